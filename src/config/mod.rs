@@ -1,0 +1,250 @@
+//! The configuration: text becomes valid values, or every error at its place. No sockets, no clock.
+//!
+//! The types here are the last of three in a row: what the file says (`file`), what is filled in (`fill`),
+//! and what is valid, which is all that the rest of the program sees.
+
+pub(crate) mod environment;
+pub(crate) mod secret;
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use self::secret::{Password, Secret};
+
+/// A valid configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) role: Option<String>,
+    pub(crate) database: Option<Database>,
+    pub(crate) registry: Option<Registry>,
+    pub(crate) migrations: Option<Migrations>,
+    pub(crate) gate: Gate,
+    pub(crate) lock_timeout: Duration,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) server: Server,
+}
+
+/// Where the database is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Database {
+    Postgres(Box<Postgres>),
+    Sqlite(Sqlite),
+}
+
+/// How to reach PostgreSQL; each part as given, never read again as a URL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Postgres {
+    pub(crate) host: String,
+    pub(crate) port: u16,
+    pub(crate) name: String,
+    pub(crate) user: String,
+    pub(crate) password: Password,
+    /// libpq's parameters of the same names (`sslmode`, `sslrootcert`, `options`, ...), as given in the URL.
+    pub(crate) parameters: BTreeMap<String, String>,
+    /// The schema that all tenants share.
+    pub(crate) shared_schema: String,
+    /// Bypasses a pooler: lock, migrations and provisioning go here.
+    pub(crate) direct: Option<Box<Postgres>>,
+    /// A role that may only SELECT, for the gate.
+    pub(crate) reader: Option<Box<Postgres>>,
+}
+
+/// One folder: `shared.sqlite`, and `tenants/<schema>.sqlite` for each tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Sqlite {
+    pub(crate) folder: PathBuf,
+}
+
+/// Where the list of tenants comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Registry {
+    pub(crate) table: String,
+    pub(crate) schema_column: String,
+    /// An SQL condition that a row must meet to count as a tenant.
+    pub(crate) condition: Option<String>,
+    /// Fewer rows than this cannot be right.
+    pub(crate) at_least: usize,
+}
+
+/// Native SQL migrations and how they are applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Migrations {
+    pub(crate) shared: PathBuf,
+    pub(crate) tenant: PathBuf,
+    pub(crate) manifest: PathBuf,
+    /// Derive the manifest at start-up, for development.
+    pub(crate) auto_manifest: bool,
+    pub(crate) apply: Apply,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Apply {
+    pub(crate) jobs: usize,
+    pub(crate) canary: Vec<String>,
+    pub(crate) on_tenant_failure: OnTenantFailure,
+    /// For one tenant.
+    pub(crate) timeout: Duration,
+    pub(crate) lock_timeout: Duration,
+    /// None leaves the server's setting alone.
+    pub(crate) statement_timeout: Option<Duration>,
+}
+
+/// What becomes of the others when one tenant fails. The step fails in every case.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnTenantFailure {
+    Stop,
+    /// Until so many have failed, if that is given.
+    Continue {
+        at_most: Option<usize>,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Gate {
+    pub(crate) ahead: Ahead,
+    /// A tenant that advanced between two looks is being created: look again for at most so long.
+    pub(crate) settle: Duration,
+    pub(crate) allow_standby: bool,
+}
+
+/// What a database that is ahead of the code means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ahead {
+    Warn,
+    Block,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Server {
+    pub(crate) command: Vec<String>,
+    /// Each the beginning of an argv that runs no step.
+    pub(crate) passthrough: Vec<Vec<String>>,
+    pub(crate) mode: Mode,
+    /// Between TERM and KILL, in supervise mode.
+    pub(crate) grace: Duration,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    Exec,
+    Supervise,
+}
+
+/// One step of the start-up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Step {
+    pub(crate) name: String,
+    pub(crate) after: After,
+    pub(crate) when: When,
+    pub(crate) on_failure: OnFailure,
+    pub(crate) action: Action,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum After {
+    /// Every step above it in the file.
+    Above,
+    Start,
+    /// By position in the file, each above this one.
+    Steps(Vec<usize>),
+}
+
+/// Conditions; all of them must hold.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct When {
+    /// Globs (`celery-*`), one of which must match; empty matches every role.
+    pub(crate) role: Vec<String>,
+    /// Variables, one of which must be true; empty asks nothing.
+    pub(crate) env: Vec<String>,
+    /// Variables, one of which being true skips the step.
+    pub(crate) unless_env: Vec<String>,
+    pub(crate) pending: Option<Scope>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum OnFailure {
+    Block,
+    Warn,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Scope {
+    Shared,
+    Tenants,
+}
+
+/// What a step does: exactly one thing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Action {
+    Wait(Wait),
+    Sql { run: String, timeout: Duration },
+    Migrate(Scope),
+    Bootstrap { tenants: Vec<String> },
+    Verify(Verify),
+    Command(Command),
+}
+
+/// What is waited for, and how long.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wait {
+    pub(crate) what: Awaited,
+    pub(crate) timeout: Duration,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Awaited {
+    Tcp {
+        host: String,
+        port: u16,
+    },
+    /// `url` may hold credentials; `status` lists what is accepted, empty meaning 200 to 399.
+    Http {
+        url: Secret,
+        status: Vec<u16>,
+    },
+    /// The configured database, with a login.
+    Database,
+    Redis {
+        url: Secret,
+    },
+    File {
+        path: PathBuf,
+    },
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Verify {
+    pub(crate) tenants: Selection,
+    /// Judge the shared schema too.
+    pub(crate) shared: bool,
+    /// Look again until everything is complete, for at most so long.
+    pub(crate) wait: Option<Duration>,
+    /// For one look.
+    pub(crate) timeout: Duration,
+}
+
+/// `"all"`, or a list of names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Selection {
+    All,
+    Named(Vec<String>),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Command {
+    pub(crate) run: Vec<String>,
+    pub(crate) env: BTreeMap<String, Secret>,
+    pub(crate) cwd: Option<PathBuf>,
+    /// For one attempt.
+    pub(crate) timeout: Duration,
+    /// For all attempts with their pauses.
+    pub(crate) total_timeout: Option<Duration>,
+    /// Further attempts after the first.
+    pub(crate) retries: u32,
+    /// The first pause between attempts; each further one is twice as long, up to `max_backoff`.
+    pub(crate) backoff: Duration,
+    pub(crate) max_backoff: Duration,
+    /// Exit codes that count as success.
+    pub(crate) accept: Vec<i32>,
+    /// Between TERM and KILL.
+    pub(crate) grace: Duration,
+}

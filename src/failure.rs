@@ -1,0 +1,198 @@
+//! Every way in which Portcullis can fail: the words, the stable identifier, the hint and the exit code.
+//!
+//! It prints nothing and imports nothing of ours: everything else may depend on it.
+
+use std::{io, path::PathBuf, time::Duration};
+
+/// One failure that ends the program, or would end it if its step did not say `on_failure = "warn"`.
+///
+/// One variant per thing that an operator would do differently. Messages are lower case and do not hold
+/// their cause: [`std::error::Error::source`] does.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    #[error("{message}")]
+    Usage { message: String },
+
+    #[error("cannot find the configuration file `{path}`")]
+    ConfigMissing { path: PathBuf },
+    #[error("cannot read the configuration file `{path}`")]
+    ConfigUnreadable {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    /// `rendered` shows every problem at its place, ready to print.
+    #[error("`{path}` has {count} problem{}", if *count == 1 { "" } else { "s" })]
+    ConfigInvalid { path: PathBuf, count: usize, rendered: String },
+    #[error("{what} needs `{needs}` in the configuration")]
+    ConfigLacks { what: String, needs: &'static str },
+
+    #[error("there is no manifest at `{path}`")]
+    ManifestMissing { path: PathBuf, make: String },
+    #[error("the manifest `{path}` is stale: {why}")]
+    ManifestStale { path: PathBuf, why: String, make: String },
+    #[error("cannot read the manifest `{path}`: {why}")]
+    ManifestInvalid { path: PathBuf, why: String, make: String },
+    #[error("cannot read the migrations in `{path}`: {why}")]
+    MigrationsUnreadable { path: PathBuf, why: String },
+
+    #[error("{what} was not there after {}: {last}", words(*after))]
+    WaitTimedOut { what: String, after: Duration, last: String },
+    #[error("{what} refused us for good: {why}")]
+    Refused { what: String, why: String },
+
+    #[error("{summary}")]
+    Incomplete { summary: String },
+    #[error("{summary}")]
+    MigrationFailed { summary: String },
+    #[error("cannot prove that {what}: {why}")]
+    Unproven { what: String, why: String },
+
+    #[error("the lock was not had in {}: {holder}", words(*after))]
+    LockTimedOut { after: Duration, holder: String },
+    #[error("the lock was lost: {why}")]
+    LockLost { why: String },
+
+    /// `rolled_back` is false only where authorship could not be proved.
+    #[error("cannot provision `{tenant}`: {why} ({})", if *rolled_back { "rolled back" } else { "not rolled back: authorship unproved" })]
+    Provisioning { tenant: String, why: String, rolled_back: bool },
+
+    #[error("`{program}` {ended}")]
+    CommandFailed { program: String, ended: String },
+    #[error("cannot start `{program}`: {why}")]
+    CommandMissing { program: String, why: String },
+    #[error("{what} ran longer than {}", words(*after))]
+    TimedOut { what: String, after: Duration },
+    #[error("{what} failed: {why}")]
+    Database { what: String, why: String },
+
+    #[error("cannot find the server `{program}`")]
+    ServerNotFound { program: String },
+    #[error("cannot execute the server `{program}`")]
+    ServerNotExecutable {
+        program: String,
+        #[source]
+        source: io::Error,
+    },
+
+    #[error("ended by {} {doing}", signal_name(*signal))]
+    Interrupted { signal: i32, doing: String },
+
+    #[error("internal error: {what}")]
+    Internal { what: String },
+}
+
+impl Failure {
+    /// The process's exit code, as `docs/exit-codes.md` lists them.
+    pub(crate) fn code(&self) -> u8 {
+        match self {
+            Failure::Incomplete { .. } | Failure::MigrationFailed { .. } => 1,
+            Failure::Usage { .. } => 64,
+            Failure::WaitTimedOut { .. } => 69,
+            Failure::Internal { .. } => 70,
+            Failure::Provisioning { .. } => 73,
+            Failure::Unproven { .. } | Failure::Database { .. } => 74,
+            Failure::LockTimedOut { .. } | Failure::LockLost { .. } => 75,
+            Failure::Refused { .. } => 77,
+            Failure::ConfigMissing { .. }
+            | Failure::ConfigUnreadable { .. }
+            | Failure::ConfigInvalid { .. }
+            | Failure::ConfigLacks { .. }
+            | Failure::ManifestMissing { .. }
+            | Failure::ManifestStale { .. }
+            | Failure::ManifestInvalid { .. }
+            | Failure::MigrationsUnreadable { .. } => 78,
+            Failure::CommandFailed { .. } | Failure::CommandMissing { .. } => 79,
+            Failure::TimedOut { .. } => 124,
+            Failure::ServerNotExecutable { .. } => 126,
+            Failure::ServerNotFound { .. } => 127,
+            Failure::Interrupted { signal, .. } => u8::try_from(128 + signal).unwrap_or(128),
+        }
+    }
+
+    /// A stable name for this way to fail, which tells it from the server's own exit codes.
+    pub(crate) fn id(&self) -> &'static str {
+        match self {
+            Failure::Usage { .. } => "usage",
+            Failure::ConfigMissing { .. } => "config-missing",
+            Failure::ConfigUnreadable { .. } => "config-unreadable",
+            Failure::ConfigInvalid { .. } => "config-invalid",
+            Failure::ConfigLacks { .. } => "config-lacks",
+            Failure::ManifestMissing { .. } => "manifest-missing",
+            Failure::ManifestStale { .. } => "manifest-stale",
+            Failure::ManifestInvalid { .. } => "manifest-invalid",
+            Failure::MigrationsUnreadable { .. } => "migrations-unreadable",
+            Failure::WaitTimedOut { .. } => "wait-timed-out",
+            Failure::Refused { .. } => "refused",
+            Failure::Incomplete { .. } => "incomplete",
+            Failure::MigrationFailed { .. } => "migration-failed",
+            Failure::Unproven { .. } => "unproven",
+            Failure::LockTimedOut { .. } => "lock-timed-out",
+            Failure::LockLost { .. } => "lock-lost",
+            Failure::Provisioning { .. } => "provisioning-failed",
+            Failure::CommandFailed { .. } => "command-failed",
+            Failure::CommandMissing { .. } => "command-missing",
+            Failure::TimedOut { .. } => "timed-out",
+            Failure::Database { .. } => "database",
+            Failure::ServerNotFound { .. } => "server-not-found",
+            Failure::ServerNotExecutable { .. } => "server-not-executable",
+            Failure::Interrupted { .. } => "interrupted",
+            Failure::Internal { .. } => "internal",
+        }
+    }
+
+    /// What to do about it, in one imperative sentence.
+    pub(crate) fn hint(&self) -> String {
+        match self {
+            Failure::Usage { .. } => "see `portcullis --help`".into(),
+            Failure::ConfigMissing { .. } => {
+                "name the file with --config FILE or PORTCULLIS_CONFIG, or run without steps: portcullis run --no-config -- COMMAND".into()
+            }
+            Failure::ConfigUnreadable { .. } => "make the file readable to this user".into(),
+            Failure::ConfigInvalid { path, .. } => {
+                format!("correct the file, then: portcullis check --config {}", path.display())
+            }
+            Failure::ConfigLacks { needs, .. } => format!("add `{needs}` to the configuration file"),
+            Failure::ManifestMissing { make, .. }
+            | Failure::ManifestStale { make, .. }
+            | Failure::ManifestInvalid { make, .. } => {
+                format!("make it when the image is built or in CI: {make}")
+            }
+            Failure::MigrationsUnreadable { .. } => "correct the folder or the file's name".into(),
+            Failure::WaitTimedOut { .. } => "look at that service's own log, or give it more time with `timeout`".into(),
+            Failure::Refused { .. } => "correct the credentials or the address; trying again will not help".into(),
+            Failure::Incomplete { .. } => "apply what is pending or repair the tenant, then start again".into(),
+            Failure::MigrationFailed { .. } => "correct the migration or the data that it fails on, then start again".into(),
+            Failure::Unproven { .. } => "give the database user the privileges it needs, then look again: portcullis verify".into(),
+            Failure::LockTimedOut { .. } => "look at what the holder does; its lock ends with its session".into(),
+            Failure::LockLost { .. } => "start again; what was done is recorded in the ledgers".into(),
+            Failure::Provisioning { rolled_back: true, .. } => "correct the cause and start again; nothing is left of the attempt".into(),
+            Failure::Provisioning { rolled_back: false, .. } => "look at what stands there and remove it or register it by hand".into(),
+            Failure::CommandFailed { .. } => "read the command's last lines above".into(),
+            Failure::CommandMissing { .. } => "install the program in the image, or correct the step's `run`".into(),
+            Failure::TimedOut { .. } => "find out why it hangs, or give it more time with `timeout`".into(),
+            Failure::Database { .. } => "read the database's message, then start again".into(),
+            Failure::ServerNotFound { .. } => "correct `server.command`, or install the program in the image".into(),
+            Failure::ServerNotExecutable { .. } => "make the file executable, for this machine's architecture".into(),
+            Failure::Interrupted { .. } => "nothing: start again when wanted".into(),
+            Failure::Internal { .. } => "report it, with the lines above".into(),
+        }
+    }
+}
+
+/// A duration as people write it: `90 s`, `2 m`, `400 ms`.
+pub(crate) fn words(duration: Duration) -> String {
+    let (seconds, millis) = (duration.as_secs(), duration.subsec_millis());
+    match (seconds, millis) {
+        (0, millis) => format!("{millis} ms"),
+        (s, 0) if s >= 120 && s % 60 == 0 => format!("{} m", s / 60),
+        (s, 0) => format!("{s} s"),
+        (s, millis) => format!("{s}.{} s", millis / 100),
+    }
+}
+
+/// `SIGTERM` for 15; a real-time signal or an unknown one by its number.
+pub(crate) fn signal_name(signal: i32) -> String {
+    nix::sys::signal::Signal::try_from(signal)
+        .map_or_else(|_| format!("signal {signal}"), |s| s.as_str().to_owned())
+}

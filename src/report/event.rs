@@ -1,0 +1,122 @@
+//! What the engine and the steps tell the report.
+
+use std::time::Duration;
+
+use crate::{failure::Failure, tenants::gate::Judgement};
+
+/// One thing that happened. `step` is a position in the plan, from 0.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// `steps` holds every step's name, in the order of the plan.
+    Started {
+        run: String,
+        role: Option<String>,
+        steps: Vec<String>,
+    },
+    StepStarted {
+        step: usize,
+    },
+    StepSkipped {
+        step: usize,
+        reason: String,
+    },
+    /// A line of a child's output, without its line end.
+    Output {
+        step: usize,
+        stream: Stream,
+        line: String,
+    },
+    /// Not there yet; `last` is the last cause seen.
+    Waiting {
+        step: usize,
+        what: String,
+        last: String,
+        elapsed: Duration,
+    },
+    /// An attempt failed and another follows after `pause`.
+    Retrying {
+        step: usize,
+        attempt: u32,
+        pause: Duration,
+        why: String,
+    },
+    Progress {
+        step: usize,
+        done: usize,
+        total: usize,
+        what: String,
+    },
+    /// Something worth a line.
+    Note {
+        step: usize,
+        text: String,
+    },
+    Warning {
+        step: usize,
+        text: String,
+    },
+    StepDone {
+        step: usize,
+        took: Duration,
+        summary: String,
+    },
+    /// The step failed; `blocking` ends the start-up.
+    StepFailed {
+        step: usize,
+        took: Duration,
+        blocking: bool,
+        trouble: Trouble,
+    },
+    /// A signal arrived, or a sibling failed: what runs is being stopped.
+    Stopping {
+        why: String,
+    },
+    HandingOver {
+        argv: Vec<String>,
+        took: Duration,
+    },
+    /// The steps are done and there is no server.
+    Finished {
+        took: Duration,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Out,
+    Err,
+}
+
+/// A failure with everything the box shows beside it.
+#[derive(Debug)]
+pub(crate) struct Trouble {
+    pub(crate) failure: Failure,
+    /// What the gate said, if it was asked.
+    pub(crate) judgement: Option<Judgement>,
+    /// Tenants (or the shared schema) at which applying failed.
+    pub(crate) failed: Vec<SchemaFailure>,
+    /// The child's last lines.
+    pub(crate) output: Vec<String>,
+    /// What had been done before it failed, in words: `412 of 800 tenants`.
+    pub(crate) done: Option<String>,
+}
+
+/// One schema at which a migration failed; it was rolled back unless `dirty`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SchemaFailure {
+    /// A tenant's name, or None for the shared schema.
+    pub(crate) tenant: Option<String>,
+    /// The migration's name, if it came so far.
+    pub(crate) migration: Option<String>,
+    /// `migrations/tenant/2_invoices.sql:14`.
+    pub(crate) place: Option<String>,
+    pub(crate) why: String,
+    /// A migration that cannot run in a transaction stopped half-way.
+    pub(crate) dirty: bool,
+}
+
+impl From<Failure> for Trouble {
+    fn from(failure: Failure) -> Self {
+        Self { failure, judgement: None, failed: Vec::new(), output: Vec::new(), done: None }
+    }
+}

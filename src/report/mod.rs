@@ -1,0 +1,3 @@
+//! Told about everything, decides nothing: events become lines, the failure box and JSON.
+
+pub(crate) mod event;

@@ -1,0 +1,65 @@
+//! What a look at the database found: facts, before anyone judges them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Everything one look found.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Found {
+    /// Present if the shared schema was asked for.
+    pub(crate) shared: Option<Look>,
+    /// One entry for every registered tenant that was asked for, whatever became of the look at it.
+    pub(crate) tenants: BTreeMap<String, Look>,
+    /// Tenants that were asked for by name and that the registry does not hold.
+    pub(crate) unregistered: BTreeSet<String>,
+    /// How many rows the registry holds in all.
+    pub(crate) registered: usize,
+    /// Schemas (or files) that hold a tenant's ledger and that no registry row names; looked for only
+    /// when all tenants were asked for.
+    pub(crate) orphans: BTreeSet<String>,
+}
+
+/// What one look at one schema saw.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Look {
+    NoSchema,
+    /// The schema is there and holds no ledger. `tables` are the expected ones that stand there all the same.
+    NoLedger {
+        tables: BTreeSet<String>,
+    },
+    Seen(Seen),
+    /// The look itself failed: no privilege, an error, a time-out. In words.
+    Failed(String),
+    /// Dropped while it was looked at.
+    Vanished,
+}
+
+/// A schema that could be read.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Seen {
+    pub(crate) ledger: Vec<Recorded>,
+    pub(crate) missing_tables: BTreeSet<String>,
+    /// By table; only for tables that are there.
+    pub(crate) missing_columns: BTreeMap<String, BTreeSet<String>>,
+    pub(crate) invalid_indexes: Vec<InvalidIndex>,
+}
+
+/// One row of a ledger.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Recorded {
+    pub(crate) id: String,
+    /// The description in the ledger; empty where there is none.
+    pub(crate) name: String,
+    /// Lower-case hexadecimal.
+    pub(crate) checksum: Option<String>,
+    /// False for a row that says its migration failed or is half done.
+    pub(crate) succeeded: bool,
+}
+
+/// An index that PostgreSQL does not trust (`indisvalid` is false): what a failed `CREATE INDEX
+/// CONCURRENTLY` leaves behind.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct InvalidIndex {
+    pub(crate) name: String,
+    pub(crate) table: String,
+    pub(crate) unique: bool,
+}

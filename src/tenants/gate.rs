@@ -1,0 +1,221 @@
+//! The gate's judgement: what is expected, held against what was found. Pure.
+
+use std::collections::BTreeMap;
+
+use super::{
+    found::{Found, Look, Seen},
+    manifest::{Expected, Framework, Manifest},
+};
+
+/// How strictly to judge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Rules {
+    /// A database that is ahead of the code blocks.
+    pub(crate) ahead_blocks: bool,
+    /// The registry must hold at least so many tenants.
+    pub(crate) at_least: usize,
+}
+
+/// What the whole judgement, or one schema's verdict, comes to. The worst comes last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Outcome {
+    Complete,
+    /// Could not be proved, one way or the other.
+    Unproven,
+    /// Proven incomplete.
+    Incomplete,
+}
+
+/// One thing that the gate has to say of one schema.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Finding {
+    NotRegistered,
+    NoSchema,
+    NoLedger {
+        tables: Vec<String>,
+    },
+    Pending {
+        migrations: Vec<String>,
+    },
+    Dirty {
+        migrations: Vec<String>,
+    },
+    Altered {
+        migrations: Vec<String>,
+    },
+    /// Recorded but not expected, while expected ones are pending.
+    Diverged {
+        unknown: Vec<String>,
+    },
+    /// Recorded but not expected, and nothing pending.
+    Ahead {
+        unknown: Vec<String>,
+        blocks: bool,
+    },
+    MissingTables {
+        tables: Vec<String>,
+        dropped_by_newer: bool,
+    },
+    MissingColumns {
+        table: String,
+        columns: Vec<String>,
+        dropped_by_newer: bool,
+    },
+    InvalidIndex {
+        index: String,
+        table: String,
+        unique: bool,
+    },
+    Duplicate {
+        migrations: Vec<String>,
+    },
+    LookFailed {
+        why: String,
+    },
+    Vanished,
+}
+
+/// One schema's findings.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Verdict {
+    pub(crate) findings: Vec<Finding>,
+}
+
+/// The verdict on everything that was asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Judgement {
+    /// None if the shared schema was not asked for.
+    pub(crate) shared: Option<Verdict>,
+    pub(crate) tenants: BTreeMap<String, Verdict>,
+    /// Schemas that look like a tenant's and that no registry row names.
+    pub(crate) orphans: Vec<String>,
+    /// Set if the registry holds fewer rows than it must: (rows, least).
+    pub(crate) too_few: Option<(usize, usize)>,
+}
+
+impl Finding {
+    pub(crate) fn outcome(&self) -> Outcome {
+        match self {
+            Finding::NotRegistered
+            | Finding::NoSchema
+            | Finding::NoLedger { .. }
+            | Finding::Pending { .. }
+            | Finding::Dirty { .. }
+            | Finding::Altered { .. }
+            | Finding::Diverged { .. }
+            | Finding::MissingTables { .. }
+            | Finding::MissingColumns { .. }
+            | Finding::InvalidIndex { unique: true, .. }
+            | Finding::Ahead { blocks: true, .. } => Outcome::Incomplete,
+            Finding::LookFailed { .. } | Finding::Vanished => Outcome::Unproven,
+            Finding::Ahead { blocks: false, .. }
+            | Finding::InvalidIndex { unique: false, .. }
+            | Finding::Duplicate { .. } => Outcome::Complete,
+        }
+    }
+}
+
+impl Verdict {
+    pub(crate) fn outcome(&self) -> Outcome {
+        self.findings.iter().map(Finding::outcome).max().unwrap_or(Outcome::Complete)
+    }
+
+    fn of(finding: Finding) -> Self {
+        Self { findings: vec![finding] }
+    }
+}
+
+impl Judgement {
+    pub(crate) fn outcome(&self) -> Outcome {
+        let few = if self.too_few.is_some() { Outcome::Unproven } else { Outcome::Complete };
+        self.verdicts().map(|(_, verdict)| verdict.outcome()).chain([few]).max().unwrap_or(few)
+    }
+
+    /// Every verdict with its tenant, the shared schema (None) first.
+    pub(crate) fn verdicts(&self) -> impl Iterator<Item = (Option<&str>, &Verdict)> {
+        self.shared
+            .iter()
+            .map(|verdict| (None, verdict))
+            .chain(self.tenants.iter().map(|(name, verdict)| (Some(name.as_str()), verdict)))
+    }
+
+    /// How many schemas came out so.
+    pub(crate) fn count(&self, outcome: Outcome) -> usize {
+        self.verdicts().filter(|(_, verdict)| verdict.outcome() == outcome).count()
+    }
+}
+
+/// Judges everything that was found.
+pub(crate) fn judge(manifest: &Manifest, found: &Found, rules: Rules) -> Judgement {
+    let verdict = |expected, look| judge_schema(manifest.framework, expected, look, rules);
+    let mut tenants: BTreeMap<String, Verdict> =
+        found.tenants.iter().map(|(name, look)| (name.clone(), verdict(&manifest.tenant, look))).collect();
+    for name in &found.unregistered {
+        tenants.insert(name.clone(), Verdict::of(Finding::NotRegistered));
+    }
+    Judgement {
+        shared: found.shared.as_ref().map(|look| verdict(&manifest.shared, look)),
+        tenants,
+        orphans: found.orphans.iter().cloned().collect(),
+        too_few: (found.registered < rules.at_least).then_some((found.registered, rules.at_least)),
+    }
+}
+
+/// Judges one schema.
+pub(crate) fn judge_schema(framework: Framework, expected: &Expected, look: &Look, rules: Rules) -> Verdict {
+    match look {
+        Look::NoSchema => Verdict::of(Finding::NoSchema),
+        Look::NoLedger { .. } if expected.migrations.is_empty() && expected.tables.is_empty() => {
+            Verdict::default()
+        }
+        Look::NoLedger { tables } => {
+            Verdict::of(Finding::NoLedger { tables: tables.iter().cloned().collect() })
+        }
+        Look::Failed(why) => Verdict::of(Finding::LookFailed { why: why.clone() }),
+        Look::Vanished => Verdict::of(Finding::Vanished),
+        Look::Seen(seen) => judge_seen(framework, expected, seen, rules),
+    }
+}
+
+fn judge_seen(framework: Framework, expected: &Expected, seen: &Seen, rules: Rules) -> Verdict {
+    let ledger = framework.compare(expected, &seen.ledger);
+    let newer = !ledger.unknown.is_empty() && ledger.pending.is_empty();
+    let mut findings = Vec::new();
+    let mut say = |names: Vec<String>, finding: fn(Vec<String>) -> Finding| {
+        if !names.is_empty() {
+            findings.push(finding(names));
+        }
+    };
+    say(ledger.dirty, |migrations| Finding::Dirty { migrations });
+    say(ledger.altered, |migrations| Finding::Altered { migrations });
+    if !ledger.pending.is_empty() {
+        say(ledger.unknown, |unknown| Finding::Diverged { unknown });
+    } else if rules.ahead_blocks {
+        say(ledger.unknown, |unknown| Finding::Ahead { unknown, blocks: true });
+    } else {
+        say(ledger.unknown, |unknown| Finding::Ahead { unknown, blocks: false });
+    }
+    let pending = !ledger.pending.is_empty();
+    say(ledger.pending, |migrations| Finding::Pending { migrations });
+    say(ledger.duplicates, |migrations| Finding::Duplicate { migrations });
+    // What a pending migration would make is not reported twice.
+    if !pending {
+        if !seen.missing_tables.is_empty() {
+            findings.push(Finding::MissingTables {
+                tables: seen.missing_tables.iter().cloned().collect(),
+                dropped_by_newer: newer,
+            });
+        }
+        findings.extend(seen.missing_columns.iter().map(|(table, columns)| Finding::MissingColumns {
+            table: table.clone(),
+            columns: columns.iter().cloned().collect(),
+            dropped_by_newer: newer,
+        }));
+    }
+    findings.extend(seen.invalid_indexes.iter().map(|index| Finding::InvalidIndex {
+        index: index.name.clone(),
+        table: index.table.clone(),
+        unique: index.unique,
+    }));
+    Verdict { findings }
+}

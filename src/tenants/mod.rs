@@ -1,0 +1,7 @@
+//! What the code expects, what was found, and the judgement between the two. Pure: it knows no SQL,
+//! opens no file and asks no clock.
+
+pub(crate) mod found;
+pub(crate) mod gate;
+pub(crate) mod ledger;
+pub(crate) mod manifest;
