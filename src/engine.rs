@@ -1,7 +1,7 @@
 //! Walks the plan: starts each step when those before it are done, races them with shutdown, tells the
 //! report. No SQL, no words.
 
-use std::rc::Rc;
+use std::{cell::RefCell, rc::Rc};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::time::Instant;
@@ -156,7 +156,14 @@ impl Engine<'_> {
             Ok(None) => {
                 self.report.tell(&Event::StepStarted { step });
                 let tell = |event| self.report.tell(&event);
-                let context = Context { step, work: self.work, processes: self.processes, stop, tell: &tell };
+                let context = Context {
+                    step,
+                    work: self.work,
+                    processes: self.processes,
+                    stop,
+                    tell: &tell,
+                    done: RefCell::default(),
+                };
                 steps::run(action, context).await
             }
             Err(failure) => Err(Trouble::from(failure)),

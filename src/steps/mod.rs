@@ -9,6 +9,8 @@ pub(crate) mod stop;
 pub(crate) mod verify;
 pub(crate) mod wait;
 
+use std::cell::RefCell;
+
 use self::stop::Stop;
 use crate::{
     actions::Work,
@@ -26,6 +28,8 @@ pub(crate) struct Context<'a> {
     pub(crate) processes: &'a Processes,
     pub(crate) stop: Stop,
     pub(crate) tell: &'a dyn Fn(Event),
+    /// How far the step has come, in words, for when it is interrupted.
+    pub(crate) done: RefCell<Option<String>>,
 }
 
 impl Context<'_> {
@@ -55,7 +59,9 @@ pub(crate) async fn run(action: &Action, mut context: Context<'_>) -> Result<Str
             Action::Command(_) => Ok(String::new()),
         }
     };
-    stop.race(work).await.unwrap_or_else(|signal| {
-        Err(Failure::Interrupted { signal, doing: "while it was under way".into() }.into())
+    let result = stop.race(work).await;
+    result.unwrap_or_else(|signal| {
+        let failure = Failure::Interrupted { signal, doing: "while it was under way".into() };
+        Err(Trouble { done: context.done.take(), ..Trouble::from(failure) })
     })
 }
