@@ -164,6 +164,7 @@ impl Engine<'_> {
                     tell: &tell,
                     done: RefCell::default(),
                 };
+                tracing::debug!(step, ?action, "step");
                 steps::run(action, context).await
             }
             Err(failure) => Err(Trouble::from(failure)),

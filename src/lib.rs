@@ -64,7 +64,11 @@ pub fn main(arguments: &[OsString]) -> u8 {
     };
     let env = Environment::of_process();
     let colour = report::colour(&env, io::stderr().is_terminal());
-    say(answer(cli, env, &inherited), colour)
+    let answer = match report::trace::start(&env, colour) {
+        Ok(()) => answer(cli, env, &inherited),
+        Err(failure) => Answer::bad(failure.into()),
+    };
+    say(answer, colour)
 }
 
 fn answer(cli: Cli, env: Environment, inherited: &Inherited) -> Answer {
