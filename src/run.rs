@@ -34,7 +34,8 @@ pub(crate) fn run(
     }
     let config = loaded.config;
     let mut server = Server::of(&config, arguments);
-    if plan::passes_through(&config, &server.argv) {
+    // Only an argv that somebody typed: the file's own command is never let past the gate.
+    if plan::passes_through(&config, &arguments.server) {
         return serve(inherited, &server);
     }
     let plan = plan::plan(&config, &env, role)?;
