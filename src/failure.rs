@@ -61,6 +61,8 @@ pub(crate) enum Failure {
     CommandFailed { program: String, ended: String },
     #[error("cannot start `{program}`: {why}")]
     CommandMissing { program: String, why: String },
+    #[error("the SQL failed: {why}")]
+    SqlFailed { why: String },
     #[error("{what} ran longer than {}", words(*after))]
     TimedOut { what: String, after: Duration },
     #[error("{what} failed: {why}")]
@@ -102,7 +104,7 @@ impl Failure {
             | Failure::ManifestStale { .. }
             | Failure::ManifestInvalid { .. }
             | Failure::MigrationsUnreadable { .. } => 78,
-            Failure::CommandFailed { .. } | Failure::CommandMissing { .. } => 79,
+            Failure::CommandFailed { .. } | Failure::CommandMissing { .. } | Failure::SqlFailed { .. } => 79,
             Failure::TimedOut { .. } => 124,
             Failure::ServerNotExecutable { .. } => 126,
             Failure::ServerNotFound { .. } => 127,
@@ -132,6 +134,7 @@ impl Failure {
             Failure::Provisioning { .. } => "provisioning-failed",
             Failure::CommandFailed { .. } => "command-failed",
             Failure::CommandMissing { .. } => "command-missing",
+            Failure::SqlFailed { .. } => "sql-failed",
             Failure::TimedOut { .. } => "timed-out",
             Failure::Database { .. } => "database",
             Failure::ServerNotFound { .. } => "server-not-found",
@@ -170,6 +173,7 @@ impl Failure {
             Failure::Provisioning { rolled_back: false, .. } => "look at what stands there and remove it or register it by hand".into(),
             Failure::CommandFailed { .. } => "read the command's last lines above".into(),
             Failure::CommandMissing { .. } => "install the program in the image, or correct the step's `run`".into(),
+            Failure::SqlFailed { .. } => "correct the step's SQL, or give its user the privilege".into(),
             Failure::TimedOut { .. } => "find out why it hangs, or give it more time with `timeout`".into(),
             Failure::Database { .. } => "read the database's message, then start again".into(),
             Failure::ServerNotFound { .. } => "correct `server.command`, or install the program in the image".into(),
@@ -195,4 +199,15 @@ pub(crate) fn words(duration: Duration) -> String {
 pub(crate) fn signal_name(signal: i32) -> String {
     nix::sys::signal::Signal::try_from(signal)
         .map_or_else(|_| format!("signal {signal}"), |s| s.as_str().to_owned())
+}
+
+/// A failure with all its causes, joined by colons.
+pub(crate) fn chain(failure: &Failure) -> String {
+    let mut text = failure.to_string();
+    let mut cause = std::error::Error::source(failure);
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
 }

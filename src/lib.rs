@@ -1,10 +1,120 @@
 //! Portcullis: a container entrypoint that proves every tenant is completely migrated before it starts the server.
 //!
 //! Data travels `config -> plan -> engine -> steps -> (judgement in tenants, effects in database and process)
-//! -> handover`, and `report` is told about everything.
+//! -> handover`, and `report` is told about everything. The modules stand in the order in which data passes them.
+
+mod cli;
+mod config;
+mod plan;
+
+mod run;
+mod runtime;
+
+mod engine;
+mod steps;
+
+mod actions;
+mod commands;
+
+mod database;
+mod process;
+mod tenants;
 
 mod failure;
-
-mod config;
 mod report;
-mod tenants;
+
+use std::{
+    ffi::OsString,
+    io::{self, IsTerminal, Write},
+    path::PathBuf,
+};
+
+use clap::Parser;
+
+use crate::{
+    actions::Work,
+    cli::{Cli, Command, ManifestOf},
+    commands::Answer,
+    config::environment::Environment,
+    failure::Failure,
+    process::Inherited,
+    report::failure_box,
+};
+
+/// Does what the command line says and returns the exit code. It does not return if a server is started.
+#[must_use]
+pub fn main(arguments: &[OsString]) -> u8 {
+    if let Some(code) = process::stub_main(arguments) {
+        return code;
+    }
+    let inherited = match process::take_over() {
+        Ok(inherited) => inherited,
+        Err(error) => {
+            let what = format!("cannot take over the signals: {error}");
+            return say(Answer::bad(Failure::Internal { what }.into()), false);
+        }
+    };
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Nobody is left to tell if standard error is closed.
+            let _ = error.print();
+            return if error.use_stderr() { Failure::Usage { message: String::new() }.code() } else { 0 };
+        }
+    };
+    let env = Environment::of_process();
+    let colour = report::colour(&env, io::stderr().is_terminal());
+    let answer = match report::trace::start(&env, colour) {
+        Ok(()) => answer(cli, env, &inherited),
+        Err(failure) => Answer::bad(failure.into()),
+    };
+    say(answer, colour)
+}
+
+fn answer(cli: Cli, env: Environment, inherited: &Inherited) -> Answer {
+    let path = cli
+        .config
+        .or_else(|| env.get("PORTCULLIS_CONFIG").map(PathBuf::from))
+        .unwrap_or_else(|| PathBuf::from("config.toml"));
+    let role = cli.role.as_deref();
+    let worked = |work: &dyn Fn(&Work) -> Result<Answer, Failure>| {
+        config::load(&path, &env)
+            .and_then(|loaded| work(&Work::new(loaded.config, env.clone())))
+            .unwrap_or_else(|failure| Answer::bad(failure.into()))
+    };
+    match &cli.command {
+        Command::Run(run) => match run::run(run, &path, role, env, inherited) {
+            Ok(code) => Answer { text: String::new(), trouble: None, code },
+            Err(failure) => Answer::bad(failure.into()),
+        },
+        Command::Init(arguments) => match commands::init::run(arguments, inherited) {
+            Ok(code) => Answer { text: String::new(), trouble: None, code },
+            Err(failure) => Answer::bad(failure.into()),
+        },
+        Command::Check => commands::check::run(&path, role, &env).into(),
+        Command::Plan { format } => commands::plan::run(&path, role, &env, *format).into(),
+        Command::Verify(arguments) => worked(&|work| {
+            runtime::until_signalled(inherited, async || commands::verify::run(work, arguments).await)
+        }),
+        Command::Migrate(arguments) => worked(&|work| {
+            runtime::until_signalled(inherited, async || commands::migrate::run(work, arguments).await)
+        }),
+        Command::Manifest { framework: ManifestOf::Sql { check } } => worked(&|work| {
+            runtime::until_signalled(inherited, async || commands::manifest::sql(work, *check).await)
+                .map(Answer::good)
+        }),
+    }
+}
+
+/// Prints what a command has to say. A closed pipe is nobody's loss.
+fn say(answer: Answer, colour: bool) -> u8 {
+    let _ = io::stdout().write_all(answer.text.as_bytes());
+    if let Some(trouble) = answer.trouble {
+        let text = match &trouble.failure {
+            Failure::ConfigInvalid { rendered, .. } => format!("{rendered}\n"),
+            _ => String::new(),
+        };
+        let _ = io::stderr().write_all((text + &failure_box::render(None, &trouble, colour)).as_bytes());
+    }
+    answer.code
+}

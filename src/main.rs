@@ -1,3 +1,8 @@
-//! Parses the command line, calls the library, turns the result into an exit code.
+//! Calls the library with the command line and turns the result into an exit code.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    ExitCode::from(portcullis::main(&arguments))
+}

@@ -120,6 +120,37 @@ impl Verdict {
         self.findings.iter().map(Finding::outcome).max().unwrap_or(Outcome::Complete)
     }
 
+    /// Something expected is not recorded.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.is_fresh() || self.findings.iter().any(|finding| matches!(finding, Finding::Pending { .. }))
+    }
+
+    /// Nothing was ever applied: no schema or ledger, and none of the expected tables.
+    pub(crate) fn is_fresh(&self) -> bool {
+        match self.findings.as_slice() {
+            [Finding::NoSchema] => true,
+            [Finding::NoLedger { tables }] => tables.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// Nothing stands against applying what is pending. A lost schema or ledger does, as does anything that
+    /// could not be read, or that other code recorded.
+    pub(crate) fn may_be_migrated(&self) -> bool {
+        !self.findings.iter().any(|finding| {
+            matches!(
+                finding,
+                Finding::NotRegistered
+                    | Finding::NoSchema
+                    | Finding::NoLedger { .. }
+                    | Finding::Dirty { .. }
+                    | Finding::Altered { .. }
+                    | Finding::Diverged { .. }
+                    | Finding::LookFailed { .. }
+            )
+        })
+    }
+
     fn of(finding: Finding) -> Self {
         Self { findings: vec![finding] }
     }
@@ -137,6 +168,16 @@ impl Judgement {
             .iter()
             .map(|verdict| (None, verdict))
             .chain(self.tenants.iter().map(|(name, verdict)| (Some(name.as_str()), verdict)))
+    }
+
+    /// Everything that is wrong is work that a migrating run may still be about to do.
+    pub(crate) fn is_only_pending(&self) -> bool {
+        let awaited = |verdict: &Verdict| {
+            verdict.outcome() == Outcome::Complete
+                || verdict.findings == [Finding::NotRegistered]
+                || (verdict.is_pending() && (verdict.is_fresh() || verdict.may_be_migrated()))
+        };
+        self.outcome() != Outcome::Complete && self.verdicts().all(|(_, verdict)| awaited(verdict))
     }
 
     /// How many schemas came out so.
@@ -219,3 +260,6 @@ fn judge_seen(framework: Framework, expected: &Expected, seen: &Seen, rules: Rul
     }));
     Verdict { findings }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,121 @@
+//! What the code expects: the migration files on disk and the manifest that was made of them.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
+
+use super::Work;
+use crate::{
+    config::Migrations,
+    database::{self, MigrationFile},
+    failure::Failure,
+    tenants::manifest::{Expected, FORMAT, Framework, Manifest},
+};
+
+/// The command that makes the manifest of native SQL migrations.
+pub(crate) const MAKE: &str = "portcullis manifest sql";
+
+/// The files and the manifest, which agree with each other.
+#[derive(Debug)]
+pub(crate) struct Expectation {
+    pub(crate) manifest: Manifest,
+    pub(crate) shared: Vec<MigrationFile>,
+    pub(crate) tenant: Vec<MigrationFile>,
+}
+
+/// Reads the files and the manifest, and refuses one that does not match the other.
+pub(super) async fn load(work: &Work) -> Result<Expectation, Failure> {
+    let migrations = work.migrations()?;
+    let shared = database::resolve(&migrations.shared)?;
+    let tenant = database::resolve(&migrations.tenant)?;
+    let manifest = if migrations.auto_manifest {
+        derive(work, &shared, &tenant).await?
+    } else {
+        let manifest = read(&migrations.manifest)?;
+        match staleness(&manifest, &shared, &tenant) {
+            None => manifest,
+            Some(why) => {
+                return Err(Failure::ManifestStale {
+                    path: migrations.manifest.clone(),
+                    why,
+                    make: MAKE.into(),
+                });
+            }
+        }
+    };
+    Ok(Expectation { manifest, shared, tenant })
+}
+
+/// The manifest of the files on disk, derived where nothing of it remains.
+pub(crate) async fn derive(
+    work: &Work,
+    shared: &[MigrationFile],
+    tenant: &[MigrationFile],
+) -> Result<Manifest, Failure> {
+    let derived = work
+        .database()?
+        .derive(shared, tenant)
+        .await
+        .map_err(|error| error.into_failure("deriving the manifest"))?;
+    let expected = |files: &[MigrationFile], tables| Expected {
+        migrations: files.iter().map(MigrationFile::expected).collect(),
+        tables,
+    };
+    Ok(Manifest {
+        format: FORMAT,
+        framework: Framework::Sql,
+        shared: expected(shared, derived.shared),
+        tenant: expected(tenant, derived.tenant),
+    })
+}
+
+/// Reads a manifest file.
+pub(crate) fn read(path: &Path) -> Result<Manifest, Failure> {
+    let invalid = |why: String| Failure::ManifestInvalid { path: path.to_owned(), why, make: MAKE.into() };
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Err(Failure::ManifestMissing { path: path.to_owned(), make: MAKE.into() });
+        }
+        Err(error) => return Err(invalid(error.to_string())),
+    };
+    parse(path, &text)
+}
+
+/// Reads a manifest's text; `path` is where it comes from.
+pub(crate) fn parse(path: &Path, text: &str) -> Result<Manifest, Failure> {
+    let invalid = |why: String| Failure::ManifestInvalid { path: path.to_owned(), why, make: MAKE.into() };
+    let manifest: Manifest = serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;
+    if manifest.format == FORMAT {
+        Ok(manifest)
+    } else {
+        Err(invalid(format!("its format is {}, this program reads {FORMAT}", manifest.format)))
+    }
+}
+
+/// Derives the manifest of the configured files: where it belongs, and its text.
+pub(crate) async fn make(work: &Work) -> Result<(PathBuf, String), Failure> {
+    let Migrations { shared, tenant, manifest: path, .. } = work.migrations()?;
+    let manifest = derive(work, &database::resolve(shared)?, &database::resolve(tenant)?).await?;
+    let text = serde_json::to_string_pretty(&manifest)
+        .map_err(|error| Failure::Internal { what: format!("cannot write the manifest as JSON: {error}") })?;
+    Ok((path.clone(), text + "\n"))
+}
+
+fn staleness(manifest: &Manifest, shared: &[MigrationFile], tenant: &[MigrationFile]) -> Option<String> {
+    [("shared", &manifest.shared, shared), ("tenant", &manifest.tenant, tenant)].into_iter().find_map(
+        |(which, expected, files)| {
+            let on_disk: Vec<_> = files.iter().map(MigrationFile::expected).collect();
+            let absent = on_disk.iter().find(|file| !expected.migrations.contains(file));
+            let gone = expected.migrations.iter().find(|migration| !on_disk.contains(migration));
+            match (absent, gone) {
+                (Some(file), _) => {
+                    Some(format!("it does not know the {which} migration `{}` as it is on disk", file.name))
+                }
+                (None, Some(gone)) => Some(format!("its {which} migration `{}` is not on disk", gone.name)),
+                (None, None) => None,
+            }
+        },
+    )
+}

@@ -1,0 +1,56 @@
+//! The one lock of a run: taken by the first step that changes something, kept until the last of them.
+
+use std::time::Duration;
+
+use tokio::{sync::Mutex, time};
+
+use super::Work;
+use crate::{database::Lock, failure::Failure};
+
+/// The longest pause between two attempts; the real one is jittered below it.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// The lock, if this run holds it.
+#[derive(Default)]
+pub(crate) struct RunLock(Mutex<Option<Lock>>);
+
+impl RunLock {
+    /// Returns once this run holds the lock. `say` hears who holds it meanwhile. True if it had to be waited for.
+    pub(crate) async fn hold(&self, work: &Work, say: &dyn Fn(String)) -> Result<bool, Failure> {
+        let mut held = self.0.lock().await;
+        if held.is_some() {
+            return Ok(false);
+        }
+        let (started, timeout) = (time::Instant::now(), work.config.lock_timeout);
+        let mut last = None;
+        loop {
+            let attempt = work
+                .database()?
+                .try_lock(&work.run)
+                .await
+                .map_err(|error| error.into_failure("taking the lock"))?;
+            let holder = match attempt {
+                Ok(lock) => {
+                    *held = Some(lock);
+                    return Ok(last.is_some());
+                }
+                Err(holder) => holder,
+            };
+            if started.elapsed() >= timeout {
+                return Err(Failure::LockTimedOut { after: timeout, holder });
+            }
+            if last.as_ref() != Some(&holder) {
+                say(format!("waiting for the lock: {holder}"));
+                last = Some(holder);
+            }
+            time::sleep(PAUSE.mul_f64(0.25 + 0.75 * fastrand::f64())).await;
+        }
+    }
+
+    /// Gives the lock back, if it is held.
+    pub(crate) async fn release(&self) {
+        if let Some(lock) = self.0.lock().await.take() {
+            lock.release().await;
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What steps and commands both do: look, apply, provision.
+
+pub(crate) mod apply;
+pub(crate) mod expectation;
+pub(crate) mod lock;
+pub(crate) mod look;
+pub(crate) mod provision;
+
+use tokio::sync::OnceCell;
+
+use self::{expectation::Expectation, lock::RunLock};
+use crate::{
+    config::{self, Config, environment::Environment},
+    database::{Database, Limits},
+    failure::Failure,
+};
+
+/// What an action works with.
+pub(crate) struct Work {
+    pub(crate) run: String,
+    pub(crate) config: Config,
+    pub(crate) env: Environment,
+    pub(crate) lock: RunLock,
+    database: Option<Database>,
+    expectation: OnceCell<Expectation>,
+}
+
+impl Work {
+    pub(crate) fn new(config: Config, env: Environment) -> Self {
+        let database =
+            config.database.as_ref().map(|database| Database::new(database, config.registry.as_ref()));
+        Self {
+            run: format!("{:08x}", fastrand::u32(..)),
+            config,
+            env,
+            lock: RunLock::default(),
+            database,
+            expectation: OnceCell::new(),
+        }
+    }
+
+    pub(crate) fn database(&self) -> Result<&Database, Failure> {
+        self.database.as_ref().ok_or_else(|| lacks("[database]"))
+    }
+
+    pub(crate) fn migrations(&self) -> Result<&config::Migrations, Failure> {
+        self.config.migrations.as_ref().ok_or_else(|| lacks("[migrations]"))
+    }
+
+    /// What the code expects; read once, or derived once if `auto = true`.
+    pub(crate) async fn expectation(&self) -> Result<&Expectation, Failure> {
+        self.expectation.get_or_try_init(|| expectation::load(self)).await
+    }
+
+    pub(crate) fn limits(&self) -> Result<Limits, Failure> {
+        let apply = &self.migrations()?.apply;
+        Ok(Limits { lock_timeout: apply.lock_timeout, statement_timeout: apply.statement_timeout })
+    }
+}
+
+fn lacks(needs: &'static str) -> Failure {
+    Failure::ConfigLacks { what: "this".into(), needs }
+}

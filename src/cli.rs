@@ -1,0 +1,123 @@
+//! The command line: arguments and help. It reads no file and no environment.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Works through the start-up steps, proves that every tenant is completely migrated, and only then
+/// starts the server.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis", version, max_term_width = 100, arg_required_else_help = true)]
+pub(crate) struct Cli {
+    /// The configuration file [default: PORTCULLIS_CONFIG, else config.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// This container's role; wins over `role` in the file
+    #[arg(long, global = true)]
+    pub(crate) role: Option<String>,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// The entrypoint: work through the steps, then exec the server
+    #[command(after_help = "Examples:
+  portcullis run                            steps, then [server] command of the file
+  portcullis run -- gunicorn app.wsgi       steps, then this server
+  portcullis run --no-server                steps only: an init container or a Job
+  portcullis run --no-config -- sleep 60    no steps at all")]
+    Run(Run),
+    /// Show the steps in order, with what is skipped and why; touches nothing
+    Plan {
+        #[arg(long, value_enum, default_value_t = Format::Text)]
+        format: Format,
+    },
+    /// Read the configuration offline and report every error at once
+    Check,
+    /// Ask the gate: is everything completely migrated? Reads only
+    #[command(after_help = "Exit codes: 0 complete, 1 proven incomplete, 74 could not prove it.
+
+Examples:
+  portcullis verify
+  portcullis verify --tenant demo --tenant acme
+  portcullis verify --format json")]
+    Verify(Verify),
+    /// Apply what is pending
+    #[command(after_help = "Examples:
+  portcullis migrate                 the shared schema, then every tenant
+  portcullis migrate --shared
+  portcullis migrate --tenant acme
+  portcullis migrate --dry-run       say what is pending, change nothing")]
+    Migrate(Migrate),
+    /// Write down what the code expects; run it when the image is built
+    Manifest {
+        #[command(subcommand)]
+        framework: ManifestOf,
+    },
+    /// A plain init: forward signals, reap, and exit with the child's code
+    Init(crate::commands::init::InitArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Run {
+    /// End after the steps, with 0
+    #[arg(long)]
+    pub(crate) no_server: bool,
+    /// Read no configuration file and run no step
+    #[arg(long)]
+    pub(crate) no_config: bool,
+    /// The server to start, instead of the file's
+    #[arg(last = true, value_name = "SERVER")]
+    pub(crate) server: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Verify {
+    /// Judge this tenant only; may be given again
+    #[arg(long, value_name = "NAME")]
+    pub(crate) tenant: Vec<String>,
+    /// Judge against this manifest, the next release's for example
+    #[arg(long, value_name = "FILE")]
+    pub(crate) manifest: Option<PathBuf>,
+    /// Say nothing when everything is complete
+    #[arg(long)]
+    pub(crate) quiet: bool,
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Migrate {
+    /// The shared schema only
+    #[arg(long, conflicts_with_all = ["tenant", "all"])]
+    pub(crate) shared: bool,
+    /// This tenant only; may be given again
+    #[arg(long, value_name = "NAME", conflicts_with = "all")]
+    pub(crate) tenant: Vec<String>,
+    /// Every tenant, and not the shared schema
+    #[arg(long)]
+    pub(crate) all: bool,
+    /// How many tenants at a time
+    #[arg(long, value_name = "N")]
+    pub(crate) jobs: Option<usize>,
+    /// Say what is pending and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ManifestOf {
+    /// Of native SQL migrations: applied where nothing of it remains
+    Sql {
+        /// Compare with the file that is there instead of writing it
+        #[arg(long)]
+        check: bool,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    Text,
+    Json,
+}

@@ -1,0 +1,65 @@
+//! `portcullis migrate`: applies what is pending, by hand.
+
+use crate::{
+    actions::{
+        Work,
+        apply::{self, Said},
+        look::LOOK,
+    },
+    cli,
+    commands::Answer,
+    config::Selection,
+    failure::Failure,
+    report::judgement,
+};
+
+pub(crate) async fn run(work: &Work, arguments: &cli::Migrate) -> Result<Answer, Failure> {
+    let all = arguments.all || (!arguments.shared && arguments.tenant.is_empty());
+    let shared = arguments.shared || (!arguments.all && arguments.tenant.is_empty());
+    let tenants = if all {
+        Some(Selection::All)
+    } else {
+        (!arguments.tenant.is_empty()).then(|| Selection::Named(arguments.tenant.clone()))
+    };
+    if arguments.dry_run {
+        return pending(work, shared, tenants.as_ref()).await;
+    }
+    let say = |said| match said {
+        Said::Note(text) => eprintln!("{text}"),
+        Said::Progress { done, total } => eprintln!("{done} of {total} tenants migrated"),
+    };
+    let mut text = String::new();
+    let parts = [shared.then_some(None), tenants.as_ref().map(Some)];
+    for part in parts.into_iter().flatten() {
+        let what = if part.is_none() { "shared schema" } else { "tenants" };
+        match apply::apply(work, part, &say).await {
+            Ok(applied) => text += &format!("{what}: {}\n", applied.summary()),
+            Err(trouble) => {
+                work.lock.release().await;
+                return Ok(Answer { text, ..Answer::bad(trouble) });
+            }
+        }
+    }
+    work.lock.release().await;
+    Ok(Answer::good(text))
+}
+
+async fn pending(work: &Work, shared: bool, tenants: Option<&Selection>) -> Result<Answer, Failure> {
+    let manifest = &work.expectation().await?.manifest;
+    let found = work
+        .look(manifest, shared, tenants, LOOK)
+        .await
+        .map_err(|error| error.into_failure("looking for pending migrations"))?;
+    let judgement = work.judge(manifest, &found);
+    let mut text = String::new();
+    for (tenant, verdict) in judgement.verdicts() {
+        for finding in &verdict.findings {
+            let (what, which) = judgement::words(finding);
+            text += &format!("{}: {what}: {which}\n", judgement::name(tenant));
+        }
+    }
+    if text.is_empty() {
+        text = "nothing pending\n".into();
+    }
+    Ok(Answer::good(text))
+}

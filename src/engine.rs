@@ -1,0 +1,195 @@
+//! Walks the plan: starts each step when those before it are done, races them with shutdown, tells the
+//! report. No SQL, no words.
+
+use std::{cell::RefCell, rc::Rc};
+
+use futures_util::{StreamExt, stream::FuturesUnordered};
+use tokio::time::Instant;
+
+use crate::{
+    actions::Work,
+    config::{Action, OnFailure, Step},
+    failure::{Failure, signal_name},
+    plan::{Decision, Plan},
+    process::{Processes, Signals},
+    report::{
+        Report,
+        event::{Event, Trouble},
+    },
+    steps::{
+        self, Context,
+        stop::{self, Stopper},
+    },
+};
+
+/// What ends running siblings when a blocking step fails.
+const SIBLING_FAILED: i32 = libc::SIGTERM;
+
+/// What ended the start-up: the step, if one did, and its trouble.
+pub(crate) struct Blocked {
+    pub(crate) step: Option<usize>,
+    pub(crate) trouble: Trouble,
+}
+
+/// Works through the plan. Returns once nothing runs any more.
+pub(crate) async fn run(
+    plan: &Plan,
+    work: &Rc<Work>,
+    processes: &Processes,
+    signals: &mut Signals,
+    report: &Report,
+) -> Result<(), Blocked> {
+    let engine = Engine { plan, work, processes, report };
+    let result = engine.walk(signals).await;
+    work.lock.release().await;
+    result
+}
+
+struct Engine<'a> {
+    plan: &'a Plan,
+    work: &'a Rc<Work>,
+    processes: &'a Processes,
+    report: &'a Report,
+}
+
+/// How one step ended.
+enum Ended {
+    Done,
+    Failed(Trouble),
+}
+
+impl Engine<'_> {
+    async fn walk(&self, signals: &mut Signals) -> Result<(), Blocked> {
+        let (stopper, stop) = stop::pair();
+        let mut done = vec![false; self.plan.steps.len()];
+        let mut started = done.clone();
+        let mut running = FuturesUnordered::new();
+        let mut blocked: Option<Blocked> = None;
+        let mut interrupted: Option<i32> = None;
+        loop {
+            if blocked.is_none() && interrupted.is_none() {
+                for step in self.plan.ready(&done) {
+                    if !std::mem::replace(&mut started[step], true) {
+                        let stop = stop.clone();
+                        running.push(async move { (step, self.step(step, stop).await) });
+                    }
+                }
+            }
+            if running.is_empty() {
+                break;
+            }
+            tokio::select! {
+                biased;
+                signal = signals.next() => self.interrupt(signal, &stopper, &mut interrupted),
+                Some((step, ended)) = running.next() => {
+                    done[step] = true;
+                    if let Ended::Failed(trouble) = ended && blocked.is_none() {
+                        if !running.is_empty() && interrupted.is_none() {
+                            self.report.tell(&Event::Stopping { why: "a step failed".into() });
+                        }
+                        stopper.stop(SIBLING_FAILED);
+                        blocked = Some(Blocked { step: Some(step), trouble });
+                    }
+                    if interrupted.is_none() && !self.locked_steps_left(&done) {
+                        self.work.lock.release().await;
+                    }
+                }
+            }
+        }
+        match (interrupted, blocked) {
+            (Some(signal), blocked) => {
+                let doing = self.doing(&done, blocked.as_ref());
+                let step = blocked.as_ref().and_then(|blocked| blocked.step);
+                let done = blocked.and_then(|blocked| blocked.trouble.done);
+                let failure = Failure::Interrupted { signal, doing };
+                Err(Blocked { step, trouble: Trouble { done, ..Trouble::from(failure) } })
+            }
+            (None, Some(blocked)) => Err(blocked),
+            (None, None) => Ok(()),
+        }
+    }
+
+    fn interrupt(&self, signal: i32, stopper: &Stopper, interrupted: &mut Option<i32>) {
+        if interrupted.is_none() {
+            *interrupted = Some(signal);
+            self.report.tell(&Event::Stopping { why: format!("{} arrived", signal_name(signal)) });
+        }
+        stopper.stop(signal);
+    }
+
+    fn doing(&self, done: &[bool], blocked: Option<&Blocked>) -> String {
+        match blocked.and_then(|blocked| blocked.step) {
+            Some(step) => {
+                format!("during step {} of {}, `{}`", step + 1, done.len(), self.plan.steps[step].name)
+            }
+            None => {
+                let finished = done.iter().filter(|done| **done).count();
+                format!("after {finished} of {} steps", done.len())
+            }
+        }
+    }
+
+    async fn step(&self, step: usize, stop: stop::Stop) -> Ended {
+        let begun = Instant::now();
+        let Step { action, on_failure, .. } = &self.work.config.steps[step];
+        let skipped = match &self.plan.steps[step].decision {
+            Decision::Run => Ok(None),
+            Decision::Skip { reason } => Ok(Some(reason.clone())),
+            Decision::Pending { pending } => {
+                let mut waiting = stop.clone();
+                match waiting.race(self.work.pending(*pending)).await {
+                    Ok(Ok(true)) => Ok(None),
+                    Ok(Ok(false)) => Ok(Some("nothing is pending".into())),
+                    Ok(Err(failure)) => Err(failure),
+                    Err(signal) => {
+                        let doing = "while it looked for pending migrations".into();
+                        Err(Failure::Interrupted { signal, doing })
+                    }
+                }
+            }
+        };
+        let result = match skipped {
+            Ok(Some(reason)) => {
+                self.report.tell(&Event::StepSkipped { step, reason });
+                return Ended::Done;
+            }
+            Ok(None) => {
+                self.report.tell(&Event::StepStarted { step });
+                let tell = |event| self.report.tell(&event);
+                let context = Context {
+                    step,
+                    work: self.work,
+                    processes: self.processes,
+                    stop,
+                    tell: &tell,
+                    done: RefCell::default(),
+                };
+                tracing::debug!(step, ?action, "step");
+                steps::run(action, context).await
+            }
+            Err(failure) => Err(Trouble::from(failure)),
+        };
+        let took = begun.elapsed();
+        match result {
+            Ok(summary) => {
+                self.report.tell(&Event::StepDone { step, took, summary });
+                Ended::Done
+            }
+            Err(trouble) => {
+                let interrupted = matches!(trouble.failure, Failure::Interrupted { .. });
+                let blocking = *on_failure == OnFailure::Block || interrupted;
+                let event = Event::StepFailed { step, took, blocking, trouble };
+                self.report.tell(&event);
+                match event {
+                    Event::StepFailed { trouble, .. } if blocking => Ended::Failed(trouble),
+                    _ => Ended::Done,
+                }
+            }
+        }
+    }
+
+    fn locked_steps_left(&self, done: &[bool]) -> bool {
+        let locks = |action: &Action| matches!(action, Action::Migrate(_) | Action::Bootstrap { .. });
+        self.work.config.steps.iter().zip(done).any(|(step, done)| !done && locks(&step.action))
+    }
+}

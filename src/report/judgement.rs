@@ -1,0 +1,163 @@
+//! Words the gate's judgement, as text and as JSON. JSON is never capped.
+
+use serde_json::{Value, json};
+
+use super::text::count;
+use crate::tenants::gate::{Finding, Judgement, Outcome, Verdict};
+
+/// One finding in words: what it is, and which migrations, tables or columns.
+pub(crate) fn words(finding: &Finding) -> (&'static str, String) {
+    let newer = |by_newer: bool, text: String| {
+        if by_newer { format!("{text} (dropped by newer code)") } else { text }
+    };
+    match finding {
+        Finding::NotRegistered => ("not registered", "the tenant registry has no such row".into()),
+        Finding::NoSchema => ("no schema", "registered, but its schema does not exist".into()),
+        Finding::NoLedger { tables } if tables.is_empty() => ("no ledger", "nothing was ever applied".into()),
+        Finding::NoLedger { tables } => {
+            ("no ledger", format!("lost: its tables stand ({})", tables.join(", ")))
+        }
+        Finding::Pending { migrations } => ("pending", migrations.join(", ")),
+        Finding::Dirty { migrations } => ("dirty", format!("{} (recorded as failed)", migrations.join(", "))),
+        Finding::Altered { migrations } => ("altered", format!("{} (other checksum)", migrations.join(", "))),
+        Finding::Diverged { unknown } => {
+            ("diverged", format!("{} (unknown to this code)", unknown.join(", ")))
+        }
+        Finding::Ahead { unknown, .. } => ("ahead", format!("{} (unknown to this code)", unknown.join(", "))),
+        Finding::MissingTables { tables, dropped_by_newer } => {
+            let known = if *dropped_by_newer { "" } else { " (its ledger is complete)" };
+            ("table missing", newer(*dropped_by_newer, format!("{}{known}", tables.join(", "))))
+        }
+        Finding::MissingColumns { table, columns, dropped_by_newer } => {
+            let columns: Vec<_> = columns.iter().map(|column| format!("{table}.{column}")).collect();
+            ("column missing", newer(*dropped_by_newer, columns.join(", ")))
+        }
+        Finding::InvalidIndex { index, table, unique } => {
+            ("invalid index", format!("{index} on {table}{}", if *unique { " (unique)" } else { "" }))
+        }
+        Finding::Duplicate { migrations } => ("recorded twice", migrations.join(", ")),
+        Finding::LookFailed { why } => ("cannot look", why.clone()),
+        Finding::Vanished => ("vanished", "dropped while it was looked at".into()),
+    }
+}
+
+/// A one-line summary: `2 of 4 schemas incomplete`.
+pub(crate) fn summary(judgement: &Judgement) -> String {
+    let total = judgement.verdicts().count();
+    let mut parts = Vec::new();
+    for (outcome, word) in [(Outcome::Incomplete, "incomplete"), (Outcome::Unproven, "not proven")] {
+        let bad = judgement.count(outcome);
+        if bad > 0 {
+            parts.push(format!("{bad} of {} {word}", count(total, "schema")));
+        }
+    }
+    if let Some((rows, least)) = judgement.too_few {
+        parts.push(format!("{} in the registry, at least {least} expected", count(rows, "tenant")));
+    }
+    if parts.is_empty() {
+        let tenants = count(judgement.tenants.len(), "tenant");
+        match judgement.shared {
+            Some(_) => format!("the shared schema and {tenants} complete"),
+            None => format!("{tenants} complete"),
+        }
+    } else {
+        parts.join(", ")
+    }
+}
+
+/// The schemas of an outcome, each with its findings as lines, at most `cap` schemas.
+pub(crate) fn lines(judgement: &Judgement, outcome: Outcome, cap: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let bad = || judgement.verdicts().filter(|(_, verdict)| verdict.outcome() == outcome);
+    for (tenant, verdict) in bad().take(cap) {
+        lines.push(name(tenant).to_owned());
+        for finding in said(verdict, outcome) {
+            let (what, which) = words(finding);
+            lines.push(format!("  {what:<15} {which}"));
+        }
+    }
+    if bad().count() > cap {
+        lines.push(format!("... and {} more", bad().count() - cap));
+    }
+    lines
+}
+
+/// What is worth a warning though nothing is incomplete by it.
+pub(crate) fn warnings(judgement: &Judgement) -> Vec<String> {
+    let mut warnings: Vec<String> = judgement
+        .verdicts()
+        .flat_map(|(tenant, verdict)| verdict.findings.iter().map(move |finding| (tenant, finding)))
+        .filter(|(_, finding)| finding.outcome() == Outcome::Complete)
+        .map(|(tenant, finding)| {
+            let (what, which) = words(finding);
+            format!("{}: {what}: {which}", name(tenant))
+        })
+        .collect();
+    if !judgement.orphans.is_empty() {
+        warnings.push(format!("no tenant row names: {}", judgement.orphans.join(", ")));
+    }
+    warnings
+}
+
+/// Everything, for programs.
+pub(crate) fn json(judgement: &Judgement) -> Value {
+    let schema = |verdict: &Verdict| {
+        let findings: Vec<Value> = verdict.findings.iter().map(finding_json).collect();
+        json!({ "outcome": outcome_word(verdict.outcome()), "findings": findings })
+    };
+    json!({
+        "outcome": outcome_word(judgement.outcome()),
+        "summary": summary(judgement),
+        "shared": judgement.shared.as_ref().map(schema),
+        "tenants": judgement.tenants.iter().map(|(name, verdict)| (name.clone(), schema(verdict))).collect::<serde_json::Map<_, _>>(),
+        "orphans": judgement.orphans,
+        "too_few": judgement.too_few.map(|(rows, least)| json!({ "rows": rows, "at_least": least })),
+    })
+}
+
+/// What people call a schema.
+pub(crate) fn name(tenant: Option<&str>) -> &str {
+    tenant.unwrap_or("the shared schema")
+}
+
+fn said(verdict: &Verdict, outcome: Outcome) -> impl Iterator<Item = &Finding> {
+    verdict
+        .findings
+        .iter()
+        .filter(move |finding| finding.outcome() == outcome || outcome == Outcome::Incomplete)
+}
+
+fn outcome_word(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Complete => "complete",
+        Outcome::Unproven => "unproven",
+        Outcome::Incomplete => "incomplete",
+    }
+}
+
+fn finding_json(finding: &Finding) -> Value {
+    match finding {
+        Finding::NotRegistered => json!({ "kind": "not_registered" }),
+        Finding::NoSchema => json!({ "kind": "no_schema" }),
+        Finding::NoLedger { tables } => json!({ "kind": "no_ledger", "tables": tables }),
+        Finding::Pending { migrations } => json!({ "kind": "pending", "migrations": migrations }),
+        Finding::Dirty { migrations } => json!({ "kind": "dirty", "migrations": migrations }),
+        Finding::Altered { migrations } => json!({ "kind": "altered", "migrations": migrations }),
+        Finding::Diverged { unknown } => json!({ "kind": "diverged", "migrations": unknown }),
+        Finding::Ahead { unknown, blocks } => {
+            json!({ "kind": "ahead", "migrations": unknown, "blocks": blocks })
+        }
+        Finding::MissingTables { tables, dropped_by_newer } => {
+            json!({ "kind": "missing_tables", "tables": tables, "dropped_by_newer": dropped_by_newer })
+        }
+        Finding::MissingColumns { table, columns, dropped_by_newer } => {
+            json!({ "kind": "missing_columns", "table": table, "columns": columns, "dropped_by_newer": dropped_by_newer })
+        }
+        Finding::InvalidIndex { index, table, unique } => {
+            json!({ "kind": "invalid_index", "index": index, "table": table, "unique": unique })
+        }
+        Finding::Duplicate { migrations } => json!({ "kind": "recorded_twice", "migrations": migrations }),
+        Finding::LookFailed { why } => json!({ "kind": "look_failed", "why": why }),
+        Finding::Vanished => json!({ "kind": "vanished" }),
+    }
+}

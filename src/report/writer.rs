@@ -1,0 +1,72 @@
+//! Writes lines to standard error from a thread of its own, so that a blocked terminal never makes us deaf.
+
+use std::{
+    io::{self, Write},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+        mpsc::{self, SyncSender, TrySendError},
+    },
+    thread,
+    time::Duration,
+};
+
+/// How many lines may wait for the terminal; what comes on top is dropped and counted.
+const QUEUE: usize = 4_096;
+/// How long the end of the program waits for the terminal to take the last lines.
+const FLUSH: Duration = Duration::from_secs(2);
+
+/// The queue's sending end.
+#[derive(Debug)]
+pub(crate) struct Writer {
+    lines: SyncSender<Message>,
+    dropped: Arc<AtomicU64>,
+}
+
+#[derive(Debug)]
+enum Message {
+    Line(String),
+    Flush(SyncSender<()>),
+}
+
+impl Writer {
+    pub(crate) fn start() -> io::Result<Self> {
+        let (lines, queue) = mpsc::sync_channel(QUEUE);
+        let dropped = Arc::new(AtomicU64::new(0));
+        let counter = Arc::clone(&dropped);
+        thread::Builder::new().name("report".into()).spawn(move || {
+            let mut out = io::stderr();
+            for message in queue {
+                match message {
+                    Message::Line(line) => {
+                        let missing = counter.swap(0, Ordering::Relaxed);
+                        if missing > 0 {
+                            let _ = writeln!(
+                                out,
+                                "portcullis: {missing} lines dropped: the terminal was blocked"
+                            );
+                        }
+                        // Nobody is left to tell if standard error is closed.
+                        let _ = writeln!(out, "{line}");
+                    }
+                    Message::Flush(done) => drop(done),
+                }
+            }
+        })?;
+        Ok(Self { lines, dropped })
+    }
+
+    pub(crate) fn line(&self, line: String) {
+        if let Err(TrySendError::Full(_)) = self.lines.try_send(Message::Line(line)) {
+            self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Returns once everything is written, or after two seconds of a blocked terminal.
+    pub(crate) fn flush(&self) {
+        let (done, written) = mpsc::sync_channel(0);
+        if self.lines.try_send(Message::Flush(done)).is_ok() {
+            let _ = written.recv_timeout(FLUSH);
+        }
+    }
+}

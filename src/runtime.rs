@@ -1,0 +1,39 @@
+//! The asynchronous runtime with the reaper and the signals in it, for as long as steps run.
+
+use tokio::{runtime::Builder, task::LocalSet};
+
+use crate::{
+    failure::Failure,
+    process::{Inherited, Processes, Signals},
+};
+
+/// Runs the work to its end on this thread. The runtime's other threads (name look-ups) are not waited for.
+pub(crate) fn block_on<T>(
+    inherited: &Inherited,
+    work: impl AsyncFnOnce(Processes, Signals) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    let internal = |error| Failure::Internal { what: format!("cannot start the runtime: {error}") };
+    let runtime = Builder::new_current_thread().enable_all().build().map_err(internal)?;
+    let tasks = LocalSet::new();
+    let result = tasks.block_on(&runtime, async {
+        let (processes, signals) = Processes::start(inherited).map_err(internal)?;
+        work(processes, signals).await
+    });
+    drop(tasks);
+    runtime.shutdown_background();
+    result
+}
+
+/// Runs the work unless a signal ends it first; for commands other than `run`.
+pub(crate) fn until_signalled<T>(
+    inherited: &Inherited,
+    work: impl AsyncFnOnce() -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    block_on(inherited, async |_, mut signals| {
+        tokio::select! {
+            biased;
+            signal = signals.next() => Err(Failure::Interrupted { signal, doing: "while the command ran".into() }),
+            result = work() => result,
+        }
+    })
+}

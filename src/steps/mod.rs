@@ -1,0 +1,67 @@
+//! The kinds of step, one file each: they do one thing, and say what they saw.
+
+pub(crate) mod bootstrap;
+pub(crate) mod command;
+pub(crate) mod migrate;
+pub(crate) mod retry;
+pub(crate) mod sql;
+pub(crate) mod stop;
+pub(crate) mod verify;
+pub(crate) mod wait;
+
+use std::cell::RefCell;
+
+use self::stop::Stop;
+use crate::{
+    actions::Work,
+    config::Action,
+    failure::Failure,
+    process::Processes,
+    report::event::{Event, Trouble},
+};
+
+/// What a step may use.
+pub(crate) struct Context<'a> {
+    /// The step's position in the plan.
+    pub(crate) step: usize,
+    pub(crate) work: &'a Work,
+    pub(crate) processes: &'a Processes,
+    pub(crate) stop: Stop,
+    pub(crate) tell: &'a dyn Fn(Event),
+    /// How far the step has come, in words, for when it is interrupted.
+    pub(crate) done: RefCell<Option<String>>,
+}
+
+impl Context<'_> {
+    pub(crate) fn note(&self, text: String) {
+        (self.tell)(Event::Note { step: self.step, text });
+    }
+
+    pub(crate) fn warn(&self, text: String) {
+        (self.tell)(Event::Warning { step: self.step, text });
+    }
+}
+
+/// Runs one step and returns a summary of what it did.
+pub(crate) async fn run(action: &Action, mut context: Context<'_>) -> Result<String, Trouble> {
+    if let Action::Command(command) = action {
+        return command::run(command, &mut context).await;
+    }
+    // Everything else may end anywhere: SQL rolls back with its connection.
+    let mut stop = context.stop.clone();
+    let work = async {
+        match action {
+            Action::Wait(wait) => wait::run(wait, &context).await,
+            Action::Sql { run, timeout } => sql::run(run, *timeout, &context).await,
+            Action::Migrate(scope) => migrate::run(*scope, &context).await,
+            Action::Bootstrap { tenants } => bootstrap::run(tenants, &context).await,
+            Action::Verify(verify) => verify::run(verify, &context).await,
+            Action::Command(_) => Ok(String::new()),
+        }
+    };
+    let result = stop.race(work).await;
+    result.unwrap_or_else(|signal| {
+        let failure = Failure::Interrupted { signal, doing: "while it was under way".into() };
+        Err(Trouble { done: context.done.take(), ..Trouble::from(failure) })
+    })
+}

@@ -1,0 +1,17 @@
+//! `sql`: statements against the shared database.
+
+use std::time::Duration;
+
+use super::Context;
+use crate::{database::DatabaseError, failure::Failure, report::event::Trouble};
+
+pub(super) async fn run(sql: &str, timeout: Duration, context: &Context<'_>) -> Result<String, Trouble> {
+    match context.work.database()?.run_sql(sql, timeout).await {
+        Ok(()) => Ok("done".into()),
+        Err(DatabaseError::Failed(why)) => Err(Failure::SqlFailed { why }.into()),
+        Err(DatabaseError::TimedOut) => {
+            Err(Failure::TimedOut { what: "the SQL".into(), after: timeout }.into())
+        }
+        Err(error) => Err(error.into_failure("running the SQL").into()),
+    }
+}

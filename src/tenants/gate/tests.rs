@@ -1,0 +1,250 @@
+//! The truth table of `docs/design`, row by row, and the laws that hold for every judgement.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::tenants::{
+    found::{InvalidIndex, Recorded},
+    manifest::{FORMAT, Migration},
+};
+
+const RULES: Rules = Rules { ahead_blocks: false, at_least: 0 };
+
+fn migration(id: u32) -> Migration {
+    Migration { id: id.to_string(), name: format!("{id} migration"), checksum: Some(format!("{id:02x}")) }
+}
+
+fn expected() -> Expected {
+    let columns = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    Expected {
+        migrations: vec![migration(1), migration(2), migration(3)],
+        tables: BTreeMap::from([("finance_invoice".to_owned(), columns(&["id", "total"]))]),
+    }
+}
+
+fn row(id: u32) -> Recorded {
+    Recorded {
+        id: id.to_string(),
+        name: "migration".into(),
+        checksum: Some(format!("{id:02x}")),
+        succeeded: true,
+    }
+}
+
+fn seen(rows: &[u32]) -> Seen {
+    Seen { ledger: rows.iter().map(|id| row(*id)).collect(), ..Seen::default() }
+}
+
+fn judged(look: &Look) -> Verdict {
+    judge_schema(Framework::Sql, &expected(), look, RULES)
+}
+
+fn assert_judged(sentence: &str, look: &Look, outcome: Outcome, kind: fn(&Finding) -> bool) {
+    let verdict = judged(look);
+    assert_eq!(verdict.outcome(), outcome, "{sentence}: {verdict:?}");
+    assert!(verdict.findings.iter().any(kind), "{sentence}: {verdict:?}");
+}
+
+#[test]
+fn a_schema_with_everything_is_complete_and_nothing_is_said_of_it() {
+    assert_eq!(judged(&Look::Seen(seen(&[1, 2, 3]))), Verdict::default());
+}
+
+#[test]
+fn each_row_of_the_truth_table_holds() {
+    let table = |name: &str| BTreeSet::from([name.to_owned()]);
+    let with = |rows: &[u32], change: fn(&mut Seen)| {
+        let mut seen = seen(rows);
+        change(&mut seen);
+        Look::Seen(seen)
+    };
+    let index = |unique| InvalidIndex { name: "i".into(), table: "finance_invoice".into(), unique };
+
+    assert_judged("no schema", &Look::NoSchema, Outcome::Incomplete, |f| matches!(f, Finding::NoSchema));
+    assert_judged("no ledger", &Look::NoLedger { tables: BTreeSet::new() }, Outcome::Incomplete, |f| {
+        matches!(f, Finding::NoLedger { .. })
+    });
+    assert_judged("the last one is pending", &Look::Seen(seen(&[1, 2])), Outcome::Incomplete, |f| {
+        *f == Finding::Pending { migrations: vec!["3 migration".into()] }
+    });
+    assert_judged(
+        "a gap below later ones is pending",
+        &Look::Seen(seen(&[1, 3])),
+        Outcome::Incomplete,
+        |f| *f == Finding::Pending { migrations: vec!["2 migration".into()] },
+    );
+    assert_judged(
+        "recorded as failed",
+        &with(&[1, 2, 3], |s| s.ledger[1].succeeded = false),
+        Outcome::Incomplete,
+        |f| *f == Finding::Dirty { migrations: vec!["2 migration".into()] },
+    );
+    assert_judged(
+        "recorded as failed and unknown",
+        &with(&[1, 2, 3, 9], |s| s.ledger[3].succeeded = false),
+        Outcome::Incomplete,
+        |f| matches!(f, Finding::Dirty { .. }),
+    );
+    assert_judged(
+        "another checksum",
+        &with(&[1, 2, 3], |s| s.ledger[0].checksum = Some("ff".into())),
+        Outcome::Incomplete,
+        |f| *f == Finding::Altered { migrations: vec!["1 migration".into()] },
+    );
+    assert_judged(
+        "no checksum",
+        &with(&[1, 2, 3], |s| s.ledger[0].checksum = None),
+        Outcome::Incomplete,
+        |f| matches!(f, Finding::Altered { .. }),
+    );
+    assert_judged("unknown and pending", &Look::Seen(seen(&[1, 2, 9])), Outcome::Incomplete, |f| {
+        *f == Finding::Diverged { unknown: vec!["9 migration".into()] }
+    });
+    assert_judged("unknown and nothing pending", &Look::Seen(seen(&[1, 2, 3, 9])), Outcome::Complete, |f| {
+        *f == Finding::Ahead { unknown: vec!["9 migration".into()], blocks: false }
+    });
+    assert_judged("recorded twice", &Look::Seen(seen(&[1, 2, 3, 3])), Outcome::Complete, |f| {
+        matches!(f, Finding::Duplicate { .. })
+    });
+    assert_judged("not allowed to look", &Look::Failed("denied".into()), Outcome::Unproven, |f| {
+        matches!(f, Finding::LookFailed { .. })
+    });
+    assert_judged("vanished", &Look::Vanished, Outcome::Unproven, |f| matches!(f, Finding::Vanished));
+
+    let mut lying = seen(&[1, 2, 3]);
+    lying.missing_tables = table("finance_invoice");
+    assert_judged("a lying ledger", &Look::Seen(lying.clone()), Outcome::Incomplete, |f| {
+        matches!(f, Finding::MissingTables { dropped_by_newer: false, .. })
+    });
+    lying.ledger.push(row(9));
+    assert_judged("ahead and a table missing", &Look::Seen(lying), Outcome::Incomplete, |f| {
+        matches!(f, Finding::MissingTables { dropped_by_newer: true, .. })
+    });
+    let mut column = seen(&[1, 2, 3]);
+    column.missing_columns = BTreeMap::from([("finance_invoice".to_owned(), table("total"))]);
+    assert_judged("a column missing", &Look::Seen(column), Outcome::Incomplete, |f| {
+        matches!(f, Finding::MissingColumns { .. })
+    });
+    for (unique, outcome) in [(true, Outcome::Incomplete), (false, Outcome::Complete)] {
+        let look = Seen { invalid_indexes: vec![index(unique)], ..seen(&[1, 2, 3]) };
+        assert_judged("an invalid index", &Look::Seen(look), outcome, |f| {
+            matches!(f, Finding::InvalidIndex { .. })
+        });
+    }
+}
+
+#[test]
+fn a_database_ahead_of_the_code_blocks_if_it_is_asked_to() {
+    let rules = Rules { ahead_blocks: true, ..RULES };
+    let verdict = judge_schema(Framework::Sql, &expected(), &Look::Seen(seen(&[1, 2, 3, 9])), rules);
+    assert_eq!(verdict.outcome(), Outcome::Incomplete);
+}
+
+fn manifest() -> Manifest {
+    Manifest { format: FORMAT, framework: Framework::Sql, shared: Expected::default(), tenant: expected() }
+}
+
+fn found(tenants: &[(&str, Look)]) -> Found {
+    Found {
+        tenants: tenants.iter().map(|(name, look)| ((*name).to_owned(), look.clone())).collect(),
+        registered: tenants.len(),
+        ..Found::default()
+    }
+}
+
+#[test]
+fn a_tenant_that_is_not_registered_is_incomplete() {
+    let mut found = found(&[("acme", Look::Seen(seen(&[1, 2, 3])))]);
+    found.unregistered.insert("demo".into());
+    let judgement = judge(&manifest(), &found, RULES);
+    assert_eq!(judgement.outcome(), Outcome::Incomplete);
+    assert_eq!(judgement.tenants["demo"].findings, [Finding::NotRegistered]);
+}
+
+#[test]
+fn a_registry_with_fewer_rows_than_it_must_have_proves_nothing() {
+    let found = found(&[("acme", Look::Seen(seen(&[1, 2, 3])))]);
+    let judgement = judge(&manifest(), &found, Rules { at_least: 2, ..RULES });
+    assert_eq!(judgement.too_few, Some((1, 2)));
+    assert_eq!(judgement.outcome(), Outcome::Unproven);
+}
+
+#[test]
+fn incomplete_wins_over_unproven_and_both_are_listed() {
+    let found = found(&[("acme", Look::Failed("denied".into())), ("demo", Look::NoSchema)]);
+    let judgement = judge(&manifest(), &found, RULES);
+    assert_eq!(judgement.outcome(), Outcome::Incomplete);
+    assert_eq!(judgement.count(Outcome::Unproven), 1);
+    assert_eq!(judgement.count(Outcome::Incomplete), 1);
+}
+
+fn any_look() -> impl Strategy<Value = Look> {
+    let ledger = prop::collection::vec((1u32..6, any::<bool>(), any::<bool>()), 0..6);
+    let seen = (ledger, any::<bool>(), any::<bool>()).prop_map(|(rows, table, unique)| {
+        Look::Seen(Seen {
+            ledger: rows
+                .into_iter()
+                .map(|(id, succeeded, same)| Recorded {
+                    checksum: Some(if same { format!("{id:02x}") } else { "ff".into() }),
+                    succeeded,
+                    ..row(id)
+                })
+                .collect(),
+            missing_tables: if table {
+                BTreeSet::from(["finance_invoice".to_owned()])
+            } else {
+                BTreeSet::new()
+            },
+            missing_columns: BTreeMap::new(),
+            invalid_indexes: vec![InvalidIndex { name: "i".into(), table: "t".into(), unique }],
+        })
+    });
+    prop_oneof![
+        4 => seen,
+        1 => Just(Look::NoSchema),
+        1 => Just(Look::NoLedger { tables: BTreeSet::new() }),
+        1 => Just(Look::Failed("denied".into())),
+        1 => Just(Look::Vanished),
+    ]
+}
+
+proptest! {
+    /// The definition of complete, written a second time and the other way round.
+    #[test]
+    fn a_schema_is_complete_only_if_all_is_recorded_well_and_stands(look in any_look()) {
+        let whole = match &look {
+            Look::Seen(seen) => {
+                expected().migrations.iter().all(|migration| {
+                    let mut rows = seen.ledger.iter().filter(|row| row.id == migration.id).peekable();
+                    rows.peek().is_some() && rows.all(|row| row.succeeded && row.checksum == migration.checksum)
+                }) && seen.ledger.iter().all(|row| row.succeeded)
+                    && seen.missing_tables.is_empty()
+                    && !seen.invalid_indexes.iter().any(|index| index.unique)
+            }
+            _ => false,
+        };
+        prop_assert_eq!(judged(&look).outcome() == Outcome::Complete, whole);
+    }
+
+    #[test]
+    fn one_tenant_that_is_not_complete_closes_the_gate_whatever_the_others_are(
+        looks in prop::collection::vec(any_look(), 1..6),
+    ) {
+        let names: Vec<String> = (0..looks.len()).map(|n| format!("t{n}")).collect();
+        let tenants: Vec<_> = names.iter().map(String::as_str).zip(looks.iter().cloned()).collect();
+        let judgement = judge(&manifest(), &found(&tenants), RULES);
+        let worst = looks.iter().map(|look| judged(look).outcome()).max().unwrap_or(Outcome::Complete);
+        prop_assert_eq!(judgement.outcome(), worst);
+        prop_assert_eq!(judgement.tenants.len(), looks.len());
+    }
+
+    #[test]
+    fn a_tenant_that_may_be_migrated_has_its_schema_and_ledger(look in any_look()) {
+        let verdict = judged(&look);
+        if verdict.is_pending() && verdict.may_be_migrated() {
+            prop_assert!(matches!(look, Look::Seen(_)));
+        }
+    }
+}
