@@ -1,0 +1,3 @@
+//! One file for each subcommand that is not `run`.
+
+pub(crate) mod init;
