@@ -6,5 +6,6 @@
 mod failure;
 
 mod config;
+mod database;
 mod report;
 mod tenants;
