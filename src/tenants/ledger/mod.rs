@@ -32,7 +32,7 @@ pub(crate) struct Comparison {
 }
 
 impl Framework {
-    pub(crate) fn shape(self) -> Shape {
+    pub(crate) const fn shape(self) -> Shape {
         match self {
             Framework::Sql => sqlx::SHAPE,
         }

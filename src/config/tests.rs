@@ -1,0 +1,126 @@
+//! The whole way from text to configuration, and what a person reads when it is wrong.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::{path::Path, time::Duration};
+
+use proptest::prelude::*;
+
+use super::{environment::Environment, secret::Password, *};
+
+/// What the operator reads, errors and warnings alike.
+fn rendered(text: &str, env: &Environment) -> String {
+    let problems = match parse(text, env) {
+        Ok((_, warnings)) => warnings,
+        Err(problems) => problems,
+    };
+    render(Path::new("config.toml"), text, &problems, false)
+}
+
+fn messages(text: &str, env: &Environment) -> Vec<String> {
+    match parse(text, env) {
+        Ok((_, warnings)) => warnings.into_iter().map(|problem| problem.message).collect(),
+        Err(problems) => problems.into_iter().map(|problem| problem.message).collect(),
+    }
+}
+
+fn valid(text: &str, env: &Environment) -> Config {
+    match parse(text, env) {
+        Ok((config, _)) => config,
+        Err(problems) => {
+            unreachable!("{}", render(Path::new("config.toml"), text, &problems, false))
+        }
+    }
+}
+
+const SKETCH: &str = r#"
+role = "${SERVICE_TYPE:-web}"
+
+[database]
+url      = "${DATABASE_URL:-sqlite://var}"
+direct   = { url = "${DATABASE_DIRECT_URL:-}" }
+reader   = { user = "portcullis_ro", password = { file = "/run/secrets/ro" } }
+
+[tenants]
+registry = { table = "tenants", schema_column = "schema_name", where = "status <> 'pending'", at_least = 0 }
+
+[migrations]
+shared  = "migrations/shared"
+tenant  = "migrations/tenant"
+manifest = { file = "portcullis.manifest.json" }
+apply   = { jobs = 4, canary = ["demo"], on_tenant_failure = "continue", max_failures = 5, timeout = "10m" }
+
+[[step]]
+name = "database"
+wait.database = { timeout = "2m" }
+
+[[step]]
+name = "broker"
+after = "start"
+when = { role = ["worker", "celery-*"] }
+wait.redis = { url = "${CELERY_BROKER_URL:-redis://localhost}", timeout = "1m" }
+
+[[step]]
+name = "postgis"
+when = { role = ["web"], pending = "shared" }
+sql = { run = "CREATE EXTENSION IF NOT EXISTS postgis" }
+
+[[step]]
+name = "shared schema"
+when = { role = ["web"], unless_env = "SKIP_MIGRATIONS" }
+migrate.shared = {}
+
+[[step]]
+name = "tenant schemas"
+when = { role = ["web"], unless_env = "SKIP_MIGRATIONS" }
+migrate.tenants = {}
+
+[[step]]
+name = "demo tenants"
+when = { role = ["web"], env = "CREATE_DEMO_TENANT" }
+bootstrap = { tenants = ["demo"] }
+
+[[step]]
+name = "demo tenant is complete"
+when = { env = "CREATE_DEMO_TENANT" }
+verify = { tenants = ["demo"] }
+
+[[step]]
+name = "every tenant is complete"
+verify = { tenants = "all", wait = "15m" }
+
+[[step]]
+name = "static files"
+when = { role = ["web"], unless_env = "SKIP_COLLECTSTATIC" }
+command = { run = ["python", "manage.py", "collectstatic", "--noinput"], timeout = "5m" }
+on_failure = "warn"
+
+[server]
+command = ["gunicorn", "app.wsgi", "--bind", "0.0.0.0:8000"]
+passthrough = [["bash"], ["sh"], ["python", "manage.py", "shell"]]
+mode = "exec"
+"#;
+
+#[test]
+fn the_sketch_of_the_contract_is_valid_on_sqlite_and_on_postgres() {
+    let config = valid(SKETCH, &Environment::default());
+    assert_eq!(config.database, Some(Database::Sqlite(Sqlite { folder: "var".into() })));
+    assert_eq!(config.role.as_deref(), Some("web"));
+    assert_eq!(config.steps.len(), 9);
+    assert_eq!(messages(SKETCH, &Environment::default()), [""; 0]);
+
+    let env = Environment::from([("DATABASE_URL", "postgres://app:pw@db/shop"), ("SERVICE_TYPE", "worker")]);
+    let config = valid(SKETCH, &env);
+    let Some(Database::Postgres(database)) = config.database else { unreachable!() };
+    assert_eq!((database.host.as_str(), database.port, database.user.as_str()), ("db", 5432, "app"));
+    let reader = database.reader.unwrap();
+    assert_eq!((reader.host.as_str(), reader.user.as_str()), ("db", "portcullis_ro"));
+    assert_eq!(reader.password, Password::File("/run/secrets/ro".into()));
+    assert_eq!(database.direct, None);
+}
+
+#[test]
+fn an_empty_file_is_valid_and_does_nothing() {
+    let config = valid("", &Environment::default());
+    assert!(config.steps.is_empty() && config.server.command.is_empty() && config.database.is_none());
+    assert_eq!((config.lock_timeout, config.gate.settle), (Duration::from_mins(30), Duration::from_mins(2)));
+}
