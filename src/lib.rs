@@ -6,5 +6,6 @@
 mod failure;
 
 mod config;
+mod plan;
 mod report;
 mod tenants;
