@@ -135,7 +135,7 @@ async fn preflight(plan: &Plan, work: &Work) -> Result<(), Failure> {
     let derived = work.config.migrations.as_ref().is_none_or(|migrations| migrations.auto_manifest);
     let needed = plan.steps.iter().zip(&work.config.steps).any(|(planned, step)| match &planned.decision {
         Decision::Skip { .. } => false,
-        Decision::Pending { .. } => true,
+        Decision::DecidedAtItsTurn { .. } => true,
         Decision::Run => {
             matches!(step.action, Action::Migrate(_) | Action::Bootstrap { .. } | Action::Verify(_))
         }
