@@ -135,7 +135,7 @@ impl Engine<'_> {
         let skipped = match &self.plan.steps[step].decision {
             Decision::Run => Ok(None),
             Decision::Skip { reason } => Ok(Some(reason.clone())),
-            Decision::Pending { pending } => {
+            Decision::DecidedAtItsTurn { pending } => {
                 let mut waiting = stop.clone();
                 match waiting.race(self.work.pending(*pending)).await {
                     Ok(Ok(true)) => Ok(None),

@@ -268,13 +268,3 @@ pub(crate) struct Command {
     /// Between TERM and KILL.
     pub(crate) grace: Duration,
 }
-pub(crate) struct Loaded {
-    pub(crate) config: Config,
-    pub(crate) warnings: Vec<String>,
-}
-pub(crate) fn load(
-    _p: &std::path::Path,
-    _e: &environment::Environment,
-) -> Result<Loaded, crate::failure::Failure> {
-    Err(crate::failure::Failure::Internal { what: String::new() })
-}

@@ -99,7 +99,7 @@ mod tests {
             ("password = { env = \"DB_PASSWORD\" }", "password = { env = \"DB_PASSWORD\" }"),
             ("env = { API_TOKEN = \"t0\", HOME = \"/\" }", "env = { API_TOKEN = \"**\", HOME = \"/\" }"),
             ("url = \"redis://:pw@h/0\"", "url = \"redis://***@h/0\""),
-            ("url = \"postgres://h/d?password=pw&a=b\"", "url = \"postgres://h/d?password=**&a=b\""),
+            ("url = \"postgres://h/d?password=pw&a=b\"", "url = \"postgres://h/d?password=******\""),
             ("\"my-secret\" = 'é'", "\"my-secret\" = '**'"),
             ("password = \"a\\\"b\"\nx = 1", "password = \"**\"*\"\nx = 1"),
         ] {

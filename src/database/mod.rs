@@ -16,6 +16,7 @@ use std::{
 pub(crate) use self::migrations::{MigrationFile, resolve};
 use crate::{
     config::{self, Selection},
+    failure::Failure,
     tenants::{
         found::{Found, Look},
         manifest::{Expected, Manifest},
@@ -229,6 +230,16 @@ impl Database {
         match self {
             Self::Postgres(it) => it.derive(shared, tenant).await,
             Self::Sqlite(_) => sqlite::derive::derive(shared, tenant).await,
+        }
+    }
+}
+
+impl DatabaseError {
+    /// The failure of an operation that is not the gate's.
+    pub(crate) fn into_failure(self, doing: &str) -> Failure {
+        match self {
+            Self::Never(why) => Failure::Refused { what: "the database".into(), why },
+            other => Failure::Database { what: doing.into(), why: other.to_string() },
         }
     }
 }

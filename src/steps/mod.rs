@@ -45,13 +45,18 @@ impl Context<'_> {
 /// Runs one step and returns a summary of what it did.
 pub(crate) async fn run(action: &Action, mut context: Context<'_>) -> Result<String, Trouble> {
     if let Action::Command(command) = action {
-        return command::run(command, &mut context).await;
+        let Context { step, processes, stop, tell, .. } = &mut context;
+        return command::run(*step, command, processes, stop, tell).await;
     }
     // Everything else may end anywhere: SQL rolls back with its connection.
     let mut stop = context.stop.clone();
     let work = async {
         match action {
-            Action::Wait(wait) => wait::run(wait, &context).await,
+            Action::Wait(wait) => {
+                let database = context.work.database().ok();
+                wait::wait(context.step, wait, database, context.tell).await?;
+                Ok("there".into())
+            }
             Action::Sql { run, timeout } => sql::run(run, *timeout, &context).await,
             Action::Migrate(scope) => migrate::run(*scope, &context).await,
             Action::Bootstrap { tenants } => bootstrap::run(tenants, &context).await,
