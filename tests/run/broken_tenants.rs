@@ -92,7 +92,10 @@ fn a_tenant_ahead_of_the_code_is_served_with_a_warning(engine: Engine) {
 fn a_tenant_that_is_ahead_and_behind_closes_the_gate(engine: Engine) {
     let sample = Sample::complete_on(engine);
     sample.execute(Some("acme"), &from_the_future());
-    sample.execute(Some("acme"), "DELETE FROM _sqlx_migrations WHERE version = 3; DROP INDEX finance_invoice_customer");
+    sample.execute(
+        Some("acme"),
+        "DELETE FROM _sqlx_migrations WHERE version = 3; DROP INDEX finance_invoice_customer",
+    );
     blocked(&sample).says("acme").says("99");
     // What is diverged is left alone, though the pending file alone would have gone through.
     assert_eq!(sample.number(Some("acme"), "SELECT count(*) FROM {}_sqlx_migrations WHERE version = 3"), 0);
@@ -134,8 +137,9 @@ fn the_gate_alone_says_the_same(engine: Engine) {
 
 fn a_pending_migration_is_applied_at_the_next_start(engine: Engine) {
     let mut sample = Sample::complete_on(engine);
-    sample.portcullis =
-        sample.portcullis.file("migrations/tenant/5_notes.sql", "CREATE TABLE crm_note (id bigint PRIMARY KEY);\n");
+    sample.portcullis = sample
+        .portcullis
+        .file("migrations/tenant/5_notes.sql", "CREATE TABLE crm_note (id bigint PRIMARY KEY);\n");
     // The manifest does not know the file yet.
     sample.portcullis.run(["run", "--no-server"]).exits(78).says("portcullis manifest sql");
     sample.portcullis.run(["manifest", "sql"]).exits(0);

@@ -106,7 +106,11 @@ fn seventy_eight_without_a_manifest() {
 
 #[test]
 fn seventy_nine_when_a_command_fails() {
-    step("command = { run = [\"sh\", \"-c\", \"echo it was me; exit 5\"] }").run(["run"]).exits(79).says("5").says("it was me");
+    step("command = { run = [\"sh\", \"-c\", \"echo it was me; exit 5\"] }")
+        .run(["run"])
+        .exits(79)
+        .says("5")
+        .says("it was me");
 }
 
 #[test]
@@ -167,6 +171,8 @@ fn step(kind: &str) -> Portcullis {
 
 /// The shipped configuration, deriving the manifest at start-up.
 fn automatic_manifest() -> String {
-    include_str!("../../config.toml")
-        .replace("{ file = \"portcullis.manifest.json\" }", "{ file = \"portcullis.manifest.json\", auto = true }")
+    include_str!("../../config.toml").replace(
+        "{ file = \"portcullis.manifest.json\" }",
+        "{ file = \"portcullis.manifest.json\", auto = true }",
+    )
 }
