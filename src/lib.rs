@@ -28,8 +28,8 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     let Ok(inherited) = process::take_over() else {
         return 70.into();
     };
-    if args.get(1).is_some_and(|word| word == "exec") {
-        let argv: Vec<String> = args[2..].iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    if args.get(1).is_some_and(|word| word == "run") {
+        let argv: Vec<String> = args[4..].iter().map(|word| word.to_string_lossy().into_owned()).collect();
         let failure = process::handover(&inherited, &argv);
         eprintln!("portcullis: {failure}");
         return failure.code().into();

@@ -1,7 +1,7 @@
 //! The environment that children get: ours, as it is, with what a step adds or a new process id needs.
 
 use std::{
-    cell::UnsafeCell,
+    cell::Cell,
     ffi::{CStr, CString, OsString, c_char},
     io::{self, Write},
     os::unix::ffi::OsStringExt,
@@ -50,7 +50,7 @@ pub(super) fn our_environment() -> Vec<*const c_char> {
 
 /// A LISTEN_PID variable whose number the child fills in itself, without allocating.
 #[derive(Default)]
-pub(super) struct ListenPid(UnsafeCell<[u8; LISTEN_PID_BYTES]>);
+pub(super) struct ListenPid(Cell<[u8; LISTEN_PID_BYTES]>);
 
 impl ListenPid {
     /// Our environment; a LISTEN_PID that names us is replaced.
@@ -61,17 +61,19 @@ impl ListenPid {
             // SAFETY: the environment holds whole strings.
             let text = unsafe { CStr::from_ptr(*entry) }.to_bytes();
             if text.strip_prefix(LISTEN_PID) == Some(ours.as_bytes()) {
-                *entry = self.0.get().cast();
+                *entry = self.0.as_ptr().cast();
             }
         }
         environment
     }
 
-    /// Async-signal-safe.
+    /// Async-signal-safe. The parent, which shares this, is suspended.
     pub(super) fn set(&self, pid: i32) {
-        // SAFETY: the parent, the only other one with access, is suspended.
-        let mut text = unsafe { &mut (*self.0.get())[..LISTEN_PID_BYTES - 1] };
-        // It always fits; what follows the number is zero.
-        let _ = text.write_all(LISTEN_PID).and_then(|()| write!(text, "{pid}"));
+        let mut text = [0; LISTEN_PID_BYTES];
+        // It always fits, and what follows the number is zero.
+        let _ = (&mut text[..])
+            .write_all(LISTEN_PID)
+            .and_then(|()| write!(&mut text[LISTEN_PID.len()..], "{pid}"));
+        self.0.set(text);
     }
 }
