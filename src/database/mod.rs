@@ -91,6 +91,7 @@ pub(crate) struct Applied {
 /// Why one schema's migrations were not all applied.
 #[derive(Debug, Clone, Default, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own that a caller asks for")]
 pub(crate) struct ApplyError {
     /// The migration that failed; None if none was begun.
     pub(crate) migration: Option<String>,
