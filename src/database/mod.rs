@@ -234,6 +234,22 @@ impl Database {
     }
 }
 
+impl Question<'_> {
+    /// A registry that is not there has no tenants only where the shared schema's own look says that
+    /// something is missing: no tenant at all must never look like all tenants complete.
+    fn without_registry(&self, table: &str, found: &Found) -> Result<(), DatabaseError> {
+        let told = match &found.shared {
+            Some(Look::Seen(_)) => self.manifest.shared.tables.contains_key(table),
+            Some(_) => true,
+            None => false,
+        };
+        if told || matches!(self.tenants, Some(Selection::Named(_))) {
+            return Ok(());
+        }
+        Err(DatabaseError::Failed(format!("the registry's table `{table}` is not there")))
+    }
+}
+
 impl Lock {
     /// Whether it is still ours; otherwise why not.
     pub(crate) async fn held(&mut self) -> Result<(), String> {

@@ -335,6 +335,47 @@ fn a_files_settings_do_not_leak_into_the_next() {
 }
 
 #[test]
+fn a_file_that_fails_outside_a_transaction_leaves_the_ledger_dirty() {
+    with_place(|place| async move {
+        place.shared().await;
+        place.provision("demo").await.unwrap();
+        place.sql("INSERT INTO demo.finance_invoice VALUES (1, 7), (2, 7)").await;
+        let index = "-- no-transaction\nCREATE UNIQUE INDEX CONCURRENTLY one ON finance_invoice (total);";
+        place.write("tenant/3_index.sql", index);
+        let files = place.files("tenant");
+        let error =
+            place.database().apply(&Schema::Tenant("demo".into()), &files, &LIMITS).await.unwrap_err();
+        assert!(error.dirty && error.place.as_ref().unwrap().ends_with("3_index.sql:2"), "{error:?}");
+        let found = place.look(&Selection::All).await.unwrap();
+        let seen = seen(&found.tenants["demo"]);
+        assert!(seen.invalid_indexes.iter().any(|index| index.unique && index.name == "one"));
+        assert!(seen.ledger.iter().any(|row| row.id == "3" && !row.succeeded));
+    });
+}
+
+#[test]
+fn a_registry_that_is_not_there_is_never_a_registry_without_tenants() {
+    with_place(|place| async move {
+        let mut manifest = place.manifest().await;
+        let look = async |manifest: &Manifest, shared| {
+            let tenants = Some(&Selection::All);
+            let timeout = Duration::from_secs(20);
+            let question = Question { manifest, shared, tenants, timeout, allow_standby: false };
+            place.database().look(&question).await
+        };
+        let fresh = look(&manifest, true).await.unwrap();
+        assert!(matches!(fresh.shared, Some(Look::NoLedger { .. })) && fresh.registered == 0);
+        assert!(look(&manifest, false).await.is_err());
+        place.shared().await;
+        place.sql("DROP TABLE tenants").await;
+        let lying = look(&manifest, true).await.unwrap();
+        assert!(seen(lying.shared.as_ref().unwrap()).missing_tables.contains("tenants"));
+        manifest.shared.tables.clear();
+        assert!(look(&manifest, true).await.is_err());
+    });
+}
+
+#[test]
 fn a_migration_waits_for_a_lock_only_so_long() {
     with_place(|place| async move {
         place.shared().await;
