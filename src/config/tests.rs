@@ -158,13 +158,159 @@ verify = { tenants = "al", timeout = "5x" }
 sql = { run = "SELECT 1", timout = "1s" }
 command = { run = [] }
 "#;
-    assert_snapshot!(rendered(text, &Environment::default()), @"");
+    assert_snapshot!(rendered(text, &Environment::default()), @r#"
+    error: the configuration has no key `rol`
+     --> config.toml:2:1
+      |
+    2 | rol = "web"
+      | ^^^
+      |
+      = help: did you mean `role`?
+
+    error: `[database]` needs `name` (or the variable `PGDATABASE`)
+     --> config.toml:4:1
+      |
+    4 | [database]
+      | ^^^^^^^^^^
+      |
+      = help: give `url`, or `host`, `name`, `user` and `password`
+
+    error: `[database]` has no key `prot`
+     --> config.toml:6:1
+      |
+    6 | prot = 5432
+      | ^^^^
+      |
+      = help: did you mean `port`?
+
+    error: `requird` is not "disable" or "allow" or "prefer" or "require" or "verify-ca" or "verify-full"
+     --> config.toml:7:11
+      |
+    7 | sslmode = "requird"
+      |           ^^^^^^^^^
+      |
+      = help: did you mean `require`?
+
+    error: `wran` is not "warn" or "block"
+      --> config.toml:10:9
+       |
+    10 | ahead = "wran"
+       |         ^^^^^^
+       |
+       = help: did you mean `warn`?
+
+    error: this must be a duration such as "90s", "2m", "500ms" or "1h", not a number
+      --> config.toml:11:10
+       |
+    11 | settle = 120
+       |          ^^^
+       |
+       = help: say the unit: "120s"
+
+    error: a `[[step]]` has no key `wiat`
+      --> config.toml:15:1
+       |
+    15 | wiat.database = {}
+       | ^^^^
+       |
+       = help: did you mean `wait`?
+
+    error: there is no step `database` above this one
+      --> config.toml:19:10
+       |
+    19 | after = ["database"]
+       |          ^^^^^^^^^^
+       |
+       = help: did you mean `databse`?
+
+    error: `wait` has no key `redsi`
+      --> config.toml:20:6
+       |
+    20 | wait.redsi = { url = "redis://********@h" }
+       |      ^^^^^
+       |
+       = help: did you mean `redis`?
+
+    error: `al` is not "all" or a list of names
+      --> config.toml:25:22
+       |
+    25 | verify = { tenants = "al", timeout = "5x" }
+       |                      ^^^^
+       |
+       = help: did you mean `all`?
+
+    error: `5x` is not a duration such as "90s", "2m", "500ms" or "1h"
+      --> config.toml:25:38
+       |
+    25 | verify = { tenants = "al", timeout = "5x" }
+       |                                      ^^^^
+
+    error: a `[[step]]` needs `name`
+      --> config.toml:27:1
+       |
+    27 | [[step]]
+       | ^^^^^^^^
+
+    error: `sql` has no key `timout`
+      --> config.toml:28:27
+       |
+    28 | sql = { run = "SELECT 1", timout = "1s" }
+       |                           ^^^^^^
+       |
+       = help: did you mean `timeout`?
+
+    error: a step does one thing: `command` is one too many
+      --> config.toml:29:1
+       |
+    29 | command = { run = [] }
+       | ^^^^^^^
+       |
+       = help: make it a step of its own
+
+    error: `run` is empty
+      --> config.toml:29:19
+       |
+    29 | command = { run = [] }
+       |                   ^^
+    "#);
 }
 
 #[test]
 fn a_text_that_is_no_toml_is_read_as_far_as_it_goes() {
     let text = "role = \n[gate]\nahead = \"blok\"\nsettle = = 2\n[lock\ntimeout = \"1m\"\n";
-    assert_snapshot!(rendered(text, &Environment::default()), @"");
+    assert_snapshot!(rendered(text, &Environment::default()), @r#"
+    error: string values must be quoted, expected literal string
+     --> config.toml:1:8
+      |
+    1 | role =
+      |        ^
+
+    error: `blok` is not "warn" or "block"
+     --> config.toml:3:9
+      |
+    3 | ahead = "blok"
+      |         ^^^^^^
+      |
+      = help: did you mean `block`?
+
+    error: extra `=`, expected nothing
+     --> config.toml:4:10
+      |
+    4 | settle = = 2
+      |          ^
+
+    error: unexpected key or value, expected newline, `#`
+     --> config.toml:4:12
+      |
+    4 | settle = = 2
+      |            ^
+
+    error: unclosed table, expected `]`
+     --> config.toml:5:6
+      |
+    5 | [lock
+      |      ^
+    "#);
 }
 
 #[test]
@@ -187,7 +333,49 @@ wait.tcp = { address = "${ADDRESS}", timeout = "${TIMEOUTS}" }
         ("ADDRESS", "hunter2"),
         ("TIMEOUT", ""),
     ]);
-    assert_snapshot!(rendered(text, &env), @"");
+    assert_snapshot!(rendered(text, &env), @r#"
+    error: the value of `SETTLE` is not a duration such as "90s", "2m", "500ms" or "1h"
+     --> config.toml:3:10
+      |
+    3 | settle = "${SETTLE}"
+      |          ^^^^^^^^^^^
+
+    error: the variable `AHEAD` is not set: say what a newer database means
+     --> config.toml:4:10
+      |
+    4 | ahead = "${AHEAD:?say what a newer database means}"
+      |          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+      |
+      = help: set `AHEAD`
+
+    error: `5 minutes` is not a duration such as "90s", "2m", "500ms" or "1h"
+     --> config.toml:6:11
+      |
+    6 | timeout = "${TIMEOUT:-5 minutes}"
+      |           ^^^^^^^^^^^^^^^^^^^^^^^
+
+    error: the value of `FLAG` is neither true nor false
+     --> config.toml:9:16
+      |
+    9 | when = { env = "FLAG", unless_env = ["OTHER"] }
+      |                ^^^^^^
+      |
+      = help: set it to true, 1, yes or on, or to false, 0, no or off
+
+    error: the value of `ADDRESS` is not an address such as "db:5432" or "[::1]:5432"
+      --> config.toml:10:24
+       |
+    10 | wait.tcp = { address = "${ADDRESS}", timeout = "${TIMEOUTS}" }
+       |                        ^^^^^^^^^^^^
+
+    error: the variable `TIMEOUTS` is not set
+      --> config.toml:10:49
+       |
+    10 | wait.tcp = { address = "${ADDRESS}", timeout = "${TIMEOUTS}" }
+       |                                                 ^^^^^^^^^^^
+       |
+       = help: set it, or give a default: `${TIMEOUTS:-...}`
+    "#);
 }
 
 #[test]
@@ -206,7 +394,33 @@ name = "all"
 after = ["wait"]
 verify = { tenants = "all" }
 "#;
-    assert_snapshot!(rendered(text, &Environment::default()), @"");
+    assert_snapshot!(rendered(text, &Environment::default()), @r#"
+    error: step `tables` needs `[migrations]`, which the file does not have
+     --> config.toml:9:1
+      |
+    9 | migrate.shared = {}
+      | ^^^^^^^
+
+    error: step `all` does not wait for step `tables`, which changes the database
+      --> config.toml:12:9
+       |
+    12 | after = ["wait"]
+       |         ^^^^^^^^
+       |
+       = help: remove `after`, or name that step in it
+
+    error: step `all` needs `[migrations]`, which the file does not have
+      --> config.toml:13:1
+       |
+    13 | verify = { tenants = "all" }
+       | ^^^^^^
+
+    error: step `all` needs `[tenants]`, which the file does not have
+      --> config.toml:13:1
+       |
+    13 | verify = { tenants = "all" }
+       | ^^^^^^
+    "#);
 }
 
 #[test]
@@ -224,7 +438,15 @@ name = "all"
 when = { unless_env = "SKIP" }
 verify = { tenants = "all" }
 "#;
-    assert_snapshot!(rendered(text, &Environment::default()), @"");
+    assert_snapshot!(rendered(text, &Environment::default()), @r#"
+    warning: nothing proves that every tenant is complete before the server starts
+     --> config.toml:6:2
+      |
+    6 | [migrations]
+      |  ^^^^^^^^^^
+      |
+      = help: let the last step be `verify = { tenants = "all" }`, without `when`
+    "#);
 }
 
 #[test]

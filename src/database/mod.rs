@@ -92,6 +92,7 @@ pub(crate) struct Applied {
 /// Why one schema's migrations were not all applied.
 #[derive(Debug, Clone, Default, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own that a caller asks for")]
 pub(crate) struct ApplyError {
     /// The migration that failed; None if none was begun.
     pub(crate) migration: Option<String>,
@@ -241,6 +242,22 @@ impl DatabaseError {
             Self::Never(why) => Failure::Refused { what: "the database".into(), why },
             other => Failure::Database { what: doing.into(), why: other.to_string() },
         }
+    }
+}
+
+impl Question<'_> {
+    /// A registry that is not there has no tenants only where the shared schema's own look says that
+    /// something is missing: no tenant at all must never look like all tenants complete.
+    fn without_registry(&self, table: &str, found: &Found) -> Result<(), DatabaseError> {
+        let told = match &found.shared {
+            Some(Look::Seen(_)) => self.manifest.shared.tables.contains_key(table),
+            Some(_) => true,
+            None => false,
+        };
+        if told || matches!(self.tenants, Some(Selection::Named(_))) {
+            return Ok(());
+        }
+        Err(DatabaseError::Failed(format!("the registry's table `{table}` is not there")))
     }
 }
 

@@ -12,6 +12,7 @@ use std::{cell::RefCell, io::IsTerminal, rc::Rc};
 
 use self::{
     event::{Event, Trouble},
+    failure_box::BLOCKED,
     text::Text,
     writer::Writer,
 };
@@ -45,7 +46,7 @@ impl Report {
     pub(crate) fn blocked(&self, step: Option<usize>, trouble: &Trouble) {
         let text = self.0.text.borrow();
         let place = step.map(|step| text.place(step));
-        for line in failure_box::render(place, trouble, self.0.colour).lines() {
+        for line in failure_box::render(BLOCKED, place, trouble, self.0.colour).lines() {
             self.0.writer.line(line.to_owned());
         }
     }
