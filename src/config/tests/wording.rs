@@ -1,6 +1,7 @@
 //! What a person reads when a file is wrong.
 
 use insta::assert_snapshot;
+use proptest::prelude::*;
 
 use super::{messages, rendered};
 use crate::config::environment::Environment;
@@ -373,5 +374,20 @@ fn one_thing_wrong_is_one_message() {
         ("[database]\nhost = \"${NONE}\"\nuser = \"u\"\nname = \"n\"", "the variable `NONE` is not set"),
     ] {
         assert_eq!(messages(text, &Environment::default()), [message], "{text}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_read_and_shown(
+        words in prop::collection::vec(
+            prop::sample::select(vec![
+                "[", "]", "[[step]]", "{", "}", "=", "\"", "'", "\n", " ", ",", ".", "$", "${", "${A", ":-", "é", "\"\"\"",
+                "name", "wait", "tcp", "after", "password", "url", "database", "postgres://", "@", "%", "1", "[step]", "\\",
+            ]),
+            0..24,
+        )
+    ) {
+        rendered(&words.concat(), &Environment::from([("A", "é")]));
     }
 }
