@@ -166,6 +166,7 @@ impl Question<'_> {
     fn without_registry(&self, table: &str, found: &Found) -> Result<(), DatabaseError> {
         let told = match &found.shared {
             Some(Look::Seen(_)) => self.manifest.shared.tables.contains_key(table),
+            Some(Look::NoLedger { .. }) => self.manifest.shared != Expected::default(),
             Some(_) => true,
             None => false,
         };

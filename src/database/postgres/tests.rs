@@ -366,6 +366,8 @@ fn a_registry_that_is_not_there_is_never_a_registry_without_tenants() {
         let fresh = look(&manifest, true).await.unwrap();
         assert!(matches!(fresh.shared, Some(Look::NoLedger { .. })) && fresh.registered == 0);
         assert!(look(&manifest, false).await.is_err());
+        let nothing = Manifest { shared: Expected::default(), ..manifest.clone() };
+        assert!(look(&nothing, true).await.is_err());
         place.shared().await;
         place.sql("DROP TABLE tenants").await;
         let lying = look(&manifest, true).await.unwrap();
