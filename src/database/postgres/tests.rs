@@ -366,6 +366,8 @@ fn a_registry_that_is_not_there_is_never_a_registry_without_tenants() {
         let fresh = look(&manifest, true).await.unwrap();
         assert!(matches!(fresh.shared, Some(Look::NoLedger { .. })) && fresh.registered == 0);
         assert!(look(&manifest, false).await.is_err());
+        let nothing = Manifest { shared: Expected::default(), ..manifest.clone() };
+        assert!(look(&nothing, true).await.is_err());
         place.shared().await;
         place.sql("DROP TABLE tenants").await;
         let lying = look(&manifest, true).await.unwrap();
@@ -389,6 +391,32 @@ fn a_migration_waits_for_a_lock_only_so_long() {
         assert!(error.locked && !error.dirty, "{error:?}");
         connect::rows(&mut holder, "ROLLBACK").await.unwrap();
         place.database().apply(&Schema::Tenant("demo".into()), &files, &LIMITS).await.unwrap();
+    });
+}
+
+#[test]
+fn a_migration_that_is_given_up_is_rolled_back_by_the_server() {
+    with_place(|place| async move {
+        place.shared().await;
+        place.provision("demo").await.unwrap();
+        place.write("tenant/3_slow.sql", "CREATE TABLE slow (id BIGINT); SELECT pg_sleep(3600);");
+        let files = place.files("tenant");
+        let (database, schema) = (place.database(), Schema::Tenant("demo".into()));
+        let limits = Limits { statement_timeout: None, ..LIMITS };
+        let mut watcher = connect::connect(&place.config).await.unwrap();
+        let running = "SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database() \
+            AND query LIKE 'CREATE TABLE slow%'";
+        let mut wait_for = async |count: u64| {
+            while connect::number(&connect::rows(&mut watcher, running).await.unwrap(), 0).unwrap() != count {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::select! {
+            outcome = database.apply(&schema, &files, &limits) => unreachable!("{outcome:?}"),
+            () = wait_for(1) => {}
+        }
+        wait_for(0).await;
+        assert_eq!(place.count("demo._sqlx_migrations").await, "2");
     });
 }
 
@@ -499,7 +527,7 @@ fn sql_runs_and_its_errors_have_a_line() {
     with_place(|place| async move {
         let database = place.database();
         database
-            .run_sql("CREATE TABLE a (id INT); INSERT INTO a VALUES (1)", LIMITS.lock_timeout)
+            .run_sql("CREATE TABLE a (id INT); INSERT INTO a VALUES (1)", Duration::from_secs(20))
             .await
             .unwrap();
         let error = database.run_sql("SELECT 1;\nSELECT nope", Duration::from_secs(5)).await.unwrap_err();
