@@ -20,7 +20,8 @@ enum Cli {
     Init(commands::init::InitArgs),
 }
 
-/// The whole program until the command line is there.
+/// Stands in for the command line and the engine until they are there.
+#[must_use]
 pub fn main(args: Vec<OsString>) -> ExitCode {
     if let Some(code) = process::stub_main(&args) {
         return code.into();
@@ -28,75 +29,127 @@ pub fn main(args: Vec<OsString>) -> ExitCode {
     let Ok(inherited) = process::take_over() else {
         return 70.into();
     };
-    if args.get(1).is_some_and(|word| word == "run") {
-        let argv: Vec<String> = args[4..].iter().map(|word| word.to_string_lossy().into_owned()).collect();
-        let failure = process::handover(&inherited, &argv);
-        eprintln!("portcullis: {failure}");
-        return failure.code().into();
-    }
-    if args.get(1).is_some_and(|word| word == "steps") {
-        return demo(&inherited, &args[2..]);
-    }
-    let Cli::Init(init) = Cli::parse_from(args);
-    match commands::init::init(&inherited, &init) {
-        Ok(code) => code.into(),
-        Err(failure) => {
+    let words: Vec<String> = args.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+    let ended = if words.get(1).is_some_and(|word| word == "run") {
+        run(&inherited, &words[2..])
+    } else {
+        let Cli::Init(init) = Cli::parse_from(args);
+        commands::init::init(&inherited, &init)
+    };
+    ended.map_or_else(
+        |failure| {
             eprintln!("portcullis: {failure}");
             failure.code().into()
-        }
-    }
+        },
+        ExitCode::from,
+    )
 }
 
-/// Temporary: `steps GRACE_MS SCRIPT... [-- SERVER]` runs scripts side by side.
-fn demo(inherited: &process::Inherited, args: &[OsString]) -> ExitCode {
-    let words: Vec<String> = args.iter().map(|word| word.to_string_lossy().into_owned()).collect();
+#[derive(serde::Deserialize)]
+struct File {
+    #[serde(default)]
+    step: Vec<Step>,
+}
+
+#[derive(serde::Deserialize)]
+struct Step {
+    name: String,
+    after: Option<String>,
+    command: Command,
+}
+
+#[derive(serde::Deserialize)]
+struct Command {
+    run: Vec<String>,
+    #[serde(default)]
+    env: std::collections::BTreeMap<String, String>,
+    grace: Option<String>,
+}
+
+fn run(inherited: &process::Inherited, words: &[String]) -> Result<u8, failure::Failure> {
+    let internal = |what: &str| failure::Failure::Internal { what: what.into() };
     let split = words.iter().position(|word| word == "--").unwrap_or(words.len());
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
-    let local = tokio::task::LocalSet::new();
-    let signal = local.block_on(&runtime, async {
-        let (processes, mut signals) = process::Processes::start(inherited).expect("start");
-        let mut handles = Vec::new();
-        let (tx, rx) = tokio::sync::watch::channel(0);
-        for (number, script) in words[1..split].iter().enumerate() {
-            let mut tree = processes
-                .spawn(&process::Child {
-                    argv: if let Some(program) = script.strip_prefix('!') { vec![program.to_owned()] } else { vec!["sh".into(), "-c".into(), script.clone()] },
-                    env: vec![("STEP".into(), number.to_string())],
-                    cwd: None,
-                    grace: std::time::Duration::from_millis(words[0].parse().expect("grace")),
-                })
-                .expect("spawn");
-            let mut rx = rx.clone();
-            handles.push(tokio::task::spawn_local(async move {
-                loop {
-                    tokio::select! {
-                        line = tree.next_line() => match line { Some((stream, line)) => println!("{number} {stream:?} {line}"), None => break },
-                        Ok(()) = rx.changed() => tree.terminate(*rx.borrow()),
-                    }
+    let server = words.get(split + 1..).unwrap_or_default();
+    if words[0] == "--config" {
+        let text = std::fs::read_to_string(&words[1]).map_err(|_| internal("file"))?;
+        let file: File = toml::from_str(&text).map_err(|error| internal(&error.to_string()))?;
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .map_err(|_| internal("runtime"))?;
+        let local = tokio::task::LocalSet::new();
+        let ended = local.block_on(&runtime, steps(inherited, file));
+        drop(local);
+        runtime.shutdown_background();
+        ended?;
+    }
+    if server.is_empty() { Ok(0) } else { Err(process::handover(inherited, server)) }
+}
+
+async fn steps(inherited: &process::Inherited, file: File) -> Result<(), failure::Failure> {
+    let internal = |what: &str| failure::Failure::Internal { what: what.into() };
+    let (processes, mut signals) = process::Processes::start(inherited).map_err(|_| internal("start"))?;
+    let (tell, told) = tokio::sync::watch::channel(0);
+    let mut running: Vec<tokio::task::JoinHandle<process::Ended>> = Vec::new();
+    let mut failed = None;
+    for step in file.step {
+        if step.after.is_none() {
+            failed = failed.or(join(&mut running, &mut signals, &tell).await);
+        }
+        if failed.is_some() {
+            break;
+        }
+        let grace = step.command.grace.as_deref().and_then(|grace| grace.strip_suffix("ms")?.parse().ok());
+        let child = process::Child {
+            argv: step.command.run,
+            env: step.command.env.into_iter().collect(),
+            cwd: None,
+            grace: std::time::Duration::from_millis(grace.unwrap_or(8000)),
+        };
+        let mut tree = processes.spawn(&child).map_err(|_| internal("spawn"))?;
+        let mut told = told.clone();
+        running.push(tokio::task::spawn_local(async move {
+            loop {
+                tokio::select! {
+                    line = tree.next_line() => match line {
+                        Some((_, line)) => println!("{} | {line}", step.name),
+                        None => break,
+                    },
+                    Ok(()) = told.changed() => tree.terminate(*told.borrow()),
                 }
-                println!("{number} {:?}", tree.ended().await);
-            }));
-        }
-        let signal = tokio::spawn(async {});
-        let _ = signal.await;
-        let all = futures_util::future::join_all(handles);
-        tokio::pin!(all);
-        let mut got = 0;
+            }
+            let ended = tree.ended().await;
+            println!("{} {ended:?}", step.name);
+            ended
+        }));
+    }
+    let failed = failed.or(join(&mut running, &mut signals, &tell).await);
+    processes.finish(std::time::Duration::from_secs(1)).await;
+    failed.map_or(Ok(()), Err)
+}
+
+async fn join(
+    running: &mut Vec<tokio::task::JoinHandle<process::Ended>>,
+    signals: &mut process::Signals,
+    tell: &tokio::sync::watch::Sender<i32>,
+) -> Option<failure::Failure> {
+    let mut failed = None;
+    for mut task in running.drain(..) {
         loop {
-            tokio::select! { _ = &mut all => break, signal = signals.next() => { println!("got {signal}"); got = signal; let _ = tx.send(signal); } }
+            tokio::select! {
+                ended = &mut task => {
+                    let how = ended.ok()?.how;
+                    if how != process::How::Exited(0) {
+                        failed.get_or_insert(failure::Failure::CommandFailed { program: "step".into(), ended: format!("{how:?}") });
+                    }
+                    break;
+                }
+                signal = signals.next() => {
+                    failed = Some(failure::Failure::Interrupted { signal, doing: "in a step".into() });
+                    let _ = tell.send(signal);
+                }
+            }
         }
-        println!("finish ended {}", processes.finish(std::time::Duration::from_millis(500)).await);
-        got
-    });
-    drop(local);
-    drop(runtime);
-    if signal != 0 {
-        return u8::try_from(128 + signal).unwrap_or(0).into();
     }
-    if split + 1 < words.len() {
-        let failure = process::handover(inherited, &words[split + 1..]);
-        eprintln!("portcullis: {failure}");
-        return failure.code().into();
-    }
-    0.into()
+    failed
 }
