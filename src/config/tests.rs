@@ -6,7 +6,13 @@ mod wording;
 
 use std::{path::Path, time::Duration};
 
-use super::{environment::Environment, secret::Password, *};
+use super::{
+    environment::Environment,
+    load::{load, parse},
+    problem::render,
+    secret::Password,
+    *,
+};
 
 /// What the operator reads, errors and warnings alike.
 fn rendered(text: &str, env: &Environment) -> String {

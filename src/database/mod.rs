@@ -96,14 +96,6 @@ impl Database {
         }
     }
 
-    /// The registry's tenants, in order; None if its table does not exist.
-    pub(crate) async fn tenants(&self) -> Result<Option<Vec<String>>, DatabaseError> {
-        match self {
-            Self::Postgres(it) => it.tenants().await,
-            Self::Sqlite(it) => it.tenants().await,
-        }
-    }
-
     /// Runs the statements as they are given, in one message, where tenants share.
     pub(crate) async fn run_sql(&self, sql: &str, timeout: Duration) -> Result<(), DatabaseError> {
         match self {
