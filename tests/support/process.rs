@@ -17,7 +17,7 @@ use nix::{
 use tempfile::TempDir;
 
 /// After which something counts as hanging.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How a process ended, and all that it said.
 #[derive(Debug)]
