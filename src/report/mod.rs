@@ -37,9 +37,8 @@ impl Report {
     }
 
     pub(crate) fn tell(&self, event: &Event) {
-        if let Some(line) = self.0.text.borrow_mut().line(event) {
-            self.0.writer.line(line);
-        }
+        let line = self.0.text.borrow_mut().line(event);
+        self.0.writer.line(line);
     }
 
     /// Prints the box for what ended the start-up.

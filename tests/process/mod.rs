@@ -3,4 +3,5 @@
 mod handover;
 mod init;
 mod namespace;
+mod steps;
 mod terminal;

@@ -20,9 +20,6 @@ use crate::{
     },
 };
 
-/// For one statement of a look that names no time of its own.
-pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// For a lock that somebody else's DDL holds on what is looked at.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 

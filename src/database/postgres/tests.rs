@@ -15,7 +15,7 @@ use crate::{
     database::{Attempt, Database, DatabaseError, Limits, MigrationFile, Question, Schema, resolve},
     tenants::{
         found::{Found, Look, Seen},
-        manifest::{Expected, Framework, Manifest},
+        manifest::{Expected, FORMAT, Framework, Manifest},
     },
 };
 
@@ -366,6 +366,8 @@ fn a_registry_that_is_not_there_is_never_a_registry_without_tenants() {
         let fresh = look(&manifest, true).await.unwrap();
         assert!(matches!(fresh.shared, Some(Look::NoLedger { .. })) && fresh.registered == 0);
         assert!(look(&manifest, false).await.is_err());
+        let nothing = Manifest { shared: Expected::default(), ..manifest.clone() };
+        assert!(look(&nothing, true).await.is_err());
         place.shared().await;
         place.sql("DROP TABLE tenants").await;
         let lying = look(&manifest, true).await.unwrap();
@@ -393,6 +395,32 @@ fn a_migration_waits_for_a_lock_only_so_long() {
 }
 
 #[test]
+fn a_migration_that_is_given_up_is_rolled_back_by_the_server() {
+    with_place(|place| async move {
+        place.shared().await;
+        place.provision("demo").await.unwrap();
+        place.write("tenant/3_slow.sql", "CREATE TABLE slow (id BIGINT); SELECT pg_sleep(3600);");
+        let files = place.files("tenant");
+        let (database, schema) = (place.database(), Schema::Tenant("demo".into()));
+        let limits = Limits { statement_timeout: None, ..LIMITS };
+        let mut watcher = connect::connect(&place.config).await.unwrap();
+        let running = "SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database() \
+            AND query LIKE 'CREATE TABLE slow%'";
+        let mut wait_for = async |count: u64| {
+            while connect::number(&connect::rows(&mut watcher, running).await.unwrap(), 0).unwrap() != count {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::select! {
+            outcome = database.apply(&schema, &files, &limits) => unreachable!("{outcome:?}"),
+            () = wait_for(1) => {}
+        }
+        wait_for(0).await;
+        assert_eq!(place.count("demo._sqlx_migrations").await, "2");
+    });
+}
+
+#[test]
 fn a_tenant_that_lost_its_schema_is_not_made_again() {
     with_place(|place| async move {
         place.shared().await;
@@ -407,7 +435,7 @@ fn a_tenant_that_lost_its_schema_is_not_made_again() {
         place.sql("CREATE SCHEMA squatter").await;
         let error = place.provision("squatter").await.unwrap_err();
         assert!(error.why.contains("the registry does not name"), "{error:?}");
-        assert_eq!(place.database().tenants().await.unwrap().unwrap(), ["demo"]);
+        assert_eq!(registered(&place.database()).await, ["demo"]);
     });
 }
 
@@ -429,10 +457,25 @@ fn a_tenant_that_is_not_verified_leaves_nothing() {
         let error =
             place.database().provision("demo", &files, &expected, &LIMITS, &|_| Ok(())).await.unwrap_err();
         assert!(error.place.unwrap().ends_with("3_bad.sql:2"));
-        assert_eq!(place.database().tenants().await.unwrap(), Some(vec![]));
+        assert!(registered(&place.database()).await.is_empty());
         let mut connection = connect::connect(&place.config).await.unwrap();
         assert!(!super::apply::exists(&mut connection, "demo").await.unwrap());
     });
+}
+
+/// Whom the registry names, as a look that expects nothing finds it.
+async fn registered(database: &Database) -> Vec<String> {
+    let expected = Expected::default();
+    let manifest =
+        Manifest { format: FORMAT, framework: Framework::Sql, shared: expected.clone(), tenant: expected };
+    let question = Question {
+        manifest: &manifest,
+        shared: false,
+        tenants: Some(&Selection::All),
+        timeout: Duration::from_secs(20),
+        allow_standby: false,
+    };
+    database.look(&question).await.unwrap().tenants.into_keys().collect()
 }
 
 #[test]
@@ -464,13 +507,11 @@ fn a_registrys_condition_decides_who_is_a_tenant() {
         registry.condition = Some("status <> 'pending' -- not yet".into());
         let config = config::Database::Postgres(Box::new(place.config.clone()));
         let database = Database::new(&config, Some(&registry));
-        assert_eq!(Database::new(&config, None).tenants().await.unwrap(), Some(vec![]));
+        assert!(registered(&Database::new(&config, None)).await.is_empty());
         place
             .sql("INSERT INTO tenants VALUES ('b', 'live'), ('a', 'live'), ('c', 'pending'), ('d', NULL)")
             .await;
-        assert_eq!(database.tenants().await.unwrap().unwrap(), ["a", "b"]);
-        place.sql("DROP TABLE tenants").await;
-        assert_eq!(database.tenants().await.unwrap(), None);
+        assert_eq!(registered(&database).await, ["a", "b"]);
     });
 }
 
@@ -499,7 +540,7 @@ fn sql_runs_and_its_errors_have_a_line() {
     with_place(|place| async move {
         let database = place.database();
         database
-            .run_sql("CREATE TABLE a (id INT); INSERT INTO a VALUES (1)", LIMITS.lock_timeout)
+            .run_sql("CREATE TABLE a (id INT); INSERT INTO a VALUES (1)", Duration::from_secs(20))
             .await
             .unwrap();
         let error = database.run_sql("SELECT 1;\nSELECT nope", Duration::from_secs(5)).await.unwrap_err();
