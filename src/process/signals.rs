@@ -119,22 +119,13 @@ struct Action {
     rest: [usize; 7],
 }
 
-fn is_ignored(signal: i32) -> bool {
+pub(crate) fn is_ignored(signal: i32) -> bool {
     let mut action = Action::default();
     // SAFETY: the buffer is larger than the kernel's structure on every architecture.
     unsafe {
         libc::syscall(libc::SYS_rt_sigaction, signal, ptr::null::<Action>(), &raw mut action, SET_BYTES);
     }
     action.handler == libc::SIG_IGN
-}
-
-/// What this process ignores at this moment.
-pub(crate) fn currently_ignored() -> SignalSet {
-    let mut ignored = SignalSet::NONE;
-    for signal in (1..=LAST).filter(|signal| is_ignored(*signal)) {
-        ignored.insert(signal);
-    }
-    ignored
 }
 
 pub(crate) fn set_default(signal: i32) {
