@@ -140,7 +140,7 @@ orphans() {
         print "$zombies of $made\n"' "$SECONDS_OF_FORKS" 2> /dev/null
 }
 
-holds_descriptors() { ns $(words "$1") sh -c 'ls /proc/1/fd | wc -l; exit 0' 7< /dev/null 8> /dev/null 2> /dev/null; }
+holds_descriptors() { ns $(words "$1") sh -c 'sleep 0.2; ls /proc/1/fd | wc -l; exit 0' 7< /dev/null 8> /dev/null 2> /dev/null; }
 
 listen_pid() {
     local said

@@ -256,7 +256,8 @@ fn start_stub(child: &Child, [out, err, status]: [&OwnedFd; 3]) -> io::Result<i3
         argv: &c_strings(argv)?,
         stub: Some(&stub),
         cwd: None,
-        place: Place::Group,
+        // Without a terminal, nothing in the tree can be stopped by one, or wait for an answer from it.
+        place: Place::Session,
         mask: SignalSet::ALL.without(SignalSet::FAULTS),
         ignored: SignalSet::NONE,
         closed: &[],

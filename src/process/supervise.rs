@@ -21,6 +21,8 @@ use crate::failure::Failure;
 const LAST_CALL: Duration = Duration::from_secs(1);
 /// Between two rounds of KILL.
 const KILL_ROUND: Duration = Duration::from_millis(10);
+/// Who cannot be killed (another user's, or in the kernel) keeps us no longer than this after KILL.
+const GIVE_UP: Duration = Duration::from_secs(2);
 /// What a terminal stops a job with.
 const STOPS: SignalSet = SignalSet::of(&[libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU]);
 
@@ -94,6 +96,7 @@ pub(crate) fn supervise(
         stop_expected: false,
         last_call: None,
         kill: None,
+        give_up: None,
     };
     for info in &inherited.pending {
         supervision.pass_on(info.signal());
@@ -123,6 +126,7 @@ struct Supervision<'a> {
     stop_expected: bool,
     last_call: Option<Deadline>,
     kill: Option<Deadline>,
+    give_up: Option<Deadline>,
 }
 
 impl Supervision<'_> {
@@ -131,7 +135,9 @@ impl Supervision<'_> {
         loop {
             let anybody_left = self.reap();
             if let Some(outcome) = self.outcome
-                && (!anybody_left || self.own_children().is_empty())
+                && (!anybody_left
+                    || self.give_up.as_ref().is_some_and(Deadline::is_over)
+                    || self.own_children().is_empty())
             {
                 return outcome;
             }
@@ -164,6 +170,7 @@ impl Supervision<'_> {
         self.outcome = Some(outcome);
         let grace = self.options.grace;
         self.kill = Some(Deadline::after(grace));
+        self.give_up = Some(Deadline::after(grace + GIVE_UP));
         if self.asked_to_end {
             tell(&self.below(), libc::SIGTERM);
         } else {
