@@ -3,7 +3,6 @@
 use std::{
     fs::File,
     io::{Read, Write},
-    os::fd::OwnedFd,
     process::{Child, Stdio},
 };
 
@@ -24,7 +23,7 @@ impl Session {
         command.stdin(other()).stdout(other()).stderr(other());
         let child = command.spawn().unwrap();
         drop(command);
-        let screen = File::from(OwnedFd::from(pty.master));
+        let screen = File::from(pty.master);
         Self { child, screen, seen: String::new() }
     }
 
