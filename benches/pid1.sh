@@ -166,9 +166,9 @@ lost_terms() {
         my ($runs, @words) = @ARGV; my $lost = 0;
         for (1 .. $runs) { my $pid = fork;
             if (!$pid) { open STDERR, ">", "/dev/null"; exec qw(unshare --pid --fork --kill-child --mount-proc), @words or die }
-            my $init; until ($init) { $init = qx(pgrep -P $pid); chomp $init; last if waitpid($pid, WNOHANG) > 0 }
-            until (!$init || readlink("/proc/$init/exe") !~ /unshare/) { usleep 50 }
-            usleep int rand 15000; kill TERM => $init;
+            my $init; until ($init) { open my $f, "<", "/proc/$pid/task/$pid/children" or last; $init = (split " ", <$f> // "")[0] }
+            until (!$init || (readlink("/proc/$init/exe") // "") !~ /unshare/) { usleep 20 }
+            usleep int rand 10000; kill TERM => $init;
             my $gone = 0; for (1 .. 1000) { $gone = waitpid($pid, WNOHANG), last if $gone; usleep 1000; $gone = waitpid $pid, WNOHANG; last if $gone }
             if (!$gone) { $lost++; kill KILL => $pid, $init; waitpid $pid, 0 } }
         print "$lost of $runs\n"' "$TERMS" "$@" \
