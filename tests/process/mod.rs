@@ -1,5 +1,6 @@
 //! PID 1 and everything below it, each test in a PID namespace of its own.
 
+mod filters;
 mod handover;
 mod init;
 mod namespace;

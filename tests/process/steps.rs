@@ -192,3 +192,24 @@ fn output_is_complete_and_a_line_without_its_end_is_a_line() {
     let out = stdout(&ran) + &String::from_utf8_lossy(&ran.get_output().stderr);
     assert!(out.contains("20000") && out.contains("last"), "{}", &out[out.len().saturating_sub(300)..]);
 }
+
+#[test]
+fn a_tree_ends_also_where_proc_is_missing_or_shows_another_namespace() {
+    for around in [
+        "umount -l /proc; exec RUN",
+        "exec unshare --pid --fork --kill-child RUN",
+        "umount -l /proc; exec unshare --pid --fork --kill-child RUN",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let pids = folder.path().join("pids");
+        let step = format!(
+            "setsid sleep 1000 & echo $! > {0}; (trap '' TERM; setsid sleep 1000 & echo $! >> {0}) ; exit 0",
+            pids.display()
+        );
+        let server = format!(
+            "[ $(wc -l < {0}) = 2 ] || exit 9; for pid in $(< {0}); do kill -0 $pid 2> /dev/null && exit 8; done; exit 0",
+            pids.display()
+        );
+        run_in(around, &[("command.grace = \"200ms\"", &step)], &server).code(0);
+    }
+}
