@@ -47,7 +47,12 @@ static BEFORE_MAIN: extern "C" fn() = record;
 
 /// Runs before main, single-threaded.
 extern "C" fn record() {
-    BLOCKED.store(signals::mask().0, Relaxed);
+    let blocked = signals::mask();
+    BLOCKED.store(blocked.0, Relaxed);
+    if std::process::id() == 1 {
+        // The kernel drops what PID 1 neither blocks nor handles, so every moment counts.
+        signals::swap_mask(blocked.or(SignalSet::ALL.without(SignalSet::FAULTS)));
+    }
     let mut ignored = SignalSet::NONE;
     for signal in (1..=LAST).filter(|signal| signals::is_ignored(*signal)) {
         ignored.insert(signal);
