@@ -2,8 +2,8 @@
 
 use super::{
     DatabaseError, Postgres, connect,
-    look::Reading,
     quote::{array, identifier, literal, qualified},
+    reading::Reading,
 };
 use crate::config;
 
