@@ -3,6 +3,7 @@
 mod broken_tenants;
 mod configuration;
 mod exit_codes;
+mod looking_again;
 mod sample;
 mod sqlx_cli;
 
