@@ -5,4 +5,5 @@
 mod container;
 mod process;
 mod run;
+mod soak;
 mod support;
