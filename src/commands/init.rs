@@ -8,6 +8,7 @@ use nix::sys::signal::Signal;
 use crate::{
     failure::Failure,
     process::{Inherited, SuperviseOptions, Target, supervise},
+    report,
 };
 
 /// Run one program as init: pass signals on, reap, exit with its code.
@@ -45,8 +46,8 @@ pub(crate) struct InitArgs {
 /// Returns the program's exit code.
 pub(crate) fn init(inherited: &Inherited, args: &InitArgs) -> Result<u8, Failure> {
     if !inherited.is_pid_1() {
-        eprintln!(
-            "portcullis: not PID 1, so orphans are reaped as a subreaper and the namespace does not end with this"
+        report::say(
+            "portcullis: not PID 1, so orphans are reaped as a subreaper and the namespace does not end with this",
         );
     }
     let options = SuperviseOptions {

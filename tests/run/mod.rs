@@ -4,6 +4,7 @@ mod broken_tenants;
 mod configuration;
 mod exit_codes;
 mod looking_again;
+mod output;
 mod sample;
 mod sqlx_cli;
 

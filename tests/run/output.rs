@@ -1,0 +1,50 @@
+//! What is said, and that nothing depends on somebody being there to hear it.
+
+use std::{
+    fs::{File, OpenOptions},
+    process::{Command, Stdio},
+};
+
+use crate::support::{
+    portcullis::Portcullis,
+    sample::{Engine, Sample},
+};
+
+/// Valid, with a warning: nothing verifies every tenant.
+const WARNED: &str = "[database]\nurl = \"sqlite://var\"\n[tenants]\nregistry = { table = \"tenants\", \
+                      schema_column = \"schema_name\" }\n[server]\ncommand = [\"true\"]\n";
+
+#[test]
+fn a_full_standard_error_changes_no_exit_code() {
+    let warned = Portcullis::new().config(WARNED);
+    assert_eq!(with_full_error(&warned, &["run"]), Some(0));
+    let sample = Sample::complete_on(Engine::Sqlite);
+    sample.drop_schema("acme");
+    for command in ["verify", "migrate"] {
+        assert_eq!(with_full_error(&sample.portcullis, &[command]), Some(1), "{command}");
+    }
+}
+
+#[test]
+fn a_warning_ends_with_its_line() {
+    let portcullis = Portcullis::new().config(WARNED);
+    let said = portcullis.run(["check"]).exits(0).stdout;
+    assert!(said.lines().any(|line| line == "config.toml: valid, 0 steps"), "{said}");
+    let step = "\n[[step]]\nname = \"a\"\ncommand = { run = [\"true\"] }\n";
+    let said = portcullis.config(&(WARNED.to_owned() + step)).run(["run"]).exits(0).stderr;
+    assert!(said.lines().any(|line| line.starts_with("portcullis ")), "{said}");
+}
+
+fn with_full_error(portcullis: &Portcullis, arguments: &[&str]) -> Option<i32> {
+    let full: File = OpenOptions::new().write(true).open("/dev/full").unwrap();
+    Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        .args(arguments)
+        .current_dir(portcullis.folder())
+        .env_remove("DATABASE_URL")
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(full)
+        .status()
+        .unwrap()
+        .code()
+}
