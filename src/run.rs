@@ -38,6 +38,9 @@ pub(crate) fn run(
     if plan::passes_through(&config, &arguments.server) {
         return serve(inherited, &server);
     }
+    if arguments.no_server {
+        server.argv.clear();
+    }
     let plan = plan::plan(&config, env, role)?;
     if !plan.steps.is_empty() {
         let role = role.map(str::to_owned).or_else(|| config.role.clone());
@@ -45,9 +48,6 @@ pub(crate) fn run(
         if code != 0 {
             return Ok(code);
         }
-    }
-    if arguments.no_server {
-        server.argv.clear();
     }
     serve(inherited, &server)
 }

@@ -35,6 +35,13 @@ fn a_warning_ends_with_its_line() {
     assert!(said.lines().any(|line| line.starts_with("portcullis ")), "{said}");
 }
 
+#[test]
+fn without_a_server_none_is_said_to_start() {
+    let config =
+        "[[step]]\nname = \"a\"\ncommand = { run = [\"true\"] }\n[server]\ncommand = [\"sleep\", \"60\"]\n";
+    Portcullis::new().config(config).run(["run", "--no-server"]).exits(0).says_not("starting");
+}
+
 fn with_full_error(portcullis: &Portcullis, arguments: &[&str]) -> Option<i32> {
     let full: File = OpenOptions::new().write(true).open("/dev/full").unwrap();
     Command::new(env!("CARGO_BIN_EXE_portcullis"))
