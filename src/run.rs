@@ -36,6 +36,10 @@ pub(crate) fn run(
     let mut server = Server::of(&config, arguments);
     // Only an argv that somebody typed: the file's own command is never let past the gate.
     if plan::passes_through(&config, &arguments.server) {
+        report::say(&format!(
+            "portcullis: `{}` is in `passthrough`: no step runs and nothing is proved",
+            arguments.server.first().map_or("", String::as_str)
+        ));
         return serve(inherited, &server);
     }
     if arguments.no_server {

@@ -42,6 +42,14 @@ fn without_a_server_none_is_said_to_start() {
     Portcullis::new().config(config).run(["run", "--no-server"]).exits(0).says_not("starting");
 }
 
+#[test]
+fn an_argv_that_is_let_past_the_gate_is_said_to_be() {
+    let config = "[server]\ncommand = [\"false\"]\npassthrough = [[\"sh\"]]\n";
+    let outcome = Portcullis::new().config(config).run(["run", "--", "sh", "-c", "echo alone"]).exits(0);
+    assert_eq!(outcome.stdout, "alone\n");
+    outcome.says("no step runs and nothing is proved");
+}
+
 fn with_full_error(portcullis: &Portcullis, arguments: &[&str]) -> Option<i32> {
     let full: File = OpenOptions::new().write(true).open("/dev/full").unwrap();
     Command::new(env!("CARGO_BIN_EXE_portcullis"))
