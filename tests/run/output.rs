@@ -43,6 +43,13 @@ fn without_a_server_none_is_said_to_start() {
 }
 
 #[test]
+fn diagnostics_show_no_argument_of_a_step() {
+    let config = "[[step]]\nname = \"a\"\ncommand = { run = [\"true\", \"${TOKEN}\"] }\n[server]\ncommand = [\"true\"]\n";
+    let portcullis = Portcullis::new().config(config).env("TOKEN", "hunter2");
+    portcullis.env("PORTCULLIS_LOG", "trace").run(["run"]).exits(0).says_not("hunter2");
+}
+
+#[test]
 fn an_argv_that_is_let_past_the_gate_is_said_to_be() {
     let config = "[server]\ncommand = [\"false\"]\npassthrough = [[\"sh\"]]\n";
     let outcome = Portcullis::new().config(config).run(["run", "--", "sh", "-c", "echo alone"]).exits(0);
