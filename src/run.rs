@@ -30,10 +30,16 @@ pub(crate) fn run(
     }
     let colour = report::colour(env, std::io::stderr().is_terminal());
     let (config, warnings) = config::load::load_with_warnings(path, env, colour)?;
-    eprint!("{warnings}");
+    if !warnings.is_empty() {
+        report::say(&warnings);
+    }
     let mut server = Server::of(&config, arguments);
     // Only an argv that somebody typed: the file's own command is never let past the gate.
     if plan::passes_through(&config, &arguments.server) {
+        report::say(&format!(
+            "portcullis: `{}` is in `passthrough`: no step runs and nothing is proved",
+            arguments.server.first().map_or("", String::as_str)
+        ));
         return serve(inherited, &server);
     }
     if arguments.no_server {

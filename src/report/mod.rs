@@ -8,7 +8,11 @@ pub(crate) mod text;
 pub(crate) mod trace;
 pub(crate) mod writer;
 
-use std::{cell::RefCell, io::IsTerminal, rc::Rc};
+use std::{
+    cell::RefCell,
+    io::{IsTerminal, Write},
+    rc::Rc,
+};
 
 use self::{
     event::{Event, Trouble},
@@ -53,6 +57,11 @@ impl Report {
     pub(crate) fn flush(&self) {
         self.0.writer.flush();
     }
+}
+
+/// One line on standard error, outside the steps. `eprintln!` would panic where it is full or nobody reads it.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
 }
 
 /// `NO_COLOR`, then `FORCE_COLOR`, then whether it is a terminal (no-color.org, force-color.org).
