@@ -15,8 +15,64 @@ pub(crate) struct Cli {
     /// This container's role; wins over `role` in the file
     #[arg(long, global = true)]
     pub(crate) role: Option<String>,
+    #[command(flatten)]
+    pub(crate) looks: Looks,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// How output looks.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Looks {
+    /// How `run` logs [default: PORTCULLIS_LOG_FORMAT, else the file's `[log] format`, else auto]
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    pub(crate) log_format: Option<LogFormat>,
+    /// The least important events that `run` logs [default: the file's `[log] level`, else info]
+    #[arg(long, global = true, value_enum, value_name = "LEVEL")]
+    pub(crate) log_level: Option<LogLevel>,
+    /// Wins over NO_COLOR, FORCE_COLOR and what is a terminal
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
+    pub(crate) color: Colour,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Pretty on a terminal, else plain
+    Auto,
+    /// With the time so far in front of each line
+    Pretty,
+    /// One line an event
+    Plain,
+    /// One object a line
+    Json,
+}
+
+/// From the most important to the least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+impl LogLevel {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            LogLevel::Error => "error",
+            LogLevel::Warn => "warn",
+            LogLevel::Info => "info",
+            LogLevel::Debug => "debug",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Colour {
+    #[default]
+    Auto,
+    Always,
+    Never,
 }
 
 #[derive(Debug, Subcommand)]

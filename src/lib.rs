@@ -10,6 +10,9 @@ mod plan;
 mod run;
 mod runtime;
 
+mod notify;
+mod status;
+
 mod engine;
 mod steps;
 
@@ -38,7 +41,11 @@ use crate::{
     config::environment::Environment,
     failure::Failure,
     process::Inherited,
-    report::failure_box::{self, BLOCKED},
+    report::{
+        failure_box::{self, BLOCKED},
+        style,
+    },
+    run::Globals,
 };
 
 /// Does what the command line says and returns the exit code. It does not return if a server is started.
@@ -63,7 +70,7 @@ pub fn main(arguments: &[OsString]) -> u8 {
         }
     };
     let env = Environment::of_process();
-    let colour = report::colour(&env, io::stderr().is_terminal());
+    let colour = style::colour(cli.looks.color, &env, io::stderr().is_terminal());
     let title = title(&cli.command);
     let answer = match report::trace::start(&env, colour) {
         Ok(()) => answer(cli, env, &inherited),
@@ -84,10 +91,12 @@ fn answer(cli: Cli, env: Environment, inherited: &Inherited) -> Answer {
             .unwrap_or_else(|failure| Answer::bad(failure.into()))
     };
     match &cli.command {
-        Command::Run(run) => match run::run(run, &path, role, env, inherited) {
-            Ok(code) => Answer { text: String::new(), trouble: None, code },
-            Err(failure) => Answer::bad(failure.into()),
-        },
+        Command::Run(run) => {
+            match run::run(run, &Globals { path: &path, role, looks: &cli.looks }, env, inherited) {
+                Ok(code) => Answer { text: String::new(), trouble: None, code },
+                Err(failure) => Answer::bad(failure.into()),
+            }
+        }
         Command::Init(arguments) => match commands::init::init(inherited, arguments) {
             Ok(code) => Answer { text: String::new(), trouble: None, code },
             Err(failure) => Answer::bad(failure.into()),

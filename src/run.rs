@@ -10,42 +10,83 @@ use crate::{
     config::{self, Action, Config, Mode, environment::Environment},
     engine,
     failure::Failure,
+    notify::{self, Untold},
     plan::{self, Decision, Plan},
     process::{self, Inherited},
-    report::{self, Report, event::Event},
+    report::{Files, Report, event::Event, mask::Mask, style::Style},
     runtime,
+    status::Endpoint,
 };
 
-/// Runs the steps and starts the server; returns only with an exit code or a failure that is still to be
-/// worded.
+/// Runs the steps and starts the server; returns the exit code, with everything said, if it does not.
+///
+/// A failure comes back only where there is no way to say it: standard error cannot be written, for example.
 pub(crate) fn run(
     arguments: &cli::Run,
-    path: &Path,
-    role: Option<&str>,
+    globals: &Globals<'_>,
     env: Environment,
     inherited: &Inherited,
 ) -> Result<u8, Failure> {
+    let terminal = std::io::stderr().is_terminal();
+    let style = Style::new(globals.looks, &env, None, terminal)?;
+    let early = |env| Report::start(style, Mask::default(), Files::default(), env);
     if arguments.no_config {
-        return serve(inherited, &Server::plain(&arguments.server));
+        return serve(inherited, &Server::plain(&arguments.server))
+            .or_else(|failure| end(&early(&env)?, failure));
     }
-    let colour = report::colour(&env, std::io::stderr().is_terminal());
-    let (config, warnings) = config::load_with_warnings(path, &env, colour)?;
-    eprint!("{warnings}");
+    let (config, warnings) = match config::load_with_warnings(globals.path, &env, style.colour) {
+        Ok(loaded) => loaded,
+        Err(failure) => return end(&early(&env)?, failure),
+    };
+    let style = Style::new(globals.looks, &env, Some(&config.log), terminal)?;
+    let files = Files { state: config.status.file.clone(), metrics: config.metrics.clone() };
+    let report = Report::start(style, Mask::new(&config, &env), files, &env)?;
+    if !warnings.is_empty() {
+        report.tell(&Event::ConfigWarnings { rendered: warnings });
+    }
+    gate(arguments, globals.role, config, env, inherited, &report).or_else(|failure| end(&report, failure))
+}
+
+/// What holds for every subcommand.
+pub(crate) struct Globals<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) role: Option<&'a str>,
+    pub(crate) looks: &'a cli::Looks,
+}
+
+/// Says what failed outside of the steps.
+fn end(report: &Report, failure: Failure) -> Result<u8, Failure> {
+    let code = failure.code();
+    let (_, took) = report.standing().now();
+    report.tell(&Event::Blocked { step: None, took, trouble: failure.into() });
+    report.flush();
+    Ok(code)
+}
+
+fn gate(
+    arguments: &cli::Run,
+    role: Option<&str>,
+    config: Config,
+    env: Environment,
+    inherited: &Inherited,
+    report: &Report,
+) -> Result<u8, Failure> {
     let mut server = Server::of(&config, arguments);
     // Only an argv that somebody typed: the file's own command is never let past the gate.
     if plan::passes_through(&config, &arguments.server) {
+        report.flush();
         return serve(inherited, &server);
     }
     let plan = plan::plan(&config, &env, role)?;
+    if arguments.no_server {
+        server.argv.clear();
+    }
     if !plan.steps.is_empty() {
         let role = role.map(str::to_owned).or_else(|| config.role.clone());
-        let code = start_up(&plan, role, config, env, &server.argv, inherited)?;
+        let code = start_up(&plan, role, config, env, &server.argv, inherited, report)?;
         if code != 0 {
             return Ok(code);
         }
-    }
-    if arguments.no_server {
-        server.argv.clear();
     }
     serve(inherited, &server)
 }
@@ -88,7 +129,7 @@ fn serve(inherited: &Inherited, server: &Server) -> Result<u8, Failure> {
     }
 }
 
-/// Works through the plan; 0 if the server may start, else the exit code, with the box printed.
+/// Works through the plan; 0 if the server may start, else the exit code, with everything said.
 fn start_up(
     plan: &Plan,
     role: Option<String>,
@@ -96,38 +137,64 @@ fn start_up(
     env: Environment,
     server: &[String],
     inherited: &Inherited,
+    report: &Report,
 ) -> Result<u8, Failure> {
     let grace = config.server.grace;
-    runtime::block_on(inherited, async |processes, mut signals| {
+    let endpoint = config.status.listen.and_then(|address| {
+        let opened = Endpoint::open(address, report.standing(), report.mask().clone());
+        // Probes are a convenience; the gate is not held up by them.
+        let say =
+            |error| report.tell(&Event::Remark { text: format!("cannot listen at {address}: {error}") });
+        opened.map_err(say).ok()
+    });
+    let result = runtime::block_on(inherited, async |processes, mut signals| {
         let begun = Instant::now();
-        let report = Report::start(&env)
-            .map_err(|error| Failure::Internal { what: format!("cannot start the report: {error}") })?;
         let work = Rc::new(Work::new(config, env));
         let steps = plan.steps.iter().map(|step| step.name.clone()).collect();
         report.tell(&Event::Started { run: work.run.clone(), role, steps });
         let result = match preflight(plan, &work).await {
-            Ok(()) => engine::run(plan, &work, &processes, &mut signals, &report).await,
+            Ok(()) => engine::run(plan, &work, &processes, &mut signals, report).await,
             Err(failure) => Err(engine::Blocked { step: None, trouble: failure.into() }),
         };
         processes.finish(grace).await;
         let took = begun.elapsed();
-        let code = match result {
-            Ok(()) if server.is_empty() => {
-                report.tell(&Event::Finished { took });
-                0
-            }
-            Ok(()) => {
-                report.tell(&Event::HandingOver { argv: server.to_vec(), took });
-                0
-            }
-            Err(blocked) => {
-                report.blocked(blocked.step, &blocked.trouble);
-                blocked.trouble.failure.code()
+        let (mut event, mut code) = match result {
+            Ok(()) if server.is_empty() => (Event::Finished { took }, 0),
+            Ok(()) => (Event::HandingOver { argv: server.to_vec(), took }, 0),
+            Err(engine::Blocked { step, trouble }) => {
+                let code = trouble.failure.code();
+                (Event::Blocked { step, took, trouble }, code)
             }
         };
-        report.flush();
+        // The box is not held up by the notification; what is only warned about is told before the handover.
+        let blocked = code != 0;
+        if blocked {
+            report.tell(&event);
+        }
+        if let (Some(notify), true) = (&work.config.notify, report.standing().now().0.is_notable()) {
+            match notify::notify(notify, report, &processes, &mut signals).await {
+                Err(Untold::Signal(signal)) if !blocked => {
+                    let doing = "while the notification was sent".into();
+                    let failure = Failure::Interrupted { signal, doing };
+                    code = failure.code();
+                    event = Event::Blocked { step: None, took: begun.elapsed(), trouble: failure.into() };
+                }
+                Err(Untold::Failed(why)) => {
+                    report.tell(&Event::Remark { text: format!("[notify] command: {why}") });
+                }
+                Ok(()) | Err(Untold::Signal(_)) => {}
+            }
+        }
+        if !blocked {
+            report.tell(&event);
+        }
         Ok(code)
-    })
+    });
+    report.flush();
+    if let Some(endpoint) = endpoint {
+        endpoint.close();
+    }
+    result
 }
 
 /// Finds a missing or stale manifest before the first step does anything.

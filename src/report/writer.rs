@@ -30,7 +30,8 @@ enum Message {
 }
 
 impl Writer {
-    pub(crate) fn start() -> io::Result<Self> {
+    /// `json` if even the line about dropped lines has to be JSON.
+    pub(crate) fn start(json: bool) -> io::Result<Self> {
         let (lines, queue) = mpsc::sync_channel(QUEUE);
         let dropped = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&dropped);
@@ -41,10 +42,7 @@ impl Writer {
                     Message::Line(line) => {
                         let missing = counter.swap(0, Ordering::Relaxed);
                         if missing > 0 {
-                            let _ = writeln!(
-                                out,
-                                "portcullis: {missing} lines dropped: the terminal was blocked"
-                            );
+                            let _ = writeln!(out, "{}", dropped_words(missing, json));
                         }
                         // Nobody is left to tell if standard error is closed.
                         let _ = writeln!(out, "{line}");
@@ -68,5 +66,15 @@ impl Writer {
         if self.lines.try_send(Message::Flush(done)).is_ok() {
             let _ = written.recv_timeout(FLUSH);
         }
+    }
+}
+
+fn dropped_words(missing: u64, json: bool) -> String {
+    let message = format!("{missing} lines dropped: the terminal was blocked");
+    if json {
+        serde_json::json!({ "level": "warn", "event": "dropped", "message": message, "lines": missing })
+            .to_string()
+    } else {
+        format!("portcullis: {message}")
     }
 }

@@ -66,6 +66,12 @@ fn conclude(
     for warning in judgement::warnings(&judgement) {
         context.warn(warning);
     }
+    (context.tell)(Event::Judged {
+        step: context.step,
+        complete: judgement.count(Outcome::Complete),
+        incomplete: judgement.count(Outcome::Incomplete),
+        unproven: judgement.count(Outcome::Unproven),
+    });
     let summary = judgement::summary(&judgement);
     let failure = match judgement.outcome() {
         Outcome::Complete => return Ok(summary),
