@@ -7,7 +7,25 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Works through the start-up steps, proves that every tenant is completely migrated, and only then
 /// starts the server.
 #[derive(Debug, Parser)]
-#[command(name = "portcullis", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(
+    name = "portcullis",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    after_help = "In a Dockerfile:
+  ENTRYPOINT [\"/portcullis\", \"run\", \"--\"]
+  CMD [\"gunicorn\", \"app.wsgi\"]
+
+First steps:
+  portcullis check            is config.toml right?
+  portcullis plan             what would a start do?
+  portcullis verify           is everything migrated? Changes nothing
+  portcullis run -- SERVER    do it, then start the server
+
+Exit codes: 0 done, 1 incomplete, 64 usage, 69 not there in time, 70 internal, 73 provisioning,
+74 not proven, 75 lock, 77 refused, 78 configuration, 79 a command failed, 124 out of time,
+126 and 127 the server cannot be started, 128+n ended by signal n."
+)]
 pub(crate) struct Cli {
     /// The configuration file [default: PORTCULLIS_CONFIG, else config.toml]
     #[arg(long, global = true, value_name = "FILE")]
@@ -111,6 +129,33 @@ Examples:
         #[command(subcommand)]
         framework: ManifestOf,
     },
+    /// Ask how the start-up stands, for probes in an image without a shell
+    #[command(after_help = "It asks the file of `[status] file`, else the endpoint of `[status] listen`.
+Exit codes: 0 yes, 1 no.
+
+Examples:
+  portcullis health           has the start-up finished? (readiness, Docker's HEALTHCHECK)
+  portcullis health --live    is it alive, or finished? (liveness)")]
+    Health {
+        /// Ask whether it is alive instead of finished
+        #[arg(long)]
+        live: bool,
+    },
+    /// Print the JSON Schema of config.toml, for editors
+    #[command(after_help = "Example:
+  portcullis schema > portcullis.schema.json
+and in the first line of config.toml:
+  #:schema ./portcullis.schema.json")]
+    Schema,
+    /// Print a shell's completions
+    #[command(after_help = "Examples:
+  portcullis completions bash > /etc/bash_completion.d/portcullis
+  portcullis completions fish > ~/.config/fish/completions/portcullis.fish")]
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page, or that of a subcommand
+    #[command(after_help = "Example:
+  portcullis man run | man -l -")]
+    Man { subcommand: Option<String> },
     /// A plain init: forward signals, reap, and exit with the child's code
     Init(crate::commands::init::InitArgs),
 }

@@ -101,6 +101,12 @@ fn answer(cli: Cli, env: Environment, inherited: &Inherited) -> Answer {
             Ok(code) => Answer { text: String::new(), trouble: None, code },
             Err(failure) => Answer::bad(failure.into()),
         },
+        Command::Health { live } => {
+            commands::health::run(&path, &env, *live).unwrap_or_else(|failure| Answer::bad(failure.into()))
+        }
+        Command::Schema => Answer::good(config::SCHEMA.to_owned()),
+        Command::Completions { shell } => commands::manual::completions(*shell).into(),
+        Command::Man { subcommand } => commands::manual::page(subcommand.as_deref()).into(),
         Command::Check => commands::check::run(&path, role, &env).into(),
         Command::Plan { format } => commands::plan::run(&path, role, &env, *format).into(),
         Command::Verify(arguments) => worked(&|work| {
@@ -126,6 +132,8 @@ fn title(command: &Command) -> &'static str {
         Command::Verify(_) => "NOT EVERYTHING IS COMPLETE",
         Command::Migrate(_) => "NOT EVERYTHING WAS APPLIED",
         Command::Manifest { .. } => "NO MANIFEST WAS WRITTEN",
+        Command::Health { .. } => "NOBODY CAN BE ASKED",
+        Command::Schema | Command::Completions { .. } | Command::Man { .. } => "NOTHING WAS PRINTED",
     }
 }
 

@@ -13,6 +13,8 @@ mod outside;
 mod password;
 mod problem;
 mod redact;
+#[cfg(test)]
+mod schema_tests;
 pub(crate) mod secret;
 mod sections;
 mod steps;
@@ -31,6 +33,9 @@ pub(crate) use self::{
 
 use self::secret::{Password, Secret};
 use crate::cli::{LogFormat, LogLevel};
+
+/// The JSON Schema of the file, for editors; laxer than the parser where a rule spans several keys.
+pub(crate) const SCHEMA: &str = include_str!("schema.json");
 
 /// A valid configuration.
 #[derive(Debug, Clone)]
