@@ -73,21 +73,21 @@ pub fn main(arguments: &[OsString]) -> u8 {
     let colour = style::colour(cli.looks.color, &env, io::stderr().is_terminal());
     let title = title(&cli.command);
     let answer = match report::trace::start(&env, colour) {
-        Ok(()) => answer(cli, env, &inherited),
+        Ok(()) => answer(cli, &env, &inherited),
         Err(failure) => Answer::bad(failure.into()),
     };
     say(title, answer, colour)
 }
 
-fn answer(cli: Cli, env: Environment, inherited: &Inherited) -> Answer {
+fn answer(cli: Cli, env: &Environment, inherited: &Inherited) -> Answer {
     let path = cli
         .config
         .or_else(|| env.get("PORTCULLIS_CONFIG").map(PathBuf::from))
         .unwrap_or_else(|| PathBuf::from("config.toml"));
     let role = cli.role.as_deref();
     let worked = |work: &dyn Fn(&Work) -> Result<Answer, Failure>| {
-        config::load(&path, &env)
-            .and_then(|config| work(&Work::new(config, env.clone())))
+        config::load::load(&path, env)
+            .and_then(|config| work(&Work::new(config)))
             .unwrap_or_else(|failure| Answer::bad(failure.into()))
     };
     match &cli.command {
@@ -102,13 +102,13 @@ fn answer(cli: Cli, env: Environment, inherited: &Inherited) -> Answer {
             Err(failure) => Answer::bad(failure.into()),
         },
         Command::Health { live } => {
-            commands::health::run(&path, &env, *live).unwrap_or_else(|failure| Answer::bad(failure.into()))
+            commands::health::run(&path, env, *live).unwrap_or_else(|failure| Answer::bad(failure.into()))
         }
         Command::Schema => Answer::good(config::SCHEMA.to_owned()),
         Command::Completions { shell } => commands::manual::completions(*shell).into(),
         Command::Man { subcommand } => commands::manual::page(subcommand.as_deref()).into(),
-        Command::Check => commands::check::run(&path, role, &env).into(),
-        Command::Plan { format } => commands::plan::run(&path, role, &env, *format).into(),
+        Command::Check => commands::check::run(&path, role, env).into(),
+        Command::Plan { format } => commands::plan::run(&path, role, env, *format).into(),
         Command::Verify(arguments) => worked(&|work| {
             runtime::until_signalled(inherited, async || commands::verify::run(work, arguments).await)
         }),

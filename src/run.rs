@@ -24,23 +24,23 @@ use crate::{
 pub(crate) fn run(
     arguments: &cli::Run,
     globals: &Globals<'_>,
-    env: Environment,
+    env: &Environment,
     inherited: &Inherited,
 ) -> Result<u8, Failure> {
     let terminal = std::io::stderr().is_terminal();
-    let style = Style::new(globals.looks, &env, None, terminal)?;
-    let early = |env| Report::start(style, Mask::default(), Files::default(), env);
+    let style = Style::new(globals.looks, env, None, terminal)?;
+    let early = || Report::start(style, Mask::default(), Files::default(), env);
     if arguments.no_config {
         return serve(inherited, &Server::plain(&arguments.server))
-            .or_else(|failure| end(&early(&env)?, failure));
+            .or_else(|failure| end(&early()?, failure));
     }
-    let (config, warnings) = match config::load_with_warnings(globals.path, &env, style.colour) {
+    let (config, warnings) = match config::load::load_with_warnings(globals.path, env, style.colour) {
         Ok(loaded) => loaded,
-        Err(failure) => return end(&early(&env)?, failure),
+        Err(failure) => return end(&early()?, failure),
     };
-    let style = Style::new(globals.looks, &env, Some(&config.log), terminal)?;
+    let style = Style::new(globals.looks, env, Some(&config.log), terminal)?;
     let files = Files { state: config.status.file.clone(), metrics: config.metrics.clone() };
-    let report = Report::start(style, Mask::new(&config, &env), files, &env)?;
+    let report = Report::start(style, Mask::new(&config, env), files, env)?;
     if !warnings.is_empty() {
         report.tell(&Event::ConfigWarnings { rendered: warnings });
     }
@@ -67,7 +67,7 @@ fn gate(
     arguments: &cli::Run,
     role: Option<&str>,
     config: Config,
-    env: Environment,
+    env: &Environment,
     inherited: &Inherited,
     report: &Report,
 ) -> Result<u8, Failure> {
@@ -77,13 +77,13 @@ fn gate(
         report.flush();
         return serve(inherited, &server);
     }
-    let plan = plan::plan(&config, &env, role)?;
+    let plan = plan::plan(&config, env, role)?;
     if arguments.no_server {
         server.argv.clear();
     }
     if !plan.steps.is_empty() {
         let role = role.map(str::to_owned).or_else(|| config.role.clone());
-        let code = start_up(&plan, role, config, env, &server.argv, inherited, report)?;
+        let code = start_up(&plan, role, config, &server.argv, inherited, report)?;
         if code != 0 {
             return Ok(code);
         }
@@ -134,7 +134,6 @@ fn start_up(
     plan: &Plan,
     role: Option<String>,
     config: Config,
-    env: Environment,
     server: &[String],
     inherited: &Inherited,
     report: &Report,
@@ -149,7 +148,7 @@ fn start_up(
     });
     let result = runtime::block_on(inherited, async |processes, mut signals| {
         let begun = Instant::now();
-        let work = Rc::new(Work::new(config, env));
+        let work = Rc::new(Work::new(config));
         let steps = plan.steps.iter().map(|step| step.name.clone()).collect();
         report.tell(&Event::Started { run: work.run.clone(), role, steps });
         let result = match preflight(plan, &work).await {

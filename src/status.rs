@@ -22,7 +22,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
-    io::AsyncReadExt,
+    io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
     sync::{Semaphore, oneshot},
     time,
@@ -34,8 +34,9 @@ use crate::report::{Shared, json, mask::Mask, page, prometheus, standing::Phase}
 const CONNECTIONS: usize = 64;
 /// How long an idle connection is kept.
 const IDLE: Duration = Duration::from_secs(15);
-/// How long the other side has to close after its last answer.
-const LINGER: Duration = Duration::from_secs(1);
+/// How long the other side has to close after its last answer. Whoever knows an answer's length closes at once; others
+/// wait for us.
+const LINGER: Duration = Duration::from_millis(100);
 
 /// The endpoint while it is open.
 #[derive(Debug)]
@@ -111,11 +112,14 @@ async fn serve(stream: TcpStream, source: Arc<Source>) {
         .serve_connection(TokioIo::new(stream), answers)
         .without_shutdown();
     if let Ok(parts) = connection.await {
-        // A reset would overtake the answer: the other side closes first, or has had its time.
+        // Whoever closes first is left with TIME_WAIT. If it must be us, the end is said, and the reset follows it: by now
+        // the answer has arrived.
         let mut stream = parts.io.into_inner();
         let mut rest = [0; 512];
         let drained = async { while stream.read(&mut rest).await.is_ok_and(|read| read > 0) {} };
-        let _ = time::timeout(LINGER, drained).await;
+        if time::timeout(LINGER, drained).await.is_err() {
+            let _ = stream.shutdown().await;
+        }
     }
 }
 

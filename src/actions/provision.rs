@@ -10,7 +10,7 @@ use crate::{
         event::{SchemaFailure, Trouble},
         judgement,
     },
-    tenants::gate::{Finding, Outcome, judge_schema},
+    tenants::gate::{Judgement, Outcome, Verdict, judge_schema},
 };
 
 /// Makes the tenants that are absent and migrates those that are there, each on its own: one that fails
@@ -20,16 +20,21 @@ pub(crate) async fn bootstrap(
     tenants: &[String],
     say: &dyn Fn(String),
 ) -> Result<String, Trouble> {
-    let absent = absent(work, tenants).await?;
+    let judgement = judge_named(work, tenants).await?;
     let mut failed: Vec<SchemaFailure> = Vec::new();
     let mut trouble: Option<Trouble> = None;
     let (mut made, mut kept) = (0, 0);
     for tenant in tenants {
-        let result = if absent.contains(tenant) {
+        let verdict = judgement.tenants.get(tenant);
+        let result = if verdict.is_some_and(Verdict::is_absent) {
             create(work, tenant, say).await.map(|()| {
                 say(format!("`{tenant}` created, migrated and verified"));
                 made += 1;
             })
+        } else if verdict.is_some_and(|verdict| verdict.findings.is_empty()) {
+            say(format!("`{tenant}` exists and is complete"));
+            kept += 1;
+            Ok(())
         } else {
             keep(work, tenant, say).await.map(|()| {
                 say(format!("`{tenant}` exists and is complete"));
@@ -38,6 +43,13 @@ pub(crate) async fn bootstrap(
         };
         if let Err(mut other) = result {
             say(format!("`{tenant}` failed: {}", crate::failure::chain(&other.failure)));
+            if matches!(
+                other.failure,
+                Failure::LockTimedOut { .. } | Failure::LockLost { .. } | Failure::Refused { .. }
+            ) {
+                // The next tenant would meet the same.
+                return Err(other);
+            }
             failed.append(&mut other.failed);
             match &mut trouble {
                 None => trouble = Some(other),
@@ -59,7 +71,8 @@ pub(crate) async fn bootstrap(
 /// Makes one tenant: registry row, schema, every migration, verified; or nothing.
 async fn create(work: &Work, tenant: &str, say: &dyn Fn(String)) -> Result<(), Trouble> {
     work.lock.hold(work, say).await?;
-    if !absent(work, std::slice::from_ref(&tenant.to_owned())).await?.contains(&tenant.to_owned()) {
+    let named = [tenant.to_owned()];
+    if !judge_named(work, &named).await?.tenants.get(tenant).is_some_and(Verdict::is_absent) {
         // Another run made it while this one waited for the lock.
         return keep(work, tenant, say).await;
     }
@@ -112,12 +125,7 @@ async fn keep(work: &Work, tenant: &str, say: &dyn Fn(String)) -> Result<(), Tro
         }
     };
     apply::apply(work, Some(&only), &note).await?;
-    let manifest = &work.expectation().await?.manifest;
-    let found = work
-        .look(manifest, false, Some(&only), LOOK)
-        .await
-        .map_err(|error| error.into_failure("verifying"))?;
-    let judgement = gate_only(work.judge(manifest, &found));
+    let judgement = judge_named(work, &[tenant.to_owned()]).await?;
     if judgement.outcome() == Outcome::Complete {
         return Ok(());
     }
@@ -125,24 +133,15 @@ async fn keep(work: &Work, tenant: &str, say: &dyn Fn(String)) -> Result<(), Tro
     Err(Trouble { judgement: Some(judgement), ..Trouble::from(Failure::Incomplete { summary }) })
 }
 
-/// One tenant's judgement does not depend on the size of the registry.
-fn gate_only(mut judgement: crate::tenants::gate::Judgement) -> crate::tenants::gate::Judgement {
-    judgement.too_few = None;
-    judgement
-}
-
-async fn absent(work: &Work, tenants: &[String]) -> Result<Vec<String>, Failure> {
+/// The named tenants' judgement, which does not depend on the size of the registry.
+async fn judge_named(work: &Work, tenants: &[String]) -> Result<Judgement, Failure> {
     let manifest = &work.expectation().await?.manifest;
     let named = Selection::Named(tenants.to_vec());
     let found = work
         .look(manifest, false, Some(&named), LOOK)
         .await
         .map_err(|error| error.into_failure("looking for the demo tenants"))?;
-    let judgement = work.judge(manifest, &found);
-    let unregistered = |name: &&String| {
-        judgement.tenants.get(*name).is_some_and(|verdict| verdict.findings.contains(&Finding::NotRegistered))
-    };
-    Ok(tenants.iter().filter(unregistered).cloned().collect())
+    Ok(Judgement { too_few: None, ..work.judge(manifest, &found) })
 }
 
 fn merge(first: &mut Trouble, other: Trouble) {

@@ -33,7 +33,7 @@ enum Known {
 }
 
 pub(crate) fn run(path: &Path, env: &Environment, live: bool) -> Result<Answer, Failure> {
-    let status = config::load(path, env)?.status;
+    let status = config::load::load(path, env)?.status;
     let known = match (&status.file, status.listen) {
         (Some(file), _) => of_file(file),
         (None, Some(address)) => of_endpoint(address),

@@ -8,7 +8,7 @@ mod check;
 mod database;
 pub(crate) mod environment;
 mod fill;
-mod load;
+pub(crate) mod load;
 mod outside;
 mod password;
 mod problem;
@@ -25,11 +25,6 @@ mod url;
 mod values;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
-
-pub(crate) use self::{
-    load::{load, load_with_warnings, parse},
-    problem::{Problem, Severity, render},
-};
 
 use self::secret::{Password, Secret};
 use crate::cli::{LogFormat, LogLevel};

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
-use super::{SCHEMA, environment::Environment, parse};
+use super::{SCHEMA, environment::Environment, load::parse};
 
 /// Every key of every table, each at least once.
 const FULL: &str = r#"

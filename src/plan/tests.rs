@@ -5,7 +5,7 @@ use insta::assert_snapshot;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::parse;
+use crate::config::load::parse;
 
 const CONFIG: &str = r#"
 [database]

@@ -3,6 +3,7 @@
 use std::{ffi::c_int, io};
 
 use super::{
+    dispositions,
     inherited::{self, Inherited},
     launch::c_strings,
     signals::{self, SignalSet},
@@ -58,7 +59,7 @@ fn put_back(inherited: &Inherited) -> Result<(), Failure> {
     if let Some(signal) = SignalSet::ENDING.and(ours).iter().next() {
         return Err(Failure::Interrupted { signal, doing: "at the handover to the server".into() });
     }
-    let now_ignored = signals::currently_ignored();
+    let now_ignored = dispositions::ignored_now();
     for signal in now_ignored.without(inherited.ignored).iter() {
         signals::set_default(signal);
     }

@@ -6,10 +6,8 @@
 use std::{
     cell::RefCell,
     collections::HashMap,
-    ffi::{CStr, OsString},
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, Read},
-    os::fd::{AsRawFd, OwnedFd},
     rc::Rc,
     time::Duration,
 };
@@ -19,20 +17,18 @@ use nix::{
     unistd::pipe2,
 };
 use tokio::{
-    io::{Interest, unix::AsyncFd},
-    sync::{Notify, mpsc, watch},
+    sync::{Notify, watch},
     time::{Instant, timeout_at},
 };
 
 use super::{
+    arrivals::{self, Signals},
     capture::Lines,
     descendants,
-    environment::with,
     inherited::Inherited,
-    launch::{Launch, Place, Stub, c_strings, launch},
     record::{Outcome, RECORD_BYTES, Record},
-    signals::{self, SignalSet},
-    stub::WORD,
+    signals,
+    spawn::start_stub,
     tree::{Child, Tree},
 };
 
@@ -58,34 +54,17 @@ struct Running {
     record: watch::Sender<Option<Record>>,
 }
 
-/// TERM, INT, QUIT and HUP as they arrive.
-pub(crate) struct Signals(mpsc::UnboundedReceiver<i32>);
-
-impl Signals {
-    pub(crate) async fn next(&mut self) -> i32 {
-        match self.0.recv().await {
-            Some(signal) => signal,
-            None => std::future::pending().await,
-        }
-    }
-}
-
 impl Processes {
     /// Starts the reaper; nothing that arrived since [`super::take_over`] is lost.
     pub(crate) fn start(inherited: &Inherited) -> io::Result<(Self, Signals)> {
-        let awaited = SignalSet::ENDING.or(SignalSet::of(&[libc::SIGCHLD]));
-        let arrivals = File::from(signals::descriptor(awaited)?);
-        // SAFETY: the file owns its descriptor, and nobody replaces it.
-        let arrivals = unsafe { AsyncFd::register_with_interest(arrivals, Interest::READABLE)? };
         let shared = Shared {
             stubs: RefCell::default(),
             strangers: inherited.children.clone(),
             reaped: Notify::new(),
         };
         let processes = Self(Rc::new(shared));
-        let (sender, receiver) = mpsc::unbounded_channel();
-        tokio::task::spawn_local(watch_signals(processes.clone(), arrivals, sender));
-        Ok((processes, Signals(receiver)))
+        let signals = arrivals::listen(processes.clone())?;
+        Ok((processes, signals))
     }
 
     pub(crate) fn spawn(&self, child: &Child) -> io::Result<Tree> {
@@ -134,7 +113,7 @@ impl Processes {
     }
 
     /// Collects the dead until there are none.
-    fn reap(&self) {
+    pub(super) fn reap(&self) {
         loop {
             let mut status = 0;
             // SAFETY: the pointer is to a status.
@@ -209,68 +188,6 @@ impl Processes {
     /// Until a child was collected, or for a moment.
     async fn next_round(&self) {
         let _ = timeout_at(Instant::now() + ROUND, self.0.reaped.notified()).await;
-    }
-}
-
-async fn watch_signals(processes: Processes, arrivals: AsyncFd<File>, sender: mpsc::UnboundedSender<i32>) {
-    const INFO_BYTES: usize = size_of::<libc::signalfd_siginfo>();
-    loop {
-        let Ok(mut ready) = arrivals.readable().await else {
-            return;
-        };
-        let mut info = [0; INFO_BYTES];
-        while let Ok(Ok(INFO_BYTES)) = ready.try_io(|arrivals| arrivals.get_ref().read(&mut info)) {
-            // The signal's number is the first field.
-            let signal = i32::from_ne_bytes([info[0], info[1], info[2], info[3]]);
-            if signal == libc::SIGCHLD {
-                processes.reap();
-            } else {
-                // Nobody listens once the start-up is over; the handover looks at what is pending itself.
-                let _ = sender.send(signal);
-            }
-        }
-    }
-}
-
-fn start_stub(child: &Child, [out, err, status]: [&OwnedFd; 3]) -> io::Result<i32> {
-    let nothing = OpenOptions::new().read(true).write(true).open("/dev/null")?;
-    let cwd = child.cwd.clone().map(std::path::PathBuf::into_os_string).unwrap_or_default();
-    let mut argv: Vec<OsString> = vec![
-        "portcullis".into(),
-        WORD.into(),
-        child.grace.as_millis().to_string().into(),
-        status.as_raw_fd().to_string().into(),
-        std::process::id().to_string().into(),
-        cwd,
-        "--".into(),
-    ];
-    argv.extend(child.argv.iter().map(OsString::from));
-    let stub = Stub {
-        programs: &[c"/proc/self/exe", recorded_program()],
-        environment: &with(&child.env)?,
-        stdio: [nothing.as_raw_fd(), out.as_raw_fd(), err.as_raw_fd()],
-        kept: status.as_raw_fd(),
-        parent_death: libc::SIGTERM,
-    };
-    let launched = launch(&Launch {
-        argv: &c_strings(argv)?,
-        stub: Some(&stub),
-        cwd: None,
-        place: Place::Group,
-        mask: SignalSet::ALL.without(SignalSet::FAULTS),
-        ignored: SignalSet::NONE,
-        closed: &[],
-        takes_sockets: false,
-    })?;
-    launched.map_err(|not| not.source)
-}
-
-/// The path by which the kernel started us, for where /proc is missing.
-fn recorded_program() -> &'static CStr {
-    // SAFETY: the kernel's own record, which lives as long as the process; 0 where there is none.
-    unsafe {
-        let path = libc::getauxval(libc::AT_EXECFN);
-        if path == 0 { c"" } else { CStr::from_ptr(path as *const libc::c_char) }
     }
 }
 

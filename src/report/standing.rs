@@ -173,10 +173,6 @@ impl Standing {
         first(State::Running).or_else(|| first(State::Todo))
     }
 
-    pub(crate) fn count(&self, state: State) -> usize {
-        self.steps.iter().filter(|step| step.state == state).count()
-    }
-
     /// Whether somebody should be told who does not read logs. Whoever sent a signal knows.
     pub(crate) fn is_notable(&self) -> bool {
         let blocked = self.phase == Phase::Blocked;

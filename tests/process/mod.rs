@@ -1,6 +1,8 @@
 //! PID 1 and everything below it, each test in a PID namespace of its own.
 
+mod filters;
 mod handover;
 mod init;
 mod namespace;
+mod steps;
 mod terminal;

@@ -8,7 +8,12 @@ use std::time::Duration;
 use sqlx::{Connection, postgres::PgConnection};
 use tokio::time::Instant;
 
-use super::{Postgres, apply::bare, connect, quote::literal, registry, run};
+use super::{
+    Postgres, connect,
+    quote::literal,
+    registry,
+    run::{self, bare},
+};
 use crate::database::{ApplyError, DatabaseError};
 
 /// The first key of the lock on a run; the second is the registry's table.

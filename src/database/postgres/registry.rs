@@ -2,8 +2,8 @@
 
 use super::{
     DatabaseError, Postgres, connect,
-    look::Reading,
     quote::{array, identifier, literal, qualified},
+    reading::Reading,
 };
 use crate::config;
 
@@ -76,13 +76,6 @@ impl Postgres {
         rows.tenants.sort_unstable();
         rows.tenants.dedup();
         Ok(Some(rows))
-    }
-
-    pub(in super::super) async fn tenants(&self) -> Result<Option<Vec<String>>, DatabaseError> {
-        let mut reading = Reading::open(self.reader(), super::look::DEFAULT_TIMEOUT).await?;
-        let rows = self.read_registry(&mut reading).await;
-        reading.close().await;
-        Ok(rows?.map(|rows| rows.tenants))
     }
 
     /// Schemas that hold a ledger and that no row of the registry names.
