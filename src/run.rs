@@ -32,11 +32,11 @@ pub(crate) fn run(
     let early = || Report::start(style, Mask::default(), Files::default(), env);
     if arguments.no_config {
         return serve(inherited, &Server::plain(&arguments.server))
-            .or_else(|failure| end(&early()?, failure));
+            .or_else(|failure| Ok(end(&early()?, failure)));
     }
     let (config, warnings) = match config::load::load_with_warnings(globals.path, env, style.colour) {
         Ok(loaded) => loaded,
-        Err(failure) => return end(&early()?, failure),
+        Err(failure) => return Ok(end(&early()?, failure)),
     };
     let style = Style::new(globals.looks, env, Some(&config.log), terminal)?;
     let files = Files { state: config.status.file.clone(), metrics: config.metrics.clone() };
@@ -44,7 +44,8 @@ pub(crate) fn run(
     if !warnings.is_empty() {
         report.tell(&Event::ConfigWarnings { rendered: warnings });
     }
-    gate(arguments, globals.role, config, env, inherited, &report).or_else(|failure| end(&report, failure))
+    gate(arguments, globals.role, config, env, inherited, &report)
+        .or_else(|failure| Ok(end(&report, failure)))
 }
 
 /// What holds for every subcommand.
@@ -55,12 +56,12 @@ pub(crate) struct Globals<'a> {
 }
 
 /// Says what failed outside of the steps.
-fn end(report: &Report, failure: Failure) -> Result<u8, Failure> {
+fn end(report: &Report, failure: Failure) -> u8 {
     let code = failure.code();
     let (_, took) = report.standing().now();
     report.tell(&Event::Blocked { step: None, took, trouble: failure.into() });
     report.flush();
-    Ok(code)
+    code
 }
 
 fn gate(

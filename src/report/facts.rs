@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     failure::{Failure, chain},
-    tenants::gate::Outcome,
+    tenants::gate::{Judgement, Outcome},
 };
 
 /// The facts of one failure.
@@ -76,7 +76,7 @@ impl Facts {
 
 fn judged(trouble: &Trouble) -> impl Iterator<Item = Schema> {
     [Outcome::Incomplete, Outcome::Unproven].into_iter().flat_map(move |outcome| {
-        let verdicts = trouble.judgement.iter().flat_map(|judgement| judgement.verdicts());
+        let verdicts = trouble.judgement.iter().flat_map(Judgement::verdicts);
         verdicts.filter(move |(_, verdict)| verdict.outcome() == outcome).map(|(tenant, verdict)| {
             let words = verdict.findings.iter().map(judgement::words);
             let findings = words.map(|(what, which)| format!("{what}: {which}")).collect();

@@ -238,6 +238,8 @@ impl Standing {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
     use super::*;
 
     fn standing(events: &[Event]) -> Standing {

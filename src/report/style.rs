@@ -36,10 +36,9 @@ impl Style {
         let level = looks.log_level.or(log.map(|log| log.level)).unwrap_or(LogLevel::Info);
         let layout = match format {
             LogFormat::Pretty => Layout::Pretty,
-            LogFormat::Plain => Layout::Plain,
             LogFormat::Json => Layout::Json,
             LogFormat::Auto if terminal => Layout::Pretty,
-            LogFormat::Auto => Layout::Plain,
+            LogFormat::Auto | LogFormat::Plain => Layout::Plain,
         };
         let text = layout != Layout::Json;
         let github = text && env.flag("GITHUB_ACTIONS").unwrap_or(false);
