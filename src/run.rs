@@ -19,8 +19,7 @@ use crate::{
 };
 
 /// Runs the steps and starts the server; returns the exit code, with everything said, if it does not.
-///
-/// A failure comes back only where there is no way to say it: standard error cannot be written, for example.
+/// A failure comes back only where nobody knows yet how to say it.
 pub(crate) fn run(
     arguments: &cli::Run,
     globals: &Globals<'_>,
@@ -32,15 +31,15 @@ pub(crate) fn run(
     let early = || Report::start(style, Mask::default(), Files::default(), env);
     if arguments.no_config {
         return serve(inherited, &Server::plain(&arguments.server))
-            .or_else(|failure| Ok(end(&early()?, failure)));
+            .or_else(|failure| Ok(end(&early(), failure)));
     }
     let (config, warnings) = match config::load::load_with_warnings(globals.path, env, style.colour) {
         Ok(loaded) => loaded,
-        Err(failure) => return Ok(end(&early()?, failure)),
+        Err(failure) => return Ok(end(&early(), failure)),
     };
     let style = Style::new(globals.looks, env, Some(&config.log), terminal)?;
     let files = Files { state: config.status.file.clone(), metrics: config.metrics.clone() };
-    let report = Report::start(style, Mask::new(&config, env), files, env)?;
+    let report = Report::start(style, Mask::new(&config, env), files, env);
     if !warnings.is_empty() {
         report.tell(&Event::ConfigWarnings { rendered: warnings });
     }

@@ -38,7 +38,7 @@ use self::{
     style::{Layout, Style},
     writer::Writer,
 };
-use crate::{config::environment::Environment, failure::Failure};
+use crate::config::environment::Environment;
 
 /// Where events go. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -79,10 +79,9 @@ impl Shared {
 }
 
 impl Report {
-    pub(crate) fn start(style: Style, mask: Mask, files: Files, env: &Environment) -> Result<Self, Failure> {
-        let writer = Writer::start(style.layout == Layout::Json)
-            .map_err(|error| Failure::Internal { what: format!("cannot start the report: {error}") })?;
-        Ok(Self(Rc::new(Inner {
+    pub(crate) fn start(style: Style, mask: Mask, files: Files, env: &Environment) -> Self {
+        let writer = Writer::start(style.layout == Layout::Json);
+        Self(Rc::new(Inner {
             style,
             mask,
             writer,
@@ -92,7 +91,7 @@ impl Report {
             files,
             complained: Cell::new(false),
             traceparent: env.get("TRACEPARENT").map(str::to_owned),
-        })))
+        }))
     }
 
     pub(crate) fn tell(&self, event: &Event) {

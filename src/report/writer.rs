@@ -19,7 +19,8 @@ const FLUSH: Duration = Duration::from_secs(2);
 /// The queue's sending end.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    lines: SyncSender<Message>,
+    /// None where no thread can be started (an old engine's filter refuses clone3): lines are written at once, then.
+    lines: Option<SyncSender<Message>>,
     dropped: Arc<AtomicU64>,
 }
 
@@ -31,11 +32,11 @@ enum Message {
 
 impl Writer {
     /// `json` if even the line about dropped lines has to be JSON.
-    pub(crate) fn start(json: bool) -> io::Result<Self> {
+    pub(crate) fn start(json: bool) -> Self {
         let (lines, queue) = mpsc::sync_channel(QUEUE);
         let dropped = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&dropped);
-        thread::Builder::new().name("report".into()).spawn(move || {
+        let thread = thread::Builder::new().name("report".into()).spawn(move || {
             let mut out = io::stderr();
             for message in queue {
                 match message {
@@ -50,20 +51,28 @@ impl Writer {
                     Message::Flush(done) => drop(done),
                 }
             }
-        })?;
-        Ok(Self { lines, dropped })
+        });
+        Self { lines: thread.is_ok().then_some(lines), dropped }
     }
 
     pub(crate) fn line(&self, line: String) {
-        if let Err(TrySendError::Full(_)) = self.lines.try_send(Message::Line(line)) {
+        let Some(lines) = &self.lines else {
+            // Nobody is left to tell if standard error is closed.
+            let _ = writeln!(io::stderr(), "{line}");
+            return;
+        };
+        if let Err(TrySendError::Full(_)) = lines.try_send(Message::Line(line)) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Returns once everything is written, or after two seconds of a blocked terminal.
     pub(crate) fn flush(&self) {
+        let Some(lines) = &self.lines else {
+            return;
+        };
         let (done, written) = mpsc::sync_channel(0);
-        if self.lines.try_send(Message::Flush(done)).is_ok() {
+        if lines.try_send(Message::Flush(done)).is_ok() {
             let _ = written.recv_timeout(FLUSH);
         }
     }

@@ -3,4 +3,5 @@
 mod endpoint;
 mod files;
 mod logs;
+mod manifests;
 mod same_facts;

@@ -17,10 +17,10 @@ fn five_outputs_tell_the_same_facts() {
     let port = free_port();
     // While the notification is under way, the endpoint still answers.
     let notify = "until [ -e asked ]; do sleep 0.05; done";
-    let outside = format!(
-        "\n[status]\nlisten = \"127.0.0.1:{port}\"\n[notify]\ncommand = [\"sh\", \"-c\", \"{notify}\"]\ntimeout = \"1m\"\n"
-    );
-    let config = fs::read_to_string(sample.portcullis.path("config.toml")).unwrap() + &outside;
+    let listen = format!("[status]\nlisten = \"127.0.0.1:{port}\"\n");
+    let config = fs::read_to_string(sample.portcullis.path("config.toml")).unwrap();
+    let config = config.replace("[status]\n", &listen)
+        + &format!("\n[notify]\ncommand = [\"sh\", \"-c\", \"{notify}\"]\ntimeout = \"1m\"\n");
     sample.portcullis = sample.portcullis.config(&config).env("PORTCULLIS_TERMINATION_LOG", "termination");
 
     let (text, state) = blocked(&sample, port, "plain", "THE SERVER WAS NOT STARTED");
