@@ -4,4 +4,5 @@ pub mod cluster;
 pub mod http;
 pub mod portcullis;
 pub mod process;
+pub mod project;
 pub mod sample;
