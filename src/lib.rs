@@ -13,6 +13,9 @@ mod plan;
 mod run;
 mod runtime;
 
+mod notify;
+mod status;
+
 mod engine;
 mod steps;
 
@@ -41,7 +44,11 @@ use crate::{
     config::environment::Environment,
     failure::Failure,
     process::Inherited,
-    report::failure_box::{self, BLOCKED},
+    report::{
+        failure_box::{self, BLOCKED},
+        style,
+    },
+    run::Globals,
 };
 
 /// Does what the command line says and returns the exit code. It does not return if a server is started.
@@ -66,7 +73,7 @@ pub fn main(arguments: &[OsString]) -> u8 {
         }
     };
     let env = Environment::of_process();
-    let colour = report::colour(&env, io::stderr().is_terminal());
+    let colour = style::colour(cli.looks.color, &env, io::stderr().is_terminal());
     let title = title(&cli.command);
     let answer = match report::trace::start(&env, colour) {
         Ok(()) => answer(cli, &env, &inherited),
@@ -87,14 +94,22 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited) -> Answer {
             .unwrap_or_else(|failure| Answer::bad(failure.into()))
     };
     match &cli.command {
-        Command::Run(run) => match run::run(run, &path, role, env, inherited) {
-            Ok(code) => Answer { text: String::new(), trouble: None, code },
-            Err(failure) => Answer::bad(failure.into()),
-        },
+        Command::Run(run) => {
+            match run::run(run, &Globals { path: &path, role, looks: &cli.looks }, env, inherited) {
+                Ok(code) => Answer { text: String::new(), trouble: None, code },
+                Err(failure) => Answer::bad(failure.into()),
+            }
+        }
         Command::Init(arguments) => match commands::init::init(inherited, arguments) {
             Ok(code) => Answer { text: String::new(), trouble: None, code },
             Err(failure) => Answer::bad(failure.into()),
         },
+        Command::Health { live } => {
+            commands::health::run(&path, env, *live).unwrap_or_else(|failure| Answer::bad(failure.into()))
+        }
+        Command::Schema => Answer::good(config::SCHEMA.to_owned()),
+        Command::Completions { shell } => commands::manual::completions(*shell).into(),
+        Command::Man { subcommand } => commands::manual::page(subcommand.as_deref()).into(),
         Command::Check => commands::check::run(&path, role, env).into(),
         Command::Plan { format } => commands::plan::run(&path, role, env, *format).into(),
         Command::Verify(arguments) => worked(&|work| {
@@ -120,6 +135,8 @@ fn title(command: &Command) -> &'static str {
         Command::Verify(_) => "NOT EVERYTHING IS COMPLETE",
         Command::Migrate(_) => "NOT EVERYTHING WAS APPLIED",
         Command::Manifest { .. } => "NO MANIFEST WAS WRITTEN",
+        Command::Health { .. } => "NOBODY CAN BE ASKED",
+        Command::Schema | Command::Completions { .. } | Command::Man { .. } => "NOTHING WAS PRINTED",
     }
 }
 

@@ -10,36 +10,74 @@ use crate::{
     config::{self, Action, Config, Mode, environment::Environment},
     engine,
     failure::Failure,
+    notify::{self, Untold},
     plan::{self, Decision, Plan},
     process::{self, Inherited},
-    report::{self, Report, event::Event},
+    report::{Files, Report, event::Event, mask::Mask, style::Style},
     runtime,
+    status::Endpoint,
 };
 
-/// Runs the steps and starts the server; returns only with an exit code or a failure that is still to be
-/// worded.
+/// Runs the steps and starts the server; returns the exit code, with everything said, if it does not.
+/// A failure comes back only where nobody knows yet how to say it.
 pub(crate) fn run(
     arguments: &cli::Run,
-    path: &Path,
-    role: Option<&str>,
+    globals: &Globals<'_>,
     env: &Environment,
     inherited: &Inherited,
 ) -> Result<u8, Failure> {
+    let terminal = std::io::stderr().is_terminal();
+    let style = Style::new(globals.looks, env, None, terminal)?;
+    let early = || Report::start(style, Mask::default(), Files::default(), env);
     if arguments.no_config {
-        return serve(inherited, &Server::plain(&arguments.server));
+        return serve(inherited, &Server::plain(&arguments.server))
+            .or_else(|failure| Ok(end(&early(), failure)));
     }
-    let colour = report::colour(env, std::io::stderr().is_terminal());
-    let (config, warnings) = config::load::load_with_warnings(path, env, colour)?;
+    let (config, warnings) = match config::load::load_with_warnings(globals.path, env, style.colour) {
+        Ok(loaded) => loaded,
+        Err(failure) => return Ok(end(&early(), failure)),
+    };
+    let style = Style::new(globals.looks, env, Some(&config.log), terminal)?;
+    let files = Files { state: config.status.file.clone(), metrics: config.metrics.clone() };
+    let report = Report::start(style, Mask::new(&config, env), files, env);
     if !warnings.is_empty() {
-        report::say(&warnings);
+        report.tell(&Event::ConfigWarnings { rendered: warnings });
     }
+    gate(arguments, globals.role, config, env, inherited, &report)
+        .or_else(|failure| Ok(end(&report, failure)))
+}
+
+/// What holds for every subcommand.
+pub(crate) struct Globals<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) role: Option<&'a str>,
+    pub(crate) looks: &'a cli::Looks,
+}
+
+/// Says what failed outside of the steps.
+fn end(report: &Report, failure: Failure) -> u8 {
+    let code = failure.code();
+    let (_, took) = report.standing().now();
+    report.tell(&Event::Blocked { step: None, took, trouble: failure.into() });
+    report.flush();
+    code
+}
+
+fn gate(
+    arguments: &cli::Run,
+    role: Option<&str>,
+    config: Config,
+    env: &Environment,
+    inherited: &Inherited,
+    report: &Report,
+) -> Result<u8, Failure> {
     let mut server = Server::of(&config, arguments);
     // Only an argv that somebody typed: the file's own command is never let past the gate.
     if plan::passes_through(&config, &arguments.server) {
-        report::say(&format!(
-            "portcullis: `{}` is in `passthrough`: no step runs and nothing is proved",
-            arguments.server.first().map_or("", String::as_str)
-        ));
+        let program = arguments.server.first().map_or("", String::as_str);
+        let text = format!("`{program}` is in `passthrough`: no step runs and nothing is proved");
+        report.tell(&Event::Remark { text });
+        report.flush();
         return serve(inherited, &server);
     }
     if arguments.no_server {
@@ -48,7 +86,7 @@ pub(crate) fn run(
     let plan = plan::plan(&config, env, role)?;
     if !plan.steps.is_empty() {
         let role = role.map(str::to_owned).or_else(|| config.role.clone());
-        let code = start_up(&plan, role, config, env, &server.argv, inherited)?;
+        let code = start_up(&plan, role, config, &server.argv, inherited, report)?;
         if code != 0 {
             return Ok(code);
         }
@@ -94,24 +132,30 @@ fn serve(inherited: &Inherited, server: &Server) -> Result<u8, Failure> {
     }
 }
 
-/// Works through the plan; 0 if the server may start, else the exit code, with the box printed.
+/// Works through the plan; 0 if the server may start, else the exit code, with everything said.
 fn start_up(
     plan: &Plan,
     role: Option<String>,
     config: Config,
-    env: &Environment,
     server: &[String],
     inherited: &Inherited,
+    report: &Report,
 ) -> Result<u8, Failure> {
     let grace = config.server.grace;
-    runtime::block_on(inherited, async |processes, mut signals| {
+    let endpoint = config.status.listen.and_then(|address| {
+        let opened = Endpoint::open(address, report.standing(), report.mask().clone());
+        // Probes are a convenience; the gate is not held up by them.
+        let say =
+            |error| report.tell(&Event::Remark { text: format!("cannot listen at {address}: {error}") });
+        opened.map_err(say).ok()
+    });
+    let result = runtime::block_on(inherited, async |processes, mut signals| {
         let begun = Instant::now();
-        let report = Report::start(env);
         let work = Rc::new(Work::new(config));
         let steps = plan.steps.iter().map(|step| step.name.clone()).collect();
         report.tell(&Event::Started { run: work.run.clone(), role, steps });
         let mut result = match preflight(plan, &work).await {
-            Ok(()) => engine::run(plan, &work, &processes, &mut signals, &report).await,
+            Ok(()) => engine::run(plan, &work, &processes, &mut signals, report).await,
             Err(failure) => Err(engine::Blocked { step: None, trouble: failure.into() }),
         };
         let gone = processes.finish(grace, result.is_ok() && !server.is_empty()).await;
@@ -122,23 +166,44 @@ fn start_up(
             }
         }
         let took = begun.elapsed();
-        let code = match result {
-            Ok(()) if server.is_empty() => {
-                report.tell(&Event::Finished { took });
-                0
-            }
-            Ok(()) => {
-                report.tell(&Event::HandingOver { argv: server.to_vec(), took });
-                0
-            }
-            Err(blocked) => {
-                report.blocked(blocked.step, &blocked.trouble);
-                blocked.trouble.failure.code()
+        let (mut event, mut code) = match result {
+            Ok(()) if server.is_empty() => (Event::Finished { took }, 0),
+            Ok(()) => (Event::HandingOver { argv: server.to_vec(), took }, 0),
+            Err(engine::Blocked { step, trouble }) => {
+                let code = trouble.failure.code();
+                (Event::Blocked { step, took, trouble }, code)
             }
         };
-        report.flush();
+        // The box is not held up by the notification; what is only warned about is told before the handover.
+        let blocked = code != 0;
+        if blocked {
+            report.tell(&event);
+        }
+        if let (Some(notify), true) = (&work.config.notify, report.standing().now().0.is_notable()) {
+            match notify::notify(notify, report, &processes, &mut signals).await {
+                Err(Untold::Signal(signal)) if !blocked => {
+                    let doing = "while the notification was sent".into();
+                    let failure = Failure::Interrupted { signal, doing };
+                    code = failure.code();
+                    processes.finish(grace, false).await;
+                    event = Event::Blocked { step: None, took: begun.elapsed(), trouble: failure.into() };
+                }
+                Err(Untold::Failed(why)) => {
+                    report.tell(&Event::Remark { text: format!("[notify] command: {why}") });
+                }
+                Ok(()) | Err(Untold::Signal(_)) => {}
+            }
+        }
+        if !blocked {
+            report.tell(&event);
+        }
         Ok(code)
-    })
+    });
+    report.flush();
+    if let Some(endpoint) = endpoint {
+        endpoint.close();
+    }
+    result
 }
 
 /// What can still come between the last step and the server: somebody who cannot be killed, and a signal that
