@@ -30,7 +30,9 @@ pub(crate) fn run(
     }
     let colour = report::colour(env, std::io::stderr().is_terminal());
     let (config, warnings) = config::load::load_with_warnings(path, env, colour)?;
-    eprint!("{warnings}");
+    if !warnings.is_empty() {
+        eprintln!("{warnings}");
+    }
     let mut server = Server::of(&config, arguments);
     // Only an argv that somebody typed: the file's own command is never let past the gate.
     if plan::passes_through(&config, &arguments.server) {
