@@ -4,11 +4,15 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use tempfile::TempDir;
 
 use crate::support::process::Running;
+
+/// Tests of one process build an image each.
+static COUNT: AtomicU32 = AtomicU32::new(0);
 
 /// An image; dropped, it is removed.
 pub struct Image {
@@ -19,7 +23,14 @@ pub struct Image {
 impl Image {
     pub fn build() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let image = Self { name: format!("localhost/portcullis-test-{}", std::process::id()), folder };
+        let image = Self {
+            name: format!(
+                "localhost/portcullis-test-{}-{}",
+                std::process::id(),
+                COUNT.fetch_add(1, Ordering::Relaxed)
+            ),
+            folder,
+        };
         let (root, var) = (image.folder.path().join("out/root"), image.folder.path().join("out/var"));
         fs::create_dir_all(&root).unwrap();
         fs::create_dir_all(var).unwrap();
