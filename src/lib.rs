@@ -3,6 +3,9 @@
 //! Data travels `config -> plan -> engine -> steps -> (judgement in tenants, effects in database and process)
 //! -> handover`, and `report` is told about everything. The modules stand in the order in which data passes them.
 
+// `print!` and its kind panic where the stream is full or closed: say it through `report`, or return it.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
+
 mod cli;
 mod config;
 mod plan;

@@ -48,7 +48,7 @@ pub(crate) async fn notify(
         biased;
         signal = signals.next() => Untold::Signal(signal),
         how = time::timeout(notify.timeout, ended) => match how {
-            Ok(How::Exited(0)) => return Ok(()),
+            Ok(How::Exited(0) | How::Started) => return Ok(()),
             Ok(How::Exited(code)) => return Err(Untold::Failed(format!("it exited with {code}"))),
             Ok(How::Signalled(signal)) => {
                 return Err(Untold::Failed(format!("it was ended by {}", signal_name(signal))));
@@ -58,6 +58,7 @@ pub(crate) async fn notify(
         }
     };
     tree.terminate(libc::SIGTERM);
-    processes.finish(GRACE).await;
+    // Its stub gives it the grace and then KILL; who cannot even be killed is not waited for.
+    let _ = time::timeout(GRACE * 3, tree.ended()).await;
     Err(untold)
 }

@@ -12,7 +12,7 @@ use crate::{
     failure::Failure,
     notify::{self, Untold},
     plan::{self, Decision, Plan},
-    process::{self, Inherited},
+    process::{self, Inherited, Processes, Signals},
     report::{Files, Report, event::Event, mask::Mask, style::Style},
     runtime,
     status::Endpoint,
@@ -74,6 +74,9 @@ fn gate(
     let mut server = Server::of(&config, arguments);
     // Only an argv that somebody typed: the file's own command is never let past the gate.
     if plan::passes_through(&config, &arguments.server) {
+        let program = arguments.server.first().map_or("", String::as_str);
+        let text = format!("`{program}` is in `passthrough`: no step runs and nothing is proved");
+        report.tell(&Event::Remark { text });
         report.flush();
         return serve(inherited, &server);
     }
@@ -118,7 +121,7 @@ fn serve(inherited: &Inherited, server: &Server) -> Result<u8, Failure> {
             let options = process::SuperviseOptions {
                 rewrites: Vec::new(),
                 target: process::Target::Main,
-                own_session: false,
+                own_session: true,
                 parent_death: None,
                 remap: Vec::new(),
                 grace: server.grace,
@@ -151,42 +154,43 @@ fn start_up(
         let work = Rc::new(Work::new(config));
         let steps = plan.steps.iter().map(|step| step.name.clone()).collect();
         report.tell(&Event::Started { run: work.run.clone(), role, steps });
-        let result = match preflight(plan, &work).await {
+        let mut result = match preflight(plan, &work).await {
             Ok(()) => engine::run(plan, &work, &processes, &mut signals, report).await,
             Err(failure) => Err(engine::Blocked { step: None, trouble: failure.into() }),
         };
-        processes.finish(grace).await;
+        let notify = work.config.notify.as_ref();
+        // What was only warned about is told before the handover; the box is not held up by the notification.
+        if let (true, Some(notify)) = (result.is_ok(), notify) {
+            result = tell_about(notify, report, &processes, &mut signals).await;
+        }
+        let gone = processes.finish(grace, result.is_ok() && !server.is_empty()).await;
+        if result.is_ok() {
+            result = may_serve(gone, signals.arrived());
+            if result.is_err() {
+                processes.finish(grace, false).await;
+            }
+        }
         let took = begun.elapsed();
-        let (mut event, mut code) = match result {
-            Ok(()) if server.is_empty() => (Event::Finished { took }, 0),
-            Ok(()) => (Event::HandingOver { argv: server.to_vec(), took }, 0),
+        let code = match result {
+            Ok(()) if server.is_empty() => {
+                report.tell(&Event::Finished { took });
+                0
+            }
+            Ok(()) => {
+                report.tell(&Event::HandingOver { argv: server.to_vec(), took });
+                0
+            }
             Err(engine::Blocked { step, trouble }) => {
                 let code = trouble.failure.code();
-                (Event::Blocked { step, took, trouble }, code)
+                report.tell(&Event::Blocked { step, took, trouble });
+                if let Some(notify) = notify {
+                    // It is over: a signal changes nothing any more.
+                    let _ = tell_about(notify, report, &processes, &mut signals).await;
+                    processes.finish(grace, false).await;
+                }
+                code
             }
         };
-        // The box is not held up by the notification; what is only warned about is told before the handover.
-        let blocked = code != 0;
-        if blocked {
-            report.tell(&event);
-        }
-        if let (Some(notify), true) = (&work.config.notify, report.standing().now().0.is_notable()) {
-            match notify::notify(notify, report, &processes, &mut signals).await {
-                Err(Untold::Signal(signal)) if !blocked => {
-                    let doing = "while the notification was sent".into();
-                    let failure = Failure::Interrupted { signal, doing };
-                    code = failure.code();
-                    event = Event::Blocked { step: None, took: begun.elapsed(), trouble: failure.into() };
-                }
-                Err(Untold::Failed(why)) => {
-                    report.tell(&Event::Remark { text: format!("[notify] command: {why}") });
-                }
-                Ok(()) | Err(Untold::Signal(_)) => {}
-            }
-        }
-        if !blocked {
-            report.tell(&event);
-        }
         Ok(code)
     });
     report.flush();
@@ -194,6 +198,40 @@ fn start_up(
         endpoint.close();
     }
     result
+}
+
+/// Runs the command of `[notify]` if there is something to tell; fails only if a signal arrives meanwhile.
+async fn tell_about(
+    command: &config::Notify,
+    report: &Report,
+    processes: &Processes,
+    signals: &mut Signals,
+) -> Result<(), engine::Blocked> {
+    if !report.standing().now().0.is_notable() {
+        return Ok(());
+    }
+    match notify::notify(command, report, processes, signals).await {
+        Ok(()) => Ok(()),
+        Err(Untold::Failed(why)) => {
+            report.tell(&Event::Remark { text: format!("[notify] command: {why}") });
+            Ok(())
+        }
+        Err(Untold::Signal(signal)) => {
+            let failure = Failure::Interrupted { signal, doing: "while the notification was sent".into() };
+            Err(engine::Blocked { step: None, trouble: failure.into() })
+        }
+    }
+}
+
+/// What can still come between the last step and the server: somebody who cannot be killed, and a signal that
+/// was read too late for the engine, so that nobody else will hear of it.
+fn may_serve(gone: bool, arrived: Option<i32>) -> Result<(), engine::Blocked> {
+    let failure = match arrived {
+        Some(signal) => Failure::Interrupted { signal, doing: "after the last step".into() },
+        None if gone => return Ok(()),
+        None => Failure::Internal { what: "a process that a step left behind cannot be killed".into() },
+    };
+    Err(engine::Blocked { step: None, trouble: failure.into() })
 }
 
 /// Finds a missing or stale manifest before the first step does anything.

@@ -6,4 +6,5 @@ mod container;
 mod outside;
 mod process;
 mod run;
+mod soak;
 mod support;

@@ -70,7 +70,9 @@ fn read(root: &Node, env: &Environment, problems: &Problems, whole: bool) -> Opt
     let database_node = table.table("database", "`[database]`");
     let tenants_node = table.table("tenants", "`[tenants]`");
     let migrations_node = table.table("migrations", "`[migrations]`");
+    let server = sections::server(table.table("server", "`[server]`"));
     let given = check::Given {
+        supervise: server.mode == super::Mode::Supervise,
         database: database_node.is_some() || table.has("database"),
         tenants: tenants_node.is_some() || table.has("tenants"),
         migrations: migrations_node.is_some() || table.has("migrations"),
@@ -80,7 +82,6 @@ fn read(root: &Node, env: &Environment, problems: &Problems, whole: bool) -> Opt
     let migrations = migrations_node.and_then(sections::migrations);
     let gate = sections::gate(table.table("gate", "`[gate]`"));
     let lock_timeout = sections::lock_timeout(table.table("lock", "`[lock]`"));
-    let server = sections::server(table.table("server", "`[server]`"));
     let log = outside::log(table.table("log", "`[log]`"));
     let status = outside::status(table.table("status", "`[status]`"));
     let notify = table.table("notify", "`[notify]`").and_then(outside::notify);

@@ -25,6 +25,11 @@ impl Signals {
             None => std::future::pending().await,
         }
     }
+
+    /// One that has arrived already.
+    pub(crate) fn arrived(&mut self) -> Option<i32> {
+        self.0.try_recv().ok()
+    }
 }
 
 /// Starts to read signals; nothing that arrived since they were blocked is lost.

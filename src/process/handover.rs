@@ -63,9 +63,8 @@ fn put_back(inherited: &Inherited) -> Result<(), Failure> {
     for signal in now_ignored.without(inherited.ignored).iter() {
         signals::set_default(signal);
     }
-    for signal in inherited.ignored.without(now_ignored).iter() {
-        signals::set_ignored(signal);
-    }
+    // All of them: the C library takes 33 for itself as soon as there was a thread.
+    inherited.ignored.iter().for_each(signals::set_ignored);
     let heard = SignalSet::ENDING.without(inherited.ignored).without(inherited.blocked);
     heard.iter().for_each(end_on);
     while signals::take(ours, Some(std::time::Duration::ZERO)).is_some() {}

@@ -164,9 +164,8 @@ fn become_program(child: &Shared) -> (bool, c_int) {
     for signal in child.ignored_now.without(launch.ignored).iter() {
         signals::set_default(signal);
     }
-    for signal in launch.ignored.without(child.ignored_now).iter() {
-        signals::set_ignored(signal);
-    }
+    // All of them: the C library takes 33 for itself as soon as there was a thread.
+    launch.ignored.iter().for_each(signals::set_ignored);
     signals::swap_mask(launch.mask);
     // SAFETY: every array ends with a null pointer.
     unsafe {

@@ -3,7 +3,7 @@
 use std::{collections::HashSet, time::Duration};
 
 use super::{
-    clock::Deadline,
+    clock::{Deadline, GIVE_UP},
     descendants,
     record::{Outcome, Record},
     signals::{self, SignalSet},
@@ -23,6 +23,7 @@ pub(super) struct Offspring {
     told: HashSet<i32>,
     linger: Option<Deadline>,
     kill: Option<Deadline>,
+    give_up: Option<Deadline>,
     leftovers: usize,
     killed: bool,
 }
@@ -37,19 +38,20 @@ impl Offspring {
             told: HashSet::new(),
             linger: None,
             kill: None,
+            give_up: None,
             leftovers: 0,
             killed: false,
         }
     }
 
-    /// Returns when nobody is left.
+    /// Returns when nobody is left, or nobody who can be killed: those are then our parent's to judge.
     pub(super) fn wait(mut self, parent: u32) -> Record {
         if std::os::unix::process::parent_id() != parent {
             // It ended before its death could be announced to us.
             self.tell(libc::SIGTERM);
         }
         loop {
-            if self.reap() {
+            if self.reap() || self.give_up.as_ref().is_some_and(Deadline::is_over) {
                 let outcome = self.outcome.unwrap_or(Outcome::Signalled(libc::SIGKILL));
                 return Record { outcome, leftovers: self.leftovers, killed: self.killed };
             }
@@ -117,5 +119,6 @@ impl Offspring {
             }
         }
         self.kill.get_or_insert_with(|| Deadline::after(self.grace));
+        self.give_up.get_or_insert_with(|| Deadline::after(self.grace + GIVE_UP));
     }
 }

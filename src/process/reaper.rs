@@ -17,6 +17,7 @@ use nix::{
     unistd::pipe2,
 };
 use tokio::{
+    io::{Interest, unix::AsyncFd},
     sync::{Notify, watch},
     time::{Instant, timeout_at},
 };
@@ -24,16 +25,19 @@ use tokio::{
 use super::{
     arrivals::{self, Signals},
     capture::Lines,
+    clock::GIVE_UP,
     descendants,
     inherited::Inherited,
     record::{Outcome, RECORD_BYTES, Record},
     signals,
-    spawn::start_stub,
-    tree::{Child, Tree},
+    spawn::{Output, start_stub},
+    tree::{Child, How, Tree, how},
 };
 
 /// Between two rounds of KILL, and of looking whether orphans are left.
 const ROUND: Duration = Duration::from_millis(10);
+
+type RecordReceiver = watch::Receiver<Option<Record>>;
 
 /// Owns the children: single-threaded, cheap to clone. Needs a current-thread runtime with a `LocalSet`.
 #[derive(Clone)]
@@ -50,6 +54,8 @@ struct Shared {
 /// A stub that runs, or is dead and not collected yet: its id cannot be anybody else's.
 struct Running {
     status: File,
+    /// Its program stays beside the server.
+    stays: bool,
     grace: Duration,
     record: watch::Sender<Option<Record>>,
 }
@@ -70,39 +76,90 @@ impl Processes {
     pub(crate) fn spawn(&self, child: &Child) -> io::Result<Tree> {
         let (out, child_out) = pipe2(OFlag::O_CLOEXEC)?;
         let (err, child_err) = pipe2(OFlag::O_CLOEXEC)?;
-        let (status, child_status) = pipe2(OFlag::O_CLOEXEC)?;
-        for end in [&out, &err, &status] {
+        for end in [&out, &err] {
             fcntl(end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         }
         let (out, err) = (Lines::of(out)?, Lines::of(err)?);
-        let stub = start_stub(child, [&child_out, &child_err, &child_status])?;
-
-        let (record, receiver) = watch::channel(None);
-        let running = Running { status: File::from(status), grace: child.grace, record };
-        self.0.stubs.borrow_mut().insert(stub, running);
-        Ok(Tree { stub, processes: self.clone(), out, err, record: receiver, err_next: false })
+        let output = Output::Pipes { out: &child_out, err: &child_err };
+        let (stub, record, _status) = self.start_tree(child, output)?;
+        Ok(Tree { stub, processes: self.clone(), out, err, record, err_next: false })
     }
 
-    /// Ends whatever is still below us (TERM, grace, KILL) and returns when `waitpid(-1)` says ECHILD; says how
-    /// many it had to end.
-    pub(crate) async fn finish(&self, grace: Duration) -> usize {
+    /// Starts a program that may stay beside the server, with our own output; returns once it runs
+    /// ([`How::Started`]), or what became of it instead. It is ended by [`Processes::finish`] alone.
+    pub(crate) async fn spawn_to_stay(&self, child: &Child) -> io::Result<How> {
+        let (_stub, mut ended, status) = self.start_tree(child, Output::Ours)?;
+        // SAFETY: the file owns its descriptor, and nobody replaces it.
+        let status = unsafe { AsyncFd::register_with_interest(status, Interest::READABLE)? };
+        let first = tokio::select! {
+            _ = status.readable() => {
+                let mut bytes = [0; RECORD_BYTES];
+                let length = status.get_ref().read(&mut bytes).unwrap_or(0);
+                Record::from_bytes(&bytes[..length])
+            }
+            _ = ended.wait_for(Option::is_some) => None,
+        };
+        // The reaper may have been quicker to read the record.
+        let first = match first {
+            Some(first) => Some(first),
+            None => ended.wait_for(Option::is_some).await.ok().and_then(|record| *record),
+        };
+        Ok(how(first.map_or(Outcome::Signalled(libc::SIGKILL), |record| record.outcome)))
+    }
+
+    fn start_tree(&self, child: &Child, output: Output<'_>) -> io::Result<(i32, RecordReceiver, File)> {
+        let (status, child_status) = pipe2(OFlag::O_CLOEXEC)?;
+        fcntl(&status, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        let status = File::from(status);
+        let second = status.try_clone()?;
+        let stub = start_stub(child, output, &child_status)?;
+        let (record, receiver) = watch::channel(None);
+        let stays = matches!(output, Output::Ours);
+        let running = Running { status, stays, grace: child.grace, record };
+        self.0.stubs.borrow_mut().insert(stub, running);
+        Ok((stub, receiver, second))
+    }
+
+    /// Ends whatever is still below us (TERM, grace, KILL), but for what stays if that is wished. False if
+    /// somebody is left who cannot be killed; else `waitpid(-1)` has said ECHILD, or would without what stays.
+    pub(crate) async fn finish(&self, grace: Duration, some_stay: bool) -> bool {
+        let staying: Vec<i32> = if some_stay { self.staying() } else { Vec::new() };
         let stubs: Vec<i32> = self.0.stubs.borrow().keys().copied().collect();
-        for stub in &stubs {
+        for stub in stubs.iter().filter(|stub| !staying.contains(stub)) {
             self.tell(*stub, libc::SIGTERM);
         }
-        let mut ended = running(&descendants::below(stubs.clone())).saturating_sub(running(&stubs));
         let deadline = Instant::now() + grace;
-        ended += self.end_orphans(deadline).await.leftovers;
-        while self.has_children() {
+        self.end_orphans(deadline).await;
+        loop {
+            let left = self.left_but(&staying);
+            if left.is_empty() {
+                return true;
+            }
+            if Instant::now() >= deadline + GIVE_UP {
+                return false;
+            }
             if Instant::now() >= deadline {
                 // A stub that is killed leaves its tree to us, and the next round gets it.
-                for pid in descendants::below(self.own(descendants::children())) {
+                for pid in descendants::below(left) {
                     signals::send(pid, libc::SIGKILL);
                 }
             }
             self.next_round().await;
         }
-        ended
+    }
+
+    fn staying(&self) -> Vec<i32> {
+        self.0.stubs.borrow().iter().filter(|(_, running)| running.stays).map(|(stub, _)| *stub).collect()
+    }
+
+    /// Our children, but for strangers and these.
+    fn left_but(&self, staying: &[i32]) -> Vec<i32> {
+        if !descendants::have_children() {
+            return Vec::new();
+        }
+        let mut left = self.own(descendants::children());
+        left.retain(|pid| !staying.contains(pid));
+        left
     }
 
     /// Tells a stub, unless it was collected: its id may be another process's by now.
@@ -154,7 +211,7 @@ impl Processes {
         }
         loop {
             let orphans = self.orphans();
-            if orphans.is_empty() {
+            if orphans.is_empty() || Instant::now() >= deadline + GIVE_UP {
                 return record;
             }
             if Instant::now() >= deadline {
@@ -167,22 +224,13 @@ impl Processes {
     }
 
     fn orphans(&self) -> Vec<i32> {
-        if !descendants::have_children() {
-            return Vec::new();
-        }
-        let mut found = self.own(descendants::children());
-        found.retain(|pid| !self.0.stubs.borrow().contains_key(pid));
-        found
+        let stubs: Vec<i32> = self.0.stubs.borrow().keys().copied().collect();
+        self.left_but(&stubs)
     }
 
     fn own(&self, mut pids: Vec<i32>) -> Vec<i32> {
         pids.retain(|pid| !self.0.strangers.contains(pid));
         pids
-    }
-
-    fn has_children(&self) -> bool {
-        descendants::have_children()
-            && (self.0.strangers.is_empty() || !self.own(descendants::children()).is_empty())
     }
 
     /// Until a child was collected, or for a moment.

@@ -11,17 +11,32 @@ use super::{
     environment::with,
     launch::{Launch, Place, Stub, c_strings, launch},
     signals::SignalSet,
-    stub::WORD,
+    stub::{STAY, STEP},
     tree::Child,
 };
 
-/// Returns the stub's id. `out` and `err` are for the step, `status` for the stub's record.
-pub(super) fn start_stub(child: &Child, [out, err, status]: [&OwnedFd; 3]) -> io::Result<i32> {
+/// Where a step's output goes.
+#[derive(Clone, Copy)]
+pub(super) enum Output<'a> {
+    Pipes {
+        out: &'a OwnedFd,
+        err: &'a OwnedFd,
+    },
+    /// To our own streams, for as long as it stays.
+    Ours,
+}
+
+/// Returns the stub's id. `status` is for the stub's record.
+pub(super) fn start_stub(child: &Child, output: Output<'_>, status: &OwnedFd) -> io::Result<i32> {
     let nothing = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    let (word, out, err) = match output {
+        Output::Pipes { out, err } => (STEP, out.as_raw_fd(), err.as_raw_fd()),
+        Output::Ours => (STAY, libc::STDOUT_FILENO, libc::STDERR_FILENO),
+    };
     let cwd = child.cwd.clone().map(std::path::PathBuf::into_os_string).unwrap_or_default();
     let mut argv: Vec<OsString> = vec![
         "portcullis".into(),
-        WORD.into(),
+        word.into(),
         child.grace.as_millis().to_string().into(),
         status.as_raw_fd().to_string().into(),
         std::process::id().to_string().into(),
@@ -32,7 +47,7 @@ pub(super) fn start_stub(child: &Child, [out, err, status]: [&OwnedFd; 3]) -> io
     let stub = Stub {
         programs: &[c"/proc/self/exe", recorded_program()],
         environment: &with(&child.env)?,
-        stdio: [nothing.as_raw_fd(), out.as_raw_fd(), err.as_raw_fd()],
+        stdio: [nothing.as_raw_fd(), out, err],
         kept: status.as_raw_fd(),
         parent_death: libc::SIGTERM,
     };

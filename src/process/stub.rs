@@ -1,7 +1,8 @@
 //! The stub of a step: a subreaper below which the step's whole tree runs, so that ECHILD proves it gone.
 //!
 //! Given `__step GRACE_MS STATUS_FD PARENT CWD -- ARGV` with every signal blocked, it starts ARGV, passes TERM,
-//! INT, QUIT and HUP on to everybody below, kills what is left after the grace, and writes one [`Record`].
+//! INT, QUIT and HUP on to everybody below, kills what is left after the grace, and writes one [`Record`]. With
+//! `__stay` in place of `__step`, it writes one more as soon as ARGV runs, which may stay beside the server.
 
 use std::{
     ffi::{CString, OsStr, OsString},
@@ -19,20 +20,23 @@ use super::{
 };
 
 /// The first argument of a stub.
-pub(super) const WORD: &str = "__step";
+pub(super) const STEP: &str = "__step";
+/// The same, of a program that stays.
+pub(super) const STAY: &str = "__stay";
 /// The stub's own troubles; the record says the rest.
 const TROUBLE: u8 = 70;
 
 /// If argv says this process is the stub of a step, run it and return its exit code. Called by main before
 /// anything else is parsed.
 pub(crate) fn stub_main(args: &[OsString]) -> Option<u8> {
-    if args.get(1)? != WORD {
+    let word = args.get(1)?;
+    if word != STEP && word != STAY {
         return None;
     }
     let Some(step) = Step::of(&args[2..]) else {
         return Some(TROUBLE);
     };
-    Some(run(step).map_or(TROUBLE, |()| 0))
+    Some(run(step, word == STAY).map_or(TROUBLE, |()| 0))
 }
 
 struct Step {
@@ -71,7 +75,7 @@ fn number<N: std::str::FromStr>(word: &OsStr) -> Option<N> {
     word.to_str()?.parse().ok()
 }
 
-fn run(mut step: Step) -> io::Result<()> {
+fn run(mut step: Step, stays: bool) -> io::Result<()> {
     signals::swap_mask(SignalSet::ALL.without(SignalSet::FAULTS));
     inherited::set_subreaper(true)?;
     let launched = launch(&Launch {
@@ -86,10 +90,17 @@ fn run(mut step: Step) -> io::Result<()> {
     })?;
     let_go_of_output();
     let record = match launched {
-        Ok(main) => Offspring::new(main, step.grace).wait(step.parent),
+        Ok(main) => {
+            if stays {
+                step.status.write_all(&Record::started().to_bytes())?;
+            }
+            Offspring::new(main, step.grace).wait(step.parent)
+        }
         Err(not) => Record::not_started(not.at_exec, &not.source),
     };
-    step.status.write_all(&record.to_bytes())
+    let written = step.status.write_all(&record.to_bytes());
+    // After the handover to supervise nobody reads how a program that stayed has ended.
+    if stays { Ok(()) } else { written }
 }
 
 /// The streams end when the step's own processes have closed them.

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::{
-    clock::Deadline,
+    clock::{Deadline, GIVE_UP},
     descendants,
     handover::not_executed,
     holdings,
@@ -21,8 +21,6 @@ use crate::failure::Failure;
 const LAST_CALL: Duration = Duration::from_secs(1);
 /// Between two rounds of KILL.
 const KILL_ROUND: Duration = Duration::from_millis(10);
-/// Who cannot be killed (another user's, or in the kernel) keeps us no longer than this after KILL.
-const GIVE_UP: Duration = Duration::from_secs(2);
 /// How to stay as init.
 pub(crate) struct SuperviseOptions {
     /// A signal that arrives, and what is passed on for it; 0 for nothing.
@@ -60,6 +58,11 @@ pub(crate) fn supervise(
     let unexecuted = |source| not_executed(program, source);
     let words = c_strings(argv).map_err(unexecuted)?;
     signals::swap_mask(SignalSet::ALL);
+    if !inherited.is_pid_1 {
+        eprintln!(
+            "portcullis: not PID 1, so orphans are reaped as a subreaper and the namespace does not end with this"
+        );
+    }
     if let Some(signal) = options.parent_death {
         // SAFETY: an attribute of this process alone.
         unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) };
@@ -105,7 +108,7 @@ pub(crate) fn supervise(
     let code = match outcome {
         Outcome::Exited(code) => u8::try_from(code).unwrap_or(u8::MAX),
         Outcome::Signalled(number) => u8::try_from(128 + number).unwrap_or(u8::MAX),
-        Outcome::NoProgram(_) | Outcome::NoDirectory(_) => u8::MAX,
+        Outcome::Started | Outcome::NoProgram(_) | Outcome::NoDirectory(_) => u8::MAX,
     };
     Ok(if options.remap.contains(&code) { 0 } else { code })
 }

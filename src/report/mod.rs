@@ -21,7 +21,7 @@ pub(crate) mod writer;
 
 use std::{
     cell::{Cell, RefCell},
-    io,
+    io::{self, Write},
     path::PathBuf,
     rc::Rc,
     sync::{Arc, Mutex, PoisonError},
@@ -159,6 +159,11 @@ impl Report {
             self.tell(&Event::Remark { text: format!("cannot write `{}`: {error}", path.display()) });
         }
     }
+}
+
+/// One line on standard error, outside of `run`. `eprintln!` would panic where it is full or nobody reads it.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// Writes beside the file and renames, so that no reader ever sees half of it.

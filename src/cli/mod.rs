@@ -1,8 +1,12 @@
 //! The command line: arguments and help. It reads no file and no environment.
 
+mod init;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use self::init::Init;
 
 /// Works through the start-up steps, proves that every tenant is completely migrated, and only then
 /// starts the server.
@@ -157,7 +161,7 @@ and in the first line of config.toml:
   portcullis man run | man -l -")]
     Man { subcommand: Option<String> },
     /// A plain init: forward signals, reap, and exit with the child's code
-    Init(crate::commands::init::InitArgs),
+    Init(Init),
 }
 
 #[derive(Debug, Args)]
@@ -166,7 +170,7 @@ pub(crate) struct Run {
     #[arg(long)]
     pub(crate) no_server: bool,
     /// Read no configuration file and run no step
-    #[arg(long)]
+    #[arg(long, requires = "server")]
     pub(crate) no_config: bool,
     /// The server to start, instead of the file's
     #[arg(last = true, value_name = "SERVER")]
