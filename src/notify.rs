@@ -58,6 +58,7 @@ pub(crate) async fn notify(
         }
     };
     tree.terminate(libc::SIGTERM);
-    tree.ended().await;
+    // Its stub gives it the grace and then KILL; who cannot even be killed is not waited for.
+    let _ = time::timeout(GRACE * 3, tree.ended()).await;
     Err(untold)
 }

@@ -12,7 +12,7 @@ use crate::{
     failure::Failure,
     notify::{self, Untold},
     plan::{self, Decision, Plan},
-    process::{self, Inherited},
+    process::{self, Inherited, Processes, Signals},
     report::{Files, Report, event::Event, mask::Mask, style::Style},
     runtime,
     status::Endpoint,
@@ -80,10 +80,10 @@ fn gate(
         report.flush();
         return serve(inherited, &server);
     }
+    let plan = plan::plan(&config, env, role)?;
     if arguments.no_server {
         server.argv.clear();
     }
-    let plan = plan::plan(&config, env, role)?;
     if !plan.steps.is_empty() {
         let role = role.map(str::to_owned).or_else(|| config.role.clone());
         let code = start_up(&plan, role, config, &server.argv, inherited, report)?;
@@ -158,6 +158,11 @@ fn start_up(
             Ok(()) => engine::run(plan, &work, &processes, &mut signals, report).await,
             Err(failure) => Err(engine::Blocked { step: None, trouble: failure.into() }),
         };
+        let notify = work.config.notify.as_ref();
+        // What was only warned about is told before the handover; the box is not held up by the notification.
+        if let (true, Some(notify)) = (result.is_ok(), notify) {
+            result = tell_about(notify, report, &processes, &mut signals).await;
+        }
         let gone = processes.finish(grace, result.is_ok() && !server.is_empty()).await;
         if result.is_ok() {
             result = may_serve(gone, signals.arrived());
@@ -166,37 +171,26 @@ fn start_up(
             }
         }
         let took = begun.elapsed();
-        let (mut event, mut code) = match result {
-            Ok(()) if server.is_empty() => (Event::Finished { took }, 0),
-            Ok(()) => (Event::HandingOver { argv: server.to_vec(), took }, 0),
+        let code = match result {
+            Ok(()) if server.is_empty() => {
+                report.tell(&Event::Finished { took });
+                0
+            }
+            Ok(()) => {
+                report.tell(&Event::HandingOver { argv: server.to_vec(), took });
+                0
+            }
             Err(engine::Blocked { step, trouble }) => {
                 let code = trouble.failure.code();
-                (Event::Blocked { step, took, trouble }, code)
+                report.tell(&Event::Blocked { step, took, trouble });
+                if let Some(notify) = notify {
+                    // It is over: a signal changes nothing any more.
+                    let _ = tell_about(notify, report, &processes, &mut signals).await;
+                    processes.finish(grace, false).await;
+                }
+                code
             }
         };
-        // The box is not held up by the notification; what is only warned about is told before the handover.
-        let blocked = code != 0;
-        if blocked {
-            report.tell(&event);
-        }
-        if let (Some(notify), true) = (&work.config.notify, report.standing().now().0.is_notable()) {
-            match notify::notify(notify, report, &processes, &mut signals).await {
-                Err(Untold::Signal(signal)) if !blocked => {
-                    let doing = "while the notification was sent".into();
-                    let failure = Failure::Interrupted { signal, doing };
-                    code = failure.code();
-                    processes.finish(grace, false).await;
-                    event = Event::Blocked { step: None, took: begun.elapsed(), trouble: failure.into() };
-                }
-                Err(Untold::Failed(why)) => {
-                    report.tell(&Event::Remark { text: format!("[notify] command: {why}") });
-                }
-                Ok(()) | Err(Untold::Signal(_)) => {}
-            }
-        }
-        if !blocked {
-            report.tell(&event);
-        }
         Ok(code)
     });
     report.flush();
@@ -204,6 +198,29 @@ fn start_up(
         endpoint.close();
     }
     result
+}
+
+/// Runs the command of `[notify]` if there is something to tell; fails only if a signal arrives meanwhile.
+async fn tell_about(
+    command: &config::Notify,
+    report: &Report,
+    processes: &Processes,
+    signals: &mut Signals,
+) -> Result<(), engine::Blocked> {
+    if !report.standing().now().0.is_notable() {
+        return Ok(());
+    }
+    match notify::notify(command, report, processes, signals).await {
+        Ok(()) => Ok(()),
+        Err(Untold::Failed(why)) => {
+            report.tell(&Event::Remark { text: format!("[notify] command: {why}") });
+            Ok(())
+        }
+        Err(Untold::Signal(signal)) => {
+            let failure = Failure::Interrupted { signal, doing: "while the notification was sent".into() };
+            Err(engine::Blocked { step: None, trouble: failure.into() })
+        }
+    }
 }
 
 /// What can still come between the last step and the server: somebody who cannot be killed, and a signal that

@@ -44,7 +44,7 @@ timeout = "30m"
 [server]
 command = ["serve"]
 passthrough = [["sh"]]
-mode = "exec"
+mode = "supervise"
 grace = "8s"
 
 [log]
@@ -102,6 +102,9 @@ verify = { tenants = ["demo"] }
 [[step]]
 name = "static"
 command = { run = ["collect"], env = { A = "b", C = { env = "DB_PASSWORD" } }, cwd = "/", timeout = "1m", total_timeout = "2m", retries = 1, backoff = "1s", max_backoff = "2s", accept = [0, 3], grace = "1s" }
+[[step]]
+name = "proxy"
+command = { run = ["proxy"], background = true }
 "#;
 
 #[test]

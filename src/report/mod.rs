@@ -161,7 +161,7 @@ impl Report {
     }
 }
 
-/// One line on standard error, outside the steps. `eprintln!` would panic where it is full or nobody reads it.
+/// One line on standard error, outside of `run`. `eprintln!` would panic where it is full or nobody reads it.
 pub(crate) fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }

@@ -19,7 +19,7 @@ const FLUSH: Duration = Duration::from_secs(2);
 /// The queue's sending end.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    /// None where threads are refused: the lines are then written at once, and wait for the terminal.
+    /// None where no thread can be started (an old engine's filter refuses clone3): lines are written at once, then.
     lines: Option<SyncSender<Message>>,
     dropped: Arc<AtomicU64>,
 }
