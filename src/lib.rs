@@ -132,7 +132,7 @@ fn title(command: &Command) -> &'static str {
         Command::Init(_) => "THE PROGRAM WAS NOT STARTED",
         Command::Plan { .. } => "NO PLAN",
         Command::Check => "THE CONFIGURATION IS NOT VALID",
-        Command::Verify(_) => "NOT EVERYTHING IS COMPLETE",
+        Command::Verify(_) => "THE GATE IS CLOSED",
         Command::Migrate(_) => "NOT EVERYTHING WAS APPLIED",
         Command::Manifest { .. } => "NO MANIFEST WAS WRITTEN",
         Command::Health { .. } => "NOBODY CAN BE ASKED",
@@ -142,7 +142,14 @@ fn title(command: &Command) -> &'static str {
 
 /// Prints what a command has to say. A closed pipe is nobody's loss.
 fn say(title: &str, answer: Answer, colour: bool) -> u8 {
-    let _ = io::stdout().write_all(answer.text.as_bytes());
+    let mut code = answer.code;
+    if let Err(error) = io::stdout().write_all(answer.text.as_bytes())
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        report::say(&format!("portcullis: cannot write to standard output: {error}"));
+        let (what, why) = ("everything was said".into(), error.to_string());
+        code = code.max(Failure::Unproven { what, why }.code());
+    }
     if let Some(trouble) = answer.trouble {
         let text = match &trouble.failure {
             Failure::ConfigInvalid { rendered, .. } => format!("{rendered}\n"),
@@ -151,5 +158,5 @@ fn say(title: &str, answer: Answer, colour: bool) -> u8 {
         let _ =
             io::stderr().write_all((text + &failure_box::render(title, None, &trouble, colour)).as_bytes());
     }
-    answer.code
+    code
 }

@@ -11,7 +11,7 @@ use crate::{
     database::{ApplyError, MigrationFile, Schema},
     failure::Failure,
     report::event::{SchemaFailure, Trouble},
-    tenants::gate::{Judgement, Verdict},
+    tenants::gate::{Judgement, Outcome, Verdict},
 };
 
 /// What applying did.
@@ -220,8 +220,14 @@ fn trouble(
         }
     }
     let broken = judgement.verdicts().next().is_some();
+    let summary = summary.join(", ");
+    let failure = if failed.is_empty() && judgement.outcome() == Outcome::Unproven {
+        Failure::Unproven { what: "nothing is pending".into(), why: summary }
+    } else {
+        Failure::MigrationFailed { summary }
+    };
     Trouble {
-        failure: Failure::MigrationFailed { summary: summary.join(", ") },
+        failure,
         judgement: broken.then_some(judgement),
         failed,
         output: Vec::new(),
