@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{
-    Action, After, Awaited, Scope, Selection, When,
+    Action, After, Awaited, Mode, Scope, Selection, When,
     problem::{Problem, Problems},
     steps::Draft,
 };
@@ -14,8 +14,7 @@ pub(super) struct Given {
     pub(super) database: bool,
     pub(super) tenants: bool,
     pub(super) migrations: bool,
-    /// Whether somebody stays in front of the server.
-    pub(super) supervise: bool,
+    pub(super) mode: Mode,
 }
 
 /// Where warnings about a whole table point.
@@ -60,7 +59,7 @@ fn needs(draft: &Draft, given: &Given, problems: &Problems) {
 
 /// After an exec nobody would be left to end what a step started.
 fn stays(draft: &Draft, given: &Given, problems: &Problems) {
-    if let (Some(place), false) = (&draft.background, given.supervise) {
+    if let (Some(place), Mode::Exec) = (&draft.background, given.mode) {
         let message = format!("{} can stay only beside `mode = \"supervise\"`", draft.called);
         let help = "write `mode = \"supervise\"` in `[server]`, or remove `background`";
         problems.report(Problem::error(place.clone(), message).help(help));

@@ -72,7 +72,7 @@ fn read(root: &Node, env: &Environment, problems: &Problems, whole: bool) -> Opt
     let migrations_node = table.table("migrations", "`[migrations]`");
     let server = sections::server(table.table("server", "`[server]`"));
     let given = check::Given {
-        supervise: server.mode == super::Mode::Supervise,
+        mode: server.mode,
         database: database_node.is_some() || table.has("database"),
         tenants: tenants_node.is_some() || table.has("tenants"),
         migrations: migrations_node.is_some() || table.has("migrations"),
