@@ -213,6 +213,10 @@ impl Supervision<'_> {
 
     /// Without those that were there before us.
     fn own_children(&self) -> Vec<i32> {
+        // Most programs leave nobody, and asking the kernel is quicker than reading /proc.
+        if !descendants::have_children() {
+            return Vec::new();
+        }
         let mut children = descendants::children();
         children.retain(|pid| !self.inherited.children.contains(pid));
         children

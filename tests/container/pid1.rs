@@ -10,7 +10,7 @@ use std::{
 use super::image::Image;
 use crate::support::process::{Outcome, Running};
 
-const STEP: &str = "[[step]]\nname = \"one\"\ncommand = { run = [\"/busybox\", \"sh\", \"-c\", '''SCRIPT'''], grace = \"500ms\" }\n";
+const STEP: &str = "[[step]]\nname = \"step NUMBER\"\ncommand = { run = [\"/busybox\", \"sh\", \"-c\", '''SCRIPT'''], grace = \"500ms\" }\n";
 
 /// `podman run` with these arguments of its own and of ours; `config.toml` is a step with this script.
 fn podman_run(image: &Image, own: &[&str], arguments: &[&str]) -> Command {
@@ -32,7 +32,12 @@ fn podman(arguments: &[&str]) -> Outcome {
 }
 
 fn image(steps: &[&str], server: &str) -> Image {
-    let steps: Vec<_> = steps.iter().map(|script| STEP.replace("SCRIPT", script)).collect();
+    let steps: Vec<_> = (1..)
+        .zip(steps)
+        .map(|(number, script): (i32, _)| {
+            STEP.replace("NUMBER", &number.to_string()).replace("SCRIPT", script)
+        })
+        .collect();
     Image::bare(&format!("{}{server}", steps.concat()))
 }
 
@@ -75,7 +80,7 @@ fn supervise_mode_forwards_reaps_and_returns_the_servers_code() {
 fn the_server_is_what_a_direct_exec_would_have_made_it() {
     let image = image(&["/busybox setsid /busybox sleep 0.1 & exit 0"], "");
     let look = |arguments: &[&str]| {
-        let look = "/busybox grep -E \"^(Sig|Shd|Cap|NoNew|Seccomp|Threads|Umask|Groups|Uid|Gid|PPid|NSpid)\" /proc/self/status | /busybox grep -v SigQ; /busybox cut -d\" \" -f1,4-8 /proc/$$/stat; /busybox ls /proc/$$/fd; ulimit -a; pwd";
+        let look = "/busybox grep -E \"^(Sig|Shd|Cap|NoNew|Seccomp|Threads|Umask|Groups|Uid|Gid|PPid)\" /proc/self/status | /busybox grep -v SigQ; /busybox cut -d\" \" -f1,4-8 /proc/$$/stat; /busybox ls /proc/$$/fd; ulimit -a; pwd";
         let arguments = [arguments, &["/busybox", "sh", "-c", look]].concat();
         Running::start(podman_run(&image, &["--entrypoint=[]"], &arguments), false).wait().exits(0).stdout
     };

@@ -126,7 +126,9 @@ impl Place {
         let running = self.start(below_a_shell);
         let pid = listening(&running, below_a_shell);
         thread::sleep(at);
-        kill(pid, Signal::SIGTERM).unwrap_or_else(|error| panic!("run {run}, after {at:?}: {error}"));
+        if let Err(error) = kill(pid, Signal::SIGTERM) {
+            panic!("run {run}, TERM after {at:?}: {error}\n{}", running.wait());
+        }
         let begun = Instant::now();
         let outcome = running.wait();
         let took = begun.elapsed();
