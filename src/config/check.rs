@@ -9,7 +9,6 @@ use super::{
 };
 
 /// Which tables the file has, whether or not they are right.
-#[expect(clippy::struct_excessive_bools, reason = "each says whether one section is there")]
 pub(super) struct Given {
     pub(super) database: bool,
     pub(super) tenants: bool,
