@@ -126,7 +126,7 @@ fn what_is_pending_is_decided_when_the_steps_turn_comes() {
 #[test]
 fn a_warning_of_the_configuration_stands_on_lines_of_its_own() {
     let said = Project::new("").start().exits(0).stderr;
-    assert!(said.starts_with("warning: ") && said.contains("\nportcullis "), "{said}");
+    assert!(said.starts_with("warning: ") && said.contains("\nportcullis: version"), "{said}");
 }
 
 /// Says that it is there, and waits for the other.
