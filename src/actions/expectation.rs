@@ -1,6 +1,7 @@
 //! What the code expects: the migration files on disk and the manifest that was made of them.
 
 use std::{
+    collections::BTreeMap,
     io,
     path::{Path, PathBuf},
 };
@@ -67,6 +68,8 @@ pub(crate) async fn derive(
         framework: Framework::Sql,
         shared: expected(shared, derived.shared),
         tenant: expected(tenant, derived.tenant),
+        types: BTreeMap::new(),
+        django: None,
     })
 }
 

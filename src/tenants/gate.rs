@@ -52,6 +52,10 @@ pub(crate) enum Finding {
         unknown: Vec<String>,
         blocks: bool,
     },
+    /// Recorded, of apps that the code does not have any more.
+    Retired {
+        migrations: Vec<String>,
+    },
     MissingTables {
         tables: Vec<String>,
         dropped_by_newer: bool,
@@ -110,6 +114,7 @@ impl Finding {
             Finding::LookFailed { .. } | Finding::Vanished => Outcome::Unproven,
             Finding::Ahead { blocks: false, .. }
             | Finding::InvalidIndex { unique: false, .. }
+            | Finding::Retired { .. }
             | Finding::Duplicate { .. } => Outcome::Complete,
         }
     }
@@ -238,6 +243,7 @@ fn judge_seen(framework: Framework, expected: &Expected, seen: &Seen, rules: Rul
     }
     let pending = !ledger.pending.is_empty();
     say(ledger.pending, |migrations| Finding::Pending { migrations });
+    say(ledger.retired, |migrations| Finding::Retired { migrations });
     say(ledger.duplicates, |migrations| Finding::Duplicate { migrations });
     // What a pending migration would make is not reported twice.
     if !pending {
