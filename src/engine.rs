@@ -1,7 +1,7 @@
 //! Walks the plan: starts each step when those before it are done, races them with shutdown, tells the
 //! report. No SQL, no words.
 
-use std::rc::Rc;
+use std::{cell::RefCell, rc::Rc};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::time::Instant;
@@ -135,7 +135,7 @@ impl Engine<'_> {
         let skipped = match &self.plan.steps[step].decision {
             Decision::Run => Ok(None),
             Decision::Skip { reason } => Ok(Some(reason.clone())),
-            Decision::Pending { pending } => {
+            Decision::DecidedAtItsTurn { pending } => {
                 let mut waiting = stop.clone();
                 match waiting.race(self.work.pending(*pending)).await {
                     Ok(Ok(true)) => Ok(None),
@@ -156,7 +156,15 @@ impl Engine<'_> {
             Ok(None) => {
                 self.report.tell(&Event::StepStarted { step });
                 let tell = |event| self.report.tell(&event);
-                let context = Context { step, work: self.work, processes: self.processes, stop, tell: &tell };
+                let context = Context {
+                    step,
+                    work: self.work,
+                    processes: self.processes,
+                    stop,
+                    tell: &tell,
+                    done: RefCell::default(),
+                };
+                tracing::debug!(step, ?action, "step");
                 steps::run(action, context).await
             }
             Err(failure) => Err(Trouble::from(failure)),

@@ -64,7 +64,11 @@ pub fn main(arguments: &[OsString]) -> u8 {
     };
     let env = Environment::of_process();
     let colour = report::colour(&env, io::stderr().is_terminal());
-    say(answer(cli, env, &inherited), colour)
+    let answer = match report::trace::start(&env, colour) {
+        Ok(()) => answer(cli, env, &inherited),
+        Err(failure) => Answer::bad(failure.into()),
+    };
+    say(answer, colour)
 }
 
 fn answer(cli: Cli, env: Environment, inherited: &Inherited) -> Answer {
@@ -75,7 +79,7 @@ fn answer(cli: Cli, env: Environment, inherited: &Inherited) -> Answer {
     let role = cli.role.as_deref();
     let worked = |work: &dyn Fn(&Work) -> Result<Answer, Failure>| {
         config::load(&path, &env)
-            .and_then(|loaded| work(&Work::new(loaded.config, env.clone())))
+            .and_then(|config| work(&Work::new(config, env.clone())))
             .unwrap_or_else(|failure| Answer::bad(failure.into()))
     };
     match &cli.command {
@@ -83,7 +87,7 @@ fn answer(cli: Cli, env: Environment, inherited: &Inherited) -> Answer {
             Ok(code) => Answer { text: String::new(), trouble: None, code },
             Err(failure) => Answer::bad(failure.into()),
         },
-        Command::Init(arguments) => match commands::init::run(arguments, inherited) {
+        Command::Init(arguments) => match commands::init::init(inherited, arguments) {
             Ok(code) => Answer { text: String::new(), trouble: None, code },
             Err(failure) => Answer::bad(failure.into()),
         },

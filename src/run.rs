@@ -1,6 +1,6 @@
 //! The entrypoint: configuration, plan, steps, handover.
 
-use std::{path::Path, rc::Rc};
+use std::{io::IsTerminal, path::Path, rc::Rc};
 
 use tokio::time::Instant;
 
@@ -12,7 +12,7 @@ use crate::{
     failure::Failure,
     plan::{self, Decision, Plan},
     process::{self, Inherited},
-    report::{Report, event::Event},
+    report::{self, Report, event::Event},
     runtime,
 };
 
@@ -28,13 +28,12 @@ pub(crate) fn run(
     if arguments.no_config {
         return serve(inherited, &Server::plain(&arguments.server));
     }
-    let loaded = config::load(path, &env)?;
-    for warning in &loaded.warnings {
-        eprint!("{warning}");
-    }
-    let config = loaded.config;
+    let colour = report::colour(&env, std::io::stderr().is_terminal());
+    let (config, warnings) = config::load_with_warnings(path, &env, colour)?;
+    eprint!("{warnings}");
     let mut server = Server::of(&config, arguments);
-    if plan::passes_through(&config, &server.argv) {
+    // Only an argv that somebody typed: the file's own command is never let past the gate.
+    if plan::passes_through(&config, &arguments.server) {
         return serve(inherited, &server);
     }
     let plan = plan::plan(&config, &env, role)?;
@@ -75,8 +74,15 @@ fn serve(inherited: &Inherited, server: &Server) -> Result<u8, Failure> {
         ([], _) => Ok(0),
         (argv, Mode::Exec) => Err(process::handover(inherited, argv)),
         (argv, Mode::Supervise) => {
-            let options =
-                process::SuperviseOptions { grace: server.grace, ..process::SuperviseOptions::default() };
+            let options = process::SuperviseOptions {
+                rewrites: Vec::new(),
+                target: process::Target::Main,
+                own_session: false,
+                parent_death: None,
+                remap: Vec::new(),
+                grace: server.grace,
+                main_grace: Some(server.grace),
+            };
             process::supervise(inherited, &options, argv)
         }
     }
@@ -129,7 +135,7 @@ async fn preflight(plan: &Plan, work: &Work) -> Result<(), Failure> {
     let derived = work.config.migrations.as_ref().is_none_or(|migrations| migrations.auto_manifest);
     let needed = plan.steps.iter().zip(&work.config.steps).any(|(planned, step)| match &planned.decision {
         Decision::Skip { .. } => false,
-        Decision::Pending { .. } => true,
+        Decision::DecidedAtItsTurn { .. } => true,
         Decision::Run => {
             matches!(step.action, Action::Migrate(_) | Action::Bootstrap { .. } | Action::Verify(_))
         }

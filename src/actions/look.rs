@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::Work;
 use crate::{
     config::{Ahead, Scope, Selection},
@@ -28,10 +30,11 @@ impl Work {
     ) -> Result<Found, DatabaseError> {
         let allow_standby = self.config.gate.allow_standby;
         let question = Question { manifest, shared, tenants, timeout, allow_standby };
-        match self.database() {
-            Ok(database) => database.look(&question).await,
-            Err(failure) => Err(DatabaseError::Failed(failure.to_string())),
-        }
+        let database = self.database().map_err(|failure| DatabaseError::Failed(failure.to_string()))?;
+        let begun = Instant::now();
+        let found = database.look(&question).await?;
+        tracing::debug!(tenants = found.tenants.len(), took = ?begun.elapsed(), "looked");
+        Ok(found)
     }
 
     /// Judges what was found by the configured rules.

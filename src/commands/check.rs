@@ -6,12 +6,12 @@ use crate::{
     config::{self, environment::Environment},
     failure::Failure,
     plan,
+    report::text::count,
 };
 
 pub(crate) fn run(path: &Path, role: Option<&str>, env: &Environment) -> Result<String, Failure> {
-    let loaded = config::load(path, env)?;
-    plan::plan(&loaded.config, env, role)?;
-    let warnings = loaded.warnings.concat();
-    let steps = crate::report::text::count(loaded.config.steps.len(), "step");
+    let (config, warnings) = config::load_with_warnings(path, env, false)?;
+    plan::plan(&config, env, role)?;
+    let steps = count(config.steps.len(), "step");
     Ok(format!("{warnings}{}: valid, {steps}\n", path.display()))
 }

@@ -1,12 +1,32 @@
 //! The configuration: text becomes valid values, or every error at its place. No sockets, no clock.
 //!
-//! The types here are the last of three in a row: what the file says (`file`), what is filled in (`fill`),
-//! and what is valid, which is all that the rest of the program sees.
+//! The types here are the last of three in a row: what the file says (toml's spanned tree), what is filled
+//! in (`fill`), and what is valid, which is all that the rest of the program sees.
 
+mod actions;
+mod check;
+mod database;
 pub(crate) mod environment;
+mod fill;
+mod load;
+mod password;
+mod problem;
+mod redact;
 pub(crate) mod secret;
+mod sections;
+mod steps;
+mod table;
+#[cfg(test)]
+mod tests;
+mod url;
+mod values;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+pub(crate) use self::{
+    load::{load, load_with_warnings, parse},
+    problem::{Problem, Severity, render},
+};
 
 use self::secret::{Password, Secret};
 

@@ -125,3 +125,132 @@ fn wrap(text: &mut String, lead: &str, value: &str) {
     }
     put(&line);
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::{
+        failure::Failure,
+        tenants::gate::{Finding, Judgement, Verdict},
+    };
+
+    fn judgement(tenants: &[(&str, Finding)]) -> Judgement {
+        let verdict = |finding: &Finding| Verdict { findings: vec![finding.clone()] };
+        Judgement {
+            shared: Some(Verdict::default()),
+            tenants: tenants.iter().map(|(name, finding)| ((*name).to_owned(), verdict(finding))).collect(),
+            orphans: Vec::new(),
+            too_few: None,
+        }
+    }
+
+    fn blocked(judgement: Judgement) -> Trouble {
+        let summary = judgement::summary(&judgement);
+        Trouble { judgement: Some(judgement), ..Trouble::from(Failure::Incomplete { summary }) }
+    }
+
+    #[test]
+    fn the_box_for_a_lying_ledger_names_tenant_table_and_command() {
+        let finding =
+            Finding::MissingTables { tables: vec!["finance_invoice".into()], dropped_by_newer: false };
+        let text = render(
+            Some((6, 8, "every tenant is complete")),
+            &blocked(judgement(&[("acme", finding)])),
+            false,
+        );
+        insta::assert_snapshot!(text, @r#"
+        ================================================================================
+         PORTCULLIS: THE SERVER WAS NOT STARTED                     exit 1 (incomplete)
+        ================================================================================
+         step          6 of 8: every tenant is complete
+         what          1 of 2 schemas incomplete
+
+           acme
+             table missing   finance_invoice (its ledger is complete)
+
+         likely cause  tables were dropped or never made, though the ledger says that
+                       they were
+
+         what to do
+           1. see exactly what is missing
+                portcullis verify --tenant acme
+           2. restore what is missing from a backup or the migration's own SQL
+        ================================================================================
+        "#);
+    }
+
+    #[test]
+    fn the_box_for_a_failed_migration_shows_its_place_and_what_was_rolled_back() {
+        let failed = SchemaFailure {
+            tenant: Some("acme".into()),
+            migration: Some("2 invoices".into()),
+            place: Some("migrations/tenant/2_invoices.sql:3".into()),
+            why: "relation \"finance_invoice\" already exists".into(),
+            dirty: false,
+        };
+        let summary = "a migration failed in 1 schema".into();
+        let trouble = Trouble {
+            failed: vec![failed],
+            done: Some("2 of 3 schemas migrated".into()),
+            ..Trouble::from(Failure::MigrationFailed { summary })
+        };
+        insta::assert_snapshot!(render(Some((3, 8, "tenant schemas")), &trouble, false), @r#"
+        ================================================================================
+         PORTCULLIS: THE SERVER WAS NOT STARTED               exit 1 (migration-failed)
+        ================================================================================
+         step          3 of 8: tenant schemas
+         what          a migration failed in 1 schema
+         done          2 of 3 schemas migrated
+
+           acme
+             migration       2 invoices
+             at              migrations/tenant/2_invoices.sql:3
+             why             relation "finance_invoice" already exists
+
+         likely cause  what the migration makes stands there already: somebody deleted
+                       its ledger row, or made it by hand
+
+         what to do
+           1. correct the cause, then apply again
+                portcullis migrate --tenant acme
+        ================================================================================
+        "#);
+    }
+
+    #[test]
+    fn the_box_for_a_command_repeats_its_last_lines() {
+        let failure =
+            Failure::CommandFailed { program: "collectstatic".into(), ended: "exited with 5".into() };
+        let trouble = Trouble { output: vec!["no space left".into()], ..Trouble::from(failure) };
+        insta::assert_snapshot!(render(Some((7, 8, "static files")), &trouble, false), @r#"
+        ================================================================================
+         PORTCULLIS: THE SERVER WAS NOT STARTED                exit 79 (command-failed)
+        ================================================================================
+         step          7 of 8: static files
+         what          `collectstatic` exited with 5
+
+         last lines of the command
+           | no space left
+
+         what to do
+           1. read the command's last lines above
+        ================================================================================
+        "#);
+    }
+
+    #[test]
+    fn the_box_caps_its_list_and_never_exceeds_eighty_columns() {
+        let pending =
+            |n| Finding::Pending { migrations: (0..n).map(|id| format!("{id} a long name")).collect() };
+        let names: Vec<String> = (0..30).map(|n| format!("tenant_with_quite_a_long_name_{n}")).collect();
+        let tenants: BTreeMap<_, _> = names.iter().map(|name| (name.as_str(), pending(20))).collect();
+        let tenants: Vec<_> = tenants.into_iter().collect();
+        let text = render(None, &blocked(judgement(&tenants)), false);
+        assert!(text.contains("... and 20 more"), "{text}");
+        for line in text.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+    }
+}

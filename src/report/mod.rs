@@ -5,6 +5,7 @@ pub(crate) mod event;
 pub(crate) mod failure_box;
 pub(crate) mod judgement;
 pub(crate) mod text;
+pub(crate) mod trace;
 pub(crate) mod writer;
 
 use std::{cell::RefCell, io::IsTerminal, rc::Rc};

@@ -19,6 +19,7 @@ pub(super) async fn run(scope: Scope, context: &Context<'_>) -> Result<String, T
     let say = |said| match said {
         Said::Note(text) => context.note(text),
         Said::Progress { done, total } => {
+            context.done.replace(Some(format!("{done} of {total} tenants")));
             if last.get().elapsed() >= EVERY {
                 last.set(Instant::now());
                 let what = "tenants migrated".into();

@@ -9,6 +9,8 @@ pub(crate) mod stop;
 pub(crate) mod verify;
 pub(crate) mod wait;
 
+use std::cell::RefCell;
+
 use self::stop::Stop;
 use crate::{
     actions::Work,
@@ -26,6 +28,8 @@ pub(crate) struct Context<'a> {
     pub(crate) processes: &'a Processes,
     pub(crate) stop: Stop,
     pub(crate) tell: &'a dyn Fn(Event),
+    /// How far the step has come, in words, for when it is interrupted.
+    pub(crate) done: RefCell<Option<String>>,
 }
 
 impl Context<'_> {
@@ -41,13 +45,18 @@ impl Context<'_> {
 /// Runs one step and returns a summary of what it did.
 pub(crate) async fn run(action: &Action, mut context: Context<'_>) -> Result<String, Trouble> {
     if let Action::Command(command) = action {
-        return command::run(command, &mut context).await;
+        let Context { step, processes, stop, tell, .. } = &mut context;
+        return command::run(*step, command, processes, stop, tell).await;
     }
     // Everything else may end anywhere: SQL rolls back with its connection.
     let mut stop = context.stop.clone();
     let work = async {
         match action {
-            Action::Wait(wait) => wait::run(wait, &context).await,
+            Action::Wait(wait) => {
+                let database = context.work.database().ok();
+                wait::wait(context.step, wait, database, context.tell).await?;
+                Ok("there".into())
+            }
             Action::Sql { run, timeout } => sql::run(run, *timeout, &context).await,
             Action::Migrate(scope) => migrate::run(*scope, &context).await,
             Action::Bootstrap { tenants } => bootstrap::run(tenants, &context).await,
@@ -55,7 +64,9 @@ pub(crate) async fn run(action: &Action, mut context: Context<'_>) -> Result<Str
             Action::Command(_) => Ok(String::new()),
         }
     };
-    stop.race(work).await.unwrap_or_else(|signal| {
-        Err(Failure::Interrupted { signal, doing: "while it was under way".into() }.into())
+    let result = stop.race(work).await;
+    result.unwrap_or_else(|signal| {
+        let failure = Failure::Interrupted { signal, doing: "while it was under way".into() };
+        Err(Trouble { done: context.done.take(), ..Trouble::from(failure) })
     })
 }

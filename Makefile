@@ -1,0 +1,43 @@
+# `make run` starts the sample, `make test` proves everything; the rest is for those who work on the source.
+
+PORT ?= 8000
+export PORT
+
+.PHONY: run build manifest test soak bench lint image clean
+
+run: build
+	@echo "open http://127.0.0.1:$(PORT)/demo/finance/invoices/ once the server listens"
+	@exec target/release/portcullis run
+
+build: toolchain
+	cargo build --locked --release --bins --example invoices
+
+# What the sample's migrations expect; commit the result with the migration that changed it.
+manifest: build
+	target/release/portcullis manifest sql
+
+test: toolchain
+	scripts/test
+
+soak: toolchain
+	scripts/test --soak
+
+bench: toolchain
+	benches/figures.sh
+
+lint: toolchain
+	scripts/lint
+
+image: toolchain
+	scripts/image
+
+clean:
+	cargo clean
+	rm -rf var
+
+.PHONY: toolchain
+toolchain:
+	@command -v cargo >/dev/null || { \
+	  echo "cargo is missing: install Rust from https://rustup.rs, and a C compiler (apt-get install gcc)" >&2; exit 1; }
+	@command -v cc >/dev/null || { \
+	  echo "a C compiler is missing (SQLite is built from source): apt-get install gcc libc6-dev" >&2; exit 1; }

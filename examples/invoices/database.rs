@@ -1,0 +1,76 @@
+//! Reads tenants and their invoices, from PostgreSQL or from a folder of SQLite files.
+
+use std::{path::PathBuf, str::FromStr};
+
+use sqlx::{
+    AssertSqlSafe, Connection,
+    postgres::{PgConnectOptions, PgConnection},
+    sqlite::{SqliteConnectOptions, SqliteConnection},
+};
+
+/// Where the data is.
+pub enum Database {
+    Postgres(Box<PgConnectOptions>),
+    /// Holds `shared.sqlite` and `tenants/<schema>.sqlite`.
+    Sqlite(PathBuf),
+}
+
+/// One line of a tenant's page: number, customer, date of issue, cents, date of payment.
+pub type Invoice = (String, String, String, i64, Option<String>);
+
+const TENANT: &str = "SELECT schema_name FROM tenants WHERE schema_name = $1";
+
+impl Database {
+    pub fn parse(url: &str) -> Result<Self, sqlx::Error> {
+        match url.strip_prefix("sqlite://") {
+            Some(folder) => Ok(Self::Sqlite(folder.into())),
+            None => Ok(Self::Postgres(Box::new(PgConnectOptions::from_str(url)?))),
+        }
+    }
+
+    /// The tenant's invoices, or None where the registry does not hold the tenant.
+    pub async fn invoices(&self, tenant: &str) -> Result<Option<Vec<Invoice>>, sqlx::Error> {
+        match self {
+            Self::Postgres(options) => from_postgres(options, tenant).await,
+            Self::Sqlite(folder) => from_sqlite(folder, tenant).await,
+        }
+    }
+}
+
+async fn from_postgres(
+    options: &PgConnectOptions,
+    tenant: &str,
+) -> Result<Option<Vec<Invoice>>, sqlx::Error> {
+    let mut connection = PgConnection::connect_with(options).await?;
+    let registered: Option<(String,)> =
+        sqlx::query_as(TENANT).bind(tenant).fetch_optional(&mut connection).await?;
+    let Some((schema,)) = registered else {
+        return Ok(None);
+    };
+    let schema = format!("\"{}\".", schema.replace('"', "\"\""));
+    sqlx::query_as(AssertSqlSafe(query(&schema))).fetch_all(&mut connection).await.map(Some)
+}
+
+async fn from_sqlite(folder: &PathBuf, tenant: &str) -> Result<Option<Vec<Invoice>>, sqlx::Error> {
+    let mut shared = open(folder.join("shared.sqlite")).await?;
+    let registered: Option<(String,)> =
+        sqlx::query_as(TENANT).bind(tenant).fetch_optional(&mut shared).await?;
+    let Some((schema,)) = registered else {
+        return Ok(None);
+    };
+    let mut own = open(folder.join("tenants").join(format!("{schema}.sqlite"))).await?;
+    sqlx::query_as(AssertSqlSafe(query(""))).fetch_all(&mut own).await.map(Some)
+}
+
+async fn open(file: PathBuf) -> Result<SqliteConnection, sqlx::Error> {
+    SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(file).read_only(true)).await
+}
+
+/// `schema` qualifies the tables, so that no search_path can lead to another tenant's.
+fn query(schema: &str) -> String {
+    format!(
+        "SELECT i.number, c.name, CAST(i.issued_on AS text), i.total_cents, CAST(i.paid_on AS text) \
+         FROM {schema}finance_invoice i JOIN {schema}crm_customer c ON c.id = i.customer_id \
+         ORDER BY i.number"
+    )
+}

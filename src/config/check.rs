@@ -1,0 +1,119 @@
+//! Checks across steps and tables: what a step needs is configured, and nothing overtakes a writer.
+
+use std::ops::Range;
+
+use super::{
+    Action, After, Awaited, Scope, Selection, When,
+    problem::{Problem, Problems},
+    steps::Draft,
+};
+
+/// Which tables the file has, whether or not they are right.
+pub(super) struct Given {
+    pub(super) database: bool,
+    pub(super) tenants: bool,
+    pub(super) migrations: bool,
+}
+
+/// Where warnings about a whole table point.
+pub(super) struct Places {
+    pub(super) tenants: Option<Range<usize>>,
+    pub(super) migrations: Option<Range<usize>>,
+}
+
+pub(super) fn across(drafts: &[Draft], given: &Given, places: &Places, problems: &Problems) {
+    for (at, draft) in drafts.iter().enumerate() {
+        needs(draft, given, problems);
+        overtakes(drafts, at, problems);
+    }
+    gate_stands(drafts, places, problems);
+}
+
+fn needs(draft: &Draft, given: &Given, problems: &Problems) {
+    let Some(action) = &draft.action else {
+        return;
+    };
+    let (database, migrations, tenants) = match action {
+        Action::Wait(wait) => (wait.what == Awaited::Database, false, false),
+        Action::Sql { .. } => (true, false, false),
+        Action::Migrate(Scope::Shared) => (true, true, false),
+        Action::Migrate(Scope::Tenants) | Action::Bootstrap { .. } | Action::Verify(_) => (true, true, true),
+        Action::Command(_) => (false, false, false),
+    };
+    let pending = draft.when.pending;
+    let needs = [
+        ("[database]", database || pending.is_some(), given.database),
+        ("[migrations]", migrations || pending.is_some(), given.migrations),
+        ("[tenants]", tenants || pending == Some(Scope::Tenants), given.tenants),
+    ];
+    for (table, needed, given) in needs {
+        if needed && !given {
+            let message = format!("{} needs `{table}`, which the file does not have", draft.called);
+            problems.report(Problem::error(draft.kind_span.clone(), message));
+        }
+    }
+}
+
+/// A step that changes or judges the database must come after every step above it that changes it.
+fn overtakes(drafts: &[Draft], at: usize, problems: &Problems) {
+    let draft = &drafts[at];
+    let (Some(place), true) = (&draft.after_span, minds_writers(draft)) else {
+        return;
+    };
+    let before = reached(drafts, at);
+    for writer in (0..at).filter(|above| writes(&drafts[*above]) && !before[*above]) {
+        let message = format!(
+            "{} does not wait for {}, which changes the database",
+            draft.called, drafts[writer].called
+        );
+        problems
+            .report(Problem::error(place.clone(), message).help("remove `after`, or name that step in it"));
+    }
+}
+
+fn writes(draft: &Draft) -> bool {
+    matches!(draft.action, Some(Action::Migrate(_) | Action::Bootstrap { .. } | Action::Sql { .. }))
+}
+
+fn minds_writers(draft: &Draft) -> bool {
+    matches!(draft.action, Some(Action::Migrate(_) | Action::Bootstrap { .. } | Action::Verify(_)))
+}
+
+/// Every step that is done before this one starts.
+fn reached(drafts: &[Draft], at: usize) -> Vec<bool> {
+    let mut reached = vec![false; drafts.len()];
+    let mut next = vec![at];
+    while let Some(step) = next.pop() {
+        let before: Vec<usize> = match &drafts[step].after {
+            After::Above => (0..step).collect(),
+            After::Start => Vec::new(),
+            After::Steps(steps) => steps.clone(),
+        };
+        for step in before {
+            if !reached.get(step).copied().unwrap_or(true) {
+                reached[step] = true;
+                next.push(step);
+            }
+        }
+    }
+    reached
+}
+
+/// Warns if the server could start although nobody looked at every tenant after the last change.
+fn gate_stands(drafts: &[Draft], places: &Places, problems: &Problems) {
+    let Some(place) = places.migrations.as_ref().or(places.tenants.as_ref()) else {
+        return;
+    };
+    let last_change = drafts.iter().rposition(writes);
+    let judges_all = |(at, draft): (usize, &Draft)| {
+        matches!(&draft.action, Some(Action::Verify(verify)) if verify.tenants == Selection::All)
+            && draft.when == When::default()
+            && last_change.is_none_or(|change| change < at)
+    };
+    let unread = drafts.iter().any(|draft| draft.action.is_none());
+    if !unread && !drafts.iter().enumerate().any(judges_all) {
+        let message = "nothing proves that every tenant is complete before the server starts";
+        let help = "let the last step be `verify = { tenants = \"all\" }`, without `when`";
+        problems.report(Problem::warning(place.clone(), message).help(help));
+    }
+}

@@ -1,0 +1,273 @@
+//! Fills `${VAR}` in the spanned tree: what the file says becomes what is meant, each value with its place
+//! and the variables it came from.
+
+use std::ops::Range;
+
+use toml::{
+    Spanned,
+    de::{DeTable, DeValue},
+};
+
+use super::{
+    environment::Environment,
+    problem::{Problem, Problems},
+};
+
+/// Defaults may hold variables of their own, so deep.
+const DEEPEST: usize = 8;
+
+/// A value at its place. It has no `Debug`: a filled-in text may be a password.
+pub(super) struct Node {
+    pub(super) span: Range<usize>,
+    pub(super) value: Value,
+    /// The variables whose values stand in it.
+    pub(super) filled_by: Vec<String>,
+}
+
+pub(super) enum Value {
+    Text(String),
+    Integer(i64),
+    Boolean(bool),
+    List(Vec<Node>),
+    Table(Vec<Entry>),
+    /// A float, a date or a number out of range, which no key takes.
+    Other(&'static str),
+    /// It could not be filled in, which is reported already.
+    Unfilled,
+}
+
+/// One line of a table.
+pub(super) struct Entry {
+    pub(super) key: String,
+    pub(super) key_span: Range<usize>,
+    pub(super) node: Node,
+}
+
+/// What a value is filled from, and where problems go.
+pub(super) struct Filler<'f> {
+    pub(super) text: &'f str,
+    pub(super) env: &'f Environment,
+    pub(super) problems: &'f Problems,
+}
+
+impl Filler<'_> {
+    pub(super) fn table(&self, table: &Spanned<DeTable<'_>>) -> Node {
+        Node { span: table.span(), value: self.entries(table.get_ref()), filled_by: Vec::new() }
+    }
+
+    fn entries(&self, table: &DeTable<'_>) -> Value {
+        let entry = |(key, value): (&Spanned<_>, &Spanned<DeValue<'_>>)| Entry {
+            key: ToString::to_string(key.get_ref()),
+            key_span: key.span(),
+            node: self.node(value),
+        };
+        let mut entries: Vec<Entry> = table.iter().map(entry).collect();
+        entries.sort_by_key(|entry| entry.key_span.start);
+        Value::Table(entries)
+    }
+
+    fn node(&self, value: &Spanned<DeValue<'_>>) -> Node {
+        let span = value.span();
+        let mut filled_by = Vec::new();
+        let value = match value.get_ref() {
+            DeValue::String(text) => self.string(text, &span, &mut filled_by),
+            DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
+                .map_or(Value::Other("a number out of range"), Value::Integer),
+            DeValue::Boolean(flag) => Value::Boolean(*flag),
+            DeValue::Float(_) => Value::Other("a fraction"),
+            DeValue::Datetime(_) => Value::Other("a date"),
+            DeValue::Array(list) => Value::List(list.iter().map(|value| self.node(value)).collect()),
+            DeValue::Table(table) => self.entries(table),
+        };
+        Node { span, value, filled_by }
+    }
+
+    fn string(&self, text: &str, span: &Range<usize>, filled_by: &mut Vec<String>) -> Value {
+        // Without escapes, a place in the string is a place in the file.
+        let inside = span.start + 1..span.end.saturating_sub(1);
+        let exact = self.text.get(inside.clone()).is_some_and(|raw| raw == text);
+        let place = |at: Range<usize>| {
+            if exact { inside.start + at.start..inside.start + at.end } else { span.clone() }
+        };
+        match fill(text, self.env, filled_by, DEEPEST) {
+            Ok(filled) => Value::Text(filled),
+            Err(Unfilled { at, message, help }) => {
+                self.problems.report(Problem::error(place(at), message).help(help));
+                Value::Unfilled
+            }
+        }
+    }
+}
+
+/// Why a text could not be filled, and where in it.
+struct Unfilled {
+    at: Range<usize>,
+    message: String,
+    help: String,
+}
+
+fn fill(
+    text: &str,
+    env: &Environment,
+    filled_by: &mut Vec<String>,
+    depth: usize,
+) -> Result<String, Unfilled> {
+    let mut filled = String::with_capacity(text.len());
+    let mut at = 0;
+    while let Some(dollar) = text[at..].find('$').map(|found| at + found) {
+        filled.push_str(&text[at..dollar]);
+        let rest = &text[dollar + 1..];
+        if rest.starts_with('$') {
+            filled.push('$');
+            at = dollar + 2;
+        } else if let Some(inside) = rest.strip_prefix('{') {
+            let Some(length) = closing_brace(inside) else {
+                return Err(Unfilled {
+                    at: dollar..text.len(),
+                    message: "`${` has no `}`".into(),
+                    help: "write `$$` for a `$`".into(),
+                });
+            };
+            let end = dollar + 2 + length + 1;
+            let one = Reference { inside: &inside[..length], at: dollar..end };
+            filled.push_str(&one.value(env, filled_by, depth)?);
+            at = end;
+        } else {
+            filled.push('$');
+            at = dollar + 1;
+        }
+    }
+    filled.push_str(&text[at..]);
+    Ok(filled)
+}
+
+/// Where the brace that opened before this text is closed.
+fn closing_brace(text: &str) -> Option<usize> {
+    let mut open = 1_usize;
+    let mut last = '\0';
+    for (at, c) in text.char_indices() {
+        match c {
+            '{' if last == '$' => open += 1,
+            '}' => open -= 1,
+            _ => {}
+        }
+        if open == 0 {
+            return Some(at);
+        }
+        last = c;
+    }
+    None
+}
+
+/// One `${...}`.
+struct Reference<'r> {
+    inside: &'r str,
+    at: Range<usize>,
+}
+
+impl Reference<'_> {
+    fn value(
+        &self,
+        env: &Environment,
+        filled_by: &mut Vec<String>,
+        depth: usize,
+    ) -> Result<String, Unfilled> {
+        let length =
+            self.inside.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(self.inside.len());
+        let (name, rest) = self.inside.split_at(length);
+        if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
+            return Err(self.unfilled(
+                "`${` is not followed by a variable's name".into(),
+                "write `$$` for a `$`".into(),
+            ));
+        }
+        let set = env.get(name);
+        if let Some(value) = set
+            && (rest.is_empty() || rest.starts_with(":-") || rest.starts_with(":?"))
+        {
+            filled_by.push(name.to_owned());
+            return Ok(value.to_owned());
+        }
+        if let Some(default) = rest.strip_prefix(":-") {
+            return self.default(default, env, filled_by, depth);
+        }
+        match rest.strip_prefix(":?") {
+            Some("") | None if rest.is_empty() || rest == ":?" => {
+                let near: Vec<&str> = env.names().filter(|found| env.get(found).is_some()).collect();
+                let help = super::problem::nearest(name, &near).map_or_else(
+                    || format!("set it, or give a default: `${{{name}:-...}}`"),
+                    |found| format!("did you mean `{found}`?"),
+                );
+                Err(self.unfilled(format!("the variable `{name}` is not set"), help))
+            }
+            Some(message) => Err(self
+                .unfilled(format!("the variable `{name}` is not set: {message}"), format!("set `{name}`"))),
+            None => Err(self.unfilled(
+                format!("`${{{name}` is not followed by `}}`, `:-default}}` or `:?message}}`"),
+                "write `$$` for a `$`".into(),
+            )),
+        }
+    }
+
+    fn default(
+        &self,
+        default: &str,
+        env: &Environment,
+        filled_by: &mut Vec<String>,
+        depth: usize,
+    ) -> Result<String, Unfilled> {
+        if depth == 0 {
+            return Err(self.unfilled("defaults stand too deep inside each other".into(), "use fewer".into()));
+        }
+        fill(default, env, filled_by, depth - 1)
+            .map_err(|unfilled| Unfilled { at: self.at.clone(), ..unfilled })
+    }
+
+    fn unfilled(&self, message: String, help: String) -> Unfilled {
+        Unfilled { at: self.at.clone(), message, help }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn variables_defaults_and_dollars_are_filled() {
+        let env = Environment::from([("A", "one"), ("EMPTY", ""), ("DOLLAR", "${A}")]);
+        for (text, filled) in [
+            ("plain", "plain"),
+            ("${A}-${A}", "one-one"),
+            ("${EMPTY:-two}", "two"),
+            ("${NONE:-}", ""),
+            ("${NONE:-${A}}", "one"),
+            ("${NONE:-a}b}", "ab}"),
+            ("$$ $1 $", "$ $1 $"),
+            ("$${A}", "${A}"),
+            ("${DOLLAR}", "${A}"),
+            ("${A:?why}", "one"),
+        ] {
+            let result = fill(text, &env, &mut Vec::new(), DEEPEST).ok();
+            assert_eq!(result.as_deref(), Some(filled), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_filled_says_why() {
+        let env = Environment::from([("DATABASE_URL", "x")]);
+        for (text, message) in [
+            ("${A}", "the variable `A` is not set"),
+            ("${A:?}", "the variable `A` is not set"),
+            ("${A:?say which}", "the variable `A` is not set: say which"),
+            ("${A", "`${` has no `}`"),
+            ("${}", "`${` is not followed by a variable's name"),
+            ("${A-b}", "`${A` is not followed by `}`, `:-default}` or `:?message}`"),
+        ] {
+            assert_eq!(fill(text, &env, &mut Vec::new(), DEEPEST).err().unwrap().message, message);
+        }
+        let unfilled = fill("x${DATABSE_URL}", &env, &mut Vec::new(), DEEPEST).err().unwrap();
+        assert_eq!((unfilled.at, unfilled.help.as_str()), (1..15, "did you mean `DATABASE_URL`?"));
+    }
+}

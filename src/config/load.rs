@@ -1,0 +1,98 @@
+//! From the file to a valid configuration, or every problem at its place.
+
+use std::{fs, io, path::Path};
+
+use toml::de::DeTable;
+
+use super::{
+    Config, check, database,
+    environment::Environment,
+    fill::{Filler, Node, Value},
+    problem::{Problem, Problems, Severity, render},
+    sections, steps,
+    table::Table,
+    values,
+};
+use crate::failure::Failure;
+
+/// Reads the file; warnings are not shown.
+pub(crate) fn load(path: &Path, env: &Environment) -> Result<Config, Failure> {
+    load_with_warnings(path, env, false).map(|(config, _)| config)
+}
+
+/// Reads the file, and renders its warnings (empty if there are none) or its errors.
+pub(crate) fn load_with_warnings(
+    path: &Path,
+    env: &Environment,
+    colour: bool,
+) -> Result<(Config, String), Failure> {
+    let text = fs::read_to_string(path).map_err(|source| match source.kind() {
+        io::ErrorKind::NotFound => Failure::ConfigMissing { path: path.to_owned() },
+        _ => Failure::ConfigUnreadable { path: path.to_owned(), source },
+    })?;
+    match parse(&text, env) {
+        Ok((config, warnings)) => Ok((config, render(path, &text, &warnings, colour))),
+        Err(problems) => Err(Failure::ConfigInvalid {
+            path: path.to_owned(),
+            count: problems.iter().filter(|problem| problem.severity == Severity::Error).count(),
+            rendered: render(path, &text, &problems, colour),
+        }),
+    }
+}
+
+/// A valid configuration with its warnings, or every error and warning in the order of the file.
+pub(crate) fn parse(text: &str, env: &Environment) -> Result<(Config, Vec<Problem>), Vec<Problem>> {
+    let problems = Problems::default();
+    let (tree, errors) = DeTable::parse_recoverable(text);
+    for error in &errors {
+        let words = error.message().lines().collect::<Vec<_>>().join(", ");
+        problems.report(Problem::error(error.span().unwrap_or(0..0), words));
+    }
+    let root = Filler { text, env, problems: &problems }.table(&tree);
+    let config = read(&root, env, &problems, errors.is_empty());
+    let problems = problems.into_sorted();
+    match config {
+        Some(config) if problems.iter().all(|problem| problem.severity == Severity::Warning) => {
+            Ok((config, problems))
+        }
+        _ => Err(problems),
+    }
+}
+
+/// `whole` is false for a tree that was recovered from a text with errors: what it lacks says nothing.
+fn read(root: &Node, env: &Environment, problems: &Problems, whole: bool) -> Option<Config> {
+    let mut table = Table::of(root, "the configuration", problems)?;
+    let role = table.read("role", values::text);
+    let place = |table: &mut Table<'_>, key| table.entry(key).map(|entry| entry.key_span.clone());
+    let places =
+        check::Places { tenants: place(&mut table, "tenants"), migrations: place(&mut table, "migrations") };
+    let database_node = table.table("database", "`[database]`");
+    let tenants_node = table.table("tenants", "`[tenants]`");
+    let migrations_node = table.table("migrations", "`[migrations]`");
+    let given = check::Given {
+        database: database_node.is_some() || table.has("database"),
+        tenants: tenants_node.is_some() || table.has("tenants"),
+        migrations: migrations_node.is_some() || table.has("migrations"),
+    };
+    let database = database_node.and_then(|table| database::read(table, env));
+    let registry = tenants_node.and_then(sections::tenants);
+    let migrations = migrations_node.and_then(sections::migrations);
+    let gate = sections::gate(table.table("gate", "`[gate]`"));
+    let lock_timeout = sections::lock_timeout(table.table("lock", "`[lock]`"));
+    let server = sections::server(table.table("server", "`[server]`"));
+    let drafts = match table.get("step") {
+        Some(Node { value: Value::List(list), .. }) => steps::read(list, env, problems),
+        Some(node) => {
+            let problem = values::wrong(node, "a list of tables").help("write `[[step]]`, in two brackets");
+            problems.report(problem);
+            Vec::new()
+        }
+        None => Vec::new(),
+    };
+    table.finish();
+    if whole {
+        check::across(&drafts, &given, &places, problems);
+    }
+    let steps = drafts.into_iter().map(steps::Draft::into_step).collect::<Option<Vec<_>>>()?;
+    Some(Config { role, database, registry, migrations, gate, lock_timeout, steps, server })
+}

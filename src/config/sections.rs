@@ -1,0 +1,163 @@
+//! Reads the tables that stand once: `[tenants]`, `[migrations]`, `[gate]`, `[lock]` and `[server]`.
+
+use std::time::Duration;
+
+use super::{
+    Ahead, Apply, Gate, Migrations, Mode, OnTenantFailure, Registry, Server,
+    fill::{Node, Value},
+    problem::Problem,
+    table::Table,
+    values,
+};
+
+const MANIFEST: &str = "portcullis.manifest.json";
+const JOBS: usize = 4;
+const TENANT_TIMEOUT: Duration = Duration::from_mins(10);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+const SETTLE: Duration = Duration::from_mins(2);
+const RUN_LOCK_TIMEOUT: Duration = Duration::from_mins(30);
+/// Docker kills ten seconds after its TERM.
+pub(super) const GRACE: Duration = Duration::from_secs(8);
+
+pub(super) fn tenants(mut table: Table<'_>) -> Option<Registry> {
+    let inner = table.table("registry", "`registry`");
+    if inner.is_none() && !table.has("registry") {
+        table.missing("registry");
+    }
+    let registry = inner.and_then(registry);
+    table.finish();
+    registry
+}
+
+fn registry(mut table: Table<'_>) -> Option<Registry> {
+    let name = table.require("table", identifier);
+    let schema_column = table.require("schema_column", identifier);
+    let condition = table.read("where", values::text);
+    let at_least = table.read("at_least", values::number(0..=1_000_000)).unwrap_or(0);
+    table.finish();
+    Some(Registry { table: name?, schema_column: schema_column?, condition, at_least })
+}
+
+/// A name that SQL can quote, perhaps with its schema.
+fn identifier(node: &Node) -> Result<String, Problem> {
+    let text = values::text(node)?;
+    let odd = |c: char| c == '"' || c.is_control() || c.is_whitespace();
+    let fits =
+        text.split('.').count() <= 2 && text.split('.').all(|part| !part.is_empty()) && !text.contains(odd);
+    if fits { Ok(text) } else { Err(values::wrong(node, "a name such as \"tenants\" or \"public.tenants\"")) }
+}
+
+pub(super) fn migrations(mut table: Table<'_>) -> Option<Migrations> {
+    let shared = table.require("shared", values::path);
+    let tenant = table.require("tenant", values::path);
+    let (mut manifest, mut auto_manifest) = (None, false);
+    if let Some(mut table) = table.table("manifest", "`manifest`") {
+        manifest = table.read("file", values::path);
+        auto_manifest = table.read("auto", values::boolean).unwrap_or(false);
+        table.finish();
+    }
+    let inner = table.table("apply", "`apply`");
+    let apply = inner.map_or_else(default_apply, apply);
+    table.finish();
+    let manifest = manifest.unwrap_or_else(|| MANIFEST.into());
+    Some(Migrations { shared: shared?, tenant: tenant?, manifest, auto_manifest, apply })
+}
+
+fn default_apply() -> Apply {
+    Apply {
+        jobs: JOBS,
+        canary: Vec::new(),
+        on_tenant_failure: OnTenantFailure::Stop,
+        timeout: TENANT_TIMEOUT,
+        lock_timeout: LOCK_TIMEOUT,
+        statement_timeout: None,
+    }
+}
+
+fn apply(mut table: Table<'_>) -> Apply {
+    let default = default_apply();
+    let canary = table.list("canary", values::text).unwrap_or_default();
+    let words = [("stop", false), ("continue", true)];
+    let goes_on = table.read("on_tenant_failure", values::word(&words)).unwrap_or(false);
+    let at_most = table.read("max_failures", values::number(1..=1_000_000));
+    if let (false, Some(node)) = (goes_on, table.get("max_failures")) {
+        let problem =
+            Problem::error(node.span.clone(), "`max_failures` needs `on_tenant_failure = \"continue\"`");
+        table.report(problem);
+    }
+    let apply = Apply {
+        jobs: table.read("jobs", values::number(1..=64)).unwrap_or(default.jobs),
+        canary: canary.into_iter().filter(|name| !name.is_empty()).collect(),
+        on_tenant_failure: if goes_on {
+            OnTenantFailure::Continue { at_most }
+        } else {
+            OnTenantFailure::Stop
+        },
+        timeout: table.read("timeout", values::duration).unwrap_or(default.timeout),
+        lock_timeout: table.read("lock_timeout", values::duration).unwrap_or(default.lock_timeout),
+        statement_timeout: table.read("statement_timeout", values::duration),
+    };
+    table.finish();
+    apply
+}
+
+pub(super) fn gate(table: Option<Table<'_>>) -> Gate {
+    let Some(mut table) = table else {
+        return Gate { ahead: Ahead::Warn, settle: SETTLE, allow_standby: false };
+    };
+    let words = [("warn", Ahead::Warn), ("block", Ahead::Block)];
+    let gate = Gate {
+        ahead: table.read("ahead", values::word(&words)).unwrap_or(Ahead::Warn),
+        settle: table.read("settle", values::duration_or_zero).unwrap_or(SETTLE),
+        allow_standby: table.read("allow_standby", values::boolean).unwrap_or(false),
+    };
+    table.finish();
+    gate
+}
+
+pub(super) fn lock_timeout(table: Option<Table<'_>>) -> Duration {
+    let Some(mut table) = table else {
+        return RUN_LOCK_TIMEOUT;
+    };
+    let timeout = table.read("timeout", values::duration).unwrap_or(RUN_LOCK_TIMEOUT);
+    table.finish();
+    timeout
+}
+
+pub(super) fn server(table: Option<Table<'_>>) -> Server {
+    let Some(mut table) = table else {
+        return Server { command: Vec::new(), passthrough: Vec::new(), mode: Mode::Exec, grace: GRACE };
+    };
+    let words = [("exec", Mode::Exec), ("supervise", Mode::Supervise)];
+    let server = Server {
+        command: argv(&mut table, "command").unwrap_or_default(),
+        passthrough: table.list("passthrough", beginning).unwrap_or_default(),
+        mode: table.read("mode", values::word(&words)).unwrap_or(Mode::Exec),
+        grace: table.read("grace", values::duration_or_zero).unwrap_or(GRACE),
+    };
+    table.finish();
+    server
+}
+
+/// A program with its arguments. An argument may be empty, the program may not.
+pub(super) fn argv(table: &mut Table<'_>, key: &'static str) -> Option<Vec<String>> {
+    let words = table.list(key, values::text)?;
+    let node = table.get(key)?;
+    if let Value::List(list) = &node.value
+        && let Some(first) = list.first()
+        && matches!(&first.value, Value::Text(text) if text.is_empty())
+    {
+        table.report(Problem::error(first.span.clone(), format!("`{key}` begins with the program's name")));
+    }
+    Some(words)
+}
+
+/// The beginning of an argv: at least one word, or every argv would begin with it.
+fn beginning(node: &Node) -> Result<Vec<String>, Problem> {
+    let expected = "a list of words, as in [[\"sh\"], [\"python\", \"manage.py\", \"shell\"]]";
+    let words = match &node.value {
+        Value::List(list) if !list.is_empty() => list.iter().map(values::name).collect::<Result<_, _>>()?,
+        _ => return Err(values::wrong(node, expected)),
+    };
+    Ok(words)
+}

@@ -1,0 +1,303 @@
+//! All SQL of the product: reading, the lock, applying migrations, provisioning. It judges nothing.
+//!
+//! A [`Database`] is a handle: it connects once an operation and keeps nothing open in between. What it
+//! finds is put into the types of `tenants`, and what goes wrong is a value, in words.
+
+pub(crate) mod migrations;
+mod places;
+pub(crate) mod postgres;
+pub(crate) mod sqlite;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+pub(crate) use self::migrations::{MigrationFile, resolve};
+use crate::{
+    config::{self, Selection},
+    failure::Failure,
+    tenants::{
+        found::{Found, Look},
+        manifest::{Expected, Manifest},
+    },
+};
+
+/// The configured database.
+#[derive(Debug, Clone)]
+pub(crate) enum Database {
+    Postgres(postgres::Postgres),
+    Sqlite(sqlite::Sqlite),
+}
+
+/// What became of one attempt to log in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    Ready,
+    /// May be different in a moment: refused, unresolvable, starting up, too many connections.
+    NotYet(String),
+    /// Trying again will not help: wrong password, missing database, bad certificate.
+    Never(String),
+}
+
+/// Why an operation came to nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum DatabaseError {
+    /// Could not connect, and a later attempt might.
+    #[error("{0}")]
+    NotYet(String),
+    /// Could not connect, and no later attempt will.
+    #[error("{0}")]
+    Never(String),
+    #[error("{0}")]
+    Failed(String),
+    #[error("it ran out of time")]
+    TimedOut,
+}
+
+/// What the gate asks of one look.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Question<'a> {
+    pub(crate) manifest: &'a Manifest,
+    pub(crate) shared: bool,
+    /// None asks for no tenant.
+    pub(crate) tenants: Option<&'a Selection>,
+    /// For the whole look.
+    pub(crate) timeout: Duration,
+    pub(crate) allow_standby: bool,
+}
+
+/// Which schema a migration is applied to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Schema {
+    Shared,
+    Tenant(String),
+}
+
+/// How long one migration may wait and run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// For one statement's wait for a lock.
+    pub(crate) lock_timeout: Duration,
+    /// For one statement; None leaves the server's setting alone. SQLite has no such limit.
+    pub(crate) statement_timeout: Option<Duration>,
+}
+
+/// What was applied, by the names that people call the migrations.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Applied {
+    pub(crate) migrations: Vec<String>,
+}
+
+/// Why one schema's migrations were not all applied.
+#[derive(Debug, Clone, Default, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub(crate) struct ApplyError {
+    /// The migration that failed; None if none was begun.
+    pub(crate) migration: Option<String>,
+    /// `file:line`, or the file alone.
+    pub(crate) place: Option<String>,
+    pub(crate) why: String,
+    /// The ledger now says that a migration is half done.
+    pub(crate) dirty: bool,
+    /// Authentication, a missing database and their like: trying again will not help.
+    pub(crate) refused: bool,
+    /// The connection broke, and it is not known what became of the transaction.
+    pub(crate) lost: bool,
+    /// A lock was not had in time, at each of several attempts.
+    pub(crate) locked: bool,
+    /// Applied and kept before the failure.
+    pub(crate) applied: Vec<String>,
+}
+
+/// Why a tenant was not provisioned.
+#[derive(Debug, Clone, Default, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub(crate) struct ProvisionError {
+    pub(crate) why: String,
+    pub(crate) migration: Option<String>,
+    pub(crate) place: Option<String>,
+    /// False only where it could not be proved that nothing is left of the attempt.
+    pub(crate) rolled_back: bool,
+    pub(crate) refused: bool,
+}
+
+/// The tables that migrations make, each with its columns.
+pub(crate) type Tables = BTreeMap<String, BTreeSet<String>>;
+
+/// What the migrations make where nothing was before.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Derived {
+    pub(crate) shared: Tables,
+    pub(crate) tenant: Tables,
+}
+
+/// The lock, as long as this value lives.
+#[derive(Debug)]
+pub(crate) enum Lock {
+    Postgres(Box<postgres::lock::Lock>),
+    Sqlite(sqlite::lock::Lock),
+}
+
+impl Database {
+    /// Does no I/O.
+    pub(crate) fn new(config: &config::Database, registry: Option<&config::Registry>) -> Self {
+        match config {
+            config::Database::Postgres(config) => Self::Postgres(postgres::Postgres::new(config, registry)),
+            config::Database::Sqlite(config) => Self::Sqlite(sqlite::Sqlite::new(config, registry)),
+        }
+    }
+
+    /// One login and the smallest question.
+    pub(crate) async fn ping(&self) -> Attempt {
+        let answer = match self {
+            Self::Postgres(it) => it.ping().await,
+            Self::Sqlite(it) => it.ping().await,
+        };
+        match answer {
+            Ok(()) => Attempt::Ready,
+            Err(DatabaseError::Never(why)) => Attempt::Never(why),
+            Err(other) => Attempt::NotYet(other.to_string()),
+        }
+    }
+
+    /// The gate's look. It never writes.
+    pub(crate) async fn look(&self, question: &Question<'_>) -> Result<Found, DatabaseError> {
+        match self {
+            Self::Postgres(it) => within(question.timeout, it.look(question)).await,
+            Self::Sqlite(it) => within(question.timeout, it.look(question)).await,
+        }
+    }
+
+    /// The registry's tenants, in order; None if its table does not exist.
+    pub(crate) async fn tenants(&self) -> Result<Option<Vec<String>>, DatabaseError> {
+        match self {
+            Self::Postgres(it) => it.tenants().await,
+            Self::Sqlite(it) => it.tenants().await,
+        }
+    }
+
+    /// Runs the statements as they are given, in one message, where tenants share.
+    pub(crate) async fn run_sql(&self, sql: &str, timeout: Duration) -> Result<(), DatabaseError> {
+        match self {
+            Self::Postgres(it) => within(timeout, it.run_sql(sql, timeout)).await,
+            Self::Sqlite(it) => within(timeout, it.run_sql(sql)).await,
+        }
+    }
+
+    /// Tries once. The inner error is the present holder, in words.
+    pub(crate) async fn try_lock(&self, run: &str) -> Result<Result<Lock, String>, DatabaseError> {
+        match self {
+            Self::Postgres(it) => Ok(it.try_lock(run).await?.map(|lock| Lock::Postgres(Box::new(lock)))),
+            Self::Sqlite(it) => Ok(it.try_lock(run)?.map(Lock::Sqlite)),
+        }
+    }
+
+    /// Applies those of `files` that one schema's ledger lacks, in order; it may be given all of them.
+    pub(crate) async fn apply(
+        &self,
+        schema: &Schema,
+        files: &[MigrationFile],
+        limits: &Limits,
+    ) -> Result<Applied, ApplyError> {
+        match self {
+            Self::Postgres(it) => it.apply(schema, files, limits).await,
+            Self::Sqlite(it) => it.apply(schema, files, limits).await,
+        }
+    }
+
+    /// Makes a tenant whole, or leaves nothing. `verify` is asked before anyone else can see the tenant.
+    pub(crate) async fn provision(
+        &self,
+        tenant: &str,
+        files: &[MigrationFile],
+        expected: &Expected,
+        limits: &Limits,
+        verify: &dyn Fn(&Look) -> Result<(), String>,
+    ) -> Result<(), ProvisionError> {
+        match self {
+            Self::Postgres(it) => it.provision(tenant, files, expected, limits, verify).await,
+            Self::Sqlite(it) => it.provision(tenant, files, expected, limits, verify).await,
+        }
+    }
+
+    /// Applies all migrations where nothing remains of it, and reads back what they made.
+    pub(crate) async fn derive(
+        &self,
+        shared: &[MigrationFile],
+        tenant: &[MigrationFile],
+    ) -> Result<Derived, DatabaseError> {
+        match self {
+            Self::Postgres(it) => it.derive(shared, tenant).await,
+            Self::Sqlite(_) => sqlite::derive::derive(shared, tenant).await,
+        }
+    }
+}
+
+impl DatabaseError {
+    /// The failure of an operation that is not the gate's.
+    pub(crate) fn into_failure(self, doing: &str) -> Failure {
+        match self {
+            Self::Never(why) => Failure::Refused { what: "the database".into(), why },
+            other => Failure::Database { what: doing.into(), why: other.to_string() },
+        }
+    }
+}
+
+impl Lock {
+    /// Whether it is still ours; otherwise why not.
+    pub(crate) async fn held(&mut self) -> Result<(), String> {
+        match self {
+            Self::Postgres(lock) => lock.held().await,
+            Self::Sqlite(_) => Ok(()),
+        }
+    }
+
+    /// Dropping it does the same, a moment later.
+    pub(crate) async fn release(self) {
+        match self {
+            Self::Postgres(lock) => lock.release().await,
+            Self::Sqlite(lock) => lock.release(),
+        }
+    }
+}
+
+impl ApplyError {
+    /// An error that belongs to no file.
+    fn saying(why: &str) -> Self {
+        Self { why: why.to_owned(), ..Self::default() }
+    }
+
+    /// In words that hold the place.
+    fn into_failed(self) -> DatabaseError {
+        DatabaseError::Failed(match self.place {
+            Some(place) => format!("{place}: {}", self.why),
+            None => self.why,
+        })
+    }
+}
+
+impl From<DatabaseError> for ApplyError {
+    fn from(error: DatabaseError) -> Self {
+        Self { refused: matches!(error, DatabaseError::Never(_)), why: error.to_string(), ..Self::default() }
+    }
+}
+
+impl From<ApplyError> for ProvisionError {
+    fn from(error: ApplyError) -> Self {
+        Self {
+            why: error.why,
+            migration: error.migration,
+            place: error.place,
+            rolled_back: true,
+            refused: error.refused,
+        }
+    }
+}
+
+async fn within<T>(
+    timeout: Duration,
+    work: impl Future<Output = Result<T, DatabaseError>>,
+) -> Result<T, DatabaseError> {
+    tokio::time::timeout(timeout, work).await.unwrap_or(Err(DatabaseError::TimedOut))
+}

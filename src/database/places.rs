@@ -1,0 +1,190 @@
+//! Finds its way in SQL text: on which line an error stands, and which words are code. It reads quotes,
+//! comments and dollar quotes, and understands nothing else.
+
+/// The line, from 1, of a position in characters, from 1, as PostgreSQL counts.
+pub(super) fn line_of_position(sql: &str, position: usize) -> usize {
+    1 + sql.chars().take(position.saturating_sub(1)).filter(|c| *c == '\n').count()
+}
+
+/// The line, from 1, on which the statement after so many others begins.
+pub(super) fn line_of_statement(sql: &str, before: usize) -> Option<usize> {
+    let start = statements(sql).nth(before)?;
+    Some(1 + sql.get(..start)?.matches('\n').count())
+}
+
+/// The same text with `CONCURRENTLY` blanked out where an index is made, dropped or rebuilt, so that it can
+/// run in a transaction. Every position stays where it was.
+pub(super) fn without_concurrently(sql: &str) -> String {
+    let mut text = sql.to_owned();
+    let (mut first, mut previous) = ("", "");
+    for token in tokens(sql) {
+        if token.text == ";" {
+            (first, previous) = ("", "");
+            continue;
+        }
+        let is = |word: &str, others: &[&str]| others.iter().any(|other| word.eq_ignore_ascii_case(other));
+        if is(token.text, &["concurrently"])
+            && is(first, &["create", "drop", "reindex"])
+            && is(previous, &["index", "table", "schema"])
+        {
+            let end = token.start + token.text.len();
+            text.replace_range(token.start..end, &" ".repeat(token.text.len()));
+        }
+        if first.is_empty() {
+            first = token.text;
+        }
+        previous = token.text;
+    }
+    text
+}
+
+struct Token<'a> {
+    start: usize,
+    /// A word, or one other character; a quoted text is its opening quote.
+    text: &'a str,
+}
+
+/// Where each statement that is not empty starts. The body of a trigger or of `BEGIN ATOMIC` belongs to
+/// its statement.
+fn statements(sql: &str) -> impl Iterator<Item = usize> {
+    let (mut at_start, mut creating, mut depth) = (true, false, 0_usize);
+    tokens(sql).filter_map(move |token| {
+        let is = |word: &str| token.text.eq_ignore_ascii_case(word);
+        if token.text == ";" {
+            at_start |= depth == 0;
+            return None;
+        }
+        let start = at_start.then_some(token.start);
+        if at_start {
+            (at_start, creating, depth) = (false, is("create"), 0);
+        } else if creating && (is("begin") || (depth > 0 && is("case"))) {
+            depth += 1;
+        } else if depth > 0 && is("end") {
+            depth -= 1;
+        }
+        start
+    })
+}
+
+fn tokens(sql: &str) -> impl Iterator<Item = Token<'_>> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        loop {
+            let rest = sql.get(at..)?;
+            let first = rest.chars().next()?;
+            if first.is_whitespace() {
+                at += first.len_utf8();
+            } else if rest.starts_with("--") {
+                at += rest.find('\n').unwrap_or(rest.len());
+            } else if rest.starts_with("/*") {
+                at += comment(rest);
+            } else {
+                let (shown, whole) = token(rest, first);
+                let token = Token { start: at, text: rest.get(..shown)? };
+                at += whole;
+                return Some(token);
+            }
+        }
+    })
+}
+
+/// How long a block comment is; PostgreSQL's nest.
+fn comment(rest: &str) -> usize {
+    let (mut depth, mut at) = (0_usize, 0);
+    let bytes = rest.as_bytes();
+    while at < bytes.len() {
+        match bytes.get(at..at + 2) {
+            Some(b"/*") => (depth, at) = (depth + 1, at + 2),
+            Some(b"*/") => (depth, at) = (depth - 1, at + 2),
+            _ => at += 1,
+        }
+        if depth == 0 {
+            break;
+        }
+    }
+    at
+}
+
+/// How much of a token is shown, and how long it is.
+fn token(rest: &str, first: char) -> (usize, usize) {
+    let word = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
+    match first {
+        '\'' | '"' | '`' => (1, quoted(rest, first, false)),
+        '$' => (1, dollar_quoted(rest).unwrap_or(1)),
+        'e' | 'E' if rest[1..].starts_with('\'') => (1, 1 + quoted(&rest[1..], '\'', true)),
+        c if word(c) => {
+            let end = rest.find(|c| !word(c)).unwrap_or(rest.len());
+            (end, end)
+        }
+        c => (c.len_utf8(), c.len_utf8()),
+    }
+}
+
+fn quoted(rest: &str, quote: char, escapes: bool) -> usize {
+    let mut chars = rest.char_indices().skip(1).peekable();
+    while let Some((at, c)) = chars.next() {
+        if escapes && c == '\\' {
+            chars.next();
+        } else if c == quote && chars.next_if(|(_, next)| *next == quote).is_none() {
+            return at + 1;
+        }
+    }
+    rest.len()
+}
+
+fn dollar_quoted(rest: &str) -> Option<usize> {
+    let tag_end = 1 + rest.get(1..)?.find('$')?;
+    let tag = rest.get(..=tag_end)?;
+    let name = tag.trim_matches('$');
+    if name.starts_with(|c: char| c.is_ascii_digit())
+        || !name.chars().all(|c| c.is_alphanumeric() || c == '_')
+    {
+        return None;
+    }
+    let body = rest.get(tag.len()..)?;
+    Some(body.find(tag).map_or(rest.len(), |end| tag.len() + end + tag.len()))
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn a_position_counts_characters_not_bytes() {
+        assert_eq!(line_of_position("SELECT 'ä';\nSELECT x", 13), 2);
+        assert_eq!(line_of_position("SELECT x", 1), 1);
+    }
+
+    #[test]
+    fn statements_end_at_semicolons_that_are_code() {
+        let sql = "-- one; two\nSELECT ';', $x$ ; $x$, \"a;b\"; /* ; /* ; */ */\n;;\nSELECT E'\\';' ;\n";
+        assert_eq!(line_of_statement(sql, 0), Some(2));
+        assert_eq!(line_of_statement(sql, 1), Some(4));
+        assert_eq!(line_of_statement(sql, 2), None);
+    }
+
+    #[test]
+    fn a_trigger_is_one_statement() {
+        let sql = "CREATE TRIGGER t AFTER INSERT ON a BEGIN\n SELECT CASE 1 WHEN 1 THEN 2 END; SELECT 2;\nEND;\nSELECT 3";
+        assert_eq!(line_of_statement(sql, 1), Some(4));
+    }
+
+    #[test]
+    fn concurrently_is_blanked_only_where_it_is_a_word_of_an_index_statement() {
+        let sql = "CREATE UNIQUE INDEX CONCURRENTLY a ON b (c); SELECT 'CREATE INDEX CONCURRENTLY'; -- INDEX CONCURRENTLY";
+        let blanked = without_concurrently(sql);
+        assert_eq!(blanked.len(), sql.len());
+        assert!(blanked.starts_with("CREATE UNIQUE INDEX              a ON b"), "{blanked}");
+        assert_eq!(blanked.matches("CONCURRENTLY").count(), 2);
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_is_too_strange(sql in "[-a'\"$/*;E\\\\ \nä1]{0,40}", before in 0_usize..4) {
+            let _ = line_of_statement(&sql, before);
+            prop_assert_eq!(without_concurrently(&sql).len(), sql.len());
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! Applies migrations to one schema: all that run in a transaction in one, the others on their own.
+
+use std::time::Duration;
+
+use sqlx::{Connection, postgres::PgConnection};
+
+use super::{
+    LEDGER, Postgres, connect, ledgers, lock,
+    quote::{identifier, literal},
+    run::{self, Mode},
+};
+use crate::database::{Applied, ApplyError, Limits, MigrationFile, Schema};
+
+/// Attempts in all, where another session's lock stood in the way.
+const ATTEMPTS: u32 = 6;
+
+impl Postgres {
+    pub(in super::super) async fn apply(
+        &self,
+        schema: &Schema,
+        files: &[MigrationFile],
+        limits: &Limits,
+    ) -> Result<Applied, ApplyError> {
+        let name = match schema {
+            Schema::Shared => &self.config.shared_schema,
+            Schema::Tenant(name) => name,
+        };
+        let mut applied = Applied::default();
+        for segment in files.chunk_by(|a, b| !a.no_transaction && !b.no_transaction) {
+            match self.segment(schema, name, segment, limits).await {
+                Ok(more) => applied.migrations.extend(more),
+                Err(error) => return Err(ApplyError { applied: applied.migrations, ..error }),
+            }
+        }
+        Ok(applied)
+    }
+
+    async fn segment(
+        &self,
+        schema: &Schema,
+        name: &str,
+        files: &[MigrationFile],
+        limits: &Limits,
+    ) -> Result<Vec<String>, ApplyError> {
+        let mut attempt = 1;
+        loop {
+            let mut connection = run::writer(self.direct()).await?;
+            let create = *schema == Schema::Shared;
+            let outcome = if files.iter().any(|file| file.no_transaction) {
+                outside(&mut connection, name, files, limits, create).await
+            } else {
+                inside(&mut connection, name, files, limits, create).await
+            };
+            // Closing rolls back what was not committed.
+            let _ = connection.close().await;
+            match outcome {
+                Err(error) if error.locked && attempt < ATTEMPTS => {
+                    tokio::time::sleep(Duration::from_millis(fastrand::u64(100..=300) * u64::from(attempt)))
+                        .await;
+                    attempt += 1;
+                }
+                other => return other,
+            }
+        }
+    }
+}
+
+/// Several files in one transaction.
+async fn inside(
+    connection: &mut PgConnection,
+    schema: &str,
+    files: &[MigrationFile],
+    limits: &Limits,
+    create: bool,
+) -> Result<Vec<String>, ApplyError> {
+    let begin = format!("BEGIN; SET LOCAL lock_timeout = {}", limits.lock_timeout.as_millis());
+    connect::rows(connection, &begin).await.map_err(|error| bare(&error))?;
+    lock::schema(connection, schema, "pg_try_advisory_xact_lock").await?;
+    let pending = pending(connection, schema, files, create).await?;
+    let mut applied = Vec::new();
+    for file in pending {
+        run::file(connection, schema, file, limits, Mode::Inside).await?;
+        applied.push(file.name());
+    }
+    connect::rows(connection, "COMMIT").await.map_err(|error| bare(&error))?;
+    Ok(applied)
+}
+
+/// One file in no transaction, under a lock that the session holds.
+async fn outside(
+    connection: &mut PgConnection,
+    schema: &str,
+    files: &[MigrationFile],
+    limits: &Limits,
+    create: bool,
+) -> Result<Vec<String>, ApplyError> {
+    lock::schema(connection, schema, "pg_try_advisory_lock").await?;
+    let mut applied = Vec::new();
+    for file in pending(connection, schema, files, create).await? {
+        run::file(connection, schema, file, limits, Mode::Outside).await?;
+        applied.push(file.name());
+    }
+    Ok(applied)
+}
+
+/// The files that the ledger lacks, by what it says now. A ledger that cannot be continued is refused, and
+/// one that is not there is made for the shared schema alone.
+async fn pending<'a>(
+    connection: &mut PgConnection,
+    schema: &str,
+    files: &'a [MigrationFile],
+    create: bool,
+) -> Result<Vec<&'a MigrationFile>, ApplyError> {
+    if !has_ledger(connection, schema).await? {
+        if !create {
+            return Err(ApplyError {
+                why: format!(
+                    "the schema or its ledger `{}` is not there, and is not made again for a tenant",
+                    LEDGER.table
+                ),
+                ..ApplyError::default()
+            });
+        }
+        let sql = format!("CREATE SCHEMA IF NOT EXISTS {}", identifier(schema));
+        if !exists(connection, schema).await? {
+            connect::rows(connection, &sql).await.map_err(|error| bare(&error))?;
+        }
+        connect::rows(connection, &run::create_ledger(schema)).await.map_err(|error| bare(&error))?;
+    }
+    let rows = connect::rows(connection, &ledgers::select(LEDGER, schema, 0)).await;
+    let recorded: Vec<_> = rows
+        .and_then(|rows| rows.iter().map(ledgers::recorded).collect())
+        .map_err(|error: sqlx::Error| bare(&error))?;
+    super::super::migrations::pending(files, &recorded)
+}
+
+async fn has_ledger(connection: &mut PgConnection, schema: &str) -> Result<bool, ApplyError> {
+    let sql = format!(
+        "SELECT 1::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname::text = {} AND c.relname::text = {} AND c.relkind IN ('r', 'p')",
+        literal(schema),
+        literal(LEDGER.table),
+    );
+    Ok(!connect::rows(connection, &sql).await.map_err(|error| bare(&error))?.is_empty())
+}
+
+pub(super) async fn exists(connection: &mut PgConnection, schema: &str) -> Result<bool, ApplyError> {
+    let sql =
+        format!("SELECT 1::text FROM pg_catalog.pg_namespace WHERE nspname::text = {}", literal(schema));
+    Ok(!connect::rows(connection, &sql).await.map_err(|error| bare(&error))?.is_empty())
+}
+
+/// An error that belongs to no file.
+pub(super) fn bare(error: &sqlx::Error) -> ApplyError {
+    ApplyError {
+        why: connect::words(error),
+        lost: connect::is_lost(error),
+        locked: connect::code(error) == Some("55P03"),
+        ..ApplyError::default()
+    }
+}

@@ -1,0 +1,52 @@
+//! What the migrations make where nothing was before: in two schemas of one transaction that is rolled back.
+
+use sqlx::{Connection, postgres::PgConnection};
+
+use super::{
+    LEDGER, Postgres, catalog, connect,
+    quote::identifier,
+    run::{self, Mode},
+};
+use crate::database::{ApplyError, DatabaseError, Derived, Limits, MigrationFile, Tables};
+
+/// For a lock on what both a migration and somebody else touch.
+const LIMITS: Limits = Limits { lock_timeout: std::time::Duration::from_secs(5), statement_timeout: None };
+
+impl Postgres {
+    pub(in super::super) async fn derive(
+        &self,
+        shared: &[MigrationFile],
+        tenant: &[MigrationFile],
+    ) -> Result<Derived, DatabaseError> {
+        let mut connection = run::writer(self.direct()).await?;
+        connect::rows(&mut connection, "BEGIN").await.map_err(|error| connect::failed(&error))?;
+        let nonce = fastrand::u64(..);
+        let derived = Derived {
+            shared: schema(&mut connection, &format!("portcullis_shared_{nonce:x}"), shared).await?,
+            tenant: schema(&mut connection, &format!("portcullis_tenant_{nonce:x}"), tenant).await?,
+        };
+        connect::rows(&mut connection, "ROLLBACK").await.map_err(|error| connect::failed(&error))?;
+        let _ = connection.close().await;
+        Ok(derived)
+    }
+}
+
+async fn schema(
+    connection: &mut PgConnection,
+    name: &str,
+    files: &[MigrationFile],
+) -> Result<Tables, DatabaseError> {
+    let make = format!("CREATE SCHEMA {}; {}", identifier(name), run::create_ledger(name));
+    connect::rows(connection, &make).await.map_err(|error| connect::failed(&error))?;
+    for file in files {
+        run::file(connection, name, file, &LIMITS, Mode::Unseen).await.map_err(ApplyError::into_failed)?;
+    }
+    let mut tables = Tables::new();
+    let read = |error: sqlx::Error| connect::failed(&error);
+    for row in connect::rows(connection, &catalog::tables(name, LEDGER.table)).await.map_err(read)? {
+        let Some(table) = connect::text(&row, 0).map_err(read)? else { continue };
+        let columns = tables.entry(table).or_default();
+        columns.extend(connect::text(&row, 1).map_err(read)?);
+    }
+    Ok(tables)
+}

@@ -1,0 +1,196 @@
+//! The gate's look at PostgreSQL: registry, catalog, ledgers, in READ ONLY transactions.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
+
+use sqlx::{
+    Connection,
+    postgres::{PgConnection, PgRow},
+};
+
+use super::{DatabaseError, Postgres, catalog, connect, ledgers, registry::Rows};
+use crate::{
+    config::{self, Selection},
+    database::Question,
+    tenants::{
+        found::{Found, Look},
+        manifest::Expected,
+    },
+};
+
+/// For one statement of a look that names no time of its own.
+pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// For a lock that somebody else's DDL holds on what is looked at.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// A connection that only reads: each message is a READ ONLY transaction of its own, which also holds
+/// through a pooler in transaction mode.
+pub(super) struct Reading {
+    connection: PgConnection,
+    begin: String,
+    end: &'static str,
+}
+
+impl Reading {
+    pub(super) async fn open(config: &config::Postgres, timeout: Duration) -> Result<Self, DatabaseError> {
+        let begin = format!(
+            "BEGIN READ ONLY; SET LOCAL search_path = pg_catalog; SET LOCAL statement_timeout = {}; \
+             SET LOCAL lock_timeout = {}; ",
+            timeout.as_millis().max(1),
+            LOCK_TIMEOUT.min(timeout).as_millis().max(1),
+        );
+        Ok(Self { connection: connect::connect(config).await?, begin, end: "; COMMIT" })
+    }
+
+    /// Reads inside the transaction that this connection is in.
+    pub(super) fn inside(connection: PgConnection) -> Self {
+        Self { connection, begin: "SET LOCAL search_path = pg_catalog; ".into(), end: "" }
+    }
+
+    pub(super) fn into_inner(self) -> PgConnection {
+        self.connection
+    }
+
+    pub(super) async fn rows(&mut self, sql: &str) -> Result<Vec<PgRow>, sqlx::Error> {
+        let message = format!("{}{sql}{}", self.begin, self.end);
+        let answer = connect::rows(&mut self.connection, &message).await;
+        if answer.is_err() && !self.end.is_empty() {
+            // The rest of the message was not read: the failed transaction is still open.
+            let _ = connect::rows(&mut self.connection, "ROLLBACK").await;
+        }
+        answer
+    }
+
+    pub(super) async fn close(self) {
+        let _ = self.connection.close().await;
+    }
+}
+
+impl Postgres {
+    pub(in super::super) async fn look(&self, question: &Question<'_>) -> Result<Found, DatabaseError> {
+        let mut reading = Reading::open(self.reader(), question.timeout).await?;
+        let server = Server::read(&mut reading).await.map_err(|error| connect::failed(&error))?;
+        if server.standby && !question.allow_standby {
+            return Err(DatabaseError::Failed(
+                "the server is a standby, which proves only itself; `allow_standby` accepts it".into(),
+            ));
+        }
+        let manifest = question.manifest;
+        let mut found = Found::default();
+        if question.shared {
+            let shared = vec![self.config.shared_schema.clone()];
+            let mut looks = self.schemas(&mut reading, &shared, &manifest.shared, question, &server).await?;
+            found.shared = looks.remove(&self.config.shared_schema);
+        }
+        if let Some(selection) = question.tenants {
+            let rows = self.read_registry(&mut reading).await?.unwrap_or_default();
+            found.registered = rows.tenants.len();
+            let asked = asked(selection, &rows, &mut found.unregistered);
+            found.tenants = self.schemas(&mut reading, &asked, &manifest.tenant, question, &server).await?;
+            if *selection == Selection::All && self.registry.is_some() {
+                let ledger = manifest.framework.shape().table;
+                let orphans = self.orphans(&mut reading, ledger, &rows).await;
+                found.orphans = orphans.map_err(|error| connect::failed(&error))?.into_iter().collect();
+            }
+        }
+        reading.close().await;
+        Ok(found)
+    }
+
+    /// One look for each of the schemas, whatever becomes of it.
+    async fn schemas(
+        &self,
+        reading: &mut Reading,
+        schemas: &[String],
+        expected: &Expected,
+        question: &Question<'_>,
+        server: &Server,
+    ) -> Result<BTreeMap<String, Look>, DatabaseError> {
+        let shape = question.manifest.framework.shape();
+        let mut facts = catalog::facts(reading, schemas, expected, shape.table)
+            .await
+            .map_err(|error| connect::failed(&error))?;
+        let mut looks = BTreeMap::new();
+        for schema in schemas {
+            let settled = match facts.get(schema) {
+                None => Some(Look::NoSchema),
+                Some(facts) => facts.settled(expected, shape.table),
+            };
+            if let Some(look) = settled {
+                facts.remove(schema);
+                looks.insert(schema.clone(), look);
+            }
+        }
+        let unread: Vec<String> = facts.keys().cloned().collect();
+        let work =
+            ledgers::Work { config: self.reader(), shape, timeout: question.timeout, locks: server.locks };
+        for (schema, answer) in ledgers::read(&work, unread).await? {
+            let Some(mut facts) = facts.remove(&schema) else { continue };
+            let look = match answer {
+                Ok(ledger) => {
+                    facts.seen.ledger = ledger;
+                    Look::Seen(facts.seen)
+                }
+                Err(error) => again(reading, &schema, expected, shape.table, &error).await?,
+            };
+            looks.insert(schema, look);
+        }
+        Ok(looks)
+    }
+}
+
+/// A ledger that could not be read may be one that was dropped meanwhile.
+async fn again(
+    reading: &mut Reading,
+    schema: &str,
+    expected: &Expected,
+    ledger: &str,
+    error: &sqlx::Error,
+) -> Result<Look, DatabaseError> {
+    if matches!(connect::code(error), Some("3F000" | "42P01")) {
+        let facts = catalog::facts(reading, &[schema.to_owned()], expected, ledger)
+            .await
+            .map_err(|error| connect::failed(&error))?;
+        if !facts.contains_key(schema) {
+            return Ok(Look::Vanished);
+        }
+    }
+    Ok(Look::Failed(connect::words(error)))
+}
+
+/// The tenants to look at; those that the registry does not hold are set apart.
+fn asked(selection: &Selection, rows: &Rows, unregistered: &mut BTreeSet<String>) -> Vec<String> {
+    match selection {
+        Selection::All => rows.tenants.clone(),
+        Selection::Named(names) => {
+            let names: BTreeSet<&String> = names.iter().collect();
+            let (known, unknown) = names.into_iter().partition(|name| rows.tenants.contains(name));
+            unregistered.extend(Vec::<&String>::into_iter(unknown).cloned());
+            Vec::<&String>::into_iter(known).cloned().collect()
+        }
+    }
+}
+
+/// What has to be known of the server itself.
+struct Server {
+    standby: bool,
+    /// How many locks its table has room for.
+    locks: u64,
+}
+
+impl Server {
+    async fn read(reading: &mut Reading) -> Result<Self, sqlx::Error> {
+        let rows = reading
+            .rows(
+                "SELECT pg_is_in_recovery()::text, (current_setting('max_locks_per_transaction')::bigint \
+                 * (current_setting('max_connections')::bigint \
+                 + current_setting('max_prepared_transactions')::bigint))::text",
+            )
+            .await?;
+        let standby = rows.first().map(|row| connect::flag(row, 0)).transpose()?.unwrap_or(false);
+        Ok(Self { standby, locks: connect::number(&rows, 1)? })
+    }
+}

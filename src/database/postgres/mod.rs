@@ -1,0 +1,72 @@
+//! PostgreSQL: one schema for what tenants share, and one for each tenant.
+
+mod apply;
+mod catalog;
+mod connect;
+mod derive;
+mod ledgers;
+pub(crate) mod lock;
+mod look;
+mod provision;
+mod quote;
+mod registry;
+mod run;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use sqlx::Connection;
+
+use super::DatabaseError;
+use crate::{
+    config,
+    tenants::{ledger::Shape, manifest::Framework},
+};
+
+/// The ledger that this program writes; another framework's is only read.
+const LEDGER: Shape = Framework::Sql.shape();
+
+/// Where the server is and how to log in, and where the registry stands.
+#[derive(Debug, Clone)]
+pub(crate) struct Postgres {
+    config: config::Postgres,
+    registry: Option<config::Registry>,
+}
+
+impl Postgres {
+    pub(super) fn new(config: &config::Postgres, registry: Option<&config::Registry>) -> Self {
+        Self { config: config.clone(), registry: registry.cloned() }
+    }
+
+    /// Past a pooler: for everything that changes something.
+    fn direct(&self) -> &config::Postgres {
+        self.config.direct.as_deref().unwrap_or(&self.config)
+    }
+
+    /// As the role that may only read, if there is one.
+    fn reader(&self) -> &config::Postgres {
+        self.config.reader.as_deref().unwrap_or(&self.config)
+    }
+
+    pub(super) async fn ping(&self) -> Result<(), DatabaseError> {
+        let mut connection = connect::connect(&self.config).await?;
+        let answer = connect::rows(&mut connection, "SELECT 1").await;
+        let _ = connection.close().await;
+        answer.map(drop).map_err(|error| DatabaseError::NotYet(connect::words(&error)))
+    }
+
+    pub(super) async fn run_sql(&self, sql: &str, timeout: Duration) -> Result<(), DatabaseError> {
+        let mut connection = run::writer(self.direct()).await?;
+        let limit = format!("SET statement_timeout = {}", timeout.as_millis());
+        connect::rows(&mut connection, &limit).await.map_err(|error| connect::failed(&error))?;
+        if let Err((done, error)) = run::statements(&mut connection, sql).await {
+            return Err(match run::line(sql, done, &error) {
+                Some(line) => DatabaseError::Failed(format!("line {line}: {}", connect::words(&error))),
+                None => connect::failed(&error),
+            });
+        }
+        let _ = connection.close().await;
+        Ok(())
+    }
+}

@@ -1,0 +1,191 @@
+//! Runs one migration file on a connection that changes things, and records it in the ledger.
+
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use sqlx::{
+    AssertSqlSafe, Either,
+    postgres::{PgConnection, PgErrorPosition},
+};
+use tokio::time::Instant;
+
+use super::{
+    LEDGER, connect,
+    quote::{identifier, literal, qualified},
+};
+use crate::{
+    config,
+    database::{ApplyError, DatabaseError, Limits, MigrationFile, migrations::hex, places},
+};
+
+/// How a file's statements meet the transaction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// In the transaction that is open.
+    Inside,
+    /// In the transaction that is open, where nobody else can see the tables: what must run outside is
+    /// made to run inside.
+    Unseen,
+    /// In none.
+    Outside,
+}
+
+/// The server notices within a second when we are gone in the middle of a statement, and does not end a
+/// session that only holds a lock. Older servers have no such settings.
+const SESSION: &str = "SELECT pg_catalog.set_config(name, \
+    CASE name WHEN 'idle_session_timeout' THEN '0' ELSE '1s' END, false) FROM pg_catalog.pg_settings \
+    WHERE name IN ('idle_session_timeout', 'client_connection_check_interval')";
+
+/// A connection for changes: past the pooler, and never to a standby.
+pub(super) async fn writer(config: &config::Postgres) -> Result<PgConnection, DatabaseError> {
+    let mut connection = connect::connect(config).await?;
+    let sql = format!("SELECT pg_catalog.pg_is_in_recovery()::text; {SESSION}");
+    let rows = connect::rows(&mut connection, &sql).await.map_err(|error| connect::failed(&error))?;
+    let standby = rows.first().map(|row| connect::flag(row, 0)).transpose();
+    if standby.map_err(|error| connect::failed(&error))?.unwrap_or(false) {
+        return Err(DatabaseError::Failed("the server is a standby: nothing can be changed there".into()));
+    }
+    Ok(connection)
+}
+
+/// Runs several statements in one message. The error comes with how many of them were done.
+pub(super) async fn statements(connection: &mut PgConnection, sql: &str) -> Result<(), (usize, sqlx::Error)> {
+    let mut done = 0;
+    let mut stream = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_many(connection);
+    loop {
+        match stream.try_next().await {
+            Ok(Some(Either::Left(_))) => done += 1,
+            Ok(Some(Either::Right(_))) => {}
+            Ok(None) => return Ok(()),
+            Err(error) => return Err((done, error)),
+        }
+    }
+}
+
+/// The line on which a failed statement stands.
+pub(super) fn line(sql: &str, done: usize, error: &sqlx::Error) -> Option<usize> {
+    match connect::server(error)?.position() {
+        Some(PgErrorPosition::Original(position)) => Some(places::line_of_position(sql, position)),
+        _ => places::line_of_statement(sql, done),
+    }
+}
+
+/// The ledger as sqlx makes it.
+pub(super) fn create_ledger(schema: &str) -> String {
+    format!(
+        "CREATE TABLE IF NOT EXISTS {} (version BIGINT PRIMARY KEY, description TEXT NOT NULL, \
+         installed_on TIMESTAMPTZ NOT NULL DEFAULT now(), success BOOLEAN NOT NULL, \
+         checksum BYTEA NOT NULL, execution_time BIGINT NOT NULL)",
+        qualified(schema, LEDGER.table),
+    )
+}
+
+/// Undoes what an earlier file may have set, and makes the schema the only one in sight.
+fn prepare(schema: &str, limits: &Limits, mode: Mode) -> String {
+    let local = if mode == Mode::Outside { "" } else { "LOCAL " };
+    let mut sql = format!(
+        "RESET SESSION AUTHORIZATION; RESET ALL; {SESSION}; SET {local}search_path = {}; SET {local}lock_timeout = {}",
+        identifier(schema),
+        limits.lock_timeout.as_millis(),
+    );
+    if let Some(timeout) = limits.statement_timeout {
+        sql = format!("{sql}; SET {local}statement_timeout = {}", timeout.as_millis());
+    }
+    sql
+}
+
+/// Runs one file and records it. The row is there before the file runs, as one that did not succeed: a
+/// file that commits by itself, or dies half-way outside a transaction, leaves the ledger saying so.
+pub(super) async fn file(
+    connection: &mut PgConnection,
+    schema: &str,
+    file: &MigrationFile,
+    limits: &Limits,
+    mode: Mode,
+) -> Result<(), ApplyError> {
+    let begun = Instant::now();
+    let ours = |error: sqlx::Error| trouble(file, None, mode, &error);
+    let prepare = prepare(schema, limits, mode);
+    connect::rows(connection, &prepare).await.map_err(ours)?;
+    let before = transaction(connection, mode).await.map_err(ours)?;
+    connect::rows(connection, &insert(schema, file)).await.map_err(ours)?;
+    let text = match mode {
+        Mode::Unseen if file.no_transaction => places::without_concurrently(&file.sql),
+        _ => file.sql.clone(),
+    };
+    if let Err((done, error)) = statements(connection, &text).await {
+        let mut failure = trouble(file, line(&text, done, &error), mode, &error);
+        failure.dirty = mode == Mode::Outside;
+        return Err(failure);
+    }
+    if transaction(connection, mode).await.map_err(ours)? != before {
+        return Err(ApplyError { dirty: true, ..left(file, mode) });
+    }
+    connect::rows(connection, &prepare).await.map_err(ours)?;
+    connect::rows(connection, &update(schema, file, begun.elapsed())).await.map_err(ours)?;
+    Ok(())
+}
+
+/// An error of a statement that belongs to a file.
+pub(super) fn trouble(
+    file: &MigrationFile,
+    line: Option<usize>,
+    mode: Mode,
+    error: &sqlx::Error,
+) -> ApplyError {
+    let path = file.path.display();
+    ApplyError {
+        migration: Some(file.name()),
+        place: Some(line.map_or_else(|| path.to_string(), |line| format!("{path}:{line}"))),
+        why: connect::words(error),
+        lost: connect::is_lost(error),
+        locked: mode != Mode::Outside && connect::code(error) == Some("55P03"),
+        ..ApplyError::default()
+    }
+}
+
+/// A file that did not leave the transaction as it found it.
+fn left(file: &MigrationFile, mode: Mode) -> ApplyError {
+    ApplyError {
+        migration: Some(file.name()),
+        place: Some(file.path.display().to_string()),
+        why: match mode {
+            Mode::Outside => "the file leaves a transaction open",
+            Mode::Inside | Mode::Unseen => {
+                "the file ends the transaction that it runs in: it says COMMIT, ROLLBACK or BEGIN itself"
+            }
+        }
+        .to_owned(),
+        ..ApplyError::default()
+    }
+}
+
+/// What tells one transaction from another; outside, that there is none.
+async fn transaction(connection: &mut PgConnection, mode: Mode) -> Result<Option<String>, sqlx::Error> {
+    let sql = match mode {
+        Mode::Outside => "SELECT (pg_catalog.now() = pg_catalog.statement_timestamp())::text",
+        Mode::Inside | Mode::Unseen => "SELECT pg_catalog.txid_current()::text",
+    };
+    let rows = connect::rows(connection, sql).await?;
+    rows.first().map_or(Ok(None), |row| connect::text(row, 0))
+}
+
+fn insert(schema: &str, file: &MigrationFile) -> String {
+    format!(
+        "INSERT INTO {} (version, description, success, checksum, execution_time) \
+         VALUES ({}, {}, false, pg_catalog.decode('{}', 'hex'), -1)",
+        qualified(schema, LEDGER.table),
+        file.version,
+        literal(&file.description),
+        hex(&file.checksum),
+    )
+}
+
+fn update(schema: &str, file: &MigrationFile, took: Duration) -> String {
+    format!(
+        "UPDATE {} SET success = true, execution_time = {} WHERE version = {}",
+        qualified(schema, LEDGER.table),
+        i64::try_from(took.as_nanos()).unwrap_or(i64::MAX),
+        file.version,
+    )
+}

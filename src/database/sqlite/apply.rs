@@ -1,0 +1,167 @@
+//! Applies migrations to one file: all that run in a transaction in one, the others on their own.
+
+use std::time::Duration;
+
+use sqlx::{Connection, sqlite::SqliteConnection};
+use tokio::time::Instant;
+
+use super::{LEDGER, Sqlite, files, look};
+use crate::database::{
+    Applied, ApplyError, Limits, MigrationFile, Schema,
+    migrations::{hex, pending},
+    places,
+};
+
+/// Attempts in all, where another process's lock stood in the way.
+const ATTEMPTS: u32 = 6;
+
+/// The ledger as sqlx makes it.
+pub(super) const CREATE_LEDGER: &str = "CREATE TABLE IF NOT EXISTS _sqlx_migrations (\
+    version BIGINT PRIMARY KEY, description TEXT NOT NULL, \
+    installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, success BOOLEAN NOT NULL, \
+    checksum BLOB NOT NULL, execution_time BIGINT NOT NULL)";
+
+impl Sqlite {
+    pub(in super::super) async fn apply(
+        &self,
+        schema: &Schema,
+        files: &[MigrationFile],
+        limits: &Limits,
+    ) -> Result<Applied, ApplyError> {
+        let path = match schema {
+            Schema::Shared => self.shared(),
+            Schema::Tenant(name) => {
+                self.tenant(name).ok_or_else(|| ApplyError::saying("the name cannot be a file's"))?
+            }
+        };
+        let create = *schema == Schema::Shared;
+        if !create && !path.exists() {
+            return Err(ApplyError::saying("the tenant's file is not there, and is not made again"));
+        }
+        let mut applied = Applied::default();
+        for segment in files.chunk_by(|a, b| !a.no_transaction && !b.no_transaction) {
+            let mut attempt = 1;
+            let more = loop {
+                let mut connection = files::write(&path, create, limits.lock_timeout).await?;
+                let outcome = apply(&mut connection, segment, create).await;
+                // Closing rolls back what was not committed.
+                let _ = connection.close().await;
+                match outcome {
+                    Err(error) if error.locked && attempt < ATTEMPTS => {
+                        let pause = fastrand::u64(100..=300) * u64::from(attempt);
+                        tokio::time::sleep(Duration::from_millis(pause)).await;
+                        attempt += 1;
+                    }
+                    other => break other,
+                }
+            };
+            match more {
+                Ok(more) => applied.migrations.extend(more),
+                Err(error) => return Err(ApplyError { applied: applied.migrations, ..error }),
+            }
+        }
+        Ok(applied)
+    }
+}
+
+/// Files that all run in a transaction, or one that does not.
+async fn apply(
+    connection: &mut SqliteConnection,
+    files: &[MigrationFile],
+    create: bool,
+) -> Result<Vec<String>, ApplyError> {
+    let outside = files.iter().any(|file| file.no_transaction);
+    files::rows(connection, "BEGIN IMMEDIATE").await.map_err(|error| bare(&error))?;
+    if !Sqlite::has_table(connection, LEDGER.table).await.map_err(|error| bare(&error))? {
+        if !create {
+            let why =
+                format!("the ledger `{}` is not there, and is not made again for a tenant", LEDGER.table);
+            return Err(ApplyError::saying(&why));
+        }
+        files::rows(connection, CREATE_LEDGER).await.map_err(|error| bare(&error))?;
+    }
+    let recorded = look::our_ledger(connection).await.map_err(|error| bare(&error))?;
+    let pending = pending(files, &recorded)?;
+    if outside {
+        files::rows(connection, "COMMIT").await.map_err(|error| bare(&error))?;
+    }
+    let mut applied = Vec::new();
+    for file in pending {
+        run(connection, file, outside).await?;
+        applied.push(file.name());
+    }
+    if !outside {
+        files::rows(connection, "COMMIT").await.map_err(|error| bare(&error))?;
+    }
+    Ok(applied)
+}
+
+/// Runs one file and records it. The row is there before the file runs, as one that did not succeed: a
+/// file that commits by itself, or dies half-way outside a transaction, leaves the ledger saying so.
+pub(super) async fn run(
+    connection: &mut SqliteConnection,
+    file: &MigrationFile,
+    outside: bool,
+) -> Result<(), ApplyError> {
+    let begun = Instant::now();
+    let ours = |error: sqlx::Error| trouble(file, None, outside, &error);
+    files::rows(connection, &insert(file)).await.map_err(ours)?;
+    // A savepoint does not outlive its transaction, so releasing it proves that the file did not end that.
+    if !outside {
+        files::rows(connection, "SAVEPOINT portcullis").await.map_err(ours)?;
+    }
+    if let Err((done, error)) = files::statements(connection, &file.sql).await {
+        let line = places::line_of_statement(&file.sql, done);
+        return Err(ApplyError { dirty: outside, ..trouble(file, line, outside, &error) });
+    }
+    let (end, why) = if outside {
+        ("BEGIN; COMMIT", "the file leaves a transaction open")
+    } else {
+        (
+            "RELEASE portcullis",
+            "the file ends the transaction that it runs in: it says COMMIT, ROLLBACK or BEGIN itself",
+        )
+    };
+    if files::rows(connection, end).await.is_err() {
+        return Err(ApplyError {
+            migration: Some(file.name()),
+            place: Some(file.path.display().to_string()),
+            why: why.into(),
+            dirty: true,
+            ..ApplyError::default()
+        });
+    }
+    let took = i64::try_from(begun.elapsed().as_nanos()).unwrap_or(i64::MAX);
+    let update = format!(
+        "UPDATE {} SET success = 1, execution_time = {took} WHERE version = {}",
+        LEDGER.table, file.version
+    );
+    files::rows(connection, &update).await.map_err(ours)?;
+    Ok(())
+}
+
+fn insert(file: &MigrationFile) -> String {
+    format!(
+        "INSERT INTO {} (version, description, success, checksum, execution_time) VALUES ({}, {}, 0, x'{}', -1)",
+        LEDGER.table,
+        file.version,
+        files::literal(&file.description),
+        hex(&file.checksum),
+    )
+}
+
+fn trouble(file: &MigrationFile, line: Option<usize>, outside: bool, error: &sqlx::Error) -> ApplyError {
+    let path = file.path.display();
+    ApplyError {
+        migration: Some(file.name()),
+        place: Some(line.map_or_else(|| path.to_string(), |line| format!("{path}:{line}"))),
+        why: files::words(error),
+        locked: !outside && files::is_busy(error),
+        ..ApplyError::default()
+    }
+}
+
+/// An error that belongs to no file.
+pub(super) fn bare(error: &sqlx::Error) -> ApplyError {
+    ApplyError { why: files::words(error), locked: files::is_busy(error), ..ApplyError::default() }
+}

@@ -1,0 +1,176 @@
+//! The gate's look at SQLite: each file opened read-only, in one read transaction.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use sqlx::{Connection, Row, sqlite::SqliteConnection};
+
+use super::{LEDGER, Sqlite, files, registry::Rows};
+use crate::{
+    config::Selection,
+    database::{DatabaseError, Question, Tables},
+    tenants::{
+        found::{Found, Look, Recorded, Seen},
+        ledger::Shape,
+        manifest::Expected,
+    },
+};
+
+impl Sqlite {
+    pub(in super::super) async fn look(&self, question: &Question<'_>) -> Result<Found, DatabaseError> {
+        let manifest = question.manifest;
+        let shape = manifest.framework.shape();
+        let mut found = Found::default();
+        if question.shared {
+            found.shared = Some(file(&self.shared(), &manifest.shared, shape).await);
+        }
+        let Some(selection) = question.tenants else {
+            return Ok(found);
+        };
+        let rows = self.read_registry().await?.unwrap_or_default();
+        found.registered = rows.tenants.len();
+        let asked: Vec<&String> = match selection {
+            Selection::All => rows.tenants.iter().collect(),
+            Selection::Named(names) => {
+                let (known, unknown): (Vec<&String>, _) =
+                    names.iter().partition(|name| rows.tenants.contains(name));
+                found.unregistered.extend(Vec::<&String>::into_iter(unknown).cloned());
+                known
+            }
+        };
+        for name in asked {
+            let look = match self.tenant(name) {
+                Some(path) => file(&path, &manifest.tenant, shape).await,
+                None => Look::Failed("the name cannot be a file's".into()),
+            };
+            found.tenants.insert(name.clone(), look);
+        }
+        if *selection == Selection::All && self.registry.is_some() {
+            found.orphans = self.orphans(&rows)?;
+        }
+        Ok(found)
+    }
+
+    /// Files that no row of the registry names.
+    fn orphans(&self, rows: &Rows) -> Result<BTreeSet<String>, DatabaseError> {
+        let folder = self.tenants_folder();
+        let unreadable = |error: std::io::Error| {
+            DatabaseError::Failed(format!("cannot list the folder `{}`: {error}", folder.display()))
+        };
+        let mut orphans = BTreeSet::new();
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(orphans),
+            Err(error) => return Err(unreadable(error)),
+        };
+        for entry in entries {
+            let name = entry.map_err(unreadable)?.file_name();
+            if let Some(tenant) = name.to_string_lossy().strip_suffix(".sqlite") {
+                orphans.insert(tenant.to_owned());
+            }
+        }
+        for tenant in rows.tenants.iter().chain(&rows.others) {
+            orphans.remove(tenant);
+        }
+        Ok(orphans)
+    }
+}
+
+/// One look at one file, whatever becomes of it.
+async fn file(path: &Path, expected: &Expected, shape: Shape) -> Look {
+    match path.try_exists() {
+        Ok(true) => {}
+        Ok(false) => return Look::NoSchema,
+        Err(error) => return Look::Failed(format!("cannot look at `{}`: {error}", path.display())),
+    }
+    let mut connection = match files::read(path).await {
+        Ok(connection) => connection,
+        Err(_) if !path.exists() => return Look::Vanished,
+        Err(why) => return Look::Failed(why),
+    };
+    let look = async {
+        files::rows(&mut connection, "BEGIN").await?;
+        inside(&mut connection, expected, shape).await
+    }
+    .await;
+    let _ = connection.close().await;
+    look.unwrap_or_else(|error: sqlx::Error| Look::Failed(files::words(&error)))
+}
+
+/// The look inside the transaction that is open.
+pub(super) async fn inside(
+    connection: &mut SqliteConnection,
+    expected: &Expected,
+    shape: Shape,
+) -> Result<Look, sqlx::Error> {
+    let present = tables(connection).await?;
+    let mut seen = compare(expected, &present);
+    if !present.contains_key(shape.table) {
+        let missing = &seen.missing_tables;
+        let tables = expected.tables.keys().filter(|table| !missing.contains(*table)).cloned().collect();
+        return Ok(Look::NoLedger { tables });
+    }
+    seen.ledger = ledger(connection, shape).await?;
+    Ok(Look::Seen(seen))
+}
+
+/// Every table and view with its columns. SQLite compares names without regard to case, so they are here
+/// in lower case.
+async fn tables(connection: &mut SqliteConnection) -> Result<Tables, sqlx::Error> {
+    let mut tables = Tables::new();
+    for row in files::rows(connection, COLUMNS).await? {
+        let columns = tables.entry(row.try_get::<String, _>(0)?.to_ascii_lowercase()).or_default();
+        columns.extend(row.try_get::<Option<String>, _>(1)?.map(|name| name.to_ascii_lowercase()));
+    }
+    Ok(tables)
+}
+
+/// Hidden columns of virtual tables (1) are none; generated ones (2, 3) are.
+pub(super) const COLUMNS: &str = "SELECT m.name, c.name FROM sqlite_master m \
+    LEFT JOIN pragma_table_xinfo(m.name) c ON c.hidden <> 1 \
+    WHERE m.type IN ('table', 'view') AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";
+
+fn compare(expected: &Expected, present: &Tables) -> Seen {
+    let mut seen = Seen::default();
+    for (table, columns) in &expected.tables {
+        let Some(there) = present.get(&table.to_ascii_lowercase()) else {
+            seen.missing_tables.insert(table.clone());
+            continue;
+        };
+        let missing: BTreeSet<String> =
+            columns.iter().filter(|column| !there.contains(&column.to_ascii_lowercase())).cloned().collect();
+        if !missing.is_empty() {
+            seen.missing_columns.insert(table.clone(), missing);
+        }
+    }
+    seen
+}
+
+/// The rows of the ledger that this program writes.
+pub(super) async fn our_ledger(connection: &mut SqliteConnection) -> Result<Vec<Recorded>, sqlx::Error> {
+    ledger(connection, LEDGER).await
+}
+
+async fn ledger(connection: &mut SqliteConnection, shape: Shape) -> Result<Vec<Recorded>, sqlx::Error> {
+    let sql = format!(
+        "SELECT CAST({} AS TEXT), CAST(coalesce({}, '') AS TEXT), {}, CAST({} AS INTEGER) FROM {}",
+        files::identifier(shape.id),
+        files::identifier(shape.name),
+        shape.checksum.map_or_else(
+            || "CAST(NULL AS TEXT)".to_owned(),
+            |name| format!("lower(hex({}))", files::identifier(name))
+        ),
+        shape.succeeded.map_or_else(|| "1".to_owned(), files::identifier),
+        files::identifier(shape.table),
+    );
+    let rows = files::rows(connection, &sql).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Recorded {
+                id: row.try_get(0)?,
+                name: row.try_get(1)?,
+                checksum: row.try_get(2)?,
+                succeeded: row.try_get::<Option<i64>, _>(3)? == Some(1),
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,1 @@
+//! SQLite, in a folder of its own.

@@ -1,0 +1,176 @@
+//! Computes the plan: configuration, environment and role become ordered steps with decisions. Pure: it
+//! touches nothing, and what can only be known at a step's turn is said to be so.
+
+mod shown;
+
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::{
+    config::{Action, After, Awaited, Config, OnFailure, Scope, Step, environment::Environment},
+    failure::Failure,
+};
+
+/// The ordered steps after conditions are decided.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Plan {
+    pub(crate) role: Option<String>,
+    /// In the order of the file, which is always a valid order.
+    pub(crate) steps: Vec<Planned>,
+    /// The server's program; its arguments may hold what came from a variable.
+    pub(crate) server: Option<String>,
+}
+
+/// One step of the plan; its position is its step's position in the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Planned {
+    pub(crate) name: String,
+    /// `wait.tcp`, `migrate.shared`, `verify`, ...
+    pub(crate) kind: &'static str,
+    /// Positions of the steps that must be done before it starts.
+    pub(crate) after: Vec<usize>,
+    pub(crate) decision: Decision,
+    #[serde(serialize_with = "shown::on_failure")]
+    pub(crate) on_failure: OnFailure,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Decision {
+    Run,
+    Skip {
+        reason: String,
+    },
+    /// Runs if something is pending there when its turn comes.
+    DecidedAtItsTurn {
+        #[serde(serialize_with = "shown::scope")]
+        pending: Scope,
+    },
+}
+
+impl Plan {
+    /// The steps that are not done while everything they come after is: those to start, and those that run.
+    pub(crate) fn ready(&self, done: &[bool]) -> Vec<usize> {
+        let is_done = |step: usize| done.get(step).copied().unwrap_or(false);
+        let ready = |at: &usize| !is_done(*at) && self.steps[*at].after.iter().all(|step| is_done(*step));
+        (0..self.steps.len()).filter(ready).collect()
+    }
+}
+
+/// Decides every step. `role` is the argument, which wins over the file's.
+pub(crate) fn plan(config: &Config, env: &Environment, role: Option<&str>) -> Result<Plan, Failure> {
+    let role = role.filter(|role| !role.is_empty()).or(config.role.as_deref());
+    let steps = config.steps.iter().enumerate().map(|(at, step)| {
+        let after = match &step.after {
+            After::Above => (0..at).collect(),
+            After::Start => Vec::new(),
+            After::Steps(steps) => steps.clone(),
+        };
+        let decision = decide(step, env, role)?;
+        Ok(Planned {
+            name: step.name.clone(),
+            kind: kind(&step.action),
+            after,
+            decision,
+            on_failure: step.on_failure,
+        })
+    });
+    Ok(Plan {
+        role: role.map(str::to_owned),
+        steps: steps.collect::<Result<_, Failure>>()?,
+        server: config.server.command.first().cloned(),
+    })
+}
+
+/// Whether this argv runs no step: it begins with one of `server.passthrough`.
+pub(crate) fn passes_through(config: &Config, argv: &[String]) -> bool {
+    config.server.passthrough.iter().any(|beginning| match (beginning.split_first(), argv.split_first()) {
+        (Some((program, words)), Some((given, rest))) => {
+            (given == program || file_name(given) == Some(program)) && rest.starts_with(words)
+        }
+        _ => false,
+    })
+}
+
+/// `bash` for `/bin/bash`.
+fn file_name(program: &str) -> Option<&str> {
+    Path::new(program).file_name().and_then(|name| name.to_str())
+}
+
+fn decide(step: &Step, env: &Environment, role: Option<&str>) -> Result<Decision, Failure> {
+    let when = &step.when;
+    let skip = |reason: String| Ok(Decision::Skip { reason });
+    if !when.role.is_empty() {
+        let Some(role) = role else {
+            return Err(Failure::ConfigLacks { what: format!("the step `{}`", step.name), needs: "role" });
+        };
+        if !when.role.iter().any(|pattern| matches(pattern, role)) {
+            return skip(format!("the role `{role}` is not {}", shown::either(&when.role)));
+        }
+    }
+    let mut asked = false;
+    for name in &when.env {
+        asked |= flag(env, name)?;
+    }
+    if !asked && !when.env.is_empty() {
+        return skip(format!("{} is not true", shown::either(&when.env)));
+    }
+    for name in &when.unless_env {
+        if flag(env, name)? {
+            return skip(format!("`{name}` is true"));
+        }
+    }
+    Ok(when.pending.map_or(Decision::Run, |pending| Decision::DecidedAtItsTurn { pending }))
+}
+
+fn flag(env: &Environment, name: &str) -> Result<bool, Failure> {
+    let message = || format!("the value of `{name}` is neither true nor false");
+    env.flag(name).map_err(|_| Failure::Usage { message: message() })
+}
+
+fn kind(action: &Action) -> &'static str {
+    match action {
+        Action::Wait(wait) => match wait.what {
+            Awaited::Tcp { .. } => "wait.tcp",
+            Awaited::Http { .. } => "wait.http",
+            Awaited::Database => "wait.database",
+            Awaited::Redis { .. } => "wait.redis",
+            Awaited::File { .. } => "wait.file",
+        },
+        Action::Sql { .. } => "sql",
+        Action::Migrate(Scope::Shared) => "migrate.shared",
+        Action::Migrate(Scope::Tenants) => "migrate.tenants",
+        Action::Bootstrap { .. } => "bootstrap",
+        Action::Verify(_) => "verify",
+        Action::Command(_) => "command",
+    }
+}
+
+/// Whether the pattern matches the whole text: `*` stands for any characters, `?` for one.
+fn matches(pattern: &str, text: &str) -> bool {
+    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
+    let (mut p, mut t) = (0, 0);
+    // Where to go on if what follows the last star does not fit: one character further into the text.
+    let mut retry = None;
+    while t < text.len() {
+        match pattern.get(p) {
+            Some('*') => {
+                retry = Some((p + 1, t));
+                p += 1;
+            }
+            Some(c) if *c == '?' || *c == text[t] => (p, t) = (p + 1, t + 1),
+            _ => match retry {
+                Some((star, from)) => {
+                    retry = Some((star, from + 1));
+                    (p, t) = (star, from + 1);
+                }
+                None => return false,
+            },
+        }
+    }
+    pattern[p..].iter().all(|c| *c == '*')
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,102 @@
+//! How a plan is written: as text in 80 columns, and the words of its JSON.
+
+use serde::Serializer;
+
+use super::{Decision, Plan, Planned};
+use crate::config::{OnFailure, Scope};
+
+const WIDTH: usize = 80;
+/// Longer names push their own line out of the columns.
+const WIDEST_NAME: usize = 32;
+
+impl Plan {
+    /// One line a step: number, name, kind and decision, in columns.
+    pub(crate) fn text(&self) -> String {
+        let number = self.steps.len().to_string().len();
+        let longest = self.steps.iter().map(|step| step.name.chars().count()).max().unwrap_or(0);
+        let name = longest.min(WIDEST_NAME);
+        let kind = self.steps.iter().map(|step| step.kind.len()).max().unwrap_or(0);
+        let mut text = String::new();
+        if let Some(role) = &self.role {
+            text.push_str(&format!("role: {role}\n"));
+        }
+        for (at, step) in self.steps.iter().enumerate() {
+            let start = format!("{:>number$}  {:<name$}  {:<kind$}  ", at + 1, step.name, step.kind);
+            wrap(&mut text, &start, &step.words(at));
+        }
+        text.push_str(&match &self.server {
+            Some(server) => format!("then: {server}\n"),
+            None => "then: nothing, the steps are all\n".into(),
+        });
+        text
+    }
+}
+
+impl Planned {
+    fn words(&self, at: usize) -> String {
+        let mut words = match &self.decision {
+            Decision::Run => "run".to_owned(),
+            Decision::Skip { reason } => format!("skip: {reason}"),
+            Decision::DecidedAtItsTurn { pending } => {
+                format!("decided at its turn: if something is pending in {}", place(*pending))
+            }
+        };
+        if self.after.is_empty() && at > 0 {
+            words.push_str("; after start");
+        } else if self.after.len() < at {
+            let numbers: Vec<String> = self.after.iter().map(|step| (step + 1).to_string()).collect();
+            words.push_str(&format!("; after {}", numbers.join(", ")));
+        }
+        if self.on_failure == OnFailure::Warn {
+            words.push_str("; a failure only warns");
+        }
+        words
+    }
+}
+
+/// Writes words behind the columns, on as many lines as they need.
+fn wrap(text: &mut String, start: &str, words: &str) {
+    let indent = start.chars().count().min(WIDTH / 2 + 10);
+    let mut line = start.to_owned();
+    let mut begun = false;
+    for word in words.split(' ') {
+        if begun && line.chars().count() + word.chars().count() > WIDTH {
+            text.push_str(line.trim_end());
+            text.push('\n');
+            line = " ".repeat(indent);
+        }
+        line.push_str(word);
+        line.push(' ');
+        begun = true;
+    }
+    text.push_str(line.trim_end());
+    text.push('\n');
+}
+
+/// `` `a` ``, or `` `a` or `b` ``.
+pub(super) fn either(names: &[String]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")
+}
+
+fn place(scope: Scope) -> &'static str {
+    match scope {
+        Scope::Shared => "the shared schema",
+        Scope::Tenants => "a tenant",
+    }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands fields over by reference")]
+pub(super) fn on_failure<S: Serializer>(on_failure: &OnFailure, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(match on_failure {
+        OnFailure::Block => "block",
+        OnFailure::Warn => "warn",
+    })
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands fields over by reference")]
+pub(super) fn scope<S: Serializer>(scope: &Scope, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(match scope {
+        Scope::Shared => "shared",
+        Scope::Tenants => "tenants",
+    })
+}

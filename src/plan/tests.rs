@@ -1,0 +1,155 @@
+//! Plans from small configurations, and the laws of their order.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use insta::assert_snapshot;
+use proptest::prelude::*;
+
+use super::*;
+use crate::config::parse;
+
+const CONFIG: &str = r#"
+[database]
+url = "sqlite://var"
+[tenants]
+registry = { table = "tenants", schema_column = "schema_name" }
+[migrations]
+shared = "s"
+tenant = "t"
+[[step]]
+name = "database"
+wait.database = {}
+[[step]]
+name = "broker"
+after = "start"
+when = { role = ["worker", "celery-*"] }
+wait.redis = { url = "redis://broker" }
+[[step]]
+name = "extension"
+when = { pending = "shared" }
+sql = { run = "SELECT 1" }
+[[step]]
+name = "tenant schemas"
+when = { unless_env = "SKIP_MIGRATIONS" }
+migrate.tenants = {}
+[[step]]
+name = "demo"
+when = { env = "CREATE_DEMO_TENANT" }
+bootstrap = { tenants = ["demo"] }
+[[step]]
+name = "every tenant is complete"
+verify = { tenants = "all" }
+[[step]]
+name = "static files"
+after = ["database", "broker"]
+on_failure = "warn"
+command = { run = ["true"] }
+[server]
+command = ["server", "--flag"]
+passthrough = [["bash"], ["python", "manage.py", "shell"]]
+"#;
+
+fn config() -> Config {
+    parse(CONFIG, &Environment::default()).unwrap().0
+}
+
+#[test]
+fn a_plan_says_what_runs_and_why_the_rest_does_not() {
+    let env = Environment::from([("SKIP_MIGRATIONS", "yes")]);
+    let plan = plan(&config(), &env, Some("web")).unwrap();
+    assert_snapshot!(plan.text(), @"");
+    assert!(plan.text().lines().all(|line| line.chars().count() <= 80));
+    assert_snapshot!(serde_json::to_string(&plan.steps[1..4]).unwrap(), @"");
+}
+
+#[test]
+fn a_role_is_needed_only_where_a_step_asks_for_it() {
+    let failure = plan(&config(), &Environment::default(), None).unwrap_err();
+    assert_eq!(failure.to_string(), "the step `broker` needs `role` in the configuration");
+    let empty = parse("", &Environment::default()).unwrap().0;
+    assert_eq!(plan(&empty, &Environment::default(), None).unwrap().role, None);
+}
+
+#[test]
+fn the_argument_wins_over_the_file() {
+    let config = parse("role = \"web\"", &Environment::default()).unwrap().0;
+    let role = |argument| plan(&config, &Environment::default(), argument).unwrap().role.unwrap();
+    assert_eq!((role(None), role(Some("beat")), role(Some(""))), ("web".into(), "beat".into(), "web".into()));
+}
+
+#[test]
+fn a_role_matches_a_glob() {
+    for (pattern, text, expected) in [
+        ("web", "web", true),
+        ("web", "web2", false),
+        ("celery-*", "celery-high", true),
+        ("celery-*", "celery", false),
+        ("*-*-z", "a-b-c-z", true),
+        ("w?b", "wéb", true),
+        ("?", "", false),
+        ("*", "", true),
+        ("", "", true),
+        ("a*b*c", "abbbd", false),
+    ] {
+        assert_eq!(matches(pattern, text), expected, "{pattern} {text}");
+    }
+}
+
+#[test]
+fn a_shell_passes_through_and_the_server_does_not() {
+    for (argv, expected) in [
+        ("bash", true),
+        ("/bin/bash -c true", true),
+        ("python manage.py shell -i ipython", true),
+        ("/usr/bin/python manage.py shell", true),
+        ("python manage.py runserver", false),
+        ("python", false),
+        ("bashful", false),
+        ("", false),
+    ] {
+        let argv: Vec<String> = argv.split_whitespace().map(str::to_owned).collect();
+        assert_eq!(passes_through(&config(), &argv), expected, "{argv:?}");
+    }
+}
+
+/// Plans whose steps come after everything, nothing or some of the steps above.
+fn plans() -> impl Strategy<Value = Plan> {
+    prop::collection::vec((0..3_u8, any::<u16>()), 0..12).prop_map(|orders| {
+        let steps = orders.iter().enumerate().map(|(at, (order, mask))| Planned {
+            name: at.to_string(),
+            kind: "command",
+            after: match order {
+                0 => (0..at).collect(),
+                1 => Vec::new(),
+                _ => (0..at).filter(|step| mask & (1 << step) != 0).collect(),
+            },
+            decision: Decision::Run,
+            on_failure: OnFailure::Block,
+        });
+        Plan { role: None, steps: steps.collect(), server: None }
+    })
+}
+
+proptest! {
+    #[test]
+    fn the_order_of_the_file_is_always_valid(plan in plans()) {
+        let mut done = vec![false; plan.steps.len()];
+        for at in 0..plan.steps.len() {
+            prop_assert!(plan.ready(&done).contains(&at));
+            done[at] = true;
+        }
+        prop_assert!(plan.ready(&done).is_empty());
+    }
+
+    #[test]
+    fn no_step_precedes_what_it_comes_after(plan in plans(), choices in prop::collection::vec(any::<prop::sample::Index>(), 12)) {
+        let mut done = vec![false; plan.steps.len()];
+        for choice in choices.iter().take(plan.steps.len()) {
+            let ready = plan.ready(&done);
+            prop_assert!(!ready.is_empty());
+            let next = ready[choice.index(ready.len())];
+            prop_assert!(plan.steps[next].after.iter().all(|before| done[*before]));
+            done[next] = true;
+        }
+        prop_assert!(done.iter().all(|done| *done));
+    }
+}

@@ -1,0 +1,100 @@
+//! Who stands below this process. Answers go stale at once; only ECHILD proves that nobody is left.
+//!
+//! `/proc/PID/task/*/children` also works with hidepid=2 for our own children. Where the kernel lacks it, every
+//! `stat` is searched for its parent; where /proc is missing or shows another namespace, ids are tried one by one.
+
+use std::{fs, io, mem};
+
+/// The ids that are tried without /proc; a fresh namespace counts from 1.
+const TRIED_IDS: u32 = 65_536;
+
+/// Whether this process has children, dead or alive.
+pub(crate) fn have_children() -> bool {
+    // SAFETY: a siginfo is plain numbers, for which zero is valid.
+    let mut info: libc::siginfo_t = unsafe { mem::zeroed() };
+    // SAFETY: the pointer is to a whole siginfo; nothing is reaped.
+    let answer =
+        unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, libc::WEXITED | libc::WNOHANG | libc::WNOWAIT) };
+    answer == 0 || io::Error::last_os_error().raw_os_error() != Some(libc::ECHILD)
+}
+
+/// This process's own children, dead ones included.
+pub(crate) fn children() -> Vec<i32> {
+    let me = std::process::id().cast_signed();
+    if shows_our_namespace(me) { children_of(me) } else { tried_children() }
+}
+
+/// Everybody below this process, parents before their children.
+pub(crate) fn descendants() -> Vec<i32> {
+    below(children())
+}
+
+/// These processes and everybody below them, parents before their children.
+pub(crate) fn below(mut found: Vec<i32>) -> Vec<i32> {
+    if shows_our_namespace(std::process::id().cast_signed()) {
+        let mut next = 0;
+        while next < found.len() {
+            let more = children_of(found[next]);
+            found.extend(more);
+            next += 1;
+        }
+    }
+    found
+}
+
+/// Whether the process has not ended yet. What cannot be looked at counts as running.
+pub(crate) fn is_running(pid: i32) -> bool {
+    match fs::read_to_string(format!("/proc/{pid}/stat")) {
+        Ok(stat) => !matches!(after_name(&stat).next(), Some("Z" | "X")),
+        Err(_) => true,
+    }
+}
+
+/// A /proc that was mounted in another PID namespace would name other people's processes.
+fn shows_our_namespace(me: i32) -> bool {
+    fs::read_link("/proc/self").is_ok_and(|link| link.to_str() == Some(&me.to_string()))
+}
+
+fn children_of(pid: i32) -> Vec<i32> {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else {
+        return Vec::new();
+    };
+    let mut found = Vec::new();
+    for task in tasks.flatten() {
+        match fs::read_to_string(task.path().join("children")) {
+            Ok(list) => found.extend(list.split_whitespace().filter_map(|id| id.parse::<i32>().ok())),
+            Err(error) if error.kind() == io::ErrorKind::NotFound && task.path().exists() => {
+                return searched_children(pid);
+            }
+            Err(_) => {}
+        }
+    }
+    found
+}
+
+fn searched_children(parent: i32) -> Vec<i32> {
+    let parent = parent.to_string();
+    let ids = fs::read_dir("/proc").into_iter().flatten().flatten();
+    ids.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+        .filter(|id: &i32| {
+            fs::read_to_string(format!("/proc/{id}/stat"))
+                .is_ok_and(|stat| after_name(&stat).nth(1) == Some(&parent))
+        })
+        .collect()
+}
+
+/// The fields of a `stat` line behind the program's name, which may itself hold blanks and brackets.
+fn after_name(stat: &str) -> impl Iterator<Item = &str> {
+    stat.rsplit_once(')').map_or("", |(_, rest)| rest).split_whitespace()
+}
+
+fn tried_children() -> Vec<i32> {
+    // SAFETY: a siginfo is plain numbers, for which zero is valid.
+    let mut info: libc::siginfo_t = unsafe { mem::zeroed() };
+    let mut is_child = |id| {
+        let options = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+        // SAFETY: the pointer is to a whole siginfo; nothing is reaped.
+        unsafe { libc::waitid(libc::P_PID, id, &raw mut info, options) == 0 }
+    };
+    (1..TRIED_IDS).filter(|id| is_child(*id)).map(u32::cast_signed).collect()
+}

@@ -1,0 +1,66 @@
+//! Records what the process was started with, before Rust's runtime changes it.
+//!
+//! The runtime ignores SIGPIPE, which also throws away a pending one, and opens /dev/null in place of closed
+//! standard descriptors. With SIGCHLD ignored nobody's exit status could be had, so that is undone at once.
+
+use std::sync::{
+    Mutex,
+    atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
+};
+
+use super::signals::{self, Info, SignalSet};
+
+static IGNORED: AtomicU64 = AtomicU64::new(0);
+static BLOCKED: AtomicU64 = AtomicU64::new(0);
+static CLOSED: AtomicU8 = AtomicU8::new(0);
+static PENDING: Mutex<Vec<Info>> = Mutex::new(Vec::new());
+
+/// The signals that were ignored.
+pub(crate) fn ignored() -> SignalSet {
+    SignalSet(IGNORED.load(Relaxed))
+}
+
+/// The signals that were blocked.
+pub(crate) fn blocked() -> SignalSet {
+    SignalSet(BLOCKED.load(Relaxed))
+}
+
+/// The signals that were pending, which the process does not see: they are the server's.
+pub(crate) fn pending() -> Vec<Info> {
+    PENDING.lock().map(|pending| pending.clone()).unwrap_or_default()
+}
+
+/// The standard descriptors that were closed.
+pub(crate) fn closed() -> impl Iterator<Item = i32> {
+    let closed = CLOSED.load(Relaxed);
+    (0..3).filter(move |descriptor| closed >> descriptor & 1 == 1)
+}
+
+#[used]
+#[unsafe(link_section = ".init_array")]
+static BEFORE_MAIN: extern "C" fn() = record;
+
+/// Runs before main, single-threaded.
+extern "C" fn record() {
+    BLOCKED.store(signals::mask().0, Relaxed);
+    IGNORED.store(signals::currently_ignored().0, Relaxed);
+
+    let waiting = signals::pending();
+    if !waiting.is_empty()
+        && let Ok(mut pending) = PENDING.lock()
+    {
+        while let Some(info) = signals::take(waiting, Some(std::time::Duration::ZERO)) {
+            pending.push(info);
+        }
+    }
+    signals::set_default(libc::SIGCHLD);
+
+    let mut closed = 0;
+    for descriptor in 0..3 {
+        // SAFETY: asks for a descriptor's flags; changes nothing.
+        if unsafe { libc::fcntl(descriptor, libc::F_GETFD) } == -1 {
+            closed |= 1 << descriptor;
+        }
+    }
+    CLOSED.store(closed, Relaxed);
+}

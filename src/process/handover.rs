@@ -1,0 +1,90 @@
+//! The handover: everything is put back and the server takes this process's place.
+
+use std::{ffi::c_int, io};
+
+use super::{
+    inherited::{self, Inherited},
+    launch::c_strings,
+    signals::{self, SignalSet},
+};
+use crate::failure::Failure;
+
+/// Puts everything back and execs; returns only if it failed. A signal pending until the last moment is returned
+/// as [`Failure::Interrupted`].
+///
+/// The caller has seen `waitpid(-1)` say ECHILD and shut the runtime down.
+pub(crate) fn handover(inherited: &Inherited, argv: &[String]) -> Failure {
+    let Some(program) = argv.first() else {
+        return Failure::Internal { what: "there is no server to hand over to".into() };
+    };
+    let words = match c_strings(argv) {
+        Ok(words) => words,
+        Err(source) => return Failure::ServerNotExecutable { program: program.clone(), source },
+    };
+    let mut pointers: Vec<_> = words.iter().map(|word| word.as_ptr()).collect();
+    pointers.push(std::ptr::null());
+
+    if let Err(failure) = put_back(inherited) {
+        return failure;
+    }
+    // SAFETY: the array ends with a null pointer and outlives the call.
+    unsafe { libc::execvp(pointers[0], pointers.as_ptr()) };
+    let source = io::Error::last_os_error();
+    signals::swap_mask(SignalSet::ALL.without(SignalSet::FAULTS));
+    not_executed(program, source)
+}
+
+/// The exit codes of every shell: 127 for what is not there, 126 for what cannot be run.
+pub(super) fn not_executed(program: &str, source: io::Error) -> Failure {
+    if source.kind() == io::ErrorKind::NotFound {
+        Failure::ServerNotFound { program: program.to_owned() }
+    } else {
+        Failure::ServerNotExecutable { program: program.to_owned(), source }
+    }
+}
+
+fn put_back(inherited: &Inherited) -> Result<(), Failure> {
+    if !inherited.is_pid_1 && !inherited.was_subreaper {
+        inherited::set_subreaper(false)
+            .map_err(|error| Failure::Internal { what: format!("cannot stop being a subreaper: {error}") })?;
+    }
+    for descriptor in &inherited.closed {
+        // SAFETY: Rust's runtime opened /dev/null in its place; it closes with the exec.
+        unsafe { libc::fcntl(*descriptor, libc::F_SETFD, libc::FD_CLOEXEC) };
+    }
+    // Whatever arrived since we took over was for us, and means nothing to the server. Whoever wants us to end
+    // is heard until the mask is changed, and after that by the handler below.
+    let ours = signals::pending();
+    if let Some(signal) = SignalSet::ENDING.and(ours).iter().next() {
+        return Err(Failure::Interrupted { signal, doing: "at the handover to the server".into() });
+    }
+    let now_ignored = signals::currently_ignored();
+    for signal in now_ignored.without(inherited.ignored).iter() {
+        signals::set_default(signal);
+    }
+    for signal in inherited.ignored.without(now_ignored).iter() {
+        signals::set_ignored(signal);
+    }
+    let heard = SignalSet::ENDING.without(inherited.ignored).without(inherited.blocked);
+    heard.iter().for_each(end_on);
+    while signals::take(ours, Some(std::time::Duration::ZERO)).is_some() {}
+    inherited.pending.iter().for_each(signals::Info::put_back);
+    signals::swap_mask(inherited.blocked);
+    Ok(())
+}
+
+/// As PID 1, a signal without a handler is lost. The exec itself puts a handler back to the default.
+fn end_on(signal: c_int) {
+    let handler: extern "C" fn(c_int) = end;
+    // SAFETY: the handler makes async-signal-safe calls only.
+    unsafe { libc::signal(signal, handler as libc::sighandler_t) };
+}
+
+extern "C" fn end(signal: c_int) {
+    const WORDS: &[u8] = b"portcullis: ended by a signal at the handover to the server\n";
+    // SAFETY: write and _exit are async-signal-safe.
+    unsafe {
+        libc::write(libc::STDERR_FILENO, WORDS.as_ptr().cast(), WORDS.len());
+        libc::_exit(128 + signal);
+    }
+}

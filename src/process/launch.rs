@@ -1,0 +1,194 @@
+//! Starts one process with exactly the state that is asked for.
+//!
+//! std's spawn passes our blocked signals on and glibc's posix_spawn leaves signals 32 and 33 ignored, so this is
+//! `clone(VM | VFORK)`: as quick as they are, and the child reports what it could not do through shared memory.
+//! Between clone and exec the child makes system calls only: other threads may hold any lock.
+
+use std::{
+    cell::Cell,
+    ffi::{CStr, CString, OsStr, c_char, c_int, c_void},
+    io,
+    os::unix::ffi::OsStrExt,
+    ptr,
+};
+
+use super::signals::{self, SignalSet};
+
+/// Enough for the C library's search through PATH, which keeps its buffers on the stack.
+const STACK_BYTES: usize = 64 * 1024;
+
+/// What to start and how.
+pub(super) struct Launch<'a> {
+    pub(super) argv: &'a [CString],
+    /// Added to our environment; without it, ours as it is, and the program is searched in PATH.
+    pub(super) stub: Option<&'a Stub<'a>>,
+    pub(super) cwd: Option<&'a CStr>,
+    pub(super) place: Place,
+    pub(super) mask: SignalSet,
+    /// Ignored in the child; every other signal gets its default disposition.
+    pub(super) ignored: SignalSet,
+    /// Closed in the child.
+    pub(super) closed: &'a [c_int],
+}
+
+/// What the stub of a step gets beside its argv.
+pub(super) struct Stub<'a> {
+    /// Tried in turn.
+    pub(super) programs: &'a [&'a CStr],
+    pub(super) environment: &'a [CString],
+    /// For its descriptors 0, 1 and 2.
+    pub(super) stdio: [c_int; 3],
+    /// Stays open in it.
+    pub(super) kept: c_int,
+    /// Sent to it when the thread that starts it ends.
+    pub(super) parent_death: c_int,
+}
+
+/// The child's session and process group.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// A process group of its own.
+    Group,
+    /// The same, and it is the terminal's foreground group.
+    ForegroundGroup,
+    Session,
+    /// The same, and its standard input becomes its controlling terminal.
+    SessionWithTerminal,
+}
+
+/// The child could not become the program.
+#[derive(Debug)]
+pub(super) struct NotLaunched {
+    /// It was the program itself rather than its working directory.
+    pub(super) at_exec: bool,
+    pub(super) source: io::Error,
+}
+
+/// Returns the child's id once it runs the program. Blocks until then.
+pub(super) fn launch(launch: &Launch) -> io::Result<Result<i32, NotLaunched>> {
+    let argv = pointers(launch.argv);
+    let environment = launch.stub.map(|stub| pointers(stub.environment));
+    let child = Shared {
+        launch,
+        argv: &argv,
+        environment: environment.as_deref(),
+        current_ignored: signals::currently_ignored(),
+        failed: Cell::new(None),
+    };
+    let mut stack: Vec<u128> = Vec::with_capacity(STACK_BYTES / size_of::<u128>() + argv.len());
+    let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
+    // SAFETY: the stack grows down from the end of an allocation that outlives the child's use of it, as does
+    // `child`: VFORK suspends us until the child execs or exits. The vector's buffer is aligned to 16 bytes.
+    let pid = unsafe {
+        let top = stack.as_mut_ptr().add(stack.capacity());
+        libc::clone(run, top.cast(), flags, (&raw const child).cast_mut().cast())
+    };
+    if pid == -1 {
+        return Err(io::Error::last_os_error());
+    }
+    let Some((at_exec, errno)) = child.failed.get() else {
+        return Ok(Ok(pid));
+    };
+    // It has exited already, and nobody knows this id: the reaper must not take it for an orphan.
+    // SAFETY: the status is not asked for.
+    unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
+    Ok(Err(NotLaunched { at_exec, source: io::Error::from_raw_os_error(errno) }))
+}
+
+/// As arguments of exec. A byte of zero cannot be part of one.
+pub(super) fn c_strings<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>) -> io::Result<Vec<CString>> {
+    words.into_iter().map(|word| Ok(CString::new(word.as_ref().as_bytes())?)).collect()
+}
+
+fn pointers(words: &[CString]) -> Vec<*const c_char> {
+    words.iter().map(|word| word.as_ptr()).chain([ptr::null()]).collect()
+}
+
+/// What parent and child share while the parent is suspended.
+struct Shared<'a> {
+    launch: &'a Launch<'a>,
+    argv: &'a [*const c_char],
+    environment: Option<&'a [*const c_char]>,
+    current_ignored: SignalSet,
+    /// Whether it came as far as exec, and the error's number.
+    failed: Cell<Option<(bool, c_int)>>,
+}
+
+extern "C" fn run(shared: *mut c_void) -> c_int {
+    // SAFETY: `launch` passes a live `Shared` and is suspended until this ends.
+    let child = unsafe { &*shared.cast::<Shared>() };
+    let (at_exec, errno) = become_program(child);
+    child.failed.set(Some((at_exec, errno)));
+    // A kernel that copies the memory instead of sharing it still says this much.
+    // SAFETY: ends the child without running anything of the parent's.
+    unsafe { libc::_exit(if errno == libc::ENOENT { 127 } else { 126 }) }
+}
+
+/// Returns only what went wrong.
+fn become_program(child: &Shared) -> (bool, c_int) {
+    let launch = child.launch;
+    take_place(launch.place);
+    // SAFETY: system calls on the child's own copy of the descriptors and attributes, with live arguments.
+    unsafe {
+        if let Some(stub) = launch.stub {
+            libc::prctl(libc::PR_SET_PDEATHSIG, stub.parent_death);
+            for (target, source) in (0..).zip(stub.stdio) {
+                if libc::dup2(source, target) == -1 {
+                    return (false, errno());
+                }
+            }
+            libc::fcntl(stub.kept, libc::F_SETFD, 0);
+        }
+        for descriptor in launch.closed {
+            libc::close(*descriptor);
+        }
+        if let Some(cwd) = launch.cwd
+            && libc::chdir(cwd.as_ptr()) == -1
+        {
+            return (false, errno());
+        }
+    }
+    for signal in child.current_ignored.without(launch.ignored).iter() {
+        signals::set_default(signal);
+    }
+    for signal in launch.ignored.without(child.current_ignored).iter() {
+        signals::set_ignored(signal);
+    }
+    signals::swap_mask(launch.mask);
+    // SAFETY: every array ends with a null pointer.
+    unsafe {
+        if let (Some(stub), Some(environment)) = (launch.stub, child.environment) {
+            for program in stub.programs {
+                libc::execve(program.as_ptr(), child.argv.as_ptr(), environment.as_ptr());
+            }
+        } else {
+            libc::execvp(child.argv[0], child.argv.as_ptr());
+        }
+    }
+    (true, errno())
+}
+
+/// A process that leads already, or has no terminal, stays as it is.
+fn take_place(place: Place) {
+    // SAFETY: system calls on the child itself; TTOU is blocked, so that a background group may call tcsetpgrp.
+    unsafe {
+        match place {
+            Place::Group | Place::ForegroundGroup => {
+                libc::setpgid(0, 0);
+                if place == Place::ForegroundGroup {
+                    libc::tcsetpgrp(libc::STDIN_FILENO, libc::getpid());
+                }
+            }
+            Place::Session | Place::SessionWithTerminal => {
+                libc::setsid();
+                if place == Place::SessionWithTerminal {
+                    libc::ioctl(libc::STDIN_FILENO, libc::TIOCSCTTY, 0);
+                }
+            }
+        }
+    }
+}
+
+fn errno() -> c_int {
+    io::Error::last_os_error().raw_os_error().unwrap_or(libc::EIO)
+}

@@ -1,0 +1,240 @@
+//! Signal sets, masks, dispositions and pending signals, exactly as the kernel keeps them.
+//!
+//! The C libraries hide signals 32 to 34 from their callers, and nix knows no real-time signals, but the server
+//! must get all 64 back as they were: these are the bare system calls.
+
+use std::{io, mem, ptr, time::Duration};
+
+/// The highest signal number.
+pub(crate) const LAST: i32 = 64;
+
+/// The size of the kernel's signal set in bytes.
+const SET_BYTES: usize = size_of::<u64>();
+
+/// A set of signals: bit n-1 stands for signal n.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct SignalSet(pub(crate) u64);
+
+impl SignalSet {
+    pub(crate) const NONE: Self = Self(0);
+    /// Including KILL and STOP, which the kernel leaves out by itself.
+    pub(crate) const ALL: Self = Self(u64::MAX);
+    /// What the processor raises: blocked, a genuine fault could only kill.
+    pub(crate) const FAULTS: Self = Self::of(&[
+        libc::SIGILL,
+        libc::SIGTRAP,
+        libc::SIGABRT,
+        libc::SIGBUS,
+        libc::SIGFPE,
+        libc::SIGSEGV,
+        libc::SIGSYS,
+    ]);
+    /// What asks us to end.
+    pub(crate) const ENDING: Self = Self::of(&[libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP]);
+
+    pub(crate) const fn of(signals: &[i32]) -> Self {
+        let (mut bits, mut at) = (0, 0);
+        while at < signals.len() {
+            bits |= 1 << (signals[at] - 1);
+            at += 1;
+        }
+        Self(bits)
+    }
+
+    pub(crate) fn contains(self, signal: i32) -> bool {
+        (1..=LAST).contains(&signal) && self.0 >> (signal - 1) & 1 == 1
+    }
+
+    pub(crate) fn insert(&mut self, signal: i32) {
+        self.0 |= Self::of(&[signal]).0;
+    }
+
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    pub(crate) const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub(crate) const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = i32> {
+        (1..=LAST).filter(move |signal| self.contains(*signal))
+    }
+}
+
+/// Replaces the calling thread's blocked signals and returns what they were.
+pub(crate) fn swap_mask(set: SignalSet) -> SignalSet {
+    let mut old = SignalSet::NONE;
+    // SAFETY: both pointers are to sets of the size named; the call cannot fail with valid arguments.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            &raw const set.0,
+            &raw mut old.0,
+            SET_BYTES,
+        )
+    };
+    old
+}
+
+/// What is blocked in the calling thread.
+pub(crate) fn mask() -> SignalSet {
+    let mut now = SignalSet::NONE;
+    // SAFETY: as above; without a new set the call only reads.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigprocmask,
+            libc::SIG_SETMASK,
+            ptr::null::<u64>(),
+            &raw mut now.0,
+            SET_BYTES,
+        )
+    };
+    now
+}
+
+/// What has arrived and is blocked.
+pub(crate) fn pending() -> SignalSet {
+    let mut set = SignalSet::NONE;
+    // SAFETY: the pointer is to a set of the size named.
+    unsafe { libc::syscall(libc::SYS_rt_sigpending, &raw mut set.0, SET_BYTES) };
+    set
+}
+
+/// The kernel's `struct sigaction`, whose first word is the handler on every architecture; the rest is zero for
+/// the two dispositions that we set.
+#[repr(C)]
+#[derive(Default)]
+struct Action {
+    handler: usize,
+    rest: [usize; 7],
+}
+
+fn is_ignored(signal: i32) -> bool {
+    let mut action = Action::default();
+    // SAFETY: the buffer is larger than the kernel's structure on every architecture.
+    unsafe {
+        libc::syscall(libc::SYS_rt_sigaction, signal, ptr::null::<Action>(), &raw mut action, SET_BYTES);
+    }
+    action.handler == libc::SIG_IGN
+}
+
+/// What this process ignores at this moment.
+pub(crate) fn currently_ignored() -> SignalSet {
+    let mut ignored = SignalSet::NONE;
+    for signal in (1..=LAST).filter(|signal| is_ignored(*signal)) {
+        ignored.insert(signal);
+    }
+    ignored
+}
+
+pub(crate) fn set_default(signal: i32) {
+    set_disposition(signal, libc::SIG_DFL);
+}
+
+pub(crate) fn set_ignored(signal: i32) {
+    set_disposition(signal, libc::SIG_IGN);
+}
+
+/// Async-signal-safe: children call it between fork and exec.
+fn set_disposition(signal: i32, handler: libc::sighandler_t) {
+    let action = Action { handler, rest: [0; 7] };
+    // SAFETY: as above. KILL and STOP are refused, which is right.
+    unsafe {
+        libc::syscall(
+            libc::SYS_rt_sigaction,
+            signal,
+            &raw const action,
+            ptr::null_mut::<Action>(),
+            SET_BYTES,
+        );
+    }
+}
+
+/// A signal with all that the kernel says about it (`siginfo_t`).
+#[derive(Clone, Copy)]
+pub(crate) struct Info(libc::siginfo_t);
+
+// SAFETY: its pointers are data of whoever sent the signal; nothing here follows them.
+unsafe impl Send for Info {}
+
+impl Info {
+    pub(crate) fn signal(&self) -> i32 {
+        self.0.si_signo
+    }
+
+    /// Whether a process sent it, rather than the kernel.
+    pub(crate) fn was_sent(&self) -> bool {
+        self.0.si_code <= libc::SI_USER
+    }
+
+    /// Makes it pending again for this process, or for this thread if it was the thread's, sender and all.
+    pub(crate) fn put_back(&self) {
+        let (pid, info) = (std::process::id(), &raw const self.0);
+        // SAFETY: a process may queue any signal to itself; the pointer is to a whole siginfo.
+        unsafe {
+            if self.0.si_code == libc::SI_TKILL {
+                let thread = libc::syscall(libc::SYS_gettid);
+                libc::syscall(libc::SYS_rt_tgsigqueueinfo, pid, thread, self.signal(), info);
+            } else {
+                libc::syscall(libc::SYS_rt_sigqueueinfo, pid, self.signal(), info);
+            }
+        }
+    }
+}
+
+/// Takes the next signal of `set`, all of which must be blocked. Waits for it without end, or up to `patience`;
+/// None when the time is over or a stop and continuation interrupted the wait.
+pub(crate) fn take(set: SignalSet, patience: Option<Duration>) -> Option<Info> {
+    // SAFETY: a siginfo is plain numbers, for which zero is valid.
+    let mut info: libc::siginfo_t = unsafe { mem::zeroed() };
+    let patience = patience.map(|patience| libc::timespec {
+        tv_sec: patience.as_secs().try_into().unwrap_or(libc::time_t::MAX),
+        tv_nsec: patience.subsec_nanos().into(),
+    });
+    let timeout = patience.as_ref().map_or(ptr::null(), ptr::from_ref);
+    // SAFETY: all pointers are to live values of the types that the call expects.
+    let taken = unsafe {
+        libc::syscall(libc::SYS_rt_sigtimedwait, &raw const set.0, &raw mut info, timeout, SET_BYTES)
+    };
+    (taken > 0).then_some(Info(info))
+}
+
+/// Tells one process. One that is gone, or not ours to signal, is nothing that the caller could change.
+pub(crate) fn send(pid: i32, signal: i32) -> bool {
+    // SAFETY: callers pass the id of a process that we started, never 0 or -1; a group is named on purpose.
+    unsafe { libc::kill(pid, signal) == 0 }
+}
+
+/// A descriptor from which signals of `set` are read; non-blocking, closed on exec.
+pub(crate) fn descriptor(set: SignalSet) -> io::Result<std::os::fd::OwnedFd> {
+    let flags = libc::SFD_NONBLOCK | libc::SFD_CLOEXEC;
+    // SAFETY: the pointer is to a set of the size named.
+    let raw = unsafe { libc::syscall(libc::SYS_signalfd4, -1, &raw const set.0, SET_BYTES, flags) };
+    let raw = i32::try_from(raw).ok().filter(|raw| *raw >= 0).ok_or_else(io::Error::last_os_error)?;
+    // SAFETY: the kernel has just made it for us.
+    Ok(unsafe { std::os::fd::FromRawFd::from_raw_fd(raw) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_holds_exactly_what_was_put_into_it() {
+        let mut set = SignalSet::of(&[1, 15, 64]);
+        set.insert(33);
+        assert_eq!(set.iter().collect::<Vec<_>>(), [1, 15, 33, 64]);
+        assert!(!set.contains(0) && !set.contains(65));
+        assert_eq!(set.without(SignalSet::ENDING).iter().collect::<Vec<_>>(), [33, 64]);
+    }
+}

@@ -1,0 +1,72 @@
+//! One look at whether a port accepts connections.
+
+use super::network;
+use crate::database::Attempt;
+
+pub(super) async fn look(host: &str, port: u16) -> Attempt {
+    match network::connect(host, port).await {
+        Ok(_) => Attempt::Ready,
+        Err(why) => Attempt::NotYet(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::{cell::RefCell, net::SocketAddr, time::Duration};
+
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::{
+        config::{Awaited, Wait},
+        report::event::Event,
+        steps::wait::wait,
+    };
+
+    /// An address that nobody listens on: it was free a moment ago.
+    async fn free() -> SocketAddr {
+        TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_port_that_opens_late_is_waited_for() {
+        let address = free().await;
+        let tcp = Awaited::Tcp { host: "localhost".into(), port: address.port() };
+        let (opened, causes) = (RefCell::new(None), RefCell::new(Vec::new()));
+        // The listener opens when the first refusal is heard, never before.
+        let say = |event| {
+            let Event::Waiting { last, .. } = event else { return };
+            causes.borrow_mut().push(last);
+            opened.borrow_mut().get_or_insert_with(|| std::net::TcpListener::bind(address).unwrap());
+        };
+        wait(0, &Wait { what: tcp, timeout: Duration::from_secs(30) }, None, &say).await.unwrap();
+        let causes = causes.into_inner();
+        assert_eq!(causes.len(), 1, "{causes:?}");
+        assert!(causes[0].ends_with("connection refused"), "{causes:?}");
+    }
+
+    #[tokio::test]
+    async fn a_port_that_stays_closed_times_out_with_the_reason() {
+        let address = free().await;
+        let tcp = Awaited::Tcp { host: "127.0.0.1".into(), port: address.port() };
+        let failure = wait(0, &Wait { what: tcp, timeout: Duration::from_millis(400) }, None, &|_| {}).await;
+        let failure = failure.unwrap_err();
+        assert_eq!(
+            failure.to_string(),
+            format!(
+                "`{address}` was not there after 400 ms: cannot connect to {address}: connection refused"
+            )
+        );
+        assert_eq!(failure.code(), 69);
+    }
+
+    #[tokio::test]
+    async fn a_name_that_cannot_be_resolved_is_looked_up_again() {
+        let Attempt::NotYet(why) = look("no-such-host.invalid", 1).await else {
+            unreachable!("the name `invalid` is reserved")
+        };
+        assert!(why.starts_with("cannot resolve `no-such-host.invalid`: "), "{why}");
+    }
+}

@@ -1,0 +1,128 @@
+//! TLS on an open connection. Trusts Mozilla's roots and the roots that the image brings along.
+
+use std::{path::Path, sync::Arc};
+
+use tokio::net::TcpStream;
+use tokio_rustls::{
+    TlsConnector,
+    client::TlsStream,
+    rustls::{
+        self, ClientConfig, RootCertStore,
+        crypto::ring,
+        pki_types::{CertificateDer, ServerName, pem::PemObject},
+    },
+};
+
+use crate::database::Attempt;
+
+/// Where the usual base images keep the certificates that `update-ca-certificates` and its like maintain.
+const BUNDLES: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+
+/// Makes the connection secure. A certificate that cannot be trusted refuses us for good.
+pub(super) async fn secure(stream: TcpStream, host: &str) -> Result<TlsStream<TcpStream>, Attempt> {
+    secure_with(stream, host, &BUNDLES.map(Path::new)).await
+}
+
+async fn secure_with(
+    stream: TcpStream,
+    host: &str,
+    bundles: &[&Path],
+) -> Result<TlsStream<TcpStream>, Attempt> {
+    let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+    let name = ServerName::try_from(host).map_err(|error| Attempt::Never(error.to_string()))?;
+    let config = trusting(bundles).map_err(|error| Attempt::Never(error.to_string()))?;
+    TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|error| {
+        match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
+            Some(bad @ rustls::Error::InvalidCertificate(_)) => Attempt::Never(bad.to_string()),
+            _ => Attempt::NotYet(format!("no TLS: {error}")),
+        }
+    })
+}
+
+fn trusting(bundles: &[&Path]) -> Result<ClientConfig, rustls::Error> {
+    let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    // An image without a bundle, or with an entry that cannot be read, still has Mozilla's roots.
+    for found in bundles.iter().filter_map(|bundle| CertificateDer::pem_file_iter(bundle).ok()) {
+        roots.add_parsable_certificates(found.flatten());
+    }
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    Ok(config)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::{path::PathBuf, process::Command};
+
+    use tokio::net::TcpListener;
+    use tokio_rustls::{
+        TlsAcceptor,
+        rustls::{ServerConfig, pki_types::PrivateKeyDer},
+    };
+
+    use super::*;
+
+    /// A self-signed certificate for `localhost`, and a listener that shows it once.
+    async fn server(folder: &Path) -> (TcpStream, PathBuf) {
+        let (key, cert) = (folder.join("key.pem"), folder.join("cert.pem"));
+        let mut openssl = Command::new("openssl");
+        openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
+        openssl.args(["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]);
+        openssl.args(["-addext", "basicConstraints=critical,CA:FALSE"]);
+        openssl.arg("-keyout").arg(&key).arg("-out").arg(&cert);
+        assert_cmd::Command::from_std(openssl).assert().success();
+        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(
+                vec![CertificateDer::from_pem_file(&cert).unwrap()],
+                PrivateKeyDer::from_pem_file(&key).unwrap(),
+            )
+            .unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        tokio::spawn(async move {
+            let (stream, _) = listener.accept().await.unwrap();
+            // The client may refuse the certificate, which the server sees as an error.
+            drop(TlsAcceptor::from(Arc::new(config)).accept(stream).await);
+        });
+        (stream, cert)
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_nobody_vouches_for_refuses_us_for_good() {
+        let folder = tempfile::tempdir().unwrap();
+        let (stream, _) = server(folder.path()).await;
+        let refusal = secure(stream, "localhost").await.unwrap_err();
+        assert!(matches!(refusal, Attempt::Never(why) if why == "invalid peer certificate: UnknownIssuer"));
+    }
+
+    #[tokio::test]
+    async fn a_certificate_for_another_name_refuses_us_for_good() {
+        let folder = tempfile::tempdir().unwrap();
+        let (stream, cert) = server(folder.path()).await;
+        let refusal = secure_with(stream, "example.org", &[&cert]).await.unwrap_err();
+        assert!(matches!(refusal, Attempt::Never(why) if why.contains("not valid for name")));
+    }
+
+    #[tokio::test]
+    async fn a_certificate_in_the_images_own_bundle_is_trusted() {
+        let folder = tempfile::tempdir().unwrap();
+        let (stream, cert) = server(folder.path()).await;
+        assert!(secure_with(stream, "localhost", &[Path::new("/nonexistent"), &cert]).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_port_that_does_not_speak_tls_yet_is_looked_at_again() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        drop(listener.accept().await.unwrap());
+        assert!(matches!(secure(stream, "localhost").await, Err(Attempt::NotYet(_))));
+    }
+}

@@ -1,0 +1,60 @@
+//! The real image, `FROM scratch`, as PID 1 of a real container beside a real PostgreSQL.
+
+mod image;
+
+use std::process::Command;
+
+use image::Image;
+
+use crate::support::{
+    cluster::Database,
+    http::{answers, free_port, get},
+    process::{Outcome, Running},
+};
+
+#[test]
+fn the_image_starts_the_server_and_is_blocked_by_a_lying_ledger() {
+    let image = Image::build();
+    let database = Database::fresh();
+    let port = free_port();
+
+    let name = format!("{}-first", image.short());
+    let running = start(&image, &name, &database, port, &[]);
+    running.wait_for_line("invoices: listening");
+    assert_eq!(get(port, "/demo/finance/invoices/").0, 200);
+    podman(&["kill", "--signal", "TERM", &name]).exits(0);
+    running.wait().exits(0);
+
+    database.execute("DROP TABLE acme.finance_invoice");
+    let blocked = start(&image, &format!("{}-second", image.short()), &database, port, &[]).wait().exits(1);
+    assert!(blocked.failure_box().contains("finance_invoice"), "{blocked}");
+    assert!(blocked.failure_box().contains("acme"), "{blocked}");
+    assert!(!answers(port));
+
+    // Typed behind the image's name, a program of the pass-through list runs no step: here there is no such program.
+    start(&image, &format!("{}-third", image.short()), &database, port, &["bash"]).wait().exits(127);
+    start(&image, &format!("{}-fourth", image.short()), &database, port, &["/invoices", "nonsense"])
+        .wait()
+        .exits(1)
+        .says("finance_invoice");
+}
+
+/// As hardened as a container can be: read-only, without a capability, as a user without a name.
+fn start(image: &Image, name: &str, database: &Database, port: u16, argv: &[&str]) -> Running {
+    let mut command = Command::new("podman");
+    command
+        .env("CONTAINERS_CONF", image.containers_conf())
+        .args(["run", "--rm", "--name", name, "--network=host", "--read-only", "--tmpfs=/var:mode=1777"])
+        .args(["--user=65532:65532", "--cap-drop=all", "--security-opt=no-new-privileges"])
+        .arg(format!("--env=DATABASE_URL={}", database.url()))
+        .arg(format!("--env=PORT={port}"))
+        .arg(image.name())
+        .args(argv);
+    Running::start(command, false)
+}
+
+fn podman(arguments: &[&str]) -> Outcome {
+    let mut command = Command::new("podman");
+    command.args(arguments);
+    Running::start(command, false).wait()
+}

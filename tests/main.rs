@@ -1,0 +1,7 @@
+//! Every test that needs the real binary, real processes or real services: one program, one folder an area.
+#![expect(clippy::disallowed_methods, reason = "tests start and wait for processes themselves")]
+#![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests")]
+
+mod container;
+mod run;
+mod support;

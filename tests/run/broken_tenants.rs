@@ -1,0 +1,160 @@
+//! Each way of breaking a tenant: the next start ends at once with the box, and the server never starts.
+
+use super::on_both_engines;
+use crate::support::{
+    http::{answers, get},
+    process::Outcome,
+    sample::{Engine, Sample},
+};
+
+on_both_engines! {
+    a_lying_ledger_closes_the_gate
+    a_missing_column_closes_the_gate
+    a_lost_schema_closes_the_gate_and_is_not_made_again
+    a_lost_ledger_closes_the_gate
+    a_migration_recorded_as_failed_closes_the_gate
+    an_altered_migration_closes_the_gate
+    a_deleted_ledger_row_makes_migrate_fail_on_the_existing_table
+    a_tenant_ahead_of_the_code_is_served_with_a_warning
+    a_tenant_that_is_ahead_and_behind_closes_the_gate
+    a_tenant_that_was_registered_by_hand_closes_the_gate
+    every_broken_tenant_is_named
+    a_broken_shared_schema_closes_the_gate
+    the_gate_alone_says_the_same
+    a_pending_migration_is_applied_at_the_next_start
+}
+
+const LYING: &str = "DROP TABLE finance_invoice";
+
+fn a_lying_ledger_closes_the_gate(engine: Engine) {
+    let sample = Sample::complete_on(engine);
+    sample.execute(Some("acme"), LYING);
+    let outcome = blocked(&sample).says("acme").says("finance_invoice");
+    insta::with_settings!({ prepend_module_to_snapshot => false }, {
+        insta::assert_snapshot!("lying_ledger", outcome.failure_box());
+    });
+    assert!(outcome.failure_box().lines().all(|line| line.chars().count() <= 80), "{outcome}");
+}
+
+fn a_missing_column_closes_the_gate(engine: Engine) {
+    let sample = Sample::complete_on(engine);
+    sample.execute(Some("acme"), "ALTER TABLE finance_invoice DROP COLUMN paid_on");
+    blocked(&sample).says("acme").says("paid_on");
+}
+
+fn a_lost_schema_closes_the_gate_and_is_not_made_again(engine: Engine) {
+    let sample = Sample::complete_on(engine);
+    sample.drop_schema("globex");
+    blocked(&sample).says("globex");
+    blocked(&sample).says("globex");
+}
+
+fn a_lost_ledger_closes_the_gate(engine: Engine) {
+    let sample = Sample::complete_on(engine);
+    sample.execute(Some("globex"), "DROP TABLE _sqlx_migrations");
+    blocked(&sample).says("globex");
+}
+
+fn a_migration_recorded_as_failed_closes_the_gate(engine: Engine) {
+    let sample = Sample::complete_on(engine);
+    sample.execute(Some("demo"), "UPDATE _sqlx_migrations SET success = false WHERE version = 4");
+    blocked(&sample).says("demo").says("4 invoice paid on");
+}
+
+fn an_altered_migration_closes_the_gate(engine: Engine) {
+    let sample = Sample::complete_on(engine);
+    sample.execute(
+        Some("acme"),
+        "UPDATE _sqlx_migrations SET checksum = (SELECT checksum FROM _sqlx_migrations WHERE version = 1) \
+         WHERE version = 2",
+    );
+    blocked(&sample).says("acme").says("2 invoices");
+}
+
+fn a_deleted_ledger_row_makes_migrate_fail_on_the_existing_table(engine: Engine) {
+    let sample = Sample::complete_on(engine);
+    sample.execute(Some("acme"), "DELETE FROM _sqlx_migrations WHERE version = 2");
+    let outcome = blocked(&sample).says("acme").says("finance_invoice").says("already exists");
+    assert!(outcome.failure_box().contains("2_invoices.sql"), "{outcome}");
+    assert_eq!(sample.number(Some("acme"), "SELECT count(*) FROM {}_sqlx_migrations"), 3);
+    assert_eq!(sample.number(Some("acme"), "SELECT count(*) FROM {}finance_invoice"), 4);
+}
+
+fn a_tenant_ahead_of_the_code_is_served_with_a_warning(engine: Engine) {
+    let sample = Sample::complete_on(engine);
+    sample.execute(Some("acme"), &from_the_future());
+    let server = sample.serve();
+    assert_eq!(get(sample.port, "/acme/finance/invoices/").0, 200);
+    server.signal(nix::sys::signal::Signal::SIGTERM);
+    server.wait().exits(0).says("acme").says("ahead");
+}
+
+fn a_tenant_that_is_ahead_and_behind_closes_the_gate(engine: Engine) {
+    let sample = Sample::complete_on(engine);
+    sample.execute(Some("acme"), &from_the_future());
+    sample.execute(Some("acme"), "DELETE FROM _sqlx_migrations WHERE version = 3; DROP INDEX finance_invoice_customer");
+    blocked(&sample).says("acme").says("99");
+    // What is diverged is left alone, though the pending file alone would have gone through.
+    assert_eq!(sample.number(Some("acme"), "SELECT count(*) FROM {}_sqlx_migrations WHERE version = 3"), 0);
+}
+
+fn a_tenant_that_was_registered_by_hand_closes_the_gate(engine: Engine) {
+    let sample = Sample::complete_on(engine);
+    sample.execute(None, "INSERT INTO tenants (schema_name, name) VALUES ('initech', 'Initech')");
+    blocked(&sample).says("initech");
+}
+
+fn every_broken_tenant_is_named(engine: Engine) {
+    let sample = Sample::complete_on(engine);
+    sample.execute(Some("acme"), LYING);
+    sample.execute(Some("globex"), "DROP TABLE finance_invoice; DROP TABLE crm_customer");
+    // The named check stands first and would hide those that it does not name.
+    let outcome = blocked(&sample.env("SKIP_DEMO_TENANTS", "true"));
+    for word in ["acme", "globex", "finance_invoice", "crm_customer"] {
+        assert!(outcome.failure_box().contains(word), "{word}: {outcome}");
+    }
+}
+
+fn a_broken_shared_schema_closes_the_gate(engine: Engine) {
+    let sample = Sample::complete_on(engine);
+    sample.execute(None, "DROP TABLE billing_plan");
+    blocked(&sample).says("billing_plan");
+}
+
+fn the_gate_alone_says_the_same(engine: Engine) {
+    let sample = Sample::complete_on(engine);
+    sample.portcullis.run(["verify"]).exits(0);
+    sample.execute(Some("acme"), LYING);
+    sample.portcullis.run(["verify"]).exits(1).says("acme").says("finance_invoice");
+    sample.portcullis.run(["verify", "--tenant", "demo"]).exits(0);
+    let json = sample.portcullis.run(["verify", "--format", "json"]).exits(1).stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON alone on standard output");
+    assert!(json.to_string().contains("finance_invoice"), "{json}");
+}
+
+fn a_pending_migration_is_applied_at_the_next_start(engine: Engine) {
+    let mut sample = Sample::complete_on(engine);
+    sample.portcullis =
+        sample.portcullis.file("migrations/tenant/5_notes.sql", "CREATE TABLE crm_note (id bigint PRIMARY KEY);\n");
+    // The manifest does not know the file yet.
+    sample.portcullis.run(["run", "--no-server"]).exits(78).says("portcullis manifest sql");
+    sample.portcullis.run(["manifest", "sql"]).exits(0);
+    sample.portcullis.run(["verify"]).exits(1).says("5 notes");
+    sample.portcullis.run(["run", "--no-server"]).exits(0);
+    assert_eq!(sample.number(Some("demo"), "SELECT count(*) FROM {}crm_note"), 0);
+}
+
+/// A start that must end with 1, the box, and no server.
+#[track_caller]
+fn blocked(sample: &Sample) -> Outcome {
+    let outcome = sample.run().exits(1).says_not("invoices: listening");
+    assert!(!answers(sample.port));
+    assert!(outcome.failure_box().contains("THE SERVER WAS NOT STARTED"), "{outcome}");
+    outcome
+}
+
+fn from_the_future() -> String {
+    "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
+     SELECT 99, 'from the future', success, checksum, 0 FROM _sqlx_migrations WHERE version = 1"
+        .to_owned()
+}

@@ -1,0 +1,42 @@
+//! What the configuration file decides before any step: missing, empty, checked, planned.
+
+use crate::support::{
+    portcullis::Portcullis,
+    sample::{Engine, Sample},
+};
+
+#[test]
+fn an_empty_file_hands_over_at_once() {
+    Portcullis::new().config("").run(["run", "--", "echo", "handed over"]).exits(0).says("handed over");
+}
+
+#[test]
+fn a_variable_names_the_file() {
+    let portcullis = Portcullis::new().file("elsewhere.toml", "");
+    portcullis.run(["run", "--", "true"]).exits(78);
+    portcullis.env("PORTCULLIS_CONFIG", "elsewhere.toml").run(["run", "--", "true"]).exits(0);
+}
+
+#[test]
+fn check_reports_every_error_at_once() {
+    let text = "[server]\ncomand = [\"true\"]\n\n[[step]]\nname = \"a\"\nwait.database = { timeout = \"soon\" }\n";
+    let outcome = Portcullis::new().config(text).run(["check"]).exits(78);
+    outcome.says("comand").says("soon");
+}
+
+#[test]
+fn the_shipped_file_is_valid() {
+    let sample = Sample::on(Engine::Sqlite);
+    sample.portcullis.run(["check"]).exits(0);
+    assert!(!sample.portcullis.path("var").exists(), "`check` is offline");
+}
+
+#[test]
+fn plan_touches_nothing_and_says_why_a_step_is_skipped() {
+    let sample = Sample::on(Engine::Sqlite).env("SKIP_MIGRATIONS", "yes");
+    sample.portcullis.run(["plan"]).exits(0).says("tenant schemas").says("SKIP_MIGRATIONS");
+    let json = sample.portcullis.run(["plan", "--format", "json"]).exits(0).stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON alone on standard output");
+    assert!(json.to_string().contains("every tenant is complete"), "{json}");
+    assert!(!sample.portcullis.path("var").exists());
+}

@@ -1,0 +1,172 @@
+//! The table of `docs/exit-codes.md`, one test a line.
+
+use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt};
+
+use nix::sys::signal::Signal;
+
+use crate::support::{
+    cluster::{Database, cluster},
+    http::free_port,
+    portcullis::Portcullis,
+    sample::{Engine, Sample},
+};
+
+#[test]
+fn zero_when_all_is_done() {
+    Sample::on(Engine::Sqlite).portcullis.run(["run", "--no-server"]).exits(0);
+}
+
+#[test]
+fn one_when_a_tenant_is_proven_incomplete() {
+    let sample = Sample::complete_on(Engine::Sqlite);
+    sample.drop_schema("acme");
+    sample.portcullis.run(["verify"]).exits(1);
+}
+
+#[test]
+fn one_when_a_migration_fails() {
+    let mut sample = Sample::on(Engine::Sqlite);
+    sample.portcullis = sample
+        .portcullis
+        .file("migrations/tenant/2_invoices.sql", "CREATE TABLE finance_invoice (id bigint);\nSELEKT 1;\n")
+        .config(&automatic_manifest());
+    sample.portcullis.run(["run", "--no-server"]).says("2_invoices.sql").exits(1);
+}
+
+#[test]
+fn sixty_four_for_an_argument_that_does_not_exist() {
+    Portcullis::new().run(["run", "--no-such-thing"]).exits(64);
+}
+
+#[test]
+fn sixty_nine_when_a_wait_never_comes_true() {
+    let wait = format!("wait.tcp = {{ host = \"127.0.0.1\", port = {}, timeout = \"300ms\" }}", free_port());
+    step(&wait).run(["run"]).exits(69).says("refused");
+}
+
+#[test]
+fn seventy_three_when_a_tenant_cannot_be_provisioned() {
+    let sample = Sample::complete_on(Engine::Postgres);
+    sample.execute(None, "DELETE FROM tenants WHERE schema_name = 'demo'");
+    // A schema of that name stands there, and nothing proves that we made it.
+    sample.portcullis.run(["run", "--no-server"]).exits(73).says("demo");
+}
+
+#[test]
+fn seventy_four_when_completeness_cannot_be_proved() {
+    let database = Database::fresh();
+    let role = format!("{}_reader", database.name());
+    let sample = Sample::on(Engine::Sqlite).env("DATABASE_URL", &database.url());
+    sample.portcullis.run(["run", "--no-server"]).exits(0);
+    database.execute(&format!(
+        "CREATE ROLE {role} LOGIN PASSWORD 'reader'; GRANT USAGE ON SCHEMA public TO {role}; \
+         GRANT SELECT ON ALL TABLES IN SCHEMA public TO {role}"
+    ));
+    let url = database.url();
+    let (_, server) = url.split_once('@').unwrap();
+    let sample = sample.env("DATABASE_URL", &format!("postgres://{role}:reader@{server}"));
+    let outcome = sample.portcullis.run(["verify"]);
+    database.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+    outcome.exits(74).says("demo");
+}
+
+#[test]
+fn seventy_seven_when_the_password_is_wrong() {
+    let url = cluster();
+    let (_, server) = url.split_once('@').unwrap();
+    let portcullis = step("wait.database = { timeout = \"30s\" }");
+    let text = format!("[database]\nurl = \"postgres://postgres:wr0ng@{server}\"\n");
+    let config = fs::read_to_string(portcullis.path("config.toml")).unwrap();
+    portcullis.config(&(text + &config)).run(["run"]).exits(77).says("password").says_not("wr0ng");
+}
+
+#[test]
+fn seventy_seven_when_the_database_does_not_exist() {
+    let (server, _) = cluster().rsplit_once('/').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+    let sample = Sample::on(Engine::Sqlite).env("DATABASE_URL", &format!("{server}/no_such_database"));
+    sample.portcullis.run(["run"]).exits(77).says("no_such_database");
+}
+
+#[test]
+fn seventy_eight_without_a_configuration_file() {
+    Portcullis::new().run(["run", "--", "true"]).exits(78).says("config.toml");
+}
+
+#[test]
+fn seventy_eight_for_an_invalid_configuration() {
+    step("comand = { run = [\"true\"] }").run(["run"]).exits(78).says("command");
+}
+
+#[test]
+fn seventy_eight_without_a_manifest() {
+    let sample = Sample::on(Engine::Sqlite);
+    fs::remove_file(sample.portcullis.path("portcullis.manifest.json")).unwrap();
+    sample.portcullis.run(["run"]).exits(78).says("portcullis manifest sql");
+}
+
+#[test]
+fn seventy_nine_when_a_command_fails() {
+    step("command = { run = [\"sh\", \"-c\", \"echo it was me; exit 5\"] }").run(["run"]).exits(79).says("5").says("it was me");
+}
+
+#[test]
+fn seventy_nine_when_a_command_is_missing() {
+    step("command = { run = [\"no-such-program\"] }").run(["run"]).exits(79).says("no-such-program");
+}
+
+#[test]
+fn one_hundred_and_twenty_four_when_a_command_takes_too_long() {
+    step("command = { run = [\"sleep\", \"100\"], timeout = \"300ms\" }").run(["run"]).exits(124);
+}
+
+#[test]
+fn one_hundred_and_twenty_six_when_the_server_cannot_be_executed() {
+    let portcullis = Portcullis::new().config("").file("server", "");
+    fs::set_permissions(portcullis.path("server"), fs::Permissions::from_mode(0o644)).unwrap();
+    portcullis.run(["run", "--", "./server"]).exits(126).says("server");
+}
+
+#[test]
+fn one_hundred_and_twenty_seven_when_the_server_is_not_found() {
+    Portcullis::new().config("").run(["run", "--", "no-such-server"]).exits(127).says("no-such-server");
+}
+
+#[test]
+fn one_hundred_and_forty_three_when_a_step_is_stopped_by_term() {
+    let running = step("command = { run = [\"sh\", \"-c\", \"echo under way; sleep 100\"] }")
+        .in_own_pid_namespace()
+        .spawn(["run"]);
+    running.wait_for_line("under way");
+    running.signal(Signal::SIGTERM);
+    running.wait().exits(143).says("SIGTERM");
+}
+
+#[test]
+fn one_hundred_and_thirty_when_a_wait_is_stopped_by_int() {
+    // Bound and never accepted: the login never answers.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = silent.local_addr().unwrap().port();
+    let wait = format!("wait.redis = {{ url = \"redis://127.0.0.1:{port}\", timeout = \"50s\" }}");
+    let running = step(&wait).in_own_pid_namespace().spawn(["run"]);
+    running.wait_for_line("the only step");
+    running.signal(Signal::SIGINT);
+    running.wait().exits(130);
+}
+
+#[test]
+fn the_server_keeps_its_own_code() {
+    Portcullis::new().config("").run(["run", "--", "sh", "-c", "exit 42"]).exits(42);
+}
+
+/// A configuration of one step, and a server that would be seen.
+fn step(kind: &str) -> Portcullis {
+    Portcullis::new().config(&format!(
+        "[server]\ncommand = [\"echo\", \"the server started\"]\n\n[[step]]\nname = \"the only step\"\n{kind}\n"
+    ))
+}
+
+/// The shipped configuration, deriving the manifest at start-up.
+fn automatic_manifest() -> String {
+    include_str!("../../config.toml")
+        .replace("{ file = \"portcullis.manifest.json\" }", "{ file = \"portcullis.manifest.json\", auto = true }")
+}

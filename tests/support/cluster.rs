@@ -1,0 +1,70 @@
+//! A fresh database per test in the private PostgreSQL cluster that `scripts/cluster` runs.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+
+/// An empty database; dropped, it is gone.
+pub struct Database {
+    name: String,
+}
+
+impl Database {
+    pub fn fresh() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let database = Self { name: format!("test_{}_{number}", std::process::id()) };
+        execute(&cluster(), &format!("CREATE DATABASE {}", database.name));
+        database
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// As the cluster's superuser.
+    pub fn url(&self) -> String {
+        let cluster = cluster();
+        let (server, _) = cluster.rsplit_once('/').expect("PORTCULLIS_TEST_POSTGRES ends in /DATABASE");
+        format!("{server}/{}", self.name)
+    }
+
+    /// Runs SQL text that may hold several statements.
+    pub fn execute(&self, sql: &str) {
+        execute(&self.url(), sql);
+    }
+
+    /// The first column, as text, of every row.
+    pub fn column(&self, sql: &str) -> Vec<String> {
+        block_on(async {
+            let mut connection = PgConnection::connect(&self.url()).await.unwrap();
+            sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_all(&mut connection).await.expect(sql)
+        })
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        execute(&cluster(), &format!("DROP DATABASE {} WITH (FORCE)", self.name));
+    }
+}
+
+/// The address of the private cluster.
+pub fn cluster() -> String {
+    std::env::var("PORTCULLIS_TEST_POSTGRES").expect(
+        "PORTCULLIS_TEST_POSTGRES names no PostgreSQL cluster: run `make test`, or scripts/cluster cargo test",
+    )
+}
+
+/// Runs a future to its end, on a runtime of its own.
+pub fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}
+
+fn execute(url: &str, sql: &str) {
+    block_on(async {
+        let mut connection = PgConnection::connect(url).await.expect("the private cluster");
+        connection.execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))).await.expect(sql);
+        connection.close().await.unwrap();
+    });
+}

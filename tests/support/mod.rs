@@ -1,0 +1,7 @@
+//! What tests share: the binary in a folder of its own, databases, the sample, ports.
+
+pub mod cluster;
+pub mod http;
+pub mod portcullis;
+pub mod process;
+pub mod sample;

@@ -1,0 +1,90 @@
+//! The built binary in a temporary folder of its own, with an environment that holds nothing by chance.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    os::unix::fs::PermissionsExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use tempfile::TempDir;
+
+use super::process::{Outcome, Running};
+
+/// A place to run the binary in; dropped, it is removed.
+pub struct Portcullis {
+    folder: TempDir,
+    env: BTreeMap<String, String>,
+    own_pid_namespace: bool,
+}
+
+impl Portcullis {
+    /// An empty folder, and an environment of PATH alone.
+    pub fn new() -> Self {
+        let folder = tempfile::Builder::new().prefix("portcullis-test.").tempdir().unwrap();
+        // Other users' processes (a container's, a reader's) must be able to enter.
+        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
+        let path = std::env::var("PATH").expect("PATH");
+        Self { folder, env: BTreeMap::from([("PATH".to_owned(), path)]), own_pid_namespace: false }
+    }
+
+    /// Writes `config.toml`, which is where the binary looks by default.
+    pub fn config(self, text: &str) -> Self {
+        self.file("config.toml", text)
+    }
+
+    pub fn file(self, name: &str, text: &str) -> Self {
+        let path = self.path(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.env.insert(name.to_owned(), value.to_owned());
+        self
+    }
+
+    /// Runs the binary as PID 1 of a fresh PID namespace, which ends with it.
+    pub fn in_own_pid_namespace(mut self) -> Self {
+        self.own_pid_namespace = true;
+        self
+    }
+
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Starts it and waits for its end; a hang is a failed test.
+    pub fn run<const N: usize>(&self, arguments: [&str; N]) -> Outcome {
+        self.spawn(arguments).wait()
+    }
+
+    pub fn spawn<const N: usize>(&self, arguments: [&str; N]) -> Running {
+        let mut command = if self.own_pid_namespace {
+            let mut command = Command::new("unshare");
+            if !nix::unistd::geteuid().is_root() {
+                command.args(["--user", "--map-root-user"]);
+            }
+            command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
+            command.arg(env!("CARGO_BIN_EXE_portcullis"));
+            command
+        } else {
+            Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        };
+        command.args(arguments).current_dir(self.folder.path()).env_clear().envs(&self.env);
+        Running::start(command, self.own_pid_namespace)
+    }
+}
+
+/// The example web server, built beside the binary.
+pub fn invoices() -> PathBuf {
+    let path = Path::new(env!("CARGO_BIN_EXE_portcullis")).with_file_name("examples/invoices");
+    assert!(path.exists(), "{} is not built: cargo build --examples", path.display());
+    path
+}

@@ -1,0 +1,186 @@
+//! A child process that tests follow line by line; whatever takes longer than a minute is a failed test.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read},
+    os::unix::process::ExitStatusExt,
+    process::{Child, Command, Stdio},
+    sync::{Arc, Condvar, Mutex},
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+/// After which something counts as hanging.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How a process ended, and all that it said.
+#[derive(Debug)]
+pub struct Outcome {
+    /// None if a signal ended it.
+    pub code: Option<i32>,
+    pub signal: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Outcome {
+    /// Checks the exit code, showing everything that was said where it differs.
+    #[track_caller]
+    pub fn exits(self, code: i32) -> Self {
+        assert_eq!(self.code, Some(code), "{self}");
+        self
+    }
+
+    #[track_caller]
+    pub fn says(self, text: &str) -> Self {
+        assert!(self.stdout.contains(text) || self.stderr.contains(text), "does not say {text:?}\n{self}");
+        self
+    }
+
+    #[track_caller]
+    pub fn says_not(self, text: &str) -> Self {
+        assert!(!self.stdout.contains(text) && !self.stderr.contains(text), "says {text:?}\n{self}");
+        self
+    }
+
+    /// The box: from its first rule to its last.
+    #[track_caller]
+    pub fn failure_box(&self) -> &str {
+        let rule = "=".repeat(80);
+        let start = self.stderr.find(&rule).unwrap_or_else(|| panic!("there is no box\n{self}"));
+        let end = self.stderr.rfind(&rule).unwrap_or(start) + rule.len();
+        &self.stderr[start..end]
+    }
+}
+
+impl std::fmt::Display for Outcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { code, signal, stdout, stderr } = self;
+        write!(f, "code {code:?}, signal {signal:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}")
+    }
+}
+
+/// A process that is under way; dropped, it is killed.
+pub struct Running {
+    child: Child,
+    /// The child forks the process that matters (`unshare --fork`).
+    forks: bool,
+    said: Arc<Said>,
+    ended: bool,
+}
+
+#[derive(Default)]
+struct Said {
+    text: Mutex<Text>,
+    more: Condvar,
+}
+
+#[derive(Default)]
+struct Text {
+    stdout: String,
+    stderr: String,
+    closed: usize,
+}
+
+impl Running {
+    pub fn start(mut command: Command, forks: bool) -> Self {
+        let mut child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
+        let said = Arc::new(Said::default());
+        follow(child.stdout.take().unwrap(), &said, |text| &mut text.stdout);
+        follow(child.stderr.take().unwrap(), &said, |text| &mut text.stderr);
+        Self { child, forks, said, ended: false }
+    }
+
+    /// The process itself, also inside a PID namespace.
+    pub fn pid(&self) -> Pid {
+        let outer = self.child.id();
+        let id = if self.forks {
+            let children = format!("/proc/{outer}/task/{outer}/children");
+            let deadline = Instant::now() + PATIENCE;
+            loop {
+                let line = fs::read_to_string(&children).unwrap();
+                if let Some(first) = line.split_whitespace().next() {
+                    break first.parse().unwrap();
+                }
+                assert!(Instant::now() < deadline, "unshare did not fork");
+                thread::yield_now();
+            }
+        } else {
+            outer
+        };
+        Pid::from_raw(i32::try_from(id).unwrap())
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(self.pid(), signal).unwrap();
+    }
+
+    /// The first line of either stream that holds `text`.
+    #[track_caller]
+    pub fn wait_for_line(&self, text: &str) -> String {
+        let find = |said: &Text| {
+            said.stdout.lines().chain(said.stderr.lines()).find(|line| line.contains(text)).map(str::to_owned)
+        };
+        let guard = self.said.text.lock().unwrap();
+        let (said, timeout) = self
+            .said
+            .more
+            .wait_timeout_while(guard, PATIENCE, |said| find(said).is_none() && said.closed < 2)
+            .unwrap();
+        find(&said).unwrap_or_else(|| {
+            let how = if timeout.timed_out() { "hangs" } else { "ended" };
+            let Text { stdout, stderr, .. } = &*said;
+            panic!("{how} before it said {text:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}")
+        })
+    }
+
+    /// Waits for the end of the process and of its output.
+    #[track_caller]
+    pub fn wait(mut self) -> Outcome {
+        // The streams end first: with them, no descendant holds on to them either.
+        let guard = self.said.text.lock().unwrap();
+        let (mut said, timeout) =
+            self.said.more.wait_timeout_while(guard, PATIENCE, |said| said.closed < 2).unwrap();
+        let (stdout, stderr) = (std::mem::take(&mut said.stdout), std::mem::take(&mut said.stderr));
+        drop(said);
+        assert!(!timeout.timed_out(), "hangs\n--- stdout\n{stdout}\n--- stderr\n{stderr}");
+        let status = self.child.wait().unwrap();
+        self.ended = true;
+        Outcome { code: status.code(), signal: status.signal(), stdout, stderr }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if !self.ended {
+            // With `--kill-child`, the whole namespace goes with it.
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+fn follow(stream: impl Read + Send + 'static, said: &Arc<Said>, into: fn(&mut Text) -> &mut String) {
+    let said = Arc::clone(said);
+    thread::spawn(move || {
+        let mut lines = BufReader::new(stream);
+        let mut line = Vec::new();
+        while lines.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
+            into(&mut said.text.lock().unwrap()).push_str(&String::from_utf8_lossy(&line));
+            said.more.notify_all();
+            line.clear();
+        }
+        said.text.lock().unwrap().closed += 1;
+        said.more.notify_all();
+    });
+}
