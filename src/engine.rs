@@ -18,7 +18,7 @@ use crate::{
     },
     steps::{
         self, Context,
-        stop::{self, Stopper},
+        stop::{self, Stop, Stopper},
     },
 };
 
@@ -52,15 +52,9 @@ struct Engine<'a> {
     report: &'a Report,
 }
 
-/// How one step ended.
-enum Ended {
-    Done,
-    Failed(Trouble),
-}
-
 impl Engine<'_> {
     async fn walk(&self, signals: &mut Signals) -> Result<(), Blocked> {
-        let (stopper, stop) = stop::pair();
+        let (stopper, asked) = stop::pair();
         let mut done = vec![false; self.plan.steps.len()];
         let mut started = done.clone();
         let mut running = FuturesUnordered::new();
@@ -70,8 +64,8 @@ impl Engine<'_> {
             if blocked.is_none() && interrupted.is_none() {
                 for step in self.plan.ready(&done) {
                     if !std::mem::replace(&mut started[step], true) {
-                        let stop = stop.clone();
-                        running.push(async move { (step, self.step(step, stop).await) });
+                        let asked = asked.clone();
+                        running.push(async move { (step, Box::pin(self.step(step, asked)).await) });
                     }
                 }
             }
@@ -81,9 +75,9 @@ impl Engine<'_> {
             tokio::select! {
                 biased;
                 signal = signals.next() => self.interrupt(signal, &stopper, &mut interrupted),
-                Some((step, ended)) = running.next() => {
+                Some((step, failed)) = running.next() => {
                     done[step] = true;
-                    if let Ended::Failed(trouble) = ended && blocked.is_none() {
+                    if let Some(trouble) = failed && blocked.is_none() {
                         if !running.is_empty() && interrupted.is_none() {
                             self.report.tell(&Event::Stopping { why: "a step failed".into() });
                         }
@@ -99,10 +93,10 @@ impl Engine<'_> {
         match (interrupted, blocked) {
             (Some(signal), blocked) => {
                 let doing = self.doing(&done, blocked.as_ref());
-                let step = blocked.as_ref().and_then(|blocked| blocked.step);
+                let at = blocked.as_ref().and_then(|blocked| blocked.step);
                 let done = blocked.and_then(|blocked| blocked.trouble.done);
                 let failure = Failure::Interrupted { signal, doing };
-                Err(Blocked { step, trouble: Trouble { done, ..Trouble::from(failure) } })
+                Err(Blocked { step: at, trouble: Trouble { done, ..Trouble::from(failure) } })
             }
             (None, Some(blocked)) => Err(blocked),
             (None, None) => Ok(()),
@@ -118,26 +112,24 @@ impl Engine<'_> {
     }
 
     fn doing(&self, done: &[bool], blocked: Option<&Blocked>) -> String {
-        match blocked.and_then(|blocked| blocked.step) {
-            Some(step) => {
-                format!("during step {} of {}, `{}`", step + 1, done.len(), self.plan.steps[step].name)
-            }
-            None => {
-                let finished = done.iter().filter(|done| **done).count();
-                format!("after {finished} of {} steps", done.len())
-            }
+        if let Some(step) = blocked.and_then(|blocked| blocked.step) {
+            format!("during step {} of {}, `{}`", step + 1, done.len(), self.plan.steps[step].name)
+        } else {
+            let finished = done.iter().filter(|done| **done).count();
+            format!("after {finished} of {} steps", done.len())
         }
     }
 
-    async fn step(&self, step: usize, stop: stop::Stop) -> Ended {
+    /// Runs one step, and returns the trouble that must end the start-up, if there is any.
+    async fn step(&self, step: usize, asked: Stop) -> Option<Trouble> {
         let begun = Instant::now();
         let Step { action, on_failure, .. } = &self.work.config.steps[step];
         let skipped = match &self.plan.steps[step].decision {
             Decision::Run => Ok(None),
             Decision::Skip { reason } => Ok(Some(reason.clone())),
             Decision::DecidedAtItsTurn { pending } => {
-                let mut waiting = stop.clone();
-                match waiting.race(self.work.pending(*pending)).await {
+                let look = self.work.pending(*pending);
+                match Box::pin(asked.clone().race(look)).await {
                     Ok(Ok(true)) => Ok(None),
                     Ok(Ok(false)) => Ok(Some("nothing is pending".into())),
                     Ok(Err(failure)) => Err(failure),
@@ -151,7 +143,7 @@ impl Engine<'_> {
         let result = match skipped {
             Ok(Some(reason)) => {
                 self.report.tell(&Event::StepSkipped { step, reason });
-                return Ended::Done;
+                return None;
             }
             Ok(None) => {
                 self.report.tell(&Event::StepStarted { step });
@@ -160,12 +152,12 @@ impl Engine<'_> {
                     step,
                     work: self.work,
                     processes: self.processes,
-                    stop,
+                    stop: asked,
                     tell: &tell,
                     done: RefCell::default(),
                 };
                 tracing::debug!(step, ?action, "step");
-                steps::run(action, context).await
+                Box::pin(steps::run(action, context)).await
             }
             Err(failure) => Err(Trouble::from(failure)),
         };
@@ -173,7 +165,7 @@ impl Engine<'_> {
         match result {
             Ok(summary) => {
                 self.report.tell(&Event::StepDone { step, took, summary });
-                Ended::Done
+                None
             }
             Err(trouble) => {
                 let interrupted = matches!(trouble.failure, Failure::Interrupted { .. });
@@ -181,8 +173,8 @@ impl Engine<'_> {
                 let event = Event::StepFailed { step, took, blocking, trouble };
                 self.report.tell(&event);
                 match event {
-                    Event::StepFailed { trouble, .. } if blocking => Ended::Failed(trouble),
-                    _ => Ended::Done,
+                    Event::StepFailed { trouble, .. } if blocking => Some(trouble),
+                    _ => None,
                 }
             }
         }

@@ -38,7 +38,7 @@ use crate::{
     config::environment::Environment,
     failure::Failure,
     process::Inherited,
-    report::failure_box,
+    report::failure_box::{self, BLOCKED},
 };
 
 /// Does what the command line says and returns the exit code. It does not return if a server is started.
@@ -51,7 +51,7 @@ pub fn main(arguments: &[OsString]) -> u8 {
         Ok(inherited) => inherited,
         Err(error) => {
             let what = format!("cannot take over the signals: {error}");
-            return say(Answer::bad(Failure::Internal { what }.into()), false);
+            return say(BLOCKED, Answer::bad(Failure::Internal { what }.into()), false);
         }
     };
     let cli = match Cli::try_parse_from(arguments) {
@@ -64,22 +64,23 @@ pub fn main(arguments: &[OsString]) -> u8 {
     };
     let env = Environment::of_process();
     let colour = report::colour(&env, io::stderr().is_terminal());
+    let title = title(&cli.command);
     let answer = match report::trace::start(&env, colour) {
-        Ok(()) => answer(cli, env, &inherited),
+        Ok(()) => answer(cli, &env, &inherited),
         Err(failure) => Answer::bad(failure.into()),
     };
-    say(answer, colour)
+    say(title, answer, colour)
 }
 
-fn answer(cli: Cli, env: Environment, inherited: &Inherited) -> Answer {
+fn answer(cli: Cli, env: &Environment, inherited: &Inherited) -> Answer {
     let path = cli
         .config
         .or_else(|| env.get("PORTCULLIS_CONFIG").map(PathBuf::from))
         .unwrap_or_else(|| PathBuf::from("config.toml"));
     let role = cli.role.as_deref();
     let worked = |work: &dyn Fn(&Work) -> Result<Answer, Failure>| {
-        config::load(&path, &env)
-            .and_then(|config| work(&Work::new(config, env.clone())))
+        config::load::load(&path, env)
+            .and_then(|config| work(&Work::new(config)))
             .unwrap_or_else(|failure| Answer::bad(failure.into()))
     };
     match &cli.command {
@@ -91,8 +92,8 @@ fn answer(cli: Cli, env: Environment, inherited: &Inherited) -> Answer {
             Ok(code) => Answer { text: String::new(), trouble: None, code },
             Err(failure) => Answer::bad(failure.into()),
         },
-        Command::Check => commands::check::run(&path, role, &env).into(),
-        Command::Plan { format } => commands::plan::run(&path, role, &env, *format).into(),
+        Command::Check => commands::check::run(&path, role, env).into(),
+        Command::Plan { format } => commands::plan::run(&path, role, env, *format).into(),
         Command::Verify(arguments) => worked(&|work| {
             runtime::until_signalled(inherited, async || commands::verify::run(work, arguments).await)
         }),
@@ -106,15 +107,29 @@ fn answer(cli: Cli, env: Environment, inherited: &Inherited) -> Answer {
     }
 }
 
+/// What the failure box says at its top.
+fn title(command: &Command) -> &'static str {
+    match command {
+        Command::Run(_) => BLOCKED,
+        Command::Init(_) => "THE PROGRAM WAS NOT STARTED",
+        Command::Plan { .. } => "NO PLAN",
+        Command::Check => "THE CONFIGURATION IS NOT VALID",
+        Command::Verify(_) => "NOT EVERYTHING IS COMPLETE",
+        Command::Migrate(_) => "NOT EVERYTHING WAS APPLIED",
+        Command::Manifest { .. } => "NO MANIFEST WAS WRITTEN",
+    }
+}
+
 /// Prints what a command has to say. A closed pipe is nobody's loss.
-fn say(answer: Answer, colour: bool) -> u8 {
+fn say(title: &str, answer: Answer, colour: bool) -> u8 {
     let _ = io::stdout().write_all(answer.text.as_bytes());
     if let Some(trouble) = answer.trouble {
         let text = match &trouble.failure {
             Failure::ConfigInvalid { rendered, .. } => format!("{rendered}\n"),
             _ => String::new(),
         };
-        let _ = io::stderr().write_all((text + &failure_box::render(None, &trouble, colour)).as_bytes());
+        let _ =
+            io::stderr().write_all((text + &failure_box::render(title, None, &trouble, colour)).as_bytes());
     }
     answer.code
 }

@@ -22,21 +22,21 @@ pub(crate) fn run(
     arguments: &cli::Run,
     path: &Path,
     role: Option<&str>,
-    env: Environment,
+    env: &Environment,
     inherited: &Inherited,
 ) -> Result<u8, Failure> {
     if arguments.no_config {
         return serve(inherited, &Server::plain(&arguments.server));
     }
-    let colour = report::colour(&env, std::io::stderr().is_terminal());
-    let (config, warnings) = config::load_with_warnings(path, &env, colour)?;
+    let colour = report::colour(env, std::io::stderr().is_terminal());
+    let (config, warnings) = config::load::load_with_warnings(path, env, colour)?;
     eprint!("{warnings}");
     let mut server = Server::of(&config, arguments);
     // Only an argv that somebody typed: the file's own command is never let past the gate.
     if plan::passes_through(&config, &arguments.server) {
         return serve(inherited, &server);
     }
-    let plan = plan::plan(&config, &env, role)?;
+    let plan = plan::plan(&config, env, role)?;
     if !plan.steps.is_empty() {
         let role = role.map(str::to_owned).or_else(|| config.role.clone());
         let code = start_up(&plan, role, config, env, &server.argv, inherited)?;
@@ -93,16 +93,16 @@ fn start_up(
     plan: &Plan,
     role: Option<String>,
     config: Config,
-    env: Environment,
+    env: &Environment,
     server: &[String],
     inherited: &Inherited,
 ) -> Result<u8, Failure> {
     let grace = config.server.grace;
     runtime::block_on(inherited, async |processes, mut signals| {
         let begun = Instant::now();
-        let report = Report::start(&env)
+        let report = Report::start(env)
             .map_err(|error| Failure::Internal { what: format!("cannot start the report: {error}") })?;
-        let work = Rc::new(Work::new(config, env));
+        let work = Rc::new(Work::new(config));
         let steps = plan.steps.iter().map(|step| step.name.clone()).collect();
         report.tell(&Event::Started { run: work.run.clone(), role, steps });
         let result = match preflight(plan, &work).await {

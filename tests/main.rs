@@ -3,5 +3,6 @@
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 mod container;
+mod process;
 mod run;
 mod support;

@@ -166,6 +166,7 @@ enum Stopped {
 
 async fn apply_one(work: &Work, tenant: Option<&str>) -> Result<Vec<String>, Stopped> {
     let one = async {
+        work.lock.still_held().await?;
         let expectation = work.expectation().await?;
         let (schema, files): (_, &[MigrationFile]) = match tenant {
             Some(tenant) => (Schema::Tenant(tenant.to_owned()), &expectation.tenant),

@@ -47,6 +47,14 @@ impl RunLock {
         }
     }
 
+    /// Fails if the lock was held and no longer is: whoever lost it changes nothing more.
+    pub(crate) async fn still_held(&self) -> Result<(), Failure> {
+        match self.0.lock().await.as_mut() {
+            Some(lock) => lock.held().await.map_err(|why| Failure::LockLost { why }),
+            None => Ok(()),
+        }
+    }
+
     /// Gives the lock back, if it is held.
     pub(crate) async fn release(&self) {
         if let Some(lock) = self.0.lock().await.take() {

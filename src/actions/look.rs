@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// How long a look may take where the configuration has no say.
-pub(crate) const LOOK: Duration = Duration::from_secs(120);
+pub(crate) const LOOK: Duration = Duration::from_mins(2);
 
 impl Work {
     /// Looks at the shared schema, if asked, and at tenants, if any are asked for.

@@ -10,7 +10,7 @@ use tokio::sync::OnceCell;
 
 use self::{expectation::Expectation, lock::RunLock};
 use crate::{
-    config::{self, Config, environment::Environment},
+    config::{self, Config},
     database::{Database, Limits},
     failure::Failure,
 };
@@ -19,20 +19,18 @@ use crate::{
 pub(crate) struct Work {
     pub(crate) run: String,
     pub(crate) config: Config,
-    pub(crate) env: Environment,
     pub(crate) lock: RunLock,
     database: Option<Database>,
     expectation: OnceCell<Expectation>,
 }
 
 impl Work {
-    pub(crate) fn new(config: Config, env: Environment) -> Self {
+    pub(crate) fn new(config: Config) -> Self {
         let database =
             config.database.as_ref().map(|database| Database::new(database, config.registry.as_ref()));
         Self {
             run: format!("{:08x}", fastrand::u32(..)),
             config,
-            env,
             lock: RunLock::default(),
             database,
             expectation: OnceCell::new(),

@@ -10,7 +10,7 @@ use crate::{
 };
 
 pub(crate) fn run(path: &Path, role: Option<&str>, env: &Environment) -> Result<String, Failure> {
-    let (config, warnings) = config::load_with_warnings(path, env, false)?;
+    let (config, warnings) = config::load::load_with_warnings(path, env, false)?;
     plan::plan(&config, env, role)?;
     let steps = count(config.steps.len(), "step");
     Ok(format!("{warnings}{}: valid, {steps}\n", path.display()))

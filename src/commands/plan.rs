@@ -15,7 +15,7 @@ pub(crate) fn run(
     env: &Environment,
     format: Format,
 ) -> Result<String, Failure> {
-    let plan = plan::plan(&config::load(path, env)?, env, role)?;
+    let plan = plan::plan(&config::load::load(path, env)?, env, role)?;
     match format {
         Format::Text => Ok(plan.text()),
         Format::Json => serde_json::to_string_pretty(&plan)

@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// How long the look may take.
-const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(120);
+const TIMEOUT: std::time::Duration = std::time::Duration::from_mins(2);
 
 pub(crate) async fn run(work: &Work, arguments: &cli::Verify) -> Result<Answer, Failure> {
     let manifest = match &arguments.manifest {

@@ -45,7 +45,7 @@ pub(super) fn read(step: &mut Table<'_>, env: &Environment) -> Found {
             "migrate" => migrate(table),
             "bootstrap" => bootstrap(table),
             "verify" => verify(table),
-            _ => command(table, env),
+            _ => Some(command(table, env)),
         });
         found.count += 1;
         if found.count == 1 {
@@ -158,7 +158,7 @@ fn tenant_names(node: &Node) -> Result<Vec<String>, Problem> {
     Ok(names)
 }
 
-fn command(mut table: Table<'_>, env: &Environment) -> Option<Action> {
+fn command(mut table: Table<'_>, env: &Environment) -> Action {
     let run = argv(&mut table, "run");
     match (&run, table.get("run")) {
         (Some(run), Some(node)) if run.is_empty() => {
@@ -189,7 +189,7 @@ fn command(mut table: Table<'_>, env: &Environment) -> Option<Action> {
         table.report(Problem::error(node.span.clone(), "`accept` is empty: no exit code would do"));
     }
     table.finish();
-    Some(Action::Command(command))
+    Action::Command(command)
 }
 
 /// The child's own variables. Here an empty text is a value: it sets the variable to nothing.

@@ -31,8 +31,8 @@ pub(super) fn read(mut table: Table<'_>, env: &Environment) -> Option<Database> 
     let (span, problems) = (table.span.clone(), table.problems);
     let said = said(table, env, None);
     let (direct, reader) = (
-        direct.map(|table| said_beside(table, env, &said)),
-        reader.map(|table| said_beside(table, env, &said)),
+        direct.map(|table| said_beside(table, env, said.as_ref())),
+        reader.map(|table| said_beside(table, env, said.as_ref())),
     );
     let said = said?;
     if let Some(folder) = said.folder {
@@ -50,16 +50,15 @@ pub(super) fn read(mut table: Table<'_>, env: &Environment) -> Option<Database> 
 }
 
 /// Reads a table beside `[database]` itself. Beside SQLite it has no meaning, and its password is not asked for.
-fn said_beside(table: Table<'_>, env: &Environment, base: &Option<Said>) -> Option<Said> {
-    said(table, env, base.as_ref().map(|base| base.folder.is_some()))
+fn said_beside(table: Table<'_>, env: &Environment, base: Option<&Said>) -> Option<Said> {
+    said(table, env, base.map(|base| base.folder.is_some()))
 }
 
 /// `beside_sqlite` is None for `[database]` itself.
 fn said(mut table: Table<'_>, env: &Environment, beside_sqlite: Option<bool>) -> Option<Said> {
     let read_url = |node: &Node| {
-        let text = match &node.value {
-            Value::Text(text) => text,
-            _ => return Err(values::wrong_secret(node, "a database URL")),
+        let Value::Text(text) = &node.value else {
+            return Err(values::wrong_secret(node, "a database URL"));
         };
         url::parse(text).map_err(|why| {
             let problem = Problem::error(node.span.clone(), why);
@@ -72,7 +71,9 @@ fn said(mut table: Table<'_>, env: &Environment, beside_sqlite: Option<bool>) ->
     };
     let url_given = table.get("url").map(|node| node.span.clone());
     let url = table.read("url", read_url);
-    let broken = table.has("url") && url.is_none() && (url_given.is_some() || table_is_unfilled(&table));
+    // What is there and wrong is reported already: it must not be missed a second time.
+    let broken = (url_given.is_some() && url.is_none())
+        || ["url", "host", "port", "name", "user"].iter().any(|key| table.is_unfilled(key));
     let (mut parts, folder) = match url {
         Some(DatabaseUrl::Postgres(parts)) => (*parts, None),
         Some(DatabaseUrl::Sqlite(folder)) => (Parts::default(), Some(folder)),
@@ -105,11 +106,6 @@ fn said(mut table: Table<'_>, env: &Environment, beside_sqlite: Option<bool>) ->
     };
     table.finish();
     (!broken).then_some(Said { parts, password, folder })
-}
-
-/// A URL that could not be filled in is reported already; what it would have said is not missed again.
-fn table_is_unfilled(table: &Table<'_>) -> bool {
-    table.entries().iter().any(|entry| entry.key == "url" && matches!(entry.node.value, Value::Unfilled))
 }
 
 fn place_part<T>(

@@ -70,6 +70,10 @@ impl Filler<'_> {
         let span = value.span();
         let mut filled_by = Vec::new();
         let value = match value.get_ref() {
+            // What the recovering parser put where a value is missing.
+            DeValue::String(_) | DeValue::Integer(_) | DeValue::Boolean(_) if span.is_empty() => {
+                Value::Unfilled
+            }
             DeValue::String(text) => self.string(text, &span, &mut filled_by),
             DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
                 .map_or(Value::Other("a number out of range"), Value::Integer),

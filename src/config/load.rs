@@ -89,8 +89,8 @@ fn read(root: &Node, env: &Environment, problems: &Problems, whole: bool) -> Opt
         }
         None => Vec::new(),
     };
-    table.finish();
     if whole {
+        table.finish();
         check::across(&drafts, &given, &places, problems);
     }
     let steps = drafts.into_iter().map(steps::Draft::into_step).collect::<Option<Vec<_>>>()?;

@@ -8,7 +8,7 @@ mod check;
 mod database;
 pub(crate) mod environment;
 mod fill;
-mod load;
+pub(crate) mod load;
 mod password;
 mod problem;
 mod redact;
@@ -22,11 +22,6 @@ mod url;
 mod values;
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
-
-pub(crate) use self::{
-    load::{load, load_with_warnings, parse},
-    problem::{Problem, Severity, render},
-};
 
 use self::secret::{Password, Secret};
 

@@ -170,16 +170,13 @@ fn position(node: &Node, names: &[Option<&str>], at: usize) -> Result<usize, Pro
 fn when(mut table: Table<'_>, env: &Environment) -> When {
     let flag = |node: &Node| {
         let name = values::name(node)?;
-        match env.flag(&name) {
-            Ok(_) => Ok(name),
-            Err(_) => {
-                let named =
-                    if node.filled_by.is_empty() { format!("`{name}`") } else { "this variable".into() };
-                let message = format!("the value of {named} is neither true nor false");
-                Err(Problem::error(node.span.clone(), message)
-                    .help("set it to true, 1, yes or on, or to false, 0, no or off"))
-            }
+        if env.flag(&name).is_ok() {
+            return Ok(name);
         }
+        let named = if node.filled_by.is_empty() { format!("`{name}`") } else { "this variable".into() };
+        let message = format!("the value of {named} is neither true nor false");
+        Err(Problem::error(node.span.clone(), message)
+            .help("set it to true, 1, yes or on, or to false, 0, no or off"))
     };
     let scopes = [("shared", Scope::Shared), ("tenants", Scope::Tenants)];
     let when = When {

@@ -36,7 +36,9 @@ impl<'t> Table<'t> {
     }
 
     pub(super) fn entry(&mut self, key: &'static str) -> Option<&'t Entry> {
-        self.asked.push(key);
+        if !self.asked.contains(&key) {
+            self.asked.push(key);
+        }
         self.entries.iter().find(|entry| entry.key == key).filter(|entry| match &entry.node.value {
             Value::Text(text) => !text.is_empty(),
             Value::Unfilled => false,
@@ -98,9 +100,7 @@ impl<'t> Table<'t> {
 
     /// Reports that a key is needed, unless it is there and could not be filled in.
     pub(super) fn missing(&self, key: &str) {
-        let broken =
-            self.entries.iter().any(|entry| entry.key == key && matches!(entry.node.value, Value::Unfilled));
-        if !broken {
+        if !self.is_unfilled(key) {
             let empty = self.entries.iter().find(|entry| entry.key == key);
             let place = empty.map_or(self.span.clone(), |entry| entry.node.span.clone());
             let problem = Problem::error(place, format!("{} needs `{key}`", self.name));
@@ -110,6 +110,11 @@ impl<'t> Table<'t> {
                 problem
             });
         }
+    }
+
+    /// The key is there and could not be filled in, which is reported already.
+    pub(super) fn is_unfilled(&self, key: &str) -> bool {
+        self.entries.iter().any(|entry| entry.key == key && matches!(entry.node.value, Value::Unfilled))
     }
 
     pub(super) fn report(&self, problem: Problem) {

@@ -1,12 +1,18 @@
 //! The whole way from text to configuration, and what a person reads when it is wrong.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod secrets;
+mod wording;
+
 use std::{path::Path, time::Duration};
 
-use insta::assert_snapshot;
-use proptest::prelude::*;
-
-use super::{environment::Environment, secret::Password, *};
+use super::{
+    environment::Environment,
+    load::{load, parse},
+    problem::render,
+    secret::Password,
+    *,
+};
 
 /// What the operator reads, errors and warnings alike.
 fn rendered(text: &str, env: &Environment) -> String {
@@ -127,164 +133,6 @@ fn an_empty_file_is_valid_and_does_nothing() {
 }
 
 #[test]
-fn everything_that_is_wrong_is_said_at_once() {
-    let text = r#"
-rol = "web"
-
-[database]
-host = "db"
-prot = 5432
-sslmode = "requird"
-
-[gate]
-ahead = "wran"
-settle = 120
-
-[[step]]
-name = "databse"
-wiat.database = {}
-
-[[step]]
-name = "broker"
-after = ["database"]
-wait.redsi = { url = "redis://:hunter2@h" }
-
-[[step]]
-name = "verify"
-on_failure = "warn"
-verify = { tenants = "al", timeout = "5x" }
-
-[[step]]
-sql = { run = "SELECT 1", timout = "1s" }
-command = { run = [] }
-"#;
-    assert_snapshot!(rendered(text, &Environment::default()), @"");
-}
-
-#[test]
-fn a_text_that_is_no_toml_is_read_as_far_as_it_goes() {
-    let text = "role = \n[gate]\nahead = \"blok\"\nsettle = = 2\n[lock\ntimeout = \"1m\"\n";
-    assert_snapshot!(rendered(text, &Environment::default()), @"");
-}
-
-#[test]
-fn a_value_from_a_variable_is_called_by_its_name() {
-    let text = r#"
-[gate]
-settle = "${SETTLE}"
-ahead = "${AHEAD:?say what a newer database means}"
-[lock]
-timeout = "${TIMEOUT:-5 minutes}"
-[[step]]
-name = "s"
-when = { env = "FLAG", unless_env = ["OTHER"] }
-wait.tcp = { address = "${ADDRESS}", timeout = "${TIMEOUTS}" }
-"#;
-    let env = Environment::from([
-        ("SETTLE", "hunter2"),
-        ("FLAG", "hunter2"),
-        ("OTHER", "no"),
-        ("ADDRESS", "hunter2"),
-        ("TIMEOUT", ""),
-    ]);
-    assert_snapshot!(rendered(text, &env), @"");
-}
-
-#[test]
-fn steps_that_overtake_a_writer_or_lack_a_table_are_refused() {
-    let text = r#"
-[database]
-url = "sqlite://var"
-[[step]]
-name = "wait"
-wait.database = {}
-[[step]]
-name = "tables"
-migrate.shared = {}
-[[step]]
-name = "all"
-after = ["wait"]
-verify = { tenants = "all" }
-"#;
-    assert_snapshot!(rendered(text, &Environment::default()), @"");
-}
-
-#[test]
-fn a_server_that_nothing_guards_is_warned_of() {
-    let text = r#"
-[database]
-url = "sqlite://var"
-[tenants]
-registry = { table = "tenants", schema_column = "s" }
-[migrations]
-shared = "s"
-tenant = "t"
-[[step]]
-name = "all"
-when = { unless_env = "SKIP" }
-verify = { tenants = "all" }
-"#;
-    assert_snapshot!(rendered(text, &Environment::default()), @"");
-}
-
-#[test]
-fn one_thing_wrong_is_one_message() {
-    for (text, message) in [
-        ("[database]\nhost = \"h\"\nname = \"n\"", "`[database]` needs `user` (or the variable `PGUSER`)"),
-        ("[database]\nurl = \"sqlite://v\"\nhost = \"h\"", "`host` has no meaning beside a sqlite:// URL"),
-        ("[database]\nurl = \"postgres://u@h/d\"\nuser = \"x\"", "`user` is given twice: here and in `url`"),
-        ("[database]\nurl = \"${NONE}\"", "the variable `NONE` is not set"),
-        ("[[step]]\nname = \"a\"", "step `a` does nothing"),
-        ("[[step]]\nname = \"\"\ncommand = { run = [\"x\"] }", "a `[[step]]` needs `name`"),
-        ("[step]\nname = \"a\"", "this must be a list of tables, not a table"),
-        (
-            "[server]\npassthrough = [\"sh\"]",
-            "`sh` is not a list of words, as in [[\"sh\"], [\"python\", \"manage.py\", \"shell\"]]",
-        ),
-        (
-            "[server]\npassthrough = [[]]",
-            "this must be a list of words, as in [[\"sh\"], [\"python\", \"manage.py\", \"shell\"]], not a list",
-        ),
-        ("[lock]\ntimeout = \"0s\"", "`0s` is not longer than nothing"),
-        ("[lock]\ntimeout = \"900h\"", "`900h` is not at most 168h"),
-        (
-            "[[step]]\nname = \"a\"\nafter = \"start\"\nwait = { tcp = { address = \"h:1\" }, file = { path = \"f\" } }",
-            "`wait` takes one of tcp, http, database, redis, file: `file` is one too many",
-        ),
-        (
-            "[[step]]\nname = \"a\"\ncommand = { run = [\"x\"], accept = 256 }",
-            "`256` is not a whole number from 0 to 255",
-        ),
-        (
-            "[[step]]\nname = \"a\"\nbootstrap = { tenants = [\"${NONE:-}\"] }\n[database]\nurl=\"sqlite://v\"\n[tenants]\nregistry = { table = \"t\", schema_column = \"s\" }\n[migrations]\nshared=\"s\"\ntenant=\"t\"",
-            "this names no tenant",
-        ),
-    ] {
-        assert_eq!(messages(text, &Environment::default()), [message], "{text}");
-    }
-}
-
-#[test]
-fn a_password_comes_from_a_variable_or_its_file_but_not_from_both() {
-    let text = "[database]\nhost = \"h\"\nname = \"n\"\nuser = \"u\"\npassword = { env = \"DB_PASSWORD\" }";
-    let password = |env: &Environment| match valid(text, env).database {
-        Some(Database::Postgres(database)) => database.password,
-        _ => Password::None,
-    };
-    let given = Environment::from([("DB_PASSWORD", "hunter2")]);
-    assert_eq!(password(&given), Password::Given(Secret::new("hunter2")));
-    let file = Environment::from([("DB_PASSWORD_FILE", "/run/p")]);
-    assert_eq!(password(&file), Password::File("/run/p".into()));
-    let both = Environment::from([("DB_PASSWORD", "hunter2"), ("DB_PASSWORD_FILE", "/run/p")]);
-    assert_eq!(
-        messages(text, &both),
-        ["both `DB_PASSWORD` and `DB_PASSWORD_FILE` are set: unset one of them"]
-    );
-    let neither = messages(text, &Environment::default());
-    assert_eq!(neither, ["neither `DB_PASSWORD` nor `DB_PASSWORD_FILE` is set"]);
-}
-
-#[test]
 fn absent_parts_come_from_the_variables_of_libpq() {
     let env = Environment::from([
         ("PGHOST", "h"),
@@ -311,70 +159,4 @@ fn a_missing_file_and_a_folder_are_two_failures() {
     std::fs::write(&file, "rol = 1").unwrap();
     let invalid = load(&file, &Environment::default()).unwrap_err();
     assert_eq!((invalid.id(), invalid.code()), ("config-invalid", 78));
-}
-
-/// Every place that takes a text, filled from the same variable.
-const SECRETS_EVERYWHERE: &str = r#"
-role = "${S}"
-[database]
-url = "${S}"
-host = "${S}"
-port = "${S}"
-password = { env = "S" }
-sslmode = "${S}"
-direct = { url = "${S}", password = "${S}" }
-[tenants]
-registry = { table = "${S}", schema_column = "${S}", at_least = "${S}" }
-[migrations]
-shared = ["${S}"]
-apply = { jobs = "${S}", on_tenant_failure = "${S}", timeout = "${S}" }
-[gate]
-ahead = "${S}"
-allow_standby = "${S}"
-[[step]]
-name = "${S}"
-after = "${S}"
-when = { env = "S", role = [["${S}"]], pending = "${S}" }
-wait.tcp = { address = "${S}", timeout = "${S}" }
-[[step]]
-name = "b"
-after = ["${S}"]
-wait.http = { url = "${S}", status = "${S}" }
-[[step]]
-name = "c"
-verify = { tenants = "${S}", shared = "${S}" }
-[[step]]
-name = "d"
-on_failure = "${S}"
-command = { run = "${S}", retries = "${S}", env = { A = ["${S}"] } }
-[server]
-mode = "${S}"
-passthrough = ["${S}"]
-"#;
-
-proptest! {
-    #[test]
-    fn a_secret_from_the_environment_never_reaches_a_message(secret in "[A-Z@:/%?$]{0,4}[QXZ]{6}[!-~]{0,8}") {
-        let env = Environment::from([("S", secret.as_str())]);
-        prop_assert!(!rendered(SECRETS_EVERYWHERE, &env).contains(&secret));
-    }
-
-    #[test]
-    fn a_password_never_shows_in_the_configuration(secret in "[QXZ]{6}[a-z0-9]{0,8}") {
-        let text = r#"
-            [database]
-            url = "postgres://app:${S}@db/shop"
-            direct = { password = "${S}x" }
-            reader = { user = "ro", password = { env = "S" } }
-            [[step]]
-            name = "a"
-            wait.redis = { url = "redis://:${S}@broker" }
-            [[step]]
-            name = "b"
-            command = { run = ["true"], env = { TOKEN = "${S}" } }
-        "#;
-        let config = valid(text, &Environment::from([("S", secret.as_str())]));
-        let shown = format!("{config:?}");
-        prop_assert!(!shown.contains(&secret));
-    }
 }

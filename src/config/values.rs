@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Longer than this is a slip of the pen.
-const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const LONGEST: Duration = Duration::from_hours(7 * 24);
 
 const DURATION: &str = "a duration such as \"90s\", \"2m\", \"500ms\" or \"1h\"";
 
@@ -62,10 +62,6 @@ pub(super) fn name(node: &Node) -> Result<String, Problem> {
 
 pub(super) fn path(node: &Node) -> Result<PathBuf, Problem> {
     text(node).map(PathBuf::from)
-}
-
-pub(super) fn secret(node: &Node) -> Result<Secret, Problem> {
-    text(node).map(Secret::new)
 }
 
 pub(super) fn elements(node: &Node) -> Result<&[Node], Problem> {

@@ -4,16 +4,17 @@
 //! finds is put into the types of `tenants`, and what goes wrong is a value, in words.
 
 pub(crate) mod migrations;
+mod outcome;
 mod places;
 pub(crate) mod postgres;
 pub(crate) mod sqlite;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::time::Duration;
 
-pub(crate) use self::migrations::{MigrationFile, resolve};
+pub(crate) use self::{
+    migrations::{MigrationFile, resolve},
+    outcome::{Applied, ApplyError, Attempt, DatabaseError, Derived, ProvisionError, Tables},
+};
 use crate::{
     config::{self, Selection},
     failure::Failure,
@@ -28,31 +29,6 @@ use crate::{
 pub(crate) enum Database {
     Postgres(postgres::Postgres),
     Sqlite(sqlite::Sqlite),
-}
-
-/// What became of one attempt to log in.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Attempt {
-    Ready,
-    /// May be different in a moment: refused, unresolvable, starting up, too many connections.
-    NotYet(String),
-    /// Trying again will not help: wrong password, missing database, bad certificate.
-    Never(String),
-}
-
-/// Why an operation came to nothing.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum DatabaseError {
-    /// Could not connect, and a later attempt might.
-    #[error("{0}")]
-    NotYet(String),
-    /// Could not connect, and no later attempt will.
-    #[error("{0}")]
-    Never(String),
-    #[error("{0}")]
-    Failed(String),
-    #[error("it ran out of time")]
-    TimedOut,
 }
 
 /// What the gate asks of one look.
@@ -81,55 +57,6 @@ pub(crate) struct Limits {
     pub(crate) lock_timeout: Duration,
     /// For one statement; None leaves the server's setting alone. SQLite has no such limit.
     pub(crate) statement_timeout: Option<Duration>,
-}
-
-/// What was applied, by the names that people call the migrations.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Applied {
-    pub(crate) migrations: Vec<String>,
-}
-
-/// Why one schema's migrations were not all applied.
-#[derive(Debug, Clone, Default, PartialEq, Eq, thiserror::Error)]
-#[error("{why}")]
-pub(crate) struct ApplyError {
-    /// The migration that failed; None if none was begun.
-    pub(crate) migration: Option<String>,
-    /// `file:line`, or the file alone.
-    pub(crate) place: Option<String>,
-    pub(crate) why: String,
-    /// The ledger now says that a migration is half done.
-    pub(crate) dirty: bool,
-    /// Authentication, a missing database and their like: trying again will not help.
-    pub(crate) refused: bool,
-    /// The connection broke, and it is not known what became of the transaction.
-    pub(crate) lost: bool,
-    /// A lock was not had in time, at each of several attempts.
-    pub(crate) locked: bool,
-    /// Applied and kept before the failure.
-    pub(crate) applied: Vec<String>,
-}
-
-/// Why a tenant was not provisioned.
-#[derive(Debug, Clone, Default, PartialEq, Eq, thiserror::Error)]
-#[error("{why}")]
-pub(crate) struct ProvisionError {
-    pub(crate) why: String,
-    pub(crate) migration: Option<String>,
-    pub(crate) place: Option<String>,
-    /// False only where it could not be proved that nothing is left of the attempt.
-    pub(crate) rolled_back: bool,
-    pub(crate) refused: bool,
-}
-
-/// The tables that migrations make, each with its columns.
-pub(crate) type Tables = BTreeMap<String, BTreeSet<String>>;
-
-/// What the migrations make where nothing was before.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Derived {
-    pub(crate) shared: Tables,
-    pub(crate) tenant: Tables,
 }
 
 /// The lock, as long as this value lives.
@@ -166,14 +93,6 @@ impl Database {
         match self {
             Self::Postgres(it) => within(question.timeout, it.look(question)).await,
             Self::Sqlite(it) => within(question.timeout, it.look(question)).await,
-        }
-    }
-
-    /// The registry's tenants, in order; None if its table does not exist.
-    pub(crate) async fn tenants(&self) -> Result<Option<Vec<String>>, DatabaseError> {
-        match self {
-            Self::Postgres(it) => it.tenants().await,
-            Self::Sqlite(it) => it.tenants().await,
         }
     }
 
@@ -244,6 +163,23 @@ impl DatabaseError {
     }
 }
 
+impl Question<'_> {
+    /// A registry that is not there has no tenants only where the shared schema's own look says that
+    /// something is missing: no tenant at all must never look like all tenants complete.
+    fn without_registry(&self, table: &str, found: &Found) -> Result<(), DatabaseError> {
+        let told = match &found.shared {
+            Some(Look::Seen(_)) => self.manifest.shared.tables.contains_key(table),
+            Some(Look::NoLedger { .. }) => self.manifest.shared != Expected::default(),
+            Some(_) => true,
+            None => false,
+        };
+        if told || matches!(self.tenants, Some(Selection::Named(_))) {
+            return Ok(());
+        }
+        Err(DatabaseError::Failed(format!("the registry's table `{table}` is not there")))
+    }
+}
+
 impl Lock {
     /// Whether it is still ours; otherwise why not.
     pub(crate) async fn held(&mut self) -> Result<(), String> {
@@ -258,39 +194,6 @@ impl Lock {
         match self {
             Self::Postgres(lock) => lock.release().await,
             Self::Sqlite(lock) => lock.release(),
-        }
-    }
-}
-
-impl ApplyError {
-    /// An error that belongs to no file.
-    fn saying(why: &str) -> Self {
-        Self { why: why.to_owned(), ..Self::default() }
-    }
-
-    /// In words that hold the place.
-    fn into_failed(self) -> DatabaseError {
-        DatabaseError::Failed(match self.place {
-            Some(place) => format!("{place}: {}", self.why),
-            None => self.why,
-        })
-    }
-}
-
-impl From<DatabaseError> for ApplyError {
-    fn from(error: DatabaseError) -> Self {
-        Self { refused: matches!(error, DatabaseError::Never(_)), why: error.to_string(), ..Self::default() }
-    }
-}
-
-impl From<ApplyError> for ProvisionError {
-    fn from(error: ApplyError) -> Self {
-        Self {
-            why: error.why,
-            migration: error.migration,
-            place: error.place,
-            rolled_back: true,
-            refused: error.refused,
         }
     }
 }

@@ -16,19 +16,13 @@ impl Plan {
         let longest = self.steps.iter().map(|step| step.name.chars().count()).max().unwrap_or(0);
         let name = longest.min(WIDEST_NAME);
         let kind = self.steps.iter().map(|step| step.kind.len()).max().unwrap_or(0);
-        let mut text = String::new();
-        if let Some(role) = &self.role {
-            text.push_str(&format!("role: {role}\n"));
-        }
+        let mut text = self.role.as_ref().map_or_else(String::new, |role| format!("role: {role}\n"));
         for (at, step) in self.steps.iter().enumerate() {
             let start = format!("{:>number$}  {:<name$}  {:<kind$}  ", at + 1, step.name, step.kind);
             wrap(&mut text, &start, &step.words(at));
         }
-        text.push_str(&match &self.server {
-            Some(server) => format!("then: {server}\n"),
-            None => "then: nothing, the steps are all\n".into(),
-        });
-        text
+        let server = self.server.as_deref().unwrap_or("nothing, the steps are all");
+        text + "then: " + server + "\n"
     }
 }
 
@@ -45,7 +39,8 @@ impl Planned {
             words.push_str("; after start");
         } else if self.after.len() < at {
             let numbers: Vec<String> = self.after.iter().map(|step| (step + 1).to_string()).collect();
-            words.push_str(&format!("; after {}", numbers.join(", ")));
+            words.push_str("; after ");
+            words.push_str(&numbers.join(", "));
         }
         if self.on_failure == OnFailure::Warn {
             words.push_str("; a failure only warns");

@@ -5,7 +5,7 @@ use insta::assert_snapshot;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::parse;
+use crate::config::load::parse;
 
 const CONFIG: &str = r#"
 [database]
@@ -56,9 +56,24 @@ fn config() -> Config {
 fn a_plan_says_what_runs_and_why_the_rest_does_not() {
     let env = Environment::from([("SKIP_MIGRATIONS", "yes")]);
     let plan = plan(&config(), &env, Some("web")).unwrap();
-    assert_snapshot!(plan.text(), @"");
+    assert_snapshot!(plan.text(), @r#"
+    role: web
+    1  database                  wait.database    run
+    2  broker                    wait.redis       skip: the role `web` is not
+                                                  `worker` or `celery-*`; after
+                                                  start
+    3  extension                 sql              decided at its turn: if something
+                                                  is pending in the shared schema
+    4  tenant schemas            migrate.tenants  skip: `SKIP_MIGRATIONS` is true
+    5  demo                      bootstrap        skip: `CREATE_DEMO_TENANT` is not
+                                                  true
+    6  every tenant is complete  verify           run
+    7  static files              command          run; after 1, 2; a failure only
+                                                  warns
+    then: server
+    "#);
     assert!(plan.text().lines().all(|line| line.chars().count() <= 80));
-    assert_snapshot!(serde_json::to_string(&plan.steps[1..4]).unwrap(), @"");
+    assert_snapshot!(serde_json::to_string(&plan.steps[1..4]).unwrap(), @r#"[{"name":"broker","kind":"wait.redis","after":[],"decision":{"skip":{"reason":"the role `web` is not `worker` or `celery-*`"}},"on_failure":"block"},{"name":"extension","kind":"sql","after":[0,1],"decision":{"decided_at_its_turn":{"pending":"shared"}},"on_failure":"block"},{"name":"tenant schemas","kind":"migrate.tenants","after":[0,1,2],"decision":{"skip":{"reason":"`SKIP_MIGRATIONS` is true"}},"on_failure":"block"}]"#);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::{
     os::fd::OwnedFd,
 };
 
-use tokio::io::unix::AsyncFd;
+use tokio::io::{Interest, unix::AsyncFd};
 
 /// Longer lines are cut in pieces of so many bytes.
 const LINE_BYTES: usize = 16 * 1024;
@@ -20,7 +20,9 @@ pub(super) struct Lines {
 impl Lines {
     /// The descriptor must not block.
     pub(super) fn of(pipe: OwnedFd) -> io::Result<Self> {
-        Ok(Self { pipe: Some(AsyncFd::new(std::fs::File::from(pipe))?), buffer: Vec::new() })
+        // SAFETY: the file owns its descriptor, and nobody replaces it.
+        let pipe = unsafe { AsyncFd::register_with_interest(std::fs::File::from(pipe), Interest::READABLE)? };
+        Ok(Self { pipe: Some(pipe), buffer: Vec::new() })
     }
 
     pub(super) fn is_open(&self) -> bool {

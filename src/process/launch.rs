@@ -12,7 +12,10 @@ use std::{
     ptr,
 };
 
-use super::signals::{self, SignalSet};
+use super::{
+    environment::{ListenPid, our_environment},
+    signals::{self, SignalSet},
+};
 
 /// Enough for the C library's search through PATH, which keeps its buffers on the stack.
 const STACK_BYTES: usize = 64 * 1024;
@@ -29,6 +32,8 @@ pub(super) struct Launch<'a> {
     pub(super) ignored: SignalSet,
     /// Closed in the child.
     pub(super) closed: &'a [c_int],
+    /// Sockets that systemd or podman passed to us are meant for the child: LISTEN_PID must name it.
+    pub(super) takes_sockets: bool,
 }
 
 /// What the stub of a step gets beside its argv.
@@ -67,11 +72,17 @@ pub(super) struct NotLaunched {
 /// Returns the child's id once it runs the program. Blocks until then.
 pub(super) fn launch(launch: &Launch) -> io::Result<Result<i32, NotLaunched>> {
     let argv = pointers(launch.argv);
-    let environment = launch.stub.map(|stub| pointers(stub.environment));
+    let listen_pid = ListenPid::default();
+    let environment = match launch.stub {
+        Some(stub) => pointers(stub.environment),
+        None if launch.takes_sockets => listen_pid.in_environment(),
+        None => our_environment(),
+    };
     let child = Shared {
         launch,
         argv: &argv,
-        environment: environment.as_deref(),
+        environment: &environment,
+        listen_pid: &listen_pid,
         current_ignored: signals::currently_ignored(),
         failed: Cell::new(None),
     };
@@ -108,7 +119,8 @@ fn pointers(words: &[CString]) -> Vec<*const c_char> {
 struct Shared<'a> {
     launch: &'a Launch<'a>,
     argv: &'a [*const c_char],
-    environment: Option<&'a [*const c_char]>,
+    environment: &'a [*const c_char],
+    listen_pid: &'a ListenPid,
     current_ignored: SignalSet,
     /// Whether it came as far as exec, and the error's number.
     failed: Cell<Option<(bool, c_int)>>,
@@ -157,12 +169,13 @@ fn become_program(child: &Shared) -> (bool, c_int) {
     signals::swap_mask(launch.mask);
     // SAFETY: every array ends with a null pointer.
     unsafe {
-        if let (Some(stub), Some(environment)) = (launch.stub, child.environment) {
+        if let Some(stub) = launch.stub {
             for program in stub.programs {
-                libc::execve(program.as_ptr(), child.argv.as_ptr(), environment.as_ptr());
+                libc::execve(program.as_ptr(), child.argv.as_ptr(), child.environment.as_ptr());
             }
         } else {
-            libc::execvp(child.argv[0], child.argv.as_ptr());
+            child.listen_pid.set(libc::getpid());
+            libc::execvpe(child.argv[0], child.argv.as_ptr(), child.environment.as_ptr());
         }
     }
     (true, errno())

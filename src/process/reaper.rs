@@ -6,13 +6,10 @@
 use std::{
     cell::RefCell,
     collections::HashMap,
-    ffi::{CStr, CString, OsString},
+    ffi::{CStr, OsString},
     fs::{File, OpenOptions},
     io::{self, Read},
-    os::{
-        fd::{AsRawFd, OwnedFd},
-        unix::ffi::OsStringExt,
-    },
+    os::fd::{AsRawFd, OwnedFd},
     rc::Rc,
     time::Duration,
 };
@@ -22,7 +19,7 @@ use nix::{
     unistd::pipe2,
 };
 use tokio::{
-    io::unix::AsyncFd,
+    io::{Interest, unix::AsyncFd},
     sync::{Notify, mpsc, watch},
     time::{Instant, timeout_at},
 };
@@ -30,6 +27,7 @@ use tokio::{
 use super::{
     capture::Lines,
     descendants,
+    environment::with,
     inherited::Inherited,
     launch::{Launch, Place, Stub, c_strings, launch},
     record::{Outcome, RECORD_BYTES, Record},
@@ -76,7 +74,9 @@ impl Processes {
     /// Starts the reaper; nothing that arrived since [`super::take_over`] is lost.
     pub(crate) fn start(inherited: &Inherited) -> io::Result<(Self, Signals)> {
         let awaited = SignalSet::ENDING.or(SignalSet::of(&[libc::SIGCHLD]));
-        let arrivals = AsyncFd::new(File::from(signals::descriptor(awaited)?))?;
+        let arrivals = File::from(signals::descriptor(awaited)?);
+        // SAFETY: the file owns its descriptor, and nobody replaces it.
+        let arrivals = unsafe { AsyncFd::register_with_interest(arrivals, Interest::READABLE)? };
         let shared = Shared {
             stubs: RefCell::default(),
             strangers: inherited.children.clone(),
@@ -247,7 +247,7 @@ fn start_stub(child: &Child, [out, err, status]: [&OwnedFd; 3]) -> io::Result<i3
     argv.extend(child.argv.iter().map(OsString::from));
     let stub = Stub {
         programs: &[c"/proc/self/exe", recorded_program()],
-        environment: &environment(&child.env)?,
+        environment: &with(&child.env)?,
         stdio: [nothing.as_raw_fd(), out.as_raw_fd(), err.as_raw_fd()],
         kept: status.as_raw_fd(),
         parent_death: libc::SIGTERM,
@@ -260,6 +260,7 @@ fn start_stub(child: &Child, [out, err, status]: [&OwnedFd; 3]) -> io::Result<i3
         mask: SignalSet::ALL.without(SignalSet::FAULTS),
         ignored: SignalSet::NONE,
         closed: &[],
+        takes_sockets: false,
     })?;
     launched.map_err(|not| not.source)
 }
@@ -271,22 +272,6 @@ fn recorded_program() -> &'static CStr {
         let path = libc::getauxval(libc::AT_EXECFN);
         if path == 0 { c"" } else { CStr::from_ptr(path as *const libc::c_char) }
     }
-}
-
-/// Our environment with these variables in place of those of the same name.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "passed on as it is, also where it is not UTF-8; nothing is read from it"
-)]
-fn environment(added: &[(String, String)]) -> io::Result<Vec<CString>> {
-    let kept = std::env::vars_os().filter(|(name, _)| !added.iter().any(|(added, _)| name == added.as_str()));
-    let added = added.iter().map(|(name, value)| (name.into(), value.into()));
-    c_strings(kept.chain(added).map(|(name, value): (OsString, OsString)| {
-        let mut pair = name.into_vec();
-        pair.push(b'=');
-        pair.extend(value.into_vec());
-        OsString::from_vec(pair)
-    }))
 }
 
 fn running(pids: &[i32]) -> usize {

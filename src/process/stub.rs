@@ -50,10 +50,10 @@ struct Step {
 
 impl Step {
     fn of(args: &[OsString]) -> Option<Self> {
-        let [grace, status, parent, cwd, separator, argv @ ..] = args else {
+        let [grace, status, parent, cwd, separator, command @ ..] = args else {
             return None;
         };
-        if separator != "--" || argv.is_empty() {
+        if separator != "--" || command.is_empty() {
             return None;
         }
         let status = number(status)?;
@@ -67,7 +67,7 @@ impl Step {
             status: unsafe { std::fs::File::from_raw_fd(status) },
             parent: number(parent)?,
             cwd: if cwd.is_empty() { None } else { Some(CString::new(cwd.as_bytes()).ok()?) },
-            argv: c_strings(argv).ok()?,
+            argv: c_strings(command).ok()?,
         })
     }
 }
@@ -87,6 +87,7 @@ fn run(mut step: Step) -> io::Result<()> {
         mask: SignalSet::NONE,
         ignored: SignalSet::NONE,
         closed: &[],
+        takes_sockets: false,
     })?;
     let_go_of_output();
     let record = match launched {

@@ -8,6 +8,7 @@ use super::{
     clock::Deadline,
     descendants,
     handover::not_executed,
+    holdings,
     inherited::Inherited,
     launch::{Launch, Place, c_strings, launch},
     record::Outcome,
@@ -74,10 +75,13 @@ pub(crate) fn supervise(
         mask: inherited.blocked,
         ignored: inherited.ignored,
         closed: &inherited.closed,
+        takes_sockets: true,
     });
     let main = launched
         .map_err(|error| Failure::Internal { what: format!("cannot start a process: {error}") })?
         .map_err(|not| unexecuted(not.source))?;
+
+    holdings::let_go();
 
     let mut supervision = Supervision {
         inherited,

@@ -16,8 +16,7 @@ pub(super) fn place(own_session: bool) -> Place {
             Place::SessionWithTerminal
         }
         // A session of its own would have no terminal, and the shell that started us keeps its hold on this one.
-        (_, Terminal::Shared { foreground: true }) => Place::ForegroundGroup,
-        (false, Terminal::Ours) => Place::ForegroundGroup,
+        (_, Terminal::Shared { foreground: true }) | (false, Terminal::Ours) => Place::ForegroundGroup,
         (_, Terminal::Shared { foreground: false }) | (false, Terminal::None | Terminal::Nobodys) => {
             Place::Group
         }

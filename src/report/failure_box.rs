@@ -8,7 +8,10 @@ use super::{
     event::{SchemaFailure, Trouble},
     judgement,
 };
-use crate::{failure::chain, tenants::gate::Outcome};
+use crate::{
+    failure::{Failure, chain},
+    tenants::gate::Outcome,
+};
 
 const WIDTH: usize = 80;
 /// How many tenants the box lists; `verify --format json` lists all.
@@ -16,13 +19,21 @@ const TENANTS: usize = 10;
 /// How many of a child's last lines the box repeats.
 const LINES: usize = 15;
 
+/// The title of what ends a start-up.
+pub(crate) const BLOCKED: &str = "THE SERVER WAS NOT STARTED";
+
 /// `place` is the step's number, how many there are, and its name.
-pub(crate) fn render(place: Option<(usize, usize, &str)>, trouble: &Trouble, colour: bool) -> String {
+pub(crate) fn render(
+    title: &str,
+    place: Option<(usize, usize, &str)>,
+    trouble: &Trouble,
+    colour: bool,
+) -> String {
     let red = Style::new().red().bold().force_styling(colour);
     let rule = red.apply_to("=".repeat(WIDTH)).to_string();
     let code = format!("exit {} ({})", trouble.failure.code(), trouble.failure.id());
-    let title = "PORTCULLIS: THE SERVER WAS NOT STARTED";
-    let title = format!(" {title}{code:>width$}", width = WIDTH - 2 - title.len());
+    let title = format!(" PORTCULLIS: {title}");
+    let title = format!("{title}{code:>width$}", width = WIDTH - 1 - title.len());
 
     let mut text = format!("{rule}\n{}\n{rule}\n", red.apply_to(title));
     if let Some((number, of, name)) = place {
@@ -44,6 +55,9 @@ pub(crate) fn render(place: Option<(usize, usize, &str)>, trouble: &Trouble, col
         for line in &trouble.output[skip..] {
             text += &format!("   | {line}\n");
         }
+    }
+    if matches!(trouble.failure, Failure::Interrupted { .. }) {
+        return text + &rule + "\n";
     }
     let advice = advice(trouble);
     if let Some(cause) = advice.cause {
@@ -131,10 +145,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::{
-        failure::Failure,
-        tenants::gate::{Finding, Judgement, Verdict},
-    };
+    use crate::tenants::gate::{Finding, Judgement, Verdict};
 
     fn judgement(tenants: &[(&str, Finding)]) -> Judgement {
         let verdict = |finding: &Finding| Verdict { findings: vec![finding.clone()] };
@@ -156,6 +167,7 @@ mod tests {
         let finding =
             Finding::MissingTables { tables: vec!["finance_invoice".into()], dropped_by_newer: false };
         let text = render(
+            BLOCKED,
             Some((6, 8, "every tenant is complete")),
             &blocked(judgement(&[("acme", finding)])),
             false,
@@ -196,7 +208,7 @@ mod tests {
             done: Some("2 of 3 schemas migrated".into()),
             ..Trouble::from(Failure::MigrationFailed { summary })
         };
-        insta::assert_snapshot!(render(Some((3, 8, "tenant schemas")), &trouble, false), @r#"
+        insta::assert_snapshot!(render(BLOCKED, Some((3, 8, "tenant schemas")), &trouble, false), @r#"
         ================================================================================
          PORTCULLIS: THE SERVER WAS NOT STARTED               exit 1 (migration-failed)
         ================================================================================
@@ -224,7 +236,7 @@ mod tests {
         let failure =
             Failure::CommandFailed { program: "collectstatic".into(), ended: "exited with 5".into() };
         let trouble = Trouble { output: vec!["no space left".into()], ..Trouble::from(failure) };
-        insta::assert_snapshot!(render(Some((7, 8, "static files")), &trouble, false), @r#"
+        insta::assert_snapshot!(render(BLOCKED, Some((7, 8, "static files")), &trouble, false), @r#"
         ================================================================================
          PORTCULLIS: THE SERVER WAS NOT STARTED                exit 79 (command-failed)
         ================================================================================
@@ -247,7 +259,7 @@ mod tests {
         let names: Vec<String> = (0..30).map(|n| format!("tenant_with_quite_a_long_name_{n}")).collect();
         let tenants: BTreeMap<_, _> = names.iter().map(|name| (name.as_str(), pending(20))).collect();
         let tenants: Vec<_> = tenants.into_iter().collect();
-        let text = render(None, &blocked(judgement(&tenants)), false);
+        let text = render(BLOCKED, None, &blocked(judgement(&tenants)), false);
         assert!(text.contains("... and 20 more"), "{text}");
         for line in text.lines() {
             assert!(line.chars().count() <= 80, "{line}");

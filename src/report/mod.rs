@@ -12,6 +12,7 @@ use std::{cell::RefCell, io::IsTerminal, rc::Rc};
 
 use self::{
     event::{Event, Trouble},
+    failure_box::BLOCKED,
     text::Text,
     writer::Writer,
 };
@@ -36,16 +37,15 @@ impl Report {
     }
 
     pub(crate) fn tell(&self, event: &Event) {
-        if let Some(line) = self.0.text.borrow_mut().line(event) {
-            self.0.writer.line(line);
-        }
+        let line = self.0.text.borrow_mut().line(event);
+        self.0.writer.line(line);
     }
 
     /// Prints the box for what ended the start-up.
     pub(crate) fn blocked(&self, step: Option<usize>, trouble: &Trouble) {
         let text = self.0.text.borrow();
         let place = step.map(|step| text.place(step));
-        for line in failure_box::render(place, trouble, self.0.colour).lines() {
+        for line in failure_box::render(BLOCKED, place, trouble, self.0.colour).lines() {
             self.0.writer.line(line.to_owned());
         }
     }

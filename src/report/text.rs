@@ -24,9 +24,9 @@ impl Text {
         (step + 1, self.steps.len(), self.steps.get(step).map_or("", String::as_str))
     }
 
-    /// The line for an event, or None if there is nothing to say.
-    pub(crate) fn line(&mut self, event: &Event) -> Option<String> {
-        let line = match event {
+    /// The line for an event.
+    pub(crate) fn line(&mut self, event: &Event) -> String {
+        match event {
             Event::Started { run, role, steps } => {
                 self.steps.clone_from(steps);
                 let role = role.as_ref().map(|role| format!(", role {role}")).unwrap_or_default();
@@ -85,8 +85,7 @@ impl Text {
             Event::Finished { took } => {
                 format!("portcullis: done after {}; no server to start", took_words(*took))
             }
-        };
-        Some(line)
+        }
     }
 
     fn step(&self, step: usize) -> String {

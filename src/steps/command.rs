@@ -156,7 +156,14 @@ fn judge(program: &str, accept: &[i32], allowed: Duration, how: How, cut: Option
         (Some(Cut::Stopped(signal)), _) => {
             (Failure::Interrupted { signal, doing: format!("while `{program}` ran") }, false)
         }
-        (_, How::NotStarted { why, .. }) => (Failure::CommandMissing { program, why }, false),
+        (_, How::NotStarted { missing: true, .. }) => {
+            let why = "there is no such program, or no interpreter for it".into();
+            (Failure::CommandMissing { program, why }, false)
+        }
+        (_, How::NotStarted { why, .. }) => {
+            let why = why.split(" (os error").next().unwrap_or_default().to_lowercase();
+            (Failure::CommandMissing { program, why }, false)
+        }
         (Some(Cut::TimedOut), _) => {
             (Failure::TimedOut { what: format!("`{program}`"), after: allowed }, true)
         }
@@ -220,16 +227,19 @@ mod tests {
 
     #[test]
     fn what_an_end_means() {
-        let not_started = |missing, why: &str| How::NotStarted { missing, why: why.into() };
-        let timed_out = Some(Cut::TimedOut);
+        let not_started = |errno| How::NotStarted {
+            missing: errno == 2,
+            why: io::Error::from_raw_os_error(errno).to_string(),
+        };
+        let missing = "79 cannot start `sync`: there is no such program, or no interpreter for it";
         for (how, cut, expected) in [
             (How::Exited(0), None, "exited with 0"),
             (How::Exited(3), None, "exited with 3"),
             (How::Exited(5), None, "79 `sync` exited with 5, again"),
             (How::Signalled(9), None, "79 `sync` was killed by SIGKILL, again"),
-            (not_started(true, "no such file"), None, "79 cannot start `sync`: no such file"),
-            (not_started(false, "permission denied"), None, "79 cannot start `sync`: permission denied"),
-            (not_started(true, "no such file"), timed_out, "79 cannot start `sync`: no such file"),
+            (not_started(2), None, missing),
+            (not_started(13), None, "79 cannot start `sync`: permission denied"),
+            (not_started(2), Some(Cut::TimedOut), missing),
             (How::Exited(0), Some(Cut::TimedOut), "124 `sync` ran longer than 9 s, again"),
             (How::Signalled(15), Some(Cut::TimedOut), "124 `sync` ran longer than 9 s, again"),
             (How::Exited(0), Some(Cut::Stopped(15)), "143 ended by SIGTERM while `sync` ran"),

@@ -64,7 +64,7 @@ pub(crate) async fn run(action: &Action, mut context: Context<'_>) -> Result<Str
             Action::Command(_) => Ok(String::new()),
         }
     };
-    let result = stop.race(work).await;
+    let result = Box::pin(stop.race(work)).await;
     result.unwrap_or_else(|signal| {
         let failure = Failure::Interrupted { signal, doing: "while it was under way".into() };
         Err(Trouble { done: context.done.take(), ..Trouble::from(failure) })

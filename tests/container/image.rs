@@ -34,13 +34,14 @@ impl Image {
             source.join("portcullis.manifest.json"),
             source.join("migrations"),
         ] {
-                let mut copy = Command::new("cp");
+            let mut copy = Command::new("cp");
             copy.arg("-R").arg(file).arg(&root);
             Running::start(copy, false).wait().exits(0);
         }
         let dockerfile = fs::read_to_string(source.join("docker/Dockerfile")).unwrap();
         let (_, last_stage) = dockerfile.split_once("\nFROM scratch\n").expect("a stage `FROM scratch`");
-        let last_stage = format!("FROM scratch\n{}", last_stage.replace("--from=builder ", "").replace(" /out/", " out/"));
+        let last_stage =
+            format!("FROM scratch\n{}", last_stage.replace("--from=builder ", "").replace(" /out/", " out/"));
         fs::write(image.folder.path().join("Dockerfile"), last_stage).unwrap();
         // What podman needs on a machine whose control groups are a mixture, and which lacks CAP_SYS_RESOURCE.
         let conf = "[containers]\ndefault_ulimits = [\"nofile=20000:20000\", \"nproc=20000:20000\"]\n\

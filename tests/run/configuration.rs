@@ -19,7 +19,8 @@ fn a_variable_names_the_file() {
 
 #[test]
 fn check_reports_every_error_at_once() {
-    let text = "[server]\ncomand = [\"true\"]\n\n[[step]]\nname = \"a\"\nwait.database = { timeout = \"soon\" }\n";
+    let text =
+        "[server]\ncomand = [\"true\"]\n\n[[step]]\nname = \"a\"\nwait.database = { timeout = \"soon\" }\n";
     let outcome = Portcullis::new().config(text).run(["check"]).exits(78);
     outcome.says("comand").says("soon");
 }

@@ -25,12 +25,12 @@ fn one_when_a_tenant_is_proven_incomplete() {
 
 #[test]
 fn one_when_a_migration_fails() {
-    let mut sample = Sample::on(Engine::Sqlite);
-    sample.portcullis = sample
-        .portcullis
-        .file("migrations/tenant/2_invoices.sql", "CREATE TABLE finance_invoice (id bigint);\nSELEKT 1;\n")
-        .config(&automatic_manifest());
-    sample.portcullis.run(["run", "--no-server"]).says("2_invoices.sql").exits(1);
+    let mut sample = Sample::complete_on(Engine::Sqlite);
+    let table = "CREATE TABLE crm_note (id bigint PRIMARY KEY);\n";
+    sample.execute(Some("acme"), table);
+    sample.portcullis = sample.portcullis.file("migrations/tenant/5_notes.sql", table);
+    sample.portcullis.run(["manifest", "sql"]).exits(0);
+    sample.portcullis.run(["run", "--no-server"]).exits(1).says("5_notes.sql");
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn sixty_four_for_an_argument_that_does_not_exist() {
 
 #[test]
 fn sixty_nine_when_a_wait_never_comes_true() {
-    let wait = format!("wait.tcp = {{ host = \"127.0.0.1\", port = {}, timeout = \"300ms\" }}", free_port());
+    let wait = format!("wait.tcp = {{ address = \"127.0.0.1:{}\", timeout = \"300ms\" }}", free_port());
     step(&wait).run(["run"]).exits(69).says("refused");
 }
 
@@ -106,7 +106,11 @@ fn seventy_eight_without_a_manifest() {
 
 #[test]
 fn seventy_nine_when_a_command_fails() {
-    step("command = { run = [\"sh\", \"-c\", \"echo it was me; exit 5\"] }").run(["run"]).exits(79).says("5").says("it was me");
+    step("command = { run = [\"sh\", \"-c\", \"echo it was me; exit 5\"] }")
+        .run(["run"])
+        .exits(79)
+        .says("5")
+        .says("it was me");
 }
 
 #[test]
@@ -163,10 +167,4 @@ fn step(kind: &str) -> Portcullis {
     Portcullis::new().config(&format!(
         "[server]\ncommand = [\"echo\", \"the server started\"]\n\n[[step]]\nname = \"the only step\"\n{kind}\n"
     ))
-}
-
-/// The shipped configuration, deriving the manifest at start-up.
-fn automatic_manifest() -> String {
-    include_str!("../../config.toml")
-        .replace("{ file = \"portcullis.manifest.json\" }", "{ file = \"portcullis.manifest.json\", auto = true }")
 }

@@ -36,7 +36,8 @@ fn the_first_start_ends_in_a_server_that_answers(engine: Engine) {
 
 fn the_second_start_changes_nothing(engine: Engine) {
     let sample = Sample::complete_on(engine);
-    let ledgers = || TENANTS.map(|tenant| sample.number(Some(tenant), "SELECT count(*) FROM {}_sqlx_migrations"));
+    let ledgers =
+        || TENANTS.map(|tenant| sample.number(Some(tenant), "SELECT count(*) FROM {}_sqlx_migrations"));
     let before = (ledgers(), files(&sample.portcullis.path("var")));
     sample.portcullis.run(["run", "--no-server"]).exits(0);
     assert_eq!((ledgers(), files(&sample.portcullis.path("var"))), before);
@@ -77,12 +78,12 @@ fn a_password_never_reaches_the_log(engine: Engine) {
 fn a_start_with_nothing_to_do_takes_no_lock() {
     let database = crate::support::cluster::Database::fresh();
     let role = format!("{}_app", database.name());
-    database.execute(&format!("CREATE ROLE {role} LOGIN PASSWORD 'app'; GRANT ALL ON SCHEMA public TO {role}"));
+    database
+        .execute(&format!("CREATE ROLE {role} LOGIN PASSWORD 'app'; GRANT ALL ON SCHEMA public TO {role}"));
     database.execute(&format!("GRANT ALL ON DATABASE {} TO {role}", database.name()));
     let url = database.url();
     let (_, server) = url.split_once('@').unwrap();
-    let sample =
-        Sample::on(Engine::Sqlite).env("DATABASE_URL", &format!("postgres://{role}:app@{server}"));
+    let sample = Sample::on(Engine::Sqlite).env("DATABASE_URL", &format!("postgres://{role}:app@{server}"));
     sample.portcullis.run(["run", "--no-server"]).exits(0);
     // Whoever tries to take an advisory lock from here on is refused.
     database.execute(
@@ -110,7 +111,11 @@ fn without_configuration_the_argv_runs_and_its_code_counts() {
 #[test]
 fn an_argv_that_passes_through_runs_no_step() {
     let sample = Sample::on(Engine::Sqlite);
-    sample.portcullis.run(["run", "--", "sh", "-c", "echo straight through"]).exits(0).says("straight through");
+    sample
+        .portcullis
+        .run(["run", "--", "sh", "-c", "echo straight through"])
+        .exits(0)
+        .says("straight through");
     assert!(!sample.portcullis.path("var").exists());
     sample.portcullis.run(["run", "--", "echo", "after the gate"]).exits(0).says("after the gate");
     assert!(sample.portcullis.path("var/tenants/demo.sqlite").exists());

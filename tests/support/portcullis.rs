@@ -6,6 +6,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
+    sync::Arc,
 };
 
 use tempfile::TempDir;
@@ -14,7 +15,8 @@ use super::process::{Outcome, Running};
 
 /// A place to run the binary in; dropped, it is removed.
 pub struct Portcullis {
-    folder: TempDir,
+    /// Shared with what runs in it, which may outlive this value.
+    folder: Arc<TempDir>,
     env: BTreeMap<String, String>,
     own_pid_namespace: bool,
 }
@@ -26,7 +28,11 @@ impl Portcullis {
         // Other users' processes (a container's, a reader's) must be able to enter.
         fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let path = std::env::var("PATH").expect("PATH");
-        Self { folder, env: BTreeMap::from([("PATH".to_owned(), path)]), own_pid_namespace: false }
+        Self {
+            folder: Arc::new(folder),
+            env: BTreeMap::from([("PATH".to_owned(), path)]),
+            own_pid_namespace: false,
+        }
     }
 
     /// Writes `config.toml`, which is where the binary looks by default.
@@ -78,7 +84,7 @@ impl Portcullis {
             Command::new(env!("CARGO_BIN_EXE_portcullis"))
         };
         command.args(arguments).current_dir(self.folder.path()).env_clear().envs(&self.env);
-        Running::start(command, self.own_pid_namespace)
+        Running::start(command, self.own_pid_namespace).inside(Arc::clone(&self.folder))
     }
 }
 

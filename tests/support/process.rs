@@ -14,9 +14,10 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use tempfile::TempDir;
 
 /// After which something counts as hanging.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// How a process ended, and all that it said.
 #[derive(Debug)]
@@ -72,6 +73,7 @@ pub struct Running {
     forks: bool,
     said: Arc<Said>,
     ended: bool,
+    folder: Option<Arc<TempDir>>,
 }
 
 #[derive(Default)]
@@ -98,7 +100,13 @@ impl Running {
         let said = Arc::new(Said::default());
         follow(child.stdout.take().unwrap(), &said, |text| &mut text.stdout);
         follow(child.stderr.take().unwrap(), &said, |text| &mut text.stderr);
-        Self { child, forks, said, ended: false }
+        Self { child, forks, said, ended: false, folder: None }
+    }
+
+    /// Keeps a temporary folder until the process has ended.
+    pub fn inside(mut self, folder: Arc<TempDir>) -> Self {
+        self.folder = Some(folder);
+        self
     }
 
     /// The process itself, also inside a PID namespace.

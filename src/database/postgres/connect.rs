@@ -119,15 +119,28 @@ fn options(config: &config::Postgres) -> Result<PgConnectOptions, DatabaseError>
     Ok(options)
 }
 
-/// libpq's `-c name=value -c name=value`; sqlx takes names and values apart.
+/// The server's own command line, `-c name=value -c name=value`, in which a backslash keeps a blank from
+/// ending the word (PostgreSQL's `pg_split_opts`). sqlx takes names and values apart, and escapes them again.
 fn raw_options(options: PgConnectOptions, value: &str) -> PgConnectOptions {
-    let words = value.split_whitespace().filter(|word| *word != "-c");
-    let pairs: Vec<(&str, &str)> = words
-        .filter_map(|word| {
-            word.strip_prefix("--").or_else(|| word.strip_prefix("-c")).unwrap_or(word).split_once('=')
-        })
-        .collect();
-    options.options(pairs)
+    options.options(setting_pairs(value))
+}
+
+fn setting_pairs(value: &str) -> Vec<(String, String)> {
+    let mut words = vec![String::new()];
+    let mut chars = value.chars();
+    while let Some(c) = chars.next() {
+        match (c, words.last_mut()) {
+            ('\\', Some(word)) => word.extend(chars.next()),
+            (c, _) if c.is_whitespace() => words.push(String::new()),
+            (c, Some(word)) => word.push(c),
+            (_, None) => {}
+        }
+    }
+    let plain = |word: &str| {
+        let word = word.strip_prefix("--").or_else(|| word.strip_prefix("-c")).unwrap_or(word);
+        word.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
+    };
+    words.iter().filter_map(|word| plain(word)).collect()
 }
 
 fn readable<'a>(name: &str, path: &'a str) -> Result<&'a Path, DatabaseError> {
@@ -147,7 +160,11 @@ fn refusal(place: &str, error: &sqlx::Error) -> DatabaseError {
             DatabaseError::NotYet(why)
         };
     }
-    let why = format!("{place}: {}", plain(error));
+    let said = match error {
+        sqlx::Error::Io(error) => error.to_string(),
+        other => other.to_string(),
+    };
+    let why = format!("{place}: {said}");
     match error {
         sqlx::Error::Io(error) if is_certificate(error) => DatabaseError::Never(why),
         sqlx::Error::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => {
@@ -189,16 +206,16 @@ fn is_certificate(error: &io::Error) -> bool {
     false
 }
 
-fn plain(error: &sqlx::Error) -> String {
-    match error {
-        sqlx::Error::Io(error) => error.to_string(),
-        other => other.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_servers_own_options_are_taken_apart() {
+        let pairs = setting_pairs("-c search_path=a,b -cgeqo=off  --work_mem=1MB -c app=a\\ b\\\\c");
+        let pairs: Vec<_> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(pairs, [("search_path", "a,b"), ("geqo", "off"), ("work_mem", "1MB"), ("app", "a b\\c")]);
+    }
 
     #[test]
     fn what_a_pooler_says_of_credentials_is_for_good() {

@@ -20,11 +20,8 @@ use crate::{
     },
 };
 
-/// For one statement of a look that names no time of its own.
-pub(super) const DEFAULT_TIMEOUT: Duration = Duration::from_secs(30);
-
 /// For a lock that somebody else's DDL holds on what is looked at.
-const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A connection that only reads: each message is a READ ONLY transaction of its own, which also holds
 /// through a pooler in transaction mode.
@@ -86,7 +83,13 @@ impl Postgres {
             found.shared = looks.remove(&self.config.shared_schema);
         }
         if let Some(selection) = question.tenants {
-            let rows = self.read_registry(&mut reading).await?.unwrap_or_default();
+            let rows = match self.read_registry(&mut reading).await? {
+                Some(rows) => rows,
+                None => self.registry.as_ref().map_or(Ok(Rows::default()), |registry| {
+                    let (_, table) = super::registry::table(registry, &self.config.shared_schema);
+                    question.without_registry(table, &found).map(|()| Rows::default())
+                })?,
+            };
             found.registered = rows.tenants.len();
             let asked = asked(selection, &rows, &mut found.unregistered);
             found.tenants = self.schemas(&mut reading, &asked, &manifest.tenant, question, &server).await?;

@@ -27,6 +27,9 @@ use crate::{
 /// The ledger that this program writes; another framework's is only read.
 const LEDGER: Shape = Framework::Sql.shape();
 
+/// The SQLSTATE of a statement that ran longer than its time-out.
+const QUERY_CANCELED: &str = "57014";
+
 /// Where the server is and how to log in, and where the registry stands.
 #[derive(Debug, Clone)]
 pub(crate) struct Postgres {
@@ -61,6 +64,9 @@ impl Postgres {
         let limit = format!("SET statement_timeout = {}", timeout.as_millis());
         connect::rows(&mut connection, &limit).await.map_err(|error| connect::failed(&error))?;
         if let Err((done, error)) = run::statements(&mut connection, sql).await {
+            if connect::code(&error) == Some(QUERY_CANCELED) {
+                return Err(DatabaseError::TimedOut);
+            }
             return Err(match run::line(sql, done, &error) {
                 Some(line) => DatabaseError::Failed(format!("line {line}: {}", connect::words(&error))),
                 None => connect::failed(&error),

@@ -78,13 +78,6 @@ impl Postgres {
         Ok(Some(rows))
     }
 
-    pub(in super::super) async fn tenants(&self) -> Result<Option<Vec<String>>, DatabaseError> {
-        let mut reading = Reading::open(self.reader(), super::look::DEFAULT_TIMEOUT).await?;
-        let rows = self.read_registry(&mut reading).await;
-        reading.close().await;
-        Ok(rows?.map(|rows| rows.tenants))
-    }
-
     /// Schemas that hold a ledger and that no row of the registry names.
     pub(super) async fn orphans(
         &self,

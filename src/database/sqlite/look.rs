@@ -26,7 +26,12 @@ impl Sqlite {
         let Some(selection) = question.tenants else {
             return Ok(found);
         };
-        let rows = self.read_registry().await?.unwrap_or_default();
+        let rows = match self.read_registry().await? {
+            Some(rows) => rows,
+            None => self.registry.as_ref().map_or(Ok(Rows::default()), |registry| {
+                question.without_registry(super::registry::table(registry), &found).map(|()| Rows::default())
+            })?,
+        };
         found.registered = rows.tenants.len();
         let asked: Vec<&String> = match selection {
             Selection::All => rows.tenants.iter().collect(),

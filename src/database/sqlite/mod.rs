@@ -59,9 +59,9 @@ impl Sqlite {
             // A file that is no database says so at the first read, not when it is opened.
             let answer = files::rows(&mut connection, "SELECT count(*) FROM sqlite_master").await;
             let _ = connection.close().await;
-            return answer.map(drop).map_err(|error| match files::is_busy(&error) {
-                true => DatabaseError::NotYet(files::words(&error)),
-                false => DatabaseError::Never(format!("`{}`: {}", shared.display(), files::words(&error))),
+            return answer.map(drop).map_err(|error| {
+                let why = format!("`{}`: {}", shared.display(), files::words(&error));
+                if files::is_busy(&error) { DatabaseError::NotYet(why) } else { DatabaseError::Never(why) }
             });
         }
         // The first writer makes the folder, so what counts is the nearest one that is there.

@@ -135,8 +135,11 @@ async fn build(
 /// Moves the file to its place, where nothing may be, and makes both survive a power cut.
 fn place(new: &Path, path: &Path) -> std::io::Result<()> {
     fs::File::open(new)?.sync_all()?;
-    // A hard link fails where something is; a rename would replace it.
-    fs::hard_link(new, path)?;
-    fs::remove_file(new)?;
+    // A hard link fails where something is; a rename would replace it. Not every file system has links.
+    match fs::hard_link(new, path) {
+        Ok(()) => fs::remove_file(new)?,
+        Err(error) if error.kind() == ErrorKind::AlreadyExists || path.try_exists()? => return Err(error),
+        Err(_) => fs::rename(new, path)?,
+    }
     path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
 }

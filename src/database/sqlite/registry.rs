@@ -28,10 +28,6 @@ pub(super) fn condition(registry: &config::Registry) -> String {
 }
 
 impl Sqlite {
-    pub(in super::super) async fn tenants(&self) -> Result<Option<Vec<String>>, DatabaseError> {
-        Ok(self.read_registry().await?.map(|rows| rows.tenants))
-    }
-
     /// None if there is no such table, or no file yet.
     pub(super) async fn read_registry(&self) -> Result<Option<Rows>, DatabaseError> {
         let Some(registry) = &self.registry else {

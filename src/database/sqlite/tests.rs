@@ -1,1 +1,301 @@
 //! SQLite, in a folder of its own.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::{fs, future::Future, path::Path, time::Duration};
+
+use sqlx::Connection;
+
+use super::{Sqlite, files};
+use crate::{
+    config::{self, Selection},
+    database::{Attempt, Database, Limits, MigrationFile, ProvisionError, Question, Schema, resolve},
+    tenants::{
+        found::{Found, Look, Seen},
+        manifest::{Expected, Framework, Manifest},
+    },
+};
+
+const LIMITS: Limits = Limits { lock_timeout: Duration::from_millis(50), statement_timeout: None };
+
+struct Place {
+    folder: tempfile::TempDir,
+    registry: config::Registry,
+}
+
+impl Place {
+    fn new() -> Self {
+        let registry = config::Registry {
+            table: "tenants".into(),
+            schema_column: "schema_name".into(),
+            condition: None,
+            at_least: 0,
+        };
+        let place = Self { folder: tempfile::tempdir().unwrap(), registry };
+        place.write(
+            "shared/1_tenants.sql",
+            "CREATE TABLE tenants (schema_name TEXT PRIMARY KEY, status TEXT);",
+        );
+        place.write(
+            "tenant/1_finance.sql",
+            "CREATE TABLE finance_invoice (id BIGINT PRIMARY KEY, total BIGINT);",
+        );
+        place.write("tenant/2_note.sql", "ALTER TABLE finance_invoice ADD COLUMN note TEXT;");
+        place
+    }
+
+    fn at(&self, path: &str) -> std::path::PathBuf {
+        self.folder.path().join(path)
+    }
+
+    fn database(&self) -> Database {
+        let config = config::Database::Sqlite(config::Sqlite { folder: self.at("var") });
+        Database::new(&config, Some(&self.registry))
+    }
+
+    fn write(&self, name: &str, sql: &str) {
+        fs::create_dir_all(self.at(name).parent().unwrap()).unwrap();
+        fs::write(self.at(name), sql).unwrap();
+    }
+
+    fn files(&self, folder: &str) -> Vec<MigrationFile> {
+        resolve(&self.at(folder)).unwrap()
+    }
+
+    async fn sql(&self, file: &str, sql: &str) {
+        let path = self.at("var").join(file);
+        let mut connection = files::write(&path, false, files::BUSY).await.unwrap();
+        files::rows(&mut connection, sql).await.unwrap();
+        connection.close().await.unwrap();
+    }
+
+    async fn manifest(&self) -> Manifest {
+        let (shared, tenant) = (self.files("shared"), self.files("tenant"));
+        let derived = self.database().derive(&shared, &tenant).await.unwrap();
+        let expected = |files: &[MigrationFile], tables| Expected {
+            migrations: files.iter().map(MigrationFile::expected).collect(),
+            tables,
+        };
+        Manifest {
+            format: 1,
+            framework: Framework::Sql,
+            shared: expected(&shared, derived.shared),
+            tenant: expected(&tenant, derived.tenant),
+        }
+    }
+
+    async fn look(&self, tenants: &Selection) -> Found {
+        let manifest = self.manifest().await;
+        let question = Question {
+            manifest: &manifest,
+            shared: true,
+            tenants: Some(tenants),
+            timeout: Duration::from_secs(20),
+            allow_standby: false,
+        };
+        self.database().look(&question).await.unwrap()
+    }
+
+    async fn provision(&self, tenant: &str) -> Result<(), ProvisionError> {
+        let expected = self.manifest().await.tenant;
+        self.database().provision(tenant, &self.files("tenant"), &expected, &LIMITS, &|_| Ok(())).await
+    }
+
+    async fn shared(&self) {
+        self.database().apply(&Schema::Shared, &self.files("shared"), &LIMITS).await.unwrap();
+    }
+
+    fn tenants(&self) -> Vec<String> {
+        let names = fs::read_dir(self.at("var/tenants")).unwrap();
+        names.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
+    }
+}
+
+fn run<F: Future<Output = ()>>(test: F) {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
+}
+
+fn seen(look: &Look) -> &Seen {
+    match look {
+        Look::Seen(seen) => seen,
+        other => unreachable!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_provisioned_tenant_is_seen_whole() {
+    run(async {
+        let place = Place::new();
+        assert_eq!(place.database().ping().await, Attempt::Ready);
+        assert_eq!(place.look(&Selection::All).await.shared, Some(Look::NoSchema));
+        assert!(!place.at("var").exists(), "a look makes nothing");
+        place.shared().await;
+        assert_eq!(place.database().ping().await, Attempt::Ready);
+        for name in ["demo", "a'b.c \"D\""] {
+            place.provision(name).await.unwrap();
+        }
+        let found = place.look(&Selection::All).await;
+        assert_eq!((found.registered, found.tenants.len(), found.orphans.len()), (2, 2, 0));
+        for look in found.tenants.values().chain(&found.shared) {
+            let seen = seen(look);
+            assert!(seen.missing_tables.is_empty() && seen.missing_columns.is_empty(), "{seen:?}");
+            assert!(seen.ledger.iter().all(|row| row.succeeded && row.checksum.is_some()));
+        }
+        assert_eq!(place.tenants().len(), 2, "nothing is left of the building");
+        assert_eq!(place.manifest().await.tenant.tables["finance_invoice"].len(), 3);
+    });
+}
+
+#[test]
+fn every_kind_of_damage_is_seen() {
+    run(async {
+        let place = Place::new();
+        place.shared().await;
+        for name in ["lying", "column", "gone", "ledgerless", "broken", "dirty", "stray"] {
+            place.provision(name).await.unwrap();
+        }
+        place.sql("tenants/lying.sqlite", "DROP TABLE finance_invoice").await;
+        place.sql("tenants/column.sqlite", "ALTER TABLE finance_invoice DROP COLUMN note").await;
+        fs::remove_file(place.at("var/tenants/gone.sqlite")).unwrap();
+        place.sql("tenants/ledgerless.sqlite", "DROP TABLE _sqlx_migrations").await;
+        fs::write(place.at("var/tenants/broken.sqlite"), "this is no database, and long enough to say so")
+            .unwrap();
+        place.sql("tenants/dirty.sqlite", "UPDATE _sqlx_migrations SET success = 0 WHERE version = 2").await;
+        place.sql("shared.sqlite", "DELETE FROM tenants WHERE schema_name = 'stray'").await;
+        place.sql("shared.sqlite", "INSERT INTO tenants (schema_name) VALUES ('../shared')").await;
+        let found = place.look(&Selection::All).await;
+        assert!(seen(&found.tenants["lying"]).missing_tables.contains("finance_invoice"));
+        assert!(seen(&found.tenants["column"]).missing_columns["finance_invoice"].contains("note"));
+        assert_eq!(found.tenants["gone"], Look::NoSchema);
+        assert!(matches!(&found.tenants["ledgerless"], Look::NoLedger { tables } if tables.len() == 1));
+        assert!(matches!(&found.tenants["broken"], Look::Failed(why) if why.contains("not a database")));
+        assert!(matches!(&found.tenants["../shared"], Look::Failed(_)));
+        assert!(seen(&found.tenants["dirty"]).ledger.iter().any(|row| row.id == "2" && !row.succeeded));
+        assert!(found.orphans.iter().eq(["stray"]));
+        let found = place.look(&Selection::Named(vec!["nobody".into()])).await;
+        assert!(found.unregistered.contains("nobody") && found.tenants.is_empty());
+    });
+}
+
+#[test]
+fn a_failing_migration_is_rolled_back_and_named_with_its_line() {
+    run(async {
+        let place = Place::new();
+        place.shared().await;
+        place.provision("demo").await.unwrap();
+        place.write("tenant/3_good.sql", "CREATE TABLE good (id BIGINT);");
+        place.write("tenant/4_bad.sql", "SELECT 'ä;';\n\nCREATE TABLE good (id BIGINT);");
+        let schema = Schema::Tenant("demo".into());
+        let error = place.database().apply(&schema, &place.files("tenant"), &LIMITS).await.unwrap_err();
+        assert_eq!(error.migration.as_deref(), Some("4 bad"));
+        assert!(error.place.as_ref().unwrap().ends_with("4_bad.sql:3"), "{error:?}");
+        place.write("tenant/4_bad.sql", "CREATE TABLE other (id BIGINT);");
+        let found = place.look(&Selection::All).await;
+        assert_eq!(seen(&found.tenants["demo"]).ledger.len(), 2);
+        let applied = place.database().apply(&schema, &place.files("tenant"), &LIMITS).await.unwrap();
+        assert_eq!(applied.migrations, ["3 good", "4 bad"]);
+        place.write("tenant/5_commit.sql", "CREATE TABLE a (id BIGINT); COMMIT; BEGIN;");
+        let error = place.database().apply(&schema, &place.files("tenant"), &LIMITS).await.unwrap_err();
+        assert!(error.dirty && error.why.contains("COMMIT"), "{error:?}");
+    });
+}
+
+#[test]
+fn an_altered_file_is_refused() {
+    run(async {
+        let place = Place::new();
+        place.shared().await;
+        place.provision("demo").await.unwrap();
+        place.write("tenant/2_note.sql", "ALTER TABLE finance_invoice ADD COLUMN remark TEXT;");
+        let schema = Schema::Tenant("demo".into());
+        let error = place.database().apply(&schema, &place.files("tenant"), &LIMITS).await.unwrap_err();
+        assert!(error.why.contains("altered") && error.migration.as_deref() == Some("2 note"), "{error:?}");
+    });
+}
+
+#[test]
+fn a_tenant_that_is_not_verified_leaves_nothing() {
+    run(async {
+        let place = Place::new();
+        place.shared().await;
+        let expected = place.manifest().await.tenant;
+        let (database, files) = (place.database(), place.files("tenant"));
+        let refuse = |look: &Look| {
+            assert_eq!(seen(look).ledger.len(), 2);
+            Err("no".to_owned())
+        };
+        let error = database.provision("demo", &files, &expected, &LIMITS, &refuse).await.unwrap_err();
+        assert_eq!((error.why.as_str(), error.rolled_back), ("no", true));
+        assert!(place.tenants().is_empty());
+        assert!(place.look(&Selection::All).await.tenants.is_empty());
+        place.write("var/tenants/squatter.sqlite", "");
+        let error = place.provision("squatter").await.unwrap_err();
+        assert!(error.why.contains("does not name it"), "{error:?}");
+        assert!(place.at("var/tenants/squatter.sqlite").exists(), "what was there before stays");
+    });
+}
+
+#[test]
+fn a_tenant_that_lost_its_file_is_not_made_again() {
+    run(async {
+        let place = Place::new();
+        place.shared().await;
+        place.provision("demo").await.unwrap();
+        assert!(place.provision("demo").await.unwrap_err().why.contains("exists already"));
+        fs::remove_file(place.at("var/tenants/demo.sqlite")).unwrap();
+        let schema = Schema::Tenant("demo".into());
+        let error = place.database().apply(&schema, &place.files("tenant"), &LIMITS).await.unwrap_err();
+        assert!(error.why.contains("not made again"), "{error:?}");
+        assert!(place.provision("demo").await.unwrap_err().why.contains("names `demo` already"));
+    });
+}
+
+#[test]
+fn the_lock_is_one_runs_at_a_time_and_names_its_holder() {
+    run(async {
+        let place = Place::new();
+        let first = place.database().try_lock("run-1").await.unwrap().unwrap();
+        let holder = place.database().try_lock("run-2").await.unwrap().unwrap_err();
+        assert!(holder.contains("run-1"), "{holder}");
+        first.release().await;
+        assert!(place.database().try_lock("run-2").await.unwrap().is_ok());
+    });
+}
+
+#[test]
+fn a_folder_that_cannot_be_is_never_ready() {
+    run(async {
+        let place = Place::new();
+        place.write("var", "a file");
+        assert!(matches!(place.database().ping().await, Attempt::Never(_)));
+        let nowhere = config::Database::Sqlite(config::Sqlite { folder: Path::new("/dev/null/var").into() });
+        assert!(matches!(Database::new(&nowhere, None).ping().await, Attempt::Never(_)));
+    });
+}
+
+#[test]
+fn a_busy_file_is_tried_again_only_so_long() {
+    run(async {
+        let place = Place::new();
+        place.shared().await;
+        place.provision("demo").await.unwrap();
+        let path = place.at("var/tenants/demo.sqlite");
+        let mut holder = files::write(&path, false, files::BUSY).await.unwrap();
+        files::rows(&mut holder, "BEGIN IMMEDIATE").await.unwrap();
+        place.write("tenant/3_more.sql", "CREATE TABLE more (id BIGINT);");
+        let schema = Schema::Tenant("demo".into());
+        let error = place.database().apply(&schema, &place.files("tenant"), &LIMITS).await.unwrap_err();
+        assert!(error.locked, "{error:?}");
+        files::rows(&mut holder, "ROLLBACK").await.unwrap();
+        place.database().apply(&schema, &place.files("tenant"), &LIMITS).await.unwrap();
+    });
+}
+
+#[test]
+fn a_name_that_is_no_file_name_is_no_tenants() {
+    let sqlite = Sqlite::new(&config::Sqlite { folder: "var".into() }, None);
+    for name in ["", ".", "..", "a/b", ".hidden", "a\0b", "a\nb"] {
+        assert_eq!(sqlite.tenant(name), None, "{name:?}");
+    }
+    assert_eq!(sqlite.tenant("demo").unwrap(), Path::new("var/tenants/demo.sqlite"));
+}

@@ -1,0 +1,111 @@
+//! What operations on a database come to, as values with their reasons in words.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What became of one attempt to log in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Attempt {
+    Ready,
+    /// May be different in a moment: refused, unresolvable, starting up, too many connections.
+    NotYet(String),
+    /// Trying again will not help: wrong password, missing database, bad certificate.
+    Never(String),
+}
+
+/// Why an operation came to nothing.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum DatabaseError {
+    /// Could not connect, and a later attempt might.
+    #[error("{0}")]
+    NotYet(String),
+    /// Could not connect, and no later attempt will.
+    #[error("{0}")]
+    Never(String),
+    #[error("{0}")]
+    Failed(String),
+    #[error("it ran out of time")]
+    TimedOut,
+}
+
+/// What was applied, by the names that people call the migrations.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Applied {
+    pub(crate) migrations: Vec<String>,
+}
+
+/// Why one schema's migrations were not all applied.
+#[derive(Debug, Clone, Default, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own that a caller asks for")]
+pub(crate) struct ApplyError {
+    /// The migration that failed; None if none was begun.
+    pub(crate) migration: Option<String>,
+    /// `file:line`, or the file alone.
+    pub(crate) place: Option<String>,
+    pub(crate) why: String,
+    /// The ledger now says that a migration is half done.
+    pub(crate) dirty: bool,
+    /// Authentication, a missing database and their like: trying again will not help.
+    pub(crate) refused: bool,
+    /// The connection broke, and it is not known what became of the transaction.
+    pub(crate) lost: bool,
+    /// A lock was not had in time, at each of several attempts.
+    pub(crate) locked: bool,
+    /// Applied and kept before the failure.
+    pub(crate) applied: Vec<String>,
+}
+
+/// Why a tenant was not provisioned.
+#[derive(Debug, Clone, Default, PartialEq, Eq, thiserror::Error)]
+#[error("{why}")]
+pub(crate) struct ProvisionError {
+    pub(crate) why: String,
+    pub(crate) migration: Option<String>,
+    pub(crate) place: Option<String>,
+    /// False only where it could not be proved that nothing is left of the attempt.
+    pub(crate) rolled_back: bool,
+    pub(crate) refused: bool,
+}
+
+/// The tables that migrations make, each with its columns.
+pub(crate) type Tables = BTreeMap<String, BTreeSet<String>>;
+
+/// What the migrations make where nothing was before.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Derived {
+    pub(crate) shared: Tables,
+    pub(crate) tenant: Tables,
+}
+
+impl ApplyError {
+    /// An error that belongs to no file.
+    pub(super) fn saying(why: &str) -> Self {
+        Self { why: why.to_owned(), ..Self::default() }
+    }
+
+    /// In words that hold the place.
+    pub(super) fn into_failed(self) -> DatabaseError {
+        DatabaseError::Failed(match self.place {
+            Some(place) => format!("{place}: {}", self.why),
+            None => self.why,
+        })
+    }
+}
+
+impl From<DatabaseError> for ApplyError {
+    fn from(error: DatabaseError) -> Self {
+        Self { refused: matches!(error, DatabaseError::Never(_)), why: error.to_string(), ..Self::default() }
+    }
+}
+
+impl From<ApplyError> for ProvisionError {
+    fn from(error: ApplyError) -> Self {
+        Self {
+            why: error.why,
+            migration: error.migration,
+            place: error.place,
+            rolled_back: true,
+            refused: error.refused,
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The server starts as if nothing had come before it.
+
+use super::namespace::{PORTCULLIS, script, stdout};
+use assert_cmd::assert::OutputAssertExt;
+
+/// Prints everything about itself that survives exec and can be seen.
+const LOOK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/process/look.pl");
+
+/// Runs `before` and then the look, directly and through a start-up without steps.
+fn equals_a_direct_exec(before: &str) -> String {
+    let run = |through: &str| {
+        let server = format!("{through} perl {LOOK} one \"two three\"");
+        stdout(
+            &script(&before.replace("SERVER", &server))
+                .env_clear()
+                .env("PORTCULLIS", PORTCULLIS)
+                .env("PATH", "/usr/bin:/bin")
+                .assert()
+                .code(0),
+        )
+    };
+    let direct = run("");
+    assert_eq!(run("$PORTCULLIS run --no-config --"), direct, "after {before}");
+    direct
+}
+
+#[test]
+fn with_nothing_special() {
+    assert!(equals_a_direct_exec("exec SERVER").contains("Threads:\t1"));
+}
+
+#[test]
+fn with_signals_blocked_and_ignored() {
+    let seen = equals_a_direct_exec(
+        "exec env --block-signal=TERM,ILL,TTIN --ignore-signal=INT,SEGV,TTOU,PIPE,CHLD,HUP SERVER",
+    );
+    assert!(seen.contains("SigBlk:\t0000000000104008"), "{seen}");
+    // perl takes SIGCHLD for itself before it looks; cat changes nothing.
+    let look = "exec env --ignore-signal=INT,SEGV,TTOU,PIPE,CHLD,HUP $PORTCULLIS run --no-config -- cat /proc/self/status";
+    let seen = stdout(&script(look).assert().code(0));
+    let ignored = seen.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap().trim();
+    let ignored = u64::from_str_radix(ignored, 16).unwrap();
+    assert_eq!(ignored & 0x7fff_ffff, 0x0021_1403, "{seen}");
+}
+
+#[test]
+fn with_signals_pending() {
+    let seen = equals_a_direct_exec(
+        "exec env --block-signal=TERM,USR1,PIPE,CHLD bash -c 'kill -USR1 $$; kill -TERM $$; kill -PIPE $$; exec SERVER'",
+    );
+    assert!(seen.contains("ShdPnd:\t0000000000005200"), "{seen}");
+}
+
+#[test]
+fn with_standard_descriptors_closed_and_others_open() {
+    equals_a_direct_exec("exec 0<&- 7</dev/null 8>/dev/null; exec SERVER");
+    equals_a_direct_exec("exec 0<&- 2>&-; exec SERVER");
+}
+
+#[test]
+fn with_limits_umask_folder_and_privileges_of_its_own() {
+    equals_a_direct_exec(
+        "ulimit -n 64; ulimit -c 0; ulimit -s 4096; umask 027; cd /usr; exec setpriv --no-new-privs --bounding-set=-all SERVER",
+    );
+}
+
+#[test]
+fn with_a_session_and_group_of_its_own_and_not_as_pid_1() {
+    equals_a_direct_exec("setsid -w SERVER; exit $?");
+    equals_a_direct_exec("set -m; SERVER; exit $?");
+    equals_a_direct_exec("SERVER; exit $?");
+}
+
+#[test]
+fn a_child_from_before_is_still_the_servers() {
+    let look = "pgrep -P 1 -x sleep | wc -l";
+    let ran = script(&format!(
+        "sleep 1000 & exec $PORTCULLIS run --no-config -- bash -c '{look}; kill %1; exit 0'"
+    ));
+    let mut ran = ran;
+    assert_eq!(stdout(&ran.assert().code(0)), "1\n");
+}
+
+#[test]
+fn the_subreaper_flag_is_taken_back() {
+    // An orphan of the server goes to PID 1, not to the server.
+    let ran = script(
+        "$PORTCULLIS run --no-config -- bash -c '(bash -c \"sleep 0.3; cut -d\\\" \\\" -f4 /proc/\\$\\$/stat\" &) ; sleep 0.6'",
+    )
+    .assert();
+    assert_eq!(stdout(&ran.code(0)), "1\n");
+}
+
+#[test]
+fn a_server_that_is_not_there_is_127_and_one_that_cannot_run_126() {
+    script("exec $PORTCULLIS run --no-config -- no-such-server").assert().code(127);
+    script("exec $PORTCULLIS run --no-config -- /etc/passwd").assert().code(126);
+}
+
+#[test]
+fn orphans_with_any_exit_code_do_not_disturb_a_server_in_the_next_life() {
+    let out = stdout(
+        &script("(sleep 0.2; exit 3) & exec $PORTCULLIS init -- bash -c 'sleep 0.5; echo still here'")
+            .assert()
+            .code(0),
+    );
+    assert_eq!(out, "still here\n");
+}

@@ -1,0 +1,167 @@
+//! `portcullis init` with real processes.
+
+use super::namespace::{init, pid_1, script, stdout};
+use assert_cmd::assert::OutputAssertExt;
+
+#[test]
+fn the_programs_exit_code_is_ours() {
+    init(&[], "exit 7").code(7);
+    init(&[], "kill -TERM $$").code(143);
+    init(&[], "kill -KILL $$").code(137);
+}
+
+#[test]
+fn a_missing_program_is_127_and_one_that_cannot_be_run_126() {
+    pid_1(&["portcullis", "init", "--", "no-such-program"]).assert().code(127);
+    pid_1(&["portcullis", "init", "--", "/etc/passwd"]).assert().code(126);
+    pid_1(&["portcullis", "init", "--", "/"]).assert().code(126);
+}
+
+#[test]
+fn orphans_are_reaped() {
+    let zombies = "(sleep 0.01 &) ; (true &) ; (true &) ; sleep 0.2; ps -e -o stat= | grep -c Z; exit 0";
+    assert_eq!(stdout(&init(&[], zombies).code(0)), "0\n");
+}
+
+/// Each signal is sent to PID 1 by the program itself, which goes on when it has got it back.
+const ECHOES: &str = r#"
+for signal in $SIGNALS; do trap "got=$signal" $signal; done
+for signal in $SIGNALS; do
+    kill -$signal 1
+    until [ "$got" = $signal ]; do :; done
+    echo -n "$signal "
+done"#;
+
+#[test]
+fn every_catchable_signal_is_passed_on() {
+    // bash cannot trap 32 and 33, which belong to the C library; 17 is what bash itself waits with; 20 to 22 stop.
+    let signals: Vec<String> = (1..=64)
+        .filter(|signal| ![9, 17, 19, 20, 21, 22, 32, 33].contains(signal))
+        .map(|signal: i32| signal.to_string())
+        .collect();
+    let signals = signals.join(" ");
+    let ran = init(&[], &format!("SIGNALS='{signals}'{ECHOES}")).code(0);
+    assert_eq!(stdout(&ran).trim(), signals);
+}
+
+#[test]
+fn a_signal_can_be_rewritten_or_dropped() {
+    let ran = init(
+        &["--rewrite", "15:3", "-r", "USR1:0"],
+        "trap 'echo quit; exit 3' QUIT; trap 'echo term' TERM; trap 'echo usr1' USR1; kill -USR1 1; kill -TERM 1; while :; do :; done",
+    );
+    assert_eq!(stdout(&ran.code(3)), "quit\n");
+}
+
+#[test]
+fn chosen_exit_codes_become_zero() {
+    init(&["--remap-exit", "143", "-e", "3"], "kill -TERM $$").code(0);
+    init(&["--remap-exit", "143", "-e", "3"], "exit 3").code(0);
+    init(&["--remap-exit", "143", "-e", "3"], "exit 4").code(4);
+}
+
+#[test]
+fn a_descendant_may_finish_after_the_main_process() {
+    let ran = init(&[], "(sleep 1; echo finished) & exit 5").code(5);
+    assert_eq!(stdout(&ran), "finished\n");
+}
+
+#[test]
+fn a_descendant_in_another_session_hears_of_the_end_too() {
+    let ran = init(
+        &[],
+        "setsid bash -c \"trap 'sleep 0.3; echo rolled back; exit' TERM; echo up; while :; do sleep 0.01; done\" & \
+         exec 3< <(sleep infinity); trap 'exit 9' TERM; sleep 0.5; kill -TERM 1; while :; do sleep 0.01; done",
+    );
+    assert_eq!(stdout(&ran.code(9)), "up\nrolled back\n");
+}
+
+#[test]
+fn a_descendant_that_ignores_term_is_killed_after_the_grace() {
+    let started = std::time::Instant::now();
+    init(&["--grace", "300ms"], "(trap '' TERM; sleep 1000) & exit 4").code(4);
+    assert!(started.elapsed() < std::time::Duration::from_secs(10));
+}
+
+#[test]
+fn the_program_starts_with_the_signal_state_that_we_were_started_with() {
+    let state = "--block-signal=TERM,ILL,TTIN --ignore-signal=INT,SEGV,TTOU,PIPE,CHLD,HUP";
+    let look = "grep -E 'Sig(Blk|Ign)' /proc/self/status";
+    let direct = stdout(&script(&format!("exec env {state} {look}")).assert().code(0));
+    let ours = stdout(&script(&format!("exec env {state} $PORTCULLIS init -- {look}")).assert().code(0));
+    assert_eq!(ours, direct);
+    assert!(direct.contains("SigBlk:\t0000000000104008"), "{direct}");
+}
+
+#[test]
+fn not_pid_1_it_says_so_and_reaps_as_a_subreaper() {
+    let ran = script("$PORTCULLIS init -- bash -c '(sleep 0.2; ps -o ppid= -p $BASHPID >/dev/null) & echo $PPID; (sleep 0.1; cut -d\" \" -f4 /proc/self/stat) & exit 6' ; echo code $?").assert();
+    let out = stdout(&ran);
+    assert!(out.contains("code 6"), "{out}");
+    let noted = String::from_utf8(ran.get_output().stderr.clone()).unwrap();
+    assert!(noted.contains("not PID 1"), "{noted}");
+}
+
+#[test]
+fn not_pid_1_an_orphan_is_ours_and_a_stranger_is_never_touched() {
+    let out = stdout(
+        &script(
+            "sleep 1000 & stranger=$!; \
+             $PORTCULLIS init --grace 200ms -- bash -c '(setsid sleep 2000 &); exit 0'; \
+             kill -0 $stranger && echo stranger alive; pgrep -c -x sleep",
+        )
+        .assert()
+        .code(0),
+    );
+    assert_eq!(out, "stranger alive\n1\n");
+}
+
+#[test]
+fn children_from_before_an_exec_are_strangers() {
+    let out = stdout(
+        &script(
+            "bash -c 'sleep 1000 & echo $! >&3; exec $PORTCULLIS init -- bash -c \"exit 8\"' 3>&1; echo $?; pgrep -c -x sleep",
+        )
+        .assert(),
+    );
+    let lines: Vec<&str> = out.lines().collect();
+    assert_eq!(lines[1..], ["8", "1"], "{out}");
+}
+
+#[test]
+fn the_parents_death_is_announced_as_chosen() {
+    let out = stdout(
+        &script(
+            "bash -c '$PORTCULLIS init -p USR2 -- bash -c \"trap \\\"echo orphaned; exit 0\\\" USR2; echo up; while :; do sleep 0.01; done\" & read -r; kill -KILL $$' \
+             < <(sleep 0.5; echo) ; sleep 0.5",
+        )
+        .assert(),
+    );
+    assert_eq!(out, "up\norphaned\n");
+}
+
+#[test]
+fn init_holds_no_pipe_and_no_folder_of_its_programs() {
+    let ran = init(&[], "ls /proc/1/fd | tr '\\n' ' '; readlink /proc/1/cwd").code(0);
+    assert_eq!(stdout(&ran), "0 1 2 /\n");
+}
+
+#[test]
+fn sockets_that_were_passed_to_us_are_the_programs() {
+    let ran =
+        script("LISTEN_PID=$$ exec $PORTCULLIS init -- bash -c '[ \"$LISTEN_PID\" = $$ ] && echo mine'")
+            .assert();
+    assert_eq!(stdout(&ran.code(0)), "mine\n");
+    let ran = script("LISTEN_PID=77 exec $PORTCULLIS init -- bash -c 'echo $LISTEN_PID'").assert();
+    assert_eq!(stdout(&ran.code(0)), "77\n");
+}
+
+#[test]
+fn a_stop_reaches_the_program_and_a_continuation_ends_it() {
+    let ran = init(
+        &[],
+        "setsid bash -c 'kill -TSTP 1; until grep -q \"^State:.T\" /proc/2/status; do :; done; echo stopped; kill -CONT 1' & \
+         trap 'echo continued; exit 0' CONT; while :; do sleep 0.01; done",
+    );
+    assert_eq!(stdout(&ran.code(0)), "stopped\ncontinued\n");
+}

@@ -1,0 +1,7 @@
+//! PID 1 and everything below it, each test in a PID namespace of its own.
+
+mod handover;
+mod init;
+mod namespace;
+mod steps;
+mod terminal;

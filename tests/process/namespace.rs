@@ -1,0 +1,43 @@
+//! A fresh PID namespace whose PID 1 is what the test names. A hang is a failure: it is killed after a minute.
+
+use std::process::Command;
+
+use assert_cmd::assert::{Assert, OutputAssertExt};
+
+pub const PORTCULLIS: &str = env!("CARGO_BIN_EXE_portcullis");
+
+/// The words before a command that make it PID 1 of a new namespace.
+pub fn namespace() -> Vec<&'static str> {
+    let mut words = vec!["timeout", "--foreground", "-s", "KILL", "60", "unshare"];
+    // SAFETY: asks for an id.
+    if unsafe { libc::geteuid() } != 0 {
+        words.push("--map-root-user");
+    }
+    words.extend(["--pid", "--fork", "--kill-child", "--mount-proc"]);
+    words
+}
+
+/// `argv` as PID 1. Every `portcullis` stands for the program under test.
+pub fn pid_1(argv: &[&str]) -> Command {
+    let words: Vec<&str> = namespace().into_iter().chain(argv.iter().copied()).collect();
+    let mut command = Command::new(words[0]);
+    command.args(words[1..].iter().map(|word| if *word == "portcullis" { PORTCULLIS } else { word }));
+    command.env("PORTCULLIS", PORTCULLIS);
+    command
+}
+
+/// A script as PID 1, in bash, which knows `$PORTCULLIS`.
+pub fn script(text: &str) -> Command {
+    pid_1(&["bash", "-c", text])
+}
+
+/// `portcullis init OPTIONS -- bash -c SCRIPT` as PID 1.
+pub fn init(options: &[&str], script: &str) -> Assert {
+    let argv = [&["portcullis", "init"], options, &["--", "bash", "-c", script]].concat();
+    pid_1(&argv).assert()
+}
+
+/// What it wrote to its standard output.
+pub fn stdout(assert: &Assert) -> String {
+    String::from_utf8(assert.get_output().stdout.clone()).unwrap()
+}

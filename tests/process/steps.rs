@@ -1,0 +1,194 @@
+//! A step's whole tree ends with the step.
+
+use std::{fmt::Write, os::unix::fs::PermissionsExt};
+
+use super::namespace::{script, stdout};
+use assert_cmd::assert::{Assert, OutputAssertExt};
+
+/// Names of steps, options inside `command`, and scripts, side by side.
+fn configuration(steps: &[(&str, &str)]) -> tempfile::NamedTempFile {
+    let mut text = String::new();
+    for (number, (options, script)) in steps.iter().enumerate() {
+        writeln!(
+            text,
+            "[[step]]\nname = \"step {number}\"\nafter = \"start\"\ncommand.run = [\"bash\", \"-c\", '''{script}''']\n{options}"
+        )
+        .unwrap();
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    std::fs::set_permissions(file.path(), PermissionsExt::from_mode(0o644)).unwrap();
+    file
+}
+
+/// Runs the steps as PID 1, in bash, then SERVER; `around` says where with `RUN`.
+fn run_in(around: &str, steps: &[(&str, &str)], server: &str) -> Assert {
+    let file = configuration(steps);
+    let run = format!("$PORTCULLIS run --config {} -- bash -c {}", file.path().display(), quoted(server));
+    script(&around.replace("RUN", &run)).assert()
+}
+
+fn run(steps: &[(&str, &str)], server: &str) -> Assert {
+    run_in("exec RUN", steps, server)
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// The server counts who is there; pgrep leaves itself out.
+const ALONE: &str = "pgrep -c . ; pgrep -a .; exit 0";
+
+fn says_it_is_alone(ran: &Assert) -> bool {
+    stdout(ran).lines().any(|line| line == "1")
+}
+
+#[test]
+fn leftovers_end_with_the_main_process_whatever_they_do() {
+    for leftover in [
+        "sleep 1000 &",
+        "setsid sleep 1000 &",
+        "(setsid bash -c 'sleep 1000 & sleep 1000' &)",
+        "(trap '' TERM INT HUP; setsid sleep 1000 &)",
+        "setsid bash -c 'exec 0<&- 1>&- 2>&-; sleep 1000' &",
+        "bash -c 'kill -STOP $$' &",
+    ] {
+        let step = format!("{leftover} exit 0");
+        let step = step.replace("& exit", "&\nexit").replace(") exit", ")\nexit");
+        let ran = run(&[("command.grace = \"200ms\"", &step)], ALONE).code(0);
+        assert!(says_it_is_alone(&ran), "after {leftover}: {}", stdout(&ran));
+    }
+}
+
+#[test]
+fn a_tree_whose_stub_is_killed_ends_too_and_its_sibling_goes_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let done = folder.path().join("done");
+    let killed = "setsid sleep 1000 & (trap '' TERM; setsid sleep 1000 &) ; kill -KILL $PPID; sleep 1000";
+    let sibling = format!("sleep 1; touch {}", done.display());
+    let ran = run(&[("command.grace = \"200ms\"\non_failure = \"warn\"", killed), ("", &sibling)], ALONE);
+    assert!(done.exists() || ran.get_output().status.code() == Some(79));
+    let left = run_in("RUN; pgrep -c -x sleep", &[("command.grace = \"200ms\"", killed)], "true");
+    assert!(stdout(&left).ends_with("0\n"), "{}", stdout(&left));
+}
+
+#[test]
+fn a_step_that_needs_a_second_to_roll_back_gets_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (ready, rolled) = (folder.path().join("ready"), folder.path().join("rolled"));
+    let step = format!(
+        "trap 'sleep 1; touch {}; exit 1' TERM; touch {}; while :; do sleep 0.01; done",
+        rolled.display(),
+        ready.display()
+    );
+    let around =
+        format!("RUN & until [ -e {} ]; do sleep 0.01; done; kill -TERM $!; wait $!", ready.display());
+    let ran = run_in(&around, &[("", &step)], "echo server").code(143);
+    assert!(rolled.exists());
+    assert!(!stdout(&ran).lines().any(|line| line == "server"));
+}
+
+#[test]
+fn every_ending_signal_ends_the_whole_tree_within_the_grace() {
+    for (signal, code) in [("TERM", 143), ("INT", 130), ("QUIT", 131), ("HUP", 129)] {
+        let folder = tempfile::tempdir().unwrap();
+        let ready = folder.path().join("ready");
+        let step = format!(
+            "setsid sleep 1000 & (trap '' TERM INT QUIT HUP; setsid bash -c 'touch {}; sleep 1000' &) ; sleep 1000",
+            ready.display()
+        );
+        let around = format!(
+            "set -m; RUN & until [ -e {} ]; do sleep 0.01; done; kill -{signal} $!; wait $!; code=$?; pgrep -c -x sleep; exit $code",
+            ready.display()
+        );
+        let ran = run_in(&around, &[("command.grace = \"300ms\"", &step)], "echo server").code(code);
+        assert!(stdout(&ran).ends_with("0\n"), "{signal}: {}", stdout(&ran));
+    }
+}
+
+#[test]
+fn a_step_hears_signals_even_if_we_were_started_deaf() {
+    let step = "grep -E 'Sig(Blk|Ign)' /proc/self/status > $LOOK";
+    let look = tempfile::NamedTempFile::new().unwrap();
+    let around = format!(
+        "export LOOK={}; exec env --block-signal=TERM,INT,USR1 --ignore-signal=HUP,PIPE,CHLD,QUIT RUN",
+        look.path().display()
+    );
+    run_in(&around, &[("", step)], "true").code(0);
+    let seen = std::fs::read_to_string(look.path()).unwrap();
+    assert_eq!(seen, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+}
+
+#[test]
+fn a_step_reads_nothing_and_the_server_reads_everything() {
+    let ran = run_in("printf 'for the server' | RUN", &[("", "cat; wc -c")], "cat");
+    assert!(stdout(&ran.code(0)).contains("for the server"));
+}
+
+#[test]
+fn an_exec_session_beside_us_survives() {
+    // A process whose parent stands outside of the namespace, as docker exec makes them.
+    let folder = tempfile::tempdir().unwrap();
+    let (ready, go) = (folder.path().join("ready"), folder.path().join("go"));
+    let step = format!(
+        "touch {}; (setsid sleep 1000 &); until [ -e {} ]; do sleep 0.01; done",
+        ready.display(),
+        go.display()
+    );
+    let file = configuration(&[("command.grace = \"200ms\"", &step)]);
+    let server = "pgrep -a sleep; exit 0";
+    let outside = format!(
+        "exec 4>&1; unshare --pid --fork --kill-child --mount-proc bash -c 'exec $PORTCULLIS run --config {} -- bash -c \"{server}\"' >&4 & \
+         until [ -e {} ]; do sleep 0.01; done; \
+         pid_1=$(pgrep -P $! | head -n 1); \
+         nsenter --target $pid_1 --pid --mount sleep 77 & until pgrep -f 'sleep 77' >/dev/null; do sleep 0.01; done; touch {}; wait %1",
+        file.path().display(),
+        ready.display(),
+        go.display()
+    );
+    let ran = script(&outside).assert();
+    let seen = stdout(&ran);
+    assert!(seen.contains("sleep 77") && !seen.contains("sleep 1000"), "{seen}");
+}
+
+#[test]
+fn an_unprivileged_user_with_hidepid_and_no_new_privileges_is_served_as_well() {
+    let ran = run_in(
+        "mount -o remount,hidepid=2 /proc; exec setpriv --reuid 65532 --regid 65532 --clear-groups --no-new-privs --bounding-set=-all RUN",
+        &[(
+            "command.grace = \"200ms\"",
+            "(setsid bash -c \"trap '' TERM; sleep 1000\" &) ; setsid sleep 1000 & exit 0",
+        )],
+        ALONE,
+    );
+    assert!(says_it_is_alone(&ran), "{}", stdout(&ran));
+}
+
+#[test]
+fn a_missing_program_or_a_failing_step_is_79() {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "[[step]]\nname = \"x\"\ncommand.run = [\"no-such-program\"]\n").unwrap();
+    script(&format!("exec $PORTCULLIS run --config {} -- true", file.path().display())).assert().code(79);
+    run(&[("", "exit 5")], "echo server").code(79);
+    run(&[("", "kill -KILL $$")], "echo server").code(79);
+}
+
+#[test]
+fn the_server_is_the_same_with_steps_before_it_as_without() {
+    let look = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/process/look.pl");
+    let state = "env --block-signal=TERM,ILL,TTIN --ignore-signal=INT,SEGV,TTOU,PIPE,HUP";
+    let file = configuration(&[("", "(sleep 0.01; exit 3) & echo step"), ("", "setsid sleep 0.1")]);
+    let with =
+        script(&format!("exec {state} $PORTCULLIS run --config {} -- perl {look}", file.path().display()));
+    let mut with = with;
+    let direct = stdout(&script(&format!("exec {state} perl {look}")).assert().code(0));
+    let seen = stdout(&with.assert().code(0));
+    assert!(seen.ends_with(&direct), "{seen}\n--- is not\n{direct}");
+}
+
+#[test]
+fn output_is_complete_and_a_line_without_its_end_is_a_line() {
+    let ran = run(&[("", "seq 1 20000; printf last")], "true").code(0);
+    let out = stdout(&ran) + &String::from_utf8_lossy(&ran.get_output().stderr);
+    assert!(out.contains("20000") && out.contains("last"), "{}", &out[out.len().saturating_sub(300)..]);
+}

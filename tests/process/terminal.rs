@@ -1,0 +1,141 @@
+//! `-it`: a pseudo-terminal, as docker and a shell give one.
+
+use std::{
+    fs::File,
+    io::{Read, Write},
+    os::fd::OwnedFd,
+    process::{Child, Stdio},
+};
+
+use super::namespace::pid_1;
+
+struct Session {
+    child: Child,
+    screen: File,
+    seen: String,
+}
+
+impl Session {
+    /// `argv` as PID 1, leader of a session whose terminal we hold the other end of.
+    fn start(argv: &[&str]) -> Self {
+        let pty = nix::pty::openpty(None, None).unwrap();
+        let other = || Stdio::from(pty.slave.try_clone().unwrap());
+        let mut command = pid_1(&[&["setsid", "--ctty"], argv].concat());
+        command.stdin(other()).stdout(other()).stderr(other());
+        let child = command.spawn().unwrap();
+        drop(command);
+        let screen = File::from(pty.master);
+        Self { child, screen, seen: String::new() }
+    }
+
+    /// Reads until this was on the screen, and returns what was there up to its end; a hang is ended by the namespace's time-out.
+    fn until(&mut self, text: &str) -> String {
+        let mut piece = [0; 1024];
+        while !self.seen.contains(text) {
+            let length = self.screen.read(&mut piece).unwrap_or(0);
+            assert!(length > 0, "the screen closed before `{text}` was on it: {}", self.seen);
+            self.seen.push_str(&String::from_utf8_lossy(&piece[..length]));
+        }
+        let end = self.seen.find(text).unwrap() + text.len();
+        self.seen.drain(..end).collect()
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.screen.write_all(keys.as_bytes()).unwrap();
+    }
+
+    fn code(mut self) -> i32 {
+        let mut rest = Vec::new();
+        let _ = self.screen.read_to_end(&mut rest);
+        self.child.wait().unwrap().code().unwrap()
+    }
+}
+
+/// Prints pid, group, session and foreground group of the shell.
+const WHO: &str = "read -r pid name state parent group session tty foreground rest < /proc/$$/stat; echo who $pid $group $session $foreground.";
+
+/// The four numbers that [`WHO`] prints.
+fn who(session: &mut Session) -> Vec<i32> {
+    session.until("who ");
+    session.until(".").split(' ').map(|number| number.trim_end_matches('.').parse().unwrap()).collect()
+}
+
+#[test]
+fn the_program_leads_a_session_of_its_own_and_has_the_terminal() {
+    let mut session = Session::start(&["portcullis", "init", "--", "bash", "-c", WHO]);
+    let who = who(&mut session);
+    assert!(who[0] != 1 && who.iter().all(|id| *id == who[0]), "{who:?}");
+    assert_eq!(session.code(), 0);
+}
+
+#[test]
+fn with_group_it_stays_in_the_session_and_is_in_the_foreground() {
+    let mut session = Session::start(&["portcullis", "init", "--group", "--", "bash", "-c", WHO]);
+    let who = who(&mut session);
+    assert!(who[0] != 1 && who[1] == who[0] && who[2] == 1 && who[3] == who[0], "{who:?}");
+    assert_eq!(session.code(), 0);
+}
+
+#[test]
+fn ctrl_c_reaches_the_program() {
+    for options in [&[][..], &["--group"]] {
+        let argv =
+            [&["portcullis", "init"], options, &["--", "bash", "-c", "echo up; exec sleep 1000"]].concat();
+        let mut session = Session::start(&argv);
+        session.until("up");
+        session.press("\x03");
+        assert_eq!(session.code(), 130, "{options:?}");
+    }
+}
+
+#[test]
+fn ctrl_z_cannot_stop_what_nobody_could_continue() {
+    for options in [&[][..], &["--group"]] {
+        let script = "echo up; read -r word; echo got $word; exit 3";
+        let argv = [&["portcullis", "init"], options, &["--", "bash", "-c", script]].concat();
+        let mut session = Session::start(&argv);
+        session.until("up");
+        session.press("\x1a");
+        session.press("hi\n");
+        session.until("got hi");
+        assert_eq!(session.code(), 3, "{options:?}");
+    }
+}
+
+#[test]
+fn a_shell_as_the_program_has_job_control() {
+    let mut session = Session::start(&["portcullis", "init", "--", "bash", "--norc", "-i"]);
+    session.press("PS1=ready'>'\n");
+    session.until("ready>");
+    session.press("bash -c 'trap \"echo contin\"\"ued\" CONT; echo be''gun; while :; do sleep 0.01; done'\n");
+    session.until("begun");
+    session.press("\x1a");
+    session.until("Stopped");
+    session.press("fg\n");
+    session.until("continued");
+    session.press("\x03");
+    session.until("ready>");
+    session.press("exit 5\n");
+    assert_eq!(session.code(), 5);
+}
+
+#[test]
+fn below_a_shell_it_is_suspended_and_resumed_with_its_program() {
+    for options in ["", "--group"] {
+        let mut session = Session::start(&["bash", "--norc", "-i"]);
+        session.press("PS1=ready'>'\n");
+        session.until("ready>");
+        session.press(&format!(
+            "$PORTCULLIS init {options} -- bash -c 'echo be''gun; read -r word; echo got $word; exit 4'\n"
+        ));
+        session.until("begun");
+        session.press("\x1a");
+        session.until("Stopped");
+        session.press("fg\n");
+        session.until("exit 4");
+        session.press("hi\n");
+        session.until("got hi");
+        session.press("exit $?\n");
+        assert_eq!(session.code(), 4, "{options:?}");
+    }
+}
