@@ -114,6 +114,12 @@ pub(crate) enum ManifestOf {
         #[arg(long)]
         check: bool,
     },
+    /// Of a Django project, which is asked with its own Python; needs no database
+    Django {
+        /// Compare with the file that is there instead of writing it
+        #[arg(long)]
+        check: bool,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

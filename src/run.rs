@@ -103,6 +103,7 @@ fn start_up(
         let report = Report::start(env)
             .map_err(|error| Failure::Internal { what: format!("cannot start the report: {error}") })?;
         let work = Rc::new(Work::new(config));
+        work.start_with(processes.clone());
         let steps = plan.steps.iter().map(|step| step.name.clone()).collect();
         report.tell(&Event::Started { run: work.run.clone(), role, steps });
         let result = match preflight(plan, &work).await {

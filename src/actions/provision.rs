@@ -2,7 +2,7 @@
 
 use tokio::time;
 
-use super::{Work, apply, look::LOOK};
+use super::{Work, apply, django, look::LOOK};
 use crate::{
     config::Selection,
     failure::{Failure, words},
@@ -18,9 +18,13 @@ use crate::{
 pub(crate) async fn bootstrap(
     work: &Work,
     tenants: &[String],
+    run: &[String],
     say: &dyn Fn(String),
 ) -> Result<String, Trouble> {
-    let absent = absent(work, tenants).await?;
+    let mut absent = absent(work, tenants).await?;
+    if !run.is_empty() && !absent.is_empty() {
+        absent = make(work, tenants, run, say).await?;
+    }
     let mut failed: Vec<SchemaFailure> = Vec::new();
     let mut trouble: Option<Trouble> = None;
     let (mut made, mut kept) = (0, 0);
@@ -143,6 +147,35 @@ async fn absent(work: &Work, tenants: &[String]) -> Result<Vec<String>, Failure>
         judgement.tenants.get(*name).is_some_and(|verdict| verdict.findings.contains(&Finding::NotRegistered))
     };
     Ok(tenants.iter().filter(unregistered).cloned().collect())
+}
+
+/// Has the framework's own command make the tenants that are absent; returns what it left absent, which is nothing.
+async fn make(
+    work: &Work,
+    tenants: &[String],
+    run: &[String],
+    say: &dyn Fn(String),
+) -> Result<Vec<String>, Trouble> {
+    work.lock.hold(work, say).await?;
+    // Another run may have made them while this one waited for the lock.
+    let missing = absent(work, tenants).await?;
+    let Some(tenant) = missing.first().cloned() else { return Ok(missing) };
+    let mut output = Vec::new();
+    let ran = django::command(work, run, &mut output).await;
+    let left = absent(work, tenants).await?;
+    let why = match (ran, left.as_slice()) {
+        (Ok(()), []) => {
+            say(format!("made by `{}`: {}", run.join(" "), missing.join(", ")));
+            return Ok(left);
+        }
+        (Ok(()), [first, ..]) => {
+            format!("`{}` succeeded, and `{first}` is not in the registry", run.join(" "))
+        }
+        (Err(why), _) => why,
+    };
+    // The command makes the schema itself, so nothing proves which part of it is ours to remove.
+    let failure = Failure::Provisioning { tenant, why, rolled_back: false };
+    Err(Trouble { output, ..Trouble::from(failure) })
 }
 
 fn merge(first: &mut Trouble, other: Trouble) {

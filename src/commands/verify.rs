@@ -16,7 +16,9 @@ const TIMEOUT: std::time::Duration = std::time::Duration::from_mins(2);
 
 pub(crate) async fn run(work: &Work, arguments: &cli::Verify) -> Result<Answer, Failure> {
     let manifest = match &arguments.manifest {
-        Some(path) => expectation::read(path)?,
+        Some(path) => {
+            expectation::read(path, work.migrations().map_or(expectation::MAKE, expectation::make_command))?
+        }
         None => work.expectation().await?.manifest.clone(),
     };
     let named = Selection::Named(arguments.tenant.clone());

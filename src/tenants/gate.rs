@@ -1,6 +1,6 @@
 //! The gate's judgement: what is expected, held against what was found. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     found::{Found, Look, Seen},
@@ -51,6 +51,10 @@ pub(crate) enum Finding {
     Ahead {
         unknown: Vec<String>,
         blocks: bool,
+    },
+    /// Missing tables of which the shared schema has a copy that is used instead.
+    Shadowed {
+        tables: Vec<String>,
     },
     /// Recorded, of apps that the code does not have any more.
     Retired {
@@ -108,6 +112,7 @@ impl Finding {
             | Finding::Altered { .. }
             | Finding::Diverged { .. }
             | Finding::MissingTables { .. }
+            | Finding::Shadowed { .. }
             | Finding::MissingColumns { .. }
             | Finding::InvalidIndex { unique: true, .. }
             | Finding::Ahead { blocks: true, .. } => Outcome::Incomplete,
@@ -128,6 +133,16 @@ impl Verdict {
     /// Something expected is not recorded.
     pub(crate) fn is_pending(&self) -> bool {
         self.is_fresh() || self.findings.iter().any(|finding| matches!(finding, Finding::Pending { .. }))
+    }
+
+    /// What is expected and not recorded, by name.
+    pub(crate) fn pending(&self) -> &[String] {
+        for finding in &self.findings {
+            if let Finding::Pending { migrations } = finding {
+                return migrations;
+            }
+        }
+        &[]
     }
 
     /// Nothing was ever applied: no schema or ledger, and none of the expected tables.
@@ -154,6 +169,15 @@ impl Verdict {
                     | Finding::LookFailed { .. }
             )
         })
+    }
+
+    /// Says which of the missing tables the shared schema's copies stand in for.
+    fn note_shadows(&mut self, look: &Look, shadows: &BTreeSet<String>) {
+        let Look::Seen(seen) = look else { return };
+        let tables: Vec<String> = seen.missing_tables.intersection(shadows).cloned().collect();
+        if !tables.is_empty() {
+            self.findings.push(Finding::Shadowed { tables });
+        }
     }
 
     fn of(finding: Finding) -> Self {
@@ -194,8 +218,15 @@ impl Judgement {
 /// Judges everything that was found.
 pub(crate) fn judge(manifest: &Manifest, found: &Found, rules: Rules) -> Judgement {
     let verdict = |expected, look| judge_schema(manifest.framework, expected, look, rules);
-    let mut tenants: BTreeMap<String, Verdict> =
-        found.tenants.iter().map(|(name, look)| (name.clone(), verdict(&manifest.tenant, look))).collect();
+    let mut tenants: BTreeMap<String, Verdict> = found
+        .tenants
+        .iter()
+        .map(|(name, look)| {
+            let mut verdict = verdict(&manifest.tenant, look);
+            verdict.note_shadows(look, &found.shadows);
+            (name.clone(), verdict)
+        })
+        .collect();
     for name in &found.unregistered {
         tenants.insert(name.clone(), Verdict::of(Finding::NotRegistered));
     }

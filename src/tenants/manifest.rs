@@ -118,6 +118,11 @@ pub(crate) struct Modules {
 }
 
 impl Manifest {
+    /// The registry's column that says of which type a tenant is.
+    pub(crate) fn type_column(&self) -> Option<&str> {
+        self.django.as_ref()?.registry.as_ref()?.type_column.as_deref()
+    }
+
     /// The digest that names a release.
     pub(crate) fn release(&self) -> String {
         let text = serde_json::to_vec(self).unwrap_or_default();
