@@ -100,6 +100,12 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited) -> Answer {
                 commands::verify::run(work, arguments).await
             })
         }),
+        Command::Repair(arguments) => worked(&|work| {
+            runtime::until_signalled(inherited, async |processes| {
+                work.start_with(processes);
+                commands::repair::run(work, arguments).await
+            })
+        }),
         Command::Migrate(arguments) => worked(&|work| {
             runtime::until_signalled(inherited, async |processes| {
                 work.start_with(processes);
@@ -127,6 +133,7 @@ fn title(command: &Command) -> &'static str {
         Command::Verify(_) => "NOT EVERYTHING IS COMPLETE",
         Command::Migrate(_) => "NOT EVERYTHING WAS APPLIED",
         Command::Manifest { .. } => "NO MANIFEST WAS WRITTEN",
+        Command::Repair(_) => "NOT EVERYTHING WAS REPAIRED",
     }
 }
 

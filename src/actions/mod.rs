@@ -1,7 +1,7 @@
 //! What steps and commands both do: look, apply, provision.
 
 pub(crate) mod apply;
-mod django;
+pub(crate) mod django;
 pub(crate) mod expectation;
 pub(crate) mod lock;
 pub(crate) mod look;

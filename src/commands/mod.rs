@@ -5,6 +5,7 @@ pub(crate) mod init;
 pub(crate) mod manifest;
 pub(crate) mod migrate;
 pub(crate) mod plan;
+pub(crate) mod repair;
 pub(crate) mod verify;
 
 use crate::{failure::Failure, report::event::Trouble};

@@ -35,6 +35,7 @@ pub(crate) fn words(finding: &Finding) -> (&'static str, String) {
         Finding::InvalidIndex { index, table, unique } => {
             ("invalid index", format!("{index} on {table}{}", if *unique { " (unique)" } else { "" }))
         }
+        Finding::Models { models, .. } => ("no table for", models.join(", ")),
         Finding::Shadowed { tables } => (
             "shadowed",
             format!("{} (the shared schema's copy is read and written instead)", tables.join(", ")),
@@ -162,6 +163,9 @@ fn finding_json(finding: &Finding) -> Value {
         }
         Finding::InvalidIndex { index, table, unique } => {
             json!({ "kind": "invalid_index", "index": index, "table": table, "unique": unique })
+        }
+        Finding::Models { app, models, whole } => {
+            json!({ "kind": "models", "app": app, "models": models, "whole": whole })
         }
         Finding::Shadowed { tables } => json!({ "kind": "shadowed", "tables": tables }),
         Finding::Retired { migrations } => json!({ "kind": "retired", "migrations": migrations }),

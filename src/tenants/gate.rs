@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     found::{Found, Look, Seen},
-    manifest::{Expected, Framework, Manifest},
+    manifest::{Expected, Framework, Manifest, Tables},
+    replay::app_of,
 };
 
 /// How strictly to judge.
@@ -51,6 +52,12 @@ pub(crate) enum Finding {
     Ahead {
         unknown: Vec<String>,
         blocks: bool,
+    },
+    /// A Django app's models whose tables are missing; `whole` if none of the app's tables is left.
+    Models {
+        app: String,
+        models: Vec<String>,
+        whole: bool,
     },
     /// Missing tables of which the shared schema has a copy that is used instead.
     Shadowed {
@@ -112,6 +119,7 @@ impl Finding {
             | Finding::Altered { .. }
             | Finding::Diverged { .. }
             | Finding::MissingTables { .. }
+            | Finding::Models { .. }
             | Finding::Shadowed { .. }
             | Finding::MissingColumns { .. }
             | Finding::InvalidIndex { unique: true, .. }
@@ -180,6 +188,31 @@ impl Verdict {
         }
     }
 
+    /// Says which models a lying ledger has lost the tables of, app by app.
+    fn note_models(&mut self, manifest: &Manifest, tables: &Tables, look: &Look) {
+        let (Some(django), Look::Seen(seen)) = (&manifest.django, look) else { return };
+        if !self.findings.iter().any(|finding| matches!(finding, Finding::MissingTables { .. })) {
+            return;
+        }
+        let mut apps: BTreeMap<&str, (Vec<String>, bool)> = BTreeMap::new();
+        for table in tables.keys() {
+            let model = django.models.get(table);
+            let Some(app) = app_of(model) else { continue };
+            let (models, whole) = apps.entry(app).or_insert((Vec::new(), true));
+            if seen.missing_tables.contains(table) {
+                models.extend(model.cloned());
+            } else {
+                *whole = false;
+            }
+        }
+        let lost = apps.into_iter().filter(|(_, (models, _))| !models.is_empty());
+        self.findings.extend(lost.map(|(app, (models, whole))| Finding::Models {
+            app: app.into(),
+            models,
+            whole,
+        }));
+    }
+
     fn of(finding: Finding) -> Self {
         Self { findings: vec![finding] }
     }
@@ -224,6 +257,11 @@ pub(crate) fn judge(manifest: &Manifest, found: &Found, rules: Rules) -> Judgeme
         .map(|(name, look)| {
             let mut verdict = verdict(&manifest.tenant, look);
             verdict.note_shadows(look, &found.shadows);
+            verdict.note_models(
+                manifest,
+                manifest.tables_of(found.types.get(name).map(String::as_str)),
+                look,
+            );
             (name.clone(), verdict)
         })
         .collect();

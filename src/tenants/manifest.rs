@@ -118,6 +118,11 @@ pub(crate) struct Modules {
 }
 
 impl Manifest {
+    /// What a tenant of this type must hold; the type counts only where there are types.
+    pub(crate) fn tables_of(&self, kind: Option<&str>) -> &Tables {
+        kind.and_then(|kind| self.types.get(kind)).unwrap_or(&self.tenant.tables)
+    }
+
     /// The registry's column that says of which type a tenant is.
     pub(crate) fn type_column(&self) -> Option<&str> {
         self.django.as_ref()?.registry.as_ref()?.type_column.as_deref()

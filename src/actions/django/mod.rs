@@ -3,6 +3,7 @@
 mod child;
 pub(super) mod manifest;
 pub(super) mod migrate;
+pub(crate) mod replay;
 
 use std::{collections::BTreeMap, path::Path};
 

@@ -93,6 +93,7 @@ impl Postgres {
             found.registered = rows.tenants.len();
             let asked = asked(selection, &rows, &mut found.unregistered);
             found.tenants = self.tenants_by_type(&mut reading, &asked, &rows, question, &server).await?;
+            found.types.clone_from(&rows.types);
             if manifest.django.is_some() {
                 found.shadows =
                     self.shadows(&mut reading, manifest).await.map_err(|error| connect::failed(&error))?;

@@ -2,7 +2,6 @@
 
 from customers.models import Client
 from django.core.management.base import BaseCommand
-from django.db.models import Sum
 from django_tenants.utils import tenant_context
 
 from finance.models import Invoice
@@ -15,8 +14,8 @@ class Command(BaseCommand):
         filled = 0
         for client in Client.objects.exclude(schema_name="public"):
             with tenant_context(client):
-                for invoice in Invoice.objects.filter(total=None).annotate(sum=Sum("lines__amount")):
-                    invoice.total = invoice.sum or 0
+                for invoice in Invoice.objects.filter(total=None):
+                    invoice.total = sum(line["amount"] for line in invoice.lines)
                     invoice.save(update_fields=["total"])
                     filled += 1
         self.stdout.write(f"{filled} totals filled")

@@ -20,7 +20,9 @@ class Command(BaseCommand):
             ada = Contact.objects.create(name="Ada", city="Lyon")
             bo = Contact.objects.create(name="Bo", city="Berlin")
             for number, contact in enumerate([ada, bo, ada], start=1):
-                invoice = Invoice.objects.create(
-                    number=f"2026-{number:03}", contact=contact, issued_on=datetime.date(2026, 1, number)
+                Invoice.objects.create(
+                    number=f"2026-{number:03}",
+                    contact=contact,
+                    issued_on=datetime.date(2026, 1, number),
+                    lines=[{"text": "Consulting", "amount": 100 * number}],
                 )
-                invoice.lines.create(text="Consulting", amount=100 * number)

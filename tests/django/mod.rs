@@ -1,0 +1,6 @@
+//! The Django example end to end: real django-tenants in target/venv, real PostgreSQL, Django's own answers.
+
+mod differential;
+mod gate;
+mod migrate;
+mod repair;
