@@ -27,8 +27,8 @@ fn a_dropped_table_is_made_again_by_replaying_its_app() {
 fn what_cannot_be_replayed_is_explained_and_left_as_it_is() {
     let project = Project::complete();
     let repair = |app| project.portcullis.run(["repair", "demo", "--replay", app]);
-    repair("finance").exits(1).says("all of its tables are there");
-    repair("nonsense").exits(1).says("no tables of such an app");
+    repair("finance").exits(1).says("cannot be replayed");
+    repair("nonsense").exits(1).says("cannot be replayed");
     project.portcullis.run(["repair", "nobody", "--replay", "finance"]).exits(1).says("nobody");
     project.database.execute("DROP TABLE demo.contacts_contact CASCADE");
     repair("contacts").exits(1).says("contacts.0003_contact_sort_name").says("--allow-code");
