@@ -176,7 +176,7 @@ impl Failure {
             Failure::SqlFailed { .. } => "correct the step's SQL, or give its user the privilege".into(),
             Failure::TimedOut { .. } => "find out why it hangs, or give it more time with `timeout`".into(),
             Failure::Database { .. } => "read the database's message, then start again".into(),
-            Failure::ServerNotFound { .. } => "correct `server.command`, or install the program in the image".into(),
+            Failure::ServerNotFound { .. } => "correct the server's command, or install the program in the image".into(),
             Failure::ServerNotExecutable { .. } => "make the file executable, for this machine's architecture".into(),
             Failure::Interrupted { .. } => "nothing: start again when wanted".into(),
             Failure::Internal { .. } => "report it, with the lines above".into(),

@@ -2,7 +2,18 @@
 
 use std::process::ExitCode;
 
+/// `EX_SOFTWARE` of sysexits.h: what a panic ends with, in every build.
+const INTERNAL: i32 = 70;
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a panic must not look like a child's signal, nor like success"
+)]
 fn main() -> ExitCode {
+    std::panic::set_hook(Box::new(|panic| {
+        eprintln!("portcullis: internal error: {panic}");
+        std::process::exit(INTERNAL);
+    }));
     let arguments: Vec<_> = std::env::args_os().collect();
     ExitCode::from(portcullis::main(&arguments))
 }

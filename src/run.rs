@@ -36,6 +36,9 @@ pub(crate) fn run(
     if plan::passes_through(&config, &arguments.server) {
         return serve(inherited, &server);
     }
+    if arguments.no_server {
+        server.argv.clear();
+    }
     let plan = plan::plan(&config, env, role)?;
     if !plan.steps.is_empty() {
         let role = role.map(str::to_owned).or_else(|| config.role.clone());
@@ -43,9 +46,6 @@ pub(crate) fn run(
         if code != 0 {
             return Ok(code);
         }
-    }
-    if arguments.no_server {
-        server.argv.clear();
     }
     serve(inherited, &server)
 }
@@ -77,7 +77,7 @@ fn serve(inherited: &Inherited, server: &Server) -> Result<u8, Failure> {
             let options = process::SuperviseOptions {
                 rewrites: Vec::new(),
                 target: process::Target::Main,
-                own_session: false,
+                own_session: true,
                 parent_death: None,
                 remap: Vec::new(),
                 grace: server.grace,
@@ -100,17 +100,22 @@ fn start_up(
     let grace = config.server.grace;
     runtime::block_on(inherited, async |processes, mut signals| {
         let begun = Instant::now();
-        let report = Report::start(env)
-            .map_err(|error| Failure::Internal { what: format!("cannot start the report: {error}") })?;
+        let report = Report::start(env);
         let work = Rc::new(Work::new(config));
         work.start_with(processes.clone());
         let steps = plan.steps.iter().map(|step| step.name.clone()).collect();
         report.tell(&Event::Started { run: work.run.clone(), role, steps });
-        let result = match preflight(plan, &work).await {
+        let mut result = match preflight(plan, &work).await {
             Ok(()) => engine::run(plan, &work, &processes, &mut signals, &report).await,
             Err(failure) => Err(engine::Blocked { step: None, trouble: failure.into() }),
         };
-        processes.finish(grace).await;
+        let gone = processes.finish(grace, result.is_ok() && !server.is_empty()).await;
+        if result.is_ok() {
+            result = may_serve(gone, signals.arrived());
+            if result.is_err() {
+                processes.finish(grace, false).await;
+            }
+        }
         let took = begun.elapsed();
         let code = match result {
             Ok(()) if server.is_empty() => {
@@ -129,6 +134,17 @@ fn start_up(
         report.flush();
         Ok(code)
     })
+}
+
+/// What can still come between the last step and the server: somebody who cannot be killed, and a signal that
+/// was read too late for the engine, so that nobody else will hear of it.
+fn may_serve(gone: bool, arrived: Option<i32>) -> Result<(), engine::Blocked> {
+    let failure = match arrived {
+        Some(signal) => Failure::Interrupted { signal, doing: "after the last step".into() },
+        None if gone => return Ok(()),
+        None => Failure::Internal { what: "a process that a step left behind cannot be killed".into() },
+    };
+    Err(engine::Blocked { step: None, trouble: failure.into() })
 }
 
 /// Finds a missing or stale manifest before the first step does anything.

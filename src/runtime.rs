@@ -41,7 +41,7 @@ pub(crate) fn until_signalled<T>(
             result = work(processes.clone()) => result,
         };
         // What the work had started got TERM when it was dropped.
-        processes.finish(GRACE).await;
+        processes.finish(GRACE, false).await;
         result
     })
 }

@@ -6,4 +6,5 @@ mod container;
 mod django;
 mod process;
 mod run;
+mod soak;
 mod support;

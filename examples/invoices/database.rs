@@ -1,6 +1,9 @@
 //! Reads tenants and their invoices, from PostgreSQL or from a folder of SQLite files.
 
-use std::{path::PathBuf, str::FromStr};
+use std::{
+    path::{Path, PathBuf},
+    str::FromStr,
+};
 
 use sqlx::{
     AssertSqlSafe, Connection,
@@ -51,7 +54,7 @@ async fn from_postgres(
     sqlx::query_as(AssertSqlSafe(query(&schema))).fetch_all(&mut connection).await.map(Some)
 }
 
-async fn from_sqlite(folder: &PathBuf, tenant: &str) -> Result<Option<Vec<Invoice>>, sqlx::Error> {
+async fn from_sqlite(folder: &Path, tenant: &str) -> Result<Option<Vec<Invoice>>, sqlx::Error> {
     let mut shared = open(folder.join("shared.sqlite")).await?;
     let registered: Option<(String,)> =
         sqlx::query_as(TENANT).bind(tenant).fetch_optional(&mut shared).await?;

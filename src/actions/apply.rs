@@ -203,12 +203,15 @@ async fn apply_all(
     Ok(failed)
 }
 
+/// What became of one schema.
+type Outcome = (Option<String>, Result<Vec<String>, Stopped>);
+
 /// What becomes of each of the schemas, as it comes about.
 fn results<'a>(
     work: &'a Work,
     group: Vec<&'a Option<String>>,
     jobs: usize,
-) -> Result<LocalBoxStream<'a, (Option<String>, Result<Vec<String>, Stopped>)>, Failure> {
+) -> Result<LocalBoxStream<'a, Outcome>, Failure> {
     Ok(match &work.migrations()?.source {
         Source::Sql { .. } => stream::iter(group)
             .map(async |tenant| (tenant.clone(), apply_one(work, tenant.as_deref()).await))

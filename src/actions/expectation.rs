@@ -9,7 +9,7 @@ use std::{
 use super::{Work, django};
 use crate::{
     config::{self, Migrations, Source},
-    database::{self, MigrationFile},
+    database::{self, DatabaseError, MigrationFile},
     failure::Failure,
     tenants::manifest::{Expected, FORMAT, Framework, Manifest},
 };
@@ -75,11 +75,12 @@ pub(crate) async fn derive(
     shared: &[MigrationFile],
     tenant: &[MigrationFile],
 ) -> Result<Manifest, Failure> {
-    let derived = work
-        .database()?
-        .derive(shared, tenant)
-        .await
-        .map_err(|error| error.into_failure("deriving the manifest"))?;
+    let derived = work.database()?.derive(shared, tenant).await.map_err(|error| match error {
+        DatabaseError::Failed(why) => {
+            Failure::MigrationFailed { summary: format!("cannot derive the manifest: {why}") }
+        }
+        other => other.into_failure("deriving the manifest"),
+    })?;
     let expected = |files: &[MigrationFile], tables| Expected {
         migrations: files.iter().map(MigrationFile::expected).collect(),
         tables,

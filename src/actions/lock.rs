@@ -55,6 +55,14 @@ impl RunLock {
         }
     }
 
+    /// Who holds it, in words, if another run does. A look that fails says nothing.
+    pub(crate) async fn held_by_another(&self, work: &Work) -> Option<String> {
+        if self.0.lock().await.is_some() {
+            return None;
+        }
+        work.database().ok()?.lock_holder().await.ok().flatten()
+    }
+
     /// Gives the lock back, if it is held.
     pub(crate) async fn release(&self) {
         if let Some(lock) = self.0.lock().await.take() {

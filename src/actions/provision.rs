@@ -4,13 +4,13 @@ use tokio::time;
 
 use super::{Work, apply, django, look::LOOK};
 use crate::{
-    config::Selection,
+    config::{Selection, Source},
     failure::{Failure, words},
     report::{
         event::{SchemaFailure, Trouble},
         judgement,
     },
-    tenants::gate::{Finding, Outcome, judge_schema},
+    tenants::gate::{Judgement, Outcome, Verdict, judge_schema},
 };
 
 /// Makes the tenants that are absent and migrates those that are there, each on its own: one that fails
@@ -21,19 +21,31 @@ pub(crate) async fn bootstrap(
     run: &[String],
     say: &dyn Fn(String),
 ) -> Result<String, Trouble> {
-    let mut absent = absent(work, tenants).await?;
-    if !run.is_empty() && !absent.is_empty() {
-        absent = make(work, tenants, run, say).await?;
+    let mut judgement = judge_named(work, tenants).await?;
+    if !absent(&judgement).is_empty() {
+        if !run.is_empty() {
+            make(work, tenants, run, say).await?;
+            judgement = judge_named(work, tenants).await?;
+        } else if let Source::Django(_) = work.migrations()?.source {
+            // Only the project knows how to make a tenant of its own.
+            let what = "making the tenants of a Django project".into();
+            return Err(Failure::ConfigLacks { what, needs: "bootstrap.run" }.into());
+        }
     }
     let mut failed: Vec<SchemaFailure> = Vec::new();
     let mut trouble: Option<Trouble> = None;
     let (mut made, mut kept) = (0, 0);
     for tenant in tenants {
-        let result = if absent.contains(tenant) {
+        let verdict = judgement.tenants.get(tenant);
+        let result = if verdict.is_some_and(Verdict::is_absent) {
             create(work, tenant, say).await.map(|()| {
                 say(format!("`{tenant}` created, migrated and verified"));
                 made += 1;
             })
+        } else if verdict.is_some_and(|verdict| verdict.findings.is_empty()) {
+            say(format!("`{tenant}` exists and is complete"));
+            kept += 1;
+            Ok(())
         } else {
             keep(work, tenant, say).await.map(|()| {
                 say(format!("`{tenant}` exists and is complete"));
@@ -42,6 +54,13 @@ pub(crate) async fn bootstrap(
         };
         if let Err(mut other) = result {
             say(format!("`{tenant}` failed: {}", crate::failure::chain(&other.failure)));
+            if matches!(
+                other.failure,
+                Failure::LockTimedOut { .. } | Failure::LockLost { .. } | Failure::Refused { .. }
+            ) {
+                // The next tenant would meet the same.
+                return Err(other);
+            }
             failed.append(&mut other.failed);
             match &mut trouble {
                 None => trouble = Some(other),
@@ -63,7 +82,8 @@ pub(crate) async fn bootstrap(
 /// Makes one tenant: registry row, schema, every migration, verified; or nothing.
 async fn create(work: &Work, tenant: &str, say: &dyn Fn(String)) -> Result<(), Trouble> {
     work.lock.hold(work, say).await?;
-    if !absent(work, std::slice::from_ref(&tenant.to_owned())).await?.contains(&tenant.to_owned()) {
+    let named = [tenant.to_owned()];
+    if !judge_named(work, &named).await?.tenants.get(tenant).is_some_and(Verdict::is_absent) {
         // Another run made it while this one waited for the lock.
         return keep(work, tenant, say).await;
     }
@@ -116,12 +136,7 @@ async fn keep(work: &Work, tenant: &str, say: &dyn Fn(String)) -> Result<(), Tro
         }
     };
     apply::apply(work, Some(&only), &note).await?;
-    let manifest = &work.expectation().await?.manifest;
-    let found = work
-        .look(manifest, false, Some(&only), LOOK)
-        .await
-        .map_err(|error| error.into_failure("verifying"))?;
-    let judgement = gate_only(work.judge(manifest, &found));
+    let judgement = judge_named(work, &[tenant.to_owned()]).await?;
     if judgement.outcome() == Outcome::Complete {
         return Ok(());
     }
@@ -129,44 +144,36 @@ async fn keep(work: &Work, tenant: &str, say: &dyn Fn(String)) -> Result<(), Tro
     Err(Trouble { judgement: Some(judgement), ..Trouble::from(Failure::Incomplete { summary }) })
 }
 
-/// One tenant's judgement does not depend on the size of the registry.
-fn gate_only(mut judgement: crate::tenants::gate::Judgement) -> crate::tenants::gate::Judgement {
-    judgement.too_few = None;
-    judgement
-}
-
-async fn absent(work: &Work, tenants: &[String]) -> Result<Vec<String>, Failure> {
+/// The named tenants' judgement, which does not depend on the size of the registry.
+async fn judge_named(work: &Work, tenants: &[String]) -> Result<Judgement, Failure> {
     let manifest = &work.expectation().await?.manifest;
     let named = Selection::Named(tenants.to_vec());
     let found = work
         .look(manifest, false, Some(&named), LOOK)
         .await
         .map_err(|error| error.into_failure("looking for the demo tenants"))?;
-    let judgement = work.judge(manifest, &found);
-    let unregistered = |name: &&String| {
-        judgement.tenants.get(*name).is_some_and(|verdict| verdict.findings.contains(&Finding::NotRegistered))
-    };
-    Ok(tenants.iter().filter(unregistered).cloned().collect())
+    Ok(Judgement { too_few: None, ..work.judge(manifest, &found) })
 }
 
-/// Has the framework's own command make the tenants that are absent; returns what it left absent, which is nothing.
-async fn make(
-    work: &Work,
-    tenants: &[String],
-    run: &[String],
-    say: &dyn Fn(String),
-) -> Result<Vec<String>, Trouble> {
+/// The tenants that the registry does not hold.
+fn absent(judgement: &Judgement) -> Vec<String> {
+    let absent = judgement.tenants.iter().filter(|(_, verdict)| verdict.is_absent());
+    absent.map(|(tenant, _)| tenant.clone()).collect()
+}
+
+/// Has the framework's own command make the tenants that are absent.
+async fn make(work: &Work, tenants: &[String], run: &[String], say: &dyn Fn(String)) -> Result<(), Trouble> {
     work.lock.hold(work, say).await?;
     // Another run may have made them while this one waited for the lock.
-    let missing = absent(work, tenants).await?;
-    let Some(tenant) = missing.first().cloned() else { return Ok(missing) };
+    let missing = absent(&judge_named(work, tenants).await?);
+    let Some(tenant) = missing.first().cloned() else { return Ok(()) };
     let mut output = Vec::new();
     let ran = django::command(work, run, &mut output).await;
-    let left = absent(work, tenants).await?;
+    let left = absent(&judge_named(work, tenants).await?);
     let why = match (ran, left.as_slice()) {
         (Ok(()), []) => {
             say(format!("made by `{}`: {}", run.join(" "), missing.join(", ")));
-            return Ok(left);
+            return Ok(());
         }
         (Ok(()), [first, ..]) => {
             format!("`{}` succeeded, and `{first}` is not in the registry", run.join(" "))

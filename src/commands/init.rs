@@ -44,11 +44,6 @@ pub(crate) struct InitArgs {
 
 /// Returns the program's exit code.
 pub(crate) fn init(inherited: &Inherited, args: &InitArgs) -> Result<u8, Failure> {
-    if !inherited.is_pid_1() {
-        eprintln!(
-            "portcullis: not PID 1, so orphans are reaped as a subreaper and the namespace does not end with this"
-        );
-    }
     let options = SuperviseOptions {
         rewrites: args.rewrites.clone(),
         target: if args.signal_group { Target::Group } else { Target::Main },

@@ -82,7 +82,11 @@ async fn replayed(
             }
         };
         match replay(work, &Replay { tenant, app, copies }).await {
-            Ok(lines) => text += &lines.iter().map(|line| format!("{tenant}: {line}\n")).collect::<String>(),
+            Ok(lines) => {
+                for line in lines {
+                    text += &format!("{tenant}: {line}\n");
+                }
+            }
             Err((failure, output)) => return Err(Trouble { output, ..Trouble::from(failure) }),
         }
         done.push(tenant.clone());

@@ -1,59 +1,46 @@
 //! `portcullis verify`: the gate alone.
 
 use crate::{
-    actions::{Work, expectation},
+    actions::{
+        Work, expectation,
+        look::LOOK,
+        verify::{self, Asked},
+    },
     cli::{self, Format},
     commands::Answer,
     config::Selection,
-    database::DatabaseError,
-    failure::{Failure, words},
+    failure::Failure,
     report::{event::Trouble, judgement},
-    tenants::gate::Outcome,
 };
 
-/// How long the look may take.
-const TIMEOUT: std::time::Duration = std::time::Duration::from_mins(2);
-
 pub(crate) async fn run(work: &Work, arguments: &cli::Verify) -> Result<Answer, Failure> {
-    let manifest = match &arguments.manifest {
-        Some(path) => {
-            expectation::read(path, work.migrations().map_or(expectation::MAKE, expectation::make_command))?
-        }
-        None => work.expectation().await?.manifest.clone(),
-    };
+    let make = work.migrations().map_or(expectation::MAKE, expectation::make_command);
+    let given = arguments.manifest.as_ref().map(|path| expectation::read(path, make)).transpose()?;
     let named = Selection::Named(arguments.tenant.clone());
-    let selection = if arguments.tenant.is_empty() { &Selection::All } else { &named };
-    let unproven = |why| Failure::Unproven { what: "everything is complete".into(), why };
-    let found = work.look(&manifest, arguments.tenant.is_empty(), Some(selection), TIMEOUT).await.map_err(
-        |error| match error {
-            DatabaseError::Failed(why) | DatabaseError::NotYet(why) => unproven(why),
-            DatabaseError::TimedOut => unproven(format!("looking ran longer than {}", words(TIMEOUT))),
-            never @ DatabaseError::Never(_) => never.into_failure("verifying"),
+    let asked = Asked {
+        manifest: match &given {
+            Some(manifest) => manifest,
+            None => &work.expectation().await?.manifest,
         },
-    )?;
-    let judgement = work.judge(&manifest, &found);
-    let outcome = judgement.outcome();
-    let summary = judgement::summary(&judgement);
-    let mut answer = match outcome {
-        Outcome::Complete => Answer::good(String::new()),
-        Outcome::Incomplete => Answer::bad(Failure::Incomplete { summary: summary.clone() }.into()),
-        Outcome::Unproven => Answer::bad(unproven(summary.clone()).into()),
+        shared: arguments.tenant.is_empty(),
+        tenants: if arguments.tenant.is_empty() { &Selection::All } else { &named },
+        timeout: LOOK,
+        wait: None,
     };
-    match arguments.format {
-        Format::Json => {
-            answer.text = format!("{:#}\n", judgement::json(&judgement));
-            answer.trouble = None;
-        }
-        Format::Text if arguments.quiet && outcome == Outcome::Complete => {}
-        Format::Text => {
-            for warning in judgement::warnings(&judgement) {
-                answer.text += &format!("warning: {warning}\n");
-            }
-            if outcome == Outcome::Complete {
-                answer.text += &format!("complete: {summary}\n");
-            }
-            answer.trouble = answer.trouble.map(|trouble| Trouble { judgement: Some(judgement), ..trouble });
-        }
+    let judgement = verify::verify(work, &asked, &|why, _| eprintln!("{why}")).await?;
+    let json = (arguments.format == Format::Json).then(|| format!("{:#}\n", judgement::json(&judgement)));
+    let warnings = judgement::warnings(&judgement);
+    let mut answer = match Trouble::unless_complete(judgement) {
+        Ok(_) if arguments.quiet => Answer::good(String::new()),
+        Ok(summary) => Answer::good(format!("complete: {summary}\n")),
+        Err(trouble) => Answer::bad(trouble),
+    };
+    if let Some(json) = json {
+        return Ok(Answer { text: json, trouble: None, ..answer });
+    }
+    if !arguments.quiet || answer.code != 0 {
+        let warnings = warnings.into_iter().map(|warning| format!("warning: {warning}\n"));
+        answer.text = warnings.collect::<Vec<_>>().concat() + &answer.text;
     }
     Ok(answer)
 }

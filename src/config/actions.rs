@@ -29,11 +29,13 @@ pub(super) struct Found {
     pub(super) count: usize,
     /// The first kind's key.
     pub(super) place: Option<Range<usize>>,
+    /// Where it says that the command stays.
+    pub(super) background: Option<Range<usize>>,
 }
 
 /// Reads each kind that is there, so that the problems of all are told, and takes the first.
 pub(super) fn read(step: &mut Table<'_>, env: &Environment) -> Found {
-    let mut found = Found { action: None, count: 0, place: None };
+    let mut found = Found { action: None, count: 0, place: None, background: None };
     for kind in KINDS {
         let Some(entry) = step.entry(kind) else {
             continue;
@@ -45,7 +47,7 @@ pub(super) fn read(step: &mut Table<'_>, env: &Environment) -> Found {
             "migrate" => migrate(table),
             "bootstrap" => bootstrap(table),
             "verify" => verify(table),
-            _ => Some(command(table, env)),
+            _ => Some(command(table, env, &mut found.background)),
         });
         found.count += 1;
         if found.count == 1 {
@@ -159,7 +161,10 @@ fn tenant_names(node: &Node) -> Result<Vec<String>, Problem> {
     Ok(names)
 }
 
-fn command(mut table: Table<'_>, env: &Environment) -> Action {
+/// What says how one attempt after another is made, of which a program that stays has none.
+const ATTEMPTS: [&str; 6] = ["timeout", "total_timeout", "retries", "backoff", "max_backoff", "accept"];
+
+fn command(mut table: Table<'_>, env: &Environment, background: &mut Option<Range<usize>>) -> Action {
     let run = argv(&mut table, "run");
     match (&run, table.get("run")) {
         (Some(run), Some(node)) if run.is_empty() => {
@@ -179,6 +184,7 @@ fn command(mut table: Table<'_>, env: &Environment) -> Action {
         backoff: table.read("backoff", values::duration_or_zero).unwrap_or(BACKOFF),
         max_backoff: table.read("max_backoff", values::duration_or_zero).unwrap_or(MAX_BACKOFF),
         accept: table.one_or_list("accept", exit_codes).unwrap_or_else(|| vec![0]),
+        background: table.read("background", values::boolean).unwrap_or(false),
         grace: table.read("grace", values::duration_or_zero).unwrap_or(GRACE),
     };
     if let (true, Some(node)) =
@@ -188,6 +194,15 @@ fn command(mut table: Table<'_>, env: &Environment) -> Action {
     }
     if let (true, Some(node)) = (command.accept.is_empty(), table.get("accept")) {
         table.report(Problem::error(node.span.clone(), "`accept` is empty: no exit code would do"));
+    }
+    if command.background {
+        *background = table.get("background").map(|node| node.span.clone());
+        for key in ATTEMPTS {
+            if let Some(entry) = table.entry(key) {
+                let message = format!("`{key}` says nothing beside `background = true`");
+                table.report(Problem::error(entry.key_span.clone(), message).help("remove it"));
+            }
+        }
     }
     table.finish();
     Action::Command(command)

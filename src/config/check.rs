@@ -13,6 +13,8 @@ pub(super) struct Given {
     pub(super) database: bool,
     pub(super) tenants: bool,
     pub(super) migrations: bool,
+    /// Whether somebody stays in front of the server.
+    pub(super) supervise: bool,
 }
 
 /// Where warnings about a whole table point.
@@ -24,6 +26,7 @@ pub(super) struct Places {
 pub(super) fn across(drafts: &[Draft], given: &Given, places: &Places, problems: &Problems) {
     for (at, draft) in drafts.iter().enumerate() {
         needs(draft, given, problems);
+        stays(draft, given, problems);
         overtakes(drafts, at, problems);
     }
     gate_stands(drafts, places, problems);
@@ -51,6 +54,15 @@ fn needs(draft: &Draft, given: &Given, problems: &Problems) {
             let message = format!("{} needs `{table}`, which the file does not have", draft.called);
             problems.report(Problem::error(draft.kind_span.clone(), message));
         }
+    }
+}
+
+/// After an exec nobody would be left to end what a step started.
+fn stays(draft: &Draft, given: &Given, problems: &Problems) {
+    if let (Some(place), false) = (&draft.background, given.supervise) {
+        let message = format!("{} can stay only beside `mode = \"supervise\"`", draft.called);
+        let help = "write `mode = \"supervise\"` in `[server]`, or remove `background`";
+        problems.report(Problem::error(place.clone(), message).help(help));
     }
 }
 

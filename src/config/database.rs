@@ -8,12 +8,10 @@ use super::{
     problem::Problem,
     secret::{Password, Secret},
     table::Table,
-    url::{self, DatabaseUrl, Parts},
+    url::{self, DatabaseUrl, Parts, SSL_MODES},
     values,
 };
 
-/// libpq's words, from the least to the most careful.
-pub(super) const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 const DEFAULT_PORT: u16 = 5432;
 
 /// What one table says of a connection; `direct` and `reader` say what differs.

@@ -69,7 +69,9 @@ fn read(root: &Node, env: &Environment, problems: &Problems, whole: bool) -> Opt
     let database_node = table.table("database", "`[database]`");
     let tenants_node = table.table("tenants", "`[tenants]`");
     let migrations_node = table.table("migrations", "`[migrations]`");
+    let server = sections::server(table.table("server", "`[server]`"));
     let given = check::Given {
+        supervise: server.mode == super::Mode::Supervise,
         database: database_node.is_some() || table.has("database"),
         tenants: tenants_node.is_some() || table.has("tenants"),
         migrations: migrations_node.is_some() || table.has("migrations"),
@@ -79,7 +81,6 @@ fn read(root: &Node, env: &Environment, problems: &Problems, whole: bool) -> Opt
     let migrations = migrations_node.and_then(|table| sections::migrations(table, env));
     let gate = sections::gate(table.table("gate", "`[gate]`"));
     let lock_timeout = sections::lock_timeout(table.table("lock", "`[lock]`"));
-    let server = sections::server(table.table("server", "`[server]`"));
     let drafts = match table.get("step") {
         Some(Node { value: Value::List(list), .. }) => steps::read(list, env, problems),
         Some(node) => {

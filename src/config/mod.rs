@@ -290,6 +290,8 @@ pub(crate) struct Command {
     pub(crate) max_backoff: Duration,
     /// Exit codes that count as success.
     pub(crate) accept: Vec<i32>,
+    /// Done once it runs; it stays beside the server, and ends with it.
+    pub(crate) background: bool,
     /// Between TERM and KILL.
     pub(crate) grace: Duration,
 }

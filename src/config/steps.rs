@@ -23,6 +23,8 @@ pub(super) struct Draft {
     pub(super) action: Option<Action>,
     /// The key of its kind.
     pub(super) kind_span: Range<usize>,
+    /// Where it says that its program stays beside the server.
+    pub(super) background: Option<Range<usize>>,
 }
 
 impl Draft {
@@ -97,6 +99,7 @@ fn read_one(mut table: Table<'_>, names: &[Option<&str>], at: usize, env: &Envir
         on_failure,
         action: found.action,
         kind_span: found.place.unwrap_or(span),
+        background: found.background,
     }
 }
 

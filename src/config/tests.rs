@@ -160,3 +160,22 @@ fn a_missing_file_and_a_folder_are_two_failures() {
     let invalid = load(&file, &Environment::default()).unwrap_err();
     assert_eq!((invalid.id(), invalid.code()), ("config-invalid", 78));
 }
+
+#[test]
+fn only_a_supervised_server_may_have_a_program_beside_it() {
+    let step = "[[step]]\nname = \"proxy\"\ncommand = { run = [\"proxy\"], background = true }\n";
+    let none = Environment::default();
+    insta::assert_snapshot!(rendered(step, &none), @r#"
+    error: step `proxy` can stay only beside `mode = "supervise"`
+     --> config.toml:3:47
+      |
+    3 | command = { run = ["proxy"], background = true }
+      |                                           ^^^^
+      |
+      = help: write `mode = "supervise"` in `[server]`, or remove `background`
+    "#);
+    let supervised = |step: &str| messages(&format!("{step}[server]\nmode = \"supervise\"\n"), &none);
+    assert!(supervised(step).is_empty());
+    let retried = step.replace("true }", "true, retries = 3 }");
+    assert_eq!(supervised(&retried), ["`retries` says nothing beside `background = true`"]);
+}

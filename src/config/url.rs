@@ -6,6 +6,9 @@ use std::{collections::BTreeMap, path::PathBuf};
 
 use super::{secret::Secret, values::host_and_port};
 
+/// libpq's words, from the least to the most careful.
+pub(super) const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
+
 pub(super) enum DatabaseUrl {
     Postgres(Box<Parts>),
     Sqlite(PathBuf),
@@ -78,7 +81,7 @@ fn parameter(parts: &mut Parts, key: &str, value: String) -> Result<(), &'static
         "user" => parts.user = Some(value),
         "password" => parts.password = Some(Secret::new(value)),
         "sslpassword" => return Err("the parameter `sslpassword` is not supported"),
-        "sslmode" if !super::database::SSL_MODES.contains(&value.as_str()) => {
+        "sslmode" if !SSL_MODES.contains(&value.as_str()) => {
             return Err("the parameter `sslmode` in the URL is not one that libpq knows");
         }
         _ => {

@@ -112,6 +112,14 @@ impl Database {
         }
     }
 
+    /// Who holds the lock, in words. It takes and writes nothing.
+    pub(crate) async fn lock_holder(&self) -> Result<Option<String>, DatabaseError> {
+        match self {
+            Self::Postgres(it) => it.lock_holder().await,
+            Self::Sqlite(it) => it.lock_holder(),
+        }
+    }
+
     /// Applies those of `files` that one schema's ledger lacks, in order; it may be given all of them.
     pub(crate) async fn apply(
         &self,

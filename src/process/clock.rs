@@ -2,6 +2,9 @@
 
 use std::time::{Duration, Instant};
 
+/// Who cannot be killed (another user's, or in the kernel) keeps nobody longer than this after KILL.
+pub(super) const GIVE_UP: Duration = Duration::from_secs(2);
+
 /// A moment on the monotonic clock.
 #[derive(Clone, Copy)]
 pub(super) struct Deadline(Instant);

@@ -8,7 +8,7 @@ use std::sync::{
     atomic::{AtomicU8, AtomicU64, Ordering::Relaxed},
 };
 
-use super::signals::{self, Info, SignalSet};
+use super::signals::{self, Info, LAST, SignalSet};
 
 static IGNORED: AtomicU64 = AtomicU64::new(0);
 static BLOCKED: AtomicU64 = AtomicU64::new(0);
@@ -18,6 +18,11 @@ static PENDING: Mutex<Vec<Info>> = Mutex::new(Vec::new());
 /// The signals that were ignored.
 pub(crate) fn ignored() -> SignalSet {
     SignalSet(IGNORED.load(Relaxed))
+}
+
+/// The signals that are ignored now: those that were, but for SIGCHLD, and the one that Rust's runtime adds.
+pub(crate) fn ignored_now() -> SignalSet {
+    ignored().without(SignalSet::of(&[libc::SIGCHLD])).or(SignalSet::of(&[libc::SIGPIPE]))
 }
 
 /// The signals that were blocked.
@@ -42,8 +47,17 @@ static BEFORE_MAIN: extern "C" fn() = record;
 
 /// Runs before main, single-threaded.
 extern "C" fn record() {
-    BLOCKED.store(signals::mask().0, Relaxed);
-    IGNORED.store(signals::currently_ignored().0, Relaxed);
+    let blocked = signals::mask();
+    BLOCKED.store(blocked.0, Relaxed);
+    if std::process::id() == 1 {
+        // The kernel drops what PID 1 neither blocks nor handles, so every moment counts.
+        signals::swap_mask(blocked.or(SignalSet::ALL.without(SignalSet::FAULTS)));
+    }
+    let mut ignored = SignalSet::NONE;
+    for signal in (1..=LAST).filter(|signal| signals::is_ignored(*signal)) {
+        ignored.insert(signal);
+    }
+    IGNORED.store(ignored.0, Relaxed);
 
     let waiting = signals::pending();
     if !waiting.is_empty()

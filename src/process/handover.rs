@@ -3,6 +3,7 @@
 use std::{ffi::c_int, io};
 
 use super::{
+    dispositions,
     inherited::{self, Inherited},
     launch::c_strings,
     signals::{self, SignalSet},
@@ -58,13 +59,12 @@ fn put_back(inherited: &Inherited) -> Result<(), Failure> {
     if let Some(signal) = SignalSet::ENDING.and(ours).iter().next() {
         return Err(Failure::Interrupted { signal, doing: "at the handover to the server".into() });
     }
-    let now_ignored = signals::currently_ignored();
+    let now_ignored = dispositions::ignored_now();
     for signal in now_ignored.without(inherited.ignored).iter() {
         signals::set_default(signal);
     }
-    for signal in inherited.ignored.without(now_ignored).iter() {
-        signals::set_ignored(signal);
-    }
+    // All of them: the C library takes 33 for itself as soon as there was a thread.
+    inherited.ignored.iter().for_each(signals::set_ignored);
     let heard = SignalSet::ENDING.without(inherited.ignored).without(inherited.blocked);
     heard.iter().for_each(end_on);
     while signals::take(ours, Some(std::time::Duration::ZERO)).is_some() {}

@@ -13,6 +13,7 @@ use std::{
 };
 
 use super::{
+    dispositions,
     environment::{ListenPid, our_environment},
     signals::{self, SignalSet},
 };
@@ -83,7 +84,7 @@ pub(super) fn launch(launch: &Launch) -> io::Result<Result<i32, NotLaunched>> {
         argv: &argv,
         environment: &environment,
         listen_pid: &listen_pid,
-        current_ignored: signals::currently_ignored(),
+        ignored_now: dispositions::ignored_now(),
         failed: Cell::new(None),
     };
     let mut stack: Vec<u128> = Vec::with_capacity(STACK_BYTES / size_of::<u128>() + argv.len());
@@ -121,7 +122,7 @@ struct Shared<'a> {
     argv: &'a [*const c_char],
     environment: &'a [*const c_char],
     listen_pid: &'a ListenPid,
-    current_ignored: SignalSet,
+    ignored_now: SignalSet,
     /// Whether it came as far as exec, and the error's number.
     failed: Cell<Option<(bool, c_int)>>,
 }
@@ -160,12 +161,11 @@ fn become_program(child: &Shared) -> (bool, c_int) {
             return (false, errno());
         }
     }
-    for signal in child.current_ignored.without(launch.ignored).iter() {
+    for signal in child.ignored_now.without(launch.ignored).iter() {
         signals::set_default(signal);
     }
-    for signal in launch.ignored.without(child.current_ignored).iter() {
-        signals::set_ignored(signal);
-    }
+    // All of them: the C library takes 33 for itself as soon as there was a thread.
+    launch.ignored.iter().for_each(signals::set_ignored);
     signals::swap_mask(launch.mask);
     // SAFETY: every array ends with a null pointer.
     unsafe {

@@ -3,26 +3,32 @@
 //!
 //! [`take_over`] comes first in main, [`handover`] or [`supervise`] last; what runs in between is a [`Tree`] each.
 
+mod arrivals;
 mod capture;
 mod clock;
 mod descendants;
 mod dispositions;
 mod environment;
+mod forward;
 mod handover;
 mod holdings;
 mod inherited;
 mod launch;
+mod offspring;
 mod reaper;
 mod record;
+mod signal_set;
 mod signals;
+mod spawn;
 mod stub;
 mod supervise;
 mod terminal;
 mod tree;
 
+pub(crate) use arrivals::Signals;
 pub(crate) use handover::handover;
 pub(crate) use inherited::{Inherited, take_over};
-pub(crate) use reaper::{Processes, Signals};
+pub(crate) use reaper::Processes;
 pub(crate) use stub::stub_main;
 pub(crate) use supervise::{SuperviseOptions, Target, supervise};
 pub(crate) use tree::{Child, Ended, How, Tree};

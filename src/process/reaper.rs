@@ -6,10 +6,8 @@
 use std::{
     cell::RefCell,
     collections::HashMap,
-    ffi::{CStr, OsString},
-    fs::{File, OpenOptions},
+    fs::File,
     io::{self, Read},
-    os::fd::{AsRawFd, OwnedFd},
     rc::Rc,
     time::Duration,
 };
@@ -20,24 +18,26 @@ use nix::{
 };
 use tokio::{
     io::{Interest, unix::AsyncFd},
-    sync::{Notify, mpsc, watch},
+    sync::{Notify, watch},
     time::{Instant, timeout_at},
 };
 
 use super::{
+    arrivals::{self, Signals},
     capture::Lines,
+    clock::GIVE_UP,
     descendants,
-    environment::with,
     inherited::Inherited,
-    launch::{Launch, Place, Stub, c_strings, launch},
     record::{Outcome, RECORD_BYTES, Record},
-    signals::{self, SignalSet},
-    stub::WORD,
-    tree::{Child, Tree},
+    signals,
+    spawn::{Output, start_stub},
+    tree::{Child, How, Tree, how},
 };
 
 /// Between two rounds of KILL, and of looking whether orphans are left.
 const ROUND: Duration = Duration::from_millis(10);
+
+type RecordReceiver = watch::Receiver<Option<Record>>;
 
 /// Owns the children: single-threaded, cheap to clone. Needs a current-thread runtime with a `LocalSet`.
 #[derive(Clone)]
@@ -54,76 +54,112 @@ struct Shared {
 /// A stub that runs, or is dead and not collected yet: its id cannot be anybody else's.
 struct Running {
     status: File,
+    /// Its program stays beside the server.
+    stays: bool,
     grace: Duration,
     record: watch::Sender<Option<Record>>,
-}
-
-/// TERM, INT, QUIT and HUP as they arrive.
-pub(crate) struct Signals(mpsc::UnboundedReceiver<i32>);
-
-impl Signals {
-    pub(crate) async fn next(&mut self) -> i32 {
-        match self.0.recv().await {
-            Some(signal) => signal,
-            None => std::future::pending().await,
-        }
-    }
 }
 
 impl Processes {
     /// Starts the reaper; nothing that arrived since [`super::take_over`] is lost.
     pub(crate) fn start(inherited: &Inherited) -> io::Result<(Self, Signals)> {
-        let awaited = SignalSet::ENDING.or(SignalSet::of(&[libc::SIGCHLD]));
-        let arrivals = File::from(signals::descriptor(awaited)?);
-        // SAFETY: the file owns its descriptor, and nobody replaces it.
-        let arrivals = unsafe { AsyncFd::register_with_interest(arrivals, Interest::READABLE)? };
         let shared = Shared {
             stubs: RefCell::default(),
             strangers: inherited.children.clone(),
             reaped: Notify::new(),
         };
         let processes = Self(Rc::new(shared));
-        let (sender, receiver) = mpsc::unbounded_channel();
-        tokio::task::spawn_local(watch_signals(processes.clone(), arrivals, sender));
-        Ok((processes, Signals(receiver)))
+        let signals = arrivals::listen(processes.clone())?;
+        Ok((processes, signals))
     }
 
     pub(crate) fn spawn(&self, child: &Child) -> io::Result<Tree> {
         let (out, child_out) = pipe2(OFlag::O_CLOEXEC)?;
         let (err, child_err) = pipe2(OFlag::O_CLOEXEC)?;
-        let (status, child_status) = pipe2(OFlag::O_CLOEXEC)?;
-        for end in [&out, &err, &status] {
+        for end in [&out, &err] {
             fcntl(end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         }
         let (out, err) = (Lines::of(out)?, Lines::of(err)?);
-        let stub = start_stub(child, [&child_out, &child_err, &child_status])?;
-
-        let (record, receiver) = watch::channel(None);
-        let running = Running { status: File::from(status), grace: child.grace, record };
-        self.0.stubs.borrow_mut().insert(stub, running);
-        Ok(Tree { stub, processes: self.clone(), out, err, record: receiver, err_next: false })
+        let output = Output::Pipes { out: &child_out, err: &child_err };
+        let (stub, record, _status) = self.start_tree(child, output)?;
+        Ok(Tree { stub, processes: self.clone(), out, err, record, err_next: false })
     }
 
-    /// Ends whatever is still below us (TERM, grace, KILL) and returns when `waitpid(-1)` says ECHILD; says how
-    /// many it had to end.
-    pub(crate) async fn finish(&self, grace: Duration) -> usize {
+    /// Starts a program that may stay beside the server, with our own output; returns once it runs
+    /// ([`How::Started`]), or what became of it instead. It is ended by [`Processes::finish`] alone.
+    pub(crate) async fn spawn_to_stay(&self, child: &Child) -> io::Result<How> {
+        let (_stub, mut ended, status) = self.start_tree(child, Output::Ours)?;
+        // SAFETY: the file owns its descriptor, and nobody replaces it.
+        let status = unsafe { AsyncFd::register_with_interest(status, Interest::READABLE)? };
+        let first = tokio::select! {
+            _ = status.readable() => {
+                let mut bytes = [0; RECORD_BYTES];
+                let length = status.get_ref().read(&mut bytes).unwrap_or(0);
+                Record::from_bytes(&bytes[..length])
+            }
+            _ = ended.wait_for(Option::is_some) => None,
+        };
+        // The reaper may have been quicker to read the record.
+        let first = match first {
+            Some(first) => Some(first),
+            None => ended.wait_for(Option::is_some).await.ok().and_then(|record| *record),
+        };
+        Ok(how(first.map_or(Outcome::Signalled(libc::SIGKILL), |record| record.outcome)))
+    }
+
+    fn start_tree(&self, child: &Child, output: Output<'_>) -> io::Result<(i32, RecordReceiver, File)> {
+        let (status, child_status) = pipe2(OFlag::O_CLOEXEC)?;
+        fcntl(&status, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        let status = File::from(status);
+        let second = status.try_clone()?;
+        let stub = start_stub(child, output, &child_status)?;
+        let (record, receiver) = watch::channel(None);
+        let stays = matches!(output, Output::Ours);
+        let running = Running { status, stays, grace: child.grace, record };
+        self.0.stubs.borrow_mut().insert(stub, running);
+        Ok((stub, receiver, second))
+    }
+
+    /// Ends whatever is still below us (TERM, grace, KILL), but for what stays if that is wished. False if
+    /// somebody is left who cannot be killed; else `waitpid(-1)` has said ECHILD, or would without what stays.
+    pub(crate) async fn finish(&self, grace: Duration, some_stay: bool) -> bool {
+        let staying: Vec<i32> = if some_stay { self.staying() } else { Vec::new() };
         let stubs: Vec<i32> = self.0.stubs.borrow().keys().copied().collect();
-        for stub in &stubs {
+        for stub in stubs.iter().filter(|stub| !staying.contains(stub)) {
             self.tell(*stub, libc::SIGTERM);
         }
-        let mut ended = running(&descendants::below(stubs.clone())).saturating_sub(running(&stubs));
         let deadline = Instant::now() + grace;
-        ended += self.end_orphans(deadline).await.leftovers;
-        while self.has_children() {
+        self.end_orphans(deadline).await;
+        loop {
+            let left = self.left_but(&staying);
+            if left.is_empty() {
+                return true;
+            }
+            if Instant::now() >= deadline + GIVE_UP {
+                return false;
+            }
             if Instant::now() >= deadline {
                 // A stub that is killed leaves its tree to us, and the next round gets it.
-                for pid in descendants::below(self.own(descendants::children())) {
+                for pid in descendants::below(left) {
                     signals::send(pid, libc::SIGKILL);
                 }
             }
             self.next_round().await;
         }
-        ended
+    }
+
+    fn staying(&self) -> Vec<i32> {
+        self.0.stubs.borrow().iter().filter(|(_, running)| running.stays).map(|(stub, _)| *stub).collect()
+    }
+
+    /// Our children, but for strangers and these.
+    fn left_but(&self, staying: &[i32]) -> Vec<i32> {
+        if !descendants::have_children() {
+            return Vec::new();
+        }
+        let mut left = self.own(descendants::children());
+        left.retain(|pid| !staying.contains(pid));
+        left
     }
 
     /// Tells a stub, unless it was collected: its id may be another process's by now.
@@ -134,7 +170,7 @@ impl Processes {
     }
 
     /// Collects the dead until there are none.
-    fn reap(&self) {
+    pub(super) fn reap(&self) {
         loop {
             let mut status = 0;
             // SAFETY: the pointer is to a status.
@@ -175,7 +211,7 @@ impl Processes {
         }
         loop {
             let orphans = self.orphans();
-            if orphans.is_empty() {
+            if orphans.is_empty() || Instant::now() >= deadline + GIVE_UP {
                 return record;
             }
             if Instant::now() >= deadline {
@@ -188,12 +224,8 @@ impl Processes {
     }
 
     fn orphans(&self) -> Vec<i32> {
-        if !descendants::have_children() {
-            return Vec::new();
-        }
-        let mut found = self.own(descendants::children());
-        found.retain(|pid| !self.0.stubs.borrow().contains_key(pid));
-        found
+        let stubs: Vec<i32> = self.0.stubs.borrow().keys().copied().collect();
+        self.left_but(&stubs)
     }
 
     fn own(&self, mut pids: Vec<i32>) -> Vec<i32> {
@@ -201,76 +233,9 @@ impl Processes {
         pids
     }
 
-    fn has_children(&self) -> bool {
-        descendants::have_children()
-            && (self.0.strangers.is_empty() || !self.own(descendants::children()).is_empty())
-    }
-
     /// Until a child was collected, or for a moment.
     async fn next_round(&self) {
         let _ = timeout_at(Instant::now() + ROUND, self.0.reaped.notified()).await;
-    }
-}
-
-async fn watch_signals(processes: Processes, arrivals: AsyncFd<File>, sender: mpsc::UnboundedSender<i32>) {
-    const INFO_BYTES: usize = size_of::<libc::signalfd_siginfo>();
-    loop {
-        let Ok(mut ready) = arrivals.readable().await else {
-            return;
-        };
-        let mut info = [0; INFO_BYTES];
-        while let Ok(Ok(INFO_BYTES)) = ready.try_io(|arrivals| arrivals.get_ref().read(&mut info)) {
-            // The signal's number is the first field.
-            let signal = i32::from_ne_bytes([info[0], info[1], info[2], info[3]]);
-            if signal == libc::SIGCHLD {
-                processes.reap();
-            } else {
-                // Nobody listens once the start-up is over; the handover looks at what is pending itself.
-                let _ = sender.send(signal);
-            }
-        }
-    }
-}
-
-fn start_stub(child: &Child, [out, err, status]: [&OwnedFd; 3]) -> io::Result<i32> {
-    let nothing = OpenOptions::new().read(true).write(true).open("/dev/null")?;
-    let cwd = child.cwd.clone().map(std::path::PathBuf::into_os_string).unwrap_or_default();
-    let mut argv: Vec<OsString> = vec![
-        "portcullis".into(),
-        WORD.into(),
-        child.grace.as_millis().to_string().into(),
-        status.as_raw_fd().to_string().into(),
-        std::process::id().to_string().into(),
-        cwd,
-        "--".into(),
-    ];
-    argv.extend(child.argv.iter().map(OsString::from));
-    let stub = Stub {
-        programs: &[c"/proc/self/exe", recorded_program()],
-        environment: &with(&child.env)?,
-        stdio: [nothing.as_raw_fd(), out.as_raw_fd(), err.as_raw_fd()],
-        kept: status.as_raw_fd(),
-        parent_death: libc::SIGTERM,
-    };
-    let launched = launch(&Launch {
-        argv: &c_strings(argv)?,
-        stub: Some(&stub),
-        cwd: None,
-        place: Place::Group,
-        mask: SignalSet::ALL.without(SignalSet::FAULTS),
-        ignored: SignalSet::NONE,
-        closed: &[],
-        takes_sockets: false,
-    })?;
-    launched.map_err(|not| not.source)
-}
-
-/// The path by which the kernel started us, for where /proc is missing.
-fn recorded_program() -> &'static CStr {
-    // SAFETY: the kernel's own record, which lives as long as the process; 0 where there is none.
-    unsafe {
-        let path = libc::getauxval(libc::AT_EXECFN);
-        if path == 0 { c"" } else { CStr::from_ptr(path as *const libc::c_char) }
     }
 }
 

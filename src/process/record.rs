@@ -19,6 +19,8 @@ pub(super) struct Record {
 pub(super) enum Outcome {
     Exited(i32),
     Signalled(i32),
+    /// Not an end: a program that stays runs now.
+    Started,
     /// The error's number.
     NoProgram(i32),
     NoDirectory(i32),
@@ -36,6 +38,10 @@ impl Outcome {
 }
 
 impl Record {
+    pub(super) fn started() -> Self {
+        Self { outcome: Outcome::Started, leftovers: 0, killed: false }
+    }
+
     pub(super) fn not_started(at_exec: bool, error: &io::Error) -> Self {
         let errno = error.raw_os_error().unwrap_or(libc::EIO);
         let outcome = if at_exec { Outcome::NoProgram(errno) } else { Outcome::NoDirectory(errno) };
@@ -48,6 +54,7 @@ impl Record {
             Outcome::Signalled(signal) => (1, signal),
             Outcome::NoProgram(errno) => (2, errno),
             Outcome::NoDirectory(errno) => (3, errno),
+            Outcome::Started => (4, 0),
         };
         let leftovers = i32::try_from(self.leftovers).unwrap_or(i32::MAX);
         [kind, value, leftovers, self.killed.into()].map(i32::to_ne_bytes).concat()
@@ -68,6 +75,7 @@ impl Record {
             1 => Outcome::Signalled(value),
             2 => Outcome::NoProgram(value),
             3 => Outcome::NoDirectory(value),
+            4 => Outcome::Started,
             _ => return None,
         };
         Some(Self { outcome, leftovers: usize::try_from(leftovers).ok()?, killed: killed != 0 })
@@ -83,6 +91,7 @@ mod tests {
         for outcome in [
             Outcome::Exited(5),
             Outcome::Signalled(64),
+            Outcome::Started,
             Outcome::NoProgram(libc::ENOENT),
             Outcome::NoDirectory(libc::EACCES),
         ] {

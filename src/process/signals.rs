@@ -5,70 +5,10 @@
 
 use std::{io, mem, ptr, time::Duration};
 
-/// The highest signal number.
-pub(crate) const LAST: i32 = 64;
+pub(crate) use super::signal_set::{LAST, SignalSet};
 
 /// The size of the kernel's signal set in bytes.
 const SET_BYTES: usize = size_of::<u64>();
-
-/// A set of signals: bit n-1 stands for signal n.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct SignalSet(pub(crate) u64);
-
-impl SignalSet {
-    pub(crate) const NONE: Self = Self(0);
-    /// Including KILL and STOP, which the kernel leaves out by itself.
-    pub(crate) const ALL: Self = Self(u64::MAX);
-    /// What the processor raises: blocked, a genuine fault could only kill.
-    pub(crate) const FAULTS: Self = Self::of(&[
-        libc::SIGILL,
-        libc::SIGTRAP,
-        libc::SIGABRT,
-        libc::SIGBUS,
-        libc::SIGFPE,
-        libc::SIGSEGV,
-        libc::SIGSYS,
-    ]);
-    /// What asks us to end.
-    pub(crate) const ENDING: Self = Self::of(&[libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP]);
-
-    pub(crate) const fn of(signals: &[i32]) -> Self {
-        let (mut bits, mut at) = (0, 0);
-        while at < signals.len() {
-            bits |= 1 << (signals[at] - 1);
-            at += 1;
-        }
-        Self(bits)
-    }
-
-    pub(crate) fn contains(self, signal: i32) -> bool {
-        (1..=LAST).contains(&signal) && self.0 >> (signal - 1) & 1 == 1
-    }
-
-    pub(crate) fn insert(&mut self, signal: i32) {
-        self.0 |= Self::of(&[signal]).0;
-    }
-
-    pub(crate) const fn and(self, other: Self) -> Self {
-        Self(self.0 & other.0)
-    }
-
-    pub(crate) const fn or(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-
-    pub(crate) const fn without(self, other: Self) -> Self {
-        Self(self.0 & !other.0)
-    }
-
-    pub(crate) fn is_empty(self) -> bool {
-        self.0 == 0
-    }
-
-    pub(crate) fn iter(self) -> impl Iterator<Item = i32> {
-        (1..=LAST).filter(move |signal| self.contains(*signal))
-    }
-}
 
 /// Replaces the calling thread's blocked signals and returns what they were.
 pub(crate) fn swap_mask(set: SignalSet) -> SignalSet {
@@ -119,22 +59,13 @@ struct Action {
     rest: [usize; 7],
 }
 
-fn is_ignored(signal: i32) -> bool {
+pub(crate) fn is_ignored(signal: i32) -> bool {
     let mut action = Action::default();
     // SAFETY: the buffer is larger than the kernel's structure on every architecture.
     unsafe {
         libc::syscall(libc::SYS_rt_sigaction, signal, ptr::null::<Action>(), &raw mut action, SET_BYTES);
     }
     action.handler == libc::SIG_IGN
-}
-
-/// What this process ignores at this moment.
-pub(crate) fn currently_ignored() -> SignalSet {
-    let mut ignored = SignalSet::NONE;
-    for signal in (1..=LAST).filter(|signal| is_ignored(*signal)) {
-        ignored.insert(signal);
-    }
-    ignored
 }
 
 pub(crate) fn set_default(signal: i32) {
@@ -223,18 +154,4 @@ pub(crate) fn descriptor(set: SignalSet) -> io::Result<std::os::fd::OwnedFd> {
     let raw = i32::try_from(raw).ok().filter(|raw| *raw >= 0).ok_or_else(io::Error::last_os_error)?;
     // SAFETY: the kernel has just made it for us.
     Ok(unsafe { std::os::fd::FromRawFd::from_raw_fd(raw) })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_set_holds_exactly_what_was_put_into_it() {
-        let mut set = SignalSet::of(&[1, 15, 64]);
-        set.insert(33);
-        assert_eq!(set.iter().collect::<Vec<_>>(), [1, 15, 33, 64]);
-        assert!(!set.contains(0) && !set.contains(65));
-        assert_eq!(set.without(SignalSet::ENDING).iter().collect::<Vec<_>>(), [33, 64]);
-    }
 }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::{
-    clock::Deadline,
+    clock::{Deadline, GIVE_UP},
     descendants,
     handover::not_executed,
     holdings,
@@ -21,9 +21,6 @@ use crate::failure::Failure;
 const LAST_CALL: Duration = Duration::from_secs(1);
 /// Between two rounds of KILL.
 const KILL_ROUND: Duration = Duration::from_millis(10);
-/// What a terminal stops a job with.
-const STOPS: SignalSet = SignalSet::of(&[libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU]);
-
 /// How to stay as init.
 pub(crate) struct SuperviseOptions {
     /// A signal that arrives, and what is passed on for it; 0 for nothing.
@@ -61,6 +58,11 @@ pub(crate) fn supervise(
     let unexecuted = |source| not_executed(program, source);
     let words = c_strings(argv).map_err(unexecuted)?;
     signals::swap_mask(SignalSet::ALL);
+    if !inherited.is_pid_1 {
+        eprintln!(
+            "portcullis: not PID 1, so orphans are reaped as a subreaper and the namespace does not end with this"
+        );
+    }
     if let Some(signal) = options.parent_death {
         // SAFETY: an attribute of this process alone.
         unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) };
@@ -94,6 +96,7 @@ pub(crate) fn supervise(
         stop_expected: false,
         last_call: None,
         kill: None,
+        give_up: None,
     };
     for info in &inherited.pending {
         supervision.pass_on(info.signal());
@@ -105,24 +108,26 @@ pub(crate) fn supervise(
     let code = match outcome {
         Outcome::Exited(code) => u8::try_from(code).unwrap_or(u8::MAX),
         Outcome::Signalled(number) => u8::try_from(128 + number).unwrap_or(u8::MAX),
-        Outcome::NoProgram(_) | Outcome::NoDirectory(_) => u8::MAX,
+        Outcome::Started | Outcome::NoProgram(_) | Outcome::NoDirectory(_) => u8::MAX,
     };
     Ok(if options.remap.contains(&code) { 0 } else { code })
 }
 
-struct Supervision<'a> {
-    inherited: &'a Inherited,
-    options: &'a SuperviseOptions,
-    main: i32,
-    place: Place,
+/// The state of the one loop.
+pub(super) struct Supervision<'a> {
+    pub(super) inherited: &'a Inherited,
+    pub(super) options: &'a SuperviseOptions,
+    pub(super) main: i32,
+    pub(super) place: Place,
     /// Children from before the main process: they end with it.
     background: Vec<i32>,
-    outcome: Option<Outcome>,
-    asked_to_end: bool,
+    pub(super) outcome: Option<Outcome>,
+    pub(super) asked_to_end: bool,
     /// We passed a stop on, and stop ourselves once the main process has.
-    stop_expected: bool,
+    pub(super) stop_expected: bool,
     last_call: Option<Deadline>,
-    kill: Option<Deadline>,
+    pub(super) kill: Option<Deadline>,
+    give_up: Option<Deadline>,
 }
 
 impl Supervision<'_> {
@@ -131,7 +136,9 @@ impl Supervision<'_> {
         loop {
             let anybody_left = self.reap();
             if let Some(outcome) = self.outcome
-                && (!anybody_left || self.own_children().is_empty())
+                && (!anybody_left
+                    || self.give_up.as_ref().is_some_and(Deadline::is_over)
+                    || self.own_children().is_empty())
             {
                 return outcome;
             }
@@ -164,6 +171,7 @@ impl Supervision<'_> {
         self.outcome = Some(outcome);
         let grace = self.options.grace;
         self.kill = Some(Deadline::after(grace));
+        self.give_up = Some(Deadline::after(grace + GIVE_UP));
         if self.asked_to_end {
             tell(&self.below(), libc::SIGTERM);
         } else {
@@ -194,55 +202,7 @@ impl Supervision<'_> {
         Some(last_call.left())
     }
 
-    fn pass_on(&mut self, arrived: i32) {
-        let rewritten = self.options.rewrites.iter().find(|(from, _)| *from == arrived).map(|(_, to)| *to);
-        let mut signal = rewritten.unwrap_or(arrived);
-        if signal == 0 {
-            return;
-        }
-        if SignalSet::ENDING.contains(signal) && !self.asked_to_end {
-            self.asked_to_end = true;
-            self.kill = self.kill.or(self.options.main_grace.map(Deadline::after));
-        }
-        if self.outcome.is_some() {
-            for pid in self.below() {
-                signals::send(pid, signal);
-            }
-            return;
-        }
-        let is_stop = STOPS.contains(signal);
-        if is_stop {
-            self.stop_expected = true;
-            if rewritten.is_none() && matches!(self.place, Place::Session | Place::SessionWithTerminal) {
-                // Nobody in a session of its own could continue it, so the kernel would not stop it.
-                signal = libc::SIGSTOP;
-            }
-        }
-        if signal == libc::SIGCONT {
-            self.stop_expected = false;
-            if self.place == Place::ForegroundGroup {
-                terminal::pass_on(terminal::own_group(), self.main);
-            }
-        }
-        let is_job_control = is_stop || signal == libc::SIGCONT;
-        let group = is_job_control || self.options.target == Target::Group;
-        // The group exists: `launch` returns only once the program runs.
-        signals::send(if group { -self.main } else { self.main }, signal);
-    }
-
-    /// Stops with the main process, so that the shell above takes over; it continues us, and we the main process.
-    fn main_stopped(&mut self, by: i32) {
-        let by_terminal = self.place == Place::ForegroundGroup && STOPS.contains(by);
-        if by_terminal && !terminal::has_job_control_above(self.inherited.is_pid_1) {
-            signals::send(-self.main, libc::SIGCONT);
-        } else if by_terminal || self.stop_expected {
-            self.stop_expected = false;
-            // The namespace's PID 1 cannot be stopped from inside, and goes on waiting for CONT.
-            signals::send(std::process::id().cast_signed(), libc::SIGSTOP);
-        }
-    }
-
-    fn below(&self) -> Vec<i32> {
+    pub(super) fn below(&self) -> Vec<i32> {
         descendants::below(self.own_children())
     }
 

@@ -48,6 +48,8 @@ pub(crate) struct Ended {
 pub(crate) enum How {
     Exited(i32),
     Signalled(i32),
+    /// It runs, and nobody waits for its end.
+    Started,
     /// `missing` when there is no such program.
     NotStarted {
         missing: bool,
@@ -115,11 +117,12 @@ impl Drop for Tree {
     }
 }
 
-fn how(outcome: Outcome) -> How {
+pub(super) fn how(outcome: Outcome) -> How {
     let error = std::io::Error::from_raw_os_error;
     match outcome {
         Outcome::Exited(code) => How::Exited(code),
         Outcome::Signalled(signal) => How::Signalled(signal),
+        Outcome::Started => How::Started,
         Outcome::NoProgram(errno) => {
             How::NotStarted { missing: errno == libc::ENOENT, why: error(errno).to_string() }
         }

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use crate::{failure::Failure, tenants::gate::Judgement};
+use super::judgement;
+use crate::{
+    failure::Failure,
+    tenants::gate::{Judgement, Outcome},
+};
 
 /// One thing that happened. `step` is a position in the plan, from 0.
 #[derive(Debug)]
@@ -113,6 +117,19 @@ pub(crate) struct SchemaFailure {
     pub(crate) why: String,
     /// A migration that cannot run in a transaction stopped half-way.
     pub(crate) dirty: bool,
+}
+
+impl Trouble {
+    /// The judgement's summary if it came out complete, else what is wrong.
+    pub(crate) fn unless_complete(judgement: Judgement) -> Result<String, Self> {
+        let summary = judgement::summary(&judgement);
+        let failure = match judgement.outcome() {
+            Outcome::Complete => return Ok(summary),
+            Outcome::Incomplete => Failure::Incomplete { summary },
+            Outcome::Unproven => Failure::Unproven { what: "everything is complete".into(), why: summary },
+        };
+        Err(Self { judgement: Some(judgement), ..Self::from(failure) })
+    }
 }
 
 impl From<Failure> for Trouble {

@@ -30,10 +30,10 @@ struct Inner {
 }
 
 impl Report {
-    pub(crate) fn start(env: &Environment) -> std::io::Result<Self> {
+    pub(crate) fn start(env: &Environment) -> Self {
         let colour = colour(env, std::io::stderr().is_terminal());
-        let inner = Inner { text: RefCell::new(Text::new(colour)), writer: Writer::start()?, colour };
-        Ok(Self(Rc::new(inner)))
+        let inner = Inner { text: RefCell::new(Text::new(colour)), writer: Writer::start(), colour };
+        Self(Rc::new(inner))
     }
 
     pub(crate) fn tell(&self, event: &Event) {

@@ -19,7 +19,8 @@ const FLUSH: Duration = Duration::from_secs(2);
 /// The queue's sending end.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    lines: SyncSender<Message>,
+    /// None where threads are refused: the lines are then written at once, and wait for the terminal.
+    lines: Option<SyncSender<Message>>,
     dropped: Arc<AtomicU64>,
 }
 
@@ -30,11 +31,11 @@ enum Message {
 }
 
 impl Writer {
-    pub(crate) fn start() -> io::Result<Self> {
+    pub(crate) fn start() -> Self {
         let (lines, queue) = mpsc::sync_channel(QUEUE);
         let dropped = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&dropped);
-        thread::Builder::new().name("report".into()).spawn(move || {
+        let thread = thread::Builder::new().name("report".into()).spawn(move || {
             let mut out = io::stderr();
             for message in queue {
                 match message {
@@ -52,12 +53,16 @@ impl Writer {
                     Message::Flush(done) => drop(done),
                 }
             }
-        })?;
-        Ok(Self { lines, dropped })
+        });
+        Self { lines: thread.is_ok().then_some(lines), dropped }
     }
 
     pub(crate) fn line(&self, line: String) {
-        if let Err(TrySendError::Full(_)) = self.lines.try_send(Message::Line(line)) {
+        let Some(lines) = &self.lines else {
+            let _ = writeln!(io::stderr(), "{line}");
+            return;
+        };
+        if let Err(TrySendError::Full(_)) = lines.try_send(Message::Line(line)) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
         }
     }
@@ -65,7 +70,9 @@ impl Writer {
     /// Returns once everything is written, or after two seconds of a blocked terminal.
     pub(crate) fn flush(&self) {
         let (done, written) = mpsc::sync_channel(0);
-        if self.lines.try_send(Message::Flush(done)).is_ok() {
+        if let Some(lines) = &self.lines
+            && lines.try_send(Message::Flush(done)).is_ok()
+        {
             let _ = written.recv_timeout(FLUSH);
         }
     }

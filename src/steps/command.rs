@@ -25,6 +25,9 @@ pub(crate) async fn run(
     shutdown: &mut Stop,
     say: &dyn Fn(Event),
 ) -> Result<String, Trouble> {
+    if command.background {
+        return stay(command, processes, shutdown).await;
+    }
     let schedule =
         Schedule { first: command.backoff, max: command.max_backoff, total: command.total_timeout };
     let program = command.run.first().map_or("", String::as_str);
@@ -59,6 +62,32 @@ pub(crate) async fn run(
                 return Err(Trouble { output: output.last.into(), ..Trouble::from(failure) });
             }
         }
+    }
+}
+
+/// Starts a program that stays, and is done.
+async fn stay(
+    command: &config::Command,
+    processes: &Processes,
+    shutdown: &mut Stop,
+) -> Result<String, Trouble> {
+    let program = command.run.first().map_or("", String::as_str);
+    let child = child(command);
+    let started = match shutdown.race(processes.spawn_to_stay(&child)).await {
+        Ok(started) => started,
+        Err(signal) => {
+            let doing = format!("while `{program}` was started");
+            return Err(Failure::Interrupted { signal, doing }.into());
+        }
+    };
+    let outcome = match started {
+        Ok(How::Started) => return Ok("started, and stays".into()),
+        Ok(how) => judge(program, &[], command.timeout, how, None),
+        Err(error) => not_spawned(program, &error),
+    };
+    match outcome {
+        Outcome::Failed { failure, .. } => Err(failure.into()),
+        Outcome::Accepted(code) => Ok(exited(code)),
     }
 }
 
@@ -167,6 +196,8 @@ fn judge(program: &str, accept: &[i32], allowed: Duration, how: How, cut: Option
         (Some(Cut::TimedOut), _) => {
             (Failure::TimedOut { what: format!("`{program}`"), after: allowed }, true)
         }
+        // Nobody but `stay` starts what stays.
+        (None, How::Started) => (Failure::Internal { what: format!("`{program}` stays") }, false),
         (None, How::Exited(code)) if accept.contains(&code) => return Outcome::Accepted(code),
         (None, How::Exited(code)) => (Failure::CommandFailed { program, ended: exited(code) }, true),
         (None, How::Signalled(signal)) => {

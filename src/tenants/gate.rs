@@ -162,6 +162,11 @@ impl Verdict {
         }
     }
 
+    /// The registry has no row for it.
+    pub(crate) fn is_absent(&self) -> bool {
+        self.findings == [Finding::NotRegistered]
+    }
+
     /// Nothing stands against applying what is pending. A lost schema or ledger does, as does anything that
     /// could not be read, or that other code recorded.
     pub(crate) fn may_be_migrated(&self) -> bool {
@@ -236,7 +241,7 @@ impl Judgement {
     pub(crate) fn is_only_pending(&self) -> bool {
         let awaited = |verdict: &Verdict| {
             verdict.outcome() == Outcome::Complete
-                || verdict.findings == [Finding::NotRegistered]
+                || verdict.is_absent()
                 || (verdict.is_pending() && (verdict.is_fresh() || verdict.may_be_migrated()))
         };
         self.outcome() != Outcome::Complete && self.verdicts().all(|(_, verdict)| awaited(verdict))

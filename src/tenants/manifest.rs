@@ -77,9 +77,10 @@ pub(crate) struct Migration {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Django {
-    pub(crate) django: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) django_tenants: Option<String>,
+    #[serde(rename = "django")]
+    pub(crate) version: String,
+    #[serde(rename = "django_tenants", default, skip_serializing_if = "Option::is_none")]
+    pub(crate) tenants_version: Option<String>,
     pub(crate) python: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) public_schema: Option<String>,

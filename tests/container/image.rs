@@ -1,9 +1,11 @@
-//! Builds the final stage of `docker/Dockerfile` out of the local static binaries, without any registry.
+//! Images out of the local static binaries, without any registry: the final stage of `docker/Dockerfile`, and one
+//! that holds next to nothing.
 
 use std::{
     fs,
     path::{Path, PathBuf},
     process::Command,
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use tempfile::TempDir;
@@ -17,41 +19,56 @@ pub struct Image {
 }
 
 impl Image {
+    /// The shipped sample.
     pub fn build() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let image = Self { name: format!("localhost/portcullis-test-{}", std::process::id()), folder };
+        let image = Self::in_a_folder();
         let (root, var) = (image.folder.path().join("out/root"), image.folder.path().join("out/var"));
         fs::create_dir_all(&root).unwrap();
         fs::create_dir_all(var).unwrap();
         let source = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let binaries = PathBuf::from(std::env::var("PORTCULLIS_TEST_STATIC").expect(
-            "PORTCULLIS_TEST_STATIC names no folder of static binaries: run `make test`, or set it to what scripts/static prints",
-        ));
         for file in [
-            binaries.join("portcullis"),
-            binaries.join("examples/invoices"),
+            binaries().join("portcullis"),
+            binaries().join("examples/invoices"),
             source.join("config.toml"),
             source.join("portcullis.manifest.json"),
             source.join("migrations"),
         ] {
-            let mut copy = Command::new("cp");
-            copy.arg("-R").arg(file).arg(&root);
-            Running::start(copy, false).wait().exits(0);
+            copy(&file, &root);
         }
         let dockerfile = fs::read_to_string(source.join("docker/Dockerfile")).unwrap();
         let (_, last_stage) = dockerfile.split_once("\nFROM scratch\n").expect("a stage `FROM scratch`");
-        let last_stage =
-            format!("FROM scratch\n{}", last_stage.replace("--from=builder ", "").replace(" /out/", " out/"));
-        fs::write(image.folder.path().join("Dockerfile"), last_stage).unwrap();
+        image.made_of(&last_stage.replace("--from=builder ", "").replace(" /out/", " out/"))
+    }
+
+    /// Nothing but the program, this configuration, and a static busybox for its steps.
+    pub fn bare(config: &str) -> Self {
+        let image = Self::in_a_folder();
+        let root = image.folder.path().join("root");
+        fs::create_dir_all(&root).unwrap();
+        copy(&binaries().join("portcullis"), &root);
+        copy(Path::new("/bin/busybox"), &root);
+        fs::write(root.join("config.toml"), config).unwrap();
+        image.made_of("COPY root/ /\nWORKDIR /\nENTRYPOINT [\"/portcullis\"]\n")
+    }
+
+    fn in_a_folder() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("localhost/portcullis-test-{}-{number}", std::process::id());
+        Self { name, folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn made_of(self, stage: &str) -> Self {
+        fs::write(self.folder.path().join("Dockerfile"), format!("FROM scratch\n{stage}")).unwrap();
         // What podman needs on a machine whose control groups are a mixture, and which lacks CAP_SYS_RESOURCE.
         let conf = "[containers]\ndefault_ulimits = [\"nofile=20000:20000\", \"nproc=20000:20000\"]\n\
                     [engine]\nruntime = \"runc\"\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n";
-        fs::write(image.containers_conf(), conf).unwrap();
+        fs::write(self.containers_conf(), conf).unwrap();
         let mut build = Command::new("podman");
-        build.env("CONTAINERS_CONF", image.containers_conf()).args(["build", "--tag", &image.name]);
-        build.arg(image.folder.path());
+        build.env("CONTAINERS_CONF", self.containers_conf()).args(["build", "--tag", &self.name]);
+        build.arg(self.folder.path());
         Running::start(build, false).wait().exits(0);
-        image
+        self
     }
 
     pub fn name(&self) -> &str {
@@ -66,6 +83,18 @@ impl Image {
     pub fn containers_conf(&self) -> PathBuf {
         self.folder.path().join("containers.conf")
     }
+}
+
+fn binaries() -> PathBuf {
+    PathBuf::from(std::env::var("PORTCULLIS_TEST_STATIC").expect(
+        "PORTCULLIS_TEST_STATIC names no folder of static binaries: run `make test`, or set it to what scripts/static prints",
+    ))
+}
+
+fn copy(from: &Path, into: &Path) {
+    let mut copy = Command::new("cp");
+    copy.arg("-R").arg(from).arg(into);
+    Running::start(copy, false).wait().exits(0);
 }
 
 impl Drop for Image {

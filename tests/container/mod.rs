@@ -1,6 +1,7 @@
 //! The real image, `FROM scratch`, as PID 1 of a real container beside a real PostgreSQL.
 
 mod image;
+mod pid1;
 
 use std::process::Command;
 

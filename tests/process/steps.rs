@@ -66,8 +66,9 @@ fn a_tree_whose_stub_is_killed_ends_too_and_its_sibling_goes_on() {
     let done = folder.path().join("done");
     let killed = "setsid sleep 1000 & (trap '' TERM; setsid sleep 1000 &) ; kill -KILL $PPID; sleep 1000";
     let sibling = format!("sleep 1; touch {}", done.display());
-    let ran = run(&[("command.grace = \"200ms\"\non_failure = \"warn\"", killed), ("", &sibling)], ALONE);
-    assert!(done.exists() || ran.get_output().status.code() == Some(79));
+    let ran =
+        run(&[("command.grace = \"200ms\"\non_failure = \"warn\"", killed), ("", &sibling)], ALONE).code(0);
+    assert!(done.exists() && says_it_is_alone(&ran), "{}", stdout(&ran));
     let left = run_in("RUN; pgrep -c -x sleep", &[("command.grace = \"200ms\"", killed)], "true");
     assert!(stdout(&left).ends_with("0\n"), "{}", stdout(&left));
 }
@@ -165,6 +166,27 @@ fn an_unprivileged_user_with_hidepid_and_no_new_privileges_is_served_as_well() {
 }
 
 #[test]
+fn a_leftover_that_may_not_be_killed_keeps_the_server_away_but_nobody_waiting() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o777)).unwrap();
+    let (become_other, up) = (folder.path().join("become"), folder.path().join("up"));
+    // A program that changes its user: 65532 may not signal it any more.
+    let around = format!(
+        "install --mode=4755 $(command -v setpriv) {}; exec setpriv --reuid 65532 --regid 65532 --clear-groups RUN",
+        become_other.display()
+    );
+    let step = format!(
+        "setsid {} --reuid 1 --clear-groups bash -c 'touch {1}; sleep 1000' & until [ -e {1} ]; do sleep 0.01; done",
+        become_other.display(),
+        up.display()
+    );
+    let step = step.replace('\'', "\"");
+    let server = "command.grace = \"200ms\"\n[server]\ngrace = \"200ms\"";
+    let ran = run_in(&around, &[(server, &step)], "echo server").code(70);
+    assert!(!stdout(&ran).lines().any(|line| line == "server"), "{}", stdout(&ran));
+}
+
+#[test]
 fn a_missing_program_or_a_failing_step_is_79() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "[[step]]\nname = \"x\"\ncommand.run = [\"no-such-program\"]\n").unwrap();
@@ -191,4 +213,25 @@ fn output_is_complete_and_a_line_without_its_end_is_a_line() {
     let ran = run(&[("", "seq 1 20000; printf last")], "true").code(0);
     let out = stdout(&ran) + &String::from_utf8_lossy(&ran.get_output().stderr);
     assert!(out.contains("20000") && out.contains("last"), "{}", &out[out.len().saturating_sub(300)..]);
+}
+
+#[test]
+fn a_tree_ends_also_where_proc_is_missing_or_shows_another_namespace() {
+    for around in [
+        "umount -l /proc; exec RUN",
+        "exec unshare --pid --fork --kill-child RUN",
+        "umount -l /proc; exec unshare --pid --fork --kill-child RUN",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let pids = folder.path().join("pids");
+        let step = format!(
+            "setsid sleep 1000 & echo $! > {0}; (trap '' TERM; setsid sleep 1000 & echo $! >> {0}) ; exit 0",
+            pids.display()
+        );
+        let server = format!(
+            "[ $(wc -l < {0}) = 2 ] || exit 9; for pid in $(< {0}); do kill -0 $pid 2> /dev/null && exit 8; done; exit 0",
+            pids.display()
+        );
+        run_in(around, &[("command.grace = \"200ms\"", &step)], &server).code(0);
+    }
 }

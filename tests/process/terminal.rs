@@ -3,7 +3,6 @@
 use std::{
     fs::File,
     io::{Read, Write},
-    os::fd::OwnedFd,
     process::{Child, Stdio},
 };
 
@@ -138,4 +137,32 @@ fn below_a_shell_it_is_suspended_and_resumed_with_its_program() {
         session.press("exit $?\n");
         assert_eq!(session.code(), 4, "{options:?}");
     }
+}
+
+/// A step, then `cat`, as PID 1 with a terminal.
+fn with_step(step: &str) -> (tempfile::NamedTempFile, Session) {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let text = format!("[[step]]\nname = \"one\"\ncommand.run = [\"bash\", \"-c\", '''{step}''']\n");
+    std::fs::write(file.path(), text).unwrap();
+    let argv = ["portcullis", "run", "--config", file.path().to_str().unwrap(), "--", "cat"];
+    let session = Session::start(&argv);
+    (file, session)
+}
+
+#[test]
+fn ctrl_c_ends_a_step() {
+    let (_file, mut session) = with_step("echo be''gun; sleep 1000");
+    session.until("begun");
+    session.press("\x03");
+    assert_eq!(session.code(), 130);
+}
+
+#[test]
+fn a_step_cannot_be_stopped_by_the_terminal_nor_take_the_servers_input() {
+    let (_file, mut session) =
+        with_step("cat < /dev/tty; echo x > /dev/tty; echo be''gun; read -r word; sleep 0.2; exit 0");
+    session.until("begun");
+    session.press("\x1afor the server\n\x04");
+    session.until("for the server");
+    assert_eq!(session.code(), 0);
 }

@@ -1,10 +1,21 @@
 //! The entrypoint end to end, on both engines: the shipped sample, started, started again and broken.
 
+mod bootstrap;
 mod broken_tenants;
+mod command;
 mod configuration;
 mod exit_codes;
+mod lock;
+mod looking_again;
+mod manifests;
+mod migrations;
+mod order;
 mod sample;
+mod secrets;
 mod sqlx_cli;
+mod stopping;
+mod waiting;
+mod workers;
 
 /// One test for each engine out of a function that takes the engine.
 macro_rules! on_both_engines {

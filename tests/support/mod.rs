@@ -5,4 +5,5 @@ pub mod django;
 pub mod http;
 pub mod portcullis;
 pub mod process;
+pub mod project;
 pub mod sample;

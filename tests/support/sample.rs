@@ -63,6 +63,12 @@ impl Sample {
         self
     }
 
+    /// The same sample with another text in one of its files.
+    pub fn file(mut self, name: &str, text: &str) -> Self {
+        self.portcullis = self.portcullis.file(name, text);
+        self
+    }
+
     pub fn run(&self) -> Outcome {
         self.portcullis.run(["run"])
     }

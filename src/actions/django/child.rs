@@ -57,6 +57,7 @@ pub(super) fn words(how: &How) -> String {
     match how {
         How::Exited(code) => format!("exited with {code}"),
         How::Signalled(signal) => format!("was killed by {}", crate::failure::signal_name(*signal)),
+        How::Started => "goes on".into(),
         How::NotStarted { why, .. } => format!("could not be started: {why}"),
     }
 }

@@ -79,7 +79,7 @@ pub(crate) async fn share(
 fn many(project: &config::Django, schemas: &[Option<String>], stops: bool) -> Result<Vec<String>, Failure> {
     let mut argv = vec![project.python.clone(), "-c".into(), SCRIPT.into(), super::manage(project)?];
     argv.push(if stops { "stop" } else { "continue" }.into());
-    argv.extend(schemas.iter().map(mark));
+    argv.extend(schemas.iter().map(|schema| mark(schema.as_ref())));
     Ok(argv)
 }
 
@@ -90,8 +90,8 @@ async fn one(work: &Work, project: &config::Django, schema: Option<&str>) -> Res
     Ok(project.run.iter().map(|word| word.replace("{schema}", schema.unwrap_or(public))).collect())
 }
 
-fn mark(schema: &Option<String>) -> String {
-    schema.as_ref().map_or_else(|| "shared".to_owned(), |name| format!("tenant:{name}"))
+fn mark(schema: Option<&String>) -> String {
+    schema.map_or_else(|| "shared".to_owned(), |name| format!("tenant:{name}"))
 }
 
 /// One start of a program, as its lines tell it.
@@ -115,8 +115,8 @@ impl<'a> Share<'a> {
     /// True if another schema begins with this line.
     fn hear(&mut self, line: String) -> bool {
         let Some((word, schema)) = line.strip_prefix(MARK).and_then(|rest| rest.split_once(' ')) else {
-            if let Some(applying) = applying(&line) {
-                self.applying = applying;
+            if let Some((migration, done)) = applying(&line) {
+                self.applying = (!done).then(|| migration.to_owned());
             }
             if self.lines.len() == KEPT_LINES {
                 self.lines.pop_front();
@@ -126,7 +126,7 @@ impl<'a> Share<'a> {
         };
         match word {
             "begin" => {
-                self.current = self.schemas.iter().position(|known| mark(known) == schema);
+                self.current = self.schemas.iter().position(|known| mark(known.as_ref()) == schema);
                 self.lines.clear();
                 self.applying = None;
             }
@@ -175,10 +175,10 @@ impl<'a> Share<'a> {
     }
 }
 
-/// What a line says of the migration under way: which one was begun, or that it is done.
-fn applying(line: &str) -> Option<Option<String>> {
+/// A migration that a line says is being applied, and whether it also says that it was.
+fn applying(line: &str) -> Option<(&str, bool)> {
     let (migration, rest) = line.split_once("Applying ")?.1.split_once("...")?;
-    Some((!rest.contains(" OK")).then(|| migration.to_owned()))
+    Some((migration, rest.contains(" OK")))
 }
 
 /// The last line of a traceback, or whatever was said last.
@@ -193,6 +193,8 @@ fn reason(lines: &[String]) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::panic, reason = "tests")]
+
     use super::*;
 
     fn project(run: &[&str]) -> config::Django {
@@ -200,13 +202,13 @@ mod tests {
         config::Django { python: "python".into(), manage: None, run, env: std::collections::BTreeMap::new() }
     }
 
-    fn tenant(name: &str) -> Option<String> {
-        Some(name.to_owned())
+    fn tenants(names: &[&str]) -> Vec<Option<String>> {
+        names.iter().map(|name| Some((*name).to_owned())).collect()
     }
 
     #[test]
     fn each_schema_keeps_its_own_output_and_its_own_failure() {
-        let (project, schemas) = (project(&[]), [tenant("acme"), tenant("demo"), tenant("last")]);
+        let (project, schemas) = (project(&[]), tenants(&["acme", "demo", "last"]));
         let mut share = Share::new(&project, &schemas);
         for line in [
             "\u{1e}portcullis begin tenant:acme",
@@ -223,8 +225,8 @@ mod tests {
         }
         let outcomes = share.ended(Err("`python` exited with 1".into()));
         assert_eq!(outcomes.len(), 2, "the third was never begun");
-        assert!(matches!(&outcomes[0], (schema, Ok(())) if *schema == tenant("acme")));
-        let (_, Err(Stopped::Schema(failure, lines))) = &outcomes[1] else { return assert!(false) };
+        assert!(matches!(&outcomes[0], (schema, Ok(())) if *schema == schemas[0]));
+        let (_, Err(Stopped::Schema(failure, lines))) = &outcomes[1] else { panic!("{outcomes:?}") };
         assert_eq!(failure.migration.as_deref(), Some("finance.0004_invoice_payment"));
         assert_eq!(failure.why, "django.db.utils.ProgrammingError: column \"total\" already exists");
         assert_eq!(lines.len(), 4);
@@ -232,17 +234,17 @@ mod tests {
 
     #[test]
     fn a_python_that_dies_takes_only_what_was_under_way_with_it() {
-        let (project, schemas) = (project(&[]), [tenant("acme"), tenant("demo")]);
+        let (project, schemas) = (project(&[]), tenants(&["acme", "demo"]));
         let mut share = Share::new(&project, &schemas);
         share.hear("\u{1e}portcullis begin tenant:acme".into());
         let outcomes = share.ended(Err("`python` was killed by SIGKILL".into()));
-        let [(_, Err(Stopped::Schema(failure, _)))] = outcomes.as_slice() else { return assert!(false) };
+        let [(_, Err(Stopped::Schema(failure, _)))] = outcomes.as_slice() else { panic!("{outcomes:?}") };
         assert_eq!(failure.why, "`python` was killed by SIGKILL");
     }
 
     #[test]
     fn many_schemas_share_a_python_and_the_configured_command_has_each_its_own() {
-        let names: Vec<Option<String>> = (0..120).map(|n| tenant(&n.to_string())).collect();
+        let names: Vec<Option<String>> = (0..120).map(|n: u32| Some(n.to_string())).collect();
         let all: Vec<&Option<String>> = names.iter().collect();
         let sizes =
             |run: &[&str], jobs| shares(&project(run), &all, jobs).iter().map(Vec::len).collect::<Vec<_>>();

@@ -7,7 +7,7 @@ use sqlx::{Connection, postgres::PgConnection};
 use super::{
     LEDGER, Postgres, connect, ledgers, lock,
     quote::{identifier, literal},
-    run::{self, Mode},
+    run::{self, Mode, bare},
 };
 use crate::database::{Applied, ApplyError, Limits, MigrationFile, Schema};
 
@@ -148,14 +148,4 @@ pub(super) async fn exists(connection: &mut PgConnection, schema: &str) -> Resul
     let sql =
         format!("SELECT 1::text FROM pg_catalog.pg_namespace WHERE nspname::text = {}", literal(schema));
     Ok(!connect::rows(connection, &sql).await.map_err(|error| bare(&error))?.is_empty())
-}
-
-/// An error that belongs to no file.
-pub(super) fn bare(error: &sqlx::Error) -> ApplyError {
-    ApplyError {
-        why: connect::words(error),
-        lost: connect::is_lost(error),
-        locked: connect::code(error) == Some("55P03"),
-        ..ApplyError::default()
-    }
 }

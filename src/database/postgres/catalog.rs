@@ -10,8 +10,8 @@ use sqlx::postgres::PgRow;
 
 use super::{
     connect::{flag, text},
-    look::Reading,
     quote::{array, literal},
+    reading::Reading,
 };
 use crate::tenants::{
     found::{InvalidIndex, Look, Seen},

@@ -10,8 +10,8 @@ use futures_util::future::try_join_all;
 
 use super::{
     connect::{self, flag, text},
-    look::Reading,
     quote::{identifier, qualified},
+    reading::Reading,
 };
 use crate::{
     config,

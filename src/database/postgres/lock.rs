@@ -8,7 +8,12 @@ use std::time::Duration;
 use sqlx::{Connection, postgres::PgConnection};
 use tokio::time::Instant;
 
-use super::{Postgres, apply::bare, connect, quote::literal, registry, run};
+use super::{
+    Postgres, connect,
+    quote::literal,
+    registry,
+    run::{self, bare},
+};
 use crate::database::{ApplyError, DatabaseError};
 
 /// The first key of the lock on a run; the second is the registry's table.
@@ -48,10 +53,7 @@ impl Lock {
 
 impl Postgres {
     pub(in super::super) async fn try_lock(&self, run: &str) -> Result<Result<Lock, String>, DatabaseError> {
-        let key = crc(&self.registry.as_ref().map_or_else(String::new, |registry| {
-            let (schema, table) = registry::table(registry, &self.config.shared_schema);
-            format!("{schema}.{table}")
-        }));
+        let key = self.run_key();
         let mut connection = run::writer(self.direct()).await?;
         let sqlx = SQLX * i64::from(crc32fast::hash(self.direct().name.as_bytes()));
         let sql = format!(
@@ -66,16 +68,27 @@ impl Postgres {
             return Ok(Ok(Lock { connection }));
         }
         let holder = if had(1) {
-            holder(&mut connection, &held_by(sqlx)).await.map(|who| format!("sqlx's own tool: {who}"))
+            let who = holder(&mut connection, &held_by(sqlx)).await;
+            who.map(|who| format!("sqlx's own tool: {}", who.unwrap_or_else(just_ended)))
         } else {
-            holder(
-                &mut connection,
-                &format!("classid::int8 = {RUN} AND objid::int8 = {} AND objsubid = 2", unsigned(key)),
-            )
-            .await
+            holder(&mut connection, &run_held(key)).await.map(|who| who.unwrap_or_else(just_ended))
         };
         let _ = connection.close().await;
         Ok(Err(holder.map_err(|error| connect::failed(&error))?))
+    }
+
+    pub(in super::super) async fn lock_holder(&self) -> Result<Option<String>, DatabaseError> {
+        let mut connection = connect::connect(self.direct()).await?;
+        let holder = holder(&mut connection, &run_held(self.run_key())).await;
+        let _ = connection.close().await;
+        holder.map_err(|error| connect::failed(&error))
+    }
+
+    fn run_key(&self) -> i32 {
+        crc(&self.registry.as_ref().map_or_else(String::new, |registry| {
+            let (schema, table) = registry::table(registry, &self.config.shared_schema);
+            format!("{schema}.{table}")
+        }))
     }
 }
 
@@ -104,8 +117,8 @@ pub(super) async fn schema(
     }
 }
 
-/// Who holds a lock, since when.
-async fn holder(connection: &mut PgConnection, which: &str) -> Result<String, sqlx::Error> {
+/// Who holds a lock, since when; None if nobody does.
+async fn holder(connection: &mut PgConnection, which: &str) -> Result<Option<String>, sqlx::Error> {
     let sql = format!(
         "SELECT coalesce(nullif(a.application_name, ''), 'a session') || coalesce(' from ' || host(a.client_addr), '') \
          || ', process ' || l.pid || coalesce(', connected since ' || to_char(a.backend_start AT TIME ZONE 'UTC', \
@@ -116,8 +129,15 @@ async fn holder(connection: &mut PgConnection, which: &str) -> Result<String, sq
          AND {which} LIMIT 1",
     );
     let rows = connect::rows(connection, &sql).await?;
-    let who = rows.first().map(|row| connect::text(row, 0)).transpose()?.flatten();
-    Ok(who.unwrap_or_else(|| "a session that has just ended".into()))
+    Ok(rows.first().map(|row| connect::text(row, 0)).transpose()?.flatten())
+}
+
+fn just_ended() -> String {
+    "a session that has just ended".into()
+}
+
+fn run_held(key: i32) -> String {
+    format!("classid::int8 = {RUN} AND objid::int8 = {} AND objsubid = 2", unsigned(key))
 }
 
 fn held_by(key: i64) -> String {

@@ -9,6 +9,7 @@ pub(crate) mod lock;
 mod look;
 mod provision;
 mod quote;
+mod reading;
 mod registry;
 mod run;
 #[cfg(test)]

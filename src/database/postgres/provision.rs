@@ -4,12 +4,12 @@ use sqlx::{Connection, postgres::PgConnection};
 
 use super::{
     LEDGER, Postgres,
-    apply::{bare, exists},
+    apply::exists,
     catalog, connect, ledgers, lock,
-    look::Reading,
     quote::{identifier, literal, qualified},
+    reading::Reading,
     registry,
-    run::{self, Mode},
+    run::{self, Mode, bare},
 };
 use crate::{
     config,

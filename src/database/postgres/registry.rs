@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     DatabaseError, Postgres, connect,
-    look::Reading,
     quote::{array, identifier, literal, qualified},
+    reading::Reading,
 };
 use crate::{config, tenants::manifest::Manifest};
 

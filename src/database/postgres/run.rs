@@ -126,6 +126,16 @@ pub(super) async fn file(
     Ok(())
 }
 
+/// An error that belongs to no file.
+pub(super) fn bare(error: &sqlx::Error) -> ApplyError {
+    ApplyError {
+        why: connect::words(error),
+        lost: connect::is_lost(error),
+        locked: connect::code(error) == Some("55P03"),
+        ..ApplyError::default()
+    }
+}
+
 /// An error of a statement that belongs to a file.
 pub(super) fn trouble(
     file: &MigrationFile,

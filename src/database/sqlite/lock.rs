@@ -8,6 +8,8 @@ use std::{
 use super::Sqlite;
 use crate::database::DatabaseError;
 
+const LOCK_FILE: &str = "portcullis.lock";
+
 /// Held as long as the file is open.
 #[derive(Debug)]
 pub(crate) struct Lock {
@@ -21,8 +23,22 @@ impl Lock {
 }
 
 impl Sqlite {
+    pub(in super::super) fn lock_holder(&self) -> Result<Option<String>, DatabaseError> {
+        let path = self.folder.join(LOCK_FILE);
+        let Ok(mut file) = File::open(&path) else {
+            return Ok(None);
+        };
+        match file.try_lock_shared() {
+            Ok(()) => Ok(None),
+            Err(TryLockError::WouldBlock) => Ok(Some(holder(&mut file))),
+            Err(TryLockError::Error(error)) => {
+                Err(DatabaseError::Failed(format!("cannot look at the lock `{}`: {error}", path.display())))
+            }
+        }
+    }
+
     pub(in super::super) fn try_lock(&self, run: &str) -> Result<Result<Lock, String>, DatabaseError> {
-        let path = self.folder.join("portcullis.lock");
+        let path = self.folder.join(LOCK_FILE);
         let refuse = |error: std::io::Error| {
             DatabaseError::Never(format!("cannot lock `{}`: {error}", path.display()))
         };
@@ -37,10 +53,7 @@ impl Sqlite {
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                let _ = file.read_to_string(&mut holder);
-                let holder = if holder.is_empty() { "another process".to_owned() } else { holder };
-                return Ok(Err(holder));
+                return Ok(Err(holder(&mut file)));
             }
             Err(TryLockError::Error(error)) => return Err(refuse(error)),
         }
@@ -49,4 +62,11 @@ impl Sqlite {
         write!(file, "portcullis {run}, process {}", std::process::id()).map_err(refuse)?;
         Ok(Ok(Lock { file }))
     }
+}
+
+/// What the holder wrote about itself.
+fn holder(file: &mut File) -> String {
+    let mut text = String::new();
+    let _ = file.read_to_string(&mut text);
+    if text.is_empty() { "another process".to_owned() } else { text }
 }

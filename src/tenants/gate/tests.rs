@@ -1,4 +1,4 @@
-//! The truth table of `docs/design`, row by row, and the laws that hold for every judgement.
+//! The truth table of `docs/gate.md`, row by row, and the laws that hold for every judgement.
 
 use std::collections::{BTreeMap, BTreeSet};
 

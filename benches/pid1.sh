@@ -1,0 +1,214 @@
+#!/usr/bin/env bash
+# Measures portcullis beside tini, dumb-init and catatonit, each in a PID namespace of its own, and prints the
+# ratios and the table that docs/pid1.md quotes. Needs root and a release build:
+#     benches/pid1.sh [target/release/portcullis]
+set -euo pipefail
+
+PORTCULLIS=$(realpath "${1:-target/release/portcullis}")
+ROUNDS=${ROUNDS:-1500}      # whole runs of `true` for each program
+SECONDS_OF_FORKS=${SECONDS_OF_FORKS:-10}
+SECONDS_IDLE=${SECONDS_IDLE:-10}
+TERMS=${TERMS:-200}         # TERMs at random instants around the handover
+export PORTCULLIS
+
+missing=()
+for program in tini dumb-init catatonit; do command -v "$program" > /dev/null || missing+=("$program"); done
+for program in perl unshare setsid; do command -v "$program" > /dev/null || { echo "needs $program" >&2; exit 1; }; done
+if [ ${#missing[@]} -gt 0 ]; then
+    apt-get install -y --no-install-recommends "${missing[@]}" > /dev/null
+fi
+
+folder=$(mktemp -d)
+trap 'rm -rf "$folder"' EXIT
+
+# As PID 1 of a new namespace; a hang ends after a minute.
+ns() { timeout --foreground -s KILL 60 unshare --pid --fork --kill-child --mount-proc "$@"; }
+
+# The words before a command for each program.
+words() {
+    case $1 in
+        tini) echo "tini --" ;;
+        dumb-init) echo "dumb-init --" ;;
+        catatonit) echo "catatonit --" ;;
+        portcullis) echo "$PORTCULLIS init --" ;;
+    esac
+}
+
+code() { local code=0; "$@" > /dev/null 2>&1 || code=$?; echo "$code"; }
+
+codes_of_what_cannot_run() { echo "$(code ns $(words "$1") no-such-program) / $(code ns $(words "$1") /etc/passwd)"; }
+
+late_grandchild() {
+    local said
+    said=$(ns $(words "$1") sh -c '(sleep 1; echo finished) & exit 0' 2> /dev/null || true)
+    [ "$said" = finished ] && echo finishes || echo killed
+}
+
+# TERM to PID 1; the main process ends on it at once.
+other_session_hears_term() {
+    local said
+    said=$(ns $(words "$1") bash -c '
+        setsid bash -c "trap \"echo heard; exit\" TERM; while :; do sleep 0.01; done" &
+        trap "exit 0" TERM; sleep 0.3; kill -TERM 1; while :; do sleep 0.01; done' 2> /dev/null || true)
+    [ "$said" = heard ] && echo yes || echo no
+}
+
+cleanup_after_term() {
+    local said
+    said=$(ns $(words "$1") bash -c '
+        bash -c "trap \"sleep 1; echo rolled back; exit\" TERM; while :; do sleep 0.01; done" &
+        trap "exit 0" TERM; sleep 0.3; kill -TERM 1; while :; do sleep 0.01; done' 2> /dev/null || true)
+    [ "$said" = "rolled back" ] && echo yes || echo no
+}
+
+signal_state() {
+    local state="env --block-signal=TERM,ILL,TTIN --ignore-signal=INT,SEGV,TTOU,PIPE,HUP"
+    ns $state sh -c 'exec cat /proc/self/status' 2> /dev/null | grep -E '^Sig(Blk|Ign)' > "$folder/direct" || true
+    ns $state $(words "$1") cat /proc/self/status 2> /dev/null | grep -E '^Sig(Blk|Ign)' > "$folder/ours" || true
+    cmp -s "$folder/direct" "$folder/ours" && echo exact || echo changed
+}
+
+# Sent one by one to PID 1 from outside; the program says what it got. KILL, STOP and CHLD are nobody's to pass on,
+# and the three that a terminal stops with have a row of their own.
+signals_passed_on() {
+    cat > "$folder/catch.pl" << 'PERL'
+$| = 1; my @names = split / /, do { require Config; $Config::Config{sig_name} };
+my @numbers = split / /, $Config::Config{sig_num};
+my %got; for my $i (1 .. $#names) { my $n = $numbers[$i]; next if $n < 1 || $n == 9 || $n == 17 || ($n >= 19 && $n <= 22);
+    eval { $SIG{$names[$i]} = sub { unless ($got{$n}++) { print "$n\n" } } }; }
+print "ready\n"; select undef, undef, undef, 1 while 1;
+PERL
+    : > "$folder/got"
+    timeout -s KILL 60 unshare --pid --fork --kill-child --mount-proc $(words "$1") perl "$folder/catch.pl" \
+        > "$folder/got" 2> /dev/null &
+    local job=$! unshare init
+    until grep -q ready "$folder/got"; do sleep 0.01; done
+    unshare=$(pgrep -P $job); init=$(pgrep -P "$unshare")
+    local sent=0
+    for signal in $(seq 1 31) $(seq 34 64); do
+        case $signal in 9 | 17 | 19 | 20 | 21 | 22) continue ;; esac
+        kill -0 "$init" 2> /dev/null || break
+        kill -"$signal" "$init" 2> /dev/null || true
+        sent=$((sent + 1))
+        sleep 0.02
+    done
+    sleep 0.2
+    local got=$(($(sort -u "$folder/got" | wc -l) - 1))
+    kill -KILL "$init" 2> /dev/null || true
+    wait $job 2> /dev/null || true
+    echo "$got of 56"
+}
+
+# TSTP to PID 1, then CONT: whether the program was stopped, and went on.
+stops_and_continues() {
+    local said
+    said=$(ns $(words "$1") perl -e '
+        my $child = fork; if (!$child) { setpgrp; select undef, undef, undef, 0.3; kill TSTP => 1;
+            for (1 .. 100) { select undef, undef, undef, 0.01; open my $f, "<", "/proc/" . getppid . "/stat";
+                if (<$f> =~ /\) T /) { syswrite STDOUT, "stops"; last } }
+            kill CONT => 1; exit }
+        waitpid $child, 0; syswrite STDOUT, " and continues"' 2> /dev/null || true)
+    case $said in "stops and continues") echo yes ;; *) echo no ;; esac
+}
+
+# Below another PID 1: whose child does an orphan become?
+reaps_when_not_pid_1() {
+    local said
+    said=$(ns sh -c "$(words "$1") bash -c '(sh -c \"sleep 0.3; cut -d\\\" \\\" -f4 /proc/\\\$\\\$/stat\" &) ; sleep 0.6' 2> /dev/null; exit 0")
+    [ "$said" = 1 ] && echo no || echo yes
+}
+
+# Wake-ups of PID 1 while its program sleeps, and its anonymous memory.
+idle() {
+    ns $(words "$1") perl -e '
+        sub of { open my $f, "<", "/proc/1/status"; my $s = 0; my $m = 0;
+            while (<$f>) { $s += $1 if /ctxt_switches:\s+(\d+)/; $m = $1 if /^RssAnon:\s+(\d+)/ } return ($s, $m) }
+        select undef, undef, undef, 0.5; my ($before) = of(); select undef, undef, undef, $ARGV[0];
+        my ($after, $memory) = of(); print $after - $before, " ", $memory, "\n"' "$SECONDS_IDLE" 2> /dev/null
+}
+
+# Orphans as fast as the machine forks; zombies that are still there a moment later were lost.
+orphans() {
+    ns $(words "$1") perl -e '
+        my $end = time + $ARGV[0]; my $made = 0;
+        while (time < $end) { my $child = fork; if (!$child) { for (1 .. 20) { exit 0 if !fork } exit 0 }
+            waitpid $child, 0; $made += 20 }
+        my $zombies;
+        for (1 .. 50) { select undef, undef, undef, 0.1; $zombies = 0;
+            for my $stat (glob "/proc/[0-9]*/stat") { open my $f, "<", $stat or next; $zombies++ if <$f> =~ /\) Z / }
+            last if !$zombies }
+        print "$zombies of $made\n"' "$SECONDS_OF_FORKS" 2> /dev/null
+}
+
+holds_descriptors() { ns $(words "$1") sh -c 'sleep 0.2; ls /proc/1/fd | wc -l; exit 0' 7< /dev/null 8> /dev/null 2> /dev/null; }
+
+listen_pid() {
+    local said
+    said=$(ns sh -c 'export LISTEN_PID=$$; exec '"$(words "$1")"' sh -c "[ \"\$LISTEN_PID\" = \$\$ ] && echo yes || echo no"' 2> /dev/null)
+    echo "$said"
+}
+
+# The time of whole runs, in turn, so that a busy machine is busy for all; the median of each.
+times() {
+    perl -MTime::HiRes=time -e '
+        my ($rounds, @programs) = @ARGV; my %times; open STDERR, ">", "/dev/null";
+        for my $round (0 .. $rounds) { for my $program (@programs) { my $start = time; system split / /, $program;
+            push @{$times{$program}}, time - $start if $round } }
+        for my $program (@programs) { my @sorted = sort { $a <=> $b } @{$times{$program}};
+            printf "%.0f %.0f\n", 1e6 * $sorted[@sorted / 2], 1e6 * $sorted[@sorted / 10] }' \
+        "$ROUNDS" true "tini -s -- true" "dumb-init -- true" "catatonit -- true" \
+        "$PORTCULLIS init -- true" "$PORTCULLIS run --no-config -- true"
+}
+
+# perl acts on a signal between two operations of its own, and so loses one just before a system call; not like this.
+export PERL_SIGNALS=unsafe
+
+# TERMs at random instants around the start; lost are those after which the server still runs.
+lost_terms() {
+    perl -MTime::HiRes=usleep -MPOSIX=:sys_wait_h -e '
+        my ($runs, @words) = @ARGV; my $lost = 0;
+        for (1 .. $runs) { my $pid = fork;
+            if (!$pid) { open STDERR, ">", "/dev/null"; exec qw(unshare --pid --fork --kill-child --mount-proc), @words or die }
+            my $init; until ($init) { open my $f, "<", "/proc/$pid/task/$pid/children" or last; $init = (split " ", <$f> // "")[0] }
+            until (!$init || (readlink("/proc/$init/exe") // "") !~ /unshare/) { usleep 20 }
+            usleep int rand 10000; kill TERM => $init;
+            my $gone = 0; for (1 .. 1000) { $gone = waitpid($pid, WNOHANG), last if $gone; usleep 1000; $gone = waitpid $pid, WNOHANG; last if $gone }
+            if (!$gone) { $lost++; kill KILL => $pid, $init; waitpid $pid, 0 } }
+        print "$lost of $runs\n"' "$TERMS" "$@" \
+        perl -e '$SIG{TERM} = sub { exit 143 }; select undef, undef, undef, 60'
+}
+
+programs=(tini dumb-init catatonit portcullis)
+row() { printf '| %s |' "$1"; shift; printf ' %s |' "$@"; printf '\n'; }
+measured() { local title=$1 how=$2 cells=(); for program in "${programs[@]}"; do cells+=("$($how "$program")"); done; row "$title" "${cells[@]}"; }
+
+mapfile -t lines < <(times)
+median=(); low=()
+for line in "${lines[@]}"; do median+=("${line% *}"); low+=("${line#* }"); done
+ratio() { perl -e 'printf "%.2f", $ARGV[0] / $ARGV[1]' "$1" "$2"; }
+
+echo "| | ${programs[0]} | ${programs[1]} | ${programs[2]} | portcullis init |"
+echo "|---|---|---|---|---|"
+measured "missing / not executable" codes_of_what_cannot_run
+measured "grandchild that needs 1 s after the main process" late_grandchild
+measured "descendant that needs 1 s to clean up after TERM" cleanup_after_term
+measured "descendant in another session hears of TERM" other_session_hears_term
+measured "signals passed on" signals_passed_on
+measured "TSTP and CONT stop and continue the program" stops_and_continues
+measured "inherited signal mask and ignored signals" signal_state
+measured "reaps orphans when not PID 1" reaps_when_not_pid_1
+measured "LISTEN_PID names the program" listen_pid
+measured "descriptors held, of two that were passed and three" holds_descriptors
+measured "orphans lost in $SECONDS_OF_FORKS s of forking" orphans
+wakeups=(); memory=()
+for program in "${programs[@]}"; do read -r w m < <(idle "$program" | tail -n 1); wakeups+=("$w"); memory+=("$m kB"); done
+row "wake-ups in $SECONDS_IDLE s of idling" "${wakeups[@]}"
+row "anonymous memory" "${memory[@]}"
+row "whole run of \`true\`, as a ratio to plain \`true\`" "$(ratio "${median[1]}" "${median[0]}")" \
+    "$(ratio "${median[2]}" "${median[0]}")" "$(ratio "${median[3]}" "${median[0]}")" "$(ratio "${median[4]}" "${median[0]}")"
+echo
+echo "init -- true: $(ratio "${median[4]}" "${median[1]}") of tini's time (fastest tenth: $(ratio "${low[4]}" "${low[1]}"))"
+echo "run -- true:  $(ratio "${median[5]}" "${median[1]}") of tini's time (fastest tenth: $(ratio "${low[5]}" "${low[1]}"))"
+echo "TERM lost between exec and the server's own handler: $(lost_terms "$PORTCULLIS" run --no-config --)"
+echo "TERM lost with tini in front:                        $(lost_terms tini --)"
+echo "TERM lost with init in front:                        $(lost_terms "$PORTCULLIS" init --)"

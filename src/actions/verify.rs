@@ -1,0 +1,96 @@
+//! Asks the gate until it has an answer that time alone will not change.
+
+use tokio::time::{self, Duration, Instant};
+
+use super::Work;
+use crate::{
+    config::Selection,
+    database::DatabaseError,
+    failure::{Failure, words},
+    report::judgement,
+    tenants::{gate::Judgement, manifest::Manifest},
+};
+
+/// The pause between two looks.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What is asked of the gate.
+pub(crate) struct Asked<'a> {
+    pub(crate) manifest: &'a Manifest,
+    pub(crate) shared: bool,
+    pub(crate) tenants: &'a Selection,
+    /// For one look.
+    pub(crate) timeout: Duration,
+    /// How long to look again while others may still have work to do.
+    pub(crate) wait: Option<Duration>,
+}
+
+/// Returns the judgement. `say` hears why it looks again, and since when.
+pub(crate) async fn verify(
+    work: &Work,
+    asked: &Asked<'_>,
+    say: &dyn Fn(String, Duration),
+) -> Result<Judgement, Failure> {
+    let started = Instant::now();
+    let mut previous = None;
+    let mut last = String::new();
+    loop {
+        let looked = look(work, asked).await;
+        let elapsed = started.elapsed() + PAUSE;
+        let again = match &looked {
+            Ok(judgement) if judgement.is_only_pending() => {
+                why_again(work, asked, judgement, previous.as_ref(), elapsed).await
+            }
+            Err(DatabaseError::NotYet(why)) if asked.wait.is_some_and(|wait| elapsed < wait) => {
+                Some(why.clone())
+            }
+            _ => None,
+        };
+        let Some(why) = again else {
+            return looked.map_err(|error| failure(error, asked.timeout));
+        };
+        if why != last {
+            say(why.clone(), started.elapsed());
+            last = why;
+        }
+        previous = looked.ok();
+        time::sleep(PAUSE).await;
+    }
+}
+
+async fn look(work: &Work, asked: &Asked<'_>) -> Result<Judgement, DatabaseError> {
+    let found = work.look(asked.manifest, asked.shared, Some(asked.tenants), asked.timeout).await?;
+    Ok(work.judge(asked.manifest, &found))
+}
+
+/// All that is wrong is work that others may still do. Whether they will: because it is waited for, because a run
+/// holds the lock, or because it advanced since the look before, as a tenant does that is being created.
+async fn why_again(
+    work: &Work,
+    asked: &Asked<'_>,
+    judgement: &Judgement,
+    previous: Option<&Judgement>,
+    elapsed: Duration,
+) -> Option<String> {
+    let summary = judgement::summary(judgement);
+    if asked.wait.is_some_and(|wait| elapsed < wait) {
+        return Some(summary);
+    }
+    if elapsed < work.config.lock_timeout
+        && let Some(holder) = work.lock.held_by_another(work).await
+    {
+        return Some(format!("{summary}; at work: {holder}"));
+    }
+    let advanced = previous.is_none_or(|previous| previous != judgement);
+    (advanced && elapsed < work.config.gate.settle)
+        .then(|| format!("{summary}; looking whether that changes"))
+}
+
+fn failure(error: DatabaseError, timeout: Duration) -> Failure {
+    let unproven = |why| Failure::Unproven { what: "everything is complete".into(), why };
+    match error {
+        DatabaseError::TimedOut => unproven(format!("looking ran longer than {}", words(timeout))),
+        DatabaseError::Failed(why) | DatabaseError::NotYet(why) => unproven(why),
+        never @ DatabaseError::Never(_) => never.into_failure("verifying"),
+    }
+}

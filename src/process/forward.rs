@@ -1,0 +1,62 @@
+//! What becomes of a signal that reaches an init, and of a main process that was stopped.
+
+use super::{
+    clock::Deadline,
+    launch::Place,
+    signals::{self, SignalSet},
+    supervise::{Supervision, Target},
+    terminal,
+};
+
+/// What a terminal stops a job with.
+const STOPS: SignalSet = SignalSet::of(&[libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU]);
+
+impl Supervision<'_> {
+    pub(super) fn pass_on(&mut self, arrived: i32) {
+        let rewritten = self.options.rewrites.iter().find(|(from, _)| *from == arrived).map(|(_, to)| *to);
+        let mut signal = rewritten.unwrap_or(arrived);
+        if signal == 0 {
+            return;
+        }
+        if SignalSet::ENDING.contains(signal) && !self.asked_to_end {
+            self.asked_to_end = true;
+            self.kill = self.kill.or(self.options.main_grace.map(Deadline::after));
+        }
+        if self.outcome.is_some() {
+            for pid in self.below() {
+                signals::send(pid, signal);
+            }
+            return;
+        }
+        let is_stop = STOPS.contains(signal);
+        if is_stop {
+            self.stop_expected = true;
+            if rewritten.is_none() && matches!(self.place, Place::Session | Place::SessionWithTerminal) {
+                // Nobody in a session of its own could continue it, so the kernel would not stop it.
+                signal = libc::SIGSTOP;
+            }
+        }
+        if signal == libc::SIGCONT {
+            self.stop_expected = false;
+            if self.place == Place::ForegroundGroup {
+                terminal::pass_on(terminal::own_group(), self.main);
+            }
+        }
+        let is_job_control = is_stop || signal == libc::SIGCONT;
+        let group = is_job_control || self.options.target == Target::Group;
+        // The group exists: `launch` returns only once the program runs.
+        signals::send(if group { -self.main } else { self.main }, signal);
+    }
+
+    /// Stops with the main process, so that the shell above takes over; it continues us, and we the main process.
+    pub(super) fn main_stopped(&mut self, by: i32) {
+        let by_terminal = self.place == Place::ForegroundGroup && STOPS.contains(by);
+        if by_terminal && !terminal::has_job_control_above(self.inherited.is_pid_1) {
+            signals::send(-self.main, libc::SIGCONT);
+        } else if by_terminal || self.stop_expected {
+            self.stop_expected = false;
+            // The namespace's PID 1 cannot be stopped from inside, and goes on waiting for CONT.
+            signals::send(std::process::id().cast_signed(), libc::SIGSTOP);
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Sets of signals, all 64 of them, as the kernel numbers them.
+
+/// The highest signal number.
+pub(crate) const LAST: i32 = 64;
+
+/// A set of signals: bit n-1 stands for signal n.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct SignalSet(pub(crate) u64);
+
+impl SignalSet {
+    pub(crate) const NONE: Self = Self(0);
+    /// Including KILL and STOP, which the kernel leaves out by itself.
+    pub(crate) const ALL: Self = Self(u64::MAX);
+    /// What the processor raises: blocked, a genuine fault could only kill.
+    pub(crate) const FAULTS: Self = Self::of(&[
+        libc::SIGILL,
+        libc::SIGTRAP,
+        libc::SIGABRT,
+        libc::SIGBUS,
+        libc::SIGFPE,
+        libc::SIGSEGV,
+        libc::SIGSYS,
+    ]);
+    /// What asks us to end.
+    pub(crate) const ENDING: Self = Self::of(&[libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP]);
+
+    pub(crate) const fn of(signals: &[i32]) -> Self {
+        let (mut bits, mut at) = (0, 0);
+        while at < signals.len() {
+            bits |= 1 << (signals[at] - 1);
+            at += 1;
+        }
+        Self(bits)
+    }
+
+    pub(crate) fn contains(self, signal: i32) -> bool {
+        (1..=LAST).contains(&signal) && self.0 >> (signal - 1) & 1 == 1
+    }
+
+    pub(crate) fn insert(&mut self, signal: i32) {
+        self.0 |= Self::of(&[signal]).0;
+    }
+
+    pub(crate) const fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
+    pub(crate) const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    pub(crate) const fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    pub(crate) fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    pub(crate) fn iter(self) -> impl Iterator<Item = i32> {
+        (1..=LAST).filter(move |signal| self.contains(*signal))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_set_holds_exactly_what_was_put_into_it() {
+        let mut set = SignalSet::of(&[1, 15, 64]);
+        set.insert(33);
+        assert_eq!(set.iter().collect::<Vec<_>>(), [1, 15, 33, 64]);
+        assert!(!set.contains(0) && !set.contains(65));
+        assert_eq!(set.without(SignalSet::ENDING).iter().collect::<Vec<_>>(), [33, 64]);
+    }
+}

@@ -1,0 +1,75 @@
+//! Starts the stub of a step: this program again, with the step's argv and environment.
+
+use std::{
+    ffi::{CStr, OsString},
+    fs::OpenOptions,
+    io,
+    os::fd::{AsRawFd, OwnedFd},
+};
+
+use super::{
+    environment::with,
+    launch::{Launch, Place, Stub, c_strings, launch},
+    signals::SignalSet,
+    stub::{STAY, STEP},
+    tree::Child,
+};
+
+/// Where a step's output goes.
+#[derive(Clone, Copy)]
+pub(super) enum Output<'a> {
+    Pipes {
+        out: &'a OwnedFd,
+        err: &'a OwnedFd,
+    },
+    /// To our own streams, for as long as it stays.
+    Ours,
+}
+
+/// Returns the stub's id. `status` is for the stub's record.
+pub(super) fn start_stub(child: &Child, output: Output<'_>, status: &OwnedFd) -> io::Result<i32> {
+    let nothing = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    let (word, out, err) = match output {
+        Output::Pipes { out, err } => (STEP, out.as_raw_fd(), err.as_raw_fd()),
+        Output::Ours => (STAY, libc::STDOUT_FILENO, libc::STDERR_FILENO),
+    };
+    let cwd = child.cwd.clone().map(std::path::PathBuf::into_os_string).unwrap_or_default();
+    let mut argv: Vec<OsString> = vec![
+        "portcullis".into(),
+        word.into(),
+        child.grace.as_millis().to_string().into(),
+        status.as_raw_fd().to_string().into(),
+        std::process::id().to_string().into(),
+        cwd,
+        "--".into(),
+    ];
+    argv.extend(child.argv.iter().map(OsString::from));
+    let stub = Stub {
+        programs: &[c"/proc/self/exe", recorded_program()],
+        environment: &with(&child.env)?,
+        stdio: [nothing.as_raw_fd(), out, err],
+        kept: status.as_raw_fd(),
+        parent_death: libc::SIGTERM,
+    };
+    let launched = launch(&Launch {
+        argv: &c_strings(argv)?,
+        stub: Some(&stub),
+        cwd: None,
+        // Without a terminal, nothing in the tree can be stopped by one, or wait for an answer from it.
+        place: Place::Session,
+        mask: SignalSet::ALL.without(SignalSet::FAULTS),
+        ignored: SignalSet::NONE,
+        closed: &[],
+        takes_sockets: false,
+    })?;
+    launched.map_err(|not| not.source)
+}
+
+/// The path by which the kernel started us, for where /proc is missing.
+fn recorded_program() -> &'static CStr {
+    // SAFETY: the kernel's own record, which lives as long as the process; 0 where there is none.
+    unsafe {
+        let path = libc::getauxval(libc::AT_EXECFN);
+        if path == 0 { c"" } else { CStr::from_ptr(path as *const libc::c_char) }
+    }
+}

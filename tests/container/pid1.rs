@@ -1,0 +1,157 @@
+//! As PID 1 of a container that is as hardened as one can be: nothing in the image but us and one more static
+//! program, read-only, a user without a name, no capability, no new privileges.
+
+use std::{
+    fs::File,
+    io::{Read, Write},
+    process::{Command, Stdio},
+};
+
+use super::image::Image;
+use crate::support::process::{Outcome, Running};
+
+const STEP: &str = "[[step]]\nname = \"one\"\ncommand = { run = [\"/busybox\", \"sh\", \"-c\", '''SCRIPT'''], grace = \"500ms\" }\n";
+
+/// `podman run` with these arguments of its own and of ours; `config.toml` is a step with this script.
+fn podman_run(image: &Image, own: &[&str], arguments: &[&str]) -> Command {
+    let mut command = Command::new("podman");
+    command
+        .env("CONTAINERS_CONF", image.containers_conf())
+        .args(["run", "--rm", "--network=none", "--read-only", "--user=48211:48211"])
+        .args(["--cap-drop=all", "--security-opt=no-new-privileges"])
+        .args(own)
+        .arg(image.name())
+        .args(arguments);
+    command
+}
+
+fn podman(arguments: &[&str]) -> Outcome {
+    let mut command = Command::new("podman");
+    command.args(arguments);
+    Running::start(command, false).wait()
+}
+
+fn image(steps: &[&str], server: &str) -> Image {
+    let steps: Vec<_> = steps.iter().map(|script| STEP.replace("SCRIPT", script)).collect();
+    Image::bare(&format!("{}{server}", steps.concat()))
+}
+
+#[test]
+fn a_term_in_a_step_ends_its_whole_tree_and_another_session_survives_a_steps_end() {
+    let script = "/busybox setsid /busybox sleep 1000 & (trap \"\" TERM; /busybox sleep 1001 &) ; echo step is up; until [ -e /tmp/go ]; do /busybox sleep 0.05; done";
+    let image = image(&[script, "echo second is up; /busybox sleep 1000"], "");
+    let name = format!("{}-steps", image.short());
+    let own = ["--tmpfs=/tmp:mode=1777", "--name", &name];
+    let running = Running::start(podman_run(&image, &own, &["run", "--", "/busybox", "true"]), false);
+    running.wait_for_line("step is up");
+    let mut beside = Command::new("podman");
+    beside.args(["exec", &name, "/busybox", "sh", "-c", "echo beside; /busybox sleep 2000; echo ended"]);
+    let beside = Running::start(beside, false);
+    beside.wait_for_line("beside");
+    podman(&["exec", &name, "/busybox", "touch", "/tmp/go"]).exits(0);
+    running.wait_for_line("second is up");
+    podman(&["exec", &name, "/busybox", "ps"])
+        .exits(0)
+        .says("sleep 2000")
+        .says_not("sleep 1001")
+        .says("sleep 1000");
+    podman(&["kill", "--signal", "TERM", &name]).exits(0);
+    running.wait().exits(143).says("SIGTERM");
+    drop(beside);
+}
+
+#[test]
+fn supervise_mode_forwards_reaps_and_returns_the_servers_code() {
+    let server = "[server]\nmode = \"supervise\"\ncommand = [\"/busybox\", \"sh\", \"-c\", '''trap \"echo rolled back; exit 9\" TERM; (/busybox setsid /busybox sleep 0.1 &) ; echo server is up; while :; do /busybox sleep 0.05; done''']\n";
+    let image = image(&["echo step"], server);
+    let name = format!("{}-supervised", image.short());
+    let running = Running::start(podman_run(&image, &["--name", &name], &["run"]), false);
+    running.wait_for_line("server is up");
+    podman(&["kill", "--signal", "TERM", &name]).exits(0);
+    running.wait().exits(9).says("rolled back");
+}
+
+#[test]
+fn the_server_is_what_a_direct_exec_would_have_made_it() {
+    let image = image(&["/busybox setsid /busybox sleep 0.1 & exit 0"], "");
+    let look = |arguments: &[&str]| {
+        let look = "/busybox grep -E \"^(Sig|Shd|Cap|NoNew|Seccomp|Threads|Umask|Groups|Uid|Gid|PPid|NSpid)\" /proc/self/status | /busybox grep -v SigQ; /busybox cut -d\" \" -f1,4-8 /proc/$$/stat; /busybox ls /proc/$$/fd; ulimit -a; pwd";
+        let arguments = [arguments, &["/busybox", "sh", "-c", look]].concat();
+        Running::start(podman_run(&image, &["--entrypoint=[]"], &arguments), false).wait().exits(0).stdout
+    };
+    let direct = look(&[]);
+    assert!(direct.contains("NoNewPrivs:\t1") && direct.contains("CapBnd:\t0000000000000000"), "{direct}");
+    let after_steps = look(&["/portcullis", "run", "--"]);
+    assert!(after_steps.ends_with(&direct), "{after_steps}\n--- is not\n{direct}");
+}
+
+/// A container with a terminal, as `-it` gives one; we hold the other end.
+struct Session {
+    child: std::process::Child,
+    screen: File,
+    seen: String,
+}
+
+impl Session {
+    fn start(image: &Image, arguments: &[&str]) -> Self {
+        let pty = nix::pty::openpty(None, None).unwrap();
+        let other = || Stdio::from(pty.slave.try_clone().unwrap());
+        let mut run = podman_run(image, &["--interactive", "--tty"], arguments);
+        let child = run.stdin(other()).stdout(other()).stderr(other()).spawn().unwrap();
+        drop(run);
+        Self { child, screen: File::from(pty.master), seen: String::new() }
+    }
+
+    fn until(&mut self, text: &str) {
+        let mut piece = [0; 1024];
+        while !self.seen.contains(text) {
+            let length = self.screen.read(&mut piece).unwrap_or(0);
+            assert!(length > 0, "the screen closed before `{text}` was on it: {}", self.seen);
+            self.seen.push_str(&String::from_utf8_lossy(&piece[..length]));
+        }
+        self.seen.drain(..self.seen.find(text).unwrap() + text.len());
+    }
+
+    fn press(&mut self, keys: &str) {
+        self.screen.write_all(keys.as_bytes()).unwrap();
+    }
+
+    fn code(mut self) -> i32 {
+        let mut rest = Vec::new();
+        let _ = self.screen.read_to_end(&mut rest);
+        self.child.wait().unwrap().code().unwrap()
+    }
+}
+
+#[test]
+fn with_a_terminal_ctrl_c_ends_a_step() {
+    let image = image(&["echo step is up; /busybox sleep 1000"], "");
+    let mut session = Session::start(&image, &["run", "--", "/busybox", "true"]);
+    session.until("step is up");
+    session.press("\x03");
+    assert_eq!(session.code(), 130);
+}
+
+#[test]
+fn with_a_terminal_a_shell_has_job_control() {
+    for server in ["", "[server]\nmode = \"supervise\"\n"] {
+        let image = image(&["echo x > /dev/tty; exit 0"], server);
+        let mut session = Session::start(&image, &["run", "--", "/busybox", "sh", "-i"]);
+        session.press("echo re''ady\n");
+        session.until("ready");
+        session.press("/busybox sh -c 'echo be\"\"gun; /busybox sleep 1000'\n");
+        session.until("begun");
+        if server.is_empty() {
+            // The shell itself is PID 1 and leads the session.
+            session.press("\x03");
+        } else {
+            session.press("\x1a");
+            session.until("Stopped");
+            session.press("kill %1; fg\n");
+        }
+        session.press("echo a''gain\n");
+        session.until("again");
+        session.press("exit 5\n");
+        assert_eq!(session.code(), 5, "{server}");
+    }
+}

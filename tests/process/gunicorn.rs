@@ -1,0 +1,68 @@
+//! From the field: gunicorn reaps every child of its process, and takes one that exits with 3 for a worker that
+//! cannot boot. Orphans of start-up steps took whole servers down that way.
+
+use std::{
+    path::Path,
+    process::Command,
+    time::{Duration, Instant},
+};
+
+use nix::sys::signal::Signal;
+
+use crate::support::{
+    http::{free_port, get},
+    portcullis::Portcullis,
+    process::Running,
+};
+
+const APP: &str = "def app(environ, start):\n    start('200 OK', [])\n    return [b'ok']\n";
+/// Longer than the orphans below would live.
+const WATCHED: Duration = Duration::from_secs(2);
+
+fn gunicorn() -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/gunicorn/bin/gunicorn");
+    assert!(path.exists(), "{} is not there: run scripts/gunicorn", path.display());
+    path.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn an_orphan_of_a_step_that_exits_with_3_does_not_take_gunicorn_down() {
+    let port = free_port();
+    let config = format!(
+        r#"
+[[step]]
+name = "orphans"
+command.run = ["bash", "-c", '''
+(setsid bash -c "sleep 1; exit 3" &)
+(setsid bash -c "trap 'exit 3' TERM; while :; do sleep 0.01; done" &)
+(setsid bash -c "trap '' TERM HUP; sleep 1; exit 3" &)
+exit 0''']
+command.grace = "200ms"
+[server]
+command = ["{}", "--bind", "127.0.0.1:{port}", "app:app"]
+"#,
+        gunicorn()
+    );
+    let place = Portcullis::new().config(&config).file("app.py", APP).in_own_pid_namespace();
+    let running = place.spawn(["run"]);
+    running.wait_for_line("Booting worker");
+    let begun = Instant::now();
+    while begun.elapsed() < WATCHED {
+        assert_eq!(get(port, "/").0, 200);
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    running.signal(Signal::SIGTERM);
+    running.wait().exits(0).says_not("failed to boot");
+}
+
+/// Without us in between, the same orphan does take it down: this is what the test above would see.
+#[test]
+fn an_orphan_that_exits_with_3_takes_a_bare_gunicorn_down() {
+    let place = Portcullis::new().file("app.py", APP);
+    let mut command = Command::new("unshare");
+    command.args(["--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-c"]);
+    let port = free_port();
+    command.arg(format!("(sleep 2; exit 3) & exec {} --bind 127.0.0.1:{port} app:app", gunicorn()));
+    command.current_dir(place.folder());
+    Running::start(command, true).wait().exits(3).says("failed to boot");
+}

@@ -1,0 +1,61 @@
+//! Several demo tenants: each is whole or absent, and none hides another.
+
+use crate::support::project::Project;
+
+const NOT_B: &str = "CREATE TABLE half (id int);\nDO $$ BEGIN IF current_schema() = 'b' THEN RAISE EXCEPTION 'not this one'; END IF; END $$;\n";
+
+#[test]
+fn a_tenant_that_fails_neither_hides_nor_stops_the_others() {
+    let project = Project::new("").file("tenant/2_not_b.sql", NOT_B);
+    let outcome = project.start().exits(73).says_not("\nthe server started");
+    let shown = outcome.failure_box();
+    for text in ["2 created", "1 failed", "not this one", "2_not_b.sql:2", "rolled back"] {
+        assert!(shown.contains(text), "{text}: {outcome}");
+    }
+    assert_eq!(project.database.column("SELECT name FROM tenants ORDER BY 1"), ["a", "c"]);
+    for tenant in ["a", "c"] {
+        assert_eq!(project.ledger(tenant), ["1", "2"]);
+    }
+    assert!(!project.exists("b"));
+    // Nothing is left that would stand in the way.
+    let project = project.file("tenant/2_not_b.sql", "CREATE TABLE half (id int);\n");
+    let project = project.replace("tenants = [\"a\", \"b\", \"c\"] }", "tenants = [\"b\"] }");
+    project.database.execute("DROP SCHEMA a, c CASCADE; DELETE FROM tenants");
+    project.start().exits(0).says("1 created");
+}
+
+#[test]
+fn every_tenant_that_fails_is_named() {
+    let both = NOT_B.replace("= 'b'", "IN ('a', 'c')");
+    let project = Project::new("").file("tenant/2_not_both.sql", &both);
+    let outcome = project.start().exits(73);
+    let shown = outcome.failure_box();
+    assert!(
+        shown.contains("   a\n") && shown.contains("   c\n") && shown.contains("1 created, 0 kept, 2 failed"),
+        "{outcome}"
+    );
+    assert!(project.exists("b") && !project.exists("a") && !project.exists("c"));
+}
+
+#[test]
+fn a_schema_that_stood_before_is_neither_adopted_nor_dropped() {
+    let project = Project::new("");
+    project.database.execute("CREATE SCHEMA b; CREATE TABLE b.precious AS SELECT 42 AS n");
+    project.start().exits(73).says("`b`").says("registry does not name").says_not("\nthe server started");
+    assert_eq!(project.database.column("SELECT n::text FROM b.precious"), ["42"]);
+    assert_eq!(
+        project.database.column("SELECT relname::text FROM pg_class WHERE relnamespace = 'b'::regnamespace"),
+        ["precious"]
+    );
+    assert_eq!(project.database.column("SELECT name FROM tenants ORDER BY 1"), ["a", "c"]);
+}
+
+#[test]
+fn a_tenant_that_stands_is_migrated_and_not_made_again() {
+    let project = Project::complete("");
+    project.database.execute("INSERT INTO b.item VALUES (7)");
+    let project = project.file("tenant/2_more.sql", "ALTER TABLE item ADD COLUMN more int;\n");
+    project.start().exits(0).says("0 created, 3 kept");
+    assert_eq!(project.database.column("SELECT n::text FROM b.item"), ["7"]);
+    assert_eq!(project.columns("b"), ["more", "n"]);
+}

@@ -1,0 +1,57 @@
+//! Two runs at once on one database.
+
+use crate::support::project::Project;
+
+#[test]
+fn two_first_starts_at_once_apply_everything_once_and_both_serve() {
+    let project = Project::new("")
+        .file("shared/2_count.sql", "CREATE TABLE applied (n int);\nINSERT INTO applied VALUES (1);\n")
+        .file("tenant/2_count.sql", "INSERT INTO item VALUES (1);\n");
+    let runs = [(); 3].map(|()| project.portcullis.spawn(["run"]));
+    for run in runs {
+        run.wait().exits(0).says("\nthe server started");
+    }
+    assert_eq!(project.database.column("SELECT n::text FROM applied"), ["1"]);
+    for tenant in ["a", "b", "c"] {
+        assert_eq!(project.database.column(&format!("SELECT n::text FROM {tenant}.item")), ["1"]);
+    }
+}
+
+#[test]
+fn who_waits_says_who_holds_the_lock_and_goes_on_when_it_is_free() {
+    let project = slow();
+    let holder = project.portcullis.spawn(["run"]);
+    project.until_running("until it may go on");
+    let waiter = project.portcullis.spawn(["run"]);
+    let line = waiter.wait_for_line("waiting for the lock");
+    for text in ["portcullis ", "process ", "connected since "] {
+        assert!(line.contains(text), "{line}");
+    }
+    project.database.execute("INSERT INTO public.go_on VALUES (1)");
+    holder.wait().exits(0);
+    waiter.wait().exits(0).says("\nthe server started");
+    assert_eq!(project.database.column("SELECT n::text FROM a.item ORDER BY 1"), ["1", "2"]);
+}
+
+#[test]
+fn a_lock_that_is_not_had_in_time_is_seventy_five_and_names_the_holder() {
+    let project = slow().env("LOCK_TIMEOUT", "300ms");
+    let holder = project.portcullis.spawn(["run"]);
+    project.until_running("until it may go on");
+    let outcome = project.portcullis.run(["run"]).exits(75).says_not("\nthe server started");
+    assert!(outcome.failure_box().contains("portcullis "), "{outcome}");
+    project.database.execute("INSERT INTO public.go_on VALUES (1)");
+    holder.wait().exits(0);
+}
+
+/// One whose next migration of tenant `a` waits for a row in `go_on`, and then adds one of its own.
+fn slow() -> Project {
+    let project = Project::complete("").file(
+        "tenant/2_slow.sql",
+        "DO $$ BEGIN -- until it may go on\n\
+         WHILE EXISTS (SELECT FROM item) AND NOT EXISTS (SELECT FROM public.go_on) LOOP PERFORM pg_sleep(0.02); END LOOP;\n\
+         INSERT INTO item VALUES (2); END $$;\n",
+    );
+    project.database.execute("CREATE TABLE public.go_on (n int); INSERT INTO a.item VALUES (1)");
+    project
+}

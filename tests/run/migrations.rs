@@ -1,0 +1,192 @@
+//! Migrations that fail, hang, cannot run in a transaction or end it: what becomes of the tenant, and of the others.
+
+use crate::support::{cluster::block_on, project::Project};
+use sqlx::{Connection, Executor, PgConnection};
+
+const POSITIVE: &str = "ALTER TABLE item ADD COLUMN extra int;\n\nALTER TABLE item ADD CHECK (n > 0);\n";
+const BEFORE: [&str; 1] = ["1"];
+const AFTER: [&str; 2] = ["1", "2"];
+
+/// A project whose second migration fails in the tenants named.
+fn failing_in(tenants: &[&str], apply: &str) -> Project {
+    let project = Project::complete(apply).file("tenant/2_positive.sql", POSITIVE);
+    for tenant in tenants {
+        project.database.execute(&format!("INSERT INTO {tenant}.item VALUES (-1)"));
+    }
+    project
+}
+
+#[test]
+fn a_failing_tenant_is_rolled_back_and_named_with_the_line() {
+    let project = failing_in(&["b"], "jobs = 1");
+    let outcome = project.start().exits(1).says_not("\nthe server started");
+    let shown = outcome.failure_box();
+    for text in
+        ["   b\n", "2 positive", "tenant/2_positive.sql:3", "violated", "portcullis migrate --tenant b"]
+    {
+        assert!(shown.contains(text), "{text}: {outcome}");
+    }
+    assert_eq!(project.ledger("b"), BEFORE);
+    assert_eq!(project.columns("b"), ["n"]);
+    assert!(project.database.column("SELECT 'x' FROM b._sqlx_migrations WHERE NOT success").is_empty());
+}
+
+#[test]
+fn by_default_the_first_failure_stops_the_others() {
+    let project = failing_in(&["b"], "jobs = 1");
+    project.start().exits(1).says("1 of 3");
+    assert_eq!(project.ledger("a"), AFTER);
+    assert_eq!(project.ledger("c"), BEFORE);
+}
+
+#[test]
+fn with_continue_the_others_are_migrated_and_the_step_fails() {
+    let project = failing_in(&["a", "b"], "jobs = 1, on_tenant_failure = \"continue\"");
+    let outcome = project.start().exits(1).says("2 schemas").says("1 of 3");
+    assert!(
+        outcome.failure_box().contains("   a\n") && outcome.failure_box().contains("   b\n"),
+        "{outcome}"
+    );
+    assert_eq!(project.ledger("c"), AFTER);
+}
+
+#[test]
+fn at_most_so_many_failures_are_borne() {
+    let project = failing_in(&["a", "b"], "jobs = 1, on_tenant_failure = \"continue\", max_failures = 2");
+    project.start().exits(1).says("2 schemas");
+    assert_eq!(project.ledger("c"), BEFORE);
+}
+
+#[test]
+fn a_canary_is_migrated_alone_before_all_others() {
+    let project = failing_in(&["c"], "canary = [\"c\"], on_tenant_failure = \"continue\"");
+    project.start().exits(1);
+    assert_eq!((project.ledger("a"), project.ledger("b")), (vec!["1".into()], vec!["1".into()]));
+    project.database.execute("DELETE FROM c.item");
+    project.start().exits(0);
+    for tenant in ["a", "b", "c"] {
+        assert_eq!(project.ledger(tenant), AFTER);
+    }
+}
+
+#[test]
+fn a_file_that_must_run_outside_a_transaction_does() {
+    let index = "-- no-transaction\nCREATE INDEX CONCURRENTLY item_n ON item (n);\n";
+    let project = Project::complete("").file("tenant/2_index.sql", index).file("tenant/3_more.sql", POSITIVE);
+    project.start().exits(0).says("\nthe server started");
+    let valid = "SELECT indrelid::regclass::text FROM pg_index WHERE indisvalid \
+                 AND indexrelid::regclass::text LIKE '%.item_n' ORDER BY 1";
+    assert_eq!(project.database.column(valid), ["a.item", "b.item", "c.item"]);
+}
+
+#[test]
+fn a_file_that_fails_outside_a_transaction_leaves_its_tenant_dirty() {
+    let index = "-- no-transaction\nCREATE UNIQUE INDEX CONCURRENTLY item_n ON item (n);\n";
+    let project = Project::complete("jobs = 1").file("tenant/2_index.sql", index);
+    project.database.execute("INSERT INTO b.item VALUES (1), (1)");
+    let outcome = project.start().exits(1);
+    for text in ["dirty", "2_index.sql:2", "half-way"] {
+        assert!(outcome.failure_box().contains(text), "{text}: {outcome}");
+    }
+    // It is not simply tried again.
+    project.database.execute("DELETE FROM b.item");
+    project.start().exits(1).says("dirty").says("2 index");
+    assert_eq!(project.ledger("b"), BEFORE);
+}
+
+#[test]
+fn a_file_that_commits_is_found_out_and_leaves_nothing_of_the_derivation() {
+    let project = Project::complete("").file("tenant/2_commits.sql", "CREATE TABLE x (id int);\nCOMMIT;\n");
+    project.start().exits(1).says("2_commits.sql").says("COMMIT");
+    only_ours_are_there(&project);
+    let project =
+        project.file("tenant/2_commits.sql", "CREATE TABLE x (id int);\nCOMMIT;\nBEGIN;\nSELECT 1/0;\n");
+    project.start().exits(1).says("division by zero");
+    only_ours_are_there(&project);
+}
+
+#[test]
+fn a_file_that_commits_and_then_fails_is_not_said_to_be_rolled_back() {
+    let project = Project::complete("jobs = 1").file("tenant/2_commits.sql", "SELECT 1;\n");
+    let project = project.replace("auto = true", "file = \"manifest.json\"");
+    project.portcullis.run(["manifest", "sql"]).exits(0);
+    let text = "CREATE TABLE x (id int);\nCOMMIT;\nSELECT 1/n FROM item;\n";
+    let project = with_checksum_of(project, "SELECT 1;\n", text);
+    project.database.execute("INSERT INTO a.item VALUES (0)");
+    let outcome = project.start().exits(1).says("2_commits.sql:3").says_not("it was rolled back");
+    assert!(outcome.failure_box().contains("dirty"), "{outcome}");
+}
+
+#[test]
+fn a_tenant_whose_provisioning_was_committed_half_way_is_not_said_to_be_gone() {
+    let project = Project::new("").file("tenant/2_commits.sql", "SELECT 1;\n");
+    let project = project.replace("auto = true", "file = \"manifest.json\"");
+    project.portcullis.run(["manifest", "sql"]).exits(0);
+    let project = with_checksum_of(project, "SELECT 1;\n", "COMMIT;\nSELECT 1/0;\n");
+    project.start().exits(73).says("not rolled back").says_not("(rolled back)");
+    assert!(project.exists("a"));
+}
+
+#[test]
+fn a_lock_that_is_not_had_in_time_fails_the_tenant() {
+    let project =
+        Project::complete("jobs = 1, lock_timeout = \"50ms\"").file("tenant/2_positive.sql", POSITIVE);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let holder = runtime.block_on(async {
+        let mut connection = PgConnection::connect(&project.database.url()).await.unwrap();
+        connection.execute(sqlx::raw_sql("BEGIN; LOCK TABLE b.item")).await.unwrap();
+        connection
+    });
+    project.start().exits(1).says("lock timeout").says("2_positive.sql:1");
+    runtime.block_on(async { holder.close().await.unwrap() });
+    project.start().exits(0);
+}
+
+#[test]
+fn a_statement_out_of_time_fails_the_tenant() {
+    hangs("statement_timeout = \"400ms\"", "statement timeout");
+}
+
+#[test]
+fn a_tenant_out_of_time_fails_and_the_others_go_on() {
+    hangs("timeout = \"4s\"", "ran longer than 4 s");
+}
+
+#[track_caller]
+fn hangs(setting: &str, says: &str) {
+    let apply = format!("jobs = 1, on_tenant_failure = \"continue\", {setting}");
+    let slow = "ALTER TABLE item ADD COLUMN late int;\nSELECT pg_sleep(600) FROM item;\n";
+    let project = Project::complete(&apply).file("tenant/2_slow.sql", slow);
+    project.database.execute("INSERT INTO b.item VALUES (1)");
+    project.start().exits(1).says(says);
+    assert_eq!(
+        (project.ledger("a"), project.ledger("c")),
+        (AFTER.map(Into::into).into(), AFTER.map(Into::into).into())
+    );
+    assert_eq!((project.ledger("b"), project.columns("b")), (vec!["1".into()], vec!["n".into()]));
+}
+
+/// Puts another text behind the manifest's back, which could not be derived of it.
+fn with_checksum_of(project: Project, old: &str, new: &str) -> Project {
+    let digest = |text: &str| {
+        block_on(async {
+            let mut connection = PgConnection::connect(&project.database.url()).await.unwrap();
+            let sql = "SELECT encode(sha384(convert_to($1, 'UTF8')), 'hex')";
+            sqlx::query_scalar::<_, String>(sql)
+                .bind(text.to_owned())
+                .fetch_one(&mut connection)
+                .await
+                .unwrap()
+        })
+    };
+    let manifest = std::fs::read_to_string(project.portcullis.path("manifest.json")).unwrap();
+    assert!(manifest.contains(&digest(old)));
+    let manifest = manifest.replace(&digest(old), &digest(new));
+    project.file("manifest.json", &manifest).file("tenant/2_commits.sql", new)
+}
+
+#[track_caller]
+fn only_ours_are_there(project: &Project) {
+    let schemas = "SELECT nspname::text FROM pg_namespace WHERE nspname NOT LIKE 'pg_%' AND nspname <> 'information_schema' ORDER BY 1";
+    assert_eq!(project.database.column(schemas), ["a", "b", "c", "public"]);
+}

@@ -1,0 +1,197 @@
+//! Waits for what comes late, what never comes, and what refuses us for good.
+
+use std::{
+    fs,
+    io::{BufRead, BufReader, Read, Write},
+    net::TcpListener,
+    os::unix::fs::PermissionsExt,
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread,
+};
+
+use crate::support::{http::free_port, portcullis::Portcullis, project::steps};
+
+const STARTED: &str = "\nthe server started";
+
+#[test]
+fn several_waits_at_once_each_end_when_theirs_comes() {
+    let (tcp, http) = (free_port(), free_port());
+    let text = format!(
+        "[[step]]\nname = \"tcp\"\nwait.tcp = {{ address = \"localhost:{tcp}\" }}\n\
+         [[step]]\nname = \"http\"\nafter = \"start\"\nwait.http = {{ url = \"http://127.0.0.1:{http}/health\" }}\n\
+         [[step]]\nname = \"file\"\nafter = \"start\"\nwait.file = {{ path = \"ready\" }}\n"
+    );
+    let portcullis = steps(&text);
+    let running = portcullis.spawn(["run"]);
+    for name in ["tcp", "http", "file"] {
+        running.wait_for_line(&format!("{name}: waiting for"));
+    }
+    fs::write(portcullis.path("ready"), "").unwrap();
+    running.wait_for_line("file: ok");
+    answer(http, ["503 Service Unavailable", "200 OK"]);
+    running.wait_for_line("it answered 503 Service Unavailable");
+    running.wait_for_line("http: ok");
+    let _listener = TcpListener::bind(("127.0.0.1", tcp)).unwrap();
+    running.wait().exits(0).says("tcp: ok").says(STARTED);
+}
+
+#[test]
+fn a_wait_in_vain_ends_with_the_last_cause() {
+    let port = free_port();
+    answer(port, ["503 Service Unavailable"; 100]);
+    for (wait, cause) in [
+        (
+            format!("http = {{ url = \"http://127.0.0.1:{port}/\", timeout = \"1s\" }}"),
+            "503 Service Unavailable",
+        ),
+        (
+            format!("tcp = {{ address = \"127.0.0.1:{}\", timeout = \"1s\" }}", free_port()),
+            "connection refused",
+        ),
+        ("tcp = { address = \"no-such-host.invalid:1\", timeout = \"1s\" }".into(), "cannot resolve"),
+        ("file = { path = \"never\", timeout = \"1s\" }".into(), "there is no such file"),
+        (format!("redis = {{ url = \"redis://127.0.0.1:{}\", timeout = \"1s\" }}", free_port()), "refused"),
+    ] {
+        let outcome = steps(&format!("[[step]]\nname = \"vain\"\nwait.{wait}\n")).run(["run"]).exits(69);
+        let said = outcome.failure_box().split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+        assert!(said.contains(&cause.to_lowercase()), "{cause}: {outcome}");
+    }
+}
+
+#[test]
+fn redis_that_starts_late_is_logged_in_to() {
+    let port = free_port();
+    let portcullis = redis(port, ":right@");
+    let running = portcullis.spawn(["run"]);
+    running.wait_for_line("waiting for Redis");
+    let _server = Server::redis(port, portcullis.folder());
+    running.wait().exits(0).says(STARTED).says_not(":right");
+}
+
+#[test]
+fn redis_refuses_a_wrong_password_for_good() {
+    let port = free_port();
+    let folder = Portcullis::new();
+    let _server = Server::redis(port, folder.folder());
+    redis(port, ":hunter2@").run(["run"]).exits(77).says("WRONGPASS").says_not("hunter2").says_not(STARTED);
+    redis(port, "").run(["run"]).exits(77).says("NOAUTH").says_not("waiting for");
+}
+
+#[test]
+fn postgres_that_is_refused_then_starts_and_then_is_there() {
+    let port = free_port();
+    let portcullis = steps(&format!(
+        "[database]\nhost = \"127.0.0.1\"\nport = {port}\nname = \"postgres\"\nuser = \"postgres\"\n\
+         [[step]]\nname = \"database\"\nwait.database = {{}}\n"
+    ));
+    let data = Server::postgres_files(portcullis.folder(), port);
+    let running = portcullis.spawn(["run"]);
+    running.wait_for_line("refused");
+    // A standby that takes no sessions is a server that is starting up for as long as we want.
+    fs::write(data.join("standby.signal"), "").unwrap();
+    let _server = Server::postgres(&data);
+    running.wait_for_line("the database system is");
+    let promoted =
+        as_postgres(&["pg_ctl", "promote", "--silent", "-D", data.to_str().unwrap()]).output().unwrap();
+    assert!(promoted.status.success(), "{promoted:?}");
+    running.wait().exits(0).says(STARTED);
+}
+
+fn redis(port: u16, credentials: &str) -> Portcullis {
+    steps(&format!(
+        "[[step]]\nname = \"cache\"\nwait.redis = {{ url = \"redis://{credentials}127.0.0.1:{port}/0\", timeout = \"50s\" }}\n"
+    ))
+}
+
+/// Answers one request after the other, each with its status.
+fn answer<const N: usize>(port: u16, statuses: [&'static str; N]) {
+    let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
+    thread::spawn(move || {
+        for status in statuses {
+            let (mut stream, _) = listener.accept().unwrap();
+            let _ = stream.read(&mut [0; 4096]);
+            let _ = write!(stream, "HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+        }
+    });
+}
+
+/// A real server; dropped, it is killed.
+struct Server(Child);
+
+impl Server {
+    fn redis(port: u16, folder: &Path) -> Self {
+        let mut command = Command::new("redis-server");
+        command.args([
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--requirepass",
+            "right",
+            "--port",
+            &port.to_string(),
+        ]);
+        let mut process = command.current_dir(folder).stdout(Stdio::piped()).spawn().unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        assert!(
+            lines.map_while(Result::ok).any(|line| line.contains("Ready to accept")),
+            "redis-server did not start"
+        );
+        Self(process)
+    }
+
+    fn postgres_files(folder: &Path, port: u16) -> std::path::PathBuf {
+        let data = folder.join("postgres");
+        fs::create_dir(&data).unwrap();
+        fs::set_permissions(&data, fs::Permissions::from_mode(0o777)).unwrap();
+        let data = data.join("data");
+        let made = as_postgres(&[
+            "initdb",
+            "--username=postgres",
+            "--auth=trust",
+            "--no-sync",
+            "--locale=C.UTF-8",
+            "-D",
+        ])
+        .arg(&data)
+        .output()
+        .unwrap();
+        assert!(made.status.success(), "{made:?}");
+        let settings = format!(
+            "listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = ''\nhot_standby = off\nfsync = off\n"
+        );
+        fs::write(data.join("postgresql.auto.conf"), settings).unwrap();
+        data
+    }
+
+    fn postgres(data: &Path) -> Self {
+        Self(as_postgres(&["postgres", "-D"]).arg(data).stderr(Stdio::null()).spawn().unwrap())
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // INT is a fast shutdown for both; through `runuser` too, which passes it on.
+        let pid = nix::unistd::Pid::from_raw(i32::try_from(self.0.id()).unwrap());
+        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
+        let _ = self.0.wait();
+    }
+}
+
+/// One of PostgreSQL's own programs, which refuse to run as root.
+fn as_postgres(words: &[&str]) -> Command {
+    let mut found: Vec<_> =
+        fs::read_dir("/usr/lib/postgresql").unwrap().map(|entry| entry.unwrap().path()).collect();
+    found.sort();
+    let program = found.pop().expect("PostgreSQL").join("bin").join(words[0]);
+    let mut command = if nix::unistd::geteuid().is_root() {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid=postgres", "--regid=postgres", "--clear-groups", "--"]).arg(program);
+        command
+    } else {
+        Command::new(program)
+    };
+    command.args(&words[1..]).stdout(Stdio::null());
+    command
+}

@@ -1,0 +1,226 @@
+//! One life with everything in it that a TERM could meet, and what must hold after the TERM.
+
+use std::{
+    fs,
+    path::Path,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use crate::support::{
+    cluster::Database,
+    portcullis::Portcullis,
+    process::{Outcome, Running},
+};
+
+/// Steps with trees, one that ignores TERM, a retry with its pause, waits, a migration and SQL.
+const STEPS: &str = r#"
+[database]
+url = "${DATABASE_URL}"
+[migrations]
+shared = "migrations/shared"
+tenant = "migrations/tenant"
+manifest.auto = true
+[[step]]
+name = "maker"
+after = "start"
+command = { run = ["bash", "-c", "sleep 0.5; touch came"], grace = "1s" }
+[[step]]
+name = "database"
+after = "start"
+wait.database = {}
+[[step]]
+name = "tree"
+after = ["database"]
+command = { run = ["bash", "-c", "(setsid sleep 1000 &) ; sleep 0.1"], grace = "1s" }
+[[step]]
+name = "stubborn"
+after = ["tree"]
+command = { run = ["bash", "-c", "trap '' TERM; (setsid sleep 1000 &) ; sleep 0.1"], grace = "300ms" }
+[[step]]
+name = "pause"
+after = ["database"]
+command = { run = ["bash", "-c", "[ -e tried ] || { touch tried; exit 1; }"], retries = 1, backoff = "200ms", grace = "1s" }
+[[step]]
+name = "file"
+after = ["pause"]
+wait.file = { path = "came" }
+[[step]]
+name = "shared schema"
+migrate.shared = {}
+[[step]]
+name = "sql"
+sql.run = "SELECT pg_sleep(0.1)"
+"#;
+/// Nothing comes after it: whatever the instant, it lies before the handover.
+const ENDLESS: &str = "[[step]]\nname = \"endless\"\ncommand = { run = [\"bash\", \"-c\", \"echo the last step runs; exec sleep 1000\"], grace = \"1s\" }\n";
+const STAYS: &str = "[[step]]\nname = \"proxy\"\nafter = \"start\"\ncommand = { run = [\"sleep\", \"1000\"], background = true }\n";
+const SERVER: &str = "[server]\nmode = \"supervise\"\ngrace = \"1s\"\ncommand = [\"bash\", \"-c\", \"echo the server runs; exec sleep 1000\"]\n";
+
+/// The longest grace above, and what a busy machine may add.
+const ENOUGH: Duration = Duration::from_secs(1 + 5);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Life {
+    StartUp,
+    Supervised,
+}
+
+impl Life {
+    /// What it says at its end: the last step has begun, or the server.
+    fn last_line(self) -> &'static str {
+        match self {
+            Life::StartUp => "the last step runs",
+            Life::Supervised => "the server runs",
+        }
+    }
+}
+
+/// A folder and a database, for one run after another.
+pub struct Place {
+    portcullis: Portcullis,
+    database: Database,
+}
+
+impl Place {
+    pub fn new(life: Life) -> Self {
+        let database = Database::fresh();
+        let config = match life {
+            Life::StartUp => format!("{STEPS}{ENDLESS}"),
+            Life::Supervised => format!("{STAYS}{STEPS}{SERVER}"),
+        };
+        let portcullis = Portcullis::new()
+            .config(&config)
+            .file(
+                "migrations/shared/1_first.sql",
+                "SELECT pg_sleep(0.1);\nCREATE TABLE first (id bigint PRIMARY KEY);\n",
+            )
+            .file("migrations/tenant/1_first.sql", "CREATE TABLE first (id bigint PRIMARY KEY);\n");
+        Self { portcullis, database }
+    }
+
+    /// How long a life takes on this machine that nobody ends early, and a little more.
+    pub fn length(&self, life: Life) -> Duration {
+        self.clear();
+        let running = self.start(false);
+        let begun = Instant::now();
+        let pid = listening(&running, false);
+        running.wait_for_line(life.last_line());
+        let length = begun.elapsed().mul_f64(1.2);
+        kill(pid, Signal::SIGTERM).unwrap();
+        running.wait().exits(143);
+        length
+    }
+
+    /// Starts a run, sends TERM after this time, checks everything, and says what the TERM met.
+    pub fn term_after(&self, at: Duration, run: u64) -> String {
+        self.clear();
+        // Every other run stands below a shell, which can say who is left.
+        let below_a_shell = run % 2 == 1;
+        let running = self.start(below_a_shell);
+        let pid = listening(&running, below_a_shell);
+        thread::sleep(at);
+        kill(pid, Signal::SIGTERM).unwrap_or_else(|error| panic!("run {run}, after {at:?}: {error}"));
+        let begun = Instant::now();
+        let outcome = running.wait();
+        let took = begun.elapsed();
+        assert_eq!(outcome.code, Some(143), "run {run}, TERM after {at:?}\n{outcome}");
+        assert!(took < ENOUGH, "run {run}, TERM after {at:?}, took {took:?}\n{outcome}");
+        let left = outcome.stdout.lines().last().unwrap_or_default();
+        assert!(!below_a_shell || left == "left 1", "run {run}, TERM after {at:?}\n{outcome}");
+        self.holds_no_lock();
+        met(&outcome)
+    }
+
+    /// Nothing is applied, and no file is there.
+    fn clear(&self) {
+        self.database.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public");
+        for file in ["came", "tried"] {
+            let _ = fs::remove_file(self.portcullis.path(file));
+        }
+    }
+
+    fn start(&self, below_a_shell: bool) -> Running {
+        let mut command = Command::new("unshare");
+        command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
+        if below_a_shell {
+            // pgrep leaves itself out; the shell is the one that is left.
+            let script = "\"$@\" run; code=$?; echo -n 'left '; pgrep -c .; exit $code";
+            command.args(["bash", "-c", script, "bash"]);
+        }
+        command.arg(env!("CARGO_BIN_EXE_portcullis"));
+        if !below_a_shell {
+            command.arg("run");
+        }
+        command.current_dir(self.portcullis.folder());
+        command.env("DATABASE_URL", self.database.url());
+        Running::start(command, true)
+    }
+
+    /// The server notices a moment later that a connection was closed.
+    fn holds_no_lock(&self) {
+        let locks = "SELECT locktype || ' ' || mode FROM pg_locks WHERE pid <> pg_backend_pid() \
+                     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        let begun = Instant::now();
+        loop {
+            let held = self.database.column(locks);
+            if held.is_empty() {
+                return;
+            }
+            assert!(begun.elapsed() < ENOUGH, "locks are held: {held:?}");
+        }
+    }
+}
+
+/// Waits until it has taken the signals over: as PID 1, the kernel drops what comes before.
+fn listening(running: &Running, below_a_shell: bool) -> Pid {
+    let begun = Instant::now();
+    let init = running.pid();
+    loop {
+        let pid = if below_a_shell { first_child(init) } else { Some(init) };
+        if let Some(pid) = pid
+            && is_portcullis(pid)
+            && blocks_term(pid)
+        {
+            return pid;
+        }
+        assert!(begun.elapsed() < Duration::from_mins(1), "it does not start");
+        thread::yield_now();
+    }
+}
+
+fn first_child(pid: Pid) -> Option<Pid> {
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).ok()?;
+    children.split_whitespace().next()?.parse().ok().map(Pid::from_raw)
+}
+
+fn is_portcullis(pid: Pid) -> bool {
+    fs::read_link(format!("/proc/{pid}/exe"))
+        .is_ok_and(|exe| exe == Path::new(env!("CARGO_BIN_EXE_portcullis")))
+}
+
+fn blocks_term(pid: Pid) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let blocked = status.lines().find_map(|line| line.strip_prefix("SigBlk:")).unwrap_or_default();
+    u64::from_str_radix(blocked.trim(), 16)
+        .is_ok_and(|blocked| blocked >> (Signal::SIGTERM as i32 - 1) & 1 == 1)
+}
+
+/// In words: the step that was interrupted, if the box names one.
+fn met(outcome: &Outcome) -> String {
+    let word = |text: &str| {
+        let at = outcome.stderr.find(text)?;
+        Some(outcome.stderr[at..].split(['`', '\n']).nth(1)?.to_owned())
+    };
+    match (outcome.stderr.contains("ended by SIGTERM"), word("during step ")) {
+        (_, Some(step)) => format!("during `{step}`"),
+        (true, None) => "between two steps, or before the first".to_owned(),
+        (false, None) => "while the server ran".to_owned(),
+    }
+}

@@ -1,0 +1,156 @@
+//! A project as small as can be: tenants `a`, `b` and `c` on PostgreSQL, each with a table `item`, and steps in `sh`.
+
+use std::time::{Duration, Instant};
+
+use super::{cluster::Database, portcullis::Portcullis};
+
+const CONFIG: &str = r#"
+role = "web"
+[database]
+url = "${DATABASE_URL}"
+[tenants]
+registry = { table = "tenants", schema_column = "name" }
+[migrations]
+shared = "shared"
+tenant = "tenant"
+manifest = { auto = true }
+apply = { APPLY }
+[lock]
+timeout = "${LOCK_TIMEOUT:-50s}"
+[server]
+command = ["echo", "the server started"]
+[[step]]
+name = "shared schema"
+when = { role = "web" }
+migrate.shared = {}
+[[step]]
+name = "tenant schemas"
+when = { role = "web" }
+migrate.tenants = {}
+[[step]]
+name = "demo tenants"
+when = { role = "web" }
+bootstrap = { tenants = ["a", "b", "c"] }
+[[step]]
+name = "gate"
+when = { role = "web" }
+verify = { tenants = "all" }
+[[step]]
+name = "gate of a worker"
+when = { role = "worker" }
+verify = { tenants = ["a", "b", "c"], wait = "50s" }
+"#;
+
+/// The files, the configuration and a database of their own.
+pub struct Project {
+    pub portcullis: Portcullis,
+    pub database: Database,
+}
+
+impl Project {
+    /// Nothing is in the database yet. `apply` is the inside of `migrations.apply`.
+    pub fn new(apply: &str) -> Self {
+        let database = Database::fresh();
+        let portcullis = Portcullis::new()
+            .env("DATABASE_URL", &database.url())
+            .config(&CONFIG.replace("APPLY", apply))
+            .file("shared/1_tenants.sql", "CREATE TABLE tenants (name text PRIMARY KEY);\n")
+            .file("tenant/1_item.sql", "CREATE TABLE item (n bigint);\n");
+        Self { portcullis, database }
+    }
+
+    /// With all three tenants complete; `apply` counts from the next start on.
+    pub fn complete(apply: &str) -> Self {
+        let project = Self::new(apply);
+        project.start().exits(0);
+        project
+    }
+
+    /// Changes the configuration's text.
+    pub fn replace(self, old: &str, new: &str) -> Self {
+        let text = std::fs::read_to_string(self.portcullis.path("config.toml")).unwrap();
+        assert!(text.contains(old), "{old} is not in {text}");
+        self.config(&text.replace(old, new))
+    }
+
+    /// Adds to the end of the configuration.
+    pub fn step(self, text: &str) -> Self {
+        let config = std::fs::read_to_string(self.portcullis.path("config.toml")).unwrap();
+        self.config(&(config + text))
+    }
+
+    pub fn file(mut self, name: &str, text: &str) -> Self {
+        self.portcullis = self.portcullis.file(name, text);
+        self
+    }
+
+    pub fn env(mut self, name: &str, value: &str) -> Self {
+        self.portcullis = self.portcullis.env(name, value);
+        self
+    }
+
+    pub fn start(&self) -> super::process::Outcome {
+        self.portcullis.run(["run"])
+    }
+
+    /// The versions that a tenant's ledger records as done.
+    pub fn ledger(&self, tenant: &str) -> Vec<String> {
+        let sql =
+            format!("SELECT version::text FROM {tenant}._sqlx_migrations WHERE success ORDER BY version");
+        self.database.column(&sql)
+    }
+
+    pub fn columns(&self, tenant: &str) -> Vec<String> {
+        self.database.column(&format!(
+            "SELECT column_name::text FROM information_schema.columns \
+             WHERE table_schema = '{tenant}' AND table_name = 'item' ORDER BY 1"
+        ))
+    }
+
+    pub fn exists(&self, schema: &str) -> bool {
+        !self
+            .database
+            .column(&format!("SELECT 'yes' FROM pg_namespace WHERE nspname = '{schema}'"))
+            .is_empty()
+    }
+
+    /// Asks again until a query has rows, or has none.
+    #[track_caller]
+    pub fn until(&self, rows: bool, sql: &str) {
+        let deadline = Instant::now() + Duration::from_secs(50);
+        while self.database.column(sql).is_empty() == rows {
+            assert!(
+                Instant::now() < deadline,
+                "waited in vain for {}: {sql}",
+                if rows { "rows" } else { "none" }
+            );
+        }
+    }
+
+    /// Returns once one of our sessions is inside a statement that holds this text.
+    #[track_caller]
+    pub fn until_running(&self, text: &str) {
+        self.until(
+            true,
+            &format!(
+                "SELECT 'yes' FROM pg_stat_activity WHERE datname = current_database() \
+                 AND pid <> pg_backend_pid() AND state = 'active' AND query LIKE '%{text}%'"
+            ),
+        );
+    }
+
+    fn config(mut self, text: &str) -> Self {
+        self.portcullis = self.portcullis.config(text);
+        self
+    }
+}
+
+/// Steps alone, and a server that would be seen.
+pub fn steps(text: &str) -> Portcullis {
+    Portcullis::new().config(&format!("[server]\ncommand = [\"echo\", \"the server started\"]\n{text}"))
+}
+
+/// A step that runs a script in `sh`; `options` are further lines of the step.
+pub fn sh(name: &str, options: &str, script: &str) -> String {
+    format!("[[step]]\nname = \"{name}\"\n{options}\ncommand.run = [\"sh\", \"-c\", '''{script}''']\n")
+}
