@@ -23,6 +23,11 @@ trap 'sql -d postgres -c "DROP DATABASE IF EXISTS django_bench WITH (FORCE)"; rm
 cp -r examples/django/. "$work"
 cd "$work"
 sql -d postgres -c 'DROP DATABASE IF EXISTS django_bench WITH (FORCE)' -c 'CREATE DATABASE django_bench'
+# A start up to the last verification: what follows is the application's own, on both sides.
+python - <<'CUT'
+text = open("config.toml").read()
+open("config.toml", "w").write(text[: text.index('[[step]]\nname = "invoice totals"')])
+CUT
 "$portcullis" manifest django > /dev/null
 "$portcullis" migrate --shared > /dev/null
 python manage.py bootstrap_demo_tenants demo -v0 > /dev/null
