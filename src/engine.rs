@@ -156,7 +156,8 @@ impl Engine<'_> {
                     tell: &tell,
                     done: RefCell::default(),
                 };
-                tracing::debug!(step, ?action, "step");
+                // Not the action itself: its arguments may hold what came from a secret variable.
+                tracing::debug!(step, kind = self.plan.steps[step].kind, "step");
                 Box::pin(steps::run(action, context)).await
             }
             Err(failure) => Err(Trouble::from(failure)),

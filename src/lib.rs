@@ -3,12 +3,18 @@
 //! Data travels `config -> plan -> engine -> steps -> (judgement in tenants, effects in database and process)
 //! -> handover`, and `report` is told about everything. The modules stand in the order in which data passes them.
 
+// `print!` and its kind panic where the stream is full or closed: say it through `report`, or return it.
+#![deny(clippy::print_stderr, clippy::print_stdout)]
+
 mod cli;
 mod config;
 mod plan;
 
 mod run;
 mod runtime;
+
+mod notify;
+mod status;
 
 mod engine;
 mod steps;
@@ -38,7 +44,11 @@ use crate::{
     config::environment::Environment,
     failure::Failure,
     process::Inherited,
-    report::failure_box::{self, BLOCKED},
+    report::{
+        failure_box::{self, BLOCKED},
+        style,
+    },
+    run::Globals,
 };
 
 /// Does what the command line says and returns the exit code. It does not return if a server is started.
@@ -63,7 +73,7 @@ pub fn main(arguments: &[OsString]) -> u8 {
         }
     };
     let env = Environment::of_process();
-    let colour = report::colour(&env, io::stderr().is_terminal());
+    let colour = style::colour(cli.looks.color, &env, io::stderr().is_terminal());
     let title = title(&cli.command);
     let answer = match report::trace::start(&env, colour) {
         Ok(()) => answer(cli, &env, &inherited),
@@ -84,14 +94,22 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited) -> Answer {
             .unwrap_or_else(|failure| Answer::bad(failure.into()))
     };
     match &cli.command {
-        Command::Run(run) => match run::run(run, &path, role, env, inherited) {
-            Ok(code) => Answer { text: String::new(), trouble: None, code },
-            Err(failure) => Answer::bad(failure.into()),
-        },
+        Command::Run(run) => {
+            match run::run(run, &Globals { path: &path, role, looks: &cli.looks }, env, inherited) {
+                Ok(code) => Answer { text: String::new(), trouble: None, code },
+                Err(failure) => Answer::bad(failure.into()),
+            }
+        }
         Command::Init(arguments) => match commands::init::init(inherited, arguments) {
             Ok(code) => Answer { text: String::new(), trouble: None, code },
             Err(failure) => Answer::bad(failure.into()),
         },
+        Command::Health { live } => {
+            commands::health::run(&path, env, *live).unwrap_or_else(|failure| Answer::bad(failure.into()))
+        }
+        Command::Schema => Answer::good(config::SCHEMA.to_owned()),
+        Command::Completions { shell } => commands::manual::completions(*shell).into(),
+        Command::Man { subcommand } => commands::manual::page(subcommand.as_deref()).into(),
         Command::Check => commands::check::run(&path, role, env).into(),
         Command::Plan { format } => commands::plan::run(&path, role, env, *format).into(),
         Command::Verify(arguments) => worked(&|work| {
@@ -130,16 +148,25 @@ fn title(command: &Command) -> &'static str {
         Command::Init(_) => "THE PROGRAM WAS NOT STARTED",
         Command::Plan { .. } => "NO PLAN",
         Command::Check => "THE CONFIGURATION IS NOT VALID",
-        Command::Verify(_) => "NOT EVERYTHING IS COMPLETE",
+        Command::Verify(_) => "THE GATE IS CLOSED",
         Command::Migrate(_) => "NOT EVERYTHING WAS APPLIED",
         Command::Manifest { .. } => "NO MANIFEST WAS WRITTEN",
         Command::Repair(_) => "NOT EVERYTHING WAS REPAIRED",
+        Command::Health { .. } => "NOBODY CAN BE ASKED",
+        Command::Schema | Command::Completions { .. } | Command::Man { .. } => "NOTHING WAS PRINTED",
     }
 }
 
 /// Prints what a command has to say. A closed pipe is nobody's loss.
 fn say(title: &str, answer: Answer, colour: bool) -> u8 {
-    let _ = io::stdout().write_all(answer.text.as_bytes());
+    let mut code = answer.code;
+    if let Err(error) = io::stdout().write_all(answer.text.as_bytes())
+        && error.kind() != io::ErrorKind::BrokenPipe
+    {
+        report::say(&format!("portcullis: cannot write to standard output: {error}"));
+        let (what, why) = ("everything was said".into(), error.to_string());
+        code = code.max(Failure::Unproven { what, why }.code());
+    }
     if let Some(trouble) = answer.trouble {
         let text = match &trouble.failure {
             Failure::ConfigInvalid { rendered, .. } => format!("{rendered}\n"),
@@ -148,5 +175,5 @@ fn say(title: &str, answer: Answer, colour: bool) -> u8 {
         let _ =
             io::stderr().write_all((text + &failure_box::render(title, None, &trouble, colour)).as_bytes());
     }
-    answer.code
+    code
 }

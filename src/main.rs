@@ -1,6 +1,6 @@
 //! Calls the library with the command line and turns the result into an exit code.
 
-use std::process::ExitCode;
+use std::{io::Write, process::ExitCode};
 
 /// `EX_SOFTWARE` of sysexits.h: what a panic ends with, in every build.
 const INTERNAL: i32 = 70;
@@ -11,7 +11,8 @@ const INTERNAL: i32 = 70;
 )]
 fn main() -> ExitCode {
     std::panic::set_hook(Box::new(|panic| {
-        eprintln!("portcullis: internal error: {panic}");
+        // A panic in here would abort: a full standard error must not change the code.
+        let _ = writeln!(std::io::stderr(), "portcullis: internal error: {panic}");
         std::process::exit(INTERNAL);
     }));
     let arguments: Vec<_> = std::env::args_os().collect();

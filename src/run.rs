@@ -10,39 +10,83 @@ use crate::{
     config::{self, Action, Config, Mode, environment::Environment},
     engine,
     failure::Failure,
+    notify::{self, Untold},
     plan::{self, Decision, Plan},
-    process::{self, Inherited},
-    report::{self, Report, event::Event},
+    process::{self, Inherited, Processes, Signals},
+    report::{Files, Report, event::Event, mask::Mask, style::Style},
     runtime,
+    status::Endpoint,
 };
 
-/// Runs the steps and starts the server; returns only with an exit code or a failure that is still to be
-/// worded.
+/// Runs the steps and starts the server; returns the exit code, with everything said, if it does not.
+/// A failure comes back only where nobody knows yet how to say it.
 pub(crate) fn run(
     arguments: &cli::Run,
-    path: &Path,
-    role: Option<&str>,
+    globals: &Globals<'_>,
     env: &Environment,
     inherited: &Inherited,
 ) -> Result<u8, Failure> {
+    let terminal = std::io::stderr().is_terminal();
+    let style = Style::new(globals.looks, env, None, terminal)?;
+    let early = || Report::start(style, Mask::default(), Files::default(), env);
     if arguments.no_config {
-        return serve(inherited, &Server::plain(&arguments.server));
+        return serve(inherited, &Server::plain(&arguments.server))
+            .or_else(|failure| Ok(end(&early(), failure)));
     }
-    let colour = report::colour(env, std::io::stderr().is_terminal());
-    let (config, warnings) = config::load::load_with_warnings(path, env, colour)?;
-    eprint!("{warnings}");
+    let (config, warnings) = match config::load::load_with_warnings(globals.path, env, style.colour) {
+        Ok(loaded) => loaded,
+        Err(failure) => return Ok(end(&early(), failure)),
+    };
+    let style = Style::new(globals.looks, env, Some(&config.log), terminal)?;
+    let files = Files { state: config.status.file.clone(), metrics: config.metrics.clone() };
+    let report = Report::start(style, Mask::new(&config, env), files, env);
+    if !warnings.is_empty() {
+        report.tell(&Event::ConfigWarnings { rendered: warnings });
+    }
+    gate(arguments, globals.role, config, env, inherited, &report)
+        .or_else(|failure| Ok(end(&report, failure)))
+}
+
+/// What holds for every subcommand.
+pub(crate) struct Globals<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) role: Option<&'a str>,
+    pub(crate) looks: &'a cli::Looks,
+}
+
+/// Says what failed outside of the steps.
+fn end(report: &Report, failure: Failure) -> u8 {
+    let code = failure.code();
+    let (_, took) = report.standing().now();
+    report.tell(&Event::Blocked { step: None, took, trouble: failure.into() });
+    report.flush();
+    code
+}
+
+fn gate(
+    arguments: &cli::Run,
+    role: Option<&str>,
+    config: Config,
+    env: &Environment,
+    inherited: &Inherited,
+    report: &Report,
+) -> Result<u8, Failure> {
     let mut server = Server::of(&config, arguments);
     // Only an argv that somebody typed: the file's own command is never let past the gate.
     if plan::passes_through(&config, &arguments.server) {
+        let program = arguments.server.first().map_or("", String::as_str);
+        let text = format!("`{program}` is in `passthrough`: no step runs and nothing is proved");
+        report.tell(&Event::Remark { text });
+        report.flush();
         return serve(inherited, &server);
     }
+    let plan = plan::plan(&config, env, role)?;
     if arguments.no_server {
         server.argv.clear();
     }
-    let plan = plan::plan(&config, env, role)?;
     if !plan.steps.is_empty() {
         let role = role.map(str::to_owned).or_else(|| config.role.clone());
-        let code = start_up(&plan, role, config, env, &server.argv, inherited)?;
+        let code = start_up(&plan, role, config, &server.argv, inherited, report)?;
         if code != 0 {
             return Ok(code);
         }
@@ -88,27 +132,38 @@ fn serve(inherited: &Inherited, server: &Server) -> Result<u8, Failure> {
     }
 }
 
-/// Works through the plan; 0 if the server may start, else the exit code, with the box printed.
+/// Works through the plan; 0 if the server may start, else the exit code, with everything said.
 fn start_up(
     plan: &Plan,
     role: Option<String>,
     config: Config,
-    env: &Environment,
     server: &[String],
     inherited: &Inherited,
+    report: &Report,
 ) -> Result<u8, Failure> {
     let grace = config.server.grace;
-    runtime::block_on(inherited, async |processes, mut signals| {
+    let endpoint = config.status.listen.and_then(|address| {
+        let opened = Endpoint::open(address, report.standing(), report.mask().clone());
+        // Probes are a convenience; the gate is not held up by them.
+        let say =
+            |error| report.tell(&Event::Remark { text: format!("cannot listen at {address}: {error}") });
+        opened.map_err(say).ok()
+    });
+    let result = runtime::block_on(inherited, async |processes, mut signals| {
         let begun = Instant::now();
-        let report = Report::start(env);
         let work = Rc::new(Work::new(config));
         work.start_with(processes.clone());
         let steps = plan.steps.iter().map(|step| step.name.clone()).collect();
         report.tell(&Event::Started { run: work.run.clone(), role, steps });
         let mut result = match preflight(plan, &work).await {
-            Ok(()) => engine::run(plan, &work, &processes, &mut signals, &report).await,
+            Ok(()) => engine::run(plan, &work, &processes, &mut signals, report).await,
             Err(failure) => Err(engine::Blocked { step: None, trouble: failure.into() }),
         };
+        let notify = work.config.notify.as_ref();
+        // What was only warned about is told before the handover; the box is not held up by the notification.
+        if let (true, Some(notify)) = (result.is_ok(), notify) {
+            result = tell_about(notify, report, &processes, &mut signals).await;
+        }
         let gone = processes.finish(grace, result.is_ok() && !server.is_empty()).await;
         if result.is_ok() {
             result = may_serve(gone, signals.arrived());
@@ -126,14 +181,47 @@ fn start_up(
                 report.tell(&Event::HandingOver { argv: server.to_vec(), took });
                 0
             }
-            Err(blocked) => {
-                report.blocked(blocked.step, &blocked.trouble);
-                blocked.trouble.failure.code()
+            Err(engine::Blocked { step, trouble }) => {
+                let code = trouble.failure.code();
+                report.tell(&Event::Blocked { step, took, trouble });
+                if let Some(notify) = notify {
+                    // It is over: a signal changes nothing any more.
+                    let _ = tell_about(notify, report, &processes, &mut signals).await;
+                    processes.finish(grace, false).await;
+                }
+                code
             }
         };
-        report.flush();
         Ok(code)
-    })
+    });
+    report.flush();
+    if let Some(endpoint) = endpoint {
+        endpoint.close();
+    }
+    result
+}
+
+/// Runs the command of `[notify]` if there is something to tell; fails only if a signal arrives meanwhile.
+async fn tell_about(
+    command: &config::Notify,
+    report: &Report,
+    processes: &Processes,
+    signals: &mut Signals,
+) -> Result<(), engine::Blocked> {
+    if !report.standing().now().0.is_notable() {
+        return Ok(());
+    }
+    match notify::notify(command, report, processes, signals).await {
+        Ok(()) => Ok(()),
+        Err(Untold::Failed(why)) => {
+            report.tell(&Event::Remark { text: format!("[notify] command: {why}") });
+            Ok(())
+        }
+        Err(Untold::Signal(signal)) => {
+            let failure = Failure::Interrupted { signal, doing: "while the notification was sent".into() };
+            Err(engine::Blocked { step: None, trouble: failure.into() })
+        }
+    }
 }
 
 /// What can still come between the last step and the server: somebody who cannot be killed, and a signal that

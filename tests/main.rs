@@ -4,6 +4,7 @@
 
 mod container;
 mod django;
+mod outside;
 mod process;
 mod run;
 mod soak;

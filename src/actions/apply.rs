@@ -12,7 +12,7 @@ use crate::{
     failure::Failure,
     report::event::{SchemaFailure, Trouble},
     tenants::{
-        gate::{Judgement, Verdict},
+        gate::{Judgement, Outcome, Verdict},
         manifest::Manifest,
     },
 };
@@ -204,14 +204,14 @@ async fn apply_all(
 }
 
 /// What became of one schema.
-type Outcome = (Option<String>, Result<Vec<String>, Stopped>);
+type Answer = (Option<String>, Result<Vec<String>, Stopped>);
 
 /// What becomes of each of the schemas, as it comes about.
 fn results<'a>(
     work: &'a Work,
     group: Vec<&'a Option<String>>,
     jobs: usize,
-) -> Result<LocalBoxStream<'a, Outcome>, Failure> {
+) -> Result<LocalBoxStream<'a, Answer>, Failure> {
     Ok(match &work.migrations()?.source {
         Source::Sql { .. } => stream::iter(group)
             .map(async |tenant| (tenant.clone(), apply_one(work, tenant.as_deref()).await))
@@ -282,8 +282,14 @@ fn trouble(
         }
     }
     let broken = judgement.verdicts().next().is_some();
+    let summary = summary.join(", ");
+    let failure = if failed.is_empty() && judgement.outcome() == Outcome::Unproven {
+        Failure::Unproven { what: "nothing is pending".into(), why: summary }
+    } else {
+        Failure::MigrationFailed { summary }
+    };
     Trouble {
-        failure: Failure::MigrationFailed { summary: summary.join(", ") },
+        failure,
         judgement: broken.then_some(judgement),
         failed,
         output: Vec::new(),

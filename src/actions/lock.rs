@@ -5,10 +5,16 @@ use std::time::Duration;
 use tokio::{sync::Mutex, time};
 
 use super::Work;
-use crate::{database::Lock, failure::Failure};
+use crate::{
+    database::Lock,
+    failure::{Failure, words},
+};
 
 /// The longest pause between two attempts; the real one is jittered below it.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long the lock's session may take to answer.
+const ANSWER: Duration = Duration::from_secs(2);
 
 /// The lock, if this run holds it.
 #[derive(Default)]
@@ -50,7 +56,11 @@ impl RunLock {
     /// Fails if the lock was held and no longer is: whoever lost it changes nothing more.
     pub(crate) async fn still_held(&self) -> Result<(), Failure> {
         match self.0.lock().await.as_mut() {
-            Some(lock) => lock.held().await.map_err(|why| Failure::LockLost { why }),
+            Some(lock) => {
+                let silent = |_| Err(format!("no answer in {}", words(ANSWER)));
+                let held = time::timeout(ANSWER, lock.held()).await.unwrap_or_else(silent);
+                held.map_err(|why| Failure::LockLost { why })
+            }
             None => Ok(()),
         }
     }
@@ -66,7 +76,8 @@ impl RunLock {
     /// Gives the lock back, if it is held.
     pub(crate) async fn release(&self) {
         if let Some(lock) = self.0.lock().await.take() {
-            lock.release().await;
+            // A peer that is silent does not hold up the end: the session ends with this process.
+            let _ = time::timeout(ANSWER, lock.release()).await;
         }
     }
 }

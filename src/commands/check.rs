@@ -13,5 +13,6 @@ pub(crate) fn run(path: &Path, role: Option<&str>, env: &Environment) -> Result<
     let (config, warnings) = config::load::load_with_warnings(path, env, false)?;
     plan::plan(&config, env, role)?;
     let steps = count(config.steps.len(), "step");
+    let warnings = if warnings.is_empty() { warnings } else { warnings + "\n" };
     Ok(format!("{warnings}{}: valid, {steps}\n", path.display()))
 }

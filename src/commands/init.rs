@@ -1,115 +1,21 @@
 //! `portcullis init`: a plain init in front of one program, as tini, dumb-init and catatonit are.
 
-use std::time::Duration;
-
-use clap::Args;
-use nix::sys::signal::Signal;
-
 use crate::{
+    cli,
     failure::Failure,
     process::{Inherited, SuperviseOptions, Target, supervise},
 };
 
-/// Run one program as init: pass signals on, reap, exit with its code.
-#[derive(Debug, Args)]
-pub(crate) struct InitArgs {
-    /// Pass signal S on as R, or not at all if R is 0; names or numbers
-    #[arg(short = 'r', long = "rewrite", value_name = "S:R", value_parser = rewrite)]
-    rewrites: Vec<(i32, i32)>,
-
-    /// Pass signals on to the program's process group instead of the program alone
-    #[arg(short = 'g', long)]
-    signal_group: bool,
-
-    /// Give the program a process group only, instead of a session of its own
-    #[arg(long)]
-    group: bool,
-
-    /// Get (and so pass on) this signal when the parent process dies
-    #[arg(short = 'p', long, value_name = "SIGNAL", value_parser = signal)]
-    parent_death_signal: Option<i32>,
-
-    /// Exit with 0 where the program's code is this one; may be repeated
-    #[arg(short = 'e', long, value_name = "CODE")]
-    remap_exit: Vec<u8>,
-
-    /// How long descendants may outlive the program
-    #[arg(long, value_name = "TIME", default_value = "8s", value_parser = duration)]
-    grace: Duration,
-
-    /// The program and its arguments
-    #[arg(last = true, required = true, value_name = "ARGV")]
-    argv: Vec<String>,
-}
-
 /// Returns the program's exit code.
-pub(crate) fn init(inherited: &Inherited, args: &InitArgs) -> Result<u8, Failure> {
+pub(crate) fn init(inherited: &Inherited, arguments: &cli::Init) -> Result<u8, Failure> {
     let options = SuperviseOptions {
-        rewrites: args.rewrites.clone(),
-        target: if args.signal_group { Target::Group } else { Target::Main },
-        own_session: !args.group,
-        parent_death: args.parent_death_signal,
-        remap: args.remap_exit.clone(),
-        grace: args.grace,
+        rewrites: arguments.rewrites.clone(),
+        target: if arguments.signal_group { Target::Group } else { Target::Main },
+        own_session: !arguments.group,
+        parent_death: arguments.parent_death_signal,
+        remap: arguments.remap_exit.clone(),
+        grace: arguments.grace,
         main_grace: None,
     };
-    supervise(inherited, &options, &args.argv)
-}
-
-fn rewrite(text: &str) -> Result<(i32, i32), String> {
-    let (from, to) = text.split_once(':').ok_or("expected S:R, as in 15:3 or TERM:QUIT")?;
-    Ok((signal(from)?, if to == "0" { 0 } else { signal(to)? }))
-}
-
-/// `TERM`, `SIGTERM` or `15`; real-time signals by number.
-fn signal(text: &str) -> Result<i32, String> {
-    if let Ok(number) = text.parse::<i32>() {
-        return if (1..=64).contains(&number) {
-            Ok(number)
-        } else {
-            Err("signals are numbered from 1 to 64".into())
-        };
-    }
-    let name = text.to_ascii_uppercase();
-    let name = if name.starts_with("SIG") { name } else { format!("SIG{name}") };
-    name.parse::<Signal>().map(|signal| signal as i32).map_err(|_| format!("there is no signal `{text}`"))
-}
-
-fn duration(text: &str) -> Result<Duration, String> {
-    let split = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let number: u64 = number.parse().map_err(|_| "expected a number and a unit, as in 8s or 500ms")?;
-    match unit {
-        "ms" => Ok(Duration::from_millis(number)),
-        "s" | "" => Ok(Duration::from_secs(number)),
-        "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
-        _ => Err(format!("`{unit}` is not one of ms, s, m")),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn signals_are_given_by_name_or_number() {
-        for (text, expected) in [
-            ("TERM:QUIT", Ok((15, 3))),
-            ("sigterm:3", Ok((15, 3))),
-            ("15:0", Ok((15, 0))),
-            ("64:34", Ok((64, 34))),
-        ] {
-            assert_eq!(rewrite(text), expected, "{text}");
-        }
-        for text in ["15", "0:3", "65:1", "TERM:NONE", ":"] {
-            assert!(rewrite(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn a_time_has_a_unit_and_seconds_need_none() {
-        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration("8"), Ok(Duration::from_secs(8)));
-        assert!(duration("8h").is_err() && duration("s").is_err());
-    }
+    supervise(inherited, &options, &arguments.argv)
 }

@@ -10,7 +10,7 @@ use crate::{
     commands::Answer,
     config::Selection,
     failure::Failure,
-    report::judgement,
+    report::{self, judgement},
 };
 
 pub(crate) async fn run(work: &Work, arguments: &cli::Migrate) -> Result<Answer, Failure> {
@@ -25,8 +25,8 @@ pub(crate) async fn run(work: &Work, arguments: &cli::Migrate) -> Result<Answer,
         return pending(work, shared, tenants.as_ref()).await;
     }
     let say = |said| match said {
-        Said::Note(text) => eprintln!("{text}"),
-        Said::Progress { done, total } => eprintln!("{done} of {total} tenants migrated"),
+        Said::Note(text) => report::say(&text),
+        Said::Progress { done, total } => report::say(&format!("{done} of {total} tenants migrated")),
     };
     let mut text = String::new();
     let parts = [shared.then_some(None), tenants.as_ref().map(Some)];

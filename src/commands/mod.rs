@@ -1,8 +1,10 @@
 //! The subcommands other than `run`, one file each; they return values and texts, and print nothing but these.
 
 pub(crate) mod check;
+pub(crate) mod health;
 pub(crate) mod init;
 pub(crate) mod manifest;
+pub(crate) mod manual;
 pub(crate) mod migrate;
 pub(crate) mod plan;
 pub(crate) mod repair;

@@ -13,7 +13,7 @@ use crate::{
     commands::Answer,
     config::Selection,
     failure::Failure,
-    report::{event::Trouble, judgement},
+    report::{self, event::Trouble, judgement},
     tenants::{
         found::Found,
         gate::{Judgement, Outcome},
@@ -23,7 +23,7 @@ use crate::{
 };
 
 pub(crate) async fn run(work: &Work, arguments: &cli::Repair) -> Result<Answer, Failure> {
-    let note = |text| eprintln!("{text}");
+    let note = |text: String| report::say(&text);
     work.lock.hold(work, &note).await?;
     let result = match (&arguments.replay, arguments.tenant.as_slice()) {
         (Some(app), tenants) => replayed(work, app, tenants, arguments.allow_code).await,
@@ -49,7 +49,7 @@ async fn migrated(work: &Work, tenants: &[String]) -> Result<(String, Selection)
     let named = Selection::Named(tenants.to_vec());
     let say = |said| {
         if let Said::Note(text) = said {
-            eprintln!("{text}");
+            report::say(&text);
         }
     };
     let applied = apply::apply(work, Some(&named), &say).await?;

@@ -10,7 +10,7 @@ use crate::{
     commands::Answer,
     config::Selection,
     failure::Failure,
-    report::{event::Trouble, judgement},
+    report::{self, event::Trouble, judgement},
 };
 
 pub(crate) async fn run(work: &Work, arguments: &cli::Verify) -> Result<Answer, Failure> {
@@ -27,7 +27,7 @@ pub(crate) async fn run(work: &Work, arguments: &cli::Verify) -> Result<Answer, 
         timeout: LOOK,
         wait: None,
     };
-    let judgement = verify::verify(work, &asked, &|why, _| eprintln!("{why}")).await?;
+    let judgement = verify::verify(work, &asked, &|why, _| report::say(&why)).await?;
     let json = (arguments.format == Format::Json).then(|| format!("{:#}\n", judgement::json(&judgement)));
     let warnings = judgement::warnings(&judgement);
     let mut answer = match Trouble::unless_complete(judgement) {

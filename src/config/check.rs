@@ -3,18 +3,18 @@
 use std::ops::Range;
 
 use super::{
-    Action, After, Awaited, Scope, Selection, When,
+    Action, After, Awaited, Mode, Scope, Selection, When,
     problem::{Problem, Problems},
     steps::Draft,
 };
 
 /// Which tables the file has, whether or not they are right.
+#[expect(clippy::struct_excessive_bools, reason = "each says whether one section is there")]
 pub(super) struct Given {
     pub(super) database: bool,
     pub(super) tenants: bool,
     pub(super) migrations: bool,
-    /// Whether somebody stays in front of the server.
-    pub(super) supervise: bool,
+    pub(super) mode: Mode,
 }
 
 /// Where warnings about a whole table point.
@@ -59,7 +59,7 @@ fn needs(draft: &Draft, given: &Given, problems: &Problems) {
 
 /// After an exec nobody would be left to end what a step started.
 fn stays(draft: &Draft, given: &Given, problems: &Problems) {
-    if let (Some(place), false) = (&draft.background, given.supervise) {
+    if let (Some(place), Mode::Exec) = (&draft.background, given.mode) {
         let message = format!("{} can stay only beside `mode = \"supervise\"`", draft.called);
         let help = "write `mode = \"supervise\"` in `[server]`, or remove `background`";
         problems.report(Problem::error(place.clone(), message).help(help));

@@ -8,6 +8,7 @@ use super::{
     Config, check, database,
     environment::Environment,
     fill::{Filler, Node, Value},
+    outside,
     problem::{Problem, Problems, Severity, render},
     sections, steps,
     table::Table,
@@ -71,7 +72,7 @@ fn read(root: &Node, env: &Environment, problems: &Problems, whole: bool) -> Opt
     let migrations_node = table.table("migrations", "`[migrations]`");
     let server = sections::server(table.table("server", "`[server]`"));
     let given = check::Given {
-        supervise: server.mode == super::Mode::Supervise,
+        mode: server.mode,
         database: database_node.is_some() || table.has("database"),
         tenants: tenants_node.is_some() || table.has("tenants"),
         migrations: migrations_node.is_some() || table.has("migrations"),
@@ -81,6 +82,10 @@ fn read(root: &Node, env: &Environment, problems: &Problems, whole: bool) -> Opt
     let migrations = migrations_node.and_then(|table| sections::migrations(table, env));
     let gate = sections::gate(table.table("gate", "`[gate]`"));
     let lock_timeout = sections::lock_timeout(table.table("lock", "`[lock]`"));
+    let log = outside::log(table.table("log", "`[log]`"));
+    let status = outside::status(table.table("status", "`[status]`"));
+    let notify = table.table("notify", "`[notify]`").and_then(outside::notify);
+    let metrics = table.table("metrics", "`[metrics]`").and_then(outside::metrics);
     let drafts = match table.get("step") {
         Some(Node { value: Value::List(list), .. }) => steps::read(list, env, problems),
         Some(node) => {
@@ -95,5 +100,18 @@ fn read(root: &Node, env: &Environment, problems: &Problems, whole: bool) -> Opt
         check::across(&drafts, &given, &places, problems);
     }
     let steps = drafts.into_iter().map(steps::Draft::into_step).collect::<Option<Vec<_>>>()?;
-    Some(Config { role, database, registry, migrations, gate, lock_timeout, steps, server })
+    Some(Config {
+        role,
+        database,
+        registry,
+        migrations,
+        gate,
+        lock_timeout,
+        steps,
+        server,
+        log,
+        status,
+        notify,
+        metrics,
+    })
 }

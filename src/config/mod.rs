@@ -9,9 +9,12 @@ mod database;
 pub(crate) mod environment;
 mod fill;
 pub(crate) mod load;
+mod outside;
 mod password;
 mod problem;
 mod redact;
+#[cfg(test)]
+mod schema_tests;
 pub(crate) mod secret;
 mod sections;
 mod steps;
@@ -21,9 +24,13 @@ mod tests;
 mod url;
 mod values;
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use self::secret::{Password, Secret};
+use crate::cli::{LogFormat, LogLevel};
+
+/// The JSON Schema of the file, for editors; laxer than the parser where a rule spans several keys.
+pub(crate) const SCHEMA: &str = include_str!("schema.json");
 
 /// A valid configuration.
 #[derive(Debug, Clone)]
@@ -36,6 +43,11 @@ pub(crate) struct Config {
     pub(crate) lock_timeout: Duration,
     pub(crate) steps: Vec<Step>,
     pub(crate) server: Server,
+    pub(crate) log: Log,
+    pub(crate) status: Status,
+    pub(crate) notify: Option<Notify>,
+    /// Where metrics are written for Prometheus' node exporter.
+    pub(crate) metrics: Option<PathBuf>,
 }
 
 /// Where the database is.
@@ -165,6 +177,29 @@ pub(crate) struct Server {
 pub(crate) enum Mode {
     Exec,
     Supervise,
+}
+
+/// What `run` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Log {
+    pub(crate) format: LogFormat,
+    pub(crate) level: LogLevel,
+}
+
+/// How others may ask how the start-up stands.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Status {
+    /// Where the endpoint listens until the server starts.
+    pub(crate) listen: Option<SocketAddr>,
+    /// A file that `portcullis health` reads, also after the server has started.
+    pub(crate) file: Option<PathBuf>,
+}
+
+/// What is run when the start-up is blocked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Notify {
+    pub(crate) command: Vec<String>,
+    pub(crate) timeout: Duration,
 }
 
 /// One step of the start-up.

@@ -167,7 +167,7 @@ fn only_a_supervised_server_may_have_a_program_beside_it() {
     let none = Environment::default();
     insta::assert_snapshot!(rendered(step, &none), @r#"
     error: step `proxy` can stay only beside `mode = "supervise"`
-     --> config.toml:3:47
+     --> config.toml:3:43
       |
     3 | command = { run = ["proxy"], background = true }
       |                                           ^^^^

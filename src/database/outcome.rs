@@ -104,7 +104,7 @@ impl From<ApplyError> for ProvisionError {
             why: error.why,
             migration: error.migration,
             place: error.place,
-            rolled_back: true,
+            rolled_back: !error.dirty,
             refused: error.refused,
         }
     }

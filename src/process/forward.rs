@@ -55,8 +55,11 @@ impl Supervision<'_> {
             signals::send(-self.main, libc::SIGCONT);
         } else if by_terminal || self.stop_expected {
             self.stop_expected = false;
-            // The namespace's PID 1 cannot be stopped from inside, and goes on waiting for CONT.
-            signals::send(std::process::id().cast_signed(), libc::SIGSTOP);
+            // The namespace's PID 1 cannot be stopped from inside. A STOP would only make the kernel forget a CONT
+            // that is on its way, here and where somebody was quicker to continue us than we to stop.
+            if !self.inherited.is_pid_1 && !signals::pending().contains(libc::SIGCONT) {
+                signals::send(std::process::id().cast_signed(), libc::SIGSTOP);
+            }
         }
     }
 }

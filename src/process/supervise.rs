@@ -2,7 +2,10 @@
 //!
 //! A plain loop around one system call that waits for a signal, so that an idle process never wakes up.
 
-use std::time::Duration;
+use std::{
+    io::{self, Write},
+    time::Duration,
+};
 
 use super::{
     clock::{Deadline, GIVE_UP},
@@ -59,7 +62,9 @@ pub(crate) fn supervise(
     let words = c_strings(argv).map_err(unexecuted)?;
     signals::swap_mask(SignalSet::ALL);
     if !inherited.is_pid_1 {
-        eprintln!(
+        // Nobody is left to tell if standard error is closed.
+        let _ = writeln!(
+            io::stderr(),
             "portcullis: not PID 1, so orphans are reaped as a subreaper and the namespace does not end with this"
         );
     }

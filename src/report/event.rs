@@ -24,10 +24,11 @@ pub(crate) enum Event {
         step: usize,
         reason: String,
     },
-    /// A line of a child's output, without its line end.
+    /// A line of a child's output, without its line end; `tenant` if the child works for one alone.
     Output {
         step: usize,
         stream: Stream,
+        tenant: Option<String>,
         line: String,
     },
     /// Not there yet; `last` is the last cause seen.
@@ -59,6 +60,13 @@ pub(crate) enum Event {
         step: usize,
         text: String,
     },
+    /// What the gate counted, whatever it made of it.
+    Judged {
+        step: usize,
+        complete: usize,
+        incomplete: usize,
+        unproven: usize,
+    },
     StepDone {
         step: usize,
         took: Duration,
@@ -75,6 +83,12 @@ pub(crate) enum Event {
     Stopping {
         why: String,
     },
+    /// The start-up ends here; `step` is the one that failed, if one did.
+    Blocked {
+        step: Option<usize>,
+        took: Duration,
+        trouble: Trouble,
+    },
     HandingOver {
         argv: Vec<String>,
         took: Duration,
@@ -82,6 +96,14 @@ pub(crate) enum Event {
     /// The steps are done and there is no server.
     Finished {
         took: Duration,
+    },
+    /// What is doubtful in the configuration, rendered at its places.
+    ConfigWarnings {
+        rendered: String,
+    },
+    /// A warning that belongs to no step.
+    Remark {
+        text: String,
     },
 }
 

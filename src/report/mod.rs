@@ -1,19 +1,41 @@
-//! Told about everything, decides nothing: events become lines, and a failure becomes the box.
+//! Told about everything, decides nothing: each output is one file with a function of events.
 
 pub(crate) mod advice;
+mod brief;
 pub(crate) mod event;
+pub(crate) mod facts;
 pub(crate) mod failure_box;
+mod github;
+pub(crate) mod json;
 pub(crate) mod judgement;
+pub(crate) mod mask;
+pub(crate) mod page;
+pub(crate) mod prometheus;
+pub(crate) mod standing;
+pub(crate) mod style;
+mod table;
+mod termination;
 pub(crate) mod text;
 pub(crate) mod trace;
 pub(crate) mod writer;
 
-use std::{cell::RefCell, io::IsTerminal, rc::Rc};
+use std::{
+    cell::{Cell, RefCell},
+    io::{self, Write},
+    path::PathBuf,
+    rc::Rc,
+    sync::{Arc, Mutex, PoisonError},
+    time::SystemTime,
+};
+
+use tokio::time::Instant;
 
 use self::{
-    event::{Event, Trouble},
-    failure_box::BLOCKED,
-    text::Text,
+    event::Event,
+    github::Groups,
+    mask::Mask,
+    standing::Standing,
+    style::{Layout, Style},
     writer::Writer,
 };
 use crate::config::environment::Environment;
@@ -24,44 +46,137 @@ pub(crate) struct Report(Rc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    text: RefCell<Text>,
+    style: Style,
+    mask: Mask,
     writer: Writer,
-    colour: bool,
+    groups: RefCell<Groups>,
+    standing: Shared,
+    termination: Option<PathBuf>,
+    files: Files,
+    /// Each file is complained about once.
+    complained: Cell<bool>,
+    traceparent: Option<String>,
+}
+
+/// Files that are kept up to date; each is absent if nobody asked for it.
+#[derive(Debug, Default)]
+pub(crate) struct Files {
+    /// For `portcullis health`.
+    pub(crate) state: Option<PathBuf>,
+    /// For Prometheus' node exporter.
+    pub(crate) metrics: Option<PathBuf>,
+}
+
+/// How the start-up stands, for whoever asks from another thread.
+#[derive(Debug, Clone)]
+pub(crate) struct Shared(Arc<Mutex<Standing>>, Instant);
+
+impl Shared {
+    /// A copy, and how long the start-up has taken so far.
+    pub(crate) fn now(&self) -> (Standing, std::time::Duration) {
+        (self.0.lock().unwrap_or_else(PoisonError::into_inner).clone(), self.1.elapsed())
+    }
 }
 
 impl Report {
-    pub(crate) fn start(env: &Environment) -> Self {
-        let colour = colour(env, std::io::stderr().is_terminal());
-        let inner = Inner { text: RefCell::new(Text::new(colour)), writer: Writer::start(), colour };
-        Self(Rc::new(inner))
+    pub(crate) fn start(style: Style, mask: Mask, files: Files, env: &Environment) -> Self {
+        let writer = Writer::start(style.layout == Layout::Json);
+        Self(Rc::new(Inner {
+            style,
+            mask,
+            writer,
+            groups: RefCell::default(),
+            standing: Shared(Arc::default(), Instant::now()),
+            termination: termination::path(env),
+            files,
+            complained: Cell::new(false),
+            traceparent: env.get("TRACEPARENT").map(str::to_owned),
+        }))
     }
 
     pub(crate) fn tell(&self, event: &Event) {
-        let line = self.0.text.borrow_mut().line(event);
-        self.0.writer.line(line);
+        let inner = &*self.0;
+        let at = inner.standing.1.elapsed();
+        let standing = {
+            let mut standing = inner.standing.0.lock().unwrap_or_else(PoisonError::into_inner);
+            standing.tell(event, at);
+            standing.clone()
+        };
+        self.print(event, &standing, at);
+        self.write_files(event, &standing);
     }
 
-    /// Prints the box for what ended the start-up.
-    pub(crate) fn blocked(&self, step: Option<usize>, trouble: &Trouble) {
-        let text = self.0.text.borrow();
-        let place = step.map(|step| text.place(step));
-        for line in failure_box::render(BLOCKED, place, trouble, self.0.colour).lines() {
-            self.0.writer.line(line.to_owned());
-        }
+    pub(crate) fn standing(&self) -> Shared {
+        self.0.standing.clone()
+    }
+
+    pub(crate) fn mask(&self) -> &Mask {
+        &self.0.mask
     }
 
     pub(crate) fn flush(&self) {
         self.0.writer.flush();
     }
+
+    fn print(&self, event: &Event, standing: &Standing, at: std::time::Duration) {
+        let Inner { style, mask, writer, groups, traceparent, .. } = &*self.0;
+        if text::level(event) > style.level {
+            return;
+        }
+        let lines = if style.layout == Layout::Json {
+            json::lines(event, standing, SystemTime::now(), traceparent.as_deref())
+        } else {
+            text::lines(event, standing, at, *style)
+        };
+        let (before, after) =
+            if style.github { groups.borrow_mut().around(event, standing) } else { (Vec::new(), Vec::new()) };
+        for line in before.into_iter().chain(lines).chain(after) {
+            writer.line(mask.apply(&line));
+        }
+    }
+
+    fn write_files(&self, event: &Event, standing: &Standing) {
+        let Inner { mask, termination, files, standing: shared, .. } = &*self.0;
+        if let (Event::Blocked { .. }, Some(path), Some(facts)) = (event, termination, &standing.facts) {
+            self.complain(path, termination::write(path, &mask.apply(&termination::message(facts))));
+        }
+        let over =
+            matches!(event, Event::Blocked { .. } | Event::HandingOver { .. } | Event::Finished { .. });
+        if let (true, Some(path)) = (over, &files.metrics) {
+            self.complain(path, prometheus::write(path, standing, SystemTime::now()));
+        }
+        if let (true, Some(path)) = (changes(event), &files.state) {
+            let state = json::state(standing, shared.1.elapsed(), std::process::id());
+            self.complain(path, replace(path, &mask.apply(&state)));
+        }
+    }
+
+    /// A file that cannot be written is worth a warning, and nothing more.
+    fn complain(&self, path: &std::path::Path, result: io::Result<()>) {
+        if let Err(error) = result
+            && !self.0.complained.replace(true)
+        {
+            self.tell(&Event::Remark { text: format!("cannot write `{}`: {error}", path.display()) });
+        }
+    }
 }
 
-/// `NO_COLOR`, then `FORCE_COLOR`, then whether it is a terminal (no-color.org, force-color.org).
-pub(crate) fn colour(env: &Environment, terminal: bool) -> bool {
-    if env.get("NO_COLOR").is_some() {
-        false
-    } else if env.get("FORCE_COLOR").is_some() {
-        true
-    } else {
-        terminal
-    }
+/// One line on standard error, outside of `run`. `eprintln!` would panic where it is full or nobody reads it.
+pub(crate) fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}
+
+/// Writes beside the file and renames, so that no reader ever sees half of it.
+fn replace(path: &std::path::Path, text: &str) -> io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}.new", std::process::id()));
+    std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path)).inspect_err(|_| {
+        // What could not be put in its place is of no use to anybody.
+        let _ = std::fs::remove_file(&beside);
+    })
+}
+
+/// Whether somebody who asks for the state would get another answer.
+fn changes(event: &Event) -> bool {
+    !matches!(event, Event::Output { .. } | Event::Note { .. } | Event::Remark { .. })
 }

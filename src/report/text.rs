@@ -1,100 +1,83 @@
-//! Events as lines of text, one event a line.
+//! Events as lines of text: one line an event, and at the end the table and the box.
 
 use std::time::Duration;
 
-use console::Style;
+use console::Style as Paint;
 
-use super::event::{Event, Stream};
-use crate::failure::{self, words};
+use super::{
+    brief::brief,
+    event::{Event, Stream},
+    failure_box::{self, BLOCKED},
+    standing::Standing,
+    style::{Layout, Style},
+    table::{self, took},
+};
+use crate::{
+    cli::LogLevel,
+    failure::{self, Failure, words},
+};
 
-/// Words events, remembering the steps' names.
-#[derive(Debug)]
-pub(crate) struct Text {
-    steps: Vec<String>,
-    colour: bool,
+/// Kubernetes shows 2048 bytes or 80 lines of a log where there is no termination message
+/// (`FallbackToLogsOnError`); this leaves room for a line about a notification that failed.
+const TAIL_BYTES: usize = 1_800;
+const TAIL_LINES: usize = 78;
+
+/// The lines for an event; `at` is the time since the start-up began.
+pub(crate) fn lines(event: &Event, standing: &Standing, at: Duration, style: Style) -> Vec<String> {
+    if let Event::ConfigWarnings { rendered } = event {
+        return rendered.trim_end().lines().map(str::to_owned).collect();
+    }
+    let mut lines = Vec::new();
+    if let Event::Blocked { trouble, .. } = event
+        && let Failure::ConfigInvalid { rendered, .. } = &trouble.failure
+    {
+        lines.extend(rendered.trim_end().lines().map(str::to_owned));
+        lines.push(String::new());
+    }
+    if matches!(event, Event::HandingOver { .. } | Event::Finished { .. } | Event::Blocked { .. }) {
+        lines.extend(table::table(standing, style.colour));
+    }
+    if let Event::Blocked { step, trouble, .. } = event {
+        let place = step.map(|step| standing.place(step));
+        let place = place.as_ref().map(|place| (place.number, place.of, place.name.as_str()));
+        let text = failure_box::render(BLOCKED, place, trouble, style.colour);
+        let fits = text.len() <= TAIL_BYTES && text.lines().count() <= TAIL_LINES;
+        lines.extend(text.lines().map(str::to_owned));
+        if let (false, Some(facts)) = (fits, &standing.facts) {
+            lines.extend(brief(facts, TAIL_BYTES).lines().map(str::to_owned));
+        }
+        return lines;
+    }
+    let words = Words { colour: style.colour, standing };
+    let clock = match style.layout {
+        Layout::Pretty => {
+            let time = format!("{:>4}.{} ", at.as_secs(), at.subsec_millis() / 100);
+            words.paint(&time, &Paint::new().dim())
+        }
+        Layout::Plain | Layout::Json => String::new(),
+    };
+    let lead = words.lead(event);
+    lines.push(format!("{clock}{lead}{}", words.of(event)));
+    lines
 }
 
-impl Text {
-    pub(crate) fn new(colour: bool) -> Self {
-        Self { steps: Vec::new(), colour }
-    }
+/// The event in words, without its step.
+pub(crate) fn message(event: &Event, standing: &Standing) -> String {
+    Words { colour: false, standing }.of(event)
+}
 
-    /// The name of a step and its place: `step 3 of 8 "tenant schemas"`.
-    pub(crate) fn place(&self, step: usize) -> (usize, usize, &str) {
-        (step + 1, self.steps.len(), self.steps.get(step).map_or("", String::as_str))
-    }
-
-    /// The line for an event.
-    pub(crate) fn line(&mut self, event: &Event) -> String {
-        match event {
-            Event::Started { run, role, steps } => {
-                self.steps.clone_from(steps);
-                let role = role.as_ref().map(|role| format!(", role {role}")).unwrap_or_default();
-                format!(
-                    "portcullis {}: run {run}{role}, {}",
-                    env!("CARGO_PKG_VERSION"),
-                    count(steps.len(), "step")
-                )
-            }
-            Event::StepStarted { step } => format!("{} started", self.step(*step)),
-            Event::StepSkipped { step, reason } => {
-                format!("{} {}: {reason}", self.step(*step), self.paint("skipped", &Style::new().dim()))
-            }
-            Event::Output { step, stream, line } => {
-                let mark = if *stream == Stream::Out { "|" } else { "!" };
-                format!("{} {mark} {line}", self.step(*step))
-            }
-            Event::Waiting { step, what, last, elapsed } => {
-                format!("{} waiting for {what} since {}: {last}", self.step(*step), words(*elapsed))
-            }
-            Event::Retrying { step, attempt, pause, why } => {
-                format!(
-                    "{} attempt {attempt} failed: {why}; trying again in {}",
-                    self.step(*step),
-                    words(*pause)
-                )
-            }
-            Event::Progress { step, done, total, what } => {
-                format!("{} {done} of {total} {what}", self.step(*step))
-            }
-            Event::Note { step, text } => format!("{} {text}", self.step(*step)),
-            Event::Warning { step, text } => {
-                format!(
-                    "{} {} {text}",
-                    self.step(*step),
-                    self.paint("warning:", &Style::new().yellow().bold())
-                )
-            }
-            Event::StepDone { step, took, summary } => {
-                let ok = self.paint("ok", &Style::new().green().bold());
-                format!("{} {ok}: {summary} ({})", self.step(*step), took_words(*took))
-            }
-            Event::StepFailed { step, took, blocking, trouble } => {
-                let failed = if *blocking {
-                    self.paint("failed", &Style::new().red().bold())
-                } else {
-                    self.paint("failed, going on", &Style::new().yellow().bold())
-                };
-                let cause = failure::chain(&trouble.failure);
-                format!("{} {failed}: {cause} ({})", self.step(*step), took_words(*took))
-            }
-            Event::Stopping { why } => format!("portcullis: {why}; stopping what runs"),
-            Event::HandingOver { argv, took } => {
-                format!("portcullis: ready after {}; starting {}", took_words(*took), argv.join(" "))
-            }
-            Event::Finished { took } => {
-                format!("portcullis: done after {}; no server to start", took_words(*took))
-            }
-        }
-    }
-
-    fn step(&self, step: usize) -> String {
-        let (number, of, name) = self.place(step);
-        self.paint(&format!("[{number}/{of}] {name}:"), &Style::new().bold())
-    }
-
-    fn paint(&self, text: &str, style: &Style) -> String {
-        style.clone().force_styling(self.colour).apply_to(text).to_string()
+/// How much an event matters.
+pub(crate) fn level(event: &Event) -> LogLevel {
+    match event {
+        Event::Blocked { .. } | Event::StepFailed { blocking: true, .. } => LogLevel::Error,
+        Event::Warning { .. }
+        | Event::Remark { .. }
+        | Event::ConfigWarnings { .. }
+        | Event::StepFailed { .. }
+        | Event::Stopping { .. }
+        | Event::Retrying { .. } => LogLevel::Warn,
+        Event::Judged { .. } => LogLevel::Debug,
+        _ => LogLevel::Info,
     }
 }
 
@@ -103,9 +86,77 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
-fn took_words(took: Duration) -> String {
-    match took.as_millis() {
-        millis @ 0..1_000 => format!("{millis} ms"),
-        millis => format!("{}.{} s", millis / 1_000, millis % 1_000 / 100),
+struct Words<'a> {
+    colour: bool,
+    standing: &'a Standing,
+}
+
+impl Words<'_> {
+    /// Whose line it is: `[3/8] tenant schemas: `.
+    fn lead(&self, event: &Event) -> String {
+        match super::json::step(event) {
+            Some(step) => {
+                let place = self.standing.place(step);
+                let lead = format!("[{}/{}] {}:", place.number, place.of, place.name);
+                self.paint(&lead, &Paint::new().bold()) + " "
+            }
+            None => "portcullis: ".into(),
+        }
+    }
+
+    fn of(&self, event: &Event) -> String {
+        match event {
+            Event::Started { run, role, steps } => {
+                let role = role.as_ref().map(|role| format!(", role {role}")).unwrap_or_default();
+                let steps = count(steps.len(), "step");
+                format!("version {}, run {run}{role}, {steps}", env!("CARGO_PKG_VERSION"))
+            }
+            Event::StepStarted { .. } => "started".into(),
+            Event::StepSkipped { reason, .. } => {
+                format!("{}: {reason}", self.paint("skipped", &Paint::new().dim()))
+            }
+            Event::Output { stream, line, tenant, .. } => {
+                let mark = if *stream == Stream::Out { "|" } else { "!" };
+                let tenant = tenant.as_ref().map(|tenant| format!("{tenant} ")).unwrap_or_default();
+                format!("{tenant}{mark} {line}")
+            }
+            Event::Waiting { what, last, elapsed, .. } => {
+                format!("waiting for {what} since {}: {last}", words(*elapsed))
+            }
+            Event::Retrying { attempt, pause, why, .. } => {
+                format!("attempt {attempt} failed: {why}; trying again in {}", words(*pause))
+            }
+            Event::Progress { done, total, what, .. } => format!("{done} of {total} {what}"),
+            Event::Note { text, .. } => text.clone(),
+            Event::Judged { complete, incomplete, unproven, .. } => {
+                format!("{complete} complete, {incomplete} incomplete, {unproven} not proven")
+            }
+            Event::Warning { text, .. } | Event::Remark { text } => {
+                format!("{} {text}", self.paint("warning:", &Paint::new().yellow().bold()))
+            }
+            Event::ConfigWarnings { rendered } => rendered.clone(),
+            Event::StepDone { took: time, summary, .. } => {
+                let ok = self.paint("ok", &Paint::new().green().bold());
+                format!("{ok}: {summary} ({})", took(*time))
+            }
+            Event::StepFailed { took: time, blocking, trouble, .. } => {
+                let failed = if *blocking {
+                    self.paint("failed", &Paint::new().red().bold())
+                } else {
+                    self.paint("failed, going on", &Paint::new().yellow().bold())
+                };
+                format!("{failed}: {} ({})", failure::chain(&trouble.failure), took(*time))
+            }
+            Event::Stopping { why } => format!("{why}; stopping what runs"),
+            Event::Blocked { trouble, .. } => failure::chain(&trouble.failure),
+            Event::HandingOver { argv, took: time } => {
+                format!("ready after {}; starting {}", took(*time), argv.join(" "))
+            }
+            Event::Finished { took: time } => format!("done after {}; no server to start", took(*time)),
+        }
+    }
+
+    fn paint(&self, text: &str, paint: &Paint) -> String {
+        paint.clone().force_styling(self.colour).apply_to(text).to_string()
     }
 }

@@ -19,7 +19,7 @@ const FLUSH: Duration = Duration::from_secs(2);
 /// The queue's sending end.
 #[derive(Debug)]
 pub(crate) struct Writer {
-    /// None where threads are refused: the lines are then written at once, and wait for the terminal.
+    /// None where no thread can be started (an old engine's filter refuses clone3): lines are written at once, then.
     lines: Option<SyncSender<Message>>,
     dropped: Arc<AtomicU64>,
 }
@@ -31,7 +31,8 @@ enum Message {
 }
 
 impl Writer {
-    pub(crate) fn start() -> Self {
+    /// `json` if even the line about dropped lines has to be JSON.
+    pub(crate) fn start(json: bool) -> Self {
         let (lines, queue) = mpsc::sync_channel(QUEUE);
         let dropped = Arc::new(AtomicU64::new(0));
         let counter = Arc::clone(&dropped);
@@ -42,10 +43,7 @@ impl Writer {
                     Message::Line(line) => {
                         let missing = counter.swap(0, Ordering::Relaxed);
                         if missing > 0 {
-                            let _ = writeln!(
-                                out,
-                                "portcullis: {missing} lines dropped: the terminal was blocked"
-                            );
+                            let _ = writeln!(out, "{}", dropped_words(missing, json));
                         }
                         // Nobody is left to tell if standard error is closed.
                         let _ = writeln!(out, "{line}");
@@ -59,6 +57,7 @@ impl Writer {
 
     pub(crate) fn line(&self, line: String) {
         let Some(lines) = &self.lines else {
+            // Nobody is left to tell if standard error is closed.
             let _ = writeln!(io::stderr(), "{line}");
             return;
         };
@@ -69,11 +68,22 @@ impl Writer {
 
     /// Returns once everything is written, or after two seconds of a blocked terminal.
     pub(crate) fn flush(&self) {
+        let Some(lines) = &self.lines else {
+            return;
+        };
         let (done, written) = mpsc::sync_channel(0);
-        if let Some(lines) = &self.lines
-            && lines.try_send(Message::Flush(done)).is_ok()
-        {
+        if lines.try_send(Message::Flush(done)).is_ok() {
             let _ = written.recv_timeout(FLUSH);
         }
+    }
+}
+
+fn dropped_words(missing: u64, json: bool) -> String {
+    let message = format!("{missing} lines dropped: the terminal was blocked");
+    if json {
+        serde_json::json!({ "level": "warn", "event": "dropped", "message": message, "lines": missing })
+            .to_string()
+    } else {
+        format!("portcullis: {message}")
     }
 }

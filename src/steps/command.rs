@@ -232,7 +232,7 @@ impl Output<'_> {
             self.last.pop_front();
         }
         self.last.push_back(line.clone());
-        (self.say)(Event::Output { step: self.step, stream, line });
+        (self.say)(Event::Output { step: self.step, stream, tenant: None, line });
     }
 
     fn warn(&self, text: String) {

@@ -8,6 +8,7 @@ use crate::{
         event::{Event, Trouble},
         judgement,
     },
+    tenants::gate::Outcome,
 };
 
 pub(super) async fn run(verify: &Verify, context: &Context<'_>) -> Result<String, Trouble> {
@@ -26,5 +27,11 @@ pub(super) async fn run(verify: &Verify, context: &Context<'_>) -> Result<String
     for warning in judgement::warnings(&judgement) {
         context.warn(warning);
     }
+    (context.tell)(Event::Judged {
+        step: context.step,
+        complete: judgement.count(Outcome::Complete),
+        incomplete: judgement.count(Outcome::Incomplete),
+        unproven: judgement.count(Outcome::Unproven),
+    });
     Trouble::unless_complete(judgement)
 }

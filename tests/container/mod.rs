@@ -3,7 +3,7 @@
 mod image;
 mod pid1;
 
-use std::process::Command;
+use std::{fs, path::Path, process::Command};
 
 use image::Image;
 
@@ -38,6 +38,44 @@ fn the_image_starts_the_server_and_is_blocked_by_a_lying_ledger() {
         .wait()
         .exits(1)
         .says("finance_invoice");
+}
+
+#[test]
+fn the_pod_passes_its_gate_in_an_init_container() {
+    let image = Image::build();
+    let port = free_port();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("docker/kubernetes/pod.yaml");
+    let manifest = fs::read_to_string(source).unwrap();
+    let pod = format!("{}-pod", image.short());
+    let manifest = manifest
+        .replace("localhost/portcullis-invoices:latest", image.name())
+        .replace("name: invoices\n", &format!("name: {pod}\n"))
+        .replace("value: \"8000\"", &format!("value: \"{port}\""))
+        .replace(
+            "      ports:\n        - name: http\n          containerPort: 8000\n          hostPort: 8000\n",
+            "",
+        );
+    let file = tempfile::NamedTempFile::new().unwrap();
+    fs::write(file.path(), manifest).unwrap();
+    let pod_file = file.path().to_str().unwrap();
+    kube(&image, &["kube", "play", "--network=host", pod_file]).exits(0);
+    // The gate's container has ended before the other one began, so nothing is left to wait for but the listener.
+    let web = format!("{pod}-web");
+    let mut follow = Command::new("podman");
+    follow.env("CONTAINERS_CONF", image.containers_conf()).args(["logs", "--follow", &web]);
+    Running::start(follow, false).wait_for_line("invoices: listening");
+    assert_eq!(get(port, "/demo/finance/invoices/").0, 200);
+    let gate = kube(&image, &["logs", &format!("{pod}-gate")]).exits(0);
+    let web = kube(&image, &["logs", &web]).exits(0);
+    kube(&image, &["kube", "down", pod_file]).exits(0);
+    gate.says("every tenant is complete: ok").says("no server to start");
+    web.says_not("every tenant is complete");
+}
+
+fn kube(image: &Image, arguments: &[&str]) -> Outcome {
+    let mut command = Command::new("podman");
+    command.env("CONTAINERS_CONF", image.containers_conf()).args(arguments);
+    Running::start(command, false).wait()
 }
 
 /// As hardened as a container can be: read-only, without a capability, as a user without a name.

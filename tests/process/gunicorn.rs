@@ -15,7 +15,8 @@ use crate::support::{
     process::Running,
 };
 
-const APP: &str = "def app(environ, start):\n    start('200 OK', [])\n    return [b'ok']\n";
+const APP: &str =
+    "open('booted', 'w')\ndef app(environ, start):\n    start('200 OK', [])\n    return [b'ok']\n";
 /// Longer than the orphans below would live.
 const WATCHED: Duration = Duration::from_secs(2);
 
@@ -62,7 +63,10 @@ fn an_orphan_that_exits_with_3_takes_a_bare_gunicorn_down() {
     let mut command = Command::new("unshare");
     command.args(["--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-c"]);
     let port = free_port();
-    command.arg(format!("(sleep 2; exit 3) & exec {} --bind 127.0.0.1:{port} app:app", gunicorn()));
+    command.arg(format!(
+        "(until [ -e booted ]; do sleep 0.1; done; exit 3) & exec {} --bind 127.0.0.1:{port} app:app",
+        gunicorn()
+    ));
     command.current_dir(place.folder());
     Running::start(command, true).wait().exits(3).says("failed to boot");
 }

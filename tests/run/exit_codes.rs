@@ -39,6 +39,11 @@ fn sixty_four_for_an_argument_that_does_not_exist() {
 }
 
 #[test]
+fn sixty_four_for_no_configuration_and_no_server() {
+    Portcullis::new().run(["run", "--no-config"]).exits(64).says("<SERVER>");
+}
+
+#[test]
 fn sixty_nine_when_a_wait_never_comes_true() {
     let wait = format!("wait.tcp = {{ address = \"127.0.0.1:{}\", timeout = \"300ms\" }}", free_port());
     step(&wait).run(["run"]).exits(69).says("refused");

@@ -9,7 +9,7 @@ fn two_first_starts_at_once_apply_everything_once_and_both_serve() {
         .file("tenant/2_count.sql", "INSERT INTO item VALUES (1);\n");
     let runs = [(); 3].map(|()| project.portcullis.spawn(["run"]));
     for run in runs {
-        run.wait().exits(0).says("\nthe server started");
+        run.wait().exits(0).says("the server started");
     }
     assert_eq!(project.database.column("SELECT n::text FROM applied"), ["1"]);
     for tenant in ["a", "b", "c"] {
@@ -29,7 +29,7 @@ fn who_waits_says_who_holds_the_lock_and_goes_on_when_it_is_free() {
     }
     project.database.execute("INSERT INTO public.go_on VALUES (1)");
     holder.wait().exits(0);
-    waiter.wait().exits(0).says("\nthe server started");
+    waiter.wait().exits(0).says("the server started");
     assert_eq!(project.database.column("SELECT n::text FROM a.item ORDER BY 1"), ["1", "2"]);
 }
 
@@ -38,7 +38,7 @@ fn a_lock_that_is_not_had_in_time_is_seventy_five_and_names_the_holder() {
     let project = slow().env("LOCK_TIMEOUT", "300ms");
     let holder = project.portcullis.spawn(["run"]);
     project.until_running("until it may go on");
-    let outcome = project.portcullis.run(["run"]).exits(75).says_not("\nthe server started");
+    let outcome = project.portcullis.run(["run"]).exits(75).says_not("the server started");
     assert!(outcome.failure_box().contains("portcullis "), "{outcome}");
     project.database.execute("INSERT INTO public.go_on VALUES (1)");
     holder.wait().exits(0);

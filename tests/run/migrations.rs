@@ -19,7 +19,7 @@ fn failing_in(tenants: &[&str], apply: &str) -> Project {
 #[test]
 fn a_failing_tenant_is_rolled_back_and_named_with_the_line() {
     let project = failing_in(&["b"], "jobs = 1");
-    let outcome = project.start().exits(1).says_not("\nthe server started");
+    let outcome = project.start().exits(1).says_not("the server started");
     let shown = outcome.failure_box();
     for text in
         ["   b\n", "2 positive", "tenant/2_positive.sql:3", "violated", "portcullis migrate --tenant b"]
@@ -73,7 +73,7 @@ fn a_canary_is_migrated_alone_before_all_others() {
 fn a_file_that_must_run_outside_a_transaction_does() {
     let index = "-- no-transaction\nCREATE INDEX CONCURRENTLY item_n ON item (n);\n";
     let project = Project::complete("").file("tenant/2_index.sql", index).file("tenant/3_more.sql", POSITIVE);
-    project.start().exits(0).says("\nthe server started");
+    project.start().exits(0).says("the server started");
     let valid = "SELECT indrelid::regclass::text FROM pg_index WHERE indisvalid \
                  AND indexrelid::regclass::text LIKE '%.item_n' ORDER BY 1";
     assert_eq!(project.database.column(valid), ["a.item", "b.item", "c.item"]);

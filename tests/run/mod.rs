@@ -10,6 +10,7 @@ mod looking_again;
 mod manifests;
 mod migrations;
 mod order;
+mod output;
 mod sample;
 mod secrets;
 mod sqlx_cli;

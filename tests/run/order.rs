@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::support::project::{Project, sh, steps};
 
-const STARTED: &str = "\nthe server started";
+const STARTED: &str = "the server started";
 
 #[test]
 fn steps_run_in_the_order_of_the_file() {
@@ -121,6 +121,12 @@ fn what_is_pending_is_decided_when_the_steps_turn_comes() {
         "when = { pending = \"tenants\" }\ncommand.run = [\"echo\", \"before\"]",
     );
     project.start().exits(0).says("| before").says_not("| afterwards");
+}
+
+#[test]
+fn a_warning_of_the_configuration_stands_on_lines_of_its_own() {
+    let said = Project::new("").start().exits(0).stderr;
+    assert!(said.starts_with("warning: ") && said.contains("\nportcullis "), "{said}");
 }
 
 /// Says that it is there, and waits for the other.

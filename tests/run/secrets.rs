@@ -8,52 +8,43 @@ use crate::support::{
 };
 
 /// Prints its own environment, and how its ancestors were started and with what.
-const LOOK: &str = "env; for p in $PPID $$; do tr '\\0' '\\n' < /proc/$p/cmdline; tr '\\0' '\\n' < /proc/$p/environ; done; exit 5";
+const LOOK: &str = "env; for p in $PPID self; do tr '\\0' '\\n' < /proc/$p/cmdline; tr '\\0' '\\n' < /proc/$p/environ; done; exit 5";
+
+const BY_VARIABLE: &str = "password = { env = \"DB_PASSWORD\" }";
 
 #[test]
-fn a_password_from_anywhere_is_used_and_never_shown() {
-    let parts = |password: &str| {
-        format!("host = \"127.0.0.1\"\nport = PORT\nname = \"NAME\"\nuser = \"postgres\"\n{password}")
-    };
-    let both = "password = { env = \"DB_PASSWORD\" }";
-    for (database, source) in [
-        ("url = \"${DATABASE_URL}\"".to_owned(), "DATABASE_URL"),
-        (parts(both), "DB_PASSWORD"),
-        (parts(both), "DB_PASSWORD_FILE"),
-        (parts("password = { file = \"password\" }"), "file"),
-        (parts(""), "PGPASSWORD"),
-    ] {
-        let project = Project::new("");
-        let url = project.database.url();
-        let (password, place) = url.strip_prefix("postgres://postgres:").unwrap().split_once('@').unwrap();
-        let (_, port) = place.split_once('/').unwrap().0.split_once(':').unwrap();
-        let text = database.replace("PORT", port).replace("NAME", project.database.name());
-        let file = project.portcullis.path("password").to_str().unwrap().to_owned();
-        let project =
-            project.replace("url = \"${DATABASE_URL}\"", &text).file("password", &format!("{password}\n"));
-        let project = if source == "DATABASE_URL" { project } else { project.env("DATABASE_URL", "") };
-        let project = match source {
-            "DB_PASSWORD" | "PGPASSWORD" => project.env(source, password),
-            "DB_PASSWORD_FILE" => project.env(source, &file),
-            _ => project,
-        };
-        let silent = |outcome: Outcome| outcome.says_not(password);
-        let project = project.env("PORTCULLIS_LOG", "trace");
-        for arguments in [vec!["check"], vec!["plan"], vec!["plan", "--format", "json"]] {
-            silent(run(&project, &arguments).exits(0));
-        }
-        silent(project.start().exits(0));
-        project.database.execute("DROP TABLE b.item");
-        let shown = silent(project.start().exits(1));
-        assert!(shown.failure_box().contains("item"), "{source}: {shown}");
-        silent(run(&project, &["verify", "--format", "json"]).exits(1));
-        silent(run(&project, &["verify"]).exits(1));
-        if !matches!(source, "DATABASE_URL" | "DB_PASSWORD" | "PGPASSWORD") {
-            // What is in our own environment is the operator's to pass on; a file's content is not.
-            let project = project.step(&sh("look", "after = \"start\"", LOOK));
-            silent(project.start());
-        }
-    }
+fn a_password_in_a_url_is_used_and_never_shown() {
+    let project = Project::new("").env("PORTCULLIS_LOG", "trace");
+    let password = parts_of(&project)[0].clone();
+    silent_everywhere(&project, &password);
+}
+
+#[test]
+fn a_password_in_a_variable_is_used_and_never_shown() {
+    let (project, password) = by_parts(BY_VARIABLE);
+    silent_everywhere(&project.env("DB_PASSWORD", &password), &password);
+}
+
+#[test]
+fn a_password_in_pgpassword_is_used_and_never_shown() {
+    let (project, password) = by_parts("");
+    silent_everywhere(&project.env("PGPASSWORD", &password), &password);
+}
+
+#[test]
+fn a_password_in_a_file_that_a_variable_names_is_used_and_never_shown() {
+    let (project, password) = by_parts(BY_VARIABLE);
+    let file = project.portcullis.path("password").to_str().unwrap().to_owned();
+    let project = project.env("DB_PASSWORD_FILE", &file);
+    silent_everywhere(&project, &password);
+    no_child_has_it(project, &password);
+}
+
+#[test]
+fn a_password_in_a_file_is_used_and_never_shown() {
+    let (project, password) = by_parts("password = { file = \"password\" }");
+    silent_everywhere(&project, &password);
+    no_child_has_it(project, &password);
 }
 
 #[test]
@@ -77,7 +68,7 @@ fn both_a_password_and_its_file_are_an_error_that_shows_neither() {
 #[test]
 fn a_variable_for_one_command_reaches_that_command_alone() {
     let given = "command.env = { TOKEN = { file = \"token\" } }";
-    let text = sh("given", given, "[ \"$TOKEN\" = hunter2 ]")
+    let text = sh("given", given, "[ \"$TOKEN\" = \"$(cat token)\" ]")
         + &sh("other", "on_failure = \"warn\"", LOOK)
         + &sh(
             "look",
@@ -99,6 +90,42 @@ fn a_mistake_beside_a_secret_does_not_quote_it() {
         .env("CACHE_URL", "redis:://:hunter2@cache");
     portcullis.run(["check"]).exits(78).says_not("hunter2");
     assert!(fs::metadata(portcullis.path("config.toml")).is_ok());
+}
+
+/// The database in parts, with this line for its password, which stands in a file.
+fn by_parts(line: &str) -> (Project, String) {
+    let project = Project::new("").env("PORTCULLIS_LOG", "trace");
+    let [password, port, name] = parts_of(&project);
+    let text = format!("host = \"127.0.0.1\"\nport = {port}\nname = \"{name}\"\nuser = \"postgres\"\n{line}");
+    let project = project.replace("url = \"${DATABASE_URL}\"", &text).env("DATABASE_URL", "");
+    (project.file("password", &format!("{password}\n")), password)
+}
+
+/// Password, port and name.
+fn parts_of(project: &Project) -> [String; 3] {
+    let url = project.database.url();
+    let (password, place) = url.strip_prefix("postgres://postgres:").unwrap().split_once('@').unwrap();
+    let (server, name) = place.split_once('/').unwrap();
+    [password, server.split_once(':').unwrap().1, name].map(str::to_owned)
+}
+
+/// Through every command, a start that succeeds and one that ends in the box.
+fn silent_everywhere(project: &Project, password: &str) {
+    for arguments in [vec!["check"], vec!["plan"], vec!["plan", "--format", "json"]] {
+        run(project, &arguments).exits(0).says_not(password);
+    }
+    project.start().exits(0).says_not(password);
+    project.database.execute("DROP TABLE b.item");
+    let shown = project.start().exits(1).says_not(password);
+    assert!(shown.failure_box().contains("item"), "{shown}");
+    run(project, &["verify", "--format", "json"]).exits(1).says_not(password);
+    run(project, &["verify"]).exits(1).says_not(password);
+}
+
+/// What is in our own environment is the operator's to pass on; a file's content is not.
+fn no_child_has_it(project: Project, password: &str) {
+    let project = project.step(&sh("look", "after = \"start\"", LOOK));
+    project.start().exits(79).says("look: | portcullis").says_not(password);
 }
 
 fn run(project: &Project, arguments: &[&str]) -> Outcome {

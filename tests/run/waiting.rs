@@ -12,7 +12,7 @@ use std::{
 
 use crate::support::{http::free_port, portcullis::Portcullis, project::steps};
 
-const STARTED: &str = "\nthe server started";
+const STARTED: &str = "the server started";
 
 #[test]
 fn several_waits_at_once_each_end_when_theirs_comes() {

@@ -20,15 +20,35 @@ impl Postgres {
     ) -> Result<Derived, DatabaseError> {
         let mut connection = run::writer(self.direct()).await?;
         connect::rows(&mut connection, "BEGIN").await.map_err(|error| connect::failed(&error))?;
+        // Names that nobody else can have: what is removed again is certainly our own.
         let nonce = fastrand::u64(..);
-        let derived = Derived {
-            shared: schema(&mut connection, &format!("portcullis_shared_{nonce:x}"), shared).await?,
-            tenant: schema(&mut connection, &format!("portcullis_tenant_{nonce:x}"), tenant).await?,
-        };
-        connect::rows(&mut connection, "ROLLBACK").await.map_err(|error| connect::failed(&error))?;
+        let names = ["shared", "tenant"].map(|which| format!("portcullis_{which}_{nonce:016x}"));
+        let derived = both(&mut connection, &names, shared, tenant).await;
+        let undone = connect::rows(&mut connection, "ROLLBACK").await;
+        if derived.is_err() {
+            // A file that committed has left them there. Its own error is the one to tell.
+            for name in &names {
+                let drop = format!("RESET ALL; DROP SCHEMA IF EXISTS {} CASCADE", identifier(name));
+                let _ = connect::rows(&mut connection, &drop).await;
+            }
+        } else {
+            undone.map_err(|error| connect::failed(&error))?;
+        }
         let _ = connection.close().await;
-        Ok(derived)
+        derived
     }
+}
+
+async fn both(
+    connection: &mut PgConnection,
+    [in_shared, in_tenant]: &[String; 2],
+    shared: &[MigrationFile],
+    tenant: &[MigrationFile],
+) -> Result<Derived, DatabaseError> {
+    Ok(Derived {
+        shared: schema(connection, in_shared, shared).await?,
+        tenant: schema(connection, in_tenant, tenant).await?,
+    })
 }
 
 async fn schema(

@@ -114,9 +114,9 @@ pub(super) async fn file(
         _ => file.sql.clone(),
     };
     if let Err((done, error)) = statements(connection, &text).await {
-        let mut failure = trouble(file, line(&text, done, &error), mode, &error);
-        failure.dirty = mode == Mode::Outside;
-        return Err(failure);
+        let failure = trouble(file, line(&text, done, &error), mode, &error);
+        let dirty = mode == Mode::Outside || stands(connection, schema, file).await;
+        return Err(ApplyError { dirty, locked: failure.locked && !dirty, ..failure });
     }
     if transaction(connection, mode).await.map_err(ours)? != before {
         return Err(ApplyError { dirty: true, ..left(file, mode) });
@@ -134,6 +134,16 @@ pub(super) fn bare(error: &sqlx::Error) -> ApplyError {
         locked: connect::code(error) == Some("55P03"),
         ..ApplyError::default()
     }
+}
+
+/// Rolls back, and asks whether the row of a file that did not succeed is still there: then the file has
+/// committed by itself.
+async fn stands(connection: &mut PgConnection, schema: &str, file: &MigrationFile) -> bool {
+    let ledger = qualified(schema, LEDGER.table);
+    let row = format!("SELECT 1 FROM {ledger} WHERE version = {} AND NOT success", file.version);
+    // Each on its own: an error of the second would otherwise take the first back.
+    connect::rows(connection, "ROLLBACK").await.is_ok()
+        && connect::rows(connection, &row).await.is_ok_and(|rows| !rows.is_empty())
 }
 
 /// An error of a statement that belongs to a file.

@@ -41,7 +41,10 @@ impl Sqlite {
         register(&mut shared, registry, tenant, &path).await?;
         // A name that nobody else can have: what is removed again is certainly our own.
         let new = Ours(path.with_extension(format!("{:016x}.new", fastrand::u64(..))));
-        build(&new.0, files, expected, limits, verify).await?;
+        // Whatever a file committed goes with the one that it was built in.
+        build(&new.0, files, expected, limits, verify)
+            .await
+            .map_err(|error| ApplyError { dirty: false, ..error })?;
         place(&new.0, &path).map_err(|error| {
             ApplyError::saying(&match error.kind() {
                 ErrorKind::AlreadyExists => format!("`{}` appeared meanwhile", path.display()),

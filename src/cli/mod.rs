@@ -1,13 +1,35 @@
 //! The command line: arguments and help. It reads no file and no environment.
 
+mod init;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use self::init::Init;
+
 /// Works through the start-up steps, proves that every tenant is completely migrated, and only then
 /// starts the server.
 #[derive(Debug, Parser)]
-#[command(name = "portcullis", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(
+    name = "portcullis",
+    version,
+    max_term_width = 100,
+    arg_required_else_help = true,
+    after_help = "In a Dockerfile:
+  ENTRYPOINT [\"/portcullis\", \"run\", \"--\"]
+  CMD [\"gunicorn\", \"app.wsgi\"]
+
+First steps:
+  portcullis check            is config.toml right?
+  portcullis plan             what would a start do?
+  portcullis verify           is everything migrated? Changes nothing
+  portcullis run -- SERVER    do it, then start the server
+
+Exit codes: 0 done, 1 incomplete, 64 usage, 69 not there in time, 70 internal, 73 provisioning,
+74 not proven, 75 lock, 77 refused, 78 configuration, 79 a command failed, 124 out of time,
+126 and 127 the server cannot be started, 128+n ended by signal n."
+)]
 pub(crate) struct Cli {
     /// The configuration file [default: PORTCULLIS_CONFIG, else config.toml]
     #[arg(long, global = true, value_name = "FILE")]
@@ -15,8 +37,64 @@ pub(crate) struct Cli {
     /// This container's role; wins over `role` in the file
     #[arg(long, global = true)]
     pub(crate) role: Option<String>,
+    #[command(flatten)]
+    pub(crate) looks: Looks,
     #[command(subcommand)]
     pub(crate) command: Command,
+}
+
+/// How output looks.
+#[derive(Debug, Clone, Default, Args)]
+pub(crate) struct Looks {
+    /// How `run` logs [default: PORTCULLIS_LOG_FORMAT, else the file's `[log] format`, else auto]
+    #[arg(long, global = true, value_enum, value_name = "FORMAT")]
+    pub(crate) log_format: Option<LogFormat>,
+    /// The least important events that `run` logs [default: the file's `[log] level`, else info]
+    #[arg(long, global = true, value_enum, value_name = "LEVEL")]
+    pub(crate) log_level: Option<LogLevel>,
+    /// Wins over NO_COLOR, FORCE_COLOR and what is a terminal
+    #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
+    pub(crate) color: Colour,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    /// Pretty on a terminal, else plain
+    Auto,
+    /// With the time so far in front of each line
+    Pretty,
+    /// One line an event
+    Plain,
+    /// One object a line
+    Json,
+}
+
+/// From the most important to the least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
+pub(crate) enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+impl LogLevel {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            LogLevel::Error => "error",
+            LogLevel::Warn => "warn",
+            LogLevel::Info => "info",
+            LogLevel::Debug => "debug",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Colour {
+    #[default]
+    Auto,
+    Always,
+    Never,
 }
 
 #[derive(Debug, Subcommand)]
@@ -61,8 +139,35 @@ Examples:
         #[command(subcommand)]
         framework: ManifestOf,
     },
+    /// Ask how the start-up stands, for probes in an image without a shell
+    #[command(after_help = "It asks the file of `[status] file`, else the endpoint of `[status] listen`.
+Exit codes: 0 yes, 1 no.
+
+Examples:
+  portcullis health           has the start-up finished? (readiness, Docker's HEALTHCHECK)
+  portcullis health --live    is it alive, or finished? (liveness)")]
+    Health {
+        /// Ask whether it is alive instead of finished
+        #[arg(long)]
+        live: bool,
+    },
+    /// Print the JSON Schema of config.toml, for editors
+    #[command(after_help = "Example:
+  portcullis schema > portcullis.schema.json
+and in the first line of config.toml:
+  #:schema ./portcullis.schema.json")]
+    Schema,
+    /// Print a shell's completions
+    #[command(after_help = "Examples:
+  portcullis completions bash > /etc/bash_completion.d/portcullis
+  portcullis completions fish > ~/.config/fish/completions/portcullis.fish")]
+    Completions { shell: clap_complete::Shell },
+    /// Print the manual page, or that of a subcommand
+    #[command(after_help = "Example:
+  portcullis man run | man -l -")]
+    Man { subcommand: Option<String> },
     /// A plain init: forward signals, reap, and exit with the child's code
-    Init(crate::commands::init::InitArgs),
+    Init(Init),
 }
 
 #[derive(Debug, Args)]
@@ -71,7 +176,7 @@ pub(crate) struct Run {
     #[arg(long)]
     pub(crate) no_server: bool,
     /// Read no configuration file and run no step
-    #[arg(long)]
+    #[arg(long, requires = "server")]
     pub(crate) no_config: bool,
     /// The server to start, instead of the file's
     #[arg(last = true, value_name = "SERVER")]

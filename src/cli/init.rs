@@ -1,0 +1,96 @@
+//! The arguments of `portcullis init`, in the words that tini and dumb-init taught.
+
+use std::time::Duration;
+
+use clap::Args;
+use nix::sys::signal::Signal;
+
+/// Run one program as init: pass signals on, reap, exit with its code.
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// Pass signal S on as R, or not at all if R is 0; names or numbers
+    #[arg(short = 'r', long = "rewrite", value_name = "S:R", value_parser = rewrite)]
+    pub(crate) rewrites: Vec<(i32, i32)>,
+
+    /// Pass signals on to the program's process group instead of the program alone
+    #[arg(short = 'g', long)]
+    pub(crate) signal_group: bool,
+
+    /// Give the program a process group only, instead of a session of its own
+    #[arg(long)]
+    pub(crate) group: bool,
+
+    /// Get (and so pass on) this signal when the parent process dies
+    #[arg(short = 'p', long, value_name = "SIGNAL", value_parser = signal)]
+    pub(crate) parent_death_signal: Option<i32>,
+
+    /// Exit with 0 where the program's code is this one; may be repeated
+    #[arg(short = 'e', long, value_name = "CODE")]
+    pub(crate) remap_exit: Vec<u8>,
+
+    /// How long descendants may outlive the program
+    #[arg(long, value_name = "TIME", default_value = "8s", value_parser = duration)]
+    pub(crate) grace: Duration,
+
+    /// The program and its arguments
+    #[arg(last = true, required = true, value_name = "ARGV")]
+    pub(crate) argv: Vec<String>,
+}
+
+fn rewrite(text: &str) -> Result<(i32, i32), String> {
+    let (from, to) = text.split_once(':').ok_or("expected S:R, as in 15:3 or TERM:QUIT")?;
+    Ok((signal(from)?, if to == "0" { 0 } else { signal(to)? }))
+}
+
+/// `TERM`, `SIGTERM` or `15`; real-time signals by number.
+fn signal(text: &str) -> Result<i32, String> {
+    if let Ok(number) = text.parse::<i32>() {
+        return if (1..=64).contains(&number) {
+            Ok(number)
+        } else {
+            Err("signals are numbered from 1 to 64".into())
+        };
+    }
+    let name = text.to_ascii_uppercase();
+    let name = if name.starts_with("SIG") { name } else { format!("SIG{name}") };
+    name.parse::<Signal>().map(|signal| signal as i32).map_err(|_| format!("there is no signal `{text}`"))
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let split = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let number: u64 = number.parse().map_err(|_| "expected a number and a unit, as in 8s or 500ms")?;
+    match unit {
+        "ms" => Ok(Duration::from_millis(number)),
+        "s" | "" => Ok(Duration::from_secs(number)),
+        "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
+        _ => Err(format!("`{unit}` is not one of ms, s, m")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn signals_are_given_by_name_or_number() {
+        for (text, expected) in [
+            ("TERM:QUIT", Ok((15, 3))),
+            ("sigterm:3", Ok((15, 3))),
+            ("15:0", Ok((15, 0))),
+            ("64:34", Ok((64, 34))),
+        ] {
+            assert_eq!(rewrite(text), expected, "{text}");
+        }
+        for text in ["15", "0:3", "65:1", "TERM:NONE", ":"] {
+            assert!(rewrite(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_time_has_a_unit_and_seconds_need_none() {
+        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
+        assert_eq!(duration("8"), Ok(Duration::from_secs(8)));
+        assert!(duration("8h").is_err() && duration("s").is_err());
+    }
+}

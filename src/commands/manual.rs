@@ -1,0 +1,35 @@
+//! What the command line says of itself: completions and manual pages.
+
+use std::io;
+
+use clap::CommandFactory;
+use clap_complete::Shell;
+
+use crate::{cli::Cli, failure::Failure};
+
+pub(crate) fn completions(shell: Shell) -> Result<String, Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "portcullis", &mut script);
+    text(script)
+}
+
+/// The page of the program, or of one subcommand.
+pub(crate) fn page(subcommand: Option<&str>) -> Result<String, Failure> {
+    let mut program = Cli::command();
+    program.build();
+    let command = match subcommand {
+        None => program,
+        Some(name) => program
+            .find_subcommand(name)
+            .cloned()
+            .ok_or_else(|| Failure::Usage { message: format!("there is no subcommand `{name}`") })?,
+    };
+    let mut page = Vec::new();
+    let written: io::Result<()> = clap_mangen::Man::new(command).render(&mut page);
+    written.map_err(|error| Failure::Internal { what: format!("cannot write the manual page: {error}") })?;
+    text(page)
+}
+
+fn text(bytes: Vec<u8>) -> Result<String, Failure> {
+    String::from_utf8(bytes).map_err(|error| Failure::Internal { what: error.to_string() })
+}

@@ -1,0 +1,148 @@
+//! The facts of a failure in few bytes, the most useful first: Kubernetes' termination message, and the end of a
+//! log whose box is longer than what Kubernetes shows of it.
+
+use super::{facts::Facts, judgement};
+
+/// How many of a child's last lines are worth room.
+const LINES: usize = 8;
+
+/// At most `limit` bytes, cut at a character, each line ended.
+pub(crate) fn brief(facts: &Facts, limit: usize) -> String {
+    let mut text = head(facts);
+    let tail = output(facts);
+    let schemas: Vec<String> = facts.schemas.iter().map(schema).collect();
+    // The list gives way to everything above it, and the last lines of the child give way to the list.
+    let room = limit.saturating_sub(text.len());
+    text += &fitting(&schemas, room);
+    for line in tail {
+        if text.len() + line.len() <= limit {
+            text += &line;
+        }
+    }
+    cut(&text, limit)
+}
+
+fn head(facts: &Facts) -> String {
+    let place =
+        facts.step.as_ref().map(|step| format!(" in step {} of {}, {}", step.number, step.of, step.name));
+    let mut text = format!(
+        "portcullis: exit {} ({}){}: {}\n",
+        facts.exit_code,
+        facts.failure,
+        place.unwrap_or_default(),
+        facts.what
+    );
+    for next in &facts.next {
+        let command = next.command.as_ref().map(|command| format!(": {command}")).unwrap_or_default();
+        text += &format!("next: {}{command}\n", next.text);
+    }
+    if let Some(cause) = facts.likely_cause {
+        text += &format!("likely cause: {cause}\n");
+    }
+    if let Some(done) = &facts.done {
+        text += &format!("done: {done}\n");
+    }
+    text
+}
+
+fn schema(schema: &super::facts::Schema) -> String {
+    format!("{}: {}\n", judgement::name(schema.tenant.as_deref()), schema.findings.join("; "))
+}
+
+/// As many lines as fit into `room`, with how many are left out.
+fn fitting(lines: &[String], room: usize) -> String {
+    let total: usize = lines.iter().map(String::len).sum();
+    if total <= room {
+        return lines.concat();
+    }
+    let more = |left: usize| format!("... and {left} more\n");
+    let room = room.saturating_sub(more(lines.len()).len());
+    let mut text = String::new();
+    for (index, line) in lines.iter().enumerate() {
+        if text.len() + line.len() > room {
+            if index == 0 {
+                // One schema with a thousand findings is still worth its name and the first of them.
+                text += cut(line, room.saturating_sub(1)).trim_end();
+                text.push('\n');
+                return if lines.len() > 1 { text + &more(lines.len() - 1) } else { text };
+            }
+            return text + &more(lines.len() - index);
+        }
+        text += line;
+    }
+    text
+}
+
+fn output(facts: &Facts) -> impl Iterator<Item = String> {
+    let skip = facts.output.len().saturating_sub(LINES);
+    facts.output[skip..].iter().map(|line| format!("| {line}\n"))
+}
+
+/// At most `limit` bytes of the text, never half a character.
+fn cut(text: &str, limit: usize) -> String {
+    let mut end = limit.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text[..end].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::report::facts::{Next, Place, Schema};
+
+    fn facts(schemas: Vec<(String, String)>, what: &str) -> Facts {
+        let schema = |(name, finding)| Schema { tenant: Some(name), findings: vec![finding] };
+        Facts {
+            exit_code: 1,
+            failure: "incomplete",
+            step: Some(Place { number: 6, of: 8, name: "every tenant is complete".into() }),
+            what: what.into(),
+            done: None,
+            schemas: schemas.into_iter().map(schema).collect(),
+            likely_cause: Some("tables were dropped"),
+            next: vec![Next { text: "see".into(), command: Some("portcullis verify".into()) }],
+            output: vec!["last line".into()],
+        }
+    }
+
+    #[test]
+    fn the_most_useful_comes_first() {
+        let text =
+            brief(&facts(vec![("acme".into(), "table missing: invoice".into())], "1 incomplete"), 4_096);
+        insta::assert_snapshot!(text, @r"
+        portcullis: exit 1 (incomplete) in step 6 of 8, every tenant is complete: 1 incomplete
+        next: see: portcullis verify
+        likely cause: tables were dropped
+        acme: table missing: invoice
+        | last line
+        ");
+    }
+
+    #[test]
+    fn ten_thousand_tenants_are_counted_where_they_do_not_fit() {
+        let schemas =
+            (0..10_000).map(|n| (format!("tenant_{n}"), "pending: 2 invoices".to_owned())).collect();
+        let text = brief(&facts(schemas, "10000 incomplete"), 2_048);
+        assert!(text.len() <= 2_048);
+        let listed = text.lines().filter(|line| line.starts_with("tenant_")).count();
+        assert!(text.contains(&format!("... and {} more\n", 10_000 - listed)), "{text}");
+    }
+
+    proptest! {
+        #[test]
+        fn it_never_exceeds_its_limit_nor_breaks_a_character(
+            names in proptest::collection::vec("[a-zé☃]{1,60}", 0..80),
+            what in "[ -~é☃\u{1F600}]{0,3000}",
+            limit in 200_usize..4_096,
+        ) {
+            let schemas = names.into_iter().map(|name| (name.clone(), name.repeat(9))).collect();
+            let text = brief(&facts(schemas, &what), limit);
+            prop_assert!(text.len() <= limit);
+            prop_assert!(text.starts_with("portcullis: exit 1 (incomplete)"));
+        }
+    }
+}

@@ -1,0 +1,310 @@
+//! Events as JSON, one object a line. `docs/logs.md` lists the fields; they are a promise.
+
+use std::time::{Duration, SystemTime};
+
+use serde_json::{Map, Value, json};
+
+use super::{
+    brief::brief,
+    event::{Event, Stream, Trouble},
+    judgement,
+    standing::{Standing, Step},
+    text,
+};
+use crate::failure::{self, Failure};
+
+/// The longest last line that Kubernetes shows whole where there is no termination message, with room for one line
+/// about a notification that failed.
+const TAIL: usize = 1_700;
+
+/// How many schemas a notification names; an environment has its limits.
+const NOTIFIED: usize = 20;
+
+/// The event as lines: one, and after the end of a long story its facts again in few bytes.
+pub(crate) fn lines(
+    event: &Event,
+    standing: &Standing,
+    now: SystemTime,
+    traceparent: Option<&str>,
+) -> Vec<String> {
+    let mut object = common(event, standing, now, traceparent);
+    if let Value::Object(fields) = fields(event, standing) {
+        object.extend(fields.into_iter().filter(|(_, value)| !value.is_null()));
+    }
+    let line = Value::Object(object).to_string();
+    match (event, &standing.facts) {
+        (Event::Blocked { .. }, Some(facts)) if line.len() >= TAIL => {
+            let last = |limit| {
+                let mut object = common(event, standing, now, traceparent);
+                object.insert("event".into(), "summary".into());
+                object.insert("message".into(), brief(facts, limit).into());
+                object.insert("exit_code".into(), facts.exit_code.into());
+                object.insert("failure".into(), facts.failure.into());
+                Value::Object(object).to_string()
+            };
+            // JSON escapes what the limit does not know of; each round gives the overhang back.
+            let mut limit = TAIL - 1;
+            let mut summary = last(limit);
+            while summary.len() >= TAIL && limit > 0 {
+                limit = limit.saturating_sub(summary.len() + 1 - TAIL);
+                summary = last(limit);
+            }
+            vec![line, summary]
+        }
+        _ => vec![line],
+    }
+}
+
+fn common(
+    event: &Event,
+    standing: &Standing,
+    now: SystemTime,
+    traceparent: Option<&str>,
+) -> Map<String, Value> {
+    let mut object = Map::new();
+    object.insert("time".into(), rfc3339(now).into());
+    object.insert("level".into(), text::level(event).word().into());
+    object.insert("event".into(), name(event).into());
+    object.insert("message".into(), text::message(event, standing).into());
+    object.insert("run".into(), standing.run.clone().into());
+    if let Some(role) = &standing.role {
+        object.insert("role".into(), role.clone().into());
+    }
+    if let Some(traceparent) = traceparent {
+        object.insert("traceparent".into(), traceparent.into());
+    }
+    if let Some(step) = step(event) {
+        let place = standing.place(step);
+        object.insert("step".into(), place.name.into());
+        object.insert("step_number".into(), place.number.into());
+        object.insert("step_count".into(), place.of.into());
+    }
+    object
+}
+
+/// What the state file holds, for `portcullis health`.
+pub(crate) fn state(standing: &Standing, elapsed: Duration, pid: u32) -> String {
+    let mut value = self::standing(standing, elapsed);
+    value["pid"] = pid.into();
+    value.to_string() + "\n"
+}
+
+/// What `[notify] command` is given: the state without the list of steps, and of a long list of schemas the first.
+pub(crate) fn notification(standing: &Standing, elapsed: Duration) -> String {
+    let mut facts = standing.facts.clone();
+    let mut left_out = 0;
+    if let Some(facts) = &mut facts {
+        left_out = facts.schemas.len().saturating_sub(NOTIFIED);
+        facts.schemas.truncate(NOTIFIED);
+    }
+    json!({
+        "status": standing.phase.word(),
+        "run": standing.run,
+        "role": standing.role,
+        "elapsed_seconds": seconds(standing.took.unwrap_or(elapsed)),
+        "warned": steps(standing).into_iter().filter(|step| step["state"] == "warned").collect::<Vec<_>>(),
+        "failure": facts,
+        "schemas_left_out": left_out,
+        "text": facts.as_ref().map(|facts| brief(facts, TAIL)),
+    })
+    .to_string()
+}
+
+/// What the endpoint and the last line say about the whole start-up.
+pub(crate) fn standing(standing: &Standing, elapsed: Duration) -> Value {
+    let current = standing.current().map(|step| standing.place(step));
+    let progress = standing
+        .current()
+        .and_then(|step| standing.steps[step].progress.as_ref())
+        .map(|progress| json!({ "done": progress.done, "total": progress.total, "what": progress.what }));
+    json!({
+        "status": standing.phase.word(),
+        "run": standing.run,
+        "role": standing.role,
+        "step": current,
+        "progress": progress,
+        "elapsed_seconds": seconds(standing.took.unwrap_or(elapsed)),
+        "steps": steps(standing),
+        "failure": standing.facts,
+    })
+}
+
+/// 2026-11-23T20:26:01.123Z
+pub(crate) fn rfc3339(time: SystemTime) -> String {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
+    // Howard Hinnant's civil_from_days, for days since 1970-01-01.
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, millis) = (second / 3_600, second / 60 % 60, since.subsec_millis());
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}.{millis:03}Z", second % 60)
+}
+
+fn name(event: &Event) -> &'static str {
+    match event {
+        Event::Started { .. } => "started",
+        Event::StepStarted { .. } => "step_started",
+        Event::StepSkipped { .. } => "step_skipped",
+        Event::Output { .. } => "output",
+        Event::Waiting { .. } => "waiting",
+        Event::Retrying { .. } => "retrying",
+        Event::Progress { .. } => "progress",
+        Event::Note { .. } => "note",
+        Event::Warning { .. } | Event::Remark { .. } => "warning",
+        Event::ConfigWarnings { .. } => "config_warnings",
+        Event::Judged { .. } => "judged",
+        Event::StepDone { .. } => "step_done",
+        Event::StepFailed { .. } => "step_failed",
+        Event::Stopping { .. } => "stopping",
+        Event::Blocked { .. } => "blocked",
+        Event::HandingOver { .. } => "handing_over",
+        Event::Finished { .. } => "finished",
+    }
+}
+
+pub(super) fn step(event: &Event) -> Option<usize> {
+    match event {
+        Event::StepStarted { step }
+        | Event::StepSkipped { step, .. }
+        | Event::Output { step, .. }
+        | Event::Waiting { step, .. }
+        | Event::Retrying { step, .. }
+        | Event::Progress { step, .. }
+        | Event::Note { step, .. }
+        | Event::Warning { step, .. }
+        | Event::Judged { step, .. }
+        | Event::StepDone { step, .. }
+        | Event::StepFailed { step, .. } => Some(*step),
+        Event::Blocked { step, .. } => *step,
+        Event::Started { .. }
+        | Event::Stopping { .. }
+        | Event::HandingOver { .. }
+        | Event::Finished { .. }
+        | Event::Remark { .. }
+        | Event::ConfigWarnings { .. } => None,
+    }
+}
+
+fn fields(event: &Event, standing: &Standing) -> Value {
+    match event {
+        Event::Started { steps, .. } => {
+            json!({ "version": env!("CARGO_PKG_VERSION"), "steps": steps })
+        }
+        Event::StepSkipped { reason, .. } => json!({ "reason": reason }),
+        Event::Output { stream, line, tenant, .. } => {
+            let stream = if *stream == Stream::Out { "stdout" } else { "stderr" };
+            json!({ "stream": stream, "line": line, "tenant": tenant })
+        }
+        Event::Waiting { what, last, elapsed, .. } => {
+            json!({ "what": what, "last": last, "elapsed_seconds": seconds(*elapsed) })
+        }
+        Event::Retrying { attempt, pause, why, .. } => {
+            json!({ "attempt": attempt, "pause_seconds": seconds(*pause), "why": why })
+        }
+        Event::Progress { done, total, what, .. } => json!({ "done": done, "total": total, "what": what }),
+        Event::Judged { complete, incomplete, unproven, .. } => {
+            json!({ "complete": complete, "incomplete": incomplete, "unproven": unproven })
+        }
+        Event::StepDone { took, summary, .. } => {
+            json!({ "duration_seconds": seconds(*took), "summary": summary })
+        }
+        Event::StepFailed { took, blocking, trouble, .. } => json!({
+            "duration_seconds": seconds(*took),
+            "blocking": blocking,
+            "failure": trouble.failure.id(),
+            "exit_code": trouble.failure.code(),
+            "why": failure::chain(&trouble.failure),
+        }),
+        Event::Blocked { took, trouble, .. } => blocked(standing, *took, trouble),
+        Event::HandingOver { argv, took } => {
+            json!({ "argv": argv, "duration_seconds": seconds(*took), "steps": steps(standing) })
+        }
+        Event::Finished { took } => {
+            json!({ "duration_seconds": seconds(*took), "steps": steps(standing) })
+        }
+        Event::Stopping { why } => json!({ "why": why }),
+        Event::StepStarted { .. }
+        | Event::Note { .. }
+        | Event::Warning { .. }
+        | Event::Remark { .. }
+        | Event::ConfigWarnings { .. } => Value::Null,
+    }
+}
+
+/// The facts that every output tells, and here all of the gate's judgement, uncapped.
+fn blocked(standing: &Standing, took: Duration, trouble: &Trouble) -> Value {
+    let rendered = match &trouble.failure {
+        Failure::ConfigInvalid { rendered, .. } => Some(rendered),
+        _ => None,
+    };
+    json!({
+        "duration_seconds": seconds(took),
+        "problems": rendered,
+        "blocked": standing.facts,
+        "judgement": trouble.judgement.as_ref().map(judgement::json),
+        "steps": steps(standing),
+    })
+}
+
+fn steps(standing: &Standing) -> Vec<Value> {
+    let step = |step: &Step| {
+        json!({
+            "name": step.name,
+            "state": step.state.word(),
+            "duration_seconds": step.took.map(seconds),
+            "said": step.said,
+        })
+    };
+    standing.steps.iter().map(step).collect()
+}
+
+/// Seconds to the millisecond.
+#[expect(clippy::cast_precision_loss, reason = "milliseconds of a start-up are far below 2^52")]
+pub(crate) fn seconds(duration: Duration) -> f64 {
+    duration.as_millis() as f64 / 1_000.0
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn times_are_written_as_rfc_3339_has_them() {
+        for (seconds, text) in [
+            (0, "1970-01-01T00:00:00.000Z"),
+            (951_782_399, "2000-02-28T23:59:59.000Z"),
+            (951_782_400, "2000-02-29T00:00:00.000Z"),
+            (1_795_465_561, "2026-11-23T20:26:01.000Z"),
+            (4_107_542_400, "2100-03-01T00:00:00.000Z"),
+        ] {
+            assert_eq!(rfc3339(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds)), text);
+        }
+    }
+
+    #[test]
+    fn a_childs_line_is_wrapped_with_step_stream_and_tenant() {
+        let mut standing = Standing::default();
+        let started =
+            Event::Started { run: "cafe".into(), role: Some("web".into()), steps: vec!["files".into()] };
+        standing.tell(&started, Duration::ZERO);
+        let (line, tenant) = ("{\"a\": \"\u{1b}[1m\"}".to_owned(), Some("acme".to_owned()));
+        let event = Event::Output { step: 0, stream: Stream::Err, tenant, line };
+        let lines = lines(&event, &standing, SystemTime::UNIX_EPOCH, Some("00-1-2-01"));
+        let value: Value = serde_json::from_str(&lines.concat()).unwrap();
+        let expected = json!({
+            "time": "1970-01-01T00:00:00.000Z", "level": "info", "event": "output",
+            "message": "acme ! {\"a\": \"\u{1b}[1m\"}", "run": "cafe", "role": "web", "traceparent": "00-1-2-01",
+            "step": "files", "step_number": 1, "step_count": 1,
+            "stream": "stderr", "tenant": "acme", "line": "{\"a\": \"\u{1b}[1m\"}",
+        });
+        assert_eq!(value, expected);
+    }
+}

@@ -1,0 +1,1 @@
+setInterval(async()=>{try{const a=await fetch(location.href,{cache:"no-store"});if(!a.headers.has("x-portcullis"))return location.reload();const t=new DOMParser().parseFromString(await a.text(),"text/html");document.title=t.title;document.querySelector("main").replaceWith(t.querySelector("main"))}catch{}},2e3)

@@ -1,0 +1,126 @@
+//! The page that a browser gets during the start-up. It refreshes itself until the server answers instead.
+
+use std::time::Duration;
+
+use super::{
+    standing::{Phase, Standing, State, Step},
+    table::took,
+};
+
+const STYLE: &str = include_str!("page.css");
+/// Asks again and again; once another server answers, it is that server's turn.
+const SCRIPT: &str = include_str!("page.js");
+
+pub(crate) fn html(standing: &Standing, elapsed: Duration) -> String {
+    let title = title(standing);
+    let steps: String = standing.steps.iter().map(|step| row(step, elapsed)).collect();
+    let lines: Vec<String> = standing.lines.iter().map(|line| escape(line)).collect();
+    let lines = if lines.is_empty() {
+        String::new()
+    } else {
+        format!("<h2>Last lines</h2><pre>{}</pre>", lines.join("\n"))
+    };
+    let role = standing.role.as_ref().map(|role| format!(", role {}", escape(role))).unwrap_or_default();
+    format!(
+        "<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>\
+         <meta name=viewport content=\"width=device-width\"><meta name=color-scheme content=\"light dark\">\
+         <noscript><meta http-equiv=refresh content=2></noscript><style>{STYLE}</style>\
+         <main class={phase}><h1>{title}</h1>{bar}<p>{over} of {total} steps, {time}</p>{failure}\
+         <ol>{steps}</ol>{lines}<footer>portcullis {version}, run {run}{role}</footer></main>\
+         <script>{SCRIPT}</script></html>\n",
+        title = escape(&title),
+        phase = standing.phase.word(),
+        bar = bar(standing),
+        over = standing.over(),
+        total = standing.steps.len(),
+        time = took(standing.took.unwrap_or(elapsed)),
+        failure = failure(standing),
+        version = env!("CARGO_PKG_VERSION"),
+        run = escape(&standing.run),
+    )
+}
+
+/// The text as HTML has it, also within an attribute.
+pub(crate) fn escape(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped += "&amp;",
+            '<' => escaped += "&lt;",
+            '>' => escaped += "&gt;",
+            '"' => escaped += "&quot;",
+            '\'' => escaped += "&#39;",
+            // A child's colours would show as noise.
+            c if c.is_control() && c != '\t' => {}
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+fn title(standing: &Standing) -> String {
+    match (standing.phase, standing.current()) {
+        (Phase::Ready, _) => "Ready: the server starts".into(),
+        (Phase::Blocked, _) => "The server was not started".into(),
+        (Phase::Stopping, _) => "Stopping".into(),
+        (Phase::Starting, Some(step)) => format!("Starting: {}", standing.place(step).name),
+        (Phase::Starting, None) => "Starting".into(),
+    }
+}
+
+/// Each step is an equal part of the bar, and a step's own progress a part of its part.
+fn bar(standing: &Standing) -> String {
+    let own = |step: &Step| match (&step.progress, step.state) {
+        (Some(progress), State::Running) if progress.total > 0 => progress.done * 1_000 / progress.total,
+        _ => 0,
+    };
+    let done = standing.over() * 1_000 + standing.steps.iter().map(own).sum::<usize>();
+    format!("<progress max={} value={done}></progress>", standing.steps.len().max(1) * 1_000)
+}
+
+fn row(step: &Step, elapsed: Duration) -> String {
+    let time = match step.state {
+        State::Running => took(elapsed.saturating_sub(step.since)),
+        _ => step.took.map(took).unwrap_or_default(),
+    };
+    let progress = match (&step.progress, step.state) {
+        (Some(progress), State::Running) => {
+            format!(" <b>{} of {} {}</b>", progress.done, progress.total, escape(&progress.what))
+        }
+        _ => String::new(),
+    };
+    format!(
+        "<li class={state}><span>{name}</span> <i>{state}</i> <time>{time}</time>{progress}<small>{said}</small></li>",
+        state = step.state.word(),
+        name = escape(&step.name),
+        said = escape(&step.said),
+    )
+}
+
+fn failure(standing: &Standing) -> String {
+    let Some(facts) = &standing.facts else {
+        return String::new();
+    };
+    let cause = facts.likely_cause.map(|cause| format!("<p>Likely cause: {cause}</p>")).unwrap_or_default();
+    let what = escape(&facts.what);
+    format!("<section><p><b>{what}</b> (exit {}, {})</p>{cause}</section>", facts.exit_code, facts.failure)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::event::{Event, Stream};
+
+    #[test]
+    fn nothing_that_a_child_prints_becomes_markup() {
+        let mut standing = Standing::default();
+        let steps = vec!["<i>".to_owned()];
+        standing.tell(&Event::Started { run: "1".into(), role: None, steps }, Duration::ZERO);
+        let line = "</pre><script>alert('x')</script>\u{1b}[1m".to_owned();
+        let event = Event::Output { step: 0, stream: Stream::Out, tenant: None, line };
+        standing.tell(&event, Duration::ZERO);
+        let html = html(&standing, Duration::from_secs(1));
+        assert!(html.contains("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;[1m"), "{html}");
+        assert_eq!(html.matches("<script>").count(), 1);
+    }
+}

@@ -1,0 +1,127 @@
+//! Metrics in Prometheus' text format, for the endpoint and for node exporter's textfile collector.
+
+use std::{
+    fmt::Write,
+    fs, io,
+    path::Path,
+    time::{Duration, SystemTime},
+};
+
+use super::{
+    json::seconds,
+    standing::{Phase, Standing, State},
+};
+
+const LAST_SUCCESS: &str = "portcullis_last_success_timestamp_seconds";
+
+/// What is known now; `last_success` is carried over from earlier runs.
+pub(crate) fn text(standing: &Standing, elapsed: Duration, last_success: Option<f64>) -> String {
+    let mut text = String::new();
+    let role = label(standing.role.as_deref().unwrap_or_default());
+    let version = env!("CARGO_PKG_VERSION");
+    family(&mut text, "portcullis_info", "gauge", "The version and role; always 1.");
+    line(&mut text, "portcullis_info", &format!("role=\"{role}\",version=\"{version}\""), 1.0);
+    family(&mut text, "portcullis_startup_phase", "gauge", "1 for the phase that the start-up is in.");
+    for phase in [Phase::Starting, Phase::Stopping, Phase::Blocked, Phase::Ready] {
+        let labels = format!("phase=\"{}\"", phase.word());
+        line(&mut text, "portcullis_startup_phase", &labels, flag(standing.phase == phase));
+    }
+    family(&mut text, "portcullis_startup_duration_seconds", "gauge", "How long the start-up has taken.");
+    line(&mut text, "portcullis_startup_duration_seconds", "", seconds(standing.took.unwrap_or(elapsed)));
+    steps(&mut text, standing, elapsed);
+    if let Some(schemas) = standing.schemas {
+        family(&mut text, "portcullis_schemas", "gauge", "Schemas by what the last judgement found.");
+        for (state, number) in [
+            ("complete", schemas.complete),
+            ("incomplete", schemas.incomplete),
+            ("unproven", schemas.unproven),
+        ] {
+            line(&mut text, "portcullis_schemas", &format!("state=\"{state}\""), float(number));
+        }
+    }
+    if let Some(facts) = &standing.facts {
+        family(&mut text, "portcullis_failure", "gauge", "Why the start-up was blocked; always 1.");
+        let labels = format!("failure=\"{}\",exit_code=\"{}\"", facts.failure, facts.exit_code);
+        line(&mut text, "portcullis_failure", &labels, 1.0);
+    }
+    if let Some(time) = last_success {
+        family(&mut text, LAST_SUCCESS, "gauge", "When a start-up last succeeded, as Unix time.");
+        line(&mut text, LAST_SUCCESS, "", time);
+    }
+    text
+}
+
+/// Replaces the file; a start-up that did not succeed keeps the time of the last one that did.
+pub(crate) fn write(path: &Path, standing: &Standing, now: SystemTime) -> io::Result<()> {
+    let now = seconds(now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
+    let last_success = if standing.phase == Phase::Ready { Some(now) } else { recorded(path) };
+    let mut text = text(standing, Duration::ZERO, last_success);
+    family(&mut text, "portcullis_last_run_timestamp_seconds", "gauge", "When a start-up last ended.");
+    line(&mut text, "portcullis_last_run_timestamp_seconds", "", now);
+    super::replace(path, &text)
+}
+
+fn recorded(path: &Path) -> Option<f64> {
+    let text = fs::read_to_string(path).ok()?;
+    text.lines().find_map(|line| line.strip_prefix(LAST_SUCCESS)?.trim().parse().ok())
+}
+
+fn steps(text: &mut String, standing: &Standing, elapsed: Duration) {
+    if standing.steps.is_empty() {
+        return;
+    }
+    family(
+        text,
+        "portcullis_step_duration_seconds",
+        "gauge",
+        "How long each step took, or has taken so far.",
+    );
+    for step in &standing.steps {
+        let took = match step.state {
+            State::Running => Some(elapsed.saturating_sub(step.since)),
+            _ => step.took,
+        };
+        if let Some(took) = took {
+            let labels = format!("step=\"{}\"", label(&step.name));
+            line(text, "portcullis_step_duration_seconds", &labels, seconds(took));
+        }
+    }
+    family(text, "portcullis_step_state", "gauge", "The state that each step is in; always 1.");
+    for step in &standing.steps {
+        let labels = format!("step=\"{}\",state=\"{}\"", label(&step.name), step.state.word());
+        line(text, "portcullis_step_state", &labels, 1.0);
+    }
+    let running = standing.steps.iter().filter(|step| step.state == State::Running);
+    let progress: Vec<_> =
+        running.filter_map(|step| Some((label(&step.name), step.progress.as_ref()?))).collect();
+    if !progress.is_empty() {
+        family(text, "portcullis_step_progress_ratio", "gauge", "How far each running step has come.");
+        for (name, progress) in progress {
+            let ratio = float(progress.done) / float(progress.total.max(1));
+            line(text, "portcullis_step_progress_ratio", &format!("step=\"{name}\""), ratio);
+        }
+    }
+}
+
+fn family(text: &mut String, name: &str, kind: &str, help: &str) {
+    let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
+}
+
+fn line(text: &mut String, name: &str, labels: &str, value: f64) {
+    let labels = if labels.is_empty() { String::new() } else { format!("{{{labels}}}") };
+    let _ = writeln!(text, "{name}{labels} {value}");
+}
+
+/// As the format escapes a label's value.
+fn label(value: &str) -> String {
+    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+}
+
+fn flag(set: bool) -> f64 {
+    if set { 1.0 } else { 0.0 }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "nobody has 2^52 tenants")]
+fn float(number: usize) -> f64 {
+    number as f64
+}

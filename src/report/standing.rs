@@ -1,0 +1,285 @@
+//! How the start-up stands: what all events so far add up to. Pure: it is told the time.
+
+use std::{collections::VecDeque, time::Duration};
+
+use super::{
+    event::{Event, Stream, Trouble},
+    facts::{Facts, Place},
+};
+use crate::failure::{self, Failure};
+
+/// How many last lines are kept for the page.
+const LINES: usize = 15;
+
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Standing {
+    pub(crate) run: String,
+    pub(crate) role: Option<String>,
+    pub(crate) phase: Phase,
+    pub(crate) steps: Vec<Step>,
+    /// The last lines of children and of ourselves, oldest first.
+    pub(crate) lines: VecDeque<String>,
+    /// What the last judgement counted.
+    pub(crate) schemas: Option<Schemas>,
+    /// Set once a blocking step has failed.
+    pub(crate) facts: Option<Facts>,
+    /// How long it took, once it is over.
+    pub(crate) took: Option<Duration>,
+    /// A tenant could not be created.
+    pub(crate) unprovisioned: bool,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Phase {
+    #[default]
+    Starting,
+    /// Something failed or a signal arrived: what runs is being stopped.
+    Stopping,
+    Blocked,
+    /// Every blocking step succeeded.
+    Ready,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Step {
+    pub(crate) name: String,
+    pub(crate) state: State,
+    /// When it started, since the beginning of the start-up.
+    pub(crate) since: Duration,
+    pub(crate) took: Option<Duration>,
+    /// The last that is known of it: its summary, why it was skipped, what it waits for.
+    pub(crate) said: String,
+    pub(crate) progress: Option<Progress>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum State {
+    Todo,
+    Running,
+    Ok,
+    Skipped,
+    /// It failed, and the start-up goes on.
+    Warned,
+    Failed,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) struct Progress {
+    pub(crate) done: usize,
+    pub(crate) total: usize,
+    pub(crate) what: String,
+}
+
+/// How many schemas a judgement found in each state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Schemas {
+    pub(crate) complete: usize,
+    pub(crate) incomplete: usize,
+    pub(crate) unproven: usize,
+}
+
+impl Phase {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Phase::Starting => "starting",
+            Phase::Stopping => "stopping",
+            Phase::Blocked => "blocked",
+            Phase::Ready => "ready",
+        }
+    }
+}
+
+impl State {
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            State::Todo => "todo",
+            State::Running => "running",
+            State::Ok => "ok",
+            State::Skipped => "skipped",
+            State::Warned => "warned",
+            State::Failed => "failed",
+        }
+    }
+
+    pub(crate) fn is_over(self) -> bool {
+        !matches!(self, State::Todo | State::Running)
+    }
+}
+
+impl Standing {
+    pub(crate) fn tell(&mut self, event: &Event, at: Duration) {
+        match event {
+            Event::Started { run, role, steps } => self.start(run, role.as_deref(), steps),
+            Event::StepStarted { step } => self.with(*step, |step| {
+                step.state = State::Running;
+                step.since = at;
+            }),
+            Event::StepSkipped { step, reason } => self.end(*step, State::Skipped, None, reason),
+            Event::Output { step, stream, line, .. } => {
+                let mark = if *stream == Stream::Out { "|" } else { "!" };
+                self.line(*step, &format!("{mark} {line}"));
+            }
+            Event::Waiting { step, what, last, .. } => {
+                self.say(*step, format!("waiting for {what}: {last}"));
+            }
+            Event::Retrying { step, attempt, why, .. } => {
+                self.say(*step, format!("attempt {attempt} failed: {why}"));
+            }
+            Event::Progress { step, done, total, what } => self.with(*step, |step| {
+                step.progress = Some(Progress { done: *done, total: *total, what: what.clone() });
+            }),
+            Event::Note { step, text } => self.say(*step, text.clone()),
+            Event::Warning { step, text } => self.line(*step, &format!("warning: {text}")),
+            Event::Judged { complete, incomplete, unproven, .. } => {
+                let (complete, incomplete, unproven) = (*complete, *incomplete, *unproven);
+                self.schemas = Some(Schemas { complete, incomplete, unproven });
+            }
+            Event::StepDone { step, took, summary } => self.end(*step, State::Ok, Some(*took), summary),
+            Event::StepFailed { step, took, blocking, trouble } => {
+                self.unprovisioned |= matches!(trouble.failure, Failure::Provisioning { .. });
+                let why = failure::chain(&trouble.failure);
+                let state = if *blocking { State::Failed } else { State::Warned };
+                self.end(*step, state, Some(*took), &why);
+                if *blocking && self.facts.is_none() {
+                    self.block(Some(*step), trouble);
+                    self.phase = Phase::Stopping;
+                }
+            }
+            Event::Stopping { .. } => self.phase = Phase::Stopping,
+            Event::Blocked { step, took, trouble } => {
+                self.block(*step, trouble);
+                self.phase = Phase::Blocked;
+                self.took = Some(*took);
+            }
+            Event::HandingOver { took, .. } | Event::Finished { took } => {
+                self.phase = Phase::Ready;
+                self.took = Some(*took);
+            }
+            // They are about a file, not about the start-up.
+            Event::ConfigWarnings { .. } => {}
+            Event::Remark { text } => self.push(format!("warning: {text}")),
+        }
+    }
+
+    /// A step's name and place.
+    pub(crate) fn place(&self, step: usize) -> Place {
+        let name = self.steps.get(step).map(|step| step.name.clone()).unwrap_or_default();
+        Place { number: step + 1, of: self.steps.len(), name }
+    }
+
+    /// The step that an outsider should look at: the first that runs, else the first that is to come.
+    pub(crate) fn current(&self) -> Option<usize> {
+        let first = |state| self.steps.iter().position(|step| step.state == state);
+        first(State::Running).or_else(|| first(State::Todo))
+    }
+
+    /// Whether somebody should be told who does not read logs. Whoever sent a signal knows.
+    pub(crate) fn is_notable(&self) -> bool {
+        let blocked = self.phase == Phase::Blocked;
+        let interrupted = self.facts.as_ref().is_some_and(|facts| facts.failure == "interrupted");
+        (blocked && !interrupted) || self.unprovisioned
+    }
+
+    /// How many steps are over, whatever came of them.
+    pub(crate) fn over(&self) -> usize {
+        self.steps.iter().filter(|step| step.state.is_over()).count()
+    }
+
+    fn start(&mut self, run: &str, role: Option<&str>, steps: &[String]) {
+        run.clone_into(&mut self.run);
+        self.role = role.map(str::to_owned);
+        let todo = |name: &String| Step {
+            name: name.clone(),
+            state: State::Todo,
+            since: Duration::ZERO,
+            took: None,
+            said: String::new(),
+            progress: None,
+        };
+        self.steps = steps.iter().map(todo).collect();
+    }
+
+    fn block(&mut self, step: Option<usize>, trouble: &Trouble) {
+        let place = step.map(|step| self.place(step));
+        self.facts = Some(Facts::of(place, trouble));
+    }
+
+    fn with(&mut self, step: usize, change: impl FnOnce(&mut Step)) {
+        if let Some(step) = self.steps.get_mut(step) {
+            change(step);
+        }
+    }
+
+    fn end(&mut self, step: usize, state: State, took: Option<Duration>, said: &str) {
+        self.with(step, |step| {
+            step.state = state;
+            step.took = took;
+            said.clone_into(&mut step.said);
+        });
+    }
+
+    fn say(&mut self, step: usize, text: String) {
+        self.line(step, &text);
+        self.with(step, |step| step.said = text);
+    }
+
+    fn line(&mut self, step: usize, text: &str) {
+        let name = self.steps.get(step).map_or("", |step| &step.name);
+        self.push(format!("{name}: {text}"));
+    }
+
+    fn push(&mut self, line: String) {
+        if self.lines.len() == LINES {
+            self.lines.pop_front();
+        }
+        self.lines.push_back(line);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn standing(events: &[Event]) -> Standing {
+        let mut standing = Standing::default();
+        let steps = vec!["one".into(), "two".into()];
+        standing.tell(&Event::Started { run: "1".into(), role: None, steps }, Duration::ZERO);
+        for event in events {
+            standing.tell(event, Duration::from_secs(1));
+        }
+        standing
+    }
+
+    #[test]
+    fn the_current_step_is_the_one_that_runs_then_the_one_to_come() {
+        assert_eq!(standing(&[]).current(), Some(0));
+        assert_eq!(standing(&[Event::StepStarted { step: 1 }]).current(), Some(1));
+        let skipped = Event::StepSkipped { step: 0, reason: "role".into() };
+        assert_eq!(standing(&[skipped]).current(), Some(1));
+    }
+
+    #[test]
+    fn the_first_blocking_failure_is_the_one_that_is_told() {
+        let failed = |step, signal| Event::StepFailed {
+            step,
+            took: Duration::ZERO,
+            blocking: true,
+            trouble: Failure::Interrupted { signal, doing: "now".into() }.into(),
+        };
+        let standing = standing(&[failed(1, 15), failed(0, 2)]);
+        let facts = standing.facts.unwrap();
+        assert_eq!((facts.exit_code, facts.step.unwrap().number), (143, 2));
+        assert_eq!(standing.phase, Phase::Stopping);
+    }
+
+    #[test]
+    fn only_the_last_lines_are_kept() {
+        let line =
+            |n: usize| Event::Output { step: 0, stream: Stream::Out, tenant: None, line: n.to_string() };
+        let standing = standing(&(0..100).map(line).collect::<Vec<_>>());
+        assert_eq!(standing.lines.len(), LINES);
+        assert_eq!(standing.lines.back().map(String::as_str), Some("one: | 99"));
+    }
+}

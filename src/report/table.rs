@@ -1,0 +1,98 @@
+//! The table at the end: every step with how it ended, how long it took and what it said. 80 columns.
+
+use std::time::Duration;
+
+use console::Style as Paint;
+
+use super::standing::{Standing, State};
+
+const WIDTH: usize = 80;
+/// A longer name leaves no room for what the step said.
+const NAME: usize = 28;
+
+pub(crate) fn table(standing: &Standing, colour: bool) -> Vec<String> {
+    let name = standing.steps.iter().map(|step| step.name.chars().count()).max().unwrap_or(0).min(NAME);
+    let row = |(index, step): (usize, &super::standing::Step)| {
+        let word = match step.state {
+            State::Running => "stopped",
+            State::Todo => "not run",
+            state => state.word(),
+        };
+        let state = paint(step.state).force_styling(colour).apply_to(format!("{word:<7}"));
+        let took = step.took.map_or_else(|| "-".into(), took);
+        let lead = format!("{:>3}  {}  {took:>8}  {:<name$}  ", index + 1, state, short(&step.name, name));
+        let room = WIDTH.saturating_sub(26 + name);
+        format!("{lead}{}", short(&step.said, room)).trim_end().to_owned()
+    };
+    standing.steps.iter().enumerate().map(row).collect()
+}
+
+/// `412 ms`, `2.1 s`, `12 m 4 s`.
+pub(crate) fn took(took: Duration) -> String {
+    match took.as_millis() {
+        millis @ 0..1_000 => format!("{millis} ms"),
+        millis @ 1_000..120_000 => format!("{}.{} s", millis / 1_000, millis % 1_000 / 100),
+        millis => format!("{} m {} s", millis / 60_000, millis / 1_000 % 60),
+    }
+}
+
+fn paint(state: State) -> Paint {
+    match state {
+        State::Ok => Paint::new().green(),
+        State::Failed => Paint::new().red().bold(),
+        State::Warned | State::Running => Paint::new().yellow(),
+        State::Skipped | State::Todo => Paint::new().dim(),
+    }
+}
+
+/// The first line, at most so many characters of it.
+fn short(text: &str, room: usize) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    if line.chars().count() <= room {
+        return line.to_owned();
+    }
+    line.chars().take(room.saturating_sub(3)).chain("...".chars()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{failure::Failure, report::event::Event};
+
+    #[test]
+    fn the_table_shows_each_steps_end_and_fits_eighty_columns() {
+        let mut standing = Standing::default();
+        let steps =
+            ["database", "broker", "static files", "a step with a rather long name, as some have", "last"];
+        let steps = steps.map(str::to_owned).to_vec();
+        let second = Duration::from_secs(1);
+        let failure = |code: &str| Failure::CommandFailed { program: "collect".into(), ended: code.into() };
+        for event in [
+            Event::Started { run: "1".into(), role: None, steps },
+            Event::StepDone { step: 0, took: second * 2, summary: "there".into() },
+            Event::StepSkipped { step: 1, reason: "the role is web".into() },
+            Event::StepFailed {
+                step: 2,
+                took: Duration::from_millis(12),
+                blocking: false,
+                trouble: failure("exited with 5").into(),
+            },
+            Event::StepFailed {
+                step: 3,
+                took: second * 724,
+                blocking: true,
+                trouble: failure("said something that is much too long for a line of this table").into(),
+            },
+        ] {
+            standing.tell(&event, second);
+        }
+        insta::assert_snapshot!(table(&standing, false).join("\n"), @r"
+          1  ok          2.0 s  database                      there
+          2  skipped         -  broker                        the role is web
+          3  warned      12 ms  static files                  `collect` exited with 5
+          4  failed   12 m 4 s  a step with a rather long...  `collect` said somethin...
+          5  not run         -  last
+        ");
+        assert!(table(&standing, false).iter().all(|line| line.chars().count() <= WIDTH));
+    }
+}

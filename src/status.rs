@@ -1,0 +1,157 @@
+//! The endpoint for probes, people and Prometheus while the start-up is under way.
+//!
+//! It has a thread and a runtime of its own: it answers while a migration computes and while the terminal is
+//! blocked. Its port is free once it is closed: connections are reset rather than left in TIME_WAIT, so that even
+//! a server that does not set SO_REUSEADDR can bind it.
+
+use std::{
+    convert::Infallible,
+    io,
+    net::{SocketAddr, TcpListener},
+    sync::Arc,
+    thread::{self, JoinHandle},
+    time::Duration,
+};
+
+use http_body_util::Full;
+use hyper::{
+    Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    sync::{Semaphore, oneshot},
+    time,
+};
+
+use crate::report::{Shared, json, mask::Mask, page, prometheus, standing::Phase};
+
+/// Probes are few; more connections than this are a mistake or worse.
+const CONNECTIONS: usize = 64;
+/// How long an idle connection is kept.
+const IDLE: Duration = Duration::from_secs(15);
+/// How long the other side has to close after its last answer. Whoever knows an answer's length closes at once; others
+/// wait for us.
+const LINGER: Duration = Duration::from_millis(100);
+
+/// The endpoint while it is open.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    stop: oneshot::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Endpoint {
+    pub(crate) fn open(address: SocketAddr, standing: Shared, mask: Mask) -> io::Result<Self> {
+        let listener = TcpListener::bind(address)?;
+        listener.set_nonblocking(true)?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let (stop, stopped) = oneshot::channel();
+        let source = Arc::new(Source { standing, mask });
+        let thread = thread::Builder::new().name("status".into()).spawn(move || {
+            runtime.block_on(async {
+                tokio::select! {
+                    _ = stopped => {}
+                    () = accept(listener, source) => {}
+                }
+            });
+            // Drops every connection; nobody waits for threads that there are none of.
+            runtime.shutdown_background();
+        })?;
+        Ok(Self { stop, thread })
+    }
+
+    /// Returns once the port is free.
+    pub(crate) fn close(self) {
+        let _ = self.stop.send(());
+        let _ = self.thread.join();
+    }
+}
+
+/// What is answered from.
+struct Source {
+    standing: Shared,
+    mask: Mask,
+}
+
+async fn accept(listener: TcpListener, source: Arc<Source>) {
+    let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
+        return;
+    };
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let Ok((stream, _)) = listener.accept().await else {
+            // Out of descriptors, most probably; they come back.
+            time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        let source = Arc::clone(&source);
+        // However it is dropped from now on, nothing stays behind in TIME_WAIT.
+        let lingers_not = stream.set_zero_linger().is_ok();
+        if let (true, Ok(place)) = (lingers_not, Arc::clone(&places).try_acquire_owned()) {
+            tokio::spawn(async move {
+                serve(stream, source).await;
+                drop(place);
+            });
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, source: Arc<Source>) {
+    let answers = service_fn(move |request| {
+        let answer = source.answer(&request);
+        async { Ok::<_, Infallible>(answer) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(IDLE)
+        .serve_connection(TokioIo::new(stream), answers)
+        .without_shutdown();
+    if let Ok(parts) = connection.await {
+        // Whoever closes first is left with TIME_WAIT. If it must be us, the end is said, and the reset follows it: by now
+        // the answer has arrived.
+        let mut stream = parts.io.into_inner();
+        let mut rest = [0; 512];
+        let drained = async { while stream.read(&mut rest).await.is_ok_and(|read| read > 0) {} };
+        if time::timeout(LINGER, drained).await.is_err() {
+            let _ = stream.shutdown().await;
+        }
+    }
+}
+
+impl Source {
+    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+        let (standing, elapsed) = self.standing.now();
+        let unready = match standing.phase {
+            Phase::Ready => StatusCode::OK,
+            Phase::Starting | Phase::Stopping | Phase::Blocked => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        let (status, kind, text) = match request.uri().path() {
+            "/livez" => (StatusCode::OK, JSON, json::standing(&standing, elapsed).to_string() + "\n"),
+            "/readyz" | "/startupz" => (unready, JSON, json::standing(&standing, elapsed).to_string() + "\n"),
+            "/metrics" => (StatusCode::OK, METRICS, prometheus::text(&standing, elapsed, None)),
+            // Also for the server's own pages: whoever comes too early sees why.
+            _ => (unready, HTML, page::html(&standing, elapsed)),
+        };
+        let answer = Response::builder()
+            .status(status)
+            .header("content-type", kind)
+            .header("cache-control", "no-store")
+            .header("x-portcullis", standing.phase.word());
+        let answer = if status == StatusCode::SERVICE_UNAVAILABLE {
+            answer.header("retry-after", "2")
+        } else {
+            answer
+        };
+        // The parts are constants: they cannot be wrong.
+        answer.body(Full::from(self.mask.apply(&text))).unwrap_or_default()
+    }
+}
+
+const JSON: &str = "application/json";
+const HTML: &str = "text/html; charset=utf-8";
+const METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";

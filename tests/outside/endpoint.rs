@@ -1,0 +1,169 @@
+//! The endpoint during the start-up, `portcullis health`, and the port that must be free afterwards.
+
+use std::{
+    io::{Read, Write},
+    net::TcpStream,
+    process::{Command, Stdio},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use serde_json::Value;
+
+use crate::support::{
+    http::{answers, free_port, get},
+    portcullis::Portcullis,
+    process::Running,
+};
+
+/// A start-up that lasts until the file `go` is there, then ends well.
+fn waiting(port: u16) -> Portcullis {
+    Portcullis::new().config(&format!(
+        "[status]\nlisten = \"127.0.0.1:{port}\"\nfile = \"state\"\n\
+         [[step]]\nname = \"first\"\ncommand = {{ run = [\"echo\", \"a <b> & postgres://u:hunter2@db/x\"] }}\n\
+         [[step]]\nname = \"the flag\"\nwait.file = {{ path = \"go\", timeout = \"1m\" }}\n\
+         [server]\ncommand = [\"sleep\", \"1000\"]\n"
+    ))
+}
+
+fn at_the_flag(portcullis: &Portcullis) -> Running {
+    let running = portcullis.spawn(["run"]);
+    running.wait_for_line("the flag: started");
+    running
+}
+
+#[test]
+fn probes_pages_and_metrics_are_answered_during_the_start_up() {
+    let port = free_port();
+    let portcullis = waiting(port);
+    let running = at_the_flag(&portcullis);
+    assert_eq!(get(port, "/livez").0, 200);
+    for path in ["/readyz", "/startupz"] {
+        let (status, body) = get(port, path);
+        let state: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!(status, 503);
+        assert_eq!((state["status"].as_str(), state["step"]["number"].as_u64()), (Some("starting"), Some(2)));
+        assert!(state["elapsed_seconds"].is_number(), "{state}");
+    }
+    let (status, page) = get(port, "/acme/finance/invoices/");
+    assert_eq!(status, 503);
+    for word in
+        ["the flag", "refresh", "a &lt;b&gt; &amp; postgres://u:********@db/x", "prefers-color-scheme"]
+    {
+        assert!(page.contains(word), "{word}: {page}");
+    }
+    assert!(!page.contains("hunter2"));
+    let (status, metrics) = get(port, "/metrics");
+    assert_eq!(status, 200);
+    assert!(metrics.contains("portcullis_step_state{step=\"the flag\",state=\"running\"} 1\n"), "{metrics}");
+    drop(running);
+}
+
+#[test]
+fn health_asks_the_file_and_knows_before_and_after_the_handover() {
+    let portcullis = waiting(free_port());
+    portcullis.run(["health", "--live"]).exits(1).says("cannot read `state`");
+    let running = at_the_flag(&portcullis);
+    portcullis.run(["health"]).exits(1).says("starting: step 2 of 2, the flag");
+    portcullis.run(["health", "--live"]).exits(0);
+    std::fs::write(portcullis.path("go"), "").unwrap();
+    running.wait_for_line("starting sleep 1000");
+    portcullis.run(["health"]).exits(0).says("ready");
+    drop(running);
+    portcullis.run(["health"]).exits(1).says("gone");
+}
+
+#[test]
+fn health_asks_the_endpoint_where_there_is_no_file() {
+    let port = free_port();
+    let portcullis = waiting(port);
+    let config = std::fs::read_to_string(portcullis.path("config.toml")).unwrap();
+    let portcullis = portcullis.config(&config.replace("file = \"state\"\n", ""));
+    portcullis.run(["health", "--live"]).exits(1).says("nobody answers");
+    let running = at_the_flag(&portcullis);
+    portcullis.run(["health"]).exits(1).says("starting: step 2 of 2, the flag");
+    portcullis.run(["health", "--live"]).exits(0);
+    drop(running);
+}
+
+#[test]
+fn it_answers_while_nobody_reads_the_log() {
+    let port = free_port();
+    let portcullis = Portcullis::new().config(&format!(
+        "[status]\nlisten = \"127.0.0.1:{port}\"\n[[step]]\nname = \"talk\"\ncommand = {{ run = [\"sh\", \"-c\", \
+         \"while :; do echo and so on and so on and so on and so on and so on and so on; done\"] }}\n"
+    ));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_portcullis"))
+        .arg("run")
+        .current_dir(portcullis.folder())
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    while !answers(port) {
+        assert!(child.try_wait().unwrap().is_none(), "it ended");
+        thread::yield_now();
+    }
+    for _ in 0..20 {
+        assert_eq!(get(port, "/livez").0, 200);
+        assert_eq!(get(port, "/readyz").0, 503);
+    }
+    nix::sys::signal::kill(
+        nix::unistd::Pid::from_raw(i32::try_from(child.id()).unwrap()),
+        nix::sys::signal::Signal::SIGTERM,
+    )
+    .unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
+/// Binds without SO_REUSEADDR, which fails if anything is left of the endpoint, even in TIME_WAIT.
+const BIND: &str = "use Socket; socket(S, PF_INET, SOCK_STREAM, 0) or exit 96; \
+                    bind(S, sockaddr_in(shift, INADDR_LOOPBACK)) or exit 98; listen(S, 1) or exit 97";
+
+#[test]
+fn the_port_is_free_before_the_exec_a_hundred_times_of_a_hundred() {
+    // Below the ports that the kernel gives to clients, lest a client's own port be in the way.
+    let port = u16::try_from(20_000 + std::process::id() % 10_000).unwrap();
+    let portcullis = Portcullis::new().config(&format!(
+        "[status]\nlisten = \"127.0.0.1:{port}\"\n[[step]]\nname = \"itself\"\n\
+         wait.http = {{ url = \"http://127.0.0.1:{port}/livez\" }}\n\
+         [server]\ncommand = [\"perl\", \"-e\", '{BIND}', \"{port}\"]\n"
+    ));
+    let over = Arc::new(AtomicBool::new(false));
+    let clients: Vec<_> = [true, false]
+        .map(|patient| {
+            let over = Arc::clone(&over);
+            thread::spawn(move || {
+                while !over.load(Ordering::Relaxed) {
+                    ask(port, patient);
+                }
+            })
+        })
+        .into();
+    for round in 0..100 {
+        let outcome = portcullis.run(["run"]);
+        assert_eq!(outcome.code, Some(0), "round {round}: {outcome}");
+    }
+    over.store(true, Ordering::Relaxed);
+    for client in clients {
+        client.join().unwrap();
+    }
+}
+
+/// One client keeps its connection until it is closed, the other goes as soon as it has asked.
+fn ask(port: u16, patient: bool) {
+    let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else {
+        thread::sleep(Duration::from_millis(1));
+        return;
+    };
+    let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
+    let _ = stream.write_all(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n");
+    if patient {
+        let _ = stream.read_to_end(&mut Vec::new());
+    }
+}

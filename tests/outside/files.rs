@@ -1,0 +1,96 @@
+//! The termination message, the metrics file, and the command that is notified.
+
+use std::{fs, time::Instant};
+
+use serde_json::Value;
+
+use crate::support::portcullis::Portcullis;
+
+const BLOCKED: &str =
+    "[[step]]\nname = \"files\"\ncommand = { run = [\"sh\", \"-c\", \"echo no space; exit 5\"] }\n";
+
+#[test]
+fn a_wrong_configuration_leaves_a_termination_message() {
+    let portcullis = Portcullis::new().config("rol = 1").env("PORTCULLIS_TERMINATION_LOG", "termination");
+    portcullis.run(["run"]).exits(78);
+    let message = fs::read_to_string(portcullis.path("termination")).unwrap();
+    assert!(message.starts_with("portcullis: exit 78 (config-invalid)"), "{message}");
+    assert!(message.contains("portcullis check"), "{message}");
+}
+
+#[test]
+fn the_metrics_file_remembers_the_last_success() {
+    let metrics = "[metrics]\nfile = \"out.prom\"\n";
+    let ok = "[[step]]\nname = \"fine\"\ncommand = { run = [\"true\"] }\n";
+    let portcullis = Portcullis::new().config(&format!("{metrics}{ok}"));
+    portcullis.run(["run"]).exits(0);
+    let success = line(&portcullis, "portcullis_last_success_timestamp_seconds ");
+    let portcullis = portcullis.config(&format!("{metrics}{BLOCKED}"));
+    portcullis.run(["run"]).exits(79);
+    assert_eq!(line(&portcullis, "portcullis_last_success_timestamp_seconds "), success);
+    line(&portcullis, "portcullis_failure{failure=\"command-failed\",exit_code=\"79\"} 1");
+    line(&portcullis, "portcullis_step_state{step=\"files\",state=\"failed\"} 1");
+    let others = fs::read_dir(portcullis.folder())
+        .unwrap()
+        .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains(".new"));
+    assert_eq!(others.count(), 0, "a file that was written beside is left");
+}
+
+#[test]
+fn a_file_that_cannot_be_written_is_a_warning() {
+    let ok = "[[step]]\nname = \"fine\"\ncommand = { run = [\"true\"] }\n";
+    let portcullis = Portcullis::new().config(&format!("[metrics]\nfile = \"/nowhere/out.prom\"\n{ok}"));
+    portcullis.run(["run"]).exits(0).says("warning: cannot write `/nowhere/out.prom`");
+}
+
+#[test]
+fn an_address_that_is_taken_is_a_warning() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    let ok = "[[step]]\nname = \"fine\"\ncommand = { run = [\"true\"] }\n";
+    let portcullis = Portcullis::new().config(&format!("[status]\nlisten = \"{address}\"\n{ok}"));
+    portcullis.run(["run"]).exits(0).says("warning: cannot listen at");
+}
+
+#[test]
+fn who_is_notified_gets_the_facts_without_passwords() {
+    let notify = "[notify]\ncommand = [\"sh\", \"-c\", 'printf %s \"$PORTCULLIS_NOTIFICATION\" > told']\n";
+    let step =
+        "[[step]]\nname = \"leaky\"\ncommand = { run = [\"sh\", \"-c\", \"echo got $API_TOKEN; exit 5\"] }\n";
+    let portcullis = Portcullis::new().config(&format!("{notify}{step}")).env("API_TOKEN", "correct-horse");
+    portcullis.run(["run"]).exits(79).says("got ********").says_not("correct-horse");
+    let told = fs::read_to_string(portcullis.path("told")).unwrap();
+    assert!(!told.contains("correct-horse"), "{told}");
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["status"], "blocked");
+    assert_eq!(told["failure"]["output"], serde_json::json!(["got ********"]));
+}
+
+#[test]
+fn a_notification_that_hangs_or_is_missing_changes_nothing() {
+    let notify =
+        "[notify]\ncommand = [\"sh\", \"-c\", \"trap '' TERM; sleep 100 & wait\"]\ntimeout = \"500ms\"\n";
+    let begun = Instant::now();
+    let portcullis = Portcullis::new().config(&format!("{notify}{BLOCKED}"));
+    portcullis.run(["run"]).exits(79).says("[notify] command: it ran longer than 500 ms");
+    assert!(begun.elapsed().as_secs() < 20);
+    let portcullis = portcullis.config(&format!("[notify]\ncommand = [\"/nowhere/tell\"]\n{BLOCKED}"));
+    portcullis.run(["run"]).exits(79).says("[notify] command: cannot start it");
+}
+
+#[test]
+fn what_fails_and_only_warns_notifies_nobody() {
+    let notify = "[notify]\ncommand = [\"touch\", \"told\"]\n";
+    let portcullis = Portcullis::new().config(&format!("{notify}{BLOCKED}on_failure = \"warn\"\n"));
+    portcullis.run(["run"]).exits(0);
+    assert!(!portcullis.path("told").exists());
+}
+
+#[track_caller]
+fn line(portcullis: &Portcullis, begins: &str) -> String {
+    let text = fs::read_to_string(portcullis.path("out.prom")).unwrap();
+    text.lines()
+        .find(|line| line.starts_with(begins))
+        .unwrap_or_else(|| panic!("no {begins}:\n{text}"))
+        .to_owned()
+}

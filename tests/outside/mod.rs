@@ -1,0 +1,7 @@
+//! What others see of a start-up: the endpoint, the log, files, and the program that is notified.
+
+mod endpoint;
+mod files;
+mod logs;
+mod manifests;
+mod same_facts;
