@@ -113,15 +113,31 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited) -> Answer {
         Command::Check => commands::check::run(&path, role, env).into(),
         Command::Plan { format } => commands::plan::run(&path, role, env, *format).into(),
         Command::Verify(arguments) => worked(&|work| {
-            runtime::until_signalled(inherited, async || commands::verify::run(work, arguments).await)
+            runtime::until_signalled(inherited, async |processes| {
+                work.start_with(processes);
+                commands::verify::run(work, arguments).await
+            })
+        }),
+        Command::Repair(arguments) => worked(&|work| {
+            runtime::until_signalled(inherited, async |processes| {
+                work.start_with(processes);
+                commands::repair::run(work, arguments).await
+            })
         }),
         Command::Migrate(arguments) => worked(&|work| {
-            runtime::until_signalled(inherited, async || commands::migrate::run(work, arguments).await)
+            runtime::until_signalled(inherited, async |processes| {
+                work.start_with(processes);
+                commands::migrate::run(work, arguments).await
+            })
         }),
-        Command::Manifest { framework: ManifestOf::Sql { check } } => worked(&|work| {
-            runtime::until_signalled(inherited, async || commands::manifest::sql(work, *check).await)
-                .map(Answer::good)
-        }),
+        Command::Manifest { framework: ManifestOf::Sql { check } | ManifestOf::Django { check } } => {
+            worked(&|work| {
+                runtime::until_signalled(inherited, async |processes| {
+                    work.start_with(processes);
+                    commands::manifest::write(work, *check).await
+                })
+            })
+        }
     }
 }
 
@@ -135,6 +151,7 @@ fn title(command: &Command) -> &'static str {
         Command::Verify(_) => "THE GATE IS CLOSED",
         Command::Migrate(_) => "NOT EVERYTHING WAS APPLIED",
         Command::Manifest { .. } => "NO MANIFEST WAS WRITTEN",
+        Command::Repair(_) => "NOT EVERYTHING WAS REPAIRED",
         Command::Health { .. } => "NOBODY CAN BE ASKED",
         Command::Schema | Command::Completions { .. } | Command::Man { .. } => "NOTHING WAS PRINTED",
     }

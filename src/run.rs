@@ -152,6 +152,7 @@ fn start_up(
     let result = runtime::block_on(inherited, async |processes, mut signals| {
         let begun = Instant::now();
         let work = Rc::new(Work::new(config));
+        work.start_with(processes.clone());
         let steps = plan.steps.iter().map(|step| step.name.clone()).collect();
         report.tell(&Event::Started { run: work.run.clone(), role, steps });
         let mut result = match preflight(plan, &work).await {

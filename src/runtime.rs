@@ -1,11 +1,16 @@
 //! The asynchronous runtime with the reaper and the signals in it, for as long as steps run.
 
+use std::time::Duration;
+
 use tokio::{runtime::Builder, task::LocalSet};
 
 use crate::{
     failure::Failure,
     process::{Inherited, Processes, Signals},
 };
+
+/// Between TERM and KILL, for what a command had started.
+const GRACE: Duration = Duration::from_secs(8);
 
 /// Runs the work to its end on this thread. The runtime's other threads (name look-ups) are not waited for.
 pub(crate) fn block_on<T>(
@@ -27,13 +32,16 @@ pub(crate) fn block_on<T>(
 /// Runs the work unless a signal ends it first; for commands other than `run`.
 pub(crate) fn until_signalled<T>(
     inherited: &Inherited,
-    work: impl AsyncFnOnce() -> Result<T, Failure>,
+    work: impl AsyncFnOnce(Processes) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    block_on(inherited, async |_, mut signals| {
-        tokio::select! {
+    block_on(inherited, async |processes, mut signals| {
+        let result = tokio::select! {
             biased;
             signal = signals.next() => Err(Failure::Interrupted { signal, doing: "while the command ran".into() }),
-            result = work() => result,
-        }
+            result = work(processes.clone()) => result,
+        };
+        // What the work had started got TERM when it was dropped.
+        processes.finish(GRACE, false).await;
+        result
     })
 }

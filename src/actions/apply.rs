@@ -2,16 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, stream, stream::LocalBoxStream};
 use tokio::time;
 
-use super::{Work, look::LOOK};
+use super::{Stopped, Work, django::migrate, look::LOOK};
 use crate::{
-    config::{OnTenantFailure, Scope, Selection},
+    config::{OnTenantFailure, Scope, Selection, Source},
     database::{ApplyError, MigrationFile, Schema},
     failure::Failure,
     report::event::{SchemaFailure, Trouble},
-    tenants::gate::{Judgement, Outcome, Verdict},
+    tenants::{
+        gate::{Judgement, Outcome, Verdict},
+        manifest::Manifest,
+    },
 };
 
 /// What applying did.
@@ -68,15 +71,54 @@ pub(crate) async fn apply(
     let mut applied = Applied { schemas: judgement.verdicts().count(), ..Applied::default() };
     let policy = work.migrations()?.apply.on_tenant_failure;
     if todo.broken.is_empty() || policy != OnTenantFailure::Stop {
-        let failed = apply_all(work, &todo.pending, &mut applied, say).await?;
-        if !failed.is_empty() {
-            return Err(trouble(failed, todo.broken, &applied, todo.pending.len()));
+        let mut failed = apply_all(work, &todo.pending, &mut applied, say).await?;
+        if let Source::Django(_) = work.migrations()?.source
+            && !todo.pending.is_empty()
+        {
+            work.lock.still_held().await?;
+            let manifest = &work.expectation().await?.manifest;
+            believe(manifest, &judgement, &self::judgement(work, tenants).await?, &mut applied, &mut failed);
+        }
+        if !failed.schemas.is_empty() {
+            let output = std::mem::take(&mut failed.output);
+            let trouble = trouble(failed.schemas, todo.broken, &applied, todo.pending.len());
+            return Err(Trouble { output, ..trouble });
         }
     }
     if todo.broken.is_empty() {
         Ok(applied)
     } else {
         Err(trouble(Vec::new(), todo.broken, &applied, todo.pending.len()))
+    }
+}
+
+/// What failed, and the last lines of the first of them.
+#[derive(Default)]
+struct Failed {
+    schemas: Vec<SchemaFailure>,
+    output: Vec<String>,
+}
+
+/// A framework's command may succeed and leave something pending: only a second judgement says what it did.
+fn believe(
+    manifest: &Manifest,
+    before: &Judgement,
+    after: &Judgement,
+    applied: &mut Applied,
+    failed: &mut Failed,
+) {
+    for ((tenant, before), (_, after)) in before.verdicts().zip(after.verdicts()) {
+        let tenant = tenant.map(str::to_owned);
+        let Some(migrations) = applied.migrations.get_mut(&tenant) else { continue };
+        if after.is_pending() {
+            applied.migrations.remove(&tenant);
+            let why = "its command succeeded, and it is still behind".into();
+            failed.schemas.push(SchemaFailure { tenant, migration: None, place: None, why, dirty: false });
+        } else if before.is_fresh() {
+            *migrations = manifest.framework.compare(&manifest.shared, &[]).pending;
+        } else {
+            *migrations = before.pending().to_vec();
+        }
     }
 }
 
@@ -119,7 +161,7 @@ async fn apply_all(
     pending: &[Option<String>],
     applied: &mut Applied,
     say: &dyn Fn(Said),
-) -> Result<Vec<SchemaFailure>, Failure> {
+) -> Result<Failed, Failure> {
     let settings = &work.migrations()?.apply;
     let at_most = match settings.on_tenant_failure {
         OnTenantFailure::Stop => 1,
@@ -128,15 +170,13 @@ async fn apply_all(
     let is_canary =
         |tenant: &&Option<String>| tenant.as_ref().is_some_and(|name| settings.canary.contains(name));
     let (canaries, rest): (Vec<_>, Vec<_>) = pending.iter().partition(is_canary);
-    let mut failed = Vec::new();
+    let mut failed = Failed::default();
     let mut done = 0;
     for (group, jobs, most) in [(canaries, 1, 1), (rest, settings.jobs.max(1), at_most)] {
-        if !failed.is_empty() {
+        if !failed.schemas.is_empty() {
             break;
         }
-        let mut results = stream::iter(group)
-            .map(|tenant| async move { (tenant.clone(), apply_one(work, tenant.as_deref()).await) })
-            .buffer_unordered(jobs);
+        let mut results = results(work, group, jobs)?;
         while let Some((tenant, result)) = results.next().await {
             done += 1;
             match result {
@@ -144,13 +184,18 @@ async fn apply_all(
                 Ok(migrations) => {
                     applied.migrations.insert(tenant, migrations);
                 }
-                Err(Stopped::Schema(failure)) => failed.push(failure),
+                Err(Stopped::Schema(failure, output)) => {
+                    if failed.schemas.is_empty() {
+                        failed.output = output;
+                    }
+                    failed.schemas.push(failure);
+                }
                 Err(Stopped::Run(failure)) => return Err(failure),
             }
             if pending.len() > 1 {
                 say(Said::Progress { done, total: pending.len() });
             }
-            if failed.len() >= most {
+            if failed.schemas.len() >= most {
                 break;
             }
         }
@@ -158,10 +203,27 @@ async fn apply_all(
     Ok(failed)
 }
 
-/// A failure of one schema, or one that ends the run.
-enum Stopped {
-    Schema(SchemaFailure),
-    Run(Failure),
+/// What became of one schema.
+type Answer = (Option<String>, Result<Vec<String>, Stopped>);
+
+/// What becomes of each of the schemas, as it comes about.
+fn results<'a>(
+    work: &'a Work,
+    group: Vec<&'a Option<String>>,
+    jobs: usize,
+) -> Result<LocalBoxStream<'a, Answer>, Failure> {
+    Ok(match &work.migrations()?.source {
+        Source::Sql { .. } => stream::iter(group)
+            .map(async |tenant| (tenant.clone(), apply_one(work, tenant.as_deref()).await))
+            .buffer_unordered(jobs)
+            .boxed_local(),
+        Source::Django(project) => stream::iter(migrate::shares(project, &group, jobs))
+            .map(|share| migrate::share(work, project, share))
+            .buffer_unordered(jobs)
+            .flat_map(stream::iter)
+            .map(|(tenant, result)| (tenant, result.map(|()| vec!["its pending migrations".into()])))
+            .boxed_local(),
+    })
 }
 
 async fn apply_one(work: &Work, tenant: Option<&str>) -> Result<Vec<String>, Stopped> {
@@ -188,12 +250,12 @@ async fn apply_one(work: &Work, tenant: Option<&str>) -> Result<Vec<String>, Sto
         Ok(Ok(Err(error))) if error.refused => {
             Err(Stopped::Run(Failure::Refused { what: "the database".into(), why: error.why }))
         }
-        Ok(Ok(Err(error))) => Err(Stopped::Schema(failure(error))),
+        Ok(Ok(Err(error))) => Err(Stopped::Schema(failure(error), Vec::new())),
         Ok(Err(fatal)) => Err(Stopped::Run(fatal)),
-        Err(_) => Err(Stopped::Schema(failure(ApplyError {
-            why: format!("ran longer than {}", crate::failure::words(timeout)),
-            ..ApplyError::default()
-        }))),
+        Err(_) => {
+            let why = format!("ran longer than {}", crate::failure::words(timeout));
+            Err(Stopped::Schema(failure(ApplyError { why, ..ApplyError::default() }), Vec::new()))
+        }
     }
 }
 

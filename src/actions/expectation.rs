@@ -1,13 +1,14 @@
 //! What the code expects: the migration files on disk and the manifest that was made of them.
 
 use std::{
+    collections::BTreeMap,
     io,
     path::{Path, PathBuf},
 };
 
-use super::Work;
+use super::{Work, django};
 use crate::{
-    config::Migrations,
+    config::{self, Migrations, Source},
     database::{self, DatabaseError, MigrationFile},
     failure::Failure,
     tenants::manifest::{Expected, FORMAT, Framework, Manifest},
@@ -27,12 +28,14 @@ pub(crate) struct Expectation {
 /// Reads the files and the manifest, and refuses one that does not match the other.
 pub(super) async fn load(work: &Work) -> Result<Expectation, Failure> {
     let migrations = work.migrations()?;
-    let shared = database::resolve(&migrations.shared)?;
-    let tenant = database::resolve(&migrations.tenant)?;
+    let (shared, tenant) = match &migrations.source {
+        Source::Sql { shared, tenant } => (database::resolve(shared)?, database::resolve(tenant)?),
+        Source::Django(project) => return of_django(work, migrations, project).await,
+    };
     let manifest = if migrations.auto_manifest {
         derive(work, &shared, &tenant).await?
     } else {
-        let manifest = read(&migrations.manifest)?;
+        let manifest = read(&migrations.manifest, MAKE)?;
         match staleness(&manifest, &shared, &tenant) {
             None => manifest,
             Some(why) => {
@@ -45,6 +48,25 @@ pub(super) async fn load(work: &Work) -> Result<Expectation, Failure> {
         }
     };
     Ok(Expectation { manifest, shared, tenant })
+}
+
+async fn of_django(
+    work: &Work,
+    migrations: &Migrations,
+    project: &config::Django,
+) -> Result<Expectation, Failure> {
+    let path = &migrations.manifest;
+    let manifest = if migrations.auto_manifest {
+        parse(path, &django::manifest::ask(work, project, path).await?, django::manifest::MAKE)?
+    } else {
+        let manifest = read(path, django::manifest::MAKE)?;
+        if let Some(why) = django::manifest::staleness(&manifest, project) {
+            let make = django::manifest::MAKE.into();
+            return Err(Failure::ManifestStale { path: path.clone(), why, make });
+        }
+        manifest
+    };
+    Ok(Expectation { manifest, shared: Vec::new(), tenant: Vec::new() })
 }
 
 /// The manifest of the files on disk, derived where nothing of it remains.
@@ -68,25 +90,35 @@ pub(crate) async fn derive(
         framework: Framework::Sql,
         shared: expected(shared, derived.shared),
         tenant: expected(tenant, derived.tenant),
+        types: BTreeMap::new(),
+        django: None,
     })
 }
 
-/// Reads a manifest file.
-pub(crate) fn read(path: &Path) -> Result<Manifest, Failure> {
-    let invalid = |why: String| Failure::ManifestInvalid { path: path.to_owned(), why, make: MAKE.into() };
+/// The command that makes the configured manifest.
+pub(crate) fn make_command(migrations: &Migrations) -> &'static str {
+    match migrations.source {
+        Source::Sql { .. } => MAKE,
+        Source::Django(_) => django::manifest::MAKE,
+    }
+}
+
+/// Reads a manifest file; `make` is the command that would make it.
+pub(crate) fn read(path: &Path, make: &str) -> Result<Manifest, Failure> {
+    let invalid = |why: String| Failure::ManifestInvalid { path: path.to_owned(), why, make: make.into() };
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            return Err(Failure::ManifestMissing { path: path.to_owned(), make: MAKE.into() });
+            return Err(Failure::ManifestMissing { path: path.to_owned(), make: make.into() });
         }
         Err(error) => return Err(invalid(error.to_string())),
     };
-    parse(path, &text)
+    parse(path, &text, make)
 }
 
 /// Reads a manifest's text; `path` is where it comes from.
-pub(crate) fn parse(path: &Path, text: &str) -> Result<Manifest, Failure> {
-    let invalid = |why: String| Failure::ManifestInvalid { path: path.to_owned(), why, make: MAKE.into() };
+pub(crate) fn parse(path: &Path, text: &str, make: &str) -> Result<Manifest, Failure> {
+    let invalid = |why: String| Failure::ManifestInvalid { path: path.to_owned(), why, make: make.into() };
     let manifest: Manifest = serde_json::from_str(text).map_err(|error| invalid(error.to_string()))?;
     if manifest.format == FORMAT {
         Ok(manifest)
@@ -97,7 +129,13 @@ pub(crate) fn parse(path: &Path, text: &str) -> Result<Manifest, Failure> {
 
 /// Derives the manifest of the configured files: where it belongs, and its text.
 pub(crate) async fn make(work: &Work) -> Result<(PathBuf, String), Failure> {
-    let Migrations { shared, tenant, manifest: path, .. } = work.migrations()?;
+    let Migrations { source, manifest: path, .. } = work.migrations()?;
+    let (shared, tenant) = match source {
+        Source::Sql { shared, tenant } => (shared, tenant),
+        Source::Django(project) => {
+            return Ok((path.clone(), django::manifest::ask(work, project, path).await?));
+        }
+    };
     let manifest = derive(work, &database::resolve(shared)?, &database::resolve(tenant)?).await?;
     let text = serde_json::to_string_pretty(&manifest)
         .map_err(|error| Failure::Internal { what: format!("cannot write the manifest as JSON: {error}") })?;

@@ -1,6 +1,7 @@
 //! What steps and commands both do: look, apply, provision.
 
 pub(crate) mod apply;
+pub(crate) mod django;
 pub(crate) mod expectation;
 pub(crate) mod lock;
 pub(crate) mod look;
@@ -14,6 +15,8 @@ use crate::{
     config::{self, Config},
     database::{Database, Limits},
     failure::Failure,
+    process::Processes,
+    report::event::SchemaFailure,
 };
 
 /// What an action works with.
@@ -22,6 +25,7 @@ pub(crate) struct Work {
     pub(crate) config: Config,
     pub(crate) lock: RunLock,
     database: Option<Database>,
+    processes: OnceCell<Processes>,
     expectation: OnceCell<Expectation>,
 }
 
@@ -34,12 +38,24 @@ impl Work {
             config,
             lock: RunLock::default(),
             database,
+            processes: OnceCell::new(),
             expectation: OnceCell::new(),
         }
     }
 
     pub(crate) fn database(&self) -> Result<&Database, Failure> {
         self.database.as_ref().ok_or_else(|| lacks("[database]"))
+    }
+
+    /// From now on the work may start programs.
+    pub(crate) fn start_with(&self, processes: Processes) {
+        // It is started once; a second time would be the same reaper.
+        let _ = self.processes.set(processes);
+    }
+
+    fn processes(&self) -> Result<&Processes, Failure> {
+        let internal = || Failure::Internal { what: "no reaper runs".into() };
+        self.processes.get().ok_or_else(internal)
     }
 
     pub(crate) fn migrations(&self) -> Result<&config::Migrations, Failure> {
@@ -55,6 +71,14 @@ impl Work {
         let apply = &self.migrations()?.apply;
         Ok(Limits { lock_timeout: apply.lock_timeout, statement_timeout: apply.statement_timeout })
     }
+}
+
+/// Why one schema was not migrated: a failure of its own, with the last lines of what was said, or one that ends
+/// the run.
+#[derive(Debug)]
+enum Stopped {
+    Schema(SchemaFailure, Vec<String>),
+    Run(Failure),
 }
 
 fn lacks(needs: &'static str) -> Failure {

@@ -2,9 +2,9 @@
 
 use tokio::time;
 
-use super::{Work, apply, look::LOOK};
+use super::{Work, apply, django, look::LOOK};
 use crate::{
-    config::Selection,
+    config::{Selection, Source},
     failure::{Failure, words},
     report::{
         event::{SchemaFailure, Trouble},
@@ -18,9 +18,20 @@ use crate::{
 pub(crate) async fn bootstrap(
     work: &Work,
     tenants: &[String],
+    run: &[String],
     say: &dyn Fn(String),
 ) -> Result<String, Trouble> {
-    let judgement = judge_named(work, tenants).await?;
+    let mut judgement = judge_named(work, tenants).await?;
+    if !absent(&judgement).is_empty() {
+        if !run.is_empty() {
+            make(work, tenants, run, say).await?;
+            judgement = judge_named(work, tenants).await?;
+        } else if let Source::Django(_) = work.migrations()?.source {
+            // Only the project knows how to make a tenant of its own.
+            let what = "making the tenants of a Django project".into();
+            return Err(Failure::ConfigLacks { what, needs: "bootstrap.run" }.into());
+        }
+    }
     let mut failed: Vec<SchemaFailure> = Vec::new();
     let mut trouble: Option<Trouble> = None;
     let (mut made, mut kept) = (0, 0);
@@ -142,6 +153,36 @@ async fn judge_named(work: &Work, tenants: &[String]) -> Result<Judgement, Failu
         .await
         .map_err(|error| error.into_failure("looking for the demo tenants"))?;
     Ok(Judgement { too_few: None, ..work.judge(manifest, &found) })
+}
+
+/// The tenants that the registry does not hold.
+fn absent(judgement: &Judgement) -> Vec<String> {
+    let absent = judgement.tenants.iter().filter(|(_, verdict)| verdict.is_absent());
+    absent.map(|(tenant, _)| tenant.clone()).collect()
+}
+
+/// Has the framework's own command make the tenants that are absent.
+async fn make(work: &Work, tenants: &[String], run: &[String], say: &dyn Fn(String)) -> Result<(), Trouble> {
+    work.lock.hold(work, say).await?;
+    // Another run may have made them while this one waited for the lock.
+    let missing = absent(&judge_named(work, tenants).await?);
+    let Some(tenant) = missing.first().cloned() else { return Ok(()) };
+    let mut output = Vec::new();
+    let ran = django::command(work, run, &mut output).await;
+    let left = absent(&judge_named(work, tenants).await?);
+    let why = match (ran, left.as_slice()) {
+        (Ok(()), []) => {
+            say(format!("made by `{}`: {}", run.join(" "), missing.join(", ")));
+            return Ok(());
+        }
+        (Ok(()), [first, ..]) => {
+            format!("`{}` succeeded, and `{first}` is not in the registry", run.join(" "))
+        }
+        (Err(why), _) => why,
+    };
+    // The command makes the schema itself, so nothing proves which part of it is ours to remove.
+    let failure = Failure::Provisioning { tenant, why, rolled_back: false };
+    Err(Trouble { output, ..Trouble::from(failure) })
 }
 
 fn merge(first: &mut Trouble, other: Trouble) {

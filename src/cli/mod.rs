@@ -128,6 +128,12 @@ Examples:
   portcullis migrate --tenant acme
   portcullis migrate --dry-run       say what is pending, change nothing")]
     Migrate(Migrate),
+    /// Bring one tenant to completeness
+    #[command(after_help = "Examples:
+  portcullis repair acme                                 apply what is pending, then verify
+  portcullis repair acme --replay finance                a complete ledger, and none of the app's tables
+  portcullis repair --all-affected --replay finance      an app that moved from SHARED_APPS to TENANT_APPS")]
+    Repair(Repair),
     /// Write down what the code expects; run it when the image is built
     Manifest {
         #[command(subcommand)]
@@ -211,10 +217,31 @@ pub(crate) struct Migrate {
     pub(crate) dry_run: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct Repair {
+    #[arg(required_unless_present = "all_affected", value_name = "TENANT", num_args = 0..=1)]
+    pub(crate) tenant: Vec<String>,
+    /// Forget this Django app's migrations in the tenant's ledger and run them again, in one transaction
+    #[arg(long, value_name = "APP")]
+    pub(crate) replay: Option<String>,
+    /// Every tenant that has lost all of the app's tables
+    #[arg(long, conflicts_with = "tenant", requires = "replay")]
+    pub(crate) all_affected: bool,
+    /// Also where its migrations run Python or SQL of their own
+    #[arg(long, requires = "replay")]
+    pub(crate) allow_code: bool,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum ManifestOf {
     /// Of native SQL migrations: applied where nothing of it remains
     Sql {
+        /// Compare with the file that is there instead of writing it
+        #[arg(long)]
+        check: bool,
+    },
+    /// Of a Django project, which is asked with its own Python; needs no database
+    Django {
         /// Compare with the file that is there instead of writing it
         #[arg(long)]
         check: bool,

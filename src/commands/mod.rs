@@ -7,6 +7,7 @@ pub(crate) mod manifest;
 pub(crate) mod manual;
 pub(crate) mod migrate;
 pub(crate) mod plan;
+pub(crate) mod repair;
 pub(crate) mod verify;
 
 use crate::{failure::Failure, report::event::Trouble};

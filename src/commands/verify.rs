@@ -14,7 +14,8 @@ use crate::{
 };
 
 pub(crate) async fn run(work: &Work, arguments: &cli::Verify) -> Result<Answer, Failure> {
-    let given = arguments.manifest.as_ref().map(|path| expectation::read(path)).transpose()?;
+    let make = work.migrations().map_or(expectation::MAKE, expectation::make_command);
+    let given = arguments.manifest.as_ref().map(|path| expectation::read(path, make)).transpose()?;
     let named = Selection::Named(arguments.tenant.clone());
     let asked = Asked {
         manifest: match &given {

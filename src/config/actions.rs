@@ -117,8 +117,9 @@ fn migrate(mut table: Table<'_>) -> Option<Action> {
 
 fn bootstrap(mut table: Table<'_>) -> Option<Action> {
     let tenants = table.require("tenants", Ok).and_then(|node| table.problems.take(tenant_names(node)));
+    let run = argv(&mut table, "run").unwrap_or_default();
     table.finish();
-    Some(Action::Bootstrap { tenants: tenants? })
+    Some(Action::Bootstrap { tenants: tenants?, run })
 }
 
 fn verify(mut table: Table<'_>) -> Option<Action> {
@@ -208,7 +209,7 @@ fn command(mut table: Table<'_>, env: &Environment, background: &mut Option<Rang
 }
 
 /// The child's own variables. Here an empty text is a value: it sets the variable to nothing.
-fn variables(table: &Table<'_>, env: &Environment) -> BTreeMap<String, Secret> {
+pub(super) fn variables(table: &Table<'_>, env: &Environment) -> BTreeMap<String, Secret> {
     let mut variables = BTreeMap::new();
     for entry in table.entries() {
         if entry.key.is_empty() || entry.key.contains(['=', '\0']) {

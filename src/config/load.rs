@@ -79,7 +79,7 @@ fn read(root: &Node, env: &Environment, problems: &Problems, whole: bool) -> Opt
     };
     let database = database_node.and_then(|table| database::read(table, env));
     let registry = tenants_node.and_then(sections::tenants);
-    let migrations = migrations_node.and_then(sections::migrations);
+    let migrations = migrations_node.and_then(|table| sections::migrations(table, env));
     let gate = sections::gate(table.table("gate", "`[gate]`"));
     let lock_timeout = sections::lock_timeout(table.table("lock", "`[lock]`"));
     let log = outside::log(table.table("log", "`[log]`"));

@@ -95,12 +95,35 @@ pub(crate) struct Registry {
 /// Native SQL migrations and how they are applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Migrations {
-    pub(crate) shared: PathBuf,
-    pub(crate) tenant: PathBuf,
+    pub(crate) source: Source,
     pub(crate) manifest: PathBuf,
     /// Derive the manifest at start-up, for development.
     pub(crate) auto_manifest: bool,
     pub(crate) apply: Apply,
+}
+
+/// Whose migrations they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Source {
+    /// Two folders of native SQL files.
+    Sql {
+        shared: PathBuf,
+        tenant: PathBuf,
+    },
+    Django(Django),
+}
+
+/// How to ask a Django project, and how to have it apply its migrations.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Django {
+    /// The project's own interpreter.
+    pub(crate) python: String,
+    /// None asks DJANGO_SETTINGS_MODULE.
+    pub(crate) manage: Option<PathBuf>,
+    /// Applies to one schema, which `{schema}` stands for; empty applies to many with one start of Python.
+    pub(crate) run: Vec<String>,
+    /// What the project's commands get beside our own environment.
+    pub(crate) env: BTreeMap<String, Secret>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -226,9 +249,16 @@ pub(crate) enum Scope {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Action {
     Wait(Wait),
-    Sql { run: String, timeout: Duration },
+    Sql {
+        run: String,
+        timeout: Duration,
+    },
     Migrate(Scope),
-    Bootstrap { tenants: Vec<String> },
+    /// `run` is a framework's own command that makes them; empty makes them natively.
+    Bootstrap {
+        tenants: Vec<String>,
+        run: Vec<String>,
+    },
     Verify(Verify),
     Command(Command),
 }

@@ -1,9 +1,11 @@
 //! Reads the tables that stand once: `[tenants]`, `[migrations]`, `[gate]`, `[lock]` and `[server]`.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    Ahead, Apply, Gate, Migrations, Mode, OnTenantFailure, Registry, Server,
+    Ahead, Apply, Django, Gate, Migrations, Mode, OnTenantFailure, Registry, Server, Source,
+    actions::variables,
+    environment::Environment,
     fill::{Node, Value},
     problem::Problem,
     table::Table,
@@ -11,6 +13,7 @@ use super::{
 };
 
 const MANIFEST: &str = "portcullis.manifest.json";
+const PYTHON: &str = "python";
 const JOBS: usize = 4;
 const TENANT_TIMEOUT: Duration = Duration::from_mins(10);
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
@@ -47,20 +50,36 @@ fn identifier(node: &Node) -> Result<String, Problem> {
     if fits { Ok(text) } else { Err(values::wrong(node, "a name such as \"tenants\" or \"public.tenants\"")) }
 }
 
-pub(super) fn migrations(mut table: Table<'_>) -> Option<Migrations> {
-    let shared = table.require("shared", values::path);
-    let tenant = table.require("tenant", values::path);
+pub(super) fn migrations(mut table: Table<'_>, env: &Environment) -> Option<Migrations> {
+    let django = table.read("framework", values::word(&[("sql", false), ("django", true)])).unwrap_or(false);
+    let files = if django {
+        None
+    } else {
+        let shared = table.require("shared", values::path);
+        let tenant = table.require("tenant", values::path);
+        Some((shared, tenant))
+    };
     let (mut manifest, mut auto_manifest) = (None, false);
     if let Some(mut table) = table.table("manifest", "`manifest`") {
         manifest = table.read("file", values::path);
         auto_manifest = table.read("auto", values::boolean).unwrap_or(false);
         table.finish();
     }
+    let mut project = django.then(|| Django {
+        python: table.read("python", values::text).unwrap_or_else(|| PYTHON.into()),
+        manage: table.read("manage", values::path),
+        run: Vec::new(),
+        env: BTreeMap::new(),
+    });
     let inner = table.table("apply", "`apply`");
-    let apply = inner.map_or_else(default_apply, apply);
+    let apply = inner.map_or_else(default_apply, |table| apply(table, project.as_mut(), env));
     table.finish();
     let manifest = manifest.unwrap_or_else(|| MANIFEST.into());
-    Some(Migrations { shared: shared?, tenant: tenant?, manifest, auto_manifest, apply })
+    let source = match (files, project) {
+        (Some((shared, tenant)), _) => Source::Sql { shared: shared?, tenant: tenant? },
+        (None, project) => Source::Django(project?),
+    };
+    Some(Migrations { source, manifest, auto_manifest, apply })
 }
 
 fn default_apply() -> Apply {
@@ -74,8 +93,22 @@ fn default_apply() -> Apply {
     }
 }
 
-fn apply(mut table: Table<'_>) -> Apply {
+fn apply(mut table: Table<'_>, project: Option<&mut Django>, env: &Environment) -> Apply {
     let default = default_apply();
+    if let Some(project) = project {
+        project.run = argv(&mut table, "run").unwrap_or_default();
+        if let (false, Some(node)) = (
+            project.run.is_empty() || project.run.iter().any(|word| word.contains("{schema}")),
+            table.get("run"),
+        ) {
+            let problem = Problem::error(node.span.clone(), "`run` does not say where `{schema}` stands");
+            table.report(
+                problem.help("as in [\"python\", \"manage.py\", \"migrate_schemas\", \"--schema={schema}\"]"),
+            );
+        }
+        let given = table.table("env", "`env`");
+        project.env = given.map(|table| variables(&table, env)).unwrap_or_default();
+    }
     let canary = table.list("canary", values::text).unwrap_or_default();
     let words = [("stop", false), ("continue", true)];
     let goes_on = table.read("on_tenant_failure", values::word(&words)).unwrap_or(false);

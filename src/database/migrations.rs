@@ -32,7 +32,12 @@ impl MigrationFile {
 
     /// As the manifest expects it.
     pub(crate) fn expected(&self) -> Migration {
-        Migration { id: self.version.to_string(), name: self.name(), checksum: Some(hex(&self.checksum)) }
+        Migration {
+            id: self.version.to_string(),
+            name: self.name(),
+            checksum: Some(hex(&self.checksum)),
+            ..Migration::default()
+        }
     }
 }
 

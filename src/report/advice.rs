@@ -82,7 +82,16 @@ fn of_judgement(judgement: &Judgement) -> Advice {
     {
         advice.cause = Some("tables were dropped or never made, though the ledger says that they were");
         advice.actions.push(say("see exactly what is missing", Some(verify(tenant.as_deref()))));
-        advice.actions.push(say("restore what is missing from a backup or the migration's own SQL", None));
+        match replayable(judgement) {
+            Some((tenant, app)) => {
+                let command = format!("portcullis repair {} --replay {}", quoted(tenant), quoted(app));
+                let text = "run the app's migrations again for that tenant; plain migrating does nothing, because its ledger says they are done";
+                advice.actions.push(say(text, Some(command)));
+            }
+            None => advice
+                .actions
+                .push(say("restore what is missing from a backup or the migration's own SQL", None)),
+        }
     }
     if let Some(tenant) = first(|f| matches!(f, Finding::NoSchema | Finding::NoLedger { .. })) {
         advice
@@ -138,6 +147,16 @@ fn of_judgement(judgement: &Judgement) -> Advice {
         advice.actions.push(say("correct that, then look again", Some("portcullis verify".into())));
     }
     advice
+}
+
+/// The first tenant that lost every table of a Django app, and the app.
+fn replayable(judgement: &Judgement) -> Option<(&str, &str)> {
+    judgement.tenants.iter().find_map(|(tenant, verdict)| {
+        verdict.findings.iter().find_map(|finding| match finding {
+            Finding::Models { app, whole: true, .. } => Some((tenant.as_str(), app.as_str())),
+            _ => None,
+        })
+    })
 }
 
 fn verify(tenant: Option<&str>) -> String {

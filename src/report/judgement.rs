@@ -35,6 +35,14 @@ pub(crate) fn words(finding: &Finding) -> (&'static str, String) {
         Finding::InvalidIndex { index, table, unique } => {
             ("invalid index", format!("{index} on {table}{}", if *unique { " (unique)" } else { "" }))
         }
+        Finding::Models { models, .. } => ("no table for", models.join(", ")),
+        Finding::Shadowed { tables } => (
+            "shadowed",
+            format!("{} (the shared schema's copy is read and written instead)", tables.join(", ")),
+        ),
+        Finding::Retired { migrations } => {
+            ("retired", format!("{} (of apps that this code does not have)", migrations.join(", ")))
+        }
         Finding::Duplicate { migrations } => ("recorded twice", migrations.join(", ")),
         Finding::LookFailed { why } => ("cannot look", why.clone()),
         Finding::Vanished => ("vanished", "dropped while it was looked at".into()),
@@ -156,6 +164,11 @@ fn finding_json(finding: &Finding) -> Value {
         Finding::InvalidIndex { index, table, unique } => {
             json!({ "kind": "invalid_index", "index": index, "table": table, "unique": unique })
         }
+        Finding::Models { app, models, whole } => {
+            json!({ "kind": "models", "app": app, "models": models, "whole": whole })
+        }
+        Finding::Shadowed { tables } => json!({ "kind": "shadowed", "tables": tables }),
+        Finding::Retired { migrations } => json!({ "kind": "retired", "migrations": migrations }),
         Finding::Duplicate { migrations } => json!({ "kind": "recorded_twice", "migrations": migrations }),
         Finding::LookFailed { why } => json!({ "kind": "look_failed", "why": why }),
         Finding::Vanished => json!({ "kind": "vanished" }),

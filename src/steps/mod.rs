@@ -59,7 +59,7 @@ pub(crate) async fn run(action: &Action, mut context: Context<'_>) -> Result<Str
             }
             Action::Sql { run, timeout } => sql::run(run, *timeout, &context).await,
             Action::Migrate(scope) => migrate::run(*scope, &context).await,
-            Action::Bootstrap { tenants } => bootstrap::run(tenants, &context).await,
+            Action::Bootstrap { tenants, run } => bootstrap::run(tenants, run, &context).await,
             Action::Verify(verify) => verify::run(verify, &context).await,
             Action::Command(_) => Ok(String::new()),
         }

@@ -16,6 +16,11 @@ pub(crate) struct Found {
     /// Schemas (or files) that hold a tenant's ledger and that no registry row names; looked for only
     /// when all tenants were asked for.
     pub(crate) orphans: BTreeSet<String>,
+    /// Each tenant's type, where the framework has types.
+    pub(crate) types: BTreeMap<String, String>,
+    /// Tables that only tenants are expected to have and that stand in the shared schema all the same: where a
+    /// tenant lacks one, queries silently reach this copy.
+    pub(crate) shadows: BTreeSet<String>,
 }
 
 /// What one look at one schema saw.

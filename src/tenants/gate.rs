@@ -1,10 +1,11 @@
 //! The gate's judgement: what is expected, held against what was found. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
     found::{Found, Look, Seen},
-    manifest::{Expected, Framework, Manifest},
+    manifest::{Expected, Framework, Manifest, Tables},
+    replay::app_of,
 };
 
 /// How strictly to judge.
@@ -51,6 +52,20 @@ pub(crate) enum Finding {
     Ahead {
         unknown: Vec<String>,
         blocks: bool,
+    },
+    /// A Django app's models whose tables are missing; `whole` if none of the app's tables is left.
+    Models {
+        app: String,
+        models: Vec<String>,
+        whole: bool,
+    },
+    /// Missing tables of which the shared schema has a copy that is used instead.
+    Shadowed {
+        tables: Vec<String>,
+    },
+    /// Recorded, of apps that the code does not have any more.
+    Retired {
+        migrations: Vec<String>,
     },
     MissingTables {
         tables: Vec<String>,
@@ -104,12 +119,15 @@ impl Finding {
             | Finding::Altered { .. }
             | Finding::Diverged { .. }
             | Finding::MissingTables { .. }
+            | Finding::Models { .. }
+            | Finding::Shadowed { .. }
             | Finding::MissingColumns { .. }
             | Finding::InvalidIndex { unique: true, .. }
             | Finding::Ahead { blocks: true, .. } => Outcome::Incomplete,
             Finding::LookFailed { .. } | Finding::Vanished => Outcome::Unproven,
             Finding::Ahead { blocks: false, .. }
             | Finding::InvalidIndex { unique: false, .. }
+            | Finding::Retired { .. }
             | Finding::Duplicate { .. } => Outcome::Complete,
         }
     }
@@ -123,6 +141,16 @@ impl Verdict {
     /// Something expected is not recorded.
     pub(crate) fn is_pending(&self) -> bool {
         self.is_fresh() || self.findings.iter().any(|finding| matches!(finding, Finding::Pending { .. }))
+    }
+
+    /// What is expected and not recorded, by name.
+    pub(crate) fn pending(&self) -> &[String] {
+        for finding in &self.findings {
+            if let Finding::Pending { migrations } = finding {
+                return migrations;
+            }
+        }
+        &[]
     }
 
     /// Nothing was ever applied: no schema or ledger, and none of the expected tables.
@@ -154,6 +182,40 @@ impl Verdict {
                     | Finding::LookFailed { .. }
             )
         })
+    }
+
+    /// Says which of the missing tables the shared schema's copies stand in for.
+    fn note_shadows(&mut self, look: &Look, shadows: &BTreeSet<String>) {
+        let Look::Seen(seen) = look else { return };
+        let tables: Vec<String> = seen.missing_tables.intersection(shadows).cloned().collect();
+        if !tables.is_empty() {
+            self.findings.push(Finding::Shadowed { tables });
+        }
+    }
+
+    /// Says which models a lying ledger has lost the tables of, app by app.
+    fn note_models(&mut self, manifest: &Manifest, tables: &Tables, look: &Look) {
+        let (Some(django), Look::Seen(seen)) = (&manifest.django, look) else { return };
+        if !self.findings.iter().any(|finding| matches!(finding, Finding::MissingTables { .. })) {
+            return;
+        }
+        let mut apps: BTreeMap<&str, (Vec<String>, bool)> = BTreeMap::new();
+        for table in tables.keys() {
+            let model = django.models.get(table);
+            let Some(app) = app_of(model) else { continue };
+            let (models, whole) = apps.entry(app).or_insert((Vec::new(), true));
+            if seen.missing_tables.contains(table) {
+                models.extend(model.cloned());
+            } else {
+                *whole = false;
+            }
+        }
+        let lost = apps.into_iter().filter(|(_, (models, _))| !models.is_empty());
+        self.findings.extend(lost.map(|(app, (models, whole))| Finding::Models {
+            app: app.into(),
+            models,
+            whole,
+        }));
     }
 
     fn of(finding: Finding) -> Self {
@@ -194,8 +256,20 @@ impl Judgement {
 /// Judges everything that was found.
 pub(crate) fn judge(manifest: &Manifest, found: &Found, rules: Rules) -> Judgement {
     let verdict = |expected, look| judge_schema(manifest.framework, expected, look, rules);
-    let mut tenants: BTreeMap<String, Verdict> =
-        found.tenants.iter().map(|(name, look)| (name.clone(), verdict(&manifest.tenant, look))).collect();
+    let mut tenants: BTreeMap<String, Verdict> = found
+        .tenants
+        .iter()
+        .map(|(name, look)| {
+            let mut verdict = verdict(&manifest.tenant, look);
+            verdict.note_shadows(look, &found.shadows);
+            verdict.note_models(
+                manifest,
+                manifest.tables_of(found.types.get(name).map(String::as_str)),
+                look,
+            );
+            (name.clone(), verdict)
+        })
+        .collect();
     for name in &found.unregistered {
         tenants.insert(name.clone(), Verdict::of(Finding::NotRegistered));
     }
@@ -243,6 +317,7 @@ fn judge_seen(framework: Framework, expected: &Expected, seen: &Seen, rules: Rul
     }
     let pending = !ledger.pending.is_empty();
     say(ledger.pending, |migrations| Finding::Pending { migrations });
+    say(ledger.retired, |migrations| Finding::Retired { migrations });
     say(ledger.duplicates, |migrations| Finding::Duplicate { migrations });
     // What a pending migration would make is not reported twice.
     if !pending {

@@ -5,3 +5,4 @@ pub(crate) mod found;
 pub(crate) mod gate;
 pub(crate) mod ledger;
 pub(crate) mod manifest;
+pub(crate) mod replay;

@@ -1,6 +1,7 @@
 //! What tests share: the binary in a folder of its own, databases, the sample, ports.
 
 pub mod cluster;
+pub mod django;
 pub mod http;
 pub mod portcullis;
 pub mod process;

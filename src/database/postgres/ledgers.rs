@@ -58,7 +58,10 @@ pub(super) fn select(shape: Shape, schema: &str, index: usize) -> String {
     );
     format!(
         "SELECT '{index}'::text, {id}::text, coalesce({name}::text, ''), {checksum}, {succeeded}::boolean::text FROM {table}",
-        id = identifier(shape.id),
+        id = shape.app.map_or_else(
+            || identifier(shape.id),
+            |app| format!("({} || '.' || {})", identifier(app), identifier(shape.id))
+        ),
         name = identifier(shape.name),
         succeeded = column(shape.succeeded, "true"),
         table = qualified(schema, shape.table),

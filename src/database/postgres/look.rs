@@ -29,7 +29,7 @@ impl Postgres {
             found.shared = looks.remove(&self.config.shared_schema);
         }
         if let Some(selection) = question.tenants {
-            let rows = match self.read_registry(&mut reading).await? {
+            let rows = match self.read_registry(&mut reading, manifest.type_column()).await? {
                 Some(rows) => rows,
                 None => self.registry.as_ref().map_or(Ok(Rows::default()), |registry| {
                     let (_, table) = super::registry::table(registry, &self.config.shared_schema);
@@ -38,7 +38,12 @@ impl Postgres {
             };
             found.registered = rows.tenants.len();
             let asked = asked(selection, &rows, &mut found.unregistered);
-            found.tenants = self.schemas(&mut reading, &asked, &manifest.tenant, question, &server).await?;
+            found.tenants = self.tenants_by_type(&mut reading, &asked, &rows, question, &server).await?;
+            found.types.clone_from(&rows.types);
+            if manifest.django.is_some() {
+                found.shadows =
+                    self.shadows(&mut reading, manifest).await.map_err(|error| connect::failed(&error))?;
+            }
             if *selection == Selection::All && self.registry.is_some() {
                 let ledger = manifest.framework.shape().table;
                 let orphans = self.orphans(&mut reading, ledger, &rows).await;
@@ -47,6 +52,40 @@ impl Postgres {
         }
         reading.close().await;
         Ok(found)
+    }
+
+    /// One look for each tenant, at the tables that its type must have, where there are types.
+    async fn tenants_by_type(
+        &self,
+        reading: &mut Reading,
+        asked: &[String],
+        rows: &Rows,
+        question: &Question<'_>,
+        server: &Server,
+    ) -> Result<BTreeMap<String, Look>, DatabaseError> {
+        let manifest = question.manifest;
+        if manifest.types.is_empty() {
+            return self.schemas(reading, asked, &manifest.tenant, question, server).await;
+        }
+        let mut looks = BTreeMap::new();
+        let mut by_type: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for tenant in asked {
+            by_type
+                .entry(rows.types.get(tenant).map_or("", String::as_str))
+                .or_default()
+                .push(tenant.clone());
+        }
+        for (kind, schemas) in by_type {
+            if let Some(tables) = manifest.types.get(kind) {
+                let expected =
+                    Expected { migrations: manifest.tenant.migrations.clone(), tables: tables.clone() };
+                looks.extend(self.schemas(reading, &schemas, &expected, question, server).await?);
+            } else {
+                let why = format!("its type `{kind}` is none that the manifest knows");
+                looks.extend(schemas.into_iter().map(|schema| (schema, Look::Failed(why.clone()))));
+            }
+        }
+        Ok(looks)
     }
 
     /// One look for each of the schemas, whatever becomes of it.

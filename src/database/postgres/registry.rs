@@ -1,11 +1,13 @@
 //! The table that lists the tenants.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::{
     DatabaseError, Postgres, connect,
     quote::{array, identifier, literal, qualified},
     reading::Reading,
 };
-use crate::config;
+use crate::{config, tenants::manifest::Manifest};
 
 /// The registry's rows.
 #[derive(Debug, Default)]
@@ -14,6 +16,8 @@ pub(super) struct Rows {
     pub(super) tenants: Vec<String>,
     /// Rows that do not.
     pub(super) others: Vec<String>,
+    /// Each tenant's type, where the framework has types.
+    pub(super) types: BTreeMap<String, String>,
 }
 
 /// Where the registry's table stands: in the shared schema unless it says otherwise.
@@ -30,7 +34,11 @@ pub(super) fn condition(registry: &config::Registry) -> String {
 }
 
 impl Postgres {
-    pub(super) async fn read_registry(&self, reading: &mut Reading) -> Result<Option<Rows>, DatabaseError> {
+    pub(super) async fn read_registry(
+        &self,
+        reading: &mut Reading,
+        type_column: Option<&str>,
+    ) -> Result<Option<Rows>, DatabaseError> {
         let Some(registry) = &self.registry else {
             return Ok(Some(Rows::default()));
         };
@@ -52,10 +60,11 @@ impl Postgres {
         }
         // The condition is the operator's own SQL and may call what stands in the shared schema.
         let sql = format!(
-            "SET LOCAL search_path = {}; SELECT {column}::text, {condition}::text FROM {table} ORDER BY 1",
+            "SET LOCAL search_path = {}; SELECT {column}::text, {condition}::text, {kind}::text FROM {table} ORDER BY 1",
             identifier(&self.config.shared_schema),
             column = identifier(&registry.schema_column),
             condition = condition(registry),
+            kind = type_column.map_or_else(|| "NULL".to_owned(), identifier),
             table = qualified(schema, name),
         );
         let mut rows = Rows::default();
@@ -71,11 +80,37 @@ impl Postgres {
             }
             let list =
                 if connect::flag(&row, 1).map_err(refuse)? { &mut rows.tenants } else { &mut rows.others };
+            if let Some(kind) = connect::text(&row, 2).map_err(refuse)? {
+                rows.types.insert(tenant.clone(), kind);
+            }
             list.push(tenant);
         }
         rows.tenants.sort_unstable();
         rows.tenants.dedup();
         Ok(Some(rows))
+    }
+
+    /// Tables that only a tenant is expected to have and that stand in the shared schema.
+    pub(super) async fn shadows(
+        &self,
+        reading: &mut Reading,
+        manifest: &Manifest,
+    ) -> Result<BTreeSet<String>, sqlx::Error> {
+        let of_tenants =
+            manifest.types.values().chain([&manifest.tenant.tables]).flat_map(|tables| tables.keys());
+        let of_tenants: BTreeSet<&str> = of_tenants
+            .map(String::as_str)
+            .filter(|table| !manifest.shared.tables.contains_key(*table))
+            .collect();
+        let sql = format!(
+            "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+             JOIN unnest({}) AS wanted(name) ON wanted.name = c.relname::text WHERE n.nspname::text = {} \
+             AND c.relkind IN ('r', 'p', 'v', 'm', 'f')",
+            array(of_tenants.into_iter().map(Some)),
+            literal(&self.config.shared_schema),
+        );
+        let rows = reading.rows(&sql).await?;
+        rows.iter().filter_map(|row| connect::text(row, 0).transpose()).collect()
     }
 
     /// Schemas that hold a ledger and that no row of the registry names.

@@ -90,6 +90,8 @@ impl Place {
             framework: Framework::Sql,
             shared: expected(&shared, derived.shared),
             tenant: expected(&tenant, derived.tenant),
+            types: BTreeMap::new(),
+            django: None,
         }
     }
 
@@ -466,8 +468,14 @@ fn a_tenant_that_is_not_verified_leaves_nothing() {
 /// Whom the registry names, as a look that expects nothing finds it.
 async fn registered(database: &Database) -> Vec<String> {
     let expected = Expected::default();
-    let manifest =
-        Manifest { format: FORMAT, framework: Framework::Sql, shared: expected.clone(), tenant: expected };
+    let manifest = Manifest {
+        format: FORMAT,
+        framework: Framework::Sql,
+        shared: expected.clone(),
+        tenant: expected,
+        types: BTreeMap::new(),
+        django: None,
+    };
     let question = Question {
         manifest: &manifest,
         shared: false,

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::{fs, future::Future, path::Path, time::Duration};
+use std::{collections::BTreeMap, fs, future::Future, path::Path, time::Duration};
 
 use sqlx::Connection;
 
@@ -81,6 +81,8 @@ impl Place {
             framework: Framework::Sql,
             shared: expected(&shared, derived.shared),
             tenant: expected(&tenant, derived.tenant),
+            types: BTreeMap::new(),
+            django: None,
         }
     }
 

@@ -13,7 +13,12 @@ use crate::tenants::{
 const RULES: Rules = Rules { ahead_blocks: false, at_least: 0 };
 
 fn migration(id: u32) -> Migration {
-    Migration { id: id.to_string(), name: format!("{id} migration"), checksum: Some(format!("{id:02x}")) }
+    Migration {
+        id: id.to_string(),
+        name: format!("{id} migration"),
+        checksum: Some(format!("{id:02x}")),
+        ..Migration::default()
+    }
 }
 
 fn expected() -> Expected {
@@ -143,7 +148,14 @@ fn a_database_ahead_of_the_code_blocks_if_it_is_asked_to() {
 }
 
 fn manifest() -> Manifest {
-    Manifest { format: FORMAT, framework: Framework::Sql, shared: Expected::default(), tenant: expected() }
+    Manifest {
+        format: FORMAT,
+        framework: Framework::Sql,
+        shared: Expected::default(),
+        tenant: expected(),
+        types: BTreeMap::new(),
+        django: None,
+    }
 }
 
 fn found(tenants: &[(&str, Look)]) -> Found {

@@ -9,6 +9,7 @@ use crate::tenants::{found::Recorded, manifest::Expected};
 
 pub(super) const SHAPE: Shape = Shape {
     table: "_sqlx_migrations",
+    app: None,
     id: "version",
     name: "description",
     checksum: Some("checksum"),

@@ -1,0 +1,12 @@
+"""Whom a tenant sends invoices to."""
+
+from django.db import models
+
+
+class Contact(models.Model):
+    name = models.CharField(max_length=200)
+    email = models.EmailField(blank=True)
+    city = models.CharField(max_length=100, blank=True)
+    latitude = models.FloatField(null=True)
+    longitude = models.FloatField(null=True)
+    sort_name = models.CharField(max_length=200, blank=True)

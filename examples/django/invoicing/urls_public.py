@@ -1,0 +1,6 @@
+"""Pages of no tenant."""
+
+from django.http import HttpResponse
+from django.urls import path
+
+urlpatterns = [path("alive/", lambda request: HttpResponse("alive\n", content_type="text/plain"))]

@@ -1,0 +1,208 @@
+"""Writes what a Django project expects of its database as Portcullis's manifest.
+
+Portcullis runs it with the project's own interpreter: `python -c SCRIPT OUTPUT [MANAGE]`. It needs no database.
+With MANAGE, the project's manage.py runs first, up to the point where it would execute its command line, so that
+whatever it prepares (settings, environment, paths) holds here too; without, DJANGO_SETTINGS_MODULE must be set.
+"""
+
+import hashlib
+import json
+import os
+import platform
+import runpy
+import sys
+
+# An identifier in PostgreSQL is cut to this many bytes.
+NAME_BYTES = 63
+
+
+def main():
+    output, manage = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None
+    sys.path.insert(0, os.path.dirname(os.path.abspath(manage)) if manage else os.getcwd())
+    if manage:
+        import django.core.management as management
+
+        reached = []
+        management.execute_from_command_line = lambda *arguments: reached.append(arguments)
+        sys.argv = [manage, "migrate"]
+        runpy.run_path(manage, run_name="__main__")
+        if not reached:
+            sys.exit(f"{manage} does not call execute_from_command_line")
+    import django
+
+    django.setup()
+    with open(output, "w", encoding="utf-8") as file:
+        file.write(text(manifest()))
+
+
+def manifest():
+    import django
+    from django.apps import apps
+    from django.conf import settings
+    from django.db.migrations.loader import MigrationLoader
+
+    loader = MigrationLoader(None, ignore_no_migrations=True)
+    migrations = [entry(key, loader.disk_migrations[key]) for key in order()]
+    state = loader.project_state().apps
+    models = [model for model in state.get_models(include_auto_created=True)]
+    facts = {
+        "django": django.get_version(),
+        "python": platform.python_version(),
+        "models": {},
+        "code": sorted(name(key) for key, m in loader.disk_migrations.items() if runs_code(m.operations)),
+        "not_atomic": sorted(name(key) for key, m in loader.disk_migrations.items() if not m.atomic),
+        "modules": modules(loader),
+    }
+    types = {}
+    if apps.is_installed("django_tenants"):
+        from django_tenants import utils
+
+        facts["django_tenants"] = version_of("django-tenants")
+        facts["public_schema"] = public = utils.get_public_schema_name()
+        facts["registry"] = registry(utils)
+        alias = utils.get_tenant_database_alias()
+        shared = tables(models, alias, public, public)
+        if utils.has_multi_type_tenants():
+            names = [kind for kind in utils.get_tenant_types() if kind != public]
+            types = {kind: tables(models, alias, "a tenant", kind) for kind in names}
+            tenant = common(list(types.values()))
+        else:
+            tenant = tables(models, alias, "a tenant", None)
+    else:
+        shared, tenant = tables(models, "default", None, None), {}
+    expected = [shared, tenant, *types.values()]
+    for model in models:
+        table = cut(model._meta.db_table)
+        if any(table in some for some in expected):
+            facts["models"][table] = f"{model._meta.app_label}.{model._meta.object_name}"
+    rules = "django-6.0" if django.VERSION >= (6, 0) else "django-5.2"
+    has_tenants = "registry" in facts
+    return {
+        "format": 1,
+        "framework": rules,
+        "shared": {"migrations": migrations, "tables": shared},
+        "tenant": {"migrations": migrations if has_tenants else [], "tables": tenant},
+        **({"types": types} if types else {}),
+        "django": facts,
+    }
+
+
+def order():
+    """Every migration on disk, each after those that it depends on; squashes beside what they replace."""
+    from django.db.migrations.loader import MigrationLoader
+
+    loader = MigrationLoader(None, ignore_no_migrations=True, replace_migrations=False)
+    placed = {}
+    for leaf in sorted(loader.graph.leaf_nodes()):
+        for key in loader.graph.forwards_plan(leaf):
+            placed.setdefault(key)
+    return list(placed)
+
+
+def entry(key, migration):
+    entry = {"id": name(key), "name": name(key), "app": key[0]}
+    if migration.replaces:
+        entry["replaces"] = [name(tuple(replaced)) for replaced in migration.replaces]
+    return entry
+
+
+def name(key):
+    return f"{key[0]}.{key[1]}"
+
+
+def runs_code(operations):
+    from django.db.migrations.operations import RunPython, RunSQL, SeparateDatabaseAndState
+
+    return any(
+        isinstance(operation, (RunPython, RunSQL))
+        or (isinstance(operation, SeparateDatabaseAndState) and runs_code(operation.database_operations))
+        for operation in operations
+    )
+
+
+def modules(loader):
+    """Each app's migration folder with the digests of its modules, by which staleness is told without Python."""
+    from importlib import import_module
+
+    found = {}
+    for app in sorted(loader.migrated_apps):
+        module = import_module(loader.migrations_module(app)[0])
+        folder = list(module.__path__)[0]
+        relative = os.path.relpath(folder)
+        files = {}
+        for file in sorted(os.listdir(folder)):
+            if file.endswith((".py", ".pyc", ".so")) and file[0] not in "_~":
+                with open(os.path.join(folder, file), "rb") as opened:
+                    files[file] = hashlib.sha256(opened.read()).hexdigest()[:16]
+        inside = not relative.startswith("..") and "site-packages" not in relative
+        found[app] = {"folder": relative if inside else os.path.abspath(folder), "files": files}
+    return found
+
+
+def tables(models, alias, schema, kind):
+    """The tables, with their columns, that the project's routers put into such a schema."""
+    from django.db import connections, router
+
+    connection = connections[alias]
+    if schema is not None:
+        connection.set_schema(schema, tenant_type=kind) if kind else connection.set_schema(schema)
+    found = {}
+    for model in models:
+        options = model._meta
+        # A quoted name with a dot in it stands in a schema of its own choice.
+        if not options.can_migrate(connection) or options.db_table.startswith('"'):
+            continue
+        if router.allow_migrate_model(alias, model):
+            columns = {cut(field.column) for field in options.local_concrete_fields if field.column}
+            found[cut(options.db_table)] = sorted(columns)
+    return dict(sorted(found.items()))
+
+
+def common(every):
+    first = every[0] if every else {}
+    return {table: columns for table, columns in first.items() if all(table in other for other in every)}
+
+
+def cut(identifier):
+    return identifier.encode()[:NAME_BYTES].decode(errors="ignore")
+
+
+def registry(utils):
+    options = utils.get_tenant_model()._meta
+    found = {
+        "table": cut(options.db_table),
+        "schema_column": options.get_field("schema_name").column,
+        "columns": sorted(field.column for field in options.local_concrete_fields if field.column),
+    }
+    if utils.has_multi_type_tenants():
+        field = utils.get_multi_type_database_field_name()
+        found["type_column"] = options.get_field(field).column
+    return found
+
+
+def version_of(distribution):
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return "unknown"
+
+
+def text(value, depth=0):
+    """JSON with one migration, one table and one module a line, so that a change is a line in a diff."""
+    pad = "  " * (depth + 1)
+    if isinstance(value, dict) and value and not leaf(value):
+        inner = [f"{pad}{json.dumps(key)}: {text(item, depth + 1)}" for key, item in value.items()]
+        return "{\n" + ",\n".join(inner) + "\n" + "  " * depth + "}" + ("\n" if depth == 0 else "")
+    if isinstance(value, list) and any(isinstance(item, dict) for item in value):
+        inner = [f"{pad}{text(item, depth + 1)}" for item in value]
+        return "[\n" + ",\n".join(inner) + "\n" + "  " * depth + "]"
+    return json.dumps(value)
+
+
+def leaf(value):
+    return "id" in value
+
+
+main()

@@ -1,0 +1,65 @@
+"""Forgets one app's migrations in one tenant's ledger and runs them again, in one transaction.
+
+Portcullis runs it with the project's own interpreter: `python -c SCRIPT MANAGE TENANT APP [TABLE...]`, where MANAGE may
+be empty. It has proved before that none of the app's tables stand in the tenant's schema. Each TABLE is one that stands
+in the public schema all the same: its rows are counted and left alone.
+"""
+
+import os
+import runpy
+import sys
+
+
+def main():
+    manage, name, app, copies = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]
+    prepare(manage)
+    from django.db import connections, transaction
+    from django_tenants import utils
+
+    alias, public = utils.get_tenant_database_alias(), utils.get_public_schema_name()
+    connection = connections[alias]
+    tenant = utils.get_tenant_model().objects.using(alias).get(schema_name=name)
+    with connection.cursor() as cursor:
+        for table in copies:
+            quoted = f"{connection.ops.quote_name(public)}.{connection.ops.quote_name(table)}"
+            cursor.execute(f"SELECT count(*) FROM {quoted}")
+            print(f"{public}.{table} holds {cursor.fetchone()[0]} rows, which stay where they are")
+    connection.set_tenant(tenant)
+    with transaction.atomic(using=alias):
+        replay(connection, app)
+
+
+def prepare(manage):
+    sys.path.insert(0, os.path.dirname(os.path.abspath(manage)) if manage else os.getcwd())
+    import django.core.management as management
+
+    if manage:
+        sys.argv = [manage, "migrate"]
+        management.execute_from_command_line = lambda *_: None
+        runpy.run_path(manage, run_name="__main__")
+    import django
+
+    django.setup()
+
+
+def replay(connection, app):
+    from django.db.migrations.executor import MigrationExecutor
+    from django.db.migrations.recorder import MigrationRecorder
+    from django.db.migrations.state import ProjectState
+
+    MigrationRecorder(connection).migration_qs.filter(app=app).delete()
+    executor = MigrationExecutor(connection)
+    # Each migration meets the models as they were at its place among those of all apps. `migrate` itself would
+    # refuse: other apps' migrations that stand on these are recorded.
+    state = ProjectState(real_apps=executor.loader.unmigrated_apps)
+    for migration, _ in executor.migration_plan(executor.loader.graph.leaf_nodes(), clean_start=True):
+        if migration.app_label == app:
+            state = executor.apply_migration(state, migration)
+            print(f"{migration.app_label}.{migration.name} run again")
+        else:
+            state = migration.mutate_state(state)
+    executor.loader.build_graph()
+    executor.check_replacements()
+
+
+main()

@@ -1,0 +1,154 @@
+//! Django: `django_migrations`, one row a migration, known by its app and name; squashes have two legal ledgers.
+//!
+//! Source: Django 5.2 and 6.0, `django/db/migrations/loader.py` (`build_graph`, `replace_migration`) and
+//! `executor.py` (`migration_plan` of all leaves, which is every node of the graph that is not applied).
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Comparison, Shape};
+use crate::tenants::{
+    found::Recorded,
+    manifest::{Expected, Migration},
+};
+
+pub(super) const SHAPE: Shape = Shape {
+    table: "django_migrations",
+    app: Some("app"),
+    id: "name",
+    name: "name",
+    checksum: None,
+    succeeded: None,
+};
+
+/// How squashes of squashes are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Squashes {
+    /// Until 5.2: each squash by the names it lists.
+    Flat,
+    /// Since 6.0: by what those names come to in the end, innermost squash first.
+    Nested,
+}
+
+pub(super) fn compare(expected: &Expected, recorded: &[Recorded], squashes: Squashes) -> Comparison {
+    let mut rows: BTreeMap<&str, usize> = BTreeMap::new();
+    for row in recorded {
+        *rows.entry(&row.id).or_default() += 1;
+    }
+    let graph = Graph::of(expected, rows.keys().copied().collect(), squashes);
+    let apps: BTreeSet<&str> = expected.migrations.iter().map(|migration| migration.app.as_str()).collect();
+    let replaced: BTreeSet<&str> =
+        graph.squashes().flat_map(|squash| &squash.replaces).map(String::as_str).collect();
+    let mut comparison = Comparison { pending: graph.pending(), ..Comparison::default() };
+    comparison.pending.extend(graph.stranded());
+    for (id, count) in rows {
+        if !graph.disk.contains_key(id) && !replaced.contains(id) {
+            let app = id.split_once('.').map_or(id, |(app, _)| app);
+            let list = if apps.contains(app) { &mut comparison.unknown } else { &mut comparison.retired };
+            list.push(id.to_owned());
+        } else if count > 1 {
+            comparison.duplicates.push(id.to_owned());
+        }
+    }
+    comparison
+}
+
+/// The loader's graph of one ledger, without its edges: which nodes are left, and which count as applied.
+struct Graph<'a> {
+    expected: &'a [Migration],
+    disk: BTreeMap<&'a str, &'a Migration>,
+    nodes: BTreeSet<&'a str>,
+    applied: BTreeSet<&'a str>,
+    /// Squashes that were decided, in whatever way.
+    decided: BTreeSet<&'a str>,
+    /// Squashes that cannot be used, because they are applied in part.
+    partial: Vec<&'a Migration>,
+}
+
+impl<'a> Graph<'a> {
+    fn of(expected: &'a Expected, applied: BTreeSet<&'a str>, squashes: Squashes) -> Self {
+        let expected = &expected.migrations;
+        let disk: BTreeMap<_, _> =
+            expected.iter().map(|migration| (migration.id.as_str(), migration)).collect();
+        let nodes = disk.keys().copied().collect();
+        let mut graph =
+            Self { expected, disk, nodes, applied, decided: BTreeSet::new(), partial: Vec::new() };
+        for squash in expected.iter().filter(|migration| !migration.replaces.is_empty()) {
+            graph.decide(squash, squashes);
+        }
+        graph
+    }
+
+    fn squashes(&self) -> impl Iterator<Item = &'a Migration> {
+        self.expected.iter().filter(|migration| !migration.replaces.is_empty())
+    }
+
+    /// Every node that is not applied, in the manifest's order.
+    fn pending(&self) -> Vec<String> {
+        let pending = |id: &str| self.nodes.contains(id) && !self.applied.contains(id);
+        self.expected.iter().map(|migration| &migration.id).filter(|id| pending(id)).cloned().collect()
+    }
+
+    /// Squashes that are applied in part, and whose other part is not on disk any more. Django passes over them
+    /// in silence; nothing can ever apply the rest.
+    fn stranded(&self) -> impl Iterator<Item = String> {
+        let lost = |id: &&String| !self.applied.contains(id.as_str()) && !self.disk.contains_key(id.as_str());
+        self.partial
+            .iter()
+            .filter(move |squash| squash.replaces.iter().any(|id| lost(&id)))
+            .map(|squash| format!("{} (applied in part, the rest is not on disk)", squash.id))
+    }
+
+    fn decide(&mut self, squash: &'a Migration, squashes: Squashes) {
+        if !self.decided.insert(&squash.id) {
+            return;
+        }
+        let targets = match squashes {
+            Squashes::Flat => squash.replaces.iter().map(String::as_str).collect(),
+            Squashes::Nested => {
+                for inner in self.inner(squash) {
+                    self.decide(inner, squashes);
+                }
+                let mut targets = BTreeSet::new();
+                self.resolve(squash, &mut targets, &mut BTreeSet::new());
+                targets
+            }
+        };
+        let done = targets.iter().filter(|target| self.applied.contains(*target)).count();
+        if done == targets.len() {
+            self.applied.insert(&squash.id);
+        } else {
+            self.applied.remove(squash.id.as_str());
+        }
+        if done == 0 || done == targets.len() {
+            for replaced in &squash.replaces {
+                self.nodes.remove(replaced.as_str());
+            }
+        } else {
+            self.nodes.remove(squash.id.as_str());
+            self.partial.push(squash);
+        }
+    }
+
+    /// The squashes that this one replaces.
+    fn inner(&self, squash: &'a Migration) -> Vec<&'a Migration> {
+        let of = |id: &String| self.disk.get(id.as_str()).copied();
+        squash.replaces.iter().filter_map(of).filter(|inner| !inner.replaces.is_empty()).collect()
+    }
+
+    /// What a squash replaces in the end. A circle, which Django refuses to load, is passed through once.
+    fn resolve(&self, squash: &'a Migration, targets: &mut BTreeSet<&'a str>, seen: &mut BTreeSet<&'a str>) {
+        if !seen.insert(&squash.id) {
+            return;
+        }
+        for id in &squash.replaces {
+            match self.disk.get(id.as_str()) {
+                Some(inner) if !inner.replaces.is_empty() => self.resolve(inner, targets, seen),
+                _ => drop(targets.insert(id)),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "django/tests.rs"]
+mod tests;

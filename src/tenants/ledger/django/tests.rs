@@ -1,0 +1,158 @@
+//! Django's own answers to generated ledgers, and the laws of squashes.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use proptest::prelude::*;
+use serde::Deserialize;
+
+use super::*;
+
+/// One line of `tests/fixtures/django/ledgers-*.json`: what is on disk, what is recorded, what Django would apply.
+#[derive(Deserialize)]
+struct Case {
+    disk: Vec<Entry>,
+    recorded: Vec<String>,
+    pending: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Entry {
+    id: String,
+    app: String,
+    replaces: Vec<String>,
+}
+
+fn migration(id: &str, replaces: &[&str]) -> Migration {
+    Migration {
+        id: id.into(),
+        name: id.into(),
+        app: id.split('.').next().unwrap().into(),
+        replaces: replaces.iter().map(|id| (*id).to_owned()).collect(),
+        ..Migration::default()
+    }
+}
+
+fn expected(migrations: Vec<Migration>) -> Expected {
+    Expected { migrations, ..Expected::default() }
+}
+
+fn rows(ids: &[&str]) -> Vec<Recorded> {
+    let row = |id: &&str| Recorded { id: (*id).into(), name: (*id).into(), checksum: None, succeeded: true };
+    ids.iter().map(row).collect()
+}
+
+fn squashed() -> Expected {
+    expected(vec![
+        migration("finance.0001_initial", &[]),
+        migration("finance.0002_line", &[]),
+        migration("finance.0001_squashed", &["finance.0001_initial", "finance.0002_line"]),
+        migration("finance.0003_payment", &[]),
+    ])
+}
+
+fn pending(expected: &Expected, recorded: &[&str], squashes: Squashes) -> Vec<String> {
+    compare(expected, &rows(recorded), squashes).pending
+}
+
+#[test]
+fn both_ledgers_of_a_squash_are_legal() {
+    let all = ["finance.0001_initial", "finance.0002_line", "finance.0003_payment", "finance.0001_squashed"];
+    for squashes in [Squashes::Flat, Squashes::Nested] {
+        assert_eq!(pending(&squashed(), &all, squashes), Vec::<String>::new());
+        assert_eq!(pending(&squashed(), &all[..3], squashes), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn nothing_recorded_expects_the_squash_and_a_part_expects_the_originals() {
+    let nothing = pending(&squashed(), &[], Squashes::Flat);
+    assert_eq!(nothing, ["finance.0001_squashed", "finance.0003_payment"]);
+    let part = pending(&squashed(), &["finance.0001_initial"], Squashes::Flat);
+    assert_eq!(part, ["finance.0002_line", "finance.0003_payment"]);
+}
+
+#[test]
+fn a_squash_that_is_recorded_without_what_it_replaces_is_pending() {
+    let recorded = ["finance.0001_squashed", "finance.0003_payment"];
+    assert_eq!(pending(&squashed(), &recorded, Squashes::Flat), ["finance.0001_squashed"]);
+}
+
+#[test]
+fn a_squash_of_a_squash_follows_the_originals_since_six() {
+    let expected = expected(vec![
+        migration("a.1", &[]),
+        migration("a.2", &[]),
+        migration("a.3", &[]),
+        migration("a.1_2", &["a.1", "a.2"]),
+        migration("a.1_3", &["a.1_2", "a.3"]),
+    ]);
+    assert_eq!(pending(&expected, &["a.1", "a.2", "a.3"], Squashes::Nested), Vec::<String>::new());
+    assert_eq!(pending(&expected, &["a.1"], Squashes::Nested), ["a.2", "a.3"]);
+    assert_eq!(pending(&expected, &[], Squashes::Nested), ["a.1_3"]);
+}
+
+#[test]
+fn a_squash_whose_other_part_left_the_disk_is_never_passed_over() {
+    let expected = expected(vec![migration("a.1_2", &["a.1", "a.2"])]);
+    let told = pending(&expected, &["a.1"], Squashes::Flat);
+    assert_eq!(told, ["a.1_2 (applied in part, the rest is not on disk)"]);
+}
+
+#[test]
+fn a_row_of_an_app_that_is_gone_is_retired_and_another_unknown_row_is_unknown() {
+    let recorded = ["a.1", "a.9", "gone.1", "a.1"];
+    let comparison = compare(&expected(vec![migration("a.1", &[])]), &rows(&recorded), Squashes::Flat);
+    assert_eq!(comparison.unknown, ["a.9"]);
+    assert_eq!(comparison.retired, ["gone.1"]);
+    assert_eq!(comparison.duplicates, ["a.1"]);
+    assert!(comparison.pending.is_empty());
+}
+
+fn agrees_with(fixture: &str, squashes: Squashes) {
+    for line in fixture.lines() {
+        let case: Case = serde_json::from_str(line).unwrap();
+        let replaces =
+            |entry: &Entry| entry.replaces.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+        let migrations = case.disk.iter().map(|entry| {
+            let replaces = replaces(entry);
+            let migration = migration(&entry.id, &replaces.split_whitespace().collect::<Vec<_>>());
+            assert_eq!(migration.app, entry.app);
+            migration
+        });
+        let expected = expected(migrations.collect());
+        let recorded: Vec<&str> = case.recorded.iter().map(String::as_str).collect();
+        let mut pending = Graph::of(&expected, recorded.into_iter().collect(), squashes).pending();
+        pending.sort();
+        assert_eq!(pending, case.pending, "{line}");
+    }
+}
+
+#[test]
+fn four_hundred_ledgers_are_judged_as_django_five_two_judges_them() {
+    agrees_with(include_str!("../../../../tests/fixtures/django/ledgers-5.2.json"), Squashes::Flat);
+}
+
+#[test]
+fn four_hundred_ledgers_are_judged_as_django_six_judges_them() {
+    agrees_with(include_str!("../../../../tests/fixtures/django/ledgers-6.0.json"), Squashes::Nested);
+}
+
+proptest! {
+    /// Applying what is pending, as Django records it, leaves nothing pending.
+    #[test]
+    fn what_is_pending_and_then_recorded_is_pending_no_more(
+        chosen in prop::collection::btree_set(0usize..4, 0..4),
+        nested in any::<bool>(),
+    ) {
+        let expected = squashed();
+        let ids: Vec<&str> = expected.migrations.iter().map(|migration| migration.id.as_str()).collect();
+        let mut recorded: BTreeSet<String> = chosen.into_iter().map(|index| ids[index].to_owned()).collect();
+        let squashes = if nested { Squashes::Nested } else { Squashes::Flat };
+        let ledger = |recorded: &BTreeSet<String>| rows(&recorded.iter().map(String::as_str).collect::<Vec<_>>());
+        for id in compare(&expected, &ledger(&recorded), squashes).pending {
+            let migration = expected.migrations.iter().find(|migration| migration.id == id).unwrap();
+            recorded.extend(migration.replaces.iter().cloned());
+            recorded.insert(id);
+        }
+        prop_assert_eq!(compare(&expected, &ledger(&recorded), squashes).pending, Vec::<String>::new());
+    }
+}

@@ -1,0 +1,75 @@
+//! Whether an app's migrations may be run again for a tenant whose ledger says that they were. Pure.
+
+use std::collections::BTreeSet;
+
+use super::{
+    found::{Look, Seen},
+    manifest::{Manifest, Tables},
+};
+
+/// Why not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    NotDjango,
+    /// No table of such an app is expected of a tenant.
+    NoSuchApp,
+    /// The schema or its ledger is not there, or could not be read.
+    NoLedger,
+    /// Plain migrating applies them.
+    Pending(Vec<String>),
+    /// None of its tables is missing.
+    NothingMissing,
+    /// Some of its tables are there, and running everything again would fail on them.
+    Standing(Vec<String>),
+    /// Migrations that run code of their own, which may not bear to be run again.
+    Code(Vec<String>),
+    /// Migrations that cannot be part of one transaction.
+    NotAtomic(Vec<String>),
+}
+
+/// The app's tables that the shared schema has copies of, if its migrations may be run again.
+pub(crate) fn may_replay(
+    manifest: &Manifest,
+    tables: &Tables,
+    app: &str,
+    look: &Look,
+    shadows: &BTreeSet<String>,
+    allow_code: bool,
+) -> Result<Vec<String>, Refusal> {
+    let django = manifest.django.as_ref().ok_or(Refusal::NotDjango)?;
+    let of_app: BTreeSet<&String> =
+        tables.keys().filter(|table| app_of(django.models.get(*table)) == Some(app)).collect();
+    if of_app.is_empty() {
+        return Err(Refusal::NoSuchApp);
+    }
+    let Look::Seen(Seen { ledger, missing_tables, .. }) = look else { return Err(Refusal::NoLedger) };
+    let pending = manifest.framework.compare(&manifest.tenant, ledger).pending;
+    if !pending.is_empty() {
+        return Err(Refusal::Pending(pending));
+    }
+    let standing: Vec<String> = of_app
+        .iter()
+        .filter(|table| !missing_tables.contains(**table))
+        .map(|table| (*table).clone())
+        .collect();
+    if standing.len() == of_app.len() {
+        return Err(Refusal::NothingMissing);
+    }
+    if !standing.is_empty() {
+        return Err(Refusal::Standing(standing));
+    }
+    let of = |ids: &BTreeSet<String>| -> Vec<String> {
+        let prefix = format!("{app}.");
+        ids.iter().filter(|id| id.starts_with(&prefix)).cloned().collect()
+    };
+    match (of(&django.not_atomic), of(&django.code)) {
+        (not_atomic, _) if !not_atomic.is_empty() => Err(Refusal::NotAtomic(not_atomic)),
+        (_, code) if !code.is_empty() && !allow_code => Err(Refusal::Code(code)),
+        _ => Ok(of_app.into_iter().filter(|table| shadows.contains(*table)).cloned().collect()),
+    }
+}
+
+/// The app of a model such as `finance.Invoice`.
+pub(crate) fn app_of(model: Option<&String>) -> Option<&str> {
+    model?.split_once('.').map(|(app, _)| app)
+}

@@ -1,0 +1,201 @@
+//! The gate and Django itself, asked about the same broken tenants.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use crate::support::django::{Project, TENANT};
+
+const ORACLE: &str = include_str!("../fixtures/django/showmigrations.py");
+
+/// Each a tenant's name, how it is broken (`{}` is its schema), and whether Django's own check is wrong about it.
+const BROKEN: &[(&str, &str, Django)] = &[
+    ("whole", "SELECT 1", Django::Right),
+    ("last_pending", "DELETE FROM {}.django_migrations WHERE name = '0004_invoice_payment'", Django::Right),
+    ("gap", "DELETE FROM {}.django_migrations WHERE name = '0002_contact_place'", Django::Right),
+    ("gap_in_shared_app", "DELETE FROM {}.django_migrations WHERE app = 'customers'", Django::Right),
+    ("whole_app_pending", "DELETE FROM {}.django_migrations WHERE app = 'finance'", Django::Right),
+    ("empty_ledger", "DELETE FROM {}.django_migrations", Django::Right),
+    ("only_originals", "DELETE FROM {}.django_migrations WHERE name LIKE '0001_squashed%'", Django::Right),
+    (
+        "squash_in_part",
+        "DELETE FROM {}.django_migrations WHERE name IN ('0003_invoice_status', '0001_squashed_0003_invoice_status')",
+        Django::Right,
+    ),
+    (
+        "squash_row_lies",
+        "DELETE FROM {}.django_migrations WHERE name IN ('0002_invoice_lines', '0003_invoice_status')",
+        Django::Right,
+    ),
+    (
+        "squash_without_originals",
+        "DELETE FROM {}.django_migrations WHERE app = 'finance' \
+         AND name IN ('0001_initial', '0002_invoice_lines', '0003_invoice_status')",
+        Django::Right,
+    ),
+    (
+        "ahead",
+        "INSERT INTO {}.django_migrations (app, name, applied) VALUES ('finance', '0099_future', now())",
+        Django::Right,
+    ),
+    (
+        "retired",
+        "INSERT INTO {}.django_migrations (app, name, applied) VALUES ('gone', '0001_initial', now())",
+        Django::Right,
+    ),
+    (
+        "twice",
+        "INSERT INTO {}.django_migrations (app, name, applied) VALUES ('contacts', '0001_initial', now())",
+        Django::Right,
+    ),
+    (
+        "diverged",
+        "UPDATE {}.django_migrations SET name = '0004_other' WHERE name = '0004_invoice_payment'",
+        Django::Right,
+    ),
+    ("lying", "DROP TABLE {}.finance_invoice", Django::Wrong("missing_tables")),
+    ("lying_column", "ALTER TABLE {}.finance_invoice DROP COLUMN total", Django::Wrong("missing_columns")),
+    (
+        "shadowed",
+        "DROP TABLE {}.contacts_contact; CREATE TABLE IF NOT EXISTS public.contacts_contact (id bigint)",
+        Django::Wrong("shadowed"),
+    ),
+    ("no_ledger", "DROP TABLE {}.django_migrations", Django::Wrong("no_ledger")),
+    ("no_schema", "DROP SCHEMA {} CASCADE", Django::Wrong("no_schema")),
+];
+
+/// What becomes of a tenant whose ledger alone tells nothing.
+#[derive(Clone, Copy, PartialEq)]
+enum Django {
+    Right,
+    /// What the gate finds instead.
+    Wrong(&'static str),
+}
+
+/// Generated ledgers beside the hand-broken ones.
+const GENERATED: usize = 24;
+
+#[test]
+fn the_gate_says_of_every_tenant_what_django_says_and_more() {
+    let project = Project::complete();
+    let (broken, generated) = break_tenants(&project);
+    let expected = django_says(&project);
+    let (found, text) = gate_says(&project);
+
+    for name in
+        broken.iter().filter(|(_, django)| **django == Django::Right).map(|(name, _)| name).chain(&generated)
+    {
+        assert_eq!(found[name].pending, expected[name].pending, "{name}: {text}");
+        // migrate --check passes over a gap that a squash hides; showmigrations does not.
+        assert!(expected[name].content || !found[name].pending.is_empty(), "{name}");
+        assert_eq!(found[name].complete, found[name].pending.is_empty(), "{name}");
+    }
+    let pending = generated.iter().filter(|name| !found[*name].pending.is_empty()).count();
+    assert!(
+        pending > 5 && pending < GENERATED,
+        "{pending} of {GENERATED} are behind: the ledgers vary too little"
+    );
+
+    for (name, django) in &broken {
+        let Django::Wrong(finding) = django else { continue };
+        assert!(!found[name].complete, "{name}");
+        assert!(found[name].findings.iter().any(|found| found == finding), "{name}: {text}");
+    }
+    for name in ["lying", "lying_column", "shadowed"] {
+        assert!(expected[name].content, "Django is content with `{name}`, whose ledger is complete");
+    }
+}
+
+#[test]
+fn the_own_check_of_django_tenants_stops_at_the_first_names_nothing_and_writes() {
+    let project = Project::complete();
+    project.copies(&["ghost".into(), "second".into(), "third".into()]);
+    project.database.execute("DROP TABLE ghost.django_migrations; DELETE FROM second.django_migrations; DELETE FROM third.django_migrations");
+    let ledgers = || {
+        project.database.column("SELECT count(*)::text FROM pg_tables WHERE schemaname = 'ghost' AND tablename = 'django_migrations'")
+    };
+
+    project
+        .portcullis
+        .run(["verify"])
+        .exits(1)
+        .says("ghost")
+        .says("second")
+        .says("third")
+        .says("0004_invoice_payment");
+    assert_eq!(ledgers(), ["0"], "the gate writes nothing");
+
+    let theirs = project.manage(&["migrate_schemas", "--check", "--no-color"]).exits(1);
+    assert_eq!(ledgers(), ["1"], "a check that creates a table");
+    assert!(
+        !theirs.stdout.contains("0004_invoice_payment") && !theirs.stderr.contains("0004_invoice_payment"),
+        "{theirs}"
+    );
+    let reached = ["ghost", "second", "third"].iter().filter(|name| theirs.stdout.contains(**name)).count();
+    assert_eq!(reached, 1, "it stops at the first\n{theirs}");
+}
+
+/// Makes the broken tenants; their names, and those of the generated ones.
+fn break_tenants(project: &Project) -> (BTreeMap<String, Django>, Vec<String>) {
+    let broken: BTreeMap<String, Django> =
+        BROKEN.iter().map(|(name, _, django)| ((*name).to_owned(), *django)).collect();
+    let generated: Vec<String> = (0..GENERATED).map(|number| format!("generated_{number}")).collect();
+    project.copies(&broken.keys().chain(&generated).cloned().collect::<Vec<_>>());
+    for (name, sql, _) in BROKEN {
+        project.database.execute(&sql.replace("{}", name));
+    }
+    // Each row stays or goes by the bits of a hash, which is the same at every run. Most of them stay.
+    for (number, name) in generated.iter().enumerate() {
+        let modulus = 2 + number % 11;
+        project.database.execute(&format!(
+            "DELETE FROM {name}.django_migrations \
+             WHERE app IN ('finance', 'contacts') AND abs(hashtext(app || name || '{name}')) % {modulus} = 0"
+        ));
+    }
+    (broken, generated)
+}
+
+struct Said {
+    pending: Vec<String>,
+    content: bool,
+}
+
+fn django_says(project: &Project) -> BTreeMap<String, Said> {
+    let outcome = project.python(&["-c", ORACLE]).exits(0);
+    let answers: BTreeMap<String, Value> = serde_json::from_str(&outcome.stdout).unwrap();
+    let said = |answer: &Value| Said {
+        pending: strings(&answer["pending"]),
+        content: answer["content"].as_bool().unwrap(),
+    };
+    answers.iter().map(|(name, answer)| (name.clone(), said(answer))).collect()
+}
+
+struct Judged {
+    pending: Vec<String>,
+    complete: bool,
+    findings: Vec<String>,
+}
+
+fn gate_says(project: &Project) -> (BTreeMap<String, Judged>, String) {
+    let outcome = project.portcullis.run(["verify", "--format", "json"]).exits(1);
+    let answer: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let judged = |verdict: &Value| {
+        let findings = verdict["findings"].as_array().unwrap();
+        let pending = findings.iter().find(|finding| finding["kind"] == "pending");
+        let mut pending = pending.map(|finding| strings(&finding["migrations"])).unwrap_or_default();
+        pending.sort();
+        Judged {
+            pending,
+            complete: verdict["outcome"] == "complete",
+            findings: findings.iter().map(|finding| finding["kind"].as_str().unwrap().to_owned()).collect(),
+        }
+    };
+    let tenants = answer["tenants"].as_object().unwrap();
+    assert!(tenants.contains_key(TENANT));
+    let text = project.portcullis.run(["verify"]).exits(1).stderr;
+    (tenants.iter().map(|(name, verdict)| (name.clone(), judged(verdict))).collect(), text)
+}
+
+fn strings(value: &Value) -> Vec<String> {
+    value.as_array().unwrap().iter().map(|text| text.as_str().unwrap().to_owned()).collect()
+}

@@ -1,0 +1,57 @@
+//! What a start of the Django example proves before gunicorn runs.
+
+use std::fs;
+
+use nix::sys::signal::Signal;
+
+use crate::support::{
+    django::{Project, TENANT},
+    http::{free_port, get},
+};
+
+#[test]
+fn the_finance_invoice_incident_does_not_reach_a_customer() {
+    let port = free_port();
+    let project = Project::complete();
+    project.serve_on(port);
+    let server = project.portcullis.spawn(["run"]);
+    server.wait_for_line("Listening at");
+    assert_eq!(get(port, "/t/demo/invoices/").0, 200);
+    server.signal(Signal::SIGTERM);
+    server.wait().exits(0);
+
+    project.database.execute("DROP TABLE demo.finance_invoice CASCADE");
+    project.manage(&["migrate_schemas", "--check", "-v0"]).exits(0);
+    let blocked = project.portcullis.run(["run"]).exits(1).says_not("Listening");
+    let text = blocked.failure_box();
+    for word in [TENANT, "finance_invoice", "finance.Invoice", "portcullis repair demo --replay finance"] {
+        assert!(text.contains(word), "{word}: {blocked}");
+    }
+}
+
+#[test]
+fn a_manifest_that_is_missing_or_stale_is_refused_with_the_command_that_makes_it() {
+    let project = Project::new();
+    project.portcullis.run(["verify"]).exits(78).says("portcullis manifest django");
+    project.portcullis.run(["manifest", "django"]).exits(0);
+    let migration = project.portcullis.path("finance/migrations/0004_invoice_payment.py");
+    let text = fs::read_to_string(&migration).unwrap();
+    fs::write(&migration, text.clone() + "\n# changed\n").unwrap();
+    let stale = project.portcullis.run(["verify"]).exits(78);
+    stale.says("0004_invoice_payment.py").says("portcullis manifest django");
+    project.portcullis.run(["manifest", "django", "--check"]).exits(78);
+    fs::write(&migration, text).unwrap();
+    project.portcullis.run(["manifest", "django", "--check"]).exits(0);
+}
+
+#[test]
+fn a_manifest_needs_no_database_and_the_settings_named_in_the_environment_will_do() {
+    let mut project = Project::new();
+    project.set("DB_HOST", "192.0.2.1");
+    project.portcullis.run(["manifest", "django"]).exits(0).says("23 migrations, 9 tables");
+    let config = fs::read_to_string(project.portcullis.path("config.toml")).unwrap();
+    let config = config.replace("manage    = \"manage.py\"\n", "");
+    fs::write(project.portcullis.path("config.toml"), config).unwrap();
+    project.set("DJANGO_SETTINGS_MODULE", "invoicing.settings");
+    project.portcullis.run(["manifest", "django", "--check"]).exits(0);
+}

@@ -1,0 +1,78 @@
+//! `repair --replay`: what plain migrating rightly leaves alone.
+
+use crate::support::django::Project;
+
+#[test]
+fn a_dropped_table_is_made_again_by_replaying_its_app() {
+    let project = Project::complete();
+    project.database.execute(
+        "DROP TABLE demo.finance_invoice; \
+         CREATE TABLE public.finance_invoice (id bigint); INSERT INTO public.finance_invoice VALUES (1), (2)",
+    );
+    project.portcullis.run(["verify"]).exits(1).says("finance.Invoice").says("shadowed");
+    project.portcullis.run(["migrate"]).exits(0).says("nothing pending");
+
+    let repaired = project.portcullis.run(["repair", "demo", "--replay", "finance"]).exits(0);
+    repaired
+        .says("finance.0004_invoice_payment run again")
+        .says("public.finance_invoice holds 2 rows, which stay");
+    project.portcullis.run(["verify"]).exits(0);
+    assert_eq!(project.database.column("SELECT count(*)::text FROM public.finance_invoice"), ["2"]);
+    // Django itself finds the ledger as it would have written it.
+    project.manage(&["migrate_schemas", "--check", "-v0"]).exits(0);
+    project.manage(&["load_demo_data"]).exits(0);
+}
+
+#[test]
+fn what_cannot_be_replayed_is_explained_and_left_as_it_is() {
+    let project = Project::complete();
+    let repair = |app| project.portcullis.run(["repair", "demo", "--replay", app]);
+    repair("finance").exits(1).says("cannot be replayed");
+    repair("nonsense").exits(1).says("cannot be replayed");
+    project.portcullis.run(["repair", "nobody", "--replay", "finance"]).exits(1).says("nobody");
+    project.database.execute("DROP TABLE demo.contacts_contact CASCADE");
+    repair("contacts").exits(1).says("contacts.0003_contact_sort_name").says("--allow-code");
+    project.database.execute("DROP TABLE demo.auth_group CASCADE");
+    repair("auth").exits(1).says("still there");
+    project
+        .portcullis
+        .run(["repair", "demo", "--replay", "contacts", "--allow-code"])
+        .exits(1)
+        .says("auth_group");
+    assert_eq!(
+        project.database.column("SELECT count(*)::text FROM pg_tables WHERE schemaname = 'demo' AND tablename = 'contacts_contact'"),
+        ["1"],
+        "contacts was replayed, and what else is missing is still told"
+    );
+}
+
+#[test]
+fn a_replay_that_fails_leaves_the_ledger_as_it_was() {
+    let project = Project::complete();
+    // A relation of the same name that is no table: the look finds nothing, and CREATE TABLE fails.
+    project.database.execute("DROP TABLE demo.finance_invoice; CREATE SEQUENCE demo.finance_invoice");
+    let ledger =
+        || project.database.column("SELECT app || '.' || name FROM demo.django_migrations ORDER BY 1");
+    let before = ledger();
+    project
+        .portcullis
+        .run(["repair", "demo", "--replay", "finance"])
+        .exits(1)
+        .says("rolled back")
+        .says("already exists");
+    assert_eq!(ledger(), before);
+}
+
+#[test]
+fn every_tenant_that_lost_an_app_is_repaired_at_once() {
+    let project = Project::complete();
+    project.copies(&["acme".into(), "globex".into()]);
+    project.database.execute("DROP TABLE demo.finance_invoice; DROP TABLE globex.finance_invoice");
+    let outcome = project.portcullis.run(["repair", "--all-affected", "--replay", "finance"]).exits(0);
+    outcome.says("demo: finance.").says("globex: finance.").says_not("acme: finance.");
+    project
+        .portcullis
+        .run(["repair", "--all-affected", "--replay", "finance"])
+        .exits(0)
+        .says("no tenant has lost");
+}

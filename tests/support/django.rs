@@ -1,0 +1,131 @@
+//! The Django example in a folder of its own, with a database in which one tenant is complete.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use super::{
+    cluster::{Database, cluster},
+    portcullis::Portcullis,
+    process::{Outcome, Running},
+};
+
+/// The tenant that the project makes by itself; others are copies of it.
+pub const TENANT: &str = "demo";
+
+pub struct Project {
+    pub portcullis: Portcullis,
+    pub database: Database,
+    env: Vec<(String, String)>,
+}
+
+impl Project {
+    /// The project as it is shipped, its manifest made, its shared schema and the demo tenant migrated.
+    pub fn complete() -> Self {
+        let project = Self::new();
+        project.portcullis.run(["manifest", "django"]).exits(0);
+        project.portcullis.run(["migrate", "--shared"]).exits(0);
+        project.manage(&["bootstrap_demo_tenants", TENANT, "-v0"]).exits(0);
+        project
+    }
+
+    /// The project's files and an empty database.
+    pub fn new() -> Self {
+        let database = Database::fresh();
+        let url = url::parts(&cluster());
+        let mut env = vec![
+            ("DB_HOST".to_owned(), url.host),
+            ("DB_PORT".to_owned(), url.port),
+            ("DB_USER".to_owned(), url.user),
+            ("DB_NAME".to_owned(), database.name().to_owned()),
+            ("DB_PASSWORD".to_owned(), url.password),
+        ];
+        let path = std::env::var("PATH").expect("PATH");
+        env.push(("PATH".to_owned(), format!("{}:{path}", venv().display())));
+        let mut portcullis = Portcullis::new();
+        for (name, value) in &env {
+            portcullis = portcullis.env(name, value);
+        }
+        let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/django");
+        let copied = Command::new("cp").arg("-r").arg(example.join(".")).arg(portcullis.folder()).status();
+        assert!(copied.unwrap().success());
+        // One that somebody made in the source folder is not part of what is shipped.
+        let _ = std::fs::remove_file(portcullis.path("portcullis.manifest.json"));
+        Self { portcullis, database, env }
+    }
+
+    /// Sets a variable for the binary and for the project's own commands.
+    pub fn set(&mut self, name: &str, value: &str) {
+        let portcullis = std::mem::replace(&mut self.portcullis, Portcullis::new());
+        self.portcullis = portcullis.env(name, value);
+        self.env.retain(|(known, _)| known != name);
+        self.env.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Has the server listen there.
+    pub fn serve_on(&self, port: u16) {
+        let path = self.portcullis.path("config.toml");
+        let config = std::fs::read_to_string(&path).unwrap();
+        std::fs::write(&path, config.replace("0.0.0.0:8000", &format!("127.0.0.1:{port}"))).unwrap();
+    }
+
+    /// The project's own command line.
+    pub fn manage(&self, arguments: &[&str]) -> Outcome {
+        self.python(&[&["manage.py"], arguments].concat())
+    }
+
+    pub fn python(&self, arguments: &[&str]) -> Outcome {
+        let mut command = Command::new(venv().join("python"));
+        command.args(arguments).current_dir(self.portcullis.folder());
+        command.env_clear().envs(self.env.iter().map(|(name, value)| (name, value)));
+        Running::start(command, false).wait()
+    }
+
+    /// Registers tenants whose schemas are copies of the demo tenant's: its tables, its ledger, no rows.
+    pub fn copies(&self, names: &[String]) {
+        let tables = self.database.column(&format!(
+            "SELECT tablename::text FROM pg_tables WHERE schemaname = '{TENANT}' ORDER BY 1"
+        ));
+        for name in names {
+            let mut sql = format!(
+                "INSERT INTO customers_client (schema_name, name, created_on) VALUES ('{name}', '{name}', now()); \
+                 CREATE SCHEMA {name};"
+            );
+            for table in &tables {
+                sql += &format!("CREATE TABLE {name}.{table} (LIKE {TENANT}.{table} INCLUDING ALL);");
+            }
+            sql += &format!("INSERT INTO {name}.django_migrations SELECT * FROM {TENANT}.django_migrations;");
+            sql += &format!("SELECT setval(pg_get_serial_sequence('{name}.django_migrations', 'id'), 1000);");
+            self.database.execute(&sql);
+        }
+    }
+}
+
+fn venv() -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin");
+    assert!(path.join("gunicorn").exists(), "there is no target/venv: run scripts/django-venv.sh");
+    path
+}
+
+mod url {
+    pub struct Parts {
+        pub host: String,
+        pub port: String,
+        pub user: String,
+        pub password: String,
+    }
+
+    /// Of `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, which is what `scripts/cluster` gives.
+    pub fn parts(url: &str) -> Parts {
+        let split = || {
+            let (_, rest) = url.split_once("://")?;
+            let (login, rest) = rest.split_once('@')?;
+            let (user, password) = login.split_once(':')?;
+            let (host, port) = rest.split_once('/')?.0.split_once(':')?;
+            Some((host, port, user, password))
+        };
+        let (host, port, user, password) = split().expect("the cluster's address, whole");
+        Parts { host: host.into(), port: port.into(), user: user.into(), password: password.into() }
+    }
+}
