@@ -61,7 +61,7 @@ pub fn main(arguments: &[OsString]) -> u8 {
         Ok(inherited) => inherited,
         Err(error) => {
             let what = format!("cannot take over the signals: {error}");
-            return say(BLOCKED, Answer::bad(Failure::Internal { what }.into()), false);
+            return say(BLOCKED, Answer::bad(Failure::Internal { what }.into()), None, false);
         }
     };
     let cli = match Cli::try_parse_from(arguments) {
@@ -75,11 +75,11 @@ pub fn main(arguments: &[OsString]) -> u8 {
     let env = Environment::of_process();
     let colour = style::colour(cli.looks.color, &env, io::stderr().is_terminal());
     let title = title(&cli.command);
-    let answer = match report::trace::start(&env, colour) {
+    let answer = match report::trace::start(&env) {
         Ok(()) => answer(cli, &env, &inherited),
         Err(failure) => Answer::bad(failure.into()),
     };
-    say(title, answer, colour)
+    say(title, answer, Some(&inherited), colour)
 }
 
 fn answer(cli: Cli, env: &Environment, inherited: &Inherited) -> Answer {
@@ -157,13 +157,20 @@ fn title(command: &Command) -> &'static str {
     }
 }
 
-/// Prints what a command has to say. A closed pipe is nobody's loss.
-fn say(title: &str, answer: Answer, colour: bool) -> u8 {
+/// Prints what a command has to say, for as long as whoever reads it takes. A closed pipe is nobody's loss.
+fn say(title: &str, answer: Answer, inherited: Option<&Inherited>, colour: bool) -> u8 {
+    report::flush();
+    if answer.text.is_empty() && answer.trouble.is_none() {
+        return answer.code;
+    }
+    if let Some(inherited) = inherited {
+        process::end_at_once(inherited);
+    }
     let mut code = answer.code;
     if let Err(error) = io::stdout().write_all(answer.text.as_bytes())
         && error.kind() != io::ErrorKind::BrokenPipe
     {
-        report::say(&format!("portcullis: cannot write to standard output: {error}"));
+        let _ = writeln!(io::stderr(), "portcullis: cannot write to standard output: {error}");
         let (what, why) = ("everything was said".into(), error.to_string());
         code = code.max(Failure::Unproven { what, why }.code());
     }

@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Write},
+    os::fd::AsFd,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -10,6 +11,8 @@ use std::{
     thread,
     time::Duration,
 };
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// How many lines may wait for the terminal; what comes on top is dropped and counted.
 const QUEUE: usize = 4_096;
@@ -57,8 +60,10 @@ impl Writer {
 
     pub(crate) fn line(&self, line: String) {
         let Some(lines) = &self.lines else {
-            // Nobody is left to tell if standard error is closed.
-            let _ = writeln!(io::stderr(), "{line}");
+            if is_read() {
+                // Nobody is left to tell if standard error is closed.
+                let _ = writeln!(io::stderr(), "{line}");
+            }
             return;
         };
         if let Err(TrySendError::Full(_)) = lines.try_send(Message::Line(line)) {
@@ -76,6 +81,13 @@ impl Writer {
             let _ = written.recv_timeout(FLUSH);
         }
     }
+}
+
+/// Whether standard error takes something without waiting for whoever reads it.
+fn is_read() -> bool {
+    let stderr = io::stderr();
+    let mut descriptors = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    poll(&mut descriptors, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
 }
 
 fn dropped_words(missing: u64, json: bool) -> String {
