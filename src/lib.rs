@@ -35,11 +35,9 @@ use std::{
     path::PathBuf,
 };
 
-use clap::Parser;
-
 use crate::{
     actions::Work,
-    cli::{Cli, Command, ManifestOf},
+    cli::{Cli, Command, Front, ManifestOf},
     commands::Answer,
     config::environment::Environment,
     failure::Failure,
@@ -64,7 +62,7 @@ pub fn main(arguments: &[OsString]) -> u8 {
             return say(BLOCKED, Answer::bad(Failure::Internal { what }.into()), None, false);
         }
     };
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match Cli::of(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             // Nobody is left to tell if standard error is closed.
@@ -73,34 +71,35 @@ pub fn main(arguments: &[OsString]) -> u8 {
         }
     };
     let env = Environment::of_process();
-    let colour = style::colour(cli.looks.color, &env, io::stderr().is_terminal());
+    let colour = style::colour(cli.global.looks.color, &env, io::stderr().is_terminal());
     let title = title(&cli.command);
     let answer = match report::trace::start(&env) {
-        Ok(()) => answer(cli, &env, &inherited),
+        Ok(()) => answer(cli, &env, &inherited, colour),
         Err(failure) => Answer::bad(failure.into()),
     };
     say(title, answer, Some(&inherited), colour)
 }
 
-fn answer(cli: Cli, env: &Environment, inherited: &Inherited) -> Answer {
+fn answer(cli: Cli, env: &Environment, inherited: &Inherited, colour: bool) -> Answer {
     let path = cli
+        .global
         .config
         .or_else(|| env.get("PORTCULLIS_CONFIG").map(PathBuf::from))
         .unwrap_or_else(|| PathBuf::from("config.toml"));
-    let role = cli.role.as_deref();
+    let role = cli.global.role.as_deref();
     let worked = |work: &dyn Fn(&Work) -> Result<Answer, Failure>| {
         config::load::load(&path, env)
             .and_then(|config| work(&Work::new(config)))
             .unwrap_or_else(|failure| Answer::bad(failure.into()))
     };
     match &cli.command {
-        Command::Run(run) => {
-            match run::run(run, &Globals { path: &path, role, looks: &cli.looks }, env, inherited) {
+        Command::Front(Front::Run(run)) => {
+            match run::run(run, &Globals { path: &path, role, looks: &cli.global.looks }, env, inherited) {
                 Ok(code) => Answer { text: String::new(), trouble: None, code },
                 Err(failure) => Answer::bad(failure.into()),
             }
         }
-        Command::Init(arguments) => match commands::init::init(inherited, arguments) {
+        Command::Front(Front::Init(arguments)) => match commands::init::init(inherited, arguments) {
             Ok(code) => Answer { text: String::new(), trouble: None, code },
             Err(failure) => Answer::bad(failure.into()),
         },
@@ -121,7 +120,7 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited) -> Answer {
         Command::Repair(arguments) => worked(&|work| {
             runtime::until_signalled(inherited, async |processes| {
                 work.start_with(processes);
-                commands::repair::run(work, arguments).await
+                commands::repair::run(work, arguments, colour).await
             })
         }),
         Command::Migrate(arguments) => worked(&|work| {
@@ -144,14 +143,14 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited) -> Answer {
 /// What the failure box says at its top.
 fn title(command: &Command) -> &'static str {
     match command {
-        Command::Run(_) => BLOCKED,
-        Command::Init(_) => "THE PROGRAM WAS NOT STARTED",
+        Command::Front(Front::Run(_)) => BLOCKED,
+        Command::Front(Front::Init(_)) => "THE PROGRAM WAS NOT STARTED",
         Command::Plan { .. } => "NO PLAN",
         Command::Check => "THE CONFIGURATION IS NOT VALID",
         Command::Verify(_) => "THE GATE IS CLOSED",
         Command::Migrate(_) => "NOT EVERYTHING WAS APPLIED",
         Command::Manifest { .. } => "NO MANIFEST WAS WRITTEN",
-        Command::Repair(_) => "NOT EVERYTHING WAS REPAIRED",
+        Command::Repair(_) => "THE TENANT IS NOT COMPLETE",
         Command::Health { .. } => "NOBODY CAN BE ASKED",
         Command::Schema | Command::Completions { .. } | Command::Man { .. } => "NOTHING WAS PRINTED",
     }

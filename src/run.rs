@@ -151,7 +151,7 @@ fn serve(inherited: &Inherited, server: &Server) -> Result<u8, Failure> {
                 main_grace: Some(server.grace),
             };
             if !inherited.is_pid_1() {
-                report::say(report::NOT_PID_1);
+                report::note_not_pid_1();
             }
             process::supervise(inherited, &options, argv)
         }

@@ -19,7 +19,7 @@ pub(crate) fn init(inherited: &Inherited, arguments: &cli::Init) -> Result<u8, F
         main_grace: None,
     };
     if !inherited.is_pid_1() {
-        report::say(report::NOT_PID_1);
+        report::note_not_pid_1();
     }
     supervise(inherited, &options, &arguments.argv)
 }

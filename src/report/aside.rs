@@ -7,11 +7,10 @@ use std::{
     sync::{Mutex, OnceLock, PoisonError},
 };
 
-use super::{mask::Mask, writer::Writer};
-
-/// What is different for whoever stays in front of a program without being PID 1.
-pub(crate) const NOT_PID_1: &str =
-    "portcullis: not PID 1, so orphans are reaped as a subreaper and the namespace does not end with this";
+use super::{
+    mask::Mask,
+    writer::{self, Writer},
+};
 
 static WRITER: OnceLock<Writer> = OnceLock::new();
 static LOOK: Mutex<Look> = Mutex::new(Look { json: false, mask: Mask::none() });
@@ -25,6 +24,14 @@ struct Look {
 pub(crate) fn say(line: &str) {
     let line = look().mask.apply(line);
     WRITER.get_or_init(|| Writer::start(false)).line(line);
+}
+
+/// What is different for whoever stays in front of a program without being PID 1. At once or not at all: a thread for
+/// one line would cost a start more than everything else.
+pub(crate) fn note_not_pid_1() {
+    writer::write_if_read(
+        "portcullis: not PID 1, so orphans are reaped as a subreaper and the namespace does not end with this",
+    );
 }
 
 /// Returns once everything is written, or after two seconds of a blocked terminal.

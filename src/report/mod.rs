@@ -12,6 +12,7 @@ pub(crate) mod judgement;
 pub(crate) mod mask;
 pub(crate) mod page;
 pub(crate) mod prometheus;
+pub(crate) mod repair;
 pub(crate) mod standing;
 pub(crate) mod style;
 mod table;
@@ -31,7 +32,7 @@ use std::{
 
 use tokio::time::Instant;
 
-pub(crate) use self::aside::{NOT_PID_1, flush, say};
+pub(crate) use self::aside::{flush, note_not_pid_1, say};
 use self::{
     event::Event,
     github::Groups,

@@ -60,10 +60,7 @@ impl Writer {
 
     pub(crate) fn line(&self, line: String) {
         let Some(lines) = &self.lines else {
-            if is_read() {
-                // Nobody is left to tell if standard error is closed.
-                let _ = writeln!(io::stderr(), "{line}");
-            }
+            write_if_read(&line);
             return;
         };
         if let Err(TrySendError::Full(_)) = lines.try_send(Message::Line(line)) {
@@ -83,11 +80,14 @@ impl Writer {
     }
 }
 
-/// Whether standard error takes something without waiting for whoever reads it.
-fn is_read() -> bool {
-    let stderr = io::stderr();
+/// Writes the line from this thread, unless that would mean to wait for somebody to read.
+pub(super) fn write_if_read(line: &str) {
+    let mut stderr = io::stderr();
     let mut descriptors = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
-    poll(&mut descriptors, PollTimeout::ZERO).is_ok_and(|ready| ready > 0)
+    if poll(&mut descriptors, PollTimeout::ZERO).is_ok_and(|ready| ready > 0) {
+        // Nobody is left to tell if standard error is closed.
+        let _ = stderr.write_all(format!("{line}\n").as_bytes());
+    }
 }
 
 fn dropped_words(missing: u64, json: bool) -> String {
