@@ -5,6 +5,7 @@ mod apply;
 mod catalog;
 mod connect;
 mod derive;
+mod examine;
 mod ledgers;
 pub(crate) mod lock;
 mod look;
