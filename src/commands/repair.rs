@@ -25,11 +25,12 @@ use crate::{
 pub(crate) async fn run(work: &Work, arguments: &cli::Repair) -> Result<Answer, Failure> {
     let note = |text: String| report::say(&text);
     work.lock.hold(work, &note).await?;
+    work.record.at("portcullis repair");
     let result = match (&arguments.replay, arguments.tenant.as_slice()) {
         (Some(app), tenants) => replayed(work, app, tenants, arguments.allow_code).await,
         (None, tenants) => migrated(work, tenants).await,
     };
-    work.lock.release().await;
+    work.finish(result.as_ref().map(drop).map_err(|trouble| &trouble.failure)).await;
     let (mut text, named) = match result {
         Ok(done) => done,
         Err(trouble) => return Ok(Answer::bad(trouble)),
@@ -81,8 +82,10 @@ async fn replayed(
                 return Err(Trouble { judgement, done, ..Trouble::from(Failure::Incomplete { summary }) });
             }
         };
+        work.record.begin(work).await;
         match replay(work, &Replay { tenant, app, copies }).await {
             Ok(lines) => {
+                work.record.changed(Some(tenant), &[format!("`{app}` replayed")]);
                 for line in lines {
                     text += &format!("{tenant}: {line}\n");
                 }

@@ -7,9 +7,11 @@ mod derive;
 mod ledgers;
 pub(crate) mod lock;
 mod look;
+mod own;
 mod provision;
 mod quote;
 mod reading;
+mod record;
 mod registry;
 mod run;
 #[cfg(test)]
