@@ -13,7 +13,6 @@ use super::Work;
 use crate::{
     database::record::{At, Author, Change, Entry, Run, Step},
     failure::Failure,
-    tenants::manifest::Manifest,
 };
 
 /// How often progress and changes are written down.
@@ -98,11 +97,10 @@ impl Record {
     /// A step with `once = true` was done; fails if that could not be written down.
     pub(crate) async fn once(&self, work: &Work, step: &str, what: &str) -> Result<(), Failure> {
         let entry = Entry::Once { release: release(work).await, step: step.into(), what: what.into() };
-        let written = match self.given_up.get() {
-            true => Err("an earlier attempt failed".into()),
-            false => {
-                work.database()?.write_record(&work.run, &[entry]).await.map_err(|error| error.to_string())
-            }
+        let written = if self.given_up.get() {
+            Err("an earlier attempt failed".into())
+        } else {
+            work.database()?.write_record(&work.run, &[entry]).await.map_err(|error| error.to_string())
         };
         written.map_err(|why| Failure::Database {
             what: format!("recording that `{step}` was done, so that the next start would do it again,"),
@@ -159,7 +157,7 @@ impl Work {
         let runs = database.read_record(1, false).await.unwrap_or_default();
         let at = runs
             .into_iter()
-            .find(|run| run.ended.is_none() && holder.contains(&run.run))
+            .find(|run| run.ended.is_none() && holder.contains(&run.id))
             .and_then(|run| run.at);
         match at {
             Some(At { step, done, total }) => format!("{holder}; in `{step}`: {done} of {total} tenants"),
@@ -193,17 +191,14 @@ impl Work {
 /// The release: the manifest's digest. Empty for a run without one.
 async fn release(work: &Work) -> String {
     match work.expectation().await {
-        Ok(expectation) => digest_of(&expectation.manifest),
+        Ok(expectation) => expectation.manifest.release(),
         Err(_) => String::new(),
     }
 }
 
-fn digest_of(manifest: &Manifest) -> String {
-    serde_json::to_string(manifest).map(|text| digest(&text)).unwrap_or_default()
-}
-
+/// Lower-case hexadecimal.
 pub(crate) fn digest(text: &str) -> String {
-    Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(text).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
 }
 
 /// What this machine or container calls itself.

@@ -6,7 +6,8 @@ use serde::Serialize;
 /// One recorded run.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Run {
-    pub(crate) run: String,
+    #[serde(rename = "run")]
+    pub(crate) id: String,
     /// The manifest's digest; empty if the run knew no manifest.
     pub(crate) release: String,
     pub(crate) version: String,
@@ -196,7 +197,7 @@ impl Dialect {
     /// The steps, changes and exceptions of these runs, three statements, each row beginning with its run.
     pub(super) fn parts(&self, runs: &[Run]) -> [String; 3] {
         let Self { schema, literal, .. } = self;
-        let runs: Vec<String> = runs.iter().map(|run| literal(&run.run)).collect();
+        let runs: Vec<String> = runs.iter().map(|run| literal(&run.id)).collect();
         let of = format!("WHERE run IN ({}) ORDER BY number", runs.join(", "));
         [
             format!("SELECT run, name, CAST(milliseconds AS text), outcome, said FROM {schema}step {of}"),
@@ -215,7 +216,7 @@ pub(super) fn author(row: &Row) -> Author {
 
 pub(super) fn run(row: &Row) -> Run {
     Run {
-        run: text(row, 0),
+        id: text(row, 0),
         release: text(row, 1),
         version: text(row, 2),
         role: column(row, 3),
@@ -232,7 +233,7 @@ pub(super) fn run(row: &Row) -> Run {
 /// Puts the rows of [`Dialect::parts`] where they belong.
 pub(super) fn put(runs: &mut [Run], [steps, changes, exceptions]: &[Vec<Row>; 3]) {
     let place =
-        |runs: &[Run], row: &Row| runs.iter().position(|run| Some(&run.run) == column(row, 0).as_ref());
+        |runs: &[Run], row: &Row| runs.iter().position(|run| Some(&run.id) == column(row, 0).as_ref());
     for row in steps {
         if let Some(at) = place(runs, row) {
             let (name, milliseconds) = (text(row, 1), number(row, 2));

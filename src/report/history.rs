@@ -28,7 +28,7 @@ fn run(run: &Run) -> String {
     };
     let role = run.role.as_ref().map(|role| format!(", role {role}")).unwrap_or_default();
     let release = run.release.get(..RELEASE).unwrap_or(&run.release);
-    let mut text = format!("{}  run {}  {end}\n", run.started, run.run);
+    let mut text = format!("{}  run {}  {end}\n", run.started, run.id);
     text += &format!("    release {release}, version {}{role}, host {}\n", run.version, run.host);
     for step in &run.steps {
         text += &self::step(step);
@@ -81,7 +81,7 @@ mod tests {
             what: vec!["2 invoices".into(), "3 totals".into()],
         };
         let done = Run {
-            run: "cafe0001".into(),
+            id: "cafe0001".into(),
             release: "0123456789abcdef".into(),
             version: "0.1.0".into(),
             role: Some("web".into()),
@@ -105,7 +105,7 @@ mod tests {
             ..Run::default()
         };
         let at = Some(At { step: "tenant schemas".into(), done: 412, total: 800 });
-        let open = Run { run: "cafe0002".into(), host: "web-2".into(), at, ..Run::default() };
+        let open = Run { id: "cafe0002".into(), host: "web-2".into(), at, ..Run::default() };
         insta::assert_snapshot!(text(&[done, open]), @r"
         2026-11-23T20:00:00Z  run cafe0001  incomplete, exit 1
             release 0123456789ab, version 0.1.0, role web, host web-1
