@@ -2,6 +2,7 @@
 
 mod apply;
 mod catalog;
+mod chunks;
 mod connect;
 mod derive;
 mod ledgers;
@@ -12,6 +13,7 @@ mod quote;
 mod reading;
 mod registry;
 mod run;
+mod server;
 #[cfg(test)]
 mod tests;
 
