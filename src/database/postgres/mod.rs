@@ -3,6 +3,7 @@
 mod answer;
 mod apply;
 mod catalog;
+mod chunks;
 mod connect;
 mod derive;
 mod ledgers;
@@ -15,6 +16,7 @@ mod reading;
 mod record;
 mod registry;
 mod run;
+mod server;
 #[cfg(test)]
 mod tests;
 
