@@ -6,6 +6,7 @@ mod command;
 mod configuration;
 mod doctor;
 mod exit_codes;
+mod history;
 mod lock;
 mod looking_again;
 mod manifests;
