@@ -70,9 +70,8 @@ impl Lines {
     pub(super) fn read(&mut self) {
         match self.piece() {
             Ok(true) => {}
-            Ok(false) => self.pipe = None,
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            Err(_) => self.pipe = None,
+            Ok(false) | Err(_) => self.pipe = None,
         }
     }
 

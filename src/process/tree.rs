@@ -86,9 +86,9 @@ impl Tree {
             if self.record.borrow().is_some() {
                 // All of one before the other, and last the stream on which a program says why it ends.
                 if self.out.is_open() {
-                    self.out.read_rest()
+                    self.out.read_rest();
                 } else {
-                    self.err.read_rest()
+                    self.err.read_rest();
                 }
                 continue;
             }
