@@ -104,7 +104,7 @@ fn unread() -> (OwnedFd, OwnedFd) {
 #[test]
 fn a_terminal_that_nobody_reads_keeps_no_command_from_ending() {
     // More problems than the pipe takes.
-    let config: String = (0..200).map(|number| format!("unknown_{number} = 1\n")).collect();
+    let config = (0..200).map(|number| format!("unknown_{number} = 1\n")).collect::<Vec<_>>().concat();
     let portcullis = Portcullis::new().config(&config);
     let (reader, writer) = unread();
     let mut child = command(&portcullis, &["check"]).stderr(writer).spawn().unwrap();
@@ -121,11 +121,12 @@ fn a_terminal_that_nobody_reads_keeps_no_command_from_ending() {
 
 #[test]
 fn diagnostics_that_nobody_reads_hold_up_no_start_up() {
-    let steps: String = (0..60)
+    let steps = (0..60)
         .map(|number| {
             format!("[[step]]\nname = \"step {number}\"\nafter = \"start\"\ncommand.run = [\"true\"]\n")
         })
-        .collect();
+        .collect::<Vec<_>>()
+        .concat();
     let config = format!("{steps}[server]\ncommand = [\"touch\", \"reached\"]\n");
     let portcullis = Portcullis::new().config(&config);
     let (_reader, writer) = unread();
