@@ -130,6 +130,9 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, colour: bool) -> A
                 commands::migrate::run(work, arguments).await
             })
         }),
+        Command::History(arguments) => worked(&|work| {
+            runtime::until_signalled(inherited, async |_| commands::history::run(work, arguments).await)
+        }),
         Command::Manifest { framework: ManifestOf::Sql { check } | ManifestOf::Django { check } } => {
             worked(&|work| {
                 runtime::until_signalled(inherited, async |processes| {
@@ -151,6 +154,7 @@ fn title(command: &Command) -> &'static str {
         Command::Verify(_) => "THE GATE IS CLOSED",
         Command::Migrate(_) => "NOT EVERYTHING WAS APPLIED",
         Command::Manifest { .. } => "NO MANIFEST WAS WRITTEN",
+        Command::History(_) => "THE HISTORY CANNOT BE READ",
         Command::Repair(_) => "THE TENANT IS NOT COMPLETE",
         Command::Health { .. } => "NOBODY CAN BE ASKED",
         Command::Schema | Command::Completions { .. } | Command::Man { .. } => "NOTHING WAS PRINTED",

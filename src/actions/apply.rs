@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt, stream, stream::LocalBoxStream};
 use tokio::time;
 
-use super::{Stopped, Work, django::migrate, look::LOOK};
+use super::{Stopped, Work, django::migrate, look::LOOK, record};
 use crate::{
     config::{OnTenantFailure, Scope, Selection, Source},
     database::{ApplyError, MigrationFile, Schema},
@@ -78,6 +78,9 @@ pub(crate) async fn apply(
         todo = Todo::from(&self::judgement(work, tenants).await?);
     }
     let mut applied = Applied { schemas: judgement.verdicts().count(), ..Applied::default() };
+    if !todo.pending.is_empty() {
+        work.record.begin(work).await;
+    }
     let policy = work.migrations()?.apply.on_tenant_failure;
     if todo.broken.is_empty() || policy != OnTenantFailure::Stop {
         let mut failed = apply_all(work, &todo.pending, &mut applied, say).await?;
@@ -87,6 +90,9 @@ pub(crate) async fn apply(
             work.lock.still_held().await?;
             let manifest = &work.expectation().await?.manifest;
             believe(manifest, &judgement, &self::judgement(work, tenants).await?, &mut applied, &mut failed);
+            for (tenant, migrations) in &applied.migrations {
+                work.record.changed(tenant.as_deref(), migrations);
+            }
         }
         if !failed.schemas.is_empty() {
             let output = failed.shown();
@@ -208,11 +214,20 @@ async fn apply_all(
             break;
         }
         let mut results = results(work, group, jobs, say)?;
-        while let Some((tenant, result)) = results.next().await {
+        loop {
+            // Whoever waits for the lock hears how far this run is, also while it hangs at one tenant.
+            let Ok(next) = time::timeout(record::EVERY, results.next()).await else {
+                work.record.progress(work, done, pending.len()).await;
+                continue;
+            };
+            let Some((tenant, result)) = next else { break };
             done += 1;
             match result {
                 Ok(migrations) if migrations.is_empty() => {}
                 Ok(migrations) => {
+                    if matches!(work.migrations()?.source, Source::Sql { .. }) {
+                        work.record.changed(tenant.as_deref(), &migrations);
+                    }
                     applied.migrations.insert(tenant, migrations);
                 }
                 Err(Stopped::Schema(failure, output)) => {
@@ -225,6 +240,7 @@ async fn apply_all(
             }
             if pending.len() > 1 {
                 say(Said::Progress { done, total: pending.len() });
+                work.record.progress(work, done, pending.len()).await;
             }
             if failed.schemas.len() >= most {
                 break;

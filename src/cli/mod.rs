@@ -156,6 +156,11 @@ Examples:
         #[arg(long)]
         live: bool,
     },
+    /// Show what earlier runs changed, the newest first
+    #[command(after_help = "Examples:
+  portcullis history
+  portcullis history --limit 100 --format json")]
+    History(History),
     /// Print the JSON Schema of config.toml, for editors
     #[command(after_help = "Example:
   portcullis schema > portcullis.schema.json
@@ -220,6 +225,15 @@ pub(crate) struct Migrate {
     /// Say what is pending and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct History {
+    /// How many runs
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: u32,
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 
 pub(crate) mod check;
 pub(crate) mod health;
+pub(crate) mod history;
 pub(crate) mod init;
 pub(crate) mod manifest;
 pub(crate) mod manual;

@@ -7,10 +7,12 @@ pub(crate) mod migrations;
 mod outcome;
 mod places;
 pub(crate) mod postgres;
+pub(crate) mod record;
 pub(crate) mod sqlite;
 
 use std::time::Duration;
 
+use self::record::{Author, Entry, Run};
 pub(crate) use self::{
     migrations::{MigrationFile, resolve},
     outcome::{Applied, ApplyError, Attempt, DatabaseError, Derived, ProvisionError, Tables},
@@ -23,6 +25,9 @@ use crate::{
         manifest::{Expected, Manifest},
     },
 };
+
+/// For reading or writing the record of runs: nothing waits long for it.
+const RECORD: Duration = Duration::from_secs(5);
 
 /// The configured database.
 #[derive(Debug, Clone)]
@@ -117,6 +122,35 @@ impl Database {
         match self {
             Self::Postgres(it) => it.lock_holder().await,
             Self::Sqlite(it) => it.lock_holder(),
+        }
+    }
+
+    /// Writes down what a run did; made by the first who has something to write.
+    pub(crate) async fn write_record(&self, run: &str, entries: &[Entry]) -> Result<(), DatabaseError> {
+        match self {
+            Self::Postgres(it) => within(RECORD, it.write_record(run, entries)).await,
+            Self::Sqlite(it) => within(RECORD, it.write_record(run, entries)).await,
+        }
+    }
+
+    /// The newest runs first; without their steps and changes unless `whole`.
+    pub(crate) async fn read_record(&self, limit: u32, whole: bool) -> Result<Vec<Run>, DatabaseError> {
+        match self {
+            Self::Postgres(it) => within(RECORD, it.read_record(limit, whole)).await,
+            Self::Sqlite(it) => within(RECORD, it.read_record(limit, whole)).await,
+        }
+    }
+
+    /// Who did a step of a release, if anybody did; `what` is the digest of what it does.
+    pub(crate) async fn who_did(
+        &self,
+        release: &str,
+        step: &str,
+        what: &str,
+    ) -> Result<Option<Author>, DatabaseError> {
+        match self {
+            Self::Postgres(it) => within(RECORD, it.who_did(release, step, what)).await,
+            Self::Sqlite(it) => within(RECORD, it.who_did(release, step, what)).await,
         }
     }
 

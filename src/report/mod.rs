@@ -6,6 +6,7 @@ pub(crate) mod event;
 pub(crate) mod facts;
 pub(crate) mod failure_box;
 mod github;
+pub(crate) mod history;
 pub(crate) mod json;
 pub(crate) mod judgement;
 pub(crate) mod mask;

@@ -83,7 +83,7 @@ fn every_line_says_whose_it_is_and_each_failed_tenant_is_shown_with_its_own() {
     assert!(of("bad").contains("column \"total\"") && !of("bad").contains("paid_on"), "{outcome}");
     assert!(of("worse").contains("column \"paid_on\""), "{outcome}");
     let output = lines.iter().find(|line| line["event"] == "output").unwrap();
-    assert_eq!((&output["step"]["name"], &output["stream"]), (&"tenant schemas".into(), &"stdout".into()));
+    assert_eq!((&output["step"], &output["stream"]), (&"tenant schemas".into(), &"stdout".into()));
 
     let again = project.portcullis.run(["migrate"]).exits(1);
     let text = again.failure_box();

@@ -5,6 +5,7 @@ mod broken_tenants;
 mod command;
 mod configuration;
 mod exit_codes;
+mod history;
 mod lock;
 mod looking_again;
 mod manifests;

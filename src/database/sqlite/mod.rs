@@ -7,6 +7,7 @@ mod files;
 pub(crate) mod lock;
 mod look;
 mod provision;
+mod record;
 mod registry;
 #[cfg(test)]
 mod tests;
