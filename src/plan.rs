@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::{
-    config::{Action, After, Awaited, Config, OnFailure, Scope, Step, environment::Environment},
+    config::{Action, After, Awaited, Config, OnFailure, Scope, Server, Step, environment::Environment},
     failure::Failure,
 };
 
@@ -33,6 +33,8 @@ pub(crate) struct Planned {
     pub(crate) decision: Decision,
     #[serde(serialize_with = "shown::on_failure")]
     pub(crate) on_failure: OnFailure,
+    /// Skipped if the record of runs says that this release has done it.
+    pub(crate) once: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -74,6 +76,7 @@ pub(crate) fn plan(config: &Config, env: &Environment, role: Option<&str>) -> Re
             after,
             decision,
             on_failure: step.on_failure,
+            once: step.action.is_once(),
         })
     });
     Ok(Plan {
@@ -84,8 +87,8 @@ pub(crate) fn plan(config: &Config, env: &Environment, role: Option<&str>) -> Re
 }
 
 /// Whether this argv runs no step: it begins with one of `server.passthrough`.
-pub(crate) fn passes_through(config: &Config, argv: &[String]) -> bool {
-    config.server.passthrough.iter().any(|beginning| match (beginning.split_first(), argv.split_first()) {
+pub(crate) fn passes_through(server: &Server, argv: &[String]) -> bool {
+    server.passthrough.iter().any(|beginning| match (beginning.split_first(), argv.split_first()) {
         (Some((program, words)), Some((given, rest))) => {
             (given == program || file_name(given) == Some(program)) && rest.starts_with(words)
         }
@@ -136,6 +139,7 @@ fn kind(action: &Action) -> &'static str {
             Awaited::Http { .. } => "wait.http",
             Awaited::Database => "wait.database",
             Awaited::Redis { .. } => "wait.redis",
+            Awaited::Amqp { .. } => "wait.amqp",
             Awaited::File { .. } => "wait.file",
         },
         Action::Sql { .. } => "sql",

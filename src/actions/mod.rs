@@ -2,16 +2,18 @@
 
 pub(crate) mod apply;
 pub(crate) mod django;
+pub(crate) mod doctor;
 pub(crate) mod expectation;
 pub(crate) mod lock;
 pub(crate) mod look;
 pub(crate) mod provision;
+pub(crate) mod record;
 pub(crate) mod repair;
 pub(crate) mod verify;
 
 use tokio::sync::OnceCell;
 
-use self::{expectation::Expectation, lock::RunLock};
+use self::{expectation::Expectation, lock::RunLock, record::Record};
 use crate::{
     config::{self, Config},
     database::{Database, Limits},
@@ -25,6 +27,7 @@ pub(crate) struct Work {
     pub(crate) run: String,
     pub(crate) config: Config,
     pub(crate) lock: RunLock,
+    pub(crate) record: Record,
     database: Option<Database>,
     processes: OnceCell<Processes>,
     expectation: OnceCell<Expectation>,
@@ -38,6 +41,7 @@ impl Work {
             run: format!("{:08x}", fastrand::u32(..)),
             config,
             lock: RunLock::default(),
+            record: Record::default(),
             database,
             processes: OnceCell::new(),
             expectation: OnceCell::new(),

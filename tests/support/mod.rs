@@ -7,5 +7,6 @@ pub mod http;
 pub mod portcullis;
 pub mod process;
 pub mod project;
+pub mod redis;
 pub mod sample;
 pub mod server;
