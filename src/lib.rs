@@ -38,8 +38,8 @@ use std::{
 use clap::Parser;
 
 use crate::{
-    actions::Work,
-    cli::{Cli, Command, ManifestOf},
+    actions::{Work, provision::begun},
+    cli::{Cli, Command, ManifestOf, Tenant},
     commands::Answer,
     config::environment::Environment,
     failure::Failure,
@@ -130,6 +130,20 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, colour: bool) -> A
                 commands::migrate::run(work, arguments).await
             })
         }),
+        Command::Tenant { what } => worked(&|work| {
+            runtime::until_signalled_then(
+                inherited,
+                async |processes| {
+                    work.start_with(processes);
+                    commands::tenant::run(work, what).await
+                },
+                async || {
+                    if let Some(text) = begun::after_signal(work).await {
+                        report::say(&text);
+                    }
+                },
+            )
+        }),
         Command::Manifest { framework: ManifestOf::Sql { check } | ManifestOf::Django { check } } => {
             worked(&|work| {
                 runtime::until_signalled(inherited, async |processes| {
@@ -152,6 +166,10 @@ fn title(command: &Command) -> &'static str {
         Command::Migrate(_) => "NOT EVERYTHING WAS APPLIED",
         Command::Manifest { .. } => "NO MANIFEST WAS WRITTEN",
         Command::Repair(_) => "THE TENANT IS NOT COMPLETE",
+        Command::Tenant { what: Tenant::Create(_) } => "THE TENANT WAS NOT CREATED",
+        Command::Tenant { what: Tenant::Bootstrap(_) } => "NOT EVERY DEMO TENANT IS THERE",
+        Command::Tenant { what: Tenant::Delete(_) } => "THE TENANT WAS NOT DELETED",
+        Command::Tenant { what: Tenant::List(_) | Tenant::Show(_) } => "NOTHING IS KNOWN OF TENANTS",
         Command::Health { .. } => "NOBODY CAN BE ASKED",
         Command::Schema | Command::Completions { .. } | Command::Man { .. } => "NOTHING WAS PRINTED",
     }

@@ -11,7 +11,7 @@ pub(crate) mod verify;
 
 use tokio::sync::OnceCell;
 
-use self::{expectation::Expectation, lock::RunLock};
+use self::{expectation::Expectation, lock::RunLock, provision::begun::Unfinished};
 use crate::{
     config::{self, Config},
     database::{Database, Limits},
@@ -25,6 +25,7 @@ pub(crate) struct Work {
     pub(crate) run: String,
     pub(crate) config: Config,
     pub(crate) lock: RunLock,
+    pub(crate) begun: Unfinished,
     database: Option<Database>,
     processes: OnceCell<Processes>,
     expectation: OnceCell<Expectation>,
@@ -38,6 +39,7 @@ impl Work {
             run: format!("{:08x}", fastrand::u32(..)),
             config,
             lock: RunLock::default(),
+            begun: Unfinished::default(),
             database,
             processes: OnceCell::new(),
             expectation: OnceCell::new(),
@@ -54,7 +56,7 @@ impl Work {
         let _ = self.processes.set(processes);
     }
 
-    fn processes(&self) -> Result<&Processes, Failure> {
+    pub(crate) fn processes(&self) -> Result<&Processes, Failure> {
         let internal = || Failure::Internal { what: "no reaper runs".into() };
         self.processes.get().ok_or_else(internal)
     }

@@ -1,12 +1,16 @@
 //! The command line: arguments and help. It reads no file and no environment.
 
 mod init;
+mod tenant;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use self::init::Init;
+pub(crate) use self::{
+    init::Init,
+    tenant::{State, Tenant, TenantBootstrap, TenantCreate, TenantDelete, TenantList, TenantShow},
+};
 
 /// Works through the start-up steps, proves that every tenant is completely migrated, and only then
 /// starts the server.
@@ -139,6 +143,11 @@ Examples:
   portcullis repair --all-affected --replay finance      an app that moved from SHARED_APPS to TENANT_APPS"
     )]
     Repair(Repair),
+    /// Create tenants, list and show them, delete them
+    Tenant {
+        #[command(subcommand)]
+        what: Tenant,
+    },
     /// Write down what the code expects; run it when the image is built
     Manifest {
         #[command(subcommand)]

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{DatabaseError, Postgres, catalog, connect, ledgers, reading::Reading, registry::Rows};
+use super::{DatabaseError, Postgres, catalog, connect, journal, ledgers, reading::Reading, registry::Rows};
 use crate::{
     config::Selection,
     database::Question,
@@ -48,6 +48,13 @@ impl Postgres {
                 let ledger = manifest.framework.shape().table;
                 let orphans = self.orphans(&mut reading, ledger, &rows).await;
                 found.orphans = orphans.map_err(|error| connect::failed(&error))?.into_iter().collect();
+                let marked = reading.rows(&journal::marked()).await;
+                for row in marked.map_err(|error| connect::failed(&error))? {
+                    if let Some(schema) = connect::text(&row, 0).map_err(|error| connect::failed(&error))? {
+                        found.orphans.remove(&schema);
+                        found.unfinished.insert(schema);
+                    }
+                }
             }
         }
         reading.close().await;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    DatabaseError, Postgres, connect,
+    DatabaseError, Postgres, connect, own,
     quote::{array, identifier, literal, qualified},
     reading::Reading,
 };
@@ -121,12 +121,13 @@ impl Postgres {
         rows: &Rows,
     ) -> Result<Vec<String>, sqlx::Error> {
         let known = rows.tenants.iter().chain(&rows.others).chain([&self.config.shared_schema]);
+        let known = known.map(String::as_str).chain([own::SCHEMA]);
         let sql = format!(
             "SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
              WHERE c.relname::text = {} AND c.relkind IN ('r', 'p') \
              AND NOT EXISTS (SELECT FROM unnest({}) AS known(name) WHERE known.name = n.nspname::text)",
             literal(ledger),
-            array(known.map(|name| Some(name.as_str()))),
+            array(known.map(Some)),
         );
         let rows = reading.rows(&sql).await?;
         rows.iter().filter_map(|row| connect::text(row, 0).transpose()).collect()

@@ -8,6 +8,7 @@ pub(crate) mod lock;
 mod look;
 mod provision;
 mod registry;
+mod remains;
 #[cfg(test)]
 mod tests;
 
