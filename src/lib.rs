@@ -38,7 +38,7 @@ use std::{
 use clap::Parser;
 
 use crate::{
-    actions::{Work, provision::begun},
+    actions::{Work, doctor::Patient, provision::begun},
     cli::{Cli, Command, ManifestOf, Tenant},
     commands::Answer,
     config::environment::Environment,
@@ -88,6 +88,8 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, colour: bool) -> A
         .or_else(|| env.get("PORTCULLIS_CONFIG").map(PathBuf::from))
         .unwrap_or_else(|| PathBuf::from("config.toml"));
     let role = cli.role.as_deref();
+    // What goes to standard output may be read by a person while standard error is not, and the other way round.
+    let output_colour = style::colour(cli.looks.color, env, io::stdout().is_terminal());
     let worked = |work: &dyn Fn(&Work) -> Result<Answer, Failure>| {
         config::load::load(&path, env)
             .and_then(|config| work(&Work::new(config)))
@@ -118,6 +120,11 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, colour: bool) -> A
                 commands::verify::run(work, arguments).await
             })
         }),
+        Command::Doctor { format } => runtime::until_signalled(inherited, async |processes| {
+            let patient = Patient { path: &path, role, env, processes: &processes };
+            Ok(commands::doctor::run(&patient, *format, output_colour).await)
+        })
+        .unwrap_or_else(|failure| Answer::bad(failure.into())),
         Command::Repair(arguments) => worked(&|work| {
             runtime::until_signalled(inherited, async |processes| {
                 work.start_with(processes);
@@ -144,6 +151,9 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, colour: bool) -> A
                 },
             )
         }),
+        Command::History(arguments) => worked(&|work| {
+            runtime::until_signalled(inherited, async |_| commands::history::run(work, arguments).await)
+        }),
         Command::Manifest { framework: ManifestOf::Sql { check } | ManifestOf::Django { check } } => {
             worked(&|work| {
                 runtime::until_signalled(inherited, async |processes| {
@@ -165,6 +175,8 @@ fn title(command: &Command) -> &'static str {
         Command::Verify(_) => "THE GATE IS CLOSED",
         Command::Migrate(_) => "NOT EVERYTHING WAS APPLIED",
         Command::Manifest { .. } => "NO MANIFEST WAS WRITTEN",
+        Command::Doctor { .. } => "NOTHING WAS EXAMINED",
+        Command::History(_) => "THE HISTORY CANNOT BE READ",
         Command::Repair(_) => "THE TENANT IS NOT COMPLETE",
         Command::Tenant { what: Tenant::Create(_) } => "THE TENANT WAS NOT CREATED",
         Command::Tenant { what: Tenant::Bootstrap(_) } => "NOT EVERY DEMO TENANT IS THERE",

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use futures_util::{StreamExt, stream, stream::LocalBoxStream};
 use tokio::time;
 
-use super::{Stopped, Work, django::migrate, look::LOOK};
+use super::{Stopped, Work, django::migrate, look::LOOK, record};
 use crate::{
     config::{OnTenantFailure, Scope, Selection, Source},
     database::{ApplyError, MigrationFile, Schema},
     failure::Failure,
-    report::event::{SchemaFailure, Trouble},
+    report::event::{SchemaFailure, Stream, Trouble},
     tenants::{
         gate::{Judgement, Outcome, Verdict},
         manifest::Manifest,
@@ -29,7 +29,16 @@ pub(crate) struct Applied {
 /// What is heard while it goes on.
 pub(crate) enum Said {
     Note(String),
-    Progress { done: usize, total: usize },
+    /// A line that a framework's command printed; None for the shared schema.
+    Output {
+        tenant: Option<String>,
+        stream: Stream,
+        line: String,
+    },
+    Progress {
+        done: usize,
+        total: usize,
+    },
 }
 
 impl Applied {
@@ -70,6 +79,9 @@ pub(crate) async fn apply(
         todo = Todo::from(&self::judgement(work, tenants).await?);
     }
     let mut applied = Applied { schemas: judgement.verdicts().count(), ..Applied::default() };
+    if !todo.pending.is_empty() {
+        work.record.begin(work).await;
+    }
     let policy = work.migrations()?.apply.on_tenant_failure;
     if todo.broken.is_empty() || policy != OnTenantFailure::Stop {
         let mut failed = apply_all(work, &todo.pending, &mut applied, say).await?;
@@ -79,9 +91,12 @@ pub(crate) async fn apply(
             work.lock.still_held().await?;
             let manifest = &work.expectation().await?.manifest;
             believe(manifest, &judgement, &self::judgement(work, tenants).await?, &mut applied, &mut failed);
+            for (tenant, migrations) in &applied.migrations {
+                work.record.changed(tenant.as_deref(), migrations);
+            }
         }
         if !failed.schemas.is_empty() {
-            let output = std::mem::take(&mut failed.output);
+            let output = failed.shown();
             let trouble = trouble(failed.schemas, todo.broken, &applied, todo.pending.len());
             return Err(Trouble { output, ..trouble });
         }
@@ -93,11 +108,33 @@ pub(crate) async fn apply(
     }
 }
 
-/// What failed, and the last lines of the first of them.
+/// What failed, and the last lines of each.
 #[derive(Default)]
 struct Failed {
     schemas: Vec<SchemaFailure>,
-    output: Vec<String>,
+    output: Vec<(Option<String>, Vec<String>)>,
+}
+
+/// Of so many failed schemas the last lines are shown.
+const SHOWN_SCHEMAS: usize = 4;
+/// And so many lines of each, where there are several.
+const SHOWN_LINES: usize = 3;
+
+impl Failed {
+    /// The last lines: all that were kept of one schema, the end of each of several, by name.
+    fn shown(&mut self) -> Vec<String> {
+        let output = std::mem::take(&mut self.output);
+        if let [(_, lines)] = output.as_slice() {
+            return lines.clone();
+        }
+        let several = output.iter().take(SHOWN_SCHEMAS).flat_map(|(tenant, lines)| {
+            let name = tenant.as_deref().unwrap_or("the shared schema");
+            let said: Vec<&String> = lines.iter().filter(|line| !line.trim().is_empty()).collect();
+            let last = &said[said.len().saturating_sub(SHOWN_LINES)..];
+            last.iter().map(|line| format!("{name}: {line}")).collect::<Vec<_>>()
+        });
+        several.collect()
+    }
 }
 
 /// A framework's command may succeed and leave something pending: only a second judgement says what it did.
@@ -177,17 +214,26 @@ async fn apply_all(
         if !failed.schemas.is_empty() {
             break;
         }
-        let mut results = results(work, group, jobs)?;
-        while let Some((tenant, result)) = results.next().await {
+        let mut results = results(work, group, jobs, say)?;
+        loop {
+            // Whoever waits for the lock hears how far this run is, also while it hangs at one tenant.
+            let Ok(next) = time::timeout(record::EVERY, results.next()).await else {
+                work.record.progress(work, done, pending.len()).await;
+                continue;
+            };
+            let Some((tenant, result)) = next else { break };
             done += 1;
             match result {
                 Ok(migrations) if migrations.is_empty() => {}
                 Ok(migrations) => {
+                    if matches!(work.migrations()?.source, Source::Sql { .. }) {
+                        work.record.changed(tenant.as_deref(), &migrations);
+                    }
                     applied.migrations.insert(tenant, migrations);
                 }
                 Err(Stopped::Schema(failure, output)) => {
-                    if failed.schemas.is_empty() {
-                        failed.output = output;
+                    if !output.is_empty() {
+                        failed.output.push((tenant, output));
                     }
                     failed.schemas.push(failure);
                 }
@@ -195,6 +241,7 @@ async fn apply_all(
             }
             if pending.len() > 1 {
                 say(Said::Progress { done, total: pending.len() });
+                work.record.progress(work, done, pending.len()).await;
             }
             if failed.schemas.len() >= most {
                 break;
@@ -212,6 +259,7 @@ fn results<'a>(
     work: &'a Work,
     group: Vec<&'a Option<String>>,
     jobs: usize,
+    say: &'a dyn Fn(Said),
 ) -> Result<LocalBoxStream<'a, Answer>, Failure> {
     Ok(match &work.migrations()?.source {
         Source::Sql { .. } => stream::iter(group)
@@ -219,7 +267,7 @@ fn results<'a>(
             .buffer_unordered(jobs)
             .boxed_local(),
         Source::Django(project) => stream::iter(migrate::shares(project, &group, jobs))
-            .map(|share| migrate::share(work, project, share, migrate::Ending::AfterThis))
+            .map(move |share| migrate::share(work, project, share, migrate::Ending::AfterThis, say))
             .buffer_unordered(jobs)
             .flat_map(stream::iter)
             .map(|(tenant, result)| (tenant, result.map(|()| vec!["its pending migrations".into()])))

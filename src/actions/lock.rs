@@ -13,6 +13,9 @@ use crate::{
 /// The longest pause between two attempts; the real one is jittered below it.
 const PAUSE: Duration = Duration::from_secs(1);
 
+/// The shortest pause between two lines about the same holder.
+const SAY_AGAIN: Duration = Duration::from_secs(5);
+
 /// How long the lock's session may take to answer.
 const ANSWER: Duration = Duration::from_secs(2);
 
@@ -41,14 +44,17 @@ impl RunLock {
                     begun::recover(work, say).await;
                     return Ok(last.is_some());
                 }
-                Err(holder) => holder,
+                Err(holder) => work.how_far(holder).await,
             };
             if started.elapsed() >= timeout {
                 return Err(Failure::LockTimedOut { after: timeout, holder });
             }
-            if last.as_ref() != Some(&holder) {
+            // What changes is how far the holder has come; that is worth a line now and then.
+            if last.as_ref().is_none_or(|(said, at): &(String, time::Instant)| {
+                *said != holder && at.elapsed() >= SAY_AGAIN
+            }) {
                 say(format!("waiting for the lock: {holder}"));
-                last = Some(holder);
+                last = Some((holder, time::Instant::now()));
             }
             time::sleep(PAUSE.mul_f64(0.25 + 0.75 * fastrand::f64())).await;
         }
@@ -71,7 +77,8 @@ impl RunLock {
         if self.0.lock().await.is_some() {
             return None;
         }
-        work.database().ok()?.lock_holder().await.ok().flatten()
+        let holder = work.database().ok()?.lock_holder().await.ok().flatten()?;
+        Some(work.how_far(holder).await)
     }
 
     /// Gives the lock back, if it is held.

@@ -2,16 +2,18 @@
 
 pub(crate) mod apply;
 pub(crate) mod django;
+pub(crate) mod doctor;
 pub(crate) mod expectation;
 pub(crate) mod lock;
 pub(crate) mod look;
 pub(crate) mod provision;
+pub(crate) mod record;
 pub(crate) mod repair;
 pub(crate) mod verify;
 
 use tokio::sync::OnceCell;
 
-use self::{expectation::Expectation, lock::RunLock, provision::begun::Unfinished};
+use self::{expectation::Expectation, lock::RunLock, provision::begun::Unfinished, record::Record};
 use crate::{
     config::{self, Config},
     database::{Database, Limits},
@@ -26,6 +28,7 @@ pub(crate) struct Work {
     pub(crate) config: Config,
     pub(crate) lock: RunLock,
     pub(crate) begun: Unfinished,
+    pub(crate) record: Record,
     database: Option<Database>,
     processes: OnceCell<Processes>,
     expectation: OnceCell<Expectation>,
@@ -40,6 +43,7 @@ impl Work {
             config,
             lock: RunLock::default(),
             begun: Unfinished::default(),
+            record: Record::default(),
             database,
             processes: OnceCell::new(),
             expectation: OnceCell::new(),

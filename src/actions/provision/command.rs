@@ -10,7 +10,7 @@ use super::{
     wanted::domains,
 };
 use crate::{
-    actions::{Work, django},
+    actions::{Work, django, record},
     database::{self, DatabaseError},
     failure::{Failure, Left},
     report::event::Trouble,
@@ -60,6 +60,7 @@ pub(super) async fn make(
             return Err(Failure::Provisioning { tenant: tenant.clone(), why, left: Left::Unproved }.into());
         }
     }
+    work.record.begin(work).await;
     let before = registered(work).await?;
     let noted: Vec<(String, String)> =
         missing.iter().map(|tenant| (tenant.clone(), database::nonce())).collect();
@@ -75,6 +76,9 @@ pub(super) async fn make(
     let (tenant, why) = match (ran, left.first()) {
         (Ok(()), None) => {
             work.begun.forget();
+            for tenant in &missing {
+                work.record.changed(Some(tenant), &[record::CREATED.into()]);
+            }
             say(format!("made by `{}`: {}", run.join(" "), missing.join(", ")));
             return Ok(noted.into_iter().collect());
         }

@@ -7,7 +7,7 @@ use super::{
     wanted::kind,
 };
 use crate::{
-    actions::{Stopped, Work, django::migrate},
+    actions::{Stopped, Work, django::migrate, record},
     config::{Django, Source},
     database::{Creation, ProvisionError},
     failure::{Failure, Left, words},
@@ -27,10 +27,12 @@ pub(crate) async fn create(work: &Work, new: &Creation, say: &dyn Fn(String)) ->
     work.lock.hold(work, say).await?;
     // Read before anything is begun: a manifest that is stale changes nothing.
     work.expectation().await?;
+    work.record.begin(work).await;
     work.begun.note(Begun::Creation(new.clone()));
     let failed = match attempt(work, new).await {
         Ok(()) => {
             work.begun.forget();
+            work.record.changed(Some(&new.schema), &[record::CREATED.into()]);
             return Ok(());
         }
         Err(failed) => failed,
@@ -93,7 +95,7 @@ async fn attempt(work: &Work, new: &Creation) -> Result<(), Failed> {
 /// Has the framework migrate the schema that stands there empty.
 async fn framework(work: &Work, project: &Django, new: &Creation) -> Result<(), Failed> {
     let schemas = vec![Some(new.schema.clone())];
-    match migrate::share(work, project, schemas, migrate::Ending::AtOnce).await.pop() {
+    match migrate::share(work, project, schemas, migrate::Ending::AtOnce, &|_| {}).await.pop() {
         Some((_, Ok(()))) => Ok(()),
         Some((_, Err(Stopped::Schema(schema, output)))) => {
             Err(Failed { schema: Some(schema.clone()), output, ..Failed::saying(schema.why) })

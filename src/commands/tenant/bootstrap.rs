@@ -14,6 +14,7 @@ use crate::{
 };
 
 pub(crate) async fn run(work: &Work, arguments: &TenantBootstrap) -> Result<Answer, Failure> {
+    work.record.at("portcullis tenant bootstrap");
     let mut all = Bootstrapped::default();
     let mut trouble: Option<Trouble> = None;
     let mut asked = false;
@@ -32,7 +33,7 @@ pub(crate) async fn run(work: &Work, arguments: &TenantBootstrap) -> Result<Answ
             }
         }
     }
-    work.lock.release().await;
+    work.finish(trouble.as_ref().map_or(Ok(()), |trouble| Err(&trouble.failure))).await;
     if !asked {
         return Err(Failure::ConfigLacks {
             what: "this".into(),

@@ -21,10 +21,11 @@ pub(crate) async fn run(work: &Work, arguments: &TenantCreate) -> Result<Answer,
         set: arguments.set.clone(),
     };
     let schema = wanted.schema.as_ref().unwrap_or(&wanted.name).clone();
+    work.record.at("portcullis tenant create");
     let begun = Instant::now();
     let result = create(work, &wanted).await;
     let took = begun.elapsed();
-    work.lock.release().await;
+    work.finish(result.as_ref().map(drop).map_err(|trouble| &trouble.failure)).await;
     let text = if arguments.json {
         format!("{:#}\n", tenants::created(&wanted.name, &schema, took, result.as_ref().err()))
     } else if result.is_ok() {

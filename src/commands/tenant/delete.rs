@@ -15,18 +15,24 @@ pub(crate) async fn run(work: &Work, arguments: &TenantDelete) -> Result<Answer,
     if !arguments.yes {
         confirm(name).await?;
     }
+    work.record.at("portcullis tenant delete");
     work.lock.hold(work, &|text| report::say(&text)).await?;
     let framework = work.expectation().await?.manifest.framework;
     let limits = work.limits()?;
     let asked = (provision::domains(work).await, framework);
+    work.record.begin(work).await;
     let deleted = work.database()?.delete(name, asked, &work.run, &limits).await;
-    work.lock.release().await;
+    let deleted = deleted.map_err(|error| Failure::Deleting { tenant: name.clone(), why: error.to_string() });
+    if deleted.is_ok() {
+        work.record.changed(Some(name), &["deleted".into()]);
+    }
+    work.finish(deleted.as_ref().map(drop)).await;
     match deleted {
         Ok(deleted) if arguments.json => {
             Ok(Answer::good(format!("{:#}\n", tenants::deleted_json(name, &deleted))))
         }
         Ok(deleted) => Ok(Answer::good(tenants::deleted(name, &deleted))),
-        Err(error) => Err(Failure::Deleting { tenant: name.clone(), why: error.to_string() }),
+        Err(failure) => Err(failure),
     }
 }
 

@@ -3,9 +3,11 @@
 mod answer;
 mod apply;
 mod catalog;
+mod chunks;
 mod connect;
 mod delete;
 mod derive;
+mod examine;
 mod journal;
 mod ledgers;
 pub(crate) mod lock;
@@ -14,11 +16,13 @@ mod own;
 mod provision;
 mod quote;
 mod reading;
+mod record;
 mod recover;
 mod registry;
 mod remove;
 mod rows;
 mod run;
+mod server;
 #[cfg(test)]
 mod tests;
 

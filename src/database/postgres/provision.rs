@@ -5,7 +5,8 @@ use sqlx::{Connection, postgres::PgConnection};
 use super::{
     LEDGER, Postgres,
     apply::exists,
-    catalog, connect, journal, ledgers, lock, own,
+    catalog::{self, Group, More},
+    connect, journal, ledgers, lock, own,
     quote::identifier,
     reading::Reading,
     run::{self, Mode, bare},
@@ -228,18 +229,17 @@ async fn look(
     expected: &Expected,
     shape: Shape,
 ) -> Result<Look, sqlx::Error> {
-    let schemas = [schema.to_owned()];
-    let Some(mut facts) = catalog::facts(reading, &schemas, expected, shape.table).await?.remove(schema)
-    else {
-        return Ok(Look::NoSchema);
-    };
-    if let Some(look) = facts.settled(expected, shape.table) {
-        return Ok(look);
+    let groups = [Group { schemas: vec![schema.to_owned()], tables: &expected.tables }];
+    let mut all = catalog::facts(reading, &groups, shape.table, &mut More::default()).await?;
+    catalog::missing(reading, &groups, &mut all).await?;
+    match all.remove(schema) {
+        None => Ok(Look::NoSchema),
+        Some(facts) if facts.has_ledger_to_read() => {
+            let rows = reading.rows(&ledgers::select(shape, schema)).await?;
+            Ok(facts.with_ledger(rows.iter().map(ledgers::recorded).collect::<Result<_, _>>()?))
+        }
+        Some(facts) => Ok(facts.without_ledger(&expected.tables, shape.table)),
     }
-    for row in reading.rows(&ledgers::select(shape, schema, 0)).await? {
-        facts.seen.ledger.push(ledgers::recorded(&row)?);
-    }
-    Ok(Look::Seen(facts.seen))
 }
 
 impl From<DatabaseError> for ProvisionError {

@@ -127,10 +127,11 @@ impl Postgres {
     }
 
     pub(in super::super) async fn registered(&self) -> Result<BTreeSet<String>, DatabaseError> {
+        let Some(registry) = &self.registry else { return Ok(BTreeSet::new()) };
         let mut reading = Reading::open(self.direct(), LOOK).await?;
-        let rows = self.read_registry(&mut reading, None).await;
+        let rows = self.read_registry(&mut reading, registry, None).await;
         reading.close().await;
-        let rows = rows?.unwrap_or_default();
+        let rows = rows?;
         Ok(rows.tenants.into_iter().chain(rows.others).collect())
     }
 
