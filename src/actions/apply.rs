@@ -72,7 +72,8 @@ pub(crate) async fn apply(
 ) -> Result<Applied, Trouble> {
     let judgement = judgement(work, tenants).await?;
     let mut todo = Todo::from(&judgement);
-    if !todo.pending.is_empty() {
+    // Whoever takes the lock also takes back what killed runs have left.
+    if !todo.pending.is_empty() || !judgement.unfinished.is_empty() {
         let note = |text| say(Said::Note(text));
         work.lock.hold(work, &note).await?;
         // Somebody else may have applied it between the look and the lock.
@@ -267,7 +268,7 @@ fn results<'a>(
             .buffer_unordered(jobs)
             .boxed_local(),
         Source::Django(project) => stream::iter(migrate::shares(project, &group, jobs))
-            .map(move |share| migrate::share(work, project, share, say))
+            .map(move |share| migrate::share(work, project, share, migrate::Ending::AfterThis, say))
             .buffer_unordered(jobs)
             .flat_map(stream::iter)
             .map(|(tenant, result)| (tenant, result.map(|()| vec!["its pending migrations".into()])))
@@ -322,8 +323,13 @@ fn trouble(
     if !broken.is_empty() {
         summary.push(format!("{} cannot be migrated as found", what(broken.len())));
     }
-    let mut judgement =
-        Judgement { shared: None, tenants: BTreeMap::new(), orphans: Vec::new(), too_few: None };
+    let mut judgement = Judgement {
+        shared: None,
+        tenants: BTreeMap::new(),
+        orphans: Vec::new(),
+        unfinished: Vec::new(),
+        too_few: None,
+    };
     for (tenant, verdict) in broken {
         match tenant {
             Some(name) => drop(judgement.tenants.insert(name, verdict)),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::{sync::Mutex, time};
 
-use super::Work;
+use super::{Work, provision::begun};
 use crate::{
     database::Lock,
     failure::{Failure, words},
@@ -41,6 +41,7 @@ impl RunLock {
             let holder = match attempt {
                 Ok(lock) => {
                     *held = Some(lock);
+                    begun::recover(work, say).await;
                     return Ok(last.is_some());
                 }
                 Err(holder) => work.how_far(holder).await,

@@ -13,7 +13,7 @@ pub(crate) mod verify;
 
 use tokio::sync::OnceCell;
 
-use self::{expectation::Expectation, lock::RunLock, record::Record};
+use self::{expectation::Expectation, lock::RunLock, provision::begun::Unfinished, record::Record};
 use crate::{
     config::{self, Config},
     database::{Database, Limits},
@@ -27,6 +27,7 @@ pub(crate) struct Work {
     pub(crate) run: String,
     pub(crate) config: Config,
     pub(crate) lock: RunLock,
+    pub(crate) begun: Unfinished,
     pub(crate) record: Record,
     database: Option<Database>,
     processes: OnceCell<Processes>,
@@ -41,6 +42,7 @@ impl Work {
             run: format!("{:08x}", fastrand::u32(..)),
             config,
             lock: RunLock::default(),
+            begun: Unfinished::default(),
             record: Record::default(),
             database,
             processes: OnceCell::new(),
@@ -58,7 +60,7 @@ impl Work {
         let _ = self.processes.set(processes);
     }
 
-    fn processes(&self) -> Result<&Processes, Failure> {
+    pub(crate) fn processes(&self) -> Result<&Processes, Failure> {
         let internal = || Failure::Internal { what: "no reaper runs".into() };
         self.processes.get().ok_or_else(internal)
     }

@@ -37,20 +37,34 @@ pub(crate) fn shares(
     schemas.chunks(size).map(|share| share.iter().map(|schema| (*schema).clone()).collect()).collect()
 }
 
+/// What TERM means to a program that migrates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// What was begun is finished: it may not run in a transaction.
+    AfterThis,
+    /// All of it is removed afterwards.
+    AtOnce,
+}
+
 /// Applies to one share, and says what became of each schema that was begun. `say` hears every line that its
 /// program prints.
 pub(crate) async fn share(
     work: &Work,
     project: &config::Django,
     schemas: Vec<Option<String>>,
+    ending: Ending,
     say: &dyn Fn(Said),
 ) -> Vec<Outcome> {
     let run = async {
         work.lock.still_held().await?;
         let settings = &work.migrations()?.apply;
         let argv = if project.run.is_empty() {
-            let stops = settings.on_tenant_failure == OnTenantFailure::Stop;
-            many(project, &schemas, stops)?
+            let manner = match (ending, settings.on_tenant_failure) {
+                (Ending::AtOnce, _) => "at-once",
+                (Ending::AfterThis, OnTenantFailure::Stop) => "stop",
+                (Ending::AfterThis, OnTenantFailure::Continue { .. }) => "continue",
+            };
+            many(project, &schemas, manner)?
         } else {
             one(work, project, schemas.first().and_then(Option::as_deref)).await?
         };
@@ -78,9 +92,9 @@ pub(crate) async fn share(
     }
 }
 
-fn many(project: &config::Django, schemas: &[Option<String>], stops: bool) -> Result<Vec<String>, Failure> {
+fn many(project: &config::Django, schemas: &[Option<String>], manner: &str) -> Result<Vec<String>, Failure> {
     let mut argv = vec![project.python.clone(), "-c".into(), SCRIPT.into(), super::manage(project)?];
-    argv.push(if stops { "stop" } else { "continue" }.into());
+    argv.push(manner.into());
     argv.extend(schemas.iter().map(|schema| mark(schema.as_ref())));
     Ok(argv)
 }
