@@ -9,6 +9,7 @@ pub(crate) mod look;
 pub(crate) mod provision;
 pub(crate) mod record;
 pub(crate) mod repair;
+pub(crate) mod template;
 pub(crate) mod verify;
 
 use tokio::sync::OnceCell;

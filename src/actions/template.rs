@@ -41,13 +41,15 @@ pub(crate) async fn make(work: &Work, say: &dyn Fn(String)) -> Result<Template, 
     let lacks = |needs| Failure::ConfigLacks { what: "making a template".into(), needs };
     let migrations = work.migrations()?;
     let path = migrations.template.as_ref().ok_or_else(|| lacks("migrations.template"))?;
-    let (Source::Django(_), Some(Database::Postgres(postgres))) = (&migrations.source, &work.config.database)
+    let (Source::Django(project), Some(Database::Postgres(postgres))) =
+        (&migrations.source, &work.config.database)
     else {
         return Err(lacks("framework = \"django\"").into());
     };
     let manifest = &work.expectation().await?.manifest;
     if !manifest.types.is_empty() {
-        let message = "there are types of tenants, and a template is of one: the framework migrates each".into();
+        let message =
+            "there are types of tenants, and a template is of one: the framework migrates each".into();
         return Err(Failure::Usage { message }.into());
     }
     // Nobody's data holds this name by chance.
@@ -55,7 +57,7 @@ pub(crate) async fn make(work: &Work, say: &dyn Fn(String)) -> Result<Template, 
     let new = Wanted::named(&name).creation(work).await?;
     let direct = postgres.direct.as_deref().unwrap_or(postgres);
     let dump = path.with_extension("dump");
-    let written = provision::scratch(work, &new, say, async || {
+    let written = provision::scratch(work, project, &new, say, async || {
         let (server, structure) = work
             .database()?
             .structure(&name)
@@ -80,7 +82,8 @@ pub(crate) async fn make(work: &Work, say: &dyn Fn(String)) -> Result<Template, 
 }
 
 fn read(path: &Path) -> Result<String, Failure> {
-    let unusable = |error: io::Error| Failure::TemplateUnusable { path: path.to_owned(), why: error.to_string() };
+    let unusable =
+        |error: io::Error| Failure::TemplateUnusable { path: path.to_owned(), why: error.to_string() };
     fs::read_to_string(path).map_err(unusable)
 }
 
@@ -88,7 +91,10 @@ fn read(path: &Path) -> Result<String, Failure> {
 async fn dumped(work: &Work, direct: &config::Postgres, schema: &str, path: &Path) -> Result<(), Failure> {
     let program = "pg_dump".to_owned();
     let mut argv = vec![program.clone(), format!("--schema={schema}")];
-    argv.extend(["--quote-all-identifiers", "--no-owner", "--no-password", "--encoding=UTF8", ROWS].map(str::to_owned));
+    argv.extend(
+        ["--quote-all-identifiers", "--no-owner", "--no-password", "--encoding=UTF8", ROWS]
+            .map(str::to_owned),
+    );
     argv.push(format!("--file={}", path.display()));
     argv.extend([format!("--host={}", direct.host), format!("--port={}", direct.port)]);
     argv.extend([format!("--username={}", direct.user), format!("--dbname={}", plain_name(&direct.name))]);
@@ -107,7 +113,7 @@ async fn dumped(work: &Work, direct: &config::Postgres, schema: &str, path: &Pat
     }
     let child = Child { argv, env, cwd: None, grace: GRACE };
     let mut last = String::new();
-    let mut hear = |line: String| {
+    let mut hear = |_, line: String| {
         if !line.trim().is_empty() {
             last = line;
         }

@@ -11,10 +11,12 @@ mod places;
 pub(crate) mod postgres;
 pub(crate) mod record;
 pub(crate) mod sqlite;
+pub(crate) mod template;
 
 use std::{collections::BTreeSet, time::Duration};
 
 use self::record::{Author, Entry, Run};
+use self::template::Template;
 pub(crate) use self::{
     creation::{Creation, nonce},
     migrations::{MigrationFile, resolve},
@@ -185,6 +187,29 @@ impl Database {
         match self {
             Self::Postgres(it) => it.provision(new, files, expected, limits, verify).await,
             Self::Sqlite(it) => it.provision(new, files, expected, limits, verify).await,
+        }
+    }
+
+    /// Makes a tenant whole as a copy of a template, in one transaction.
+    pub(crate) async fn copy(
+        &self,
+        new: &Creation,
+        template: &Template,
+        (expected, framework): (&Expected, Framework),
+        limits: &Limits,
+        verify: &dyn Fn(&Look) -> Result<(), String>,
+    ) -> Result<(), ProvisionError> {
+        match self {
+            Self::Postgres(it) => it.copy(new, template, (expected, framework.shape()), limits, verify).await,
+            Self::Sqlite(_) => Err(only_postgres().into()),
+        }
+    }
+
+    /// The server's major version, and the digest of what a schema is made of.
+    pub(crate) async fn structure(&self, schema: &str) -> Result<(String, String), DatabaseError> {
+        match self {
+            Self::Postgres(it) => it.structure(schema).await,
+            Self::Sqlite(_) => Err(only_postgres()),
         }
     }
 

@@ -2,7 +2,8 @@
 
 use sha2::{Digest, Sha256};
 
-const HEADER: &str = "-- Portcullis's template of a tenant, made by `portcullis tenant template`. Do not edit it.";
+const HEADER: &str =
+    "-- Portcullis's template of a tenant, made by `portcullis tenant template`. Do not edit it.";
 
 /// One tenant's schema, under a name that stands nowhere else.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +32,8 @@ impl Template {
 
     /// Reads a file's text; the error is in words.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let mut rest = text.strip_prefix(HEADER).and_then(|rest| rest.strip_prefix('\n')).ok_or("it is no template")?;
+        let mut rest =
+            text.strip_prefix(HEADER).and_then(|rest| rest.strip_prefix('\n')).ok_or("it is no template")?;
         let mut field = |name: &str| {
             let (line, after) = rest.split_once('\n').ok_or("it was cut short")?;
             rest = after;
@@ -41,7 +43,11 @@ impl Template {
         let (release, server) = (field("release")?, field("server")?);
         let (schema, structure, digest) = (field("schema")?, field("structure")?, field("digest")?);
         let template = Self { release, server, schema, structure, sql: rest.to_owned() };
-        if template.digest() == digest { Ok(template) } else { Err("it was changed after it was made".into()) }
+        if template.digest() == digest {
+            Ok(template)
+        } else {
+            Err("it was changed after it was made".into())
+        }
     }
 
     fn digest(&self) -> String {
@@ -58,7 +64,9 @@ pub(crate) fn cleaned(dump: &str, schema: &str) -> Result<String, String> {
     // Only what stands before the first table: further down, the same words can be a row's.
     let comment = format!("COMMENT ON SCHEMA \"{schema}\" IS ");
     let after = match after.split_once(&comment) {
-        Some((before, rest)) if before.trim().lines().all(|line| line.starts_with("--") || line.trim().is_empty()) => {
+        Some((before, rest))
+            if before.trim().lines().all(|line| line.starts_with("--") || line.trim().is_empty()) =>
+        {
             rest.split_once(";\n").map_or("", |(_, rest)| rest)
         }
         _ => after,
@@ -92,7 +100,9 @@ mod tests {
         let text = template().text();
         assert_eq!(Template::parse(&text).unwrap(), template());
         assert!(Template::parse(&text.replace("item", "iten")).unwrap_err().contains("changed"));
-        assert!(Template::parse(&text.replace("release: ab12", "release: ef56")).unwrap_err().contains("changed"));
+        assert!(
+            Template::parse(&text.replace("release: ab12", "release: ef56")).unwrap_err().contains("changed")
+        );
         assert!(Template::parse("CREATE TABLE x ();").unwrap_err().contains("no template"));
     }
 

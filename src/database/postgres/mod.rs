@@ -5,6 +5,7 @@ mod apply;
 mod catalog;
 mod chunks;
 mod connect;
+mod copy;
 mod delete;
 mod derive;
 mod examine;
@@ -20,9 +21,11 @@ mod record;
 mod recover;
 mod registry;
 mod remove;
+mod rename;
 mod rows;
 mod run;
 mod server;
+mod structure;
 #[cfg(test)]
 mod tests;
 

@@ -39,7 +39,11 @@ impl Rename<'_> {
                 '$' => self.dollar(rest, &mut out),
                 _ => {
                     let length = rest.find(['\'', '"', '-', '/', '$']).filter(|length| *length > 0);
-                    let length = length.unwrap_or(if first.is_ascii() && "-/".contains(first) { 1 } else { rest.len() });
+                    let length = length.unwrap_or(if first.is_ascii() && "-/".contains(first) {
+                        1
+                    } else {
+                        rest.len()
+                    });
                     out += &rest[..length].replace(self.from, &identifier(self.to));
                     length
                 }
@@ -134,7 +138,10 @@ mod tests {
             ("SELECT setval('\"TPL\".\"s\"', 1);", "SELECT setval('\"a''b\"\"c\".\"s\"', 1);"),
             ("VALUES ('of TPL', 2);", "VALUES ('of a''b\"c', 2);"),
             ("VALUES ('it''s TPL');", "VALUES ('it''s a''b\"c');"),
-            ("AS $$ SELECT * FROM TPL.item $$;", "AS $portcullis$ SELECT * FROM \"a'b\"\"c\".item $portcullis$;"),
+            (
+                "AS $$ SELECT * FROM TPL.item $$;",
+                "AS $portcullis$ SELECT * FROM \"a'b\"\"c\".item $portcullis$;",
+            ),
             ("AS $_$ SELECT $1, 'TPL' $_$;", "AS $portcullis$ SELECT $1, 'a''b\"c' $portcullis$;"),
             ("-- Schema: TPL\nSELECT 1;", "\nSELECT 1;"),
             ("/* TPL */SELECT E'\\'TPL' - 1;", "SELECT E'\\'a''b\"c' - 1;"),
