@@ -7,9 +7,11 @@ use super::{
     quote::{identifier, literal},
 };
 
-/// A line for everything in the schema `n`, in which the schema's own name does not stand.
+/// A line for everything in the schema `n`, in which the schema's own name does not stand. Columns are counted anew: a dump
+/// leaves no gaps where some were dropped.
 const LINES: [&str; 9] = [
-    "SELECT concat_ws(' ', 'column', c.relname, c.relkind, c.relispartition, a.attnum, a.attname, format_type(a.atttypid, a.atttypmod), \
+    "SELECT concat_ws(' ', 'column', c.relname, c.relkind, c.relispartition, \
+     row_number() OVER (PARTITION BY c.oid ORDER BY a.attnum), a.attname, format_type(a.atttypid, a.atttypmod), \
      a.attnotnull, a.attidentity, a.attgenerated, pg_get_expr(d.adbin, d.adrelid)) \
      FROM n, pg_class c LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
      AND c.relkind NOT IN ('i', 'I') LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum WHERE c.relnamespace = n.oid",
@@ -28,8 +30,9 @@ const LINES: [&str; 9] = [
     "SELECT concat_ws(' ', 'policy', c.relname, p.polname, p.polcmd) \
      FROM n, pg_policy p JOIN pg_class c ON c.oid = p.polrelid WHERE c.relnamespace = n.oid",
     "SELECT concat_ws(' ', 'type', t.typname, t.typtype) FROM n, pg_type t WHERE t.typnamespace = n.oid",
-    "SELECT concat_ws(' ', 'comment', c.relname, d.objsubid, d.description) FROM n, pg_description d \
-     JOIN pg_class c ON c.oid = d.objoid AND d.classoid = 'pg_catalog.pg_class'::regclass WHERE c.relnamespace = n.oid",
+    "SELECT concat_ws(' ', 'comment', c.relname, a.attname, d.description) FROM n, pg_description d \
+     JOIN pg_class c ON c.oid = d.objoid AND d.classoid = 'pg_catalog.pg_class'::regclass \
+     LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.objsubid AND d.objsubid > 0 WHERE c.relnamespace = n.oid",
 ];
 
 /// The digest, inside the transaction that is open. Sets `search_path` to the schema alone, so that the server does not
