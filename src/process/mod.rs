@@ -26,6 +26,7 @@ mod terminal;
 mod tree;
 
 pub(crate) use arrivals::Signals;
+pub(crate) use environment::add as add_to_environment;
 pub(crate) use handover::handover;
 pub(crate) use inherited::{Inherited, take_over};
 pub(crate) use reaper::Processes;

@@ -6,6 +6,7 @@ mod command;
 mod configuration;
 mod exit_codes;
 mod history;
+mod living;
 mod lock;
 mod looking_again;
 mod manifests;
