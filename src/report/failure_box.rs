@@ -232,8 +232,8 @@ mod tests {
            1. correct the cause, then apply again
                 portcullis migrate --tenant acme
            2. or decide to serve the others: `on_failure = "warn"` on the step that
-              migrates, and `[gate] incomplete = "quarantine"` with `max`, which keeps the
-              server from those that fail
+              migrates, and `[gate] incomplete = "quarantine"` with `max`, which keeps
+              the server from those that fail
         ================================================================================
         "#);
     }
