@@ -39,7 +39,7 @@ use std::{
 use clap::Parser;
 
 use crate::{
-    actions::Work,
+    actions::{Work, doctor::Patient},
     cli::{Cli, Command, ManifestOf},
     commands::Answer,
     config::environment::Environment,
@@ -89,6 +89,8 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, colour: bool) -> A
         .or_else(|| env.get("PORTCULLIS_CONFIG").map(PathBuf::from))
         .unwrap_or_else(|| PathBuf::from("config.toml"));
     let role = cli.role.as_deref();
+    // What goes to standard output may be read by a person while standard error is not, and the other way round.
+    let output_colour = style::colour(cli.looks.color, env, io::stdout().is_terminal());
     let worked = |work: &dyn Fn(&Work) -> Result<Answer, Failure>| {
         config::load::load(&path, env)
             .and_then(|config| work(&Work::new(config)))
@@ -119,6 +121,11 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, colour: bool) -> A
                 commands::verify::run(work, arguments).await
             })
         }),
+        Command::Doctor { format } => runtime::until_signalled(inherited, async |processes| {
+            let patient = Patient { path: &path, role, env, processes: &processes };
+            Ok(commands::doctor::run(&patient, *format, output_colour).await)
+        })
+        .unwrap_or_else(|failure| Answer::bad(failure.into())),
         Command::Repair(arguments) => worked(&|work| {
             runtime::until_signalled(inherited, async |processes| {
                 work.start_with(processes);
@@ -155,6 +162,7 @@ fn title(command: &Command) -> &'static str {
         Command::Verify(_) => "THE GATE IS CLOSED",
         Command::Migrate(_) => "NOT EVERYTHING WAS APPLIED",
         Command::Manifest { .. } => "NO MANIFEST WAS WRITTEN",
+        Command::Doctor { .. } => "NOTHING WAS EXAMINED",
         Command::History(_) => "THE HISTORY CANNOT BE READ",
         Command::Repair(_) => "THE TENANT IS NOT COMPLETE",
         Command::Health { .. } => "NOBODY CAN BE ASKED",

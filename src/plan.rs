@@ -139,6 +139,7 @@ fn kind(action: &Action) -> &'static str {
             Awaited::Http { .. } => "wait.http",
             Awaited::Database => "wait.database",
             Awaited::Redis { .. } => "wait.redis",
+            Awaited::Amqp { .. } => "wait.amqp",
             Awaited::File { .. } => "wait.file",
         },
         Action::Sql { .. } => "sql",

@@ -5,9 +5,9 @@ use std::{io::IsTerminal, path::Path, rc::Rc};
 use tokio::time::Instant;
 
 use crate::{
-    actions::Work,
+    actions::{Work, expectation::make_command},
     cli,
-    config::{self, Action, Config, Mode, environment::Environment},
+    config::{self, Action, Config, Mode, Source, environment::Environment},
     engine,
     failure::Failure,
     notify::{self, Untold},
@@ -169,7 +169,7 @@ fn start_up(
         work.start_with(processes.clone());
         let steps = plan.steps.iter().map(|step| step.name.clone()).collect();
         report.tell(&Event::Started { run: work.run.clone(), role, steps });
-        let mut result = match preflight(plan, &work).await {
+        let mut result = match preflight(plan, &work, report).await {
             Ok(()) => engine::run(plan, &work, &processes, &mut signals, report).await,
             Err(failure) => Err(engine::Blocked { step: None, trouble: failure.into() }),
         };
@@ -261,7 +261,7 @@ fn may_serve(gone: bool, arrived: Option<i32>) -> Result<(), engine::Blocked> {
 }
 
 /// Finds a missing or stale manifest before the first step does anything.
-async fn preflight(plan: &Plan, work: &Work) -> Result<(), Failure> {
+async fn preflight(plan: &Plan, work: &Work, report: &Report) -> Result<(), Failure> {
     let derived = work.config.migrations.as_ref().is_none_or(|migrations| migrations.auto_manifest);
     let needed = plan.steps.iter().zip(&work.config.steps).any(|(planned, step)| match &planned.decision {
         Decision::Skip { .. } => false,
@@ -270,6 +270,16 @@ async fn preflight(plan: &Plan, work: &Work) -> Result<(), Failure> {
     });
     if needed && !derived {
         work.expectation().await?;
+    }
+    if let Some(migrations) = &work.config.migrations
+        && let (true, true, Source::Django(_)) = (needed, derived, &migrations.source)
+    {
+        let make = make_command(migrations);
+        let text = format!(
+            "`manifest.auto`: Python is started once more to ask Django what it expects, and only this container's \
+             code is asked; in production, put `RUN {make}` into the Dockerfile"
+        );
+        report.tell(&Event::Remark { text });
     }
     Ok(())
 }

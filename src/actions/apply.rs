@@ -10,7 +10,7 @@ use crate::{
     config::{OnTenantFailure, Scope, Selection, Source},
     database::{ApplyError, MigrationFile, Schema},
     failure::Failure,
-    report::event::{SchemaFailure, Trouble},
+    report::event::{SchemaFailure, Stream, Trouble},
     tenants::{
         gate::{Judgement, Outcome, Verdict},
         manifest::Manifest,
@@ -29,7 +29,16 @@ pub(crate) struct Applied {
 /// What is heard while it goes on.
 pub(crate) enum Said {
     Note(String),
-    Progress { done: usize, total: usize },
+    /// A line that a framework's command printed; None for the shared schema.
+    Output {
+        tenant: Option<String>,
+        stream: Stream,
+        line: String,
+    },
+    Progress {
+        done: usize,
+        total: usize,
+    },
 }
 
 impl Applied {
@@ -86,7 +95,7 @@ pub(crate) async fn apply(
             }
         }
         if !failed.schemas.is_empty() {
-            let output = std::mem::take(&mut failed.output);
+            let output = failed.shown();
             let trouble = trouble(failed.schemas, todo.broken, &applied, todo.pending.len());
             return Err(Trouble { output, ..trouble });
         }
@@ -98,11 +107,33 @@ pub(crate) async fn apply(
     }
 }
 
-/// What failed, and the last lines of the first of them.
+/// What failed, and the last lines of each.
 #[derive(Default)]
 struct Failed {
     schemas: Vec<SchemaFailure>,
-    output: Vec<String>,
+    output: Vec<(Option<String>, Vec<String>)>,
+}
+
+/// Of so many failed schemas the last lines are shown.
+const SHOWN_SCHEMAS: usize = 4;
+/// And so many lines of each, where there are several.
+const SHOWN_LINES: usize = 3;
+
+impl Failed {
+    /// The last lines: all that were kept of one schema, the end of each of several, by name.
+    fn shown(&mut self) -> Vec<String> {
+        let output = std::mem::take(&mut self.output);
+        if let [(_, lines)] = output.as_slice() {
+            return lines.clone();
+        }
+        let several = output.iter().take(SHOWN_SCHEMAS).flat_map(|(tenant, lines)| {
+            let name = tenant.as_deref().unwrap_or("the shared schema");
+            let said: Vec<&String> = lines.iter().filter(|line| !line.trim().is_empty()).collect();
+            let last = &said[said.len().saturating_sub(SHOWN_LINES)..];
+            last.iter().map(|line| format!("{name}: {line}")).collect::<Vec<_>>()
+        });
+        several.collect()
+    }
 }
 
 /// A framework's command may succeed and leave something pending: only a second judgement says what it did.
@@ -182,7 +213,7 @@ async fn apply_all(
         if !failed.schemas.is_empty() {
             break;
         }
-        let mut results = results(work, group, jobs)?;
+        let mut results = results(work, group, jobs, say)?;
         loop {
             // Whoever waits for the lock hears how far this run is, also while it hangs at one tenant.
             let Ok(next) = time::timeout(record::EVERY, results.next()).await else {
@@ -200,8 +231,8 @@ async fn apply_all(
                     applied.migrations.insert(tenant, migrations);
                 }
                 Err(Stopped::Schema(failure, output)) => {
-                    if failed.schemas.is_empty() {
-                        failed.output = output;
+                    if !output.is_empty() {
+                        failed.output.push((tenant, output));
                     }
                     failed.schemas.push(failure);
                 }
@@ -227,6 +258,7 @@ fn results<'a>(
     work: &'a Work,
     group: Vec<&'a Option<String>>,
     jobs: usize,
+    say: &'a dyn Fn(Said),
 ) -> Result<LocalBoxStream<'a, Answer>, Failure> {
     Ok(match &work.migrations()?.source {
         Source::Sql { .. } => stream::iter(group)
@@ -234,7 +266,7 @@ fn results<'a>(
             .buffer_unordered(jobs)
             .boxed_local(),
         Source::Django(project) => stream::iter(migrate::shares(project, &group, jobs))
-            .map(|share| migrate::share(work, project, share))
+            .map(move |share| migrate::share(work, project, share, say))
             .buffer_unordered(jobs)
             .flat_map(stream::iter)
             .map(|(tenant, result)| (tenant, result.map(|()| vec!["its pending migrations".into()])))

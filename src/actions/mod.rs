@@ -2,6 +2,7 @@
 
 pub(crate) mod apply;
 pub(crate) mod django;
+pub(crate) mod doctor;
 pub(crate) mod expectation;
 pub(crate) mod lock;
 pub(crate) mod look;

@@ -139,6 +139,17 @@ Examples:
   portcullis repair --all-affected --replay finance      an app that moved from SHARED_APPS to TENANT_APPS"
     )]
     Repair(Repair),
+    /// Make every check of configuration, process, database, tenants and code; changes nothing
+    #[command(after_help = "Exit codes: 0 no check failed, 1 at least one did.
+
+Examples:
+  portcullis doctor
+  portcullis doctor --format json
+  portcullis doctor --format junit > doctor.xml")]
+    Doctor {
+        #[arg(long, value_enum, default_value_t = DoctorFormat::Text)]
+        format: DoctorFormat,
+    },
     /// Write down what the code expects; run it when the image is built
     Manifest {
         #[command(subcommand)]
@@ -178,6 +189,14 @@ and in the first line of config.toml:
     Man { subcommand: Option<String> },
     /// A plain init: forward signals, reap, and exit with the child's code
     Init(Init),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DoctorFormat {
+    Text,
+    Json,
+    /// For CI servers
+    Junit,
 }
 
 #[derive(Debug, Args)]

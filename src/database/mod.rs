@@ -3,6 +3,7 @@
 //! A [`Database`] is a handle: it connects once an operation and keeps nothing open in between. What it
 //! finds is put into the types of `tenants`, and what goes wrong is a value, in words.
 
+pub(crate) mod examined;
 pub(crate) mod migrations;
 mod outcome;
 mod places;
@@ -192,6 +193,39 @@ impl Database {
         match self {
             Self::Postgres(it) => it.provision(tenant, files, expected, limits, verify).await,
             Self::Sqlite(it) => it.provision(tenant, files, expected, limits, verify).await,
+        }
+    }
+
+    /// Facts for the doctor, each on its own. It never writes.
+    pub(crate) async fn examine(&self, tenants: &[String]) -> examined::Examined {
+        match self {
+            Self::Postgres(it) => it.examine(tenants).await,
+            Self::Sqlite(it) => it.examine().await,
+        }
+    }
+
+    /// Who holds the lock, if anyone does. It is taken for a moment where that writes nothing.
+    pub(crate) async fn lock_could_be_had(&self, run: &str) -> Result<Option<String>, DatabaseError> {
+        match self {
+            Self::Postgres(_) => match self.try_lock(run).await? {
+                Ok(lock) => {
+                    lock.release().await;
+                    Ok(None)
+                }
+                Err(holder) => Ok(Some(holder)),
+            },
+            Self::Sqlite(it) => it.lock_holder(),
+        }
+    }
+
+    /// The tenants of which a table does not answer a query, with the reason. It never writes.
+    pub(crate) async fn silent(
+        &self,
+        tenants: &[(String, Vec<String>)],
+    ) -> Result<Vec<String>, DatabaseError> {
+        match self {
+            Self::Postgres(it) => it.silent(tenants).await,
+            Self::Sqlite(it) => it.silent(tenants).await,
         }
     }
 

@@ -57,7 +57,9 @@ fn of_config(config: &Config) -> Vec<String> {
     for step in &config.steps {
         match &step.action {
             Action::Wait(wait) => match &wait.what {
-                Awaited::Http { url, .. } | Awaited::Redis { url } => secrets.extend(of_url(url)),
+                Awaited::Http { url, .. } | Awaited::Redis { url } | Awaited::Amqp { url } => {
+                    secrets.extend(of_url(url));
+                }
                 Awaited::Tcp { .. } | Awaited::Database | Awaited::File { .. } => {}
             },
             Action::Command(command) => {

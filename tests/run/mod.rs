@@ -4,6 +4,7 @@ mod bootstrap;
 mod broken_tenants;
 mod command;
 mod configuration;
+mod doctor;
 mod exit_codes;
 mod history;
 mod living;

@@ -6,11 +6,11 @@ use tokio::time::Instant;
 
 use super::child;
 use crate::{
-    actions::{Stopped, Work},
+    actions::{Stopped, Work, apply::Said},
     config::{self, OnTenantFailure},
     failure::{Failure, words},
     process::How,
-    report::event::SchemaFailure,
+    report::event::{SchemaFailure, Stream},
 };
 
 const SCRIPT: &str = include_str!("migrate.py");
@@ -37,11 +37,13 @@ pub(crate) fn shares(
     schemas.chunks(size).map(|share| share.iter().map(|schema| (*schema).clone()).collect()).collect()
 }
 
-/// Applies to one share, and says what became of each schema that was begun.
+/// Applies to one share, and says what became of each schema that was begun. `say` hears every line that its
+/// program prints.
 pub(crate) async fn share(
     work: &Work,
     project: &config::Django,
     schemas: Vec<Option<String>>,
+    say: &dyn Fn(Said),
 ) -> Vec<Outcome> {
     let run = async {
         work.lock.still_held().await?;
@@ -52,10 +54,10 @@ pub(crate) async fn share(
         } else {
             one(work, project, schemas.first().and_then(Option::as_deref)).await?
         };
-        let mut share = Share::new(project, &schemas);
+        let mut share = Share::new(project, &schemas, say);
         let child = super::program(work, &project.env, argv);
         let timeout = settings.timeout;
-        let mut hear = |line: String| share.hear(line).then(|| Instant::now() + timeout);
+        let mut hear = |stream, line: String| share.hear(stream, line).then(|| Instant::now() + timeout);
         let finished = child::run(work.processes()?, &child, Instant::now() + timeout, &mut hear).await;
         let program = child.argv.first().cloned().unwrap_or_default();
         match finished {
@@ -103,23 +105,28 @@ struct Share<'a> {
     /// The migration that was begun last, and not reported as done.
     applying: Option<String>,
     outcomes: Vec<Outcome>,
+    say: &'a dyn Fn(Said),
 }
 
 impl<'a> Share<'a> {
-    fn new(project: &config::Django, schemas: &'a [Option<String>]) -> Self {
+    fn new(project: &config::Django, schemas: &'a [Option<String>], say: &'a dyn Fn(Said)) -> Self {
         // The configured command says nothing of where it is: it has one schema.
         let current = (!project.run.is_empty()).then_some(0);
-        Self { schemas, current, lines: VecDeque::new(), applying: None, outcomes: Vec::new() }
+        Self { schemas, current, lines: VecDeque::new(), applying: None, outcomes: Vec::new(), say }
     }
 
     /// True if another schema begins with this line.
-    fn hear(&mut self, line: String) -> bool {
+    fn hear(&mut self, stream: Stream, line: String) -> bool {
         let Some((word, schema)) = line.strip_prefix(MARK).and_then(|rest| rest.split_once(' ')) else {
             if let Some((migration, done)) = applying(&line) {
                 self.applying = (!done).then(|| migration.to_owned());
             }
             if self.lines.len() == KEPT_LINES {
                 self.lines.pop_front();
+            }
+            if !line.trim().is_empty() {
+                let tenant = self.current.and_then(|place| self.schemas.get(place)?.clone());
+                (self.say)(Said::Output { tenant, stream, line: line.clone() });
             }
             self.lines.push_back(line);
             return false;
@@ -195,6 +202,8 @@ fn reason(lines: &[String]) -> Option<String> {
 mod tests {
     #![expect(clippy::panic, reason = "tests")]
 
+    use std::cell::RefCell;
+
     use super::*;
 
     fn project(run: &[&str]) -> config::Django {
@@ -209,7 +218,13 @@ mod tests {
     #[test]
     fn each_schema_keeps_its_own_output_and_its_own_failure() {
         let (project, schemas) = (project(&[]), tenants(&["acme", "demo", "last"]));
-        let mut share = Share::new(&project, &schemas);
+        let said = RefCell::new(Vec::new());
+        let say = |said_now| {
+            if let Said::Output { tenant, .. } = said_now {
+                said.borrow_mut().push(tenant);
+            }
+        };
+        let mut share = Share::new(&project, &schemas, &say);
         for line in [
             "\u{1e}portcullis begin tenant:acme",
             "  Applying finance.0004_invoice_payment... OK",
@@ -221,7 +236,7 @@ mod tests {
             "",
             "\u{1e}portcullis failed tenant:demo",
         ] {
-            share.hear(line.into());
+            share.hear(Stream::Out, line.into());
         }
         let outcomes = share.ended(Err("`python` exited with 1".into()));
         assert_eq!(outcomes.len(), 2, "the third was never begun");
@@ -230,13 +245,16 @@ mod tests {
         assert_eq!(failure.migration.as_deref(), Some("finance.0004_invoice_payment"));
         assert_eq!(failure.why, "django.db.utils.ProgrammingError: column \"total\" already exists");
         assert_eq!(lines.len(), 4);
+        let named: Vec<Option<String>> =
+            ["acme", "demo", "demo", "demo"].map(|name| Some(name.to_owned())).into();
+        assert_eq!(said.into_inner(), named, "each line with whose it is");
     }
 
     #[test]
     fn a_python_that_dies_takes_only_what_was_under_way_with_it() {
         let (project, schemas) = (project(&[]), tenants(&["acme", "demo"]));
-        let mut share = Share::new(&project, &schemas);
-        share.hear("\u{1e}portcullis begin tenant:acme".into());
+        let mut share = Share::new(&project, &schemas, &|_| {});
+        share.hear(Stream::Out, "\u{1e}portcullis begin tenant:acme".into());
         let outcomes = share.ended(Err("`python` was killed by SIGKILL".into()));
         let [(_, Err(Stopped::Schema(failure, _)))] = outcomes.as_slice() else { panic!("{outcomes:?}") };
         assert_eq!(failure.why, "`python` was killed by SIGKILL");

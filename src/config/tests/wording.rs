@@ -352,7 +352,7 @@ fn one_thing_wrong_is_one_message() {
         ("[lock]\ntimeout = \"900h\"", "`900h` is not at most 168h"),
         (
             "[[step]]\nname = \"a\"\nafter = \"start\"\nwait = { tcp = { address = \"h:1\" }, file = { path = \"f\" } }",
-            "`wait` takes one of tcp, http, database, redis, file: `file` is one too many",
+            "`wait` takes one of tcp, http, database, redis, amqp, file: `file` is one too many",
         ),
         (
             "[[step]]\nname = \"a\"\ncommand = { run = [\"x\"], accept = 256 }",

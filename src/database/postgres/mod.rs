@@ -6,6 +6,7 @@ mod catalog;
 mod chunks;
 mod connect;
 mod derive;
+mod examine;
 mod ledgers;
 pub(crate) mod lock;
 mod look;

@@ -3,6 +3,7 @@
 mod answer;
 mod apply;
 pub(crate) mod derive;
+mod examine;
 mod files;
 pub(crate) mod lock;
 mod look;
