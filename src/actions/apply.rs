@@ -10,7 +10,8 @@ use crate::{
     config::{OnTenantFailure, Scope, Selection, Source},
     database::{ApplyError, MigrationFile, Schema},
     failure::Failure,
-    report::event::{SchemaFailure, Stream, Trouble},
+    process::Stream,
+    report::event::{SchemaFailure, Trouble},
     tenants::{
         gate::{Judgement, Outcome, Verdict},
         manifest::Manifest,

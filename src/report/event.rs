@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::judgement;
 use crate::{
     failure::Failure,
+    process::Stream,
     tenants::gate::{Judgement, Outcome},
 };
 
@@ -145,12 +146,6 @@ impl Opening {
             Opening::Override { reason } => format!("PORTCULLIS_OVERRIDE says: {reason}"),
         }
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stream {
-    Out,
-    Err,
 }
 
 /// A failure with everything the box shows beside it.

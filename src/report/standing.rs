@@ -5,11 +5,12 @@ use std::{collections::VecDeque, time::Duration};
 use serde::Serialize;
 
 use super::{
-    event::{Event, Opening, Stream, Trouble},
+    event::{Event, Opening, Trouble},
     facts::{Facts, Place},
 };
 use crate::{
     failure::{self, Failure},
+    process::Stream,
     tenants::quarantine,
 };
 

@@ -4,10 +4,7 @@ use std::io;
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::{
-    process::{Child, How, Processes, Tree},
-    report::event::Stream,
-};
+use crate::process::{Child, How, Processes, Stream, Tree};
 
 /// How a program ended.
 pub(super) struct Finished {

@@ -9,8 +9,8 @@ use crate::{
     actions::{Stopped, Work, apply::Said},
     config::{self, OnTenantFailure},
     failure::{Failure, words},
-    process::How,
-    report::event::{SchemaFailure, Stream},
+    process::{How, Stream},
+    report::event::SchemaFailure,
 };
 
 const SCRIPT: &str = include_str!("migrate.py");
