@@ -3,6 +3,7 @@
 pub(crate) mod apply;
 pub(crate) mod django;
 pub(crate) mod expectation;
+mod keeper;
 pub(crate) mod lock;
 pub(crate) mod look;
 pub(crate) mod provision;
@@ -31,10 +32,13 @@ pub(crate) struct Work {
 
 impl Work {
     pub(crate) fn new(config: Config) -> Self {
-        let database =
-            config.database.as_ref().map(|database| Database::new(database, config.registry.as_ref()));
+        let run = format!("{:08x}", fastrand::u32(..));
+        let database = config
+            .database
+            .as_ref()
+            .map(|database| Database::new(database, config.registry.as_ref()).of_run(&run));
         Self {
-            run: format!("{:08x}", fastrand::u32(..)),
+            run,
             config,
             lock: RunLock::default(),
             database,
@@ -69,7 +73,11 @@ impl Work {
 
     pub(crate) fn limits(&self) -> Result<Limits, Failure> {
         let apply = &self.migrations()?.apply;
-        Ok(Limits { lock_timeout: apply.lock_timeout, statement_timeout: apply.statement_timeout })
+        Ok(Limits {
+            lock_timeout: apply.lock_timeout,
+            statement_timeout: apply.statement_timeout,
+            gives_way: false,
+        })
     }
 }
 

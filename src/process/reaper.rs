@@ -30,7 +30,7 @@ use super::{
     inherited::Inherited,
     record::{Outcome, RECORD_BYTES, Record},
     signals,
-    spawn::{Output, start_stub},
+    spawn::{Death, KILL_TREE, Output, start_stub},
     tree::{Child, How, Tree, how},
 };
 
@@ -74,6 +74,10 @@ impl Processes {
     }
 
     pub(crate) fn spawn(&self, child: &Child) -> io::Result<Tree> {
+        self.spawn_with(child, Death::Term)
+    }
+
+    fn spawn_with(&self, child: &Child, death: Death) -> io::Result<Tree> {
         let (out, child_out) = pipe2(OFlag::O_CLOEXEC)?;
         let (err, child_err) = pipe2(OFlag::O_CLOEXEC)?;
         for end in [&out, &err] {
@@ -81,14 +85,28 @@ impl Processes {
         }
         let (out, err) = (Lines::of(out)?, Lines::of(err)?);
         let output = Output::Pipes { out: &child_out, err: &child_err };
-        let (stub, record, _status) = self.start_tree(child, output)?;
+        let (stub, record, _status) = self.start_tree(child, output, death)?;
         Ok(Tree { stub, processes: self.clone(), out, err, record, err_next: false })
+    }
+
+    /// The same, of a tree that must not outlive us: whatever ends us, it is killed at once.
+    pub(crate) fn spawn_fenced(&self, child: &Child) -> io::Result<Tree> {
+        self.spawn_with(child, Death::Kill)
+    }
+
+    /// Kills every tree without its grace, but for what stays.
+    pub(crate) fn kill(&self) {
+        for (stub, running) in self.0.stubs.borrow().iter() {
+            if !running.stays {
+                signals::send(*stub, KILL_TREE);
+            }
+        }
     }
 
     /// Starts a program that may stay beside the server, with our own output; returns once it runs
     /// ([`How::Started`]), or what became of it instead. It is ended by [`Processes::finish`] alone.
     pub(crate) async fn spawn_to_stay(&self, child: &Child) -> io::Result<How> {
-        let (_stub, mut ended, status) = self.start_tree(child, Output::Ours)?;
+        let (_stub, mut ended, status) = self.start_tree(child, Output::Ours, Death::Term)?;
         // SAFETY: the file owns its descriptor, and nobody replaces it.
         let status = unsafe { AsyncFd::register_with_interest(status, Interest::READABLE)? };
         let first = tokio::select! {
@@ -107,12 +125,17 @@ impl Processes {
         Ok(how(first.map_or(Outcome::Signalled(libc::SIGKILL), |record| record.outcome)))
     }
 
-    fn start_tree(&self, child: &Child, output: Output<'_>) -> io::Result<(i32, RecordReceiver, File)> {
+    fn start_tree(
+        &self,
+        child: &Child,
+        output: Output<'_>,
+        death: Death,
+    ) -> io::Result<(i32, RecordReceiver, File)> {
         let (status, child_status) = pipe2(OFlag::O_CLOEXEC)?;
         fcntl(&status, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         let status = File::from(status);
         let second = status.try_clone()?;
-        let stub = start_stub(child, output, &child_status)?;
+        let stub = start_stub(child, output, &child_status, death)?;
         let (record, receiver) = watch::channel(None);
         let stays = matches!(output, Output::Ours);
         let running = Running { status, stays, grace: child.grace, record };

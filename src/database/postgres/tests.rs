@@ -20,7 +20,7 @@ use crate::{
 };
 
 const LIMITS: Limits =
-    Limits { lock_timeout: Duration::from_millis(100), statement_timeout: Some(Duration::from_secs(20)) };
+    Limits { lock_timeout: Duration::from_millis(100), statement_timeout: Some(Duration::from_secs(20)), gives_way: false };
 
 fn server() -> config::Postgres {
     let url = std::env::var("PORTCULLIS_TEST_POSTGRES")

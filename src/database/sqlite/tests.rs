@@ -16,7 +16,7 @@ use crate::{
     },
 };
 
-const LIMITS: Limits = Limits { lock_timeout: Duration::from_millis(50), statement_timeout: None };
+const LIMITS: Limits = Limits { lock_timeout: Duration::from_millis(50), statement_timeout: None, gives_way: false };
 
 struct Place {
     folder: tempfile::TempDir,
