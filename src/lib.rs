@@ -76,13 +76,13 @@ pub fn main(arguments: &[OsString]) -> u8 {
     let colour = style::colour(cli.looks.color, &env, io::stderr().is_terminal());
     let title = title(&cli.command);
     let answer = match report::trace::start(&env, colour) {
-        Ok(()) => answer(cli, &env, &inherited),
+        Ok(()) => answer(cli, &env, &inherited, colour),
         Err(failure) => Answer::bad(failure.into()),
     };
     say(title, answer, colour)
 }
 
-fn answer(cli: Cli, env: &Environment, inherited: &Inherited) -> Answer {
+fn answer(cli: Cli, env: &Environment, inherited: &Inherited, colour: bool) -> Answer {
     let path = cli
         .config
         .or_else(|| env.get("PORTCULLIS_CONFIG").map(PathBuf::from))
@@ -121,7 +121,7 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited) -> Answer {
         Command::Repair(arguments) => worked(&|work| {
             runtime::until_signalled(inherited, async |processes| {
                 work.start_with(processes);
-                commands::repair::run(work, arguments).await
+                commands::repair::run(work, arguments, colour).await
             })
         }),
         Command::Migrate(arguments) => worked(&|work| {
@@ -151,7 +151,7 @@ fn title(command: &Command) -> &'static str {
         Command::Verify(_) => "THE GATE IS CLOSED",
         Command::Migrate(_) => "NOT EVERYTHING WAS APPLIED",
         Command::Manifest { .. } => "NO MANIFEST WAS WRITTEN",
-        Command::Repair(_) => "NOT EVERYTHING WAS REPAIRED",
+        Command::Repair(_) => "THE TENANT IS NOT COMPLETE",
         Command::Health { .. } => "NOBODY CAN BE ASKED",
         Command::Schema | Command::Completions { .. } | Command::Man { .. } => "NOTHING WAS PRINTED",
     }

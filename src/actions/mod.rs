@@ -7,6 +7,7 @@ mod keeper;
 pub(crate) mod lock;
 pub(crate) mod look;
 pub(crate) mod provision;
+pub(crate) mod repair;
 pub(crate) mod verify;
 
 use tokio::sync::OnceCell;

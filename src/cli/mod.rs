@@ -128,11 +128,16 @@ Examples:
   portcullis migrate --tenant acme
   portcullis migrate --dry-run       say what is pending, change nothing")]
     Migrate(Migrate),
-    /// Bring one tenant to completeness
-    #[command(after_help = "Examples:
+    /// Bring one tenant to completeness, in five steps: exists, state, apply, verify, tables answer
+    #[command(
+        after_help = "Exit codes: 0 complete, 1 incomplete or a migration failed, 74 not proven, 75 lock.
+
+Examples:
   portcullis repair acme                                 apply what is pending, then verify
+  portcullis repair acme --dry-run                       say what would be applied, change nothing
   portcullis repair acme --replay finance                a complete ledger, and none of the app's tables
-  portcullis repair --all-affected --replay finance      an app that moved from SHARED_APPS to TENANT_APPS")]
+  portcullis repair --all-affected --replay finance      an app that moved from SHARED_APPS to TENANT_APPS"
+    )]
     Repair(Repair),
     /// Write down what the code expects; run it when the image is built
     Manifest {
@@ -230,6 +235,11 @@ pub(crate) struct Repair {
     /// Also where its migrations run Python or SQL of their own
     #[arg(long, requires = "replay")]
     pub(crate) allow_code: bool,
+    /// Say what would be applied and change nothing
+    #[arg(long)]
+    pub(crate) dry_run: bool,
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
 }
 
 #[derive(Debug, Subcommand)]

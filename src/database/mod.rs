@@ -21,7 +21,7 @@ use crate::{
     config::{self, Selection},
     failure::Failure,
     tenants::{
-        found::{Found, Look},
+        found::{Found, Look, Rows},
         manifest::{Expected, Manifest},
     },
 };
@@ -150,6 +150,18 @@ impl Database {
         match self {
             Self::Postgres(it) => it.provision(tenant, files, expected, limits, verify).await,
             Self::Sqlite(it) => it.provision(tenant, files, expected, limits, verify).await,
+        }
+    }
+
+    /// What each of a tenant's tables answers. It never writes.
+    pub(crate) async fn count(
+        &self,
+        tenant: &str,
+        tables: &[String],
+    ) -> Result<Vec<(String, Rows)>, DatabaseError> {
+        match self {
+            Self::Postgres(it) => it.count(tenant, tables).await,
+            Self::Sqlite(it) => it.count(tenant, tables).await,
         }
     }
 

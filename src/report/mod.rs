@@ -11,6 +11,7 @@ pub(crate) mod judgement;
 pub(crate) mod mask;
 pub(crate) mod page;
 pub(crate) mod prometheus;
+pub(crate) mod repair;
 pub(crate) mod standing;
 pub(crate) mod style;
 mod table;

@@ -68,3 +68,13 @@ pub(crate) struct InvalidIndex {
     pub(crate) table: String,
     pub(crate) unique: bool,
 }
+
+/// What a table answered to the question how many rows it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Rows {
+    Counted(u64),
+    /// It answers, and has more rows than can be counted quickly.
+    Uncounted,
+    /// In words.
+    Failed(String),
+}

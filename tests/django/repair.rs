@@ -11,11 +11,17 @@ fn a_dropped_table_is_made_again_by_replaying_its_app() {
     );
     project.portcullis.run(["verify"]).exits(1).says("finance.Invoice").says("shadowed");
     project.portcullis.run(["migrate"]).exits(0).says("nothing pending");
+    project.portcullis.run(["repair", "demo"]).exits(1).says("2/5  FAILED").says("--replay finance");
+    let dry = project.portcullis.run(["repair", "demo", "--replay", "finance", "--dry-run"]).exits(0);
+    dry.says("would be applied again").says("finance.0004_invoice_payment");
+    project.portcullis.run(["verify"]).exits(1);
 
     let repaired = project.portcullis.run(["repair", "demo", "--replay", "finance"]).exits(0);
     repaired
         .says("finance.0004_invoice_payment run again")
-        .says("public.finance_invoice holds 2 rows, which stay");
+        .says("public.finance_invoice holds 2 rows, which stay")
+        .says("5/5  ok")
+        .says("finance_invoice 0 rows");
     project.portcullis.run(["verify"]).exits(0);
     assert_eq!(project.database.column("SELECT count(*)::text FROM public.finance_invoice"), ["2"]);
     // Django itself finds the ledger as it would have written it.
@@ -75,4 +81,16 @@ fn every_tenant_that_lost_an_app_is_repaired_at_once() {
         .run(["repair", "--all-affected", "--replay", "finance"])
         .exits(0)
         .says("no tenant has lost");
+}
+
+#[test]
+fn what_is_pending_is_applied_through_the_framework() {
+    let project = Project::complete();
+    project.database.execute(
+        "DELETE FROM demo.django_migrations WHERE name = '0004_invoice_payment'; \
+         ALTER TABLE demo.finance_invoice DROP COLUMN total, DROP COLUMN paid_on",
+    );
+    let repaired = project.portcullis.run(["repair", "demo"]).exits(0);
+    repaired.says("1 migration applied: finance.0004_invoice_payment").says("5/5  ok");
+    project.manage(&["migrate_schemas", "--check", "-v0"]).exits(0);
 }

@@ -11,6 +11,7 @@ mod manifests;
 mod migrations;
 mod order;
 mod output;
+mod repair;
 mod sample;
 mod secrets;
 mod sqlx_cli;

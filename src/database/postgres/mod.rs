@@ -1,5 +1,6 @@
 //! PostgreSQL: one schema for what tenants share, and one for each tenant.
 
+mod answer;
 mod apply;
 mod catalog;
 mod connect;

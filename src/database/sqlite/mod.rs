@@ -1,5 +1,6 @@
 //! SQLite: one folder with one file for what tenants share, and one file for each tenant.
 
+mod answer;
 mod apply;
 pub(crate) mod derive;
 mod files;
