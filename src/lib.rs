@@ -41,7 +41,7 @@ use crate::{
     actions::Work,
     cli::{Cli, Command, ManifestOf},
     commands::Answer,
-    config::environment::Environment,
+    config::{Config, environment::Environment},
     failure::Failure,
     process::Inherited,
     report::{
@@ -88,11 +88,15 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, colour: bool) -> A
         .or_else(|| env.get("PORTCULLIS_CONFIG").map(PathBuf::from))
         .unwrap_or_else(|| PathBuf::from("config.toml"));
     let role = cli.role.as_deref();
-    let worked = |work: &dyn Fn(&Work) -> Result<Answer, Failure>| {
+    let worked_with = |said: &dyn Fn(&mut Config), work: &dyn Fn(&Work) -> Result<Answer, Failure>| {
         config::load::load(&path, env)
-            .and_then(|config| work(&Work::new(config)))
+            .and_then(|mut config| {
+                said(&mut config);
+                work(&Work::new(config))
+            })
             .unwrap_or_else(|failure| Answer::bad(failure.into()))
     };
+    let worked = |work: &dyn Fn(&Work) -> Result<Answer, Failure>| worked_with(&|_| {}, work);
     match &cli.command {
         Command::Run(run) => {
             match run::run(run, &Globals { path: &path, role, looks: &cli.looks }, env, inherited) {
@@ -121,15 +125,17 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, colour: bool) -> A
         Command::Repair(arguments) => worked(&|work| {
             runtime::until_signalled(inherited, async |processes| {
                 work.start_with(processes);
-                commands::repair::run(work, arguments, colour).await
+                Box::pin(work.lock.fenced(commands::repair::run(work, arguments, colour))).await
             })
         }),
-        Command::Migrate(arguments) => worked(&|work| {
-            runtime::until_signalled(inherited, async |processes| {
-                work.start_with(processes);
-                commands::migrate::run(work, arguments).await
+        Command::Migrate(arguments) => {
+            worked_with(&|config| commands::migrate::say(arguments, config), &|work| {
+                runtime::until_signalled(inherited, async |processes| {
+                    work.start_with(processes);
+                    Box::pin(work.lock.fenced(commands::migrate::run(work, arguments))).await
+                })
             })
-        }),
+        }
         Command::Manifest { framework: ManifestOf::Sql { check } | ManifestOf::Django { check } } => {
             worked(&|work| {
                 runtime::until_signalled(inherited, async |processes| {

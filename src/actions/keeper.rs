@@ -47,9 +47,9 @@ impl Keeper {
         processes: Option<Processes>,
         lost: watch::Sender<Option<String>>,
     ) -> Self {
-        let (wishes, wished) = mpsc::unbounded_channel();
+        let (wishes, heard) = mpsc::unbounded_channel();
         let task = tokio::task::spawn_local(async move {
-            if let Err(why) = keep(session, wished).await {
+            if let Err(why) = keep(session, heard).await {
                 if let Some(processes) = processes {
                     processes.kill();
                 }
@@ -87,13 +87,13 @@ impl Keeper {
 }
 
 /// Returns when it was let go, or why it was lost.
-async fn keep(mut session: LockSession, mut wished: mpsc::UnboundedReceiver<Wish>) -> Result<(), String> {
+async fn keep(mut session: LockSession, mut wishes: mpsc::UnboundedReceiver<Wish>) -> Result<(), String> {
     let mut next = Instant::now();
     loop {
         tokio::select! {
             biased;
             why = session.ended() => return Err(why),
-            wish = wished.recv() => match wish {
+            wish = wishes.recv() => match wish {
                 None | Some(Wish::LetGo) => {
                     let _ = time::timeout(ANSWER, session.let_go()).await;
                     return Ok(());

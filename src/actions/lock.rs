@@ -90,7 +90,9 @@ impl RunLock {
             done = work => return done,
         }
         // It was lost, or else nothing would have ended the wait.
-        self.not_lost().and_then(|()| Err(Failure::LockLost { why: "nobody keeps it".into() })).map_err(E::from)
+        self.not_lost()
+            .and_then(|()| Err(Failure::LockLost { why: "nobody keeps it".into() }))
+            .map_err(E::from)
     }
 
     /// Takes tenants' own locks beside that of the run, and says for each whether it was free.
@@ -125,7 +127,8 @@ impl RunLock {
         }
     }
 
-    fn not_lost(&self) -> Result<(), Failure> {
+    /// Fails if the lock is known to be lost.
+    pub(crate) fn not_lost(&self) -> Result<(), Failure> {
         match self.lost.borrow().as_ref() {
             Some(why) => Err(Failure::LockLost { why: why.clone() }),
             None => Ok(()),

@@ -1,6 +1,7 @@
 //! What steps and commands both do: look, apply, provision.
 
 pub(crate) mod apply;
+mod crew;
 pub(crate) mod django;
 pub(crate) mod expectation;
 mod keeper;
@@ -82,11 +83,13 @@ impl Work {
     }
 }
 
-/// Why one schema was not migrated: a failure of its own, with the last lines of what was said, or one that ends
-/// the run.
+/// Why one schema was not migrated: a failure of its own, with the last lines of what was said, another run, or a
+/// failure that ends this one.
 #[derive(Debug)]
 enum Stopped {
     Schema(SchemaFailure, Vec<String>),
+    /// Another run is at work on it.
+    Taken,
     Run(Failure),
 }
 

@@ -45,8 +45,8 @@ impl Context<'_> {
 /// Runs one step and returns a summary of what it did.
 pub(crate) async fn run(action: &Action, mut context: Context<'_>) -> Result<String, Trouble> {
     if let Action::Command(command) = action {
-        let Context { step, processes, stop, tell, .. } = &mut context;
-        return command::run(*step, command, processes, stop, tell).await;
+        let Context { step, work, processes, stop, tell, .. } = &mut context;
+        return work.lock.fenced(command::run(*step, command, processes, stop, tell)).await;
     }
     // Everything else may end anywhere: SQL rolls back with its connection.
     let mut stop = context.stop.clone();
@@ -64,7 +64,7 @@ pub(crate) async fn run(action: &Action, mut context: Context<'_>) -> Result<Str
             Action::Command(_) => Ok(String::new()),
         }
     };
-    let result = Box::pin(stop.race(work)).await;
+    let result = Box::pin(stop.race(context.work.lock.fenced(work))).await;
     result.unwrap_or_else(|signal| {
         let failure = Failure::Interrupted { signal, doing: "while it was under way".into() };
         Err(Trouble { done: context.done.take(), ..Trouble::from(failure) })

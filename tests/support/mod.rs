@@ -6,4 +6,5 @@ pub mod http;
 pub mod portcullis;
 pub mod process;
 pub mod project;
+pub mod proxy;
 pub mod sample;

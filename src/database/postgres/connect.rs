@@ -4,7 +4,9 @@ use std::{io, path::Path, time::Duration};
 
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Row,
-    postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgListener, PgPoolOptions, PgRow, PgSslMode},
+    postgres::{
+        PgConnectOptions, PgConnection, PgDatabaseError, PgListener, PgPoolOptions, PgRow, PgSslMode,
+    },
 };
 use tokio_rustls::rustls;
 

@@ -42,7 +42,10 @@ pub(super) enum Lifetime {
 /// the middle of a statement, and within ten if the network says nothing any more. It does not end a session
 /// that only holds a lock.
 const SETTINGS: [(u32, &str); 4] = [
-    (0, "idle_in_transaction_session_timeout = 0; SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3"),
+    (
+        0,
+        "idle_in_transaction_session_timeout = 0; SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3",
+    ),
     (120_000, "tcp_user_timeout = '10s'"),
     (140_000, "idle_session_timeout = 0; SET client_connection_check_interval = '1s'"),
     (170_000, "transaction_timeout = 0"),
@@ -82,7 +85,8 @@ pub(super) async fn primary(config: &config::Postgres, name: &str) -> Result<PgC
 impl Postgres {
     /// A connection for changes, which names the run to whoever holds the lock after it.
     pub(super) async fn writer(&self) -> Result<PgConnection, DatabaseError> {
-        let name = if self.run.is_empty() { "portcullis".to_owned() } else { format!("{MARK}{}{OURS}", self.run) };
+        let name =
+            if self.run.is_empty() { "portcullis".to_owned() } else { format!("{MARK}{}{OURS}", self.run) };
         let mut connection = primary(self.direct(), &name).await?;
         if !self.is_pooled() {
             let settings = session(&connection, Lifetime::Session);
@@ -125,16 +129,26 @@ pub(super) fn create_ledger(schema: &str) -> String {
 }
 
 /// Undoes what an earlier file may have set, and makes the schema the only one in sight.
-fn prepare(connection: &PgConnection, schema: &str, limits: &Limits, mode: Mode) -> String {
+fn prepare(
+    connection: &PgConnection,
+    schema: &str,
+    file: &MigrationFile,
+    limits: &Limits,
+    mode: Mode,
+) -> String {
     let (local, lifetime) = match mode {
         Mode::Outside => ("", Lifetime::Session),
         Mode::Inside | Mode::Unseen => ("LOCAL ", Lifetime::Transaction),
     };
+    // What is built concurrently waits for every transaction that is under way, other tenants' too, and keeps nobody
+    // out meanwhile; given up, it leaves an invalid index behind.
+    let waits = mode == Mode::Outside && places::without_concurrently(&file.sql) != file.sql;
+    let lock_timeout = if waits { 0 } else { limits.lock_timeout.as_millis() };
     let settings = session(connection, lifetime);
     let mut sql = format!(
         "RESET SESSION AUTHORIZATION; RESET ALL; {settings}; SET {local}search_path = {}; SET {local}lock_timeout = {}",
         identifier(schema),
-        limits.lock_timeout.as_millis(),
+        lock_timeout,
     );
     if let Some(timeout) = limits.statement_timeout {
         sql = format!("{sql}; SET {local}statement_timeout = {}", timeout.as_millis());
@@ -153,7 +167,7 @@ pub(super) async fn file(
 ) -> Result<(), ApplyError> {
     let begun = Instant::now();
     let ours = |error: sqlx::Error| trouble(file, None, mode, &error);
-    let prepare = prepare(connection, schema, limits, mode);
+    let prepare = prepare(connection, schema, file, limits, mode);
     connect::rows(connection, &prepare).await.map_err(ours)?;
     let before = transaction(connection, mode).await.map_err(ours)?;
     connect::rows(connection, &insert(schema, file)).await.map_err(ours)?;

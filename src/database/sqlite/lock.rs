@@ -86,7 +86,8 @@ impl Session {
 }
 
 fn is_at(file: &File, path: &Path) -> bool {
-    let same = |ours: fs::Metadata, theirs: fs::Metadata| ours.dev() == theirs.dev() && ours.ino() == theirs.ino();
+    let same =
+        |ours: fs::Metadata, theirs: fs::Metadata| ours.dev() == theirs.dev() && ours.ino() == theirs.ino();
     file.metadata().is_ok_and(|ours| fs::metadata(path).is_ok_and(|theirs| same(ours, theirs)))
 }
 

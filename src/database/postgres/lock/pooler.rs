@@ -12,7 +12,10 @@ const ROUNDS: u32 = 3;
 
 /// A session of the server's own has its backend for itself. A pooler in transaction mode hands out the backend
 /// that was used last: a transaction on one connection gets that of the other, which then has to take another.
-pub(super) async fn between(probe: &mut PgConnection, listener: &mut PgListener) -> Result<bool, sqlx::Error> {
+pub(super) async fn between(
+    probe: &mut PgConnection,
+    listener: &mut PgListener,
+) -> Result<bool, sqlx::Error> {
     for _ in 0..ROUNDS {
         let before = backend(listener.acquire().await?, "").await?;
         let inside = backend(probe, "BEGIN; ").await?;

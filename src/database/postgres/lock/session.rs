@@ -36,7 +36,10 @@ pub(crate) struct Session {
 
 impl std::fmt::Debug for Session {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("run", &self.run).field("backend", &self.backend).finish_non_exhaustive()
+        f.debug_struct("Session")
+            .field("run", &self.run)
+            .field("backend", &self.backend)
+            .finish_non_exhaustive()
     }
 }
 
@@ -67,7 +70,10 @@ impl Postgres {
 
 impl Session {
     /// Tries once. The answer is the present holder, in words; None if it is held now.
-    pub(in super::super::super) async fn try_take(&mut self, share: Share) -> Result<Option<String>, DatabaseError> {
+    pub(in super::super::super) async fn try_take(
+        &mut self,
+        share: Share,
+    ) -> Result<Option<String>, DatabaseError> {
         let shared = if share == Share::WithOthers { "_shared" } else { "" };
         let (key, sqlx) = (self.key, self.sqlx);
         let xact = if self.pooled { "xact_" } else { "" };
@@ -98,14 +104,19 @@ impl Session {
     }
 
     /// Until a holder says that it lets go, or the time is up.
-    pub(in super::super::super) async fn until_free(&mut self, at_most: Duration) -> Result<(), DatabaseError> {
+    pub(in super::super::super) async fn until_free(
+        &mut self,
+        at_most: Duration,
+    ) -> Result<(), DatabaseError> {
         if self.pooled {
             time::sleep(at_most).await;
             return Ok(());
         }
         match time::timeout(at_most, self.listener.try_recv()).await {
             Ok(Ok(Some(_))) | Err(_) => Ok(()),
-            Ok(Ok(None)) => Err(DatabaseError::NotYet("the connection that waited for the lock broke".into())),
+            Ok(Ok(None)) => {
+                Err(DatabaseError::NotYet("the connection that waited for the lock broke".into()))
+            }
             Ok(Err(error)) => Err(connect::failed(&error)),
         }
     }
@@ -133,7 +144,9 @@ impl Session {
         let rows = self.say(&sql).await.map_err(|error| error.to_string())?;
         let text = |column| rows.first().and_then(|row| connect::text(row, column).ok().flatten());
         if text(0) != self.backend {
-            return Err("another backend answers: the connection was made again, or a pooler is between".into());
+            return Err(
+                "another backend answers: the connection was made again, or a pooler is between".into()
+            );
         }
         if text(1).is_none_or(|held| held == "0") {
             return Err("the session does not hold it any more".into());
@@ -148,18 +161,27 @@ impl Session {
     }
 
     /// Takes these schemas' own locks, and says for each whether it was free. They are held until the end.
-    pub(in super::super::super) async fn take_schemas(&mut self, names: &[String]) -> Result<Vec<bool>, DatabaseError> {
+    pub(in super::super::super) async fn take_schemas(
+        &mut self,
+        names: &[String],
+    ) -> Result<Vec<bool>, DatabaseError> {
         let function = if self.pooled { "pg_try_advisory_xact_lock" } else { "pg_try_advisory_lock" };
         let tries: Vec<String> = names
             .iter()
             .map(|name| format!("SELECT pg_catalog.{function}({SCHEMA}, {})::text", crc(name)))
             .collect();
         let rows = self.say(&tries.join("; ")).await?;
-        rows.iter().map(|row| connect::flag(row, 0)).collect::<Result<_, _>>().map_err(|error| connect::failed(&error))
+        rows.iter()
+            .map(|row| connect::flag(row, 0))
+            .collect::<Result<_, _>>()
+            .map_err(|error| connect::failed(&error))
     }
 
     /// Gives schemas' locks back, where that can be done before the end.
-    pub(in super::super::super) async fn give_schemas(&mut self, names: &[String]) -> Result<(), DatabaseError> {
+    pub(in super::super::super) async fn give_schemas(
+        &mut self,
+        names: &[String],
+    ) -> Result<(), DatabaseError> {
         if self.pooled || names.is_empty() {
             return Ok(());
         }
@@ -173,7 +195,11 @@ impl Session {
     /// Lets go of everything it holds, and tells those who wait. The session stays.
     pub(in super::super::super) async fn let_go(&mut self) -> Result<(), DatabaseError> {
         let told = self.backend.take().map(|_| format!("; NOTIFY {}", channel(self.key))).unwrap_or_default();
-        let sql = if self.pooled { "COMMIT".to_owned() } else { "SELECT pg_catalog.pg_advisory_unlock_all()::text".into() };
+        let sql = if self.pooled {
+            "COMMIT".to_owned()
+        } else {
+            "SELECT pg_catalog.pg_advisory_unlock_all()::text".into()
+        };
         self.say(&format!("{sql}{told}")).await.map(drop)
     }
 
