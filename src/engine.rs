@@ -1,15 +1,16 @@
 //! Walks the plan: starts each step when those before it are done, races them with shutdown, tells the
 //! report. No SQL, no words.
 
-use std::{cell::RefCell, rc::Rc};
+use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::time::Instant;
 
 use crate::{
     actions::Work,
-    config::{Action, OnFailure, Step},
-    failure::{Failure, signal_name},
+    config::{OnFailure, Step},
+    database::record,
+    failure::{self, Failure, signal_name},
     plan::{Decision, Plan},
     process::{Processes, Signals},
     report::{
@@ -41,6 +42,7 @@ pub(crate) async fn run(
 ) -> Result<(), Blocked> {
     let engine = Engine { plan, work, processes, report };
     let result = engine.walk(signals).await;
+    work.record.end(work, result.as_ref().map(drop).map_err(|blocked| &blocked.trouble.failure)).await;
     work.lock.release().await;
     result
 }
@@ -147,6 +149,7 @@ impl Engine<'_> {
             }
             Ok(None) => {
                 self.report.tell(&Event::StepStarted { step });
+                self.work.record.at(&self.plan.steps[step].name);
                 let tell = |event| self.report.tell(&event);
                 let context = Context {
                     step,
@@ -163,6 +166,7 @@ impl Engine<'_> {
             Err(failure) => Err(Trouble::from(failure)),
         };
         let took = begun.elapsed();
+        self.record(step, took, &result).await;
         match result {
             Ok(summary) => {
                 self.report.tell(&Event::StepDone { step, took, summary });
@@ -181,8 +185,25 @@ impl Engine<'_> {
         }
     }
 
+    /// Writes down how the step ended, if this run is one that is recorded.
+    async fn record(&self, step: usize, took: Duration, result: &Result<String, Trouble>) {
+        let (outcome, said) = match result {
+            Ok(summary) => ("ok", summary.clone()),
+            Err(trouble) => ("failed", failure::chain(&trouble.failure)),
+        };
+        let step = record::Step {
+            name: self.plan.steps[step].name.clone(),
+            milliseconds: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            outcome: outcome.into(),
+            said: self.report.mask().apply(&said),
+        };
+        self.work.record.step(self.work, step).await;
+        if let Some(text) = self.work.record.complaint() {
+            self.report.tell(&Event::Remark { text });
+        }
+    }
+
     fn locked_steps_left(&self, done: &[bool]) -> bool {
-        let locks = |action: &Action| matches!(action, Action::Migrate(_) | Action::Bootstrap { .. });
-        self.work.config.steps.iter().zip(done).any(|(step, done)| !done && locks(&step.action))
+        self.work.config.steps.iter().zip(done).any(|(step, done)| !done && step.action.is_locked())
     }
 }

@@ -38,7 +38,7 @@ use std::{
 use clap::Parser;
 
 use crate::{
-    actions::Work,
+    actions::{Work, doctor::Patient},
     cli::{Cli, Command, ManifestOf},
     commands::Answer,
     config::{Config, environment::Environment},
@@ -88,6 +88,8 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, colour: bool) -> A
         .or_else(|| env.get("PORTCULLIS_CONFIG").map(PathBuf::from))
         .unwrap_or_else(|| PathBuf::from("config.toml"));
     let role = cli.role.as_deref();
+    // What goes to standard output may be read by a person while standard error is not, and the other way round.
+    let output_colour = style::colour(cli.looks.color, env, io::stdout().is_terminal());
     let worked_with = |said: &dyn Fn(&mut Config), work: &dyn Fn(&Work) -> Result<Answer, Failure>| {
         config::load::load(&path, env)
             .and_then(|mut config| {
@@ -122,6 +124,11 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, colour: bool) -> A
                 commands::verify::run(work, arguments).await
             })
         }),
+        Command::Doctor { format } => runtime::until_signalled(inherited, async |processes| {
+            let patient = Patient { path: &path, role, env, processes: &processes };
+            Ok(commands::doctor::run(&patient, *format, output_colour).await)
+        })
+        .unwrap_or_else(|failure| Answer::bad(failure.into())),
         Command::Repair(arguments) => worked(&|work| {
             runtime::until_signalled(inherited, async |processes| {
                 work.start_with(processes);
@@ -136,6 +143,9 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, colour: bool) -> A
                 })
             })
         }
+        Command::History(arguments) => worked(&|work| {
+            runtime::until_signalled(inherited, async |_| commands::history::run(work, arguments).await)
+        }),
         Command::Manifest { framework: ManifestOf::Sql { check } | ManifestOf::Django { check } } => {
             worked(&|work| {
                 runtime::until_signalled(inherited, async |processes| {
@@ -157,6 +167,8 @@ fn title(command: &Command) -> &'static str {
         Command::Verify(_) => "THE GATE IS CLOSED",
         Command::Migrate(_) => "NOT EVERYTHING WAS APPLIED",
         Command::Manifest { .. } => "NO MANIFEST WAS WRITTEN",
+        Command::Doctor { .. } => "NOTHING WAS EXAMINED",
+        Command::History(_) => "THE HISTORY CANNOT BE READ",
         Command::Repair(_) => "THE TENANT IS NOT COMPLETE",
         Command::Health { .. } => "NOBODY CAN BE ASKED",
         Command::Schema | Command::Completions { .. } | Command::Man { .. } => "NOTHING WAS PRINTED",

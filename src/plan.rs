@@ -33,6 +33,8 @@ pub(crate) struct Planned {
     pub(crate) decision: Decision,
     #[serde(serialize_with = "shown::on_failure")]
     pub(crate) on_failure: OnFailure,
+    /// Skipped if the record of runs says that this release has done it.
+    pub(crate) once: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -74,6 +76,7 @@ pub(crate) fn plan(config: &Config, env: &Environment, role: Option<&str>) -> Re
             after,
             decision,
             on_failure: step.on_failure,
+            once: step.action.is_once(),
         })
     });
     Ok(Plan {

@@ -151,7 +151,7 @@ fn start_up(
     });
     let result = runtime::block_on(inherited, async |processes, mut signals| {
         let begun = Instant::now();
-        let work = Rc::new(Work::new(config));
+        let work = Rc::new(Work::new(Config { role: role.clone(), ..config }));
         work.start_with(processes.clone());
         let steps = plan.steps.iter().map(|step| step.name.clone()).collect();
         report.tell(&Event::Started { run: work.run.clone(), role, steps });
@@ -241,9 +241,7 @@ async fn preflight(plan: &Plan, work: &Work) -> Result<(), Failure> {
     let needed = plan.steps.iter().zip(&work.config.steps).any(|(planned, step)| match &planned.decision {
         Decision::Skip { .. } => false,
         Decision::DecidedAtItsTurn { .. } => true,
-        Decision::Run => {
-            matches!(step.action, Action::Migrate(_) | Action::Bootstrap { .. } | Action::Verify(_))
-        }
+        Decision::Run => step.action.is_locked() || matches!(step.action, Action::Verify(_)),
     });
     if needed && !derived {
         work.expectation().await?;

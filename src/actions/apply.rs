@@ -73,6 +73,9 @@ pub(crate) async fn apply(
         todo = Todo::from(&self::judgement(work, tenants).await?);
     }
     let mut applied = Applied { schemas: judgement.verdicts().count(), ..Applied::default() };
+    if !todo.pending.is_empty() {
+        work.record.begin(work).await;
+    }
     let policy = work.migrations()?.apply.on_tenant_failure;
     if todo.broken.is_empty() || policy != OnTenantFailure::Stop {
         let mut failed = crew::apply_all(work, &todo.pending, share, &mut applied, say).await?;
@@ -82,6 +85,9 @@ pub(crate) async fn apply(
             work.lock.still_held().await?;
             let manifest = &work.expectation().await?.manifest;
             believe(manifest, &judgement, &self::judgement(work, tenants).await?, &mut applied, &mut failed);
+            for (tenant, migrations) in &applied.migrations {
+                work.record.changed(tenant.as_deref(), migrations);
+            }
         }
         if !failed.schemas.is_empty() {
             let output = std::mem::take(&mut failed.output);

@@ -10,6 +10,7 @@ use super::{
     Stopped, Work,
     apply::{Applied, Said, Todo, judgement},
     django::migrate,
+    record,
 };
 use crate::{
     config::{OnTenantFailure, Selection, Source},
@@ -122,10 +123,19 @@ impl Crew<'_> {
     ) -> Result<Vec<Option<String>>, Failure> {
         let mut taken = Vec::new();
         let mut results = results(self.work, self.share, group, jobs)?;
-        while let Some((tenant, result)) = results.next().await {
+        loop {
+            // Whoever waits for the lock hears how far this run is, also while it hangs at one tenant.
+            let Ok(next) = time::timeout(record::EVERY, results.next()).await else {
+                self.work.record.progress(self.work, self.done, self.total).await;
+                continue;
+            };
+            let Some((tenant, result)) = next else { return Ok(taken) };
             match result {
                 Ok(migrations) if migrations.is_empty() => {}
                 Ok(migrations) => {
+                    if matches!(self.work.migrations()?.source, Source::Sql { .. }) {
+                        self.work.record.changed(tenant.as_deref(), &migrations);
+                    }
                     self.applied.migrations.insert(tenant, migrations);
                 }
                 Err(Stopped::Taken) => {
@@ -140,12 +150,11 @@ impl Crew<'_> {
                 }
                 Err(Stopped::Run(failure)) => return Err(failure),
             }
-            self.advance(1);
+            self.advance(1).await;
             if self.failed.schemas.len() >= at_most {
-                break;
+                return Ok(taken);
             }
         }
-        Ok(taken)
     }
 
     /// Those of them that nobody has migrated meanwhile. What another run has broken is its own to report, and the
@@ -163,14 +172,15 @@ impl Crew<'_> {
                 dirty: false,
             });
         }
-        self.advance(taken.len() - todo.pending.len());
+        self.advance(taken.len() - todo.pending.len()).await;
         Ok(todo.pending)
     }
 
-    fn advance(&mut self, more: usize) {
-        self.done += more;
+    async fn advance(&mut self, more: usize) {
+        self.done = (self.done + more).min(self.total);
         if more > 0 && self.total > 1 {
-            (self.say)(Said::Progress { done: self.done.min(self.total), total: self.total });
+            (self.say)(Said::Progress { done: self.done, total: self.total });
+            self.work.record.progress(self.work, self.done, self.total).await;
         }
     }
 }

@@ -21,6 +21,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 
 /// Between two looks whether an earlier run's sessions are gone.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
+/// The shortest pause between two lines about the same holder.
+const SAY_AGAIN: Duration = Duration::from_secs(5);
 
 /// The lock, if this run holds it.
 pub(crate) struct RunLock {
@@ -117,7 +119,8 @@ impl RunLock {
         if self.held.lock().await.is_some() {
             return None;
         }
-        work.database().ok()?.lock_holder().await.ok().flatten()
+        let holder = work.database().ok()?.lock_holder().await.ok().flatten()?;
+        Some(work.how_far(holder).await)
     }
 
     /// Gives the lock back, if it is held.
@@ -148,18 +151,20 @@ async fn take(
     deadline: Instant,
     say: &dyn Fn(String),
 ) -> Result<bool, Failure> {
-    let mut last = None;
+    let mut last: Option<(String, Instant)> = None;
     loop {
         let Some(holder) = session.try_take(share).await.map_err(failure)? else {
             return Ok(last.is_some());
         };
+        let holder = work.how_far(holder).await;
         let left = deadline.saturating_duration_since(Instant::now());
         if left.is_zero() {
             return Err(Failure::LockTimedOut { after: work.config.lock_timeout, holder });
         }
-        if last.as_ref() != Some(&holder) {
+        // What changes is how far the holder has come; that is worth a line now and then.
+        if last.as_ref().is_none_or(|(said, at)| *said != holder && at.elapsed() >= SAY_AGAIN) {
             say(format!("waiting for the lock: {holder}"));
-            last = Some(holder);
+            last = Some((holder, Instant::now()));
         }
         let pause = PAUSE.mul_f64(0.25 + 0.75 * fastrand::f64()).min(left);
         if session.until_free(pause).await.is_err() {

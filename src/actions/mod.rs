@@ -3,17 +3,19 @@
 pub(crate) mod apply;
 mod crew;
 pub(crate) mod django;
+pub(crate) mod doctor;
 pub(crate) mod expectation;
 mod keeper;
 pub(crate) mod lock;
 pub(crate) mod look;
 pub(crate) mod provision;
+pub(crate) mod record;
 pub(crate) mod repair;
 pub(crate) mod verify;
 
 use tokio::sync::OnceCell;
 
-use self::{expectation::Expectation, lock::RunLock};
+use self::{expectation::Expectation, lock::RunLock, record::Record};
 use crate::{
     config::{self, Config},
     database::{Database, Limits},
@@ -27,6 +29,7 @@ pub(crate) struct Work {
     pub(crate) run: String,
     pub(crate) config: Config,
     pub(crate) lock: RunLock,
+    pub(crate) record: Record,
     database: Option<Database>,
     processes: OnceCell<Processes>,
     expectation: OnceCell<Expectation>,
@@ -43,6 +46,7 @@ impl Work {
             run,
             config,
             lock: RunLock::default(),
+            record: Record::default(),
             database,
             processes: OnceCell::new(),
             expectation: OnceCell::new(),

@@ -2,7 +2,7 @@
 
 use tokio::time;
 
-use super::{Work, apply, django, look::LOOK};
+use super::{Work, apply, django, look::LOOK, record};
 use crate::{
     config::{Selection, Source},
     failure::{Failure, words},
@@ -87,6 +87,7 @@ async fn create(work: &Work, tenant: &str, say: &dyn Fn(String)) -> Result<(), T
         // Another run made it while this one waited for the lock.
         return keep(work, tenant, say).await;
     }
+    work.record.begin(work).await;
     let expectation = work.expectation().await?;
     let expected = &expectation.manifest.tenant;
     let verify = |look: &_| {
@@ -108,7 +109,10 @@ async fn create(work: &Work, tenant: &str, say: &dyn Fn(String)) -> Result<(), T
     let timeout = work.migrations()?.apply.timeout;
     let provisioning = work.database()?.provision(tenant, &expectation.tenant, expected, &limits, &verify);
     let (why, rolled_back, failed) = match time::timeout(timeout, provisioning).await {
-        Ok(Ok(())) => return Ok(()),
+        Ok(Ok(())) => {
+            work.record.changed(Some(tenant), &[record::CREATED.into()]);
+            return Ok(());
+        }
         Ok(Err(error)) => {
             let failed = error.migration.map(|migration| SchemaFailure {
                 tenant: Some(tenant.to_owned()),
@@ -167,11 +171,15 @@ async fn make(work: &Work, tenants: &[String], run: &[String], say: &dyn Fn(Stri
     // Another run may have made them while this one waited for the lock.
     let missing = absent(&judge_named(work, tenants).await?);
     let Some(tenant) = missing.first().cloned() else { return Ok(()) };
+    work.record.begin(work).await;
     let mut output = Vec::new();
     let ran = django::command(work, run, &mut output).await;
     let left = absent(&judge_named(work, tenants).await?);
     let why = match (ran, left.as_slice()) {
         (Ok(()), []) => {
+            for tenant in &missing {
+                work.record.changed(Some(tenant), &[record::CREATED.into()]);
+            }
             say(format!("made by `{}`: {}", run.join(" "), missing.join(", ")));
             return Ok(());
         }

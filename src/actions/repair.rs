@@ -42,6 +42,7 @@ pub(crate) enum Heard<'a> {
 /// Works through the steps; the last one reached is the one that failed, if there is trouble.
 pub(crate) async fn repair(work: &Work, asked: &Asked<'_>, hear: &dyn Fn(Heard<'_>)) -> Repaired {
     let mut told = Told { repaired: Repaired::default(), hear };
+    work.record.at("portcullis repair");
     if let Err(mut trouble) = steps(work, asked, &mut told).await {
         let failed = told.repaired.steps.len();
         told.step(Ended::Failed, crate::failure::chain(&trouble.failure));
@@ -50,7 +51,8 @@ pub(crate) async fn repair(work: &Work, asked: &Asked<'_>, hear: &dyn Fn(Heard<'
         trouble.done = Some(trouble.done.map_or(stopped.clone(), |done| format!("{stopped} ({done})")));
         told.repaired.trouble = Some(trouble);
     }
-    work.lock.release().await;
+    let trouble = told.repaired.trouble.as_ref();
+    work.finish(trouble.map_or(Ok(()), |trouble| Err(&trouble.failure))).await;
     told.repaired
 }
 
@@ -223,7 +225,11 @@ async fn replayed(work: &Work, asked: &Asked<'_>, hear: &dyn Fn(Heard<'_>)) -> R
     let manifest = &work.expectation().await?.manifest;
     match (asked.replay, todo(manifest, asked, &found, judgement)?) {
         (Some(app), Todo::Replay(_, copies)) => {
+            work.record.begin(work).await;
             let replayed = replay(work, &Replay { tenant: asked.tenant, app, copies }).await;
+            if replayed.is_ok() {
+                work.record.changed(Some(asked.tenant), &[format!("`{app}` replayed")]);
+            }
             replayed.map_err(|(failure, output)| Trouble { output, ..Trouble::from(failure) })
         }
         _ => Ok(Vec::new()),

@@ -139,6 +139,17 @@ Examples:
   portcullis repair --all-affected --replay finance      an app that moved from SHARED_APPS to TENANT_APPS"
     )]
     Repair(Repair),
+    /// Make every check of configuration, process, database, tenants and code; changes nothing
+    #[command(after_help = "Exit codes: 0 no check failed, 1 at least one did.
+
+Examples:
+  portcullis doctor
+  portcullis doctor --format json
+  portcullis doctor --format junit > doctor.xml")]
+    Doctor {
+        #[arg(long, value_enum, default_value_t = DoctorFormat::Text)]
+        format: DoctorFormat,
+    },
     /// Write down what the code expects; run it when the image is built
     Manifest {
         #[command(subcommand)]
@@ -156,6 +167,11 @@ Examples:
         #[arg(long)]
         live: bool,
     },
+    /// Show what earlier runs changed, the newest first
+    #[command(after_help = "Examples:
+  portcullis history
+  portcullis history --limit 100 --format json")]
+    History(History),
     /// Print the JSON Schema of config.toml, for editors
     #[command(after_help = "Example:
   portcullis schema > portcullis.schema.json
@@ -173,6 +189,14 @@ and in the first line of config.toml:
     Man { subcommand: Option<String> },
     /// A plain init: forward signals, reap, and exit with the child's code
     Init(Init),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DoctorFormat {
+    Text,
+    Json,
+    /// For CI servers
+    Junit,
 }
 
 #[derive(Debug, Args)]
@@ -224,6 +248,15 @@ pub(crate) struct Migrate {
     /// Say what is pending and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct History {
+    /// How many runs
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) limit: u32,
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
 }
 
 #[derive(Debug, Args)]

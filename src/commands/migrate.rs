@@ -36,6 +36,7 @@ pub(crate) async fn run(work: &Work, arguments: &cli::Migrate) -> Result<Answer,
         Said::Note(text) => report::say(&text),
         Said::Progress { done, total } => report::say(&format!("{done} of {total} tenants migrated")),
     };
+    work.record.at("portcullis migrate");
     let mut text = String::new();
     let parts = [shared.then_some(None), tenants.as_ref().map(Some)];
     for part in parts.into_iter().flatten() {
@@ -43,12 +44,12 @@ pub(crate) async fn run(work: &Work, arguments: &cli::Migrate) -> Result<Answer,
         match apply::apply(work, part, &say).await {
             Ok(applied) => text += &format!("{what}: {}\n", applied.summary()),
             Err(trouble) => {
-                work.lock.release().await;
+                work.finish(Err(&trouble.failure)).await;
                 return Ok(Answer { text, ..Answer::bad(trouble) });
             }
         }
     }
-    work.lock.release().await;
+    work.finish(Ok(())).await;
     Ok(Answer::good(text))
 }
 

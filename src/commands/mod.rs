@@ -1,7 +1,9 @@
 //! The subcommands other than `run`, one file each; they return values and texts, and print nothing but these.
 
 pub(crate) mod check;
+pub(crate) mod doctor;
 pub(crate) mod health;
+pub(crate) mod history;
 pub(crate) mod init;
 pub(crate) mod manifest;
 pub(crate) mod manual;

@@ -101,8 +101,9 @@ fn wait(mut table: Table<'_>) -> Option<Action> {
 fn sql(mut table: Table<'_>) -> Option<Action> {
     let run = table.require("run", values::text);
     let timeout = table.read("timeout", values::duration).unwrap_or(COMMAND_TIMEOUT);
+    let once = table.read("once", values::boolean).unwrap_or(false);
     table.finish();
-    Some(Action::Sql { run: run?, timeout })
+    Some(Action::Sql { run: run?, timeout, once })
 }
 
 fn migrate(mut table: Table<'_>) -> Option<Action> {
@@ -185,6 +186,7 @@ fn command(mut table: Table<'_>, env: &Environment, background: &mut Option<Rang
         max_backoff: table.read("max_backoff", values::duration_or_zero).unwrap_or(MAX_BACKOFF),
         accept: table.one_or_list("accept", exit_codes).unwrap_or_else(|| vec![0]),
         background: table.read("background", values::boolean).unwrap_or(false),
+        once: table.read("once", values::boolean).unwrap_or(false),
         grace: table.read("grace", values::duration_or_zero).unwrap_or(GRACE),
     };
     if let (true, Some(node)) =
@@ -194,6 +196,11 @@ fn command(mut table: Table<'_>, env: &Environment, background: &mut Option<Rang
     }
     if let (true, Some(node)) = (command.accept.is_empty(), table.get("accept")) {
         table.report(Problem::error(node.span.clone(), "`accept` is empty: no exit code would do"));
+    }
+    if command.background && command.once {
+        let place = table.get("once").map_or(table.span.clone(), |node| node.span.clone());
+        let message = "what stays beside the server cannot be done once a release";
+        table.report(Problem::error(place, message).help("remove `once`, or `background`"));
     }
     if command.background {
         *background = table.get("background").map(|node| node.span.clone());

@@ -37,10 +37,11 @@ fn needs(draft: &Draft, given: &Given, problems: &Problems) {
     };
     let (database, migrations, tenants) = match action {
         Action::Wait(wait) => (wait.what == Awaited::Database, false, false),
-        Action::Sql { .. } => (true, false, false),
+        // What is done once a release needs the lock, the record, and a manifest that names the release.
+        Action::Sql { once, .. } => (true, *once, false),
         Action::Migrate(Scope::Shared) => (true, true, false),
         Action::Migrate(Scope::Tenants) | Action::Bootstrap { .. } | Action::Verify(_) => (true, true, true),
-        Action::Command(_) => (false, false, false),
+        Action::Command(command) => (command.once, command.once, false),
     };
     let pending = draft.when.pending;
     let needs = [

@@ -254,6 +254,7 @@ pub(crate) enum Action {
     Sql {
         run: String,
         timeout: Duration,
+        once: bool,
     },
     Migrate(Scope),
     /// `run` is a framework's own command that makes them; empty makes them natively.
@@ -263,6 +264,25 @@ pub(crate) enum Action {
     },
     Verify(Verify),
     Command(Command),
+}
+
+impl Action {
+    /// Whether it is done under the lock.
+    pub(crate) fn is_locked(&self) -> bool {
+        match self {
+            Action::Migrate(_) | Action::Bootstrap { .. } => true,
+            Action::Sql { .. } | Action::Command(_) => self.is_once(),
+            Action::Wait(_) | Action::Verify(_) => false,
+        }
+    }
+
+    /// Whether it is done once a release.
+    pub(crate) fn is_once(&self) -> bool {
+        match self {
+            Action::Sql { once, .. } | Action::Command(Command { once, .. }) => *once,
+            Action::Wait(_) | Action::Migrate(_) | Action::Bootstrap { .. } | Action::Verify(_) => false,
+        }
+    }
 }
 
 /// What is waited for, and how long.
@@ -329,6 +349,8 @@ pub(crate) struct Command {
     pub(crate) accept: Vec<i32>,
     /// Done once it runs; it stays beside the server, and ends with it.
     pub(crate) background: bool,
+    /// Done once a release, under the lock.
+    pub(crate) once: bool,
     /// Between TERM and KILL.
     pub(crate) grace: Duration,
 }

@@ -83,7 +83,7 @@ wait.file = { path = "/flag", timeout = "1m" }
 [[step]]
 name = "sql"
 when = { role = "web", env = ["A"], unless_env = ["B"], pending = "shared" }
-sql = { run = "SELECT 1", timeout = "1m" }
+sql = { run = "SELECT 1", timeout = "1m", once = true }
 [[step]]
 name = "shared"
 migrate.shared = {}
@@ -101,7 +101,7 @@ name = "named"
 verify = { tenants = ["demo"] }
 [[step]]
 name = "static"
-command = { run = ["collect"], env = { A = "b", C = { env = "DB_PASSWORD" } }, cwd = "/", timeout = "1m", total_timeout = "2m", retries = 1, backoff = "1s", max_backoff = "2s", accept = [0, 3], grace = "1s" }
+command = { run = ["collect"], env = { A = "b", C = { env = "DB_PASSWORD" } }, cwd = "/", timeout = "1m", total_timeout = "2m", retries = 1, backoff = "1s", max_backoff = "2s", accept = [0, 3], grace = "1s", once = true }
 [[step]]
 name = "proxy"
 command = { run = ["proxy"], background = true }

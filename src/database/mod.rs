@@ -3,15 +3,18 @@
 //! A [`Database`] is a handle: it connects once an operation and keeps nothing open in between. What it
 //! finds is put into the types of `tenants`, and what goes wrong is a value, in words.
 
+pub(crate) mod examined;
 pub(crate) mod migrations;
 mod outcome;
 mod places;
 pub(crate) mod postgres;
+pub(crate) mod record;
 mod session;
 pub(crate) mod sqlite;
 
 use std::time::Duration;
 
+use self::record::{Author, Entry, Run};
 pub(crate) use self::{
     migrations::{MigrationFile, resolve},
     outcome::{Applied, ApplyError, Attempt, DatabaseError, Derived, ProvisionError, Share, Stray, Tables},
@@ -25,6 +28,9 @@ use crate::{
         manifest::{Expected, Manifest},
     },
 };
+
+/// For reading or writing the record of runs: nothing waits long for it.
+const RECORD: Duration = Duration::from_secs(5);
 
 /// The configured database.
 #[derive(Debug, Clone)]
@@ -125,6 +131,35 @@ impl Database {
         }
     }
 
+    /// Writes down what a run did; made by the first who has something to write.
+    pub(crate) async fn write_record(&self, run: &str, entries: &[Entry]) -> Result<(), DatabaseError> {
+        match self {
+            Self::Postgres(it) => within(RECORD, it.write_record(run, entries)).await,
+            Self::Sqlite(it) => within(RECORD, it.write_record(run, entries)).await,
+        }
+    }
+
+    /// The newest runs first; without their steps and changes unless `whole`.
+    pub(crate) async fn read_record(&self, limit: u32, whole: bool) -> Result<Vec<Run>, DatabaseError> {
+        match self {
+            Self::Postgres(it) => within(RECORD, it.read_record(limit, whole)).await,
+            Self::Sqlite(it) => within(RECORD, it.read_record(limit, whole)).await,
+        }
+    }
+
+    /// Who did a step of a release, if anybody did; `what` is the digest of what it does.
+    pub(crate) async fn who_did(
+        &self,
+        release: &str,
+        step: &str,
+        what: &str,
+    ) -> Result<Option<Author>, DatabaseError> {
+        match self {
+            Self::Postgres(it) => within(RECORD, it.who_did(release, step, what)).await,
+            Self::Sqlite(it) => within(RECORD, it.who_did(release, step, what)).await,
+        }
+    }
+
     /// Applies those of `files` that one schema's ledger lacks, in order; it may be given all of them.
     pub(crate) async fn apply(
         &self,
@@ -150,6 +185,38 @@ impl Database {
         match self {
             Self::Postgres(it) => it.provision(tenant, files, expected, limits, verify).await,
             Self::Sqlite(it) => it.provision(tenant, files, expected, limits, verify).await,
+        }
+    }
+
+    /// Facts for the doctor, each on its own. It never writes.
+    pub(crate) async fn examine(&self, tenants: &[String]) -> examined::Examined {
+        match self {
+            Self::Postgres(it) => it.examine(tenants).await,
+            Self::Sqlite(it) => it.examine().await,
+        }
+    }
+
+    /// Who holds the lock, if anyone does. It is taken for a moment where that writes nothing.
+    pub(crate) async fn lock_could_be_had(&self, run: &str) -> Result<Option<String>, DatabaseError> {
+        match self {
+            Self::Postgres(it) => {
+                let mut session = it.lock_session(run).await?;
+                let holder = session.try_take(Share::Alone).await?;
+                session.let_go().await?;
+                Ok(holder)
+            }
+            Self::Sqlite(it) => it.lock_holder(),
+        }
+    }
+
+    /// The tenants of which a table does not answer a query, with the reason. It never writes.
+    pub(crate) async fn silent(
+        &self,
+        tenants: &[(String, Vec<String>)],
+    ) -> Result<Vec<String>, DatabaseError> {
+        match self {
+            Self::Postgres(it) => it.silent(tenants).await,
+            Self::Sqlite(it) => it.silent(tenants).await,
         }
     }
 

@@ -42,6 +42,9 @@ impl Planned {
             words.push_str("; after ");
             words.push_str(&numbers.join(", "));
         }
+        if self.once {
+            words.push_str("; once a release");
+        }
         if self.on_failure == OnFailure::Warn {
             words.push_str("; a failure only warns");
         }

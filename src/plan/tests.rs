@@ -73,7 +73,7 @@ fn a_plan_says_what_runs_and_why_the_rest_does_not() {
     then: server
     "#);
     assert!(plan.text().lines().all(|line| line.chars().count() <= 80));
-    assert_snapshot!(serde_json::to_string(&plan.steps[1..4]).unwrap(), @r#"[{"name":"broker","kind":"wait.redis","after":[],"decision":{"skip":{"reason":"the role `web` is not `worker` or `celery-*`"}},"on_failure":"block"},{"name":"extension","kind":"sql","after":[0,1],"decision":{"decided_at_its_turn":{"pending":"shared"}},"on_failure":"block"},{"name":"tenant schemas","kind":"migrate.tenants","after":[0,1,2],"decision":{"skip":{"reason":"`SKIP_MIGRATIONS` is true"}},"on_failure":"block"}]"#);
+    assert_snapshot!(serde_json::to_string(&plan.steps[1..4]).unwrap(), @r#"[{"name":"broker","kind":"wait.redis","after":[],"decision":{"skip":{"reason":"the role `web` is not `worker` or `celery-*`"}},"on_failure":"block","once":false},{"name":"extension","kind":"sql","after":[0,1],"decision":{"decided_at_its_turn":{"pending":"shared"}},"on_failure":"block","once":false},{"name":"tenant schemas","kind":"migrate.tenants","after":[0,1,2],"decision":{"skip":{"reason":"`SKIP_MIGRATIONS` is true"}},"on_failure":"block","once":false}]"#);
 }
 
 #[test]
@@ -139,6 +139,7 @@ fn plans() -> impl Strategy<Value = Plan> {
             },
             decision: Decision::Run,
             on_failure: OnFailure::Block,
+            once: false,
         });
         Plan { role: None, steps: steps.collect(), server: None }
     })

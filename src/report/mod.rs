@@ -2,10 +2,12 @@
 
 pub(crate) mod advice;
 mod brief;
+pub(crate) mod doctor;
 pub(crate) mod event;
 pub(crate) mod facts;
 pub(crate) mod failure_box;
 mod github;
+pub(crate) mod history;
 pub(crate) mod json;
 pub(crate) mod judgement;
 pub(crate) mod mask;
@@ -15,7 +17,7 @@ pub(crate) mod repair;
 pub(crate) mod standing;
 pub(crate) mod style;
 mod table;
-mod termination;
+pub(crate) mod termination;
 pub(crate) mod text;
 pub(crate) mod trace;
 pub(crate) mod writer;

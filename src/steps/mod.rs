@@ -3,6 +3,7 @@
 pub(crate) mod bootstrap;
 pub(crate) mod command;
 pub(crate) mod migrate;
+mod once;
 pub(crate) mod retry;
 pub(crate) mod sql;
 pub(crate) mod stop;
@@ -11,7 +12,7 @@ pub(crate) mod wait;
 
 use std::cell::RefCell;
 
-use self::stop::Stop;
+use self::{once::Turn, stop::Stop};
 use crate::{
     actions::Work,
     config::Action,
@@ -44,10 +45,31 @@ impl Context<'_> {
 
 /// Runs one step and returns a summary of what it did.
 pub(crate) async fn run(action: &Action, mut context: Context<'_>) -> Result<String, Trouble> {
+    let Some(what) = once::what(action) else {
+        return run_now(action, &mut context).await;
+    };
+    let mut stop = context.stop.clone();
+    match Box::pin(stop.race(once::turn(&context, &what))).await {
+        Ok(Ok(Turn::Done(words))) => Ok(words),
+        Ok(Ok(Turn::Ours)) => {
+            let summary = run_now(action, &mut context).await?;
+            once::done(&context, &what).await?;
+            Ok(summary)
+        }
+        Ok(Err(failure)) => Err(failure.into()),
+        Err(signal) => {
+            let doing = "while it waited for its turn".into();
+            Err(Failure::Interrupted { signal, doing }.into())
+        }
+    }
+}
+
+async fn run_now(action: &Action, context: &mut Context<'_>) -> Result<String, Trouble> {
     if let Action::Command(command) = action {
-        let Context { step, work, processes, stop, tell, .. } = &mut context;
+        let Context { step, work, processes, stop, tell, .. } = context;
         return work.lock.fenced(command::run(*step, command, processes, stop, tell)).await;
     }
+    let context = &*context;
     // Everything else may end anywhere: SQL rolls back with its connection.
     let mut stop = context.stop.clone();
     let work = async {
@@ -57,10 +79,10 @@ pub(crate) async fn run(action: &Action, mut context: Context<'_>) -> Result<Str
                 wait::wait(context.step, wait, database, context.tell).await?;
                 Ok("there".into())
             }
-            Action::Sql { run, timeout } => sql::run(run, *timeout, &context).await,
-            Action::Migrate(scope) => migrate::run(*scope, &context).await,
-            Action::Bootstrap { tenants, run } => bootstrap::run(tenants, run, &context).await,
-            Action::Verify(verify) => verify::run(verify, &context).await,
+            Action::Sql { run, timeout, .. } => sql::run(run, *timeout, context).await,
+            Action::Migrate(scope) => migrate::run(*scope, context).await,
+            Action::Bootstrap { tenants, run } => bootstrap::run(tenants, run, context).await,
+            Action::Verify(verify) => verify::run(verify, context).await,
             Action::Command(_) => Ok(String::new()),
         }
     };

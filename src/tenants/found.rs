@@ -1,6 +1,9 @@
 //! What a look at the database found: facts, before anyone judges them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 /// Everything one look found.
 #[derive(Debug, Clone, Default)]
@@ -41,7 +44,8 @@ pub(crate) enum Look {
 /// A schema that could be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Seen {
-    pub(crate) ledger: Vec<Recorded>,
+    /// Tenants whose ledgers are the same may share one: ten thousand copies would be half a gigabyte.
+    pub(crate) ledger: Arc<[Recorded]>,
     pub(crate) missing_tables: BTreeSet<String>,
     /// By table; only for tables that are there.
     pub(crate) missing_columns: BTreeMap<String, BTreeSet<String>>,

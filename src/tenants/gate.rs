@@ -1,9 +1,13 @@
 //! The gate's judgement: what is expected, held against what was found. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use super::{
-    found::{Found, Look, Seen},
+    found::{Found, Look, Recorded, Seen},
+    ledger::Comparison,
     manifest::{Expected, Framework, Manifest, Tables},
     replay::app_of,
 };
@@ -255,12 +259,22 @@ impl Judgement {
 
 /// Judges everything that was found.
 pub(crate) fn judge(manifest: &Manifest, found: &Found, rules: Rules) -> Judgement {
-    let verdict = |expected, look| judge_schema(manifest.framework, expected, look, rules);
+    // Most tenants share one ledger; it is compared once.
+    let mut compared: BTreeMap<*const [Recorded], Comparison> = BTreeMap::new();
+    let mut verdict = |look: &Look| match look {
+        Look::Seen(seen) => {
+            let comparison = compared
+                .entry(Arc::as_ptr(&seen.ledger))
+                .or_insert_with(|| manifest.framework.compare(&manifest.tenant, &seen.ledger));
+            judge_seen(comparison, seen, rules)
+        }
+        unseen => judge_schema(manifest.framework, &manifest.tenant, unseen, rules),
+    };
     let mut tenants: BTreeMap<String, Verdict> = found
         .tenants
         .iter()
         .map(|(name, look)| {
-            let mut verdict = verdict(&manifest.tenant, look);
+            let mut verdict = verdict(look);
             verdict.note_shadows(look, &found.shadows);
             verdict.note_models(
                 manifest,
@@ -274,7 +288,10 @@ pub(crate) fn judge(manifest: &Manifest, found: &Found, rules: Rules) -> Judgeme
         tenants.insert(name.clone(), Verdict::of(Finding::NotRegistered));
     }
     Judgement {
-        shared: found.shared.as_ref().map(|look| verdict(&manifest.shared, look)),
+        shared: found
+            .shared
+            .as_ref()
+            .map(|look| judge_schema(manifest.framework, &manifest.shared, look, rules)),
         tenants,
         orphans: found.orphans.iter().cloned().collect(),
         too_few: (found.registered < rules.at_least).then_some((found.registered, rules.at_least)),
@@ -293,32 +310,31 @@ pub(crate) fn judge_schema(framework: Framework, expected: &Expected, look: &Loo
         }
         Look::Failed(why) => Verdict::of(Finding::LookFailed { why: why.clone() }),
         Look::Vanished => Verdict::of(Finding::Vanished),
-        Look::Seen(seen) => judge_seen(framework, expected, seen, rules),
+        Look::Seen(seen) => judge_seen(&framework.compare(expected, &seen.ledger), seen, rules),
     }
 }
 
-fn judge_seen(framework: Framework, expected: &Expected, seen: &Seen, rules: Rules) -> Verdict {
-    let ledger = framework.compare(expected, &seen.ledger);
+fn judge_seen(ledger: &Comparison, seen: &Seen, rules: Rules) -> Verdict {
     let newer = !ledger.unknown.is_empty() && ledger.pending.is_empty();
     let mut findings = Vec::new();
-    let mut say = |names: Vec<String>, finding: fn(Vec<String>) -> Finding| {
+    let mut say = |names: &[String], finding: fn(Vec<String>) -> Finding| {
         if !names.is_empty() {
-            findings.push(finding(names));
+            findings.push(finding(names.to_vec()));
         }
     };
-    say(ledger.dirty, |migrations| Finding::Dirty { migrations });
-    say(ledger.altered, |migrations| Finding::Altered { migrations });
+    say(&ledger.dirty, |migrations| Finding::Dirty { migrations });
+    say(&ledger.altered, |migrations| Finding::Altered { migrations });
     if !ledger.pending.is_empty() {
-        say(ledger.unknown, |unknown| Finding::Diverged { unknown });
+        say(&ledger.unknown, |unknown| Finding::Diverged { unknown });
     } else if rules.ahead_blocks {
-        say(ledger.unknown, |unknown| Finding::Ahead { unknown, blocks: true });
+        say(&ledger.unknown, |unknown| Finding::Ahead { unknown, blocks: true });
     } else {
-        say(ledger.unknown, |unknown| Finding::Ahead { unknown, blocks: false });
+        say(&ledger.unknown, |unknown| Finding::Ahead { unknown, blocks: false });
     }
     let pending = !ledger.pending.is_empty();
-    say(ledger.pending, |migrations| Finding::Pending { migrations });
-    say(ledger.retired, |migrations| Finding::Retired { migrations });
-    say(ledger.duplicates, |migrations| Finding::Duplicate { migrations });
+    say(&ledger.pending, |migrations| Finding::Pending { migrations });
+    say(&ledger.retired, |migrations| Finding::Retired { migrations });
+    say(&ledger.duplicates, |migrations| Finding::Duplicate { migrations });
     // What a pending migration would make is not reported twice.
     if !pending {
         if !seen.missing_tables.is_empty() {

@@ -1,6 +1,7 @@
 //! The Django example end to end: real django-tenants in target/venv, real PostgreSQL, Django's own answers.
 
 mod differential;
+mod doctor;
 mod faults;
 mod gate;
 mod migrate;

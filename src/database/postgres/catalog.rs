@@ -2,9 +2,13 @@
 //! which of them this role may read.
 //!
 //! Only `pg_catalog`: `information_schema` leaves out what a role may not see, so that a table without a
-//! privilege looks absent, and is several times slower.
+//! privilege looks absent, and is several times slower. What is asked of each schema is a subquery of its own that
+//! can only follow the indexes: the catalog of many new schemas has no statistics, and a join goes astray on it.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use sqlx::postgres::PgRow;
 
@@ -14,74 +18,126 @@ use super::{
     reading::Reading,
 };
 use crate::tenants::{
-    found::{InvalidIndex, Look, Seen},
-    manifest::Expected,
+    found::{InvalidIndex, Look, Recorded, Seen},
+    manifest::Tables,
 };
 
 /// What holds rows and has columns.
-const RELATIONS: &str = "('r', 'p', 'v', 'm', 'f')";
+pub(super) const RELATIONS: &str = "('r', 'p', 'v', 'm', 'f')";
+
+/// Schemas that must hold the same tables.
+#[derive(Debug)]
+pub(super) struct Group<'a> {
+    pub(super) schemas: Vec<String>,
+    pub(super) tables: &'a Tables,
+}
 
 /// One schema that exists.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Facts {
-    pub(super) usable: bool,
-    pub(super) ledger: bool,
-    pub(super) readable: bool,
+    ledger: Ledger,
+    /// Not every expected table and column was there at the first look.
+    short: bool,
     /// All but the ledger's rows.
-    pub(super) seen: Seen,
+    seen: Seen,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ledger {
+    Readable,
+    /// The role has no USAGE on the schema.
+    Closed,
+    /// The role may not SELECT.
+    Unreadable,
+    Absent,
 }
 
 impl Facts {
-    /// What is already certain without the ledger's rows; otherwise the rows are still to be read.
-    pub(super) fn settled(&self, expected: &Expected, ledger: &str) -> Option<Look> {
-        if !self.usable {
-            Some(Look::Failed("no privilege: the role has no USAGE on the schema".into()))
-        } else if !self.ledger {
-            let missing = &self.seen.missing_tables;
-            Some(Look::NoLedger {
-                tables: expected.tables.keys().filter(|table| !missing.contains(*table)).cloned().collect(),
-            })
-        } else if !self.readable {
-            Some(Look::Failed(format!("no privilege: the role may not SELECT from `{ledger}`")))
-        } else {
-            None
+    pub(super) fn has_ledger_to_read(&self) -> bool {
+        self.ledger == Ledger::Readable
+    }
+
+    /// What is certain without the ledger's rows; `name` is its table's.
+    pub(super) fn without_ledger(&self, tables: &Tables, name: &str) -> Look {
+        match self.ledger {
+            Ledger::Closed => Look::Failed("no privilege: the role has no USAGE on the schema".into()),
+            Ledger::Unreadable => {
+                Look::Failed(format!("no privilege: the role may not SELECT from `{name}`"))
+            }
+            Ledger::Absent => {
+                let there = |table: &&String| !self.seen.missing_tables.contains(*table);
+                Look::NoLedger { tables: tables.keys().filter(there).cloned().collect() }
+            }
+            Ledger::Readable => Look::Failed(format!("`{name}` was not read")),
         }
     }
+
+    pub(super) fn with_ledger(self, ledger: Arc<[Recorded]>) -> Look {
+        Look::Seen(Seen { ledger, ..self.seen })
+    }
+}
+
+/// What else the catalog is asked in the same message.
+#[derive(Debug, Default)]
+pub(super) struct More {
+    pub(super) statements: Vec<String>,
+    /// The first column of each statement's rows.
+    pub(super) answers: Vec<BTreeSet<String>>,
 }
 
 /// The facts of each of the schemas that exists.
 pub(super) async fn facts(
     reading: &mut Reading,
-    schemas: &[String],
-    expected: &Expected,
+    groups: &[Group<'_>],
     ledger: &str,
+    more: &mut More,
 ) -> Result<BTreeMap<String, Facts>, sqlx::Error> {
-    let pairs: usize = expected.tables.values().map(|columns| 1 + columns.len()).sum();
-    let mut all = BTreeMap::new();
-    let mut short = Vec::new();
-    for row in reading.rows(&counts(schemas, expected, ledger)).await? {
-        let Some(schema) = text(&row, 0)? else { continue };
-        let present: usize = text(&row, 4)?.and_then(|count| count.parse().ok()).unwrap_or(0);
-        if present != pairs {
-            short.push(schema.clone());
-        }
-        let (usable, ledger, readable) = (flag(&row, 1)?, flag(&row, 2)?, flag(&row, 3)?);
-        all.insert(schema, Facts { usable, ledger, readable, seen: Seen::default() });
-    }
-    if !short.is_empty() {
-        for row in reading.rows(&missing(&short, expected)).await? {
-            note_missing(&mut all, &row)?;
-        }
-    }
-    for row in reading.rows(&invalid_indexes(schemas)).await? {
-        let (Some(schema), Some(name), Some(table)) = (text(&row, 0)?, text(&row, 1)?, text(&row, 2)?) else {
+    let mut all: BTreeMap<String, Facts> = BTreeMap::new();
+    let mut statements: Vec<String> = groups.iter().map(|group| counts(group, ledger)).collect();
+    statements.push(INVALID_INDEXES.to_owned());
+    statements.extend(more.statements.iter().cloned());
+    more.answers = more.statements.iter().map(|_| BTreeSet::new()).collect();
+    let (_, outcome) = reading
+        .each(&statements, &mut |index, row| {
+            if let Some(group) = groups.get(index) {
+                let whole = text(&row, 4)? == Some(group.tables.len().to_string());
+                let ledger = match (flag(&row, 1)?, flag(&row, 2)?, flag(&row, 3)?) {
+                    (false, _, _) => Ledger::Closed,
+                    (true, false, _) => Ledger::Absent,
+                    (true, true, false) => Ledger::Unreadable,
+                    (true, true, true) => Ledger::Readable,
+                };
+                let facts = Facts { ledger, short: !whole, seen: Seen::default() };
+                all.extend(text(&row, 0)?.map(|schema| (schema, facts)));
+            } else if index == groups.len() {
+                note_index(&mut all, &row)?;
+            } else if let Some(answer) = more.answers.get_mut(index - groups.len() - 1) {
+                answer.extend(text(&row, 0)?);
+            }
+            Ok(())
+        })
+        .await;
+    outcome.map(|()| all)
+}
+
+/// Says what is missing where something was. To be asked after the ledgers were read: what a migration made in
+/// between is then both recorded and there.
+pub(super) async fn missing(
+    reading: &mut Reading,
+    groups: &[Group<'_>],
+    all: &mut BTreeMap<String, Facts>,
+) -> Result<(), sqlx::Error> {
+    for group in groups {
+        let is_short = |schema: &&String| all.get(*schema).is_some_and(|facts| facts.short);
+        let short: Vec<&str> = group.schemas.iter().filter(is_short).map(String::as_str).collect();
+        if short.is_empty() {
             continue;
-        };
-        if let Some(facts) = all.get_mut(&schema) {
-            facts.seen.invalid_indexes.push(InvalidIndex { name, table, unique: flag(&row, 3)? });
+        }
+        for row in reading.rows(&details(&short, group.tables)).await? {
+            note_missing(all, &row)?;
         }
     }
-    Ok(all)
+    Ok(())
 }
 
 /// The tables of one schema with their columns, its ledger left out.
@@ -94,6 +150,16 @@ pub(super) fn tables(schema: &str, ledger: &str) -> String {
         literal(schema),
         literal(ledger),
     )
+}
+
+fn note_index(all: &mut BTreeMap<String, Facts>, row: &PgRow) -> Result<(), sqlx::Error> {
+    let (Some(schema), Some(name), Some(table)) = (text(row, 0)?, text(row, 1)?, text(row, 2)?) else {
+        return Ok(());
+    };
+    if let Some(facts) = all.get_mut(&schema) {
+        facts.seen.invalid_indexes.push(InvalidIndex { name, table, unique: flag(row, 3)? });
+    }
+    Ok(())
 }
 
 fn note_missing(all: &mut BTreeMap<String, Facts>, row: &PgRow) -> Result<(), sqlx::Error> {
@@ -111,60 +177,61 @@ fn note_missing(all: &mut BTreeMap<String, Facts>, row: &PgRow) -> Result<(), sq
     Ok(())
 }
 
-/// Schemas that exist, and the expectation: one row a table (no column), and one for each column.
-fn common(schemas: &[String], expected: &Expected) -> String {
-    let pairs = || {
-        expected.tables.iter().flat_map(|(table, columns)| {
-            [(table, None)]
-                .into_iter()
-                .chain(columns.iter().map(move |column| (table, Some(column.as_str()))))
+/// The expectation, one row a table.
+fn expected(tables: &Tables) -> String {
+    let rows: Vec<String> = tables
+        .iter()
+        .map(|(table, columns)| {
+            let columns = array(columns.iter().map(|column| Some(column.as_str())));
+            format!("({}::name, {columns}::name[])", literal(table))
         })
+        .collect();
+    let rows = if rows.is_empty() {
+        "SELECT NULL::name, NULL::name[] WHERE false".to_owned()
+    } else {
+        format!("VALUES {}", rows.join(", "))
     };
+    format!("WITH expected(tab, cols) AS MATERIALIZED ({rows}) ")
+}
+
+/// Names that a cast to `name` would cut off are those of no schema.
+fn wanted<'a>(schemas: impl IntoIterator<Item = &'a str>) -> String {
     format!(
-        "WITH schemas AS (SELECT n.oid, n.nspname FROM pg_namespace n \
-         JOIN unnest({}) AS wanted(name) ON wanted.name = n.nspname::text), \
-         expected AS (SELECT t, c FROM unnest({}, {}) AS e(t, c)) ",
-        array(schemas.iter().map(|name| Some(name.as_str()))),
-        array(pairs().map(|(table, _)| Some(table.as_str()))),
-        array(pairs().map(|(_, column)| column)),
+        "pg_namespace n JOIN unnest({}) AS wanted(name) ON n.nspname = wanted.name::name AND n.nspname::text = wanted.name",
+        array(schemas.into_iter().map(Some)),
     )
 }
 
-fn counts(schemas: &[String], expected: &Expected, ledger: &str) -> String {
+/// A privilege function answers null of what was dropped since: it is asked again with the ledger.
+fn counts(group: &Group<'_>, ledger: &str) -> String {
     format!(
-        "{}SELECT s.nspname::text, has_schema_privilege(s.oid, 'USAGE')::text, (l.oid IS NOT NULL)::text, \
-         coalesce(has_table_privilege(l.oid, 'SELECT'), false)::text, coalesce(p.present, 0)::text \
-         FROM schemas s \
-         LEFT JOIN pg_class l ON l.relnamespace = s.oid AND l.relname = {}::name AND l.relkind IN {RELATIONS} \
-         LEFT JOIN (SELECT c.relnamespace, count(*) AS present FROM expected e \
-           JOIN pg_class c ON c.relname = e.t::name AND c.relkind IN {RELATIONS} \
-           JOIN schemas s ON s.oid = c.relnamespace \
-           LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = e.c::name \
-             AND a.attnum > 0 AND NOT a.attisdropped \
-           WHERE e.c IS NULL OR a.attnum IS NOT NULL GROUP BY 1) p ON p.relnamespace = s.oid",
-        common(schemas, expected),
+        "{}SELECT n.nspname::text, coalesce(has_schema_privilege(n.oid, 'USAGE'), true)::text, \
+         (l.oid IS NOT NULL)::text, coalesce(has_table_privilege(l.oid, 'SELECT'), true)::text, \
+         (SELECT count(*) FROM expected e JOIN pg_class c ON c.relname = e.tab AND c.relnamespace = n.oid \
+           AND c.relkind IN {RELATIONS} WHERE (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = c.oid \
+           AND a.attnum > 0 AND NOT a.attisdropped AND a.attname = ANY (e.cols)) = cardinality(e.cols))::text \
+         FROM {} \
+         LEFT JOIN pg_class l ON l.relnamespace = n.oid AND l.relname = {}::name AND l.relkind IN {RELATIONS}",
+        expected(group.tables),
+        wanted(group.schemas.iter().map(String::as_str)),
         literal(ledger),
     )
 }
 
-fn missing(schemas: &[String], expected: &Expected) -> String {
+fn details(schemas: &[&str], tables: &Tables) -> String {
     format!(
-        "{}SELECT s.nspname::text, e.t, e.c FROM schemas s CROSS JOIN expected e \
-         LEFT JOIN pg_class c ON c.relnamespace = s.oid AND c.relname = e.t::name AND c.relkind IN {RELATIONS} \
-         LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attname = e.c::name \
-           AND a.attnum > 0 AND NOT a.attisdropped \
-         WHERE (e.c IS NULL AND c.oid IS NULL) OR (e.c IS NOT NULL AND c.oid IS NOT NULL AND a.attnum IS NULL)",
-        common(schemas, expected),
+        "{}SELECT n.nspname::text, e.tab::text, m.col::text FROM {} CROSS JOIN expected e \
+         LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = e.tab AND c.relkind IN {RELATIONS} \
+         LEFT JOIN LATERAL (SELECT col FROM unnest(e.cols) AS col WHERE NOT EXISTS (SELECT FROM pg_attribute a \
+           WHERE a.attrelid = c.oid AND a.attname = col AND a.attnum > 0 AND NOT a.attisdropped)) m \
+           ON c.oid IS NOT NULL \
+         WHERE c.oid IS NULL OR m.col IS NOT NULL",
+        expected(tables),
+        wanted(schemas.iter().copied()),
     )
 }
 
-fn invalid_indexes(schemas: &[String]) -> String {
-    format!(
-        "SELECT n.nspname::text, i.relname::text, t.relname::text, x.indisunique::text FROM pg_index x \
-         JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class t ON t.oid = x.indrelid \
-         JOIN pg_namespace n ON n.oid = i.relnamespace \
-         JOIN unnest({}) AS wanted(name) ON wanted.name = n.nspname::text \
-         WHERE NOT x.indisvalid ORDER BY 1, 2",
-        array(schemas.iter().map(|name| Some(name.as_str()))),
-    )
-}
+/// Of all schemas: there are few of them.
+const INVALID_INDEXES: &str = "SELECT n.nspname::text, i.relname::text, t.relname::text, x.indisunique::text \
+     FROM pg_index x JOIN pg_class i ON i.oid = x.indexrelid JOIN pg_class t ON t.oid = x.indrelid \
+     JOIN pg_namespace n ON n.oid = i.relnamespace WHERE NOT x.indisvalid ORDER BY 1, 2";

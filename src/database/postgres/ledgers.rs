@@ -1,142 +1,180 @@
-//! Reads many ledgers: chunks of schemas, each chunk one message, over a few fresh connections.
+//! Reads many ledgers: a digest of each, then the rows of one of each kind.
 //!
-//! A chunk holds two locks a schema (table and primary key) until its transaction ends, so it is kept
-//! small; a chunk that errors is halved until the schema that is to blame stands alone. The connections
-//! are fresh and closed at once because a server process never gives back what it caches for each table.
+//! Ten thousand tenants of one release have the same ledger, or a few: to read it once is enough. A digest is what
+//! the judgement depends on of every row, hashed and summed, and how many rows there are. It is computed by one
+//! server in one look and compared with nothing else, for the hash may differ between versions.
 
-use std::{collections::BTreeMap, sync::Mutex, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
-use futures_util::future::try_join_all;
+use sqlx::postgres::PgRow;
 
 use super::{
-    connect::{self, flag, text},
+    chunks::{self, Ask, Work},
+    connect::{flag, text},
     quote::{identifier, qualified},
     reading::Reading,
 };
 use crate::{
-    config,
     database::DatabaseError,
     tenants::{found::Recorded, ledger::Shape},
 };
 
-const MAX_CONNECTIONS: usize = 4;
-const MAX_CHUNK: usize = 50;
+/// Of so few the rows are asked for at once.
+const FEW: usize = 4;
 
-/// Schemas above this make a second connection worth its while.
-const SCHEMAS_A_CONNECTION: usize = 25;
+/// By schema: the ledger's rows, or why they could not be read.
+pub(super) type Ledgers = BTreeMap<String, Result<Arc<[Recorded]>, sqlx::Error>>;
 
-/// How to read.
-pub(super) struct Work<'a> {
-    pub(super) config: &'a config::Postgres,
-    pub(super) shape: Shape,
-    pub(super) timeout: Duration,
-    /// The size of the server's lock table.
-    pub(super) locks: u64,
-}
-
-type Answers = BTreeMap<String, Result<Vec<Recorded>, sqlx::Error>>;
-
-/// The rows of each schema's ledger, or why they could not be read.
-pub(super) async fn read(work: &Work<'_>, schemas: Vec<String>) -> Result<Answers, DatabaseError> {
-    if schemas.is_empty() {
-        return Ok(Answers::new());
-    }
-    let connections = schemas.len().div_ceil(SCHEMAS_A_CONNECTION).min(MAX_CONNECTIONS);
-    let chunk = chunk_size(work.locks, connections).min(schemas.len().div_ceil(connections));
-    let queue: Vec<Vec<String>> = schemas.chunks(chunk).map(<[String]>::to_vec).collect();
-    let queue = Mutex::new(queue);
-    let answers = try_join_all((0..connections).map(|_| one_connection(work, &queue))).await?;
-    Ok(answers.into_iter().flatten().collect())
-}
-
-/// One ledger's rows, as a query whose first column is `index`.
-pub(super) fn select(shape: Shape, schema: &str, index: usize) -> String {
-    let column = |name: Option<&str>, none: &str| name.map_or_else(|| none.to_owned(), identifier);
-    let checksum = shape.checksum.map_or_else(
-        || "NULL::text".to_owned(),
-        |name| format!("pg_catalog.encode({}, 'hex')", identifier(name)),
-    );
-    format!(
-        "SELECT '{index}'::text, {id}::text, coalesce({name}::text, ''), {checksum}, {succeeded}::boolean::text FROM {table}",
-        id = shape.app.map_or_else(
-            || identifier(shape.id),
-            |app| format!("({} || '.' || {})", identifier(app), identifier(shape.id))
-        ),
-        name = identifier(shape.name),
-        succeeded = column(shape.succeeded, "true"),
-        table = qualified(schema, shape.table),
-    )
-}
-
-/// The row that [`select`] reads.
-pub(super) fn recorded(row: &sqlx::postgres::PgRow) -> Result<Recorded, sqlx::Error> {
-    Ok(Recorded {
-        id: text(row, 1)?.unwrap_or_default(),
-        name: text(row, 2)?.unwrap_or_default(),
-        checksum: text(row, 3)?,
-        succeeded: flag(row, 4)?,
-    })
-}
-
-/// At most a tenth of the lock table for all connections together.
-fn chunk_size(locks: u64, connections: usize) -> usize {
-    let tenth = usize::try_from(locks / 10).unwrap_or(usize::MAX);
-    (tenth / 2 / connections).clamp(1, MAX_CHUNK)
-}
-
-async fn one_connection(work: &Work<'_>, queue: &Mutex<Vec<Vec<String>>>) -> Result<Answers, DatabaseError> {
-    let mut reading = Reading::open(work.config, work.timeout).await?;
-    let mut answers = Answers::new();
-    while let Some(mut schemas) = take(queue) {
-        match one_chunk(&mut reading, work.shape, &schemas).await {
-            Ok(ledgers) => answers.extend(schemas.into_iter().zip(ledgers.into_iter().map(Ok))),
-            Err(error) if connect::is_lost(&error) => return Err(connect::failed(&error)),
-            Err(error) if schemas.len() == 1 => {
-                answers.extend(schemas.pop().map(|schema| (schema, Err(error))));
-            }
-            Err(_) => {
-                let half = schemas.split_off(schemas.len() / 2);
-                put(queue, [schemas, half]);
-            }
-        }
-    }
-    reading.close().await;
-    Ok(answers)
-}
-
-async fn one_chunk(
+/// The rows of each schema's ledger.
+pub(super) async fn read(
     reading: &mut Reading,
+    work: Work<'_>,
     shape: Shape,
-    schemas: &[String],
-) -> Result<Vec<Vec<Recorded>>, sqlx::Error> {
-    let selects: Vec<String> =
-        schemas.iter().enumerate().map(|(index, schema)| select(shape, schema, index)).collect();
-    let mut ledgers = vec![Vec::new(); schemas.len()];
-    for row in reading.rows(&selects.join(" UNION ALL ")).await? {
-        let index = text(&row, 0)?.and_then(|index| index.parse::<usize>().ok());
-        if let Some(ledger) = index.and_then(|index| ledgers.get_mut(index)) {
-            ledger.push(recorded(&row)?);
+    schemas: Vec<String>,
+) -> Result<Ledgers, DatabaseError> {
+    let mut ledgers = Ledgers::new();
+    let mut kinds: Vec<(Option<Digest>, Vec<String>)> = Vec::new();
+    if schemas.len() <= FEW {
+        kinds.extend(schemas.into_iter().map(|schema| (None, vec![schema])));
+    } else {
+        let mut same: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
+        for (schema, answer) in chunks::ask(reading, work, &Digests(shape), schemas).await? {
+            match answer {
+                Ok(digest) => same.entry(digest).or_default().push(schema),
+                Err(error) => drop(ledgers.insert(schema, Err(error))),
+            }
         }
+        kinds.extend(same.into_iter().map(|(digest, schemas)| (Some(digest), schemas)));
+    }
+    // Each turn settles at least one schema of each kind.
+    while !kinds.is_empty() {
+        let first = kinds.iter().filter_map(|(_, schemas)| schemas.last().cloned()).collect();
+        let mut rows = chunks::ask(reading, work, &Rows(shape), first).await?;
+        kinds.retain_mut(|(digest, schemas)| {
+            let Some(first) = schemas.pop() else { return false };
+            match rows.remove(&first) {
+                Some(Ok(answer)) => {
+                    let ledger: Arc<[Recorded]> = answer.recorded.into();
+                    // Where it has changed since, it says nothing of the others.
+                    if *digest == Some(answer.digest) {
+                        ledgers.extend(schemas.drain(..).map(|schema| (schema, Ok(Arc::clone(&ledger)))));
+                    }
+                    ledgers.insert(first, Ok(ledger));
+                }
+                Some(Err(error)) => drop(ledgers.insert(first, Err(error))),
+                None => {}
+            }
+            !schemas.is_empty()
+        });
     }
     Ok(ledgers)
 }
 
-fn take(queue: &Mutex<Vec<Vec<String>>>) -> Option<Vec<String>> {
-    queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).pop()
+/// The rows of one ledger.
+pub(super) fn select(shape: Shape, schema: &str) -> String {
+    format!(
+        "SELECT (count(*) OVER ())::text, (sum({hash}) OVER ())::text, {id}, coalesce({name}::text, ''), \
+         {checksum}, {succeeded} FROM {table}",
+        hash = hash(shape),
+        id = id(shape),
+        name = identifier(shape.name),
+        checksum = shape.checksum.map_or_else(
+            || "NULL::text".to_owned(),
+            |column| format!("pg_catalog.encode({}, 'hex')", identifier(column))
+        ),
+        succeeded = shape.succeeded.map_or_else(
+            || "'true'::text".to_owned(),
+            |column| format!("{}::boolean::text", identifier(column))
+        ),
+        table = qualified(schema, shape.table),
+    )
 }
 
-fn put(queue: &Mutex<Vec<Vec<String>>>, halves: [Vec<String>; 2]) {
-    queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner).extend(halves);
+/// A row that [`select`] reads.
+pub(super) fn recorded(row: &PgRow) -> Result<Recorded, sqlx::Error> {
+    Ok(Recorded {
+        id: text(row, 2)?.unwrap_or_default(),
+        name: text(row, 3)?.unwrap_or_default(),
+        checksum: text(row, 4)?,
+        succeeded: flag(row, 5)?,
+    })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+/// How many rows, and the sum of their hashes.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Digest {
+    count: String,
+    sum: Option<String>,
+}
 
-    #[test]
-    fn a_chunk_never_holds_more_than_a_tenth_of_the_lock_table() {
-        assert_eq!(chunk_size(6_400, 4), 50);
-        assert_eq!(chunk_size(64 * 20, 4), 16);
-        assert_eq!(chunk_size(10, 4), 1);
+impl Digest {
+    fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self { count: text(row, 0)?.unwrap_or_default(), sum: text(row, 1)? })
+    }
+}
+
+/// What a digest and a window over all rows have in common; no row must be lost to a null.
+fn hash(shape: Shape) -> String {
+    let part = |name: Option<&str>, sql: fn(String) -> String| {
+        name.map_or_else(String::new, |name| format!(" || ':' || coalesce({}, '?')", sql(identifier(name))))
+    };
+    format!(
+        "pg_catalog.hashtextextended(({id}{checksum}{succeeded}) COLLATE \"C\", 0)",
+        id = id(shape),
+        checksum = part(shape.checksum, |column| format!("pg_catalog.encode({column}, 'hex')")),
+        succeeded = part(shape.succeeded, |column| format!("{column}::boolean::text")),
+    )
+}
+
+fn id(shape: Shape) -> String {
+    let id = format!("coalesce({}::text, '')", identifier(shape.id));
+    shape
+        .app
+        .map_or_else(|| id.clone(), |app| format!("coalesce({}::text, '') || '.' || {id}", identifier(app)))
+}
+
+struct Digests(Shape);
+
+impl Ask for Digests {
+    type Answer = Digest;
+
+    fn statement(&self, schema: &str) -> String {
+        let table = qualified(schema, self.0.table);
+        format!("SELECT count(*)::text, sum({})::text FROM {table}", hash(self.0))
+    }
+
+    fn take(&self, answer: &mut Digest, row: &PgRow) -> Result<(), sqlx::Error> {
+        *answer = Digest::of(row)?;
+        Ok(())
+    }
+}
+
+struct Rows(Shape);
+
+/// Of an empty one no row says what its digest is.
+struct Ledger {
+    digest: Digest,
+    recorded: Vec<Recorded>,
+}
+
+impl Default for Ledger {
+    fn default() -> Self {
+        Self { digest: Digest { count: "0".into(), sum: None }, recorded: Vec::new() }
+    }
+}
+
+impl Ask for Rows {
+    type Answer = Ledger;
+
+    fn statement(&self, schema: &str) -> String {
+        select(self.0, schema)
+    }
+
+    fn take(&self, answer: &mut Ledger, row: &PgRow) -> Result<(), sqlx::Error> {
+        if answer.recorded.is_empty() {
+            answer.digest = Digest::of(row)?;
+        }
+        answer.recorded.push(recorded(row)?);
+        Ok(())
     }
 }

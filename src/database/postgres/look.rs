@@ -1,152 +1,137 @@
 //! The gate's look at PostgreSQL: registry, catalog, ledgers, in READ ONLY transactions.
+//!
+//! Others go on meanwhile. What is found is what stood there at some moment of the look: what seems to be missing
+//! is asked for again at its end.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use super::{DatabaseError, Postgres, catalog, connect, ledgers, reading::Reading, registry::Rows};
+use super::{
+    DatabaseError, Postgres,
+    catalog::{self, Facts, Group, More},
+    chunks::Work,
+    connect,
+    ledgers::{self, Ledgers},
+    reading::Reading,
+    registry::{self, Rows},
+    server::{self, Server},
+};
 use crate::{
-    config::Selection,
+    config::{self, Selection},
     database::Question,
     tenants::{
-        found::{Found, Look},
-        manifest::Expected,
+        found::{Found, Look, Recorded},
+        manifest::{Manifest, Tables},
     },
 };
 
 impl Postgres {
     pub(in super::super) async fn look(&self, question: &Question<'_>) -> Result<Found, DatabaseError> {
         let mut reading = Reading::open(self.reader(), question.timeout).await?;
-        let server = Server::read(&mut reading).await.map_err(|error| connect::failed(&error))?;
+        let found = self.found(&mut reading, question).await;
+        reading.close().await;
+        found
+    }
+
+    async fn found(&self, reading: &mut Reading, question: &Question<'_>) -> Result<Found, DatabaseError> {
+        let registry = question.tenants.and(self.registry.as_ref());
+        let (server, registered) = self.first(reading, registry).await?;
         if server.standby && !question.allow_standby {
             return Err(DatabaseError::Failed(
                 "the server is a standby, which proves only itself; `allow_standby` accepts it".into(),
             ));
         }
         let manifest = question.manifest;
-        let mut found = Found::default();
+        let rows = match registry {
+            Some(registry) if registered => {
+                self.read_registry(reading, registry, manifest.type_column()).await?
+            }
+            _ => Rows::default(),
+        };
+        let mut found = Found { registered: rows.tenants.len(), ..Found::default() };
+        let asked = question
+            .tenants
+            .map_or_else(Vec::new, |selection| asked(selection, &rows, &mut found.unregistered));
+        let mut looks = BTreeMap::new();
+        let mut groups = groups(manifest, asked, &rows, &mut looks);
         if question.shared {
-            let shared = vec![self.config.shared_schema.clone()];
-            let mut looks = self.schemas(&mut reading, &shared, &manifest.shared, question, &server).await?;
-            found.shared = looks.remove(&self.config.shared_schema);
+            let schemas = vec![self.config.shared_schema.clone()];
+            groups.push(Group { schemas, tables: &manifest.shared.tables });
         }
-        if let Some(selection) = question.tenants {
-            let rows = match self.read_registry(&mut reading, manifest.type_column()).await? {
-                Some(rows) => rows,
-                None => self.registry.as_ref().map_or(Ok(Rows::default()), |registry| {
-                    let (_, table) = super::registry::table(registry, &self.config.shared_schema);
-                    question.without_registry(table, &found).map(|()| Rows::default())
-                })?,
-            };
-            found.registered = rows.tenants.len();
-            let asked = asked(selection, &rows, &mut found.unregistered);
-            found.tenants = self.tenants_by_type(&mut reading, &asked, &rows, question, &server).await?;
-            found.types.clone_from(&rows.types);
-            if manifest.django.is_some() {
-                found.shadows =
-                    self.shadows(&mut reading, manifest).await.map_err(|error| connect::failed(&error))?;
-            }
-            if *selection == Selection::All && self.registry.is_some() {
-                let ledger = manifest.framework.shape().table;
-                let orphans = self.orphans(&mut reading, ledger, &rows).await;
-                found.orphans = orphans.map_err(|error| connect::failed(&error))?.into_iter().collect();
-            }
+        let mut more = More::default();
+        let orphans = registry.filter(|_| registered && question.tenants == Some(&Selection::All));
+        if let Some(registry) = orphans {
+            more.statements.push(self.orphans(registry, manifest.framework.shape().table));
         }
-        reading.close().await;
+        if manifest.django.is_some() && question.tenants.is_some() {
+            more.statements.push(self.shadows(manifest));
+        }
+        let work = Work { config: self.reader(), timeout: question.timeout, server };
+        looks.extend(schemas(reading, work, manifest, &groups, &mut more).await?);
+        if let (Some(registry), true) = (registry, registered) {
+            self.note_vanished(reading, registry, &mut looks).await?;
+        }
+        let mut answers = more.answers.into_iter();
+        found.orphans = orphans.and_then(|_| answers.next()).unwrap_or_default();
+        found.shadows = answers.next().unwrap_or_default();
+        found.types = rows.types;
+        found.shared = question.shared.then(|| looks.remove(&self.config.shared_schema)).flatten();
+        found.tenants = looks;
+        if let (Some(registry), false) = (registry, registered) {
+            let (_, table) = registry::table(registry, &self.config.shared_schema);
+            question.without_registry(table, &found)?;
+        }
         Ok(found)
     }
 
-    /// One look for each tenant, at the tables that its type must have, where there are types.
-    async fn tenants_by_type(
+    /// What the server is, and whether the registry's table is there.
+    async fn first(
         &self,
         reading: &mut Reading,
-        asked: &[String],
-        rows: &Rows,
-        question: &Question<'_>,
-        server: &Server,
-    ) -> Result<BTreeMap<String, Look>, DatabaseError> {
-        let manifest = question.manifest;
-        if manifest.types.is_empty() {
-            return self.schemas(reading, asked, &manifest.tenant, question, server).await;
-        }
-        let mut looks = BTreeMap::new();
-        let mut by_type: BTreeMap<&str, Vec<String>> = BTreeMap::new();
-        for tenant in asked {
-            by_type
-                .entry(rows.types.get(tenant).map_or("", String::as_str))
-                .or_default()
-                .push(tenant.clone());
-        }
-        for (kind, schemas) in by_type {
-            if let Some(tables) = manifest.types.get(kind) {
-                let expected =
-                    Expected { migrations: manifest.tenant.migrations.clone(), tables: tables.clone() };
-                looks.extend(self.schemas(reading, &schemas, &expected, question, server).await?);
-            } else {
-                let why = format!("its type `{kind}` is none that the manifest knows");
-                looks.extend(schemas.into_iter().map(|schema| (schema, Look::Failed(why.clone()))));
-            }
-        }
-        Ok(looks)
-    }
-
-    /// One look for each of the schemas, whatever becomes of it.
-    async fn schemas(
-        &self,
-        reading: &mut Reading,
-        schemas: &[String],
-        expected: &Expected,
-        question: &Question<'_>,
-        server: &Server,
-    ) -> Result<BTreeMap<String, Look>, DatabaseError> {
-        let shape = question.manifest.framework.shape();
-        let mut facts = catalog::facts(reading, schemas, expected, shape.table)
-            .await
-            .map_err(|error| connect::failed(&error))?;
-        let mut looks = BTreeMap::new();
-        for schema in schemas {
-            let settled = match facts.get(schema) {
-                None => Some(Look::NoSchema),
-                Some(facts) => facts.settled(expected, shape.table),
-            };
-            if let Some(look) = settled {
-                facts.remove(schema);
-                looks.insert(schema.clone(), look);
-            }
-        }
-        let unread: Vec<String> = facts.keys().cloned().collect();
-        let work =
-            ledgers::Work { config: self.reader(), shape, timeout: question.timeout, locks: server.locks };
-        for (schema, answer) in ledgers::read(&work, unread).await? {
-            let Some(mut facts) = facts.remove(&schema) else { continue };
-            let look = match answer {
-                Ok(ledger) => {
-                    facts.seen.ledger = ledger;
-                    Look::Seen(facts.seen)
+        registry: Option<&config::Registry>,
+    ) -> Result<(Server, bool), DatabaseError> {
+        let mut server = Vec::new();
+        let mut registered = false;
+        let statements: Vec<String> = [server::ASK.to_owned()]
+            .into_iter()
+            .chain(registry.map(|registry| self.registry_exists(registry)))
+            .collect();
+        let (_, outcome) = reading
+            .each(&statements, &mut |index, row| {
+                if index == 0 {
+                    server.push(row);
+                } else {
+                    registered = true;
                 }
-                Err(error) => again(reading, &schema, expected, shape.table, &error).await?,
-            };
-            looks.insert(schema, look);
-        }
-        Ok(looks)
+                Ok(())
+            })
+            .await;
+        outcome.map_err(|error| connect::failed(&error))?;
+        let server = Server::of(&server).map_err(|error| connect::failed(&error))?;
+        Ok((server, registered))
     }
-}
 
-/// A ledger that could not be read may be one that was dropped meanwhile.
-async fn again(
-    reading: &mut Reading,
-    schema: &str,
-    expected: &Expected,
-    ledger: &str,
-    error: &sqlx::Error,
-) -> Result<Look, DatabaseError> {
-    if matches!(connect::code(error), Some("3F000" | "42P01")) {
-        let facts = catalog::facts(reading, &[schema.to_owned()], expected, ledger)
-            .await
-            .map_err(|error| connect::failed(&error))?;
-        if !facts.contains_key(schema) {
-            return Ok(Look::Vanished);
+    /// A tenant that was removed meanwhile, row and schema, has not lost its schema.
+    async fn note_vanished(
+        &self,
+        reading: &mut Reading,
+        registry: &config::Registry,
+        looks: &mut BTreeMap<String, Look>,
+    ) -> Result<(), DatabaseError> {
+        if !looks.values().any(|look| *look == Look::NoSchema) {
+            return Ok(());
         }
+        let rows = self.read_registry(reading, registry, None).await?;
+        let still: BTreeSet<&String> = rows.tenants.iter().chain([&self.config.shared_schema]).collect();
+        for (tenant, look) in looks {
+            if *look == Look::NoSchema && !still.contains(tenant) {
+                *look = Look::Vanished;
+            }
+        }
+        Ok(())
     }
-    Ok(Look::Failed(connect::words(error)))
 }
 
 /// The tenants to look at; those that the registry does not hold are set apart.
@@ -155,30 +140,102 @@ fn asked(selection: &Selection, rows: &Rows, unregistered: &mut BTreeSet<String>
         Selection::All => rows.tenants.clone(),
         Selection::Named(names) => {
             let names: BTreeSet<&String> = names.iter().collect();
-            let (known, unknown) = names.into_iter().partition(|name| rows.tenants.contains(name));
+            let (known, unknown) =
+                names.into_iter().partition(|name| rows.tenants.binary_search(name).is_ok());
             unregistered.extend(Vec::<&String>::into_iter(unknown).cloned());
             Vec::<&String>::into_iter(known).cloned().collect()
         }
     }
 }
 
-/// What has to be known of the server itself.
-struct Server {
-    standby: bool,
-    /// How many locks its table has room for.
-    locks: u64,
+/// The tenants by the tables that their types must have, where there are types.
+fn groups<'a>(
+    manifest: &'a Manifest,
+    asked: Vec<String>,
+    rows: &Rows,
+    looks: &mut BTreeMap<String, Look>,
+) -> Vec<Group<'a>> {
+    if manifest.types.is_empty() {
+        return vec![Group { schemas: asked, tables: &manifest.tenant.tables }];
+    }
+    let mut by_type: BTreeMap<&str, Group<'a>> = BTreeMap::new();
+    for tenant in asked {
+        let kind = rows.types.get(&tenant).map_or("", String::as_str);
+        if let Some(tables) = manifest.types.get(kind) {
+            by_type.entry(kind).or_insert_with(|| Group { schemas: Vec::new(), tables }).schemas.push(tenant);
+        } else {
+            looks.insert(tenant, Look::Failed(format!("its type `{kind}` is none that the manifest knows")));
+        }
+    }
+    by_type.into_values().collect()
 }
 
-impl Server {
-    async fn read(reading: &mut Reading) -> Result<Self, sqlx::Error> {
-        let rows = reading
-            .rows(
-                "SELECT pg_is_in_recovery()::text, (current_setting('max_locks_per_transaction')::bigint \
-                 * (current_setting('max_connections')::bigint \
-                 + current_setting('max_prepared_transactions')::bigint))::text",
-            )
-            .await?;
-        let standby = rows.first().map(|row| connect::flag(row, 0)).transpose()?.unwrap_or(false);
-        Ok(Self { standby, locks: connect::number(&rows, 1)? })
+/// One look for each of the schemas, whatever becomes of it.
+async fn schemas(
+    reading: &mut Reading,
+    work: Work<'_>,
+    manifest: &Manifest,
+    groups: &[Group<'_>],
+    more: &mut More,
+) -> Result<BTreeMap<String, Look>, DatabaseError> {
+    let shape = manifest.framework.shape();
+    let failed = |error: sqlx::Error| connect::failed(&error);
+    let mut facts = catalog::facts(reading, groups, shape.table, more).await.map_err(failed)?;
+    let readable = facts.iter().filter(|(_, facts)| facts.has_ledger_to_read());
+    let readable = readable.map(|(schema, _)| schema.clone()).collect();
+    let mut ledgers = ledgers::read(reading, work, shape, readable).await?;
+    catalog::missing(reading, groups, &mut facts).await.map_err(failed)?;
+    let gone = gone(reading, groups, &ledgers, shape.table).await.map_err(failed)?;
+    let mut looks = BTreeMap::new();
+    for group in groups {
+        for schema in &group.schemas {
+            let look = match facts.remove(schema) {
+                None => Look::NoSchema,
+                Some(_) if gone.contains(schema) => Look::Vanished,
+                Some(facts) => one(facts, ledgers.remove(schema), group.tables, shape.table),
+            };
+            looks.insert(schema.clone(), look);
+        }
     }
+    Ok(looks)
+}
+
+fn one(
+    facts: Facts,
+    ledger: Option<Result<Arc<[Recorded]>, sqlx::Error>>,
+    tables: &Tables,
+    name: &str,
+) -> Look {
+    match ledger {
+        Some(Ok(ledger)) => facts.with_ledger(ledger),
+        Some(Err(error)) => Look::Failed(connect::words(&error)),
+        None => facts.without_ledger(tables, name),
+    }
+}
+
+/// Of the schemas whose ledger could not be read, those that were dropped meanwhile.
+async fn gone(
+    reading: &mut Reading,
+    groups: &[Group<'_>],
+    ledgers: &Ledgers,
+    ledger: &str,
+) -> Result<BTreeSet<String>, sqlx::Error> {
+    let is_absent = |schema: &String| match ledgers.get(schema) {
+        Some(Err(error)) => matches!(connect::code(error), Some("3F000" | "42P01")),
+        _ => false,
+    };
+    let absent: Vec<Group<'_>> = groups
+        .iter()
+        .map(|group| Group {
+            schemas: group.schemas.iter().filter(|schema| is_absent(schema)).cloned().collect(),
+            tables: group.tables,
+        })
+        .filter(|group| !group.schemas.is_empty())
+        .collect();
+    if absent.is_empty() {
+        return Ok(BTreeSet::new());
+    }
+    let there = catalog::facts(reading, &absent, ledger, &mut More::default()).await?;
+    let schemas = absent.into_iter().flat_map(|group| group.schemas);
+    Ok(schemas.filter(|schema| !there.contains_key(schema)).collect())
 }

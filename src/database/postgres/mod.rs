@@ -3,16 +3,21 @@
 mod answer;
 mod apply;
 mod catalog;
+mod chunks;
 mod connect;
 mod derive;
+mod examine;
 mod ledgers;
 pub(crate) mod lock;
 mod look;
+mod own;
 mod provision;
 mod quote;
 mod reading;
+mod record;
 mod registry;
 mod run;
+mod server;
 #[cfg(test)]
 mod tests;
 

@@ -5,7 +5,8 @@ use sqlx::{Connection, postgres::PgConnection};
 use super::{
     LEDGER, Postgres,
     apply::exists,
-    catalog, connect, ledgers, lock,
+    catalog::{self, Group, More},
+    connect, ledgers, lock,
     quote::{identifier, literal, qualified},
     reading::Reading,
     registry,
@@ -134,18 +135,17 @@ fn refuse_name(tenant: &str, shared: &str) -> Option<String> {
 }
 
 async fn look(reading: &mut Reading, tenant: &str, expected: &Expected) -> Result<Look, sqlx::Error> {
-    let schemas = [tenant.to_owned()];
-    let Some(mut facts) = catalog::facts(reading, &schemas, expected, LEDGER.table).await?.remove(tenant)
-    else {
-        return Ok(Look::NoSchema);
-    };
-    if let Some(look) = facts.settled(expected, LEDGER.table) {
-        return Ok(look);
+    let groups = [Group { schemas: vec![tenant.to_owned()], tables: &expected.tables }];
+    let mut all = catalog::facts(reading, &groups, LEDGER.table, &mut More::default()).await?;
+    catalog::missing(reading, &groups, &mut all).await?;
+    match all.remove(tenant) {
+        None => Ok(Look::NoSchema),
+        Some(facts) if facts.has_ledger_to_read() => {
+            let rows = reading.rows(&ledgers::select(LEDGER, tenant)).await?;
+            Ok(facts.with_ledger(rows.iter().map(ledgers::recorded).collect::<Result<_, _>>()?))
+        }
+        Some(facts) => Ok(facts.without_ledger(&expected.tables, LEDGER.table)),
     }
-    for row in reading.rows(&ledgers::select(LEDGER, tenant, 0)).await? {
-        facts.seen.ledger.push(ledgers::recorded(&row)?);
-    }
-    Ok(Look::Seen(facts.seen))
 }
 
 impl From<DatabaseError> for ProvisionError {

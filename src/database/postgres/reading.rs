@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use futures_util::TryStreamExt;
 use sqlx::{
-    Connection,
+    AssertSqlSafe, Connection, Either,
     postgres::{PgConnection, PgRow},
 };
 
@@ -18,6 +19,8 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) struct Reading {
     connection: PgConnection,
     begin: String,
+    /// How many statements `begin` is.
+    before: usize,
     end: &'static str,
 }
 
@@ -29,26 +32,64 @@ impl Reading {
             timeout.as_millis().max(1),
             LOCK_TIMEOUT.min(timeout).as_millis().max(1),
         );
-        Ok(Self { connection: connect::connect(config).await?, begin, end: "; COMMIT" })
+        Ok(Self { connection: connect::connect(config).await?, begin, before: 4, end: "; COMMIT" })
     }
 
     /// Reads inside the transaction that this connection is in.
     pub(super) fn inside(connection: PgConnection) -> Self {
-        Self { connection, begin: "SET LOCAL search_path = pg_catalog; ".into(), end: "" }
+        Self { connection, begin: "SET LOCAL search_path = pg_catalog; ".into(), before: 1, end: "" }
     }
 
     pub(super) fn into_inner(self) -> PgConnection {
         self.connection
     }
 
+    /// The rows of one statement.
     pub(super) async fn rows(&mut self, sql: &str) -> Result<Vec<PgRow>, sqlx::Error> {
-        let message = format!("{}{sql}{}", self.begin, self.end);
-        let answer = connect::rows(&mut self.connection, &message).await;
-        if answer.is_err() && !self.end.is_empty() {
+        let mut rows = Vec::new();
+        let (_, outcome) = self
+            .each(&[sql], &mut |_, row| {
+                rows.push(row);
+                Ok(())
+            })
+            .await;
+        outcome.map(|()| rows)
+    }
+
+    /// Asks several statements in one message, and gives each row away with its statement's position. Returns how
+    /// many were answered whole: where that is not all of them, the next one is the one that failed.
+    pub(super) async fn each<S: AsRef<str>>(
+        &mut self,
+        statements: &[S],
+        take: &mut dyn FnMut(usize, PgRow) -> Result<(), sqlx::Error>,
+    ) -> (usize, Result<(), sqlx::Error>) {
+        let mut message = self.begin.clone();
+        for (index, statement) in statements.iter().enumerate() {
+            message += if index == 0 { "" } else { "; " };
+            message += statement.as_ref();
+        }
+        message += self.end;
+        let mut done = 0;
+        let outcome = {
+            let mut answers = sqlx::raw_sql(AssertSqlSafe(message)).fetch_many(&mut self.connection);
+            loop {
+                match answers.try_next().await {
+                    Ok(Some(Either::Left(_))) => done += 1,
+                    Ok(Some(Either::Right(row))) => {
+                        if let Err(error) = take(usize::saturating_sub(done, self.before), row) {
+                            break Err(error);
+                        }
+                    }
+                    Ok(None) => break Ok(()),
+                    Err(error) => break Err(error),
+                }
+            }
+        };
+        if outcome.is_err() && !self.end.is_empty() {
             // The rest of the message was not read: the failed transaction is still open.
             let _ = connect::rows(&mut self.connection, "ROLLBACK").await;
         }
-        answer
+        (done.saturating_sub(self.before).min(statements.len()), outcome)
     }
 
     pub(super) async fn close(self) {

@@ -3,7 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    DatabaseError, Postgres, connect,
+    DatabaseError, Postgres,
+    catalog::RELATIONS,
+    connect,
     quote::{array, identifier, literal, qualified},
     reading::Reading,
 };
@@ -34,30 +36,30 @@ pub(super) fn condition(registry: &config::Registry) -> String {
 }
 
 impl Postgres {
+    /// Asks whether the registry's table is there.
+    pub(super) fn registry_exists(&self, registry: &config::Registry) -> String {
+        let (schema, name) = table(registry, &self.config.shared_schema);
+        format!(
+            "SELECT 1::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE n.nspname::text = {} AND c.relname::text = {} AND c.relkind IN {RELATIONS}",
+            literal(schema),
+            literal(name),
+        )
+    }
+
     pub(super) async fn read_registry(
         &self,
         reading: &mut Reading,
+        registry: &config::Registry,
         type_column: Option<&str>,
-    ) -> Result<Option<Rows>, DatabaseError> {
-        let Some(registry) = &self.registry else {
-            return Ok(Some(Rows::default()));
-        };
+    ) -> Result<Rows, DatabaseError> {
         let (schema, name) = table(registry, &self.config.shared_schema);
-        let exists = format!(
-            "SELECT 1::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-             WHERE n.nspname::text = {} AND c.relname::text = {} AND c.relkind IN ('r', 'p', 'v', 'm', 'f')",
-            literal(schema),
-            literal(name),
-        );
         let refuse = |error: sqlx::Error| {
             DatabaseError::Failed(format!(
                 "cannot read the registry `{schema}.{name}`: {}",
                 connect::words(&error)
             ))
         };
-        if reading.rows(&exists).await.map_err(refuse)?.is_empty() {
-            return Ok(None);
-        }
         // The condition is the operator's own SQL and may call what stands in the shared schema.
         let sql = format!(
             "SET LOCAL search_path = {}; SELECT {column}::text, {condition}::text, {kind}::text FROM {table} ORDER BY 1",
@@ -87,48 +89,37 @@ impl Postgres {
         }
         rows.tenants.sort_unstable();
         rows.tenants.dedup();
-        Ok(Some(rows))
+        Ok(rows)
     }
 
-    /// Tables that only a tenant is expected to have and that stand in the shared schema.
-    pub(super) async fn shadows(
-        &self,
-        reading: &mut Reading,
-        manifest: &Manifest,
-    ) -> Result<BTreeSet<String>, sqlx::Error> {
+    /// Asks for the schemas that hold a ledger and that no row of the registry names.
+    pub(super) fn orphans(&self, registry: &config::Registry, ledger: &str) -> String {
+        let (schema, name) = table(registry, &self.config.shared_schema);
+        format!(
+            "SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE c.relname = {}::name AND c.relkind IN ('r', 'p') AND n.nspname::text <> {} \
+             AND NOT EXISTS (SELECT FROM {} r WHERE r.{}::text = n.nspname::text)",
+            literal(ledger),
+            literal(&self.config.shared_schema),
+            qualified(schema, name),
+            identifier(&registry.schema_column),
+        )
+    }
+
+    /// Asks for the tables that only a tenant is expected to have and that stand in the shared schema.
+    pub(super) fn shadows(&self, manifest: &Manifest) -> String {
         let of_tenants =
             manifest.types.values().chain([&manifest.tenant.tables]).flat_map(|tables| tables.keys());
         let of_tenants: BTreeSet<&str> = of_tenants
             .map(String::as_str)
             .filter(|table| !manifest.shared.tables.contains_key(*table))
             .collect();
-        let sql = format!(
+        format!(
             "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-             JOIN unnest({}) AS wanted(name) ON wanted.name = c.relname::text WHERE n.nspname::text = {} \
-             AND c.relkind IN ('r', 'p', 'v', 'm', 'f')",
+             JOIN unnest({}) AS wanted(name) ON wanted.name::name = c.relname WHERE n.nspname::text = {} \
+             AND c.relkind IN {RELATIONS}",
             array(of_tenants.into_iter().map(Some)),
             literal(&self.config.shared_schema),
-        );
-        let rows = reading.rows(&sql).await?;
-        rows.iter().filter_map(|row| connect::text(row, 0).transpose()).collect()
-    }
-
-    /// Schemas that hold a ledger and that no row of the registry names.
-    pub(super) async fn orphans(
-        &self,
-        reading: &mut Reading,
-        ledger: &str,
-        rows: &Rows,
-    ) -> Result<Vec<String>, sqlx::Error> {
-        let known = rows.tenants.iter().chain(&rows.others).chain([&self.config.shared_schema]);
-        let sql = format!(
-            "SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-             WHERE c.relname::text = {} AND c.relkind IN ('r', 'p') \
-             AND NOT EXISTS (SELECT FROM unnest({}) AS known(name) WHERE known.name = n.nspname::text)",
-            literal(ledger),
-            array(known.map(|name| Some(name.as_str()))),
-        );
-        let rows = reading.rows(&sql).await?;
-        rows.iter().filter_map(|row| connect::text(row, 0).transpose()).collect()
+        )
     }
 }

@@ -29,4 +29,19 @@ impl Sqlite {
         let _ = connection.close().await;
         Ok(answers)
     }
+
+    pub(in super::super) async fn silent(
+        &self,
+        tenants: &[(String, Vec<String>)],
+    ) -> Result<Vec<String>, DatabaseError> {
+        let mut silent = Vec::new();
+        for (tenant, tables) in tenants {
+            for (table, rows) in self.count(tenant, tables).await? {
+                if let Rows::Failed(why) = rows {
+                    silent.push(format!("{tenant}: `{table}`: {why}"));
+                }
+            }
+        }
+        Ok(silent)
+    }
 }

@@ -114,7 +114,7 @@ pub(super) async fn inside(
         let tables = expected.tables.keys().filter(|table| !missing.contains(*table)).cloned().collect();
         return Ok(Look::NoLedger { tables });
     }
-    seen.ledger = ledger(connection, shape).await?;
+    seen.ledger = ledger(connection, shape).await?.into();
     Ok(Look::Seen(seen))
 }
 

@@ -3,10 +3,12 @@
 mod answer;
 mod apply;
 pub(crate) mod derive;
+mod examine;
 mod files;
 pub(crate) mod lock;
 mod look;
 mod provision;
+mod record;
 mod registry;
 #[cfg(test)]
 mod tests;

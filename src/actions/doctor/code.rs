@@ -1,0 +1,219 @@
+//! The checks of the application's code and image: they read files beside the configuration and start nothing.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use super::{
+    Check,
+    sources::{self, Creation},
+};
+use crate::{
+    actions::Work,
+    config::{Action, Source},
+    report::{doctor::Verdict, text::count},
+    tenants::{manifest::Manifest, replay::app_of},
+};
+
+pub(super) const CHECKS: [Check<Code>; 3] = [
+    Check { id: "tenant-apps", name: "the project's apps are tenants'", ask: tenant_apps },
+    Check { id: "entrypoint", name: "the image's entrypoint", ask: entrypoint },
+    Check { id: "tenant-creation", name: "code that creates tenants", ask: creations },
+];
+
+const DOCKERFILES: [&str; 3] = ["Dockerfile", "Containerfile", "docker/Dockerfile"];
+
+/// What stands in the project's folder.
+pub(super) struct Code {
+    /// None if this is no Django project, or its manifest cannot be had.
+    apps: Option<Apps>,
+    dockerfile: Option<(PathBuf, String)>,
+    /// None if this is no Django project.
+    creations: Option<Result<Vec<Creation>, String>>,
+}
+
+/// The project's own apps that have tables, by where those stand.
+struct Apps {
+    of_tenants: BTreeSet<String>,
+    only_shared: BTreeSet<String>,
+}
+
+impl Code {
+    pub(super) async fn of(config: &Path, work: Option<&Work>) -> Self {
+        let folder =
+            config.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let dockerfile = DOCKERFILES.iter().find_map(|name| {
+            let path = folder.join(name);
+            fs::read_to_string(&path).ok().map(|text| (path, text))
+        });
+        let project = work.and_then(|work| match &work.config.migrations.as_ref()?.source {
+            Source::Django(project) => Some(project),
+            Source::Sql { .. } => None,
+        });
+        let (mut apps, mut creations) = (None, None);
+        if let (Some(work), Some(project)) = (work, project) {
+            apps = work.expectation().await.ok().map(|expectation| Apps::of(&expectation.manifest));
+            let base = project.manage.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+            let base = if base.as_os_str().is_empty() { Path::new(".") } else { base };
+            let ours = work.config.steps.iter().flat_map(|step| match &step.action {
+                Action::Bootstrap { run, .. } => run.clone(),
+                _ => Vec::new(),
+            });
+            creations = Some(sources::creations(base, &ours.collect::<Vec<_>>()));
+        }
+        Self { apps, dockerfile, creations }
+    }
+}
+
+impl Apps {
+    fn of(manifest: &Manifest) -> Self {
+        let mut apps = Self { of_tenants: BTreeSet::new(), only_shared: BTreeSet::new() };
+        let Some(django) = &manifest.django else { return apps };
+        let is_ours = |app: &str| django.modules.get(app).is_some_and(|modules| modules.folder.is_relative());
+        let registry = django.registry.as_ref().map(|registry| &registry.table);
+        let registers = registry.and_then(|table| app_of(django.models.get(table)));
+        let every_tenant = manifest.types.values().chain([&manifest.tenant.tables]);
+        let in_tenants: BTreeSet<&String> = every_tenant.flat_map(|tables| tables.keys()).collect();
+        for (table, model) in &django.models {
+            let Some(app) = app_of(Some(model)).filter(|app| is_ours(app)) else { continue };
+            if in_tenants.contains(table) {
+                apps.of_tenants.insert(app.to_owned());
+            } else if Some(app) != registers {
+                apps.only_shared.insert(app.to_owned());
+            }
+        }
+        apps.only_shared.retain(|app| !apps.of_tenants.contains(app));
+        apps
+    }
+}
+
+fn tenant_apps(code: &Code) -> Verdict {
+    let Some(apps) = &code.apps else {
+        return Verdict::not_applicable("no manifest of a Django project");
+    };
+    let list = |apps: &BTreeSet<String>| apps.iter().cloned().collect::<Vec<_>>().join(", ");
+    let (ours, shared) = (list(&apps.of_tenants), list(&apps.only_shared));
+    match (ours.is_empty(), shared.is_empty()) {
+        (true, true) => Verdict::not_applicable("the project has no app of its own with tables"),
+        (false, true) => Verdict::passed(ours),
+        (true, false) => Verdict::failed(
+            format!("none of the project's apps has tables in a tenant's schema: {shared}"),
+            "put them into TENANT_APPS, then make the manifest again: portcullis manifest django",
+        ),
+        (false, false) => Verdict::warned(
+            format!("only in the shared schema: {shared}"),
+            "if their rows belong to tenants, put them into TENANT_APPS; then: portcullis manifest django",
+        ),
+    }
+}
+
+fn entrypoint(code: &Code) -> Verdict {
+    let Some((path, text)) = &code.dockerfile else {
+        return Verdict::not_applicable(format!("none of {} is here", DOCKERFILES.join(", ")));
+    };
+    let path = path.display();
+    let remedy = "write ENTRYPOINT [\"portcullis\", \"run\", \"--\"] into the last stage";
+    match last_entrypoint(text) {
+        None => Verdict::warned(format!("{path}: the last stage has no ENTRYPOINT of its own"), remedy),
+        Some((line, words)) => match serde_json::from_str::<Vec<String>>(&words) {
+            Err(_) => {
+                Verdict::failed(format!("{path}:{line}: a shell is PID 1, and passes no signal on"), remedy)
+            }
+            Ok(argv) if is_ours(&argv) => Verdict::passed(format!("{path}:{line}")),
+            Ok(argv) => Verdict::failed(
+                format!("{path}:{line}: `{}` starts without the gate", argv.join(" ")),
+                remedy,
+            ),
+        },
+    }
+}
+
+/// The program, perhaps behind an init, and the command that gates.
+fn is_ours(argv: &[String]) -> bool {
+    let program =
+        argv.iter().position(|word| Path::new(word).file_name().is_some_and(|name| name == "portcullis"));
+    program.is_some_and(|at| argv.iter().skip(at).any(|word| word == "run"))
+}
+
+/// An instruction's line, from 1, and its text.
+type Instruction = (usize, String);
+
+/// The last stage's ENTRYPOINT without its name; continued lines are one.
+fn last_entrypoint(dockerfile: &str) -> Option<Instruction> {
+    let (mut found, mut begun): (Option<Instruction>, Option<Instruction>) = (None, None);
+    for (number, line) in (1..).zip(dockerfile.lines()) {
+        let line = line.trim();
+        if line.starts_with('#') || (line.is_empty() && begun.is_none()) {
+            continue;
+        }
+        let (at, mut text) = begun.take().unwrap_or((number, String::new()));
+        text += line.trim_end_matches('\\');
+        if line.ends_with('\\') {
+            begun = Some((at, text));
+            continue;
+        }
+        let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((&text, ""));
+        match word.to_ascii_uppercase().as_str() {
+            "FROM" => found = None,
+            "ENTRYPOINT" => found = Some((at, rest.trim().to_owned())),
+            _ => {}
+        }
+    }
+    found
+}
+
+fn creations(code: &Code) -> Verdict {
+    let found = match &code.creations {
+        None => return Verdict::not_applicable("not a Django project"),
+        Some(Err(why)) => return Verdict::failed(why.clone(), "make the project's folder readable"),
+        Some(Ok(found)) => found,
+    };
+    let bare: Vec<String> = found
+        .iter()
+        .filter(|creation| !creation.migrates)
+        .map(|creation| format!("{}:{}", creation.file.display(), creation.line))
+        .collect();
+    if !bare.is_empty() {
+        return Verdict::warned(
+            format!("tenants are made without a way back at {}", super::database::some(&bare)),
+            "let that code call `portcullis tenant create`, which leaves a whole tenant or nothing",
+        );
+    }
+    match found.len() {
+        0 => Verdict::passed("none was found"),
+        places => Verdict::passed(format!(
+            "{}, through Portcullis or with its own migrating",
+            count(places, "place")
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(dockerfile: &str) -> Verdict {
+        let dockerfile = Some((PathBuf::from("Dockerfile"), dockerfile.to_owned()));
+        entrypoint(&Code { apps: None, dockerfile, creations: None })
+    }
+
+    #[test]
+    fn the_last_stages_entrypoint_counts_and_must_be_the_gate() {
+        for good in [
+            "FROM a AS b\nENTRYPOINT [\"sh\"]\nFROM c\nENTRYPOINT [\"/portcullis\", \"run\", \"--\"]\n",
+            "FROM a\nentrypoint [\"tini\", \"--\", \\\n  # a comment\n  \"/usr/local/bin/portcullis\", \"run\"]\nCMD []",
+        ] {
+            assert!(matches!(of(good), Verdict::Passed(_)), "{good}: {:?}", of(good));
+        }
+        for bad in [
+            "FROM a\nENTRYPOINT portcullis run --\n",
+            "FROM a\nENTRYPOINT [\"gunicorn\", \"app.wsgi\"]\n",
+            "FROM a\nENTRYPOINT [\"portcullis\", \"init\", \"--\"]\n",
+        ] {
+            assert!(matches!(of(bad), Verdict::Failed(..)), "{bad}: {:?}", of(bad));
+        }
+        assert!(matches!(of("FROM a\nENTRYPOINT [\"portcullis\", \"run\"]\nFROM b\n"), Verdict::Warned(..)));
+    }
+}

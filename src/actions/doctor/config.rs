@@ -1,0 +1,167 @@
+//! The checks that need no database: the file, the plan, the server's command, the manifest.
+
+use std::{
+    fs,
+    io::Read,
+    path::{Path, PathBuf},
+};
+
+use nix::unistd::{AccessFlags, access};
+
+use super::{Check, Patient, failed};
+use crate::{
+    actions::Work,
+    config::{self, Action, Config, Selection, When, environment::Environment},
+    failure::Failure,
+    plan,
+    report::{doctor::Verdict, text::count},
+};
+
+pub(super) const CHECKS: [Check<Loaded>; 3] = [
+    Check { id: "configuration-valid", name: "configuration is valid", ask: valid },
+    Check { id: "gate-blocks", name: "the start-up is gated", ask: gated },
+    Check { id: "server-command", name: "server command can run", ask: server },
+];
+
+/// The file as it was read.
+pub(super) struct Loaded {
+    result: Result<(Config, String), Failure>,
+    role: Option<String>,
+    env: Environment,
+}
+
+impl Loaded {
+    pub(super) fn read(patient: &Patient<'_>) -> Self {
+        let result = config::load::load_with_warnings(patient.path, patient.env, false);
+        Self { result, role: patient.role.map(str::to_owned), env: patient.env.clone() }
+    }
+
+    pub(super) fn config(&self) -> Option<&Config> {
+        self.result.as_ref().ok().map(|(config, _)| config)
+    }
+}
+
+fn valid(loaded: &Loaded) -> Verdict {
+    let (config, warnings) = match &loaded.result {
+        Ok(read) => read,
+        Err(failure) => return failed(failure),
+    };
+    if let Err(failure) = plan::plan(config, &loaded.env, loaded.role.as_deref()) {
+        return failed(&failure);
+    }
+    if warnings.is_empty() {
+        return Verdict::passed(count(config.steps.len(), "step"));
+    }
+    let first = warnings.lines().next().unwrap_or_default().trim_start_matches("warning: ");
+    Verdict::warned(first, "read the warning at its place: portcullis check")
+}
+
+/// The original's check that the entrypoint blocks: some step judges every tenant, whatever the flags say.
+fn gated(loaded: &Loaded) -> Verdict {
+    let Some(config) = loaded.config() else { return no_configuration() };
+    if config.migrations.is_none() {
+        return Verdict::not_applicable("there is no `[migrations]`");
+    }
+    let last = "let the last step be `verify = { tenants = \"all\" }`, without `when`";
+    let judges_all = |step: &&config::Step| matches!(&step.action, Action::Verify(verify) if verify.tenants == Selection::All);
+    let mut gates = config.steps.iter().filter(judges_all).peekable();
+    if gates.peek().is_none() {
+        return Verdict::failed("no step verifies every tenant before the server starts", last);
+    }
+    match gates.find(|step| step.when == When::default()) {
+        Some(step) => Verdict::passed(format!("by the step `{}`, always", step.name)),
+        None => Verdict::warned("every tenant is verified under conditions only", last),
+    }
+}
+
+fn server(loaded: &Loaded) -> Verdict {
+    let Some(config) = loaded.config() else { return no_configuration() };
+    let Some(program) = config.server.command.first() else {
+        return Verdict::not_applicable("the file names none: it stands behind `run --`");
+    };
+    match runnable(program, loaded.env.get("PATH").unwrap_or("/usr/local/bin:/bin:/usr/bin")) {
+        Ok(path) => Verdict::passed(path.display().to_string()),
+        Err(why) => Verdict::failed(why, "install the program in the image, or correct `[server] command`"),
+    }
+}
+
+/// Where execvp would find the program; or why it would not run it.
+fn runnable(program: &str, path: &str) -> Result<PathBuf, String> {
+    let candidates: Vec<PathBuf> = if program.contains('/') {
+        vec![program.into()]
+    } else {
+        path.split(':').map(|folder| Path::new(folder).join(program)).collect()
+    };
+    let Some(found) = candidates.iter().find(|path| path.is_file()) else {
+        return Err(format!("cannot find `{program}`"));
+    };
+    let can_run = |path: &Path| access(path, AccessFlags::X_OK).is_ok();
+    let Some(found) = candidates.iter().find(|path| path.is_file() && can_run(path)) else {
+        return Err(format!("`{}` is not executable", found.display()));
+    };
+    match interpreter(found) {
+        Some(interpreter) if !Path::new(&interpreter).exists() => {
+            Err(format!("`{}` needs `{interpreter}`, which is not there", found.display()))
+        }
+        _ => Ok(found.clone()),
+    }
+}
+
+/// What the first line of a script names.
+fn interpreter(script: &Path) -> Option<String> {
+    let mut start = Vec::new();
+    fs::File::open(script).ok()?.take(256).read_to_end(&mut start).ok()?;
+    let line = start.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
+    String::from_utf8_lossy(line).split_whitespace().next().map(str::to_owned)
+}
+
+/// Reads the expectation, which every look at a tenant needs.
+pub(super) async fn manifest(work: Option<&Work>) -> Verdict {
+    let Some(work) = work else { return no_configuration() };
+    let Some(migrations) = &work.config.migrations else {
+        return Verdict::not_applicable("there is no `[migrations]`");
+    };
+    if migrations.auto_manifest {
+        let make = crate::actions::expectation::make_command(migrations);
+        return Verdict::warned(
+            "`manifest = { auto = true }` makes it at every start",
+            format!("for production, make it when the image is built: {make}"),
+        );
+    }
+    match work.expectation().await {
+        Ok(expectation) => Verdict::passed(format!("release {}", expectation.manifest.release())),
+        Err(failure) => failed(&failure),
+    }
+}
+
+pub(super) fn no_configuration() -> Verdict {
+    Verdict::not_applicable("the configuration is not valid")
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::os::unix::fs::PermissionsExt;
+
+    use super::*;
+
+    #[test]
+    fn a_program_runs_only_if_the_kernel_would_run_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str, mode| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        };
+        write("good", "#!/bin/sh\n", 0o755);
+        write("orphan", "#!/nonexistent/python\n", 0o755);
+        write("plain", "#!/bin/sh\n", 0o644);
+        let path = format!("/nonexistent:{}", folder.path().display());
+        assert_eq!(runnable("good", &path).unwrap(), folder.path().join("good"));
+        assert!(runnable("orphan", &path).unwrap_err().contains("needs `/nonexistent/python`"));
+        assert!(runnable("plain", &path).unwrap_err().contains("not executable"));
+        assert!(runnable("nobody", &path).unwrap_err().contains("cannot find"));
+        assert!(runnable("/nonexistent/good", &path).is_err());
+    }
+}

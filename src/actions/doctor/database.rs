@@ -1,0 +1,293 @@
+//! The checks of the server: reachable, privileges, pooler, lock, limits, clock.
+
+use super::{
+    Check,
+    config::no_configuration,
+    tenants::{Connection, Gathered},
+};
+use crate::{
+    actions::Work,
+    config::{Action, Config, Database, Scope},
+    database::{DatabaseError, examined::Examined, examined::Pooler},
+    report::doctor::Verdict,
+};
+
+pub(super) const CHECKS: [Check<Facts>; 7] = [
+    Check { id: "database-reachable", name: "database is reachable", ask: reachable },
+    Check { id: "role-privileges", name: "role's privileges", ask: privileges },
+    Check { id: "gate-role", name: "gate's role only reads", ask: gate_role },
+    Check { id: "pooler", name: "pooler", ask: pooler },
+    Check { id: "lock", name: "lock can be had", ask: lock },
+    Check { id: "server-limits", name: "server's limits", ask: limits },
+    Check { id: "clock", name: "clock", ask: clock },
+];
+
+/// A table's creation locks it, its indexes, its sequence and what stores its long values.
+const LOCKS_A_TABLE: u64 = 4;
+/// The gate's own.
+const CONNECTIONS: u64 = 5;
+const DOUBTFUL_SKEW: i64 = 5_000;
+const WRONG_SKEW: i64 = 60_000;
+
+/// What is known of the server.
+#[derive(Default)]
+pub(super) struct Facts {
+    connection: Connection,
+    pub(super) examined: Examined,
+    /// Who holds the lock, if anyone does; or why it cannot be had.
+    pub(super) lock: Option<Result<Option<String>, DatabaseError>>,
+    is_postgres: bool,
+    /// What the configuration's steps change.
+    changes: Changes,
+    jobs: u64,
+    tenants: u64,
+    /// How many tables a tenant has.
+    tables: u64,
+}
+
+#[derive(Default)]
+struct Changes {
+    shared: bool,
+    tenants: bool,
+    makes_tenants: bool,
+}
+
+impl Changes {
+    fn of(config: &Config) -> Self {
+        let any = |wanted: fn(&Action) -> bool| config.steps.iter().any(|step| wanted(&step.action));
+        Self {
+            shared: any(|action| matches!(action, Action::Migrate(Scope::Shared))),
+            tenants: any(|action| matches!(action, Action::Migrate(Scope::Tenants))),
+            makes_tenants: any(|action| matches!(action, Action::Bootstrap { .. })),
+        }
+    }
+}
+
+impl Facts {
+    pub(super) async fn of(work: Option<&Work>, gathered: &Gathered) -> Self {
+        let connection = gathered.connection.clone();
+        let Some(work) = work else { return Self { connection, ..Self::default() } };
+        let apply = work.config.migrations.as_ref().map(|migrations| &migrations.apply);
+        let names = gathered.names();
+        let mut facts = Self {
+            connection,
+            is_postgres: matches!(work.config.database, Some(Database::Postgres(_))),
+            changes: Changes::of(&work.config),
+            jobs: apply.and_then(|apply| u64::try_from(apply.jobs).ok()).unwrap_or(1),
+            tenants: u64::try_from(names.len()).unwrap_or(u64::MAX),
+            tables: gathered.tables(),
+            ..Self::default()
+        };
+        if let (Connection::Ready, Ok(database)) = (&facts.connection, work.database()) {
+            facts.examined = database.examine(&names).await;
+            facts.lock = Some(database.lock_could_be_had(&work.run).await);
+        }
+        facts
+    }
+
+    /// The verdict of a fact that only PostgreSQL has, once it is there.
+    fn of_postgres<T>(&self, fact: Option<&Result<T, String>>, judge: impl FnOnce(&T) -> Verdict) -> Verdict {
+        match (&self.connection, fact) {
+            (Connection::Ready, _) if !self.is_postgres => Verdict::not_applicable("SQLite has none"),
+            (Connection::Ready, Some(Ok(fact))) => judge(fact),
+            (Connection::Ready, Some(Err(why))) => {
+                Verdict::failed(why.clone(), "read the database's message: this check could not be made")
+            }
+            (Connection::Ready, None) => Verdict::not_applicable("not configured"),
+            (other, _) => other.not_applicable(),
+        }
+    }
+}
+
+fn reachable(facts: &Facts) -> Verdict {
+    match &facts.connection {
+        Connection::Ready => Verdict::passed("logged in"),
+        Connection::Failed { why, for_good: true } => {
+            Verdict::failed(why.clone(), "correct the credentials or the address; trying again will not help")
+        }
+        Connection::Failed { why, for_good: false } => {
+            Verdict::failed(why.clone(), "start the database, or correct `[database]`; look at its own log")
+        }
+        Connection::NotConfigured => Verdict::not_applicable("there is no `[database]`"),
+        Connection::NoConfiguration => no_configuration(),
+    }
+}
+
+fn privileges(facts: &Facts) -> Verdict {
+    facts.of_postgres(facts.examined.writer.as_ref(), |writer| {
+        let Changes { shared, tenants, makes_tenants } = facts.changes;
+        let mut lacks = Vec::new();
+        if makes_tenants && !writer.creates_schemas {
+            lacks.push("CREATE on the database, for new tenants".to_owned());
+        }
+        if makes_tenants && !writer.registers {
+            lacks.push("SELECT and INSERT on the registry".to_owned());
+        }
+        if shared && !writer.creates_shared {
+            lacks.push("CREATE on the shared schema".to_owned());
+        }
+        if tenants && !writer.closed.is_empty() {
+            lacks.push(format!("CREATE on {}", some(&writer.closed)));
+        }
+        let name = &writer.name;
+        if !lacks.is_empty() {
+            let remedy = format!("GRANT them to {name}, or name the schemas' owner in `[database]`");
+            return Verdict::failed(format!("`{name}` lacks {}", lacks.join("; ")), remedy);
+        }
+        if writer.superuser || writer.creates_roles {
+            let what = if writer.superuser { "is a superuser" } else { "may create roles" };
+            let remedy = "let an ordinary role own the schemas: CREATE on the database is all that it needs";
+            return Verdict::warned(format!("`{name}` {what}, which is more than is needed"), remedy);
+        }
+        Verdict::passed(format!("`{name}` may do what the steps need"))
+    })
+}
+
+fn gate_role(facts: &Facts) -> Verdict {
+    if let (Connection::Ready, true, None) = (&facts.connection, facts.is_postgres, &facts.examined.reader) {
+        return Verdict::not_applicable(
+            "no `[database] reader`: the gate reads as the role that migrates, in READ ONLY transactions",
+        );
+    }
+    facts.of_postgres(facts.examined.reader.as_ref(), |reader| {
+        let name = &reader.name;
+        let remedy =
+            format!("REVOKE it: {name} needs USAGE on the schemas and SELECT on their tables, nothing more");
+        if reader.superuser {
+            return Verdict::failed(format!("`{name}` is a superuser"), remedy);
+        }
+        if reader.writes.is_empty() {
+            return Verdict::passed(format!("`{name}` may not change anything"));
+        }
+        Verdict::failed(format!("`{name}` has {}", some(&reader.writes)), remedy)
+    })
+}
+
+fn pooler(facts: &Facts) -> Verdict {
+    facts.of_postgres(facts.examined.pooler.as_ref(), |pooler| match pooler {
+        Pooler::None => Verdict::passed("none in transaction mode"),
+        Pooler::Transaction { bypassed: true } => {
+            Verdict::passed("in transaction mode, and `[database] direct` goes past it")
+        }
+        Pooler::Transaction { bypassed: false } => Verdict::warned(
+            "in transaction mode: a session's lock and settings do not hold there",
+            "name the server itself in `[database] direct`: lock, migrations and new tenants go there",
+        ),
+    })
+}
+
+fn lock(facts: &Facts) -> Verdict {
+    match (&facts.connection, &facts.lock) {
+        (Connection::Ready, Some(Ok(None))) => Verdict::passed("nobody holds it"),
+        (Connection::Ready, Some(Ok(Some(holder)))) => Verdict::warned(
+            format!("held by {holder}"),
+            "look at what the holder does; its lock ends with its session",
+        ),
+        (Connection::Ready, Some(Err(error))) => Verdict::failed(
+            error.to_string(),
+            "lock and migrations need a primary, reached without a pooler: `[database] direct`",
+        ),
+        (Connection::Ready, None) => Verdict::not_applicable("not configured"),
+        (other, _) => other.not_applicable(),
+    }
+}
+
+fn limits(facts: &Facts) -> Verdict {
+    facts.of_postgres(facts.examined.limits.as_ref(), |limits| {
+        let Facts { jobs, tenants, tables, .. } = facts;
+        let needed = CONNECTIONS.max(jobs + 2);
+        let room = limits.max_connections.saturating_sub(limits.reserved);
+        if room < needed {
+            return Verdict::failed(
+                format!("max_connections leaves room for {room} sessions, and a start needs {needed}"),
+                "raise max_connections, or lower `[migrations] apply.jobs`",
+            );
+        }
+        let one = tables * LOCKS_A_TABLE;
+        if limits.locks < one {
+            return Verdict::failed(
+                format!("the lock table has room for {}, and making one tenant of {tables} tables takes about {one}", limits.locks),
+                "raise max_locks_per_transaction (the server must be restarted)",
+            );
+        }
+        let free = room.saturating_sub(limits.used);
+        if free < needed {
+            let remedy = "raise max_connections, or find out who holds them: SELECT * FROM pg_stat_activity";
+            return Verdict::warned(format!("{free} of {room} sessions are free, and a start needs {needed}"), remedy);
+        }
+        let all = tenants * tables;
+        if limits.locks < all {
+            let remedy = "raise max_locks_per_transaction, or dump schema by schema (pg_dump --schema)";
+            return Verdict::warned(
+                format!("a pg_dump of all {tenants} tenants needs {all} locks, and the lock table has room for {}", limits.locks),
+                remedy,
+            );
+        }
+        Verdict::passed(format!("{free} of {room} sessions free, room for {} locks", limits.locks))
+    })
+}
+
+fn clock(facts: &Facts) -> Verdict {
+    facts.of_postgres(facts.examined.ahead.as_ref(), |ahead| {
+        let remedy = "synchronize both machines' clocks (NTP)";
+        let side = if *ahead < 0 { "behind" } else { "ahead of" };
+        let said = format!("the database's is {} ms {side} ours", ahead.abs());
+        match ahead.abs() {
+            WRONG_SKEW.. => Verdict::failed(said, remedy),
+            DOUBTFUL_SKEW.. => Verdict::warned(said, remedy),
+            _ => Verdict::passed(said),
+        }
+    })
+}
+
+/// The first few of a list.
+pub(super) fn some(names: &[String]) -> String {
+    const SHOWN: usize = 5;
+    let shown: Vec<&str> = names.iter().take(SHOWN).map(String::as_str).collect();
+    let more = names.len().saturating_sub(SHOWN);
+    if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::examined::ServerLimits;
+
+    fn facts(examined: Examined) -> Facts {
+        Facts { connection: Connection::Ready, examined, is_postgres: true, ..Facts::default() }
+    }
+
+    #[test]
+    fn a_clock_that_is_off_is_told_by_how_much() {
+        let with = |ahead| clock(&facts(Examined { ahead: Some(Ok(ahead)), ..Examined::default() }));
+        assert!(matches!(with(-900), Verdict::Passed(_)));
+        assert!(matches!(with(-9_000), Verdict::Warned(said, _) if said.contains("9000 ms behind")));
+        assert!(matches!(with(90_000), Verdict::Failed(..)));
+    }
+
+    #[test]
+    fn the_servers_limits_are_held_against_the_number_of_tenants() {
+        let with = |limits: ServerLimits, tenants| {
+            let examined = Examined { limits: Some(Ok(limits)), ..Examined::default() };
+            limits_of(&Facts { tenants, tables: 30, jobs: 4, ..facts(examined) })
+        };
+        let ample = ServerLimits { max_connections: 100, reserved: 3, used: 10, locks: 6_400 };
+        assert!(matches!(with(ample, 100), Verdict::Passed(_)));
+        assert!(matches!(with(ample, 300), Verdict::Warned(said, _) if said.contains("9000 locks")));
+        assert!(matches!(with(ServerLimits { used: 95, ..ample }, 1), Verdict::Warned(..)));
+        assert!(matches!(with(ServerLimits { max_connections: 8, ..ample }, 1), Verdict::Failed(..)));
+        assert!(matches!(with(ServerLimits { locks: 100, ..ample }, 1), Verdict::Failed(..)));
+    }
+
+    #[test]
+    fn a_check_that_errors_has_failed() {
+        let examined = Examined { pooler: Some(Err("it broke".into())), ..Examined::default() };
+        assert!(matches!(pooler(&facts(examined)), Verdict::Failed(..)));
+        let unreachable = Facts { connection: Connection::NotConfigured, ..Facts::default() };
+        assert!(matches!(pooler(&unreachable), Verdict::NotApplicable(_)));
+    }
+
+    fn limits_of(facts: &Facts) -> Verdict {
+        limits(facts)
+    }
+}

@@ -1,0 +1,74 @@
+//! Every check of configuration, process, database, tenants and code. Each is one function in its group's table;
+//! facts are fetched once, each on its own, so that one that cannot be had hides no other.
+
+mod code;
+mod config;
+mod database;
+mod process;
+mod sources;
+mod tenants;
+
+use std::path::Path;
+
+use super::Work;
+use crate::{
+    config::environment::Environment,
+    failure::Failure,
+    process::Processes,
+    report::doctor::{Checked, Verdict},
+};
+
+/// What is examined.
+pub(crate) struct Patient<'a> {
+    /// The configuration file's.
+    pub(crate) path: &'a Path,
+    pub(crate) role: Option<&'a str>,
+    pub(crate) env: &'a Environment,
+    pub(crate) processes: &'a Processes,
+}
+
+/// One check: its stable name, what people call it, and the function that answers.
+struct Check<F> {
+    id: &'static str,
+    name: &'static str,
+    ask: fn(&F) -> Verdict,
+}
+
+/// Makes every check, in the order in which they are shown.
+pub(crate) async fn examine(patient: &Patient<'_>) -> Vec<Checked> {
+    let loaded = config::Loaded::read(patient);
+    let work = loaded.config().map(|config| {
+        let work = Work::new(config.clone());
+        work.start_with(patient.processes.clone());
+        work
+    });
+    let work = work.as_ref();
+    let mut checks = group("configuration", &config::CHECKS, &loaded);
+    checks.push(Checked {
+        group: "configuration",
+        id: "manifest-fresh",
+        name: "manifest is fresh",
+        verdict: config::manifest(work).await,
+    });
+    let place = process::Place::of(patient.env, loaded.config());
+    checks.extend(group("process", &process::CHECKS, &place));
+    let gathered = tenants::Gathered::of(work).await;
+    let facts = database::Facts::of(work, &gathered).await;
+    checks.extend(group("database", &database::CHECKS, &facts));
+    let tenants = tenants::Facts::of(work, &facts, gathered).await;
+    checks.extend(group("tenants", &tenants::CHECKS, &tenants));
+    let code = code::Code::of(patient.path, work).await;
+    checks.extend(group("code", &code::CHECKS, &code));
+    checks
+}
+
+fn group<F>(group: &'static str, checks: &[Check<F>], facts: &F) -> Vec<Checked> {
+    let made =
+        |check: &Check<F>| Checked { group, id: check.id, name: check.name, verdict: (check.ask)(facts) };
+    checks.iter().map(made).collect()
+}
+
+/// A failure as a verdict, with its own hint for a remedy.
+fn failed(failure: &Failure) -> Verdict {
+    Verdict::failed(crate::failure::chain(failure), failure.hint())
+}

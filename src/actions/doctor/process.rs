@@ -1,0 +1,135 @@
+//! The checks of where the program runs: who is PID 1, the termination message, name look-ups.
+
+use std::{fs, path::PathBuf};
+
+use nix::unistd::{AccessFlags, access};
+
+use super::Check;
+use crate::{
+    config::{Config, Database, environment::Environment},
+    report::{doctor::Verdict, termination},
+};
+
+pub(super) const CHECKS: [Check<Place>; 3] = [
+    Check { id: "pid-1", name: "PID 1", ask: pid_1 },
+    Check { id: "termination-log", name: "termination message", ask: termination_log },
+    Check { id: "resolver", name: "name look-ups", ask: resolver },
+];
+
+/// Where this process runs.
+pub(super) struct Place {
+    pid: u32,
+    /// What PID 1 calls itself, if that can be seen.
+    first: Option<String>,
+    termination: Option<PathBuf>,
+    /// Without a configured server, musl's resolver asks one on this machine.
+    is_musl: bool,
+    resolv_conf: Option<String>,
+    /// The database's host, if it is a name.
+    host: Option<String>,
+}
+
+impl Place {
+    pub(super) fn of(env: &Environment, config: Option<&Config>) -> Self {
+        let host = match config.and_then(|config| config.database.as_ref()) {
+            Some(Database::Postgres(postgres)) => Some(postgres.host.clone()),
+            Some(Database::Sqlite(_)) | None => None,
+        };
+        let is_name = |host: &String| {
+            !host.starts_with('/') && host != "localhost" && host.parse::<std::net::IpAddr>().is_err()
+        };
+        Self {
+            pid: std::process::id(),
+            first: fs::read_to_string("/proc/1/comm").ok().map(|name| name.trim().to_owned()),
+            termination: termination::path(env),
+            is_musl: cfg!(target_env = "musl"),
+            resolv_conf: fs::read_to_string("/etc/resolv.conf").ok(),
+            host: host.filter(is_name),
+        }
+    }
+}
+
+fn pid_1(place: &Place) -> Verdict {
+    const SHELLS: [&str; 5] = ["sh", "bash", "dash", "ash", "zsh"];
+    const INITS: [&str; 7] =
+        ["portcullis", "tini", "docker-init", "dumb-init", "catatonit", "pause", "s6-svscan"];
+    let known = |names: &[&str], name: &str| names.contains(&name);
+    match place.first.as_deref() {
+        _ if place.pid == 1 => Verdict::passed("this process is PID 1"),
+        None => Verdict::not_applicable("/proc does not say who PID 1 is"),
+        Some(name) if known(&INITS, name) => Verdict::passed(format!("PID 1 is `{name}`")),
+        Some(name) if known(&SHELLS, name) => Verdict::warned(
+            format!("PID 1 is the shell `{name}`, which passes no signal on"),
+            "write ENTRYPOINT in its JSON form, [\"portcullis\", \"run\", \"--\"], or `exec portcullis` in the script",
+        ),
+        Some(name) => {
+            Verdict::not_applicable(format!("PID 1 is `{name}`, and this process is not the start-up"))
+        }
+    }
+}
+
+fn termination_log(place: &Place) -> Verdict {
+    let Some(path) = &place.termination else {
+        return Verdict::not_applicable("not in Kubernetes");
+    };
+    // A file that a variable names is made when it is needed.
+    let target = if path.exists() { path.as_path() } else { path.parent().unwrap_or(path) };
+    match access(target, AccessFlags::W_OK) {
+        Ok(()) => Verdict::passed(format!("`{}` can be written", path.display())),
+        Err(error) => Verdict::failed(
+            format!("cannot write `{}`: {}", path.display(), error.desc()),
+            "let the container's user write it, or name another with PORTCULLIS_TERMINATION_LOG",
+        ),
+    }
+}
+
+fn resolver(place: &Place) -> Verdict {
+    let Some(host) = &place.host else {
+        return Verdict::not_applicable("the database's host is no name that must be looked up");
+    };
+    let servers = place.resolv_conf.iter().flat_map(|text| text.lines());
+    match servers.filter(|line| line.trim_start().starts_with("nameserver")).count() {
+        0 if place.is_musl => Verdict::failed(
+            format!("/etc/resolv.conf names no server: a look-up of `{host}` takes 5 s and fails"),
+            "mount /etc/resolv.conf into the image, or give the database's address as numbers",
+        ),
+        0 => Verdict::warned(
+            format!("/etc/resolv.conf names no server, and `{host}` must be looked up"),
+            "mount /etc/resolv.conf into the image, unless /etc/hosts holds the name",
+        ),
+        servers => Verdict::passed(crate::report::text::count(servers, "name server")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place() -> Place {
+        Place {
+            pid: 7,
+            first: Some("portcullis".into()),
+            termination: None,
+            is_musl: true,
+            resolv_conf: Some("search lan\nnameserver 10.0.0.2\n".into()),
+            host: Some("postgres".into()),
+        }
+    }
+
+    #[test]
+    fn a_shell_as_pid_1_is_worth_a_warning() {
+        assert!(matches!(pid_1(&place()), Verdict::Passed(_)));
+        let with = |name: &str| pid_1(&Place { first: Some(name.into()), ..place() });
+        assert!(matches!(with("sh"), Verdict::Warned(..)));
+        assert!(matches!(with("gunicorn"), Verdict::NotApplicable(_)));
+    }
+
+    #[test]
+    fn musl_without_a_name_server_fails_where_a_name_must_be_looked_up() {
+        assert!(matches!(resolver(&place()), Verdict::Passed(_)));
+        let missing = || Place { resolv_conf: None, ..place() };
+        assert!(matches!(resolver(&missing()), Verdict::Failed(..)));
+        assert!(matches!(resolver(&Place { is_musl: false, ..missing() }), Verdict::Warned(..)));
+        assert!(matches!(resolver(&Place { host: None, ..missing() }), Verdict::NotApplicable(_)));
+    }
+}

@@ -1,0 +1,166 @@
+//! Finds the places in a Django project's Python that create tenants.
+//!
+//! It reads words, not Python: a model reached through a variable, `globals()` or another package's function is
+//! not seen, and a word inside a string counts like one in the code. What it finds is a place to look at.
+
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+/// Folders that hold no code of the application's own, or code that does not run in production.
+const LEFT_OUT: [&str; 7] =
+    ["migrations", "node_modules", "site-packages", "static", "tests", "venv", "__pycache__"];
+
+/// What makes a tenant through a model's manager.
+const MAKERS: [&str; 5] = ["create", "get_or_create", "update_or_create", "bulk_create", "acreate"];
+
+/// A place that creates tenants.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Creation {
+    pub(super) file: PathBuf,
+    /// From 1.
+    pub(super) line: usize,
+    /// Its file calls Portcullis or migrates explicitly, or is a command that Portcullis itself calls and judges.
+    pub(super) migrates: bool,
+}
+
+/// Every place below the folder. `ours` are the words of the commands that the configuration bootstraps with.
+pub(super) fn creations(folder: &Path, ours: &[String]) -> Result<Vec<Creation>, String> {
+    let mut files = Vec::new();
+    python(folder, &mut files)
+        .map_err(|error| format!("cannot read the folder `{}`: {error}", folder.display()))?;
+    files.sort_unstable();
+    let models: BTreeSet<String> = files.iter().flat_map(|(_, text)| models(text)).collect();
+    let mut found = Vec::new();
+    for (file, text) in files {
+        let called = file.file_stem().is_some_and(|stem| ours.iter().any(|word| stem == word.as_str()));
+        let migrates = called || migrates(&text);
+        let lines = text.lines().enumerate().filter(|(_, line)| creates(code(line), &models));
+        found.extend(lines.map(|(index, _)| Creation { file: file.clone(), line: index + 1, migrates }));
+    }
+    Ok(found)
+}
+
+fn python(folder: &Path, files: &mut Vec<(PathBuf, String)>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
+        // A link could lead anywhere, and round in a circle.
+        if entry.file_type()?.is_dir() {
+            let is_venv = path.join("pyvenv.cfg").exists();
+            if !name.starts_with('.') && !is_venv && !LEFT_OUT.contains(&name.as_str()) {
+                python(&path, files)?;
+            }
+        } else if path.extension().is_some_and(|extension| extension == "py") && !is_test(&name) {
+            let text = String::from_utf8_lossy(&fs::read(&path)?).into_owned();
+            files.push((path.strip_prefix(".").map(Path::to_owned).unwrap_or(path), text));
+        }
+    }
+    Ok(())
+}
+
+fn is_test(name: &str) -> bool {
+    name.starts_with("test") || name.ends_with("_test.py") || name == "conftest.py"
+}
+
+/// The classes that are tenants' models: those made of django-tenants' own.
+fn models(text: &str) -> Vec<String> {
+    let class = |line: &str| {
+        let (name, bases) = code(line).trim().strip_prefix("class ")?.split_once('(')?;
+        bases.contains("TenantMixin").then(|| name.trim().to_owned())
+    };
+    text.lines().filter_map(class).collect()
+}
+
+fn creates(line: &str, models: &BTreeSet<String>) -> bool {
+    if ["call_command(\"create_tenant", "call_command('create_tenant", ".create_schema("]
+        .iter()
+        .any(|word| line.contains(word))
+    {
+        return true;
+    }
+    let by_manager =
+        |name: &str| MAKERS.iter().any(|maker| line.contains(&format!("{name}.objects.{maker}(")));
+    let by_model = |name: &str| {
+        let call = format!("{name}(");
+        // A class of that name is defined, not made; a longer name is another.
+        line.match_indices(&call).any(|(at, _)| {
+            let before = line.get(..at).unwrap_or_default();
+            !before.ends_with(|c: char| c.is_alphanumeric() || c == '_')
+                && !before.trim_start().starts_with("class ")
+        })
+    };
+    by_manager("get_tenant_model()") || models.iter().any(|name| by_manager(name) || by_model(name))
+}
+
+/// The file itself sees to the migrations: through this program, or by the framework's own commands.
+fn migrates(text: &str) -> bool {
+    let is_code = |line: &&str| !code(line).trim().is_empty();
+    let lines: Vec<&str> = text.lines().filter(is_code).map(code).collect();
+    let says = |word: &str| lines.iter().any(|line| line.contains(word));
+    (says("portcullis") && says("tenant") && says("create")) || says("migrate_schemas")
+}
+
+/// A line without its comment.
+fn code(line: &str) -> &str {
+    line.split('#').next().unwrap_or(line)
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    const MODELS: &str = "class Client(TenantMixin):\n    pass\n\nclass Clientele(models.Model):\n    pass\n";
+
+    fn found(views: &str) -> Vec<(usize, bool)> {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        write("customers/models.py", MODELS);
+        write("customers/views.py", views);
+        write("customers/test_views.py", "Client.objects.create()");
+        write("customers/migrations/0001_initial.py", "Client(schema_name='x').save()");
+        write("env/pyvenv.cfg", "");
+        write("env/customers.py", "Client.objects.create()");
+        let found = creations(folder.path(), &["bootstrap".into()]).unwrap();
+        found.into_iter().map(|creation| (creation.line, creation.migrates)).collect()
+    }
+
+    #[test]
+    fn each_way_to_create_a_tenant_is_found() {
+        for line in [
+            "Client.objects.create(schema_name='x')",
+            "tenant, _ = Client.objects.get_or_create(schema_name='x')",
+            "tenant = Client(schema_name='x', name='X')",
+            "get_tenant_model().objects.create(schema_name='x')",
+            "call_command('create_tenant', schema_name='x')",
+            "tenant.create_schema(check_if_exists=True)",
+        ] {
+            assert_eq!(found(&format!("# views\n{line}\n")), [(2, false)], "{line}");
+        }
+    }
+
+    #[test]
+    fn what_creates_none_is_left_alone() {
+        for line in
+            ["Clientele(name='x')", "# Client.objects.create()", "Client.objects.filter(x=1)", "MyClient()"]
+        {
+            assert!(found(line).is_empty(), "{line}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_goes_through_portcullis_or_migrates_is_content() {
+        let call = "subprocess.run(['portcullis', 'tenant', 'create', name])\nClient(schema_name=name)\n";
+        assert_eq!(found(call), [(2, true)]);
+        assert_eq!(found("Client(schema_name=n).save()\ncall_command('migrate_schemas')\n"), [(1, true)]);
+        assert_eq!(found("# portcullis tenant create\nClient(schema_name=n)\n"), [(2, false)]);
+    }
+}

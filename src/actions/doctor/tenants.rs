@@ -1,0 +1,287 @@
+//! The checks of what is in the database: registry, shared schema, tenants, their tables, leftovers.
+
+use super::{
+    Check,
+    config::no_configuration,
+    database::{self, some},
+};
+use crate::{
+    actions::{Work, look::LOOK},
+    config::{Action, Selection},
+    database::{Attempt, examined::Fact},
+    report::{doctor::Verdict, judgement, text::count},
+    tenants::{
+        found::Found,
+        gate::{Judgement, Outcome, Verdict as Schema},
+        manifest::Manifest,
+    },
+};
+
+pub(super) const CHECKS: [Check<Facts>; 8] = [
+    Check { id: "registry-readable", name: "registry can be read", ask: registry },
+    Check { id: "registry-duplicates", name: "registry has no duplicates", ask: duplicates },
+    Check { id: "orphan-schemas", name: "no schema without a tenant", ask: orphans },
+    Check { id: "shared-complete", name: "shared schema is complete", ask: shared },
+    Check { id: "demo-complete", name: "demo tenants are complete", ask: demo },
+    Check { id: "tenants-complete", name: "all tenants are complete", ask: all },
+    Check { id: "tables-answer", name: "required tables answer", ask: tables },
+    Check { id: "leftovers", name: "no leftovers of killed runs", ask: leftovers },
+];
+
+/// What one attempt to log in came to.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Connection {
+    #[default]
+    NoConfiguration,
+    NotConfigured,
+    Ready,
+    Failed {
+        why: String,
+        for_good: bool,
+    },
+}
+
+impl Connection {
+    pub(super) fn not_applicable(&self) -> Verdict {
+        match self {
+            Connection::NoConfiguration => no_configuration(),
+            Connection::NotConfigured => Verdict::not_applicable("there is no `[database]`"),
+            Connection::Ready | Connection::Failed { .. } => Verdict::not_applicable("no connection"),
+        }
+    }
+}
+
+/// The gate's look, made once.
+pub(super) struct Gathered {
+    pub(super) connection: Connection,
+    manifest: Option<Manifest>,
+    /// None if there is nothing to look at it by.
+    look: Option<Result<(Found, Judgement), String>>,
+}
+
+impl Gathered {
+    pub(super) async fn of(work: Option<&Work>) -> Self {
+        let connection = connect(work).await;
+        let mut gathered = Self { connection, manifest: None, look: None };
+        if let Some(work) = work {
+            // Its own check says why it cannot be had.
+            gathered.manifest = work.expectation().await.ok().map(|expectation| expectation.manifest.clone());
+        }
+        if let (Connection::Ready, Some(work), Some(manifest)) =
+            (&gathered.connection, work, &gathered.manifest)
+        {
+            let found = work.look(manifest, true, Some(&Selection::All), LOOK).await;
+            let judged = found.map(|found| {
+                let judgement = work.judge(manifest, &found);
+                (found, judgement)
+            });
+            gathered.look = Some(judged.map_err(|error| error.to_string()));
+        }
+        gathered
+    }
+
+    pub(super) fn names(&self) -> Vec<String> {
+        let found = self.look.as_ref().and_then(|look| look.as_ref().ok());
+        found.map(|(found, _)| found.tenants.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    /// How many tables a tenant has.
+    pub(super) fn tables(&self) -> u64 {
+        let tables = self.manifest.as_ref().map_or(0, |manifest| manifest.tenant.tables.len());
+        u64::try_from(tables).unwrap_or(u64::MAX)
+    }
+}
+
+async fn connect(work: Option<&Work>) -> Connection {
+    let Some(work) = work else { return Connection::NoConfiguration };
+    let Ok(database) = work.database() else { return Connection::NotConfigured };
+    match database.ping().await {
+        Attempt::Ready => Connection::Ready,
+        Attempt::NotYet(why) => Connection::Failed { why, for_good: false },
+        Attempt::Never(why) => Connection::Failed { why, for_good: true },
+    }
+}
+
+/// What is known of the tenants.
+pub(super) struct Facts {
+    gathered: Gathered,
+    has_registry: bool,
+    demo: Vec<String>,
+    duplicates: Fact<Vec<String>>,
+    leftovers: Fact<Vec<String>>,
+    /// Another run is at work, so that what looks left behind may be in use.
+    at_work: bool,
+    /// Tenants of which a table does not answer, with the reason.
+    silent: Option<Result<Vec<String>, String>>,
+}
+
+impl Facts {
+    pub(super) async fn of(work: Option<&Work>, server: &database::Facts, gathered: Gathered) -> Self {
+        let mut demo = Vec::new();
+        for step in work.iter().flat_map(|work| &work.config.steps) {
+            if let Action::Bootstrap { tenants, .. } = &step.action {
+                demo.extend(tenants.iter().cloned());
+            }
+        }
+        let silent = match (&gathered.look, &gathered.manifest, work.and_then(|work| work.database().ok())) {
+            (Some(Ok((found, judgement))), Some(manifest), Some(database)) => {
+                // What is incomplete is told already, table by table.
+                let whole =
+                    judgement.tenants.iter().filter(|(_, verdict)| verdict.outcome() == Outcome::Complete);
+                let asked = whole.map(|(tenant, _)| {
+                    let tables = manifest.tables_of(found.types.get(tenant).map(String::as_str));
+                    (tenant.clone(), tables.keys().cloned().collect())
+                });
+                let asked: Vec<(String, Vec<String>)> = asked.collect();
+                Some(database.silent(&asked).await.map_err(|error| error.to_string()))
+            }
+            _ => None,
+        };
+        Self {
+            has_registry: work.is_some_and(|work| work.config.registry.is_some()),
+            demo,
+            duplicates: server.examined.duplicates.clone(),
+            leftovers: server.examined.leftovers.clone(),
+            at_work: matches!(server.lock, Some(Ok(Some(_)))),
+            silent,
+            gathered,
+        }
+    }
+
+    /// The verdict on the look, if it could be made.
+    fn looked(&self, judge: impl FnOnce(&Found, &Judgement) -> Verdict) -> Verdict {
+        match (&self.gathered.connection, &self.gathered.look) {
+            (Connection::Ready, Some(Ok((found, judgement)))) => judge(found, judgement),
+            (Connection::Ready, Some(Err(why))) => Verdict::failed(
+                format!("cannot look: {why}"),
+                "correct that, then look again: portcullis verify",
+            ),
+            (Connection::Ready, None) => Verdict::not_applicable("there is no manifest to look by"),
+            (other, _) => other.not_applicable(),
+        }
+    }
+}
+
+fn registry(facts: &Facts) -> Verdict {
+    let remedy = "correct `[tenants] registry`, or make its table: portcullis migrate --shared";
+    match (&facts.gathered.connection, &facts.duplicates) {
+        (Connection::Ready, _) if !facts.has_registry => Verdict::not_applicable("there is no `[tenants]`"),
+        (Connection::Ready, Some(Err(why))) => Verdict::failed(why.clone(), remedy),
+        (Connection::Ready, fact) => match &facts.gathered.look {
+            Some(Ok((_, Judgement { too_few: Some((rows, least)), .. }))) => Verdict::failed(
+                format!("{} in the registry, at least {least} expected", count(*rows, "tenant")),
+                "is this the right database? Else correct `at_least`",
+            ),
+            Some(Ok((found, _))) => Verdict::passed(count(found.registered, "tenant")),
+            Some(Err(why)) => Verdict::failed(why.clone(), remedy),
+            None if fact.is_some() => Verdict::passed("it answers"),
+            None => Verdict::failed("its table is not there yet", remedy),
+        },
+        (other, _) => other.not_applicable(),
+    }
+}
+
+fn duplicates(facts: &Facts) -> Verdict {
+    match (&facts.gathered.connection, &facts.duplicates) {
+        (Connection::Ready, Some(Ok(names))) if names.is_empty() => Verdict::passed("every name once"),
+        (Connection::Ready, Some(Ok(names))) => Verdict::failed(
+            format!("more than once: {}", some(names)),
+            "delete the surplus rows, then make the column UNIQUE",
+        ),
+        (Connection::Ready, Some(Err(_)) | None) => Verdict::not_applicable("no registry could be read"),
+        (other, _) => other.not_applicable(),
+    }
+}
+
+fn orphans(facts: &Facts) -> Verdict {
+    facts.looked(|_, judgement| {
+        if judgement.orphans.is_empty() {
+            return Verdict::passed("every schema with a ledger has a tenant");
+        }
+        Verdict::warned(
+            format!("no row names {}", some(&judgement.orphans)),
+            "register them, or drop them once a backup is proved",
+        )
+    })
+}
+
+fn shared(facts: &Facts) -> Verdict {
+    facts.looked(|_, judgement| match &judgement.shared {
+        Some(verdict) if verdict.outcome() == Outcome::Complete => Verdict::passed("complete"),
+        Some(verdict) => {
+            Verdict::failed(findings(verdict), "portcullis migrate --shared, or see: portcullis verify")
+        }
+        None => Verdict::not_applicable("not asked for"),
+    })
+}
+
+fn demo(facts: &Facts) -> Verdict {
+    facts.looked(|_, judgement| {
+        if facts.demo.is_empty() {
+            return Verdict::not_applicable("no step bootstraps a tenant");
+        }
+        let mut bad = Vec::new();
+        for tenant in &facts.demo {
+            match judgement.tenants.get(tenant) {
+                None => bad.push(format!("{tenant}: not registered")),
+                Some(verdict) if verdict.outcome() == Outcome::Complete => {}
+                Some(verdict) => bad.push(format!("{tenant}: {}", findings(verdict))),
+            }
+        }
+        if bad.is_empty() {
+            return Verdict::passed(some(&facts.demo));
+        }
+        Verdict::failed(some(&bad), "start with the bootstrap step, or: portcullis repair TENANT")
+    })
+}
+
+fn all(facts: &Facts) -> Verdict {
+    facts.looked(|_, judgement| {
+        let is_bad = |verdict: &Schema| verdict.outcome() != Outcome::Complete;
+        let bad = judgement.tenants.iter().filter(|(_, verdict)| is_bad(verdict));
+        let bad: Vec<String> =
+            bad.map(|(tenant, verdict)| format!("{tenant}: {}", findings(verdict))).collect();
+        if bad.is_empty() {
+            return Verdict::passed(format!("{} complete", count(judgement.tenants.len(), "tenant")));
+        }
+        Verdict::failed(
+            some(&bad),
+            "portcullis repair TENANT; for all of them: portcullis verify, portcullis migrate",
+        )
+    })
+}
+
+fn tables(facts: &Facts) -> Verdict {
+    match &facts.silent {
+        Some(Ok(silent)) if silent.is_empty() => Verdict::passed("in every complete tenant"),
+        Some(Ok(silent)) => {
+            Verdict::failed(some(silent), "grant the gate's role SELECT, or read the database's message")
+        }
+        Some(Err(why)) => Verdict::failed(why.clone(), "correct that, then ask again"),
+        None => facts.looked(|_, _| Verdict::not_applicable("no table is expected")),
+    }
+}
+
+fn leftovers(facts: &Facts) -> Verdict {
+    match (&facts.gathered.connection, &facts.leftovers) {
+        (Connection::Ready, Some(Ok(left))) if left.is_empty() => Verdict::passed("none"),
+        (Connection::Ready, Some(Ok(_))) if facts.at_work => {
+            Verdict::not_applicable("another run is at work, and they may be its own")
+        }
+        (Connection::Ready, Some(Ok(left))) => Verdict::warned(
+            some(left),
+            "a killed run left them: the next run recovers what is journalled; drop the others by hand",
+        ),
+        (Connection::Ready, Some(Err(why))) => Verdict::failed(why.clone(), "correct that, then ask again"),
+        (Connection::Ready, None) => Verdict::not_applicable("not configured"),
+        (other, _) => other.not_applicable(),
+    }
+}
+
+fn findings(verdict: &Schema) -> String {
+    let said = verdict.findings.iter().map(|finding| {
+        let (what, which) = judgement::words(finding);
+        format!("{what} {which}")
+    });
+    said.collect::<Vec<_>>().join("; ")
+}

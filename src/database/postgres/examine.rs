@@ -1,0 +1,230 @@
+//! What the doctor asks of PostgreSQL: privileges, pooler, limits, clock, duplicates, leftovers.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use sqlx::{Connection, postgres::PgConnection};
+
+use super::{
+    DatabaseError, Postgres, connect,
+    quote::{array, identifier, literal, qualified},
+    reading::Reading,
+    registry,
+};
+use crate::{
+    config,
+    database::examined::{Examined, Pooler, Reader, ServerLimits, Writer},
+};
+
+/// For each question.
+const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
+
+/// A pooler may hand out its server processes in turn: so often is enough to be given one again.
+const POOLER_ATTEMPTS: usize = 8;
+
+/// Schemas that only this program makes, and never keeps.
+const LEFTOVERS: &str = "SELECT 'the schema ' || n.nspname FROM pg_namespace n \
+    WHERE n.nspname ~ '^portcullis_(shared|tenant)_[0-9a-f]{16}$' ORDER BY 1";
+
+/// How many of a kind are named.
+const NAMED: usize = 5;
+
+impl Postgres {
+    /// Each fact by a question of its own: one that fails says nothing of another.
+    pub(in super::super) async fn examine(&self, tenants: &[String]) -> Examined {
+        let words = |error: DatabaseError| error.to_string();
+        let mut examined = Examined {
+            writer: Some(self.writer_facts(tenants).await.map_err(words)),
+            reader: match &self.config.reader {
+                Some(_) => Some(self.reader_facts(tenants).await.map_err(words)),
+                None => None,
+            },
+            pooler: Some(self.pooler().await.map_err(words)),
+            ..Examined::default()
+        };
+        match Reading::open(self.reader(), TIMEOUT).await {
+            Ok(mut reading) => {
+                examined.limits = Some(server_limits(&mut reading).await.map_err(words));
+                examined.ahead = Some(ahead(&mut reading).await.map_err(words));
+                if let Some(registry) = &self.registry {
+                    examined.duplicates = Some(self.duplicates(&mut reading, registry).await.map_err(words));
+                }
+                examined.leftovers = Some(texts(&mut reading, LEFTOVERS).await.map_err(words));
+                reading.close().await;
+            }
+            Err(error) => {
+                let why = error.to_string();
+                examined.limits = Some(Err(why.clone()));
+                examined.ahead = Some(Err(why.clone()));
+                examined.duplicates = self.registry.as_ref().map(|_| Err(why.clone()));
+                examined.leftovers = Some(Err(why));
+            }
+        }
+        examined
+    }
+
+    async fn writer_facts(&self, tenants: &[String]) -> Result<Writer, DatabaseError> {
+        let registers = self.registry.as_ref().map_or_else(
+            || "true".to_owned(),
+            |registry| {
+                let (schema, table) = registry::table(registry, &self.config.shared_schema);
+                format!(
+                    "(SELECT pg_catalog.bool_and(has_table_privilege(c.oid, 'SELECT') \
+                     AND has_table_privilege(c.oid, 'INSERT')) FROM pg_class c JOIN pg_namespace n \
+                     ON n.oid = c.relnamespace WHERE n.nspname::text = {} AND c.relname::text = {})",
+                    literal(schema),
+                    literal(table),
+                )
+            },
+        );
+        let sql = format!(
+            "SELECT r.rolname::text, r.rolsuper::text, r.rolcreaterole::text, \
+             has_database_privilege(current_database(), 'CREATE')::text, \
+             coalesce((SELECT has_schema_privilege(n.oid, 'CREATE') FROM pg_namespace n \
+               WHERE n.nspname::text = {}), true)::text, coalesce({registers}, true)::text \
+             FROM pg_roles r WHERE r.rolname = current_user",
+            literal(&self.config.shared_schema),
+        );
+        let mut reading = Reading::open(self.direct(), TIMEOUT).await?;
+        let read = |error: sqlx::Error| connect::failed(&error);
+        let rows = reading.rows(&sql).await.map_err(read)?;
+        let row = rows.first().ok_or_else(|| DatabaseError::Failed("the role is not there".into()))?;
+        let flag = |column| connect::flag(row, column).map_err(read);
+        let closed = format!(
+            "SELECT n.nspname::text FROM pg_namespace n JOIN unnest({}) AS t(name) ON t.name = n.nspname::text \
+             WHERE NOT has_schema_privilege(n.oid, 'CREATE') ORDER BY 1",
+            array(tenants.iter().map(|name| Some(name.as_str()))),
+        );
+        let writer = Writer {
+            name: connect::text(row, 0).map_err(read)?.unwrap_or_default(),
+            superuser: flag(1)?,
+            creates_roles: flag(2)?,
+            creates_schemas: flag(3)?,
+            creates_shared: flag(4)?,
+            registers: flag(5)?,
+            closed: texts(&mut reading, &closed).await?,
+        };
+        reading.close().await;
+        Ok(writer)
+    }
+
+    async fn reader_facts(&self, tenants: &[String]) -> Result<Reader, DatabaseError> {
+        let mut reading = Reading::open(self.reader(), TIMEOUT).await?;
+        let read = |error: sqlx::Error| connect::failed(&error);
+        let role = "SELECT r.rolname::text, r.rolsuper::text FROM pg_roles r WHERE r.rolname = current_user";
+        let rows = reading.rows(role).await.map_err(read)?;
+        let row = rows.first().ok_or_else(|| DatabaseError::Failed("the role is not there".into()))?;
+        let schemas =
+            array(tenants.iter().chain([&self.config.shared_schema]).map(|name| Some(name.as_str())));
+        let writes = format!(
+            "SELECT 'CREATE in the database' WHERE has_database_privilege(current_database(), 'CREATE') \
+             UNION ALL (SELECT 'CREATE in the schema ' || n.nspname FROM pg_namespace n \
+               JOIN unnest({schemas}) AS t(name) ON t.name = n.nspname::text \
+               WHERE has_schema_privilege(n.oid, 'CREATE') ORDER BY 1 LIMIT {NAMED}) \
+             UNION ALL (SELECT 'writing to ' || n.nspname || '.' || c.relname FROM pg_class c \
+               JOIN pg_namespace n ON n.oid = c.relnamespace \
+               JOIN unnest({schemas}) AS t(name) ON t.name = n.nspname::text WHERE c.relkind IN ('r', 'p') \
+               AND has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE') ORDER BY 1 LIMIT {NAMED})",
+        );
+        let reader = Reader {
+            name: connect::text(row, 0).map_err(read)?.unwrap_or_default(),
+            superuser: connect::flag(row, 1).map_err(read)?,
+            writes: texts(&mut reading, &writes).await?,
+        };
+        reading.close().await;
+        Ok(reader)
+    }
+
+    /// Through a pooler in transaction mode a statement goes to whichever server process is free, so that two
+    /// clients meet the same one, or one client meets two.
+    async fn pooler(&self) -> Result<Pooler, DatabaseError> {
+        if !is_pooled(&self.config).await? {
+            return Ok(Pooler::None);
+        }
+        let bypassed = match &self.config.direct {
+            Some(direct) => !is_pooled(direct).await?,
+            None => false,
+        };
+        Ok(Pooler::Transaction { bypassed })
+    }
+
+    async fn duplicates(
+        &self,
+        reading: &mut Reading,
+        registry: &config::Registry,
+    ) -> Result<Vec<String>, DatabaseError> {
+        let (schema, table) = registry::table(registry, &self.config.shared_schema);
+        let column = identifier(&registry.schema_column);
+        let sql = format!(
+            "SELECT {column}::text FROM {} GROUP BY {column} HAVING count(*) > 1 ORDER BY 1",
+            qualified(schema, table)
+        );
+        texts(reading, &sql).await
+    }
+}
+
+async fn server_limits(reading: &mut Reading) -> Result<ServerLimits, DatabaseError> {
+    let sql = "SELECT current_setting('max_connections'), current_setting('superuser_reserved_connections'), \
+               (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')::text, \
+               (current_setting('max_locks_per_transaction')::bigint * (current_setting('max_connections')::bigint \
+               + current_setting('max_prepared_transactions')::bigint))::text";
+    let read = |error: sqlx::Error| connect::failed(&error);
+    let rows = reading.rows(sql).await.map_err(read)?;
+    let number = |column| connect::number(&rows, column).map_err(read);
+    Ok(ServerLimits {
+        max_connections: number(0)?,
+        reserved: number(1)?,
+        used: number(2)?,
+        locks: number(3)?,
+    })
+}
+
+async fn ahead(reading: &mut Reading) -> Result<i64, DatabaseError> {
+    let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint::text";
+    let before = now();
+    let rows = reading.rows(sql).await.map_err(|error| connect::failed(&error))?;
+    let after = now();
+    let theirs = connect::number(&rows, 0).map_err(|error| connect::failed(&error))?;
+    Ok(i64::try_from(theirs).unwrap_or(i64::MAX) - i64::midpoint(before, after))
+}
+
+/// The first column of every row.
+async fn texts(reading: &mut Reading, sql: &str) -> Result<Vec<String>, DatabaseError> {
+    let read = |error: sqlx::Error| connect::failed(&error);
+    let rows = reading.rows(sql).await.map_err(read)?;
+    rows.iter().filter_map(|row| connect::text(row, 0).transpose()).collect::<Result<_, _>>().map_err(read)
+}
+
+async fn is_pooled(config: &config::Postgres) -> Result<bool, DatabaseError> {
+    let mut one = connect::connect(config).await?;
+    let mut other = connect::connect(config).await?;
+    let mut pooled = Ok(false);
+    for _ in 0..POOLER_ATTEMPTS {
+        pooled = share_a_process(&mut one, &mut other).await;
+        if !matches!(pooled, Ok(false)) {
+            break;
+        }
+    }
+    let _ = one.close().await;
+    let _ = other.close().await;
+    pooled.map_err(|error| connect::failed(&error))
+}
+
+async fn share_a_process(one: &mut PgConnection, other: &mut PgConnection) -> Result<bool, sqlx::Error> {
+    const WHO: &str = "SELECT pg_catalog.pg_backend_pid()::text";
+    let first = connect::number(&connect::rows(one, WHO).await?, 0)?;
+    // Held open, so that the pooler cannot give this process back to the first client.
+    let held = connect::rows(other, &format!("BEGIN READ ONLY; {WHO}")).await?;
+    // Where a pool has only this process, asking the first client again would wait for it.
+    let mut shared = connect::number(&held, 0)? == first;
+    if !shared {
+        shared = connect::number(&connect::rows(one, WHO).await?, 0)? != first;
+    }
+    connect::rows(other, "COMMIT").await?;
+    Ok(shared)
+}
+
+/// Milliseconds since 1970, by our own clock.
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}

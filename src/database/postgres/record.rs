@@ -1,0 +1,102 @@
+//! The record of runs, in Portcullis' own schema.
+
+use sqlx::{Connection, Row as _, postgres::PgConnection};
+
+use super::{Postgres, connect, own, quote::literal, run};
+use crate::database::{
+    DatabaseError,
+    record::{self, Author, Dialect, Entry, Row, Run},
+};
+
+const DIALECT: Dialect = Dialect {
+    schema: "portcullis.",
+    literal,
+    now: "pg_catalog.clock_timestamp()",
+    time: |column| {
+        format!(
+            "pg_catalog.to_char({column} AT TIME ZONE 'UTC', 'YYYY-MM-DD') || 'T' || \
+             pg_catalog.to_char({column} AT TIME ZONE 'UTC', 'HH24:MI:SS') || 'Z'"
+        )
+    },
+    counter: "number bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+    timestamp: "timestamptz",
+};
+
+/// No such table, no such schema: nobody has written anything yet.
+const NOTHING_YET: [&str; 2] = ["42P01", "3F000"];
+
+impl Postgres {
+    pub(in super::super) async fn write_record(
+        &self,
+        run: &str,
+        entries: &[Entry],
+    ) -> Result<(), DatabaseError> {
+        let mut connection = run::writer(self.direct()).await?;
+        let sql = format!("BEGIN; {}; COMMIT", DIALECT.write(run, entries));
+        let mut written = connect::rows(&mut connection, &sql).await;
+        if written.as_ref().is_err_and(is_nothing_yet) {
+            written = async {
+                connect::rows(&mut connection, "ROLLBACK").await?;
+                own::ensure(&mut connection, &DIALECT.tables()).await?;
+                connect::rows(&mut connection, &sql).await
+            }
+            .await;
+        }
+        let _ = connection.close().await;
+        written.map(drop).map_err(|error| connect::failed(&error))
+    }
+
+    pub(in super::super) async fn who_did(
+        &self,
+        release: &str,
+        step: &str,
+        what: &str,
+    ) -> Result<Option<Author>, DatabaseError> {
+        self.author(&DIALECT.who_did(release, step, what)).await
+    }
+
+    async fn author(&self, sql: &str) -> Result<Option<Author>, DatabaseError> {
+        let mut connection = connect::connect(self.direct()).await?;
+        let found = rows(&mut connection, sql).await;
+        let _ = connection.close().await;
+        Ok(found?.first().map(record::author))
+    }
+
+    pub(in super::super) async fn read_record(
+        &self,
+        limit: u32,
+        whole: bool,
+    ) -> Result<Vec<Run>, DatabaseError> {
+        let mut connection = connect::connect(self.direct()).await?;
+        let found = read(&mut connection, limit, whole).await;
+        let _ = connection.close().await;
+        found
+    }
+}
+
+async fn read(connection: &mut PgConnection, limit: u32, whole: bool) -> Result<Vec<Run>, DatabaseError> {
+    let found = rows(connection, &DIALECT.runs(limit)).await?;
+    let mut runs: Vec<Run> = found.iter().map(record::run).collect();
+    if whole && !runs.is_empty() {
+        let mut parts = [Vec::new(), Vec::new(), Vec::new()];
+        for (part, sql) in parts.iter_mut().zip(DIALECT.parts(&runs)) {
+            *part = rows(connection, &sql).await?;
+        }
+        record::put(&mut runs, &parts);
+    }
+    Ok(runs)
+}
+
+async fn rows(connection: &mut PgConnection, sql: &str) -> Result<Vec<Row>, DatabaseError> {
+    let found = match connect::rows(connection, sql).await {
+        Err(error) if is_nothing_yet(&error) => return Ok(Vec::new()),
+        found => found.map_err(|error| connect::failed(&error))?,
+    };
+    let columns =
+        |row: &sqlx::postgres::PgRow| (0..row.len()).map(|column| connect::text(row, column)).collect();
+    found.iter().map(columns).collect::<Result<_, _>>().map_err(|error| connect::failed(&error))
+}
+
+fn is_nothing_yet(error: &sqlx::Error) -> bool {
+    connect::code(error).is_some_and(|code| NOTHING_YET.contains(&code))
+}

@@ -1,0 +1,276 @@
+//! The record of runs: what a run writes, and what is read back. The SQL is the same on both engines, but for
+//! the few words of a [`Dialect`].
+
+use serde::Serialize;
+
+/// One recorded run.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Run {
+    #[serde(rename = "run")]
+    pub(crate) id: String,
+    /// The manifest's digest; empty if the run knew no manifest.
+    pub(crate) release: String,
+    pub(crate) version: String,
+    pub(crate) role: Option<String>,
+    pub(crate) host: String,
+    pub(crate) started: String,
+    /// None for a run that is under way or was killed.
+    pub(crate) ended: Option<String>,
+    pub(crate) outcome: Option<String>,
+    pub(crate) exit_code: Option<u64>,
+    pub(crate) at: Option<At>,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) changes: Vec<Change>,
+    pub(crate) exceptions: Vec<Exception>,
+}
+
+/// How far a run has come in the step that it is in.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct At {
+    pub(crate) step: String,
+    pub(crate) done: u64,
+    pub(crate) total: u64,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Step {
+    pub(crate) name: String,
+    pub(crate) milliseconds: u64,
+    pub(crate) outcome: String,
+    pub(crate) said: String,
+}
+
+/// What was applied to one schema.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Change {
+    /// None for the shared schema.
+    pub(crate) tenant: Option<String>,
+    pub(crate) what: Vec<String>,
+}
+
+/// A gate that was opened though not everything was complete.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub(crate) struct Exception {
+    /// `override` or `quarantine`.
+    pub(crate) kind: String,
+    pub(crate) reason: Option<String>,
+    pub(crate) tenants: Vec<String>,
+}
+
+/// One thing to write down of a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Entry {
+    Began {
+        release: String,
+        version: String,
+        role: Option<String>,
+        host: String,
+    },
+    At(At),
+    Step(Step),
+    /// A step with `once = true` was done; `what` is the digest of what it does.
+    Once {
+        release: String,
+        step: String,
+        what: String,
+    },
+    Change(Change),
+    Ended {
+        outcome: String,
+        exit_code: u8,
+    },
+}
+
+/// Who wrote an entry that was looked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Author {
+    pub(crate) run: String,
+    pub(crate) time: String,
+}
+
+/// Where the engines differ.
+pub(super) struct Dialect {
+    /// In front of every table's name.
+    pub(super) schema: &'static str,
+    pub(super) literal: fn(&str) -> String,
+    pub(super) now: &'static str,
+    /// A column of the time, as text.
+    pub(super) time: fn(&str) -> String,
+    /// The declaration of a column that counts by itself.
+    pub(super) counter: &'static str,
+    pub(super) timestamp: &'static str,
+}
+
+impl Dialect {
+    pub(super) fn tables(&self) -> String {
+        let Self { schema, counter, timestamp, now, .. } = self;
+        format!(
+            "CREATE TABLE IF NOT EXISTS {schema}run (run text PRIMARY KEY, release text NOT NULL, version text NOT NULL, \
+             role text, host text NOT NULL, started {timestamp} NOT NULL DEFAULT {now}, ended {timestamp}, outcome text, \
+             exit_code integer, at_step text, done bigint, total bigint); \
+             CREATE TABLE IF NOT EXISTS {schema}step ({counter}, run text NOT NULL, name text NOT NULL, \
+             milliseconds bigint NOT NULL, outcome text NOT NULL, said text NOT NULL); \
+             CREATE TABLE IF NOT EXISTS {schema}once (release text NOT NULL, step text NOT NULL, what text NOT NULL, \
+             run text NOT NULL, made {timestamp} NOT NULL DEFAULT {now}, PRIMARY KEY (release, step, what)); \
+             CREATE TABLE IF NOT EXISTS {schema}change ({counter}, run text NOT NULL, tenant text, what text NOT NULL); \
+             CREATE TABLE IF NOT EXISTS {schema}exception ({counter}, run text NOT NULL, kind text NOT NULL, reason text, \
+             tenants text NOT NULL, made {timestamp} NOT NULL DEFAULT {now})"
+        )
+    }
+
+    /// Statements that write the entries of one run.
+    pub(super) fn write(&self, run: &str, entries: &[Entry]) -> String {
+        let statements: Vec<String> = entries.iter().map(|entry| self.statement(run, entry)).collect();
+        statements.join("; ")
+    }
+
+    fn statement(&self, run: &str, entry: &Entry) -> String {
+        let Self { schema, literal, now, .. } = self;
+        let (text, id) = (|text: &str| literal(text), literal(run));
+        let or_null = |text: Option<&String>| text.map_or_else(|| "NULL".to_owned(), |text| literal(text));
+        match entry {
+            Entry::Began { release, version, role, host } => format!(
+                "INSERT INTO {schema}run (run, release, version, role, host) VALUES ({id}, {}, {}, {}, {}) \
+                 ON CONFLICT (run) DO NOTHING",
+                text(release),
+                text(version),
+                or_null(role.as_ref()),
+                text(host),
+            ),
+            Entry::At(at) => format!(
+                "UPDATE {schema}run SET at_step = {}, done = {}, total = {} WHERE run = {id}",
+                text(&at.step),
+                at.done,
+                at.total
+            ),
+            Entry::Step(step) => format!(
+                "INSERT INTO {schema}step (run, name, milliseconds, outcome, said) \
+                 VALUES ({id}, {}, {}, {}, {})",
+                text(&step.name),
+                step.milliseconds,
+                text(&step.outcome),
+                text(&step.said),
+            ),
+            Entry::Once { release, step, what } => format!(
+                "INSERT INTO {schema}once (release, step, what, run) VALUES ({}, {}, {}, {id}) \
+                 ON CONFLICT (release, step, what) DO NOTHING",
+                text(release),
+                text(step),
+                text(what),
+            ),
+            Entry::Change(change) => format!(
+                "INSERT INTO {schema}change (run, tenant, what) VALUES ({id}, {}, {})",
+                or_null(change.tenant.as_ref()),
+                text(&list(&change.what)),
+            ),
+            Entry::Ended { outcome, exit_code } => format!(
+                "UPDATE {schema}run SET ended = {now}, outcome = {}, exit_code = {exit_code}, at_step = NULL, \
+                 done = NULL, total = NULL WHERE run = {id}",
+                text(outcome),
+            ),
+        }
+    }
+
+    /// Who did this step of this release.
+    pub(super) fn who_did(&self, release: &str, step: &str, what: &str) -> String {
+        let Self { schema, literal, time, .. } = self;
+        format!(
+            "SELECT run, {} FROM {schema}once WHERE release = {} AND step = {} AND what = {}",
+            time("made"),
+            literal(release),
+            literal(step),
+            literal(what),
+        )
+    }
+
+    /// The newest runs first.
+    pub(super) fn runs(&self, limit: u32) -> String {
+        let Self { schema, time, .. } = self;
+        format!(
+            "SELECT run, release, version, role, host, {}, {}, outcome, CAST(exit_code AS text), at_step, \
+             CAST(done AS text), CAST(total AS text) FROM {schema}run ORDER BY started DESC, run LIMIT {limit}",
+            time("started"),
+            time("ended"),
+        )
+    }
+
+    /// The steps, changes and exceptions of these runs, three statements, each row beginning with its run.
+    pub(super) fn parts(&self, runs: &[Run]) -> [String; 3] {
+        let Self { schema, literal, .. } = self;
+        let runs: Vec<String> = runs.iter().map(|run| literal(&run.id)).collect();
+        let of = format!("WHERE run IN ({}) ORDER BY number", runs.join(", "));
+        [
+            format!("SELECT run, name, CAST(milliseconds AS text), outcome, said FROM {schema}step {of}"),
+            format!("SELECT run, tenant, what FROM {schema}change {of}"),
+            format!("SELECT run, kind, reason, tenants FROM {schema}exception {of}"),
+        ]
+    }
+}
+
+/// One row of text columns.
+pub(super) type Row = Vec<Option<String>>;
+
+pub(super) fn author(row: &Row) -> Author {
+    Author { run: text(row, 0), time: text(row, 1) }
+}
+
+pub(super) fn run(row: &Row) -> Run {
+    Run {
+        id: text(row, 0),
+        release: text(row, 1),
+        version: text(row, 2),
+        role: column(row, 3),
+        host: text(row, 4),
+        started: text(row, 5),
+        ended: column(row, 6),
+        outcome: column(row, 7),
+        exit_code: column(row, 8).and_then(|code| code.parse().ok()),
+        at: column(row, 9).map(|step| At { step, done: number(row, 10), total: number(row, 11) }),
+        ..Run::default()
+    }
+}
+
+/// Puts the rows of [`Dialect::parts`] where they belong.
+pub(super) fn put(runs: &mut [Run], [steps, changes, exceptions]: &[Vec<Row>; 3]) {
+    let place =
+        |runs: &[Run], row: &Row| runs.iter().position(|run| Some(&run.id) == column(row, 0).as_ref());
+    for row in steps {
+        if let Some(at) = place(runs, row) {
+            let (name, milliseconds) = (text(row, 1), number(row, 2));
+            let (outcome, said) = (text(row, 3), text(row, 4));
+            runs[at].steps.push(Step { name, milliseconds, outcome, said });
+        }
+    }
+    for row in changes {
+        if let Some(at) = place(runs, row) {
+            runs[at].changes.push(Change { tenant: column(row, 1), what: names(&text(row, 2)) });
+        }
+    }
+    for row in exceptions {
+        if let Some(at) = place(runs, row) {
+            let (kind, reason, tenants) = (text(row, 1), column(row, 2), names(&text(row, 3)));
+            runs[at].exceptions.push(Exception { kind, reason, tenants });
+        }
+    }
+}
+
+fn column(row: &Row, index: usize) -> Option<String> {
+    row.get(index).cloned().flatten()
+}
+
+fn text(row: &Row, index: usize) -> String {
+    column(row, index).unwrap_or_default()
+}
+
+fn number(row: &Row, index: usize) -> u64 {
+    text(row, index).parse().unwrap_or_default()
+}
+
+/// Names as one text; nothing that a name may hold can break it.
+fn list(names: &[String]) -> String {
+    serde_json::Value::from(names).to_string()
+}
+
+fn names(text: &str) -> Vec<String> {
+    serde_json::from_str(text).unwrap_or_default()
+}

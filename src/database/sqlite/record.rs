@@ -1,0 +1,98 @@
+//! The record of runs: a file of its own beside the shared one, where no tenant is looked for.
+
+use std::path::PathBuf;
+
+use sqlx::{Connection, Row as _, sqlite::SqliteConnection};
+
+use super::{Sqlite, files};
+use crate::database::{
+    DatabaseError,
+    record::{self, Author, Dialect, Entry, Row, Run},
+};
+
+const DIALECT: Dialect = Dialect {
+    schema: "",
+    literal: files::literal,
+    now: "(strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))",
+    time: |column| format!("substr({column}, 1, 19) || 'Z'"),
+    counter: "number INTEGER PRIMARY KEY",
+    timestamp: "text",
+};
+
+impl Sqlite {
+    fn record_file(&self) -> PathBuf {
+        self.folder.join("portcullis.sqlite")
+    }
+
+    pub(in super::super) async fn write_record(
+        &self,
+        run: &str,
+        entries: &[Entry],
+    ) -> Result<(), DatabaseError> {
+        let mut connection = files::write(&self.record_file(), true, files::BUSY).await?;
+        let sql = format!("BEGIN IMMEDIATE; {}; {}; COMMIT", DIALECT.tables(), DIALECT.write(run, entries));
+        let written = files::rows(&mut connection, &sql).await;
+        let _ = connection.close().await;
+        written.map(drop).map_err(|error| DatabaseError::Failed(files::words(&error)))
+    }
+
+    pub(in super::super) async fn who_did(
+        &self,
+        release: &str,
+        step: &str,
+        what: &str,
+    ) -> Result<Option<Author>, DatabaseError> {
+        self.author(&DIALECT.who_did(release, step, what)).await
+    }
+
+    async fn author(&self, sql: &str) -> Result<Option<Author>, DatabaseError> {
+        let Some(mut connection) = self.open_record().await? else { return Ok(None) };
+        let found = rows(&mut connection, sql).await;
+        let _ = connection.close().await;
+        Ok(found?.first().map(record::author))
+    }
+
+    pub(in super::super) async fn read_record(
+        &self,
+        limit: u32,
+        whole: bool,
+    ) -> Result<Vec<Run>, DatabaseError> {
+        let Some(mut connection) = self.open_record().await? else { return Ok(Vec::new()) };
+        let found = read(&mut connection, limit, whole).await;
+        let _ = connection.close().await;
+        found
+    }
+
+    /// None if nobody has written anything yet.
+    async fn open_record(&self) -> Result<Option<SqliteConnection>, DatabaseError> {
+        let path = self.record_file();
+        if !path.exists() {
+            return Ok(None);
+        }
+        files::read(&path).await.map(Some).map_err(DatabaseError::Failed)
+    }
+}
+
+async fn read(connection: &mut SqliteConnection, limit: u32, whole: bool) -> Result<Vec<Run>, DatabaseError> {
+    let found = rows(connection, &DIALECT.runs(limit)).await?;
+    let mut runs: Vec<Run> = found.iter().map(record::run).collect();
+    if whole && !runs.is_empty() {
+        let mut parts = [Vec::new(), Vec::new(), Vec::new()];
+        for (part, sql) in parts.iter_mut().zip(DIALECT.parts(&runs)) {
+            *part = rows(connection, &sql).await?;
+        }
+        record::put(&mut runs, &parts);
+    }
+    Ok(runs)
+}
+
+async fn rows(connection: &mut SqliteConnection, sql: &str) -> Result<Vec<Row>, DatabaseError> {
+    let failed = |error: sqlx::Error| DatabaseError::Failed(files::words(&error));
+    // A file that its maker was killed over holds no table yet.
+    if !Sqlite::has_table(connection, "exception").await.map_err(failed)? {
+        return Ok(Vec::new());
+    }
+    let found = files::rows(connection, sql).await.map_err(failed)?;
+    let columns = |row: &sqlx::sqlite::SqliteRow| (0..row.len()).map(|column| row.try_get(column)).collect();
+    found.iter().map(columns).collect::<Result<_, _>>().map_err(failed)
+}

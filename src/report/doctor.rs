@@ -1,0 +1,209 @@
+//! What the doctor found, as text, JSON and JUnit.
+
+use console::Style as Paint;
+use serde_json::{Value, json};
+
+use super::text::count;
+
+/// What one check came to. What did not pass has a remedy.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    Passed(String),
+    Warned(String, String),
+    Failed(String, String),
+    NotApplicable(String),
+}
+
+/// One check that was made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Checked {
+    pub(crate) group: &'static str,
+    /// Stable, for programs.
+    pub(crate) id: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) verdict: Verdict,
+}
+
+impl Verdict {
+    pub(crate) fn passed(said: impl Into<String>) -> Self {
+        Self::Passed(said.into())
+    }
+
+    pub(crate) fn warned(said: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Warned(said.into(), remedy.into())
+    }
+
+    pub(crate) fn failed(said: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Failed(said.into(), remedy.into())
+    }
+
+    pub(crate) fn not_applicable(said: impl Into<String>) -> Self {
+        Self::NotApplicable(said.into())
+    }
+
+    fn word(&self) -> &'static str {
+        match self {
+            Verdict::Passed(_) => "passed",
+            Verdict::Warned(..) => "warned",
+            Verdict::Failed(..) => "failed",
+            Verdict::NotApplicable(_) => "not_applicable",
+        }
+    }
+
+    fn said(&self) -> &str {
+        let (Verdict::Passed(said)
+        | Verdict::NotApplicable(said)
+        | Verdict::Warned(said, _)
+        | Verdict::Failed(said, _)) = self;
+        said
+    }
+
+    fn remedy(&self) -> Option<&str> {
+        match self {
+            Verdict::Passed(_) | Verdict::NotApplicable(_) => None,
+            Verdict::Warned(_, remedy) | Verdict::Failed(_, remedy) => Some(remedy),
+        }
+    }
+}
+
+pub(crate) fn has_failed(checks: &[Checked]) -> bool {
+    checks.iter().any(|check| matches!(check.verdict, Verdict::Failed(..)))
+}
+
+pub(crate) fn text(checks: &[Checked], colour: bool) -> String {
+    let width = checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
+    let (mut text, mut group) = (String::new(), "");
+    for check in checks {
+        if check.group != group {
+            group = check.group;
+            let gap = if text.is_empty() { "" } else { "\n" };
+            text += &format!("{gap}{}\n", Paint::new().bold().force_styling(colour).apply_to(group));
+        }
+        let (word, paint) = match check.verdict {
+            Verdict::Passed(_) => ("passed", Paint::new().green()),
+            Verdict::Warned(..) => ("warned", Paint::new().yellow()),
+            Verdict::Failed(..) => ("FAILED", Paint::new().red().bold()),
+            Verdict::NotApplicable(_) => ("n/a", Paint::new().dim()),
+        };
+        let word = paint.force_styling(colour).apply_to(format!("{word:<6}"));
+        text += &format!("  {word}  {:<width$}  {}\n", check.name, check.verdict.said());
+        if let Some(remedy) = check.verdict.remedy() {
+            text += &format!("  {:<6}  {:<width$}  -> {remedy}\n", "", "");
+        }
+    }
+    text + &format!("\n{}\n", summary(checks))
+}
+
+pub(crate) fn json(checks: &[Checked]) -> String {
+    let one = |check: &Checked| {
+        json!({
+            "id": check.id,
+            "group": check.group,
+            "name": check.name,
+            "outcome": check.verdict.word(),
+            "said": check.verdict.said(),
+            "remedy": check.verdict.remedy(),
+        })
+    };
+    let all: Value = json!({
+        "outcome": if has_failed(checks) { "failed" } else { "passed" },
+        "summary": summary(checks),
+        "checks": checks.iter().map(one).collect::<Vec<_>>(),
+    });
+    format!("{all:#}\n")
+}
+
+/// As Jenkins, GitLab and others read it.
+pub(crate) fn junit(checks: &[Checked]) -> String {
+    let number = |word: &str| checks.iter().filter(|check| check.verdict.word() == word).count();
+    let mut text = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <testsuites>\n<testsuite name=\"portcullis doctor\" tests=\"{}\" failures=\"{}\" skipped=\"{}\">\n",
+        checks.len(),
+        number("failed"),
+        number("not_applicable"),
+    );
+    for check in checks {
+        let (said, remedy) = (xml(check.verdict.said()), xml(check.verdict.remedy().unwrap_or_default()));
+        let inside = match check.verdict {
+            Verdict::Passed(_) => format!("<system-out>{said}</system-out>"),
+            Verdict::Warned(..) => format!("<system-out>warned: {said}; {remedy}</system-out>"),
+            Verdict::Failed(..) => format!("<failure message=\"{said}\">{remedy}</failure>"),
+            Verdict::NotApplicable(_) => format!("<skipped message=\"{said}\"/>"),
+        };
+        let (group, id) = (check.group, check.id);
+        text += &format!("<testcase classname=\"{group}\" name=\"{id}\">{inside}</testcase>\n");
+    }
+    text + "</testsuite>\n</testsuites>\n"
+}
+
+fn summary(checks: &[Checked]) -> String {
+    let number = |word: &str| checks.iter().filter(|check| check.verdict.word() == word).count();
+    format!(
+        "{}: {} passed, {} warned, {} failed, {} not applicable",
+        count(checks.len(), "check"),
+        number("passed"),
+        number("warned"),
+        number("failed"),
+        number("not_applicable"),
+    )
+}
+
+/// Text inside an XML element or attribute. XML has no way to write most control characters.
+fn xml(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped += "&amp;",
+            '<' => escaped += "&lt;",
+            '>' => escaped += "&gt;",
+            '"' => escaped += "&quot;",
+            '\n' => escaped += "&#10;",
+            c if c.is_control() => escaped.push('\u{fffd}'),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checks() -> Vec<Checked> {
+        let check = |group, id, name, verdict| Checked { group, id, name, verdict };
+        vec![
+            check("configuration", "server", "server command", Verdict::failed("no `a<b>`", "install it")),
+            check("configuration", "plan", "plan", Verdict::passed("3 steps")),
+            check("database", "clock", "clock", Verdict::warned("9 s off", "run NTP")),
+            check("database", "pooler", "pooler", Verdict::not_applicable("no connection")),
+        ]
+    }
+
+    #[test]
+    fn each_outcome_reads_in_text() {
+        insta::assert_snapshot!(text(&checks(), false), @r"
+        configuration
+          FAILED  server command  no `a<b>`
+                                  -> install it
+          passed  plan            3 steps
+
+        database
+          warned  clock           9 s off
+                                  -> run NTP
+          n/a     pooler          no connection
+
+        4 checks: 1 passed, 1 warned, 1 failed, 1 not applicable
+        ");
+    }
+
+    #[test]
+    fn what_failed_is_a_failure_for_every_program() {
+        assert!(has_failed(&checks()));
+        let said: Value = serde_json::from_str(&json(&checks())).unwrap_or_default();
+        assert_eq!((&said["outcome"], &said["checks"][0]["outcome"]), (&"failed".into(), &"failed".into()));
+        let xml = junit(&checks());
+        assert!(xml.contains("tests=\"4\" failures=\"1\" skipped=\"1\""), "{xml}");
+        assert!(xml.contains("<failure message=\"no `a&lt;b&gt;`\">install it</failure>"), "{xml}");
+    }
+}

@@ -1,0 +1,120 @@
+//! Words the record of runs: a table for people, the newest run first.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::table::took;
+use crate::database::record::{Change, Exception, Run, Step};
+
+/// So much of a release's digest tells it from all others.
+const RELEASE: usize = 12;
+/// So many tenants are named; JSON names all.
+const NAMED: usize = 5;
+
+pub(crate) fn text(runs: &[Run]) -> String {
+    if runs.is_empty() {
+        return "no run has changed anything yet\n".into();
+    }
+    runs.iter().map(run).collect::<Vec<_>>().join("\n")
+}
+
+fn run(run: &Run) -> String {
+    let end = match (&run.outcome, &run.at) {
+        (Some(outcome), _) => {
+            let code = run.exit_code.filter(|code| *code != 0).map(|code| format!(", exit {code}"));
+            format!("{outcome}{}", code.unwrap_or_default())
+        }
+        (None, Some(at)) => format!("not ended: in `{}`, {} of {} tenants", at.step, at.done, at.total),
+        (None, None) => "not ended: under way, or killed".into(),
+    };
+    let role = run.role.as_ref().map(|role| format!(", role {role}")).unwrap_or_default();
+    let release = run.release.get(..RELEASE).unwrap_or(&run.release);
+    let mut text = format!("{}  run {}  {end}\n", run.started, run.id);
+    text += &format!("    release {release}, version {}{role}, host {}\n", run.version, run.host);
+    for step in &run.steps {
+        text += &self::step(step);
+    }
+    for line in changes(&run.changes) {
+        text += &format!("    {line}\n");
+    }
+    for exception in &run.exceptions {
+        text += &format!("    {}\n", self::exception(exception));
+    }
+    text
+}
+
+fn step(step: &Step) -> String {
+    let time = took(Duration::from_millis(step.milliseconds));
+    format!("    {:<7} {time:>8}  {}: {}\n", step.outcome, step.name, step.said)
+}
+
+/// One line for all the tenants to which the same was done.
+fn changes(changes: &[Change]) -> Vec<String> {
+    let mut same: BTreeMap<&[String], Vec<&str>> = BTreeMap::new();
+    for change in changes {
+        same.entry(&change.what).or_default().push(super::judgement::name(change.tenant.as_deref()));
+    }
+    same.into_iter().map(|(what, who)| format!("changed {}: {}", names(&who), what.join(", "))).collect()
+}
+
+fn exception(exception: &Exception) -> String {
+    let tenants: Vec<&str> = exception.tenants.iter().map(String::as_str).collect();
+    let reason = exception.reason.as_ref().map(|reason| format!(", because: {reason}")).unwrap_or_default();
+    format!("{} of {}{reason}", exception.kind.to_uppercase(), names(&tenants))
+}
+
+fn names(names: &[&str]) -> String {
+    match names.len().checked_sub(NAMED) {
+        Some(more) if more > 0 => format!("{} and {more} more", names[..NAMED].join(", ")),
+        _ => names.join(", "),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::record::At;
+
+    #[test]
+    fn the_history_says_who_changed_what_and_how_it_ended() {
+        let change = |tenant: Option<&str>| Change {
+            tenant: tenant.map(str::to_owned),
+            what: vec!["2 invoices".into(), "3 totals".into()],
+        };
+        let done = Run {
+            id: "cafe0001".into(),
+            release: "0123456789abcdef".into(),
+            version: "0.1.0".into(),
+            role: Some("web".into()),
+            host: "web-1".into(),
+            started: "2026-11-23T20:00:00Z".into(),
+            ended: Some("2026-11-23T20:00:09Z".into()),
+            outcome: Some("incomplete".into()),
+            exit_code: Some(1),
+            steps: vec![Step {
+                name: "tenant schemas".into(),
+                milliseconds: 8_400,
+                outcome: "ok".into(),
+                said: "14 migrations applied to 7 schemas".into(),
+            }],
+            changes: (1..=7).map(|n| change(Some(&format!("t{n}")))).collect(),
+            exceptions: vec![Exception {
+                kind: "override".into(),
+                reason: Some("acme pays".into()),
+                tenants: vec!["acme".into()],
+            }],
+            ..Run::default()
+        };
+        let at = Some(At { step: "tenant schemas".into(), done: 412, total: 800 });
+        let open = Run { id: "cafe0002".into(), host: "web-2".into(), at, ..Run::default() };
+        insta::assert_snapshot!(text(&[done, open]), @r"
+        2026-11-23T20:00:00Z  run cafe0001  incomplete, exit 1
+            release 0123456789ab, version 0.1.0, role web, host web-1
+            ok         8.4 s  tenant schemas: 14 migrations applied to 7 schemas
+            changed t1, t2, t3, t4, t5 and 2 more: 2 invoices, 3 totals
+            OVERRIDE of acme, because: acme pays
+
+          run cafe0002  not ended: in `tenant schemas`, 412 of 800 tenants
+            release , version , host web-2
+        ");
+    }
+}

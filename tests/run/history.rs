@@ -1,0 +1,184 @@
+//! The record of runs: `portcullis history`, and the steps that are done once a release.
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use super::on_both_engines;
+use crate::support::{
+    project::{Project, sh},
+    sample::{Engine, Sample},
+};
+
+on_both_engines! {
+    a_run_that_changes_something_is_in_the_history
+    a_start_with_nothing_to_do_leaves_no_trace
+}
+
+fn a_run_that_changes_something_is_in_the_history(engine: Engine) {
+    let sample = Sample::complete_on(engine);
+    let text = sample.portcullis.run(["history"]).exits(0).stdout;
+    for words in ["ok\n", "created whole", "acme", "demo tenants", "release ", "version "] {
+        assert!(text.contains(words), "{words} is not in {text}");
+    }
+    let runs = history(&sample);
+    assert_eq!(runs.len(), 1);
+    assert_eq!((&runs[0]["outcome"], &runs[0]["exit_code"]), (&"ok".into(), &0.into()));
+    assert!(runs[0]["ended"].as_str().unwrap() >= runs[0]["started"].as_str().unwrap());
+    let changed: Vec<_> = runs[0]["changes"].as_array().unwrap().iter().map(|c| &c["tenant"]).collect();
+    assert_eq!(changed, [&Value::Null, &"demo".into(), &"acme".into(), &"globex".into()]);
+    assert_eq!(runs[0]["steps"].as_array().unwrap().len(), 7, "{runs:#?}");
+}
+
+fn a_start_with_nothing_to_do_leaves_no_trace(engine: Engine) {
+    let sample = Sample::complete_on(engine);
+    let before = history(&sample);
+    sample.portcullis.run(["run", "--no-server"]).exits(0);
+    sample.portcullis.run(["verify"]).exits(0);
+    sample.portcullis.run(["migrate"]).exits(0);
+    assert_eq!(history(&sample), before);
+}
+
+#[test]
+fn a_failed_run_is_in_the_history_with_its_exit_code() {
+    let project = Project::complete("")
+        .file("tenant/2_positive.sql", "ALTER TABLE item ADD CONSTRAINT positive CHECK (n > 0);\n");
+    project.database.execute("INSERT INTO b.item VALUES (-1)");
+    project.start().exits(1);
+    project.portcullis.run(["history", "--limit", "1"]).exits(0).says("migration-failed, exit 1");
+}
+
+#[test]
+fn nothing_was_changed_where_nobody_has_written_anything() {
+    let project = Project::new("");
+    project.portcullis.run(["history"]).exits(0).says("no run has changed anything yet");
+    assert!(!project.exists("portcullis"));
+}
+
+#[test]
+fn a_start_at_head_does_not_even_make_the_schema() {
+    let project = Project::complete("");
+    project.database.execute("DROP SCHEMA portcullis CASCADE");
+    project.start().exits(0);
+    assert!(!project.exists("portcullis"));
+}
+
+#[test]
+fn a_record_that_cannot_be_written_is_a_warning_and_no_verdict() {
+    let project = Project::new("");
+    project.database.execute("CREATE SCHEMA portcullis; CREATE VIEW portcullis.run AS SELECT 1 AS nothing");
+    project.start().exits(0).says("warning: this run is not recorded").says("the server started");
+}
+
+#[test]
+fn three_first_starts_at_once_make_one_record_of_what_each_did() {
+    let project = Project::new("");
+    let runs = [(); 3].map(|()| project.portcullis.spawn(["run"]));
+    for run in runs {
+        run.wait().exits(0).says_not("not recorded");
+    }
+    let changed = project.database.column("SELECT coalesce(tenant, '-') FROM portcullis.change ORDER BY 1");
+    assert_eq!(changed, ["-", "a", "b", "c"]);
+}
+
+#[test]
+fn who_waits_hears_how_far_the_holder_is() {
+    let project = Project::complete("jobs = 1").file(
+        "tenant/2_slow.sql",
+        "DO $$ BEGIN -- until it may go on\n\
+         WHILE EXISTS (SELECT FROM item) AND NOT EXISTS (SELECT FROM public.go_on) LOOP PERFORM pg_sleep(0.02); END LOOP;\n\
+         END $$;\n",
+    );
+    project.database.execute("CREATE TABLE public.go_on (n int); INSERT INTO c.item VALUES (1)");
+    let holder = project.portcullis.spawn(["run"]);
+    project.until_running("until it may go on");
+    project.until(true, "SELECT 'yes' FROM portcullis.run WHERE done = 2");
+    project.portcullis.run(["history"]).exits(0).says("not ended: in `tenant schemas`, 2 of 3 tenants");
+    let waiter = project.portcullis.spawn(["run"]);
+    let line = waiter.wait_for_line("waiting for the lock");
+    assert!(line.contains("in `tenant schemas`: 2 of 3 tenants"), "{line}");
+    project.database.execute("INSERT INTO public.go_on VALUES (1)");
+    holder.wait().exits(0);
+    waiter.wait().exits(0).says("the server started");
+}
+
+#[test]
+fn a_step_that_is_done_once_is_not_done_by_the_next_start() {
+    let project = once();
+    project.start().exits(0);
+    project.start().exits(0).says("done for this release by run ");
+    assert_eq!(project.database.column("SELECT n::text FROM public.seeded"), ["1"]);
+    assert_eq!(std::fs::read_to_string(project.portcullis.path("seeded")).unwrap(), "x\n");
+    project.portcullis.run(["plan"]).exits(0).says("once a release");
+}
+
+#[test]
+fn two_replicas_do_it_once() {
+    let project = once();
+    let runs = [(); 3].map(|()| project.portcullis.spawn(["run"]));
+    for run in runs {
+        run.wait().exits(0).says("the server started");
+    }
+    assert_eq!(project.database.column("SELECT n::text FROM public.seeded"), ["1"]);
+    assert_eq!(std::fs::read_to_string(project.portcullis.path("seeded")).unwrap(), "x\n");
+}
+
+#[test]
+fn another_release_and_a_changed_step_do_it_again() {
+    let project = once();
+    project.start().exits(0);
+    let project = project.file("tenant/2_more.sql", "ALTER TABLE item ADD COLUMN more int;\n");
+    project.start().exits(0);
+    assert_eq!(project.database.column("SELECT count(*)::text FROM public.seeded"), ["2"]);
+    let project = project.replace("VALUES (1)\"", "VALUES (3)\"");
+    project.start().exits(0);
+    assert_eq!(project.database.column("SELECT max(n)::text FROM public.seeded"), ["3"]);
+}
+
+#[test]
+fn killed_in_the_middle_it_is_done_again() {
+    let project = Project::complete("").step(&sh(
+        "seed",
+        "",
+        "test -e go_on || { touch here; echo it is here; sleep 60; }; echo x >> seeded",
+    ));
+    let project = project.replace("echo x >> seeded''']", "echo x >> seeded''']\ncommand.once = true");
+    let running = project.portcullis.spawn(["run"]);
+    running.wait_for_line("it is here");
+    running.signal(Signal::SIGKILL);
+    let project = project.file("go_on", "");
+    project.start().exits(0);
+    assert_eq!(std::fs::read_to_string(project.portcullis.path("seeded")).unwrap(), "x\n");
+}
+
+#[test]
+fn a_failure_is_not_taken_for_done() {
+    let project = Project::complete("").step(
+        "[[step]]\nname = \"seed\"\nsql = { run = \"INSERT INTO public.seeded VALUES (1)\", once = true }\n",
+    );
+    project.start().exits(79);
+    project.database.execute("CREATE TABLE public.seeded (n int)");
+    project.start().exits(0);
+    assert_eq!(project.database.column("SELECT n::text FROM public.seeded"), ["1"]);
+}
+
+#[test]
+fn what_cannot_be_recorded_is_not_done_once() {
+    let project = once();
+    project.database.execute("CREATE SCHEMA portcullis; CREATE VIEW portcullis.run AS SELECT 1 AS nothing");
+    project.start().exits(74).says_not("the server started");
+    assert!(project.database.column("SELECT n::text FROM public.seeded").is_empty());
+}
+
+/// One with two steps that are done once, in SQL and by a command.
+fn once() -> Project {
+    let project = Project::new("")
+        .step("[[step]]\nname = \"seed\"\nsql = { run = \"INSERT INTO public.seeded VALUES (1)\", once = true }\n")
+        .step("[[step]]\nname = \"file\"\ncommand = { run = [\"sh\", \"-c\", \"sleep 0.3; echo x >> seeded\"], once = true }\n");
+    project.database.execute("CREATE TABLE public.seeded (n int)");
+    project
+}
+
+fn history(sample: &Sample) -> Vec<Value> {
+    let text = sample.portcullis.run(["history", "--format", "json"]).exits(0).stdout;
+    serde_json::from_str(&text).unwrap()
+}
