@@ -11,6 +11,7 @@ use crate::{
     config::{OnTenantFailure, Scope, Selection, Source},
     database::Share,
     failure::Failure,
+    process::Stream,
     report::event::{SchemaFailure, Trouble},
     tenants::{
         gate::{Judgement, Outcome, Verdict},
@@ -30,7 +31,16 @@ pub(crate) struct Applied {
 /// What is heard while it goes on.
 pub(crate) enum Said {
     Note(String),
-    Progress { done: usize, total: usize },
+    /// A line that a framework's command printed; None for the shared schema.
+    Output {
+        tenant: Option<String>,
+        stream: Stream,
+        line: String,
+    },
+    Progress {
+        done: usize,
+        total: usize,
+    },
 }
 
 impl Applied {
@@ -90,7 +100,7 @@ pub(crate) async fn apply(
             }
         }
         if !failed.schemas.is_empty() {
-            let output = std::mem::take(&mut failed.output);
+            let output = failed.shown();
             let trouble = trouble(failed.schemas, todo.broken, &applied, todo.pending.len());
             return Err(Trouble { output, ..trouble });
         }

@@ -22,11 +22,33 @@ use crate::{
 /// The longest pause before it looks again at tenants that other replicas have.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What failed, and the last lines of the first of them.
+/// What failed, and the last lines of each.
 #[derive(Default)]
 pub(super) struct Failed {
     pub(super) schemas: Vec<SchemaFailure>,
-    pub(super) output: Vec<String>,
+    pub(super) output: Vec<(Option<String>, Vec<String>)>,
+}
+
+/// Of so many failed schemas the last lines are shown.
+const SHOWN_SCHEMAS: usize = 4;
+/// And so many lines of each, where there are several.
+const SHOWN_LINES: usize = 3;
+
+impl Failed {
+    /// The last lines: all that were kept of one schema, the end of each of several, by name.
+    pub(super) fn shown(&mut self) -> Vec<String> {
+        let output = std::mem::take(&mut self.output);
+        if let [(_, lines)] = output.as_slice() {
+            return lines.clone();
+        }
+        let several = output.iter().take(SHOWN_SCHEMAS).flat_map(|(tenant, lines)| {
+            let name = tenant.as_deref().unwrap_or("the shared schema");
+            let said: Vec<&String> = lines.iter().filter(|line| !line.trim().is_empty()).collect();
+            let last = &said[said.len().saturating_sub(SHOWN_LINES)..];
+            last.iter().map(|line| format!("{name}: {line}")).collect::<Vec<_>>()
+        });
+        several.collect()
+    }
 }
 
 /// Applies to all of these schemas, or as far as failures allow.
@@ -122,7 +144,7 @@ impl Crew<'_> {
         at_most: usize,
     ) -> Result<Vec<Option<String>>, Failure> {
         let mut taken = Vec::new();
-        let mut results = results(self.work, self.share, group, jobs)?;
+        let mut results = results(self.work, self.share, group, jobs, self.say)?;
         loop {
             // Whoever waits for the lock hears how far this run is, also while it hangs at one tenant.
             let Ok(next) = time::timeout(record::EVERY, results.next()).await else {
@@ -143,8 +165,8 @@ impl Crew<'_> {
                     continue;
                 }
                 Err(Stopped::Schema(failure, output)) => {
-                    if self.failed.schemas.is_empty() {
-                        self.failed.output = output;
+                    if !output.is_empty() {
+                        self.failed.output.push((tenant, output));
                     }
                     self.failed.schemas.push(failure);
                 }
@@ -189,19 +211,20 @@ impl Crew<'_> {
 type Answer = (Option<String>, Result<Vec<String>, Stopped>);
 
 /// What becomes of each of the schemas, as it comes about.
-fn results(
-    work: &Work,
+fn results<'a>(
+    work: &'a Work,
     share: Share,
     group: Vec<Option<String>>,
     jobs: usize,
-) -> Result<LocalBoxStream<'_, Answer>, Failure> {
+    say: &'a dyn Fn(Said),
+) -> Result<LocalBoxStream<'a, Answer>, Failure> {
     Ok(match &work.migrations()?.source {
         Source::Sql { .. } => stream::iter(group)
             .map(move |tenant| apply_one(work, share, tenant))
             .buffer_unordered(jobs)
             .boxed_local(),
         Source::Django(project) => stream::iter(migrate::shares(project, &group, jobs))
-            .map(move |schemas| migrate::share(work, project, share, schemas))
+            .map(move |schemas| migrate::share(work, project, share, schemas, say))
             .buffer_unordered(jobs)
             .flat_map(stream::iter)
             .map(|(tenant, result)| (tenant, result.map(|()| vec!["its pending migrations".into()])))

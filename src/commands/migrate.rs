@@ -34,6 +34,8 @@ pub(crate) async fn run(work: &Work, arguments: &cli::Migrate) -> Result<Answer,
     }
     let say = |said| match said {
         Said::Note(text) => report::say(&text),
+        // By hand, only what failed is shown, at the end.
+        Said::Output { .. } => {}
         Said::Progress { done, total } => report::say(&format!("{done} of {total} tenants migrated")),
     };
     work.record.at("portcullis migrate");

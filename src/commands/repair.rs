@@ -14,6 +14,9 @@ use crate::{
     },
 };
 
+/// The exit code of what concerns one tenant alone.
+const INCOMPLETE: u8 = 1;
+
 pub(crate) async fn run(work: &Work, arguments: &cli::Repair, colour: bool) -> Result<Answer, Failure> {
     let app = arguments.replay.as_deref();
     let tenants = match (arguments.tenant.as_slice(), app) {
@@ -36,9 +39,10 @@ pub(crate) async fn run(work: &Work, arguments: &cli::Repair, colour: bool) -> R
             Heard::Note(text) => report::say(&format!("     {text}")),
         };
         let repaired = repair::repair(work, &asked, &hear).await;
-        let failed = repaired.trouble.is_some();
+        // What one tenant lacks is no reason to leave the others as they are; what ends the run is.
+        let ends = repaired.trouble.as_ref().is_some_and(|trouble| trouble.failure.code() != INCOMPLETE);
         done.push((tenant, repaired));
-        if failed {
+        if ends {
             break;
         }
     }
@@ -46,7 +50,7 @@ pub(crate) async fn run(work: &Work, arguments: &cli::Repair, colour: bool) -> R
         Format::Text => words::summary(&done, app, arguments.dry_run),
         Format::Json => format!("{:#}\n", words::json(&done)),
     };
-    let trouble = done.pop().and_then(|(_, repaired)| repaired.trouble);
+    let trouble = done.into_iter().find_map(|(_, repaired)| repaired.trouble);
     let answer = trouble.map_or_else(|| Answer::good(String::new()), Answer::bad);
     let trouble = answer.trouble.filter(|_| arguments.format == Format::Text);
     Ok(Answer { text, trouble, ..answer })

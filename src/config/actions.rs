@@ -78,7 +78,7 @@ fn only<'t>(table: &mut Table<'t>, name: &str, words: &[&'static str]) -> Option
 
 fn wait(mut table: Table<'_>) -> Option<Action> {
     let problems = table.problems;
-    let only = only(&mut table, "wait", &["tcp", "http", "database", "redis", "file"]);
+    let only = only(&mut table, "wait", &["tcp", "http", "database", "redis", "amqp", "file"]);
     table.finish();
     let (kind, node) = only?;
     let name = format!("`wait.{kind}`");
@@ -91,6 +91,7 @@ fn wait(mut table: Table<'_>) -> Option<Action> {
         }
         "database" => Some(Awaited::Database),
         "redis" => table.require("url", values::url(&["redis", "rediss"])).map(|url| Awaited::Redis { url }),
+        "amqp" => table.require("url", values::url(&["amqp", "amqps"])).map(|url| Awaited::Amqp { url }),
         _ => table.require("path", values::path).map(|path| Awaited::File { path }),
     };
     let timeout = table.read("timeout", values::duration).unwrap_or(WAIT_TIMEOUT);

@@ -308,6 +308,10 @@ pub(crate) enum Awaited {
     Redis {
         url: Secret,
     },
+    /// An AMQP 0-9-1 broker, with a login to its virtual host.
+    Amqp {
+        url: Secret,
+    },
     File {
         path: PathBuf,
     },

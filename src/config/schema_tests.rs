@@ -78,6 +78,9 @@ wait.database = { timeout = "1m" }
 name = "redis"
 wait.redis = { url = "redis://cache", timeout = "1m" }
 [[step]]
+name = "amqp"
+wait.amqp = { url = "amqp://broker/v", timeout = "1m" }
+[[step]]
 name = "file"
 wait.file = { path = "/flag", timeout = "1m" }
 [[step]]

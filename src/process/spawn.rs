@@ -5,15 +5,27 @@ use std::{
     fs::OpenOptions,
     io,
     os::fd::{AsRawFd, OwnedFd},
+    path::PathBuf,
+    time::Duration,
 };
 
 use super::{
+    arguments::c_strings,
     environment::with,
-    launch::{Launch, Place, Stub, c_strings, launch},
+    launch::{Launch, Place, Stub, launch},
     signals::SignalSet,
     stub::{STAY, STEP},
-    tree::Child,
 };
+
+/// What to run as a step.
+pub(crate) struct Child {
+    pub(crate) argv: Vec<String>,
+    /// Added to our own environment.
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) cwd: Option<PathBuf>,
+    /// Between TERM and KILL.
+    pub(crate) grace: Duration,
+}
 
 /// Where a step's output goes.
 #[derive(Clone, Copy)]
@@ -50,7 +62,7 @@ pub(super) fn start_stub(
         Output::Pipes { out, err } => (STEP, out.as_raw_fd(), err.as_raw_fd()),
         Output::Ours => (STAY, libc::STDOUT_FILENO, libc::STDERR_FILENO),
     };
-    let cwd = child.cwd.clone().map(std::path::PathBuf::into_os_string).unwrap_or_default();
+    let cwd = child.cwd.clone().map(PathBuf::into_os_string).unwrap_or_default();
     let mut argv: Vec<OsString> = vec![
         "portcullis".into(),
         word.into(),

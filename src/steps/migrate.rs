@@ -18,6 +18,9 @@ pub(super) async fn run(scope: Scope, context: &Context<'_>) -> Result<String, T
     let last = Cell::new(Instant::now());
     let say = |said| match said {
         Said::Note(text) => context.note(text),
+        Said::Output { tenant, stream, line } => {
+            (context.tell)(Event::Output { step: context.step, stream, tenant, line });
+        }
         Said::Progress { done, total } => {
             context.done.replace(Some(format!("{done} of {total} tenants")));
             if last.get().elapsed() >= EVERY {

@@ -51,6 +51,35 @@ impl Image {
         image.made_of("COPY root/ /\nWORKDIR /\nENTRYPOINT [\"/portcullis\"]\n")
     }
 
+    /// Parts of this machine, as `tests/fixtures/images/rootfs.sh` takes them, and what `fill` adds to them.
+    pub fn of_parts(parts: &[String], stage: &str, fill: impl FnOnce(&Path)) -> Self {
+        let image = Self::in_a_folder();
+        let root = image.folder.path().join("root");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/images/rootfs.sh");
+        let mut make = Command::new(script);
+        make.arg(&root).args(parts);
+        Running::start(make, false).wait().exits(0);
+        fill(&root);
+        image.made_of(&format!("COPY root/ /\n{stage}"))
+    }
+
+    /// The program alone, as other images take it.
+    pub fn program() -> Self {
+        let image = Self::in_a_folder();
+        copy(&binaries().join("portcullis"), image.folder.path());
+        image.made_of("COPY portcullis /portcullis\n")
+    }
+
+    /// What the Django example's own Dockerfile makes of these base images, with no network to make it.
+    pub fn django(python: &Self, program: &Self) -> Self {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let dockerfile = source.join("examples/django/Dockerfile");
+        let (python, program) = (format!("PYTHON={}", python.name), format!("PORTCULLIS={}", program.name));
+        let arguments = ["--network=none", "--build-arg", &python, "--build-arg", &program];
+        let file = ["--file", dockerfile.to_str().unwrap()];
+        Self::in_a_folder().built(&[&arguments[..], &file].concat(), source)
+    }
+
     fn in_a_folder() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
@@ -60,13 +89,18 @@ impl Image {
 
     fn made_of(self, stage: &str) -> Self {
         fs::write(self.folder.path().join("Dockerfile"), format!("FROM scratch\n{stage}")).unwrap();
+        let context = self.folder.path().to_owned();
+        self.built(&[], &context)
+    }
+
+    fn built(self, arguments: &[&str], context: &Path) -> Self {
         // What podman needs on a machine whose control groups are a mixture, and which lacks CAP_SYS_RESOURCE.
         let conf = "[containers]\ndefault_ulimits = [\"nofile=20000:20000\", \"nproc=20000:20000\"]\n\
                     [engine]\nruntime = \"runc\"\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n";
         fs::write(self.containers_conf(), conf).unwrap();
         let mut build = Command::new("podman");
         build.env("CONTAINERS_CONF", self.containers_conf()).args(["build", "--tag", &self.name]);
-        build.arg(self.folder.path());
+        build.args(arguments).arg(context);
         Running::start(build, false).wait().exits(0);
         self
     }

@@ -124,6 +124,9 @@ fn the_own_check_of_django_tenants_stops_at_the_first_names_nothing_and_writes()
         .says("third")
         .says("0004_invoice_payment");
     assert_eq!(ledgers(), ["0"], "the gate writes nothing");
+    // A schema with a ledger that belongs to no tenant is named, and is nobody's fault.
+    project.database.execute("DELETE FROM customers_client WHERE schema_name = 'third'");
+    project.portcullis.run(["verify"]).exits(1).says("no tenant row names: third");
 
     let theirs = project.manage(&["migrate_schemas", "--check", "--no-color"]).exits(1);
     assert_eq!(ledgers(), ["1"], "a check that creates a table");

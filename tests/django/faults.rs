@@ -1,14 +1,18 @@
 //! Faults of the shell entrypoint, each shown, and Portcullis without it. What they have to do with tenants' tables is
 //! in the other files of this folder.
 
-use std::{fs, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
 use nix::sys::signal::Signal;
 
 use crate::support::{
     cluster::cluster,
+    django::{self, Project},
     portcullis::Portcullis,
     process::{Outcome, Running},
+    project,
+    redis::Redis,
+    sample::{Engine, Sample},
 };
 
 const SHELL: &str = include_str!("../fixtures/faults/entrypoint.sh");
@@ -105,12 +109,137 @@ fn a_wrong_password_is_not_retried() {
 }
 
 #[test]
-fn a_migration_gets_the_signal_and_nothing_starts_after_it() {
-    let ours = place(STEPS).env("SLOW", "migrate");
+fn a_tenant_whose_check_raises_is_not_counted_as_good() {
+    let theirs = place(STEPS).file(
+        "tenants.json",
+        r#"{"acme": {"domain": "a", "ledger": null}, "demo": {"domain": "d", "ledger": ["0001_initial", "0002_invoice"]}}"#,
+    );
+    let demo = [("CREATE_DEMO_TENANT", "true")];
+    shell(&theirs, &demo).wait().exits(0).says("2 of 2 tenants OK").says("SERVING");
+    let ours = Sample::complete_on(Engine::Sqlite);
+    fs::write(ours.portcullis.path("var/tenants/acme.sqlite"), "this is no database at all").unwrap();
+    ours.portcullis.run(["verify"]).exits(74).says("acme");
+
+    // And one without a domain ends their check, which nobody notices; ours has no use for it.
+    let theirs = place(STEPS).file("tenants.json", r#"{"acme": {"ledger": []}, "demo": {"domain": "d"}}"#);
+    shell(&theirs, &demo).wait().exits(0).says("KeyError").says("SERVING");
+    let ours = Project::complete();
+    ours.database.execute("DELETE FROM customers_domain");
+    ours.portcullis.run(["verify"]).exits(0);
+}
+
+#[test]
+fn a_ledger_that_lies_is_found_out() {
+    let lying = r#"{"acme": {"domain": "a", "ledger": ["0001_initial", "0002_invoice"], "tables": []}}"#;
+    let theirs = place(STEPS).file("tenants.json", lying);
+    shell(&theirs, &[("CREATE_DEMO_TENANT", "true")])
+        .wait()
+        .exits(0)
+        .says("1 of 1 tenants OK")
+        .says("SERVING");
+    let ours = Sample::complete_on(Engine::Sqlite);
+    ours.execute(Some("acme"), "DROP TABLE finance_invoice");
+    ours.run().exits(1).says("acme").says("finance_invoice");
+}
+
+#[test]
+fn a_check_only_looks_and_there_is_one_for_the_demo_tenant_and_one_for_all() {
+    let behind = r#"{"acme": {"domain": "a", "ledger": []}}"#;
+    let theirs = place(STEPS).file("tenants.json", behind);
+    shell(&theirs, &[("CREATE_DEMO_TENANT", "true")]).wait().exits(0).says("SERVING");
+    assert!(fs::read_to_string(theirs.path("tenants.json")).unwrap().contains("0002_invoice"), "it wrote");
+    let ran = fs::read_to_string(theirs.path("ran")).unwrap();
+    assert_eq!(ran.matches("verify").count(), 1, "one check for both");
+
+    let ours = Project::complete();
+    ours.copies(&["acme".into()]);
+    let ledger = || ours.database.column("SELECT name::text FROM acme.django_migrations ORDER BY id");
+    ours.database.execute("DELETE FROM acme.django_migrations WHERE name = '0004_invoice_payment'");
+    let before = ledger();
+    ours.portcullis.run(["verify", "--tenant", "demo"]).exits(0);
+    ours.portcullis.run(["verify"]).exits(1).says("acme").says("0004_invoice_payment");
+    assert_eq!(ledger(), before);
+}
+
+#[test]
+fn a_run_that_is_killed_leaves_no_lock_behind() {
+    let redis = Redis::start();
+    let port = redis.port().to_string();
+    let theirs = place(STEPS);
+    let killed = shell(&theirs, &[("LOCK_PORT", &port), ("SLOW", "migrate")]);
+    killed.wait_for_line("under way");
+    killed.signal(Signal::SIGKILL);
+    let waits = shell(&theirs, &[("LOCK_PORT", &port), ("POLL", "50")]);
+    waits.wait_for_line("another replica is migrating");
+    let left = Command::new("redis-cli").args(["-p", &port, "ttl", "migrating"]).output().unwrap();
+    let left: u32 = String::from_utf8(left.stdout).unwrap().trim().parse().unwrap();
+    assert!(left > 500, "for {left} s nobody may migrate");
+    // And without Redis, nobody is locked out at all.
+    drop(redis);
+    shell(&place(STEPS), &[("LOCK_PORT", &port)]).wait().exits(0).says("Connection refused").says("SERVING");
+
+    let mut ours = project::Project::new("");
+    ours.portcullis = ours.portcullis.file("shared/2_slow.sql", "SELECT pg_sleep(3);\n");
+    let killed = ours.portcullis.spawn(["run", "--no-server"]);
+    let locks = "SELECT 'yes' FROM pg_locks WHERE locktype = 'advisory' \
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    ours.until(true, locks);
+    killed.signal(Signal::SIGKILL);
+    ours.portcullis.run(["run", "--no-server"]).exits(0);
+}
+
+#[test]
+fn a_migration_gets_the_signal_and_the_time_to_roll_back() {
+    let theirs = place(STEPS);
+    let mut command = Command::new("unshare");
+    if !nix::unistd::geteuid().is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command.args(["--pid", "--fork", "--kill-child", "--mount-proc", "tini", "--", "bash", "entrypoint.sh"]);
+    command.current_dir(theirs.folder()).env_clear().env("SLOW", "migrate");
+    command.env("PATH", std::env::var("PATH").unwrap());
+    let running = Running::start(command, true);
+    running.wait_for_line("under way");
+    running.signal(Signal::SIGTERM);
+    running.wait().says_not("SERVING");
+    assert!(!theirs.path("rolled back").exists(), "it was killed where it stood");
+
+    let ours = place(STEPS).env("SLOW", "migrate").in_own_pid_namespace();
     let running = ours.spawn(["run"]);
-    running.wait_for_line("migrate: started");
+    running.wait_for_line("under way");
     running.signal(Signal::SIGTERM);
     running.wait().exits(143).says("SIGTERM").says_not("SERVING");
+    assert!(ours.path("rolled back").exists());
+}
+
+#[test]
+fn with_nothing_to_do_no_python_is_started() {
+    let theirs = place(STEPS);
+    shell(&theirs, &[("CREATE_DEMO_TENANT", "true")]).wait().says("SERVING");
+    let ran = fs::read_to_string(theirs.path("ran")).unwrap();
+    assert_eq!(ran.lines().count(), 5, "each question starts one: {ran}");
+
+    let mut ours = Project::complete();
+    let gate = fs::read_to_string(ours.portcullis.path("config.toml")).unwrap();
+    let (gate, _) = gate.split_once("[[step]]\nname = \"invoice totals\"").unwrap();
+    fs::write(ours.portcullis.path("config.toml"), gate).unwrap();
+    let python = ours.portcullis.path("counted/python");
+    fs::create_dir(python.parent().unwrap()).unwrap();
+    let counts = format!(
+        "#!/bin/sh\necho \"$*\" >> {}\nexec {} \"$@\"\n",
+        ours.portcullis.path("started").display(),
+        django::venv().join("python").display()
+    );
+    fs::write(&python, counts).unwrap();
+    fs::set_permissions(&python, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = format!("{}:{}", python.parent().unwrap().display(), std::env::var("PATH").unwrap());
+    ours.set("PATH", &path);
+    ours.set("CREATE_DEMO_TENANT", "yes");
+    ours.portcullis.run(["run"]).exits(0).says("every tenant is complete: ok");
+    assert!(!ours.portcullis.path("started").exists());
+    // It would have been counted.
+    ours.portcullis.run(["manifest", "django", "--check"]).exits(0);
+    assert!(ours.portcullis.path("started").exists());
 }
 
 #[test]
@@ -125,5 +254,9 @@ fn true_means_the_same_however_it_is_written_and_errors_are_seen() {
         .wait()
         .says_not("collectstatic failed");
     assert!(!fs::read_to_string(theirs.path("ran")).unwrap().contains("bootstrap"));
+    // Step numbers that add up, and colours only for those who see them.
+    let theirs = place(STEPS);
+    shell(&theirs, &[("CREATE_DEMO_TENANT", "true")]).wait().says("[2.5/5]").says("[4.6/6]").says("\x1b[");
+    place(STEPS).run(["run"]).says("[1/4] migrate").says("[4/4] static files").says_not("\x1b[");
     place(STEPS).env("CREATE_DEMO_TENANT", "maybe").run(["run"]).exits(78).says("neither true nor false");
 }

@@ -12,8 +12,8 @@ use crate::support::{
 #[test]
 fn the_finance_invoice_incident_does_not_reach_a_customer() {
     let port = free_port();
-    let project = Project::complete();
-    project.serve_on(port);
+    let mut project = Project::complete();
+    project.set("PORT", &port.to_string());
     let server = project.portcullis.spawn(["run"]);
     server.wait_for_line("Listening at");
     assert_eq!(get(port, "/t/demo/invoices/").0, 200);

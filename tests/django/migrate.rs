@@ -1,6 +1,6 @@
 //! `migrate` through the project's own command: only those that are behind, each with its own output.
 
-use std::fs;
+use serde_json::Value;
 
 use crate::support::django::Project;
 
@@ -19,9 +19,7 @@ fn tenants_that_are_behind_are_migrated_and_one_that_fails_is_shown_with_its_out
     let project = Project::complete();
     behind(&project, &["acme", "bad", "corp"]);
     project.database.execute("ALTER TABLE bad.finance_invoice ADD COLUMN total int");
-    let config = fs::read_to_string(project.portcullis.path("config.toml")).unwrap();
-    let goes_on = config.replace("apply     = {", "apply     = { on_tenant_failure = \"continue\",");
-    fs::write(project.portcullis.path("config.toml"), goes_on).unwrap();
+    project.configure("apply     = {", "apply     = { on_tenant_failure = \"continue\",");
 
     let outcome = project.portcullis.run(["migrate", "--all"]).exits(1);
     let text = outcome.failure_box();
@@ -45,13 +43,8 @@ fn tenants_that_are_behind_are_migrated_and_one_that_fails_is_shown_with_its_out
 fn the_configured_command_gets_each_schema_as_one_argument() {
     let project = Project::complete();
     behind(&project, &["acme"]);
-    let config = fs::read_to_string(project.portcullis.path("config.toml")).unwrap();
     let run = "run = [\"python\", \"manage.py\", \"migrate_schemas\", \"--schema={schema}\"],";
-    fs::write(
-        project.portcullis.path("config.toml"),
-        config.replace("apply     = {", &format!("apply = {{ {run}")),
-    )
-    .unwrap();
+    project.configure("apply     = {", &format!("apply = {{ {run}"));
     project.portcullis.run(["migrate"]).exits(0).says("1 migration applied");
     project.portcullis.run(["verify"]).exits(0);
 }
@@ -68,4 +61,60 @@ fn what_other_code_recorded_is_never_applied_onto() {
         .database
         .column("SELECT name::text FROM acme.django_migrations WHERE name = '0004_invoice_payment'");
     assert!(rows.is_empty());
+}
+
+#[test]
+fn every_line_says_whose_it_is_and_each_failed_tenant_is_shown_with_its_own() {
+    let project = Project::complete();
+    behind(&project, &["acme", "bad", "worse"]);
+    project.database.execute(
+        "ALTER TABLE bad.finance_invoice ADD COLUMN total int; ALTER TABLE worse.finance_invoice ADD COLUMN paid_on int",
+    );
+    project.configure("apply     = {", "apply     = { on_tenant_failure = \"continue\",");
+    let outcome = project.portcullis.run(["--log-format", "json", "run"]).exits(1);
+    let lines: Vec<Value> =
+        outcome.stderr.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    let of = |tenant: &str| {
+        let its = |line: &&Value| line["event"] == "output" && line["tenant"] == tenant;
+        let said: Vec<&str> = lines.iter().filter(its).map(|line| line["line"].as_str().unwrap()).collect();
+        said.join("\n")
+    };
+    assert!(of("acme").contains("Applying finance.0004_invoice_payment... OK"), "{outcome}");
+    assert!(of("bad").contains("column \"total\"") && !of("bad").contains("paid_on"), "{outcome}");
+    assert!(of("worse").contains("column \"paid_on\""), "{outcome}");
+    let output = lines.iter().find(|line| line["event"] == "output").unwrap();
+    assert_eq!((&output["step"], &output["stream"]), (&"tenant schemas".into(), &"stdout".into()));
+
+    let again = project.portcullis.run(["migrate"]).exits(1);
+    let text = again.failure_box();
+    for line in ["bad: ", "worse: "] {
+        assert!(text.lines().any(|said| said.contains("   | ") && said.contains(line)), "{line}: {again}");
+    }
+}
+
+const SEEN: &str = r#"
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [("finance", "0004_invoice_payment")]
+    operations = [
+        migrations.RunSQL("CREATE TABLE seen AS SELECT current_setting('application_name') AS name"),
+    ]
+"#;
+
+#[test]
+fn the_projects_own_commands_go_past_the_pooler_and_name_the_run() {
+    let mut project = Project::complete();
+    let host = "host     = \"${DB_HOST:-localhost}\"";
+    project.configure(host, "host     = \"127.0.0.1\"");
+    project.configure("apply     = {", "apply     = { env = { DB_HOST = \"127.0.0.1\" },");
+    std::fs::write(project.portcullis.path("finance/migrations/0005_seen.py"), SEEN).unwrap();
+    // What the settings say without `apply.env` leads nowhere.
+    project.set("DB_HOST", "192.0.2.1");
+    project.portcullis.run(["manifest", "django"]).exits(0);
+    project.portcullis.run(["migrate"]).exits(0);
+    let names = project.database.column("SELECT name FROM demo.seen");
+    assert!(names[0].starts_with("portcullis:"), "{names:?}");
+    project.portcullis.run(["verify"]).exits(0);
 }

@@ -2,6 +2,7 @@
 
 mod differential;
 mod doctor;
+mod expectation;
 mod faults;
 mod gate;
 mod migrate;

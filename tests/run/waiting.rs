@@ -52,6 +52,7 @@ fn a_wait_in_vain_ends_with_the_last_cause() {
         ("tcp = { address = \"no-such-host.invalid:1\", timeout = \"1s\" }".into(), "cannot resolve"),
         ("file = { path = \"never\", timeout = \"1s\" }".into(), "there is no such file"),
         (format!("redis = {{ url = \"redis://127.0.0.1:{}\", timeout = \"1s\" }}", free_port()), "refused"),
+        (format!("amqp = {{ url = \"amqp://127.0.0.1:{}\", timeout = \"1s\" }}", free_port()), "refused"),
     ] {
         let outcome = steps(&format!("[[step]]\nname = \"vain\"\nwait.{wait}\n")).run(["run"]).exits(69);
         let said = outcome.failure_box().split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();

@@ -9,6 +9,7 @@ use super::{
     cluster::{Database, cluster},
     portcullis::Portcullis,
     process::{Outcome, Running},
+    redis::Redis,
 };
 
 /// The tenant that the project makes by itself; others are copies of it.
@@ -18,6 +19,7 @@ pub struct Project {
     pub portcullis: Portcullis,
     pub database: Database,
     env: Vec<(String, String)>,
+    _redis: Redis,
 }
 
 impl Project {
@@ -33,14 +35,8 @@ impl Project {
     /// The project's files and an empty database.
     pub fn new() -> Self {
         let database = Database::fresh();
-        let url = url::parts(&cluster());
-        let mut env = vec![
-            ("DB_HOST".to_owned(), url.host),
-            ("DB_PORT".to_owned(), url.port),
-            ("DB_USER".to_owned(), url.user),
-            ("DB_NAME".to_owned(), database.name().to_owned()),
-            ("DB_PASSWORD".to_owned(), url.password),
-        ];
+        let redis = Redis::start();
+        let mut env = settings(&database, &redis);
         let path = std::env::var("PATH").expect("PATH");
         env.push(("PATH".to_owned(), format!("{}:{path}", venv().display())));
         let mut portcullis = Portcullis::new();
@@ -52,7 +48,7 @@ impl Project {
         assert!(copied.unwrap().success());
         // One that somebody made in the source folder is not part of what is shipped.
         let _ = std::fs::remove_file(portcullis.path("portcullis.manifest.json"));
-        Self { portcullis, database, env }
+        Self { portcullis, database, env, _redis: redis }
     }
 
     /// Sets a variable for the binary and for the project's own commands.
@@ -63,11 +59,13 @@ impl Project {
         self.env.push((name.to_owned(), value.to_owned()));
     }
 
-    /// Has the server listen there.
-    pub fn serve_on(&self, port: u16) {
+    /// Changes the configuration's text.
+    #[track_caller]
+    pub fn configure(&self, from: &str, to: &str) {
         let path = self.portcullis.path("config.toml");
         let config = std::fs::read_to_string(&path).unwrap();
-        std::fs::write(&path, config.replace("0.0.0.0:8000", &format!("127.0.0.1:{port}"))).unwrap();
+        assert!(config.contains(from), "config.toml does not say {from:?}");
+        std::fs::write(&path, config.replacen(from, to, 1)).unwrap();
     }
 
     /// The project's own command line.
@@ -102,7 +100,23 @@ impl Project {
     }
 }
 
-fn venv() -> PathBuf {
+/// What the example's settings read from the environment.
+pub fn settings(database: &Database, redis: &Redis) -> Vec<(String, String)> {
+    let url = url::parts(&cluster());
+    [
+        ("DB_HOST", url.host),
+        ("DB_PORT", url.port),
+        ("DB_USER", url.user),
+        ("DB_NAME", database.name().to_owned()),
+        ("DB_PASSWORD", url.password),
+        ("REDIS_URL", redis.url()),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into()
+}
+
+/// The programs of the virtual environment that `scripts/django-venv.sh` makes.
+pub fn venv() -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin");
     assert!(path.join("gunicorn").exists(), "there is no target/venv: run scripts/django-venv.sh");
     path

@@ -4,7 +4,7 @@ use std::io;
 
 use tokio::time::{Instant, sleep_until};
 
-use crate::process::{Child, How, Processes, Tree};
+use crate::process::{Child, How, Processes, Stream, Tree};
 
 /// How a program ended.
 pub(super) struct Finished {
@@ -18,14 +18,14 @@ pub(super) async fn run(
     processes: &Processes,
     child: &Child,
     mut limit: Instant,
-    hear: &mut dyn FnMut(String) -> Option<Instant>,
+    hear: &mut dyn FnMut(Stream, String) -> Option<Instant>,
 ) -> io::Result<Finished> {
     let mut tree = processes.spawn_fenced(child)?;
     let (mut open, mut timed_out) = (true, false);
     loop {
         tokio::select! {
             next = next(&mut tree, &mut open) => match next {
-                Next::Line(line) => limit = hear(line).unwrap_or(limit),
+                Next::Line(stream, line) => limit = hear(stream, line).unwrap_or(limit),
                 Next::Ended(how) => return Ok(Finished { how, timed_out }),
             },
             () = sleep_until(limit), if !timed_out => {
@@ -37,15 +37,15 @@ pub(super) async fn run(
 }
 
 enum Next {
-    Line(String),
+    Line(Stream, String),
     Ended(How),
 }
 
 /// The next line, or the end once there are no more lines. Cancel safe, because both of its parts are.
 async fn next(tree: &mut Tree, open: &mut bool) -> Next {
     if *open {
-        if let Some((_, line)) = tree.next_line().await {
-            return Next::Line(line);
+        if let Some((stream, line)) = tree.next_line().await {
+            return Next::Line(stream, line);
         }
         *open = false;
     }

@@ -33,7 +33,7 @@ pub(crate) async fn ask(work: &Work, project: &config::Django, path: &Path) -> R
     let mut argv = vec![project.python.clone(), "-c".into(), SCRIPT.into(), super::text(&answer)?];
     argv.extend(Some(super::manage(project)?).filter(|manage| !manage.is_empty()));
     let mut last = String::new();
-    let mut hear = |line: String| {
+    let mut hear = |_, line: String| {
         if !line.trim().is_empty() {
             last = line;
         }

@@ -8,12 +8,12 @@ use super::child;
 use crate::{
     actions::{
         Stopped, Work,
-        apply::{Todo, judgement},
+        apply::{Said, Todo, judgement},
     },
     config::{self, OnTenantFailure, Selection},
     database::Share as Sharing,
     failure::{Failure, words},
-    process::How,
+    process::{How, Stream},
     report::event::SchemaFailure,
 };
 
@@ -42,21 +42,24 @@ pub(crate) fn shares(
 }
 
 /// Applies to one share, and says what became of each schema that was begun. With other replicas, to those schemas
-/// that none of them has: the locks are our own session's, and the heartbeat watches over them.
+/// that none of them has: the locks are our own session's, and the heartbeat watches over them. `say` hears
+/// every line that the program prints.
 pub(crate) async fn share(
     work: &Work,
     project: &config::Django,
     sharing: Sharing,
     schemas: Vec<Option<String>>,
+    say: &dyn Fn(Said),
 ) -> Vec<Outcome> {
     if sharing == Sharing::Alone {
-        return migrated(work, project, schemas).await;
+        return migrated(work, project, schemas, say).await;
     }
     let first = schemas.first().cloned().flatten();
     match claim(work, schemas).await {
         Err(failure) => vec![(first, Err(Stopped::Run(failure)))],
         Ok(Claim { ours, held, taken }) => {
-            let mut outcomes = if ours.is_empty() { Vec::new() } else { migrated(work, project, ours).await };
+            let mut outcomes =
+                if ours.is_empty() { Vec::new() } else { migrated(work, project, ours, say).await };
             work.lock.give_tenants(held).await;
             outcomes.extend(taken.into_iter().map(|tenant| (tenant, Err(Stopped::Taken))));
             outcomes
@@ -90,7 +93,12 @@ async fn claim(work: &Work, schemas: Vec<Option<String>>) -> Result<Claim, Failu
     Ok(Claim { ours, held, taken })
 }
 
-async fn migrated(work: &Work, project: &config::Django, schemas: Vec<Option<String>>) -> Vec<Outcome> {
+async fn migrated(
+    work: &Work,
+    project: &config::Django,
+    schemas: Vec<Option<String>>,
+    say: &dyn Fn(Said),
+) -> Vec<Outcome> {
     let run = async {
         work.lock.still_held().await?;
         let settings = &work.migrations()?.apply;
@@ -100,10 +108,10 @@ async fn migrated(work: &Work, project: &config::Django, schemas: Vec<Option<Str
         } else {
             one(work, project, schemas.first().and_then(Option::as_deref)).await?
         };
-        let mut share = Share::new(project, &schemas);
+        let mut share = Share::new(project, &schemas, say);
         let child = super::program(work, &project.env, argv);
         let timeout = settings.timeout;
-        let mut hear = |line: String| share.hear(line).then(|| Instant::now() + timeout);
+        let mut hear = |stream, line: String| share.hear(stream, line).then(|| Instant::now() + timeout);
         let finished = child::run(work.processes()?, &child, Instant::now() + timeout, &mut hear).await;
         let program = child.argv.first().cloned().unwrap_or_default();
         match finished {
@@ -151,23 +159,28 @@ struct Share<'a> {
     /// The migration that was begun last, and not reported as done.
     applying: Option<String>,
     outcomes: Vec<Outcome>,
+    say: &'a dyn Fn(Said),
 }
 
 impl<'a> Share<'a> {
-    fn new(project: &config::Django, schemas: &'a [Option<String>]) -> Self {
+    fn new(project: &config::Django, schemas: &'a [Option<String>], say: &'a dyn Fn(Said)) -> Self {
         // The configured command says nothing of where it is: it has one schema.
         let current = (!project.run.is_empty()).then_some(0);
-        Self { schemas, current, lines: VecDeque::new(), applying: None, outcomes: Vec::new() }
+        Self { schemas, current, lines: VecDeque::new(), applying: None, outcomes: Vec::new(), say }
     }
 
     /// True if another schema begins with this line.
-    fn hear(&mut self, line: String) -> bool {
+    fn hear(&mut self, stream: Stream, line: String) -> bool {
         let Some((word, schema)) = line.strip_prefix(MARK).and_then(|rest| rest.split_once(' ')) else {
             if let Some((migration, done)) = applying(&line) {
                 self.applying = (!done).then(|| migration.to_owned());
             }
             if self.lines.len() == KEPT_LINES {
                 self.lines.pop_front();
+            }
+            if !line.trim().is_empty() {
+                let tenant = self.current.and_then(|place| self.schemas.get(place)?.clone());
+                (self.say)(Said::Output { tenant, stream, line: line.clone() });
             }
             self.lines.push_back(line);
             return false;
@@ -243,6 +256,8 @@ fn reason(lines: &[String]) -> Option<String> {
 mod tests {
     #![expect(clippy::panic, reason = "tests")]
 
+    use std::cell::RefCell;
+
     use super::*;
 
     fn project(run: &[&str]) -> config::Django {
@@ -257,7 +272,13 @@ mod tests {
     #[test]
     fn each_schema_keeps_its_own_output_and_its_own_failure() {
         let (project, schemas) = (project(&[]), tenants(&["acme", "demo", "last"]));
-        let mut share = Share::new(&project, &schemas);
+        let said = RefCell::new(Vec::new());
+        let say = |said_now| {
+            if let Said::Output { tenant, .. } = said_now {
+                said.borrow_mut().push(tenant);
+            }
+        };
+        let mut share = Share::new(&project, &schemas, &say);
         for line in [
             "\u{1e}portcullis begin tenant:acme",
             "  Applying finance.0004_invoice_payment... OK",
@@ -269,7 +290,7 @@ mod tests {
             "",
             "\u{1e}portcullis failed tenant:demo",
         ] {
-            share.hear(line.into());
+            share.hear(Stream::Out, line.into());
         }
         let outcomes = share.ended(Err("`python` exited with 1".into()));
         assert_eq!(outcomes.len(), 2, "the third was never begun");
@@ -278,13 +299,16 @@ mod tests {
         assert_eq!(failure.migration.as_deref(), Some("finance.0004_invoice_payment"));
         assert_eq!(failure.why, "django.db.utils.ProgrammingError: column \"total\" already exists");
         assert_eq!(lines.len(), 4);
+        let named: Vec<Option<String>> =
+            ["acme", "demo", "demo", "demo"].map(|name| Some(name.to_owned())).into();
+        assert_eq!(said.into_inner(), named, "each line with whose it is");
     }
 
     #[test]
     fn a_python_that_dies_takes_only_what_was_under_way_with_it() {
         let (project, schemas) = (project(&[]), tenants(&["acme", "demo"]));
-        let mut share = Share::new(&project, &schemas);
-        share.hear("\u{1e}portcullis begin tenant:acme".into());
+        let mut share = Share::new(&project, &schemas, &|_| {});
+        share.hear(Stream::Out, "\u{1e}portcullis begin tenant:acme".into());
         let outcomes = share.ended(Err("`python` was killed by SIGKILL".into()));
         let [(_, Err(Stopped::Schema(failure, _)))] = outcomes.as_slice() else { panic!("{outcomes:?}") };
         assert_eq!(failure.why, "`python` was killed by SIGKILL");

@@ -29,7 +29,7 @@ pub(super) async fn command(work: &Work, run: &[String], output: &mut Vec<String
     };
     let processes = work.processes().map_err(|failure| failure.to_string())?;
     let limit = Instant::now() + settings.apply.timeout;
-    let mut hear = |line| {
+    let mut hear = |_, line| {
         output.push(line);
         None
     };

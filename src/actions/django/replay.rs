@@ -37,7 +37,7 @@ async fn run(work: &Work, replay: &Replay<'_>, lines: &mut Vec<String>) -> Resul
     };
     let timeout = migrations.apply.timeout;
     let child = super::program(work, &project.env, argv(project, replay)?);
-    let mut hear = |line| {
+    let mut hear = |_, line| {
         lines.push(line);
         None
     };

@@ -141,7 +141,7 @@ async fn pending<'a>(
         }
         connect::rows(connection, &run::create_ledger(schema)).await.map_err(|error| bare(&error))?;
     }
-    let rows = connect::rows(connection, &ledgers::select(LEDGER, schema)).await;
+    let rows = connect::rows(connection, &ledgers::select(LEDGER, 0, schema)).await;
     let recorded: Vec<_> = rows
         .and_then(|rows| rows.iter().map(ledgers::recorded).collect())
         .map_err(|error: sqlx::Error| bare(&error))?;

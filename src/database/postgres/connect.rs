@@ -3,7 +3,7 @@
 use std::{io, path::Path, time::Duration};
 
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Row,
+    AssertSqlSafe, ConnectOptions, Row, ValueRef,
     postgres::{
         PgConnectOptions, PgConnection, PgDatabaseError, PgListener, PgPoolOptions, PgRow, PgSslMode,
     },
@@ -75,6 +75,18 @@ pub(super) fn flag(row: &PgRow, column: usize) -> Result<bool, sqlx::Error> {
 pub(super) fn number(rows: &[PgRow], column: usize) -> Result<u64, sqlx::Error> {
     let value = rows.first().map(|row| text(row, column)).transpose()?.flatten();
     value.and_then(|value| value.parse().ok()).ok_or(sqlx::Error::RowNotFound)
+}
+
+/// A column as the server writes it, whatever its type.
+pub(super) fn written(row: &PgRow, column: usize) -> Result<Option<&str>, sqlx::Error> {
+    let value = row.try_get_raw(column)?;
+    if value.is_null() { Ok(None) } else { value.as_str().map(Some).map_err(sqlx::Error::Decode) }
+}
+
+/// A column that counts.
+pub(super) fn number_at(row: &PgRow, column: usize) -> Result<usize, sqlx::Error> {
+    let text = written(row, column)?.unwrap_or_default();
+    text.parse().map_err(|_| sqlx::Error::Protocol(format!("`{text}` is not a number")))
 }
 
 /// SQLSTATE.

@@ -141,7 +141,7 @@ async fn look(reading: &mut Reading, tenant: &str, expected: &Expected) -> Resul
     match all.remove(tenant) {
         None => Ok(Look::NoSchema),
         Some(facts) if facts.has_ledger_to_read() => {
-            let rows = reading.rows(&ledgers::select(LEDGER, tenant)).await?;
+            let rows = reading.rows(&ledgers::select(LEDGER, 0, tenant)).await?;
             Ok(facts.with_ledger(rows.iter().map(ledgers::recorded).collect::<Result<_, _>>()?))
         }
         Some(facts) => Ok(facts.without_ledger(&expected.tables, LEDGER.table)),

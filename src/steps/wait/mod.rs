@@ -3,6 +3,7 @@
 //! A new kind of wait is one new file with a single look, and one line in each `match` here. The look at the
 //! database is `database::ping`.
 
+mod amqp;
 mod file;
 mod http;
 mod network;
@@ -35,6 +36,7 @@ pub(crate) async fn wait(
         Awaited::Tcp { host, port } => patience.until(async || tcp::look(host, *port).await).await,
         Awaited::Http { url, status } => patience.until(async || http::look(url, status).await).await,
         Awaited::Redis { url } => patience.until(async || redis::look(url).await).await,
+        Awaited::Amqp { url } => patience.until(async || amqp::look(url).await).await,
         Awaited::File { path } => patience.until(async || file::look(path).await).await,
         Awaited::Database => {
             let Some(database) = database else {
@@ -52,6 +54,7 @@ fn name(awaited: &Awaited) -> String {
         Awaited::Tcp { host, port } => format!("`{}`", network::address(host, *port)),
         Awaited::Http { url, .. } => http::name(url),
         Awaited::Redis { url } => redis::name(url),
+        Awaited::Amqp { url } => amqp::name(url),
         Awaited::File { path } => format!("the file `{}`", path.display()),
         Awaited::Database => "the database".into(),
     }
@@ -84,6 +87,9 @@ mod tests {
                 "Redis at `/run/redis.sock`",
             ),
             (Awaited::Redis { url: url("redis:hunter2") }, "Redis"),
+            (Awaited::Amqp { url: url("amqp://me:hunter2@mq/v") }, "the AMQP broker at `mq:5672`"),
+            (Awaited::Amqp { url: url("amqps://me:hunter2@mq") }, "the AMQP broker at `mq:5671`"),
+            (Awaited::Amqp { url: url("hunter2") }, "the AMQP broker"),
             (Awaited::File { path: PathBuf::from("/run/ready") }, "the file `/run/ready`"),
             (Awaited::Database, "the database"),
         ] {

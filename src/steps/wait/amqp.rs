@@ -1,0 +1,166 @@
+//! One look at an AMQP 0-9-1 broker such as RabbitMQ: connect, log in, open the virtual host, close.
+//!
+//! Only the handshake is spoken, in the few frames of `frame`. Source: the AMQP 0-9-1 specification, chapters 2.2
+//! and 4.2, and RabbitMQ's `authentication_failure_close` extension.
+
+mod frame;
+
+use percent_encoding::percent_decode_str;
+use tokio::io::{AsyncRead, AsyncWrite};
+use url::Url;
+
+use self::frame::{
+    Arguments, CLOSE, CLOSE_OK, Channel, Fault, Method, OPEN, OPEN_OK, START, START_OK, TUNE, TUNE_OK,
+};
+use super::{network, tls};
+use crate::{config::secret::Secret, database::Attempt};
+
+/// Asks the broker to say that a login was refused; without it, it would only hang up.
+const SAYS_REFUSALS: &str = "authentication_failure_close";
+
+/// What a broker answers with where the virtual host, or a login, is refused for good.
+const ACCESS_REFUSED: u16 = 403;
+const NOT_ALLOWED: u16 = 530;
+
+pub(super) async fn look(url: &Secret) -> Attempt {
+    let Some(login) = Login::of(url) else {
+        return Attempt::Never("its address is not a URL of AMQP".into());
+    };
+    let answer = match network::connect(&login.host, login.port).await {
+        Ok(stream) if login.secure => match tls::secure(stream, &login.host).await {
+            Ok(stream) => converse(stream, &login).await,
+            Err(attempt) => Err(attempt),
+        },
+        Ok(stream) => converse(stream, &login).await,
+        Err(why) => Err(Attempt::NotYet(why)),
+    };
+    answer.err().unwrap_or(Attempt::Ready)
+}
+
+/// Where it is, without credentials.
+pub(super) fn name(url: &Secret) -> String {
+    Login::of(url).map_or_else(
+        || "the AMQP broker".into(),
+        |login| format!("the AMQP broker at `{}`", network::address(&login.host, login.port)),
+    )
+}
+
+/// What an address says: `amqp://USER:PASSWORD@HOST:PORT/VHOST`, each part percent-encoded. As in Celery, all that
+/// stands behind the first slash is the virtual host, and nothing there means the virtual host `/`.
+struct Login {
+    secure: bool,
+    host: String,
+    port: u16,
+    user: Vec<u8>,
+    password: Vec<u8>,
+    vhost: Vec<u8>,
+}
+
+impl Login {
+    fn of(url: &Secret) -> Option<Self> {
+        let url = Url::parse(url.expose()).ok()?;
+        let secure = match url.scheme() {
+            "amqp" => false,
+            "amqps" => true,
+            _ => return None,
+        };
+        let decoded = |text: &str| percent_decode_str(text).collect::<Vec<u8>>();
+        let or = |text: Vec<u8>, default: &[u8]| if text.is_empty() { default.to_vec() } else { text };
+        Some(Self {
+            secure,
+            host: url.host_str().filter(|host| !host.is_empty())?.to_owned(),
+            port: url.port().unwrap_or(if secure { 5671 } else { 5672 }),
+            user: or(decoded(url.username()), b"guest"),
+            password: url.password().map_or_else(|| b"guest".to_vec(), decoded),
+            vhost: or(decoded(url.path().strip_prefix('/').unwrap_or_default()), b"/"),
+        })
+    }
+}
+
+async fn converse<S: AsyncRead + AsyncWrite + Unpin>(stream: S, login: &Login) -> Result<(), Attempt> {
+    let no_answer = |fault: Fault| Attempt::NotYet(fault.to_string());
+    let mut channel = Channel::open(stream).await.map_err(no_answer)?;
+    let start = expect(&mut channel, START, login).await?;
+    let says_refusals = start.holds(SAYS_REFUSALS);
+
+    channel.send(START_OK, &start_ok(login)).await.map_err(no_answer)?;
+    let tune = match channel.receive().await {
+        // Hanging up is the only refusal that a broker without the extension knows.
+        Err(Fault::Closed) if !says_refusals => {
+            return Err(Attempt::Never("it hung up on the login".into()));
+        }
+        answer => judge(answer, TUNE, login)?,
+    };
+    // What the broker proposes is as good as anything for a connection that ends at once.
+    channel.send(TUNE_OK, &tune).await.map_err(no_answer)?;
+
+    let vhost = Arguments::default().short_text(&login.vhost).short_text(b"").octet(0);
+    channel.send(OPEN, &vhost).await.map_err(no_answer)?;
+    expect(&mut channel, OPEN_OK, login).await?;
+
+    // It answered what was asked; taking leave only spares the broker's log a warning.
+    if channel.send(CLOSE, &Arguments::default().short(200).short_text(b"").short(0).short(0)).await.is_ok() {
+        let _ = channel.receive().await;
+    }
+    Ok(())
+}
+
+fn start_ok(login: &Login) -> Arguments {
+    let capabilities = Arguments::default().short_text(SAYS_REFUSALS.as_bytes()).octet(b't').octet(1);
+    let properties = Arguments::default()
+        .short_text(b"product")
+        .octet(b'S')
+        .long_text(b"portcullis")
+        .short_text(b"capabilities")
+        .octet(b'F')
+        .long_text(capabilities.bytes());
+    let response = [b"\0", login.user.as_slice(), b"\0", login.password.as_slice()].concat();
+    Arguments::default()
+        .long_text(properties.bytes())
+        .short_text(b"PLAIN")
+        .long_text(&response)
+        .short_text(b"en_US")
+}
+
+async fn expect<S: AsyncRead + AsyncWrite + Unpin>(
+    channel: &mut Channel<S>,
+    wanted: Method,
+    login: &Login,
+) -> Result<Arguments, Attempt> {
+    judge(channel.receive().await, wanted, login)
+}
+
+/// The arguments of the method that was due, or what its absence means.
+fn judge(
+    answer: Result<(Method, Arguments), Fault>,
+    wanted: Method,
+    login: &Login,
+) -> Result<Arguments, Attempt> {
+    match answer {
+        Ok((method, arguments)) if method == wanted => Ok(arguments),
+        Ok((CLOSE, arguments)) => Err(refusal(&arguments, login)),
+        Ok((CLOSE_OK, _)) | Err(Fault::Closed) => Err(Attempt::NotYet(Fault::Closed.to_string())),
+        Ok((method, _)) => Err(Attempt::NotYet(format!("an answer that was not asked for: {method:?}"))),
+        Err(Fault::Version) => Err(Attempt::Never(Fault::Version.to_string())),
+        Err(fault) => Err(Attempt::NotYet(fault.to_string())),
+    }
+}
+
+/// A broker that is full or on its way down refuses everybody for a while; what is refused to us stays refused.
+fn refusal(arguments: &Arguments, login: &Login) -> Attempt {
+    let (code, text) = arguments.reply();
+    // The first sentence says it; the second sends the reader to the broker's log.
+    let mut why = format!("{code} {}", text.split(". ").next().unwrap_or_default().trim_end_matches('.'));
+    let password = String::from_utf8_lossy(&login.password);
+    if !password.is_empty() && login.password != login.user {
+        why = why.replace(password.as_ref(), "<secret>");
+    }
+    match code {
+        ACCESS_REFUSED => Attempt::Never(why),
+        NOT_ALLOWED if !text.contains("limit") => Attempt::Never(why),
+        _ => Attempt::NotYet(why),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,85 @@
+//! The Django example in real containers: the image that its own Dockerfile makes, and the incident replayed in it.
+
+use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
+
+use super::{image::Image, podman};
+use crate::support::{
+    cluster::Database,
+    django,
+    http::{answers, free_port, get},
+    process::Running,
+    redis::Redis,
+};
+
+#[test]
+fn the_finance_invoice_incident_in_a_container() {
+    let image = Image::django(&python(), &Image::program());
+    let (database, redis, port) = (Database::fresh(), Redis::start(), free_port());
+    let start = |name: &str, argv: &[&str]| {
+        let mut run = Command::new("podman");
+        run.env("CONTAINERS_CONF", image.containers_conf());
+        run.args(["run", "--rm", "--network=host", "--read-only", "--tmpfs=/app/static:mode=1777"]);
+        run.args(["--cap-drop=all", "--security-opt=no-new-privileges", "--name"]);
+        run.arg(format!("{}-{name}", image.short()));
+        for (name, value) in django::settings(&database, &redis) {
+            run.arg(format!("--env={name}={value}"));
+        }
+        run.arg(format!("--env=PORT={port}")).arg("--env=CREATE_DEMO_TENANT=yes");
+        run.arg(image.name()).args(argv);
+        Running::start(run, false)
+    };
+    let page = |name: &str| {
+        let running = start(name, &[]);
+        running.wait_for_line("Listening at");
+        assert_eq!(get(port, "/t/demo/invoices/").0, 200);
+        podman(&["kill", "--signal", "TERM", &format!("{}-{name}", image.short())]).exits(0);
+        running.wait().exits(0).says("demo tenants: ok").says("static files: ok").says_not("WARN")
+    };
+    page("first");
+
+    database.execute("DROP TABLE demo.finance_invoice");
+    let blocked = start("second", &[]).wait().exits(1);
+    let text = blocked.failure_box();
+    for word in ["demo", "finance_invoice", "finance.Invoice", "portcullis repair demo --replay finance"] {
+        assert!(text.contains(word), "{word}: {blocked}");
+    }
+    assert!(!answers(port));
+    // Whatever is typed behind the image's name passes the gate first, unless the configuration lets it through.
+    start("third", &["python", "-c", "print('reached')"]).wait().exits(1).says_not("reached");
+
+    start("fourth", &["portcullis", "repair", "demo", "--replay", "finance"])
+        .wait()
+        .exits(0)
+        .says("finance.0004_invoice_payment run again");
+    page("fifth").says("every tenant is complete: ok");
+}
+
+/// This machine's Python with what the example needs, as a base image: nothing is left for `pip install` to fetch.
+fn python() -> Image {
+    let asked = Command::new(django::venv().join("python"))
+        .args(["-c", "import sys; print(sys.base_prefix, '%d.%d' % sys.version_info[:2])"])
+        .output()
+        .unwrap();
+    let answer = String::from_utf8(asked.stdout).unwrap();
+    let (prefix, version) = answer.trim().split_once(' ').unwrap();
+    let packages = django::venv().with_file_name("lib").join(format!("python{version}/site-packages"));
+    let parts = [
+        format!("{prefix}/bin/python{version}=/usr/local/bin/python"),
+        format!("{prefix}/lib/python{version}=/usr/local/lib/python{version}"),
+        format!("{}=/packages", packages.display()),
+        "/usr/share/zoneinfo".to_owned(),
+    ];
+    let stage = "ENV PATH=/usr/local/bin:/bin PYTHONPATH=/packages PIP_DISABLE_PIP_VERSION_CHECK=1\n";
+    Image::of_parts(&parts, stage, |root| {
+        program(root, "pip", "from pip._internal.cli.main import main; main()");
+        program(root, "gunicorn", "from gunicorn.app.wsgiapp import run; run()");
+        // Debian's Python wants to be told that an image is not a machine.
+        let _ = fs::remove_file(root.join(format!("usr/local/lib/python{version}/EXTERNALLY-MANAGED")));
+    })
+}
+
+fn program(root: &Path, name: &str, python: &str) {
+    let path = root.join("usr/local/bin").join(name);
+    fs::write(&path, format!("#!/usr/local/bin/python\n{python}\n")).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+}

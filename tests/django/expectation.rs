@@ -1,0 +1,228 @@
+//! What is expected: at development, of the next release, of older code, and by type of tenant.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::support::{django::Project, process::Outcome};
+
+const NOTE: &str = r#"
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("finance", "PARENT")]
+    operations = [migrations.AddField("invoice", "NAME", models.TextField(default=""))]
+"#;
+
+/// Adds a migration to the project's `finance`.
+fn add(project: &Project, name: &str, parent: &str, column: &str) {
+    let path = project.portcullis.path(&format!("finance/migrations/{name}.py"));
+    fs::write(path, NOTE.replace("PARENT", parent).replace("NAME", column)).unwrap();
+}
+
+fn remove(project: &Project, name: &str) {
+    fs::remove_file(project.portcullis.path(&format!("finance/migrations/{name}.py"))).unwrap();
+}
+
+fn make(project: &Project) -> Outcome {
+    project.portcullis.run(["manifest", "django"]).exits(0)
+}
+
+#[test]
+fn in_development_django_is_asked_at_each_start_and_that_is_said() {
+    let project = Project::complete();
+    fs::remove_file(project.portcullis.path("portcullis.manifest.json")).unwrap();
+    project.configure("manifest  = { file = \"portcullis.manifest.json\" }", "manifest  = { auto = true }");
+    project.portcullis.run(["verify"]).exits(0);
+    add(&project, "0005_note", "0004_invoice_payment", "note");
+    project.portcullis.run(["verify"]).exits(1).says("finance.0005_note");
+    project.configure("[[step]]\nname = \"invoice totals\"", "[[step]]\nname = \"totals\"");
+    let started = project.portcullis.run(["run", "--no-server"]).exits(0);
+    started
+        .says("Python is started once more")
+        .says("RUN portcullis manifest django")
+        .says("finance.0005_note");
+    let files = fs::read_dir(project.portcullis.folder()).unwrap().map(|file| file.unwrap().file_name());
+    assert!(!files.into_iter().any(|name| name.to_string_lossy().contains("manifest")), "nothing is left");
+}
+
+#[test]
+fn production_is_judged_against_the_next_release_before_it_is_deployed() {
+    let project = Project::complete();
+    add(&project, "0005_note", "0004_invoice_payment", "note");
+    make(&project);
+    let (now, next) = ("portcullis.manifest.json", "next.json");
+    fs::rename(project.portcullis.path(now), project.portcullis.path(next)).unwrap();
+    remove(&project, "0005_note");
+    make(&project);
+    project.portcullis.run(["verify"]).exits(0);
+    project.portcullis.run(["verify", "--manifest", next]).exits(1).says("demo").says("finance.0005_note");
+    // A release that takes a table's column away expects less than is there.
+    let text = fs::read_to_string(project.portcullis.path(now)).unwrap();
+    fs::write(project.portcullis.path(next), text.replace("\"paid_on\", ", "")).unwrap();
+    project.portcullis.run(["verify", "--manifest", next]).exits(0);
+}
+
+#[test]
+fn a_manifest_is_readable_and_a_migration_is_one_line_of_its_diff() {
+    let project = Project::new();
+    make(&project);
+    let path = project.portcullis.path("portcullis.manifest.json");
+    let before = fs::read_to_string(&path).unwrap();
+    add(&project, "0005_note", "0004_invoice_payment", "note");
+    make(&project);
+    let after = fs::read_to_string(&path).unwrap();
+    let new: Vec<&str> = after.lines().filter(|line| !before.contains(line.trim_end_matches(','))).collect();
+    // The migration in both schemas, the table's columns, and the digest of the module.
+    assert_eq!(new.len(), 4, "{new:?}");
+    assert!(new.iter().any(|line| line.contains("\"id\": \"finance.0005_note\"")), "{new:?}");
+    let facts: Value = serde_json::from_str(&after).unwrap();
+    let django = &facts["django"];
+    assert_eq!(django["registry"]["table"], "customers_client");
+    assert_eq!(django["public_schema"], "public");
+    assert_eq!(django["django"], "5.2.19");
+    assert_eq!(django["django_tenants"], "4.0.1");
+    assert_eq!(facts["shared"]["tables"].get("finance_invoice"), None);
+    assert_eq!(facts["tenant"]["tables"]["finance_invoice"][0], "contact_id");
+}
+
+#[test]
+fn older_code_is_ahead_retired_or_diverged_by_what_the_database_recorded() {
+    let project = Project::complete();
+    add(&project, "0005_note", "0004_invoice_payment", "note");
+    make(&project);
+    project.portcullis.run(["migrate"]).exits(0);
+
+    // The release before: its migration is unknown, and nothing is pending.
+    remove(&project, "0005_note");
+    make(&project);
+    project.portcullis.run(["verify"]).exits(0).says("warning").says("finance.0005_note").says("ahead");
+    project.configure("[tenants]", "[gate]\nahead = \"block\"\n\n[tenants]");
+    project.portcullis.run(["verify"]).exits(1).says("finance.0005_note");
+    project.configure("[gate]\nahead = \"block\"\n\n", "");
+    project.portcullis.run(["migrate"]).exits(0).says("nothing pending");
+
+    // Another branch: it has a migration of its own beside the unknown one.
+    add(&project, "0005_other", "0004_invoice_payment", "other");
+    make(&project);
+    project.portcullis.run(["verify"]).exits(1).says("diverged").says("finance.0005_note");
+    project.portcullis.run(["migrate", "--all"]).exits(1).says("diverged");
+    let others = "SELECT name::text FROM demo.django_migrations WHERE name = '0005_other'";
+    assert!(project.database.column(others).is_empty(), "nothing was applied onto it");
+    remove(&project, "0005_other");
+
+    // The app is gone altogether: one line, whatever its rows.
+    let settings = project.portcullis.path("invoicing/settings.py");
+    let text = fs::read_to_string(&settings).unwrap();
+    fs::write(settings, text.replace("    \"finance\",\n", "")).unwrap();
+    make(&project);
+    let gone = project.portcullis.run(["verify"]).exits(0);
+    let about_demo = gone.stdout.lines().filter(|line| line.contains("demo") && line.contains("finance."));
+    assert_eq!(about_demo.count(), 1, "{gone}");
+    gone.says("retired");
+}
+
+const TYPES: &str = r#"
+HAS_MULTI_TYPE_TENANTS = True
+MULTI_TYPE_DATABASE_FIELD = "kind"
+BASIC = ["django.contrib.contenttypes", "django.contrib.auth", "contacts"]
+TENANT_TYPES = {
+    "public": {"APPS": SHARED_APPS, "URLCONF": "invoicing.urls_public"},
+    "full": {"APPS": [*BASIC, "finance"], "URLCONF": "invoicing.urls"},
+    "light": {"APPS": BASIC, "URLCONF": "invoicing.urls"},
+}
+"#;
+
+const KIND: &str = r#"
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("customers", "0001_initial")]
+    operations = [migrations.AddField("client", "kind", models.CharField(max_length=10, default="full"))]
+"#;
+
+#[test]
+fn with_types_of_tenants_each_is_judged_by_the_tables_of_its_own() {
+    let project = Project::new();
+    let append = |name: &str, text: &str| {
+        let path = project.portcullis.path(name);
+        let before = fs::read_to_string(&path).unwrap_or_default();
+        fs::write(path, before + text).unwrap();
+    };
+    append("invoicing/settings.py", TYPES);
+    append("customers/migrations/0002_client_kind.py", KIND);
+    let models = project.portcullis.path("customers/models.py");
+    let text = fs::read_to_string(&models).unwrap();
+    let field = "    kind = models.CharField(max_length=10, default=\"full\")\n";
+    fs::write(models, text.replacen("    name =", &format!("{field}    name ="), 1)).unwrap();
+
+    make(&project);
+    let manifest = fs::read_to_string(project.portcullis.path("portcullis.manifest.json")).unwrap();
+    let manifest: Value = serde_json::from_str(&manifest).unwrap();
+    assert!(manifest["types"]["full"].get("finance_invoice").is_some());
+    assert!(manifest["types"]["light"].get("finance_invoice").is_none());
+    assert_eq!(manifest["django"]["registry"]["type_column"], "kind");
+
+    project.portcullis.run(["migrate", "--shared"]).exits(0);
+    let create = "from customers.models import Client\n\
+                  Client(schema_name='big', name='Big', kind='full').save(verbosity=0)\n\
+                  Client(schema_name='small', name='Small', kind='light').save(verbosity=0)";
+    project.manage(&["shell", "-v0", "-c", create]).exits(0);
+    project.portcullis.run(["verify"]).exits(0).says("2 tenants complete");
+
+    // Each has lost what its type needs, and only that counts.
+    project.database.execute("DROP TABLE big.finance_invoice");
+    project.portcullis.run(["verify"]).exits(1).says("big").says("finance.Invoice").says("1 of 3");
+    project.portcullis.run(["repair", "big", "--replay", "finance"]).exits(0);
+    project.portcullis.run(["repair", "small", "--replay", "finance"]).exits(1).says("cannot be replayed");
+    project.database.execute("ALTER TABLE small.contacts_contact DROP COLUMN city");
+    project.portcullis.run(["verify"]).exits(1).says("small").says("contacts_contact").says("1 of 3");
+    project.database.execute("ALTER TABLE small.contacts_contact ADD COLUMN city varchar(100)");
+
+    // A migration is recorded in both and makes its column in one.
+    add(&project, "0005_note", "0004_invoice_payment", "note");
+    make(&project);
+    project.portcullis.run(["migrate"]).exits(0);
+    project.portcullis.run(["verify"]).exits(0);
+    let notes = "SELECT table_schema::text FROM information_schema.columns WHERE column_name = 'note'";
+    assert_eq!(project.database.column(notes), ["big"]);
+    project.manage(&["migrate_schemas", "--check", "-v0"]).exits(0);
+}
+
+#[test]
+fn an_app_that_moved_from_shared_to_tenants_is_found_and_replayed() {
+    let project = Project::new();
+    let settings = project.portcullis.path("invoicing/settings.py");
+    let shipped = fs::read_to_string(&settings).unwrap();
+    let before = shipped.replace("    \"contacts\",\n    \"finance\",\n", "").replace(
+        "    \"django.contrib.staticfiles\",\n",
+        "    \"contacts\",\n    \"finance\",\n    \"django.contrib.staticfiles\",\n",
+    );
+    fs::write(&settings, before).unwrap();
+    make(&project);
+    project.portcullis.run(["migrate", "--shared"]).exits(0);
+    project.manage(&["bootstrap_demo_tenants", "demo", "acme", "-v0"]).exits(0);
+    project.portcullis.run(["verify"]).exits(0);
+    project.database.execute(
+        "INSERT INTO public.contacts_contact (name, email, city, sort_name) VALUES ('Ada', '', '', '')",
+    );
+
+    fs::write(&settings, shipped).unwrap();
+    make(&project);
+    let blocked = project.portcullis.run(["verify"]).exits(1);
+    blocked.says("contacts.Contact").says("finance.Invoice").says("shadowed").says("acme").says("demo");
+    project.manage(&["migrate_schemas", "--check", "-v0"]).exits(0);
+    project.portcullis.run(["repair", "--all-affected", "--replay", "contacts"]).says("--allow-code");
+    project
+        .portcullis
+        .run(["repair", "--all-affected", "--replay", "contacts", "--allow-code"])
+        .exits(1)
+        .says("public.contacts_contact holds 1 row")
+        .says("acme: contacts.0001_initial run again")
+        .says("demo: contacts.0001_initial run again");
+    project.portcullis.run(["repair", "--all-affected", "--replay", "finance"]).exits(0);
+    project.portcullis.run(["verify"]).exits(0);
+    assert_eq!(project.database.column("SELECT name::text FROM public.contacts_contact"), ["Ada"]);
+}
