@@ -9,11 +9,12 @@ use crate::{
     cli,
     config::{self, Action, Config, Mode, Source, environment::Environment},
     engine,
-    failure::Failure,
+    failure::{self, Failure},
     notify::{self, Untold},
     plan::{self, Decision, Plan},
     process::{self, Inherited, Processes, Signals},
-    report::{Files, Report, event::Event, mask::Mask, style::Style},
+    quarantine,
+    report::{self, Files, Report, event::Event, mask::Mask, standing::Standing, style::Style},
     runtime,
     status::Endpoint,
 };
@@ -35,7 +36,7 @@ pub(crate) fn run(
     }
     let (config, warnings) = match config::load::load_with_warnings(globals.path, env, style.colour) {
         Ok(loaded) => loaded,
-        Err(failure) => return Ok(end(&early(), failure)),
+        Err(failure) => return past_the_file(arguments, globals.path, env, inherited, &early(), failure),
     };
     let style = Style::new(globals.looks, env, Some(&config.log), terminal)?;
     let files = Files { state: config.status.file.clone(), metrics: config.metrics.clone() };
@@ -52,6 +53,25 @@ pub(crate) struct Globals<'a> {
     pub(crate) path: &'a Path,
     pub(crate) role: Option<&'a str>,
     pub(crate) looks: &'a cli::Looks,
+}
+
+/// A file that is wrong must not keep out whoever comes to look: an argv that runs no step needs nothing of it but the
+/// list that says so.
+fn past_the_file(
+    arguments: &cli::Run,
+    path: &Path,
+    env: &Environment,
+    inherited: &Inherited,
+    report: &Report,
+    failure: Failure,
+) -> Result<u8, Failure> {
+    let server = config::load::server_alone(path, env);
+    let Some(server) = server.filter(|server| plan::passes_through(server, &arguments.server)) else {
+        return Ok(end(report, failure));
+    };
+    report.tell(&Event::Remark { text: failure::chain(&failure) });
+    pass_through(&Server::of(&server, arguments), inherited, report)
+        .or_else(|failure| Ok(end(report, failure)))
 }
 
 /// Says what failed outside of the steps.
@@ -71,25 +91,24 @@ fn gate(
     inherited: &Inherited,
     report: &Report,
 ) -> Result<u8, Failure> {
-    let mut server = Server::of(&config, arguments);
+    let mut server = Server::of(&config.server, arguments);
     // Only an argv that somebody typed: the file's own command is never let past the gate.
-    if plan::passes_through(&config, &arguments.server) {
-        let program = arguments.server.first().map_or("", String::as_str);
-        let text = format!("`{program}` is in `passthrough`: no step runs and nothing is proved");
-        report.tell(&Event::Remark { text });
-        report.flush();
-        return serve(inherited, &server);
+    if plan::passes_through(&config.server, &arguments.server) {
+        return pass_through(&server, inherited, report);
     }
+    let reason = config::overriding::reason(env)?;
     let plan = plan::plan(&config, env, role)?;
     if arguments.no_server {
         server.argv.clear();
     }
     if !plan.steps.is_empty() {
         let role = role.map(str::to_owned).or_else(|| config.role.clone());
-        let code = start_up(&plan, role, config, &server.argv, inherited, report)?;
+        let told = Told { role, reason };
+        let (code, variables) = start_up(&plan, told, config, &server.argv, inherited, report)?;
         if code != 0 {
             return Ok(code);
         }
+        process::add_to_environment(&variables);
     }
     serve(inherited, &server)
 }
@@ -106,11 +125,19 @@ impl Server {
         Self { argv: argv.to_vec(), mode: Mode::Exec, grace: std::time::Duration::ZERO }
     }
 
-    fn of(config: &Config, arguments: &cli::Run) -> Self {
+    fn of(server: &config::Server, arguments: &cli::Run) -> Self {
         let given = &arguments.server;
-        let argv = if given.is_empty() { &config.server.command } else { given };
-        Self { argv: argv.clone(), mode: config.server.mode, grace: config.server.grace }
+        let argv = if given.is_empty() { &server.command } else { given };
+        Self { argv: argv.clone(), mode: server.mode, grace: server.grace }
     }
+}
+
+fn pass_through(server: &Server, inherited: &Inherited, report: &Report) -> Result<u8, Failure> {
+    let program = server.argv.first().map_or("", String::as_str);
+    let text = format!("`{program}` is in `passthrough`: no step runs and nothing is proved");
+    report.tell(&Event::Remark { text });
+    report.flush();
+    serve(inherited, server)
 }
 
 fn serve(inherited: &Inherited, server: &Server) -> Result<u8, Failure> {
@@ -127,20 +154,31 @@ fn serve(inherited: &Inherited, server: &Server) -> Result<u8, Failure> {
                 grace: server.grace,
                 main_grace: Some(server.grace),
             };
+            if !inherited.is_pid_1() {
+                report::note_not_pid_1();
+            }
             process::supervise(inherited, &options, argv)
         }
     }
 }
 
-/// Works through the plan; 0 if the server may start, else the exit code, with everything said.
+/// What this start was told beside the file.
+struct Told {
+    role: Option<String>,
+    /// Why the gate is to open once.
+    reason: Option<String>,
+}
+
+/// Works through the plan; 0 if the server may start, with variables for it, else the exit code, with everything
+/// said.
 fn start_up(
     plan: &Plan,
-    role: Option<String>,
+    Told { role, reason }: Told,
     config: Config,
     server: &[String],
     inherited: &Inherited,
     report: &Report,
-) -> Result<u8, Failure> {
+) -> Result<(u8, Vec<(String, String)>), Failure> {
     let grace = config.server.grace;
     let endpoint = config.status.listen.and_then(|address| {
         let opened = Endpoint::open(address, report.standing(), report.mask().clone());
@@ -151,7 +189,9 @@ fn start_up(
     });
     let result = runtime::block_on(inherited, async |processes, mut signals| {
         let begun = Instant::now();
-        let work = Rc::new(Work::new(Config { role: role.clone(), ..config }));
+        let mut work = Work::new(Config { role: role.clone(), ..config });
+        work.openings.reason.clone_from(&reason);
+        let work = Rc::new(work);
         work.start_with(processes.clone());
         let steps = plan.steps.iter().map(|step| step.name.clone()).collect();
         report.tell(&Event::Started { run: work.run.clone(), role, steps });
@@ -159,6 +199,11 @@ fn start_up(
             Ok(()) => engine::run(plan, &work, &processes, &mut signals, report).await,
             Err(failure) => Err(engine::Blocked { step: None, trouble: failure.into() }),
         };
+        let overridden = |standing: Standing| standing.opened.iter().any(|opened| opened.how == "override");
+        if result.is_ok() && reason.is_some() && !overridden(report.standing().now().0) {
+            let text = "PORTCULLIS_OVERRIDE is set, and the gate did not need it: remove it".into();
+            report.tell(&Event::Remark { text });
+        }
         let notify = work.config.notify.as_ref();
         // What was only warned about is told before the handover; the box is not held up by the notification.
         if let (true, Some(notify)) = (result.is_ok(), notify) {
@@ -170,6 +215,12 @@ fn start_up(
             if result.is_err() {
                 processes.finish(grace, false).await;
             }
+        }
+        let mut variables = Vec::new();
+        if result.is_ok() {
+            result = quarantine::variables(&work.config.gate, &work.openings.quarantined())
+                .map(|list| variables = list)
+                .map_err(|failure| engine::Blocked { step: None, trouble: failure.into() });
         }
         let took = begun.elapsed();
         let code = match result {
@@ -192,7 +243,7 @@ fn start_up(
                 code
             }
         };
-        Ok(code)
+        Ok((code, variables))
     });
     report.flush();
     if let Some(endpoint) = endpoint {

@@ -7,7 +7,7 @@ use std::{
     os::unix::ffi::OsStringExt,
 };
 
-use super::launch::c_strings;
+use super::arguments::c_strings;
 
 const LISTEN_PID: &[u8] = b"LISTEN_PID=";
 /// The name, ten digits and the end of the string.
@@ -33,10 +33,18 @@ pub(super) fn with(added: &[(String, String)]) -> io::Result<Vec<CString>> {
     }))
 }
 
+/// Adds variables to our own environment, for the server.
+pub(crate) fn add(variables: &[(String, String)]) {
+    for (name, value) in variables {
+        // SAFETY: the runtime and its threads are gone; the report's thread, if it is left, reads no variable.
+        unsafe { std::env::set_var(name, value) };
+    }
+}
+
 /// Our environment as exec takes it, ended by a null pointer.
 pub(super) fn our_environment() -> Vec<*const c_char> {
     let mut found = Vec::new();
-    // SAFETY: the array ends with a null pointer; nothing in this program changes the environment.
+    // SAFETY: the array ends with a null pointer; only `add` changes the environment, on this thread.
     unsafe {
         let mut entry = environ;
         while !entry.is_null() && !(*entry).is_null() {
@@ -46,6 +54,15 @@ pub(super) fn our_environment() -> Vec<*const c_char> {
     }
     found.push(std::ptr::null());
     found
+}
+
+/// A variable's value, as it was given.
+pub(super) fn value(name: &[u8]) -> Option<&'static [u8]> {
+    our_environment().iter().filter(|entry| !entry.is_null()).find_map(|entry| {
+        // SAFETY: the environment holds whole strings; `add`, which comes last of all, leaves them where they are.
+        let text = unsafe { CStr::from_ptr(*entry) }.to_bytes();
+        text.strip_prefix(name)?.strip_prefix(b"=")
+    })
 }
 
 /// A LISTEN_PID variable whose number the child fills in itself, without allocating.

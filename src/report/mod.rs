@@ -1,6 +1,7 @@
 //! Told about everything, decides nothing: each output is one file with a function of events.
 
 pub(crate) mod advice;
+mod aside;
 mod brief;
 pub(crate) mod doctor;
 pub(crate) mod event;
@@ -11,6 +12,7 @@ pub(crate) mod history;
 pub(crate) mod json;
 pub(crate) mod judgement;
 pub(crate) mod mask;
+mod opened_box;
 pub(crate) mod page;
 pub(crate) mod prometheus;
 pub(crate) mod repair;
@@ -25,7 +27,7 @@ pub(crate) mod writer;
 
 use std::{
     cell::{Cell, RefCell},
-    io::{self, Write},
+    io,
     path::PathBuf,
     rc::Rc,
     sync::{Arc, Mutex, PoisonError},
@@ -34,6 +36,7 @@ use std::{
 
 use tokio::time::Instant;
 
+pub(crate) use self::aside::{flush, note_not_pid_1, say};
 use self::{
     event::Event,
     github::Groups,
@@ -84,7 +87,10 @@ impl Shared {
 
 impl Report {
     pub(crate) fn start(style: Style, mask: Mask, files: Files, env: &Environment) -> Self {
-        let writer = Writer::start(style.layout == Layout::Json);
+        let json = style.layout == Layout::Json;
+        aside::adopt(json, &mask);
+        trace::start_with(style.level);
+        let writer = Writer::start(json);
         Self(Rc::new(Inner {
             style,
             mask,
@@ -119,6 +125,7 @@ impl Report {
     }
 
     pub(crate) fn flush(&self) {
+        aside::flush();
         self.0.writer.flush();
     }
 
@@ -165,13 +172,8 @@ impl Report {
     }
 }
 
-/// One line on standard error, outside of `run`. `eprintln!` would panic where it is full or nobody reads it.
-pub(crate) fn say(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
-}
-
 /// Writes beside the file and renames, so that no reader ever sees half of it.
-fn replace(path: &std::path::Path, text: &str) -> io::Result<()> {
+pub(crate) fn replace(path: &std::path::Path, text: &str) -> io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}.new", std::process::id()));
     std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path)).inspect_err(|_| {

@@ -90,7 +90,7 @@ impl Postgres {
         let failed = |error: sqlx::Error| bare(&error);
         let begin = format!("BEGIN; SET LOCAL lock_timeout = {}", limits.lock_timeout.as_millis());
         connect::rows(&mut connection, &begin).await.map_err(failed)?;
-        lock::schema(&mut connection, &new.schema, "pg_try_advisory_xact_lock").await?;
+        lock::schema(&mut connection, &new.schema, "pg_try_advisory_xact_lock", false).await?;
         self.close_journal(&mut connection, new).await?;
         if !new.rows_first {
             self.write_rows(&mut connection, registry, new).await?;
@@ -107,7 +107,7 @@ impl Postgres {
         expected: &Expected,
         shape: Shape,
     ) -> Result<Look, DatabaseError> {
-        let mut connection = run::writer(self.direct()).await?;
+        let mut connection = self.writer().await?;
         connect::rows(&mut connection, "BEGIN READ ONLY").await.map_err(|error| connect::failed(&error))?;
         let mut reading = Reading::inside(connection);
         let look = look(&mut reading, schema, expected, shape).await;
@@ -136,7 +136,7 @@ impl Postgres {
 
     /// A connection to a database in which the journal stands.
     async fn prepared(&self) -> Result<PgConnection, ProvisionError> {
-        let mut connection = run::writer(self.direct()).await.map_err(ApplyError::from)?;
+        let mut connection = self.writer().await.map_err(ApplyError::from)?;
         journal::ensure(&mut connection).await.map_err(|error| {
             let why = format!(
                 "cannot keep the journal in the schema `{}`: {}",
@@ -159,7 +159,7 @@ impl Postgres {
         let failed = |error: sqlx::Error| ProvisionError::from(bare(&error));
         let begin = format!("BEGIN; SET LOCAL lock_timeout = {}", limits.lock_timeout.as_millis());
         connect::rows(connection, &begin).await.map_err(failed)?;
-        lock::schema(connection, &new.schema, "pg_try_advisory_xact_lock").await?;
+        lock::schema(connection, &new.schema, "pg_try_advisory_xact_lock", false).await?;
         let registered = self.is_registered(connection, registry, &new.schema).await.map_err(failed)?;
         refuse_existing(&new.schema, registered, exists(connection, &new.schema).await?)
     }
@@ -235,7 +235,7 @@ async fn look(
     match all.remove(schema) {
         None => Ok(Look::NoSchema),
         Some(facts) if facts.has_ledger_to_read() => {
-            let rows = reading.rows(&ledgers::select(shape, schema)).await?;
+            let rows = reading.rows(&ledgers::select(shape, 0, schema)).await?;
             Ok(facts.with_ledger(rows.iter().map(ledgers::recorded).collect::<Result<_, _>>()?))
         }
         Some(facts) => Ok(facts.without_ledger(&expected.tables, shape.table)),
