@@ -1,11 +1,14 @@
 //! What steps and commands both do: look, apply, provision.
 
 pub(crate) mod apply;
+mod crew;
 pub(crate) mod django;
 pub(crate) mod doctor;
 pub(crate) mod expectation;
+mod keeper;
 pub(crate) mod lock;
 pub(crate) mod look;
+pub(crate) mod opening;
 pub(crate) mod provision;
 pub(crate) mod record;
 pub(crate) mod repair;
@@ -14,7 +17,9 @@ pub(crate) mod verify;
 
 use tokio::sync::OnceCell;
 
-use self::{expectation::Expectation, lock::RunLock, provision::begun::Unfinished, record::Record};
+use self::{
+    expectation::Expectation, lock::RunLock, opening::Openings, provision::begun::Unfinished, record::Record,
+};
 use crate::{
     config::{self, Config},
     database::{Database, Limits},
@@ -30,6 +35,7 @@ pub(crate) struct Work {
     pub(crate) lock: RunLock,
     pub(crate) begun: Unfinished,
     pub(crate) record: Record,
+    pub(crate) openings: Openings,
     database: Option<Database>,
     processes: OnceCell<Processes>,
     expectation: OnceCell<Expectation>,
@@ -37,14 +43,18 @@ pub(crate) struct Work {
 
 impl Work {
     pub(crate) fn new(config: Config) -> Self {
-        let database =
-            config.database.as_ref().map(|database| Database::new(database, config.registry.as_ref()));
+        let run = format!("{:08x}", fastrand::u32(..));
+        let database = config
+            .database
+            .as_ref()
+            .map(|database| Database::new(database, config.registry.as_ref()).of_run(&run));
         Self {
-            run: format!("{:08x}", fastrand::u32(..)),
+            run,
             config,
             lock: RunLock::default(),
             begun: Unfinished::default(),
             record: Record::default(),
+            openings: Openings::default(),
             database,
             processes: OnceCell::new(),
             expectation: OnceCell::new(),
@@ -77,15 +87,21 @@ impl Work {
 
     pub(crate) fn limits(&self) -> Result<Limits, Failure> {
         let apply = &self.migrations()?.apply;
-        Ok(Limits { lock_timeout: apply.lock_timeout, statement_timeout: apply.statement_timeout })
+        Ok(Limits {
+            lock_timeout: apply.lock_timeout,
+            statement_timeout: apply.statement_timeout,
+            gives_way: false,
+        })
     }
 }
 
-/// Why one schema was not migrated: a failure of its own, with the last lines of what was said, or one that ends
-/// the run.
+/// Why one schema was not migrated: a failure of its own, with the last lines of what was said, another run, or a
+/// failure that ends this one.
 #[derive(Debug)]
 enum Stopped {
     Schema(SchemaFailure, Vec<String>),
+    /// Another run is at work on it.
+    Taken,
     Run(Failure),
 }
 

@@ -217,7 +217,7 @@ fn a_tenant_that_is_being_created_does_not_break_the_gate() {
     project.portcullis.run(["verify"]).exits(0);
     // A new row that would not count is refused before anything is made.
     let refused = project.portcullis.run(["tenant", "create", "odd", "--set", "ready=false"]).exits(73);
-    refused.says("does not meet the registry's `where`").says("rolled back");
+    refused.says("a new row does not meet").says("rolled back");
     assert!(!project.exists("odd"));
 }
 

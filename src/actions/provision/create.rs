@@ -138,14 +138,15 @@ pub(crate) async fn scratch<T>(
 
 /// Has the framework migrate the schema that stands there empty.
 async fn framework(work: &Work, project: &Django, new: &Creation) -> Result<(), Failed> {
-    let schemas = vec![Some(new.schema.clone())];
-    match migrate::share(work, project, schemas, migrate::Ending::AtOnce, &|_| {}).await.pop() {
+    match migrate::whole(work, project, &new.schema).await {
         Some((_, Ok(()))) => Ok(()),
         Some((_, Err(Stopped::Schema(schema, output)))) => {
             Err(Failed { schema: Some(schema.clone()), output, ..Failed::saying(schema.why) })
         }
         Some((_, Err(Stopped::Run(failure)))) => Err(failure.into()),
-        None => Err(Failed::saying("the framework's program ended before it began".into())),
+        Some((_, Err(Stopped::Taken))) | None => {
+            Err(Failed::saying("the framework's program ended before it began".into()))
+        }
     }
 }
 

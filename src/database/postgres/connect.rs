@@ -4,7 +4,9 @@ use std::{io, path::Path, time::Duration};
 
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Row, ValueRef,
-    postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgRow, PgSslMode},
+    postgres::{
+        PgConnectOptions, PgConnection, PgDatabaseError, PgListener, PgPoolOptions, PgRow, PgSslMode,
+    },
 };
 use tokio_rustls::rustls;
 
@@ -16,7 +18,18 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// One fresh connection: the name is looked up and the password read again.
 pub(super) async fn connect(config: &config::Postgres) -> Result<PgConnection, DatabaseError> {
-    let options = options(config)?;
+    connect_as(config, None).await
+}
+
+/// The same, of an application of this name.
+pub(super) async fn connect_as(
+    config: &config::Postgres,
+    name: Option<&str>,
+) -> Result<PgConnection, DatabaseError> {
+    let mut options = options(config)?;
+    if let Some(name) = name {
+        options = options.application_name(name);
+    }
     let place = format!("{}:{}", config.host, config.port);
     match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
         Ok(Ok(connection)) => Ok(connection),
@@ -26,6 +39,21 @@ pub(super) async fn connect(config: &config::Postgres) -> Result<PgConnection, D
             crate::failure::words(CONNECT_TIMEOUT)
         ))),
     }
+}
+
+/// A connection that hears what the server says unasked. Where it breaks, the next question makes another.
+pub(super) async fn listener(config: &config::Postgres, name: &str) -> Result<PgListener, DatabaseError> {
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .max_lifetime(None)
+        .idle_timeout(None)
+        .acquire_timeout(CONNECT_TIMEOUT)
+        .connect_lazy_with(options(config)?.application_name(name));
+    let place = format!("{}:{}", config.host, config.port);
+    let mut listener = PgListener::connect_with(&pool).await.map_err(|error| refusal(&place, &error))?;
+    listener.eager_reconnect(false);
+    listener.ignore_pool_close_event(true);
+    Ok(listener)
 }
 
 /// Sends one simple-protocol message and reads every row. All columns must be text.

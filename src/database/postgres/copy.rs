@@ -41,7 +41,7 @@ impl Postgres {
 
     /// The server's major version, and the digest of what a schema is made of.
     pub(in super::super) async fn structure(&self, schema: &str) -> Result<(String, String), DatabaseError> {
-        let mut connection = run::writer(self.direct()).await?;
+        let mut connection = self.writer().await?;
         let read = async {
             connect::rows(&mut connection, "BEGIN READ ONLY").await?;
             Ok((version(&mut connection).await?, structure(&mut connection, schema).await?))

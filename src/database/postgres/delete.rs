@@ -8,7 +8,7 @@ use super::{
     connect, journal, lock,
     provision::refuse_name,
     quote::{identifier, literal},
-    remove, run,
+    remove,
 };
 use crate::{
     config,
@@ -30,8 +30,8 @@ impl Postgres {
         if let Some(why) = refuse_name(schema, &self.config.shared_schema) {
             return refuse(why);
         }
-        let mut connection = run::writer(self.direct()).await?;
-        lock::schema(&mut connection, schema, "pg_try_advisory_lock")
+        let mut connection = self.writer().await?;
+        lock::schema(&mut connection, schema, "pg_try_advisory_lock", false)
             .await
             .map_err(ApplyError::into_failed)?;
         let failed = |error: sqlx::Error| connect::failed(&error);

@@ -83,7 +83,7 @@ impl Postgres {
         let failed = |error: sqlx::Error| bare(&error);
         let begin = format!("BEGIN; SET LOCAL lock_timeout = {}", limits.lock_timeout.as_millis());
         connect::rows(&mut connection, &begin).await.map_err(failed)?;
-        lock::schema(&mut connection, &new.schema, "pg_try_advisory_xact_lock").await?;
+        lock::schema(&mut connection, &new.schema, "pg_try_advisory_xact_lock", false).await?;
         self.close_journal(&mut connection, new).await?;
         if !new.rows_first {
             self.write_rows(&mut connection, registry, new).await?;
@@ -100,7 +100,7 @@ impl Postgres {
         expected: &Expected,
         shape: Shape,
     ) -> Result<Look, DatabaseError> {
-        let mut connection = run::writer(self.direct()).await?;
+        let mut connection = self.writer().await?;
         connect::rows(&mut connection, "BEGIN READ ONLY").await.map_err(|error| connect::failed(&error))?;
         let mut reading = Reading::inside(connection);
         let look = look(&mut reading, schema, expected, shape).await;
@@ -129,7 +129,7 @@ impl Postgres {
 
     /// A connection to a database in which the journal stands.
     pub(super) async fn prepared(&self) -> Result<PgConnection, ProvisionError> {
-        let mut connection = run::writer(self.direct()).await.map_err(ApplyError::from)?;
+        let mut connection = self.writer().await.map_err(ApplyError::from)?;
         journal::ensure(&mut connection).await.map_err(|error| {
             let why = format!(
                 "cannot keep the journal in the schema `{}`: {}",
@@ -152,7 +152,7 @@ impl Postgres {
         let failed = |error: sqlx::Error| ProvisionError::from(bare(&error));
         let begin = format!("BEGIN; SET LOCAL lock_timeout = {}", limits.lock_timeout.as_millis());
         connect::rows(connection, &begin).await.map_err(failed)?;
-        lock::schema(connection, &new.schema, "pg_try_advisory_xact_lock").await?;
+        lock::schema(connection, &new.schema, "pg_try_advisory_xact_lock", false).await?;
         let registered = self.is_registered(connection, registry, &new.schema).await.map_err(failed)?;
         refuse_existing(&new.schema, registered, exists(connection, &new.schema).await?)
     }

@@ -10,7 +10,6 @@ use super::{
     lock,
     quote::literal,
     reading::Reading,
-    run,
 };
 use crate::{
     database::{Creation, DatabaseError, Leftover, Limits, Undone},
@@ -34,9 +33,9 @@ impl Postgres {
         limits: &Limits,
     ) -> Result<Undone, DatabaseError> {
         let Some(registry) = &self.registry else { return Ok(Undone::Nothing) };
-        let mut connection = run::writer(self.direct()).await?;
+        let mut connection = self.writer().await?;
         // The session that was given up may still hold the schema's lock: it is not judged before it has ended.
-        lock::schema(&mut connection, &new.schema, "pg_try_advisory_lock").await.map_err(words)?;
+        lock::schema(&mut connection, &new.schema, "pg_try_advisory_lock", false).await.map_err(words)?;
         let condition = format!("nonce = {}", literal(&new.nonce));
         let entries = journal::entries(&mut connection, &condition).await;
         let entries = entries.map_err(|error| connect::failed(&error))?;
@@ -66,12 +65,12 @@ impl Postgres {
         limits: &Limits,
     ) -> Result<Vec<Leftover>, DatabaseError> {
         let Some(registry) = &self.registry else { return Ok(Vec::new()) };
-        let mut connection = run::writer(self.direct()).await?;
+        let mut connection = self.writer().await?;
         let entries = journal::entries(&mut connection, "true").await;
         let mut left = Vec::new();
         for entry in entries.map_err(|error| connect::failed(&error))? {
             let Entry { tenant, begun, nonce, .. } = &entry;
-            lock::schema(&mut connection, tenant, "pg_try_advisory_lock").await.map_err(words)?;
+            lock::schema(&mut connection, tenant, "pg_try_advisory_lock", false).await.map_err(words)?;
             let condition = format!("nonce = {}", literal(nonce));
             // Another run of those that share the lock may have been quicker.
             let still = journal::entries(&mut connection, &condition).await;
@@ -99,7 +98,7 @@ impl Postgres {
         run: &str,
         absent: &[(String, String)],
     ) -> Result<(), DatabaseError> {
-        let mut connection = run::writer(self.direct()).await?;
+        let mut connection = self.writer().await?;
         journal::ensure(&mut connection).await.map_err(|error| connect::failed(&error))?;
         let mut sql = String::from("BEGIN");
         for (tenant, nonce) in absent {
@@ -112,7 +111,7 @@ impl Postgres {
 
     /// Removes those notes.
     pub(in super::super) async fn strike(&self, nonces: &[String]) -> Result<(), DatabaseError> {
-        let mut connection = run::writer(self.direct()).await?;
+        let mut connection = self.writer().await?;
         let sql: Vec<String> = nonces.iter().map(|nonce| journal::strike(nonce)).collect();
         connect::rows(&mut connection, &sql.join("; ")).await.map_err(|error| connect::failed(&error))?;
         let _ = connection.close().await;
@@ -120,7 +119,7 @@ impl Postgres {
     }
 
     pub(in super::super) async fn end_programs(&self, run: &str) -> Result<(), DatabaseError> {
-        let mut connection = run::writer(self.direct()).await?;
+        let mut connection = self.writer().await?;
         let ended = end_programs(&mut connection, run).await;
         let _ = connection.close().await;
         ended.map_err(|error| connect::failed(&error))
@@ -140,7 +139,7 @@ impl Postgres {
         &self,
         tenants: &[String],
     ) -> Result<Vec<(String, String, String)>, DatabaseError> {
-        let mut connection = run::writer(self.direct()).await?;
+        let mut connection = self.writer().await?;
         let entries = journal::entries(&mut connection, "kind = 'command'").await;
         let _ = connection.close().await;
         let named = entries.map_err(|error| connect::failed(&error))?.into_iter();
