@@ -207,6 +207,7 @@ async fn apply_all(
     let is_canary =
         |tenant: &&Option<String>| tenant.as_ref().is_some_and(|name| settings.canary.contains(name));
     let (canaries, rest): (Vec<_>, Vec<_>) = pending.iter().partition(is_canary);
+    let manifest = &work.expectation().await?.manifest;
     let mut failed = Failed::default();
     let mut done = 0;
     for (group, jobs, most) in [(canaries, 1, 1), (rest, settings.jobs.max(1), at_most)] {
@@ -230,7 +231,9 @@ async fn apply_all(
                     }
                     applied.migrations.insert(tenant, migrations);
                 }
-                Err(Stopped::Schema(failure, output)) => {
+                Err(Stopped::Schema(mut failure, output)) => {
+                    failure.dirty |=
+                        failure.migration.as_ref().is_some_and(|id| manifest.commits_by_itself(id));
                     if !output.is_empty() {
                         failed.output.push((tenant, output));
                     }
