@@ -151,7 +151,11 @@ impl Failure {
             Failure::ConfigMissing { .. } => {
                 "name the file with --config FILE or PORTCULLIS_CONFIG, or run without steps: portcullis run --no-config -- COMMAND".into()
             }
-            Failure::ConfigUnreadable { .. } => "make the file readable to this user".into(),
+            Failure::ConfigUnreadable { source, .. } => match source.kind() {
+                io::ErrorKind::IsADirectory => "name the file, not its folder".into(),
+                io::ErrorKind::InvalidData => "save the file as UTF-8".into(),
+                _ => "make the file readable to this user".into(),
+            },
             Failure::ConfigInvalid { path, .. } => {
                 format!("correct the file, then: portcullis check --config {}", path.display())
             }
@@ -163,7 +167,7 @@ impl Failure {
             }
             Failure::MigrationsUnreadable { .. } => "correct the folder or the file's name".into(),
             Failure::WaitTimedOut { .. } => "look at that service's own log, or give it more time with `timeout`".into(),
-            Failure::Refused { .. } => "correct the credentials or the address; trying again will not help".into(),
+            Failure::Refused { .. } => "correct the address, the credentials or, of a file, its permissions; trying again will not help".into(),
             Failure::Incomplete { .. } => "apply what is pending or repair the tenant, then start again".into(),
             Failure::MigrationFailed { .. } => "correct the migration or the data that it fails on, then start again".into(),
             Failure::Unproven { .. } => "give the database user the privileges it needs, then look again: portcullis verify".into(),

@@ -35,13 +35,11 @@ use std::{
     path::PathBuf,
 };
 
-use clap::Parser;
-
 use crate::{
     actions::{Work, doctor::Patient},
-    cli::{Cli, Command, ManifestOf},
+    cli::{Cli, Command, Front, ManifestOf},
     commands::Answer,
-    config::environment::Environment,
+    config::{Config, environment::Environment},
     failure::Failure,
     process::Inherited,
     report::{
@@ -61,10 +59,10 @@ pub fn main(arguments: &[OsString]) -> u8 {
         Ok(inherited) => inherited,
         Err(error) => {
             let what = format!("cannot take over the signals: {error}");
-            return say(BLOCKED, Answer::bad(Failure::Internal { what }.into()), false);
+            return say(BLOCKED, Answer::bad(Failure::Internal { what }.into()), None, false);
         }
     };
-    let cli = match Cli::try_parse_from(arguments) {
+    let cli = match Cli::of(arguments) {
         Ok(cli) => cli,
         Err(error) => {
             // Nobody is left to tell if standard error is closed.
@@ -73,36 +71,41 @@ pub fn main(arguments: &[OsString]) -> u8 {
         }
     };
     let env = Environment::of_process();
-    let colour = style::colour(cli.looks.color, &env, io::stderr().is_terminal());
+    let colour = style::colour(cli.global.looks.color, &env, io::stderr().is_terminal());
     let title = title(&cli.command);
-    let answer = match report::trace::start(&env, colour) {
+    let answer = match report::trace::start(&env) {
         Ok(()) => answer(cli, &env, &inherited, colour),
         Err(failure) => Answer::bad(failure.into()),
     };
-    say(title, answer, colour)
+    say(title, answer, Some(&inherited), colour)
 }
 
 fn answer(cli: Cli, env: &Environment, inherited: &Inherited, colour: bool) -> Answer {
     let path = cli
+        .global
         .config
         .or_else(|| env.get("PORTCULLIS_CONFIG").map(PathBuf::from))
         .unwrap_or_else(|| PathBuf::from("config.toml"));
-    let role = cli.role.as_deref();
+    let role = cli.global.role.as_deref();
     // What goes to standard output may be read by a person while standard error is not, and the other way round.
-    let output_colour = style::colour(cli.looks.color, env, io::stdout().is_terminal());
-    let worked = |work: &dyn Fn(&Work) -> Result<Answer, Failure>| {
+    let output_colour = style::colour(cli.global.looks.color, env, io::stdout().is_terminal());
+    let worked_with = |said: &dyn Fn(&mut Config), work: &dyn Fn(&Work) -> Result<Answer, Failure>| {
         config::load::load(&path, env)
-            .and_then(|config| work(&Work::new(config)))
+            .and_then(|mut config| {
+                said(&mut config);
+                work(&Work::new(config))
+            })
             .unwrap_or_else(|failure| Answer::bad(failure.into()))
     };
+    let worked = |work: &dyn Fn(&Work) -> Result<Answer, Failure>| worked_with(&|_| {}, work);
     match &cli.command {
-        Command::Run(run) => {
-            match run::run(run, &Globals { path: &path, role, looks: &cli.looks }, env, inherited) {
+        Command::Front(Front::Run(run)) => {
+            match run::run(run, &Globals { path: &path, role, looks: &cli.global.looks }, env, inherited) {
                 Ok(code) => Answer { text: String::new(), trouble: None, code },
                 Err(failure) => Answer::bad(failure.into()),
             }
         }
-        Command::Init(arguments) => match commands::init::init(inherited, arguments) {
+        Command::Front(Front::Init(arguments)) => match commands::init::init(inherited, arguments) {
             Ok(code) => Answer { text: String::new(), trouble: None, code },
             Err(failure) => Answer::bad(failure.into()),
         },
@@ -128,15 +131,17 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, colour: bool) -> A
         Command::Repair(arguments) => worked(&|work| {
             runtime::until_signalled(inherited, async |processes| {
                 work.start_with(processes);
-                commands::repair::run(work, arguments, colour).await
+                Box::pin(work.lock.fenced(commands::repair::run(work, arguments, colour))).await
             })
         }),
-        Command::Migrate(arguments) => worked(&|work| {
-            runtime::until_signalled(inherited, async |processes| {
-                work.start_with(processes);
-                commands::migrate::run(work, arguments).await
+        Command::Migrate(arguments) => {
+            worked_with(&|config| commands::migrate::say(arguments, config), &|work| {
+                runtime::until_signalled(inherited, async |processes| {
+                    work.start_with(processes);
+                    Box::pin(work.lock.fenced(commands::migrate::run(work, arguments))).await
+                })
             })
-        }),
+        }
         Command::History(arguments) => worked(&|work| {
             runtime::until_signalled(inherited, async |_| commands::history::run(work, arguments).await)
         }),
@@ -154,8 +159,8 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, colour: bool) -> A
 /// What the failure box says at its top.
 fn title(command: &Command) -> &'static str {
     match command {
-        Command::Run(_) => BLOCKED,
-        Command::Init(_) => "THE PROGRAM WAS NOT STARTED",
+        Command::Front(Front::Run(_)) => BLOCKED,
+        Command::Front(Front::Init(_)) => "THE PROGRAM WAS NOT STARTED",
         Command::Plan { .. } => "NO PLAN",
         Command::Check => "THE CONFIGURATION IS NOT VALID",
         Command::Verify(_) => "THE GATE IS CLOSED",
@@ -169,13 +174,20 @@ fn title(command: &Command) -> &'static str {
     }
 }
 
-/// Prints what a command has to say. A closed pipe is nobody's loss.
-fn say(title: &str, answer: Answer, colour: bool) -> u8 {
+/// Prints what a command has to say, for as long as whoever reads it takes. A closed pipe is nobody's loss.
+fn say(title: &str, answer: Answer, inherited: Option<&Inherited>, colour: bool) -> u8 {
+    report::flush();
+    if answer.text.is_empty() && answer.trouble.is_none() {
+        return answer.code;
+    }
+    if let Some(inherited) = inherited {
+        process::end_at_once(inherited);
+    }
     let mut code = answer.code;
     if let Err(error) = io::stdout().write_all(answer.text.as_bytes())
         && error.kind() != io::ErrorKind::BrokenPipe
     {
-        report::say(&format!("portcullis: cannot write to standard output: {error}"));
+        let _ = writeln!(io::stderr(), "portcullis: cannot write to standard output: {error}");
         let (what, why) = ("everything was said".into(), error.to_string());
         code = code.max(Failure::Unproven { what, why }.code());
     }

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::{
-    config::{Action, After, Awaited, Config, OnFailure, Scope, Step, environment::Environment},
+    config::{Action, After, Awaited, Config, OnFailure, Scope, Server, Step, environment::Environment},
     failure::Failure,
 };
 
@@ -87,8 +87,8 @@ pub(crate) fn plan(config: &Config, env: &Environment, role: Option<&str>) -> Re
 }
 
 /// Whether this argv runs no step: it begins with one of `server.passthrough`.
-pub(crate) fn passes_through(config: &Config, argv: &[String]) -> bool {
-    config.server.passthrough.iter().any(|beginning| match (beginning.split_first(), argv.split_first()) {
+pub(crate) fn passes_through(server: &Server, argv: &[String]) -> bool {
+    server.passthrough.iter().any(|beginning| match (beginning.split_first(), argv.split_first()) {
         (Some((program, words)), Some((given, rest))) => {
             (given == program || file_name(given) == Some(program)) && rest.starts_with(words)
         }

@@ -9,11 +9,11 @@ use crate::{
     cli,
     config::{self, Action, Config, Mode, Source, environment::Environment},
     engine,
-    failure::Failure,
+    failure::{self, Failure},
     notify::{self, Untold},
     plan::{self, Decision, Plan},
     process::{self, Inherited, Processes, Signals},
-    report::{Files, Report, event::Event, mask::Mask, style::Style},
+    report::{self, Files, Report, event::Event, mask::Mask, style::Style},
     runtime,
     status::Endpoint,
 };
@@ -35,7 +35,7 @@ pub(crate) fn run(
     }
     let (config, warnings) = match config::load::load_with_warnings(globals.path, env, style.colour) {
         Ok(loaded) => loaded,
-        Err(failure) => return Ok(end(&early(), failure)),
+        Err(failure) => return past_the_file(arguments, globals.path, env, inherited, &early(), failure),
     };
     let style = Style::new(globals.looks, env, Some(&config.log), terminal)?;
     let files = Files { state: config.status.file.clone(), metrics: config.metrics.clone() };
@@ -52,6 +52,25 @@ pub(crate) struct Globals<'a> {
     pub(crate) path: &'a Path,
     pub(crate) role: Option<&'a str>,
     pub(crate) looks: &'a cli::Looks,
+}
+
+/// A file that is wrong must not keep out whoever comes to look: an argv that runs no step needs nothing of it but the
+/// list that says so.
+fn past_the_file(
+    arguments: &cli::Run,
+    path: &Path,
+    env: &Environment,
+    inherited: &Inherited,
+    report: &Report,
+    failure: Failure,
+) -> Result<u8, Failure> {
+    let server = config::load::server_alone(path, env);
+    let Some(server) = server.filter(|server| plan::passes_through(server, &arguments.server)) else {
+        return Ok(end(report, failure));
+    };
+    report.tell(&Event::Remark { text: failure::chain(&failure) });
+    pass_through(&Server::of(&server, arguments), inherited, report)
+        .or_else(|failure| Ok(end(report, failure)))
 }
 
 /// Says what failed outside of the steps.
@@ -71,14 +90,10 @@ fn gate(
     inherited: &Inherited,
     report: &Report,
 ) -> Result<u8, Failure> {
-    let mut server = Server::of(&config, arguments);
+    let mut server = Server::of(&config.server, arguments);
     // Only an argv that somebody typed: the file's own command is never let past the gate.
-    if plan::passes_through(&config, &arguments.server) {
-        let program = arguments.server.first().map_or("", String::as_str);
-        let text = format!("`{program}` is in `passthrough`: no step runs and nothing is proved");
-        report.tell(&Event::Remark { text });
-        report.flush();
-        return serve(inherited, &server);
+    if plan::passes_through(&config.server, &arguments.server) {
+        return pass_through(&server, inherited, report);
     }
     let plan = plan::plan(&config, env, role)?;
     if arguments.no_server {
@@ -106,11 +121,19 @@ impl Server {
         Self { argv: argv.to_vec(), mode: Mode::Exec, grace: std::time::Duration::ZERO }
     }
 
-    fn of(config: &Config, arguments: &cli::Run) -> Self {
+    fn of(server: &config::Server, arguments: &cli::Run) -> Self {
         let given = &arguments.server;
-        let argv = if given.is_empty() { &config.server.command } else { given };
-        Self { argv: argv.clone(), mode: config.server.mode, grace: config.server.grace }
+        let argv = if given.is_empty() { &server.command } else { given };
+        Self { argv: argv.clone(), mode: server.mode, grace: server.grace }
     }
+}
+
+fn pass_through(server: &Server, inherited: &Inherited, report: &Report) -> Result<u8, Failure> {
+    let program = server.argv.first().map_or("", String::as_str);
+    let text = format!("`{program}` is in `passthrough`: no step runs and nothing is proved");
+    report.tell(&Event::Remark { text });
+    report.flush();
+    serve(inherited, server)
 }
 
 fn serve(inherited: &Inherited, server: &Server) -> Result<u8, Failure> {
@@ -127,6 +150,9 @@ fn serve(inherited: &Inherited, server: &Server) -> Result<u8, Failure> {
                 grace: server.grace,
                 main_grace: Some(server.grace),
             };
+            if !inherited.is_pid_1() {
+                report::note_not_pid_1();
+            }
             process::supervise(inherited, &options, argv)
         }
     }

@@ -1,9 +1,11 @@
 //! What steps and commands both do: look, apply, provision.
 
 pub(crate) mod apply;
+mod crew;
 pub(crate) mod django;
 pub(crate) mod doctor;
 pub(crate) mod expectation;
+mod keeper;
 pub(crate) mod lock;
 pub(crate) mod look;
 pub(crate) mod provision;
@@ -35,10 +37,13 @@ pub(crate) struct Work {
 
 impl Work {
     pub(crate) fn new(config: Config) -> Self {
-        let database =
-            config.database.as_ref().map(|database| Database::new(database, config.registry.as_ref()));
+        let run = format!("{:08x}", fastrand::u32(..));
+        let database = config
+            .database
+            .as_ref()
+            .map(|database| Database::new(database, config.registry.as_ref()).of_run(&run));
         Self {
-            run: format!("{:08x}", fastrand::u32(..)),
+            run,
             config,
             lock: RunLock::default(),
             record: Record::default(),
@@ -74,15 +79,21 @@ impl Work {
 
     pub(crate) fn limits(&self) -> Result<Limits, Failure> {
         let apply = &self.migrations()?.apply;
-        Ok(Limits { lock_timeout: apply.lock_timeout, statement_timeout: apply.statement_timeout })
+        Ok(Limits {
+            lock_timeout: apply.lock_timeout,
+            statement_timeout: apply.statement_timeout,
+            gives_way: false,
+        })
     }
 }
 
-/// Why one schema was not migrated: a failure of its own, with the last lines of what was said, or one that ends
-/// the run.
+/// Why one schema was not migrated: a failure of its own, with the last lines of what was said, another run, or a
+/// failure that ends this one.
 #[derive(Debug)]
 enum Stopped {
     Schema(SchemaFailure, Vec<String>),
+    /// Another run is at work on it.
+    Taken,
     Run(Failure),
 }
 

@@ -2,7 +2,7 @@
 
 mod init;
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -31,6 +31,37 @@ Exit codes: 0 done, 1 incomplete, 64 usage, 69 not there in time, 70 internal, 7
 126 and 127 the server cannot be started, 128+n ended by signal n."
 )]
 pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+impl Cli {
+    /// The command line, or what there is to say instead of obeying it.
+    pub(crate) fn of(arguments: &[OsString]) -> Result<Self, clap::Error> {
+        match Short::try_parse_from(arguments) {
+            Ok(Short { global, front }) => Ok(Self { global, command: Command::Front(front) }),
+            // Another subcommand, a question, or a mistake, which is explained with all that could be meant.
+            Err(_) => Self::try_parse_from(arguments),
+        }
+    }
+}
+
+/// The same command line for those subcommands that stand in front of every start: to prepare the others, too, would
+/// take as long as all the rest that happens before the program runs.
+#[derive(Debug, Parser)]
+#[command(name = "portcullis")]
+struct Short {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    front: Front,
+}
+
+/// What every subcommand understands.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
     /// The configuration file [default: PORTCULLIS_CONFIG, else config.toml]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
@@ -39,8 +70,6 @@ pub(crate) struct Cli {
     pub(crate) role: Option<String>,
     #[command(flatten)]
     pub(crate) looks: Looks,
-    #[command(subcommand)]
-    pub(crate) command: Command,
 }
 
 /// How output looks.
@@ -99,13 +128,8 @@ pub(crate) enum Colour {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// The entrypoint: work through the steps, then exec the server
-    #[command(after_help = "Examples:
-  portcullis run                            steps, then [server] command of the file
-  portcullis run -- gunicorn app.wsgi       steps, then this server
-  portcullis run --no-server                steps only: an init container or a Job
-  portcullis run --no-config -- sleep 60    no steps at all")]
-    Run(Run),
+    #[command(flatten)]
+    Front(Front),
     /// Show the steps in order, with what is skipped and why; touches nothing
     Plan {
         #[arg(long, value_enum, default_value_t = Format::Text)]
@@ -187,6 +211,18 @@ and in the first line of config.toml:
     #[command(after_help = "Example:
   portcullis man run | man -l -")]
     Man { subcommand: Option<String> },
+}
+
+/// What stands in front of a program.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Front {
+    /// The entrypoint: work through the steps, then exec the server
+    #[command(after_help = "Examples:
+  portcullis run                            steps, then [server] command of the file
+  portcullis run -- gunicorn app.wsgi       steps, then this server
+  portcullis run --no-server                steps only: an init container or a Job
+  portcullis run --no-config -- sleep 60    no steps at all")]
+    Run(Run),
     /// A plain init: forward signals, reap, and exit with the child's code
     Init(Init),
 }
@@ -228,6 +264,7 @@ pub(crate) struct Verify {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Migrate {
     /// The shared schema only
     #[arg(long, conflicts_with_all = ["tenant", "all"])]
@@ -241,6 +278,9 @@ pub(crate) struct Migrate {
     /// How many tenants at a time
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<usize>,
+    /// Share the tenants with other replicas that do the same
+    #[arg(long)]
+    pub(crate) cooperate: bool,
     /// Say what is pending and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
@@ -295,4 +335,41 @@ pub(crate) enum ManifestOf {
 pub(crate) enum Format {
     Text,
     Json,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_short_reading_of_the_command_line_is_the_whole_ones() {
+        for line in [
+            "portcullis run",
+            "portcullis run --no-server --role web --log-format json",
+            "portcullis --config x.toml --color never run -- gunicorn --version",
+            "portcullis run --no-config -- true",
+            "portcullis init -g -r TERM:INT --grace 2s -e 143 -- sh -c true",
+            "portcullis init --log-level warn -- true --help",
+        ] {
+            let words = || line.split(' ').map(OsString::from);
+            let short =
+                Short::try_parse_from(words()).map(|short| format!("{:?} {:?}", short.global, short.front));
+            let whole = Cli::try_parse_from(words()).map(|cli| match cli.command {
+                Command::Front(front) => format!("{:?} {front:?}", cli.global),
+                other => format!("{other:?}"),
+            });
+            assert_eq!(short.ok(), whole.ok(), "{line}");
+            assert!(Cli::of(&words().collect::<Vec<_>>()).is_ok(), "{line}");
+        }
+        for line in [
+            "portcullis",
+            "portcullis check",
+            "portcullis run --help",
+            "portcullis --version",
+            "portcullis init",
+        ] {
+            let words: Vec<_> = line.split(' ').map(OsString::from).collect();
+            assert!(Short::try_parse_from(&words).is_err(), "{line}");
+        }
+    }
 }

@@ -4,6 +4,7 @@ use crate::{
     cli,
     failure::Failure,
     process::{Inherited, SuperviseOptions, Target, supervise},
+    report,
 };
 
 /// Returns the program's exit code.
@@ -17,5 +18,8 @@ pub(crate) fn init(inherited: &Inherited, arguments: &cli::Init) -> Result<u8, F
         grace: arguments.grace,
         main_grace: None,
     };
+    if !inherited.is_pid_1() {
+        report::note_not_pid_1();
+    }
     supervise(inherited, &options, &arguments.argv)
 }

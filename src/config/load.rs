@@ -5,7 +5,7 @@ use std::{fs, io, path::Path};
 use toml::de::DeTable;
 
 use super::{
-    Config, check, database,
+    Config, Server, check, database,
     environment::Environment,
     fill::{Filler, Node, Value},
     outside,
@@ -39,6 +39,26 @@ pub(crate) fn load_with_warnings(
             rendered: render(path, &text, &problems, colour),
         }),
     }
+}
+
+/// `[server]` of a file that is wrong elsewhere. None if there is any doubt about what its `passthrough` lists.
+pub(crate) fn server_alone(path: &Path, env: &Environment) -> Option<Server> {
+    let text = fs::read_to_string(path).ok()?;
+    let (tree, errors) = DeTable::parse_recoverable(&text);
+    if !errors.is_empty() {
+        return None;
+    }
+    let problems = Problems::default();
+    let root = Filler { text: &text, env, problems: &problems }.table(&tree);
+    let mut table = Table::of(&root, "the configuration", &problems)?.table("server", "`[server]`")?;
+    let listed = table.get("passthrough")?.span.clone();
+    let server = sections::server(Some(table));
+    let doubtful = problems.into_sorted().iter().any(|problem| {
+        problem.severity == Severity::Error
+            && problem.span.start < listed.end
+            && listed.start < problem.span.end.max(problem.span.start + 1)
+    });
+    (!doubtful).then_some(server)
 }
 
 /// A valid configuration with its warnings, or every error and warning in the order of the file.

@@ -130,6 +130,8 @@ pub(crate) struct Django {
 pub(crate) struct Apply {
     pub(crate) jobs: usize,
     pub(crate) canary: Vec<String>,
+    /// Replicas share the tenants out among them.
+    pub(crate) cooperate: bool,
     pub(crate) on_tenant_failure: OnTenantFailure,
     /// For one tenant.
     pub(crate) timeout: Duration,

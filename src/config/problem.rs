@@ -84,14 +84,34 @@ pub(crate) fn render(path: &Path, text: &str, problems: &[Problem], colour: bool
             };
             let place = AnnotationKind::Primary.span(clamp(&text, &problem.span));
             let snippet = Snippet::source(text.as_str()).path(path.as_str()).annotation(place);
-            let mut group = level.primary_title(problem.message.as_str()).element(snippet);
-            if let Some(help) = &problem.help {
+            let title = wrapped(&problem.message, WIDTH - "warning: ".len());
+            let mut group = level.primary_title(title.as_str()).element(snippet);
+            let help = problem.help.as_ref().map(|help| wrapped(help, WIDTH - "   = help: ".len()));
+            if let Some(help) = &help {
                 group = group.element(Level::HELP.message(help.as_str()));
             }
             renderer.render(&[group])
         })
         .collect();
     shown.join("\n\n")
+}
+
+/// The renderer fits the file's lines into the width, and leaves ours to us. A word that is too long stays whole.
+fn wrapped(text: &str, width: usize) -> String {
+    let (mut lines, mut length) = (String::new(), 0);
+    for word in text.split(' ') {
+        let more = word.chars().count();
+        if length > 0 && length + 1 + more > width {
+            lines.push('\n');
+            length = 0;
+        } else if length > 0 {
+            lines.push(' ');
+            length += 1;
+        }
+        lines += word;
+        length += more;
+    }
+    lines
 }
 
 /// The known word that a person probably meant.

@@ -31,7 +31,7 @@ registry = { table = "tenants", schema_column = "schema_name", where = "active",
 shared = "m/shared"
 tenant = "m/tenant"
 manifest = { file = "manifest.json", auto = true }
-apply = { jobs = 4, canary = ["demo"], on_tenant_failure = "continue", max_failures = 5, timeout = "1m", lock_timeout = "5s", statement_timeout = "1m" }
+apply = { jobs = 4, canary = ["demo"], cooperate = true, on_tenant_failure = "continue", max_failures = 5, timeout = "1m", lock_timeout = "5s", statement_timeout = "1m" }
 
 [gate]
 ahead = "warn"

@@ -86,6 +86,7 @@ fn default_apply() -> Apply {
     Apply {
         jobs: JOBS,
         canary: Vec::new(),
+        cooperate: false,
         on_tenant_failure: OnTenantFailure::Stop,
         timeout: TENANT_TIMEOUT,
         lock_timeout: LOCK_TIMEOUT,
@@ -121,6 +122,7 @@ fn apply(mut table: Table<'_>, project: Option<&mut Django>, env: &Environment) 
     let apply = Apply {
         jobs: table.read("jobs", values::number(1..=64)).unwrap_or(default.jobs),
         canary: canary.into_iter().filter(|name| !name.is_empty()).collect(),
+        cooperate: table.read("cooperate", values::boolean).unwrap_or(default.cooperate),
         on_tenant_failure: if goes_on {
             OnTenantFailure::Continue { at_most }
         } else {

@@ -122,7 +122,7 @@ fn a_shell_passes_through_and_the_server_does_not() {
         ("", false),
     ] {
         let argv: Vec<String> = argv.split_whitespace().map(str::to_owned).collect();
-        assert_eq!(passes_through(&config(), &argv), expected, "{argv:?}");
+        assert_eq!(passes_through(&config().server, &argv), expected, "{argv:?}");
     }
 }
 

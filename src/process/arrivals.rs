@@ -10,10 +10,7 @@ use tokio::{
     sync::mpsc,
 };
 
-use super::{
-    reaper::Processes,
-    signals::{self, SignalSet},
-};
+use super::signals::{self, SignalSet};
 
 /// TERM, INT, QUIT and HUP as they arrive.
 pub(crate) struct Signals(mpsc::UnboundedReceiver<i32>);
@@ -32,18 +29,19 @@ impl Signals {
     }
 }
 
-/// Starts to read signals; nothing that arrived since they were blocked is lost.
-pub(super) fn listen(processes: Processes) -> io::Result<Signals> {
+/// Starts to read signals; nothing that arrived since they were blocked is lost. `child_ended` is called when at
+/// least one child has.
+pub(super) fn listen(child_ended: impl Fn() + 'static) -> io::Result<Signals> {
     let awaited = SignalSet::ENDING.or(SignalSet::of(&[libc::SIGCHLD]));
     let arrivals = File::from(signals::descriptor(awaited)?);
     // SAFETY: the file owns its descriptor, and nobody replaces it.
     let arrivals = unsafe { AsyncFd::register_with_interest(arrivals, Interest::READABLE)? };
     let (sender, receiver) = mpsc::unbounded_channel();
-    tokio::task::spawn_local(watch_signals(processes, arrivals, sender));
+    tokio::task::spawn_local(watch_signals(child_ended, arrivals, sender));
     Ok(Signals(receiver))
 }
 
-async fn watch_signals(processes: Processes, arrivals: AsyncFd<File>, sender: mpsc::UnboundedSender<i32>) {
+async fn watch_signals(child_ended: impl Fn(), arrivals: AsyncFd<File>, sender: mpsc::UnboundedSender<i32>) {
     const INFO_BYTES: usize = size_of::<libc::signalfd_siginfo>();
     loop {
         let Ok(mut ready) = arrivals.readable().await else {
@@ -54,7 +52,7 @@ async fn watch_signals(processes: Processes, arrivals: AsyncFd<File>, sender: mp
             // The signal's number is the first field.
             let signal = i32::from_ne_bytes([info[0], info[1], info[2], info[3]]);
             if signal == libc::SIGCHLD {
-                processes.reap();
+                child_ended();
             } else {
                 // Nobody listens once the start-up is over; the handover looks at what is pending itself.
                 let _ = sender.send(signal);

@@ -11,6 +11,16 @@ use tokio::io::{Interest, unix::AsyncFd};
 /// Longer lines are cut in pieces of so many bytes.
 const LINE_BYTES: usize = 16 * 1024;
 
+/// How much is read at a time.
+const PIECE_BYTES: usize = 8 * 1024;
+
+/// Which of a child's two streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Out,
+    Err,
+}
+
 /// The reading end of a pipe, and what was read but has no line end yet.
 pub(super) struct Lines {
     pipe: Option<AsyncFd<std::fs::File>>,
@@ -47,35 +57,47 @@ impl Lines {
         Some(line)
     }
 
-    /// Waits until more was read or the stream has ended. Cancel safe.
-    pub(super) async fn read(&mut self) {
-        let Some(pipe) = &self.pipe else {
-            return std::future::pending().await;
-        };
-        let Ok(mut ready) = pipe.readable().await else {
-            self.pipe = None;
-            return;
-        };
-        let mut piece = [0; 8192];
-        match ready.try_io(|pipe| pipe.get_ref().read(&mut piece)) {
-            Ok(Ok(length)) if length > 0 => self.buffer.extend_from_slice(&piece[..length]),
-            Err(_would_block) => {}
-            Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-            Ok(_) => self.pipe = None,
+    /// Until there is something to read, or the end. Cancel safe.
+    pub(super) async fn ready(&self) {
+        match &self.pipe {
+            // An error is found by whoever reads.
+            Some(pipe) => drop(pipe.readable().await),
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Reads a piece of what is there, or notices the end.
+    pub(super) fn read(&mut self) {
+        match self.piece() {
+            Ok(true) => {}
+            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+            Ok(false) | Err(_) => self.pipe = None,
         }
     }
 
     /// Reads what is there without waiting for more, and closes the stream when that was all.
     pub(super) fn read_rest(&mut self) {
-        let Some(pipe) = &self.pipe else {
-            return;
-        };
-        let mut piece = [0; 8192];
-        match pipe.get_ref().read(&mut piece) {
-            Ok(length) if length > 0 => self.buffer.extend_from_slice(&piece[..length]),
+        match self.piece() {
+            Ok(true) => {}
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            _ => self.pipe = None,
+            Ok(false) | Err(_) => self.pipe = None,
         }
+    }
+
+    /// False at the end of the stream.
+    fn piece(&mut self) -> io::Result<bool> {
+        let Some(pipe) = &self.pipe else {
+            return Ok(false);
+        };
+        let mut piece = [0; PIECE_BYTES];
+        let read = pipe.try_io(Interest::READABLE, |pipe| (&*pipe).read(&mut piece));
+        let length = match read {
+            // The news of what has just arrived may not have come yet.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => pipe.get_ref().read(&mut piece)?,
+            read => read?,
+        };
+        self.buffer.extend_from_slice(&piece[..length]);
+        Ok(length > 0)
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
     os::unix::ffi::OsStringExt,
 };
 
-use super::launch::c_strings;
+use super::arguments::c_strings;
 
 const LISTEN_PID: &[u8] = b"LISTEN_PID=";
 /// The name, ten digits and the end of the string.
@@ -46,6 +46,15 @@ pub(super) fn our_environment() -> Vec<*const c_char> {
     }
     found.push(std::ptr::null());
     found
+}
+
+/// A variable's value, as it was given.
+pub(super) fn value(name: &[u8]) -> Option<&'static [u8]> {
+    our_environment().iter().filter(|entry| !entry.is_null()).find_map(|entry| {
+        // SAFETY: the environment holds whole strings, and nothing in this program changes it.
+        let text = unsafe { CStr::from_ptr(*entry) }.to_bytes();
+        text.strip_prefix(name)?.strip_prefix(b"=")
+    })
 }
 
 /// A LISTEN_PID variable whose number the child fills in itself, without allocating.

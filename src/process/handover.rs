@@ -1,11 +1,13 @@
 //! The handover: everything is put back and the server takes this process's place.
 
-use std::{ffi::c_int, io};
+use std::io;
 
 use super::{
-    dispositions,
+    arguments::{c_strings, pointers},
+    dispositions, ending,
+    environment::our_environment,
     inherited::{self, Inherited},
-    launch::c_strings,
+    program::Program,
     signals::{self, SignalSet},
 };
 use crate::failure::Failure;
@@ -22,15 +24,19 @@ pub(crate) fn handover(inherited: &Inherited, argv: &[String]) -> Failure {
         Ok(words) => words,
         Err(source) => return Failure::ServerNotExecutable { program: program.clone(), source },
     };
-    let mut pointers: Vec<_> = words.iter().map(|word| word.as_ptr()).collect();
-    pointers.push(std::ptr::null());
+    let file = Program::named(&words[0]);
+    let (argv, environment) = (pointers(&words), our_environment());
 
     if let Err(failure) = put_back(inherited) {
         return failure;
     }
-    // SAFETY: the array ends with a null pointer and outlives the call.
-    unsafe { libc::execvp(pointers[0], pointers.as_ptr()) };
-    let source = io::Error::last_os_error();
+    let mut errno = file.exec(&argv, &environment);
+    if errno == libc::ENOEXEC
+        && let Some(script) = file.as_script(&words)
+    {
+        errno = Program::named(&script[0]).exec(&pointers(&script), &environment);
+    }
+    let source = io::Error::from_raw_os_error(errno);
     signals::swap_mask(SignalSet::ALL.without(SignalSet::FAULTS));
     not_executed(program, source)
 }
@@ -66,25 +72,9 @@ fn put_back(inherited: &Inherited) -> Result<(), Failure> {
     // All of them: the C library takes 33 for itself as soon as there was a thread.
     inherited.ignored.iter().for_each(signals::set_ignored);
     let heard = SignalSet::ENDING.without(inherited.ignored).without(inherited.blocked);
-    heard.iter().for_each(end_on);
+    heard.iter().for_each(ending::end_on);
     while signals::take(ours, Some(std::time::Duration::ZERO)).is_some() {}
     inherited.pending.iter().for_each(signals::Info::put_back);
     signals::swap_mask(inherited.blocked);
     Ok(())
-}
-
-/// As PID 1, a signal without a handler is lost. The exec itself puts a handler back to the default.
-fn end_on(signal: c_int) {
-    let handler: extern "C" fn(c_int) = end;
-    // SAFETY: the handler makes async-signal-safe calls only.
-    unsafe { libc::signal(signal, handler as libc::sighandler_t) };
-}
-
-extern "C" fn end(signal: c_int) {
-    const WORDS: &[u8] = b"portcullis: ended by a signal at the handover to the server\n";
-    // SAFETY: write and _exit are async-signal-safe.
-    unsafe {
-        libc::write(libc::STDERR_FILENO, WORDS.as_ptr().cast(), WORDS.len());
-        libc::_exit(128 + signal);
-    }
 }

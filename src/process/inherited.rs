@@ -21,6 +21,13 @@ pub(crate) struct Inherited {
     pub(super) children: Vec<i32>,
 }
 
+impl Inherited {
+    /// Whether the namespace ends with this process.
+    pub(crate) fn is_pid_1(&self) -> bool {
+        self.is_pid_1
+    }
+}
+
 /// First act of main: block and take signals, become a subreaper when not PID 1. Called before any thread or
 /// runtime exists; a handful of system calls.
 pub(crate) fn take_over() -> io::Result<Inherited> {

@@ -6,19 +6,19 @@
 
 use std::{
     cell::Cell,
-    ffi::{CStr, CString, OsStr, c_char, c_int, c_void},
-    io,
-    os::unix::ffi::OsStrExt,
-    ptr,
+    ffi::{CStr, CString, c_char, c_int, c_void},
+    io, ptr,
 };
 
 use super::{
+    arguments::pointers,
     dispositions,
     environment::{ListenPid, our_environment},
+    program::Program,
     signals::{self, SignalSet},
 };
 
-/// Enough for the C library's search through PATH, which keeps its buffers on the stack.
+/// Enough for what the child does, unoptimized, with a signal's frame on top.
 const STACK_BYTES: usize = 64 * 1024;
 
 /// What to start and how.
@@ -72,6 +72,18 @@ pub(super) struct NotLaunched {
 
 /// Returns the child's id once it runs the program. Blocks until then.
 pub(super) fn launch(launch: &Launch) -> io::Result<Result<i32, NotLaunched>> {
+    let launched = launch_file(launch)?;
+    if let Err(not) = &launched
+        && not.source.raw_os_error() == Some(libc::ENOEXEC)
+        && launch.stub.is_none()
+        && let Some(argv) = Program::named(&launch.argv[0]).as_script(launch.argv)
+    {
+        return launch_file(&Launch { argv: &argv, ..*launch });
+    }
+    Ok(launched)
+}
+
+fn launch_file(launch: &Launch) -> io::Result<Result<i32, NotLaunched>> {
     let argv = pointers(launch.argv);
     let listen_pid = ListenPid::default();
     let environment = match launch.stub {
@@ -81,6 +93,7 @@ pub(super) fn launch(launch: &Launch) -> io::Result<Result<i32, NotLaunched>> {
     };
     let child = Shared {
         launch,
+        program: &Program::named(&launch.argv[0]),
         argv: &argv,
         environment: &environment,
         listen_pid: &listen_pid,
@@ -107,18 +120,10 @@ pub(super) fn launch(launch: &Launch) -> io::Result<Result<i32, NotLaunched>> {
     Ok(Err(NotLaunched { at_exec, source: io::Error::from_raw_os_error(errno) }))
 }
 
-/// As arguments of exec. A byte of zero cannot be part of one.
-pub(super) fn c_strings<S: AsRef<OsStr>>(words: impl IntoIterator<Item = S>) -> io::Result<Vec<CString>> {
-    words.into_iter().map(|word| Ok(CString::new(word.as_ref().as_bytes())?)).collect()
-}
-
-fn pointers(words: &[CString]) -> Vec<*const c_char> {
-    words.iter().map(|word| word.as_ptr()).chain([ptr::null()]).collect()
-}
-
 /// What parent and child share while the parent is suspended.
 struct Shared<'a> {
     launch: &'a Launch<'a>,
+    program: &'a Program,
     argv: &'a [*const c_char],
     environment: &'a [*const c_char],
     listen_pid: &'a ListenPid,
@@ -167,16 +172,14 @@ fn become_program(child: &Shared) -> (bool, c_int) {
     // All of them: the C library takes 33 for itself as soon as there was a thread.
     launch.ignored.iter().for_each(signals::set_ignored);
     signals::swap_mask(launch.mask);
-    // SAFETY: every array ends with a null pointer.
-    unsafe {
-        if let Some(stub) = launch.stub {
-            for program in stub.programs {
-                libc::execve(program.as_ptr(), child.argv.as_ptr(), child.environment.as_ptr());
-            }
-        } else {
-            child.listen_pid.set(libc::getpid());
-            libc::execvpe(child.argv[0], child.argv.as_ptr(), child.environment.as_ptr());
-        }
+    let Some(stub) = launch.stub else {
+        // SAFETY: asks for an id.
+        child.listen_pid.set(unsafe { libc::getpid() });
+        return (true, child.program.exec(child.argv, child.environment));
+    };
+    for program in stub.programs {
+        // SAFETY: every array ends with a null pointer.
+        unsafe { libc::execve(program.as_ptr(), child.argv.as_ptr(), child.environment.as_ptr()) };
     }
     (true, errno())
 }

@@ -3,11 +3,13 @@
 //!
 //! [`take_over`] comes first in main, [`handover()`] or [`supervise()`] last; what runs in between is a [`Tree`] each.
 
+mod arguments;
 mod arrivals;
 mod capture;
 mod clock;
 mod descendants;
 mod dispositions;
+mod ending;
 mod environment;
 mod forward;
 mod handover;
@@ -15,6 +17,7 @@ mod holdings;
 mod inherited;
 mod launch;
 mod offspring;
+mod program;
 mod reaper;
 mod record;
 mod signal_set;
@@ -26,9 +29,13 @@ mod terminal;
 mod tree;
 
 pub(crate) use arrivals::Signals;
+pub(crate) use capture::Stream;
+pub(crate) use ending::end_at_once;
 pub(crate) use handover::handover;
 pub(crate) use inherited::{Inherited, take_over};
 pub(crate) use reaper::Processes;
+pub(crate) use record::How;
+pub(crate) use spawn::Child;
 pub(crate) use stub::stub_main;
 pub(crate) use supervise::{SuperviseOptions, Target, supervise};
-pub(crate) use tree::{Child, Ended, How, Tree};
+pub(crate) use tree::{Ended, Tree};

@@ -17,27 +17,24 @@ use nix::{
     unistd::pipe2,
 };
 use tokio::{
-    io::{Interest, unix::AsyncFd},
     sync::{Notify, watch},
     time::{Instant, timeout_at},
 };
 
 use super::{
     arrivals::{self, Signals},
-    capture::Lines,
     clock::GIVE_UP,
     descendants,
     inherited::Inherited,
     record::{Outcome, RECORD_BYTES, Record},
     signals,
-    spawn::{Output, start_stub},
-    tree::{Child, How, Tree, how},
+    spawn::{Child, Death, KILL_TREE, Output, start_stub},
 };
 
 /// Between two rounds of KILL, and of looking whether orphans are left.
 const ROUND: Duration = Duration::from_millis(10);
 
-type RecordReceiver = watch::Receiver<Option<Record>>;
+pub(super) type RecordReceiver = watch::Receiver<Option<Record>>;
 
 /// Owns the children: single-threaded, cheap to clone. Needs a current-thread runtime with a `LocalSet`.
 #[derive(Clone)]
@@ -69,50 +66,32 @@ impl Processes {
             reaped: Notify::new(),
         };
         let processes = Self(Rc::new(shared));
-        let signals = arrivals::listen(processes.clone())?;
+        let reaper = processes.clone();
+        let signals = arrivals::listen(move || reaper.reap())?;
         Ok((processes, signals))
     }
 
-    pub(crate) fn spawn(&self, child: &Child) -> io::Result<Tree> {
-        let (out, child_out) = pipe2(OFlag::O_CLOEXEC)?;
-        let (err, child_err) = pipe2(OFlag::O_CLOEXEC)?;
-        for end in [&out, &err] {
-            fcntl(end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
-        }
-        let (out, err) = (Lines::of(out)?, Lines::of(err)?);
-        let output = Output::Pipes { out: &child_out, err: &child_err };
-        let (stub, record, _status) = self.start_tree(child, output)?;
-        Ok(Tree { stub, processes: self.clone(), out, err, record, err_next: false })
-    }
-
-    /// Starts a program that may stay beside the server, with our own output; returns once it runs
-    /// ([`How::Started`]), or what became of it instead. It is ended by [`Processes::finish`] alone.
-    pub(crate) async fn spawn_to_stay(&self, child: &Child) -> io::Result<How> {
-        let (_stub, mut ended, status) = self.start_tree(child, Output::Ours)?;
-        // SAFETY: the file owns its descriptor, and nobody replaces it.
-        let status = unsafe { AsyncFd::register_with_interest(status, Interest::READABLE)? };
-        let first = tokio::select! {
-            _ = status.readable() => {
-                let mut bytes = [0; RECORD_BYTES];
-                let length = status.get_ref().read(&mut bytes).unwrap_or(0);
-                Record::from_bytes(&bytes[..length])
+    /// Kills every tree without its grace, but for what stays.
+    pub(crate) fn kill(&self) {
+        for (stub, running) in self.0.stubs.borrow().iter() {
+            if !running.stays {
+                signals::send(*stub, KILL_TREE);
             }
-            _ = ended.wait_for(Option::is_some) => None,
-        };
-        // The reaper may have been quicker to read the record.
-        let first = match first {
-            Some(first) => Some(first),
-            None => ended.wait_for(Option::is_some).await.ok().and_then(|record| *record),
-        };
-        Ok(how(first.map_or(Outcome::Signalled(libc::SIGKILL), |record| record.outcome)))
+        }
     }
 
-    fn start_tree(&self, child: &Child, output: Output<'_>) -> io::Result<(i32, RecordReceiver, File)> {
+    /// Starts a stub; its record arrives once its whole tree is gone. The file is the status pipe's reading end.
+    pub(super) fn start_tree(
+        &self,
+        child: &Child,
+        output: Output<'_>,
+        death: Death,
+    ) -> io::Result<(i32, RecordReceiver, File)> {
         let (status, child_status) = pipe2(OFlag::O_CLOEXEC)?;
         fcntl(&status, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         let status = File::from(status);
         let second = status.try_clone()?;
-        let stub = start_stub(child, output, &child_status)?;
+        let stub = start_stub(child, output, &child_status, death)?;
         let (record, receiver) = watch::channel(None);
         let stays = matches!(output, Output::Ours);
         let running = Running { status, stays, grace: child.grace, record };
@@ -170,7 +149,7 @@ impl Processes {
     }
 
     /// Collects the dead until there are none.
-    pub(super) fn reap(&self) {
+    fn reap(&self) {
         loop {
             let mut status = 0;
             // SAFETY: the pointer is to a status.

@@ -26,7 +26,37 @@ pub(super) enum Outcome {
     NoDirectory(i32),
 }
 
+/// What became of the main process, for those who asked for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum How {
+    Exited(i32),
+    Signalled(i32),
+    /// It runs, and nobody waits for its end.
+    Started,
+    /// `missing` when there is no such program.
+    NotStarted {
+        missing: bool,
+        why: String,
+    },
+}
+
 impl Outcome {
+    pub(super) fn how(self) -> How {
+        let error = io::Error::from_raw_os_error;
+        match self {
+            Self::Exited(code) => How::Exited(code),
+            Self::Signalled(signal) => How::Signalled(signal),
+            Self::Started => How::Started,
+            Self::NoProgram(errno) => {
+                How::NotStarted { missing: errno == libc::ENOENT, why: error(errno).to_string() }
+            }
+            Self::NoDirectory(errno) => How::NotStarted {
+                missing: false,
+                why: format!("cannot enter its working directory: {}", error(errno)),
+            },
+        }
+    }
+
     /// Of a status as waitpid writes it.
     pub(super) fn of(status: c_int) -> Self {
         if libc::WIFEXITED(status) {

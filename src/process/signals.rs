@@ -128,11 +128,8 @@ impl Info {
 pub(crate) fn take(set: SignalSet, patience: Option<Duration>) -> Option<Info> {
     // SAFETY: a siginfo is plain numbers, for which zero is valid.
     let mut info: libc::siginfo_t = unsafe { mem::zeroed() };
-    let patience = patience.map(|patience| libc::timespec {
-        tv_sec: patience.as_secs().try_into().unwrap_or(libc::time_t::MAX),
-        tv_nsec: patience.subsec_nanos().into(),
-    });
-    let timeout = patience.as_ref().map_or(ptr::null(), ptr::from_ref);
+    let patience = patience.map(nix::sys::time::TimeSpec::from_duration);
+    let timeout = patience.as_ref().map_or(ptr::null(), |patience| ptr::from_ref(patience.as_ref()));
     // SAFETY: all pointers are to live values of the types that the call expects.
     let taken = unsafe {
         libc::syscall(libc::SYS_rt_sigtimedwait, &raw const set.0, &raw mut info, timeout, SET_BYTES)

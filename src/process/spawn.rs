@@ -5,15 +5,27 @@ use std::{
     fs::OpenOptions,
     io,
     os::fd::{AsRawFd, OwnedFd},
+    path::PathBuf,
+    time::Duration,
 };
 
 use super::{
+    arguments::c_strings,
     environment::with,
-    launch::{Launch, Place, Stub, c_strings, launch},
+    launch::{Launch, Place, Stub, launch},
     signals::SignalSet,
     stub::{STAY, STEP},
-    tree::Child,
 };
+
+/// What to run as a step.
+pub(crate) struct Child {
+    pub(crate) argv: Vec<String>,
+    /// Added to our own environment.
+    pub(crate) env: Vec<(String, String)>,
+    pub(crate) cwd: Option<PathBuf>,
+    /// Between TERM and KILL.
+    pub(crate) grace: Duration,
+}
 
 /// Where a step's output goes.
 #[derive(Clone, Copy)]
@@ -26,14 +38,31 @@ pub(super) enum Output<'a> {
     Ours,
 }
 
+/// What a stub does when we end.
+#[derive(Clone, Copy)]
+pub(super) enum Death {
+    /// TERM to its tree, grace, KILL.
+    Term,
+    /// KILL to its tree, at once.
+    Kill,
+}
+
+/// Has a stub kill its tree at once.
+pub(super) const KILL_TREE: i32 = libc::SIGUSR1;
+
 /// Returns the stub's id. `status` is for the stub's record.
-pub(super) fn start_stub(child: &Child, output: Output<'_>, status: &OwnedFd) -> io::Result<i32> {
+pub(super) fn start_stub(
+    child: &Child,
+    output: Output<'_>,
+    status: &OwnedFd,
+    death: Death,
+) -> io::Result<i32> {
     let nothing = OpenOptions::new().read(true).write(true).open("/dev/null")?;
     let (word, out, err) = match output {
         Output::Pipes { out, err } => (STEP, out.as_raw_fd(), err.as_raw_fd()),
         Output::Ours => (STAY, libc::STDOUT_FILENO, libc::STDERR_FILENO),
     };
-    let cwd = child.cwd.clone().map(std::path::PathBuf::into_os_string).unwrap_or_default();
+    let cwd = child.cwd.clone().map(PathBuf::into_os_string).unwrap_or_default();
     let mut argv: Vec<OsString> = vec![
         "portcullis".into(),
         word.into(),
@@ -49,7 +78,10 @@ pub(super) fn start_stub(child: &Child, output: Output<'_>, status: &OwnedFd) ->
         environment: &with(&child.env)?,
         stdio: [nothing.as_raw_fd(), out, err],
         kept: status.as_raw_fd(),
-        parent_death: libc::SIGTERM,
+        parent_death: match death {
+            Death::Term => libc::SIGTERM,
+            Death::Kill => KILL_TREE,
+        },
     };
     let launched = launch(&Launch {
         argv: &c_strings(argv)?,

@@ -12,8 +12,9 @@ use std::{
 };
 
 use super::{
+    arguments::c_strings,
     inherited,
-    launch::{Launch, Place, c_strings, launch},
+    launch::{Launch, Place, launch},
     offspring::Offspring,
     record::Record,
     signals::{self, SignalSet},

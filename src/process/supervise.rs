@@ -2,18 +2,16 @@
 //!
 //! A plain loop around one system call that waits for a signal, so that an idle process never wakes up.
 
-use std::{
-    io::{self, Write},
-    time::Duration,
-};
+use std::time::Duration;
 
 use super::{
+    arguments::c_strings,
     clock::{Deadline, GIVE_UP},
     descendants,
     handover::not_executed,
     holdings,
     inherited::Inherited,
-    launch::{Launch, Place, c_strings, launch},
+    launch::{Launch, Place, launch},
     record::Outcome,
     signals::{self, SignalSet},
     terminal,
@@ -24,6 +22,7 @@ use crate::failure::Failure;
 const LAST_CALL: Duration = Duration::from_secs(1);
 /// Between two rounds of KILL.
 const KILL_ROUND: Duration = Duration::from_millis(10);
+
 /// How to stay as init.
 pub(crate) struct SuperviseOptions {
     /// A signal that arrives, and what is passed on for it; 0 for nothing.
@@ -61,13 +60,6 @@ pub(crate) fn supervise(
     let unexecuted = |source| not_executed(program, source);
     let words = c_strings(argv).map_err(unexecuted)?;
     signals::swap_mask(SignalSet::ALL);
-    if !inherited.is_pid_1 {
-        // Nobody is left to tell if standard error is closed.
-        let _ = writeln!(
-            io::stderr(),
-            "portcullis: not PID 1, so orphans are reaped as a subreaper and the namespace does not end with this"
-        );
-    }
     if let Some(signal) = options.parent_death {
         // SAFETY: an attribute of this process alone.
         unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) };

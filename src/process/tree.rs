@@ -1,36 +1,28 @@
 //! One step's process tree as the engine sees it: its output, its end, and the way to end it early.
 
-use std::{path::PathBuf, time::Duration};
+use std::io::{self, Read};
 
-use tokio::sync::watch;
+use nix::{
+    fcntl::{FcntlArg, OFlag, fcntl},
+    unistd::pipe2,
+};
+use tokio::io::{Interest, unix::AsyncFd};
 
 use super::{
-    capture::Lines,
-    reaper::Processes,
-    record::{Outcome, Record},
+    capture::{Lines, Stream},
+    reaper::{Processes, RecordReceiver},
+    record::{How, Outcome, RECORD_BYTES, Record},
+    spawn::{Child, Death, Output},
 };
-use crate::report::event::Stream;
-
-/// What to run as a step.
-pub(crate) struct Child {
-    pub(crate) argv: Vec<String>,
-    /// Added to our own environment.
-    pub(crate) env: Vec<(String, String)>,
-    pub(crate) cwd: Option<PathBuf>,
-    /// Between TERM and KILL.
-    pub(crate) grace: Duration,
-}
 
 /// A running tree. Dropped while it runs, it gets TERM.
 pub(crate) struct Tree {
-    pub(super) stub: i32,
-    pub(super) processes: Processes,
-    pub(super) out: Lines,
-    pub(super) err: Lines,
+    stub: i32,
+    processes: Processes,
+    out: Lines,
+    err: Lines,
     /// Written once, by the reaper.
-    pub(super) record: watch::Receiver<Option<Record>>,
-    /// Whose turn it is when both streams have a line.
-    pub(super) err_next: bool,
+    record: RecordReceiver,
 }
 
 /// How a tree ended.
@@ -43,18 +35,50 @@ pub(crate) struct Ended {
     pub(crate) killed: bool,
 }
 
-/// What became of the main process.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum How {
-    Exited(i32),
-    Signalled(i32),
-    /// It runs, and nobody waits for its end.
-    Started,
-    /// `missing` when there is no such program.
-    NotStarted {
-        missing: bool,
-        why: String,
-    },
+impl Processes {
+    /// Starts a step.
+    pub(crate) fn spawn(&self, child: &Child) -> io::Result<Tree> {
+        self.spawn_with(child, Death::Term)
+    }
+
+    /// The same, of a tree that must not outlive us: whatever ends us, it is killed at once.
+    pub(crate) fn spawn_fenced(&self, child: &Child) -> io::Result<Tree> {
+        self.spawn_with(child, Death::Kill)
+    }
+
+    fn spawn_with(&self, child: &Child, death: Death) -> io::Result<Tree> {
+        let (out, child_out) = pipe2(OFlag::O_CLOEXEC)?;
+        let (err, child_err) = pipe2(OFlag::O_CLOEXEC)?;
+        for end in [&out, &err] {
+            fcntl(end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        }
+        let (out, err) = (Lines::of(out)?, Lines::of(err)?);
+        let output = Output::Pipes { out: &child_out, err: &child_err };
+        let (stub, record, _status) = self.start_tree(child, output, death)?;
+        Ok(Tree { stub, processes: self.clone(), out, err, record })
+    }
+
+    /// Starts a program that may stay beside the server, with our own output; returns once it runs
+    /// ([`How::Started`]), or what became of it instead. It is ended by [`Processes::finish`] alone.
+    pub(crate) async fn spawn_to_stay(&self, child: &Child) -> io::Result<How> {
+        let (_stub, mut ended, status) = self.start_tree(child, Output::Ours, Death::Term)?;
+        // SAFETY: the file owns its descriptor, and nobody replaces it.
+        let status = unsafe { AsyncFd::register_with_interest(status, Interest::READABLE)? };
+        let first = tokio::select! {
+            _ = status.readable() => {
+                let mut bytes = [0; RECORD_BYTES];
+                let length = status.get_ref().read(&mut bytes).unwrap_or(0);
+                Record::from_bytes(&bytes[..length])
+            }
+            _ = ended.wait_for(Option::is_some) => None,
+        };
+        // The reaper may have been quicker to read the record.
+        let first = match first {
+            Some(first) => Some(first),
+            None => ended.wait_for(Option::is_some).await.ok().and_then(|record| *record),
+        };
+        Ok(first.map_or(Outcome::Signalled(libc::SIGKILL), |record| record.outcome).how())
+    }
 }
 
 impl Tree {
@@ -69,28 +93,30 @@ impl Tree {
                 return None;
             }
             if self.record.borrow().is_some() {
-                self.out.read_rest();
-                self.err.read_rest();
+                // All of one before the other, and last the stream on which a program says why it ends.
+                if self.out.is_open() {
+                    self.out.read_rest();
+                } else {
+                    self.err.read_rest();
+                }
                 continue;
             }
             tokio::select! {
-                () = self.out.read() => {}
-                () = self.err.read() => {}
+                () = self.out.ready() => {}
+                () = self.err.ready() => {}
                 _ = self.record.wait_for(Option::is_some) => {}
             }
+            // In this order, so that whatever was written before a line of standard error is read with it.
+            self.err.read();
+            self.out.read();
         }
     }
 
+    /// What was read of standard output comes first. More of it is read only together with the other stream, when
+    /// both have no line left, so neither keeps the other waiting.
     fn take_line(&mut self) -> Option<(Stream, String)> {
-        let mut take = |err: bool| {
-            let (lines, stream) =
-                if err { (&mut self.err, Stream::Err) } else { (&mut self.out, Stream::Out) };
-            Some((stream, lines.take_line()?))
-        };
-        let first = self.err_next;
-        let line = take(first).or_else(|| take(!first))?;
-        self.err_next = line.0 == Stream::Out;
-        Some(line)
+        let out = self.out.take_line().map(|line| (Stream::Out, line));
+        out.or_else(|| self.err.take_line().map(|line| (Stream::Err, line)))
     }
 
     /// When the whole tree is gone. Cancel safe.
@@ -101,7 +127,7 @@ impl Tree {
         };
         record.map_or(
             Ended { how: How::Signalled(libc::SIGKILL), leftovers: 0, killed: true },
-            |Record { outcome, leftovers, killed }| Ended { how: how(outcome), leftovers, killed },
+            |Record { outcome, leftovers, killed }| Ended { how: outcome.how(), leftovers, killed },
         )
     }
 
@@ -114,21 +140,5 @@ impl Tree {
 impl Drop for Tree {
     fn drop(&mut self) {
         self.terminate(libc::SIGTERM);
-    }
-}
-
-pub(super) fn how(outcome: Outcome) -> How {
-    let error = std::io::Error::from_raw_os_error;
-    match outcome {
-        Outcome::Exited(code) => How::Exited(code),
-        Outcome::Signalled(signal) => How::Signalled(signal),
-        Outcome::Started => How::Started,
-        Outcome::NoProgram(errno) => {
-            How::NotStarted { missing: errno == libc::ENOENT, why: error(errno).to_string() }
-        }
-        Outcome::NoDirectory(errno) => How::NotStarted {
-            missing: false,
-            why: format!("cannot enter its working directory: {}", error(errno)),
-        },
     }
 }

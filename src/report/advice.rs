@@ -6,6 +6,9 @@ use crate::{
     tenants::gate::{Finding, Judgement},
 };
 
+/// PostgreSQL's code for a lock that was not had within `lock_timeout`.
+const LOCK_NOT_AVAILABLE: &str = "SQLSTATE 55P03";
+
 /// Advice for the box.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Advice {
@@ -141,9 +144,13 @@ fn of_judgement(judgement: &Judgement) -> Advice {
     if first(|f| matches!(f, Finding::LookFailed { .. } | Finding::Vanished)).is_some()
         || judgement.too_few.is_some()
     {
-        advice.cause.get_or_insert(
-            "the database user may not look at everything, or the registry is not the right one",
-        );
+        let locked =
+            |f: &Finding| matches!(f, Finding::LookFailed { why } if why.contains(LOCK_NOT_AVAILABLE));
+        advice.cause.get_or_insert(if first(locked).is_some() {
+            "somebody holds a lock on what was to be read: a migration that runs or hangs, most probably"
+        } else {
+            "the database user may not look at everything, or the registry is not the right one"
+        });
         advice.actions.push(say("correct that, then look again", Some("portcullis verify".into())));
     }
     advice

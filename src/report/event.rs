@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::judgement;
 use crate::{
     failure::Failure,
+    process::Stream,
     tenants::gate::{Judgement, Outcome},
 };
 
@@ -105,12 +106,6 @@ pub(crate) enum Event {
     Remark {
         text: String,
     },
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Stream {
-    Out,
-    Err,
 }
 
 /// A failure with everything the box shows beside it.

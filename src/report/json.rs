@@ -6,12 +6,15 @@ use serde_json::{Map, Value, json};
 
 use super::{
     brief::brief,
-    event::{Event, Stream, Trouble},
+    event::{Event, Trouble},
     judgement,
     standing::{Standing, Step},
     text,
 };
-use crate::failure::{self, Failure};
+use crate::{
+    failure::{self, Failure},
+    process::Stream,
+};
 
 /// The longest last line that Kubernetes shows whole where there is no termination message, with room for one line
 /// about a notification that failed.

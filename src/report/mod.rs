@@ -1,6 +1,7 @@
 //! Told about everything, decides nothing: each output is one file with a function of events.
 
 pub(crate) mod advice;
+mod aside;
 mod brief;
 pub(crate) mod doctor;
 pub(crate) mod event;
@@ -24,7 +25,7 @@ pub(crate) mod writer;
 
 use std::{
     cell::{Cell, RefCell},
-    io::{self, Write},
+    io,
     path::PathBuf,
     rc::Rc,
     sync::{Arc, Mutex, PoisonError},
@@ -33,6 +34,7 @@ use std::{
 
 use tokio::time::Instant;
 
+pub(crate) use self::aside::{flush, note_not_pid_1, say};
 use self::{
     event::Event,
     github::Groups,
@@ -83,7 +85,10 @@ impl Shared {
 
 impl Report {
     pub(crate) fn start(style: Style, mask: Mask, files: Files, env: &Environment) -> Self {
-        let writer = Writer::start(style.layout == Layout::Json);
+        let json = style.layout == Layout::Json;
+        aside::adopt(json, &mask);
+        trace::start_with(style.level);
+        let writer = Writer::start(json);
         Self(Rc::new(Inner {
             style,
             mask,
@@ -118,6 +123,7 @@ impl Report {
     }
 
     pub(crate) fn flush(&self) {
+        aside::flush();
         self.0.writer.flush();
     }
 
@@ -162,11 +168,6 @@ impl Report {
             self.tell(&Event::Remark { text: format!("cannot write `{}`: {error}", path.display()) });
         }
     }
-}
-
-/// One line on standard error, outside of `run`. `eprintln!` would panic where it is full or nobody reads it.
-pub(crate) fn say(line: &str) {
-    let _ = writeln!(io::stderr(), "{line}");
 }
 
 /// Writes beside the file and renames, so that no reader ever sees half of it.

@@ -109,7 +109,7 @@ fn failure(standing: &Standing) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::event::{Event, Stream};
+    use crate::{process::Stream, report::event::Event};
 
     #[test]
     fn nothing_that_a_child_prints_becomes_markup() {

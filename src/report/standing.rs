@@ -3,10 +3,13 @@
 use std::{collections::VecDeque, time::Duration};
 
 use super::{
-    event::{Event, Stream, Trouble},
+    event::{Event, Trouble},
     facts::{Facts, Place},
 };
-use crate::failure::{self, Failure};
+use crate::{
+    failure::{self, Failure},
+    process::Stream,
+};
 
 /// How many last lines are kept for the page.
 const LINES: usize = 15;

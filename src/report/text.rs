@@ -6,7 +6,7 @@ use console::Style as Paint;
 
 use super::{
     brief::brief,
-    event::{Event, Stream},
+    event::Event,
     failure_box::{self, BLOCKED},
     standing::Standing,
     style::{Layout, Style},
@@ -15,6 +15,7 @@ use super::{
 use crate::{
     cli::LogLevel,
     failure::{self, Failure, words},
+    process::Stream,
 };
 
 /// Kubernetes shows 2048 bytes or 80 lines of a log where there is no termination message

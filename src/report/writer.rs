@@ -2,6 +2,7 @@
 
 use std::{
     io::{self, Write},
+    os::fd::AsFd,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -10,6 +11,8 @@ use std::{
     thread,
     time::Duration,
 };
+
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// How many lines may wait for the terminal; what comes on top is dropped and counted.
 const QUEUE: usize = 4_096;
@@ -57,8 +60,7 @@ impl Writer {
 
     pub(crate) fn line(&self, line: String) {
         let Some(lines) = &self.lines else {
-            // Nobody is left to tell if standard error is closed.
-            let _ = writeln!(io::stderr(), "{line}");
+            write_if_read(&line);
             return;
         };
         if let Err(TrySendError::Full(_)) = lines.try_send(Message::Line(line)) {
@@ -75,6 +77,16 @@ impl Writer {
         if lines.try_send(Message::Flush(done)).is_ok() {
             let _ = written.recv_timeout(FLUSH);
         }
+    }
+}
+
+/// Writes the line from this thread, unless that would mean to wait for somebody to read.
+pub(super) fn write_if_read(line: &str) {
+    let mut stderr = io::stderr();
+    let mut descriptors = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    if poll(&mut descriptors, PollTimeout::ZERO).is_ok_and(|ready| ready > 0) {
+        // Nobody is left to tell if standard error is closed.
+        let _ = stderr.write_all(format!("{line}\n").as_bytes());
     }
 }
 

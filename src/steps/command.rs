@@ -10,8 +10,8 @@ use super::{retry::Schedule, stop::Stop};
 use crate::{
     config,
     failure::{Failure, signal_name, words},
-    process::{Child, Ended, How, Processes, Tree},
-    report::event::{Event, Stream, Trouble},
+    process::{Child, Ended, How, Processes, Stream, Tree},
+    report::event::{Event, Trouble},
 };
 
 /// The last lines of the child that the failure box may show.

@@ -52,6 +52,22 @@ fn levels_leave_out_what_matters_less() {
 }
 
 #[test]
+fn the_most_that_can_be_shown_is_still_one_object_a_line() {
+    let mut portcullis = Portcullis::new().config(STEPS).env("API_TOKEN", "correct-horse");
+    for (level, variable) in [("debug", ""), ("info", "trace")] {
+        portcullis = portcullis.env("PORTCULLIS_LOG", variable);
+        let arguments = ["run", "--role", "web", "--log-format", "json", "--log-level", level];
+        let outcome = portcullis.run(arguments).exits(0).says_not("correct-horse");
+        let lines = outcome.stderr.lines().map(|line| serde_json::from_str::<Value>(line).expect(line));
+        let diagnostics = lines.filter(|line| line["event"] == "diagnostic").count();
+        assert!(diagnostics > 0, "{outcome}");
+    }
+    let portcullis = portcullis.env("PORTCULLIS_LOG", "");
+    portcullis.run(["run", "--role", "web", "--log-level", "debug"]).exits(0).says("DEBUG portcullis");
+    portcullis.run(["run", "--role", "web"]).exits(0).says_not("DEBUG");
+}
+
+#[test]
 fn the_log_ends_with_a_table_of_the_steps() {
     let outcome = Portcullis::new().config(STEPS).run(["run", "--role", "web"]).exits(0);
     let table: Vec<_> = outcome.stderr.lines().rev().skip(1).take(3).collect();

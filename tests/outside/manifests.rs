@@ -1,8 +1,11 @@
 //! The manifests under docker/: their configurations are valid, and those that hold a copy hold the same.
 
-use std::{fs, path::Path};
+use std::{fs, path::Path, process::Command};
 
-use crate::support::portcullis::Portcullis;
+use crate::support::{
+    portcullis::Portcullis,
+    process::{Outcome, Running},
+};
 
 #[test]
 fn every_shipped_configuration_is_valid() {
@@ -39,6 +42,55 @@ fn hooks_and_waves_carry_the_same_configuration() {
         let manifest = read(&format!("docker/kubernetes/variants/{file}"));
         assert!(manifest.contains(&expected), "{file} holds another config.toml");
     }
+}
+
+#[test]
+fn the_manifests_are_what_kubernetes_and_a_gate_ask_for() {
+    judged(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docker/kubernetes")).exits(0);
+}
+
+#[test]
+fn a_manifest_that_breaks_a_rule_is_found() {
+    for (file, right, wrong, words) in [
+        ("pod.yaml", "runAsNonRoot: true", "runAsNonRoot: false", "may run as root"),
+        ("pod.yaml", "drop: [ALL]", "drop: [NET_RAW]", "keeps capabilities"),
+        ("base/deployment.yaml", "replicas: 10", "replicas: ten", "ten"),
+        ("base/deployment.yaml", "imagePullPolicy", "imagePullPolice", "imagePullPolice"),
+        ("base/deployment.yaml", "progressDeadlineSeconds: 2100", "progressDeadlineSeconds: 60", "deadline"),
+        (
+            "base/deployment.yaml",
+            "mountPath: /etc/portcullis",
+            "mountPath: /etc/portcullis\n              x: y",
+            "x",
+        ),
+        ("variants/job.yaml", "[1, 73, 77, 78]", "[1, 73, 77]", "exit code 78 does not fail the Job"),
+        ("variants/job.yaml", "values: [69, 75]", "values: [69]", "exit code 75 is not tried again"),
+        ("variants/argo-wave.yaml", "sync-wave: \"-2\"", "sync-wave: \"0\"", "does not follow the ConfigMap"),
+        (
+            "variants/helm-hook.yaml",
+            "hook-weight: \"0\"",
+            "hook-weight: \"-9\"",
+            "does not follow the ConfigMap",
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("docker/kubernetes/.");
+        Command::new("cp").arg("-R").args([&source, folder.path()]).status().unwrap();
+        let path = folder.path().join(file);
+        let text = fs::read_to_string(&path).unwrap();
+        assert!(text.contains(right), "{file} does not hold {right}");
+        fs::write(&path, text.replace(right, wrong)).unwrap();
+        judged(folder.path()).exits(1).says(words);
+    }
+}
+
+fn judged(folder: &Path) -> Outcome {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let python = source.join("target/kubernetes/bin/python");
+    assert!(python.exists(), "{} is not there: run scripts/kubernetes", python.display());
+    let mut command = Command::new(python);
+    command.arg(source.join("tests/outside/kubernetes.py")).arg(folder);
+    Running::start(command, false).wait()
 }
 
 fn read(file: &str) -> String {

@@ -164,3 +164,65 @@ fn a_stop_reaches_the_program_and_a_continuation_ends_it() {
     );
     assert_eq!(stdout(&ran.code(0)), "stopped\ncontinued\n");
 }
+
+/// The program and a child of its say what they get of a USR1 that reaches init.
+const BOTH_LISTEN: &str = "bash -c 'trap \"echo child\" USR1; echo up; for i in {1..200}; do sleep 0.01; done' & \
+                           trap 'echo program' USR1; sleep 0.5; kill -USR1 1; \
+                           for i in {1..50}; do sleep 0.01; done; wait";
+
+#[test]
+fn signals_go_to_the_program_alone_or_if_asked_to_its_whole_group() {
+    let alone = stdout(&init(&[], BOTH_LISTEN).code(0));
+    assert_eq!(alone, "up\nprogram\n");
+    for option in ["-g", "--signal-group"] {
+        let all = stdout(&init(&[option], BOTH_LISTEN).code(0));
+        let mut lines: Vec<_> = all.lines().collect();
+        lines.sort_unstable();
+        assert_eq!(lines, ["child", "program", "up"], "{option}");
+    }
+}
+
+#[test]
+fn a_stop_can_be_dropped_or_become_another_signal() {
+    let ran = init(&["-r", "TSTP:0"], "kill -TSTP 1; sleep 0.2; echo not stopped; exit 2");
+    assert_eq!(stdout(&ran.code(2)), "not stopped\n");
+    let ran = init(
+        &["-r", "TSTP:TERM", "-e", "7"],
+        "trap 'echo term; exit 7' TERM; kill -TSTP 1; while :; do sleep 0.01; done",
+    );
+    assert_eq!(stdout(&ran.code(0)), "term\n");
+}
+
+#[test]
+fn a_script_without_an_interpreters_line_is_a_shells_and_a_binary_is_not() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let plain = file("plain", b"echo \"it is $1\"\nexit 4\n");
+    let foreign = file("foreign", b"\x7fELF\x02\x01\x01\0\0\0\0\0\0\0\0\0 of another machine");
+    let path = format!("{}:/usr/bin:/bin", folder.path().display());
+    for front in [&["portcullis", "init", "--"][..], &["portcullis", "run", "--no-config", "--"]] {
+        for name in [plain.as_str(), "plain"] {
+            let mut command = pid_1(&[front, &[name, "me"]].concat());
+            assert_eq!(stdout(&command.env("PATH", &path).assert().code(4)), "it is me\n");
+        }
+        pid_1(&[front, &[foreign.as_str()]].concat()).assert().code(126);
+        // What comes first in PATH and may not be run does not hide what comes later.
+        let hidden = folder.path().join("hidden");
+        std::fs::create_dir_all(&hidden).unwrap();
+        std::fs::write(hidden.join("plain"), "").unwrap();
+        let mut command = pid_1(&[front, &["plain", "later"]].concat());
+        let path = format!("{}:{path}", hidden.display());
+        assert_eq!(stdout(&command.env("PATH", path).assert().code(4)), "it is later\n");
+    }
+}
+
+#[test]
+fn a_real_time_signal_that_ends_the_program_counts_as_any_other() {
+    init(&[], "kill -64 $$").code(192);
+}

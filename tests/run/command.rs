@@ -147,6 +147,19 @@ fn the_box_ends_with_the_commands_last_lines() {
     assert!(!shown.contains("line 1."), "{shown}");
 }
 
+#[test]
+fn standard_error_comes_after_the_output_that_was_written_before_it() {
+    let script = "for i in $(seq 20); do echo out $i; done; echo why it failed >&2; exit 1";
+    let step = format!("[[step]]\nname = \"talk\"\ncommand.run = [\"sh\", \"-c\", \"{script}\"]\n");
+    let portcullis = Portcullis::new().config(&step);
+    for _ in 0..20 {
+        let outcome = portcullis.run(["run"]).exits(79);
+        let said: Vec<_> = outcome.stderr.lines().filter(|line| line.starts_with("[1/1] talk: ")).collect();
+        let last = said.iter().position(|line| line.ends_with("| out 20")).unwrap();
+        assert!(said[last + 1].ends_with("! why it failed"), "{outcome}");
+    }
+}
+
 fn attempts(portcullis: &Portcullis) -> usize {
     fs::read_to_string(portcullis.path("attempts")).unwrap().lines().count()
 }

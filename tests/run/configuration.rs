@@ -41,3 +41,25 @@ fn plan_touches_nothing_and_says_why_a_step_is_skipped() {
     assert!(json.to_string().contains("every tenant is complete"), "{json}");
     assert!(!sample.portcullis.path("var").exists());
 }
+
+#[test]
+fn what_cannot_be_read_as_a_file_is_said_to_be_what_it_is() {
+    let portcullis = Portcullis::new();
+    portcullis.run(["run", "--config", "."]).exits(78).says("name the file, not its folder");
+    std::fs::write(portcullis.path("config.toml"), b"role = \"\xff\"").unwrap();
+    portcullis.run(["run"]).exits(78).says("save the file as UTF-8");
+}
+
+#[test]
+fn what_is_said_of_a_problem_fits_eighty_columns() {
+    let config = "[database]\nhost = \"db\"\nsslmode = \"requird\"\n[gate]\nsettle = 120\n";
+    let portcullis = Portcullis::new().config(config);
+    let outcome = portcullis.run(["check"]).exits(78).says("verify-full");
+    let long: Vec<_> = outcome
+        .stderr
+        .lines()
+        .chain(outcome.stdout.lines())
+        .filter(|line| line.chars().count() > 80)
+        .collect();
+    assert!(long.is_empty(), "{long:#?}");
+}

@@ -2,7 +2,14 @@
 
 use std::{
     fs::{File, OpenOptions},
+    os::fd::{AsRawFd, OwnedFd},
     process::{Command, Stdio},
+};
+
+use nix::{
+    fcntl::{FcntlArg, fcntl},
+    sys::signal::{Signal, kill},
+    unistd::Pid,
 };
 
 use crate::support::{
@@ -57,16 +64,86 @@ fn an_argv_that_is_let_past_the_gate_is_said_to_be() {
     outcome.says("no step runs and nothing is proved");
 }
 
+#[test]
+fn a_file_that_is_wrong_keeps_out_nobody_who_comes_to_look() {
+    let good =
+        "[server]\ncommand = [\"false\"]\npassthrough = [[\"sh\"], [\"python\", \"manage.py\", \"shell\"]]\n";
+    let look = ["run", "--", "sh", "-c", "echo alone"];
+    for wrong in ["rol = 1\n", "role = \"${UNSET:?}\"\n", "[tenants]\n"] {
+        let config = if wrong.starts_with('[') { format!("{good}{wrong}") } else { format!("{wrong}{good}") };
+        let portcullis = Portcullis::new().config(&config);
+        let outcome =
+            portcullis.run(look).exits(0).says("no step runs and nothing is proved").says("1 problem");
+        assert_eq!(outcome.stdout, "alone\n", "{config}");
+        portcullis.run(["run", "--", "echo", "served"]).exits(78).says_not("served\n");
+        portcullis.run(["run"]).exits(78);
+    }
+}
+
+#[test]
+fn a_pass_through_list_that_is_in_doubt_lets_nobody_through() {
+    for doubtful in [
+        "passthrough = [[\"sh\"], []]",
+        "passthrough = [[\"sh\"], [\"${UNSET:?}\"]]",
+        "passthrough = [[\"sh\"]]\npassthrough = [[\"bash\"]]",
+        "passthrough = [[\"sh\"], [\"bash\"",
+        "passthrough = \"sh\"",
+    ] {
+        let portcullis = Portcullis::new().config(&format!("rol = 1\n[server]\n{doubtful}\n"));
+        portcullis.run(["run", "--", "sh", "-c", "echo alone"]).exits(78).says_not("alone\n");
+    }
+}
+
+/// A pipe of one page that nobody reads stands for a terminal that is blocked.
+fn unread() -> (OwnedFd, OwnedFd) {
+    let (reader, writer) = nix::unistd::pipe().unwrap();
+    fcntl(&writer, FcntlArg::F_SETPIPE_SZ(4_096)).unwrap();
+    (reader, writer)
+}
+
+#[test]
+fn a_terminal_that_nobody_reads_keeps_no_command_from_ending() {
+    // More problems than the pipe takes.
+    let config = (0..200).map(|number| format!("unknown_{number} = 1\n")).collect::<Vec<_>>().concat();
+    let portcullis = Portcullis::new().config(&config);
+    let (reader, writer) = unread();
+    let mut child = command(&portcullis, &["check"]).stderr(writer).spawn().unwrap();
+    // Once the pipe is full, it waits for a reader for ever.
+    let mut written: libc::c_int = 0;
+    while written < 4_096 {
+        // SAFETY: the call writes one number.
+        unsafe { libc::ioctl(reader.as_raw_fd(), libc::FIONREAD, &raw mut written) };
+        std::thread::yield_now();
+    }
+    kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGTERM).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
+#[test]
+fn diagnostics_that_nobody_reads_hold_up_no_start_up() {
+    let steps = (0..60)
+        .map(|number| {
+            format!("[[step]]\nname = \"step {number}\"\nafter = \"start\"\ncommand.run = [\"true\"]\n")
+        })
+        .collect::<Vec<_>>()
+        .concat();
+    let config = format!("{steps}[server]\ncommand = [\"touch\", \"reached\"]\n");
+    let portcullis = Portcullis::new().config(&config);
+    let (_reader, writer) = unread();
+    let mut child =
+        command(&portcullis, &["run"]).env("PORTCULLIS_LOG", "trace").stderr(writer).spawn().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    assert!(portcullis.path("reached").exists());
+}
+
+fn command(portcullis: &Portcullis, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+    command.args(arguments).current_dir(portcullis.folder()).env_remove("DATABASE_URL");
+    command.stdin(Stdio::null()).stdout(Stdio::null());
+    command
+}
+
 fn with_full_error(portcullis: &Portcullis, arguments: &[&str]) -> Option<i32> {
     let full: File = OpenOptions::new().write(true).open("/dev/full").unwrap();
-    Command::new(env!("CARGO_BIN_EXE_portcullis"))
-        .args(arguments)
-        .current_dir(portcullis.folder())
-        .env_remove("DATABASE_URL")
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(full)
-        .status()
-        .unwrap()
-        .code()
+    command(portcullis, arguments).stderr(full).status().unwrap().code()
 }

@@ -64,7 +64,8 @@ command = { run = [] }
       |
       = help: did you mean `port`?
 
-    error: `requird` is not "disable" or "allow" or "prefer" or "require" or "verify-ca" or "verify-full"
+    error: `requird` is not "disable" or "allow" or "prefer" or "require" or
+           "verify-ca" or "verify-full"
      --> config.toml:7:11
       |
     7 | sslmode = "requird"
@@ -80,7 +81,8 @@ command = { run = [] }
        |
        = help: did you mean `warn`?
 
-    error: this must be a duration such as "90s", "2m", "500ms" or "1h", not a number
+    error: this must be a duration such as "90s", "2m", "500ms" or "1h", not a
+           number
       --> config.toml:11:10
        |
     11 | settle = 120
@@ -215,7 +217,8 @@ wait.tcp = { address = "${ADDRESS}", timeout = "${TIMEOUTS}" }
         ("TIMEOUT", ""),
     ]);
     assert_snapshot!(rendered(text, &env), @r#"
-    error: the value of `SETTLE` is not a duration such as "90s", "2m", "500ms" or "1h"
+    error: the value of `SETTLE` is not a duration such as "90s", "2m", "500ms" or
+           "1h"
      --> config.toml:3:10
       |
     3 | settle = "${SETTLE}"
@@ -243,7 +246,8 @@ wait.tcp = { address = "${ADDRESS}", timeout = "${TIMEOUTS}" }
       |
       = help: set it to true, 1, yes or on, or to false, 0, no or off
 
-    error: the value of `ADDRESS` is not an address such as "db:5432" or "[::1]:5432"
+    error: the value of `ADDRESS` is not an address such as "db:5432" or
+           "[::1]:5432"
       --> config.toml:10:24
        |
     10 | wait.tcp = { address = "${ADDRESS}", timeout = "${TIMEOUTS}" }

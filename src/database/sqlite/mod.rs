@@ -76,8 +76,10 @@ impl Sqlite {
         if !folder.is_dir() {
             return Err(DatabaseError::Never(format!("`{}` is not a folder", folder.display())));
         }
-        access(folder, AccessFlags::W_OK | AccessFlags::X_OK)
-            .map_err(|error| DatabaseError::Never(format!("cannot write to `{}`: {error}", folder.display())))
+        access(folder, AccessFlags::W_OK | AccessFlags::X_OK).map_err(|error| {
+            let why = error.desc().to_lowercase();
+            DatabaseError::Never(format!("cannot write to `{}`: {why}", folder.display()))
+        })
     }
 
     pub(super) async fn run_sql(&self, sql: &str) -> Result<(), DatabaseError> {

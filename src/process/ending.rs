@@ -1,0 +1,34 @@
+//! The last moments, in which nobody reads signals any more: one that asks us to end does so by its handler.
+
+use std::ffi::c_int;
+
+use super::{
+    inherited::Inherited,
+    signals::{self, SignalSet},
+};
+
+/// From now on a signal ends this process at once, also while it waits for a terminal that nobody reads.
+pub(crate) fn end_at_once(inherited: &Inherited) {
+    let heard = SignalSet::ENDING.without(inherited.ignored);
+    heard.iter().for_each(end_on);
+    signals::swap_mask(signals::mask().without(heard));
+}
+
+/// As PID 1, a signal without a handler is lost. An exec puts a handler back to the default.
+pub(super) fn end_on(signal: c_int) {
+    let handler: extern "C" fn(c_int) = end;
+    // SAFETY: the handler makes async-signal-safe calls only.
+    unsafe { libc::signal(signal, handler as libc::sighandler_t) };
+}
+
+extern "C" fn end(signal: c_int) {
+    const WORDS: &[u8] = b"portcullis: ended by a signal\n";
+    let mut stderr = libc::pollfd { fd: libc::STDERR_FILENO, events: libc::POLLOUT, revents: 0 };
+    // SAFETY: poll, write and _exit are async-signal-safe, with pointers to live values.
+    unsafe {
+        if libc::poll(&raw mut stderr, 1, 0) == 1 {
+            libc::write(libc::STDERR_FILENO, WORDS.as_ptr().cast(), WORDS.len());
+        }
+        libc::_exit(128 + signal);
+    }
+}
