@@ -14,6 +14,7 @@ mod run;
 mod runtime;
 
 mod notify;
+mod quarantine;
 mod status;
 
 mod engine;

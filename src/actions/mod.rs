@@ -8,6 +8,7 @@ pub(crate) mod expectation;
 mod keeper;
 pub(crate) mod lock;
 pub(crate) mod look;
+pub(crate) mod opening;
 pub(crate) mod provision;
 pub(crate) mod record;
 pub(crate) mod repair;
@@ -15,7 +16,7 @@ pub(crate) mod verify;
 
 use tokio::sync::OnceCell;
 
-use self::{expectation::Expectation, lock::RunLock, record::Record};
+use self::{expectation::Expectation, lock::RunLock, opening::Openings, record::Record};
 use crate::{
     config::{self, Config},
     database::{Database, Limits},
@@ -30,6 +31,7 @@ pub(crate) struct Work {
     pub(crate) config: Config,
     pub(crate) lock: RunLock,
     pub(crate) record: Record,
+    pub(crate) openings: Openings,
     database: Option<Database>,
     processes: OnceCell<Processes>,
     expectation: OnceCell<Expectation>,
@@ -47,6 +49,7 @@ impl Work {
             config,
             lock: RunLock::default(),
             record: Record::default(),
+            openings: Openings::default(),
             database,
             processes: OnceCell::new(),
             expectation: OnceCell::new(),

@@ -160,6 +160,19 @@ impl Database {
         }
     }
 
+    /// Who opened the gate of a release on a host for a reason, if anybody did.
+    pub(crate) async fn who_overrode(
+        &self,
+        release: &str,
+        host: &str,
+        reason: &str,
+    ) -> Result<Option<Author>, DatabaseError> {
+        match self {
+            Self::Postgres(it) => within(RECORD, it.who_overrode(release, host, reason)).await,
+            Self::Sqlite(it) => within(RECORD, it.who_overrode(release, host, reason)).await,
+        }
+    }
+
     /// Applies those of `files` that one schema's ledger lacks, in order; it may be given all of them.
     pub(crate) async fn apply(
         &self,

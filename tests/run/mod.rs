@@ -9,6 +9,7 @@ mod doctor;
 mod exit_codes;
 mod fence;
 mod history;
+mod living;
 mod lock;
 mod looking_again;
 mod manifests;
