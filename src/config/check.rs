@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{
-    Action, After, Awaited, Mode, OnFailure, Scope, Selection, When,
+    Action, After, Awaited, Mode, OnFailure, OnIncomplete, Scope, Selection, When,
     problem::{Problem, Problems},
     steps::Draft,
 };
@@ -14,8 +14,7 @@ pub(super) struct Given {
     pub(super) tenants: bool,
     pub(super) migrations: bool,
     pub(super) mode: Mode,
-    /// Incomplete tenants are to be kept out, and the others served.
-    pub(super) quarantines: bool,
+    pub(super) incomplete: OnIncomplete,
 }
 
 /// Where warnings about a whole table point.
@@ -72,7 +71,8 @@ fn stays(draft: &Draft, given: &Given, problems: &Problems) {
 /// Whoever serves the others when a tenant is incomplete will want to when its migration fails.
 fn blocks_before_the_gate(draft: &Draft, given: &Given, problems: &Problems) {
     let migrates = matches!(draft.action, Some(Action::Migrate(Scope::Tenants)));
-    if given.quarantines && migrates && draft.on_failure == OnFailure::Block {
+    let quarantines = matches!(given.incomplete, OnIncomplete::Quarantine { .. });
+    if quarantines && migrates && draft.on_failure == OnFailure::Block {
         let message = format!(
             "{} blocks when one tenant's migration fails, before the gate could quarantine it",
             draft.called

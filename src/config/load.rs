@@ -5,7 +5,7 @@ use std::{fs, io, path::Path};
 use toml::de::DeTable;
 
 use super::{
-    Config, OnIncomplete, Server, accept, check, database,
+    Config, Server, accept, check, database,
     environment::Environment,
     fill::{Filler, Node, Value},
     outside,
@@ -93,7 +93,7 @@ fn read(root: &Node, env: &Environment, problems: &Problems, whole: bool) -> Opt
     let server = sections::server(table.table("server", "`[server]`"));
     let gate = sections::gate(table.table("gate", "`[gate]`"));
     let given = check::Given {
-        quarantines: matches!(gate.incomplete, OnIncomplete::Quarantine { .. }),
+        incomplete: gate.incomplete.clone(),
         mode: server.mode,
         database: database_node.is_some() || table.has("database"),
         tenants: tenants_node.is_some() || table.has("tenants"),
