@@ -80,14 +80,15 @@ impl Image {
         Self::in_a_folder().built(&[&arguments[..], &file].concat(), source)
     }
 
-    fn in_a_folder() -> Self {
+    pub fn in_a_folder() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("localhost/portcullis-test-{}-{number}", std::process::id());
         Self { name, folder: tempfile::tempdir().unwrap() }
     }
 
-    fn made_of(self, stage: &str) -> Self {
+    /// With this text after `FROM scratch`.
+    pub fn made_of(self, stage: &str) -> Self {
         fs::write(self.folder.path().join("Dockerfile"), format!("FROM scratch\n{stage}")).unwrap();
         let context = self.folder.path().to_owned();
         self.built(&[], &context)
@@ -107,6 +108,11 @@ impl Image {
 
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// What its stage may copy from.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     /// Without the registry, as a container may be called.

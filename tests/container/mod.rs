@@ -3,6 +3,8 @@
 mod django;
 mod image;
 mod pid1;
+mod replicas;
+mod services;
 
 use std::{fs, path::Path, process::Command};
 
