@@ -72,7 +72,8 @@ fn a_term_in_every_phase_ends_the_container_cleanly_and_in_time() {
     let script = "trap \"exit 0\" TERM; echo up; while :; do /busybox sleep 0.05; done";
     let served = format!("[server]\ncommand = {}\n", busybox(script));
     let stays = format!("command = {{ run = {}, background = true }}", busybox("exec /busybox sleep 1000"));
-    let pause = "command = { run = [\"/busybox\", \"false\"], retries = 9, backoff = \"1m\" }";
+    let pause =
+        "command = { run = [\"/busybox\", \"false\"], retries = 9, backoff = \"1m\", max_backoff = \"1m\" }";
     for (phase, config, line, code) in [
         ("a wait", step("wait.file = { path = \"/never\" }"), "one: started", 143),
         ("a login", step("wait.redis = { url = \"redis://127.0.0.1:1/0\" }"), "one: waiting", 143),

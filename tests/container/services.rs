@@ -30,6 +30,7 @@ pub fn postgres() -> Image {
     copy_all(&root, &[bin.join("postgres"), bin.join("initdb"), "/bin/busybox".into()]);
     copy_all(&root, &[libraries.join("plpgsql.so"), libraries.join("dict_snowball.so")]);
     copy(&root, &Path::new("/usr/share/postgresql").join(version));
+    copy(&root, Path::new("/usr/share/zoneinfo/UTC"));
     fs::create_dir_all(root.join("data")).unwrap();
     fs::create_dir_all(root.join("etc")).unwrap();
     std::os::unix::fs::symlink("busybox", root.join("bin/sh")).unwrap();
