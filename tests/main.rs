@@ -6,6 +6,7 @@ mod container;
 mod django;
 mod outside;
 mod process;
+mod reading;
 mod run;
 mod soak;
 mod support;

@@ -34,6 +34,17 @@ impl Database {
         execute(&self.url(), sql);
     }
 
+    /// Does something while another session's transaction holds what these statements lock.
+    pub fn while_held<T>(&self, sql: &str, work: impl FnOnce() -> T) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let mut holder = runtime.block_on(PgConnection::connect(&self.url())).unwrap();
+        let sql = sqlx::raw_sql(AssertSqlSafe(format!("BEGIN; {sql}")));
+        runtime.block_on(holder.execute(sql)).unwrap();
+        let result = work();
+        runtime.block_on(holder.close()).unwrap();
+        result
+    }
+
     /// The first column, as text, of every row.
     pub fn column(&self, sql: &str) -> Vec<String> {
         block_on(async {

@@ -2,9 +2,12 @@
 
 pub mod cluster;
 pub mod django;
+pub mod fleet;
 pub mod http;
 pub mod portcullis;
 pub mod process;
 pub mod project;
+pub mod proxy;
 pub mod redis;
 pub mod sample;
+pub mod server;

@@ -1,8 +1,9 @@
 //! Asks the same of many schemas: chunks of them, each chunk one message, over a few connections.
 //!
-//! A chunk holds the locks of all its schemas until its transaction ends, so it is kept small. Each schema has a
-//! statement of its own, so that an error is known to be the schema's at which it came. The further connections
-//! are fresh and closed at once, because a server process never gives back what it caches for each table.
+//! A chunk holds the locks of all its schemas until its transaction ends, so it is kept small. One that errors is
+//! asked again without the schema at which the server points, or in halves until the one to blame stands alone. The
+//! further connections are fresh and closed at once, because a server process never gives back what it caches for
+//! each table.
 
 use std::{
     collections::BTreeMap,
@@ -16,6 +17,11 @@ use sqlx::postgres::PgRow;
 use super::{connect, reading::Reading, server::Server};
 use crate::{config, database::DatabaseError};
 
+const UNION: &str = " UNION ALL ";
+
+/// The lock table is full (SQLSTATE 53200): no schema is to blame for it.
+const OUT_OF_MEMORY: &str = "53200";
+
 /// Where and how to ask.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Work<'a> {
@@ -24,11 +30,12 @@ pub(super) struct Work<'a> {
     pub(super) server: Server,
 }
 
-/// The statement for one schema, and what its rows come to.
+/// The query for one schema, and what its rows come to.
 pub(super) trait Ask {
     type Answer: Default;
 
-    fn statement(&self, schema: &str) -> String;
+    /// A SELECT whose first column is the schema's number.
+    fn select(&self, number: usize, schema: &str) -> String;
     fn take(&self, answer: &mut Self::Answer, row: &PgRow) -> Result<(), sqlx::Error>;
 }
 
@@ -73,30 +80,53 @@ async fn one_connection<A: Ask>(
 ) -> Result<Answers<A::Answer>, DatabaseError> {
     let mut found = Answers::new();
     while let Some(mut schemas) = take(queue) {
-        let statements: Vec<String> = schemas.iter().map(|schema| ask.statement(schema)).collect();
+        let (message, ends) = message(ask, &schemas);
         let mut answers: Vec<A::Answer> = schemas.iter().map(|_| A::Answer::default()).collect();
-        let mut note = |index, row: PgRow| match answers.get_mut(index) {
-            Some(answer) => ask.take(answer, &row),
-            None => Err(sqlx::Error::Protocol("more answers than questions".into())),
-        };
-        let (done, outcome) = reading.each(&statements, &mut note).await;
-        let mut rest = schemas.split_off(done);
-        found.extend(schemas.into_iter().zip(answers.into_iter().map(Ok)));
-        match outcome {
-            Ok(()) if rest.is_empty() => {}
-            Ok(()) => return Err(DatabaseError::Failed("fewer answers than questions".into())),
-            Err(error) if connect::is_lost(&error) => return Err(connect::failed(&error)),
-            // Only alone is it certainly to blame, and not the locks or the time that the others took.
-            Err(error) if done == 0 && !rest.is_empty() => {
-                found.insert(rest.remove(0), Err(error));
+        let mut note = |_, row: PgRow| {
+            let number = connect::number_at(&row, 0)?;
+            match answers.get_mut(number) {
+                Some(answer) => ask.take(answer, &row),
+                None => Err(sqlx::Error::Protocol("an answer to no question".into())),
             }
-            Err(_) => tracing::debug!(schema = rest.first(), "asked once more"),
-        }
-        if !rest.is_empty() {
-            put(queue, rest);
+        };
+        let (_, outcome) = reading.each(&[message], &mut note).await;
+        let error = match outcome {
+            Ok(()) => {
+                found.extend(schemas.into_iter().zip(answers.into_iter().map(Ok)));
+                continue;
+            }
+            Err(error) if connect::is_lost(&error) => return Err(connect::failed(&error)),
+            Err(error) => error,
+        };
+        if let Some(position) = reading.position(&error)
+            && connect::code(&error) != Some(OUT_OF_MEMORY)
+        {
+            let schema = schemas.remove(ends.partition_point(|end| *end < position).min(schemas.len() - 1));
+            found.insert(schema, Err(error));
+            put(queue, schemas);
+        } else if schemas.len() > 1 {
+            let half = schemas.split_off(schemas.len() / 2);
+            put(queue, schemas);
+            put(queue, half);
+        } else {
+            found.extend(schemas.pop().map(|schema| (schema, Err(error))));
         }
     }
     Ok(found)
+}
+
+/// One query for all of the schemas, and where in it each one's part ends.
+fn message<A: Ask>(ask: &A, schemas: &[String]) -> (String, Vec<usize>) {
+    let (mut message, mut length, mut ends) = (String::new(), 0, Vec::with_capacity(schemas.len()));
+    for (number, schema) in schemas.iter().enumerate() {
+        let between = if number == 0 { "" } else { UNION };
+        let select = ask.select(number, schema);
+        length += between.len() + select.chars().count();
+        message += between;
+        message += &select;
+        ends.push(length);
+    }
+    (message, ends)
 }
 
 fn take(queue: &Queue) -> Option<Vec<String>> {
@@ -104,5 +134,42 @@ fn take(queue: &Queue) -> Option<Vec<String>> {
 }
 
 fn put(queue: &Queue, schemas: Vec<String>) {
+    if schemas.is_empty() {
+        return;
+    }
     queue.lock().unwrap_or_else(PoisonError::into_inner).push(schemas);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Named;
+
+    impl Ask for Named {
+        type Answer = ();
+
+        fn select(&self, number: usize, schema: &str) -> String {
+            format!("SELECT {number} FROM {schema}")
+        }
+
+        fn take(&self, (): &mut (), _: &PgRow) -> Result<(), sqlx::Error> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_position_leads_to_its_schema() {
+        let schemas = ["ä", "bcd", "ü"].map(str::to_owned);
+        let (text, ends) = message(&Named, &schemas);
+        assert_eq!(text, "SELECT 0 FROM ä UNION ALL SELECT 1 FROM bcd UNION ALL SELECT 2 FROM ü");
+        for (number, schema) in schemas.iter().enumerate() {
+            // The server counts characters, from one.
+            let position = 1 + text.chars().count()
+                - text
+                    .split_once(&format!("{number} FROM {schema}"))
+                    .map_or(0, |(_, after)| after.chars().count() + schema.chars().count());
+            assert_eq!(ends.partition_point(|end| *end < position), number);
+        }
+    }
 }

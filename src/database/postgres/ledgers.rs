@@ -10,7 +10,7 @@ use sqlx::postgres::PgRow;
 
 use super::{
     chunks::{self, Ask, Work},
-    connect::{flag, text},
+    connect::{self, flag, text},
     quote::{identifier, qualified},
     reading::Reading,
 };
@@ -71,12 +71,15 @@ pub(super) async fn read(
 }
 
 /// The rows of one ledger.
-pub(super) fn select(shape: Shape, schema: &str) -> String {
+pub(super) fn select(shape: Shape, number: usize, schema: &str) -> String {
     format!(
-        "SELECT (count(*) OVER ())::text, (sum({hash}) OVER ())::text, {id}, coalesce({name}::text, ''), \
+        "SELECT {number}, count(*) OVER (), (sum({hash}) OVER ())::text, {id}, coalesce({name}::text, ''), \
          {checksum}, {succeeded} FROM {table}",
         hash = hash(shape),
-        id = id(shape),
+        id = shape.app.map_or_else(
+            || text_of(shape.id),
+            |app| format!("{} || '.' || {}", text_of(app), text_of(shape.id))
+        ),
         name = identifier(shape.name),
         checksum = shape.checksum.map_or_else(
             || "NULL::text".to_owned(),
@@ -93,44 +96,51 @@ pub(super) fn select(shape: Shape, schema: &str) -> String {
 /// A row that [`select`] reads.
 pub(super) fn recorded(row: &PgRow) -> Result<Recorded, sqlx::Error> {
     Ok(Recorded {
-        id: text(row, 2)?.unwrap_or_default(),
-        name: text(row, 3)?.unwrap_or_default(),
-        checksum: text(row, 4)?,
-        succeeded: flag(row, 5)?,
+        id: text(row, 3)?.unwrap_or_default(),
+        name: text(row, 4)?.unwrap_or_default(),
+        checksum: text(row, 5)?,
+        succeeded: flag(row, 6)?,
     })
 }
 
 /// How many rows, and the sum of their hashes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Digest {
-    count: String,
+    count: usize,
     sum: Option<String>,
 }
 
 impl Digest {
     fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
-        Ok(Self { count: text(row, 0)?.unwrap_or_default(), sum: text(row, 1)? })
+        Ok(Self { count: connect::number_at(row, 1)?, sum: connect::written(row, 2)?.map(str::to_owned) })
     }
 }
 
-/// What a digest and a window over all rows have in common; no row must be lost to a null.
+/// One row's part of the digest: all that its judgement depends on, and never null. What comes first seeds the hash
+/// of what comes next, which costs half of what a concatenation does.
 fn hash(shape: Shape) -> String {
-    let part = |name: Option<&str>, sql: fn(String) -> String| {
-        name.map_or_else(String::new, |name| format!(" || ':' || coalesce({}, '?')", sql(identifier(name))))
+    let seeded = |text: &str, seed: &str| {
+        format!("pg_catalog.hashtextextended({text} COLLATE pg_catalog.\"C\", {seed})")
     };
-    format!(
-        "pg_catalog.hashtextextended(({id}{checksum}{succeeded}) COLLATE \"C\", 0)",
-        id = id(shape),
-        checksum = part(shape.checksum, |column| format!("pg_catalog.encode({column}, 'hex')")),
-        succeeded = part(shape.succeeded, |column| format!("{column}::boolean::text")),
-    )
+    let outcome = match (shape.checksum, shape.succeeded) {
+        (Some(checksum), None) => Some(text_of(checksum)),
+        (None, Some(succeeded)) => Some(text_of(succeeded)),
+        // What failed is judged by that alone.
+        (Some(checksum), Some(succeeded)) => {
+            Some(format!("CASE WHEN {} THEN {} ELSE '-' END", identifier(succeeded), text_of(checksum)))
+        }
+        (None, None) => None,
+    };
+    let id = match (shape.app, &outcome) {
+        (Some(app), _) => seeded(&text_of(shape.id), &seeded(&text_of(app), "0")),
+        (None, Some(_)) if shape.numbered => format!("coalesce({}::int8, -1)", identifier(shape.id)),
+        (None, _) => seeded(&text_of(shape.id), "0"),
+    };
+    outcome.map_or_else(|| id.clone(), |outcome| seeded(&format!("({outcome})"), &id))
 }
 
-fn id(shape: Shape) -> String {
-    let id = format!("coalesce({}::text, '')", identifier(shape.id));
-    shape
-        .app
-        .map_or_else(|| id.clone(), |app| format!("coalesce({}::text, '') || '.' || {id}", identifier(app)))
+fn text_of(column: &str) -> String {
+    format!("coalesce({}::text, '')", identifier(column))
 }
 
 struct Digests(Shape);
@@ -138,9 +148,9 @@ struct Digests(Shape);
 impl Ask for Digests {
     type Answer = Digest;
 
-    fn statement(&self, schema: &str) -> String {
+    fn select(&self, number: usize, schema: &str) -> String {
         let table = qualified(schema, self.0.table);
-        format!("SELECT count(*)::text, sum({})::text FROM {table}", hash(self.0))
+        format!("SELECT {number}, count(*), sum({}) FROM {table}", hash(self.0))
     }
 
     fn take(&self, answer: &mut Digest, row: &PgRow) -> Result<(), sqlx::Error> {
@@ -151,23 +161,17 @@ impl Ask for Digests {
 
 struct Rows(Shape);
 
-/// Of an empty one no row says what its digest is.
+#[derive(Default)]
 struct Ledger {
     digest: Digest,
     recorded: Vec<Recorded>,
 }
 
-impl Default for Ledger {
-    fn default() -> Self {
-        Self { digest: Digest { count: "0".into(), sum: None }, recorded: Vec::new() }
-    }
-}
-
 impl Ask for Rows {
     type Answer = Ledger;
 
-    fn statement(&self, schema: &str) -> String {
-        select(self.0, schema)
+    fn select(&self, number: usize, schema: &str) -> String {
+        select(self.0, number, schema)
     }
 
     fn take(&self, answer: &mut Ledger, row: &PgRow) -> Result<(), sqlx::Error> {

@@ -12,8 +12,7 @@ use super::{
     DatabaseError, Postgres,
     catalog::{self, Facts, Group, More},
     chunks::Work,
-    connect,
-    ledgers::{self, Ledgers},
+    connect, ledgers,
     reading::Reading,
     registry::{self, Rows},
     server::{self, Server},
@@ -185,13 +184,11 @@ async fn schemas(
     let readable = readable.map(|(schema, _)| schema.clone()).collect();
     let mut ledgers = ledgers::read(reading, work, shape, readable).await?;
     catalog::missing(reading, groups, &mut facts).await.map_err(failed)?;
-    let gone = gone(reading, groups, &ledgers, shape.table).await.map_err(failed)?;
     let mut looks = BTreeMap::new();
     for group in groups {
         for schema in &group.schemas {
             let look = match facts.remove(schema) {
                 None => Look::NoSchema,
-                Some(_) if gone.contains(schema) => Look::Vanished,
                 Some(facts) => one(facts, ledgers.remove(schema), group.tables, shape.table),
             };
             looks.insert(schema.clone(), look);
@@ -208,34 +205,9 @@ fn one(
 ) -> Look {
     match ledger {
         Some(Ok(ledger)) => facts.with_ledger(ledger),
+        // It was there a moment ago.
+        Some(Err(error)) if matches!(connect::code(&error), Some("3F000" | "42P01")) => Look::Vanished,
         Some(Err(error)) => Look::Failed(connect::words(&error)),
         None => facts.without_ledger(tables, name),
     }
-}
-
-/// Of the schemas whose ledger could not be read, those that were dropped meanwhile.
-async fn gone(
-    reading: &mut Reading,
-    groups: &[Group<'_>],
-    ledgers: &Ledgers,
-    ledger: &str,
-) -> Result<BTreeSet<String>, sqlx::Error> {
-    let is_absent = |schema: &String| match ledgers.get(schema) {
-        Some(Err(error)) => matches!(connect::code(error), Some("3F000" | "42P01")),
-        _ => false,
-    };
-    let absent: Vec<Group<'_>> = groups
-        .iter()
-        .map(|group| Group {
-            schemas: group.schemas.iter().filter(|schema| is_absent(schema)).cloned().collect(),
-            tables: group.tables,
-        })
-        .filter(|group| !group.schemas.is_empty())
-        .collect();
-    if absent.is_empty() {
-        return Ok(BTreeSet::new());
-    }
-    let there = catalog::facts(reading, &absent, ledger, &mut More::default()).await?;
-    let schemas = absent.into_iter().flat_map(|group| group.schemas);
-    Ok(schemas.filter(|schema| !there.contains_key(schema)).collect())
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use sqlx::{
     AssertSqlSafe, Connection, Either,
-    postgres::{PgConnection, PgRow},
+    postgres::{PgConnection, PgErrorPosition, PgRow},
 };
 
 use super::{DatabaseError, connect};
@@ -90,6 +90,14 @@ impl Reading {
             let _ = connect::rows(&mut self.connection, "ROLLBACK").await;
         }
         (done.saturating_sub(self.before).min(statements.len()), outcome)
+    }
+
+    /// Where in what was asked last the server points, in characters from one.
+    pub(super) fn position(&self, error: &sqlx::Error) -> Option<usize> {
+        match connect::server(error)?.position()? {
+            PgErrorPosition::Original(position) => position.checked_sub(self.begin.chars().count()),
+            PgErrorPosition::Internal { .. } => None,
+        }
     }
 
     pub(super) async fn close(self) {

@@ -15,6 +15,7 @@ pub(super) const SHAPE: Shape = Shape {
     table: "django_migrations",
     app: Some("app"),
     id: "name",
+    numbered: false,
     name: "name",
     checksum: None,
     succeeded: None,

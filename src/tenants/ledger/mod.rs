@@ -17,6 +17,8 @@ pub(crate) struct Shape {
     pub(crate) app: Option<&'static str>,
     /// Read as text.
     pub(crate) id: &'static str,
+    /// The identifier is a whole number.
+    pub(crate) numbered: bool,
     pub(crate) name: &'static str,
     /// A column of bytes.
     pub(crate) checksum: Option<&'static str>,

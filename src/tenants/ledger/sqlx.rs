@@ -11,6 +11,7 @@ pub(super) const SHAPE: Shape = Shape {
     table: "_sqlx_migrations",
     app: None,
     id: "version",
+    numbered: true,
     name: "description",
     checksum: Some("checksum"),
     succeeded: Some("success"),

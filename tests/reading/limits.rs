@@ -1,0 +1,89 @@
+//! What a look takes of the server: connections and room in the lock table.
+
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+};
+
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+
+use crate::support::{cluster::block_on, fleet, server::Server};
+
+#[test]
+fn a_server_of_twenty_connections_and_a_full_lock_table_is_read_and_nobody_else_notices() {
+    let server = Server::start("max_connections = 20\nmax_locks_per_transaction = 10");
+    server.execute("postgres", "CREATE DATABASE app");
+    server.execute("postgres", "CREATE DATABASE other");
+    let fleet = fleet::complete(&server.url("app"));
+    for names in fleet::names(400).chunks(10) {
+        server.execute("app", &fleet::copies(names));
+    }
+    for hundred in 0..10 {
+        let tables = (0..100).map(|number| format!("CREATE TABLE o{hundred}_{number} (id bigint);"));
+        for few in tables.collect::<Vec<_>>().chunks(20) {
+            server.execute("other", &few.concat());
+        }
+    }
+    // All that the lock table has room for, without us; a tenth of what is configured is ours.
+    let room = locks(&server, usize::MAX).expect_err("a thousand tables fit");
+    let theirs = room - 20 - 30;
+    assert!(room < 800, "all ledgers at once would fit: {room}");
+    locks(&server, theirs).expect("they fit without us");
+    let done = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let other = scope.spawn(|| {
+            let mut rounds = 0;
+            while !done.load(Ordering::Relaxed) {
+                locks(&server, theirs).unwrap_or_else(|had| panic!("no room for more than {had} locks"));
+                rounds += 1;
+            }
+            rounds
+        });
+        let most = scope.spawn(|| most_locks(&server, &done));
+        let outcomes: Vec<_> = (0..8).map(|_| fleet.run(["verify"])).collect();
+        done.store(true, Ordering::Relaxed);
+        for outcome in outcomes {
+            outcome.exits(0).says("401 tenants complete");
+        }
+        assert!(other.join().unwrap() > 0);
+        let (locks, sessions) = most.join().unwrap();
+        assert!(sessions <= 2, "{sessions} connections of 20");
+        // Ten for a ledger and its key in each of two chunks of five; a session's first sixteen need no room.
+        assert!(locks <= 20, "{locks} locks");
+    });
+}
+
+/// Takes so many locks in one transaction of the other database; the error is how many it had.
+fn locks(server: &Server, most: usize) -> Result<(), usize> {
+    block_on(async {
+        let mut connection = PgConnection::connect(&server.url("other")).await.unwrap();
+        connection.execute("BEGIN").await.unwrap();
+        for number in 0..most.min(1000) {
+            let table = format!("o{}_{}", number / 100, number % 100);
+            let lock = sqlx::raw_sql(AssertSqlSafe(format!("LOCK TABLE {table} IN ACCESS SHARE MODE")));
+            if let Err(error) = connection.execute(lock).await {
+                assert!(error.to_string().contains("out of shared memory"), "{error}");
+                return Err(number);
+            }
+        }
+        connection.close().await.unwrap();
+        Ok(())
+    })
+}
+
+/// How many locks our sessions held in the shared table at once, and how many sessions there were.
+fn most_locks(server: &Server, done: &AtomicBool) -> (i64, i64) {
+    let sql = "SELECT count(*) FILTER (WHERE NOT l.fastpath AND c.oid IS NOT NULL), count(DISTINCT a.pid) \
+        FROM pg_stat_activity a LEFT JOIN pg_locks l ON l.pid = a.pid AND l.locktype = 'relation' \
+        LEFT JOIN pg_class c ON c.oid = l.relation AND c.relnamespace <> 'pg_catalog'::regnamespace \
+        WHERE a.application_name LIKE 'portcullis%'";
+    block_on(async {
+        let mut connection = PgConnection::connect(&server.url("app")).await.unwrap();
+        let mut most = (0, 0);
+        while !done.load(Ordering::Relaxed) {
+            let (locks, sessions): (i64, i64) = sqlx::query_as(sql).fetch_one(&mut connection).await.unwrap();
+            most = (most.0.max(locks), most.1.max(sessions));
+        }
+        most
+    })
+}

@@ -1,0 +1,7 @@
+//! How the gate reads PostgreSQL: what it sends, what it takes of the server, and that it is never wrong.
+
+mod limits;
+mod names;
+mod races;
+mod standby;
+mod statements;

@@ -1,0 +1,79 @@
+//! Whose tables are looked at: each tenant's own, whatever `search_path` leads to, and whatever may not be read.
+
+use crate::support::{
+    cluster::{Database, cluster},
+    fleet,
+};
+
+#[test]
+fn a_tenant_is_never_looked_up_through_search_path() {
+    let database = Database::fresh();
+    let fleet = fleet::complete(&database.url());
+    database.execute(&fleet::copies(&["whole", "tableless", "ledgerless"]));
+    // Complete copies of everything, and of the catalog, stand first on everybody's path.
+    database.execute(
+        "CREATE TABLE public.item (LIKE demo.item); \
+         CREATE TABLE public.pg_class AS SELECT * FROM pg_catalog.pg_class; \
+         CREATE TABLE public.pg_attribute AS SELECT attrelid, attname, attnum, attisdropped FROM pg_catalog.pg_attribute; \
+         CREATE TABLE public.pg_namespace AS SELECT * FROM pg_catalog.pg_namespace; \
+         CREATE FUNCTION public.pg_is_in_recovery() RETURNS bool LANGUAGE sql AS 'SELECT false'; \
+         DROP TABLE tableless.item; DROP TABLE ledgerless._sqlx_migrations",
+    );
+    database.execute(&format!(
+        "ALTER DATABASE {} SET search_path = public, whole, demo, pg_catalog",
+        database.name()
+    ));
+    let outcome = fleet.run(["verify", "--format", "json"]).exits(1);
+    let findings = fleet::findings(&outcome);
+    let told: Vec<(&str, &str)> =
+        findings.iter().map(|(tenant, kind)| (tenant.as_str(), kind.as_str())).collect();
+    assert_eq!(told, [("ledgerless", "no_ledger"), ("tableless", "missing_tables")], "{outcome}");
+}
+
+#[test]
+fn one_schema_that_may_not_be_read_is_named_and_the_others_are_judged() {
+    let database = Database::fresh();
+    let reader = format!("{}_reader", database.name());
+    let fleet = fleet::complete(&database.url()).env("READER", &reader);
+    let names = fleet::names(130);
+    for few in names.chunks(10) {
+        database.execute(&fleet::copies(few));
+    }
+    let password = cluster().split(':').nth(2).unwrap().split('@').next().unwrap().to_owned();
+    database.execute(&format!(
+        "CREATE ROLE {reader} LOGIN PASSWORD '{password}'; GRANT SELECT ON public.tenants, public._sqlx_migrations TO {reader}; \
+         DO $$ DECLARE s text; BEGIN FOR s IN SELECT name FROM public.tenants LOOP \
+         EXECUTE format('GRANT USAGE ON SCHEMA %I TO {reader}; GRANT SELECT ON ALL TABLES IN SCHEMA %I TO {reader}', s, s); \
+         END LOOP; END $$; \
+         REVOKE ALL ON SCHEMA t51 FROM {reader}; REVOKE ALL ON t52._sqlx_migrations FROM {reader}",
+    ));
+    let outcome = fleet.run(["verify", "--format", "json"]).exits(74);
+    let told = fleet::findings(&outcome);
+    assert!(told.iter().all(|(_, why)| why.contains("no privilege")), "{outcome}");
+    assert_eq!(
+        told.iter().map(|(tenant, _)| tenant.as_str()).collect::<Vec<_>>(),
+        ["t51", "t52"],
+        "{outcome}"
+    );
+    // What is proven to be bad counts more, and both are told.
+    database.execute("DROP TABLE t99.item; ALTER TABLE t98._sqlx_migrations DROP COLUMN checksum");
+    let outcome = fleet.run(["verify", "--format", "json"]).exits(1);
+    let told: Vec<String> = fleet::findings(&outcome).into_iter().map(|(tenant, _)| tenant).collect();
+    assert_eq!(told, ["t51", "t52", "t98", "t99"], "{outcome}");
+    database.execute(&format!("DROP OWNED BY {reader}; DROP ROLE {reader}"));
+}
+
+#[test]
+fn a_ledger_that_somebody_holds_locked_is_named_and_the_others_are_judged() {
+    let database = Database::fresh();
+    let fleet = fleet::complete(&database.url());
+    database.execute(&fleet::copies(&fleet::names(20)));
+    let outcome = database
+        .while_held("LOCK TABLE t7._sqlx_migrations", || fleet.run(["verify", "--format", "json"]).exits(74));
+    let told = fleet::findings(&outcome);
+    assert!(
+        matches!(&told[..], [(tenant, why)] if tenant == "t7" && why.contains("lock timeout")),
+        "{outcome}"
+    );
+    fleet.run(["verify"]).exits(0);
+}

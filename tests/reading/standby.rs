@@ -1,0 +1,21 @@
+//! A hot standby, which proves only itself.
+
+use crate::support::{fleet, server::Server};
+
+#[test]
+fn a_standby_is_refused_unless_it_is_allowed() {
+    let primary = Server::start("wal_level = replica");
+    primary.execute("postgres", "CREATE DATABASE app");
+    let fleet = fleet::complete(&primary.url("app"));
+    primary.execute("app", &fleet::copies(&fleet::names(60)));
+    let standby = primary.standby();
+    assert_eq!(standby.one("app", "SELECT pg_is_in_recovery()::text"), "true");
+    let on_standby = fleet.env("DATABASE_URL", &standby.url("app"));
+    on_standby.run(["verify"]).exits(74).says("standby").says("allow_standby");
+    let allowed = on_standby.env("ALLOW_STANDBY", "true");
+    allowed.run(["verify"]).exits(0).says("61 tenants complete");
+    primary.execute("app", "DROP TABLE t7.item");
+    let missing = "SELECT (to_regclass('t7.item') IS NULL)::text";
+    while standby.one("app", missing) != "true" {}
+    allowed.run(["verify"]).exits(1).says("t7").says("item");
+}

@@ -1,0 +1,61 @@
+//! Every statement that a start with nothing to do sends, from the server's own log.
+
+use crate::support::{fleet, server::Server};
+
+const LOGGED: &str = "log_statement = all\nlog_line_prefix = '%a|'\nlog_min_messages = warning";
+
+#[test]
+fn a_start_with_nothing_to_do_sends_nothing_but_reads() {
+    let server = Server::start(LOGGED);
+    server.execute("postgres", "CREATE DATABASE app");
+    let fleet = fleet::complete(&server.url("app"));
+    server.execute("app", &fleet::copies(&fleet::names(120)));
+    // A role that could write nothing if it wanted to.
+    server.execute(
+        "app",
+        "CREATE ROLE watcher LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public, demo TO watcher; \
+         GRANT USAGE ON SCHEMA demo TO watcher; DO $$ BEGIN FOR n IN 0..119 LOOP \
+         EXECUTE format('GRANT USAGE ON SCHEMA t%s TO watcher', n); \
+         EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA t%s TO watcher', n); END LOOP; END $$",
+    );
+    let fleet = fleet.env("READER", "watcher");
+    let before = (server.log().len(), written(&server));
+    fleet.run(["run", "--no-server"]).exits(0);
+    fleet.run(["verify"]).exits(0);
+    assert_eq!(written(&server), before.1, "a transaction wrote something");
+    let log = server.log().split_off(before.0);
+    assert!(!log.contains("ERROR"), "{log}");
+    let sent: Vec<&str> = log.lines().filter_map(|line| line.strip_prefix("portcullis")).collect();
+    assert!(sent.iter().any(|line| line.contains("hashtextextended")), "{log}");
+    for line in &sent {
+        let statement =
+            line.split_once("LOG:  statement: ").unwrap_or_else(|| panic!("not simple: {line}")).1;
+        let reads = statement.strip_prefix("BEGIN READ ONLY; SET LOCAL search_path = pg_catalog; SET LOCAL ");
+        let reads = reads.and_then(|rest| rest.strip_suffix("; COMMIT"));
+        let reads = reads.unwrap_or_else(|| panic!("not a READ ONLY transaction: {line}"));
+        for one in reads.split("; ") {
+            let harmless = ["statement_timeout = ", "SET LOCAL ", "SELECT ", "WITH expected("];
+            assert!(harmless.iter().any(|start| one.starts_with(start)), "{one}");
+            for word in ["pg_advisory", "pg_try_advisory", "FOR UPDATE", "nextval", "set_config"] {
+                assert!(!one.contains(word), "{one}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_start_with_nothing_to_do_logs_in_as_seldom_as_can_be() {
+    let server = Server::start("log_connections = on\nlog_line_prefix = '%a|'");
+    server.execute("postgres", "CREATE DATABASE app");
+    let fleet = fleet::complete(&server.url("app"));
+    server.execute("app", &fleet::copies(&fleet::names(40)));
+    let before = server.log().len();
+    fleet.run(["verify"]).exits(0);
+    let log = server.log().split_off(before);
+    assert_eq!(log.matches("connection authorized").count(), 1, "{log}");
+}
+
+/// The next transaction number: whoever writes anything takes one.
+fn written(server: &Server) -> String {
+    server.one("app", "SELECT pg_snapshot_xmax(pg_current_snapshot())::text")
+}

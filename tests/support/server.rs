@@ -1,0 +1,144 @@
+//! A PostgreSQL server of a test's own, where what is looked at is the server itself: its limits, its log, its
+//! standby. Everybody may log in, from this machine.
+
+use std::{
+    fs,
+    os::unix::{
+        fs::{PermissionsExt, chown},
+        process::CommandExt,
+    },
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::{Pid, User, geteuid},
+};
+use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
+use tempfile::TempDir;
+
+use super::{cluster::block_on, http::free_port};
+
+/// Dropped, it is stopped and gone.
+pub struct Server {
+    folder: TempDir,
+    port: u16,
+    process: Child,
+}
+
+impl Server {
+    /// A fresh one; `settings` are lines of its postgresql.conf.
+    pub fn start(settings: &str) -> Self {
+        let folder = folder();
+        let data = folder.path().join("data");
+        let mut initdb = program("initdb");
+        initdb.arg("--pgdata").arg(&data).args(["--username=postgres", "--auth=trust", "--encoding=UTF8"]);
+        finish(initdb.args(["--locale=C.UTF-8", "--no-sync", "--no-instructions"]));
+        let common = "fsync = off\nsynchronous_commit = off\nautovacuum = off\n";
+        let file = data.join("postgresql.conf");
+        let text = fs::read_to_string(&file).unwrap() + common + settings + "\n";
+        fs::write(&file, text).unwrap();
+        Self::run(folder)
+    }
+
+    /// A hot standby of this one, which has everything that this one has now.
+    pub fn standby(&self) -> Self {
+        let folder = folder();
+        let mut copy = program("pg_basebackup");
+        copy.args(["--host=127.0.0.1", "--username=postgres", "--checkpoint=fast", "--no-sync"]);
+        copy.arg(format!("--port={}", self.port)).arg("--write-recovery-conf");
+        finish(copy.arg("--pgdata").arg(folder.path().join("data")));
+        Self::run(folder)
+    }
+
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
+    pub fn execute(&self, database: &str, sql: &str) {
+        block_on(async {
+            let mut connection = PgConnection::connect(&self.url(database)).await.unwrap();
+            connection.execute(sqlx::raw_sql(AssertSqlSafe(sql.to_owned()))).await.expect(sql);
+            connection.close().await.unwrap();
+        });
+    }
+
+    /// The first column of the first row, as text.
+    pub fn one(&self, database: &str, sql: &str) -> String {
+        block_on(async {
+            let mut connection = PgConnection::connect(&self.url(database)).await.unwrap();
+            let value = sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_one(&mut connection).await;
+            connection.close().await.unwrap();
+            value.expect(sql)
+        })
+    }
+
+    /// Everything that it has logged.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("log")).unwrap()
+    }
+
+    fn run(folder: TempDir) -> Self {
+        let port = free_port();
+        let log = fs::File::create(folder.path().join("log")).unwrap();
+        let process = program("postgres")
+            .arg("-D")
+            .arg(folder.path().join("data"))
+            .args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="])
+            .args(["-c", &format!("port={port}")])
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().unwrap())
+            .stderr(log)
+            .spawn()
+            .unwrap();
+        let server = Self { folder, port, process };
+        let deadline = Instant::now() + Duration::from_secs(50);
+        while block_on(PgConnection::connect(&server.url("postgres"))).is_err() {
+            assert!(Instant::now() < deadline, "PostgreSQL did not start:\n{}", server.log());
+            thread::sleep(Duration::from_millis(50));
+        }
+        server
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Sessions are ended, nothing waits for them.
+        let _ = kill(Pid::from_raw(self.process.id().cast_signed()), Signal::SIGINT);
+        let _ = self.process.wait();
+    }
+}
+
+/// PostgreSQL refuses to run as root.
+fn program(name: &str) -> Command {
+    let mut installed: Vec<PathBuf> =
+        fs::read_dir("/usr/lib/postgresql").unwrap().map(|entry| entry.unwrap().path()).collect();
+    installed.sort();
+    let mut command = Command::new(installed.last().expect("PostgreSQL is installed").join("bin").join(name));
+    command.current_dir("/");
+    if let Some(user) = server_user() {
+        command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
+    }
+    command
+}
+
+fn server_user() -> Option<User> {
+    geteuid().is_root().then(|| User::from_name("postgres").unwrap().expect("there is a user `postgres`"))
+}
+
+fn folder() -> TempDir {
+    let folder = tempfile::Builder::new().prefix("portcullis-server.").tempdir().unwrap();
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    if let Some(user) = server_user() {
+        chown(folder.path(), Some(user.uid.as_raw()), Some(user.gid.as_raw())).unwrap();
+    }
+    folder
+}
+
+fn finish(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
