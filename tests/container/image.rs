@@ -80,15 +80,14 @@ impl Image {
         Self::in_a_folder().built(&[&arguments[..], &file].concat(), source)
     }
 
-    pub fn in_a_folder() -> Self {
+    fn in_a_folder() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("localhost/portcullis-test-{}-{number}", std::process::id());
         Self { name, folder: tempfile::tempdir().unwrap() }
     }
 
-    /// With this text after `FROM scratch`.
-    pub fn made_of(self, stage: &str) -> Self {
+    fn made_of(self, stage: &str) -> Self {
         fs::write(self.folder.path().join("Dockerfile"), format!("FROM scratch\n{stage}")).unwrap();
         let context = self.folder.path().to_owned();
         self.built(&[], &context)
@@ -108,11 +107,6 @@ impl Image {
 
     pub fn name(&self) -> &str {
         &self.name
-    }
-
-    /// What its stage may copy from.
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
     }
 
     /// Without the registry, as a container may be called.

@@ -3,8 +3,6 @@
 mod django;
 mod image;
 mod pid1;
-mod replicas;
-mod services;
 
 use std::{fs, path::Path, process::Command};
 
