@@ -97,7 +97,7 @@ fn dump(project: &Project, schema: &str) -> String {
     let mut lines: Vec<String> = same
         .lines()
         .filter(|line| {
-            !line.starts_with("\\") && !line.starts_with("--") && !line.starts_with("COMMENT ON SCHEMA")
+            !line.starts_with('\\') && !line.starts_with("--") && !line.starts_with("COMMENT ON SCHEMA")
         })
         // The time at which a migration was recorded.
         .map(|line| {
