@@ -16,7 +16,7 @@ use std::time::Duration;
 use self::record::{Author, Entry, Run};
 pub(crate) use self::{
     migrations::{MigrationFile, resolve},
-    outcome::{Applied, ApplyError, Attempt, DatabaseError, Derived, ProvisionError, Tables},
+    outcome::{Applied, ApplyError, Attempt, DatabaseError, Derived, Made, ProvisionError},
 };
 use crate::{
     config::{self, Selection},

@@ -3,7 +3,10 @@
 use serde_json::{Value, json};
 
 use super::text::count;
-use crate::tenants::gate::{Finding, Judgement, Outcome, Verdict};
+use crate::tenants::{
+    gate::{Finding, Judgement, Outcome, Verdict},
+    manifest::Kind,
+};
 
 /// One finding in words: what it is, and which migrations, tables or columns.
 pub(crate) fn words(finding: &Finding) -> (&'static str, String) {
@@ -28,6 +31,9 @@ pub(crate) fn words(finding: &Finding) -> (&'static str, String) {
             let known = if *dropped_by_newer { "" } else { " (its ledger is complete)" };
             ("table missing", newer(*dropped_by_newer, format!("{}{known}", tables.join(", "))))
         }
+        Finding::OtherKind { table, expected, found } => {
+            ("other kind", format!("{table} is {}, not {}", kind(*found), kind(*expected)))
+        }
         Finding::MissingColumns { table, columns, dropped_by_newer } => {
             let columns: Vec<_> = columns.iter().map(|column| format!("{table}.{column}")).collect();
             ("column missing", newer(*dropped_by_newer, columns.join(", ")))
@@ -46,6 +52,15 @@ pub(crate) fn words(finding: &Finding) -> (&'static str, String) {
         Finding::Duplicate { migrations } => ("recorded twice", migrations.join(", ")),
         Finding::LookFailed { why } => ("cannot look", why.clone()),
         Finding::Vanished => ("vanished", "dropped while it was looked at".into()),
+    }
+}
+
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Table => "a table",
+        Kind::View => "a view",
+        Kind::MaterializedView => "a materialized view",
+        Kind::ForeignTable => "a foreign table",
     }
 }
 
@@ -157,6 +172,9 @@ fn finding_json(finding: &Finding) -> Value {
         }
         Finding::MissingTables { tables, dropped_by_newer } => {
             json!({ "kind": "missing_tables", "tables": tables, "dropped_by_newer": dropped_by_newer })
+        }
+        Finding::OtherKind { table, expected, found } => {
+            json!({ "kind": "other_kind", "table": table, "expected": expected, "found": found })
         }
         Finding::MissingColumns { table, columns, dropped_by_newer } => {
             json!({ "kind": "missing_columns", "table": table, "columns": columns, "dropped_by_newer": dropped_by_newer })

@@ -8,7 +8,7 @@ use std::{
 use super::{
     found::{Found, Look, Recorded, Seen},
     ledger::Comparison,
-    manifest::{Expected, Framework, Manifest, Tables},
+    manifest::{Expected, Framework, Kind, Manifest, Tables},
     replay::app_of,
 };
 
@@ -75,6 +75,12 @@ pub(crate) enum Finding {
         tables: Vec<String>,
         dropped_by_newer: bool,
     },
+    /// Something else stands under a table's name.
+    OtherKind {
+        table: String,
+        expected: Kind,
+        found: Kind,
+    },
     MissingColumns {
         table: String,
         columns: Vec<String>,
@@ -123,6 +129,7 @@ impl Finding {
             | Finding::Altered { .. }
             | Finding::Diverged { .. }
             | Finding::MissingTables { .. }
+            | Finding::OtherKind { .. }
             | Finding::Models { .. }
             | Finding::Shadowed { .. }
             | Finding::MissingColumns { .. }
@@ -343,6 +350,11 @@ fn judge_seen(ledger: &Comparison, seen: &Seen, rules: Rules) -> Verdict {
                 dropped_by_newer: newer,
             });
         }
+        findings.extend(seen.other_kinds.iter().map(|other| Finding::OtherKind {
+            table: other.table.clone(),
+            expected: other.expected,
+            found: other.found,
+        }));
         findings.extend(seen.missing_columns.iter().map(|(table, columns)| Finding::MissingColumns {
             table: table.clone(),
             columns: columns.iter().cloned().collect(),

@@ -135,7 +135,8 @@ fn refuse_name(tenant: &str, shared: &str) -> Option<String> {
 }
 
 async fn look(reading: &mut Reading, tenant: &str, expected: &Expected) -> Result<Look, sqlx::Error> {
-    let groups = [Group { schemas: vec![tenant.to_owned()], tables: &expected.tables }];
+    let groups =
+        [Group { schemas: vec![tenant.to_owned()], tables: &expected.tables, kinds: &expected.kinds }];
     let mut all = catalog::facts(reading, &groups, LEDGER.table, &mut More::default()).await?;
     catalog::missing(reading, &groups, &mut all).await?;
     match all.remove(tenant) {
