@@ -14,6 +14,7 @@ mod run;
 mod runtime;
 
 mod notify;
+mod quarantine;
 mod status;
 
 mod engine;
@@ -39,7 +40,7 @@ use crate::{
     actions::{Work, doctor::Patient},
     cli::{Cli, Command, Front, ManifestOf},
     commands::Answer,
-    config::environment::Environment,
+    config::{Config, environment::Environment},
     failure::Failure,
     process::Inherited,
     report::{
@@ -89,11 +90,15 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, colour: bool) -> A
     let role = cli.global.role.as_deref();
     // What goes to standard output may be read by a person while standard error is not, and the other way round.
     let output_colour = style::colour(cli.global.looks.color, env, io::stdout().is_terminal());
-    let worked = |work: &dyn Fn(&Work) -> Result<Answer, Failure>| {
+    let worked_with = |said: &dyn Fn(&mut Config), work: &dyn Fn(&Work) -> Result<Answer, Failure>| {
         config::load::load(&path, env)
-            .and_then(|config| work(&Work::new(config)))
+            .and_then(|mut config| {
+                said(&mut config);
+                work(&Work::new(config))
+            })
             .unwrap_or_else(|failure| Answer::bad(failure.into()))
     };
+    let worked = |work: &dyn Fn(&Work) -> Result<Answer, Failure>| worked_with(&|_| {}, work);
     match &cli.command {
         Command::Front(Front::Run(run)) => {
             match run::run(run, &Globals { path: &path, role, looks: &cli.global.looks }, env, inherited) {
@@ -127,15 +132,17 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, colour: bool) -> A
         Command::Repair(arguments) => worked(&|work| {
             runtime::until_signalled(inherited, async |processes| {
                 work.start_with(processes);
-                commands::repair::run(work, arguments, colour).await
+                Box::pin(work.lock.fenced(commands::repair::run(work, arguments, colour))).await
             })
         }),
-        Command::Migrate(arguments) => worked(&|work| {
-            runtime::until_signalled(inherited, async |processes| {
-                work.start_with(processes);
-                commands::migrate::run(work, arguments).await
+        Command::Migrate(arguments) => {
+            worked_with(&|config| commands::migrate::say(arguments, config), &|work| {
+                runtime::until_signalled(inherited, async |processes| {
+                    work.start_with(processes);
+                    Box::pin(work.lock.fenced(commands::migrate::run(work, arguments))).await
+                })
             })
-        }),
+        }
         Command::History(arguments) => worked(&|work| {
             runtime::until_signalled(inherited, async |_| commands::history::run(work, arguments).await)
         }),

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::{StreamExt, stream, stream::LocalBoxStream};
-use tokio::time;
-
-use super::{Stopped, Work, django::migrate, look::LOOK, record};
+use super::{
+    Work,
+    crew::{self, Failed},
+    look::LOOK,
+};
 use crate::{
     config::{OnTenantFailure, Scope, Selection, Source},
-    database::{ApplyError, MigrationFile, Schema},
+    database::Share,
     failure::Failure,
     process::Stream,
     report::event::{SchemaFailure, Trouble},
@@ -70,11 +71,14 @@ pub(crate) async fn apply(
     tenants: Option<&Selection>,
     say: &dyn Fn(Said),
 ) -> Result<Applied, Trouble> {
+    // Replicas help each other with the tenants as a whole; what somebody names is done by whoever was asked.
+    let together = tenants == Some(&Selection::All) && work.migrations()?.apply.cooperate;
+    let share = if together { Share::WithOthers } else { Share::Alone };
     let judgement = judgement(work, tenants).await?;
     let mut todo = Todo::from(&judgement);
     if !todo.pending.is_empty() {
         let note = |text| say(Said::Note(text));
-        work.lock.hold(work, &note).await?;
+        work.lock.hold_as(share, work, &note).await?;
         // Somebody else may have applied it between the look and the lock.
         todo = Todo::from(&self::judgement(work, tenants).await?);
     }
@@ -84,7 +88,7 @@ pub(crate) async fn apply(
     }
     let policy = work.migrations()?.apply.on_tenant_failure;
     if todo.broken.is_empty() || policy != OnTenantFailure::Stop {
-        let mut failed = apply_all(work, &todo.pending, &mut applied, say).await?;
+        let mut failed = crew::apply_all(work, &todo.pending, share, &mut applied, say).await?;
         if let Source::Django(_) = work.migrations()?.source
             && !todo.pending.is_empty()
         {
@@ -105,35 +109,6 @@ pub(crate) async fn apply(
         Ok(applied)
     } else {
         Err(trouble(Vec::new(), todo.broken, &applied, todo.pending.len()))
-    }
-}
-
-/// What failed, and the last lines of each.
-#[derive(Default)]
-struct Failed {
-    schemas: Vec<SchemaFailure>,
-    output: Vec<(Option<String>, Vec<String>)>,
-}
-
-/// Of so many failed schemas the last lines are shown.
-const SHOWN_SCHEMAS: usize = 4;
-/// And so many lines of each, where there are several.
-const SHOWN_LINES: usize = 3;
-
-impl Failed {
-    /// The last lines: all that were kept of one schema, the end of each of several, by name.
-    fn shown(&mut self) -> Vec<String> {
-        let output = std::mem::take(&mut self.output);
-        if let [(_, lines)] = output.as_slice() {
-            return lines.clone();
-        }
-        let several = output.iter().take(SHOWN_SCHEMAS).flat_map(|(tenant, lines)| {
-            let name = tenant.as_deref().unwrap_or("the shared schema");
-            let said: Vec<&String> = lines.iter().filter(|line| !line.trim().is_empty()).collect();
-            let last = &said[said.len().saturating_sub(SHOWN_LINES)..];
-            last.iter().map(|line| format!("{name}: {line}")).collect::<Vec<_>>()
-        });
-        several.collect()
     }
 }
 
@@ -161,10 +136,10 @@ fn believe(
 }
 
 /// What a judgement leaves to do.
-struct Todo {
-    pending: Vec<Option<String>>,
+pub(super) struct Todo {
+    pub(super) pending: Vec<Option<String>>,
     /// Schemas that must not be touched, with the reason.
-    broken: BTreeMap<Option<String>, Verdict>,
+    pub(super) broken: BTreeMap<Option<String>, Verdict>,
 }
 
 impl From<&Judgement> for Todo {
@@ -184,128 +159,13 @@ impl From<&Judgement> for Todo {
     }
 }
 
-async fn judgement(work: &Work, tenants: Option<&Selection>) -> Result<Judgement, Failure> {
+pub(super) async fn judgement(work: &Work, tenants: Option<&Selection>) -> Result<Judgement, Failure> {
     let manifest = &work.expectation().await?.manifest;
     let found = work
         .look(manifest, tenants.is_none(), tenants, LOOK)
         .await
         .map_err(|error| error.into_failure("looking for pending migrations"))?;
     Ok(work.judge(manifest, &found))
-}
-
-/// Canaries first, one by one; then the rest, some at a time.
-async fn apply_all(
-    work: &Work,
-    pending: &[Option<String>],
-    applied: &mut Applied,
-    say: &dyn Fn(Said),
-) -> Result<Failed, Failure> {
-    let settings = &work.migrations()?.apply;
-    let at_most = match settings.on_tenant_failure {
-        OnTenantFailure::Stop => 1,
-        OnTenantFailure::Continue { at_most } => at_most.unwrap_or(usize::MAX),
-    };
-    let is_canary =
-        |tenant: &&Option<String>| tenant.as_ref().is_some_and(|name| settings.canary.contains(name));
-    let (canaries, rest): (Vec<_>, Vec<_>) = pending.iter().partition(is_canary);
-    let mut failed = Failed::default();
-    let mut done = 0;
-    for (group, jobs, most) in [(canaries, 1, 1), (rest, settings.jobs.max(1), at_most)] {
-        if !failed.schemas.is_empty() {
-            break;
-        }
-        let mut results = results(work, group, jobs, say)?;
-        loop {
-            // Whoever waits for the lock hears how far this run is, also while it hangs at one tenant.
-            let Ok(next) = time::timeout(record::EVERY, results.next()).await else {
-                work.record.progress(work, done, pending.len()).await;
-                continue;
-            };
-            let Some((tenant, result)) = next else { break };
-            done += 1;
-            match result {
-                Ok(migrations) if migrations.is_empty() => {}
-                Ok(migrations) => {
-                    if matches!(work.migrations()?.source, Source::Sql { .. }) {
-                        work.record.changed(tenant.as_deref(), &migrations);
-                    }
-                    applied.migrations.insert(tenant, migrations);
-                }
-                Err(Stopped::Schema(failure, output)) => {
-                    if !output.is_empty() {
-                        failed.output.push((tenant, output));
-                    }
-                    failed.schemas.push(failure);
-                }
-                Err(Stopped::Run(failure)) => return Err(failure),
-            }
-            if pending.len() > 1 {
-                say(Said::Progress { done, total: pending.len() });
-                work.record.progress(work, done, pending.len()).await;
-            }
-            if failed.schemas.len() >= most {
-                break;
-            }
-        }
-    }
-    Ok(failed)
-}
-
-/// What became of one schema.
-type Answer = (Option<String>, Result<Vec<String>, Stopped>);
-
-/// What becomes of each of the schemas, as it comes about.
-fn results<'a>(
-    work: &'a Work,
-    group: Vec<&'a Option<String>>,
-    jobs: usize,
-    say: &'a dyn Fn(Said),
-) -> Result<LocalBoxStream<'a, Answer>, Failure> {
-    Ok(match &work.migrations()?.source {
-        Source::Sql { .. } => stream::iter(group)
-            .map(async |tenant| (tenant.clone(), apply_one(work, tenant.as_deref()).await))
-            .buffer_unordered(jobs)
-            .boxed_local(),
-        Source::Django(project) => stream::iter(migrate::shares(project, &group, jobs))
-            .map(move |share| migrate::share(work, project, share, say))
-            .buffer_unordered(jobs)
-            .flat_map(stream::iter)
-            .map(|(tenant, result)| (tenant, result.map(|()| vec!["its pending migrations".into()])))
-            .boxed_local(),
-    })
-}
-
-async fn apply_one(work: &Work, tenant: Option<&str>) -> Result<Vec<String>, Stopped> {
-    let one = async {
-        work.lock.still_held().await?;
-        let expectation = work.expectation().await?;
-        let (schema, files): (_, &[MigrationFile]) = match tenant {
-            Some(tenant) => (Schema::Tenant(tenant.to_owned()), &expectation.tenant),
-            None => (Schema::Shared, &expectation.shared),
-        };
-        let limits = work.limits()?;
-        Ok(work.database()?.apply(&schema, files, &limits).await)
-    };
-    let timeout = work.migrations().map_err(Stopped::Run)?.apply.timeout;
-    let failure = |error: ApplyError| SchemaFailure {
-        tenant: tenant.map(str::to_owned),
-        migration: error.migration,
-        place: error.place,
-        why: error.why,
-        dirty: error.dirty,
-    };
-    match time::timeout(timeout, one).await {
-        Ok(Ok(Ok(applied))) => Ok(applied.migrations),
-        Ok(Ok(Err(error))) if error.refused => {
-            Err(Stopped::Run(Failure::Refused { what: "the database".into(), why: error.why }))
-        }
-        Ok(Ok(Err(error))) => Err(Stopped::Schema(failure(error), Vec::new())),
-        Ok(Err(fatal)) => Err(Stopped::Run(fatal)),
-        Err(_) => {
-            let why = format!("ran longer than {}", crate::failure::words(timeout));
-            Err(Stopped::Schema(failure(ApplyError { why, ..ApplyError::default() }), Vec::new()))
-        }
-    }
 }
 
 fn trouble(

@@ -1,11 +1,14 @@
 //! What steps and commands both do: look, apply, provision.
 
 pub(crate) mod apply;
+mod crew;
 pub(crate) mod django;
 pub(crate) mod doctor;
 pub(crate) mod expectation;
+mod keeper;
 pub(crate) mod lock;
 pub(crate) mod look;
+pub(crate) mod opening;
 pub(crate) mod provision;
 pub(crate) mod record;
 pub(crate) mod repair;
@@ -13,7 +16,7 @@ pub(crate) mod verify;
 
 use tokio::sync::OnceCell;
 
-use self::{expectation::Expectation, lock::RunLock, record::Record};
+use self::{expectation::Expectation, lock::RunLock, opening::Openings, record::Record};
 use crate::{
     config::{self, Config},
     database::{Database, Limits},
@@ -28,6 +31,7 @@ pub(crate) struct Work {
     pub(crate) config: Config,
     pub(crate) lock: RunLock,
     pub(crate) record: Record,
+    pub(crate) openings: Openings,
     database: Option<Database>,
     processes: OnceCell<Processes>,
     expectation: OnceCell<Expectation>,
@@ -35,13 +39,17 @@ pub(crate) struct Work {
 
 impl Work {
     pub(crate) fn new(config: Config) -> Self {
-        let database =
-            config.database.as_ref().map(|database| Database::new(database, config.registry.as_ref()));
+        let run = format!("{:08x}", fastrand::u32(..));
+        let database = config
+            .database
+            .as_ref()
+            .map(|database| Database::new(database, config.registry.as_ref()).of_run(&run));
         Self {
-            run: format!("{:08x}", fastrand::u32(..)),
+            run,
             config,
             lock: RunLock::default(),
             record: Record::default(),
+            openings: Openings::default(),
             database,
             processes: OnceCell::new(),
             expectation: OnceCell::new(),
@@ -74,15 +82,21 @@ impl Work {
 
     pub(crate) fn limits(&self) -> Result<Limits, Failure> {
         let apply = &self.migrations()?.apply;
-        Ok(Limits { lock_timeout: apply.lock_timeout, statement_timeout: apply.statement_timeout })
+        Ok(Limits {
+            lock_timeout: apply.lock_timeout,
+            statement_timeout: apply.statement_timeout,
+            gives_way: false,
+        })
     }
 }
 
-/// Why one schema was not migrated: a failure of its own, with the last lines of what was said, or one that ends
-/// the run.
+/// Why one schema was not migrated: a failure of its own, with the last lines of what was said, another run, or a
+/// failure that ends this one.
 #[derive(Debug)]
 enum Stopped {
     Schema(SchemaFailure, Vec<String>),
+    /// Another run is at work on it.
+    Taken,
     Run(Failure),
 }
 

@@ -264,6 +264,7 @@ pub(crate) struct Verify {
 }
 
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Migrate {
     /// The shared schema only
     #[arg(long, conflicts_with_all = ["tenant", "all"])]
@@ -277,6 +278,9 @@ pub(crate) struct Migrate {
     /// How many tenants at a time
     #[arg(long, value_name = "N")]
     pub(crate) jobs: Option<usize>,
+    /// Share the tenants with other replicas that do the same
+    #[arg(long)]
+    pub(crate) cooperate: bool,
     /// Say what is pending and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,

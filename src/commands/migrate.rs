@@ -8,10 +8,18 @@ use crate::{
     },
     cli,
     commands::Answer,
-    config::Selection,
+    config::{Config, Selection},
     failure::Failure,
     report::{self, judgement},
 };
+
+/// What the command line says wins over the file.
+pub(crate) fn say(arguments: &cli::Migrate, config: &mut Config) {
+    if let Some(migrations) = &mut config.migrations {
+        migrations.apply.jobs = arguments.jobs.unwrap_or(migrations.apply.jobs);
+        migrations.apply.cooperate |= arguments.cooperate;
+    }
+}
 
 pub(crate) async fn run(work: &Work, arguments: &cli::Migrate) -> Result<Answer, Failure> {
     let all = arguments.all || (!arguments.shared && arguments.tenant.is_empty());

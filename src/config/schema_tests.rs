@@ -31,12 +31,28 @@ registry = { table = "tenants", schema_column = "schema_name", where = "active",
 shared = "m/shared"
 tenant = "m/tenant"
 manifest = { file = "manifest.json", auto = true }
-apply = { jobs = 4, canary = ["demo"], on_tenant_failure = "continue", max_failures = 5, timeout = "1m", lock_timeout = "5s", statement_timeout = "1m" }
+apply = { jobs = 4, canary = ["demo"], cooperate = true, on_tenant_failure = "continue", max_failures = 5, timeout = "1m", lock_timeout = "5s", statement_timeout = "1m" }
 
 [gate]
 ahead = "warn"
 settle = "0s"
 allow_standby = true
+mode = "report"
+incomplete = "quarantine"
+max = 3
+quarantine_file = "/run/quarantine"
+
+[[accept]]
+tenant = "acme"
+what = "finance_invoice"
+until = "2027-01-31"
+reason = "restored by hand"
+
+[[accept]]
+tenant = "globex"
+what = ["no schema", "2 invoices"]
+until = "2027-01-31"
+reason = "on its way out"
 
 [lock]
 timeout = "30m"

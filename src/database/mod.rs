@@ -9,6 +9,7 @@ mod outcome;
 mod places;
 pub(crate) mod postgres;
 pub(crate) mod record;
+mod session;
 pub(crate) mod sqlite;
 
 use std::time::Duration;
@@ -16,7 +17,8 @@ use std::time::Duration;
 use self::record::{Author, Entry, Run};
 pub(crate) use self::{
     migrations::{MigrationFile, resolve},
-    outcome::{Applied, ApplyError, Attempt, DatabaseError, Derived, Made, ProvisionError},
+    outcome::{Applied, ApplyError, Attempt, DatabaseError, Derived, Made, ProvisionError, Share, Stray},
+    session::LockSession,
 };
 use crate::{
     config::{self, Selection},
@@ -63,13 +65,8 @@ pub(crate) struct Limits {
     pub(crate) lock_timeout: Duration,
     /// For one statement; None leaves the server's setting alone. SQLite has no such limit.
     pub(crate) statement_timeout: Option<Duration>,
-}
-
-/// The lock, as long as this value lives.
-#[derive(Debug)]
-pub(crate) enum Lock {
-    Postgres(Box<postgres::lock::Lock>),
-    Sqlite(sqlite::lock::Lock),
+    /// Where another run is at work on the schema: give up at once, because there is other work.
+    pub(crate) gives_way: bool,
 }
 
 impl Database {
@@ -78,6 +75,14 @@ impl Database {
         match config {
             config::Database::Postgres(config) => Self::Postgres(postgres::Postgres::new(config, registry)),
             config::Database::Sqlite(config) => Self::Sqlite(sqlite::Sqlite::new(config, registry)),
+        }
+    }
+
+    /// The same, whose sessions that change something carry the run's id.
+    pub(crate) fn of_run(self, run: &str) -> Self {
+        match self {
+            Self::Postgres(it) => Self::Postgres(it.of_run(run)),
+            Self::Sqlite(it) => Self::Sqlite(it),
         }
     }
 
@@ -110,11 +115,11 @@ impl Database {
         }
     }
 
-    /// Tries once. The inner error is the present holder, in words.
-    pub(crate) async fn try_lock(&self, run: &str) -> Result<Result<Lock, String>, DatabaseError> {
+    /// A session that can take the lock, and holds nothing yet.
+    pub(crate) async fn lock_session(&self, run: &str) -> Result<LockSession, DatabaseError> {
         match self {
-            Self::Postgres(it) => Ok(it.try_lock(run).await?.map(|lock| Lock::Postgres(Box::new(lock)))),
-            Self::Sqlite(it) => Ok(it.try_lock(run)?.map(Lock::Sqlite)),
+            Self::Postgres(it) => Ok(LockSession::Postgres(Box::new(it.lock_session(run).await?))),
+            Self::Sqlite(it) => Ok(LockSession::Sqlite(it.lock_session(run)?)),
         }
     }
 
@@ -152,6 +157,19 @@ impl Database {
         match self {
             Self::Postgres(it) => within(RECORD, it.who_did(release, step, what)).await,
             Self::Sqlite(it) => within(RECORD, it.who_did(release, step, what)).await,
+        }
+    }
+
+    /// Who opened the gate of a release on a host for a reason, if anybody did.
+    pub(crate) async fn who_overrode(
+        &self,
+        release: &str,
+        host: &str,
+        reason: &str,
+    ) -> Result<Option<Author>, DatabaseError> {
+        match self {
+            Self::Postgres(it) => within(RECORD, it.who_overrode(release, host, reason)).await,
+            Self::Sqlite(it) => within(RECORD, it.who_overrode(release, host, reason)).await,
         }
     }
 
@@ -194,13 +212,12 @@ impl Database {
     /// Who holds the lock, if anyone does. It is taken for a moment where that writes nothing.
     pub(crate) async fn lock_could_be_had(&self, run: &str) -> Result<Option<String>, DatabaseError> {
         match self {
-            Self::Postgres(_) => match self.try_lock(run).await? {
-                Ok(lock) => {
-                    lock.release().await;
-                    Ok(None)
-                }
-                Err(holder) => Ok(Some(holder)),
-            },
+            Self::Postgres(it) => {
+                let mut session = it.lock_session(run).await?;
+                let holder = session.try_take(Share::Alone).await?;
+                session.let_go().await?;
+                Ok(holder)
+            }
             Self::Sqlite(it) => it.lock_holder(),
         }
     }
@@ -265,24 +282,6 @@ impl Question<'_> {
             return Ok(());
         }
         Err(DatabaseError::Failed(format!("the registry's table `{table}` is not there")))
-    }
-}
-
-impl Lock {
-    /// Whether it is still ours; otherwise why not.
-    pub(crate) async fn held(&mut self) -> Result<(), String> {
-        match self {
-            Self::Postgres(lock) => lock.held().await,
-            Self::Sqlite(_) => Ok(()),
-        }
-    }
-
-    /// Dropping it does the same, a moment later.
-    pub(crate) async fn release(self) {
-        match self {
-            Self::Postgres(lock) => lock.release().await,
-            Self::Sqlite(lock) => lock.release(),
-        }
     }
 }
 

@@ -51,6 +51,8 @@ pub(crate) struct ApplyError {
     pub(crate) lost: bool,
     /// A lock was not had in time, at each of several attempts.
     pub(crate) locked: bool,
+    /// The lock was the schema's own: another run is at work on it.
+    pub(crate) taken: bool,
     /// Applied and kept before the failure.
     pub(crate) applied: Vec<String>,
 }
@@ -122,4 +124,19 @@ impl From<ApplyError> for ProvisionError {
             refused: error.refused,
         }
     }
+}
+
+/// Whether a run shares the lock with others of its kind.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Share {
+    Alone,
+    WithOthers,
+}
+
+/// A session that a run has left behind which no longer holds the lock.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stray {
+    pub(crate) name: String,
+    /// It is our own, and changes nothing without its schema's lock.
+    pub(crate) fenced: bool,
 }

@@ -7,6 +7,7 @@ use super::{
     descendants,
     record::{Outcome, Record},
     signals::{self, SignalSet},
+    spawn::KILL_TREE,
 };
 
 /// What ends by itself within this time after the main process is not called left over.
@@ -48,7 +49,7 @@ impl Offspring {
     pub(super) fn wait(mut self, parent: u32) -> Record {
         if std::os::unix::process::parent_id() != parent {
             // It ended before its death could be announced to us.
-            self.tell(libc::SIGTERM);
+            self.tell(announced_by());
         }
         loop {
             if self.reap() || self.give_up.as_ref().is_some_and(Deadline::is_over) {
@@ -56,7 +57,7 @@ impl Offspring {
                 return Record { outcome, leftovers: self.leftovers, killed: self.killed };
             }
             let patience = self.act();
-            let awaited = SignalSet::ENDING.or(SignalSet::of(&[libc::SIGCHLD]));
+            let awaited = SignalSet::ENDING.or(SignalSet::of(&[libc::SIGCHLD, KILL_TREE]));
             if let Some(info) = signals::take(awaited, patience)
                 && info.signal() != libc::SIGCHLD
             {
@@ -106,6 +107,12 @@ impl Offspring {
 
     /// Passes a signal on to the whole tree and starts its grace.
     fn tell(&mut self, signal: i32) {
+        if signal == KILL_TREE {
+            self.grace = Duration::ZERO;
+            self.kill = Some(Deadline::after(Duration::ZERO));
+            self.give_up = Some(Deadline::after(GIVE_UP));
+            return;
+        }
         self.ending.get_or_insert(signal);
         self.tell_these(&descendants::descendants(), signal, false);
     }
@@ -121,4 +128,12 @@ impl Offspring {
         self.kill.get_or_insert_with(|| Deadline::after(self.grace));
         self.give_up.get_or_insert_with(|| Deadline::after(self.grace + GIVE_UP));
     }
+}
+
+/// The signal by which our parent's death is announced.
+fn announced_by() -> i32 {
+    let mut signal = 0;
+    // SAFETY: the pointer is to a signal's number.
+    unsafe { libc::prctl(libc::PR_GET_PDEATHSIG, &raw mut signal) };
+    if signal == 0 { libc::SIGTERM } else { signal }
 }

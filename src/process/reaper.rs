@@ -28,7 +28,7 @@ use super::{
     inherited::Inherited,
     record::{Outcome, RECORD_BYTES, Record},
     signals,
-    spawn::{Child, Output, start_stub},
+    spawn::{Child, Death, KILL_TREE, Output, start_stub},
 };
 
 /// Between two rounds of KILL, and of looking whether orphans are left.
@@ -71,17 +71,27 @@ impl Processes {
         Ok((processes, signals))
     }
 
+    /// Kills every tree without its grace, but for what stays.
+    pub(crate) fn kill(&self) {
+        for (stub, running) in self.0.stubs.borrow().iter() {
+            if !running.stays {
+                signals::send(*stub, KILL_TREE);
+            }
+        }
+    }
+
     /// Starts a stub; its record arrives once its whole tree is gone. The file is the status pipe's reading end.
     pub(super) fn start_tree(
         &self,
         child: &Child,
         output: Output<'_>,
+        death: Death,
     ) -> io::Result<(i32, RecordReceiver, File)> {
         let (status, child_status) = pipe2(OFlag::O_CLOEXEC)?;
         fcntl(&status, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         let status = File::from(status);
         let second = status.try_clone()?;
-        let stub = start_stub(child, output, &child_status)?;
+        let stub = start_stub(child, output, &child_status, death)?;
         let (record, receiver) = watch::channel(None);
         let stays = matches!(output, Output::Ours);
         let running = Running { status, stays, grace: child.grace, record };

@@ -38,8 +38,25 @@ pub(super) enum Output<'a> {
     Ours,
 }
 
+/// What a stub does when we end.
+#[derive(Clone, Copy)]
+pub(super) enum Death {
+    /// TERM to its tree, grace, KILL.
+    Term,
+    /// KILL to its tree, at once.
+    Kill,
+}
+
+/// Has a stub kill its tree at once.
+pub(super) const KILL_TREE: i32 = libc::SIGUSR1;
+
 /// Returns the stub's id. `status` is for the stub's record.
-pub(super) fn start_stub(child: &Child, output: Output<'_>, status: &OwnedFd) -> io::Result<i32> {
+pub(super) fn start_stub(
+    child: &Child,
+    output: Output<'_>,
+    status: &OwnedFd,
+    death: Death,
+) -> io::Result<i32> {
     let nothing = OpenOptions::new().read(true).write(true).open("/dev/null")?;
     let (word, out, err) = match output {
         Output::Pipes { out, err } => (STEP, out.as_raw_fd(), err.as_raw_fd()),
@@ -61,7 +78,10 @@ pub(super) fn start_stub(child: &Child, output: Output<'_>, status: &OwnedFd) ->
         environment: &with(&child.env)?,
         stdio: [nothing.as_raw_fd(), out, err],
         kept: status.as_raw_fd(),
-        parent_death: libc::SIGTERM,
+        parent_death: match death {
+            Death::Term => libc::SIGTERM,
+            Death::Kill => KILL_TREE,
+        },
     };
     let launched = launch(&Launch {
         argv: &c_strings(argv)?,

@@ -12,7 +12,7 @@ use super::{
     capture::{Lines, Stream},
     reaper::{Processes, RecordReceiver},
     record::{How, Outcome, RECORD_BYTES, Record},
-    spawn::{Child, Output},
+    spawn::{Child, Death, Output},
 };
 
 /// A running tree. Dropped while it runs, it gets TERM.
@@ -38,6 +38,15 @@ pub(crate) struct Ended {
 impl Processes {
     /// Starts a step.
     pub(crate) fn spawn(&self, child: &Child) -> io::Result<Tree> {
+        self.spawn_with(child, Death::Term)
+    }
+
+    /// The same, of a tree that must not outlive us: whatever ends us, it is killed at once.
+    pub(crate) fn spawn_fenced(&self, child: &Child) -> io::Result<Tree> {
+        self.spawn_with(child, Death::Kill)
+    }
+
+    fn spawn_with(&self, child: &Child, death: Death) -> io::Result<Tree> {
         let (out, child_out) = pipe2(OFlag::O_CLOEXEC)?;
         let (err, child_err) = pipe2(OFlag::O_CLOEXEC)?;
         for end in [&out, &err] {
@@ -45,14 +54,14 @@ impl Processes {
         }
         let (out, err) = (Lines::of(out)?, Lines::of(err)?);
         let output = Output::Pipes { out: &child_out, err: &child_err };
-        let (stub, record, _status) = self.start_tree(child, output)?;
+        let (stub, record, _status) = self.start_tree(child, output, death)?;
         Ok(Tree { stub, processes: self.clone(), out, err, record })
     }
 
     /// Starts a program that may stay beside the server, with our own output; returns once it runs
     /// ([`How::Started`]), or what became of it instead. It is ended by [`Processes::finish`] alone.
     pub(crate) async fn spawn_to_stay(&self, child: &Child) -> io::Result<How> {
-        let (_stub, mut ended, status) = self.start_tree(child, Output::Ours)?;
+        let (_stub, mut ended, status) = self.start_tree(child, Output::Ours, Death::Term)?;
         // SAFETY: the file owns its descriptor, and nobody replaces it.
         let status = unsafe { AsyncFd::register_with_interest(status, Interest::READABLE)? };
         let first = tokio::select! {

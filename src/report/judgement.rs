@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::text::count;
 use crate::tenants::{
+    accept::{Accept, Stale},
     gate::{Finding, Judgement, Outcome, Verdict},
     manifest::Kind,
 };
@@ -52,6 +53,10 @@ pub(crate) fn words(finding: &Finding) -> (&'static str, String) {
         Finding::Duplicate { migrations } => ("recorded twice", migrations.join(", ")),
         Finding::LookFailed { why } => ("cannot look", why.clone()),
         Finding::Vanished => ("vanished", "dropped while it was looked at".into()),
+        Finding::Accepted { finding, until, reason } => {
+            let (what, which) = words(finding);
+            ("accepted", format!("{what}: {which}; until {until}: {reason}"))
+        }
     }
 }
 
@@ -122,6 +127,15 @@ pub(crate) fn warnings(judgement: &Judgement) -> Vec<String> {
     warnings
 }
 
+/// An entry of `[[accept]]` that does nothing any more.
+pub(crate) fn stale(accept: &Accept, why: Stale) -> String {
+    let Accept { tenant, what, until, reason } = accept;
+    match why {
+        Stale::Expired => format!("`[[accept]]` of {tenant}: {what} has expired on {until} ({reason})"),
+        Stale::Unused => format!("`[[accept]]` of {tenant}: {what} is not needed any more: remove it"),
+    }
+}
+
 /// Everything, for programs.
 pub(crate) fn json(judgement: &Judgement) -> Value {
     let schema = |verdict: &Verdict| {
@@ -190,5 +204,8 @@ fn finding_json(finding: &Finding) -> Value {
         Finding::Duplicate { migrations } => json!({ "kind": "recorded_twice", "migrations": migrations }),
         Finding::LookFailed { why } => json!({ "kind": "look_failed", "why": why }),
         Finding::Vanished => json!({ "kind": "vanished" }),
+        Finding::Accepted { finding, until, reason } => json!({
+            "kind": "accepted", "finding": finding_json(finding), "until": until.to_string(), "reason": reason,
+        }),
     }
 }

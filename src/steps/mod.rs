@@ -66,8 +66,8 @@ pub(crate) async fn run(action: &Action, mut context: Context<'_>) -> Result<Str
 
 async fn run_now(action: &Action, context: &mut Context<'_>) -> Result<String, Trouble> {
     if let Action::Command(command) = action {
-        let Context { step, processes, stop, tell, .. } = context;
-        return command::run(*step, command, processes, stop, tell).await;
+        let Context { step, work, processes, stop, tell, .. } = context;
+        return work.lock.fenced(command::run(*step, command, processes, stop, tell)).await;
     }
     let context = &*context;
     // Everything else may end anywhere: SQL rolls back with its connection.
@@ -86,7 +86,7 @@ async fn run_now(action: &Action, context: &mut Context<'_>) -> Result<String, T
             Action::Command(_) => Ok(String::new()),
         }
     };
-    let result = Box::pin(stop.race(work)).await;
+    let result = Box::pin(stop.race(context.work.lock.fenced(work))).await;
     result.unwrap_or_else(|signal| {
         let failure = Failure::Interrupted { signal, doing: "while it was under way".into() };
         Err(Trouble { done: context.done.take(), ..Trouble::from(failure) })

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    accept::Day,
     found::{Found, Look, Recorded, Seen},
     ledger::Comparison,
     manifest::{Expected, Framework, Kind, Manifest, Tables},
@@ -98,6 +99,12 @@ pub(crate) enum Finding {
         why: String,
     },
     Vanished,
+    /// Known, and waived until a day.
+    Accepted {
+        finding: Box<Finding>,
+        until: Day,
+        reason: String,
+    },
 }
 
 /// One schema's findings.
@@ -139,7 +146,8 @@ impl Finding {
             Finding::Ahead { blocks: false, .. }
             | Finding::InvalidIndex { unique: false, .. }
             | Finding::Retired { .. }
-            | Finding::Duplicate { .. } => Outcome::Complete,
+            | Finding::Duplicate { .. }
+            | Finding::Accepted { .. } => Outcome::Complete,
         }
     }
 }

@@ -142,6 +142,11 @@ impl Manifest {
         kind.and_then(|kind| self.types.get(kind)).unwrap_or(&self.tenant.tables)
     }
 
+    /// A Django migration that runs outside of a transaction: where it fails, what it did stays.
+    pub(crate) fn commits_by_itself(&self, migration: &str) -> bool {
+        self.django.as_ref().is_some_and(|django| django.not_atomic.contains(migration))
+    }
+
     /// The registry's column that says of which type a tenant is.
     pub(crate) fn type_column(&self) -> Option<&str> {
         self.django.as_ref()?.registry.as_ref()?.type_column.as_deref()

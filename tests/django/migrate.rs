@@ -118,3 +118,27 @@ fn the_projects_own_commands_go_past_the_pooler_and_name_the_run() {
     assert!(names[0].starts_with("portcullis:"), "{names:?}");
     project.portcullis.run(["verify"]).exits(0);
 }
+
+const HALF: &str = r#"
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    atomic = False
+    dependencies = [("finance", "0004_invoice_payment")]
+    operations = [migrations.RunSQL("CREATE TABLE half ()"), migrations.RunSQL("SELECT 1 / 0")]
+"#;
+
+#[test]
+fn a_migration_that_commits_by_itself_and_fails_is_not_said_to_be_rolled_back() {
+    let project = Project::complete();
+    std::fs::write(project.portcullis.path("finance/migrations/0005_half.py"), HALF).unwrap();
+    project.portcullis.run(["manifest", "django"]).exits(0);
+    let failed = project.portcullis.run(["migrate"]).exits(1);
+    let text = failed.failure_box();
+    assert!(text.contains("finance.0005_half") && text.contains("could not be rolled back"), "{failed}");
+    assert_eq!(
+        project.database.column("SELECT count(*)::text FROM pg_tables WHERE tablename = 'half'"),
+        ["1"]
+    );
+}

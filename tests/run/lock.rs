@@ -24,7 +24,7 @@ fn who_waits_says_who_holds_the_lock_and_goes_on_when_it_is_free() {
     project.until_running("until it may go on");
     let waiter = project.portcullis.spawn(["run"]);
     let line = waiter.wait_for_line("waiting for the lock");
-    for text in ["portcullis ", "process ", "connected since "] {
+    for text in ["portcullis ", "process ", ", since 2"] {
         assert!(line.contains(text), "{line}");
     }
     project.database.execute("INSERT INTO public.go_on VALUES (1)");
@@ -44,8 +44,55 @@ fn a_lock_that_is_not_had_in_time_is_seventy_five_and_names_the_holder() {
     holder.wait().exits(0);
 }
 
+#[test]
+fn nine_waiters_hold_nothing_that_an_index_built_beside_them_would_wait_for() {
+    let index = "-- no-transaction\nCREATE INDEX CONCURRENTLY item_n ON item (n);\n";
+    let project = slow().file("tenant/3_index.sql", index);
+    let holder = project.portcullis.spawn(["run"]);
+    project.until_running("until it may go on");
+    let waiters = [(); 9].map(|()| project.portcullis.spawn(["run"]));
+    for waiter in &waiters {
+        waiter.wait_for_line("waiting for the lock");
+    }
+    let blocked = "SELECT 'blocked' FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+    assert!(project.database.column(blocked).is_empty());
+    project.database.execute("INSERT INTO public.go_on VALUES (1)");
+    holder.wait().exits(0).says("the server started");
+    for waiter in waiters {
+        waiter.wait().exits(0).says("the server started");
+    }
+    let valid = "SELECT indrelid::regclass::text FROM pg_index WHERE indisvalid \
+                 AND indexrelid::regclass::text LIKE '%.item_n' ORDER BY 1";
+    assert_eq!(project.database.column(valid), ["a.item", "b.item", "c.item"]);
+    assert_eq!(project.database.column("SELECT n::text FROM a.item ORDER BY 1"), ["1", "2"]);
+}
+
+#[test]
+fn two_that_spell_the_same_database_differently_exclude_each_other() {
+    let project = slow();
+    let holder = project.portcullis.spawn(["run"]);
+    project.until_running("until it may go on");
+    let url = project.database.url();
+    let (login, place) = url.strip_prefix("postgres://").unwrap().split_once('@').unwrap();
+    let (user, password) = login.split_once(':').unwrap();
+    let (host, port) = place.split_once('/').unwrap().0.split_once(':').unwrap();
+    assert_eq!(host, "127.0.0.1");
+    let name = project.database.name().to_owned();
+    let parts = format!(
+        "host = \"localhost\"\nport = {port}\nname = \"{name}\"\nuser = \"{user}\"\npassword = \"{password}\"\nschema = \"public\"",
+    );
+    let other = project
+        .replace("url = \"${DATABASE_URL}\"", &parts)
+        .replace("table = \"tenants\"", "table = \"public.tenants\"");
+    let waiter = other.portcullis.spawn(["run"]);
+    waiter.wait_for_line("waiting for the lock: portcullis ");
+    other.database.execute("INSERT INTO public.go_on VALUES (1)");
+    holder.wait().exits(0);
+    waiter.wait().exits(0).says("the server started");
+}
+
 /// One whose next migration of tenant `a` waits for a row in `go_on`, and then adds one of its own.
-fn slow() -> Project {
+pub(super) fn slow() -> Project {
     let project = Project::complete("").file(
         "tenant/2_slow.sql",
         "DO $$ BEGIN -- until it may go on\n\

@@ -187,6 +187,6 @@ fn with_checksum_of(project: Project, old: &str, new: &str) -> Project {
 
 #[track_caller]
 fn only_ours_are_there(project: &Project) {
-    let schemas = "SELECT nspname::text FROM pg_namespace WHERE nspname NOT LIKE 'pg_%' AND nspname <> 'information_schema' ORDER BY 1";
+    let schemas = "SELECT nspname::text FROM pg_namespace WHERE nspname NOT LIKE 'pg_%' AND nspname NOT IN ('information_schema', 'portcullis') ORDER BY 1";
     assert_eq!(project.database.column(schemas), ["a", "b", "c", "public"]);
 }

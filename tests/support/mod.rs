@@ -7,6 +7,7 @@ pub mod http;
 pub mod portcullis;
 pub mod process;
 pub mod project;
+pub mod proxy;
 pub mod redis;
 pub mod sample;
 pub mod server;

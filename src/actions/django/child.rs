@@ -20,7 +20,7 @@ pub(super) async fn run(
     mut limit: Instant,
     hear: &mut dyn FnMut(Stream, String) -> Option<Instant>,
 ) -> io::Result<Finished> {
-    let mut tree = processes.spawn(child)?;
+    let mut tree = processes.spawn_fenced(child)?;
     let (mut open, mut timed_out) = (true, false);
     loop {
         tokio::select! {

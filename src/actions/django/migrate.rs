@@ -6,8 +6,12 @@ use tokio::time::Instant;
 
 use super::child;
 use crate::{
-    actions::{Stopped, Work, apply::Said},
-    config::{self, OnTenantFailure},
+    actions::{
+        Stopped, Work,
+        apply::{Said, Todo, judgement},
+    },
+    config::{self, OnTenantFailure, Selection},
+    database::Share as Sharing,
     failure::{Failure, words},
     process::{How, Stream},
     report::event::SchemaFailure,
@@ -30,16 +34,66 @@ pub(crate) type Outcome = (Option<String>, Result<(), Stopped>);
 /// Shares the schemas out, each share for one start of a program.
 pub(crate) fn shares(
     project: &config::Django,
-    schemas: &[&Option<String>],
+    schemas: &[Option<String>],
     jobs: usize,
 ) -> Vec<Vec<Option<String>>> {
     let size = if project.run.is_empty() { schemas.len().div_ceil(jobs.max(1)).clamp(1, BATCH) } else { 1 };
-    schemas.chunks(size).map(|share| share.iter().map(|schema| (*schema).clone()).collect()).collect()
+    schemas.chunks(size).map(<[_]>::to_vec).collect()
 }
 
-/// Applies to one share, and says what became of each schema that was begun. `say` hears every line that its
-/// program prints.
+/// Applies to one share, and says what became of each schema that was begun. With other replicas, to those schemas
+/// that none of them has: the locks are our own session's, and the heartbeat watches over them. `say` hears
+/// every line that the program prints.
 pub(crate) async fn share(
+    work: &Work,
+    project: &config::Django,
+    sharing: Sharing,
+    schemas: Vec<Option<String>>,
+    say: &dyn Fn(Said),
+) -> Vec<Outcome> {
+    if sharing == Sharing::Alone {
+        return migrated(work, project, schemas, say).await;
+    }
+    let first = schemas.first().cloned().flatten();
+    match claim(work, schemas).await {
+        Err(failure) => vec![(first, Err(Stopped::Run(failure)))],
+        Ok(Claim { ours, held, taken }) => {
+            let mut outcomes =
+                if ours.is_empty() { Vec::new() } else { migrated(work, project, ours, say).await };
+            work.lock.give_tenants(held).await;
+            outcomes.extend(taken.into_iter().map(|tenant| (tenant, Err(Stopped::Taken))));
+            outcomes
+        }
+    }
+}
+
+/// What a replica has got of a share.
+struct Claim {
+    /// Pending, and locked by us.
+    ours: Vec<Option<String>>,
+    /// Whom we have locked.
+    held: Vec<String>,
+    /// Locked by others, or done by them.
+    taken: Vec<Option<String>>,
+}
+
+async fn claim(work: &Work, schemas: Vec<Option<String>>) -> Result<Claim, Failure> {
+    let names: Vec<String> = schemas.iter().flatten().cloned().collect();
+    let had = work.lock.take_tenants(names.clone()).await?;
+    let held: Vec<String> =
+        names.into_iter().zip(had).filter_map(|(name, had)| had.then_some(name)).collect();
+    let left = if held.is_empty() {
+        Vec::new()
+    } else {
+        // Another replica may have finished one between the look and the lock.
+        let locked = Selection::Named(held.clone());
+        Todo::from(&judgement(work, Some(&locked)).await?).pending
+    };
+    let (ours, taken) = schemas.into_iter().partition(|schema| left.contains(schema));
+    Ok(Claim { ours, held, taken })
+}
+
+async fn migrated(
     work: &Work,
     project: &config::Django,
     schemas: Vec<Option<String>>,
@@ -263,9 +317,8 @@ mod tests {
     #[test]
     fn many_schemas_share_a_python_and_the_configured_command_has_each_its_own() {
         let names: Vec<Option<String>> = (0..120).map(|n: u32| Some(n.to_string())).collect();
-        let all: Vec<&Option<String>> = names.iter().collect();
         let sizes =
-            |run: &[&str], jobs| shares(&project(run), &all, jobs).iter().map(Vec::len).collect::<Vec<_>>();
+            |run: &[&str], jobs| shares(&project(run), &names, jobs).iter().map(Vec::len).collect::<Vec<_>>();
         assert_eq!(sizes(&[], 4), [25, 25, 25, 25, 20]);
         assert_eq!(sizes(&[], 40)[..2], [3, 3]);
         assert!(sizes(&["migrate", "{schema}"], 4).iter().all(|size| *size == 1));

@@ -44,9 +44,12 @@ impl Postgres {
     ) -> Result<Vec<String>, ApplyError> {
         let mut attempt = 1;
         loop {
-            let mut connection = run::writer(self.direct()).await?;
+            let mut connection = self.writer().await?;
             let create = *schema == Schema::Shared;
-            let outcome = if files.iter().any(|file| file.no_transaction) {
+            let outcome = if let Some(file) = files.iter().find(|file| file.no_transaction) {
+                if self.is_pooled() {
+                    return Err(needs_session(file));
+                }
                 outside(&mut connection, name, files, limits, create).await
             } else {
                 inside(&mut connection, name, files, limits, create).await
@@ -54,7 +57,7 @@ impl Postgres {
             // Closing rolls back what was not committed.
             let _ = connection.close().await;
             match outcome {
-                Err(error) if error.locked && attempt < ATTEMPTS => {
+                Err(error) if error.locked && !(error.taken && limits.gives_way) && attempt < ATTEMPTS => {
                     tokio::time::sleep(Duration::from_millis(fastrand::u64(100..=300) * u64::from(attempt)))
                         .await;
                     attempt += 1;
@@ -62,6 +65,17 @@ impl Postgres {
                 other => return other,
             }
         }
+    }
+}
+
+/// What runs outside a transaction needs a session of its own, for its lock and its settings.
+fn needs_session(file: &MigrationFile) -> ApplyError {
+    ApplyError {
+        migration: Some(file.name()),
+        place: Some(file.path.display().to_string()),
+        why: "a pooler in transaction mode is between, and the file runs outside a transaction: set `direct` in `[database]`"
+            .into(),
+        ..ApplyError::default()
     }
 }
 
@@ -75,7 +89,7 @@ async fn inside(
 ) -> Result<Vec<String>, ApplyError> {
     let begin = format!("BEGIN; SET LOCAL lock_timeout = {}", limits.lock_timeout.as_millis());
     connect::rows(connection, &begin).await.map_err(|error| bare(&error))?;
-    lock::schema(connection, schema, "pg_try_advisory_xact_lock").await?;
+    lock::schema(connection, schema, "pg_try_advisory_xact_lock", limits.gives_way).await?;
     let pending = pending(connection, schema, files, create).await?;
     let mut applied = Vec::new();
     for file in pending {
@@ -94,7 +108,7 @@ async fn outside(
     limits: &Limits,
     create: bool,
 ) -> Result<Vec<String>, ApplyError> {
-    lock::schema(connection, schema, "pg_try_advisory_lock").await?;
+    lock::schema(connection, schema, "pg_try_advisory_lock", limits.gives_way).await?;
     let mut applied = Vec::new();
     for file in pending(connection, schema, files, create).await? {
         run::file(connection, schema, file, limits, Mode::Outside).await?;

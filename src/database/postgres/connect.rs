@@ -4,7 +4,9 @@ use std::{io, path::Path, time::Duration};
 
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Row, ValueRef,
-    postgres::{PgConnectOptions, PgConnection, PgDatabaseError, PgRow, PgSslMode},
+    postgres::{
+        PgConnectOptions, PgConnection, PgDatabaseError, PgListener, PgPoolOptions, PgRow, PgSslMode,
+    },
 };
 use tokio_rustls::rustls;
 
@@ -14,11 +16,26 @@ use crate::config;
 /// For the look-up, the connection and the login together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A name server that is just being told of other containers says for a moment that it knows no such name.
+const LOOK_UPS: usize = 5;
+const LOOK_UP_PAUSE: Duration = Duration::from_millis(300);
+
 /// One fresh connection: the name is looked up and the password read again.
 pub(super) async fn connect(config: &config::Postgres) -> Result<PgConnection, DatabaseError> {
-    let options = options(config)?;
+    connect_as(config, None).await
+}
+
+/// The same, of an application of this name.
+pub(super) async fn connect_as(
+    config: &config::Postgres,
+    name: Option<&str>,
+) -> Result<PgConnection, DatabaseError> {
+    let mut options = options(config)?;
+    if let Some(name) = name {
+        options = options.application_name(name);
+    }
     let place = format!("{}:{}", config.host, config.port);
-    match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
+    match tokio::time::timeout(CONNECT_TIMEOUT, open(&options)).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(error)) => Err(refusal(&place, &error)),
         Err(_) => Err(DatabaseError::NotYet(format!(
@@ -26,6 +43,36 @@ pub(super) async fn connect(config: &config::Postgres) -> Result<PgConnection, D
             crate::failure::words(CONNECT_TIMEOUT)
         ))),
     }
+}
+
+async fn open(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    for _ in 1..LOOK_UPS {
+        match options.connect().await {
+            Err(sqlx::Error::Io(error)) if is_look_up(&error) => tokio::time::sleep(LOOK_UP_PAUSE).await,
+            answer => return answer,
+        }
+    }
+    options.connect().await
+}
+
+/// The standard library has no kind for it, only these words.
+fn is_look_up(error: &io::Error) -> bool {
+    error.to_string().starts_with("failed to lookup address information")
+}
+
+/// A connection that hears what the server says unasked. Where it breaks, the next question makes another.
+pub(super) async fn listener(config: &config::Postgres, name: &str) -> Result<PgListener, DatabaseError> {
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .max_lifetime(None)
+        .idle_timeout(None)
+        .acquire_timeout(CONNECT_TIMEOUT)
+        .connect_lazy_with(options(config)?.application_name(name));
+    let place = format!("{}:{}", config.host, config.port);
+    let mut listener = PgListener::connect_with(&pool).await.map_err(|error| refusal(&place, &error))?;
+    listener.eager_reconnect(false);
+    listener.ignore_pool_close_event(true);
+    Ok(listener)
 }
 
 /// Sends one simple-protocol message and reads every row. All columns must be text.

@@ -10,7 +10,8 @@ use super::{
 use crate::database::{ApplyError, DatabaseError, Derived, Limits, Made, MigrationFile};
 
 /// For a lock on what both a migration and somebody else touch.
-const LIMITS: Limits = Limits { lock_timeout: std::time::Duration::from_secs(5), statement_timeout: None };
+const LIMITS: Limits =
+    Limits { lock_timeout: std::time::Duration::from_secs(5), statement_timeout: None, gives_way: false };
 
 impl Postgres {
     pub(in super::super) async fn derive(

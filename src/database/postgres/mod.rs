@@ -21,7 +21,13 @@ mod server;
 #[cfg(test)]
 mod tests;
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use sqlx::Connection;
 
@@ -42,11 +48,32 @@ const QUERY_CANCELED: &str = "57014";
 pub(crate) struct Postgres {
     config: config::Postgres,
     registry: Option<config::Registry>,
+    /// The id of the run that changes something; empty if there is none.
+    run: String,
+    /// Whether there is a pooler in transaction mode before the server; known once the lock was asked for.
+    pooled: Arc<AtomicBool>,
 }
 
 impl Postgres {
     pub(super) fn new(config: &config::Postgres, registry: Option<&config::Registry>) -> Self {
-        Self { config: config.clone(), registry: registry.cloned() }
+        Self {
+            config: config.clone(),
+            registry: registry.cloned(),
+            run: String::new(),
+            pooled: Arc::default(),
+        }
+    }
+
+    pub(super) fn of_run(self, run: &str) -> Self {
+        Self { run: run.to_owned(), ..self }
+    }
+
+    fn is_pooled(&self) -> bool {
+        self.pooled.load(Ordering::Relaxed)
+    }
+
+    fn found_pooled(&self, pooled: bool) {
+        self.pooled.store(pooled, Ordering::Relaxed);
     }
 
     /// Past a pooler: for everything that changes something.
@@ -67,7 +94,7 @@ impl Postgres {
     }
 
     pub(super) async fn run_sql(&self, sql: &str, timeout: Duration) -> Result<(), DatabaseError> {
-        let mut connection = run::writer(self.direct()).await?;
+        let mut connection = self.writer().await?;
         let limit = format!("SET statement_timeout = {}", timeout.as_millis());
         connect::rows(&mut connection, &limit).await.map_err(|error| connect::failed(&error))?;
         if let Err((done, error)) = run::statements(&mut connection, sql).await {

@@ -36,7 +36,7 @@ impl Postgres {
         if let Some(why) = refuse_name(tenant, &self.config.shared_schema) {
             return Err(ApplyError::saying(&why).into());
         }
-        let mut connection = run::writer(self.direct()).await.map_err(ApplyError::from)?;
+        let mut connection = self.writer().await.map_err(ApplyError::from)?;
         self.build(&mut connection, registry, tenant, files, limits).await?;
         // From here on the connection is lent to the look, which reads inside the transaction.
         let mut reading = Reading::inside(connection);
@@ -65,7 +65,7 @@ impl Postgres {
     ) -> Result<(), ApplyError> {
         let begin = format!("BEGIN; SET LOCAL lock_timeout = {}", limits.lock_timeout.as_millis());
         connect::rows(connection, &begin).await.map_err(|error| bare(&error))?;
-        lock::schema(connection, tenant, "pg_try_advisory_xact_lock").await?;
+        lock::schema(connection, tenant, "pg_try_advisory_xact_lock", limits.gives_way).await?;
         let (schema, name) = registry::table(registry, &self.config.shared_schema);
         let (table, column) = (qualified(schema, name), identifier(&registry.schema_column));
         let row = format!("SELECT 1::text FROM {table} WHERE {column}::text = {}", literal(tenant));

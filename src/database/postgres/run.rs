@@ -10,7 +10,8 @@ use sqlx::{
 use tokio::time::Instant;
 
 use super::{
-    LEDGER, connect,
+    LEDGER, Postgres, connect,
+    lock::{MARK, OURS},
     quote::{identifier, literal, qualified},
 };
 use crate::{
@@ -30,22 +31,69 @@ pub(super) enum Mode {
     Outside,
 }
 
-/// The server notices within a second when we are gone in the middle of a statement, and does not end a
-/// session that only holds a lock. Older servers have no such settings.
-const SESSION: &str = "SELECT pg_catalog.set_config(name, \
-    CASE name WHEN 'idle_session_timeout' THEN '0' ELSE '1s' END, false) FROM pg_catalog.pg_settings \
-    WHERE name IN ('idle_session_timeout', 'client_connection_check_interval')";
+/// How long a setting of the session lasts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Lifetime {
+    Session,
+    Transaction,
+}
+
+/// The server's version, and the settings that it has since then. It notices when we are gone: within a second in
+/// the middle of a statement, and within ten if the network says nothing any more. It does not end a session
+/// that only holds a lock.
+const SETTINGS: [(u32, &str); 4] = [
+    (
+        0,
+        "idle_in_transaction_session_timeout = 0; SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3",
+    ),
+    (120_000, "tcp_user_timeout = '10s'"),
+    (140_000, "idle_session_timeout = 0; SET client_connection_check_interval = '1s'"),
+    (170_000, "transaction_timeout = 0"),
+];
+
+/// What each of our sessions sets that holds a lock or changes something.
+pub(super) fn session(connection: &PgConnection, lifetime: Lifetime) -> String {
+    let set = match lifetime {
+        Lifetime::Session => "SET ",
+        Lifetime::Transaction => "SET LOCAL ",
+    };
+    let version = connection.server_version_num().unwrap_or_default();
+    let known = SETTINGS.iter().filter(|(since, _)| *since <= version);
+    known.map(|(_, text)| format!("SET {text}").replace("SET ", set)).collect::<Vec<_>>().join("; ")
+}
 
 /// A connection for changes: past the pooler, and never to a standby.
 pub(super) async fn writer(config: &config::Postgres) -> Result<PgConnection, DatabaseError> {
-    let mut connection = connect::connect(config).await?;
-    let sql = format!("SELECT pg_catalog.pg_is_in_recovery()::text; {SESSION}");
-    let rows = connect::rows(&mut connection, &sql).await.map_err(|error| connect::failed(&error))?;
+    let mut connection = primary(config, "portcullis").await?;
+    let settings = session(&connection, Lifetime::Session);
+    connect::rows(&mut connection, &settings).await.map_err(|error| connect::failed(&error))?;
+    Ok(connection)
+}
+
+/// A connection of that name to a server that may be changed.
+pub(super) async fn primary(config: &config::Postgres, name: &str) -> Result<PgConnection, DatabaseError> {
+    let mut connection = connect::connect_as(config, Some(name)).await?;
+    let sql = "SELECT pg_catalog.pg_is_in_recovery()::text";
+    let rows = connect::rows(&mut connection, sql).await.map_err(|error| connect::failed(&error))?;
     let standby = rows.first().map(|row| connect::flag(row, 0)).transpose();
     if standby.map_err(|error| connect::failed(&error))?.unwrap_or(false) {
         return Err(DatabaseError::Failed("the server is a standby: nothing can be changed there".into()));
     }
     Ok(connection)
+}
+
+impl Postgres {
+    /// A connection for changes, which names the run to whoever holds the lock after it.
+    pub(super) async fn writer(&self) -> Result<PgConnection, DatabaseError> {
+        let name =
+            if self.run.is_empty() { "portcullis".to_owned() } else { format!("{MARK}{}{OURS}", self.run) };
+        let mut connection = primary(self.direct(), &name).await?;
+        if !self.is_pooled() {
+            let settings = session(&connection, Lifetime::Session);
+            connect::rows(&mut connection, &settings).await.map_err(|error| connect::failed(&error))?;
+        }
+        Ok(connection)
+    }
 }
 
 /// Runs several statements in one message. The error comes with how many of them were done.
@@ -81,12 +129,26 @@ pub(super) fn create_ledger(schema: &str) -> String {
 }
 
 /// Undoes what an earlier file may have set, and makes the schema the only one in sight.
-fn prepare(schema: &str, limits: &Limits, mode: Mode) -> String {
-    let local = if mode == Mode::Outside { "" } else { "LOCAL " };
+fn prepare(
+    connection: &PgConnection,
+    schema: &str,
+    file: &MigrationFile,
+    limits: &Limits,
+    mode: Mode,
+) -> String {
+    let (local, lifetime) = match mode {
+        Mode::Outside => ("", Lifetime::Session),
+        Mode::Inside | Mode::Unseen => ("LOCAL ", Lifetime::Transaction),
+    };
+    // What is built concurrently waits for every transaction that is under way, other tenants' too, and keeps nobody
+    // out meanwhile; given up, it leaves an invalid index behind.
+    let waits = mode == Mode::Outside && places::without_concurrently(&file.sql) != file.sql;
+    let lock_timeout = if waits { 0 } else { limits.lock_timeout.as_millis() };
+    let settings = session(connection, lifetime);
     let mut sql = format!(
-        "RESET SESSION AUTHORIZATION; RESET ALL; {SESSION}; SET {local}search_path = {}; SET {local}lock_timeout = {}",
+        "RESET SESSION AUTHORIZATION; RESET ALL; {settings}; SET {local}search_path = {}; SET {local}lock_timeout = {}",
         identifier(schema),
-        limits.lock_timeout.as_millis(),
+        lock_timeout,
     );
     if let Some(timeout) = limits.statement_timeout {
         sql = format!("{sql}; SET {local}statement_timeout = {}", timeout.as_millis());
@@ -105,7 +167,7 @@ pub(super) async fn file(
 ) -> Result<(), ApplyError> {
     let begun = Instant::now();
     let ours = |error: sqlx::Error| trouble(file, None, mode, &error);
-    let prepare = prepare(schema, limits, mode);
+    let prepare = prepare(connection, schema, file, limits, mode);
     connect::rows(connection, &prepare).await.map_err(ours)?;
     let before = transaction(connection, mode).await.map_err(ours)?;
     connect::rows(connection, &insert(schema, file)).await.map_err(ours)?;

@@ -5,6 +5,7 @@
 use std::{collections::BTreeMap, fs, future::Future, path::Path, str::FromStr, time::Duration};
 
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use super::connect;
 use crate::{
@@ -12,15 +13,18 @@ use crate::{
         self, Selection,
         secret::{Password, Secret},
     },
-    database::{Attempt, Database, DatabaseError, Limits, MigrationFile, Question, Schema, resolve},
+    database::{Attempt, Database, DatabaseError, Limits, MigrationFile, Question, Schema, Share, resolve},
     tenants::{
         found::{Found, Look, Seen},
         manifest::{Expected, FORMAT, Framework, Manifest},
     },
 };
 
-const LIMITS: Limits =
-    Limits { lock_timeout: Duration::from_millis(100), statement_timeout: Some(Duration::from_secs(20)) };
+const LIMITS: Limits = Limits {
+    lock_timeout: Duration::from_millis(100),
+    statement_timeout: Some(Duration::from_secs(20)),
+    gives_way: false,
+};
 
 fn server() -> config::Postgres {
     let url = std::env::var("PORTCULLIS_TEST_POSTGRES")
@@ -491,19 +495,110 @@ async fn registered(database: &Database) -> Vec<String> {
 fn the_lock_is_one_runs_at_a_time_and_names_its_holder() {
     with_place(|place| async move {
         let database = place.database();
-        let mut first = database.try_lock("run-1").await.unwrap().unwrap();
-        let holder = database.try_lock("run-2").await.unwrap().unwrap_err();
-        assert!(holder.contains("portcullis run-1"), "{holder}");
-        assert_eq!(first.held().await, Ok(()));
-        first.release().await;
-        let again = database.try_lock("run-2").await.unwrap().unwrap();
-        again.release().await;
+        let mut first = database.lock_session("run-1").await.unwrap();
+        let mut second = database.lock_session("run-2").await.unwrap();
+        assert_eq!(first.try_take(Share::Alone).await.unwrap(), None);
+        let holder = second.try_take(Share::Alone).await.unwrap().unwrap();
+        assert!(holder.contains("portcullis run-1") && holder.contains(", since 2"), "{holder}");
+        assert_eq!(second.try_take(Share::WithOthers).await.unwrap(), Some(holder));
+        assert_eq!(first.check().await, Ok(()));
+        first.let_go().await.unwrap();
+        assert!(first.check().await.is_err());
+        assert_eq!(second.try_take(Share::WithOthers).await.unwrap(), None);
+        assert_eq!(first.try_take(Share::WithOthers).await.unwrap(), None);
+        first.let_go().await.unwrap();
+        assert!(first.try_take(Share::Alone).await.unwrap().unwrap().contains("portcullis run-2"));
+        second.let_go().await.unwrap();
         // sqlx's own tool holds its lock while it migrates.
         let mut tool = connect::connect(&place.config).await.unwrap();
         let key = 0x3d32_ad9e_i64 * i64::from(crc32fast::hash(place.config.name.as_bytes()));
         connect::rows(&mut tool, &format!("SELECT pg_advisory_lock({key})::text")).await.unwrap();
-        let holder = database.try_lock("run-3").await.unwrap().unwrap_err();
+        let holder = first.try_take(Share::Alone).await.unwrap().unwrap();
         assert!(holder.starts_with("sqlx's own tool"), "{holder}");
+    });
+}
+
+#[test]
+fn a_session_that_was_silently_made_again_does_not_hold_the_lock() {
+    with_place(|place| async move {
+        let port = forwarding((place.config.host.clone(), place.config.port)).await;
+        let mut config = place.config.clone();
+        (config.host, config.port) = ("127.0.0.1".into(), port);
+        let through = Database::new(&config::Database::Postgres(Box::new(config)), Some(&place.registry));
+        let mut session = through.lock_session("run-1").await.unwrap();
+        assert_eq!(session.try_take(Share::Alone).await.unwrap(), None);
+        assert_eq!(session.check().await, Ok(()));
+        place
+            .sql(
+                "SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity \
+                 WHERE application_name LIKE 'portcullis run-1 %'",
+            )
+            .await;
+        session.ended().await;
+        let mut why = session.check().await.unwrap_err();
+        for _ in 0..2 {
+            why = session.check().await.unwrap_err();
+        }
+        assert!(why.contains("another backend answers"), "{why}");
+    });
+}
+
+/// Passes connections on to the server, and hides what the server says of their end.
+async fn forwarding(server: (String, u16)) -> u16 {
+    let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(async move {
+        while let Ok((client, _)) = listener.accept().await {
+            let server = tokio::net::TcpStream::connect(server.clone()).await.unwrap();
+            tokio::spawn(async move {
+                let (mut from_client, mut to_client) = client.into_split();
+                let (mut from_server, mut to_server) = server.into_split();
+                let asks =
+                    tokio::spawn(async move { tokio::io::copy(&mut from_client, &mut to_server).await });
+                let mut piece = vec![0; 65_536];
+                loop {
+                    let length = from_server.read(&mut piece).await.unwrap_or(0);
+                    let fatal = piece[..length].windows(5).any(|word| word == b"FATAL");
+                    if length == 0 || fatal || to_client.write_all(&piece[..length]).await.is_err() {
+                        break;
+                    }
+                }
+                asks.abort();
+            });
+        }
+    });
+    port
+}
+
+#[test]
+fn sessions_of_a_run_without_the_lock_are_ended_and_those_of_a_holder_are_not() {
+    with_place(|place| async move {
+        let mut holder = place.database().lock_session("run-1").await.unwrap();
+        assert_eq!(holder.try_take(Share::WithOthers).await.unwrap(), None);
+        let names = [
+            "portcullis:run-1",
+            "portcullis:run-2",
+            "portcullis:run-3 sql",
+            "portcullis",
+            "portcullis run-4",
+        ];
+        let mut sessions = Vec::new();
+        for name in names {
+            sessions.push(connect::connect_as(&place.config, Some(name)).await.unwrap());
+        }
+        let strays = holder.end_strays().await.unwrap();
+        let mut ended: Vec<_> = strays
+            .iter()
+            .map(|stray| (stray.name.split(',').next().unwrap_or_default(), stray.fenced))
+            .collect();
+        ended.sort_unstable();
+        assert_eq!(ended, [("portcullis:run-2", false), ("portcullis:run-3 sql", true)]);
+        while !holder.end_strays().await.unwrap().is_empty() {}
+        let mut alive = Vec::new();
+        for session in &mut sessions {
+            alive.push(connect::rows(session, "SELECT 1").await.is_ok());
+        }
+        assert_eq!(alive, [true, false, false, true, true]);
     });
 }
 

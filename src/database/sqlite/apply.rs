@@ -42,11 +42,16 @@ impl Sqlite {
         for segment in files.chunk_by(|a, b| !a.no_transaction && !b.no_transaction) {
             let mut attempt = 1;
             let more = loop {
-                let mut connection = files::write(&path, create, limits.lock_timeout).await?;
+                let patience = if limits.gives_way { Duration::ZERO } else { limits.lock_timeout };
+                let mut connection = files::write(&path, create, patience).await?;
                 let outcome = apply(&mut connection, segment, create).await;
                 // Closing rolls back what was not committed.
                 let _ = connection.close().await;
                 match outcome {
+                    // The file's own lock is the tenant's.
+                    Err(error) if error.locked && limits.gives_way => {
+                        break Err(ApplyError { taken: true, ..error });
+                    }
                     Err(error) if error.locked && attempt < ATTEMPTS => {
                         let pause = fastrand::u64(100..=300) * u64::from(attempt);
                         tokio::time::sleep(Duration::from_millis(pause)).await;

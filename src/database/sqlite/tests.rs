@@ -9,14 +9,15 @@ use sqlx::Connection;
 use super::{Sqlite, files};
 use crate::{
     config::{self, Selection},
-    database::{Attempt, Database, Limits, MigrationFile, ProvisionError, Question, Schema, resolve},
+    database::{Attempt, Database, Limits, MigrationFile, ProvisionError, Question, Schema, Share, resolve},
     tenants::{
         found::{Found, Look, Seen},
         manifest::{Expected, Framework, Manifest},
     },
 };
 
-const LIMITS: Limits = Limits { lock_timeout: Duration::from_millis(50), statement_timeout: None };
+const LIMITS: Limits =
+    Limits { lock_timeout: Duration::from_millis(50), statement_timeout: None, gives_way: false };
 
 struct Place {
     folder: tempfile::TempDir,
@@ -257,11 +258,21 @@ fn a_tenant_that_lost_its_file_is_not_made_again() {
 fn the_lock_is_one_runs_at_a_time_and_names_its_holder() {
     run(async {
         let place = Place::new();
-        let first = place.database().try_lock("run-1").await.unwrap().unwrap();
-        let holder = place.database().try_lock("run-2").await.unwrap().unwrap_err();
-        assert!(holder.contains("run-1"), "{holder}");
-        first.release().await;
-        assert!(place.database().try_lock("run-2").await.unwrap().is_ok());
+        let mut first = place.database().lock_session("run-1").await.unwrap();
+        let mut second = place.database().lock_session("run-2").await.unwrap();
+        assert_eq!(first.try_take(Share::Alone).await.unwrap(), None);
+        let holder = second.try_take(Share::Alone).await.unwrap().unwrap();
+        assert!(holder.contains("portcullis run-1, process ") && holder.contains(", since 2"), "{holder}");
+        assert_eq!(second.try_take(Share::WithOthers).await.unwrap(), Some(holder.clone()));
+        assert_eq!(place.database().lock_holder().await.unwrap(), Some(holder));
+        assert_eq!(first.check().await, Ok(()));
+        first.let_go().await.unwrap();
+        assert!(first.check().await.is_err());
+        assert_eq!(second.try_take(Share::WithOthers).await.unwrap(), None);
+        assert_eq!(first.try_take(Share::WithOthers).await.unwrap(), None);
+        // A file that is removed keeps nobody out any more.
+        std::fs::remove_file(place.at("var/portcullis.lock")).unwrap();
+        assert!(first.check().await.unwrap_err().contains("removed"));
     });
 }
 

@@ -1,19 +1,20 @@
-//! The lock for a whole run, and the lock on one schema: PostgreSQL's advisory locks.
+//! The keys of the lock on a run and of the lock on one schema, and who holds them: PostgreSQL's advisory locks.
 //!
 //! Nobody ever blocks inside `pg_advisory_lock`: such a session holds a snapshot, and CREATE INDEX
 //! CONCURRENTLY waits for it for ever.
+
+mod pooler;
+mod session;
+mod strays;
 
 use std::time::Duration;
 
 use sqlx::{Connection, postgres::PgConnection};
 use tokio::time::Instant;
 
-use super::{
-    Postgres, connect,
-    quote::literal,
-    registry,
-    run::{self, bare},
-};
+pub(crate) use self::session::Session;
+pub(super) use self::strays::{MARK, OURS};
+use super::{Postgres, connect, registry, run::bare};
 use crate::database::{ApplyError, DatabaseError};
 
 /// The first key of the lock on a run; the second is the registry's table.
@@ -27,56 +28,7 @@ const SQLX: i64 = 0x3d32_ad9e;
 /// How long another run may be at work on a schema before it counts as locked.
 const SCHEMA_PATIENCE: Duration = Duration::from_secs(5);
 
-/// Held as long as its session lives.
-pub(crate) struct Lock {
-    connection: PgConnection,
-}
-
-impl std::fmt::Debug for Lock {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Lock")
-    }
-}
-
-impl Lock {
-    pub(in super::super) async fn held(&mut self) -> Result<(), String> {
-        match connect::rows(&mut self.connection, "SELECT 1").await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(connect::words(&error)),
-        }
-    }
-
-    pub(in super::super) async fn release(self) {
-        let _ = self.connection.close().await;
-    }
-}
-
 impl Postgres {
-    pub(in super::super) async fn try_lock(&self, run: &str) -> Result<Result<Lock, String>, DatabaseError> {
-        let key = self.run_key();
-        let mut connection = run::writer(self.direct()).await?;
-        let sqlx = SQLX * i64::from(crc32fast::hash(self.direct().name.as_bytes()));
-        let sql = format!(
-            "SELECT pg_catalog.set_config('application_name', {}, false); \
-             SELECT pg_catalog.pg_try_advisory_lock({RUN}, {key})::text; \
-             SELECT pg_catalog.pg_try_advisory_lock_shared({sqlx})::text",
-            literal(&format!("portcullis {run}")),
-        );
-        let rows = connect::rows(&mut connection, &sql).await.map_err(|error| connect::failed(&error))?;
-        let had = |index: usize| rows.get(index).is_some_and(|row| connect::flag(row, 0).unwrap_or(false));
-        if had(1) && had(2) {
-            return Ok(Ok(Lock { connection }));
-        }
-        let holder = if had(1) {
-            let who = holder(&mut connection, &held_by(sqlx)).await;
-            who.map(|who| format!("sqlx's own tool: {}", who.unwrap_or_else(just_ended)))
-        } else {
-            holder(&mut connection, &run_held(key)).await.map(|who| who.unwrap_or_else(just_ended))
-        };
-        let _ = connection.close().await;
-        Ok(Err(holder.map_err(|error| connect::failed(&error))?))
-    }
-
     pub(in super::super) async fn lock_holder(&self) -> Result<Option<String>, DatabaseError> {
         let mut connection = connect::connect(self.direct()).await?;
         let holder = holder(&mut connection, &run_held(self.run_key())).await;
@@ -84,32 +36,39 @@ impl Postgres {
         holder.map_err(|error| connect::failed(&error))
     }
 
+    /// By the registry's name as it is once everything that may be left out stands in it.
     fn run_key(&self) -> i32 {
         crc(&self.registry.as_ref().map_or_else(String::new, |registry| {
             let (schema, table) = registry::table(registry, &self.config.shared_schema);
             format!("{schema}.{table}")
         }))
     }
+
+    fn sqlx_key(&self) -> i64 {
+        SQLX * i64::from(crc32fast::hash(self.direct().name.as_bytes()))
+    }
 }
 
-/// Takes the lock on one schema, with one of the `pg_try_...` functions, again and again for a while.
+/// Takes the lock on one schema, with one of the `pg_try_...` functions: again and again for a while, or once
+/// where there is other work to do meanwhile.
 pub(super) async fn schema(
     connection: &mut PgConnection,
     schema: &str,
     function: &str,
+    gives_way: bool,
 ) -> Result<(), ApplyError> {
-    let key = crc(schema);
-    let sql = format!("SELECT pg_catalog.{function}({SCHEMA}, {key})::text");
+    let sql = format!("SELECT pg_catalog.{function}({SCHEMA}, {})::text", crc(schema));
     let deadline = Instant::now() + SCHEMA_PATIENCE;
     loop {
         let rows = connect::rows(connection, &sql).await.map_err(|error| bare(&error))?;
         if rows.first().is_some_and(|row| connect::flag(row, 0).unwrap_or(false)) {
             return Ok(());
         }
-        if Instant::now() >= deadline {
+        if gives_way || Instant::now() >= deadline {
             return Err(ApplyError {
                 why: format!("another session is changing the schema `{schema}`"),
                 locked: true,
+                taken: true,
                 ..ApplyError::default()
             });
         }
@@ -117,19 +76,27 @@ pub(super) async fn schema(
     }
 }
 
-/// Who holds a lock, since when; None if nobody does.
+/// Who holds a lock, since when; None if nobody does. A holder names itself in its application's name, which
+/// every user may see.
 async fn holder(connection: &mut PgConnection, which: &str) -> Result<Option<String>, sqlx::Error> {
     let sql = format!(
-        "SELECT coalesce(nullif(a.application_name, ''), 'a session') || coalesce(' from ' || host(a.client_addr), '') \
-         || ', process ' || l.pid || coalesce(', connected since ' || to_char(a.backend_start AT TIME ZONE 'UTC', \
-         'YYYY-MM-DD HH24:MI:SS') || ' UTC', '') FROM pg_catalog.pg_locks l \
+        "SELECT coalesce(nullif(split_part(a.application_name, ' since ', 1), ''), 'a session') \
+         || coalesce(' from ' || host(a.client_addr), '') || ', process ' || l.pid \
+         || CASE WHEN a.application_name LIKE '% since %' THEN ', since ' || split_part(a.application_name, ' since ', 2) \
+         ELSE coalesce(', connected since ' || to_char(a.backend_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') \
+         || ' UTC', '') END, (count(*) OVER () - 1)::text FROM pg_catalog.pg_locks l \
          LEFT JOIN pg_catalog.pg_stat_activity a ON a.pid = l.pid \
          WHERE l.locktype = 'advisory' AND l.granted AND l.pid <> pg_catalog.pg_backend_pid() \
          AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) \
-         AND {which} LIMIT 1",
+         AND {which} ORDER BY l.pid LIMIT 1",
     );
     let rows = connect::rows(connection, &sql).await?;
-    Ok(rows.first().map(|row| connect::text(row, 0)).transpose()?.flatten())
+    let Some(row) = rows.first() else { return Ok(None) };
+    let (who, others) = (connect::text(row, 0)?, connect::text(row, 1)?);
+    Ok(who.map(|who| match others.as_deref() {
+        None | Some("0") => who,
+        Some(others) => format!("{who}, and {others} more"),
+    }))
 }
 
 fn just_ended() -> String {
@@ -137,10 +104,10 @@ fn just_ended() -> String {
 }
 
 fn run_held(key: i32) -> String {
-    format!("classid::int8 = {RUN} AND objid::int8 = {} AND objsubid = 2", unsigned(key))
+    format!("l.classid::int8 = {RUN} AND l.objid::int8 = {} AND l.objsubid = 2", unsigned(key))
 }
 
-fn held_by(key: i64) -> String {
+fn sqlx_held(key: i64) -> String {
     let (high, low) = (key >> 32, key & 0xffff_ffff);
     format!("l.classid::int8 = {high} AND l.objid::int8 = {low} AND l.objsubid = 1")
 }

@@ -1,0 +1,275 @@
+//! Works through schemas: canaries first, then the rest, some at a time. With other replicas, it takes those that
+//! nobody else has, and looks again until nothing is left.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream, stream::LocalBoxStream};
+use tokio::time::{self, Instant};
+
+use super::{
+    Stopped, Work,
+    apply::{Applied, Said, Todo, judgement},
+    django::migrate,
+    record,
+};
+use crate::{
+    config::{OnTenantFailure, Selection, Source},
+    database::{ApplyError, Limits, MigrationFile, Schema, Share},
+    failure::{Failure, words},
+    report::event::SchemaFailure,
+};
+
+/// The longest pause before it looks again at tenants that other replicas have.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What failed, and the last lines of each.
+#[derive(Default)]
+pub(super) struct Failed {
+    pub(super) schemas: Vec<SchemaFailure>,
+    pub(super) output: Vec<(Option<String>, Vec<String>)>,
+}
+
+/// Of so many failed schemas the last lines are shown.
+const SHOWN_SCHEMAS: usize = 4;
+/// And so many lines of each, where there are several.
+const SHOWN_LINES: usize = 3;
+
+impl Failed {
+    /// The last lines: all that were kept of one schema, the end of each of several, by name.
+    pub(super) fn shown(&mut self) -> Vec<String> {
+        let output = std::mem::take(&mut self.output);
+        if let [(_, lines)] = output.as_slice() {
+            return lines.clone();
+        }
+        let several = output.iter().take(SHOWN_SCHEMAS).flat_map(|(tenant, lines)| {
+            let name = tenant.as_deref().unwrap_or("the shared schema");
+            let said: Vec<&String> = lines.iter().filter(|line| !line.trim().is_empty()).collect();
+            let last = &said[said.len().saturating_sub(SHOWN_LINES)..];
+            last.iter().map(|line| format!("{name}: {line}")).collect::<Vec<_>>()
+        });
+        several.collect()
+    }
+}
+
+/// Applies to all of these schemas, or as far as failures allow.
+pub(super) async fn apply_all(
+    work: &Work,
+    pending: &[Option<String>],
+    share: Share,
+    applied: &mut Applied,
+    say: &dyn Fn(Said),
+) -> Result<Failed, Failure> {
+    let settings = &work.migrations()?.apply;
+    let at_most = match settings.on_tenant_failure {
+        OnTenantFailure::Stop => 1,
+        OnTenantFailure::Continue { at_most } => at_most.unwrap_or(usize::MAX),
+    };
+    let is_canary =
+        |tenant: &Option<String>| tenant.as_ref().is_some_and(|name| settings.canary.contains(name));
+    let (canaries, mut rest): (Vec<_>, Vec<_>) = pending.iter().cloned().partition(is_canary);
+    if share == Share::WithOthers {
+        // Each begins somewhere else, so that they seldom reach for the same.
+        fastrand::shuffle(&mut rest);
+    }
+    let mut crew = Crew {
+        work,
+        share,
+        applied,
+        say,
+        failed: Failed::default(),
+        done: 0,
+        total: pending.len(),
+        last_news: Instant::now(),
+    };
+    for (group, jobs, at_most) in [(canaries, 1, 1), (rest, settings.jobs.max(1), at_most)] {
+        if crew.failed.schemas.is_empty() {
+            crew.work_through(group, jobs, at_most).await?;
+        }
+    }
+    Ok(crew.failed)
+}
+
+struct Crew<'a> {
+    work: &'a Work,
+    share: Share,
+    applied: &'a mut Applied,
+    say: &'a dyn Fn(Said),
+    failed: Failed,
+    done: usize,
+    total: usize,
+    /// When something was last seen to be done, by whomever.
+    last_news: Instant,
+}
+
+impl Crew<'_> {
+    /// Until nothing of the group is left, or so many have failed.
+    async fn work_through(
+        &mut self,
+        mut group: Vec<Option<String>>,
+        jobs: usize,
+        at_most: usize,
+    ) -> Result<(), Failure> {
+        let mut said = false;
+        while !group.is_empty() {
+            let before = group.len();
+            let taken = self.once(group, jobs, at_most).await?;
+            if taken.is_empty() || self.failed.schemas.len() >= at_most {
+                return Ok(());
+            }
+            group = self.still_pending(&taken).await?;
+            if group.len() < before {
+                self.last_news = Instant::now();
+            } else if self.last_news.elapsed() >= self.work.config.lock_timeout {
+                let after = self.work.config.lock_timeout;
+                let names: Vec<&str> = group.iter().flatten().map(String::as_str).take(3).collect();
+                let holder = format!("another run is at work on {}, and nothing advances", names.join(", "));
+                return Err(Failure::LockTimedOut { after, holder });
+            }
+            if !group.is_empty() {
+                if !std::mem::replace(&mut said, true) {
+                    let what = format!("{} tenants are in the hands of other replicas", group.len());
+                    (self.say)(Said::Note(what));
+                }
+                time::sleep(PAUSE.mul_f64(0.25 + 0.75 * fastrand::f64())).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tries each once, and returns those that another run is at work on.
+    async fn once(
+        &mut self,
+        group: Vec<Option<String>>,
+        jobs: usize,
+        at_most: usize,
+    ) -> Result<Vec<Option<String>>, Failure> {
+        let mut taken = Vec::new();
+        let mut results = results(self.work, self.share, group, jobs, self.say)?;
+        loop {
+            // Whoever waits for the lock hears how far this run is, also while it hangs at one tenant.
+            let Ok(next) = time::timeout(record::EVERY, results.next()).await else {
+                self.work.record.progress(self.work, self.done, self.total).await;
+                continue;
+            };
+            let Some((tenant, result)) = next else { return Ok(taken) };
+            match result {
+                Ok(migrations) if migrations.is_empty() => {}
+                Ok(migrations) => {
+                    if matches!(self.work.migrations()?.source, Source::Sql { .. }) {
+                        self.work.record.changed(tenant.as_deref(), &migrations);
+                    }
+                    self.applied.migrations.insert(tenant, migrations);
+                }
+                Err(Stopped::Taken) => {
+                    taken.push(tenant);
+                    continue;
+                }
+                Err(Stopped::Schema(mut failure, output)) => {
+                    let manifest = &self.work.expectation().await?.manifest;
+                    failure.dirty |=
+                        failure.migration.as_ref().is_some_and(|id| manifest.commits_by_itself(id));
+                    if !output.is_empty() {
+                        self.failed.output.push((tenant, output));
+                    }
+                    self.failed.schemas.push(failure);
+                }
+                Err(Stopped::Run(failure)) => return Err(failure),
+            }
+            self.advance(1).await;
+            if self.failed.schemas.len() >= at_most {
+                return Ok(taken);
+            }
+        }
+    }
+
+    /// Those of them that nobody has migrated meanwhile. What another run has broken is its own to report, and the
+    /// gate's.
+    async fn still_pending(&mut self, taken: &[Option<String>]) -> Result<Vec<Option<String>>, Failure> {
+        let names = taken.iter().flatten().cloned().collect();
+        let todo = Todo::from(&judgement(self.work, Some(&Selection::Named(names))).await?);
+        for (tenant, _) in todo.broken {
+            let why = "another run left it so that it cannot be migrated".into();
+            self.failed.schemas.push(SchemaFailure {
+                tenant,
+                migration: None,
+                place: None,
+                why,
+                dirty: false,
+            });
+        }
+        self.advance(taken.len() - todo.pending.len()).await;
+        Ok(todo.pending)
+    }
+
+    async fn advance(&mut self, more: usize) {
+        self.done = (self.done + more).min(self.total);
+        if more > 0 && self.total > 1 {
+            (self.say)(Said::Progress { done: self.done, total: self.total });
+            self.work.record.progress(self.work, self.done, self.total).await;
+        }
+    }
+}
+
+/// What became of one schema.
+type Answer = (Option<String>, Result<Vec<String>, Stopped>);
+
+/// What becomes of each of the schemas, as it comes about.
+fn results<'a>(
+    work: &'a Work,
+    share: Share,
+    group: Vec<Option<String>>,
+    jobs: usize,
+    say: &'a dyn Fn(Said),
+) -> Result<LocalBoxStream<'a, Answer>, Failure> {
+    Ok(match &work.migrations()?.source {
+        Source::Sql { .. } => stream::iter(group)
+            .map(move |tenant| apply_one(work, share, tenant))
+            .buffer_unordered(jobs)
+            .boxed_local(),
+        Source::Django(project) => stream::iter(migrate::shares(project, &group, jobs))
+            .map(move |schemas| migrate::share(work, project, share, schemas, say))
+            .buffer_unordered(jobs)
+            .flat_map(stream::iter)
+            .map(|(tenant, result)| (tenant, result.map(|()| vec!["its pending migrations".into()])))
+            .boxed_local(),
+    })
+}
+
+async fn apply_one(work: &Work, share: Share, tenant: Option<String>) -> Answer {
+    let result = apply_to(work, share, tenant.as_deref()).await;
+    (tenant, result)
+}
+
+async fn apply_to(work: &Work, share: Share, tenant: Option<&str>) -> Result<Vec<String>, Stopped> {
+    let one = async {
+        work.lock.not_lost()?;
+        let expectation = work.expectation().await?;
+        let (schema, files): (_, &[MigrationFile]) = match tenant {
+            Some(tenant) => (Schema::Tenant(tenant.to_owned()), &expectation.tenant),
+            None => (Schema::Shared, &expectation.shared),
+        };
+        let limits = Limits { gives_way: share == Share::WithOthers, ..work.limits()? };
+        Ok(work.database()?.apply(&schema, files, &limits).await)
+    };
+    let timeout = work.migrations().map_err(Stopped::Run)?.apply.timeout;
+    let failure = |error: ApplyError| SchemaFailure {
+        tenant: tenant.map(str::to_owned),
+        migration: error.migration,
+        place: error.place,
+        why: error.why,
+        dirty: error.dirty,
+    };
+    match time::timeout(timeout, one).await {
+        Ok(Ok(Ok(applied))) => Ok(applied.migrations),
+        Ok(Ok(Err(error))) if error.taken && share == Share::WithOthers => Err(Stopped::Taken),
+        Ok(Ok(Err(error))) if error.refused => {
+            Err(Stopped::Run(Failure::Refused { what: "the database".into(), why: error.why }))
+        }
+        Ok(Ok(Err(error))) => Err(Stopped::Schema(failure(error), Vec::new())),
+        Ok(Err(fatal)) => Err(Stopped::Run(fatal)),
+        Err(_) => {
+            let why = format!("ran longer than {}", words(timeout));
+            Err(Stopped::Schema(failure(ApplyError { why, ..ApplyError::default() }), Vec::new()))
+        }
+    }
+}

@@ -1,0 +1,86 @@
+//! The session of the lock on a run, whichever the engine. The lock ends with it at the latest.
+
+use std::time::Duration;
+
+use super::{DatabaseError, Share, Stray, postgres, sqlite};
+
+/// Waits for the lock, then holds it.
+#[derive(Debug)]
+pub(crate) enum LockSession {
+    Postgres(Box<postgres::lock::Session>),
+    Sqlite(sqlite::lock::Session),
+}
+
+impl LockSession {
+    /// Tries once. The answer is the present holder, in words; None if it is held now.
+    pub(crate) async fn try_take(&mut self, share: Share) -> Result<Option<String>, DatabaseError> {
+        match self {
+            Self::Postgres(it) => it.try_take(share).await,
+            Self::Sqlite(it) => it.try_take(share).await,
+        }
+    }
+
+    /// Until a holder lets go, or the time is up.
+    pub(crate) async fn until_free(&mut self, at_most: Duration) -> Result<(), DatabaseError> {
+        match self {
+            Self::Postgres(it) => it.until_free(at_most).await,
+            Self::Sqlite(_) => {
+                tokio::time::sleep(at_most).await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Pends as long as nothing is known to be wrong, and then says what is. Cancel safe.
+    pub(crate) async fn ended(&mut self) -> String {
+        match self {
+            Self::Postgres(it) => it.ended().await,
+            Self::Sqlite(_) => std::future::pending().await,
+        }
+    }
+
+    /// Whether the lock is still held by this very session; otherwise why not.
+    pub(crate) async fn check(&mut self) -> Result<(), String> {
+        match self {
+            Self::Postgres(it) => it.check().await,
+            Self::Sqlite(it) => it.check(),
+        }
+    }
+
+    /// Ends what runs that do not hold the lock have left in the database, and says what was there.
+    pub(crate) async fn end_strays(&mut self) -> Result<Vec<Stray>, DatabaseError> {
+        match self {
+            Self::Postgres(it) => it.end_strays().await,
+            Self::Sqlite(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Takes tenants' own locks, and says for each whether it was free.
+    pub(crate) async fn take_tenants(&mut self, names: &[String]) -> Result<Vec<bool>, DatabaseError> {
+        match self {
+            Self::Postgres(it) => it.take_schemas(names).await,
+            Self::Sqlite(_) => {
+                Err(DatabaseError::Failed("tenants have locks of their own on PostgreSQL alone".into()))
+            }
+        }
+    }
+
+    /// Gives tenants' own locks back.
+    pub(crate) async fn give_tenants(&mut self, names: &[String]) -> Result<(), DatabaseError> {
+        match self {
+            Self::Postgres(it) => it.give_schemas(names).await,
+            Self::Sqlite(_) => Ok(()),
+        }
+    }
+
+    /// Lets go of all that it holds.
+    pub(crate) async fn let_go(&mut self) -> Result<(), DatabaseError> {
+        match self {
+            Self::Postgres(it) => it.let_go().await,
+            Self::Sqlite(it) => {
+                it.let_go();
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Replicas that help each other: each takes tenants that nobody else has, and none serves before all are done.
+
+use nix::sys::signal::Signal;
+
+use crate::support::{process::Running, project::Project};
+
+/// Sessions that are inside the migration at this moment.
+const AT_WORK: &str = "SELECT 'yes' FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' \
+    AND query LIKE '%until they have met%' AND application_name LIKE 'portcullis:%'";
+
+/// Twelve tenants whose next migration waits for a row in `met`, and leaves a row of its own.
+fn twelve(apply: &str) -> Project {
+    let project = Project::complete(apply).file(
+        "tenant/2_meet.sql",
+        "DO $$ BEGIN -- until they have met\n\
+         WHILE EXISTS (SELECT FROM public.meeting) AND NOT EXISTS (SELECT FROM public.met) LOOP PERFORM pg_sleep(0.02); END LOOP;\n\
+         INSERT INTO item VALUES (2); END $$;\n",
+    );
+    let mut sql = String::from("CREATE TABLE met (n int); CREATE TABLE meeting (n int);");
+    for number in 1..=9 {
+        sql += &format!(
+            "INSERT INTO tenants VALUES ('t{number}'); CREATE SCHEMA t{number}; CREATE TABLE t{number}.item (n bigint); \
+             CREATE TABLE t{number}._sqlx_migrations (LIKE a._sqlx_migrations INCLUDING ALL); \
+             INSERT INTO t{number}._sqlx_migrations SELECT * FROM a._sqlx_migrations;"
+        );
+    }
+    project.database.execute(&sql);
+    // The manifest is derived while there is nothing to wait for.
+    let project = project.replace("auto = true", "file = \"manifest.json\"");
+    project.portcullis.run(["manifest", "sql"]).exits(0);
+    project.database.execute("INSERT INTO meeting VALUES (1)");
+    project
+}
+
+/// Returns once so many runs are inside the migration.
+#[track_caller]
+fn until_at_work(project: &Project, runs: usize) {
+    project.until(true, &format!("{AT_WORK} HAVING count(DISTINCT application_name) = {runs}"));
+}
+
+fn meet(project: &Project) {
+    project.database.execute("INSERT INTO met VALUES (1)");
+}
+
+/// Each tenant's migration ran once.
+#[track_caller]
+fn each_once(project: &Project) {
+    for tenant in project.database.column("SELECT name FROM tenants") {
+        assert_eq!(project.database.column(&format!("SELECT n::text FROM {tenant}.item")), ["2"], "{tenant}");
+        assert_eq!(project.ledger(&tenant), ["1", "2"]);
+    }
+}
+
+#[test]
+fn three_replicas_share_the_tenants_and_none_serves_before_all_are_done() {
+    let project = twelve("jobs = 2, cooperate = true");
+    let runs = [(); 3].map(|()| project.portcullis.spawn(["run"]));
+    until_at_work(&project, 3);
+    meet(&project);
+    let done = runs.map(|run| applied(&run.wait().exits(0).says("the server started").stderr));
+    each_once(&project);
+    assert_eq!(done.iter().sum::<usize>(), 12, "{done:?}");
+    assert!(done.iter().all(|done| *done > 0), "{done:?}");
+}
+
+#[test]
+fn a_killed_replicas_tenants_are_taken_over() {
+    let project = twelve("jobs = 2, cooperate = true");
+    let killed = project.portcullis.spawn(["run"]);
+    until_at_work(&project, 1);
+    let other = project.portcullis.spawn(["run"]);
+    until_at_work(&project, 2);
+    killed.signal(Signal::SIGKILL);
+    meet(&project);
+    other.wait().exits(0).says("the server started");
+    each_once(&project);
+}
+
+#[test]
+fn a_replica_that_finds_all_tenants_taken_waits_and_looks_again() {
+    let project = twelve("jobs = 12, cooperate = true");
+    let first = project.portcullis.spawn(["migrate", "--all"]);
+    project.until(true, &format!("{AT_WORK} HAVING count(*) = 12"));
+    let second = project.portcullis.spawn(["run"]);
+    second.wait_for_line("12 tenants are in the hands of other replicas");
+    meet(&project);
+    first.wait().exits(0).says("12 migrations applied");
+    second.wait().exits(0).says("the server started");
+    each_once(&project);
+}
+
+#[test]
+fn who_does_not_cooperate_waits_for_those_who_do() {
+    let project = twelve("jobs = 2");
+    let cooperating: Vec<Running> =
+        (0..2).map(|_| project.portcullis.spawn(["migrate", "--all", "--cooperate"])).collect();
+    until_at_work(&project, 2);
+    let alone = project.portcullis.spawn(["run"]);
+    let line = alone.wait_for_line("waiting for the lock");
+    assert!(line.contains(", and 1 more"), "{line}");
+    meet(&project);
+    for run in cooperating {
+        run.wait().exits(0);
+    }
+    alone.wait().exits(0).says("the server started");
+    each_once(&project);
+}
+
+#[test]
+fn the_shared_schema_is_one_replicas_work_also_where_they_cooperate() {
+    let project = Project::new("cooperate = true")
+        .file("shared/2_count.sql", "CREATE TABLE applied (n int);\nINSERT INTO applied VALUES (1);\n")
+        .file("tenant/2_count.sql", "INSERT INTO item VALUES (1);\n");
+    let runs = [(); 4].map(|()| project.portcullis.spawn(["run"]));
+    for run in runs {
+        run.wait().exits(0).says("the server started");
+    }
+    assert_eq!(project.database.column("SELECT n::text FROM applied"), ["1"]);
+    for tenant in ["a", "b", "c"] {
+        assert_eq!(project.database.column(&format!("SELECT n::text FROM {tenant}.item")), ["1"]);
+    }
+}
+
+/// From a line such as `tenant schemas: ok (12 migrations applied to 12 schemas)`.
+fn applied(text: &str) -> usize {
+    let number = |line: &str| {
+        let before = line.split(" migrations applied").next()?.rsplit(' ').next()?;
+        before.trim_start_matches('(').parse().ok()
+    };
+    text.lines().filter(|line| line.contains("migrations applied")).find_map(number).unwrap_or_default()
+}

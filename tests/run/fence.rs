@@ -1,0 +1,178 @@
+//! Who loses the lock stops changing things before anyone else starts, and does not serve.
+
+use std::process::Command;
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use super::lock::slow;
+use crate::support::{
+    cluster::cluster,
+    process::{Outcome, Running},
+    project::Project,
+    proxy::Proxy,
+};
+
+/// The backend of the session that holds the lock.
+const HOLDER: &str = "SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() \
+                      AND application_name LIKE 'portcullis % since %'";
+
+const MORE: &str = "ALTER TABLE item ADD COLUMN more int;\n";
+
+#[test]
+fn a_holder_whose_session_is_ended_stops_and_does_not_serve() {
+    let project = slow();
+    let holder = project.portcullis.spawn(["run"]);
+    project.until_running("until it may go on");
+    end_holder(&project);
+    is_lost(&project, &holder.wait());
+}
+
+#[test]
+fn a_holder_whose_session_is_frozen_stops_and_does_not_serve() {
+    let project = slow();
+    let holder = project.portcullis.spawn(["run"]);
+    project.until_running("until it may go on");
+    let backend = Pid::from_raw(project.database.column(HOLDER)[0].parse().unwrap());
+    kill(backend, Signal::SIGSTOP).unwrap();
+    let outcome = holder.wait();
+    kill(backend, Signal::SIGCONT).unwrap();
+    assert!(outcome.stderr.contains("no answer in"), "{outcome}");
+    is_lost(&project, &outcome);
+}
+
+#[test]
+fn a_holder_whose_network_is_cut_stops_and_does_not_serve() {
+    let (server, port) = server();
+    let proxy = Proxy::to(port);
+    let project = slow();
+    let direct = project.database.url();
+    let through = direct.replace(&server, &format!("127.0.0.1:{}", proxy.port()));
+    let project = project.env("DATABASE_URL", &through);
+    let holder = project.portcullis.spawn(["run"]);
+    project.until_running("until it may go on");
+    proxy.block();
+    let outcome = holder.wait();
+    // The forwarder's own system still answers for us; a real network would not.
+    proxy.give_up();
+    is_lost(&project.env("DATABASE_URL", &direct), &outcome);
+}
+
+/// Nothing of the holder's was kept, and the next run does all of it, once.
+#[track_caller]
+fn is_lost(project: &Project, outcome: &Outcome) {
+    assert_eq!(outcome.code, Some(75), "{outcome}");
+    assert!(outcome.failure_box().contains("the lock was lost"), "{outcome}");
+    assert!(!outcome.stdout.contains("the server started"), "{outcome}");
+    project.database.execute("INSERT INTO public.go_on VALUES (1)");
+    project.start().exits(0).says("the server started");
+    for (tenant, rows) in [("a", vec!["1", "2"]), ("b", vec!["2"]), ("c", vec!["2"])] {
+        assert_eq!(project.database.column(&format!("SELECT n::text FROM {tenant}.item ORDER BY 1")), rows);
+    }
+}
+
+#[test]
+fn on_the_loss_of_the_lock_programs_are_killed_without_a_word() {
+    let script = "trap \"echo told > told\" TERM; echo the command is up; while :; do sleep 0.05; done";
+    let demo = "[[step]]\nname = \"demo tenants\"";
+    let command =
+        format!("[[step]]\nname = \"static\"\ncommand.run = [\"sh\", \"-c\", '''{script}''']\n{demo}");
+    let project = Project::complete("").file("tenant/2_more.sql", MORE).replace(demo, &command);
+    let holder = project.portcullis.spawn(["run"]);
+    holder.wait_for_line("the command is up");
+    end_holder(&project);
+    let outcome = holder.wait().exits(75).says("the lock was lost").says_not("the server started");
+    assert!(!project.portcullis.path("told").exists(), "{outcome}");
+}
+
+#[test]
+fn a_killed_holders_work_is_taken_over_and_nothing_is_done_twice() {
+    let project = slow();
+    let holder = project.portcullis.spawn(["run"]);
+    project.until_running("until it may go on");
+    let waiter = project.portcullis.spawn(["run"]);
+    waiter.wait_for_line("waiting for the lock: portcullis ");
+    holder.signal(Signal::SIGKILL);
+    holder.wait();
+    project.database.execute("INSERT INTO public.go_on VALUES (1)");
+    waiter.wait().exits(0).says("the server started");
+    assert_eq!(project.database.column("SELECT n::text FROM a.item ORDER BY 1"), ["1", "2"]);
+}
+
+#[test]
+fn after_the_first_row_of_the_next_run_there_is_none_of_a_killed_holders_program() {
+    // A framework's command that will not end, and connects again for each of its rows.
+    let script = r#"trap "" TERM
+        write() { psql -qX "$DATABASE_URL" -c "INSERT INTO written (who) VALUES ('$1')"; }
+        if mkdir first; then
+            while :; do write old; done
+        fi
+        for row in 1 2 3 4 5 6 7 8 9; do write new; done
+        exit 3"#;
+    let step = format!("bootstrap = {{ tenants = [\"d\"], run = [\"sh\", \"-c\", \"\"\"{script}\"\"\"] }}");
+    let step = step.replace("\"$DATABASE_URL\"", "\\\"$DATABASE_URL\\\"");
+    let project = Project::complete("").replace("bootstrap = { tenants = [\"a\", \"b\", \"c\"] }", &step);
+    project.database.execute("CREATE TABLE written (id bigserial, who text)");
+    let holder = project.portcullis.spawn(["run"]);
+    project.until(true, "SELECT 'yes' FROM written WHERE who = 'old' HAVING count(*) > 2");
+    let waiter = project.portcullis.spawn(["run"]);
+    waiter.wait_for_line("waiting for the lock");
+    holder.signal(Signal::SIGKILL);
+    waiter.wait().exits(73).says("exited with 3");
+    let new = "SELECT 'all' FROM written WHERE who = 'new' HAVING count(*) = 9";
+    assert_eq!(project.database.column(new), ["all"]);
+    let late = "SELECT id::text FROM written WHERE who = 'old' \
+                AND id > (SELECT min(id) FROM written WHERE who = 'new')";
+    assert!(project.database.column(late).is_empty());
+}
+
+#[test]
+fn a_session_that_an_earlier_run_left_is_ended_before_anything_is_changed() {
+    let project = Project::complete("").file("tenant/2_more.sql", MORE);
+    // As a framework's command would leave it, whose run is gone.
+    let mut command = Command::new("psql");
+    command.env("PGAPPNAME", "portcullis:0badc0de").args(["-qX", &project.database.url()]);
+    command.args(["-c", "BEGIN; INSERT INTO a.item VALUES (7); SELECT pg_sleep(3600); COMMIT"]);
+    let left = Running::start(command, false);
+    project.until_running("pg_sleep(3600)");
+    project.start().exits(0).says("an earlier run's session is ended first").says("the server started");
+    left.wait().says("terminating connection due to administrator command");
+    assert!(project.database.column("SELECT n::text FROM a.item").is_empty());
+}
+
+#[test]
+fn where_the_lock_cannot_be_asked_for_nothing_is_done() {
+    let project = Project::complete("").replace("auto = true", "file = \"manifest.json\"");
+    let project = project.file("tenant/2_more.sql", MORE);
+    project.portcullis.run(["manifest", "sql"]).exits(0);
+    let role = format!("nobody_{}", project.database.name());
+    project.database.execute(&format!(
+        "CREATE ROLE {role} LOGIN PASSWORD 'x'; \
+         DO $$ DECLARE s text; BEGIN FOREACH s IN ARRAY ARRAY['a', 'b', 'c', 'public'] LOOP \
+         EXECUTE format('GRANT ALL ON SCHEMA %I TO {role}; GRANT ALL ON ALL TABLES IN SCHEMA %I TO {role}', s, s); END LOOP; END $$; \
+         REVOKE EXECUTE ON FUNCTION pg_try_advisory_lock(int, int) FROM PUBLIC"
+    ));
+    let (server, _) = server();
+    let url = format!("postgres://{role}:x@{server}/{}", project.database.name());
+    let project = project.env("DATABASE_URL", &url);
+    let outcome = project.start();
+    project.database.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+    let outcome = outcome.exits(74).says_not("the server started");
+    assert!(outcome.stderr.contains("taking the lock"), "{outcome}");
+    assert_eq!(project.ledger("a"), ["1"]);
+}
+
+fn end_holder(project: &Project) {
+    let end = format!("SELECT pg_terminate_backend(pid::int)::text FROM ({HOLDER}) AS holder");
+    assert_eq!(project.database.column(&end), ["true"]);
+}
+
+/// The cluster's host and port, and the port alone.
+fn server() -> (String, u16) {
+    let url = cluster();
+    let server = url.rsplit_once('@').unwrap().1.split_once('/').unwrap().0.to_owned();
+    let port = server.rsplit_once(':').unwrap().1.parse().unwrap();
+    (server, port)
+}
