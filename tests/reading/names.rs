@@ -87,15 +87,10 @@ fn what_stands_under_a_tables_name_must_be_of_its_kind() {
     fleet.run(["run", "--no-server"]).exits(0);
     let manifest = std::fs::read_to_string(fleet.path("portcullis.manifest.json")).unwrap();
     assert!(manifest.contains("\"totals\": \"view\""), "{manifest}");
-    database.execute(
-        &fleet::copies(&["whole", "hidden", "swapped", "parted"])
-            .lines()
-            .map(|tenant| {
-                let name = tenant.split('\'').nth(1).unwrap();
-                format!("{tenant} CREATE VIEW {name}.totals AS SELECT count(n) AS items FROM {name}.item;")
-            })
-            .collect::<String>(),
-    );
+    for name in ["whole", "hidden", "swapped", "parted"] {
+        let view = format!("CREATE VIEW {name}.totals AS SELECT count(n) AS items FROM {name}.item");
+        database.execute(&(fleet::copy(name) + &view));
+    }
     database.execute(
         "DROP TABLE hidden.item CASCADE; CREATE VIEW hidden.item AS SELECT * FROM whole.item; \
          CREATE VIEW hidden.totals AS SELECT 1 AS items; \
