@@ -3,7 +3,8 @@
 # grows with tenants and with migrations, and a start with nothing pending. One run, one machine; a server with its
 # own default limits and memory, and fsync off. Writes docs/gate.csv and docs/gate.svg; ten minutes or more.
 # usage: benches/gate.sh [target/release/portcullis]
-#        SIZES='100:180 1000:180 10000:180 1000:10 1000:100 1000:400' (tenants:migrations), RUNS=7
+#        SIZES='100:180 1000:180 10000:180 1000:10 1000:100 1000:400' (tenants:migrations), RUNS=7;
+#        KEEP=yes leaves the databases in a cluster of one's own, and goes on with those that are there
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -95,17 +96,21 @@ echo "tenants,migrations,ours,raw,peak" >"$work/csv"
 echo "$(nproc) cores, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1); $(sql "$PORTCULLIS_TEST_POSTGRES" --command='SHOW server_version'); five tables a tenant, its ledger counted"
 for migrations in $(tr ' ' '\n' <<<"$sizes" | cut -d: -f2 | sort -nu); do
   database=fleet_$migrations
-  sql "$PORTCULLIS_TEST_POSTGRES" --command="CREATE DATABASE $database"
   export DATABASE_URL=$server/$database
+  made=
+  if [ -n "${KEEP:-}" ] && made=$(sql "$DATABASE_URL" --command='SELECT count(*) FROM tenants' 2>/dev/null); then :; else
+    sql "$PORTCULLIS_TEST_POSTGRES" --command="CREATE DATABASE $database"
+  fi
   mkdir "$work/project"
   cd "$work/project"
   fleet_project . "$migrations"
   "$portcullis" manifest sql >/dev/null
   "$portcullis" run --no-server >/dev/null 2>&1
   fleet_procedures | sql "$DATABASE_URL"
-  made=1
+  made=${made:-1}
   for tenants in $(tr ' ' '\n' <<<"$sizes" | grep ":$migrations\$" | cut -d: -f1 | sort -n); do
-    sql "$DATABASE_URL" --command="CALL copies($made, $((tenants - 1)))" --command='VACUUM ANALYZE'
+    [ "$made" -le "$tenants" ] || continue
+    sql "$DATABASE_URL" --command="CALL copies($made, $((tenants - 1)))" --command='ANALYZE'
     made=$tenants
     measure "$tenants" "$migrations"
     if [ "$tenants" = 100 ]; then
@@ -123,7 +128,7 @@ for migrations in $(tr ' ' '\n' <<<"$sizes" | cut -d: -f2 | sort -nu); do
   fi
   cd /
   rm -rf "$work/project"
-  sql "$PORTCULLIS_TEST_POSTGRES" --command="DROP DATABASE $database WITH (FORCE)"
+  [ -n "${KEEP:-}" ] || sql "$PORTCULLIS_TEST_POSTGRES" --command="DROP DATABASE $database WITH (FORCE)"
 done
 cp "$work/csv" "$docs/gate.csv"
 python3 "$plot" "$docs/gate.csv" "$docs/gate.svg"
