@@ -13,7 +13,8 @@ use crate::{
     notify::{self, Untold},
     plan::{self, Decision, Plan},
     process::{self, Inherited, Processes, Signals},
-    report::{self, Files, Report, event::Event, mask::Mask, style::Style},
+    quarantine,
+    report::{self, Files, Report, event::Event, mask::Mask, standing::Standing, style::Style},
     runtime,
     status::Endpoint,
 };
@@ -95,16 +96,19 @@ fn gate(
     if plan::passes_through(&config.server, &arguments.server) {
         return pass_through(&server, inherited, report);
     }
+    let reason = config::overriding::reason(env)?;
     let plan = plan::plan(&config, env, role)?;
     if arguments.no_server {
         server.argv.clear();
     }
     if !plan.steps.is_empty() {
         let role = role.map(str::to_owned).or_else(|| config.role.clone());
-        let code = start_up(&plan, role, config, &server.argv, inherited, report)?;
+        let told = Told { role, reason };
+        let (code, variables) = start_up(&plan, told, config, &server.argv, inherited, report)?;
         if code != 0 {
             return Ok(code);
         }
+        process::add_to_environment(&variables);
     }
     serve(inherited, &server)
 }
@@ -158,15 +162,23 @@ fn serve(inherited: &Inherited, server: &Server) -> Result<u8, Failure> {
     }
 }
 
-/// Works through the plan; 0 if the server may start, else the exit code, with everything said.
+/// What this start was told beside the file.
+struct Told {
+    role: Option<String>,
+    /// Why the gate is to open once.
+    reason: Option<String>,
+}
+
+/// Works through the plan; 0 if the server may start, with variables for it, else the exit code, with everything
+/// said.
 fn start_up(
     plan: &Plan,
-    role: Option<String>,
+    Told { role, reason }: Told,
     config: Config,
     server: &[String],
     inherited: &Inherited,
     report: &Report,
-) -> Result<u8, Failure> {
+) -> Result<(u8, Vec<(String, String)>), Failure> {
     let grace = config.server.grace;
     let endpoint = config.status.listen.and_then(|address| {
         let opened = Endpoint::open(address, report.standing(), report.mask().clone());
@@ -177,7 +189,9 @@ fn start_up(
     });
     let result = runtime::block_on(inherited, async |processes, mut signals| {
         let begun = Instant::now();
-        let work = Rc::new(Work::new(Config { role: role.clone(), ..config }));
+        let mut work = Work::new(Config { role: role.clone(), ..config });
+        work.openings.reason.clone_from(&reason);
+        let work = Rc::new(work);
         work.start_with(processes.clone());
         let steps = plan.steps.iter().map(|step| step.name.clone()).collect();
         report.tell(&Event::Started { run: work.run.clone(), role, steps });
@@ -185,6 +199,11 @@ fn start_up(
             Ok(()) => engine::run(plan, &work, &processes, &mut signals, report).await,
             Err(failure) => Err(engine::Blocked { step: None, trouble: failure.into() }),
         };
+        let overridden = |standing: Standing| standing.opened.iter().any(|opened| opened.how == "override");
+        if result.is_ok() && reason.is_some() && !overridden(report.standing().now().0) {
+            let text = "PORTCULLIS_OVERRIDE is set, and the gate did not need it: remove it".into();
+            report.tell(&Event::Remark { text });
+        }
         let notify = work.config.notify.as_ref();
         // What was only warned about is told before the handover; the box is not held up by the notification.
         if let (true, Some(notify)) = (result.is_ok(), notify) {
@@ -196,6 +215,12 @@ fn start_up(
             if result.is_err() {
                 processes.finish(grace, false).await;
             }
+        }
+        let mut variables = Vec::new();
+        if result.is_ok() {
+            result = quarantine::variables(&work.config.gate, &work.openings.quarantined())
+                .map(|list| variables = list)
+                .map_err(|failure| engine::Blocked { step: None, trouble: failure.into() });
         }
         let took = begun.elapsed();
         let code = match result {
@@ -218,7 +243,7 @@ fn start_up(
                 code
             }
         };
-        Ok(code)
+        Ok((code, variables))
     });
     report.flush();
     if let Some(endpoint) = endpoint {

@@ -8,7 +8,7 @@ mod database;
 mod page;
 mod server;
 
-use std::{env, error::Error, fs, net::Ipv4Addr, path::Path};
+use std::{env, error::Error, fs, net::Ipv4Addr, path::Path, process::ExitCode};
 
 use tokio::{
     net::TcpListener,
@@ -18,12 +18,19 @@ use tokio::{
 const STYLE_SHEET: &str = include_str!("invoices.css");
 
 #[tokio::main(flavor = "current_thread")]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
-    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+    let result = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => serve().await,
         ["collectstatic", folder] => collect_static(Path::new(folder)),
         _ => Err("usage: invoices [collectstatic FOLDER]".into()),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("invoices: {error}");
+            ExitCode::FAILURE
+        }
     }
 }
 
@@ -35,7 +42,9 @@ async fn serve() -> Result<(), Box<dyn Error>> {
     let database = database::Database::parse(&variable("DATABASE_URL", "sqlite://var"))?;
     let static_root = variable("STATIC_ROOT", "var/static").into();
     let port: u16 = variable("PORT", "8000").parse().map_err(|_| "PORT is not a port number")?;
-    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).await?;
+    let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))
+        .await
+        .map_err(|error| format!("cannot listen on port {port}: {error}"))?;
     println!("invoices: listening on http://127.0.0.1:{port}/demo/finance/invoices/");
     tokio::select! {
         () = server::serve(listener, server::Site { database, static_root }) => {}
@@ -46,8 +55,9 @@ async fn serve() -> Result<(), Box<dyn Error>> {
 }
 
 fn collect_static(folder: &Path) -> Result<(), Box<dyn Error>> {
-    fs::create_dir_all(folder)?;
-    fs::write(folder.join("invoices.css"), STYLE_SHEET)?;
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(folder.join("invoices.css"), STYLE_SHEET))
+        .map_err(|error| format!("cannot write static files to `{}`: {error}", folder.display()))?;
     println!("1 static file copied to `{}`", folder.display());
     Ok(())
 }

@@ -167,7 +167,10 @@ impl Crew<'_> {
                     taken.push(tenant);
                     continue;
                 }
-                Err(Stopped::Schema(failure, output)) => {
+                Err(Stopped::Schema(mut failure, output)) => {
+                    let manifest = &self.work.expectation().await?.manifest;
+                    failure.dirty |=
+                        failure.migration.as_ref().is_some_and(|id| manifest.commits_by_itself(id));
                     if !output.is_empty() {
                         self.failed.output.push((tenant, output));
                     }

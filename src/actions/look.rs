@@ -1,6 +1,6 @@
 //! Asks the gate: one read-only look, judged.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio::time::Instant;
 
@@ -9,7 +9,9 @@ use crate::{
     config::{Ahead, Scope, Selection},
     database::{DatabaseError, Question},
     failure::Failure,
+    report,
     tenants::{
+        accept::Day,
         found::Found,
         gate::{self, Judgement, Rules},
         manifest::Manifest,
@@ -40,7 +42,17 @@ impl Work {
     /// Judges what was found by the configured rules.
     pub(crate) fn judge(&self, manifest: &Manifest, found: &Found) -> Judgement {
         let at_least = self.config.registry.as_ref().map_or(0, |registry| registry.at_least);
-        gate::judge(manifest, found, self.rules(at_least))
+        let mut judgement = gate::judge(manifest, found, self.rules(at_least));
+        if !self.config.accepts.is_empty() {
+            judgement.accept(&self.config.accepts, today());
+        }
+        judgement
+    }
+
+    /// Entries of `[[accept]]` that do nothing any more, in words.
+    pub(crate) fn stale_accepts(&self, judgement: &Judgement) -> Vec<String> {
+        let stale = judgement.stale(&self.config.accepts, today());
+        stale.into_iter().map(|(accept, why)| report::judgement::stale(accept, why)).collect()
     }
 
     /// The rules for work on single schemas, where the size of the registry does not matter.
@@ -59,4 +71,11 @@ impl Work {
         let judgement = self.judge(manifest, &found);
         Ok(judgement.verdicts().any(|(_, verdict)| verdict.is_pending()))
     }
+}
+
+/// The day on the clock, in UTC.
+fn today() -> Day {
+    // What the clock says always reads as a day; a clock that cannot is at the end of all days, where nothing is
+    // waived any more.
+    report::json::rfc3339(SystemTime::now()).parse().unwrap_or(Day::LAST)
 }

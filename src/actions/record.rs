@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::Work;
 use crate::{
-    database::record::{At, Author, Change, Entry, Run, Step},
+    database::record::{At, Author, Change, Entry, Exception, Run, Step},
     failure::Failure,
 };
 
@@ -108,6 +108,19 @@ impl Record {
         })
     }
 
+    /// A gate was opened though not everything is complete.
+    pub(crate) fn exception(&self, exception: Exception) {
+        self.entries.borrow_mut().push(Entry::Exception(exception));
+    }
+
+    /// As `exception`; fails if it could not be written down.
+    pub(crate) async fn must_note(&self, work: &Work, exception: Exception) -> Result<(), Failure> {
+        self.must_begin(work).await?;
+        let entry = Entry::Exception(exception);
+        let written = work.database()?.write_record(&work.run, &[entry]).await;
+        written.map_err(|error| error.into_failure("recording the override"))
+    }
+
     /// The run has ended.
     pub(crate) async fn end(&self, work: &Work, result: Result<(), &Failure>) {
         if !self.begun.get() {
@@ -169,6 +182,13 @@ impl Work {
     pub(crate) async fn who_did(&self, step: &str, what: &str) -> Result<Option<Author>, Failure> {
         let release = release(self).await;
         let found = self.database()?.who_did(&release, step, what).await;
+        found.map_err(|error| error.into_failure("reading the record of runs"))
+    }
+
+    /// Who opened this release's gate for this reason in this container, if the record knows.
+    pub(crate) async fn who_overrode(&self, reason: &str) -> Result<Option<Author>, Failure> {
+        let release = release(self).await;
+        let found = self.database()?.who_overrode(&release, &host(), reason).await;
         found.map_err(|error| error.into_failure("reading the record of runs"))
     }
 

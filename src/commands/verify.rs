@@ -29,7 +29,8 @@ pub(crate) async fn run(work: &Work, arguments: &cli::Verify) -> Result<Answer, 
     };
     let judgement = verify::verify(work, &asked, &|why, _| report::say(&why)).await?;
     let json = (arguments.format == Format::Json).then(|| format!("{:#}\n", judgement::json(&judgement)));
-    let warnings = judgement::warnings(&judgement);
+    let mut warnings = judgement::warnings(&judgement);
+    warnings.extend(work.stale_accepts(&judgement));
     let mut answer = match Trouble::unless_complete(judgement) {
         Ok(_) if arguments.quiet => Answer::good(String::new()),
         Ok(summary) => Answer::good(format!("complete: {summary}\n")),

@@ -5,7 +5,7 @@ use std::{fs, io, path::Path};
 use toml::de::DeTable;
 
 use super::{
-    Config, Server, check, database,
+    Config, Server, accept, check, database,
     environment::Environment,
     fill::{Filler, Node, Value},
     outside,
@@ -101,6 +101,15 @@ fn read(root: &Node, env: &Environment, problems: &Problems, whole: bool) -> Opt
     let registry = tenants_node.and_then(sections::tenants);
     let migrations = migrations_node.and_then(|table| sections::migrations(table, env));
     let gate = sections::gate(table.table("gate", "`[gate]`"));
+    let accepts = match table.get("accept") {
+        Some(Node { value: Value::List(list), .. }) => accept::read(list, problems),
+        Some(node) => {
+            let problem = values::wrong(node, "a list of tables");
+            problems.report(problem.help("write `[[accept]]`, in two brackets"));
+            Vec::new()
+        }
+        None => Vec::new(),
+    };
     let lock_timeout = sections::lock_timeout(table.table("lock", "`[lock]`"));
     let log = outside::log(table.table("log", "`[log]`"));
     let status = outside::status(table.table("status", "`[status]`"));
@@ -126,6 +135,7 @@ fn read(root: &Node, env: &Environment, problems: &Problems, whole: bool) -> Opt
         registry,
         migrations,
         gate,
+        accepts,
         lock_timeout,
         steps,
         server,

@@ -3,6 +3,7 @@
 //! The types here are the last of three in a row: what the file says (toml's spanned tree), what is filled
 //! in (`fill`), and what is valid, which is all that the rest of the program sees.
 
+mod accept;
 mod actions;
 mod check;
 mod database;
@@ -10,6 +11,7 @@ pub(crate) mod environment;
 mod fill;
 pub(crate) mod load;
 mod outside;
+pub(crate) mod overriding;
 mod password;
 mod problem;
 mod redact;
@@ -27,7 +29,10 @@ mod values;
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
 use self::secret::{Password, Secret};
-use crate::cli::{LogFormat, LogLevel};
+use crate::{
+    cli::{LogFormat, LogLevel},
+    tenants::accept::Accept,
+};
 
 /// The JSON Schema of the file, for editors; laxer than the parser where a rule spans several keys.
 pub(crate) const SCHEMA: &str = include_str!("schema.json");
@@ -40,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) registry: Option<Registry>,
     pub(crate) migrations: Option<Migrations>,
     pub(crate) gate: Gate,
+    /// Known drift that is waived for a while.
+    pub(crate) accepts: Vec<Accept>,
     pub(crate) lock_timeout: Duration,
     pub(crate) steps: Vec<Step>,
     pub(crate) server: Server,
@@ -156,6 +163,28 @@ pub(crate) struct Gate {
     /// A tenant that advanced between two looks is being created: look again for at most so long.
     pub(crate) settle: Duration,
     pub(crate) allow_standby: bool,
+    pub(crate) mode: GateMode,
+    pub(crate) incomplete: OnIncomplete,
+}
+
+/// Whether the gate's word counts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GateMode {
+    Block,
+    /// Everything is said and nothing blocks: the first day on an old system.
+    Report,
+}
+
+/// What becomes of the others when some tenants are incomplete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum OnIncomplete {
+    Block,
+    /// They are served, and the server is told whom to keep out: at most so many.
+    Quarantine {
+        at_most: usize,
+        /// Where the list is written; None for a file in memory.
+        file: Option<PathBuf>,
+    },
 }
 
 /// What a database that is ahead of the code means.

@@ -37,6 +37,22 @@ apply = { jobs = 4, canary = ["demo"], cooperate = true, on_tenant_failure = "co
 ahead = "warn"
 settle = "0s"
 allow_standby = true
+mode = "report"
+incomplete = "quarantine"
+max = 3
+quarantine_file = "/run/quarantine"
+
+[[accept]]
+tenant = "acme"
+what = "finance_invoice"
+until = "2027-01-31"
+reason = "restored by hand"
+
+[[accept]]
+tenant = "globex"
+what = ["no schema", "2 invoices"]
+until = "2027-01-31"
+reason = "on its way out"
 
 [lock]
 timeout = "30m"

@@ -3,7 +3,8 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    Ahead, Apply, Django, Gate, Migrations, Mode, OnTenantFailure, Registry, Server, Source,
+    Ahead, Apply, Django, Gate, GateMode, Migrations, Mode, OnIncomplete, OnTenantFailure, Registry, Server,
+    Source,
     actions::variables,
     environment::Environment,
     fill::{Node, Value},
@@ -138,16 +139,48 @@ fn apply(mut table: Table<'_>, project: Option<&mut Django>, env: &Environment) 
 
 pub(super) fn gate(table: Option<Table<'_>>) -> Gate {
     let Some(mut table) = table else {
-        return Gate { ahead: Ahead::Warn, settle: SETTLE, allow_standby: false };
+        return Gate {
+            ahead: Ahead::Warn,
+            settle: SETTLE,
+            allow_standby: false,
+            mode: GateMode::Block,
+            incomplete: OnIncomplete::Block,
+        };
     };
+    let modes = [("block", GateMode::Block), ("report", GateMode::Report)];
+    let mode = table.read("mode", values::word(&modes)).unwrap_or(GateMode::Block);
+    let incomplete = incomplete(&mut table);
     let words = [("warn", Ahead::Warn), ("block", Ahead::Block)];
     let gate = Gate {
         ahead: table.read("ahead", values::word(&words)).unwrap_or(Ahead::Warn),
         settle: table.read("settle", values::duration_or_zero).unwrap_or(SETTLE),
         allow_standby: table.read("allow_standby", values::boolean).unwrap_or(false),
+        mode,
+        incomplete,
     };
     table.finish();
     gate
+}
+
+/// `max` has no default: how many may be kept out is the decision itself.
+fn incomplete(table: &mut Table<'_>) -> OnIncomplete {
+    let words = [("block", false), ("quarantine", true)];
+    let quarantine = table.read("incomplete", values::word(&words)).unwrap_or(false);
+    let at_most = table.read("max", values::number(1..=1_000));
+    let file = table.read("quarantine_file", values::path);
+    if !quarantine {
+        for key in ["max", "quarantine_file"] {
+            if let Some(node) = table.get(key) {
+                let message = format!("`{key}` needs `incomplete = \"quarantine\"`");
+                table.report(Problem::error(node.span.clone(), message));
+            }
+        }
+        return OnIncomplete::Block;
+    }
+    if at_most.is_none() && !table.has("max") {
+        table.missing("max");
+    }
+    at_most.map_or(OnIncomplete::Block, |at_most| OnIncomplete::Quarantine { at_most, file })
 }
 
 pub(super) fn lock_timeout(table: Option<Table<'_>>) -> Duration {

@@ -75,6 +75,7 @@ pub(crate) enum Entry {
         what: String,
     },
     Change(Change),
+    Exception(Exception),
     Ended {
         outcome: String,
         exit_code: u8,
@@ -163,6 +164,12 @@ impl Dialect {
                 or_null(change.tenant.as_ref()),
                 text(&list(&change.what)),
             ),
+            Entry::Exception(exception) => format!(
+                "INSERT INTO {schema}exception (run, kind, reason, tenants) VALUES ({id}, {}, {}, {})",
+                text(&exception.kind),
+                or_null(exception.reason.as_ref()),
+                text(&list(&exception.tenants)),
+            ),
             Entry::Ended { outcome, exit_code } => format!(
                 "UPDATE {schema}run SET ended = {now}, outcome = {}, exit_code = {exit_code}, at_step = NULL, \
                  done = NULL, total = NULL WHERE run = {id}",
@@ -180,6 +187,19 @@ impl Dialect {
             literal(release),
             literal(step),
             literal(what),
+        )
+    }
+
+    /// Who opened the gate of this release on this host for this reason.
+    pub(super) fn who_overrode(&self, release: &str, host: &str, reason: &str) -> String {
+        let Self { schema, literal, time, .. } = self;
+        format!(
+            "SELECT e.run, {} FROM {schema}exception e JOIN {schema}run r ON r.run = e.run WHERE r.release = {} \
+             AND r.host = {} AND e.kind = 'override' AND e.reason = {} ORDER BY e.made LIMIT 1",
+            time("e.made"),
+            literal(release),
+            literal(host),
+            literal(reason),
         )
     }
 

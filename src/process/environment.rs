@@ -33,10 +33,18 @@ pub(super) fn with(added: &[(String, String)]) -> io::Result<Vec<CString>> {
     }))
 }
 
+/// Adds variables to our own environment, for the server.
+pub(crate) fn add(variables: &[(String, String)]) {
+    for (name, value) in variables {
+        // SAFETY: the runtime and its threads are gone; the report's thread, if it is left, reads no variable.
+        unsafe { std::env::set_var(name, value) };
+    }
+}
+
 /// Our environment as exec takes it, ended by a null pointer.
 pub(super) fn our_environment() -> Vec<*const c_char> {
     let mut found = Vec::new();
-    // SAFETY: the array ends with a null pointer; nothing in this program changes the environment.
+    // SAFETY: the array ends with a null pointer; only `add` changes the environment, on this thread.
     unsafe {
         let mut entry = environ;
         while !entry.is_null() && !(*entry).is_null() {
@@ -51,7 +59,7 @@ pub(super) fn our_environment() -> Vec<*const c_char> {
 /// A variable's value, as it was given.
 pub(super) fn value(name: &[u8]) -> Option<&'static [u8]> {
     our_environment().iter().filter(|entry| !entry.is_null()).find_map(|entry| {
-        // SAFETY: the environment holds whole strings, and nothing in this program changes it.
+        // SAFETY: the environment holds whole strings; `add`, which comes last of all, leaves them where they are.
         let text = unsafe { CStr::from_ptr(*entry) }.to_bytes();
         text.strip_prefix(name)?.strip_prefix(b"=")
     })

@@ -31,6 +31,7 @@ mod tree;
 pub(crate) use arrivals::Signals;
 pub(crate) use capture::Stream;
 pub(crate) use ending::end_at_once;
+pub(crate) use environment::add as add_to_environment;
 pub(crate) use handover::handover;
 pub(crate) use inherited::{Inherited, take_over};
 pub(crate) use reaper::Processes;

@@ -1,9 +1,12 @@
 //! What probably caused a failure, and what to type next. Pure.
 
-use super::event::Trouble;
+use super::{event::Trouble, text::count};
 use crate::{
     failure::Failure,
-    tenants::gate::{Finding, Judgement},
+    tenants::{
+        gate::{Finding, Judgement},
+        quarantine,
+    },
 };
 
 /// PostgreSQL's code for a lock that was not had within `lock_timeout`.
@@ -45,6 +48,9 @@ pub(crate) fn advice(trouble: &Trouble) -> Advice {
             0,
             say("correct the cause, then apply again", Some(format!("portcullis migrate {target}"))),
         );
+    }
+    if let Some(choice) = choice(trouble) {
+        advice.actions.push(choice);
     }
     if advice.actions.is_empty() {
         let hint = trouble.failure.hint();
@@ -154,6 +160,30 @@ fn of_judgement(judgement: &Judgement) -> Advice {
         advice.actions.push(say("correct that, then look again", Some("portcullis verify".into())));
     }
     advice
+}
+
+/// Blocking all or serving the others is a decision that somebody has to make.
+fn choice(trouble: &Trouble) -> Option<Action> {
+    if let (None, Some(failed)) = (&trouble.judgement, trouble.failed.first()) {
+        failed.tenant.as_ref()?;
+        return Some(say(
+            "or decide to serve the others: `on_failure = \"warn\"` on the step that migrates, and `[gate] incomplete = \"quarantine\"` \
+             with `max`, which keeps the server from those that fail",
+            None,
+        ));
+    }
+    let judgement = trouble.judgement.as_ref()?;
+    let Failure::Incomplete { .. } = trouble.failure else { return None };
+    let bad = quarantine::incomplete(judgement).len();
+    quarantine::quarantine(judgement, bad).filter(|tenants| !tenants.is_empty())?;
+    let others = count(judgement.tenants.len() - bad, "other tenant");
+    Some(say(
+        &format!(
+            "or decide to serve the {others} meanwhile: `[gate] incomplete = \"quarantine\"`, `max = {bad}`; \
+             or to open once, as it is:"
+        ),
+        Some("PORTCULLIS_OVERRIDE=\"gate:REASON\"".into()),
+    ))
 }
 
 /// The first tenant that lost every table of a Django app, and the app.

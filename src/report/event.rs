@@ -65,8 +65,16 @@ pub(crate) enum Event {
     Judged {
         step: usize,
         complete: usize,
+        /// Complete, but for what is accepted.
+        accepted: usize,
         incomplete: usize,
         unproven: usize,
+    },
+    /// The gate opens though not everything is complete.
+    Opened {
+        step: usize,
+        how: Opening,
+        trouble: Trouble,
     },
     StepDone {
         step: usize,
@@ -106,6 +114,38 @@ pub(crate) enum Event {
     Remark {
         text: String,
     },
+}
+
+/// The named ways to open the gate all the same.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Opening {
+    /// `[gate] mode = "report"`
+    Report,
+    /// `[gate] incomplete = "quarantine"`
+    Quarantine { tenants: Vec<String> },
+    /// `PORTCULLIS_OVERRIDE`
+    Override { reason: String },
+}
+
+impl Opening {
+    pub(crate) fn word(&self) -> &'static str {
+        match self {
+            Opening::Report => "report",
+            Opening::Quarantine { .. } => "quarantine",
+            Opening::Override { .. } => "override",
+        }
+    }
+
+    /// What it means, in a sentence.
+    pub(crate) fn words(&self) -> String {
+        match self {
+            Opening::Report => "`[gate] mode = \"report\"` blocks nothing".into(),
+            Opening::Quarantine { tenants } => {
+                format!("the server is told to keep out {}", tenants.join(", "))
+            }
+            Opening::Override { reason } => format!("PORTCULLIS_OVERRIDE says: {reason}"),
+        }
+    }
 }
 
 /// A failure with everything the box shows beside it.

@@ -4,7 +4,7 @@
 use console::Style;
 
 use super::{
-    advice::advice,
+    advice::{Advice, advice},
     event::{SchemaFailure, Trouble},
     judgement,
 };
@@ -13,9 +13,9 @@ use crate::{
     tenants::gate::Outcome,
 };
 
-const WIDTH: usize = 80;
+pub(super) const WIDTH: usize = 80;
 /// How many tenants the box lists; `verify --format json` lists all.
-const TENANTS: usize = 10;
+pub(super) const TENANTS: usize = 10;
 /// How many of a child's last lines the box repeats.
 const LINES: usize = 15;
 
@@ -59,19 +59,23 @@ pub(crate) fn render(
     if matches!(trouble.failure, Failure::Interrupted { .. }) {
         return text + &rule + "\n";
     }
-    let advice = advice(trouble);
+    what_to_do(&mut text, &advice(trouble));
+    text + &rule + "\n"
+}
+
+/// The likely cause, and what to type next.
+pub(super) fn what_to_do(text: &mut String, advice: &Advice) {
     if let Some(cause) = advice.cause {
         text.push('\n');
-        fact(&mut text, "likely cause", cause);
+        fact(text, "likely cause", cause);
     }
-    text += "\n what to do\n";
+    *text += "\n what to do\n";
     for (index, action) in advice.actions.iter().enumerate() {
-        wrap(&mut text, &format!("   {}. ", index + 1), &action.text);
+        wrap(text, &format!("   {}. ", index + 1), &action.text);
         if let Some(command) = &action.command {
-            text += &format!("        {command}\n");
+            *text += &format!("        {command}\n");
         }
     }
-    text + &rule + "\n"
 }
 
 fn failures(failed: &[SchemaFailure]) -> Vec<String> {
@@ -95,11 +99,11 @@ fn failures(failed: &[SchemaFailure]) -> Vec<String> {
     lines
 }
 
-fn fact(text: &mut String, name: &str, value: &str) {
+pub(super) fn fact(text: &mut String, name: &str, value: &str) {
     wrap(text, &format!(" {name:<13} "), value);
 }
 
-fn list(text: &mut String, lines: &[String]) {
+pub(super) fn list(text: &mut String, lines: &[String]) {
     if lines.is_empty() {
         return;
     }
@@ -153,6 +157,7 @@ mod tests {
             shared: Some(Verdict::default()),
             tenants: tenants.iter().map(|(name, finding)| ((*name).to_owned(), verdict(finding))).collect(),
             orphans: Vec::new(),
+            unfinished: Vec::new(),
             too_few: None,
         }
     }
@@ -227,6 +232,9 @@ mod tests {
          what to do
            1. correct the cause, then apply again
                 portcullis migrate --tenant acme
+           2. or decide to serve the others: `on_failure = "warn"` on the step that
+              migrates, and `[gate] incomplete = "quarantine"` with `max`, which keeps
+              the server from those that fail
         ================================================================================
         "#);
     }

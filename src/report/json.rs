@@ -8,7 +8,7 @@ use super::{
     brief::brief,
     event::{Event, Trouble},
     judgement,
-    standing::{Standing, Step},
+    standing::{self, Standing, Step},
     text,
 };
 use crate::{
@@ -107,6 +107,7 @@ pub(crate) fn notification(standing: &Standing, elapsed: Duration) -> String {
         "elapsed_seconds": seconds(standing.took.unwrap_or(elapsed)),
         "warned": steps(standing).into_iter().filter(|step| step["state"] == "warned").collect::<Vec<_>>(),
         "failure": facts,
+        "gate_opened": standing.opened,
         "schemas_left_out": left_out,
         "text": facts.as_ref().map(|facts| brief(facts, TAIL)),
     })
@@ -129,6 +130,7 @@ pub(crate) fn standing(standing: &Standing, elapsed: Duration) -> Value {
         "elapsed_seconds": seconds(standing.took.unwrap_or(elapsed)),
         "steps": steps(standing),
         "failure": standing.facts,
+        "gate_opened": standing.opened,
     })
 }
 
@@ -162,6 +164,7 @@ fn name(event: &Event) -> &'static str {
         Event::Warning { .. } | Event::Remark { .. } => "warning",
         Event::ConfigWarnings { .. } => "config_warnings",
         Event::Judged { .. } => "judged",
+        Event::Opened { .. } => "gate_opened",
         Event::StepDone { .. } => "step_done",
         Event::StepFailed { .. } => "step_failed",
         Event::Stopping { .. } => "stopping",
@@ -182,6 +185,7 @@ pub(super) fn step(event: &Event) -> Option<usize> {
         | Event::Note { step, .. }
         | Event::Warning { step, .. }
         | Event::Judged { step, .. }
+        | Event::Opened { step, .. }
         | Event::StepDone { step, .. }
         | Event::StepFailed { step, .. } => Some(*step),
         Event::Blocked { step, .. } => *step,
@@ -211,9 +215,13 @@ fn fields(event: &Event, standing: &Standing) -> Value {
             json!({ "attempt": attempt, "pause_seconds": seconds(*pause), "why": why })
         }
         Event::Progress { done, total, what, .. } => json!({ "done": done, "total": total, "what": what }),
-        Event::Judged { complete, incomplete, unproven, .. } => {
-            json!({ "complete": complete, "incomplete": incomplete, "unproven": unproven })
-        }
+        Event::Judged { complete, accepted, incomplete, unproven, .. } => json!({
+            "complete": complete, "accepted": accepted, "incomplete": incomplete, "unproven": unproven,
+        }),
+        Event::Opened { how, trouble, .. } => json!({
+            "opened": standing::Opened::of(how, trouble),
+            "judgement": trouble.judgement.as_ref().map(judgement::json),
+        }),
         Event::StepDone { took, summary, .. } => {
             json!({ "duration_seconds": seconds(*took), "summary": summary })
         }

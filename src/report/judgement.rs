@@ -3,7 +3,10 @@
 use serde_json::{Value, json};
 
 use super::text::count;
-use crate::tenants::gate::{Finding, Judgement, Outcome, Verdict};
+use crate::tenants::{
+    accept::{Accept, Stale},
+    gate::{Finding, Judgement, Outcome, Verdict},
+};
 
 /// One finding in words: what it is, and which migrations, tables or columns.
 pub(crate) fn words(finding: &Finding) -> (&'static str, String) {
@@ -46,6 +49,10 @@ pub(crate) fn words(finding: &Finding) -> (&'static str, String) {
         Finding::Duplicate { migrations } => ("recorded twice", migrations.join(", ")),
         Finding::LookFailed { why } => ("cannot look", why.clone()),
         Finding::Vanished => ("vanished", "dropped while it was looked at".into()),
+        Finding::Accepted { finding, until, reason } => {
+            let (what, which) = words(finding);
+            ("accepted", format!("{what}: {which}; until {until}: {reason}"))
+        }
     }
 }
 
@@ -104,23 +111,41 @@ pub(crate) fn warnings(judgement: &Judgement) -> Vec<String> {
     if !judgement.orphans.is_empty() {
         warnings.push(format!("no tenant row names: {}", judgement.orphans.join(", ")));
     }
+    if !judgement.unfinished.is_empty() {
+        warnings.push(format!(
+            "being created or removed, or left so by a run that was killed: {}",
+            judgement.unfinished.join(", ")
+        ));
+    }
     warnings
+}
+
+/// An entry of `[[accept]]` that does nothing any more.
+pub(crate) fn stale(accept: &Accept, why: Stale) -> String {
+    let Accept { tenant, what, until, reason } = accept;
+    match why {
+        Stale::Expired => format!("`[[accept]]` of {tenant}: {what} has expired on {until} ({reason})"),
+        Stale::Unused => format!("`[[accept]]` of {tenant}: {what} is not needed any more: remove it"),
+    }
 }
 
 /// Everything, for programs.
 pub(crate) fn json(judgement: &Judgement) -> Value {
-    let schema = |verdict: &Verdict| {
-        let findings: Vec<Value> = verdict.findings.iter().map(finding_json).collect();
-        json!({ "outcome": outcome_word(verdict.outcome()), "findings": findings })
-    };
     json!({
         "outcome": outcome_word(judgement.outcome()),
         "summary": summary(judgement),
-        "shared": judgement.shared.as_ref().map(schema),
-        "tenants": judgement.tenants.iter().map(|(name, verdict)| (name.clone(), schema(verdict))).collect::<serde_json::Map<_, _>>(),
+        "shared": judgement.shared.as_ref().map(schema_json),
+        "tenants": judgement.tenants.iter().map(|(name, verdict)| (name.clone(), schema_json(verdict))).collect::<serde_json::Map<_, _>>(),
         "orphans": judgement.orphans,
+        "unfinished": judgement.unfinished,
         "too_few": judgement.too_few.map(|(rows, least)| json!({ "rows": rows, "at_least": least })),
     })
+}
+
+/// One schema's verdict.
+pub(crate) fn schema_json(verdict: &Verdict) -> Value {
+    let findings: Vec<Value> = verdict.findings.iter().map(finding_json).collect();
+    json!({ "outcome": outcome_word(verdict.outcome()), "findings": findings })
 }
 
 /// What people call a schema.
@@ -135,7 +160,7 @@ fn said(verdict: &Verdict, outcome: Outcome) -> impl Iterator<Item = &Finding> {
         .filter(move |finding| finding.outcome() == outcome || outcome == Outcome::Incomplete)
 }
 
-fn outcome_word(outcome: Outcome) -> &'static str {
+pub(crate) fn outcome_word(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Complete => "complete",
         Outcome::Unproven => "unproven",
@@ -172,5 +197,8 @@ fn finding_json(finding: &Finding) -> Value {
         Finding::Duplicate { migrations } => json!({ "kind": "recorded_twice", "migrations": migrations }),
         Finding::LookFailed { why } => json!({ "kind": "look_failed", "why": why }),
         Finding::Vanished => json!({ "kind": "vanished" }),
+        Finding::Accepted { finding, until, reason } => json!({
+            "kind": "accepted", "finding": finding_json(finding), "until": until.to_string(), "reason": reason,
+        }),
     }
 }

@@ -12,12 +12,14 @@ pub(crate) mod history;
 pub(crate) mod json;
 pub(crate) mod judgement;
 pub(crate) mod mask;
+mod opened_box;
 pub(crate) mod page;
 pub(crate) mod prometheus;
 pub(crate) mod repair;
 pub(crate) mod standing;
 pub(crate) mod style;
 mod table;
+pub(crate) mod tenants;
 pub(crate) mod termination;
 pub(crate) mod text;
 pub(crate) mod trace;
@@ -171,7 +173,7 @@ impl Report {
 }
 
 /// Writes beside the file and renames, so that no reader ever sees half of it.
-fn replace(path: &std::path::Path, text: &str) -> io::Result<()> {
+pub(crate) fn replace(path: &std::path::Path, text: &str) -> io::Result<()> {
     let mut beside = path.as_os_str().to_owned();
     beside.push(format!(".{}.new", std::process::id()));
     std::fs::write(&beside, text).and_then(|()| std::fs::rename(&beside, path)).inspect_err(|_| {

@@ -1,6 +1,7 @@
 //! Metrics in Prometheus' text format, for the endpoint and for node exporter's textfile collector.
 
 use std::{
+    collections::BTreeSet,
     fmt::Write,
     fs, io,
     path::Path,
@@ -33,10 +34,24 @@ pub(crate) fn text(standing: &Standing, elapsed: Duration, last_success: Option<
         family(&mut text, "portcullis_schemas", "gauge", "Schemas by what the last judgement found.");
         for (state, number) in [
             ("complete", schemas.complete),
+            ("accepted", schemas.accepted),
             ("incomplete", schemas.incomplete),
+            ("quarantined", schemas.quarantined),
             ("unproven", schemas.unproven),
         ] {
             line(&mut text, "portcullis_schemas", &format!("state=\"{state}\""), float(number));
+        }
+    }
+    if !standing.opened.is_empty() {
+        family(
+            &mut text,
+            "portcullis_gate_opened",
+            "gauge",
+            "How the gate was opened though not everything was complete; always 1.",
+        );
+        let how: BTreeSet<&str> = standing.opened.iter().map(|opened| opened.how).collect();
+        for how in how {
+            line(&mut text, "portcullis_gate_opened", &format!("how=\"{how}\""), 1.0);
         }
     }
     if let Some(facts) = &standing.facts {

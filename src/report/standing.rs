@@ -2,13 +2,16 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use serde::Serialize;
+
 use super::{
-    event::{Event, Trouble},
+    event::{Event, Opening, Trouble},
     facts::{Facts, Place},
 };
 use crate::{
     failure::{self, Failure},
     process::Stream,
+    tenants::quarantine,
 };
 
 /// How many last lines are kept for the page.
@@ -28,6 +31,8 @@ pub(crate) struct Standing {
     pub(crate) facts: Option<Facts>,
     /// How long it took, once it is over.
     pub(crate) took: Option<Duration>,
+    /// How the gate was opened though not everything was complete.
+    pub(crate) opened: Vec<Opened>,
     /// A tenant could not be created.
     pub(crate) unprovisioned: bool,
 }
@@ -77,8 +82,32 @@ pub(crate) struct Progress {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Schemas {
     pub(crate) complete: usize,
+    pub(crate) accepted: usize,
     pub(crate) incomplete: usize,
+    pub(crate) quarantined: usize,
     pub(crate) unproven: usize,
+}
+
+/// A gate that was opened all the same.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Opened {
+    /// `report`, `quarantine` or `override`.
+    pub(crate) how: &'static str,
+    pub(crate) reason: Option<String>,
+    pub(crate) what: String,
+    /// The tenants that are proven incomplete; with `quarantine`, those that the server is told to keep out.
+    pub(crate) tenants: Vec<String>,
+}
+
+impl Opened {
+    pub(crate) fn of(how: &Opening, trouble: &Trouble) -> Self {
+        let reason = match how {
+            Opening::Override { reason } => Some(reason.clone()),
+            Opening::Report | Opening::Quarantine { .. } => None,
+        };
+        let tenants = trouble.judgement.as_ref().map(quarantine::incomplete).unwrap_or_default();
+        Self { how: how.word(), reason, what: failure::chain(&trouble.failure), tenants }
+    }
 }
 
 impl Phase {
@@ -133,9 +162,18 @@ impl Standing {
             }),
             Event::Note { step, text } => self.say(*step, text.clone()),
             Event::Warning { step, text } => self.line(*step, &format!("warning: {text}")),
-            Event::Judged { complete, incomplete, unproven, .. } => {
-                let (complete, incomplete, unproven) = (*complete, *incomplete, *unproven);
-                self.schemas = Some(Schemas { complete, incomplete, unproven });
+            Event::Judged { complete, accepted, incomplete, unproven, .. } => {
+                let (complete, accepted) = (*complete, *accepted);
+                let (incomplete, unproven) = (*incomplete, *unproven);
+                self.schemas = Some(Schemas { complete, accepted, incomplete, quarantined: 0, unproven });
+            }
+            Event::Opened { step, how, trouble } => {
+                if let (Opening::Quarantine { tenants }, Some(schemas)) = (how, &mut self.schemas) {
+                    schemas.quarantined = tenants.len();
+                    schemas.incomplete = schemas.incomplete.saturating_sub(tenants.len());
+                }
+                self.line(*step, &format!("warning: the gate is open: {}", how.words()));
+                self.opened.push(Opened::of(how, trouble));
             }
             Event::StepDone { step, took, summary } => self.end(*step, State::Ok, Some(*took), summary),
             Event::StepFailed { step, took, blocking, trouble } => {
@@ -180,7 +218,9 @@ impl Standing {
     pub(crate) fn is_notable(&self) -> bool {
         let blocked = self.phase == Phase::Blocked;
         let interrupted = self.facts.as_ref().is_some_and(|facts| facts.failure == "interrupted");
-        (blocked && !interrupted) || self.unprovisioned
+        (blocked && !interrupted)
+            || self.unprovisioned
+            || self.opened.iter().any(|opened| opened.how != "report")
     }
 
     /// How many steps are over, whatever came of them.

@@ -8,6 +8,7 @@ use super::{
     brief::brief,
     event::Event,
     failure_box::{self, BLOCKED},
+    opened_box,
     standing::Standing,
     style::{Layout, Style},
     table::{self, took},
@@ -49,6 +50,12 @@ pub(crate) fn lines(event: &Event, standing: &Standing, at: Duration, style: Sty
         }
         return lines;
     }
+    if let Event::Opened { step, how, trouble } = event {
+        let place = standing.place(*step);
+        let place = (place.number, place.of, place.name.as_str());
+        let text = opened_box::render(place, how, trouble, style.colour);
+        return text.lines().map(str::to_owned).collect();
+    }
     let words = Words { colour: style.colour, standing };
     let clock = match style.layout {
         Layout::Pretty => {
@@ -72,6 +79,7 @@ pub(crate) fn level(event: &Event) -> LogLevel {
     match event {
         Event::Blocked { .. } | Event::StepFailed { blocking: true, .. } => LogLevel::Error,
         Event::Warning { .. }
+        | Event::Opened { .. }
         | Event::Remark { .. }
         | Event::ConfigWarnings { .. }
         | Event::StepFailed { .. }
@@ -129,8 +137,13 @@ impl Words<'_> {
             }
             Event::Progress { done, total, what, .. } => format!("{done} of {total} {what}"),
             Event::Note { text, .. } => text.clone(),
-            Event::Judged { complete, incomplete, unproven, .. } => {
-                format!("{complete} complete, {incomplete} incomplete, {unproven} not proven")
+            Event::Judged { complete, accepted, incomplete, unproven, .. } => {
+                let accepted = if *accepted == 0 { String::new() } else { format!("{accepted} accepted, ") };
+                format!("{complete} complete, {accepted}{incomplete} incomplete, {unproven} not proven")
+            }
+            Event::Opened { how, trouble, .. } => {
+                let (what, why) = (failure::chain(&trouble.failure), how.words());
+                format!("the gate is open though not everything is complete: {what}; {why}")
             }
             Event::Warning { text, .. } | Event::Remark { text } => {
                 format!("{} {text}", self.paint("warning:", &Paint::new().yellow().bold()))

@@ -2,8 +2,12 @@
 
 use super::Context;
 use crate::{
-    actions::verify::{self, Asked},
-    config::Verify,
+    actions::{
+        opening::opening,
+        verify::{self, Asked},
+    },
+    config::{Selection, Verify},
+    failure::chain,
     report::{
         event::{Event, Trouble},
         judgement,
@@ -12,6 +16,23 @@ use crate::{
 };
 
 pub(super) async fn run(verify: &Verify, context: &Context<'_>) -> Result<String, Trouble> {
+    let every = verify.tenants == Selection::All;
+    if every {
+        context.work.openings.forget();
+    }
+    let trouble = match ask(verify, context).await {
+        Err(trouble) => trouble,
+        complete => return complete,
+    };
+    let Some(how) = opening(context.work, &trouble, every, &|text| context.warn(text)).await else {
+        return Err(trouble);
+    };
+    let summary = format!("{}; {}", chain(&trouble.failure), how.words());
+    (context.tell)(Event::Opened { step: context.step, how, trouble });
+    Ok(summary)
+}
+
+async fn ask(verify: &Verify, context: &Context<'_>) -> Result<String, Trouble> {
     let asked = Asked {
         manifest: &context.work.expectation().await?.manifest,
         shared: verify.shared,
@@ -27,9 +48,14 @@ pub(super) async fn run(verify: &Verify, context: &Context<'_>) -> Result<String
     for warning in judgement::warnings(&judgement) {
         context.warn(warning);
     }
+    for warning in context.work.stale_accepts(&judgement) {
+        context.warn(warning);
+    }
+    let accepted = judgement.accepted();
     (context.tell)(Event::Judged {
         step: context.step,
-        complete: judgement.count(Outcome::Complete),
+        complete: judgement.count(Outcome::Complete) - accepted,
+        accepted,
         incomplete: judgement.count(Outcome::Incomplete),
         unproven: judgement.count(Outcome::Unproven),
     });

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::{
+    accept::Day,
     found::{Found, Look, Recorded, Seen},
     ledger::Comparison,
     manifest::{Expected, Framework, Manifest, Tables},
@@ -92,6 +93,12 @@ pub(crate) enum Finding {
         why: String,
     },
     Vanished,
+    /// Known, and waived until a day.
+    Accepted {
+        finding: Box<Finding>,
+        until: Day,
+        reason: String,
+    },
 }
 
 /// One schema's findings.
@@ -108,6 +115,8 @@ pub(crate) struct Judgement {
     pub(crate) tenants: BTreeMap<String, Verdict>,
     /// Schemas that look like a tenant's and that no registry row names.
     pub(crate) orphans: Vec<String>,
+    /// Schemas that bear our mark: being made or removed, or left so by a killed run.
+    pub(crate) unfinished: Vec<String>,
     /// Set if the registry holds fewer rows than it must: (rows, least).
     pub(crate) too_few: Option<(usize, usize)>,
 }
@@ -132,7 +141,8 @@ impl Finding {
             Finding::Ahead { blocks: false, .. }
             | Finding::InvalidIndex { unique: false, .. }
             | Finding::Retired { .. }
-            | Finding::Duplicate { .. } => Outcome::Complete,
+            | Finding::Duplicate { .. }
+            | Finding::Accepted { .. } => Outcome::Complete,
         }
     }
 }
@@ -294,6 +304,7 @@ pub(crate) fn judge(manifest: &Manifest, found: &Found, rules: Rules) -> Judgeme
             .map(|look| judge_schema(manifest.framework, &manifest.shared, look, rules)),
         tenants,
         orphans: found.orphans.iter().cloned().collect(),
+        unfinished: found.unfinished.iter().cloned().collect(),
         too_few: (found.registered < rules.at_least).then_some((found.registered, rules.at_least)),
     }
 }

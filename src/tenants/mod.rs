@@ -1,8 +1,10 @@
 //! What the code expects, what was found, and the judgement between the two. Pure: it knows no SQL,
 //! opens no file and asks no clock.
 
+pub(crate) mod accept;
 pub(crate) mod found;
 pub(crate) mod gate;
 pub(crate) mod ledger;
 pub(crate) mod manifest;
+pub(crate) mod quarantine;
 pub(crate) mod replay;

@@ -55,7 +55,7 @@ fn the_finance_invoice_incident_in_a_container() {
 }
 
 /// This machine's Python with what the example needs, as a base image: nothing is left for `pip install` to fetch.
-fn python() -> Image {
+pub fn python() -> Image {
     let asked = Command::new(django::venv().join("python"))
         .args(["-c", "import sys; print(sys.base_prefix, '%d.%d' % sys.version_info[:2])"])
         .output()

@@ -129,7 +129,8 @@ fn replicas_that_cooperate_migrate_no_tenant_that_another_has() {
     let mut psql = std::process::Command::new("psql");
     psql.args(["-qX", &project.database.url(), "-c", &hold]);
     let other = crate::support::process::Running::start(psql, false);
-    let held = "SELECT pid::text FROM pg_locks WHERE locktype = 'advisory' AND granted";
+    let held = "SELECT pid::text FROM pg_locks WHERE locktype = 'advisory' AND granted \
+                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     while project.database.column(held).is_empty() {}
     let runs = [(); 2].map(|()| project.portcullis.spawn(["migrate", "--all", "--cooperate"]));
     for run in &runs {
@@ -152,4 +153,28 @@ fn replicas_that_cooperate_migrate_no_tenant_that_another_has() {
     }
     assert_eq!(applied("held"), ["1"]);
     project.portcullis.run(["verify"]).exits(0);
+}
+
+const HALF: &str = r#"
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    atomic = False
+    dependencies = [("finance", "0004_invoice_payment")]
+    operations = [migrations.RunSQL("CREATE TABLE half ()"), migrations.RunSQL("SELECT 1 / 0")]
+"#;
+
+#[test]
+fn a_migration_that_commits_by_itself_and_fails_is_not_said_to_be_rolled_back() {
+    let project = Project::complete();
+    std::fs::write(project.portcullis.path("finance/migrations/0005_half.py"), HALF).unwrap();
+    project.portcullis.run(["manifest", "django"]).exits(0);
+    let failed = project.portcullis.run(["migrate"]).exits(1);
+    let text = failed.failure_box();
+    assert!(text.contains("finance.0005_half") && text.contains("could not be rolled back"), "{failed}");
+    assert_eq!(
+        project.database.column("SELECT count(*)::text FROM pg_tables WHERE tablename = 'half'"),
+        ["1"]
+    );
 }

@@ -9,6 +9,7 @@ mod doctor;
 mod exit_codes;
 mod fence;
 mod history;
+mod living;
 pub(crate) mod lock;
 mod looking_again;
 mod manifests;
@@ -21,6 +22,7 @@ mod sample;
 mod secrets;
 mod sqlx_cli;
 mod stopping;
+mod tenants;
 mod waiting;
 mod workers;
 

@@ -140,3 +140,10 @@ fn files(folder: &Path) -> BTreeMap<String, SystemTime> {
     }
     found
 }
+
+#[test]
+fn static_files_that_cannot_be_written_are_a_warning_that_says_why() {
+    let sample = Sample::on(Engine::Sqlite).env("STATIC_ROOT", "/proc/nowhere");
+    let started = sample.portcullis.run(["run", "--no-server"]).exits(0);
+    started.says("cannot write static files to `/proc/nowhere`: No such file or directory").says_not("Os {");
+}

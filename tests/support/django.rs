@@ -73,8 +73,18 @@ impl Project {
         self.python(&[&["manage.py"], arguments].concat())
     }
 
+    /// The same, ended with 124 after so many seconds.
+    pub fn manage_within(&self, seconds: u32, arguments: &[&str]) -> Outcome {
+        let mut command = Command::new("timeout");
+        command.arg(seconds.to_string()).arg(venv().join("python")).arg("manage.py");
+        self.run(command, arguments)
+    }
+
     pub fn python(&self, arguments: &[&str]) -> Outcome {
-        let mut command = Command::new(venv().join("python"));
+        self.run(Command::new(venv().join("python")), arguments)
+    }
+
+    fn run(&self, mut command: Command, arguments: &[&str]) -> Outcome {
         command.args(arguments).current_dir(self.portcullis.folder());
         command.env_clear().envs(self.env.iter().map(|(name, value)| (name, value)));
         Running::start(command, false).wait()

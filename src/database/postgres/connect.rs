@@ -16,6 +16,10 @@ use crate::config;
 /// For the look-up, the connection and the login together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// A name server that is just being told of other containers says for a moment that it knows no such name.
+const LOOK_UPS: usize = 5;
+const LOOK_UP_PAUSE: Duration = Duration::from_millis(300);
+
 /// One fresh connection: the name is looked up and the password read again.
 pub(super) async fn connect(config: &config::Postgres) -> Result<PgConnection, DatabaseError> {
     connect_as(config, None).await
@@ -31,7 +35,7 @@ pub(super) async fn connect_as(
         options = options.application_name(name);
     }
     let place = format!("{}:{}", config.host, config.port);
-    match tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await {
+    match tokio::time::timeout(CONNECT_TIMEOUT, open(&options)).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(error)) => Err(refusal(&place, &error)),
         Err(_) => Err(DatabaseError::NotYet(format!(
@@ -39,6 +43,21 @@ pub(super) async fn connect_as(
             crate::failure::words(CONNECT_TIMEOUT)
         ))),
     }
+}
+
+async fn open(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    for _ in 1..LOOK_UPS {
+        match options.connect().await {
+            Err(sqlx::Error::Io(error)) if is_look_up(&error) => tokio::time::sleep(LOOK_UP_PAUSE).await,
+            answer => return answer,
+        }
+    }
+    options.connect().await
+}
+
+/// The standard library has no kind for it, only these words.
+fn is_look_up(error: &io::Error) -> bool {
+    error.to_string().starts_with("failed to lookup address information")
 }
 
 /// A connection that hears what the server says unasked. Where it breaks, the next question makes another.

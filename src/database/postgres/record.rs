@@ -55,6 +55,15 @@ impl Postgres {
         self.author(&DIALECT.who_did(release, step, what)).await
     }
 
+    pub(in super::super) async fn who_overrode(
+        &self,
+        release: &str,
+        host: &str,
+        reason: &str,
+    ) -> Result<Option<Author>, DatabaseError> {
+        self.author(&DIALECT.who_overrode(release, host, reason)).await
+    }
+
     async fn author(&self, sql: &str) -> Result<Option<Author>, DatabaseError> {
         let mut connection = connect::connect(self.direct()).await?;
         let found = rows(&mut connection, sql).await;

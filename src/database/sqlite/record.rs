@@ -45,6 +45,15 @@ impl Sqlite {
         self.author(&DIALECT.who_did(release, step, what)).await
     }
 
+    pub(in super::super) async fn who_overrode(
+        &self,
+        release: &str,
+        host: &str,
+        reason: &str,
+    ) -> Result<Option<Author>, DatabaseError> {
+        self.author(&DIALECT.who_overrode(release, host, reason)).await
+    }
+
     async fn author(&self, sql: &str) -> Result<Option<Author>, DatabaseError> {
         let Some(mut connection) = self.open_record().await? else { return Ok(None) };
         let found = rows(&mut connection, sql).await;

@@ -1,0 +1,15 @@
+//! `PORTCULLIS_OVERRIDE="gate:REASON"`: somebody has decided that the gate opens once.
+
+use super::environment::Environment;
+use crate::failure::Failure;
+
+/// The reason, if the variable is set.
+pub(crate) fn reason(env: &Environment) -> Result<Option<String>, Failure> {
+    let Some(text) = env.get("PORTCULLIS_OVERRIDE") else { return Ok(None) };
+    match text.split_once(':').map(|(what, reason)| (what, reason.trim())) {
+        Some(("gate", reason)) if !reason.is_empty() => Ok(Some(reason.to_owned())),
+        _ => Err(Failure::Usage {
+            message: "PORTCULLIS_OVERRIDE is not `gate:REASON`, with a reason that others can read".into(),
+        }),
+    }
+}

@@ -1,0 +1,45 @@
+//! Hands the list of quarantined tenants to the server: as a variable, and as a file for whoever reads files.
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    os::fd::IntoRawFd,
+    path::Path,
+};
+
+use nix::sys::memfd::{MFdFlags, memfd_create};
+
+use crate::{
+    config::{Gate, OnIncomplete},
+    failure::Failure,
+    report,
+};
+
+/// The tenants' schemas, as a JSON list.
+const LIST: &str = "PORTCULLIS_QUARANTINED";
+/// A file that holds the same.
+const FILE: &str = "PORTCULLIS_QUARANTINE_FILE";
+
+/// The variables for the server; none unless the configuration asks for it. They are there also when nobody is
+/// quarantined: the server should not have to guess what their absence means.
+pub(crate) fn variables(gate: &Gate, tenants: &[String]) -> Result<Vec<(String, String)>, Failure> {
+    let OnIncomplete::Quarantine { file, .. } = &gate.incomplete else { return Ok(Vec::new()) };
+    let list = serde_json::Value::from(tenants).to_string();
+    let written = match file {
+        Some(path) => report::replace(path, &list).map(|()| path.display().to_string()),
+        None => in_memory(&list),
+    };
+    let place = written.map_err(|error| Failure::Unproven {
+        what: "the server knows whom to keep out".into(),
+        why: format!("cannot write the list: {error}"),
+    })?;
+    Ok(vec![(LIST.into(), list), (FILE.into(), place)])
+}
+
+/// A file that needs no writable place: it ends with the last process that has it open, the server.
+fn in_memory(list: &str) -> io::Result<String> {
+    let descriptor = memfd_create("portcullis-quarantine", MFdFlags::empty())?;
+    let mut file = File::from(descriptor);
+    file.write_all(list.as_bytes())?;
+    Ok(Path::new("/proc/self/fd").join(file.into_raw_fd().to_string()).display().to_string())
+}

@@ -1,0 +1,30 @@
+//! The box that says that the gate is open though not everything is complete: how, for whom, and what to do about it.
+
+use console::Style;
+
+use super::{
+    advice::advice,
+    event::{Opening, Trouble},
+    failure_box::{self, TENANTS, WIDTH, fact, list},
+    judgement,
+};
+use crate::{failure::chain, tenants::gate::Outcome};
+
+pub(crate) fn render(place: (usize, usize, &str), how: &Opening, trouble: &Trouble, colour: bool) -> String {
+    let yellow = Style::new().yellow().bold().force_styling(colour);
+    let rule = yellow.apply_to("=".repeat(WIDTH)).to_string();
+    let title = " PORTCULLIS: THE GATE IS OPEN, THOUGH NOT EVERYTHING IS COMPLETE";
+    let title = format!("{title}{:>width$}", how.word(), width = WIDTH - 1 - title.len());
+    let mut text = format!("{rule}\n{}\n{rule}\n", yellow.apply_to(title));
+    let (number, of, name) = place;
+    fact(&mut text, "step", &format!("{number} of {of}: {name}"));
+    fact(&mut text, "what", &chain(&trouble.failure));
+    fact(&mut text, "why open", &how.words());
+    if let Some(judgement) = &trouble.judgement {
+        for outcome in [Outcome::Incomplete, Outcome::Unproven] {
+            list(&mut text, &judgement::lines(judgement, outcome, TENANTS));
+        }
+    }
+    failure_box::what_to_do(&mut text, &advice(trouble));
+    text + &rule + "\n"
+}

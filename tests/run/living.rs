@@ -1,0 +1,251 @@
+//! The named ways in which the gate opens though not everything is complete: each is asked for, loud, and remembered.
+
+use serde_json::Value;
+
+use crate::support::{process::Outcome, project::Project};
+
+const SHOW: &str =
+    "echo list=$PORTCULLIS_QUARANTINED; cat $PORTCULLIS_QUARANTINE_FILE; echo; echo the server started";
+
+#[test]
+fn a_broken_tenant_blocks_all_and_the_box_names_the_choice() {
+    let project = broken("");
+    let outcome = start(&project).exits(1).says_not("the server started");
+    let said = outcome.failure_box().split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in [
+        "or decide to serve the 2 other tenants meanwhile: `[gate] incomplete = \"quarantine\"`, `max = 1`;",
+        "PORTCULLIS_OVERRIDE=\"gate:REASON\"",
+    ] {
+        assert!(said.contains(words), "{said}");
+    }
+}
+
+#[test]
+fn a_gate_that_only_reports_says_everything_and_blocks_nothing() {
+    let project = broken("[gate]\nmode = \"report\"\n");
+    let outcome = start(&project).exits(0).says("the server started");
+    let text = outcome.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    for words in [
+        "THE GATE IS OPEN, THOUGH NOT EVERYTHING IS COMPLETE report",
+        "b table missing item (its ledger is complete)",
+        "`[gate] mode = \"report\"` blocks nothing",
+        "portcullis verify --tenant b",
+    ] {
+        assert!(text.contains(words), "{words}\n{outcome}");
+    }
+    project.portcullis.run(["verify"]).exits(1);
+}
+
+#[test]
+fn a_gate_that_only_reports_does_not_excuse_a_step_that_fails() {
+    let project = broken("[gate]\nmode = \"report\"\n")
+        .step("[[step]]\nname = \"fails\"\ncommand = { run = [\"false\"] }\n");
+    start(&project).exits(79).says_not("the server started");
+}
+
+#[test]
+fn accepted_drift_is_waived_until_its_day_and_still_listed() {
+    let project = broken(&accept("b", "item", "2999-12-31"));
+    start(&project)
+        .exits(0)
+        .says("the server started")
+        .says("b: accepted: table missing: item (its ledger is complete); until 2999-12-31: being restored");
+    project.portcullis.run(["verify"]).exits(0);
+    let json = project.portcullis.run(["verify", "--format", "json"]).exits(0).stdout;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    let finding = &json["tenants"]["b"]["findings"][0];
+    assert_eq!((&finding["kind"], &finding["until"]), (&"accepted".into(), &"2999-12-31".into()));
+    assert_eq!(finding["finding"]["tables"][0], "item");
+    // Anything that nobody has accepted blocks as ever.
+    project.database.execute("DROP TABLE c.item");
+    start(&project).exits(1);
+}
+
+#[test]
+fn an_entry_that_has_expired_waives_nothing_and_says_so() {
+    let project = broken(&accept("b", "item", "2026-01-31"));
+    start(&project).exits(1).says("`[[accept]]` of b: item has expired on 2026-01-31 (being restored)");
+}
+
+#[test]
+fn an_entry_that_is_not_needed_any_more_says_so() {
+    let project = broken(&(accept("b", "item", "2999-12-31") + &accept("a", "item", "2999-12-31")));
+    start(&project).exits(0).says("`[[accept]]` of a: item is not needed any more: remove it");
+}
+
+#[test]
+fn an_accepted_tenant_is_left_alone_by_migrate() {
+    let project = Project::complete("").step(&accept("b", "1 item", "2999-12-31"));
+    project.database.execute("UPDATE b._sqlx_migrations SET checksum = '\\x00'");
+    project.start().exits(0).says("b: accepted: altered: 1 item");
+}
+
+#[test]
+fn the_healthy_tenants_are_served_and_the_server_knows_the_others() {
+    let project = broken("[gate]\nincomplete = \"quarantine\"\nmax = 1\n");
+    start(&project)
+        .exits(0)
+        .says("THE GATE IS OPEN, THOUGH NOT EVERYTHING IS COMPLETE")
+        .says("the server is told to keep out b")
+        .says("list=[\"b\"]\n[\"b\"]\nthe server started");
+    project.portcullis.run(["history", "--limit", "1"]).exits(0).says("QUARANTINE of b");
+    // Nobody is kept out any more, and the server is told that, too.
+    project.database.execute("CREATE TABLE b.item (n bigint)");
+    start(&project).exits(0).says("list=[]\n[]\nthe server started");
+}
+
+#[test]
+fn the_list_reaches_a_server_that_is_supervised_and_a_file_of_choice() {
+    let project =
+        broken("[gate]\nincomplete = \"quarantine\"\nmax = 1\nquarantine_file = \"kept-out.json\"\n")
+            .replace("[server]", "[server]\nmode = \"supervise\"");
+    start(&project).exits(0).says("list=[\"b\"]\n[\"b\"]\nthe server started");
+    assert_eq!(std::fs::read_to_string(project.portcullis.path("kept-out.json")).unwrap(), "[\"b\"]");
+    let project = project.replace("\nquarantine_file = \"kept-out.json\"", "");
+    start(&project).exits(0).says("list=[\"b\"]\n[\"b\"]\nthe server started");
+}
+
+#[test]
+fn a_list_that_cannot_be_written_keeps_the_server_away() {
+    let project =
+        broken("[gate]\nincomplete = \"quarantine\"\nmax = 1\nquarantine_file = \"no/such/folder\"\n");
+    start(&project).exits(74).says("whom to keep out").says_not("the server started");
+}
+
+#[test]
+fn more_than_may_be_quarantined_block() {
+    let project = broken("[gate]\nincomplete = \"quarantine\"\nmax = 1\n");
+    project.database.execute("DROP TABLE c.item");
+    start(&project).exits(1).says_not("the server started");
+}
+
+#[test]
+fn a_broken_shared_schema_is_never_quarantined() {
+    let project = broken("[gate]\nincomplete = \"quarantine\"\nmax = 3\n");
+    project.database.execute("ALTER TABLE _sqlx_migrations RENAME TO lost");
+    start(&project).exits(1).says_not("the server started");
+}
+
+#[test]
+fn a_tenant_that_a_step_names_is_never_quarantined() {
+    let project = broken("[gate]\nincomplete = \"quarantine\"\nmax = 3\n")
+        .replace("verify = { tenants = \"all\" } # every", "verify = { tenants = [\"b\"] }");
+    start(&project).exits(1).says_not("the server started");
+}
+
+#[test]
+fn a_tenant_whose_migration_fails_at_night_is_quarantined_where_the_steps_say_so() {
+    let project = Project::complete("on_tenant_failure = \"continue\"")
+        .replace("migrate.tenants = {}", "migrate.tenants = {}\non_failure = \"warn\"")
+        .replace("bootstrap = { tenants = [\"a\", \"b\", \"c\"] }", "command.run = [\"true\"]")
+        .step("[gate]\nincomplete = \"quarantine\"\nmax = 1\nsettle = \"0s\"\n")
+        .file("tenant/2_positive.sql", "ALTER TABLE item ADD CONSTRAINT positive CHECK (n > 0);\n");
+    project.database.execute("INSERT INTO b.item VALUES (-1)");
+    project.start().exits(0).says("the server is told to keep out b").says("the server started");
+    assert_eq!(project.ledger("a"), ["1", "2"]);
+}
+
+#[test]
+fn an_override_opens_once_and_is_remembered() {
+    let project = broken("").env("PORTCULLIS_OVERRIDE", "gate:acme pays at midnight");
+    start(&project)
+        .exits(0)
+        .says("THE GATE IS OPEN, THOUGH NOT EVERYTHING IS COMPLETE")
+        .says("PORTCULLIS_OVERRIDE says: acme pays at midnight")
+        .says("the server started");
+    project.portcullis.run(["history"]).exits(0).says("OVERRIDE of b, because: acme pays at midnight");
+    // A restart of the same container is not somebody's decision.
+    start(&project)
+        .exits(1)
+        .says("PORTCULLIS_OVERRIDE does not open the gate: run ")
+        .says("it opens once")
+        .says_not("the server started");
+    let project = project.env("PORTCULLIS_OVERRIDE", "gate:once more, until the backup is in");
+    start(&project).exits(0).says("the server started");
+}
+
+#[test]
+fn an_override_that_cannot_be_remembered_opens_nothing() {
+    let project = broken("").env("PORTCULLIS_OVERRIDE", "gate:now");
+    project.database.execute(
+        "DROP SCHEMA portcullis CASCADE; CREATE SCHEMA portcullis; CREATE VIEW portcullis.run AS SELECT 1 AS nothing",
+    );
+    start(&project).exits(1).says("does not open the gate").says_not("the server started");
+}
+
+#[test]
+fn an_override_that_nothing_needs_says_so_and_is_not_used_up() {
+    let project = gated("").env("PORTCULLIS_OVERRIDE", "gate:in case");
+    start(&project).exits(0).says("the gate did not need it");
+    project.database.execute("DROP TABLE b.item");
+    start(&project).exits(0).says("the server started");
+}
+
+#[test]
+fn an_override_without_a_reason_is_a_usage_error() {
+    let mut project = gated("");
+    for word in ["gate", "gate:", "gate: ", "everything:please", "true"] {
+        project = project.env("PORTCULLIS_OVERRIDE", word);
+        start(&project).exits(64).says("gate:REASON").says_not("the server started");
+    }
+}
+
+#[test]
+fn metrics_and_a_notification_tell_of_an_open_gate() {
+    let project = broken(
+        "[gate]\nincomplete = \"quarantine\"\nmax = 1\n[metrics]\nfile = \"m.prom\"\n\
+         [notify]\ncommand = [\"sh\", \"-c\", \"echo $PORTCULLIS_NOTIFICATION > told\"]\n",
+    );
+    start(&project).exits(0);
+    let metrics = std::fs::read_to_string(project.portcullis.path("m.prom")).unwrap();
+    for line in [
+        "portcullis_schemas{state=\"complete\"} 3",
+        "portcullis_schemas{state=\"accepted\"} 0",
+        "portcullis_schemas{state=\"incomplete\"} 0",
+        "portcullis_schemas{state=\"quarantined\"} 1",
+        "portcullis_gate_opened{how=\"quarantine\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{line} is not in {metrics}");
+    }
+    let told = std::fs::read_to_string(project.portcullis.path("told")).unwrap();
+    let told: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(told["gate_opened"][0]["how"], "quarantine");
+    assert_eq!(told["gate_opened"][0]["tenants"][0], "b");
+}
+
+#[test]
+fn the_json_log_tells_of_an_open_gate_with_the_whole_judgement() {
+    let project = broken("").env("PORTCULLIS_OVERRIDE", "gate:now").env("PORTCULLIS_LOG_FORMAT", "json");
+    let outcome = start(&project).exits(0);
+    let line = outcome.stderr.lines().find(|line| line.contains("\"gate_opened\"")).unwrap();
+    let line: Value = serde_json::from_str(line).unwrap();
+    assert_eq!((&line["level"], &line["opened"]["how"]), (&"warn".into(), &"override".into()));
+    assert_eq!(line["opened"]["reason"], "now");
+    assert_eq!(line["judgement"]["tenants"]["b"]["outcome"], "incomplete");
+}
+
+/// Starts with a gate over all tenants and nothing else.
+fn start(project: &Project) -> Outcome {
+    project.portcullis.run(["run", "--role", "gate"])
+}
+
+/// Complete, with a role that has the gate alone; `more` is added to the configuration.
+fn gated(more: &str) -> Project {
+    Project::complete("")
+        .replace("[\"echo\", \"the server started\"]", &format!("[\"sh\", \"-c\", \"{SHOW}\"]"))
+        .step("[[step]]\nname = \"every\"\nwhen = { role = \"gate\" }\nverify = { tenants = \"all\" } # every\n")
+        .step(more)
+}
+
+/// As `gated`, and tenant `b` has lost its table.
+fn broken(more: &str) -> Project {
+    let project = gated(more);
+    project.database.execute("DROP TABLE b.item");
+    project
+}
+
+fn accept(tenant: &str, what: &str, until: &str) -> String {
+    format!(
+        "[[accept]]\ntenant = \"{tenant}\"\nwhat = \"{what}\"\nuntil = \"{until}\"\nreason = \"being restored\"\n"
+    )
+}
