@@ -129,9 +129,9 @@ fn replicas_that_cooperate_migrate_no_tenant_that_another_has() {
     let mut psql = std::process::Command::new("psql");
     psql.args(["-qX", &project.database.url(), "-c", &hold]);
     let other = crate::support::process::Running::start(psql, false);
-    let held = "SELECT pid::text FROM pg_locks WHERE locktype = 'advisory' AND granted \
+    let granted = "SELECT pid::text FROM pg_locks WHERE locktype = 'advisory' AND granted \
                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-    while project.database.column(held).is_empty() {}
+    while project.database.column(granted).is_empty() {}
     let runs = [(); 2].map(|()| project.portcullis.spawn(["migrate", "--all", "--cooperate"]));
     for run in &runs {
         run.wait_for_line("1 tenant is in the hands of another replica");
