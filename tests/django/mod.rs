@@ -6,4 +6,5 @@ mod expectation;
 mod faults;
 mod gate;
 mod migrate;
+mod quarantine;
 mod repair;

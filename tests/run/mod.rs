@@ -17,6 +17,7 @@ mod migrations;
 mod order;
 mod output;
 mod pooler;
+mod progress;
 mod repair;
 mod sample;
 mod secrets;
