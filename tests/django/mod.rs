@@ -7,3 +7,4 @@ mod faults;
 mod gate;
 mod migrate;
 mod repair;
+mod tenants;
