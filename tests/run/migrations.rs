@@ -132,8 +132,8 @@ fn a_tenant_whose_provisioning_was_committed_half_way_is_removed_again() {
 #[test]
 fn a_file_outside_a_transaction_that_runs_out_of_time_is_named_dirty() {
     let slow = "-- no-transaction\nSELECT pg_sleep(40) WHERE current_schema() = 'b';\n";
-    let project = Project::complete("timeout = \"2s\"").file("tenant/2_slow.sql", slow);
-    let outcome = project.start().exits(1).says("ran longer than 2 s");
+    let project = Project::complete("timeout = \"9s\"").file("tenant/2_slow.sql", slow);
+    let outcome = project.start().exits(1).says("ran longer than 9 s");
     let shown = outcome.failure_box();
     assert!(shown.contains("2 slow") && shown.contains("dirty"), "{outcome}");
 }
