@@ -16,6 +16,7 @@ mod manifests;
 mod migrations;
 mod order;
 mod output;
+mod progress;
 mod repair;
 mod sample;
 mod secrets;
