@@ -8,3 +8,4 @@ mod gate;
 mod migrate;
 mod quarantine;
 mod repair;
+mod tenants;
