@@ -3,6 +3,7 @@
 mod django;
 mod image;
 mod pid1;
+mod replicas;
 
 use std::{fs, path::Path, process::Command};
 

@@ -9,3 +9,4 @@ mod migrate;
 mod quarantine;
 mod repair;
 mod template;
+mod tenants;
