@@ -7,7 +7,7 @@ use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::time::Instant;
 
 use crate::{
-    actions::Work,
+    actions::{Work, provision::begun},
     config::{OnFailure, Step},
     database::record,
     failure::{self, Failure, signal_name},
@@ -41,7 +41,13 @@ pub(crate) async fn run(
     report: &Report,
 ) -> Result<(), Blocked> {
     let engine = Engine { plan, work, processes, report };
-    let result = engine.walk(signals).await;
+    let mut result = engine.walk(signals).await;
+    if let Some(text) = begun::after_signal(work).await {
+        report.tell(&Event::Remark { text: text.clone() });
+        if let Err(blocked) = &mut result {
+            blocked.trouble.done.get_or_insert(text);
+        }
+    }
     work.record.end(work, result.as_ref().map(drop).map_err(|blocked| &blocked.trouble.failure)).await;
     work.lock.release().await;
     result

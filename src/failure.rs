@@ -53,9 +53,10 @@ pub(crate) enum Failure {
     #[error("the lock was lost: {why}")]
     LockLost { why: String },
 
-    /// `rolled_back` is false only where authorship could not be proved.
-    #[error("cannot provision `{tenant}`: {why} ({})", if *rolled_back { "rolled back" } else { "not rolled back: authorship unproved" })]
-    Provisioning { tenant: String, why: String, rolled_back: bool },
+    #[error("cannot provision `{tenant}`: {why} ({})", left.words())]
+    Provisioning { tenant: String, why: String, left: Left },
+    #[error("cannot delete `{tenant}`: {why}")]
+    Deleting { tenant: String, why: String },
 
     #[error("`{program}` {ended}")]
     CommandFailed { program: String, ended: String },
@@ -84,6 +85,30 @@ pub(crate) enum Failure {
     Internal { what: String },
 }
 
+/// What a provisioning that failed has left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// What it had made is removed again.
+    Nothing,
+    /// It had made nothing yet.
+    AsItWas,
+    /// It could not be removed now; the journal proves whose it is, and the next run that takes the lock removes it.
+    Later,
+    /// Something stands there that it cannot prove to be its own.
+    Unproved,
+}
+
+impl Left {
+    pub(crate) fn words(self) -> &'static str {
+        match self {
+            Left::Nothing => "rolled back",
+            Left::AsItWas => "nothing was changed",
+            Left::Later => "not rolled back yet: the next run that takes the lock does it",
+            Left::Unproved => "not rolled back: authorship unproved",
+        }
+    }
+}
+
 impl Failure {
     /// The process's exit code, as `docs/exit-codes.md` lists them.
     pub(crate) fn code(&self) -> u8 {
@@ -92,7 +117,7 @@ impl Failure {
             Failure::Usage { .. } => 64,
             Failure::WaitTimedOut { .. } => 69,
             Failure::Internal { .. } => 70,
-            Failure::Provisioning { .. } => 73,
+            Failure::Provisioning { .. } | Failure::Deleting { .. } => 73,
             Failure::Unproven { .. } | Failure::Database { .. } => 74,
             Failure::LockTimedOut { .. } | Failure::LockLost { .. } => 75,
             Failure::Refused { .. } => 77,
@@ -132,6 +157,7 @@ impl Failure {
             Failure::LockTimedOut { .. } => "lock-timed-out",
             Failure::LockLost { .. } => "lock-lost",
             Failure::Provisioning { .. } => "provisioning-failed",
+            Failure::Deleting { .. } => "deleting-failed",
             Failure::CommandFailed { .. } => "command-failed",
             Failure::CommandMissing { .. } => "command-missing",
             Failure::SqlFailed { .. } => "sql-failed",
@@ -173,8 +199,11 @@ impl Failure {
             Failure::Unproven { .. } => "give the database user the privileges it needs, then look again: portcullis verify".into(),
             Failure::LockTimedOut { .. } => "look at what the holder does; its lock ends with its session".into(),
             Failure::LockLost { .. } => "start again; what was done is recorded in the ledgers".into(),
-            Failure::Provisioning { rolled_back: true, .. } => "correct the cause and start again; nothing is left of the attempt".into(),
-            Failure::Provisioning { rolled_back: false, .. } => "look at what stands there and remove it or register it by hand".into(),
+            Failure::Provisioning { left: Left::Nothing, .. } => "correct the cause and start again; nothing is left of the attempt".into(),
+            Failure::Provisioning { left: Left::AsItWas, .. } => "correct the cause, or name another tenant".into(),
+            Failure::Provisioning { left: Left::Later, .. } => "start again: what is left of the attempt is removed first".into(),
+            Failure::Provisioning { left: Left::Unproved, .. } => "look at what stands there; register it by hand, or: portcullis tenant delete NAME".into(),
+            Failure::Deleting { .. } => "correct the cause, then delete it again: what is gone stays gone, and the rest is found".into(),
             Failure::CommandFailed { .. } => "read the command's last lines above".into(),
             Failure::CommandMissing { .. } => "install the program in the image, or correct the step's `run`".into(),
             Failure::SqlFailed { .. } => "correct the step's SQL, or give its user the privilege".into(),

@@ -37,8 +37,8 @@ use std::{
 };
 
 use crate::{
-    actions::{Work, doctor::Patient},
-    cli::{Cli, Command, Front, ManifestOf},
+    actions::{Work, doctor::Patient, provision::begun},
+    cli::{Cli, Command, Front, ManifestOf, Tenant},
     commands::Answer,
     config::{Config, environment::Environment},
     failure::Failure,
@@ -143,6 +143,20 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, colour: bool) -> A
                 })
             })
         }
+        Command::Tenant { what } => worked(&|work| {
+            runtime::until_signalled_then(
+                inherited,
+                async |processes| {
+                    work.start_with(processes);
+                    Box::pin(work.lock.fenced(commands::tenant::run(work, what))).await
+                },
+                async || {
+                    if let Some(text) = begun::after_signal(work).await {
+                        report::say(&text);
+                    }
+                },
+            )
+        }),
         Command::History(arguments) => worked(&|work| {
             runtime::until_signalled(inherited, async |_| commands::history::run(work, arguments).await)
         }),
@@ -170,6 +184,10 @@ fn title(command: &Command) -> &'static str {
         Command::Doctor { .. } => "NOTHING WAS EXAMINED",
         Command::History(_) => "THE HISTORY CANNOT BE READ",
         Command::Repair(_) => "THE TENANT IS NOT COMPLETE",
+        Command::Tenant { what: Tenant::Create(_) } => "THE TENANT WAS NOT CREATED",
+        Command::Tenant { what: Tenant::Bootstrap(_) } => "NOT EVERY DEMO TENANT IS THERE",
+        Command::Tenant { what: Tenant::Delete(_) } => "THE TENANT WAS NOT DELETED",
+        Command::Tenant { what: Tenant::List(_) | Tenant::Show(_) } => "NOTHING IS KNOWN OF TENANTS",
         Command::Health { .. } => "NOBODY CAN BE ASKED",
         Command::Schema | Command::Completions { .. } | Command::Man { .. } => "NOTHING WAS PRINTED",
     }

@@ -31,6 +31,23 @@ pub(crate) async fn notify(
 ) -> Result<(), Untold> {
     let (standing, elapsed) = report.standing().now();
     let facts = report.mask().apply(&json::notification(&standing, elapsed));
+    told(notify, facts, processes, signals.next()).await
+}
+
+/// The same with other facts. Who waits for it may give it up at any time.
+pub(crate) async fn command(notify: &Notify, facts: String, processes: &Processes) -> Result<(), String> {
+    match told(notify, facts, processes, std::future::pending()).await {
+        Ok(()) | Err(Untold::Signal(_)) => Ok(()),
+        Err(Untold::Failed(why)) => Err(why),
+    }
+}
+
+async fn told(
+    notify: &Notify,
+    facts: String,
+    processes: &Processes,
+    signal: impl Future<Output = i32>,
+) -> Result<(), Untold> {
     let child = Child {
         argv: notify.command.clone(),
         env: vec![("PORTCULLIS_NOTIFICATION".into(), facts)],
@@ -46,7 +63,7 @@ pub(crate) async fn notify(
     };
     let untold = tokio::select! {
         biased;
-        signal = signals.next() => Untold::Signal(signal),
+        signal = signal => Untold::Signal(signal),
         how = time::timeout(notify.timeout, ended) => match how {
             Ok(How::Exited(0) | How::Started) => return Ok(()),
             Ok(How::Exited(code)) => return Err(Untold::Failed(format!("it exited with {code}"))),

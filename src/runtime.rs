@@ -34,12 +34,24 @@ pub(crate) fn until_signalled<T>(
     inherited: &Inherited,
     work: impl AsyncFnOnce(Processes) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
+    until_signalled_then(inherited, work, async || {})
+}
+
+/// The same; where a signal ended the work, `then` follows.
+pub(crate) fn until_signalled_then<T>(
+    inherited: &Inherited,
+    work: impl AsyncFnOnce(Processes) -> Result<T, Failure>,
+    then: impl AsyncFnOnce(),
+) -> Result<T, Failure> {
     block_on(inherited, async |processes, mut signals| {
         let result = tokio::select! {
             biased;
             signal = signals.next() => Err(Failure::Interrupted { signal, doing: "while the command ran".into() }),
             result = work(processes.clone()) => result,
         };
+        if let Err(Failure::Interrupted { .. }) = result {
+            then().await;
+        }
         // What the work had started got TERM when it was dropped.
         processes.finish(GRACE, false).await;
         result

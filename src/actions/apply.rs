@@ -76,7 +76,8 @@ pub(crate) async fn apply(
     let share = if together { Share::WithOthers } else { Share::Alone };
     let judgement = judgement(work, tenants).await?;
     let mut todo = Todo::from(&judgement);
-    if !todo.pending.is_empty() {
+    // Whoever takes the lock also takes back what killed runs have left.
+    if !todo.pending.is_empty() || !judgement.unfinished.is_empty() {
         let note = |text| say(Said::Note(text));
         work.lock.hold_as(share, work, &note).await?;
         // Somebody else may have applied it between the look and the lock.
@@ -182,8 +183,13 @@ fn trouble(
     if !broken.is_empty() {
         summary.push(format!("{} cannot be migrated as found", what(broken.len())));
     }
-    let mut judgement =
-        Judgement { shared: None, tenants: BTreeMap::new(), orphans: Vec::new(), too_few: None };
+    let mut judgement = Judgement {
+        shared: None,
+        tenants: BTreeMap::new(),
+        orphans: Vec::new(),
+        unfinished: Vec::new(),
+        too_few: None,
+    };
     for (tenant, verdict) in broken {
         match tenant {
             Some(name) => drop(judgement.tenants.insert(name, verdict)),

@@ -10,6 +10,7 @@ use tokio::{
 use super::{
     Work,
     keeper::{FENCE, Keeper},
+    provision::begun,
 };
 use crate::{
     database::{DatabaseError, LockSession, Share},
@@ -69,6 +70,7 @@ impl RunLock {
             return Err(failure);
         }
         *held = Some((share, Keeper::start(session, work.processes().ok().cloned(), self.lost.clone())));
+        begun::recover(work, say).await;
         Ok(waited)
     }
 

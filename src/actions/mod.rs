@@ -16,7 +16,9 @@ pub(crate) mod verify;
 
 use tokio::sync::OnceCell;
 
-use self::{expectation::Expectation, lock::RunLock, opening::Openings, record::Record};
+use self::{
+    expectation::Expectation, lock::RunLock, opening::Openings, provision::begun::Unfinished, record::Record,
+};
 use crate::{
     config::{self, Config},
     database::{Database, Limits},
@@ -30,6 +32,7 @@ pub(crate) struct Work {
     pub(crate) run: String,
     pub(crate) config: Config,
     pub(crate) lock: RunLock,
+    pub(crate) begun: Unfinished,
     pub(crate) record: Record,
     pub(crate) openings: Openings,
     database: Option<Database>,
@@ -48,6 +51,7 @@ impl Work {
             run,
             config,
             lock: RunLock::default(),
+            begun: Unfinished::default(),
             record: Record::default(),
             openings: Openings::default(),
             database,
@@ -66,7 +70,7 @@ impl Work {
         let _ = self.processes.set(processes);
     }
 
-    fn processes(&self) -> Result<&Processes, Failure> {
+    pub(crate) fn processes(&self) -> Result<&Processes, Failure> {
         let internal = || Failure::Internal { what: "no reaper runs".into() };
         self.processes.get().ok_or_else(internal)
     }

@@ -1,12 +1,16 @@
 //! The command line: arguments and help. It reads no file and no environment.
 
 mod init;
+mod tenant;
 
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-pub(crate) use self::init::Init;
+pub(crate) use self::{
+    init::Init,
+    tenant::{State, Tenant, TenantBootstrap, TenantCreate, TenantDelete, TenantList, TenantShow},
+};
 
 /// Works through the start-up steps, proves that every tenant is completely migrated, and only then
 /// starts the server.
@@ -163,6 +167,11 @@ Examples:
   portcullis repair --all-affected --replay finance      an app that moved from SHARED_APPS to TENANT_APPS"
     )]
     Repair(Repair),
+    /// Create tenants, list and show them, delete them
+    Tenant {
+        #[command(subcommand)]
+        what: Tenant,
+    },
     /// Make every check of configuration, process, database, tenants and code; changes nothing
     #[command(after_help = "Exit codes: 0 no check failed, 1 at least one did.
 

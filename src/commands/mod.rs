@@ -10,6 +10,7 @@ pub(crate) mod manual;
 pub(crate) mod migrate;
 pub(crate) mod plan;
 pub(crate) mod repair;
+pub(crate) mod tenant;
 pub(crate) mod verify;
 
 use crate::{failure::Failure, report::event::Trouble};

@@ -3,6 +3,7 @@
 //! A [`Database`] is a handle: it connects once an operation and keeps nothing open in between. What it
 //! finds is put into the types of `tenants`, and what goes wrong is a value, in words.
 
+mod creation;
 pub(crate) mod examined;
 pub(crate) mod migrations;
 mod outcome;
@@ -12,20 +13,24 @@ pub(crate) mod record;
 mod session;
 pub(crate) mod sqlite;
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use self::record::{Author, Entry, Run};
 pub(crate) use self::{
+    creation::{Creation, nonce},
     migrations::{MigrationFile, resolve},
-    outcome::{Applied, ApplyError, Attempt, DatabaseError, Derived, ProvisionError, Share, Stray, Tables},
+    outcome::{
+        Applied, ApplyError, Attempt, DatabaseError, Derived, Leftover, ProvisionError, Share, Stray, Tables,
+        Undone,
+    },
     session::LockSession,
 };
 use crate::{
     config::{self, Selection},
     failure::Failure,
     tenants::{
-        found::{Found, Look, Rows},
-        manifest::{Expected, Manifest},
+        found::{Deleted, Found, Look, Rows},
+        manifest::{Domains, Expected, Framework, Manifest},
     },
 };
 
@@ -186,18 +191,125 @@ impl Database {
         }
     }
 
-    /// Makes a tenant whole, or leaves nothing. `verify` is asked before anyone else can see the tenant.
+    /// Makes a tenant whole, or fails; then `undo` takes back what there is. `verify` is asked before anyone else can
+    /// see the tenant.
     pub(crate) async fn provision(
         &self,
-        tenant: &str,
+        new: &Creation,
         files: &[MigrationFile],
         expected: &Expected,
         limits: &Limits,
         verify: &dyn Fn(&Look) -> Result<(), String>,
     ) -> Result<(), ProvisionError> {
         match self {
-            Self::Postgres(it) => it.provision(tenant, files, expected, limits, verify).await,
-            Self::Sqlite(it) => it.provision(tenant, files, expected, limits, verify).await,
+            Self::Postgres(it) => it.provision(new, files, expected, limits, verify).await,
+            Self::Sqlite(it) => it.provision(new, files, expected, limits, verify).await,
+        }
+    }
+
+    /// Makes an empty schema that a framework is to migrate, and announces it in the journal.
+    pub(crate) async fn begin(&self, new: &Creation, limits: &Limits) -> Result<(), ProvisionError> {
+        match self {
+            Self::Postgres(it) => it.begin(new, false, limits).await,
+            Self::Sqlite(_) => Err(only_postgres().into()),
+        }
+    }
+
+    /// What stands in one schema, whether or not it is registered.
+    pub(crate) async fn look_at(
+        &self,
+        schema: &str,
+        expected: &Expected,
+        framework: Framework,
+    ) -> Result<Look, DatabaseError> {
+        match self {
+            Self::Postgres(it) => it.look_at(schema, expected, framework.shape()).await,
+            Self::Sqlite(_) => Err(only_postgres()),
+        }
+    }
+
+    /// Registers what was begun, migrated and verified.
+    pub(crate) async fn finish(&self, new: &Creation, limits: &Limits) -> Result<(), ProvisionError> {
+        match self {
+            Self::Postgres(it) => it.finish(new, limits).await,
+            Self::Sqlite(_) => Err(only_postgres().into()),
+        }
+    }
+
+    /// Takes back an attempt that did not come to its end.
+    pub(crate) async fn undo(&self, new: &Creation, limits: &Limits) -> Result<Undone, DatabaseError> {
+        match self {
+            Self::Postgres(it) => it.undo(new, limits).await,
+            Self::Sqlite(it) => it.undo(new).await,
+        }
+    }
+
+    /// Takes back what killed runs have left. Only the holder of the lock may ask.
+    pub(crate) async fn recover(
+        &self,
+        domains: Option<&Domains>,
+        limits: &Limits,
+    ) -> Result<Vec<Leftover>, DatabaseError> {
+        match self {
+            Self::Postgres(it) => it.recover(domains, limits).await,
+            Self::Sqlite(it) => it.recover().await,
+        }
+    }
+
+    /// Notes that these tenants are absent, each with its nonce, before a framework's command makes them.
+    pub(crate) async fn announce(&self, run: &str, absent: &[(String, String)]) -> Result<(), DatabaseError> {
+        match self {
+            Self::Postgres(it) => it.announce(run, absent).await,
+            Self::Sqlite(_) => Err(only_postgres()),
+        }
+    }
+
+    /// Removes those notes.
+    pub(crate) async fn strike(&self, nonces: &[String]) -> Result<(), DatabaseError> {
+        match self {
+            Self::Postgres(it) => it.strike(nonces).await,
+            Self::Sqlite(_) => Err(only_postgres()),
+        }
+    }
+
+    /// Which of these tenants are noted: each one's nonce, its name, and since when.
+    pub(crate) async fn announced(
+        &self,
+        tenants: &[String],
+    ) -> Result<Vec<(String, String, String)>, DatabaseError> {
+        match self {
+            Self::Postgres(it) => it.announced(tenants).await,
+            Self::Sqlite(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Ends the sessions that a run's programs have left.
+    pub(crate) async fn end_programs(&self, run: &str) -> Result<(), DatabaseError> {
+        match self {
+            Self::Postgres(it) => it.end_programs(run).await,
+            Self::Sqlite(_) => Ok(()),
+        }
+    }
+
+    /// Everybody whom the registry names, also in rows that do not count.
+    pub(crate) async fn registered(&self) -> Result<BTreeSet<String>, DatabaseError> {
+        match self {
+            Self::Postgres(it) => it.registered().await,
+            Self::Sqlite(it) => it.registered().await,
+        }
+    }
+
+    /// Deletes a tenant: its rows, then its schema.
+    pub(crate) async fn delete(
+        &self,
+        tenant: &str,
+        (domains, framework): (Option<&Domains>, Framework),
+        run: &str,
+        limits: &Limits,
+    ) -> Result<Deleted, DatabaseError> {
+        match self {
+            Self::Postgres(it) => it.delete(tenant, domains, (run, framework.shape()), limits).await,
+            Self::Sqlite(it) => it.delete(tenant).await,
         }
     }
 
@@ -283,6 +395,10 @@ impl Question<'_> {
         }
         Err(DatabaseError::Failed(format!("the registry's table `{table}` is not there")))
     }
+}
+
+fn only_postgres() -> DatabaseError {
+    DatabaseError::Failed("frameworks make tenants on PostgreSQL alone".into())
 }
 
 async fn within<T>(

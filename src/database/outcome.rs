@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::failure::Left;
+
 /// What became of one attempt to log in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Attempt {
@@ -64,9 +66,30 @@ pub(crate) struct ProvisionError {
     pub(crate) why: String,
     pub(crate) migration: Option<String>,
     pub(crate) place: Option<String>,
-    /// False only where it could not be proved that nothing is left of the attempt.
-    pub(crate) rolled_back: bool,
+    /// None if that is to be asked: see `Database::undo`.
+    pub(crate) left: Option<Left>,
     pub(crate) refused: bool,
+}
+
+/// What an attempt to make a tenant came to, looked at afterwards.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Undone {
+    /// Nothing is left of it.
+    Nothing,
+    /// The tenant is whole: only the answer was lost.
+    Whole,
+    /// In words.
+    Unproved(String),
+}
+
+/// One thing that a killed run had left.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Leftover {
+    pub(crate) tenant: String,
+    /// When and by which run it was begun.
+    pub(crate) begun: String,
+    /// Why it was not removed, if it was not.
+    pub(crate) unproved: Option<String>,
 }
 
 /// The tables that migrations make, each with its columns.
@@ -94,6 +117,18 @@ impl ApplyError {
     }
 }
 
+impl ProvisionError {
+    /// Nothing was begun.
+    pub(super) fn refusing(why: impl Into<String>) -> Self {
+        Self { why: why.into(), left: Some(Left::AsItWas), ..Self::default() }
+    }
+
+    /// What stands there may be anybody's.
+    pub(super) fn unproved(why: impl Into<String>) -> Self {
+        Self { why: why.into(), left: Some(Left::Unproved), ..Self::default() }
+    }
+}
+
 impl From<DatabaseError> for ApplyError {
     fn from(error: DatabaseError) -> Self {
         Self { refused: matches!(error, DatabaseError::Never(_)), why: error.to_string(), ..Self::default() }
@@ -106,7 +141,7 @@ impl From<ApplyError> for ProvisionError {
             why: error.why,
             migration: error.migration,
             place: error.place,
-            rolled_back: !error.dirty,
+            left: None,
             refused: error.refused,
         }
     }

@@ -157,6 +157,7 @@ mod tests {
             shared: Some(Verdict::default()),
             tenants: tenants.iter().map(|(name, finding)| ((*name).to_owned(), verdict(finding))).collect(),
             orphans: Vec::new(),
+            unfinished: Vec::new(),
             too_few: None,
         }
     }

@@ -111,6 +111,12 @@ pub(crate) fn warnings(judgement: &Judgement) -> Vec<String> {
     if !judgement.orphans.is_empty() {
         warnings.push(format!("no tenant row names: {}", judgement.orphans.join(", ")));
     }
+    if !judgement.unfinished.is_empty() {
+        warnings.push(format!(
+            "being created or removed, or left so by a run that was killed: {}",
+            judgement.unfinished.join(", ")
+        ));
+    }
     warnings
 }
 
@@ -125,18 +131,21 @@ pub(crate) fn stale(accept: &Accept, why: Stale) -> String {
 
 /// Everything, for programs.
 pub(crate) fn json(judgement: &Judgement) -> Value {
-    let schema = |verdict: &Verdict| {
-        let findings: Vec<Value> = verdict.findings.iter().map(finding_json).collect();
-        json!({ "outcome": outcome_word(verdict.outcome()), "findings": findings })
-    };
     json!({
         "outcome": outcome_word(judgement.outcome()),
         "summary": summary(judgement),
-        "shared": judgement.shared.as_ref().map(schema),
-        "tenants": judgement.tenants.iter().map(|(name, verdict)| (name.clone(), schema(verdict))).collect::<serde_json::Map<_, _>>(),
+        "shared": judgement.shared.as_ref().map(schema_json),
+        "tenants": judgement.tenants.iter().map(|(name, verdict)| (name.clone(), schema_json(verdict))).collect::<serde_json::Map<_, _>>(),
         "orphans": judgement.orphans,
+        "unfinished": judgement.unfinished,
         "too_few": judgement.too_few.map(|(rows, least)| json!({ "rows": rows, "at_least": least })),
     })
+}
+
+/// One schema's verdict.
+pub(crate) fn schema_json(verdict: &Verdict) -> Value {
+    let findings: Vec<Value> = verdict.findings.iter().map(finding_json).collect();
+    json!({ "outcome": outcome_word(verdict.outcome()), "findings": findings })
 }
 
 /// What people call a schema.
@@ -151,7 +160,7 @@ fn said(verdict: &Verdict, outcome: Outcome) -> impl Iterator<Item = &Finding> {
         .filter(move |finding| finding.outcome() == outcome || outcome == Outcome::Incomplete)
 }
 
-fn outcome_word(outcome: Outcome) -> &'static str {
+pub(crate) fn outcome_word(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Complete => "complete",
         Outcome::Unproven => "unproven",

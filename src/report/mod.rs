@@ -19,6 +19,7 @@ pub(crate) mod repair;
 pub(crate) mod standing;
 pub(crate) mod style;
 mod table;
+pub(crate) mod tenants;
 pub(crate) mod termination;
 pub(crate) mod text;
 pub(crate) mod trace;

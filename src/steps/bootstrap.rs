@@ -8,5 +8,8 @@ pub(super) async fn run(
     run: &[String],
     context: &Context<'_>,
 ) -> Result<String, Trouble> {
-    provision::bootstrap(context.work, tenants, run, &|text| context.note(text)).await
+    match provision::bootstrap(context.work, tenants, run, false, &|text| context.note(text)).await {
+        (became, None) => Ok(became.summary()),
+        (_, Some(trouble)) => Err(trouble),
+    }
 }

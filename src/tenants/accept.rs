@@ -224,6 +224,7 @@ mod tests {
             shared: None,
             tenants: BTreeMap::from([("acme".to_owned(), Verdict { findings })]),
             orphans: Vec::new(),
+            unfinished: Vec::new(),
             too_few: None,
         }
     }

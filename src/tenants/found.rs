@@ -19,6 +19,9 @@ pub(crate) struct Found {
     /// Schemas (or files) that hold a tenant's ledger and that no registry row names; looked for only
     /// when all tenants were asked for.
     pub(crate) orphans: BTreeSet<String>,
+    /// Schemas that a run of ours is making or removing at this moment, or was when it was killed; looked for only
+    /// when all tenants were asked for.
+    pub(crate) unfinished: BTreeSet<String>,
     /// Each tenant's type, where the framework has types.
     pub(crate) types: BTreeMap<String, String>,
     /// Tables that only tenants are expected to have and that stand in the shared schema all the same: where a
@@ -81,4 +84,15 @@ pub(crate) enum Rows {
     Uncounted,
     /// In words.
     Failed(String),
+}
+
+/// What was removed of a tenant.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Deleted {
+    /// Rows of the registry, and of the domains.
+    pub(crate) rows: usize,
+    pub(crate) domains: usize,
+    /// None if there was no schema.
+    pub(crate) tables: Option<usize>,
+    pub(crate) transactions: usize,
 }

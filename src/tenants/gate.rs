@@ -115,6 +115,8 @@ pub(crate) struct Judgement {
     pub(crate) tenants: BTreeMap<String, Verdict>,
     /// Schemas that look like a tenant's and that no registry row names.
     pub(crate) orphans: Vec<String>,
+    /// Schemas that bear our mark: being made or removed, or left so by a killed run.
+    pub(crate) unfinished: Vec<String>,
     /// Set if the registry holds fewer rows than it must: (rows, least).
     pub(crate) too_few: Option<(usize, usize)>,
 }
@@ -302,6 +304,7 @@ pub(crate) fn judge(manifest: &Manifest, found: &Found, rules: Rules) -> Judgeme
             .map(|look| judge_schema(manifest.framework, &manifest.shared, look, rules)),
         tenants,
         orphans: found.orphans.iter().cloned().collect(),
+        unfinished: found.unfinished.iter().cloned().collect(),
         too_few: (found.registered < rules.at_least).then_some((found.registered, rules.at_least)),
     }
 }

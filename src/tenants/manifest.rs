@@ -106,6 +106,36 @@ pub(crate) struct DjangoRegistry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) type_column: Option<String>,
     pub(crate) columns: BTreeSet<String>,
+    /// What the model puts into columns that nobody names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) defaults: BTreeMap<String, Filled>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) domains: Option<Domains>,
+}
+
+/// The table of the tenants' domains.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Domains {
+    pub(crate) table: String,
+    pub(crate) domain_column: String,
+    /// Refers to `key_column` of the registry.
+    pub(crate) tenant_column: String,
+    pub(crate) key_column: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) primary_column: Option<String>,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) defaults: BTreeMap<String, Filled>,
+}
+
+/// What is written into a column.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Filled {
+    Text(String),
+    /// The time of the insertion.
+    Now,
+    Uuid,
 }
 
 /// The migration modules of one app.

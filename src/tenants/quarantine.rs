@@ -38,8 +38,13 @@ mod tests {
             (good(), vec![bad(), good()], Some((2, 3)), 1, None, "the registry is too small"),
         ] {
             let tenants = tenants.into_iter().enumerate().map(|(n, verdict)| (format!("t{n}"), verdict));
-            let judgement =
-                Judgement { shared: Some(shared), tenants: tenants.collect(), orphans: Vec::new(), too_few };
+            let judgement = Judgement {
+                shared: Some(shared),
+                tenants: tenants.collect(),
+                orphans: Vec::new(),
+                unfinished: Vec::new(),
+                too_few,
+            };
             assert_eq!(quarantine(&judgement, at_most), expected, "{why}");
         }
     }

@@ -21,6 +21,7 @@ mod sample;
 mod secrets;
 mod sqlx_cli;
 mod stopping;
+mod tenants;
 mod waiting;
 mod workers;
 

@@ -177,7 +177,66 @@ def registry(utils):
     if utils.has_multi_type_tenants():
         field = utils.get_multi_type_database_field_name()
         found["type_column"] = options.get_field(field).column
+    given = {found["schema_column"], found.get("type_column")}
+    found["defaults"] = defaults(options, given)
+    found["domains"] = domains(utils.get_tenant_domain_model()._meta, options)
     return found
+
+
+def domains(options, tenant):
+    """The table by which a request's host finds its tenant."""
+    link = next(field for field in options.local_concrete_fields if field.is_relation and field.related_model._meta is tenant)
+    found = {
+        "table": cut(options.db_table),
+        "domain_column": options.get_field("domain").column,
+        "tenant_column": link.column,
+        "key_column": link.target_field.column,
+    }
+    primary = [field.column for field in options.local_concrete_fields if field.name == "is_primary"]
+    if primary:
+        found["primary_column"] = primary[0]
+    found["defaults"] = defaults(options, {*found.values()})
+    return found
+
+
+def defaults(options, given):
+    """What saving a new object puts into the columns that nobody names, as far as that is known beforehand."""
+    import uuid
+
+    from django.db.models import NOT_PROVIDED
+
+    found = {}
+    for field in options.local_concrete_fields:
+        if not field.column or field.column in given or field.primary_key and field.get_internal_type() in AUTO:
+            continue
+        if getattr(field, "db_default", NOT_PROVIDED) is not NOT_PROVIDED or getattr(field, "generated", False):
+            continue
+        if getattr(field, "auto_now_add", False) or getattr(field, "auto_now", False):
+            found[field.column] = "now"
+        elif callable(field.default):
+            name = getattr(field.default, "__name__", "")
+            if field.default is uuid.uuid4:
+                found[field.column] = "uuid"
+            elif name in {"now", "utcnow", "today"}:
+                found[field.column] = "now"
+            elif field.default in (dict, list):
+                found[field.column] = {"text": json.dumps(field.default())}
+        elif field.has_default():
+            value = field.get_default()
+            if value is not None:
+                found[field.column] = {"text": words(field, value)}
+        elif not field.null and field.empty_strings_allowed and isinstance(field.get_default(), str):
+            found[field.column] = {"text": field.get_default()}
+    return found
+
+
+AUTO = {"AutoField", "BigAutoField", "SmallAutoField"}
+
+
+def words(field, value):
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return json.dumps(value) if isinstance(value, (dict, list)) else str(field.get_prep_value(value))
 
 
 def version_of(distribution):

@@ -1,6 +1,6 @@
 """Applies a Django project's migrations to several schemas with one start of Python.
 
-Portcullis runs it with the project's own interpreter: `python -c SCRIPT MANAGE stop|continue SCHEMA...`, where MANAGE
+Portcullis runs it with the project's own interpreter: `python -c SCRIPT MANAGE stop|continue|at-once SCHEMA...`, where MANAGE
 may be empty and each SCHEMA is `shared` or `tenant:NAME`. Each is migrated by the project's own `migrate_schemas`
 (`migrate` without django-tenants). A line before and after each schema says which it is and how it went.
 """
@@ -18,7 +18,8 @@ stopping = []
 def main():
     manage, on_failure, schemas = sys.argv[1], sys.argv[2], sys.argv[3:]
     # What was begun is finished: a migration that is not atomic would stay half done.
-    signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
+    if on_failure != "at-once":
+        signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
     # One stream, so that every line is known to belong to its schema.
     sys.stdout.flush()
     os.dup2(1, 2)

@@ -41,6 +41,15 @@ pub(crate) fn shares(
     schemas.chunks(size).map(<[_]>::to_vec).collect()
 }
 
+/// What TERM means to a program that migrates.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Ending {
+    /// What was begun is finished: it may not run in a transaction.
+    AfterThis,
+    /// All of it is removed afterwards.
+    AtOnce,
+}
+
 /// Applies to one share, and says what became of each schema that was begun. With other replicas, to those schemas
 /// that none of them has: the locks are our own session's, and the heartbeat watches over them. `say` hears
 /// every line that the program prints.
@@ -52,14 +61,17 @@ pub(crate) async fn share(
     say: &dyn Fn(Said),
 ) -> Vec<Outcome> {
     if sharing == Sharing::Alone {
-        return migrated(work, project, schemas, say).await;
+        return migrated(work, project, schemas, Ending::AfterThis, say).await;
     }
     let first = schemas.first().cloned().flatten();
     match claim(work, schemas).await {
         Err(failure) => vec![(first, Err(Stopped::Run(failure)))],
         Ok(Claim { ours, held, taken }) => {
-            let mut outcomes =
-                if ours.is_empty() { Vec::new() } else { migrated(work, project, ours, say).await };
+            let mut outcomes = if ours.is_empty() {
+                Vec::new()
+            } else {
+                migrated(work, project, ours, Ending::AfterThis, say).await
+            };
             work.lock.give_tenants(held).await;
             outcomes.extend(taken.into_iter().map(|tenant| (tenant, Err(Stopped::Taken))));
             outcomes
@@ -93,18 +105,28 @@ async fn claim(work: &Work, schemas: Vec<Option<String>>) -> Result<Claim, Failu
     Ok(Claim { ours, held, taken })
 }
 
+/// Applies everything to a schema that is removed again if this fails.
+pub(crate) async fn whole(work: &Work, project: &config::Django, schema: &str) -> Option<Outcome> {
+    migrated(work, project, vec![Some(schema.to_owned())], Ending::AtOnce, &|_| {}).await.pop()
+}
+
 async fn migrated(
     work: &Work,
     project: &config::Django,
     schemas: Vec<Option<String>>,
+    ending: Ending,
     say: &dyn Fn(Said),
 ) -> Vec<Outcome> {
     let run = async {
         work.lock.still_held().await?;
         let settings = &work.migrations()?.apply;
         let argv = if project.run.is_empty() {
-            let stops = settings.on_tenant_failure == OnTenantFailure::Stop;
-            many(project, &schemas, stops)?
+            let manner = match (ending, settings.on_tenant_failure) {
+                (Ending::AtOnce, _) => "at-once",
+                (Ending::AfterThis, OnTenantFailure::Stop) => "stop",
+                (Ending::AfterThis, OnTenantFailure::Continue { .. }) => "continue",
+            };
+            many(project, &schemas, manner)?
         } else {
             one(work, project, schemas.first().and_then(Option::as_deref)).await?
         };
@@ -132,9 +154,9 @@ async fn migrated(
     }
 }
 
-fn many(project: &config::Django, schemas: &[Option<String>], stops: bool) -> Result<Vec<String>, Failure> {
+fn many(project: &config::Django, schemas: &[Option<String>], manner: &str) -> Result<Vec<String>, Failure> {
     let mut argv = vec![project.python.clone(), "-c".into(), SCRIPT.into(), super::manage(project)?];
-    argv.push(if stops { "stop" } else { "continue" }.into());
+    argv.push(manner.into());
     argv.extend(schemas.iter().map(|schema| mark(schema.as_ref())));
     Ok(argv)
 }

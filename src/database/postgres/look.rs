@@ -12,7 +12,7 @@ use super::{
     DatabaseError, Postgres,
     catalog::{self, Facts, Group, More},
     chunks::Work,
-    connect, ledgers,
+    connect, journal, ledgers,
     reading::Reading,
     registry::{self, Rows},
     server::{self, Server},
@@ -63,6 +63,7 @@ impl Postgres {
         let orphans = registry.filter(|_| registered && question.tenants == Some(&Selection::All));
         if let Some(registry) = orphans {
             more.statements.push(self.orphans(registry, manifest.framework.shape().table));
+            more.statements.push(journal::marked());
         }
         if manifest.django.is_some() && question.tenants.is_some() {
             more.statements.push(self.shadows(manifest));
@@ -74,6 +75,8 @@ impl Postgres {
         }
         let mut answers = more.answers.into_iter();
         found.orphans = orphans.and_then(|_| answers.next()).unwrap_or_default();
+        found.unfinished = orphans.and_then(|_| answers.next()).unwrap_or_default();
+        found.orphans.retain(|schema| !found.unfinished.contains(schema));
         found.shadows = answers.next().unwrap_or_default();
         found.types = rows.types;
         found.shared = question.shared.then(|| looks.remove(&self.config.shared_schema)).flatten();

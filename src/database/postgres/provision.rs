@@ -1,4 +1,4 @@
-//! Makes one tenant whole in one transaction: registry row, schema, ledger, every migration, verified.
+//! Makes one tenant whole: in one transaction, or where that cannot be, in several that the journal holds together.
 
 use sqlx::{Connection, postgres::PgConnection};
 
@@ -6,16 +6,15 @@ use super::{
     LEDGER, Postgres,
     apply::exists,
     catalog::{self, Group, More},
-    connect, ledgers, lock,
-    quote::{identifier, literal, qualified},
+    connect, journal, ledgers, lock, own,
+    quote::identifier,
     reading::Reading,
-    registry,
     run::{self, Mode, bare},
 };
 use crate::{
     config,
-    database::{ApplyError, DatabaseError, Limits, MigrationFile, ProvisionError},
-    tenants::{found::Look, manifest::Expected},
+    database::{ApplyError, Creation, DatabaseError, Limits, MigrationFile, ProvisionError, Schema},
+    tenants::{found::Look, ledger::Shape, manifest::Expected},
 };
 
 /// PostgreSQL cuts longer names off without a word.
@@ -24,102 +23,190 @@ const MAX_NAME: usize = 63;
 impl Postgres {
     pub(in super::super) async fn provision(
         &self,
-        tenant: &str,
+        new: &Creation,
         files: &[MigrationFile],
         expected: &Expected,
         limits: &Limits,
         verify: &dyn Fn(&Look) -> Result<(), String>,
     ) -> Result<(), ProvisionError> {
-        let Some(registry) = &self.registry else {
-            return Err(ApplyError::saying("there is no registry to write the tenant into").into());
-        };
-        if let Some(why) = refuse_name(tenant, &self.config.shared_schema) {
-            return Err(ApplyError::saying(&why).into());
+        if files.iter().any(|file| file.no_transaction) {
+            self.begin(new, true, limits).await?;
+            self.apply(&Schema::Tenant(new.schema.clone()), files, limits).await?;
+            verify(&self.look_at(&new.schema, expected, LEDGER).await?)
+                .map_err(|why| ApplyError::saying(&why))?;
+            return self.finish(new, limits).await;
         }
-        let mut connection = self.writer().await.map_err(ApplyError::from)?;
-        self.build(&mut connection, registry, tenant, files, limits).await?;
+        let registry = self.registry_for(new)?;
+        let mut connection = self.prepared().await?;
+        if let Err(error) = self.build(&mut connection, registry, new, files, limits).await {
+            // Nobody has to wait for the server to notice that we are gone.
+            let _ = connect::rows(&mut connection, "ROLLBACK").await;
+            let _ = connection.close().await;
+            return Err(error);
+        }
         // From here on the connection is lent to the look, which reads inside the transaction.
         let mut reading = Reading::inside(connection);
-        let look = look(&mut reading, tenant, expected).await.map_err(|error| bare(&error))?;
+        let look = look(&mut reading, &new.schema, expected, LEDGER).await.map_err(|error| bare(&error))?;
         let mut connection = reading.into_inner();
-        if let Err(why) = verify(&look) {
-            return Err(ApplyError::saying(&why).into());
-        }
-        match connect::rows(&mut connection, "COMMIT").await {
-            Ok(_) => {
-                let _ = connection.close().await;
-                Ok(())
-            }
-            Err(error) if connect::is_lost(&error) => self.whole_after_all(tenant, &error).await,
-            Err(error) => Err(bare(&error).into()),
-        }
+        verify(&look).map_err(|why| ApplyError::saying(&why))?;
+        connect::rows(&mut connection, "COMMIT").await.map_err(|error| bare(&error))?;
+        let _ = connection.close().await;
+        Ok(())
     }
 
+    /// The schema, empty but for its ledger, its mark and the journal's entry, in one transaction.
+    pub(in super::super) async fn begin(
+        &self,
+        new: &Creation,
+        ledger: bool,
+        limits: &Limits,
+    ) -> Result<(), ProvisionError> {
+        let registry = self.registry_for(new)?;
+        let mut connection = self.prepared().await?;
+        self.open(&mut connection, registry, new, limits).await?;
+        let failed = |error: sqlx::Error| bare(&error);
+        if new.rows_first {
+            self.write_rows(&mut connection, registry, new).await?;
+        } else {
+            // Whether the rows can be written at all is known before the long work.
+            connect::rows(&mut connection, "SAVEPOINT rows").await.map_err(failed)?;
+            self.write_rows(&mut connection, registry, new).await?;
+            connect::rows(&mut connection, "ROLLBACK TO SAVEPOINT rows").await.map_err(failed)?;
+        }
+        let schema = make_schema(new, ledger, new.rows_first);
+        connect::rows(&mut connection, &format!("{schema}; COMMIT")).await.map_err(failed)?;
+        let _ = connection.close().await;
+        Ok(())
+    }
+
+    /// The rows, and the end of what the journal announced, in one transaction.
+    pub(in super::super) async fn finish(
+        &self,
+        new: &Creation,
+        limits: &Limits,
+    ) -> Result<(), ProvisionError> {
+        let registry = self.registry_for(new)?;
+        let mut connection = self.prepared().await?;
+        let failed = |error: sqlx::Error| bare(&error);
+        let begin = format!("BEGIN; SET LOCAL lock_timeout = {}", limits.lock_timeout.as_millis());
+        connect::rows(&mut connection, &begin).await.map_err(failed)?;
+        lock::schema(&mut connection, &new.schema, "pg_try_advisory_xact_lock", false).await?;
+        self.close_journal(&mut connection, new).await?;
+        if !new.rows_first {
+            self.write_rows(&mut connection, registry, new).await?;
+        }
+        connect::rows(&mut connection, "COMMIT").await.map_err(failed)?;
+        let _ = connection.close().await;
+        Ok(())
+    }
+
+    /// What stands in one schema, whether or not it is registered.
+    pub(in super::super) async fn look_at(
+        &self,
+        schema: &str,
+        expected: &Expected,
+        shape: Shape,
+    ) -> Result<Look, DatabaseError> {
+        let mut connection = self.writer().await?;
+        connect::rows(&mut connection, "BEGIN READ ONLY").await.map_err(|error| connect::failed(&error))?;
+        let mut reading = Reading::inside(connection);
+        let look = look(&mut reading, schema, expected, shape).await;
+        reading.close().await;
+        look.map_err(|error| connect::failed(&error))
+    }
+
+    /// All in the transaction that nobody sees before it is whole.
     async fn build(
         &self,
         connection: &mut PgConnection,
         registry: &config::Registry,
-        tenant: &str,
+        new: &Creation,
         files: &[MigrationFile],
         limits: &Limits,
-    ) -> Result<(), ApplyError> {
-        let begin = format!("BEGIN; SET LOCAL lock_timeout = {}", limits.lock_timeout.as_millis());
-        connect::rows(connection, &begin).await.map_err(|error| bare(&error))?;
-        lock::schema(connection, tenant, "pg_try_advisory_xact_lock", limits.gives_way).await?;
-        let (schema, name) = registry::table(registry, &self.config.shared_schema);
-        let (table, column) = (qualified(schema, name), identifier(&registry.schema_column));
-        let row = format!("SELECT 1::text FROM {table} WHERE {column}::text = {}", literal(tenant));
-        let registered = !connect::rows(connection, &row).await.map_err(|error| bare(&error))?.is_empty();
-        refuse_existing(tenant, registered, exists(connection, tenant).await?)?;
-        let make = format!(
-            "INSERT INTO {table} ({column}) VALUES ({}); CREATE SCHEMA {}; {}",
-            literal(tenant),
-            identifier(tenant),
-            run::create_ledger(tenant),
-        );
-        connect::rows(connection, &make).await.map_err(|error| bare(&error))?;
-        let counts = format!(
-            "SET LOCAL search_path = {}; {row} AND {}",
-            identifier(&self.config.shared_schema),
-            registry::condition(registry),
-        );
-        if connect::rows(connection, &counts).await.map_err(|error| bare(&error))?.is_empty() {
-            return Err(ApplyError::saying("a new row does not meet the registry's `where`"));
-        }
+    ) -> Result<(), ProvisionError> {
+        self.open(connection, registry, new, limits).await?;
+        self.write_rows(connection, registry, new).await?;
+        // A file that commits by itself commits the journal's entry too.
+        connect::rows(connection, &make_schema(new, true, true)).await.map_err(|error| bare(&error))?;
         for file in files {
-            run::file(connection, tenant, file, limits, Mode::Unseen).await?;
+            run::file(connection, &new.schema, file, limits, Mode::Unseen).await?;
         }
-        Ok(())
+        Ok(self.close_journal(connection, new).await?)
     }
 
-    /// The answer to COMMIT was lost. One transaction was either all or nothing: whichever it was.
-    async fn whole_after_all(&self, tenant: &str, error: &sqlx::Error) -> Result<(), ProvisionError> {
-        let why = format!("the connection broke at COMMIT: {}", connect::words(error));
-        let unknown = |_| ProvisionError { why: why.clone(), ..ProvisionError::default() };
-        let mut connection = run::writer(self.direct()).await.map_err(unknown)?;
-        match exists(&mut connection, tenant).await {
-            Ok(true) => Ok(()),
-            Ok(false) => Err(ProvisionError { why, rolled_back: true, ..ProvisionError::default() }),
-            Err(_) => Err(ProvisionError { why, ..ProvisionError::default() }),
+    /// A connection to a database in which the journal stands.
+    async fn prepared(&self) -> Result<PgConnection, ProvisionError> {
+        let mut connection = self.writer().await.map_err(ApplyError::from)?;
+        journal::ensure(&mut connection).await.map_err(|error| {
+            let why = format!(
+                "cannot keep the journal in the schema `{}`: {}",
+                own::SCHEMA,
+                connect::words(&error)
+            );
+            ProvisionError::refusing(why)
+        })?;
+        Ok(connection)
+    }
+
+    /// A transaction under the schema's lock, in which nothing of the tenant stands.
+    async fn open(
+        &self,
+        connection: &mut PgConnection,
+        registry: &config::Registry,
+        new: &Creation,
+        limits: &Limits,
+    ) -> Result<(), ProvisionError> {
+        let failed = |error: sqlx::Error| ProvisionError::from(bare(&error));
+        let begin = format!("BEGIN; SET LOCAL lock_timeout = {}", limits.lock_timeout.as_millis());
+        connect::rows(connection, &begin).await.map_err(failed)?;
+        lock::schema(connection, &new.schema, "pg_try_advisory_xact_lock", false).await?;
+        let registered = self.is_registered(connection, registry, &new.schema).await.map_err(failed)?;
+        refuse_existing(&new.schema, registered, exists(connection, &new.schema).await?)
+    }
+
+    async fn close_journal(&self, connection: &mut PgConnection, new: &Creation) -> Result<(), ApplyError> {
+        let closed =
+            journal::close(connection, &new.nonce, &new.schema).await.map_err(|error| bare(&error))?;
+        let why = "the journal's entry or the schema's mark is gone: another run has taken over";
+        if closed { Ok(()) } else { Err(ApplyError::saying(why)) }
+    }
+
+    fn registry_for(&self, new: &Creation) -> Result<&config::Registry, ProvisionError> {
+        let Some(registry) = &self.registry else {
+            return Err(ProvisionError::refusing("there is no registry to write the tenant into"));
+        };
+        match refuse_name(&new.schema, &self.config.shared_schema) {
+            Some(why) => Err(ProvisionError::refusing(why)),
+            None => Ok(registry),
         }
     }
 }
 
+fn make_schema(new: &Creation, ledger: bool, rows: bool) -> String {
+    let ledger = if ledger { format!("; {}", run::create_ledger(&new.schema)) } else { String::new() };
+    format!(
+        "CREATE SCHEMA {}; {}{ledger}",
+        identifier(&new.schema),
+        journal::enter((&new.nonce, &new.run), &new.schema, journal::Kind::Making, rows),
+    )
+}
+
 /// Nothing that stood there before is adopted.
-fn refuse_existing(tenant: &str, registered: bool, schema: bool) -> Result<(), ApplyError> {
+fn refuse_existing(tenant: &str, registered: bool, schema: bool) -> Result<(), ProvisionError> {
     match (registered, schema) {
         (false, false) => Ok(()),
-        (true, true) => Err(ApplyError::saying(&format!("`{tenant}` exists already"))),
-        (false, true) => Err(ApplyError::saying(&format!(
+        (true, true) => Err(ProvisionError::refusing(format!("`{tenant}` exists already"))),
+        (false, true) => Err(ProvisionError::unproved(format!(
             "a schema `{tenant}` stands there that the registry does not name"
         ))),
-        (true, false) => Err(ApplyError::saying(&format!(
+        (true, false) => Err(ProvisionError::unproved(format!(
             "the registry names `{tenant}` already, and its schema is not there"
         ))),
     }
 }
 
-fn refuse_name(tenant: &str, shared: &str) -> Option<String> {
+/// Why a schema cannot have such a name.
+pub(super) fn refuse_name(tenant: &str, shared: &str) -> Option<String> {
     let why = if tenant.is_empty() || tenant.contains('\0') {
         "is empty or holds a NUL".to_owned()
     } else if tenant.len() > MAX_NAME {
@@ -128,23 +215,30 @@ fn refuse_name(tenant: &str, shared: &str) -> Option<String> {
         "is reserved by PostgreSQL".to_owned()
     } else if tenant == shared {
         "is the shared schema".to_owned()
+    } else if tenant == own::SCHEMA {
+        "is where Portcullis keeps its own tables".to_owned()
     } else {
         return None;
     };
     Some(format!("the name `{}` {why}", tenant.escape_debug()))
 }
 
-async fn look(reading: &mut Reading, tenant: &str, expected: &Expected) -> Result<Look, sqlx::Error> {
-    let groups = [Group { schemas: vec![tenant.to_owned()], tables: &expected.tables }];
-    let mut all = catalog::facts(reading, &groups, LEDGER.table, &mut More::default()).await?;
+async fn look(
+    reading: &mut Reading,
+    schema: &str,
+    expected: &Expected,
+    shape: Shape,
+) -> Result<Look, sqlx::Error> {
+    let groups = [Group { schemas: vec![schema.to_owned()], tables: &expected.tables }];
+    let mut all = catalog::facts(reading, &groups, shape.table, &mut More::default()).await?;
     catalog::missing(reading, &groups, &mut all).await?;
-    match all.remove(tenant) {
+    match all.remove(schema) {
         None => Ok(Look::NoSchema),
         Some(facts) if facts.has_ledger_to_read() => {
-            let rows = reading.rows(&ledgers::select(LEDGER, 0, tenant)).await?;
+            let rows = reading.rows(&ledgers::select(shape, 0, schema)).await?;
             Ok(facts.with_ledger(rows.iter().map(ledgers::recorded).collect::<Result<_, _>>()?))
         }
-        Some(facts) => Ok(facts.without_ledger(&expected.tables, LEDGER.table)),
+        Some(facts) => Ok(facts.without_ledger(&expected.tables, shape.table)),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     DatabaseError, Postgres,
     catalog::RELATIONS,
-    connect,
+    connect, own,
     quote::{array, identifier, literal, qualified},
     reading::Reading,
 };
@@ -97,10 +97,11 @@ impl Postgres {
         let (schema, name) = table(registry, &self.config.shared_schema);
         format!(
             "SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-             WHERE c.relname = {}::name AND c.relkind IN ('r', 'p') AND n.nspname::text <> {} \
+             WHERE c.relname = {}::name AND c.relkind IN ('r', 'p') AND n.nspname::text NOT IN ({}, {}) \
              AND NOT EXISTS (SELECT FROM {} r WHERE r.{}::text = n.nspname::text)",
             literal(ledger),
             literal(&self.config.shared_schema),
+            literal(own::SCHEMA),
             qualified(schema, name),
             identifier(&registry.schema_column),
         )

@@ -13,7 +13,10 @@ use crate::{
         self, Selection,
         secret::{Password, Secret},
     },
-    database::{Attempt, Database, DatabaseError, Limits, MigrationFile, Question, Schema, Share, resolve},
+    database::{
+        Attempt, Creation, Database, DatabaseError, Limits, MigrationFile, Question, Schema, Share, resolve,
+    },
+    failure::Left,
     tenants::{
         found::{Found, Look, Seen},
         manifest::{Expected, FORMAT, Framework, Manifest},
@@ -113,7 +116,9 @@ impl Place {
 
     async fn provision(&self, tenant: &str) -> Result<(), crate::database::ProvisionError> {
         let expected = self.manifest().await.tenant;
-        self.database().provision(tenant, &self.files("tenant"), &expected, &LIMITS, &|_| Ok(())).await
+        self.database()
+            .provision(&Creation::of(tenant, "test"), &self.files("tenant"), &expected, &LIMITS, &|_| Ok(()))
+            .await
     }
 
     async fn shared(&self) {
@@ -437,7 +442,10 @@ fn a_tenant_that_lost_its_schema_is_not_made_again() {
             place.database().apply(&Schema::Tenant("demo".into()), &files, &LIMITS).await.unwrap_err();
         assert!(error.why.contains("not made again"), "{error:?}");
         let error = place.provision("demo").await.unwrap_err();
-        assert!(error.rolled_back && error.why.contains("names `demo` already"), "{error:?}");
+        assert!(
+            error.left == Some(Left::Unproved) && error.why.contains("names `demo` already"),
+            "{error:?}"
+        );
         place.sql("CREATE SCHEMA squatter").await;
         let error = place.provision("squatter").await.unwrap_err();
         assert!(error.why.contains("the registry does not name"), "{error:?}");
@@ -455,13 +463,19 @@ fn a_tenant_that_is_not_verified_leaves_nothing() {
             assert_eq!(seen(look).ledger.len(), 2);
             Err("no".to_owned())
         };
-        let error =
-            place.database().provision("demo", &files, &expected, &LIMITS, &refuse).await.unwrap_err();
-        assert_eq!((error.why.as_str(), error.rolled_back), ("no", true));
+        let error = place
+            .database()
+            .provision(&Creation::of("demo", "test"), &files, &expected, &LIMITS, &refuse)
+            .await
+            .unwrap_err();
+        assert_eq!((error.why.as_str(), error.left), ("no", None));
         place.write("tenant/3_bad.sql", "SELECT 1;\nnonsense;");
         let files = place.files("tenant");
-        let error =
-            place.database().provision("demo", &files, &expected, &LIMITS, &|_| Ok(())).await.unwrap_err();
+        let error = place
+            .database()
+            .provision(&Creation::of("demo", "test"), &files, &expected, &LIMITS, &|_| Ok(()))
+            .await
+            .unwrap_err();
         assert!(error.place.unwrap().ends_with("3_bad.sql:2"));
         assert!(registered(&place.database()).await.is_empty());
         let mut connection = connect::connect(&place.config).await.unwrap();

@@ -10,6 +10,7 @@ mod look;
 mod provision;
 mod record;
 mod registry;
+mod remains;
 #[cfg(test)]
 mod tests;
 

@@ -1,11 +1,7 @@
-//! Makes one tenant whole: a file is built beside its place, synced and moved there, and the registry's row
-//! is committed last.
+//! Makes one tenant whole: a file is built beside its place, synced and linked there, the registry's row is committed,
+//! and only then does the file's first name go, which proves until then whose it is.
 
-use std::{
-    fs,
-    io::ErrorKind,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, fs, io::ErrorKind, path::Path};
 
 use sqlx::{Connection, Row, sqlite::SqliteConnection};
 
@@ -13,63 +9,48 @@ use super::{
     LEDGER, Sqlite,
     apply::{self, CREATE_LEDGER, bare},
     files, look, registry,
+    remains::Ours,
 };
 use crate::{
     config,
-    database::{ApplyError, Limits, MigrationFile, ProvisionError},
-    tenants::{found::Look, manifest::Expected},
+    database::{ApplyError, Creation, Limits, MigrationFile, ProvisionError},
+    tenants::{
+        found::Look,
+        manifest::{Expected, Filled},
+    },
 };
 
 impl Sqlite {
     pub(in super::super) async fn provision(
         &self,
-        tenant: &str,
+        new: &Creation,
         files: &[MigrationFile],
         expected: &Expected,
         limits: &Limits,
         verify: &dyn Fn(&Look) -> Result<(), String>,
     ) -> Result<(), ProvisionError> {
         let Some(registry) = &self.registry else {
-            return Err(ApplyError::saying("there is no registry to write the tenant into").into());
+            return Err(ProvisionError::refusing("there is no registry to write the tenant into"));
         };
-        let Some(path) = self.tenant(tenant) else {
-            let why = format!("the name `{}` cannot be a file's", tenant.escape_debug());
-            return Err(ApplyError::saying(&why).into());
+        let Some(path) = self.tenant(&new.schema) else {
+            let why = format!("the name `{}` cannot be a file's", new.schema.escape_debug());
+            return Err(ProvisionError::refusing(why));
         };
         let mut shared =
             files::write(&self.shared(), false, limits.lock_timeout).await.map_err(ApplyError::from)?;
-        register(&mut shared, registry, tenant, &path).await?;
-        // A name that nobody else can have: what is removed again is certainly our own.
-        let new = Ours(path.with_extension(format!("{:016x}.new", fastrand::u64(..))));
-        // Whatever a file committed goes with the one that it was built in.
-        build(&new.0, files, expected, limits, verify)
-            .await
-            .map_err(|error| ApplyError { dirty: false, ..error })?;
-        place(&new.0, &path).map_err(|error| {
+        register(&mut shared, registry, new, &path).await?;
+        let ours = Ours::new(&path, &new.nonce);
+        build(&ours.beside, files, expected, limits, verify).await?;
+        place(&ours.beside, &path).map_err(|error| {
             ApplyError::saying(&match error.kind() {
                 ErrorKind::AlreadyExists => format!("`{}` appeared meanwhile", path.display()),
                 _ => format!("cannot put the file at `{}`: {error}", path.display()),
             })
         })?;
-        if let Err(error) = files::rows(&mut shared, "COMMIT").await {
-            let rolled_back = fs::remove_file(&path).is_ok();
-            return Err(ProvisionError { rolled_back, ..bare(&error).into() });
-        }
+        files::rows(&mut shared, "COMMIT").await.map_err(|error| bare(&error))?;
+        ours.keep();
         let _ = shared.close().await;
         Ok(())
-    }
-}
-
-/// A file of our own that is not yet in its place; it goes when this value does.
-struct Ours(PathBuf);
-
-impl Drop for Ours {
-    fn drop(&mut self) {
-        for suffix in ["", "-journal", "-wal", "-shm"] {
-            let mut path = self.0.clone().into_os_string();
-            path.push(suffix);
-            let _ = fs::remove_file(path);
-        }
     }
 }
 
@@ -77,9 +58,11 @@ impl Drop for Ours {
 async fn register(
     shared: &mut SqliteConnection,
     registry: &config::Registry,
-    tenant: &str,
+    new: &Creation,
     path: &Path,
-) -> Result<(), ApplyError> {
+) -> Result<(), ProvisionError> {
+    let failed = |error: sqlx::Error| ProvisionError::from(bare(&error));
+    let tenant = &new.schema;
     let table = files::identifier(registry::table(registry));
     let column = files::identifier(&registry.schema_column);
     let row = format!(
@@ -87,26 +70,41 @@ async fn register(
         registry::condition(registry),
         files::literal(tenant)
     );
-    files::rows(shared, "BEGIN IMMEDIATE").await.map_err(|error| bare(&error))?;
-    let registered = !files::rows(shared, &row).await.map_err(|error| bare(&error))?.is_empty();
-    let why = match (registered, path.exists()) {
-        (false, false) => None,
-        (true, true) => Some(format!("`{tenant}` exists already")),
+    files::rows(shared, "BEGIN IMMEDIATE").await.map_err(failed)?;
+    let registered = !files::rows(shared, &row).await.map_err(failed)?.is_empty();
+    match (registered, path.exists()) {
+        (false, false) => {}
+        (true, true) => return Err(ProvisionError::refusing(format!("`{tenant}` exists already"))),
         (false, true) => {
-            Some(format!("`{}` stands there, and the registry does not name it", path.display()))
+            let why = format!("`{}` stands there, and the registry does not name it", path.display());
+            return Err(ProvisionError::unproved(why));
         }
         (true, false) => {
-            Some(format!("the registry names `{tenant}` already, and `{}` is not there", path.display()))
+            let why = format!("the registry names `{tenant}` already, and `{}` is not there", path.display());
+            return Err(ProvisionError::unproved(why));
         }
-    };
-    if let Some(why) = why {
-        return Err(ApplyError::saying(&why));
     }
-    let insert = format!("INSERT INTO {table} ({column}) VALUES ({})", files::literal(tenant));
-    files::rows(shared, &insert).await.map_err(|error| bare(&error))?;
-    let rows = files::rows(shared, &row).await.map_err(|error| bare(&error))?;
+    let schema = (registry.schema_column.clone(), Filled::Text(tenant.clone()));
+    let columns: BTreeMap<String, Filled> = new.columns.clone().into_iter().chain([schema]).collect();
+    let names: Vec<String> = columns.keys().map(|name| files::identifier(name)).collect();
+    let values: Vec<String> = columns.values().map(value).collect();
+    let insert = format!("INSERT INTO {table} ({}) VALUES ({})", names.join(", "), values.join(", "));
+    files::rows(shared, &insert).await.map_err(failed)?;
+    let rows = files::rows(shared, &row).await.map_err(failed)?;
     let counts = rows.first().is_some_and(|row| row.try_get::<i64, _>(0).is_ok_and(|value| value != 0));
-    if counts { Ok(()) } else { Err(ApplyError::saying("a new row does not meet the registry's `where`")) }
+    if counts {
+        Ok(())
+    } else {
+        Err(ApplyError::saying("a new row does not meet the registry's `where`").into())
+    }
+}
+
+fn value(filled: &Filled) -> String {
+    match filled {
+        Filled::Text(text) => files::literal(text),
+        Filled::Now => "CURRENT_TIMESTAMP".into(),
+        Filled::Uuid => "lower(hex(randomblob(16)))".into(),
+    }
 }
 
 async fn build(
@@ -135,12 +133,12 @@ async fn build(
     connection.close().await.map_err(|error| bare(&error))
 }
 
-/// Moves the file to its place, where nothing may be, and makes both survive a power cut.
+/// Puts the file in its place, where nothing may be, and makes both survive a power cut.
 fn place(new: &Path, path: &Path) -> std::io::Result<()> {
     fs::File::open(new)?.sync_all()?;
     // A hard link fails where something is; a rename would replace it. Not every file system has links.
     match fs::hard_link(new, path) {
-        Ok(()) => fs::remove_file(new)?,
+        Ok(()) => {}
         Err(error) if error.kind() == ErrorKind::AlreadyExists || path.try_exists()? => return Err(error),
         Err(_) => fs::rename(new, path)?,
     }

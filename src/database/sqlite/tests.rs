@@ -9,7 +9,9 @@ use sqlx::Connection;
 use super::{Sqlite, files};
 use crate::{
     config::{self, Selection},
-    database::{Attempt, Database, Limits, MigrationFile, ProvisionError, Question, Schema, Share, resolve},
+    database::{
+        Attempt, Creation, Database, Limits, MigrationFile, ProvisionError, Question, Schema, Share, resolve,
+    },
     tenants::{
         found::{Found, Look, Seen},
         manifest::{Expected, Framework, Manifest},
@@ -101,7 +103,9 @@ impl Place {
 
     async fn provision(&self, tenant: &str) -> Result<(), ProvisionError> {
         let expected = self.manifest().await.tenant;
-        self.database().provision(tenant, &self.files("tenant"), &expected, &LIMITS, &|_| Ok(())).await
+        self.database()
+            .provision(&Creation::of(tenant, "test"), &self.files("tenant"), &expected, &LIMITS, &|_| Ok(()))
+            .await
     }
 
     async fn shared(&self) {
@@ -227,8 +231,11 @@ fn a_tenant_that_is_not_verified_leaves_nothing() {
             assert_eq!(seen(look).ledger.len(), 2);
             Err("no".to_owned())
         };
-        let error = database.provision("demo", &files, &expected, &LIMITS, &refuse).await.unwrap_err();
-        assert_eq!((error.why.as_str(), error.rolled_back), ("no", true));
+        let error = database
+            .provision(&Creation::of("demo", "test"), &files, &expected, &LIMITS, &refuse)
+            .await
+            .unwrap_err();
+        assert_eq!((error.why.as_str(), error.left), ("no", None));
         assert!(place.tenants().is_empty());
         assert!(place.look(&Selection::All).await.tenants.is_empty());
         place.write("var/tenants/squatter.sqlite", "");

@@ -1,0 +1,165 @@
+//! Makes one tenant, whichever the framework: whole, or nothing of it.
+
+use tokio::time;
+
+use super::{
+    begun::{self, Begun},
+    wanted::kind,
+};
+use crate::{
+    actions::{Stopped, Work, django::migrate, record},
+    config::{Django, Source},
+    database::{Creation, ProvisionError},
+    failure::{Failure, Left, words},
+    report::{
+        event::{SchemaFailure, Trouble},
+        judgement,
+    },
+    tenants::{
+        found::Look,
+        gate::{Outcome, judge_schema},
+        manifest::{Expected, Manifest},
+    },
+};
+
+/// Registry rows, schema, every migration, verified; under the lock, which is taken if it is not held.
+pub(crate) async fn create(work: &Work, new: &Creation, say: &dyn Fn(String)) -> Result<(), Trouble> {
+    work.lock.hold(work, say).await?;
+    // Read before anything is begun: a manifest that is stale changes nothing.
+    work.expectation().await?;
+    work.record.begin(work).await;
+    work.begun.note(Begun::Creation(new.clone()));
+    let failed = match attempt(work, new).await {
+        Ok(()) => {
+            work.begun.forget();
+            work.record.changed(Some(&new.schema), &[record::CREATED.into()]);
+            return Ok(());
+        }
+        Err(failed) => failed,
+    };
+    let (left, why) = match failed.left {
+        Some(left) => (left, failed.why),
+        None => match begun::take_back(work).await {
+            begun::TakenBack::Nothing => (Left::Nothing, failed.why),
+            begun::TakenBack::Whole => {
+                say(format!("`{}` is whole, though: {}", new.schema, failed.why));
+                return Ok(());
+            }
+            begun::TakenBack::Unproved(what) => (Left::Unproved, format!("{}; {what}", failed.why)),
+            begun::TakenBack::Later(what) => (Left::Later, format!("{}; {what}", failed.why)),
+        },
+    };
+    work.begun.forget();
+    let failure = match failed.failure {
+        Some(failure) if left == Left::Nothing || left == Left::AsItWas => failure,
+        _ => Failure::Provisioning { tenant: new.schema.clone(), why, left },
+    };
+    Err(Trouble { failed: failed.schema.into_iter().collect(), output: failed.output, ..failure.into() })
+}
+
+/// Why an attempt came to nothing.
+struct Failed {
+    why: String,
+    schema: Option<SchemaFailure>,
+    output: Vec<String>,
+    /// None if that is still to be seen.
+    left: Option<Left>,
+    /// One that says more than that a tenant could not be made: credentials, the lock.
+    failure: Option<Failure>,
+}
+
+async fn attempt(work: &Work, new: &Creation) -> Result<(), Failed> {
+    let manifest = &work.expectation().await?.manifest;
+    let expected = expected(manifest, new);
+    let limits = work.limits()?;
+    let migrations = work.migrations()?;
+    let verify = |look: &Look| verified(work, manifest, &expected, look);
+    if let Source::Django(project) = &migrations.source {
+        let database = work.database()?;
+        database.begin(new, &limits).await.map_err(|error| Failed::of(new, error))?;
+        framework(work, project, new).await?;
+        let look = database.look_at(&new.schema, &expected, manifest.framework).await;
+        let complete = look.map_err(|error| error.to_string()).and_then(|look| verify(&look));
+        complete.map_err(Failed::saying)?;
+        work.lock.still_held().await?;
+        return database.finish(new, &limits).await.map_err(|error| Failed::of(new, error));
+    }
+    let files = &work.expectation().await?.tenant;
+    let provisioning = work.database()?.provision(new, files, &expected, &limits, &verify);
+    match time::timeout(migrations.apply.timeout, provisioning).await {
+        Ok(result) => result.map_err(|error| Failed::of(new, error)),
+        Err(_) => Err(Failed::saying(format!("ran longer than {}", words(migrations.apply.timeout)))),
+    }
+}
+
+/// Has the framework migrate the schema that stands there empty.
+async fn framework(work: &Work, project: &Django, new: &Creation) -> Result<(), Failed> {
+    match migrate::whole(work, project, &new.schema).await {
+        Some((_, Ok(()))) => Ok(()),
+        Some((_, Err(Stopped::Schema(schema, output)))) => {
+            Err(Failed { schema: Some(schema.clone()), output, ..Failed::saying(schema.why) })
+        }
+        Some((_, Err(Stopped::Run(failure)))) => Err(failure.into()),
+        Some((_, Err(Stopped::Taken))) | None => {
+            Err(Failed::saying("the framework's program ended before it began".into()))
+        }
+    }
+}
+
+/// What the gate has to say of it.
+fn verified(work: &Work, manifest: &Manifest, expected: &Expected, look: &Look) -> Result<(), String> {
+    let verdict = judge_schema(manifest.framework, expected, look, work.rules(0));
+    if verdict.outcome() == Outcome::Complete {
+        return Ok(());
+    }
+    let said: Vec<String> = verdict
+        .findings
+        .iter()
+        .map(|finding| {
+            let (what, which) = judgement::words(finding);
+            format!("{what}: {which}")
+        })
+        .collect();
+    Err(format!("it was not complete after its migrations: {}", said.join("; ")))
+}
+
+/// What this tenant must hold, by its type where there are types.
+fn expected(manifest: &Manifest, new: &Creation) -> Expected {
+    let kind = kind(&new.columns, manifest.type_column());
+    let tables = manifest.tables_of(kind).clone();
+    Expected { migrations: manifest.tenant.migrations.clone(), tables }
+}
+
+impl Failed {
+    fn saying(why: String) -> Self {
+        Self { why, schema: None, output: Vec::new(), left: None, failure: None }
+    }
+
+    fn of(new: &Creation, error: ProvisionError) -> Self {
+        let schema = error.migration.map(|migration| SchemaFailure {
+            tenant: Some(new.schema.clone()),
+            migration: Some(migration),
+            place: error.place,
+            why: error.why.clone(),
+            dirty: false,
+        });
+        let refused = || Failure::Refused { what: "the database".into(), why: error.why.clone() };
+        let failure = error.refused.then(refused);
+        Self { schema, left: error.left, failure, ..Self::saying(error.why.clone()) }
+    }
+}
+
+impl From<Failure> for Failed {
+    fn from(failure: Failure) -> Self {
+        Self { failure: Some(failure), ..Self::saying(String::new()) }.worded()
+    }
+}
+
+impl Failed {
+    fn worded(mut self) -> Self {
+        if let Some(failure) = &self.failure {
+            self.why = crate::failure::chain(failure);
+        }
+        self
+    }
+}

@@ -1,0 +1,168 @@
+//! Makes tenants that are whole, or leaves nothing of them.
+
+pub(crate) mod begun;
+mod command;
+mod create;
+mod wanted;
+
+pub(crate) use self::{
+    create::create,
+    wanted::{Wanted, domains},
+};
+use super::{Work, apply, look::LOOK};
+use crate::{
+    config::Selection,
+    failure::Failure,
+    report::{
+        event::{SchemaFailure, Trouble},
+        tenants::Bootstrapped,
+    },
+    tenants::gate::{Judgement, Outcome, Verdict},
+};
+
+/// Makes the tenants that are absent and migrates those that are there, each on its own: one that fails
+/// neither hides nor stops the others, unless `stop` says so.
+pub(crate) async fn bootstrap(
+    work: &Work,
+    tenants: &[String],
+    run: &[String],
+    stop: bool,
+    say: &dyn Fn(String),
+) -> (Bootstrapped, Option<Trouble>) {
+    let mut became = Bootstrapped::default();
+    match each(work, tenants, run, stop, &mut became, say).await {
+        Ok(()) => (became, None),
+        Err(trouble) => (became, Some(trouble)),
+    }
+}
+
+async fn each(
+    work: &Work,
+    tenants: &[String],
+    run: &[String],
+    stop: bool,
+    became: &mut Bootstrapped,
+    say: &dyn Fn(String),
+) -> Result<(), Trouble> {
+    let mut judgement = judge_named(work, tenants).await?;
+    let mut made = command::Made::new();
+    if !run.is_empty() && judgement.tenants.values().any(|verdict| !verdict.findings.is_empty()) {
+        // A note of the journal is a killed run's only once the lock is ours.
+        work.lock.hold(work, say).await?;
+        judgement = judge_named(work, tenants).await?;
+        command::refuse_unproved(work, &judgement).await?;
+        made = command::make(work, tenants, run, say).await?;
+        judgement = judge_named(work, tenants).await?;
+    }
+    let mut failed: Vec<SchemaFailure> = Vec::new();
+    let mut trouble: Option<Trouble> = None;
+    for tenant in tenants {
+        let result = match judgement.tenants.get(tenant) {
+            Some(verdict) if verdict.is_absent() => absent_one(work, tenant, say).await,
+            Some(verdict) if verdict.findings.is_empty() => Ok(made.contains_key(tenant)),
+            _ => keep(work, tenant, say).await.map(|()| made.contains_key(tenant)),
+        };
+        let result = match (result, made.get(tenant)) {
+            (Ok(new), nonce) => {
+                if let Some(nonce) = nonce {
+                    let struck = work.database()?.strike(std::slice::from_ref(nonce)).await;
+                    struck.map_err(|error| error.into_failure("writing the journal"))?;
+                }
+                Ok(new)
+            }
+            (Err(trouble), Some(nonce)) => Err(command::remove_one(work, tenant, nonce, trouble).await),
+            (Err(trouble), None) => Err(trouble),
+        };
+        match result {
+            Ok(true) => {
+                say(format!("`{tenant}` created, migrated and verified"));
+                became.created.push(tenant.clone());
+            }
+            Ok(false) => {
+                say(format!("`{tenant}` exists and is complete"));
+                became.kept.push(tenant.clone());
+            }
+            Err(mut other) => {
+                let why = crate::failure::chain(&other.failure);
+                say(format!("`{tenant}` failed: {why}"));
+                became.failed.push((tenant.clone(), why));
+                // The next tenant would meet the same.
+                let last = matches!(
+                    other.failure,
+                    Failure::LockTimedOut { .. } | Failure::LockLost { .. } | Failure::Refused { .. }
+                );
+                if last {
+                    return Err(other);
+                }
+                failed.append(&mut other.failed);
+                match &mut trouble {
+                    None => trouble = Some(other),
+                    Some(first) => merge(first, other),
+                }
+                if stop {
+                    break;
+                }
+            }
+        }
+    }
+    let Some(mut trouble) = trouble else { return Ok(()) };
+    trouble.failed = failed;
+    trouble.done = Some(format!("{}, {} failed", became.summary(), became.failed.len()));
+    Err(trouble)
+}
+
+/// Makes one that was absent; false if another run had made it meanwhile.
+async fn absent_one(work: &Work, tenant: &str, say: &dyn Fn(String)) -> Result<bool, Trouble> {
+    work.lock.hold(work, say).await?;
+    let named = [tenant.to_owned()];
+    if !judge_named(work, &named).await?.tenants.get(tenant).is_some_and(Verdict::is_absent) {
+        // Another run made it while this one waited for the lock.
+        keep(work, tenant, say).await?;
+        return Ok(false);
+    }
+    let new = Wanted::named(tenant).creation(work).await?;
+    create(work, &new, say).await?;
+    Ok(true)
+}
+
+/// A tenant that exists is migrated and judged, never made again.
+async fn keep(work: &Work, tenant: &str, say: &dyn Fn(String)) -> Result<(), Trouble> {
+    let only = Selection::Named(vec![tenant.to_owned()]);
+    let note = |said| {
+        if let apply::Said::Note(text) = said {
+            say(text);
+        }
+    };
+    apply::apply(work, Some(&only), &note).await?;
+    let judgement = judge_named(work, &[tenant.to_owned()]).await?;
+    if judgement.outcome() == Outcome::Complete {
+        return Ok(());
+    }
+    let summary = format!("the demo tenant `{tenant}` exists and is not complete");
+    Err(Trouble { judgement: Some(judgement), ..Trouble::from(Failure::Incomplete { summary }) })
+}
+
+/// The named tenants' judgement, which does not depend on the size of the registry.
+async fn judge_named(work: &Work, tenants: &[String]) -> Result<Judgement, Failure> {
+    let manifest = &work.expectation().await?.manifest;
+    let named = Selection::Named(tenants.to_vec());
+    let found = work
+        .look(manifest, false, Some(&named), LOOK)
+        .await
+        .map_err(|error| error.into_failure("looking for the demo tenants"))?;
+    Ok(Judgement { too_few: None, ..work.judge(manifest, &found) })
+}
+
+/// The tenants that the registry does not hold.
+fn absent(judgement: &Judgement) -> Vec<String> {
+    let absent = judgement.tenants.iter().filter(|(_, verdict)| verdict.is_absent());
+    absent.map(|(tenant, _)| tenant.clone()).collect()
+}
+
+fn merge(first: &mut Trouble, other: Trouble) {
+    match (&mut first.judgement, other.judgement) {
+        (Some(judgement), Some(more)) => judgement.tenants.extend(more.tenants),
+        (empty @ None, more) => *empty = more,
+        (Some(_), None) => {}
+    }
+}

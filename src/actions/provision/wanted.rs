@@ -1,0 +1,91 @@
+//! A tenant that somebody asks for, as the rows that the manifest and the command line make of it.
+
+use std::collections::BTreeMap;
+
+use crate::{
+    actions::Work,
+    config::Source,
+    database::Creation,
+    failure::Failure,
+    tenants::manifest::{Domains, Filled},
+};
+
+/// The column that holds what people call a tenant, where there is one beside the schema's.
+const NAME: &str = "name";
+
+/// What is asked for.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Wanted {
+    pub(crate) name: String,
+    /// The name's own, if None.
+    pub(crate) schema: Option<String>,
+    pub(crate) domain: Option<String>,
+    /// Columns of the registry's row.
+    pub(crate) set: Vec<(String, String)>,
+}
+
+impl Wanted {
+    pub(crate) fn named(name: &str) -> Self {
+        Self { name: name.to_owned(), ..Self::default() }
+    }
+
+    /// With every column that is known beforehand.
+    pub(crate) async fn creation(&self, work: &Work) -> Result<Creation, Failure> {
+        let usage = |message: String| Err(Failure::Usage { message });
+        let schema = self.schema.as_ref().unwrap_or(&self.name);
+        let mut new = Creation::of(schema, &work.run);
+        let registry =
+            work.config.registry.as_ref().ok_or_else(|| super::super::lacks("[tenants] registry"))?;
+        if let Source::Django(_) = work.migrations()?.source {
+            let django = work.expectation().await?.manifest.django.as_ref();
+            let Some(model) = django.and_then(|django| django.registry.as_ref()) else {
+                return Err(super::super::lacks("django_tenants among INSTALLED_APPS"));
+            };
+            new.columns.clone_from(&model.defaults);
+            if model.columns.contains(NAME) && registry.schema_column != NAME {
+                new.columns.insert(NAME.into(), Filled::Text(self.name.clone()));
+            }
+            if let Some((column, _)) = self.set.iter().find(|(column, _)| !model.columns.contains(column)) {
+                let known: Vec<&str> = model.columns.iter().map(String::as_str).collect();
+                let known = known.join(", ");
+                return usage(format!("--set: the tenants' table has no column `{column}`; it has {known}"));
+            }
+            if let Some(kind) = &model.type_column {
+                // django-tenants asks the row which migrations are the schema's.
+                new.rows_first = true;
+                if !self.set.iter().any(|(column, _)| column == kind) {
+                    return usage(format!("there are types of tenants: say --set {kind}=TYPE"));
+                }
+            }
+        } else if schema != &self.name {
+            new.columns.insert(NAME.into(), Filled::Text(self.name.clone()));
+        }
+        for (column, value) in &self.set {
+            if *column == registry.schema_column {
+                return usage(format!("--set: `{column}` is what --schema says"));
+            }
+            new.columns.insert(column.clone(), Filled::Text(value.clone()));
+        }
+        if let Some(domain) = &self.domain {
+            let Some(domains) = domains(work).await else {
+                return usage("--domain: the manifest knows no table of domains".into());
+            };
+            new.domain = Some((domains.clone(), domain.clone()));
+        }
+        Ok(new)
+    }
+}
+
+/// The table of domains, where the manifest knows one.
+pub(crate) async fn domains(work: &Work) -> Option<&Domains> {
+    let expectation = work.expectation().await.ok()?;
+    expectation.manifest.django.as_ref()?.registry.as_ref()?.domains.as_ref()
+}
+
+/// The type of a tenant that is to be made, where there are types.
+pub(super) fn kind<'a>(columns: &'a BTreeMap<String, Filled>, type_column: Option<&str>) -> Option<&'a str> {
+    match columns.get(type_column?)? {
+        Filled::Text(text) => Some(text),
+        Filled::Now | Filled::Uuid => None,
+    }
+}

@@ -1,0 +1,100 @@
+//! The arguments of `portcullis tenant`.
+
+use clap::{Args, Subcommand, ValueEnum};
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tenant {
+    /// Create one: rows, schema, every migration, verified; or nothing of it
+    #[command(
+        after_help = "Exit codes: 0 the tenant is whole, 73 it could not be created (rolled back, or the message says what
+stands there), 75 the lock was not had in time, 77 refused, 78 configuration or manifest.
+
+Examples:
+  portcullis tenant create acme
+  portcullis tenant create Acme --schema acme_gmbh --domain acme.example.com
+  portcullis tenant create acme --set plan=team --json"
+    )]
+    Create(TenantCreate),
+    /// Create the configured demo tenants that are absent, and migrate those that are there
+    Bootstrap(TenantBootstrap),
+    /// List the tenants, each with what the gate says of it; reads only
+    List(TenantList),
+    /// Show one tenant; reads only
+    Show(TenantShow),
+    /// Delete a tenant: its rows, then its schema with everything in it
+    Delete(TenantDelete),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TenantCreate {
+    /// What people call it; also its schema's name, unless --schema says otherwise
+    pub(crate) name: String,
+    /// The schema's name, as it is: nothing is folded, cut or escaped
+    #[arg(long, value_name = "NAME")]
+    pub(crate) schema: Option<String>,
+    /// The host by which requests find it (django-tenants)
+    #[arg(long, value_name = "HOST")]
+    pub(crate) domain: Option<String>,
+    /// A column of the registry's row; may be given again
+    #[arg(long, value_name = "COLUMN=VALUE", value_parser = assignment)]
+    pub(crate) set: Vec<(String, String)>,
+    /// Answer with one JSON object on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TenantBootstrap {
+    /// End at the first that fails
+    #[arg(long)]
+    pub(crate) stop: bool,
+    /// Answer with one JSON object on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TenantList {
+    /// Only those of this state
+    #[arg(long, value_enum)]
+    pub(crate) state: Option<State>,
+    /// Answer with one JSON object on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TenantShow {
+    pub(crate) name: String,
+    /// Answer with one JSON object on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TenantDelete {
+    /// The schema's name
+    pub(crate) name: String,
+    /// Do not ask for the name again
+    #[arg(long)]
+    pub(crate) yes: bool,
+    /// Answer with one JSON object on standard output
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What the gate says of a tenant.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum State {
+    Complete,
+    Incomplete,
+    /// It could not be proved, one way or the other
+    Unproven,
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((column, value)) if !column.is_empty() => Ok((column.to_owned(), value.to_owned())),
+        _ => Err("write COLUMN=VALUE".into()),
+    }
+}

@@ -1,0 +1,52 @@
+//! `portcullis tenant bootstrap`: what the `bootstrap` steps do, by hand.
+
+use crate::{
+    actions::{Work, provision},
+    cli::TenantBootstrap,
+    commands::Answer,
+    config::Action,
+    failure::Failure,
+    report::{
+        self,
+        event::Trouble,
+        tenants::{self, Bootstrapped},
+    },
+};
+
+pub(crate) async fn run(work: &Work, arguments: &TenantBootstrap) -> Result<Answer, Failure> {
+    work.record.at("portcullis tenant bootstrap");
+    let mut all = Bootstrapped::default();
+    let mut trouble: Option<Trouble> = None;
+    let mut asked = false;
+    for step in &work.config.steps {
+        let Action::Bootstrap { tenants, run } = &step.action else { continue };
+        asked = true;
+        let say = |text: String| report::say(&text);
+        let (became, failed) = provision::bootstrap(work, tenants, run, arguments.stop, &say).await;
+        all.created.extend(became.created);
+        all.kept.extend(became.kept);
+        all.failed.extend(became.failed);
+        if let Some(failed) = failed {
+            trouble.get_or_insert(failed);
+            if arguments.stop {
+                break;
+            }
+        }
+    }
+    work.finish(trouble.as_ref().map_or(Ok(()), |trouble| Err(&trouble.failure))).await;
+    if !asked {
+        return Err(Failure::ConfigLacks {
+            what: "this".into(),
+            needs: "bootstrap = { tenants = [...] } in a step",
+        });
+    }
+    let text = if arguments.json {
+        format!("{:#}\n", tenants::bootstrapped(&all, trouble.as_ref()))
+    } else {
+        format!("{}, {} failed\n", all.summary(), all.failed.len())
+    };
+    let Some(trouble) = trouble else { return Ok(Answer::good(text)) };
+    super::tell(work, all.failed.first().map_or("", |(tenant, _)| tenant), &trouble).await;
+    let answer = Answer { text, ..Answer::bad(trouble) };
+    Ok(if arguments.json { Answer { trouble: None, ..answer } } else { answer })
+}

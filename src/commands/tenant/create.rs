@@ -1,0 +1,48 @@
+//! `portcullis tenant create`: for people, and for the web application that calls it.
+
+use tokio::time::Instant;
+
+use crate::{
+    actions::{
+        Work,
+        provision::{self, Wanted},
+    },
+    cli::TenantCreate,
+    commands::Answer,
+    failure::Failure,
+    report::{self, event::Trouble, tenants},
+};
+
+pub(crate) async fn run(work: &Work, arguments: &TenantCreate) -> Result<Answer, Failure> {
+    let wanted = Wanted {
+        name: arguments.name.clone(),
+        schema: arguments.schema.clone(),
+        domain: arguments.domain.clone(),
+        set: arguments.set.clone(),
+    };
+    let schema = wanted.schema.as_ref().unwrap_or(&wanted.name).clone();
+    work.record.at("portcullis tenant create");
+    let begun = Instant::now();
+    let result = create(work, &wanted).await;
+    let took = begun.elapsed();
+    work.finish(result.as_ref().map(drop).map_err(|trouble| &trouble.failure)).await;
+    let text = if arguments.json {
+        format!("{:#}\n", tenants::created(&wanted.name, &schema, took, result.as_ref().err()))
+    } else if result.is_ok() {
+        format!("`{schema}` created, migrated and verified\n")
+    } else {
+        String::new()
+    };
+    let trouble = match result {
+        Ok(()) => return Ok(Answer::good(text)),
+        Err(trouble) => trouble,
+    };
+    super::tell(work, &schema, &trouble).await;
+    let answer = Answer { text, ..Answer::bad(trouble) };
+    Ok(if arguments.json { Answer { trouble: None, ..answer } } else { answer })
+}
+
+async fn create(work: &Work, wanted: &Wanted) -> Result<(), Trouble> {
+    let new = wanted.creation(work).await?;
+    provision::create(work, &new, &|text| report::say(&text)).await
+}

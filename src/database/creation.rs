@@ -1,0 +1,37 @@
+//! What is to be made of a tenant: its schema, its rows, and the nonce that proves later who made it.
+
+use std::collections::BTreeMap;
+
+use crate::tenants::manifest::{Domains, Filled};
+
+/// One tenant that is to be made.
+#[derive(Debug, Clone)]
+pub(crate) struct Creation {
+    pub(crate) schema: String,
+    /// The registry row's columns beside the schema's own.
+    pub(crate) columns: BTreeMap<String, Filled>,
+    pub(crate) domain: Option<(Domains, String)>,
+    /// The row is there before the schema is migrated, because the framework looks there.
+    pub(crate) rows_first: bool,
+    pub(crate) nonce: String,
+    pub(crate) run: String,
+}
+
+impl Creation {
+    /// Of a tenant that is its schema and nothing more.
+    pub(crate) fn of(schema: &str, run: &str) -> Self {
+        Self {
+            schema: schema.to_owned(),
+            columns: BTreeMap::new(),
+            domain: None,
+            rows_first: false,
+            nonce: nonce(),
+            run: run.to_owned(),
+        }
+    }
+}
+
+/// What nobody else has ever written.
+pub(crate) fn nonce() -> String {
+    format!("{:032x}", fastrand::u128(..))
+}

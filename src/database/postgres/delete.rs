@@ -1,0 +1,116 @@
+//! Deletes a tenant: its rows first, then its schema. What a killed deletion leaves, the next holder of the lock removes.
+
+use sqlx::{Connection, postgres::PgConnection};
+
+use super::{
+    Postgres,
+    apply::exists,
+    connect, journal, lock,
+    provision::refuse_name,
+    quote::{identifier, literal},
+    remove,
+};
+use crate::{
+    config,
+    database::{ApplyError, DatabaseError, Limits, nonce},
+    tenants::{found::Deleted, ledger::Shape, manifest::Domains},
+};
+
+impl Postgres {
+    /// `shape` says which ledger tells a tenant's schema from anybody's.
+    pub(in super::super) async fn delete(
+        &self,
+        schema: &str,
+        domains: Option<&Domains>,
+        (run, shape): (&str, Shape),
+        limits: &Limits,
+    ) -> Result<Deleted, DatabaseError> {
+        let refuse = |why: String| Err(DatabaseError::Failed(why));
+        let Some(registry) = &self.registry else { return refuse("there is no registry".into()) };
+        if let Some(why) = refuse_name(schema, &self.config.shared_schema) {
+            return refuse(why);
+        }
+        let mut connection = self.writer().await?;
+        lock::schema(&mut connection, schema, "pg_try_advisory_lock", false)
+            .await
+            .map_err(ApplyError::into_failed)?;
+        let failed = |error: sqlx::Error| connect::failed(&error);
+        let registered = self.is_registered(&mut connection, registry, schema).await.map_err(failed)?;
+        let stands = exists(&mut connection, schema).await.map_err(ApplyError::into_failed)?;
+        if !registered && !stands {
+            return refuse("no row and no schema of that name is there".into());
+        }
+        if stands {
+            if !registered && !is_a_tenants(&mut connection, schema, shape).await.map_err(failed)? {
+                return refuse(
+                    "the registry does not name it, and the schema of that name is not a tenant's".into(),
+                );
+            }
+            if let Some(outside) = remove::outside(&mut connection, schema).await.map_err(failed)? {
+                return refuse(format!("{outside} depends on what stands in it"));
+            }
+            journal::ensure(&mut connection).await.map_err(failed)?;
+        }
+        let what = Doomed { schema, run, registry, domains, stands };
+        let deleted = self.delete_all(&mut connection, &what, limits).await;
+        if deleted.is_err() {
+            let _ = connect::rows(&mut connection, "ROLLBACK").await;
+        }
+        let _ = connection.close().await;
+        deleted.map_err(failed)
+    }
+
+    async fn delete_all(
+        &self,
+        connection: &mut PgConnection,
+        what: &Doomed<'_>,
+        limits: &Limits,
+    ) -> Result<Deleted, sqlx::Error> {
+        let Doomed { schema, run, registry, domains, stands } = *what;
+        let begin = remove::begin(limits);
+        let nonce = nonce();
+        connect::rows(connection, &begin).await?;
+        let (rows, domains) = self.delete_rows(connection, registry, domains, schema).await?;
+        let earlier = format!("DELETE FROM portcullis.journal WHERE tenant = {}", literal(schema));
+        let mut deleted = Deleted { rows, domains, tables: None, transactions: 1 };
+        if stands {
+            let enter = journal::enter((&nonce, run), schema, journal::Kind::Removing, false);
+            connect::rows(connection, &format!("{earlier}; {enter}; COMMIT")).await?;
+            let dropped = remove::drop_tables(connection, schema, limits).await?;
+            connect::rows(connection, &begin).await?;
+            connect::rows(connection, &format!("DROP SCHEMA {} CASCADE", identifier(schema))).await?;
+            connect::rows(connection, &journal::strike(&nonce)).await?;
+            deleted.tables = Some(dropped.tables);
+            deleted.transactions += dropped.transactions + 1;
+        } else if journal::exists(connection).await? {
+            connect::rows(connection, &earlier).await?;
+        }
+        connect::rows(connection, "COMMIT").await?;
+        Ok(deleted)
+    }
+}
+
+struct Doomed<'a> {
+    schema: &'a str,
+    run: &'a str,
+    registry: &'a config::Registry,
+    domains: Option<&'a Domains>,
+    stands: bool,
+}
+
+/// It holds a tenant's ledger, or bears our mark.
+async fn is_a_tenants(
+    connection: &mut PgConnection,
+    schema: &str,
+    shape: Shape,
+) -> Result<bool, sqlx::Error> {
+    let sql = format!(
+        "SELECT 1::text FROM pg_catalog.pg_namespace n WHERE n.nspname::text = {} AND (\
+         EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relnamespace = n.oid AND c.relname::text = {}) \
+         OR pg_catalog.obj_description(n.oid, 'pg_namespace') LIKE {})",
+        literal(schema),
+        literal(shape.table),
+        literal(&format!("{}%", journal::MARK)),
+    );
+    Ok(!connect::rows(connection, &sql).await?.is_empty())
+}

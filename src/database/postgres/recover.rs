@@ -1,0 +1,175 @@
+//! Takes back what an attempt to make a tenant has left: this run's own, or a killed run's.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use sqlx::{Connection, postgres::PgConnection};
+
+use super::{
+    Postgres, apply, connect,
+    journal::{self, Entry},
+    lock,
+    quote::literal,
+    reading::Reading,
+};
+use crate::{
+    database::{Creation, DatabaseError, Leftover, Limits, Undone},
+    tenants::manifest::Domains,
+};
+
+/// Between two looks at whether a run's programs still have sessions.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// For reading the registry.
+const LOOK: Duration = Duration::from_mins(2);
+
+/// Looks in all.
+const LOOKS: u32 = 40;
+
+impl Postgres {
+    /// Takes back an attempt of this run that failed, ran out of time or was interrupted.
+    pub(in super::super) async fn undo(
+        &self,
+        new: &Creation,
+        limits: &Limits,
+    ) -> Result<Undone, DatabaseError> {
+        let Some(registry) = &self.registry else { return Ok(Undone::Nothing) };
+        let mut connection = self.writer().await?;
+        // The session that was given up may still hold the schema's lock: it is not judged before it has ended.
+        lock::schema(&mut connection, &new.schema, "pg_try_advisory_lock", false).await.map_err(words)?;
+        let condition = format!("nonce = {}", literal(&new.nonce));
+        let entries = journal::entries(&mut connection, &condition).await;
+        let entries = entries.map_err(|error| connect::failed(&error))?;
+        let undone = if let Some(entry) = entries.first() {
+            end_programs(&mut connection, &entry.run).await.map_err(|error| connect::failed(&error))?;
+            let domains = new.domain.as_ref().map(|(domains, _)| domains);
+            self.remove_announced(&mut connection, registry, domains, entry, limits).await.map_err(words)?
+        } else {
+            let stands = apply::exists(&mut connection, &new.schema).await.map_err(words)?;
+            let registered = self.is_registered(&mut connection, registry, &new.schema).await;
+            match (stands, registered.map_err(|error| connect::failed(&error))?) {
+                (false, false) => Undone::Nothing,
+                // Both were absent when it began, and the entry went in the transaction that wrote the row.
+                (true, true) => Undone::Whole,
+                (true, false) => Undone::Unproved(format!("a schema `{}` appeared meanwhile", new.schema)),
+                (false, true) => Undone::Unproved(format!("a row for `{}` appeared meanwhile", new.schema)),
+            }
+        };
+        let _ = connection.close().await;
+        Ok(undone)
+    }
+
+    /// Takes back what killed runs have left. Only the holder of the lock may ask.
+    pub(in super::super) async fn recover(
+        &self,
+        domains: Option<&Domains>,
+        limits: &Limits,
+    ) -> Result<Vec<Leftover>, DatabaseError> {
+        let Some(registry) = &self.registry else { return Ok(Vec::new()) };
+        let mut connection = self.writer().await?;
+        let entries = journal::entries(&mut connection, "true").await;
+        let mut left = Vec::new();
+        for entry in entries.map_err(|error| connect::failed(&error))? {
+            let Entry { tenant, begun, nonce, .. } = &entry;
+            lock::schema(&mut connection, tenant, "pg_try_advisory_lock", false).await.map_err(words)?;
+            let condition = format!("nonce = {}", literal(nonce));
+            // Another run of those that share the lock may have been quicker.
+            let still = journal::entries(&mut connection, &condition).await;
+            if still.map_err(|error| connect::failed(&error))?.is_empty() {
+                continue;
+            }
+            end_programs(&mut connection, &entry.run).await.map_err(|error| connect::failed(&error))?;
+            let undone = self
+                .remove_announced(&mut connection, registry, domains, &entry, limits)
+                .await
+                .map_err(words)?;
+            let unproved = match undone {
+                Undone::Nothing | Undone::Whole => None,
+                Undone::Unproved(why) => Some(why),
+            };
+            left.push(Leftover { tenant: tenant.clone(), begun: begun.clone(), unproved });
+        }
+        let _ = connection.close().await;
+        Ok(left)
+    }
+
+    /// Notes, before a framework's own command makes them, that these tenants are absent.
+    pub(in super::super) async fn announce(
+        &self,
+        run: &str,
+        absent: &[(String, String)],
+    ) -> Result<(), DatabaseError> {
+        let mut connection = self.writer().await?;
+        journal::ensure(&mut connection).await.map_err(|error| connect::failed(&error))?;
+        let mut sql = String::from("BEGIN");
+        for (tenant, nonce) in absent {
+            sql += &format!("; {}", journal::announce(nonce, run, tenant));
+        }
+        connect::rows(&mut connection, &(sql + "; COMMIT")).await.map_err(|error| connect::failed(&error))?;
+        let _ = connection.close().await;
+        Ok(())
+    }
+
+    /// Removes those notes.
+    pub(in super::super) async fn strike(&self, nonces: &[String]) -> Result<(), DatabaseError> {
+        let mut connection = self.writer().await?;
+        let sql: Vec<String> = nonces.iter().map(|nonce| journal::strike(nonce)).collect();
+        connect::rows(&mut connection, &sql.join("; ")).await.map_err(|error| connect::failed(&error))?;
+        let _ = connection.close().await;
+        Ok(())
+    }
+
+    pub(in super::super) async fn end_programs(&self, run: &str) -> Result<(), DatabaseError> {
+        let mut connection = self.writer().await?;
+        let ended = end_programs(&mut connection, run).await;
+        let _ = connection.close().await;
+        ended.map_err(|error| connect::failed(&error))
+    }
+
+    pub(in super::super) async fn registered(&self) -> Result<BTreeSet<String>, DatabaseError> {
+        let Some(registry) = &self.registry else { return Ok(BTreeSet::new()) };
+        let mut reading = Reading::open(self.direct(), LOOK).await?;
+        let rows = self.read_registry(&mut reading, registry, None).await;
+        reading.close().await;
+        let rows = rows?;
+        Ok(rows.tenants.into_iter().chain(rows.others).collect())
+    }
+
+    /// Which of these tenants a killed run had noted: nonce, tenant, and when it was.
+    pub(in super::super) async fn announced(
+        &self,
+        tenants: &[String],
+    ) -> Result<Vec<(String, String, String)>, DatabaseError> {
+        let mut connection = self.writer().await?;
+        let entries = journal::entries(&mut connection, "kind = 'command'").await;
+        let _ = connection.close().await;
+        let named = entries.map_err(|error| connect::failed(&error))?.into_iter();
+        Ok(named
+            .filter(|entry| tenants.contains(&entry.tenant))
+            .map(|entry| (entry.nonce, entry.tenant, entry.begun))
+            .collect())
+    }
+}
+
+/// Ends the sessions that a run's programs have left: a statement goes on without whoever asked for it, and one that
+/// comes after its schema is gone would land in another.
+async fn end_programs(connection: &mut PgConnection, run: &str) -> Result<(), sqlx::Error> {
+    let sql = format!(
+        "SELECT pg_catalog.pg_terminate_backend(pid)::text FROM pg_catalog.pg_stat_activity \
+         WHERE datname = current_database() AND application_name = {} AND pid <> pg_catalog.pg_backend_pid()",
+        literal(&format!("portcullis:{run}"))
+    );
+    let mut quiet = false;
+    for _ in 0..LOOKS {
+        let ended = !connect::rows(connection, &sql).await?.is_empty();
+        if !ended && quiet {
+            break;
+        }
+        quiet = !ended;
+        tokio::time::sleep(PAUSE).await;
+    }
+    Ok(())
+}
+
+fn words(error: crate::database::ApplyError) -> DatabaseError {
+    error.into_failed()
+}

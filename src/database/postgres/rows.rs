@@ -1,0 +1,119 @@
+//! A tenant's rows in the registry and among the domains: writes them and removes them.
+
+use std::collections::BTreeMap;
+
+use sqlx::postgres::PgConnection;
+
+use super::{
+    Postgres, connect,
+    quote::{identifier, literal, qualified},
+    registry,
+};
+use crate::{
+    config,
+    database::{ApplyError, Creation, postgres::run::bare},
+    tenants::manifest::{Domains, Filled},
+};
+
+impl Postgres {
+    /// Whether the registry names it, in a row that counts or in one that does not.
+    pub(super) async fn is_registered(
+        &self,
+        connection: &mut PgConnection,
+        registry: &config::Registry,
+        schema: &str,
+    ) -> Result<bool, sqlx::Error> {
+        let row = format!("SELECT 1::text FROM {}", self.row(registry, schema));
+        Ok(!connect::rows(connection, &row).await?.is_empty())
+    }
+
+    /// Writes the rows; the new one must count as a tenant.
+    pub(super) async fn write_rows(
+        &self,
+        connection: &mut PgConnection,
+        registry: &config::Registry,
+        new: &Creation,
+    ) -> Result<(), ApplyError> {
+        let failed = |error: sqlx::Error| bare(&error);
+        let sql = format!(
+            "SET LOCAL search_path = {shared}; {insert}; SET CONSTRAINTS ALL IMMEDIATE; \
+             SELECT 1::text FROM {row} AND {condition}",
+            shared = identifier(&self.config.shared_schema),
+            insert = self.insert(registry, new),
+            row = self.row(registry, &new.schema),
+            condition = registry::condition(registry),
+        );
+        if connect::rows(connection, &sql).await.map_err(failed)?.is_empty() {
+            return Err(ApplyError::saying("a new row does not meet the registry's `where`"));
+        }
+        Ok(())
+    }
+
+    /// Removes the rows of the registry and, before them, those of the domains; says how many of each.
+    pub(super) async fn delete_rows(
+        &self,
+        connection: &mut PgConnection,
+        registry: &config::Registry,
+        domains: Option<&Domains>,
+        schema: &str,
+    ) -> Result<(usize, usize), sqlx::Error> {
+        let (mut domain_rows, row) = (0, self.row(registry, schema));
+        if let Some(domains) = domains {
+            let (place, _) = registry::table(registry, &self.config.shared_schema);
+            let sql = format!(
+                "DELETE FROM {} WHERE {} IN (SELECT {} FROM {row}) RETURNING 1::text",
+                qualified(place, &domains.table),
+                identifier(&domains.tenant_column),
+                identifier(&domains.key_column),
+            );
+            domain_rows = connect::rows(connection, &sql).await?.len();
+        }
+        let sql = format!("DELETE FROM {row} RETURNING 1::text");
+        Ok((connect::rows(connection, &sql).await?.len(), domain_rows))
+    }
+
+    /// The registry's table and the condition of one tenant.
+    fn row(&self, registry: &config::Registry, schema: &str) -> String {
+        let (place, name) = registry::table(registry, &self.config.shared_schema);
+        let (table, column) = (qualified(place, name), identifier(&registry.schema_column));
+        format!("{table} WHERE {column}::text = {}", literal(schema))
+    }
+
+    fn insert(&self, registry: &config::Registry, new: &Creation) -> String {
+        let (place, name) = registry::table(registry, &self.config.shared_schema);
+        let schema = (registry.schema_column.clone(), Filled::Text(new.schema.clone()));
+        let columns: BTreeMap<String, Filled> = new.columns.clone().into_iter().chain([schema]).collect();
+        let insert = |table: &str, names: Vec<&str>| {
+            let names: Vec<String> = names.into_iter().map(identifier).collect();
+            format!("INSERT INTO {} ({})", qualified(place, table), names.join(", "))
+        };
+        let values =
+            |columns: &BTreeMap<String, Filled>| columns.values().map(value).collect::<Vec<_>>().join(", ");
+        let tenant = format!(
+            "{} VALUES ({})",
+            insert(name, columns.keys().map(String::as_str).collect()),
+            values(&columns)
+        );
+        let Some((domains, domain)) = &new.domain else { return tenant };
+        let mut columns = domains.defaults.clone();
+        columns.insert(domains.domain_column.clone(), Filled::Text(domain.clone()));
+        columns.extend(domains.primary_column.clone().map(|name| (name, Filled::Text("true".into()))));
+        columns.remove(&domains.tenant_column);
+        let key = identifier(&domains.key_column);
+        let names = [domains.tenant_column.as_str()].into_iter().chain(columns.keys().map(String::as_str));
+        let linked = insert(&domains.table, names.collect());
+        format!(
+            "WITH made AS ({tenant} RETURNING {key}) {linked} SELECT {key}, {} FROM made",
+            values(&columns)
+        )
+    }
+}
+
+/// A literal without a type takes the column's.
+fn value(filled: &Filled) -> String {
+    match filled {
+        Filled::Text(text) => literal(text),
+        Filled::Now => "pg_catalog.now()".into(),
+        Filled::Uuid => "pg_catalog.gen_random_uuid()".into(),
+    }
+}

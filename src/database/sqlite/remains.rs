@@ -1,0 +1,173 @@
+//! Files that attempts to make a tenant have left, this run's and killed runs', and the deletion of a tenant.
+//!
+//! A file is built as `<tenant>.<nonce>.new`, and linked to its place. As long as both names are there and the registry
+//! has no row, the file in its place is proved to be the one that was built.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+};
+
+use sqlx::Connection;
+
+use super::{Sqlite, files, registry};
+use crate::{
+    database::{Creation, DatabaseError, Leftover, Undone},
+    tenants::found::Deleted,
+};
+
+/// Digits of a nonce.
+const NONCE: usize = 32;
+
+/// What SQLite keeps beside a file.
+const BESIDE: [&str; 4] = ["", "-journal", "-wal", "-shm"];
+
+/// A file of our own that no row names yet; it goes when this value does.
+pub(super) struct Ours {
+    pub(super) beside: PathBuf,
+    place: PathBuf,
+    kept: bool,
+}
+
+impl Ours {
+    pub(super) fn new(place: &Path, nonce: &str) -> Self {
+        let beside = place.with_extension(format!("{nonce}.new"));
+        Self { beside, place: place.to_owned(), kept: false }
+    }
+
+    /// The row is committed: the file in its place stays.
+    pub(super) fn keep(mut self) {
+        self.kept = true;
+    }
+}
+
+impl Drop for Ours {
+    fn drop(&mut self) {
+        if !self.kept && is_same(&self.beside, &self.place) {
+            remove(&self.place);
+        }
+        remove(&self.beside);
+    }
+}
+
+impl Sqlite {
+    /// What dropping an attempt has left: nothing, unless its last transaction went through all the same.
+    pub(in super::super) async fn undo(&self, new: &Creation) -> Result<Undone, DatabaseError> {
+        let path = self.tenant(&new.schema);
+        // SQLite's own thread may have been in the middle of a statement when the attempt was dropped.
+        drop(path.as_ref().map(|path| Ours::new(path, &new.nonce)));
+        let stands = path.is_some_and(|path| path.exists());
+        let registered = self.registered().await?.contains(&new.schema);
+        Ok(match (registered, stands) {
+            (false, false) => Undone::Nothing,
+            (true, true) => Undone::Whole,
+            (true, false) => Undone::Unproved(format!("a row for `{}` appeared meanwhile", new.schema)),
+            (false, true) => Undone::Unproved(format!("a file for `{}` appeared meanwhile", new.schema)),
+        })
+    }
+
+    pub(in super::super) async fn registered(&self) -> Result<BTreeSet<String>, DatabaseError> {
+        let rows = self.read_registry().await?.unwrap_or_default();
+        Ok(rows.tenants.into_iter().chain(rows.others).collect())
+    }
+
+    /// Removes what killed runs were building.
+    pub(in super::super) async fn recover(&self) -> Result<Vec<Leftover>, DatabaseError> {
+        let folder = self.tenants_folder();
+        let Ok(entries) = fs::read_dir(&folder) else { return Ok(Vec::new()) };
+        let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let left: Vec<(String, String)> =
+            names.filter_map(|name| Some((built(&name)?.to_owned(), name))).collect();
+        if left.is_empty() {
+            return Ok(Vec::new());
+        }
+        let registered = self.registered().await?;
+        let mut leftovers = Vec::new();
+        for (tenant, name) in left {
+            let (beside, place) = (folder.join(&name), folder.join(format!("{tenant}.sqlite")));
+            if !registered.contains(&tenant) && is_same(&beside, &place) {
+                remove(&place);
+            }
+            remove(&beside);
+            leftovers.push(Leftover { tenant, begun: format!("a run that built `{name}`"), unproved: None });
+        }
+        Ok(leftovers)
+    }
+
+    /// The row goes first: a file that no row names is nobody's tenant.
+    pub(in super::super) async fn delete(&self, tenant: &str) -> Result<Deleted, DatabaseError> {
+        let refuse = |why: &str| Err(DatabaseError::Failed(why.into()));
+        let Some(config) = &self.registry else { return refuse("there is no registry") };
+        let Some(path) = self.tenant(tenant) else { return refuse("the name cannot be a file's") };
+        let mut shared = files::write(&self.shared(), false, files::BUSY).await?;
+        let sql = format!(
+            "DELETE FROM {} WHERE {} = {} RETURNING 1",
+            files::identifier(registry::table(config)),
+            files::identifier(&config.schema_column),
+            files::literal(tenant),
+        );
+        let rows = files::rows(&mut shared, &sql).await;
+        let _ = shared.close().await;
+        let rows = rows.map_err(|error| DatabaseError::Failed(files::words(&error)))?.len();
+        let stands = path.exists();
+        if rows == 0 && !stands {
+            return refuse("no row and no file of that name is there");
+        }
+        let mut tables = None;
+        if stands {
+            let mut connection = files::read(&path).await.map_err(DatabaseError::Failed)?;
+            let sql =
+                "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";
+            tables = files::rows(&mut connection, sql).await.ok().map(|rows| rows.len());
+            let _ = connection.close().await;
+            remove(&path);
+            if path.exists() {
+                return refuse("its row is gone, and its file cannot be removed");
+            }
+        }
+        Ok(Deleted { rows, domains: 0, tables, transactions: 1 })
+    }
+}
+
+/// The tenant of a file that is being built, by its name; also of what SQLite keeps beside it.
+fn built(name: &str) -> Option<&str> {
+    let name = BESIDE.iter().skip(1).find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
+    let (tenant, nonce) = name.strip_suffix(".new")?.rsplit_once('.')?;
+    let is_nonce = nonce.len() == NONCE && nonce.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (is_nonce && !tenant.is_empty()).then_some(tenant)
+}
+
+fn is_same(one: &Path, other: &Path) -> bool {
+    match (fs::metadata(one), fs::metadata(other)) {
+        (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
+        _ => false,
+    }
+}
+
+/// With what SQLite keeps beside it.
+fn remove(path: &Path) {
+    for suffix in BESIDE {
+        let mut path = path.to_owned().into_os_string();
+        path.push(suffix);
+        // One that is not there is gone already.
+        let _ = fs::remove_file(path);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_file_with_a_nonce_is_one_that_was_being_built() {
+        let nonce = "0123456789abcdef0123456789abcdef";
+        assert_eq!(built(&format!("a.b.{nonce}.new")), Some("a.b"));
+        assert_eq!(built(&format!("acme.{nonce}.new-wal")), Some("acme"));
+        for name in ["acme.sqlite", "acme.new", "acme.0123.new", &format!(".{nonce}.new"), "acme.sqlite-wal"]
+        {
+            assert_eq!(built(name), None, "{name}");
+        }
+    }
+}

@@ -1,0 +1,163 @@
+//! What the commands for tenants say, as text and as JSON.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use super::{event::Trouble, judgement};
+use crate::{
+    failure::{Failure, Left, chain},
+    tenants::{
+        found::Deleted,
+        gate::{Judgement, Verdict},
+    },
+};
+
+/// What became of the configured demo tenants.
+#[derive(Debug, Default)]
+pub(crate) struct Bootstrapped {
+    pub(crate) created: Vec<String>,
+    pub(crate) kept: Vec<String>,
+    /// Each with its reason.
+    pub(crate) failed: Vec<(String, String)>,
+}
+
+impl Bootstrapped {
+    pub(crate) fn summary(&self) -> String {
+        format!("{} created, {} kept", self.created.len(), self.kept.len())
+    }
+}
+
+/// What `tenant create --json` answers.
+pub(crate) fn created(name: &str, schema: &str, took: Duration, trouble: Option<&Trouble>) -> Value {
+    let mut answer = json!({
+        "tenant": name,
+        "schema": schema,
+        "created": trouble.is_none(),
+        "took_ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+    });
+    if let (Some(trouble), Some(object)) = (trouble, answer.as_object_mut()) {
+        object.insert("failure".into(), failure(trouble));
+    }
+    answer
+}
+
+/// What `tenant bootstrap --json` answers.
+pub(crate) fn bootstrapped(became: &Bootstrapped, trouble: Option<&Trouble>) -> Value {
+    let failed: Vec<Value> =
+        became.failed.iter().map(|(tenant, why)| json!({ "tenant": tenant, "why": why })).collect();
+    json!({
+        "created": became.created,
+        "kept": became.kept,
+        "failed": failed,
+        "failure": trouble.map(failure),
+    })
+}
+
+/// What the command of `[notify]` finds in its variable.
+pub(crate) fn notification(run: &str, tenant: &str, trouble: &Trouble) -> Value {
+    json!({ "event": "tenant creation failed", "run": run, "tenant": tenant, "failure": failure(trouble) })
+}
+
+/// One line a tenant.
+pub(crate) fn list(judgement: &Judgement) -> String {
+    let width = judgement.tenants.keys().map(|name| name.chars().count()).max().unwrap_or(0);
+    let mut text = String::new();
+    for (name, verdict) in &judgement.tenants {
+        text += &format!("{name:width$}  {}\n", brief(verdict));
+    }
+    if text.is_empty() {
+        text = "no tenant\n".into();
+    }
+    for warning in
+        judgement::warnings(&Judgement { tenants: std::collections::BTreeMap::new(), ..judgement.clone() })
+    {
+        text += &format!("warning: {warning}\n");
+    }
+    text
+}
+
+/// Everything that there is to say of one.
+pub(crate) fn show(name: &str, verdict: &Verdict) -> String {
+    let mut text = format!("{name}: {}\n", judgement::outcome_word(verdict.outcome()));
+    for finding in &verdict.findings {
+        let (what, which) = judgement::words(finding);
+        text += &format!("  {what}: {which}\n");
+    }
+    text
+}
+
+pub(crate) fn json(judgement: &Judgement) -> Value {
+    let tenants: Vec<Value> = judgement.tenants.iter().map(|(name, verdict)| one(name, verdict)).collect();
+    json!({ "tenants": tenants, "orphans": judgement.orphans, "unfinished": judgement.unfinished })
+}
+
+pub(crate) fn one(name: &str, verdict: &Verdict) -> Value {
+    let mut value = judgement::schema_json(verdict);
+    if let Some(object) = value.as_object_mut() {
+        object.insert("tenant".into(), json!(name));
+    }
+    value
+}
+
+/// What was removed, in words.
+pub(crate) fn deleted(name: &str, deleted: &Deleted) -> String {
+    let count = |number: usize, what: &str| {
+        if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+    };
+    let mut parts = vec![count(deleted.rows, "row of the registry").replace("registrys", "registry")];
+    if deleted.domains > 0 {
+        parts.push(count(deleted.domains, "domain"));
+    }
+    match deleted.tables {
+        Some(tables) => parts.push(format!("its schema with {}", count(tables, "table"))),
+        None => parts.push("no schema, which was not there".into()),
+    }
+    format!("`{name}` deleted: {} ({})\n", parts.join(", "), count(deleted.transactions, "transaction"))
+}
+
+pub(crate) fn deleted_json(name: &str, deleted: &Deleted) -> Value {
+    json!({
+        "tenant": name,
+        "rows": deleted.rows,
+        "domains": deleted.domains,
+        "tables": deleted.tables,
+        "transactions": deleted.transactions,
+    })
+}
+
+/// The outcome, and the first thing that there is to say.
+fn brief(verdict: &Verdict) -> String {
+    let outcome = judgement::outcome_word(verdict.outcome());
+    match verdict.findings.iter().max_by_key(|finding| finding.outcome()) {
+        None => outcome.to_owned(),
+        Some(finding) => {
+            let (what, which) = judgement::words(finding);
+            format!("{outcome}  {what}: {which}")
+        }
+    }
+}
+
+fn failure(trouble: &Trouble) -> Value {
+    let failure = &trouble.failure;
+    let left = match failure {
+        Failure::Provisioning { left, .. } => Some(match left {
+            Left::Nothing => "nothing",
+            Left::AsItWas => "as it was",
+            Left::Later => "later",
+            Left::Unproved => "unproved",
+        }),
+        _ => None,
+    };
+    let first = trouble.failed.first();
+    json!({
+        "id": failure.id(),
+        "code": failure.code(),
+        "message": chain(failure),
+        "hint": failure.hint(),
+        "left": left,
+        "migration": first.and_then(|failed| failed.migration.as_ref()),
+        "place": first.and_then(|failed| failed.place.as_ref()),
+        "output": trouble.output,
+    })
+}

@@ -1,0 +1,304 @@
+//! `portcullis tenant`: whole or absent, whatever ends a creation, and nothing touched that is anybody else's.
+
+use std::{thread, time::Duration};
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use super::migrations::with_checksum_of;
+use crate::support::{process::Outcome, project::Project};
+
+/// A file that runs outside a transaction, and long enough to be met in the middle.
+const SLOW: &str = "-- no-transaction\nCREATE TABLE slow (id int);\nSELECT pg_sleep(50) WHERE current_schema() NOT LIKE 'portcullis%';\n";
+/// Fails wherever a tenant is made of it, and not where the manifest is.
+const BAD: &str = "CREATE TABLE x (id int);\nDO $$ BEGIN IF current_schema() NOT LIKE 'portcullis%' THEN RAISE EXCEPTION 'bad'; END IF; END $$;\n";
+
+/// The shared schema is there, and no tenant.
+fn empty(apply: &str) -> Project {
+    let project = Project::new(apply);
+    project.portcullis.run(["migrate", "--shared"]).exits(0);
+    project
+}
+
+/// With another file, which the manifest knows.
+fn with(project: Project, name: &str, text: &str) -> Project {
+    let mut project = project.file(name, text);
+    let config = std::fs::read_to_string(project.portcullis.path("config.toml")).unwrap();
+    if config.contains("auto = true") {
+        project = project.replace("auto = true", "file = \"manifest.json\"");
+    }
+    project.portcullis.run(["manifest", "sql"]).exits(0);
+    project
+}
+
+fn json(outcome: &Outcome) -> Value {
+    serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{error}\n{outcome}"))
+}
+
+fn tenants(project: &Project) -> Vec<String> {
+    project.database.column("SELECT name FROM tenants ORDER BY 1")
+}
+
+fn journal(project: &Project) -> Vec<String> {
+    project.database.column("SELECT tenant || ' ' || kind FROM portcullis.journal ORDER BY 1")
+}
+
+/// Starts a creation and returns once its slow file runs.
+fn killed_in_the_middle(project: &Project, tenant: &str, signal: Signal) -> Outcome {
+    let running = project.portcullis.spawn(["tenant", "create", tenant]);
+    project.until_running("pg_sleep");
+    running.signal(signal);
+    running.wait()
+}
+
+#[test]
+fn a_created_tenant_is_one_that_the_gate_passes() {
+    let project = empty("");
+    let outcome = project.portcullis.run(["tenant", "create", "acme", "--json"]).exits(0);
+    let answer = json(&outcome);
+    assert_eq!((&answer["created"], &answer["schema"]), (&Value::Bool(true), &Value::from("acme")));
+    project.portcullis.run(["verify", "--tenant", "acme"]).exits(0);
+    assert_eq!(project.ledger("acme"), ["1"]);
+    assert!(journal(&project).is_empty());
+    let comment = "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = 'acme' \
+                   AND obj_description(oid, 'pg_namespace') IS NOT NULL";
+    assert!(project.database.column(comment).is_empty());
+}
+
+#[test]
+fn the_rows_other_columns_are_what_the_command_line_says() {
+    let project = empty("").file(
+        "shared/2_more.sql",
+        "ALTER TABLE tenants RENAME name TO schema; ALTER TABLE tenants ADD name text, ADD plan text NOT NULL;\n",
+    );
+    let project = project.replace("schema_column = \"name\"", "schema_column = \"schema\"");
+    project.portcullis.run(["migrate", "--shared"]).exits(0);
+    let create = ["tenant", "create", "Acme GmbH", "--schema", "acme", "--set", "plan=it's \\ \"x\""];
+    project.portcullis.run(create).exits(0);
+    let row = "SELECT schema || '|' || name || '|' || plan FROM tenants";
+    assert_eq!(project.database.column(row), ["acme|Acme GmbH|it's \\ \"x\""]);
+    // A column that nobody filled, and one that is not there.
+    let lacking = project.portcullis.run(["tenant", "create", "globex"]).exits(73);
+    lacking.says("plan").says("rolled back");
+    project.portcullis.run(["tenant", "create", "globex", "--set", "plans=x"]).exits(73).says("plans");
+    project.portcullis.run(["tenant", "create", "globex", "--set", "schema=x"]).exits(64);
+    project.portcullis.run(["tenant", "create", "globex", "--domain", "x.example"]).exits(64).says("domains");
+    assert!(!project.exists("globex"));
+}
+
+#[test]
+fn what_is_there_already_is_refused_and_left_alone() {
+    let project = empty("");
+    project.portcullis.run(["tenant", "create", "acme"]).exits(0);
+    let again = project.portcullis.run(["tenant", "create", "acme", "--json"]).exits(73);
+    assert_eq!(json(&again)["failure"]["left"], "as it was", "{again}");
+    project.database.execute("CREATE SCHEMA stray; INSERT INTO tenants VALUES ('ghost')");
+    for (tenant, why) in [("stray", "registry does not name"), ("ghost", "its schema is not there")] {
+        let refused = project.portcullis.run(["tenant", "create", tenant]).exits(73);
+        refused.says(why).says("not rolled back: authorship unproved");
+    }
+    assert!(project.exists("stray"));
+    assert_eq!(tenants(&project), ["acme", "ghost"]);
+}
+
+#[test]
+fn a_migration_that_fails_leaves_nothing_in_one_transaction_or_in_many() {
+    for first in ["", "-- no-transaction\n"] {
+        let project = with(empty(""), "tenant/2_bad.sql", &format!("{first}{BAD}"));
+        let outcome = project.portcullis.run(["tenant", "create", "acme", "--json"]).exits(73);
+        let failure = &json(&outcome)["failure"];
+        assert_eq!((&failure["id"], &failure["left"]), (&"provisioning-failed".into(), &"nothing".into()));
+        assert!(failure["place"].as_str().unwrap().contains("2_bad.sql"), "{outcome}");
+        assert!(failure["message"].as_str().unwrap().contains("rolled back"), "{outcome}");
+        assert!(!project.exists("acme") && tenants(&project).is_empty() && journal(&project).is_empty());
+    }
+}
+
+#[test]
+fn a_file_that_commits_by_itself_and_fails_leaves_nothing_either() {
+    let project = with(empty(""), "tenant/2_commits.sql", "SELECT 1;\n");
+    let project =
+        with_checksum_of(project, "SELECT 1;\n", "CREATE TABLE x (id int);\nCOMMIT;\nSELECT 1/0;\n");
+    project.portcullis.run(["tenant", "create", "acme"]).exits(73).says("rolled back");
+    assert!(!project.exists("acme") && tenants(&project).is_empty() && journal(&project).is_empty());
+}
+
+#[test]
+fn a_time_out_is_said_to_be_rolled_back_because_it_is() {
+    for first in ["", "-- no-transaction\n"] {
+        let project = with(
+            empty("timeout = \"1s\""),
+            "tenant/2_slow.sql",
+            &format!("{first}SELECT pg_sleep(40) WHERE current_schema() = 'acme';\n"),
+        );
+        let outcome = project.portcullis.run(["tenant", "create", "acme"]).exits(73);
+        outcome.says("ran longer than 1 s").says("(rolled back)");
+        assert!(!project.exists("acme") && tenants(&project).is_empty() && journal(&project).is_empty());
+    }
+}
+
+#[test]
+fn a_signal_in_the_middle_leaves_nothing() {
+    let project = with(empty(""), "tenant/2_slow.sql", SLOW);
+    let outcome = killed_in_the_middle(&project, "acme", Signal::SIGTERM).exits(143);
+    outcome.says("`acme` was being created: rolled back");
+    assert!(!project.exists("acme") && tenants(&project).is_empty() && journal(&project).is_empty());
+    // In a start-up too.
+    let project = project.replace("tenants = [\"a\", \"b\", \"c\"] }", "tenants = [\"a\"] }");
+    let running = project.portcullis.spawn(["run"]);
+    project.until_running("pg_sleep");
+    running.signal(Signal::SIGTERM);
+    running.wait().exits(143).says("`a` was being created: rolled back");
+    assert!(!project.exists("a") && journal(&project).is_empty());
+}
+
+#[test]
+fn what_a_killed_run_left_is_no_broken_tenant_and_is_removed_by_the_next_holder_of_the_lock() {
+    let project = with(empty(""), "tenant/2_slow.sql", SLOW);
+    killed_in_the_middle(&project, "acme", Signal::SIGKILL);
+    assert!(project.exists("acme"));
+    assert_eq!(journal(&project), ["acme making"]);
+    // The gate has no tenant to judge, and says what stands there.
+    let verified = project.portcullis.run(["verify"]).exits(0);
+    verified.says("left so by a run that was killed: acme").says_not("no tenant row names");
+    let project = with(project, "tenant/2_slow.sql", "CREATE TABLE quick (id int);\n");
+    // A start with nothing else to do takes it away.
+    project.database.execute("SELECT 1");
+    let outcome = project.portcullis.run(["migrate"]).exits(0);
+    outcome.says("`acme`").says("left unfinished: removed");
+    assert!(!project.exists("acme") && journal(&project).is_empty());
+    project.portcullis.run(["tenant", "create", "acme"]).exits(0);
+}
+
+#[test]
+fn what_the_mark_does_not_prove_is_named_and_left() {
+    let project = with(empty(""), "tenant/2_slow.sql", SLOW);
+    killed_in_the_middle(&project, "acme", Signal::SIGKILL);
+    project.until(
+        false,
+        "SELECT 'yes' FROM pg_stat_activity WHERE query LIKE '%pg_sleep%' AND pid <> pg_backend_pid()",
+    );
+    // Somebody else has taken the name since.
+    project
+        .database
+        .execute("DROP SCHEMA acme CASCADE; CREATE SCHEMA acme; CREATE TABLE acme.precious (id int)");
+    let project = with(project, "tenant/2_slow.sql", "CREATE TABLE quick (id int);\n");
+    let refused = project.portcullis.run(["tenant", "create", "acme"]).exits(73);
+    refused.says("does not bear the mark").says("not rolled back: authorship unproved");
+    assert_eq!(project.database.column("SELECT count(*)::text FROM acme.precious"), ["0"]);
+    // A row that somebody else wrote is not ours either, nor then the schema.
+    let project = with(project, "tenant/2_slow.sql", SLOW);
+    killed_in_the_middle(&project, "globex", Signal::SIGKILL);
+    project.database.execute("INSERT INTO tenants VALUES ('globex')");
+    let project = with(project, "tenant/2_slow.sql", "CREATE TABLE quick (id int);\n");
+    project.portcullis.run(["tenant", "create", "other"]).exits(0).says("did not write that");
+    assert!(project.exists("globex"));
+}
+
+#[test]
+fn a_tenant_that_is_being_created_does_not_break_the_gate() {
+    let project = with(
+        empty(""),
+        "tenant/2_slow.sql",
+        "-- no-transaction\nSELECT pg_sleep(3) WHERE current_schema() = 'acme';\n",
+    );
+    let running = project.portcullis.spawn(["tenant", "create", "acme"]);
+    project.until_running("pg_sleep");
+    let verified = project.portcullis.run(["verify"]).exits(0);
+    verified.says("being created").says_not("incomplete");
+    running.wait().exits(0);
+    project.portcullis.run(["verify"]).exits(0).says_not("being created");
+    // One that the application registers itself, and says when it is ready.
+    let ready = "ALTER TABLE tenants ADD ready boolean NOT NULL DEFAULT true;\n";
+    let project = with(project, "shared/2_ready.sql", ready);
+    let project = project.replace("schema_column = \"name\"", "schema_column = \"name\", where = \"ready\"");
+    project.portcullis.run(["migrate", "--shared"]).exits(0);
+    project.database.execute("INSERT INTO tenants VALUES ('pending', false); CREATE SCHEMA pending");
+    project.portcullis.run(["verify"]).exits(0);
+    // A new row that would not count is refused before anything is made.
+    let refused = project.portcullis.run(["tenant", "create", "odd", "--set", "ready=false"]).exits(73);
+    refused.says("a new row does not meet").says("rolled back");
+    assert!(!project.exists("odd"));
+}
+
+#[test]
+fn tenants_are_listed_and_shown_with_what_the_gate_says() {
+    let project = Project::complete("");
+    project.database.execute("DROP TABLE b.item");
+    let list = project.portcullis.run(["tenant", "list"]).exits(0);
+    assert_eq!(list.stdout.lines().count(), 3, "{list}");
+    let broken = project.portcullis.run(["tenant", "list", "--state", "incomplete", "--json"]).exits(0);
+    let tenants = json(&broken);
+    assert_eq!(
+        (tenants["tenants"].as_array().unwrap().len(), &tenants["tenants"][0]["tenant"]),
+        (1, &"b".into())
+    );
+    project.portcullis.run(["tenant", "show", "b"]).exits(0).says("item");
+    project.portcullis.run(["tenant", "show", "a"]).exits(0).says("complete");
+    project.portcullis.run(["tenant", "show", "nobody"]).exits(1);
+}
+
+#[test]
+fn a_deleted_tenant_is_gone_and_nothing_else_is() {
+    let project = Project::complete("");
+    project.portcullis.run(["tenant", "delete", "a"]).exits(64).says("--yes");
+    assert!(project.exists("a"));
+    let deleted = project.portcullis.run(["tenant", "delete", "a", "--yes"]).exits(0);
+    deleted.says("1 row of the registry").says("2 tables");
+    assert!(!project.exists("a"));
+    assert_eq!(tenants(&project), ["b", "c"]);
+    project.portcullis.run(["tenant", "delete", "a", "--yes"]).exits(73).says("no row and no schema");
+    // What is no tenant's is not deleted, whatever it is called.
+    project.database.execute("CREATE SCHEMA reports; CREATE VIEW reports.items AS SELECT * FROM b.item");
+    for name in ["public", "reports", "pg_catalog", "portcullis"] {
+        project.portcullis.run(["tenant", "delete", name, "--yes"]).exits(73);
+    }
+    // Nor is a tenant on whose tables somebody else's view stands.
+    project.portcullis.run(["tenant", "delete", "b", "--yes"]).exits(73).says("reports.items");
+    project.portcullis.run(["verify"]).exits(0);
+    project.database.execute("DROP SCHEMA c CASCADE");
+    project.portcullis.run(["tenant", "delete", "c", "--yes"]).exits(0).says("no schema");
+}
+
+#[test]
+fn the_command_bootstraps_what_the_steps_name() {
+    let project = empty("").file(
+        "tenant/2_not_b.sql",
+        "DO $$ BEGIN IF current_schema() = 'b' THEN RAISE EXCEPTION 'not this one'; END IF; END $$;\n",
+    );
+    let outcome = project.portcullis.run(["tenant", "bootstrap", "--json"]).exits(73);
+    let became = json(&outcome);
+    assert_eq!((&became["created"], &became["failed"][0]["tenant"]), (&vec!["a", "c"].into(), &"b".into()));
+    let project = project.file("tenant/2_not_b.sql", "SELECT 1;\n");
+    project.portcullis.run(["tenant", "delete", "a", "--yes"]).exits(0);
+    project.portcullis.run(["tenant", "delete", "c", "--yes"]).exits(0);
+    project.portcullis.run(["tenant", "bootstrap"]).exits(0).says("3 created, 0 kept, 0 failed");
+    project.portcullis.run(["tenant", "bootstrap"]).exits(0).says("0 created, 3 kept");
+    let stopped = with(project, "tenant/3_none.sql", BAD);
+    stopped.database.execute("DROP SCHEMA a, b, c CASCADE; DELETE FROM tenants");
+    stopped.portcullis.run(["tenant", "bootstrap", "--stop"]).exits(73).says("0 created, 0 kept, 1 failed");
+}
+
+#[test]
+fn a_creation_that_failed_is_told() {
+    let project = with(empty(""), "tenant/2_bad.sql", BAD)
+        .step("[notify]\ncommand = [\"sh\", \"-c\", 'printf %s \"$PORTCULLIS_NOTIFICATION\" > told']\n");
+    project.portcullis.run(["tenant", "create", "acme"]).exits(73);
+    let told: Value =
+        serde_json::from_str(&std::fs::read_to_string(project.portcullis.path("told")).unwrap()).unwrap();
+    assert_eq!((&told["event"], &told["tenant"]), (&"tenant creation failed".into(), &"acme".into()));
+    assert_eq!(told["failure"]["left"], "nothing");
+}
+
+#[test]
+fn two_creations_of_one_tenant_at_once_make_it_once() {
+    let project =
+        with(empty(""), "tenant/2_slow.sql", "SELECT pg_sleep(1) WHERE current_schema() = 'acme';\n");
+    let first = project.portcullis.spawn(["tenant", "create", "acme"]);
+    thread::sleep(Duration::from_millis(100));
+    let second = project.portcullis.spawn(["tenant", "create", "acme"]);
+    let mut codes = [first.wait().code, second.wait().code];
+    codes.sort_unstable();
+    assert_eq!(codes, [Some(0), Some(73)]);
+    project.portcullis.run(["verify"]).exits(0);
+}
