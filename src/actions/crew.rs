@@ -1,7 +1,7 @@
 //! Works through schemas: canaries first, then the rest, some at a time. With other replicas, it takes those that
 //! nobody else has, and looks again until nothing is left.
 
-use std::time::Duration;
+use std::{cell::Cell, future, time::Duration};
 
 use futures_util::{StreamExt, stream, stream::LocalBoxStream};
 use tokio::time::{self, Instant};
@@ -17,6 +17,7 @@ use crate::{
     database::{ApplyError, Limits, MigrationFile, Schema, Share},
     failure::{Failure, words},
     report::event::SchemaFailure,
+    tenants::gate::Finding,
 };
 
 /// The longest pause before it looks again at tenants that other replicas have.
@@ -127,7 +128,10 @@ impl Crew<'_> {
             }
             if !group.is_empty() {
                 if !std::mem::replace(&mut said, true) {
-                    let what = format!("{} tenants are in the hands of other replicas", group.len());
+                    let what = match group.len() {
+                        1 => "1 tenant is in the hands of another replica".to_owned(),
+                        left => format!("{left} tenants are in the hands of other replicas"),
+                    };
                     (self.say)(Said::Note(what));
                 }
                 time::sleep(PAUSE.mul_f64(0.25 + 0.75 * fastrand::f64())).await;
@@ -144,7 +148,10 @@ impl Crew<'_> {
         at_most: usize,
     ) -> Result<Vec<Option<String>>, Failure> {
         let mut taken = Vec::new();
-        let mut results = results(self.work, self.share, group, jobs, self.say)?;
+        let enough = Cell::new(false);
+        let mut results = results(self.work, self.share, group, jobs, self.say, &enough)?;
+        // SQL that runs outside a transaction would stay half done; what a framework's program had begun it finishes.
+        let finishes = matches!(self.work.migrations()?.source, Source::Sql { .. });
         loop {
             // Whoever waits for the lock hears how far this run is, also while it hangs at one tenant.
             let Ok(next) = time::timeout(record::EVERY, results.next()).await else {
@@ -177,7 +184,10 @@ impl Crew<'_> {
             }
             self.advance(1).await;
             if self.failed.schemas.len() >= at_most {
-                return Ok(taken);
+                if !finishes {
+                    return Ok(taken);
+                }
+                enough.set(true);
             }
         }
     }
@@ -220,9 +230,11 @@ fn results<'a>(
     group: Vec<Option<String>>,
     jobs: usize,
     say: &'a dyn Fn(Said),
+    enough: &'a Cell<bool>,
 ) -> Result<LocalBoxStream<'a, Answer>, Failure> {
     Ok(match &work.migrations()?.source {
         Source::Sql { .. } => stream::iter(group)
+            .take_while(|_| future::ready(!enough.get()))
             .map(move |tenant| apply_one(work, share, tenant))
             .buffer_unordered(jobs)
             .boxed_local(),
@@ -238,6 +250,20 @@ fn results<'a>(
 async fn apply_one(work: &Work, share: Share, tenant: Option<String>) -> Answer {
     let result = apply_to(work, share, tenant.as_deref()).await;
     (tenant, result)
+}
+
+/// What the ledger says is half done, after work on it was given up. A look that fails says nothing.
+async fn half_done(work: &Work, tenant: Option<&str>) -> Option<String> {
+    let named = tenant.map(|name| Selection::Named(vec![name.to_owned()]));
+    let judgement = judgement(work, named.as_ref()).await.ok()?;
+    for (_, verdict) in judgement.verdicts() {
+        for finding in &verdict.findings {
+            if let Finding::Dirty { migrations } = finding {
+                return migrations.first().cloned();
+            }
+        }
+    }
+    None
 }
 
 async fn apply_to(work: &Work, share: Share, tenant: Option<&str>) -> Result<Vec<String>, Stopped> {
@@ -269,7 +295,9 @@ async fn apply_to(work: &Work, share: Share, tenant: Option<&str>) -> Result<Vec
         Ok(Err(fatal)) => Err(Stopped::Run(fatal)),
         Err(_) => {
             let why = format!("ran longer than {}", words(timeout));
-            Err(Stopped::Schema(failure(ApplyError { why, ..ApplyError::default() }), Vec::new()))
+            let migration = half_done(work, tenant).await;
+            let error = ApplyError { why, dirty: migration.is_some(), migration, ..ApplyError::default() };
+            Err(Stopped::Schema(failure(error), Vec::new()))
         }
     }
 }

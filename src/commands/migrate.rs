@@ -1,5 +1,9 @@
 //! `portcullis migrate`: applies what is pending, by hand.
 
+use std::cell::RefCell;
+
+use tokio::time::Instant;
+
 use crate::{
     actions::{
         Work,
@@ -10,7 +14,11 @@ use crate::{
     commands::Answer,
     config::{Config, Selection},
     failure::Failure,
-    report::{self, judgement},
+    report::{
+        self, judgement,
+        progress::{self, Pace},
+        standing::Progress,
+    },
 };
 
 /// What the command line says wins over the file.
@@ -32,11 +40,18 @@ pub(crate) async fn run(work: &Work, arguments: &cli::Migrate) -> Result<Answer,
     if arguments.dry_run {
         return pending(work, shared, tenants.as_ref()).await;
     }
+    let (begun, pace) = (Instant::now(), RefCell::new(Pace::default()));
     let say = |said| match said {
         Said::Note(text) => report::say(&text),
         // By hand, only what failed is shown, at the end.
         Said::Output { .. } => {}
-        Said::Progress { done, total } => report::say(&format!("{done} of {total} tenants migrated")),
+        Said::Progress { done, total } => {
+            let taken = begun.elapsed();
+            if pace.borrow_mut().is_due(0, done, total, taken) {
+                let progress = Progress { done, total, what: "tenants migrated".into() };
+                report::say(&progress::words(&progress, taken));
+            }
+        }
     };
     work.record.at("portcullis migrate");
     let mut text = String::new();

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{
-    Action, After, Awaited, Mode, Scope, Selection, When,
+    Action, After, Awaited, Mode, OnFailure, OnIncomplete, Scope, Selection, When,
     problem::{Problem, Problems},
     steps::Draft,
 };
@@ -14,6 +14,7 @@ pub(super) struct Given {
     pub(super) tenants: bool,
     pub(super) migrations: bool,
     pub(super) mode: Mode,
+    pub(super) incomplete: OnIncomplete,
 }
 
 /// Where warnings about a whole table point.
@@ -26,6 +27,7 @@ pub(super) fn across(drafts: &[Draft], given: &Given, places: &Places, problems:
     for (at, draft) in drafts.iter().enumerate() {
         needs(draft, given, problems);
         stays(draft, given, problems);
+        blocks_before_the_gate(draft, given, problems);
         overtakes(drafts, at, problems);
     }
     gate_stands(drafts, places, problems);
@@ -63,6 +65,20 @@ fn stays(draft: &Draft, given: &Given, problems: &Problems) {
         let message = format!("{} can stay only beside `mode = \"supervise\"`", draft.called);
         let help = "write `mode = \"supervise\"` in `[server]`, or remove `background`";
         problems.report(Problem::error(place.clone(), message).help(help));
+    }
+}
+
+/// Whoever serves the others when a tenant is incomplete will want to when its migration fails.
+fn blocks_before_the_gate(draft: &Draft, given: &Given, problems: &Problems) {
+    let migrates = matches!(draft.action, Some(Action::Migrate(Scope::Tenants)));
+    let quarantines = matches!(given.incomplete, OnIncomplete::Quarantine { .. });
+    if quarantines && migrates && draft.on_failure == OnFailure::Block {
+        let message = format!(
+            "{} blocks when one tenant's migration fails, before the gate could quarantine it",
+            draft.called
+        );
+        let help = "write `on_failure = \"warn\"` to let the gate decide";
+        problems.report(Problem::warning(draft.kind_span.clone(), message).help(help));
     }
 }
 

@@ -91,7 +91,9 @@ fn read(root: &Node, env: &Environment, problems: &Problems, whole: bool) -> Opt
     let tenants_node = table.table("tenants", "`[tenants]`");
     let migrations_node = table.table("migrations", "`[migrations]`");
     let server = sections::server(table.table("server", "`[server]`"));
+    let gate = sections::gate(table.table("gate", "`[gate]`"));
     let given = check::Given {
+        incomplete: gate.incomplete.clone(),
         mode: server.mode,
         database: database_node.is_some() || table.has("database"),
         tenants: tenants_node.is_some() || table.has("tenants"),
@@ -100,7 +102,6 @@ fn read(root: &Node, env: &Environment, problems: &Problems, whole: bool) -> Opt
     let database = database_node.and_then(|table| database::read(table, env));
     let registry = tenants_node.and_then(sections::tenants);
     let migrations = migrations_node.and_then(|table| sections::migrations(table, env));
-    let gate = sections::gate(table.table("gate", "`[gate]`"));
     let accepts = match table.get("accept") {
         Some(Node { value: Value::List(list), .. }) => accept::read(list, problems),
         Some(node) => {

@@ -179,3 +179,26 @@ fn only_a_supervised_server_may_have_a_program_beside_it() {
     let retried = step.replace("true }", "true, retries = 3 }");
     assert_eq!(supervised(&retried), ["`retries` says nothing beside `background = true`"]);
 }
+
+#[test]
+fn a_quarantine_behind_a_migration_that_blocks_is_doubtful() {
+    let text = SKETCH.replace("[migrations]", "[gate]\nincomplete = \"quarantine\"\nmax = 1\n\n[migrations]");
+    let doubt =
+        "step `tenant schemas` blocks when one tenant's migration fails, before the gate could quarantine it";
+    assert_eq!(messages(&text, &Environment::default()), [doubt]);
+    let warned = text.replace("migrate.tenants = {}", "migrate.tenants = {}\non_failure = \"warn\"");
+    assert!(messages(&warned, &Environment::default()).is_empty());
+}
+
+#[test]
+fn a_quarantine_needs_its_limit_and_an_entry_its_day() {
+    for (text, message) in [
+        ("[gate]\nincomplete = \"quarantine\"", "`[gate]` needs `max`"),
+        ("[gate]\nmax = 3", "`max` needs `incomplete = \"quarantine\"`"),
+        ("[[accept]]\ntenant = \"a\"\nwhat = \"t\"\nreason = \"r\"", "an `[[accept]]` needs `until`"),
+    ] {
+        assert_eq!(messages(text, &Environment::default()), [message], "{text}");
+    }
+    let text = "[[accept]]\ntenant = \"a\"\nwhat = \"t\"\nreason = \"r\"\nuntil = \"2027-02-30\"";
+    assert!(messages(text, &Environment::default())[0].contains("a day such as"), "{text}");
+}

@@ -20,7 +20,7 @@ pub(crate) use self::{
     creation::{Creation, nonce},
     migrations::{MigrationFile, resolve},
     outcome::{
-        Applied, ApplyError, Attempt, DatabaseError, Derived, Leftover, ProvisionError, Share, Stray, Tables,
+        Applied, ApplyError, Attempt, DatabaseError, Derived, Leftover, Made, ProvisionError, Share, Stray,
         Undone,
     },
     session::LockSession,
@@ -112,10 +112,16 @@ impl Database {
         }
     }
 
-    /// Runs the statements as they are given, in one message, where tenants share.
-    pub(crate) async fn run_sql(&self, sql: &str, timeout: Duration) -> Result<(), DatabaseError> {
+    /// Runs the statements as they are given, in one message, where tenants share. `locked` says that this run
+    /// holds the lock for it.
+    pub(crate) async fn run_sql(
+        &self,
+        sql: &str,
+        timeout: Duration,
+        locked: bool,
+    ) -> Result<(), DatabaseError> {
         match self {
-            Self::Postgres(it) => within(timeout, it.run_sql(sql, timeout)).await,
+            Self::Postgres(it) => within(timeout, it.run_sql(sql, timeout, locked)).await,
             Self::Sqlite(it) => within(timeout, it.run_sql(sql)).await,
         }
     }

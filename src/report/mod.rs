@@ -14,6 +14,7 @@ pub(crate) mod judgement;
 pub(crate) mod mask;
 mod opened_box;
 pub(crate) mod page;
+pub(crate) mod progress;
 pub(crate) mod prometheus;
 pub(crate) mod repair;
 pub(crate) mod standing;
@@ -41,6 +42,7 @@ use self::{
     event::Event,
     github::Groups,
     mask::Mask,
+    progress::Pace,
     standing::Standing,
     style::{Layout, Style},
     writer::Writer,
@@ -57,6 +59,7 @@ struct Inner {
     mask: Mask,
     writer: Writer,
     groups: RefCell<Groups>,
+    pace: RefCell<Pace>,
     standing: Shared,
     termination: Option<PathBuf>,
     files: Files,
@@ -96,6 +99,7 @@ impl Report {
             mask,
             writer,
             groups: RefCell::default(),
+            pace: RefCell::default(),
             standing: Shared(Arc::default(), Instant::now()),
             termination: termination::path(env),
             files,
@@ -131,7 +135,7 @@ impl Report {
 
     fn print(&self, event: &Event, standing: &Standing, at: std::time::Duration) {
         let Inner { style, mask, writer, groups, traceparent, .. } = &*self.0;
-        if text::level(event) > style.level {
+        if text::level(event) > style.level || !self.is_worth_a_line(event, standing, at) {
             return;
         }
         let lines = if style.layout == Layout::Json {
@@ -143,6 +147,25 @@ impl Report {
             if style.github { groups.borrow_mut().around(event, standing) } else { (Vec::new(), Vec::new()) };
         for line in before.into_iter().chain(lines).chain(after) {
             writer.line(mask.apply(&line));
+        }
+    }
+
+    /// Progress is a bar where there can be one, and a line now and then elsewhere.
+    fn is_worth_a_line(&self, event: &Event, standing: &Standing, at: std::time::Duration) -> bool {
+        let Inner { style, writer, pace, .. } = &*self.0;
+        match event {
+            Event::Progress { step, .. } if style.bar => {
+                writer.bar(standing.bar(*step, at, columns()));
+                false
+            }
+            Event::Progress { step, done, total, .. } => pace.borrow_mut().is_due(*step, *done, *total, at),
+            Event::StepDone { .. } | Event::StepFailed { .. } | Event::Blocked { .. } => {
+                if style.bar {
+                    writer.bar(None);
+                }
+                true
+            }
+            _ => true,
         }
     }
 
@@ -170,6 +193,11 @@ impl Report {
             self.tell(&Event::Remark { text: format!("cannot write `{}`: {error}", path.display()) });
         }
     }
+}
+
+/// How wide the terminal is at this moment.
+fn columns() -> usize {
+    console::Term::stderr().size().1.into()
 }
 
 /// Writes beside the file and renames, so that no reader ever sees half of it.

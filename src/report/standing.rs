@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{
     event::{Event, Opening, Trouble},
     facts::{Facts, Place},
+    progress,
 };
 use crate::{
     failure::{self, Failure},
@@ -206,6 +207,12 @@ impl Standing {
     pub(crate) fn place(&self, step: usize) -> Place {
         let name = self.steps.get(step).map(|step| step.name.clone()).unwrap_or_default();
         Place { number: step + 1, of: self.steps.len(), name }
+    }
+
+    /// A running step's progress as one line for a terminal.
+    pub(crate) fn bar(&self, step: usize, at: Duration, columns: usize) -> Option<String> {
+        let Step { name, since, progress, .. } = self.steps.get(step)?;
+        Some(progress::bar(name, progress.as_ref()?, at.saturating_sub(*since), columns))
     }
 
     /// The step that an outsider should look at: the first that runs, else the first that is to come.

@@ -11,6 +11,8 @@ pub(crate) struct Style {
     pub(crate) layout: Layout,
     pub(crate) colour: bool,
     pub(crate) level: LogLevel,
+    /// Progress is a line that is drawn again and again.
+    pub(crate) bar: bool,
     /// Lines may be GitHub's workflow commands.
     pub(crate) github: bool,
 }
@@ -42,7 +44,8 @@ impl Style {
         };
         let text = layout != Layout::Json;
         let github = text && env.flag("GITHUB_ACTIONS").unwrap_or(false);
-        Ok(Self { layout, colour: text && colour(looks.color, env, terminal), level, github })
+        let bar = terminal && layout == Layout::Pretty && !github && env.get("TERM") != Some("dumb");
+        Ok(Self { layout, colour: text && colour(looks.color, env, terminal), level, bar, github })
     }
 }
 

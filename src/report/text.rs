@@ -8,8 +8,8 @@ use super::{
     brief::brief,
     event::Event,
     failure_box::{self, BLOCKED},
-    opened_box,
-    standing::Standing,
+    opened_box, progress,
+    standing::{Progress, Standing},
     style::{Layout, Style},
     table::{self, took},
 };
@@ -56,7 +56,7 @@ pub(crate) fn lines(event: &Event, standing: &Standing, at: Duration, style: Sty
         let text = opened_box::render(place, how, trouble, style.colour);
         return text.lines().map(str::to_owned).collect();
     }
-    let words = Words { colour: style.colour, standing };
+    let words = Words { colour: style.colour, standing, at: Some(at) };
     let clock = match style.layout {
         Layout::Pretty => {
             let time = format!("{:>4}.{} ", at.as_secs(), at.subsec_millis() / 100);
@@ -71,7 +71,7 @@ pub(crate) fn lines(event: &Event, standing: &Standing, at: Duration, style: Sty
 
 /// The event in words, without its step.
 pub(crate) fn message(event: &Event, standing: &Standing) -> String {
-    Words { colour: false, standing }.of(event)
+    Words { colour: false, standing, at: None }.of(event)
 }
 
 /// How much an event matters.
@@ -98,6 +98,8 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
 struct Words<'a> {
     colour: bool,
     standing: &'a Standing,
+    /// None where the time has a place of its own.
+    at: Option<Duration>,
 }
 
 impl Words<'_> {
@@ -135,7 +137,12 @@ impl Words<'_> {
             Event::Retrying { attempt, pause, why, .. } => {
                 format!("attempt {attempt} failed: {why}; trying again in {}", words(*pause))
             }
-            Event::Progress { done, total, what, .. } => format!("{done} of {total} {what}"),
+            Event::Progress { step, done, total, what } => {
+                let progress = Progress { done: *done, total: *total, what: what.clone() };
+                let since = self.standing.steps.get(*step).map(|step| step.since);
+                let taken = self.at.zip(since).map(|(at, since)| at.saturating_sub(since));
+                progress::words(&progress, taken.unwrap_or_default())
+            }
             Event::Note { text, .. } => text.clone(),
             Event::Judged { complete, accepted, incomplete, unproven, .. } => {
                 let accepted = if *accepted == 0 { String::new() } else { format!("{accepted} accepted, ") };

@@ -16,6 +16,8 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
 /// How many lines may wait for the terminal; what comes on top is dropped and counted.
 const QUEUE: usize = 4_096;
+/// To the first column, and nothing on the line.
+const CLEAR: &str = "\r\x1b[2K";
 /// How long the end of the program waits for the terminal to take the last lines.
 const FLUSH: Duration = Duration::from_secs(2);
 
@@ -30,6 +32,8 @@ pub(crate) struct Writer {
 #[derive(Debug)]
 enum Message {
     Line(String),
+    /// What stands below the last line until another takes its place.
+    Bar(Option<String>),
     Flush(SyncSender<()>),
 }
 
@@ -41,7 +45,11 @@ impl Writer {
         let counter = Arc::clone(&dropped);
         let thread = thread::Builder::new().name("report".into()).spawn(move || {
             let mut out = io::stderr();
+            let mut bar: Option<String> = None;
             for message in queue {
+                if bar.is_some() && !matches!(message, Message::Flush(_)) {
+                    let _ = write!(out, "{CLEAR}");
+                }
                 match message {
                     Message::Line(line) => {
                         let missing = counter.swap(0, Ordering::Relaxed);
@@ -50,6 +58,11 @@ impl Writer {
                         }
                         // Nobody is left to tell if standard error is closed.
                         let _ = writeln!(out, "{line}");
+                        let _ = write!(out, "{}", bar.as_deref().unwrap_or_default());
+                    }
+                    Message::Bar(next) => {
+                        let _ = write!(out, "{}", next.as_deref().unwrap_or_default());
+                        bar = next;
                     }
                     Message::Flush(done) => drop(done),
                 }
@@ -65,6 +78,13 @@ impl Writer {
         };
         if let Err(TrySendError::Full(_)) = lines.try_send(Message::Line(line)) {
             self.dropped.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Draws the bar, or takes it away. A terminal that is blocked misses it, and nothing else.
+    pub(crate) fn bar(&self, bar: Option<String>) {
+        if let Some(lines) = &self.lines {
+            let _ = lines.try_send(Message::Bar(bar));
         }
     }
 

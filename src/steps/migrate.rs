@@ -11,11 +11,11 @@ use crate::{
     report::event::{Event, Trouble},
 };
 
-/// How often progress is worth a line.
-const EVERY: Duration = Duration::from_secs(5);
+/// How often progress is worth telling; what of it becomes a line, the report decides.
+const EVERY: Duration = Duration::from_millis(200);
 
 pub(super) async fn run(scope: Scope, context: &Context<'_>) -> Result<String, Trouble> {
-    let last = Cell::new(Instant::now());
+    let last: Cell<Option<Instant>> = Cell::new(None);
     let say = |said| match said {
         Said::Note(text) => context.note(text),
         Said::Output { tenant, stream, line } => {
@@ -23,8 +23,8 @@ pub(super) async fn run(scope: Scope, context: &Context<'_>) -> Result<String, T
         }
         Said::Progress { done, total } => {
             context.done.replace(Some(format!("{done} of {total} tenants")));
-            if last.get().elapsed() >= EVERY {
-                last.set(Instant::now());
+            if done == total || last.get().is_none_or(|last| last.elapsed() >= EVERY) {
+                last.set(Some(Instant::now()));
                 let what = "tenants migrated".into();
                 (context.tell)(Event::Progress { step: context.step, done, total, what });
             }

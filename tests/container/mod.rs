@@ -4,6 +4,7 @@ mod compose;
 mod django;
 mod image;
 mod pid1;
+mod replicas;
 
 use std::{fs, path::Path, process::Command};
 

@@ -66,6 +66,36 @@ fn a_term_in_a_step_ends_its_whole_tree_and_another_session_survives_a_steps_end
 }
 
 #[test]
+fn a_term_in_every_phase_ends_the_container_cleanly_and_in_time() {
+    let busybox = |script: &str| format!("[\"/busybox\", \"sh\", \"-c\", '''{script}''']");
+    let step = |options: &str| format!("[[step]]\nname = \"one\"\n{options}\n");
+    let script = "trap \"exit 0\" TERM; echo up; while :; do /busybox sleep 0.05; done";
+    let served = format!("[server]\ncommand = {}\n", busybox(script));
+    let stays = format!("command = {{ run = {}, background = true }}", busybox("exec /busybox sleep 1000"));
+    let pause =
+        "command = { run = [\"/busybox\", \"false\"], retries = 9, backoff = \"1m\", max_backoff = \"1m\" }";
+    for (phase, config, line, code) in [
+        ("a wait", step("wait.file = { path = \"/never\" }"), "one: started", 143),
+        ("a login", step("wait.redis = { url = \"redis://127.0.0.1:1/0\" }"), "one: waiting", 143),
+        ("a step", step(&format!("command.run = {}", busybox("echo up; /busybox sleep 1000"))), "| up", 143),
+        ("a pause", step(pause), "trying again", 143),
+        ("the server", served.clone(), "up", 0),
+        ("a supervised server", served.clone() + "mode = \"supervise\"\n" + &step(&stays), "up", 0),
+    ] {
+        let image = Image::bare(&config);
+        let name = format!("{}-phase", image.short());
+        let running = Running::start(podman_run(&image, &["--name", &name], &["run"]), false);
+        running.wait_for_line(line);
+        let begun = std::time::Instant::now();
+        podman(&["kill", "--signal", "TERM", &name]).exits(0);
+        let outcome = running.wait();
+        assert_eq!(outcome.code, Some(code), "{phase}: {outcome}");
+        // Docker kills ten seconds after its TERM; the engine's own work counts here, too.
+        assert!(begun.elapsed().as_secs() < 10, "{phase}: {:?}", begun.elapsed());
+    }
+}
+
+#[test]
 fn supervise_mode_forwards_reaps_and_returns_the_servers_code() {
     let server = "[server]\nmode = \"supervise\"\ncommand = [\"/busybox\", \"sh\", \"-c\", '''trap \"echo rolled back; exit 9\" TERM; (/busybox setsid /busybox sleep 0.1 &) ; echo server is up; while :; do /busybox sleep 0.05; done''']\n";
     let image = image(&["echo step"], server);

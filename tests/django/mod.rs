@@ -6,4 +6,6 @@ mod expectation;
 mod faults;
 mod gate;
 mod migrate;
+mod quarantine;
 mod repair;
+mod tenants;

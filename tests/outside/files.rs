@@ -79,6 +79,27 @@ fn a_notification_that_hangs_or_is_missing_changes_nothing() {
 }
 
 #[test]
+fn a_tenant_that_could_not_be_created_notifies_even_where_it_only_warns() {
+    let config = "[notify]\ncommand = [\"sh\", \"-c\", 'printf %s \"$PORTCULLIS_NOTIFICATION\" > told']\n\
+                  [database]\nurl = \"sqlite://var\"\n\
+                  [tenants]\nregistry = { table = \"tenants\", schema_column = \"schema_name\" }\n\
+                  [migrations]\nshared = \"shared\"\ntenant = \"tenant\"\nmanifest.auto = true\n\
+                  [[step]]\nname = \"shared schema\"\nmigrate.shared = {}\n\
+                  [[step]]\nname = \"demo\"\nbootstrap = { tenants = [\"demo\"] }\non_failure = \"warn\"\n\
+                  [server]\ncommand = [\"echo\", \"served\"]\n";
+    let portcullis = Portcullis::new()
+        .config(config)
+        .file("shared/1_tenants.sql", "CREATE TABLE tenants (schema_name text PRIMARY KEY);\n")
+        .file("tenant/1_notes.sql", "CREATE TABLE notes (id integer PRIMARY KEY);\n")
+        // Nobody can prove whose it is.
+        .file("var/tenants/demo.sqlite", "not a database");
+    portcullis.run(["run"]).exits(0).says("served\n");
+    let told: Value = serde_json::from_str(&fs::read_to_string(portcullis.path("told")).unwrap()).unwrap();
+    assert_eq!(told["warned"][0]["name"], "demo", "{told}");
+    assert!(told["warned"][0]["said"].as_str().unwrap().contains("cannot provision `demo`"), "{told}");
+}
+
+#[test]
 fn what_fails_and_only_warns_notifies_nobody() {
     let notify = "[notify]\ncommand = [\"touch\", \"told\"]\n";
     let portcullis = Portcullis::new().config(&format!("{notify}{BLOCKED}on_failure = \"warn\"\n"));

@@ -130,6 +130,24 @@ fn a_tenant_whose_provisioning_was_committed_half_way_is_removed_again() {
 }
 
 #[test]
+fn a_file_outside_a_transaction_that_runs_out_of_time_is_named_dirty() {
+    let slow = "-- no-transaction\nSELECT pg_sleep(40) WHERE current_schema() = 'b';\n";
+    let project = Project::complete("timeout = \"9s\"").file("tenant/2_slow.sql", slow);
+    let outcome = project.start().exits(1).says("ran longer than 9 s");
+    let shown = outcome.failure_box();
+    assert!(shown.contains("2 slow") && shown.contains("dirty"), "{outcome}");
+}
+
+#[test]
+fn the_first_failure_lets_a_file_that_runs_outside_a_transaction_come_to_its_end() {
+    let both = "-- no-transaction\nSELECT pg_sleep(2) WHERE current_schema() = 'b';\n";
+    let bad = "DO $$ BEGIN IF current_schema() = 'a' THEN RAISE EXCEPTION 'not this one'; END IF; END $$;\n";
+    let project = Project::complete("jobs = 3").file("tenant/2_slow.sql", both).file("tenant/3_bad.sql", bad);
+    project.start().exits(1).says("not this one");
+    assert_eq!(project.ledger("b"), ["1", "2", "3"]);
+}
+
+#[test]
 fn a_lock_that_is_not_had_in_time_fails_the_tenant() {
     let project =
         Project::complete("jobs = 1, lock_timeout = \"50ms\"").file("tenant/2_positive.sql", POSITIVE);

@@ -3,6 +3,8 @@
 use std::fs;
 
 use crate::support::{
+    cluster::Database,
+    portcullis::Portcullis,
     process::Outcome,
     project::{Project, sh, steps},
 };
@@ -45,6 +47,36 @@ fn a_password_in_a_file_is_used_and_never_shown() {
     let (project, password) = by_parts("password = { file = \"password\" }");
     silent_everywhere(&project, &password);
     no_child_has_it(project, &password);
+}
+
+#[test]
+fn a_password_file_that_rotates_is_read_again_at_the_next_connection() {
+    let database = Database::fresh();
+    let user = format!("rotates_{}", std::process::id());
+    database.execute(&format!("CREATE ROLE {user} LOGIN PASSWORD 'first-of-two'"));
+    let url = database.url();
+    let (_, server) = url.split_once('@').unwrap();
+    let (address, name) = server.split_once('/').unwrap();
+    let (host, port) = address.rsplit_once(':').unwrap();
+    let sql = |name: &str| format!("[[step]]\nname = \"{name}\"\nsql.run = \"SELECT 1\"\n");
+    let config = format!(
+        "[database]\nhost = \"{host}\"\nport = {port}\nname = \"{name}\"\nuser = \"{user}\"\n\
+         password = {{ file = \"password\" }}\n{}\
+         [[step]]\nname = \"rotation\"\nwait.file = {{ path = \"rotated\" }}\n{}",
+        sql("before"),
+        sql("after")
+    );
+    let portcullis = Portcullis::new().config(&config).file("password", "first-of-two\n");
+    let running = portcullis.spawn(["run"]);
+    running.wait_for_line("rotation: started");
+    database.execute(&format!("ALTER ROLE {user} PASSWORD 'second-of-two'"));
+    // As a Secret's volume changes: the new file takes the old one's place.
+    fs::write(portcullis.path("next"), "second-of-two\n").unwrap();
+    fs::rename(portcullis.path("next"), portcullis.path("password")).unwrap();
+    fs::write(portcullis.path("rotated"), "").unwrap();
+    let outcome = running.wait();
+    database.execute(&format!("DROP ROLE {user}"));
+    outcome.exits(0).says("after: ok").says_not("of-two");
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! A TERM at many seeded instants: of a start-up before the handover, and of the whole life in supervise mode.
 //!
-//! `make test` runs fifty of each, `make soak` a thousand.
+//! `make test` runs fifty of each, `make soak` a thousand. `tenants` does the same to creations, with KILL.
 
 mod life;
+mod tenants;
 
 use std::{
     collections::BTreeMap,

@@ -71,6 +71,15 @@ impl Portcullis {
         self.spawn(arguments).wait()
     }
 
+    /// Runs the binary on a pseudo-terminal, whose screen is the standard output.
+    pub fn on_a_terminal<const N: usize>(&self, arguments: [&str; N]) -> Running {
+        let line = format!("{} {}", env!("CARGO_BIN_EXE_portcullis"), arguments.join(" "));
+        let mut command = Command::new("script");
+        command.args(["--quiet", "--return", "--flush", "--command", &line, "/dev/null"]);
+        command.current_dir(self.folder.path()).env_clear().envs(&self.env).env("TERM", "xterm");
+        Running::start(command, false).inside(Arc::clone(&self.folder))
+    }
+
     pub fn spawn<const N: usize>(&self, arguments: [&str; N]) -> Running {
         let mut command = if self.own_pid_namespace {
             let mut command = Command::new("unshare");

@@ -76,6 +76,22 @@ impl Server {
         })
     }
 
+    /// The first column of every row, as text.
+    pub fn column(&self, database: &str, sql: &str) -> Vec<String> {
+        block_on(async {
+            let mut connection = PgConnection::connect(&self.url(database)).await.unwrap();
+            sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_all(&mut connection).await.expect(sql)
+        })
+    }
+
+    /// Ends it as a lost machine would, and starts it again.
+    pub fn crash(&mut self) {
+        kill(Pid::from_raw(self.process.id().cast_signed()), Signal::SIGQUIT).unwrap();
+        self.process.wait().unwrap();
+        self.process = begin(&self.folder, self.port);
+        self.wait();
+    }
+
     /// Everything that it has logged.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap()
@@ -83,25 +99,33 @@ impl Server {
 
     fn run(folder: TempDir) -> Self {
         let port = free_port();
-        let log = fs::File::create(folder.path().join("log")).unwrap();
-        let process = program("postgres")
-            .arg("-D")
-            .arg(folder.path().join("data"))
-            .args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="])
-            .args(["-c", &format!("port={port}")])
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().unwrap())
-            .stderr(log)
-            .spawn()
-            .unwrap();
+        let process = begin(&folder, port);
         let server = Self { folder, port, process };
-        let deadline = Instant::now() + Duration::from_secs(50);
-        while block_on(PgConnection::connect(&server.url("postgres"))).is_err() {
-            assert!(Instant::now() < deadline, "PostgreSQL did not start:\n{}", server.log());
-            thread::sleep(Duration::from_millis(50));
-        }
+        server.wait();
         server
     }
+
+    fn wait(&self) {
+        let deadline = Instant::now() + Duration::from_secs(50);
+        while block_on(PgConnection::connect(&self.url("postgres"))).is_err() {
+            assert!(Instant::now() < deadline, "PostgreSQL did not start:\n{}", self.log());
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+fn begin(folder: &TempDir, port: u16) -> Child {
+    let log = fs::File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
+    program("postgres")
+        .arg("-D")
+        .arg(folder.path().join("data"))
+        .args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="])
+        .args(["-c", &format!("port={port}")])
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().unwrap())
+        .stderr(log)
+        .spawn()
+        .unwrap()
 }
 
 impl Drop for Server {

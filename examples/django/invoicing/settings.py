@@ -62,7 +62,11 @@ CACHES = {
     "rates": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "rates_cache"},
 }
 
-MIDDLEWARE = ["invoicing.tenancy.TenantByPathOrHost", "django.middleware.common.CommonMiddleware"]
+MIDDLEWARE = [
+    "invoicing.tenancy.TenantByPathOrHost",
+    "invoicing.quarantine.Quarantine",
+    "django.middleware.common.CommonMiddleware",
+]
 ROOT_URLCONF = "invoicing.urls"
 PUBLIC_SCHEMA_URLCONF = "invoicing.urls_public"
 WSGI_APPLICATION = "invoicing.wsgi.application"

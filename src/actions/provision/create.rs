@@ -127,7 +127,7 @@ fn verified(work: &Work, manifest: &Manifest, expected: &Expected, look: &Look) 
 fn expected(manifest: &Manifest, new: &Creation) -> Expected {
     let kind = kind(&new.columns, manifest.type_column());
     let tables = manifest.tables_of(kind).clone();
-    Expected { migrations: manifest.tenant.migrations.clone(), tables }
+    Expected { migrations: manifest.tenant.migrations.clone(), tables, kinds: manifest.tenant.kinds.clone() }
 }
 
 impl Failed {

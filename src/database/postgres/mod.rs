@@ -98,8 +98,17 @@ impl Postgres {
         answer.map(drop).map_err(|error| DatabaseError::NotYet(connect::words(&error)))
     }
 
-    pub(super) async fn run_sql(&self, sql: &str, timeout: Duration) -> Result<(), DatabaseError> {
-        let mut connection = self.writer().await?;
+    pub(super) async fn run_sql(
+        &self,
+        sql: &str,
+        timeout: Duration,
+        locked: bool,
+    ) -> Result<(), DatabaseError> {
+        // What is done under the lock is ended by its next holder, and nothing else is.
+        let name = if locked { format!("{}{}", lock::MARK, self.run) } else { "portcullis".into() };
+        let mut connection = run::primary(self.direct(), &name).await?;
+        let settings = run::session(&connection, run::Lifetime::Session);
+        connect::rows(&mut connection, &settings).await.map_err(|error| connect::failed(&error))?;
         let limit = format!("SET statement_timeout = {}", timeout.as_millis());
         connect::rows(&mut connection, &limit).await.map_err(|error| connect::failed(&error))?;
         if let Err((done, error)) = run::statements(&mut connection, sql).await {

@@ -229,7 +229,8 @@ async fn look(
     expected: &Expected,
     shape: Shape,
 ) -> Result<Look, sqlx::Error> {
-    let groups = [Group { schemas: vec![schema.to_owned()], tables: &expected.tables }];
+    let groups =
+        [Group { schemas: vec![schema.to_owned()], tables: &expected.tables, kinds: &expected.kinds }];
     let mut all = catalog::facts(reading, &groups, shape.table, &mut More::default()).await?;
     catalog::missing(reading, &groups, &mut all).await?;
     match all.remove(schema) {

@@ -1,0 +1,122 @@
+//! How far a long step is: a bar on a terminal, a line now and then elsewhere. Pure: it is told the time.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{standing::Progress, table::took};
+
+/// A line at least so often, if there is news.
+const EVERY: Duration = Duration::from_secs(5);
+/// Also for every so many parts of the whole,
+const PARTS: usize = 10;
+/// but never more often than this.
+const SELDOM: Duration = Duration::from_secs(1);
+
+/// The bar itself takes at most so many columns.
+const BAR: usize = 30;
+/// Below this, there is no bar, only its words.
+const SHORTEST: usize = 6;
+
+/// When each step's progress was last worth a line.
+#[derive(Debug, Default)]
+pub(crate) struct Pace(BTreeMap<usize, (usize, Duration)>);
+
+impl Pace {
+    /// Whether this progress of a step is worth a line at this time.
+    pub(crate) fn is_due(&mut self, step: usize, done: usize, total: usize, at: Duration) -> bool {
+        let Some((said, when)) = self.0.get_mut(&step) else {
+            self.0.insert(step, (done, at));
+            return false;
+        };
+        let since = at.saturating_sub(*when);
+        let part = done.saturating_sub(*said) * PARTS >= total;
+        let due = done < total && (since >= EVERY || (part && since >= SELDOM));
+        if due {
+            (*said, *when) = (done, at);
+        }
+        due
+    }
+}
+
+/// `412 of 800 tenants migrated, 38 a second, 10 s left`.
+pub(crate) fn words(progress: &Progress, taken: Duration) -> String {
+    let Progress { done, total, what } = progress;
+    let mut text = format!("{done} of {total} {what}");
+    let millis = taken.as_millis();
+    if let (1.., Ok(some)) = (millis, u128::try_from(*done))
+        && some > 0
+    {
+        let tenths = some * 10_000 / millis;
+        let rate = if tenths < 100 {
+            format!("{}.{} a second", tenths / 10, tenths % 10)
+        } else {
+            format!("{} a second", tenths / 10)
+        };
+        let more = u128::try_from(total.saturating_sub(*done)).unwrap_or_default();
+        // It is an estimate: nobody is helped by parts of a second.
+        let left = u64::try_from((millis * more / some).div_ceil(1_000)).unwrap_or(u64::MAX);
+        let left = Duration::from_secs(left);
+        text += &format!(", {rate}, {} left", took(left).replace(".0 s", " s"));
+    }
+    text
+}
+
+/// One line of at most so many columns.
+pub(crate) fn bar(name: &str, progress: &Progress, taken: Duration, columns: usize) -> String {
+    let words = words(progress, taken);
+    let columns = columns.saturating_sub(1);
+    let room = columns.saturating_sub(name.chars().count() + words.chars().count() + 5).min(BAR);
+    let line = if room < SHORTEST {
+        format!("{name}: {words}")
+    } else {
+        let filled = (room * progress.done / progress.total.max(1)).min(room);
+        let head = if filled < room { ">" } else { "" };
+        let empty = " ".repeat(room - filled - head.len());
+        format!("{name} [{}{head}{empty}] {words}", "=".repeat(filled))
+    };
+    line.chars().take(columns).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn progress(done: usize) -> Progress {
+        Progress { done, total: 800, what: "tenants migrated".into() }
+    }
+
+    #[test]
+    fn the_bar_has_the_rate_and_the_time_left_and_fits() {
+        let taken = Duration::from_secs(10);
+        assert_eq!(
+            bar("tenant schemas", &progress(412), taken, 100),
+            "tenant schemas [==============>              ] 412 of 800 tenants migrated, 41 a second, 10 s left"
+        );
+        assert_eq!(
+            bar("tenant schemas", &progress(4), taken, 60),
+            "tenant schemas: 4 of 800 tenants migrated, 0.4 a second, 33"
+        );
+        for columns in 0..130 {
+            for done in [0, 1, 400, 799, 800] {
+                let line = bar("a step", &progress(done), taken, columns);
+                assert!(line.chars().count() < columns.max(1), "{columns}: {line}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_is_due_every_five_seconds_or_for_every_tenth() {
+        let mut pace = Pace::default();
+        let ms = Duration::from_millis;
+        for (done, at, due, why) in [
+            (1, ms(0), false, "the first is news of the start"),
+            (200, ms(900), false, "a second has not passed"),
+            (201, ms(1_000), true, "more than a tenth"),
+            (210, ms(5_900), false, "neither"),
+            (211, ms(6_000), true, "five seconds"),
+            (291, ms(7_100), true, "a tenth again"),
+            (800, ms(20_000), false, "the end has its own line"),
+        ] {
+            assert_eq!(pace.is_due(3, done, 800, at), due, "{why}");
+        }
+    }
+}

@@ -1,0 +1,38 @@
+//! The middleware that keeps quarantined tenants out, in a real gunicorn.
+
+use nix::sys::signal::Signal;
+
+use crate::support::{
+    django::Project,
+    http::{free_port, get},
+};
+
+#[test]
+fn the_healthy_tenants_are_served_and_the_broken_one_answers_503() {
+    let port = free_port();
+    let mut project = Project::complete();
+    project.set("PORT", &port.to_string());
+    project.copies(&["acme".to_owned(), "globex".to_owned()]);
+    let path = project.portcullis.path("config.toml");
+    let config = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, config + "\n[gate]\nincomplete = \"quarantine\"\nmax = 1\n").unwrap();
+    project.database.execute("DROP TABLE acme.finance_invoice CASCADE");
+
+    let server = project.portcullis.spawn(["run"]);
+    server.wait_for_line("Listening at");
+    assert_eq!(get(port, "/t/globex/invoices/").0, 200);
+    let (status, body) = get(port, "/t/acme/invoices/");
+    assert_eq!((status, body.contains("maintained")), (503, true), "{body}");
+    server.signal(Signal::SIGTERM);
+    server.wait().exits(0).says("the server is told to keep out acme");
+
+    // A migration of all, with nobody broken, lets everybody in again.
+    project
+        .database
+        .execute("DROP SCHEMA acme CASCADE; DELETE FROM customers_client WHERE schema_name = 'acme'");
+    let server = project.portcullis.spawn(["run"]);
+    server.wait_for_line("Listening at");
+    assert_eq!(get(port, "/t/globex/invoices/").0, 200);
+    server.signal(Signal::SIGTERM);
+    server.wait().exits(0).says_not("THE GATE IS OPEN");
+}

@@ -1,0 +1,216 @@
+//! Tenants of a real django-tenants project: made whole through its own migrations, or not at all.
+
+use std::{fs, thread, time::Duration};
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+
+use crate::support::django::Project;
+
+/// The manifest and the shared schema; no tenant.
+fn empty() -> Project {
+    let project = Project::new();
+    project.portcullis.run(["manifest", "django"]).exits(0);
+    project.portcullis.run(["migrate", "--shared"]).exits(0);
+    project
+}
+
+fn schemas(project: &Project) -> Vec<String> {
+    project.database.column(
+        "SELECT nspname::text FROM pg_namespace WHERE nspname NOT LIKE 'pg_%' \
+         AND nspname NOT IN ('information_schema', 'public', 'portcullis') ORDER BY 1",
+    )
+}
+
+fn clients(project: &Project) -> Vec<String> {
+    project.database.column("SELECT schema_name::text FROM customers_client ORDER BY 1")
+}
+
+fn journal(project: &Project) -> Vec<String> {
+    project.database.column("SELECT tenant || ' ' || kind FROM portcullis.journal ORDER BY 1")
+}
+
+/// Has one migration of a tenant do something of its own: fail, or take long.
+fn with_migration(project: &Project, sql: &str) {
+    let text = format!(
+        "from django.db import migrations\n\n\nclass Migration(migrations.Migration):\n    \
+         dependencies = [(\"finance\", \"0004_invoice_payment\")]\n    operations = [migrations.RunSQL({sql:?})]\n"
+    );
+    fs::write(project.portcullis.path("finance/migrations/0005_own.py"), text).unwrap();
+    project.portcullis.run(["manifest", "django"]).exits(0);
+    project.portcullis.run(["migrate", "--shared"]).exits(0);
+}
+
+/// Shared tables know nothing of the migration's SQL: it runs in tenants alone.
+const FAILS: &str =
+    "DO $$ BEGIN IF current_schema() <> 'public' THEN RAISE EXCEPTION 'not today'; END IF; END $$";
+const SLOW: &str = "SELECT pg_sleep(40) WHERE current_schema() NOT IN ('public')";
+
+fn until_sleeping(project: &Project) {
+    let sleeping = "SELECT 'yes' FROM pg_stat_activity WHERE datname = current_database() \
+                    AND pid <> pg_backend_pid() AND state = 'active' AND query LIKE '%pg_sleep%'";
+    while project.database.column(sleeping).is_empty() {
+        thread::sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_created_tenant_is_whole_for_the_gate_for_django_and_for_its_visitors() {
+    let project = empty();
+    let create =
+        ["tenant", "create", "Acme GmbH", "--schema", "acme", "--domain", "acme.localhost", "--json"];
+    let created = project.portcullis.run(create).exits(0);
+    let answer: Value = serde_json::from_str(&created.stdout).unwrap();
+    assert_eq!((&answer["created"], &answer["schema"]), (&true.into(), &"acme".into()));
+    project.portcullis.run(["verify"]).exits(0);
+    project.manage(&["migrate_schemas", "--check", "-v0"]).exits(0);
+    let row = "SELECT c.schema_name || '|' || c.name || '|' || (c.created_on = current_date)::text || '|' || d.domain \
+               || '|' || d.is_primary::text FROM customers_client c JOIN customers_domain d ON d.tenant_id = c.id";
+    assert_eq!(project.database.column(row), ["acme|Acme GmbH|true|acme.localhost|true"]);
+    assert!(journal(&project).is_empty());
+    // A domain that is taken is known before the long work, and nothing is left.
+    let taken = ["tenant", "create", "other", "--domain", "acme.localhost"];
+    project.portcullis.run(taken).exits(73).says("customers_domain").says("rolled back");
+    project.portcullis.run(["tenant", "create", "other", "--set", "colour=red"]).exits(64).says("colour");
+    assert_eq!(schemas(&project), ["acme"]);
+    let deleted = project.portcullis.run(["tenant", "delete", "acme", "--yes"]).exits(0);
+    deleted.says("1 domain").says("its schema");
+    assert!(schemas(&project).is_empty() && clients(&project).is_empty());
+}
+
+#[test]
+fn a_migration_that_fails_is_shown_in_djangos_words_and_leaves_nothing() {
+    let project = empty();
+    with_migration(&project, FAILS);
+    let failed = project.portcullis.run(["tenant", "create", "acme"]).exits(73);
+    failed.says("rolled back").says("not today").says("finance.0005_own");
+    let failed = project.portcullis.run(["tenant", "create", "acme", "--json"]).exits(73);
+    let answer: Value = serde_json::from_str(&failed.stdout).unwrap();
+    assert_eq!(answer["failure"]["left"], "nothing");
+    assert!(answer["failure"]["output"].to_string().contains("not today"));
+    assert!(schemas(&project).is_empty() && clients(&project).is_empty() && journal(&project).is_empty());
+}
+
+#[test]
+fn a_time_out_a_signal_and_a_kill_leave_nothing_and_nothing_in_public() {
+    let project = empty();
+    let public = || {
+        project
+            .database
+            .column("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
+    };
+    with_migration(&project, SLOW);
+    let before = public();
+    let running = project.portcullis.spawn(["tenant", "create", "acme"]);
+    until_sleeping(&project);
+    running.signal(Signal::SIGTERM);
+    running.wait().exits(143).says("`acme` was being created: rolled back");
+    assert!(schemas(&project).is_empty() && journal(&project).is_empty());
+
+    let running = project.portcullis.spawn(["tenant", "create", "acme"]);
+    until_sleeping(&project);
+    running.signal(Signal::SIGKILL);
+    running.wait();
+    assert_eq!(journal(&project), ["acme making"]);
+    project.portcullis.run(["verify"]).exits(0).says("left so by a run that was killed: acme");
+    fs::remove_file(project.portcullis.path("finance/migrations/0005_own.py")).unwrap();
+    project.portcullis.run(["manifest", "django"]).exits(0);
+    project.portcullis.run(["tenant", "create", "globex"]).exits(0).says("left unfinished: removed");
+    assert_eq!(schemas(&project), ["globex"]);
+
+    with_migration(&project, SLOW);
+    let config = fs::read_to_string(project.portcullis.path("config.toml")).unwrap();
+    fs::write(
+        project.portcullis.path("config.toml"),
+        config.replace("timeout = \"10m\"", "timeout = \"6s\""),
+    )
+    .unwrap();
+    project
+        .portcullis
+        .run(["tenant", "create", "acme"])
+        .exits(73)
+        .says("ran longer than 6 s")
+        .says("(rolled back)");
+    assert_eq!(
+        (schemas(&project), clients(&project)),
+        (vec!["globex".to_owned()], vec!["globex".to_owned()])
+    );
+    assert_eq!(public(), before);
+}
+
+#[test]
+fn a_command_of_the_projects_own_that_fails_takes_back_what_was_named_and_nothing_else() {
+    let mut project = empty();
+    project.set("CREATE_DEMO_TENANT", "1");
+    // It makes the demo tenant and then fails; a customer signs up meanwhile.
+    let bootstrap = project.portcullis.path("customers/management/commands/bootstrap_demo_tenants.py");
+    let text = fs::read_to_string(&bootstrap).unwrap();
+    let ending = "\n        Client(schema_name=\"customer\", name=\"A customer\").save(verbosity=0)\n        raise RuntimeError(\"seeding failed\")\n";
+    fs::write(&bootstrap, text.trim_end().to_owned() + ending).unwrap();
+    let failed = project.portcullis.run(["tenant", "bootstrap"]).exits(73);
+    failed.says("rolled back").says("seeding failed").says("`customer` appeared meanwhile");
+    assert_eq!(
+        (schemas(&project), clients(&project)),
+        (vec!["customer".to_owned()], vec!["customer".to_owned()])
+    );
+    assert!(journal(&project).is_empty());
+    // Killed, it leaves what nobody can prove.
+    let sleeping = text.trim_end().to_owned()
+        + "\n        from django.db import connection\n        connection.cursor().execute(\"SELECT pg_sleep(40)\")\n";
+    fs::write(&bootstrap, sleeping).unwrap();
+    let running = project.portcullis.spawn(["tenant", "bootstrap"]);
+    until_sleeping(&project);
+    running.signal(Signal::SIGKILL);
+    running.wait();
+    fs::write(&bootstrap, &text).unwrap();
+    project.database.execute("DROP TABLE demo.finance_invoice CASCADE");
+    let refused = project.portcullis.run(["tenant", "bootstrap"]).exits(73);
+    refused.says("demo").says("authorship unproved");
+    assert!(schemas(&project).contains(&"demo".to_owned()));
+    project.portcullis.run(["tenant", "delete", "demo", "--yes"]).exits(0);
+    project.portcullis.run(["tenant", "bootstrap"]).exits(0).says("1 created");
+    project.portcullis.run(["verify"]).exits(0);
+}
+
+#[test]
+fn customers_who_sign_up_while_the_demo_tenants_are_made_are_never_touched() {
+    let mut project = empty();
+    project.set("CREATE_DEMO_TENANT", "1");
+    let sign_up = "import django, os; os.environ['DJANGO_SETTINGS_MODULE'] = 'invoicing.settings'; django.setup()\n\
+                   from customers.models import Client\n\
+                   for n in range(3): Client(schema_name=f'customer{n}', name='x').save(verbosity=0)\n";
+    let bootstrapping = project.portcullis.spawn(["tenant", "bootstrap"]);
+    project.python(&["-c", sign_up]).exits(0);
+    bootstrapping.wait().exits(0);
+    let expected: Vec<String> = ["customer0", "customer1", "customer2", "demo"].map(str::to_owned).to_vec();
+    assert_eq!((schemas(&project), clients(&project)), (expected.clone(), expected));
+    project.portcullis.run(["verify"]).exits(0);
+}
+
+#[test]
+fn the_applications_own_snippet_creates_a_tenant_and_tells_its_failures_apart() {
+    let mut project = empty();
+    let path = std::env::var("PATH").unwrap();
+    let built =
+        std::path::Path::new(env!("CARGO_BIN_EXE_portcullis")).parent().unwrap().display().to_string();
+    project.set("PATH", &format!("{built}:{}/target/venv/bin:{path}", env!("CARGO_MANIFEST_DIR")));
+    let call = |body: &str| {
+        let text = format!(
+            "import django, os; os.environ['DJANGO_SETTINGS_MODULE'] = 'invoicing.settings'; django.setup()\n\
+             from customers.provisioning import *\nfrom django.db import transaction\n{body}\n"
+        );
+        project.python(&["-c", &text])
+    };
+    let create = "create_tenant('Acme GmbH', 'acme', 'acme.localhost')";
+    call(create).exits(0);
+    project.portcullis.run(["verify"]).exits(0);
+    call(&format!("try:\n  {create}\nexcept Exists as e:\n  print('taken', e)")).exits(0).says("taken");
+    call(&format!("with transaction.atomic():\n  {create}")).exits(1).says("inside a transaction");
+    with_migration(&project, FAILS);
+    let other = "create_tenant('Other', 'other', 'other.localhost')";
+    call(&format!("try:\n  {other}\nexcept NotCreated as e:\n  print('again', e.again, e)"))
+        .exits(0)
+        .says("again False")
+        .says("rolled back");
+    assert_eq!(schemas(&project), ["acme"]);
+}

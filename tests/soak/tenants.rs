@@ -1,0 +1,160 @@
+//! KILL at many seeded instants of creations, and crashes of PostgreSQL in the middle: a tenant is whole or absent.
+//!
+//! `make test` kills fifty native creations and a few of Django's, `make soak` four hundred and a hundred.
+
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
+
+use nix::sys::signal::Signal;
+
+use super::number;
+use crate::support::{django, portcullis::Portcullis, server::Server};
+
+const CREATIONS: u64 = 50;
+const DJANGO: u64 = 3;
+/// Every so manieth creation meets a crash of the server.
+const CRASHES: u64 = 10;
+
+const DB: &str = "postgres";
+
+const CONFIG: &str = r#"
+[database]
+url = "${DATABASE_URL}"
+[tenants]
+registry = { table = "tenants", schema_column = "name" }
+[migrations]
+shared = "shared"
+tenant = "tenant"
+manifest = { file = "manifest.json" }
+[[step]]
+name = "shared schema"
+migrate.shared = {}
+[[step]]
+name = "tenant schemas"
+migrate.tenants = {}
+[[step]]
+name = "gate"
+verify = { tenants = "all" }
+"#;
+
+/// What every tenant must hold, counted by PostgreSQL itself.
+const BROKEN: &str = "SELECT t.name FROM tenants t WHERE 3 <> (SELECT count(*) FROM pg_class c \
+    JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = t.name AND c.relname IN ('one', 'one_id', 'three'))";
+/// A schema that is neither a tenant's nor one that stood before.
+const HALF_MADE: &str = "SELECT nspname::text FROM pg_namespace WHERE nspname NOT LIKE 'pg_%' AND nspname NOT IN \
+    ('information_schema', 'public', 'portcullis', 'stray') AND nspname::text NOT IN (SELECT name FROM tenants)";
+
+#[test]
+fn a_kill_at_any_instant_of_a_creation_leaves_a_tenant_whole_or_absent() {
+    let mut server = Server::start("max_connections = 40");
+    let seed = number("PORTCULLIS_SOAK_SEED").unwrap_or(1);
+    let creations = number("PORTCULLIS_SOAK_CREATIONS").unwrap_or(CREATIONS);
+    let place = Portcullis::new()
+        .env("DATABASE_URL", &server.url(DB))
+        .config(CONFIG)
+        .file("shared/1_tenants.sql", "CREATE TABLE tenants (name text PRIMARY KEY);\n")
+        .file("tenant/1_one.sql", "CREATE TABLE one (id int);\nSELECT pg_sleep(0.02);\n")
+        .file("tenant/3_three.sql", "CREATE TABLE three (id int);\n");
+    // In one transaction, and through the journal.
+    let inside = "CREATE INDEX one_id ON one (id);\n";
+    let outside = "-- no-transaction\nCREATE INDEX CONCURRENTLY one_id ON one (id);\n";
+    let mut place = place.file("tenant/2_index.sql", outside);
+    place.run(["manifest", "sql"]).exits(0);
+    place.run(["migrate", "--shared"]).exits(0);
+    place.run(["tenant", "create", "before"]).exits(0);
+    server.execute(
+        DB,
+        "INSERT INTO before.one VALUES (42); CREATE SCHEMA stray; CREATE TABLE stray.one AS SELECT 42 AS id",
+    );
+    let (mut whole, mut absent) = (0, 0);
+    for (half, text) in [(0, outside), (1, inside)] {
+        place = place.file("tenant/2_index.sql", text);
+        place.run(["manifest", "sql"]).exits(0);
+        // The ledger of the tenant that stood before must know the file as it is now.
+        server.execute(DB, "DROP SCHEMA IF EXISTS before, measured CASCADE; DELETE FROM tenants");
+        place.run(["tenant", "create", "before"]).exits(0);
+        server.execute(DB, "INSERT INTO before.one VALUES (42)");
+        let begun = Instant::now();
+        place.run(["tenant", "create", "measured"]).exits(0);
+        let length = begun.elapsed().mul_f64(1.1);
+        for run in 0..creations / 2 {
+            let mut random = fastrand::Rng::with_seed(seed.wrapping_mul(1_000_003) + run * 2 + half);
+            let running = place.spawn(["tenant", "create", "acme"]);
+            thread::sleep(length.mul_f64(random.f64()));
+            if run % CRASHES == 0 {
+                server.crash();
+                let outcome = running.wait();
+                assert!(matches!(outcome.code, Some(0 | 73 | 74 | 75)), "run {run}, seed {seed}: {outcome}");
+            } else {
+                running.signal(Signal::SIGKILL);
+                running.wait();
+            }
+            // What the gate passes is whole, also before anybody has taken anything back.
+            place.run(["verify"]).exits(0);
+            assert!(server.column(DB, BROKEN).is_empty(), "run {run}, seed {seed}");
+            place.run(["run", "--no-server"]).exits(0);
+            let about = format!("run {run}, half {half}, seed {seed}");
+            assert_eq!(server.column(DB, HALF_MADE), Vec::<String>::new(), "{about}");
+            assert_eq!(
+                server.column(DB, "SELECT tenant FROM portcullis.journal"),
+                Vec::<String>::new(),
+                "{about}"
+            );
+            assert_eq!(server.column(DB, "SELECT id::text FROM before.one"), ["42"], "{about}");
+            assert_eq!(server.column(DB, "SELECT id::text FROM stray.one"), ["42"], "{about}");
+            if server.column(DB, "SELECT name FROM tenants WHERE name = 'acme'").is_empty() {
+                absent += 1;
+            } else {
+                whole += 1;
+                place.run(["tenant", "delete", "acme", "--yes"]).exits(0);
+            }
+        }
+    }
+    println!("seed {seed}: {creations} creations killed or crashed, {whole} whole, {absent} absent");
+    assert!(absent > 0, "no instant was early enough");
+}
+
+#[test]
+fn a_kill_at_any_instant_of_djangos_creation_leaves_a_tenant_whole_or_absent() {
+    let seed = number("PORTCULLIS_SOAK_SEED").unwrap_or(1);
+    let creations = number("PORTCULLIS_SOAK_DJANGO").unwrap_or(DJANGO);
+    let project = django::Project::complete();
+    let config = fs::read_to_string(project.portcullis.path("config.toml")).unwrap();
+    // The start's own steps for tables and tenants, and not the application's.
+    let cut = config.find("[[step]]\nname = \"invoice totals\"").unwrap();
+    fs::write(project.portcullis.path("config.toml"), &config[..cut]).unwrap();
+    let public = || {
+        project
+            .database
+            .column("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
+    };
+    let before = public();
+    let begun = Instant::now();
+    project.portcullis.run(["tenant", "create", "measured"]).exits(0);
+    let length: Duration = begun.elapsed();
+    let (mut whole, mut absent) = (0, 0);
+    for run in 0..creations {
+        let mut random = fastrand::Rng::with_seed(seed.wrapping_mul(2_000_003) + run);
+        let running = project.portcullis.spawn(["tenant", "create", "acme"]);
+        thread::sleep(length.mul_f64(random.f64()));
+        running.signal(Signal::SIGKILL);
+        running.wait();
+        project.portcullis.run(["run", "--no-server"]).exits(0);
+        let schema = project.database.column("SELECT nspname::text FROM pg_namespace WHERE nspname = 'acme'");
+        let row = project
+            .database
+            .column("SELECT schema_name::text FROM customers_client WHERE schema_name = 'acme'");
+        assert_eq!(schema, row, "run {run}, seed {seed}");
+        assert!(project.database.column("SELECT tenant FROM portcullis.journal").is_empty(), "run {run}");
+        assert_eq!(public(), before, "run {run}, seed {seed}");
+        if row.is_empty() {
+            absent += 1;
+        } else {
+            whole += 1;
+            project.portcullis.run(["tenant", "delete", "acme", "--yes"]).exits(0);
+        }
+    }
+    println!("seed {seed}: {creations} creations through Django killed, {whole} whole, {absent} absent");
+}
