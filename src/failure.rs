@@ -189,7 +189,7 @@ impl Failure {
             Failure::ManifestMissing { make, .. }
             | Failure::ManifestStale { make, .. }
             | Failure::ManifestInvalid { make, .. } => {
-                format!("make it when the image is built or in CI: {make}")
+                format!("make it when the image is built, with `RUN {make}` in its Dockerfile, or in CI: {make}")
             }
             Failure::MigrationsUnreadable { .. } => "correct the folder or the file's name".into(),
             Failure::WaitTimedOut { .. } => "look at that service's own log, or give it more time with `timeout`".into(),
