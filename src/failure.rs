@@ -193,7 +193,7 @@ impl Failure {
             Failure::ManifestMissing { make, .. }
             | Failure::ManifestStale { make, .. }
             | Failure::ManifestInvalid { make, .. } => {
-                format!("make it when the image is built or in CI: {make}")
+                format!("make it when the image is built, with `RUN {make}` in its Dockerfile, or in CI: {make}")
             }
             Failure::TemplateUnusable { .. } => {
                 "make it again for this release, where its shared schema is migrated: portcullis tenant template".into()

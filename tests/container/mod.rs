@@ -1,5 +1,6 @@
 //! The real image, `FROM scratch`, as PID 1 of a real container beside a real PostgreSQL.
 
+mod compose;
 mod django;
 mod image;
 mod pid1;

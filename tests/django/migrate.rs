@@ -178,3 +178,17 @@ fn a_migration_that_commits_by_itself_and_fails_is_not_said_to_be_rolled_back() 
         ["1"]
     );
 }
+
+#[test]
+fn a_canary_that_fails_holds_the_others_back() {
+    let project = Project::complete();
+    behind(&project, &["acme", "corp"]);
+    project.database.execute(&BEHIND.replace("{}", "demo"));
+    project.database.execute("ALTER TABLE demo.finance_invoice ADD COLUMN total int");
+    project.portcullis.run(["migrate"]).exits(1).says("demo").says("0 of 3 schemas migrated");
+    let applied = "SELECT 'yes' FROM acme.django_migrations WHERE name = '0004_invoice_payment'";
+    assert!(project.database.column(applied).is_empty());
+    project.database.execute("ALTER TABLE demo.finance_invoice DROP COLUMN total");
+    project.portcullis.run(["migrate"]).exits(0);
+    project.portcullis.run(["verify"]).exits(0);
+}
