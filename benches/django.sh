@@ -87,9 +87,10 @@ END
 row() {
   cat "$2" "$3" | awk -v what="$1" '
     function time(s) { return s < 1 ? sprintf("%.0f ms", s * 1000) : sprintf("%.1f s", s) }
+    function ratio(of, r) { r = of[2] / of[1]; return sprintf(r < 10 ? "%.1f times" : "%.0f times", r) }
     { wall[NR] = $1; processor[NR] = $2 }
-    END { printf "| %s | %s | %s | %.0f times | %s | %s | %.0f times |\n", what, time(wall[1]), time(wall[2]),
-      wall[2] / wall[1], time(processor[1]), time(processor[2]), processor[2] / processor[1] }'
+    END { printf "| %s | %s | %s | %s | %s | %s | %s |\n", what, time(wall[1]), time(wall[2]), ratio(wall),
+      time(processor[1]), time(processor[2]), ratio(processor) }'
 }
 head() {
   printf '\n| %s | wall: %s | %s | | processor: %s | %s | |\n|---|---|---|---|---|---|---|\n' "$1" "$2" "$3" "$2" "$3"

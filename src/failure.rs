@@ -33,6 +33,8 @@ pub(crate) enum Failure {
     ManifestStale { path: PathBuf, why: String, make: String },
     #[error("cannot read the manifest `{path}`: {why}")]
     ManifestInvalid { path: PathBuf, why: String, make: String },
+    #[error("cannot use the template `{path}`: {why}")]
+    TemplateUnusable { path: PathBuf, why: String },
     #[error("cannot read the migrations in `{path}`: {why}")]
     MigrationsUnreadable { path: PathBuf, why: String },
 
@@ -128,6 +130,7 @@ impl Failure {
             | Failure::ManifestMissing { .. }
             | Failure::ManifestStale { .. }
             | Failure::ManifestInvalid { .. }
+            | Failure::TemplateUnusable { .. }
             | Failure::MigrationsUnreadable { .. } => 78,
             Failure::CommandFailed { .. } | Failure::CommandMissing { .. } | Failure::SqlFailed { .. } => 79,
             Failure::TimedOut { .. } => 124,
@@ -148,6 +151,7 @@ impl Failure {
             Failure::ManifestMissing { .. } => "manifest-missing",
             Failure::ManifestStale { .. } => "manifest-stale",
             Failure::ManifestInvalid { .. } => "manifest-invalid",
+            Failure::TemplateUnusable { .. } => "template-unusable",
             Failure::MigrationsUnreadable { .. } => "migrations-unreadable",
             Failure::WaitTimedOut { .. } => "wait-timed-out",
             Failure::Refused { .. } => "refused",
@@ -189,7 +193,10 @@ impl Failure {
             Failure::ManifestMissing { make, .. }
             | Failure::ManifestStale { make, .. }
             | Failure::ManifestInvalid { make, .. } => {
-                format!("make it when the image is built or in CI: {make}")
+                format!("make it when the image is built, with `RUN {make}` in its Dockerfile, or in CI: {make}")
+            }
+            Failure::TemplateUnusable { .. } => {
+                "make it again for this release, where its shared schema is migrated: portcullis tenant template".into()
             }
             Failure::MigrationsUnreadable { .. } => "correct the folder or the file's name".into(),
             Failure::WaitTimedOut { .. } => "look at that service's own log, or give it more time with `timeout`".into(),

@@ -186,6 +186,7 @@ fn title(command: &Command) -> &'static str {
         Command::Repair(_) => "THE TENANT IS NOT COMPLETE",
         Command::Tenant { what: Tenant::Create(_) } => "THE TENANT WAS NOT CREATED",
         Command::Tenant { what: Tenant::Bootstrap(_) } => "NOT EVERY DEMO TENANT IS THERE",
+        Command::Tenant { what: Tenant::Template } => "NO TEMPLATE WAS WRITTEN",
         Command::Tenant { what: Tenant::Delete(_) } => "THE TENANT WAS NOT DELETED",
         Command::Tenant { what: Tenant::List(_) | Tenant::Show(_) } => "NOTHING IS KNOWN OF TENANTS",
         Command::Health { .. } => "NOBODY CAN BE ASKED",

@@ -79,9 +79,13 @@ pub(crate) async fn apply(
     // Whoever takes the lock also takes back what killed runs have left.
     if !todo.pending.is_empty() || !judgement.unfinished.is_empty() {
         let note = |text| say(Said::Note(text));
-        work.lock.hold_as(share, work, &note).await?;
+        let waited = work.lock.hold_as(share, work, &note).await?;
         // Somebody else may have applied it between the look and the lock.
         todo = Todo::from(&self::judgement(work, tenants).await?);
+        if waited && todo.pending.is_empty() {
+            // The others that wait need not wait for what else this run does.
+            work.lock.release().await;
+        }
     }
     let mut applied = Applied { schemas: judgement.verdicts().count(), ..Applied::default() };
     if !todo.pending.is_empty() {

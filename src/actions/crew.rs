@@ -128,7 +128,10 @@ impl Crew<'_> {
             }
             if !group.is_empty() {
                 if !std::mem::replace(&mut said, true) {
-                    let what = format!("{} tenants are in the hands of other replicas", group.len());
+                    let what = match group.len() {
+                        1 => "1 tenant is in the hands of another replica".to_owned(),
+                        left => format!("{left} tenants are in the hands of other replicas"),
+                    };
                     (self.say)(Said::Note(what));
                 }
                 time::sleep(PAUSE.mul_f64(0.25 + 0.75 * fastrand::f64())).await;

@@ -9,7 +9,7 @@ use std::{
 use super::{Work, django};
 use crate::{
     config::{self, Migrations, Source},
-    database::{self, DatabaseError, MigrationFile},
+    database::{self, DatabaseError, Made, MigrationFile},
     failure::Failure,
     tenants::manifest::{Expected, FORMAT, Framework, Manifest},
 };
@@ -81,9 +81,10 @@ pub(crate) async fn derive(
         }
         other => other.into_failure("deriving the manifest"),
     })?;
-    let expected = |files: &[MigrationFile], tables| Expected {
+    let expected = |files: &[MigrationFile], made: Made| Expected {
         migrations: files.iter().map(MigrationFile::expected).collect(),
-        tables,
+        tables: made.tables,
+        kinds: made.kinds,
     };
     Ok(Manifest {
         format: FORMAT,

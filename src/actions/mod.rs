@@ -12,6 +12,7 @@ pub(crate) mod opening;
 pub(crate) mod provision;
 pub(crate) mod record;
 pub(crate) mod repair;
+pub(crate) mod template;
 pub(crate) mod verify;
 
 use tokio::sync::OnceCell;

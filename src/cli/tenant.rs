@@ -21,6 +21,8 @@ Examples:
     List(TenantList),
     /// Show one tenant; reads only
     Show(TenantShow),
+    /// Write down what new tenants are copied from, once for each release (Django)
+    Template,
     /// Delete a tenant: its rows, then its schema with everything in it
     Delete(TenantDelete),
 }

@@ -106,6 +106,8 @@ pub(crate) struct Migrations {
     pub(crate) manifest: PathBuf,
     /// Derive the manifest at start-up, for development.
     pub(crate) auto_manifest: bool,
+    /// What a framework's new tenants are copied from; None has the framework migrate each.
+    pub(crate) template: Option<PathBuf>,
     pub(crate) apply: Apply,
 }
 

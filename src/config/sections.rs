@@ -66,6 +66,12 @@ pub(super) fn migrations(mut table: Table<'_>, env: &Environment) -> Option<Migr
         auto_manifest = table.read("auto", values::boolean).unwrap_or(false);
         table.finish();
     }
+    // Native tenants are made in one transaction as it is.
+    let template = if django { table.table("template", "`template`") } else { None }.and_then(|mut table| {
+        let file = table.require("file", values::path);
+        table.finish();
+        file
+    });
     let mut project = django.then(|| Django {
         python: table.read("python", values::text).unwrap_or_else(|| PYTHON.into()),
         manage: table.read("manage", values::path),
@@ -80,7 +86,7 @@ pub(super) fn migrations(mut table: Table<'_>, env: &Environment) -> Option<Migr
         (Some((shared, tenant)), _) => Source::Sql { shared: shared?, tenant: tenant? },
         (None, project) => Source::Django(project?),
     };
-    Some(Migrations { source, manifest, auto_manifest, apply })
+    Some(Migrations { source, manifest, auto_manifest, template, apply })
 }
 
 fn default_apply() -> Apply {

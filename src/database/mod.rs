@@ -12,15 +12,17 @@ pub(crate) mod postgres;
 pub(crate) mod record;
 mod session;
 pub(crate) mod sqlite;
+pub(crate) mod template;
 
 use std::{collections::BTreeSet, time::Duration};
 
 use self::record::{Author, Entry, Run};
+use self::template::Template;
 pub(crate) use self::{
     creation::{Creation, nonce},
     migrations::{MigrationFile, resolve},
     outcome::{
-        Applied, ApplyError, Attempt, DatabaseError, Derived, Leftover, ProvisionError, Share, Stray, Tables,
+        Applied, ApplyError, Attempt, DatabaseError, Derived, Leftover, Made, ProvisionError, Share, Stray,
         Undone,
     },
     session::LockSession,
@@ -112,10 +114,16 @@ impl Database {
         }
     }
 
-    /// Runs the statements as they are given, in one message, where tenants share.
-    pub(crate) async fn run_sql(&self, sql: &str, timeout: Duration) -> Result<(), DatabaseError> {
+    /// Runs the statements as they are given, in one message, where tenants share. `locked` says that this run
+    /// holds the lock for it.
+    pub(crate) async fn run_sql(
+        &self,
+        sql: &str,
+        timeout: Duration,
+        locked: bool,
+    ) -> Result<(), DatabaseError> {
         match self {
-            Self::Postgres(it) => within(timeout, it.run_sql(sql, timeout)).await,
+            Self::Postgres(it) => within(timeout, it.run_sql(sql, timeout, locked)).await,
             Self::Sqlite(it) => within(timeout, it.run_sql(sql)).await,
         }
     }
@@ -204,6 +212,29 @@ impl Database {
         match self {
             Self::Postgres(it) => it.provision(new, files, expected, limits, verify).await,
             Self::Sqlite(it) => it.provision(new, files, expected, limits, verify).await,
+        }
+    }
+
+    /// Makes a tenant whole as a copy of a template, in one transaction.
+    pub(crate) async fn copy(
+        &self,
+        new: &Creation,
+        template: &Template,
+        (expected, framework): (&Expected, Framework),
+        limits: &Limits,
+        verify: &dyn Fn(&Look) -> Result<(), String>,
+    ) -> Result<(), ProvisionError> {
+        match self {
+            Self::Postgres(it) => it.copy(new, template, (expected, framework.shape()), limits, verify).await,
+            Self::Sqlite(_) => Err(only_postgres().into()),
+        }
+    }
+
+    /// The server's major version, and the digest of what a schema is made of.
+    pub(crate) async fn structure(&self, schema: &str) -> Result<(String, String), DatabaseError> {
+        match self {
+            Self::Postgres(it) => it.structure(schema).await,
+            Self::Sqlite(_) => Err(only_postgres()),
         }
     }
 

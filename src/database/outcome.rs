@@ -1,8 +1,9 @@
 //! What operations on a database come to, as values with their reasons in words.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use crate::failure::Left;
+use crate::{
+    failure::Left,
+    tenants::manifest::{Kind, Kinds, Tables},
+};
 
 /// What became of one attempt to log in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -92,14 +93,28 @@ pub(crate) struct Leftover {
     pub(crate) unproved: Option<String>,
 }
 
-/// The tables that migrations make, each with its columns.
-pub(crate) type Tables = BTreeMap<String, BTreeSet<String>>;
+/// The tables that migrations make, each with its columns, and what of them is something else.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Made {
+    pub(crate) tables: Tables,
+    pub(crate) kinds: Kinds,
+}
+
+impl Made {
+    /// One column of one of them, if it has any.
+    pub(super) fn note(&mut self, table: String, kind: Kind, column: Option<String>) {
+        if kind != Kind::Table {
+            self.kinds.insert(table.clone(), kind);
+        }
+        self.tables.entry(table).or_default().extend(column);
+    }
+}
 
 /// What the migrations make where nothing was before.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Derived {
-    pub(crate) shared: Tables,
-    pub(crate) tenant: Tables,
+    pub(crate) shared: Made,
+    pub(crate) tenant: Made,
 }
 
 impl ApplyError {

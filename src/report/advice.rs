@@ -102,6 +102,10 @@ fn of_judgement(judgement: &Judgement) -> Advice {
                 .push(say("restore what is missing from a backup or the migration's own SQL", None)),
         }
     }
+    if let Some(tenant) = first(|f| matches!(f, Finding::OtherKind { .. })) {
+        advice.cause.get_or_insert("something else was put in a table's place, such as a view of its name");
+        advice.actions.push(say("see what stands where", Some(verify(tenant.as_deref()))));
+    }
     if let Some(tenant) = first(|f| matches!(f, Finding::NoSchema | Finding::NoLedger { .. })) {
         advice
             .cause

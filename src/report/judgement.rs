@@ -6,6 +6,7 @@ use super::text::count;
 use crate::tenants::{
     accept::{Accept, Stale},
     gate::{Finding, Judgement, Outcome, Verdict},
+    manifest::Kind,
 };
 
 /// One finding in words: what it is, and which migrations, tables or columns.
@@ -31,6 +32,9 @@ pub(crate) fn words(finding: &Finding) -> (&'static str, String) {
             let known = if *dropped_by_newer { "" } else { " (its ledger is complete)" };
             ("table missing", newer(*dropped_by_newer, format!("{}{known}", tables.join(", "))))
         }
+        Finding::OtherKind { table, expected, found } => {
+            ("other kind", format!("{table} is {}, not {}", kind(*found), kind(*expected)))
+        }
         Finding::MissingColumns { table, columns, dropped_by_newer } => {
             let columns: Vec<_> = columns.iter().map(|column| format!("{table}.{column}")).collect();
             ("column missing", newer(*dropped_by_newer, columns.join(", ")))
@@ -53,6 +57,15 @@ pub(crate) fn words(finding: &Finding) -> (&'static str, String) {
             let (what, which) = words(finding);
             ("accepted", format!("{what}: {which}; until {until}: {reason}"))
         }
+    }
+}
+
+fn kind(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Table => "a table",
+        Kind::View => "a view",
+        Kind::MaterializedView => "a materialized view",
+        Kind::ForeignTable => "a foreign table",
     }
 }
 
@@ -182,6 +195,9 @@ fn finding_json(finding: &Finding) -> Value {
         }
         Finding::MissingTables { tables, dropped_by_newer } => {
             json!({ "kind": "missing_tables", "tables": tables, "dropped_by_newer": dropped_by_newer })
+        }
+        Finding::OtherKind { table, expected, found } => {
+            json!({ "kind": "other_kind", "table": table, "expected": expected, "found": found })
         }
         Finding::MissingColumns { table, columns, dropped_by_newer } => {
             json!({ "kind": "missing_columns", "table": table, "columns": columns, "dropped_by_newer": dropped_by_newer })

@@ -116,7 +116,10 @@ async fn once(
 ) -> Outcome {
     let program = command.run.first().map_or("", String::as_str);
     let limit = Instant::now() + allowed;
-    let mut tree = match processes.spawn(&child(command)) {
+    // What is done once is done under the lock, and does not outlive its holder.
+    let child = child(command);
+    let spawned = if command.once { processes.spawn_fenced(&child) } else { processes.spawn(&child) };
+    let mut tree = match spawned {
         Ok(tree) => tree,
         Err(error) => return not_spawned(program, &error),
     };

@@ -67,6 +67,7 @@ pub(crate) async fn run(action: &Action, mut context: Context<'_>) -> Result<Str
 async fn run_now(action: &Action, context: &mut Context<'_>) -> Result<String, Trouble> {
     if let Action::Command(command) = action {
         let Context { step, work, processes, stop, tell, .. } = context;
+        let command = if command.once { &once::named(command, &work.run) } else { command };
         return work.lock.fenced(command::run(*step, command, processes, stop, tell)).await;
     }
     let context = &*context;
@@ -79,7 +80,7 @@ async fn run_now(action: &Action, context: &mut Context<'_>) -> Result<String, T
                 wait::wait(context.step, wait, database, context.tell).await?;
                 Ok("there".into())
             }
-            Action::Sql { run, timeout, .. } => sql::run(run, *timeout, context).await,
+            Action::Sql { run, timeout, once } => sql::run(run, *timeout, *once, context).await,
             Action::Migrate(scope) => migrate::run(*scope, context).await,
             Action::Bootstrap { tenants, run } => bootstrap::run(tenants, run, context).await,
             Action::Verify(verify) => verify::run(verify, context).await,

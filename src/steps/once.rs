@@ -4,7 +4,7 @@
 use super::Context;
 use crate::{
     actions::record::digest,
-    config::{Action, Command},
+    config::{Action, Command, secret::Secret},
     failure::Failure,
 };
 
@@ -44,6 +44,13 @@ pub(super) async fn turn(context: &Context<'_>, what: &str) -> Result<Turn, Fail
     }
     work.record.must_begin(work).await?;
     Ok(Turn::Ours)
+}
+
+/// The command with the run's name, by which the next holder of the lock ends what it left in the database.
+pub(super) fn named(command: &Command, run: &str) -> Command {
+    let mut command = command.clone();
+    command.env.entry("PGAPPNAME".into()).or_insert_with(|| Secret::new(format!("portcullis:{run}")));
+    command
 }
 
 /// Writes down that it was done. A failure says so: the next start would do it again.

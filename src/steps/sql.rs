@@ -5,8 +5,13 @@ use std::time::Duration;
 use super::Context;
 use crate::{database::DatabaseError, failure::Failure, report::event::Trouble};
 
-pub(super) async fn run(sql: &str, timeout: Duration, context: &Context<'_>) -> Result<String, Trouble> {
-    match context.work.database()?.run_sql(sql, timeout).await {
+pub(super) async fn run(
+    sql: &str,
+    timeout: Duration,
+    once: bool,
+    context: &Context<'_>,
+) -> Result<String, Trouble> {
+    match context.work.database()?.run_sql(sql, timeout, once).await {
         Ok(()) => Ok("done".into()),
         Err(DatabaseError::Failed(why)) => Err(Failure::SqlFailed { why }.into()),
         Err(DatabaseError::TimedOut) => {

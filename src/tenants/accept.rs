@@ -165,6 +165,7 @@ impl Finding {
             Finding::MissingColumns { table, columns, .. } => {
                 columns.iter().map(|column| format!("{table}.{column}")).collect()
             }
+            Finding::OtherKind { table, .. } => vec![table.clone()],
             Finding::InvalidIndex { index, .. } => vec![index.clone()],
             Finding::NotRegistered
             | Finding::Models { .. }
@@ -192,6 +193,7 @@ impl Finding {
             // These are one thing each.
             Finding::NoSchema
             | Finding::NoLedger { .. }
+            | Finding::OtherKind { .. }
             | Finding::InvalidIndex { .. }
             | Finding::NotRegistered
             | Finding::Models { .. }

@@ -5,6 +5,8 @@ use std::{
     sync::Arc,
 };
 
+use super::manifest::Kind;
+
 /// Everything one look found.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Found {
@@ -50,6 +52,8 @@ pub(crate) struct Seen {
     /// Tenants whose ledgers are the same may share one: ten thousand copies would be half a gigabyte.
     pub(crate) ledger: Arc<[Recorded]>,
     pub(crate) missing_tables: BTreeSet<String>,
+    /// What stands under a table's name and is something else.
+    pub(crate) other_kinds: Vec<OtherKind>,
     /// By table; only for tables that are there.
     pub(crate) missing_columns: BTreeMap<String, BTreeSet<String>>,
     pub(crate) invalid_indexes: Vec<InvalidIndex>,
@@ -65,6 +69,14 @@ pub(crate) struct Recorded {
     pub(crate) checksum: Option<String>,
     /// False for a row that says its migration failed or is half done.
     pub(crate) succeeded: bool,
+}
+
+/// A view where a table should be, or the like.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct OtherKind {
+    pub(crate) table: String,
+    pub(crate) expected: Kind,
+    pub(crate) found: Kind,
 }
 
 /// An index that PostgreSQL does not trust (`indisvalid` is false): what a failed `CREATE INDEX

@@ -9,7 +9,7 @@ use super::{
     accept::Day,
     found::{Found, Look, Recorded, Seen},
     ledger::Comparison,
-    manifest::{Expected, Framework, Manifest, Tables},
+    manifest::{Expected, Framework, Kind, Manifest, Tables},
     replay::app_of,
 };
 
@@ -76,6 +76,12 @@ pub(crate) enum Finding {
         tables: Vec<String>,
         dropped_by_newer: bool,
     },
+    /// Something else stands under a table's name.
+    OtherKind {
+        table: String,
+        expected: Kind,
+        found: Kind,
+    },
     MissingColumns {
         table: String,
         columns: Vec<String>,
@@ -132,6 +138,7 @@ impl Finding {
             | Finding::Altered { .. }
             | Finding::Diverged { .. }
             | Finding::MissingTables { .. }
+            | Finding::OtherKind { .. }
             | Finding::Models { .. }
             | Finding::Shadowed { .. }
             | Finding::MissingColumns { .. }
@@ -354,6 +361,11 @@ fn judge_seen(ledger: &Comparison, seen: &Seen, rules: Rules) -> Verdict {
                 dropped_by_newer: newer,
             });
         }
+        findings.extend(seen.other_kinds.iter().map(|other| Finding::OtherKind {
+            table: other.table.clone(),
+            expected: other.expected,
+            found: other.found,
+        }));
         findings.extend(seen.missing_columns.iter().map(|(table, columns)| Finding::MissingColumns {
             table: table.clone(),
             columns: columns.iter().cloned().collect(),

@@ -52,6 +52,24 @@ pub(crate) struct Expected {
     /// In the order in which they are applied.
     pub(crate) migrations: Vec<Migration>,
     pub(crate) tables: Tables,
+    /// Those of `tables` that are something else.
+    #[serde(default, skip_serializing_if = "Kinds::is_empty")]
+    pub(crate) kinds: Kinds,
+}
+
+/// What stands under a table's name; an ordinary table where nothing is said.
+pub(crate) type Kinds = BTreeMap<String, Kind>;
+
+/// What can hold rows.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Kind {
+    /// Partitioned or not: either may become the other without the code's knowledge.
+    #[default]
+    Table,
+    View,
+    MaterializedView,
+    ForeignTable,
 }
 
 /// One migration, as its framework's ledger knows it.

@@ -1,8 +1,10 @@
 //! The real image, `FROM scratch`, as PID 1 of a real container beside a real PostgreSQL.
 
+mod compose;
 mod django;
 mod image;
 mod pid1;
+mod replicas;
 
 use std::{fs, path::Path, process::Command};
 

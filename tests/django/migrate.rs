@@ -119,6 +119,42 @@ fn the_projects_own_commands_go_past_the_pooler_and_name_the_run() {
     project.portcullis.run(["verify"]).exits(0);
 }
 
+#[test]
+fn replicas_that_cooperate_migrate_no_tenant_that_another_has() {
+    let project = Project::complete();
+    behind(&project, &["acme", "corp", "held"]);
+    let key = crc32fast::hash(b"held").cast_signed();
+    // As another replica holds it.
+    let hold = format!("SELECT pg_advisory_lock({}, {key})::text, pg_sleep(3600)", 0x504f_5253);
+    let mut psql = std::process::Command::new("psql");
+    psql.args(["-qX", &project.database.url(), "-c", &hold]);
+    let other = crate::support::process::Running::start(psql, false);
+    let granted = "SELECT pid::text FROM pg_locks WHERE locktype = 'advisory' AND granted \
+                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    while project.database.column(granted).is_empty() {}
+    let runs = [(); 2].map(|()| project.portcullis.spawn(["migrate", "--all", "--cooperate"]));
+    for run in &runs {
+        run.wait_for_line("1 tenant is in the hands of another replica");
+    }
+    let applied = |tenant: &str| {
+        project.database.column(&format!(
+            "SELECT count(*)::text FROM {tenant}.django_migrations WHERE name = '0004_invoice_payment'"
+        ))
+    };
+    assert_eq!(
+        (applied("acme"), applied("corp"), applied("held")),
+        (vec!["1".into()], vec!["1".into()], vec!["0".into()])
+    );
+    drop(other);
+    let end = "SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity WHERE query LIKE '%pg_sleep(3600)%' AND pid <> pg_backend_pid()";
+    project.database.column(end);
+    for run in runs {
+        run.wait().exits(0);
+    }
+    assert_eq!(applied("held"), ["1"]);
+    project.portcullis.run(["verify"]).exits(0);
+}
+
 const HALF: &str = r#"
 from django.db import migrations
 
@@ -141,4 +177,18 @@ fn a_migration_that_commits_by_itself_and_fails_is_not_said_to_be_rolled_back() 
         project.database.column("SELECT count(*)::text FROM pg_tables WHERE tablename = 'half'"),
         ["1"]
     );
+}
+
+#[test]
+fn a_canary_that_fails_holds_the_others_back() {
+    let project = Project::complete();
+    behind(&project, &["acme", "corp"]);
+    project.database.execute(&BEHIND.replace("{}", "demo"));
+    project.database.execute("ALTER TABLE demo.finance_invoice ADD COLUMN total int");
+    project.portcullis.run(["migrate"]).exits(1).says("demo").says("0 of 3 schemas migrated");
+    let applied = "SELECT 'yes' FROM acme.django_migrations WHERE name = '0004_invoice_payment'";
+    assert!(project.database.column(applied).is_empty());
+    project.database.execute("ALTER TABLE demo.finance_invoice DROP COLUMN total");
+    project.portcullis.run(["migrate"]).exits(0);
+    project.portcullis.run(["verify"]).exits(0);
 }

@@ -8,4 +8,5 @@ mod gate;
 mod migrate;
 mod quarantine;
 mod repair;
+mod template;
 mod tenants;

@@ -77,3 +77,29 @@ fn a_ledger_that_somebody_holds_locked_is_named_and_the_others_are_judged() {
     );
     fleet.run(["verify"]).exits(0);
 }
+
+#[test]
+fn what_stands_under_a_tables_name_must_be_of_its_kind() {
+    let database = Database::fresh();
+    let fleet = fleet::complete(&database.url())
+        .file("tenant/3_totals.sql", "CREATE VIEW totals AS SELECT count(n) AS items FROM item;\n");
+    fleet.run(["manifest", "sql"]).exits(0);
+    fleet.run(["run", "--no-server"]).exits(0);
+    let manifest = std::fs::read_to_string(fleet.path("portcullis.manifest.json")).unwrap();
+    assert!(manifest.contains("\"totals\": \"view\""), "{manifest}");
+    for name in ["whole", "hidden", "swapped", "parted"] {
+        let view = format!("CREATE VIEW {name}.totals AS SELECT count(n) AS items FROM {name}.item");
+        database.execute(&(fleet::copy(name) + &view));
+    }
+    database.execute(
+        "DROP TABLE hidden.item CASCADE; CREATE VIEW hidden.item AS SELECT * FROM whole.item; \
+         CREATE VIEW hidden.totals AS SELECT 1 AS items; \
+         DROP VIEW swapped.totals; CREATE TABLE swapped.totals (items bigint); \
+         DROP TABLE parted.item CASCADE; CREATE TABLE parted.item (n bigint, note text) PARTITION BY LIST (n); \
+         CREATE VIEW parted.totals AS SELECT 1 AS items",
+    );
+    let outcome = fleet.run(["verify", "--format", "json"]).exits(1);
+    let told = ["hidden", "swapped"].map(|tenant| (tenant.to_owned(), "other_kind".to_owned()));
+    assert_eq!(fleet::findings(&outcome), told, "{outcome}");
+    fleet.run(["verify"]).exits(1).says("item is a view, not a table").says("totals is a table, not a view");
+}

@@ -9,7 +9,7 @@ const AT_WORK: &str = "SELECT 'yes' FROM pg_stat_activity WHERE datname = curren
     AND query LIKE '%until they have met%' AND application_name LIKE 'portcullis:%'";
 
 /// Twelve tenants whose next migration waits for a row in `met`, and leaves a row of its own.
-fn twelve(apply: &str) -> Project {
+pub(crate) fn twelve(apply: &str) -> Project {
     let project = Project::complete(apply).file(
         "tenant/2_meet.sql",
         "DO $$ BEGIN -- until they have met\n\
@@ -34,17 +34,17 @@ fn twelve(apply: &str) -> Project {
 
 /// Returns once so many runs are inside the migration.
 #[track_caller]
-fn until_at_work(project: &Project, runs: usize) {
+pub(crate) fn until_at_work(project: &Project, runs: usize) {
     project.until(true, &format!("{AT_WORK} HAVING count(DISTINCT application_name) = {runs}"));
 }
 
-fn meet(project: &Project) {
+pub(crate) fn meet(project: &Project) {
     project.database.execute("INSERT INTO met VALUES (1)");
 }
 
 /// Each tenant's migration ran once.
 #[track_caller]
-fn each_once(project: &Project) {
+pub(crate) fn each_once(project: &Project) {
     for tenant in project.database.column("SELECT name FROM tenants") {
         assert_eq!(project.database.column(&format!("SELECT n::text FROM {tenant}.item")), ["2"], "{tenant}");
         assert_eq!(project.ledger(&tenant), ["1", "2"]);

@@ -258,9 +258,14 @@ fn a_role_has_what_it_needs_and_a_readers_role_no_more() {
 
 #[test]
 fn who_holds_the_lock_is_named() {
-    let project = Project::complete("").file("tenant/2_slow.sql", "SELECT pg_sleep(50);\n");
+    let project = Project::complete("")
+        .file("tenant/2_slow.sql", "SELECT pg_sleep(50) WHERE current_schema() = 'a';\n");
     let migrating = project.portcullis.spawn(["migrate"]);
-    project.until_running("pg_sleep(50)");
+    // Not where the manifest is derived, which makes other schemas.
+    project.until(
+        true,
+        "SELECT 'yes' FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()",
+    );
     let found = examine(&project.portcullis);
     drop(migrating);
     assert_eq!(found["lock"].0, "warned", "{found:#?}");

@@ -176,3 +176,12 @@ fn server() -> (String, u16) {
     let port = server.rsplit_once(':').unwrap().1.parse().unwrap();
     (server, port)
 }
+
+#[test]
+fn what_is_done_once_carries_the_name_of_its_run_and_plain_commands_do_not() {
+    let steps = "\n[[step]]\nname = \"first\"\ncommand = { run = [\"sh\", \"-c\", \"echo once as $PGAPPNAME.\"], once = true }\n\
+                 [[step]]\nname = \"second\"\ncommand = { run = [\"sh\", \"-c\", \"echo plain as $PGAPPNAME.\"] }\n";
+    let outcome = Project::complete("").step(steps).start().exits(0).says("plain as .");
+    let run = outcome.stderr.split("run ").nth(1).unwrap().split(',').next().unwrap();
+    assert!(outcome.stderr.contains(&format!("once as portcullis:{run}.")), "{outcome}");
+}

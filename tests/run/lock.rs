@@ -1,6 +1,14 @@
 //! Two runs at once on one database.
 
-use crate::support::project::Project;
+use std::fs;
+
+use nix::sys::signal::Signal;
+
+use crate::support::{
+    project::Project,
+    sample::{Engine, Sample},
+    server::Server,
+};
 
 #[test]
 fn two_first_starts_at_once_apply_everything_once_and_both_serve() {
@@ -91,8 +99,49 @@ fn two_that_spell_the_same_database_differently_exclude_each_other() {
     waiter.wait().exits(0).says("the server started");
 }
 
+#[test]
+fn a_standby_is_never_changed() {
+    let primary = Server::start("");
+    primary.execute("postgres", "CREATE DATABASE app");
+    let project = Project::new("").env("DATABASE_URL", &primary.url("app"));
+    project.start().exits(0);
+    let standby = primary.standby();
+    let project = project
+        .replace("auto = true", "file = \"manifest.json\"")
+        .replace("[lock]", "[gate]\nallow_standby = true\n[lock]")
+        .file("tenant/2_more.sql", "ALTER TABLE item ADD COLUMN more int;\n");
+    project.portcullis.run(["manifest", "sql"]).exits(0);
+    let project = project.env("DATABASE_URL", &standby.url("app"));
+    let outcome = project.start().exits(74).says_not("the server started");
+    assert!(outcome.stderr.contains("the server is a standby: nothing can be changed there"), "{outcome}");
+}
+
+#[test]
+fn on_sqlite_who_waits_says_who_holds_the_lock_and_takes_over_when_it_is_killed() {
+    let sample = Sample::complete_on(Engine::Sqlite);
+    let config = fs::read_to_string(sample.portcullis.path("config.toml")).unwrap();
+    let config = config.replace(r#"file = "portcullis.manifest.json""#, "auto = true");
+    // In a bootstrap's own program the holder stays until it is killed.
+    let step = "\n[[step]]\nname = \"static\"\ncommand.run = [\"sh\", \"-c\", \"mkdir first || exit 0; echo it is held; sleep 1000\"]\n\
+                [[step]]\nname = \"once more\"\nmigrate.tenants = {}\n";
+    let (head, gate) = config.split_once("[[step]]\nname = \"every tenant").expect("the gate stands last");
+    let config = format!("{head}{step}[[step]]\nname = \"every tenant{gate}");
+    let sample = sample
+        .file("config.toml", &config)
+        .file("migrations/tenant/99_more.sql", "CREATE TABLE more (n int);\n");
+    let holder = sample.portcullis.spawn(["run"]);
+    holder.wait_for_line("it is held");
+    let sample = sample.file("migrations/tenant/991_more.sql", "CREATE TABLE most (n int);\n");
+    let waiter = sample.portcullis.spawn(["run"]);
+    let line = waiter.wait_for_line("waiting for the lock: portcullis ");
+    assert!(line.contains(", process ") && line.contains(", since 2"), "{line}");
+    holder.signal(Signal::SIGKILL);
+    waiter.wait_for_line("invoices: listening");
+    assert_eq!(sample.number(Some("demo"), "SELECT count(*) FROM {}most"), 0);
+}
+
 /// One whose next migration of tenant `a` waits for a row in `go_on`, and then adds one of its own.
-pub(super) fn slow() -> Project {
+pub(crate) fn slow() -> Project {
     let project = Project::complete("").file(
         "tenant/2_slow.sql",
         "DO $$ BEGIN -- until it may go on\n\

@@ -152,6 +152,12 @@ impl Running {
         })
     }
 
+    /// Whether either stream holds this by now.
+    pub fn has_said(&self, text: &str) -> bool {
+        let said = self.said.text.lock().unwrap();
+        said.stdout.contains(text) || said.stderr.contains(text)
+    }
+
     /// Waits for the end of the process and of its output.
     #[track_caller]
     pub fn wait(mut self) -> Outcome {

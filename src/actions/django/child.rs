@@ -7,14 +7,14 @@ use tokio::time::{Instant, sleep_until};
 use crate::process::{Child, How, Processes, Stream, Tree};
 
 /// How a program ended.
-pub(super) struct Finished {
-    pub(super) how: How,
+pub(in super::super) struct Finished {
+    pub(in super::super) how: How,
     /// It was ended because its time was up.
-    pub(super) timed_out: bool,
+    pub(in super::super) timed_out: bool,
 }
 
 /// `hear` gets each line and returns the new limit, if the line moves it.
-pub(super) async fn run(
+pub(in super::super) async fn run(
     processes: &Processes,
     child: &Child,
     mut limit: Instant,
@@ -53,7 +53,7 @@ async fn next(tree: &mut Tree, open: &mut bool) -> Next {
 }
 
 /// The end in words.
-pub(super) fn words(how: &How) -> String {
+pub(in super::super) fn words(how: &How) -> String {
     match how {
         How::Exited(code) => format!("exited with {code}"),
         How::Signalled(signal) => format!("was killed by {}", crate::failure::signal_name(*signal)),

@@ -1,6 +1,6 @@
 //! What a Django project does for us with its own Python: it says what it expects, and applies its migrations.
 
-mod child;
+pub(super) mod child;
 pub(super) mod manifest;
 pub(super) mod migrate;
 pub(crate) mod replay;

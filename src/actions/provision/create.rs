@@ -7,7 +7,7 @@ use super::{
     wanted::kind,
 };
 use crate::{
-    actions::{Stopped, Work, django::migrate, record},
+    actions::{Stopped, Work, django::migrate, record, template},
     config::{Django, Source},
     database::{Creation, ProvisionError},
     failure::{Failure, Left, words},
@@ -74,21 +74,65 @@ async fn attempt(work: &Work, new: &Creation) -> Result<(), Failed> {
     let limits = work.limits()?;
     let migrations = work.migrations()?;
     let verify = |look: &Look| verified(work, manifest, &expected, look);
-    if let Source::Django(project) = &migrations.source {
-        let database = work.database()?;
-        database.begin(new, &limits).await.map_err(|error| Failed::of(new, error))?;
-        framework(work, project, new).await?;
-        let look = database.look_at(&new.schema, &expected, manifest.framework).await;
-        let complete = look.map_err(|error| error.to_string()).and_then(|look| verify(&look));
-        complete.map_err(Failed::saying)?;
+    let template = template::configured(work).await?;
+    if let (Source::Django(project), None) = (&migrations.source, &template) {
+        migrated(work, project, new).await?;
         work.lock.still_held().await?;
-        return database.finish(new, &limits).await.map_err(|error| Failed::of(new, error));
+        return work.database()?.finish(new, &limits).await.map_err(|error| Failed::of(new, error));
     }
-    let files = &work.expectation().await?.tenant;
-    let provisioning = work.database()?.provision(new, files, &expected, &limits, &verify);
+    let (database, files) = (work.database()?, &work.expectation().await?.tenant);
+    let provisioning = async {
+        match &template {
+            Some(template) => {
+                database.copy(new, template, (&expected, manifest.framework), &limits, &verify).await
+            }
+            None => database.provision(new, files, &expected, &limits, &verify).await,
+        }
+    };
     match time::timeout(migrations.apply.timeout, provisioning).await {
         Ok(result) => result.map_err(|error| Failed::of(new, error)),
         Err(_) => Err(Failed::saying(format!("ran longer than {}", words(migrations.apply.timeout)))),
+    }
+}
+
+/// Makes the schema and has the framework migrate it; the journal knows of it, and nobody has registered it yet.
+async fn migrated(work: &Work, project: &Django, new: &Creation) -> Result<(), Failed> {
+    let (database, manifest) = (work.database()?, &work.expectation().await?.manifest);
+    let expected = expected(manifest, new);
+    database.begin(new, &work.limits()?).await.map_err(|error| Failed::of(new, error))?;
+    framework(work, project, new).await?;
+    let look = database.look_at(&new.schema, &expected, manifest.framework).await;
+    let complete =
+        look.map_err(|error| error.to_string()).and_then(|look| verified(work, manifest, &expected, &look));
+    complete.map_err(Failed::saying)
+}
+
+/// Has the framework make a schema that nobody registers, lets it be read, and removes it again.
+pub(crate) async fn scratch<T>(
+    work: &Work,
+    project: &Django,
+    new: &Creation,
+    say: &dyn Fn(String),
+    read: impl AsyncFnOnce() -> Result<T, Failure>,
+) -> Result<T, Trouble> {
+    work.lock.hold(work, say).await?;
+    work.begun.note(Begun::Creation(new.clone()));
+    let provisioning = |why, left| Failure::Provisioning { tenant: new.schema.clone(), why, left };
+    let result = match migrated(work, project, new).await {
+        Ok(()) => read().await.map_err(Trouble::from),
+        Err(failed) => {
+            let failure = failed.failure.unwrap_or_else(|| provisioning(failed.why, Left::Nothing));
+            let schemas = failed.schema.into_iter().collect();
+            Err(Trouble { failed: schemas, output: failed.output, ..failure.into() })
+        }
+    };
+    let taken = begun::take_back(work).await;
+    work.begun.forget();
+    let result = result?;
+    match taken {
+        begun::TakenBack::Nothing | begun::TakenBack::Whole => Ok(result),
+        begun::TakenBack::Unproved(why) => Err(provisioning(why, Left::Unproved).into()),
+        begun::TakenBack::Later(why) => Err(provisioning(why, Left::Later).into()),
     }
 }
 
@@ -127,7 +171,7 @@ fn verified(work: &Work, manifest: &Manifest, expected: &Expected, look: &Look) 
 fn expected(manifest: &Manifest, new: &Creation) -> Expected {
     let kind = kind(&new.columns, manifest.type_column());
     let tables = manifest.tables_of(kind).clone();
-    Expected { migrations: manifest.tenant.migrations.clone(), tables }
+    Expected { migrations: manifest.tenant.migrations.clone(), tables, kinds: manifest.tenant.kinds.clone() }
 }
 
 impl Failed {

@@ -6,7 +6,7 @@ mod create;
 mod wanted;
 
 pub(crate) use self::{
-    create::create,
+    create::{create, scratch},
     wanted::{Wanted, domains},
 };
 use super::{Work, apply, look::LOOK};

@@ -4,6 +4,7 @@ pub(crate) mod bootstrap;
 pub(crate) mod create;
 pub(crate) mod delete;
 pub(crate) mod show;
+pub(crate) mod template;
 
 use crate::{
     actions::Work,
@@ -20,6 +21,7 @@ pub(crate) async fn run(work: &Work, what: &Tenant) -> Result<Answer, Failure> {
         Tenant::Bootstrap(arguments) => bootstrap::run(work, arguments).await,
         Tenant::List(arguments) => show::list(work, arguments).await,
         Tenant::Show(arguments) => show::show(work, arguments).await,
+        Tenant::Template => template::run(work).await,
         Tenant::Delete(arguments) => delete::run(work, arguments).await,
     }
 }

@@ -18,18 +18,40 @@ use super::{
     reading::Reading,
 };
 use crate::tenants::{
-    found::{InvalidIndex, Look, Recorded, Seen},
-    manifest::Tables,
+    found::{InvalidIndex, Look, OtherKind, Recorded, Seen},
+    manifest::{Kind, Kinds, Tables},
 };
 
 /// What holds rows and has columns.
 pub(super) const RELATIONS: &str = "('r', 'p', 'v', 'm', 'f')";
+
+/// `pg_class.relkind` of each kind.
+fn relkinds(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Table => "{r,p}",
+        Kind::View => "{v}",
+        Kind::MaterializedView => "{m}",
+        Kind::ForeignTable => "{f}",
+    }
+}
+
+pub(super) fn kind(relkind: &str) -> Option<Kind> {
+    let kinds = [Kind::Table, Kind::View, Kind::MaterializedView, Kind::ForeignTable];
+    kinds.into_iter().find(|kind| relkinds(*kind).contains(relkind))
+}
 
 /// Schemas that must hold the same tables.
 #[derive(Debug)]
 pub(super) struct Group<'a> {
     pub(super) schemas: Vec<String>,
     pub(super) tables: &'a Tables,
+    pub(super) kinds: &'a Kinds,
+}
+
+impl Group<'_> {
+    fn kind(&self, table: &str) -> Kind {
+        self.kinds.get(table).copied().unwrap_or_default()
+    }
 }
 
 /// One schema that exists.
@@ -133,8 +155,8 @@ pub(super) async fn missing(
         if short.is_empty() {
             continue;
         }
-        for row in reading.rows(&details(&short, group.tables)).await? {
-            note_missing(all, &row)?;
+        for row in reading.rows(&details(&short, group)).await? {
+            note_missing(all, group, &row)?;
         }
     }
     Ok(())
@@ -143,7 +165,7 @@ pub(super) async fn missing(
 /// The tables of one schema with their columns, its ledger left out.
 pub(super) fn tables(schema: &str, ledger: &str) -> String {
     format!(
-        "SELECT c.relname::text, a.attname::text FROM pg_catalog.pg_class c \
+        "SELECT c.relname::text, a.attname::text, c.relkind::text FROM pg_catalog.pg_class c \
          JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped \
          WHERE n.nspname::text = {} AND c.relkind IN {RELATIONS} AND c.relname::text <> {}",
@@ -162,36 +184,45 @@ fn note_index(all: &mut BTreeMap<String, Facts>, row: &PgRow) -> Result<(), sqlx
     Ok(())
 }
 
-fn note_missing(all: &mut BTreeMap<String, Facts>, row: &PgRow) -> Result<(), sqlx::Error> {
+fn note_missing(
+    all: &mut BTreeMap<String, Facts>,
+    group: &Group<'_>,
+    row: &PgRow,
+) -> Result<(), sqlx::Error> {
     let (Some(schema), Some(table)) = (text(row, 0)?, text(row, 1)?) else { return Ok(()) };
-    if let Some(facts) = all.get_mut(&schema) {
-        match text(row, 2)? {
-            Some(column) => {
-                facts.seen.missing_columns.entry(table).or_default().insert(column);
-            }
-            None => {
-                facts.seen.missing_tables.insert(table);
-            }
+    let Some(Facts { seen, .. }) = all.get_mut(&schema) else { return Ok(()) };
+    match (text(row, 2)?, text(row, 3)?.and_then(|other| kind(&other))) {
+        (_, Some(found)) => {
+            let expected = group.kind(&table);
+            seen.other_kinds.push(OtherKind { table, expected, found });
+        }
+        (Some(column), None) => {
+            seen.missing_columns.entry(table).or_default().insert(column);
+        }
+        (None, None) => {
+            seen.missing_tables.insert(table);
         }
     }
     Ok(())
 }
 
 /// The expectation, one row a table.
-fn expected(tables: &Tables) -> String {
-    let rows: Vec<String> = tables
+fn expected(group: &Group<'_>) -> String {
+    let rows: Vec<String> = group
+        .tables
         .iter()
         .map(|(table, columns)| {
             let columns = array(columns.iter().map(|column| Some(column.as_str())));
-            format!("({}::name, {columns}::name[])", literal(table))
+            let kinds = relkinds(group.kind(table));
+            format!("({}::name, '{kinds}'::\"char\"[], {columns}::name[])", literal(table))
         })
         .collect();
     let rows = if rows.is_empty() {
-        "SELECT NULL::name, NULL::name[] WHERE false".to_owned()
+        "SELECT NULL::name, NULL::\"char\"[], NULL::name[] WHERE false".to_owned()
     } else {
         format!("VALUES {}", rows.join(", "))
     };
-    format!("WITH expected(tab, cols) AS MATERIALIZED ({rows}) ")
+    format!("WITH expected(tab, kinds, cols) AS MATERIALIZED ({rows}) ")
 }
 
 /// Names that a cast to `name` would cut off are those of no schema.
@@ -208,25 +239,26 @@ fn counts(group: &Group<'_>, ledger: &str) -> String {
         "{}SELECT n.nspname::text, coalesce(has_schema_privilege(n.oid, 'USAGE'), true)::text, \
          (l.oid IS NOT NULL)::text, coalesce(has_table_privilege(l.oid, 'SELECT'), true)::text, \
          (SELECT count(*) FROM expected e JOIN pg_class c ON c.relname = e.tab AND c.relnamespace = n.oid \
-           AND c.relkind IN {RELATIONS} WHERE (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = c.oid \
+           AND c.relkind = ANY (e.kinds) WHERE (SELECT count(*) FROM pg_attribute a WHERE a.attrelid = c.oid \
            AND a.attnum > 0 AND NOT a.attisdropped AND a.attname = ANY (e.cols)) = cardinality(e.cols))::text \
          FROM {} \
-         LEFT JOIN pg_class l ON l.relnamespace = n.oid AND l.relname = {}::name AND l.relkind IN {RELATIONS}",
-        expected(group.tables),
+         LEFT JOIN pg_class l ON l.relnamespace = n.oid AND l.relname = {}::name AND l.relkind IN ('r', 'p')",
+        expected(group),
         wanted(group.schemas.iter().map(String::as_str)),
         literal(ledger),
     )
 }
 
-fn details(schemas: &[&str], tables: &Tables) -> String {
+fn details(schemas: &[&str], group: &Group<'_>) -> String {
     format!(
-        "{}SELECT n.nspname::text, e.tab::text, m.col::text FROM {} CROSS JOIN expected e \
+        "{}SELECT n.nspname::text, e.tab::text, m.col::text, \
+         CASE WHEN c.relkind <> ALL (e.kinds) THEN c.relkind END::text FROM {} CROSS JOIN expected e \
          LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relname = e.tab AND c.relkind IN {RELATIONS} \
          LEFT JOIN LATERAL (SELECT col FROM unnest(e.cols) AS col WHERE NOT EXISTS (SELECT FROM pg_attribute a \
            WHERE a.attrelid = c.oid AND a.attname = col AND a.attnum > 0 AND NOT a.attisdropped)) m \
-           ON c.oid IS NOT NULL \
-         WHERE c.oid IS NULL OR m.col IS NOT NULL",
-        expected(tables),
+           ON c.relkind = ANY (e.kinds) \
+         WHERE c.oid IS NULL OR c.relkind <> ALL (e.kinds) OR m.col IS NOT NULL ORDER BY 2",
+        expected(group),
         wanted(schemas.iter().copied()),
     )
 }

@@ -7,7 +7,7 @@ use super::{
     quote::identifier,
     run::{self, Mode},
 };
-use crate::database::{ApplyError, DatabaseError, Derived, Limits, MigrationFile, Tables};
+use crate::database::{ApplyError, DatabaseError, Derived, Limits, Made, MigrationFile};
 
 /// For a lock on what both a migration and somebody else touch.
 const LIMITS: Limits =
@@ -56,18 +56,18 @@ async fn schema(
     connection: &mut PgConnection,
     name: &str,
     files: &[MigrationFile],
-) -> Result<Tables, DatabaseError> {
-    let make = format!("CREATE SCHEMA {}; {}", identifier(name), run::create_ledger(name));
-    connect::rows(connection, &make).await.map_err(|error| connect::failed(&error))?;
+) -> Result<Made, DatabaseError> {
+    let create = format!("CREATE SCHEMA {}; {}", identifier(name), run::create_ledger(name));
+    connect::rows(connection, &create).await.map_err(|error| connect::failed(&error))?;
     for file in files {
         run::file(connection, name, file, &LIMITS, Mode::Unseen).await.map_err(ApplyError::into_failed)?;
     }
-    let mut tables = Tables::new();
+    let mut made = Made::default();
     let read = |error: sqlx::Error| connect::failed(&error);
     for row in connect::rows(connection, &catalog::tables(name, LEDGER.table)).await.map_err(read)? {
         let Some(table) = connect::text(&row, 0).map_err(read)? else { continue };
-        let columns = tables.entry(table).or_default();
-        columns.extend(connect::text(&row, 1).map_err(read)?);
+        let kind = connect::text(&row, 2).map_err(read)?.and_then(|kind| catalog::kind(&kind));
+        made.note(table, kind.unwrap_or_default(), connect::text(&row, 1).map_err(read)?);
     }
-    Ok(tables)
+    Ok(made)
 }

@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sqlx::{Connection, postgres::PgConnection};
 
 use super::{
-    DatabaseError, Postgres, connect,
+    DatabaseError, Postgres, connect, journal,
     quote::{array, identifier, literal, qualified},
     reading::Reading,
     registry,
@@ -48,7 +48,7 @@ impl Postgres {
                 if let Some(registry) = &self.registry {
                     examined.duplicates = Some(self.duplicates(&mut reading, registry).await.map_err(words));
                 }
-                examined.leftovers = Some(texts(&mut reading, LEFTOVERS).await.map_err(words));
+                examined.leftovers = Some(leftovers(&mut reading).await.map_err(words));
                 reading.close().await;
             }
             Err(error) => {
@@ -160,6 +160,14 @@ impl Postgres {
         );
         texts(reading, &sql).await
     }
+}
+
+/// What only this program makes and never keeps, and what its journal marks as not whole.
+async fn leftovers(reading: &mut Reading) -> Result<Vec<String>, DatabaseError> {
+    let mut left = texts(reading, LEFTOVERS).await?;
+    let marked = texts(reading, &journal::marked()).await?;
+    left.extend(marked.into_iter().map(|schema| format!("the half-made schema {schema}")));
+    Ok(left)
 }
 
 async fn server_limits(reading: &mut Reading) -> Result<ServerLimits, DatabaseError> {

@@ -57,7 +57,7 @@ impl Postgres {
         let mut groups = groups(manifest, asked, &rows, &mut looks);
         if question.shared {
             let schemas = vec![self.config.shared_schema.clone()];
-            groups.push(Group { schemas, tables: &manifest.shared.tables });
+            groups.push(Group { schemas, tables: &manifest.shared.tables, kinds: &manifest.shared.kinds });
         }
         let mut more = More::default();
         let orphans = registry.filter(|_| registered && question.tenants == Some(&Selection::All));
@@ -157,14 +157,19 @@ fn groups<'a>(
     rows: &Rows,
     looks: &mut BTreeMap<String, Look>,
 ) -> Vec<Group<'a>> {
+    let kinds = &manifest.tenant.kinds;
     if manifest.types.is_empty() {
-        return vec![Group { schemas: asked, tables: &manifest.tenant.tables }];
+        return vec![Group { schemas: asked, tables: &manifest.tenant.tables, kinds }];
     }
     let mut by_type: BTreeMap<&str, Group<'a>> = BTreeMap::new();
     for tenant in asked {
         let kind = rows.types.get(&tenant).map_or("", String::as_str);
         if let Some(tables) = manifest.types.get(kind) {
-            by_type.entry(kind).or_insert_with(|| Group { schemas: Vec::new(), tables }).schemas.push(tenant);
+            by_type
+                .entry(kind)
+                .or_insert_with(|| Group { schemas: Vec::new(), tables, kinds })
+                .schemas
+                .push(tenant);
         } else {
             looks.insert(tenant, Look::Failed(format!("its type `{kind}` is none that the manifest knows")));
         }

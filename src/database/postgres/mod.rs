@@ -5,6 +5,7 @@ mod apply;
 mod catalog;
 mod chunks;
 mod connect;
+mod copy;
 mod delete;
 mod derive;
 mod examine;
@@ -20,9 +21,11 @@ mod record;
 mod recover;
 mod registry;
 mod remove;
+mod rename;
 mod rows;
 mod run;
 mod server;
+mod structure;
 #[cfg(test)]
 mod tests;
 
@@ -98,8 +101,17 @@ impl Postgres {
         answer.map(drop).map_err(|error| DatabaseError::NotYet(connect::words(&error)))
     }
 
-    pub(super) async fn run_sql(&self, sql: &str, timeout: Duration) -> Result<(), DatabaseError> {
-        let mut connection = self.writer().await?;
+    pub(super) async fn run_sql(
+        &self,
+        sql: &str,
+        timeout: Duration,
+        locked: bool,
+    ) -> Result<(), DatabaseError> {
+        // What is done under the lock is ended by its next holder, and nothing else is.
+        let name = if locked { format!("{}{}", lock::MARK, self.run) } else { "portcullis".into() };
+        let mut connection = run::primary(self.direct(), &name).await?;
+        let settings = run::session(&connection, run::Lifetime::Session);
+        connect::rows(&mut connection, &settings).await.map_err(|error| connect::failed(&error))?;
         let limit = format!("SET statement_timeout = {}", timeout.as_millis());
         connect::rows(&mut connection, &limit).await.map_err(|error| connect::failed(&error))?;
         if let Err((done, error)) = run::statements(&mut connection, sql).await {

@@ -44,14 +44,7 @@ impl Postgres {
             let _ = connection.close().await;
             return Err(error);
         }
-        // From here on the connection is lent to the look, which reads inside the transaction.
-        let mut reading = Reading::inside(connection);
-        let look = look(&mut reading, &new.schema, expected, LEDGER).await.map_err(|error| bare(&error))?;
-        let mut connection = reading.into_inner();
-        verify(&look).map_err(|why| ApplyError::saying(&why))?;
-        connect::rows(&mut connection, "COMMIT").await.map_err(|error| bare(&error))?;
-        let _ = connection.close().await;
-        Ok(())
+        seal(connection, &new.schema, (expected, LEDGER), verify).await
     }
 
     /// The schema, empty but for its ledger, its mark and the journal's entry, in one transaction.
@@ -135,7 +128,7 @@ impl Postgres {
     }
 
     /// A connection to a database in which the journal stands.
-    async fn prepared(&self) -> Result<PgConnection, ProvisionError> {
+    pub(super) async fn prepared(&self) -> Result<PgConnection, ProvisionError> {
         let mut connection = self.writer().await.map_err(ApplyError::from)?;
         journal::ensure(&mut connection).await.map_err(|error| {
             let why = format!(
@@ -149,7 +142,7 @@ impl Postgres {
     }
 
     /// A transaction under the schema's lock, in which nothing of the tenant stands.
-    async fn open(
+    pub(super) async fn open(
         &self,
         connection: &mut PgConnection,
         registry: &config::Registry,
@@ -164,14 +157,18 @@ impl Postgres {
         refuse_existing(&new.schema, registered, exists(connection, &new.schema).await?)
     }
 
-    async fn close_journal(&self, connection: &mut PgConnection, new: &Creation) -> Result<(), ApplyError> {
+    pub(super) async fn close_journal(
+        &self,
+        connection: &mut PgConnection,
+        new: &Creation,
+    ) -> Result<(), ApplyError> {
         let closed =
             journal::close(connection, &new.nonce, &new.schema).await.map_err(|error| bare(&error))?;
         let why = "the journal's entry or the schema's mark is gone: another run has taken over";
         if closed { Ok(()) } else { Err(ApplyError::saying(why)) }
     }
 
-    fn registry_for(&self, new: &Creation) -> Result<&config::Registry, ProvisionError> {
+    pub(super) fn registry_for(&self, new: &Creation) -> Result<&config::Registry, ProvisionError> {
         let Some(registry) = &self.registry else {
             return Err(ProvisionError::refusing("there is no registry to write the tenant into"));
         };
@@ -182,7 +179,24 @@ impl Postgres {
     }
 }
 
-fn make_schema(new: &Creation, ledger: bool, rows: bool) -> String {
+/// The last look at what the open transaction has made, and its commit.
+pub(super) async fn seal(
+    connection: PgConnection,
+    schema: &str,
+    (expected, shape): (&Expected, Shape),
+    verify: &dyn Fn(&Look) -> Result<(), String>,
+) -> Result<(), ProvisionError> {
+    // From here on the connection is lent to the look, which reads inside the transaction.
+    let mut reading = Reading::inside(connection);
+    let look = look(&mut reading, schema, expected, shape).await.map_err(|error| bare(&error))?;
+    let mut connection = reading.into_inner();
+    verify(&look).map_err(|why| ApplyError::saying(&why))?;
+    connect::rows(&mut connection, "COMMIT").await.map_err(|error| bare(&error))?;
+    let _ = connection.close().await;
+    Ok(())
+}
+
+pub(super) fn make_schema(new: &Creation, ledger: bool, rows: bool) -> String {
     let ledger = if ledger { format!("; {}", run::create_ledger(&new.schema)) } else { String::new() };
     format!(
         "CREATE SCHEMA {}; {}{ledger}",
@@ -229,7 +243,8 @@ async fn look(
     expected: &Expected,
     shape: Shape,
 ) -> Result<Look, sqlx::Error> {
-    let groups = [Group { schemas: vec![schema.to_owned()], tables: &expected.tables }];
+    let groups =
+        [Group { schemas: vec![schema.to_owned()], tables: &expected.tables, kinds: &expected.kinds }];
     let mut all = catalog::facts(reading, &groups, shape.table, &mut More::default()).await?;
     catalog::missing(reading, &groups, &mut all).await?;
     match all.remove(schema) {

@@ -41,7 +41,7 @@ impl Postgres {
         let (schema, name) = table(registry, &self.config.shared_schema);
         format!(
             "SELECT 1::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-             WHERE n.nspname::text = {} AND c.relname::text = {} AND c.relkind IN {RELATIONS}",
+             WHERE n.nspname = {}::name AND c.relname = {}::name AND c.relkind IN {RELATIONS}",
             literal(schema),
             literal(name),
         )
@@ -117,7 +117,7 @@ impl Postgres {
             .collect();
         format!(
             "SELECT c.relname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-             JOIN unnest({}) AS wanted(name) ON wanted.name::name = c.relname WHERE n.nspname::text = {} \
+             JOIN unnest({}) AS wanted(name) ON wanted.name::name = c.relname WHERE n.nspname = {}::name \
              AND c.relkind IN {RELATIONS}",
             array(of_tenants.into_iter().map(Some)),
             literal(&self.config.shared_schema),

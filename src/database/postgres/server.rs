@@ -15,8 +15,8 @@ const MAX_CONNECTIONS: u64 = 4;
 /// Of all connections that the server has, and of those that are left.
 const SHARE_OF_CONNECTIONS: u64 = 10;
 const SHARE_OF_LEFT: u64 = 4;
-/// So many schemas take as long as one login.
-const SCHEMAS_A_CONNECTION: u64 = 50;
+/// So many schemas take longer than one more login.
+const SCHEMAS_A_CONNECTION: u64 = 150;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Server {
@@ -102,8 +102,8 @@ mod tests {
     fn connections_are_a_small_share_of_what_the_server_has_and_of_what_is_left() {
         for (max, left, schemas, connections) in [
             (100, 90, 10_000, 4),
-            (100, 90, 100, 2),
-            (100, 90, 50, 1),
+            (100, 90, 300, 2),
+            (100, 90, 101, 1),
             (100, 90, 0, 1),
             (100, 8, 10_000, 3),
             (100, 0, 10_000, 1),

@@ -88,9 +88,10 @@ impl Place {
     async fn manifest(&self) -> Manifest {
         let (shared, tenant) = (self.files("shared"), self.files("tenant"));
         let derived = self.database().derive(&shared, &tenant).await.unwrap();
-        let expected = |files: &[MigrationFile], tables| Expected {
+        let expected = |files: &[MigrationFile], made: crate::database::Made| Expected {
             migrations: files.iter().map(MigrationFile::expected).collect(),
-            tables,
+            tables: made.tables,
+            kinds: made.kinds,
         };
         Manifest {
             format: 1,
@@ -657,12 +658,14 @@ fn sql_runs_and_its_errors_have_a_line() {
     with_place(|place| async move {
         let database = place.database();
         database
-            .run_sql("CREATE TABLE a (id INT); INSERT INTO a VALUES (1)", Duration::from_secs(20))
+            .run_sql("CREATE TABLE a (id INT); INSERT INTO a VALUES (1)", Duration::from_secs(20), false)
             .await
             .unwrap();
-        let error = database.run_sql("SELECT 1;\nSELECT nope", Duration::from_secs(5)).await.unwrap_err();
+        let error =
+            database.run_sql("SELECT 1;\nSELECT nope", Duration::from_secs(5), false).await.unwrap_err();
         assert!(error.to_string().starts_with("line 2: "), "{error}");
-        let error = database.run_sql("SELECT pg_sleep(30)", Duration::from_millis(50)).await.unwrap_err();
+        let error =
+            database.run_sql("SELECT pg_sleep(30)", Duration::from_millis(50), false).await.unwrap_err();
         assert_eq!(error, DatabaseError::TimedOut);
     });
 }

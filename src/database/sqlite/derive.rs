@@ -2,8 +2,11 @@
 
 use sqlx::{Connection, Row};
 
-use super::{LEDGER, apply, files, look::COLUMNS};
-use crate::database::{ApplyError, DatabaseError, Derived, MigrationFile, Tables};
+use super::{
+    LEDGER, apply, files,
+    look::{COLUMNS, kind},
+};
+use crate::database::{ApplyError, DatabaseError, Derived, Made, MigrationFile};
 
 pub(in super::super) async fn derive(
     shared: &[MigrationFile],
@@ -12,7 +15,7 @@ pub(in super::super) async fn derive(
     Ok(Derived { shared: tables(shared).await?, tenant: tables(tenant).await? })
 }
 
-async fn tables(files: &[MigrationFile]) -> Result<Tables, DatabaseError> {
+async fn tables(files: &[MigrationFile]) -> Result<Made, DatabaseError> {
     let failed = |error: sqlx::Error| DatabaseError::Failed(files::words(&error));
     let mut connection = files::memory().await.map_err(failed)?;
     files::rows(&mut connection, apply::CREATE_LEDGER).await.map_err(failed)?;
@@ -25,14 +28,15 @@ async fn tables(files: &[MigrationFile]) -> Result<Tables, DatabaseError> {
             files::rows(&mut connection, "COMMIT").await.map_err(failed)?;
         }
     }
-    let mut tables = Tables::new();
+    let mut made = Made::default();
     for row in files::rows(&mut connection, COLUMNS).await.map_err(failed)? {
         let table: String = row.try_get(0).map_err(failed)?;
         let column: Option<String> = row.try_get(1).map_err(failed)?;
         if table != LEDGER.table {
-            tables.entry(table).or_default().extend(column);
+            let kind = kind(row.try_get(2).map_err(failed)?);
+            made.note(table, kind, column);
         }
     }
     let _ = connection.close().await;
-    Ok(tables)
+    Ok(made)
 }

@@ -7,11 +7,11 @@ use sqlx::{Connection, Row, sqlite::SqliteConnection};
 use super::{LEDGER, Sqlite, files, registry::Rows};
 use crate::{
     config::Selection,
-    database::{DatabaseError, Question, Tables},
+    database::{DatabaseError, Made, Question},
     tenants::{
-        found::{Found, Look, Recorded, Seen},
+        found::{Found, Look, OtherKind, Recorded, Seen},
         ledger::Shape,
-        manifest::Expected,
+        manifest::{Expected, Kind, Kinds},
     },
 };
 
@@ -107,9 +107,9 @@ pub(super) async fn inside(
     expected: &Expected,
     shape: Shape,
 ) -> Result<Look, sqlx::Error> {
-    let present = tables(connection).await?;
+    let present = present(connection).await?;
     let mut seen = compare(expected, &present);
-    if !present.contains_key(shape.table) {
+    if !present.tables.contains_key(shape.table) {
         let missing = &seen.missing_tables;
         let tables = expected.tables.keys().filter(|table| !missing.contains(*table)).cloned().collect();
         return Ok(Look::NoLedger { tables });
@@ -120,27 +120,40 @@ pub(super) async fn inside(
 
 /// Every table and view with its columns. SQLite compares names without regard to case, so they are here
 /// in lower case.
-async fn tables(connection: &mut SqliteConnection) -> Result<Tables, sqlx::Error> {
-    let mut tables = Tables::new();
+async fn present(connection: &mut SqliteConnection) -> Result<Made, sqlx::Error> {
+    let mut present = Made::default();
     for row in files::rows(connection, COLUMNS).await? {
-        let columns = tables.entry(row.try_get::<String, _>(0)?.to_ascii_lowercase()).or_default();
-        columns.extend(row.try_get::<Option<String>, _>(1)?.map(|name| name.to_ascii_lowercase()));
+        let column = row.try_get::<Option<String>, _>(1)?.map(|name| name.to_ascii_lowercase());
+        let table = row.try_get::<String, _>(0)?.to_ascii_lowercase();
+        present.note(table, kind(row.try_get(2)?), column);
     }
-    Ok(tables)
+    Ok(present)
+}
+
+/// Of `sqlite_master.type`.
+pub(super) fn kind(kind: &str) -> Kind {
+    if kind == "view" { Kind::View } else { Kind::Table }
 }
 
 /// Hidden columns of virtual tables (1) are none; generated ones (2, 3) are.
-pub(super) const COLUMNS: &str = "SELECT m.name, c.name FROM sqlite_master m \
+pub(super) const COLUMNS: &str = "SELECT m.name, c.name, m.type FROM sqlite_master m \
     LEFT JOIN pragma_table_xinfo(m.name) c ON c.hidden <> 1 \
     WHERE m.type IN ('table', 'view') AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";
 
-fn compare(expected: &Expected, present: &Tables) -> Seen {
+fn compare(expected: &Expected, present: &Made) -> Seen {
     let mut seen = Seen::default();
     for (table, columns) in &expected.tables {
-        let Some(there) = present.get(&table.to_ascii_lowercase()) else {
+        let name = table.to_ascii_lowercase();
+        let Some(there) = present.tables.get(&name) else {
             seen.missing_tables.insert(table.clone());
             continue;
         };
+        let kind = |kinds: &Kinds, name: &str| kinds.get(name).copied().unwrap_or_default();
+        let (expected, found) = (kind(&expected.kinds, table), kind(&present.kinds, &name));
+        if expected != found {
+            seen.other_kinds.push(OtherKind { table: table.clone(), expected, found });
+            continue;
+        }
         let missing: BTreeSet<String> =
             columns.iter().filter(|column| !there.contains(&column.to_ascii_lowercase())).cloned().collect();
         if !missing.is_empty() {

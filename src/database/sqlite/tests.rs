@@ -75,9 +75,10 @@ impl Place {
     async fn manifest(&self) -> Manifest {
         let (shared, tenant) = (self.files("shared"), self.files("tenant"));
         let derived = self.database().derive(&shared, &tenant).await.unwrap();
-        let expected = |files: &[MigrationFile], tables| Expected {
+        let expected = |files: &[MigrationFile], made: crate::database::Made| Expected {
             migrations: files.iter().map(MigrationFile::expected).collect(),
-            tables,
+            tables: made.tables,
+            kinds: made.kinds,
         };
         Manifest {
             format: 1,

@@ -9,8 +9,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::tenants::{
-    found::{InvalidIndex, Recorded},
-    manifest::{FORMAT, Migration},
+    found::{InvalidIndex, OtherKind, Recorded},
+    manifest::{FORMAT, Kind, Migration},
 };
 
 const RULES: Rules = Rules { ahead_blocks: false, at_least: 0 };
@@ -29,6 +29,7 @@ fn expected() -> Expected {
     Expected {
         migrations: vec![migration(1), migration(2), migration(3)],
         tables: BTreeMap::from([("finance_invoice".to_owned(), columns(&["id", "total"]))]),
+        kinds: BTreeMap::new(),
     }
 }
 
@@ -125,6 +126,11 @@ fn each_row_of_the_truth_table_holds() {
     });
     assert_judged("vanished", &Look::Vanished, Outcome::Unproven, |f| matches!(f, Finding::Vanished));
 
+    let view = OtherKind { table: "finance_invoice".into(), expected: Kind::Table, found: Kind::View };
+    let with_view = Seen { other_kinds: vec![view], ..seen(&[1, 2, 3]) };
+    assert_judged("a view where the table was", &Look::Seen(with_view), Outcome::Incomplete, |f| {
+        matches!(f, Finding::OtherKind { found: Kind::View, .. })
+    });
     let mut lying = seen(&[1, 2, 3]);
     lying.missing_tables = table("finance_invoice");
     assert_judged("a lying ledger", &Look::Seen(lying.clone()), Outcome::Incomplete, |f| {
@@ -217,6 +223,7 @@ fn any_look() -> impl Strategy<Value = Look> {
                 BTreeSet::new()
             },
             missing_columns: BTreeMap::new(),
+            other_kinds: Vec::new(),
             invalid_indexes: vec![InvalidIndex { name: "i".into(), table: "t".into(), unique }],
         })
     });

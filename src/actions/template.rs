@@ -1,0 +1,137 @@
+//! The template that a framework's new tenants are copied from: made once for a release, and refused once it is stale.
+
+use std::{fs, io, path::Path, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{Work, django::child, provision, provision::Wanted};
+use crate::{
+    config::{self, Database, Source},
+    database::template::{self, Template},
+    failure::Failure,
+    process::{Child, How},
+    report::event::Trouble,
+};
+
+/// For pg_dump, which reads one empty tenant.
+const TIMEOUT: Duration = Duration::from_mins(5);
+const GRACE: Duration = Duration::from_secs(8);
+
+/// pg_dump writes so many rows into one INSERT.
+const ROWS: &str = "--rows-per-insert=500";
+
+/// The configured template, if there is one; an error if it is not of this release.
+pub(crate) async fn configured(work: &Work) -> Result<Option<Template>, Failure> {
+    let Some(path) = &work.migrations()?.template else { return Ok(None) };
+    let unusable = |why: String| Failure::TemplateUnusable { path: path.clone(), why };
+    let text = fs::read_to_string(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => unusable("it is not there".into()),
+        _ => unusable(error.to_string()),
+    })?;
+    let template = Template::parse(&text).map_err(unusable)?;
+    let release = work.expectation().await?.manifest.release();
+    if template.release == release {
+        return Ok(Some(template));
+    }
+    Err(unusable(format!("it is of release {}, and the manifest is {release}", template.release)))
+}
+
+/// Has the framework make a tenant that nobody ever sees, and writes it down. Returns what was written.
+pub(crate) async fn make(work: &Work, say: &dyn Fn(String)) -> Result<Template, Trouble> {
+    let lacks = |needs| Failure::ConfigLacks { what: "making a template".into(), needs };
+    let migrations = work.migrations()?;
+    let path = migrations.template.as_ref().ok_or_else(|| lacks("migrations.template"))?;
+    let (Source::Django(project), Some(Database::Postgres(postgres))) =
+        (&migrations.source, &work.config.database)
+    else {
+        return Err(lacks("framework = \"django\"").into());
+    };
+    let manifest = &work.expectation().await?.manifest;
+    if !manifest.types.is_empty() {
+        let message =
+            "there are types of tenants, and a template is of one: the framework migrates each".into();
+        return Err(Failure::Usage { message }.into());
+    }
+    // Nobody's data holds this name by chance.
+    let name = format!("portcullis_template_{:016x}", fastrand::u64(..));
+    let new = Wanted::named(&name).creation(work).await?;
+    let direct = postgres.direct.as_deref().unwrap_or(postgres);
+    let dump = path.with_extension("dump");
+    let written = provision::scratch(work, project, &new, say, async || {
+        let (server, structure) = work
+            .database()?
+            .structure(&name)
+            .await
+            .map_err(|error| error.into_failure("reading the template's structure"))?;
+        dumped(work, direct, &name, &dump).await?;
+        let text = read(&dump)?;
+        let internal = |why| Failure::Internal { what: format!("cannot read what pg_dump wrote: {why}") };
+        let sql = template::cleaned(&text, &name).map_err(internal)?;
+        Ok(Template { release: manifest.release(), server, schema: name.clone(), structure, sql })
+    })
+    .await;
+    // If it cannot be removed, the next one replaces it.
+    let _ = fs::remove_file(&dump);
+    let template = written?;
+    // Written beside and renamed, so that no reader ever sees half a file.
+    let beside = path.with_extension("sql.new");
+    fs::write(&beside, template.text()).and_then(|()| fs::rename(&beside, path)).map_err(|error| {
+        Failure::TemplateUnusable { path: path.clone(), why: format!("cannot write it: {error}") }
+    })?;
+    Ok(template)
+}
+
+fn read(path: &Path) -> Result<String, Failure> {
+    let unusable =
+        |error: io::Error| Failure::TemplateUnusable { path: path.to_owned(), why: error.to_string() };
+    fs::read_to_string(path).map_err(unusable)
+}
+
+/// Runs pg_dump; the password stands in its environment alone.
+async fn dumped(work: &Work, direct: &config::Postgres, schema: &str, path: &Path) -> Result<(), Failure> {
+    let program = "pg_dump".to_owned();
+    let mut argv = vec![program.clone(), format!("--schema={schema}")];
+    argv.extend(
+        ["--quote-all-identifiers", "--no-owner", "--no-password", "--encoding=UTF8", ROWS]
+            .map(str::to_owned),
+    );
+    argv.push(format!("--file={}", path.display()));
+    argv.extend([format!("--host={}", direct.host), format!("--port={}", direct.port)]);
+    argv.extend([format!("--username={}", direct.user), format!("--dbname={}", plain_name(&direct.name))]);
+    let refused = |why| Failure::Refused { what: "the database".into(), why };
+    let password = direct.password.read().map_err(refused)?;
+    let mut env: Vec<(String, String)> = Vec::new();
+    env.extend(password.map(|password| ("PGPASSWORD".to_owned(), password.expose().to_owned())));
+    for (name, variable) in [
+        ("sslmode", "PGSSLMODE"),
+        ("sslrootcert", "PGSSLROOTCERT"),
+        ("sslcert", "PGSSLCERT"),
+        ("sslkey", "PGSSLKEY"),
+        ("options", "PGOPTIONS"),
+    ] {
+        env.extend(direct.parameters.get(name).map(|value| (variable.to_owned(), value.clone())));
+    }
+    let child = Child { argv, env, cwd: None, grace: GRACE };
+    let mut last = String::new();
+    let mut hear = |_, line: String| {
+        if !line.trim().is_empty() {
+            last = line;
+        }
+        None
+    };
+    let missing = |why| Failure::CommandMissing { program: program.clone(), why };
+    let finished = child::run(work.processes()?, &child, Instant::now() + TIMEOUT, &mut hear)
+        .await
+        .map_err(|error| missing(error.to_string()))?;
+    match finished.how {
+        _ if finished.timed_out => Err(Failure::TimedOut { what: "pg_dump".into(), after: TIMEOUT }),
+        How::Exited(0) => Ok(()),
+        How::NotStarted { why, .. } => Err(missing(why)),
+        how => Err(Failure::CommandFailed { program, ended: format!("{}: {last}", child::words(&how)) }),
+    }
+}
+
+/// libpq takes a database's name that holds `=` or begins like a URL for a whole connection string.
+fn plain_name(name: &str) -> String {
+    format!("dbname='{}'", name.replace('\\', "\\\\").replace('\'', "\\'"))
+}

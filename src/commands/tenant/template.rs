@@ -1,0 +1,22 @@
+//! `portcullis tenant template`: writes down what new tenants are copied from.
+
+use crate::{
+    actions::{Work, template},
+    commands::Answer,
+    failure::Failure,
+    report,
+};
+
+pub(super) async fn run(work: &Work) -> Result<Answer, Failure> {
+    let made = template::make(work, &|text| report::say(&text)).await;
+    work.lock.release().await;
+    let (path, template) = match (&work.migrations()?.template, made) {
+        (Some(path), Ok(template)) => (path.display(), template),
+        (None, Ok(_)) => return Ok(Answer::good(String::new())),
+        (_, Err(trouble)) => return Ok(Answer::bad(trouble)),
+    };
+    Ok(Answer::good(format!(
+        "{path}: written, release {}, PostgreSQL {}\n",
+        template.release, template.server
+    )))
+}

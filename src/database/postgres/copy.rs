@@ -1,0 +1,87 @@
+//! Makes one tenant whole as a copy of a template, in one transaction.
+
+use sqlx::postgres::PgConnection;
+
+use super::{
+    Postgres, connect,
+    provision::make_schema,
+    quote::literal,
+    rename::rename,
+    run::{self, bare},
+    structure::structure,
+};
+use crate::{
+    config,
+    database::{ApplyError, Creation, DatabaseError, Limits, ProvisionError, template::Template},
+    tenants::{found::Look, ledger::Shape, manifest::Expected},
+};
+
+/// What pg_dump sets before it writes anything, for this transaction alone.
+const AS_DUMPED: &str = "SET LOCAL search_path = ''; SET LOCAL check_function_bodies = false; SET LOCAL xmloption = content; \
+    SET LOCAL row_security = off; SET LOCAL client_min_messages = warning; SET LOCAL standard_conforming_strings = on";
+
+impl Postgres {
+    pub(in super::super) async fn copy(
+        &self,
+        new: &Creation,
+        template: &Template,
+        (expected, shape): (&Expected, Shape),
+        limits: &Limits,
+        verify: &dyn Fn(&Look) -> Result<(), String>,
+    ) -> Result<(), ProvisionError> {
+        let registry = self.registry_for(new)?;
+        let mut connection = self.prepared().await?;
+        if let Err(error) = self.copied(&mut connection, registry, new, template, limits).await {
+            // Nobody has to wait for the server to notice that we are gone.
+            let _ = connect::rows(&mut connection, "ROLLBACK").await;
+            return Err(error);
+        }
+        super::provision::seal(connection, &new.schema, (expected, shape), verify).await
+    }
+
+    /// The server's major version, and the digest of what a schema is made of.
+    pub(in super::super) async fn structure(&self, schema: &str) -> Result<(String, String), DatabaseError> {
+        let mut connection = self.writer().await?;
+        let read = async {
+            connect::rows(&mut connection, "BEGIN READ ONLY").await?;
+            Ok((version(&mut connection).await?, structure(&mut connection, schema).await?))
+        };
+        read.await.map_err(|error: sqlx::Error| connect::failed(&error))
+    }
+
+    async fn copied(
+        &self,
+        connection: &mut PgConnection,
+        registry: &config::Registry,
+        new: &Creation,
+        template: &Template,
+        limits: &Limits,
+    ) -> Result<(), ProvisionError> {
+        let failed = |error: sqlx::Error| ProvisionError::from(bare(&error));
+        self.open(connection, registry, new, limits).await?;
+        let version = version(connection).await.map_err(failed)?;
+        if version != template.server {
+            let made = &template.server;
+            let why = format!(
+                "the template was made on PostgreSQL {made}, and this is {version}: make it again there"
+            );
+            return Err(ProvisionError::refusing(why));
+        }
+        self.write_rows(connection, registry, new).await?;
+        let schema = format!("{}; {AS_DUMPED}", make_schema(new, false, true));
+        connect::rows(connection, &schema).await.map_err(failed)?;
+        let sql = rename(&template.sql, &template.schema, &new.schema);
+        run::statements(connection, &sql).await.map_err(|(_, error)| failed(error))?;
+        if structure(connection, &new.schema).await.map_err(failed)? != template.structure {
+            return Err(ApplyError::saying("the copy is not made of what the template is").into());
+        }
+        Ok(self.close_journal(connection, new).await?)
+    }
+}
+
+async fn version(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
+    let sql =
+        format!("SELECT (pg_catalog.current_setting({})::int / 10000)::text", literal("server_version_num"));
+    let rows = connect::rows(connection, &sql).await?;
+    rows.first().map_or(Ok(None), |row| connect::text(row, 0)).map(Option::unwrap_or_default)
+}

@@ -1,0 +1,166 @@
+//! Puts another schema's name into what pg_dump wrote of one, so that it can be nothing else than that name.
+//!
+//! The dump is made with every identifier quoted, and its schema's name stands nowhere else: where it is quoted it is an
+//! identifier, in a text it is text, and elsewhere (a function's body) it is code.
+
+use super::quote::identifier;
+
+/// The dump with `to` in the place of the schema `from`, which is a plain lower-case word.
+pub(super) fn rename(dump: &str, from: &str, to: &str) -> String {
+    Rename { from, to }.code(dump)
+}
+
+struct Rename<'a> {
+    from: &'a str,
+    to: &'a str,
+}
+
+impl Rename<'_> {
+    fn code(&self, sql: &str) -> String {
+        let mut out = String::with_capacity(sql.len());
+        let mut rest = sql;
+        while let Some(first) = rest.chars().next() {
+            let taken = match first {
+                '\'' => {
+                    let length = text(rest, ends_in_e(&out));
+                    out += &self.inside_text(&rest[..length]);
+                    length
+                }
+                '"' => {
+                    let length = quoted(rest);
+                    out += &rest[..length].replace(&format!("\"{}\"", self.from), &identifier(self.to));
+                    length
+                }
+                '-' if rest.starts_with("--") => {
+                    // A comment may hold the name, and a name may hold a line break.
+                    rest.find('\n').unwrap_or(rest.len())
+                }
+                '/' if rest.starts_with("/*") => rest.find("*/").map_or(rest.len(), |end| end + 2),
+                '$' => self.dollar(rest, &mut out),
+                _ => {
+                    let length = rest.find(['\'', '"', '-', '/', '$']).filter(|length| *length > 0);
+                    let length = length.unwrap_or(if first.is_ascii() && "-/".contains(first) {
+                        1
+                    } else {
+                        rest.len()
+                    });
+                    out += &rest[..length].replace(self.from, &identifier(self.to));
+                    length
+                }
+            };
+            rest = &rest[taken..];
+        }
+        out
+    }
+
+    /// A text with its quotes: a qualified name in it is quoted, and everything else is as it is.
+    fn inside_text(&self, text: &str) -> String {
+        let doubled = |name: &str| name.replace('\'', "''");
+        text.replace(&format!("\"{}\"", self.from), &doubled(&identifier(self.to)))
+            .replace(self.from, &doubled(self.to))
+    }
+
+    /// A body between dollar quotes is code, and must not hold the mark that ends it.
+    fn dollar(&self, rest: &str, out: &mut String) -> usize {
+        let is_mark = |c: char| c.is_alphanumeric() || c == '_';
+        let mark = rest[1..].find('$').map(|end| &rest[..end + 2]);
+        let mark = mark.filter(|mark| mark[1..mark.len() - 1].chars().all(is_mark));
+        let after_a_word = out.chars().next_back().is_some_and(is_mark);
+        let body = mark.filter(|_| !after_a_word).and_then(|mark| {
+            let inner = &rest[mark.len()..];
+            inner.find(mark).map(|end| (&inner[..end], mark.len()))
+        });
+        let Some((body, mark)) = body else {
+            out.push('$');
+            return 1;
+        };
+        let renamed = self.code(body);
+        let mut own = "$portcullis$".to_owned();
+        let mut number = 0;
+        while renamed.contains(&own) {
+            number += 1;
+            own = format!("$portcullis{number}$");
+        }
+        *out += &format!("{own}{renamed}{own}");
+        body.len() + 2 * mark
+    }
+}
+
+/// How long a text is, with its quotes; with escapes if it is written `E'...'`.
+fn text(rest: &str, escapes: bool) -> usize {
+    let mut chars = rest.char_indices().skip(1).peekable();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '\\' if escapes => drop(chars.next()),
+            '\'' if chars.peek().is_some_and(|(_, next)| *next == '\'') => drop(chars.next()),
+            '\'' => return at + 1,
+            _ => {}
+        }
+    }
+    rest.len()
+}
+
+/// How long a quoted identifier is.
+fn quoted(rest: &str) -> usize {
+    let mut chars = rest.char_indices().skip(1).peekable();
+    while let Some((at, c)) = chars.next() {
+        match c {
+            '"' if chars.peek().is_some_and(|(_, next)| *next == '"') => drop(chars.next()),
+            '"' => return at + 1,
+            _ => {}
+        }
+    }
+    rest.len()
+}
+
+/// Whether a text that follows is written with escapes.
+fn ends_in_e(out: &str) -> bool {
+    let mut back = out.chars().rev();
+    matches!(back.next(), Some('e' | 'E')) && !back.next().is_some_and(|c| c.is_alphanumeric() || c == '_')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const FROM: &str = "portcullis_template_0123456789abcdef";
+
+    fn renamed(sql: &str, to: &str) -> String {
+        rename(&sql.replace("TPL", FROM), FROM, to)
+    }
+
+    #[test]
+    fn the_name_is_quoted_as_its_place_asks() {
+        for (sql, expected) in [
+            ("CREATE TABLE \"TPL\".\"item\" ();", "CREATE TABLE \"a'b\"\"c\".\"item\" ();"),
+            ("SELECT setval('\"TPL\".\"s\"', 1);", "SELECT setval('\"a''b\"\"c\".\"s\"', 1);"),
+            ("VALUES ('of TPL', 2);", "VALUES ('of a''b\"c', 2);"),
+            ("VALUES ('it''s TPL');", "VALUES ('it''s a''b\"c');"),
+            (
+                "AS $$ SELECT * FROM TPL.item $$;",
+                "AS $portcullis$ SELECT * FROM \"a'b\"\"c\".item $portcullis$;",
+            ),
+            ("AS $_$ SELECT $1, 'TPL' $_$;", "AS $portcullis$ SELECT $1, 'a''b\"c' $portcullis$;"),
+            ("-- Schema: TPL\nSELECT 1;", "\nSELECT 1;"),
+            ("/* TPL */SELECT E'\\'TPL' - 1;", "SELECT E'\\'a''b\"c' - 1;"),
+        ] {
+            assert_eq!(renamed(sql, "a'b\"c"), expected, "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_name_that_looks_like_the_end_of_a_body_does_not_end_it() {
+        let sql = renamed("AS $$ SELECT * FROM TPL.item $$;", "x$portcullis$; DROP TABLE y; $$");
+        assert!(sql.starts_with("AS $portcullis1$ ") && sql.ends_with(" $portcullis1$;"), "{sql}");
+    }
+
+    proptest! {
+        #[test]
+        fn what_does_not_hold_the_name_stays_as_it_is(sql in "[a-z '\"$1;.\\n-]{0,60}") {
+            let kept = renamed(&sql, "other");
+            prop_assert!(!kept.contains("other"), "{kept}");
+        }
+    }
+}

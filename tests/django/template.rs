@@ -1,0 +1,212 @@
+//! New Django tenants copied from a template: exact, fast, in one transaction, and refused once it is stale.
+
+use std::{fs, process::Command};
+
+use crate::support::{
+    cluster::cluster,
+    django::Project,
+    process::{Outcome, Running},
+};
+
+/// Every kind of object that a tenant's schema may hold, in terms of the search path, as a project's migration makes them.
+const KINDS: &str = r#"
+    CREATE SEQUENCE numbers START 100 INCREMENT 5;
+    CREATE TYPE colour AS ENUM ('red', 'gr''een');
+    CREATE DOMAIN positive AS int CHECK (VALUE > 0);
+    CREATE TABLE parent (
+      id int GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+      number bigint NOT NULL DEFAULT nextval('numbers'),
+      price numeric(10, 2) DEFAULT 1.50 CHECK (price >= 0),
+      twice numeric GENERATED ALWAYS AS (price * 2) STORED,
+      shade colour DEFAULT 'red', amount positive, note text COLLATE "C"
+    );
+    CREATE TABLE child (
+      id int PRIMARY KEY, parent_id int NOT NULL REFERENCES parent ON DELETE CASCADE DEFERRABLE INITIALLY DEFERRED,
+      span int4range, "Odd Name" text, EXCLUDE USING gist (span WITH &&)
+    );
+    CREATE INDEX child_partial ON child (lower("Odd Name") DESC NULLS LAST) WHERE parent_id > 0;
+    CREATE TABLE measure (day date NOT NULL, value int) PARTITION BY RANGE (day);
+    CREATE TABLE measure_2026 PARTITION OF measure FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
+    CREATE TABLE measure_rest PARTITION OF measure DEFAULT;
+    CREATE INDEX measure_day ON measure (day);
+    CREATE VIEW cheap AS SELECT p.id, p.price FROM parent p WHERE p.price < 10;
+    CREATE MATERIALIZED VIEW totals AS SELECT count(*) AS n FROM parent;
+    CREATE FUNCTION twice(x int) RETURNS int LANGUAGE plpgsql STABLE AS $fn$
+      BEGIN RETURN x * 2 + length('$$ it''s "quoted"'); END $fn$;
+    CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.note := 'touched'; RETURN NEW; END $$;
+    CREATE TRIGGER touched BEFORE UPDATE ON parent FOR EACH ROW EXECUTE FUNCTION touch();
+    CREATE STATISTICS parent_stats ON price, number FROM parent;
+    ALTER TABLE parent ENABLE ROW LEVEL SECURITY;
+    CREATE POLICY visible ON parent FOR SELECT USING (price IS NOT NULL);
+    COMMENT ON TABLE parent IS 'the parent''s; comment -- with ; and $$';
+    COMMENT ON COLUMN child."Odd Name" IS 'odd';
+    GRANT SELECT ON parent, cheap TO PUBLIC;
+    GRANT UPDATE (note) ON parent TO PUBLIC;
+    INSERT INTO parent (price, amount, note) VALUES (3, 1, 'a''b\c'), (4, 2, E'line\nbreak; -- no comment'), (NULL, NULL, '$$ "x"');
+    INSERT INTO child VALUES (1, 1, '[1,5)', 'é'), (2, 2, '[5,9)', NULL);
+    INSERT INTO measure VALUES ('2026-06-01', 1), ('2030-01-01', 2);
+    REFRESH MATERIALIZED VIEW totals;
+"#;
+
+/// A project whose tenants have every kind of object beside the example's tables, and whose template is made.
+fn with_template() -> Project {
+    let project = Project::complete();
+    edit(
+        &project,
+        "config.toml",
+        "manifest  = {",
+        "template  = { file = \"portcullis.template.sql\" }\nmanifest  = {",
+    );
+    project.portcullis.run(["tenant", "template"]).exits(0).says("portcullis.template.sql");
+    project
+}
+
+fn edit(project: &Project, name: &str, old: &str, new: &str) {
+    let path = project.portcullis.path(name);
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains(old), "{old} is not in {text}");
+    fs::write(path, text.replace(old, new)).unwrap();
+}
+
+/// Adds a migration that makes every kind of object.
+fn every_kind(project: &Project) {
+    let text = format!(
+        "from django.db import migrations\n\n\nclass Migration(migrations.Migration):\n    \
+         dependencies = [(\"finance\", \"0004_invoice_payment\")]\n    operations = [migrations.RunSQL(r'''{}''')]\n",
+        KINDS.replace("'''", "'' '")
+    );
+    fs::write(project.portcullis.path("finance/migrations/0005_every_kind.py"), text).unwrap();
+    project.portcullis.run(["manifest", "django"]).exits(0);
+    project.portcullis.run(["migrate"]).exits(0);
+}
+
+/// What pg_dump says of a schema, with the schema's name made the same for all and what differs by time left out.
+fn dump(project: &Project, schema: &str) -> String {
+    let url = format!("{}/{}", cluster().rsplit_once('/').unwrap().0, project.database.name());
+    let pattern = format!("--schema=\"{}\"", schema.replace('"', "\"\""));
+    let mut command = Command::new("pg_dump");
+    command.args([pattern.as_str(), "--no-owner", "--quote-all-identifiers", "--inserts"]).arg(url);
+    let said: Outcome = Running::start(command, false).wait().exits(0);
+    let quoted = format!("\"{}\"", schema.replace('"', "\"\""));
+    let in_text = quoted.replace('\'', "''");
+    let same = said
+        .stdout
+        .replace(&in_text, "\"TENANT\"")
+        .replace(&quoted, "\"TENANT\"")
+        .replace(&format!("Schema: {schema}"), "Schema: TENANT");
+    let mut lines: Vec<String> = same
+        .lines()
+        .filter(|line| {
+            !line.starts_with('\\') && !line.starts_with("--") && !line.starts_with("COMMENT ON SCHEMA")
+        })
+        // The time at which a migration was recorded.
+        .map(|line| {
+            if line.contains("\"django_migrations\" VALUES") {
+                line.rsplit_once(", '").unwrap().0.to_owned()
+            } else {
+                line.to_owned()
+            }
+        })
+        .collect();
+    // The order of objects that do not depend on each other is that of their making.
+    lines.sort_unstable();
+    lines.join("\n")
+}
+
+#[test]
+fn a_copy_is_exactly_what_the_framework_makes() {
+    let project = Project::complete();
+    every_kind(&project);
+    project.portcullis.run(["tenant", "create", "plain"]).exits(0);
+    edit(
+        &project,
+        "config.toml",
+        "manifest  = {",
+        "template  = { file = \"portcullis.template.sql\" }\nmanifest  = {",
+    );
+    project.portcullis.run(["tenant", "template"]).exits(0);
+    let template = fs::read_to_string(project.portcullis.path("portcullis.template.sql")).unwrap();
+    let left = project
+        .database
+        .column("SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 'portcullis\\_template%'");
+    assert!(left.is_empty(), "{left:?}");
+    let framework = dump(&project, "plain");
+    assert!(template.contains("CREATE TRIGGER") && framework.contains("CREATE TRIGGER"));
+    for name in ["acme", "Ac\"me's", "a.b-c$$d", "_Ünï", "select"] {
+        project.portcullis.run(["tenant", "create", name]).exits(0);
+        let copy = dump(&project, name);
+        if copy != framework {
+            let (a, b): (Vec<&str>, Vec<&str>) = (copy.lines().collect(), framework.lines().collect());
+            let only = |one: &[&str], other: &[&str]| {
+                one.iter()
+                    .filter(|line| !other.contains(line))
+                    .map(|line| (*line).to_owned())
+                    .collect::<Vec<_>>()
+            };
+            panic!(
+                "{name}: only in the copy: {:#?}\nonly in the framework's: {:#?}",
+                only(&a, &b),
+                only(&b, &a)
+            );
+        }
+    }
+    project.portcullis.run(["verify"]).exits(0);
+    // Sequences go on where the template's ended, and the copy's own functions and triggers work.
+    project.database.execute(
+        "SET search_path = acme; INSERT INTO acme.parent (price) VALUES (9); UPDATE acme.parent SET price = 8 WHERE price = 9",
+    );
+    assert_eq!(
+        project.database.column("SELECT number::text || note FROM acme.parent WHERE price = 8"),
+        ["115touched"]
+    );
+    project.manage(&["migrate_schemas", "--check", "--schema=acme", "-v0"]).exits(0);
+}
+
+#[test]
+fn a_template_that_is_stale_changed_or_gone_is_refused() {
+    let project = with_template();
+    let path = project.portcullis.path("portcullis.template.sql");
+    let text = fs::read_to_string(&path).unwrap();
+    let create = || project.portcullis.run(["tenant", "create", "acme"]);
+    let refused = |why: &str| {
+        let outcome = create().exits(78).says("template-unusable").says("portcullis tenant template");
+        let words: Vec<&str> = outcome.failure_box().split_whitespace().collect();
+        assert!(words.join(" ").contains(why), "{outcome}");
+    };
+
+    fs::write(&path, text.replace("finance_invoice", "finance_invoise")).unwrap();
+    refused("it was changed after it was made");
+    fs::remove_file(&path).unwrap();
+    refused("it is not there");
+    fs::write(&path, &text).unwrap();
+    let migration = "from django.db import migrations\n\n\nclass Migration(migrations.Migration):\n    \
+        dependencies = [(\"finance\", \"0004_invoice_payment\")]\n    operations = []\n";
+    fs::write(project.portcullis.path("finance/migrations/0005_more.py"), migration).unwrap();
+    project.portcullis.run(["manifest", "django"]).exits(0);
+    refused("it is of release");
+    let left = project.database.column("SELECT nspname::text FROM pg_namespace WHERE nspname = 'acme'");
+    assert!(left.is_empty());
+
+    project.portcullis.run(["tenant", "template"]).exits(0);
+    create().exits(0);
+    project.portcullis.run(["verify", "--tenant", "acme"]).exits(0);
+}
+
+#[test]
+fn a_copy_that_fails_half_way_leaves_nothing() {
+    let project = with_template();
+    // What the dump makes stands in the way as soon as a schema is made.
+    project.database.execute(
+        "CREATE FUNCTION public.in_the_way() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN \
+         IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() WHERE object_identity LIKE 'acme.finance_invoice%') \
+         THEN RAISE EXCEPTION 'not today'; END IF; END $$; \
+         CREATE EVENT TRIGGER in_the_way ON ddl_command_end EXECUTE FUNCTION public.in_the_way()",
+    );
+    project.portcullis.run(["tenant", "create", "acme"]).exits(73).says("not today").says("rolled back");
+    let left = project.database.column(
+        "SELECT nspname::text FROM pg_namespace WHERE nspname = 'acme' \
+         UNION ALL SELECT schema_name::text FROM customers_client WHERE schema_name = 'acme' \
+         UNION ALL SELECT tenant FROM portcullis.journal",
+    );
+    assert!(left.is_empty(), "{left:?}");
+}

@@ -1,0 +1,60 @@
+//! Behind a real PgBouncer in transaction mode: the gate, the lock, migrations, and what needs a way around it.
+
+use super::lock::slow;
+use crate::support::{pooler::Pooler, project::Project};
+
+const INDEX: &str = "-- no-transaction\nCREATE INDEX CONCURRENTLY item_n ON item (n);\n";
+
+#[test]
+fn the_gate_works_through_a_pooler() {
+    let project = Project::complete("");
+    let pooler = Pooler::before(&project.database, 3);
+    let project = project.env("DATABASE_URL", &pooler.url());
+    project.start().exits(0).says("the server started");
+    project.database.execute("DROP TABLE b.item");
+    let outcome = project.portcullis.run(["verify"]).exits(1);
+    assert!(outcome.failure_box().contains("   b\n"), "{outcome}");
+}
+
+#[test]
+fn the_lock_keeps_others_out_through_a_pooler() {
+    let project = slow();
+    let (direct, pooler) = (project.database.url(), Pooler::before(&project.database, 20));
+    let project = project.env("DATABASE_URL", &pooler.url());
+    let holder = project.portcullis.spawn(["run"]);
+    project.until_running("until it may go on");
+    let through = project.portcullis.spawn(["run"]);
+    through.wait_for_line("waiting for the lock: portcullis ");
+    let project = project.env("DATABASE_URL", &direct);
+    let beside = project.portcullis.spawn(["run"]);
+    beside.wait_for_line("waiting for the lock: portcullis ");
+    // It is held by a transaction that holds no snapshot.
+    let holds = "SELECT state FROM pg_stat_activity WHERE datname = current_database() \
+                 AND application_name LIKE 'portcullis % since %' AND backend_xmin IS NULL AND backend_xid IS NULL";
+    assert_eq!(project.database.column(holds), ["idle in transaction"]);
+    project.database.execute("INSERT INTO public.go_on VALUES (1)");
+    for run in [holder, through, beside] {
+        run.wait().exits(0).says("the server started");
+    }
+    assert_eq!(project.database.column("SELECT n::text FROM a.item ORDER BY 1"), ["1", "2"]);
+    let held = "SELECT 'held' FROM pg_locks WHERE locktype = 'advisory' \
+                AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    assert!(project.database.column(held).is_empty());
+}
+
+#[test]
+fn what_needs_a_session_is_refused_behind_a_pooler_and_works_with_a_way_around_it() {
+    let project = Project::complete("").file("tenant/2_index.sql", INDEX);
+    let (direct, pooler) = (project.database.url(), Pooler::before(&project.database, 20));
+    let project = project.env("DATABASE_URL", &pooler.url());
+    let outcome = project.start().exits(1).says_not("the server started");
+    for text in ["pooler in transaction mode", "`direct`", "2_index.sql"] {
+        assert!(outcome.stderr.contains(text), "{text}: {outcome}");
+    }
+    assert_eq!(project.ledger("a"), ["1"]);
+    let project = project
+        .replace("url = \"${DATABASE_URL}\"", "url = \"${DATABASE_URL}\"\ndirect = { url = \"${DIRECT}\" }")
+        .env("DIRECT", &direct);
+    project.start().exits(0).says("the server started");
+    assert_eq!(project.ledger("a"), ["1", "2"]);
+}
