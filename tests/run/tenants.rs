@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::migrations::with_checksum_of;
-use crate::support::{process::Outcome, project::Project};
+use crate::support::{process::Outcome, project::Project, server::Server};
 
 /// A file that runs outside a transaction, and long enough to be met in the middle.
 const SLOW: &str = "-- no-transaction\nCREATE TABLE slow (id int);\nSELECT pg_sleep(50) WHERE current_schema() NOT LIKE 'portcullis%';\n";
@@ -357,4 +357,24 @@ fn any_legal_name_makes_a_tenant_and_any_other_is_refused_with_its_reason() {
         assert_eq!(tenants(&project), Vec::<String>::new(), "{name:?}");
     }
     project.portcullis.run(["verify"]).exits(0);
+}
+
+#[test]
+fn a_large_tenant_is_deleted_in_as_many_transactions_as_the_lock_table_asks_for() {
+    const DB: &str = "postgres";
+    let server = Server::start("max_connections = 20\nmax_locks_per_transaction = 10");
+    let project = empty("");
+    let mut place = project.portcullis;
+    place = place.env("DATABASE_URL", &server.url(DB));
+    place.run(["migrate", "--shared"]).exits(0);
+    place.run(["tenant", "create", "acme"]).exits(0);
+    for table in 0..120 {
+        server.execute(DB, &format!("CREATE TABLE acme.t{table} (id serial PRIMARY KEY, name text)"));
+    }
+    // In one transaction the server could not do it.
+    let deleted = place.run(["tenant", "delete", "acme", "--yes", "--json"]).exits(0);
+    let answer = json(&deleted);
+    assert_eq!(answer["tables"], 122, "{deleted}");
+    assert!(answer["transactions"].as_u64().unwrap() > 10, "{deleted}");
+    assert!(server.column(DB, "SELECT nspname::text FROM pg_namespace WHERE nspname = 'acme'").is_empty());
 }
