@@ -111,7 +111,7 @@ name = "schemas"
 migrate.tenants = {}
 [[step]]
 name = "demo"
-bootstrap = { tenants = ["demo"] }
+bootstrap = { tenants = ["demo"], run = ["create"] }
 [[step]]
 name = "gate"
 verify = { tenants = "all", shared = true, wait = "1m", timeout = "1m" }
@@ -126,13 +126,47 @@ name = "proxy"
 command = { run = ["proxy"], background = true }
 "#;
 
+/// What stands in the place of the SQL files where a framework migrates.
+const DJANGO: &str = r#"
+framework = "django"
+python = "venv/bin/python"
+manage = "manage.py"
+manifest = { file = "manifest.json" }
+template = { file = "template.sql" }
+apply = { run = ["python", "manage.py", "migrate_schemas", "--schema={schema}"], env = { DB_HOST = "db" }, jobs = 2 }
+"#;
+
 #[test]
-fn the_schema_accepts_every_key_and_the_shipped_file() {
-    let full = document();
-    assert_eq!(refused(&full), None);
-    assert!(parses(&full), "{:?}", messages(&full));
-    let shipped: Value = toml::from_str(include_str!("../../config.toml")).unwrap();
-    assert_eq!(refused(&shipped), None);
+fn the_schema_accepts_every_key_and_the_shipped_files() {
+    for full in documents() {
+        assert_eq!(refused(&full), None);
+        assert!(parses(&full), "{:?}", messages(&full));
+    }
+    let shipped = [
+        include_str!("../../config.toml"),
+        include_str!("../../examples/django/config.toml"),
+        include_str!("../../docker/replicas/config.toml"),
+    ];
+    for shipped in shipped {
+        assert_eq!(refused(&toml::from_str(shipped).unwrap()), None);
+    }
+}
+
+#[test]
+fn the_keys_of_one_framework_are_not_the_other_s() {
+    for migrations in [
+        "shared = \"a\"\ntenant = \"b\"\nmanage = \"manage.py\"",
+        "shared = \"a\"\ntenant = \"b\"\ntemplate = { file = \"c\" }",
+        "shared = \"a\"\ntenant = \"b\"\napply = { run = [\"migrate\", \"{schema}\"] }",
+        "framework = \"django\"\nshared = \"a\"",
+        "framework = \"django\"\napply = { run = [\"migrate\"] }",
+        "framework = \"rails\"",
+        "manage = \"manage.py\"",
+    ] {
+        let document = toml::from_str(&format!("[migrations]\n{migrations}\n")).unwrap();
+        assert!(refused(&document).is_some(), "the schema accepts {migrations}");
+        assert!(!parses(&document), "the parser accepts {migrations}");
+    }
 }
 
 #[test]
@@ -140,7 +174,9 @@ fn the_full_file_has_every_key_of_the_schema() {
     let mut known = BTreeSet::new();
     keys_of_schema(&schema(), &mut known);
     let mut used = BTreeSet::new();
-    keys_of_document(&document(), &mut used);
+    for document in documents() {
+        keys_of_document(&document, &mut used);
+    }
     let unused: Vec<_> = known.difference(&used).collect();
     assert!(unused.is_empty(), "{unused:?}");
 }
@@ -160,8 +196,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
-    fn whatever_is_changed_schema_and_parser_agree(at in any::<prop::sample::Index>(), change in 0..8_usize) {
-        let mut document = document();
+    fn whatever_is_changed_schema_and_parser_agree(
+        django in any::<bool>(),
+        at in any::<prop::sample::Index>(),
+        change in 0..8_usize,
+    ) {
+        let [sql, framework] = documents();
+        let mut document = if django { framework } else { sql };
         let mut paths = Vec::new();
         paths_of(&document, &mut String::new(), &mut paths);
         let path = &paths[at.index(paths.len())];
@@ -186,8 +227,12 @@ proptest! {
     }
 }
 
-fn document() -> Value {
-    toml::from_str(FULL).unwrap()
+/// Files with every key: one for SQL files, one for a framework.
+fn documents() -> [Value; 2] {
+    let sql: Value = toml::from_str(FULL).unwrap();
+    let mut django = sql.clone();
+    django["migrations"] = toml::from_str(DJANGO).unwrap();
+    [sql, django]
 }
 
 fn schema() -> Value {
@@ -303,6 +348,9 @@ fn check(root: &Value, schema: &Value, value: &Value, at: &str) -> Result<(), St
                 }
                 true
             }
+            "contains" => value
+                .as_array()
+                .is_none_or(|list| list.iter().any(|item| check(root, wanted, item, at).is_ok())),
             "anyOf" | "oneOf" => {
                 let choices = wanted.as_array().unwrap();
                 let fitting = choices.iter().filter(|choice| check(root, choice, value, at).is_ok()).count();

@@ -7,7 +7,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::lock::slow;
+use super::lock::{HOLDER, slow, until_at_work};
 use crate::support::{
     cluster::cluster,
     process::{Outcome, Running},
@@ -15,17 +15,13 @@ use crate::support::{
     proxy::Proxy,
 };
 
-/// The backend of the session that holds the lock.
-const HOLDER: &str = "SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() \
-                      AND application_name LIKE 'portcullis % since %'";
-
 const MORE: &str = "ALTER TABLE item ADD COLUMN more int;\n";
 
 #[test]
 fn a_holder_whose_session_is_ended_stops_and_does_not_serve() {
     let project = slow();
     let holder = project.portcullis.spawn(["run"]);
-    project.until_running("until it may go on");
+    until_at_work(&project);
     end_holder(&project);
     is_lost(&project, &holder.wait());
 }
@@ -34,7 +30,7 @@ fn a_holder_whose_session_is_ended_stops_and_does_not_serve() {
 fn a_holder_whose_session_is_frozen_stops_and_does_not_serve() {
     let project = slow();
     let holder = project.portcullis.spawn(["run"]);
-    project.until_running("until it may go on");
+    until_at_work(&project);
     let backend = Pid::from_raw(project.database.column(HOLDER)[0].parse().unwrap());
     kill(backend, Signal::SIGSTOP).unwrap();
     let outcome = holder.wait();
@@ -52,7 +48,7 @@ fn a_holder_whose_network_is_cut_stops_and_does_not_serve() {
     let through = direct.replace(&server, &format!("127.0.0.1:{}", proxy.port()));
     let project = project.env("DATABASE_URL", &through);
     let holder = project.portcullis.spawn(["run"]);
-    project.until_running("until it may go on");
+    until_at_work(&project);
     proxy.block();
     let outcome = holder.wait();
     // The forwarder's own system still answers for us; a real network would not.
@@ -91,7 +87,7 @@ fn on_the_loss_of_the_lock_programs_are_killed_without_a_word() {
 fn a_killed_holders_work_is_taken_over_and_nothing_is_done_twice() {
     let project = slow();
     let holder = project.portcullis.spawn(["run"]);
-    project.until_running("until it may go on");
+    until_at_work(&project);
     let waiter = project.portcullis.spawn(["run"]);
     waiter.wait_for_line("waiting for the lock: portcullis ");
     holder.signal(Signal::SIGKILL);

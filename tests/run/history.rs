@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::on_both_engines;
+use super::{lock::until_at_work, on_both_engines};
 use crate::support::{
     project::{Project, sh},
     sample::{Engine, Sample},
@@ -90,7 +90,7 @@ fn who_waits_hears_how_far_the_holder_is() {
     );
     project.database.execute("CREATE TABLE public.go_on (n int); INSERT INTO c.item VALUES (1)");
     let holder = project.portcullis.spawn(["run"]);
-    project.until_running("until it may go on");
+    until_at_work(&project);
     project.until(true, "SELECT 'yes' FROM portcullis.run WHERE done = 2");
     project.portcullis.run(["history"]).exits(0).says("not ended: in `tenant schemas`, 2 of 3 tenants");
     let waiter = project.portcullis.spawn(["run"]);

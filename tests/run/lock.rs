@@ -10,6 +10,10 @@ use crate::support::{
     server::Server,
 };
 
+/// The backend of the session that holds the lock.
+pub(crate) const HOLDER: &str = "SELECT pid::text FROM pg_stat_activity WHERE datname = current_database() \
+                      AND application_name LIKE 'portcullis % since %'";
+
 #[test]
 fn two_first_starts_at_once_apply_everything_once_and_both_serve() {
     let project = Project::new("")
@@ -29,7 +33,7 @@ fn two_first_starts_at_once_apply_everything_once_and_both_serve() {
 fn who_waits_says_who_holds_the_lock_and_goes_on_when_it_is_free() {
     let project = slow();
     let holder = project.portcullis.spawn(["run"]);
-    project.until_running("until it may go on");
+    until_at_work(&project);
     let waiter = project.portcullis.spawn(["run"]);
     let line = waiter.wait_for_line("waiting for the lock");
     for text in ["portcullis ", "process ", ", since 2"] {
@@ -45,7 +49,7 @@ fn who_waits_says_who_holds_the_lock_and_goes_on_when_it_is_free() {
 fn a_lock_that_is_not_had_in_time_is_seventy_five_and_names_the_holder() {
     let project = slow().env("LOCK_TIMEOUT", "300ms");
     let holder = project.portcullis.spawn(["run"]);
-    project.until_running("until it may go on");
+    until_at_work(&project);
     let outcome = project.portcullis.run(["run"]).exits(75).says_not("the server started");
     assert!(outcome.failure_box().contains("portcullis "), "{outcome}");
     project.database.execute("INSERT INTO public.go_on VALUES (1)");
@@ -57,7 +61,7 @@ fn nine_waiters_hold_nothing_that_an_index_built_beside_them_would_wait_for() {
     let index = "-- no-transaction\nCREATE INDEX CONCURRENTLY item_n ON item (n);\n";
     let project = slow().file("tenant/3_index.sql", index);
     let holder = project.portcullis.spawn(["run"]);
-    project.until_running("until it may go on");
+    until_at_work(&project);
     let waiters = [(); 9].map(|()| project.portcullis.spawn(["run"]));
     for waiter in &waiters {
         waiter.wait_for_line("waiting for the lock");
@@ -79,7 +83,7 @@ fn nine_waiters_hold_nothing_that_an_index_built_beside_them_would_wait_for() {
 fn two_that_spell_the_same_database_differently_exclude_each_other() {
     let project = slow();
     let holder = project.portcullis.spawn(["run"]);
-    project.until_running("until it may go on");
+    until_at_work(&project);
     let url = project.database.url();
     let (login, place) = url.strip_prefix("postgres://").unwrap().split_once('@').unwrap();
     let (user, password) = login.split_once(':').unwrap();
@@ -150,4 +154,11 @@ pub(crate) fn slow() -> Project {
     );
     project.database.execute("CREATE TABLE public.go_on (n int); INSERT INTO a.item VALUES (1)");
     project
+}
+
+/// Returns once the lock is held and the slow migration runs. Without the first, the migration could be the one that
+/// only shows what it would make.
+pub(crate) fn until_at_work(project: &Project) {
+    project.until(true, HOLDER);
+    project.until_running("until it may go on");
 }
