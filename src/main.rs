@@ -2,6 +2,11 @@
 
 use std::{io::Write, process::ExitCode};
 
+/// musl's own asks the kernel for each handful of small pieces, which was a quarter of the time that `init` takes.
+#[cfg(target_env = "musl")]
+#[global_allocator]
+static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+
 /// `EX_SOFTWARE` of sysexits.h: what a panic ends with, in every build.
 const INTERNAL: i32 = 70;
 
