@@ -11,7 +11,7 @@ use crate::{
     failure::Failure,
     report,
     tenants::{
-        accept::Day,
+        day::Day,
         found::Found,
         gate::{self, Judgement, Rules},
         manifest::Manifest,

@@ -6,7 +6,7 @@ use super::{
     table::Table,
     values,
 };
-use crate::tenants::accept::{Accept, Day};
+use crate::tenants::{accept::Accept, day::Day};
 
 pub(super) fn read(list: &[Node], problems: &Problems) -> Vec<Accept> {
     let tables = list.iter().filter_map(|node| Table::of(node, "an `[[accept]]`", problems));

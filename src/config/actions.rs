@@ -1,15 +1,13 @@
 //! Reads what a step does: exactly one of the six kinds.
 
-use std::{collections::BTreeMap, ops::Range, time::Duration};
+use std::{ops::Range, time::Duration};
 
 use super::{
     Action, Awaited, Command, Scope, Selection, Verify, Wait,
+    child::{GRACE, argv, variables},
     environment::Environment,
     fill::{Node, Value},
-    password,
     problem::Problem,
-    secret::Secret,
-    sections::{GRACE, argv},
     table::Table,
     values,
 };
@@ -214,25 +212,4 @@ fn command(mut table: Table<'_>, env: &Environment, background: &mut Option<Rang
     }
     table.finish();
     Action::Command(command)
-}
-
-/// The child's own variables. Here an empty text is a value: it sets the variable to nothing.
-pub(super) fn variables(table: &Table<'_>, env: &Environment) -> BTreeMap<String, Secret> {
-    let mut variables = BTreeMap::new();
-    for entry in table.entries() {
-        if entry.key.is_empty() || entry.key.contains(['=', '\0']) {
-            let message = format!("`{}` cannot be a variable's name", entry.key.escape_debug());
-            table.report(Problem::error(entry.key_span.clone(), message));
-        }
-        let Some(password) = password::read(&entry.node, env, table.problems) else {
-            continue;
-        };
-        match password.read() {
-            Ok(value) => {
-                variables.insert(entry.key.clone(), value.unwrap_or_else(|| Secret::new("")));
-            }
-            Err(why) => table.report(Problem::error(entry.node.span.clone(), why)),
-        }
-    }
-    variables
 }

@@ -6,6 +6,7 @@
 mod accept;
 mod actions;
 mod check;
+mod child;
 mod database;
 pub(crate) mod environment;
 mod fill;

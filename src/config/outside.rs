@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use super::{Log, Notify, Status, fill::Node, problem::Problem, sections, table::Table, values};
+use super::{Log, Notify, Status, child, fill::Node, problem::Problem, table::Table, values};
 use crate::cli::{LogFormat, LogLevel};
 
 const NOTIFY_TIMEOUT: Duration = Duration::from_secs(10);
@@ -42,7 +42,7 @@ pub(super) fn status(table: Option<Table<'_>>) -> Status {
 }
 
 pub(super) fn notify(mut table: Table<'_>) -> Option<Notify> {
-    let command = sections::argv(&mut table, "command");
+    let command = child::argv(&mut table, "command");
     if command.as_ref().is_none_or(Vec::is_empty) {
         table.missing("command");
     }

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{
     Ahead, Apply, Django, Gate, GateMode, Migrations, Mode, OnIncomplete, OnTenantFailure, Registry, Server,
     Source,
-    actions::variables,
+    child::{GRACE, argv, variables},
     environment::Environment,
     fill::{Node, Value},
     problem::Problem,
@@ -20,8 +20,6 @@ const TENANT_TIMEOUT: Duration = Duration::from_mins(10);
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 const SETTLE: Duration = Duration::from_mins(2);
 const RUN_LOCK_TIMEOUT: Duration = Duration::from_mins(30);
-/// Docker kills ten seconds after its TERM.
-pub(super) const GRACE: Duration = Duration::from_secs(8);
 
 pub(super) fn tenants(mut table: Table<'_>) -> Option<Registry> {
     let inner = table.table("registry", "`registry`");
@@ -211,19 +209,6 @@ pub(super) fn server(table: Option<Table<'_>>) -> Server {
     };
     table.finish();
     server
-}
-
-/// A program with its arguments. An argument may be empty, the program may not.
-pub(super) fn argv(table: &mut Table<'_>, key: &'static str) -> Option<Vec<String>> {
-    let words = table.list(key, values::text)?;
-    let node = table.get(key)?;
-    if let Value::List(list) = &node.value
-        && let Some(first) = list.first()
-        && matches!(&first.value, Value::Text(text) if text.is_empty())
-    {
-        table.report(Problem::error(first.span.clone(), format!("`{key}` begins with the program's name")));
-    }
-    Some(words)
 }
 
 /// The beginning of an argv: at least one word, or every argv would begin with it.

@@ -17,6 +17,7 @@ mod holdings;
 mod inherited;
 mod launch;
 mod offspring;
+mod order;
 mod program;
 mod reaper;
 mod record;

@@ -5,9 +5,9 @@ use std::{collections::HashSet, time::Duration};
 use super::{
     clock::{Deadline, GIVE_UP},
     descendants,
+    order::KILL_TREE,
     record::{Outcome, Record},
     signals::{self, SignalSet},
-    spawn::KILL_TREE,
 };
 
 /// What ends by itself within this time after the main process is not called left over.

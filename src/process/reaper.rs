@@ -26,9 +26,10 @@ use super::{
     clock::GIVE_UP,
     descendants,
     inherited::Inherited,
+    order::KILL_TREE,
     record::{Outcome, RECORD_BYTES, Record},
     signals,
-    spawn::{Child, Death, KILL_TREE, Output, start_stub},
+    spawn::{Child, Death, Output, start_stub},
 };
 
 /// Between two rounds of KILL, and of looking whether orphans are left.

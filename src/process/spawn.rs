@@ -13,8 +13,8 @@ use super::{
     arguments::c_strings,
     environment::with,
     launch::{Launch, Place, Stub, launch},
+    order::{KILL_TREE, STAY, STEP},
     signals::SignalSet,
-    stub::{STAY, STEP},
 };
 
 /// What to run as a step.
@@ -46,9 +46,6 @@ pub(super) enum Death {
     /// KILL to its tree, at once.
     Kill,
 }
-
-/// Has a stub kill its tree at once.
-pub(super) const KILL_TREE: i32 = libc::SIGUSR1;
 
 /// Returns the stub's id. `status` is for the stub's record.
 pub(super) fn start_stub(

@@ -16,14 +16,11 @@ use super::{
     inherited,
     launch::{Launch, Place, launch},
     offspring::Offspring,
+    order::{STAY, STEP},
     record::Record,
     signals::{self, SignalSet},
 };
 
-/// The first argument of a stub.
-pub(super) const STEP: &str = "__step";
-/// The same, of a program that stays.
-pub(super) const STAY: &str = "__stay";
 /// The stub's own troubles; the record says the rest.
 const TROUBLE: u8 = 70;
 

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    accept::Day,
+    day::Day,
     found::{Found, Look, Recorded, Seen},
     ledger::Comparison,
     manifest::{Expected, Framework, Kind, Manifest, Tables},
