@@ -1,6 +1,6 @@
 //! What probably caused a failure, and what to type next. Pure.
 
-use super::{event::Trouble, text::count};
+use super::{event::Trouble, quantity::count};
 use crate::{
     failure::Failure,
     tenants::{

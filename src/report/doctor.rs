@@ -3,7 +3,7 @@
 use console::Style as Paint;
 use serde_json::{Value, json};
 
-use super::text::count;
+use super::quantity::count;
 
 /// What one check came to. What did not pass has a remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::table::took;
+use super::quantity::took;
 use crate::database::record::{Change, Exception, Run, Step};
 
 /// So much of a release's digest tells it from all others.

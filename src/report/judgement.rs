@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::text::count;
+use super::quantity::count;
 use crate::tenants::{
     accept::{Accept, Stale},
     gate::{Finding, Judgement, Outcome, Verdict},

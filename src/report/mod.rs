@@ -16,13 +16,14 @@ mod opened_box;
 pub(crate) mod page;
 pub(crate) mod progress;
 pub(crate) mod prometheus;
+pub(crate) mod quantity;
 pub(crate) mod repair;
 pub(crate) mod standing;
 pub(crate) mod style;
 mod table;
 pub(crate) mod tenants;
 pub(crate) mod termination;
-pub(crate) mod text;
+mod text;
 pub(crate) mod trace;
 pub(crate) mod writer;
 

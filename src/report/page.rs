@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
+    quantity::took,
     standing::{Phase, Standing, State, Step},
-    table::took,
 };
 
 const STYLE: &str = include_str!("page.css");

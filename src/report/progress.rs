@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{standing::Progress, table::took};
+use super::{quantity::took, standing::Progress};
 
 /// A line at least so often, if there is news.
 const EVERY: Duration = Duration::from_secs(5);

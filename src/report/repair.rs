@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{
     event::Trouble,
     facts::{Facts, Place},
-    text::count,
+    quantity::count,
 };
 use crate::tenants::{found::Rows, replay::Refusal};
 

@@ -1,10 +1,11 @@
 //! The table at the end: every step with how it ended, how long it took and what it said. 80 columns.
 
-use std::time::Duration;
-
 use console::Style as Paint;
 
-use super::standing::{Standing, State};
+use super::{
+    quantity::took,
+    standing::{Standing, State},
+};
 
 const WIDTH: usize = 80;
 /// A longer name leaves no room for what the step said.
@@ -27,15 +28,6 @@ pub(crate) fn table(standing: &Standing, colour: bool) -> Vec<String> {
     standing.steps.iter().enumerate().map(row).collect()
 }
 
-/// `412 ms`, `2.1 s`, `12 m 4 s`.
-pub(crate) fn took(took: Duration) -> String {
-    match took.as_millis() {
-        millis @ 0..1_000 => format!("{millis} ms"),
-        millis @ 1_000..120_000 => format!("{}.{} s", millis / 1_000, millis % 1_000 / 100),
-        millis => format!("{} m {} s", millis / 60_000, millis / 1_000 % 60),
-    }
-}
-
 fn paint(state: State) -> Paint {
     match state {
         State::Ok => Paint::new().green(),
@@ -56,6 +48,8 @@ fn short(text: &str, room: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
     use crate::{failure::Failure, report::event::Event};
 

@@ -9,9 +9,10 @@ use super::{
     event::Event,
     failure_box::{self, BLOCKED},
     opened_box, progress,
+    quantity::{count, took},
     standing::{Progress, Standing},
     style::{Layout, Style},
-    table::{self, took},
+    table,
 };
 use crate::{
     cli::LogLevel,
@@ -88,11 +89,6 @@ pub(crate) fn level(event: &Event) -> LogLevel {
         Event::Judged { .. } => LogLevel::Debug,
         _ => LogLevel::Info,
     }
-}
-
-/// `1 step`, `2 steps`.
-pub(crate) fn count(number: usize, noun: &str) -> String {
-    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
 struct Words<'a> {

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     actions::Work,
     config::{Action, Source},
-    report::{doctor::Verdict, text::count},
+    report::{doctor::Verdict, quantity::count},
     tenants::{manifest::Manifest, replay::app_of},
 };
 

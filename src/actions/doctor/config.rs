@@ -14,7 +14,7 @@ use crate::{
     config::{self, Action, Config, Selection, When, environment::Environment},
     failure::Failure,
     plan,
-    report::{doctor::Verdict, text::count},
+    report::{doctor::Verdict, quantity::count},
 };
 
 pub(super) const CHECKS: [Check<Loaded>; 3] = [

@@ -97,7 +97,7 @@ fn resolver(place: &Place) -> Verdict {
             format!("/etc/resolv.conf names no server, and `{host}` must be looked up"),
             "mount /etc/resolv.conf into the image, unless /etc/hosts holds the name",
         ),
-        servers => Verdict::passed(crate::report::text::count(servers, "name server")),
+        servers => Verdict::passed(crate::report::quantity::count(servers, "name server")),
     }
 }
 

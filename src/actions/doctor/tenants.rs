@@ -9,7 +9,7 @@ use crate::{
     actions::{Work, look::LOOK},
     config::{Action, Selection},
     database::{Attempt, examined::Fact},
-    report::{doctor::Verdict, judgement, text::count},
+    report::{doctor::Verdict, judgement, quantity::count},
     tenants::{
         found::Found,
         gate::{Judgement, Outcome, Verdict as Schema},
