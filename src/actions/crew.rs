@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     config::{OnTenantFailure, Selection, Source},
-    database::{ApplyError, Limits, MigrationFile, Schema, Share},
+    database::{Applier, ApplyError, Limits, MigrationFile, Schema, Share},
     failure::{Failure, words},
     report::event::SchemaFailure,
     tenants::gate::Finding,
@@ -72,8 +72,10 @@ pub(super) async fn apply_all(
         // Each begins somewhere else, so that they seldom reach for the same.
         fastrand::shuffle(&mut rest);
     }
+    let hands = work.database()?.applier();
     let mut crew = Crew {
         work,
+        hands: &hands,
         share,
         applied,
         say,
@@ -92,6 +94,7 @@ pub(super) async fn apply_all(
 
 struct Crew<'a> {
     work: &'a Work,
+    hands: &'a Applier,
     share: Share,
     applied: &'a mut Applied,
     say: &'a dyn Fn(Said),
@@ -149,7 +152,7 @@ impl Crew<'_> {
     ) -> Result<Vec<Option<String>>, Failure> {
         let mut taken = Vec::new();
         let enough = Cell::new(false);
-        let mut results = results(self.work, self.share, group, jobs, self.say, &enough)?;
+        let mut results = results(self.work, (self.hands, self.share), group, jobs, self.say, &enough)?;
         // SQL that runs outside a transaction would stay half done; what a framework's program had begun it finishes.
         let finishes = matches!(self.work.migrations()?.source, Source::Sql { .. });
         loop {
@@ -226,7 +229,7 @@ type Answer = (Option<String>, Result<Vec<String>, Stopped>);
 /// What becomes of each of the schemas, as it comes about.
 fn results<'a>(
     work: &'a Work,
-    share: Share,
+    (hands, share): (&'a Applier, Share),
     group: Vec<Option<String>>,
     jobs: usize,
     say: &'a dyn Fn(Said),
@@ -235,7 +238,7 @@ fn results<'a>(
     Ok(match &work.migrations()?.source {
         Source::Sql { .. } => stream::iter(group)
             .take_while(|_| future::ready(!enough.get()))
-            .map(move |tenant| apply_one(work, share, tenant))
+            .map(move |tenant| apply_one(work, hands, share, tenant))
             .buffer_unordered(jobs)
             .boxed_local(),
         Source::Django(project) => stream::iter(migrate::shares(project, &group, jobs))
@@ -247,8 +250,8 @@ fn results<'a>(
     })
 }
 
-async fn apply_one(work: &Work, share: Share, tenant: Option<String>) -> Answer {
-    let result = apply_to(work, share, tenant.as_deref()).await;
+async fn apply_one(work: &Work, hands: &Applier, share: Share, tenant: Option<String>) -> Answer {
+    let result = apply_to(work, hands, share, tenant.as_deref()).await;
     (tenant, result)
 }
 
@@ -266,7 +269,12 @@ async fn half_done(work: &Work, tenant: Option<&str>) -> Option<String> {
     None
 }
 
-async fn apply_to(work: &Work, share: Share, tenant: Option<&str>) -> Result<Vec<String>, Stopped> {
+async fn apply_to(
+    work: &Work,
+    hands: &Applier,
+    share: Share,
+    tenant: Option<&str>,
+) -> Result<Vec<String>, Stopped> {
     let one = async {
         work.lock.not_lost()?;
         let expectation = work.expectation().await?;
@@ -275,7 +283,7 @@ async fn apply_to(work: &Work, share: Share, tenant: Option<&str>) -> Result<Vec
             None => (Schema::Shared, &expectation.shared),
         };
         let limits = Limits { gives_way: share == Share::WithOthers, ..work.limits()? };
-        Ok(work.database()?.apply(&schema, files, &limits).await)
+        Ok(hands.apply(&schema, files, &limits).await)
     };
     let timeout = work.migrations().map_err(Stopped::Run)?.apply.timeout;
     let failure = |error: ApplyError| SchemaFailure {

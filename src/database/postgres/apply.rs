@@ -2,19 +2,31 @@
 
 use std::time::Duration;
 
-use sqlx::{Connection, postgres::PgConnection};
+use sqlx::postgres::PgConnection;
 
 use super::{
     LEDGER, Postgres, connect, ledgers, lock,
     quote::{identifier, literal},
     run::{self, Mode, bare},
+    sessions::Sessions,
 };
 use crate::database::{Applied, ApplyError, Limits, MigrationFile, Schema};
 
 /// Attempts in all, where another session's lock stood in the way.
 const ATTEMPTS: u32 = 6;
 
-impl Postgres {
+/// Applies migrations to one schema after the other.
+#[derive(Debug)]
+pub(crate) struct Applier {
+    postgres: Postgres,
+    sessions: Sessions,
+}
+
+impl Applier {
+    pub(in super::super) fn new(postgres: &Postgres) -> Self {
+        Self { postgres: postgres.clone(), sessions: Sessions::default() }
+    }
+
     pub(in super::super) async fn apply(
         &self,
         schema: &Schema,
@@ -22,12 +34,13 @@ impl Postgres {
         limits: &Limits,
     ) -> Result<Applied, ApplyError> {
         let name = match schema {
-            Schema::Shared => &self.config.shared_schema,
+            Schema::Shared => &self.postgres.config.shared_schema,
             Schema::Tenant(name) => name,
         };
+        let create = *schema == Schema::Shared;
         let mut applied = Applied::default();
         for segment in files.chunk_by(|a, b| !a.no_transaction && !b.no_transaction) {
-            match self.segment(schema, name, segment, limits).await {
+            match self.segment(name, segment, limits, create).await {
                 Ok(more) => applied.migrations.extend(more),
                 Err(error) => return Err(ApplyError { applied: applied.migrations, ..error }),
             }
@@ -37,33 +50,42 @@ impl Postgres {
 
     async fn segment(
         &self,
-        schema: &Schema,
-        name: &str,
+        schema: &str,
         files: &[MigrationFile],
         limits: &Limits,
+        create: bool,
     ) -> Result<Vec<String>, ApplyError> {
+        let outside_of = files.iter().find(|file| file.no_transaction);
+        if let Some(file) = outside_of.filter(|_| self.postgres.is_pooled()) {
+            return Err(needs_session(file));
+        }
         let mut attempt = 1;
         loop {
-            let mut connection = self.writer().await?;
-            let create = *schema == Schema::Shared;
-            let outcome = if let Some(file) = files.iter().find(|file| file.no_transaction) {
-                if self.is_pooled() {
-                    return Err(needs_session(file));
-                }
-                outside(&mut connection, name, files, limits, create).await
-            } else {
-                inside(&mut connection, name, files, limits, create).await
+            let mut session = self.sessions.take(&self.postgres).await?;
+            let connection = session.connection();
+            let outcome = match outside_of {
+                Some(_) => outside(connection, schema, files, limits, create).await,
+                None => inside(connection, schema, files, limits, create).await,
             };
-            // Closing rolls back what was not committed.
-            let _ = connection.close().await;
             match outcome {
-                Err(error) if error.locked && !(error.taken && limits.gives_way) && attempt < ATTEMPTS => {
-                    tokio::time::sleep(Duration::from_millis(fastrand::u64(100..=300) * u64::from(attempt)))
-                        .await;
-                    attempt += 1;
+                Ok(applied) => {
+                    self.sessions.keep(session, &self.postgres).await;
+                    return Ok(applied);
                 }
-                other => return other,
+                Err(error) => {
+                    // Where another run is at work, nothing was begun.
+                    if error.taken {
+                        self.sessions.keep(session, &self.postgres).await;
+                    } else {
+                        session.close().await;
+                    }
+                    if !error.locked || (error.taken && limits.gives_way) || attempt == ATTEMPTS {
+                        return Err(error);
+                    }
+                }
             }
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(100..=300) * u64::from(attempt))).await;
+            attempt += 1;
         }
     }
 }
@@ -89,7 +111,13 @@ async fn inside(
 ) -> Result<Vec<String>, ApplyError> {
     let begin = format!("BEGIN; SET LOCAL lock_timeout = {}", limits.lock_timeout.as_millis());
     connect::rows(connection, &begin).await.map_err(|error| bare(&error))?;
-    lock::schema(connection, schema, "pg_try_advisory_xact_lock", limits.gives_way).await?;
+    if let Err(error) = lock::schema(connection, schema, "pg_try_advisory_xact_lock", limits.gives_way).await
+    {
+        if error.taken {
+            connect::rows(connection, "ROLLBACK").await.map_err(|error| bare(&error))?;
+        }
+        return Err(error);
+    }
     let pending = pending(connection, schema, files, create).await?;
     let mut applied = Vec::new();
     for file in pending {

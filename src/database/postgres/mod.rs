@@ -1,7 +1,7 @@
 //! PostgreSQL: one schema for what tenants share, and one for each tenant.
 
 mod answer;
-mod apply;
+pub(crate) mod apply;
 mod catalog;
 mod chunks;
 mod connect;
@@ -25,6 +25,7 @@ mod rename;
 mod rows;
 mod run;
 mod server;
+mod sessions;
 mod structure;
 #[cfg(test)]
 mod tests;

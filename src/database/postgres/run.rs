@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use sqlx::{
     AssertSqlSafe, Either,
-    postgres::{PgConnection, PgErrorPosition},
+    postgres::{PgConnection, PgErrorPosition, PgRow},
 };
 use tokio::time::Instant;
 
@@ -167,10 +167,9 @@ pub(super) async fn file(
 ) -> Result<(), ApplyError> {
     let begun = Instant::now();
     let ours = |error: sqlx::Error| trouble(file, None, mode, &error);
-    let prepare = prepare(connection, schema, file, limits, mode);
-    connect::rows(connection, &prepare).await.map_err(ours)?;
-    let before = transaction(connection, mode).await.map_err(ours)?;
-    connect::rows(connection, &insert(schema, file)).await.map_err(ours)?;
+    let (prepare, ask) = (prepare(connection, schema, file, limits, mode), transaction(mode));
+    let first = format!("{prepare}; {ask}; {}", insert(schema, file));
+    let before = connect::rows(connection, &first).await.and_then(|rows| answer(&rows)).map_err(ours)?;
     let text = match mode {
         Mode::Unseen if file.no_transaction => places::without_concurrently(&file.sql),
         _ => file.sql.clone(),
@@ -180,12 +179,11 @@ pub(super) async fn file(
         let dirty = mode == Mode::Outside || stands(connection, schema, file).await;
         return Err(ApplyError { dirty, locked: failure.locked && !dirty, ..failure });
     }
-    if transaction(connection, mode).await.map_err(ours)? != before {
+    if connect::rows(connection, ask).await.and_then(|rows| answer(&rows)).map_err(ours)? != before {
         return Err(ApplyError { dirty: true, ..left(file, mode) });
     }
-    connect::rows(connection, &prepare).await.map_err(ours)?;
-    connect::rows(connection, &update(schema, file, begun.elapsed())).await.map_err(ours)?;
-    Ok(())
+    let last = format!("{prepare}; {}", update(schema, file, begun.elapsed()));
+    connect::rows(connection, &last).await.map(drop).map_err(ours)
 }
 
 /// An error that belongs to no file.
@@ -242,13 +240,15 @@ fn left(file: &MigrationFile, mode: Mode) -> ApplyError {
     }
 }
 
-/// What tells one transaction from another; outside, that there is none.
-async fn transaction(connection: &mut PgConnection, mode: Mode) -> Result<Option<String>, sqlx::Error> {
-    let sql = match mode {
+/// Asks for what tells one transaction from another; outside, whether there is none.
+fn transaction(mode: Mode) -> &'static str {
+    match mode {
         Mode::Outside => "SELECT (pg_catalog.now() = pg_catalog.statement_timestamp())::text",
         Mode::Inside | Mode::Unseen => "SELECT pg_catalog.txid_current()::text",
-    };
-    let rows = connect::rows(connection, sql).await?;
+    }
+}
+
+fn answer(rows: &[PgRow]) -> Result<Option<String>, sqlx::Error> {
     rows.first().map_or(Ok(None), |row| connect::text(row, 0))
 }
 
