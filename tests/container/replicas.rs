@@ -8,11 +8,15 @@ use std::{
 
 use super::image::Image;
 use crate::{
-    run::{cooperate::twelve, lock::slow},
+    run::{
+        cooperate::twelve,
+        lock::{HOLDER, made_slow, slow},
+    },
     support::{
+        cluster::Database,
         process::{Outcome, Running},
         project::Project,
-        proxy::Proxy,
+        server::Server,
     },
 };
 
@@ -20,20 +24,24 @@ const SERVER: &str = "command = [\"/busybox\", \"echo\", \"the server started\"]
 
 /// Containers of one image, with the project's folder mounted; dropped, they are removed.
 struct Replicas<'a> {
-    image: &'a Image,
     project: &'a Project,
     running: Vec<(String, Running)>,
 }
 
 impl<'a> Replicas<'a> {
-    fn start(image: &'a Image, project: &'a Project, url: &str, how_many: usize) -> Self {
-        let mut replicas = Self { image, project, running: Vec::new() };
+    fn start(image: &'a Image, project: &'a Project, how_many: usize) -> Self {
+        Self::start_on(image, project, how_many, "host", &project.database.url())
+    }
+
+    /// On a network, from which the database has this address.
+    fn start_on(image: &'a Image, project: &'a Project, how_many: usize, network: &str, url: &str) -> Self {
+        let mut replicas = Self { project, running: Vec::new() };
         for number in 0..how_many {
             let name = format!("{}-replica-{number}", image.short());
             let mut command = Command::new("podman");
             command
                 .env("CONTAINERS_CONF", image.containers_conf())
-                .args(["run", "--rm", "--name", &name, "--network=host", "--read-only"])
+                .args(["run", "--rm", "--name", &name, "--network", network, "--read-only"])
                 .args(["--user=65532:65532", "--cap-drop=all", "--security-opt=no-new-privileges"])
                 .arg(format!("--volume={}:/app:ro", project.portcullis.folder().display()))
                 .arg(format!("--env=DATABASE_URL={url}"))
@@ -62,10 +70,12 @@ impl<'a> Replicas<'a> {
         }
     }
 
-    fn kill(&self, name: &str) {
-        let mut command = Command::new("podman");
-        command.env("CONTAINERS_CONF", self.image.containers_conf()).args(["kill", "--signal=KILL", name]);
-        Running::start(command, false).wait().exits(0);
+    /// Takes out the one that does not wait for the lock.
+    fn holder(&mut self) -> (String, Running) {
+        let waits = |replica: &Running| replica.has_said("waiting for the lock");
+        let holder =
+            self.running.iter().position(|(_, replica)| !waits(replica)).expect("one of them holds it");
+        self.running.remove(holder)
     }
 
     fn go_on(&self) {
@@ -99,10 +109,46 @@ fn done_once(project: &Project) {
     }
 }
 
+/// A network of containers, on which this machine has an address; dropped, it is gone.
+struct Network<'a> {
+    image: &'a Image,
+    name: String,
+}
+
+impl<'a> Network<'a> {
+    fn create(image: &'a Image) -> Self {
+        let network = Self { image, name: format!("{}-network", image.short()) };
+        podman(image, &["network", "create", &network.name]);
+        network
+    }
+
+    fn address(&self) -> String {
+        let gateway = "{{(index .Subnets 0).Gateway}}";
+        let answer = podman(self.image, &["network", "inspect", "--format", gateway, &self.name]);
+        answer.stdout.trim().to_owned()
+    }
+}
+
+impl Drop for Network<'_> {
+    fn drop(&mut self) {
+        let _ = Command::new("podman").args(["network", "rm", "--force", &self.name]).output();
+    }
+}
+
+#[track_caller]
+fn podman(image: &Image, arguments: &[&str]) -> Outcome {
+    let mut command = Command::new("podman");
+    command.env("CONTAINERS_CONF", image.containers_conf()).args(arguments);
+    Running::start(command, false).wait().exits(0)
+}
+
 #[test]
 fn of_ten_containers_one_does_the_work_and_all_serve_when_it_is_done() {
-    let (image, project) = containers(slow());
-    let mut replicas = Replicas::start(&image, &project, &project.database.url(), 10);
+    let project = slow()
+        .file("shared/2_count.sql", "CREATE TABLE applied (n int);\nINSERT INTO applied VALUES (1);\n")
+        .step("[[step]]\nname = \"first data\"\nsql = { run = \"INSERT INTO applied VALUES (2)\", once = true }\n");
+    let (image, project) = containers(project);
+    let mut replicas = Replicas::start(&image, &project, 10);
     project.until_running("until it may go on");
     replicas.until(9, "waiting for the lock: portcullis ");
     replicas.none_serves();
@@ -110,27 +156,21 @@ fn of_ten_containers_one_does_the_work_and_all_serve_when_it_is_done() {
     for outcome in replicas.wait() {
         outcome.exits(0).says("gate: ok").says("the server started");
     }
+    assert_eq!(project.database.column("SELECT n::text FROM applied ORDER BY 1"), ["1", "2"]);
     done_once(&project);
 }
 
 #[test]
 fn when_the_holders_container_is_killed_another_goes_on_and_nothing_is_done_twice() {
     let (image, project) = containers(slow());
-    let mut replicas = Replicas::start(&image, &project, &project.database.url(), 4);
+    let mut replicas = Replicas::start(&image, &project, 10);
     project.until_running("until it may go on");
-    replicas.until(3, "waiting for the lock: portcullis ");
-    let holder = replicas
-        .running
-        .iter()
-        .position(|(_, replica)| !replica.has_said("waiting for the lock"))
-        .expect("one of them holds it");
-    let (name, killed) = replicas.running.remove(holder);
-    let run = "SELECT application_name FROM pg_stat_activity WHERE datname = current_database() \
-               AND application_name LIKE 'portcullis % since %'";
-    let first = project.database.column(run);
-    replicas.kill(&name);
+    replicas.until(9, "waiting for the lock: portcullis ");
+    let (name, killed) = replicas.holder();
+    let first = project.database.column(HOLDER);
+    podman(&image, &["kill", "--signal=KILL", &name]);
     killed.wait().exits(137);
-    project.until(true, &format!("{run} AND application_name <> '{}'", first[0]));
+    project.until(true, &format!("{HOLDER} AND pid <> {}", first[0]));
     replicas.none_serves();
     replicas.go_on();
     for outcome in replicas.wait() {
@@ -140,29 +180,35 @@ fn when_the_holders_container_is_killed_another_goes_on_and_nothing_is_done_twic
 }
 
 #[test]
-fn a_container_that_is_cut_off_from_the_database_stops_and_does_not_serve() {
-    let (image, project) = containers(slow());
-    let url = project.database.url();
-    let server = url.rsplit_once('@').unwrap().1.split_once('/').unwrap().0.to_owned();
-    let proxy = Proxy::to(server.rsplit_once(':').unwrap().1.parse().unwrap());
-    let through = url.replace(&server, &format!("127.0.0.1:{}", proxy.port()));
-    let mut cut = Replicas::start(&image, &project, &through, 1);
+fn a_container_whose_network_is_cut_stops_and_does_not_serve_and_another_goes_on() {
+    let server = Server::start("listen_addresses = '*'");
+    let project = made_slow(Project::on(Database::on(server.url("postgres")), "").started());
+    let (image, project) = containers(project);
+    let network = Network::create(&image);
+    let (host, port, name) = (network.address(), server.port(), project.database.name());
+    let url = format!("postgres://postgres@{host}:{port}/{name}");
+    let mut replicas = Replicas::start_on(&image, &project, 3, &network.name, &url);
     project.until_running("until it may go on");
-    proxy.block();
-    let outcome = cut.wait().remove(0).exits(75).says("the lock was lost").says_not("the server started");
+    replicas.until(2, "waiting for the lock: portcullis ");
+    let (name, cut) = replicas.holder();
+    let first = project.database.column(HOLDER);
+    podman(&image, &["network", "disconnect", &network.name, &name]);
+    let outcome = cut.wait().exits(75).says("no answer in").says_not("the server started");
     assert!(outcome.failure_box().contains("lock-lost"), "{outcome}");
-    // The forwarder's own system still answers for the container; a real network would not.
-    proxy.give_up();
-    cut.go_on();
-    let mut next = Replicas::start(&image, &project, &url, 1);
-    next.wait().remove(0).exits(0).says("the server started");
+    // Nobody has told the server, which finds out by itself.
+    project.until(true, &format!("{HOLDER} AND pid <> {}", first[0]));
+    replicas.none_serves();
+    replicas.go_on();
+    for outcome in replicas.wait() {
+        outcome.exits(0).says("the server started");
+    }
     done_once(&project);
 }
 
 #[test]
 fn containers_that_cooperate_share_the_tenants_out() {
     let (image, project) = containers(twelve("jobs = 2, cooperate = true"));
-    let mut replicas = Replicas::start(&image, &project, &project.database.url(), 3);
+    let mut replicas = Replicas::start(&image, &project, 3);
     crate::run::cooperate::until_at_work(&project, 3);
     replicas.none_serves();
     crate::run::cooperate::meet(&project);

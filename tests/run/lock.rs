@@ -146,7 +146,11 @@ fn on_sqlite_who_waits_says_who_holds_the_lock_and_takes_over_when_it_is_killed(
 
 /// One whose next migration of tenant `a` waits for a row in `go_on`, and then adds one of its own.
 pub(crate) fn slow() -> Project {
-    let project = Project::complete("").file(
+    made_slow(Project::complete(""))
+}
+
+pub(crate) fn made_slow(project: Project) -> Project {
+    let project = project.file(
         "tenant/2_slow.sql",
         "DO $$ BEGIN -- until it may go on\n\
          WHILE EXISTS (SELECT FROM item) AND NOT EXISTS (SELECT FROM public.go_on) LOOP PERFORM pg_sleep(0.02); END LOOP;\n\

@@ -1,4 +1,4 @@
-//! A fresh database per test in the private PostgreSQL cluster that `scripts/cluster` runs.
+//! A fresh database per test, in the private PostgreSQL cluster that `scripts/cluster` runs or on a test's own server.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -6,26 +6,32 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 /// An empty database; dropped, it is gone.
 pub struct Database {
+    /// The address of its server's own database.
+    server: String,
     name: String,
 }
 
 impl Database {
     pub fn fresh() -> Self {
+        Self::on(cluster())
+    }
+
+    /// On the server of which this is another database's address.
+    pub fn on(server: String) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
-        let database = Self { name: format!("test_{}_{number}", std::process::id()) };
-        execute(&cluster(), &format!("CREATE DATABASE {}", database.name));
-        database
+        let name = format!("test_{}_{number}", std::process::id());
+        execute(&server, &format!("CREATE DATABASE {name}"));
+        Self { server, name }
     }
 
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// As the cluster's superuser.
+    /// As the server's superuser.
     pub fn url(&self) -> String {
-        let cluster = cluster();
-        let (server, _) = cluster.rsplit_once('/').expect("PORTCULLIS_TEST_POSTGRES ends in /DATABASE");
+        let (server, _) = self.server.rsplit_once('/').expect("an address ends in /DATABASE");
         format!("{server}/{}", self.name)
     }
 
@@ -56,7 +62,7 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        execute(&cluster(), &format!("DROP DATABASE {} WITH (FORCE)", self.name));
+        execute(&self.server, &format!("DROP DATABASE {} WITH (FORCE)", self.name));
     }
 }
 

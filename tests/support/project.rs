@@ -50,7 +50,10 @@ pub struct Project {
 impl Project {
     /// Nothing is in the database yet. `apply` is the inside of `migrations.apply`.
     pub fn new(apply: &str) -> Self {
-        let database = Database::fresh();
+        Self::on(Database::fresh(), apply)
+    }
+
+    pub fn on(database: Database, apply: &str) -> Self {
         let portcullis = Portcullis::new()
             .env("DATABASE_URL", &database.url())
             .config(&CONFIG.replace("APPLY", apply))
@@ -61,9 +64,12 @@ impl Project {
 
     /// With all three tenants complete; `apply` counts from the next start on.
     pub fn complete(apply: &str) -> Self {
-        let project = Self::new(apply);
-        project.start().exits(0);
-        project
+        Self::new(apply).started()
+    }
+
+    pub fn started(self) -> Self {
+        self.start().exits(0);
+        self
     }
 
     /// Changes the configuration's text.

@@ -1,5 +1,5 @@
 //! A PostgreSQL server of a test's own, where what is looked at is the server itself: its limits, its log, its
-//! standby. Everybody may log in, from this machine.
+//! standby. Everybody may log in, from this machine and, where it listens to them, from its containers.
 
 use std::{
     fs,
@@ -37,10 +37,14 @@ impl Server {
         let mut initdb = program("initdb");
         initdb.arg("--pgdata").arg(&data).args(["--username=postgres", "--auth=trust", "--encoding=UTF8"]);
         finish(initdb.args(["--locale=C.UTF-8", "--no-sync", "--no-instructions"]));
-        let common = "fsync = off\nsynchronous_commit = off\nautovacuum = off\n";
+        let common =
+            "fsync = off\nsynchronous_commit = off\nautovacuum = off\nlisten_addresses = '127.0.0.1'\n";
         let file = data.join("postgresql.conf");
         let text = fs::read_to_string(&file).unwrap() + common + settings + "\n";
         fs::write(&file, text).unwrap();
+        let access = data.join("pg_hba.conf");
+        let text = fs::read_to_string(&access).unwrap() + "host all all samenet trust\n";
+        fs::write(&access, text).unwrap();
         Self::run(folder)
     }
 
@@ -52,6 +56,10 @@ impl Server {
         copy.arg(format!("--port={}", self.port)).arg("--write-recovery-conf");
         finish(copy.arg("--pgdata").arg(folder.path().join("data")));
         Self::run(folder)
+    }
+
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     pub fn url(&self, database: &str) -> String {
@@ -119,8 +127,7 @@ fn begin(folder: &TempDir, port: u16) -> Child {
     program("postgres")
         .arg("-D")
         .arg(folder.path().join("data"))
-        .args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="])
-        .args(["-c", &format!("port={port}")])
+        .args(["-c", "unix_socket_directories=", "-c", &format!("port={port}")])
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log)
