@@ -59,12 +59,10 @@ impl Keeper {
         Self { wishes, task }
     }
 
-    /// Returns once the session has answered, or its loss is known.
-    pub(super) async fn check(&self) {
+    /// Whether the session has answered that it holds the lock.
+    pub(super) async fn check(&self) -> bool {
         let (answer, answered) = oneshot::channel();
-        if self.wishes.send(Wish::Check(answer)).is_ok() {
-            let _ = answered.await;
-        }
+        self.wishes.send(Wish::Check(answer)).is_ok() && answered.await.is_ok()
     }
 
     /// Takes tenants' own locks, and says for each whether it was free; None if the lock was lost.

@@ -76,10 +76,12 @@ impl RunLock {
 
     /// Fails if the lock was held and no longer is: whoever lost it changes nothing more.
     pub(crate) async fn still_held(&self) -> Result<(), Failure> {
-        if let Some((_, keeper)) = self.held.lock().await.as_ref() {
-            keeper.check().await;
-        }
-        self.not_lost()
+        let kept = match self.held.lock().await.as_ref() {
+            Some((_, keeper)) => keeper.check().await,
+            None => true,
+        };
+        self.not_lost()?;
+        if kept { Ok(()) } else { Err(nobody_keeps_it()) }
     }
 
     /// The work's result, unless the lock is lost first: then the work is dropped, and all programs were killed.
@@ -94,9 +96,7 @@ impl RunLock {
             done = work => return done,
         }
         // It was lost, or else nothing would have ended the wait.
-        self.not_lost()
-            .and_then(|()| Err(Failure::LockLost { why: "nobody keeps it".into() }))
-            .map_err(E::from)
+        self.not_lost().and_then(|()| Err(nobody_keeps_it())).map_err(E::from)
     }
 
     /// Takes tenants' own locks beside that of the run, and says for each whether it was free.
@@ -106,8 +106,7 @@ impl RunLock {
             None => None,
         };
         self.not_lost()?;
-        let lost = || Failure::LockLost { why: "nobody holds it".into() };
-        taken.ok_or_else(lost)?.map_err(|error| error.into_failure("taking a tenant's lock"))
+        taken.ok_or_else(nobody_keeps_it)?.map_err(|error| error.into_failure("taking a tenant's lock"))
     }
 
     pub(crate) async fn give_tenants(&self, tenants: Vec<String>) {
@@ -205,6 +204,10 @@ async fn end_strays(
         }
         time::sleep(LOOK_AGAIN).await;
     }
+}
+
+fn nobody_keeps_it() -> Failure {
+    Failure::LockLost { why: "nobody keeps it".into() }
 }
 
 fn failure(error: DatabaseError) -> Failure {
