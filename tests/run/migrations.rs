@@ -163,6 +163,25 @@ fn a_lock_that_is_not_had_in_time_fails_the_tenant() {
 }
 
 #[test]
+fn a_lock_that_is_free_at_a_later_attempt_is_had_soon_enough() {
+    let project =
+        Project::complete("jobs = 1, lock_timeout = \"400ms\"").file("tenant/2_positive.sql", POSITIVE);
+    let waiting = "SELECT pid::text FROM pg_locks WHERE NOT granted AND relation = 'b.item'::regclass";
+    let run = project.database.while_held("LOCK TABLE b.item", || {
+        let run = project.portcullis.spawn(["run"]);
+        let first = loop {
+            if let Some(first) = project.database.column(waiting).pop() {
+                break first;
+            }
+        };
+        project.until(true, &format!("{waiting} AND pid <> {first}"));
+        run
+    });
+    run.wait().exits(0).says("the server started");
+    assert_eq!(project.ledger("b"), AFTER);
+}
+
+#[test]
 fn a_statement_out_of_time_fails_the_tenant() {
     hangs("statement_timeout = \"400ms\"", "statement timeout");
 }
