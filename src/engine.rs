@@ -1,7 +1,11 @@
 //! Walks the plan: starts each step when those before it are done, races them with shutdown, tells the
 //! report. No SQL, no words.
 
-use std::{cell::RefCell, rc::Rc, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    rc::Rc,
+    time::Duration,
+};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
 use tokio::time::Instant;
@@ -164,6 +168,7 @@ impl Engine<'_> {
                     stop: asked,
                     tell: &tell,
                     done: RefCell::default(),
+                    told: Cell::default(),
                 };
                 // Not the action itself: its arguments may hold what came from a secret variable.
                 tracing::debug!(step, kind = self.plan.steps[step].kind, "step");

@@ -90,6 +90,7 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, colour: bool) -> A
     let role = cli.global.role.as_deref();
     // What goes to standard output may be read by a person while standard error is not, and the other way round.
     let output_colour = style::colour(cli.global.looks.color, env, io::stdout().is_terminal());
+    let bar = io::stderr().is_terminal() && env.get("TERM") != Some("dumb");
     let worked_with = |said: &dyn Fn(&mut Config), work: &dyn Fn(&Work) -> Result<Answer, Failure>| {
         config::load::load(&path, env)
             .and_then(|mut config| {
@@ -121,7 +122,7 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, colour: bool) -> A
         Command::Verify(arguments) => worked(&|work| {
             runtime::until_signalled(inherited, async |processes| {
                 work.start_with(processes);
-                commands::verify::run(work, arguments).await
+                commands::verify::run(work, arguments, bar).await
             })
         }),
         Command::Doctor { format } => runtime::until_signalled(inherited, async |processes| {
@@ -139,7 +140,7 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, colour: bool) -> A
             worked_with(&|config| commands::migrate::say(arguments, config), &|work| {
                 runtime::until_signalled(inherited, async |processes| {
                     work.start_with(processes);
-                    Box::pin(work.lock.fenced(commands::migrate::run(work, arguments))).await
+                    Box::pin(work.lock.fenced(commands::migrate::run(work, arguments, bar))).await
                 })
             })
         }
@@ -148,7 +149,7 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, colour: bool) -> A
                 inherited,
                 async |processes| {
                     work.start_with(processes);
-                    Box::pin(work.lock.fenced(commands::tenant::run(work, what))).await
+                    Box::pin(work.lock.fenced(commands::tenant::run(work, what, bar))).await
                 },
                 async || {
                     if let Some(text) = begun::after_signal(work).await {

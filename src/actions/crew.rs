@@ -84,6 +84,9 @@ pub(super) async fn apply_all(
         total: pending.len(),
         last_news: Instant::now(),
     };
+    if crew.total > 1 {
+        (crew.say)(Said::Progress { done: 0, total: crew.total });
+    }
     for (group, jobs, at_most) in [(canaries, 1, 1), (rest, settings.jobs.max(1), at_most)] {
         if crew.failed.schemas.is_empty() {
             crew.work_through(group, jobs, at_most).await?;

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::Work;
 use crate::{
     config::{Ahead, Scope, Selection},
-    database::{DatabaseError, Question},
+    database::{DatabaseError, Question, UNHEARD},
     failure::Failure,
     report,
     tenants::{
@@ -30,11 +30,24 @@ impl Work {
         tenants: Option<&Selection>,
         timeout: Duration,
     ) -> Result<Found, DatabaseError> {
+        self.ask(&self.question(manifest, shared, tenants, timeout)).await
+    }
+
+    pub(super) fn question<'a>(
+        &self,
+        manifest: &'a Manifest,
+        shared: bool,
+        tenants: Option<&'a Selection>,
+        timeout: Duration,
+    ) -> Question<'a> {
         let allow_standby = self.config.gate.allow_standby;
-        let question = Question { manifest, shared, tenants, timeout, allow_standby };
+        Question { manifest, shared, tenants, timeout, allow_standby, looked: UNHEARD }
+    }
+
+    pub(super) async fn ask(&self, question: &Question<'_>) -> Result<Found, DatabaseError> {
         let database = self.database().map_err(|failure| DatabaseError::Failed(failure.to_string()))?;
         let begun = Instant::now();
-        let found = database.look(&question).await?;
+        let found = database.look(question).await?;
         tracing::debug!(tenants = found.tenants.len(), took = ?begun.elapsed(), "looked");
         Ok(found)
     }

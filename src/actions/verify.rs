@@ -5,11 +5,14 @@ use tokio::time::{self, Duration, Instant};
 use super::Work;
 use crate::{
     config::Selection,
-    database::DatabaseError,
+    database::{DatabaseError, Question, UNHEARD},
     failure::{Failure, words},
     report::judgement,
     tenants::{gate::Judgement, manifest::Manifest},
 };
+
+/// What progress counts.
+pub(crate) const LOOKED: &str = "schemas looked at";
 
 /// The pause between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -23,6 +26,8 @@ pub(crate) struct Asked<'a> {
     pub(crate) timeout: Duration,
     /// How long to look again while others may still have work to do.
     pub(crate) wait: Option<Duration>,
+    /// Hears how many schemas of how many the first look has been at.
+    pub(crate) looked: &'a dyn Fn(usize, usize),
 }
 
 /// Returns the judgement. `say` hears why it looks again, and since when.
@@ -35,7 +40,7 @@ pub(crate) async fn verify(
     let mut previous = None;
     let mut last = String::new();
     loop {
-        let looked = look(work, asked).await;
+        let looked = look(work, asked, previous.is_none()).await;
         let elapsed = started.elapsed() + PAUSE;
         let again = match &looked {
             Ok(judgement) if judgement.is_only_pending() => {
@@ -58,9 +63,12 @@ pub(crate) async fn verify(
     }
 }
 
-async fn look(work: &Work, asked: &Asked<'_>) -> Result<Judgement, DatabaseError> {
-    let found = work.look(asked.manifest, asked.shared, Some(asked.tenants), asked.timeout).await?;
-    Ok(work.judge(asked.manifest, &found))
+async fn look(work: &Work, asked: &Asked<'_>, first: bool) -> Result<Judgement, DatabaseError> {
+    let question = Question {
+        looked: if first { asked.looked } else { UNHEARD },
+        ..work.question(asked.manifest, asked.shared, Some(asked.tenants), asked.timeout)
+    };
+    Ok(work.judge(asked.manifest, &work.ask(&question).await?))
 }
 
 /// All that is wrong is work that others may still do. Whether they will: because it is waited for, because a run

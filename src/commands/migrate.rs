@@ -1,9 +1,5 @@
 //! `portcullis migrate`: applies what is pending, by hand.
 
-use std::cell::RefCell;
-
-use tokio::time::Instant;
-
 use crate::{
     actions::{
         Work,
@@ -14,11 +10,7 @@ use crate::{
     commands::Answer,
     config::{Config, Selection},
     failure::Failure,
-    report::{
-        self, judgement,
-        progress::{self, Pace},
-        standing::Progress,
-    },
+    report::{self, by_hand::ByHand, judgement},
 };
 
 /// What the command line says wins over the file.
@@ -29,7 +21,8 @@ pub(crate) fn say(arguments: &cli::Migrate, config: &mut Config) {
     }
 }
 
-pub(crate) async fn run(work: &Work, arguments: &cli::Migrate) -> Result<Answer, Failure> {
+/// `bar` where standard error can show one.
+pub(crate) async fn run(work: &Work, arguments: &cli::Migrate, bar: bool) -> Result<Answer, Failure> {
     let all = arguments.all || (!arguments.shared && arguments.tenant.is_empty());
     let shared = arguments.shared || (!arguments.all && arguments.tenant.is_empty());
     let tenants = if all {
@@ -40,18 +33,12 @@ pub(crate) async fn run(work: &Work, arguments: &cli::Migrate) -> Result<Answer,
     if arguments.dry_run {
         return pending(work, shared, tenants.as_ref()).await;
     }
-    let (begun, pace) = (Instant::now(), RefCell::new(Pace::default()));
+    let by_hand = ByHand::new("migrate", bar);
     let say = |said| match said {
         Said::Note(text) => report::say(&text),
         // By hand, only what failed is shown, at the end.
         Said::Output { .. } => {}
-        Said::Progress { done, total } => {
-            let taken = begun.elapsed();
-            if pace.borrow_mut().is_due(0, done, total, taken) {
-                let progress = Progress { done, total, what: "tenants migrated".into() };
-                report::say(&progress::words(&progress, taken));
-            }
-        }
+        Said::Progress { done, total } => by_hand.tell(done, total, "tenants migrated"),
     };
     work.record.at("portcullis migrate");
     let mut text = String::new();

@@ -10,13 +10,15 @@ use crate::{
     commands::Answer,
     config::Selection,
     failure::Failure,
-    report::{self, event::Trouble, judgement},
+    report::{self, by_hand::ByHand, event::Trouble, judgement},
 };
 
-pub(crate) async fn run(work: &Work, arguments: &cli::Verify) -> Result<Answer, Failure> {
+/// `bar` where standard error can show one.
+pub(crate) async fn run(work: &Work, arguments: &cli::Verify, bar: bool) -> Result<Answer, Failure> {
     let make = work.migrations().map_or(expectation::MAKE, expectation::make_command);
     let given = arguments.manifest.as_ref().map(|path| expectation::read(path, make)).transpose()?;
     let named = Selection::Named(arguments.tenant.clone());
+    let by_hand = ByHand::new("verify", bar);
     let asked = Asked {
         manifest: match &given {
             Some(manifest) => manifest,
@@ -26,8 +28,14 @@ pub(crate) async fn run(work: &Work, arguments: &cli::Verify) -> Result<Answer, 
         tenants: if arguments.tenant.is_empty() { &Selection::All } else { &named },
         timeout: LOOK,
         wait: None,
+        looked: &|done, total| {
+            if !arguments.quiet {
+                by_hand.tell(done, total, verify::LOOKED);
+            }
+        },
     };
     let judgement = verify::verify(work, &asked, &|why, _| report::say(&why)).await?;
+    drop(by_hand);
     let json = (arguments.format == Format::Json).then(|| format!("{:#}\n", judgement::json(&judgement)));
     let mut warnings = judgement::warnings(&judgement);
     warnings.extend(work.stale_accepts(&judgement));

@@ -49,7 +49,7 @@ pub(crate) enum Database {
 }
 
 /// What the gate asks of one look.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(crate) struct Question<'a> {
     pub(crate) manifest: &'a Manifest,
     pub(crate) shared: bool,
@@ -58,7 +58,12 @@ pub(crate) struct Question<'a> {
     /// For the whole look.
     pub(crate) timeout: Duration,
     pub(crate) allow_standby: bool,
+    /// Hears how many schemas of how many the look has been at.
+    pub(crate) looked: &'a dyn Fn(usize, usize),
 }
+
+/// For whoever does not want to know how far a look is.
+pub(crate) const UNHEARD: &dyn Fn(usize, usize) = &|_, _| {};
 
 /// Which schema a migration is applied to.
 #[derive(Debug, Clone, PartialEq, Eq)]

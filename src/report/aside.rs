@@ -26,6 +26,11 @@ pub(crate) fn say(line: &str) {
     WRITER.get_or_init(|| Writer::start(false)).line(line);
 }
 
+/// Draws a bar below the lines, or takes it away.
+pub(super) fn bar(bar: Option<String>) {
+    WRITER.get_or_init(|| Writer::start(false)).bar(bar);
+}
+
 /// What is different for whoever stays in front of a program without being PID 1. At once or not at all: a thread for
 /// one line would cost a start more than everything else.
 pub(crate) fn note_not_pid_1() {

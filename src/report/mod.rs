@@ -3,6 +3,7 @@
 pub(crate) mod advice;
 mod aside;
 mod brief;
+pub(crate) mod by_hand;
 pub(crate) mod doctor;
 pub(crate) mod event;
 pub(crate) mod facts;

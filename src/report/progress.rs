@@ -39,7 +39,7 @@ impl Pace {
 
 /// `412 of 800 tenants migrated, 38 a second, 10 s left`.
 pub(crate) fn words(progress: &Progress, taken: Duration) -> String {
-    let Progress { done, total, what } = progress;
+    let Progress { done, total, what, .. } = progress;
     let mut text = format!("{done} of {total} {what}");
     let millis = taken.as_millis();
     if let (1.., Ok(some)) = (millis, u128::try_from(*done))
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     fn progress(done: usize) -> Progress {
-        Progress { done, total: 800, what: "tenants migrated".into() }
+        Progress { done, total: 800, what: "tenants migrated".into(), since: Duration::ZERO }
     }
 
     #[test]

@@ -77,6 +77,8 @@ pub(crate) struct Progress {
     pub(crate) done: usize,
     pub(crate) total: usize,
     pub(crate) what: String,
+    /// When the first of it was told, since the beginning of the start-up.
+    pub(crate) since: Duration,
 }
 
 /// How many schemas a judgement found in each state.
@@ -159,7 +161,8 @@ impl Standing {
                 self.say(*step, format!("attempt {attempt} failed: {why}"));
             }
             Event::Progress { step, done, total, what } => self.with(*step, |step| {
-                step.progress = Some(Progress { done: *done, total: *total, what: what.clone() });
+                let since = step.progress.as_ref().map_or(at, |progress| progress.since);
+                step.progress = Some(Progress { done: *done, total: *total, what: what.clone(), since });
             }),
             Event::Note { step, text } => self.say(*step, text.clone()),
             Event::Warning { step, text } => self.line(*step, &format!("warning: {text}")),
@@ -211,8 +214,9 @@ impl Standing {
 
     /// A running step's progress as one line for a terminal.
     pub(crate) fn bar(&self, step: usize, at: Duration, columns: usize) -> Option<String> {
-        let Step { name, since, progress, .. } = self.steps.get(step)?;
-        Some(progress::bar(name, progress.as_ref()?, at.saturating_sub(*since), columns))
+        let Step { name, progress, .. } = self.steps.get(step)?;
+        let progress = progress.as_ref()?;
+        Some(progress::bar(name, progress, at.saturating_sub(progress.since), columns))
     }
 
     /// The step that an outsider should look at: the first that runs, else the first that is to come.

@@ -133,11 +133,11 @@ impl Words<'_> {
             Event::Retrying { attempt, pause, why, .. } => {
                 format!("attempt {attempt} failed: {why}; trying again in {}", words(*pause))
             }
-            Event::Progress { step, done, total, what } => {
-                let progress = Progress { done: *done, total: *total, what: what.clone() };
-                let since = self.standing.steps.get(*step).map(|step| step.since);
-                let taken = self.at.zip(since).map(|(at, since)| at.saturating_sub(since));
-                progress::words(&progress, taken.unwrap_or_default())
+            Event::Progress { step, .. } => {
+                let progress = self.standing.steps.get(*step).and_then(|step| step.progress.as_ref());
+                let at = self.at.unwrap_or_default();
+                let words = |it: &Progress| progress::words(it, at.saturating_sub(it.since));
+                progress.map(words).unwrap_or_default()
             }
             Event::Note { text, .. } => text.clone(),
             Event::Judged { complete, accepted, incomplete, unproven, .. } => {

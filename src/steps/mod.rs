@@ -10,7 +10,12 @@ pub(crate) mod stop;
 pub(crate) mod verify;
 pub(crate) mod wait;
 
-use std::cell::RefCell;
+use std::{
+    cell::{Cell, RefCell},
+    time::Duration,
+};
+
+use tokio::time::Instant;
 
 use self::{once::Turn, stop::Stop};
 use crate::{
@@ -20,6 +25,9 @@ use crate::{
     process::Processes,
     report::event::{Event, Trouble},
 };
+
+/// How often progress is worth telling; what of it becomes a line, the report decides.
+const EVERY: Duration = Duration::from_millis(200);
 
 /// What a step may use.
 pub(crate) struct Context<'a> {
@@ -31,11 +39,20 @@ pub(crate) struct Context<'a> {
     pub(crate) tell: &'a dyn Fn(Event),
     /// How far the step has come, in words, for when it is interrupted.
     pub(crate) done: RefCell<Option<String>>,
+    /// When progress was last told.
+    pub(crate) told: Cell<Option<Instant>>,
 }
 
 impl Context<'_> {
     pub(crate) fn note(&self, text: String) {
         (self.tell)(Event::Note { step: self.step, text });
+    }
+
+    pub(crate) fn progress(&self, done: usize, total: usize, what: &str) {
+        if done == 0 || done == total || self.told.get().is_none_or(|told| told.elapsed() >= EVERY) {
+            self.told.set(Some(Instant::now()));
+            (self.tell)(Event::Progress { step: self.step, done, total, what: what.to_owned() });
+        }
     }
 
     pub(crate) fn warn(&self, text: String) {

@@ -39,6 +39,7 @@ async fn ask(verify: &Verify, context: &Context<'_>) -> Result<String, Trouble> 
         tenants: &verify.tenants,
         timeout: verify.timeout,
         wait: verify.wait,
+        looked: &|done, total| context.progress(done, total, verify::LOOKED),
     };
     let say = |last, elapsed| {
         let what = "everything to be complete".into();

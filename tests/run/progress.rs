@@ -1,14 +1,19 @@
 //! How far a long step is: a bar on a terminal, lines elsewhere, and what others are told.
 
-use crate::support::project::Project;
+use crate::support::{cluster::Database, fleet, process::Outcome, project::Project};
 
 #[test]
 fn a_log_gets_a_line_now_and_then_with_the_rate_and_the_time_left() {
     let outcome = slow().portcullis.run(["run"]).exits(0);
     let lines: Vec<_> = outcome.stderr.lines().filter(|line| line.contains("tenants migrated")).collect();
-    let [line] = lines.as_slice() else { panic!("{outcome}") };
-    assert!(line.starts_with("[2/5] tenant schemas: 2 of 3 tenants migrated, 0."), "{line}");
-    assert!(line.contains(" a second, ") && line.ends_with(" s left"), "{line}");
+    let [first, second] = lines.as_slice() else { panic!("{outcome}") };
+    for (line, done) in [(first, 1), (second, 2)] {
+        assert!(
+            line.starts_with(&format!("[2/5] tenant schemas: {done} of 3 tenants migrated, 0.")),
+            "{line}"
+        );
+        assert!(line.contains(" a second, ") && line.ends_with(" s left"), "{line}");
+    }
     assert!(!outcome.stderr.contains('\r'), "{outcome}");
 }
 
@@ -19,7 +24,7 @@ fn json_gets_an_event_with_the_numbers() {
     let line: serde_json::Value = serde_json::from_str(line).unwrap();
     assert_eq!(
         (&line["done"], &line["total"], &line["step"]),
-        (&2.into(), &3.into(), &"tenant schemas".into())
+        (&1.into(), &3.into(), &"tenant schemas".into())
     );
 }
 
@@ -44,6 +49,60 @@ fn a_terminal_gets_a_bar_below_its_lines() {
 #[test]
 fn by_hand_there_is_a_line_now_and_then_too() {
     slow().portcullis.run(["migrate"]).exits(0).says("2 of 3 tenants migrated, 0.");
+}
+
+#[test]
+fn demo_tenants_are_counted_too() {
+    let project = Project::new("jobs = 1").file("tenant/2_slow.sql", "SELECT pg_sleep(1.2);\n");
+    let outcome = project.env("PORTCULLIS_LOG_FORMAT", "json").start().exits(0);
+    let told: Vec<serde_json::Value> = outcome
+        .stderr
+        .lines()
+        .filter(|line| line.contains("\"progress\""))
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let told: Vec<_> = told.iter().map(|line| (line["done"].as_u64(), line["what"].as_str())).collect();
+    let what = Some("demo tenants complete");
+    assert_eq!(told, [(Some(1), what), (Some(2), what)], "{outcome}");
+}
+
+#[test]
+fn a_look_that_takes_its_time_says_how_far_it_is() {
+    let database = Database::fresh();
+    let fleet = fleet::complete(&database.url());
+    database.execute(&fleet::copies(&fleet::names(3)));
+    let gate = fleet.config(
+        r#"
+        database = { url = "${DATABASE_URL}" }
+        tenants = { registry = { table = "tenants", schema_column = "name" } }
+        migrations = { shared = "shared", tenant = "tenant" }
+        [[step]]
+        name = "gate"
+        verify = { tenants = "all" }
+        "#,
+    );
+    // The look waits for one of the five, again and again, in ever smaller company.
+    let [log, by_hand, quiet, terminal, terminal_by_hand] =
+        database.while_held("LOCK TABLE demo._sqlx_migrations", || {
+            let running = [
+                gate.spawn(["run", "--no-server"]),
+                gate.spawn(["verify"]),
+                gate.spawn(["verify", "--quiet"]),
+                gate.on_a_terminal(["run", "--no-server"]),
+                gate.on_a_terminal(["verify"]),
+            ];
+            running.map(|running| running.wait().exits(74))
+        });
+    let line = |outcome: &Outcome, start: &str| {
+        outcome.stderr.lines().any(|line| line.starts_with(start) && line.ends_with(" s left"))
+    };
+    assert!(line(&log, "[1/1] gate: 1 of 5 schemas looked at, "), "{log}");
+    assert!(line(&by_hand, "1 of 5 schemas looked at, "), "{by_hand}");
+    assert!(!quiet.stderr.contains("looked at"), "{quiet}");
+    for (outcome, name) in [(&terminal, "gate"), (&terminal_by_hand, "verify")] {
+        assert!(outcome.stdout.contains(&format!("\u{1b}[2K{name} [")), "{outcome}");
+        assert!(outcome.stdout.contains("] 1 of 5 schemas looked at"), "{outcome}");
+    }
 }
 
 /// One in which each tenant takes more than a second, one after the other.

@@ -9,7 +9,11 @@ pub(crate) use self::{
     create::{create, scratch},
     wanted::{Wanted, domains},
 };
-use super::{Work, apply, look::LOOK};
+use super::{
+    Work,
+    apply::{self, Said},
+    look::LOOK,
+};
 use crate::{
     config::Selection,
     failure::Failure,
@@ -27,7 +31,7 @@ pub(crate) async fn bootstrap(
     tenants: &[String],
     run: &[String],
     stop: bool,
-    say: &dyn Fn(String),
+    say: &dyn Fn(Said),
 ) -> (Bootstrapped, Option<Trouble>) {
     let mut became = Bootstrapped::default();
     match each(work, tenants, run, stop, &mut became, say).await {
@@ -42,25 +46,27 @@ async fn each(
     run: &[String],
     stop: bool,
     became: &mut Bootstrapped,
-    say: &dyn Fn(String),
+    say: &dyn Fn(Said),
 ) -> Result<(), Trouble> {
+    let note = |text| say(Said::Note(text));
     let mut judgement = judge_named(work, tenants).await?;
     let mut made = command::Made::new();
     if !run.is_empty() && judgement.tenants.values().any(|verdict| !verdict.findings.is_empty()) {
         // A note of the journal is a killed run's only once the lock is ours.
-        work.lock.hold(work, say).await?;
+        work.lock.hold(work, &note).await?;
         judgement = judge_named(work, tenants).await?;
         command::refuse_unproved(work, &judgement).await?;
-        made = command::make(work, tenants, run, say).await?;
+        made = command::make(work, tenants, run, &note).await?;
         judgement = judge_named(work, tenants).await?;
     }
     let mut failed: Vec<SchemaFailure> = Vec::new();
     let mut trouble: Option<Trouble> = None;
-    for tenant in tenants {
+    for (done, tenant) in tenants.iter().enumerate() {
+        advance(work, done, tenants.len(), say).await;
         let result = match judgement.tenants.get(tenant) {
-            Some(verdict) if verdict.is_absent() => absent_one(work, tenant, say).await,
+            Some(verdict) if verdict.is_absent() => absent_one(work, tenant, &note).await,
             Some(verdict) if verdict.findings.is_empty() => Ok(made.contains_key(tenant)),
-            _ => keep(work, tenant, say).await.map(|()| made.contains_key(tenant)),
+            _ => keep(work, tenant, &note).await.map(|()| made.contains_key(tenant)),
         };
         let result = match (result, made.get(tenant)) {
             (Ok(new), nonce) => {
@@ -75,16 +81,16 @@ async fn each(
         };
         match result {
             Ok(true) => {
-                say(format!("`{tenant}` created, migrated and verified"));
+                note(format!("`{tenant}` created, migrated and verified"));
                 became.created.push(tenant.clone());
             }
             Ok(false) => {
-                say(format!("`{tenant}` exists and is complete"));
+                note(format!("`{tenant}` exists and is complete"));
                 became.kept.push(tenant.clone());
             }
             Err(mut other) => {
                 let why = crate::failure::chain(&other.failure);
-                say(format!("`{tenant}` failed: {why}"));
+                note(format!("`{tenant}` failed: {why}"));
                 became.failed.push((tenant.clone(), why));
                 // The next tenant would meet the same.
                 let last = matches!(
@@ -105,10 +111,21 @@ async fn each(
             }
         }
     }
-    let Some(mut trouble) = trouble else { return Ok(()) };
+    let Some(mut trouble) = trouble else {
+        advance(work, tenants.len(), tenants.len(), say).await;
+        return Ok(());
+    };
     trouble.failed = failed;
     trouble.done = Some(format!("{}, {} failed", became.summary(), became.failed.len()));
     Err(trouble)
+}
+
+/// One alone has no way to show.
+async fn advance(work: &Work, done: usize, total: usize, say: &dyn Fn(Said)) {
+    if total > 1 {
+        say(Said::Progress { done, total });
+        work.record.progress(work, done, total).await;
+    }
 }
 
 /// Makes one that was absent; false if another run had made it meanwhile.
@@ -129,7 +146,7 @@ async fn absent_one(work: &Work, tenant: &str, say: &dyn Fn(String)) -> Result<b
 async fn keep(work: &Work, tenant: &str, say: &dyn Fn(String)) -> Result<(), Trouble> {
     let only = Selection::Named(vec![tenant.to_owned()]);
     let note = |said| {
-        if let apply::Said::Note(text) = said {
+        if let Said::Note(text) = said {
             say(text);
         }
     };

@@ -1,19 +1,21 @@
 //! `portcullis tenant bootstrap`: what the `bootstrap` steps do, by hand.
 
 use crate::{
-    actions::{Work, provision},
+    actions::{Work, apply::Said, provision},
     cli::TenantBootstrap,
     commands::Answer,
     config::Action,
     failure::Failure,
     report::{
         self,
+        by_hand::ByHand,
         event::Trouble,
         tenants::{self, Bootstrapped},
     },
 };
 
-pub(crate) async fn run(work: &Work, arguments: &TenantBootstrap) -> Result<Answer, Failure> {
+/// `bar` where standard error can show one.
+pub(crate) async fn run(work: &Work, arguments: &TenantBootstrap, bar: bool) -> Result<Answer, Failure> {
     work.record.at("portcullis tenant bootstrap");
     let mut all = Bootstrapped::default();
     let mut trouble: Option<Trouble> = None;
@@ -21,7 +23,13 @@ pub(crate) async fn run(work: &Work, arguments: &TenantBootstrap) -> Result<Answ
     for step in &work.config.steps {
         let Action::Bootstrap { tenants, run } = &step.action else { continue };
         asked = true;
-        let say = |text: String| report::say(&text);
+        let by_hand = ByHand::new("bootstrap", bar);
+        let say = |said| match said {
+            Said::Note(text) => report::say(&text),
+            // By hand, only what failed is shown, at the end.
+            Said::Output { .. } => {}
+            Said::Progress { done, total } => by_hand.tell(done, total, "demo tenants complete"),
+        };
         let (became, failed) = provision::bootstrap(work, tenants, run, arguments.stop, &say).await;
         all.created.extend(became.created);
         all.kept.extend(became.kept);

@@ -15,10 +15,11 @@ use crate::{
     report::{self, event::Trouble, tenants},
 };
 
-pub(crate) async fn run(work: &Work, what: &Tenant) -> Result<Answer, Failure> {
+/// `bar` where standard error can show one.
+pub(crate) async fn run(work: &Work, what: &Tenant, bar: bool) -> Result<Answer, Failure> {
     match what {
         Tenant::Create(arguments) => create::run(work, arguments).await,
-        Tenant::Bootstrap(arguments) => bootstrap::run(work, arguments).await,
+        Tenant::Bootstrap(arguments) => bootstrap::run(work, arguments, bar).await,
         Tenant::List(arguments) => show::list(work, arguments).await,
         Tenant::Show(arguments) => show::show(work, arguments).await,
         Tenant::Template => template::run(work).await,

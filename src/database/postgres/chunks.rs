@@ -37,6 +37,9 @@ pub(super) trait Ask {
     /// A SELECT whose first column is the schema's number.
     fn select(&self, number: usize, schema: &str) -> String;
     fn take(&self, answer: &mut Self::Answer, row: &PgRow) -> Result<(), sqlx::Error>;
+
+    /// So many more have their answer, whatever it is.
+    fn settled(&self, _schemas: usize) {}
 }
 
 /// By schema: the answer, or why there is none.
@@ -92,6 +95,7 @@ async fn one_connection<A: Ask>(
         let (_, outcome) = reading.each(&[message], &mut note).await;
         let error = match outcome {
             Ok(()) => {
+                ask.settled(schemas.len());
                 found.extend(schemas.into_iter().zip(answers.into_iter().map(Ok)));
                 continue;
             }
@@ -103,12 +107,14 @@ async fn one_connection<A: Ask>(
         {
             let schema = schemas.remove(ends.partition_point(|end| *end < position).min(schemas.len() - 1));
             found.insert(schema, Err(error));
+            ask.settled(1);
             put(queue, schemas);
         } else if schemas.len() > 1 {
             let half = schemas.split_off(schemas.len() / 2);
             put(queue, schemas);
             put(queue, half);
         } else {
+            ask.settled(1);
             found.extend(schemas.pop().map(|schema| (schema, Err(error))));
         }
     }

@@ -4,7 +4,7 @@
 //! the judgement depends on of every row, hashed and summed, and how many rows there are. It is computed by one
 //! server in one look and compared with nothing else, for the hash may differ between versions.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{cell::Cell, collections::BTreeMap, sync::Arc};
 
 use sqlx::postgres::PgRow;
 
@@ -31,6 +31,7 @@ pub(super) async fn read(
     work: Work<'_>,
     shape: Shape,
     schemas: Vec<String>,
+    looked: &dyn Fn(usize, usize),
 ) -> Result<Ledgers, DatabaseError> {
     let mut ledgers = Ledgers::new();
     let mut kinds: Vec<(Option<Digest>, Vec<String>)> = Vec::new();
@@ -38,7 +39,9 @@ pub(super) async fn read(
         kinds.extend(schemas.into_iter().map(|schema| (None, vec![schema])));
     } else {
         let mut same: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
-        for (schema, answer) in chunks::ask(reading, work, &Digests(shape), schemas).await? {
+        let digests = Digests { shape, total: schemas.len(), done: Cell::new(0), looked };
+        looked(0, digests.total);
+        for (schema, answer) in chunks::ask(reading, work, &digests, schemas).await? {
             match answer {
                 Ok(digest) => same.entry(digest).or_default().push(schema),
                 Err(error) => drop(ledgers.insert(schema, Err(error))),
@@ -143,19 +146,30 @@ fn text_of(column: &str) -> String {
     format!("coalesce({}::text, '')", identifier(column))
 }
 
-struct Digests(Shape);
+/// The pass that takes nearly all of a look's time.
+struct Digests<'a> {
+    shape: Shape,
+    total: usize,
+    done: Cell<usize>,
+    looked: &'a dyn Fn(usize, usize),
+}
 
-impl Ask for Digests {
+impl Ask for Digests<'_> {
     type Answer = Digest;
 
     fn select(&self, number: usize, schema: &str) -> String {
-        let table = qualified(schema, self.0.table);
-        format!("SELECT {number}, count(*), sum({}) FROM {table}", hash(self.0))
+        let table = qualified(schema, self.shape.table);
+        format!("SELECT {number}, count(*), sum({}) FROM {table}", hash(self.shape))
     }
 
     fn take(&self, answer: &mut Digest, row: &PgRow) -> Result<(), sqlx::Error> {
         *answer = Digest::of(row)?;
         Ok(())
+    }
+
+    fn settled(&self, schemas: usize) {
+        self.done.set(self.done.get() + schemas);
+        (self.looked)(self.done.get(), self.total);
     }
 }
 

@@ -69,7 +69,7 @@ impl Postgres {
             more.statements.push(self.shadows(manifest));
         }
         let work = Work { config: self.reader(), timeout: question.timeout, server };
-        looks.extend(schemas(reading, work, manifest, &groups, &mut more).await?);
+        looks.extend(schemas(reading, work, question, &groups, &mut more).await?);
         if let (Some(registry), true) = (registry, registered) {
             self.note_vanished(reading, registry, &mut looks).await?;
         }
@@ -181,16 +181,16 @@ fn groups<'a>(
 async fn schemas(
     reading: &mut Reading,
     work: Work<'_>,
-    manifest: &Manifest,
+    question: &Question<'_>,
     groups: &[Group<'_>],
     more: &mut More,
 ) -> Result<BTreeMap<String, Look>, DatabaseError> {
-    let shape = manifest.framework.shape();
+    let shape = question.manifest.framework.shape();
     let failed = |error: sqlx::Error| connect::failed(&error);
     let mut facts = catalog::facts(reading, groups, shape.table, more).await.map_err(failed)?;
     let readable = facts.iter().filter(|(_, facts)| facts.has_ledger_to_read());
     let readable = readable.map(|(schema, _)| schema.clone()).collect();
-    let mut ledgers = ledgers::read(reading, work, shape, readable).await?;
+    let mut ledgers = ledgers::read(reading, work, shape, readable, question.looked).await?;
     catalog::missing(reading, groups, &mut facts).await.map_err(failed)?;
     let mut looks = BTreeMap::new();
     for group in groups {

@@ -16,7 +16,8 @@ use crate::{
         secret::{Password, Secret},
     },
     database::{
-        Attempt, Creation, Database, DatabaseError, Limits, MigrationFile, Question, Schema, Share, resolve,
+        Attempt, Creation, Database, DatabaseError, Limits, MigrationFile, Question, Schema, Share, UNHEARD,
+        resolve,
     },
     failure::Left,
     tenants::{
@@ -113,6 +114,7 @@ impl Place {
             tenants: Some(tenants),
             timeout: Duration::from_secs(20),
             allow_standby: false,
+            looked: UNHEARD,
         };
         self.database().look(&question).await
     }
@@ -266,6 +268,7 @@ fn a_reader_without_a_privilege_says_so() {
             tenants: Some(&Selection::All),
             timeout: Duration::from_secs(20),
             allow_standby: false,
+            looked: UNHEARD,
         };
         let found = database.look(&question).await.unwrap();
         place.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
@@ -387,7 +390,8 @@ fn a_registry_that_is_not_there_is_never_a_registry_without_tenants() {
         let look = async |manifest: &Manifest, shared| {
             let tenants = Some(&Selection::All);
             let timeout = Duration::from_secs(20);
-            let question = Question { manifest, shared, tenants, timeout, allow_standby: false };
+            let question =
+                Question { manifest, shared, tenants, timeout, allow_standby: false, looked: UNHEARD };
             place.database().look(&question).await
         };
         let fresh = look(&manifest, true).await.unwrap();
@@ -524,6 +528,7 @@ async fn registered(database: &Database) -> Vec<String> {
         tenants: Some(&Selection::All),
         timeout: Duration::from_secs(20),
         allow_standby: false,
+        looked: UNHEARD,
     };
     database.look(&question).await.unwrap().tenants.into_keys().collect()
 }
@@ -670,6 +675,7 @@ fn a_look_out_of_time_is_an_error() {
             tenants: Some(&Selection::All),
             timeout: Duration::from_millis(300),
             allow_standby: false,
+            looked: UNHEARD,
         };
         let error = place.database().look(&question).await.unwrap_err();
         assert!(matches!(error, DatabaseError::TimedOut | DatabaseError::Failed(_)), "{error:?}");

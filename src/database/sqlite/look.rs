@@ -42,13 +42,16 @@ impl Sqlite {
                 known
             }
         };
-        for name in asked {
+        let total = asked.len();
+        for (done, name) in asked.into_iter().enumerate() {
+            (question.looked)(done, total);
             let look = match self.tenant(name) {
                 Some(path) => file(&path, &manifest.tenant, shape).await,
                 None => Look::Failed("the name cannot be a file's".into()),
             };
             found.tenants.insert(name.clone(), look);
         }
+        (question.looked)(total, total);
         if *selection == Selection::All && self.registry.is_some() {
             found.orphans = self.orphans(&rows)?;
         }

@@ -10,7 +10,8 @@ use super::{Sqlite, files};
 use crate::{
     config::{self, Selection},
     database::{
-        Attempt, Creation, Database, Limits, MigrationFile, ProvisionError, Question, Schema, Share, resolve,
+        Attempt, Creation, Database, Limits, MigrationFile, ProvisionError, Question, Schema, Share, UNHEARD,
+        resolve,
     },
     tenants::{
         found::{Found, Look, Seen},
@@ -98,6 +99,7 @@ impl Place {
             tenants: Some(tenants),
             timeout: Duration::from_secs(20),
             allow_standby: false,
+            looked: UNHEARD,
         };
         self.database().look(&question).await.unwrap()
     }
