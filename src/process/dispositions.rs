@@ -49,6 +49,8 @@ static BEFORE_MAIN: extern "C" fn() = record;
 extern "C" fn record() {
     let blocked = signals::mask();
     BLOCKED.store(blocked.0, Relaxed);
+    // Before anything is blocked: what arrives from here on is ours.
+    let waiting = signals::pending();
     if std::process::id() == 1 {
         // The kernel drops what PID 1 neither blocks nor handles, so every moment counts.
         signals::swap_mask(blocked.or(SignalSet::ALL.without(SignalSet::FAULTS)));
@@ -59,7 +61,6 @@ extern "C" fn record() {
     }
     IGNORED.store(ignored.0, Relaxed);
 
-    let waiting = signals::pending();
     if !waiting.is_empty()
         && let Ok(mut pending) = PENDING.lock()
     {

@@ -13,7 +13,7 @@ use std::{
 
 use super::{
     arguments::c_strings,
-    inherited,
+    dispositions, inherited,
     launch::{Launch, Place, launch},
     offspring::Offspring,
     order::{STAY, STEP},
@@ -75,6 +75,8 @@ fn number<N: std::str::FromStr>(word: &OsStr) -> Option<N> {
 
 fn run(mut step: Step, stays: bool) -> io::Result<()> {
     signals::swap_mask(SignalSet::ALL.without(SignalSet::FAULTS));
+    // What arrived before our first instruction is for us, as all that comes later: a TERM would be lost.
+    dispositions::pending().iter().for_each(signals::Info::put_back);
     inherited::set_subreaper(true)?;
     let launched = launch(&Launch {
         argv: &step.argv,

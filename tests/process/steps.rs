@@ -74,6 +74,16 @@ fn a_tree_whose_stub_is_killed_ends_too_and_its_sibling_goes_on() {
 }
 
 #[test]
+fn a_term_that_comes_before_the_stubs_first_instruction_ends_the_step() {
+    let pending = "sigprocmask(SIG_BLOCK, POSIX::SigSet->new(SIGTERM)); kill TERM => $$; exec @ARGV";
+    let stub = "\"$PORTCULLIS\" __step 200 3 $$ '' -- sleep 1000 3>/dev/null";
+    let around =
+        format!("perl -MPOSIX=:signal_h -e '{pending}' {stub}; echo code $?; pgrep -c -x sleep; exit 0");
+    let ran = script(&around).assert().code(0);
+    assert_eq!(stdout(&ran), "code 0\n0\n");
+}
+
+#[test]
 fn a_step_that_needs_a_second_to_roll_back_gets_it() {
     let folder = tempfile::tempdir().unwrap();
     let (ready, rolled) = (folder.path().join("ready"), folder.path().join("rolled"));
