@@ -99,7 +99,13 @@ impl Image {
                     [engine]\nruntime = \"runc\"\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n";
         fs::write(self.containers_conf(), conf).unwrap();
         let mut build = Command::new("podman");
-        build.env("CONTAINERS_CONF", self.containers_conf()).args(["build", "--tag", &self.name]);
+        // Without a cache of layers: looking for one fails where another test removes its image at that moment.
+        build.env("CONTAINERS_CONF", self.containers_conf()).args([
+            "build",
+            "--layers=false",
+            "--tag",
+            &self.name,
+        ]);
         build.args(arguments).arg(context);
         Running::start(build, false).wait().exits(0);
         self

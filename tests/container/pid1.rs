@@ -1,14 +1,13 @@
 //! As PID 1 of a container that is as hardened as one can be: nothing in the image but us and one more static
 //! program, read-only, a user without a name, no capability, no new privileges.
 
-use std::{
-    fs::File,
-    io::{Read, Write},
-    process::{Command, Stdio},
-};
+use std::process::Command;
 
 use super::image::Image;
-use crate::support::process::{Outcome, Running};
+use crate::support::{
+    process::{Outcome, Running},
+    terminal::Session,
+};
 
 const STEP: &str = "[[step]]\nname = \"step NUMBER\"\ncommand = { run = [\"/busybox\", \"sh\", \"-c\", '''SCRIPT'''], grace = \"500ms\" }\n";
 
@@ -121,57 +120,24 @@ fn the_server_is_what_a_direct_exec_would_have_made_it() {
 }
 
 /// A container with a terminal, as `-it` gives one; we hold the other end.
-struct Session {
-    child: std::process::Child,
-    screen: File,
-    seen: String,
-}
-
-impl Session {
-    fn start(image: &Image, arguments: &[&str]) -> Self {
-        let pty = nix::pty::openpty(None, None).unwrap();
-        let other = || Stdio::from(pty.slave.try_clone().unwrap());
-        let mut run = podman_run(image, &["--interactive", "--tty"], arguments);
-        let child = run.stdin(other()).stdout(other()).stderr(other()).spawn().unwrap();
-        drop(run);
-        Self { child, screen: File::from(pty.master), seen: String::new() }
-    }
-
-    fn until(&mut self, text: &str) {
-        let mut piece = [0; 1024];
-        while !self.seen.contains(text) {
-            let length = self.screen.read(&mut piece).unwrap_or(0);
-            assert!(length > 0, "the screen closed before `{text}` was on it: {}", self.seen);
-            self.seen.push_str(&String::from_utf8_lossy(&piece[..length]));
-        }
-        self.seen.drain(..self.seen.find(text).unwrap() + text.len());
-    }
-
-    fn press(&mut self, keys: &str) {
-        self.screen.write_all(keys.as_bytes()).unwrap();
-    }
-
-    fn code(mut self) -> i32 {
-        let mut rest = Vec::new();
-        let _ = self.screen.read_to_end(&mut rest);
-        self.child.wait().unwrap().code().unwrap()
-    }
+fn session(image: &Image, arguments: &[&str]) -> Session {
+    Session::start(podman_run(image, &["--interactive", "--tty"], arguments))
 }
 
 #[test]
 fn with_a_terminal_ctrl_c_ends_a_step() {
     let image = image(&["echo step is up; /busybox sleep 1000"], "");
-    let mut session = Session::start(&image, &["run", "--", "/busybox", "true"]);
+    let mut session = session(&image, &["run", "--", "/busybox", "true"]);
     session.until("step is up");
     session.press("\x03");
-    assert_eq!(session.code(), 130);
+    session.exits(130);
 }
 
 #[test]
 fn with_a_terminal_a_shell_has_job_control() {
     for server in ["", "[server]\nmode = \"supervise\"\n"] {
         let image = image(&["echo x > /dev/tty; exit 0"], server);
-        let mut session = Session::start(&image, &["run", "--", "/busybox", "sh", "-i"]);
+        let mut session = session(&image, &["run", "--", "/busybox", "sh", "-i"]);
         session.press("echo re''ady\n");
         session.until("ready");
         session.press("/busybox sh -c 'echo be\"\"gun; /busybox sleep 1000'\n");
@@ -187,6 +153,6 @@ fn with_a_terminal_a_shell_has_job_control() {
         session.press("echo a''gain\n");
         session.until("again");
         session.press("exit 5\n");
-        assert_eq!(session.code(), 5, "{server}");
+        session.exits(5);
     }
 }

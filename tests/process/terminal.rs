@@ -1,53 +1,11 @@
 //! `-it`: a pseudo-terminal, as docker and a shell give one.
 
-use std::{
-    fs::File,
-    io::{Read, Write},
-    process::{Child, Stdio},
-};
-
 use super::namespace::pid_1;
+use crate::support::terminal::Session;
 
-struct Session {
-    child: Child,
-    screen: File,
-    seen: String,
-}
-
-impl Session {
-    /// `argv` as PID 1, leader of a session whose terminal we hold the other end of.
-    fn start(argv: &[&str]) -> Self {
-        let pty = nix::pty::openpty(None, None).unwrap();
-        let other = || Stdio::from(pty.slave.try_clone().unwrap());
-        let mut command = pid_1(&[&["setsid", "--ctty"], argv].concat());
-        command.stdin(other()).stdout(other()).stderr(other());
-        let child = command.spawn().unwrap();
-        drop(command);
-        let screen = File::from(pty.master);
-        Self { child, screen, seen: String::new() }
-    }
-
-    /// Reads until this was on the screen, and returns what was there up to its end; a hang is ended by the namespace's time-out.
-    fn until(&mut self, text: &str) -> String {
-        let mut piece = [0; 1024];
-        while !self.seen.contains(text) {
-            let length = self.screen.read(&mut piece).unwrap_or(0);
-            assert!(length > 0, "the screen closed before `{text}` was on it: {}", self.seen);
-            self.seen.push_str(&String::from_utf8_lossy(&piece[..length]));
-        }
-        let end = self.seen.find(text).unwrap() + text.len();
-        self.seen.drain(..end).collect()
-    }
-
-    fn press(&mut self, keys: &str) {
-        self.screen.write_all(keys.as_bytes()).unwrap();
-    }
-
-    fn code(mut self) -> i32 {
-        let mut rest = Vec::new();
-        let _ = self.screen.read_to_end(&mut rest);
-        self.child.wait().unwrap().code().unwrap()
-    }
+/// `argv` as PID 1, leader of a session whose terminal we hold the other end of.
+fn session(argv: &[&str]) -> Session {
+    Session::start(pid_1(&[&["setsid", "--ctty"], argv].concat()))
 }
 
 /// Prints pid, group, session and foreground group of the shell.
@@ -61,18 +19,18 @@ fn who(session: &mut Session) -> Vec<i32> {
 
 #[test]
 fn the_program_leads_a_session_of_its_own_and_has_the_terminal() {
-    let mut session = Session::start(&["portcullis", "init", "--", "bash", "-c", WHO]);
+    let mut session = session(&["portcullis", "init", "--", "bash", "-c", WHO]);
     let who = who(&mut session);
     assert!(who[0] != 1 && who.iter().all(|id| *id == who[0]), "{who:?}");
-    assert_eq!(session.code(), 0);
+    session.exits(0);
 }
 
 #[test]
 fn with_group_it_stays_in_the_session_and_is_in_the_foreground() {
-    let mut session = Session::start(&["portcullis", "init", "--group", "--", "bash", "-c", WHO]);
+    let mut session = session(&["portcullis", "init", "--group", "--", "bash", "-c", WHO]);
     let who = who(&mut session);
     assert!(who[0] != 1 && who[1] == who[0] && who[2] == 1 && who[3] == who[0], "{who:?}");
-    assert_eq!(session.code(), 0);
+    session.exits(0);
 }
 
 #[test]
@@ -80,10 +38,10 @@ fn ctrl_c_reaches_the_program() {
     for options in [&[][..], &["--group"]] {
         let argv =
             [&["portcullis", "init"], options, &["--", "bash", "-c", "echo up; exec sleep 1000"]].concat();
-        let mut session = Session::start(&argv);
+        let mut session = session(&argv);
         session.until("up");
         session.press("\x03");
-        assert_eq!(session.code(), 130, "{options:?}");
+        session.exits(130);
     }
 }
 
@@ -92,18 +50,18 @@ fn ctrl_z_cannot_stop_what_nobody_could_continue() {
     for options in [&[][..], &["--group"]] {
         let script = "echo up; read -r word; echo got $word; exit 3";
         let argv = [&["portcullis", "init"], options, &["--", "bash", "-c", script]].concat();
-        let mut session = Session::start(&argv);
+        let mut session = session(&argv);
         session.until("up");
         session.press("\x1a");
         session.press("hi\n");
         session.until("got hi");
-        assert_eq!(session.code(), 3, "{options:?}");
+        session.exits(3);
     }
 }
 
 #[test]
 fn a_shell_as_the_program_has_job_control() {
-    let mut session = Session::start(&["portcullis", "init", "--", "bash", "--norc", "-i"]);
+    let mut session = session(&["portcullis", "init", "--", "bash", "--norc", "-i"]);
     session.press("PS1=ready'>'\n");
     session.until("ready>");
     session.press("bash -c 'trap \"echo contin\"\"ued\" CONT; echo be''gun; while :; do sleep 0.01; done'\n");
@@ -115,13 +73,13 @@ fn a_shell_as_the_program_has_job_control() {
     session.press("\x03");
     session.until("ready>");
     session.press("exit 5\n");
-    assert_eq!(session.code(), 5);
+    session.exits(5);
 }
 
 #[test]
 fn below_a_shell_it_is_suspended_and_resumed_with_its_program() {
     for options in ["", "--group"] {
-        let mut session = Session::start(&["bash", "--norc", "-i"]);
+        let mut session = session(&["bash", "--norc", "-i"]);
         session.press("PS1=ready'>'\n");
         session.until("ready>");
         session.press(&format!(
@@ -135,7 +93,7 @@ fn below_a_shell_it_is_suspended_and_resumed_with_its_program() {
         session.press("hi\n");
         session.until("got hi");
         session.press("exit $?\n");
-        assert_eq!(session.code(), 4, "{options:?}");
+        session.exits(4);
     }
 }
 
@@ -145,7 +103,7 @@ fn with_step(step: &str) -> (tempfile::NamedTempFile, Session) {
     let text = format!("[[step]]\nname = \"one\"\ncommand.run = [\"bash\", \"-c\", '''{step}''']\n");
     std::fs::write(file.path(), text).unwrap();
     let argv = ["portcullis", "run", "--config", file.path().to_str().unwrap(), "--", "cat"];
-    let session = Session::start(&argv);
+    let session = session(&argv);
     (file, session)
 }
 
@@ -154,7 +112,7 @@ fn ctrl_c_ends_a_step() {
     let (_file, mut session) = with_step("echo be''gun; sleep 1000");
     session.until("begun");
     session.press("\x03");
-    assert_eq!(session.code(), 130);
+    session.exits(130);
 }
 
 #[test]
@@ -164,5 +122,5 @@ fn a_step_cannot_be_stopped_by_the_terminal_nor_take_the_servers_input() {
     session.until("begun");
     session.press("\x1afor the server\n\x04");
     session.until("for the server");
-    assert_eq!(session.code(), 0);
+    session.exits(0);
 }

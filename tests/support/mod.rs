@@ -12,3 +12,4 @@ pub mod proxy;
 pub mod redis;
 pub mod sample;
 pub mod server;
+pub mod terminal;

@@ -1,0 +1,97 @@
+//! A pseudo-terminal, as docker and a shell give one: a child is on it, and a test holds the other end.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{Read, Write},
+    os::{
+        fd::{AsFd, OwnedFd},
+        unix::fs::OpenOptionsExt,
+    },
+    process::{Child, Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use nix::{
+    fcntl::OFlag,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    pty::{grantpt, posix_openpt, ptsname_r, unlockpt},
+};
+
+/// After which something counts as hanging.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+pub struct Session {
+    child: Child,
+    screen: File,
+    /// All that was on the screen, and how far a test has read it.
+    seen: String,
+    read: usize,
+}
+
+impl Session {
+    pub fn start(mut command: Command) -> Self {
+        let (screen, terminal) = open();
+        let other = || Stdio::from(terminal.try_clone().unwrap());
+        let child = command.stdin(other()).stdout(other()).stderr(other()).spawn().unwrap();
+        Self { child, screen, seen: String::new(), read: 0 }
+    }
+
+    /// Reads until this was on the screen, and returns what was there up to its end.
+    #[track_caller]
+    pub fn until(&mut self, text: &str) -> &str {
+        let end = loop {
+            if let Some(at) = self.seen[self.read..].find(text) {
+                break self.read + at + text.len();
+            }
+            assert!(self.more(), "the screen closed before {text:?} was on it:\n{}", self.seen);
+        };
+        let begin = std::mem::replace(&mut self.read, end);
+        &self.seen[begin..end]
+    }
+
+    pub fn press(&mut self, keys: &str) {
+        self.screen.write_all(keys.as_bytes()).unwrap();
+    }
+
+    /// Waits for the end of all that is on the terminal, and checks the child's exit code.
+    #[track_caller]
+    pub fn exits(mut self, code: i32) {
+        while self.more() {}
+        let status = self.child.wait().unwrap();
+        assert_eq!(status.code(), Some(code), "{status}\n{}", self.seen);
+    }
+
+    /// Reads what comes next; false once nobody has the terminal any more.
+    #[track_caller]
+    fn more(&mut self) -> bool {
+        let deadline = Instant::now() + PATIENCE;
+        let mut bytes = Vec::new();
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let mut descriptors = [PollFd::new(self.screen.as_fd(), PollFlags::POLLIN)];
+            let ready = poll(&mut descriptors, PollTimeout::try_from(left).unwrap()).unwrap();
+            assert!(ready > 0, "hangs with this on the screen:\n{}", self.seen);
+            let mut piece = [0; 1024];
+            // The error is how the kernel says that the other end is closed.
+            let length = self.screen.read(&mut piece).unwrap_or(0);
+            bytes.extend_from_slice(&piece[..length]);
+            if let (Ok(text), true) = (str::from_utf8(&bytes), length > 0) {
+                self.seen.push_str(text);
+                return true;
+            }
+            if length == 0 {
+                return false;
+            }
+        }
+    }
+}
+
+/// Both ends, closed on exec from the first moment: no child of another test's may hold one of them.
+fn open() -> (File, OwnedFd) {
+    let screen = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).unwrap();
+    grantpt(&screen).unwrap();
+    unlockpt(&screen).unwrap();
+    let path = ptsname_r(&screen).unwrap();
+    let terminal = OpenOptions::new().read(true).write(true).custom_flags(libc::O_NOCTTY).open(path).unwrap();
+    (File::from(OwnedFd::from(screen)), terminal.into())
+}
