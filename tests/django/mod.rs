@@ -1,12 +1,14 @@
-//! The Django example end to end: real django-tenants in target/venv, real PostgreSQL, Django's own answers.
+//! The Django example end to end: real django-tenants on Django 5.2 and 6.0, real PostgreSQL, Django's own answers.
 
 mod differential;
 mod doctor;
+mod example;
 mod expectation;
 mod faults;
 mod gate;
 mod migrate;
 mod quarantine;
 mod repair;
+mod six;
 mod template;
 mod tenants;

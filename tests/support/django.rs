@@ -15,10 +15,20 @@ use super::{
 /// The tenant that the project makes by itself; others are copies of it.
 pub const TENANT: &str = "demo";
 
+/// Which Django the project runs on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Release {
+    /// 5.2, for which the example is written.
+    Five,
+    /// 6.0, where squashes may be squashed again.
+    Six,
+}
+
 pub struct Project {
     pub portcullis: Portcullis,
     pub database: Database,
     env: Vec<(String, String)>,
+    python: PathBuf,
     _redis: Redis,
 }
 
@@ -26,19 +36,29 @@ impl Project {
     /// The project as it is shipped, its manifest made, its shared schema and the demo tenant migrated.
     pub fn complete() -> Self {
         let project = Self::new();
-        project.portcullis.run(["manifest", "django"]).exits(0);
-        project.portcullis.run(["migrate", "--shared"]).exits(0);
-        project.manage(&["bootstrap_demo_tenants", TENANT, "-v0"]).exits(0);
+        project.make();
         project
+    }
+
+    /// Makes the manifest, the shared schema and the demo tenant of the project as it stands.
+    pub fn make(&self) {
+        self.portcullis.run(["manifest", "django"]).exits(0);
+        self.portcullis.run(["migrate", "--shared"]).exits(0);
+        self.manage(&["bootstrap_demo_tenants", TENANT, "-v0"]).exits(0);
     }
 
     /// The project's files and an empty database.
     pub fn new() -> Self {
+        Self::on(Release::Five)
+    }
+
+    pub fn on(release: Release) -> Self {
+        let programs = release.programs();
         let database = Database::fresh();
         let redis = Redis::start();
         let mut env = settings(&database, &redis);
         let path = std::env::var("PATH").expect("PATH");
-        env.push(("PATH".to_owned(), format!("{}:{path}", venv().display())));
+        env.push(("PATH".to_owned(), format!("{}:{path}", programs.display())));
         let mut portcullis = Portcullis::new();
         for (name, value) in &env {
             portcullis = portcullis.env(name, value);
@@ -48,7 +68,7 @@ impl Project {
         assert!(copied.unwrap().success());
         // One that somebody made in the source folder is not part of what is shipped.
         let _ = std::fs::remove_file(portcullis.path("portcullis.manifest.json"));
-        Self { portcullis, database, env, _redis: redis }
+        Self { portcullis, database, env, python: programs.join("python"), _redis: redis }
     }
 
     /// Sets a variable for the binary and for the project's own commands.
@@ -76,12 +96,12 @@ impl Project {
     /// The same, ended with 124 after so many seconds.
     pub fn manage_within(&self, seconds: u32, arguments: &[&str]) -> Outcome {
         let mut command = Command::new("timeout");
-        command.arg(seconds.to_string()).arg(venv().join("python")).arg("manage.py");
+        command.arg(seconds.to_string()).arg(&self.python).arg("manage.py");
         self.run(command, arguments)
     }
 
     pub fn python(&self, arguments: &[&str]) -> Outcome {
-        self.run(Command::new(venv().join("python")), arguments)
+        self.run(Command::new(&self.python), arguments)
     }
 
     fn run(&self, mut command: Command, arguments: &[&str]) -> Outcome {
@@ -110,6 +130,16 @@ impl Project {
     }
 }
 
+impl Release {
+    /// The folder of its Python.
+    pub fn programs(self) -> PathBuf {
+        match self {
+            Release::Five => venv(),
+            Release::Six => made("target/django-6/bin", "python", "scripts/django-6"),
+        }
+    }
+}
+
 /// What the example's settings read from the environment.
 pub fn settings(database: &Database, redis: &Redis) -> Vec<(String, String)> {
     let url = url::parts(&cluster());
@@ -127,8 +157,12 @@ pub fn settings(database: &Database, redis: &Redis) -> Vec<(String, String)> {
 
 /// The programs of the virtual environment that `scripts/django-venv.sh` makes.
 pub fn venv() -> PathBuf {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/venv/bin");
-    assert!(path.join("gunicorn").exists(), "there is no target/venv: run scripts/django-venv.sh");
+    made("target/venv/bin", "gunicorn", "scripts/django-venv.sh")
+}
+
+fn made(folder: &str, program: &str, by: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    assert!(path.join(program).exists(), "there is no {folder}: run {by}");
     path
 }
 
