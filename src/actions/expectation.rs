@@ -11,6 +11,7 @@ use crate::{
     config::{self, Migrations, Source},
     database::{self, DatabaseError, Made, MigrationFile},
     failure::Failure,
+    report::event::Trouble,
     tenants::manifest::{Expected, FORMAT, Framework, Manifest},
 };
 
@@ -57,7 +58,8 @@ async fn of_django(
 ) -> Result<Expectation, Failure> {
     let path = &migrations.manifest;
     let manifest = if migrations.auto_manifest {
-        parse(path, &django::manifest::ask(work, project, path).await?, django::manifest::MAKE)?
+        let text = django::manifest::ask(work, project, path).await.map_err(|trouble| trouble.failure)?;
+        parse(path, &text, django::manifest::MAKE)?
     } else {
         let manifest = read(path, django::manifest::MAKE)?;
         if let Some(why) = django::manifest::staleness(&manifest, project) {
@@ -129,7 +131,7 @@ pub(crate) fn parse(path: &Path, text: &str, make: &str) -> Result<Manifest, Fai
 }
 
 /// Derives the manifest of the configured files: where it belongs, and its text.
-pub(crate) async fn make(work: &Work) -> Result<(PathBuf, String), Failure> {
+pub(crate) async fn make(work: &Work) -> Result<(PathBuf, String), Trouble> {
     let Migrations { source, manifest: path, .. } = work.migrations()?;
     let (shared, tenant) = match source {
         Source::Sql { shared, tenant } => (shared, tenant),

@@ -11,7 +11,10 @@ use crate::{
 /// Writes the file, or with `check` only compares it.
 pub(crate) async fn write(work: &Work, check: bool) -> Result<Answer, Failure> {
     let make = expectation::make_command(work.migrations()?);
-    let (path, text) = expectation::make(work).await?;
+    let (path, text) = match expectation::make(work).await {
+        Ok(written) => written,
+        Err(trouble) => return Ok(Answer::bad(trouble)),
+    };
     let manifest = expectation::parse(&path, &text, make)?;
     let name = path.display();
     if check {

@@ -1,7 +1,7 @@
 //! Asks a Django project what it expects, and tells without Python whether an answer is still true.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, VecDeque},
     fs,
     path::{Path, PathBuf},
     time::Duration,
@@ -16,6 +16,7 @@ use crate::{
     config,
     failure::Failure,
     process::How,
+    report::event::Trouble,
     tenants::manifest::{Django, Manifest, Modules},
 };
 
@@ -27,15 +28,32 @@ const SCRIPT: &str = include_str!("manifest.py");
 /// Loading a large project takes seconds; more than this is a hang.
 const TIMEOUT: Duration = Duration::from_mins(2);
 
+/// The last lines of what the project says that are kept.
+const KEPT_LINES: usize = 30;
+
 /// The manifest's text, from the project itself. It is written beside `path`, and nothing is left of it there.
-pub(crate) async fn ask(work: &Work, project: &config::Django, path: &Path) -> Result<String, Failure> {
+pub(crate) async fn ask(work: &Work, project: &config::Django, path: &Path) -> Result<String, Trouble> {
+    let mut lines = VecDeque::new();
+    asked(work, project, path, &mut lines)
+        .await
+        .map_err(|failure| Trouble { output: lines.into(), ..Trouble::from(failure) })
+}
+
+async fn asked(
+    work: &Work,
+    project: &config::Django,
+    path: &Path,
+    lines: &mut VecDeque<String>,
+) -> Result<String, Failure> {
     let answer = path.with_extension("json.asked");
     let mut argv = vec![project.python.clone(), "-c".into(), SCRIPT.into(), super::text(&answer)?];
     argv.extend(Some(super::manage(project)?).filter(|manage| !manage.is_empty()));
-    let mut last = String::new();
     let mut hear = |_, line: String| {
         if !line.trim().is_empty() {
-            last = line;
+            lines.push_back(line);
+            if lines.len() > KEPT_LINES {
+                lines.pop_front();
+            }
         }
         None
     };
@@ -51,6 +69,7 @@ pub(crate) async fn ask(work: &Work, project: &config::Django, path: &Path) -> R
         How::Exited(0) => {}
         How::NotStarted { why, .. } => return Err(Failure::CommandMissing { program, why }),
         how => {
+            let last = lines.back().map(String::as_str).unwrap_or_default();
             return Err(Failure::CommandFailed { program, ended: format!("{}: {last}", child::words(&how)) });
         }
     }
