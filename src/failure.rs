@@ -47,6 +47,8 @@ pub(crate) enum Failure {
     Incomplete { summary: String },
     #[error("{summary}")]
     MigrationFailed { summary: String },
+    #[error("`{app}` cannot be replayed for `{tenant}`: {why}")]
+    NotReplayable { app: String, tenant: String, why: String, todo: String },
     #[error("cannot prove that {what}: {why}")]
     Unproven { what: String, why: String },
 
@@ -115,7 +117,7 @@ impl Failure {
     /// The process's exit code, as `docs/exit-codes.md` lists them.
     pub(crate) fn code(&self) -> u8 {
         match self {
-            Failure::Incomplete { .. } | Failure::MigrationFailed { .. } => 1,
+            Failure::Incomplete { .. } | Failure::MigrationFailed { .. } | Failure::NotReplayable { .. } => 1,
             Failure::Usage { .. } => 64,
             Failure::WaitTimedOut { .. } => 69,
             Failure::Internal { .. } => 70,
@@ -157,6 +159,7 @@ impl Failure {
             Failure::Refused { .. } => "refused",
             Failure::Incomplete { .. } => "incomplete",
             Failure::MigrationFailed { .. } => "migration-failed",
+            Failure::NotReplayable { .. } => "not-replayable",
             Failure::Unproven { .. } => "unproven",
             Failure::LockTimedOut { .. } => "lock-timed-out",
             Failure::LockLost { .. } => "lock-lost",
@@ -203,6 +206,7 @@ impl Failure {
             Failure::Refused { .. } => "correct the address, the credentials or, of a file, its permissions; trying again will not help".into(),
             Failure::Incomplete { .. } => "apply what is pending or repair the tenant, then start again".into(),
             Failure::MigrationFailed { .. } => "correct the migration or the data that it fails on, then start again".into(),
+            Failure::NotReplayable { todo, .. } => todo.clone(),
             Failure::Unproven { .. } => "give the database user the privileges it needs, then look again: portcullis verify".into(),
             Failure::LockTimedOut { .. } => "look at what the holder does; its lock ends with its session".into(),
             Failure::LockLost { .. } => "start again; what was done is recorded in the ledgers".into(),

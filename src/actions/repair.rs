@@ -147,9 +147,10 @@ fn todo(
         return match replayable(manifest, asked, app, found) {
             Ok(copies) => Ok(Todo::Replay(migrations_of(manifest, app), copies)),
             Err(refusal) => {
-                let why = repair::refusal(&refusal, app, asked.tenant);
-                let summary = format!("`{app}` cannot be replayed for `{}`: {why}", asked.tenant);
-                Err(Trouble { judgement: Some(judgement), ..Failure::Incomplete { summary }.into() })
+                let (why, todo) = repair::refusal(&refusal, app, asked.tenant);
+                let (app, tenant) = (app.to_owned(), asked.tenant.to_owned());
+                let failure = Failure::NotReplayable { app, tenant, why, todo };
+                Err(Trouble { judgement: Some(judgement), ..failure.into() })
             }
         };
     }
@@ -249,16 +250,25 @@ async fn look(work: &Work, tenant: &str) -> Result<(Found, Judgement), Failure> 
     Ok((found, judgement))
 }
 
-/// The tenants that lost every table of a Django app, or some that a replay would have to explain.
+/// The tenants that lost tables of a Django app, whether or not a replay brings them back. An app of which no tenant has
+/// tables is everybody's to explain.
 pub(crate) async fn affected(work: &Work, app: &str) -> Result<Vec<String>, Failure> {
     let manifest: &Manifest = &work.expectation().await?.manifest;
     let found = work
         .look(manifest, false, Some(&Selection::All), LOOK)
         .await
         .map_err(|error| error.into_failure("looking at the tenants"))?;
-    let lost = |tenant: &&String| {
+    let answer = |tenant: &String| {
         let asked = Asked { tenant, replay: Some(app), allow_code: true, dry_run: true };
-        !matches!(replayable(manifest, &asked, app, &found), Err(Refusal::NothingMissing))
+        (tenant.clone(), replayable(manifest, &asked, app, &found))
     };
-    Ok(found.tenants.keys().filter(lost).cloned().collect())
+    let answers: Vec<_> = found.tenants.keys().map(answer).collect();
+    let unknown = answers.iter().all(|(_, answer)| *answer == Err(Refusal::NoSuchApp));
+    let lost = answers.into_iter().filter(|(_, answer)| match answer {
+        Err(Refusal::NothingMissing) => false,
+        // Another type of tenant has them.
+        Err(Refusal::NoSuchApp) => unknown,
+        _ => true,
+    });
+    Ok(lost.map(|(tenant, _)| tenant).collect())
 }

@@ -4,7 +4,7 @@ use super::{event::Trouble, quantity::count};
 use crate::{
     failure::Failure,
     tenants::{
-        gate::{Finding, Judgement},
+        gate::{Finding, Judgement, Verdict},
         quarantine,
     },
 };
@@ -27,7 +27,10 @@ pub(crate) struct Action {
 }
 
 pub(crate) fn advice(trouble: &Trouble) -> Advice {
-    let mut advice = trouble.judgement.as_ref().map(of_judgement).unwrap_or_default();
+    // What else is wrong with the tenant is no answer to why it was not replayed.
+    let judgement =
+        trouble.judgement.as_ref().filter(|_| !matches!(trouble.failure, Failure::NotReplayable { .. }));
+    let mut advice = judgement.map(of_judgement).unwrap_or_default();
     if let Some(failed) = trouble.failed.first() {
         advice.cause = Some(if failed.dirty {
             "a migration that cannot run in a transaction stopped half-way"
@@ -86,27 +89,29 @@ fn of_judgement(judgement: &Judgement) -> Advice {
             .find(|(_, verdict)| verdict.findings.iter().any(wanted))
             .map(|(tenant, _)| tenant.map(str::to_owned))
     };
-    if let Some(tenant) =
-        first(|f| matches!(f, Finding::MissingTables { .. } | Finding::MissingColumns { .. }))
-    {
+    if let Some(tenant) = first(|f| {
+        matches!(f, Finding::MissingTables { .. } | Finding::MissingColumns { .. } | Finding::Models { .. })
+    }) {
         advice.cause = Some("tables were dropped or never made, though the ledger says that they were");
         advice.actions.push(say("see exactly what is missing", Some(verify(tenant.as_deref()))));
-        match replayable(judgement) {
-            Some((tenant, app)) => {
-                let command = format!("portcullis repair {} --replay {}", quoted(tenant), quoted(app));
-                let text = "run the app's migrations again for that tenant; plain migrating does nothing, because its ledger says they are done";
-                advice.actions.push(say(text, Some(command)));
-            }
-            None => advice
-                .actions
-                .push(say("restore what is missing from a backup or the migration's own SQL", None)),
-        }
+        advice.actions.push(bring_back(judgement));
     }
     if let Some(tenant) = first(|f| matches!(f, Finding::OtherKind { .. })) {
         advice.cause.get_or_insert("something else was put in a table's place, such as a view of its name");
         advice.actions.push(say("see what stands where", Some(verify(tenant.as_deref()))));
     }
-    if let Some(tenant) = first(|f| matches!(f, Finding::NoSchema | Finding::NoLedger { .. })) {
+    if first(|f| matches!(f, Finding::NoLedger { tables } if !tables.is_empty())).is_some() {
+        advice.cause.get_or_insert("the ledger's table was dropped; the tenant's own tables stand");
+        advice.actions.push(say(
+            "restore the ledger's table from a backup: nothing else knows what was applied; the other tables need nothing",
+            None,
+        ));
+    }
+    let gone = |f: &Finding| match f {
+        Finding::NoLedger { tables } => tables.is_empty(),
+        finding => matches!(finding, Finding::NoSchema),
+    };
+    if let Some(tenant) = first(gone) {
         advice
             .cause
             .get_or_insert("the schema was dropped, or the tenant was registered without being created");
@@ -166,6 +171,22 @@ fn of_judgement(judgement: &Judgement) -> Advice {
     advice
 }
 
+/// What brings lost tables back.
+fn bring_back(judgement: &Judgement) -> Action {
+    let Some((tenants, app)) = replayable(judgement) else {
+        return say("restore what is missing from a backup or the migration's own SQL", None);
+    };
+    let (whom, target) = match tenants.as_slice() {
+        [tenant] => ("that tenant".to_owned(), quoted(tenant)),
+        all => (format!("the {} tenants that lost it", all.len()), "--all-affected".to_owned()),
+    };
+    let text = format!(
+        "run the migrations of `{app}` again for {whom}; plain migrating does nothing about it, because the ledger says \
+         they are done"
+    );
+    say(&text, Some(format!("portcullis repair {target} --replay {}", quoted(app))))
+}
+
 /// Blocking all or serving the others is a decision that somebody has to make.
 fn choice(trouble: &Trouble) -> Option<Action> {
     if let (None, Some(failed)) = (&trouble.judgement, trouble.failed.first()) {
@@ -190,14 +211,17 @@ fn choice(trouble: &Trouble) -> Option<Action> {
     ))
 }
 
-/// The first tenant that lost every table of a Django app, and the app.
-fn replayable(judgement: &Judgement) -> Option<(&str, &str)> {
-    judgement.tenants.iter().find_map(|(tenant, verdict)| {
-        verdict.findings.iter().find_map(|finding| match finding {
-            Finding::Models { app, whole: true, .. } => Some((tenant.as_str(), app.as_str())),
+/// A Django app of which tenants lost every table, and none of those that it stands on: with those tenants.
+fn replayable(judgement: &Judgement) -> Option<(Vec<&str>, &str)> {
+    fn apps(verdict: &Verdict) -> impl Iterator<Item = &str> {
+        verdict.findings.iter().filter_map(|finding| match finding {
+            Finding::Models { app, whole: true, after, .. } if after.is_empty() => Some(app.as_str()),
             _ => None,
         })
-    })
+    }
+    let app = judgement.tenants.values().flat_map(apps).next()?;
+    let lost = judgement.tenants.iter().filter(|(_, verdict)| apps(verdict).any(|other| other == app));
+    Some((lost.map(|(tenant, _)| tenant.as_str()).collect(), app))
 }
 
 fn verify(tenant: Option<&str>) -> String {
@@ -212,7 +236,7 @@ fn say(text: &str, command: Option<String>) -> Action {
 }
 
 /// The word as a POSIX shell takes it.
-fn quoted(word: &str) -> String {
+pub(super) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-.".contains(c);
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()

@@ -205,8 +205,8 @@ fn finding_json(finding: &Finding) -> Value {
         Finding::InvalidIndex { index, table, unique } => {
             json!({ "kind": "invalid_index", "index": index, "table": table, "unique": unique })
         }
-        Finding::Models { app, models, whole } => {
-            json!({ "kind": "models", "app": app, "models": models, "whole": whole })
+        Finding::Models { app, models, whole, after } => {
+            json!({ "kind": "models", "app": app, "models": models, "whole": whole, "after": after })
         }
         Finding::Shadowed { tables } => json!({ "kind": "shadowed", "tables": tables }),
         Finding::Retired { migrations } => json!({ "kind": "retired", "migrations": migrations }),

@@ -6,6 +6,7 @@ use console::Style as Paint;
 use serde_json::{Value, json};
 
 use super::{
+    advice::quoted,
     event::Trouble,
     facts::{Facts, Place},
     quantity::count,
@@ -120,27 +121,42 @@ fn one(tenant: &str, repaired: &Repaired) -> Value {
     })
 }
 
-/// Why an app's migrations are not run again.
-pub(crate) fn refusal(refusal: &Refusal, app: &str, tenant: &str) -> String {
+/// Why an app's migrations are not run again, and what to do instead.
+pub(crate) fn refusal(refusal: &Refusal, app: &str, tenant: &str) -> (String, String) {
     let list = |names: &[String]| {
         names.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect::<Vec<_>>().join(", ")
     };
+    let tenant = quoted(tenant);
+    let replay = |app: &str| format!("portcullis repair {tenant} --replay {}", quoted(app));
+    let look = |lead: &str| format!("{lead}: portcullis verify --tenant {tenant}");
     match refusal {
-        Refusal::NotDjango => "the manifest is not of a Django project".into(),
-        Refusal::NoSuchApp => "a tenant has no tables of such an app".into(),
-        Refusal::NoLedger => "its schema or ledger is not there, or cannot be read".into(),
-        Refusal::Pending(names) => {
-            format!("it has pending migrations ({}), so `portcullis repair {tenant}` is enough", list(names))
+        Refusal::NotDjango => ("the manifest is not of a Django project".into(), look("see what is missing")),
+        Refusal::NoSuchApp => {
+            ("a tenant has no tables of such an app".into(), look("see which apps have lost tables"))
         }
-        Refusal::NothingMissing => "all of its tables are there".into(),
-        Refusal::Standing(tables) => format!(
-            "{} still there, and running everything again would fail on it; restore the others from a backup",
-            list(tables)
+        Refusal::NoLedger => {
+            ("its schema or ledger is not there, or cannot be read".into(), look("see what is wrong"))
+        }
+        Refusal::Pending(names) => (
+            format!("its migrations were never applied ({})", list(names)),
+            format!("apply them: portcullis repair {tenant}"),
         ),
-        Refusal::Code(names) => format!(
-            "{} run code of their own; read them, then say `portcullis repair {tenant} --replay {app} --allow-code`",
-            list(names)
+        Refusal::After(apps) => (
+            format!("its migrations stand on those of {}, whose tables are lost too", list(apps)),
+            format!("begin there: {}", replay(apps.first().map_or(app, String::as_str))),
         ),
-        Refusal::NotAtomic(names) => format!("{} cannot be part of one transaction", list(names)),
+        Refusal::NothingMissing => ("all of its tables are there".into(), look("see what is wrong")),
+        Refusal::Standing(tables) => (
+            format!("{} still there, and running everything again would fail on it", list(tables)),
+            look("restore the missing ones from a backup, then look again"),
+        ),
+        Refusal::Code(names) => (
+            format!("it runs code of its own in {}", list(names)),
+            format!("read that code; if it may run again: {} --allow-code", replay(app)),
+        ),
+        Refusal::NotAtomic(names) => (
+            format!("{} cannot be part of one transaction", list(names)),
+            look("restore its tables from a backup, then look again"),
+        ),
     }
 }

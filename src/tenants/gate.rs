@@ -9,8 +9,8 @@ use super::{
     day::Day,
     found::{Found, Look, Recorded, Seen},
     ledger::Comparison,
-    manifest::{Expected, Framework, Kind, Manifest, Tables},
-    replay::app_of,
+    manifest::{Expected, Kind, Manifest, Tables},
+    replay::{app_of, is_of},
 };
 
 /// How strictly to judge.
@@ -58,11 +58,13 @@ pub(crate) enum Finding {
         unknown: Vec<String>,
         blocks: bool,
     },
-    /// A Django app's models whose tables are missing; `whole` if none of the app's tables is left.
+    /// A Django app's models whose tables are missing; `whole` if none of the app's tables is left. Its migrations
+    /// stand on those of the apps in `after`, which have lost tables too.
     Models {
         app: String,
         models: Vec<String>,
         whole: bool,
+        after: Vec<String>,
     },
     /// Missing tables of which the shared schema has a copy that is used instead.
     Shadowed {
@@ -189,54 +191,69 @@ impl Verdict {
     }
 
     /// Nothing stands against applying what is pending. A lost schema or ledger does, as does anything that
-    /// could not be read, or that other code recorded.
+    /// could not be read, or that other code recorded; and a table whose place the shared schema's copy takes, because
+    /// what is pending would change that one.
     pub(crate) fn may_be_migrated(&self) -> bool {
-        !self.findings.iter().any(|finding| {
-            matches!(
-                finding,
-                Finding::NotRegistered
-                    | Finding::NoSchema
-                    | Finding::NoLedger { .. }
-                    | Finding::Dirty { .. }
-                    | Finding::Altered { .. }
-                    | Finding::Diverged { .. }
-                    | Finding::LookFailed { .. }
-            )
+        !self.findings.iter().any(|finding| match finding {
+            Finding::Shadowed { .. } => self.is_pending(),
+            Finding::NotRegistered
+            | Finding::NoSchema
+            | Finding::NoLedger { .. }
+            | Finding::Dirty { .. }
+            | Finding::Altered { .. }
+            | Finding::Diverged { .. }
+            | Finding::LookFailed { .. } => true,
+            _ => false,
         })
     }
 
-    /// Says which of the missing tables the shared schema's copies stand in for.
-    fn note_shadows(&mut self, look: &Look, shadows: &BTreeSet<String>) {
+    /// Says which of the lost tables the shared schema's copies stand in for. One that a pending migration may still
+    /// make is not lost.
+    fn note_shadows(&mut self, manifest: &Manifest, look: &Look, shadows: &BTreeSet<String>) {
         let Look::Seen(seen) = look else { return };
-        let tables: Vec<String> = seen.missing_tables.intersection(shadows).cloned().collect();
+        let lost = |table: &&String| match app_of_table(manifest, table) {
+            Some(app) => seen.ledger.iter().any(|row| is_of(app, &row.id)),
+            None => !self.is_pending(),
+        };
+        let tables: Vec<String> = seen.missing_tables.intersection(shadows).filter(lost).cloned().collect();
         if !tables.is_empty() {
             self.findings.push(Finding::Shadowed { tables });
         }
     }
 
-    /// Says which models a lying ledger has lost the tables of, app by app.
+    /// Says which models have lost their tables, app by app.
     fn note_models(&mut self, manifest: &Manifest, tables: &Tables, look: &Look) {
         let (Some(django), Look::Seen(seen)) = (&manifest.django, look) else { return };
-        if !self.findings.iter().any(|finding| matches!(finding, Finding::MissingTables { .. })) {
-            return;
-        }
-        let mut apps: BTreeMap<&str, (Vec<String>, bool)> = BTreeMap::new();
-        for table in tables.keys() {
-            let model = django.models.get(table);
-            let Some(app) = app_of(model) else { continue };
-            let (models, whole) = apps.entry(app).or_insert((Vec::new(), true));
-            if seen.missing_tables.contains(table) {
-                models.extend(model.cloned());
-            } else {
-                *whole = false;
+        let mut lost: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
+        for finding in &self.findings {
+            let (Finding::MissingTables { tables, .. } | Finding::Shadowed { tables }) = finding else {
+                continue;
+            };
+            for table in tables {
+                if let (Some(app), Some(model)) = (app_of_table(manifest, table), django.models.get(table)) {
+                    lost.entry(app).or_default().insert(model.clone());
+                }
             }
         }
-        let lost = apps.into_iter().filter(|(_, (models, _))| !models.is_empty());
-        self.findings.extend(lost.map(|(app, (models, whole))| Finding::Models {
-            app: app.into(),
-            models,
-            whole,
-        }));
+        let stands = |app: &str| {
+            tables.keys().any(|table| {
+                app_of_table(manifest, table) == Some(app) && !seen.missing_tables.contains(table)
+            })
+        };
+        let after = |app: &str| -> Vec<String> {
+            let needed = django.depends.get(app).into_iter().flatten();
+            needed.filter(|needed| lost.contains_key(needed.as_str())).cloned().collect()
+        };
+        let models: Vec<Finding> = lost
+            .iter()
+            .map(|(app, models)| Finding::Models {
+                app: (*app).to_owned(),
+                models: models.iter().cloned().collect(),
+                whole: !stands(app),
+                after: after(app),
+            })
+            .collect();
+        self.findings.extend(models);
     }
 
     fn of(finding: Finding) -> Self {
@@ -283,16 +300,16 @@ pub(crate) fn judge(manifest: &Manifest, found: &Found, rules: Rules) -> Judgeme
             let comparison = compared
                 .entry(Arc::as_ptr(&seen.ledger))
                 .or_insert_with(|| manifest.framework.compare(&manifest.tenant, &seen.ledger));
-            judge_seen(comparison, seen, rules)
+            judge_seen(manifest, comparison, seen, rules)
         }
-        unseen => judge_schema(manifest.framework, &manifest.tenant, unseen, rules),
+        unseen => judge_schema(manifest, &manifest.tenant, unseen, rules),
     };
     let mut tenants: BTreeMap<String, Verdict> = found
         .tenants
         .iter()
         .map(|(name, look)| {
             let mut verdict = verdict(look);
-            verdict.note_shadows(look, &found.shadows);
+            verdict.note_shadows(manifest, look, &found.shadows);
             verdict.note_models(
                 manifest,
                 manifest.tables_of(found.types.get(name).map(String::as_str)),
@@ -305,10 +322,7 @@ pub(crate) fn judge(manifest: &Manifest, found: &Found, rules: Rules) -> Judgeme
         tenants.insert(name.clone(), Verdict::of(Finding::NotRegistered));
     }
     Judgement {
-        shared: found
-            .shared
-            .as_ref()
-            .map(|look| judge_schema(manifest.framework, &manifest.shared, look, rules)),
+        shared: found.shared.as_ref().map(|look| judge_schema(manifest, &manifest.shared, look, rules)),
         tenants,
         orphans: found.orphans.iter().cloned().collect(),
         unfinished: found.unfinished.iter().cloned().collect(),
@@ -317,7 +331,7 @@ pub(crate) fn judge(manifest: &Manifest, found: &Found, rules: Rules) -> Judgeme
 }
 
 /// Judges one schema.
-pub(crate) fn judge_schema(framework: Framework, expected: &Expected, look: &Look, rules: Rules) -> Verdict {
+pub(crate) fn judge_schema(manifest: &Manifest, expected: &Expected, look: &Look, rules: Rules) -> Verdict {
     match look {
         Look::NoSchema => Verdict::of(Finding::NoSchema),
         Look::NoLedger { .. } if expected.migrations.is_empty() && expected.tables.is_empty() => {
@@ -328,11 +342,13 @@ pub(crate) fn judge_schema(framework: Framework, expected: &Expected, look: &Loo
         }
         Look::Failed(why) => Verdict::of(Finding::LookFailed { why: why.clone() }),
         Look::Vanished => Verdict::of(Finding::Vanished),
-        Look::Seen(seen) => judge_seen(&framework.compare(expected, &seen.ledger), seen, rules),
+        Look::Seen(seen) => {
+            judge_seen(manifest, &manifest.framework.compare(expected, &seen.ledger), seen, rules)
+        }
     }
 }
 
-fn judge_seen(ledger: &Comparison, seen: &Seen, rules: Rules) -> Verdict {
+fn judge_seen(manifest: &Manifest, ledger: &Comparison, seen: &Seen, rules: Rules) -> Verdict {
     let newer = !ledger.unknown.is_empty() && ledger.pending.is_empty();
     let mut findings = Vec::new();
     let mut say = |names: &[String], finding: fn(Vec<String>) -> Finding| {
@@ -349,35 +365,41 @@ fn judge_seen(ledger: &Comparison, seen: &Seen, rules: Rules) -> Verdict {
     } else {
         say(&ledger.unknown, |unknown| Finding::Ahead { unknown, blocks: false });
     }
-    let pending = !ledger.pending.is_empty();
     say(&ledger.pending, |migrations| Finding::Pending { migrations });
     say(&ledger.retired, |migrations| Finding::Retired { migrations });
     say(&ledger.duplicates, |migrations| Finding::Duplicate { migrations });
     // What a pending migration would make is not reported twice.
-    if !pending {
-        if !seen.missing_tables.is_empty() {
-            findings.push(Finding::MissingTables {
-                tables: seen.missing_tables.iter().cloned().collect(),
-                dropped_by_newer: newer,
-            });
-        }
-        findings.extend(seen.other_kinds.iter().map(|other| Finding::OtherKind {
-            table: other.table.clone(),
-            expected: other.expected,
-            found: other.found,
-        }));
-        findings.extend(seen.missing_columns.iter().map(|(table, columns)| Finding::MissingColumns {
-            table: table.clone(),
-            columns: columns.iter().cloned().collect(),
-            dropped_by_newer: newer,
-        }));
+    let settled = |table: &str| match app_of_table(manifest, table) {
+        Some(app) => !ledger.pending.iter().any(|id| is_of(app, id)),
+        None => ledger.pending.is_empty(),
+    };
+    let tables: Vec<String> = seen.missing_tables.iter().filter(|table| settled(table)).cloned().collect();
+    if !tables.is_empty() {
+        findings.push(Finding::MissingTables { tables, dropped_by_newer: newer });
     }
+    let other_kinds = seen.other_kinds.iter().filter(|other| settled(&other.table));
+    findings.extend(other_kinds.map(|other| Finding::OtherKind {
+        table: other.table.clone(),
+        expected: other.expected,
+        found: other.found,
+    }));
+    let missing_columns = seen.missing_columns.iter().filter(|(table, _)| settled(table));
+    findings.extend(missing_columns.map(|(table, columns)| Finding::MissingColumns {
+        table: table.clone(),
+        columns: columns.iter().cloned().collect(),
+        dropped_by_newer: newer,
+    }));
     findings.extend(seen.invalid_indexes.iter().map(|index| Finding::InvalidIndex {
         index: index.name.clone(),
         table: index.table.clone(),
         unique: index.unique,
     }));
     Verdict { findings }
+}
+
+/// The Django app that a table belongs to; None with any other framework.
+fn app_of_table<'a>(manifest: &'a Manifest, table: &str) -> Option<&'a str> {
+    app_of(manifest.django.as_ref()?.models.get(table))
 }
 
 #[cfg(test)]

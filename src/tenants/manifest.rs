@@ -106,6 +106,9 @@ pub(crate) struct Django {
     pub(crate) registry: Option<DjangoRegistry>,
     /// Each expected table's model, as `finance.Invoice`.
     pub(crate) models: BTreeMap<String, String>,
+    /// The apps on whose migrations each app's own stand.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) depends: BTreeMap<String, BTreeSet<String>>,
     /// Migrations that run Python or SQL of their own.
     pub(crate) code: BTreeSet<String>,
     /// Migrations that do not run in a transaction.

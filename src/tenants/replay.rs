@@ -15,8 +15,10 @@ pub(crate) enum Refusal {
     NoSuchApp,
     /// The schema or its ledger is not there, or could not be read.
     NoLedger,
-    /// Plain migrating applies them.
+    /// None of them was ever applied, and plain migrating applies them.
     Pending(Vec<String>),
+    /// They stand on migrations of these apps, which have lost tables too.
+    After(Vec<String>),
     /// None of its tables is missing.
     NothingMissing,
     /// Some of its tables are there, and running everything again would fail on them.
@@ -43,9 +45,10 @@ pub(crate) fn may_replay(
         return Err(Refusal::NoSuchApp);
     }
     let Look::Seen(Seen { ledger, missing_tables, .. }) = look else { return Err(Refusal::NoLedger) };
-    let pending = manifest.framework.compare(&manifest.tenant, ledger).pending;
-    if !pending.is_empty() {
-        return Err(Refusal::Pending(pending));
+    let recorded = |app: &str| ledger.iter().any(|row| is_of(app, &row.id));
+    if !recorded(app) {
+        let pending = manifest.framework.compare(&manifest.tenant, ledger).pending;
+        return Err(Refusal::Pending(pending.into_iter().filter(|id| is_of(app, id)).collect()));
     }
     let standing: Vec<String> = of_app
         .iter()
@@ -58,10 +61,19 @@ pub(crate) fn may_replay(
     if !standing.is_empty() {
         return Err(Refusal::Standing(standing));
     }
-    let of = |ids: &BTreeSet<String>| -> Vec<String> {
-        let prefix = format!("{app}.");
-        ids.iter().filter(|id| id.starts_with(&prefix)).cloned().collect()
-    };
+    let lost: BTreeSet<&str> = tables
+        .keys()
+        .filter(|table| missing_tables.contains(*table))
+        .filter_map(|table| app_of(django.models.get(table)))
+        .collect();
+    let needed = django.depends.get(app).into_iter().flatten();
+    let after: Vec<String> =
+        needed.filter(|needed| lost.contains(needed.as_str()) && recorded(needed)).cloned().collect();
+    if !after.is_empty() {
+        return Err(Refusal::After(after));
+    }
+    let of =
+        |ids: &BTreeSet<String>| -> Vec<String> { ids.iter().filter(|id| is_of(app, id)).cloned().collect() };
     match (of(&django.not_atomic), of(&django.code)) {
         (not_atomic, _) if !not_atomic.is_empty() => Err(Refusal::NotAtomic(not_atomic)),
         (_, code) if !code.is_empty() && !allow_code => Err(Refusal::Code(code)),
@@ -73,3 +85,11 @@ pub(crate) fn may_replay(
 pub(crate) fn app_of(model: Option<&String>) -> Option<&str> {
     model?.split_once('.').map(|(app, _)| app)
 }
+
+/// Whether a migration such as `finance.0001_initial` is one of the app's.
+pub(crate) fn is_of(app: &str, migration: &str) -> bool {
+    migration.split_once('.').is_some_and(|(of, _)| of == app)
+}
+
+#[cfg(test)]
+mod tests;

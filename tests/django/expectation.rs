@@ -1,6 +1,6 @@
 //! What is expected: at development, of the next release, of older code, and by type of tenant.
 
-use std::fs;
+use std::{fs, path::Path};
 
 use serde_json::Value;
 
@@ -17,7 +17,11 @@ class Migration(migrations.Migration):
 
 /// Adds a migration to the project's `finance`.
 fn add(project: &Project, name: &str, parent: &str, column: &str) {
-    let path = project.portcullis.path(&format!("finance/migrations/{name}.py"));
+    add_in(project.portcullis.folder(), name, parent, column);
+}
+
+fn add_in(folder: &Path, name: &str, parent: &str, column: &str) {
+    let path = folder.join(format!("finance/migrations/{name}.py"));
     fs::write(path, NOTE.replace("PARENT", parent).replace("NAME", column)).unwrap();
 }
 
@@ -177,6 +181,9 @@ fn with_types_of_tenants_each_is_judged_by_the_tables_of_its_own() {
     project.portcullis.run(["verify"]).exits(1).says("big").says("finance.Invoice").says("1 of 3");
     project.portcullis.run(["repair", "big", "--replay", "finance"]).exits(0);
     project.portcullis.run(["repair", "small", "--replay", "finance"]).exits(1).says("cannot be replayed");
+    project.database.execute("DROP TABLE big.finance_invoice");
+    let all = project.portcullis.run(["repair", "--all-affected", "--replay", "finance"]).exits(0);
+    all.says("big: complete").says_not("small");
     project.database.execute("ALTER TABLE small.contacts_contact DROP COLUMN city");
     project.portcullis.run(["verify"]).exits(1).says("small").says("contacts_contact").says("1 of 3");
     project.database.execute("ALTER TABLE small.contacts_contact ADD COLUMN city varchar(100)");
@@ -191,8 +198,8 @@ fn with_types_of_tenants_each_is_judged_by_the_tables_of_its_own() {
     project.manage(&["migrate_schemas", "--check", "-v0"]).exits(0);
 }
 
-#[test]
-fn an_app_that_moved_from_shared_to_tenants_is_found_and_replayed() {
+/// Two tenants of a project whose `contacts` and `finance` were in SHARED_APPS, and are now in TENANT_APPS.
+fn moved() -> Project {
     let project = Project::new();
     let settings = project.portcullis.path("invoicing/settings.py");
     let shipped = fs::read_to_string(&settings).unwrap();
@@ -208,13 +215,28 @@ fn an_app_that_moved_from_shared_to_tenants_is_found_and_replayed() {
     project.database.execute(
         "INSERT INTO public.contacts_contact (name, email, city, sort_name) VALUES ('Ada', '', '', '')",
     );
-
     fs::write(&settings, shipped).unwrap();
+    project
+}
+
+#[test]
+fn an_app_that_moved_from_shared_to_tenants_is_found_and_replayed() {
+    let project = moved();
     make(&project);
     let blocked = project.portcullis.run(["verify"]).exits(1);
-    blocked.says("contacts.Contact").says("finance.Invoice").says("shadowed").says("acme").says("demo");
+    blocked
+        .says("contacts.Contact")
+        .says("finance.Invoice")
+        .says("shadowed")
+        .says("acme")
+        .says("demo")
+        .says("portcullis repair --all-affected --replay contacts");
     project.manage(&["migrate_schemas", "--check", "-v0"]).exits(0);
-    project.portcullis.run(["repair", "--all-affected", "--replay", "contacts"]).says("--allow-code");
+    // Its foreign key would lead to public's contacts.
+    let early = project.portcullis.run(["repair", "acme", "--replay", "finance"]).exits(1);
+    early.says("stand on those of contacts").says("portcullis repair acme --replay contacts");
+    let asked = project.portcullis.run(["repair", "--all-affected", "--replay", "contacts"]).exits(1);
+    asked.says("portcullis repair acme --replay contacts --allow-code");
     project
         .portcullis
         .run(["repair", "--all-affected", "--replay", "contacts", "--allow-code"])
@@ -225,4 +247,54 @@ fn an_app_that_moved_from_shared_to_tenants_is_found_and_replayed() {
     project.portcullis.run(["repair", "--all-affected", "--replay", "finance"]).exits(0);
     project.portcullis.run(["verify"]).exits(0);
     assert_eq!(project.database.column("SELECT name::text FROM public.contacts_contact"), ["Ada"]);
+    let abroad = "SELECT conrelid::regclass::text FROM pg_constraint JOIN pg_class t ON t.oid = confrelid \
+                  WHERE connamespace = 'acme'::regnamespace AND contype = 'f' AND t.relnamespace <> connamespace";
+    assert!(project.database.column(abroad).is_empty(), "every foreign key stays in the tenant");
+}
+
+#[test]
+fn nothing_is_applied_onto_public_where_an_app_moved_and_has_a_new_migration() {
+    let project = moved();
+    add(&project, "0005_note", "0004_invoice_payment", "note");
+    make(&project);
+    let notes = || {
+        project.database.column(
+            "SELECT table_schema::text FROM information_schema.columns WHERE column_name = 'note' ORDER BY 1",
+        )
+    };
+    let refused = project.portcullis.run(["migrate"]).exits(1);
+    refused.says("shadowed").says("finance.0005_note").says("--all-affected --replay contacts");
+    assert!(notes().is_empty(), "public's invoices are as they were");
+    project
+        .portcullis
+        .run(["repair", "--all-affected", "--replay", "contacts", "--allow-code"])
+        .exits(1)
+        .says("--replay finance");
+    let repaired = project.portcullis.run(["repair", "--all-affected", "--replay", "finance"]).exits(0);
+    repaired.says("acme: finance.0005_note run again");
+    project.portcullis.run(["verify"]).exits(0);
+    assert_eq!(notes(), ["acme", "demo"]);
+    // Django alone would have changed the copy.
+    let theirs = moved();
+    add(&theirs, "0005_note", "0004_invoice_payment", "note");
+    theirs.manage(&["migrate_schemas", "--tenant", "--schema=acme", "-v0"]).exits(0);
+    let changed = "SELECT table_schema::text FROM information_schema.columns WHERE column_name = 'note'";
+    assert_eq!(theirs.database.column(changed), ["public"]);
+}
+
+#[test]
+fn a_project_in_a_folder_of_its_own_is_found_by_its_manage_py() {
+    let project = Project::new();
+    let folder = project.portcullis.folder();
+    let inside = folder.join("src");
+    fs::create_dir(&inside).unwrap();
+    for name in ["manage.py", "invoicing", "customers", "contacts", "finance"] {
+        fs::rename(folder.join(name), inside.join(name)).unwrap();
+    }
+    project.configure("manage    = \"manage.py\"", "manage    = \"src/manage.py\"");
+    make(&project);
+    project.portcullis.run(["migrate", "--shared"]).exits(0);
+    project.portcullis.run(["verify"]).exits(0);
+    add_in(&inside, "0005_note", "0004_invoice_payment", "note");
+    project.portcullis.run(["verify"]).exits(78).says("0005_note.py");
 }

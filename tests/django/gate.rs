@@ -32,13 +32,17 @@ fn the_finance_invoice_incident_does_not_reach_a_customer() {
 #[test]
 fn a_manifest_that_is_missing_or_stale_is_refused_with_the_command_that_makes_it() {
     let project = Project::new();
-    project.portcullis.run(["verify"]).exits(78).says("portcullis manifest django");
+    for command in ["verify", "run"] {
+        let missing = project.portcullis.run([command]).exits(78).says("portcullis.manifest.json");
+        missing.says("RUN portcullis manifest django");
+    }
     project.portcullis.run(["manifest", "django"]).exits(0);
     let migration = project.portcullis.path("finance/migrations/0004_invoice_payment.py");
     let text = fs::read_to_string(&migration).unwrap();
     fs::write(&migration, text.clone() + "\n# changed\n").unwrap();
     let stale = project.portcullis.run(["verify"]).exits(78);
-    stale.says("0004_invoice_payment.py").says("portcullis manifest django");
+    stale.says("0004_invoice_payment.py").says("was changed since").says("RUN portcullis manifest django");
+    project.portcullis.run(["run"]).exits(78).says("0004_invoice_payment.py").says_not("Listening");
     project.portcullis.run(["manifest", "django", "--check"]).exits(78);
     fs::write(&migration, text).unwrap();
     project.portcullis.run(["manifest", "django", "--check"]).exits(0);
@@ -54,4 +58,25 @@ fn a_manifest_needs_no_database_and_the_settings_named_in_the_environment_will_d
     fs::write(project.portcullis.path("config.toml"), config).unwrap();
     project.set("DJANGO_SETTINGS_MODULE", "invoicing.settings");
     project.portcullis.run(["manifest", "django", "--check"]).exits(0);
+}
+
+#[test]
+fn settings_that_cannot_be_loaded_are_shown_with_the_place() {
+    let project = Project::new();
+    let settings = project.portcullis.path("invoicing/settings.py");
+    let text = fs::read_to_string(&settings).unwrap();
+    fs::write(&settings, text.replace("DEBUG = ", "os.environ[\"NOWHERE\"]\nDEBUG = ")).unwrap();
+    let failed = project.portcullis.run(["manifest", "django"]).exits(79);
+    failed
+        .says("exited with 1: KeyError: 'NOWHERE'")
+        .says("   |   File \"")
+        .says("invoicing/settings.py\", line ");
+}
+
+#[test]
+fn a_ledger_that_was_dropped_is_not_taken_for_a_schema_that_was() {
+    let project = Project::complete();
+    project.database.execute("DROP TABLE demo.django_migrations");
+    let lost = project.portcullis.run(["verify"]).exits(1).says("restore the ledger's table from a backup");
+    lost.says_not("remove the tenant's row");
 }

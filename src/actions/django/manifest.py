@@ -18,7 +18,8 @@ NAME_BYTES = 63
 
 def main():
     output, manage = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None
-    sys.path.insert(0, os.path.dirname(os.path.abspath(manage)) if manage else os.getcwd())
+    base = os.path.dirname(os.path.abspath(manage)) if manage else os.getcwd()
+    sys.path.insert(0, base)
     if manage:
         import django.core.management as management
 
@@ -32,26 +33,29 @@ def main():
 
     django.setup()
     with open(output, "w", encoding="utf-8") as file:
-        file.write(text(manifest()))
+        file.write(text(manifest(base)))
 
 
-def manifest():
+def manifest(base):
     import django
     from django.apps import apps
     from django.conf import settings
     from django.db.migrations.loader import MigrationLoader
 
     loader = MigrationLoader(None, ignore_no_migrations=True)
-    migrations = [entry(key, loader.disk_migrations[key]) for key in order()]
+    # With squashes beside what they replace.
+    whole = MigrationLoader(None, ignore_no_migrations=True, replace_migrations=False).graph
+    migrations = [entry(key, loader.disk_migrations[key]) for key in order(whole)]
     state = loader.project_state().apps
     models = [model for model in state.get_models(include_auto_created=True)]
     facts = {
         "django": django.get_version(),
         "python": platform.python_version(),
         "models": {},
+        "depends": depends(whole),
         "code": sorted(name(key) for key, m in loader.disk_migrations.items() if runs_code(m.operations)),
         "not_atomic": sorted(name(key) for key, m in loader.disk_migrations.items() if not m.atomic),
-        "modules": modules(loader),
+        "modules": modules(loader, base),
     }
     types = {}
     if apps.is_installed("django_tenants"):
@@ -87,16 +91,21 @@ def manifest():
     }
 
 
-def order():
-    """Every migration on disk, each after those that it depends on; squashes beside what they replace."""
-    from django.db.migrations.loader import MigrationLoader
-
-    loader = MigrationLoader(None, ignore_no_migrations=True, replace_migrations=False)
+def order(graph):
+    """Every migration on disk, each after those that it depends on."""
     placed = {}
-    for leaf in sorted(loader.graph.leaf_nodes()):
-        for key in loader.graph.forwards_plan(leaf):
+    for leaf in sorted(graph.leaf_nodes()):
+        for key in graph.forwards_plan(leaf):
             placed.setdefault(key)
     return list(placed)
+
+
+def depends(graph):
+    """The apps on whose migrations each app's own stand."""
+    found = {}
+    for (app, _), node in sorted(graph.node_map.items()):
+        found.setdefault(app, set()).update(parent.key[0] for parent in node.parents if parent.key[0] != app)
+    return {app: sorted(apps) for app, apps in found.items() if apps}
 
 
 def entry(key, migration):
@@ -120,15 +129,15 @@ def runs_code(operations):
     )
 
 
-def modules(loader):
-    """Each app's migration folder with the digests of its modules, by which staleness is told without Python."""
+def modules(loader, base):
+    """Each app's migration folder, as seen from the project's, with the digests of its modules, by which staleness is told without Python."""
     from importlib import import_module
 
     found = {}
     for app in sorted(loader.migrated_apps):
         module = import_module(loader.migrations_module(app)[0])
         folder = list(module.__path__)[0]
-        relative = os.path.relpath(folder)
+        relative = os.path.relpath(folder, base)
         files = {}
         for file in sorted(os.listdir(folder)):
             if file.endswith((".py", ".pyc", ".so")) and file[0] not in "_~":

@@ -7,6 +7,7 @@ in the public schema all the same: its rows are counted and left alone.
 
 import os
 import runpy
+import shlex
 import sys
 
 
@@ -54,12 +55,23 @@ def replay(connection, app):
     state = ProjectState(real_apps=executor.loader.unmigrated_apps)
     for migration, _ in executor.migration_plan(executor.loader.graph.leaf_nodes(), clean_start=True):
         if migration.app_label == app:
+            stands_on_what_is_applied(executor.loader, migration, connection.schema_name)
             state = executor.apply_migration(state, migration)
             print(f"{migration.app_label}.{migration.name} run again")
         else:
             state = migration.mutate_state(state)
     executor.loader.build_graph()
     executor.check_replacements()
+
+
+def stands_on_what_is_applied(loader, migration, schema):
+    for parent in loader.graph.node_map[migration.app_label, migration.name].parents:
+        app, name = parent.key
+        if app != migration.app_label and parent.key not in loader.applied_migrations:
+            sys.exit(
+                f"{migration.app_label}.{migration.name} stands on {app}.{name}, which is pending. "
+                f"First apply that app's alone: python manage.py migrate_schemas {app} --schema={shlex.quote(schema)}"
+            )
 
 
 main()

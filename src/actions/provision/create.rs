@@ -152,7 +152,7 @@ async fn framework(work: &Work, project: &Django, new: &Creation) -> Result<(), 
 
 /// What the gate has to say of it.
 fn verified(work: &Work, manifest: &Manifest, expected: &Expected, look: &Look) -> Result<(), String> {
-    let verdict = judge_schema(manifest.framework, expected, look, work.rules(0));
+    let verdict = judge_schema(manifest, expected, look, work.rules(0));
     if verdict.outcome() == Outcome::Complete {
         return Ok(());
     }

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::tenants::{
     found::{InvalidIndex, OtherKind, Recorded},
-    manifest::{FORMAT, Kind, Migration},
+    manifest::{FORMAT, Framework, Kind, Migration},
 };
 
 const RULES: Rules = Rules { ahead_blocks: false, at_least: 0 };
@@ -51,7 +51,7 @@ fn rows(seen: &mut Seen) -> &mut [Recorded] {
 }
 
 fn judged(look: &Look) -> Verdict {
-    judge_schema(Framework::Sql, &expected(), look, RULES)
+    judge_schema(&manifest(), &expected(), look, RULES)
 }
 
 fn assert_judged(sentence: &str, look: &Look, outcome: Outcome, kind: fn(&Finding) -> bool) {
@@ -156,7 +156,7 @@ fn each_row_of_the_truth_table_holds() {
 #[test]
 fn a_database_ahead_of_the_code_blocks_if_it_is_asked_to() {
     let rules = Rules { ahead_blocks: true, ..RULES };
-    let verdict = judge_schema(Framework::Sql, &expected(), &Look::Seen(seen(&[1, 2, 3, 9])), rules);
+    let verdict = judge_schema(&manifest(), &expected(), &Look::Seen(seen(&[1, 2, 3, 9])), rules);
     assert_eq!(verdict.outcome(), Outcome::Incomplete);
 }
 

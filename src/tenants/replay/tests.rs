@@ -1,0 +1,116 @@
+//! What the gate says of a Django tenant that lost tables, and whether its apps may be replayed.
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+
+use super::*;
+use crate::tenants::{
+    found::{Found, Recorded},
+    gate::{Finding, Rules, Verdict, judge},
+};
+
+/// `invoice` stands on `contacts`, whose second migration runs code.
+fn manifest() -> Manifest {
+    let migrations: Vec<_> = ["contacts.1", "contacts.2", "invoice.1", "invoice.2"]
+        .map(|id| json!({ "id": id, "name": id, "app": id.split_once('.').unwrap().0 }))
+        .into();
+    serde_json::from_value(json!({
+        "format": 1,
+        "framework": "django-5.2",
+        "shared": { "migrations": [], "tables": {} },
+        "tenant": { "migrations": migrations, "tables": { "c": [], "i": [], "i_more": [] } },
+        "django": {
+            "django": "5.2", "python": "3.12", "code": ["contacts.2"], "not_atomic": [], "modules": {},
+            "models": { "c": "contacts.Contact", "i": "invoice.Invoice", "i_more": "invoice.More" },
+            "depends": { "invoice": ["contacts"] },
+        },
+    }))
+    .unwrap()
+}
+
+fn look(recorded: &[&str], missing: &[&str]) -> Look {
+    let row = |id: &&str| Recorded { id: (*id).into(), name: (*id).into(), checksum: None, succeeded: true };
+    Look::Seen(Seen {
+        ledger: recorded.iter().map(row).collect(),
+        missing_tables: missing.iter().map(|table| (*table).to_owned()).collect(),
+        ..Seen::default()
+    })
+}
+
+const ALL: [&str; 4] = ["contacts.1", "contacts.2", "invoice.1", "invoice.2"];
+
+fn shadows(tables: &[&str]) -> BTreeSet<String> {
+    tables.iter().map(|table| (*table).to_owned()).collect()
+}
+
+fn judged(look: Look, copies: &[&str]) -> Verdict {
+    let tenants = BTreeMap::from([("acme".to_owned(), look)]);
+    let found = Found { tenants, registered: 1, shadows: shadows(copies), ..Found::default() };
+    let mut judgement = judge(&manifest(), &found, Rules { ahead_blocks: false, at_least: 0 });
+    judgement.tenants.remove("acme").unwrap()
+}
+
+fn replayed(app: &str, look: &Look, copies: &[&str], allow_code: bool) -> Result<Vec<String>, Refusal> {
+    let manifest = manifest();
+    may_replay(&manifest, &manifest.tenant.tables, app, look, &shadows(copies), allow_code)
+}
+
+#[test]
+fn a_lost_table_is_told_beside_what_another_app_has_pending() {
+    let verdict = judged(look(&["contacts.1", "contacts.2", "invoice.1"], &["c", "i_more"]), &[]);
+    let missing = Finding::MissingTables { tables: vec!["c".into()], dropped_by_newer: false };
+    assert!(verdict.findings.contains(&missing), "{verdict:?}");
+    let models = verdict.findings.iter().filter(|finding| matches!(finding, Finding::Models { .. }));
+    assert_eq!(models.count(), 1, "what invoice.2 may make is not missing: {verdict:?}");
+    assert!(verdict.may_be_migrated());
+}
+
+#[test]
+fn what_is_pending_is_not_applied_where_it_would_change_the_shared_schemas_copy() {
+    let moved = judged(look(&["contacts.1", "invoice.1", "invoice.2"], &["c"]), &["c"]);
+    assert!(moved.is_pending() && !moved.may_be_migrated(), "{moved:?}");
+    assert!(moved.findings.iter().any(|finding| matches!(finding, Finding::Models { whole: true, .. })));
+    let fresh = judged(look(&["invoice.1", "invoice.2"], &["c"]), &["c"]);
+    assert!(fresh.may_be_migrated(), "the app's first migration makes the table: {fresh:?}");
+}
+
+#[test]
+fn of_two_lost_apps_the_one_that_the_other_stands_on_comes_first() {
+    let lost = look(&ALL, &["c", "i", "i_more"]);
+    assert_eq!(replayed("invoice", &lost, &[], false), Err(Refusal::After(vec!["contacts".into()])));
+    assert_eq!(replayed("contacts", &lost, &["c"], true), Ok(vec!["c".into()]));
+    let verdict = judged(lost, &[]);
+    let after: Vec<_> = verdict
+        .findings
+        .iter()
+        .filter_map(|finding| match finding {
+            Finding::Models { app, after, .. } => Some((app.as_str(), after.len())),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(after, [("contacts", 0), ("invoice", 1)]);
+}
+
+#[test]
+fn an_app_is_replayed_whatever_is_pending_if_it_was_applied_once() {
+    let behind = look(&["contacts.1", "contacts.2", "invoice.1"], &["i", "i_more"]);
+    assert_eq!(replayed("invoice", &behind, &[], false), Ok(vec![]));
+    let other = look(&["contacts.1", "invoice.1", "invoice.2"], &["i", "i_more"]);
+    assert_eq!(replayed("invoice", &other, &[], false), Ok(vec![]));
+    let never = look(&["contacts.1", "contacts.2"], &["i", "i_more"]);
+    let pending = Refusal::Pending(vec!["invoice.1".into(), "invoice.2".into()]);
+    assert_eq!(replayed("invoice", &never, &[], false), Err(pending));
+}
+
+#[test]
+fn what_stands_what_runs_code_and_what_is_unknown_is_refused() {
+    assert_eq!(replayed("invoice", &look(&ALL, &[]), &[], false), Err(Refusal::NothingMissing));
+    let standing = Err(Refusal::Standing(vec!["i_more".into()]));
+    assert_eq!(replayed("invoice", &look(&ALL, &["i"]), &[], false), standing);
+    let code = Err(Refusal::Code(vec!["contacts.2".into()]));
+    assert_eq!(replayed("contacts", &look(&ALL, &["c"]), &[], false), code);
+    assert_eq!(replayed("nonsense", &look(&ALL, &["c"]), &[], false), Err(Refusal::NoSuchApp));
+    assert_eq!(replayed("invoice", &Look::NoSchema, &[], false), Err(Refusal::NoLedger));
+}
