@@ -5,6 +5,7 @@ use std::{fs, os::unix::fs::PermissionsExt, process::Command};
 
 use nix::sys::signal::Signal;
 
+use crate::run::lock;
 use crate::support::{
     cluster::cluster,
     django::{self, Project},
@@ -64,10 +65,16 @@ fn both(env: &[(&str, &str)]) -> (Outcome, Outcome) {
 
 #[test]
 fn no_password_is_printed() {
-    let url = "postgres://app:hunter2@127.0.0.1:1/app";
-    shell(&place(STEPS), &[("DATABASE_URL", url)]).wait().says("hunter2");
-    let config = "[database]\nurl = \"${DATABASE_URL}\"\n[[step]]\nname = \"database\"\nwait.database = { timeout = \"1s\" }\n";
-    place(config).env("DATABASE_URL", url).run(["run"]).exits(69).says_not("hunter2");
+    let (database, redis) = ("postgres://app:hunter2@127.0.0.1:1/app", "redis://:swordfish@127.0.0.1:1/0");
+    let theirs = shell(&place(STEPS), &[("DATABASE_URL", database), ("REDIS_URL", redis)]).wait();
+    theirs.says("hunter2").says("swordfish");
+    for wait in [
+        "[database]\nurl = \"${DATABASE_URL}\"\n[[step]]\nname = \"it\"\nwait.database = { timeout = \"1s\" }\n",
+        "[[step]]\nname = \"it\"\nwait.redis = { url = \"${REDIS_URL}\", timeout = \"1s\" }\n",
+    ] {
+        let ours = place(wait).env("DATABASE_URL", database).env("REDIS_URL", redis).run(["run"]);
+        ours.exits(69).says_not("hunter2").says_not("swordfish");
+    }
 }
 
 #[test]
@@ -86,12 +93,14 @@ fn a_migration_that_fails_blocks() {
 
 #[test]
 fn every_tenant_is_verified_whatever_the_flags_say() {
-    let theirs = place(STEPS);
-    shell(&theirs, &[("SKIP_MIGRATIONS", "1")]).wait().says("SERVING");
-    assert!(!fs::read_to_string(theirs.path("ran")).unwrap().contains("verify"));
-    let ours = place(STEPS).env("SKIP_MIGRATIONS", "1");
-    ours.run(["run"]).exits(0).says("SERVING");
-    assert!(fs::read_to_string(ours.path("ran")).unwrap().contains("verify"));
+    for (name, value) in [("SKIP_MIGRATIONS", "1"), ("CREATE_DEMO_TENANT", "false")] {
+        let theirs = place(STEPS);
+        shell(&theirs, &[(name, value)]).wait().says("SERVING");
+        assert!(!fs::read_to_string(theirs.path("ran")).unwrap().contains("verify"));
+        let ours = place(STEPS).env(name, value);
+        ours.run(["run"]).exits(0).says("SERVING");
+        assert!(fs::read_to_string(ours.path("ran")).unwrap().contains("verify"));
+    }
 }
 
 #[test]
@@ -161,21 +170,31 @@ fn a_check_only_looks_and_there_is_one_for_the_demo_tenant_and_one_for_all() {
     assert_eq!(ledger(), before);
 }
 
+/// What `redis-cli` answers.
+fn redis(port: &str, arguments: &[&str]) -> String {
+    let answer = Command::new("redis-cli").args(["-p", port]).args(arguments).output().unwrap();
+    String::from_utf8(answer.stdout).unwrap().trim().to_owned()
+}
+
 #[test]
-fn a_run_that_is_killed_leaves_no_lock_behind() {
-    let redis = Redis::start();
-    let port = redis.port().to_string();
+fn a_run_that_is_killed_or_fails_leaves_no_lock_behind() {
+    let server = Redis::start();
+    let port = server.port().to_string();
     let theirs = place(STEPS);
     let killed = shell(&theirs, &[("LOCK_PORT", &port), ("SLOW", "migrate")]);
     killed.wait_for_line("under way");
     killed.signal(Signal::SIGKILL);
     let waits = shell(&theirs, &[("LOCK_PORT", &port), ("POLL", "50")]);
     waits.wait_for_line("another replica is migrating");
-    let left = Command::new("redis-cli").args(["-p", &port, "ttl", "migrating"]).output().unwrap();
-    let left: u32 = String::from_utf8(left.stdout).unwrap().trim().parse().unwrap();
-    assert!(left > 500, "for {left} s nobody may migrate");
+    let left = || redis(&port, &["ttl", "migrating"]).parse::<u32>().unwrap();
+    assert!(left() > 500, "for {} s nobody may migrate", left());
+    redis(&port, &["del", "migrating"]);
+    // A check that fails leaves it, too.
+    let nobody = place(STEPS).file("tenants.json", "{}");
+    shell(&nobody, &[("LOCK_PORT", &port), ("CREATE_DEMO_TENANT", "true")]).wait().exits(1);
+    assert!(left() > 500, "for {} s nobody may migrate", left());
     // And without Redis, nobody is locked out at all.
-    drop(redis);
+    drop(server);
     shell(&place(STEPS), &[("LOCK_PORT", &port)]).wait().exits(0).says("Connection refused").says("SERVING");
 
     let mut ours = project::Project::new("");
@@ -186,6 +205,37 @@ fn a_run_that_is_killed_leaves_no_lock_behind() {
     ours.until(true, locks);
     killed.signal(Signal::SIGKILL);
     ours.portcullis.run(["run", "--no-server"]).exits(0);
+    let failing = "\n[[step]]\nname = \"fails\"\ncommand = { run = [\"false\"], once = true }\n";
+    let ours = ours.step(failing);
+    ours.portcullis.run(["run", "--no-server"]).exits(79);
+    ours.until(false, locks);
+}
+
+#[test]
+fn a_lock_is_nobody_elses_to_take_away() {
+    let server = Redis::start();
+    let port = server.port().to_string();
+    let holds = [("LOCK_PORT", port.as_str()), ("UNTIL_TOLD", "migrate")];
+    let (first, second) = (place(STEPS), place(STEPS));
+    let slow = shell(&first, &holds);
+    slow.wait_for_line("under way");
+    // As after ten minutes.
+    redis(&port, &["expire", "migrating", "0"]);
+    let other = shell(&second, &holds);
+    other.wait_for_line("under way");
+    fs::write(first.path("go on"), "").unwrap();
+    slow.wait().exits(0);
+    assert_eq!(redis(&port, &["exists", "migrating"]), "0", "it took the other's lock away");
+    fs::write(second.path("go on"), "").unwrap();
+    other.wait().exits(0);
+
+    let ours = lock::slow().env("LOCK_TIMEOUT", "300ms");
+    let holder = ours.portcullis.spawn(["run"]);
+    lock::until_at_work(&ours);
+    ours.portcullis.run(["run"]).exits(75).says_not("the server started");
+    ours.until(true, lock::HOLDER);
+    ours.database.execute("INSERT INTO public.go_on VALUES (1)");
+    holder.wait().exits(0);
 }
 
 #[test]

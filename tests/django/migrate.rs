@@ -49,6 +49,48 @@ fn the_configured_command_gets_each_schema_as_one_argument() {
     project.portcullis.run(["verify"]).exits(0);
 }
 
+/// Waits until another stands beside it, and notes how many are at work.
+const TOGETHER: &str = r#"
+set -e
+mkdir "begun/$1" "at work/$1"
+ls "at work" | wc -l >> counts
+until [ "$(ls begun | wc -l)" -ge 2 ]; do sleep 0.05; done
+python manage.py migrate_schemas --tenant --schema="$1"
+rmdir "at work/$1"
+"#;
+
+#[test]
+fn as_many_as_configured_are_at_work_at_a_time_and_no_name_is_taken_apart() {
+    let project = Project::complete();
+    behind(&project, &["acme", "bolt", "corp", "odd"]);
+    let odd = "Odd $(touch pwned) & `more` *";
+    project.database.execute(&format!(
+        "ALTER SCHEMA odd RENAME TO \"{odd}\"; UPDATE customers_client SET schema_name = '{odd}' WHERE schema_name = 'odd'"
+    ));
+    for folder in ["begun", "at work"] {
+        std::fs::create_dir(project.portcullis.path(folder)).unwrap();
+    }
+    std::fs::write(project.portcullis.path("together.sh"), TOGETHER).unwrap();
+    project.configure("jobs = 4", "jobs = 2, run = [\"sh\", \"together.sh\", \"{schema}\"]");
+    project.portcullis.run(["migrate"]).exits(0).says("4 migrations applied to 4 schemas");
+    let counts = std::fs::read_to_string(project.portcullis.path("counts")).unwrap();
+    assert_eq!(counts.split_whitespace().max(), Some("2"), "{counts}");
+    assert!(
+        project.portcullis.path(&format!("begun/{odd}")).exists()
+            && !project.portcullis.path("pwned").exists()
+    );
+    project.portcullis.run(["verify"]).exits(0);
+
+    // The same through one Python for many, and where the box says what to type.
+    project.database.execute(&BEHIND.replace("{}", &format!("\"{odd}\"")));
+    project.configure(", run = [\"sh\", \"together.sh\", \"{schema}\"]", "");
+    project.portcullis.run(["migrate"]).exits(0).says("1 migration applied");
+    project.database.execute(&format!("DROP TABLE \"{odd}\".finance_invoice"));
+    let typed = format!("portcullis repair '{odd}' --replay finance");
+    project.portcullis.run(["verify"]).exits(1).says(&typed);
+    project.portcullis.run(["repair", odd, "--replay", "finance"]).exits(0);
+}
+
 #[test]
 fn what_other_code_recorded_is_never_applied_onto() {
     let project = Project::complete();
