@@ -62,6 +62,23 @@ def replay(connection, app):
             state = migration.mutate_state(state)
     executor.loader.build_graph()
     executor.check_replacements()
+    tell_lost_keys(connection, app, state)
+
+
+def tell_lost_keys(connection, app, state):
+    """Names the columns of other apps whose foreign keys went with the lost tables (DROP TABLE ... CASCADE)."""
+    for model in state.apps.get_models(include_auto_created=True):
+        options = model._meta
+        for field in options.local_concrete_fields:
+            leads_there = field.is_relation and field.related_model._meta.app_label == app
+            if options.app_label == app or not leads_there or not field.db_constraint:
+                continue
+            with connection.cursor() as cursor:
+                place = [connection.schema_name, options.db_table]
+                cursor.execute("SELECT FROM pg_catalog.pg_tables WHERE schemaname = %s AND tablename = %s", place)
+                constraints = connection.introspection.get_constraints(cursor, options.db_table) if cursor.rowcount else {}
+            if constraints and not any(c["foreign_key"] and c["columns"] == [field.column] for c in constraints.values()):
+                print(f"{options.db_table}.{field.column} has lost its foreign key, which is not made again")
 
 
 def stands_on_what_is_applied(loader, migration, schema):
