@@ -9,8 +9,7 @@ use tokio::time::Instant;
 
 use super::{
     aside, columns,
-    progress::{self, Pace},
-    standing::Progress,
+    progress::{self, Pace, Progress},
 };
 
 /// Dropped, it takes its bar away.

@@ -116,6 +116,33 @@ pub(crate) enum Event {
     },
 }
 
+impl Event {
+    /// The step that it is about.
+    pub(crate) fn step(&self) -> Option<usize> {
+        match self {
+            Self::StepStarted { step }
+            | Self::StepSkipped { step, .. }
+            | Self::Output { step, .. }
+            | Self::Waiting { step, .. }
+            | Self::Retrying { step, .. }
+            | Self::Progress { step, .. }
+            | Self::Note { step, .. }
+            | Self::Warning { step, .. }
+            | Self::Judged { step, .. }
+            | Self::Opened { step, .. }
+            | Self::StepDone { step, .. }
+            | Self::StepFailed { step, .. } => Some(*step),
+            Self::Blocked { step, .. } => *step,
+            Self::Started { .. }
+            | Self::Stopping { .. }
+            | Self::HandingOver { .. }
+            | Self::Finished { .. }
+            | Self::Remark { .. }
+            | Self::ConfigWarnings { .. } => None,
+        }
+    }
+}
+
 /// The named ways to open the gate all the same.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Opening {

@@ -76,7 +76,7 @@ fn common(
     if let Some(traceparent) = traceparent {
         object.insert("traceparent".into(), traceparent.into());
     }
-    if let Some(step) = step(event) {
+    if let Some(step) = event.step() {
         let place = standing.place(step);
         object.insert("step".into(), place.name.into());
         object.insert("step_number".into(), place.number.into());
@@ -171,30 +171,6 @@ fn name(event: &Event) -> &'static str {
         Event::Blocked { .. } => "blocked",
         Event::HandingOver { .. } => "handing_over",
         Event::Finished { .. } => "finished",
-    }
-}
-
-pub(super) fn step(event: &Event) -> Option<usize> {
-    match event {
-        Event::StepStarted { step }
-        | Event::StepSkipped { step, .. }
-        | Event::Output { step, .. }
-        | Event::Waiting { step, .. }
-        | Event::Retrying { step, .. }
-        | Event::Progress { step, .. }
-        | Event::Note { step, .. }
-        | Event::Warning { step, .. }
-        | Event::Judged { step, .. }
-        | Event::Opened { step, .. }
-        | Event::StepDone { step, .. }
-        | Event::StepFailed { step, .. } => Some(*step),
-        Event::Blocked { step, .. } => *step,
-        Event::Started { .. }
-        | Event::Stopping { .. }
-        | Event::HandingOver { .. }
-        | Event::Finished { .. }
-        | Event::Remark { .. }
-        | Event::ConfigWarnings { .. } => None,
     }
 }
 

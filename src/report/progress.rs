@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{quantity::took, standing::Progress};
+use super::quantity::took;
 
 /// A line at least so often, if there is news.
 const EVERY: Duration = Duration::from_secs(5);
@@ -15,6 +15,16 @@ const SELDOM: Duration = Duration::from_secs(1);
 const BAR: usize = 30;
 /// Below this, there is no bar, only its words.
 const SHORTEST: usize = 6;
+
+/// So much of a step is done.
+#[derive(Debug, Clone)]
+pub(crate) struct Progress {
+    pub(crate) done: usize,
+    pub(crate) total: usize,
+    pub(crate) what: String,
+    /// When the first of it was told, since the beginning of the start-up.
+    pub(crate) since: Duration,
+}
 
 /// When each step's progress was last worth a line.
 #[derive(Debug, Default)]

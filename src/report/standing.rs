@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{
     event::{Event, Opening, Trouble},
     facts::{Facts, Place},
-    progress,
+    progress::{self, Progress},
 };
 use crate::{
     failure::{self, Failure},
@@ -70,15 +70,6 @@ pub(crate) enum State {
     /// It failed, and the start-up goes on.
     Warned,
     Failed,
-}
-
-#[derive(Debug, Clone)]
-pub(crate) struct Progress {
-    pub(crate) done: usize,
-    pub(crate) total: usize,
-    pub(crate) what: String,
-    /// When the first of it was told, since the beginning of the start-up.
-    pub(crate) since: Duration,
 }
 
 /// How many schemas a judgement found in each state.

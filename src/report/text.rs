@@ -8,9 +8,10 @@ use super::{
     brief::brief,
     event::Event,
     failure_box::{self, BLOCKED},
-    opened_box, progress,
+    opened_box,
+    progress::{self, Progress},
     quantity::{count, took},
-    standing::{Progress, Standing},
+    standing::Standing,
     style::{Layout, Style},
     table,
 };
@@ -101,7 +102,7 @@ struct Words<'a> {
 impl Words<'_> {
     /// Whose line it is: `[3/8] tenant schemas: `.
     fn lead(&self, event: &Event) -> String {
-        match super::json::step(event) {
+        match event.step() {
             Some(step) => {
                 let place = self.standing.place(step);
                 let lead = format!("[{}/{}] {}:", place.number, place.of, place.name);
