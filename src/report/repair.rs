@@ -145,6 +145,13 @@ pub(crate) fn refusal(refusal: &Refusal, app: &str, tenant: &str) -> (String, St
             format!("its migrations stand on those of {}, whose tables are lost too", list(apps)),
             format!("begin there: {}", replay(apps.first().map_or(app, String::as_str))),
         ),
+        Refusal::Circle(apps) => (
+            format!(
+                "its migrations and those of {} stand on each other, and both have lost tables",
+                list(apps)
+            ),
+            look("restore the tables of both from a backup, then look again"),
+        ),
         Refusal::NothingMissing => ("all of its tables are there".into(), look("see what is wrong")),
         Refusal::Standing(tables) => (
             format!("{} still there, and running everything again would fail on it", list(tables)),

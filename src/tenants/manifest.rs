@@ -108,7 +108,7 @@ pub(crate) struct Django {
     pub(crate) models: BTreeMap<String, String>,
     /// The apps on whose migrations each app's own stand.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) depends: BTreeMap<String, BTreeSet<String>>,
+    pub(crate) depends: Depends,
     /// Migrations that run Python or SQL of their own.
     pub(crate) code: BTreeSet<String>,
     /// Migrations that do not run in a transaction.
@@ -116,6 +116,9 @@ pub(crate) struct Django {
     /// Each app's migration folder, by which the manifest is known to be stale.
     pub(crate) modules: BTreeMap<String, Modules>,
 }
+
+/// Each app with the apps that it stands on at once.
+pub(crate) type Depends = BTreeMap<String, BTreeSet<String>>;
 
 /// The table of the tenants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

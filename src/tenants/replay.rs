@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::{
     found::{Look, Seen},
-    manifest::{Manifest, Tables},
+    manifest::{Depends, Manifest, Tables},
 };
 
 /// Why not.
@@ -19,6 +19,8 @@ pub(crate) enum Refusal {
     Pending(Vec<String>),
     /// They stand on migrations of these apps, which have lost tables too.
     After(Vec<String>),
+    /// The same, and those stand on these: neither can come first.
+    Circle(Vec<String>),
     /// None of its tables is missing.
     NothingMissing,
     /// Some of its tables are there, and running everything again would fail on them.
@@ -65,10 +67,14 @@ pub(crate) fn may_replay(
         .keys()
         .filter(|table| missing_tables.contains(*table))
         .filter_map(|table| app_of(django.models.get(table)))
+        .filter(|app| recorded(app))
         .collect();
-    let needed = django.depends.get(app).into_iter().flatten();
-    let after: Vec<String> =
-        needed.filter(|needed| lost.contains(needed.as_str()) && recorded(needed)).cloned().collect();
+    let after = stands_on(&django.depends, app, &lost);
+    let circle: Vec<String> =
+        after.iter().filter(|other| reaches(&django.depends, other, app, &lost)).cloned().collect();
+    if !circle.is_empty() {
+        return Err(Refusal::Circle(circle));
+    }
     if !after.is_empty() {
         return Err(Refusal::After(after));
     }
@@ -79,6 +85,27 @@ pub(crate) fn may_replay(
         (_, code) if !code.is_empty() && !allow_code => Err(Refusal::Code(code)),
         _ => Ok(of_app.into_iter().filter(|table| shadows.contains(*table)).cloned().collect()),
     }
+}
+
+/// Which of these apps an app's migrations stand on at once.
+fn stands_on(depends: &Depends, app: &str, among: &BTreeSet<&str>) -> Vec<String> {
+    let of_app = depends.get(app).into_iter().flatten();
+    of_app.filter(|other| among.contains(other.as_str())).cloned().collect()
+}
+
+/// Whether an app's migrations stand on those of another in the end.
+fn reaches(depends: &Depends, from: &str, to: &str, among: &BTreeSet<&str>) -> bool {
+    let mut seen = BTreeSet::new();
+    let mut left = vec![from.to_owned()];
+    while let Some(app) = left.pop() {
+        if app == to {
+            return true;
+        }
+        if seen.insert(app.clone()) {
+            left.extend(stands_on(depends, &app, among));
+        }
+    }
+    false
 }
 
 /// The app of a model such as `finance.Invoice`.

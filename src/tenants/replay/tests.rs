@@ -94,6 +94,21 @@ fn of_two_lost_apps_the_one_that_the_other_stands_on_comes_first() {
 }
 
 #[test]
+fn where_two_lost_apps_stand_on_each_other_neither_is_told_to_come_first() {
+    let mut manifest = manifest();
+    let depends = &mut manifest.django.as_mut().unwrap().depends;
+    depends.insert("contacts".into(), BTreeSet::from(["invoice".to_owned()]));
+    let lost = look(&ALL, &["c", "i", "i_more"]);
+    for (app, other) in [("contacts", "invoice"), ("invoice", "contacts")] {
+        let answer = may_replay(&manifest, &manifest.tenant.tables, app, &lost, &BTreeSet::new(), true);
+        assert_eq!(answer, Err(Refusal::Circle(vec![other.into()])));
+    }
+    let one = look(&ALL, &["c"]);
+    let answer = may_replay(&manifest, &manifest.tenant.tables, "contacts", &one, &BTreeSet::new(), true);
+    assert_eq!(answer, Ok(vec![]));
+}
+
+#[test]
 fn an_app_is_replayed_whatever_is_pending_if_it_was_applied_once() {
     let behind = look(&["contacts.1", "contacts.2", "invoice.1"], &["i", "i_more"]);
     assert_eq!(replayed("invoice", &behind, &[], false), Ok(vec![]));
