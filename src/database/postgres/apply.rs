@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::PgConnection;
+use sqlx::postgres::{PgConnection, PgRow};
 
 use super::{
     LEDGER, Postgres, connect, ledgers, lock,
@@ -10,7 +10,17 @@ use super::{
     run::{self, Mode, bare},
     sessions::Sessions,
 };
-use crate::database::{Applied, ApplyError, Limits, MigrationFile, Schema};
+use crate::{
+    database::{Applied, ApplyError, Limits, MigrationFile, Schema, migrations},
+    tenants::found::Recorded,
+};
+
+/// Takes a lock that lasts as long as the transaction.
+const TRANSACTION: &str = "pg_try_advisory_xact_lock";
+
+/// SQLSTATE of a schema and of a table that is not there.
+const NO_SCHEMA: &str = "3F000";
+const NO_TABLE: &str = "42P01";
 
 /// Attempts in all, where another session's lock stood in the way.
 const ATTEMPTS: u32 = 6;
@@ -69,13 +79,15 @@ impl Applier {
             };
             match outcome {
                 Ok(applied) => {
-                    self.sessions.keep(session, &self.postgres).await;
+                    // A lock of the session's own is left behind, too.
+                    let used = outside_of.is_some() || !applied.is_empty();
+                    self.sessions.keep(session, used, &self.postgres).await;
                     return Ok(applied);
                 }
                 Err(error) => {
                     // Where another run is at work, nothing was begun.
                     if error.taken {
-                        self.sessions.keep(session, &self.postgres).await;
+                        self.sessions.keep(session, false, &self.postgres).await;
                     } else {
                         session.close().await;
                     }
@@ -109,23 +121,49 @@ async fn inside(
     limits: &Limits,
     create: bool,
 ) -> Result<Vec<String>, ApplyError> {
-    let begin = format!("BEGIN; SET LOCAL lock_timeout = {}", limits.lock_timeout.as_millis());
-    connect::rows(connection, &begin).await.map_err(|error| bare(&error))?;
-    if let Err(error) = lock::schema(connection, schema, "pg_try_advisory_xact_lock", limits.gives_way).await
-    {
-        if error.taken {
-            connect::rows(connection, "ROLLBACK").await.map_err(|error| bare(&error))?;
+    let recorded = if let Some(recorded) = at_once(connection, schema, limits).await? {
+        recorded
+    } else {
+        connect::rows(connection, &run::begin(limits)).await.map_err(|error| bare(&error))?;
+        if let Err(error) = lock::schema(connection, schema, TRANSACTION, limits.gives_way).await {
+            if error.taken {
+                connect::rows(connection, "ROLLBACK").await.map_err(|error| bare(&error))?;
+            }
+            return Err(error);
         }
-        return Err(error);
-    }
-    let pending = pending(connection, schema, files, create).await?;
+        recorded(connection, schema, create).await?
+    };
     let mut applied = Vec::new();
-    for file in pending {
+    for file in migrations::pending(files, &recorded)? {
         run::file(connection, schema, file, limits, Mode::Inside).await?;
         applied.push(file.name());
     }
     connect::rows(connection, "COMMIT").await.map_err(|error| bare(&error))?;
     Ok(applied)
+}
+
+/// Begins, takes the schema's lock and reads its ledger in one message. None, and nothing is begun, where another run
+/// has the lock or there is no ledger.
+async fn at_once(
+    connection: &mut PgConnection,
+    schema: &str,
+    limits: &Limits,
+) -> Result<Option<Vec<Recorded>>, ApplyError> {
+    let (begin, lock) = (run::begin(limits), lock::attempt(schema, TRANSACTION));
+    let message = format!("{begin}; {lock}; {}", ledgers::select(LEDGER, 0, schema));
+    match connect::rows(connection, &message).await {
+        Ok(rows) => {
+            if let Some((lock, ledger)) = rows.split_first()
+                && connect::flag(lock, 0).map_err(|error| bare(&error))?
+            {
+                return recorded_in(ledger).map(Some);
+            }
+        }
+        Err(error) if matches!(connect::code(&error), Some(NO_SCHEMA | NO_TABLE)) => {}
+        Err(error) => return Err(bare(&error)),
+    }
+    connect::rows(connection, "ROLLBACK").await.map_err(|error| bare(&error))?;
+    Ok(None)
 }
 
 /// One file in no transaction, under a lock that the session holds.
@@ -137,22 +175,21 @@ async fn outside(
     create: bool,
 ) -> Result<Vec<String>, ApplyError> {
     lock::schema(connection, schema, "pg_try_advisory_lock", limits.gives_way).await?;
+    let recorded = recorded(connection, schema, create).await?;
     let mut applied = Vec::new();
-    for file in pending(connection, schema, files, create).await? {
+    for file in migrations::pending(files, &recorded)? {
         run::file(connection, schema, file, limits, Mode::Outside).await?;
         applied.push(file.name());
     }
     Ok(applied)
 }
 
-/// The files that the ledger lacks, by what it says now. A ledger that cannot be continued is refused, and
-/// one that is not there is made for the shared schema alone.
-async fn pending<'a>(
+/// What the ledger says now. One that is not there is made for the shared schema alone.
+async fn recorded(
     connection: &mut PgConnection,
     schema: &str,
-    files: &'a [MigrationFile],
     create: bool,
-) -> Result<Vec<&'a MigrationFile>, ApplyError> {
+) -> Result<Vec<Recorded>, ApplyError> {
     if !has_ledger(connection, schema).await? {
         if !create {
             return Err(ApplyError {
@@ -170,10 +207,11 @@ async fn pending<'a>(
         connect::rows(connection, &run::create_ledger(schema)).await.map_err(|error| bare(&error))?;
     }
     let rows = connect::rows(connection, &ledgers::select(LEDGER, 0, schema)).await;
-    let recorded: Vec<_> = rows
-        .and_then(|rows| rows.iter().map(ledgers::recorded).collect())
-        .map_err(|error: sqlx::Error| bare(&error))?;
-    super::super::migrations::pending(files, &recorded)
+    recorded_in(&rows.map_err(|error| bare(&error))?)
+}
+
+fn recorded_in(rows: &[PgRow]) -> Result<Vec<Recorded>, ApplyError> {
+    rows.iter().map(ledgers::recorded).collect::<Result<_, _>>().map_err(|error| bare(&error))
 }
 
 async fn has_ledger(connection: &mut PgConnection, schema: &str) -> Result<bool, ApplyError> {

@@ -81,8 +81,7 @@ impl Postgres {
         let registry = self.registry_for(new)?;
         let mut connection = self.prepared().await?;
         let failed = |error: sqlx::Error| bare(&error);
-        let begin = format!("BEGIN; SET LOCAL lock_timeout = {}", limits.lock_timeout.as_millis());
-        connect::rows(&mut connection, &begin).await.map_err(failed)?;
+        connect::rows(&mut connection, &run::begin(limits)).await.map_err(failed)?;
         lock::schema(&mut connection, &new.schema, "pg_try_advisory_xact_lock", false).await?;
         self.close_journal(&mut connection, new).await?;
         if !new.rows_first {
@@ -150,8 +149,7 @@ impl Postgres {
         limits: &Limits,
     ) -> Result<(), ProvisionError> {
         let failed = |error: sqlx::Error| ProvisionError::from(bare(&error));
-        let begin = format!("BEGIN; SET LOCAL lock_timeout = {}", limits.lock_timeout.as_millis());
-        connect::rows(connection, &begin).await.map_err(failed)?;
+        connect::rows(connection, &run::begin(limits)).await.map_err(failed)?;
         lock::schema(connection, &new.schema, "pg_try_advisory_xact_lock", false).await?;
         let registered = self.is_registered(connection, registry, &new.schema).await.map_err(failed)?;
         refuse_existing(&new.schema, registered, exists(connection, &new.schema).await?)

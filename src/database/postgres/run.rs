@@ -62,6 +62,14 @@ pub(super) fn session(connection: &PgConnection, lifetime: Lifetime) -> String {
     known.map(|(_, text)| format!("SET {text}").replace("SET ", set)).collect::<Vec<_>>().join("; ")
 }
 
+/// Whatever the server's default is: what another run has committed is seen as soon as its lock is had.
+pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
+
+/// A transaction that waits for a lock only so long.
+pub(super) fn begin(limits: &Limits) -> String {
+    format!("{BEGIN}; SET LOCAL lock_timeout = {}", limits.lock_timeout.as_millis())
+}
+
 /// A connection for changes: past the pooler, and never to a standby.
 pub(super) async fn writer(config: &config::Postgres) -> Result<PgConnection, DatabaseError> {
     let mut connection = primary(config, "portcullis").await?;
@@ -179,11 +187,11 @@ pub(super) async fn file(
         let dirty = mode == Mode::Outside || stands(connection, schema, file).await;
         return Err(ApplyError { dirty, locked: failure.locked && !dirty, ..failure });
     }
-    if connect::rows(connection, ask).await.and_then(|rows| answer(&rows)).map_err(ours)? != before {
-        return Err(ApplyError { dirty: true, ..left(file, mode) });
-    }
-    let last = format!("{prepare}; {}", update(schema, file, begun.elapsed()));
-    connect::rows(connection, &last).await.map(drop).map_err(ours)
+    // What does not run in the same transaction any more is not recorded as done.
+    let same = format!("({ask}) = {}", literal(before.as_deref().unwrap_or_default()));
+    let last = format!("{prepare}; {ask}; {} AND {same}", update(schema, file, begun.elapsed()));
+    let after = connect::rows(connection, &last).await.and_then(|rows| answer(&rows)).map_err(ours)?;
+    if after == before { Ok(()) } else { Err(ApplyError { dirty: true, ..left(file, mode) }) }
 }
 
 /// An error that belongs to no file.

@@ -48,12 +48,13 @@ impl Sessions {
         Ok(Session { connection: postgres.writer().await?, schemas: 0 })
     }
 
-    /// Takes back one that ended well, for the next schema. Behind a pooler, a session is anybody's.
-    pub(super) async fn keep(&self, mut session: Session, postgres: &Postgres) {
+    /// Takes back one that ended well, for the next schema; `used` if a file may have left something in it. Behind a
+    /// pooler, a session is anybody's.
+    pub(super) async fn keep(&self, mut session: Session, used: bool, postgres: &Postgres) {
         session.schemas += 1;
         let fit = session.schemas < SCHEMAS_A_SESSION && !postgres.is_pooled();
         // Settings, role, temporary tables, prepared statements, cursors, LISTEN, and the schema's own lock.
-        if fit && connect::rows(&mut session.connection, "DISCARD ALL").await.is_ok() {
+        if fit && (!used || connect::rows(&mut session.connection, "DISCARD ALL").await.is_ok()) {
             self.0.borrow_mut().push(session);
         } else {
             session.close().await;

@@ -49,6 +49,11 @@ impl Postgres {
     }
 }
 
+/// Asks once for the lock on one schema.
+pub(super) fn attempt(schema: &str, function: &str) -> String {
+    format!("SELECT pg_catalog.{function}({SCHEMA}, {})::text", crc(schema))
+}
+
 /// Takes the lock on one schema, with one of the `pg_try_...` functions: again and again for a while, or once
 /// where there is other work to do meanwhile.
 pub(super) async fn schema(
@@ -57,7 +62,7 @@ pub(super) async fn schema(
     function: &str,
     gives_way: bool,
 ) -> Result<(), ApplyError> {
-    let sql = format!("SELECT pg_catalog.{function}({SCHEMA}, {})::text", crc(schema));
+    let sql = attempt(schema, function);
     let deadline = Instant::now() + SCHEMA_PATIENCE;
     loop {
         let rows = connect::rows(connection, &sql).await.map_err(|error| bare(&error))?;

@@ -17,7 +17,7 @@ use super::{
         quote::literal,
         run::{self, Lifetime},
     },
-    RUN, SCHEMA, crc, holder, just_ended, pooler, run_held, sqlx_held, strays,
+    RUN, SCHEMA, attempt, crc, holder, just_ended, pooler, run_held, sqlx_held, strays,
 };
 use crate::database::{DatabaseError, Share, Stray};
 
@@ -83,7 +83,8 @@ impl Session {
         );
         if self.pooled {
             let settings = run::session(self.connection().await?, Lifetime::Transaction);
-            self.say(&format!("BEGIN; {settings}")).await?;
+            // In any other level it would hold a snapshot until its end.
+            self.say(&format!("{}; {settings}", run::BEGIN)).await?;
         }
         let rows = self.say(&sql).await?;
         let had = |index: usize| rows.get(index).is_some_and(|row| connect::flag(row, 0).unwrap_or(false));
@@ -166,10 +167,7 @@ impl Session {
         names: &[String],
     ) -> Result<Vec<bool>, DatabaseError> {
         let function = if self.pooled { "pg_try_advisory_xact_lock" } else { "pg_try_advisory_lock" };
-        let tries: Vec<String> = names
-            .iter()
-            .map(|name| format!("SELECT pg_catalog.{function}({SCHEMA}, {})::text", crc(name)))
-            .collect();
+        let tries: Vec<String> = names.iter().map(|name| attempt(name, function)).collect();
         let rows = self.say(&tries.join("; ")).await?;
         rows.iter()
             .map(|row| connect::flag(row, 0))

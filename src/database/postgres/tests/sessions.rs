@@ -100,3 +100,23 @@ fn after_a_failure_and_where_the_server_has_ended_it_the_next_session_is_a_new_o
         assert_eq!(apply(place, &applier, "demo").await, 1);
     });
 }
+
+#[test]
+fn what_another_run_has_done_is_seen_under_its_lock_whatever_the_isolation_is_by_default() {
+    with_place(|place| async move {
+        place.shared().await;
+        place.provision("demo").await.unwrap();
+        let database = &place.config.name;
+        place
+            .sql(&format!("ALTER DATABASE {database} SET default_transaction_isolation = 'repeatable read'"))
+            .await;
+        place.write(
+            "tenant/3_slow.sql",
+            "ALTER TABLE finance_invoice ADD COLUMN more TEXT; SELECT pg_sleep(1);",
+        );
+        let (one, other) = (place.database().applier(), place.database().applier());
+        let (one, other) = tokio::join!(apply(place, &one, "demo"), apply(place, &other, "demo"));
+        assert_eq!(one + other, 1);
+        assert_eq!(place.count("demo._sqlx_migrations").await, "3");
+    });
+}
