@@ -1,6 +1,7 @@
 //! Reads tenants and their invoices, from PostgreSQL or from a folder of SQLite files.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -13,7 +14,8 @@ use sqlx::{
 
 /// Where the data is.
 pub enum Database {
-    Postgres(Box<PgConnectOptions>),
+    /// The password stands in a file if one is named, which is read at every connection: it may rotate.
+    Postgres { options: Box<PgConnectOptions>, password: Option<PathBuf> },
     /// Holds `shared.sqlite` and `tenants/<schema>.sqlite`.
     Sqlite(PathBuf),
 }
@@ -24,17 +26,21 @@ pub type Invoice = (String, String, String, i64, Option<String>);
 const TENANT: &str = "SELECT schema_name FROM tenants WHERE schema_name = $1";
 
 impl Database {
-    pub fn parse(url: &str) -> Result<Self, sqlx::Error> {
+    pub fn parse(url: &str, password: Option<PathBuf>) -> Result<Self, sqlx::Error> {
         match url.strip_prefix("sqlite://") {
             Some(folder) => Ok(Self::Sqlite(folder.into())),
-            None => Ok(Self::Postgres(Box::new(PgConnectOptions::from_str(url)?))),
+            None => Ok(Self::Postgres { options: Box::new(PgConnectOptions::from_str(url)?), password }),
         }
     }
 
     /// The tenant's invoices, or None where the registry does not hold the tenant.
     pub async fn invoices(&self, tenant: &str) -> Result<Option<Vec<Invoice>>, sqlx::Error> {
         match self {
-            Self::Postgres(options) => from_postgres(options, tenant).await,
+            Self::Postgres { options, password: None } => from_postgres(options, tenant).await,
+            Self::Postgres { options, password: Some(file) } => {
+                let password = fs::read_to_string(file).map_err(sqlx::Error::Io)?;
+                from_postgres(&(**options).clone().password(password.trim_end()), tenant).await
+            }
             Self::Sqlite(folder) => from_sqlite(folder, tenant).await,
         }
     }

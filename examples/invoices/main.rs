@@ -39,7 +39,9 @@ async fn serve() -> Result<(), Box<dyn Error>> {
     // As PID 1 a signal without a handler is dropped, so these come before everything that takes time.
     let mut term = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
-    let database = database::Database::parse(&variable("DATABASE_URL", "sqlite://var"))?;
+    let password =
+        Some(variable("DATABASE_PASSWORD_FILE", "")).filter(|file| !file.is_empty()).map(Into::into);
+    let database = database::Database::parse(&variable("DATABASE_URL", "sqlite://var"), password)?;
     let static_root = variable("STATIC_ROOT", "var/static").into();
     let port: u16 = variable("PORT", "8000").parse().map_err(|_| "PORT is not a port number")?;
     let listener = TcpListener::bind((Ipv4Addr::UNSPECIFIED, port))

@@ -50,7 +50,9 @@ impl Mask {
 }
 
 fn is_secret(name: &str) -> bool {
-    SECRET_NAMES.iter().any(|word| name.to_ascii_uppercase().contains(word))
+    let name = name.to_ascii_uppercase();
+    // Of a file that holds it, the name is no secret.
+    !name.ends_with("_FILE") && SECRET_NAMES.iter().any(|word| name.contains(word))
 }
 
 /// Passwords that the file gives, wherever they came from. One in a file of its own may rotate: it is not read here.
@@ -139,6 +141,15 @@ mod tests {
             ("12:30 a@b", "12:30 a@b"),
         ] {
             assert_eq!(mask.apply(text), shown);
+        }
+    }
+
+    #[test]
+    fn a_variable_is_secret_by_its_name() {
+        for (name, secret) in
+            [("DB_PASSWORD", true), ("api_token", true), ("DB_PASSWORD_FILE", false), ("DB_HOST", false)]
+        {
+            assert_eq!(is_secret(name), secret, "{name}");
         }
     }
 

@@ -1,5 +1,5 @@
-//! `examples/django/compose.yaml` as it is shipped: PostgreSQL, Redis, RabbitMQ, two web replicas and a worker, each in a
-//! container of its own, on images made of this machine's programs.
+//! The compose files as they are shipped, each service in a container of its own, on images made of this machine's
+//! programs.
 
 use std::{
     fs,
@@ -10,16 +10,20 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{django::python, image::Image};
+use super::{
+    django,
+    image::{ENGINE, Image},
+};
 use crate::support::{
-    http::get,
+    http::{free_port, get},
     process::{Outcome, Running},
 };
 
 const POSTGRES: &str = r#"#!/bin/sh
 set -e
 if [ ! -e "$PGDATA/PG_VERSION" ]; then
-    initdb --username="$POSTGRES_USER" --pwfile="$POSTGRES_PASSWORD_FILE" --auth=scram-sha-256 --locale=C.UTF-8 --no-sync
+    printf %s "${POSTGRES_PASSWORD-$(cat "$POSTGRES_PASSWORD_FILE")}" > /tmp/password
+    initdb --username="$POSTGRES_USER" --pwfile=/tmp/password --auth=scram-sha-256 --locale=C.UTF-8 --no-sync
     echo 'host all all all scram-sha-256' >> "$PGDATA/pg_hba.conf"
     echo "CREATE DATABASE $POSTGRES_DB" | postgres --single -j postgres
 fi
@@ -27,43 +31,87 @@ exec postgres -c 'listen_addresses=*' -c unix_socket_directories=/tmp -c fsync=o
 "#;
 
 #[test]
-fn the_compose_file_starts_two_replicas_and_a_worker_and_one_migrates() {
-    let project = Project::new();
-    project.compose(&["up", "--detach", "--no-build"]).exits(0);
+fn the_django_project_starts_with_two_replicas_and_a_worker_and_one_migrates() {
+    let images = vec![
+        ("INVOICING_IMAGE", django::image()),
+        ("POSTGRES_IMAGE", postgres()),
+        ("REDIS_IMAGE", redis()),
+        ("RABBITMQ_IMAGE", rabbitmq()),
+    ];
+    let project = Project::up("examples/django/compose.yaml", images, &[]);
     let mut migrated = 0;
     for web in ["web_1", "web_2"] {
-        let log = project.until(web, 1, "Listening at");
+        let log = project.until(web, "Listening at");
         let (status, body) = get(project.port(web), "/t/demo/invoices/");
         assert_eq!(status, 200);
         assert!(body.contains("2026-001: Ada"), "the demo data were loaded: {body}");
         assert!(log.contains("every tenant is complete: ok"), "{log}");
         assert!(!log.contains(":example@"), "{log}");
-        let of_shared = |line: &&str| line.contains("shared schema: ok: ") && line.contains("applied");
-        migrated += log.lines().filter(of_shared).count();
+        migrated += applied_the_shared_schema(&log);
     }
     assert_eq!(migrated, 1, "one of the replicas migrated, the other found nothing to do");
-    let worker = project.until("worker_1", 1, "every tenant is complete: ok");
+    let worker = project.until("worker_1", "every tenant is complete: ok");
     assert!(worker.contains("broker: ok") && worker.contains("shared schema: skipped"), "{worker}");
 }
 
-/// One `up` of the file, under a name of its own; dropped, nothing is left of it.
+#[test]
+fn ten_replicas_start_at_once_and_one_of_them_migrates() {
+    let images =
+        vec![("INVOICES_IMAGE", Image::sample()), ("POSTGRES_IMAGE", postgres()), ("REDIS_IMAGE", redis())];
+    let project = Project::up("docker/replicas/compose.yaml", images, &[]);
+    let (mut migrated, mut created) = (0, 0);
+    for web in (1..=10).map(|number| format!("web_{number}")) {
+        let log = project.until(&web, "invoices: listening");
+        assert_eq!(get(project.port(&web), "/acme/finance/invoices/").0, 200);
+        // What the file's own health check asks.
+        project.podman(&["healthcheck", "run", &project.container(&web)]).exits(0);
+        assert!(
+            log.contains("redis: ok")
+                && log.contains("every tenant is complete: ok: the shared schema and 3 tenants"),
+            "{web}: {log}"
+        );
+        migrated += applied_the_shared_schema(&log);
+        created += log.matches("demo tenants: ok: 3 created").count();
+    }
+    assert_eq!((migrated, created), (1, 1), "one replica did each piece of work, the others found it done");
+}
+
+#[test]
+fn beside_postgresql_the_sample_is_served_at_the_port_that_was_asked_for() {
+    let images = vec![("INVOICES_IMAGE", Image::sample()), ("POSTGRES_IMAGE", postgres())];
+    let port = free_port();
+    let variables = [("POSTGRES_PASSWORD", "correct-horse".to_owned()), ("PORT", port.to_string())];
+    let project = Project::up("docker/compose.yaml", images, &variables);
+    let log = project.until("web_1", "invoices: listening");
+    assert_eq!(get(port, "/demo/finance/invoices/").0, 200);
+    assert!(!log.contains("correct-horse"), "{log}");
+    // The image's own health check.
+    project.podman(&["healthcheck", "run", &project.container("web_1")]).exits(0);
+}
+
+/// How many starts in this log found the shared schema behind.
+fn applied_the_shared_schema(log: &str) -> usize {
+    log.lines().filter(|line| line.contains("shared schema: ok: ") && line.contains("applied")).count()
+}
+
+/// A compose file that is up, under a name of its own; dropped, nothing is left of it.
 struct Project {
+    file: &'static str,
     name: String,
     images: Vec<(&'static str, Image)>,
-    _bases: [Image; 2],
+    variables: Vec<(&'static str, String)>,
 }
 
 impl Project {
-    fn new() -> Self {
-        let bases = [python(), Image::program()];
-        let django = Image::django(&bases[0], &bases[1]);
-        let images = vec![
-            ("INVOICING_IMAGE", django),
-            ("POSTGRES_IMAGE", postgres()),
-            ("REDIS_IMAGE", redis()),
-            ("RABBITMQ_IMAGE", rabbitmq()),
-        ];
-        Self { name: format!("invoicing-{}", std::process::id()), images, _bases: bases }
+    fn up(
+        file: &'static str,
+        images: Vec<(&'static str, Image)>,
+        variables: &[(&'static str, String)],
+    ) -> Self {
+        let name = images[0].1.short().to_owned();
+        let project = Self { file, name, images, variables: variables.to_vec() };
+        project.compose(&["up", "--detach", "--no-build"]).exits(0);
+        project
     }
 
     fn container(&self, service: &str) -> String {
@@ -75,16 +123,20 @@ impl Project {
         let program = root.join("target/compose/bin/podman-compose");
         assert!(program.exists(), "there is no target/compose: run scripts/podman-compose");
         let mut command = Command::new(program);
+        // The engine's own settings are the same for whoever starts it.
+        for (name, value) in self.images[0].1.podman().get_envs() {
+            command.env(name, value.unwrap());
+        }
         command.envs(self.images.iter().map(|(name, image)| (name, image.name())));
-        command.env("CONTAINERS_CONF", self.images[0].1.containers_conf());
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.arg("--project-name").arg(&self.name);
-        command.arg("--file").arg(root.join("examples/django/compose.yaml")).args(arguments);
-        Running::start(command, false).wait()
+        command.arg("--file").arg(root.join(self.file)).args(arguments);
+        Running::start(command, false).wait_up_to(ENGINE)
     }
 
     fn podman(&self, arguments: &[&str]) -> Outcome {
-        let mut command = Command::new("podman");
-        command.env("CONTAINERS_CONF", self.images[0].1.containers_conf()).args(arguments);
+        let mut command = self.images[0].1.podman();
+        command.args(arguments);
         Running::start(command, false).wait()
     }
 
@@ -94,16 +146,17 @@ impl Project {
         answer.trim().rsplit(':').next().unwrap().parse().unwrap()
     }
 
-    /// A container's log, once it has said this so many times, over all of its starts.
+    /// A container's log, once it has said this.
     #[track_caller]
-    fn until(&self, service: &str, times: usize, text: &str) -> String {
-        let deadline = Instant::now() + Duration::from_secs(100);
+    fn until(&self, service: &str, text: &str) -> String {
+        let deadline = Instant::now() + ENGINE;
         loop {
             let log = self.podman(&["logs", &self.container(service)]).exits(0);
-            if log.stderr.matches(text).count() >= times {
-                return log.stderr;
+            let said = log.stderr + &log.stdout;
+            if said.contains(text) {
+                return said;
             }
-            assert!(Instant::now() < deadline, "{service} does not say {text:?} {times} times: {log}");
+            assert!(Instant::now() < deadline, "{service} does not say {text:?}: {said}");
             thread::sleep(Duration::from_millis(300));
         }
     }
@@ -115,7 +168,7 @@ impl Drop for Project {
     }
 }
 
-fn postgres() -> Image {
+pub fn postgres() -> Image {
     let mut found: Vec<_> =
         fs::read_dir("/usr/lib/postgresql").unwrap().map(|entry| entry.unwrap().file_name()).collect();
     found.sort();

@@ -13,11 +13,10 @@ use crate::support::{
 
 #[test]
 fn the_finance_invoice_incident_in_a_container() {
-    let image = Image::django(&python(), &Image::program());
+    let image = image();
     let (database, redis, port) = (Database::fresh(), Redis::start(), free_port());
     let start = |name: &str, argv: &[&str]| {
-        let mut run = Command::new("podman");
-        run.env("CONTAINERS_CONF", image.containers_conf());
+        let mut run = image.podman();
         run.args(["run", "--rm", "--network=host", "--read-only", "--tmpfs=/app/static:mode=1777"]);
         run.args(["--cap-drop=all", "--security-opt=no-new-privileges", "--name"]);
         run.arg(format!("{}-{name}", image.short()));
@@ -54,8 +53,14 @@ fn the_finance_invoice_incident_in_a_container() {
     page("fifth").says("every tenant is complete: ok");
 }
 
+/// The example as its own Dockerfile makes it.
+pub fn image() -> Image {
+    let bases = [("PYTHON", &python()), ("PORTCULLIS", &Image::program())];
+    Image::of_dockerfile("examples/django/Dockerfile", &bases, &[])
+}
+
 /// This machine's Python with what the example needs, as a base image: nothing is left for `pip install` to fetch.
-pub fn python() -> Image {
+fn python() -> Image {
     let asked = Command::new(django::venv().join("python"))
         .args(["-c", "import sys; print(sys.base_prefix, '%d.%d' % sys.version_info[:2])"])
         .output()

@@ -1,16 +1,21 @@
-//! Images out of the local static binaries, without any registry: the final stage of `docker/Dockerfile`, and one
-//! that holds next to nothing.
+//! Images out of this machine's programs and the static binaries, without any registry: what the shipped Dockerfiles
+//! make of base images, and one that holds next to nothing.
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
     sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
 };
 
 use tempfile::TempDir;
 
 use crate::support::process::Running;
+
+/// What an engine may take for images and for many containers while everything else is tested as well.
+pub const ENGINE: Duration = Duration::from_mins(5);
 
 /// An image; dropped, it is removed.
 pub struct Image {
@@ -20,24 +25,13 @@ pub struct Image {
 
 impl Image {
     /// The shipped sample.
-    pub fn build() -> Self {
-        let image = Self::in_a_folder();
-        let (root, var) = (image.folder.path().join("out/root"), image.folder.path().join("out/var"));
-        fs::create_dir_all(&root).unwrap();
-        fs::create_dir_all(var).unwrap();
-        let source = Path::new(env!("CARGO_MANIFEST_DIR"));
-        for file in [
-            binaries().join("portcullis"),
-            binaries().join("examples/invoices"),
-            source.join("config.toml"),
-            source.join("portcullis.manifest.json"),
-            source.join("migrations"),
-        ] {
-            copy(&file, &root);
-        }
-        let dockerfile = fs::read_to_string(source.join("docker/Dockerfile")).unwrap();
-        let (_, last_stage) = dockerfile.split_once("\nFROM scratch\n").expect("a stage `FROM scratch`");
-        image.made_of(&last_stage.replace("--from=builder ", "").replace(" /out/", " out/"))
+    pub fn sample() -> Self {
+        Self::of_dockerfile("docker/Dockerfile", &[("RUST_IMAGE", &rust())], &[])
+    }
+
+    /// The program alone, as other images take it.
+    pub fn program() -> Self {
+        Self::of_dockerfile("docker/Dockerfile", &[("RUST_IMAGE", &rust())], &["--target", "portcullis"])
     }
 
     /// Nothing but the program, this configuration, and a static busybox for its steps.
@@ -58,26 +52,19 @@ impl Image {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/images/rootfs.sh");
         let mut make = Command::new(script);
         make.arg(&root).args(parts);
-        Running::start(make, false).wait().exits(0);
+        Running::start(make, false).wait_up_to(ENGINE).exits(0);
         fill(&root);
         image.made_of(&format!("COPY root/ /\n{stage}"))
     }
 
-    /// The program alone, as other images take it.
-    pub fn program() -> Self {
-        let image = Self::in_a_folder();
-        copy(&binaries().join("portcullis"), image.folder.path());
-        image.made_of("COPY portcullis /portcullis\n")
-    }
-
-    /// What the Django example's own Dockerfile makes of these base images, with no network to make it.
-    pub fn django(python: &Self, program: &Self) -> Self {
+    /// What a shipped Dockerfile makes of these base images, with no network to make it.
+    pub fn of_dockerfile(file: &str, bases: &[(&str, &Self)], arguments: &[&str]) -> Self {
         let source = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let dockerfile = source.join("examples/django/Dockerfile");
-        let (python, program) = (format!("PYTHON={}", python.name), format!("PORTCULLIS={}", program.name));
-        let arguments = ["--network=none", "--build-arg", &python, "--build-arg", &program];
-        let file = ["--file", dockerfile.to_str().unwrap()];
-        Self::in_a_folder().built(&[&arguments[..], &file].concat(), source)
+        let mut words =
+            vec!["--network=none".to_owned(), "--file".to_owned(), source.join(file).display().to_string()];
+        words.extend(bases.iter().map(|(name, base)| format!("--build-arg={name}={}", base.name)));
+        words.extend(arguments.iter().map(|&word| word.to_owned()));
+        Self::in_a_folder().built(&words, source)
     }
 
     fn in_a_folder() -> Self {
@@ -93,22 +80,29 @@ impl Image {
         self.built(&[], &context)
     }
 
-    fn built(self, arguments: &[&str], context: &Path) -> Self {
+    fn built(self, arguments: &[String], context: &Path) -> Self {
         // What podman needs on a machine whose control groups are a mixture, and which lacks CAP_SYS_RESOURCE.
         let conf = "[containers]\ndefault_ulimits = [\"nofile=20000:20000\", \"nproc=20000:20000\"]\n\
                     [engine]\nruntime = \"runc\"\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n";
-        fs::write(self.containers_conf(), conf).unwrap();
-        let mut build = Command::new("podman");
-        // Without a cache of layers: looking for one fails where another test removes its image at that moment.
-        build.env("CONTAINERS_CONF", self.containers_conf()).args([
-            "build",
-            "--layers=false",
-            "--tag",
-            &self.name,
-        ]);
-        build.args(arguments).arg(context);
-        Running::start(build, false).wait().exits(0);
+        fs::write(self.folder.path().join("containers.conf"), conf).unwrap();
+        let mut build = self.podman();
+        // As docker does, which knows of health checks. Without a cache of layers: looking for one fails where another
+        // test removes its image at that moment.
+        build
+            .args(["build", "--format=docker", "--layers=false", "--tag", &self.name])
+            .args(arguments)
+            .arg(context);
+        Running::start(build, false).wait_up_to(ENGINE).exits(0);
         self
+    }
+
+    /// The engine, to be asked about this image and its containers. Health checks run when they are told to.
+    pub fn podman(&self) -> Command {
+        let mut podman = Command::new("podman");
+        podman
+            .env("CONTAINERS_CONF", self.folder.path().join("containers.conf"))
+            .env("DISABLE_HC_SYSTEMD", "true");
+        podman
     }
 
     pub fn name(&self) -> &str {
@@ -119,10 +113,31 @@ impl Image {
     pub fn short(&self) -> &str {
         self.name.trim_start_matches("localhost/")
     }
+}
 
-    pub fn containers_conf(&self) -> PathBuf {
-        self.folder.path().join("containers.conf")
-    }
+/// A base image in which `cargo build` takes what was built already, for whatever target it was; nothing else of the
+/// Dockerfile is spared.
+fn rust() -> Image {
+    Image::of_parts(&[], "ENV PATH=/bin\n", |root| {
+        fs::create_dir(root.join("built")).unwrap();
+        copy(&binaries().join("portcullis"), &root.join("built"));
+        copy(&binaries().join("examples/invoices"), &root.join("built"));
+        program(root, "apk", "exit 0");
+        program(root, "rustc", "echo host: x86_64-unknown-linux-musl");
+        program(
+            root,
+            "cargo",
+            "release=target/x86_64-unknown-linux-musl/release\n\
+             mkdir -p $release/examples && cp /built/portcullis $release && cp /built/invoices $release/examples",
+        );
+    })
+}
+
+/// Writes a script for the image's shell.
+fn program(root: &Path, name: &str, script: &str) {
+    let path = root.join("bin").join(name);
+    fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 fn binaries() -> PathBuf {

@@ -3,12 +3,14 @@
 mod compose;
 mod django;
 mod image;
+mod kubernetes;
 mod pid1;
 mod replicas;
 
-use std::{fs, path::Path, process::Command};
+use std::process::Command;
 
 use image::Image;
+use serde_json::{Value, json};
 
 use crate::support::{
     cluster::Database,
@@ -18,7 +20,7 @@ use crate::support::{
 
 #[test]
 fn the_image_starts_the_server_and_is_blocked_by_a_lying_ledger() {
-    let image = Image::build();
+    let image = Image::sample();
     let database = Database::fresh();
     let port = free_port();
 
@@ -27,7 +29,7 @@ fn the_image_starts_the_server_and_is_blocked_by_a_lying_ledger() {
     running.wait_for_line("invoices: listening");
     assert_eq!(get(port, "/demo/finance/invoices/").0, 200);
     podman(&["kill", "--signal", "TERM", &name]).exits(0);
-    running.wait().exits(0);
+    running.wait().exits(0).says("static files: ok").says_not("warning");
 
     database.execute("DROP TABLE acme.finance_invoice");
     let blocked = start(&image, &format!("{}-second", image.short()), &database, port, &[]).wait().exits(1);
@@ -44,48 +46,28 @@ fn the_image_starts_the_server_and_is_blocked_by_a_lying_ledger() {
 }
 
 #[test]
-fn the_pod_passes_its_gate_in_an_init_container() {
-    let image = Image::build();
-    let port = free_port();
-    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("docker/kubernetes/pod.yaml");
-    let manifest = fs::read_to_string(source).unwrap();
-    let pod = format!("{}-pod", image.short());
-    let manifest = manifest
-        .replace("localhost/portcullis-invoices:latest", image.name())
-        .replace("name: invoices\n", &format!("name: {pod}\n"))
-        .replace("value: \"8000\"", &format!("value: \"{port}\""))
-        .replace(
-            "      ports:\n        - name: http\n          containerPort: 8000\n          hostPort: 8000\n",
-            "",
-        );
-    let file = tempfile::NamedTempFile::new().unwrap();
-    fs::write(file.path(), manifest).unwrap();
-    let pod_file = file.path().to_str().unwrap();
-    kube(&image, &["kube", "play", "--network=host", pod_file]).exits(0);
-    // The gate's container has ended before the other one began, so nothing is left to wait for but the listener.
-    let web = format!("{pod}-web");
-    let mut follow = Command::new("podman");
-    follow.env("CONTAINERS_CONF", image.containers_conf()).args(["logs", "--follow", &web]);
-    Running::start(follow, false).wait_for_line("invoices: listening");
-    assert_eq!(get(port, "/demo/finance/invoices/").0, 200);
-    let gate = kube(&image, &["logs", &format!("{pod}-gate")]).exits(0);
-    let web = kube(&image, &["logs", &web]).exits(0);
-    kube(&image, &["kube", "down", pod_file]).exits(0);
-    gate.says("every tenant is complete: ok").says("no server to start");
-    web.says_not("every tenant is complete");
-}
-
-fn kube(image: &Image, arguments: &[&str]) -> Outcome {
-    let mut command = Command::new("podman");
-    command.env("CONTAINERS_CONF", image.containers_conf()).args(arguments);
-    Running::start(command, false).wait()
+fn the_image_says_what_it_is_runs_as_nobody_and_knows_how_to_ask_for_its_health() {
+    let image = Image::sample();
+    let mut inspect = image.podman();
+    inspect.args(["image", "inspect", image.name()]);
+    let images: Value = serde_json::from_str(&Running::start(inspect, false).wait().exits(0).stdout).unwrap();
+    let image = &images[0];
+    assert_eq!(image["Healthcheck"]["Test"], json!(["CMD", "/portcullis", "health"]));
+    let config = &image["Config"];
+    assert_eq!(config["User"], "65532:65532");
+    assert_eq!(config["Entrypoint"], json!(["/portcullis", "run", "--"]));
+    let label = |name: &str| &config["Labels"][format!("org.opencontainers.image.{name}")];
+    assert_eq!(label("version"), env!("CARGO_PKG_VERSION"));
+    assert_eq!(label("licenses"), env!("CARGO_PKG_LICENSE"));
+    for name in ["title", "description", "revision"] {
+        assert!(label(name).is_string(), "{config}");
+    }
 }
 
 /// As hardened as a container can be: read-only, without a capability, as a user without a name.
 fn start(image: &Image, name: &str, database: &Database, port: u16, argv: &[&str]) -> Running {
-    let mut command = Command::new("podman");
+    let mut command = image.podman();
     command
-        .env("CONTAINERS_CONF", image.containers_conf())
         .args(["run", "--rm", "--name", name, "--network=host", "--read-only", "--tmpfs=/var:mode=1777"])
         .args(["--user=65532:65532", "--cap-drop=all", "--security-opt=no-new-privileges"])
         .arg(format!("--env=DATABASE_URL={}", database.url()))

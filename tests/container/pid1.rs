@@ -13,9 +13,8 @@ const STEP: &str = "[[step]]\nname = \"step NUMBER\"\ncommand = { run = [\"/busy
 
 /// `podman run` with these arguments of its own and of ours; `config.toml` is a step with this script.
 fn podman_run(image: &Image, own: &[&str], arguments: &[&str]) -> Command {
-    let mut command = Command::new("podman");
+    let mut command = image.podman();
     command
-        .env("CONTAINERS_CONF", image.containers_conf())
         .args(["run", "--rm", "--network=none", "--read-only", "--user=48211:48211"])
         .args(["--cap-drop=all", "--security-opt=no-new-privileges"])
         .args(own)

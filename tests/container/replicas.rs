@@ -38,9 +38,8 @@ impl<'a> Replicas<'a> {
         let mut replicas = Self { project, running: Vec::new() };
         for number in 0..how_many {
             let name = format!("{}-replica-{number}", image.short());
-            let mut command = Command::new("podman");
+            let mut command = image.podman();
             command
-                .env("CONTAINERS_CONF", image.containers_conf())
                 .args(["run", "--rm", "--name", &name, "--network", network, "--read-only"])
                 .args(["--user=65532:65532", "--cap-drop=all", "--security-opt=no-new-privileges"])
                 .arg(format!("--volume={}:/app:ro", project.portcullis.folder().display()))
@@ -137,8 +136,8 @@ impl Drop for Network<'_> {
 
 #[track_caller]
 fn podman(image: &Image, arguments: &[&str]) -> Outcome {
-    let mut command = Command::new("podman");
-    command.env("CONTAINERS_CONF", image.containers_conf()).args(arguments);
+    let mut command = image.podman();
+    command.args(arguments);
     Running::start(command, false).wait().exits(0)
 }
 
@@ -176,6 +175,27 @@ fn when_the_holders_container_is_killed_another_goes_on_and_nothing_is_done_twic
     for outcome in replicas.wait() {
         outcome.exits(0).says("the server started");
     }
+    done_once(&project);
+}
+
+#[test]
+fn a_term_ends_who_migrates_and_who_waits_for_the_lock_and_nothing_is_left() {
+    let (image, project) = containers(slow());
+    let mut replicas = Replicas::start(&image, &project, 2);
+    project.until_running("until it may go on");
+    replicas.until(1, "waiting for the lock: portcullis ");
+    for (name, _) in &replicas.running {
+        podman(&image, &["kill", "--signal=TERM", name]);
+    }
+    for outcome in replicas.wait() {
+        let outcome = outcome.exits(143).says_not("the server started");
+        assert!(outcome.failure_box().contains("SIGTERM"), "{outcome}");
+    }
+    project.until(false, HOLDER);
+    assert_eq!(project.ledger("a"), ["1"], "what was under way was rolled back");
+    replicas.go_on();
+    let mut next = Replicas::start(&image, &project, 1);
+    next.wait().remove(0).exits(0).says("the server started");
     done_once(&project);
 }
 

@@ -5,6 +5,7 @@ usage: kubernetes.py FOLDER
 
 import copy
 import pathlib
+import re
 import sys
 
 import kubernetes_validate
@@ -75,7 +76,8 @@ def whole(pod):
             if mount["name"] not in volumes:
                 yield f"{container['name']} mounts {mount['name']}, which is no volume"
         for variable in container.get("env", []):
-            if "PASSWORD" in variable["name"] and "value" in variable:
+            name, value = variable["name"], variable.get("value", "")
+            if (value and "PASSWORD" in name and not name.endswith("_FILE")) or re.search("://[^/]*:[^/]*@", value):
                 yield f"{container['name']} has a password in its manifest"
     if pod.get("terminationGracePeriodSeconds", 0) <= 8:
         yield "kills before a step's grace is over"

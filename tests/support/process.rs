@@ -160,11 +160,17 @@ impl Running {
 
     /// Waits for the end of the process and of its output.
     #[track_caller]
-    pub fn wait(mut self) -> Outcome {
+    pub fn wait(self) -> Outcome {
+        self.wait_up_to(PATIENCE)
+    }
+
+    /// The same for what has more to do.
+    #[track_caller]
+    pub fn wait_up_to(mut self, patience: Duration) -> Outcome {
         // The streams end first: with them, no descendant holds on to them either.
         let guard = self.said.text.lock().unwrap();
         let (mut said, timeout) =
-            self.said.more.wait_timeout_while(guard, PATIENCE, |said| said.closed < 2).unwrap();
+            self.said.more.wait_timeout_while(guard, patience, |said| said.closed < 2).unwrap();
         let (stdout, stderr) = (std::mem::take(&mut said.stdout), std::mem::take(&mut said.stderr));
         drop(said);
         assert!(!timeout.timed_out(), "hangs\n--- stdout\n{stdout}\n--- stderr\n{stderr}");

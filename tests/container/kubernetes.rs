@@ -1,0 +1,212 @@
+//! `docker/kubernetes`, as far as podman plays it: the Pod with its gate, the Deployment with its ten replicas, and the
+//! Deployment that only verifies, beside the Job.
+
+use std::{
+    fs,
+    net::{IpAddr, SocketAddr},
+    path::Path,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{
+    compose::postgres,
+    image::{ENGINE, Image},
+};
+use crate::support::{
+    http::{free_port, get, get_from},
+    process::{Outcome, Running},
+};
+
+#[test]
+fn the_pod_passes_its_gate_in_an_init_container() {
+    let image = Image::sample();
+    let port = free_port();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("docker/kubernetes/pod.yaml");
+    let manifest = fs::read_to_string(source).unwrap();
+    let pod = format!("{}-pod", image.short());
+    let manifest = manifest
+        .replace("localhost/portcullis-invoices:latest", image.name())
+        .replace("name: invoices\n", &format!("name: {pod}\n"))
+        .replace("name: data\n", &format!("name: {pod}-data\n"))
+        .replace("value: \"8000\"", &format!("value: \"{port}\""))
+        .replace(
+            "      ports:\n        - name: http\n          containerPort: 8000\n          hostPort: 8000\n",
+            "",
+        );
+    let played = Played::of(&image, "host", &manifest);
+    // The gate's container has ended before the other one began, so nothing is left to wait for but the listener.
+    let web = played.until(&format!("{pod}-web"), "invoices: listening");
+    assert_eq!(get(port, "/demo/finance/invoices/").0, 200);
+    let gate = played.log(&format!("{pod}-gate"));
+    assert!(gate.contains("every tenant is complete: ok") && gate.contains("no server to start"), "{gate}");
+    assert!(!web.contains("every tenant is complete"), "{web}");
+}
+
+#[test]
+fn the_deployment_starts_ten_replicas_and_one_of_them_migrates() {
+    let (image, base) = (Image::sample(), postgres());
+    let cluster = Cluster::new(&image, &base);
+    let deployment = cluster.play("deployment");
+    let mut migrated = 0;
+    for number in 0..10 {
+        let web = cluster.replica(number);
+        let log = deployment.until(&web, "invoices: listening");
+        migrated += steps_that_applied(&log);
+        // What the startupProbe asks.
+        deployment.podman(&["exec", &web, "/portcullis", "health"]).exits(0);
+    }
+    assert_eq!(migrated, 1, "one of them migrated, the others found nothing to do");
+    deployment.podman(&["exec", &cluster.replica(3), "/portcullis", "tenant", "create", "acme"]).exits(0);
+    for number in 0..10 {
+        assert_eq!(cluster.page_of(&cluster.replica(number), "acme"), 200);
+    }
+}
+
+#[test]
+fn the_deployment_beside_the_job_waits_for_it_and_only_verifies() {
+    let (image, base) = (Image::sample(), postgres());
+    let cluster = Cluster::new(&image, &base);
+    let deployment = cluster.play("verifying");
+    deployment.until(&cluster.replica(9), "waiting for everything to be complete");
+    let job = cluster.play("job");
+    let log = job.until(&format!("{}-job-migrate", cluster.name), "\"event\":\"finished\"");
+    assert_eq!(steps_that_applied(&log), 1, "{log}");
+    for number in 0..10 {
+        let web = cluster.replica(number);
+        let log = deployment.until(&web, "invoices: listening");
+        assert!(log.contains("SKIP_MIGRATIONS") && steps_that_applied(&log) == 0, "{log}");
+        assert_eq!(cluster.page_of(&web, "acme"), 404);
+    }
+}
+
+/// How many times the shared schema was behind.
+fn steps_that_applied(log: &str) -> usize {
+    let done = log.lines().filter(|line| line.contains("\"step_done\"") && line.contains("shared schema"));
+    done.filter(|line| line.contains("applied")).count()
+}
+
+/// A network of its own with a PostgreSQL called `postgres` in it; dropped, nothing is left of it.
+struct Cluster<'a> {
+    image: &'a Image,
+    name: String,
+}
+
+/// A Secret's data, and what it is decoded: podman 4 hands the former on as it stands.
+const SECRET: [&str; 2] = ["Y29ycmVjdC1ob3JzZQ==", "correct-horse"];
+
+impl<'a> Cluster<'a> {
+    fn new(image: &'a Image, postgres: &Image) -> Self {
+        let cluster = Self { image, name: image.short().to_owned() };
+        let version = podman(image, &["--version"]).exits(0).stdout;
+        let password = if version.contains("version 4.") { SECRET[0] } else { SECRET[1] };
+        podman(image, &["network", "create", &cluster.name]).exits(0);
+        let database = cluster.database();
+        let password = format!("POSTGRES_PASSWORD={password}");
+        let mut start = vec!["run", "--detach", "--name", &database, "--network", &cluster.name];
+        start.extend([
+            "--network-alias=postgres",
+            "--env=POSTGRES_USER=invoices",
+            "--env=POSTGRES_DB=invoices",
+        ]);
+        start.extend(["--env", &password, postgres.name()]);
+        podman(image, &start).exits(0);
+        cluster
+    }
+
+    fn database(&self) -> String {
+        format!("{}-postgres", self.name)
+    }
+
+    fn replica(&self, number: u32) -> String {
+        format!("{}-pod-{number}-web", self.name)
+    }
+
+    fn play(&self, what: &str) -> Played<'a> {
+        let source = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let python = source.join("target/kubernetes/bin/python");
+        assert!(python.exists(), "{} is not there: run scripts/kubernetes", python.display());
+        let mut command = Command::new(python);
+        command.arg(source.join("tests/outside/playable.py"));
+        command.args([what, &self.name, self.image.name(), SECRET[0]]);
+        Played::of(self.image, &self.name, &Running::start(command, false).wait().exits(0).stdout)
+    }
+
+    /// The status of a tenant's page from the server in this container.
+    fn page_of(&self, container: &str, tenant: &str) -> u16 {
+        let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
+        let address = podman(self.image, &["inspect", container, "--format", format]).exits(0).stdout;
+        let address: IpAddr = address.trim().parse().expect("an address");
+        get_from(SocketAddr::new(address, 8_000), &format!("/{tenant}/finance/invoices/")).0
+    }
+}
+
+impl Drop for Cluster<'_> {
+    fn drop(&mut self) {
+        podman(self.image, &["rm", "--force", "--time=0", &self.database()]);
+        podman(self.image, &["network", "rm", "--force", &self.name]);
+        podman(self.image, &["secret", "rm", &format!("{}-invoices-database", self.name)]);
+        let volumes = ["invoices-config", "invoices-database", "state", "tmp"]
+            .map(|volume| format!("{}-{volume}", self.name));
+        podman(
+            self.image,
+            &[&["volume", "rm", "--force"], &volumes.each_ref().map(String::as_str)[..]].concat(),
+        );
+    }
+}
+
+/// What podman has made of manifests; dropped, it is taken down.
+struct Played<'a> {
+    image: &'a Image,
+    file: tempfile::NamedTempFile,
+}
+
+impl<'a> Played<'a> {
+    fn of(image: &'a Image, network: &str, manifests: &str) -> Self {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        fs::write(file.path(), manifests).unwrap();
+        let played = Self { image, file };
+        podman(image, &["kube", "play", "--network", network, played.path()]).exits(0);
+        played
+    }
+
+    fn path(&self) -> &str {
+        self.file.path().to_str().unwrap()
+    }
+
+    fn podman(&self, arguments: &[&str]) -> Outcome {
+        podman(self.image, arguments)
+    }
+
+    fn log(&self, container: &str) -> String {
+        let log = self.podman(&["logs", container]).exits(0);
+        log.stderr + &log.stdout
+    }
+
+    /// A container's log, once it has said this.
+    #[track_caller]
+    fn until(&self, container: &str, text: &str) -> String {
+        let deadline = Instant::now() + ENGINE;
+        loop {
+            let log = self.log(container);
+            if log.contains(text) {
+                return log;
+            }
+            assert!(Instant::now() < deadline, "{container} does not say {text:?}: {log}");
+            thread::sleep(Duration::from_millis(300));
+        }
+    }
+}
+
+impl Drop for Played<'_> {
+    fn drop(&mut self) {
+        self.podman(&["kube", "down", self.path()]);
+    }
+}
+
+fn podman(image: &Image, arguments: &[&str]) -> Outcome {
+    let mut command = image.podman();
+    command.args(arguments);
+    Running::start(command, false).wait_up_to(ENGINE)
+}

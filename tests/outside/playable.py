@@ -1,0 +1,65 @@
+"""Prints manifests of docker/kubernetes so that podman plays them under names of their own, as `kubectl apply -k` would
+apply them: with the ConfigMap that kustomize generates, a Secret, and a Job as the pod that it starts.
+
+usage: playable.py deployment|verifying|job NAME IMAGE SECRET
+"""
+
+import pathlib
+import sys
+
+import yaml
+
+from kubernetes import with_component
+
+FOLDER = pathlib.Path(__file__).parents[2] / "docker/kubernetes"
+BASE = FOLDER / "base"
+
+
+def main(what, name, image, secret):
+    config = {
+        "apiVersion": "v1",
+        "kind": "ConfigMap",
+        "metadata": {"name": f"{name}-invoices-config"},
+        "data": {"config.toml": (BASE / "config.toml").read_text()},
+    }
+    password = {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": f"{name}-invoices-database"},
+        "data": {"password": secret},
+    }
+    if what == "job":
+        job = yaml.safe_load((FOLDER / "variants/job.yaml").read_text())
+        spec = job["spec"]["template"]["spec"]
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"{name}-job"}, "spec": spec}
+        manifests = [config, own(pod, spec, name, image)]
+    else:
+        deployment = yaml.safe_load((BASE / "deployment.yaml").read_text())
+        if what == "verifying":
+            component = yaml.safe_load((FOLDER / "component/kustomization.yaml").read_text())
+            deployment = with_component(deployment, component)
+        deployment["metadata"]["name"] = name
+        manifests = [config, password, own(deployment, deployment["spec"]["template"]["spec"], name, image)]
+    print(yaml.safe_dump_all(manifests))
+
+
+def own(manifest, pod, name, image):
+    """Under names of its own: podman shares volumes, also empty ones, among all pods."""
+    for volume in pod["volumes"]:
+        volume["name"] = f"{name}-{volume['name']}"
+        if "configMap" in volume:
+            volume["configMap"]["name"] = f"{name}-{volume['configMap']['name']}"
+        if "secret" in volume:
+            # podman 4.3 falls over a Secret that does not say so.
+            volume["secret"] |= {"secretName": f"{name}-{volume['secret']['secretName']}", "optional": False}
+    for container in pod["containers"]:
+        container["image"] = image
+        # podman takes a container's port for one of the host.
+        container.pop("ports", None)
+        for mount in container["volumeMounts"]:
+            mount["name"] = f"{name}-{mount['name']}"
+    return manifest
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
