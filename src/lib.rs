@@ -116,7 +116,7 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, colour: bool) -> A
         }
         Command::Schema => Answer::good(config::SCHEMA.to_owned()),
         Command::Completions { shell } => commands::manual::completions(*shell).into(),
-        Command::Man { subcommand } => commands::manual::page(subcommand.as_deref()).into(),
+        Command::Man { subcommand } => commands::manual::page(subcommand).into(),
         Command::Check => commands::check::run(&path, role, env).into(),
         Command::Plan { format } => commands::plan::run(&path, role, env, *format).into(),
         Command::Verify(arguments) => worked(&|work| {

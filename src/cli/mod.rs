@@ -135,11 +135,20 @@ pub(crate) enum Command {
     #[command(flatten)]
     Front(Front),
     /// Show the steps in order, with what is skipped and why; touches nothing
+    #[command(after_help = "Examples:
+  portcullis plan
+  portcullis plan --role worker            what a worker would do
+  portcullis plan --format json")]
     Plan {
         #[arg(long, value_enum, default_value_t = Format::Text)]
         format: Format,
     },
     /// Read the configuration offline and report every error at once
+    #[command(after_help = "Exit codes: 0 it is valid, 78 it is not.
+
+Examples:
+  portcullis check
+  portcullis check --config docker/config.toml")]
     Check,
     /// Ask the gate: is everything completely migrated? Reads only
     #[command(after_help = "Exit codes: 0 complete, 1 proven incomplete, 74 could not prove it.
@@ -168,6 +177,10 @@ Examples:
     )]
     Repair(Repair),
     /// Create tenants, list and show them, delete them
+    #[command(after_help = "Examples:
+  portcullis tenant list --state incomplete
+  portcullis tenant create acme
+  portcullis help tenant create            all that it understands")]
     Tenant {
         #[command(subcommand)]
         what: Tenant,
@@ -184,6 +197,9 @@ Examples:
         format: DoctorFormat,
     },
     /// Write down what the code expects; run it when the image is built
+    #[command(after_help = "Examples:
+  portcullis manifest sql
+  portcullis manifest django --check       in CI: is the committed one right?")]
     Manifest {
         #[command(subcommand)]
         framework: ManifestOf,
@@ -217,9 +233,10 @@ and in the first line of config.toml:
   portcullis completions fish > ~/.config/fish/completions/portcullis.fish")]
     Completions { shell: clap_complete::Shell },
     /// Print the manual page, or that of a subcommand
-    #[command(after_help = "Example:
-  portcullis man run | man -l -")]
-    Man { subcommand: Option<String> },
+    #[command(after_help = "Examples:
+  portcullis man | man -l -
+  portcullis man tenant create | man -l -")]
+    Man { subcommand: Vec<String> },
 }
 
 /// What stands in front of a program.
@@ -233,6 +250,10 @@ pub(crate) enum Front {
   portcullis run --no-config -- sleep 60    no steps at all")]
     Run(Run),
     /// A plain init: forward signals, reap, and exit with the child's code
+    #[command(after_help = "Examples:
+  portcullis init -- gunicorn app.wsgi
+  portcullis init -r TERM:QUIT -- nginx        nginx finishes its requests at QUIT
+  portcullis init -e 143 -- java -jar app.jar  ended by TERM is a success")]
     Init(Init),
 }
 
@@ -327,12 +348,22 @@ pub(crate) struct Repair {
 #[derive(Debug, Subcommand)]
 pub(crate) enum ManifestOf {
     /// Of native SQL migrations: applied where nothing of it remains
+    #[command(
+        after_help = "Exit codes: 0 written (or the same), 1 a migration cannot be applied, 78 another one is there.
+
+Examples:
+  portcullis manifest sql                      after a change in the migrations; commit both
+  RUN portcullis manifest sql --check          in a Dockerfile: a forgotten one ends the build"
+    )]
     Sql {
         /// Compare with the file that is there instead of writing it
         #[arg(long)]
         check: bool,
     },
     /// Of a Django project, which is asked with its own Python; needs no database
+    #[command(after_help = "Examples:
+  RUN portcullis manifest django               in a Dockerfile: no start asks again
+  portcullis manifest django --check           in CI, where it is committed")]
     Django {
         /// Compare with the file that is there instead of writing it
         #[arg(long)]
@@ -348,7 +379,35 @@ pub(crate) enum Format {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory;
+
     use super::*;
+
+    #[test]
+    fn the_help_of_every_subcommand_teaches_by_an_example_that_it_understands() {
+        fn walk(command: &clap::Command, path: &str) {
+            for subcommand in command.get_subcommands().filter(|command| command.get_name() != "help") {
+                let path = format!("{path} {}", subcommand.get_name());
+                let help = subcommand.get_after_help().map(ToString::to_string).unwrap_or_default();
+                let examples: Vec<_> = help.lines().filter(|line| line.starts_with("  ")).collect();
+                assert!(!examples.is_empty(), "`{path}` has no example");
+                for line in examples {
+                    let line = line.trim_start().trim_start_matches("RUN ");
+                    // What explains it stands at a distance; what a shell does with it is the shell's.
+                    let line = line.split("   ").next().unwrap_or_default();
+                    let words =
+                        line.split(' ').take_while(|word| !["|", ">"].contains(word)).map(OsString::from);
+                    let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
+                    if words.first().is_some_and(|word| word == "portcullis") {
+                        let error = Cli::of(&words).err().filter(clap::Error::use_stderr);
+                        assert!(error.is_none(), "`{path}` shows `{line}`: {error:?}");
+                    }
+                }
+                walk(subcommand, &path);
+            }
+        }
+        walk(&Cli::command(), "portcullis");
+    }
 
     #[test]
     fn the_short_reading_of_the_command_line_is_the_whole_ones() {

@@ -16,14 +16,30 @@ Examples:
     )]
     Create(TenantCreate),
     /// Create the configured demo tenants that are absent, and migrate those that are there
+    #[command(after_help = "Exit codes: 0 all of them are whole, 73 at least one could not be created.
+
+Examples:
+  portcullis tenant bootstrap
+  portcullis tenant bootstrap --stop --json")]
     Bootstrap(TenantBootstrap),
     /// List the tenants, each with what the gate says of it; reads only
+    #[command(after_help = "Examples:
+  portcullis tenant list
+  portcullis tenant list --state incomplete --json")]
     List(TenantList),
     /// Show one tenant; reads only
+    #[command(after_help = "Examples:
+  portcullis tenant show acme
+  portcullis tenant show acme --json")]
     Show(TenantShow),
     /// Write down what new tenants are copied from, once for each release (Django)
+    #[command(after_help = "Example:
+  portcullis tenant template                   after each change of the migrations")]
     Template,
     /// Delete a tenant: its rows, then its schema with everything in it
+    #[command(after_help = "Examples:
+  portcullis tenant delete acme                asks for the name again
+  portcullis tenant delete acme --yes --json   for programs")]
     Delete(TenantDelete),
 }
 

@@ -13,17 +13,15 @@ pub(crate) fn completions(shell: Shell) -> Result<String, Failure> {
     text(script)
 }
 
-/// The page of the program, or of one subcommand.
-pub(crate) fn page(subcommand: Option<&str>) -> Result<String, Failure> {
-    let mut program = Cli::command();
-    program.build();
-    let command = match subcommand {
-        None => program,
-        Some(name) => program
-            .find_subcommand(name)
-            .cloned()
-            .ok_or_else(|| Failure::Usage { message: format!("there is no subcommand `{name}`") })?,
-    };
+/// The page of the program, or of the subcommand that these words lead to.
+pub(crate) fn page(subcommand: &[String]) -> Result<String, Failure> {
+    let mut command = Cli::command();
+    command.build();
+    for name in subcommand {
+        let found = command.find_subcommand(name).cloned();
+        command =
+            found.ok_or_else(|| Failure::Usage { message: format!("there is no subcommand `{name}`") })?;
+    }
     let mut page = Vec::new();
     let written: io::Result<()> = clap_mangen::Man::new(command).render(&mut page);
     written.map_err(|error| Failure::Internal { what: format!("cannot write the manual page: {error}") })?;

@@ -5,3 +5,4 @@ mod files;
 mod logs;
 mod manifests;
 mod same_facts;
+mod teaching;
