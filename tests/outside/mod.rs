@@ -4,5 +4,6 @@ mod endpoint;
 mod files;
 mod logs;
 mod manifests;
+mod prometheus;
 mod same_facts;
 mod teaching;
