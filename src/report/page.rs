@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::{
+    judgement,
     quantity::took,
     standing::{Phase, Standing, State, Step},
 };
@@ -10,6 +11,9 @@ use super::{
 const STYLE: &str = include_str!("page.css");
 /// Asks again and again; once another server answers, it is that server's turn.
 const SCRIPT: &str = include_str!("page.js");
+
+/// How many schemas a page lists; the log lists more.
+const SCHEMAS: usize = 10;
 
 pub(crate) fn html(standing: &Standing, elapsed: Duration) -> String {
     let title = title(standing);
@@ -97,13 +101,32 @@ fn row(step: &Step, elapsed: Duration) -> String {
     )
 }
 
+/// What blocks it, which schemas, and what to do: the same facts as the box has.
 fn failure(standing: &Standing) -> String {
     let Some(facts) = &standing.facts else {
         return String::new();
     };
-    let cause = facts.likely_cause.map(|cause| format!("<p>Likely cause: {cause}</p>")).unwrap_or_default();
-    let what = escape(&facts.what);
-    format!("<section><p><b>{what}</b> (exit {}, {})</p>{cause}</section>", facts.exit_code, facts.failure)
+    let mut text = format!(
+        "<section><p><b>{}</b> (exit {}, {})</p>",
+        escape(&facts.what),
+        facts.exit_code,
+        facts.failure
+    );
+    if let Some(cause) = facts.likely_cause {
+        text += &format!("<p>Likely cause: {cause}</p>");
+    }
+    for next in &facts.next {
+        let command = next.command.as_ref().map(|command| format!(" <code>{}</code>", escape(command)));
+        text += &format!("<p>Next: {}{}</p>", escape(&next.text), command.unwrap_or_default());
+    }
+    for schema in facts.schemas.iter().take(SCHEMAS) {
+        let name = judgement::name(schema.tenant.as_deref());
+        text += &format!("<p>{}: {}</p>", escape(name), escape(&schema.findings.join("; ")));
+    }
+    if facts.schemas.len() > SCHEMAS {
+        text += &format!("<p>... and {} more</p>", facts.schemas.len() - SCHEMAS);
+    }
+    text + "</section>"
 }
 
 #[cfg(test)]

@@ -14,10 +14,14 @@ use std::{
 
 use serde_json::Value;
 
-use crate::support::{
-    http::{answers, free_port, get},
-    portcullis::Portcullis,
-    process::Running,
+use crate::{
+    run::lock::{slow, until_at_work},
+    support::{
+        http::{answers, free_port, get},
+        portcullis::Portcullis,
+        process::Running,
+        terminal::Session,
+    },
 };
 
 /// A start-up that lasts until the file `go` is there, then ends well.
@@ -119,6 +123,32 @@ fn it_answers_while_nobody_reads_the_log() {
     )
     .unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
+#[test]
+fn it_answers_while_a_long_migration_runs_and_nobody_reads_the_terminal() {
+    let port = free_port();
+    // More than any terminal holds.
+    let talk = "[[step]]\nname = \"talk\"\ncommand.run = [\"seq\", \"100000\"]\n";
+    let project = slow()
+        .replace("[lock]", &format!("[status]\nlisten = \"127.0.0.1:{port}\"\n[lock]"))
+        .replace("[[step]]\nname = \"shared schema\"", &format!("{talk}[[step]]\nname = \"shared schema\""));
+    let terminal = Session::start(project.portcullis.command(["run"]));
+    until_at_work(&project);
+    // Two of the tenants are done soon, and the third is not.
+    let mut done = Value::Null;
+    while done != 2 {
+        assert_eq!(get(port, "/livez").0, 200);
+        let (status, body) = get(port, "/readyz");
+        let state: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!((status, state["step"]["name"].as_str()), (503, Some("tenant schemas")));
+        done = state["progress"]["done"].clone();
+    }
+    // The page shows the bar of the step that runs.
+    let (_, page) = get(port, "/");
+    assert!(page.contains("2 of 3 tenants migrated") && page.contains("<progress"), "{page}");
+    terminal.signal(nix::sys::signal::Signal::SIGTERM);
+    terminal.exits(143);
 }
 
 /// Binds without SO_REUSEADDR, which fails if anything is left of the endpoint, even in TIME_WAIT.

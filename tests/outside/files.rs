@@ -100,6 +100,48 @@ fn a_tenant_that_could_not_be_created_notifies_even_where_it_only_warns() {
 }
 
 #[test]
+fn of_three_hundred_broken_tenants_the_log_ends_with_the_most_useful() {
+    let config = "[database]\nurl = \"sqlite://var\"\n\
+                  [tenants]\nregistry = { table = \"tenants\", schema_column = \"schema_name\" }\n\
+                  [migrations]\nshared = \"shared\"\ntenant = \"tenant\"\nmanifest.auto = true\n\
+                  [[step]]\nname = \"shared schema\"\nmigrate.shared = {}\n\
+                  [[step]]\nname = \"every tenant\"\nverify = { tenants = \"all\" }\n";
+    let tenants = "CREATE TABLE tenants (schema_name text PRIMARY KEY);\n\
+                   WITH RECURSIVE number(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM number WHERE n < 300)\n\
+                   INSERT INTO tenants SELECT 'tenänt_of_a_rather_long_name_' || n FROM number;\n";
+    let portcullis = Portcullis::new()
+        .config(config)
+        .file("shared/1_tenants.sql", tenants)
+        .file("tenant/1_notes.sql", "CREATE TABLE notes (id integer PRIMARY KEY);\n")
+        .env("PORTCULLIS_TERMINATION_LOG", "termination");
+    let useful = |text: &str| {
+        let places: Vec<_> =
+            ["exit 1 (incomplete)", "every tenant", "portcullis verify", "tenänt_of", " more"]
+                .map(|word| text.find(word).unwrap_or_else(|| panic!("{word:?} is not in {text}")))
+                .into();
+        assert!(places.is_sorted(), "{places:?}: {text}");
+    };
+
+    let log = portcullis.run(["run"]).exits(1).stderr;
+    // What Kubernetes shows of a log: 2048 bytes or 80 lines of its end, whichever is less.
+    let begin = log.ceil_char_boundary(log.len() - 2_048);
+    let shown: Vec<_> = log[begin..].lines().rev().take(80).collect();
+    let shown: Vec<_> = shown.into_iter().rev().collect();
+    useful(&shown.join("\n"));
+
+    let message = fs::read(portcullis.path("termination")).unwrap();
+    assert!(message.len() <= 4_096, "{}", message.len());
+    useful(std::str::from_utf8(&message).unwrap());
+
+    let json = portcullis.run(["run", "--log-format", "json"]).exits(1).stderr;
+    let last = json.lines().next_back().unwrap();
+    assert!(last.len() < 2_048, "{}", last.len());
+    let last: Value = serde_json::from_str(last).unwrap();
+    assert_eq!((&last["event"], &last["exit_code"]), (&"summary".into(), &1.into()));
+    useful(last["message"].as_str().unwrap());
+}
+
+#[test]
 fn what_fails_and_only_warns_notifies_nobody() {
     let notify = "[notify]\ncommand = [\"touch\", \"told\"]\n";
     let portcullis = Portcullis::new().config(&format!("{notify}{BLOCKED}on_failure = \"warn\"\n"));

@@ -23,8 +23,8 @@ fn five_outputs_tell_the_same_facts() {
         + &format!("\n[notify]\ncommand = [\"sh\", \"-c\", \"{notify}\"]\ntimeout = \"1m\"\n");
     sample.portcullis = sample.portcullis.config(&config).env("PORTCULLIS_TERMINATION_LOG", "termination");
 
-    let (text, state) = blocked(&sample, port, "plain", "THE SERVER WAS NOT STARTED");
-    let (json, state_again) = blocked(&sample, port, "json", "\"event\":\"blocked\"");
+    let (text, state, page) = blocked(&sample, port, "plain", "THE SERVER WAS NOT STARTED");
+    let (json, state_again, _) = blocked(&sample, port, "json", "\"event\":\"blocked\"");
     let termination = fs::read_to_string(sample.portcullis.path("termination")).unwrap();
 
     let line = json.stderr.lines().find(|line| line.contains("\"event\":\"blocked\"")).unwrap();
@@ -54,18 +54,22 @@ fn five_outputs_tell_the_same_facts() {
         assert!(text.failure_box().contains(word), "the box lacks {word:?}\n{text}");
         assert!(termination.contains(word), "the termination message lacks {word:?}\n{termination}");
     }
+    for word in [tenant, "finance_invoice (its ledger is complete)", command, cause] {
+        assert!(page.contains(word), "the page lacks {word:?}\n{page}");
+    }
     assert!(termination.contains(cause) && termination.len() <= 4_096, "{termination}");
     assert!(text.failure_box().contains(&format!("{} of {}", facts["step"]["number"], facts["step"]["of"])));
 }
 
 /// Runs it in a format until it is blocked, and asks the endpoint while it still can be asked.
-fn blocked(sample: &Sample, port: u16, format: &'static str, line: &str) -> (Outcome, Value) {
+fn blocked(sample: &Sample, port: u16, format: &'static str, line: &str) -> (Outcome, Value, String) {
     let asked = sample.portcullis.path("asked");
     let _ = fs::remove_file(&asked);
     let running = sample.portcullis.spawn(["run", "--log-format", format]);
     running.wait_for_line(line);
     let (status, body) = get(port, "/readyz");
+    let (_, page) = get(port, "/");
     fs::write(asked, "").unwrap();
     assert_eq!(status, 503, "{body}");
-    (running.wait().exits(1), serde_json::from_str(&body).expect(&body))
+    (running.wait().exits(1), serde_json::from_str(&body).expect(&body), page)
 }

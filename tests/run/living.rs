@@ -214,6 +214,18 @@ fn metrics_and_a_notification_tell_of_an_open_gate() {
 }
 
 #[test]
+fn a_notification_tells_of_an_override_and_its_reason() {
+    let notify = "[notify]\ncommand = [\"sh\", \"-c\", \"echo $PORTCULLIS_NOTIFICATION > told\"]\n";
+    let project = broken(notify).env("PORTCULLIS_OVERRIDE", "gate:a restore is under way");
+    start(&project).exits(0);
+    let told: Value =
+        serde_json::from_str(&std::fs::read_to_string(project.portcullis.path("told")).unwrap()).unwrap();
+    assert_eq!(told["gate_opened"][0]["how"], "override");
+    assert_eq!(told["gate_opened"][0]["reason"], "a restore is under way");
+    assert_eq!(told["status"], "starting");
+}
+
+#[test]
 fn the_json_log_tells_of_an_open_gate_with_the_whole_judgement() {
     let project = broken("").env("PORTCULLIS_OVERRIDE", "gate:now").env("PORTCULLIS_LOG_FORMAT", "json");
     let outcome = start(&project).exits(0);

@@ -81,6 +81,11 @@ impl Portcullis {
     }
 
     pub fn spawn<const N: usize>(&self, arguments: [&str; N]) -> Running {
+        Running::start(self.command(arguments), self.own_pid_namespace).inside(Arc::clone(&self.folder))
+    }
+
+    /// The same, to be started with streams of the test's choice.
+    pub fn command<const N: usize>(&self, arguments: [&str; N]) -> Command {
         let mut command = if self.own_pid_namespace {
             let mut command = Command::new("unshare");
             if !nix::unistd::geteuid().is_root() {
@@ -93,7 +98,7 @@ impl Portcullis {
             Command::new(env!("CARGO_BIN_EXE_portcullis"))
         };
         command.args(arguments).current_dir(self.folder.path()).env_clear().envs(&self.env);
-        Running::start(command, self.own_pid_namespace).inside(Arc::clone(&self.folder))
+        command
     }
 }
 

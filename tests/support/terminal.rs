@@ -15,6 +15,8 @@ use nix::{
     fcntl::OFlag,
     poll::{PollFd, PollFlags, PollTimeout, poll},
     pty::{grantpt, posix_openpt, ptsname_r, unlockpt},
+    sys::signal::{Signal, kill},
+    unistd::Pid,
 };
 
 /// After which something counts as hanging.
@@ -51,6 +53,10 @@ impl Session {
 
     pub fn press(&mut self, keys: &str) {
         self.screen.write_all(keys.as_bytes()).unwrap();
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
     }
 
     /// Waits for the end of all that is on the terminal, and checks the child's exit code.
