@@ -118,8 +118,9 @@ impl Report {
             standing.tell(event, at);
             standing.clone()
         };
-        self.print(event, &standing, at);
+        // Whoever has read the line may ask the files.
         self.write_files(event, &standing);
+        self.print(event, &standing, at);
     }
 
     pub(crate) fn standing(&self) -> Shared {
