@@ -1,6 +1,12 @@
 //! What is to be made of a tenant: its schema, its rows, and the nonce that proves later who made it.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+};
 
 use crate::tenants::manifest::{Domains, Filled};
 
@@ -15,7 +21,13 @@ pub(crate) struct Creation {
     pub(crate) rows_first: bool,
     pub(crate) nonce: String,
     pub(crate) run: String,
+    pub(crate) seal: Seal,
 }
+
+/// Which transaction makes it whole, noted before that is committed: where the answer is lost, or is not waited for, it proves
+/// that a tenant which stands there is this one. Shared by all copies.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Seal(Arc<AtomicU64>);
 
 impl Creation {
     /// Of a tenant that is its schema and nothing more.
@@ -27,7 +39,19 @@ impl Creation {
             rows_first: false,
             nonce: nonce(),
             run: run.to_owned(),
+            seal: Seal::default(),
         }
+    }
+}
+
+impl Seal {
+    /// No transaction has the number zero.
+    pub(super) fn note(&self, transaction: u64) {
+        self.0.store(transaction, Ordering::Relaxed);
+    }
+
+    pub(super) fn transaction(&self) -> Option<u64> {
+        Some(self.0.load(Ordering::Relaxed)).filter(|transaction| *transaction != 0)
     }
 }
 

@@ -21,7 +21,7 @@ use self::record::{Author, Entry, Run};
 use self::template::Template;
 pub(crate) use self::{
     applier::Applier,
-    creation::{Creation, nonce},
+    creation::{Creation, Seal, nonce},
     migrations::{MigrationFile, resolve},
     outcome::{
         Applied, ApplyError, Attempt, DatabaseError, Derived, Leftover, Made, ProvisionError, Share, Stray,

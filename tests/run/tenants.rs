@@ -360,6 +360,27 @@ fn any_legal_name_makes_a_tenant_and_any_other_is_refused_with_its_reason() {
 }
 
 #[test]
+fn what_somebody_else_makes_meanwhile_is_never_taken_for_ours() {
+    let project = empty("");
+    // The application writes the row and makes the schema, and commits once our own row waits for that.
+    let sign_up = "BEGIN; INSERT INTO tenants VALUES ('acme'); CREATE SCHEMA acme; CREATE TABLE acme.precious (id int); \
+                   DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_locks l WHERE NOT l.granted \
+                   AND pg_backend_pid() = ANY (pg_blocking_pids(l.pid))) LOOP PERFORM pg_sleep(0.02); END LOOP; END $$; COMMIT";
+    let outcome = thread::scope(|scope| {
+        let application = scope.spawn(|| project.database.execute(sign_up));
+        project.until_running("pg_blocking_pids");
+        let outcome = project.portcullis.run(["tenant", "create", "acme", "--json"]);
+        application.join().unwrap();
+        outcome
+    });
+    let answer = json(&outcome.exits(73));
+    assert_eq!((&answer["created"], &answer["failure"]["left"]), (&false.into(), &"nothing".into()));
+    assert!(answer["failure"]["message"].as_str().unwrap().contains("duplicate key"), "{answer}");
+    assert_eq!(project.database.column("SELECT count(*)::text FROM acme.precious"), ["0"]);
+    assert_eq!(tenants(&project), ["acme"]);
+}
+
+#[test]
 fn a_large_tenant_is_deleted_in_as_many_transactions_as_the_lock_table_asks_for() {
     const DB: &str = "postgres";
     let server = Server::start("max_connections = 20\nmax_locks_per_transaction = 10");

@@ -95,18 +95,21 @@ pub(super) fn strike(nonce: &str) -> String {
     format!("DELETE FROM {}.journal WHERE nonce = {}", own::SCHEMA, literal(nonce))
 }
 
-/// Removes the entry and the mark of a schema that is whole now. False if it is no longer the one that was marked.
+/// Removes the entry and the mark of a schema that is whole now, and says in which transaction. None if it is no longer the
+/// one that was marked.
 pub(super) async fn close(
     connection: &mut PgConnection,
     nonce: &str,
     schema: &str,
-) -> Result<bool, sqlx::Error> {
-    let sql = format!("{} AND {} RETURNING 1::text", strike(nonce), proved("journal"));
-    if connect::rows(connection, &sql).await?.is_empty() {
-        return Ok(false);
+) -> Result<Option<u64>, sqlx::Error> {
+    let sql =
+        format!("{} AND {} RETURNING pg_catalog.txid_current()::text", strike(nonce), proved("journal"));
+    let rows = connect::rows(connection, &sql).await?;
+    if rows.is_empty() {
+        return Ok(None);
     }
     connect::rows(connection, &format!("COMMENT ON SCHEMA {} IS NULL", identifier(schema))).await?;
-    Ok(true)
+    connect::number(&rows, 0).map(Some)
 }
 
 /// Whether the schema of an entry is still the one that was marked.

@@ -162,8 +162,9 @@ impl Postgres {
     ) -> Result<(), ApplyError> {
         let closed =
             journal::close(connection, &new.nonce, &new.schema).await.map_err(|error| bare(&error))?;
-        let why = "the journal's entry or the schema's mark is gone: another run has taken over";
-        if closed { Ok(()) } else { Err(ApplyError::saying(why)) }
+        let gone = "the journal's entry or the schema's mark is gone: another run has taken over";
+        new.seal.note(closed.ok_or_else(|| ApplyError::saying(gone))?);
+        Ok(())
     }
 
     pub(super) fn registry_for(&self, new: &Creation) -> Result<&config::Registry, ProvisionError> {

@@ -12,7 +12,7 @@ use super::{
     reading::Reading,
 };
 use crate::{
-    database::{Creation, DatabaseError, Leftover, Limits, Undone},
+    database::{Creation, DatabaseError, Leftover, Limits, Seal, Undone},
     tenants::manifest::Domains,
 };
 
@@ -46,10 +46,12 @@ impl Postgres {
         } else {
             let stands = apply::exists(&mut connection, &new.schema).await.map_err(words)?;
             let registered = self.is_registered(&mut connection, registry, &new.schema).await;
-            match (stands, registered.map_err(|error| connect::failed(&error))?) {
-                (false, false) => Undone::Nothing,
-                // Both were absent when it began, and the entry went in the transaction that wrote the row.
-                (true, true) => Undone::Whole,
+            let registered = registered.map_err(|error| connect::failed(&error))?;
+            let committed = is_committed(&mut connection, &new.seal).await;
+            match (stands, registered) {
+                (true, true) if committed.map_err(|error| connect::failed(&error))? => Undone::Whole,
+                // What both are is somebody else's, who was quicker.
+                (false, false) | (true, true) => Undone::Nothing,
                 (true, false) => Undone::Unproved(format!("a schema `{}` appeared meanwhile", new.schema)),
                 (false, true) => Undone::Unproved(format!("a row for `{}` appeared meanwhile", new.schema)),
             }
@@ -168,6 +170,14 @@ async fn end_programs(connection: &mut PgConnection, run: &str) -> Result<(), sq
         tokio::time::sleep(PAUSE).await;
     }
     Ok(())
+}
+
+/// Whether the transaction that was to make the tenant whole did.
+async fn is_committed(connection: &mut PgConnection, seal: &Seal) -> Result<bool, sqlx::Error> {
+    let Some(transaction) = seal.transaction() else { return Ok(false) };
+    let sql = format!("SELECT coalesce(pg_catalog.txid_status({transaction}) = 'committed', false)::text");
+    let rows = connect::rows(connection, &sql).await?;
+    rows.first().map_or(Ok(false), |row| connect::flag(row, 0))
 }
 
 fn words(error: crate::database::ApplyError) -> DatabaseError {

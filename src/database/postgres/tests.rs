@@ -17,7 +17,7 @@ use crate::{
     },
     database::{
         Attempt, Creation, Database, DatabaseError, Limits, MigrationFile, Question, Schema, Share, UNHEARD,
-        resolve,
+        Undone, resolve,
     },
     failure::Left,
     tenants::{
@@ -508,6 +508,27 @@ fn a_tenant_that_is_not_verified_leaves_nothing() {
         assert!(registered(&place.database()).await.is_empty());
         let mut connection = connect::connect(&place.config).await.unwrap();
         assert!(!super::apply::exists(&mut connection, "demo").await.unwrap());
+    });
+}
+
+#[test]
+fn what_became_of_an_attempt_is_proved_by_its_last_transaction_alone() {
+    with_place(|place| async move {
+        place.shared().await;
+        let (expected, files, database) =
+            (place.manifest().await.tenant, place.files("tenant"), place.database());
+        let new = Creation::of("demo", "test");
+        database.provision(&new, &files, &expected, &LIMITS, &|_| Ok(())).await.unwrap();
+        assert_eq!(database.undo(&new, &LIMITS).await.unwrap(), Undone::Whole);
+        // Another attempt at the same name did not make what stands there.
+        assert_eq!(database.undo(&Creation::of("demo", "test"), &LIMITS).await.unwrap(), Undone::Nothing);
+        // Nor did one whose transaction was rolled back before somebody else made it.
+        let refused = Creation::of("acme", "test");
+        let refuse = |_: &Look| Err("no".to_owned());
+        database.provision(&refused, &files, &expected, &LIMITS, &refuse).await.unwrap_err();
+        place.provision("acme").await.unwrap();
+        assert_eq!(database.undo(&refused, &LIMITS).await.unwrap(), Undone::Nothing);
+        assert_eq!(registered(&database).await, ["acme", "demo"]);
     });
 }
 

@@ -9,7 +9,7 @@ use super::{
     LEDGER, Sqlite,
     apply::{self, CREATE_LEDGER, bare},
     files, look, registry,
-    remains::Ours,
+    remains::beside,
 };
 use crate::{
     config,
@@ -39,17 +39,20 @@ impl Sqlite {
         let mut shared =
             files::write(&self.shared(), false, limits.lock_timeout).await.map_err(ApplyError::from)?;
         register(&mut shared, registry, new, &path).await?;
-        let ours = Ours::new(&path, &new.nonce);
-        build(&ours.beside, files, expected, limits, verify).await?;
-        place(&ours.beside, &path).map_err(|error| {
+        let beside = beside(&path, &new.nonce);
+        build(&beside, files, expected, limits, verify).await?;
+        place(&beside, &path).map_err(|error| {
             ApplyError::saying(&match error.kind() {
                 ErrorKind::AlreadyExists => format!("`{}` appeared meanwhile", path.display()),
                 _ => format!("cannot put the file at `{}`: {error}", path.display()),
             })
         })?;
+        // Transactions have no numbers here; that it was reached says the same.
+        new.seal.note(1);
         files::rows(&mut shared, "COMMIT").await.map_err(|error| bare(&error))?;
-        ours.keep();
         let _ = shared.close().await;
+        // As long as both names are there, the next holder of the lock does it.
+        let _ = fs::remove_file(beside);
         Ok(())
     }
 }

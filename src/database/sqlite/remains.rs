@@ -12,7 +12,7 @@ use std::{
 
 use sqlx::Connection;
 
-use super::{Sqlite, files, registry};
+use super::{LEDGER, Sqlite, files, registry};
 use crate::{
     database::{Creation, DatabaseError, Leftover, Undone},
     tenants::found::Deleted,
@@ -24,45 +24,37 @@ const NONCE: usize = 32;
 /// What SQLite keeps beside a file.
 const BESIDE: [&str; 4] = ["", "-journal", "-wal", "-shm"];
 
-/// A file of our own that no row names yet; it goes when this value does.
-pub(super) struct Ours {
-    pub(super) beside: PathBuf,
-    place: PathBuf,
-    kept: bool,
-}
-
-impl Ours {
-    pub(super) fn new(place: &Path, nonce: &str) -> Self {
-        let beside = place.with_extension(format!("{nonce}.new"));
-        Self { beside, place: place.to_owned(), kept: false }
-    }
-
-    /// The row is committed: the file in its place stays.
-    pub(super) fn keep(mut self) {
-        self.kept = true;
-    }
-}
-
-impl Drop for Ours {
-    fn drop(&mut self) {
-        if !self.kept && is_same(&self.beside, &self.place) {
-            remove(&self.place);
-        }
-        remove(&self.beside);
-    }
+/// The name under which an attempt builds the file that is to stand in this place.
+pub(super) fn beside(place: &Path, nonce: &str) -> PathBuf {
+    place.with_extension(format!("{nonce}.new"))
 }
 
 impl Sqlite {
-    /// What dropping an attempt has left: nothing, unless its last transaction went through all the same.
+    /// Removes what an attempt has left: nothing stays, unless its last transaction went through all the same.
     pub(in super::super) async fn undo(&self, new: &Creation) -> Result<Undone, DatabaseError> {
-        let path = self.tenant(&new.schema);
-        // SQLite's own thread may have been in the middle of a statement when the attempt was dropped.
-        drop(path.as_ref().map(|path| Ours::new(path, &new.nonce)));
-        let stands = path.is_some_and(|path| path.exists());
+        let Some(place) = self.tenant(&new.schema) else { return Ok(Undone::Nothing) };
+        // SQLite's own thread may be in the middle of a statement of the attempt that was dropped, also of its COMMIT: only
+        // who has the write lock knows what became of it.
+        let mut shared = None;
+        if self.shared().exists() {
+            shared = Some(files::write(&self.shared(), false, files::BUSY).await?);
+        }
+        if let Some(shared) = &mut shared {
+            files::rows(shared, "BEGIN IMMEDIATE").await.map_err(|error| failed(&error))?;
+        }
         let registered = self.registered().await?.contains(&new.schema);
-        Ok(match (registered, stands) {
-            (false, false) => Undone::Nothing,
-            (true, true) => Undone::Whole,
+        let beside = beside(&place, &new.nonce);
+        if !registered && is_same(&beside, &place) {
+            remove(&place);
+        }
+        remove(&beside);
+        if let Some(shared) = shared {
+            let _ = shared.close().await;
+        }
+        Ok(match (registered, place.exists()) {
+            (true, true) if new.seal.transaction().is_some() => Undone::Whole,
+            // What both are is somebody else's, who was quicker.
+            (false, false) | (true, true) => Undone::Nothing,
             (true, false) => Undone::Unproved(format!("a row for `{}` appeared meanwhile", new.schema)),
             (false, true) => Undone::Unproved(format!("a file for `{}` appeared meanwhile", new.schema)),
         })
@@ -87,10 +79,14 @@ impl Sqlite {
         let mut leftovers = Vec::new();
         for (tenant, name) in left {
             let (beside, place) = (folder.join(&name), folder.join(format!("{tenant}.sqlite")));
-            if !registered.contains(&tenant) && is_same(&beside, &place) {
+            let (whole, placed) = (registered.contains(&tenant), is_same(&beside, &place));
+            if placed && !whole {
                 remove(&place);
             }
             remove(&beside);
+            if placed && whole {
+                continue;
+            }
             leftovers.push(Leftover { tenant, begun: format!("a run that built `{name}`"), unproved: None });
         }
         Ok(leftovers)
@@ -110,7 +106,7 @@ impl Sqlite {
         );
         let rows = files::rows(&mut shared, &sql).await;
         let _ = shared.close().await;
-        let rows = rows.map_err(|error| DatabaseError::Failed(files::words(&error)))?.len();
+        let rows = rows.map_err(|error| failed(&error))?.len();
         let stands = path.exists();
         if rows == 0 && !stands {
             return refuse("no row and no file of that name is there");
@@ -118,6 +114,9 @@ impl Sqlite {
         let mut tables = None;
         if stands {
             let mut connection = files::read(&path).await.map_err(DatabaseError::Failed)?;
+            if rows == 0 && !Sqlite::has_table(&mut connection, LEDGER.table).await.unwrap_or(false) {
+                return refuse("the registry does not name it, and the file of that name is not a tenant's");
+            }
             let sql =
                 "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";
             tables = files::rows(&mut connection, sql).await.ok().map(|rows| rows.len());
@@ -137,6 +136,11 @@ fn built(name: &str) -> Option<&str> {
     let (tenant, nonce) = name.strip_suffix(".new")?.rsplit_once('.')?;
     let is_nonce = nonce.len() == NONCE && nonce.bytes().all(|byte| byte.is_ascii_hexdigit());
     (is_nonce && !tenant.is_empty()).then_some(tenant)
+}
+
+fn failed(error: &sqlx::Error) -> DatabaseError {
+    let why = files::words(error);
+    if files::is_busy(error) { DatabaseError::NotYet(why) } else { DatabaseError::Failed(why) }
 }
 
 fn is_same(one: &Path, other: &Path) -> bool {

@@ -11,7 +11,7 @@ use crate::{
     config::{self, Selection},
     database::{
         Attempt, Creation, Database, Limits, MigrationFile, ProvisionError, Question, Schema, Share, UNHEARD,
-        resolve,
+        Undone, resolve,
     },
     tenants::{
         found::{Found, Look, Seen},
@@ -238,17 +238,54 @@ fn a_tenant_that_is_not_verified_leaves_nothing() {
             assert_eq!(seen(look).ledger.len(), 2);
             Err("no".to_owned())
         };
-        let error = database
-            .provision(&Creation::of("demo", "test"), &files, &expected, &LIMITS, &refuse)
-            .await
-            .unwrap_err();
+        let new = Creation::of("demo", "test");
+        let error = database.provision(&new, &files, &expected, &LIMITS, &refuse).await.unwrap_err();
         assert_eq!((error.why.as_str(), error.left), ("no", None));
+        assert_eq!(database.undo(&new, &LIMITS).await.unwrap(), Undone::Nothing);
         assert!(place.tenants().is_empty());
         assert!(place.look(&Selection::All).await.tenants.is_empty());
         place.write("var/tenants/squatter.sqlite", "");
         let error = place.provision("squatter").await.unwrap_err();
         assert!(error.why.contains("does not name it"), "{error:?}");
         assert!(place.at("var/tenants/squatter.sqlite").exists(), "what was there before stays");
+    });
+}
+
+#[test]
+fn what_became_of_an_attempt_is_proved_by_its_last_transaction_alone() {
+    run(async {
+        let place = Place::new();
+        place.shared().await;
+        let (database, files) = (place.database(), place.files("tenant"));
+        let expected = place.manifest().await.tenant;
+        let new = Creation::of("demo", "test");
+        database.provision(&new, &files, &expected, &LIMITS, &|_| Ok(())).await.unwrap();
+        assert_eq!(place.tenants(), ["demo.sqlite"]);
+        assert_eq!(database.undo(&new, &LIMITS).await.unwrap(), Undone::Whole);
+        // Another attempt at the same name did not make what stands there.
+        let other = Creation::of("demo", "test");
+        assert_eq!(database.undo(&other, &LIMITS).await.unwrap(), Undone::Nothing);
+        assert_eq!(place.tenants(), ["demo.sqlite"]);
+        assert_eq!(seen(&place.look(&Selection::All).await.tenants["demo"]).ledger.len(), 2);
+    });
+}
+
+#[test]
+fn an_attempt_that_was_given_up_between_its_file_and_its_row_leaves_neither() {
+    run(async {
+        let place = Place::new();
+        place.shared().await;
+        place.provision("demo").await.unwrap();
+        let new = Creation::of("demo", "test");
+        let beside = super::remains::beside(&place.at("var/tenants/demo.sqlite"), &new.nonce);
+        fs::hard_link(place.at("var/tenants/demo.sqlite"), &beside).unwrap();
+        // The row was committed: only the second name goes.
+        assert_eq!(place.database().undo(&new, &LIMITS).await.unwrap(), Undone::Nothing);
+        assert_eq!(place.tenants(), ["demo.sqlite"]);
+        fs::hard_link(place.at("var/tenants/demo.sqlite"), &beside).unwrap();
+        place.sql("shared.sqlite", "DELETE FROM tenants").await;
+        assert_eq!(place.database().undo(&new, &LIMITS).await.unwrap(), Undone::Nothing);
+        assert!(place.tenants().is_empty());
     });
 }
 
