@@ -5,7 +5,6 @@ use sqlx::postgres::PgConnection;
 use super::{
     Postgres, connect,
     provision::make_schema,
-    quote::literal,
     rename::rename,
     run::{self, bare},
     structure::structure,
@@ -19,6 +18,10 @@ use crate::{
 /// What pg_dump sets before it writes anything, for this transaction alone.
 const AS_DUMPED: &str = "SET LOCAL search_path = ''; SET LOCAL check_function_bodies = false; SET LOCAL xmloption = content; \
     SET LOCAL row_security = off; SET LOCAL client_min_messages = warning; SET LOCAL standard_conforming_strings = on";
+
+/// The server's major version.
+pub(super) const VERSION: &str =
+    "SELECT (pg_catalog.current_setting('server_version_num')::int / 10000)::text";
 
 impl Postgres {
     pub(in super::super) async fn copy(
@@ -36,7 +39,7 @@ impl Postgres {
             let _ = connect::rows(&mut connection, "ROLLBACK").await;
             return Err(error);
         }
-        super::provision::seal(connection, &new.schema, (expected, shape), verify).await
+        self.seal(connection, &new.schema, (expected, shape), verify).await
     }
 
     /// The server's major version, and the digest of what a schema is made of.
@@ -80,8 +83,6 @@ impl Postgres {
 }
 
 async fn version(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
-    let sql =
-        format!("SELECT (pg_catalog.current_setting({})::int / 10000)::text", literal("server_version_num"));
-    let rows = connect::rows(connection, &sql).await?;
+    let rows = connect::rows(connection, VERSION).await?;
     rows.first().map_or(Ok(None), |row| connect::text(row, 0)).map(Option::unwrap_or_default)
 }

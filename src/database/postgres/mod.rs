@@ -10,6 +10,7 @@ mod delete;
 mod derive;
 mod examine;
 mod journal;
+mod kept;
 mod ledgers;
 pub(crate) mod lock;
 mod look;
@@ -40,6 +41,7 @@ use std::{
 
 use sqlx::Connection;
 
+use self::kept::Kept;
 use super::DatabaseError;
 use crate::{
     config,
@@ -61,6 +63,7 @@ pub(crate) struct Postgres {
     run: String,
     /// Whether there is a pooler in transaction mode before the server; known once the lock was asked for.
     pooled: Arc<AtomicBool>,
+    kept: Kept,
 }
 
 impl Postgres {
@@ -70,6 +73,7 @@ impl Postgres {
             registry: registry.cloned(),
             run: String::new(),
             pooled: Arc::default(),
+            kept: Kept::default(),
         }
     }
 

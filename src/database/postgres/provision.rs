@@ -44,7 +44,7 @@ impl Postgres {
             let _ = connection.close().await;
             return Err(error);
         }
-        seal(connection, &new.schema, (expected, LEDGER), verify).await
+        self.seal(connection, &new.schema, (expected, LEDGER), verify).await
     }
 
     /// The schema, empty but for its ledger, its mark and the journal's entry, in one transaction.
@@ -68,7 +68,7 @@ impl Postgres {
         }
         let schema = make_schema(new, ledger, new.rows_first);
         connect::rows(&mut connection, &format!("{schema}; COMMIT")).await.map_err(failed)?;
-        let _ = connection.close().await;
+        self.give_back(connection).await;
         Ok(())
     }
 
@@ -88,7 +88,7 @@ impl Postgres {
             self.write_rows(&mut connection, registry, new).await?;
         }
         connect::rows(&mut connection, "COMMIT").await.map_err(failed)?;
-        let _ = connection.close().await;
+        self.give_back(connection).await;
         Ok(())
     }
 
@@ -105,6 +105,24 @@ impl Postgres {
         let look = look(&mut reading, schema, expected, shape).await;
         reading.close().await;
         look.map_err(|error| connect::failed(&error))
+    }
+
+    /// The last look at what the open transaction has made, and its commit.
+    pub(super) async fn seal(
+        &self,
+        connection: PgConnection,
+        schema: &str,
+        (expected, shape): (&Expected, Shape),
+        verify: &dyn Fn(&Look) -> Result<(), String>,
+    ) -> Result<(), ProvisionError> {
+        // From here on the connection is lent to the look, which reads inside the transaction.
+        let mut reading = Reading::inside(connection);
+        let look = look(&mut reading, schema, expected, shape).await.map_err(|error| bare(&error))?;
+        let mut connection = reading.into_inner();
+        verify(&look).map_err(|why| ApplyError::saying(&why))?;
+        connect::rows(&mut connection, "COMMIT").await.map_err(|error| bare(&error))?;
+        self.give_back(connection).await;
+        Ok(())
     }
 
     /// All in the transaction that nobody sees before it is whole.
@@ -176,23 +194,6 @@ impl Postgres {
             None => Ok(registry),
         }
     }
-}
-
-/// The last look at what the open transaction has made, and its commit.
-pub(super) async fn seal(
-    connection: PgConnection,
-    schema: &str,
-    (expected, shape): (&Expected, Shape),
-    verify: &dyn Fn(&Look) -> Result<(), String>,
-) -> Result<(), ProvisionError> {
-    // From here on the connection is lent to the look, which reads inside the transaction.
-    let mut reading = Reading::inside(connection);
-    let look = look(&mut reading, schema, expected, shape).await.map_err(|error| bare(&error))?;
-    let mut connection = reading.into_inner();
-    verify(&look).map_err(|why| ApplyError::saying(&why))?;
-    connect::rows(&mut connection, "COMMIT").await.map_err(|error| bare(&error))?;
-    let _ = connection.close().await;
-    Ok(())
 }
 
 pub(super) fn make_schema(new: &Creation, ledger: bool, rows: bool) -> String {

@@ -31,7 +31,11 @@ impl Postgres {
         run: &str,
         entries: &[Entry],
     ) -> Result<(), DatabaseError> {
-        let mut connection = run::writer(self.direct()).await?;
+        // Once the lock is lost, a session that bears the run's name is ended, and the loss is to be written down.
+        let (mut connection, kept) = match self.kept().await {
+            Some(connection) => (connection, true),
+            None => (run::writer(self.direct()).await?, false),
+        };
         let sql = format!("BEGIN; {}; COMMIT", DIALECT.write(run, entries));
         let mut written = connect::rows(&mut connection, &sql).await;
         if written.as_ref().is_err_and(is_nothing_yet) {
@@ -42,7 +46,11 @@ impl Postgres {
             }
             .await;
         }
-        let _ = connection.close().await;
+        if kept {
+            self.give_back(connection).await;
+        } else {
+            let _ = connection.close().await;
+        }
         written.map(drop).map_err(|error| connect::failed(&error))
     }
 

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use sqlx::{Connection, postgres::PgConnection};
+use sqlx::postgres::PgConnection;
 
 use super::{
     Postgres, apply, connect,
@@ -56,7 +56,7 @@ impl Postgres {
                 (false, true) => Undone::Unproved(format!("a row for `{}` appeared meanwhile", new.schema)),
             }
         };
-        let _ = connection.close().await;
+        self.give_back(connection).await;
         Ok(undone)
     }
 
@@ -90,7 +90,7 @@ impl Postgres {
             };
             left.push(Leftover { tenant: tenant.clone(), begun: begun.clone(), unproved });
         }
-        let _ = connection.close().await;
+        self.give_back(connection).await;
         Ok(left)
     }
 
@@ -107,7 +107,7 @@ impl Postgres {
             sql += &format!("; {}", journal::announce(nonce, run, tenant));
         }
         connect::rows(&mut connection, &(sql + "; COMMIT")).await.map_err(|error| connect::failed(&error))?;
-        let _ = connection.close().await;
+        self.give_back(connection).await;
         Ok(())
     }
 
@@ -116,14 +116,14 @@ impl Postgres {
         let mut connection = self.writer().await?;
         let sql: Vec<String> = nonces.iter().map(|nonce| journal::strike(nonce)).collect();
         connect::rows(&mut connection, &sql.join("; ")).await.map_err(|error| connect::failed(&error))?;
-        let _ = connection.close().await;
+        self.give_back(connection).await;
         Ok(())
     }
 
     pub(in super::super) async fn end_programs(&self, run: &str) -> Result<(), DatabaseError> {
         let mut connection = self.writer().await?;
         let ended = end_programs(&mut connection, run).await;
-        let _ = connection.close().await;
+        self.give_back(connection).await;
         ended.map_err(|error| connect::failed(&error))
     }
 
@@ -143,7 +143,7 @@ impl Postgres {
     ) -> Result<Vec<(String, String, String)>, DatabaseError> {
         let mut connection = self.writer().await?;
         let entries = journal::entries(&mut connection, "kind = 'command'").await;
-        let _ = connection.close().await;
+        self.give_back(connection).await;
         let named = entries.map_err(|error| connect::failed(&error))?.into_iter();
         Ok(named
             .filter(|entry| tenants.contains(&entry.tenant))

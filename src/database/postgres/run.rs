@@ -10,8 +10,7 @@ use sqlx::{
 use tokio::time::Instant;
 
 use super::{
-    LEDGER, Postgres, connect,
-    lock::{MARK, OURS},
+    LEDGER, connect,
     quote::{identifier, literal, qualified},
 };
 use crate::{
@@ -88,20 +87,6 @@ pub(super) async fn primary(config: &config::Postgres, name: &str) -> Result<PgC
         return Err(DatabaseError::Failed("the server is a standby: nothing can be changed there".into()));
     }
     Ok(connection)
-}
-
-impl Postgres {
-    /// A connection for changes, which names the run to whoever holds the lock after it.
-    pub(super) async fn writer(&self) -> Result<PgConnection, DatabaseError> {
-        let name =
-            if self.run.is_empty() { "portcullis".to_owned() } else { format!("{MARK}{}{OURS}", self.run) };
-        let mut connection = primary(self.direct(), &name).await?;
-        if !self.is_pooled() {
-            let settings = session(&connection, Lifetime::Session);
-            connect::rows(&mut connection, &settings).await.map_err(|error| connect::failed(&error))?;
-        }
-        Ok(connection)
-    }
 }
 
 /// Runs several statements in one message. The error comes with how many of them were done.

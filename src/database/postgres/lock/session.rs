@@ -14,6 +14,7 @@ use tokio::{runtime::Handle, time};
 use super::{
     super::{
         Postgres, connect,
+        kept::Kept,
         quote::literal,
         run::{self, Lifetime},
     },
@@ -32,6 +33,7 @@ pub(crate) struct Session {
     pooled: bool,
     /// Who answered when the lock was taken.
     backend: Option<String>,
+    kept: Kept,
 }
 
 impl std::fmt::Debug for Session {
@@ -45,9 +47,12 @@ impl std::fmt::Debug for Session {
 
 impl Postgres {
     pub(in super::super::super) async fn lock_session(&self, run: &str) -> Result<Session, DatabaseError> {
-        // The first connection says in words why there can be none, and whether there is a pooler between.
-        let mut probe = run::primary(self.direct(), "portcullis").await?;
-        let mut listener = connect::listener(self.direct(), &format!("portcullis {run}")).await?;
+        // The first one says in words why there can be none; both, whether there is a pooler between.
+        let name = format!("portcullis {run}");
+        let (mut probe, mut listener) = tokio::try_join!(
+            run::primary(self.direct(), "portcullis"),
+            connect::listener(self.direct(), &name)
+        )?;
         let pooled = pooler::between(&mut probe, &mut listener).await;
         let _ = probe.close().await;
         let pooled = pooled.map_err(|error| connect::failed(&error))?;
@@ -59,6 +64,7 @@ impl Postgres {
             sqlx: self.sqlx_key(),
             pooled,
             backend: None,
+            kept: self.kept.clone(),
         };
         if !pooled {
             let settings = run::session(session.connection().await?, Lifetime::Session);
@@ -91,6 +97,9 @@ impl Session {
         if had(0) && had(1) {
             self.backend = rows.first().and_then(|row| connect::text(row, 1).ok().flatten());
             self.name_itself().await?;
+            if !self.pooled {
+                self.kept.begin();
+            }
             return Ok(None);
         }
         let who = if had(0) {
@@ -192,6 +201,7 @@ impl Session {
 
     /// Lets go of everything it holds, and tells those who wait. The session stays.
     pub(in super::super::super) async fn let_go(&mut self) -> Result<(), DatabaseError> {
+        self.kept.end().await;
         let told = self.backend.take().map(|_| format!("; NOTIFY {}", channel(self.key))).unwrap_or_default();
         let sql = if self.pooled {
             "COMMIT".to_owned()

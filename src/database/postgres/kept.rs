@@ -1,0 +1,76 @@
+//! Connections for changes, kept from one operation to the next for as long as the run holds the lock: a login costs more than
+//! most of what is done after it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sqlx::{Connection, postgres::PgConnection};
+
+use super::{
+    DatabaseError, Postgres, connect,
+    lock::{MARK, OURS},
+    run::{self, Lifetime},
+};
+
+/// Those that nobody uses just now; None while none is kept.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Kept(Arc<Mutex<Option<Vec<PgConnection>>>>);
+
+impl Kept {
+    /// From now on they are kept.
+    pub(super) fn begin(&self) {
+        self.with(|kept| *kept = Some(Vec::new()));
+    }
+
+    /// From now on none is, and those that there are end.
+    pub(super) async fn end(&self) {
+        for connection in self.with(Option::take).into_iter().flatten() {
+            let _ = connection.close().await;
+        }
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut Option<Vec<PgConnection>>) -> T) -> T {
+        change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Postgres {
+    /// A connection for changes, which names the run to whoever holds the lock after it.
+    pub(super) async fn writer(&self) -> Result<PgConnection, DatabaseError> {
+        if let Some(connection) = self.kept().await {
+            return Ok(connection);
+        }
+        let name =
+            if self.run.is_empty() { "portcullis".to_owned() } else { format!("{MARK}{}{OURS}", self.run) };
+        let mut connection = run::primary(self.direct(), &name).await?;
+        if !self.is_pooled() {
+            let settings = run::session(&connection, Lifetime::Session);
+            connect::rows(&mut connection, &settings).await.map_err(|error| connect::failed(&error))?;
+        }
+        Ok(connection)
+    }
+
+    /// One that was given back and still answers, as a new one would be.
+    pub(super) async fn kept(&self) -> Option<PgConnection> {
+        while let Some(mut connection) = self.kept.with(|kept| kept.as_mut()?.pop()) {
+            let settings = run::session(&connection, Lifetime::Session);
+            let sql = format!("{settings}; SELECT pg_catalog.pg_is_in_recovery()::text");
+            let answer = connect::rows(&mut connection, &sql).await;
+            if answer.is_ok_and(|rows| rows.first().is_some_and(|row| !connect::flag(row, 0).unwrap_or(true)))
+            {
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    /// Gives one back. Nothing of what was done on it stays: no setting, no lock, no table of its own.
+    pub(super) async fn give_back(&self, mut connection: PgConnection) {
+        let is_kept = self.kept.with(|kept| kept.is_some()) && !self.is_pooled();
+        if !is_kept || connect::rows(&mut connection, "DISCARD ALL").await.is_err() {
+            let _ = connection.close().await;
+            return;
+        }
+        // Where the lock was given back meanwhile, it ends here.
+        self.kept.with(|kept| kept.as_mut().map(|kept| kept.push(connection)));
+    }
+}
