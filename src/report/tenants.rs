@@ -105,6 +105,9 @@ pub(crate) fn deleted(name: &str, deleted: &Deleted) -> String {
     let count = |number: usize, what: &str| {
         if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
     };
+    if deleted.transactions == 0 {
+        return format!("`{name}` deleted: what was left of it is gone\n");
+    }
     let mut parts = vec![count(deleted.rows, "row of the registry").replace("registrys", "registry")];
     if deleted.domains > 0 {
         parts.push(count(deleted.domains, "domain"));

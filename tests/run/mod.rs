@@ -23,6 +23,7 @@ mod sample;
 mod secrets;
 mod sqlx_cli;
 mod stopping;
+mod tenant_files;
 mod tenants;
 mod waiting;
 mod workers;

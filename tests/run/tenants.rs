@@ -1,12 +1,16 @@
 //! `portcullis tenant`: whole or absent, whatever ends a creation, and nothing touched that is anybody else's.
 
-use std::{thread, time::Duration};
+use std::{process::Command, thread, time::Duration};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
 use super::migrations::with_checksum_of;
-use crate::support::{process::Outcome, project::Project, server::Server};
+use crate::support::{
+    process::{Outcome, Running},
+    project::Project,
+    server::Server,
+};
 
 /// A file that runs outside a transaction, and long enough to be met in the middle.
 const SLOW: &str = "-- no-transaction\nCREATE TABLE slow (id int);\nSELECT pg_sleep(50) WHERE current_schema() NOT LIKE 'portcullis%';\n";
@@ -178,10 +182,11 @@ fn what_the_mark_does_not_prove_is_named_and_left() {
         false,
         "SELECT 'yes' FROM pg_stat_activity WHERE query LIKE '%pg_sleep%' AND pid <> pg_backend_pid()",
     );
-    // Somebody else has taken the name since.
-    project
-        .database
-        .execute("DROP SCHEMA acme CASCADE; CREATE SCHEMA acme; CREATE TABLE acme.precious (id int)");
+    // Somebody else has taken the name since, and even the mark.
+    let taken = "DO $$ DECLARE mark text := obj_description('acme'::regnamespace, 'pg_namespace'); BEGIN \
+                 DROP SCHEMA acme CASCADE; CREATE SCHEMA acme; CREATE TABLE acme.precious (id int); \
+                 EXECUTE format('COMMENT ON SCHEMA acme IS %L', mark); END $$";
+    project.database.execute(taken);
     let project = with(project, "tenant/2_slow.sql", "CREATE TABLE quick (id int);\n");
     let refused = project.portcullis.run(["tenant", "create", "acme"]).exits(73);
     refused.says("does not bear the mark").says("not rolled back: authorship unproved");
@@ -261,6 +266,63 @@ fn a_deleted_tenant_is_gone_and_nothing_else_is() {
 }
 
 #[test]
+fn a_deletion_asks_for_the_name_on_a_terminal() {
+    let project = Project::complete("");
+    let delete = |typed: &str| {
+        let line = format!("{} tenant delete a", env!("CARGO_BIN_EXE_portcullis"));
+        let script = format!("echo {typed} | script --quiet --return --flush --command '{line}' /dev/null");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]).current_dir(project.portcullis.folder());
+        command.env("DATABASE_URL", project.database.url());
+        Running::start(command, false).wait()
+    };
+    delete("b").exits(64).says("type its name").says("nothing was removed");
+    assert!(project.exists("a") && project.exists("b"));
+    delete("a").exits(0);
+    assert!(!project.exists("a") && project.exists("b"));
+}
+
+#[test]
+fn a_killed_deletion_is_finished_by_the_next_holder_of_the_lock() {
+    let project = Project::complete("");
+    project.database.while_held("LOCK TABLE a.item IN ACCESS SHARE MODE", || {
+        let deleting = project.portcullis.spawn(["tenant", "delete", "a", "--yes"]);
+        project.until_running("DROP SCHEMA");
+        deleting.signal(Signal::SIGKILL);
+        deleting.wait();
+    });
+    // No request finds the tenant any more, and its schema is said to be what it is.
+    assert_eq!(
+        (tenants(&project), journal(&project)),
+        (vec!["b".into(), "c".into()], vec!["a removing".into()])
+    );
+    project.until(
+        false,
+        "SELECT 'yes' FROM pg_stat_activity WHERE query LIKE '%DROP SCHEMA%' AND pid <> pg_backend_pid()",
+    );
+    project.portcullis.run(["verify"]).exits(0).says("being created or removed").says("2 tenants complete");
+    project
+        .portcullis
+        .run(["tenant", "create", "other"])
+        .exits(0)
+        .says("`a`")
+        .says("left unfinished: removed");
+    assert!(!project.exists("a") && journal(&project).is_empty());
+    project.portcullis.run(["tenant", "create", "a"]).exits(0);
+}
+
+#[test]
+fn a_deletion_that_cannot_go_on_is_gone_on_with_by_hand() {
+    let project = Project::complete("lock_timeout = \"1s\"");
+    project.database.while_held("LOCK TABLE a.item IN ACCESS SHARE MODE", || {
+        project.portcullis.run(["tenant", "delete", "a", "--yes"]).exits(73).says("lock timeout");
+    });
+    assert_eq!(tenants(&project), ["b", "c"]);
+    project.portcullis.run(["tenant", "delete", "a", "--yes"]).exits(0);
+    assert!(!project.exists("a") && journal(&project).is_empty());
+}
+
+#[test]
 fn the_command_bootstraps_what_the_steps_name() {
     let project = empty("").file(
         "tenant/2_not_b.sql",
@@ -301,6 +363,27 @@ fn two_creations_of_one_tenant_at_once_make_it_once() {
     codes.sort_unstable();
     assert_eq!(codes, [Some(0), Some(73)]);
     project.portcullis.run(["verify"]).exits(0);
+}
+
+#[test]
+fn what_somebody_else_makes_meanwhile_is_never_taken_for_ours() {
+    let project = empty("");
+    // The application writes the row and makes the schema, and commits once our own row waits for that.
+    let sign_up = "BEGIN; INSERT INTO tenants VALUES ('acme'); CREATE SCHEMA acme; CREATE TABLE acme.precious (id int); \
+                   DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_locks l WHERE NOT l.granted \
+                   AND pg_backend_pid() = ANY (pg_blocking_pids(l.pid))) LOOP PERFORM pg_sleep(0.02); END LOOP; END $$; COMMIT";
+    let outcome = thread::scope(|scope| {
+        let application = scope.spawn(|| project.database.execute(sign_up));
+        project.until_running("pg_blocking_pids");
+        let outcome = project.portcullis.run(["tenant", "create", "acme", "--json"]);
+        application.join().unwrap();
+        outcome
+    });
+    let answer = json(&outcome.exits(73));
+    assert_eq!((&answer["created"], &answer["failure"]["left"]), (&false.into(), &"nothing".into()));
+    assert!(answer["failure"]["message"].as_str().unwrap().contains("duplicate key"), "{answer}");
+    assert_eq!(project.database.column("SELECT count(*)::text FROM acme.precious"), ["0"]);
+    assert_eq!(tenants(&project), ["acme"]);
 }
 
 #[test]
@@ -357,27 +440,6 @@ fn any_legal_name_makes_a_tenant_and_any_other_is_refused_with_its_reason() {
         assert_eq!(tenants(&project), Vec::<String>::new(), "{name:?}");
     }
     project.portcullis.run(["verify"]).exits(0);
-}
-
-#[test]
-fn what_somebody_else_makes_meanwhile_is_never_taken_for_ours() {
-    let project = empty("");
-    // The application writes the row and makes the schema, and commits once our own row waits for that.
-    let sign_up = "BEGIN; INSERT INTO tenants VALUES ('acme'); CREATE SCHEMA acme; CREATE TABLE acme.precious (id int); \
-                   DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_locks l WHERE NOT l.granted \
-                   AND pg_backend_pid() = ANY (pg_blocking_pids(l.pid))) LOOP PERFORM pg_sleep(0.02); END LOOP; END $$; COMMIT";
-    let outcome = thread::scope(|scope| {
-        let application = scope.spawn(|| project.database.execute(sign_up));
-        project.until_running("pg_blocking_pids");
-        let outcome = project.portcullis.run(["tenant", "create", "acme", "--json"]);
-        application.join().unwrap();
-        outcome
-    });
-    let answer = json(&outcome.exits(73));
-    assert_eq!((&answer["created"], &answer["failure"]["left"]), (&false.into(), &"nothing".into()));
-    assert!(answer["failure"]["message"].as_str().unwrap().contains("duplicate key"), "{answer}");
-    assert_eq!(project.database.column("SELECT count(*)::text FROM acme.precious"), ["0"]);
-    assert_eq!(tenants(&project), ["acme"]);
 }
 
 #[test]

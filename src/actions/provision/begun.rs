@@ -1,6 +1,6 @@
 //! What this run has begun to make and not brought to its end, so that a failure, a time-out or a signal can take it back.
 
-use std::cell::RefCell;
+use std::{cell::RefCell, collections::BTreeSet};
 
 use tokio::time::{self, Duration, Instant};
 
@@ -16,9 +16,13 @@ const PATIENCE: Duration = Duration::from_secs(15);
 
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// One thing at a time is being made.
 #[derive(Default)]
-pub(crate) struct Unfinished(RefCell<Option<Begun>>);
+pub(crate) struct Unfinished {
+    /// One thing at a time is being made.
+    begun: RefCell<Option<Begun>>,
+    /// What killed runs had left, and this one has removed.
+    removed: RefCell<BTreeSet<String>>,
+}
 
 /// What is being made.
 #[derive(Debug, Clone)]
@@ -39,17 +43,21 @@ pub(super) enum TakenBack {
 
 impl Unfinished {
     pub(super) fn note(&self, begun: Begun) {
-        self.0.replace(Some(begun));
+        self.begun.replace(Some(begun));
     }
 
     pub(super) fn forget(&self) {
-        self.0.replace(None);
+        self.begun.replace(None);
+    }
+
+    pub(crate) fn has_removed(&self, tenant: &str) -> bool {
+        self.removed.borrow().contains(tenant)
     }
 }
 
 /// Takes back what is begun, if the lock is still ours: otherwise somebody else may be doing that.
 pub(super) async fn take_back(work: &Work) -> TakenBack {
-    let Some(begun) = work.begun.0.borrow().clone() else { return TakenBack::Nothing };
+    let Some(begun) = work.begun.begun.borrow().clone() else { return TakenBack::Nothing };
     if let Err(failure) = work.lock.still_held().await {
         return TakenBack::Later(failure.to_string());
     }
@@ -67,7 +75,7 @@ pub(super) async fn take_back(work: &Work) -> TakenBack {
 
 /// What a signal interrupted, taken back; in words, if there was anything.
 pub(crate) async fn after_signal(work: &Work) -> Option<String> {
-    let what = match work.begun.0.borrow().as_ref()? {
+    let what = match work.begun.begun.borrow().as_ref()? {
         Begun::Creation(new) => format!("`{}`", new.schema),
         Begun::Command(tenants) => {
             tenants.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ")
@@ -92,6 +100,9 @@ pub(crate) async fn recover(work: &Work, say: &dyn Fn(String)) {
         Ok(leftovers) => {
             for left in leftovers {
                 let (tenant, begun) = (&left.tenant, &left.begun);
+                if left.unproved.is_none() {
+                    work.begun.removed.borrow_mut().insert(tenant.clone());
+                }
                 say(match left.unproved {
                     None => format!("`{tenant}`, which {begun} left unfinished: removed"),
                     Some(why) => format!("`{tenant}` was left as it is: {why}"),

@@ -8,6 +8,7 @@ use crate::{
     commands::Answer,
     failure::Failure,
     report::{self, tenants},
+    tenants::found::Deleted,
 };
 
 pub(crate) async fn run(work: &Work, arguments: &TenantDelete) -> Result<Answer, Failure> {
@@ -21,7 +22,14 @@ pub(crate) async fn run(work: &Work, arguments: &TenantDelete) -> Result<Answer,
     let limits = work.limits()?;
     let asked = (provision::domains(work).await, framework);
     work.record.begin(work).await;
-    let deleted = work.database()?.delete(name, asked, &work.run, &limits).await;
+    let registered = work.database()?.registered().await;
+    let registered = registered.map_err(|error| error.into_failure("reading the registry"))?;
+    let deleted = if work.begun.has_removed(name) && !registered.contains(name) {
+        // An earlier deletion, or a creation, was all that there was of it.
+        Ok(Deleted::default())
+    } else {
+        work.database()?.delete(name, asked, &work.run, &limits).await
+    };
     let deleted = deleted.map_err(|error| Failure::Deleting { tenant: name.clone(), why: error.to_string() });
     if deleted.is_ok() {
         work.record.changed(Some(name), &["deleted".into()]);

@@ -1,0 +1,128 @@
+//! `portcullis tenant` on SQLite, where a tenant is a file: whole or absent, and no other file is touched.
+
+use std::{fs, thread, time::Duration};
+
+use nix::sys::signal::Signal;
+
+use crate::support::{
+    process::Running,
+    sample::{Engine, Sample},
+};
+
+const NONCE: &str = "0123456789abcdef0123456789abcdef";
+
+/// Runs for ever where the tenant `initech` is made, and nowhere else.
+const SLOW: &str = "CREATE TABLE slow (n INT);\nWITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < (\
+    SELECT CASE WHEN file LIKE '%/initech.%' THEN 1e18 ELSE 1 END FROM pragma_database_list WHERE name = 'main'))\
+    SELECT count(*) FROM c;\n";
+
+/// The files of tenants, in order.
+fn files(sample: &Sample) -> Vec<String> {
+    let entries = fs::read_dir(sample.portcullis.path("var/tenants")).unwrap();
+    let mut names: Vec<String> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort_unstable();
+    names
+}
+
+fn is_being_built(file: &str) -> bool {
+    file.strip_suffix(".new").is_some()
+}
+
+fn rows(sample: &Sample, tenant: &str) -> i64 {
+    sample.number(None, &format!("SELECT count(*) FROM {{}}tenants WHERE schema_name = '{tenant}'"))
+}
+
+/// The sample with a file that never ends, and a creation that is in the middle of it.
+fn in_the_middle(sample: Sample) -> (Sample, Running) {
+    let sample = sample.file("migrations/tenant/9_slow.sql", SLOW);
+    sample.portcullis.run(["manifest", "sql"]).exits(0);
+    sample.portcullis.run(["migrate"]).exits(0);
+    let running = sample.portcullis.spawn(["tenant", "create", "initech"]);
+    while !files(&sample).iter().any(|name| is_being_built(name)) {
+        thread::sleep(Duration::from_millis(10));
+    }
+    (sample, running)
+}
+
+const WHOLE: [&str; 3] = ["acme.sqlite", "demo.sqlite", "globex.sqlite"];
+
+#[test]
+fn a_deleted_tenants_file_is_gone_and_no_other_is() {
+    let sample = Sample::complete_on(Engine::Sqlite);
+    let delete = |name| sample.portcullis.run(["tenant", "delete", name, "--yes"]);
+    delete("acme").exits(0).says("1 row of the registry");
+    assert_eq!(files(&sample), WHOLE[1..]);
+    assert_eq!(rows(&sample, "acme"), 0);
+    sample.portcullis.run(["verify"]).exits(0).says("2 tenants complete");
+    delete("acme").exits(73).says("no row and no file");
+    // A deletion that was killed between the row and the file is gone on with.
+    sample.execute(None, "DELETE FROM tenants WHERE schema_name = 'demo'");
+    delete("demo").exits(0);
+    // A row without a file.
+    sample.drop_schema("globex");
+    delete("globex").exits(0);
+    assert!(files(&sample).is_empty());
+    // What is no tenant's is not deleted, wherever it lies.
+    fs::write(sample.portcullis.path("var/tenants/notes.sqlite"), "").unwrap();
+    for name in ["notes", "../shared", "shared", ".", ""] {
+        delete(name).exits(73);
+    }
+    assert_eq!(files(&sample), ["notes.sqlite"]);
+    assert!(sample.portcullis.path("var/shared.sqlite").exists());
+    sample.portcullis.run(["tenant", "bootstrap"]).exits(0).says("3 created");
+}
+
+#[test]
+fn what_a_killed_run_was_building_is_no_tenant_and_is_removed_by_the_next_holder_of_the_lock() {
+    let (sample, running) = in_the_middle(Sample::complete_on(Engine::Sqlite));
+    running.signal(Signal::SIGKILL);
+    running.wait();
+    assert!(files(&sample).iter().any(|name| name.starts_with("initech.") && is_being_built(name)));
+    assert_eq!(rows(&sample, "initech"), 0);
+    sample.portcullis.run(["verify"]).exits(0).says("3 tenants complete");
+    let next = sample.portcullis.run(["tenant", "create", "hooli"]).exits(0);
+    next.says("`initech`").says("left unfinished: removed");
+    assert_eq!(files(&sample), ["acme.sqlite", "demo.sqlite", "globex.sqlite", "hooli.sqlite"]);
+    sample.portcullis.run(["verify"]).exits(0).says("4 tenants complete");
+}
+
+#[test]
+fn a_signal_and_a_time_out_in_the_middle_leave_neither_file_nor_row() {
+    let (sample, running) = in_the_middle(Sample::complete_on(Engine::Sqlite));
+    running.signal(Signal::SIGTERM);
+    running.wait().exits(143).says("`initech` was being created: rolled back");
+    assert_eq!(files(&sample), WHOLE);
+    assert_eq!(rows(&sample, "initech"), 0);
+    let config = fs::read_to_string(sample.portcullis.path("config.toml")).unwrap();
+    let key = "[migrations]\n";
+    assert!(config.contains(key) && !config.contains("apply ="));
+    let config = config.replace(key, &format!("{key}apply = {{ timeout = \"1s\" }}\n"));
+    let sample = sample.file("config.toml", &config);
+    let outcome = sample.portcullis.run(["tenant", "create", "initech"]).exits(73);
+    outcome.says("ran longer than 1 s").says("(rolled back)");
+    assert_eq!(files(&sample), WHOLE);
+    assert_eq!(rows(&sample, "initech"), 0);
+}
+
+#[test]
+fn a_file_is_removed_only_if_its_second_name_proves_who_built_it_and_no_row_names_it() {
+    let sample = Sample::complete_on(Engine::Sqlite);
+    let path = |name: &str| sample.portcullis.path(&format!("var/tenants/{name}"));
+    let beside = |tenant: &str| path(&format!("{tenant}.{NONCE}.new"));
+    let recover = || sample.portcullis.run(["tenant", "create", "acme"]);
+    // Killed behind its commit: the tenant is whole.
+    fs::hard_link(path("globex.sqlite"), beside("globex")).unwrap();
+    recover().exits(73).says_not("removed");
+    assert_eq!(files(&sample), WHOLE);
+    // Killed before it: the file in its place is the run's own.
+    fs::hard_link(path("globex.sqlite"), beside("globex")).unwrap();
+    sample.execute(None, "DELETE FROM tenants WHERE schema_name = 'globex'");
+    recover().exits(73).says("`globex`").says("left unfinished: removed");
+    assert_eq!(files(&sample), ["acme.sqlite", "demo.sqlite"]);
+    // Somebody else's file in the same place.
+    fs::copy(path("demo.sqlite"), beside("demo")).unwrap();
+    sample.execute(None, "DELETE FROM tenants WHERE schema_name = 'demo'");
+    recover().exits(73).says("`demo`");
+    assert_eq!(files(&sample), ["acme.sqlite", "demo.sqlite"]);
+}
