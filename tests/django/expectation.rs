@@ -147,9 +147,8 @@ class Migration(migrations.Migration):
     operations = [migrations.AddField("client", "kind", models.CharField(max_length=10, default="full"))]
 "#;
 
-#[test]
-fn with_types_of_tenants_each_is_judged_by_the_tables_of_its_own() {
-    let project = Project::new();
+/// Gives the project's tenants types: `full` ones have the app `finance`, `light` ones do not.
+pub(super) fn with_types(project: &Project) {
     let append = |name: &str, text: &str| {
         let path = project.portcullis.path(name);
         let before = fs::read_to_string(&path).unwrap_or_default();
@@ -161,7 +160,12 @@ fn with_types_of_tenants_each_is_judged_by_the_tables_of_its_own() {
     let text = fs::read_to_string(&models).unwrap();
     let field = "    kind = models.CharField(max_length=10, default=\"full\")\n";
     fs::write(models, text.replacen("    name =", &format!("{field}    name ="), 1)).unwrap();
+}
 
+#[test]
+fn with_types_of_tenants_each_is_judged_by_the_tables_of_its_own() {
+    let project = Project::new();
+    with_types(&project);
     make(&project);
     let manifest = fs::read_to_string(project.portcullis.path("portcullis.manifest.json")).unwrap();
     let manifest: Value = serde_json::from_str(&manifest).unwrap();

@@ -5,6 +5,7 @@ use std::{fs, thread, time::Duration};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
+use super::expectation::with_types;
 use crate::support::django::Project;
 
 /// The manifest and the shared schema; no tenant.
@@ -213,4 +214,47 @@ fn the_applications_own_snippet_creates_a_tenant_and_tells_its_failures_apart() 
         .says("again False")
         .says("rolled back");
     assert_eq!(schemas(&project), ["acme"]);
+}
+
+#[test]
+fn with_types_of_tenants_each_is_made_of_what_its_type_needs() {
+    let project = Project::new();
+    with_types(&project);
+    project.portcullis.run(["manifest", "django"]).exits(0);
+    project.portcullis.run(["migrate", "--shared"]).exits(0);
+    let create = |name: &str, kind: &str| {
+        project.portcullis.run(["tenant", "create", name, "--set", &format!("kind={kind}")])
+    };
+    create("odd", "none").exits(64).says("no type `none`").says("full, light");
+    create("small", "light").exits(0);
+    create("big", "full").exits(0);
+    // Nothing said is what the model says.
+    project.portcullis.run(["tenant", "create", "plain"]).exits(0);
+    let kinds = "SELECT schema_name || ' ' || kind FROM customers_client ORDER BY 1";
+    assert_eq!(project.database.column(kinds), ["big full", "plain full", "small light"]);
+    let invoices = "SELECT schemaname::text FROM pg_tables WHERE tablename = 'finance_invoice' ORDER BY 1";
+    assert_eq!(project.database.column(invoices), ["big", "plain"]);
+    project.portcullis.run(["verify"]).exits(0).says("3 tenants complete");
+    project.manage(&["migrate_schemas", "--check", "-v0"]).exits(0);
+
+    // The row comes first here: it goes with the schema, whatever ends the creation.
+    let kept = ["big", "plain", "small"].map(str::to_owned).to_vec();
+    let left = || (schemas(&project), clients(&project), journal(&project));
+    with_migration(&project, FAILS);
+    create("failing", "full").exits(73).says("not today").says("rolled back");
+    assert_eq!(left(), (kept.clone(), kept.clone(), vec![]));
+    with_migration(&project, SLOW);
+    let running = project.portcullis.spawn(["tenant", "create", "killed"]);
+    until_sleeping(&project);
+    assert_eq!(journal(&project), ["killed making"]);
+    running.signal(Signal::SIGKILL);
+    running.wait();
+    // What is half made has a row: the gate is shut until the next holder of the lock has taken it away.
+    project.portcullis.run(["verify", "--tenant", "killed"]).exits(1);
+    fs::remove_file(project.portcullis.path("finance/migrations/0005_own.py")).unwrap();
+    project.portcullis.run(["manifest", "django"]).exits(0);
+    create("small2", "light").exits(0).says("`killed`").says("left unfinished: removed");
+    let kept = ["big", "plain", "small", "small2"].map(str::to_owned).to_vec();
+    assert_eq!(left(), (kept.clone(), kept, vec![]));
+    project.portcullis.run(["verify"]).exits(0);
 }

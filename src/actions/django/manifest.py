@@ -186,8 +186,7 @@ def registry(utils):
     if utils.has_multi_type_tenants():
         field = utils.get_multi_type_database_field_name()
         found["type_column"] = options.get_field(field).column
-    given = {found["schema_column"], found.get("type_column")}
-    found["defaults"] = defaults(options, given)
+    found["defaults"] = defaults(options, {found["schema_column"]})
     found["domains"] = domains(utils.get_tenant_domain_model()._meta, options)
     return found
 

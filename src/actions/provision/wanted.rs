@@ -50,13 +50,6 @@ impl Wanted {
                 let known = known.join(", ");
                 return usage(format!("--set: the tenants' table has no column `{column}`; it has {known}"));
             }
-            if let Some(kind) = &model.type_column {
-                // django-tenants asks the row which migrations are the schema's.
-                new.rows_first = true;
-                if !self.set.iter().any(|(column, _)| column == kind) {
-                    return usage(format!("there are types of tenants: say --set {kind}=TYPE"));
-                }
-            }
         } else if schema != &self.name {
             new.columns.insert(NAME.into(), Filled::Text(self.name.clone()));
         }
@@ -65,6 +58,20 @@ impl Wanted {
                 return usage(format!("--set: `{column}` is what --schema says"));
             }
             new.columns.insert(column.clone(), Filled::Text(value.clone()));
+        }
+        let manifest = &work.expectation().await?.manifest;
+        if let Some(column) = manifest.type_column() {
+            // django-tenants asks the row which migrations are the schema's.
+            new.rows_first = true;
+            let kind = kind(&new.columns, Some(column));
+            if !kind.is_some_and(|kind| manifest.types.contains_key(kind)) {
+                let known: Vec<&str> = manifest.types.keys().map(String::as_str).collect();
+                let known = known.join(", ");
+                return usage(match kind {
+                    Some(kind) => format!("--set: there is no type `{kind}` of tenants; there are {known}"),
+                    None => format!("there are types of tenants, {known}: say --set {column}=TYPE"),
+                });
+            }
         }
         if let Some(domain) = &self.domain {
             let Some(domains) = domains(work).await else {
