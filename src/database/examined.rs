@@ -11,6 +11,8 @@ pub(crate) struct Examined {
     pub(crate) reader: Fact<Reader>,
     pub(crate) pooler: Fact<Pooler>,
     pub(crate) limits: Fact<ServerLimits>,
+    /// The server's major version.
+    pub(crate) major: Fact<String>,
     /// How many milliseconds the database's clock is ahead of ours.
     pub(crate) ahead: Fact<i64>,
     /// Names that the registry holds more than once.

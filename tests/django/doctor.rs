@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::support::django::Project;
 
 /// The outcome and the words of one check.
-fn check(project: &Project, id: &str) -> (String, String) {
+pub(super) fn check(project: &Project, id: &str) -> (String, String) {
     let outcome = project.portcullis.run(["doctor", "--format", "json"]);
     let said: Value =
         serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{error}\n{outcome}"));

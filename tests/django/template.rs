@@ -2,6 +2,9 @@
 
 use std::{fs, process::Command};
 
+use sha2::{Digest, Sha256};
+
+use super::doctor;
 use crate::support::{
     cluster::cluster,
     django::Project,
@@ -32,7 +35,8 @@ const KINDS: &str = r#"
     CREATE VIEW cheap AS SELECT p.id, p.price FROM parent p WHERE p.price < 10;
     CREATE MATERIALIZED VIEW totals AS SELECT count(*) AS n FROM parent;
     CREATE FUNCTION twice(x int) RETURNS int LANGUAGE plpgsql STABLE AS $fn$
-      BEGIN RETURN x * 2 + length('$$ it''s "quoted"'); END $fn$;
+      BEGIN -- it's kept
+      RETURN x * 2 + length('$$ it''s "quoted"') /* as is, "too" */; END $fn$;
     CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.note := 'touched'; RETURN NEW; END $$;
     CREATE TRIGGER touched BEFORE UPDATE ON parent FOR EACH ROW EXECUTE FUNCTION touch();
     CREATE STATISTICS parent_stats ON price, number FROM parent;
@@ -168,7 +172,11 @@ fn a_template_that_is_stale_changed_or_gone_is_refused() {
     let path = project.portcullis.path("portcullis.template.sql");
     let text = fs::read_to_string(&path).unwrap();
     let create = || project.portcullis.run(["tenant", "create", "acme"]);
+    let doctor = || doctor::check(&project, "template-fits");
+    assert_eq!(doctor().0, "passed");
     let refused = |why: &str| {
+        let (outcome, said) = doctor();
+        assert!(outcome == "failed" && said.contains(why), "{outcome}: {said}");
         let outcome = create().exits(78).says("template-unusable").says("portcullis tenant template");
         let words: Vec<&str> = outcome.failure_box().split_whitespace().collect();
         assert!(words.join(" ").contains(why), "{outcome}");
@@ -190,6 +198,27 @@ fn a_template_that_is_stale_changed_or_gone_is_refused() {
     project.portcullis.run(["tenant", "template"]).exits(0);
     create().exits(0);
     project.portcullis.run(["verify", "--tenant", "acme"]).exits(0);
+
+    // One that another major version wrote, whose digest is right.
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, made_on(&text, "9")).unwrap();
+    let (outcome, said) = doctor();
+    assert!(outcome == "failed" && said.contains("it was made on PostgreSQL 9"), "{outcome}: {said}");
+    project.portcullis.run(["tenant", "create", "globex"]).exits(73).says("made on PostgreSQL 9");
+}
+
+/// The same template as if it had been made on another version of the server.
+fn made_on(template: &str, version: &str) -> String {
+    let (header, rest) = template.split_once("-- release: ").unwrap();
+    let mut rest = rest.splitn(6, '\n');
+    let mut field = || rest.next().unwrap().rsplit(": ").next().unwrap().to_owned();
+    let (release, _, schema, structure, _) = (field(), field(), field(), field(), field());
+    let sql = rest.next().unwrap();
+    let whole = [release.as_str(), version, &schema, &structure, sql].join("\n");
+    let digest = Sha256::digest(whole).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+    format!(
+        "{header}-- release: {release}\n-- server: {version}\n-- schema: {schema}\n-- structure: {structure}\n-- digest: {digest}\n{sql}"
+    )
 }
 
 #[test]
@@ -208,5 +237,25 @@ fn a_copy_that_fails_half_way_leaves_nothing() {
          UNION ALL SELECT schema_name::text FROM customers_client WHERE schema_name = 'acme' \
          UNION ALL SELECT tenant FROM portcullis.journal",
     );
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn a_copy_that_is_not_what_the_template_is_leaves_nothing() {
+    let project = with_template();
+    // Nothing is missing, and yet it is another table than the framework makes.
+    project.database.execute(
+        "CREATE FUNCTION public.meddles() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN \
+         IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() WHERE command_tag = 'CREATE TABLE' \
+         AND object_identity = 'acme.finance_invoice') THEN ALTER TABLE acme.finance_invoice ADD COLUMN extra int; END IF; END $$; \
+         CREATE EVENT TRIGGER meddles ON ddl_command_end EXECUTE FUNCTION public.meddles()",
+    );
+    let outcome = project.portcullis.run(["tenant", "create", "acme"]).exits(73);
+    let words: Vec<&str> = outcome.failure_box().split_whitespace().collect();
+    assert!(
+        words.join(" ").contains("the copy is not made of what the template is (rolled back)"),
+        "{outcome}"
+    );
+    let left = project.database.column("SELECT nspname::text FROM pg_namespace WHERE nspname = 'acme'");
     assert!(left.is_empty(), "{left:?}");
 }

@@ -4,11 +4,13 @@ use super::{
     Check,
     config::no_configuration,
     database::{self, some},
+    failed,
 };
 use crate::{
-    actions::{Work, look::LOOK},
+    actions::{Work, look::LOOK, template},
     config::{Action, Selection},
-    database::{Attempt, examined::Fact},
+    database::{Attempt, examined::Fact, template::Template},
+    failure::Failure,
     report::{doctor::Verdict, judgement, quantity::count},
     tenants::{
         found::Found,
@@ -17,7 +19,7 @@ use crate::{
     },
 };
 
-pub(super) const CHECKS: [Check<Facts>; 8] = [
+pub(super) const CHECKS: [Check<Facts>; 9] = [
     Check { id: "registry-readable", name: "registry can be read", ask: registry },
     Check { id: "registry-duplicates", name: "registry has no duplicates", ask: duplicates },
     Check { id: "orphan-schemas", name: "no schema without a tenant", ask: orphans },
@@ -25,6 +27,7 @@ pub(super) const CHECKS: [Check<Facts>; 8] = [
     Check { id: "demo-complete", name: "demo tenants are complete", ask: demo },
     Check { id: "tenants-complete", name: "all tenants are complete", ask: all },
     Check { id: "tables-answer", name: "required tables answer", ask: tables },
+    Check { id: "template-fits", name: "template of new tenants", ask: template },
     Check { id: "leftovers", name: "no leftovers of killed runs", ask: leftovers },
 ];
 
@@ -113,6 +116,9 @@ pub(super) struct Facts {
     at_work: bool,
     /// Tenants of which a table does not answer, with the reason.
     silent: Option<Result<Vec<String>, String>>,
+    /// What new tenants are copied from, where there is something to compare it with.
+    template: Option<Result<Option<Template>, Failure>>,
+    major: Fact<String>,
 }
 
 impl Facts {
@@ -137,7 +143,13 @@ impl Facts {
             }
             _ => None,
         };
+        let template = match (&gathered.manifest, work) {
+            (Some(_), Some(work)) => Some(template::configured(work).await),
+            _ => None,
+        };
         Self {
+            template,
+            major: server.examined.major.clone(),
             has_registry: work.is_some_and(|work| work.config.registry.is_some()),
             demo,
             duplicates: server.examined.duplicates.clone(),
@@ -259,6 +271,22 @@ fn tables(facts: &Facts) -> Verdict {
         }
         Some(Err(why)) => Verdict::failed(why.clone(), "correct that, then ask again"),
         None => facts.looked(|_, _| Verdict::not_applicable("no table is expected")),
+    }
+}
+
+fn template(facts: &Facts) -> Verdict {
+    let template = match &facts.template {
+        None => return Verdict::not_applicable("there is no manifest to compare one with"),
+        Some(Ok(None)) => return Verdict::not_applicable("none is configured"),
+        Some(Err(failure)) => return failed(failure),
+        Some(Ok(Some(template))) => template,
+    };
+    match &facts.major {
+        Some(Ok(major)) if *major != template.server => Verdict::failed(
+            format!("it was made on PostgreSQL {}, and the server is {major}", template.server),
+            "make it again on the server's version: portcullis tenant template",
+        ),
+        _ => Verdict::passed(format!("release {}, PostgreSQL {}", template.release, template.server)),
     }
 }
 

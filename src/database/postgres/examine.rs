@@ -5,7 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sqlx::{Connection, postgres::PgConnection};
 
 use super::{
-    DatabaseError, Postgres, connect, journal,
+    DatabaseError, Postgres, connect, copy, journal,
     quote::{array, identifier, literal, qualified},
     reading::Reading,
     registry,
@@ -45,6 +45,8 @@ impl Postgres {
             Ok(mut reading) => {
                 examined.limits = Some(server_limits(&mut reading).await.map_err(words));
                 examined.ahead = Some(ahead(&mut reading).await.map_err(words));
+                let major = texts(&mut reading, copy::VERSION).await.map_err(words);
+                examined.major = Some(major.map(|rows| rows.concat()));
                 if let Some(registry) = &self.registry {
                     examined.duplicates = Some(self.duplicates(&mut reading, registry).await.map_err(words));
                 }
@@ -55,6 +57,7 @@ impl Postgres {
                 let why = error.to_string();
                 examined.limits = Some(Err(why.clone()));
                 examined.ahead = Some(Err(why.clone()));
+                examined.major = Some(Err(why.clone()));
                 examined.duplicates = self.registry.as_ref().map(|_| Err(why.clone()));
                 examined.leftovers = Some(Err(why));
             }

@@ -7,12 +7,14 @@ use super::quote::identifier;
 
 /// The dump with `to` in the place of the schema `from`, which is a plain lower-case word.
 pub(super) fn rename(dump: &str, from: &str, to: &str) -> String {
-    Rename { from, to }.code(dump)
+    Rename { from, to, comments: false }.code(dump)
 }
 
 struct Rename<'a> {
     from: &'a str,
     to: &'a str,
+    /// pg_dump's own say what its objects are called; those in a body belong to it.
+    comments: bool,
 }
 
 impl Rename<'_> {
@@ -32,10 +34,9 @@ impl Rename<'_> {
                     length
                 }
                 '-' if rest.starts_with("--") => {
-                    // A comment may hold the name, and a name may hold a line break.
-                    rest.find('\n').unwrap_or(rest.len())
+                    self.comment(&rest[..rest.find('\n').unwrap_or(rest.len())], &mut out)
                 }
-                '/' if rest.starts_with("/*") => rest.find("*/").map_or(rest.len(), |end| end + 2),
+                '/' if rest.starts_with("/*") => self.comment(&rest[..block(rest)], &mut out),
                 '$' => self.dollar(rest, &mut out),
                 _ => {
                     let length = rest.find(['\'', '"', '-', '/', '$']).filter(|length| *length > 0);
@@ -60,6 +61,15 @@ impl Rename<'_> {
             .replace(self.from, &doubled(self.to))
     }
 
+    /// A name could end the comment that it stands in.
+    fn comment(&self, comment: &str, out: &mut String) -> usize {
+        if self.comments {
+            let to: String = self.to.chars().map(|c| if "\n\r*/".contains(c) { ' ' } else { c }).collect();
+            *out += &comment.replace(self.from, &to);
+        }
+        comment.len()
+    }
+
     /// A body between dollar quotes is code, and must not hold the mark that ends it.
     fn dollar(&self, rest: &str, out: &mut String) -> usize {
         let is_mark = |c: char| c.is_alphanumeric() || c == '_';
@@ -74,7 +84,11 @@ impl Rename<'_> {
             out.push('$');
             return 1;
         };
-        let renamed = self.code(body);
+        if !body.contains(self.from) {
+            *out += &rest[..body.len() + 2 * mark];
+            return body.len() + 2 * mark;
+        }
+        let renamed = Rename { comments: true, ..*self }.code(body);
         let mut own = "$portcullis$".to_owned();
         let mut number = 0;
         while renamed.contains(&own) {
@@ -95,6 +109,26 @@ fn text(rest: &str, escapes: bool) -> usize {
             '\'' if chars.peek().is_some_and(|(_, next)| *next == '\'') => drop(chars.next()),
             '\'' => return at + 1,
             _ => {}
+        }
+    }
+    rest.len()
+}
+
+/// How long a comment between marks is; there may be others in it.
+fn block(rest: &str) -> usize {
+    let mut depth = 0;
+    let mut at = 0;
+    while let Some(found) = rest[at..].find(['/', '*']) {
+        at += found;
+        let step = match &rest.as_bytes()[at..] {
+            [b'/', b'*', ..] => 1,
+            [b'*', b'/', ..] => -1,
+            _ => 0,
+        };
+        depth += step;
+        at += if step == 0 { 1 } else { 2 };
+        if step != 0 && depth == 0 {
+            return at;
         }
     }
     rest.len()
@@ -143,6 +177,11 @@ mod tests {
                 "AS $portcullis$ SELECT * FROM \"a'b\"\"c\".item $portcullis$;",
             ),
             ("AS $_$ SELECT $1, 'TPL' $_$;", "AS $portcullis$ SELECT $1, 'a''b\"c' $portcullis$;"),
+            ("AS $_$ -- it's\n SELECT $1 /* ' */ $_$;", "AS $_$ -- it's\n SELECT $1 /* ' */ $_$;"),
+            (
+                "AS $$ -- it's TPL's\n SELECT 1 FROM TPL.item /* TPL /* ' */ \" */, TPL.more $$;",
+                "AS $portcullis$ -- it's a'b\"c's\n SELECT 1 FROM \"a'b\"\"c\".item /* a'b\"c /* ' */ \" */, \"a'b\"\"c\".more $portcullis$;",
+            ),
             ("-- Schema: TPL\nSELECT 1;", "\nSELECT 1;"),
             ("/* TPL */SELECT E'\\'TPL' - 1;", "SELECT E'\\'a''b\"c' - 1;"),
         ] {
@@ -154,6 +193,13 @@ mod tests {
     fn a_name_that_looks_like_the_end_of_a_body_does_not_end_it() {
         let sql = renamed("AS $$ SELECT * FROM TPL.item $$;", "x$portcullis$; DROP TABLE y; $$");
         assert!(sql.starts_with("AS $portcullis1$ ") && sql.ends_with(" $portcullis1$;"), "{sql}");
+    }
+
+    #[test]
+    fn a_name_that_looks_like_the_end_of_a_comment_does_not_end_it() {
+        let to = "x*/\nDROP TABLE y";
+        assert_eq!(renamed("AS $$ -- TPL\n$$;", to), "AS $portcullis$ -- x   DROP TABLE y\n$portcullis$;");
+        assert_eq!(renamed("AS $$ /* TPL */$$;", to), "AS $portcullis$ /* x   DROP TABLE y */$portcullis$;");
     }
 
     proptest! {
