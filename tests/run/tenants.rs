@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::migrations::with_checksum_of;
 use crate::support::{
+    portcullis::Portcullis,
     process::{Outcome, Running},
     project::Project,
     server::Server,
@@ -384,6 +385,42 @@ fn what_somebody_else_makes_meanwhile_is_never_taken_for_ours() {
     assert!(answer["failure"]["message"].as_str().unwrap().contains("duplicate key"), "{answer}");
     assert_eq!(project.database.column("SELECT count(*)::text FROM acme.precious"), ["0"]);
     assert_eq!(tenants(&project), ["acme"]);
+}
+
+#[test]
+fn two_registries_in_one_database_leave_each_others_runs_alone() {
+    let project = with(empty(""), "tenant/2_slow.sql", SLOW);
+    project.database.execute("CREATE TABLE others (name text PRIMARY KEY)");
+    let config = std::fs::read_to_string(project.portcullis.path("config.toml")).unwrap();
+    let other = Portcullis::new()
+        .env("DATABASE_URL", &project.database.url())
+        .config(
+            &config
+                .replace("table = \"tenants\"", "table = \"others\"")
+                .replace("manifest.json", "other.json"),
+        )
+        .file("shared/1_tenants.sql", "CREATE TABLE tenants (name text PRIMARY KEY);\n")
+        .file("tenant/1_item.sql", "CREATE TABLE item (n bigint);\n");
+    other.run(["manifest", "sql"]).exits(0);
+    // Neither is the lock the same, nor is what is under way a killed run's.
+    let running = project.portcullis.spawn(["tenant", "create", "acme"]);
+    project.until_running("pg_sleep");
+    other.run(["tenant", "create", "globex"]).exits(0).says_not("acme");
+    project.until_running("pg_sleep");
+    running.signal(Signal::SIGKILL);
+    running.wait();
+    // What was left by it is taken back by whoever knows its registry.
+    other.run(["tenant", "create", "initech"]).exits(0).says_not("acme");
+    assert_eq!(journal(&project), ["acme making"]);
+    let project = with(project, "tenant/2_slow.sql", "CREATE TABLE quick (id int);\n");
+    project
+        .portcullis
+        .run(["tenant", "create", "hooli"])
+        .exits(0)
+        .says("`acme`")
+        .says("left unfinished: removed");
+    assert_eq!(tenants(&project), ["hooli"]);
+    assert_eq!(project.database.column("SELECT name FROM others ORDER BY 1"), ["globex", "initech"]);
 }
 
 #[test]

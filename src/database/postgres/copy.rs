@@ -4,7 +4,6 @@ use sqlx::postgres::PgConnection;
 
 use super::{
     Postgres, connect,
-    provision::make_schema,
     rename::rename,
     run::{self, bare},
     structure::structure,
@@ -71,7 +70,7 @@ impl Postgres {
             return Err(ProvisionError::refusing(why));
         }
         self.write_rows(connection, registry, new).await?;
-        let schema = format!("{}; {AS_DUMPED}", make_schema(new, false, true));
+        let schema = format!("{}; {AS_DUMPED}", self.make_schema(new, false, true));
         connect::rows(connection, &schema).await.map_err(failed)?;
         let sql = rename(&template.sql, &template.schema, &new.schema);
         run::statements(connection, &sql).await.map_err(|(_, error)| failed(error))?;

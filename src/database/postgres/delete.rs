@@ -74,7 +74,8 @@ impl Postgres {
         let earlier = format!("DELETE FROM portcullis.journal WHERE tenant = {}", literal(schema));
         let mut deleted = Deleted { rows, domains, tables: None, transactions: 1 };
         if stands {
-            let enter = journal::enter((&nonce, run), schema, journal::Kind::Removing, false);
+            let enter =
+                journal::enter((&nonce, run, &self.registry_name()), schema, journal::Kind::Removing, false);
             connect::rows(connection, &format!("{earlier}; {enter}; COMMIT")).await?;
             let dropped = remove::drop_tables(connection, schema, limits).await?;
             connect::rows(connection, &begin).await?;

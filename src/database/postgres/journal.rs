@@ -14,7 +14,7 @@ use super::{
 pub(super) const MARK: &str = "portcullis: not whole, ";
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS portcullis.journal (nonce text PRIMARY KEY, run text NOT NULL, \
-     tenant text NOT NULL, kind text NOT NULL, schema oid, rows boolean NOT NULL DEFAULT false, \
+     registry text NOT NULL, tenant text NOT NULL, kind text NOT NULL, schema oid, rows boolean NOT NULL DEFAULT false, \
      begun_at timestamptz NOT NULL DEFAULT now())";
 
 /// What an entry announces.
@@ -63,28 +63,30 @@ pub(super) async fn ensure(connection: &mut PgConnection) -> Result<(), sqlx::Er
 }
 
 /// Statements that write an entry for a schema that exists, and mark the schema.
-pub(super) fn enter(entry: (&str, &str), schema: &str, kind: Kind, rows: bool) -> String {
-    let (nonce, run) = entry;
+pub(super) fn enter(entry: (&str, &str, &str), schema: &str, kind: Kind, rows: bool) -> String {
+    let (nonce, run, registry) = entry;
     format!(
-        "COMMENT ON SCHEMA {} IS {}; INSERT INTO {}.journal (nonce, run, tenant, kind, rows, schema) \
-         SELECT {}, {}, {tenant}, '{}', {rows}, n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname::text = {tenant}",
+        "COMMENT ON SCHEMA {} IS {}; INSERT INTO {}.journal (nonce, run, registry, tenant, kind, rows, schema) \
+         SELECT {}, {}, {}, {tenant}, '{}', {rows}, n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname::text = {tenant}",
         identifier(schema),
         literal(&format!("{MARK}{nonce}")),
         own::SCHEMA,
         literal(nonce),
         literal(run),
+        literal(registry),
         kind.word(),
         tenant = literal(schema),
     )
 }
 
 /// A statement that writes an entry for a tenant of which nothing exists yet.
-pub(super) fn announce(nonce: &str, run: &str, tenant: &str) -> String {
+pub(super) fn announce(nonce: &str, run: &str, registry: &str, tenant: &str) -> String {
     format!(
-        "INSERT INTO {}.journal (nonce, run, tenant, kind) VALUES ({}, {}, {}, '{}')",
+        "INSERT INTO {}.journal (nonce, run, registry, tenant, kind) VALUES ({}, {}, {}, {}, '{}')",
         own::SCHEMA,
         literal(nonce),
         literal(run),
+        literal(registry),
         literal(tenant),
         Kind::Command.word(),
     )

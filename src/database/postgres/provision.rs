@@ -66,7 +66,7 @@ impl Postgres {
             self.write_rows(&mut connection, registry, new).await?;
             connect::rows(&mut connection, "ROLLBACK TO SAVEPOINT rows").await.map_err(failed)?;
         }
-        let schema = make_schema(new, ledger, new.rows_first);
+        let schema = self.make_schema(new, ledger, new.rows_first);
         connect::rows(&mut connection, &format!("{schema}; COMMIT")).await.map_err(failed)?;
         self.give_back(connection).await;
         Ok(())
@@ -137,7 +137,7 @@ impl Postgres {
         self.open(connection, registry, new, limits).await?;
         self.write_rows(connection, registry, new).await?;
         // A file that commits by itself commits the journal's entry too.
-        connect::rows(connection, &make_schema(new, true, true)).await.map_err(|error| bare(&error))?;
+        connect::rows(connection, &self.make_schema(new, true, true)).await.map_err(|error| bare(&error))?;
         for file in files {
             run::file(connection, &new.schema, file, limits, Mode::Unseen).await?;
         }
@@ -173,6 +173,16 @@ impl Postgres {
         refuse_existing(&new.schema, registered, exists(connection, &new.schema).await?)
     }
 
+    pub(super) fn make_schema(&self, new: &Creation, ledger: bool, rows: bool) -> String {
+        let ledger = if ledger { format!("; {}", run::create_ledger(&new.schema)) } else { String::new() };
+        let registry = self.registry_name();
+        format!(
+            "CREATE SCHEMA {}; {}{ledger}",
+            identifier(&new.schema),
+            journal::enter((&new.nonce, &new.run, &registry), &new.schema, journal::Kind::Making, rows),
+        )
+    }
+
     pub(super) async fn close_journal(
         &self,
         connection: &mut PgConnection,
@@ -194,15 +204,6 @@ impl Postgres {
             None => Ok(registry),
         }
     }
-}
-
-pub(super) fn make_schema(new: &Creation, ledger: bool, rows: bool) -> String {
-    let ledger = if ledger { format!("; {}", run::create_ledger(&new.schema)) } else { String::new() };
-    format!(
-        "CREATE SCHEMA {}; {}{ledger}",
-        identifier(&new.schema),
-        journal::enter((&new.nonce, &new.run), &new.schema, journal::Kind::Making, rows),
-    )
 }
 
 /// Nothing that stood there before is adopted.

@@ -68,7 +68,9 @@ impl Postgres {
     ) -> Result<Vec<Leftover>, DatabaseError> {
         let Some(registry) = &self.registry else { return Ok(Vec::new()) };
         let mut connection = self.writer().await?;
-        let entries = journal::entries(&mut connection, "true").await;
+        // What another registry's runs are making is theirs to take back.
+        let ours = format!("registry = {}", literal(&self.registry_name()));
+        let entries = journal::entries(&mut connection, &ours).await;
         let mut left = Vec::new();
         for entry in entries.map_err(|error| connect::failed(&error))? {
             let Entry { tenant, begun, nonce, .. } = &entry;
@@ -104,7 +106,7 @@ impl Postgres {
         journal::ensure(&mut connection).await.map_err(|error| connect::failed(&error))?;
         let mut sql = String::from("BEGIN");
         for (tenant, nonce) in absent {
-            sql += &format!("; {}", journal::announce(nonce, run, tenant));
+            sql += &format!("; {}", journal::announce(nonce, run, &self.registry_name(), tenant));
         }
         connect::rows(&mut connection, &(sql + "; COMMIT")).await.map_err(|error| connect::failed(&error))?;
         self.give_back(connection).await;
@@ -142,7 +144,8 @@ impl Postgres {
         tenants: &[String],
     ) -> Result<Vec<(String, String, String)>, DatabaseError> {
         let mut connection = self.writer().await?;
-        let entries = journal::entries(&mut connection, "kind = 'command'").await;
+        let ours = format!("kind = 'command' AND registry = {}", literal(&self.registry_name()));
+        let entries = journal::entries(&mut connection, &ours).await;
         self.give_back(connection).await;
         let named = entries.map_err(|error| connect::failed(&error))?.into_iter();
         Ok(named

@@ -36,6 +36,14 @@ pub(super) fn condition(registry: &config::Registry) -> String {
 }
 
 impl Postgres {
+    /// The registry's table with its schema; empty if there is none.
+    pub(super) fn registry_name(&self) -> String {
+        self.registry.as_ref().map_or_else(String::new, |registry| {
+            let (schema, table) = table(registry, &self.config.shared_schema);
+            format!("{schema}.{table}")
+        })
+    }
+
     /// Asks whether the registry's table is there.
     pub(super) fn registry_exists(&self, registry: &config::Registry) -> String {
         let (schema, name) = table(registry, &self.config.shared_schema);

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 pub(crate) use self::session::Session;
 pub(super) use self::strays::{MARK, OURS};
-use super::{Postgres, connect, registry, run::bare};
+use super::{Postgres, connect, run::bare};
 use crate::database::{ApplyError, DatabaseError};
 
 /// The first key of the lock on a run; the second is the registry's table.
@@ -38,10 +38,7 @@ impl Postgres {
 
     /// By the registry's name as it is once everything that may be left out stands in it.
     fn run_key(&self) -> i32 {
-        crc(&self.registry.as_ref().map_or_else(String::new, |registry| {
-            let (schema, table) = registry::table(registry, &self.config.shared_schema);
-            format!("{schema}.{table}")
-        }))
+        crc(&self.registry_name())
     }
 
     fn sqlx_key(&self) -> i64 {

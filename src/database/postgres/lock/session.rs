@@ -166,8 +166,7 @@ impl Session {
 
     /// Ends the backends of runs that do not hold the lock, and says which of them are still there.
     pub(in super::super::super) async fn end_strays(&mut self) -> Result<Vec<Stray>, DatabaseError> {
-        let key = self.key;
-        strays::end(self.connection().await?, key).await.map_err(|error| connect::failed(&error))
+        strays::end(self.connection().await?).await.map_err(|error| connect::failed(&error))
     }
 
     /// Takes these schemas' own locks, and says for each whether it was free. They are held until the end.

@@ -4,7 +4,7 @@
 
 use sqlx::postgres::PgConnection;
 
-use super::{super::connect, run_held};
+use super::{super::connect, RUN};
 use crate::database::Stray;
 
 /// Before the id of the run, in the name of a session that changes things.
@@ -13,9 +13,9 @@ pub(in super::super) const MARK: &str = "portcullis:";
 pub(in super::super) const OURS: &str = " sql";
 
 /// Ends them, as far as this user may, and returns those that were there.
-pub(super) async fn end(connection: &mut PgConnection, key: i32) -> Result<Vec<Stray>, sqlx::Error> {
+pub(super) async fn end(connection: &mut PgConnection) -> Result<Vec<Stray>, sqlx::Error> {
     let mut strays = Vec::new();
-    for row in connect::rows(connection, &left(key)).await? {
+    for row in connect::rows(connection, &left()).await? {
         let (Some(pid), Some(name)) = (connect::text(&row, 0)?, connect::text(&row, 1)?) else { continue };
         // One at a time: the server refuses to end a session of a role that this one is no member of.
         let end = format!(
@@ -31,8 +31,8 @@ pub(super) async fn end(connection: &mut PgConnection, key: i32) -> Result<Vec<S
     Ok(strays)
 }
 
-/// The backends whose run is not among those that hold the lock.
-fn left(key: i32) -> String {
+/// The backends whose run is not among those that hold a lock; that of another registry is as good.
+fn left() -> String {
     format!(
         "SELECT a.pid::text, a.application_name FROM pg_catalog.pg_stat_activity a \
          WHERE a.datname = current_database() AND a.application_name LIKE '{MARK}%' \
@@ -40,7 +40,7 @@ fn left(key: i32) -> String {
          SELECT split_part(h.application_name, ' ', 2) FROM pg_catalog.pg_locks l \
          JOIN pg_catalog.pg_stat_activity h ON h.pid = l.pid \
          WHERE l.locktype = 'advisory' AND l.granted AND h.application_name LIKE 'portcullis %' \
-         AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) AND {})",
-        run_held(key),
+         AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) \
+         AND l.classid::int8 = {RUN} AND l.objsubid = 2)"
     )
 }
