@@ -126,6 +126,8 @@ fn a_bootstrap_leaves_nothing_of_the_tenant_at_work() {
     let project = Project::new("")
         .file("tenant/2_slow.sql", "SELECT CASE WHEN current_schema() = 'b' THEN pg_sleep(600) END;\n");
     let running = project.portcullis.spawn(["run"]);
+    // The derivation of the manifest and the first tenant run the same text, and do not stay in it.
+    project.until(true, "SELECT 'whole' FROM pg_namespace WHERE nspname = 'a'");
     project.until_running("pg_sleep(600)");
     running.signal(Signal::SIGTERM);
     let outcome = running.wait().exits(143);
