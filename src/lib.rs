@@ -38,7 +38,7 @@ use std::{
 
 use crate::{
     actions::{Work, doctor::Patient, provision::begun},
-    cli::{Cli, Command, Front, ManifestOf, Tenant},
+    cli::{Cli, Command, ManifestOf, Tenant},
     commands::Answer,
     config::{Config, environment::Environment},
     failure::Failure,
@@ -101,13 +101,13 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, colour: bool) -> A
     };
     let worked = |work: &dyn Fn(&Work) -> Result<Answer, Failure>| worked_with(&|_| {}, work);
     match &cli.command {
-        Command::Front(Front::Run(run)) => {
+        Command::Run(run) => {
             match run::run(run, &Globals { path: &path, role, looks: &cli.global.looks }, env, inherited) {
                 Ok(code) => Answer { text: String::new(), trouble: None, code },
                 Err(failure) => Answer::bad(failure.into()),
             }
         }
-        Command::Front(Front::Init(arguments)) => match commands::init::init(inherited, arguments) {
+        Command::Init(arguments) => match commands::init::init(inherited, arguments) {
             Ok(code) => Answer { text: String::new(), trouble: None, code },
             Err(failure) => Answer::bad(failure.into()),
         },
@@ -175,8 +175,8 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, colour: bool) -> A
 /// What the failure box says at its top.
 fn title(command: &Command) -> &'static str {
     match command {
-        Command::Front(Front::Run(_)) => BLOCKED,
-        Command::Front(Front::Init(_)) => "THE PROGRAM WAS NOT STARTED",
+        Command::Run(_) => BLOCKED,
+        Command::Init(_) => "THE PROGRAM WAS NOT STARTED",
         Command::Plan { .. } => "NO PLAN",
         Command::Check => "THE CONFIGURATION IS NOT VALID",
         Command::Verify(_) => "THE GATE IS CLOSED",

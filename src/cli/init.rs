@@ -37,6 +37,21 @@ pub(crate) struct Init {
     pub(crate) argv: Vec<String>,
 }
 
+impl Init {
+    /// Without any option.
+    pub(super) fn of(argv: Vec<String>) -> Self {
+        Self {
+            rewrites: Vec::new(),
+            signal_group: false,
+            group: false,
+            parent_death_signal: None,
+            remap_exit: Vec::new(),
+            grace: Duration::from_secs(8),
+            argv,
+        }
+    }
+}
+
 fn rewrite(text: &str) -> Result<(i32, i32), String> {
     let (from, to) = text.split_once(':').ok_or("expected S:R, as in 15:3 or TERM:QUIT")?;
     Ok((signal(from)?, if to == "0" { 0 } else { signal(to)? }))

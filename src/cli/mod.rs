@@ -44,27 +44,33 @@ pub(crate) struct Cli {
 impl Cli {
     /// The command line, or what there is to say instead of obeying it.
     pub(crate) fn of(arguments: &[OsString]) -> Result<Self, clap::Error> {
-        match Short::try_parse_from(arguments) {
-            Ok(Short { global, front }) => Ok(Self { global, command: Command::Front(front) }),
-            // Another subcommand, a question, or a mistake, which is explained with all that could be meant.
-            Err(_) => Self::try_parse_from(arguments),
-        }
+        Self::without_options(arguments).map_or_else(|| Self::try_parse_from(arguments), Ok)
+    }
+
+    /// What stands in front of most programs: `run -- SERVER`, `run --no-config -- SERVER` and `init -- ARGV`. To prepare
+    /// for all that could stand there would take as long as all the rest that happens before the program runs.
+    fn without_options(arguments: &[OsString]) -> Option<Self> {
+        let dashes = arguments.iter().position(|word| word == "--")?;
+        let subcommand: Vec<&str> =
+            arguments.get(1..dashes)?.iter().map(|word| word.to_str()).collect::<Option<_>>()?;
+        let argv: Vec<String> = arguments[dashes + 1..]
+            .iter()
+            .map(|word| word.to_str().map(str::to_owned))
+            .collect::<Option<_>>()?;
+        let command = match subcommand[..] {
+            ["run"] => Command::Run(Run { no_server: false, no_config: false, server: argv }),
+            ["run", "--no-config"] if !argv.is_empty() => {
+                Command::Run(Run { no_server: false, no_config: true, server: argv })
+            }
+            ["init"] if !argv.is_empty() => Command::Init(Init::of(argv)),
+            _ => return None,
+        };
+        Some(Self { global: Global::default(), command })
     }
 }
 
-/// The same command line for those subcommands that stand in front of every start: to prepare the others, too, would
-/// take as long as all the rest that happens before the program runs.
-#[derive(Debug, Parser)]
-#[command(name = "portcullis")]
-struct Short {
-    #[command(flatten)]
-    global: Global,
-    #[command(subcommand)]
-    front: Front,
-}
-
 /// What every subcommand understands.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct Global {
     /// The configuration file [default: PORTCULLIS_CONFIG, else config.toml]
     #[arg(long, global = true, value_name = "FILE")]
@@ -132,8 +138,19 @@ pub(crate) enum Colour {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    #[command(flatten)]
-    Front(Front),
+    /// The entrypoint: work through the steps, then exec the server
+    #[command(after_help = "Examples:
+  portcullis run                            steps, then [server] command of the file
+  portcullis run -- gunicorn app.wsgi       steps, then this server
+  portcullis run --no-server                steps only: an init container or a Job
+  portcullis run --no-config -- sleep 60    no steps at all")]
+    Run(Run),
+    /// A plain init: forward signals, reap, and exit with the child's code
+    #[command(after_help = "Examples:
+  portcullis init -- gunicorn app.wsgi
+  portcullis init -r TERM:QUIT -- nginx        nginx finishes its requests at QUIT
+  portcullis init -e 143 -- java -jar app.jar  ended by TERM is a success")]
+    Init(Init),
     /// Show the steps in order, with what is skipped and why; touches nothing
     #[command(after_help = "Examples:
   portcullis plan
@@ -237,24 +254,6 @@ and in the first line of config.toml:
   portcullis man | man -l -
   portcullis man tenant create | man -l -")]
     Man { subcommand: Vec<String> },
-}
-
-/// What stands in front of a program.
-#[derive(Debug, Subcommand)]
-pub(crate) enum Front {
-    /// The entrypoint: work through the steps, then exec the server
-    #[command(after_help = "Examples:
-  portcullis run                            steps, then [server] command of the file
-  portcullis run -- gunicorn app.wsgi       steps, then this server
-  portcullis run --no-server                steps only: an init container or a Job
-  portcullis run --no-config -- sleep 60    no steps at all")]
-    Run(Run),
-    /// A plain init: forward signals, reap, and exit with the child's code
-    #[command(after_help = "Examples:
-  portcullis init -- gunicorn app.wsgi
-  portcullis init -r TERM:QUIT -- nginx        nginx finishes its requests at QUIT
-  portcullis init -e 143 -- java -jar app.jar  ended by TERM is a success")]
-    Init(Init),
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -410,34 +409,28 @@ mod tests {
     }
 
     #[test]
-    fn the_short_reading_of_the_command_line_is_the_whole_ones() {
-        for line in [
-            "portcullis run",
-            "portcullis run --no-server --role web --log-format json",
-            "portcullis --config x.toml --color never run -- gunicorn --version",
-            "portcullis run --no-config -- true",
-            "portcullis init -g -r TERM:INT --grace 2s -e 143 -- sh -c true",
-            "portcullis init --log-level warn -- true --help",
-        ] {
-            let words = || line.split(' ').map(OsString::from);
-            let short =
-                Short::try_parse_from(words()).map(|short| format!("{:?} {:?}", short.global, short.front));
-            let whole = Cli::try_parse_from(words()).map(|cli| match cli.command {
-                Command::Front(front) => format!("{:?} {front:?}", cli.global),
-                other => format!("{other:?}"),
-            });
-            assert_eq!(short.ok(), whole.ok(), "{line}");
-            assert!(Cli::of(&words().collect::<Vec<_>>()).is_ok(), "{line}");
-        }
-        for line in [
-            "portcullis",
-            "portcullis check",
-            "portcullis run --help",
-            "portcullis --version",
-            "portcullis init",
+    fn a_command_line_without_options_is_read_as_clap_reads_it() {
+        for (line, read) in [
+            ("portcullis run --", true),
+            ("portcullis run -- gunicorn --version -- x", true),
+            ("portcullis run --no-config -- true", true),
+            ("portcullis init -- sh -c true", true),
+            ("portcullis run --no-config --", false),
+            ("portcullis init --", false),
+            ("portcullis run", false),
+            ("portcullis -- run", false),
+            ("portcullis init -g -- true", false),
+            ("portcullis --role web run -- true", false),
+            ("portcullis", false),
+            ("--", false),
         ] {
             let words: Vec<_> = line.split(' ').map(OsString::from).collect();
-            assert!(Short::try_parse_from(&words).is_err(), "{line}");
+            let ours = Cli::without_options(&words).map(|cli| format!("{cli:?}"));
+            assert_eq!(ours.is_some(), read, "{line}");
+            if read {
+                let claps = Cli::try_parse_from(&words).map(|cli| format!("{cli:?}"));
+                assert_eq!(ours, claps.ok(), "{line}");
+            }
         }
     }
 }
