@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     config::{OnTenantFailure, Selection, Source},
-    database::{Applier, ApplyError, Limits, MigrationFile, Schema, Share},
+    database::{ApplyError, Limits, MigrationFile, Schema, Share},
     failure::{Failure, words},
     report::event::SchemaFailure,
     tenants::gate::Finding,
@@ -72,10 +72,8 @@ pub(super) async fn apply_all(
         // Each begins somewhere else, so that they seldom reach for the same.
         fastrand::shuffle(&mut rest);
     }
-    let hands = work.database()?.applier();
     let mut crew = Crew {
         work,
-        hands: &hands,
         share,
         applied,
         say,
@@ -97,7 +95,6 @@ pub(super) async fn apply_all(
 
 struct Crew<'a> {
     work: &'a Work,
-    hands: &'a Applier,
     share: Share,
     applied: &'a mut Applied,
     say: &'a dyn Fn(Said),
@@ -155,7 +152,7 @@ impl Crew<'_> {
     ) -> Result<Vec<Option<String>>, Failure> {
         let mut taken = Vec::new();
         let enough = Cell::new(false);
-        let mut results = results(self.work, (self.hands, self.share), group, jobs, self.say, &enough)?;
+        let mut results = results(self.work, self.share, group, jobs, self.say, &enough)?;
         // SQL that runs outside a transaction would stay half done; what a framework's program had begun it finishes.
         let finishes = matches!(self.work.migrations()?.source, Source::Sql { .. });
         loop {
@@ -232,7 +229,7 @@ type Answer = (Option<String>, Result<Vec<String>, Stopped>);
 /// What becomes of each of the schemas, as it comes about.
 fn results<'a>(
     work: &'a Work,
-    (hands, share): (&'a Applier, Share),
+    share: Share,
     group: Vec<Option<String>>,
     jobs: usize,
     say: &'a dyn Fn(Said),
@@ -241,7 +238,7 @@ fn results<'a>(
     Ok(match &work.migrations()?.source {
         Source::Sql { .. } => stream::iter(group)
             .take_while(|_| future::ready(!enough.get()))
-            .map(move |tenant| apply_one(work, hands, share, tenant))
+            .map(move |tenant| apply_one(work, share, tenant))
             .buffer_unordered(jobs)
             .boxed_local(),
         Source::Django(project) => stream::iter(migrate::shares(project, &group, jobs))
@@ -253,8 +250,8 @@ fn results<'a>(
     })
 }
 
-async fn apply_one(work: &Work, hands: &Applier, share: Share, tenant: Option<String>) -> Answer {
-    let result = apply_to(work, hands, share, tenant.as_deref()).await;
+async fn apply_one(work: &Work, share: Share, tenant: Option<String>) -> Answer {
+    let result = apply_to(work, share, tenant.as_deref()).await;
     (tenant, result)
 }
 
@@ -272,12 +269,7 @@ async fn half_done(work: &Work, tenant: Option<&str>) -> Option<String> {
     None
 }
 
-async fn apply_to(
-    work: &Work,
-    hands: &Applier,
-    share: Share,
-    tenant: Option<&str>,
-) -> Result<Vec<String>, Stopped> {
+async fn apply_to(work: &Work, share: Share, tenant: Option<&str>) -> Result<Vec<String>, Stopped> {
     let one = async {
         work.lock.not_lost()?;
         let expectation = work.expectation().await?;
@@ -286,7 +278,7 @@ async fn apply_to(
             None => (Schema::Shared, &expectation.shared),
         };
         let limits = Limits { gives_way: share == Share::WithOthers, ..work.limits()? };
-        Ok(hands.apply(&schema, files, &limits).await)
+        Ok(work.database()?.apply(&schema, files, &limits).await)
     };
     let timeout = work.migrations().map_err(Stopped::Run)?.apply.timeout;
     let failure = |error: ApplyError| SchemaFailure {

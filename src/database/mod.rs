@@ -3,7 +3,6 @@
 //! A [`Database`] is a handle: it connects once an operation and keeps nothing open in between. What it
 //! finds is put into the types of `tenants`, and what goes wrong is a value, in words.
 
-mod applier;
 mod creation;
 pub(crate) mod examined;
 pub(crate) mod migrations;
@@ -20,7 +19,6 @@ use std::{collections::BTreeSet, time::Duration};
 use self::record::{Author, Entry, Run};
 use self::template::Template;
 pub(crate) use self::{
-    applier::Applier,
     creation::{Creation, Seal, nonce},
     migrations::{MigrationFile, resolve},
     outcome::{
@@ -193,11 +191,16 @@ impl Database {
         }
     }
 
-    /// What applies migrations, to as many schemas as there are. It logs in when it has something to do.
-    pub(crate) fn applier(&self) -> Applier {
+    /// Applies those of `files` that the schema's ledger lacks, in order; it may be given all of them.
+    pub(crate) async fn apply(
+        &self,
+        schema: &Schema,
+        files: &[MigrationFile],
+        limits: &Limits,
+    ) -> Result<Applied, ApplyError> {
         match self {
-            Self::Postgres(it) => Applier::Postgres(postgres::apply::Applier::new(it)),
-            Self::Sqlite(it) => Applier::Sqlite(it.clone()),
+            Self::Postgres(it) => it.apply(schema, files, limits).await,
+            Self::Sqlite(it) => it.apply(schema, files, limits).await,
         }
     }
 

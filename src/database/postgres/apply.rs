@@ -2,13 +2,15 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgConnection, PgRow};
+use sqlx::{
+    Connection,
+    postgres::{PgConnection, PgRow},
+};
 
 use super::{
     LEDGER, Postgres, connect, ledgers, lock,
     quote::{identifier, literal},
     run::{self, Mode, bare},
-    sessions::Sessions,
 };
 use crate::{
     database::{Applied, ApplyError, Limits, MigrationFile, Schema, migrations},
@@ -25,18 +27,8 @@ const NO_TABLE: &str = "42P01";
 /// Attempts in all, where another session's lock stood in the way.
 const ATTEMPTS: u32 = 6;
 
-/// Applies migrations to one schema after the other.
-#[derive(Debug)]
-pub(crate) struct Applier {
-    postgres: Postgres,
-    sessions: Sessions,
-}
-
-impl Applier {
-    pub(in super::super) fn new(postgres: &Postgres) -> Self {
-        Self { postgres: postgres.clone(), sessions: Sessions::default() }
-    }
-
+impl Postgres {
+    /// Applies those of `files` that the schema's ledger lacks, in order; it may be given all of them.
     pub(in super::super) async fn apply(
         &self,
         schema: &Schema,
@@ -44,7 +36,7 @@ impl Applier {
         limits: &Limits,
     ) -> Result<Applied, ApplyError> {
         let name = match schema {
-            Schema::Shared => &self.postgres.config.shared_schema,
+            Schema::Shared => &self.config.shared_schema,
             Schema::Tenant(name) => name,
         };
         let create = *schema == Schema::Shared;
@@ -66,30 +58,32 @@ impl Applier {
         create: bool,
     ) -> Result<Vec<String>, ApplyError> {
         let outside_of = files.iter().find(|file| file.no_transaction);
-        if let Some(file) = outside_of.filter(|_| self.postgres.is_pooled()) {
+        if let Some(file) = outside_of.filter(|_| self.is_pooled()) {
             return Err(needs_session(file));
         }
         let mut attempt = 1;
         loop {
-            let mut session = self.sessions.take(&self.postgres).await?;
-            let connection = session.connection();
+            let mut connection = self.writer().await?;
             let outcome = match outside_of {
-                Some(_) => outside(connection, schema, files, limits, create).await,
-                None => inside(connection, schema, files, limits, create).await,
+                Some(_) => outside(&mut connection, schema, files, limits, create).await,
+                None => inside(&mut connection, schema, files, limits, create).await,
             };
             match outcome {
                 Ok(applied) => {
                     // A lock of the session's own is left behind, too.
-                    let used = outside_of.is_some() || !applied.is_empty();
-                    self.sessions.keep(session, used, &self.postgres).await;
+                    if outside_of.is_none() && applied.is_empty() {
+                        self.give_back_untouched(connection).await;
+                    } else {
+                        self.give_back(connection).await;
+                    }
                     return Ok(applied);
                 }
                 Err(error) => {
                     // Where another run is at work, nothing was begun.
                     if error.taken {
-                        self.sessions.keep(session, false, &self.postgres).await;
+                        self.give_back_untouched(connection).await;
                     } else {
-                        session.close().await;
+                        let _ = connection.close().await;
                     }
                     if !error.locked || (error.taken && limits.gives_way) || attempt == ATTEMPTS {
                         return Err(error);

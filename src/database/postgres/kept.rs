@@ -11,24 +11,34 @@ use super::{
     run::{self, Lifetime},
 };
 
-/// Those that nobody uses just now; None while none is kept.
+/// A server process never gives back what it caches of each schema's tables, so every so manieth that is given back ends.
+pub(super) const USES: u32 = 50;
+
+/// None while none is kept.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Kept(Arc<Mutex<Option<Vec<PgConnection>>>>);
+pub(super) struct Kept(Arc<Mutex<Option<Spare>>>);
+
+/// Those that nobody uses just now.
+#[derive(Debug, Default)]
+struct Spare {
+    connections: Vec<PgConnection>,
+    given_back: u32,
+}
 
 impl Kept {
     /// From now on they are kept.
     pub(super) fn begin(&self) {
-        self.with(|kept| *kept = Some(Vec::new()));
+        self.with(|kept| *kept = Some(Spare::default()));
     }
 
     /// From now on none is, and those that there are end.
     pub(super) async fn end(&self) {
-        for connection in self.with(Option::take).into_iter().flatten() {
+        for connection in self.with(Option::take).unwrap_or_default().connections {
             let _ = connection.close().await;
         }
     }
 
-    fn with<T>(&self, change: impl FnOnce(&mut Option<Vec<PgConnection>>) -> T) -> T {
+    fn with<T>(&self, change: impl FnOnce(&mut Option<Spare>) -> T) -> T {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -51,7 +61,7 @@ impl Postgres {
 
     /// One that was given back and still answers, as a new one would be.
     pub(super) async fn kept(&self) -> Option<PgConnection> {
-        while let Some(mut connection) = self.kept.with(|kept| kept.as_mut()?.pop()) {
+        while let Some(mut connection) = self.kept.with(|kept| kept.as_mut()?.connections.pop()) {
             let settings = run::session(&connection, Lifetime::Session);
             let sql = format!("{settings}; SELECT pg_catalog.pg_is_in_recovery()::text");
             let answer = connect::rows(&mut connection, &sql).await;
@@ -63,14 +73,33 @@ impl Postgres {
         None
     }
 
-    /// Gives one back. Nothing of what was done on it stays: no setting, no lock, no table of its own.
+    /// Gives one back. Nothing of what was done on it stays: no setting, role, lock, cursor, statement or table of its own.
     pub(super) async fn give_back(&self, mut connection: PgConnection) {
-        let is_kept = self.kept.with(|kept| kept.is_some()) && !self.is_pooled();
-        if !is_kept || connect::rows(&mut connection, "DISCARD ALL").await.is_err() {
+        if self.kept.with(|kept| kept.is_none())
+            || connect::rows(&mut connection, "DISCARD ALL").await.is_err()
+        {
             let _ = connection.close().await;
-            return;
+        } else {
+            self.give_back_untouched(connection).await;
         }
-        // Where the lock was given back meanwhile, it ends here.
-        self.kept.with(|kept| kept.as_mut().map(|kept| kept.push(connection)));
+    }
+
+    /// The same, where nothing was done on it that could stay. Behind a pooler, a session is anybody's.
+    pub(super) async fn give_back_untouched(&self, connection: PgConnection) {
+        let pooled = self.is_pooled();
+        let refused = self.kept.with(|kept| match kept {
+            Some(spare) if !pooled => {
+                spare.given_back += 1;
+                if spare.given_back.is_multiple_of(USES) {
+                    return Some(connection);
+                }
+                spare.connections.push(connection);
+                None
+            }
+            _ => Some(connection),
+        });
+        if let Some(connection) = refused {
+            let _ = connection.close().await;
+        }
     }
 }

@@ -26,7 +26,6 @@ mod rename;
 mod rows;
 mod run;
 mod server;
-mod sessions;
 mod structure;
 #[cfg(test)]
 mod tests;

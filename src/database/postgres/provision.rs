@@ -4,7 +4,7 @@ use sqlx::{Connection, postgres::PgConnection};
 
 use super::{
     LEDGER, Postgres,
-    apply::{Applier, exists},
+    apply::exists,
     catalog::{self, Group, More},
     connect, journal, ledgers, lock, own,
     quote::identifier,
@@ -31,7 +31,7 @@ impl Postgres {
     ) -> Result<(), ProvisionError> {
         if files.iter().any(|file| file.no_transaction) {
             self.begin(new, true, limits).await?;
-            Applier::new(self).apply(&Schema::Tenant(new.schema.clone()), files, limits).await?;
+            self.apply(&Schema::Tenant(new.schema.clone()), files, limits).await?;
             verify(&self.look_at(&new.schema, expected, LEDGER).await?)
                 .map_err(|why| ApplyError::saying(&why))?;
             return self.finish(new, limits).await;

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::disallowed_methods, reason = "tests")]
 
-mod sessions;
+mod kept;
 
 use std::{collections::BTreeMap, fs, future::Future, path::Path, str::FromStr, time::Duration};
 
@@ -127,7 +127,7 @@ impl Place {
     }
 
     async fn shared(&self) {
-        self.database().applier().apply(&Schema::Shared, &self.files("shared"), &LIMITS).await.unwrap();
+        self.database().apply(&Schema::Shared, &self.files("shared"), &LIMITS).await.unwrap();
     }
 }
 
@@ -287,7 +287,7 @@ fn a_failing_migration_is_rolled_back_and_named_with_its_line() {
         place.write("tenant/4_bad.sql", "SELECT 'ä;';\n\nCREATE TABLE good (id BIGINT);");
         let apply = async || {
             let files = place.files("tenant");
-            place.database().applier().apply(&Schema::Tenant("demo".into()), &files, &LIMITS).await
+            place.database().apply(&Schema::Tenant("demo".into()), &files, &LIMITS).await
         };
         let error = apply().await.unwrap_err();
         assert_eq!(error.migration.as_deref(), Some("4 bad"));
@@ -313,19 +313,11 @@ fn a_file_that_commits_leaves_the_ledger_dirty() {
             "CREATE TABLE a (id BIGINT); COMMIT; BEGIN; CREATE TABLE b (id BIGINT);",
         );
         let files = place.files("tenant");
-        let error = place
-            .database()
-            .applier()
-            .apply(&Schema::Tenant("demo".into()), &files, &LIMITS)
-            .await
-            .unwrap_err();
+        let error =
+            place.database().apply(&Schema::Tenant("demo".into()), &files, &LIMITS).await.unwrap_err();
         assert!(error.dirty && error.why.contains("COMMIT"), "{error:?}");
-        let again = place
-            .database()
-            .applier()
-            .apply(&Schema::Tenant("demo".into()), &files, &LIMITS)
-            .await
-            .unwrap_err();
+        let again =
+            place.database().apply(&Schema::Tenant("demo".into()), &files, &LIMITS).await.unwrap_err();
         assert!(again.why.contains("3 commit"), "{again:?}");
     });
 }
@@ -344,8 +336,7 @@ fn a_files_settings_do_not_leak_into_the_next() {
         );
         place.write("tenant/6_last.sql", "CREATE TABLE last (id BIGINT);");
         let files = place.files("tenant");
-        let applied =
-            place.database().applier().apply(&Schema::Tenant("demo".into()), &files, &LIMITS).await.unwrap();
+        let applied = place.database().apply(&Schema::Tenant("demo".into()), &files, &LIMITS).await.unwrap();
         assert_eq!(applied.migrations.len(), 4);
         // A new tenant runs the same files inside one transaction.
         place.provision("second").await.unwrap();
@@ -369,12 +360,8 @@ fn a_file_that_fails_outside_a_transaction_leaves_the_ledger_dirty() {
         let index = "-- no-transaction\nCREATE UNIQUE INDEX CONCURRENTLY one ON finance_invoice (total);";
         place.write("tenant/3_index.sql", index);
         let files = place.files("tenant");
-        let error = place
-            .database()
-            .applier()
-            .apply(&Schema::Tenant("demo".into()), &files, &LIMITS)
-            .await
-            .unwrap_err();
+        let error =
+            place.database().apply(&Schema::Tenant("demo".into()), &files, &LIMITS).await.unwrap_err();
         assert!(error.dirty && error.place.as_ref().unwrap().ends_with("3_index.sql:2"), "{error:?}");
         let found = place.look(&Selection::All).await.unwrap();
         let seen = seen(&found.tenants["demo"]);
@@ -417,15 +404,11 @@ fn a_migration_waits_for_a_lock_only_so_long() {
         let mut holder: PgConnection = connect::connect(&place.config).await.unwrap();
         connect::rows(&mut holder, "BEGIN; LOCK TABLE demo.finance_invoice").await.unwrap();
         let files = place.files("tenant");
-        let error = place
-            .database()
-            .applier()
-            .apply(&Schema::Tenant("demo".into()), &files, &LIMITS)
-            .await
-            .unwrap_err();
+        let error =
+            place.database().apply(&Schema::Tenant("demo".into()), &files, &LIMITS).await.unwrap_err();
         assert!(error.locked && !error.dirty, "{error:?}");
         connect::rows(&mut holder, "ROLLBACK").await.unwrap();
-        place.database().applier().apply(&Schema::Tenant("demo".into()), &files, &LIMITS).await.unwrap();
+        place.database().apply(&Schema::Tenant("demo".into()), &files, &LIMITS).await.unwrap();
     });
 }
 
@@ -436,7 +419,7 @@ fn a_migration_that_is_given_up_is_rolled_back_by_the_server() {
         place.provision("demo").await.unwrap();
         place.write("tenant/3_slow.sql", "CREATE TABLE slow (id BIGINT); SELECT pg_sleep(3600);");
         let files = place.files("tenant");
-        let (applier, schema) = (place.database().applier(), Schema::Tenant("demo".into()));
+        let (database, schema) = (place.database(), Schema::Tenant("demo".into()));
         let limits = Limits { statement_timeout: None, ..LIMITS };
         let mut watcher = connect::connect(&place.config).await.unwrap();
         let running = "SELECT count(*)::text FROM pg_stat_activity WHERE datname = current_database() \
@@ -447,7 +430,7 @@ fn a_migration_that_is_given_up_is_rolled_back_by_the_server() {
             }
         };
         tokio::select! {
-            outcome = applier.apply(&schema, &files, &limits) => unreachable!("{outcome:?}"),
+            outcome = database.apply(&schema, &files, &limits) => unreachable!("{outcome:?}"),
             () = wait_for(1) => {}
         }
         wait_for(0).await;
@@ -462,12 +445,8 @@ fn a_tenant_that_lost_its_schema_is_not_made_again() {
         place.provision("demo").await.unwrap();
         place.sql("DROP SCHEMA demo CASCADE").await;
         let files = place.files("tenant");
-        let error = place
-            .database()
-            .applier()
-            .apply(&Schema::Tenant("demo".into()), &files, &LIMITS)
-            .await
-            .unwrap_err();
+        let error =
+            place.database().apply(&Schema::Tenant("demo".into()), &files, &LIMITS).await.unwrap_err();
         assert!(error.why.contains("not made again"), "{error:?}");
         let error = place.provision("demo").await.unwrap_err();
         assert!(

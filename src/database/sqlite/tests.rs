@@ -112,7 +112,7 @@ impl Place {
     }
 
     async fn shared(&self) {
-        self.database().applier().apply(&Schema::Shared, &self.files("shared"), &LIMITS).await.unwrap();
+        self.database().apply(&Schema::Shared, &self.files("shared"), &LIMITS).await.unwrap();
     }
 
     fn tenants(&self) -> Vec<String> {
@@ -196,19 +196,16 @@ fn a_failing_migration_is_rolled_back_and_named_with_its_line() {
         place.write("tenant/3_good.sql", "CREATE TABLE good (id BIGINT);");
         place.write("tenant/4_bad.sql", "SELECT 'ä;';\n\nCREATE TABLE good (id BIGINT);");
         let schema = Schema::Tenant("demo".into());
-        let error =
-            place.database().applier().apply(&schema, &place.files("tenant"), &LIMITS).await.unwrap_err();
+        let error = place.database().apply(&schema, &place.files("tenant"), &LIMITS).await.unwrap_err();
         assert_eq!(error.migration.as_deref(), Some("4 bad"));
         assert!(error.place.as_ref().unwrap().ends_with("4_bad.sql:3"), "{error:?}");
         place.write("tenant/4_bad.sql", "CREATE TABLE other (id BIGINT);");
         let found = place.look(&Selection::All).await;
         assert_eq!(seen(&found.tenants["demo"]).ledger.len(), 2);
-        let applied =
-            place.database().applier().apply(&schema, &place.files("tenant"), &LIMITS).await.unwrap();
+        let applied = place.database().apply(&schema, &place.files("tenant"), &LIMITS).await.unwrap();
         assert_eq!(applied.migrations, ["3 good", "4 bad"]);
         place.write("tenant/5_commit.sql", "CREATE TABLE a (id BIGINT); COMMIT; BEGIN;");
-        let error =
-            place.database().applier().apply(&schema, &place.files("tenant"), &LIMITS).await.unwrap_err();
+        let error = place.database().apply(&schema, &place.files("tenant"), &LIMITS).await.unwrap_err();
         assert!(error.dirty && error.why.contains("COMMIT"), "{error:?}");
     });
 }
@@ -221,8 +218,7 @@ fn an_altered_file_is_refused() {
         place.provision("demo").await.unwrap();
         place.write("tenant/2_note.sql", "ALTER TABLE finance_invoice ADD COLUMN remark TEXT;");
         let schema = Schema::Tenant("demo".into());
-        let error =
-            place.database().applier().apply(&schema, &place.files("tenant"), &LIMITS).await.unwrap_err();
+        let error = place.database().apply(&schema, &place.files("tenant"), &LIMITS).await.unwrap_err();
         assert!(error.why.contains("altered") && error.migration.as_deref() == Some("2 note"), "{error:?}");
     });
 }
@@ -298,8 +294,7 @@ fn a_tenant_that_lost_its_file_is_not_made_again() {
         assert!(place.provision("demo").await.unwrap_err().why.contains("exists already"));
         fs::remove_file(place.at("var/tenants/demo.sqlite")).unwrap();
         let schema = Schema::Tenant("demo".into());
-        let error =
-            place.database().applier().apply(&schema, &place.files("tenant"), &LIMITS).await.unwrap_err();
+        let error = place.database().apply(&schema, &place.files("tenant"), &LIMITS).await.unwrap_err();
         assert!(error.why.contains("not made again"), "{error:?}");
         assert!(place.provision("demo").await.unwrap_err().why.contains("names `demo` already"));
     });
@@ -349,11 +344,10 @@ fn a_busy_file_is_tried_again_only_so_long() {
         files::rows(&mut holder, "BEGIN IMMEDIATE").await.unwrap();
         place.write("tenant/3_more.sql", "CREATE TABLE more (id BIGINT);");
         let schema = Schema::Tenant("demo".into());
-        let error =
-            place.database().applier().apply(&schema, &place.files("tenant"), &LIMITS).await.unwrap_err();
+        let error = place.database().apply(&schema, &place.files("tenant"), &LIMITS).await.unwrap_err();
         assert!(error.locked, "{error:?}");
         files::rows(&mut holder, "ROLLBACK").await.unwrap();
-        place.database().applier().apply(&schema, &place.files("tenant"), &LIMITS).await.unwrap();
+        place.database().apply(&schema, &place.files("tenant"), &LIMITS).await.unwrap();
     });
 }
 

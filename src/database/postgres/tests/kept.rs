@@ -1,9 +1,9 @@
-//! Sessions that are kept from one schema to the next.
+//! Connections for changes that are kept from one schema to the next.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use super::{LIMITS, Place, connect, with_place};
-use crate::database::{Applier, Schema};
+use crate::database::{Database, Schema, postgres::kept::USES};
 
 /// Every file says which session ran it, and what it found there of the file before.
 const FOUND: &str = "INSERT INTO public.found SELECT pg_backend_pid(), current_schema(), concat_ws(' ', \
@@ -21,9 +21,18 @@ const LEAK: &str = "SET work_mem = '77kB'; SET portcullis.leak = 'yes'; SET sear
     DECLARE leak CURSOR WITH HOLD FOR SELECT 1; SELECT pg_advisory_lock(4711);\n\
     SET ROLE pg_monitor;\n";
 
-async fn apply(place: &Place, applier: &Applier, tenant: &str) -> usize {
+/// As under the run's lock.
+fn keeping(place: &Place) -> Database {
+    let database = place.database().of_run("test");
+    if let Database::Postgres(postgres) = &database {
+        postgres.kept.begin();
+    }
+    database
+}
+
+async fn apply(place: &Place, database: &Database, tenant: &str) -> usize {
     let files = place.files("tenant");
-    applier.apply(&Schema::Tenant(tenant.into()), &files, &LIMITS).await.unwrap().migrations.len()
+    database.apply(&Schema::Tenant(tenant.into()), &files, &LIMITS).await.unwrap().migrations.len()
 }
 
 /// The sessions that changed something, as far as they are still there.
@@ -51,14 +60,14 @@ fn a_session_goes_on_to_the_next_tenant_and_nothing_that_a_file_leaves_in_it_doe
         place.write("tenant/3_inside.sql", &format!("{FOUND}{LEAK}"));
         place.write("tenant/4_outside.sql", &format!("-- no-transaction\n{FOUND}{LEAK}"));
         place.write("tenant/5_table.sql", &format!("{FOUND}CREATE TABLE here (id BIGINT);"));
-        let applier = place.database().of_run("test").applier();
+        let database = keeping(place);
         for tenant in ["a", "b", "c"] {
-            assert_eq!(apply(place, &applier, tenant).await, 3);
+            assert_eq!(apply(place, &database, tenant).await, 3);
         }
         assert_eq!(place.count("found WHERE found = ''").await, "9");
         assert_eq!(place.count("(SELECT DISTINCT session FROM found) AS each").await, "1");
         assert_eq!(place.count("pg_class WHERE relname = 'here'").await, "3");
-        drop(applier);
+        drop(database);
         until_gone(place).await;
     });
 }
@@ -68,17 +77,17 @@ fn a_session_does_not_grow_old() {
     with_place(|place| async move {
         place.shared().await;
         place.provision("demo").await.unwrap();
-        let applier = place.database().of_run("test").applier();
-        apply(place, &applier, "demo").await;
+        let database = keeping(place);
+        apply(place, &database, "demo").await;
         let first = sessions(place).await;
         assert_eq!(first.len(), 1);
-        for _ in 2..super::super::sessions::SCHEMAS_A_SESSION {
-            apply(place, &applier, "demo").await;
+        for _ in 2..USES {
+            apply(place, &database, "demo").await;
             assert_eq!(sessions(place).await, first);
         }
-        apply(place, &applier, "demo").await;
+        apply(place, &database, "demo").await;
         until_gone(place).await;
-        apply(place, &applier, "demo").await;
+        apply(place, &database, "demo").await;
         assert_ne!(sessions(place).await, first);
     });
 }
@@ -88,16 +97,16 @@ fn after_a_failure_and_where_the_server_has_ended_it_the_next_session_is_a_new_o
     with_place(|place| async move {
         place.shared().await;
         place.provision("demo").await.unwrap();
-        let applier = place.database().of_run("test").applier();
-        apply(place, &applier, "demo").await;
+        let database = keeping(place);
+        apply(place, &database, "demo").await;
         place.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'portcullis:%'").await;
         until_gone(place).await;
         place.write("tenant/3_bad.sql", "SELECT nothing_here;");
         let schema = Schema::Tenant("demo".into());
-        applier.apply(&schema, &place.files("tenant"), &LIMITS).await.unwrap_err();
+        database.apply(&schema, &place.files("tenant"), &LIMITS).await.unwrap_err();
         until_gone(place).await;
         place.write("tenant/3_bad.sql", "CREATE TABLE here (id BIGINT);");
-        assert_eq!(apply(place, &applier, "demo").await, 1);
+        assert_eq!(apply(place, &database, "demo").await, 1);
     });
 }
 
@@ -114,7 +123,7 @@ fn what_another_run_has_done_is_seen_under_its_lock_whatever_the_isolation_is_by
             "tenant/3_slow.sql",
             "ALTER TABLE finance_invoice ADD COLUMN more TEXT; SELECT pg_sleep(1);",
         );
-        let (one, other) = (place.database().applier(), place.database().applier());
+        let (one, other) = (keeping(place), keeping(place));
         let (one, other) = tokio::join!(apply(place, &one, "demo"), apply(place, &other, "demo"));
         assert_eq!(one + other, 1);
         assert_eq!(place.count("demo._sqlx_migrations").await, "3");
