@@ -169,6 +169,7 @@ impl Engine<'_> {
                     tell: &tell,
                     done: RefCell::default(),
                     told: Cell::default(),
+                    untold: RefCell::default(),
                 };
                 // Not the action itself: its arguments may hold what came from a secret variable.
                 tracing::debug!(step, kind = self.plan.steps[step].kind, "step");

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use self::{once::Turn, stop::Stop};
 use crate::{
@@ -41,6 +41,8 @@ pub(crate) struct Context<'a> {
     pub(crate) done: RefCell<Option<String>>,
     /// When progress was last told.
     pub(crate) told: Cell<Option<Instant>>,
+    /// Progress that came too soon after that.
+    pub(crate) untold: RefCell<Option<Event>>,
 }
 
 impl Context<'_> {
@@ -49,9 +51,25 @@ impl Context<'_> {
     }
 
     pub(crate) fn progress(&self, done: usize, total: usize, what: &str) {
+        let event = Event::Progress { step: self.step, done, total, what: what.to_owned() };
+        self.untold.replace(Some(event));
         if done == 0 || done == total || self.told.get().is_none_or(|told| told.elapsed() >= EVERY) {
+            self.tell_progress();
+        }
+    }
+
+    fn tell_progress(&self) {
+        if let Some(event) = self.untold.take() {
             self.told.set(Some(Instant::now()));
-            (self.tell)(Event::Progress { step: self.step, done, total, what: what.to_owned() });
+            (self.tell)(event);
+        }
+    }
+
+    /// The last tenant before one that takes long would otherwise never be told.
+    async fn tell_late_progress(&self) -> ! {
+        loop {
+            sleep(EVERY).await;
+            self.tell_progress();
         }
     }
 
@@ -104,7 +122,14 @@ async fn run_now(action: &Action, context: &mut Context<'_>) -> Result<String, T
             Action::Command(_) => Ok(String::new()),
         }
     };
-    let result = Box::pin(stop.race(context.work.lock.fenced(work))).await;
+    let told = async {
+        tokio::select! {
+            biased;
+            done = work => done,
+            never = context.tell_late_progress() => never,
+        }
+    };
+    let result = Box::pin(stop.race(context.work.lock.fenced(told))).await;
     result.unwrap_or_else(|signal| {
         let failure = Failure::Interrupted { signal, doing: "while it was under way".into() };
         Err(Trouble { done: context.done.take(), ..Trouble::from(failure) })
