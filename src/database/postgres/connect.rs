@@ -35,7 +35,7 @@ pub(super) async fn connect_as(
         options = options.application_name(name);
     }
     let place = format!("{}:{}", config.host, config.port);
-    match tokio::time::timeout(CONNECT_TIMEOUT, open(&options)).await {
+    match tokio::time::timeout(CONNECT_TIMEOUT, looked_up(async || options.connect().await)).await {
         Ok(Ok(connection)) => Ok(connection),
         Ok(Err(error)) => Err(refusal(&place, &error)),
         Err(_) => Err(DatabaseError::NotYet(format!(
@@ -45,14 +45,15 @@ pub(super) async fn connect_as(
     }
 }
 
-async fn open(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+/// Once more where the name could not be looked up.
+async fn looked_up<T>(connect: impl AsyncFn() -> Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
     for _ in 1..LOOK_UPS {
-        match options.connect().await {
+        match connect().await {
             Err(sqlx::Error::Io(error)) if is_look_up(&error) => tokio::time::sleep(LOOK_UP_PAUSE).await,
             answer => return answer,
         }
     }
-    options.connect().await
+    connect().await
 }
 
 /// The standard library has no kind for it, only these words.
@@ -69,7 +70,9 @@ pub(super) async fn listener(config: &config::Postgres, name: &str) -> Result<Pg
         .acquire_timeout(CONNECT_TIMEOUT)
         .connect_lazy_with(options(config)?.application_name(name));
     let place = format!("{}:{}", config.host, config.port);
-    let mut listener = PgListener::connect_with(&pool).await.map_err(|error| refusal(&place, &error))?;
+    let mut listener = looked_up(async || PgListener::connect_with(&pool).await)
+        .await
+        .map_err(|error| refusal(&place, &error))?;
     listener.eager_reconnect(false);
     listener.ignore_pool_close_event(true);
     Ok(listener)
