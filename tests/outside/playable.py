@@ -1,7 +1,9 @@
 """Prints manifests of docker/kubernetes so that podman plays them under names of their own, as `kubectl apply -k` would
 apply them: with the ConfigMap that kustomize generates, a Secret, and a Job as the pod that it starts.
 
-usage: playable.py deployment|verifying|job NAME IMAGE SECRET
+POSTGRES is where the name `postgres` leads.
+
+usage: playable.py deployment|verifying|job NAME IMAGE SECRET POSTGRES
 """
 
 import pathlib
@@ -15,7 +17,7 @@ FOLDER = pathlib.Path(__file__).parents[2] / "docker/kubernetes"
 BASE = FOLDER / "base"
 
 
-def main(what, name, image, secret):
+def main(what, name, image, secret, postgres):
     config = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
@@ -32,18 +34,18 @@ def main(what, name, image, secret):
         job = yaml.safe_load((FOLDER / "variants/job.yaml").read_text())
         spec = job["spec"]["template"]["spec"]
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"{name}-job"}, "spec": spec}
-        manifests = [config, own(pod, spec, name, image)]
+        manifests = [config, own(pod, spec, name, image, postgres)]
     else:
         deployment = yaml.safe_load((BASE / "deployment.yaml").read_text())
         if what == "verifying":
             component = yaml.safe_load((FOLDER / "component/kustomization.yaml").read_text())
             deployment = with_component(deployment, component)
         deployment["metadata"]["name"] = name
-        manifests = [config, password, own(deployment, deployment["spec"]["template"]["spec"], name, image)]
+        manifests = [config, password, own(deployment, deployment["spec"]["template"]["spec"], name, image, postgres)]
     print(yaml.safe_dump_all(manifests))
 
 
-def own(manifest, pod, name, image):
+def own(manifest, pod, name, image, postgres):
     """Under names of its own: podman shares volumes, also empty ones, among all pods."""
     for volume in pod["volumes"]:
         volume["name"] = f"{name}-{volume['name']}"
@@ -52,6 +54,7 @@ def own(manifest, pod, name, image):
         if "secret" in volume:
             # podman 4.3 falls over a Secret that does not say so.
             volume["secret"] |= {"secretName": f"{name}-{volume['secret']['secretName']}", "optional": False}
+    pod["hostAliases"] = [{"ip": postgres, "hostnames": ["postgres"]}]
     for container in pod["containers"]:
         container["image"] = image
         # podman takes a container's port for one of the host.
