@@ -4,6 +4,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     str::FromStr,
+    time::Duration,
 };
 
 use sqlx::{
@@ -22,6 +23,9 @@ pub enum Database {
 
 /// One line of a tenant's page: number, customer, date of issue, cents, date of payment.
 pub type Invoice = (String, String, String, i64, Option<String>);
+
+const LOOK_UPS: usize = 5;
+const LOOK_UP_PAUSE: Duration = Duration::from_millis(300);
 
 const TENANT: &str = "SELECT schema_name FROM tenants WHERE schema_name = $1";
 
@@ -50,7 +54,7 @@ async fn from_postgres(
     options: &PgConnectOptions,
     tenant: &str,
 ) -> Result<Option<Vec<Invoice>>, sqlx::Error> {
-    let mut connection = PgConnection::connect_with(options).await?;
+    let mut connection = connect(options).await?;
     let registered: Option<(String,)> =
         sqlx::query_as(TENANT).bind(tenant).fetch_optional(&mut connection).await?;
     let Some((schema,)) = registered else {
@@ -58,6 +62,22 @@ async fn from_postgres(
     };
     let schema = format!("\"{}\".", schema.replace('"', "\"\""));
     sqlx::query_as(AssertSqlSafe(query(&schema))).fetch_all(&mut connection).await.map(Some)
+}
+
+/// While containers come and go, their network's name server now and then knows no name for a moment.
+async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
+    for _ in 1..LOOK_UPS {
+        match PgConnection::connect_with(options).await {
+            // The standard library has no kind for it, only these words.
+            Err(sqlx::Error::Io(error))
+                if error.to_string().starts_with("failed to lookup address information") =>
+            {
+                tokio::time::sleep(LOOK_UP_PAUSE).await;
+            }
+            answer => return answer,
+        }
+    }
+    PgConnection::connect_with(options).await
 }
 
 async fn from_sqlite(folder: &Path, tenant: &str) -> Result<Option<Vec<Invoice>>, sqlx::Error> {

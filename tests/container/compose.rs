@@ -62,7 +62,8 @@ fn ten_replicas_start_at_once_and_one_of_them_migrates() {
     let (mut migrated, mut created) = (0, 0);
     for web in (1..=10).map(|number| format!("web_{number}")) {
         let log = project.until(&web, "invoices: listening");
-        assert_eq!(get(project.port(&web), "/acme/finance/invoices/").0, 200);
+        let (status, page) = get(project.port(&web), "/acme/finance/invoices/");
+        assert_eq!(status, 200, "{page}");
         // What the file's own health check asks.
         project.podman(&["healthcheck", "run", &project.container(&web)]).exits(0);
         assert!(
