@@ -124,8 +124,9 @@ fn the_shared_schema_is_one_replicas_work_also_where_they_cooperate() {
 /// From a line such as `tenant schemas: ok (12 migrations applied to 12 schemas)`.
 fn applied(text: &str) -> usize {
     let number = |line: &str| {
-        let before = line.split(" migrations applied").next()?.rsplit(' ').next()?;
+        let before = line.split(" migration").next()?.rsplit(' ').next()?;
         before.trim_start_matches('(').parse().ok()
     };
-    text.lines().filter(|line| line.contains("migrations applied")).find_map(number).unwrap_or_default()
+    let told = |line: &&str| line.contains(" migration applied") || line.contains(" migrations applied");
+    text.lines().filter(told).find_map(number).unwrap_or_default()
 }
