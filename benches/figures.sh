@@ -16,6 +16,9 @@ portcullis=$binaries/portcullis
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cp -R config.toml migrations portcullis.manifest.json "$work"
+# As an image has it, written in one go, and not as a linker leaves it in the page cache.
+cp "$portcullis" "$work/portcullis"
+portcullis=$work/portcullis
 cd "$work"
 export INVOICES=$binaries/examples/invoices PORT=0
 

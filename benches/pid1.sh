@@ -21,6 +21,10 @@ fi
 
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
+# As an image and a package have a program, written in one go: what a linker has just written lies in the page cache in small
+# pieces, each of which is mapped on its own.
+cp "$PORTCULLIS" "$folder/portcullis"
+PORTCULLIS=$folder/portcullis
 
 # As PID 1 of a new namespace; a hang ends after a minute.
 ns() { timeout --foreground -s KILL 60 unshare --pid --fork --kill-child --mount-proc "$@"; }
