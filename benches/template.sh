@@ -72,9 +72,12 @@ GENERATE
   local size
   size=$(python -c 'import json; t = json.load(open("portcullis.manifest.json"))["tenant"]; print(len(t["tables"]) + 1, "tables,", len(t["migrations"]), "migrations")')
   local framework copied by_framework by_template made
-  by_framework=$(for run in $(seq "$runs"); do seconds "$portcullis" tenant create "framework_$run"; done | median)
+  # Made first: ext4 is slow to make files soon after it has removed others, which the template's scratch tenant leaves behind.
   sed -i 's/^manifest  = {/template  = { file = "portcullis.template.sql" }\n&/' config.toml
   made=$(seconds "$portcullis" tenant template)
+  sed -i.template '/^template  = /d' config.toml
+  by_framework=$(for run in $(seq "$runs"); do seconds "$portcullis" tenant create "framework_$run"; done | median)
+  mv config.toml.template config.toml
   by_template=$(for run in $(seq "$runs"); do seconds "$portcullis" tenant create "template_$run"; done | median)
   "$portcullis" verify >/dev/null 2>&1 || { "$portcullis" verify; exit 1; }
   framework=$(printf '%.2f' "$by_framework") copied=$(printf '%.3f' "$by_template")
