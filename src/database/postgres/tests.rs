@@ -223,6 +223,12 @@ fn every_kind_of_damage_is_seen() {
         let named = Selection::Named(vec!["whole".into(), "nobody".into()]);
         let found = place.look(&named).await.unwrap();
         assert!(found.unregistered.contains("nobody") && found.tenants.len() == 1 && found.registered == 6);
+        // Of so many schemas, indexes are asked for otherwise.
+        place
+            .sql("INSERT INTO tenants (schema_name) SELECT 'absent_' || n FROM generate_series(1, 20) n")
+            .await;
+        let found = place.look(&Selection::All).await.unwrap();
+        assert_eq!(&seen(&found.tenants["index"]).invalid_indexes.first().unwrap().name, "bad");
     });
 }
 
