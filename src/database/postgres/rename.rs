@@ -3,16 +3,20 @@
 //! The dump is made with every identifier quoted, and its schema's name stands nowhere else: where it is quoted it is an
 //! identifier, in a text it is text, and elsewhere (a function's body) it is code.
 
+use std::borrow::Cow;
+
 use super::quote::identifier;
 
 /// The dump with `to` in the place of the schema `from`, which is a plain lower-case word.
 pub(super) fn rename(dump: &str, from: &str, to: &str) -> String {
-    Rename { from, to, comments: false }.code(dump)
+    Rename { from, to, quoted: (&identifier(from), &identifier(to)), comments: false }.code(dump)
 }
 
 struct Rename<'a> {
     from: &'a str,
     to: &'a str,
+    /// Both as identifiers.
+    quoted: (&'a str, &'a str),
     /// pg_dump's own say what its objects are called; those in a body belong to it.
     comments: bool,
 }
@@ -30,7 +34,8 @@ impl Rename<'_> {
                 }
                 '"' => {
                     let length = quoted(rest);
-                    out += &rest[..length].replace(&format!("\"{}\"", self.from), &identifier(self.to));
+                    let (from, to) = self.quoted;
+                    out += if &rest[..length] == from { to } else { &rest[..length] };
                     length
                 }
                 '-' if rest.starts_with("--") => {
@@ -45,7 +50,7 @@ impl Rename<'_> {
                     } else {
                         rest.len()
                     });
-                    out += &rest[..length].replace(self.from, &identifier(self.to));
+                    out += &self.replaced(&rest[..length], self.from, self.quoted.1);
                     length
                 }
             };
@@ -57,8 +62,13 @@ impl Rename<'_> {
     /// A text with its quotes: a qualified name in it is quoted, and everything else is as it is.
     fn inside_text(&self, text: &str) -> String {
         let doubled = |name: &str| name.replace('\'', "''");
-        text.replace(&format!("\"{}\"", self.from), &doubled(&identifier(self.to)))
-            .replace(self.from, &doubled(self.to))
+        let (from, to) = self.quoted;
+        self.replaced(&self.replaced(text, from, &doubled(to)), self.from, &doubled(self.to)).into_owned()
+    }
+
+    /// Most pieces are too short to hold the name, and are not searched.
+    fn replaced<'t>(&self, text: &'t str, from: &str, to: &str) -> Cow<'t, str> {
+        if text.len() < self.from.len() { text.into() } else { text.replace(from, to).into() }
     }
 
     /// A name could end the comment that it stands in.
