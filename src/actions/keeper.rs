@@ -86,7 +86,8 @@ impl Keeper {
 
 /// Returns when it was let go, or why it was lost.
 async fn keep(mut session: LockSession, mut wishes: mpsc::UnboundedReceiver<Wish>) -> Result<(), String> {
-    let mut next = Instant::now();
+    // It was taken just now.
+    let mut next = Instant::now() + BEAT;
     loop {
         tokio::select! {
             biased;
