@@ -28,9 +28,16 @@ use crate::{
 
 impl Postgres {
     pub(in super::super) async fn look(&self, question: &Question<'_>) -> Result<Found, DatabaseError> {
-        let mut reading = Reading::open(self.reader(), question.timeout).await?;
+        let connection = match self.rested.take().await {
+            Some(connection) => connection,
+            None => connect::connect(self.reader()).await?,
+        };
+        let mut reading = Reading::on(connection, question.timeout);
         let found = self.found(&mut reading, question).await;
-        reading.close().await;
+        match found {
+            Ok(_) => self.rested.keep(reading.into_inner()),
+            Err(_) => reading.close().await,
+        }
         found
     }
 

@@ -23,6 +23,7 @@ mod recover;
 mod registry;
 mod remove;
 mod rename;
+mod rested;
 mod rows;
 mod run;
 mod server;
@@ -40,7 +41,7 @@ use std::{
 
 use sqlx::Connection;
 
-use self::kept::Kept;
+use self::{kept::Kept, rested::Rested};
 use super::DatabaseError;
 use crate::{
     config,
@@ -63,6 +64,7 @@ pub(crate) struct Postgres {
     /// Whether there is a pooler in transaction mode before the server; known once the lock was asked for.
     pooled: Arc<AtomicBool>,
     kept: Kept,
+    rested: Rested,
 }
 
 impl Postgres {
@@ -73,6 +75,7 @@ impl Postgres {
             run: String::new(),
             pooled: Arc::default(),
             kept: Kept::default(),
+            rested: Rested::default(),
         }
     }
 

@@ -26,13 +26,17 @@ pub(super) struct Reading {
 
 impl Reading {
     pub(super) async fn open(config: &config::Postgres, timeout: Duration) -> Result<Self, DatabaseError> {
+        Ok(Self::on(connect::connect(config).await?, timeout))
+    }
+
+    pub(super) fn on(connection: PgConnection, timeout: Duration) -> Self {
         let begin = format!(
             "BEGIN READ ONLY; SET LOCAL search_path = pg_catalog; SET LOCAL statement_timeout = {}; \
              SET LOCAL lock_timeout = {}; ",
             timeout.as_millis().max(1),
             LOCK_TIMEOUT.min(timeout).as_millis().max(1),
         );
-        Ok(Self { connection: connect::connect(config).await?, begin, before: 4, end: "; COMMIT" })
+        Self { connection, begin, before: 4, end: "; COMMIT" }
     }
 
     /// Reads inside the transaction that this connection is in.
