@@ -173,7 +173,8 @@ Examples:
 Examples:
   portcullis verify
   portcullis verify --tenant demo --tenant acme
-  portcullis verify --format json")]
+  portcullis verify --app finance                    what one Django app asks for
+  portcullis verify --format junit > verify.xml")]
     Verify(Verify),
     /// Apply what is pending
     #[command(after_help = "Examples:
@@ -282,14 +283,27 @@ pub(crate) struct Verify {
     /// Judge this tenant only; may be given again
     #[arg(long, value_name = "NAME")]
     pub(crate) tenant: Vec<String>,
+    /// Judge only what this Django app's migrations and models ask for
+    #[arg(long)]
+    pub(crate) app: Option<String>,
     /// Judge against this manifest, the next release's for example
     #[arg(long, value_name = "FILE")]
     pub(crate) manifest: Option<PathBuf>,
     /// Say nothing when everything is complete
     #[arg(long)]
     pub(crate) quiet: bool,
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(crate) format: Format,
+    #[arg(long, value_enum, default_value_t = VerifyFormat::Text)]
+    pub(crate) format: VerifyFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum VerifyFormat {
+    Text,
+    Json,
+    /// For CI servers: each schema a test case
+    Junit,
+    /// Annotations of a workflow
+    Github,
 }
 
 #[derive(Debug, Args)]

@@ -6,24 +6,29 @@ use crate::{
         look::LOOK,
         verify::{self, Asked},
     },
-    cli::{self, Format},
+    cli::{self, VerifyFormat},
     commands::Answer,
     config::Selection,
     failure::Failure,
-    report::{self, by_hand::ByHand, event::Trouble, judgement},
+    report::{self, by_hand::ByHand, event::Trouble, github::annotation, judgement},
+    tenants::manifest::Manifest,
 };
 
 /// `bar` where standard error can show one.
 pub(crate) async fn run(work: &Work, arguments: &cli::Verify, bar: bool) -> Result<Answer, Failure> {
     let make = work.migrations().map_or(expectation::MAKE, expectation::make_command);
     let given = arguments.manifest.as_ref().map(|path| expectation::read(path, make)).transpose()?;
+    let manifest = match &given {
+        Some(manifest) => manifest,
+        None => &work.expectation().await?.manifest,
+    };
+    if let Some(app) = &arguments.app {
+        known(app, manifest)?;
+    }
     let named = Selection::Named(arguments.tenant.clone());
     let by_hand = ByHand::new("verify", bar);
     let asked = Asked {
-        manifest: match &given {
-            Some(manifest) => manifest,
-            None => &work.expectation().await?.manifest,
-        },
+        manifest,
         shared: arguments.tenant.is_empty(),
         tenants: if arguments.tenant.is_empty() { &Selection::All } else { &named },
         timeout: LOOK,
@@ -34,22 +39,40 @@ pub(crate) async fn run(work: &Work, arguments: &cli::Verify, bar: bool) -> Resu
             }
         },
     };
-    let judgement = verify::verify(work, &asked, &|why, _| report::say(&why)).await?;
+    let mut judgement = verify::verify(work, &asked, &|why, _| report::say(&why)).await?;
     drop(by_hand);
-    let json = (arguments.format == Format::Json).then(|| format!("{:#}\n", judgement::json(&judgement)));
-    let mut warnings = judgement::warnings(&judgement);
-    warnings.extend(work.stale_accepts(&judgement));
-    let mut answer = match Trouble::unless_complete(judgement) {
-        Ok(_) if arguments.quiet => Answer::good(String::new()),
-        Ok(summary) => Answer::good(format!("complete: {summary}\n")),
-        Err(trouble) => Answer::bad(trouble),
+    let stale = work.stale_accepts(&judgement);
+    if let Some(app) = &arguments.app {
+        judgement.only(app, manifest);
+    }
+    let warning = |text: String| match arguments.format {
+        VerifyFormat::Github => format!("{}\n", annotation("warning", "portcullis", &text)),
+        _ => format!("warning: {text}\n"),
     };
-    if let Some(json) = json {
-        return Ok(Answer { text: json, trouble: None, ..answer });
-    }
-    if !arguments.quiet || answer.code != 0 {
-        let warnings = warnings.into_iter().map(|warning| format!("warning: {warning}\n"));
-        answer.text = warnings.collect::<Vec<_>>().concat() + &answer.text;
-    }
-    Ok(answer)
+    let warnings: String = judgement::warnings(&judgement).into_iter().chain(stale).map(warning).collect();
+    let (instead, before) = match arguments.format {
+        VerifyFormat::Json => (Some(format!("{:#}\n", judgement::json(&judgement))), String::new()),
+        VerifyFormat::Junit => (Some(judgement::junit(&judgement)), String::new()),
+        VerifyFormat::Github => (None, judgement::annotations(&judgement) + &warnings),
+        VerifyFormat::Text => (None, warnings),
+    };
+    let answer = match Trouble::unless_complete(judgement) {
+        Ok(_) if arguments.quiet => Answer::good(String::new()),
+        Ok(summary) => Answer::good(format!("{before}complete: {summary}\n")),
+        Err(trouble) => Answer { text: before, ..Answer::bad(trouble) },
+    };
+    Ok(match instead {
+        Some(text) => Answer { text, trouble: None, ..answer },
+        None => answer,
+    })
+}
+
+fn known(app: &str, manifest: &Manifest) -> Result<(), Failure> {
+    let apps: Vec<&str> = manifest.apps().into_iter().collect();
+    let message = match apps.as_slice() {
+        apps if apps.contains(&app) => return Ok(()),
+        [] => "--app: only a Django project's migrations belong to apps".into(),
+        apps => format!("--app: the manifest knows no app `{app}`; it has {}", apps.join(", ")),
+    };
+    Err(Failure::Usage { message })
 }

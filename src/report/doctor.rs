@@ -3,7 +3,10 @@
 use console::Style as Paint;
 use serde_json::{Value, json};
 
-use super::quantity::count;
+use super::{
+    junit::{self, Case},
+    quantity::count,
+};
 
 /// What one check came to. What did not pass has a remedy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -113,28 +116,19 @@ pub(crate) fn json(checks: &[Checked]) -> String {
     format!("{all:#}\n")
 }
 
-/// As Jenkins, GitLab and others read it.
+/// Each check as a test case.
 pub(crate) fn junit(checks: &[Checked]) -> String {
-    let number = |word: &str| checks.iter().filter(|check| check.verdict.word() == word).count();
-    let mut text = format!(
-        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
-         <testsuites>\n<testsuite name=\"portcullis doctor\" tests=\"{}\" failures=\"{}\" skipped=\"{}\">\n",
-        checks.len(),
-        number("failed"),
-        number("not_applicable"),
-    );
-    for check in checks {
-        let (said, remedy) = (xml(check.verdict.said()), xml(check.verdict.remedy().unwrap_or_default()));
-        let inside = match check.verdict {
-            Verdict::Passed(_) => format!("<system-out>{said}</system-out>"),
-            Verdict::Warned(..) => format!("<system-out>warned: {said}; {remedy}</system-out>"),
-            Verdict::Failed(..) => format!("<failure message=\"{said}\">{remedy}</failure>"),
-            Verdict::NotApplicable(_) => format!("<skipped message=\"{said}\"/>"),
-        };
-        let (group, id) = (check.group, check.id);
-        text += &format!("<testcase classname=\"{group}\" name=\"{id}\">{inside}</testcase>\n");
-    }
-    text + "</testsuite>\n</testsuites>\n"
+    let case = |check: &'_ Checked| Case {
+        class: check.group,
+        name: check.id,
+        result: match check.verdict.clone() {
+            Verdict::Passed(said) => junit::Result::Passed(said),
+            Verdict::Warned(said, remedy) => junit::Result::Passed(format!("warned: {said}; {remedy}")),
+            Verdict::Failed(said, remedy) => junit::Result::Failed(said, remedy),
+            Verdict::NotApplicable(said) => junit::Result::Skipped(said),
+        },
+    };
+    junit::suite("portcullis doctor", &checks.iter().map(case).collect::<Vec<_>>())
 }
 
 fn summary(checks: &[Checked]) -> String {
@@ -147,23 +141,6 @@ fn summary(checks: &[Checked]) -> String {
         number("failed"),
         number("not_applicable"),
     )
-}
-
-/// Text inside an XML element or attribute. XML has no way to write most control characters.
-fn xml(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '&' => escaped += "&amp;",
-            '<' => escaped += "&lt;",
-            '>' => escaped += "&gt;",
-            '"' => escaped += "&quot;",
-            '\n' => escaped += "&#10;",
-            c if c.is_control() => escaped.push('\u{fffd}'),
-            c => escaped.push(c),
-        }
-    }
-    escaped
 }
 
 #[cfg(test)]
@@ -203,7 +180,7 @@ mod tests {
         let said: Value = serde_json::from_str(&json(&checks())).unwrap_or_default();
         assert_eq!((&said["outcome"], &said["checks"][0]["outcome"]), (&"failed".into(), &"failed".into()));
         let xml = junit(&checks());
-        assert!(xml.contains("tests=\"4\" failures=\"1\" skipped=\"1\""), "{xml}");
+        assert!(xml.contains("tests=\"4\" failures=\"1\" errors=\"0\" skipped=\"1\""), "{xml}");
         assert!(xml.contains("<failure message=\"no `a&lt;b&gt;`\">install it</failure>"), "{xml}");
     }
 }

@@ -45,7 +45,7 @@ impl Groups {
     }
 }
 
-fn annotation(level: &str, title: &str, text: &str) -> String {
+pub(crate) fn annotation(level: &str, title: &str, text: &str) -> String {
     let title = message(title).replace(':', "%3A").replace(',', "%2C");
     format!("::{level} title={title}::{}", message(text))
 }

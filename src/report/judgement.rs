@@ -2,12 +2,19 @@
 
 use serde_json::{Value, json};
 
-use super::quantity::count;
+use super::{
+    github,
+    junit::{self, Case},
+    quantity::count,
+};
 use crate::tenants::{
     accept::{Accept, Stale},
     gate::{Finding, Judgement, Outcome, Verdict},
     manifest::Kind,
 };
+
+/// GitHub shows so many of one step.
+const ANNOTATIONS: usize = 10;
 
 /// One finding in words: what it is, and which migrations, tables or columns.
 pub(crate) fn words(finding: &Finding) -> (&'static str, String) {
@@ -80,7 +87,7 @@ pub(crate) fn summary(judgement: &Judgement) -> String {
         }
     }
     if let Some((rows, least)) = judgement.too_few {
-        parts.push(format!("{} in the registry, at least {least} expected", count(rows, "tenant")));
+        parts.push(too_few(rows, least));
     }
     if parts.is_empty() {
         let tenants = count(judgement.tenants.len(), "tenant");
@@ -91,6 +98,10 @@ pub(crate) fn summary(judgement: &Judgement) -> String {
     } else {
         parts.join(", ")
     }
+}
+
+fn too_few(rows: usize, least: usize) -> String {
+    format!("{} in the registry, at least {least} expected", count(rows, "tenant"))
 }
 
 /// The schemas of an outcome, each with its findings as lines, at most `cap` schemas.
@@ -142,6 +153,45 @@ pub(crate) fn stale(accept: &Accept, why: Stale) -> String {
     }
 }
 
+/// Each schema as a test case.
+pub(crate) fn junit(judgement: &Judgement) -> String {
+    let mut cases: Vec<Case<'_>> = judgement
+        .verdicts()
+        .map(|(tenant, verdict)| {
+            let outcome = verdict.outcome();
+            let said = sentence(said(verdict, outcome));
+            Case {
+                class: if tenant.is_some() { "tenant" } else { "shared" },
+                name: name(tenant),
+                result: match outcome {
+                    Outcome::Complete => junit::Result::Passed(said),
+                    Outcome::Unproven => junit::Result::Error(said),
+                    Outcome::Incomplete => junit::Result::Failed(said, String::new()),
+                },
+            }
+        })
+        .collect();
+    let few = judgement.too_few.map(|(rows, least)| too_few(rows, least));
+    cases.extend(few.map(|few| Case {
+        class: "registry",
+        name: "the registry",
+        result: junit::Result::Error(few),
+    }));
+    junit::suite("portcullis verify", &cases)
+}
+
+/// What is wrong as GitHub's annotations, as many as it shows of one step.
+pub(crate) fn annotations(judgement: &Judgement) -> String {
+    let bad = || judgement.verdicts().filter(|(_, verdict)| verdict.outcome() != Outcome::Complete);
+    let shown = if bad().count() > ANNOTATIONS { ANNOTATIONS - 1 } else { ANNOTATIONS };
+    let one = |(tenant, verdict): (Option<&str>, &Verdict)| {
+        github::annotation("error", name(tenant), &sentence(said(verdict, verdict.outcome())))
+    };
+    let rest = (bad().count() > shown || judgement.too_few.is_some())
+        .then(|| github::annotation("error", "portcullis", &summary(judgement)));
+    bad().take(shown).map(one).chain(rest).map(|line| line + "\n").collect()
+}
+
 /// Everything, for programs.
 pub(crate) fn json(judgement: &Judgement) -> Value {
     json!({
@@ -171,6 +221,15 @@ fn said(verdict: &Verdict, outcome: Outcome) -> impl Iterator<Item = &Finding> {
         .findings
         .iter()
         .filter(move |finding| finding.outcome() == outcome || outcome == Outcome::Incomplete)
+}
+
+/// Findings in one line.
+pub(crate) fn sentence<'a>(findings: impl Iterator<Item = &'a Finding>) -> String {
+    let said = findings.map(|finding| {
+        let (what, which) = words(finding);
+        format!("{what}: {which}")
+    });
+    said.collect::<Vec<_>>().join("; ")
 }
 
 pub(crate) fn outcome_word(outcome: Outcome) -> &'static str {

@@ -398,7 +398,7 @@ fn judge_seen(manifest: &Manifest, ledger: &Comparison, seen: &Seen, rules: Rule
 }
 
 /// The Django app that a table belongs to; None with any other framework.
-fn app_of_table<'a>(manifest: &'a Manifest, table: &str) -> Option<&'a str> {
+pub(super) fn app_of_table<'a>(manifest: &'a Manifest, table: &str) -> Option<&'a str> {
     app_of(manifest.django.as_ref()?.models.get(table))
 }
 

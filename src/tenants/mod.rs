@@ -2,6 +2,7 @@
 //! opens no file and asks no clock.
 
 pub(crate) mod accept;
+pub(crate) mod app;
 pub(crate) mod day;
 pub(crate) mod found;
 pub(crate) mod gate;

@@ -69,6 +69,27 @@ fn production_is_judged_against_the_next_release_before_it_is_deployed() {
 }
 
 #[test]
+fn one_app_alone_can_be_asked_for() {
+    let project = Project::complete();
+    project.database.execute(
+        "DROP TABLE demo.finance_invoice CASCADE; DELETE FROM demo.django_migrations WHERE app = 'contacts'",
+    );
+    let finance = project.portcullis.run(["verify", "--app", "finance"]).exits(1);
+    finance.says("finance_invoice").says_not("contacts.0001");
+    project
+        .portcullis
+        .run(["verify", "--app", "contacts"])
+        .exits(1)
+        .says("contacts.0001")
+        .says_not("finance_invoice");
+    project.portcullis.run(["verify", "--app", "auth"]).exits(0).says("complete");
+    project.portcullis.run(["verify", "--app", "finances"]).exits(64).says("it has auth,");
+    // What concerns the whole schema concerns every app.
+    project.database.execute("DROP SCHEMA demo CASCADE");
+    project.portcullis.run(["verify", "--app", "auth"]).exits(1).says("no schema");
+}
+
+#[test]
 fn a_manifest_is_readable_and_a_migration_is_one_line_of_its_diff() {
     let project = Project::new();
     make(&project);

@@ -156,15 +156,7 @@ fn verified(work: &Work, manifest: &Manifest, expected: &Expected, look: &Look) 
     if verdict.outcome() == Outcome::Complete {
         return Ok(());
     }
-    let said: Vec<String> = verdict
-        .findings
-        .iter()
-        .map(|finding| {
-            let (what, which) = judgement::words(finding);
-            format!("{what}: {which}")
-        })
-        .collect();
-    Err(format!("it was not complete after its migrations: {}", said.join("; ")))
+    Err(format!("it was not complete after its migrations: {}", judgement::sentence(verdict.findings.iter())))
 }
 
 /// What this tenant must hold, by its type where there are types.

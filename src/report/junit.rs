@@ -1,0 +1,63 @@
+//! Results as JUnit's XML, which Jenkins, GitLab and others read.
+
+/// One test case.
+pub(crate) struct Case<'a> {
+    pub(crate) class: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) result: Result,
+}
+
+/// What a test case came to, in words.
+pub(crate) enum Result {
+    Passed(String),
+    /// What failed, and what to do.
+    Failed(String, String),
+    /// It could not be found out.
+    Error(String),
+    Skipped(String),
+}
+
+/// One suite.
+pub(crate) fn suite(name: &str, cases: &[Case<'_>]) -> String {
+    let number = |of: fn(&Result) -> bool| cases.iter().filter(|case| of(&case.result)).count();
+    let mut text = format!(
+        "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n\
+         <testsuites>\n<testsuite name=\"{}\" tests=\"{}\" failures=\"{}\" errors=\"{}\" skipped=\"{}\">\n",
+        xml(name),
+        cases.len(),
+        number(|result| matches!(result, Result::Failed(..))),
+        number(|result| matches!(result, Result::Error(_))),
+        number(|result| matches!(result, Result::Skipped(_))),
+    );
+    for Case { class, name, result } in cases {
+        let inside = match result {
+            Result::Passed(said) if said.is_empty() => String::new(),
+            Result::Passed(said) => format!("<system-out>{}</system-out>", xml(said)),
+            Result::Failed(said, remedy) => {
+                format!("<failure message=\"{}\">{}</failure>", xml(said), xml(remedy))
+            }
+            Result::Error(said) => format!("<error message=\"{}\"/>", xml(said)),
+            Result::Skipped(said) => format!("<skipped message=\"{}\"/>", xml(said)),
+        };
+        text +=
+            &format!("<testcase classname=\"{}\" name=\"{}\">{inside}</testcase>\n", xml(class), xml(name));
+    }
+    text + "</testsuite>\n</testsuites>\n"
+}
+
+/// Text inside an XML element or attribute. XML has no way to write most control characters.
+fn xml(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c {
+            '&' => escaped += "&amp;",
+            '<' => escaped += "&lt;",
+            '>' => escaped += "&gt;",
+            '"' => escaped += "&quot;",
+            '\n' => escaped += "&#10;",
+            c if c.is_control() => escaped.push('\u{fffd}'),
+            c => escaped.push(c),
+        }
+    }
+    escaped
+}

@@ -1,0 +1,125 @@
+//! What of a judgement concerns one Django app.
+
+use std::collections::BTreeSet;
+
+use super::{
+    gate::{Finding, Judgement, Verdict, app_of_table},
+    manifest::Manifest,
+    replay::is_of,
+};
+
+impl Manifest {
+    /// The apps that have migrations or models; none with any other framework.
+    pub(crate) fn apps(&self) -> BTreeSet<&str> {
+        let migrations = self.shared.migrations.iter().chain(&self.tenant.migrations);
+        let apps = migrations.map(|migration| migration.app.as_str()).filter(|app| !app.is_empty());
+        let tables = self.django.iter().flat_map(|django| django.models.keys());
+        apps.chain(tables.filter_map(|table| app_of_table(self, table))).collect()
+    }
+}
+
+impl Judgement {
+    /// Leaves out what other apps ask for. What concerns a schema as a whole stays, as does a table of nobody known.
+    pub(crate) fn only(&mut self, app: &str, manifest: &Manifest) {
+        for Verdict { findings } in self.shared.iter_mut().chain(self.tenants.values_mut()) {
+            findings.retain_mut(|finding| concerns(app, manifest, finding));
+        }
+    }
+}
+
+fn concerns(app: &str, manifest: &Manifest, finding: &mut Finding) -> bool {
+    let owns = |table: &str| app_of_table(manifest, table).is_none_or(|of| of == app);
+    match finding {
+        Finding::Pending { migrations }
+        | Finding::Dirty { migrations }
+        | Finding::Altered { migrations }
+        | Finding::Diverged { unknown: migrations }
+        | Finding::Ahead { unknown: migrations, .. }
+        | Finding::Retired { migrations }
+        | Finding::Duplicate { migrations } => {
+            migrations.retain(|migration| is_of(app, migration));
+            !migrations.is_empty()
+        }
+        Finding::MissingTables { tables, .. } | Finding::Shadowed { tables } => {
+            tables.retain(|table| owns(table));
+            !tables.is_empty()
+        }
+        Finding::OtherKind { table, .. }
+        | Finding::MissingColumns { table, .. }
+        | Finding::InvalidIndex { table, .. } => owns(table),
+        Finding::Models { app: of, .. } => of == app,
+        Finding::Accepted { finding, .. } => concerns(app, manifest, finding),
+        Finding::NotRegistered
+        | Finding::NoSchema
+        | Finding::NoLedger { .. }
+        | Finding::LookFailed { .. }
+        | Finding::Vanished => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn only_what_the_app_asks_for_is_left() {
+        let manifest: Manifest = serde_json::from_value(serde_json::json!({
+            "format": 1,
+            "framework": "django-5.2",
+            "shared": { "migrations": [], "tables": {} },
+            "tenant": {
+                "migrations": [{ "id": "finance.0001_initial", "name": "finance.0001_initial", "app": "finance" }],
+                "tables": {},
+            },
+            "django": {
+                "django": "5.2.1", "python": "3.13", "code": [], "not_atomic": [], "modules": {},
+                "models": { "finance_invoice": "finance.Invoice", "contacts_contact": "contacts.Contact" },
+            },
+        }))
+        .unwrap();
+        assert_eq!(manifest.apps().into_iter().collect::<Vec<_>>(), ["contacts", "finance"]);
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let of = |finance: bool| {
+            let (app, table) =
+                if finance { ("finance", "finance_invoice") } else { ("contacts", "contacts_contact") };
+            let migrations = words(&[&format!("{app}.0001_initial")]);
+            let pending = Finding::Pending { migrations: migrations.clone() };
+            let reason = "known".to_owned();
+            vec![
+                Finding::Duplicate { migrations },
+                Finding::MissingColumns {
+                    table: table.into(),
+                    columns: words(&["total"]),
+                    dropped_by_newer: false,
+                },
+                Finding::Models { app: app.into(), models: Vec::new(), whole: false, after: Vec::new() },
+                Finding::Accepted {
+                    finding: Box::new(pending),
+                    until: "2030-01-31".parse().unwrap(),
+                    reason,
+                },
+            ]
+        };
+        let mixed = Finding::MissingTables {
+            tables: words(&["contacts_contact", "finance_invoice", "nobodys"]),
+            dropped_by_newer: false,
+        };
+        let ours = Finding::MissingTables {
+            tables: words(&["finance_invoice", "nobodys"]),
+            dropped_by_newer: false,
+        };
+        let findings = [of(true), of(false), vec![mixed, Finding::NoSchema]].concat();
+        let mut judgement = Judgement {
+            shared: Some(Verdict { findings: of(false) }),
+            tenants: [("demo".to_owned(), Verdict { findings })].into(),
+            orphans: Vec::new(),
+            unfinished: Vec::new(),
+            too_few: None,
+        };
+        judgement.only("finance", &manifest);
+        assert_eq!(judgement.shared, Some(Verdict::default()));
+        assert_eq!(judgement.tenants["demo"].findings, [of(true), vec![ours, Finding::NoSchema]].concat());
+    }
+}
