@@ -65,7 +65,9 @@ impl RunLock {
         let deadline = Instant::now() + work.config.lock_timeout;
         let mut session = open(work).await?;
         let waited = take(&mut session, share, work, deadline, say).await?;
-        if let Err(failure) = end_strays(&mut session, work, deadline, say).await {
+        // What comes next wants a connection, and a login takes as long as that.
+        let (ended, ()) = tokio::join!(end_strays(&mut session, work, deadline, say), log_in(work));
+        if let Err(failure) = ended {
             let _ = time::timeout(PAUSE, session.let_go()).await;
             return Err(failure);
         }
@@ -142,6 +144,12 @@ impl RunLock {
 
 async fn open(work: &Work) -> Result<LockSession, Failure> {
     work.database()?.lock_session(&work.run).await.map_err(failure)
+}
+
+async fn log_in(work: &Work) {
+    if let Ok(database) = work.database() {
+        database.log_in().await;
+    }
 }
 
 /// Waits until the session holds the lock; true if it had to.

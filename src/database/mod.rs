@@ -280,6 +280,13 @@ impl Database {
         }
     }
 
+    /// Logs in for the first of the changes under the lock. If it cannot, that change says why.
+    pub(crate) async fn log_in(&self) {
+        if let Self::Postgres(it) = self {
+            it.log_in().await;
+        }
+    }
+
     /// Takes back what killed runs have left. Only the holder of the lock may ask.
     pub(crate) async fn recover(
         &self,

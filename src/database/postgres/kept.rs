@@ -59,6 +59,15 @@ impl Postgres {
         Ok(connection)
     }
 
+    /// One more that nobody uses, where they are kept.
+    pub(in super::super) async fn log_in(&self) {
+        if !self.is_pooled()
+            && let Ok(connection) = self.writer().await
+        {
+            self.give_back_untouched(connection).await;
+        }
+    }
+
     /// One that was given back and still answers, as a new one would be.
     pub(super) async fn kept(&self) -> Option<PgConnection> {
         while let Some(mut connection) = self.kept.with(|kept| kept.as_mut()?.connections.pop()) {
