@@ -498,3 +498,61 @@ fn a_large_tenant_is_deleted_in_as_many_transactions_as_the_lock_table_asks_for(
     assert!(answer["transactions"].as_u64().unwrap() > 10, "{deleted}");
     assert!(server.column(DB, "SELECT nspname::text FROM pg_namespace WHERE nspname = 'acme'").is_empty());
 }
+
+#[test]
+fn a_deletion_that_would_take_along_what_stands_elsewhere_is_refused_with_its_name() {
+    let outside = [
+        ("CREATE TABLE audit (id int, kind a.colour)", "column kind of table public.audit"),
+        ("CREATE TABLE audit (id int, kind a.colour[])", "column kind of table public.audit"),
+        ("CREATE TABLE audit (id int, whole a.item)", "column whole of table public.audit"),
+        (
+            "CREATE TABLE audit (id int DEFAULT nextval('a.numbers'))",
+            "default value for column id of table public.audit",
+        ),
+        (
+            "CREATE TABLE audit (id int); CREATE INDEX audit_id ON audit (a.twice(id))",
+            "index public.audit_id",
+        ),
+        ("CREATE TABLE audit (id int, CONSTRAINT small CHECK (a.twice(id) < 9))", "constraint small on"),
+        ("CREATE TABLE audit (id int REFERENCES a.parent)", "constraint audit_id_fkey on table public.audit"),
+        (
+            "CREATE TABLE audit (id int); CREATE TRIGGER told AFTER INSERT ON audit EXECUTE FUNCTION a.tell()",
+            "trigger told on table public.audit",
+        ),
+        ("CREATE VIEW audit AS SELECT a.twice(1)", "view public.audit"),
+        ("CREATE TABLE audit () INHERITS (a.item)", "table public.audit"),
+        ("CREATE FUNCTION audit(a.colour) RETURNS int LANGUAGE sql AS 'SELECT 1'", "function public.audit"),
+    ];
+    let project = Project::complete("");
+    // All that a tenant is made of, and what of it points elsewhere, stands in nobody's way.
+    project.database.execute(
+        "CREATE TABLE users (id int PRIMARY KEY); CREATE FUNCTION half(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1 / 2'; \
+         SET search_path = a, public; \
+         CREATE TYPE colour AS ENUM ('red'); CREATE DOMAIN small AS int CHECK (VALUE < public.half(9)); \
+         CREATE CAST (colour AS int) WITH INOUT; CREATE SEQUENCE numbers; \
+         CREATE FUNCTION twice(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1 * 2'; \
+         CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; \
+         CREATE TABLE parent (id serial PRIMARY KEY, who int REFERENCES public.users, kind colour DEFAULT 'red', \
+           amount small, number int DEFAULT nextval('numbers'), long int GENERATED ALWAYS AS (twice(1)) STORED, note text); \
+         CREATE INDEX ON parent (public.half(id)); CREATE TABLE child (id int GENERATED ALWAYS AS IDENTITY, up int REFERENCES parent); \
+         CREATE TABLE days (day date) PARTITION BY RANGE (day); CREATE TABLE rest PARTITION OF days DEFAULT; CREATE INDEX ON days (day); \
+         CREATE VIEW seen AS SELECT * FROM parent; CREATE MATERIALIZED VIEW kept AS SELECT * FROM seen; \
+         CREATE STATISTICS both_of ON id, who FROM parent; ALTER TABLE parent ENABLE ROW LEVEL SECURITY; \
+         CREATE POLICY own ON parent USING (EXISTS (SELECT FROM child)); CREATE RULE quiet AS ON DELETE TO child DO INSTEAD NOTHING; \
+         CREATE TRIGGER told AFTER INSERT ON parent FOR EACH ROW EXECUTE FUNCTION tell(); \
+         CREATE PUBLICATION news FOR TABLE parent; ALTER DEFAULT PRIVILEGES IN SCHEMA a GRANT SELECT ON TABLES TO PUBLIC",
+    );
+    for (make, what) in outside {
+        project.database.execute(make);
+        let refused = project.portcullis.run(["tenant", "delete", "a", "--yes"]).exits(73);
+        let words: Vec<&str> = refused.failure_box().split_whitespace().collect();
+        assert!(words.join(" ").contains(what), "{what}: {refused}");
+        assert_eq!(tenants(&project), ["a", "b", "c"], "{what}");
+        let kind = if make.contains("VIEW") { "VIEW" } else { "TABLE" };
+        let kind = if make.contains("FUNCTION audit(") { "FUNCTION" } else { kind };
+        project.database.execute(&format!("DROP {kind} audit"));
+    }
+    project.portcullis.run(["tenant", "delete", "a", "--yes"]).exits(0);
+    assert!(!project.exists("a") && journal(&project).is_empty());
+    assert_eq!(project.database.column("SELECT count(*)::text FROM users"), ["0"]);
+}

@@ -3,12 +3,8 @@
 use sqlx::{Connection, postgres::PgConnection};
 
 use super::{
-    Postgres,
-    apply::exists,
-    connect, journal, lock,
-    provision::refuse_name,
-    quote::{identifier, literal},
-    remove,
+    Postgres, apply::exists, connect, journal, lock, provision::refuse_name, quote::literal, remove,
+    run::bare,
 };
 use crate::{
     config,
@@ -46,9 +42,6 @@ impl Postgres {
                     "the registry does not name it, and the schema of that name is not a tenant's".into(),
                 );
             }
-            if let Some(outside) = remove::outside(&mut connection, schema).await.map_err(failed)? {
-                return refuse(format!("{outside} depends on what stands in it"));
-            }
             journal::ensure(&mut connection).await.map_err(failed)?;
         }
         let what = Doomed { schema, run, registry, domains, stands };
@@ -57,7 +50,7 @@ impl Postgres {
             let _ = connect::rows(&mut connection, "ROLLBACK").await;
         }
         let _ = connection.close().await;
-        deleted.map_err(failed)
+        deleted.map_err(ApplyError::into_failed)
     }
 
     async fn delete_all(
@@ -65,28 +58,33 @@ impl Postgres {
         connection: &mut PgConnection,
         what: &Doomed<'_>,
         limits: &Limits,
-    ) -> Result<Deleted, sqlx::Error> {
+    ) -> Result<Deleted, ApplyError> {
         let Doomed { schema, run, registry, domains, stands } = *what;
+        let failed = |error: sqlx::Error| bare(&error);
         let begin = remove::begin(limits);
         let nonce = nonce();
-        connect::rows(connection, &begin).await?;
-        let (rows, domains) = self.delete_rows(connection, registry, domains, schema).await?;
+        connect::rows(connection, &begin).await.map_err(failed)?;
+        if stands {
+            remove::refuse_outside(connection, schema).await?;
+        }
+        let rows = self.delete_rows(connection, registry, domains, schema).await;
+        let (rows, domains) = rows.map_err(failed)?;
         let earlier = format!("DELETE FROM portcullis.journal WHERE tenant = {}", literal(schema));
         let mut deleted = Deleted { rows, domains, tables: None, transactions: 1 };
         if stands {
             let enter =
                 journal::enter((&nonce, run, &self.registry_name()), schema, journal::Kind::Removing, false);
-            connect::rows(connection, &format!("{earlier}; {enter}; COMMIT")).await?;
+            connect::rows(connection, &format!("{earlier}; {enter}; COMMIT")).await.map_err(failed)?;
             let dropped = remove::drop_tables(connection, schema, limits).await?;
-            connect::rows(connection, &begin).await?;
-            connect::rows(connection, &format!("DROP SCHEMA {} CASCADE", identifier(schema))).await?;
-            connect::rows(connection, &journal::strike(&nonce)).await?;
+            connect::rows(connection, &begin).await.map_err(failed)?;
+            remove::drop_schema(connection, schema).await?;
+            connect::rows(connection, &journal::strike(&nonce)).await.map_err(failed)?;
             deleted.tables = Some(dropped.tables);
             deleted.transactions += dropped.transactions + 1;
-        } else if journal::exists(connection).await? {
-            connect::rows(connection, &earlier).await?;
+        } else if journal::exists(connection).await.map_err(failed)? {
+            connect::rows(connection, &earlier).await.map_err(failed)?;
         }
-        connect::rows(connection, "COMMIT").await?;
+        connect::rows(connection, "COMMIT").await.map_err(failed)?;
         Ok(deleted)
     }
 }
