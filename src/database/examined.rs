@@ -31,16 +31,19 @@ pub(crate) struct Writer {
     pub(crate) creates_schemas: bool,
     /// May make tables in the shared schema; true if it is not there yet.
     pub(crate) creates_shared: bool,
-    /// May read and write the registry; true if it is not there yet.
+    /// May read, write and take back rows of the registry; true if it is not there yet.
     pub(crate) registers: bool,
     /// Tenants' schemas in which it may not make tables.
     pub(crate) closed: Vec<String>,
+    /// Tenants' tables that are another role's, some of them.
+    pub(crate) others: Vec<String>,
 }
 
 #[derive(Debug, Default)]
 pub(crate) struct Reader {
     pub(crate) name: String,
     pub(crate) superuser: bool,
+    pub(crate) creates_roles: bool,
     /// What it may do beside reading, in words.
     pub(crate) writes: Vec<String>,
 }

@@ -143,13 +143,19 @@ fn what_a_killed_run_left_behind_is_told(engine: Engine) {
     let sample = Sample::complete_on(engine);
     let sample = match engine {
         Engine::Postgres => {
-            sample.execute(None, "CREATE SCHEMA portcullis_tenant_0123456789abcdef");
+            sample.execute(
+                None,
+                "CREATE SCHEMA portcullis_tenant_0123456789abcdef; INSERT INTO portcullis.journal (nonce, run, registry, tenant, kind) \
+                 VALUES ('1', '2', 'public.tenants', 'initech', 'command')",
+            );
             sample
         }
         Engine::Sqlite => sample.file("var/tenants/initech.0123456789abcdef.new", ""),
     };
     let found = only(&sample.portcullis, &[("leftovers", "warned")]);
     assert!(found["leftovers"].1.contains("0123456789abcdef"), "{found:#?}");
+    let noted = found["leftovers"].1.contains("had the framework make initech");
+    assert_eq!(noted, engine == Engine::Postgres, "{found:#?}");
 }
 
 #[test]
@@ -244,6 +250,20 @@ fn a_role_has_what_it_needs_and_a_readers_role_no_more() {
         run(&[("gate-role", "failed"), ("role-privileges", "passed")]);
         database.execute(&format!("REVOKE ALL ON acme.finance_invoice FROM {reader}"));
         run(&[("gate-role", "passed"), ("tables-answer", "failed")]);
+        database.execute(&format!("GRANT SELECT, UPDATE (id) ON acme.finance_invoice TO {reader}"));
+        run(&[("gate-role", "failed")]);
+        database.execute(&format!("REVOKE UPDATE (id) ON acme.finance_invoice FROM {reader}"));
+        database.execute(&format!(
+            "CREATE SEQUENCE acme.numbers OWNED BY NONE; GRANT USAGE ON SEQUENCE acme.numbers TO {reader}"
+        ));
+        run(&[("gate-role", "failed")]);
+        database.execute("DROP SEQUENCE acme.numbers");
+        database.execute(&format!(
+            "ALTER TABLE acme.finance_invoice OWNER TO postgres; GRANT ALL ON acme.finance_invoice TO {writer}"
+        ));
+        run(&[("gate-role", "passed"), ("role-privileges", "failed")]);
+        database.execute(&format!("ALTER TABLE acme.finance_invoice OWNER TO {writer}"));
+        run(&[("role-privileges", "passed")]);
         database.execute(&format!(
             "GRANT SELECT ON acme.finance_invoice TO {reader}; REVOKE CREATE ON DATABASE {} FROM {writer}",
             database.name()

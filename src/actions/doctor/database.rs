@@ -121,13 +121,16 @@ fn privileges(facts: &Facts) -> Verdict {
             lacks.push("CREATE on the database, for new tenants".to_owned());
         }
         if makes_tenants && !writer.registers {
-            lacks.push("SELECT and INSERT on the registry".to_owned());
+            lacks.push("SELECT, INSERT and DELETE on the registry".to_owned());
         }
         if shared && !writer.creates_shared {
             lacks.push("CREATE on the shared schema".to_owned());
         }
         if tenants && !writer.closed.is_empty() {
             lacks.push(format!("CREATE on {}", some(&writer.closed)));
+        }
+        if tenants && !writer.others.is_empty() {
+            lacks.push(format!("the ownership of {}", some(&writer.others)));
         }
         let name = &writer.name;
         if !lacks.is_empty() {
@@ -153,8 +156,9 @@ fn gate_role(facts: &Facts) -> Verdict {
         let name = &reader.name;
         let remedy =
             format!("REVOKE it: {name} needs USAGE on the schemas and SELECT on their tables, nothing more");
-        if reader.superuser {
-            return Verdict::failed(format!("`{name}` is a superuser"), remedy);
+        if reader.superuser || reader.creates_roles {
+            let what = if reader.superuser { "is a superuser" } else { "may create roles" };
+            return Verdict::failed(format!("`{name}` {what}"), remedy);
         }
         if reader.writes.is_empty() {
             return Verdict::passed(format!("`{name}` may not change anything"));

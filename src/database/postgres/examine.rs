@@ -5,7 +5,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sqlx::{Connection, postgres::PgConnection};
 
 use super::{
-    DatabaseError, Postgres, connect, copy, journal,
+    DatabaseError, Postgres,
+    catalog::RELATIONS,
+    connect, copy, journal,
     quote::{array, identifier, literal, qualified},
     reading::Reading,
     registry,
@@ -71,8 +73,8 @@ impl Postgres {
             |registry| {
                 let (schema, table) = registry::table(registry, &self.config.shared_schema);
                 format!(
-                    "(SELECT pg_catalog.bool_and(has_table_privilege(c.oid, 'SELECT') \
-                     AND has_table_privilege(c.oid, 'INSERT')) FROM pg_class c JOIN pg_namespace n \
+                    "(SELECT pg_catalog.bool_and(has_table_privilege(c.oid, 'SELECT') AND has_table_privilege(c.oid, 'INSERT') \
+                     AND has_table_privilege(c.oid, 'DELETE')) FROM pg_class c JOIN pg_namespace n \
                      ON n.oid = c.relnamespace WHERE n.nspname::text = {} AND c.relname::text = {})",
                     literal(schema),
                     literal(table),
@@ -97,6 +99,13 @@ impl Postgres {
              WHERE NOT has_schema_privilege(n.oid, 'CREATE') ORDER BY 1",
             array(tenants.iter().map(|name| Some(name.as_str()))),
         );
+        // Who may make tables beside them may still not alter them.
+        let others = format!(
+            "SELECT n.nspname || '.' || c.relname || ' of ' || pg_get_userbyid(c.relowner) FROM pg_class c \
+             JOIN pg_namespace n ON n.oid = c.relnamespace JOIN unnest({}) AS t(name) ON t.name = n.nspname::text \
+             WHERE c.relkind IN {RELATIONS} AND NOT pg_has_role(c.relowner, 'USAGE') ORDER BY 1 LIMIT {NAMED}",
+            array(tenants.iter().map(|name| Some(name.as_str()))),
+        );
         let writer = Writer {
             name: connect::text(row, 0).map_err(read)?.unwrap_or_default(),
             superuser: flag(1)?,
@@ -105,6 +114,7 @@ impl Postgres {
             creates_shared: flag(4)?,
             registers: flag(5)?,
             closed: texts(&mut reading, &closed).await?,
+            others: texts(&mut reading, &others).await?,
         };
         reading.close().await;
         Ok(writer)
@@ -113,7 +123,7 @@ impl Postgres {
     async fn reader_facts(&self, tenants: &[String]) -> Result<Reader, DatabaseError> {
         let mut reading = Reading::open(self.reader(), TIMEOUT).await?;
         let read = |error: sqlx::Error| connect::failed(&error);
-        let role = "SELECT r.rolname::text, r.rolsuper::text FROM pg_roles r WHERE r.rolname = current_user";
+        let role = "SELECT r.rolname::text, r.rolsuper::text, r.rolcreaterole::text FROM pg_roles r WHERE r.rolname = current_user";
         let rows = reading.rows(role).await.map_err(read)?;
         let row = rows.first().ok_or_else(|| DatabaseError::Failed("the role is not there".into()))?;
         let schemas =
@@ -125,12 +135,15 @@ impl Postgres {
                WHERE has_schema_privilege(n.oid, 'CREATE') ORDER BY 1 LIMIT {NAMED}) \
              UNION ALL (SELECT 'writing to ' || n.nspname || '.' || c.relname FROM pg_class c \
                JOIN pg_namespace n ON n.oid = c.relnamespace \
-               JOIN unnest({schemas}) AS t(name) ON t.name = n.nspname::text WHERE c.relkind IN ('r', 'p') \
-               AND has_table_privilege(c.oid, 'INSERT, UPDATE, DELETE, TRUNCATE') ORDER BY 1 LIMIT {NAMED})",
+               JOIN unnest({schemas}) AS t(name) ON t.name = n.nspname::text \
+               WHERE CASE WHEN c.relkind = 'S' THEN has_sequence_privilege(c.oid, 'USAGE, UPDATE') \
+                 WHEN c.relkind IN {RELATIONS} THEN has_table_privilege(c.oid, 'DELETE, TRUNCATE') \
+                   OR has_any_column_privilege(c.oid, 'INSERT, UPDATE') END ORDER BY 1 LIMIT {NAMED})",
         );
         let reader = Reader {
             name: connect::text(row, 0).map_err(read)?.unwrap_or_default(),
             superuser: connect::flag(row, 1).map_err(read)?,
+            creates_roles: connect::flag(row, 2).map_err(read)?,
             writes: texts(&mut reading, &writes).await?,
         };
         reading.close().await;
@@ -170,6 +183,9 @@ async fn leftovers(reading: &mut Reading) -> Result<Vec<String>, DatabaseError> 
     let mut left = texts(reading, LEFTOVERS).await?;
     let marked = texts(reading, &journal::marked()).await?;
     left.extend(marked.into_iter().map(|schema| format!("the half-made schema {schema}")));
+    if !texts(reading, &journal::readable()).await?.is_empty() {
+        left.extend(texts(reading, &journal::announced()).await?);
+    }
     Ok(left)
 }
 

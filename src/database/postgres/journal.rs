@@ -163,6 +163,26 @@ fn proved(journal: &str) -> String {
     )
 }
 
+/// Asks whether there is a journal, and whether this role may read it.
+pub(super) fn readable() -> String {
+    let schema = own::SCHEMA;
+    format!(
+        "SELECT 1::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+         WHERE n.nspname = '{schema}' AND c.relname = 'journal' \
+         AND has_schema_privilege(n.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT')"
+    )
+}
+
+/// What the framework's own commands were about to make, in words: no schema bears a mark of it.
+pub(super) fn announced() -> String {
+    format!(
+        "SELECT 'the note that run ' || run || ' had the framework make ' || tenant FROM {}.journal WHERE kind = '{}' \
+         ORDER BY begun_at, nonce",
+        own::SCHEMA,
+        Kind::Command.word(),
+    )
+}
+
 /// The schemas that are marked; everybody may ask.
 pub(super) fn marked() -> String {
     format!(
