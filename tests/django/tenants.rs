@@ -189,7 +189,11 @@ fn customers_who_sign_up_while_the_demo_tenants_are_made_are_never_touched() {
     let bootstrapping = project.portcullis.spawn(["tenant", "bootstrap"]);
     until_sleeping(&project);
     project.python(&["-c", sign_up]).exits(0);
-    bootstrapping.wait().exits(0).says("`customer0` appeared meanwhile").says("`customer2` appeared meanwhile");
+    bootstrapping
+        .wait()
+        .exits(0)
+        .says("`customer0` appeared meanwhile")
+        .says("`customer2` appeared meanwhile");
     let expected: Vec<String> = ["customer0", "customer1", "customer2", "demo"].map(str::to_owned).to_vec();
     assert_eq!((schemas(&project), clients(&project)), (expected.clone(), expected));
     project.portcullis.run(["verify"]).exits(0);
