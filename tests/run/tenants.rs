@@ -442,6 +442,11 @@ fn any_legal_name_makes_a_tenant_and_any_other_is_refused_with_its_reason() {
         "$$",
         "{a,b}",
         "%s",
+        "a\nb\t",
+        "\u{1}\u{7f}",
+        " a ",
+        "--help",
+        "👩\u{200d}🚀",
         "pg_temp",
         "information_schema",
         "portcullis",
@@ -453,8 +458,8 @@ fn any_legal_name_makes_a_tenant_and_any_other_is_refused_with_its_reason() {
         Config::default(),
         proptest::test_runner::TestRng::deterministic_rng(proptest::test_runner::RngAlgorithm::ChaCha),
     );
-    let strategy = "[-a-zA-Z0-9_.\"'\\\\;$ äß%]{1,40}";
-    names.extend((0..8).map(|_| strategy.new_tree(&mut runner).unwrap().current()));
+    let strategy = "[-a-zA-Z0-9_.,:@/\"'\\\\;$ äß€%(){}\n\t\r]{1,63}";
+    names.extend((0..24).map(|_| strategy.new_tree(&mut runner).unwrap().current()));
     names.sort();
     names.dedup();
     for name in names {
