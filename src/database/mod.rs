@@ -22,8 +22,8 @@ pub(crate) use self::{
     creation::{Creation, Seal, nonce},
     migrations::{MigrationFile, resolve},
     outcome::{
-        Applied, ApplyError, Attempt, DatabaseError, Derived, Leftover, Made, ProvisionError, Share, Stray,
-        Undone,
+        Applied, ApplyError, Attempt, Became, DatabaseError, Derived, Leftover, Made, ProvisionError, Share,
+        Stray, Undone,
     },
     session::LockSession,
 };

@@ -89,8 +89,17 @@ pub(crate) struct Leftover {
     pub(crate) tenant: String,
     /// When and by which run it was begun.
     pub(crate) begun: String,
-    /// Why it was not removed, if it was not.
-    pub(crate) unproved: Option<String>,
+    pub(crate) became: Became,
+}
+
+/// What became of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Became {
+    Removed,
+    /// Nothing proves whose it is.
+    Unproved(String),
+    /// It could not be removed now, and is tried again by whoever comes next.
+    Failed(String),
 }
 
 /// The tables that migrations make, each with its columns, and what of them is something else.
@@ -136,6 +145,11 @@ impl ProvisionError {
     /// Nothing was begun.
     pub(super) fn refusing(why: impl Into<String>) -> Self {
         Self { why: why.into(), left: Some(Left::AsItWas), ..Self::default() }
+    }
+
+    /// What stands there is a killed run's, and could not be removed yet.
+    pub(super) fn later(why: impl Into<String>) -> Self {
+        Self { why: why.into(), left: Some(Left::Later), ..Self::default() }
     }
 
     /// What stands there may be anybody's.

@@ -176,6 +176,36 @@ fn what_a_killed_run_left_is_no_broken_tenant_and_is_removed_by_the_next_holder_
 }
 
 #[test]
+fn what_cannot_be_removed_of_one_killed_run_keeps_nobody_from_removing_the_others() {
+    let project = with(empty("lock_timeout = \"1s\""), "tenant/2_slow.sql", SLOW);
+    let sleeping =
+        "SELECT 'yes' FROM pg_stat_activity WHERE query LIKE '%pg_sleep%' AND pid <> pg_backend_pid()";
+    killed_in_the_middle(&project, "acme", Signal::SIGKILL);
+    project.until(false, sleeping);
+    project.database.while_held("LOCK TABLE acme._sqlx_migrations IN ACCESS SHARE MODE", || {
+        killed_in_the_middle(&project, "globex", Signal::SIGKILL);
+        assert_eq!(journal(&project), ["acme making", "globex making"]);
+        project.until(false, sleeping);
+        let quick = "CREATE TABLE quick (id int);\n";
+        std::fs::write(project.portcullis.path("tenant/2_slow.sql"), quick).unwrap();
+        project.portcullis.run(["manifest", "sql"]).exits(0);
+        let created = project.portcullis.run(["tenant", "create", "globex"]).exits(0);
+        let created = created.says("`acme`").says("could not be removed yet").says("lock timeout");
+        created.says("`globex`, which").says("left unfinished: removed");
+        let later = project.portcullis.run(["tenant", "create", "acme", "--json"]).exits(73);
+        assert_eq!(json(&later)["failure"]["left"], "later", "{later}");
+    });
+    assert_eq!((tenants(&project), journal(&project)), (vec!["globex".into()], vec!["acme making".into()]));
+    // Nor does what would go along with it.
+    project.database.execute("CREATE VIEW seen AS SELECT version FROM acme._sqlx_migrations");
+    project.portcullis.run(["tenant", "create", "hooli"]).exits(0).says("depends on it: view public.seen");
+    assert_eq!(journal(&project), ["acme making"]);
+    project.database.execute("DROP VIEW seen");
+    project.portcullis.run(["tenant", "create", "acme"]).exits(0).says("left unfinished: removed");
+    assert!(journal(&project).is_empty());
+}
+
+#[test]
 fn what_the_mark_does_not_prove_is_named_and_left() {
     let project = with(empty(""), "tenant/2_slow.sql", SLOW);
     killed_in_the_middle(&project, "acme", Signal::SIGKILL);

@@ -7,7 +7,7 @@ use tokio::time::{self, Duration, Instant};
 use super::wanted::domains;
 use crate::{
     actions::Work,
-    database::{Creation, DatabaseError, Undone},
+    database::{Became, Creation, DatabaseError, Undone},
     failure::Failure,
 };
 
@@ -100,12 +100,15 @@ pub(crate) async fn recover(work: &Work, say: &dyn Fn(String)) {
         Ok(leftovers) => {
             for left in leftovers {
                 let (tenant, begun) = (&left.tenant, &left.begun);
-                if left.unproved.is_none() {
-                    work.begun.removed.borrow_mut().insert(tenant.clone());
-                }
-                say(match left.unproved {
-                    None => format!("`{tenant}`, which {begun} left unfinished: removed"),
-                    Some(why) => format!("`{tenant}` was left as it is: {why}"),
+                say(match left.became {
+                    Became::Removed => {
+                        work.begun.removed.borrow_mut().insert(tenant.clone());
+                        format!("`{tenant}`, which {begun} left unfinished: removed")
+                    }
+                    Became::Unproved(why) => format!("`{tenant}` was left as it is: {why}"),
+                    Became::Failed(why) => {
+                        format!("`{tenant}`, which {begun} left unfinished, could not be removed yet: {why}")
+                    }
                 });
             }
         }

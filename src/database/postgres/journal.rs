@@ -154,6 +154,11 @@ pub(super) async fn entries(
     Ok(entries)
 }
 
+/// The condition of what a registry's runs have noted of one tenant.
+pub(super) fn of(tenant: &str, registry: &str) -> String {
+    format!("tenant = {} AND registry = {}", literal(tenant), literal(registry))
+}
+
 /// By OID, name and comment.
 fn proved(journal: &str) -> String {
     format!(

@@ -170,7 +170,18 @@ impl Postgres {
         connect::rows(connection, &run::begin(limits)).await.map_err(failed)?;
         lock::schema(connection, &new.schema, "pg_try_advisory_xact_lock", false).await?;
         let registered = self.is_registered(connection, registry, &new.schema).await.map_err(failed)?;
-        refuse_existing(&new.schema, registered, exists(connection, &new.schema).await?)
+        let stands = exists(connection, &new.schema).await?;
+        let ours = journal::of(&new.schema, &self.registry_name());
+        for entry in journal::entries(connection, &ours).await.map_err(failed)? {
+            let proved = stands && journal::is_proved(connection, &entry.nonce).await.map_err(failed)?;
+            if proved && (entry.rows || !registered) {
+                return Err(ProvisionError::later(format!(
+                    "what {} left of `{}` stands there still",
+                    entry.begun, new.schema
+                )));
+            }
+        }
+        refuse_existing(&new.schema, registered, stands)
     }
 
     pub(super) fn make_schema(&self, new: &Creation, ledger: bool, rows: bool) -> String {

@@ -10,9 +10,11 @@ use super::{
     lock,
     quote::literal,
     reading::Reading,
+    run::bare,
 };
 use crate::{
-    database::{Creation, DatabaseError, Leftover, Limits, Seal, Undone},
+    config,
+    database::{ApplyError, Became, Creation, DatabaseError, Leftover, Limits, Seal, Undone},
     tenants::manifest::Domains,
 };
 
@@ -73,27 +75,39 @@ impl Postgres {
         let entries = journal::entries(&mut connection, &ours).await;
         let mut left = Vec::new();
         for entry in entries.map_err(|error| connect::failed(&error))? {
-            let Entry { tenant, begun, nonce, .. } = &entry;
-            lock::schema(&mut connection, tenant, "pg_try_advisory_lock", false).await.map_err(words)?;
-            let condition = format!("nonce = {}", literal(nonce));
-            // Another run of those that share the lock may have been quicker.
-            let still = journal::entries(&mut connection, &condition).await;
-            if still.map_err(|error| connect::failed(&error))?.is_empty() {
-                continue;
-            }
-            end_programs(&mut connection, &entry.run).await.map_err(|error| connect::failed(&error))?;
-            let undone = self
-                .remove_announced(&mut connection, registry, domains, &entry, limits)
-                .await
-                .map_err(words)?;
-            let unproved = match undone {
-                Undone::Nothing | Undone::Whole => None,
-                Undone::Unproved(why) => Some(why),
+            let became = match self.recovered(&mut connection, registry, domains, &entry, limits).await {
+                Ok(None) => continue,
+                Ok(Some(Undone::Nothing | Undone::Whole)) => Became::Removed,
+                Ok(Some(Undone::Unproved(why))) => Became::Unproved(why),
+                // One that cannot be removed keeps none of the others from it.
+                Err(error) => {
+                    let _ = connect::rows(&mut connection, "ROLLBACK").await;
+                    Became::Failed(error.why)
+                }
             };
-            left.push(Leftover { tenant: tenant.clone(), begun: begun.clone(), unproved });
+            let Entry { tenant, begun, .. } = entry;
+            left.push(Leftover { tenant, begun, became });
         }
         self.give_back(connection).await;
         Ok(left)
+    }
+
+    /// Takes one of them back; None if another run of those that share the lock was quicker.
+    async fn recovered(
+        &self,
+        connection: &mut PgConnection,
+        registry: &config::Registry,
+        domains: Option<&Domains>,
+        entry: &Entry,
+        limits: &Limits,
+    ) -> Result<Option<Undone>, ApplyError> {
+        lock::schema(connection, &entry.tenant, "pg_try_advisory_lock", false).await?;
+        let condition = format!("nonce = {}", literal(&entry.nonce));
+        if journal::entries(connection, &condition).await.map_err(|error| bare(&error))?.is_empty() {
+            return Ok(None);
+        }
+        end_programs(connection, &entry.run).await.map_err(|error| bare(&error))?;
+        self.remove_announced(connection, registry, domains, entry, limits).await.map(Some)
     }
 
     /// Notes, before a framework's own command makes them, that these tenants are absent.
@@ -183,6 +197,6 @@ async fn is_committed(connection: &mut PgConnection, seal: &Seal) -> Result<bool
     rows.first().map_or(Ok(false), |row| connect::flag(row, 0))
 }
 
-fn words(error: crate::database::ApplyError) -> DatabaseError {
+fn words(error: ApplyError) -> DatabaseError {
     error.into_failed()
 }

@@ -14,7 +14,7 @@ use sqlx::Connection;
 
 use super::{LEDGER, Sqlite, files, registry};
 use crate::{
-    database::{Creation, DatabaseError, Leftover, Undone},
+    database::{Became, Creation, DatabaseError, Leftover, Undone},
     tenants::found::Deleted,
 };
 
@@ -87,7 +87,11 @@ impl Sqlite {
             if placed && whole {
                 continue;
             }
-            leftovers.push(Leftover { tenant, begun: format!("a run that built `{name}`"), unproved: None });
+            leftovers.push(Leftover {
+                tenant,
+                begun: format!("a run that built `{name}`"),
+                became: Became::Removed,
+            });
         }
         Ok(leftovers)
     }
