@@ -346,12 +346,12 @@ impl Database {
     pub(crate) async fn delete(
         &self,
         tenant: &str,
-        (domains, framework): (Option<&Domains>, Framework),
+        domains: Option<&Domains>,
         run: &str,
         limits: &Limits,
     ) -> Result<Deleted, DatabaseError> {
         match self {
-            Self::Postgres(it) => it.delete(tenant, domains, (run, framework.shape()), limits).await,
+            Self::Postgres(it) => it.delete(tenant, domains, run, limits).await,
             Self::Sqlite(it) => it.delete(tenant).await,
         }
     }

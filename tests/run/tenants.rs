@@ -417,9 +417,8 @@ fn what_somebody_else_makes_meanwhile_is_never_taken_for_ours() {
     assert_eq!(tenants(&project), ["acme"]);
 }
 
-#[test]
-fn two_registries_in_one_database_leave_each_others_runs_alone() {
-    let project = with(empty(""), "tenant/2_slow.sql", SLOW);
+/// Another project with a registry of its own in the same database.
+fn beside(project: &Project) -> Portcullis {
     project.database.execute("CREATE TABLE others (name text PRIMARY KEY)");
     let config = std::fs::read_to_string(project.portcullis.path("config.toml")).unwrap();
     let other = Portcullis::new()
@@ -432,6 +431,36 @@ fn two_registries_in_one_database_leave_each_others_runs_alone() {
         .file("shared/1_tenants.sql", "CREATE TABLE tenants (name text PRIMARY KEY);\n")
         .file("tenant/1_item.sql", "CREATE TABLE item (n bigint);\n");
     other.run(["manifest", "sql"]).exits(0);
+    other
+}
+
+#[test]
+fn two_registries_in_one_database_leave_each_others_tenants_alone() {
+    let project = with(Project::complete(""), "tenant/2_slow.sql", SLOW);
+    let other = beside(&project);
+    let delete = |name| other.run(["tenant", "delete", name, "--yes"]);
+    delete("a").exits(73).says("the registry does not name it");
+    assert_eq!((project.exists("a"), tenants(&project)), (true, vec!["a".into(), "b".into(), "c".into()]));
+    // What another registry's run is making is not even its own if a row says so.
+    killed_in_the_middle(&project, "acme", Signal::SIGKILL);
+    delete("acme").exits(73).says("registry `public.tenants`");
+    project.database.execute("INSERT INTO others VALUES ('acme')");
+    delete("acme").exits(73).says("registry `public.tenants`");
+    assert!(project.exists("acme"));
+    // A row is removed, and no note of another registry goes with it.
+    project.until(
+        false,
+        "SELECT 'yes' FROM pg_stat_activity WHERE query LIKE '%pg_sleep%' AND pid <> pg_backend_pid()",
+    );
+    project.database.execute("DROP SCHEMA acme CASCADE");
+    delete("acme").exits(0).says("1 row of the registry").says("no schema");
+    assert_eq!(journal(&project), ["acme making"]);
+}
+
+#[test]
+fn two_registries_in_one_database_leave_each_others_runs_alone() {
+    let project = with(empty(""), "tenant/2_slow.sql", SLOW);
+    let other = beside(&project);
     // Neither is the lock the same, nor is what is under way a killed run's.
     let running = project.portcullis.spawn(["tenant", "create", "acme"]);
     project.until_running("pg_sleep");

@@ -102,13 +102,12 @@ pub(super) async fn remove_one(work: &Work, tenant: &str, nonce: &str, trouble: 
 pub(super) async fn remove(work: &Work, noted: &[(String, String)]) -> Result<(), DatabaseError> {
     let internal = |failure: Failure| DatabaseError::Failed(failure.to_string());
     let (database, limits) = (work.database().map_err(internal)?, work.limits().map_err(internal)?);
-    let framework = work.expectation().await.map_err(internal)?.manifest.framework;
     let domains = domains(work).await;
     database.end_programs(&work.run).await?;
     let now = registered(work).await.map_err(internal)?;
     for (tenant, nonce) in noted {
         if now.contains(tenant) || stands(work, tenant).await.map_err(internal)? {
-            database.delete(tenant, (domains, framework), &work.run, &limits).await?;
+            database.delete(tenant, domains, &work.run, &limits).await?;
         }
         database.strike(std::slice::from_ref(nonce)).await?;
     }

@@ -18,9 +18,9 @@ pub(crate) async fn run(work: &Work, arguments: &TenantDelete) -> Result<Answer,
     }
     work.record.at("portcullis tenant delete");
     work.lock.hold(work, &|text| report::say(&text)).await?;
-    let framework = work.expectation().await?.manifest.framework;
-    let limits = work.limits()?;
-    let asked = (provision::domains(work).await, framework);
+    // Without a manifest it is not known which rows of domains go with the tenant's.
+    work.expectation().await?;
+    let (limits, domains) = (work.limits()?, provision::domains(work).await);
     work.record.begin(work).await;
     let registered = work.database()?.registered().await;
     let registered = registered.map_err(|error| error.into_failure("reading the registry"))?;
@@ -28,7 +28,7 @@ pub(crate) async fn run(work: &Work, arguments: &TenantDelete) -> Result<Answer,
         // An earlier deletion, or a creation, was all that there was of it.
         Ok(Deleted::default())
     } else {
-        work.database()?.delete(name, asked, &work.run, &limits).await
+        work.database()?.delete(name, domains, &work.run, &limits).await
     };
     let deleted = deleted.map_err(|error| Failure::Deleting { tenant: name.clone(), why: error.to_string() });
     if deleted.is_ok() {

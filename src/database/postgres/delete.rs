@@ -9,16 +9,15 @@ use super::{
 use crate::{
     config,
     database::{ApplyError, DatabaseError, Limits, nonce},
-    tenants::{found::Deleted, ledger::Shape, manifest::Domains},
+    tenants::{found::Deleted, manifest::Domains},
 };
 
 impl Postgres {
-    /// `shape` says which ledger tells a tenant's schema from anybody's.
     pub(in super::super) async fn delete(
         &self,
         schema: &str,
         domains: Option<&Domains>,
-        (run, shape): (&str, Shape),
+        run: &str,
         limits: &Limits,
     ) -> Result<Deleted, DatabaseError> {
         let refuse = |why: String| Err(DatabaseError::Failed(why));
@@ -37,10 +36,18 @@ impl Postgres {
             return refuse("no row and no schema of that name is there".into());
         }
         if stands {
-            if !registered && !is_a_tenants(&mut connection, schema, shape).await.map_err(failed)? {
-                return refuse(
-                    "the registry does not name it, and the schema of that name is not a tenant's".into(),
-                );
+            match whose(&mut connection, schema, &self.registry_name()).await.map_err(failed)? {
+                Whose::Others(registry) => {
+                    return refuse(format!("the journal says that it belongs to the registry `{registry}`"));
+                }
+                Whose::Nobodys if !registered => {
+                    return refuse(
+                        "the registry does not name it, and nothing in the journal says that the schema of that name is its \
+                         tenant's: register it first, or drop the schema by hand"
+                            .into(),
+                    );
+                }
+                Whose::Nobodys | Whose::Ours => {}
             }
             journal::ensure(&mut connection).await.map_err(failed)?;
         }
@@ -69,7 +76,8 @@ impl Postgres {
         }
         let rows = self.delete_rows(connection, registry, domains, schema).await;
         let (rows, domains) = rows.map_err(failed)?;
-        let earlier = format!("DELETE FROM portcullis.journal WHERE tenant = {}", literal(schema));
+        let ours = journal::of(schema, &self.registry_name());
+        let earlier = format!("DELETE FROM portcullis.journal WHERE {ours}");
         let mut deleted = Deleted { rows, domains, tables: None, transactions: 1 };
         if stands {
             let enter =
@@ -97,19 +105,25 @@ struct Doomed<'a> {
     stands: bool,
 }
 
-/// It holds a tenant's ledger, or bears our mark.
-async fn is_a_tenants(
-    connection: &mut PgConnection,
-    schema: &str,
-    shape: Shape,
-) -> Result<bool, sqlx::Error> {
-    let sql = format!(
-        "SELECT 1::text FROM pg_catalog.pg_namespace n WHERE n.nspname::text = {} AND (\
-         EXISTS (SELECT FROM pg_catalog.pg_class c WHERE c.relnamespace = n.oid AND c.relname::text = {}) \
-         OR pg_catalog.obj_description(n.oid, 'pg_namespace') LIKE {})",
-        literal(schema),
-        literal(shape.table),
-        literal(&format!("{}%", journal::MARK)),
-    );
-    Ok(!connect::rows(connection, &sql).await?.is_empty())
+/// To whom the journal says that a schema belongs.
+enum Whose {
+    Ours,
+    /// By the name of the registry.
+    Others(String),
+    Nobodys,
+}
+
+/// What was noted before a framework's command made it has no mark, and proves nothing against another registry.
+async fn whose(connection: &mut PgConnection, schema: &str, ours: &str) -> Result<Whose, sqlx::Error> {
+    let mut whose = Whose::Nobodys;
+    for entry in journal::entries(connection, &format!("tenant = {}", literal(schema))).await? {
+        let proved = journal::is_proved(connection, &entry.nonce).await?;
+        if entry.registry != ours && proved {
+            return Ok(Whose::Others(entry.registry));
+        }
+        if entry.registry == ours && (proved || entry.kind == journal::Kind::Command) {
+            whose = Whose::Ours;
+        }
+    }
+    Ok(whose)
 }

@@ -43,6 +43,7 @@ impl Kind {
 pub(super) struct Entry {
     pub(super) nonce: String,
     pub(super) run: String,
+    pub(super) registry: String,
     pub(super) tenant: String,
     pub(super) kind: Kind,
     /// The registry's rows were written in the same transaction as this.
@@ -135,7 +136,7 @@ pub(super) async fn entries(
     }
     let sql = format!(
         "SELECT nonce, tenant, kind, rows::text, 'run ' || run || ' at ' || \
-         to_char(begun_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC', run \
+         to_char(begun_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC', run, registry \
          FROM {}.journal WHERE {condition} ORDER BY begun_at, nonce",
         own::SCHEMA
     );
@@ -149,7 +150,15 @@ pub(super) async fn entries(
             _ => Kind::Command,
         };
         let rows = connect::flag(&row, 3)?;
-        entries.push(Entry { nonce: word(0)?, run: word(5)?, tenant: word(1)?, kind, rows, begun: word(4)? });
+        entries.push(Entry {
+            nonce: word(0)?,
+            run: word(5)?,
+            registry: word(6)?,
+            tenant: word(1)?,
+            kind,
+            rows,
+            begun: word(4)?,
+        });
     }
     Ok(entries)
 }
