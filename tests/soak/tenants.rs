@@ -7,7 +7,12 @@ use std::{fs, thread, time::Instant};
 use nix::sys::signal::Signal;
 
 use super::number;
-use crate::support::{django, portcullis::Portcullis, server::Server};
+use crate::support::{
+    django,
+    portcullis::Portcullis,
+    sample::{Engine, Sample, TENANTS},
+    server::Server,
+};
 
 const CREATIONS: u64 = 50;
 const DJANGO: u64 = 3;
@@ -112,6 +117,53 @@ fn a_kill_at_any_instant_of_a_creation_leaves_a_tenant_whole_or_absent() {
         }
     }
     println!("seed {seed}: {creations} creations killed or crashed, {whole} whole, {absent} absent");
+    assert!(absent > 0, "no instant was early enough");
+    assert!(creations < MANY || whole > 0, "no instant was late enough");
+}
+
+#[test]
+fn a_kill_at_any_instant_of_a_creation_in_a_file_leaves_a_tenant_whole_or_absent() {
+    let seed = number("PORTCULLIS_SOAK_SEED").unwrap_or(1);
+    let creations = number("PORTCULLIS_SOAK_CREATIONS").unwrap_or(CREATIONS);
+    let sample = Sample::complete_on(Engine::Sqlite);
+    let place = &sample.portcullis;
+    let dump = |tenant: &str| fs::read(place.path(&format!("var/tenants/{tenant}.sqlite"))).ok();
+    let before = TENANTS.map(dump);
+    let begun = Instant::now();
+    place.run(["tenant", "create", "acme2"]).exits(0);
+    let length = begun.elapsed().mul_f64(1.1);
+    place.run(["tenant", "delete", "acme2", "--yes"]).exits(0);
+    let (mut whole, mut absent) = (0, 0);
+    for run in 0..creations {
+        let mut random = fastrand::Rng::with_seed(seed.wrapping_mul(3_000_017) + run);
+        let running = place.spawn(["tenant", "create", "acme2"]);
+        thread::sleep(length.mul_f64(random.f64()));
+        running.signal(Signal::SIGKILL);
+        running.wait();
+        let about = format!("run {run}, seed {seed}");
+        let rows = || sample.number(None, "SELECT count(*) FROM {}tenants WHERE schema_name = 'acme2'");
+        // What the gate passes is whole, also before anybody has taken anything back.
+        place.run(["verify"]).exits(0);
+        place.run(["migrate"]).exits(0);
+        // Only who takes the lock takes back, and nothing is pending that would.
+        place.run(["tenant", "create", "acme"]).exits(73);
+        let mut files: Vec<String> = fs::read_dir(place.path("var/tenants"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        files.retain(|name| !TENANTS.iter().any(|tenant| name.starts_with(&format!("{tenant}."))));
+        assert_eq!(TENANTS.map(dump), before, "{about}");
+        if rows() == 0 {
+            assert_eq!(files, Vec::<String>::new(), "{about}");
+            absent += 1;
+        } else {
+            assert_eq!(files, ["acme2.sqlite"], "{about}");
+            place.run(["verify", "--tenant", "acme2"]).exits(0);
+            place.run(["tenant", "delete", "acme2", "--yes"]).exits(0);
+            whole += 1;
+        }
+    }
+    println!("seed {seed}: {creations} creations in files killed, {whole} whole, {absent} absent");
     assert!(absent > 0, "no instant was early enough");
     assert!(creations < MANY || whole > 0, "no instant was late enough");
 }

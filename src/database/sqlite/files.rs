@@ -5,7 +5,7 @@ use std::{fs, io::Read, path::Path, time::Duration};
 use futures_util::TryStreamExt;
 use nix::unistd::{AccessFlags, access};
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Either,
+    AssertSqlSafe, ConnectOptions, Connection, Either,
     sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow},
 };
 
@@ -17,14 +17,47 @@ pub(super) const BUSY: Duration = Duration::from_secs(5);
 /// SQLite's primary result codes for a file or table that somebody else has locked.
 const BUSY_CODES: [i64; 2] = [5, 6];
 
-/// Opens a file that exists, only to read. The error is in words.
+/// A write was cut off in the middle (SQLITE_READONLY_RECOVERY, SQLITE_READONLY_ROLLBACK): who may only read cannot undo it.
+const CUT_OFF: [&str; 2] = ["264", "776"];
+
+/// Reads no more than the file's header.
+const TOUCH: &str = "PRAGMA schema_version";
+
+/// Opens a file that exists, only to read. What a killed process left half written is undone first, as any other program
+/// that opens the file would do it. The error is in words.
 pub(super) async fn read(path: &Path) -> Result<SqliteConnection, String> {
     refuse_stuck_log(path)?;
-    options(path)
-        .read_only(true)
-        .connect()
-        .await
-        .map_err(|error| format!("cannot open `{}`: {}", path.display(), words(&error)))
+    let only = options(path).read_only(true);
+    let open = |error| format!("cannot open `{}`: {}", path.display(), words(&error));
+    let mut connection = only.connect().await.map_err(open)?;
+    match rows(&mut connection, TOUCH).await {
+        Err(error) if is_cut_off(&error) => {
+            undo(path).await?;
+            only.connect().await.map_err(open)
+        }
+        // Any other error is that of whoever reads next.
+        _ => Ok(connection),
+    }
+}
+
+async fn undo(path: &Path) -> Result<(), String> {
+    let undone = async {
+        let mut connection = options(path).connect().await?;
+        rows(&mut connection, TOUCH).await?;
+        connection.close().await
+    };
+    undone.await.map_err(|error| {
+        format!(
+            "`{}` was left in the middle of a write, which cannot be undone: {}; make the file and its folder writable",
+            path.display(),
+            words(&error)
+        )
+    })
+}
+
+fn is_cut_off(error: &sqlx::Error) -> bool {
+    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
+    code.is_some_and(|code| CUT_OFF.contains(&&*code))
 }
 
 /// Opens a file to write, and makes it and its folder if that is wanted.

@@ -352,6 +352,32 @@ fn a_busy_file_is_tried_again_only_so_long() {
 }
 
 #[test]
+fn what_a_killed_process_left_half_written_is_undone_and_then_read() {
+    run(async {
+        let place = Place::new();
+        place.shared().await;
+        place.provision("demo").await.unwrap();
+        let path = place.at("var/tenants/demo.sqlite");
+        let journal = place.at("var/tenants/demo.sqlite-journal");
+        let mut killed = files::write(&path, false, files::BUSY).await.unwrap();
+        // More than fits into the cache: pages are written before the commit, and the journal before them.
+        let half = "PRAGMA cache_size = 2; BEGIN IMMEDIATE; DROP TABLE finance_invoice; CREATE TABLE many AS \
+             WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 5000) SELECT n, hex(randomblob(99)) FROM n";
+        files::rows(&mut killed, half).await.unwrap();
+        let (data, undo) = (fs::read(&path).unwrap(), fs::read(&journal).unwrap());
+        files::rows(&mut killed, "ROLLBACK").await.unwrap();
+        killed.close().await.unwrap();
+        // As the disk holds it after the kill.
+        fs::write(&path, data).unwrap();
+        fs::write(&journal, undo).unwrap();
+        let found = place.look(&Selection::All).await;
+        let seen = seen(&found.tenants["demo"]);
+        assert!(seen.missing_tables.is_empty() && seen.ledger.len() == 2, "{seen:?}");
+        assert!(!journal.exists());
+    });
+}
+
+#[test]
 fn a_name_that_is_no_file_name_is_no_tenants() {
     let sqlite = Sqlite::new(&config::Sqlite { folder: "var".into() }, None);
     for name in ["", ".", "..", "a/b", ".hidden", "a\0b", "a\nb"] {
