@@ -96,7 +96,8 @@ impl Engine<'_> {
                         stopper.stop(SIBLING_FAILED);
                         blocked = Some(Blocked { step: Some(step), trouble });
                     }
-                    if interrupted.is_none() && !self.locked_steps_left(&done) {
+                    // What a stopped step had begun is taken back under the lock.
+                    if interrupted.is_none() && blocked.is_none() && !self.locked_steps_left(&done) {
                         self.work.lock.release().await;
                     }
                 }

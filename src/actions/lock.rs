@@ -76,11 +76,11 @@ impl RunLock {
         Ok(waited)
     }
 
-    /// Fails if the lock was held and no longer is: whoever lost it changes nothing more.
+    /// Fails if the lock is not held: whoever has lost it, or let it go, changes nothing more.
     pub(crate) async fn still_held(&self) -> Result<(), Failure> {
         let kept = match self.held.lock().await.as_ref() {
             Some((_, keeper)) => keeper.check().await,
-            None => true,
+            None => false,
         };
         self.not_lost()?;
         if kept { Ok(()) } else { Err(nobody_keeps_it()) }

@@ -1,5 +1,6 @@
 //! The Django example end to end: real django-tenants on Django 5.2 and 6.0, real PostgreSQL, Django's own answers.
 
+mod bootstrap;
 mod differential;
 mod doctor;
 mod example;

@@ -9,30 +9,30 @@ use super::expectation::with_types;
 use crate::support::django::Project;
 
 /// The manifest and the shared schema; no tenant.
-fn empty() -> Project {
+pub(super) fn empty() -> Project {
     let project = Project::new();
     project.portcullis.run(["manifest", "django"]).exits(0);
     project.portcullis.run(["migrate", "--shared"]).exits(0);
     project
 }
 
-fn schemas(project: &Project) -> Vec<String> {
+pub(super) fn schemas(project: &Project) -> Vec<String> {
     project.database.column(
         "SELECT nspname::text FROM pg_namespace WHERE nspname NOT LIKE 'pg_%' \
          AND nspname NOT IN ('information_schema', 'public', 'portcullis') ORDER BY 1",
     )
 }
 
-fn clients(project: &Project) -> Vec<String> {
+pub(super) fn clients(project: &Project) -> Vec<String> {
     project.database.column("SELECT schema_name::text FROM customers_client ORDER BY 1")
 }
 
-fn journal(project: &Project) -> Vec<String> {
+pub(super) fn journal(project: &Project) -> Vec<String> {
     project.database.column("SELECT tenant || ' ' || kind FROM portcullis.journal ORDER BY 1")
 }
 
 /// Has one migration of a tenant do something of its own: fail, or take long.
-fn with_migration(project: &Project, sql: &str) {
+pub(super) fn with_migration(project: &Project, sql: &str) {
     let text = format!(
         "from django.db import migrations\n\n\nclass Migration(migrations.Migration):\n    \
          dependencies = [(\"finance\", \"0004_invoice_payment\")]\n    operations = [migrations.RunSQL({sql:?})]\n"
@@ -43,11 +43,11 @@ fn with_migration(project: &Project, sql: &str) {
 }
 
 /// Shared tables know nothing of the migration's SQL: it runs in tenants alone.
-const FAILS: &str =
+pub(super) const FAILS: &str =
     "DO $$ BEGIN IF current_schema() <> 'public' THEN RAISE EXCEPTION 'not today'; END IF; END $$";
-const SLOW: &str = "SELECT pg_sleep(40) WHERE current_schema() NOT IN ('public')";
+pub(super) const SLOW: &str = "SELECT pg_sleep(40) WHERE current_schema() NOT IN ('public')";
 
-fn until_sleeping(project: &Project) {
+pub(super) fn until_sleeping(project: &Project) {
     let sleeping = "SELECT 'yes' FROM pg_stat_activity WHERE datname = current_database() \
                     AND pid <> pg_backend_pid() AND state = 'active' AND query LIKE '%pg_sleep%'";
     while project.database.column(sleeping).is_empty() {

@@ -4,7 +4,7 @@ use std::{cell::RefCell, collections::BTreeSet};
 
 use tokio::time::{self, Duration, Instant};
 
-use super::wanted::domains;
+use super::{command, wanted::domains};
 use crate::{
     actions::Work,
     database::{Became, Creation, DatabaseError, Undone},
@@ -13,6 +13,9 @@ use crate::{
 
 /// How long a server that restarts is waited for.
 const PATIENCE: Duration = Duration::from_secs(15);
+
+/// Between TERM and KILL, for the framework's own command.
+const GRACE: Duration = Duration::from_secs(8);
 
 const PAUSE: Duration = Duration::from_millis(500);
 
@@ -75,19 +78,28 @@ pub(super) async fn take_back(work: &Work) -> TakenBack {
 
 /// What a signal interrupted, taken back; in words, if there was anything.
 pub(crate) async fn after_signal(work: &Work) -> Option<String> {
-    let what = match work.begun.begun.borrow().as_ref()? {
-        Begun::Creation(new) => format!("`{}`", new.schema),
+    let is_command = matches!(work.begun.begun.borrow().as_ref()?, Begun::Command(_));
+    if let (true, Ok(processes)) = (is_command, work.processes()) {
+        // It would go on making what is removed here.
+        processes.finish(GRACE, false).await;
+    }
+    end(work).await
+}
+
+/// What is begun, taken back; in words, if there was anything.
+pub(super) async fn end(work: &Work) -> Option<String> {
+    let (what, later) = match work.begun.begun.borrow().as_ref()? {
+        Begun::Creation(new) => (format!("`{}`", new.schema), "the next run that takes the lock does it"),
         Begun::Command(tenants) => {
-            tenants.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+            let names: Vec<String> = tenants.iter().map(|(name, _)| format!("`{name}`")).collect();
+            (names.join(", "), "nothing proves to the next run what it made")
         }
     };
     let became = match take_back(work).await {
         TakenBack::Nothing => "rolled back".into(),
         TakenBack::Whole => "whole".into(),
         TakenBack::Unproved(why) => format!("not rolled back: authorship unproved: {why}"),
-        TakenBack::Later(why) => {
-            format!("not rolled back: {why}; the next run that takes the lock does it")
-        }
+        TakenBack::Later(why) => format!("not rolled back: {why}; {later}"),
     };
     work.begun.forget();
     Some(format!("{what} was being created: {became}"))
@@ -100,6 +112,9 @@ pub(crate) async fn recover(work: &Work, say: &dyn Fn(String)) {
         Ok(leftovers) => {
             for left in leftovers {
                 let (tenant, begun) = (&left.tenant, &left.begun);
+                if matches!(left.became, Became::Unproved(_)) && command::settle(work, tenant).await {
+                    continue;
+                }
                 say(match left.became {
                     Became::Removed => {
                         work.begun.removed.borrow_mut().insert(tenant.clone());
@@ -122,7 +137,7 @@ async fn once(work: &Work, begun: &Begun) -> Result<Undone, DatabaseError> {
     match begun {
         Begun::Creation(new) => database.undo(new, &limits).await,
         Begun::Command(tenants) => {
-            super::command::remove(work, tenants).await?;
+            command::remove(work, tenants).await?;
             Ok(Undone::Nothing)
         }
     }

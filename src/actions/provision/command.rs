@@ -14,11 +14,26 @@ use crate::{
     database::{self, DatabaseError},
     failure::{Failure, Left},
     report::event::Trouble,
-    tenants::{found::Look, gate::Judgement, manifest::Expected},
+    tenants::{
+        found::Look,
+        gate::{Judgement, Outcome, Verdict},
+        manifest::Expected,
+    },
 };
 
 /// Those that were absent and that the command has made, each with its note's nonce.
 pub(super) type Made = BTreeMap<String, String>;
+
+/// Strikes a killed command's note of one tenant if that is whole or gone; false if there is none, or if it is neither.
+pub(super) async fn settle(work: &Work, tenant: &str) -> bool {
+    let named = [tenant.to_owned()];
+    let Ok(database) = work.database() else { return false };
+    let noted = database.announced(&named).await.is_ok_and(|noted| !noted.is_empty());
+    match judge_named(work, &named).await {
+        Ok(judgement) if noted => refuse_unproved(work, &judgement).await.is_ok(),
+        _ => false,
+    }
+}
 
 /// Refuses what a killed command may have left: nothing proves whose it is.
 pub(super) async fn refuse_unproved(work: &Work, judgement: &Judgement) -> Result<(), Trouble> {
@@ -28,9 +43,9 @@ pub(super) async fn refuse_unproved(work: &Work, judgement: &Judgement) -> Resul
         database.announced(&tenants).await.map_err(|error| error.into_failure("reading the journal"))?;
     let mut done = Vec::new();
     for (nonce, tenant, begun) in noted {
-        let complete = judgement.tenants.get(&tenant).is_some_and(|verdict| verdict.findings.is_empty());
-        let gone = judgement.tenants.get(&tenant).is_some_and(crate::tenants::gate::Verdict::is_absent)
-            && !stands(work, &tenant).await?;
+        let verdict = judgement.tenants.get(&tenant);
+        let complete = verdict.is_some_and(|verdict| verdict.outcome() == Outcome::Complete);
+        let gone = verdict.is_some_and(Verdict::is_absent) && !stands(work, &tenant).await?;
         if complete || gone {
             done.push(nonce);
             continue;
@@ -54,14 +69,18 @@ pub(super) async fn make(
 ) -> Result<Made, Trouble> {
     let missing = absent(&judge_named(work, tenants).await?);
     let Some(first) = missing.first().cloned() else { return Ok(Made::new()) };
+    let before = registered(work).await?;
     for tenant in &missing {
-        if stands(work, tenant).await? {
-            let why = format!("a schema `{tenant}` stands there that the registry does not name");
-            return Err(Failure::Provisioning { tenant: tenant.clone(), why, left: Left::Unproved }.into());
-        }
+        let why = if before.contains(tenant) {
+            format!("the registry names `{tenant}`, in a row that `where` leaves out")
+        } else if stands(work, tenant).await? {
+            format!("a schema `{tenant}` stands there that the registry does not name")
+        } else {
+            continue;
+        };
+        return Err(Failure::Provisioning { tenant: tenant.clone(), why, left: Left::Unproved }.into());
     }
     work.record.begin(work).await;
-    let before = registered(work).await?;
     let noted: Vec<(String, String)> =
         missing.iter().map(|tenant| (tenant.clone(), database::nonce())).collect();
     let journal = |error: DatabaseError| error.into_failure("writing the journal");
@@ -69,33 +88,82 @@ pub(super) async fn make(
     work.begun.note(Begun::Command(noted.clone()));
     let mut output = Vec::new();
     let ran = django::command(work, run, &mut output).await;
-    let left = absent(&judge_named(work, tenants).await?);
-    for newcomer in registered(work).await?.difference(&before).filter(|name| !missing.contains(name)) {
-        say(format!("`{newcomer}` appeared meanwhile: it is nobody's that is named here, and is left alone"));
-    }
-    let (tenant, why) = match (ran, left.first()) {
-        (Ok(()), None) => {
-            work.begun.forget();
-            for tenant in &missing {
-                work.record.changed(Some(tenant), &[record::CREATED.into()]);
-            }
-            say(format!("made by `{}`: {}", run.join(" "), missing.join(", ")));
-            return Ok(noted.into_iter().collect());
-        }
-        (Ok(()), Some(left)) => {
+    let (tenant, why) = match (ran, after(work, tenants).await) {
+        (Ok(()), Ok((left, now))) => {
+            tell_of_newcomers(&now, &before, &missing, say);
+            let Some(left) = left.first() else {
+                for tenant in &missing {
+                    work.record.changed(Some(tenant), &[record::CREATED.into()]);
+                }
+                say(format!("made by `{}`: {}", run.join(" "), missing.join(", ")));
+                return Ok(noted.into_iter().collect());
+            };
             (left.clone(), format!("`{}` succeeded, and `{left}` is not in the registry", run.join(" ")))
         }
-        (Err(why), _) => (first, why),
+        (Err(why), after) => {
+            if let Ok((_, now)) = after {
+                tell_of_newcomers(&now, &before, &missing, say);
+            }
+            (first, why)
+        }
+        (Ok(()), Err(failure)) => (first, crate::failure::chain(&failure)),
     };
     Err(Trouble { output, ..taken_back(work, tenant, why).await })
 }
 
-/// Removes one that the command has made and that did not become whole.
-pub(super) async fn remove_one(work: &Work, tenant: &str, nonce: &str, trouble: Trouble) -> Trouble {
-    work.begun.note(Begun::Command(vec![(tenant.to_owned(), nonce.to_owned())]));
+/// The named tenants that are still absent, and everybody who is in the registry.
+async fn after(work: &Work, tenants: &[String]) -> Result<(Vec<String>, BTreeSet<String>), Failure> {
+    Ok((absent(&judge_named(work, tenants).await?), registered(work).await?))
+}
+
+fn tell_of_newcomers(
+    now: &BTreeSet<String>,
+    before: &BTreeSet<String>,
+    missing: &[String],
+    say: &dyn Fn(String),
+) {
+    for newcomer in now.difference(before).filter(|name| !missing.contains(name)) {
+        say(format!("`{newcomer}` appeared meanwhile: it is nobody's that is named here, and is left alone"));
+    }
+}
+
+/// One of those that the command has made is whole: its note goes, and a signal takes back only the others.
+pub(super) async fn keep(work: &Work, tenant: &str, made: &mut Made, say: &dyn Fn(String)) {
+    let Some(nonce) = made.remove(tenant) else { return };
+    note_rest(work, made);
+    let struck = match work.database() {
+        Ok(database) => database.strike(&[nonce]).await.map_err(|error| error.to_string()),
+        Err(failure) => Err(failure.to_string()),
+    };
+    if let Err(why) = struck {
+        say(format!("the note of `{tenant}` stays until the next run finds it whole: {why}"));
+    }
+}
+
+/// Removes one that did not become whole.
+pub(super) async fn remove_one(work: &Work, tenant: &str, made: &mut Made, trouble: Trouble) -> Trouble {
+    let Some(nonce) = made.remove(tenant) else { return trouble };
+    work.begun.note(Begun::Command(vec![(tenant.to_owned(), nonce)]));
     let why = crate::failure::chain(&trouble.failure);
     let Trouble { failure, .. } = taken_back(work, tenant.to_owned(), why).await;
+    note_rest(work, made);
     Trouble { failure, ..trouble }
+}
+
+/// Removes those that nobody has come to when the others had failed.
+pub(super) async fn give_up(work: &Work, made: &Made, say: &dyn Fn(String)) {
+    note_rest(work, made);
+    if let Some(text) = begun::end(work).await {
+        say(text);
+    }
+}
+
+fn note_rest(work: &Work, made: &Made) {
+    if made.is_empty() {
+        work.begun.forget();
+    } else {
+        work.begun.note(Begun::Command(made.clone().into_iter().collect()));
+    }
 }
 
 /// Removes those of the noted tenants that exist now, and their notes.

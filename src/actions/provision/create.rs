@@ -31,8 +31,7 @@ pub(crate) async fn create(work: &Work, new: &Creation, say: &dyn Fn(String)) ->
     work.begun.note(Begun::Creation(new.clone()));
     let failed = match attempt(work, new).await {
         Ok(()) => {
-            work.begun.forget();
-            work.record.changed(Some(&new.schema), &[record::CREATED.into()]);
+            created(work, new);
             return Ok(());
         }
         Err(failed) => failed,
@@ -43,6 +42,7 @@ pub(crate) async fn create(work: &Work, new: &Creation, say: &dyn Fn(String)) ->
             begun::TakenBack::Nothing => (Left::Nothing, failed.why),
             begun::TakenBack::Whole => {
                 say(format!("`{}` is whole, though: {}", new.schema, failed.why));
+                created(work, new);
                 return Ok(());
             }
             begun::TakenBack::Unproved(what) => (Left::Unproved, format!("{}; {what}", failed.why)),
@@ -55,6 +55,11 @@ pub(crate) async fn create(work: &Work, new: &Creation, say: &dyn Fn(String)) ->
         _ => Failure::Provisioning { tenant: new.schema.clone(), why, left },
     };
     Err(Trouble { failed: failed.schema.into_iter().collect(), output: failed.output, ..failure.into() })
+}
+
+fn created(work: &Work, new: &Creation) {
+    work.begun.forget();
+    work.record.changed(Some(&new.schema), &[record::CREATED.into()]);
 }
 
 /// Why an attempt came to nothing.

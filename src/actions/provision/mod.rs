@@ -49,35 +49,51 @@ async fn each(
     say: &dyn Fn(Said),
 ) -> Result<(), Trouble> {
     let note = |text| say(Said::Note(text));
-    let mut judgement = judge_named(work, tenants).await?;
     let mut made = command::Made::new();
-    if !run.is_empty() && judgement.tenants.values().any(|verdict| !verdict.findings.is_empty()) {
+    let result = one_by_one(work, tenants, run, stop, became, &mut made, say).await;
+    if !made.is_empty() {
+        command::give_up(work, &made, &note).await;
+    }
+    result
+}
+
+/// What the framework's command has made, and is not whole yet, stays in `made`.
+async fn one_by_one(
+    work: &Work,
+    tenants: &[String],
+    run: &[String],
+    stop: bool,
+    became: &mut Bootstrapped,
+    made: &mut command::Made,
+    say: &dyn Fn(Said),
+) -> Result<(), Trouble> {
+    let note = |text| say(Said::Note(text));
+    let mut judgement = judge_named(work, tenants).await?;
+    let complete = |verdict: &Verdict| verdict.outcome() == Outcome::Complete;
+    if !run.is_empty() && !judgement.tenants.values().all(complete) {
         // A note of the journal is a killed run's only once the lock is ours.
         work.lock.hold(work, &note).await?;
         judgement = judge_named(work, tenants).await?;
         command::refuse_unproved(work, &judgement).await?;
-        made = command::make(work, tenants, run, &note).await?;
+        *made = command::make(work, tenants, run, &note).await?;
         judgement = judge_named(work, tenants).await?;
     }
     let mut failed: Vec<SchemaFailure> = Vec::new();
     let mut trouble: Option<Trouble> = None;
     for (done, tenant) in tenants.iter().enumerate() {
         advance(work, done, tenants.len(), say).await;
+        let new = made.contains_key(tenant);
         let result = match judgement.tenants.get(tenant) {
             Some(verdict) if verdict.is_absent() => absent_one(work, tenant, &note).await,
-            Some(verdict) if verdict.findings.is_empty() => Ok(made.contains_key(tenant)),
-            _ => keep(work, tenant, &note).await.map(|()| made.contains_key(tenant)),
+            Some(verdict) if complete(verdict) => Ok(new),
+            _ => keep(work, tenant, &note).await.map(|()| new),
         };
-        let result = match (result, made.get(tenant)) {
-            (Ok(new), nonce) => {
-                if let Some(nonce) = nonce {
-                    let struck = work.database()?.strike(std::slice::from_ref(nonce)).await;
-                    struck.map_err(|error| error.into_failure("writing the journal"))?;
-                }
+        let result = match result {
+            Ok(new) => {
+                command::keep(work, tenant, made, &note).await;
                 Ok(new)
             }
-            (Err(trouble), Some(nonce)) => Err(command::remove_one(work, tenant, nonce, trouble).await),
-            (Err(trouble), None) => Err(trouble),
+            Err(trouble) => Err(command::remove_one(work, tenant, made, trouble).await),
         };
         match result {
             Ok(true) => {
@@ -97,15 +113,19 @@ async fn each(
                     other.failure,
                     Failure::LockTimedOut { .. } | Failure::LockLost { .. } | Failure::Refused { .. }
                 );
-                if last {
-                    return Err(other);
-                }
                 failed.append(&mut other.failed);
-                match &mut trouble {
-                    None => trouble = Some(other),
-                    Some(first) => merge(first, other),
-                }
-                if stop {
+                trouble = Some(match trouble.take() {
+                    None => other,
+                    Some(first) if last => {
+                        merge(&mut other, first);
+                        other
+                    }
+                    Some(mut first) => {
+                        merge(&mut first, other);
+                        first
+                    }
+                });
+                if stop || last {
                     break;
                 }
             }

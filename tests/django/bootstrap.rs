@@ -1,0 +1,172 @@
+//! Tenants that the project's own command makes: whole by the run that had them made, or gone again.
+
+use std::{fs, thread, time::Duration};
+
+use nix::sys::signal::Signal;
+
+use super::tenants::{FAILS, SLOW, clients, empty, journal, schemas, until_sleeping, with_migration};
+use crate::support::django::Project;
+
+/// Makes tenants without the newest migration, which the run then has to apply.
+const BARE: &str = r#"
+import os, pathlib, sys
+
+os.environ["DJANGO_SETTINGS_MODULE"] = "invoicing.settings"
+newest = pathlib.Path("finance/migrations/0005_own.py")
+aside = newest.with_suffix(".aside")
+if newest.exists():
+    newest.rename(aside)
+import django
+
+django.setup()
+from customers.models import Client
+
+
+def make(names):
+    for name in names:
+        Client(schema_name=name, name=name).save(verbosity=0)
+    if aside.exists():
+        aside.rename(newest)
+
+
+if __name__ == "__main__":
+    make(sys.argv[1:])
+"#;
+
+/// Makes the tenant only once it is asked to end.
+const LATE: &str = r#"
+import pathlib, signal, sys, time
+
+import bare
+
+
+def late(*_):
+    time.sleep(1)
+    bare.make(["demo"])
+    sys.exit(0)
+
+
+signal.signal(signal.SIGTERM, late)
+pathlib.Path("ready").touch()
+while True:
+    time.sleep(1)
+"#;
+
+/// A step that fails while the demo tenant is being migrated.
+const BESIDE: &str = r#"
+[[step]]
+name = "demo tenants"
+bootstrap = { tenants = ["demo"], run = ["python", "bare.py", "demo"] }
+[[step]]
+name = "beside"
+after = "start"
+command = { run = ["sh", "-c", "while [ ! -e fail ]; do sleep 0.1; done; exit 3"] }
+"#;
+
+const STEP: &str =
+    r#"bootstrap = { tenants = ["demo"], run = ["python", "manage.py", "bootstrap_demo_tenants", "demo"] }"#;
+
+/// The project with a command of its own.
+fn with_command(tenants: &str, run: &str) -> Project {
+    let mut project = empty();
+    project.set("CREATE_DEMO_TENANT", "1");
+    fs::write(project.portcullis.path("bare.py"), BARE).unwrap();
+    fs::write(project.portcullis.path("late.py"), LATE).unwrap();
+    project.configure(STEP, &format!("bootstrap = {{ tenants = {tenants}, run = {run} }}"));
+    project
+}
+
+#[track_caller]
+fn nothing_is_left(project: &Project) {
+    let none = Vec::<String>::new();
+    assert_eq!((schemas(project), clients(project), journal(project)), (none.clone(), none.clone(), none));
+}
+
+#[test]
+fn what_the_command_has_made_is_migrated_and_verified_by_the_run() {
+    let project = with_command(r#"["a", "b"]"#, r#"["python", "bare.py", "a", "b"]"#);
+    with_migration(&project, "SELECT 1");
+    project.portcullis.run(["tenant", "bootstrap"]).exits(0).says("2 created");
+    assert!(journal(&project).is_empty());
+    project.portcullis.run(["verify"]).exits(0).says("2 tenants complete");
+}
+
+#[test]
+fn a_row_that_the_condition_leaves_out_was_there_before_and_stays() {
+    let project = with_command(r#"["demo"]"#, r#"["python", "-c", "raise SystemExit(3)"]"#);
+    project.configure("where = \"schema_name <> 'public'\"", "where = \"name <> 'pending'\"");
+    let row = "import bare; client = bare.Client(schema_name='demo', name='pending'); \
+               client.auto_create_schema = False; client.save()";
+    project.python(&["-c", row]).exits(0);
+    let refused = project.portcullis.run(["tenant", "bootstrap"]).exits(73);
+    refused.says("`where` leaves out").says("authorship unproved");
+    assert_eq!(clients(&project), ["demo"]);
+}
+
+#[test]
+fn those_that_a_failure_keeps_from_being_made_whole_are_removed() {
+    let project = with_command(r#"["a", "b"]"#, r#"["python", "bare.py", "a", "b"]"#);
+    with_migration(&project, FAILS);
+    project
+        .portcullis
+        .run(["tenant", "bootstrap", "--stop"])
+        .exits(73)
+        .says("`b` was being created: rolled back");
+    nothing_is_left(&project);
+    project.portcullis.run(["tenant", "bootstrap"]).exits(73).says("2 failed");
+    nothing_is_left(&project);
+}
+
+#[test]
+fn a_signal_while_they_are_migrated_takes_all_of_them_back() {
+    let project = with_command(r#"["a", "b"]"#, r#"["python", "bare.py", "a", "b"]"#);
+    with_migration(&project, SLOW);
+    let running = project.portcullis.spawn(["tenant", "bootstrap"]);
+    until_sleeping(&project);
+    running.signal(Signal::SIGTERM);
+    running.wait().exits(143).says("`a`, `b` was being created: rolled back");
+    nothing_is_left(&project);
+}
+
+#[test]
+fn a_command_that_goes_on_after_the_signal_is_waited_for_first() {
+    let project = with_command(r#"["demo"]"#, r#"["python", "late.py"]"#);
+    let running = project.portcullis.spawn(["tenant", "bootstrap"]);
+    while !project.portcullis.path("ready").exists() {
+        thread::sleep(Duration::from_millis(20));
+    }
+    running.signal(Signal::SIGTERM);
+    running.wait().exits(143).says("rolled back");
+    nothing_is_left(&project);
+}
+
+#[test]
+fn a_step_that_fails_beside_it_has_it_taken_back_under_the_lock() {
+    let project = with_command(r#"["demo"]"#, r#"["python", "bare.py", "demo"]"#);
+    with_migration(&project, SLOW);
+    let config = fs::read_to_string(project.portcullis.path("config.toml")).unwrap();
+    let (head, _) = config.split_once("[[step]]").unwrap();
+    fs::write(project.portcullis.path("config.toml"), head.to_owned() + BESIDE).unwrap();
+    project.portcullis.run(["check"]).exits(0);
+    let running = project.portcullis.spawn(["run", "--no-server"]);
+    until_sleeping(&project);
+    fs::write(project.portcullis.path("fail"), "").unwrap();
+    running.wait().exits(79).says("`demo` was being created: rolled back");
+    nothing_is_left(&project);
+}
+
+#[test]
+fn the_note_of_a_run_that_died_behind_its_work_is_struck_and_harms_nobody() {
+    let project = with_command(r#"["demo"]"#, r#"["python", "manage.py", "bootstrap_demo_tenants", "demo"]"#);
+    project.portcullis.run(["tenant", "bootstrap"]).exits(0).says("1 created");
+    let note = "INSERT INTO portcullis.journal (nonce, run, registry, tenant, kind) \
+                VALUES ('1', 'dead', 'public.customers_client', 'demo', 'command')";
+    project.database.execute(note);
+    // A release that was rolled back since: complete, with a warning.
+    project.database.execute(
+        "INSERT INTO demo.django_migrations (app, name, applied) VALUES ('finance', '0099_newer', now())",
+    );
+    project.portcullis.run(["tenant", "bootstrap"]).exits(0).says("1 kept");
+    project.portcullis.run(["tenant", "create", "acme"]).exits(0).says_not("left as it is");
+    assert!(journal(&project).is_empty());
+}
