@@ -7,7 +7,10 @@ use tokio::time::Instant;
 use super::{Work, django::child, provision, provision::Wanted};
 use crate::{
     config::{self, Database, Source},
-    database::template::{self, Template},
+    database::{
+        Creation, Written,
+        template::{self, Template},
+    },
     failure::Failure,
     process::{Child, How},
     report::event::Trouble,
@@ -54,7 +57,7 @@ pub(crate) async fn make(work: &Work, say: &dyn Fn(String)) -> Result<Template, 
     }
     // Nobody's data holds this name by chance.
     let name = format!("portcullis_template_{:016x}", fastrand::u64(..));
-    let new = Wanted::named(&name).creation(work).await?;
+    let new = Creation { rows: Written::Never, ..Wanted::named(&name).creation(work).await? };
     let direct = postgres.direct.as_deref().unwrap_or(postgres);
     let dump = path.with_extension("dump");
     let written = provision::scratch(work, project, &new, say, async || {

@@ -17,11 +17,21 @@ pub(crate) struct Creation {
     /// The registry row's columns beside the schema's own.
     pub(crate) columns: BTreeMap<String, Filled>,
     pub(crate) domain: Option<(Domains, String)>,
-    /// The row is there before the schema is migrated, because the framework looks there.
-    pub(crate) rows_first: bool,
+    pub(crate) rows: Written,
     pub(crate) nonce: String,
     pub(crate) run: String,
     pub(crate) seal: Seal,
+}
+
+/// When the rows are, where that is not the transaction that makes the schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Written {
+    /// Before the schema is migrated, because the framework looks there.
+    First,
+    /// Once it is whole.
+    Last,
+    /// Nobody ever registers it.
+    Never,
 }
 
 /// Which transaction makes it whole, noted before that is committed: where the answer is lost, or is not waited for, it proves
@@ -36,7 +46,7 @@ impl Creation {
             schema: schema.to_owned(),
             columns: BTreeMap::new(),
             domain: None,
-            rows_first: false,
+            rows: Written::Last,
             nonce: nonce(),
             run: run.to_owned(),
             seal: Seal::default(),

@@ -19,7 +19,7 @@ use std::{collections::BTreeSet, time::Duration};
 use self::record::{Author, Entry, Run};
 use self::template::Template;
 pub(crate) use self::{
-    creation::{Creation, Seal, nonce},
+    creation::{Creation, Seal, Written, nonce},
     migrations::{MigrationFile, resolve},
     outcome::{
         Applied, ApplyError, Attempt, Became, DatabaseError, Derived, Leftover, Made, ProvisionError, Share,

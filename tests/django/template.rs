@@ -259,3 +259,40 @@ fn a_copy_that_is_not_what_the_template_is_leaves_nothing() {
     let left = project.database.column("SELECT nspname::text FROM pg_namespace WHERE nspname = 'acme'");
     assert!(left.is_empty(), "{left:?}");
 }
+
+#[test]
+fn a_template_is_made_also_where_a_row_of_the_registry_needs_more_than_its_defaults() {
+    let project = Project::new();
+    project.portcullis.run(["manifest", "django"]).exits(0);
+    project.portcullis.run(["migrate", "--shared"]).exits(0);
+    project.database.execute("ALTER TABLE customers_client ADD owner_id int NOT NULL");
+    edit(
+        &project,
+        "config.toml",
+        "manifest  = {",
+        "template  = { file = \"portcullis.template.sql\" }\nmanifest  = {",
+    );
+    project.portcullis.run(["tenant", "template"]).exits(0);
+    project.portcullis.run(["tenant", "create", "acme"]).exits(73).says("owner_id").says("rolled back");
+}
+
+#[test]
+fn what_is_left_of_a_template_that_could_not_be_made_is_told_and_not_denied() {
+    let project = with_template();
+    // Neither the making nor the removing succeeds.
+    project.database.execute(
+        "CREATE FUNCTION public.in_the_way() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN \
+         IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() WHERE object_identity LIKE 'portcullis_template%.finance_invoice') \
+         THEN RAISE EXCEPTION 'not today'; END IF; END $$; \
+         CREATE EVENT TRIGGER in_the_way ON ddl_command_end EXECUTE FUNCTION public.in_the_way(); \
+         CREATE FUNCTION public.keeps() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'it is kept'; END $$; \
+         CREATE EVENT TRIGGER keeps ON ddl_command_start WHEN TAG IN ('DROP SCHEMA') EXECUTE FUNCTION public.keeps()",
+    );
+    let failed = project.portcullis.run(["tenant", "template"]).exits(73);
+    let words = failed.failure_box().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(words.contains("it is kept") && words.contains("(not rolled back yet: the next run"), "{failed}");
+    failed.says("not today");
+    project.database.execute("DROP EVENT TRIGGER in_the_way; DROP EVENT TRIGGER keeps");
+    edit(&project, "config.toml", "template  = {", "# template  = {");
+    project.portcullis.run(["tenant", "create", "acme"]).exits(0).says("left unfinished: removed");
+}

@@ -10,7 +10,7 @@ use crate::{
     actions::{Stopped, Work, django::migrate, record, template},
     config::{Django, Source},
     database::{Creation, ProvisionError},
-    failure::{Failure, Left, words},
+    failure::{Failure, Left, chain, words},
     report::{
         event::{SchemaFailure, Trouble},
         judgement,
@@ -37,24 +37,27 @@ pub(crate) async fn create(work: &Work, new: &Creation, say: &dyn Fn(String)) ->
         Err(failed) => failed,
     };
     let (left, why) = match failed.left {
-        Some(left) => (left, failed.why),
+        Some(left) => (left, None),
         None => match begun::take_back(work).await {
-            begun::TakenBack::Nothing => (Left::Nothing, failed.why),
             begun::TakenBack::Whole => {
                 say(format!("`{}` is whole, though: {}", new.schema, failed.why));
                 created(work, new);
                 return Ok(());
             }
-            begun::TakenBack::Unproved(what) => (Left::Unproved, format!("{}; {what}", failed.why)),
-            begun::TakenBack::Later(what) => (Left::Later, format!("{}; {what}", failed.why)),
+            taken => left(taken),
         },
     };
     work.begun.forget();
-    let failure = match failed.failure {
-        Some(failure) if left == Left::Nothing || left == Left::AsItWas => failure,
-        _ => Failure::Provisioning { tenant: new.schema.clone(), why, left },
-    };
-    Err(Trouble { failed: failed.schema.into_iter().collect(), output: failed.output, ..failure.into() })
+    Err(failed.trouble(&new.schema, left, why))
+}
+
+/// What is left of an attempt, and why if that is anything.
+fn left(taken: begun::TakenBack) -> (Left, Option<String>) {
+    match taken {
+        begun::TakenBack::Nothing | begun::TakenBack::Whole => (Left::Nothing, None),
+        begun::TakenBack::Unproved(why) => (Left::Unproved, Some(why)),
+        begun::TakenBack::Later(why) => (Left::Later, Some(why)),
+    }
 }
 
 fn created(work: &Work, new: &Creation) {
@@ -122,22 +125,19 @@ pub(crate) async fn scratch<T>(
 ) -> Result<T, Trouble> {
     work.lock.hold(work, say).await?;
     work.begun.note(Begun::Creation(new.clone()));
-    let provisioning = |why, left| Failure::Provisioning { tenant: new.schema.clone(), why, left };
     let result = match migrated(work, project, new).await {
-        Ok(()) => read().await.map_err(Trouble::from),
-        Err(failed) => {
-            let failure = failed.failure.unwrap_or_else(|| provisioning(failed.why, Left::Nothing));
-            let schemas = failed.schema.into_iter().collect();
-            Err(Trouble { failed: schemas, output: failed.output, ..failure.into() })
-        }
+        Ok(()) => read().await.map_err(Failed::from),
+        Err(failed) => Err(failed),
     };
-    let taken = begun::take_back(work).await;
+    let (left, why) = left(begun::take_back(work).await);
     work.begun.forget();
-    let result = result?;
-    match taken {
-        begun::TakenBack::Nothing | begun::TakenBack::Whole => Ok(result),
-        begun::TakenBack::Unproved(why) => Err(provisioning(why, Left::Unproved).into()),
-        begun::TakenBack::Later(why) => Err(provisioning(why, Left::Later).into()),
+    match (result, why) {
+        (Ok(result), None) => Ok(result),
+        (Ok(_), Some(why)) => Err(Failed::saying(why).trouble(&new.schema, left, None)),
+        (Err(failed), why) => {
+            let left = failed.left.unwrap_or(left);
+            Err(failed.trouble(&new.schema, left, why))
+        }
     }
 }
 
@@ -192,15 +192,20 @@ impl Failed {
 
 impl From<Failure> for Failed {
     fn from(failure: Failure) -> Self {
-        Self { failure: Some(failure), ..Self::saying(String::new()) }.worded()
+        Self { why: chain(&failure), failure: Some(failure), ..Self::saying(String::new()) }
     }
 }
 
 impl Failed {
-    fn worded(mut self) -> Self {
-        if let Some(failure) = &self.failure {
-            self.why = crate::failure::chain(failure);
-        }
-        self
+    /// What is told, once it is known what is left and why.
+    fn trouble(self, tenant: &str, left: Left, more: Option<String>) -> Trouble {
+        let failure = match self.failure {
+            Some(failure) if left == Left::Nothing || left == Left::AsItWas => failure,
+            _ => {
+                let why = more.map_or_else(|| self.why.clone(), |more| format!("{}; {more}", self.why));
+                Failure::Provisioning { tenant: tenant.to_owned(), why, left }
+            }
+        };
+        Trouble { failed: self.schema.into_iter().collect(), output: self.output, ..failure.into() }
     }
 }

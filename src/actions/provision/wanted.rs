@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::{
     actions::Work,
     config::Source,
-    database::Creation,
+    database::{Creation, Written},
     failure::Failure,
     tenants::manifest::{Domains, Filled},
 };
@@ -62,7 +62,7 @@ impl Wanted {
         let manifest = &work.expectation().await?.manifest;
         if let Some(column) = manifest.type_column() {
             // django-tenants asks the row which migrations are the schema's.
-            new.rows_first = true;
+            new.rows = Written::First;
             let kind = kind(&new.columns, Some(column));
             if !kind.is_some_and(|kind| manifest.types.contains_key(kind)) {
                 let known: Vec<&str> = manifest.types.keys().map(String::as_str).collect();

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     config,
-    database::{ApplyError, Creation, DatabaseError, Limits, MigrationFile, ProvisionError, Schema},
+    database::{ApplyError, Creation, DatabaseError, Limits, MigrationFile, ProvisionError, Schema, Written},
     tenants::{found::Look, ledger::Shape, manifest::Expected},
 };
 
@@ -58,15 +58,17 @@ impl Postgres {
         let mut connection = self.prepared().await?;
         self.open(&mut connection, registry, new, limits).await?;
         let failed = |error: sqlx::Error| bare(&error);
-        if new.rows_first {
-            self.write_rows(&mut connection, registry, new).await?;
-        } else {
-            // Whether the rows can be written at all is known before the long work.
-            connect::rows(&mut connection, "SAVEPOINT rows").await.map_err(failed)?;
-            self.write_rows(&mut connection, registry, new).await?;
-            connect::rows(&mut connection, "ROLLBACK TO SAVEPOINT rows").await.map_err(failed)?;
+        match new.rows {
+            Written::First => self.write_rows(&mut connection, registry, new).await?,
+            Written::Last => {
+                // Whether the rows can be written at all is known before the long work.
+                connect::rows(&mut connection, "SAVEPOINT rows").await.map_err(failed)?;
+                self.write_rows(&mut connection, registry, new).await?;
+                connect::rows(&mut connection, "ROLLBACK TO SAVEPOINT rows").await.map_err(failed)?;
+            }
+            Written::Never => {}
         }
-        let schema = self.make_schema(new, ledger, new.rows_first);
+        let schema = self.make_schema(new, ledger, new.rows == Written::First);
         connect::rows(&mut connection, &format!("{schema}; COMMIT")).await.map_err(failed)?;
         self.give_back(connection).await;
         Ok(())
@@ -84,7 +86,7 @@ impl Postgres {
         connect::rows(&mut connection, &run::begin(limits)).await.map_err(failed)?;
         lock::schema(&mut connection, &new.schema, "pg_try_advisory_xact_lock", false).await?;
         self.close_journal(&mut connection, new).await?;
-        if !new.rows_first {
+        if new.rows == Written::Last {
             self.write_rows(&mut connection, registry, new).await?;
         }
         connect::rows(&mut connection, "COMMIT").await.map_err(failed)?;
