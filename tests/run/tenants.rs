@@ -384,6 +384,23 @@ fn a_creation_that_failed_is_told() {
 }
 
 #[test]
+fn a_row_that_somebody_writes_while_a_tenant_is_made_is_never_doubled() {
+    let waits = "-- no-transaction\nDO $$ BEGIN IF current_schema() = 'acme' THEN \
+                 WHILE NOT EXISTS (SELECT FROM public.tenants) LOOP PERFORM pg_sleep(0.02); END LOOP; END IF; END $$;\n";
+    let project = empty("");
+    // Nothing in the registry keeps a name from standing there twice.
+    project.database.execute("ALTER TABLE tenants DROP CONSTRAINT tenants_pkey");
+    let project = with(project, "tenant/2_waits.sql", waits);
+    let running = project.portcullis.spawn(["tenant", "create", "acme", "--json"]);
+    project.until_running("pg_sleep");
+    project.database.execute("INSERT INTO tenants VALUES ('acme')");
+    let answer = json(&running.wait().exits(73));
+    assert_eq!(answer["failure"]["left"], "unproved", "{answer}");
+    assert!(answer["failure"]["message"].as_str().unwrap().contains("while it was being made"), "{answer}");
+    assert_eq!(tenants(&project), ["acme"]);
+}
+
+#[test]
 fn two_creations_of_one_tenant_at_once_make_it_once() {
     let project =
         with(empty(""), "tenant/2_slow.sql", "SELECT pg_sleep(1) WHERE current_schema() = 'acme';\n");

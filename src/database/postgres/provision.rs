@@ -85,8 +85,14 @@ impl Postgres {
         let failed = |error: sqlx::Error| bare(&error);
         connect::rows(&mut connection, &run::begin(limits)).await.map_err(failed)?;
         lock::schema(&mut connection, &new.schema, "pg_try_advisory_xact_lock", false).await?;
+        let registers = new.rows == Written::Last;
+        // The migrations may have taken minutes, and not every registry's column is unique.
+        if registers && self.is_registered(&mut connection, registry, &new.schema).await.map_err(failed)? {
+            let why = format!("somebody has registered `{}` while it was being made", new.schema);
+            return Err(ApplyError::saying(&why).into());
+        }
         self.close_journal(&mut connection, new).await?;
-        if new.rows == Written::Last {
+        if registers {
             self.write_rows(&mut connection, registry, new).await?;
         }
         connect::rows(&mut connection, "COMMIT").await.map_err(failed)?;
