@@ -93,6 +93,21 @@ fn a_migration_that_fails_is_shown_in_djangos_words_and_leaves_nothing() {
 }
 
 #[test]
+fn an_interpreter_that_is_not_there_is_the_reason_and_leaves_nothing() {
+    let project = empty();
+    project.configure("framework = \"django\"", "framework = \"django\"\npython = \"no-such-python\"");
+    let failed = project.portcullis.run(["tenant", "create", "acme", "--json"]).exits(73);
+    let failure: Value = serde_json::from_str::<Value>(&failed.stdout).unwrap()["failure"].clone();
+    assert_eq!((&failure["id"], &failure["left"]), (&"provisioning-failed".into(), &"nothing".into()));
+    let message = failure["message"].as_str().unwrap();
+    assert!(
+        message.contains("cannot start `no-such-python`") && message.contains("(rolled back)"),
+        "{message}"
+    );
+    assert!(schemas(&project).is_empty() && clients(&project).is_empty() && journal(&project).is_empty());
+}
+
+#[test]
 fn a_time_out_a_signal_and_a_kill_leave_nothing_and_nothing_in_public() {
     let project = empty();
     let public = || {

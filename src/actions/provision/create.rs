@@ -148,6 +148,10 @@ async fn framework(work: &Work, project: &Django, new: &Creation) -> Result<(), 
         Some((_, Err(Stopped::Schema(schema, output)))) => {
             Err(Failed { schema: Some(schema.clone()), output, ..Failed::saying(schema.why) })
         }
+        // A program that is not there is why there is no tenant, as one that fails is.
+        Some((_, Err(Stopped::Run(failure @ Failure::CommandMissing { .. })))) => {
+            Err(Failed::saying(chain(&failure)))
+        }
         Some((_, Err(Stopped::Run(failure)))) => Err(failure.into()),
         Some((_, Err(Stopped::Taken))) | None => {
             Err(Failed::saying("the framework's program ended before it began".into()))
