@@ -144,20 +144,23 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, colour: bool) -> A
                 })
             })
         }
-        Command::Tenant { what } => worked(&|work| {
-            runtime::until_signalled_then(
-                inherited,
-                async |processes| {
-                    work.start_with(processes);
-                    Box::pin(work.lock.fenced(commands::tenant::run(work, what, bar))).await
-                },
-                async || {
-                    if let Some(text) = begun::after_signal(work).await {
-                        report::say(&text);
-                    }
-                },
-            )
-        }),
+        Command::Tenant { what } => {
+            let answer = worked(&|work| {
+                runtime::until_signalled_then(
+                    inherited,
+                    async |processes| {
+                        work.start_with(processes);
+                        Box::pin(work.lock.fenced(commands::tenant::run(work, what, bar))).await
+                    },
+                    async || {
+                        if let Some(text) = begun::after_signal(work).await {
+                            report::say(&text);
+                        }
+                    },
+                )
+            });
+            commands::tenant::to_a_program(what, answer)
+        }
         Command::History(arguments) => worked(&|work| {
             runtime::until_signalled(inherited, async |_| commands::history::run(work, arguments).await)
         }),

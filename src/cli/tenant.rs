@@ -43,6 +43,20 @@ Examples:
     Delete(TenantDelete),
 }
 
+impl Tenant {
+    /// Whoever called is a program.
+    pub(crate) fn json(&self) -> bool {
+        match self {
+            Self::Create(TenantCreate { json, .. })
+            | Self::Bootstrap(TenantBootstrap { json, .. })
+            | Self::List(TenantList { json, .. })
+            | Self::Show(TenantShow { json, .. })
+            | Self::Delete(TenantDelete { json, .. }) => *json,
+            Self::Template => false,
+        }
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct TenantCreate {
     /// What people call it; also its schema's name, unless --schema says otherwise

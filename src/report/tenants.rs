@@ -122,11 +122,24 @@ pub(crate) fn deleted(name: &str, deleted: &Deleted) -> String {
 pub(crate) fn deleted_json(name: &str, deleted: &Deleted) -> Value {
     json!({
         "tenant": name,
+        "deleted": true,
         "rows": deleted.rows,
         "domains": deleted.domains,
         "tables": deleted.tables,
         "transactions": deleted.transactions,
     })
+}
+
+pub(crate) fn not_deleted(name: &str, trouble: &Trouble) -> Value {
+    json!({ "tenant": name, "deleted": false, "failure": failure(trouble) })
+}
+
+/// What a command that only looks answers where it could not.
+pub(crate) fn failed(tenant: Option<&str>, trouble: &Trouble) -> Value {
+    match tenant {
+        Some(tenant) => json!({ "tenant": tenant, "failure": failure(trouble) }),
+        None => json!({ "failure": failure(trouble) }),
+    }
 }
 
 /// The outcome, and the first thing that there is to say.

@@ -297,6 +297,41 @@ fn a_deleted_tenant_is_gone_and_nothing_else_is() {
 }
 
 #[test]
+fn a_program_that_asks_for_json_gets_it_for_a_failure_too() {
+    let project = Project::complete("");
+    project.database.execute("CREATE VIEW items AS SELECT * FROM b.item");
+    let refused = project.portcullis.run(["tenant", "delete", "b", "--yes", "--json"]).exits(73);
+    let answer = json(&refused);
+    assert_eq!((&answer["tenant"], &answer["deleted"]), (&"b".into(), &false.into()), "{refused}");
+    assert_eq!(answer["failure"]["id"], "deleting-failed");
+    assert!(answer["failure"]["message"].as_str().unwrap().contains("view public.items"), "{refused}");
+    let deleted = project.portcullis.run(["tenant", "delete", "a", "--yes", "--json"]).exits(0);
+    assert_eq!(json(&deleted)["deleted"], true);
+    let unasked = json(&project.portcullis.run(["tenant", "delete", "c", "--json"]).exits(64));
+    assert_eq!((&unasked["deleted"], &unasked["failure"]["id"]), (&false.into(), &"usage".into()));
+    // Before anything of the database is asked.
+    let project = project.replace("registry = {", "registri = {");
+    for arguments in
+        [["list", "--state=complete", "--json"], ["show", "b", "--json"], ["create", "d", "--json"]]
+    {
+        let [one, two, three] = arguments;
+        let outcome = project.portcullis.run(["tenant", one, two, three]).exits(78);
+        assert_eq!(json(&outcome)["failure"]["id"], "config-invalid", "{outcome}");
+        assert!(outcome.stderr.contains("registri"), "{outcome}");
+    }
+    let project = project
+        .replace("registri = {", "registry = {")
+        .env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none");
+    for arguments in [["list", "--state=complete", "--json"], ["show", "b", "--json"]] {
+        let [one, two, three] = arguments;
+        let outcome = project.portcullis.run(["tenant", one, two, three]);
+        let failure = json(&outcome)["failure"].clone();
+        assert_eq!(failure["code"], outcome.code.unwrap(), "{outcome}");
+        assert!(!failure["message"].as_str().unwrap().is_empty() && outcome.stderr.is_empty(), "{outcome}");
+    }
+}
+
+#[test]
 fn a_deletion_asks_for_the_name_on_a_terminal() {
     let project = Project::complete("");
     let delete = |typed: &str| {

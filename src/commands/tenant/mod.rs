@@ -6,13 +6,19 @@ pub(crate) mod delete;
 pub(crate) mod show;
 pub(crate) mod template;
 
+use std::time::Duration;
+
 use crate::{
     actions::Work,
-    cli::Tenant,
+    cli::{Tenant, TenantCreate, TenantDelete, TenantShow},
     commands::Answer,
     failure::Failure,
     notify,
-    report::{self, event::Trouble, tenants},
+    report::{
+        self,
+        event::Trouble,
+        tenants::{self, Bootstrapped},
+    },
 };
 
 /// `bar` where standard error can show one.
@@ -25,6 +31,28 @@ pub(crate) async fn run(work: &Work, what: &Tenant, bar: bool) -> Result<Answer,
         Tenant::Template => template::run(work).await,
         Tenant::Delete(arguments) => delete::run(work, arguments).await,
     }
+}
+
+/// The answer as the program that asked for JSON reads it: also a failure stands on standard output, whatever failed first. A
+/// signal ends the command without one.
+pub(crate) fn to_a_program(what: &Tenant, answer: Answer) -> Answer {
+    let Some(trouble) = answer.trouble.as_ref().filter(|_| what.json() && answer.text.is_empty()) else {
+        return answer;
+    };
+    let value = match what {
+        _ if matches!(trouble.failure, Failure::Interrupted { .. }) => return answer,
+        Tenant::Create(TenantCreate { name, schema, .. }) => {
+            let schema = schema.as_ref().unwrap_or(name);
+            tenants::created(name, schema, Duration::ZERO, Some(trouble))
+        }
+        Tenant::Bootstrap(_) => tenants::bootstrapped(&Bootstrapped::default(), Some(trouble)),
+        Tenant::List(_) | Tenant::Template => tenants::failed(None, trouble),
+        Tenant::Show(TenantShow { name, .. }) => tenants::failed(Some(name), trouble),
+        Tenant::Delete(TenantDelete { name, .. }) => tenants::not_deleted(name, trouble),
+    };
+    // The problems of a configuration stand in what is written for people alone.
+    let kept = matches!(trouble.failure, Failure::ConfigInvalid { .. });
+    Answer { text: format!("{value:#}\n"), trouble: answer.trouble.filter(|_| kept), ..answer }
 }
 
 /// Tells whom `[notify]` names. Nothing is held up by it for longer than its own time-out.
