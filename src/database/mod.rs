@@ -315,6 +315,14 @@ impl Database {
         }
     }
 
+    /// The tenants that this run is making or removing, as far as that is noted.
+    pub(crate) async fn at_work_on(&self, run: &str) -> Result<BTreeSet<String>, DatabaseError> {
+        match self {
+            Self::Postgres(it) => it.at_work_on(run).await,
+            Self::Sqlite(_) => Ok(BTreeSet::new()),
+        }
+    }
+
     /// Which of these tenants are noted: each one's nonce, its name, and since when.
     pub(crate) async fn announced(
         &self,

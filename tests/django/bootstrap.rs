@@ -129,6 +129,29 @@ fn a_signal_while_they_are_migrated_takes_all_of_them_back() {
 }
 
 #[test]
+fn a_signal_while_one_is_removed_takes_the_others_back_too() {
+    let project = with_command(r#"["a", "b"]"#, r#"["python", "bare.py", "a", "b"]"#);
+    with_migration(
+        &project,
+        "DO $$ BEGIN IF current_schema() = 'a' THEN WHILE NOT EXISTS (SELECT FROM public.customers_client WHERE name = 'go') LOOP PERFORM pg_sleep(0.1); END LOOP; \
+         RAISE EXCEPTION 'not today'; END IF; END $$",
+    );
+    let running = project.portcullis.spawn(["tenant", "bootstrap"]);
+    until_sleeping(&project);
+    let removing = "SELECT 'yes' FROM pg_stat_activity WHERE datname = current_database() \
+                    AND wait_event_type = 'Lock' AND query LIKE '%DROP SCHEMA%'";
+    project.database.while_held("LOCK TABLE a.django_content_type IN ACCESS SHARE MODE", || {
+        project.database.execute("UPDATE customers_client SET name = 'go' WHERE schema_name = 'b'");
+        while project.database.column(removing).is_empty() {
+            thread::sleep(Duration::from_millis(20));
+        }
+        running.signal(Signal::SIGTERM);
+    });
+    running.wait().exits(143).says("`a`, `b` was being created: rolled back");
+    nothing_is_left(&project);
+}
+
+#[test]
 fn a_command_that_goes_on_after_the_signal_is_waited_for_first() {
     let project = with_command(r#"["demo"]"#, r#"["python", "late.py"]"#);
     let running = project.portcullis.spawn(["tenant", "bootstrap"]);

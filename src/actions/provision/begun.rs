@@ -58,15 +58,23 @@ impl Unfinished {
     }
 }
 
-/// Takes back what is begun, if the lock is still ours: otherwise somebody else may be doing that.
+/// Takes back what is begun.
 pub(super) async fn take_back(work: &Work) -> TakenBack {
-    let Some(begun) = work.begun.begun.borrow().clone() else { return TakenBack::Nothing };
-    if let Err(failure) = work.lock.still_held().await {
-        return TakenBack::Later(failure.to_string());
+    let begun = work.begun.begun.borrow().clone();
+    match begun {
+        Some(begun) => take_back_only(work, &begun).await,
+        None => TakenBack::Nothing,
     }
+}
+
+/// Takes this back, as long as the lock is ours: otherwise somebody else may be doing that.
+pub(super) async fn take_back_only(work: &Work, begun: &Begun) -> TakenBack {
     let deadline = Instant::now() + PATIENCE;
     loop {
-        match once(work, &begun).await {
+        if let Err(failure) = work.lock.still_held().await {
+            return TakenBack::Later(failure.to_string());
+        }
+        match once(work, begun).await {
             Ok(Undone::Nothing) => return TakenBack::Nothing,
             Ok(Undone::Whole) => return TakenBack::Whole,
             Ok(Undone::Unproved(why)) => return TakenBack::Unproved(why),

@@ -140,14 +140,15 @@ pub(super) async fn keep(work: &Work, tenant: &str, made: &mut Made, say: &dyn F
     }
 }
 
-/// Removes one that did not become whole.
+/// Removes one that did not become whole. Until it is gone, a signal takes it back with the others.
 pub(super) async fn remove_one(work: &Work, tenant: &str, made: &mut Made, trouble: Trouble) -> Trouble {
-    let Some(nonce) = made.remove(tenant) else { return trouble };
-    work.begun.note(Begun::Command(vec![(tenant.to_owned(), nonce)]));
-    let why = crate::failure::chain(&trouble.failure);
-    let Trouble { failure, .. } = taken_back(work, tenant.to_owned(), why).await;
+    let Some(nonce) = made.get(tenant) else { return trouble };
+    let begun = Begun::Command(vec![(tenant.to_owned(), nonce.clone())]);
+    let taken = begun::take_back_only(work, &begun).await;
+    made.remove(tenant);
     note_rest(work, made);
-    Trouble { failure, ..trouble }
+    let why = crate::failure::chain(&trouble.failure);
+    Trouble { failure: failure(tenant.to_owned(), why, taken), ..trouble }
 }
 
 /// Removes those that nobody has come to when the others had failed.
@@ -166,14 +167,16 @@ fn note_rest(work: &Work, made: &Made) {
     }
 }
 
-/// Removes those of the noted tenants that exist now, and their notes.
+/// Removes those of the noted tenants that exist now, and their notes. Where nothing in the journal is this run's any more, somebody
+/// else has had the lock meanwhile, and what stands there may be theirs.
 pub(super) async fn remove(work: &Work, noted: &[(String, String)]) -> Result<(), DatabaseError> {
     let internal = |failure: Failure| DatabaseError::Failed(failure.to_string());
     let (database, limits) = (work.database().map_err(internal)?, work.limits().map_err(internal)?);
     let domains = domains(work).await;
     database.end_programs(&work.run).await?;
+    let ours = database.at_work_on(&work.run).await?;
     let now = registered(work).await.map_err(internal)?;
-    for (tenant, nonce) in noted {
+    for (tenant, nonce) in noted.iter().filter(|(tenant, _)| ours.contains(tenant)) {
         if now.contains(tenant) || stands(work, tenant).await.map_err(internal)? {
             database.delete(tenant, domains, &work.run, &limits).await?;
         }
@@ -183,15 +186,21 @@ pub(super) async fn remove(work: &Work, noted: &[(String, String)]) -> Result<()
 }
 
 async fn taken_back(work: &Work, tenant: String, why: String) -> Trouble {
-    let (left, why) = match begun::take_back(work).await {
-        begun::TakenBack::Nothing | begun::TakenBack::Whole => (Left::Nothing, why),
+    let taken = begun::take_back(work).await;
+    work.begun.forget();
+    failure(tenant, why, taken).into()
+}
+
+fn failure(tenant: String, why: String, taken: begun::TakenBack) -> Failure {
+    match taken {
+        begun::TakenBack::Nothing | begun::TakenBack::Whole => {
+            Failure::Provisioning { tenant, why, left: Left::Nothing }
+        }
         // Whoever comes next cannot know what the command has made.
         begun::TakenBack::Unproved(what) | begun::TakenBack::Later(what) => {
-            (Left::Unproved, format!("{why}; {what}"))
+            Failure::Provisioning { tenant, why: format!("{why}; {what}"), left: Left::Unproved }
         }
-    };
-    work.begun.forget();
-    Failure::Provisioning { tenant, why, left }.into()
+    }
 }
 
 async fn stands(work: &Work, schema: &str) -> Result<bool, Failure> {

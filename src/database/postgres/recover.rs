@@ -152,6 +152,16 @@ impl Postgres {
         Ok(rows.tenants.into_iter().chain(rows.others).collect())
     }
 
+    /// The tenants that the journal says this run is making or removing.
+    pub(in super::super) async fn at_work_on(&self, run: &str) -> Result<BTreeSet<String>, DatabaseError> {
+        let mut connection = self.writer().await?;
+        let ours = format!("run = {} AND registry = {}", literal(run), literal(&self.registry_name()));
+        let entries = journal::entries(&mut connection, &ours).await;
+        self.give_back(connection).await;
+        let entries = entries.map_err(|error| connect::failed(&error))?;
+        Ok(entries.into_iter().map(|entry| entry.tenant).collect())
+    }
+
     /// Which of these tenants a killed run had noted: nonce, tenant, and when it was.
     pub(in super::super) async fn announced(
         &self,
