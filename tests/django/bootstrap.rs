@@ -61,6 +61,10 @@ bootstrap = { tenants = ["demo"], run = ["python", "bare.py", "demo"] }
 name = "beside"
 after = "start"
 command = { run = ["sh", "-c", "while [ ! -e fail ]; do sleep 0.1; done; exit 3"] }
+[[step]]
+name = "goes on for a while"
+after = "start"
+command = { run = ["sh", "-c", "trap '' TERM; sleep 45"], grace = "6s" }
 "#;
 
 const STEP: &str =
@@ -173,8 +177,12 @@ fn a_step_that_fails_beside_it_has_it_taken_back_under_the_lock() {
     project.portcullis.run(["check"]).exits(0);
     let running = project.portcullis.spawn(["run", "--no-server"]);
     until_sleeping(&project);
+    // Whoever has the lock next finds nothing of it any more.
+    let next = project.portcullis.spawn(["tenant", "delete", "nobody", "--yes"]);
+    next.wait_for_line("waiting for the lock");
     fs::write(project.portcullis.path("fail"), "").unwrap();
     running.wait().exits(79).says("`demo` was being created: rolled back");
+    next.wait().exits(73).says_not("left as it is").says("no row and no schema");
     nothing_is_left(&project);
 }
 
