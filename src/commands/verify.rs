@@ -56,9 +56,11 @@ pub(crate) async fn run(work: &Work, arguments: &cli::Verify, bar: bool) -> Resu
         VerifyFormat::Github => (None, judgement::annotations(&judgement) + &warnings),
         VerifyFormat::Text => (None, warnings),
     };
+    let of_app = arguments.app.as_ref().map(|app| format!(", as far as `{app}` is concerned"));
+    let of_app = of_app.unwrap_or_default();
     let answer = match Trouble::unless_complete(judgement) {
         Ok(_) if arguments.quiet => Answer::good(String::new()),
-        Ok(summary) => Answer::good(format!("{before}complete: {summary}\n")),
+        Ok(summary) => Answer::good(format!("{before}complete: {summary}{of_app}\n")),
         Err(trouble) => Answer { text: before, ..Answer::bad(trouble) },
     };
     Ok(match instead {

@@ -134,7 +134,10 @@ fn privileges(facts: &Facts) -> Verdict {
         }
         let name = &writer.name;
         if !lacks.is_empty() {
-            let remedy = format!("GRANT them to {name}, or name the schemas' owner in `[database]`");
+            let remedy = format!(
+                "GRANT them to {name} (ownership: ALTER TABLE ... OWNER TO {name}, or GRANT the owner's role), or name the \
+                 schemas' owner in `[database]`"
+            );
             return Verdict::failed(format!("`{name}` lacks {}", lacks.join("; ")), remedy);
         }
         if writer.superuser || writer.creates_roles {
@@ -154,16 +157,16 @@ fn gate_role(facts: &Facts) -> Verdict {
     }
     facts.of_postgres(facts.examined.reader.as_ref(), |reader| {
         let name = &reader.name;
-        let remedy =
-            format!("REVOKE it: {name} needs USAGE on the schemas and SELECT on their tables, nothing more");
+        let needs = format!("{name} needs USAGE on the schemas and SELECT on their tables, nothing more");
         if reader.superuser || reader.creates_roles {
             let what = if reader.superuser { "is a superuser" } else { "may create roles" };
+            let remedy = format!("ALTER ROLE {name} NOSUPERUSER NOCREATEROLE: {needs}");
             return Verdict::failed(format!("`{name}` {what}"), remedy);
         }
         if reader.writes.is_empty() {
             return Verdict::passed(format!("`{name}` may not change anything"));
         }
-        Verdict::failed(format!("`{name}` has {}", some(&reader.writes)), remedy)
+        Verdict::failed(format!("`{name}` has {}", some(&reader.writes)), format!("REVOKE it: {needs}"))
     })
 }
 

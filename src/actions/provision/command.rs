@@ -28,10 +28,12 @@ pub(super) type Made = BTreeMap<String, String>;
 pub(super) async fn settle(work: &Work, tenant: &str) -> bool {
     let named = [tenant.to_owned()];
     let Ok(database) = work.database() else { return false };
-    let noted = database.announced(&named).await.is_ok_and(|noted| !noted.is_empty());
+    if !database.announced(&named).await.is_ok_and(|noted| !noted.is_empty()) {
+        return false;
+    }
     match judge_named(work, &named).await {
-        Ok(judgement) if noted => refuse_unproved(work, &judgement).await.is_ok(),
-        _ => false,
+        Ok(judgement) => refuse_unproved(work, &judgement).await.is_ok(),
+        Err(_) => false,
     }
 }
 
@@ -128,7 +130,7 @@ fn tell_of_newcomers(
 }
 
 /// One of those that the command has made is whole: its note goes, and a signal takes back only the others.
-pub(super) async fn keep(work: &Work, tenant: &str, made: &mut Made, say: &dyn Fn(String)) {
+pub(super) async fn whole(work: &Work, tenant: &str, made: &mut Made, say: &dyn Fn(String)) {
     let Some(nonce) = made.remove(tenant) else { return };
     note_rest(work, made);
     let struck = match work.database() {

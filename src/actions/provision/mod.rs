@@ -90,7 +90,7 @@ async fn one_by_one(
         };
         let result = match result {
             Ok(new) => {
-                command::keep(work, tenant, made, &note).await;
+                command::whole(work, tenant, made, &note).await;
                 Ok(new)
             }
             Err(trouble) => Err(command::remove_one(work, tenant, made, trouble).await),

@@ -28,14 +28,14 @@ use crate::{
 
 impl Postgres {
     pub(in super::super) async fn look(&self, question: &Question<'_>) -> Result<Found, DatabaseError> {
-        let connection = match self.rested.take().await {
+        let connection = match self.idle.take().await {
             Some(connection) => connection,
             None => connect::connect(self.reader()).await?,
         };
         let mut reading = Reading::on(connection, question.timeout);
         let found = self.found(&mut reading, question).await;
         match found {
-            Ok(_) => self.rested.keep(reading.into_inner()),
+            Ok(_) => self.idle.keep(reading.into_inner()),
             Err(_) => reading.close().await,
         }
         found

@@ -9,6 +9,7 @@ mod copy;
 mod delete;
 mod derive;
 mod examine;
+mod idle;
 mod journal;
 mod kept;
 mod ledgers;
@@ -23,7 +24,6 @@ mod recover;
 mod registry;
 mod remove;
 mod rename;
-mod rested;
 mod rows;
 mod run;
 mod server;
@@ -41,7 +41,7 @@ use std::{
 
 use sqlx::Connection;
 
-use self::{kept::Kept, rested::Rested};
+use self::{idle::Idle, kept::Kept};
 use super::DatabaseError;
 use crate::{
     config,
@@ -64,7 +64,7 @@ pub(crate) struct Postgres {
     /// Whether there is a pooler in transaction mode before the server; known once the lock was asked for.
     pooled: Arc<AtomicBool>,
     kept: Kept,
-    rested: Rested,
+    idle: Idle,
 }
 
 impl Postgres {
@@ -75,7 +75,7 @@ impl Postgres {
             run: String::new(),
             pooled: Arc::default(),
             kept: Kept::default(),
-            rested: Rested::default(),
+            idle: Idle::default(),
         }
     }
 

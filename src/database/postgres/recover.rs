@@ -42,7 +42,7 @@ impl Postgres {
         let entries = journal::entries(&mut connection, &condition).await;
         let entries = entries.map_err(|error| connect::failed(&error))?;
         let undone = if let Some(entry) = entries.first() {
-            end_programs(&mut connection, &entry.run).await.map_err(|error| connect::failed(&error))?;
+            end_programs(&mut connection, &entry.run).await.map_err(words)?;
             let domains = new.domain.as_ref().map(|(domains, _)| domains);
             self.remove_announced(&mut connection, registry, domains, entry, limits).await.map_err(words)?
         } else {
@@ -106,7 +106,7 @@ impl Postgres {
         if journal::entries(connection, &condition).await.map_err(|error| bare(&error))?.is_empty() {
             return Ok(None);
         }
-        end_programs(connection, &entry.run).await.map_err(|error| bare(&error))?;
+        end_programs(connection, &entry.run).await?;
         self.remove_announced(connection, registry, domains, entry, limits).await.map(Some)
     }
 
@@ -140,7 +140,7 @@ impl Postgres {
         let mut connection = self.writer().await?;
         let ended = end_programs(&mut connection, run).await;
         self.give_back(connection).await;
-        ended.map_err(|error| connect::failed(&error))
+        ended.map_err(words)
     }
 
     pub(in super::super) async fn registered(&self) -> Result<BTreeSet<String>, DatabaseError> {
@@ -181,7 +181,7 @@ impl Postgres {
 
 /// Ends the sessions that a run's programs have left: a statement goes on without whoever asked for it, and one that
 /// comes after its schema is gone would land in another.
-async fn end_programs(connection: &mut PgConnection, run: &str) -> Result<(), sqlx::Error> {
+async fn end_programs(connection: &mut PgConnection, run: &str) -> Result<(), ApplyError> {
     let sql = format!(
         "SELECT pg_catalog.pg_terminate_backend(pid)::text FROM pg_catalog.pg_stat_activity \
          WHERE datname = current_database() AND application_name = {} AND pid <> pg_catalog.pg_backend_pid()",
@@ -189,14 +189,16 @@ async fn end_programs(connection: &mut PgConnection, run: &str) -> Result<(), sq
     );
     let mut quiet = false;
     for _ in 0..LOOKS {
-        let ended = !connect::rows(connection, &sql).await?.is_empty();
+        let ended = !connect::rows(connection, &sql).await.map_err(|error| bare(&error))?.is_empty();
         if !ended && quiet {
             return Ok(());
         }
         quiet = !ended;
         tokio::time::sleep(PAUSE).await;
     }
-    Err(sqlx::Error::Protocol("a program of that run comes back as often as its session is ended".into()))
+    Err(ApplyError::saying(
+        "a program of that run comes back as often as its session is ended: kill it first",
+    ))
 }
 
 /// Whether the transaction that was to make the tenant whole did.

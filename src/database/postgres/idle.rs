@@ -10,13 +10,13 @@ use sqlx::{Connection, postgres::PgConnection};
 use tokio::{task::AbortHandle, time};
 
 /// Shorter than the pause between two looks of one that waits.
-const REST: Duration = Duration::from_millis(500);
+const KEEP: Duration = Duration::from_millis(500);
 
 /// None while none is kept; else with the task that ends it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Rested(Arc<Mutex<Option<(PgConnection, AbortHandle)>>>);
+pub(super) struct Idle(Arc<Mutex<Option<(PgConnection, AbortHandle)>>>);
 
-impl Rested {
+impl Idle {
     /// The one that is kept, if it still answers.
     pub(super) async fn take(&self) -> Option<PgConnection> {
         let (mut connection, end) = self.replace(None)?;
@@ -28,7 +28,7 @@ impl Rested {
     pub(super) fn keep(&self, connection: PgConnection) {
         let place = self.clone();
         let end = tokio::spawn(async move {
-            time::sleep(REST).await;
+            time::sleep(KEEP).await;
             if let Some((connection, _)) = place.replace(None) {
                 let _ = connection.close().await;
             }
