@@ -221,16 +221,21 @@ fn made_on(template: &str, version: &str) -> String {
     )
 }
 
+/// Lets no object of such a name be made.
+fn fails_at(project: &Project, object: &str) {
+    project.database.execute(&format!(
+        "CREATE FUNCTION public.in_the_way() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN \
+         IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() WHERE object_identity LIKE '{object}') \
+         THEN RAISE EXCEPTION 'not today'; END IF; END $$; \
+         CREATE EVENT TRIGGER in_the_way ON ddl_command_end EXECUTE FUNCTION public.in_the_way()",
+    ));
+}
+
 #[test]
 fn a_copy_that_fails_half_way_leaves_nothing() {
     let project = with_template();
     // What the dump makes stands in the way as soon as a schema is made.
-    project.database.execute(
-        "CREATE FUNCTION public.in_the_way() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN \
-         IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() WHERE object_identity LIKE 'acme.finance_invoice%') \
-         THEN RAISE EXCEPTION 'not today'; END IF; END $$; \
-         CREATE EVENT TRIGGER in_the_way ON ddl_command_end EXECUTE FUNCTION public.in_the_way()",
-    );
+    fails_at(&project, "acme.finance_invoice%");
     project.portcullis.run(["tenant", "create", "acme"]).exits(73).says("not today").says("rolled back");
     let left = project.database.column(
         "SELECT nspname::text FROM pg_namespace WHERE nspname = 'acme' \
@@ -280,12 +285,9 @@ fn a_template_is_made_also_where_a_row_of_the_registry_needs_more_than_its_defau
 fn what_is_left_of_a_template_that_could_not_be_made_is_told_and_not_denied() {
     let project = with_template();
     // Neither the making nor the removing succeeds.
+    fails_at(&project, "portcullis_template%.finance_invoice");
     project.database.execute(
-        "CREATE FUNCTION public.in_the_way() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN \
-         IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() WHERE object_identity LIKE 'portcullis_template%.finance_invoice') \
-         THEN RAISE EXCEPTION 'not today'; END IF; END $$; \
-         CREATE EVENT TRIGGER in_the_way ON ddl_command_end EXECUTE FUNCTION public.in_the_way(); \
-         CREATE FUNCTION public.keeps() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'it is kept'; END $$; \
+        "CREATE FUNCTION public.keeps() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'it is kept'; END $$; \
          CREATE EVENT TRIGGER keeps ON ddl_command_start WHEN TAG IN ('DROP SCHEMA') EXECUTE FUNCTION public.keeps()",
     );
     let failed = project.portcullis.run(["tenant", "template"]).exits(73);
