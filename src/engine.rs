@@ -15,12 +15,10 @@ use crate::{
     config::{OnFailure, Step},
     database::record,
     failure::{self, Failure, signal_name},
+    outcome::{FailureDetails, event::Event},
     plan::{Decision, Plan},
     process::{Processes, Signals},
-    report::{
-        Report,
-        event::{Event, Trouble},
-    },
+    report::Report,
     steps::{
         self, Context,
         stop::{self, Stop, Stopper},
@@ -33,7 +31,7 @@ const SIBLING_FAILED: i32 = libc::SIGTERM;
 /// What ended the start-up: the step, if one did, and its trouble.
 pub(crate) struct Blocked {
     pub(crate) step: Option<usize>,
-    pub(crate) trouble: Trouble,
+    pub(crate) trouble: FailureDetails,
 }
 
 /// Works through the plan. Returns once nothing runs any more.
@@ -109,7 +107,7 @@ impl Engine<'_> {
                 let at = blocked.as_ref().and_then(|blocked| blocked.step);
                 let done = blocked.and_then(|blocked| blocked.trouble.done);
                 let failure = Failure::Interrupted { signal, doing };
-                Err(Blocked { step: at, trouble: Trouble { done, ..Trouble::from(failure) } })
+                Err(Blocked { step: at, trouble: FailureDetails { done, ..FailureDetails::from(failure) } })
             }
             (None, Some(blocked)) => Err(blocked),
             (None, None) => Ok(()),
@@ -134,7 +132,7 @@ impl Engine<'_> {
     }
 
     /// Runs one step, and returns the trouble that must end the start-up, if there is any.
-    async fn step(&self, step: usize, asked: Stop) -> Option<Trouble> {
+    async fn step(&self, step: usize, asked: Stop) -> Option<FailureDetails> {
         let begun = Instant::now();
         let Step { action, on_failure, .. } = &self.work.config.steps[step];
         let skipped = match &self.plan.steps[step].decision {
@@ -176,7 +174,7 @@ impl Engine<'_> {
                 tracing::debug!(step, kind = self.plan.steps[step].kind, "step");
                 Box::pin(steps::run(action, context)).await
             }
-            Err(failure) => Err(Trouble::from(failure)),
+            Err(failure) => Err(FailureDetails::from(failure)),
         };
         let took = begun.elapsed();
         self.record(step, took, &result).await;
@@ -199,7 +197,7 @@ impl Engine<'_> {
     }
 
     /// Writes down how the step ended, if this run is one that is recorded.
-    async fn record(&self, step: usize, took: Duration, result: &Result<String, Trouble>) {
+    async fn record(&self, step: usize, took: Duration, result: &Result<String, FailureDetails>) {
         let (outcome, said) = match result {
             Ok(summary) => ("ok", summary.clone()),
             Err(trouble) => ("failed", failure::chain(&trouble.failure)),

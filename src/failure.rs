@@ -4,6 +4,8 @@
 
 use std::{io, path::PathBuf, time::Duration};
 
+use crate::words;
+
 /// One failure that ends the program, or would end it if its step did not say `on_failure = "warn"`.
 ///
 /// One variant per thing that an operator would do differently. Messages are lower case and do not hold
@@ -38,7 +40,7 @@ pub(crate) enum Failure {
     #[error("cannot read the migrations in `{path}`: {why}")]
     MigrationsUnreadable { path: PathBuf, why: String },
 
-    #[error("{what} was not there after {}: {last}", words(*after))]
+    #[error("{what} was not there after {}: {last}", words::duration(*after))]
     WaitTimedOut { what: String, after: Duration, last: String },
     #[error("{what} refused us for good: {why}")]
     Refused { what: String, why: String },
@@ -52,7 +54,7 @@ pub(crate) enum Failure {
     #[error("cannot prove that {what}: {why}")]
     Unproven { what: String, why: String },
 
-    #[error("the lock was not had in {}: {holder}", words(*after))]
+    #[error("the lock was not had in {}: {holder}", words::duration(*after))]
     LockTimedOut { after: Duration, holder: String },
     #[error("the lock was lost: {why}")]
     LockLost { why: String },
@@ -68,7 +70,7 @@ pub(crate) enum Failure {
     CommandMissing { program: String, why: String },
     #[error("the SQL failed: {why}")]
     SqlFailed { why: String },
-    #[error("{what} ran longer than {}", words(*after))]
+    #[error("{what} ran longer than {}", words::duration(*after))]
     TimedOut { what: String, after: Duration },
     #[error("{what} failed: {why}")]
     Database { what: String, why: String },
@@ -225,17 +227,6 @@ impl Failure {
             Failure::Interrupted { .. } => "nothing: start again when wanted".into(),
             Failure::Internal { .. } => "report it, with the lines above".into(),
         }
-    }
-}
-
-/// A duration as people write it: `90 s`, `2 m`, `400 ms`.
-pub(crate) fn words(duration: Duration) -> String {
-    let (seconds, millis) = (duration.as_secs(), duration.subsec_millis());
-    match (seconds, millis) {
-        (0, millis) => format!("{millis} ms"),
-        (s, 0) if s >= 120 && s % 60 == 0 => format!("{} m", s / 60),
-        (s, 0) => format!("{s} s"),
-        (s, millis) => format!("{s}.{} s", millis / 100),
     }
 }
 

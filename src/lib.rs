@@ -27,8 +27,12 @@ mod database;
 mod process;
 mod tenants;
 
+mod deadline;
 mod failure;
+mod files;
+mod outcome;
 mod report;
+mod words;
 
 use std::{
     ffi::OsString,

@@ -7,9 +7,10 @@ use tokio::time;
 
 use crate::{
     config::Notify,
-    failure::{signal_name, words},
+    failure::signal_name,
     process::{Child, How, Processes, Signals},
     report::{Report, json},
+    words::duration,
 };
 
 /// Between TERM and KILL, for a command that does not end by itself.
@@ -71,7 +72,7 @@ async fn told(
                 return Err(Untold::Failed(format!("it was ended by {}", signal_name(signal))));
             }
             Ok(How::NotStarted { why, .. }) => return Err(Untold::Failed(format!("cannot start it: {why}"))),
-            Err(_) => Untold::Failed(format!("it ran longer than {}", words(notify.timeout))),
+            Err(_) => Untold::Failed(format!("it ran longer than {}", duration(notify.timeout))),
         }
     };
     tree.terminate(libc::SIGTERM);

@@ -11,10 +11,11 @@ use crate::{
     engine,
     failure::{self, Failure},
     notify::{self, Untold},
+    outcome::event::Event,
     plan::{self, Decision, Plan},
     process::{self, Inherited, Processes, Signals},
     quarantine,
-    report::{self, Files, Report, event::Event, mask::Mask, standing::Standing, style::Style},
+    report::{self, Files, Report, mask::Mask, standing::Standing, style::Style},
     runtime,
     status::Endpoint,
 };

@@ -11,8 +11,8 @@ use crate::{
     config::{OnTenantFailure, Scope, Selection, Source},
     database::Share,
     failure::Failure,
+    outcome::{FailureDetails, SchemaFailure},
     process::Stream,
-    report::event::{SchemaFailure, Trouble},
     tenants::{
         gate::{Judgement, Outcome, Verdict},
         manifest::Manifest,
@@ -58,7 +58,7 @@ impl Applied {
 }
 
 /// Applies to the shared schema or to every tenant.
-pub(crate) async fn scope(work: &Work, scope: Scope, say: &dyn Fn(Said)) -> Result<Applied, Trouble> {
+pub(crate) async fn scope(work: &Work, scope: Scope, say: &dyn Fn(Said)) -> Result<Applied, FailureDetails> {
     match scope {
         Scope::Shared => apply(work, None, say).await,
         Scope::Tenants => apply(work, Some(&Selection::All), say).await,
@@ -70,7 +70,7 @@ pub(crate) async fn apply(
     work: &Work,
     tenants: Option<&Selection>,
     say: &dyn Fn(Said),
-) -> Result<Applied, Trouble> {
+) -> Result<Applied, FailureDetails> {
     // Replicas help each other with the tenants as a whole; what somebody names is done by whoever was asked.
     let together = tenants == Some(&Selection::All) && work.migrations()?.apply.cooperate;
     let share = if together { Share::WithOthers } else { Share::Alone };
@@ -107,7 +107,7 @@ pub(crate) async fn apply(
         if !failed.schemas.is_empty() {
             let output = failed.shown();
             let trouble = trouble(failed.schemas, todo.broken, &applied, todo.pending.len());
-            return Err(Trouble { output, ..trouble });
+            return Err(FailureDetails { output, ..trouble });
         }
     }
     if todo.broken.is_empty() {
@@ -178,7 +178,7 @@ fn trouble(
     broken: BTreeMap<Option<String>, Verdict>,
     applied: &Applied,
     total: usize,
-) -> Trouble {
+) -> FailureDetails {
     let what = |number: usize| if number == 1 { "1 schema".to_owned() } else { format!("{number} schemas") };
     let mut summary = Vec::new();
     if !failed.is_empty() {
@@ -207,7 +207,7 @@ fn trouble(
     } else {
         Failure::MigrationFailed { summary }
     };
-    Trouble {
+    FailureDetails {
         failure,
         judgement: broken.then_some(judgement),
         failed,

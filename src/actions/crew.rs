@@ -15,9 +15,10 @@ use super::{
 use crate::{
     config::{OnTenantFailure, Selection, Source},
     database::{ApplyError, Limits, MigrationFile, Schema, Share},
-    failure::{Failure, words},
-    report::event::SchemaFailure,
+    failure::Failure,
+    outcome::SchemaFailure,
     tenants::gate::Finding,
+    words::duration,
 };
 
 /// The longest pause before it looks again at tenants that other replicas have.
@@ -297,7 +298,7 @@ async fn apply_to(work: &Work, share: Share, tenant: Option<&str>) -> Result<Vec
         Ok(Ok(Err(error))) => Err(Stopped::Schema(failure(error), Vec::new())),
         Ok(Err(fatal)) => Err(Stopped::Run(fatal)),
         Err(_) => {
-            let why = format!("ran longer than {}", words(timeout));
+            let why = format!("ran longer than {}", duration(timeout));
             let migration = half_done(work, tenant).await;
             let error = ApplyError { why, dirty: migration.is_some(), migration, ..ApplyError::default() };
             Err(Stopped::Schema(failure(error), Vec::new()))

@@ -11,7 +11,7 @@ use crate::{
     config::{self, Migrations, Source},
     database::{self, DatabaseError, Made, MigrationFile},
     failure::Failure,
-    report::event::Trouble,
+    outcome::FailureDetails,
     tenants::manifest::{Expected, FORMAT, Framework, Manifest},
 };
 
@@ -131,7 +131,7 @@ pub(crate) fn parse(path: &Path, text: &str, make: &str) -> Result<Manifest, Fai
 }
 
 /// Derives the manifest of the configured files: where it belongs, and its text.
-pub(crate) async fn make(work: &Work) -> Result<(PathBuf, String), Trouble> {
+pub(crate) async fn make(work: &Work) -> Result<(PathBuf, String), FailureDetails> {
     let Migrations { source, manifest: path, .. } = work.migrations()?;
     let (shared, tenant) = match source {
         Source::Sql { shared, tenant } => (shared, tenant),

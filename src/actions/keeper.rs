@@ -10,8 +10,8 @@ use tokio::{
 
 use crate::{
     database::{DatabaseError, LockSession},
-    failure::words,
     process::Processes,
+    words::duration,
 };
 
 /// Between two looks whether the lock is still held. What the server itself says is heard at once.
@@ -122,6 +122,6 @@ async fn keep(mut session: LockSession, mut wishes: mpsc::UnboundedReceiver<Wish
 
 /// What does not answer is lost.
 async fn within<T>(work: impl Future<Output = Result<T, String>>) -> Result<T, String> {
-    let silent = |_| Err(format!("no answer in {}", words(ANSWER)));
+    let silent = |_| Err(format!("no answer in {}", duration(ANSWER)));
     time::timeout(ANSWER, work).await.unwrap_or_else(silent)
 }

@@ -9,13 +9,14 @@ use crate::{
     config::{Ahead, Scope, Selection},
     database::{DatabaseError, Question, UNHEARD},
     failure::Failure,
-    report,
+    outcome::wording,
     tenants::{
         day::Day,
         found::Found,
         gate::{self, Judgement, Rules},
         manifest::Manifest,
     },
+    words,
 };
 
 /// How long a look may take where the configuration has no say.
@@ -65,7 +66,7 @@ impl Work {
     /// Entries of `[[accept]]` that do nothing any more, in words.
     pub(crate) fn stale_accepts(&self, judgement: &Judgement) -> Vec<String> {
         let stale = judgement.stale(&self.config.accepts, today());
-        stale.into_iter().map(|(accept, why)| report::judgement::stale(accept, why)).collect()
+        stale.into_iter().map(|(accept, why)| wording::stale(accept, why)).collect()
     }
 
     /// The rules for work on single schemas, where the size of the registry does not matter.
@@ -90,5 +91,5 @@ impl Work {
 fn today() -> Day {
     // What the clock says always reads as a day; a clock that cannot is at the end of all days, where nothing is
     // waived any more.
-    report::json::rfc3339(SystemTime::now()).parse().unwrap_or(Day::LAST)
+    words::rfc3339(SystemTime::now()).parse().unwrap_or(Day::LAST)
 }

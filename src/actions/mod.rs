@@ -24,8 +24,8 @@ use crate::{
     config::{self, Config},
     database::{Database, Limits},
     failure::Failure,
+    outcome::SchemaFailure,
     process::Processes,
-    report::event::SchemaFailure,
 };
 
 /// What an action works with.

@@ -7,7 +7,7 @@ use crate::{
     config::{GateMode, OnIncomplete},
     database::record::Exception,
     failure::Failure,
-    report::event::{Opening, Trouble},
+    outcome::{FailureDetails, event::Opening},
     tenants::quarantine,
 };
 
@@ -23,7 +23,7 @@ pub(crate) struct Openings {
 /// must be complete. `warn` hears why it stays shut although somebody wanted it open.
 pub(crate) async fn opening(
     work: &Work,
-    trouble: &Trouble,
+    trouble: &FailureDetails,
     every: bool,
     warn: &dyn Fn(String),
 ) -> Option<Opening> {

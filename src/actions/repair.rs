@@ -9,11 +9,12 @@ use super::{
 use crate::{
     config::Selection,
     failure::Failure,
-    report::{
-        event::Trouble,
-        judgement,
-        repair::{self, Ended, Repaired, STEPS, Step},
+    outcome::{
+        FailureDetails,
+        repair::{Ended, Repaired, STEPS, Step},
+        wording,
     },
+    report::repair,
     tenants::{
         found::{Found, Rows},
         gate::Judgement,
@@ -81,11 +82,11 @@ enum Todo {
     Replay(Vec<String>, Vec<String>),
 }
 
-async fn steps(work: &Work, asked: &Asked<'_>, told: &mut Told<'_>) -> Result<(), Trouble> {
+async fn steps(work: &Work, asked: &Asked<'_>, told: &mut Told<'_>) -> Result<(), FailureDetails> {
     let (found, judgement) = look(work, asked.tenant).await?;
     if found.unregistered.contains(asked.tenant) {
         let summary = format!("the registry holds no tenant `{}`", asked.tenant);
-        return Err(Trouble { judgement: Some(judgement), ..Failure::Incomplete { summary }.into() });
+        return Err(FailureDetails { judgement: Some(judgement), ..Failure::Incomplete { summary }.into() });
     }
     told.passed(format!("`{}` is registered", asked.tenant));
 
@@ -102,7 +103,7 @@ async fn steps(work: &Work, asked: &Asked<'_>, told: &mut Told<'_>) -> Result<()
     }
 
     let (found, judgement) = look(work, asked.tenant).await?;
-    told.passed(Trouble::unless_complete(judgement)?);
+    told.passed(FailureDetails::unless_complete(judgement)?);
 
     let kind = found.types.get(asked.tenant).map(String::as_str);
     let tables: Vec<String> = manifest.tables_of(kind).keys().cloned().collect();
@@ -129,7 +130,7 @@ fn state(judgement: &Judgement) -> String {
     let findings = judgement.tenants.values().flat_map(|verdict| &verdict.findings);
     let said: Vec<String> = findings
         .map(|finding| {
-            let (what, which) = judgement::words(finding);
+            let (what, which) = wording::words(finding);
             format!("{what}: {which}")
         })
         .collect();
@@ -142,7 +143,7 @@ fn todo(
     asked: &Asked<'_>,
     found: &Found,
     judgement: Judgement,
-) -> Result<Todo, Trouble> {
+) -> Result<Todo, FailureDetails> {
     if let Some(app) = asked.replay {
         return match replayable(manifest, asked, app, found) {
             Ok(copies) => Ok(Todo::Replay(migrations_of(manifest, app), copies)),
@@ -150,7 +151,7 @@ fn todo(
                 let (why, todo) = repair::refusal(&refusal, app, asked.tenant);
                 let (app, tenant) = (app.to_owned(), asked.tenant.to_owned());
                 let failure = Failure::NotReplayable { app, tenant, why, todo };
-                Err(Trouble { judgement: Some(judgement), ..failure.into() })
+                Err(FailureDetails { judgement: Some(judgement), ..failure.into() })
             }
         };
     }
@@ -158,7 +159,7 @@ fn todo(
         Some(verdict) if verdict.is_pending() && verdict.may_be_migrated() => {
             Ok(Todo::Apply(verdict.pending().to_vec()))
         }
-        _ => Trouble::unless_complete(judgement).map(|_| Todo::Nothing),
+        _ => FailureDetails::unless_complete(judgement).map(|_| Todo::Nothing),
     }
 }
 
@@ -179,7 +180,12 @@ fn migrations_of(manifest: &Manifest, app: &str) -> Vec<String> {
 }
 
 /// The third step. False if a dry run leaves something to do, so that there is nothing to verify yet.
-async fn apply(work: &Work, asked: &Asked<'_>, todo: Todo, told: &mut Told<'_>) -> Result<bool, Trouble> {
+async fn apply(
+    work: &Work,
+    asked: &Asked<'_>,
+    todo: Todo,
+    told: &mut Told<'_>,
+) -> Result<bool, FailureDetails> {
     match todo {
         Todo::Nothing => told.passed("nothing to apply"),
         Todo::Apply(names) | Todo::Replay(names, _) if asked.dry_run => {
@@ -220,7 +226,11 @@ async fn apply(work: &Work, asked: &Asked<'_>, todo: Todo, told: &mut Told<'_>) 
 }
 
 /// Looks again under the lock: somebody else may have repaired it meanwhile.
-async fn replayed(work: &Work, asked: &Asked<'_>, hear: &dyn Fn(Heard<'_>)) -> Result<Vec<String>, Trouble> {
+async fn replayed(
+    work: &Work,
+    asked: &Asked<'_>,
+    hear: &dyn Fn(Heard<'_>),
+) -> Result<Vec<String>, FailureDetails> {
     work.lock.hold(work, &|text| hear(Heard::Note(text))).await?;
     let (found, judgement) = look(work, asked.tenant).await?;
     let manifest = &work.expectation().await?.manifest;
@@ -231,7 +241,7 @@ async fn replayed(work: &Work, asked: &Asked<'_>, hear: &dyn Fn(Heard<'_>)) -> R
             if replayed.is_ok() {
                 work.record.changed(Some(asked.tenant), &[format!("`{app}` replayed")]);
             }
-            replayed.map_err(|(failure, output)| Trouble { output, ..Trouble::from(failure) })
+            replayed.map_err(|(failure, output)| FailureDetails { output, ..FailureDetails::from(failure) })
         }
         _ => Ok(Vec::new()),
     }

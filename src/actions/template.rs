@@ -4,7 +4,11 @@ use std::{fs, io, path::Path, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{Work, django::child, provision, provision::Wanted};
+use super::{
+    Work,
+    django::child,
+    provision::{self, Wanted},
+};
 use crate::{
     config::{self, Database, Source},
     database::{
@@ -12,8 +16,8 @@ use crate::{
         template::{self, Template},
     },
     failure::Failure,
+    outcome::FailureDetails,
     process::{Child, How},
-    report::event::Trouble,
 };
 
 /// For pg_dump, which reads one empty tenant.
@@ -40,7 +44,7 @@ pub(crate) async fn configured(work: &Work) -> Result<Option<Template>, Failure>
 }
 
 /// Has the framework make a tenant that nobody ever sees, and writes it down. Returns what was written.
-pub(crate) async fn make(work: &Work, say: &dyn Fn(String)) -> Result<Template, Trouble> {
+pub(crate) async fn make(work: &Work, say: &dyn Fn(String)) -> Result<Template, FailureDetails> {
     let lacks = |needs| Failure::ConfigLacks { what: "making a template".into(), needs };
     let migrations = work.migrations()?;
     let path = migrations.template.as_ref().ok_or_else(|| lacks("migrations.template"))?;

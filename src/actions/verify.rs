@@ -6,9 +6,10 @@ use super::Work;
 use crate::{
     config::Selection,
     database::{DatabaseError, Question, UNHEARD},
-    failure::{Failure, words},
-    report::judgement,
+    failure::Failure,
+    outcome::wording,
     tenants::{gate::Judgement, manifest::Manifest},
+    words::duration,
 };
 
 /// What progress counts.
@@ -80,7 +81,7 @@ async fn why_again(
     previous: Option<&Judgement>,
     elapsed: Duration,
 ) -> Option<String> {
-    let summary = judgement::summary(judgement);
+    let summary = wording::summary(judgement);
     if asked.wait.is_some_and(|wait| elapsed < wait) {
         return Some(summary);
     }
@@ -97,7 +98,7 @@ async fn why_again(
 fn failure(error: DatabaseError, timeout: Duration) -> Failure {
     let unproven = |why| Failure::Unproven { what: "everything is complete".into(), why };
     match error {
-        DatabaseError::TimedOut => unproven(format!("looking ran longer than {}", words(timeout))),
+        DatabaseError::TimedOut => unproven(format!("looking ran longer than {}", duration(timeout))),
         DatabaseError::Failed(why) | DatabaseError::NotYet(why) => unproven(why),
         never @ DatabaseError::Never(_) => never.into_failure("verifying"),
     }

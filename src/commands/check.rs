@@ -6,7 +6,7 @@ use crate::{
     config::{self, environment::Environment},
     failure::Failure,
     plan,
-    report::quantity::count,
+    words::count,
 };
 
 pub(crate) fn run(path: &Path, role: Option<&str>, env: &Environment) -> Result<String, Failure> {

@@ -10,7 +10,8 @@ use crate::{
     commands::Answer,
     config::{Config, Selection},
     failure::Failure,
-    report::{self, by_hand::ByHand, judgement},
+    outcome::wording,
+    report::{self, by_hand::ByHand},
 };
 
 /// What the command line says wins over the file.
@@ -67,8 +68,8 @@ async fn pending(work: &Work, shared: bool, tenants: Option<&Selection>) -> Resu
     let mut text = String::new();
     for (tenant, verdict) in judgement.verdicts() {
         for finding in &verdict.findings {
-            let (what, which) = judgement::words(finding);
-            text += &format!("{}: {what}: {which}\n", judgement::name(tenant));
+            let (what, which) = wording::words(finding);
+            text += &format!("{}: {what}: {which}\n", wording::name(tenant));
         }
     }
     if text.is_empty() {

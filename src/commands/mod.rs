@@ -13,7 +13,7 @@ pub(crate) mod repair;
 pub(crate) mod tenant;
 pub(crate) mod verify;
 
-use crate::{failure::Failure, report::event::Trouble};
+use crate::{failure::Failure, outcome::FailureDetails};
 
 /// What a command wants said, and its exit code.
 #[derive(Debug)]
@@ -21,7 +21,7 @@ pub(crate) struct Answer {
     /// For standard output.
     pub(crate) text: String,
     /// For standard error.
-    pub(crate) trouble: Option<Trouble>,
+    pub(crate) trouble: Option<FailureDetails>,
     pub(crate) code: u8,
 }
 
@@ -30,7 +30,7 @@ impl Answer {
         Self { text, trouble: None, code: 0 }
     }
 
-    pub(crate) fn bad(trouble: Trouble) -> Self {
+    pub(crate) fn bad(trouble: FailureDetails) -> Self {
         Self { text: String::new(), code: trouble.failure.code(), trouble: Some(trouble) }
     }
 }

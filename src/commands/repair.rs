@@ -8,10 +8,8 @@ use crate::{
     cli::{self, Format},
     commands::Answer,
     failure::Failure,
-    report::{
-        self,
-        repair::{self as words, Repaired},
-    },
+    outcome::repair::Repaired,
+    report::{self, repair as words},
 };
 
 /// The exit code of what concerns one tenant alone.

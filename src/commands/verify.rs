@@ -10,7 +10,8 @@ use crate::{
     commands::Answer,
     config::Selection,
     failure::Failure,
-    report::{self, by_hand::ByHand, event::Trouble, github::annotation, judgement},
+    outcome::{FailureDetails, wording},
+    report::{self, by_hand::ByHand, github::annotation, judgement},
     tenants::manifest::Manifest,
 };
 
@@ -49,7 +50,7 @@ pub(crate) async fn run(work: &Work, arguments: &cli::Verify, bar: bool) -> Resu
         VerifyFormat::Github => format!("{}\n", annotation("warning", "portcullis", &text)),
         _ => format!("warning: {text}\n"),
     };
-    let warnings: String = judgement::warnings(&judgement).into_iter().chain(stale).map(warning).collect();
+    let warnings: String = wording::warnings(&judgement).into_iter().chain(stale).map(warning).collect();
     let (instead, before) = match arguments.format {
         VerifyFormat::Json => (Some(format!("{:#}\n", judgement::json(&judgement))), String::new()),
         VerifyFormat::Junit => (Some(judgement::junit(&judgement)), String::new()),
@@ -58,7 +59,7 @@ pub(crate) async fn run(work: &Work, arguments: &cli::Verify, bar: bool) -> Resu
     };
     let of_app = arguments.app.as_ref().map(|app| format!(", as far as `{app}` is concerned"));
     let of_app = of_app.unwrap_or_default();
-    let answer = match Trouble::unless_complete(judgement) {
+    let answer = match FailureDetails::unless_complete(judgement) {
         Ok(_) if arguments.quiet => Answer::good(String::new()),
         Ok(summary) => Answer::good(format!("{before}complete: {summary}{of_app}\n")),
         Err(trouble) => Answer { text: before, ..Answer::bad(trouble) },

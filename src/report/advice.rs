@@ -1,12 +1,13 @@
 //! What probably caused a failure, and what to type next. Pure.
 
-use super::{event::Trouble, quantity::count};
 use crate::{
     failure::Failure,
+    outcome::FailureDetails,
     tenants::{
         gate::{Finding, Judgement, Verdict},
         quarantine,
     },
+    words::count,
 };
 
 /// PostgreSQL's code for a lock that was not had within `lock_timeout`.
@@ -26,7 +27,7 @@ pub(crate) struct Action {
     pub(crate) command: Option<String>,
 }
 
-pub(crate) fn advice(trouble: &Trouble) -> Advice {
+pub(crate) fn advice(trouble: &FailureDetails) -> Advice {
     // What else is wrong with the tenant is no answer to why it was not replayed.
     let judgement =
         trouble.judgement.as_ref().filter(|_| !matches!(trouble.failure, Failure::NotReplayable { .. }));
@@ -188,7 +189,7 @@ fn bring_back(judgement: &Judgement) -> Action {
 }
 
 /// Blocking all or serving the others is a decision that somebody has to make.
-fn choice(trouble: &Trouble) -> Option<Action> {
+fn choice(trouble: &FailureDetails) -> Option<Action> {
     if let (None, Some(failed)) = (&trouble.judgement, trouble.failed.first()) {
         failed.tenant.as_ref()?;
         return Some(say(

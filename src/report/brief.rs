@@ -1,7 +1,8 @@
 //! The facts of a failure in few bytes, the most useful first: Kubernetes' termination message, and the end of a
 //! log whose box is longer than what Kubernetes shows of it.
 
-use super::{facts::Facts, judgement};
+use super::facts::Facts;
+use crate::outcome::wording;
 
 /// How many of a child's last lines are worth room.
 const LINES: usize = 8;
@@ -46,7 +47,7 @@ fn head(facts: &Facts) -> String {
 }
 
 fn schema(schema: &super::facts::Schema) -> String {
-    format!("{}: {}\n", judgement::name(schema.tenant.as_deref()), schema.findings.join("; "))
+    format!("{}: {}\n", wording::name(schema.tenant.as_deref()), schema.findings.join("; "))
 }
 
 /// As many lines as fit into `room`, with how many are left out.

@@ -3,13 +3,10 @@
 
 use serde::Serialize;
 
-use super::{
-    advice::{Action, Advice, advice},
-    event::Trouble,
-    judgement,
-};
+use super::advice::{Action, Advice, advice};
 use crate::{
     failure::{Failure, chain},
+    outcome::{FailureDetails, wording},
     tenants::gate::{Judgement, Outcome},
 };
 
@@ -55,7 +52,7 @@ pub(crate) struct Next {
 }
 
 impl Facts {
-    pub(crate) fn of(step: Option<Place>, trouble: &Trouble) -> Self {
+    pub(crate) fn of(step: Option<Place>, trouble: &FailureDetails) -> Self {
         // Whoever sent the signal knows why.
         let interrupted = matches!(trouble.failure, Failure::Interrupted { .. });
         let advice = if interrupted { Advice::default() } else { advice(trouble) };
@@ -74,18 +71,18 @@ impl Facts {
     }
 }
 
-fn judged(trouble: &Trouble) -> impl Iterator<Item = Schema> {
+fn judged(trouble: &FailureDetails) -> impl Iterator<Item = Schema> {
     [Outcome::Incomplete, Outcome::Unproven].into_iter().flat_map(move |outcome| {
         let verdicts = trouble.judgement.iter().flat_map(Judgement::verdicts);
         verdicts.filter(move |(_, verdict)| verdict.outcome() == outcome).map(|(tenant, verdict)| {
-            let words = verdict.findings.iter().map(judgement::words);
+            let words = verdict.findings.iter().map(wording::words);
             let findings = words.map(|(what, which)| format!("{what}: {which}")).collect();
             Schema { tenant: tenant.map(str::to_owned), findings }
         })
     })
 }
 
-fn failed(trouble: &Trouble) -> impl Iterator<Item = Schema> {
+fn failed(trouble: &FailureDetails) -> impl Iterator<Item = Schema> {
     trouble.failed.iter().map(|failure| {
         let place = failure.place.as_ref().map(|place| format!(" at {place}")).unwrap_or_default();
         let finding = match &failure.migration {

@@ -5,11 +5,11 @@ use console::Style;
 
 use super::{
     advice::{Advice, advice},
-    event::{SchemaFailure, Trouble},
     judgement,
 };
 use crate::{
     failure::{Failure, chain},
+    outcome::{FailureDetails, SchemaFailure, wording},
     tenants::gate::Outcome,
 };
 
@@ -26,7 +26,7 @@ pub(crate) const BLOCKED: &str = "THE SERVER WAS NOT STARTED";
 pub(crate) fn render(
     title: &str,
     place: Option<(usize, usize, &str)>,
-    trouble: &Trouble,
+    trouble: &FailureDetails,
     colour: bool,
 ) -> String {
     let red = Style::new().red().bold().force_styling(colour);
@@ -81,7 +81,7 @@ pub(super) fn what_to_do(text: &mut String, advice: &Advice) {
 fn failures(failed: &[SchemaFailure]) -> Vec<String> {
     let mut lines = Vec::new();
     for failure in failed.iter().take(TENANTS) {
-        lines.push(judgement::name(failure.tenant.as_deref()).to_owned());
+        lines.push(wording::name(failure.tenant.as_deref()).to_owned());
         if let Some(migration) = &failure.migration {
             lines.push(format!("  {:<15} {migration}", "migration"));
         }
@@ -162,9 +162,9 @@ mod tests {
         }
     }
 
-    fn blocked(judgement: Judgement) -> Trouble {
-        let summary = judgement::summary(&judgement);
-        Trouble { judgement: Some(judgement), ..Trouble::from(Failure::Incomplete { summary }) }
+    fn blocked(judgement: Judgement) -> FailureDetails {
+        let summary = wording::summary(&judgement);
+        FailureDetails { judgement: Some(judgement), ..FailureDetails::from(Failure::Incomplete { summary }) }
     }
 
     #[test]
@@ -208,10 +208,10 @@ mod tests {
             dirty: false,
         };
         let summary = "a migration failed in 1 schema".into();
-        let trouble = Trouble {
+        let trouble = FailureDetails {
             failed: vec![failed],
             done: Some("2 of 3 schemas migrated".into()),
-            ..Trouble::from(Failure::MigrationFailed { summary })
+            ..FailureDetails::from(Failure::MigrationFailed { summary })
         };
         insta::assert_snapshot!(render(BLOCKED, Some((3, 8, "tenant schemas")), &trouble, false), @r#"
         ================================================================================
@@ -243,7 +243,8 @@ mod tests {
     fn the_box_for_a_command_repeats_its_last_lines() {
         let failure =
             Failure::CommandFailed { program: "collectstatic".into(), ended: "exited with 5".into() };
-        let trouble = Trouble { output: vec!["no space left".into()], ..Trouble::from(failure) };
+        let trouble =
+            FailureDetails { output: vec!["no space left".into()], ..FailureDetails::from(failure) };
         insta::assert_snapshot!(render(BLOCKED, Some((7, 8, "static files")), &trouble, false), @r#"
         ================================================================================
          PORTCULLIS: THE SERVER WAS NOT STARTED                exit 79 (command-failed)

@@ -2,8 +2,8 @@
 //!
 //! Groups do not nest, and steps may overlap: a step that starts beside another one stays in its group.
 
-use super::{event::Event, standing::Standing};
-use crate::failure;
+use super::standing::Standing;
+use crate::{failure, outcome::event::Event};
 
 /// Which step's group is open.
 #[derive(Debug, Default)]

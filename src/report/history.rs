@@ -2,8 +2,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::quantity::took;
-use crate::database::record::{Change, Exception, Run, Step};
+use crate::{
+    database::record::{Change, Exception, Run, Step},
+    outcome::wording,
+    words::duration,
+};
 
 /// So much of a release's digest tells it from all others.
 const RELEASE: usize = 12;
@@ -43,7 +46,7 @@ fn run(run: &Run) -> String {
 }
 
 fn step(step: &Step) -> String {
-    let time = took(Duration::from_millis(step.milliseconds));
+    let time = duration(Duration::from_millis(step.milliseconds));
     format!("    {:<7} {time:>8}  {}: {}\n", step.outcome, step.name, step.said)
 }
 
@@ -51,7 +54,7 @@ fn step(step: &Step) -> String {
 fn changes(changes: &[Change]) -> Vec<String> {
     let mut same: BTreeMap<&[String], Vec<&str>> = BTreeMap::new();
     for change in changes {
-        same.entry(&change.what).or_default().push(super::judgement::name(change.tenant.as_deref()));
+        same.entry(&change.what).or_default().push(wording::name(change.tenant.as_deref()));
     }
     same.into_iter().map(|(what, who)| format!("changed {}: {}", names(&who), what.join(", "))).collect()
 }

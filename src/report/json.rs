@@ -6,14 +6,15 @@ use serde_json::{Map, Value, json};
 
 use super::{
     brief::brief,
-    event::{Event, Trouble},
     judgement,
     standing::{self, Standing, Step},
     text,
 };
 use crate::{
     failure::{self, Failure},
+    outcome::{FailureDetails, event::Event},
     process::Stream,
+    words::rfc3339,
 };
 
 /// The longest last line that Kubernetes shows whole where there is no termination message, with room for one line
@@ -134,23 +135,6 @@ pub(crate) fn standing(standing: &Standing, elapsed: Duration) -> Value {
     })
 }
 
-/// 2026-11-23T20:26:01.123Z
-pub(crate) fn rfc3339(time: SystemTime) -> String {
-    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
-    // Howard Hinnant's civil_from_days, for days since 1970-01-01.
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
-    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    let (hour, minute, millis) = (second / 3_600, second / 60 % 60, since.subsec_millis());
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}.{millis:03}Z", second % 60)
-}
-
 fn name(event: &Event) -> &'static str {
     match event {
         Event::Started { .. } => "started",
@@ -225,7 +209,7 @@ fn fields(event: &Event, standing: &Standing) -> Value {
 }
 
 /// The facts that every output tells, and here all of the gate's judgement, uncapped.
-fn blocked(standing: &Standing, took: Duration, trouble: &Trouble) -> Value {
+fn blocked(standing: &Standing, took: Duration, trouble: &FailureDetails) -> Value {
     let rendered = match &trouble.failure {
         Failure::ConfigInvalid { rendered, .. } => Some(rendered),
         _ => None,

@@ -5,7 +5,7 @@ mod aside;
 mod brief;
 pub(crate) mod by_hand;
 pub(crate) mod doctor;
-pub(crate) mod event;
+
 pub(crate) mod facts;
 pub(crate) mod failure_box;
 pub(crate) mod github;
@@ -18,7 +18,6 @@ mod opened_box;
 pub(crate) mod page;
 pub(crate) mod progress;
 pub(crate) mod prometheus;
-pub(crate) mod quantity;
 pub(crate) mod repair;
 pub(crate) mod standing;
 pub(crate) mod style;
@@ -42,7 +41,6 @@ use tokio::time::Instant;
 
 pub(crate) use self::aside::{flush, note_not_pid_1, say};
 use self::{
-    event::Event,
     github::Groups,
     mask::Mask,
     progress::Pace,
@@ -50,7 +48,7 @@ use self::{
     style::{Layout, Style},
     writer::Writer,
 };
-use crate::config::environment::Environment;
+use crate::{config::environment::Environment, outcome::event::Event};
 
 /// Where events go. Cheap to clone.
 #[derive(Debug, Clone)]

@@ -4,13 +4,21 @@ use console::Style;
 
 use super::{
     advice::advice,
-    event::{Opening, Trouble},
     failure_box::{self, TENANTS, WIDTH, fact, list},
     judgement,
 };
-use crate::{failure::chain, tenants::gate::Outcome};
+use crate::{
+    failure::chain,
+    outcome::{FailureDetails, event::Opening},
+    tenants::gate::Outcome,
+};
 
-pub(crate) fn render(place: (usize, usize, &str), how: &Opening, trouble: &Trouble, colour: bool) -> String {
+pub(crate) fn render(
+    place: (usize, usize, &str),
+    how: &Opening,
+    trouble: &FailureDetails,
+    colour: bool,
+) -> String {
     let yellow = Style::new().yellow().bold().force_styling(colour);
     let rule = yellow.apply_to("=".repeat(WIDTH)).to_string();
     let title = " PORTCULLIS: THE GATE IS OPEN, THOUGH NOT EVERYTHING IS COMPLETE";

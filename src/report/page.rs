@@ -2,11 +2,8 @@
 
 use std::time::Duration;
 
-use super::{
-    judgement,
-    quantity::took,
-    standing::{Phase, Standing, State, Step},
-};
+use super::standing::{Phase, Standing, State, Step};
+use crate::{outcome::wording, words::duration};
 
 const STYLE: &str = include_str!("page.css");
 /// Asks again and again; once another server answers, it is that server's turn.
@@ -37,7 +34,7 @@ pub(crate) fn html(standing: &Standing, elapsed: Duration) -> String {
         bar = bar(standing),
         over = standing.over(),
         total = standing.steps.len(),
-        time = took(standing.took.unwrap_or(elapsed)),
+        time = duration(standing.took.unwrap_or(elapsed)),
         failure = failure(standing),
         version = env!("CARGO_PKG_VERSION"),
         run = escape(&standing.run),
@@ -84,8 +81,8 @@ fn bar(standing: &Standing) -> String {
 
 fn row(step: &Step, elapsed: Duration) -> String {
     let time = match step.state {
-        State::Running => took(elapsed.saturating_sub(step.since)),
-        _ => step.took.map(took).unwrap_or_default(),
+        State::Running => duration(elapsed.saturating_sub(step.since)),
+        _ => step.took.map(duration).unwrap_or_default(),
     };
     let progress = match (&step.progress, step.state) {
         (Some(progress), State::Running) => {
@@ -120,7 +117,7 @@ fn failure(standing: &Standing) -> String {
         text += &format!("<p>Next: {}{}</p>", escape(&next.text), command.unwrap_or_default());
     }
     for schema in facts.schemas.iter().take(SCHEMAS) {
-        let name = judgement::name(schema.tenant.as_deref());
+        let name = wording::name(schema.tenant.as_deref());
         text += &format!("<p>{}: {}</p>", escape(name), escape(&schema.findings.join("; ")));
     }
     if facts.schemas.len() > SCHEMAS {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::quantity::took;
+use crate::words::duration;
 
 /// A line at least so often, if there is news.
 const EVERY: Duration = Duration::from_secs(5);
@@ -65,7 +65,7 @@ pub(crate) fn words(progress: &Progress, taken: Duration) -> String {
         // It is an estimate: nobody is helped by parts of a second.
         let left = u64::try_from((millis * more / some).div_ceil(1_000)).unwrap_or(u64::MAX);
         let left = Duration::from_secs(left);
-        text += &format!(", {rate}, {} left", took(left).replace(".0 s", " s"));
+        text += &format!(", {rate}, {} left", duration(left).replace(".0 s", " s"));
     }
     text
 }

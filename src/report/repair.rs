@@ -7,42 +7,13 @@ use serde_json::{Value, json};
 
 use super::{
     advice::quoted,
-    event::Trouble,
     facts::{Facts, Place},
-    quantity::count,
 };
-use crate::tenants::{found::Rows, replay::Refusal};
-
-/// The steps by name, in their order.
-pub(crate) const STEPS: [&str; 5] =
-    ["the tenant exists", "its state", "apply", "verify", "its tables answer"];
-
-/// How one step ended, and what it has to say.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Step {
-    pub(crate) ended: Ended,
-    pub(crate) said: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ended {
-    Passed,
-    Failed,
-    /// A dry run stopped short of it.
-    NotRun,
-}
-
-/// What became of one tenant.
-#[derive(Debug, Default)]
-pub(crate) struct Repaired {
-    /// Those that were reached, in the order of [`STEPS`].
-    pub(crate) steps: Vec<Step>,
-    /// What was applied, or in a dry run would be.
-    pub(crate) applied: Vec<String>,
-    /// Every expected table, with what it answered.
-    pub(crate) tables: Vec<(String, Rows)>,
-    pub(crate) trouble: Option<Trouble>,
-}
+use crate::{
+    outcome::repair::{Ended, Repaired, STEPS, Step},
+    tenants::{found::Rows, replay::Refusal},
+    words::count,
+};
 
 /// One step that is over.
 pub(crate) fn line(number: usize, step: &Step, colour: bool) -> String {

@@ -5,12 +5,15 @@ use std::{collections::VecDeque, time::Duration};
 use serde::Serialize;
 
 use super::{
-    event::{Event, Opening, Trouble},
     facts::{Facts, Place},
     progress::{self, Progress},
 };
 use crate::{
     failure::{self, Failure},
+    outcome::{
+        FailureDetails,
+        event::{Event, Opening},
+    },
     process::Stream,
     tenants::quarantine,
 };
@@ -94,7 +97,7 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    pub(crate) fn of(how: &Opening, trouble: &Trouble) -> Self {
+    pub(crate) fn of(how: &Opening, trouble: &FailureDetails) -> Self {
         let reason = match how {
             Opening::Override { reason } => Some(reason.clone()),
             Opening::Report | Opening::Quarantine { .. } => None,
@@ -244,7 +247,7 @@ impl Standing {
         self.steps = steps.iter().map(todo).collect();
     }
 
-    fn block(&mut self, step: Option<usize>, trouble: &Trouble) {
+    fn block(&mut self, step: Option<usize>, trouble: &FailureDetails) {
         let place = step.map(|step| self.place(step));
         self.facts = Some(Facts::of(place, trouble));
     }

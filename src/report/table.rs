@@ -2,10 +2,8 @@
 
 use console::Style as Paint;
 
-use super::{
-    quantity::took,
-    standing::{Standing, State},
-};
+use super::standing::{Standing, State};
+use crate::words::duration;
 
 const WIDTH: usize = 80;
 /// A longer name leaves no room for what the step said.
@@ -20,7 +18,7 @@ pub(crate) fn table(standing: &Standing, colour: bool) -> Vec<String> {
             state => state.word(),
         };
         let state = paint(step.state).force_styling(colour).apply_to(format!("{word:<7}"));
-        let took = step.took.map_or_else(|| "-".into(), took);
+        let took = step.took.map_or_else(|| "-".into(), duration);
         let lead = format!("{:>3}  {}  {took:>8}  {:<name$}  ", index + 1, state, short(&step.name, name));
         let room = WIDTH.saturating_sub(26 + name);
         format!("{lead}{}", short(&step.said, room)).trim_end().to_owned()

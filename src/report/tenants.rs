@@ -4,32 +4,18 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{event::Trouble, judgement};
+use super::judgement;
 use crate::{
     failure::{Failure, Left, chain},
+    outcome::{FailureDetails, bootstrap::Bootstrapped, wording},
     tenants::{
         found::Deleted,
         gate::{Judgement, Verdict},
     },
 };
 
-/// What became of the configured demo tenants.
-#[derive(Debug, Default)]
-pub(crate) struct Bootstrapped {
-    pub(crate) created: Vec<String>,
-    pub(crate) kept: Vec<String>,
-    /// Each with its reason.
-    pub(crate) failed: Vec<(String, String)>,
-}
-
-impl Bootstrapped {
-    pub(crate) fn summary(&self) -> String {
-        format!("{} created, {} kept", self.created.len(), self.kept.len())
-    }
-}
-
 /// What `tenant create --json` answers.
-pub(crate) fn created(name: &str, schema: &str, took: Duration, trouble: Option<&Trouble>) -> Value {
+pub(crate) fn created(name: &str, schema: &str, took: Duration, trouble: Option<&FailureDetails>) -> Value {
     let mut answer = json!({
         "tenant": name,
         "schema": schema,
@@ -43,7 +29,7 @@ pub(crate) fn created(name: &str, schema: &str, took: Duration, trouble: Option<
 }
 
 /// What `tenant bootstrap --json` answers.
-pub(crate) fn bootstrapped(became: &Bootstrapped, trouble: Option<&Trouble>) -> Value {
+pub(crate) fn bootstrapped(became: &Bootstrapped, trouble: Option<&FailureDetails>) -> Value {
     let failed: Vec<Value> =
         became.failed.iter().map(|(tenant, why)| json!({ "tenant": tenant, "why": why })).collect();
     json!({
@@ -55,7 +41,7 @@ pub(crate) fn bootstrapped(became: &Bootstrapped, trouble: Option<&Trouble>) -> 
 }
 
 /// What the command of `[notify]` finds in its variable.
-pub(crate) fn notification(run: &str, tenant: &str, trouble: &Trouble) -> Value {
+pub(crate) fn notification(run: &str, tenant: &str, trouble: &FailureDetails) -> Value {
     json!({ "event": "tenant creation failed", "run": run, "tenant": tenant, "failure": failure(trouble) })
 }
 
@@ -70,7 +56,7 @@ pub(crate) fn list(judgement: &Judgement) -> String {
         text = "no tenant\n".into();
     }
     for warning in
-        judgement::warnings(&Judgement { tenants: std::collections::BTreeMap::new(), ..judgement.clone() })
+        wording::warnings(&Judgement { tenants: std::collections::BTreeMap::new(), ..judgement.clone() })
     {
         text += &format!("warning: {warning}\n");
     }
@@ -81,7 +67,7 @@ pub(crate) fn list(judgement: &Judgement) -> String {
 pub(crate) fn show(name: &str, verdict: &Verdict) -> String {
     let mut text = format!("{name}: {}\n", judgement::outcome_word(verdict.outcome()));
     for finding in &verdict.findings {
-        let (what, which) = judgement::words(finding);
+        let (what, which) = wording::words(finding);
         text += &format!("  {what}: {which}\n");
     }
     text
@@ -130,12 +116,12 @@ pub(crate) fn deleted_json(name: &str, deleted: &Deleted) -> Value {
     })
 }
 
-pub(crate) fn not_deleted(name: &str, trouble: &Trouble) -> Value {
+pub(crate) fn not_deleted(name: &str, trouble: &FailureDetails) -> Value {
     json!({ "tenant": name, "deleted": false, "failure": failure(trouble) })
 }
 
 /// What a command that only looks answers where it could not.
-pub(crate) fn failed(tenant: Option<&str>, trouble: &Trouble) -> Value {
+pub(crate) fn failed(tenant: Option<&str>, trouble: &FailureDetails) -> Value {
     match tenant {
         Some(tenant) => json!({ "tenant": tenant, "failure": failure(trouble) }),
         None => json!({ "failure": failure(trouble) }),
@@ -148,13 +134,13 @@ fn brief(verdict: &Verdict) -> String {
     match verdict.findings.iter().max_by_key(|finding| finding.outcome()) {
         None => outcome.to_owned(),
         Some(finding) => {
-            let (what, which) = judgement::words(finding);
+            let (what, which) = wording::words(finding);
             format!("{outcome}  {what}: {which}")
         }
     }
 }
 
-fn failure(trouble: &Trouble) -> Value {
+fn failure(trouble: &FailureDetails) -> Value {
     let failure = &trouble.failure;
     let left = match failure {
         Failure::Provisioning { left, .. } => Some(match left {

@@ -6,19 +6,19 @@ use console::Style as Paint;
 
 use super::{
     brief::brief,
-    event::Event,
     failure_box::{self, BLOCKED},
     opened_box,
     progress::{self, Progress},
-    quantity::{count, took},
     standing::Standing,
     style::{Layout, Style},
     table,
 };
 use crate::{
     cli::LogLevel,
-    failure::{self, Failure, words},
+    failure::{self, Failure},
+    outcome::event::Event,
     process::Stream,
+    words::{count, duration},
 };
 
 /// Kubernetes shows 2048 bytes or 80 lines of a log where there is no termination message
@@ -129,10 +129,10 @@ impl Words<'_> {
                 format!("{tenant}{mark} {line}")
             }
             Event::Waiting { what, last, elapsed, .. } => {
-                format!("waiting for {what} since {}: {last}", words(*elapsed))
+                format!("waiting for {what} since {}: {last}", duration(*elapsed))
             }
             Event::Retrying { attempt, pause, why, .. } => {
-                format!("attempt {attempt} failed: {why}; trying again in {}", words(*pause))
+                format!("attempt {attempt} failed: {why}; trying again in {}", duration(*pause))
             }
             Event::Progress { step, .. } => {
                 let progress = self.standing.steps.get(*step).and_then(|step| step.progress.as_ref());
@@ -155,7 +155,7 @@ impl Words<'_> {
             Event::ConfigWarnings { rendered } => rendered.clone(),
             Event::StepDone { took: time, summary, .. } => {
                 let ok = self.paint("ok", &Paint::new().green().bold());
-                format!("{ok}: {summary} ({})", took(*time))
+                format!("{ok}: {summary} ({})", duration(*time))
             }
             Event::StepFailed { took: time, blocking, trouble, .. } => {
                 let failed = if *blocking {
@@ -163,14 +163,14 @@ impl Words<'_> {
                 } else {
                     self.paint("failed, going on", &Paint::new().yellow().bold())
                 };
-                format!("{failed}: {} ({})", failure::chain(&trouble.failure), took(*time))
+                format!("{failed}: {} ({})", failure::chain(&trouble.failure), duration(*time))
             }
             Event::Stopping { why } => format!("{why}; stopping what runs"),
             Event::Blocked { trouble, .. } => failure::chain(&trouble.failure),
             Event::HandingOver { argv, took: time } => {
-                format!("ready after {}; starting {}", took(*time), argv.join(" "))
+                format!("ready after {}; starting {}", duration(*time), argv.join(" "))
             }
-            Event::Finished { took: time } => format!("done after {}; no server to start", took(*time)),
+            Event::Finished { took: time } => format!("done after {}; no server to start", duration(*time)),
         }
     }
 

@@ -3,14 +3,14 @@
 use super::Context;
 use crate::{
     actions::{apply::Said, provision},
-    report::event::{Event, Trouble},
+    outcome::{FailureDetails, event::Event},
 };
 
 pub(super) async fn run(
     tenants: &[String],
     run: &[String],
     context: &Context<'_>,
-) -> Result<String, Trouble> {
+) -> Result<String, FailureDetails> {
     let say = |said| match said {
         Said::Note(text) => context.note(text),
         Said::Output { tenant, stream, line } => {

@@ -9,9 +9,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::{retry::Schedule, stop::Stop};
 use crate::{
     config,
-    failure::{Failure, signal_name, words},
+    failure::{Failure, signal_name},
+    outcome::{FailureDetails, event::Event},
     process::{Child, Ended, How, Processes, Stream, Tree},
-    report::event::{Event, Trouble},
+    words::duration,
 };
 
 /// The last lines of the child that the failure box may show.
@@ -24,7 +25,7 @@ pub(crate) async fn run(
     processes: &Processes,
     shutdown: &mut Stop,
     say: &dyn Fn(Event),
-) -> Result<String, Trouble> {
+) -> Result<String, FailureDetails> {
     if command.background {
         return stay(command, processes, shutdown).await;
     }
@@ -51,7 +52,7 @@ pub(crate) async fn run(
         };
         let pause = schedule.next(attempt, fastrand::f64(), begun.elapsed());
         let Some(pause) = pause.filter(|_| again && attempt <= command.retries) else {
-            return Err(Trouble { output: output.last.into(), ..Trouble::from(failure) });
+            return Err(FailureDetails { output: output.last.into(), ..FailureDetails::from(failure) });
         };
         say(Event::Retrying { step, attempt, pause, why: failure.to_string() });
         tokio::select! {
@@ -59,7 +60,7 @@ pub(crate) async fn run(
             signal = shutdown.requested() => {
                 let doing = format!("between two attempts of `{program}`");
                 let failure = Failure::Interrupted { signal, doing };
-                return Err(Trouble { output: output.last.into(), ..Trouble::from(failure) });
+                return Err(FailureDetails { output: output.last.into(), ..FailureDetails::from(failure) });
             }
         }
     }
@@ -70,7 +71,7 @@ async fn stay(
     command: &config::Command,
     processes: &Processes,
     shutdown: &mut Stop,
-) -> Result<String, Trouble> {
+) -> Result<String, FailureDetails> {
     let program = command.run.first().map_or("", String::as_str);
     let child = child(command);
     let started = match shutdown.race(processes.spawn_to_stay(&child)).await {
@@ -145,7 +146,7 @@ async fn once(
         output.warn(left_behind(program, ended.leftovers));
     }
     if ended.killed {
-        output.warn(format!("`{program}` did not end within {} and was killed", words(command.grace)));
+        output.warn(format!("`{program}` did not end within {} and was killed", duration(command.grace)));
     }
     judge(program, &command.accept, allowed, ended.how, cut)
 }

@@ -4,10 +4,10 @@ use super::Context;
 use crate::{
     actions::apply::{self, Said},
     config::Scope,
-    report::event::{Event, Trouble},
+    outcome::{FailureDetails, event::Event},
 };
 
-pub(super) async fn run(scope: Scope, context: &Context<'_>) -> Result<String, Trouble> {
+pub(super) async fn run(scope: Scope, context: &Context<'_>) -> Result<String, FailureDetails> {
     let say = |said| match said {
         Said::Note(text) => context.note(text),
         Said::Output { tenant, stream, line } => {

@@ -22,8 +22,8 @@ use crate::{
     actions::Work,
     config::Action,
     failure::Failure,
+    outcome::{FailureDetails, event::Event},
     process::Processes,
-    report::event::{Event, Trouble},
 };
 
 /// How often progress is worth telling; what of it becomes a line, the report decides.
@@ -79,7 +79,7 @@ impl Context<'_> {
 }
 
 /// Runs one step and returns a summary of what it did.
-pub(crate) async fn run(action: &Action, mut context: Context<'_>) -> Result<String, Trouble> {
+pub(crate) async fn run(action: &Action, mut context: Context<'_>) -> Result<String, FailureDetails> {
     let Some(what) = once::what(action) else {
         return run_now(action, &mut context).await;
     };
@@ -99,7 +99,7 @@ pub(crate) async fn run(action: &Action, mut context: Context<'_>) -> Result<Str
     }
 }
 
-async fn run_now(action: &Action, context: &mut Context<'_>) -> Result<String, Trouble> {
+async fn run_now(action: &Action, context: &mut Context<'_>) -> Result<String, FailureDetails> {
     if let Action::Command(command) = action {
         let Context { step, work, processes, stop, tell, .. } = context;
         let command = if command.once { &once::named(command, &work.run) } else { command };
@@ -132,6 +132,6 @@ async fn run_now(action: &Action, context: &mut Context<'_>) -> Result<String, T
     let result = Box::pin(stop.race(context.work.lock.fenced(told))).await;
     result.unwrap_or_else(|signal| {
         let failure = Failure::Interrupted { signal, doing: "while it was under way".into() };
-        Err(Trouble { done: context.done.take(), ..Trouble::from(failure) })
+        Err(FailureDetails { done: context.done.take(), ..FailureDetails::from(failure) })
     })
 }

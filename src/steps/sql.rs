@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use super::Context;
-use crate::{database::DatabaseError, failure::Failure, report::event::Trouble};
+use crate::{database::DatabaseError, failure::Failure, outcome::FailureDetails};
 
 pub(super) async fn run(
     sql: &str,
     timeout: Duration,
     once: bool,
     context: &Context<'_>,
-) -> Result<String, Trouble> {
+) -> Result<String, FailureDetails> {
     match context.work.database()?.run_sql(sql, timeout, once).await {
         Ok(()) => Ok("done".into()),
         Err(DatabaseError::Failed(why)) => Err(Failure::SqlFailed { why }.into()),

@@ -8,14 +8,11 @@ use crate::{
     },
     config::{Selection, Verify},
     failure::chain,
-    report::{
-        event::{Event, Trouble},
-        judgement,
-    },
+    outcome::{FailureDetails, event::Event, wording},
     tenants::gate::Outcome,
 };
 
-pub(super) async fn run(verify: &Verify, context: &Context<'_>) -> Result<String, Trouble> {
+pub(super) async fn run(verify: &Verify, context: &Context<'_>) -> Result<String, FailureDetails> {
     let every = verify.tenants == Selection::All;
     if every {
         context.work.openings.forget();
@@ -32,7 +29,7 @@ pub(super) async fn run(verify: &Verify, context: &Context<'_>) -> Result<String
     Ok(summary)
 }
 
-async fn ask(verify: &Verify, context: &Context<'_>) -> Result<String, Trouble> {
+async fn ask(verify: &Verify, context: &Context<'_>) -> Result<String, FailureDetails> {
     let asked = Asked {
         manifest: &context.work.expectation().await?.manifest,
         shared: verify.shared,
@@ -46,7 +43,7 @@ async fn ask(verify: &Verify, context: &Context<'_>) -> Result<String, Trouble> 
         (context.tell)(Event::Waiting { step: context.step, what, last, elapsed });
     };
     let judgement = verify::verify(context.work, &asked, &say).await?;
-    for warning in judgement::warnings(&judgement) {
+    for warning in wording::warnings(&judgement) {
         context.warn(warning);
     }
     for warning in context.work.stale_accepts(&judgement) {
@@ -60,5 +57,5 @@ async fn ask(verify: &Verify, context: &Context<'_>) -> Result<String, Trouble> 
         incomplete: judgement.count(Outcome::Incomplete),
         unproven: judgement.count(Outcome::Unproven),
     });
-    Trouble::unless_complete(judgement)
+    FailureDetails::unless_complete(judgement)
 }

@@ -15,8 +15,8 @@ use crate::{
     actions::Work,
     config,
     failure::Failure,
+    outcome::FailureDetails,
     process::How,
-    report::event::Trouble,
     tenants::manifest::{Django, Manifest, Modules},
 };
 
@@ -32,11 +32,15 @@ const TIMEOUT: Duration = Duration::from_mins(2);
 const KEPT_LINES: usize = 30;
 
 /// The manifest's text, from the project itself. It is written beside `path`, and nothing is left of it there.
-pub(crate) async fn ask(work: &Work, project: &config::Django, path: &Path) -> Result<String, Trouble> {
+pub(crate) async fn ask(
+    work: &Work,
+    project: &config::Django,
+    path: &Path,
+) -> Result<String, FailureDetails> {
     let mut lines = VecDeque::new();
     asked(work, project, path, &mut lines)
         .await
-        .map_err(|failure| Trouble { output: lines.into(), ..Trouble::from(failure) })
+        .map_err(|failure| FailureDetails { output: lines.into(), ..FailureDetails::from(failure) })
 }
 
 async fn asked(

@@ -12,9 +12,10 @@ use crate::{
     },
     config::{self, OnTenantFailure, Selection},
     database::Share as Sharing,
-    failure::{Failure, words},
+    failure::Failure,
+    outcome::SchemaFailure,
     process::{How, Stream},
-    report::event::SchemaFailure,
+    words::duration,
 };
 
 const SCRIPT: &str = include_str!("migrate.py");
@@ -142,7 +143,7 @@ async fn migrated(
                 Err(Failure::CommandMissing { program, why })
             }
             Ok(finished) if finished.timed_out => {
-                Ok(share.ended(Err(format!("ran longer than {}", words(timeout)))))
+                Ok(share.ended(Err(format!("ran longer than {}", duration(timeout)))))
             }
             Ok(finished) if finished.how == How::Exited(0) => Ok(share.ended(Ok(()))),
             Ok(finished) => Ok(share.ended(Err(format!("`{program}` {}", child::words(&finished.how))))),

@@ -12,8 +12,9 @@ use tokio::time::Instant;
 use super::Work;
 use crate::{
     config::{self, secret::Secret},
-    failure::{self, Failure},
+    failure::Failure,
     process::{Child, How},
+    words,
 };
 
 /// Between TERM and KILL: as long as Docker gives, less what the rest needs.
@@ -38,7 +39,7 @@ pub(super) async fn command(work: &Work, run: &[String], output: &mut Vec<String
     match finished {
         Err(error) => Err(format!("cannot start `{name}`: {error}")),
         Ok(finished) if finished.timed_out => {
-            Err(format!("`{name}` ran longer than {}", failure::words(settings.apply.timeout)))
+            Err(format!("`{name}` ran longer than {}", words::duration(settings.apply.timeout)))
         }
         Ok(finished) if finished.how == How::Exited(0) => Ok(()),
         Ok(finished) => Err(format!("`{name}` {}", child::words(&finished.how))),

@@ -6,8 +6,9 @@ use super::child;
 use crate::{
     actions::Work,
     config::{self, Source},
-    failure::{Failure, words},
+    failure::Failure,
     process::How,
+    words::duration,
 };
 
 const SCRIPT: &str = include_str!("replay.py");
@@ -51,7 +52,7 @@ async fn run(work: &Work, replay: &Replay<'_>, lines: &mut Vec<String>) -> Resul
         _ if finished.timed_out => Err(Failure::MigrationFailed {
             summary: format!(
                 "the replay for `{schema}` ran longer than {} and was rolled back",
-                words(timeout)
+                duration(timeout)
             ),
         }),
         How::Exited(0) => Ok(()),

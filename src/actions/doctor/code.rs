@@ -13,8 +13,9 @@ use super::{
 use crate::{
     actions::Work,
     config::{Action, Source},
-    report::{doctor::Verdict, quantity::count},
+    outcome::doctor::Verdict,
     tenants::{manifest::Manifest, replay::app_of},
+    words::count,
 };
 
 pub(super) const CHECKS: [Check<Code>; 3] = [

@@ -13,8 +13,9 @@ use crate::{
     actions::Work,
     config::{self, Action, Config, Selection, When, environment::Environment},
     failure::Failure,
+    outcome::doctor::Verdict,
     plan,
-    report::{doctor::Verdict, quantity::count},
+    words::count,
 };
 
 pub(super) const CHECKS: [Check<Loaded>; 3] = [

@@ -8,8 +8,11 @@ use super::{
 use crate::{
     actions::Work,
     config::{Action, Config, Database, Scope},
-    database::{DatabaseError, examined::Examined, examined::Pooler},
-    report::doctor::Verdict,
+    database::{
+        DatabaseError,
+        examined::{Examined, Pooler},
+    },
+    outcome::doctor::Verdict,
 };
 
 pub(super) const CHECKS: [Check<Facts>; 7] = [

@@ -14,8 +14,8 @@ use super::Work;
 use crate::{
     config::environment::Environment,
     failure::Failure,
+    outcome::doctor::{Checked, Verdict},
     process::Processes,
-    report::doctor::{Checked, Verdict},
 };
 
 /// What is examined.

@@ -7,7 +7,8 @@ use nix::unistd::{AccessFlags, access};
 use super::Check;
 use crate::{
     config::{Config, Database, environment::Environment},
-    report::{doctor::Verdict, termination},
+    outcome::doctor::Verdict,
+    report::termination,
 };
 
 pub(super) const CHECKS: [Check<Place>; 3] = [
@@ -97,7 +98,7 @@ fn resolver(place: &Place) -> Verdict {
             format!("/etc/resolv.conf names no server, and `{host}` must be looked up"),
             "mount /etc/resolv.conf into the image, unless /etc/hosts holds the name",
         ),
-        servers => Verdict::passed(crate::report::quantity::count(servers, "name server")),
+        servers => Verdict::passed(crate::words::count(servers, "name server")),
     }
 }
 

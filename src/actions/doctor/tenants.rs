@@ -11,12 +11,13 @@ use crate::{
     config::{Action, Selection},
     database::{Attempt, examined::Fact, template::Template},
     failure::Failure,
-    report::{doctor::Verdict, judgement, quantity::count},
+    outcome::{doctor::Verdict, wording},
     tenants::{
         found::Found,
         gate::{Judgement, Outcome, Verdict as Schema},
         manifest::Manifest,
     },
+    words::count,
 };
 
 pub(super) const CHECKS: [Check<Facts>; 9] = [
@@ -308,7 +309,7 @@ fn leftovers(facts: &Facts) -> Verdict {
 
 fn findings(verdict: &Schema) -> String {
     let said = verdict.findings.iter().map(|finding| {
-        let (what, which) = judgement::words(finding);
+        let (what, which) = wording::words(finding);
         format!("{what} {which}")
     });
     said.collect::<Vec<_>>().join("; ")

@@ -13,7 +13,7 @@ use crate::{
     actions::{Work, django, record},
     database::{self, DatabaseError},
     failure::{Failure, Left},
-    report::event::Trouble,
+    outcome::FailureDetails,
     tenants::{
         found::Look,
         gate::{Judgement, Outcome, Verdict},
@@ -38,7 +38,7 @@ pub(super) async fn settle(work: &Work, tenant: &str) -> bool {
 }
 
 /// Refuses what a killed command may have left: nothing proves whose it is.
-pub(super) async fn refuse_unproved(work: &Work, judgement: &Judgement) -> Result<(), Trouble> {
+pub(super) async fn refuse_unproved(work: &Work, judgement: &Judgement) -> Result<(), FailureDetails> {
     let tenants: Vec<String> = judgement.tenants.keys().cloned().collect();
     let database = work.database()?;
     let noted =
@@ -68,7 +68,7 @@ pub(super) async fn make(
     tenants: &[String],
     run: &[String],
     say: &dyn Fn(String),
-) -> Result<Made, Trouble> {
+) -> Result<Made, FailureDetails> {
     let missing = absent(&judge_named(work, tenants).await?);
     let Some(first) = missing.first().cloned() else { return Ok(Made::new()) };
     let before = registered(work).await?;
@@ -110,7 +110,7 @@ pub(super) async fn make(
         }
         (Ok(()), Err(failure)) => (first, crate::failure::chain(&failure)),
     };
-    Err(Trouble { output, ..taken_back(work, tenant, why).await })
+    Err(FailureDetails { output, ..taken_back(work, tenant, why).await })
 }
 
 /// The named tenants that are still absent, and everybody who is in the registry.
@@ -143,14 +143,19 @@ pub(super) async fn whole(work: &Work, tenant: &str, made: &mut Made, say: &dyn 
 }
 
 /// Removes one that did not become whole. Until it is gone, a signal takes it back with the others.
-pub(super) async fn remove_one(work: &Work, tenant: &str, made: &mut Made, trouble: Trouble) -> Trouble {
+pub(super) async fn remove_one(
+    work: &Work,
+    tenant: &str,
+    made: &mut Made,
+    trouble: FailureDetails,
+) -> FailureDetails {
     let Some(nonce) = made.get(tenant) else { return trouble };
     let begun = Begun::Command(vec![(tenant.to_owned(), nonce.clone())]);
     let taken = begun::take_back_only(work, &begun).await;
     made.remove(tenant);
     note_rest(work, made);
     let why = crate::failure::chain(&trouble.failure);
-    Trouble { failure: failure(tenant.to_owned(), why, taken), ..trouble }
+    FailureDetails { failure: failure(tenant.to_owned(), why, taken), ..trouble }
 }
 
 /// Removes those that nobody has come to when the others had failed.
@@ -187,7 +192,7 @@ pub(super) async fn remove(work: &Work, noted: &[(String, String)]) -> Result<()
     Ok(())
 }
 
-async fn taken_back(work: &Work, tenant: String, why: String) -> Trouble {
+async fn taken_back(work: &Work, tenant: String, why: String) -> FailureDetails {
     let taken = begun::take_back(work).await;
     work.begun.forget();
     failure(tenant, why, taken).into()

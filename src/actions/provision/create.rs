@@ -10,20 +10,18 @@ use crate::{
     actions::{Stopped, Work, django::migrate, record, template},
     config::{Django, Source},
     database::{Creation, ProvisionError},
-    failure::{Failure, Left, chain, words},
-    report::{
-        event::{SchemaFailure, Trouble},
-        judgement,
-    },
+    failure::{Failure, Left, chain},
+    outcome::{FailureDetails, SchemaFailure, wording},
     tenants::{
         found::Look,
         gate::{Outcome, judge_schema},
         manifest::{Expected, Manifest},
     },
+    words::duration,
 };
 
 /// Registry rows, schema, every migration, verified; under the lock, which is taken if it is not held.
-pub(crate) async fn create(work: &Work, new: &Creation, say: &dyn Fn(String)) -> Result<(), Trouble> {
+pub(crate) async fn create(work: &Work, new: &Creation, say: &dyn Fn(String)) -> Result<(), FailureDetails> {
     work.lock.hold(work, say).await?;
     // Read before anything is begun: a manifest that is stale changes nothing.
     work.expectation().await?;
@@ -99,7 +97,7 @@ async fn attempt(work: &Work, new: &Creation) -> Result<(), Failed> {
     };
     match time::timeout(migrations.apply.timeout, provisioning).await {
         Ok(result) => result.map_err(|error| Failed::of(new, error)),
-        Err(_) => Err(Failed::saying(format!("ran longer than {}", words(migrations.apply.timeout)))),
+        Err(_) => Err(Failed::saying(format!("ran longer than {}", duration(migrations.apply.timeout)))),
     }
 }
 
@@ -122,7 +120,7 @@ pub(crate) async fn scratch<T>(
     new: &Creation,
     say: &dyn Fn(String),
     read: impl AsyncFnOnce() -> Result<T, Failure>,
-) -> Result<T, Trouble> {
+) -> Result<T, FailureDetails> {
     work.lock.hold(work, say).await?;
     work.begun.note(Begun::Creation(new.clone()));
     let result = match migrated(work, project, new).await {
@@ -165,7 +163,7 @@ fn verified(work: &Work, manifest: &Manifest, expected: &Expected, look: &Look) 
     if verdict.outcome() == Outcome::Complete {
         return Ok(());
     }
-    Err(format!("it was not complete after its migrations: {}", judgement::sentence(verdict.findings.iter())))
+    Err(format!("it was not complete after its migrations: {}", wording::sentence(verdict.findings.iter())))
 }
 
 /// What this tenant must hold, by its type where there are types.
@@ -202,7 +200,7 @@ impl From<Failure> for Failed {
 
 impl Failed {
     /// What is told, once it is known what is left and why.
-    fn trouble(self, tenant: &str, left: Left, more: Option<String>) -> Trouble {
+    fn trouble(self, tenant: &str, left: Left, more: Option<String>) -> FailureDetails {
         let failure = match self.failure {
             Some(failure) if left == Left::Nothing || left == Left::AsItWas => failure,
             _ => {
@@ -210,6 +208,6 @@ impl Failed {
                 Failure::Provisioning { tenant: tenant.to_owned(), why, left }
             }
         };
-        Trouble { failed: self.schema.into_iter().collect(), output: self.output, ..failure.into() }
+        FailureDetails { failed: self.schema.into_iter().collect(), output: self.output, ..failure.into() }
     }
 }

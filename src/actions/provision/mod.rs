@@ -17,10 +17,7 @@ use super::{
 use crate::{
     config::Selection,
     failure::Failure,
-    report::{
-        event::{SchemaFailure, Trouble},
-        tenants::Bootstrapped,
-    },
+    outcome::{FailureDetails, SchemaFailure, bootstrap::Bootstrapped},
     tenants::gate::{Judgement, Outcome, Verdict},
 };
 
@@ -32,7 +29,7 @@ pub(crate) async fn bootstrap(
     run: &[String],
     stop: bool,
     say: &dyn Fn(Said),
-) -> (Bootstrapped, Option<Trouble>) {
+) -> (Bootstrapped, Option<FailureDetails>) {
     let mut became = Bootstrapped::default();
     match each(work, tenants, run, stop, &mut became, say).await {
         Ok(()) => (became, None),
@@ -47,7 +44,7 @@ async fn each(
     stop: bool,
     became: &mut Bootstrapped,
     say: &dyn Fn(Said),
-) -> Result<(), Trouble> {
+) -> Result<(), FailureDetails> {
     let note = |text| say(Said::Note(text));
     let mut made = command::Made::new();
     let result = one_by_one(work, tenants, run, stop, became, &mut made, say).await;
@@ -66,7 +63,7 @@ async fn one_by_one(
     became: &mut Bootstrapped,
     made: &mut command::Made,
     say: &dyn Fn(Said),
-) -> Result<(), Trouble> {
+) -> Result<(), FailureDetails> {
     let note = |text| say(Said::Note(text));
     let mut judgement = judge_named(work, tenants).await?;
     let complete = |verdict: &Verdict| verdict.outcome() == Outcome::Complete;
@@ -79,7 +76,7 @@ async fn one_by_one(
         judgement = judge_named(work, tenants).await?;
     }
     let mut failed: Vec<SchemaFailure> = Vec::new();
-    let mut trouble: Option<Trouble> = None;
+    let mut trouble: Option<FailureDetails> = None;
     for (done, tenant) in tenants.iter().enumerate() {
         advance(work, done, tenants.len(), say).await;
         let new = made.contains_key(tenant);
@@ -149,7 +146,7 @@ async fn advance(work: &Work, done: usize, total: usize, say: &dyn Fn(Said)) {
 }
 
 /// Makes one that was absent; false if another run had made it meanwhile.
-async fn absent_one(work: &Work, tenant: &str, say: &dyn Fn(String)) -> Result<bool, Trouble> {
+async fn absent_one(work: &Work, tenant: &str, say: &dyn Fn(String)) -> Result<bool, FailureDetails> {
     work.lock.hold(work, say).await?;
     let named = [tenant.to_owned()];
     if !judge_named(work, &named).await?.tenants.get(tenant).is_some_and(Verdict::is_absent) {
@@ -163,7 +160,7 @@ async fn absent_one(work: &Work, tenant: &str, say: &dyn Fn(String)) -> Result<b
 }
 
 /// A tenant that exists is migrated and judged, never made again.
-async fn keep(work: &Work, tenant: &str, say: &dyn Fn(String)) -> Result<(), Trouble> {
+async fn keep(work: &Work, tenant: &str, say: &dyn Fn(String)) -> Result<(), FailureDetails> {
     let only = Selection::Named(vec![tenant.to_owned()]);
     let note = |said| {
         if let Said::Note(text) = said {
@@ -176,7 +173,10 @@ async fn keep(work: &Work, tenant: &str, say: &dyn Fn(String)) -> Result<(), Tro
         return Ok(());
     }
     let summary = format!("the demo tenant `{tenant}` exists and is not complete");
-    Err(Trouble { judgement: Some(judgement), ..Trouble::from(Failure::Incomplete { summary }) })
+    Err(FailureDetails {
+        judgement: Some(judgement),
+        ..FailureDetails::from(Failure::Incomplete { summary })
+    })
 }
 
 /// The named tenants' judgement, which does not depend on the size of the registry.
@@ -196,7 +196,7 @@ fn absent(judgement: &Judgement) -> Vec<String> {
     absent.map(|(tenant, _)| tenant.clone()).collect()
 }
 
-fn merge(first: &mut Trouble, other: Trouble) {
+fn merge(first: &mut FailureDetails, other: FailureDetails) {
     match (&mut first.judgement, other.judgement) {
         (Some(judgement), Some(more)) => judgement.tenants.extend(more.tenants),
         (empty @ None, more) => *empty = more,

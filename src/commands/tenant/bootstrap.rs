@@ -6,19 +6,15 @@ use crate::{
     commands::Answer,
     config::Action,
     failure::Failure,
-    report::{
-        self,
-        by_hand::ByHand,
-        event::Trouble,
-        tenants::{self, Bootstrapped},
-    },
+    outcome::{FailureDetails, bootstrap::Bootstrapped},
+    report::{self, by_hand::ByHand, tenants},
 };
 
 /// `bar` where standard error can show one.
 pub(crate) async fn run(work: &Work, arguments: &TenantBootstrap, bar: bool) -> Result<Answer, Failure> {
     work.record.at("portcullis tenant bootstrap");
     let mut all = Bootstrapped::default();
-    let mut trouble: Option<Trouble> = None;
+    let mut trouble: Option<FailureDetails> = None;
     let mut asked = false;
     for step in &work.config.steps {
         let Action::Bootstrap { tenants, run } = &step.action else { continue };

@@ -10,7 +10,8 @@ use crate::{
     cli::TenantCreate,
     commands::Answer,
     failure::Failure,
-    report::{self, event::Trouble, tenants},
+    outcome::FailureDetails,
+    report::{self, tenants},
 };
 
 pub(crate) async fn run(work: &Work, arguments: &TenantCreate) -> Result<Answer, Failure> {
@@ -42,7 +43,7 @@ pub(crate) async fn run(work: &Work, arguments: &TenantCreate) -> Result<Answer,
     Ok(if arguments.json { Answer { trouble: None, ..answer } } else { answer })
 }
 
-async fn create(work: &Work, wanted: &Wanted) -> Result<(), Trouble> {
+async fn create(work: &Work, wanted: &Wanted) -> Result<(), FailureDetails> {
     let new = wanted.creation(work).await?;
     provision::create(work, &new, &|text| report::say(&text)).await
 }

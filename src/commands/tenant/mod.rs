@@ -14,11 +14,8 @@ use crate::{
     commands::Answer,
     failure::Failure,
     notify,
-    report::{
-        self,
-        event::Trouble,
-        tenants::{self, Bootstrapped},
-    },
+    outcome::{FailureDetails, bootstrap::Bootstrapped},
+    report::{self, tenants},
 };
 
 /// `bar` where standard error can show one.
@@ -56,7 +53,7 @@ pub(crate) fn to_a_program(what: &Tenant, answer: Answer) -> Answer {
 }
 
 /// Tells whom `[notify]` names. Nothing is held up by it for longer than its own time-out.
-async fn tell(work: &Work, tenant: &str, trouble: &Trouble) {
+async fn tell(work: &Work, tenant: &str, trouble: &FailureDetails) {
     let (Some(command), Ok(processes)) = (&work.config.notify, work.processes()) else { return };
     let facts = tenants::notification(&work.run, tenant, trouble);
     if let Err(why) = notify::command(command, facts.to_string(), processes).await {

@@ -40,7 +40,7 @@ pub(super) async fn connect_as(
         Ok(Err(error)) => Err(refusal(&place, &error)),
         Err(_) => Err(DatabaseError::NotYet(format!(
             "{place} gave no answer in {}",
-            crate::failure::words(CONNECT_TIMEOUT)
+            crate::words::duration(CONNECT_TIMEOUT)
         ))),
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     config::{self, Awaited},
     database::Database,
     failure::Failure,
-    report::event::Event,
+    outcome::event::Event,
 };
 
 /// Waits. `say` hears why it is not there yet, whenever the cause changes and every ten seconds.

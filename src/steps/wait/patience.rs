@@ -4,11 +4,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use crate::{
-    database::Attempt,
-    failure::{Failure, words},
-    steps::retry::Schedule,
-};
+use crate::{database::Attempt, failure::Failure, steps::retry::Schedule, words::duration};
 
 const PAUSES: Schedule =
     Schedule { first: Duration::from_millis(250), max: Duration::from_secs(2), total: None };
@@ -39,7 +35,7 @@ impl Patience<'_> {
                 Ok(Attempt::NotYet(why)) => why,
                 // The deadline cut this look short, which proves less than what an earlier one saw.
                 Err(_) if limit == deadline && last.is_some() => break,
-                Err(_) => format!("no answer in {}", words(limit - looked)),
+                Err(_) => format!("no answer in {}", duration(limit - looked)),
             };
             let now = Instant::now();
             if last.as_ref().is_none_or(|(cause, said)| *cause != why || now - *said >= REMINDER) {

@@ -1,13 +1,9 @@
-//! What the engine and the steps tell the report.
+//! The events of a start-up, in the order in which they happen.
 
 use std::time::Duration;
 
-use super::judgement;
-use crate::{
-    failure::Failure,
-    process::Stream,
-    tenants::gate::{Judgement, Outcome},
-};
+use super::FailureDetails;
+use crate::process::Stream;
 
 /// One thing that happened. `step` is a position in the plan, from 0.
 #[derive(Debug)]
@@ -74,7 +70,7 @@ pub(crate) enum Event {
     Opened {
         step: usize,
         how: Opening,
-        trouble: Trouble,
+        trouble: FailureDetails,
     },
     StepDone {
         step: usize,
@@ -86,7 +82,7 @@ pub(crate) enum Event {
         step: usize,
         took: Duration,
         blocking: bool,
-        trouble: Trouble,
+        trouble: FailureDetails,
     },
     /// A signal arrived, or a sibling failed: what runs is being stopped.
     Stopping {
@@ -96,7 +92,7 @@ pub(crate) enum Event {
     Blocked {
         step: Option<usize>,
         took: Duration,
-        trouble: Trouble,
+        trouble: FailureDetails,
     },
     HandingOver {
         argv: Vec<String>,
@@ -172,52 +168,5 @@ impl Opening {
             }
             Opening::Override { reason } => format!("PORTCULLIS_OVERRIDE says: {reason}"),
         }
-    }
-}
-
-/// A failure with everything the box shows beside it.
-#[derive(Debug)]
-pub(crate) struct Trouble {
-    pub(crate) failure: Failure,
-    /// What the gate said, if it was asked.
-    pub(crate) judgement: Option<Judgement>,
-    /// Tenants (or the shared schema) at which applying failed.
-    pub(crate) failed: Vec<SchemaFailure>,
-    /// The child's last lines.
-    pub(crate) output: Vec<String>,
-    /// What had been done before it failed, in words: `412 of 800 tenants`.
-    pub(crate) done: Option<String>,
-}
-
-/// One schema at which a migration failed; it was rolled back unless `dirty`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct SchemaFailure {
-    /// A tenant's name, or None for the shared schema.
-    pub(crate) tenant: Option<String>,
-    /// The migration's name, if it came so far.
-    pub(crate) migration: Option<String>,
-    /// `migrations/tenant/2_invoices.sql:14`.
-    pub(crate) place: Option<String>,
-    pub(crate) why: String,
-    /// A migration that cannot run in a transaction stopped half-way.
-    pub(crate) dirty: bool,
-}
-
-impl Trouble {
-    /// The judgement's summary if it came out complete, else what is wrong.
-    pub(crate) fn unless_complete(judgement: Judgement) -> Result<String, Self> {
-        let summary = judgement::summary(&judgement);
-        let failure = match judgement.outcome() {
-            Outcome::Complete => return Ok(summary),
-            Outcome::Incomplete => Failure::Incomplete { summary },
-            Outcome::Unproven => Failure::Unproven { what: "everything is complete".into(), why: summary },
-        };
-        Err(Self { judgement: Some(judgement), ..Self::from(failure) })
-    }
-}
-
-impl From<Failure> for Trouble {
-    fn from(failure: Failure) -> Self {
-        Self { failure, judgement: None, failed: Vec::new(), output: Vec::new(), done: None }
     }
 }

@@ -1,0 +1,56 @@
+//! File work that may hang (a FIFO, a dead network mount), kept off the one thread that must react to signals.
+//!
+//! A hanging call cannot be ended: the thread stays behind, and the program ends without it. Callers limit how long they
+//! wait with a [`Deadline`](crate::deadline::Deadline). This is the only module that may call `std::fs`, apart from
+//! `/proc` and descriptors that are open already.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicUsize, Ordering},
+};
+
+/// How many calls may hang at once; one more fails instead of taking another thread.
+const MOST: usize = 64;
+
+static RUNNING: AtomicUsize = AtomicUsize::new(0);
+
+/// Runs blocking work in a thread of its own. Dropping the future leaves the work to itself.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    if RUNNING.fetch_add(1, Ordering::Relaxed) >= MOST {
+        RUNNING.fetch_sub(1, Ordering::Relaxed);
+        return Err(io::Error::other(format!("{MOST} earlier file operations still hang")));
+    }
+    let counted = move || {
+        let result = work();
+        RUNNING.fetch_sub(1, Ordering::Relaxed);
+        result
+    };
+    // The runtime ends, or the work panicked.
+    tokio::task::spawn_blocking(counted).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
+/// The whole file as text.
+pub(crate) async fn read_to_string(path: &Path) -> io::Result<String> {
+    let path = path.to_owned();
+    blocking(move || std::fs::read_to_string(path)).await
+}
+
+/// Writes beside the file and renames, so that no reader ever sees half of it.
+pub(crate) async fn replace(path: &Path, text: String) -> io::Result<()> {
+    let path = path.to_owned();
+    blocking(move || replace_now(&path, text.as_bytes())).await
+}
+
+/// The same, in the calling thread.
+pub(crate) fn replace_now(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(format!(".{}.new", std::process::id()));
+    let temporary = PathBuf::from(temporary);
+    std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path)).inspect_err(|_| {
+        // A file that could not be put in its place is of no use.
+        let _ = std::fs::remove_file(&temporary);
+    })
+}

@@ -1,0 +1,16 @@
+//! What became of the configured demo tenants.
+
+/// What became of the configured demo tenants.
+#[derive(Debug, Default)]
+pub(crate) struct Bootstrapped {
+    pub(crate) created: Vec<String>,
+    pub(crate) kept: Vec<String>,
+    /// Each with its reason.
+    pub(crate) failed: Vec<(String, String)>,
+}
+
+impl Bootstrapped {
+    pub(crate) fn summary(&self) -> String {
+        format!("{} created, {} kept", self.created.len(), self.kept.len())
+    }
+}

@@ -1,0 +1,54 @@
+//! A failure with all that is known about it, as fields.
+
+use super::wording;
+use crate::{
+    failure::Failure,
+    tenants::gate::{Judgement, Outcome},
+};
+
+/// A failure with everything the box shows beside it.
+#[derive(Debug)]
+pub(crate) struct FailureDetails {
+    pub(crate) failure: Failure,
+    /// What the gate said, if it was asked.
+    pub(crate) judgement: Option<Judgement>,
+    /// Tenants (or the shared schema) at which applying failed.
+    pub(crate) failed: Vec<SchemaFailure>,
+    /// The child's last lines.
+    pub(crate) output: Vec<String>,
+    /// What had been done before it failed, in words: `412 of 800 tenants`.
+    pub(crate) done: Option<String>,
+}
+
+/// One schema at which a migration failed; it was rolled back unless `dirty`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SchemaFailure {
+    /// A tenant's name, or None for the shared schema.
+    pub(crate) tenant: Option<String>,
+    /// The migration's name, if it came so far.
+    pub(crate) migration: Option<String>,
+    /// `migrations/tenant/2_invoices.sql:14`.
+    pub(crate) place: Option<String>,
+    pub(crate) why: String,
+    /// A migration that cannot run in a transaction stopped half-way.
+    pub(crate) dirty: bool,
+}
+
+impl FailureDetails {
+    /// The judgement's summary if it came out complete, else what is wrong.
+    pub(crate) fn unless_complete(judgement: Judgement) -> Result<String, Self> {
+        let summary = wording::summary(&judgement);
+        let failure = match judgement.outcome() {
+            Outcome::Complete => return Ok(summary),
+            Outcome::Incomplete => Failure::Incomplete { summary },
+            Outcome::Unproven => Failure::Unproven { what: "everything is complete".into(), why: summary },
+        };
+        Err(Self { judgement: Some(judgement), ..Self::from(failure) })
+    }
+}
+
+impl From<Failure> for FailureDetails {
+    fn from(failure: Failure) -> Self {
+        Self { failure, judgement: None, failed: Vec::new(), output: Vec::new(), done: None }
+    }
+}

@@ -1,0 +1,10 @@
+//! What happened: events, failures with their details, results of checks and repairs. Values only; `report` renders them.
+
+pub(crate) mod bootstrap;
+mod details;
+pub(crate) mod doctor;
+pub(crate) mod event;
+pub(crate) mod repair;
+pub(crate) mod wording;
+
+pub(crate) use self::details::{FailureDetails, SchemaFailure};

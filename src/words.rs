@@ -1,0 +1,69 @@
+//! Numbers, durations and times in words. Pure.
+
+use std::time::{Duration, SystemTime};
+
+/// `1 step`, `2 steps`.
+pub(crate) fn count(number: usize, noun: &str) -> String {
+    format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
+}
+
+/// `412 ms`, `2.1 s`, `90 s`, `2 m`, `12 m 4 s`.
+pub(crate) fn duration(duration: Duration) -> String {
+    let (seconds, tenths) = (duration.as_secs(), duration.subsec_millis() / 100);
+    match (seconds, tenths) {
+        (0, _) => format!("{} ms", duration.as_millis()),
+        (1..120, 0) => format!("{seconds} s"),
+        (1..120, _) => format!("{seconds}.{tenths} s"),
+        _ if seconds % 60 == 0 => format!("{} m", seconds / 60),
+        _ => format!("{} m {} s", seconds / 60, seconds % 60),
+    }
+}
+
+/// Bytes as lower-case hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let digit = |half: u8| char::from(DIGITS[usize::from(half)]);
+    bytes.iter().flat_map(|byte| [digit(byte >> 4), digit(byte & 15)]).collect()
+}
+
+/// 2026-11-23T20:26:01.123Z
+pub(crate) fn rfc3339(time: SystemTime) -> String {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    let (days, second) = (since.as_secs() / 86_400, since.as_secs() % 86_400);
+    // Howard Hinnant's civil_from_days, for days since 1970-01-01.
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted / 146_097, shifted % 146_097);
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + u64::from(month <= 2);
+    let (hour, minute, millis) = (second / 3_600, second / 60 % 60, since.subsec_millis());
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{:02}.{millis:03}Z", second % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_worded_as_people_write_them() {
+        for (millis, words) in [
+            (0, "0 ms"),
+            (999, "999 ms"),
+            (2_000, "2 s"),
+            (2_190, "2.1 s"),
+            (90_000, "90 s"),
+            (120_000, "2 m"),
+            (724_000, "12 m 4 s"),
+        ] {
+            assert_eq!(duration(Duration::from_millis(millis)), words);
+        }
+    }
+
+    #[test]
+    fn hexadecimal_digits_are_lower_case() {
+        assert_eq!(hex(&[0, 10, 255]), "000aff");
+    }
+}
