@@ -129,7 +129,7 @@ fn failure(standing: &Standing) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{process::Stream, report::event::Event};
+    use crate::{outcome::event::Event, process::Stream};
 
     #[test]
     fn nothing_that_a_child_prints_becomes_markup() {

@@ -49,7 +49,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{failure::Failure, report::event::Event};
+    use crate::{failure::Failure, outcome::event::Event};
 
     #[test]
     fn the_table_shows_each_steps_end_and_fits_eighty_columns() {

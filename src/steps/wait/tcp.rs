@@ -21,7 +21,7 @@ mod tests {
     use super::*;
     use crate::{
         config::{Awaited, Wait},
-        report::event::Event,
+        outcome::event::Event,
         steps::wait::wait,
     };
 
