@@ -27,6 +27,7 @@ mod database;
 mod process;
 mod tenants;
 
+mod cause;
 mod deadline;
 mod failure;
 mod files;

@@ -1,0 +1,232 @@
+//! Why a server, a file or a connection did not do what it was asked: codes and kinds as fields, beside the text for people.
+//!
+//! The kind comes from the SQLSTATE, SQLite's result code or the kind of I/O error, never from a message: a server words its
+//! messages in its own language. Imports nothing of ours.
+
+use std::{fmt, io};
+
+/// A cause with all that is known about it.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Cause {
+    pub(crate) kind: Kind,
+    pub(crate) code: Option<Code>,
+    /// For people: the message as the server or the system worded it, with its place and code.
+    pub(crate) text: String,
+}
+
+/// Who gave which code.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Code {
+    SqlState([u8; 5]),
+    /// SQLite's extended result code.
+    Sqlite(i32),
+    Io(io::ErrorKind),
+}
+
+/// What an operator would do differently about it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Found by Portcullis itself, or without a code that says more.
+    #[default]
+    Other,
+    /// No connection came about: nobody listens, the name is unknown, the server is starting or stopping.
+    Unreachable,
+    /// The credentials, the database's name or `pg_hba.conf` are wrong.
+    Authentication,
+    /// The certificate or the TLS settings.
+    Certificate,
+    /// The server, the database or the role has no connection to spare.
+    TooManyConnections,
+    /// An open connection ended: what became of its transaction is unknown.
+    Lost,
+    /// No answer in time.
+    Silent,
+    /// The server or the transaction is read-only, or the server is a standby.
+    ReadOnly,
+    DiskFull,
+    OutOfMemory,
+    /// The role or the user lacks a privilege.
+    Permission,
+    /// Another session holds a lock that was not released in time.
+    Locked,
+    /// The statement ran longer than its time-out, or was cancelled.
+    Cancelled,
+    /// The file or a page of it is damaged, or is no database.
+    Corrupt,
+    /// An object of that name exists already.
+    Exists,
+    /// An object that is named does not exist.
+    Missing,
+    /// The data violate a constraint.
+    Constraint,
+    /// The server rejected the statement for another reason.
+    Rejected,
+    /// A local file or folder cannot be used.
+    File,
+}
+
+impl Kind {
+    /// By the SQLSTATE of an open session's error.
+    pub(crate) fn of_sqlstate(code: &str) -> Self {
+        match code {
+            "53300" => Self::TooManyConnections,
+            "53100" | "58030" => Self::DiskFull,
+            "53200" | "53400" => Self::OutOfMemory,
+            "25006" => Self::ReadOnly,
+            "42501" => Self::Permission,
+            "55P03" | "40P01" => Self::Locked,
+            "57014" | "25P03" | "25P04" => Self::Cancelled,
+            "XX001" | "XX002" => Self::Corrupt,
+            "42P04" | "42P06" | "42P07" | "42701" | "42710" | "42723" => Self::Exists,
+            "3F000" | "42P01" | "42703" | "42704" | "42883" => Self::Missing,
+            "3D000" => Self::Authentication,
+            "57P03" => Self::Unreachable,
+            _ => match code.get(..2) {
+                Some("08" | "57") => Self::Lost,
+                Some("28") => Self::Authentication,
+                Some("23") => Self::Constraint,
+                _ => Self::Rejected,
+            },
+        }
+    }
+
+    /// By SQLite's result code; its low byte is the primary code.
+    pub(crate) fn of_sqlite(code: i32) -> Self {
+        match code & 0xff {
+            3 | 23 => Self::Permission,
+            5 | 6 => Self::Locked,
+            7 => Self::OutOfMemory,
+            8 => Self::ReadOnly,
+            9 => Self::Cancelled,
+            10 | 14 => Self::File,
+            11 | 26 => Self::Corrupt,
+            13 => Self::DiskFull,
+            19 => Self::Constraint,
+            _ => Self::Rejected,
+        }
+    }
+
+    pub(crate) fn of_io(kind: io::ErrorKind) -> Self {
+        use io::ErrorKind as Io;
+        match kind {
+            Io::TimedOut => Self::Silent,
+            Io::ConnectionRefused
+            | Io::HostUnreachable
+            | Io::NetworkUnreachable
+            | Io::NetworkDown
+            | Io::AddrNotAvailable => Self::Unreachable,
+            Io::ConnectionReset
+            | Io::ConnectionAborted
+            | Io::BrokenPipe
+            | Io::NotConnected
+            | Io::UnexpectedEof => Self::Lost,
+            Io::PermissionDenied => Self::Permission,
+            Io::ReadOnlyFilesystem => Self::ReadOnly,
+            Io::StorageFull | Io::QuotaExceeded => Self::DiskFull,
+            Io::OutOfMemory => Self::OutOfMemory,
+            _ => Self::File,
+        }
+    }
+}
+
+impl Cause {
+    pub(crate) fn new(kind: Kind, text: impl Into<String>) -> Self {
+        Self { kind, code: None, text: text.into() }
+    }
+
+    /// Of a file or a socket; `text` says which, the error is added.
+    pub(crate) fn io(text: &str, error: &io::Error) -> Self {
+        Self {
+            kind: Kind::of_io(error.kind()),
+            code: Some(Code::Io(error.kind())),
+            text: format!("{text}: {error}"),
+        }
+    }
+
+    /// The same cause in other words.
+    pub(crate) fn worded(self, text: impl Into<String>) -> Self {
+        Self { text: text.into(), ..self }
+    }
+
+    pub(crate) fn sqlstate(&self) -> Option<&str> {
+        match &self.code {
+            Some(Code::SqlState(code)) => std::str::from_utf8(code).ok(),
+            _ => None,
+        }
+    }
+
+    /// Nothing is known about the state of the database: the connection did not come about, ended or is silent.
+    pub(crate) fn is_connection(&self) -> bool {
+        matches!(self.kind, Kind::Unreachable | Kind::TooManyConnections | Kind::Lost | Kind::Silent)
+    }
+
+    /// A later attempt may succeed without anybody changing anything.
+    pub(crate) fn may_pass(&self) -> bool {
+        self.is_connection() || matches!(self.kind, Kind::Locked | Kind::OutOfMemory)
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl std::error::Error for Cause {}
+
+impl From<String> for Cause {
+    fn from(text: String) -> Self {
+        Self::new(Kind::Other, text)
+    }
+}
+
+impl From<&str> for Cause {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+impl Code {
+    /// None unless it has five characters.
+    pub(crate) fn sqlstate(code: &str) -> Option<Self> {
+        code.as_bytes().try_into().ok().map(Self::SqlState)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kind_comes_from_the_code_alone() {
+        for (code, kind) in [
+            ("25006", Kind::ReadOnly),
+            ("53100", Kind::DiskFull),
+            ("53300", Kind::TooManyConnections),
+            ("42501", Kind::Permission),
+            ("55P03", Kind::Locked),
+            ("57014", Kind::Cancelled),
+            ("57P01", Kind::Lost),
+            ("57P03", Kind::Unreachable),
+            ("08006", Kind::Lost),
+            ("28P01", Kind::Authentication),
+            ("42P07", Kind::Exists),
+            ("23505", Kind::Constraint),
+            ("22012", Kind::Rejected),
+        ] {
+            assert_eq!(Kind::of_sqlstate(code), kind, "{code}");
+        }
+        // SQLITE_CORRUPT_VTAB, SQLITE_NOTADB, SQLITE_BUSY_SNAPSHOT, SQLITE_READONLY_ROLLBACK
+        for (code, kind) in
+            [(267, Kind::Corrupt), (26, Kind::Corrupt), (517, Kind::Locked), (776, Kind::ReadOnly)]
+        {
+            assert_eq!(Kind::of_sqlite(code), kind, "{code}");
+        }
+    }
+
+    #[test]
+    fn only_what_may_pass_by_itself_is_tried_again() {
+        assert!(Cause::new(Kind::TooManyConnections, "full").may_pass());
+        assert!(!Cause::new(Kind::Authentication, "wrong password").may_pass());
+    }
+}
