@@ -1,9 +1,9 @@
 //! The environment, read once into a value.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 /// The variables that the program was started with.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Environment(BTreeMap<String, String>);
 
 impl Environment {
@@ -36,6 +36,13 @@ impl Environment {
             "false" | "0" | "no" | "off" => Ok(false),
             _ => Err(value.to_owned()),
         }
+    }
+}
+
+/// The names alone: a value may be a secret.
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(self.0.keys()).finish()
     }
 }
 

@@ -19,6 +19,8 @@ mod redact;
 #[cfg(test)]
 mod schema_tests;
 pub(crate) mod secret;
+pub(crate) mod secret_names;
+pub(crate) mod secrets;
 mod sections;
 mod steps;
 mod table;

@@ -1,6 +1,11 @@
 //! Values that never reach a log: their `Debug` says `<secret>`, and they have no `Display`.
 
-use std::{fmt, fs, path::PathBuf};
+use std::{
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
+
+use crate::{deadline::Deadline, files};
 
 /// A text that may hold a password.
 #[derive(Clone, PartialEq, Eq)]
@@ -32,18 +37,31 @@ pub(crate) enum Password {
 }
 
 impl Password {
-    /// The password now; one newline at the end of a file does not belong to it.
+    /// The password now, in the calling thread: only where no runtime has started yet.
     pub(crate) fn read(&self) -> Result<Option<Secret>, String> {
         match self {
             Password::None => Ok(None),
             Password::Given(secret) => Ok(Some(secret.clone())),
-            Password::File(path) => match fs::read_to_string(path) {
-                Ok(text) => {
-                    let text = text.strip_suffix('\n').unwrap_or(&text);
-                    Ok(Some(Secret::new(text.strip_suffix('\r').unwrap_or(text))))
-                }
-                Err(error) => Err(format!("cannot read the password file `{}`: {error}", path.display())),
-            },
+            Password::File(path) => from_file(path, fs::read_to_string(path)).map(Some),
         }
     }
+
+    /// The password now. A file that does not answer before the deadline is an error.
+    pub(crate) async fn read_by(&self, deadline: Deadline) -> Result<Option<Secret>, String> {
+        let Password::File(path) = self else { return self.read() };
+        match deadline.limit(files::read_to_string(path)).await {
+            Ok(text) => from_file(path, text).map(Some),
+            Err(_) => {
+                Err(format!("cannot read the password file `{}`: it did not answer in time", path.display()))
+            }
+        }
+    }
+}
+
+/// One newline at the end of a file does not belong to the password.
+fn from_file(path: &Path, text: io::Result<String>) -> Result<Secret, String> {
+    let text =
+        text.map_err(|error| format!("cannot read the password file `{}`: {error}", path.display()))?;
+    let text = text.strip_suffix('\n').unwrap_or(&text);
+    Ok(Secret::new(text.strip_suffix('\r').unwrap_or(text)))
 }
