@@ -1,6 +1,6 @@
 //! Migrations that fail, hang, cannot run in a transaction or end it: what becomes of the tenant, and of the others.
 
-use crate::support::{cluster::block_on, project::Project};
+use crate::support::project::Project;
 use sqlx::{Connection, Executor, PgConnection};
 
 const POSITIVE: &str = "ALTER TABLE item ADD COLUMN extra int;\n\nALTER TABLE item ADD CHECK (n > 0);\n";
@@ -111,7 +111,7 @@ fn a_file_that_commits_and_then_fails_is_not_said_to_be_rolled_back() {
     let project = project.replace("auto = true", "file = \"manifest.json\"");
     project.portcullis.run(["manifest", "sql"]).exits(0);
     let text = "CREATE TABLE x (id int);\nCOMMIT;\nSELECT 1/n FROM item;\n";
-    let project = with_checksum_of(project, "SELECT 1;\n", text);
+    let project = behind_the_manifest(project, "tenant/2_commits.sql", text);
     project.database.execute("INSERT INTO a.item VALUES (0)");
     let outcome = project.start().exits(1).says("2_commits.sql:3").says_not("it was rolled back");
     assert!(outcome.failure_box().contains("dirty"), "{outcome}");
@@ -122,7 +122,7 @@ fn a_tenant_whose_provisioning_was_committed_half_way_is_removed_again() {
     let project = Project::new("").file("tenant/2_commits.sql", "SELECT 1;\n");
     let project = project.replace("auto = true", "file = \"manifest.json\"");
     project.portcullis.run(["manifest", "sql"]).exits(0);
-    let project = with_checksum_of(project, "SELECT 1;\n", "COMMIT;\nSELECT 1/0;\n");
+    let project = behind_the_manifest(project, "tenant/2_commits.sql", "COMMIT;\nSELECT 1/0;\n");
     // The journal's entry was committed with it, and proves whose it is.
     project.start().exits(73).says("(rolled back)").says_not("not rolled back");
     assert!(!project.exists("a"));
@@ -205,23 +205,17 @@ fn hangs(setting: &str, says: &str) {
     assert_eq!((project.ledger("b"), project.columns("b")), (vec!["1".into()], vec!["n".into()]));
 }
 
-/// Puts another text behind the manifest's back, which could not be derived of it.
-pub(super) fn with_checksum_of(project: Project, old: &str, new: &str) -> Project {
+/// Gives a file another text, and the manifest its checksum: the text could not be derived.
+pub(super) fn behind_the_manifest(project: Project, file: &str, new: &str) -> Project {
     let digest = |text: &str| {
-        block_on(async {
-            let mut connection = PgConnection::connect(&project.database.url()).await.unwrap();
-            let sql = "SELECT encode(sha384(convert_to($1, 'UTF8')), 'hex')";
-            sqlx::query_scalar::<_, String>(sql)
-                .bind(text.to_owned())
-                .fetch_one(&mut connection)
-                .await
-                .unwrap()
-        })
+        let sql = format!("SELECT encode(sha384(convert_to($text${text}$text$, 'UTF8')), 'hex')");
+        project.database.column(&sql).remove(0)
     };
+    let old = std::fs::read_to_string(project.portcullis.path(file)).unwrap();
     let manifest = std::fs::read_to_string(project.portcullis.path("manifest.json")).unwrap();
-    assert!(manifest.contains(&digest(old)));
-    let manifest = manifest.replace(&digest(old), &digest(new));
-    project.file("manifest.json", &manifest).file("tenant/2_commits.sql", new)
+    assert!(manifest.contains(&digest(&old)));
+    let manifest = manifest.replace(&digest(&old), &digest(new));
+    project.file("manifest.json", &manifest).file(file, new)
 }
 
 #[track_caller]

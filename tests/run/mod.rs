@@ -21,6 +21,8 @@ mod progress;
 mod repair;
 mod sample;
 mod secrets;
+mod sessions;
+mod sql_steps;
 mod sqlx_cli;
 mod stopping;
 mod tenant_files;

@@ -5,6 +5,7 @@ use std::process::Command;
 use super::on_both_engines;
 use crate::support::{
     process::{Outcome, Running},
+    project::Project,
     sample::{Engine, Sample, TENANTS},
 };
 
@@ -56,4 +57,29 @@ fn sqlx(sample: &Sample, what: &str, tenant: Option<&str>) -> Outcome {
         .args(["migrate", what, "--source", source, "--database-url", &sample.sqlx_url(tenant)])
         .current_dir(sample.portcullis.folder());
     Running::start(command, false).wait().exits(0)
+}
+
+#[test]
+fn sqlx_at_work_is_waited_for_like_another_run() {
+    let project = Project::complete("")
+        .file("tenant/2_more.sql", "ALTER TABLE item ADD COLUMN more int;\n")
+        .file(
+            "elsewhere/9000_slow.sql",
+            "DO $$ BEGIN -- sqlx is at work\n\
+             WHILE NOT EXISTS (SELECT FROM public.tenants WHERE name = 'go on') LOOP PERFORM pg_sleep(0.02); END LOOP;\n\
+             DELETE FROM public.tenants WHERE name = 'go on'; END $$;\n",
+        );
+    // A ledger of its own, in the same database: sqlx locks the database, not the ledger.
+    project.database.execute("CREATE SCHEMA elsewhere");
+    let url = format!("{}?options=-c%20search_path%3Delsewhere", project.database.url());
+    let mut command = Command::new("sqlx");
+    command.args(["migrate", "run", "--source", "elsewhere", "--database-url", &url]);
+    command.current_dir(project.portcullis.folder());
+    let tool = Running::start(command, false);
+    project.until_running("sqlx is at work");
+    let waiting = project.portcullis.spawn(["run"]);
+    waiting.wait_for_line("waiting for the lock: sqlx's own tool");
+    project.database.execute("INSERT INTO tenants VALUES ('go on')");
+    tool.wait().exits(0);
+    waiting.wait().exits(0).says("the server started");
 }

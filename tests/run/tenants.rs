@@ -5,7 +5,7 @@ use std::{process::Command, thread, time::Duration};
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::migrations::with_checksum_of;
+use super::migrations::behind_the_manifest;
 use crate::support::{
     portcullis::Portcullis,
     process::{Outcome, Running},
@@ -122,8 +122,11 @@ fn a_migration_that_fails_leaves_nothing_in_one_transaction_or_in_many() {
 #[test]
 fn a_file_that_commits_by_itself_and_fails_leaves_nothing_either() {
     let project = with(empty(""), "tenant/2_commits.sql", "SELECT 1;\n");
-    let project =
-        with_checksum_of(project, "SELECT 1;\n", "CREATE TABLE x (id int);\nCOMMIT;\nSELECT 1/0;\n");
+    let project = behind_the_manifest(
+        project,
+        "tenant/2_commits.sql",
+        "CREATE TABLE x (id int);\nCOMMIT;\nSELECT 1/0;\n",
+    );
     project.portcullis.run(["tenant", "create", "acme"]).exits(73).says("rolled back");
     assert!(!project.exists("acme") && tenants(&project).is_empty() && journal(&project).is_empty());
 }

@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use crate::support::{http::free_port, portcullis::Portcullis, project::steps};
+use crate::support::{cluster::cluster, http::free_port, portcullis::Portcullis, project::steps};
 
 const STARTED: &str = "the server started";
 
@@ -57,6 +57,29 @@ fn a_wait_in_vain_ends_with_the_last_cause() {
         let outcome = steps(&format!("[[step]]\nname = \"vain\"\nwait.{wait}\n")).run(["run"]).exits(69);
         let said = outcome.failure_box().split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
         assert!(said.contains(&cause.to_lowercase()), "{cause}: {outcome}");
+    }
+}
+
+#[test]
+fn a_database_that_cannot_be_logged_in_to_is_not_waited_for() {
+    let url = cluster();
+    let place = url.rsplit_once('@').unwrap().1;
+    let (address, _) = place.split_once('/').unwrap();
+    let (host, port) = address.split_once(':').unwrap();
+    let given = |rest: &str| format!("host = \"{host}\"\nport = {port}\nname = \"postgres\"\n{rest}");
+    for (database, code, cause) in [
+        (format!("url = \"{url}_no_such_database\""), 77, "postgres_no_such_database"),
+        (format!("url = \"postgres://no_such_role:x@{place}\""), 77, "no_such_role"),
+        (given("user = \"postgres\"\npassword = { file = \"/nonexistent\" }"), 77, "/nonexistent"),
+        (format!("url = \"{url}?sslrootcert=/nonexistent.pem\""), 77, "sslrootcert"),
+        (format!("url = \"postgres://postgres@127.0.0.1:{}/postgres\"", free_port()), 69, "refused"),
+    ] {
+        let portcullis = steps(&format!(
+            "[database]\n{database}\n[[step]]\nname = \"database\"\nwait.database = {{ timeout = \"1s\" }}\n"
+        ));
+        let outcome = portcullis.run(["run"]).exits(code).says_not(STARTED);
+        let said = outcome.failure_box().split_whitespace().collect::<String>();
+        assert!(said.contains(cause), "{cause}: {outcome}");
     }
 }
 

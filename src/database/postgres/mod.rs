@@ -28,8 +28,6 @@ mod rows;
 mod run;
 mod server;
 mod structure;
-#[cfg(test)]
-mod tests;
 
 use std::{
     sync::{

@@ -1,0 +1,46 @@
+//! Damage that only PostgreSQL knows: invalid indexes, ledgers that cannot be read, schemas that nobody registered.
+
+use crate::support::{cluster::Database, fleet};
+
+#[test]
+fn an_invalid_index_is_found_among_few_tenants_and_among_many() {
+    let database = Database::fresh();
+    let fleet = fleet::complete(&database.url());
+    database.execute(&fleet::copies(&["index"]));
+    database.execute(
+        "CREATE UNIQUE INDEX bad ON \"index\".item (n); \
+         UPDATE pg_index SET indisvalid = false WHERE indexrelid = '\"index\".bad'::regclass",
+    );
+    // Of many schemas, indexes are asked for in another way.
+    for more in [0, 30] {
+        database.execute(&fleet::copies(&fleet::names(more)));
+        let outcome = fleet.run(["verify", "--format", "json"]).exits(1);
+        assert_eq!(fleet::findings(&outcome), [("index".into(), "invalid_index".into())], "{outcome}");
+        fleet.run(["verify"]).exits(1).says("bad");
+    }
+}
+
+#[test]
+fn a_ledger_that_cannot_be_read_hides_no_other() {
+    let database = Database::fresh();
+    let fleet = fleet::complete(&database.url());
+    database.execute(&fleet::copies(&fleet::names(7)));
+    database.execute("ALTER TABLE t3._sqlx_migrations DROP COLUMN checksum; DROP TABLE t5.item");
+    let outcome = fleet.run(["verify", "--format", "json"]).exits(1);
+    let findings = fleet::findings(&outcome);
+    let [(unreadable, why), (broken, kind)] = &findings[..] else { panic!("{outcome}") };
+    assert_eq!((unreadable.as_str(), broken.as_str(), kind.as_str()), ("t3", "t5", "missing_tables"));
+    assert!(why.contains("checksum"), "{why}");
+}
+
+#[test]
+fn a_schema_that_nobody_registered_and_a_tenant_that_is_not_registered_are_named() {
+    let database = Database::fresh();
+    let fleet = fleet::complete(&database.url());
+    database.execute(&fleet::copies(&["stray"]));
+    database.execute("DELETE FROM tenants WHERE name = 'stray'");
+    let outcome = fleet.run(["verify", "--format", "json"]).exits(0);
+    let said: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(said["orphans"], serde_json::json!(["stray"]), "{outcome}");
+    fleet.run(["verify", "--tenant", "nobody"]).exits(1).says("nobody");
+}

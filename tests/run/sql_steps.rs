@@ -1,0 +1,34 @@
+//! Steps of SQL: they run, their errors have a line, and their time is limited.
+
+use crate::support::project::Project;
+
+fn sql(text: &str) -> Project {
+    let project = Project::complete("");
+    project.step(&format!("\n[[step]]\nname = \"seed\"\nsql = {{ {text} }}\n"))
+}
+
+#[test]
+fn several_statements_run_in_one_step() {
+    let project = sql("run = \"CREATE TABLE seeded (n int); INSERT INTO seeded VALUES (1)\"");
+    project.start().exits(0).says("the server started");
+    assert_eq!(project.database.column("SELECT n::text FROM seeded"), ["1"]);
+}
+
+#[test]
+fn an_error_names_its_line() {
+    let project = sql("run = \"CREATE TABLE seeded (n int);\\nSELECT absent_column\"");
+    let outcome = project.start().exits(79).says_not("the server started");
+    assert!(outcome.failure_box().contains("line 2"), "{outcome}");
+    assert!(project.database.column("SELECT 'x' FROM pg_class WHERE relname = 'seeded'").is_empty());
+}
+
+#[test]
+fn statements_that_take_too_long_are_ended() {
+    let project = sql("run = \"SELECT pg_sleep(600)\", timeout = \"200ms\"");
+    project.start().exits(124).says("200 ms").says_not("the server started");
+    project.until(
+        false,
+        "SELECT 'yes' FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%pg_sleep(600)%' \
+         AND pid <> pg_backend_pid()",
+    );
+}
