@@ -88,7 +88,7 @@ fn wait(mut table: Table<'_>) -> Option<Action> {
             table.require("url", values::url(&["http", "https"])).map(|url| Awaited::Http { url, status })
         }
         "database" => Some(Awaited::Database),
-        "redis" => table.require("url", values::url(&["redis", "rediss"])).map(|url| Awaited::Redis { url }),
+        "redis" => table.require("url", values::redis_url).map(|url| Awaited::Redis { url }),
         "amqp" => table.require("url", values::url(&["amqp", "amqps"])).map(|url| Awaited::Amqp { url }),
         _ => table.require("path", values::path).map(|path| Awaited::File { path }),
     };

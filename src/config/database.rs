@@ -1,5 +1,7 @@
 //! Reads `[database]`: a URL or its parts, what `direct` and `reader` inherit, and the PG* variables.
 
+use std::{collections::BTreeMap, path::PathBuf};
+
 use super::{
     Database, Postgres, Sqlite,
     environment::Environment,
@@ -8,17 +10,79 @@ use super::{
     problem::Problem,
     secret::{Password, Secret},
     table::Table,
-    url::{self, DatabaseUrl, Parts, SSL_MODES},
+    url::{self, Endpoint, Fault, SSL_MODES},
     values,
 };
 
 const DEFAULT_PORT: u16 = 5432;
 
+const SCHEMES: [&str; 3] = ["postgres", "postgresql", "sqlite"];
+
+enum DatabaseUrl {
+    Postgres(Box<Parts>),
+    Sqlite(PathBuf),
+}
+
+/// What is known of how to reach a PostgreSQL database.
+#[derive(Default)]
+struct Parts {
+    host: Option<String>,
+    port: Option<u16>,
+    name: Option<String>,
+    user: Option<String>,
+    password: Option<Secret>,
+    parameters: BTreeMap<String, String>,
+}
+
+fn database_url(text: &str) -> Result<DatabaseUrl, Fault> {
+    match text.split_once("://") {
+        Some(("sqlite", folder)) if folder.contains('?') => Err("a sqlite:// URL takes no parameters".into()),
+        Some(("sqlite", "")) => Err("a sqlite:// URL needs a folder".into()),
+        Some(("sqlite", folder)) => Ok(DatabaseUrl::Sqlite(PathBuf::from(url::decode(folder)?))),
+        _ => Ok(DatabaseUrl::Postgres(Box::new(Parts::of(Endpoint::parse(text, &SCHEMES)?)?))),
+    }
+}
+
+impl Parts {
+    /// libpq lets parameters stand for parts, too.
+    fn of(url: Endpoint) -> Result<Self, Fault> {
+        if url.path.contains('/') {
+            return Err(url::DELIMITERS.into());
+        }
+        let mut parts = Self {
+            host: Some(url.host).filter(|host| !host.is_empty()),
+            port: url.port,
+            name: Some(url.path).filter(|name| !name.is_empty()),
+            user: url.user,
+            password: url.password,
+            parameters: BTreeMap::new(),
+        };
+        for (name, value) in url.query {
+            let text = value.expose().to_owned();
+            match name.as_str() {
+                _ if text.is_empty() => {}
+                "host" => parts.host = Some(text),
+                "port" => {
+                    let port = text.parse().ok().filter(|port| *port != 0);
+                    parts.port = Some(port.ok_or("the host or the port in the URL is not valid")?);
+                }
+                "dbname" => parts.name = Some(text),
+                "user" => parts.user = Some(text),
+                "password" => parts.password = Some(value),
+                _ => {
+                    parts.parameters.insert(name, text);
+                }
+            }
+        }
+        Ok(parts)
+    }
+}
+
 /// What one table says of a connection; `direct` and `reader` say what differs.
 struct Said {
     parts: Parts,
     password: Option<Password>,
-    folder: Option<std::path::PathBuf>,
+    folder: Option<PathBuf>,
 }
 
 /// None if a problem was reported.
@@ -58,14 +122,7 @@ fn said(mut table: Table<'_>, env: &Environment, beside_sqlite: Option<bool>) ->
         let Value::Text(text) = &node.value else {
             return Err(values::wrong_secret(node, "a database URL"));
         };
-        url::parse(text).map_err(|why| {
-            let problem = Problem::error(node.span.clone(), why);
-            if node.filled_by.is_empty() {
-                problem
-            } else {
-                problem.help(format!("it is {}", values::origin(node)))
-            }
-        })
+        database_url(text).map_err(|fault| values::wrong_url(node, fault))
     };
     let url_given = table.get("url").map(|node| node.span.clone());
     let url = table.read("url", read_url);

@@ -26,12 +26,15 @@ mod steps;
 mod table;
 #[cfg(test)]
 mod tests;
-mod url;
+pub(crate) mod url;
 mod values;
 
 use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
 
-use self::secret::{Password, Secret};
+use self::{
+    secret::{Password, Secret},
+    url::Endpoint,
+};
 use crate::{
     cli::{LogFormat, LogLevel},
     tenants::accept::Accept,
@@ -332,19 +335,19 @@ pub(crate) enum Awaited {
         host: String,
         port: u16,
     },
-    /// `url` may hold credentials; `status` lists what is accepted, empty meaning 200 to 399.
+    /// `status` lists what is accepted, empty meaning 200 to 399.
     Http {
-        url: Secret,
+        url: Endpoint,
         status: Vec<u16>,
     },
     /// The configured database, with a login.
     Database,
     Redis {
-        url: Secret,
+        url: Endpoint,
     },
     /// An AMQP 0-9-1 broker, with a login to its virtual host.
     Amqp {
-        url: Secret,
+        url: Endpoint,
     },
     File {
         path: PathBuf,

@@ -46,7 +46,7 @@ impl Config {
             if let Action::Wait(wait) = &step.action
                 && let Awaited::Http { url, .. } | Awaited::Redis { url } | Awaited::Amqp { url } = &wait.what
             {
-                secrets.extend(of_url(url.expose()));
+                secrets.extend(url.secrets());
             }
         }
         secrets.retain(|secret| !secret.value.expose().is_empty());

@@ -1,115 +1,186 @@
-//! Takes a database URL apart: percent-decoded parts, which nobody reads as a URL again.
+//! Takes a URL apart, once: every later reader gets its parts, percent-decoded.
 //!
-//! No message here holds anything of the URL: it may be a password.
+//! No message here holds anything of the URL but the name of a parameter: the rest may be a password.
 
-use std::{collections::BTreeMap, path::PathBuf};
+mod parameters;
 
-use super::{secret::Secret, values::host_and_port};
+pub(super) use self::parameters::SSL_MODES;
 
-/// libpq's words, from the least to the most careful.
-pub(super) const SSL_MODES: [&str; 6] = ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
+use std::fmt;
 
-pub(super) enum DatabaseUrl {
-    Postgres(Box<Parts>),
-    Sqlite(PathBuf),
+use percent_encoding::percent_decode_str;
+
+use super::{
+    problem::nearest, secret::Secret, secret_names::is_secret_name, secrets::KnownSecret,
+    values::host_and_port,
+};
+
+/// Where a service is, and how to log in there.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Endpoint {
+    pub(crate) scheme: String,
+    /// Empty if the URL names none. An IPv6 address has no brackets.
+    pub(crate) host: String,
+    pub(crate) port: Option<u16>,
+    pub(crate) user: Option<String>,
+    pub(crate) password: Option<Secret>,
+    /// Behind the host, without the first slash.
+    pub(crate) path: String,
+    pub(crate) query: Vec<(String, Secret)>,
+    /// Path and query as they are written, for a request.
+    pub(crate) target: Secret,
+    pub(crate) written_login: (String, String),
 }
 
-/// What is known of how to reach a PostgreSQL database.
-#[derive(Default)]
-pub(super) struct Parts {
-    pub(super) host: Option<String>,
-    pub(super) port: Option<u16>,
-    pub(super) name: Option<String>,
-    pub(super) user: Option<String>,
-    pub(super) password: Option<Secret>,
-    pub(super) parameters: BTreeMap<String, String>,
+/// What is wrong with a URL.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Fault {
+    pub(super) message: String,
+    /// The parameter's name as the URL has it: it may be shown only if the URL stands in the file.
+    pub(super) parameter: Option<String>,
+    pub(super) help: Option<String>,
 }
 
-/// Reads the URL, or says what is wrong with it.
-pub(super) fn parse(url: &str) -> Result<DatabaseUrl, &'static str> {
-    match url.split_once("://") {
-        Some(("postgres" | "postgresql", rest)) => Ok(DatabaseUrl::Postgres(Box::new(postgres(rest)?))),
-        Some(("sqlite", folder)) if folder.contains('?') => Err("a sqlite:// URL takes no parameters"),
-        Some(("sqlite", "")) => Err("a sqlite:// URL needs a folder"),
-        Some(("sqlite", folder)) => Ok(DatabaseUrl::Sqlite(PathBuf::from(decode(folder)?))),
-        _ => Err("a database URL begins with postgres://, postgresql:// or sqlite://"),
+impl From<&str> for Fault {
+    fn from(message: &str) -> Self {
+        Self { message: message.into(), parameter: None, help: None }
     }
 }
 
-fn postgres(rest: &str) -> Result<Parts, &'static str> {
-    let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let (authority, name) = place.split_once('/').unwrap_or((place, ""));
-    if name.contains(['@', '/']) || query.contains('@') {
-        return Err("`/`, `?` and `@` inside a part of a URL must be written %2F, %3F and %40");
+pub(super) const DELIMITERS: &str =
+    "`/`, `?` and `@` inside a part of a URL must be written %2F, %3F and %40";
+
+impl Endpoint {
+    /// Takes a URL with one of these schemes apart, and checks its parameters.
+    pub(super) fn parse(text: &str, schemes: &[&str]) -> Result<Self, Fault> {
+        let (scheme, rest) =
+            text.split_once("://").filter(|(scheme, _)| schemes.contains(scheme)).ok_or_else(|| {
+                let shapes: Vec<String> = schemes.iter().map(|scheme| format!("{scheme}://")).collect();
+                Fault::from(format!("the URL does not begin with {}", shapes.join(" or ")).as_str())
+            })?;
+        let (place, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, path) = place.split_once('/').unwrap_or((place, ""));
+        let slash = if place.len() > authority.len() { "/" } else { "" };
+        if path.contains('@') || query.contains('@') {
+            return Err(DELIMITERS.into());
+        }
+        let (login, address) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let (user, password) = login.split_once(':').unwrap_or((login, ""));
+        let (host, port) = if address.is_empty() { (String::new(), None) } else { host(address)? };
+        let target =
+            if query.is_empty() { format!("{slash}{path}") } else { format!("{slash}{path}?{query}") };
+        let mut endpoint = Self {
+            scheme: scheme.to_owned(),
+            host,
+            port,
+            user: some(decode(user)?),
+            password: some(decode(password)?).map(Secret::new),
+            path: decode(path)?,
+            query: Vec::new(),
+            target: Secret::new(target),
+            written_login: (user.to_owned(), password.to_owned()),
+        };
+        for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            let (name, value) = (decode(name)?, decode(value)?);
+            parameters::check(scheme, &name, &value)?;
+            endpoint.query.push((name, Secret::new(value)));
+        }
+        Ok(endpoint)
     }
-    let (login, address) = authority.rsplit_once('@').unwrap_or(("", authority));
-    let (user, password) = login.split_once(':').unwrap_or((login, ""));
-    let mut parts = Parts {
-        name: part(name)?,
-        user: part(user)?,
-        password: part(password)?.map(Secret::new),
-        ..Parts::default()
+
+    /// As `parse`; the URL must name a host.
+    pub(super) fn with_host(text: &str, schemes: &[&str]) -> Result<Self, Fault> {
+        let endpoint = Self::parse(text, schemes)?;
+        if endpoint.host.is_empty() { Err("the URL names no host".into()) } else { Ok(endpoint) }
+    }
+
+    /// As `parse`, with any scheme.
+    #[cfg(test)]
+    pub(crate) fn of(text: &str) -> Result<Self, String> {
+        let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
+        Self::parse(text, &[scheme]).map_err(|fault| fault.message)
+    }
+
+    /// A parameter that is not empty.
+    pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
+        let found = self.query.iter().rev().find(|(found, _)| found == name)?;
+        Some(found.1.expose()).filter(|value| !value.is_empty())
+    }
+
+    /// The password, a user without one (a token, most probably), and parameters whose names say so.
+    pub(crate) fn secrets(&self) -> Vec<KnownSecret> {
+        let (user, password) = &self.written_login;
+        let known = |value: &str, written: &str| KnownSecret {
+            value: Secret::new(value),
+            written: if value == written { Vec::new() } else { vec![Secret::new(written)] },
+        };
+        let login = match (&self.user, &self.password) {
+            (_, Some(secret)) => Some(known(secret.expose(), password)),
+            (Some(token), None) if matches!(self.scheme.as_str(), "http" | "https") => {
+                Some(known(token, user))
+            }
+            _ => None,
+        };
+        let target = self.target.expose();
+        let written = target.split_once('?').map_or("", |(_, query)| query);
+        let parameters = written.split('&').filter_map(|pair| {
+            let (name, written) = pair.split_once('=')?;
+            let value = percent_decode_str(written).decode_utf8_lossy();
+            is_secret_name(name).then(|| known(&value, written))
+        });
+        login.into_iter().chain(parameters).collect()
+    }
+}
+
+/// Where it is, without what may be secret.
+impl fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}://{}", self.scheme, self.host)?;
+        self.port.map_or(Ok(()), |port| write!(f, ":{port}"))
+    }
+}
+
+/// A name, an address, or the folder of a socket, written `%2Frun%2Fpg`.
+fn host(address: &str) -> Result<(String, Option<u16>), Fault> {
+    if address.starts_with("%2F") || address.starts_with("%2f") {
+        return Ok((decode(address)?, None));
+    }
+    if address.contains(',') {
+        return Err("the URL names more than one host".into());
+    }
+    let (host, port) = host_and_port(address).ok_or("the host or the port in the URL is not valid")?;
+    Ok((decode(&host)?, port))
+}
+
+fn some(text: String) -> Option<String> {
+    if text.is_empty() { None } else { Some(text) }
+}
+
+pub(super) fn decode(text: &str) -> Result<String, Fault> {
+    let digits = |part: &str| part.len() >= 2 && part.bytes().take(2).all(|byte| byte.is_ascii_hexdigit());
+    if !text.split('%').skip(1).all(digits) {
+        return Err("a `%` in a URL must be followed by two hexadecimal digits (write %25 for `%`)".into());
+    }
+    let decoded = percent_decode_str(text).decode_utf8().map_err(|_| "a part of the URL is not UTF-8")?;
+    if decoded.contains('\0') {
+        return Err("a part of the URL holds a NUL character".into());
+    }
+    Ok(decoded.into_owned())
+}
+
+/// The error for a parameter that nobody knows.
+fn unknown(name: &str, known: &[&str]) -> Fault {
+    let help = match nearest(name, known) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if known.is_empty() => "this URL takes no parameters".into(),
+        None => format!("one of: {}", known.join(", ")),
     };
-    if let Some(host) = address.strip_prefix("%2F").or(address.strip_prefix("%2f")) {
-        parts.host = Some(format!("/{}", decode(host)?));
-    } else if !address.is_empty() {
-        if address.contains(',') {
-            return Err("a database URL names one host");
-        }
-        let (host, port) = host_and_port(address).ok_or("the host or the port in the URL is not valid")?;
-        (parts.host, parts.port) = (Some(decode(&host)?), port);
+    Fault {
+        message: "the URL has an unknown parameter".into(),
+        parameter: Some(name.to_owned()),
+        help: Some(help),
     }
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
-        let (key, value) = pair.split_once('=').ok_or("a parameter in the URL has no `=`")?;
-        parameter(&mut parts, &decode(key)?, decode(value)?)?;
-    }
-    Ok(parts)
-}
-
-/// libpq lets parameters stand for parts, too; the others are kept as they are.
-fn parameter(parts: &mut Parts, key: &str, value: String) -> Result<(), &'static str> {
-    if value.is_empty() {
-        return Ok(());
-    }
-    match key {
-        "host" => parts.host = Some(value),
-        "port" => {
-            let port = value.parse().ok().filter(|port| *port != 0);
-            parts.port = Some(port.ok_or("the host or the port in the URL is not valid")?);
-        }
-        "dbname" => parts.name = Some(value),
-        "user" => parts.user = Some(value),
-        "password" => parts.password = Some(Secret::new(value)),
-        "sslpassword" => return Err("the parameter `sslpassword` is not supported"),
-        "sslmode" if !SSL_MODES.contains(&value.as_str()) => {
-            return Err("the parameter `sslmode` in the URL is not one that libpq knows");
-        }
-        _ => {
-            parts.parameters.insert(key.to_owned(), value);
-        }
-    }
-    Ok(())
-}
-
-fn part(text: &str) -> Result<Option<String>, &'static str> {
-    if text.is_empty() { Ok(None) } else { decode(text).map(Some) }
-}
-
-fn decode(text: &str) -> Result<String, &'static str> {
-    const WRONG: &str = "a `%` in a URL must be followed by two hexadecimal digits (write %25 for `%`)";
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        if byte != b'%' {
-            bytes.push(byte);
-            continue;
-        }
-        let mut digit = || rest.next().and_then(|byte| char::from(byte).to_digit(16));
-        let (high, low) = (digit().ok_or(WRONG)?, digit().ok_or(WRONG)?);
-        bytes.push(u8::try_from(high * 16 + low).map_err(|_| WRONG)?);
-    }
-    let decoded = String::from_utf8(bytes).map_err(|_| "a part of the URL is not UTF-8")?;
-    if decoded.contains('\0') { Err("a part of the URL holds a NUL character") } else { Ok(decoded) }
 }
 
 #[cfg(test)]
@@ -118,12 +189,10 @@ mod tests {
 
     use super::*;
 
-    fn parts(url: &str) -> Parts {
-        match parse(url) {
-            Ok(DatabaseUrl::Postgres(parts)) => *parts,
-            Ok(DatabaseUrl::Sqlite(_)) => Parts::default(),
-            Err(why) => unreachable!("{url}: {why}"),
-        }
+    const DATABASE: [&str; 2] = ["postgres", "postgresql"];
+
+    fn endpoint(url: &str) -> Endpoint {
+        Endpoint::parse(url, &["postgres", "postgresql", "http", "redis", "unix", "amqp"]).unwrap()
     }
 
     #[test]
@@ -136,25 +205,24 @@ mod tests {
             ("with+plus#hash", "with+plus#hash"),
             ("%C3%A9", "é"),
         ] {
-            let parts = parts(&format!("postgres://app:{written}@db:6432/shop?sslmode=require"));
-            assert_eq!(parts.password.unwrap().expose(), meant);
-            assert_eq!((parts.host.as_deref(), parts.port), (Some("db"), Some(6432)));
-            assert_eq!((parts.user.as_deref(), parts.name.as_deref()), (Some("app"), Some("shop")));
-            assert_eq!(parts.parameters["sslmode"], "require");
+            let found = endpoint(&format!("postgres://app:{written}@db:6432/shop?sslmode=require"));
+            assert_eq!(found.password.as_ref().unwrap().expose(), meant);
+            assert_eq!((found.host.as_str(), found.port, found.path.as_str()), ("db", Some(6432), "shop"));
+            assert_eq!((found.user.as_deref(), found.parameter("sslmode")), (Some("app"), Some("require")));
+            let secret = &found.secrets()[0];
+            assert!(written == meant || secret.written[0].expose() == written);
         }
     }
 
     #[test]
     fn hosts_are_names_addresses_and_socket_folders() {
         for (url, host, port) in [
-            ("postgres://[::1]:5433/d", Some("::1"), Some(5433)),
-            ("postgresql://db/d", Some("db"), None),
-            ("postgres:///d?host=/run/pg&port=1", Some("/run/pg"), Some(1)),
-            ("postgres://%2Frun%2Fpg/d", Some("/run/pg"), None),
-            ("postgres:///d", None, None),
+            ("postgres://[::1]:5433/d", "::1", Some(5433)),
+            ("postgresql://db/d", "db", None),
+            ("postgres://%2Frun%2Fpg/d", "/run/pg", None),
+            ("postgres:///d", "", None),
         ] {
-            let parts = parts(url);
-            assert_eq!((parts.host.as_deref(), parts.port), (host, port), "{url}");
+            assert_eq!((endpoint(url).host.as_str(), endpoint(url).port), (host, port), "{url}");
         }
     }
 
@@ -168,9 +236,56 @@ mod tests {
             "postgres://u:hunter2@h:port/d",
             "postgres://u:hunter2@a,b/d",
             "postgres://u:hunter2@h/d?sslmode=sometimes",
-            "sqlite://",
         ] {
-            assert!(!parse(url).err().unwrap().contains("hunter2"), "{url}");
+            let fault = Endpoint::parse(url, &DATABASE).unwrap_err();
+            assert!(!format!("{fault:?}").contains("hunter2"), "{url}");
         }
+    }
+
+    #[test]
+    fn a_parameter_that_would_be_ignored_is_refused() {
+        let fault =
+            |url: &str| Endpoint::parse(url, &["postgres", "redis", "rediss", "amqp", "http"]).unwrap_err();
+        for parameter in [
+            "channel_binding=require",
+            "sslcrl=/crl.pem",
+            "require_auth=scram-sha-256",
+            "target_session_attrs=read-write",
+            "sslpassword=hunter2",
+            "gssencmode=require",
+        ] {
+            let found = fault(&format!("postgres://u@h/d?{parameter}"));
+            let name = parameter.split_once('=').unwrap().0;
+            assert!(found.message.contains(&format!("`{name}`")), "{found:?}");
+            assert!(!format!("{found:?}").contains("hunter2"));
+        }
+        assert_eq!(fault("postgres://u@h/d?sslmod=require").help.unwrap(), "did you mean `sslmode`?");
+        assert_eq!(fault("redis://h?bd=1").help.unwrap(), "did you mean `db`?");
+        assert!(fault("rediss://h?ssl_cert_reqs=none").message.contains("`ssl_cert_reqs`"));
+        assert_eq!(fault("amqp://h?hartbeat=1").help.unwrap(), "did you mean `heartbeat`?");
+        for accepted in [
+            "postgres://u@h/d?channel_binding=prefer&connect_timeout=3",
+            "rediss://h?ssl_cert_reqs=required",
+            "amqp://h?heartbeat=30",
+            "http://h/health?deep=1",
+        ] {
+            assert!(Endpoint::parse(accepted, &["postgres", "rediss", "amqp", "http"]).is_ok(), "{accepted}");
+        }
+    }
+
+    #[test]
+    fn secrets_are_passwords_tokens_and_secret_parameters() {
+        let values = |url: &str| -> Vec<String> {
+            endpoint(url).secrets().iter().map(|secret| secret.value.expose().to_owned()).collect()
+        };
+        assert_eq!(values("http://t0ken@h/x?api_key=k%20ey&deep=1"), ["t0ken", "k ey"]);
+        assert_eq!(values("unix:///run/r.sock?pass=hunter2"), ["hunter2"]);
+        assert_eq!(values("postgres://app@h/d"), [""; 0]);
+    }
+
+    #[test]
+    fn nothing_secret_shows() {
+        let shown = format!("{:?}", endpoint("http://me:hunter2@h:80/x?key=hunter2"));
+        assert_eq!(shown, "http://h:80");
     }
 }

@@ -5,7 +5,7 @@ use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
 use super::{
     fill::{Node, Value},
     problem::Problem,
-    secret::Secret,
+    url::{Endpoint, Fault},
 };
 
 /// Longer than this is a slip of the pen.
@@ -183,21 +183,52 @@ pub(super) fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
     spoken.then(|| (host.to_owned(), port))
 }
 
-/// A URL of one of these schemes, with a host. It may hold a password, so it is never quoted.
-pub(super) fn url(schemes: &[&str]) -> impl Fn(&Node) -> Result<Secret, Problem> {
-    move |node| {
-        let shapes: Vec<String> = schemes.iter().map(|scheme| format!("{scheme}://...")).collect();
-        let expected = format!("a URL such as {}", shapes.join(" or "));
-        let Value::Text(text) = &node.value else {
-            return Err(wrong_secret(node, &expected));
-        };
-        let rest =
-            text.split_once("://").filter(|(scheme, _)| schemes.contains(scheme)).map(|(_, rest)| rest);
-        let authority = rest.map(|rest| &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())]);
-        let host = authority.map(|found| found.rsplit_once('@').map_or(found, |(_, host)| host));
-        match host.and_then(host_and_port) {
-            Some(_) => Ok(Secret::new(text.clone())),
-            None => Err(wrong_secret(node, &expected)),
-        }
+/// The problem of a URL. Its parameter is named only if the URL stands in the file.
+pub(super) fn wrong_url(node: &Node, fault: Fault) -> Problem {
+    let Fault { message, parameter, help } = fault;
+    let message = match parameter {
+        Some(name) if node.filled_by.is_empty() => format!("{message}, `{name}`"),
+        _ => message,
+    };
+    let help = help.or_else(|| (!node.filled_by.is_empty()).then(|| format!("it is {}", origin(node))));
+    let problem = Problem::error(node.span.clone(), message);
+    match help {
+        Some(help) => problem.help(help),
+        None => problem,
     }
+}
+
+/// A URL of one of these schemes, with a host. It may hold a password, so it is never quoted.
+pub(super) fn url(schemes: &[&str]) -> impl Fn(&Node) -> Result<Endpoint, Problem> {
+    move |node| {
+        let Value::Text(text) = &node.value else {
+            return Err(wrong_secret(node, "a URL"));
+        };
+        Endpoint::with_host(text, schemes).map_err(|fault| wrong_url(node, fault))
+    }
+}
+
+const REDIS: [&str; 6] = ["redis", "rediss", "valkey", "valkeys", "unix", "redis+unix"];
+
+/// A URL of Redis: a host, or a socket; the database is a number.
+pub(super) fn redis_url(node: &Node) -> Result<Endpoint, Problem> {
+    let Value::Text(text) = &node.value else {
+        return Err(wrong_secret(node, "a URL"));
+    };
+    let url = Endpoint::parse(text, &REDIS).map_err(|fault| wrong_url(node, fault))?;
+    let fault = |message: &str| Err(wrong_url(node, message.into()));
+    let database = if url.scheme.ends_with("unix") {
+        match (url.host.as_str(), url.path.as_str()) {
+            ("", path) if !path.is_empty() => url.parameter("db"),
+            _ => return fault("the URL of a socket is `unix:///` and its path"),
+        }
+    } else if url.host.is_empty() {
+        return fault("the URL names no host");
+    } else {
+        Some(url.path.as_str()).filter(|path| !path.is_empty()).or_else(|| url.parameter("db"))
+    };
+    if database.is_some_and(|number| number.parse::<u32>().is_err()) {
+        return fault("the database in the URL is not a number");
+    }
+    Ok(url)
 }

@@ -1,9 +1,7 @@
 //! Takes passwords out of what is printed: a child may print what it was given.
 
 use crate::config::{
-    Action, Awaited, Config, Database, Postgres,
-    environment::Environment,
-    secret::{Password, Secret},
+    Action, Awaited, Config, Database, Postgres, environment::Environment, secret::Password,
 };
 
 const MASK: &str = "********";
@@ -65,7 +63,10 @@ fn of_config(config: &Config) -> Vec<String> {
         match &step.action {
             Action::Wait(wait) => match &wait.what {
                 Awaited::Http { url, .. } | Awaited::Redis { url } | Awaited::Amqp { url } => {
-                    secrets.extend(of_url(url));
+                    secrets.extend(url.secrets().into_iter().flat_map(|secret| {
+                        let written = secret.written.into_iter();
+                        written.chain([secret.value]).map(|secret| secret.expose().to_owned())
+                    }));
                 }
                 Awaited::Tcp { .. } | Awaited::Database | Awaited::File { .. } => {}
             },
@@ -88,13 +89,6 @@ fn of_postgres(postgres: &Postgres, secrets: &mut Vec<String>) {
     for other in [&postgres.direct, &postgres.reader].into_iter().flatten() {
         of_postgres(other, secrets);
     }
-}
-
-/// The password of a URL as it is written there.
-fn of_url(url: &Secret) -> Option<String> {
-    let rest = url.expose().split_once("://")?.1;
-    let authority = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
-    authority.rsplit_once('@')?.0.split_once(':').map(|(_, password)| password.to_owned())
 }
 
 /// The value as text, as JSON and as HTML have it.

@@ -5,15 +5,13 @@
 
 mod frame;
 
-use percent_encoding::percent_decode_str;
 use tokio::io::{AsyncRead, AsyncWrite};
-use url::Url;
 
 use self::frame::{
     Arguments, CLOSE, CLOSE_OK, Channel, Fault, Method, OPEN, OPEN_OK, START, START_OK, TUNE, TUNE_OK,
 };
 use super::{network, tls};
-use crate::{config::secret::Secret, database::Attempt};
+use crate::{config::url::Endpoint, database::Attempt};
 
 /// Asks the broker to say that a login was refused; without it, it would only hang up.
 const SAYS_REFUSALS: &str = "authentication_failure_close";
@@ -22,10 +20,8 @@ const SAYS_REFUSALS: &str = "authentication_failure_close";
 const ACCESS_REFUSED: u16 = 403;
 const NOT_ALLOWED: u16 = 530;
 
-pub(super) async fn look(url: &Secret) -> Attempt {
-    let Some(login) = Login::of(url) else {
-        return Attempt::Never("its address is not a URL of AMQP".into());
-    };
+pub(super) async fn look(url: &Endpoint) -> Attempt {
+    let login = Login::of(url);
     let answer = match network::connect(&login.host, login.port).await {
         Ok(stream) if login.secure => match tls::secure(stream, &login.host).await {
             Ok(stream) => converse(stream, &login).await,
@@ -38,11 +34,9 @@ pub(super) async fn look(url: &Secret) -> Attempt {
 }
 
 /// Where it is, without credentials.
-pub(super) fn name(url: &Secret) -> String {
-    Login::of(url).map_or_else(
-        || "the AMQP broker".into(),
-        |login| format!("the AMQP broker at `{}`", network::address(&login.host, login.port)),
-    )
+pub(super) fn name(url: &Endpoint) -> String {
+    let login = Login::of(url);
+    format!("the AMQP broker at `{}`", network::address(&login.host, login.port))
 }
 
 /// What an address says: `amqp://USER:PASSWORD@HOST:PORT/VHOST`, each part percent-encoded. As in Celery, all that
@@ -57,23 +51,17 @@ struct Login {
 }
 
 impl Login {
-    fn of(url: &Secret) -> Option<Self> {
-        let url = Url::parse(url.expose()).ok()?;
-        let secure = match url.scheme() {
-            "amqp" => false,
-            "amqps" => true,
-            _ => return None,
-        };
-        let decoded = |text: &str| percent_decode_str(text).collect::<Vec<u8>>();
-        let or = |text: Vec<u8>, default: &[u8]| if text.is_empty() { default.to_vec() } else { text };
-        Some(Self {
+    fn of(url: &Endpoint) -> Self {
+        let secure = url.scheme == "amqps";
+        let bytes = |text: Option<&str>, default: &str| text.unwrap_or(default).as_bytes().to_vec();
+        Self {
             secure,
-            host: url.host_str().filter(|host| !host.is_empty())?.to_owned(),
-            port: url.port().unwrap_or(if secure { 5671 } else { 5672 }),
-            user: or(decoded(url.username()), b"guest"),
-            password: url.password().map_or_else(|| b"guest".to_vec(), decoded),
-            vhost: or(decoded(url.path().strip_prefix('/').unwrap_or_default()), b"/"),
-        })
+            host: url.host.clone(),
+            port: url.port.unwrap_or(if secure { 5671 } else { 5672 }),
+            user: bytes(url.user.as_deref(), "guest"),
+            password: bytes(url.password.as_ref().map(|password| password.expose()), "guest"),
+            vhost: bytes(Some(url.path.as_str()).filter(|path| !path.is_empty()), "/"),
+        }
     }
 }
 

@@ -11,15 +11,17 @@ use hyper::{
     header::{AUTHORIZATION, CONNECTION, HOST, USER_AGENT},
 };
 use hyper_util::rt::TokioIo;
-use percent_encoding::percent_decode_str;
+use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use tokio::io::{AsyncRead, AsyncWrite};
-use url::{Position, Url};
 
 use super::{network, tls};
-use crate::{config::secret::Secret, database::Attempt};
+use crate::{config::url::Endpoint, database::Attempt};
+
+/// What a request cannot hold as it is.
+const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'{').add(b'}');
 
 /// `accepted` lists the statuses that count; empty means 200 to 399.
-pub(super) async fn look(url: &Secret, accepted: &[u16]) -> Attempt {
+pub(super) async fn look(url: &Endpoint, accepted: &[u16]) -> Attempt {
     match status(url).await {
         Ok(status) => judge(status, accepted),
         Err(attempt) => attempt,
@@ -27,14 +29,25 @@ pub(super) async fn look(url: &Secret, accepted: &[u16]) -> Attempt {
 }
 
 /// The address without credentials and without its query, which may hold a key.
-pub(super) fn name(url: &Secret) -> String {
-    match Url::parse(url.expose()) {
-        Ok(url) if url.has_host() => {
-            let authority = &url[Position::BeforeHost..Position::AfterPort];
-            format!("`{}://{authority}{}`", url.scheme(), url.path())
-        }
-        _ => "the HTTP address".into(),
+pub(super) fn name(url: &Endpoint) -> String {
+    let path = target(url).split('?').next().unwrap_or_default().to_owned();
+    format!("`{}://{}{path}`", url.scheme, authority(url))
+}
+
+/// The host, and the port where the URL names one.
+fn authority(url: &Endpoint) -> String {
+    match url.port {
+        Some(port) => network::address(&url.host, port),
+        None if url.host.contains(':') => format!("[{}]", url.host),
+        None => url.host.clone(),
     }
+}
+
+/// Path and query, without the fragment, which is the reader's own.
+fn target(url: &Endpoint) -> String {
+    let target = url.target.expose().split('#').next().unwrap_or_default();
+    let slash = if target.starts_with('/') { "" } else { "/" };
+    format!("{slash}{}", utf8_percent_encode(target, ENCODED))
 }
 
 fn judge(status: StatusCode, accepted: &[u16]) -> Attempt {
@@ -47,37 +60,28 @@ fn judge(status: StatusCode, accepted: &[u16]) -> Attempt {
     }
 }
 
-async fn status(url: &Secret) -> Result<StatusCode, Attempt> {
-    let never = |why: &str| Attempt::Never(why.to_owned());
-    let url = Url::parse(url.expose()).map_err(|_| never("its address is not a URL"))?;
-    let secure = match url.scheme() {
-        "http" => false,
-        "https" => true,
-        _ => return Err(never("its address begins with neither http:// nor https://")),
-    };
-    let (Some(host), Some(port)) = (url.host_str(), url.port_or_known_default()) else {
-        return Err(never("its address names no host"));
-    };
-    let request = request(&url).map_err(|_| never("its address cannot be asked for"))?;
-    let stream = network::connect(host, port).await.map_err(Attempt::NotYet)?;
+async fn status(url: &Endpoint) -> Result<StatusCode, Attempt> {
+    let request = request(url).map_err(|_| Attempt::Never("its address cannot be asked for".into()))?;
+    let secure = url.scheme == "https";
+    let port = url.port.unwrap_or(if secure { 443 } else { 80 });
+    let stream = network::connect(&url.host, port).await.map_err(Attempt::NotYet)?;
     let answer = if secure {
-        ask(tls::secure(stream, host).await?, request).await
+        ask(tls::secure(stream, &url.host).await?, request).await
     } else {
         ask(stream, request).await
     };
     answer.map_err(|error| Attempt::NotYet(format!("no HTTP answer: {error}")))
 }
 
-fn request(url: &Url) -> Result<Request<Empty<Bytes>>, hyper::http::Error> {
-    let mut request = Request::get(&url[Position::BeforePath..Position::AfterQuery])
-        .header(HOST, &url[Position::BeforeHost..Position::AfterPort])
+fn request(url: &Endpoint) -> Result<Request<Empty<Bytes>>, hyper::http::Error> {
+    let mut request = Request::get(target(url))
+        .header(HOST, authority(url))
         .header(USER_AGENT, concat!("portcullis/", env!("CARGO_PKG_VERSION")))
         .header(CONNECTION, "close");
-    if !url.username().is_empty() || url.password().is_some() {
-        let mut credentials: Vec<u8> = percent_decode_str(url.username()).collect();
-        credentials.push(b':');
-        credentials.extend(percent_decode_str(url.password().unwrap_or_default()));
-        request = request.header(AUTHORIZATION, format!("Basic {}", BASE64_STANDARD.encode(credentials)));
+    if url.user.is_some() || url.password.is_some() {
+        let password = url.password.as_ref().map_or("", |password| password.expose());
+        let login = format!("{}:{password}", url.user.as_deref().unwrap_or_default());
+        request = request.header(AUTHORIZATION, format!("Basic {}", BASE64_STANDARD.encode(login)));
     }
     request.body(Empty::new())
 }
@@ -106,6 +110,10 @@ mod tests {
     use tokio::net::TcpListener;
 
     use super::*;
+
+    fn endpoint(url: &str) -> Endpoint {
+        Endpoint::of(url).unwrap()
+    }
 
     /// Serves one connection: `status` if the request is for `/health?deep=1` and brings `authorization`, else 404.
     async fn serve(status: u16, authorization: Option<&'static str>) -> u16 {
@@ -150,7 +158,7 @@ mod tests {
             (200, &[204], "not yet: it answered 200 OK"),
         ] {
             let port = serve(status, None).await;
-            let url = Secret::new(format!("http://127.0.0.1:{port}/health?deep=1"));
+            let url = endpoint(&format!("http://127.0.0.1:{port}/health?deep=1"));
             assert_eq!(told(look(&url, accepted).await), expected, "{status} with {accepted:?}");
         }
     }
@@ -159,25 +167,15 @@ mod tests {
     async fn credentials_in_the_address_log_in() {
         // printf 'me:p@ss' | base64
         let port = serve(200, Some("Basic bWU6cEBzcw==")).await;
-        let url = Secret::new(format!("http://me:p%40ss@127.0.0.1:{port}/health?deep=1"));
+        let url = endpoint(&format!("http://me:p%40ss@127.0.0.1:{port}/health?deep=1"));
         assert_eq!(told(look(&url, &[]).await), "ready");
     }
 
     #[tokio::test]
     async fn a_server_that_hangs_up_is_looked_at_again() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = Secret::new(format!("http://{}/", listener.local_addr().unwrap()));
+        let url = endpoint(&format!("http://{}/", listener.local_addr().unwrap()));
         tokio::spawn(async move { drop(listener.accept().await.unwrap()) });
         assert!(told(look(&url, &[]).await).starts_with("not yet: no HTTP answer: "));
-    }
-
-    #[tokio::test]
-    async fn an_address_that_cannot_work_is_refused_without_quoting_it() {
-        for (url, expected) in [
-            ("hunter2", "never: its address is not a URL"),
-            ("ftp://me:hunter2@host/", "never: its address begins with neither http:// nor https://"),
-        ] {
-            assert_eq!(told(look(&Secret::new(url), &[]).await), expected, "{url}");
-        }
     }
 }

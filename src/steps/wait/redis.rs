@@ -5,59 +5,66 @@
 
 use std::pin::pin;
 
-use redis::{
-    Cmd, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, RedisError, RedisResult,
-    aio::MultiplexedConnection, cmd,
-};
+use redis::{Cmd, RedisConnectionInfo, RedisError, RedisResult, aio::MultiplexedConnection, cmd};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::UnixStream,
 };
-use url::Url;
 
 use super::{network, tls};
-use crate::{config::secret::Secret, database::Attempt};
+use crate::{config::url::Endpoint, database::Attempt};
 
-pub(super) async fn look(url: &Secret) -> Attempt {
-    let Some((secure, info)) = parse(url) else {
-        return Attempt::Never("its address is not a URL of Redis".into());
-    };
-    let login = info.redis_settings();
-    let answer = match info.addr() {
-        ConnectionAddr::Tcp(host, port) => match network::connect(host, *port).await {
-            Ok(stream) if secure => match tls::secure(stream, host).await {
-                Ok(stream) => converse(stream, login).await,
-                Err(attempt) => Err(attempt),
-            },
-            Ok(stream) => converse(stream, login).await,
-            Err(why) => Err(Attempt::NotYet(why)),
-        },
-        ConnectionAddr::Unix(path) => match UnixStream::connect(path).await {
+const PORT: u16 = 6379;
+
+pub(super) async fn look(url: &Endpoint) -> Attempt {
+    let login = &login(url);
+    let answer = match socket(url) {
+        Some(path) => match UnixStream::connect(path).await {
             Ok(stream) => converse(stream, login).await,
             Err(error) => Err(Attempt::NotYet(format!("cannot connect: {error}"))),
         },
-        _ => Err(Attempt::Never("its address is of a kind that is not supported".into())),
+        None => match network::connect(&url.host, url.port.unwrap_or(PORT)).await {
+            Ok(stream) if matches!(url.scheme.as_str(), "rediss" | "valkeys") => {
+                match tls::secure(stream, &url.host).await {
+                    Ok(stream) => converse(stream, login).await,
+                    Err(attempt) => Err(attempt),
+                }
+            }
+            Ok(stream) => converse(stream, login).await,
+            Err(why) => Err(Attempt::NotYet(why)),
+        },
     };
     answer.err().unwrap_or(Attempt::Ready)
 }
 
 /// Where it is, without credentials.
-pub(super) fn name(url: &Secret) -> String {
-    match parse(url).as_ref().map(|(_, info)| info.addr()) {
-        Some(ConnectionAddr::Tcp(host, port)) => format!("Redis at `{}`", network::address(host, *port)),
-        Some(ConnectionAddr::Unix(path)) => format!("Redis at `{}`", path.display()),
-        _ => "Redis".into(),
-    }
+pub(super) fn name(url: &Endpoint) -> String {
+    socket(url).map_or_else(
+        || format!("Redis at `{}`", network::address(&url.host, url.port.unwrap_or(PORT))),
+        |path| format!("Redis at `{path}`"),
+    )
 }
 
-/// Whether TLS is asked for, and the rest as the redis crate reads it. TLS itself is not the crate's here.
-fn parse(url: &Secret) -> Option<(bool, ConnectionInfo)> {
-    let mut url = Url::parse(url.expose()).ok()?;
-    let secure = matches!(url.scheme(), "rediss" | "valkeys");
-    if secure {
-        url.set_scheme("redis").ok()?;
+/// The path of a Unix socket.
+fn socket(url: &Endpoint) -> Option<String> {
+    url.scheme.ends_with("unix").then(|| format!("/{}", url.path))
+}
+
+/// The database is the path, or a parameter, as is the login of a socket.
+fn login(url: &Endpoint) -> RedisConnectionInfo {
+    let parameter = |names: [&str; 2]| names.into_iter().find_map(|name| url.parameter(name));
+    let user = url.user.as_deref().or_else(|| parameter(["username", "user"]));
+    let password = url.password.as_ref().map(|password| password.expose());
+    let path = Some(url.path.as_str()).filter(|path| !path.is_empty() && socket(url).is_none());
+    let database = path.or_else(|| url.parameter("db")).and_then(|number| number.parse().ok());
+    let mut login = RedisConnectionInfo::default().set_db(database.unwrap_or(0));
+    if let Some(user) = user {
+        login = login.set_username(user);
     }
-    Some((secure, url.into_connection_info().ok()?))
+    if let Some(password) = password.or_else(|| parameter(["password", "pass"])) {
+        login = login.set_password(password);
+    }
+    login
 }
 
 async fn converse<S>(stream: S, login: &RedisConnectionInfo) -> Result<(), Attempt>

@@ -63,8 +63,8 @@ impl Broker {
         Self { process, port, _folder: folder }
     }
 
-    fn url(&self, credentials: &str, vhost: &str) -> Secret {
-        Secret::new(format!("amqp://{credentials}127.0.0.1:{}{vhost}", self.port))
+    fn url(&self, credentials: &str, vhost: &str) -> Endpoint {
+        endpoint(&format!("amqp://{credentials}127.0.0.1:{}{vhost}", self.port))
     }
 }
 
@@ -74,6 +74,10 @@ impl Drop for Broker {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
+}
+
+fn endpoint(url: &str) -> Endpoint {
+    Endpoint::of(url).unwrap()
 }
 
 fn told(attempt: Attempt) -> String {
@@ -144,7 +148,7 @@ fn close(code: u16, text: &str) -> Vec<u8> {
 /// it was sent.
 async fn scripted(answers: Vec<Vec<u8>>) -> (Attempt, Vec<u8>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = Secret::new(format!("amqp://me:hunter2@{}/v", listener.local_addr().unwrap()));
+    let url = endpoint(&format!("amqp://me:hunter2@{}/v", listener.local_addr().unwrap()));
     let server = async {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut sent = vec![0; GREETING.len()];
@@ -214,6 +218,6 @@ async fn the_greeting_and_the_login_are_those_of_the_specification() {
 #[tokio::test]
 async fn a_port_that_nobody_listens_on_is_looked_at_again() {
     let port = StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let url = Secret::new(format!("amqp://127.0.0.1:{port}"));
+    let url = endpoint(&format!("amqp://127.0.0.1:{port}"));
     assert!(told(look(&url).await).ends_with("connection refused"));
 }

@@ -45,8 +45,8 @@ impl Server {
         Self { process, port, _folder: folder }
     }
 
-    fn url(&self, credentials: &str, database: &str) -> Secret {
-        Secret::new(format!("redis://{credentials}127.0.0.1:{}/{database}", self.port))
+    fn url(&self, credentials: &str, database: &str) -> Endpoint {
+        endpoint(&format!("redis://{credentials}127.0.0.1:{}/{database}", self.port))
     }
 }
 
@@ -56,6 +56,10 @@ impl Drop for Server {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
     }
+}
+
+fn endpoint(url: &str) -> Endpoint {
+    Endpoint::of(url).unwrap()
 }
 
 fn told(attempt: Attempt) -> String {
@@ -101,7 +105,7 @@ async fn a_wrong_password_ends_the_wait_at_the_first_attempt() {
 }
 
 /// Answers whatever comes first on one connection with `answer`, and every further command with `+OK`.
-async fn answering(answer: &'static str) -> Secret {
+async fn answering(answer: &'static str) -> Endpoint {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
@@ -112,7 +116,7 @@ async fn answering(answer: &'static str) -> Secret {
             stream.write_all(answers.next().unwrap().as_bytes()).await.unwrap();
         }
     });
-    Secret::new(format!("redis://me:hunter2@127.0.0.1:{port}"))
+    endpoint(&format!("redis://me:hunter2@127.0.0.1:{port}"))
 }
 
 #[tokio::test]
@@ -137,7 +141,7 @@ async fn transient_and_permanent_answers_are_told_apart() {
 #[tokio::test]
 async fn an_error_that_is_no_refusal_is_looked_at_again() {
     let url = answering("-ERR no server connection available\r\n").await;
-    let without_login = Secret::new(url.expose().replace("me:hunter2@", ""));
+    let without_login = Endpoint { user: None, password: None, ..url };
     assert_eq!(told(look(&without_login).await), "not yet: ERR no server connection available");
 }
 
@@ -145,7 +149,7 @@ async fn an_error_that_is_no_refusal_is_looked_at_again() {
 async fn a_socket_in_the_file_system_is_reached_as_well() {
     let folder = tempfile::tempdir().unwrap();
     let socket = folder.path().join("redis.sock");
-    let url = Secret::new(format!("unix://{}?pass=right", socket.display()));
+    let url = endpoint(&format!("unix://{}?pass=right", socket.display()));
     assert!(told(look(&url).await).starts_with("not yet: cannot connect: "));
     let _server = Server::start(&["--requirepass", "right", "--unixsocket", socket.to_str().unwrap()]);
     assert_eq!(told(look(&url).await), "ready");
@@ -154,7 +158,7 @@ async fn a_socket_in_the_file_system_is_reached_as_well() {
 #[tokio::test]
 async fn a_server_that_is_not_there_or_not_redis_is_looked_at_again() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = Secret::new(format!("redis://{}", listener.local_addr().unwrap()));
+    let url = endpoint(&format!("redis://{}", listener.local_addr().unwrap()));
     let (hung_up, ()) = tokio::join!(look(&url), async { drop(listener.accept().await.unwrap()) });
     assert!(told(hung_up).starts_with("not yet: no answer from Redis: "));
     drop(listener);
