@@ -31,6 +31,7 @@ mod cause;
 mod deadline;
 mod failure;
 mod files;
+mod frameworks;
 mod outcome;
 mod report;
 mod words;

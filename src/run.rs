@@ -7,9 +7,10 @@ use tokio::time::Instant;
 use crate::{
     actions::{Work, expectation::make_command},
     cli,
-    config::{self, Action, Config, Mode, Source, environment::Environment},
+    config::{self, Action, Config, Mode, environment::Environment},
     engine,
     failure::{self, Failure},
+    frameworks,
     notify::{self, Untold},
     outcome::event::Event,
     plan::{self, Decision, Plan},
@@ -299,12 +300,13 @@ async fn preflight(plan: &Plan, work: &Work, report: &Report) -> Result<(), Fail
         work.expectation().await?;
     }
     if let Some(migrations) = &work.config.migrations
-        && let (true, true, Source::Django(_)) = (needed, derived, &migrations.source)
+        && let (true, true, Some(external)) = (needed, derived, frameworks::of(migrations).external())
     {
-        let make = make_command(migrations);
+        let (make, about) = (make_command(migrations), external.about());
         let text = format!(
-            "`manifest.auto`: Python is started once more to ask Django what it expects, and only this container's \
-             code is asked; in production, put `RUN {make}` into the Dockerfile"
+            "`manifest.auto`: {} is started once more to ask {} what it expects, and only this container's \
+             code is asked; in production, put `RUN {make}` into the Dockerfile",
+            about.interpreter, about.title
         );
         report.tell(&Event::Remark { text });
     }

@@ -11,6 +11,7 @@ use crate::{
     config::{OnTenantFailure, Scope, Selection, Source},
     database::Share,
     failure::Failure,
+    frameworks::Line,
     outcome::{FailureDetails, SchemaFailure},
     process::Stream,
     tenants::{
@@ -41,6 +42,12 @@ pub(crate) enum Said {
         done: usize,
         total: usize,
     },
+}
+
+impl From<Line> for Said {
+    fn from(Line { tenant, stream, text }: Line) -> Self {
+        Self::Output { tenant, stream, line: text }
+    }
 }
 
 impl Applied {
@@ -94,7 +101,7 @@ pub(crate) async fn apply(
     let policy = work.migrations()?.apply.on_tenant_failure;
     if todo.broken.is_empty() || policy != OnTenantFailure::Stop {
         let mut failed = crew::apply_all(work, &todo.pending, share, &mut applied, say).await?;
-        if let Source::Django(_) = work.migrations()?.source
+        if let Source::External(_) = work.migrations()?.source
             && !todo.pending.is_empty()
         {
             work.lock.still_held().await?;

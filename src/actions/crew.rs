@@ -9,13 +9,13 @@ use tokio::time::{self, Instant};
 use super::{
     Stopped, Work,
     apply::{Applied, Said, Todo, judgement},
-    django::migrate,
     record,
 };
 use crate::{
     config::{OnTenantFailure, Selection, Source},
     database::{ApplyError, Limits, MigrationFile, Schema, Share},
     failure::Failure,
+    frameworks::{Ending, Migrating, Project},
     outcome::SchemaFailure,
     tenants::gate::Finding,
     words::duration,
@@ -242,13 +242,94 @@ fn results<'a>(
             .map(move |tenant| apply_one(work, share, tenant))
             .buffer_unordered(jobs)
             .boxed_local(),
-        Source::Django(project) => stream::iter(migrate::shares(project, &group, jobs))
-            .map(move |schemas| migrate::share(work, project, share, schemas, say))
-            .buffer_unordered(jobs)
-            .flat_map(stream::iter)
-            .map(|(tenant, result)| (tenant, result.map(|()| vec!["its pending migrations".into()])))
-            .boxed_local(),
+        Source::External(_) => {
+            let Some(project) = work.project()? else { return Ok(stream::empty().boxed_local()) };
+            stream::iter(project.batches(&group, jobs))
+                .map(move |schemas| apply_batch(work, project, share, schemas, say))
+                .buffer_unordered(jobs)
+                .flat_map(stream::iter)
+                .boxed_local()
+        }
     })
+}
+
+/// Applies to one batch with the project's own program. With other replicas, to those schemas that none of them has: the
+/// locks are our own session's, and the heartbeat watches over them.
+async fn apply_batch(
+    work: &Work,
+    project: Project<'_>,
+    share: Share,
+    schemas: Vec<Option<String>>,
+    say: &dyn Fn(Said),
+) -> Vec<Answer> {
+    if share == Share::Alone {
+        return migrated(work, project, &schemas, say).await;
+    }
+    let first = schemas.first().cloned().flatten();
+    match claim(work, schemas).await {
+        Err(failure) => vec![(first, Err(Stopped::Run(failure)))],
+        Ok(Claim { ours, held, taken }) => {
+            let mut answers = migrated(work, project, &ours, say).await;
+            work.lock.give_tenants(held).await;
+            answers.extend(taken.into_iter().map(|tenant| (tenant, Err(Stopped::Taken))));
+            answers
+        }
+    }
+}
+
+async fn migrated(
+    work: &Work,
+    project: Project<'_>,
+    schemas: &[Option<String>],
+    say: &dyn Fn(Said),
+) -> Vec<Answer> {
+    let Some(first) = schemas.first() else { return Vec::new() };
+    let run = async {
+        work.lock.still_held().await?;
+        let apply = &work.migrations()?.apply;
+        let ending = match apply.on_tenant_failure {
+            OnTenantFailure::Stop => Ending::Stop,
+            OnTenantFailure::Continue { .. } => Ending::Continue,
+        };
+        let shared_schema = work.expectation().await?.manifest.shared_schema.as_deref().unwrap_or("public");
+        let migrating = Migrating { ending, timeout: apply.timeout, shared_schema };
+        Ok(project.migrate(schemas, migrating, future::pending(), &|line| say(line.into())).await)
+    };
+    match run.await {
+        Err(failure) => vec![(first.clone(), Err(Stopped::Run(failure)))],
+        Ok(outcomes) => outcomes
+            .into_iter()
+            .map(|(tenant, result)| {
+                (tenant, result.map(|()| vec!["its pending migrations".into()]).map_err(Stopped::from))
+            })
+            .collect(),
+    }
+}
+
+/// What a replica has got of a batch.
+struct Claim {
+    /// Pending, and locked by us.
+    ours: Vec<Option<String>>,
+    /// Whom we have locked.
+    held: Vec<String>,
+    /// Locked by others, or done by them.
+    taken: Vec<Option<String>>,
+}
+
+async fn claim(work: &Work, schemas: Vec<Option<String>>) -> Result<Claim, Failure> {
+    let names: Vec<String> = schemas.iter().flatten().cloned().collect();
+    let had = work.lock.take_tenants(names.clone()).await?;
+    let held: Vec<String> =
+        names.into_iter().zip(had).filter_map(|(name, had)| had.then_some(name)).collect();
+    let left = if held.is_empty() {
+        Vec::new()
+    } else {
+        // Another replica may have finished one between the look and the lock.
+        let locked = Selection::Named(held.clone());
+        Todo::from(&judgement(work, Some(&locked)).await?).pending
+    };
+    let (ours, taken) = schemas.into_iter().partition(|schema| left.contains(schema));
+    Ok(Claim { ours, held, taken })
 }
 
 async fn apply_one(work: &Work, share: Share, tenant: Option<String>) -> Answer {

@@ -2,7 +2,6 @@
 
 pub(crate) mod apply;
 mod crew;
-pub(crate) mod django;
 pub(crate) mod doctor;
 pub(crate) mod expectation;
 mod keeper;
@@ -24,6 +23,7 @@ use crate::{
     config::{self, Config},
     database::{Database, Limits},
     failure::Failure,
+    frameworks::{MigrateError, Project},
     outcome::SchemaFailure,
     process::Processes,
 };
@@ -76,6 +76,16 @@ impl Work {
         self.processes.get().ok_or_else(internal)
     }
 
+    /// The project whose framework applies the migrations; None if Portcullis itself does.
+    pub(crate) fn project(&self) -> Result<Option<Project<'_>>, Failure> {
+        match &self.migrations()?.source {
+            config::Source::Sql { .. } => Ok(None),
+            config::Source::External(project) => {
+                Project::new(project, self.processes()?, &self.run).map(Some)
+            }
+        }
+    }
+
     pub(crate) fn migrations(&self) -> Result<&config::Migrations, Failure> {
         self.config.migrations.as_ref().ok_or_else(|| lacks("[migrations]"))
     }
@@ -103,6 +113,15 @@ enum Stopped {
     /// Another run is at work on it.
     Taken,
     Run(Failure),
+}
+
+impl From<MigrateError> for Stopped {
+    fn from(error: MigrateError) -> Self {
+        match error {
+            MigrateError::Schema(failure, lines) => Self::Schema(failure, lines),
+            MigrateError::Run(failure) => Self::Run(failure),
+        }
+    }
 }
 
 fn lacks(needs: &'static str) -> Failure {

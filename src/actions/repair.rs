@@ -3,12 +3,12 @@
 use super::{
     Work,
     apply::{self, Said},
-    django::replay::{Replay, replay},
     look::LOOK,
 };
 use crate::{
     config::Selection,
     failure::Failure,
+    frameworks::Replay,
     outcome::{
         FailureDetails,
         repair::{Ended, Repaired, STEPS, Step},
@@ -26,7 +26,7 @@ use crate::{
 /// What is asked for.
 pub(crate) struct Asked<'a> {
     pub(crate) tenant: &'a str,
-    /// Runs this Django app's migrations again instead of applying what is pending.
+    /// Runs this app's migrations again instead of applying what is pending.
     pub(crate) replay: Option<&'a str>,
     pub(crate) allow_code: bool,
     /// Say what would be applied, and change nothing.
@@ -237,7 +237,13 @@ async fn replayed(
     match (asked.replay, todo(manifest, asked, &found, judgement)?) {
         (Some(app), Todo::Replay(_, copies)) => {
             work.record.begin(work).await;
-            let replayed = replay(work, &Replay { tenant: asked.tenant, app, copies }).await;
+            work.lock.still_held().await?;
+            let project = work.project()?.ok_or_else(|| {
+                let message = "only a framework's own program can replay migrations".into();
+                Failure::Usage { message }
+            })?;
+            let replay = Replay { tenant: asked.tenant, app, copies };
+            let replayed = project.replay(&replay, work.migrations()?.apply.timeout, &|_| {}).await;
             if replayed.is_ok() {
                 work.record.changed(Some(asked.tenant), &[format!("`{app}` replayed")]);
             }
@@ -260,7 +266,7 @@ async fn look(work: &Work, tenant: &str) -> Result<(Found, Judgement), Failure> 
     Ok((found, judgement))
 }
 
-/// The tenants that lost tables of a Django app, whether or not a replay brings them back. An app of which no tenant has
+/// The tenants that lost tables of an app, whether or not a replay brings them back. An app of which no tenant has
 /// tables is everybody's to explain.
 pub(crate) async fn affected(work: &Work, app: &str) -> Result<Vec<String>, Failure> {
     let manifest: &Manifest = &work.expectation().await?.manifest;

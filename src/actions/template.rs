@@ -1,21 +1,21 @@
 //! The template that a framework's new tenants are copied from: made once for a release, and refused once it is stale.
 
-use std::{fs, io, path::Path, time::Duration};
+use std::{fs, future::pending, io, path::Path, time::Duration};
 
 use tokio::time::Instant;
 
 use super::{
     Work,
-    django::child,
     provision::{self, Wanted},
 };
 use crate::{
-    config::{self, Database, Source},
+    config::{self, Database},
     database::{
         Creation, Written,
         template::{self, Template},
     },
     failure::Failure,
+    frameworks::{run_program, words},
     outcome::FailureDetails,
     process::{Child, How},
 };
@@ -48,10 +48,8 @@ pub(crate) async fn make(work: &Work, say: &dyn Fn(String)) -> Result<Template, 
     let lacks = |needs| Failure::ConfigLacks { what: "making a template".into(), needs };
     let migrations = work.migrations()?;
     let path = migrations.template.as_ref().ok_or_else(|| lacks("migrations.template"))?;
-    let (Source::Django(project), Some(Database::Postgres(postgres))) =
-        (&migrations.source, &work.config.database)
-    else {
-        return Err(lacks("framework = \"django\"").into());
+    let (Some(project), Some(Database::Postgres(postgres))) = (work.project()?, &work.config.database) else {
+        return Err(lacks("a framework that creates tenants itself, and PostgreSQL").into());
     };
     let manifest = &work.expectation().await?.manifest;
     if !manifest.types.is_empty() {
@@ -127,14 +125,14 @@ async fn dumped(work: &Work, direct: &config::Postgres, schema: &str, path: &Pat
         None
     };
     let missing = |why| Failure::CommandMissing { program: program.clone(), why };
-    let finished = child::run(work.processes()?, &child, Instant::now() + TIMEOUT, &mut hear)
+    let finished = run_program(work.processes()?, &child, Instant::now() + TIMEOUT, pending(), &mut hear)
         .await
         .map_err(|error| missing(error.to_string()))?;
     match finished.how {
         _ if finished.timed_out => Err(Failure::TimedOut { what: "pg_dump".into(), after: TIMEOUT }),
         How::Exited(0) => Ok(()),
         How::NotStarted { why, .. } => Err(missing(why)),
-        how => Err(Failure::CommandFailed { program, ended: format!("{}: {last}", child::words(&how)) }),
+        how => Err(Failure::CommandFailed { program, ended: format!("{}: {last}", words(&how)) }),
     }
 }
 

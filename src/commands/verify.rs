@@ -10,6 +10,7 @@ use crate::{
     commands::Answer,
     config::Selection,
     failure::Failure,
+    frameworks::{self, Framework},
     outcome::{FailureDetails, wording},
     report::{self, by_hand::ByHand, github::annotation, judgement},
     tenants::manifest::Manifest,
@@ -17,7 +18,7 @@ use crate::{
 
 /// `bar` where standard error can show one.
 pub(crate) async fn run(work: &Work, arguments: &cli::Verify, bar: bool) -> Result<Answer, Failure> {
-    let make = work.migrations().map_or(expectation::MAKE, expectation::make_command);
+    let make = work.migrations().map_or_else(|_| frameworks::sql::Sql.make(), expectation::make_command);
     let given = arguments.manifest.as_ref().map(|path| expectation::read(path, make)).transpose()?;
     let manifest = match &given {
         Some(manifest) => manifest,
@@ -74,7 +75,7 @@ fn known(app: &str, manifest: &Manifest) -> Result<(), Failure> {
     let apps: Vec<&str> = manifest.apps().into_iter().collect();
     let message = match apps.as_slice() {
         apps if apps.contains(&app) => return Ok(()),
-        [] => "--app: only a Django project's migrations belong to apps".into(),
+        [] => "--app: the manifest knows no apps".into(),
         apps => format!("--app: the manifest knows no app `{app}`; it has {}", apps.join(", ")),
     };
     Err(Failure::Usage { message })

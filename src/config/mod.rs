@@ -17,6 +17,8 @@ mod password;
 mod problem;
 mod redact;
 #[cfg(test)]
+pub(crate) use self::sections::FRAMEWORKS;
+#[cfg(test)]
 mod schema_tests;
 pub(crate) mod secret;
 pub(crate) mod secret_names;
@@ -29,7 +31,12 @@ mod tests;
 pub(crate) mod url;
 mod values;
 
-use std::{collections::BTreeMap, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use self::{
     secret::{Password, Secret},
@@ -121,24 +128,31 @@ pub(crate) struct Migrations {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Source {
     /// Two folders of native SQL files.
-    Sql {
-        shared: PathBuf,
-        tenant: PathBuf,
-    },
-    Django(Django),
+    Sql { shared: PathBuf, tenant: PathBuf },
+    /// A framework's project.
+    External(Project),
 }
 
-/// How to ask a Django project, and how to have it apply its migrations.
+/// How to ask a framework's project, and how to have it apply its migrations.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Django {
-    /// The project's own interpreter.
-    pub(crate) python: String,
-    /// None asks DJANGO_SETTINGS_MODULE.
-    pub(crate) manage: Option<PathBuf>,
-    /// Applies to one schema, which `{schema}` stands for; empty applies to many with one start of Python.
+pub(crate) struct Project {
+    pub(crate) framework: &'static str,
+    /// The project's own.
+    pub(crate) interpreter: String,
+    /// The project's own command line; None has the framework find its settings in the environment.
+    pub(crate) entry: Option<PathBuf>,
+    /// Applies to one schema, which `{schema}` stands for; empty applies to many with one start of a program.
     pub(crate) run: Vec<String>,
     /// What the project's commands get beside our own environment.
     pub(crate) env: BTreeMap<String, Secret>,
+}
+
+impl Project {
+    /// Where its paths begin.
+    pub(crate) fn folder(&self) -> &Path {
+        let folder = self.entry.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
+        if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

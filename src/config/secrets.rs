@@ -29,7 +29,7 @@ impl Config {
             of_postgres(postgres, &mut secrets);
         }
         let apply = self.migrations.as_ref().and_then(|migrations| match &migrations.source {
-            Source::Django(project) => Some(&project.env),
+            Source::External(project) => Some(&project.env),
             Source::Sql { .. } => None,
         });
         let commands = self.steps.iter().filter_map(|step| match &step.action {

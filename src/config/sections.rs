@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use super::{
-    Ahead, Apply, Django, Gate, GateMode, Migrations, Mode, OnIncomplete, OnTenantFailure, Registry, Server,
+    Ahead, Apply, Gate, GateMode, Migrations, Mode, OnIncomplete, OnTenantFailure, Project, Registry, Server,
     Source,
     child::{GRACE, argv, variables},
     environment::Environment,
@@ -14,6 +14,9 @@ use super::{
 };
 
 const MANIFEST: &str = "portcullis.manifest.json";
+/// What `framework` may say; None if Portcullis applies the migrations itself.
+pub(crate) const FRAMEWORKS: [(&str, Option<&str>); 2] = [("sql", None), ("django", Some("django"))];
+
 const PYTHON: &str = "python";
 const JOBS: usize = 4;
 const TENANT_TIMEOUT: Duration = Duration::from_mins(10);
@@ -50,8 +53,8 @@ fn identifier(node: &Node) -> Result<String, Problem> {
 }
 
 pub(super) fn migrations(mut table: Table<'_>, env: &Environment) -> Option<Migrations> {
-    let django = table.read("framework", values::word(&[("sql", false), ("django", true)])).unwrap_or(false);
-    let files = if django {
+    let external = table.read("framework", values::word(&FRAMEWORKS)).flatten();
+    let files = if external.is_some() {
         None
     } else {
         let shared = table.require("shared", values::path);
@@ -65,14 +68,17 @@ pub(super) fn migrations(mut table: Table<'_>, env: &Environment) -> Option<Migr
         table.finish();
     }
     // Native tenants are made in one transaction as it is.
-    let template = if django { table.table("template", "`template`") } else { None }.and_then(|mut table| {
-        let file = table.require("file", values::path);
-        table.finish();
-        file
-    });
-    let mut project = django.then(|| Django {
-        python: table.read("python", values::text).unwrap_or_else(|| PYTHON.into()),
-        manage: table.read("manage", values::path),
+    let template = if external.is_some() { table.table("template", "`template`") } else { None }.and_then(
+        |mut table| {
+            let file = table.require("file", values::path);
+            table.finish();
+            file
+        },
+    );
+    let mut project = external.map(|framework| Project {
+        framework,
+        interpreter: table.read("python", values::text).unwrap_or_else(|| PYTHON.into()),
+        entry: table.read("manage", values::path),
         run: Vec::new(),
         env: BTreeMap::new(),
     });
@@ -82,7 +88,7 @@ pub(super) fn migrations(mut table: Table<'_>, env: &Environment) -> Option<Migr
     let manifest = manifest.unwrap_or_else(|| MANIFEST.into());
     let source = match (files, project) {
         (Some((shared, tenant)), _) => Source::Sql { shared: shared?, tenant: tenant? },
-        (None, project) => Source::Django(project?),
+        (None, project) => Source::External(project?),
     };
     Some(Migrations { source, manifest, auto_manifest, template, apply })
 }
@@ -99,7 +105,7 @@ fn default_apply() -> Apply {
     }
 }
 
-fn apply(mut table: Table<'_>, project: Option<&mut Django>, env: &Environment) -> Apply {
+fn apply(mut table: Table<'_>, project: Option<&mut Project>, env: &Environment) -> Apply {
     let default = default_apply();
     if let Some(project) = project {
         project.run = argv(&mut table, "run").unwrap_or_default();

@@ -32,7 +32,8 @@ use crate::{
     failure::Failure,
     tenants::{
         found::{Deleted, Found, Look, Rows},
-        manifest::{Domains, Expected, Framework, Manifest},
+        ledger::Shape,
+        manifest::{Domains, Expected, Manifest},
     },
 };
 
@@ -225,12 +226,12 @@ impl Database {
         &self,
         new: &Creation,
         template: &Template,
-        (expected, framework): (&Expected, Framework),
+        (expected, shape): (&Expected, Shape),
         limits: &Limits,
         verify: &dyn Fn(&Look) -> Result<(), String>,
     ) -> Result<(), ProvisionError> {
         match self {
-            Self::Postgres(it) => it.copy(new, template, (expected, framework.shape()), limits, verify).await,
+            Self::Postgres(it) => it.copy(new, template, (expected, shape), limits, verify).await,
             Self::Sqlite(_) => Err(only_postgres().into()),
         }
     }
@@ -256,10 +257,10 @@ impl Database {
         &self,
         schema: &str,
         expected: &Expected,
-        framework: Framework,
+        shape: Shape,
     ) -> Result<Look, DatabaseError> {
         match self {
-            Self::Postgres(it) => it.look_at(schema, expected, framework.shape()).await,
+            Self::Postgres(it) => it.look_at(schema, expected, shape).await,
             Self::Sqlite(_) => Err(only_postgres()),
         }
     }

@@ -212,7 +212,7 @@ fn choice(trouble: &FailureDetails) -> Option<Action> {
     ))
 }
 
-/// A Django app of which tenants lost every table, and none of those that it stands on: with those tenants.
+/// An app of which tenants lost every table, and none of those that it stands on: with those tenants.
 fn replayable(judgement: &Judgement) -> Option<(Vec<&str>, &str)> {
     fn apps(verdict: &Verdict) -> impl Iterator<Item = &str> {
         verdict.findings.iter().filter_map(|finding| match finding {

@@ -101,7 +101,9 @@ pub(crate) fn refusal(refusal: &Refusal, app: &str, tenant: &str) -> (String, St
     let replay = |app: &str| format!("portcullis repair {tenant} --replay {}", quoted(app));
     let look = |lead: &str| format!("{lead}: portcullis verify --tenant {tenant}");
     match refusal {
-        Refusal::NotDjango => ("the manifest is not of a Django project".into(), look("see what is missing")),
+        Refusal::NoApps => {
+            ("the manifest does not say which tables belong to which app".into(), look("see what is missing"))
+        }
         Refusal::NoSuchApp => {
             ("a tenant has no tables of such an app".into(), look("see which apps have lost tables"))
         }

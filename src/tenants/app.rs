@@ -1,20 +1,19 @@
-//! What of a judgement concerns one Django app.
+//! Which part of a judgement concerns one app.
 
 use std::collections::BTreeSet;
 
 use super::{
-    gate::{Finding, Judgement, Verdict, app_of_table},
+    gate::{Finding, Judgement, Verdict},
     manifest::Manifest,
     replay::is_of,
 };
 
 impl Manifest {
-    /// The apps that have migrations or models; none with any other framework.
+    /// The apps that have migrations or models; none where the framework has no apps.
     pub(crate) fn apps(&self) -> BTreeSet<&str> {
         let migrations = self.shared.migrations.iter().chain(&self.tenant.migrations);
         let apps = migrations.map(|migration| migration.app.as_str()).filter(|app| !app.is_empty());
-        let tables = self.django.iter().flat_map(|django| django.models.keys());
-        apps.chain(tables.filter_map(|table| app_of_table(self, table))).collect()
+        apps.chain(self.owners.values().map(|owner| owner.app.as_str())).collect()
     }
 }
 
@@ -28,7 +27,7 @@ impl Judgement {
 }
 
 fn concerns(app: &str, manifest: &Manifest, finding: &mut Finding) -> bool {
-    let owns = |table: &str| app_of_table(manifest, table).is_none_or(|of| of == app);
+    let owns = |table: &str| manifest.app_of_table(table).is_none_or(|of| of == app);
     match finding {
         Finding::Pending { migrations }
         | Finding::Dirty { migrations }
@@ -62,23 +61,24 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+    use crate::{
+        frameworks::django::ledger::DJANGO_5,
+        tenants::manifest::{Expected, Migration, Owner},
+    };
 
     #[test]
     fn only_what_the_app_asks_for_is_left() {
-        let manifest: Manifest = serde_json::from_value(serde_json::json!({
-            "format": 1,
-            "framework": "django-5.2",
-            "shared": { "migrations": [], "tables": {} },
-            "tenant": {
-                "migrations": [{ "id": "finance.0001_initial", "name": "finance.0001_initial", "app": "finance" }],
-                "tables": {},
-            },
-            "django": {
-                "django": "5.2.1", "python": "3.13", "code": [], "not_atomic": [], "modules": {},
-                "models": { "finance_invoice": "finance.Invoice", "contacts_contact": "contacts.Contact" },
-            },
-        }))
-        .unwrap();
+        let mut manifest = Manifest::new(&DJANGO_5, Expected::default(), Expected::default());
+        manifest.tenant.migrations.push(Migration {
+            id: "finance.0001_initial".into(),
+            app: "finance".into(),
+            ..Migration::default()
+        });
+        for (table, app, model) in
+            [("finance_invoice", "finance", "Invoice"), ("contacts_contact", "contacts", "Contact")]
+        {
+            manifest.owners.insert(table.into(), Owner { app: app.into(), model: model.into() });
+        }
         assert_eq!(manifest.apps().into_iter().collect::<Vec<_>>(), ["contacts", "finance"]);
         let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
         let of = |finance: bool| {

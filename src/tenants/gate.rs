@@ -9,8 +9,8 @@ use super::{
     day::Day,
     found::{Found, Look, Recorded, Seen},
     ledger::Comparison,
-    manifest::{Expected, Kind, Manifest, Tables},
-    replay::{app_of, is_of},
+    manifest::{Expected, Kind, Manifest, Owner, Tables},
+    replay::is_of,
 };
 
 /// How strictly to judge.
@@ -58,8 +58,8 @@ pub(crate) enum Finding {
         unknown: Vec<String>,
         blocks: bool,
     },
-    /// A Django app's models whose tables are missing; `whole` if none of the app's tables is left. Its migrations
-    /// stand on those of the apps in `after`, which have lost tables too.
+    /// An app's models whose tables are missing; `whole` if none of the app's tables is left. Its migrations depend on
+    /// those of the apps in `after`, which have lost tables too.
     Models {
         app: String,
         models: Vec<String>,
@@ -211,7 +211,7 @@ impl Verdict {
     /// make is not lost.
     fn note_shadows(&mut self, manifest: &Manifest, look: &Look, shadows: &BTreeSet<String>) {
         let Look::Seen(seen) = look else { return };
-        let lost = |table: &&String| match app_of_table(manifest, table) {
+        let lost = |table: &&String| match manifest.app_of_table(table) {
             Some(app) => seen.ledger.iter().any(|row| is_of(app, &row.id)),
             None => !self.is_pending(),
         };
@@ -223,25 +223,25 @@ impl Verdict {
 
     /// Says which models have lost their tables, app by app.
     fn note_models(&mut self, manifest: &Manifest, tables: &Tables, look: &Look) {
-        let (Some(django), Look::Seen(seen)) = (&manifest.django, look) else { return };
+        let Look::Seen(seen) = look else { return };
         let mut lost: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
         for finding in &self.findings {
             let (Finding::MissingTables { tables, .. } | Finding::Shadowed { tables }) = finding else {
                 continue;
             };
             for table in tables {
-                if let (Some(app), Some(model)) = (app_of_table(manifest, table), django.models.get(table)) {
+                if let Some(Owner { app, model }) = manifest.owners.get(table) {
                     lost.entry(app).or_default().insert(model.clone());
                 }
             }
         }
         let stands = |app: &str| {
             tables.keys().any(|table| {
-                app_of_table(manifest, table) == Some(app) && !seen.missing_tables.contains(table)
+                manifest.app_of_table(table) == Some(app) && !seen.missing_tables.contains(table)
             })
         };
         let after = |app: &str| -> Vec<String> {
-            let needed = django.depends.get(app).into_iter().flatten();
+            let needed = manifest.depends.get(app).into_iter().flatten();
             needed.filter(|needed| lost.contains_key(needed.as_str())).cloned().collect()
         };
         let models: Vec<Finding> = lost
@@ -369,7 +369,7 @@ fn judge_seen(manifest: &Manifest, ledger: &Comparison, seen: &Seen, rules: Rule
     say(&ledger.retired, |migrations| Finding::Retired { migrations });
     say(&ledger.duplicates, |migrations| Finding::Duplicate { migrations });
     // What a pending migration would make is not reported twice.
-    let settled = |table: &str| match app_of_table(manifest, table) {
+    let settled = |table: &str| match manifest.app_of_table(table) {
         Some(app) => !ledger.pending.iter().any(|id| is_of(app, id)),
         None => ledger.pending.is_empty(),
     };
@@ -395,11 +395,6 @@ fn judge_seen(manifest: &Manifest, ledger: &Comparison, seen: &Seen, rules: Rule
         unique: index.unique,
     }));
     Verdict { findings }
-}
-
-/// The Django app that a table belongs to; None with any other framework.
-pub(super) fn app_of_table<'a>(manifest: &'a Manifest, table: &str) -> Option<&'a str> {
-    app_of(manifest.django.as_ref()?.models.get(table))
 }
 
 #[cfg(test)]

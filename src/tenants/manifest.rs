@@ -8,42 +8,55 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-/// The format that this program reads and writes; another number is refused.
-pub(crate) const FORMAT: u32 = 1;
+use super::ledger::Ledger;
+use crate::words::hex;
 
-/// The whole expectation, as `portcullis.manifest.json` holds it.
+/// The format that this program reads and writes; another number is refused.
+pub(crate) const FORMAT: u32 = 2;
+
+/// The whole expectation, as `portcullis.manifest.json` holds it. Everything after `types` is what a framework may
+/// say of its project, and need not.
+///
+/// `L` is the name of a ledger's rules as the file has it, until it is resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Manifest {
+pub(crate) struct Manifest<L = &'static dyn Ledger> {
     pub(crate) format: u32,
     /// Whose ledger rules apply.
-    pub(crate) framework: Framework,
+    pub(crate) framework: L,
     pub(crate) shared: Expected,
     /// With types of tenants, `tables` are those that every type has.
     pub(crate) tenant: Expected,
     /// The tables of each type of tenant, where the framework has types.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) types: BTreeMap<String, Tables>,
+    /// What made the manifest, by program and version.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) versions: BTreeMap<String, String>,
+    /// What the project calls its shared schema.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) django: Option<Django>,
+    pub(crate) shared_schema: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) registry: Option<Registry>,
+    /// The expected tables that belong to an app's models.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) owners: BTreeMap<String, Owner>,
+    /// Each app with the apps whose migrations its own directly depend on.
+    #[serde(default, skip_serializing_if = "Depends::is_empty")]
+    pub(crate) depends: Depends,
+    /// Migrations that run code or SQL of their own.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) code: BTreeSet<String>,
+    /// Migrations that do not run in a transaction.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) not_atomic: BTreeSet<String>,
+    /// Each app's migration files, by which the manifest is known to be stale.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) sources: BTreeMap<String, Sources>,
 }
 
 /// Each table with its columns; empty columns mean that only the table itself is looked for.
 pub(crate) type Tables = BTreeMap<String, BTreeSet<String>>;
-
-/// How migrations are recorded.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) enum Framework {
-    /// Plain SQL files in sqlx's naming, recorded in `_sqlx_migrations`.
-    #[serde(rename = "sql")]
-    Sql,
-    /// Django up to 5.2.
-    #[serde(rename = "django-5.2")]
-    Django52,
-    /// Django since 6.0, where squashes may be squashed again.
-    #[serde(rename = "django-6.0")]
-    Django60,
-}
 
 /// What one schema must hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,54 +89,40 @@ pub(crate) enum Kind {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Migration {
-    /// What the ledger records: sqlx's version as a decimal number, Django's `app.name`.
+    /// What the ledger records.
     pub(crate) id: String,
     /// What people call it: `1 tenants`.
     pub(crate) name: String,
     /// Lower-case hexadecimal, where the framework records one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) checksum: Option<String>,
-    /// The Django app that it belongs to.
+    /// The app that it belongs to, where the framework has apps: then `id` is `app.name`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) app: String,
+    /// The migrations that it directly depends on: a ledger that records only the last ones needs them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(crate) depends: Vec<String>,
     /// What a squashed migration stands for.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) replaces: Vec<String>,
 }
 
-/// What only a Django project says of itself.
+/// Whose a table is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Django {
-    #[serde(rename = "django")]
-    pub(crate) version: String,
-    #[serde(rename = "django_tenants", default, skip_serializing_if = "Option::is_none")]
-    pub(crate) tenants_version: Option<String>,
-    pub(crate) python: String,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) public_schema: Option<String>,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) registry: Option<DjangoRegistry>,
-    /// Each expected table's model, as `finance.Invoice`.
-    pub(crate) models: BTreeMap<String, String>,
-    /// The apps on whose migrations each app's own stand.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) depends: Depends,
-    /// Migrations that run Python or SQL of their own.
-    pub(crate) code: BTreeSet<String>,
-    /// Migrations that do not run in a transaction.
-    pub(crate) not_atomic: BTreeSet<String>,
-    /// Each app's migration folder, by which the manifest is known to be stale.
-    pub(crate) modules: BTreeMap<String, Modules>,
+pub(crate) struct Owner {
+    pub(crate) app: String,
+    /// As people write it: `finance.Invoice`.
+    pub(crate) model: String,
 }
 
-/// Each app with the apps that it stands on at once.
+/// Each app with the apps that it directly depends on.
 pub(crate) type Depends = BTreeMap<String, BTreeSet<String>>;
 
 /// The table of the tenants.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct DjangoRegistry {
+pub(crate) struct Registry {
     pub(crate) table: String,
     pub(crate) schema_column: String,
     /// Says of which type a tenant is.
@@ -162,35 +161,85 @@ pub(crate) enum Filled {
     Uuid,
 }
 
-/// The migration modules of one app.
+/// The migration files of one app.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Modules {
+pub(crate) struct Sources {
     /// As seen from the project's folder, or absolute.
     pub(crate) folder: PathBuf,
     /// By file name, the beginning of each one's SHA-256.
     pub(crate) files: BTreeMap<String, String>,
 }
 
+impl Manifest<String> {
+    /// With the rules that `framework` names.
+    pub(crate) fn resolved(self, framework: &'static dyn Ledger) -> Manifest {
+        Manifest {
+            format: self.format,
+            framework,
+            shared: self.shared,
+            tenant: self.tenant,
+            types: self.types,
+            versions: self.versions,
+            shared_schema: self.shared_schema,
+            registry: self.registry,
+            owners: self.owners,
+            depends: self.depends,
+            code: self.code,
+            not_atomic: self.not_atomic,
+            sources: self.sources,
+        }
+    }
+}
+
 impl Manifest {
-    /// What a tenant of this type must hold; the type counts only where there are types.
+    /// Without any optional fact.
+    pub(crate) fn new(framework: &'static dyn Ledger, shared: Expected, tenant: Expected) -> Self {
+        Self {
+            format: FORMAT,
+            framework,
+            shared,
+            tenant,
+            types: BTreeMap::new(),
+            versions: BTreeMap::new(),
+            shared_schema: None,
+            registry: None,
+            owners: BTreeMap::new(),
+            depends: Depends::new(),
+            code: BTreeSet::new(),
+            not_atomic: BTreeSet::new(),
+            sources: BTreeMap::new(),
+        }
+    }
+
+    /// The tables that a tenant of this type must hold; the type counts only where there are types.
     pub(crate) fn tables_of(&self, kind: Option<&str>) -> &Tables {
         kind.and_then(|kind| self.types.get(kind)).unwrap_or(&self.tenant.tables)
     }
 
-    /// A Django migration that runs outside of a transaction: where it fails, what it did stays.
+    /// Tables belong to apps, which may move from the shared schema to the tenants and leave their tables behind.
+    pub(crate) fn has_apps(&self) -> bool {
+        !self.owners.is_empty()
+    }
+
+    /// The app that a table belongs to, if the manifest says so.
+    pub(crate) fn app_of_table(&self, table: &str) -> Option<&str> {
+        self.owners.get(table).map(|owner| owner.app.as_str())
+    }
+
+    /// The migration runs outside of a transaction: where it fails, what it did stays.
     pub(crate) fn commits_by_itself(&self, migration: &str) -> bool {
-        self.django.as_ref().is_some_and(|django| django.not_atomic.contains(migration))
+        self.not_atomic.contains(migration)
     }
 
     /// The registry's column that says of which type a tenant is.
     pub(crate) fn type_column(&self) -> Option<&str> {
-        self.django.as_ref()?.registry.as_ref()?.type_column.as_deref()
+        self.registry.as_ref()?.type_column.as_deref()
     }
 
     /// The digest that names a release.
     pub(crate) fn release(&self) -> String {
         let text = serde_json::to_vec(self).unwrap_or_default();
-        Sha256::digest(text).iter().take(8).fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+        hex(&Sha256::digest(text)[..8])
     }
 }

@@ -10,7 +10,8 @@ use super::{
 /// Why not.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    NotDjango,
+    /// The manifest does not say which tables belong to which app.
+    NoApps,
     /// No table of such an app is expected of a tenant.
     NoSuchApp,
     /// The schema or its ledger is not there, or could not be read.
@@ -40,9 +41,11 @@ pub(crate) fn may_replay(
     shadows: &BTreeSet<String>,
     allow_code: bool,
 ) -> Result<Vec<String>, Refusal> {
-    let django = manifest.django.as_ref().ok_or(Refusal::NotDjango)?;
+    if !manifest.has_apps() {
+        return Err(Refusal::NoApps);
+    }
     let of_app: BTreeSet<&String> =
-        tables.keys().filter(|table| app_of(django.models.get(*table)) == Some(app)).collect();
+        tables.keys().filter(|table| manifest.app_of_table(table) == Some(app)).collect();
     if of_app.is_empty() {
         return Err(Refusal::NoSuchApp);
     }
@@ -66,12 +69,12 @@ pub(crate) fn may_replay(
     let lost: BTreeSet<&str> = tables
         .keys()
         .filter(|table| missing_tables.contains(*table))
-        .filter_map(|table| app_of(django.models.get(table)))
+        .filter_map(|table| manifest.app_of_table(table))
         .filter(|app| recorded(app))
         .collect();
-    let after = stands_on(&django.depends, app, &lost);
+    let after = stands_on(&manifest.depends, app, &lost);
     let circle: Vec<String> =
-        after.iter().filter(|other| reaches(&django.depends, other, app, &lost)).cloned().collect();
+        after.iter().filter(|other| reaches(&manifest.depends, other, app, &lost)).cloned().collect();
     if !circle.is_empty() {
         return Err(Refusal::Circle(circle));
     }
@@ -80,7 +83,7 @@ pub(crate) fn may_replay(
     }
     let of =
         |ids: &BTreeSet<String>| -> Vec<String> { ids.iter().filter(|id| is_of(app, id)).cloned().collect() };
-    match (of(&django.not_atomic), of(&django.code)) {
+    match (of(&manifest.not_atomic), of(&manifest.code)) {
         (not_atomic, _) if !not_atomic.is_empty() => Err(Refusal::NotAtomic(not_atomic)),
         (_, code) if !code.is_empty() && !allow_code => Err(Refusal::Code(code)),
         _ => Ok(of_app.into_iter().filter(|table| shadows.contains(*table)).cloned().collect()),
@@ -106,11 +109,6 @@ fn reaches(depends: &Depends, from: &str, to: &str, among: &BTreeSet<&str>) -> b
         }
     }
     false
-}
-
-/// The app of a model such as `finance.Invoice`.
-pub(crate) fn app_of(model: Option<&String>) -> Option<&str> {
-    model?.split_once('.').map(|(app, _)| app)
 }
 
 /// Whether a migration such as `finance.0001_initial` is one of the app's.

@@ -103,11 +103,11 @@ fn a_manifest_is_readable_and_a_migration_is_one_line_of_its_diff() {
     assert_eq!(new.len(), 4, "{new:?}");
     assert!(new.iter().any(|line| line.contains("\"id\": \"finance.0005_note\"")), "{new:?}");
     let facts: Value = serde_json::from_str(&after).unwrap();
-    let django = &facts["django"];
-    assert_eq!(django["registry"]["table"], "customers_client");
-    assert_eq!(django["public_schema"], "public");
-    assert_eq!(django["django"], "5.2.19");
-    assert_eq!(django["django_tenants"], "4.0.1");
+    assert_eq!(facts["registry"]["table"], "customers_client");
+    assert_eq!(facts["shared_schema"], "public");
+    assert_eq!(facts["versions"]["django"], "5.2.19");
+    assert_eq!(facts["versions"]["django_tenants"], "4.0.1");
+    assert_eq!(facts["owners"]["finance_invoice"]["app"], "finance");
     assert_eq!(facts["shared"]["tables"].get("finance_invoice"), None);
     assert_eq!(facts["tenant"]["tables"]["finance_invoice"][0], "contact_id");
 }
@@ -192,7 +192,7 @@ fn with_types_of_tenants_each_is_judged_by_the_tables_of_its_own() {
     let manifest: Value = serde_json::from_str(&manifest).unwrap();
     assert!(manifest["types"]["full"].get("finance_invoice").is_some());
     assert!(manifest["types"]["light"].get("finance_invoice").is_none());
-    assert_eq!(manifest["django"]["registry"]["type_column"], "kind");
+    assert_eq!(manifest["registry"]["type_column"], "kind");
 
     project.portcullis.run(["migrate", "--shared"]).exits(0);
     let create = "from customers.models import Client\n\

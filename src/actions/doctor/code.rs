@@ -6,15 +6,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{
-    Check,
-    sources::{self, Creation},
-};
+use super::Check;
 use crate::{
     actions::Work,
     config::{Action, Source},
+    frameworks::{self, About, Creation},
     outcome::doctor::Verdict,
-    tenants::{manifest::Manifest, replay::app_of},
+    tenants::manifest::Manifest,
     words::count,
 };
 
@@ -28,15 +26,17 @@ const DOCKERFILES: [&str; 3] = ["Dockerfile", "Containerfile", "docker/Dockerfil
 
 /// What stands in the project's folder.
 pub(super) struct Code {
-    /// None if this is no Django project, or its manifest cannot be had.
+    /// None if Portcullis applies the migrations itself, or the manifest cannot be read.
     apps: Option<Apps>,
     dockerfile: Option<(PathBuf, String)>,
-    /// None if this is no Django project.
+    /// None if Portcullis applies the migrations itself.
     creations: Option<Result<Vec<Creation>, String>>,
 }
 
 /// The project's own apps that have tables, by where those stand.
 struct Apps {
+    about: About,
+    make: &'static str,
     of_tenants: BTreeSet<String>,
     only_shared: BTreeSet<String>,
 }
@@ -49,63 +49,63 @@ impl Code {
             let path = folder.join(name);
             fs::read_to_string(&path).ok().map(|text| (path, text))
         });
-        let project = work.and_then(|work| match &work.config.migrations.as_ref()?.source {
-            Source::Django(project) => Some(project),
-            Source::Sql { .. } => None,
-        });
         let (mut apps, mut creations) = (None, None);
-        if let (Some(work), Some(project)) = (work, project) {
-            apps = work.expectation().await.ok().map(|expectation| Apps::of(&expectation.manifest));
-            let base = project.manage.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
-            let base = if base.as_os_str().is_empty() { Path::new(".") } else { base };
-            let ours = work.config.steps.iter().flat_map(|step| match &step.action {
+        if let Some(work) = work
+            && let Some(migrations) = &work.config.migrations
+            && let Source::External(project) = &migrations.source
+            && let framework = frameworks::of(migrations)
+            && let Some(external) = framework.external()
+        {
+            let expectation = work.expectation().await.ok();
+            apps = expectation.map(|known| Apps::of(&known.manifest, external.about(), framework.make()));
+            let commands = work.config.steps.iter().flat_map(|step| match &step.action {
                 Action::Bootstrap { run, .. } => run.clone(),
                 _ => Vec::new(),
             });
-            creations = Some(sources::creations(base, &ours.collect::<Vec<_>>()));
+            creations = Some(external.creations(project.folder(), &commands.collect::<Vec<_>>()));
         }
         Self { apps, dockerfile, creations }
     }
 }
 
 impl Apps {
-    fn of(manifest: &Manifest) -> Self {
-        let mut apps = Self { of_tenants: BTreeSet::new(), only_shared: BTreeSet::new() };
-        let Some(django) = &manifest.django else { return apps };
-        let is_ours = |app: &str| django.modules.get(app).is_some_and(|modules| modules.folder.is_relative());
-        let registry = django.registry.as_ref().map(|registry| &registry.table);
-        let registers = registry.and_then(|table| app_of(django.models.get(table)));
+    fn of(manifest: &Manifest, about: About, make: &'static str) -> Self {
+        let (mut of_tenants, mut only_shared) = (BTreeSet::new(), BTreeSet::new());
+        let is_ours =
+            |app: &str| manifest.sources.get(app).is_some_and(|sources| sources.folder.is_relative());
+        let registers =
+            manifest.registry.as_ref().and_then(|registry| manifest.app_of_table(&registry.table));
         let every_tenant = manifest.types.values().chain([&manifest.tenant.tables]);
         let in_tenants: BTreeSet<&String> = every_tenant.flat_map(|tables| tables.keys()).collect();
-        for (table, model) in &django.models {
-            let Some(app) = app_of(Some(model)).filter(|app| is_ours(app)) else { continue };
+        for (table, owner) in manifest.owners.iter().filter(|(_, owner)| is_ours(&owner.app)) {
             if in_tenants.contains(table) {
-                apps.of_tenants.insert(app.to_owned());
-            } else if Some(app) != registers {
-                apps.only_shared.insert(app.to_owned());
+                of_tenants.insert(owner.app.clone());
+            } else if Some(owner.app.as_str()) != registers {
+                only_shared.insert(owner.app.clone());
             }
         }
-        apps.only_shared.retain(|app| !apps.of_tenants.contains(app));
-        apps
+        only_shared.retain(|app| !of_tenants.contains(app));
+        Self { about, make, of_tenants, only_shared }
     }
 }
 
 fn tenant_apps(code: &Code) -> Verdict {
     let Some(apps) = &code.apps else {
-        return Verdict::not_applicable("no manifest of a Django project");
+        return Verdict::not_applicable("no manifest of a project with apps");
     };
     let list = |apps: &BTreeSet<String>| apps.iter().cloned().collect::<Vec<_>>().join(", ");
     let (ours, shared) = (list(&apps.of_tenants), list(&apps.only_shared));
+    let (put, make) = (apps.about.tenant_apps, apps.make);
     match (ours.is_empty(), shared.is_empty()) {
         (true, true) => Verdict::not_applicable("the project has no app of its own with tables"),
         (false, true) => Verdict::passed(ours),
         (true, false) => Verdict::failed(
             format!("none of the project's apps has tables in a tenant's schema: {shared}"),
-            "put them into TENANT_APPS, then make the manifest again: portcullis manifest django",
+            format!("{put}, then make the manifest again: {make}"),
         ),
         (false, false) => Verdict::warned(
             format!("only in the shared schema: {shared}"),
-            "if their rows belong to tenants, put them into TENANT_APPS; then: portcullis manifest django",
+            format!("if their rows belong to tenants, {put}; then: {make}"),
         ),
     }
 }
@@ -167,7 +167,7 @@ fn last_entrypoint(dockerfile: &str) -> Option<Instruction> {
 
 fn creations(code: &Code) -> Verdict {
     let found = match &code.creations {
-        None => return Verdict::not_applicable("not a Django project"),
+        None => return Verdict::not_applicable("no project of a framework"),
         Some(Err(why)) => return Verdict::failed(why.clone(), "make the project's folder readable"),
         Some(Ok(found)) => found,
     };

@@ -5,7 +5,6 @@ mod code;
 mod config;
 mod database;
 mod process;
-mod sources;
 mod tenants;
 
 use std::path::Path;

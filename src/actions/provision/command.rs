@@ -10,9 +10,11 @@ use super::{
     wanted::domains,
 };
 use crate::{
-    actions::{Work, django, record},
+    actions::{Work, apply::Said, record},
+    config::Source,
     database::{self, DatabaseError},
     failure::{Failure, Left},
+    frameworks,
     outcome::FailureDetails,
     tenants::{
         found::Look,
@@ -67,7 +69,7 @@ pub(super) async fn make(
     work: &Work,
     tenants: &[String],
     run: &[String],
-    say: &dyn Fn(String),
+    say: &dyn Fn(Said),
 ) -> Result<Made, FailureDetails> {
     let missing = absent(&judge_named(work, tenants).await?);
     let Some(first) = missing.first().cloned() else { return Ok(Made::new()) };
@@ -88,29 +90,45 @@ pub(super) async fn make(
     let journal = |error: DatabaseError| error.into_failure("writing the journal");
     work.database()?.announce(&work.run, &noted).await.map_err(journal)?;
     work.begun.note(Begun::Command(noted.clone()));
-    let mut output = Vec::new();
-    let ran = django::command(work, run, &mut output).await;
+    let note = |text| say(Said::Note(text));
+    let (ran, output) = run_command(work, run, say).await?;
     let (tenant, why) = match (ran, after(work, tenants).await) {
         (Ok(()), Ok((left, now))) => {
-            tell_of_newcomers(&now, &before, &missing, say);
+            tell_of_newcomers(&now, &before, &missing, &note);
             let Some(left) = left.first() else {
                 for tenant in &missing {
                     work.record.changed(Some(tenant), &[record::CREATED.into()]);
                 }
-                say(format!("made by `{}`: {}", run.join(" "), missing.join(", ")));
+                note(format!("made by `{}`: {}", run.join(" "), missing.join(", ")));
                 return Ok(noted.into_iter().collect());
             };
             (left.clone(), format!("`{}` succeeded, and `{left}` is not in the registry", run.join(" ")))
         }
         (Err(why), after) => {
             if let Ok((_, now)) = after {
-                tell_of_newcomers(&now, &before, &missing, say);
+                tell_of_newcomers(&now, &before, &missing, &note);
             }
             (first, why)
         }
         (Ok(()), Err(failure)) => (first, crate::failure::chain(&failure)),
     };
     Err(FailureDetails { output, ..taken_back(work, tenant, why).await })
+}
+
+/// Runs the command that creates the tenants.
+async fn run_command(
+    work: &Work,
+    run: &[String],
+    say: &dyn Fn(Said),
+) -> Result<(Result<(), String>, Vec<String>), Failure> {
+    let migrations = work.migrations()?;
+    let env = match &migrations.source {
+        Source::Sql { .. } => &BTreeMap::new(),
+        Source::External(project) => &project.env,
+    };
+    let processes = work.processes()?;
+    let timeout = migrations.apply.timeout;
+    Ok(frameworks::run_command(processes, &work.run, env, run, timeout, &|line| say(line.into())).await)
 }
 
 /// The named tenants that are still absent, and everybody who is in the registry.
@@ -211,8 +229,8 @@ fn failure(tenant: String, why: String, taken: begun::TakenBack) -> Failure {
 }
 
 async fn stands(work: &Work, schema: &str) -> Result<bool, Failure> {
-    let framework = work.expectation().await?.manifest.framework;
-    let look = work.database()?.look_at(schema, &Expected::default(), framework).await;
+    let shape = work.expectation().await?.manifest.framework.shape();
+    let look = work.database()?.look_at(schema, &Expected::default(), shape).await;
     Ok(look.map_err(|error| error.into_failure("looking for the demo tenants"))? != Look::NoSchema)
 }
 

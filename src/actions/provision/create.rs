@@ -1,5 +1,7 @@
 //! Makes one tenant, whichever the framework: whole, or nothing of it.
 
+use std::future::pending;
+
 use tokio::time;
 
 use super::{
@@ -7,10 +9,10 @@ use super::{
     wanted::kind,
 };
 use crate::{
-    actions::{Stopped, Work, django::migrate, record, template},
-    config::{Django, Source},
+    actions::{Work, record, template},
     database::{Creation, ProvisionError},
     failure::{Failure, Left, chain},
+    frameworks::{Ending, MigrateError, Migrating, Project},
     outcome::{FailureDetails, SchemaFailure, wording},
     tenants::{
         found::Look,
@@ -81,7 +83,7 @@ async fn attempt(work: &Work, new: &Creation) -> Result<(), Failed> {
     let migrations = work.migrations()?;
     let verify = |look: &Look| verified(work, manifest, &expected, look);
     let template = template::configured(work).await?;
-    if let (Source::Django(project), None) = (&migrations.source, &template) {
+    if let (Some(project), None) = (work.project()?, &template) {
         migrated(work, project, new).await?;
         work.lock.still_held().await?;
         return work.database()?.finish(new, &limits).await.map_err(|error| Failed::of(new, error));
@@ -90,7 +92,7 @@ async fn attempt(work: &Work, new: &Creation) -> Result<(), Failed> {
     let provisioning = async {
         match &template {
             Some(template) => {
-                database.copy(new, template, (&expected, manifest.framework), &limits, &verify).await
+                database.copy(new, template, (&expected, manifest.framework.shape()), &limits, &verify).await
             }
             None => database.provision(new, files, &expected, &limits, &verify).await,
         }
@@ -102,12 +104,12 @@ async fn attempt(work: &Work, new: &Creation) -> Result<(), Failed> {
 }
 
 /// Makes the schema and has the framework migrate it; the journal knows of it, and nobody has registered it yet.
-async fn migrated(work: &Work, project: &Django, new: &Creation) -> Result<(), Failed> {
+async fn migrated(work: &Work, project: Project<'_>, new: &Creation) -> Result<(), Failed> {
     let (database, manifest) = (work.database()?, &work.expectation().await?.manifest);
     let expected = expected(manifest, new);
     database.begin(new, &work.limits()?).await.map_err(|error| Failed::of(new, error))?;
     framework(work, project, new).await?;
-    let look = database.look_at(&new.schema, &expected, manifest.framework).await;
+    let look = database.look_at(&new.schema, &expected, manifest.framework.shape()).await;
     let complete =
         look.map_err(|error| error.to_string()).and_then(|look| verified(work, manifest, &expected, &look));
     complete.map_err(Failed::saying)
@@ -116,7 +118,7 @@ async fn migrated(work: &Work, project: &Django, new: &Creation) -> Result<(), F
 /// Has the framework make a schema that nobody registers, lets it be read, and removes it again.
 pub(crate) async fn scratch<T>(
     work: &Work,
-    project: &Django,
+    project: Project<'_>,
     new: &Creation,
     say: &dyn Fn(String),
     read: impl AsyncFnOnce() -> Result<T, Failure>,
@@ -140,20 +142,23 @@ pub(crate) async fn scratch<T>(
 }
 
 /// Has the framework migrate the schema that stands there empty.
-async fn framework(work: &Work, project: &Django, new: &Creation) -> Result<(), Failed> {
-    match migrate::whole(work, project, &new.schema).await {
+async fn framework(work: &Work, project: Project<'_>, new: &Creation) -> Result<(), Failed> {
+    work.lock.still_held().await?;
+    let timeout = work.migrations()?.apply.timeout;
+    // Only a tenant's schema is made here.
+    let migrating = Migrating { ending: Ending::AtOnce, timeout, shared_schema: "" };
+    let schemas = [Some(new.schema.clone())];
+    match project.migrate(&schemas, migrating, pending(), &|_| {}).await.pop() {
         Some((_, Ok(()))) => Ok(()),
-        Some((_, Err(Stopped::Schema(schema, output)))) => {
+        Some((_, Err(MigrateError::Schema(schema, output)))) => {
             Err(Failed { schema: Some(schema.clone()), output, ..Failed::saying(schema.why) })
         }
         // A program that is not there is why there is no tenant, as one that fails is.
-        Some((_, Err(Stopped::Run(failure @ Failure::CommandMissing { .. })))) => {
+        Some((_, Err(MigrateError::Run(failure @ Failure::CommandMissing { .. })))) => {
             Err(Failed::saying(chain(&failure)))
         }
-        Some((_, Err(Stopped::Run(failure)))) => Err(failure.into()),
-        Some((_, Err(Stopped::Taken))) | None => {
-            Err(Failed::saying("the framework's program ended before it began".into()))
-        }
+        Some((_, Err(MigrateError::Run(failure)))) => Err(failure.into()),
+        None => Err(Failed::saying("the framework's program ended before it began".into())),
     }
 }
 

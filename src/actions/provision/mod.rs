@@ -72,7 +72,7 @@ async fn one_by_one(
         work.lock.hold(work, &note).await?;
         judgement = judge_named(work, tenants).await?;
         command::refuse_unproved(work, &judgement).await?;
-        *made = command::make(work, tenants, run, &note).await?;
+        *made = command::make(work, tenants, run, say).await?;
         judgement = judge_named(work, tenants).await?;
     }
     let mut failed: Vec<SchemaFailure> = Vec::new();

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 
 use crate::{
     actions::Work,
-    config::Source,
     database::{Creation, Written},
     failure::Failure,
     tenants::manifest::{Domains, Filled},
@@ -36,10 +35,9 @@ impl Wanted {
         let mut new = Creation::of(schema, &work.run);
         let registry =
             work.config.registry.as_ref().ok_or_else(|| super::super::lacks("[tenants] registry"))?;
-        if let Source::Django(_) = work.migrations()?.source {
-            let django = work.expectation().await?.manifest.django.as_ref();
-            let Some(model) = django.and_then(|django| django.registry.as_ref()) else {
-                return Err(super::super::lacks("django_tenants among INSTALLED_APPS"));
+        if let Some(project) = work.project()? {
+            let Some(model) = &work.expectation().await?.manifest.registry else {
+                return Err(super::super::lacks(project.framework.about().registry));
             };
             new.columns.clone_from(&model.defaults);
             if model.columns.contains(NAME) && registry.schema_column != NAME {
@@ -61,7 +59,7 @@ impl Wanted {
         }
         let manifest = &work.expectation().await?.manifest;
         if let Some(column) = manifest.type_column() {
-            // django-tenants asks the row which migrations are the schema's.
+            // The framework asks the row which migrations are the schema's.
             new.rows = Written::First;
             let kind = kind(&new.columns, Some(column));
             if !kind.is_some_and(|kind| manifest.types.contains_key(kind)) {
@@ -86,7 +84,7 @@ impl Wanted {
 /// The table of domains, where the manifest knows one.
 pub(crate) async fn domains(work: &Work) -> Option<&Domains> {
     let expectation = work.expectation().await.ok()?;
-    expectation.manifest.django.as_ref()?.registry.as_ref()?.domains.as_ref()
+    expectation.manifest.registry.as_ref()?.domains.as_ref()
 }
 
 /// The type of a tenant that is to be made, where there are types.

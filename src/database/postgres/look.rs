@@ -72,7 +72,7 @@ impl Postgres {
             more.statements.push(self.orphans(registry, manifest.framework.shape().table));
             more.statements.push(journal::marked());
         }
-        if manifest.django.is_some() && question.tenants.is_some() {
+        if manifest.has_apps() && question.tenants.is_some() {
             more.statements.push(self.shadows(manifest));
         }
         let work = Work { config: self.reader(), timeout: question.timeout, server };

@@ -41,13 +41,10 @@ use sqlx::Connection;
 
 use self::{idle::Idle, kept::Kept};
 use super::DatabaseError;
-use crate::{
-    config,
-    tenants::{ledger::Shape, manifest::Framework},
-};
+use crate::{config, frameworks::sql, tenants::ledger::Shape};
 
 /// The ledger that this program writes; another framework's is only read.
-const LEDGER: Shape = Framework::Sql.shape();
+const LEDGER: Shape = sql::SHAPE;
 
 /// The SQLSTATE of a statement that ran longer than its time-out.
 const QUERY_CANCELED: &str = "57014";

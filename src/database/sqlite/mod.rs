@@ -20,12 +20,9 @@ use nix::unistd::{AccessFlags, access};
 use sqlx::{Connection, sqlite::SqliteConnection};
 
 use super::{DatabaseError, places};
-use crate::{
-    config,
-    tenants::{ledger::Shape, manifest::Framework},
-};
+use crate::{config, frameworks::sql, tenants::ledger::Shape};
 
-const LEDGER: Shape = Framework::Sql.shape();
+const LEDGER: Shape = sql::SHAPE;
 
 /// Where the folder is, and how the registry is named.
 #[derive(Debug, Clone)]

@@ -2,7 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::{collections::BTreeMap, fs, future::Future, path::Path, time::Duration};
+use std::{fs, future::Future, path::Path, time::Duration};
 
 use sqlx::Connection;
 
@@ -13,9 +13,10 @@ use crate::{
         Attempt, Creation, Database, Limits, MigrationFile, ProvisionError, Question, Schema, Share, UNHEARD,
         Undone, resolve,
     },
+    frameworks::sql::LEDGER,
     tenants::{
         found::{Found, Look, Seen},
-        manifest::{Expected, Framework, Manifest},
+        manifest::{Expected, Manifest},
     },
 };
 
@@ -81,14 +82,7 @@ impl Place {
             tables: made.tables,
             kinds: made.kinds,
         };
-        Manifest {
-            format: 1,
-            framework: Framework::Sql,
-            shared: expected(&shared, derived.shared),
-            tenant: expected(&tenant, derived.tenant),
-            types: BTreeMap::new(),
-            django: None,
-        }
+        Manifest::new(&LEDGER, expected(&shared, derived.shared), expected(&tenant, derived.tenant))
     }
 
     async fn look(&self, tenants: &Selection) -> Found {

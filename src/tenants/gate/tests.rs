@@ -8,9 +8,12 @@ use std::{
 use proptest::prelude::*;
 
 use super::*;
-use crate::tenants::{
-    found::{InvalidIndex, OtherKind, Recorded},
-    manifest::{FORMAT, Framework, Kind, Migration},
+use crate::{
+    frameworks::sql::LEDGER as SQL,
+    tenants::{
+        found::{InvalidIndex, OtherKind, Recorded},
+        manifest::{Kind, Migration},
+    },
 };
 
 const RULES: Rules = Rules { ahead_blocks: false, at_least: 0 };
@@ -161,14 +164,7 @@ fn a_database_ahead_of_the_code_blocks_if_it_is_asked_to() {
 }
 
 fn manifest() -> Manifest {
-    Manifest {
-        format: FORMAT,
-        framework: Framework::Sql,
-        shared: Expected::default(),
-        tenant: expected(),
-        types: BTreeMap::new(),
-        django: None,
-    }
+    Manifest::new(&SQL, Expected::default(), expected())
 }
 
 fn found(tenants: &[(&str, Look)]) -> Found {

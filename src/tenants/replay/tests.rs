@@ -1,33 +1,44 @@
-//! What the gate says of a Django tenant that lost tables, and whether its apps may be replayed.
+//! What the gate says of a tenant that lost an app's tables, and whether its apps may be replayed.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
 
-use serde_json::json;
-
 use super::*;
-use crate::tenants::{
-    found::{Found, Recorded},
-    gate::{Finding, Rules, Verdict, judge},
+use crate::{
+    frameworks::django::ledger::DJANGO_5,
+    tenants::{
+        found::{Found, Recorded},
+        gate::{Finding, Rules, Verdict, judge},
+        manifest::{Expected, Migration, Owner},
+    },
 };
 
 /// `invoice` stands on `contacts`, whose second migration runs code.
 fn manifest() -> Manifest {
-    let migrations: Vec<_> = ["contacts.1", "contacts.2", "invoice.1", "invoice.2"]
-        .map(|id| json!({ "id": id, "name": id, "app": id.split_once('.').unwrap().0 }))
-        .into();
-    serde_json::from_value(json!({
-        "format": 1,
-        "framework": "django-5.2",
-        "shared": { "migrations": [], "tables": {} },
-        "tenant": { "migrations": migrations, "tables": { "c": [], "i": [], "i_more": [] } },
-        "django": {
-            "django": "5.2", "python": "3.12", "code": ["contacts.2"], "not_atomic": [], "modules": {},
-            "models": { "c": "contacts.Contact", "i": "invoice.Invoice", "i_more": "invoice.More" },
-            "depends": { "invoice": ["contacts"] },
-        },
-    }))
-    .unwrap()
+    let migration = |id: &str| Migration {
+        id: id.into(),
+        name: id.into(),
+        app: id.split_once('.').unwrap().0.into(),
+        ..Migration::default()
+    };
+    let owner = |app: &str, model: &str| Owner { app: app.into(), model: model.into() };
+    let owners = [
+        ("c", owner("contacts", "contacts.Contact")),
+        ("i", owner("invoice", "invoice.Invoice")),
+        ("i_more", owner("invoice", "invoice.More")),
+    ]
+    .map(|(table, owner)| (table.to_owned(), owner));
+    let tenant = Expected {
+        migrations: ALL.map(migration).into(),
+        tables: owners.iter().map(|(table, _)| (table.clone(), BTreeSet::new())).collect(),
+        ..Expected::default()
+    };
+    Manifest {
+        owners: owners.into(),
+        depends: [("invoice".to_owned(), ["contacts".to_owned()].into())].into(),
+        code: ["contacts.2".to_owned()].into(),
+        ..Manifest::new(&DJANGO_5, Expected::default(), tenant)
+    }
 }
 
 fn look(recorded: &[&str], missing: &[&str]) -> Look {
@@ -96,8 +107,7 @@ fn of_two_lost_apps_the_one_that_the_other_stands_on_comes_first() {
 #[test]
 fn where_two_lost_apps_stand_on_each_other_neither_is_told_to_come_first() {
     let mut manifest = manifest();
-    let depends = &mut manifest.django.as_mut().unwrap().depends;
-    depends.insert("contacts".into(), BTreeSet::from(["invoice".to_owned()]));
+    manifest.depends.insert("contacts".into(), BTreeSet::from(["invoice".to_owned()]));
     let lost = look(&ALL, &["c", "i", "i_more"]);
     for (app, other) in [("contacts", "invoice"), ("invoice", "contacts")] {
         let answer = may_replay(&manifest, &manifest.tenant.tables, app, &lost, &BTreeSet::new(), true);

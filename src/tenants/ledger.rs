@@ -1,13 +1,20 @@
-//! How frameworks record migrations: one file a framework, each a shape (where to read) and a rule
-//! (what counts as applied).
+//! The ledger in which a framework records migrations: where it is read, and what counts as applied. Each framework
+//! brings its own rules.
 
-pub(crate) mod django;
-pub(crate) mod sqlx;
+use std::fmt;
 
-use super::{
-    found::Recorded,
-    manifest::{Expected, Framework},
-};
+use serde::{Serialize, Serializer};
+
+use super::{found::Recorded, manifest::Expected};
+
+/// The rules of one framework's ledger.
+pub(crate) trait Ledger: fmt::Debug + Sync {
+    /// As manifests name it.
+    fn name(&self) -> &'static str;
+    fn shape(&self) -> Shape;
+    /// Holds the rows of one schema against the expectation. Pure.
+    fn compare(&self, expected: &Expected, recorded: &[Recorded]) -> Comparison;
+}
 
 /// Where a framework's ledger stands and which columns say what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,19 +45,16 @@ pub(crate) struct Comparison {
     pub(crate) duplicates: Vec<String>,
 }
 
-impl Framework {
-    pub(crate) const fn shape(self) -> Shape {
-        match self {
-            Framework::Sql => sqlx::SHAPE,
-            Framework::Django52 | Framework::Django60 => django::SHAPE,
-        }
+impl PartialEq for dyn Ledger {
+    fn eq(&self, other: &Self) -> bool {
+        self.name() == other.name()
     }
+}
 
-    pub(crate) fn compare(self, expected: &Expected, recorded: &[Recorded]) -> Comparison {
-        match self {
-            Framework::Sql => sqlx::compare(expected, recorded),
-            Framework::Django52 => django::compare(expected, recorded, django::Squashes::Flat),
-            Framework::Django60 => django::compare(expected, recorded, django::Squashes::Nested),
-        }
+impl Eq for dyn Ledger {}
+
+impl Serialize for dyn Ledger {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.name())
     }
 }

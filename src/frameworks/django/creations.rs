@@ -9,6 +9,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::frameworks::Creation;
+
 /// Folders that hold no code of the application's own, or code that does not run in production.
 const LEFT_OUT: [&str; 7] =
     ["migrations", "node_modules", "site-packages", "static", "tests", "venv", "__pycache__"];
@@ -16,18 +18,8 @@ const LEFT_OUT: [&str; 7] =
 /// What makes a tenant through a model's manager.
 const MAKERS: [&str; 5] = ["create", "get_or_create", "update_or_create", "bulk_create", "acreate"];
 
-/// A place that creates tenants.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Creation {
-    pub(super) file: PathBuf,
-    /// From 1.
-    pub(super) line: usize,
-    /// Its file calls Portcullis or migrates explicitly, or is a command that Portcullis itself calls and judges.
-    pub(super) migrates: bool,
-}
-
-/// Every place below the folder. `ours` are the words of the commands that the configuration bootstraps with.
-pub(super) fn creations(folder: &Path, ours: &[String]) -> Result<Vec<Creation>, String> {
+/// Every place below the folder. `commands` are the words of the commands that the configuration creates tenants with.
+pub(super) fn creations(folder: &Path, commands: &[String]) -> Result<Vec<Creation>, String> {
     let mut files = Vec::new();
     python(folder, &mut files)
         .map_err(|error| format!("cannot read the folder `{}`: {error}", folder.display()))?;
@@ -35,7 +27,7 @@ pub(super) fn creations(folder: &Path, ours: &[String]) -> Result<Vec<Creation>,
     let models: BTreeSet<String> = files.iter().flat_map(|(_, text)| models(text)).collect();
     let mut found = Vec::new();
     for (file, text) in files {
-        let called = file.file_stem().is_some_and(|stem| ours.iter().any(|word| stem == word.as_str()));
+        let called = file.file_stem().is_some_and(|stem| commands.iter().any(|word| stem == word.as_str()));
         let migrates = called || migrates(&text);
         let lines = text.lines().enumerate().filter(|(_, line)| creates(code(line), &models));
         found.extend(lines.map(|(index, _)| Creation { file: file.clone(), line: index + 1, migrates }));

@@ -1,14 +1,10 @@
 """Forgets one app's migrations in one tenant's ledger and runs them again, in one transaction.
 
-Portcullis runs it with the project's own interpreter: `python -c SCRIPT MANAGE TENANT APP [TABLE...]`, where MANAGE may
-be empty. It has proved before that none of the app's tables stand in the tenant's schema. Each TABLE is one that stands
-in the public schema all the same: its rows are counted and left alone.
+`python -c SCRIPT MANAGE TENANT APP [TABLE...]`. Portcullis has proved before that none of the app's tables stand in the
+tenant's schema. Each TABLE is one that stands in the public schema all the same: its rows are counted and left alone.
 """
 
-import os
-import runpy
 import shlex
-import sys
 
 
 def main():
@@ -24,23 +20,10 @@ def main():
         for table in copies:
             quoted = f"{connection.ops.quote_name(public)}.{connection.ops.quote_name(table)}"
             cursor.execute(f"SELECT count(*) FROM {quoted}")
-            print(f"{public}.{table} holds {cursor.fetchone()[0]} rows, which stay where they are")
+            tell(note=f"{public}.{table} holds {cursor.fetchone()[0]} rows, which stay where they are")
     connection.set_tenant(tenant)
     with transaction.atomic(using=alias):
         replay(connection, app)
-
-
-def prepare(manage):
-    sys.path.insert(0, os.path.dirname(os.path.abspath(manage)) if manage else os.getcwd())
-    import django.core.management as management
-
-    if manage:
-        sys.argv = [manage, "migrate"]
-        management.execute_from_command_line = lambda *_: None
-        runpy.run_path(manage, run_name="__main__")
-    import django
-
-    django.setup()
 
 
 def replay(connection, app):
@@ -57,7 +40,7 @@ def replay(connection, app):
         if migration.app_label == app:
             stands_on_what_is_applied(executor.loader, migration, connection.schema_name)
             state = executor.apply_migration(state, migration)
-            print(f"{migration.app_label}.{migration.name} run again")
+            tell(note=f"{migration.app_label}.{migration.name} run again")
         else:
             state = migration.mutate_state(state)
     executor.loader.build_graph()
@@ -78,7 +61,7 @@ def tell_lost_keys(connection, app, state):
                 cursor.execute("SELECT FROM pg_catalog.pg_tables WHERE schemaname = %s AND tablename = %s", place)
                 constraints = connection.introspection.get_constraints(cursor, options.db_table) if cursor.rowcount else {}
             if constraints and not any(c["foreign_key"] and c["columns"] == [field.column] for c in constraints.values()):
-                print(f"{options.db_table}.{field.column} has lost its foreign key, which is not made again")
+                tell(note=f"{options.db_table}.{field.column} has lost its foreign key, which is not made again")
 
 
 def stands_on_what_is_applied(loader, migration, schema):
@@ -91,4 +74,4 @@ def stands_on_what_is_applied(loader, migration, schema):
             )
 
 
-main()
+run(main)

@@ -5,32 +5,57 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Comparison, Shape};
 use crate::tenants::{
     found::Recorded,
+    ledger::{Comparison, Ledger, Shape},
     manifest::{Expected, Migration},
 };
 
-pub(super) const SHAPE: Shape = Shape {
-    table: "django_migrations",
-    app: Some("app"),
-    id: "name",
-    numbered: false,
-    name: "name",
-    checksum: None,
-    succeeded: None,
-};
+/// Until 5.2: each squash by the names it lists.
+pub(crate) const DJANGO_5: Rules = Rules { name: "django-5.2", squashes: Squashes::Flat };
+
+/// Since 6.0, where squashes may be squashed again.
+pub(crate) const DJANGO_6: Rules = Rules { name: "django-6.0", squashes: Squashes::Nested };
+
+/// The rules of some of Django's releases.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    name: &'static str,
+    squashes: Squashes,
+}
+
+impl Ledger for Rules {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn shape(&self) -> Shape {
+        Shape {
+            table: "django_migrations",
+            app: Some("app"),
+            id: "name",
+            numbered: false,
+            name: "name",
+            checksum: None,
+            succeeded: None,
+        }
+    }
+
+    fn compare(&self, expected: &Expected, recorded: &[Recorded]) -> Comparison {
+        compare(expected, recorded, self.squashes)
+    }
+}
 
 /// How squashes of squashes are taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Squashes {
+enum Squashes {
     /// Until 5.2: each squash by the names it lists.
     Flat,
     /// Since 6.0: by what those names come to in the end, innermost squash first.
     Nested,
 }
 
-pub(super) fn compare(expected: &Expected, recorded: &[Recorded], squashes: Squashes) -> Comparison {
+fn compare(expected: &Expected, recorded: &[Recorded], squashes: Squashes) -> Comparison {
     let mut rows: BTreeMap<&str, usize> = BTreeMap::new();
     for row in recorded {
         *rows.entry(&row.id).or_default() += 1;
@@ -151,5 +176,4 @@ impl<'a> Graph<'a> {
 }
 
 #[cfg(test)]
-#[path = "django/tests.rs"]
 mod tests;

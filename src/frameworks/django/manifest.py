@@ -1,37 +1,19 @@
-"""Writes what a Django project expects of its database as Portcullis's manifest.
+"""Writes what the project expects of its database as Portcullis's manifest.
 
-Portcullis runs it with the project's own interpreter: `python -c SCRIPT OUTPUT [MANAGE]`. It needs no database.
-With MANAGE, the project's manage.py runs first, up to the point where it would execute its command line, so that
-whatever it prepares (settings, environment, paths) holds here too; without, DJANGO_SETTINGS_MODULE must be set.
+`python -c SCRIPT MANAGE OUTPUT`. It needs no database.
 """
 
 import hashlib
-import json
-import os
 import platform
-import runpy
-import sys
 
 # An identifier in PostgreSQL is cut to this many bytes.
 NAME_BYTES = 63
 
 
 def main():
-    output, manage = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else None
+    manage, output = sys.argv[1], sys.argv[2]
+    prepare(manage)
     base = os.path.dirname(os.path.abspath(manage)) if manage else os.getcwd()
-    sys.path.insert(0, base)
-    if manage:
-        import django.core.management as management
-
-        reached = []
-        management.execute_from_command_line = lambda *arguments: reached.append(arguments)
-        sys.argv = [manage, "migrate"]
-        runpy.run_path(manage, run_name="__main__")
-        if not reached:
-            sys.exit(f"{manage} does not call execute_from_command_line")
-    import django
-
-    django.setup()
     with open(output, "w", encoding="utf-8") as file:
         file.write(text(manifest(base)))
 
@@ -48,21 +30,21 @@ def manifest(base):
     migrations = [entry(key, loader.disk_migrations[key]) for key in order(whole)]
     state = loader.project_state().apps
     models = [model for model in state.get_models(include_auto_created=True)]
+    versions = {"django": django.get_version(), "python": platform.python_version()}
     facts = {
-        "django": django.get_version(),
-        "python": platform.python_version(),
-        "models": {},
+        "versions": versions,
+        "owners": {},
         "depends": depends(whole),
         "code": sorted(name(key) for key, m in loader.disk_migrations.items() if runs_code(m.operations)),
         "not_atomic": sorted(name(key) for key, m in loader.disk_migrations.items() if not m.atomic),
-        "modules": modules(loader, base),
+        "sources": sources(loader, base),
     }
     types = {}
     if apps.is_installed("django_tenants"):
         from django_tenants import utils
 
-        facts["django_tenants"] = version_of("django-tenants")
-        facts["public_schema"] = public = utils.get_public_schema_name()
+        versions["django_tenants"] = version_of("django-tenants")
+        facts["shared_schema"] = public = utils.get_public_schema_name()
         facts["registry"] = registry(utils)
         alias = utils.get_tenant_database_alias()
         shared = tables(models, alias, public, public)
@@ -78,16 +60,17 @@ def manifest(base):
     for model in models:
         table = cut(model._meta.db_table)
         if any(table in some for some in expected):
-            facts["models"][table] = f"{model._meta.app_label}.{model._meta.object_name}"
+            app = model._meta.app_label
+            facts["owners"][table] = {"app": app, "model": f"{app}.{model._meta.object_name}"}
     rules = "django-6.0" if django.VERSION >= (6, 0) else "django-5.2"
     has_tenants = "registry" in facts
     return {
-        "format": 1,
+        "format": 2,
         "framework": rules,
         "shared": {"migrations": migrations, "tables": shared},
         "tenant": {"migrations": migrations if has_tenants else [], "tables": tenant},
         **({"types": types} if types else {}),
-        "django": facts,
+        **facts,
     }
 
 
@@ -129,7 +112,7 @@ def runs_code(operations):
     )
 
 
-def modules(loader, base):
+def sources(loader, base):
     """Each app's migration folder, as seen from the project's, with the digests of its modules, by which staleness is told without Python."""
     from importlib import import_module
 
@@ -269,7 +252,7 @@ def text(value, depth=0):
 
 
 def leaf(value):
-    return "id" in value
+    return "id" in value or "model" in value
 
 
-main()
+run(main)

@@ -1,0 +1,98 @@
+//! Has a project say what it expects, and says whether an earlier answer is still true.
+
+use std::{future::pending, path::Path, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{
+    Project,
+    channel::{self, Message},
+    program::{self, LastLines},
+};
+use crate::{
+    deadline::Deadline,
+    failure::Failure,
+    files,
+    outcome::FailureDetails,
+    process::{How, Stream},
+    tenants::manifest::Manifest,
+};
+
+/// Loading a large project takes seconds; more than this is a hang.
+const TIMEOUT: Duration = Duration::from_mins(2);
+
+/// Reading a project's migration files takes milliseconds.
+const FILES_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl Project<'_> {
+    /// The manifest's text, from the project itself. It is written beside `path` first, and removed from there.
+    pub(crate) async fn ask(&self, path: &Path) -> Result<String, FailureDetails> {
+        let mut lines = LastLines::default();
+        self.answer(path, &mut lines)
+            .await
+            .map_err(|failure| FailureDetails { output: lines.into_vec(), ..FailureDetails::from(failure) })
+    }
+
+    async fn answer(&self, path: &Path, lines: &mut LastLines) -> Result<String, Failure> {
+        let answer = path.with_extension("json.asked");
+        let argv = self.framework.ask(self.settings, text(&answer)?)?;
+        let mut error = None;
+        let mut on_line = |stream, line: String| {
+            match (stream, channel::message(&line)) {
+                (Stream::Out, Some(Message::Failed(failed))) => error = Some(failed.words()),
+                _ => lines.push(line),
+            }
+            None
+        };
+        let about = self.framework.about();
+        let child = program::child(self.run, about.env, &self.settings.env, argv);
+        let program = child.argv.first().cloned().unwrap_or_default();
+        let ended = program::run(self.processes, &child, Instant::now() + TIMEOUT, pending(), &mut on_line)
+            .await
+            .map_err(|error| Failure::CommandMissing { program: program.clone(), why: error.to_string() })?;
+        match ended.how {
+            _ if ended.timed_out => {
+                return Err(Failure::TimedOut { what: format!("asking {}", about.title), after: TIMEOUT });
+            }
+            How::Exited(0) => {}
+            How::NotStarted { why, .. } => return Err(Failure::CommandMissing { program, why }),
+            how => {
+                let why = error.unwrap_or_else(|| lines.last().unwrap_or_default().to_owned());
+                return Err(Failure::CommandFailed {
+                    program,
+                    ended: format!("{}: {why}", program::words(&how)),
+                });
+            }
+        }
+        let invalid =
+            |why: String| Failure::ManifestInvalid { path: answer.clone(), why, make: self.make.into() };
+        let reading = answer.clone();
+        let read = files::blocking(move || {
+            let text = std::fs::read_to_string(&reading);
+            // If it cannot be removed, the next answer replaces it.
+            let _ = std::fs::remove_file(&reading);
+            text
+        });
+        match Deadline::after(FILES_TIMEOUT).limit(read).await {
+            Ok(read) => read.map_err(|error| invalid(error.to_string())),
+            Err(_) => Err(invalid("it cannot be read in time".into())),
+        }
+    }
+
+    /// Why the manifest no longer matches the migrations on disk, if it does not.
+    pub(crate) async fn staleness(&self, manifest: &Manifest) -> Option<String> {
+        let (framework, manifest, settings) = (self.framework, manifest.clone(), self.settings.clone());
+        let reading = files::blocking(move || Ok(framework.staleness(&manifest, &settings)));
+        match Deadline::after(FILES_TIMEOUT).limit(reading).await {
+            Ok(Ok(stale)) => stale,
+            Ok(Err(error)) => Some(format!("the project's migrations cannot be read: {error}")),
+            Err(_) => Some("the project's migrations cannot be read in time".into()),
+        }
+    }
+}
+
+/// A path as an argument.
+pub(super) fn text(path: &Path) -> Result<&str, Failure> {
+    let not_text = || Failure::Usage { message: format!("`{}` is not valid UTF-8", path.display()) };
+    path.to_str().ok_or_else(not_text)
+}

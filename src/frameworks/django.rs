@@ -1,0 +1,97 @@
+//! Django with django-tenants: the project's own Python says what it expects, and applies its migrations.
+
+mod creations;
+pub(crate) mod ledger;
+mod modules;
+
+use std::path::Path;
+
+use super::{About, Creation, Ending, External, Framework, Progress, Replay, ask::text};
+use crate::{
+    config::Project,
+    failure::Failure,
+    tenants::{ledger::Ledger, manifest::Manifest},
+};
+
+const MANIFEST: &str = concat!(include_str!("django/project.py"), include_str!("django/manifest.py"));
+const MIGRATE: &str = concat!(include_str!("django/project.py"), include_str!("django/migrate.py"));
+const REPLAY: &str = concat!(include_str!("django/project.py"), include_str!("django/replay.py"));
+
+#[derive(Debug)]
+pub(crate) struct Django;
+
+impl Framework for Django {
+    fn name(&self) -> &'static str {
+        "django"
+    }
+
+    fn ledgers(&self) -> &'static [&'static dyn Ledger] {
+        &[&ledger::DJANGO_5, &ledger::DJANGO_6]
+    }
+
+    fn make(&self) -> &'static str {
+        "portcullis manifest django"
+    }
+
+    fn external(&self) -> Option<&'static dyn External> {
+        Some(&Django)
+    }
+}
+
+impl External for Django {
+    fn about(&self) -> About {
+        About {
+            title: "Django",
+            interpreter: "Python",
+            env: &[("PYTHONUNBUFFERED", "1")],
+            registry: "django_tenants among INSTALLED_APPS",
+            tenant_apps: "put them into TENANT_APPS",
+        }
+    }
+
+    fn staleness(&self, manifest: &Manifest, project: &Project) -> Option<String> {
+        if !self.ledgers().contains(&manifest.framework) {
+            return Some("it was not made of a Django project".into());
+        }
+        modules::staleness(&manifest.sources, project.folder())
+    }
+
+    fn ask(&self, project: &Project, answer: &str) -> Result<Vec<String>, Failure> {
+        python(project, MANIFEST, [answer.to_owned()])
+    }
+
+    fn migrate(&self, project: &Project, schemas: &[String], ending: Ending) -> Result<Vec<String>, Failure> {
+        let ending = match ending {
+            Ending::Stop => "stop",
+            Ending::Continue => "continue",
+            Ending::AtOnce => "at-once",
+        };
+        python(project, MIGRATE, [ending.to_owned()].into_iter().chain(schemas.iter().cloned()))
+    }
+
+    fn replay(&self, project: &Project, replay: &Replay<'_>) -> Result<Vec<String>, Failure> {
+        let given = [replay.tenant.to_owned(), replay.app.to_owned()];
+        python(project, REPLAY, given.into_iter().chain(replay.copies.iter().cloned()))
+    }
+
+    fn read_line<'a>(&self, line: &'a str) -> Option<Progress<'a>> {
+        let (migration, rest) = line.split_once("Applying ")?.1.split_once("...")?;
+        Some(if rest.contains(" OK") { Progress::Applied(migration) } else { Progress::Applying(migration) })
+    }
+
+    fn creations(&self, folder: &Path, commands: &[String]) -> Result<Vec<Creation>, String> {
+        creations::creations(folder, commands)
+    }
+}
+
+/// One of our scripts, run by the project's interpreter: `python -c SCRIPT MANAGE ARGUMENT...`.
+fn python(
+    project: &Project,
+    script: &str,
+    arguments: impl IntoIterator<Item = String>,
+) -> Result<Vec<String>, Failure> {
+    let manage = project.entry.as_deref().map_or(Ok(""), text)?;
+    let mut argv = vec![project.interpreter.clone(), "-c".into(), script.into(), manage.into()];
+    argv.extend(arguments);
+    Ok(argv)
+}

@@ -1,0 +1,376 @@
+//! Has a project apply its migrations: one start of its program for many schemas, or the configured command for each.
+
+use std::{future::pending, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{
+    Progress, Project,
+    channel::{self, Message},
+    program::{self, LastLines, Line},
+};
+use crate::{
+    failure::Failure,
+    outcome::SchemaFailure,
+    process::{How, Stream},
+    words::duration,
+};
+
+/// Enough that the program's start does not count, few enough that progress is seen and memory is given back.
+const BATCH: usize = 25;
+
+/// How a project is to apply its migrations.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Migrating<'a> {
+    pub(crate) ending: Ending,
+    /// For one schema.
+    pub(crate) timeout: Duration,
+    /// Stands for the shared schema in the configured command.
+    pub(crate) shared_schema: &'a str,
+}
+
+/// What a program that migrates does after a failure, and at TERM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Stops at the first failure. At TERM it finishes the schema that it is at: that may not run in a transaction.
+    Stop,
+    /// The same, and goes on after a failure.
+    Continue,
+    /// Ends at once: everything that it has done is removed afterwards.
+    AtOnce,
+}
+
+/// What became of one schema; None is the shared one.
+pub(crate) type SchemaOutcome = (Option<String>, Result<(), MigrateError>);
+
+/// Why a schema was not migrated.
+#[derive(Debug)]
+pub(crate) enum MigrateError {
+    /// With the last lines of what was printed.
+    Schema(SchemaFailure, Vec<String>),
+    /// The program could not be started.
+    Run(Failure),
+}
+
+impl Project<'_> {
+    /// Shares the schemas out, each share for one start of a program.
+    pub(crate) fn batches(&self, schemas: &[Option<String>], jobs: usize) -> Vec<Vec<Option<String>>> {
+        batches(schemas, jobs, self.settings.run.is_empty())
+    }
+
+    /// Applies to one batch, and says what became of each schema that was begun. `say` hears every line that the project
+    /// prints. Once `stop` is ready, the schema that is being migrated is the last; a configured command has one, which
+    /// it may finish.
+    pub(crate) async fn migrate(
+        &self,
+        schemas: &[Option<String>],
+        migrating: Migrating<'_>,
+        stop: impl Future<Output = ()>,
+        say: &dyn Fn(Line),
+    ) -> Vec<SchemaOutcome> {
+        self.run_batch(schemas, migrating, stop, say).await.unwrap_or_else(|failure| {
+            vec![(schemas.first().cloned().flatten(), Err(MigrateError::Run(failure)))]
+        })
+    }
+
+    async fn run_batch(
+        &self,
+        schemas: &[Option<String>],
+        Migrating { ending, timeout, shared_schema }: Migrating<'_>,
+        stop: impl Future<Output = ()>,
+        say: &dyn Fn(Line),
+    ) -> Result<Vec<SchemaOutcome>, Failure> {
+        let own = &self.settings.run;
+        let argv = if own.is_empty() {
+            let keys: Vec<String> = schemas.iter().map(key).collect();
+            self.framework.migrate(self.settings, &keys, ending)?
+        } else {
+            let schema = schemas.first().and_then(Option::as_deref).unwrap_or(shared_schema);
+            own.iter().map(|word| word.replace("{schema}", schema)).collect()
+        };
+        let read_line = |line: &str| self.framework.read_line(line).map(Step::from);
+        let mut batch = Batch::new(schemas, (!own.is_empty()).then_some(&read_line), say);
+        let child = program::child(self.run, self.framework.about().env, &self.settings.env, argv);
+        let mut on_line = |stream, line: String| batch.line(stream, line).then(|| Instant::now() + timeout);
+        let stop = async {
+            stop.await;
+            if !own.is_empty() {
+                pending::<()>().await;
+            }
+        };
+        let limit = Instant::now() + timeout;
+        let ended = program::run(self.processes, &child, limit, stop, &mut on_line).await;
+        let program = child.argv.first().cloned().unwrap_or_default();
+        let missing = |why| Failure::CommandMissing { program: program.clone(), why };
+        let ended = ended.map_err(|error| missing(error.to_string()))?;
+        Ok(batch.ended(match ended.how {
+            How::NotStarted { why, .. } => return Err(missing(why)),
+            _ if ended.timed_out => Err(format!("ran longer than {}", duration(timeout))),
+            How::Exited(0) => Ok(()),
+            how => Err(format!("`{program}` {}", program::words(&how))),
+        }))
+    }
+}
+
+fn batches(schemas: &[Option<String>], jobs: usize, many: bool) -> Vec<Vec<Option<String>>> {
+    let size = if many { schemas.len().div_ceil(jobs.max(1)).clamp(1, BATCH) } else { 1 };
+    schemas.chunks(size).map(<[_]>::to_vec).collect()
+}
+
+/// A schema's name on the channel.
+fn key(schema: &Option<String>) -> String {
+    schema.as_ref().map_or_else(|| "shared".to_owned(), |name| format!("tenant:{name}"))
+}
+
+/// The migration that was begun last, or None once it is done.
+type Step = Option<String>;
+
+impl From<Progress<'_>> for Step {
+    fn from(progress: Progress<'_>) -> Self {
+        match progress {
+            Progress::Applying(migration) => Some(migration.to_owned()),
+            Progress::Applied(_) => None,
+        }
+    }
+}
+
+/// One start of a program, as its lines tell it.
+struct Batch<'a> {
+    schemas: &'a [Option<String>],
+    /// Reads the lines of a configured command, which knows no channel. It has one schema.
+    read_line: Option<&'a dyn Fn(&str) -> Option<Step>>,
+    /// The schema that is being migrated, by its place.
+    current: Option<usize>,
+    /// The schema to which the output belongs, by its place.
+    printing: Option<usize>,
+    /// The last lines of each schema that printed something, by its place; those before the first come last.
+    lines: Vec<LastLines>,
+    applying: Step,
+    /// What happened before the first schema.
+    error: Option<String>,
+    /// By the schema's place.
+    outcomes: Vec<(usize, Result<(), SchemaFailure>)>,
+    say: &'a dyn Fn(Line),
+}
+
+impl<'a> Batch<'a> {
+    fn new(
+        schemas: &'a [Option<String>],
+        read_line: Option<&'a dyn Fn(&str) -> Option<Step>>,
+        say: &'a dyn Fn(Line),
+    ) -> Self {
+        let current = read_line.and(Some(0));
+        let lines = std::iter::repeat_with(LastLines::default).take(schemas.len() + 1).collect();
+        Self {
+            schemas,
+            read_line,
+            current,
+            printing: current,
+            lines,
+            applying: None,
+            error: None,
+            outcomes: Vec::new(),
+            say,
+        }
+    }
+
+    /// True if another schema begins with this line.
+    fn line(&mut self, stream: Stream, line: String) -> bool {
+        if let Some(read_line) = self.read_line {
+            if let Some(step) = read_line(&line) {
+                self.applying = step;
+            }
+            self.output(stream, line);
+            return false;
+        }
+        match stream {
+            Stream::Err => match channel::separator(&line).and_then(|schema| self.place(schema)) {
+                Some(place) => self.printing = Some(place),
+                None => self.output(Stream::Out, line),
+            },
+            Stream::Out => match channel::message(&line) {
+                Some(message) => return self.message(message),
+                None => self.output(Stream::Out, line),
+            },
+        }
+        false
+    }
+
+    fn output(&mut self, stream: Stream, text: String) {
+        if !text.trim().is_empty() {
+            let tenant = self.printing.and_then(|place| self.schemas.get(place)?.clone());
+            (self.say)(Line { tenant, stream, text: text.clone() });
+        }
+        if let Some(lines) = self.lines.get_mut(self.printing.unwrap_or(self.schemas.len())) {
+            lines.push(text);
+        }
+    }
+
+    fn message(&mut self, message: Message) -> bool {
+        match message {
+            Message::Begin(schema) => {
+                self.current = self.place(&schema);
+                self.applying = None;
+                return true;
+            }
+            Message::Applying(migration) => self.applying = Some(migration),
+            Message::Applied(_) => self.applying = None,
+            Message::Done(_) => self.settle(Ok(())),
+            Message::Failed(error) if self.current.is_some() => self.settle(Err(error.words())),
+            Message::Failed(error) => self.error = Some(error.words()),
+            Message::Note(note) => self.output(Stream::Out, note),
+        }
+        false
+    }
+
+    fn place(&self, schema: &str) -> Option<usize> {
+        self.schemas.iter().position(|known| key(known) == schema)
+    }
+
+    fn settle(&mut self, result: Result<(), String>) {
+        let Some(place) = self.current.take() else { return };
+        let migration = self.applying.take();
+        let tenant = self.schemas.get(place).cloned().flatten();
+        let failure = |why| SchemaFailure { tenant, migration, place: None, why, dirty: false };
+        self.outcomes.push((place, result.map_err(failure)));
+    }
+
+    /// The program is gone, well or not: what was under way ended with it.
+    fn ended(mut self, how: Result<(), String>) -> Vec<SchemaOutcome> {
+        match how {
+            Ok(()) => self.settle(Ok(())),
+            Err(why) if self.current.is_some() => {
+                let last = self.current.and_then(|place| self.lines.get(place)?.last());
+                let why = last.map_or(why.clone(), |last| format!("{why}: {last}"));
+                self.settle(Err(why));
+            }
+            // It died before it began anything, as when the settings cannot be imported.
+            Err(why) if self.outcomes.is_empty() && !self.schemas.is_empty() => {
+                let before = self.lines.pop().unwrap_or_default();
+                let last = self.error.take().or_else(|| before.last().map(str::to_owned));
+                self.lines[0] = before;
+                self.current = Some(0);
+                self.settle(Err(last.map_or(why.clone(), |last| format!("{why}: {last}"))));
+            }
+            Err(_) => {}
+        }
+        let (schemas, mut lines) = (self.schemas, self.lines);
+        let outcome = |(place, result): (usize, Result<(), SchemaFailure>)| {
+            let last = lines.get_mut(place).map(std::mem::take).unwrap_or_default();
+            let result = result.map_err(|failure| MigrateError::Schema(failure, last.into_vec()));
+            (schemas.get(place).cloned().flatten(), result)
+        };
+        self.outcomes.into_iter().map(outcome).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::panic, reason = "tests")]
+
+    use std::cell::RefCell;
+
+    use super::*;
+
+    fn tenants(names: &[&str]) -> Vec<Option<String>> {
+        names.iter().map(|name| Some((*name).to_owned())).collect()
+    }
+
+    /// Lines of standard output begin with `{`, all others are standard error's.
+    fn feed(batch: &mut Batch<'_>, lines: &[&str]) {
+        for line in lines {
+            let stream = if line.starts_with('{') { Stream::Out } else { Stream::Err };
+            batch.line(stream, (*line).to_owned());
+        }
+    }
+
+    #[test]
+    fn each_schema_keeps_its_own_output_and_its_own_failure() {
+        let schemas = tenants(&["acme", "demo", "last"]);
+        let said = RefCell::new(Vec::new());
+        let say = |line: Line| said.borrow_mut().push(line.tenant);
+        let mut batch = Batch::new(&schemas, None, &say);
+        feed(
+            &mut batch,
+            &[
+                r#"{"begin": "tenant:acme"}"#,
+                r#"{"applying": "finance.0004_invoice_payment"}"#,
+                r#"{"applied": "finance.0004_invoice_payment"}"#,
+                r#"{"done": "tenant:acme"}"#,
+                r#"{"begin": "tenant:demo"}"#,
+                r#"{"applying": "finance.0004_invoice_payment"}"#,
+                r#"{"failed": {"schema": "tenant:demo", "class": "db.ProgrammingError", "sqlstate": "42701", "message": "column \"total\" already exists\nLINE 1"}}"#,
+                // The two streams are read independently of each other.
+                "\u{1e}tenant:acme",
+                "  Applying finance.0004_invoice_payment... OK",
+                "\u{1e}tenant:demo",
+                "  Applying finance.0004_invoice_payment...",
+                "Traceback (most recent call last):",
+                "",
+            ],
+        );
+        let outcomes = batch.ended(Err("`python` exited with 1".into()));
+        assert_eq!(outcomes.len(), 2, "the third was never begun");
+        assert!(matches!(&outcomes[0], (schema, Ok(())) if *schema == schemas[0]));
+        let (_, Err(MigrateError::Schema(failure, lines))) = &outcomes[1] else { panic!("{outcomes:?}") };
+        assert_eq!(failure.migration.as_deref(), Some("finance.0004_invoice_payment"));
+        assert_eq!(failure.why, "db.ProgrammingError: column \"total\" already exists");
+        assert_eq!(lines.len(), 2);
+        let named: Vec<Option<String>> = ["acme", "demo", "demo"].map(|name| Some(name.to_owned())).into();
+        assert_eq!(said.into_inner(), named, "each line with whose it is");
+    }
+
+    #[test]
+    fn a_program_that_dies_takes_only_what_was_under_way_with_it() {
+        let schemas = tenants(&["acme", "demo"]);
+        let mut batch = Batch::new(&schemas, None, &|_| {});
+        feed(&mut batch, &[r#"{"begin": "tenant:acme"}"#]);
+        let outcomes = batch.ended(Err("`python` was killed by SIGKILL".into()));
+        let [(_, Err(MigrateError::Schema(failure, _)))] = outcomes.as_slice() else {
+            panic!("{outcomes:?}")
+        };
+        assert_eq!(failure.why, "`python` was killed by SIGKILL");
+    }
+
+    #[test]
+    fn what_fails_before_the_first_schema_is_the_first_ones_failure() {
+        let schemas = tenants(&["acme", "demo"]);
+        let mut batch = Batch::new(&schemas, None, &|_| {});
+        feed(
+            &mut batch,
+            &["loading settings...", r#"{"failed": {"class": "KeyError", "message": "'HOST'"}}"#],
+        );
+        let outcomes = batch.ended(Err("`python` exited with 1".into()));
+        let [(_, Err(MigrateError::Schema(failure, lines)))] = outcomes.as_slice() else {
+            panic!("{outcomes:?}")
+        };
+        assert_eq!(failure.why, "`python` exited with 1: KeyError: 'HOST'");
+        assert_eq!(lines, &["loading settings..."]);
+    }
+
+    #[test]
+    fn a_configured_command_has_one_schema_and_is_read_line_by_line() {
+        let schemas = tenants(&["acme"]);
+        let read_line = |line: &str| line.strip_prefix("at ").map(|migration| Some(migration.to_owned()));
+        let mut batch = Batch::new(&schemas, Some(&read_line), &|_| {});
+        batch.line(Stream::Out, "at 0004".into());
+        batch.line(Stream::Err, "disk full".into());
+        let outcomes = batch.ended(Err("`migrate` exited with 3".into()));
+        let [(_, Err(MigrateError::Schema(failure, _)))] = outcomes.as_slice() else {
+            panic!("{outcomes:?}")
+        };
+        assert_eq!(
+            (failure.migration.as_deref(), failure.why.as_str()),
+            (Some("0004"), "`migrate` exited with 3: disk full")
+        );
+    }
+
+    #[test]
+    fn many_schemas_share_a_program_and_the_configured_command_has_each_its_own() {
+        let names: Vec<Option<String>> = (0..120).map(|n: u32| Some(n.to_string())).collect();
+        let sizes = |many, jobs| batches(&names, jobs, many).iter().map(Vec::len).collect::<Vec<_>>();
+        assert_eq!(sizes(true, 4), [25, 25, 25, 25, 20]);
+        assert_eq!(sizes(true, 40)[..2], [3, 3]);
+        assert!(sizes(false, 4).iter().all(|size| *size == 1));
+    }
+}
