@@ -206,7 +206,7 @@ impl Engine<'_> {
             name: self.plan.steps[step].name.clone(),
             milliseconds: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             outcome: outcome.into(),
-            said: self.report.mask().apply(&said),
+            said: self.report.output().masked(&said),
         };
         self.work.record.step(self.work, step).await;
         if let Some(text) = self.work.record.complaint() {

@@ -54,3 +54,17 @@ pub(crate) fn replace_now(path: &Path, bytes: &[u8]) -> io::Result<()> {
         let _ = std::fs::remove_file(&temporary);
     })
 }
+
+/// Writes into the file itself, in the calling thread; it is made if it is absent.
+pub(crate) fn overwrite_now(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    use std::{io::Write, os::unix::fs::OpenOptionsExt};
+    let mut options = std::fs::OpenOptions::new();
+    // Opened without waiting: a FIFO that nobody reads is an error.
+    options.write(true).truncate(true).create(true).custom_flags(libc::O_NONBLOCK);
+    options.open(path)?.write_all(bytes)
+}
+
+/// The whole file as text, in the calling thread.
+pub(crate) fn read_to_string_now(path: &Path) -> io::Result<String> {
+    std::fs::read_to_string(path)
+}

@@ -36,11 +36,7 @@ mod outcome;
 mod report;
 mod words;
 
-use std::{
-    ffi::OsString,
-    io::{self, IsTerminal, Write},
-    path::PathBuf,
-};
+use std::{ffi::OsString, io, panic, path::PathBuf, sync::OnceLock};
 
 use crate::{
     actions::{Work, doctor::Patient, provision::begun},
@@ -50,11 +46,29 @@ use crate::{
     failure::Failure,
     process::Inherited,
     report::{
+        Output,
         failure_box::{self, BLOCKED},
+        foreign,
+        streams::Stream,
         style,
     },
     run::Globals,
 };
+
+/// What a panic is told through, once there is something that masks it.
+static OUTPUT: OnceLock<Output> = OnceLock::new();
+
+/// A panic ends the program by `end`, after a line that says where it was.
+pub fn catch_panics(end: fn()) {
+    panic::set_hook(Box::new(move |panic| {
+        let line = format!("portcullis: internal error: {panic}");
+        match OUTPUT.get() {
+            Some(out) => out.last_words(&line),
+            None => Output::without_secrets(&line),
+        }
+        end();
+    }));
+}
 
 /// Does what the command line says and returns the exit code. It does not return if a server is started.
 #[must_use]
@@ -62,32 +76,44 @@ pub fn main(arguments: &[OsString]) -> u8 {
     if let Some(code) = process::stub_main(arguments) {
         return code;
     }
+    let env = Environment::of_process();
+    let out = OUTPUT.get_or_init(|| Output::new(&env));
     let inherited = match process::take_over() {
         Ok(inherited) => inherited,
         Err(error) => {
             let what = format!("cannot take over the signals: {error}");
-            return say(BLOCKED, Answer::bad(Failure::Internal { what }.into()), None, false);
+            return say(out, BLOCKED, Answer::bad(Failure::Internal { what }.into()), None, false);
         }
     };
     let cli = match Cli::of(arguments) {
         Ok(cli) => cli,
-        Err(error) => {
-            // Nobody is left to tell if standard error is closed.
-            let _ = error.print();
-            return if error.use_stderr() { Failure::Usage { message: String::new() }.code() } else { 0 };
-        }
+        Err(error) => return usage(out, &error, &env),
     };
-    let env = Environment::of_process();
-    let colour = style::colour(cli.global.looks.color, &env, io::stderr().is_terminal());
+    let colour = style::colour(cli.global.looks.color, &env, Stream::Err.is_terminal());
     let title = title(&cli.command);
-    let answer = match report::trace::start(&env) {
-        Ok(()) => answer(cli, &env, &inherited, colour),
+    let answer = match report::trace::start(&env, out) {
+        Ok(()) => answer(cli, &env, &inherited, out, colour),
         Err(failure) => Answer::bad(failure.into()),
     };
-    say(title, answer, Some(&inherited), colour)
+    say(out, title, answer, Some(&inherited), colour)
 }
 
-fn answer(cli: Cli, env: &Environment, inherited: &Inherited, colour: bool) -> Answer {
+/// Help and versions go to standard output, mistakes to standard error: an argument that is quoted may be a secret.
+fn usage(out: &Output, error: &clap::Error, env: &Environment) -> u8 {
+    let stream = if error.use_stderr() { Stream::Err } else { Stream::Out };
+    let text = error.render();
+    let colour = style::colour(cli::Colour::Auto, env, stream.is_terminal());
+    let text = if colour { foreign::rendered(&text.ansi().to_string()) } else { text.to_string() };
+    if error.use_stderr() {
+        out.complaint(&text);
+        return Failure::Usage { message: String::new() }.code();
+    }
+    // Nobody is left to tell if standard output is closed.
+    let _ = out.answer(&text);
+    0
+}
+
+fn answer(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colour: bool) -> Answer {
     let path = cli
         .global
         .config
@@ -95,25 +121,31 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, colour: bool) -> A
         .unwrap_or_else(|| PathBuf::from("config.toml"));
     let role = cli.global.role.as_deref();
     // What goes to standard output may be read by a person while standard error is not, and the other way round.
-    let output_colour = style::colour(cli.global.looks.color, env, io::stdout().is_terminal());
-    let bar = io::stderr().is_terminal() && env.get("TERM") != Some("dumb");
+    let output_colour = style::colour(cli.global.looks.color, env, Stream::Out.is_terminal());
     let worked_with = |said: &dyn Fn(&mut Config), work: &dyn Fn(&Work) -> Result<Answer, Failure>| {
         config::load::load(&path, env)
             .and_then(|mut config| {
+                out.arm(&config);
                 said(&mut config);
-                work(&Work::new(config))
+                let set_up = Work::new(config);
+                let answer = work(&set_up);
+                if let Some(text) = set_up.record.complaint() {
+                    out.say(&format!("warning: {text}"));
+                }
+                answer
             })
             .unwrap_or_else(|failure| Answer::bad(failure.into()))
     };
     let worked = |work: &dyn Fn(&Work) -> Result<Answer, Failure>| worked_with(&|_| {}, work);
     match &cli.command {
         Command::Run(run) => {
-            match run::run(run, &Globals { path: &path, role, looks: &cli.global.looks }, env, inherited) {
+            match run::run(run, &Globals { path: &path, role, looks: &cli.global.looks }, env, inherited, out)
+            {
                 Ok(code) => Answer { text: String::new(), trouble: None, code },
                 Err(failure) => Answer::bad(failure.into()),
             }
         }
-        Command::Init(arguments) => match commands::init::init(inherited, arguments) {
+        Command::Init(arguments) => match commands::init::init(inherited, arguments, out) {
             Ok(code) => Answer { text: String::new(), trouble: None, code },
             Err(failure) => Answer::bad(failure.into()),
         },
@@ -128,7 +160,7 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, colour: bool) -> A
         Command::Verify(arguments) => worked(&|work| {
             runtime::until_signalled(inherited, async |processes| {
                 work.start_with(processes);
-                commands::verify::run(work, arguments, bar).await
+                commands::verify::run(work, arguments, out).await
             })
         }),
         Command::Doctor { format } => runtime::until_signalled(inherited, async |processes| {
@@ -139,14 +171,14 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, colour: bool) -> A
         Command::Repair(arguments) => worked(&|work| {
             runtime::until_signalled(inherited, async |processes| {
                 work.start_with(processes);
-                Box::pin(work.lock.fenced(commands::repair::run(work, arguments, colour))).await
+                Box::pin(work.lock.fenced(commands::repair::run(work, arguments, out, colour))).await
             })
         }),
         Command::Migrate(arguments) => {
             worked_with(&|config| commands::migrate::say(arguments, config), &|work| {
                 runtime::until_signalled(inherited, async |processes| {
                     work.start_with(processes);
-                    Box::pin(work.lock.fenced(commands::migrate::run(work, arguments, bar))).await
+                    Box::pin(work.lock.fenced(commands::migrate::run(work, arguments, out))).await
                 })
             })
         }
@@ -156,11 +188,11 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, colour: bool) -> A
                     inherited,
                     async |processes| {
                         work.start_with(processes);
-                        Box::pin(work.lock.fenced(commands::tenant::run(work, what, bar))).await
+                        Box::pin(work.lock.fenced(commands::tenant::run(work, what, out))).await
                     },
                     async || {
                         if let Some(text) = begun::after_signal(work).await {
-                            report::say(&text);
+                            out.say(&text);
                         }
                     },
                 )
@@ -205,8 +237,8 @@ fn title(command: &Command) -> &'static str {
 }
 
 /// Prints what a command has to say, for as long as whoever reads it takes. A closed pipe is nobody's loss.
-fn say(title: &str, answer: Answer, inherited: Option<&Inherited>, colour: bool) -> u8 {
-    report::flush();
+fn say(out: &Output, title: &str, answer: Answer, inherited: Option<&Inherited>, colour: bool) -> u8 {
+    out.flush();
     if answer.text.is_empty() && answer.trouble.is_none() {
         return answer.code;
     }
@@ -214,20 +246,19 @@ fn say(title: &str, answer: Answer, inherited: Option<&Inherited>, colour: bool)
         process::end_at_once(inherited);
     }
     let mut code = answer.code;
-    if let Err(error) = io::stdout().write_all(answer.text.as_bytes())
+    if let Err(error) = out.answer(&answer.text)
         && error.kind() != io::ErrorKind::BrokenPipe
     {
-        let _ = writeln!(io::stderr(), "portcullis: cannot write to standard output: {error}");
+        out.complaint(&format!("portcullis: cannot write to standard output: {error}\n"));
         let (what, why) = ("everything was said".into(), error.to_string());
         code = code.max(Failure::Unproven { what, why }.code());
     }
     if let Some(trouble) = answer.trouble {
         let text = match &trouble.failure {
-            Failure::ConfigInvalid { rendered, .. } => format!("{rendered}\n"),
+            Failure::ConfigInvalid { rendered, .. } => format!("{}\n", foreign::rendered(rendered)),
             _ => String::new(),
         };
-        let _ =
-            io::stderr().write_all((text + &failure_box::render(title, None, &trouble, colour)).as_bytes());
+        out.complaint(&(text + &failure_box::render(title, None, &trouble, colour)));
     }
     code
 }

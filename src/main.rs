@@ -1,6 +1,6 @@
 //! Calls the library with the command line and turns the result into an exit code.
 
-use std::{io::Write, process::ExitCode};
+use std::process::ExitCode;
 
 /// musl's own asks the kernel for each handful of small pieces, which was a quarter of the time that `init` takes.
 #[cfg(target_env = "musl")]
@@ -15,11 +15,7 @@ const INTERNAL: i32 = 70;
     reason = "a panic must not look like a child's signal, nor like success"
 )]
 fn main() -> ExitCode {
-    std::panic::set_hook(Box::new(|panic| {
-        // A panic in here would abort: a full standard error must not change the code.
-        let _ = writeln!(std::io::stderr(), "portcullis: internal error: {panic}");
-        std::process::exit(INTERNAL);
-    }));
+    portcullis::catch_panics(|| std::process::exit(INTERNAL));
     let arguments: Vec<_> = std::env::args_os().collect();
     ExitCode::from(portcullis::main(&arguments))
 }

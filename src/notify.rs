@@ -31,7 +31,7 @@ pub(crate) async fn notify(
     signals: &mut Signals,
 ) -> Result<(), Untold> {
     let (standing, elapsed) = report.standing().now();
-    let facts = report.mask().apply(&json::notification(&standing, elapsed));
+    let facts = report.output().masked(&json::notification(&standing, elapsed));
     told(notify, facts, processes, signals.next()).await
 }
 

@@ -5,16 +5,20 @@ use std::{
     io::{self, Write},
     os::fd::IntoRawFd,
     path::Path,
+    time::Duration,
 };
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 
 use crate::{
     config::{Gate, OnIncomplete},
+    deadline::Deadline,
     failure::Failure,
-    report,
+    files,
 };
 
+/// A file that takes longer lies on a dead mount.
+const WRITTEN: Duration = Duration::from_secs(5);
 /// The tenants' schemas, as a JSON list.
 const LIST: &str = "PORTCULLIS_QUARANTINED";
 /// A file that holds the same.
@@ -22,11 +26,15 @@ const FILE: &str = "PORTCULLIS_QUARANTINE_FILE";
 
 /// The variables for the server; none unless the configuration asks for it. They are there also when nobody is
 /// quarantined: the server should not have to guess what their absence means.
-pub(crate) fn variables(gate: &Gate, tenants: &[String]) -> Result<Vec<(String, String)>, Failure> {
+pub(crate) async fn variables(gate: &Gate, tenants: &[String]) -> Result<Vec<(String, String)>, Failure> {
     let OnIncomplete::Quarantine { file, .. } = &gate.incomplete else { return Ok(Vec::new()) };
     let list = serde_json::Value::from(tenants).to_string();
     let written = match file {
-        Some(path) => report::replace(path, &list).map(|()| path.display().to_string()),
+        Some(path) => Deadline::after(WRITTEN)
+            .limit(files::replace(path, list.clone()))
+            .await
+            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+            .map(|()| path.display().to_string()),
         None => in_memory(&list),
     };
     let place = written.map_err(|error| Failure::Unproven {

@@ -1,6 +1,6 @@
 //! The entrypoint: configuration, plan, steps, handover.
 
-use std::{io::IsTerminal, path::Path, rc::Rc};
+use std::{path::Path, rc::Rc};
 
 use tokio::time::Instant;
 
@@ -16,7 +16,13 @@ use crate::{
     plan::{self, Decision, Plan},
     process::{self, Inherited, Processes, Signals},
     quarantine,
-    report::{self, Files, Report, mask::Mask, standing::Standing, style::Style},
+    report::{
+        Files, Output, Report,
+        output::NOT_PID_1,
+        standing::Standing,
+        streams::Stream,
+        style::{self, Style},
+    },
     runtime,
     status::Endpoint,
 };
@@ -28,26 +34,37 @@ pub(crate) fn run(
     globals: &Globals<'_>,
     env: &Environment,
     inherited: &Inherited,
+    out: &Output,
 ) -> Result<u8, Failure> {
-    let terminal = std::io::stderr().is_terminal();
-    let style = Style::new(globals.looks, env, None, terminal)?;
-    let early = || Report::start(style, Mask::default(), Files::default(), env);
-    if arguments.no_config {
-        return serve(inherited, &Server::plain(&arguments.server))
-            .or_else(|failure| Ok(end(&early(), failure)));
-    }
-    let (config, warnings) = match config::load::load_with_warnings(globals.path, env, style.colour) {
-        Ok(loaded) => loaded,
-        Err(failure) => return past_the_file(arguments, globals.path, env, inherited, &early(), failure),
+    let terminal = Stream::Err.is_terminal();
+    let loaded = if arguments.no_config {
+        None
+    } else {
+        let colour = style::colour(globals.looks.color, env, terminal);
+        Some(config::load::load_with_warnings(globals.path, env, colour))
     };
-    let style = Style::new(globals.looks, env, Some(&config.log), terminal)?;
-    let files = Files { state: config.status.file.clone(), metrics: config.metrics.clone() };
-    let report = Report::start(style, Mask::new(&config, env), files, env);
-    if !warnings.is_empty() {
-        report.tell(&Event::ConfigWarnings { rendered: warnings });
+    let config = match &loaded {
+        Some(Ok((config, _))) => Some(config),
+        _ => None,
+    };
+    if let Some(config) = config {
+        out.arm(config);
     }
-    gate(arguments, globals.role, config, env, inherited, &report)
-        .or_else(|failure| Ok(end(&report, failure)))
+    let style = Style::new(globals.looks, env, config.map(|config| &config.log), terminal)?;
+    let files =
+        config.map(|config| Files { state: config.status.file.clone(), metrics: config.metrics.clone() });
+    let report = Report::start(style, out, files.unwrap_or_default(), env);
+    let result = match loaded {
+        None => serve(inherited, &Server::plain(&arguments.server), out),
+        Some(Err(failure)) => past_the_file(arguments, globals.path, env, inherited, &report, failure),
+        Some(Ok((config, warnings))) => {
+            if !warnings.is_empty() {
+                report.tell(&Event::ConfigWarnings { rendered: warnings });
+            }
+            gate(arguments, globals.role, config, env, inherited, &report)
+        }
+    };
+    result.or_else(|failure| Ok(end(&report, failure)))
 }
 
 /// What holds for every subcommand.
@@ -69,11 +86,10 @@ fn past_the_file(
 ) -> Result<u8, Failure> {
     let server = config::load::server_alone(path, env);
     let Some(server) = server.filter(|server| plan::passes_through(server, &arguments.server)) else {
-        return Ok(end(report, failure));
+        return Err(failure);
     };
     report.tell(&Event::Remark { text: failure::chain(&failure) });
     pass_through(&Server::of(&server, arguments), inherited, report)
-        .or_else(|failure| Ok(end(report, failure)))
 }
 
 /// Says what failed outside of the steps.
@@ -112,7 +128,7 @@ fn gate(
         }
         process::add_to_environment(&variables);
     }
-    serve(inherited, &server)
+    serve(inherited, &server, report.output())
 }
 
 /// The server, and how it is started.
@@ -139,10 +155,10 @@ fn pass_through(server: &Server, inherited: &Inherited, report: &Report) -> Resu
     let text = format!("`{program}` is in `passthrough`: no step runs and nothing is proved");
     report.tell(&Event::Remark { text });
     report.flush();
-    serve(inherited, server)
+    serve(inherited, server, report.output())
 }
 
-fn serve(inherited: &Inherited, server: &Server) -> Result<u8, Failure> {
+fn serve(inherited: &Inherited, server: &Server, out: &Output) -> Result<u8, Failure> {
     match (server.argv.as_slice(), server.mode) {
         ([], _) => Ok(0),
         (argv, Mode::Exec) => Err(process::handover(inherited, argv)),
@@ -157,7 +173,7 @@ fn serve(inherited: &Inherited, server: &Server) -> Result<u8, Failure> {
                 main_grace: Some(server.grace),
             };
             if !inherited.is_pid_1() {
-                report::note_not_pid_1();
+                out.note(NOT_PID_1);
             }
             process::supervise(inherited, &options, argv)
         }
@@ -183,7 +199,7 @@ fn start_up(
 ) -> Result<(u8, Vec<(String, String)>), Failure> {
     let grace = config.server.grace;
     let endpoint = config.status.listen.and_then(|address| {
-        let opened = Endpoint::open(address, report.standing(), report.mask().clone());
+        let opened = Endpoint::open(address, report.standing(), report.output().clone());
         // Probes are a convenience; the gate is not held up by them.
         let say =
             |error| report.tell(&Event::Remark { text: format!("cannot listen at {address}: {error}") });
@@ -221,6 +237,7 @@ fn start_up(
         let mut variables = Vec::new();
         if result.is_ok() {
             result = quarantine::variables(&work.config.gate, &work.openings.quarantined())
+                .await
                 .map(|list| variables = list)
                 .map_err(|failure| engine::Blocked { step: None, trouble: failure.into() });
         }

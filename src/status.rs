@@ -28,7 +28,7 @@ use tokio::{
     time,
 };
 
-use crate::report::{Shared, json, mask::Mask, page, prometheus, standing::Phase};
+use crate::report::{Output, Shared, foreign, json, page, prometheus, standing::Phase};
 
 /// Probes are few; more connections than this are a mistake or worse.
 const CONNECTIONS: usize = 64;
@@ -46,12 +46,12 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) fn open(address: SocketAddr, standing: Shared, mask: Mask) -> io::Result<Self> {
+    pub(crate) fn open(address: SocketAddr, standing: Shared, output: Output) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
-        let source = Arc::new(Source { standing, mask });
+        let source = Arc::new(Source { standing, output });
         let thread = thread::Builder::new().name("status".into()).spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
@@ -75,7 +75,7 @@ impl Endpoint {
 /// What is answered from.
 struct Source {
     standing: Shared,
-    mask: Mask,
+    output: Output,
 }
 
 async fn accept(listener: TcpListener, source: Arc<Source>) {
@@ -148,7 +148,12 @@ impl Source {
             answer
         };
         // The parts are constants: they cannot be wrong.
-        answer.body(Full::from(self.mask.apply(&text))).unwrap_or_default()
+        answer.body(Full::from(self.shown(&text, kind == JSON))).unwrap_or_default()
+    }
+
+    fn shown(&self, text: &str, json: bool) -> String {
+        let text = self.output.masked(text.trim_end());
+        (if json { foreign::shown_json(&text).into_owned() } else { text }) + "\n"
     }
 }
 

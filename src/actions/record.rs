@@ -196,9 +196,6 @@ impl Work {
     pub(crate) async fn finish(&self, result: Result<(), &Failure>) {
         self.record.end(self, result).await;
         self.lock.release().await;
-        if let Some(text) = self.record.complaint() {
-            crate::report::say(&format!("warning: {text}"));
-        }
     }
 
     /// The newest runs first.

@@ -4,11 +4,11 @@ use crate::{
     cli,
     failure::Failure,
     process::{Inherited, SuperviseOptions, Target, supervise},
-    report,
+    report::output::{NOT_PID_1, Output},
 };
 
 /// Returns the program's exit code.
-pub(crate) fn init(inherited: &Inherited, arguments: &cli::Init) -> Result<u8, Failure> {
+pub(crate) fn init(inherited: &Inherited, arguments: &cli::Init, out: &Output) -> Result<u8, Failure> {
     let options = SuperviseOptions {
         rewrites: arguments.rewrites.clone(),
         target: if arguments.signal_group { Target::Group } else { Target::Main },
@@ -19,7 +19,7 @@ pub(crate) fn init(inherited: &Inherited, arguments: &cli::Init) -> Result<u8, F
         main_grace: None,
     };
     if !inherited.is_pid_1() {
-        report::note_not_pid_1();
+        out.note(NOT_PID_1);
     }
     supervise(inherited, &options, &arguments.argv)
 }

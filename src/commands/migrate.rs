@@ -11,7 +11,7 @@ use crate::{
     config::{Config, Selection},
     failure::Failure,
     outcome::wording,
-    report::{self, by_hand::ByHand},
+    report::{Output, by_hand::ByHand},
 };
 
 /// What the command line says wins over the file.
@@ -22,8 +22,7 @@ pub(crate) fn say(arguments: &cli::Migrate, config: &mut Config) {
     }
 }
 
-/// `bar` where standard error can show one.
-pub(crate) async fn run(work: &Work, arguments: &cli::Migrate, bar: bool) -> Result<Answer, Failure> {
+pub(crate) async fn run(work: &Work, arguments: &cli::Migrate, out: &Output) -> Result<Answer, Failure> {
     let all = arguments.all || (!arguments.shared && arguments.tenant.is_empty());
     let shared = arguments.shared || (!arguments.all && arguments.tenant.is_empty());
     let tenants = if all {
@@ -34,9 +33,9 @@ pub(crate) async fn run(work: &Work, arguments: &cli::Migrate, bar: bool) -> Res
     if arguments.dry_run {
         return pending(work, shared, tenants.as_ref()).await;
     }
-    let by_hand = ByHand::new("migrate", bar);
+    let by_hand = ByHand::new("migrate", out);
     let say = |said| match said {
-        Said::Note(text) => report::say(&text),
+        Said::Note(text) => out.say(&text),
         // By hand, only what failed is shown, at the end.
         Said::Output { .. } => {}
         Said::Progress { done, total } => by_hand.tell(done, total, "tenants migrated"),

@@ -9,13 +9,18 @@ use crate::{
     commands::Answer,
     failure::Failure,
     outcome::repair::Repaired,
-    report::{self, repair as words},
+    report::{Output, repair as words},
 };
 
 /// The exit code of what concerns one tenant alone.
 const INCOMPLETE: u8 = 1;
 
-pub(crate) async fn run(work: &Work, arguments: &cli::Repair, colour: bool) -> Result<Answer, Failure> {
+pub(crate) async fn run(
+    work: &Work,
+    arguments: &cli::Repair,
+    out: &Output,
+    colour: bool,
+) -> Result<Answer, Failure> {
     let app = arguments.replay.as_deref();
     let tenants = match (arguments.tenant.as_slice(), app) {
         ([], Some(app)) => repair::affected(work, app).await?,
@@ -30,11 +35,11 @@ pub(crate) async fn run(work: &Work, arguments: &cli::Repair, colour: bool) -> R
             dry_run: arguments.dry_run,
         };
         if arguments.all_affected {
-            report::say(&format!("{tenant}:"));
+            out.say(&format!("{tenant}:"));
         }
         let hear = |heard: Heard<'_>| match heard {
-            Heard::Step(number, step) => report::say(&words::line(number, step, colour)),
-            Heard::Note(text) => report::say(&format!("     {text}")),
+            Heard::Step(number, step) => out.say(&words::line(number, step, colour)),
+            Heard::Note(text) => out.say(&format!("     {text}")),
         };
         let repaired = repair::repair(work, &asked, &hear).await;
         // What one tenant lacks is no reason to leave the others as they are; what ends the run is.

@@ -12,12 +12,11 @@ use crate::{
     failure::Failure,
     frameworks::{self, Framework},
     outcome::{FailureDetails, wording},
-    report::{self, by_hand::ByHand, github::annotation, judgement},
+    report::{Output, by_hand::ByHand, github::annotation, judgement},
     tenants::manifest::Manifest,
 };
 
-/// `bar` where standard error can show one.
-pub(crate) async fn run(work: &Work, arguments: &cli::Verify, bar: bool) -> Result<Answer, Failure> {
+pub(crate) async fn run(work: &Work, arguments: &cli::Verify, out: &Output) -> Result<Answer, Failure> {
     let make = work.migrations().map_or_else(|_| frameworks::sql::Sql.make(), expectation::make_command);
     let given = arguments.manifest.as_ref().map(|path| expectation::read(path, make)).transpose()?;
     let manifest = match &given {
@@ -28,7 +27,7 @@ pub(crate) async fn run(work: &Work, arguments: &cli::Verify, bar: bool) -> Resu
         known(app, manifest)?;
     }
     let named = Selection::Named(arguments.tenant.clone());
-    let by_hand = ByHand::new("verify", bar);
+    let by_hand = ByHand::new("verify", out);
     let asked = Asked {
         manifest,
         shared: arguments.tenant.is_empty(),
@@ -41,7 +40,7 @@ pub(crate) async fn run(work: &Work, arguments: &cli::Verify, bar: bool) -> Resu
             }
         },
     };
-    let mut judgement = verify::verify(work, &asked, &|why, _| report::say(&why)).await?;
+    let mut judgement = verify::verify(work, &asked, &|why, _| out.say(&why)).await?;
     drop(by_hand);
     let stale = work.stale_accepts(&judgement);
     if let Some(app) = &arguments.app {

@@ -15,7 +15,7 @@ const LINE_BYTES: usize = 16 * 1024;
 const PIECE_BYTES: usize = 8 * 1024;
 
 /// Which of a child's two streams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Stream {
     Out,
     Err,

@@ -8,22 +8,21 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    aside, columns,
+    Output, columns,
     progress::{self, Pace, Progress},
 };
 
 /// Dropped, it takes its bar away.
 pub(crate) struct ByHand {
     name: &'static str,
-    bar: bool,
+    output: Output,
     pace: RefCell<Pace>,
     since: Cell<Option<Instant>>,
 }
 
 impl ByHand {
-    /// `bar` where there can be one.
-    pub(crate) fn new(name: &'static str, bar: bool) -> Self {
-        Self { name, bar, pace: RefCell::default(), since: Cell::default() }
+    pub(crate) fn new(name: &'static str, output: &Output) -> Self {
+        Self { name, output: output.clone(), pace: RefCell::default(), since: Cell::default() }
     }
 
     pub(crate) fn tell(&self, done: usize, total: usize, what: &str) {
@@ -31,18 +30,18 @@ impl ByHand {
         self.since.set(Some(since));
         let taken = since.elapsed();
         let progress = Progress { done, total, what: what.to_owned(), since: Duration::ZERO };
-        if self.bar {
-            aside::bar(Some(progress::bar(self.name, &progress, taken, columns())));
+        if self.output.draws() {
+            self.output.bar(Some(progress::bar(self.name, &progress, taken, columns())));
         } else if self.pace.borrow_mut().is_due(0, done, total, taken) {
-            aside::say(&progress::words(&progress, taken));
+            self.output.mention(&progress::words(&progress, taken));
         }
     }
 }
 
 impl Drop for ByHand {
     fn drop(&mut self) {
-        if self.bar && self.since.get().is_some() {
-            aside::bar(None);
+        if self.output.draws() && self.since.get().is_some() {
+            self.output.bar(None);
         }
     }
 }

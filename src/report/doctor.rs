@@ -3,7 +3,10 @@
 use console::Style as Paint;
 use serde_json::{Value, json};
 
-use super::junit::{self, Case};
+use super::{
+    foreign,
+    junit::{self, Case},
+};
 use crate::{
     outcome::doctor::{Checked, Verdict},
     words::count,
@@ -20,7 +23,7 @@ pub(crate) fn text(checks: &[Checked], colour: bool) -> String {
         if check.group != group {
             group = check.group;
             let gap = if text.is_empty() { "" } else { "\n" };
-            text += &format!("{gap}{}\n", Paint::new().bold().force_styling(colour).apply_to(group));
+            text += &format!("{gap}{}\n", foreign::painted(group, &Paint::new().bold(), colour));
         }
         let (word, paint) = match check.verdict {
             Verdict::Passed(_) => ("passed", Paint::new().green()),
@@ -28,7 +31,7 @@ pub(crate) fn text(checks: &[Checked], colour: bool) -> String {
             Verdict::Failed(..) => ("FAILED", Paint::new().red().bold()),
             Verdict::NotApplicable(_) => ("n/a", Paint::new().dim()),
         };
-        let word = paint.force_styling(colour).apply_to(format!("{word:<6}"));
+        let word = foreign::painted(format!("{word:<6}"), &paint, colour);
         text += &format!("  {word}  {:<width$}  {}\n", check.name, check.verdict.said());
         if let Some(remedy) = check.verdict.remedy() {
             text += &format!("  {:<6}  {:<width$}  -> {remedy}\n", "", "");

@@ -52,6 +52,25 @@ pub(crate) struct Next {
 }
 
 impl Facts {
+    /// Replaces every text by what `change` makes of it.
+    pub(crate) fn change(&mut self, change: &mut dyn FnMut(&str) -> String) {
+        let mut texts = vec![&mut self.what];
+        texts.extend(self.step.as_mut().map(|step| &mut step.name));
+        texts.extend(self.done.as_mut());
+        texts.extend(self.output.iter_mut());
+        for schema in &mut self.schemas {
+            texts.extend(schema.tenant.as_mut());
+            texts.extend(schema.findings.iter_mut());
+        }
+        for next in &mut self.next {
+            texts.push(&mut next.text);
+            texts.extend(next.command.as_mut());
+        }
+        for text in texts {
+            *text = change(text);
+        }
+    }
+
     pub(crate) fn of(step: Option<Place>, trouble: &FailureDetails) -> Self {
         // Whoever sent the signal knows why.
         let interrupted = matches!(trouble.failure, Failure::Interrupted { .. });

@@ -5,7 +5,7 @@ use console::Style;
 
 use super::{
     advice::{Advice, advice},
-    judgement,
+    foreign, judgement,
 };
 use crate::{
     failure::{Failure, chain},
@@ -29,13 +29,13 @@ pub(crate) fn render(
     trouble: &FailureDetails,
     colour: bool,
 ) -> String {
-    let red = Style::new().red().bold().force_styling(colour);
-    let rule = red.apply_to("=".repeat(WIDTH)).to_string();
+    let red = Style::new().red().bold();
+    let rule = foreign::painted("=".repeat(WIDTH), &red, colour);
     let code = format!("exit {} ({})", trouble.failure.code(), trouble.failure.id());
     let title = format!(" PORTCULLIS: {title}");
     let title = format!("{title}{code:>width$}", width = WIDTH - 1 - title.len());
 
-    let mut text = format!("{rule}\n{}\n{rule}\n", red.apply_to(title));
+    let mut text = format!("{rule}\n{}\n{rule}\n", foreign::painted(title, &red, colour));
     if let Some((number, of, name)) = place {
         fact(&mut text, "step", &format!("{number} of {of}: {name}"));
     }
@@ -53,7 +53,7 @@ pub(crate) fn render(
         text += "\n last lines of the command\n";
         let skip = trouble.output.len().saturating_sub(LINES);
         for line in &trouble.output[skip..] {
-            text += &format!("   | {line}\n");
+            text += &format!("   | {}\n", foreign::escaped(&foreign::without_colour(line)));
         }
     }
     if matches!(trouble.failure, Failure::Interrupted { .. }) {
@@ -73,7 +73,7 @@ pub(super) fn what_to_do(text: &mut String, advice: &Advice) {
     for (index, action) in advice.actions.iter().enumerate() {
         wrap(text, &format!("   {}. ", index + 1), &action.text);
         if let Some(command) = &action.command {
-            *text += &format!("        {command}\n");
+            *text += &format!("        {}\n", foreign::escaped(command));
         }
     }
 }

@@ -194,7 +194,7 @@ fn fields(event: &Event, standing: &Standing) -> Value {
         }),
         Event::Blocked { took, trouble, .. } => blocked(standing, *took, trouble),
         Event::HandingOver { argv, took } => {
-            json!({ "argv": argv, "duration_seconds": seconds(*took), "steps": steps(standing) })
+            json!({ "argv": argv.first().into_iter().collect::<Vec<_>>(), "duration_seconds": seconds(*took), "steps": steps(standing) })
         }
         Event::Finished { took } => {
             json!({ "duration_seconds": seconds(*took), "steps": steps(standing) })
@@ -211,7 +211,7 @@ fn fields(event: &Event, standing: &Standing) -> Value {
 /// The facts that every output tells, and here all of the gate's judgement, uncapped.
 fn blocked(standing: &Standing, took: Duration, trouble: &FailureDetails) -> Value {
     let rendered = match &trouble.failure {
-        Failure::ConfigInvalid { rendered, .. } => Some(rendered),
+        Failure::ConfigInvalid { rendered, .. } => Some(super::foreign::without_colour(rendered)),
         _ => None,
     };
     json!({
@@ -272,7 +272,7 @@ mod tests {
         let value: Value = serde_json::from_str(&lines.concat()).unwrap();
         let expected = json!({
             "time": "1970-01-01T00:00:00.000Z", "level": "info", "event": "output",
-            "message": "acme ! {\"a\": \"\u{1b}[1m\"}", "run": "cafe", "role": "web", "traceparent": "00-1-2-01",
+            "message": "acme ! {\"a\": \"\"}", "run": "cafe", "role": "web", "traceparent": "00-1-2-01",
             "step": "files", "step_number": 1, "step_count": 1,
             "stream": "stderr", "tenant": "acme", "line": "{\"a\": \"\u{1b}[1m\"}",
         });

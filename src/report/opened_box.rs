@@ -5,7 +5,7 @@ use console::Style;
 use super::{
     advice::advice,
     failure_box::{self, TENANTS, WIDTH, fact, list},
-    judgement,
+    foreign, judgement,
 };
 use crate::{
     failure::chain,
@@ -19,11 +19,11 @@ pub(crate) fn render(
     trouble: &FailureDetails,
     colour: bool,
 ) -> String {
-    let yellow = Style::new().yellow().bold().force_styling(colour);
-    let rule = yellow.apply_to("=".repeat(WIDTH)).to_string();
+    let yellow = Style::new().yellow().bold();
+    let rule = foreign::painted("=".repeat(WIDTH), &yellow, colour);
     let title = " PORTCULLIS: THE GATE IS OPEN, THOUGH NOT EVERYTHING IS COMPLETE";
     let title = format!("{title}{:>width$}", how.word(), width = WIDTH - 1 - title.len());
-    let mut text = format!("{rule}\n{}\n{rule}\n", yellow.apply_to(title));
+    let mut text = format!("{rule}\n{}\n{rule}\n", foreign::painted(title, &yellow, colour));
     let (number, of, name) = place;
     fact(&mut text, "step", &format!("{number} of {of}: {name}"));
     fact(&mut text, "what", &chain(&trouble.failure));

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::foreign;
 use super::standing::{Phase, Standing, State, Step};
 use crate::{outcome::wording, words::duration};
 
@@ -44,15 +45,14 @@ pub(crate) fn html(standing: &Standing, elapsed: Duration) -> String {
 /// The text as HTML has it, also within an attribute.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
+    // A child's colours would show as noise.
+    for c in foreign::escaped(&foreign::without_colour(text)).chars() {
         match c {
             '&' => escaped += "&amp;",
             '<' => escaped += "&lt;",
             '>' => escaped += "&gt;",
             '"' => escaped += "&quot;",
             '\'' => escaped += "&#39;",
-            // A child's colours would show as noise.
-            c if c.is_control() && c != '\t' => {}
             c => escaped.push(c),
         }
     }
@@ -140,7 +140,7 @@ mod tests {
         let event = Event::Output { step: 0, stream: Stream::Out, tenant: None, line };
         standing.tell(&event, Duration::ZERO);
         let html = html(&standing, Duration::from_secs(1));
-        assert!(html.contains("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;[1m"), "{html}");
+        assert!(html.contains("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;"), "{html}");
         assert_eq!(html.matches("<script>").count(), 1);
     }
 }

@@ -3,15 +3,17 @@
 use std::{
     collections::BTreeSet,
     fmt::Write,
-    fs, io,
+    io,
     path::Path,
     time::{Duration, SystemTime},
 };
 
 use super::{
+    Output, foreign,
     json::seconds,
     standing::{Phase, Standing, State},
 };
+use crate::files;
 
 const LAST_SUCCESS: &str = "portcullis_last_success_timestamp_seconds";
 
@@ -67,17 +69,17 @@ pub(crate) fn text(standing: &Standing, elapsed: Duration, last_success: Option<
 }
 
 /// Replaces the file; a start-up that did not succeed keeps the time of the last one that did.
-pub(crate) fn write(path: &Path, standing: &Standing, now: SystemTime) -> io::Result<()> {
+pub(crate) fn write(path: &Path, standing: &Standing, now: SystemTime, output: &Output) -> io::Result<()> {
     let now = seconds(now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
     let last_success = if standing.phase == Phase::Ready { Some(now) } else { recorded(path) };
     let mut text = text(standing, Duration::ZERO, last_success);
     family(&mut text, "portcullis_last_run_timestamp_seconds", "gauge", "When a start-up last ended.");
     line(&mut text, "portcullis_last_run_timestamp_seconds", "", now);
-    super::replace(path, &text)
+    files::replace_now(path, output.masked(&text).as_bytes())
 }
 
 fn recorded(path: &Path) -> Option<f64> {
-    let text = fs::read_to_string(path).ok()?;
+    let text = files::read_to_string_now(path).ok()?;
     text.lines().find_map(|line| line.strip_prefix(LAST_SUCCESS)?.trim().parse().ok())
 }
 
@@ -129,7 +131,7 @@ fn line(text: &mut String, name: &str, labels: &str, value: f64) {
 
 /// As the format escapes a label's value.
 fn label(value: &str) -> String {
-    value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n")
+    foreign::escaped(value).replace('\\', "\\\\").replace('"', "\\\"")
 }
 
 fn flag(set: bool) -> f64 {

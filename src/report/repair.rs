@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{
     advice::quoted,
     facts::{Facts, Place},
+    foreign,
 };
 use crate::{
     outcome::repair::{Ended, Repaired, STEPS, Step},
@@ -22,7 +23,7 @@ pub(crate) fn line(number: usize, step: &Step, colour: bool) -> String {
         Ended::Failed => ("FAILED", Paint::new().red().bold()),
         Ended::NotRun => ("not run", Paint::new().dim()),
     };
-    let word = paint.force_styling(colour).apply_to(format!("{word:<7}"));
+    let word = foreign::painted(format!("{word:<7}"), &paint, colour);
     let name = STEPS.get(number - 1).copied().unwrap_or_default();
     format!("{number}/{}  {word}  {name:<17}  {}", STEPS.len(), step.said)
 }

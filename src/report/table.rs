@@ -2,7 +2,10 @@
 
 use console::Style as Paint;
 
-use super::standing::{Standing, State};
+use super::{
+    foreign,
+    standing::{Standing, State},
+};
 use crate::words::duration;
 
 const WIDTH: usize = 80;
@@ -17,7 +20,7 @@ pub(crate) fn table(standing: &Standing, colour: bool) -> Vec<String> {
             State::Todo => "not run",
             state => state.word(),
         };
-        let state = paint(step.state).force_styling(colour).apply_to(format!("{word:<7}"));
+        let state = foreign::painted(format!("{word:<7}"), &paint(step.state), colour);
         let took = step.took.map_or_else(|| "-".into(), duration);
         let lead = format!("{:>3}  {}  {took:>8}  {:<name$}  ", index + 1, state, short(&step.name, name));
         let room = WIDTH.saturating_sub(26 + name);

@@ -1,13 +1,8 @@
 //! Kubernetes' termination message: a file whose first 4096 bytes `kubectl describe pod` shows.
 
-use std::{
-    fs::OpenOptions,
-    io::{self, Write},
-    os::unix::fs::OpenOptionsExt,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
-use super::{brief::brief, facts::Facts};
+use super::{brief::brief, facts::Facts, foreign};
 use crate::config::environment::Environment;
 
 /// What Kubernetes reads of it.
@@ -22,14 +17,9 @@ pub(crate) fn path(env: &Environment) -> Option<PathBuf> {
     (env.get("KUBERNETES_SERVICE_HOST").is_some() && default.exists()).then(|| default.into())
 }
 
+/// Foreign text can forge no line of it.
 pub(crate) fn message(facts: &Facts) -> String {
-    brief(facts, LIMIT)
-}
-
-/// Writes the message; the file is made if only a variable names it.
-pub(crate) fn write(path: &Path, message: &str) -> io::Result<()> {
-    // Opened without waiting: a FIFO that nobody reads must not keep the container from ending.
-    let mut options = OpenOptions::new();
-    options.write(true).truncate(true).create(true).custom_flags(libc::O_NONBLOCK);
-    options.open(path)?.write_all(message.as_bytes())
+    let mut facts = facts.clone();
+    facts.change(&mut |text| foreign::escaped(text).into_owned());
+    brief(&facts, LIMIT)
 }

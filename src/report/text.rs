@@ -7,7 +7,7 @@ use console::Style as Paint;
 use super::{
     brief::brief,
     failure_box::{self, BLOCKED},
-    opened_box,
+    foreign, opened_box,
     progress::{self, Progress},
     standing::Standing,
     style::{Layout, Style},
@@ -29,13 +29,13 @@ const TAIL_LINES: usize = 78;
 /// The lines for an event; `at` is the time since the start-up began.
 pub(crate) fn lines(event: &Event, standing: &Standing, at: Duration, style: Style) -> Vec<String> {
     if let Event::ConfigWarnings { rendered } = event {
-        return rendered.trim_end().lines().map(str::to_owned).collect();
+        return rendered_lines(rendered, style.colour).collect();
     }
     let mut lines = Vec::new();
     if let Event::Blocked { trouble, .. } = event
         && let Failure::ConfigInvalid { rendered, .. } = &trouble.failure
     {
-        lines.extend(rendered.trim_end().lines().map(str::to_owned));
+        lines.extend(rendered_lines(rendered, style.colour));
         lines.push(String::new());
     }
     if matches!(event, Event::HandingOver { .. } | Event::Finished { .. } | Event::Blocked { .. }) {
@@ -48,7 +48,9 @@ pub(crate) fn lines(event: &Event, standing: &Standing, at: Duration, style: Sty
         let fits = text.len() <= TAIL_BYTES && text.lines().count() <= TAIL_LINES;
         lines.extend(text.lines().map(str::to_owned));
         if let (false, Some(facts)) = (fits, &standing.facts) {
-            lines.extend(brief(facts, TAIL_BYTES).lines().map(str::to_owned));
+            let mut facts = facts.clone();
+            facts.change(&mut |text| foreign::escaped(text).into_owned());
+            lines.extend(brief(&facts, TAIL_BYTES).lines().map(str::to_owned));
         }
         return lines;
     }
@@ -69,6 +71,13 @@ pub(crate) fn lines(event: &Event, standing: &Standing, at: Duration, style: Sty
     let lead = words.lead(event);
     lines.push(format!("{clock}{lead}{}", words.of(event)));
     lines
+}
+
+/// What annotate-snippets made, which replaces control characters itself.
+fn rendered_lines(rendered: &str, colour: bool) -> impl Iterator<Item = String> {
+    let text =
+        if colour { foreign::rendered(rendered) } else { foreign::without_colour(rendered).into_owned() };
+    text.trim_end().lines().map(str::to_owned).collect::<Vec<_>>().into_iter()
 }
 
 /// The event in words, without its step.
@@ -126,7 +135,7 @@ impl Words<'_> {
             Event::Output { stream, line, tenant, .. } => {
                 let mark = if *stream == Stream::Out { "|" } else { "!" };
                 let tenant = tenant.as_ref().map(|tenant| format!("{tenant} ")).unwrap_or_default();
-                format!("{tenant}{mark} {line}")
+                format!("{tenant}{mark} {}", foreign::without_colour(line))
             }
             Event::Waiting { what, last, elapsed, .. } => {
                 format!("waiting for {what} since {}: {last}", duration(*elapsed))
@@ -152,7 +161,7 @@ impl Words<'_> {
             Event::Warning { text, .. } | Event::Remark { text } => {
                 format!("{} {text}", self.paint("warning:", &Paint::new().yellow().bold()))
             }
-            Event::ConfigWarnings { rendered } => rendered.clone(),
+            Event::ConfigWarnings { rendered } => foreign::without_colour(rendered).into_owned(),
             Event::StepDone { took: time, summary, .. } => {
                 let ok = self.paint("ok", &Paint::new().green().bold());
                 format!("{ok}: {summary} ({})", duration(*time))
@@ -168,13 +177,15 @@ impl Words<'_> {
             Event::Stopping { why } => format!("{why}; stopping what runs"),
             Event::Blocked { trouble, .. } => failure::chain(&trouble.failure),
             Event::HandingOver { argv, took: time } => {
-                format!("ready after {}; starting {}", duration(*time), argv.join(" "))
+                // Not its arguments: a secret may be among them.
+                let program = argv.first().map_or("", String::as_str);
+                format!("ready after {}; starting {program}", duration(*time))
             }
             Event::Finished { took: time } => format!("done after {}; no server to start", duration(*time)),
         }
     }
 
     fn paint(&self, text: &str, paint: &Paint) -> String {
-        paint.clone().force_styling(self.colour).apply_to(text).to_string()
+        foreign::painted(text, paint, self.colour)
     }
 }

@@ -7,11 +7,10 @@ use crate::{
     config::Action,
     failure::Failure,
     outcome::{FailureDetails, bootstrap::Bootstrapped},
-    report::{self, by_hand::ByHand, tenants},
+    report::{Output, by_hand::ByHand, tenants},
 };
 
-/// `bar` where standard error can show one.
-pub(crate) async fn run(work: &Work, arguments: &TenantBootstrap, bar: bool) -> Result<Answer, Failure> {
+pub(crate) async fn run(work: &Work, arguments: &TenantBootstrap, out: &Output) -> Result<Answer, Failure> {
     work.record.at("portcullis tenant bootstrap");
     let mut all = Bootstrapped::default();
     let mut trouble: Option<FailureDetails> = None;
@@ -19,9 +18,9 @@ pub(crate) async fn run(work: &Work, arguments: &TenantBootstrap, bar: bool) -> 
     for step in &work.config.steps {
         let Action::Bootstrap { tenants, run } = &step.action else { continue };
         asked = true;
-        let by_hand = ByHand::new("bootstrap", bar);
+        let by_hand = ByHand::new("bootstrap", out);
         let say = |said| match said {
-            Said::Note(text) => report::say(&text),
+            Said::Note(text) => out.say(&text),
             // By hand, only what failed is shown, at the end.
             Said::Output { .. } => {}
             Said::Progress { done, total } => by_hand.tell(done, total, "demo tenants complete"),
@@ -50,7 +49,7 @@ pub(crate) async fn run(work: &Work, arguments: &TenantBootstrap, bar: bool) -> 
         format!("{}, {} failed\n", all.summary(), all.failed.len())
     };
     let Some(trouble) = trouble else { return Ok(Answer::good(text)) };
-    super::tell(work, all.failed.first().map_or("", |(tenant, _)| tenant), &trouble).await;
+    super::tell(work, all.failed.first().map_or("", |(tenant, _)| tenant), &trouble, out).await;
     let answer = Answer { text, ..Answer::bad(trouble) };
     Ok(if arguments.json { Answer { trouble: None, ..answer } } else { answer })
 }

@@ -11,10 +11,10 @@ use crate::{
     commands::Answer,
     failure::Failure,
     outcome::FailureDetails,
-    report::{self, tenants},
+    report::{Output, tenants},
 };
 
-pub(crate) async fn run(work: &Work, arguments: &TenantCreate) -> Result<Answer, Failure> {
+pub(crate) async fn run(work: &Work, arguments: &TenantCreate, out: &Output) -> Result<Answer, Failure> {
     let wanted = Wanted {
         name: arguments.name.clone(),
         schema: arguments.schema.clone(),
@@ -24,7 +24,7 @@ pub(crate) async fn run(work: &Work, arguments: &TenantCreate) -> Result<Answer,
     let schema = wanted.schema.as_ref().unwrap_or(&wanted.name).clone();
     work.record.at("portcullis tenant create");
     let begun = Instant::now();
-    let result = create(work, &wanted).await;
+    let result = create(work, &wanted, out).await;
     let took = begun.elapsed();
     work.finish(result.as_ref().map(drop).map_err(|trouble| &trouble.failure)).await;
     let text = if arguments.json {
@@ -38,12 +38,12 @@ pub(crate) async fn run(work: &Work, arguments: &TenantCreate) -> Result<Answer,
         Ok(()) => return Ok(Answer::good(text)),
         Err(trouble) => trouble,
     };
-    super::tell(work, &schema, &trouble).await;
+    super::tell(work, &schema, &trouble, out).await;
     let answer = Answer { text, ..Answer::bad(trouble) };
     Ok(if arguments.json { Answer { trouble: None, ..answer } } else { answer })
 }
 
-async fn create(work: &Work, wanted: &Wanted) -> Result<(), FailureDetails> {
+async fn create(work: &Work, wanted: &Wanted, out: &Output) -> Result<(), FailureDetails> {
     let new = wanted.creation(work).await?;
-    provision::create(work, &new, &|text| report::say(&text)).await
+    provision::create(work, &new, &|text| out.say(&text)).await
 }

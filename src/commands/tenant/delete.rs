@@ -7,17 +7,17 @@ use crate::{
     cli::TenantDelete,
     commands::Answer,
     failure::Failure,
-    report::{self, tenants},
+    report::{Output, tenants},
     tenants::found::Deleted,
 };
 
-pub(crate) async fn run(work: &Work, arguments: &TenantDelete) -> Result<Answer, Failure> {
+pub(crate) async fn run(work: &Work, arguments: &TenantDelete, out: &Output) -> Result<Answer, Failure> {
     let name = &arguments.name;
     if !arguments.yes {
-        confirm(name).await?;
+        confirm(name, out).await?;
     }
     work.record.at("portcullis tenant delete");
-    work.lock.hold(work, &|text| report::say(&text)).await?;
+    work.lock.hold(work, &|text| out.say(&text)).await?;
     // Without a manifest it is not known which rows of domains go with the tenant's.
     work.expectation().await?;
     let (limits, domains) = (work.limits()?, provision::domains(work).await);
@@ -45,12 +45,12 @@ pub(crate) async fn run(work: &Work, arguments: &TenantDelete) -> Result<Answer,
 }
 
 /// The name once more, from the terminal.
-async fn confirm(name: &str) -> Result<(), Failure> {
+async fn confirm(name: &str, out: &Output) -> Result<(), Failure> {
     let usage = |message: String| Failure::Usage { message };
     if !io::stdin().is_terminal() {
         return Err(usage("there is no terminal to ask: say --yes".into()));
     }
-    report::say(&format!("this removes the tenant `{name}` with everything in it; type its name to go on:"));
+    out.say(&format!("this removes the tenant `{name}` with everything in it; type its name to go on:"));
     let read = tokio::task::spawn_blocking(|| {
         let mut line = String::new();
         io::stdin().read_line(&mut line).map(|_| line)

@@ -15,18 +15,17 @@ use crate::{
     failure::Failure,
     notify,
     outcome::{FailureDetails, bootstrap::Bootstrapped},
-    report::{self, tenants},
+    report::{Output, tenants},
 };
 
-/// `bar` where standard error can show one.
-pub(crate) async fn run(work: &Work, what: &Tenant, bar: bool) -> Result<Answer, Failure> {
+pub(crate) async fn run(work: &Work, what: &Tenant, out: &Output) -> Result<Answer, Failure> {
     match what {
-        Tenant::Create(arguments) => create::run(work, arguments).await,
-        Tenant::Bootstrap(arguments) => bootstrap::run(work, arguments, bar).await,
+        Tenant::Create(arguments) => create::run(work, arguments, out).await,
+        Tenant::Bootstrap(arguments) => bootstrap::run(work, arguments, out).await,
         Tenant::List(arguments) => show::list(work, arguments).await,
         Tenant::Show(arguments) => show::show(work, arguments).await,
-        Tenant::Template => template::run(work).await,
-        Tenant::Delete(arguments) => delete::run(work, arguments).await,
+        Tenant::Template => template::run(work, out).await,
+        Tenant::Delete(arguments) => delete::run(work, arguments, out).await,
     }
 }
 
@@ -53,10 +52,11 @@ pub(crate) fn to_a_program(what: &Tenant, answer: Answer) -> Answer {
 }
 
 /// Tells whom `[notify]` names. Nothing is held up by it for longer than its own time-out.
-async fn tell(work: &Work, tenant: &str, trouble: &FailureDetails) {
+async fn tell(work: &Work, tenant: &str, trouble: &FailureDetails, out: &Output) {
     let (Some(command), Ok(processes)) = (&work.config.notify, work.processes()) else { return };
     let facts = tenants::notification(&work.run, tenant, trouble);
-    if let Err(why) = notify::command(command, facts.to_string(), processes).await {
-        report::say(&format!("[notify] command: {why}"));
+    let facts = out.masked(&facts.to_string());
+    if let Err(why) = notify::command(command, facts, processes).await {
+        out.say(&format!("[notify] command: {why}"));
     }
 }

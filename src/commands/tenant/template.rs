@@ -4,11 +4,11 @@ use crate::{
     actions::{Work, template},
     commands::Answer,
     failure::Failure,
-    report,
+    report::Output,
 };
 
-pub(super) async fn run(work: &Work) -> Result<Answer, Failure> {
-    let made = template::make(work, &|text| report::say(&text)).await;
+pub(super) async fn run(work: &Work, out: &Output) -> Result<Answer, Failure> {
+    let made = template::make(work, &|text| out.say(&text)).await;
     work.lock.release().await;
     let (path, template) = match (&work.migrations()?.template, made) {
         (Some(path), Ok(template)) => (path.display(), template),

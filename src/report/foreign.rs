@@ -1,0 +1,156 @@
+//! The filter for terminals: what others wrote (names, server messages, lines of children) is shown, never obeyed.
+//!
+//! Control characters, direction marks and invisible separators are escaped. Colour is written by [`painted`] alone, with a
+//! mark in the place of ESC that [`shown`] turns into ESC at the very end.
+
+use std::borrow::Cow;
+
+use console::Style;
+
+/// A noncharacter: no text has a reason to hold it.
+const PAINT: char = '\u{fdd0}';
+const ESCAPE: char = '\x1b';
+
+/// Text in our own colour. The text itself is escaped.
+pub(crate) fn painted(text: impl AsRef<str>, style: &Style, colour: bool) -> String {
+    let text = escaped(text.as_ref());
+    if !colour {
+        return text.into_owned();
+    }
+    style.clone().force_styling(true).apply_to(text).to_string().replace(ESCAPE, &PAINT.to_string())
+}
+
+/// Text that a renderer of ours painted (annotate-snippets, which replaces control characters itself).
+pub(crate) fn rendered(text: &str) -> String {
+    text.replace("\x1b[", &format!("{PAINT}["))
+}
+
+/// A child's line without its colours: they mean something on its own terminal only.
+pub(crate) fn without_colour(text: &str) -> Cow<'_, str> {
+    if !text.contains("\x1b[") {
+        return Cow::Borrowed(text);
+    }
+    let mut parts = text.split("\x1b[");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let rest = part.trim_start_matches(|c: char| c.is_ascii_digit() || matches!(c, ';' | ':'));
+        match rest.strip_prefix('m') {
+            Some(rest) => plain += rest,
+            None => plain = plain + "\x1b[" + part,
+        }
+    }
+    Cow::Owned(plain)
+}
+
+/// Foreign text for one line of ours: also its line ends are escaped.
+pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
+    escape(text, |c| c == PAINT || is_dangerous(c))
+}
+
+/// One line of ours for people, with our colours.
+pub(crate) fn shown(line: &str) -> Cow<'_, str> {
+    let Cow::Owned(line) = escape(line, is_dangerous) else { return painted_back(line) };
+    Cow::Owned(painted_back(&line).into_owned())
+}
+
+/// One line of JSON: what JSON leaves as it is and a terminal obeys is written as JSON's escapes.
+pub(crate) fn shown_json(line: &str) -> Cow<'_, str> {
+    if line.bytes().all(|byte| (b' '..0x7f).contains(&byte)) {
+        return Cow::Borrowed(line);
+    }
+    let mut text = String::with_capacity(line.len() + 16);
+    for c in line.chars() {
+        if is_dangerous(c) || c == PAINT {
+            text += &format!("\\u{:04x}", u32::from(c));
+        } else {
+            text.push(c);
+        }
+    }
+    Cow::Owned(text)
+}
+
+fn escape(text: &str, escapes: impl Fn(char) -> bool) -> Cow<'_, str> {
+    if text.bytes().all(|byte| (b' '..0x7f).contains(&byte)) || !text.contains(&escapes) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            c if !escapes(c) => shown.push(c),
+            '\n' => shown += "\\n",
+            '\r' => shown += "\\r",
+            c if u32::from(c) < 0x100 => shown += &format!("\\x{:02x}", u32::from(c)),
+            c => shown += &format!("\\u{{{:x}}}", u32::from(c)),
+        }
+    }
+    Cow::Owned(shown)
+}
+
+/// The marks of our colours as what a terminal reads; a mark without a colour is escaped.
+fn painted_back(line: &str) -> Cow<'_, str> {
+    if !line.contains(PAINT) {
+        return Cow::Borrowed(line);
+    }
+    let mut parts = line.split(PAINT);
+    let mut text = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let code = part
+            .strip_prefix('[')
+            .map(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';'));
+        match code {
+            Some(rest) if rest.starts_with('m') => text.push(ESCAPE),
+            _ => text += "\\u{fdd0}",
+        }
+        text += part;
+    }
+    Cow::Owned(text)
+}
+
+/// What moves a cursor, ends a line, changes the direction or cannot be seen. A tab is what it is.
+fn is_dangerous(c: char) -> bool {
+    match c {
+        '\t' => false,
+        c if c.is_control() => true,
+        '\u{061c}' | '\u{feff}' => true,
+        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => true,
+        // Tags, which spell invisible text.
+        '\u{e0000}'..='\u{e007f}' => true,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_terminal_obeys_is_escaped() {
+        for (text, expected) in [
+            ("acme", "acme"),
+            ("a\tb é", "a\tb é"),
+            ("a\x1b[31mb", "a\\x1b[31mb"),
+            ("a\nb\rc", "a\\nb\\rc"),
+            ("\u{9b}2J\x7f\x08", "\\x9b2J\\x7f\\x08"),
+            ("\u{202e}abc\u{2066}\u{200f}\u{61c}\u{2028}", "\\u{202e}abc\\u{2066}\\u{200f}\\u{61c}\\u{2028}"),
+            ("\u{fdd0}[31m", "\\u{fdd0}[31m"),
+        ] {
+            assert_eq!(escaped(text), expected);
+            assert!(!shown(&escaped(text)).contains('\x1b'));
+        }
+    }
+
+    #[test]
+    fn our_colours_stay_and_those_of_others_do_not() {
+        let line = painted("ok\x1b[0m", &Style::new().green(), true) + " \x1b[31mred";
+        assert_eq!(shown(&line), "\x1b[32mok\\x1b[0m\x1b[0m \\x1b[31mred");
+        assert_eq!(painted("ok", &Style::new().green(), false), "ok");
+    }
+
+    #[test]
+    fn json_stays_json() {
+        let line = serde_json::json!({ "name": "a\u{202e}\x7f\u{9b}\nb" }).to_string();
+        let shown = shown_json(&line);
+        assert_eq!(shown, "{\"name\":\"a\\u202e\\u007f\\u009b\\nb\"}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).ok(), serde_json::from_str(&line).ok());
+    }
+}

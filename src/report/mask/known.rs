@@ -1,0 +1,67 @@
+//! Which values are masked: what the configuration and the environment declare, but for names and numbers that hide nothing.
+
+use std::collections::BTreeSet;
+
+use crate::config::{
+    Config,
+    environment::Environment,
+    secret_names::is_secret_name,
+    secrets::{KnownSecret, of_environment},
+};
+
+/// A longer value is no name that somebody also uses as a password.
+const LONGEST_NAME: usize = 16;
+
+/// The values, each as it is written.
+pub(super) fn secrets(env: &Environment, config: Option<&Config>) -> Vec<String> {
+    let declared = config.map_or_else(|| of_environment(env), |config| config.secrets(env));
+    // `postgres:postgres` hides nothing, and would blot out the user.
+    let names: BTreeSet<&str> = env
+        .names()
+        .filter(|name| !is_secret_name(name))
+        .filter_map(|name| env.get(name))
+        .filter(|value| is_name(value))
+        .collect();
+    let values =
+        declared.into_iter().flat_map(|KnownSecret { value, written }| [vec![value], written].concat());
+    let mut values: Vec<String> = values
+        .map(|value| value.expose().to_owned())
+        .filter(|value| !names.contains(value.as_str()) && !is_setting(value))
+        .collect();
+    values.sort_unstable();
+    values.dedup();
+    values
+}
+
+/// A word as users, databases and hosts are called.
+fn is_name(value: &str) -> bool {
+    value.len() <= LONGEST_NAME && value.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
+}
+
+/// What `TOKEN_CHECK` or `KEY_VERSION` may be set to.
+fn is_setting(value: &str) -> bool {
+    let word = value.to_ascii_lowercase();
+    matches!(
+        word.as_str(),
+        "true" | "false" | "none" | "null" | "enabled" | "disabled" | "optional" | "required"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_secret_under_two_names_is_one_and_a_users_name_is_none() {
+        let env = Environment::from([
+            ("DB_PASSWORD", "correct-horse"),
+            ("PGPASSWORD", "correct-horse"),
+            ("PGUSER", "postgres"),
+            ("POSTGRES_PASSWORD", "postgres"),
+            ("DB_PASSWORD_FILE", "/run/secrets/db"),
+            ("TOKEN_CHECK", "true"),
+            ("BROKER_URL", "amqp://me:p%40ss@broker/"),
+        ]);
+        assert_eq!(secrets(&env, None), ["correct-horse", "p%40ss", "p@ss"]);
+    }
+}

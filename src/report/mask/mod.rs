@@ -1,0 +1,329 @@
+//! Takes secrets out of whatever leaves the process: a child, a server or a driver may repeat what it was given.
+//!
+//! A secret is found however it is spelled (see [`spelling`]), as base64, and where a line's end, a write or a cut divides
+//! it: [`Lines`] remembers which secrets the end of one line may begin.
+
+mod known;
+mod patterns;
+mod spelling;
+mod urls;
+
+use std::{
+    fmt,
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
+
+use base64::{
+    Engine,
+    engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
+};
+
+use self::{
+    patterns::Patterns,
+    spelling::{Normal, normal},
+};
+use crate::config::{Config, environment::Environment};
+
+const MASK: &str = "********";
+/// A shorter value is not masked: it would take too many innocent words with it.
+const SHORTEST: usize = 4;
+/// Base64 of a shorter value is not specific enough.
+const SHORTEST_BASE64: usize = 6;
+/// So much of a secret's beginning is masked at the end of a line, though its rest has not come yet.
+const PART: usize = 8;
+
+/// What must not be printed. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Mask(Arc<Inner>);
+
+#[derive(Default)]
+struct Inner {
+    secrets: Vec<String>,
+    /// Made when the first text is masked: `init` prints nothing.
+    tables: OnceLock<Tables>,
+}
+
+/// The secrets as they are without blanks, and in their normal form.
+struct Tables {
+    plain: Patterns,
+    normal: Patterns,
+}
+
+impl fmt::Debug for Mask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Mask({} secrets)", self.0.secrets.len())
+    }
+}
+
+impl Mask {
+    /// Knows the secrets of the environment, and of the configuration once it is read.
+    pub(crate) fn new(env: &Environment, config: Option<&Config>) -> Self {
+        Self::of(known::secrets(env, config))
+    }
+
+    fn of(secrets: Vec<String>) -> Self {
+        Self(Arc::new(Inner { secrets, tables: OnceLock::new() }))
+    }
+
+    /// The text without secrets, line by line; also without passwords in URLs that nobody declared.
+    pub(crate) fn apply(&self, text: &str) -> String {
+        let mut lines = Lines::default();
+        let masked: Vec<String> = text.split('\n').map(|line| lines.mask(self, line)).collect();
+        masked.join("\n")
+    }
+
+    fn tables(&self) -> &Tables {
+        self.0.tables.get_or_init(|| Tables::new(&self.0.secrets))
+    }
+}
+
+impl Tables {
+    /// Whether there may be a secret, or the beginning of one, in the line. Quick: most lines have none.
+    fn may_concern(&self, line: &[u8]) -> bool {
+        !self.plain.is_empty()
+            && (spelling::is_escaped(line) || self.plain.may_concern(line) || self.normal.may_concern(line))
+    }
+
+    fn new(secrets: &[String]) -> Self {
+        let (mut plain, mut decoded) = (Vec::new(), Vec::new());
+        for value in secrets.iter().flat_map(|secret| parts(secret)) {
+            let mut spelled = vec![value.as_bytes().to_vec()];
+            // Forms have a plus for a blank; Latin-1 has one byte for an accented letter.
+            if value.contains(' ') {
+                spelled.push(value.replace(' ', "+").into_bytes());
+            }
+            if !value.is_ascii()
+                && let Ok(latin) = value.chars().map(|c| u8::try_from(u32::from(c))).collect()
+            {
+                spelled.push(latin);
+            }
+            spelled.extend(base64(value.as_bytes()));
+            for bytes in spelled {
+                plain.push(normal(&bytes, false).bytes);
+                decoded.push(normal(&bytes, true).bytes);
+            }
+        }
+        for patterns in [&mut plain, &mut decoded] {
+            patterns.retain(|pattern| pattern.len() >= SHORTEST);
+        }
+        Self { plain: Patterns::new(plain), normal: Patterns::new(decoded) }
+    }
+}
+
+/// The whole value, and each line of one that has several.
+fn parts(secret: &str) -> impl Iterator<Item = &str> {
+    let whole = secret.trim();
+    let lines = whole.lines().map(str::trim).filter(move |line| *line != whole && line.len() >= PART);
+    [whole].into_iter().filter(|whole| whole.len() >= SHORTEST).chain(lines)
+}
+
+/// Of a value inside of others, as in `user:password`: what does not depend on its neighbours, at each of three places.
+fn base64(value: &[u8]) -> Vec<Vec<u8>> {
+    if value.len() < SHORTEST_BASE64 {
+        return Vec::new();
+    }
+    let mut spelled = Vec::new();
+    for before in 0..3_usize {
+        let bytes = [&[0; 2][..before], value].concat();
+        let (from, to) = ((before * 8).div_ceil(6), bytes.len() * 8 / 6);
+        for encoded in [STANDARD_NO_PAD.encode(&bytes), URL_SAFE_NO_PAD.encode(&bytes)] {
+            spelled.push(encoded.as_bytes()[from..to].to_vec());
+        }
+    }
+    spelled
+}
+
+/// Masks the lines of one source in their order.
+#[derive(Debug, Default)]
+pub(crate) struct Lines {
+    plain: Begun,
+    normal: Begun,
+    /// The first part of an escape, at the end of the last line.
+    unfinished: Vec<u8>,
+}
+
+/// The ends of the last line that a pattern begins with: with and without the punctuation that encloses a line.
+#[derive(Debug, Default)]
+struct Begun(Vec<Vec<u8>>);
+
+impl Lines {
+    /// The line without secrets.
+    pub(crate) fn mask(&mut self, mask: &Mask, line: &str) -> String {
+        let mut places = urls::passwords(line);
+        let tables = mask.tables();
+        let begun = !(self.plain.0.is_empty() && self.normal.0.is_empty() && self.unfinished.is_empty());
+        if begun || tables.may_concern(line.as_bytes()) {
+            places.extend(self.plain.find(&tables.plain, &normal(line.as_bytes(), false)));
+            let before = self.unfinished.len();
+            let joined = [self.unfinished.as_slice(), line.as_bytes()].concat();
+            let (whole, unfinished) = joined.split_at(joined.len() - spelling::unfinished(&joined));
+            let mut text = normal(whole, true);
+            for (from, to) in &mut text.places {
+                (*from, *to) = (from.saturating_sub(before), to.saturating_sub(before));
+            }
+            self.unfinished = unfinished.to_vec();
+            places.extend(self.normal.find(&tables.normal, &text));
+        }
+        replaced(line, places)
+    }
+}
+
+impl Begun {
+    /// The places of secrets in the line, also of those that began before it and of those that may go on after it.
+    fn find(&mut self, patterns: &Patterns, text: &Normal) -> Vec<Range<usize>> {
+        let Normal { bytes, places } = text;
+        let place = |from: usize, to: usize| places[from].0..places[to - 1].1;
+        let mut found = Vec::new();
+        let mut at = 0;
+        while at < bytes.len() {
+            let length = patterns.longest_at(bytes, at);
+            found.extend(length.map(|length| place(at, at + length)));
+            at += length.unwrap_or(1);
+        }
+        let first = bytes.iter().take_while(|byte| is_frame(**byte)).count();
+        let last = bytes.len() - bytes[first..].iter().rev().take_while(|byte| is_frame(**byte)).count();
+        let mut cuts = vec![(0, bytes.len()), (0, last), (first, bytes.len()), (first, last)];
+        cuts.sort_unstable();
+        cuts.dedup();
+        let mut ends = Vec::new();
+        let begun = std::mem::take(&mut self.0);
+        for begun in begun.iter().map(Vec::as_slice).chain([&[][..]]) {
+            for &(from, to) in &cuts {
+                if begun.is_empty() && from > 0 {
+                    continue;
+                }
+                let joined = [begun, &bytes[from..to]].concat();
+                for at in 0..begun.len() {
+                    let end = patterns.longest_at(&joined, at).map(|length| at + length);
+                    let end = end.filter(|end| *end > begun.len());
+                    found.extend(end.map(|end| place(from, from + end - begun.len())));
+                }
+                let Some((at, total)) = patterns.end_of(&joined) else { continue };
+                let visible = at.max(begun.len());
+                if joined.len() - at >= (total / 2).clamp(SHORTEST, PART) && visible < joined.len() {
+                    found.push(place(from + visible - begun.len(), to));
+                }
+                ends.push(joined[at..].to_vec());
+            }
+        }
+        ends.sort_unstable();
+        ends.dedup();
+        self.0 = ends;
+        found
+    }
+}
+
+/// What encloses a line in a box, a list or JSON.
+fn is_frame(byte: u8) -> bool {
+    matches!(byte, b'|' | b'!' | b'"' | b'\'' | b',')
+}
+
+/// The line with the mask at these places, which may overlap.
+fn replaced(line: &str, mut places: Vec<Range<usize>>) -> String {
+    if places.is_empty() {
+        return line.to_owned();
+    }
+    places.sort_unstable_by_key(|place| (place.start, place.end));
+    let mut masked = String::with_capacity(line.len());
+    let mut at = 0;
+    for place in places {
+        // Bytes that are no whole character (Latin-1, a cut escape) are taken to its ends.
+        let (start, end) = (line.floor_char_boundary(place.start), line.ceil_char_boundary(place.end));
+        if start >= at || masked.is_empty() {
+            masked += &line[at..start.max(at)];
+            masked += MASK;
+        }
+        at = at.max(end);
+    }
+    masked + &line[at..]
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn mask(secrets: &[&str]) -> Mask {
+        Mask::of(secrets.iter().map(|secret| (*secret).to_owned()).collect())
+    }
+
+    #[test]
+    fn a_known_secret_is_masked_in_every_spelling() {
+        let mask = mask(&["hunter\"2<3/x y", "it's-secret", "correct-horse"]);
+        for (text, masked) in [
+            ("a hunter\"2<3/x y b", "a ******** b"),
+            ("{\"a\":\"hunter\\\"2<3/x y\"}", "{\"a\":\"********\"}"),
+            ("hunter&quot;2&lt;3/x y", MASK),
+            ("hunter%222%3c3%2Fx%20y!", "********!"),
+            ("hunter%222%3C3/x+y!", "********!"),
+            ("hunter\\x222\\u003c3/x y", MASK),
+            ("echo 'it'\\''s-secret'", "echo '********'"),
+            ("echo it\\'s-secret", "echo ********"),
+            ("correct-hors", "********"),
+            ("corre", "corre"),
+            ("postgres://u:unknown@h and correct-horse", "postgres://u:********@h and ********"),
+        ] {
+            assert_eq!(mask.apply(text), masked, "{text}");
+        }
+    }
+
+    #[test]
+    fn base64_of_a_secret_with_whatever_is_around_it_is_masked() {
+        let mask = mask(&["correct-horse-battery"]);
+        for text in ["correct-horse-battery", "user:correct-horse-battery", "me:correct-horse-battery\n"] {
+            let encoded = STANDARD_NO_PAD.encode(text);
+            let shown = mask.apply(&format!("Basic {encoded}"));
+            assert!(shown.contains(MASK) && !shown.contains(&encoded[12..20]), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_secret_of_several_lines_is_masked_whole_and_line_by_line() {
+        let mask = mask(&["-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG\nabc\n-----END KEY-----\n"]);
+        let whole = "key: -----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG\nabc\n-----END KEY----- end";
+        let shown = mask.apply(whole);
+        assert!(!shown.contains("MII") && !shown.contains("abc") && shown.ends_with(" end"), "{shown}");
+        assert_eq!(mask.apply("and MIIEvQIBADANBgkqhkiG alone"), "and ******** alone");
+    }
+
+    #[test]
+    fn a_secret_goes_on_in_the_next_line_of_a_box() {
+        let mask = mask(&["correct horse battery staple"]);
+        let shown = mask.apply("   | why: correct horse\n   | battery staple, it is");
+        assert_eq!(shown, "   | why: ********\n   | ********, it is");
+    }
+
+    #[test]
+    fn five_thousand_secrets_and_a_hundred_thousand_lines_take_no_time() {
+        let secrets: Vec<String> = (0..5_000).map(|number| format!("secret-value-{number:05}")).collect();
+        let mask = Mask::of(secrets);
+        let mut lines = Lines::default();
+        for number in 0..100_000 {
+            let shown = lines.mask(&mask, &format!("line {number} has secret-value-{:05}.", number % 5_000));
+            assert!(shown.ends_with("has ********."), "{shown}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_secret_never_survives_in_any_cut(
+            secret in "[a-z\"'\\\\ %&<,|]{0,3}[a-zA-Z0-9]{8,20}[a-z\"'\\\\/ %&<,|]{0,6}[a-z0-9]{1,4}",
+            before in "[a-z \"]{0,12}",
+            after in "[ a-z\"]{0,12}",
+            cuts in prop::collection::vec(0_usize..64, 0..4),
+        ) {
+            let mask = Mask::of(vec![secret.clone()]);
+            let mut text: Vec<char> = format!("{before} {secret} {after}").chars().collect();
+            let mut cuts: Vec<usize> = cuts.into_iter().map(|cut| cut % text.len()).collect();
+            cuts.sort_unstable();
+            for cut in cuts.into_iter().rev() {
+                text.insert(cut, '\n');
+            }
+            let text: String = text.into_iter().collect();
+            let shown = mask.apply(&text).replace('\n', "");
+            prop_assert!(!shown.contains(secret.trim()), "{text:?}: {shown:?}");
+        }
+    }
+}

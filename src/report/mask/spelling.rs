@@ -1,0 +1,195 @@
+//! The normal form of a text: percent, backslash, HTML and shell escapes are decoded until none is left, and blanks are
+//! left out. However a secret is spelled, its normal form is the same. Pure.
+
+/// Nobody escapes more often than this.
+const ROUNDS: usize = 4;
+
+/// Bytes, and for each where it stands in the source: from, to.
+#[derive(Debug, Default, Clone)]
+pub(super) struct Normal {
+    pub(super) bytes: Vec<u8>,
+    pub(super) places: Vec<(usize, usize)>,
+}
+
+/// Whether something in the text may be an escape.
+pub(super) fn is_escaped(text: &[u8]) -> bool {
+    text.iter().any(|byte| matches!(byte, b'\\' | b'%' | b'&'))
+}
+
+/// The text without blanks; with `decode` also without escapes.
+pub(super) fn normal(text: &[u8], decode: bool) -> Normal {
+    let mut normal =
+        Normal { bytes: text.to_vec(), places: (0..text.len()).map(|at| (at, at + 1)).collect() };
+    for _ in 0..ROUNDS {
+        if !decode || !is_escaped(&normal.bytes) {
+            break;
+        }
+        let decoded = decoded(&normal);
+        if decoded.bytes.len() == normal.bytes.len() {
+            break;
+        }
+        normal = decoded;
+    }
+    let Normal { bytes, places } = normal;
+    let (bytes, places) =
+        bytes.into_iter().zip(places).filter(|(byte, _)| !byte.is_ascii_whitespace()).unzip();
+    Normal { bytes, places }
+}
+
+/// How many bytes at the end may be the first part of an escape.
+pub(super) fn unfinished(text: &[u8]) -> usize {
+    let tail = &text[text.len().saturating_sub(8)..];
+    let Some(at) = tail.iter().rposition(|byte| matches!(byte, b'\\' | b'%' | b'&')) else { return 0 };
+    let rest = &tail[at + 1..];
+    let hex = |bytes: &[u8]| bytes.iter().all(u8::is_ascii_hexdigit);
+    let is_part = match (tail[at], rest) {
+        (b'%', rest) => rest.len() < 2 && hex(rest),
+        (b'&', rest) => {
+            rest.len() < 7 && rest.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'#')
+        }
+        (_, []) => true,
+        (_, [b'x', rest @ ..]) => rest.len() < 2 && hex(rest),
+        (_, [b'u', rest @ ..]) => rest.len() < 4 && hex(rest.strip_prefix(b"{").unwrap_or(rest)),
+        _ => false,
+    };
+    if is_part { tail.len() - at } else { 0 }
+}
+
+fn decoded(text: &Normal) -> Normal {
+    let Normal { bytes, places } = text;
+    let mut decoded = Normal::default();
+    let mut at = 0;
+    while at < bytes.len() {
+        let (character, length) = match bytes[at] {
+            b'%' => percent(&bytes[at..]),
+            b'\\' => backslash(&bytes[at..]),
+            b'&' => entity(&bytes[at..]),
+            b'\'' => quote(&bytes[at..]),
+            _ => None,
+        }
+        .unwrap_or((Character::Byte(bytes[at]), 1));
+        let place = (places[at].0, places[at + length - 1].1);
+        let mut buffer = [0; 4];
+        let character: &[u8] = match character {
+            Character::Byte(byte) => {
+                buffer[0] = byte;
+                &buffer[..1]
+            }
+            Character::Char(character) => character.encode_utf8(&mut buffer).as_bytes(),
+        };
+        decoded.bytes.extend_from_slice(character);
+        decoded.places.extend(character.iter().map(|_| place));
+        at += length;
+    }
+    decoded
+}
+
+enum Character {
+    Byte(u8),
+    Char(char),
+}
+
+type Decoded = Option<(Character, usize)>;
+
+fn percent(text: &[u8]) -> Decoded {
+    Some((Character::Byte(u8::try_from(number(text.get(1..3)?, 16)?).ok()?), 3))
+}
+
+/// As JSON, Python, Rust, C and shells write it.
+fn backslash(text: &[u8]) -> Decoded {
+    let byte = |byte, length| Some((Character::Byte(byte), length));
+    match *text.get(1)? {
+        b'n' => byte(b'\n', 2),
+        b't' => byte(b'\t', 2),
+        b'r' => byte(b'\r', 2),
+        b'b' => byte(8, 2),
+        b'f' => byte(12, 2),
+        b'x' if let Some(digits) = text.get(2..4).and_then(|digits| number(digits, 16)) => {
+            byte(u8::try_from(digits).ok()?, 4)
+        }
+        b'u' => unicode(text).or_else(|| byte(b'u', 2)),
+        b'0'..=b'7' if let Some(digits) = text.get(1..4).and_then(|digits| number(digits, 8)) => {
+            byte(u8::try_from(digits).ok()?, 4)
+        }
+        b'0' => byte(0, 2),
+        other => byte(other, 2),
+    }
+}
+
+fn unicode(text: &[u8]) -> Decoded {
+    if text.get(2) == Some(&b'{') {
+        let end = text.iter().take(12).position(|byte| *byte == b'}')?;
+        return Some((Character::Char(char::from_u32(number(text.get(3..end)?, 16)?)?), end + 1));
+    }
+    let first = number(text.get(2..6)?, 16)?;
+    if let Some(character) = char::from_u32(first) {
+        return Some((Character::Char(character), 6));
+    }
+    let second = text.get(6..12)?.strip_prefix(b"\\u").and_then(|digits| number(digits, 16))?;
+    let joined = 0x1_0000 + ((first & 0x3ff) << 10) + (second & 0x3ff);
+    Some((Character::Char(char::from_u32(joined)?), 12))
+}
+
+fn entity(text: &[u8]) -> Decoded {
+    let end = text.iter().take(10).position(|byte| *byte == b';')?;
+    let character = match &text[1..end] {
+        b"amp" => '&',
+        b"lt" => '<',
+        b"gt" => '>',
+        b"quot" => '"',
+        b"apos" => '\'',
+        [b'#', b'x' | b'X', digits @ ..] => char::from_u32(number(digits, 16)?)?,
+        [b'#', digits @ ..] => char::from_u32(number(digits, 10)?)?,
+        _ => return None,
+    };
+    Some((Character::Char(character), end + 1))
+}
+
+/// A quote inside of quotes, as shells want it.
+fn quote(text: &[u8]) -> Decoded {
+    ["'\\''", "'\"'\"'"]
+        .iter()
+        .find(|spelled| text.starts_with(spelled.as_bytes()))
+        .map(|spelled| (Character::Byte(b'\''), spelled.len()))
+}
+
+fn number(digits: &[u8], base: u32) -> Option<u32> {
+    let digits = std::str::from_utf8(digits).ok().filter(|digits| !digits.starts_with('+'))?;
+    u32::from_str_radix(digits, base).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_spelling_has_the_same_normal_form() {
+        let value = "a\"b'c\\d/e é\n&<%41";
+        let expected = normal(value.as_bytes(), true).bytes;
+        for spelled in [
+            "a\\\"b'c\\\\d/e é\\n&<%41",
+            "a%22b%27c%5Cd%2Fe%20%C3%A9%0A%26%3C%2541",
+            "a%22b'c%5cd/e+é%0a%26%3c%2541".replace('+', "%20").as_str(),
+            "a&quot;b&#39;c\\d/e é\n&amp;&lt;%41",
+            "'a\"b'\\''c\\d/e é\n&<%41'".trim_matches('\''),
+            "a\\x22b\\x27c\\x5cd/e \\u00e9\\u{a}\\x26\\u003c%41",
+        ] {
+            let found = normal(spelled.as_bytes(), true).bytes;
+            assert_eq!(String::from_utf8_lossy(&found), String::from_utf8_lossy(&expected), "{spelled}");
+        }
+    }
+
+    #[test]
+    fn each_byte_knows_its_place() {
+        let Normal { bytes, places } = normal(b"x %41\\u0042", true);
+        assert_eq!((bytes.as_slice(), places), (&b"xAB"[..], vec![(0, 1), (2, 5), (5, 11)]));
+    }
+
+    #[test]
+    fn an_escape_that_is_cut_is_recognized() {
+        for (text, length) in [("a\\", 1), ("a%4", 2), ("a%41", 0), ("a\\u00e", 5), ("a &am", 3), ("abc", 0)]
+        {
+            assert_eq!(unfinished(text.as_bytes()), length, "{text}");
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! The two streams as the kernel has them. Nothing else of the crate touches them (a lint says so).
+
+use std::{
+    io::{self, IsTerminal},
+    os::fd::AsFd,
+};
+
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    unistd::write,
+};
+
+/// Standard output or standard error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stream {
+    Out,
+    Err,
+}
+
+impl Stream {
+    pub(crate) fn is_terminal(self) -> bool {
+        self.with(|descriptor| descriptor.is_terminal())
+    }
+
+    /// Writes everything, for as long as the reader takes. Without the lock of the standard library: a thread that is blocked
+    /// here keeps no other from writing.
+    pub(super) fn write_all(self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match self.with(|descriptor| write(descriptor, bytes)) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(length) => bytes = &bytes[length..],
+                Err(Errno::EINTR) => {}
+                // Somebody else made it non-blocking.
+                Err(Errno::EAGAIN) => {
+                    self.is_writable(PollTimeout::NONE);
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes from this thread, unless that would mean to wait for a reader.
+    pub(super) fn write_if_read(self, text: &str) {
+        if self.is_writable(PollTimeout::ZERO) {
+            // Nobody is left to tell if the stream is closed.
+            let _ = self.write_all(text.as_bytes());
+        }
+    }
+
+    fn is_writable(self, timeout: PollTimeout) -> bool {
+        self.with(|descriptor| {
+            let mut descriptors = [PollFd::new(descriptor, PollFlags::POLLOUT)];
+            poll(&mut descriptors, timeout).is_ok_and(|ready| ready > 0)
+        })
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the one place that touches the streams")]
+    fn with<T>(self, work: impl FnOnce(std::os::fd::BorrowedFd<'_>) -> T) -> T {
+        match self {
+            Self::Out => work(io::stdout().as_fd()),
+            Self::Err => work(io::stderr().as_fd()),
+        }
+    }
+}
