@@ -1,10 +1,13 @@
-//! Every way in which Portcullis can fail: the words, the stable identifier, the hint and the exit code.
+//! Every way in which Portcullis can fail: the message, the stable identifier and the exit code. `report::advice` says what to do.
 //!
-//! It prints nothing and imports nothing of ours: everything else may depend on it.
+//! It prints nothing and stands at the bottom: everything else may depend on it.
 
-use std::{io, path::PathBuf, time::Duration};
+use std::{fmt, io, path::PathBuf, time::Duration};
 
-use crate::words;
+use crate::{
+    cause::Cause,
+    words::{self, count},
+};
 
 /// One failure that ends the program, or would end it if its step did not say `on_failure = "warn"`.
 ///
@@ -24,7 +27,7 @@ pub(crate) enum Failure {
         source: io::Error,
     },
     /// `rendered` shows every problem at its place, ready to print.
-    #[error("`{path}` has {count} problem{}", if *count == 1 { "" } else { "s" })]
+    #[error("`{path}` has {}", words::count(*count, "problem"))]
     ConfigInvalid { path: PathBuf, count: usize, rendered: String },
     #[error("{what} needs `{needs}` in the configuration")]
     ConfigLacks { what: String, needs: &'static str },
@@ -40,40 +43,51 @@ pub(crate) enum Failure {
     #[error("cannot read the migrations in `{path}`: {why}")]
     MigrationsUnreadable { path: PathBuf, why: String },
 
-    #[error("{what} was not there after {}: {last}", words::duration(*after))]
-    WaitTimedOut { what: String, after: Duration, last: String },
-    #[error("{what} refused us for good: {why}")]
-    Refused { what: String, why: String },
+    #[error("{what} was not ready within {}: {last}", words::duration(*after))]
+    WaitTimedOut { what: String, after: Duration, last: Cause },
+    #[error("cannot connect to {what}: {why} (permanent, not retried)")]
+    Refused { what: String, why: Cause },
 
-    #[error("{summary}")]
-    Incomplete { summary: String },
-    #[error("{summary}")]
-    MigrationFailed { summary: String },
+    #[error("{counts}")]
+    Incomplete { counts: Counts },
+    #[error("the registry has no tenant `{tenant}`")]
+    NotRegistered { tenant: String },
+    #[error("{}", migration_failed(*failed, *unfit))]
+    MigrationFailed {
+        /// Schemas in which a migration failed.
+        failed: usize,
+        /// Schemas whose state no migration can be applied to.
+        unfit: usize,
+    },
+    #[error("cannot derive the manifest: {why}")]
+    NotDerivable { why: Cause },
+    #[error("the replay of `{app}` for `{tenant}` {} and was rolled back", ended(*limit))]
+    ReplayFailed { app: String, tenant: String, limit: Option<Duration> },
     #[error("`{app}` cannot be replayed for `{tenant}`: {why}")]
-    NotReplayable { app: String, tenant: String, why: String, todo: String },
+    NotReplayable { app: String, tenant: String, why: String },
     #[error("cannot prove that {what}: {why}")]
-    Unproven { what: String, why: String },
+    Unproven { what: String, why: Cause },
 
-    #[error("the lock was not had in {}: {holder}", words::duration(*after))]
+    #[error("could not acquire the migration lock within {}: {holder}", words::duration(*after))]
     LockTimedOut { after: Duration, holder: String },
-    #[error("the lock was lost: {why}")]
+    #[error("the migration lock was lost: {why}")]
     LockLost { why: String },
 
     #[error("cannot provision `{tenant}`: {why} ({})", left.words())]
-    Provisioning { tenant: String, why: String, left: Left },
+    Provisioning { tenant: String, why: Cause, left: Left },
     #[error("cannot delete `{tenant}`: {why}")]
-    Deleting { tenant: String, why: String },
+    Deleting { tenant: String, why: Cause },
 
     #[error("`{program}` {ended}")]
     CommandFailed { program: String, ended: String },
     #[error("cannot start `{program}`: {why}")]
     CommandMissing { program: String, why: String },
     #[error("the SQL failed: {why}")]
-    SqlFailed { why: String },
+    SqlFailed { why: Cause },
     #[error("{what} ran longer than {}", words::duration(*after))]
     TimedOut { what: String, after: Duration },
     #[error("{what} failed: {why}")]
-    Database { what: String, why: String },
+    Database { what: String, why: Cause },
 
     #[error("cannot find the server `{program}`")]
     ServerNotFound { program: String },
@@ -89,6 +103,28 @@ pub(crate) enum Failure {
 
     #[error("internal error: {what}")]
     Internal { what: String },
+}
+
+/// What the gate counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Counts {
+    pub(crate) schemas: usize,
+    pub(crate) incomplete: usize,
+    pub(crate) unproven: usize,
+    /// The rows of the registry and how many it must have, where it has fewer.
+    pub(crate) too_few: Option<(usize, usize)>,
+}
+
+impl fmt::Display for Counts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let schemas = count(self.schemas, "schema");
+        let bad = |number: usize, word: &str| (number > 0).then(|| format!("{number} of {schemas} {word}"));
+        let few =
+            |(rows, least)| format!("{} in the registry, at least {least} expected", count(rows, "tenant"));
+        let parts =
+            [bad(self.incomplete, "incomplete"), bad(self.unproven, "not proven"), self.too_few.map(few)];
+        f.write_str(&parts.into_iter().flatten().collect::<Vec<_>>().join(", "))
+    }
 }
 
 /// What a provisioning that failed has left.
@@ -109,8 +145,8 @@ impl Left {
         match self {
             Left::Nothing => "rolled back",
             Left::AsItWas => "nothing was changed",
-            Left::Later => "not rolled back yet: the next run that takes the lock does it",
-            Left::Unproved => "not rolled back: authorship unproved",
+            Left::Later => "not rolled back yet: the next run that acquires the lock does it",
+            Left::Unproved => "not rolled back: cannot prove that this run created it",
         }
     }
 }
@@ -119,7 +155,12 @@ impl Failure {
     /// The process's exit code, as `docs/exit-codes.md` lists them.
     pub(crate) fn code(&self) -> u8 {
         match self {
-            Failure::Incomplete { .. } | Failure::MigrationFailed { .. } | Failure::NotReplayable { .. } => 1,
+            Failure::Incomplete { .. }
+            | Failure::NotRegistered { .. }
+            | Failure::MigrationFailed { .. }
+            | Failure::NotDerivable { .. }
+            | Failure::ReplayFailed { .. }
+            | Failure::NotReplayable { .. } => 1,
             Failure::Usage { .. } => 64,
             Failure::WaitTimedOut { .. } => 69,
             Failure::Internal { .. } => 70,
@@ -159,8 +200,10 @@ impl Failure {
             Failure::MigrationsUnreadable { .. } => "migrations-unreadable",
             Failure::WaitTimedOut { .. } => "wait-timed-out",
             Failure::Refused { .. } => "refused",
-            Failure::Incomplete { .. } => "incomplete",
-            Failure::MigrationFailed { .. } => "migration-failed",
+            Failure::Incomplete { .. } | Failure::NotRegistered { .. } => "incomplete",
+            Failure::MigrationFailed { .. } | Failure::NotDerivable { .. } | Failure::ReplayFailed { .. } => {
+                "migration-failed"
+            }
             Failure::NotReplayable { .. } => "not-replayable",
             Failure::Unproven { .. } => "unproven",
             Failure::LockTimedOut { .. } => "lock-timed-out",
@@ -179,55 +222,35 @@ impl Failure {
         }
     }
 
-    /// What to do about it, in one imperative sentence.
-    pub(crate) fn hint(&self) -> String {
+    /// Why a server, a file or a connection failed, where that is what it is about.
+    pub(crate) fn cause(&self) -> Option<&Cause> {
         match self {
-            Failure::Usage { .. } => "see `portcullis --help`".into(),
-            Failure::ConfigMissing { .. } => {
-                "name the file with --config FILE or PORTCULLIS_CONFIG, or run without steps: portcullis run --no-config -- COMMAND".into()
-            }
-            Failure::ConfigUnreadable { source, .. } => match source.kind() {
-                io::ErrorKind::IsADirectory => "name the file, not its folder".into(),
-                io::ErrorKind::InvalidData => "save the file as UTF-8".into(),
-                _ => "make the file readable to this user".into(),
-            },
-            Failure::ConfigInvalid { path, .. } => {
-                format!("correct the file, then: portcullis check --config {}", path.display())
-            }
-            Failure::ConfigLacks { needs, .. } => format!("add `{needs}` to the configuration file"),
-            Failure::ManifestMissing { make, .. }
-            | Failure::ManifestStale { make, .. }
-            | Failure::ManifestInvalid { make, .. } => {
-                format!("make it when the image is built, with `RUN {make}` in its Dockerfile, or in CI: {make}")
-            }
-            Failure::TemplateUnusable { .. } => {
-                "make it again for this release, where its shared schema is migrated: portcullis tenant template".into()
-            }
-            Failure::MigrationsUnreadable { .. } => "correct the folder or the file's name".into(),
-            Failure::WaitTimedOut { .. } => "look at that service's own log, or give it more time with `timeout`".into(),
-            Failure::Refused { .. } => "correct the address, the credentials or, of a file, its permissions; trying again will not help".into(),
-            Failure::Incomplete { .. } => "apply what is pending or repair the tenant, then start again".into(),
-            Failure::MigrationFailed { .. } => "correct the migration or the data that it fails on, then start again".into(),
-            Failure::NotReplayable { todo, .. } => todo.clone(),
-            Failure::Unproven { .. } => "give the database user the privileges it needs, then look again: portcullis verify".into(),
-            Failure::LockTimedOut { .. } => "look at what the holder does; its lock ends with its session".into(),
-            Failure::LockLost { .. } => "start again; what was done is recorded in the ledgers".into(),
-            Failure::Provisioning { left: Left::Nothing, .. } => "correct the cause and start again; nothing is left of the attempt".into(),
-            Failure::Provisioning { left: Left::AsItWas, .. } => "correct the cause, or name another tenant".into(),
-            Failure::Provisioning { left: Left::Later, .. } => "correct what keeps it from being removed, if that is named, and start again: what is left is removed first".into(),
-            Failure::Provisioning { left: Left::Unproved, .. } => "look at what stands there; a row in the registry keeps it, and a schema without one is dropped by hand; else: portcullis tenant delete NAME".into(),
-            Failure::Deleting { .. } => "correct the cause, then delete it again: what is gone stays gone, and the rest is found".into(),
-            Failure::CommandFailed { .. } => "read the command's last lines above".into(),
-            Failure::CommandMissing { .. } => "install the program in the image, or correct the step's `run`".into(),
-            Failure::SqlFailed { .. } => "correct the step's SQL, or give its user the privilege".into(),
-            Failure::TimedOut { .. } => "find out why it hangs, or give it more time with `timeout`".into(),
-            Failure::Database { .. } => "read the database's message, then start again".into(),
-            Failure::ServerNotFound { .. } => "correct the server's command, or install the program in the image".into(),
-            Failure::ServerNotExecutable { .. } => "make the file executable, for this machine's architecture".into(),
-            Failure::Interrupted { .. } => "nothing: start again when wanted".into(),
-            Failure::Internal { .. } => "report it, with the lines above".into(),
+            Failure::WaitTimedOut { last: why, .. }
+            | Failure::Refused { why, .. }
+            | Failure::NotDerivable { why }
+            | Failure::Unproven { why, .. }
+            | Failure::Provisioning { why, .. }
+            | Failure::Deleting { why, .. }
+            | Failure::SqlFailed { why }
+            | Failure::Database { why, .. } => Some(why),
+            _ => None,
         }
     }
+}
+
+fn migration_failed(failed: usize, unfit: usize) -> String {
+    let some = |number: usize, words: &dyn Fn(String) -> String| {
+        (number > 0).then(|| words(count(number, "schema")))
+    };
+    let parts = [
+        some(failed, &|schemas| format!("a migration failed in {schemas}")),
+        some(unfit, &|schemas| format!("{schemas} cannot be migrated in their current state")),
+    ];
+    parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
+}
+
+fn ended(limit: Option<Duration>) -> String {
+    limit.map_or_else(|| "failed".into(), |limit| format!("ran longer than {}", words::duration(limit)))
 }
 
 /// `SIGTERM` for 15; a real-time signal or an unknown one by its number.

@@ -40,18 +40,12 @@ use std::{ffi::OsString, io, panic, path::PathBuf, sync::OnceLock};
 
 use crate::{
     actions::{Work, doctor::Patient, provision::begun},
-    cli::{Cli, Command, ManifestOf, Tenant},
+    cli::{Cli, Command, ManifestOf},
     commands::Answer,
     config::{Config, environment::Environment},
     failure::Failure,
     process::Inherited,
-    report::{
-        Output,
-        failure_box::{self, BLOCKED},
-        foreign,
-        streams::Stream,
-        style,
-    },
+    report::{Output, failure_box, foreign, running::Running, streams::Stream, style},
     run::Globals,
 };
 
@@ -82,7 +76,7 @@ pub fn main(arguments: &[OsString]) -> u8 {
         Ok(inherited) => inherited,
         Err(error) => {
             let what = format!("cannot take over the signals: {error}");
-            return say(out, BLOCKED, Answer::bad(Failure::Internal { what }.into()), None, false);
+            return say(out, Running::Run, Answer::bad(Failure::Internal { what }.into()), None, false);
         }
     };
     let cli = match Cli::of(arguments) {
@@ -90,12 +84,12 @@ pub fn main(arguments: &[OsString]) -> u8 {
         Err(error) => return usage(out, &error, &env),
     };
     let colour = style::colour(cli.global.looks.color, &env, Stream::Err.is_terminal());
-    let title = title(&cli.command);
+    let running = Running::from(&cli.command);
     let answer = match report::trace::start(&env, out) {
         Ok(()) => answer(cli, &env, &inherited, out, colour),
         Err(failure) => Answer::bad(failure.into()),
     };
-    say(out, title, answer, Some(&inherited), colour)
+    say(out, running, answer, Some(&inherited), colour)
 }
 
 /// Help and versions go to standard output, mistakes to standard error: an argument that is quoted may be a secret.
@@ -213,31 +207,8 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colo
     }
 }
 
-/// What the failure box says at its top.
-fn title(command: &Command) -> &'static str {
-    match command {
-        Command::Run(_) => BLOCKED,
-        Command::Init(_) => "THE PROGRAM WAS NOT STARTED",
-        Command::Plan { .. } => "NO PLAN",
-        Command::Check => "THE CONFIGURATION IS NOT VALID",
-        Command::Verify(_) => "THE GATE IS CLOSED",
-        Command::Migrate(_) => "NOT EVERYTHING WAS APPLIED",
-        Command::Manifest { .. } => "NO MANIFEST WAS WRITTEN",
-        Command::Doctor { .. } => "NOTHING WAS EXAMINED",
-        Command::History(_) => "THE HISTORY CANNOT BE READ",
-        Command::Repair(_) => "THE TENANT IS NOT COMPLETE",
-        Command::Tenant { what: Tenant::Create(_) } => "THE TENANT WAS NOT CREATED",
-        Command::Tenant { what: Tenant::Bootstrap(_) } => "NOT EVERY DEMO TENANT IS THERE",
-        Command::Tenant { what: Tenant::Template } => "NO TEMPLATE WAS WRITTEN",
-        Command::Tenant { what: Tenant::Delete(_) } => "THE TENANT WAS NOT DELETED",
-        Command::Tenant { what: Tenant::List(_) | Tenant::Show(_) } => "NOTHING IS KNOWN OF TENANTS",
-        Command::Health { .. } => "NOBODY CAN BE ASKED",
-        Command::Schema | Command::Completions { .. } | Command::Man { .. } => "NOTHING WAS PRINTED",
-    }
-}
-
 /// Prints what a command has to say, for as long as whoever reads it takes. A closed pipe is nobody's loss.
-fn say(out: &Output, title: &str, answer: Answer, inherited: Option<&Inherited>, colour: bool) -> u8 {
+fn say(out: &Output, running: Running, answer: Answer, inherited: Option<&Inherited>, colour: bool) -> u8 {
     out.flush();
     if answer.text.is_empty() && answer.trouble.is_none() {
         return answer.code;
@@ -250,7 +221,7 @@ fn say(out: &Output, title: &str, answer: Answer, inherited: Option<&Inherited>,
         && error.kind() != io::ErrorKind::BrokenPipe
     {
         out.complaint(&format!("portcullis: cannot write to standard output: {error}\n"));
-        let (what, why) = ("everything was said".into(), error.to_string());
+        let (what, why) = ("everything was printed".into(), error.to_string().into());
         code = code.max(Failure::Unproven { what, why }.code());
     }
     if let Some(trouble) = answer.trouble {
@@ -258,7 +229,7 @@ fn say(out: &Output, title: &str, answer: Answer, inherited: Option<&Inherited>,
             Failure::ConfigInvalid { rendered, .. } => format!("{}\n", foreign::rendered(rendered)),
             _ => String::new(),
         };
-        out.complaint(&(text + &failure_box::render(title, None, &trouble, colour)));
+        out.complaint(&(text + &failure_box::of_command(&trouble, running, colour)));
     }
     code
 }

@@ -39,7 +39,7 @@ pub(crate) async fn variables(gate: &Gate, tenants: &[String]) -> Result<Vec<(St
     };
     let place = written.map_err(|error| Failure::Unproven {
         what: "the server knows whom to keep out".into(),
-        why: format!("cannot write the list: {error}"),
+        why: format!("cannot write the list: {error}").into(),
     })?;
     Ok(vec![(LIST.into(), list), (FILE.into(), place)])
 }

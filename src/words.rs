@@ -7,6 +7,15 @@ pub(crate) fn count(number: usize, noun: &str) -> String {
     format!("{number} {noun}{}", if number == 1 { "" } else { "s" })
 }
 
+/// The first `most` of them, with how many are left out: `acme, beta and 12 more`.
+pub(crate) fn list<T: AsRef<str>>(names: &[T], most: usize) -> String {
+    let shown: Vec<&str> = names.iter().take(most).map(AsRef::as_ref).collect();
+    match names.len().saturating_sub(most) {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
 /// `412 ms`, `2.1 s`, `90 s`, `2 m`, `12 m 4 s`.
 pub(crate) fn duration(duration: Duration) -> String {
     let (seconds, tenths) = (duration.as_secs(), duration.subsec_millis() / 100);

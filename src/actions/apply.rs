@@ -12,7 +12,7 @@ use crate::{
     database::Share,
     failure::Failure,
     frameworks::Line,
-    outcome::{FailureDetails, SchemaFailure},
+    outcome::{FailureDetails, SchemaFailure, wording},
     process::Stream,
     tenants::{
         gate::{Judgement, Outcome, Verdict},
@@ -137,7 +137,7 @@ fn believe(
         let Some(migrations) = applied.migrations.get_mut(&tenant) else { continue };
         if after.is_pending() {
             applied.migrations.remove(&tenant);
-            let why = "its command succeeded, and it is still behind".into();
+            let why = "the migrate command exited with 0, but migrations are still pending".into();
             failed.schemas.push(SchemaFailure { tenant, migration: None, place: None, why, dirty: false });
         } else if before.is_fresh() {
             *migrations = manifest.framework.compare(&manifest.shared, &[]).pending;
@@ -186,14 +186,6 @@ fn trouble(
     applied: &Applied,
     total: usize,
 ) -> FailureDetails {
-    let what = |number: usize| if number == 1 { "1 schema".to_owned() } else { format!("{number} schemas") };
-    let mut summary = Vec::new();
-    if !failed.is_empty() {
-        summary.push(format!("a migration failed in {}", what(failed.len())));
-    }
-    if !broken.is_empty() {
-        summary.push(format!("{} cannot be migrated as found", what(broken.len())));
-    }
     let mut judgement = Judgement {
         shared: None,
         tenants: BTreeMap::new(),
@@ -207,17 +199,18 @@ fn trouble(
             None => judgement.shared = Some(verdict),
         }
     }
-    let broken = judgement.verdicts().next().is_some();
-    let summary = summary.join(", ");
+    let unfit = judgement.verdicts().count();
     let failure = if failed.is_empty() && judgement.outcome() == Outcome::Unproven {
-        Failure::Unproven { what: "nothing is pending".into(), why: summary }
+        let why = wording::counts(&judgement).to_string().into();
+        Failure::Unproven { what: "nothing is pending".into(), why }
     } else {
-        Failure::MigrationFailed { summary }
+        Failure::MigrationFailed { failed: failed.len(), unfit }
     };
     FailureDetails {
         failure,
-        judgement: broken.then_some(judgement),
+        judgement: (unfit > 0).then_some(judgement),
         failed,
+        refusal: None,
         output: Vec::new(),
         done: (total > 1).then(|| format!("{} of {total} schemas migrated", applied.migrations.len())),
     }

@@ -367,14 +367,14 @@ async fn apply_to(work: &Work, share: Share, tenant: Option<&str>) -> Result<Vec
         tenant: tenant.map(str::to_owned),
         migration: error.migration,
         place: error.place,
-        why: error.why,
+        why: error.why.into(),
         dirty: error.dirty,
     };
     match time::timeout(timeout, one).await {
         Ok(Ok(Ok(applied))) => Ok(applied.migrations),
         Ok(Ok(Err(error))) if error.taken && share == Share::WithOthers => Err(Stopped::Taken),
         Ok(Ok(Err(error))) if error.refused => {
-            Err(Stopped::Run(Failure::Refused { what: "the database".into(), why: error.why }))
+            Err(Stopped::Run(Failure::Refused { what: "the database".into(), why: error.why.into() }))
         }
         Ok(Ok(Err(error))) => Err(Stopped::Schema(failure(error), Vec::new())),
         Ok(Err(fatal)) => Err(Stopped::Run(fatal)),

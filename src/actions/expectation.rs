@@ -70,9 +70,7 @@ pub(crate) async fn derive(
     tenant: &[MigrationFile],
 ) -> Result<Manifest, Failure> {
     let derived = work.database()?.derive(shared, tenant).await.map_err(|error| match error {
-        DatabaseError::Failed(why) => {
-            Failure::MigrationFailed { summary: format!("cannot derive the manifest: {why}") }
-        }
+        DatabaseError::Failed(why) => Failure::NotDerivable { why: why.into() },
         other => other.into_failure("deriving the manifest"),
     })?;
     let expected = |files: &[MigrationFile], made: Made| Expected {

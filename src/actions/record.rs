@@ -55,7 +55,9 @@ impl Record {
     pub(crate) async fn must_begin(&self, work: &Work) -> Result<(), Failure> {
         self.begin(work).await;
         match self.complaint.borrow().as_ref() {
-            Some(why) => Err(Failure::Database { what: "recording the run".into(), why: why.clone() }),
+            Some(why) => {
+                Err(Failure::Database { what: "recording the run".into(), why: why.as_str().into() })
+            }
             None if self.given_up.get() => {
                 let why = "an earlier attempt failed".into();
                 Err(Failure::Database { what: "recording the run".into(), why })
@@ -104,7 +106,7 @@ impl Record {
         };
         written.map_err(|why| Failure::Database {
             what: format!("recording that `{step}` was done, so that the next start would do it again,"),
-            why,
+            why: why.into(),
         })
     }
 

@@ -14,7 +14,6 @@ use crate::{
         repair::{Ended, Repaired, STEPS, Step},
         wording,
     },
-    report::repair,
     tenants::{
         found::{Found, Rows},
         gate::Judgement,
@@ -85,8 +84,8 @@ enum Todo {
 async fn steps(work: &Work, asked: &Asked<'_>, told: &mut Told<'_>) -> Result<(), FailureDetails> {
     let (found, judgement) = look(work, asked.tenant).await?;
     if found.unregistered.contains(asked.tenant) {
-        let summary = format!("the registry holds no tenant `{}`", asked.tenant);
-        return Err(FailureDetails { judgement: Some(judgement), ..Failure::Incomplete { summary }.into() });
+        let failure = Failure::NotRegistered { tenant: asked.tenant.to_owned() };
+        return Err(FailureDetails { judgement: Some(judgement), ..failure.into() });
     }
     told.passed(format!("`{}` is registered", asked.tenant));
 
@@ -118,23 +117,18 @@ async fn steps(work: &Work, asked: &Asked<'_>, told: &mut Told<'_>) -> Result<()
         .collect();
     told.repaired.tables = answers;
     if silent.is_empty() {
-        told.passed(repair::rows(&told.repaired.tables));
+        told.passed(wording::rows(&told.repaired.tables));
         return Ok(());
     }
     let what = format!("the tables of `{}` answer", asked.tenant);
-    Err(Failure::Unproven { what, why: silent.join("; ") }.into())
+    Err(Failure::Unproven { what, why: silent.join("; ").into() }.into())
 }
 
 /// Everything that the gate says of the tenant, in one line.
 fn state(judgement: &Judgement) -> String {
     let findings = judgement.tenants.values().flat_map(|verdict| &verdict.findings);
-    let said: Vec<String> = findings
-        .map(|finding| {
-            let (what, which) = wording::words(finding);
-            format!("{what}: {which}")
-        })
-        .collect();
-    if said.is_empty() { "complete".into() } else { said.join("; ") }
+    let said = wording::sentence(findings);
+    if said.is_empty() { "complete".into() } else { said }
 }
 
 /// What can be done about the state; anything that applying does not change ends the repair here.
@@ -148,10 +142,9 @@ fn todo(
         return match replayable(manifest, asked, app, found) {
             Ok(copies) => Ok(Todo::Replay(migrations_of(manifest, app), copies)),
             Err(refusal) => {
-                let (why, todo) = repair::refusal(&refusal, app, asked.tenant);
                 let (app, tenant) = (app.to_owned(), asked.tenant.to_owned());
-                let failure = Failure::NotReplayable { app, tenant, why, todo };
-                Err(FailureDetails { judgement: Some(judgement), ..failure.into() })
+                let failure = Failure::NotReplayable { app, tenant, why: wording::refusal(&refusal) };
+                Err(FailureDetails { judgement: Some(judgement), refusal: Some(refusal), ..failure.into() })
             }
         };
     }

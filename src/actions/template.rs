@@ -103,7 +103,7 @@ async fn dumped(work: &Work, direct: &config::Postgres, schema: &str, path: &Pat
     argv.push(format!("--file={}", path.display()));
     argv.extend([format!("--host={}", direct.host), format!("--port={}", direct.port)]);
     argv.extend([format!("--username={}", direct.user), format!("--dbname={}", plain_name(&direct.name))]);
-    let refused = |why| Failure::Refused { what: "the database".into(), why };
+    let refused = |why: String| Failure::Refused { what: "the database".into(), why: why.into() };
     let password = direct.password.read().map_err(refused)?;
     let mut env: Vec<(String, String)> = Vec::new();
     env.extend(password.map(|password| ("PGPASSWORD".to_owned(), password.expose().to_owned())));

@@ -91,14 +91,13 @@ async fn why_again(
         return Some(format!("{summary}; at work: {holder}"));
     }
     let advanced = previous.is_none_or(|previous| previous != judgement);
-    (advanced && elapsed < work.config.gate.settle)
-        .then(|| format!("{summary}; looking whether that changes"))
+    (advanced && elapsed < work.config.gate.settle).then(|| format!("{summary}; checking again"))
 }
 
 fn failure(error: DatabaseError, timeout: Duration) -> Failure {
-    let unproven = |why| Failure::Unproven { what: "everything is complete".into(), why };
+    let unproven = |why: String| Failure::Unproven { what: "everything is complete".into(), why: why.into() };
     match error {
-        DatabaseError::TimedOut => unproven(format!("looking ran longer than {}", duration(timeout))),
+        DatabaseError::TimedOut => unproven(format!("reading it ran longer than {}", duration(timeout))),
         DatabaseError::Failed(why) | DatabaseError::NotYet(why) => unproven(why),
         never @ DatabaseError::Never(_) => never.into_failure("verifying"),
     }

@@ -426,8 +426,8 @@ impl DatabaseError {
     /// The failure of an operation that is not the gate's.
     pub(crate) fn into_failure(self, doing: &str) -> Failure {
         match self {
-            Self::Never(why) => Failure::Refused { what: "the database".into(), why },
-            other => Failure::Database { what: doing.into(), why: other.to_string() },
+            Self::Never(why) => Failure::Refused { what: "the database".into(), why: why.into() },
+            other => Failure::Database { what: doing.into(), why: other.to_string().into() },
         }
     }
 }

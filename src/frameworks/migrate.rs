@@ -231,7 +231,8 @@ impl<'a> Batch<'a> {
         let Some(place) = self.current.take() else { return };
         let migration = self.applying.take();
         let tenant = self.schemas.get(place).cloned().flatten();
-        let failure = |why| SchemaFailure { tenant, migration, place: None, why, dirty: false };
+        let failure =
+            |why: String| SchemaFailure { tenant, migration, place: None, why: why.into(), dirty: false };
         self.outcomes.push((place, result.map_err(failure)));
     }
 
@@ -314,7 +315,7 @@ mod tests {
         assert!(matches!(&outcomes[0], (schema, Ok(())) if *schema == schemas[0]));
         let (_, Err(MigrateError::Schema(failure, lines))) = &outcomes[1] else { panic!("{outcomes:?}") };
         assert_eq!(failure.migration.as_deref(), Some("finance.0004_invoice_payment"));
-        assert_eq!(failure.why, "db.ProgrammingError: column \"total\" already exists");
+        assert_eq!(failure.why.text, "db.ProgrammingError: column \"total\" already exists");
         assert_eq!(lines.len(), 2);
         let named: Vec<Option<String>> = ["acme", "demo", "demo"].map(|name| Some(name.to_owned())).into();
         assert_eq!(said.into_inner(), named, "each line with whose it is");
@@ -329,7 +330,7 @@ mod tests {
         let [(_, Err(MigrateError::Schema(failure, _)))] = outcomes.as_slice() else {
             panic!("{outcomes:?}")
         };
-        assert_eq!(failure.why, "`python` was killed by SIGKILL");
+        assert_eq!(failure.why.text, "`python` was killed by SIGKILL");
     }
 
     #[test]
@@ -344,7 +345,7 @@ mod tests {
         let [(_, Err(MigrateError::Schema(failure, lines)))] = outcomes.as_slice() else {
             panic!("{outcomes:?}")
         };
-        assert_eq!(failure.why, "`python` exited with 1: KeyError: 'HOST'");
+        assert_eq!(failure.why.text, "`python` exited with 1: KeyError: 'HOST'");
         assert_eq!(lines, &["loading settings..."]);
     }
 
@@ -360,7 +361,7 @@ mod tests {
             panic!("{outcomes:?}")
         };
         assert_eq!(
-            (failure.migration.as_deref(), failure.why.as_str()),
+            (failure.migration.as_deref(), failure.why.text.as_str()),
             (Some("0004"), "`migrate` exited with 3: disk full")
         );
     }

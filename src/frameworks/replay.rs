@@ -12,7 +12,6 @@ use super::{
 use crate::{
     failure::Failure,
     process::{How, Stream},
-    words::duration,
 };
 
 /// What to replay.
@@ -49,17 +48,14 @@ impl Project<'_> {
         let program = child.argv.first().cloned().unwrap_or_default();
         let ended =
             program::run(self.processes, &child, Instant::now() + timeout, pending(), &mut on_line).await;
-        let failed =
-            |what: String| Failure::MigrationFailed { summary: format!("{what} and was rolled back") };
+        let failed = |limit| Failure::ReplayFailed { app: replay.app.into(), tenant: tenant.into(), limit };
         let failure = match ended {
             Err(error) => Failure::CommandMissing { program, why: error.to_string() },
             Ok(ended) => match ended.how {
                 How::NotStarted { why, .. } => Failure::CommandMissing { program, why },
-                _ if ended.timed_out => {
-                    failed(format!("the replay for `{tenant}` ran longer than {}", duration(timeout)))
-                }
+                _ if ended.timed_out => failed(Some(timeout)),
                 How::Exited(0) => return Ok(notes),
-                _ => failed(format!("the replay of `{}` for `{tenant}` failed", replay.app)),
+                _ => failed(None),
             },
         };
         Err((failure, lines.into_vec()))

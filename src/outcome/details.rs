@@ -2,8 +2,12 @@
 
 use super::wording;
 use crate::{
+    cause::Cause,
     failure::Failure,
-    tenants::gate::{Judgement, Outcome},
+    tenants::{
+        gate::{Judgement, Outcome},
+        replay::Refusal,
+    },
 };
 
 /// A failure with everything the box shows beside it.
@@ -14,6 +18,8 @@ pub(crate) struct FailureDetails {
     pub(crate) judgement: Option<Judgement>,
     /// Tenants (or the shared schema) at which applying failed.
     pub(crate) failed: Vec<SchemaFailure>,
+    /// Why an app is not replayed.
+    pub(crate) refusal: Option<Refusal>,
     /// The child's last lines.
     pub(crate) output: Vec<String>,
     /// What had been done before it failed, in words: `412 of 800 tenants`.
@@ -29,7 +35,7 @@ pub(crate) struct SchemaFailure {
     pub(crate) migration: Option<String>,
     /// `migrations/tenant/2_invoices.sql:14`.
     pub(crate) place: Option<String>,
-    pub(crate) why: String,
+    pub(crate) why: Cause,
     /// A migration that cannot run in a transaction stopped half-way.
     pub(crate) dirty: bool,
 }
@@ -37,11 +43,13 @@ pub(crate) struct SchemaFailure {
 impl FailureDetails {
     /// The judgement's summary if it came out complete, else what is wrong.
     pub(crate) fn unless_complete(judgement: Judgement) -> Result<String, Self> {
-        let summary = wording::summary(&judgement);
+        let counts = wording::counts(&judgement);
         let failure = match judgement.outcome() {
-            Outcome::Complete => return Ok(summary),
-            Outcome::Incomplete => Failure::Incomplete { summary },
-            Outcome::Unproven => Failure::Unproven { what: "everything is complete".into(), why: summary },
+            Outcome::Complete => return Ok(wording::summary(&judgement)),
+            Outcome::Incomplete => Failure::Incomplete { counts },
+            Outcome::Unproven => {
+                Failure::Unproven { what: "everything is complete".into(), why: counts.to_string().into() }
+            }
         };
         Err(Self { judgement: Some(judgement), ..Self::from(failure) })
     }
@@ -49,6 +57,6 @@ impl FailureDetails {
 
 impl From<Failure> for FailureDetails {
     fn from(failure: Failure) -> Self {
-        Self { failure, judgement: None, failed: Vec::new(), output: Vec::new(), done: None }
+        Self { failure, judgement: None, failed: Vec::new(), refusal: None, output: Vec::new(), done: None }
     }
 }

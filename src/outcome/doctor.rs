@@ -1,16 +1,30 @@
 //! The doctor's checks and their results.
 
+use std::rc::Rc;
+
+use crate::{cause::Cause, failure::Failure, tenants::gate::Judgement};
+
 /// What one check came to. What did not pass has a remedy.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) enum Verdict {
     Passed(String),
-    Warned(String, String),
-    Failed(String, String),
+    Warned(String, Remedy),
+    Failed(String, Remedy),
     NotApplicable(String),
 }
 
+/// What to do about it. For what the gate or a failure says too, `report` gives the same advice as there.
+#[derive(Debug, Clone)]
+pub(crate) enum Remedy {
+    Text(String),
+    /// The schemas that the check is about.
+    Findings(Rc<Judgement>),
+    Cause(Cause),
+    Failure(Rc<Failure>),
+}
+
 /// One check that was made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(crate) struct Checked {
     pub(crate) group: &'static str,
     /// Stable, for programs.
@@ -24,11 +38,11 @@ impl Verdict {
         Self::Passed(said.into())
     }
 
-    pub(crate) fn warned(said: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(crate) fn warned(said: impl Into<String>, remedy: impl Into<Remedy>) -> Self {
         Self::Warned(said.into(), remedy.into())
     }
 
-    pub(crate) fn failed(said: impl Into<String>, remedy: impl Into<String>) -> Self {
+    pub(crate) fn failed(said: impl Into<String>, remedy: impl Into<Remedy>) -> Self {
         Self::Failed(said.into(), remedy.into())
     }
 
@@ -53,10 +67,22 @@ impl Verdict {
         said
     }
 
-    pub(crate) fn remedy(&self) -> Option<&str> {
+    pub(crate) fn remedy(&self) -> Option<&Remedy> {
         match self {
             Verdict::Passed(_) | Verdict::NotApplicable(_) => None,
             Verdict::Warned(_, remedy) | Verdict::Failed(_, remedy) => Some(remedy),
         }
+    }
+}
+
+impl From<String> for Remedy {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<&str> for Remedy {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
     }
 }

@@ -1,12 +1,17 @@
 //! What the gate found, in words.
 
+use std::collections::BTreeSet;
+
 use crate::{
+    failure::Counts,
     tenants::{
         accept::{Accept, Stale},
+        found::Rows,
         gate::{Finding, Judgement, Outcome},
         manifest::Kind,
+        replay::Refusal,
     },
-    words::count,
+    words::{self, count},
 };
 
 /// One finding in words: what it is, and which migrations, tables or columns.
@@ -17,47 +22,53 @@ pub(crate) fn words(finding: &Finding) -> (&'static str, String) {
     match finding {
         Finding::NotRegistered => ("not registered", "the tenant registry has no such row".into()),
         Finding::NoSchema => ("no schema", "registered, but its schema does not exist".into()),
-        Finding::NoLedger { tables } if tables.is_empty() => ("no ledger", "nothing was ever applied".into()),
+        Finding::NoLedger { tables } if tables.is_empty() => {
+            ("no ledger", "no migration was ever applied".into())
+        }
         Finding::NoLedger { tables } => {
-            ("no ledger", format!("lost: its tables stand ({})", tables.join(", ")))
+            ("no ledger", format!("lost: the schema still has its tables ({})", list(tables)))
         }
-        Finding::Pending { migrations } => ("pending", migrations.join(", ")),
-        Finding::Dirty { migrations } => ("dirty", format!("{} (recorded as failed)", migrations.join(", "))),
-        Finding::Altered { migrations } => ("altered", format!("{} (other checksum)", migrations.join(", "))),
-        Finding::Diverged { unknown } => {
-            ("diverged", format!("{} (unknown to this code)", unknown.join(", ")))
-        }
-        Finding::Ahead { unknown, .. } => ("ahead", format!("{} (unknown to this code)", unknown.join(", "))),
+        Finding::Pending { migrations } => ("pending", list(migrations)),
+        Finding::Dirty { migrations } => ("dirty", format!("{} (recorded as failed)", list(migrations))),
+        Finding::Altered { migrations } => ("altered", format!("{} (other checksum)", list(migrations))),
+        Finding::Diverged { unknown } => ("diverged", format!("{} (unknown to this code)", list(unknown))),
+        Finding::Ahead { unknown, .. } => ("ahead", format!("{} (unknown to this code)", list(unknown))),
         Finding::MissingTables { tables, dropped_by_newer } => {
             let known = if *dropped_by_newer { "" } else { " (its ledger is complete)" };
-            ("table missing", newer(*dropped_by_newer, format!("{}{known}", tables.join(", "))))
+            ("table missing", newer(*dropped_by_newer, format!("{}{known}", list(tables))))
         }
         Finding::OtherKind { table, expected, found } => {
             ("other kind", format!("{table} is {}, not {}", kind(*found), kind(*expected)))
         }
         Finding::MissingColumns { table, columns, dropped_by_newer } => {
             let columns: Vec<_> = columns.iter().map(|column| format!("{table}.{column}")).collect();
-            ("column missing", newer(*dropped_by_newer, columns.join(", ")))
+            ("column missing", newer(*dropped_by_newer, list(&columns)))
         }
         Finding::InvalidIndex { index, table, unique } => {
             ("invalid index", format!("{index} on {table}{}", if *unique { " (unique)" } else { "" }))
         }
-        Finding::Models { models, .. } => ("no table for", models.join(", ")),
-        Finding::Shadowed { tables } => (
-            "shadowed",
-            format!("{} (the shared schema's copy is read and written instead)", tables.join(", ")),
-        ),
-        Finding::Retired { migrations } => {
-            ("retired", format!("{} (of apps that this code does not have)", migrations.join(", ")))
+        Finding::Models { models, .. } => ("no table for", list(models)),
+        Finding::Shadowed { tables } => {
+            ("shadowed", format!("{} (the shared schema's copy is read and written instead)", list(tables)))
         }
-        Finding::Duplicate { migrations } => ("recorded twice", migrations.join(", ")),
-        Finding::LookFailed { why } => ("cannot look", why.clone()),
-        Finding::Vanished => ("vanished", "dropped while it was looked at".into()),
+        Finding::Retired { migrations } => {
+            ("retired", format!("{} (of apps that this code does not have)", list(migrations)))
+        }
+        Finding::Duplicate { migrations } => ("recorded twice", list(migrations)),
+        Finding::LookFailed { why } => ("cannot read", why.to_string()),
+        Finding::Vanished => ("vanished", "dropped while it was being read".into()),
         Finding::Accepted { finding, until, reason } => {
             let (what, which) = words(finding);
             ("accepted", format!("{what}: {which}; until {until}: {reason}"))
         }
     }
+}
+
+/// More are counted; JSON has all.
+const LISTED: usize = 25;
+
+fn list<T: AsRef<str>>(names: &[T]) -> String {
+    words::list(names, LISTED)
 }
 
 fn kind(kind: Kind) -> &'static str {
@@ -71,30 +82,21 @@ fn kind(kind: Kind) -> &'static str {
 
 /// A one-line summary: `2 of 4 schemas incomplete`.
 pub(crate) fn summary(judgement: &Judgement) -> String {
-    let total = judgement.verdicts().count();
-    let mut parts = Vec::new();
-    for (outcome, word) in [(Outcome::Incomplete, "incomplete"), (Outcome::Unproven, "not proven")] {
-        let bad = judgement.count(outcome);
-        if bad > 0 {
-            parts.push(format!("{bad} of {} {word}", count(total, "schema")));
-        }
-    }
-    if let Some((rows, least)) = judgement.too_few {
-        parts.push(too_few(rows, least));
-    }
-    if parts.is_empty() {
-        let tenants = count(judgement.tenants.len(), "tenant");
-        match judgement.shared {
-            Some(_) => format!("the shared schema and {tenants} complete"),
-            None => format!("{tenants} complete"),
-        }
-    } else {
-        parts.join(", ")
+    let tenants = count(judgement.tenants.len(), "tenant");
+    match (judgement.outcome(), &judgement.shared) {
+        (Outcome::Complete, Some(_)) => format!("the shared schema and {tenants} complete"),
+        (Outcome::Complete, None) => format!("{tenants} complete"),
+        _ => counts(judgement).to_string(),
     }
 }
 
-pub(crate) fn too_few(rows: usize, least: usize) -> String {
-    format!("{} in the registry, at least {least} expected", count(rows, "tenant"))
+pub(crate) fn counts(judgement: &Judgement) -> Counts {
+    Counts {
+        schemas: judgement.verdicts().count(),
+        incomplete: judgement.count(Outcome::Incomplete),
+        unproven: judgement.count(Outcome::Unproven),
+        too_few: judgement.too_few,
+    }
 }
 
 /// What is worth a warning though nothing is incomplete by it.
@@ -109,12 +111,12 @@ pub(crate) fn warnings(judgement: &Judgement) -> Vec<String> {
         })
         .collect();
     if !judgement.orphans.is_empty() {
-        warnings.push(format!("no tenant row names: {}", judgement.orphans.join(", ")));
+        warnings.push(format!("no tenant row names: {}", list(&judgement.orphans)));
     }
     if !judgement.unfinished.is_empty() {
         warnings.push(format!(
-            "being created or removed, or left so by a run that was killed: {}",
-            judgement.unfinished.join(", ")
+            "being created or removed, or left behind by a run that was killed: {}",
+            list(&judgement.unfinished)
         ));
     }
     warnings
@@ -124,8 +126,8 @@ pub(crate) fn warnings(judgement: &Judgement) -> Vec<String> {
 pub(crate) fn stale(accept: &Accept, why: Stale) -> String {
     let Accept { tenant, what, until, reason } = accept;
     match why {
-        Stale::Expired => format!("`[[accept]]` of {tenant}: {what} has expired on {until} ({reason})"),
-        Stale::Unused => format!("`[[accept]]` of {tenant}: {what} is not needed any more: remove it"),
+        Stale::Expired => format!("`[[accept]]` of {tenant}: {what} expired on {until} ({reason})"),
+        Stale::Unused => format!("`[[accept]]` of {tenant}: {what} is no longer needed: remove it"),
     }
 }
 
@@ -141,4 +143,46 @@ pub(crate) fn sentence<'a>(findings: impl Iterator<Item = &'a Finding>) -> Strin
         format!("{what}: {which}")
     });
     said.collect::<Vec<_>>().join("; ")
+}
+
+/// What every table answered: `crm_customer 3 rows, finance_invoice 12 rows`.
+pub(crate) fn rows(tables: &[(String, Rows)]) -> String {
+    let answers: Vec<String> = tables
+        .iter()
+        .map(|(table, rows)| match rows {
+            Rows::Counted(rows) => {
+                format!("{table} {}", count(usize::try_from(*rows).unwrap_or(usize::MAX), "row"))
+            }
+            Rows::Uncounted => format!("{table} more rows than can be counted quickly"),
+            Rows::Failed(why) => format!("{table} cannot be read: {why}"),
+        })
+        .collect();
+    if answers.is_empty() { "no table is expected".into() } else { list(&answers) }
+}
+
+/// Why an app's migrations are not run again.
+pub(crate) fn refusal(refusal: &Refusal) -> String {
+    let list =
+        |names: &[String]| list(&names.iter().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>());
+    match refusal {
+        Refusal::NoApps => "the manifest does not say which tables belong to which app".into(),
+        Refusal::NoSuchApp => "a tenant has no tables of such an app".into(),
+        Refusal::NoLedger => "its schema or ledger does not exist, or cannot be read".into(),
+        Refusal::Pending(names) => format!("its migrations were never applied ({})", list(names)),
+        Refusal::After(apps) => {
+            format!("its migrations depend on those of {}, whose tables are lost too", list(apps))
+        }
+        Refusal::Circle(apps) => {
+            format!(
+                "its migrations and those of {} depend on each other, and both have lost tables",
+                list(apps)
+            )
+        }
+        Refusal::NothingMissing => "none of its tables is missing".into(),
+        Refusal::Standing(tables) => {
+            format!("{} still exist, and running everything again would fail on that", list(tables))
+        }
+        Refusal::Code(names) => format!("it runs code of its own in {}", list(names)),
+        Refusal::NotAtomic(names) => format!("{} cannot be part of one transaction", list(names)),
+    }
 }

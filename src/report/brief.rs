@@ -33,9 +33,8 @@ fn head(facts: &Facts) -> String {
         place.unwrap_or_default(),
         facts.what
     );
-    for next in &facts.next {
-        let command = next.command.as_ref().map(|command| format!(": {command}")).unwrap_or_default();
-        text += &format!("next: {}{command}\n", next.text);
+    for action in &facts.next {
+        text += &format!("next: {}\n", action.line());
     }
     if let Some(cause) = facts.likely_cause {
         text += &format!("likely cause: {cause}\n");
@@ -47,7 +46,7 @@ fn head(facts: &Facts) -> String {
 }
 
 fn schema(schema: &super::facts::Schema) -> String {
-    format!("{}: {}\n", wording::name(schema.tenant.as_deref()), schema.findings.join("; "))
+    format!("{}: {}\n", wording::name(schema.tenant.as_deref()), schema.sentence())
 }
 
 /// As many lines as fit into `room`, with how many are left out.
@@ -93,10 +92,16 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::report::facts::{Next, Place, Schema};
+    use crate::report::{
+        advice::Action,
+        facts::{Line, Place, Schema},
+    };
 
     fn facts(schemas: Vec<(String, String)>, what: &str) -> Facts {
-        let schema = |(name, finding)| Schema { tenant: Some(name), findings: vec![finding] };
+        let schema = |(name, finding)| Schema {
+            tenant: Some(name),
+            findings: vec![Line { label: "table missing", text: finding }],
+        };
         Facts {
             exit_code: 1,
             failure: "incomplete",
@@ -105,15 +110,14 @@ mod tests {
             done: None,
             schemas: schemas.into_iter().map(schema).collect(),
             likely_cause: Some("tables were dropped"),
-            next: vec![Next { text: "see".into(), command: Some("portcullis verify".into()) }],
+            next: vec![Action { text: "see".into(), command: Some("portcullis verify".into()) }],
             output: vec!["last line".into()],
         }
     }
 
     #[test]
     fn the_most_useful_comes_first() {
-        let text =
-            brief(&facts(vec![("acme".into(), "table missing: invoice".into())], "1 incomplete"), 4_096);
+        let text = brief(&facts(vec![("acme".into(), "invoice".into())], "1 incomplete"), 4_096);
         insta::assert_snapshot!(text, @r"
         portcullis: exit 1 (incomplete) in step 6 of 8, every tenant is complete: 1 incomplete
         next: see: portcullis verify
@@ -125,8 +129,7 @@ mod tests {
 
     #[test]
     fn ten_thousand_tenants_are_counted_where_they_do_not_fit() {
-        let schemas =
-            (0..10_000).map(|n| (format!("tenant_{n}"), "pending: 2 invoices".to_owned())).collect();
+        let schemas = (0..10_000).map(|n| (format!("tenant_{n}"), "2 invoices".to_owned())).collect();
         let text = brief(&facts(schemas, "10000 incomplete"), 2_048);
         assert!(text.len() <= 2_048);
         let listed = text.lines().filter(|line| line.starts_with("tenant_")).count();

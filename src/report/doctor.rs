@@ -4,11 +4,12 @@ use console::Style as Paint;
 use serde_json::{Value, json};
 
 use super::{
+    advice::{Action, of_remedy},
     foreign,
     junit::{self, Case},
 };
 use crate::{
-    outcome::doctor::{Checked, Verdict},
+    outcome::doctor::{Checked, Remedy, Verdict},
     words::count,
 };
 
@@ -33,8 +34,8 @@ pub(crate) fn text(checks: &[Checked], colour: bool) -> String {
         };
         let word = foreign::painted(format!("{word:<6}"), &paint, colour);
         text += &format!("  {word}  {:<width$}  {}\n", check.name, check.verdict.said());
-        if let Some(remedy) = check.verdict.remedy() {
-            text += &format!("  {:<6}  {:<width$}  -> {remedy}\n", "", "");
+        for action in check.verdict.remedy().map(of_remedy).unwrap_or_default().actions {
+            text += &format!("  {:<6}  {:<width$}  -> {}\n", "", "", action.line());
         }
     }
     text + &format!("\n{}\n", summary(checks))
@@ -48,7 +49,7 @@ pub(crate) fn json(checks: &[Checked]) -> String {
             "name": check.name,
             "outcome": check.verdict.word(),
             "said": check.verdict.said(),
-            "remedy": check.verdict.remedy(),
+            "remedy": check.verdict.remedy().map(remedy),
         })
     };
     let all: Value = json!({
@@ -66,12 +67,19 @@ pub(crate) fn junit(checks: &[Checked]) -> String {
         name: check.id,
         result: match check.verdict.clone() {
             Verdict::Passed(said) => junit::Result::Passed(said),
-            Verdict::Warned(said, remedy) => junit::Result::Passed(format!("warned: {said}; {remedy}")),
-            Verdict::Failed(said, remedy) => junit::Result::Failed(said, remedy),
+            Verdict::Warned(said, advice) => {
+                junit::Result::Passed(format!("warned: {said}; {}", remedy(&advice)))
+            }
+            Verdict::Failed(said, advice) => junit::Result::Failed(said, remedy(&advice)),
             Verdict::NotApplicable(said) => junit::Result::Skipped(said),
         },
     };
     junit::suite("portcullis doctor", &checks.iter().map(case).collect::<Vec<_>>())
+}
+
+/// All steps in one line.
+fn remedy(remedy: &Remedy) -> String {
+    of_remedy(remedy).actions.iter().map(Action::line).collect::<Vec<_>>().join("; ")
 }
 
 fn summary(checks: &[Checked]) -> String {

@@ -1,13 +1,16 @@
-//! What every output says about a start-up that was blocked. Pure: text, JSON, the endpoint and the termination
-//! message are made of the same value, so that they cannot contradict each other.
+//! What every output says about a start-up that was blocked, or about a gate that is open all the same. Pure: text, JSON, the
+//! endpoint and the termination message are made of the same value, so that they cannot contradict each other.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
-use super::advice::{Action, Advice, advice};
+use super::{
+    advice::{Action, advice},
+    running::Running,
+};
 use crate::{
-    failure::{Failure, chain},
-    outcome::{FailureDetails, wording},
-    tenants::gate::{Judgement, Outcome},
+    failure::chain,
+    outcome::{FailureDetails, SchemaFailure, wording},
+    tenants::gate::{Judgement, Outcome, Verdict},
 };
 
 /// The facts of one failure.
@@ -23,7 +26,7 @@ pub(crate) struct Facts {
     /// The bad schemas, the proven ones first.
     pub(crate) schemas: Vec<Schema>,
     pub(crate) likely_cause: Option<&'static str>,
-    pub(crate) next: Vec<Next>,
+    pub(crate) next: Vec<Action>,
     /// The child's last lines.
     pub(crate) output: Vec<String>,
 }
@@ -36,19 +39,19 @@ pub(crate) struct Place {
     pub(crate) name: String,
 }
 
-/// A schema and everything wrong with it, each in a line of words.
+/// A schema and everything wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Schema {
     /// None for the shared schema.
     pub(crate) tenant: Option<String>,
-    pub(crate) findings: Vec<String>,
+    pub(crate) findings: Vec<Line>,
 }
 
-/// Something to do; the command can be pasted.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Next {
+/// One thing that is wrong, or a part of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub(crate) label: &'static str,
     pub(crate) text: String,
-    pub(crate) command: Option<String>,
 }
 
 impl Facts {
@@ -60,7 +63,7 @@ impl Facts {
         texts.extend(self.output.iter_mut());
         for schema in &mut self.schemas {
             texts.extend(schema.tenant.as_mut());
-            texts.extend(schema.findings.iter_mut());
+            texts.extend(schema.findings.iter_mut().map(|line| &mut line.text));
         }
         for next in &mut self.next {
             texts.push(&mut next.text);
@@ -71,45 +74,60 @@ impl Facts {
         }
     }
 
-    pub(crate) fn of(step: Option<Place>, trouble: &FailureDetails) -> Self {
-        // Whoever sent the signal knows why.
-        let interrupted = matches!(trouble.failure, Failure::Interrupted { .. });
-        let advice = if interrupted { Advice::default() } else { advice(trouble) };
-        let next = |action: Action| Next { text: action.text, command: action.command };
+    pub(crate) fn of(step: Option<Place>, details: &FailureDetails, running: Running) -> Self {
+        let advice = advice(details, running);
+        let judged = |outcome| {
+            let verdicts = details.judgement.iter().flat_map(Judgement::verdicts);
+            verdicts.filter(move |(_, verdict)| verdict.outcome() == outcome).map(Schema::judged)
+        };
+        let failed = details.failed.iter().map(Schema::failed);
         Self {
-            exit_code: trouble.failure.code(),
-            failure: trouble.failure.id(),
+            exit_code: details.failure.code(),
+            failure: details.failure.id(),
             step,
-            what: chain(&trouble.failure),
-            done: trouble.done.clone(),
-            schemas: failed(trouble).chain(judged(trouble)).collect(),
+            what: chain(&details.failure),
+            done: details.done.clone(),
+            schemas: failed.chain(judged(Outcome::Incomplete)).chain(judged(Outcome::Unproven)).collect(),
             likely_cause: advice.cause,
-            next: advice.actions.into_iter().map(next).collect(),
-            output: trouble.output.clone(),
+            next: advice.actions,
+            output: details.output.clone(),
         }
     }
 }
 
-fn judged(trouble: &FailureDetails) -> impl Iterator<Item = Schema> {
-    [Outcome::Incomplete, Outcome::Unproven].into_iter().flat_map(move |outcome| {
-        let verdicts = trouble.judgement.iter().flat_map(Judgement::verdicts);
-        verdicts.filter(move |(_, verdict)| verdict.outcome() == outcome).map(|(tenant, verdict)| {
-            let words = verdict.findings.iter().map(wording::words);
-            let findings = words.map(|(what, which)| format!("{what}: {which}")).collect();
-            Schema { tenant: tenant.map(str::to_owned), findings }
-        })
-    })
+impl Schema {
+    fn judged((tenant, verdict): (Option<&str>, &Verdict)) -> Self {
+        let line = |finding| {
+            let (label, text) = wording::words(finding);
+            Line { label, text }
+        };
+        Self { tenant: tenant.map(str::to_owned), findings: verdict.findings.iter().map(line).collect() }
+    }
+
+    fn failed(failure: &SchemaFailure) -> Self {
+        let line = |label, text: &String| Line { label, text: text.clone() };
+        let mut findings: Vec<Line> = Vec::new();
+        findings.extend(failure.migration.as_ref().map(|migration| line("migration", migration)));
+        findings.extend(failure.place.as_ref().map(|place| line("at", place)));
+        findings.push(Line { label: "why", text: failure.why.to_string() });
+        findings.extend(failure.dirty.then(|| line("dirty", &"it could not be rolled back".to_owned())));
+        Self { tenant: failure.tenant.clone(), findings }
+    }
+
+    /// Its findings in one line.
+    pub(crate) fn sentence(&self) -> String {
+        self.findings.iter().map(Line::sentence).collect::<Vec<_>>().join("; ")
+    }
 }
 
-fn failed(trouble: &FailureDetails) -> impl Iterator<Item = Schema> {
-    trouble.failed.iter().map(|failure| {
-        let place = failure.place.as_ref().map(|place| format!(" at {place}")).unwrap_or_default();
-        let finding = match &failure.migration {
-            Some(migration) => format!("migration {migration}{place}: {}", failure.why),
-            None => format!("cannot migrate{place}: {}", failure.why),
-        };
-        let dirty = failure.dirty.then(|| "dirty: it could not be rolled back".to_owned());
-        let findings = [finding].into_iter().chain(dirty).collect();
-        Schema { tenant: failure.tenant.clone(), findings }
-    })
+impl Line {
+    pub(crate) fn sentence(&self) -> String {
+        format!("{}: {}", self.label, self.text)
+    }
+}
+
+impl Serialize for Line {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}: {}", self.label, self.text))
+    }
 }

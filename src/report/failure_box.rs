@@ -4,73 +4,80 @@
 use console::Style;
 
 use super::{
-    advice::{Advice, advice},
-    foreign, judgement,
+    facts::{Facts, Line, Schema},
+    foreign,
+    running::Running,
 };
 use crate::{
-    failure::{Failure, chain},
-    outcome::{FailureDetails, SchemaFailure, wording},
-    tenants::gate::Outcome,
+    outcome::{FailureDetails, wording},
+    words,
 };
 
 pub(super) const WIDTH: usize = 80;
-/// How many tenants the box lists; `verify --format json` lists all.
-pub(super) const TENANTS: usize = 10;
+/// So many groups of schemas with the same findings are listed, and so many names of a group; `verify --format json` has all.
+const LISTED: usize = 10;
 /// How many of a child's last lines the box repeats.
 const LINES: usize = 15;
+/// The room for a label in front of its text.
+const LABEL: usize = 16;
 
-/// The title of what ends a start-up.
-pub(crate) const BLOCKED: &str = "THE SERVER WAS NOT STARTED";
+/// The box of a command that failed.
+pub(crate) fn of_command(details: &FailureDetails, running: Running, colour: bool) -> String {
+    render(running.title(), &Facts::of(None, details, running), colour)
+}
 
-/// `place` is the step's number, how many there are, and its name.
-pub(crate) fn render(
-    title: &str,
-    place: Option<(usize, usize, &str)>,
-    trouble: &FailureDetails,
-    colour: bool,
-) -> String {
-    let red = Style::new().red().bold();
-    let rule = foreign::painted("=".repeat(WIDTH), &red, colour);
-    let code = format!("exit {} ({})", trouble.failure.code(), trouble.failure.id());
+pub(crate) fn render(title: &str, facts: &Facts, colour: bool) -> String {
+    let code = format!("exit {} ({})", facts.exit_code, facts.failure);
+    let mut text = head(title, &code, &Style::new().red().bold(), colour);
+    body(&mut text, facts, None);
+    if !facts.next.is_empty() {
+        what_to_do(&mut text, facts);
+    }
+    text + &rule(&Style::new().red().bold(), colour)
+}
+
+/// The title between two rules.
+pub(super) fn head(title: &str, right: &str, paint: &Style, colour: bool) -> String {
     let title = format!(" PORTCULLIS: {title}");
-    let title = format!("{title}{code:>width$}", width = WIDTH - 1 - title.len());
+    let title = format!("{title}{right:>width$}", width = (WIDTH - 1).saturating_sub(title.len()));
+    let rule = rule(paint, colour);
+    format!("{rule}{}\n{rule}", foreign::painted(title, paint, colour))
+}
 
-    let mut text = format!("{rule}\n{}\n{rule}\n", foreign::painted(title, &red, colour));
-    if let Some((number, of, name)) = place {
-        fact(&mut text, "step", &format!("{number} of {of}: {name}"));
+pub(super) fn rule(paint: &Style, colour: bool) -> String {
+    format!("{}\n", foreign::painted("=".repeat(WIDTH), paint, colour))
+}
+
+/// Where, what, which schemas, and the last lines of the command.
+pub(super) fn body(text: &mut String, facts: &Facts, why_open: Option<&str>) {
+    if let Some(step) = &facts.step {
+        fact(text, "step", &format!("{} of {}: {}", step.number, step.of, step.name));
     }
-    fact(&mut text, "what", &chain(&trouble.failure));
-    if let Some(done) = &trouble.done {
-        fact(&mut text, "done", done);
+    fact(text, "what", &facts.what);
+    if let Some(why) = why_open {
+        fact(text, "why open", why);
     }
-    if let Some(judgement) = &trouble.judgement {
-        for outcome in [Outcome::Incomplete, Outcome::Unproven] {
-            list(&mut text, &judgement::lines(judgement, outcome, TENANTS));
+    if let Some(done) = &facts.done {
+        fact(text, "done", done);
+    }
+    schemas(text, &facts.schemas);
+    if !facts.output.is_empty() {
+        *text += "\n last lines of the command\n";
+        let skip = facts.output.len().saturating_sub(LINES);
+        for line in &facts.output[skip..] {
+            *text += &format!("   | {}\n", foreign::escaped(&foreign::without_colour(line)));
         }
     }
-    list(&mut text, &failures(&trouble.failed));
-    if !trouble.output.is_empty() {
-        text += "\n last lines of the command\n";
-        let skip = trouble.output.len().saturating_sub(LINES);
-        for line in &trouble.output[skip..] {
-            text += &format!("   | {}\n", foreign::escaped(&foreign::without_colour(line)));
-        }
-    }
-    if matches!(trouble.failure, Failure::Interrupted { .. }) {
-        return text + &rule + "\n";
-    }
-    what_to_do(&mut text, &advice(trouble));
-    text + &rule + "\n"
 }
 
 /// The likely cause, and what to type next.
-pub(super) fn what_to_do(text: &mut String, advice: &Advice) {
-    if let Some(cause) = advice.cause {
+pub(super) fn what_to_do(text: &mut String, facts: &Facts) {
+    if let Some(cause) = facts.likely_cause {
         text.push('\n');
         fact(text, "likely cause", cause);
     }
     *text += "\n what to do\n";
-    for (index, action) in advice.actions.iter().enumerate() {
+    for (index, action) in facts.next.iter().enumerate() {
         wrap(text, &format!("   {}. ", index + 1), &action.text);
         if let Some(command) = &action.command {
             *text += &format!("        {}\n", foreign::escaped(command));
@@ -78,45 +85,34 @@ pub(super) fn what_to_do(text: &mut String, advice: &Advice) {
     }
 }
 
-fn failures(failed: &[SchemaFailure]) -> Vec<String> {
-    let mut lines = Vec::new();
-    for failure in failed.iter().take(TENANTS) {
-        lines.push(wording::name(failure.tenant.as_deref()).to_owned());
-        if let Some(migration) = &failure.migration {
-            lines.push(format!("  {:<15} {migration}", "migration"));
-        }
-        if let Some(place) = &failure.place {
-            lines.push(format!("  {:<15} {place}", "at"));
-        }
-        lines.push(format!("  {:<15} {}", "why", failure.why));
-        if failure.dirty {
-            lines.push(format!("  {:<15} {}", "state", "dirty: it could not be rolled back"));
+/// Schemas with the same findings stand together.
+fn schemas(text: &mut String, schemas: &[Schema]) {
+    let mut groups: Vec<(&[Line], Vec<&str>)> = Vec::new();
+    let mut left_out = 0;
+    for schema in schemas {
+        let name = wording::name(schema.tenant.as_deref());
+        match groups.iter().position(|(findings, _)| *findings == schema.findings) {
+            Some(place) => groups[place].1.push(name),
+            None if groups.len() == LISTED => left_out += 1,
+            None => groups.push((&schema.findings, vec![name])),
         }
     }
-    if failed.len() > TENANTS {
-        lines.push(format!("... and {} more", failed.len() - TENANTS));
+    if !groups.is_empty() {
+        text.push('\n');
     }
-    lines
+    for (findings, names) in groups {
+        wrap(text, "   ", &words::list(&names, LISTED));
+        for Line { label, text: words } in findings {
+            wrap(text, &format!("     {label:<width$}", width = LABEL), words);
+        }
+    }
+    if left_out > 0 {
+        *text += &format!("   ... and {left_out} more\n");
+    }
 }
 
-pub(super) fn fact(text: &mut String, name: &str, value: &str) {
+fn fact(text: &mut String, name: &str, value: &str) {
     wrap(text, &format!(" {name:<13} "), value);
-}
-
-pub(super) fn list(text: &mut String, lines: &[String]) {
-    if lines.is_empty() {
-        return;
-    }
-    text.push('\n');
-    for line in lines {
-        let content = line.trim_start();
-        let indent = line.len() - content.len();
-        let (label, value) = match (indent, content.split_at_checked(16)) {
-            (2, Some((label, value))) => (label, value),
-            _ => ("", content),
-        };
-        wrap(text, &format!("{}{label}", " ".repeat(indent + 3)), value);
-    }
 }
 
 /// Appends `value` after `lead`, folded at spaces to the width, with the lead's width as indent.
@@ -149,7 +145,18 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::tenants::gate::{Finding, Judgement, Verdict};
+    use crate::{
+        cause::{Cause, Code, Kind},
+        failure::Failure,
+        outcome::SchemaFailure,
+        report::facts::Place,
+        tenants::gate::{Finding, Judgement, Verdict},
+    };
+
+    fn boxed(step: Option<(usize, &str)>, details: &FailureDetails) -> String {
+        let place = step.map(|(number, name)| Place { number, of: 8, name: name.into() });
+        render(Running::Run.title(), &Facts::of(place, details, Running::Run), false)
+    }
 
     fn judgement(tenants: &[(&str, Finding)]) -> Judgement {
         let verdict = |finding: &Finding| Verdict { findings: vec![finding.clone()] };
@@ -163,20 +170,15 @@ mod tests {
     }
 
     fn blocked(judgement: Judgement) -> FailureDetails {
-        let summary = wording::summary(&judgement);
-        FailureDetails { judgement: Some(judgement), ..FailureDetails::from(Failure::Incomplete { summary }) }
+        let counts = wording::counts(&judgement);
+        FailureDetails { judgement: Some(judgement), ..FailureDetails::from(Failure::Incomplete { counts }) }
     }
 
     #[test]
     fn the_box_for_a_lying_ledger_names_tenant_table_and_command() {
         let finding =
             Finding::MissingTables { tables: vec!["finance_invoice".into()], dropped_by_newer: false };
-        let text = render(
-            BLOCKED,
-            Some((6, 8, "every tenant is complete")),
-            &blocked(judgement(&[("acme", finding)])),
-            false,
-        );
+        let text = boxed(Some((6, "every tenant is complete")), &blocked(judgement(&[("acme", finding)])));
         insta::assert_snapshot!(text, @r#"
         ================================================================================
          PORTCULLIS: THE SERVER WAS NOT STARTED                     exit 1 (incomplete)
@@ -187,13 +189,14 @@ mod tests {
            acme
              table missing   finance_invoice (its ledger is complete)
 
-         likely cause  tables were dropped or never made, though the ledger says that
-                       they were
+         likely cause  tables were dropped or never created, although the ledger says
+                       that they were
 
          what to do
-           1. see exactly what is missing
+           1. see exactly what is missing in acme
                 portcullis verify --tenant acme
-           2. restore what is missing from a backup or the migration's own SQL
+           2. acme: restore what is missing from a backup, or run that part of the
+              migration's own SQL
         ================================================================================
         "#);
     }
@@ -204,16 +207,19 @@ mod tests {
             tenant: Some("acme".into()),
             migration: Some("2 invoices".into()),
             place: Some("migrations/tenant/2_invoices.sql:3".into()),
-            why: "relation \"finance_invoice\" already exists".into(),
+            why: Cause {
+                kind: Kind::Exists,
+                code: Code::sqlstate("42P07"),
+                text: "relation \"finance_invoice\" already exists".into(),
+            },
             dirty: false,
         };
-        let summary = "a migration failed in 1 schema".into();
         let trouble = FailureDetails {
             failed: vec![failed],
             done: Some("2 of 3 schemas migrated".into()),
-            ..FailureDetails::from(Failure::MigrationFailed { summary })
+            ..FailureDetails::from(Failure::MigrationFailed { failed: 1, unfit: 0 })
         };
-        insta::assert_snapshot!(render(BLOCKED, Some((3, 8, "tenant schemas")), &trouble, false), @r#"
+        insta::assert_snapshot!(boxed(Some((3, "tenant schemas")), &trouble), @r#"
         ================================================================================
          PORTCULLIS: THE SERVER WAS NOT STARTED               exit 1 (migration-failed)
         ================================================================================
@@ -226,13 +232,16 @@ mod tests {
              at              migrations/tenant/2_invoices.sql:3
              why             relation "finance_invoice" already exists
 
-         likely cause  what the migration makes stands there already: somebody deleted
-                       its ledger row, or made it by hand
+         likely cause  the object exists already: the ledger row of the migration was
+                       deleted, or someone created it by hand
 
          what to do
-           1. correct the cause, then apply again
+           1. acme: if the object is as the migration makes it, put back the migration's
+              ledger row (with Django: `python manage.py migrate_schemas APP NAME --fake
+              --schema=TENANT`); if it is not, drop it
+           2. then apply again in acme
                 portcullis migrate --tenant acme
-           2. or decide to serve the others: `on_failure = "warn"` on the step that
+           3. or decide to serve the others: `on_failure = "warn"` on the step that
               migrates, and `[gate] incomplete = "quarantine"` with `max`, which keeps
               the server from those that fail
         ================================================================================
@@ -245,7 +254,7 @@ mod tests {
             Failure::CommandFailed { program: "collectstatic".into(), ended: "exited with 5".into() };
         let trouble =
             FailureDetails { output: vec!["no space left".into()], ..FailureDetails::from(failure) };
-        insta::assert_snapshot!(render(BLOCKED, Some((7, 8, "static files")), &trouble, false), @r#"
+        insta::assert_snapshot!(boxed(Some((7, "static files")), &trouble), @r#"
         ================================================================================
          PORTCULLIS: THE SERVER WAS NOT STARTED                exit 79 (command-failed)
         ================================================================================
@@ -268,8 +277,8 @@ mod tests {
         let names: Vec<String> = (0..30).map(|n| format!("tenant_with_quite_a_long_name_{n}")).collect();
         let tenants: BTreeMap<_, _> = names.iter().map(|name| (name.as_str(), pending(20))).collect();
         let tenants: Vec<_> = tenants.into_iter().collect();
-        let text = render(BLOCKED, None, &blocked(judgement(&tenants)), false);
-        assert!(text.contains("... and 20 more"), "{text}");
+        let text = boxed(None, &blocked(judgement(&tenants)));
+        assert!(text.contains("and 20\n   more"), "{text}");
         for line in text.lines() {
             assert!(line.chars().count() <= 80, "{line}");
         }

@@ -7,29 +7,13 @@ use super::{
     junit::{self, Case},
 };
 use crate::{
-    outcome::wording::{name, sentence, summary, too_few, words},
+    failure::Counts,
+    outcome::wording::{name, sentence, summary},
     tenants::gate::{Finding, Judgement, Outcome, Verdict},
 };
 
 /// GitHub shows so many of one step.
 const ANNOTATIONS: usize = 10;
-
-/// The schemas of an outcome, each with its findings as lines, at most `cap` schemas.
-pub(crate) fn lines(judgement: &Judgement, outcome: Outcome, cap: usize) -> Vec<String> {
-    let mut lines = Vec::new();
-    let bad = || judgement.verdicts().filter(|(_, verdict)| verdict.outcome() == outcome);
-    for (tenant, verdict) in bad().take(cap) {
-        lines.push(name(tenant).to_owned());
-        for finding in said(verdict, outcome) {
-            let (what, which) = words(finding);
-            lines.push(format!("  {what:<15} {which}"));
-        }
-    }
-    if bad().count() > cap {
-        lines.push(format!("... and {} more", bad().count() - cap));
-    }
-    lines
-}
 
 /// Each schema as a test case.
 pub(crate) fn junit(judgement: &Judgement) -> String {
@@ -49,7 +33,8 @@ pub(crate) fn junit(judgement: &Judgement) -> String {
             }
         })
         .collect();
-    let few = judgement.too_few.map(|(rows, least)| too_few(rows, least));
+    let few =
+        judgement.too_few.map(|too_few| Counts { too_few: Some(too_few), ..Counts::default() }.to_string());
     cases.extend(few.map(|few| Case {
         class: "registry",
         name: "the registry",
@@ -85,8 +70,7 @@ pub(crate) fn json(judgement: &Judgement) -> Value {
 
 /// One schema's verdict.
 pub(crate) fn schema_json(verdict: &Verdict) -> Value {
-    let findings: Vec<Value> = verdict.findings.iter().map(finding_json).collect();
-    json!({ "outcome": outcome_word(verdict.outcome()), "findings": findings })
+    json!({ "outcome": outcome_word(verdict.outcome()), "findings": verdict.findings })
 }
 
 fn said(verdict: &Verdict, outcome: Outcome) -> impl Iterator<Item = &Finding> {
@@ -101,43 +85,5 @@ pub(crate) fn outcome_word(outcome: Outcome) -> &'static str {
         Outcome::Complete => "complete",
         Outcome::Unproven => "unproven",
         Outcome::Incomplete => "incomplete",
-    }
-}
-
-fn finding_json(finding: &Finding) -> Value {
-    match finding {
-        Finding::NotRegistered => json!({ "kind": "not_registered" }),
-        Finding::NoSchema => json!({ "kind": "no_schema" }),
-        Finding::NoLedger { tables } => json!({ "kind": "no_ledger", "tables": tables }),
-        Finding::Pending { migrations } => json!({ "kind": "pending", "migrations": migrations }),
-        Finding::Dirty { migrations } => json!({ "kind": "dirty", "migrations": migrations }),
-        Finding::Altered { migrations } => json!({ "kind": "altered", "migrations": migrations }),
-        Finding::Diverged { unknown } => json!({ "kind": "diverged", "migrations": unknown }),
-        Finding::Ahead { unknown, blocks } => {
-            json!({ "kind": "ahead", "migrations": unknown, "blocks": blocks })
-        }
-        Finding::MissingTables { tables, dropped_by_newer } => {
-            json!({ "kind": "missing_tables", "tables": tables, "dropped_by_newer": dropped_by_newer })
-        }
-        Finding::OtherKind { table, expected, found } => {
-            json!({ "kind": "other_kind", "table": table, "expected": expected, "found": found })
-        }
-        Finding::MissingColumns { table, columns, dropped_by_newer } => {
-            json!({ "kind": "missing_columns", "table": table, "columns": columns, "dropped_by_newer": dropped_by_newer })
-        }
-        Finding::InvalidIndex { index, table, unique } => {
-            json!({ "kind": "invalid_index", "index": index, "table": table, "unique": unique })
-        }
-        Finding::Models { app, models, whole, after } => {
-            json!({ "kind": "models", "app": app, "models": models, "whole": whole, "after": after })
-        }
-        Finding::Shadowed { tables } => json!({ "kind": "shadowed", "tables": tables }),
-        Finding::Retired { migrations } => json!({ "kind": "retired", "migrations": migrations }),
-        Finding::Duplicate { migrations } => json!({ "kind": "recorded_twice", "migrations": migrations }),
-        Finding::LookFailed { why } => json!({ "kind": "look_failed", "why": why }),
-        Finding::Vanished => json!({ "kind": "vanished" }),
-        Finding::Accepted { finding, until, reason } => json!({
-            "kind": "accepted", "finding": finding_json(finding), "until": until.to_string(), "reason": reason,
-        }),
     }
 }

@@ -22,6 +22,7 @@ pub(crate) mod progress;
 pub(crate) mod prometheus;
 mod queue;
 pub(crate) mod repair;
+pub(crate) mod running;
 pub(crate) mod standing;
 pub(crate) mod streams;
 pub(crate) mod style;

@@ -2,37 +2,14 @@
 
 use console::Style;
 
-use super::{
-    advice::advice,
-    failure_box::{self, TENANTS, WIDTH, fact, list},
-    foreign, judgement,
-};
-use crate::{
-    failure::chain,
-    outcome::{FailureDetails, event::Opening},
-    tenants::gate::Outcome,
-};
+use super::{facts::Facts, failure_box};
+use crate::outcome::event::Opening;
 
-pub(crate) fn render(
-    place: (usize, usize, &str),
-    how: &Opening,
-    trouble: &FailureDetails,
-    colour: bool,
-) -> String {
+pub(crate) fn render(how: &Opening, facts: &Facts, colour: bool) -> String {
     let yellow = Style::new().yellow().bold();
-    let rule = foreign::painted("=".repeat(WIDTH), &yellow, colour);
-    let title = " PORTCULLIS: THE GATE IS OPEN, THOUGH NOT EVERYTHING IS COMPLETE";
-    let title = format!("{title}{:>width$}", how.word(), width = WIDTH - 1 - title.len());
-    let mut text = format!("{rule}\n{}\n{rule}\n", foreign::painted(title, &yellow, colour));
-    let (number, of, name) = place;
-    fact(&mut text, "step", &format!("{number} of {of}: {name}"));
-    fact(&mut text, "what", &chain(&trouble.failure));
-    fact(&mut text, "why open", &how.words());
-    if let Some(judgement) = &trouble.judgement {
-        for outcome in [Outcome::Incomplete, Outcome::Unproven] {
-            list(&mut text, &judgement::lines(judgement, outcome, TENANTS));
-        }
-    }
-    failure_box::what_to_do(&mut text, &advice(trouble));
-    text + &rule + "\n"
+    let title = "THE GATE IS OPEN, THOUGH NOT EVERYTHING IS COMPLETE";
+    let mut text = failure_box::head(title, how.word(), &yellow, colour);
+    failure_box::body(&mut text, facts, Some(&how.words()));
+    failure_box::what_to_do(&mut text, facts);
+    text + &failure_box::rule(&yellow, colour)
 }

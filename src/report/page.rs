@@ -118,7 +118,7 @@ fn failure(standing: &Standing) -> String {
     }
     for schema in facts.schemas.iter().take(SCHEMAS) {
         let name = wording::name(schema.tenant.as_deref());
-        text += &format!("<p>{}: {}</p>", escape(name), escape(&schema.findings.join("; ")));
+        text += &format!("<p>{}: {}</p>", escape(name), escape(&schema.sentence()));
     }
     if facts.schemas.len() > SCHEMAS {
         text += &format!("<p>... and {} more</p>", facts.schemas.len() - SCHEMAS);

@@ -1,18 +1,16 @@
 //! Words a repair: its steps as they end, its summary, and all of it as JSON.
 
-use std::collections::BTreeSet;
-
 use console::Style as Paint;
 use serde_json::{Value, json};
 
 use super::{
-    advice::quoted,
     facts::{Facts, Place},
     foreign,
+    running::Running,
 };
 use crate::{
     outcome::repair::{Ended, Repaired, STEPS, Step},
-    tenants::{found::Rows, replay::Refusal},
+    tenants::found::Rows,
     words::count,
 };
 
@@ -26,21 +24,6 @@ pub(crate) fn line(number: usize, step: &Step, colour: bool) -> String {
     let word = foreign::painted(format!("{word:<7}"), &paint, colour);
     let name = STEPS.get(number - 1).copied().unwrap_or_default();
     format!("{number}/{}  {word}  {name:<17}  {}", STEPS.len(), step.said)
-}
-
-/// What every table answered: `crm_customer 3 rows, finance_invoice 12 rows`.
-pub(crate) fn rows(tables: &[(String, Rows)]) -> String {
-    let said: Vec<String> = tables
-        .iter()
-        .map(|(table, rows)| match rows {
-            Rows::Counted(rows) => {
-                format!("{table} {}", count(usize::try_from(*rows).unwrap_or(usize::MAX), "row"))
-            }
-            Rows::Uncounted => format!("{table} more rows than can be counted quickly"),
-            Rows::Failed(why) => format!("{table} does not answer: {why}"),
-        })
-        .collect();
-    if said.is_empty() { "no table is expected".into() } else { said.join(", ") }
 }
 
 /// What is said at the end, on standard output.
@@ -82,7 +65,7 @@ fn one(tenant: &str, repaired: &Repaired) -> Value {
     let failure = repaired.trouble.as_ref().map(|trouble| {
         let number = repaired.steps.len();
         let name = STEPS.get(number.saturating_sub(1)).copied().unwrap_or_default().to_owned();
-        Facts::of(Some(Place { number, of: STEPS.len(), name }), trouble)
+        Facts::of(Some(Place { number, of: STEPS.len(), name }), trouble, Running::Repair)
     });
     json!({
         "tenant": tenant,
@@ -91,53 +74,4 @@ fn one(tenant: &str, repaired: &Repaired) -> Value {
         "tables": tables.collect::<Vec<_>>(),
         "failure": failure,
     })
-}
-
-/// Why an app's migrations are not run again, and what to do instead.
-pub(crate) fn refusal(refusal: &Refusal, app: &str, tenant: &str) -> (String, String) {
-    let list = |names: &[String]| {
-        names.iter().collect::<BTreeSet<_>>().into_iter().cloned().collect::<Vec<_>>().join(", ")
-    };
-    let tenant = quoted(tenant);
-    let replay = |app: &str| format!("portcullis repair {tenant} --replay {}", quoted(app));
-    let look = |lead: &str| format!("{lead}: portcullis verify --tenant {tenant}");
-    match refusal {
-        Refusal::NoApps => {
-            ("the manifest does not say which tables belong to which app".into(), look("see what is missing"))
-        }
-        Refusal::NoSuchApp => {
-            ("a tenant has no tables of such an app".into(), look("see which apps have lost tables"))
-        }
-        Refusal::NoLedger => {
-            ("its schema or ledger is not there, or cannot be read".into(), look("see what is wrong"))
-        }
-        Refusal::Pending(names) => (
-            format!("its migrations were never applied ({})", list(names)),
-            format!("apply them: portcullis repair {tenant}"),
-        ),
-        Refusal::After(apps) => (
-            format!("its migrations stand on those of {}, whose tables are lost too", list(apps)),
-            format!("begin there: {}", replay(apps.first().map_or(app, String::as_str))),
-        ),
-        Refusal::Circle(apps) => (
-            format!(
-                "its migrations and those of {} stand on each other, and both have lost tables",
-                list(apps)
-            ),
-            look("restore the tables of both from a backup, then look again"),
-        ),
-        Refusal::NothingMissing => ("all of its tables are there".into(), look("see what is wrong")),
-        Refusal::Standing(tables) => (
-            format!("{} still there, and running everything again would fail on it", list(tables)),
-            look("restore the missing ones from a backup, then look again"),
-        ),
-        Refusal::Code(names) => (
-            format!("it runs code of its own in {}", list(names)),
-            format!("read that code; if it may run again: {} --allow-code", replay(app)),
-        ),
-        Refusal::NotAtomic(names) => (
-            format!("{} cannot be part of one transaction", list(names)),
-            look("restore its tables from a backup, then look again"),
-        ),
-    }
 }

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{
     facts::{Facts, Place},
     progress::{self, Progress},
+    running::Running,
 };
 use crate::{
     failure::{self, Failure},
@@ -249,7 +250,7 @@ impl Standing {
 
     fn block(&mut self, step: Option<usize>, trouble: &FailureDetails) {
         let place = step.map(|step| self.place(step));
-        self.facts = Some(Facts::of(place, trouble));
+        self.facts = Some(Facts::of(place, trouble, Running::Run));
     }
 
     fn with(&mut self, step: usize, change: impl FnOnce(&mut Step)) {

@@ -82,7 +82,7 @@ mod tests {
             standing.tell(&event, second);
         }
         insta::assert_snapshot!(table(&standing, false).join("\n"), @r"
-          1  ok          2.0 s  database                      there
+          1  ok            2 s  database                      there
           2  skipped         -  broker                        the role is web
           3  warned      12 ms  static files                  `collect` exited with 5
           4  failed   12 m 4 s  a step with a rather long...  `collect` said somethin...

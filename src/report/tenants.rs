@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::judgement;
+use super::{
+    advice::{Action, advice},
+    judgement,
+    running::Running,
+};
 use crate::{
     failure::{Failure, Left, chain},
     outcome::{FailureDetails, bootstrap::Bootstrapped, wording},
@@ -12,6 +16,7 @@ use crate::{
         found::Deleted,
         gate::{Judgement, Verdict},
     },
+    words::count,
 };
 
 /// What `tenant create --json` answers.
@@ -23,7 +28,7 @@ pub(crate) fn created(name: &str, schema: &str, took: Duration, trouble: Option<
         "took_ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
     });
     if let (Some(trouble), Some(object)) = (trouble, answer.as_object_mut()) {
-        object.insert("failure".into(), failure(trouble));
+        object.insert("failure".into(), failure(trouble, Running::TenantCreate));
     }
     answer
 }
@@ -36,13 +41,13 @@ pub(crate) fn bootstrapped(became: &Bootstrapped, trouble: Option<&FailureDetail
         "created": became.created,
         "kept": became.kept,
         "failed": failed,
-        "failure": trouble.map(failure),
+        "failure": trouble.map(|trouble| failure(trouble, Running::TenantBootstrap)),
     })
 }
 
 /// What the command of `[notify]` finds in its variable.
 pub(crate) fn notification(run: &str, tenant: &str, trouble: &FailureDetails) -> Value {
-    json!({ "event": "tenant creation failed", "run": run, "tenant": tenant, "failure": failure(trouble) })
+    json!({ "event": "tenant creation failed", "run": run, "tenant": tenant, "failure": failure(trouble, Running::TenantCreate) })
 }
 
 /// One line a tenant.
@@ -88,19 +93,16 @@ pub(crate) fn one(name: &str, verdict: &Verdict) -> Value {
 
 /// What was removed, in words.
 pub(crate) fn deleted(name: &str, deleted: &Deleted) -> String {
-    let count = |number: usize, what: &str| {
-        if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
-    };
     if deleted.transactions == 0 {
-        return format!("`{name}` deleted: what was left of it is gone\n");
+        return format!("`{name}` deleted: an interrupted creation or deletion was completed\n");
     }
-    let mut parts = vec![count(deleted.rows, "row of the registry").replace("registrys", "registry")];
+    let mut parts = vec![format!("{} of the registry", count(deleted.rows, "row"))];
     if deleted.domains > 0 {
         parts.push(count(deleted.domains, "domain"));
     }
     match deleted.tables {
         Some(tables) => parts.push(format!("its schema with {}", count(tables, "table"))),
-        None => parts.push("no schema, which was not there".into()),
+        None => parts.push("no schema (it did not exist)".into()),
     }
     format!("`{name}` deleted: {} ({})\n", parts.join(", "), count(deleted.transactions, "transaction"))
 }
@@ -117,14 +119,14 @@ pub(crate) fn deleted_json(name: &str, deleted: &Deleted) -> Value {
 }
 
 pub(crate) fn not_deleted(name: &str, trouble: &FailureDetails) -> Value {
-    json!({ "tenant": name, "deleted": false, "failure": failure(trouble) })
+    json!({ "tenant": name, "deleted": false, "failure": failure(trouble, Running::TenantDelete) })
 }
 
 /// What a command that only looks answers where it could not.
-pub(crate) fn failed(tenant: Option<&str>, trouble: &FailureDetails) -> Value {
+pub(crate) fn failed(tenant: Option<&str>, trouble: &FailureDetails, running: Running) -> Value {
     match tenant {
-        Some(tenant) => json!({ "tenant": tenant, "failure": failure(trouble) }),
-        None => json!({ "failure": failure(trouble) }),
+        Some(tenant) => json!({ "tenant": tenant, "failure": failure(trouble, running) }),
+        None => json!({ "failure": failure(trouble, running) }),
     }
 }
 
@@ -140,7 +142,7 @@ fn brief(verdict: &Verdict) -> String {
     }
 }
 
-fn failure(trouble: &FailureDetails) -> Value {
+fn failure(trouble: &FailureDetails, running: Running) -> Value {
     let failure = &trouble.failure;
     let left = match failure {
         Failure::Provisioning { left, .. } => Some(match left {
@@ -156,7 +158,7 @@ fn failure(trouble: &FailureDetails) -> Value {
         "id": failure.id(),
         "code": failure.code(),
         "message": chain(failure),
-        "hint": failure.hint(),
+        "hint": advice(trouble, running).actions.first().map(Action::line),
         "left": left,
         "migration": first.and_then(|failed| failed.migration.as_ref()),
         "place": first.and_then(|failed| failed.place.as_ref()),

@@ -6,9 +6,10 @@ use console::Style as Paint;
 
 use super::{
     brief::brief,
-    failure_box::{self, BLOCKED},
-    foreign, opened_box,
+    facts::Facts,
+    failure_box, foreign, opened_box,
     progress::{self, Progress},
+    running::Running,
     standing::Standing,
     style::{Layout, Style},
     table,
@@ -41,13 +42,11 @@ pub(crate) fn lines(event: &Event, standing: &Standing, at: Duration, style: Sty
     if matches!(event, Event::HandingOver { .. } | Event::Finished { .. } | Event::Blocked { .. }) {
         lines.extend(table::table(standing, style.colour));
     }
-    if let Event::Blocked { step, trouble, .. } = event {
-        let place = step.map(|step| standing.place(step));
-        let place = place.as_ref().map(|place| (place.number, place.of, place.name.as_str()));
-        let text = failure_box::render(BLOCKED, place, trouble, style.colour);
+    if let (Event::Blocked { .. }, Some(facts)) = (event, &standing.facts) {
+        let text = failure_box::render(Running::Run.title(), facts, style.colour);
         let fits = text.len() <= TAIL_BYTES && text.lines().count() <= TAIL_LINES;
         lines.extend(text.lines().map(str::to_owned));
-        if let (false, Some(facts)) = (fits, &standing.facts) {
+        if !fits {
             let mut facts = facts.clone();
             facts.change(&mut |text| foreign::escaped(text).into_owned());
             lines.extend(brief(&facts, TAIL_BYTES).lines().map(str::to_owned));
@@ -55,9 +54,8 @@ pub(crate) fn lines(event: &Event, standing: &Standing, at: Duration, style: Sty
         return lines;
     }
     if let Event::Opened { step, how, trouble } = event {
-        let place = standing.place(*step);
-        let place = (place.number, place.of, place.name.as_str());
-        let text = opened_box::render(place, how, trouble, style.colour);
+        let facts = Facts::of(Some(standing.place(*step)), trouble, Running::Run);
+        let text = opened_box::render(how, &facts, style.colour);
         return text.lines().map(str::to_owned).collect();
     }
     let words = Words { colour: style.colour, standing, at: Some(at) };

@@ -2,8 +2,11 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    fmt,
     sync::Arc,
 };
+
+use serde::{Serialize, Serializer};
 
 use super::{
     day::Day,
@@ -12,6 +15,7 @@ use super::{
     manifest::{Expected, Kind, Manifest, Owner, Tables},
     replay::is_of,
 };
+use crate::cause::Cause;
 
 /// How strictly to judge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,7 +37,8 @@ pub(crate) enum Outcome {
 }
 
 /// One thing that the gate has to say of one schema.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum Finding {
     NotRegistered,
     NoSchema,
@@ -51,10 +56,12 @@ pub(crate) enum Finding {
     },
     /// Recorded but not expected, while expected ones are pending.
     Diverged {
+        #[serde(rename = "migrations")]
         unknown: Vec<String>,
     },
     /// Recorded but not expected, and nothing pending.
     Ahead {
+        #[serde(rename = "migrations")]
         unknown: Vec<String>,
         blocks: bool,
     },
@@ -94,19 +101,26 @@ pub(crate) enum Finding {
         table: String,
         unique: bool,
     },
+    #[serde(rename = "recorded_twice")]
     Duplicate {
         migrations: Vec<String>,
     },
     LookFailed {
-        why: String,
+        #[serde(serialize_with = "words")]
+        why: Cause,
     },
     Vanished,
     /// Known, and waived until a day.
     Accepted {
         finding: Box<Finding>,
+        #[serde(serialize_with = "words")]
         until: Day,
         reason: String,
     },
+}
+
+fn words<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(value)
 }
 
 /// One schema's findings.
@@ -116,7 +130,7 @@ pub(crate) struct Verdict {
 }
 
 /// The verdict on everything that was asked for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Judgement {
     /// None if the shared schema was not asked for.
     pub(crate) shared: Option<Verdict>,
@@ -340,7 +354,7 @@ pub(crate) fn judge_schema(manifest: &Manifest, expected: &Expected, look: &Look
         Look::NoLedger { tables } => {
             Verdict::of(Finding::NoLedger { tables: tables.iter().cloned().collect() })
         }
-        Look::Failed(why) => Verdict::of(Finding::LookFailed { why: why.clone() }),
+        Look::Failed(why) => Verdict::of(Finding::LookFailed { why: why.clone().into() }),
         Look::Vanished => Verdict::of(Finding::Vanished),
         Look::Seen(seen) => {
             judge_seen(manifest, &manifest.framework.compare(expected, &seen.ledger), seen, rules)

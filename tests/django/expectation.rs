@@ -259,7 +259,7 @@ fn an_app_that_moved_from_shared_to_tenants_is_found_and_replayed() {
     project.manage(&["migrate_schemas", "--check", "-v0"]).exits(0);
     // Its foreign key would lead to public's contacts.
     let early = project.portcullis.run(["repair", "acme", "--replay", "finance"]).exits(1);
-    early.says("stand on those of contacts").says("portcullis repair acme --replay contacts");
+    early.says("depend on those of contacts").says("portcullis repair acme --replay contacts");
     let asked = project.portcullis.run(["repair", "--all-affected", "--replay", "contacts"]).exits(1);
     asked.says("portcullis repair acme --replay contacts --allow-code");
     project

@@ -40,7 +40,7 @@ fn what_cannot_be_replayed_is_explained_and_left_as_it_is() {
     project.database.execute("DROP TABLE demo.contacts_contact CASCADE");
     repair("contacts").exits(1).says("contacts.0003_contact_sort_name").says("--allow-code");
     project.database.execute("DROP TABLE demo.auth_group CASCADE");
-    repair("auth").exits(1).says("still there");
+    repair("auth").exits(1).says("still exist");
     project
         .portcullis
         .run(["repair", "demo", "--replay", "contacts", "--allow-code"])

@@ -181,7 +181,7 @@ fn a_command_of_the_projects_own_that_fails_takes_back_what_was_named_and_nothin
     fs::write(&bootstrap, &text).unwrap();
     project.database.execute("DROP TABLE demo.finance_invoice CASCADE");
     let refused = project.portcullis.run(["tenant", "bootstrap"]).exits(73);
-    refused.says("demo").says("authorship unproved");
+    refused.says("demo").says("cannot prove that this run created it");
     assert!(schemas(&project).contains(&"demo".to_owned()));
     project.portcullis.run(["tenant", "delete", "demo", "--yes"]).exits(0);
     project.portcullis.run(["tenant", "bootstrap"]).exits(0).says("1 created");

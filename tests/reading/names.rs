@@ -67,12 +67,12 @@ fn one_schema_that_may_not_be_read_is_named_and_the_others_are_judged() {
             "<testsuite name=\"portcullis verify\" tests=\"132\" failures=\"1\" errors=\"3\" skipped=\"0\">",
         )
         .says("<testcase classname=\"tenant\" name=\"t99\"><failure message=\"table missing: item")
-        .says("<testcase classname=\"tenant\" name=\"t51\"><error message=\"cannot look: no privilege")
+        .says("<testcase classname=\"tenant\" name=\"t51\"><error message=\"cannot read: no privilege")
         .says("<testcase classname=\"tenant\" name=\"t50\"></testcase>");
     let github = fleet.run(["verify", "--format", "github"]).exits(1);
     github
         .says("::error title=t99::table missing: item")
-        .says("::error title=t51::cannot look: no privilege");
+        .says("::error title=t51::cannot read: no privilege");
     database.execute(&format!("DROP OWNED BY {reader}; DROP ROLE {reader}"));
 }
 

@@ -60,7 +60,7 @@ fn a_holder_whose_network_is_cut_stops_and_does_not_serve() {
 #[track_caller]
 fn is_lost(project: &Project, outcome: &Outcome) {
     assert_eq!(outcome.code, Some(75), "{outcome}");
-    assert!(outcome.failure_box().contains("the lock was lost"), "{outcome}");
+    assert!(outcome.failure_box().contains("the migration lock was lost"), "{outcome}");
     assert!(!outcome.stdout.contains("the server started"), "{outcome}");
     project.database.execute("INSERT INTO public.go_on VALUES (1)");
     project.start().exits(0).says("the server started");
@@ -79,7 +79,7 @@ fn on_the_loss_of_the_lock_programs_are_killed_without_a_word() {
     let holder = project.portcullis.spawn(["run"]);
     holder.wait_for_line("the command is up");
     end_holder(&project);
-    let outcome = holder.wait().exits(75).says("the lock was lost").says_not("the server started");
+    let outcome = holder.wait().exits(75).says("the migration lock was lost").says_not("the server started");
     assert!(!project.portcullis.path("told").exists(), "{outcome}");
 }
 

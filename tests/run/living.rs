@@ -64,13 +64,13 @@ fn accepted_drift_is_waived_until_its_day_and_still_listed() {
 #[test]
 fn an_entry_that_has_expired_waives_nothing_and_says_so() {
     let project = broken(&accept("b", "item", "2026-01-31"));
-    start(&project).exits(1).says("`[[accept]]` of b: item has expired on 2026-01-31 (being restored)");
+    start(&project).exits(1).says("`[[accept]]` of b: item expired on 2026-01-31 (being restored)");
 }
 
 #[test]
 fn an_entry_that_is_not_needed_any_more_says_so() {
     let project = broken(&(accept("b", "item", "2999-12-31") + &accept("a", "item", "2999-12-31")));
-    start(&project).exits(0).says("`[[accept]]` of a: item is not needed any more: remove it");
+    start(&project).exits(0).says("`[[accept]]` of a: item is no longer needed: remove it");
 }
 
 #[test]

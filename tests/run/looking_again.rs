@@ -39,12 +39,12 @@ fn a_gate_waits_for_the_holder_of_the_file_lock() {
 fn what_is_pending_and_does_not_change_is_judged_after_a_second_look() {
     let sample = next_release(Sample::complete_on(Engine::Sqlite), "SELECT 1;");
     let judged = sample.portcullis.run(["verify"]).exits(1);
-    judged.says("looking whether that changes").says("99 slow");
+    judged.says("checking again").says("99 slow");
 }
 
 #[test]
 fn a_table_that_is_missing_is_not_looked_for_twice() {
     let sample = Sample::complete_on(Engine::Sqlite);
     sample.execute(Some("acme"), "DROP TABLE finance_invoice");
-    sample.portcullis.run(["verify"]).exits(1).says_not("looking whether");
+    sample.portcullis.run(["verify"]).exits(1).says_not("checking again");
 }

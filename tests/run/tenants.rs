@@ -100,7 +100,7 @@ fn what_is_there_already_is_refused_and_left_alone() {
     project.database.execute("CREATE SCHEMA stray; INSERT INTO tenants VALUES ('ghost')");
     for (tenant, why) in [("stray", "registry does not name"), ("ghost", "its schema is not there")] {
         let refused = project.portcullis.run(["tenant", "create", tenant]).exits(73);
-        refused.says(why).says("not rolled back: authorship unproved");
+        refused.says(why).says("not rolled back: cannot prove that this run created it");
     }
     assert!(project.exists("stray"));
     assert_eq!(tenants(&project), ["acme", "ghost"]);
@@ -223,7 +223,7 @@ fn what_the_mark_does_not_prove_is_named_and_left() {
     project.database.execute(taken);
     let project = with(project, "tenant/2_slow.sql", "CREATE TABLE quick (id int);\n");
     let refused = project.portcullis.run(["tenant", "create", "acme"]).exits(73);
-    refused.says("does not bear the mark").says("not rolled back: authorship unproved");
+    refused.says("does not bear the mark").says("not rolled back: cannot prove that this run created it");
     assert_eq!(project.database.column("SELECT count(*)::text FROM acme.precious"), ["0"]);
     // A row that somebody else wrote is not ours either, nor then the schema.
     let project = with(project, "tenant/2_slow.sql", SLOW);

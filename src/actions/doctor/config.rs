@@ -4,6 +4,7 @@ use std::{
     fs,
     io::Read,
     path::{Path, PathBuf},
+    rc::Rc,
 };
 
 use nix::unistd::{AccessFlags, access};
@@ -26,14 +27,14 @@ pub(super) const CHECKS: [Check<Loaded>; 3] = [
 
 /// The file as it was read.
 pub(super) struct Loaded {
-    result: Result<(Config, String), Failure>,
+    result: Result<(Config, String), Rc<Failure>>,
     role: Option<String>,
     env: Environment,
 }
 
 impl Loaded {
     pub(super) fn read(patient: &Patient<'_>) -> Self {
-        let result = config::load::load_with_warnings(patient.path, patient.env, false);
+        let result = config::load::load_with_warnings(patient.path, patient.env, false).map_err(Rc::new);
         Self { result, role: patient.role.map(str::to_owned), env: patient.env.clone() }
     }
 
@@ -45,10 +46,10 @@ impl Loaded {
 fn valid(loaded: &Loaded) -> Verdict {
     let (config, warnings) = match &loaded.result {
         Ok(read) => read,
-        Err(failure) => return failed(failure),
+        Err(failure) => return failed(failure.clone()),
     };
     if let Err(failure) = plan::plan(config, &loaded.env, loaded.role.as_deref()) {
-        return failed(&failure);
+        return failed(failure.into());
     }
     if warnings.is_empty() {
         return Verdict::passed(count(config.steps.len(), "step"));
@@ -131,7 +132,7 @@ pub(super) async fn manifest(work: Option<&Work>) -> Verdict {
     }
     match work.expectation().await {
         Ok(expectation) => Verdict::passed(format!("release {}", expectation.manifest.release())),
-        Err(failure) => failed(&failure),
+        Err(failure) => failed(failure.into()),
     }
 }
 

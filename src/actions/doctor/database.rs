@@ -12,7 +12,7 @@ use crate::{
         DatabaseError,
         examined::{Examined, Pooler},
     },
-    outcome::doctor::Verdict,
+    outcome::doctor::{Remedy, Verdict},
 };
 
 pub(super) const CHECKS: [Check<Facts>; 7] = [
@@ -105,12 +105,7 @@ impl Facts {
 fn reachable(facts: &Facts) -> Verdict {
     match &facts.connection {
         Connection::Ready => Verdict::passed("logged in"),
-        Connection::Failed { why, for_good: true } => {
-            Verdict::failed(why.clone(), "correct the credentials or the address; trying again will not help")
-        }
-        Connection::Failed { why, for_good: false } => {
-            Verdict::failed(why.clone(), "start the database, or correct `[database]`; look at its own log")
-        }
+        Connection::Failed(cause) => Verdict::Failed(cause.to_string(), Remedy::Cause(cause.clone())),
         Connection::NotConfigured => Verdict::not_applicable("there is no `[database]`"),
         Connection::NoConfiguration => no_configuration(),
     }
@@ -191,7 +186,7 @@ fn lock(facts: &Facts) -> Verdict {
         (Connection::Ready, Some(Ok(None))) => Verdict::passed("nobody holds it"),
         (Connection::Ready, Some(Ok(Some(holder)))) => Verdict::warned(
             format!("held by {holder}"),
-            "look at what the holder does; its lock ends with its session",
+            "see what the holder does; its lock ends with its session",
         ),
         (Connection::Ready, Some(Err(error))) => Verdict::failed(
             error.to_string(),
@@ -252,10 +247,7 @@ fn clock(facts: &Facts) -> Verdict {
 
 /// The first few of a list.
 pub(super) fn some(names: &[String]) -> String {
-    const SHOWN: usize = 5;
-    let shown: Vec<&str> = names.iter().take(SHOWN).map(String::as_str).collect();
-    let more = names.len().saturating_sub(SHOWN);
-    if more == 0 { shown.join(", ") } else { format!("{} and {more} more", shown.join(", ")) }
+    crate::words::list(names, 5)
 }
 
 #[cfg(test)]

@@ -7,13 +7,13 @@ mod database;
 mod process;
 mod tenants;
 
-use std::path::Path;
+use std::{path::Path, rc::Rc};
 
 use super::Work;
 use crate::{
     config::environment::Environment,
     failure::Failure,
-    outcome::doctor::{Checked, Verdict},
+    outcome::doctor::{Checked, Remedy, Verdict},
     process::Processes,
 };
 
@@ -67,7 +67,7 @@ fn group<F>(group: &'static str, checks: &[Check<F>], facts: &F) -> Vec<Checked>
     checks.iter().map(made).collect()
 }
 
-/// A failure as a verdict, with its own hint for a remedy.
-fn failed(failure: &Failure) -> Verdict {
-    Verdict::failed(crate::failure::chain(failure), failure.hint())
+/// A failure as a verdict, with the same advice as everywhere.
+fn failed(failure: Rc<Failure>) -> Verdict {
+    Verdict::Failed(crate::failure::chain(&failure), Remedy::Failure(failure))
 }

@@ -1,5 +1,7 @@
 //! The checks of what is in the database: registry, shared schema, tenants, their tables, leftovers.
 
+use std::{collections::BTreeMap, rc::Rc};
+
 use super::{
     Check,
     config::no_configuration,
@@ -8,13 +10,17 @@ use super::{
 };
 use crate::{
     actions::{Work, look::LOOK, template},
+    cause::Cause,
     config::{Action, Selection},
     database::{Attempt, examined::Fact, template::Template},
     failure::Failure,
-    outcome::{doctor::Verdict, wording},
+    outcome::{
+        doctor::{Remedy, Verdict},
+        wording,
+    },
     tenants::{
         found::Found,
-        gate::{Judgement, Outcome, Verdict as Schema},
+        gate::{Finding, Judgement, Outcome, Verdict as Schema},
         manifest::Manifest,
     },
     words::count,
@@ -39,10 +45,7 @@ pub(super) enum Connection {
     NoConfiguration,
     NotConfigured,
     Ready,
-    Failed {
-        why: String,
-        for_good: bool,
-    },
+    Failed(Cause),
 }
 
 impl Connection {
@@ -50,7 +53,7 @@ impl Connection {
         match self {
             Connection::NoConfiguration => no_configuration(),
             Connection::NotConfigured => Verdict::not_applicable("there is no `[database]`"),
-            Connection::Ready | Connection::Failed { .. } => Verdict::not_applicable("no connection"),
+            Connection::Ready | Connection::Failed(_) => Verdict::not_applicable("no connection"),
         }
     }
 }
@@ -60,7 +63,7 @@ pub(super) struct Gathered {
     pub(super) connection: Connection,
     manifest: Option<Manifest>,
     /// None if there is nothing to look at it by.
-    look: Option<Result<(Found, Judgement), String>>,
+    look: Option<Result<(Found, Judgement), Rc<Failure>>>,
 }
 
 impl Gathered {
@@ -79,7 +82,7 @@ impl Gathered {
                 let judgement = work.judge(manifest, &found);
                 (found, judgement)
             });
-            gathered.look = Some(judged.map_err(|error| error.to_string()));
+            gathered.look = Some(judged.map_err(|error| Rc::new(error.into_failure("reading the tenants"))));
         }
         gathered
     }
@@ -101,8 +104,7 @@ async fn connect(work: Option<&Work>) -> Connection {
     let Ok(database) = work.database() else { return Connection::NotConfigured };
     match database.ping().await {
         Attempt::Ready => Connection::Ready,
-        Attempt::NotYet(why) => Connection::Failed { why, for_good: false },
-        Attempt::Never(why) => Connection::Failed { why, for_good: true },
+        Attempt::NotYet(why) | Attempt::Never(why) => Connection::Failed(why.into()),
     }
 }
 
@@ -118,7 +120,7 @@ pub(super) struct Facts {
     /// Tenants of which a table does not answer, with the reason.
     silent: Option<Result<Vec<String>, String>>,
     /// What new tenants are copied from, where there is something to compare it with.
-    template: Option<Result<Option<Template>, Failure>>,
+    template: Option<Result<Option<Template>, Rc<Failure>>>,
     major: Fact<String>,
 }
 
@@ -145,7 +147,7 @@ impl Facts {
             _ => None,
         };
         let template = match (&gathered.manifest, work) {
-            (Some(_), Some(work)) => Some(template::configured(work).await),
+            (Some(_), Some(work)) => Some(template::configured(work).await.map_err(Rc::new)),
             _ => None,
         };
         Self {
@@ -165,11 +167,8 @@ impl Facts {
     fn looked(&self, judge: impl FnOnce(&Found, &Judgement) -> Verdict) -> Verdict {
         match (&self.gathered.connection, &self.gathered.look) {
             (Connection::Ready, Some(Ok((found, judgement)))) => judge(found, judgement),
-            (Connection::Ready, Some(Err(why))) => Verdict::failed(
-                format!("cannot look: {why}"),
-                "correct that, then look again: portcullis verify",
-            ),
-            (Connection::Ready, None) => Verdict::not_applicable("there is no manifest to look by"),
+            (Connection::Ready, Some(Err(failure))) => failed(failure.clone()),
+            (Connection::Ready, None) => Verdict::not_applicable("there is no manifest to judge by"),
             (other, _) => other.not_applicable(),
         }
     }
@@ -181,14 +180,14 @@ fn registry(facts: &Facts) -> Verdict {
         (Connection::Ready, _) if !facts.has_registry => Verdict::not_applicable("there is no `[tenants]`"),
         (Connection::Ready, Some(Err(why))) => Verdict::failed(why.clone(), remedy),
         (Connection::Ready, fact) => match &facts.gathered.look {
-            Some(Ok((_, Judgement { too_few: Some((rows, least)), .. }))) => Verdict::failed(
+            Some(Ok((_, Judgement { too_few: Some((rows, least)), .. }))) => Verdict::Failed(
                 format!("{} in the registry, at least {least} expected", count(*rows, "tenant")),
-                "is this the right database? Else correct `at_least`",
+                about(Judgement { too_few: Some((*rows, *least)), ..Judgement::default() }),
             ),
             Some(Ok((found, _))) => Verdict::passed(count(found.registered, "tenant")),
-            Some(Err(why)) => Verdict::failed(why.clone(), remedy),
+            Some(Err(failure)) => failed(failure.clone()),
             None if fact.is_some() => Verdict::passed("it answers"),
-            None => Verdict::failed("its table is not there yet", remedy),
+            None => Verdict::failed("its table does not exist yet", remedy),
         },
         (other, _) => other.not_applicable(),
     }
@@ -222,7 +221,8 @@ fn shared(facts: &Facts) -> Verdict {
     facts.looked(|_, judgement| match &judgement.shared {
         Some(verdict) if verdict.outcome() == Outcome::Complete => Verdict::passed("complete"),
         Some(verdict) => {
-            Verdict::failed(findings(verdict), "portcullis migrate --shared, or see: portcullis verify")
+            let only = Judgement { shared: Some(verdict.clone()), ..Judgement::default() };
+            Verdict::Failed(findings(verdict), about(only))
         }
         None => Verdict::not_applicable("not asked for"),
     })
@@ -233,35 +233,36 @@ fn demo(facts: &Facts) -> Verdict {
         if facts.demo.is_empty() {
             return Verdict::not_applicable("no step bootstraps a tenant");
         }
-        let mut bad = Vec::new();
-        for tenant in &facts.demo {
-            match judgement.tenants.get(tenant) {
-                None => bad.push(format!("{tenant}: not registered")),
-                Some(verdict) if verdict.outcome() == Outcome::Complete => {}
-                Some(verdict) => bad.push(format!("{tenant}: {}", findings(verdict))),
-            }
-        }
-        if bad.is_empty() {
-            return Verdict::passed(some(&facts.demo));
-        }
-        Verdict::failed(some(&bad), "start with the bootstrap step, or: portcullis repair TENANT")
+        let absent = || Schema { findings: vec![Finding::NotRegistered] };
+        let named = facts
+            .demo
+            .iter()
+            .map(|tenant| (tenant.clone(), judgement.tenants.get(tenant).cloned().unwrap_or_else(absent)));
+        incomplete(named.collect(), || some(&facts.demo))
     })
 }
 
 fn all(facts: &Facts) -> Verdict {
     facts.looked(|_, judgement| {
-        let is_bad = |verdict: &Schema| verdict.outcome() != Outcome::Complete;
-        let bad = judgement.tenants.iter().filter(|(_, verdict)| is_bad(verdict));
-        let bad: Vec<String> =
-            bad.map(|(tenant, verdict)| format!("{tenant}: {}", findings(verdict))).collect();
-        if bad.is_empty() {
-            return Verdict::passed(format!("{} complete", count(judgement.tenants.len(), "tenant")));
-        }
-        Verdict::failed(
-            some(&bad),
-            "portcullis repair TENANT; for all of them: portcullis verify, portcullis migrate",
-        )
+        let complete = || format!("{} complete", count(judgement.tenants.len(), "tenant"));
+        incomplete(judgement.tenants.clone(), complete)
     })
+}
+
+/// Those that are not complete, or what there is to say if all are.
+fn incomplete(mut tenants: BTreeMap<String, Schema>, complete: impl FnOnce() -> String) -> Verdict {
+    tenants.retain(|_, verdict| verdict.outcome() != Outcome::Complete);
+    if tenants.is_empty() {
+        return Verdict::passed(complete());
+    }
+    let bad: Vec<String> =
+        tenants.iter().map(|(tenant, verdict)| format!("{tenant}: {}", findings(verdict))).collect();
+    Verdict::Failed(some(&bad), about(Judgement { tenants, ..Judgement::default() }))
+}
+
+/// The remedy for findings is that of the gate.
+fn about(judgement: Judgement) -> Remedy {
+    Remedy::Findings(Rc::new(judgement))
 }
 
 fn tables(facts: &Facts) -> Verdict {
@@ -279,7 +280,7 @@ fn template(facts: &Facts) -> Verdict {
     let template = match &facts.template {
         None => return Verdict::not_applicable("there is no manifest to compare one with"),
         Some(Ok(None)) => return Verdict::not_applicable("none is configured"),
-        Some(Err(failure)) => return failed(failure),
+        Some(Err(failure)) => return failed(failure.clone()),
         Some(Ok(Some(template))) => template,
     };
     match &facts.major {
@@ -308,9 +309,5 @@ fn leftovers(facts: &Facts) -> Verdict {
 }
 
 fn findings(verdict: &Schema) -> String {
-    let said = verdict.findings.iter().map(|finding| {
-        let (what, which) = wording::words(finding);
-        format!("{what} {which}")
-    });
-    said.collect::<Vec<_>>().join("; ")
+    wording::sentence(verdict.findings.iter())
 }

@@ -56,7 +56,7 @@ pub(super) async fn refuse_unproved(work: &Work, judgement: &Judgement) -> Resul
         }
         let why =
             format!("{begun} had the framework make it and was killed, and nothing proves what it made");
-        return Err(Failure::Provisioning { tenant, why, left: Left::Unproved }.into());
+        return Err(Failure::Provisioning { tenant, why: why.into(), left: Left::Unproved }.into());
     }
     if !done.is_empty() {
         database.strike(&done).await.map_err(|error| error.into_failure("writing the journal"))?;
@@ -82,7 +82,9 @@ pub(super) async fn make(
         } else {
             continue;
         };
-        return Err(Failure::Provisioning { tenant: tenant.clone(), why, left: Left::Unproved }.into());
+        return Err(
+            Failure::Provisioning { tenant: tenant.clone(), why: why.into(), left: Left::Unproved }.into()
+        );
     }
     work.record.begin(work).await;
     let noted: Vec<(String, String)> =
@@ -219,11 +221,11 @@ async fn taken_back(work: &Work, tenant: String, why: String) -> FailureDetails 
 fn failure(tenant: String, why: String, taken: begun::TakenBack) -> Failure {
     match taken {
         begun::TakenBack::Nothing | begun::TakenBack::Whole => {
-            Failure::Provisioning { tenant, why, left: Left::Nothing }
+            Failure::Provisioning { tenant, why: why.into(), left: Left::Nothing }
         }
         // Whoever comes next cannot know what the command has made.
         begun::TakenBack::Unproved(what) | begun::TakenBack::Later(what) => {
-            Failure::Provisioning { tenant, why: format!("{why}; {what}"), left: Left::Unproved }
+            Failure::Provisioning { tenant, why: format!("{why}; {what}").into(), left: Left::Unproved }
         }
     }
 }

@@ -151,7 +151,7 @@ async fn framework(work: &Work, project: Project<'_>, new: &Creation) -> Result<
     match project.migrate(&schemas, migrating, pending(), &|_| {}).await.pop() {
         Some((_, Ok(()))) => Ok(()),
         Some((_, Err(MigrateError::Schema(schema, output)))) => {
-            Err(Failed { schema: Some(schema.clone()), output, ..Failed::saying(schema.why) })
+            Err(Failed { schema: Some(schema.clone()), output, ..Failed::saying(schema.why.to_string()) })
         }
         // A program that is not there is why there is no tenant, as one that fails is.
         Some((_, Err(MigrateError::Run(failure @ Failure::CommandMissing { .. })))) => {
@@ -188,12 +188,12 @@ impl Failed {
             tenant: Some(new.schema.clone()),
             migration: Some(migration),
             place: error.place,
-            why: error.why.clone(),
+            why: error.why.clone().into(),
             dirty: false,
         });
-        let refused = || Failure::Refused { what: "the database".into(), why: error.why.clone() };
+        let refused = || Failure::Refused { what: "the database".into(), why: error.why.clone().into() };
         let failure = error.refused.then(refused);
-        Self { schema, left: error.left, failure, ..Self::saying(error.why.clone()) }
+        Self { schema, left: error.left, failure, ..Self::saying(error.why.to_string()) }
     }
 }
 
@@ -210,7 +210,7 @@ impl Failed {
             Some(failure) if left == Left::Nothing || left == Left::AsItWas => failure,
             _ => {
                 let why = more.map_or_else(|| self.why.clone(), |more| format!("{}; {more}", self.why));
-                Failure::Provisioning { tenant: tenant.to_owned(), why, left }
+                Failure::Provisioning { tenant: tenant.to_owned(), why: why.into(), left }
             }
         };
         FailureDetails { failed: self.schema.into_iter().collect(), output: self.output, ..failure.into() }

@@ -169,14 +169,7 @@ async fn keep(work: &Work, tenant: &str, say: &dyn Fn(String)) -> Result<(), Fai
     };
     apply::apply(work, Some(&only), &note).await?;
     let judgement = judge_named(work, &[tenant.to_owned()]).await?;
-    if judgement.outcome() == Outcome::Complete {
-        return Ok(());
-    }
-    let summary = format!("the demo tenant `{tenant}` exists and is not complete");
-    Err(FailureDetails {
-        judgement: Some(judgement),
-        ..FailureDetails::from(Failure::Incomplete { summary })
-    })
+    FailureDetails::unless_complete(judgement).map(drop)
 }
 
 /// The named tenants' judgement, which does not depend on the size of the registry.

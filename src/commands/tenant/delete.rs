@@ -30,7 +30,8 @@ pub(crate) async fn run(work: &Work, arguments: &TenantDelete, out: &Output) -> 
     } else {
         work.database()?.delete(name, domains, &work.run, &limits).await
     };
-    let deleted = deleted.map_err(|error| Failure::Deleting { tenant: name.clone(), why: error.to_string() });
+    let deleted =
+        deleted.map_err(|error| Failure::Deleting { tenant: name.clone(), why: error.to_string().into() });
     if deleted.is_ok() {
         work.record.changed(Some(name), &["deleted".into()]);
     }

@@ -15,7 +15,7 @@ use crate::{
     failure::Failure,
     notify,
     outcome::{FailureDetails, bootstrap::Bootstrapped},
-    report::{Output, tenants},
+    report::{Output, running::Running, tenants},
 };
 
 pub(crate) async fn run(work: &Work, what: &Tenant, out: &Output) -> Result<Answer, Failure> {
@@ -42,8 +42,8 @@ pub(crate) fn to_a_program(what: &Tenant, answer: Answer) -> Answer {
             tenants::created(name, schema, Duration::ZERO, Some(trouble))
         }
         Tenant::Bootstrap(_) => tenants::bootstrapped(&Bootstrapped::default(), Some(trouble)),
-        Tenant::List(_) | Tenant::Template => tenants::failed(None, trouble),
-        Tenant::Show(TenantShow { name, .. }) => tenants::failed(Some(name), trouble),
+        Tenant::List(_) | Tenant::Template => tenants::failed(None, trouble, Running::TenantShow),
+        Tenant::Show(TenantShow { name, .. }) => tenants::failed(Some(name), trouble, Running::TenantShow),
         Tenant::Delete(TenantDelete { name, .. }) => tenants::not_deleted(name, trouble),
     };
     // The problems of a configuration stand in what is written for people alone.

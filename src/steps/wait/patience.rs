@@ -31,7 +31,9 @@ impl Patience<'_> {
             let limit = deadline.min(looked + ONE_LOOK);
             let why = match timeout_at(limit, look()).await {
                 Ok(Attempt::Ready) => return Ok(()),
-                Ok(Attempt::Never(why)) => return Err(Failure::Refused { what: self.what.into(), why }),
+                Ok(Attempt::Never(why)) => {
+                    return Err(Failure::Refused { what: self.what.into(), why: why.into() });
+                }
                 Ok(Attempt::NotYet(why)) => why,
                 // The deadline cut this look short, which proves less than what an earlier one saw.
                 Err(_) if limit == deadline && last.is_some() => break,
@@ -48,7 +50,7 @@ impl Patience<'_> {
             }
         }
         let last = last.map_or_else(|| "it was not looked at".into(), |(cause, _)| cause);
-        Err(Failure::WaitTimedOut { what: self.what.into(), after: self.timeout, last })
+        Err(Failure::WaitTimedOut { what: self.what.into(), after: self.timeout, last: last.into() })
     }
 }
 

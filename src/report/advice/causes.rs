@@ -1,0 +1,272 @@
+//! What to do about a cause: an SQLSTATE, a code of SQLite, an error of the system or of the network.
+
+use std::io;
+
+use super::steps::{self, Steps, names};
+use crate::{
+    cause::{Cause, Code, Kind},
+    outcome::SchemaFailure,
+};
+
+/// The likely cause, and what to do about it.
+type Known = (&'static str, &'static str);
+
+/// Which sessions block others, and which are blocked.
+const BLOCKERS: &str = "SELECT pid, pg_blocking_pids(pid), state, query FROM pg_stat_activity WHERE \
+                        cardinality(pg_blocking_pids(pid)) > 0";
+const SESSIONS: &str =
+    "SELECT usename, application_name, state, count(*) FROM pg_stat_activity GROUP BY 1, 2, 3";
+
+/// `schemas` are those at which it occurred, if it was at a schema.
+pub(super) fn advise(steps: &mut Steps, cause: &Cause, schemas: &[Option<&str>]) {
+    let Some((likely, what)) = of_code(cause).or_else(|| of_kind(cause.kind)) else { return };
+    steps.cause(likely);
+    let place = if schemas.is_empty() { String::new() } else { format!("{}: ", names(schemas)) };
+    let text = format!("{place}{what}");
+    match cause.kind {
+        Kind::Locked if cause.sqlstate() == Some("55P03") => steps.paste(text, BLOCKERS),
+        Kind::TooManyConnections if cause.sqlstate().is_some() => steps.paste(text, SESSIONS),
+        _ => steps.tell(text),
+    }
+    if cause.kind == Kind::Permission && cause.sqlstate().is_some() {
+        steps.see("see which privileges the role lacks", steps::doctor());
+    }
+}
+
+/// What to do about schemas at which a migration failed.
+pub(super) fn of_migrations(steps: &mut Steps, failed: &[SchemaFailure]) {
+    let mut left: Vec<&SchemaFailure> = failed.iter().collect();
+    while let Some(first) = left.first().copied() {
+        let is_alike = |other: &&SchemaFailure| {
+            (other.dirty, other.why.kind, other.why.code) == (first.dirty, first.why.kind, first.why.code)
+        };
+        let (alike, others): (Vec<_>, Vec<_>) = left.into_iter().partition(is_alike);
+        left = others;
+        let schemas: Vec<Option<&str>> = alike.iter().map(|failure| failure.tenant.as_deref()).collect();
+        if first.dirty {
+            steps.cause("a migration that cannot run in a transaction stopped half-way");
+            steps.tell(format!(
+                "{}: undo by hand what the migration did, and delete its ledger row",
+                names(&schemas)
+            ));
+        }
+        if of_code(&first.why).is_none() && of_kind(first.why.kind).is_none() {
+            steps.cause(if first.migration.is_some() {
+                "the migration does not fit the data or the schema that it met; it was rolled back"
+            } else {
+                "the schema's command failed, or the schema is not in a state that can be migrated"
+            });
+            steps.apply(
+                format!("correct the cause in {}, then apply again", names(&schemas)),
+                steps::migrate(&schemas),
+            );
+        } else {
+            advise(steps, &first.why, &schemas);
+            steps.apply(format!("then apply again in {}", names(&schemas)), steps::migrate(&schemas));
+        }
+    }
+}
+
+fn of_code(cause: &Cause) -> Option<Known> {
+    match &cause.code {
+        Some(Code::SqlState(_)) => cause.sqlstate().and_then(of_sqlstate),
+        Some(Code::Sqlite(code)) => of_sqlite(*code),
+        Some(Code::Io(kind)) => of_io(*kind),
+        None => None,
+    }
+}
+
+#[expect(
+    clippy::too_many_lines,
+    reason = "one table, a row for each thing that an operator does differently"
+)]
+fn of_sqlstate(code: &str) -> Option<Known> {
+    Some(match code {
+        "28P01" => (
+            "the password is wrong",
+            "correct the password in `[database]`, or in the variable or file that it comes from",
+        ),
+        "28000" => (
+            "the role does not exist or may not log in, or pg_hba.conf has no entry for it from here",
+            "correct the user name in `[database]`, or add an entry to the server's pg_hba.conf",
+        ),
+        "3D000" => {
+            ("the database does not exist", "create the database, or correct its name in `[database]`")
+        }
+        "42501" => (
+            "the database user lacks a privilege, or does not own the object",
+            "GRANT the privilege that the message names (USAGE and CREATE on the schema; SELECT on its tables to read; \
+             ownership to alter them), or connect as the role that owns the schemas",
+        ),
+        "53300" => (
+            "the server, the database or the role has no connection left",
+            "end sessions that are not needed, raise max_connections, or lower `[migrations] apply.jobs`; see who holds them",
+        ),
+        "53100" | "58030" => (
+            "the server's disk is full or fails",
+            "free space on the database server's disk; what was not committed is rolled back",
+        ),
+        "53200" => (
+            "the server ran out of memory, or its lock table is full",
+            "raise max_locks_per_transaction if the message names shared memory (needs a restart), else give the server more memory",
+        ),
+        "53400" => (
+            "a limit of the server's configuration is exceeded",
+            "raise the limit that the message names (temp_file_limit or the like)",
+        ),
+        "25006" => (
+            "the server is read-only: a standby, a failover, a full disk at a hosting provider, or \
+             default_transaction_read_only",
+            "connect to the primary, or find out why it accepts no writes: SHOW transaction_read_only",
+        ),
+        "57P01" | "57P02" | "57P03" => (
+            "the server is starting, shutting down or failing over",
+            "wait until the server accepts connections; its log says why it stopped",
+        ),
+        "57P04" => ("the database was dropped", "create the database, or correct its name in `[database]`"),
+        "55P03" => (
+            "another session holds a table lock (probably a running or stuck migration)",
+            "end the session that blocks, or wait for it; this names it",
+        ),
+        "57014" => (
+            "the statement ran longer than `statement_timeout`, or someone cancelled it",
+            "make the statement quicker, or raise `[migrations] apply.statement_timeout` (or the role's setting)",
+        ),
+        "25P03" | "25P04" => (
+            "the server ended the transaction by its idle or transaction time-out",
+            "raise the role's idle_in_transaction_session_timeout or transaction_timeout",
+        ),
+        "40001" | "40P01" => (
+            "the transaction conflicted with another one (a deadlock or a serialization failure)",
+            "stop what else writes to these tables; the transaction was rolled back",
+        ),
+        "42P04" | "42P06" | "42P07" | "42701" | "42710" | "42723" => (
+            "the object exists already: the ledger row of the migration was deleted, or someone created it by hand",
+            "if the object is as the migration makes it, put back the migration's ledger row (with Django: \
+             `python manage.py migrate_schemas APP NAME --fake --schema=TENANT`); if it is not, drop it",
+        ),
+        "3F000" | "42P01" | "42703" | "42704" | "42883" => (
+            "the schema, table, column or function that is used does not exist here",
+            "restore it, or correct the migration that uses it",
+        ),
+        "42601" => ("the SQL has a syntax error", "correct the migration's file"),
+        "23505" => ("existing rows hold the same value twice", "merge or delete the duplicate rows"),
+        "23502" => (
+            "existing rows have no value for a column that needs one",
+            "fill the column in the existing rows, or give it a default",
+        ),
+        "23503" => (
+            "existing rows refer to rows that do not exist",
+            "delete or correct the rows that the message names",
+        ),
+        "23514" | "23P01" => {
+            ("existing rows violate the constraint", "correct the rows that the message names")
+        }
+        "0A000" => ("the server's version cannot do this", "correct the migration, or upgrade the server"),
+        "XX001" | "XX002" => (
+            "the server reports damaged data",
+            "stop writing, check the server's disks, and restore from a backup",
+        ),
+        _ => return None,
+    })
+}
+
+fn of_sqlite(code: i32) -> Option<Known> {
+    Some(match code & 0xff {
+        11 => (
+            "the database file is damaged",
+            "restore the file from a backup; `PRAGMA integrity_check` shows what is damaged",
+        ),
+        26 => (
+            "the file is not an SQLite database",
+            "restore the file from a backup, or correct `[database] url`",
+        ),
+        13 => ("the disk is full", "free space on the volume that holds the database files"),
+        8 => (
+            "the file, its folder or the volume is read-only for this user",
+            "make the file and its folder writable for this user; mount the volume read-write",
+        ),
+        5 | 6 => (
+            "another process is writing to the file",
+            "wait for the other process, or end it (`fuser FILE` names it)",
+        ),
+        14 => (
+            "the file or its folder does not exist, or this user may not open it",
+            "create the folder, give this user access to it, or correct `[database] url`",
+        ),
+        10 => (
+            "the disk or the network file system failed",
+            "check the volume; SQLite needs one with working locks",
+        ),
+        3 | 23 => {
+            ("this user may not do that with the file", "give this user access to the file and its folder")
+        }
+        1 => return None,
+        19 => ("existing rows violate the constraint", "correct the rows that the message names"),
+        _ => return None,
+    })
+}
+
+fn of_io(kind: io::ErrorKind) -> Option<Known> {
+    use io::ErrorKind as Io;
+    Some(match kind {
+        Io::ConnectionRefused => (
+            "nothing listens at that address: the server is not running yet, or the port is wrong",
+            "start the server, or correct the address; its own log says why it does not listen",
+        ),
+        Io::HostUnreachable | Io::NetworkUnreachable | Io::NetworkDown | Io::AddrNotAvailable => (
+            "the network has no route to that address",
+            "check the network, the address and the firewall between them",
+        ),
+        Io::NotFound => ("the file or socket does not exist", "create it, or correct its path"),
+        Io::PermissionDenied => ("this user may not use the file or socket", "give this user access to it"),
+        _ => return None,
+    })
+}
+
+fn of_kind(kind: Kind) -> Option<Known> {
+    Some(match kind {
+        Kind::Other | Kind::Rejected => return None,
+        Kind::Unreachable => (
+            "the server is not running, or its name or port is wrong",
+            "start the server, or correct the address; check that the name resolves from here",
+        ),
+        Kind::Authentication => (
+            "the credentials are wrong, or the account may not log in",
+            "correct the user name and the password",
+        ),
+        Kind::Certificate => (
+            "the server's certificate does not prove its name, its authority is not trusted here, or the TLS settings do not fit",
+            "name the authority's certificate (`sslrootcert`), correct the host name, or renew the certificate",
+        ),
+        Kind::TooManyConnections => (
+            "the server has no connection left",
+            "end connections that are not needed, or raise the server's limit",
+        ),
+        Kind::Lost => (
+            "the connection broke: the server ended, or the network failed",
+            "look for a crash or restart in the server's log; the ledgers record what was committed",
+        ),
+        Kind::Silent => (
+            "the server or the network did not answer in time (overload, a paused machine, a firewall that drops packets)",
+            "check the server's load and the network between them",
+        ),
+        Kind::ReadOnly => ("it is read-only", "write to the primary, or make the file system writable"),
+        Kind::DiskFull => ("the disk is full", "free space on the disk"),
+        Kind::OutOfMemory => ("memory ran out", "give it more memory"),
+        Kind::Permission => {
+            ("this user lacks a privilege", "give this user the privilege that the message names")
+        }
+        Kind::Locked => ("another session holds the lock", "wait for the other session, or end it"),
+        Kind::Cancelled => {
+            ("the statement was cancelled or ran out of time", "give it more time, or make it quicker")
+        }
+        Kind::Corrupt => ("the data are damaged", "restore them from a backup"),
+        Kind::Exists => {
+            ("an object of that name exists already", "drop it, or record that the migration was applied")
+        }
+        Kind::Missing => ("an object that is used does not exist", "restore it, or correct what uses it"),
+        Kind::Constraint => ("existing rows violate a constraint", "correct the rows that the message names"),
+        Kind::File => ("a local file cannot be used", "correct its path, its permissions or its content"),
+    })
+}

@@ -1,0 +1,216 @@
+//! What to do about the gate's findings: each kind once, with the schemas that have it.
+
+use super::{
+    causes,
+    steps::{self, Steps, names},
+};
+use crate::{
+    cause::Cause,
+    tenants::gate::{Finding, Judgement, Verdict},
+};
+
+pub(super) fn advise(steps: &mut Steps, judgement: &Judgement) {
+    let first_start = judgement.shared.as_ref().is_some_and(Verdict::is_fresh);
+    if first_start {
+        steps.cause("the database is empty: nothing was migrated yet");
+        steps.apply("create the shared schema and its tables", steps::migrate(&[]));
+    }
+    lost(steps, judgement, first_start);
+    let with = |wanted: fn(&Finding) -> bool| schemas(judgement, wanted);
+
+    let dirty = with(|finding| matches!(finding, Finding::Dirty { .. }));
+    if !dirty.is_empty() {
+        steps.cause("a migration that cannot run in a transaction stopped half-way");
+        steps.see("see which migration", steps::verify(&dirty));
+        let text = format!(
+            "{}: undo by hand what the migration did, delete its ledger row, then apply it again",
+            names(&dirty)
+        );
+        steps.apply(text, steps::migrate(&dirty));
+    }
+    let altered = with(|finding| matches!(finding, Finding::Altered { .. }));
+    if !altered.is_empty() {
+        steps.cause("a migration's file was changed after it had been applied");
+        steps.tell(format!(
+            "restore the old text of the file and write a new migration for the change (it was applied to {})",
+            names(&altered)
+        ));
+    }
+    let other_code =
+        with(|finding| matches!(finding, Finding::Diverged { .. } | Finding::Ahead { blocks: true, .. }));
+    if !other_code.is_empty() {
+        steps.cause("newer or other code has migrated this database");
+        steps.tell(format!(
+            "start the release that has migrated {}, or migrate back with that release",
+            names(&other_code)
+        ));
+    }
+    let absent = with(|finding| matches!(finding, Finding::NotRegistered));
+    if let Some(Some(tenant)) = absent.first() {
+        steps.cause("the tenant was never created, or its registry row was deleted");
+        let text = format!("create {}, or correct the name in the step or command", names(&absent));
+        steps.apply(text, steps::create(tenant));
+    }
+    let pending = with(|finding| matches!(finding, Finding::Pending { .. }));
+    if !pending.is_empty() {
+        steps.cause("migrations were not applied");
+        steps.apply(format!("apply what is pending in {}", names(&pending)), steps::migrate(&pending));
+    }
+    let index = with(|finding| matches!(finding, Finding::InvalidIndex { unique: true, .. }));
+    if !index.is_empty() {
+        steps.cause("CREATE UNIQUE INDEX CONCURRENTLY failed, probably on duplicate rows");
+        let text = format!("{}: drop the index, remove the duplicates, build it again", names(&index));
+        steps.tell(text);
+    }
+    unread(steps, judgement);
+}
+
+/// Tables, ledgers and schemas that are gone.
+fn lost(steps: &mut Steps, judgement: &Judgement, first_start: bool) {
+    let with = |wanted: fn(&Finding) -> bool| schemas(judgement, wanted);
+    let tables = with(|finding| {
+        matches!(
+            finding,
+            Finding::MissingTables { .. } | Finding::MissingColumns { .. } | Finding::Models { .. }
+        )
+    });
+    if !tables.is_empty() {
+        steps.cause("tables were dropped or never created, although the ledger says that they were");
+        steps.see(format!("see exactly what is missing in {}", names(&tables)), steps::verify(&tables));
+        bring_back(steps, judgement, &tables);
+    }
+    let shadowed = with(|finding| matches!(finding, Finding::Shadowed { .. }));
+    if !shadowed.is_empty() && tables.is_empty() {
+        steps.cause("the shared schema has a table of the same name, which queries reach instead");
+        steps.tell(format!("{}: create the tenant's own tables from a backup", names(&shadowed)));
+    }
+    let kind = with(|finding| matches!(finding, Finding::OtherKind { .. }));
+    if !kind.is_empty() {
+        steps.cause("something else has a table's name, such as a view");
+        steps.see(format!("see what it is in {}", names(&kind)), steps::verify(&kind));
+        steps.tell(format!("{}: rename or drop it, and restore the table", names(&kind)));
+    }
+    let ledger = with(|finding| matches!(finding, Finding::NoLedger { tables } if !tables.is_empty()));
+    if !ledger.is_empty() {
+        steps.cause("the ledger's table was dropped; the schema still has its other tables");
+        steps.tell(format!(
+            "{}: restore the ledger's table from a backup: nothing else knows what was applied; the other tables need nothing",
+            names(&ledger)
+        ));
+    }
+    let mut gone = with(|finding| match finding {
+        Finding::NoLedger { tables } => tables.is_empty(),
+        finding => matches!(finding, Finding::NoSchema),
+    });
+    // An empty shared schema is a first start, not a loss.
+    gone.retain(|schema| schema.is_some() || !first_start);
+    if !gone.is_empty() {
+        steps.cause("the schema was dropped, or the tenant was registered without being created");
+        let text = format!("restore {} from a backup, or delete what is not a tenant", names(&gone));
+        match gone.first() {
+            Some(Some(tenant)) => steps.apply(text, steps::delete(tenant)),
+            _ => steps.tell(format!("restore {} from a backup", names(&gone))),
+        }
+    }
+}
+
+/// What brings lost tables back.
+fn bring_back(steps: &mut Steps, judgement: &Judgement, tables: &[Option<&str>]) {
+    if let Some((tenants, app)) = replayable(judgement) {
+        let target = if let [Some(tenant)] = tenants[..] { Some(tenant) } else { None };
+        let text = format!(
+            "run the migrations of `{app}` again for {}; migrating does nothing about it, because the ledger says that \
+             they are done",
+            names(&tenants)
+        );
+        steps.apply(text, steps::replay(target, app, ""));
+        return;
+    }
+    let of_app = judgement.tenants.iter().find_map(|(tenant, verdict)| {
+        verdict.findings.iter().find_map(|finding| match finding {
+            Finding::Models { app, .. } => Some((tenant, app)),
+            _ => None,
+        })
+    });
+    if let Some((tenant, app)) = of_app {
+        steps.paste(
+            format!(
+                "print the SQL of the migration NAME that creates the table, and run that part of it in {}",
+                names(tables)
+            ),
+            format!(
+                "python manage.py tenant_command sqlmigrate {} NAME --schema={}",
+                steps::quoted(app),
+                steps::quoted(tenant)
+            ),
+        );
+        steps.tell("or restore what is missing from a backup");
+    } else {
+        steps.tell(format!(
+            "{}: restore what is missing from a backup, or run that part of the migration's own SQL",
+            names(tables)
+        ));
+    }
+}
+
+/// An app of which tenants lost every table, and of no app that its migrations depend on: with those tenants.
+fn replayable(judgement: &Judgement) -> Option<(Vec<Option<&str>>, &str)> {
+    fn apps(verdict: &Verdict) -> impl Iterator<Item = &str> {
+        verdict.findings.iter().filter_map(|finding| match finding {
+            Finding::Models { app, whole: true, after, .. } if after.is_empty() => Some(app.as_str()),
+            _ => None,
+        })
+    }
+    let app = judgement.tenants.values().flat_map(apps).next()?;
+    let lost = judgement.tenants.iter().filter(|(_, verdict)| apps(verdict).any(|other| other == app));
+    Some((lost.map(|(tenant, _)| Some(tenant.as_str())).collect(), app))
+}
+
+/// What could not be read, and a registry that is too small.
+fn unread(steps: &mut Steps, judgement: &Judgement) {
+    let failed = judgement.verdicts().flat_map(|(schema, verdict)| {
+        verdict.findings.iter().filter_map(move |finding| match finding {
+            Finding::LookFailed { why } => Some((schema, why)),
+            _ => None,
+        })
+    });
+    let mut causes: Vec<(&Cause, Vec<Option<&str>>)> = Vec::new();
+    for (schema, why) in failed {
+        match causes.iter_mut().find(|(other, _)| (other.kind, other.code) == (why.kind, why.code)) {
+            Some((_, schemas)) => schemas.push(schema),
+            None => causes.push((why, vec![schema])),
+        }
+    }
+    for (why, schemas) in causes {
+        causes::advise(steps, why, &schemas);
+        steps.cause("a schema could not be read");
+        steps.see(format!("then judge {} again", names(&schemas)), steps::verify(&schemas));
+    }
+    if !schemas(judgement, |finding| matches!(finding, Finding::Vanished)).is_empty() {
+        steps.cause("a schema was dropped while it was being read");
+        steps.see("judge again", steps::verify(&[]));
+    }
+    match judgement.too_few {
+        Some((0, least)) => {
+            steps.cause("the registry has no tenant yet, or it is not the right database");
+            let text = format!(
+                "create the first tenant, or set `at_least` (now {least}) to 0 for as long as there is none"
+            );
+            steps.apply(text, steps::create("NAME"));
+        }
+        Some((rows, least)) => {
+            steps.cause("tenants are missing from the registry, or it is not the right database");
+            steps.tell(format!(
+                "check `[database]`: the registry has {rows} rows and `at_least` is {least}; restore the rows from a \
+                 backup, or correct `at_least`"
+            ));
+        }
+        None => {}
+    }
+}
+
+/// The schemas that have such a finding.
+fn schemas(judgement: &Judgement, wanted: fn(&Finding) -> bool) -> Vec<Option<&str>> {
+    let having = judgement.verdicts().filter(|(_, verdict)| verdict.findings.iter().any(wanted));
+    having.map(|(schema, _)| schema).collect()
+}

@@ -1,0 +1,67 @@
+//! What probably caused a failure, and what to do next: a function of the failure, its cause and the gate's findings. Pure.
+//!
+//! The gate, the doctor, `repair` and every command ask here, so that the same finding has the same advice everywhere.
+
+mod causes;
+mod failures;
+mod findings;
+mod refusals;
+mod steps;
+#[cfg(test)]
+mod tests;
+
+use self::steps::Steps;
+pub(crate) use self::steps::{Action, Advice};
+use super::running::Running;
+use crate::{
+    failure::Failure,
+    outcome::{FailureDetails, doctor::Remedy},
+    tenants::gate::Judgement,
+};
+
+/// What to do about a failure of the command that is running.
+pub(crate) fn advice(details: &FailureDetails, running: Running) -> Advice {
+    let mut steps = Steps::new(running);
+    // Someone sent the signal, and knows why.
+    if matches!(details.failure, Failure::Interrupted { .. }) {
+        return steps.advice();
+    }
+    if let Some(refusal) = &details.refusal {
+        refusals::advise(&mut steps, refusal, &details.failure);
+        return steps.advice();
+    }
+    causes::of_migrations(&mut steps, &details.failed);
+    if let Some(judgement) = &details.judgement {
+        findings::advise(&mut steps, judgement);
+    }
+    failures::advise(&mut steps, &details.failure, !details.failed.is_empty());
+    failures::choice(&mut steps, details);
+    steps.advice()
+}
+
+/// What to do about the gate's findings.
+pub(crate) fn of_findings(judgement: &Judgement, running: Running) -> Advice {
+    let mut steps = Steps::new(running);
+    findings::advise(&mut steps, judgement);
+    steps.advice()
+}
+
+/// What to do about what a check of the doctor found.
+pub(crate) fn of_remedy(remedy: &Remedy) -> Advice {
+    match remedy {
+        Remedy::Text(text) => {
+            Advice { cause: None, actions: vec![Action { text: text.clone(), command: None }] }
+        }
+        Remedy::Findings(judgement) => of_findings(judgement, Running::Doctor),
+        Remedy::Failure(failure) => {
+            let mut steps = Steps::new(Running::Doctor);
+            failures::advise(&mut steps, failure, false);
+            steps.advice()
+        }
+        Remedy::Cause(cause) => {
+            let mut steps = Steps::new(Running::Doctor);
+            causes::advise(&mut steps, cause, &[]);
+            steps.advice()
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Collects the likely cause and the steps of one advice. No step sends people back to the command that is running.
+
+use serde::Serialize;
+
+use super::super::running::Running;
+use crate::{outcome::wording, words};
+
+/// The likely cause and what to do, in the order in which it is worth trying.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Advice {
+    pub(crate) cause: Option<&'static str>,
+    pub(crate) actions: Vec<Action>,
+}
+
+/// One thing to do; the command can be pasted as it stands.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct Action {
+    pub(crate) text: String,
+    pub(crate) command: Option<String>,
+}
+
+/// A command line of Portcullis.
+pub(super) struct Own {
+    of: Running,
+    line: String,
+}
+
+pub(super) struct Steps {
+    pub(super) running: Running,
+    advice: Advice,
+}
+
+impl Steps {
+    pub(super) fn new(running: Running) -> Self {
+        Self { running, advice: Advice::default() }
+    }
+
+    /// The likely cause; the first one stays.
+    pub(super) fn cause(&mut self, cause: &'static str) {
+        self.advice.cause.get_or_insert(cause);
+    }
+
+    pub(super) fn has_cause(&self) -> bool {
+        self.advice.cause.is_some()
+    }
+
+    pub(super) fn tell(&mut self, text: impl Into<String>) {
+        self.add(text.into(), None);
+    }
+
+    /// Something that is not Portcullis: SQL, a shell's command.
+    pub(super) fn paste(&mut self, text: impl Into<String>, command: impl Into<String>) {
+        self.add(text.into(), Some(command.into()));
+    }
+
+    /// A command that shows more; it is left out where it is the one that runs.
+    pub(super) fn see(&mut self, text: impl Into<String>, own: Own) {
+        if own.of != self.running {
+            self.add(text.into(), Some(own.line));
+        }
+    }
+
+    /// A command that changes something; where it is the one that runs, it is to be run again.
+    pub(super) fn apply(&mut self, text: impl Into<String>, own: Own) {
+        let text = text.into();
+        if own.of == self.running {
+            self.add(format!("{text}: {}", self.running.again()), None);
+        } else {
+            self.add(text, Some(own.line));
+        }
+    }
+
+    /// The command that runs, but for other arguments.
+    pub(super) fn rerun(&mut self, text: impl Into<String>, own: Own) {
+        self.add(text.into(), Some(own.line));
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.advice.actions.is_empty()
+    }
+
+    pub(super) fn advice(self) -> Advice {
+        self.advice
+    }
+
+    fn add(&mut self, text: String, command: Option<String>) {
+        let action = Action { text, command };
+        if !self.advice.actions.contains(&action) {
+            self.advice.actions.push(action);
+        }
+    }
+}
+
+impl Action {
+    /// In one line.
+    pub(crate) fn line(&self) -> String {
+        match &self.command {
+            Some(command) => format!("{}: {command}", self.text),
+            None => self.text.clone(),
+        }
+    }
+}
+
+/// So many tenants are named before the rest is counted.
+const NAMED: usize = 3;
+
+/// `acme, beta, gamma and 12 more`; None is the shared schema.
+pub(super) fn names(schemas: &[Option<&str>]) -> String {
+    let names: Vec<&str> = schemas.iter().map(|schema| wording::name(*schema)).collect();
+    words::list(&names, NAMED)
+}
+
+/// `portcullis verify` for the first few of these tenants.
+pub(super) fn verify(schemas: &[Option<&str>]) -> Own {
+    let tenants: Vec<&str> = schemas.iter().flatten().copied().collect();
+    let line = if tenants.len() < schemas.len() || tenants.len() > NAMED {
+        "portcullis verify".into()
+    } else {
+        format!("portcullis verify{}", options(&tenants))
+    };
+    Own { of: Running::Verify, line }
+}
+
+/// `portcullis migrate` for exactly these, or for all where they are many.
+pub(super) fn migrate(schemas: &[Option<&str>]) -> Own {
+    let tenants: Vec<&str> = schemas.iter().flatten().copied().collect();
+    let line = match (tenants.len() < schemas.len(), tenants.len()) {
+        (true, 0) => "portcullis migrate --shared".into(),
+        (false, 1..=NAMED) => format!("portcullis migrate{}", options(&tenants)),
+        _ => "portcullis migrate".into(),
+    };
+    Own { of: Running::Migrate, line }
+}
+
+fn options(tenants: &[&str]) -> String {
+    tenants.iter().map(|tenant| format!(" --tenant {}", quoted(tenant))).collect()
+}
+
+pub(super) fn repair(tenant: &str) -> Own {
+    Own { of: Running::Repair, line: format!("portcullis repair {}", quoted(tenant)) }
+}
+
+/// `target` is a tenant, or None for all that have lost the app.
+pub(super) fn replay(target: Option<&str>, app: &str, options: &str) -> Own {
+    let target = target.map_or_else(|| "--all-affected".to_owned(), quoted);
+    Own { of: Running::Replay, line: format!("portcullis repair {target} --replay {}{options}", quoted(app)) }
+}
+
+pub(super) fn delete(tenant: &str) -> Own {
+    Own { of: Running::TenantDelete, line: format!("portcullis tenant delete {}", quoted(tenant)) }
+}
+
+pub(super) fn create(tenant: &str) -> Own {
+    Own { of: Running::TenantCreate, line: format!("portcullis tenant create {}", quoted(tenant)) }
+}
+
+pub(super) fn template() -> Own {
+    Own { of: Running::TenantTemplate, line: "portcullis tenant template".into() }
+}
+
+pub(super) fn check(path: &str) -> Own {
+    Own { of: Running::Check, line: format!("portcullis check --config {}", quoted(path)) }
+}
+
+/// `make` is the whole command line.
+pub(super) fn manifest(make: &str) -> Own {
+    Own { of: Running::Manifest, line: make.to_owned() }
+}
+
+pub(super) fn doctor() -> Own {
+    Own { of: Running::Doctor, line: "portcullis doctor".into() }
+}
+
+/// The word as a POSIX shell takes it.
+pub(super) fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}

@@ -1,0 +1,85 @@
+//! Which command is running: the title of its box, and what its advice must not send people back to.
+
+use crate::cli::{Command, Tenant};
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Running {
+    Run,
+    Init,
+    Plan,
+    Check,
+    Verify,
+    Migrate,
+    Manifest,
+    Doctor,
+    History,
+    Repair,
+    /// `repair --replay`
+    Replay,
+    TenantCreate,
+    TenantBootstrap,
+    TenantTemplate,
+    TenantDelete,
+    TenantShow,
+    Health,
+    /// It prints what the program knows about itself.
+    Printing,
+}
+
+impl Running {
+    /// What the failure box says at its top.
+    pub(crate) fn title(self) -> &'static str {
+        match self {
+            Running::Run => "THE SERVER WAS NOT STARTED",
+            Running::Init => "THE PROGRAM WAS NOT STARTED",
+            Running::Plan => "NO PLAN",
+            Running::Check => "THE CONFIGURATION IS NOT VALID",
+            Running::Verify => "THE GATE IS CLOSED",
+            Running::Migrate => "NOT EVERYTHING WAS APPLIED",
+            Running::Manifest => "NO MANIFEST WAS WRITTEN",
+            Running::Doctor => "THE DOCTOR DID NOT RUN",
+            Running::History => "CANNOT READ THE HISTORY",
+            Running::Repair | Running::Replay => "THE TENANT IS NOT COMPLETE",
+            Running::TenantCreate => "THE TENANT WAS NOT CREATED",
+            Running::TenantBootstrap => "NOT EVERY DEMO TENANT IS COMPLETE",
+            Running::TenantTemplate => "NO TEMPLATE WAS WRITTEN",
+            Running::TenantDelete => "THE TENANT WAS NOT DELETED",
+            Running::TenantShow => "CANNOT LIST TENANTS",
+            Running::Health => "CANNOT READ THE STATUS",
+            Running::Printing => "NOTHING WAS PRINTED",
+        }
+    }
+
+    /// What to do once the cause is corrected.
+    pub(super) fn again(self) -> &'static str {
+        match self {
+            Running::Run => "start again",
+            _ => "run this command again",
+        }
+    }
+}
+
+impl From<&Command> for Running {
+    fn from(command: &Command) -> Self {
+        match command {
+            Command::Run(_) => Running::Run,
+            Command::Init(_) => Running::Init,
+            Command::Plan { .. } => Running::Plan,
+            Command::Check => Running::Check,
+            Command::Verify(_) => Running::Verify,
+            Command::Migrate(_) => Running::Migrate,
+            Command::Manifest { .. } => Running::Manifest,
+            Command::Doctor { .. } => Running::Doctor,
+            Command::History(_) => Running::History,
+            Command::Repair(repair) if repair.replay.is_some() => Running::Replay,
+            Command::Repair(_) => Running::Repair,
+            Command::Tenant { what: Tenant::Create(_) } => Running::TenantCreate,
+            Command::Tenant { what: Tenant::Bootstrap(_) } => Running::TenantBootstrap,
+            Command::Tenant { what: Tenant::Template } => Running::TenantTemplate,
+            Command::Tenant { what: Tenant::Delete(_) } => Running::TenantDelete,
+            Command::Tenant { what: Tenant::List(_) | Tenant::Show(_) } => Running::TenantShow,
+            Command::Health { .. } => Running::Health,
+            Command::Schema | Command::Completions { .. } | Command::Man { .. } => Running::Printing,
+        }
+    }
+}
