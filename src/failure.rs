@@ -82,6 +82,9 @@ pub(crate) enum Failure {
     CommandFailed { program: String, ended: String },
     #[error("cannot start `{program}`: {why}")]
     CommandMissing { program: String, why: String },
+    /// There was no process for it: a limit, no memory, no /dev/null.
+    #[error("cannot start a process for `{program}`: {why}")]
+    CommandNotSpawned { program: String, why: String },
     #[error("the SQL failed: {why}")]
     SqlFailed { why: Cause },
     #[error("{what} ran longer than {}", words::duration(*after))]
@@ -177,7 +180,10 @@ impl Failure {
             | Failure::ManifestInvalid { .. }
             | Failure::TemplateUnusable { .. }
             | Failure::MigrationsUnreadable { .. } => 78,
-            Failure::CommandFailed { .. } | Failure::CommandMissing { .. } | Failure::SqlFailed { .. } => 79,
+            Failure::CommandFailed { .. }
+            | Failure::CommandMissing { .. }
+            | Failure::CommandNotSpawned { .. }
+            | Failure::SqlFailed { .. } => 79,
             Failure::TimedOut { .. } => 124,
             Failure::ServerNotExecutable { .. } => 126,
             Failure::ServerNotFound { .. } => 127,
@@ -212,6 +218,7 @@ impl Failure {
             Failure::Deleting { .. } => "deleting-failed",
             Failure::CommandFailed { .. } => "command-failed",
             Failure::CommandMissing { .. } => "command-missing",
+            Failure::CommandNotSpawned { .. } => "command-not-spawned",
             Failure::SqlFailed { .. } => "sql-failed",
             Failure::TimedOut { .. } => "timed-out",
             Failure::Database { .. } => "database",

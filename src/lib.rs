@@ -70,15 +70,9 @@ pub fn main(arguments: &[OsString]) -> u8 {
     if let Some(code) = process::stub_main(arguments) {
         return code;
     }
+    let inherited = process::take_over();
     let env = Environment::of_process();
     let out = OUTPUT.get_or_init(|| Output::new(&env));
-    let inherited = match process::take_over() {
-        Ok(inherited) => inherited,
-        Err(error) => {
-            let what = format!("cannot take over the signals: {error}");
-            return say(out, Running::Run, Answer::bad(Failure::Internal { what }.into()), None, false);
-        }
-    };
     let cli = match Cli::of(arguments) {
         Ok(cli) => cli,
         Err(error) => return usage(out, &error, &env),
@@ -117,7 +111,7 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colo
     // What goes to standard output may be read by a person while standard error is not, and the other way round.
     let output_colour = style::colour(cli.global.looks.color, env, Stream::Out.is_terminal());
     let worked_with = |said: &dyn Fn(&mut Config), work: &dyn Fn(&Work) -> Result<Answer, Failure>| {
-        config::load::load(&path, env)
+        process::interruptible(inherited, || config::load::load(&path, env))
             .and_then(|mut config| {
                 out.arm(&config);
                 said(&mut config);
@@ -144,13 +138,16 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colo
             Err(failure) => Answer::bad(failure.into()),
         },
         Command::Health { live } => {
-            commands::health::run(&path, env, *live).unwrap_or_else(|failure| Answer::bad(failure.into()))
+            process::interruptible(inherited, || commands::health::run(&path, env, *live))
+                .unwrap_or_else(|failure| Answer::bad(failure.into()))
         }
         Command::Schema => Answer::good(config::SCHEMA.to_owned()),
         Command::Completions { shell } => commands::manual::completions(*shell).into(),
         Command::Man { subcommand } => commands::manual::page(subcommand).into(),
-        Command::Check => commands::check::run(&path, role, env).into(),
-        Command::Plan { format } => commands::plan::run(&path, role, env, *format).into(),
+        Command::Check => process::interruptible(inherited, || commands::check::run(&path, role, env)).into(),
+        Command::Plan { format } => {
+            process::interruptible(inherited, || commands::plan::run(&path, role, env, *format)).into()
+        }
         Command::Verify(arguments) => worked(&|work| {
             runtime::until_signalled(inherited, async |processes| {
                 work.start_with(processes);

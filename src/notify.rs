@@ -3,12 +3,10 @@
 
 use std::time::Duration;
 
-use tokio::time;
-
 use crate::{
     config::Notify,
-    failure::signal_name,
-    process::{Child, How, Processes, Signals},
+    deadline::Deadline,
+    process::{Child, Cut, ExitReason, Processes, Signals},
     report::{Report, json},
     words::duration,
 };
@@ -55,28 +53,16 @@ async fn told(
         cwd: None,
         grace: GRACE,
     };
-    let mut tree =
+    let tree =
         processes.spawn(&child).map_err(|error| Untold::Failed(format!("cannot start it: {error}")))?;
-    let ended = async {
-        // Its output must be read, or it would block; it is of no interest.
-        while tree.next_line().await.is_some() {}
-        tree.ended().await.how
-    };
-    let untold = tokio::select! {
-        biased;
-        signal = signal => Untold::Signal(signal),
-        how = time::timeout(notify.timeout, ended) => match how {
-            Ok(How::Exited(0) | How::Started) => return Ok(()),
-            Ok(How::Exited(code)) => return Err(Untold::Failed(format!("it exited with {code}"))),
-            Ok(How::Signalled(signal)) => {
-                return Err(Untold::Failed(format!("it was ended by {}", signal_name(signal))));
-            }
-            Ok(How::NotStarted { why, .. }) => return Err(Untold::Failed(format!("cannot start it: {why}"))),
-            Err(_) => Untold::Failed(format!("it ran longer than {}", duration(notify.timeout))),
+    // Its output must be read, or it would block; it is of no interest.
+    let finished = tree.run(Deadline::after(notify.timeout), signal, |_, _| None).await;
+    match (finished.cut, finished.reason) {
+        (Some(Cut::Stopped(signal)), _) => Err(Untold::Signal(signal)),
+        (Some(Cut::TimedOut), _) => {
+            Err(Untold::Failed(format!("it ran longer than {}", duration(notify.timeout))))
         }
-    };
-    tree.terminate(libc::SIGTERM);
-    // Its stub gives it the grace and then KILL; who cannot even be killed is not waited for.
-    let _ = time::timeout(GRACE * 3, tree.ended()).await;
-    Err(untold)
+        (None, ExitReason::Exited(0)) => Ok(()),
+        (None, reason) => Err(Untold::Failed(format!("it {}", reason.words()))),
+    }
 }

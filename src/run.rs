@@ -18,7 +18,7 @@ use crate::{
     quarantine,
     report::{
         Files, Output, Report,
-        output::NOT_PID_1,
+        output::{NOT_PID_1, ORPHANS_LOST},
         standing::Standing,
         streams::Stream,
         style::{self, Style},
@@ -41,7 +41,8 @@ pub(crate) fn run(
         None
     } else {
         let colour = style::colour(globals.looks.color, env, terminal);
-        Some(config::load::load_with_warnings(globals.path, env, colour))
+        let load = || config::load::load_with_warnings(globals.path, env, colour);
+        Some(process::interruptible(inherited, load))
     };
     let config = match &loaded {
         Some(Ok((config, _))) => Some(config),
@@ -84,7 +85,7 @@ fn past_the_file(
     report: &Report,
     failure: Failure,
 ) -> Result<u8, Failure> {
-    let server = config::load::server_alone(path, env);
+    let server = process::interruptible(inherited, || config::load::server_alone(path, env));
     let Some(server) = server.filter(|server| plan::passes_through(server, &arguments.server)) else {
         return Err(failure);
     };
@@ -126,7 +127,7 @@ fn gate(
         if code != 0 {
             return Ok(code);
         }
-        process::add_to_environment(&variables);
+        server.variables = variables;
     }
     serve(inherited, &server, report.output())
 }
@@ -136,17 +137,32 @@ struct Server {
     argv: Vec<String>,
     mode: Mode,
     grace: std::time::Duration,
+    crash_grace: std::time::Duration,
+    /// Added to its environment.
+    variables: Vec<(String, String)>,
 }
 
 impl Server {
     fn plain(argv: &[String]) -> Self {
-        Self { argv: argv.to_vec(), mode: Mode::Exec, grace: std::time::Duration::ZERO }
+        Self {
+            argv: argv.to_vec(),
+            mode: Mode::Exec,
+            grace: std::time::Duration::ZERO,
+            crash_grace: std::time::Duration::ZERO,
+            variables: Vec::new(),
+        }
     }
 
     fn of(server: &config::Server, arguments: &cli::Run) -> Self {
         let given = &arguments.server;
         let argv = if given.is_empty() { &server.command } else { given };
-        Self { argv: argv.clone(), mode: server.mode, grace: server.grace }
+        Self {
+            argv: argv.clone(),
+            mode: server.mode,
+            grace: server.grace,
+            crash_grace: server.crash_grace.unwrap_or(process::CRASH_GRACE),
+            variables: Vec::new(),
+        }
     }
 }
 
@@ -161,7 +177,7 @@ fn pass_through(server: &Server, inherited: &Inherited, report: &Report) -> Resu
 fn serve(inherited: &Inherited, server: &Server, out: &Output) -> Result<u8, Failure> {
     match (server.argv.as_slice(), server.mode) {
         ([], _) => Ok(0),
-        (argv, Mode::Exec) => Err(process::handover(inherited, argv)),
+        (argv, Mode::Exec) => Err(process::handover(inherited, argv, &server.variables)),
         (argv, Mode::Supervise) => {
             let options = process::SuperviseOptions {
                 rewrites: Vec::new(),
@@ -170,7 +186,10 @@ fn serve(inherited: &Inherited, server: &Server, out: &Output) -> Result<u8, Fai
                 parent_death: None,
                 remap: Vec::new(),
                 grace: server.grace,
+                crash_grace: server.crash_grace,
                 main_grace: Some(server.grace),
+                after_steps: true,
+                variables: server.variables.clone(),
             };
             if !inherited.is_pid_1() {
                 out.note(NOT_PID_1);
@@ -197,7 +216,6 @@ fn start_up(
     inherited: &Inherited,
     report: &Report,
 ) -> Result<(u8, Vec<(String, String)>), Failure> {
-    let grace = config.server.grace;
     let endpoint = config.status.listen.and_then(|address| {
         let opened = Endpoint::open(address, report.standing(), report.output().clone());
         // Probes are a convenience; the gate is not held up by them.
@@ -205,7 +223,11 @@ fn start_up(
             |error| report.tell(&Event::Remark { text: format!("cannot listen at {address}: {error}") });
         opened.map_err(say).ok()
     });
-    let result = runtime::block_on(inherited, async |processes, mut signals| {
+    let budget = shutdown_budget(plan, &config);
+    if inherited.loses_orphans() {
+        report.output().note(ORPHANS_LOST);
+    }
+    let result = runtime::block_on(inherited, budget, async |processes, mut signals| {
         let begun = Instant::now();
         let mut work = Work::new(Config { role: role.clone(), ..config });
         work.openings.reason.clone_from(&reason);
@@ -227,11 +249,11 @@ fn start_up(
         if let (true, Some(notify)) = (result.is_ok(), notify) {
             result = tell_about(notify, report, &processes, &mut signals).await;
         }
-        let gone = processes.finish(grace, result.is_ok() && !server.is_empty()).await;
+        let gone = processes.finish(result.is_ok() && !server.is_empty()).await;
         if result.is_ok() {
             result = may_serve(gone, signals.arrived());
             if result.is_err() {
-                processes.finish(grace, false).await;
+                processes.finish(false).await;
             }
         }
         let mut variables = Vec::new();
@@ -257,7 +279,7 @@ fn start_up(
                 if let Some(notify) = notify {
                     // It is over: a signal changes nothing any more.
                     let _ = tell_about(notify, report, &processes, &mut signals).await;
-                    processes.finish(grace, false).await;
+                    processes.finish(false).await;
                 }
                 code
             }
@@ -269,6 +291,18 @@ fn start_up(
         endpoint.close();
     }
     result
+}
+
+/// What a shutdown during the steps may take in all: the server's grace, or a step's where that is longer.
+fn shutdown_budget(plan: &Plan, config: &Config) -> std::time::Duration {
+    let steps = plan.steps.iter().zip(&config.steps).filter_map(|(planned, step)| {
+        match (&planned.decision, &step.action) {
+            (Decision::Skip { .. }, _) => None,
+            (_, Action::Command(command)) => Some(command.grace),
+            _ => Some(runtime::SHUTDOWN_BUDGET),
+        }
+    });
+    steps.fold(config.server.grace, std::time::Duration::max)
 }
 
 /// Runs the command of `[notify]` if there is something to tell; fails only if a signal arrives meanwhile.

@@ -9,19 +9,20 @@ use crate::{
     process::{Inherited, Processes, Signals},
 };
 
-/// Between TERM and KILL, for what a command had started.
-const GRACE: Duration = Duration::from_secs(8);
+/// What a shutdown may take in all, where nothing else is configured: Docker kills after 10 s.
+pub(crate) const SHUTDOWN_BUDGET: Duration = Duration::from_secs(8);
 
 /// Runs the work to its end on this thread. The runtime's other threads (name look-ups) are not waited for.
 pub(crate) fn block_on<T>(
     inherited: &Inherited,
+    shutdown_budget: Duration,
     work: impl AsyncFnOnce(Processes, Signals) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     let internal = |error| Failure::Internal { what: format!("cannot start the runtime: {error}") };
     let runtime = Builder::new_current_thread().enable_all().build().map_err(internal)?;
     let tasks = LocalSet::new();
     let result = tasks.block_on(&runtime, async {
-        let (processes, signals) = Processes::start(inherited).map_err(internal)?;
+        let (processes, signals) = Processes::start(inherited, shutdown_budget).map_err(internal)?;
         work(processes, signals).await
     });
     drop(tasks);
@@ -43,17 +44,18 @@ pub(crate) fn until_signalled_then<T>(
     work: impl AsyncFnOnce(Processes) -> Result<T, Failure>,
     then: impl AsyncFnOnce(),
 ) -> Result<T, Failure> {
-    block_on(inherited, async |processes, mut signals| {
+    block_on(inherited, SHUTDOWN_BUDGET, async |processes, mut signals| {
         let result = tokio::select! {
             biased;
             signal = signals.next() => Err(Failure::Interrupted { signal, doing: "while the command ran".into() }),
             result = work(processes.clone()) => result,
         };
         if let Err(Failure::Interrupted { .. }) = result {
-            then().await;
+            // What has no time left is found by the next run, as after a kill.
+            let _ = processes.shutdown().deadline().limit(then()).await;
         }
         // What the work had started got TERM when it was dropped.
-        processes.finish(GRACE, false).await;
+        processes.finish(false).await;
         result
     })
 }

@@ -17,7 +17,7 @@ use crate::{
     failure::Failure,
     frameworks::{run_program, words},
     outcome::FailureDetails,
-    process::{Child, How},
+    process::{Child, ExitReason},
 };
 
 /// For pg_dump, which reads one empty tenant.
@@ -130,8 +130,8 @@ async fn dumped(work: &Work, direct: &config::Postgres, schema: &str, path: &Pat
         .map_err(|error| missing(error.to_string()))?;
     match finished.how {
         _ if finished.timed_out => Err(Failure::TimedOut { what: "pg_dump".into(), after: TIMEOUT }),
-        How::Exited(0) => Ok(()),
-        How::NotStarted { why, .. } => Err(missing(why)),
+        ExitReason::Exited(0) => Ok(()),
+        ExitReason::NotStarted { why, .. } => Err(missing(why)),
         how => Err(Failure::CommandFailed { program, ended: format!("{}: {last}", words(&how)) }),
     }
 }

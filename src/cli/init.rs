@@ -28,9 +28,9 @@ pub(crate) struct Init {
     #[arg(short = 'e', long, value_name = "CODE")]
     pub(crate) remap_exit: Vec<u8>,
 
-    /// How long descendants may outlive the program
-    #[arg(long, value_name = "TIME", default_value = "8s", value_parser = duration)]
-    pub(crate) grace: Duration,
+    /// How long descendants may outlive the program [default: 8s, and 1s if it crashed]
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    pub(crate) grace: Option<Duration>,
 
     /// The program and its arguments
     #[arg(last = true, required = true, value_name = "ARGV")]
@@ -46,7 +46,7 @@ impl Init {
             group: false,
             parent_death_signal: None,
             remap_exit: Vec::new(),
-            grace: Duration::from_secs(8),
+            grace: None,
             argv,
         }
     }

@@ -1,11 +1,16 @@
 //! `portcullis init`: a plain init in front of one program, as tini, dumb-init and catatonit are.
 
+use std::time::Duration;
+
 use crate::{
     cli,
     failure::Failure,
-    process::{Inherited, SuperviseOptions, Target, supervise},
-    report::output::{NOT_PID_1, Output},
+    process::{CRASH_GRACE, Inherited, SuperviseOptions, Target, supervise},
+    report::output::{NOT_PID_1, ORPHANS_LOST, Output},
 };
+
+/// How long descendants may outlive a program that ended in order.
+const GRACE: Duration = Duration::from_secs(8);
 
 /// Returns the program's exit code.
 pub(crate) fn init(inherited: &Inherited, arguments: &cli::Init, out: &Output) -> Result<u8, Failure> {
@@ -15,11 +20,17 @@ pub(crate) fn init(inherited: &Inherited, arguments: &cli::Init, out: &Output) -
         own_session: !arguments.group,
         parent_death: arguments.parent_death_signal,
         remap: arguments.remap_exit.clone(),
-        grace: arguments.grace,
+        grace: arguments.grace.unwrap_or(GRACE),
+        crash_grace: arguments.grace.unwrap_or(CRASH_GRACE),
         main_grace: None,
+        after_steps: false,
+        variables: Vec::new(),
     };
     if !inherited.is_pid_1() {
         out.note(NOT_PID_1);
+    }
+    if inherited.loses_orphans() {
+        out.note(ORPHANS_LOST);
     }
     supervise(inherited, &options, &arguments.argv)
 }

@@ -224,6 +224,8 @@ pub(crate) struct Server {
     pub(crate) mode: Mode,
     /// Between TERM and KILL, in supervise mode.
     pub(crate) grace: Duration,
+    /// The same for what a server that crashed leaves behind; where nothing is said, less.
+    pub(crate) crash_grace: Option<Duration>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

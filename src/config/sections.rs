@@ -204,14 +204,22 @@ pub(super) fn lock_timeout(table: Option<Table<'_>>) -> Duration {
 
 pub(super) fn server(table: Option<Table<'_>>) -> Server {
     let Some(mut table) = table else {
-        return Server { command: Vec::new(), passthrough: Vec::new(), mode: Mode::Exec, grace: GRACE };
+        return Server {
+            command: Vec::new(),
+            passthrough: Vec::new(),
+            mode: Mode::Exec,
+            grace: GRACE,
+            crash_grace: None,
+        };
     };
     let words = [("exec", Mode::Exec), ("supervise", Mode::Supervise)];
+    let grace = table.read("grace", values::duration_or_zero);
     let server = Server {
         command: argv(&mut table, "command").unwrap_or_default(),
         passthrough: table.list("passthrough", beginning).unwrap_or_default(),
         mode: table.read("mode", values::word(&words)).unwrap_or(Mode::Exec),
-        grace: table.read("grace", values::duration_or_zero).unwrap_or(GRACE),
+        grace: grace.unwrap_or(GRACE),
+        crash_grace: grace,
     };
     table.finish();
     server

@@ -7,11 +7,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use crate::{
     config::secret::Secret,
-    process::{Child, How, Processes, Stream, Tree},
+    deadline::Deadline,
+    process::{Child, Cut, How, Processes, Stream},
     words::duration,
 };
 
@@ -65,45 +66,18 @@ pub(crate) struct ProgramEnd {
 pub(crate) async fn run(
     processes: &Processes,
     child: &Child,
-    mut limit: Instant,
+    limit: Instant,
     stop: impl Future<Output = ()>,
     on_line: &mut dyn FnMut(Stream, String) -> Option<Instant>,
 ) -> io::Result<ProgramEnd> {
-    let mut tree = processes.spawn_fenced(child)?;
-    let (mut open, mut timed_out, mut stopped) = (true, false, false);
-    let mut stop = std::pin::pin!(stop);
-    loop {
-        tokio::select! {
-            next = next(&mut tree, &mut open) => match next {
-                Next::Line(stream, line) => limit = on_line(stream, line).unwrap_or(limit),
-                Next::Ended(how) => return Ok(ProgramEnd { how, timed_out }),
-            },
-            () = &mut stop, if !stopped => {
-                tree.terminate(libc::SIGTERM);
-                stopped = true;
-            }
-            () = sleep_until(limit), if !timed_out => {
-                tree.terminate(libc::SIGTERM);
-                timed_out = true;
-            }
-        }
-    }
-}
-
-enum Next {
-    Line(Stream, String),
-    Ended(How),
-}
-
-/// The next line, or the end once there are no more lines. Cancel safe, because both of its parts are.
-async fn next(tree: &mut Tree, open: &mut bool) -> Next {
-    if *open {
-        if let Some((stream, line)) = tree.next_line().await {
-            return Next::Line(stream, line);
-        }
-        *open = false;
-    }
-    Next::Ended(tree.ended().await.how)
+    let tree = processes.spawn_fenced(child)?;
+    let on_line = |stream, line: &str| on_line(stream, line.to_owned()).map(Deadline::at);
+    let stop = async {
+        stop.await;
+        libc::SIGTERM
+    };
+    let finished = tree.run(Deadline::at(limit), stop, on_line).await;
+    Ok(ProgramEnd { how: finished.reason, timed_out: finished.cut == Some(Cut::TimedOut) })
 }
 
 /// Runs one of the project's own commands, which may create tenants. Returns why it failed, in words, and
@@ -149,12 +123,7 @@ pub(super) fn child(
 
 /// The end in words.
 pub(crate) fn words(how: &How) -> String {
-    match how {
-        How::Exited(code) => format!("exited with {code}"),
-        How::Signalled(signal) => format!("was killed by {}", crate::failure::signal_name(*signal)),
-        How::Started => "goes on".into(),
-        How::NotStarted { why, .. } => format!("could not be started: {why}"),
-    }
+    how.words()
 }
 
 #[cfg(test)]

@@ -1,5 +1,4 @@
-//! One stream of a child's output as lines. It reads only when asked, so the kernel's pipe is the bounded queue:
-//! a terminal that is blocked holds the child up, never us.
+//! One stream of a child's output as lines. It reads only when asked, so the kernel's pipe is the bounded queue.
 
 use std::{
     io::{self, Read},
@@ -25,6 +24,8 @@ pub(crate) enum Stream {
 pub(super) struct Lines {
     pipe: Option<AsyncFd<std::fs::File>>,
     buffer: Vec<u8>,
+    /// Where the first line that was not taken yet begins.
+    taken: usize,
 }
 
 impl Lines {
@@ -32,35 +33,46 @@ impl Lines {
     pub(super) fn of(pipe: OwnedFd) -> io::Result<Self> {
         // SAFETY: the file owns its descriptor, and nobody replaces it.
         let pipe = unsafe { AsyncFd::register_with_interest(std::fs::File::from(pipe), Interest::READABLE)? };
-        Ok(Self { pipe: Some(pipe), buffer: Vec::new() })
+        Ok(Self { pipe: Some(pipe), buffer: Vec::new(), taken: 0 })
     }
 
     pub(super) fn is_open(&self) -> bool {
         self.pipe.is_some()
     }
 
+    pub(super) fn close(&mut self) {
+        self.pipe = None;
+    }
+
+    pub(super) fn has_line(&self) -> bool {
+        let unread = &self.buffer[self.taken..];
+        let ended = !self.is_open() && !unread.is_empty();
+        ended || unread.len() >= LINE_BYTES || unread.contains(&b'\n')
+    }
+
     /// A line that was read already; at the end of the stream also one without its line end.
     pub(super) fn take_line(&mut self) -> Option<String> {
-        let end = self.buffer.iter().position(|byte| *byte == b'\n');
+        let unread = &self.buffer[self.taken..];
+        let end = unread.iter().position(|byte| *byte == b'\n');
         let (length, skipped) = match end {
             Some(end) if end <= LINE_BYTES => (end, 1),
-            _ if self.buffer.len() >= LINE_BYTES => (character_end(&self.buffer, LINE_BYTES), 0),
-            _ if !self.is_open() && !self.buffer.is_empty() => (self.buffer.len(), 0),
+            _ if unread.len() >= LINE_BYTES => (character_end(unread, LINE_BYTES), 0),
+            _ if !self.is_open() && !unread.is_empty() => (unread.len(), 0),
             _ => return None,
         };
-        let mut line = &self.buffer[..length];
+        let mut line = &unread[..length];
         if skipped == 1 {
             line = line.strip_suffix(b"\r").unwrap_or(line);
         }
         let line = String::from_utf8_lossy(line).into_owned();
-        self.buffer.drain(..length + skipped);
+        self.taken += length + skipped;
         Some(line)
     }
 
     /// Until there is something to read, or the end. Cancel safe.
     pub(super) async fn ready(&self) {
         match &self.pipe {
-            // An error is found by whoever reads.
+            // The reader finds an error.
             Some(pipe) => drop(pipe.readable().await),
             None => std::future::pending().await,
         }
@@ -69,25 +81,26 @@ impl Lines {
     /// Reads a piece of what is there, or notices the end.
     pub(super) fn read(&mut self) {
         match self.piece() {
-            Ok(true) => {}
+            Ok(1..) => {}
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            Ok(false) | Err(_) => self.pipe = None,
+            Ok(0) | Err(_) => self.pipe = None,
         }
     }
 
-    /// Reads what is there without waiting for more, and closes the stream when that was all.
-    pub(super) fn read_rest(&mut self) {
+    /// Reads what is there without waiting for more, and closes the stream when that was all. Returns how much it read.
+    pub(super) fn read_rest(&mut self) -> usize {
         match self.piece() {
-            Ok(true) => {}
+            Ok(length @ 1..) => return length,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Ok(false) | Err(_) => self.pipe = None,
+            Ok(0) | Err(_) => self.pipe = None,
         }
+        0
     }
 
-    /// False at the end of the stream.
-    fn piece(&mut self) -> io::Result<bool> {
+    /// How much was read: nothing at the end of the stream.
+    fn piece(&mut self) -> io::Result<usize> {
         let Some(pipe) = &self.pipe else {
-            return Ok(false);
+            return Ok(0);
         };
         let mut piece = [0; PIECE_BYTES];
         let read = pipe.try_io(Interest::READABLE, |pipe| (&*pipe).read(&mut piece));
@@ -96,8 +109,9 @@ impl Lines {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => pipe.get_ref().read(&mut piece)?,
             read => read?,
         };
+        self.buffer.drain(..std::mem::take(&mut self.taken));
         self.buffer.extend_from_slice(&piece[..length]);
-        Ok(length > 0)
+        Ok(length)
     }
 }
 
@@ -113,7 +127,7 @@ mod tests {
     use super::*;
 
     fn ended(bytes: &[u8]) -> Lines {
-        Lines { pipe: None, buffer: bytes.to_vec() }
+        Lines { pipe: None, buffer: bytes.to_vec(), taken: 0 }
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Who stands below this process. Answers go stale at once; only ECHILD proves that nobody is left.
+//! Finds the processes below this one. Answers go stale at once; only ECHILD proves that none is left.
 //!
 //! `/proc/PID/task/*/children` also works with hidepid=2 for our own children. Where the kernel lacks it, every
 //! `stat` is searched for its parent; where /proc is missing or shows another namespace, ids are tried one by one.
@@ -42,12 +42,24 @@ pub(crate) fn below(mut found: Vec<i32>) -> Vec<i32> {
     found
 }
 
-/// Whether the process has not ended yet. What cannot be looked at counts as running.
-pub(crate) fn is_running(pid: i32) -> bool {
-    match fs::read_to_string(format!("/proc/{pid}/stat")) {
-        Ok(stat) => !matches!(after_name(&stat).next(), Some("Z" | "X")),
-        Err(_) => true,
-    }
+/// Whether the process has not ended yet. One that cannot be examined counts as alive.
+///
+/// A process whose first thread has ended is a `Z` like a dead one, but its other threads go on.
+pub(crate) fn is_alive(pid: i32) -> bool {
+    let Some(stat) = stat(pid) else { return true };
+    let mut fields = after_name(&stat);
+    let dead = matches!(fields.next(), Some("Z" | "X"));
+    // The count of threads stands 17 fields behind the state.
+    !dead || fields.nth(16).and_then(|count| count.parse::<u32>().ok()).is_some_and(|threads| threads > 1)
+}
+
+/// Whether the process is stopped, so that it reacts to nothing before it is continued.
+pub(crate) fn is_stopped(pid: i32) -> bool {
+    stat(pid).is_some_and(|stat| after_name(&stat).next() == Some("T"))
+}
+
+fn stat(pid: i32) -> Option<String> {
+    fs::read_to_string(format!("/proc/{pid}/stat")).ok()
 }
 
 /// A /proc that was mounted in another PID namespace would name other people's processes.
@@ -76,10 +88,7 @@ fn searched_children(parent: i32) -> Vec<i32> {
     let parent = parent.to_string();
     let ids = fs::read_dir("/proc").into_iter().flatten().flatten();
     ids.filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .filter(|id: &i32| {
-            fs::read_to_string(format!("/proc/{id}/stat"))
-                .is_ok_and(|stat| after_name(&stat).nth(1) == Some(&parent))
-        })
+        .filter(|id: &i32| stat(*id).is_some_and(|stat| after_name(&stat).nth(1) == Some(&parent)))
         .collect()
 }
 

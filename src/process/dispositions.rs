@@ -1,7 +1,7 @@
 //! Records what the process was started with, before Rust's runtime changes it.
 //!
 //! The runtime ignores SIGPIPE, which also throws away a pending one, and opens /dev/null in place of closed
-//! standard descriptors. With SIGCHLD ignored nobody's exit status could be had, so that is undone at once.
+//! standard descriptors. With SIGCHLD ignored no exit status could be had, so that is undone at once.
 
 use std::sync::{
     Mutex,
@@ -11,6 +11,7 @@ use std::sync::{
 use super::signals::{self, Info, LAST, SignalSet};
 
 static IGNORED: AtomicU64 = AtomicU64::new(0);
+static ADDED: AtomicU64 = AtomicU64::new(0);
 static BLOCKED: AtomicU64 = AtomicU64::new(0);
 static CLOSED: AtomicU8 = AtomicU8::new(0);
 static PENDING: Mutex<Vec<Info>> = Mutex::new(Vec::new());
@@ -20,9 +21,16 @@ pub(crate) fn ignored() -> SignalSet {
     SignalSet(IGNORED.load(Relaxed))
 }
 
-/// The signals that are ignored now: those that were, but for SIGCHLD, and the one that Rust's runtime adds.
+/// The signals that are ignored now: those that were, but for SIGCHLD, the one that Rust's runtime adds, and ours.
 pub(crate) fn ignored_now() -> SignalSet {
-    ignored().without(SignalSet::of(&[libc::SIGCHLD])).or(SignalSet::of(&[libc::SIGPIPE]))
+    let added = SignalSet(ADDED.load(Relaxed)).or(SignalSet::of(&[libc::SIGPIPE]));
+    ignored().without(SignalSet::of(&[libc::SIGCHLD])).or(added)
+}
+
+/// A C library unblocks the signals that it keeps to itself where it starts a thread; one from outside would end us.
+pub(crate) fn ignore_library_signals() {
+    SignalSet::LIBRARY.iter().for_each(signals::set_ignored);
+    ADDED.store(SignalSet::LIBRARY.0, Relaxed);
 }
 
 /// The signals that were blocked.
@@ -53,7 +61,7 @@ extern "C" fn record() {
     let waiting = signals::pending();
     if std::process::id() == 1 {
         // The kernel drops what PID 1 neither blocks nor handles, so every moment counts.
-        signals::swap_mask(blocked.or(SignalSet::ALL.without(SignalSet::FAULTS)));
+        signals::swap_mask(SignalSet::ALL);
     }
     let mut ignored = SignalSet::NONE;
     for signal in (1..=LAST).filter(|signal| signals::is_ignored(*signal)) {

@@ -7,7 +7,7 @@ use std::{
     os::unix::ffi::OsStringExt,
 };
 
-use super::arguments::c_strings;
+use super::arguments::{c_strings, pointers};
 
 const LISTEN_PID: &[u8] = b"LISTEN_PID=";
 /// The name, ten digits and the end of the string.
@@ -33,18 +33,44 @@ pub(super) fn with(added: &[(String, String)]) -> io::Result<Vec<CString>> {
     }))
 }
 
-/// Adds variables to our own environment, for the server.
-pub(crate) fn add(variables: &[(String, String)]) {
-    for (name, value) in variables {
-        // SAFETY: the runtime and its threads are gone; the report's thread, if it is left, reads no variable.
-        unsafe { std::env::set_var(name, value) };
+/// An environment as exec takes it: ours with variables in place of those of the same name.
+pub(super) struct ExecEnvironment {
+    entries: Vec<*const c_char>,
+    /// What the pointers lead to, where it is not our own environment.
+    _strings: Vec<CString>,
+}
+
+impl ExecEnvironment {
+    pub(super) fn with(added: &[(String, String)]) -> io::Result<Self> {
+        if added.is_empty() {
+            return Ok(Self { entries: our_environment(), _strings: Vec::new() });
+        }
+        let strings = with(added)?;
+        Ok(Self { entries: pointers(&strings), _strings: strings })
+    }
+
+    /// The entries, ended by a null pointer.
+    pub(super) fn entries(&self) -> &[*const c_char] {
+        &self.entries
+    }
+
+    /// A LISTEN_PID that names us is replaced by one that the child fills in.
+    pub(super) fn replace_listen_pid(&mut self, by: &ListenPid) {
+        let ours = std::process::id().to_string();
+        for entry in self.entries.iter_mut().filter(|entry| !entry.is_null()) {
+            // SAFETY: the environment holds whole strings.
+            let text = unsafe { CStr::from_ptr(*entry) }.to_bytes();
+            if text.strip_prefix(LISTEN_PID) == Some(ours.as_bytes()) {
+                *entry = by.0.as_ptr().cast();
+            }
+        }
     }
 }
 
-/// Our environment as exec takes it, ended by a null pointer.
-pub(super) fn our_environment() -> Vec<*const c_char> {
+/// Our environment, ended by a null pointer.
+fn our_environment() -> Vec<*const c_char> {
     let mut found = Vec::new();
-    // SAFETY: the array ends with a null pointer; only `add` changes the environment, on this thread.
+    // SAFETY: the array ends with a null pointer, and nothing changes the environment.
     unsafe {
         let mut entry = environ;
         while !entry.is_null() && !(*entry).is_null() {
@@ -59,7 +85,7 @@ pub(super) fn our_environment() -> Vec<*const c_char> {
 /// A variable's value, as it was given.
 pub(super) fn value(name: &[u8]) -> Option<&'static [u8]> {
     our_environment().iter().filter(|entry| !entry.is_null()).find_map(|entry| {
-        // SAFETY: the environment holds whole strings; `add`, which comes last of all, leaves them where they are.
+        // SAFETY: the environment holds whole strings.
         let text = unsafe { CStr::from_ptr(*entry) }.to_bytes();
         text.strip_prefix(name)?.strip_prefix(b"=")
     })
@@ -70,20 +96,6 @@ pub(super) fn value(name: &[u8]) -> Option<&'static [u8]> {
 pub(super) struct ListenPid(Cell<[u8; LISTEN_PID_BYTES]>);
 
 impl ListenPid {
-    /// Our environment; a LISTEN_PID that names us is replaced.
-    pub(super) fn in_environment(&self) -> Vec<*const c_char> {
-        let ours = std::process::id().to_string();
-        let mut environment = our_environment();
-        for entry in environment.iter_mut().filter(|entry| !entry.is_null()) {
-            // SAFETY: the environment holds whole strings.
-            let text = unsafe { CStr::from_ptr(*entry) }.to_bytes();
-            if text.strip_prefix(LISTEN_PID) == Some(ours.as_bytes()) {
-                *entry = self.0.as_ptr().cast();
-            }
-        }
-        environment
-    }
-
     /// Async-signal-safe. The parent, which shares this, is suspended.
     pub(super) fn set(&self, pid: i32) {
         let mut text = [0; LISTEN_PID_BYTES];

@@ -1,15 +1,23 @@
 //! What becomes of a signal that reaches an init, and of a main process that was stopped.
 
+use std::time::Duration;
+
 use super::{
-    clock::Deadline,
+    ladder::Ladder,
     launch::Place,
     signals::{self, SignalSet},
     supervise::{Supervision, Target},
     terminal,
 };
+use crate::deadline::Deadline;
 
 /// What a terminal stops a job with.
 const STOPS: SignalSet = SignalSet::of(&[libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU]);
+/// So long the main process may take to stop before we do; it may also catch the signal and go on.
+const STOP_PATIENCE: Duration = Duration::from_millis(100);
+
+/// What a signal that asks us to end leaves to descendants that outlive the main process.
+const SHORTENED_GRACE: Duration = Duration::from_secs(1);
 
 impl Supervision<'_> {
     pub(super) fn pass_on(&mut self, arrived: i32) {
@@ -18,26 +26,32 @@ impl Supervision<'_> {
         if signal == 0 {
             return;
         }
-        if SignalSet::ENDING.contains(signal) && !self.asked_to_end {
+        let stop_signal = self.inherited.stop_signal();
+        let asks_to_end = SignalSet::ENDING.contains(signal) || stop_signal == Some(signal);
+        if asks_to_end && !self.asked_to_end {
             self.asked_to_end = true;
-            self.kill = self.kill.or(self.options.main_grace.map(Deadline::after));
+            self.ladder = self.ladder.or(self.options.main_grace.map(Ladder::with_grace));
         }
-        if self.outcome.is_some() {
+        if self.end.is_some() {
+            if let Some(ladder) = self.ladder.as_mut().filter(|_| asks_to_end) {
+                ladder.shorten(SHORTENED_GRACE);
+            }
             for pid in self.below() {
                 signals::send(pid, signal);
             }
             return;
         }
         let is_stop = STOPS.contains(signal);
-        if is_stop {
-            self.stop_expected = true;
-            if rewritten.is_none() && matches!(self.place, Place::Session | Place::SessionWithTerminal) {
-                // Nobody in a session of its own could continue it, so the kernel would not stop it.
-                signal = libc::SIGSTOP;
-            }
+        if is_stop || STOPS.contains(arrived) {
+            self.suspend = Some(Deadline::after(STOP_PATIENCE));
+        }
+        if is_stop && rewritten.is_none() && matches!(self.place, Place::Session | Place::SessionWithTerminal)
+        {
+            // Nobody in a session of its own could continue it, so the kernel would not stop it.
+            signal = libc::SIGSTOP;
         }
         if signal == libc::SIGCONT {
-            self.stop_expected = false;
+            self.suspend = None;
             if self.place == Place::ForegroundGroup {
                 terminal::pass_on(terminal::own_group(), self.main);
             }
@@ -53,13 +67,17 @@ impl Supervision<'_> {
         let by_terminal = self.place == Place::ForegroundGroup && STOPS.contains(by);
         if by_terminal && !terminal::has_job_control_above(self.inherited.is_pid_1) {
             signals::send(-self.main, libc::SIGCONT);
-        } else if by_terminal || self.stop_expected {
-            self.stop_expected = false;
-            // The namespace's PID 1 cannot be stopped from inside. A STOP would only make the kernel forget a CONT
-            // that is on its way, here and where somebody was quicker to continue us than we to stop.
-            if !self.inherited.is_pid_1 && !signals::pending().contains(libc::SIGCONT) {
-                signals::send(std::process::id().cast_signed(), libc::SIGSTOP);
-            }
+        } else if by_terminal || self.suspend.is_some() {
+            self.suspend();
+        }
+    }
+
+    /// The namespace's PID 1 cannot be stopped from inside. A STOP would only make the kernel forget a CONT that is on
+    /// its way, here and where somebody was quicker to continue us than we to stop.
+    pub(super) fn suspend(&mut self) {
+        self.suspend = None;
+        if !self.inherited.is_pid_1 && !signals::pending().contains(libc::SIGCONT) {
+            signals::send(std::process::id().cast_signed(), libc::SIGSTOP);
         }
     }
 }

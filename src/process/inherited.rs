@@ -1,9 +1,10 @@
 //! Taking over: the first act of main, and what the server must get back for it.
 
-use std::io;
+use std::{cell::Cell, io};
 
 use super::{
     descendants, dispositions,
+    ending_signals::EndingSignals,
     signals::{self, Info, SignalSet},
 };
 
@@ -17,8 +18,12 @@ pub(crate) struct Inherited {
     pub(super) closed: Vec<i32>,
     pub(super) is_pid_1: bool,
     pub(super) was_subreaper: bool,
-    /// Whoever exec'ed us may have left children, which are its business and then the server's.
+    /// Orphans below us become our children: not so where the system call is refused.
+    pub(super) is_subreaper: bool,
+    /// The program that exec'ed us may have left children, which are its business and then the server's.
     pub(super) children: Vec<i32>,
+    /// The image's STOPSIGNAL, where it is declared.
+    stop_signal: Cell<Option<i32>>,
 }
 
 impl Inherited {
@@ -26,35 +31,49 @@ impl Inherited {
     pub(crate) fn is_pid_1(&self) -> bool {
         self.is_pid_1
     }
+
+    /// Whether processes that lose their parent are left to somebody else, so that they cannot be reaped and ended.
+    pub(crate) fn loses_orphans(&self) -> bool {
+        !self.is_pid_1 && !self.is_subreaper
+    }
+
+    /// This signal asks us to end too, whatever its default action is.
+    pub(crate) fn declare_stop_signal(&self, signal: Option<i32>) {
+        self.stop_signal.set(signal);
+    }
+
+    pub(super) fn stop_signal(&self) -> Option<i32> {
+        self.stop_signal.get()
+    }
+
+    pub(super) fn ending(&self) -> EndingSignals {
+        EndingSignals::new(self.ignored).with(self.stop_signal.get())
+    }
 }
 
 /// First act of main: block and take signals, become a subreaper when not PID 1. Called before any thread or
 /// runtime exists; a handful of system calls.
-pub(crate) fn take_over() -> io::Result<Inherited> {
-    let blocked = dispositions::blocked();
-    signals::swap_mask(blocked.or(SignalSet::ALL.without(SignalSet::FAULTS)));
+pub(crate) fn take_over() -> Inherited {
+    signals::swap_mask(SignalSet::ALL);
     let is_pid_1 = std::process::id() == 1;
-    let was_subreaper = is_subreaper()?;
-    if !is_pid_1 && !was_subreaper {
-        set_subreaper(true)?;
-    }
+    // PID 1 gets every orphan anyway. A refusal (by seccomp) leaves orphans to the container's init.
+    let was_subreaper = !is_pid_1 && nix::sys::prctl::get_child_subreaper().unwrap_or(false);
+    let is_subreaper = is_pid_1 || was_subreaper || set_subreaper(true).is_ok();
     let children = if descendants::have_children() { descendants::children() } else { Vec::new() };
-    Ok(Inherited {
-        blocked,
+    Inherited {
+        blocked: dispositions::blocked(),
         ignored: dispositions::ignored(),
         pending: dispositions::pending(),
         closed: dispositions::closed().collect(),
         is_pid_1,
         was_subreaper,
+        is_subreaper,
         children,
-    })
+        stop_signal: Cell::new(None),
+    }
 }
 
 /// Whether orphans below this process become its children.
 pub(super) fn set_subreaper(on: bool) -> io::Result<()> {
     Ok(nix::sys::prctl::set_child_subreaper(on)?)
-}
-
-fn is_subreaper() -> io::Result<bool> {
-    Ok(nix::sys::prctl::get_child_subreaper()?)
 }

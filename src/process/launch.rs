@@ -13,7 +13,7 @@ use std::{
 use super::{
     arguments::pointers,
     dispositions,
-    environment::{ListenPid, our_environment},
+    environment::{ExecEnvironment, ListenPid},
     program::Program,
     signals::{self, SignalSet},
 };
@@ -24,7 +24,7 @@ const STACK_BYTES: usize = 64 * 1024;
 /// What to start and how.
 pub(super) struct Launch<'a> {
     pub(super) argv: &'a [CString],
-    /// Added to our environment; without it, ours as it is, and the program is searched in PATH.
+    /// Without it, the program is searched in PATH.
     pub(super) stub: Option<&'a Stub<'a>>,
     pub(super) cwd: Option<&'a CStr>,
     pub(super) place: Place,
@@ -33,6 +33,8 @@ pub(super) struct Launch<'a> {
     pub(super) ignored: SignalSet,
     /// Closed in the child.
     pub(super) closed: &'a [c_int],
+    /// Added to our environment where there is no stub.
+    pub(super) variables: &'a [(String, String)],
     /// Sockets that systemd or podman passed to us are meant for the child: LISTEN_PID must name it.
     pub(super) takes_sockets: bool,
 }
@@ -86,16 +88,22 @@ pub(super) fn launch(launch: &Launch) -> io::Result<Result<i32, NotLaunched>> {
 fn launch_file(launch: &Launch) -> io::Result<Result<i32, NotLaunched>> {
     let argv = pointers(launch.argv);
     let listen_pid = ListenPid::default();
-    let environment = match launch.stub {
-        Some(stub) => pointers(stub.environment),
-        None if launch.takes_sockets => listen_pid.in_environment(),
-        None => our_environment(),
+    let (stubs, mut ours);
+    let environment = if let Some(stub) = launch.stub {
+        stubs = pointers(stub.environment);
+        &stubs[..]
+    } else {
+        ours = ExecEnvironment::with(launch.variables)?;
+        if launch.takes_sockets {
+            ours.replace_listen_pid(&listen_pid);
+        }
+        ours.entries()
     };
     let child = Shared {
         launch,
         program: &Program::named(&launch.argv[0]),
         argv: &argv,
-        environment: &environment,
+        environment,
         listen_pid: &listen_pid,
         ignored_now: dispositions::ignored_now(),
         failed: Cell::new(None),

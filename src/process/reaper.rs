@@ -1,10 +1,10 @@
 //! The one reaper: it alone collects exit statuses, and hands each to the tree whose stub it was.
 //!
-//! Whoever is not a stub is an orphan and is simply collected. When a stub is killed, its tree becomes ours:
-//! TERM, grace, KILL, as the stub would have done.
+//! A child that is no stub is an orphan and is simply collected. When a stub is killed, its tree becomes ours: TERM,
+//! grace, KILL, as the stub would have done.
 
 use std::{
-    cell::RefCell,
+    cell::{OnceCell, RefCell},
     collections::HashMap,
     fs::File,
     io::{self, Read},
@@ -18,189 +18,207 @@ use nix::{
 };
 use tokio::{
     sync::{Notify, watch},
-    time::{Instant, timeout_at},
+    time::timeout,
 };
 
 use super::{
-    arrivals::{self, Signals},
-    clock::GIVE_UP,
-    descendants,
+    descendants, dispositions,
     inherited::Inherited,
-    order::KILL_TREE,
-    record::{Outcome, RECORD_BYTES, Record},
+    ladder::{self, Ladder, ROUND, Rung},
+    memory::OomKills,
+    shutdown::Shutdown,
+    signal_stream::{self, Signals},
     signals,
-    spawn::{Child, Death, Output, start_stub},
+    spawn::{Child, Death, Output, named, start_stub},
+    stub_protocol::KILL_TREE,
+    stub_report::{MainState, REPORT_BYTES, StubReport},
 };
 
-/// Between two rounds of KILL, and of looking whether orphans are left.
-const ROUND: Duration = Duration::from_millis(10);
+/// A program may stop its stub again and again; other tasks run in between.
+const MOST_STOPS: usize = 8;
 
-pub(super) type RecordReceiver = watch::Receiver<Option<Record>>;
+pub(super) type ReportReceiver = watch::Receiver<Option<StubReport>>;
 
 /// Owns the children: single-threaded, cheap to clone. Needs a current-thread runtime with a `LocalSet`.
 #[derive(Clone)]
-pub(crate) struct Processes(Rc<Shared>);
+pub(crate) struct Processes(Rc<ReaperState>);
 
-struct Shared {
-    stubs: RefCell<HashMap<i32, Running>>,
-    /// They were there before us and are left alone.
+struct ReaperState {
+    stubs: RefCell<HashMap<i32, RunningStub>>,
+    /// Children from before us, which are left alone.
     strangers: Vec<i32>,
     /// A child was collected.
     reaped: Notify,
+    shutdown: Shutdown,
+    oom_kills: OnceCell<RefCell<OomKills>>,
 }
 
-/// A stub that runs, or is dead and not collected yet: its id cannot be anybody else's.
-struct Running {
+/// A stub that runs, or is dead and not collected yet: its id cannot be another process's.
+struct RunningStub {
     status: File,
     /// Its program stays beside the server.
     stays: bool,
     grace: Duration,
-    record: watch::Sender<Option<Record>>,
+    report: watch::Sender<Option<StubReport>>,
 }
 
 impl Processes {
-    /// Starts the reaper; nothing that arrived since [`super::take_over`] is lost.
-    pub(crate) fn start(inherited: &Inherited) -> io::Result<(Self, Signals)> {
-        let shared = Shared {
+    /// Starts the reaper; nothing that arrived since [`super::take_over`] is lost. From the first signal that asks us
+    /// to end, everything has to be done within the budget.
+    pub(crate) fn start(inherited: &Inherited, budget: Duration) -> io::Result<(Self, Signals)> {
+        if !inherited.is_pid_1 {
+            dispositions::ignore_library_signals();
+        }
+        let processes = Self(Rc::new(ReaperState {
             stubs: RefCell::default(),
             strangers: inherited.children.clone(),
             reaped: Notify::new(),
-        };
-        let processes = Self(Rc::new(shared));
-        let reaper = processes.clone();
-        let signals = arrivals::listen(move || reaper.reap())?;
+            shutdown: Shutdown::with_budget(budget),
+            oom_kills: OnceCell::new(),
+        }));
+        let (reaper, stopper, killer) = (processes.clone(), processes.clone(), processes.clone());
+        let on_ending = move || stopper.shutdown().signal_arrived();
+        let signals = signal_stream::listen(inherited.ending(), move || reaper.reap(), on_ending)?;
+        tokio::task::spawn_local(async move {
+            killer.shutdown().grace_is_over().await;
+            killer.kill_trees(|_| true);
+        });
         Ok((processes, signals))
+    }
+
+    /// The time limit of the shutdown, which begins with the first signal that asks us to end.
+    pub(crate) fn shutdown(&self) -> &Shutdown {
+        &self.0.shutdown
     }
 
     /// Kills every tree without its grace, but for what stays.
     pub(crate) fn kill(&self) {
-        for (stub, running) in self.0.stubs.borrow().iter() {
-            if !running.stays {
-                signals::send(*stub, KILL_TREE);
-            }
+        self.kill_trees(|stub| !stub.stays);
+    }
+
+    fn kill_trees(&self, which: impl Fn(&RunningStub) -> bool) {
+        for (pid, _) in self.0.stubs.borrow().iter().filter(|(_, stub)| which(stub)) {
+            send_to_stub(*pid, KILL_TREE);
         }
     }
 
-    /// Starts a stub; its record arrives once its whole tree is gone. The file is the status pipe's reading end.
+    /// Starts a stub; its report arrives once its whole tree is gone. The file is the status pipe's reading end.
     pub(super) fn start_tree(
         &self,
         child: &Child,
         output: Output<'_>,
         death: Death,
-    ) -> io::Result<(i32, RecordReceiver, File)> {
-        let (status, child_status) = pipe2(OFlag::O_CLOEXEC)?;
+    ) -> io::Result<(i32, ReportReceiver, File)> {
+        self.0.oom_kills.get_or_init(|| RefCell::new(OomKills::start()));
+        let (status, child_status) =
+            pipe2(OFlag::O_CLOEXEC).map_err(|error| named("cannot make a pipe", &error.into()))?;
         fcntl(&status, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         let status = File::from(status);
         let second = status.try_clone()?;
-        let stub = start_stub(child, output, &child_status, death)?;
-        let (record, receiver) = watch::channel(None);
+        let pid = start_stub(child, output, &child_status, death)?;
+        let (report, receiver) = watch::channel(None);
         let stays = matches!(output, Output::Ours);
-        let running = Running { status, stays, grace: child.grace, record };
-        self.0.stubs.borrow_mut().insert(stub, running);
-        Ok((stub, receiver, second))
+        let stub = RunningStub { status, stays, grace: child.grace, report };
+        self.0.stubs.borrow_mut().insert(pid, stub);
+        Ok((pid, receiver, second))
     }
 
-    /// Ends whatever is still below us (TERM, grace, KILL), but for what stays if that is wished. False if
-    /// somebody is left who cannot be killed; else `waitpid(-1)` has said ECHILD, or would without what stays.
-    pub(crate) async fn finish(&self, grace: Duration, some_stay: bool) -> bool {
+    /// Ends every process below us within the shutdown's time (TERM, grace, KILL), but for what stays if `some_stay`.
+    /// False if one is left that cannot be killed; else `waitpid(-1)` has said ECHILD, or would without what stays.
+    pub(crate) async fn finish(&self, some_stay: bool) -> bool {
         let staying: Vec<i32> = if some_stay { self.staying() } else { Vec::new() };
         let stubs: Vec<i32> = self.0.stubs.borrow().keys().copied().collect();
         for stub in stubs.iter().filter(|stub| !staying.contains(stub)) {
             self.tell(*stub, libc::SIGTERM);
         }
-        let deadline = Instant::now() + grace;
-        self.end_orphans(deadline).await;
-        loop {
-            let left = self.left_but(&staying);
-            if left.is_empty() {
-                return true;
-            }
-            if Instant::now() >= deadline + GIVE_UP {
-                return false;
-            }
-            if Instant::now() >= deadline {
-                // A stub that is killed leaves its tree to us, and the next round gets it.
-                for pid in descendants::below(left) {
-                    signals::send(pid, libc::SIGKILL);
-                }
-            }
-            self.next_round().await;
-        }
+        let ladder = Ladder::with_grace(self.shutdown().grace());
+        !self.end(ladder, || self.left_but(&staying)).await.survivors
     }
 
     fn staying(&self) -> Vec<i32> {
-        self.0.stubs.borrow().iter().filter(|(_, running)| running.stays).map(|(stub, _)| *stub).collect()
+        self.0.stubs.borrow().iter().filter(|(_, stub)| stub.stays).map(|(pid, _)| *pid).collect()
     }
 
     /// Our children, but for strangers and these.
-    fn left_but(&self, staying: &[i32]) -> Vec<i32> {
+    fn left_but(&self, spared: &[i32]) -> Vec<i32> {
         if !descendants::have_children() {
             return Vec::new();
         }
-        let mut left = self.own(descendants::children());
-        left.retain(|pid| !staying.contains(pid));
+        let mut left = descendants::children();
+        left.retain(|pid| !self.0.strangers.contains(pid) && !spared.contains(pid));
         left
     }
 
     /// Tells a stub, unless it was collected: its id may be another process's by now.
     pub(super) fn tell(&self, stub: i32, signal: i32) {
         if self.0.stubs.borrow().contains_key(&stub) {
-            signals::send(stub, signal);
+            send_to_stub(stub, signal);
         }
     }
 
-    /// Collects the dead until there are none.
+    /// For a stub that does not do its work; [`Processes::reap`] then ends its tree.
+    pub(super) fn kill_stub(&self, stub: i32) {
+        if let Some(running) = self.0.stubs.borrow_mut().get_mut(&stub) {
+            running.grace = Duration::ZERO;
+            signals::send(stub, libc::SIGKILL);
+        }
+    }
+
+    /// Whether the kernel has killed a process for want of memory since this was last asked.
+    pub(super) fn ran_out_of_memory(&self) -> bool {
+        self.0.oom_kills.get().is_some_and(|kills| kills.borrow_mut().any_new())
+    }
+
+    /// Collects the dead until there are none, and continues stubs that were stopped: nothing else would be able to
+    /// end their trees.
     fn reap(&self) {
+        let mut stops = 0;
         loop {
             let mut status = 0;
             // SAFETY: the pointer is to a status.
-            let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
+            let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG | libc::WUNTRACED) };
             if pid <= 0 {
                 return;
             }
-            let running = self.0.stubs.borrow_mut().remove(&pid);
-            if let Some(running) = running {
-                self.stub_ended(running, status);
+            if libc::WIFSTOPPED(status) {
+                self.tell(pid, libc::SIGCONT);
+                stops += 1;
+                if stops == MOST_STOPS {
+                    // Its continuation is announced by another SIGCHLD.
+                    return;
+                }
+                continue;
+            }
+            let stub = self.0.stubs.borrow_mut().remove(&pid);
+            if let Some(stub) = stub {
+                self.stub_ended(stub, status);
             }
             self.0.reaped.notify_waiters();
         }
     }
 
-    fn stub_ended(&self, mut running: Running, status: i32) {
-        let mut bytes = Vec::with_capacity(RECORD_BYTES);
-        // At most one record: whoever else holds the pipe's other end would make us wait for more.
-        let _ = (&mut running.status).take(RECORD_BYTES as u64).read_to_end(&mut bytes);
-        if let Some(record) = Record::from_bytes(&bytes) {
-            running.record.send_replace(Some(record));
+    fn stub_ended(&self, mut stub: RunningStub, status: i32) {
+        let mut bytes = Vec::with_capacity(REPORT_BYTES);
+        // At most one report: whoever else holds the pipe's other end would make us wait for more.
+        let _ = (&mut stub.status).take(REPORT_BYTES as u64).read_to_end(&mut bytes);
+        let report = StubReport::from_bytes(&bytes);
+        if let Some(report) = report
+            && !report.survivors
+        {
+            stub.report.send_replace(Some(report));
             return;
         }
+        // The stub was killed, or gave up after the grace: its tree is ours.
         let processes = self.clone();
+        let grace = if report.is_some() { Duration::ZERO } else { stub.grace };
         tokio::task::spawn_local(async move {
-            let orphans = processes.end_orphans(Instant::now() + running.grace).await;
-            running.record.send_replace(Some(Record { outcome: Outcome::of(status), ..orphans }));
+            let ended = processes.end(Ladder::with_grace(grace), || processes.orphans()).await;
+            let report = match report {
+                Some(report) => StubReport { survivors: ended.survivors, killed: true, ..report },
+                None => StubReport { main: MainState::StubEnded(status), ..ended },
+            };
+            stub.report.send_replace(Some(report));
         });
-    }
-
-    /// Ends the children that are neither stubs nor strangers, and everybody below them.
-    async fn end_orphans(&self, deadline: Instant) -> Record {
-        let first = descendants::below(self.orphans());
-        let mut record = Record { outcome: Outcome::Exited(0), leftovers: running(&first), killed: false };
-        for pid in &first {
-            signals::send(*pid, libc::SIGTERM);
-            signals::send(*pid, libc::SIGCONT);
-        }
-        loop {
-            let orphans = self.orphans();
-            if orphans.is_empty() || Instant::now() >= deadline + GIVE_UP {
-                return record;
-            }
-            if Instant::now() >= deadline {
-                for pid in descendants::below(orphans) {
-                    record.killed |= descendants::is_running(pid) && signals::send(pid, libc::SIGKILL);
-                }
-            }
-            self.next_round().await;
-        }
     }
 
     fn orphans(&self) -> Vec<i32> {
@@ -208,17 +226,34 @@ impl Processes {
         self.left_but(&stubs)
     }
 
-    fn own(&self, mut pids: Vec<i32>) -> Vec<i32> {
-        pids.retain(|pid| !self.0.strangers.contains(pid));
-        pids
-    }
-
-    /// Until a child was collected, or for a moment.
-    async fn next_round(&self) {
-        let _ = timeout_at(Instant::now() + ROUND, self.0.reaped.notified()).await;
+    /// Ends these of our children and everything below them.
+    async fn end(&self, ladder: Ladder, children: impl Fn() -> Vec<i32>) -> StubReport {
+        let orphans = self.orphans();
+        let first = descendants::below(children().into_iter().filter(|pid| orphans.contains(pid)).collect());
+        let mut report = StubReport::of(MainState::Exited(0));
+        report.leftovers = first.iter().filter(|pid| descendants::is_alive(**pid)).count();
+        ladder::ask(&first, libc::SIGTERM);
+        loop {
+            let left = children();
+            if left.is_empty() {
+                return report;
+            }
+            match ladder.rung() {
+                Rung::Grace(_) => {}
+                // A stub that is killed leaves its tree to us, and the next round finds it.
+                Rung::Kill => report.killed |= ladder::kill(&descendants::below(left)),
+                Rung::GiveUp => {
+                    report.survivors = true;
+                    return report;
+                }
+            }
+            let _ = timeout(ROUND, self.0.reaped.notified()).await;
+        }
     }
 }
 
-fn running(pids: &[i32]) -> usize {
-    pids.iter().filter(|pid| descendants::is_running(**pid)).count()
+/// A stub that was stopped is continued: it has work to do.
+fn send_to_stub(stub: i32, signal: i32) {
+    signals::send(stub, signal);
+    signals::send(stub, libc::SIGCONT);
 }

@@ -11,17 +11,21 @@ impl SignalSet {
     pub(crate) const NONE: Self = Self(0);
     /// Including KILL and STOP, which the kernel leaves out by itself.
     pub(crate) const ALL: Self = Self(u64::MAX);
-    /// What the processor raises: blocked, a genuine fault could only kill.
-    pub(crate) const FAULTS: Self = Self::of(&[
-        libc::SIGILL,
-        libc::SIGTRAP,
-        libc::SIGABRT,
-        libc::SIGBUS,
-        libc::SIGFPE,
-        libc::SIGSEGV,
-        libc::SIGSYS,
+    /// What does not end a process by default, and KILL, which cannot be received.
+    pub(crate) const HARMLESS: Self = Self::of(&[
+        libc::SIGCHLD,
+        libc::SIGCONT,
+        libc::SIGURG,
+        libc::SIGWINCH,
+        libc::SIGSTOP,
+        libc::SIGTSTP,
+        libc::SIGTTIN,
+        libc::SIGTTOU,
+        libc::SIGKILL,
     ]);
-    /// What asks us to end.
+    /// What a C library (glibc or musl) may keep to itself and leave unblocked in its threads.
+    pub(crate) const LIBRARY: Self = Self::of(&[32, 33, 34]);
+    /// What always asks us to end.
     pub(crate) const ENDING: Self = Self::of(&[libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP]);
 
     pub(crate) const fn of(signals: &[i32]) -> Self {

@@ -103,9 +103,22 @@ impl Info {
         self.0.si_signo
     }
 
+    pub(crate) fn code(&self) -> i32 {
+        self.0.si_code
+    }
+
     /// Whether a process sent it, rather than the kernel.
     pub(crate) fn was_sent(&self) -> bool {
         self.0.si_code <= libc::SI_USER
+    }
+
+    /// The process that sent it; None where that stands outside of our PID namespace.
+    pub(crate) fn sender(&self) -> Option<u32> {
+        if !self.was_sent() {
+            return None;
+        }
+        // SAFETY: a signal that a process sent carries the sender's id.
+        u32::try_from(unsafe { self.0.si_pid() }).ok().filter(|pid| *pid != 0)
     }
 
     /// Makes it pending again for this process, or for this thread if it was the thread's, sender and all.

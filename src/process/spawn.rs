@@ -12,9 +12,10 @@ use std::{
 use super::{
     arguments::c_strings,
     environment::with,
+    exit_reason::error_words,
     launch::{Launch, Place, Stub, launch},
-    order::{KILL_TREE, STAY, STEP},
     signals::SignalSet,
+    stub_protocol::{KILL_TREE, STAY, STEP},
 };
 
 /// What to run as a step.
@@ -47,14 +48,15 @@ pub(super) enum Death {
     Kill,
 }
 
-/// Returns the stub's id. `status` is for the stub's record.
+/// Returns the stub's id. `status` is for the stub's report. An error says which thing was missing.
 pub(super) fn start_stub(
     child: &Child,
     output: Output<'_>,
     status: &OwnedFd,
     death: Death,
 ) -> io::Result<i32> {
-    let nothing = OpenOptions::new().read(true).write(true).open("/dev/null")?;
+    let nothing = OpenOptions::new().read(true).write(true).open("/dev/null");
+    let nothing = nothing.map_err(|error| named("cannot open /dev/null", &error))?;
     let (word, out, err) = match output {
         Output::Pipes { out, err } => (STEP, out.as_raw_fd(), err.as_raw_fd()),
         Output::Ours => (STAY, libc::STDOUT_FILENO, libc::STDERR_FILENO),
@@ -86,12 +88,19 @@ pub(super) fn start_stub(
         cwd: None,
         // Without a terminal, nothing in the tree can be stopped by one, or wait for an answer from it.
         place: Place::Session,
-        mask: SignalSet::ALL.without(SignalSet::FAULTS),
+        mask: SignalSet::ALL,
         ignored: SignalSet::NONE,
         closed: &[],
+        variables: &[],
         takes_sockets: false,
-    })?;
-    launched.map_err(|not| not.source)
+    });
+    let launched = launched.map_err(|error| named("cannot fork", &error))?;
+    launched.map_err(|not| named("cannot execute portcullis itself", &not.source))
+}
+
+/// An error that names what it is about: the program is not to blame.
+pub(super) fn named(what: &str, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{what}: {}", error_words(error)))
 }
 
 /// The path by which the kernel started us, for where /proc is missing.

@@ -1,7 +1,7 @@
 //! The stub of a step: a subreaper below which the step's whole tree runs, so that ECHILD proves it gone.
 //!
 //! Given `__step GRACE_MS STATUS_FD PARENT CWD -- ARGV` with every signal blocked, it starts ARGV, passes TERM,
-//! INT, QUIT and HUP on to everybody below, kills what is left after the grace, and writes one [`Record`]. With
+//! INT, QUIT and HUP on to everything below, kills what is left after the grace, and writes one [`StubReport`]. With
 //! `__stay` in place of `__step`, it writes one more as soon as ARGV runs, which may stay beside the server.
 
 use std::{
@@ -13,15 +13,15 @@ use std::{
 
 use super::{
     arguments::c_strings,
+    descendant_tree::DescendantTree,
     dispositions, inherited,
     launch::{Launch, Place, launch},
-    offspring::Offspring,
-    order::{STAY, STEP},
-    record::Record,
     signals::{self, SignalSet},
+    stub_protocol::{STAY, STEP},
+    stub_report::{MainState, StubReport},
 };
 
-/// The stub's own troubles; the record says the rest.
+/// The stub's own failure; the report says the rest, and without one nothing counts as the program's code.
 const TROUBLE: u8 = 70;
 
 /// If argv says this process is the stub of a step, run it and return its exit code. Called by main before
@@ -74,10 +74,11 @@ fn number<N: std::str::FromStr>(word: &OsStr) -> Option<N> {
 }
 
 fn run(mut step: Step, stays: bool) -> io::Result<()> {
-    signals::swap_mask(SignalSet::ALL.without(SignalSet::FAULTS));
+    signals::swap_mask(SignalSet::ALL);
     // What arrived before our first instruction is for us, as all that comes later: a TERM would be lost.
     dispositions::pending().iter().for_each(signals::Info::put_back);
-    inherited::set_subreaper(true)?;
+    // Where that is refused, what leaves the tree is ended by our parent, at the end of the start-up.
+    let _ = inherited::set_subreaper(true);
     let launched = launch(&Launch {
         argv: &step.argv,
         stub: None,
@@ -86,19 +87,23 @@ fn run(mut step: Step, stays: bool) -> io::Result<()> {
         mask: SignalSet::NONE,
         ignored: SignalSet::NONE,
         closed: &[],
+        variables: &[],
         takes_sockets: false,
-    })?;
+    });
     let_go_of_output();
-    let record = match launched {
-        Ok(main) => {
+    let errno = |error: &io::Error| error.raw_os_error().unwrap_or(libc::EIO);
+    let report = match launched {
+        Ok(Ok(main)) => {
             if stays {
-                step.status.write_all(&Record::started().to_bytes())?;
+                step.status.write_all(&StubReport::of(MainState::Started).to_bytes())?;
             }
-            Offspring::new(main, step.grace).wait(step.parent)
+            DescendantTree::new(main, step.grace, step.parent).wait()
         }
-        Err(not) => Record::not_started(not.at_exec, &not.source),
+        Ok(Err(not)) if not.at_exec => StubReport::of(MainState::NoProgram(errno(&not.source))),
+        Ok(Err(not)) => StubReport::of(MainState::NoDirectory(errno(&not.source))),
+        Err(error) => StubReport::of(MainState::NoProcess(errno(&error))),
     };
-    let written = step.status.write_all(&record.to_bytes());
+    let written = step.status.write_all(&report.to_bytes());
     // After the handover to supervise nobody reads how a program that stayed has ended.
     if stays { Ok(()) } else { written }
 }

@@ -6,22 +6,24 @@ use std::time::Duration;
 
 use super::{
     arguments::c_strings,
-    clock::{Deadline, GIVE_UP},
     descendants,
-    handover::not_executed,
-    holdings,
+    handover::{consume_pending, not_executed},
     inherited::Inherited,
+    inherited_fds,
+    ladder::{self, Ladder, ROUND, Rung},
     launch::{Launch, Place, launch},
-    record::Outcome,
     signals::{self, SignalSet},
+    stub_report::MainState,
     terminal,
 };
-use crate::failure::Failure;
+use crate::{deadline::Deadline, failure::Failure};
 
 /// The last part of the grace, in which descendants that were waited for in vain have had TERM.
 const LAST_CALL: Duration = Duration::from_secs(1);
-/// Between two rounds of KILL.
-const KILL_ROUND: Duration = Duration::from_millis(10);
+/// Descendants get so much time after TERM also where no grace is allowed.
+const SHORTEST_GRACE: Duration = Duration::from_millis(50);
+/// What a program that crashed leaves behind gets no more time than this, unless told otherwise.
+pub(crate) const CRASH_GRACE: Duration = Duration::from_secs(1);
 
 /// How to stay as init.
 pub(crate) struct SuperviseOptions {
@@ -34,10 +36,16 @@ pub(crate) struct SuperviseOptions {
     pub(crate) parent_death: Option<i32>,
     /// Exit codes of the main process that become 0.
     pub(crate) remap: Vec<u8>,
-    /// How long descendants may outlive the main process.
+    /// How long descendants may outlive a main process that ended in order.
     pub(crate) grace: Duration,
+    /// The same, of one that failed or was killed without a signal that we passed on.
+    pub(crate) crash_grace: Duration,
     /// Between a signal that asks the main process to end and KILL; None leaves it all the time it takes.
     pub(crate) main_grace: Option<Duration>,
+    /// Start-up steps came before: signals that arrived during them are not the main process's.
+    pub(crate) after_steps: bool,
+    /// Added to the main process's environment.
+    pub(crate) variables: Vec<(String, String)>,
 }
 
 /// Who gets a signal that is passed on.
@@ -60,6 +68,9 @@ pub(crate) fn supervise(
     let unexecuted = |source| not_executed(program, source);
     let words = c_strings(argv).map_err(unexecuted)?;
     signals::swap_mask(SignalSet::ALL);
+    if options.after_steps {
+        consume_pending(inherited)?;
+    }
     if let Some(signal) = options.parent_death {
         // SAFETY: an attribute of this process alone.
         unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) };
@@ -74,13 +85,14 @@ pub(crate) fn supervise(
         mask: inherited.blocked,
         ignored: inherited.ignored,
         closed: &inherited.closed,
+        variables: &options.variables,
         takes_sockets: true,
     });
     let main = launched
         .map_err(|error| Failure::Internal { what: format!("cannot start a process: {error}") })?
         .map_err(|not| unexecuted(not.source))?;
 
-    holdings::let_go();
+    inherited_fds::let_go();
 
     let mut supervision = Supervision {
         inherited,
@@ -88,26 +100,33 @@ pub(crate) fn supervise(
         main,
         place,
         background,
-        outcome: None,
+        end: None,
         asked_to_end: false,
-        stop_expected: false,
+        suspend: None,
         last_call: None,
-        kill: None,
-        give_up: None,
+        ladder: None,
     };
     for info in &inherited.pending {
         supervision.pass_on(info.signal());
     }
-    let outcome = supervision.wait();
+    let end = supervision.wait();
     if place == Place::ForegroundGroup {
         terminal::pass_on(main, terminal::own_group());
     }
-    let code = match outcome {
-        Outcome::Exited(code) => u8::try_from(code).unwrap_or(u8::MAX),
-        Outcome::Signalled(number) => u8::try_from(128 + number).unwrap_or(u8::MAX),
-        Outcome::Started | Outcome::NoProgram(_) | Outcome::NoDirectory(_) => u8::MAX,
-    };
-    Ok(if options.remap.contains(&code) { 0 } else { code })
+    Ok(options.code(end))
+}
+
+impl SuperviseOptions {
+    /// Our own exit code for the main process's end.
+    fn code(&self, end: MainState) -> u8 {
+        let code = match end {
+            MainState::Exited(code) => code,
+            MainState::Signalled(signal) => 128 + signal,
+            _ => i32::from(u8::MAX),
+        };
+        let code = u8::try_from(code).unwrap_or(u8::MAX);
+        if self.remap.contains(&code) { 0 } else { code }
+    }
 }
 
 /// The state of the one loop.
@@ -118,28 +137,27 @@ pub(super) struct Supervision<'a> {
     pub(super) place: Place,
     /// Children from before the main process: they end with it.
     background: Vec<i32>,
-    pub(super) outcome: Option<Outcome>,
+    pub(super) end: Option<MainState>,
     pub(super) asked_to_end: bool,
-    /// We passed a stop on, and stop ourselves once the main process has.
-    pub(super) stop_expected: bool,
+    /// We passed a stop on: we stop once the main process has, or at this time if it does not.
+    pub(super) suspend: Option<Deadline>,
+    /// When descendants that may finish get TERM.
     last_call: Option<Deadline>,
-    pub(super) kill: Option<Deadline>,
-    give_up: Option<Deadline>,
+    pub(super) ladder: Option<Ladder>,
 }
 
 impl Supervision<'_> {
-    /// Returns when the main process and everybody below us are gone.
-    fn wait(&mut self) -> Outcome {
+    /// Returns when the main process and everything below us are gone.
+    fn wait(&mut self) -> MainState {
         loop {
-            let anybody_left = self.reap();
-            if let Some(outcome) = self.outcome
-                && (!anybody_left
-                    || self.give_up.as_ref().is_some_and(Deadline::is_over)
-                    || self.own_children().is_empty())
+            let any_left = self.reap();
+            let rung = self.ladder.as_ref().map(Ladder::rung);
+            if let Some(end) = self.end
+                && (!any_left || rung == Some(Rung::GiveUp) || self.own_children().is_empty())
             {
-                return outcome;
+                return end;
             }
-            let patience = self.act();
+            let patience = self.act(rung);
             if let Some(info) = signals::take(SignalSet::ALL, patience)
                 && (info.signal() != libc::SIGCHLD || info.was_sent())
             {
@@ -148,7 +166,7 @@ impl Supervision<'_> {
         }
     }
 
-    /// Collects the dead; false when nobody is left, neither dead nor alive.
+    /// Collects the dead; false when no process is left, neither dead nor alive.
     fn reap(&mut self) -> bool {
         loop {
             let mut status = 0;
@@ -159,44 +177,48 @@ impl Supervision<'_> {
                 0 => return true,
                 pid if pid != self.main => {}
                 _ if libc::WIFSTOPPED(status) => self.main_stopped(libc::WSTOPSIG(status)),
-                _ => self.main_ended(Outcome::of(status)),
+                _ => self.main_ended(MainState::of(status)),
             }
         }
     }
 
-    fn main_ended(&mut self, outcome: Outcome) {
-        self.outcome = Some(outcome);
-        let grace = self.options.grace;
-        self.kill = Some(Deadline::after(grace));
-        self.give_up = Some(Deadline::after(grace + GIVE_UP));
-        if self.asked_to_end {
-            tell(&self.below(), libc::SIGTERM);
+    /// A shutdown and a crash end the descendants at once; after a main process that is done, they may finish.
+    fn main_ended(&mut self, end: MainState) {
+        self.end = Some(end);
+        self.suspend = None;
+        let crashed = self.options.code(end) != 0;
+        if self.asked_to_end || crashed {
+            let grace = if self.asked_to_end { self.options.grace } else { self.options.crash_grace };
+            self.ladder = Some(Ladder::with_grace(grace.max(SHORTEST_GRACE)));
+            ladder::ask(&self.below(), libc::SIGTERM);
         } else {
             let background: Vec<i32> =
                 self.own_children().into_iter().filter(|pid| self.background.contains(pid)).collect();
-            tell(&background, libc::SIGTERM);
+            let grace = self.options.grace;
+            self.ladder = Some(Ladder::with_grace(grace.max(SHORTEST_GRACE)));
             self.last_call = Some(Deadline::after(grace.saturating_sub(LAST_CALL.min(grace / 4))));
+            ladder::ask(&background, libc::SIGTERM);
         }
     }
 
-    /// Does what is due, and says how long nothing else will be.
-    fn act(&mut self) -> Option<Duration> {
-        let kill = self.kill?;
-        if kill.is_over() {
-            for pid in self.below() {
-                signals::send(pid, libc::SIGKILL);
-            }
-            return Some(KILL_ROUND);
+    /// Does what is due, and returns how long nothing else will be.
+    fn act(&mut self, rung: Option<Rung>) -> Option<Duration> {
+        if self.suspend.is_some_and(Deadline::has_passed) {
+            self.suspend();
         }
-        let Some(last_call) = self.last_call else {
-            return Some(kill.left());
-        };
-        if last_call.is_over() {
+        if self.last_call.is_some_and(Deadline::has_passed) {
             self.last_call = None;
-            tell(&self.below(), libc::SIGTERM);
-            return Some(kill.left());
+            ladder::ask(&self.below(), libc::SIGTERM);
         }
-        Some(last_call.left())
+        let kill = rung.map(|rung| match rung {
+            Rung::Grace(left) => left,
+            Rung::Kill | Rung::GiveUp => {
+                ladder::kill(&self.below());
+                ROUND
+            }
+        });
+        let timers = [self.suspend, self.last_call].map(|timer| timer.map(Deadline::left));
+        timers.into_iter().chain([kill]).flatten().min()
     }
 
     pub(super) fn below(&self) -> Vec<i32> {
@@ -205,20 +227,12 @@ impl Supervision<'_> {
 
     /// Without those that were there before us.
     fn own_children(&self) -> Vec<i32> {
-        // Most programs leave nobody, and asking the kernel is quicker than reading /proc.
+        // Most programs leave none, and asking the kernel is quicker than reading /proc.
         if !descendants::have_children() {
             return Vec::new();
         }
         let mut children = descendants::children();
         children.retain(|pid| !self.inherited.children.contains(pid));
         children
-    }
-}
-
-fn tell(pids: &[i32], signal: i32) {
-    for pid in pids {
-        signals::send(*pid, signal);
-        // A stopped process would sleep through it.
-        signals::send(*pid, libc::SIGCONT);
     }
 }

@@ -1,42 +1,56 @@
-//! One step's process tree as the engine sees it: its output, its end, and the way to end it early.
+//! One program's process tree: it is started, its output is read line by line, and it is ended early where needed.
 
-use std::io::{self, Read};
+use std::{
+    collections::VecDeque,
+    io::{self, Read},
+    pin::pin,
+};
 
 use nix::{
     fcntl::{FcntlArg, OFlag, fcntl},
     unistd::pipe2,
 };
-use tokio::io::{Interest, unix::AsyncFd};
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    task::yield_now,
+    time::sleep_until,
+};
 
 use super::{
     capture::{Lines, Stream},
-    reaper::{Processes, RecordReceiver},
-    record::{How, Outcome, RECORD_BYTES, Record},
-    spawn::{Child, Death, Output},
+    exit_reason::ExitReason,
+    finished::{Cut, Finished, KEPT_LINES},
+    ladder::GIVE_UP,
+    reaper::{Processes, ReportReceiver},
+    signals::SignalSet,
+    spawn::{Child, Death, Output, named},
+    stub_report::{MainState, REPORT_BYTES, StubReport},
 };
+use crate::deadline::Deadline;
+
+/// So many lines are handled before other tasks run: signals, time-outs and the lock's heartbeat do not wait for a
+/// program that prints without end.
+const BATCH: usize = 32;
+/// Once a tree is gone its pipes hold no more than this; a process outside of it may still write.
+const MOST_LEFT_IN_PIPES: usize = 2 * 1024 * 1024;
+/// How much longer than its grace a stub may take to end its tree.
+const STUB_MARGIN: std::time::Duration = std::time::Duration::from_secs(1);
 
 /// A running tree. Dropped while it runs, it gets TERM.
 pub(crate) struct Tree {
     stub: i32,
+    grace: std::time::Duration,
     processes: Processes,
     out: Lines,
     err: Lines,
     /// Written once, by the reaper.
-    record: RecordReceiver,
-}
-
-/// How a tree ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Ended {
-    pub(crate) how: How,
-    /// Processes of the tree left over when its main process ended.
-    pub(crate) leftovers: usize,
-    /// Some had to be killed after the grace.
-    pub(crate) killed: bool,
+    report: ReportReceiver,
+    /// What may still be read after the end.
+    left_in_pipes: usize,
 }
 
 impl Processes {
-    /// Starts a step.
+    /// Starts a program.
     pub(crate) fn spawn(&self, child: &Child) -> io::Result<Tree> {
         self.spawn_with(child, Death::Term)
     }
@@ -47,68 +61,127 @@ impl Processes {
     }
 
     fn spawn_with(&self, child: &Child, death: Death) -> io::Result<Tree> {
-        let (out, child_out) = pipe2(OFlag::O_CLOEXEC)?;
-        let (err, child_err) = pipe2(OFlag::O_CLOEXEC)?;
+        let pipe = || pipe2(OFlag::O_CLOEXEC).map_err(|error| named("cannot make a pipe", &error.into()));
+        let (out, child_out) = pipe()?;
+        let (err, child_err) = pipe()?;
         for end in [&out, &err] {
             fcntl(end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         }
         let (out, err) = (Lines::of(out)?, Lines::of(err)?);
         let output = Output::Pipes { out: &child_out, err: &child_err };
-        let (stub, record, _status) = self.start_tree(child, output, death)?;
-        Ok(Tree { stub, processes: self.clone(), out, err, record })
+        let (stub, report, _status) = self.start_tree(child, output, death)?;
+        let (grace, processes) = (child.grace, self.clone());
+        Ok(Tree { stub, grace, processes, out, err, report, left_in_pipes: MOST_LEFT_IN_PIPES })
     }
 
     /// Starts a program that may stay beside the server, with our own output; returns once it runs
-    /// ([`How::Started`]), or what became of it instead. It is ended by [`Processes::finish`] alone.
-    pub(crate) async fn spawn_to_stay(&self, child: &Child) -> io::Result<How> {
+    /// ([`ExitReason::Started`]), or what became of it instead. It is ended by [`Processes::finish`] alone.
+    pub(crate) async fn spawn_to_stay(&self, child: &Child) -> io::Result<ExitReason> {
         let (_stub, mut ended, status) = self.start_tree(child, Output::Ours, Death::Term)?;
         // SAFETY: the file owns its descriptor, and nobody replaces it.
         let status = unsafe { AsyncFd::register_with_interest(status, Interest::READABLE)? };
         let first = tokio::select! {
             _ = status.readable() => {
-                let mut bytes = [0; RECORD_BYTES];
+                let mut bytes = [0; REPORT_BYTES];
                 let length = status.get_ref().read(&mut bytes).unwrap_or(0);
-                Record::from_bytes(&bytes[..length])
+                StubReport::from_bytes(&bytes[..length])
             }
             _ = ended.wait_for(Option::is_some) => None,
         };
-        // The reaper may have been quicker to read the record.
+        // The reaper may have been quicker to read the report.
         let first = match first {
             Some(first) => Some(first),
-            None => ended.wait_for(Option::is_some).await.ok().and_then(|record| *record),
+            None => ended.wait_for(Option::is_some).await.ok().and_then(|report| *report),
         };
-        Ok(first.map_or(Outcome::Signalled(libc::SIGKILL), |record| record.outcome).how())
+        Ok(first.map_or(MainState::Signalled(libc::SIGKILL), |report| report.main).reason())
     }
 }
 
 impl Tree {
-    /// The next line of output, without its line end, lossy UTF-8, at most 16 KiB a line; None when both streams
-    /// are closed or the tree has ended and everything readable was read. Cancel safe.
-    pub(crate) async fn next_line(&mut self) -> Option<(Stream, String)> {
-        loop {
-            if let Some(line) = self.take_line() {
-                return Some(line);
-            }
-            if !self.out.is_open() && !self.err.is_open() {
-                return None;
-            }
-            if self.record.borrow().is_some() {
-                // All of one before the other, and last the stream on which a program says why it ends.
-                if self.out.is_open() {
-                    self.out.read_rest();
-                } else {
-                    self.err.read_rest();
-                }
-                continue;
-            }
+    /// Runs the program to its end. At the deadline its tree gets TERM, and when `stop` returns a signal that one; then
+    /// its grace, then KILL.
+    ///
+    /// `on_line` gets each line of output without its line end, lossy UTF-8, at most 16 KiB a line. It returns the new
+    /// deadline, if the line moves it.
+    pub(crate) async fn run(
+        mut self,
+        deadline: Deadline,
+        stop: impl Future<Output = i32>,
+        mut on_line: impl FnMut(Stream, &str) -> Option<Deadline>,
+    ) -> Finished {
+        let mut stop = pin!(stop);
+        let mut limit = pin!(sleep_until(deadline.instant()));
+        let mut stub_limit = None;
+        let mut cut = None;
+        let mut last = VecDeque::new();
+        let report = loop {
             tokio::select! {
-                () = self.out.ready() => {}
-                () = self.err.ready() => {}
-                _ = self.record.wait_for(Option::is_some) => {}
+                biased;
+                signal = &mut stop, if !matches!(cut, Some(Cut::Stopped(_))) => {
+                    cut = Some(Cut::Stopped(signal));
+                    stub_limit.get_or_insert(self.terminate(signal));
+                }
+                () = &mut limit, if cut.is_none() => {
+                    cut = Some(Cut::TimedOut);
+                    stub_limit = Some(self.terminate(libc::SIGTERM));
+                }
+                () = passed(stub_limit), if stub_limit.is_some() => {
+                    // The stub hangs, or was stopped again and again. Its tree becomes the reaper's.
+                    self.processes.kill_stub(self.stub);
+                    stub_limit = None;
+                }
+                ended = self.read() => if let Some(report) = ended {
+                    break report;
+                },
             }
-            // In this order, so that whatever was written before a line of standard error is read with it.
-            self.err.read();
-            self.out.read();
+            for _ in 0..BATCH {
+                let Some((stream, line)) = self.take_line() else { break };
+                if let Some(moved) = on_line(stream, &line) {
+                    limit.as_mut().reset(moved.instant());
+                }
+                if last.len() == KEPT_LINES {
+                    last.pop_front();
+                }
+                last.push_back(line);
+            }
+            yield_now().await;
+        };
+        let out_of_memory = self.processes.ran_out_of_memory();
+        Finished::new(report, cut, last, out_of_memory)
+    }
+
+    /// Returns when there is a line to take, or the report once the tree has ended and all lines were taken. Cancel safe.
+    async fn read(&mut self) -> Option<StubReport> {
+        while !self.out.has_line() && !self.err.has_line() {
+            let ended = *self.report.borrow();
+            match ended {
+                Some(report) if !self.out.is_open() && !self.err.is_open() => return Some(report),
+                // All of one before the other, and last the stream on which a program says why it ends.
+                Some(_) if self.out.is_open() => self.read_rest_of(Stream::Out),
+                Some(_) => self.read_rest_of(Stream::Err),
+                None => {
+                    tokio::select! {
+                        () = self.out.ready() => {}
+                        () = self.err.ready() => {}
+                        ended = self.report.wait_for(Option::is_some) => if ended.is_err() {
+                            // The reaper is gone.
+                            return Some(StubReport::of(MainState::Signalled(libc::SIGKILL)));
+                        },
+                    }
+                    // In this order, so that whatever was written before a line of standard error is read with it.
+                    self.err.read();
+                    self.out.read();
+                }
+            }
+        }
+        None
+    }
+
+    fn read_rest_of(&mut self, stream: Stream) {
+        let lines = if stream == Stream::Out { &mut self.out } else { &mut self.err };
+        self.left_in_pipes = self.left_in_pipes.saturating_sub(lines.read_rest());
+        if self.left_in_pipes == 0 {
+            lines.close();
         }
     }
 
@@ -119,21 +192,19 @@ impl Tree {
         out.or_else(|| self.err.take_line().map(|line| (Stream::Err, line)))
     }
 
-    /// When the whole tree is gone. Cancel safe.
-    pub(crate) async fn ended(&mut self) -> Ended {
-        let record = match self.record.wait_for(Option::is_some).await {
-            Ok(record) => *record,
-            Err(_reaper_is_gone) => None,
-        };
-        record.map_or(
-            Ended { how: How::Signalled(libc::SIGKILL), leftovers: 0, killed: true },
-            |Record { outcome, leftovers, killed }| Ended { how: outcome.how(), leftovers, killed },
-        )
-    }
-
-    /// The whole tree gets this signal, then grace, then KILL.
-    pub(crate) fn terminate(&self, signal: i32) {
+    /// The whole tree gets this signal, then grace, then KILL. Returns until when the stub may take for that.
+    fn terminate(&self, signal: i32) -> Deadline {
+        // Programs clean up on the usual four; any other would only end them at once.
+        let signal = if SignalSet::ENDING.contains(signal) { signal } else { libc::SIGTERM };
         self.processes.tell(self.stub, signal);
+        Deadline::after(self.grace.saturating_add(GIVE_UP + STUB_MARGIN))
+    }
+}
+
+async fn passed(deadline: Option<Deadline>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline.instant()).await,
+        None => std::future::pending().await,
     }
 }
 

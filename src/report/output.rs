@@ -23,6 +23,10 @@ use crate::{
 pub(crate) const NOT_PID_1: &str =
     "portcullis: not PID 1, so orphans are reaped as a subreaper and the namespace does not end with this";
 
+/// Where the kernel or a filter refuses what makes this process a subreaper.
+pub(crate) const ORPHANS_LOST: &str =
+    "portcullis: warning: prctl is refused (by seccomp?), so orphans are neither reaped nor ended by this";
+
 /// So much of a long answer is masked and written at a time.
 const PIECE: usize = 64 * 1024;
 

@@ -14,9 +14,6 @@ use crate::{
 /// How long a server that restarts is waited for.
 const PATIENCE: Duration = Duration::from_secs(15);
 
-/// Between TERM and KILL, for the framework's own command.
-const GRACE: Duration = Duration::from_secs(8);
-
 const PAUSE: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
@@ -89,7 +86,7 @@ pub(crate) async fn after_signal(work: &Work) -> Option<String> {
     let is_command = matches!(work.begun.begun.borrow().as_ref()?, Begun::Command(_));
     if let (true, Ok(processes)) = (is_command, work.processes()) {
         // It would go on making what is removed here.
-        processes.finish(GRACE, false).await;
+        processes.finish(false).await;
     }
     end(work).await
 }

@@ -146,6 +146,9 @@ fn alone(steps: &mut Steps, failure: &Failure) {
         Failure::CommandMissing { .. } => {
             steps.tell("install the program in the image, or correct the configured command");
         }
+        Failure::CommandNotSpawned { .. } => steps.tell(
+            "give the container what is missing: a higher limit on processes or open files, memory, or its /dev",
+        ),
         Failure::SqlFailed { .. } => steps.tell("correct the step's SQL"),
         Failure::TimedOut { .. } => steps.tell("find out why it hangs, or give it more time with `timeout`"),
         Failure::Database { .. } => steps.tell(format!("read the database's message, then {again}")),

@@ -1,4 +1,5 @@
-//! The last moments, in which nobody reads signals any more: one that asks us to end does so by its handler.
+//! Ends this process from a signal's handler, where nobody reads signals: while the configuration is read, while a
+//! result is printed, and at the handover.
 
 use std::ffi::c_int;
 
@@ -7,11 +8,20 @@ use super::{
     signals::{self, SignalSet},
 };
 
+/// Does blocking work before there is a runtime. TERM, INT, QUIT and HUP end the process meanwhile, also as PID 1;
+/// afterwards signals are blocked and read again, and none is lost.
+pub(crate) fn interruptible<T>(inherited: &Inherited, work: impl FnOnce() -> T) -> T {
+    end_at_once(inherited);
+    let result = work();
+    signals::swap_mask(SignalSet::ALL);
+    result
+}
+
 /// From now on a signal ends this process at once, also while it waits for a terminal that nobody reads.
 pub(crate) fn end_at_once(inherited: &Inherited) {
     let heard = SignalSet::ENDING.without(inherited.ignored);
     heard.iter().for_each(end_on);
-    signals::swap_mask(signals::mask().without(heard));
+    signals::swap_mask(SignalSet::ALL.without(heard));
 }
 
 /// As PID 1, a signal without a handler is lost. An exec puts a handler back to the default.

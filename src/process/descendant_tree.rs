@@ -1,0 +1,145 @@
+//! The processes below a stub: waits until they are gone, passes signals on, ends what is left over.
+
+use std::{collections::HashSet, time::Duration};
+
+use super::{
+    descendants,
+    ladder::{self, Ladder, ROUND, Rung},
+    signals::{self, Info, SignalSet},
+    stub_protocol::KILL_TREE,
+    stub_report::{MainState, StubReport},
+};
+use crate::deadline::Deadline;
+
+/// What ends by itself within this time after the main process is not called left over.
+const LINGER: Duration = Duration::from_millis(50);
+
+/// What the stub knows about the processes below it.
+pub(super) struct DescendantTree {
+    main: i32,
+    parent: u32,
+    grace: Duration,
+    end: Option<MainState>,
+    /// The first signal that was passed on; processes that are found later get it too.
+    ending: Option<i32>,
+    asked: HashSet<i32>,
+    linger: Option<Deadline>,
+    ladder: Option<Ladder>,
+    leftovers: usize,
+    killed: bool,
+}
+
+impl DescendantTree {
+    /// `parent` is the process that started the stub.
+    pub(super) fn new(main: i32, grace: Duration, parent: u32) -> Self {
+        Self {
+            main,
+            parent,
+            grace,
+            end: None,
+            ending: None,
+            asked: HashSet::new(),
+            linger: None,
+            ladder: None,
+            leftovers: 0,
+            killed: false,
+        }
+    }
+
+    /// Returns when no process is left, or none that can be killed: those are then our parent's to judge.
+    pub(super) fn wait(mut self) -> StubReport {
+        if std::os::unix::process::parent_id() != self.parent {
+            // It ended before its death could be announced to us.
+            self.signal(announced_by());
+        }
+        loop {
+            let all_gone = self.reap();
+            let patience = if all_gone { None } else { self.act() };
+            let survivors = !all_gone && patience == Some(Rung::GiveUp);
+            if all_gone || survivors {
+                let main = self.end.unwrap_or(MainState::Signalled(libc::SIGKILL));
+                return StubReport { main, leftovers: self.leftovers, killed: self.killed, survivors };
+            }
+            let patience = match patience {
+                Some(Rung::Grace(left)) => Some(left),
+                Some(Rung::Kill | Rung::GiveUp) => Some(ROUND),
+                None => None,
+            };
+            let awaited = SignalSet::ENDING.or(SignalSet::of(&[libc::SIGCHLD, KILL_TREE]));
+            if let Some(info) = signals::take(awaited, patience)
+                && info.signal() != libc::SIGCHLD
+                && self.may_send(&info)
+            {
+                self.signal(info.signal());
+            }
+        }
+    }
+
+    /// Collects the dead; true when no process is left, neither dead nor alive.
+    fn reap(&mut self) -> bool {
+        loop {
+            let mut status = 0;
+            // SAFETY: the pointer is to a status.
+            let pid = unsafe { libc::waitpid(-1, &raw mut status, libc::WNOHANG) };
+            match pid {
+                -1 => return true,
+                0 => return false,
+                pid if pid == self.main => {
+                    self.end = Some(MainState::of(status));
+                    self.linger = Some(Deadline::after(LINGER));
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Does what is due, and returns what is due next; None if nothing is.
+    fn act(&mut self) -> Option<Rung> {
+        if self.linger.is_some_and(Deadline::has_passed) {
+            self.linger = None;
+            let below = descendants::descendants();
+            self.leftovers = below.iter().filter(|pid| descendants::is_alive(**pid)).count();
+            // A process that was asked already may be cleaning up.
+            let new: Vec<i32> = below.into_iter().filter(|pid| !self.asked.contains(pid)).collect();
+            self.ask(&new, self.ending.unwrap_or(libc::SIGTERM));
+        }
+        let rung = self.ladder.as_ref().map(Ladder::rung);
+        match (rung, self.linger) {
+            (Some(Rung::Kill), _) => self.killed |= ladder::kill(&descendants::descendants()),
+            (Some(Rung::Grace(left)), Some(linger)) => return Some(Rung::Grace(left.min(linger.left()))),
+            (None, Some(linger)) => return Some(Rung::Grace(linger.left())),
+            _ => {}
+        }
+        rung
+    }
+
+    /// A program that tells its parent something by USR1 means no order.
+    fn may_send(&self, info: &Info) -> bool {
+        info.signal() != KILL_TREE || info.sender().is_none_or(|sender| sender == self.parent)
+    }
+
+    /// Passes a signal on to the whole tree and starts its grace.
+    fn signal(&mut self, signal: i32) {
+        if signal == KILL_TREE {
+            self.grace = Duration::ZERO;
+            self.ladder = Some(Ladder::with_grace(Duration::ZERO));
+            return;
+        }
+        self.ending.get_or_insert(signal);
+        self.ask(&descendants::descendants(), signal);
+    }
+
+    fn ask(&mut self, pids: &[i32], signal: i32) {
+        ladder::ask(pids, signal);
+        self.asked.extend(pids);
+        self.ladder.get_or_insert_with(|| Ladder::with_grace(self.grace));
+    }
+}
+
+/// The signal by which our parent's death is announced.
+fn announced_by() -> i32 {
+    let mut signal = 0;
+    // SAFETY: the pointer is to a signal's number.
+    unsafe { libc::prctl(libc::PR_GET_PDEATHSIG, &raw mut signal) };
+    if signal == 0 { libc::SIGTERM } else { signal }
+}

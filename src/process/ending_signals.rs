@@ -1,0 +1,68 @@
+//! Which signals ask Portcullis to end while it starts up: those that would end a program without handlers.
+//!
+//! An image may declare any signal as its STOPSIGNAL, and the process cannot ask for it. So TERM, INT, QUIT and HUP
+//! always count; so does every other signal whose default action ends a process, if a process sent it and it was not
+//! ignored when we were started; and so does the stop signal that the configuration names, whatever its default.
+
+use super::signals::{Info, SignalSet};
+
+/// The rule for one start.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct EndingSignals {
+    /// Only if a process sent them: a timer, a closed pipe or a terminal's new size is no wish of anybody's.
+    if_sent: SignalSet,
+}
+
+impl EndingSignals {
+    pub(super) fn new(ignored: SignalSet) -> Self {
+        let harmless = SignalSet::ENDING.or(SignalSet::HARMLESS).or(ignored);
+        Self { if_sent: SignalSet::ALL.without(harmless) }
+    }
+
+    /// The same, with a stop signal that was declared.
+    pub(crate) fn with(self, stop_signal: Option<i32>) -> Self {
+        let declared = stop_signal.map_or(SignalSet::NONE, |signal| SignalSet::of(&[signal]));
+        Self { if_sent: self.if_sent.or(declared.without(SignalSet::ENDING)) }
+    }
+
+    pub(super) fn all(self) -> SignalSet {
+        SignalSet::ENDING.or(self.if_sent)
+    }
+
+    /// `code` is the signal's `si_code`.
+    pub(super) fn contains(self, signal: i32, code: i32) -> bool {
+        SignalSet::ENDING.contains(signal) || (self.if_sent.contains(signal) && code <= libc::SI_USER)
+    }
+
+    pub(super) fn contain(self, info: &Info) -> bool {
+        self.contains(info.signal(), info.code())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_would_end_a_program_without_handlers_ends_us() {
+        let ending = EndingSignals::new(SignalSet::of(&[libc::SIGPIPE]));
+        let (sent, kernel) = (libc::SI_USER, 0x80);
+        for (signal, code, expected, why) in [
+            (libc::SIGTERM, sent, true, "it asks for the end"),
+            (libc::SIGINT, kernel, true, "the terminal's Ctrl-C"),
+            (libc::SIGUSR1, sent, true, "its default ends a process"),
+            (libc::SIGABRT, libc::SI_QUEUE, true, "its default ends a process"),
+            (37, sent, true, "SIGRTMIN+3, which stops systemd"),
+            (libc::SIGALRM, kernel, false, "a timer that was inherited"),
+            (libc::SIGPIPE, sent, false, "it was ignored when we were started"),
+            (libc::SIGWINCH, sent, false, "its default changes nothing"),
+            (libc::SIGCONT, sent, false, "its default continues"),
+            (libc::SIGTSTP, sent, false, "its default stops"),
+        ] {
+            assert_eq!(ending.contains(signal, code), expected, "{signal}: {why}");
+        }
+        let declared = ending.with(Some(libc::SIGWINCH));
+        assert!(declared.contains(libc::SIGWINCH, sent), "it is the image's stop signal");
+        assert!(!declared.contains(libc::SIGWINCH, kernel), "the terminal has a new size");
+    }
+}

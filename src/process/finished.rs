@@ -1,0 +1,141 @@
+//! How a program ended that was run to its end.
+
+use std::{collections::VecDeque, time::Duration};
+
+use super::{exit_reason::ExitReason, stub_report::StubReport};
+use crate::failure::Failure;
+
+/// The last lines of output that are kept.
+pub(crate) const KEPT_LINES: usize = 40;
+
+/// The end of a program and of its whole tree.
+#[derive(Debug)]
+pub(crate) struct Finished {
+    pub(crate) reason: ExitReason,
+    /// Why we ended it ourselves.
+    pub(crate) cut: Option<Cut>,
+    /// Processes of the tree left over when its main process ended.
+    pub(crate) leftovers: usize,
+    /// Some had to be killed after the grace.
+    pub(crate) killed: bool,
+    /// Some could not be killed: nothing may be started in their place.
+    pub(crate) survivors: bool,
+    /// Meanwhile the kernel killed a process of this container for want of memory.
+    pub(crate) out_of_memory: bool,
+    /// The last lines of its output.
+    pub(crate) last: VecDeque<String>,
+}
+
+/// Why a tree was ended before its program had ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cut {
+    TimedOut,
+    Stopped(i32),
+}
+
+impl Finished {
+    pub(super) fn new(
+        report: StubReport,
+        cut: Option<Cut>,
+        last: VecDeque<String>,
+        out_of_memory: bool,
+    ) -> Self {
+        let StubReport { main, leftovers, killed, survivors } = report;
+        Self { reason: main.reason(), cut, leftovers, killed, survivors, out_of_memory, last }
+    }
+
+    /// The program's code, if it is one of those that count as success. A program that we ended is never a success,
+    /// whatever it made of the signal. `allowed` is the time that it had.
+    pub(crate) fn accepted(&self, program: &str, accept: &[i32], allowed: Duration) -> Result<i32, Failure> {
+        if let Some(Cut::Stopped(signal)) = self.cut {
+            return Err(Failure::Interrupted { signal, doing: format!("while `{program}` ran") });
+        }
+        if self.survivors {
+            let what = format!("a process that `{program}` left behind cannot be killed");
+            return Err(Failure::Internal { what });
+        }
+        let not_started = matches!(self.reason, ExitReason::NotStarted { .. });
+        if self.cut == Some(Cut::TimedOut) && !not_started {
+            return Err(Failure::TimedOut { what: format!("`{program}`"), after: allowed });
+        }
+        let result = self.reason.accepted(program, accept);
+        match result {
+            Err(Failure::CommandFailed { program, ended }) if self.out_of_memory => {
+                let ended = format!(
+                    "{ended}; out of memory: meanwhile the kernel killed a process of this container"
+                );
+                Err(Failure::CommandFailed { program, ended })
+            }
+            result => result,
+        }
+    }
+
+    /// Whether another attempt could help and may be made.
+    pub(crate) fn may_be_repeated(&self) -> bool {
+        let lasting = matches!(self.reason, ExitReason::NotStarted { no_process: false, .. });
+        !lasting && !self.survivors && !matches!(self.cut, Some(Cut::Stopped(_)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The code, or the failure with its exit code and whether another attempt may follow.
+    fn outcome(reason: ExitReason, cut: Option<Cut>, survivors: bool, out_of_memory: bool) -> String {
+        let (leftovers, killed, last) = (0, false, VecDeque::new());
+        let finished = Finished { reason, cut, leftovers, killed, survivors, out_of_memory, last };
+        match finished.accepted("sync", &[0, 3], Duration::from_secs(9)) {
+            Ok(code) => code.to_string(),
+            Err(failure) => {
+                let again = if finished.may_be_repeated() { ", again" } else { "" };
+                format!("{} {failure}{again}", failure.code())
+            }
+        }
+    }
+
+    #[test]
+    fn what_an_end_means() {
+        let missing = "79 cannot start `sync`: there is no such program, or no interpreter for it";
+        let denied = || ExitReason::not_executable("permission denied".into());
+        let no_process = || ExitReason::no_process("resource temporarily unavailable".into());
+        let unknown = || ExitReason::Unknown { why: "the process that watched it exited with 70".into() };
+        for (reason, cut, expected) in [
+            (ExitReason::Exited(0), None, "0"),
+            (ExitReason::Exited(3), None, "3"),
+            (ExitReason::Exited(5), None, "79 `sync` exited with 5, again"),
+            (ExitReason::Signalled(9), None, "79 `sync` was killed by SIGKILL, again"),
+            (ExitReason::missing_program(), None, missing),
+            (denied(), None, "79 cannot start `sync`: permission denied"),
+            (
+                no_process(),
+                None,
+                "79 cannot start a process for `sync`: resource temporarily unavailable, again",
+            ),
+            (unknown(), None, "79 `sync` ended unseen: the process that watched it exited with 70, again"),
+            (ExitReason::missing_program(), Some(Cut::TimedOut), missing),
+            (ExitReason::Exited(0), Some(Cut::TimedOut), "124 `sync` ran longer than 9 s, again"),
+            (ExitReason::Signalled(15), Some(Cut::TimedOut), "124 `sync` ran longer than 9 s, again"),
+            (ExitReason::Exited(0), Some(Cut::Stopped(15)), "143 ended by SIGTERM while `sync` ran"),
+            (ExitReason::Signalled(2), Some(Cut::Stopped(2)), "130 ended by SIGINT while `sync` ran"),
+        ] {
+            assert_eq!(outcome(reason, cut, false, false), expected);
+        }
+    }
+
+    #[test]
+    fn nothing_is_started_beside_a_process_that_cannot_be_killed() {
+        let words = outcome(ExitReason::Exited(0), Some(Cut::TimedOut), true, false);
+        assert_eq!(words, "70 internal error: a process that `sync` left behind cannot be killed");
+    }
+
+    #[test]
+    fn a_failure_while_memory_was_short_says_so() {
+        let words = outcome(ExitReason::Exited(137), None, false, true);
+        assert_eq!(
+            words,
+            "79 `sync` exited with 137; out of memory: meanwhile the kernel killed a process of this container, again"
+        );
+        assert_eq!(outcome(ExitReason::Exited(0), None, false, true), "0");
+    }
+}

@@ -1,0 +1,87 @@
+//! Whether the kernel has killed processes of our memory cgroup for want of memory.
+
+use std::{
+    fs::{self, File},
+    os::unix::fs::FileExt,
+};
+
+/// The counter that the kernel keeps, and what it was when it was last read.
+pub(super) struct OomKills {
+    file: Option<File>,
+    seen: u64,
+}
+
+impl OomKills {
+    /// Counts from now on. Where no counter can be read, nothing is ever counted.
+    pub(super) fn start() -> Self {
+        let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+        let file = candidates(&groups).iter().find_map(|path| {
+            let file = File::open(path).ok()?;
+            count(&file).is_some().then_some(file)
+        });
+        let seen = file.as_ref().and_then(count).unwrap_or(0);
+        Self { file, seen }
+    }
+
+    /// Whether there were any since the last time.
+    pub(super) fn any_new(&mut self) -> bool {
+        let now = self.file.as_ref().and_then(count).unwrap_or(self.seen);
+        now > std::mem::replace(&mut self.seen, now)
+    }
+}
+
+/// The files that may hold the counter, in a container and outside of one.
+fn candidates(groups: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for line in groups.lines() {
+        // The number of the hierarchy, its controllers, our group in it.
+        let mut fields = line.splitn(3, ':');
+        let (Some(number), Some(controllers), Some(group)) = (fields.next(), fields.next(), fields.next())
+        else {
+            continue;
+        };
+        let group = group.trim_end_matches('/');
+        if controllers.split(',').any(|controller| controller == "memory") {
+            found.push(format!("/sys/fs/cgroup/memory{group}/memory.oom_control"));
+            found.push("/sys/fs/cgroup/memory/memory.oom_control".into());
+        } else if number == "0" {
+            found.push(format!("/sys/fs/cgroup{group}/memory.events"));
+            found.push("/sys/fs/cgroup/memory.events".into());
+        }
+    }
+    found
+}
+
+/// Both versions of cgroups write `oom_kill N` on a line of its own.
+fn count(file: &File) -> Option<u64> {
+    let mut text = [0; 1024];
+    let length = file.read_at(&mut text, 0).ok()?;
+    let text = std::str::from_utf8(&text[..length]).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+    use std::io::Write;
+
+    use super::*;
+
+    #[test]
+    fn the_counter_is_where_either_version_of_cgroups_has_it() {
+        assert_eq!(candidates("0::/\n"), ["/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory.events"]);
+        let old = candidates("9:name=systemd:/\n4:cpu,memory:/docker/abc\n0::/\n");
+        assert_eq!(old[0], "/sys/fs/cgroup/memory/docker/abc/memory.oom_control");
+        assert_eq!(old[1], "/sys/fs/cgroup/memory/memory.oom_control");
+    }
+
+    #[test]
+    fn only_new_kills_are_counted() {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"low 0\noom 3\noom_kill 2\noom_group_kill 1\n").unwrap();
+        let mut kills = OomKills { file: Some(file.try_clone().unwrap()), seen: 2 };
+        assert!(!kills.any_new());
+        file.write_all_at(b"low 0\noom 5\noom_kill 4\noom_group_kill 1\n", 0).unwrap();
+        assert!(kills.any_new() && !kills.any_new());
+    }
+}

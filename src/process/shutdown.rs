@@ -1,0 +1,112 @@
+//! The one time limit of a shutdown: the first signal that asks us to end starts it, and everything that follows shares
+//! it.
+
+use std::time::Duration;
+
+use tokio::{sync::watch, time::sleep_until};
+
+use crate::deadline::Deadline;
+
+/// What a second signal leaves of the time.
+const SHORTENED: Duration = Duration::from_secs(2);
+/// The last part of the time is for our own work: by then every child has been killed.
+const RESERVE: Duration = Duration::from_secs(1);
+
+/// The time that a shutdown may take, and its deadline once it has begun.
+pub(crate) struct Shutdown {
+    budget: Duration,
+    deadline: watch::Sender<Option<Deadline>>,
+}
+
+impl Shutdown {
+    pub(super) fn with_budget(budget: Duration) -> Self {
+        Self { budget, deadline: watch::Sender::new(None) }
+    }
+
+    /// The deadline for all that is left to do. Before a signal arrives, the budget is counted from now.
+    pub(crate) fn deadline(&self) -> Deadline {
+        self.deadline.borrow().unwrap_or_else(|| Deadline::after(self.budget))
+    }
+
+    /// Whether a signal has arrived.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.deadline.borrow().is_some()
+    }
+
+    /// The first signal starts the budget; a later one shortens what is left of it.
+    pub(super) fn signal_arrived(&self) {
+        self.deadline.send_modify(|deadline| {
+            *deadline = Some(match *deadline {
+                None => Deadline::after(self.budget),
+                Some(deadline) => deadline.within(SHORTENED),
+            });
+        });
+    }
+
+    /// How long children may take that are asked to end now.
+    pub(super) fn grace(&self) -> Duration {
+        self.deadline().left().saturating_sub(self.reserve())
+    }
+
+    /// Returns when no child may run any longer.
+    pub(super) async fn grace_is_over(&self) {
+        let mut changes = self.deadline.subscribe();
+        loop {
+            let deadline = *changes.borrow_and_update();
+            let over = async {
+                match deadline {
+                    Some(deadline) => sleep_until(deadline.instant() - self.reserve()).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                _ = changes.changed() => {}
+                () = over => return,
+            }
+        }
+    }
+
+    fn reserve(&self) -> Duration {
+        RESERVE.min(self.budget / 8)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    const BUDGET: Duration = Duration::from_secs(8);
+
+    #[tokio::test(start_paused = true)]
+    async fn everything_after_the_first_signal_shares_one_deadline() {
+        let shutdown = Shutdown::with_budget(BUDGET);
+        assert!(!shutdown.has_begun());
+        shutdown.signal_arrived();
+        tokio::time::advance(Duration::from_secs(3)).await;
+        assert_eq!(shutdown.deadline().left(), Duration::from_secs(5));
+        assert_eq!(shutdown.grace(), Duration::from_secs(4));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_second_signal_leaves_a_second_for_the_children() {
+        let shutdown = Shutdown::with_budget(BUDGET);
+        let begun = Instant::now();
+        shutdown.signal_arrived();
+        let second = async {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            shutdown.signal_arrived();
+            std::future::pending::<()>().await;
+        };
+        tokio::select! {
+            () = shutdown.grace_is_over() => {}
+            () = second => {}
+        }
+        assert_eq!(begun.elapsed(), Duration::from_secs(4));
+        // A third one gives nothing back.
+        shutdown.signal_arrived();
+        assert_eq!(shutdown.deadline().left(), Duration::from_secs(1));
+    }
+}

@@ -1,0 +1,85 @@
+//! Signals as they arrive while the runtime runs: a child's end for the reaper, what asks us to end for the engine.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+};
+
+use tokio::{
+    io::{Interest, unix::AsyncFd},
+    sync::mpsc,
+    task::yield_now,
+};
+
+use super::{
+    ending_signals::EndingSignals,
+    signals::{self, SignalSet},
+};
+
+/// So many signals are read before other tasks run: real-time signals queue up.
+const BATCH: usize = 32;
+
+/// The signals that ask us to end, as they arrive.
+pub(crate) struct Signals(mpsc::UnboundedReceiver<i32>);
+
+impl Signals {
+    pub(crate) async fn next(&mut self) -> i32 {
+        match self.0.recv().await {
+            Some(signal) => signal,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// One that has arrived already.
+    pub(crate) fn arrived(&mut self) -> Option<i32> {
+        self.0.try_recv().ok()
+    }
+}
+
+/// Starts to read signals; nothing that arrived since they were blocked is lost. `on_child` is called when at least
+/// one child has ended or stopped, `on_ending` with each signal that asks us to end.
+pub(super) fn listen(
+    ending: EndingSignals,
+    on_child: impl Fn() + 'static,
+    on_ending: impl Fn() + 'static,
+) -> io::Result<Signals> {
+    let awaited = ending.all().or(SignalSet::of(&[libc::SIGCHLD]));
+    let arrivals = File::from(signals::descriptor(awaited)?);
+    // SAFETY: the file owns its descriptor, and nobody replaces it.
+    let arrivals = unsafe { AsyncFd::register_with_interest(arrivals, Interest::READABLE)? };
+    let (sender, receiver) = mpsc::unbounded_channel();
+    tokio::task::spawn_local(async move {
+        loop {
+            let Ok(mut ready) = arrivals.readable().await else {
+                return;
+            };
+            for _ in 0..BATCH {
+                let Ok(Ok((signal, code))) = ready.try_io(|arrivals| read_signal(arrivals.get_ref())) else {
+                    break;
+                };
+                if signal == libc::SIGCHLD {
+                    on_child();
+                } else if ending.contains(signal, code) {
+                    on_ending();
+                    // Nobody listens once the start-up is over; the handover examines what is pending itself.
+                    let _ = sender.send(signal);
+                }
+            }
+            drop(ready);
+            yield_now().await;
+        }
+    });
+    Ok(Signals(receiver))
+}
+
+/// The signal's number and its `si_code`.
+fn read_signal(mut arrivals: &File) -> io::Result<(i32, i32)> {
+    const INFO_BYTES: usize = size_of::<libc::signalfd_siginfo>();
+    let mut info = [0; INFO_BYTES];
+    if arrivals.read(&mut info)? != INFO_BYTES {
+        return Err(io::ErrorKind::WouldBlock.into());
+    }
+    // The number, an errno and the code are the first fields.
+    let field = |at: usize| i32::from_ne_bytes([info[at], info[at + 1], info[at + 2], info[at + 3]]);
+    Ok((field(0), field(8)))
+}
