@@ -1,9 +1,12 @@
 //! The real sqlx command line tool reads and continues our ledger, and we continue its.
 
-use std::process::Command;
+use std::{process::Command, thread};
+
+use sqlx::{Connection, PgConnection, migrate::Migrator};
 
 use super::on_both_engines;
 use crate::support::{
+    cluster::block_on,
     process::{Outcome, Running},
     project::Project,
     sample::{Engine, Sample, TENANTS},
@@ -59,27 +62,29 @@ fn sqlx(sample: &Sample, what: &str, tenant: Option<&str>) -> Outcome {
     Running::start(command, false).wait().exits(0)
 }
 
+/// The command line tool takes no lock; the library, which servers migrate with, does.
 #[test]
-fn sqlx_at_work_is_waited_for_like_another_run() {
-    let project = Project::complete("")
-        .file("tenant/2_more.sql", "ALTER TABLE item ADD COLUMN more int;\n")
-        .file(
+fn a_server_that_migrates_with_sqlx_is_waited_for_like_another_run() {
+    let project =
+        Project::complete("").file("tenant/2_more.sql", "ALTER TABLE item ADD COLUMN more int;\n").file(
             "elsewhere/9000_slow.sql",
             "DO $$ BEGIN -- sqlx is at work\n\
-             WHILE NOT EXISTS (SELECT FROM public.tenants WHERE name = 'go on') LOOP PERFORM pg_sleep(0.02); END LOOP;\n\
-             DELETE FROM public.tenants WHERE name = 'go on'; END $$;\n",
+             WHILE NOT EXISTS (SELECT FROM public.go_on) LOOP PERFORM pg_sleep(0.02); END LOOP; END $$;\n",
         );
     // A ledger of its own, in the same database: sqlx locks the database, not the ledger.
-    project.database.execute("CREATE SCHEMA elsewhere");
+    project.database.execute("CREATE SCHEMA elsewhere; CREATE TABLE go_on (n int)");
     let url = format!("{}?options=-c%20search_path%3Delsewhere", project.database.url());
-    let mut command = Command::new("sqlx");
-    command.args(["migrate", "run", "--source", "elsewhere", "--database-url", &url]);
-    command.current_dir(project.portcullis.folder());
-    let tool = Running::start(command, false);
+    let folder = project.portcullis.path("elsewhere");
+    let server = thread::spawn(move || {
+        block_on(async {
+            let mut connection = PgConnection::connect(&url).await.unwrap();
+            Migrator::new(folder).await.unwrap().run(&mut connection).await.unwrap();
+        });
+    });
     project.until_running("sqlx is at work");
     let waiting = project.portcullis.spawn(["run"]);
     waiting.wait_for_line("waiting for the lock: sqlx's own tool");
-    project.database.execute("INSERT INTO tenants VALUES ('go on')");
-    tool.wait().exits(0);
+    project.database.execute("INSERT INTO go_on VALUES (1)");
+    server.join().unwrap();
     waiting.wait().exits(0).says("the server started");
 }
