@@ -2,6 +2,7 @@
 #![expect(clippy::disallowed_methods, reason = "tests start and wait for processes themselves")]
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests")]
 
+mod architecture;
 mod container;
 mod django;
 mod outside;

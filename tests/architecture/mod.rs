@@ -1,0 +1,99 @@
+//! The floors of CONTRIBUTING.md, and that no import goes up, around, or into what a floor may not see.
+
+mod imports;
+mod known;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+};
+
+/// Besides these and the report itself, nobody sees the report.
+const SEE_REPORT: [&str; 8] = ["report", "engine", "run", "lib", "main", "notify", "quarantine", "status"];
+
+/// The object that every byte leaves through, which commands are given.
+const OUTPUT: &str = "report/output.rs";
+
+/// The height of each top-level module; the bottom is 0.
+fn floors() -> BTreeMap<String, usize> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("CONTRIBUTING.md");
+    let text = fs::read_to_string(path).unwrap();
+    let table = text.split_once("| floor |").expect("the table of the floors").1;
+    let rows: Vec<&str> = table.lines().skip(2).take_while(|line| line.starts_with('|')).collect();
+    let modules = |row: &str| -> Vec<String> {
+        let cell = row.split('|').nth(1).unwrap_or_default();
+        cell.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    };
+    let heights = rows.iter().rev().enumerate();
+    heights.flat_map(|(height, row)| modules(row).into_iter().map(move |module| (module, height))).collect()
+}
+
+fn module(file: &str) -> &str {
+    file.split('/').next().unwrap_or_default().trim_end_matches(".rs")
+}
+
+/// New ones and known ones that are gone fail alike: the list of known ones only ever gets shorter.
+#[track_caller]
+fn compare(what: &str, found: &BTreeSet<String>, known: &[&str]) {
+    let known: BTreeSet<String> = known.iter().map(|&line| line.to_owned()).collect();
+    let list = |lines: &mut dyn Iterator<Item = &String>| {
+        lines.fold(String::new(), |text, line| format!("{text}\n    {line}"))
+    };
+    let new = list(&mut found.difference(&known));
+    let gone = list(&mut known.difference(found));
+    assert!(
+        new.is_empty(),
+        "{what} (see the floors in CONTRIBUTING.md):{new}\nStill excused are:{}",
+        list(&mut known.iter())
+    );
+    assert!(gone.is_empty(), "no longer so; delete from tests/architecture/known.rs:{gone}");
+}
+
+#[test]
+fn every_module_stands_on_a_floor() {
+    let floors = floors();
+    let modules: BTreeSet<String> =
+        imports::all().iter().flat_map(|(from, to)| [module(from), module(to)]).map(str::to_owned).collect();
+    let homeless: Vec<_> = modules.iter().filter(|module| !floors.contains_key(*module)).collect();
+    assert!(homeless.is_empty(), "add to a row of the floors in CONTRIBUTING.md: {homeless:?}");
+}
+
+#[test]
+fn no_import_goes_up() {
+    let floors = floors();
+    let height = |file: &str| floors.get(module(file)).copied().unwrap_or_default();
+    let up = imports::all().into_iter().filter(|(from, to)| height(from) < height(to));
+    compare("imports go up", &up.map(|(from, to)| format!("{from} -> {to}")).collect(), &known::UP);
+}
+
+#[test]
+fn only_the_top_sees_the_report() {
+    let seen = imports::all()
+        .into_iter()
+        .filter(|(from, to)| module(to) == "report" && to != OUTPUT && !SEE_REPORT.contains(&module(from)));
+    compare(
+        "the report is imported",
+        &seen.map(|(from, to)| format!("{from} -> {to}")).collect(),
+        &known::SEE_REPORT,
+    );
+}
+
+#[test]
+fn no_files_import_each_other_in_a_circle() {
+    let mut next: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (from, to) in imports::all() {
+        next.entry(from).or_default().insert(to);
+    }
+    let reachable = |start: &String| {
+        let (mut seen, mut open) = (BTreeSet::new(), vec![start]);
+        while let Some(file) = open.pop() {
+            open.extend(next.get(file).into_iter().flatten().filter(|to| seen.insert((*to).clone())));
+        }
+        seen
+    };
+    let reached: BTreeMap<&String, BTreeSet<String>> =
+        next.keys().map(|file| (file, reachable(file))).collect();
+    let in_circle = |file: &&String| reached[*file].contains(*file);
+    compare("files import each other", &next.keys().filter(in_circle).cloned().collect(), &known::CIRCLES);
+}
