@@ -40,7 +40,7 @@ use std::{ffi::OsString, io, panic, path::PathBuf, sync::OnceLock};
 
 use crate::{
     actions::{Work, doctor::Patient, provision::begun},
-    cli::{Cli, Command, ManifestOf},
+    cli::{Cli, Command},
     commands::Answer,
     config::{Config, environment::Environment},
     failure::Failure,
@@ -193,14 +193,12 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colo
         Command::History(arguments) => worked(&|work| {
             runtime::until_signalled(inherited, async |_| commands::history::run(work, arguments).await)
         }),
-        Command::Manifest { framework: ManifestOf::Sql { check } | ManifestOf::Django { check } } => {
-            worked(&|work| {
-                runtime::until_signalled(inherited, async |processes| {
-                    work.start_with(processes);
-                    commands::manifest::write(work, *check).await
-                })
+        Command::Manifest { framework } => worked(&|work| {
+            runtime::until_signalled(inherited, async |processes| {
+                work.start_with(processes);
+                commands::manifest::write(work, framework.check()).await
             })
-        }
+        }),
     }
 }
 

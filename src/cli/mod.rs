@@ -283,7 +283,7 @@ pub(crate) struct Verify {
     /// Judge this tenant only; may be given again
     #[arg(long, value_name = "NAME")]
     pub(crate) tenant: Vec<String>,
-    /// Judge only what this Django app's migrations and models ask for
+    /// Judge only what this app's migrations and models ask for (Django)
     #[arg(long)]
     pub(crate) app: Option<String>,
     /// Judge against this manifest, the next release's for example
@@ -342,7 +342,7 @@ pub(crate) struct History {
 pub(crate) struct Repair {
     #[arg(required_unless_present = "all_affected", value_name = "TENANT", num_args = 0..=1)]
     pub(crate) tenant: Vec<String>,
-    /// Forget this Django app's migrations in the tenant's ledger and run them again, in one transaction
+    /// Forget this app's migrations in the tenant's ledger and run them again, in one transaction (Django)
     #[arg(long, value_name = "APP")]
     pub(crate) replay: Option<String>,
     /// Every tenant that has lost all of the app's tables
@@ -382,6 +382,14 @@ Examples:
         #[arg(long)]
         check: bool,
     },
+}
+
+impl ManifestOf {
+    pub(crate) fn check(&self) -> bool {
+        match self {
+            Self::Sql { check } | Self::Django { check } => *check,
+        }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

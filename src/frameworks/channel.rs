@@ -3,6 +3,8 @@
 
 use serde::Deserialize;
 
+use crate::cause::{Cause, Code, Kind};
+
 /// Begins the line that our helper writes into the project's output before it comes to another schema.
 const SEPARATOR: char = '\u{1e}';
 
@@ -31,6 +33,16 @@ pub(super) struct Error {
 }
 
 impl Error {
+    /// In words, with the kind that the SQLSTATE gives.
+    pub(super) fn cause(&self) -> Cause {
+        let code = self.sqlstate.as_deref();
+        Cause {
+            kind: code.map(Kind::of_sqlstate).unwrap_or_default(),
+            code: code.and_then(Code::sqlstate),
+            text: self.words(),
+        }
+    }
+
     /// The class and the first line of the message, which is the one that names what is wrong.
     pub(super) fn words(&self) -> String {
         let line = self.message.lines().find(|line| !line.trim().is_empty()).map(str::trim_end);
@@ -57,8 +69,9 @@ mod tests {
         let line = r#"{"failed": {"schema": "tenant:acme", "class": "db.ProgrammingError", "sqlstate": "42701",
             "message": "column \"total\" already exists\nLINE 1: ALTER"}}"#;
         let Some(Message::Failed(error)) = message(line) else { unreachable!("{line}") };
-        assert_eq!(error.words(), "db.ProgrammingError: column \"total\" already exists");
-        assert_eq!(error.sqlstate.as_deref(), Some("42701"));
+        let cause = error.cause();
+        assert_eq!(cause.text, "db.ProgrammingError: column \"total\" already exists");
+        assert_eq!((cause.kind, cause.sqlstate()), (Kind::Exists, Some("42701")));
         assert_eq!(message("loading settings..."), None);
         assert_eq!(separator("\u{1e}tenant:acme"), Some("tenant:acme"));
     }

@@ -10,6 +10,7 @@ use super::{
     program::{self, LastLines, Line},
 };
 use crate::{
+    cause::Cause,
     failure::Failure,
     outcome::SchemaFailure,
     process::{How, Stream},
@@ -147,7 +148,7 @@ struct Batch<'a> {
     lines: Vec<LastLines>,
     applying: Step,
     /// What happened before the first schema.
-    error: Option<String>,
+    error: Option<Cause>,
     /// By the schema's place.
     outcomes: Vec<(usize, Result<(), SchemaFailure>)>,
     say: &'a dyn Fn(Line),
@@ -216,8 +217,8 @@ impl<'a> Batch<'a> {
             Message::Applying(migration) => self.applying = Some(migration),
             Message::Applied(_) => self.applying = None,
             Message::Done(_) => self.settle(Ok(())),
-            Message::Failed(error) if self.current.is_some() => self.settle(Err(error.words())),
-            Message::Failed(error) => self.error = Some(error.words()),
+            Message::Failed(error) if self.current.is_some() => self.settle(Err(error.cause())),
+            Message::Failed(error) => self.error = Some(error.cause()),
             Message::Note(note) => self.output(Stream::Out, note),
         }
         false
@@ -227,12 +228,11 @@ impl<'a> Batch<'a> {
         self.schemas.iter().position(|known| key(known) == schema)
     }
 
-    fn settle(&mut self, result: Result<(), String>) {
+    fn settle(&mut self, result: Result<(), Cause>) {
         let Some(place) = self.current.take() else { return };
         let migration = self.applying.take();
         let tenant = self.schemas.get(place).cloned().flatten();
-        let failure =
-            |why: String| SchemaFailure { tenant, migration, place: None, why: why.into(), dirty: false };
+        let failure = |why| SchemaFailure { tenant, migration, place: None, why, dirty: false };
         self.outcomes.push((place, result.map_err(failure)));
     }
 
@@ -243,15 +243,19 @@ impl<'a> Batch<'a> {
             Err(why) if self.current.is_some() => {
                 let last = self.current.and_then(|place| self.lines.get(place)?.last());
                 let why = last.map_or(why.clone(), |last| format!("{why}: {last}"));
-                self.settle(Err(why));
+                self.settle(Err(why.into()));
             }
             // It died before it began anything, as when the settings cannot be imported.
             Err(why) if self.outcomes.is_empty() && !self.schemas.is_empty() => {
                 let before = self.lines.pop().unwrap_or_default();
-                let last = self.error.take().or_else(|| before.last().map(str::to_owned));
+                let cause = self.error.take().or_else(|| before.last().map(Cause::from));
+                let cause = match cause {
+                    Some(Cause { kind, code, text }) => Cause { kind, code, text: format!("{why}: {text}") },
+                    None => why.into(),
+                };
                 self.lines[0] = before;
                 self.current = Some(0);
-                self.settle(Err(last.map_or(why.clone(), |last| format!("{why}: {last}"))));
+                self.settle(Err(cause));
             }
             Err(_) => {}
         }

@@ -62,13 +62,13 @@ mod tests {
 
     use super::*;
     use crate::{
-        frameworks::django::ledger::DJANGO_5,
+        frameworks::sql::LEDGER,
         tenants::manifest::{Expected, Migration, Owner},
     };
 
     #[test]
     fn only_what_the_app_asks_for_is_left() {
-        let mut manifest = Manifest::new(&DJANGO_5, Expected::default(), Expected::default());
+        let mut manifest = Manifest::new(&LEDGER, Expected::default(), Expected::default());
         manifest.tenant.migrations.push(Migration {
             id: "finance.0001_initial".into(),
             app: "finance".into(),

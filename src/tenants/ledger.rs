@@ -58,3 +58,87 @@ impl Serialize for dyn Ledger {
         serializer.serialize_str(self.name())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::tenants::manifest::Migration;
+
+    /// As Alembic records: one row for each last migration of the graph.
+    #[derive(Debug)]
+    struct Heads;
+
+    impl Ledger for Heads {
+        fn name(&self) -> &'static str {
+            "heads"
+        }
+
+        fn shape(&self) -> Shape {
+            Shape {
+                table: "heads",
+                app: None,
+                id: "version",
+                numbered: false,
+                name: "version",
+                checksum: None,
+                succeeded: None,
+            }
+        }
+
+        fn compare(&self, expected: &Expected, recorded: &[Recorded]) -> Comparison {
+            let find = |id: &str| expected.migrations.iter().find(|migration| migration.id == id);
+            let mut applied: BTreeSet<&str> = BTreeSet::new();
+            let mut left: Vec<&str> = recorded.iter().map(|row| row.id.as_str()).collect();
+            while let Some(id) = left.pop() {
+                if let (true, Some(migration)) = (applied.insert(id), find(id)) {
+                    left.extend(migration.depends.iter().map(String::as_str));
+                }
+            }
+            let unknown = recorded.iter().map(|row| &row.id).filter(|id| find(id).is_none());
+            let ids = expected.migrations.iter().map(|migration| &migration.id);
+            Comparison {
+                pending: ids.filter(|id| !applied.contains(id.as_str())).cloned().collect(),
+                unknown: unknown.cloned().collect(),
+                ..Comparison::default()
+            }
+        }
+    }
+
+    #[test]
+    fn a_ledger_that_records_only_the_last_migrations_is_judged_by_what_they_depend_on() {
+        let migration = |id: &str, depends: &[&str]| Migration {
+            id: id.into(),
+            depends: depends.iter().map(|id| (*id).to_owned()).collect(),
+            ..Migration::default()
+        };
+        let migrations = vec![
+            migration("1", &[]),
+            migration("2a", &["1"]),
+            migration("2b", &["1"]),
+            migration("3", &["2a", "2b"]),
+        ];
+        let expected = Expected { migrations, ..Expected::default() };
+        let row =
+            |id: &&str| Recorded { id: (*id).into(), name: String::new(), checksum: None, succeeded: true };
+        for (recorded, pending, unknown) in [
+            (&["3"][..], &[][..], &[][..]),
+            (&["2a"], &["2b", "3"], &[]),
+            (&["2a", "2b"], &["3"], &[]),
+            (&["4"], &["1", "2a", "2b", "3"], &["4"]),
+        ] {
+            let rows: Vec<Recorded> = recorded.iter().map(row).collect();
+            let comparison = Heads.compare(&expected, &rows);
+            assert_eq!(
+                (comparison.pending, comparison.unknown),
+                (words(pending), words(unknown)),
+                "{recorded:?}"
+            );
+        }
+    }
+
+    fn words(words: &[&str]) -> Vec<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+}

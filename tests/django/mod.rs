@@ -8,6 +8,7 @@ mod expectation;
 mod faults;
 mod gate;
 mod migrate;
+mod output;
 mod quarantine;
 mod repair;
 mod six;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::{
-    frameworks::django::ledger::DJANGO_5,
+    frameworks::sql::LEDGER,
     tenants::{
         found::{Found, Recorded},
         gate::{Finding, Rules, Verdict, judge},
@@ -37,7 +37,7 @@ fn manifest() -> Manifest {
         owners: owners.into(),
         depends: [("invoice".to_owned(), ["contacts".to_owned()].into())].into(),
         code: ["contacts.2".to_owned()].into(),
-        ..Manifest::new(&DJANGO_5, Expected::default(), tenant)
+        ..Manifest::new(&LEDGER, Expected::default(), tenant)
     }
 }
 

@@ -1,0 +1,84 @@
+//! What a project's programs print: shown while they run, bounded in memory, and without a say in how they ended.
+
+use std::{fs, thread, time::Duration};
+
+use super::tenants::empty;
+use crate::support::django::Project;
+
+/// Text without a line end, bytes that are no UTF-8, and lines that look like our own messages.
+const NOISE: &str = r#"
+import os
+os.write(1, b"\xff\xfe loading\x1etenant:demo settings...")
+print('{"begin": "tenant:other"}')
+print("still loading settings...", end="", flush=True)
+"#;
+
+const NOISY: &str = r#"
+from django.db import migrations
+
+
+def noise(*_):
+    os.write(1, b"half a line of \xe9")
+
+
+import os
+
+
+class Migration(migrations.Migration):
+    dependencies = [("finance", "0004_invoice_payment")]
+    operations = [migrations.RunPython(noise)]
+"#;
+
+#[test]
+fn output_without_line_ends_or_in_any_encoding_disturbs_nothing() {
+    let project = Project::complete();
+    let settings = project.portcullis.path("invoicing/settings.py");
+    let text = fs::read_to_string(&settings).unwrap();
+    fs::write(&settings, NOISE.to_owned() + &text + NOISE).unwrap();
+    fs::write(project.portcullis.path("finance/migrations/0005_noisy.py"), NOISY).unwrap();
+    project.portcullis.run(["manifest", "django"]).exits(0);
+    project.portcullis.run(["migrate"]).exits(0).says("tenants: 1 migration applied");
+    project.portcullis.run(["tenant", "create", "beta"]).exits(0);
+    project.portcullis.run(["verify"]).exits(0).says("2 tenants complete");
+    project.database.execute("DROP TABLE beta.finance_invoice");
+    let repaired = project.portcullis.run(["repair", "beta", "--replay", "finance", "--allow-code"]).exits(0);
+    repaired.says("beta: finance.0005_noisy run again");
+}
+
+#[test]
+fn a_failure_before_the_first_schema_is_told_by_its_exception() {
+    let project = Project::complete();
+    fs::write(project.portcullis.path("finance/migrations/0005_noisy.py"), NOISY).unwrap();
+    project.portcullis.run(["manifest", "django"]).exits(0);
+    let settings = project.portcullis.path("invoicing/settings.py");
+    let text = fs::read_to_string(&settings).unwrap();
+    fs::write(&settings, text + "\nraise RuntimeError('no licence\\nfor this host')\n").unwrap();
+    project.portcullis.run(["migrate"]).exits(1).says("exited with 1: RuntimeError: no licence");
+}
+
+const STEP: &str =
+    r#"bootstrap = { tenants = ["demo"], run = ["python", "manage.py", "bootstrap_demo_tenants", "demo"] }"#;
+
+#[test]
+fn what_a_command_prints_is_shown_while_it_runs_and_not_kept() {
+    let mut project = empty();
+    project.set("CREATE_DEMO_TENANT", "1");
+    let script = "echo at work; while [ ! -e heard ]; do sleep 0.05; done; yes 'a line of output' | head -400000; \
+                  touch printed; while [ ! -e measured ]; do sleep 0.05; done; exit 3";
+    project.configure(
+        STEP,
+        &format!("bootstrap = {{ tenants = [\"demo\"], run = [\"sh\", \"-c\", \"{script}\"] }}"),
+    );
+    let running = project.portcullis.spawn(["run"]);
+    running.wait_for_line("at work");
+    fs::write(project.portcullis.path("heard"), "").unwrap();
+    while !project.portcullis.path("printed").exists() {
+        thread::sleep(Duration::from_millis(20));
+    }
+    let status = fs::read_to_string(format!("/proc/{}/status", running.pid())).unwrap();
+    let peak =
+        status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()).unwrap();
+    assert!(peak.parse::<u32>().unwrap() < 60_000, "{peak} kB");
+    fs::write(project.portcullis.path("measured"), "").unwrap();
+    running.wait().exits(73).says("`sh` exited with 3");
+}
