@@ -124,7 +124,7 @@ impl Engine<'_> {
 
     fn doing(&self, done: &[bool], blocked: Option<&Blocked>) -> String {
         if let Some(step) = blocked.and_then(|blocked| blocked.step) {
-            format!("during step {} of {}, `{}`", step + 1, done.len(), self.plan.steps[step].name)
+            format!("during step {} of {}, `{}`", step + 1, done.len(), self.plan.steps[step].step.name)
         } else {
             let finished = done.iter().filter(|done| **done).count();
             format!("after {finished} of {} steps", done.len())
@@ -134,7 +134,7 @@ impl Engine<'_> {
     /// Runs one step, and returns the trouble that must end the start-up, if there is any.
     async fn step(&self, step: usize, asked: Stop) -> Option<FailureDetails> {
         let begun = Instant::now();
-        let Step { action, on_failure, .. } = &self.work.config.steps[step];
+        let Step { action, on_failure, .. } = &self.plan.steps[step].step;
         let skipped = match &self.plan.steps[step].decision {
             Decision::Run => Ok(None),
             Decision::Skip { reason } => Ok(Some(reason.clone())),
@@ -158,7 +158,7 @@ impl Engine<'_> {
             }
             Ok(None) => {
                 self.report.tell(&Event::StepStarted { step });
-                self.work.record.at(&self.plan.steps[step].name);
+                self.work.record.at(&self.plan.steps[step].step.name);
                 let tell = |event| self.report.tell(&event);
                 let context = Context {
                     step,
@@ -171,7 +171,7 @@ impl Engine<'_> {
                     untold: RefCell::default(),
                 };
                 // Not the action itself: its arguments may hold what came from a secret variable.
-                tracing::debug!(step, kind = self.plan.steps[step].kind, "step");
+                tracing::debug!(step, kind = action.kind(), "step");
                 Box::pin(steps::run(action, context)).await
             }
             Err(failure) => Err(FailureDetails::from(failure)),
@@ -203,7 +203,7 @@ impl Engine<'_> {
             Err(trouble) => ("failed", failure::chain(&trouble.failure)),
         };
         let step = record::Step {
-            name: self.plan.steps[step].name.clone(),
+            name: self.plan.steps[step].step.name.clone(),
             milliseconds: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             outcome: outcome.into(),
             said: self.report.output().masked(&said),
@@ -215,6 +215,6 @@ impl Engine<'_> {
     }
 
     fn locked_steps_left(&self, done: &[bool]) -> bool {
-        self.work.config.steps.iter().zip(done).any(|(step, done)| !done && step.action.is_locked())
+        self.plan.steps.iter().zip(done).any(|(planned, done)| !done && planned.step.action.is_locked())
     }
 }

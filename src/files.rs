@@ -5,7 +5,8 @@
 //! `/proc` and descriptors that are open already.
 
 use std::{
-    io,
+    io::{self, Read},
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
 };
@@ -36,6 +37,26 @@ pub(crate) async fn blocking<T: Send + 'static>(
 pub(crate) async fn read_to_string(path: &Path) -> io::Result<String> {
     let path = path.to_owned();
     blocking(move || std::fs::read_to_string(path)).await
+}
+
+/// At most so many bytes of text, in the calling thread: only where no runtime has started yet.
+pub(crate) fn read_text_now(path: &Path, most: u64) -> io::Result<String> {
+    text_of(std::fs::File::open(path)?, most)
+}
+
+/// The same of a regular file alone, so that a FIFO is neither waited for nor emptied.
+pub(crate) fn read_regular_now(path: &Path, most: u64) -> io::Result<String> {
+    let file = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    if file.metadata()?.is_file() { text_of(file, most) } else { Err(io::ErrorKind::InvalidInput.into()) }
+}
+
+fn text_of(file: std::fs::File, most: u64) -> io::Result<String> {
+    let mut text = String::new();
+    let read = file.take(most + 1).read_to_string(&mut text)?;
+    if u64::try_from(read).is_ok_and(|read| read > most) {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {most} bytes")));
+    }
+    Ok(text)
 }
 
 /// Writes beside the file and renames, so that no reader ever sees half of it.

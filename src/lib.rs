@@ -32,6 +32,7 @@ mod deadline;
 mod failure;
 mod files;
 mod frameworks;
+mod logging;
 mod outcome;
 mod report;
 mod words;
@@ -42,7 +43,7 @@ use crate::{
     actions::{Work, doctor::Patient, provision::begun},
     cli::{Cli, Command},
     commands::Answer,
-    config::{Config, environment::Environment},
+    config::{Overrides, environment::Environment},
     failure::Failure,
     process::Inherited,
     report::{Output, failure_box, foreign, running::Running, streams::Stream, style},
@@ -107,14 +108,13 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colo
         .config
         .or_else(|| env.get("PORTCULLIS_CONFIG").map(PathBuf::from))
         .unwrap_or_else(|| PathBuf::from("config.toml"));
-    let role = cli.global.role.as_deref();
     // What goes to standard output may be read by a person while standard error is not, and the other way round.
     let output_colour = style::colour(cli.global.looks.color, env, Stream::Out.is_terminal());
-    let worked_with = |said: &dyn Fn(&mut Config), work: &dyn Fn(&Work) -> Result<Answer, Failure>| {
-        process::interruptible(inherited, || config::load::load(&path, env))
-            .and_then(|mut config| {
+    let given = overrides(&cli.command, cli.global.role.as_deref());
+    let worked = |work: &dyn Fn(&Work) -> Result<Answer, Failure>| {
+        process::interruptible(inherited, || config::load::load(&path, env, &given))
+            .and_then(|config| {
                 out.arm(&config);
-                said(&mut config);
                 let set_up = Work::new(config);
                 let answer = work(&set_up);
                 if let Some(text) = set_up.record.complaint() {
@@ -124,11 +124,15 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colo
             })
             .unwrap_or_else(|failure| Answer::bad(failure.into()))
     };
-    let worked = |work: &dyn Fn(&Work) -> Result<Answer, Failure>| worked_with(&|_| {}, work);
     match &cli.command {
         Command::Run(run) => {
-            match run::run(run, &Globals { path: &path, role, looks: &cli.global.looks }, env, inherited, out)
-            {
+            match run::run(
+                run,
+                &Globals { path: &path, overrides: &given, looks: &cli.global.looks },
+                env,
+                inherited,
+                out,
+            ) {
                 Ok(code) => Answer { text: String::new(), trouble: None, code },
                 Err(failure) => Answer::bad(failure.into()),
             }
@@ -141,12 +145,14 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colo
             process::interruptible(inherited, || commands::health::run(&path, env, *live))
                 .unwrap_or_else(|failure| Answer::bad(failure.into()))
         }
-        Command::Schema => Answer::good(config::SCHEMA.to_owned()),
+        Command::Schema => Answer::good(config::schema::schema()),
         Command::Completions { shell } => commands::manual::completions(*shell).into(),
         Command::Man { subcommand } => commands::manual::page(subcommand).into(),
-        Command::Check => process::interruptible(inherited, || commands::check::run(&path, role, env)).into(),
+        Command::Check => {
+            process::interruptible(inherited, || commands::check::run(&path, &given, env)).into()
+        }
         Command::Plan { format } => {
-            process::interruptible(inherited, || commands::plan::run(&path, role, env, *format)).into()
+            process::interruptible(inherited, || commands::plan::run(&path, &given, env, *format)).into()
         }
         Command::Verify(arguments) => worked(&|work| {
             runtime::until_signalled(inherited, async |processes| {
@@ -155,7 +161,7 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colo
             })
         }),
         Command::Doctor { format } => runtime::until_signalled(inherited, async |processes| {
-            let patient = Patient { path: &path, role, env, processes: &processes };
+            let patient = Patient { path: &path, overrides: &given, env, processes: &processes };
             Ok(commands::doctor::run(&patient, *format, output_colour).await)
         })
         .unwrap_or_else(|failure| Answer::bad(failure.into())),
@@ -165,14 +171,12 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colo
                 Box::pin(work.lock.fenced(commands::repair::run(work, arguments, out, colour))).await
             })
         }),
-        Command::Migrate(arguments) => {
-            worked_with(&|config| commands::migrate::say(arguments, config), &|work| {
-                runtime::until_signalled(inherited, async |processes| {
-                    work.start_with(processes);
-                    Box::pin(work.lock.fenced(commands::migrate::run(work, arguments, out))).await
-                })
+        Command::Migrate(arguments) => worked(&|work| {
+            runtime::until_signalled(inherited, async |processes| {
+                work.start_with(processes);
+                Box::pin(work.lock.fenced(commands::migrate::run(work, arguments, out))).await
             })
-        }
+        }),
         Command::Tenant { what } => {
             let answer = worked(&|work| {
                 runtime::until_signalled_then(
@@ -199,6 +203,17 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colo
                 commands::manifest::write(work, framework.check()).await
             })
         }),
+    }
+}
+
+/// What the command line says instead of the file.
+fn overrides(command: &Command, role: Option<&str>) -> Overrides {
+    let role = role.filter(|role| !role.is_empty()).map(str::to_owned);
+    match command {
+        Command::Migrate(arguments) => {
+            Overrides { role, jobs: arguments.jobs.map(usize::from), cooperate: arguments.cooperate }
+        }
+        _ => Overrides { role, ..Overrides::default() },
     }
 }
 

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::{
-    config::{Action, After, Awaited, Config, OnFailure, Scope, Server, Step, environment::Environment},
+    config::{After, Config, Flag, Scope, Server, Step},
     failure::Failure,
 };
 
@@ -22,19 +22,13 @@ pub(crate) struct Plan {
     pub(crate) server: Option<String>,
 }
 
-/// One step of the plan; its position is its step's position in the configuration.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+/// One step of the plan.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Planned {
-    pub(crate) name: String,
-    /// `wait.tcp`, `migrate.shared`, `verify`, ...
-    pub(crate) kind: &'static str,
+    pub(crate) step: Step,
     /// Positions of the steps that must be done before it starts.
     pub(crate) after: Vec<usize>,
     pub(crate) decision: Decision,
-    #[serde(serialize_with = "shown::on_failure")]
-    pub(crate) on_failure: OnFailure,
-    /// Skipped if the record of runs says that this release has done it.
-    pub(crate) once: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -60,24 +54,16 @@ impl Plan {
     }
 }
 
-/// Decides every step. `role` is the argument, which wins over the file's.
-pub(crate) fn plan(config: &Config, env: &Environment, role: Option<&str>) -> Result<Plan, Failure> {
-    let role = role.filter(|role| !role.is_empty()).or(config.role.as_deref());
+/// Decides every step.
+pub(crate) fn plan(config: &Config) -> Result<Plan, Failure> {
+    let role = config.role.as_deref();
     let steps = config.steps.iter().enumerate().map(|(at, step)| {
         let after = match &step.after {
             After::Above => (0..at).collect(),
             After::Start => Vec::new(),
             After::Steps(steps) => steps.clone(),
         };
-        let decision = decide(step, env, role)?;
-        Ok(Planned {
-            name: step.name.clone(),
-            kind: kind(&step.action),
-            after,
-            decision,
-            on_failure: step.on_failure,
-            once: step.action.is_once(),
-        })
+        Ok(Planned { step: step.clone(), after, decision: decide(step, role)? })
     });
     Ok(Plan {
         role: role.map(str::to_owned),
@@ -101,7 +87,7 @@ fn file_name(program: &str) -> Option<&str> {
     Path::new(program).file_name().and_then(|name| name.to_str())
 }
 
-fn decide(step: &Step, env: &Environment, role: Option<&str>) -> Result<Decision, Failure> {
+fn decide(step: &Step, role: Option<&str>) -> Result<Decision, Failure> {
     let when = &step.when;
     let skip = |reason: String| Ok(Decision::Skip { reason });
     if !when.role.is_empty() {
@@ -112,43 +98,13 @@ fn decide(step: &Step, env: &Environment, role: Option<&str>) -> Result<Decision
             return skip(format!("the role `{role}` is not {}", shown::either(&when.role)));
         }
     }
-    let mut asked = false;
-    for name in &when.env {
-        asked |= flag(env, name)?;
+    if !when.env.is_empty() && !when.env.iter().any(|flag| flag.is_true) {
+        return skip(format!("{} is not true", shown::either(when.env.iter().map(|flag| &flag.name))));
     }
-    if !asked && !when.env.is_empty() {
-        return skip(format!("{} is not true", shown::either(&when.env)));
-    }
-    for name in &when.unless_env {
-        if flag(env, name)? {
-            return skip(format!("`{name}` is true"));
-        }
+    if let Some(Flag { name, .. }) = when.unless_env.iter().find(|flag| flag.is_true) {
+        return skip(format!("`{name}` is true"));
     }
     Ok(when.pending.map_or(Decision::Run, |pending| Decision::DecidedAtItsTurn { pending }))
-}
-
-fn flag(env: &Environment, name: &str) -> Result<bool, Failure> {
-    let message = || format!("the value of `{name}` is neither true nor false");
-    env.flag(name).map_err(|_| Failure::Usage { message: message() })
-}
-
-fn kind(action: &Action) -> &'static str {
-    match action {
-        Action::Wait(wait) => match wait.what {
-            Awaited::Tcp { .. } => "wait.tcp",
-            Awaited::Http { .. } => "wait.http",
-            Awaited::Database => "wait.database",
-            Awaited::Redis { .. } => "wait.redis",
-            Awaited::Amqp { .. } => "wait.amqp",
-            Awaited::File { .. } => "wait.file",
-        },
-        Action::Sql { .. } => "sql",
-        Action::Migrate(Scope::Shared) => "migrate.shared",
-        Action::Migrate(Scope::Tenants) => "migrate.tenants",
-        Action::Bootstrap { .. } => "bootstrap",
-        Action::Verify(_) => "verify",
-        Action::Command(_) => "command",
-    }
 }
 
 /// Whether the pattern matches the whole text: `*` stands for any characters, `?` for one.

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use crate::{
     actions::{Work, expectation::make_command},
     cli,
-    config::{self, Action, Config, Mode, environment::Environment},
+    config::{self, Action, Config, Mode, environment::Environment, load::Refused},
     engine,
     failure::{self, Failure},
     frameworks,
@@ -41,7 +41,7 @@ pub(crate) fn run(
         None
     } else {
         let colour = style::colour(globals.looks.color, env, terminal);
-        let load = || config::load::load_with_warnings(globals.path, env, colour);
+        let load = || config::load::load_with_warnings(globals.path, env, globals.overrides, colour);
         Some(process::interruptible(inherited, load))
     };
     let config = match &loaded {
@@ -57,12 +57,12 @@ pub(crate) fn run(
     let report = Report::start(style, out, files.unwrap_or_default(), env);
     let result = match loaded {
         None => serve(inherited, &Server::plain(&arguments.server), out),
-        Some(Err(failure)) => past_the_file(arguments, globals.path, env, inherited, &report, failure),
+        Some(Err(refused)) => past_the_file(arguments, inherited, &report, refused),
         Some(Ok((config, warnings))) => {
             if !warnings.is_empty() {
                 report.tell(&Event::ConfigWarnings { rendered: warnings });
             }
-            gate(arguments, globals.role, config, env, inherited, &report)
+            gate(arguments, config, env, inherited, &report)
         }
     };
     result.or_else(|failure| Ok(end(&report, failure)))
@@ -71,7 +71,7 @@ pub(crate) fn run(
 /// What holds for every subcommand.
 pub(crate) struct Globals<'a> {
     pub(crate) path: &'a Path,
-    pub(crate) role: Option<&'a str>,
+    pub(crate) overrides: &'a config::Overrides,
     pub(crate) looks: &'a cli::Looks,
 }
 
@@ -79,13 +79,11 @@ pub(crate) struct Globals<'a> {
 /// list that says so.
 fn past_the_file(
     arguments: &cli::Run,
-    path: &Path,
-    env: &Environment,
     inherited: &Inherited,
     report: &Report,
-    failure: Failure,
+    refused: Refused,
 ) -> Result<u8, Failure> {
-    let server = process::interruptible(inherited, || config::load::server_alone(path, env));
+    let Refused { failure, server } = refused;
     let Some(server) = server.filter(|server| plan::passes_through(server, &arguments.server)) else {
         return Err(failure);
     };
@@ -104,7 +102,6 @@ fn end(report: &Report, failure: Failure) -> u8 {
 
 fn gate(
     arguments: &cli::Run,
-    role: Option<&str>,
     config: Config,
     env: &Environment,
     inherited: &Inherited,
@@ -115,15 +112,13 @@ fn gate(
     if plan::passes_through(&config.server, &arguments.server) {
         return pass_through(&server, inherited, report);
     }
-    let reason = config::overriding::reason(env)?;
-    let plan = plan::plan(&config, env, role)?;
+    let reason = config::gate_override::reason(env)?;
+    let plan = plan::plan(&config)?;
     if arguments.no_server {
         server.argv.clear();
     }
     if !plan.steps.is_empty() {
-        let role = role.map(str::to_owned).or_else(|| config.role.clone());
-        let told = Told { role, reason };
-        let (code, variables) = start_up(&plan, told, config, &server.argv, inherited, report)?;
+        let (code, variables) = start_up(&plan, reason, config, &server.argv, inherited, report)?;
         if code != 0 {
             return Ok(code);
         }
@@ -199,18 +194,11 @@ fn serve(inherited: &Inherited, server: &Server, out: &Output) -> Result<u8, Fai
     }
 }
 
-/// What this start was told beside the file.
-struct Told {
-    role: Option<String>,
-    /// Why the gate is to open once.
-    reason: Option<String>,
-}
-
 /// Works through the plan; 0 if the server may start, with variables for it, else the exit code, with everything
 /// said.
 fn start_up(
     plan: &Plan,
-    Told { role, reason }: Told,
+    reason: Option<String>,
     config: Config,
     server: &[String],
     inherited: &Inherited,
@@ -229,12 +217,12 @@ fn start_up(
     }
     let result = runtime::block_on(inherited, budget, async |processes, mut signals| {
         let begun = Instant::now();
-        let mut work = Work::new(Config { role: role.clone(), ..config });
+        let mut work = Work::new(config);
         work.openings.reason.clone_from(&reason);
         let work = Rc::new(work);
         work.start_with(processes.clone());
-        let steps = plan.steps.iter().map(|step| step.name.clone()).collect();
-        report.tell(&Event::Started { run: work.run.clone(), role, steps });
+        let steps = plan.steps.iter().map(|planned| planned.step.name.clone()).collect();
+        report.tell(&Event::Started { run: work.run.clone(), role: plan.role.clone(), steps });
         let mut result = match preflight(plan, &work, report).await {
             Ok(()) => engine::run(plan, &work, &processes, &mut signals, report).await,
             Err(failure) => Err(engine::Blocked { step: None, trouble: failure.into() }),
@@ -295,12 +283,10 @@ fn start_up(
 
 /// What a shutdown during the steps may take in all: the server's grace, or a step's where that is longer.
 fn shutdown_budget(plan: &Plan, config: &Config) -> std::time::Duration {
-    let steps = plan.steps.iter().zip(&config.steps).filter_map(|(planned, step)| {
-        match (&planned.decision, &step.action) {
-            (Decision::Skip { .. }, _) => None,
-            (_, Action::Command(command)) => Some(command.grace),
-            _ => Some(runtime::SHUTDOWN_BUDGET),
-        }
+    let steps = plan.steps.iter().filter_map(|planned| match (&planned.decision, &planned.step.action) {
+        (Decision::Skip { .. }, _) => None,
+        (_, Action::Command(command)) => Some(command.grace),
+        _ => Some(runtime::SHUTDOWN_BUDGET),
     });
     steps.fold(config.server.grace, std::time::Duration::max)
 }
@@ -342,10 +328,10 @@ fn may_serve(gone: bool, arrived: Option<i32>) -> Result<(), engine::Blocked> {
 /// Finds a missing or stale manifest before the first step does anything.
 async fn preflight(plan: &Plan, work: &Work, report: &Report) -> Result<(), Failure> {
     let derived = work.config.migrations.as_ref().is_none_or(|migrations| migrations.auto_manifest);
-    let needed = plan.steps.iter().zip(&work.config.steps).any(|(planned, step)| match &planned.decision {
+    let needed = plan.steps.iter().any(|planned| match &planned.decision {
         Decision::Skip { .. } => false,
         Decision::DecidedAtItsTurn { .. } => true,
-        Decision::Run => step.action.is_locked() || matches!(step.action, Action::Verify(_)),
+        Decision::Run => planned.step.action.is_locked() || matches!(planned.step.action, Action::Verify(_)),
     });
     if needed && !derived {
         work.expectation().await?;

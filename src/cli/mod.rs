@@ -11,6 +11,7 @@ pub(crate) use self::{
     init::Init,
     tenant::{State, Tenant, TenantBootstrap, TenantCreate, TenantDelete, TenantList, TenantShow},
 };
+use crate::logging::{LogFormat, LogLevel};
 
 /// Works through the start-up steps, proves that every tenant is completely migrated, and only then
 /// starts the server.
@@ -94,38 +95,6 @@ pub(crate) struct Looks {
     /// Wins over NO_COLOR, FORCE_COLOR and what is a terminal
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
     pub(crate) color: Colour,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum LogFormat {
-    /// Pretty on a terminal, else plain
-    Auto,
-    /// With the time so far in front of each line
-    Pretty,
-    /// One line an event
-    Plain,
-    /// One object a line
-    Json,
-}
-
-/// From the most important to the least.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-pub(crate) enum LogLevel {
-    Error,
-    Warn,
-    Info,
-    Debug,
-}
-
-impl LogLevel {
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            LogLevel::Error => "error",
-            LogLevel::Warn => "warn",
-            LogLevel::Info => "info",
-            LogLevel::Debug => "debug",
-        }
-    }
 }
 
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
@@ -319,8 +288,8 @@ pub(crate) struct Migrate {
     #[arg(long)]
     pub(crate) all: bool,
     /// How many tenants at a time
-    #[arg(long, value_name = "N")]
-    pub(crate) jobs: Option<usize>,
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
+    pub(crate) jobs: Option<u16>,
     /// Share the tenants with other replicas that do the same
     #[arg(long)]
     pub(crate) cooperate: bool,

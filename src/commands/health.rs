@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::{
     commands::Answer,
-    config::{self, environment::Environment},
+    config::{self, Overrides, environment::Environment},
     failure::Failure,
 };
 
@@ -33,7 +33,7 @@ enum Known {
 }
 
 pub(crate) fn run(path: &Path, env: &Environment, live: bool) -> Result<Answer, Failure> {
-    let status = config::load::load(path, env)?.status;
+    let status = config::load::load(path, env, &Overrides::default())?.status;
     let known = match (&status.file, status.listen) {
         (Some(file), _) => of_file(file),
         (None, Some(address)) => of_endpoint(address),

@@ -8,19 +8,11 @@ use crate::{
     },
     cli,
     commands::Answer,
-    config::{Config, Selection},
+    config::Selection,
     failure::Failure,
     outcome::wording,
     report::{Output, by_hand::ByHand},
 };
-
-/// What the command line says wins over the file.
-pub(crate) fn say(arguments: &cli::Migrate, config: &mut Config) {
-    if let Some(migrations) = &mut config.migrations {
-        migrations.apply.jobs = arguments.jobs.unwrap_or(migrations.apply.jobs);
-        migrations.apply.cooperate |= arguments.cooperate;
-    }
-}
 
 pub(crate) async fn run(work: &Work, arguments: &cli::Migrate, out: &Output) -> Result<Answer, Failure> {
     let all = arguments.all || (!arguments.shared && arguments.tenant.is_empty());

@@ -4,18 +4,18 @@ use std::path::Path;
 
 use crate::{
     cli::Format,
-    config::{self, environment::Environment},
+    config::{self, Overrides, environment::Environment},
     failure::Failure,
     plan,
 };
 
 pub(crate) fn run(
     path: &Path,
-    role: Option<&str>,
+    overrides: &Overrides,
     env: &Environment,
     format: Format,
 ) -> Result<String, Failure> {
-    let plan = plan::plan(&config::load::load(path, env)?, env, role)?;
+    let plan = plan::plan(&config::load::load(path, env, overrides)?)?;
     match format {
         Format::Text => Ok(plan.text()),
         Format::Json => serde_json::to_string_pretty(&plan)

@@ -3,18 +3,17 @@
 use std::ops::Range;
 
 use super::{
-    Action, After, Awaited, Mode, OnFailure, OnIncomplete, Scope, Selection, When,
-    problem::{Problem, Problems},
-    steps::Draft,
+    Action, After, Awaited, Mode, OnFailure, OnIncomplete, Scope, Selection, When, problem::Problem,
+    reading::Reading, steps::Draft,
 };
 
 /// Which tables the file has, whether or not they are right.
-pub(super) struct Given {
+pub(super) struct Given<'g> {
     pub(super) database: bool,
     pub(super) tenants: bool,
     pub(super) migrations: bool,
     pub(super) mode: Mode,
-    pub(super) incomplete: OnIncomplete,
+    pub(super) incomplete: &'g OnIncomplete,
 }
 
 /// Where warnings about a whole table point.
@@ -23,17 +22,18 @@ pub(super) struct Places {
     pub(super) migrations: Option<Range<usize>>,
 }
 
-pub(super) fn across(drafts: &[Draft], given: &Given, places: &Places, problems: &Problems) {
+pub(super) fn across(drafts: &[Draft], given: &Given<'_>, places: &Places, problems: &Reading<'_>) {
+    let before = predecessors(drafts);
     for (at, draft) in drafts.iter().enumerate() {
         needs(draft, given, problems);
         stays(draft, given, problems);
         blocks_before_the_gate(draft, given, problems);
-        overtakes(drafts, at, problems);
+        overtakes(drafts, at, &before[at], problems);
     }
     gate_stands(drafts, places, problems);
 }
 
-fn needs(draft: &Draft, given: &Given, problems: &Problems) {
+fn needs(draft: &Draft, given: &Given<'_>, problems: &Reading<'_>) {
     let Some(action) = &draft.action else {
         return;
     };
@@ -60,7 +60,7 @@ fn needs(draft: &Draft, given: &Given, problems: &Problems) {
 }
 
 /// After an exec nobody would be left to end what a step started.
-fn stays(draft: &Draft, given: &Given, problems: &Problems) {
+fn stays(draft: &Draft, given: &Given<'_>, problems: &Reading<'_>) {
     if let (Some(place), Mode::Exec) = (&draft.background, given.mode) {
         let message = format!("{} can stay only beside `mode = \"supervise\"`", draft.called);
         let help = "write `mode = \"supervise\"` in `[server]`, or remove `background`";
@@ -69,7 +69,7 @@ fn stays(draft: &Draft, given: &Given, problems: &Problems) {
 }
 
 /// Whoever serves the others when a tenant is incomplete will want to when its migration fails.
-fn blocks_before_the_gate(draft: &Draft, given: &Given, problems: &Problems) {
+fn blocks_before_the_gate(draft: &Draft, given: &Given<'_>, problems: &Reading<'_>) {
     let migrates = matches!(draft.action, Some(Action::Migrate(Scope::Tenants)));
     let quarantines = matches!(given.incomplete, OnIncomplete::Quarantine { .. });
     if quarantines && migrates && draft.on_failure == OnFailure::Block {
@@ -83,13 +83,12 @@ fn blocks_before_the_gate(draft: &Draft, given: &Given, problems: &Problems) {
 }
 
 /// A step that changes or judges the database must come after every step above it that changes it.
-fn overtakes(drafts: &[Draft], at: usize, problems: &Problems) {
+fn overtakes(drafts: &[Draft], at: usize, before: &Positions, problems: &Reading<'_>) {
     let draft = &drafts[at];
     let (Some(place), true) = (&draft.after_span, minds_writers(draft)) else {
         return;
     };
-    let before = reached(drafts, at);
-    for writer in (0..at).filter(|above| writes(&drafts[*above]) && !before[*above]) {
+    for writer in (0..at).filter(|above| writes(&drafts[*above]) && !before.has(*above)) {
         let message = format!(
             "{} does not wait for {}, which changes the database",
             draft.called, drafts[writer].called
@@ -107,28 +106,47 @@ fn minds_writers(draft: &Draft) -> bool {
     matches!(draft.action, Some(Action::Migrate(_) | Action::Bootstrap { .. } | Action::Verify(_)))
 }
 
-/// Every step that is done before this one starts.
-fn reached(drafts: &[Draft], at: usize) -> Vec<bool> {
-    let mut reached = vec![false; drafts.len()];
-    let mut next = vec![at];
-    while let Some(step) = next.pop() {
-        let before: Vec<usize> = match &drafts[step].after {
-            After::Above => (0..step).collect(),
-            After::Start => Vec::new(),
-            After::Steps(steps) => steps.clone(),
-        };
-        for step in before {
-            if !reached.get(step).copied().unwrap_or(true) {
-                reached[step] = true;
-                next.push(step);
+/// A set of steps, by position.
+#[derive(Clone)]
+struct Positions(Vec<u64>);
+
+impl Positions {
+    fn has(&self, at: usize) -> bool {
+        self.0[at / 64] & (1 << (at % 64)) != 0
+    }
+
+    fn add(&mut self, at: usize) {
+        self.0[at / 64] |= 1 << (at % 64);
+    }
+
+    fn add_all(&mut self, others: &Self) {
+        self.0.iter_mut().zip(&others.0).for_each(|(word, other)| *word |= other);
+    }
+}
+
+/// For each step, every step that is done before it starts.
+fn predecessors(drafts: &[Draft]) -> Vec<Positions> {
+    let none = Positions(vec![0; drafts.len() / 64 + 1]);
+    let mut all: Vec<Positions> = Vec::with_capacity(drafts.len());
+    for (at, draft) in drafts.iter().enumerate() {
+        let mut before = none.clone();
+        match &draft.after {
+            After::Above => (0..at).for_each(|step| before.add(step)),
+            After::Start => {}
+            After::Steps(steps) => {
+                for step in steps {
+                    before.add(*step);
+                    before.add_all(&all[*step]);
+                }
             }
         }
+        all.push(before);
     }
-    reached
+    all
 }
 
 /// Warns if the server could start although nobody looked at every tenant after the last change.
-fn gate_stands(drafts: &[Draft], places: &Places, problems: &Problems) {
+fn gate_stands(drafts: &[Draft], places: &Places, problems: &Reading<'_>) {
     let Some(place) = places.migrations.as_ref().or(places.tenants.as_ref()) else {
         return;
     };

@@ -31,11 +31,16 @@ impl Environment {
         let Some(value) = self.get(name) else {
             return Ok(false);
         };
-        match value.to_ascii_lowercase().as_str() {
-            "true" | "1" | "yes" | "on" => Ok(true),
-            "false" | "0" | "no" | "off" => Ok(false),
-            _ => Err(value.to_owned()),
-        }
+        flag(value).ok_or_else(|| value.to_owned())
+    }
+}
+
+/// What a word says: true, 1, yes, on, or their opposites; None for any other.
+pub(super) fn flag(word: &str) -> Option<bool> {
+    match word.to_ascii_lowercase().as_str() {
+        "true" | "1" | "yes" | "on" => Some(true),
+        "false" | "0" | "no" | "off" => Some(false),
+        _ => None,
     }
 }
 

@@ -1,137 +1,156 @@
 //! From the file to a valid configuration, or every problem at its place.
 
-use std::{fs, io, path::Path};
+use std::{io, path::Path};
 
 use toml::de::DeTable;
 
 use super::{
-    Config, Server, accept, check, database,
+    Config, Overrides, Server, check, connection,
     environment::Environment,
-    fill::{Filler, Node, Value},
-    outside,
-    problem::{Problem, Problems, Severity, render},
-    sections, steps,
-    table::Table,
-    values,
+    fields::Table,
+    interpolate::{Filler, Node},
+    keys::ROOT,
+    observability,
+    problem::{Problem, Severity, render},
+    reading::Reading,
+    secrets::KnownSecret,
+    steps, tables,
 };
-use crate::failure::Failure;
+use crate::{failure::Failure, files};
+
+/// A larger file is a slip of the pen, or not a configuration.
+const LARGEST: u64 = 1024 * 1024;
+/// More steps, and more `[[accept]]`, are refused.
+const MOST_STEPS: usize = 1_000;
+const MOST_ACCEPTS: usize = 10_000;
+
+/// A file that is wrong.
+pub(crate) struct Refused {
+    pub(crate) failure: Failure,
+    /// Its `[server]`, unless there is any doubt about what its `passthrough` lists.
+    pub(crate) server: Option<Server>,
+}
+
+impl From<Failure> for Refused {
+    fn from(failure: Failure) -> Self {
+        Self { failure, server: None }
+    }
+}
+
+impl From<Refused> for Failure {
+    fn from(refused: Refused) -> Self {
+        refused.failure
+    }
+}
 
 /// Reads the file; warnings are not shown.
-pub(crate) fn load(path: &Path, env: &Environment) -> Result<Config, Failure> {
-    load_with_warnings(path, env, false).map(|(config, _)| config)
+pub(crate) fn load(path: &Path, env: &Environment, overrides: &Overrides) -> Result<Config, Failure> {
+    Ok(load_with_warnings(path, env, overrides, false)?.0)
 }
 
 /// Reads the file, and renders its warnings (empty if there are none) or its errors.
 pub(crate) fn load_with_warnings(
     path: &Path,
     env: &Environment,
+    overrides: &Overrides,
     colour: bool,
-) -> Result<(Config, String), Failure> {
-    let text = fs::read_to_string(path).map_err(|source| match source.kind() {
+) -> Result<(Config, String), Refused> {
+    let text = files::read_text_now(path, LARGEST).map_err(|source| match source.kind() {
         io::ErrorKind::NotFound => Failure::ConfigMissing { path: path.to_owned() },
         _ => Failure::ConfigUnreadable { path: path.to_owned(), source },
     })?;
-    match parse(&text, env) {
-        Ok((config, warnings)) => Ok((config, render(path, &text, &warnings, colour))),
-        Err(problems) => Err(Failure::ConfigInvalid {
-            path: path.to_owned(),
-            count: problems.iter().filter(|problem| problem.severity == Severity::Error).count(),
-            rendered: render(path, &text, &problems, colour),
-        }),
-    }
+    let Parsed { config, problems, passthrough } = parse(&text, env, overrides);
+    let rendered = render(path, &text, &problems, colour);
+    config.map(|config| (*config, rendered.clone())).ok_or_else(|| {
+        let count = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
+        let failure = Failure::ConfigInvalid { path: path.to_owned(), count, rendered };
+        Refused { failure, server: passthrough }
+    })
 }
 
-/// `[server]` of a file that is wrong elsewhere. None if there is any doubt about what its `passthrough` lists.
-pub(crate) fn server_alone(path: &Path, env: &Environment) -> Option<Server> {
-    let text = fs::read_to_string(path).ok()?;
-    let (tree, errors) = DeTable::parse_recoverable(&text);
-    if !errors.is_empty() {
-        return None;
-    }
-    let problems = Problems::default();
-    let root = Filler { text: &text, env, problems: &problems }.table(&tree);
-    let mut table = Table::of(&root, "the configuration", &problems)?.table("server", "`[server]`")?;
-    let listed = table.get("passthrough")?.span.clone();
-    let server = sections::server(Some(table));
-    let doubtful = problems.into_sorted().iter().any(|problem| {
-        problem.severity == Severity::Error
-            && problem.span.start < listed.end
-            && listed.start < problem.span.end.max(problem.span.start + 1)
-    });
-    (!doubtful).then_some(server)
+/// What a text says.
+pub(super) struct Parsed {
+    /// None if one of the problems is an error.
+    pub(super) config: Option<Box<Config>>,
+    /// In the order of the file.
+    pub(super) problems: Vec<Problem>,
+    /// `[server]`, if its `passthrough` is beyond doubt.
+    pub(super) passthrough: Option<Server>,
 }
 
-/// A valid configuration with its warnings, or every error and warning in the order of the file.
-pub(crate) fn parse(text: &str, env: &Environment) -> Result<(Config, Vec<Problem>), Vec<Problem>> {
-    let problems = Problems::default();
+pub(super) fn parse(text: &str, env: &Environment, overrides: &Overrides) -> Parsed {
+    let reading = Reading::new(env);
     let (tree, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
         let words = error.message().lines().collect::<Vec<_>>().join(", ");
-        problems.report(Problem::error(error.span().unwrap_or(0..0), words));
+        reading.report(Problem::error(error.span().unwrap_or(0..0), words));
     }
-    let root = Filler { text, env, problems: &problems }.table(&tree);
-    let config = read(&root, env, &problems, errors.is_empty());
-    let problems = problems.into_sorted();
-    match config {
-        Some(config) if problems.iter().all(|problem| problem.severity == Severity::Warning) => {
-            Ok((config, problems))
-        }
-        _ => Err(problems),
-    }
+    let root = Filler { text, reading: &reading }.table(&tree);
+    let mut server = None;
+    let config = read(&root, &reading, overrides, errors.is_empty(), &mut server);
+    let (problems, secrets) = reading.end();
+    let mut wrong = problems.iter().filter(|problem| problem.severity == Severity::Error);
+    let config = config.filter(|_| wrong.clone().next().is_none());
+    let passthrough = server.filter(|_| errors.is_empty()).and_then(|(server, listed)| {
+        let is_in_doubt = |problem: &Problem| {
+            problem.span.start < listed.end && listed.start < problem.span.end.max(problem.span.start + 1)
+        };
+        (!wrong.any(is_in_doubt)).then_some(server)
+    });
+    let config = config.map(|config| Box::new(Config { secrets, ..config }));
+    Parsed { config, problems, passthrough }
+}
+
+/// The configuration of a text that is right.
+#[cfg(test)]
+pub(crate) fn of_text(text: &str, env: &Environment, role: Option<&str>) -> Option<Config> {
+    let overrides = Overrides { role: role.map(str::to_owned), ..Overrides::default() };
+    parse(text, env, &overrides).config.map(|config| *config)
 }
 
 /// `whole` is false for a tree that was recovered from a text with errors: what it lacks says nothing.
-fn read(root: &Node, env: &Environment, problems: &Problems, whole: bool) -> Option<Config> {
-    let mut table = Table::of(root, "the configuration", problems)?;
-    let role = table.read("role", values::text);
+fn read<'t>(
+    root: &'t Node,
+    reading: &'t Reading<'t>,
+    overrides: &Overrides,
+    whole: bool,
+    passthrough: &mut Option<(Server, std::ops::Range<usize>)>,
+) -> Option<Config> {
+    let mut table = Table::of(root, &ROOT, reading)?;
+    let role = table.get("role");
     let place = |table: &mut Table<'_>, key| table.entry(key).map(|entry| entry.key_span.clone());
     let places =
         check::Places { tenants: place(&mut table, "tenants"), migrations: place(&mut table, "migrations") };
-    let database_node = table.table("database", "`[database]`");
-    let tenants_node = table.table("tenants", "`[tenants]`");
-    let migrations_node = table.table("migrations", "`[migrations]`");
-    let server = sections::server(table.table("server", "`[server]`"));
-    let gate = sections::gate(table.table("gate", "`[gate]`"));
-    let given = check::Given {
-        incomplete: gate.incomplete.clone(),
-        mode: server.mode,
-        database: database_node.is_some() || table.has("database"),
-        tenants: tenants_node.is_some() || table.has("tenants"),
-        migrations: migrations_node.is_some() || table.has("migrations"),
-    };
-    let database = database_node.and_then(|table| database::read(table, env));
-    let registry = tenants_node.and_then(sections::tenants);
-    let migrations = migrations_node.and_then(|table| sections::migrations(table, env));
-    let accepts = match table.get("accept") {
-        Some(Node { value: Value::List(list), .. }) => accept::read(list, problems),
-        Some(node) => {
-            let problem = values::wrong(node, "a list of tables");
-            problems.report(problem.help("write `[[accept]]`, in two brackets"));
-            Vec::new()
-        }
-        None => Vec::new(),
-    };
-    let lock_timeout = sections::lock_timeout(table.table("lock", "`[lock]`"));
-    let log = outside::log(table.table("log", "`[log]`"));
-    let status = outside::status(table.table("status", "`[status]`"));
-    let notify = table.table("notify", "`[notify]`").and_then(outside::notify);
-    let metrics = table.table("metrics", "`[metrics]`").and_then(outside::metrics);
-    let drafts = match table.get("step") {
-        Some(Node { value: Value::List(list), .. }) => steps::read(list, env, problems),
-        Some(node) => {
-            let problem = values::wrong(node, "a list of tables").help("write `[[step]]`, in two brackets");
-            problems.report(problem);
-            Vec::new()
-        }
-        None => Vec::new(),
-    };
+    let database = table.table("database").and_then(connection::read);
+    let registry = table.table("tenants").and_then(tables::tenants);
+    let migrations = table.table("migrations").and_then(|table| tables::migrations(table, overrides));
+    let mut server = table.table_or_defaults("server")?;
+    let listed = server.node("passthrough").map(|node| node.span.clone());
+    let server = tables::server(server);
+    *passthrough = listed.map(|listed| (server.clone(), listed));
+    let gate = tables::gate(table.table_or_defaults("gate")?);
+    let accepts = table.tables("accept", MOST_ACCEPTS);
+    let accepts = accepts.into_iter().filter_map(|(_, table)| tables::accept(table)).flatten().collect();
+    let lock_timeout = tables::lock_timeout(table.table_or_defaults("lock")?);
+    let log = observability::log(table.table_or_defaults("log")?);
+    let status = observability::status(table.table_or_defaults("status")?);
+    let notify = table.table("notify").and_then(observability::notify);
+    let metrics = table.table("metrics").and_then(observability::metrics);
+    let drafts = steps::read(table.tables("step", MOST_STEPS));
     if whole {
+        let given = check::Given {
+            incomplete: &gate.incomplete,
+            mode: server.mode,
+            database: table.has("database"),
+            tenants: table.has("tenants"),
+            migrations: table.has("migrations"),
+        };
         table.finish();
-        check::across(&drafts, &given, &places, problems);
+        check::across(&drafts, &given, &places, reading);
     }
     let steps = drafts.into_iter().map(steps::Draft::into_step).collect::<Option<Vec<_>>>()?;
     Some(Config {
-        role,
+        role: overrides.role.clone().or(role),
         database,
         registry,
         migrations,
@@ -144,5 +163,6 @@ fn read(root: &Node, env: &Environment, problems: &Problems, whole: bool) -> Opt
         status,
         notify,
         metrics,
+        secrets: Vec::<KnownSecret>::new(),
     })
 }

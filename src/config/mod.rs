@@ -1,31 +1,29 @@
 //! The configuration: text becomes valid values, or every error at its place. No sockets, no clock.
 //!
 //! The types here are the last of three in a row: what the file says (toml's spanned tree), what is filled
-//! in (`fill`), and what is valid, which is all that the rest of the program sees.
+//! in (`interpolate`), and what is valid, which is all that the rest of the program sees.
 
-mod accept;
 mod actions;
 mod check;
-mod child;
-mod database;
+mod command_fields;
+mod connection;
 pub(crate) mod environment;
-mod fill;
+mod fields;
+pub(crate) mod gate_override;
+mod interpolate;
+mod keys;
 pub(crate) mod load;
-mod outside;
-pub(crate) mod overriding;
+mod observability;
 mod password;
 mod problem;
+mod reading;
 mod redact;
-#[cfg(test)]
-pub(crate) use self::sections::FRAMEWORKS;
-#[cfg(test)]
-mod schema_tests;
+pub(crate) mod schema;
 pub(crate) mod secret;
 pub(crate) mod secret_names;
 pub(crate) mod secrets;
-mod sections;
 mod steps;
-mod table;
+mod tables;
 #[cfg(test)]
 mod tests;
 pub(crate) mod url;
@@ -38,17 +36,17 @@ use std::{
     time::Duration,
 };
 
+#[cfg(test)]
+pub(crate) use self::tables::FRAMEWORKS;
 use self::{
     secret::{Password, Secret},
+    secrets::KnownSecret,
     url::Endpoint,
 };
 use crate::{
-    cli::{LogFormat, LogLevel},
+    logging::{LogFormat, LogLevel},
     tenants::accept::Accept,
 };
-
-/// The JSON Schema of the file, for editors; laxer than the parser where a rule spans several keys.
-pub(crate) const SCHEMA: &str = include_str!("schema.json");
 
 /// A valid configuration.
 #[derive(Debug, Clone)]
@@ -68,6 +66,16 @@ pub(crate) struct Config {
     pub(crate) notify: Option<Notify>,
     /// Where metrics are written for Prometheus' node exporter.
     pub(crate) metrics: Option<PathBuf>,
+    /// What the file declares to be secret; `secrets()` has the environment's, too.
+    secrets: Vec<KnownSecret>,
+}
+
+/// What the command line says instead of the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Overrides {
+    pub(crate) role: Option<String>,
+    pub(crate) jobs: Option<usize>,
+    pub(crate) cooperate: bool,
 }
 
 /// Where the database is.
@@ -134,7 +142,7 @@ pub(crate) enum Source {
 }
 
 /// How to ask a framework's project, and how to have it apply its migrations.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Project {
     pub(crate) framework: &'static str,
     /// The project's own.
@@ -216,7 +224,7 @@ pub(crate) enum Ahead {
     Block,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Server {
     pub(crate) command: Vec<String>,
     /// Each the beginning of an argv that runs no step.
@@ -251,7 +259,7 @@ pub(crate) struct Status {
 }
 
 /// What is run when the start-up is blocked.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Notify {
     pub(crate) command: Vec<String>,
     pub(crate) timeout: Duration,
@@ -282,10 +290,17 @@ pub(crate) struct When {
     /// Globs (`celery-*`), one of which must match; empty matches every role.
     pub(crate) role: Vec<String>,
     /// Variables, one of which must be true; empty asks nothing.
-    pub(crate) env: Vec<String>,
+    pub(crate) env: Vec<Flag>,
     /// Variables, one of which being true skips the step.
-    pub(crate) unless_env: Vec<String>,
+    pub(crate) unless_env: Vec<Flag>,
     pub(crate) pending: Option<Scope>,
+}
+
+/// A variable that is true or false, as it was when the configuration was read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Flag {
+    pub(crate) name: String,
+    pub(crate) is_true: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -301,7 +316,7 @@ pub(crate) enum Scope {
 }
 
 /// What a step does: exactly one thing.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Action {
     Wait(Wait),
     Sql {
@@ -320,6 +335,26 @@ pub(crate) enum Action {
 }
 
 impl Action {
+    /// `wait.tcp`, `migrate.shared`, `verify`, ...
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Action::Wait(wait) => match wait.what {
+                Awaited::Tcp { .. } => "wait.tcp",
+                Awaited::Http { .. } => "wait.http",
+                Awaited::Database => "wait.database",
+                Awaited::Redis { .. } => "wait.redis",
+                Awaited::Amqp { .. } => "wait.amqp",
+                Awaited::File { .. } => "wait.file",
+            },
+            Action::Sql { .. } => "sql",
+            Action::Migrate(Scope::Shared) => "migrate.shared",
+            Action::Migrate(Scope::Tenants) => "migrate.tenants",
+            Action::Bootstrap { .. } => "bootstrap",
+            Action::Verify(_) => "verify",
+            Action::Command(_) => "command",
+        }
+    }
+
     /// Whether it is done under the lock.
     pub(crate) fn is_locked(&self) -> bool {
         match self {
@@ -388,7 +423,7 @@ pub(crate) enum Selection {
     Named(Vec<String>),
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Command {
     pub(crate) run: Vec<String>,
     pub(crate) env: BTreeMap<String, Secret>,
@@ -411,3 +446,15 @@ pub(crate) struct Command {
     /// Between TERM and KILL.
     pub(crate) grace: Duration,
 }
+
+/// Arguments and statements may hold what came from a secret variable: they never show.
+macro_rules! opaque {
+    ($($name:ident),*) => {$(
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(stringify!($name))
+            }
+        }
+    )*};
+}
+opaque!(Project, Server, Notify, Action, Command);

@@ -2,47 +2,69 @@
 
 use super::{
     environment::Environment,
-    fill::{Node, Value},
-    problem::{Problem, Problems},
+    fields::Table,
+    interpolate::{Node, Value},
+    keys::{Key, Kind, Section},
+    problem::Problem,
+    reading::Reading,
     secret::{Password, Secret},
-    table::Table,
-    values,
+    secrets::KnownSecret,
+    values::{self, Read},
 };
 
-/// None if a problem was reported; a password that is given as an empty text is none at all.
-pub(super) fn read(node: &Node, env: &Environment, problems: &Problems) -> Option<Password> {
-    match &node.value {
-        Value::Text(text) if text.is_empty() => Some(Password::None),
-        Value::Text(text) => Some(Password::Given(Secret::new(text.clone()))),
-        Value::Table(_) => from_table(Table::of(node, "a password", problems)?, env),
-        Value::Unfilled => None,
-        _ => {
-            let expected = "a text, { env = \"NAME\" } or { file = \"PATH\" }";
-            problems.take(Err(values::wrong_secret(node, expected)))
+pub(super) const FORMS: Section = Section::new(
+    "a password",
+    "Where a password comes from: one of these.",
+    &[
+        Key::new(
+            "env",
+            Kind::Text,
+            "The variable, or the file that the variable with `_FILE` behind its name names.",
+        ),
+        Key::new("file", Kind::Path, "The file."),
+    ],
+);
+
+impl Read for Password {
+    fn read(node: &Node, _: Kind, reading: &Reading<'_>) -> Result<Self, Problem> {
+        let password = match &node.value {
+            Value::Text(text) if text.is_empty() => Password::None,
+            Value::Text(text) => Password::Given(Secret::new(text.clone())),
+            Value::Table(_) => match Table::of(node, &FORMS, reading) {
+                Some(table) => from_table(table)?,
+                None => Password::None,
+            },
+            _ => return Err(values::wrong_secret(node, "a text, { env = \"NAME\" } or { file = \"PATH\" }")),
+        };
+        if let Password::Given(secret) = &password {
+            reading.remember([KnownSecret::plain(secret.expose())]);
         }
+        Ok(password)
     }
 }
 
-fn from_table(mut table: Table<'_>, env: &Environment) -> Option<Password> {
-    let name = table.read("env", |node| values::text(node).map(|name| (name, node.span.clone())));
-    let file = table.read("file", values::path);
-    let (span, given) = (table.span.clone(), usize::from(table.has("env")) + usize::from(table.has("file")));
-    let problems = table.problems;
+/// `Password::None` if a problem was reported.
+fn from_table(mut table: Table<'_>) -> Result<Password, Problem> {
+    let place = table.node("env").map(|node| node.span.clone());
+    let name: Option<String> = table.get("env");
+    let file = table.get("file");
+    let given = usize::from(table.has("env")) + usize::from(table.has("file"));
+    let (span, env) = (table.span.clone(), table.reading.env);
     if table.finish() > 0 {
-        return None;
+        return Ok(Password::None);
     }
     match (name, file) {
-        (Some((name, place)), None) => {
-            problems.take(from_variable(&name, env).map_err(|why| Problem::error(place, why)))
+        (Some(name), None) => {
+            from_variable(&name, env).map_err(|why| Problem::error(place.unwrap_or(span), why))
         }
-        (None, Some(file)) => Some(Password::File(file)),
-        (None, None) if given == 1 => None,
-        _ => problems.take(Err(Problem::error(span, "a password comes from either `env` or `file`"))),
+        (None, Some(file)) => Ok(Password::File(file)),
+        (None, None) if given == 1 => Ok(Password::None),
+        _ => Err(Problem::error(span, "a password comes from either `env` or `file`")),
     }
 }
 
 /// `NAME`, or the file that `NAME_FILE` names. Both would leave open which one counts.
-pub(super) fn from_variable(name: &str, env: &Environment) -> Result<Password, String> {
+fn from_variable(name: &str, env: &Environment) -> Result<Password, String> {
     let file = format!("{name}_FILE");
     match (env.get(name), env.get(&file)) {
         (Some(_), Some(_)) => Err(format!("both `{name}` and `{file}` are set: unset one of them")),

@@ -1,47 +1,199 @@
-//! Masks what looks like a password in the file's own text, so that a problem on its line can be shown.
+//! Masks what may be a secret in the file's own text, so that a problem on its line can be shown.
 //!
-//! Works on text, not on the tree: a file that is no valid TOML has passwords too. A mask is as long in
+//! Works on text, not on the tree: a file that is no valid TOML has passwords too. The value of a key is shown only if
+//! every key with that name is declared to be public, so that a mistyped `pasword` shows nothing. A mask is as long in
 //! bytes as what it hides, so that places stay right.
 
-/// A key that contains one of these holds a secret.
-const SECRET_KEYS: [&str; 6] = ["pass", "pwd", "secret", "token", "key", "credential"];
+use std::collections::HashSet;
 
-/// The text with passwords replaced by asterisks: values of secret keys, and credentials in URLs.
+use super::{
+    keys::{Kind, ROOT},
+    password::FORMS,
+    secret_names::is_secret_name,
+};
+
+/// So many URLs in one text are looked at.
+const MOST_URLS: usize = 100;
+
+/// The text with what may be secret replaced by asterisks.
 pub(super) fn redact(text: &str) -> String {
-    let mut bytes = text.as_bytes().to_vec();
-    mask_keys(text, &mut bytes);
-    mask_urls(text, &mut bytes);
+    let mut scanner = Scanner {
+        text,
+        bytes: text.as_bytes().to_vec(),
+        public: public_keys(),
+        at: 0,
+        key_start: 0,
+        frames: Vec::new(),
+        hides: false,
+        in_value: false,
+        of_password: false,
+    };
+    scanner.scan();
     // Masks replace whole characters, so the bytes are UTF-8 still; were they not, nothing is shown.
-    String::from_utf8(bytes).unwrap_or_default()
+    String::from_utf8(scanner.bytes).unwrap_or_default()
 }
 
-fn mask_keys(text: &str, bytes: &mut [u8]) {
-    for (equals, _) in text.match_indices('=') {
-        let before = text[..equals].trim_end_matches([' ', '\t', '"', '\'']);
-        let word = before
-            .rfind(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-'))
-            .map_or(before, |at| &before[at..]);
-        let word = word.to_ascii_lowercase();
-        if SECRET_KEYS.iter().any(|key| word.contains(key)) {
-            let value = &text[equals + 1..];
-            let start = equals + 1 + (value.len() - value.trim_start_matches([' ', '\t']).len());
-            mask(text, bytes, start, start + value_length(&text[start..]));
+/// Keys whose values may be shown: the declared ones, but for those that may hold a secret at any place.
+fn public_keys() -> HashSet<&'static str> {
+    let keys = ROOT.every_key();
+    let of_forms = FORMS.keys.iter().map(|key| key.name);
+    let secret: HashSet<&str> =
+        keys.iter().filter(|key| matches!(key.kind, Kind::Password)).map(|key| key.name).collect();
+    keys.iter().map(|key| key.name).filter(|name| !secret.contains(name)).chain(of_forms).collect()
+}
+
+/// Walks the text once, in TOML's own terms as far as it follows them.
+struct Scanner<'t> {
+    text: &'t str,
+    bytes: Vec<u8>,
+    public: HashSet<&'static str>,
+    at: usize,
+    /// Where the key that may be followed by `=` begins.
+    key_start: usize,
+    /// For each open bracket, whether what it holds is hidden; an inline table is walked key by key.
+    frames: Vec<(char, bool)>,
+    /// Whether values are hidden here.
+    hides: bool,
+    /// Not in a key.
+    in_value: bool,
+    /// The last key was `password`.
+    of_password: bool,
+}
+
+impl Scanner<'_> {
+    fn scan(&mut self) {
+        while let Some(c) = self.text[self.at..].chars().next() {
+            match c {
+                '"' | '\'' => self.string(),
+                '#' => {
+                    let end = self.end_of_line();
+                    self.inside(self.at, end);
+                    self.at = end;
+                }
+                '=' => {
+                    let key = self.text[self.key_start..self.at].trim();
+                    if !key.is_empty() {
+                        (self.hides, self.of_password) = (self.is_hidden(key), key == "password");
+                    }
+                    self.in_value = true;
+                    self.next(c);
+                    self.key_start = self.at;
+                }
+                '[' | '{' => {
+                    // There, the table holds the names of places: `password = { env = "NAME" }`.
+                    let names = c == '{' && self.of_password;
+                    self.frames.push((c, self.hides && !names));
+                    self.hides &= !names;
+                    self.in_value &= c == '[';
+                    self.next(c);
+                    self.key_start = self.at;
+                }
+                ']' | '}' => {
+                    self.frames.pop();
+                    self.hides = self.frames.last().is_some_and(|(_, hides)| *hides);
+                    self.in_value = true;
+                    self.next(c);
+                    self.key_start = self.at;
+                }
+                ',' => {
+                    let frame = self.frames.last();
+                    self.hides = frame.is_some_and(|(_, hides)| *hides);
+                    self.in_value = matches!(frame, Some(('[', _)));
+                    self.next(c);
+                    self.key_start = self.at;
+                }
+                '\n' => {
+                    if self.frames.is_empty() {
+                        (self.hides, self.in_value) = (false, false);
+                    }
+                    self.next(c);
+                    self.key_start = self.at;
+                }
+                _ => {
+                    if self.hides && self.in_value && !c.is_whitespace() {
+                        self.hide(self.at, self.at + c.len_utf8());
+                    }
+                    self.next(c);
+                }
+            }
+        }
+    }
+
+    fn next(&mut self, c: char) {
+        self.at += c.len_utf8();
+    }
+
+    fn end_of_line(&self) -> usize {
+        self.text[self.at..].find('\n').map_or(self.text.len(), |end| self.at + end)
+    }
+
+    /// A dotted key is public if each part is, or stands below `env` of a step by name alone.
+    fn is_hidden(&self, key: &str) -> bool {
+        let mut parts = key.split('.').map(|part| part.trim().trim_matches(['"', '\'']));
+        let inherited = self.frames.last().is_some_and(|(_, hides)| *hides);
+        inherited || parts.any(|part| !self.public.contains(part) || is_secret_name(part))
+    }
+
+    /// A string, hidden or not; one of a single line that does not end is taken to the end of its line.
+    fn string(&mut self) {
+        let rest = &self.text[self.at..];
+        let quotes = ["\"\"\"", "'''", "\"", "'"].into_iter().find(|quotes| rest.starts_with(quotes));
+        let quotes = quotes.unwrap_or("\"");
+        let start = self.at + quotes.len();
+        let length = closing(&self.text[start..], quotes);
+        let end = start + length.unwrap_or(self.text.len() - start);
+        if self.hides {
+            self.hide(start, end);
+        } else {
+            self.inside(start, end);
+        }
+        let closed = length.is_some() && self.text[end..].starts_with(quotes);
+        self.at = if closed { end + quotes.len() } else { end };
+    }
+
+    /// Hides credentials of URLs, and what follows a secret's name, in a text that is shown.
+    fn inside(&mut self, start: usize, end: usize) {
+        let text = &self.text[start..end];
+        let mut hidden = Vec::new();
+        for (at, found) in text.match_indices("://").take(MOST_URLS) {
+            let from = at + found.len();
+            let rest = &text[from..];
+            // A password may hold raw delimiters: up to the last `@`. Without one, the host may have been forgotten.
+            let authority = rest.find(['/', '?', ' ']).map_or(rest, |end| &rest[..end]);
+            if let Some(login) = rest.rfind('@') {
+                hidden.push(from..from + login);
+            } else if let Some((_, after)) = authority.split_once(':')
+                && !after.ends_with(']')
+                && !after.chars().all(|c| c.is_ascii_digit())
+            {
+                hidden.push(from..from + authority.len());
+            }
+        }
+        for (at, _) in text.match_indices('=') {
+            let before = text[..at].trim_end_matches([' ', '\t', '"', '\'']);
+            let word = before.rsplit(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-')).next();
+            if word.is_some_and(is_secret_name) {
+                let value = &text[at + 1..];
+                let blank = value.len() - value.trim_start_matches([' ', '\t']).len();
+                let length = value[blank..].find(['&', ' ', ',', ';']).unwrap_or(value.len() - blank);
+                hidden.push(at + 1 + blank..at + 1 + blank + length);
+            }
+        }
+        for range in hidden {
+            self.hide(start + range.start, start + range.end);
+        }
+    }
+
+    fn hide(&mut self, start: usize, end: usize) {
+        for (at, c) in self.text[start..end].char_indices() {
+            if !matches!(c, '"' | '\'' | '\n' | '\r') {
+                self.bytes[start + at..start + at + c.len_utf8()].fill(b'*');
+            }
         }
     }
 }
 
-/// How long the value at the beginning is. A table (`{ env = "..." }`) names a place: it is shown.
-fn value_length(text: &str) -> usize {
-    for quotes in ["\"\"\"", "'''", "\"", "'"] {
-        if let Some(rest) = text.strip_prefix(quotes) {
-            let end = closing(rest, quotes);
-            return quotes.len() + end.unwrap_or(rest.len());
-        }
-    }
-    if text.starts_with('{') { 0 } else { text.find([',', '}', '\n']).unwrap_or(text.len()) }
-}
-
-/// Where the closing quotes are; a single-line string that does not end is taken to the end of its line.
+/// Where the closing quotes are, or a single-line string ends with its line.
 fn closing(text: &str, quotes: &str) -> Option<usize> {
     let escapes = quotes.starts_with('"');
     let mut skip = false;
@@ -57,51 +209,38 @@ fn closing(text: &str, quotes: &str) -> Option<usize> {
     None
 }
 
-/// In `scheme://user:password@host`, everything before the `@`.
-fn mask_urls(text: &str, bytes: &mut [u8]) {
-    for (at, found) in text.match_indices("://") {
-        let start = at + found.len();
-        let rest = &text[start..];
-        let rest = &rest[..rest.find(['"', '\'', '\n']).unwrap_or(rest.len())];
-        if let Some(end) = rest.rfind('@') {
-            mask(text, bytes, start, start + end);
-        }
-        // libpq and others take a password as a parameter, too.
-        if let Some(parameters) = rest.find('?') {
-            let lower = rest[parameters..].to_ascii_lowercase();
-            for (found, _) in lower.match_indices("password=") {
-                let from = parameters + found + "password=".len();
-                let to = rest[from..].find('&').map_or(rest.len(), |end| from + end);
-                mask(text, bytes, start + from, start + to);
-            }
-        }
-    }
-}
-
-fn mask(text: &str, bytes: &mut [u8], start: usize, end: usize) {
-    for (at, c) in text[start..end].char_indices() {
-        if !matches!(c, '"' | '\'' | '\n' | '\r') {
-            bytes[start + at..start + at + c.len_utf8()].fill(b'*');
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn passwords_in_the_file_are_masked_and_places_stay() {
+    fn secrets_in_the_file_are_masked_and_places_stay() {
         for (text, shown) in [
             ("password = \"hunter2\" # x", "password = \"*******\" # x"),
             ("password = hunter2", "password = *******"),
             ("password = \"hunt", "password = \"****"),
             ("password = { env = \"DB_PASSWORD\" }", "password = { env = \"DB_PASSWORD\" }"),
-            ("env = { API_TOKEN = \"t0\", HOME = \"/\" }", "env = { API_TOKEN = \"**\", HOME = \"/\" }"),
+            ("env = { API_TOKEN = \"t0\", HOME = \"/\" }", "env = { API_TOKEN = \"**\", HOME = \"*\" }"),
             ("url = \"redis://:pw@h/0\"", "url = \"redis://***@h/0\""),
-            ("url = \"postgres://h/d?password=pw&a=b\"", "url = \"postgres://h/d?password=******\""),
+            ("url = \"redis://u:p/w#x y@h/0\"", "url = \"redis://*********@h/0\""),
+            ("url = \"postgres://h/d?password=pw&a=b\"", "url = \"postgres://h/d?password=**&a=b\""),
             ("\"my-secret\" = 'é'", "\"my-secret\" = '**'"),
-            ("password = \"a\\\"b\"\nx = 1", "password = \"**\"*\"\nx = 1"),
+            ("password = \"a\\\"b\"\nhost = \"h\"", "password = \"**\"*\"\nhost = \"h\""),
+        ] {
+            assert_eq!(redact(text), shown);
+        }
+    }
+
+    #[test]
+    fn the_value_of_a_key_that_is_not_declared_is_masked() {
+        for (text, shown) in [
+            ("pasword = \"hunter2\"\nhost = \"h\"", "pasword = \"*******\"\nhost = \"h\""),
+            ("pasword = hunter2", "pasword = *******"),
+            ("direct.pasword = \"hunter2\"", "direct.pasword = \"*******\""),
+            ("pw = { value = \"hunter2\", name = 'x' }", "pw = { value = \"*******\", name = '*' }"),
+            ("pw = [\"hunter2\", \"x\"]\nrole = \"web\"", "pw = [\"*******\", \"*\"]\nrole = \"web\""),
+            ("run = [\"app\", \"--password=x y\"]", "run = [\"app\", \"--password=* y\"]"),
+            ("where = \"status = 'x'\"", "where = \"status = 'x'\""),
         ] {
             assert_eq!(redact(text), shown);
         }

@@ -1,14 +1,17 @@
 //! Values that never reach a log: their `Debug` says `<secret>`, and they have no `Display`.
 
 use std::{
-    fmt, fs, io,
+    fmt, io,
     path::{Path, PathBuf},
 };
 
 use crate::{deadline::Deadline, files};
 
+/// A larger file is no password.
+const LARGEST: u64 = 64 * 1024;
+
 /// A text that may hold a password.
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Secret(String);
 
 impl Secret {
@@ -42,7 +45,7 @@ impl Password {
         match self {
             Password::None => Ok(None),
             Password::Given(secret) => Ok(Some(secret.clone())),
-            Password::File(path) => from_file(path, fs::read_to_string(path)).map(Some),
+            Password::File(path) => from_file(path, files::read_text_now(path, LARGEST)).map(Some),
         }
     }
 

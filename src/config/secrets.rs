@@ -1,14 +1,22 @@
-//! Every secret that the configuration and the environment declare, for whoever must not print one.
+//! Every secret that the configuration and the environment declare, for the mask.
 
 use super::{
-    Action, Awaited, Config, Database, Postgres, Source,
+    Config, Database, Postgres,
     environment::Environment,
     secret::{Password, Secret},
     secret_names::is_secret_name,
 };
+use crate::files;
+
+/// A longer file is no password.
+const LARGEST: u64 = 64 * 1024;
+
+/// Variables whose names end in one of these hold what everybody may see. A password with the same value
+/// (`postgres`, for user `postgres`) hides nothing, and would take every mention of the name with it.
+const PUBLIC: [&str; 6] = ["USER", "USERNAME", "NAME", "HOST", "DATABASE", "DB"];
 
 /// A secret, and how it is written elsewhere than as itself: percent-encoded in a URL.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct KnownSecret {
     pub(crate) value: Secret,
     pub(crate) written: Vec<Secret>,
@@ -21,45 +29,37 @@ impl KnownSecret {
 }
 
 impl Config {
-    /// Each declared secret once: passwords, credentials in URLs, variables and values of `env` by their names.
-    /// A value that a variable with an innocent name (`PGUSER`, `DB_NAME`, ...) also has is no secret.
+    /// Each secret once: passwords wherever they come from, credentials in URLs, values of `env` that come from a variable
+    /// or a file or whose names say so, and the environment's. Reads password files.
     pub(crate) fn secrets(&self, env: &Environment) -> Vec<KnownSecret> {
         let mut secrets = of_environment(env);
+        secrets.extend(self.secrets.iter().cloned());
+        let mut public: Vec<&str> = Vec::new();
         if let Some(Database::Postgres(postgres)) = &self.database {
-            of_postgres(postgres, &mut secrets);
+            of_files(postgres, &mut secrets, &mut public);
         }
-        let apply = self.migrations.as_ref().and_then(|migrations| match &migrations.source {
-            Source::External(project) => Some(&project.env),
-            Source::Sql { .. } => None,
+        secrets.retain(|secret| {
+            let value = secret.value.expose();
+            !value.is_empty() && !public.contains(&value)
         });
-        let commands = self.steps.iter().filter_map(|step| match &step.action {
-            Action::Command(command) => Some(&command.env),
-            _ => None,
-        });
-        for (name, value) in apply.into_iter().chain(commands).flatten() {
-            if is_secret_name(name) {
-                secrets.push(KnownSecret::plain(value.expose()));
-            }
-            secrets.extend(of_url(value.expose()));
-        }
-        for step in &self.steps {
-            if let Action::Wait(wait) = &step.action
-                && let Awaited::Http { url, .. } | Awaited::Redis { url } | Awaited::Amqp { url } = &wait.what
-            {
-                secrets.extend(url.secrets());
-            }
-        }
-        secrets.retain(|secret| !secret.value.expose().is_empty());
+        secrets.sort_unstable();
+        secrets.dedup();
         secrets
     }
 }
 
 /// Variables whose names say so, and passwords in variables that hold a URL.
 pub(crate) fn of_environment(env: &Environment) -> Vec<KnownSecret> {
+    let is_public = |name: &str| PUBLIC.iter().any(|ending| name.to_ascii_uppercase().ends_with(ending));
+    let public: Vec<&str> = env
+        .names()
+        .filter(|name| is_public(name) && !is_secret_name(name))
+        .filter_map(|name| env.get(name))
+        .collect();
     let mut secrets = Vec::new();
     for name in env.names() {
         let Some(value) = env.get(name) else { continue };
-        if is_secret_name(name) {
+        if is_secret_name(name) && !public.contains(&value) {
             secrets.push(KnownSecret::plain(value));
         }
         secrets.extend(of_url(value));
@@ -67,22 +67,28 @@ pub(crate) fn of_environment(env: &Environment) -> Vec<KnownSecret> {
     secrets
 }
 
-fn of_postgres(postgres: &Postgres, secrets: &mut Vec<KnownSecret>) {
-    if let Password::Given(password) = &postgres.password
-        && password.expose() != postgres.user
+/// Passwords in files of their own, as they are now; and the names of roles and databases, which are no secrets.
+fn of_files<'p>(postgres: &'p Postgres, secrets: &mut Vec<KnownSecret>, public: &mut Vec<&'p str>) {
+    public.extend([postgres.user.as_str(), postgres.name.as_str(), postgres.host.as_str()]);
+    if let Password::File(path) = &postgres.password
+        && let Ok(text) = files::read_regular_now(path, LARGEST)
     {
-        secrets.push(KnownSecret::plain(password.expose()));
+        secrets.push(KnownSecret::plain(text.trim_end_matches(['\n', '\r'])));
     }
     for other in [&postgres.direct, &postgres.reader].into_iter().flatten() {
-        of_postgres(other, secrets);
+        of_files(other, secrets, public);
     }
 }
 
-/// The password of a URL, also as it is written there.
-fn of_url(text: &str) -> Option<KnownSecret> {
-    let rest = text.split_once("://")?.1;
+/// The password of a text that is a URL, also as it is written there. Raw delimiters in it belong to it.
+pub(super) fn of_url(text: &str) -> Option<KnownSecret> {
+    let (before, rest) = text.split_once("://")?;
+    if !before.chars().all(|c| c.is_ascii_alphanumeric() || "+-.=_".contains(c)) {
+        return None;
+    }
     let login = rest.rsplit_once('@')?.0;
     let written = login.split_once(':')?.1;
     let value = percent_encoding::percent_decode_str(written).decode_utf8_lossy();
-    Some(KnownSecret { value: Secret::new(value), written: vec![Secret::new(written)] })
+    let written = if value == written { Vec::new() } else { vec![Secret::new(written)] };
+    Some(KnownSecret { value: Secret::new(value), written })
 }

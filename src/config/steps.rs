@@ -1,15 +1,20 @@
 //! Reads `[[step]]`: names, order, conditions. What each step does is read by `actions`.
 
-use std::ops::Range;
+use std::{collections::HashMap, ops::Range};
 
 use super::{
-    Action, After, OnFailure, Scope, Step, When, actions,
-    environment::Environment,
-    fill::{Node, Value},
-    problem::{Problem, Problems, nearest},
-    table::Table,
-    values,
+    Action, After, Flag, OnFailure, Step, When, actions,
+    fields::Table,
+    interpolate::{Node, Value},
+    keys::{KINDS, Kind, Words},
+    problem::{Problem, nearest, shown},
+    reading::Reading,
+    values::{self, Read},
 };
+
+impl Words for OnFailure {
+    const WORDS: &'static [(&'static str, Self)] = &[("block", OnFailure::Block), ("warn", OnFailure::Warn)];
+}
 
 /// A step as far as it could be read, with the places that checks across steps point at.
 pub(super) struct Draft {
@@ -35,15 +40,21 @@ impl Draft {
     }
 }
 
-pub(super) fn read(list: &[Node], env: &Environment, problems: &Problems) -> Vec<Draft> {
-    let names: Vec<Option<&str>> = list.iter().map(name_of).collect();
-    list.iter()
-        .enumerate()
-        .filter_map(|(at, node)| {
-            let table = Table::of(node, "a `[[step]]`", problems)?;
-            Some(read_one(table, &names, at, env))
-        })
-        .collect()
+/// The names of all steps, by position, as far as they are known before the steps are read.
+struct StepNames<'t> {
+    list: Vec<Option<&'t str>>,
+    first: HashMap<&'t str, usize>,
+}
+
+pub(super) fn read<'t>(steps: Vec<(&'t Node, Table<'t>)>) -> Vec<Draft> {
+    let mut names =
+        StepNames { list: steps.iter().map(|(node, _)| name_of(node)).collect(), first: HashMap::new() };
+    for (at, name) in names.list.iter().enumerate() {
+        if let Some(name) = name {
+            names.first.entry(name).or_insert(at);
+        }
+    }
+    steps.into_iter().enumerate().map(|(at, (_, table))| read_one(table, &names, at)).collect()
 }
 
 /// The name that others may refer to, before the step itself is read.
@@ -52,43 +63,36 @@ fn name_of(node: &Node) -> Option<&str> {
         return None;
     };
     entries.iter().find(|entry| entry.key == "name").and_then(|entry| match &entry.node.value {
-        Value::Text(text) if entry.node.filled_by.is_empty() => Some(text.as_str()),
+        Value::Text(text) if entry.node.filled_by.is_empty() && !text.is_empty() => Some(text.as_str()),
         _ => None,
     })
 }
 
-fn read_one(mut table: Table<'_>, names: &[Option<&str>], at: usize, env: &Environment) -> Draft {
-    let problems = table.problems;
-    let name = table.require("name", step_name);
-    if let (Some(first), Some(node)) =
-        (names[..at].iter().position(|name| *name == names[at]), table.get("name"))
-        && names[at].is_some_and(|name| !name.is_empty())
+fn read_one(mut table: Table<'_>, names: &StepNames<'_>, at: usize) -> Draft {
+    let reading = table.reading;
+    let name: Option<String> = table.get("name");
+    if let Some(taken) = names.list[at]
+        && let Some(first) = names.first.get(taken).filter(|first| **first < at)
     {
-        let message = format!("the name `{}` is taken by step {}", names[at].unwrap_or_default(), first + 1);
-        table.report(Problem::error(node.span.clone(), message).help("give each step a name of its own"));
+        let message = format!("the name `{}` is taken by step {}", shown(taken), first + 1);
+        table.report_at("name", &message, Some("give each step a name of its own"));
     }
-    let after_node = table.get("after");
-    let after = after_node.map_or(After::Above, |node| after(node, names, at, problems));
-    let when = table.table("when", "`when`").map_or_else(When::default, |table| when(table, env));
-    let words = [("block", OnFailure::Block), ("warn", OnFailure::Warn)];
-    let on_failure_node = table.get("on_failure");
-    let on_failure = table.read("on_failure", values::word(&words)).unwrap_or(OnFailure::Block);
+    let after_node = table.node("after");
+    let after = after_node.map_or(After::Above, |node| after(node, names, at, reading));
+    let when = table.table("when").map_or_else(When::default, when);
+    let on_failure = table.get("on_failure").unwrap_or(OnFailure::Block);
     let called = name.as_ref().map_or_else(|| format!("step {}", at + 1), |name| format!("step `{name}`"));
+    let found = actions::read(&mut table);
+    if let (Some(Action::Verify(_)), OnFailure::Warn) = (&found.action, on_failure) {
+        let message = "a verify step that only warns would open the gate";
+        table.report_at("on_failure", message, Some("remove `on_failure`"));
+    }
     let span = table.span.clone();
-    let found = actions::read(&mut table, env);
     let unknown = table.finish();
     if found.count == 0 && unknown == 0 {
         let message = format!("{called} does nothing");
-        problems.report(
-            Problem::error(span.clone(), message)
-                .help(format!("give it one of {}", actions::KINDS.join(", "))),
-        );
-    }
-    if let (Some(Action::Verify(_)), OnFailure::Warn, Some(node)) =
-        (&found.action, on_failure, on_failure_node)
-    {
-        let message = "a verify step that only warns would open the gate";
-        problems.report(Problem::error(node.span.clone(), message).help("remove `on_failure`"));
+        let help = format!("give it one of {}", KINDS.join(", "));
+        reading.report(Problem::error(span.clone(), message).help(help));
     }
     Draft {
         name,
@@ -103,42 +107,33 @@ fn read_one(mut table: Table<'_>, names: &[Option<&str>], at: usize, env: &Envir
     }
 }
 
-/// A name stands in lines of output: one line, and written in the file, so that it may be quoted anywhere.
-fn step_name(node: &Node) -> Result<String, Problem> {
-    if !node.filled_by.is_empty() {
-        return Err(Problem::error(node.span.clone(), "a step's name cannot come from a variable"));
-    }
-    let name = values::text(node)?;
-    if name.contains(char::is_control) || name.trim() != name || name.chars().count() > 60 {
-        return Err(values::wrong(node, "a name of one line and at most 60 characters"));
-    }
-    Ok(name)
-}
-
-fn after(node: &Node, names: &[Option<&str>], at: usize, problems: &Problems) -> After {
-    let above: Vec<&str> = names[..at].iter().copied().flatten().collect();
+fn after(node: &Node, names: &StepNames<'_>, at: usize, reading: &Reading<'_>) -> After {
     match &node.value {
         Value::Text(text) if text == "start" => After::Start,
-        Value::Text(text) if node.filled_by.is_empty() && above.contains(&text.as_str()) => {
+        Value::Text(text)
+            if node.filled_by.is_empty()
+                && names.first.get(text.as_str()).is_some_and(|first| *first < at) =>
+        {
             let problem = Problem::error(node.span.clone(), "`after` is \"start\" or a list of names");
-            problems.report(problem.help(format!("write `after = [\"{text}\"]`")));
+            reading.report(problem.help(format!("write `after = [\"{}\"]`", shown(text))));
             After::Above
         }
         Value::List(list) if list.is_empty() => {
             let problem = Problem::error(node.span.clone(), "`after` names no step");
-            problems.report(problem.help("write `after = \"start\"` for a step that waits for none"));
+            reading.report(problem.help("write `after = \"start\"` for a step that waits for none"));
             After::Above
         }
         Value::List(list) => {
+            let filled = list.iter().filter(|node| !matches!(node.value, Value::Unfilled));
             let mut steps: Vec<usize> =
-                list.iter().filter_map(|node| problems.take(position(node, names, at))).collect();
+                filled.filter_map(|node| reading.take(position(node, names, at, reading))).collect();
             steps.sort_unstable();
             steps.dedup();
             After::Steps(steps)
         }
         _ => {
             let problem = values::wrong(node, "\"start\" or a list of names of steps above");
-            problems.report(match &node.value {
+            reading.report(match &node.value {
                 Value::Text(text) if nearest(text, &["start"]).is_some() => {
                     problem.help("did you mean `start`?")
                 }
@@ -149,60 +144,56 @@ fn after(node: &Node, names: &[Option<&str>], at: usize, problems: &Problems) ->
     }
 }
 
-fn position(node: &Node, names: &[Option<&str>], at: usize) -> Result<usize, Problem> {
+fn position(node: &Node, names: &StepNames<'_>, at: usize, reading: &Reading<'_>) -> Result<usize, Problem> {
     let wanted = values::name(node)?;
-    if let Some(found) = names[..at].iter().position(|name| *name == Some(wanted.as_str())) {
-        return Ok(found);
+    let found = names.first.get(wanted.as_str());
+    if let Some(found) = found.filter(|found| **found < at) {
+        return Ok(*found);
     }
     if !node.filled_by.is_empty() {
         return Err(values::wrong(node, "the name of a step above this one"));
     }
-    let message = if names[at..].contains(&Some(wanted.as_str())) {
-        format!("the step `{wanted}` does not stand above this one")
-    } else {
-        format!("there is no step `{wanted}` above this one")
+    let message = match found {
+        Some(_) => format!("the step `{}` does not stand above this one", shown(&wanted)),
+        None => format!("there is no step `{}` above this one", shown(&wanted)),
     };
-    let above: Vec<&str> = names[..at].iter().copied().flatten().collect();
+    let above: Vec<&str> = names.list[..at].iter().copied().flatten().collect();
     let problem = Problem::error(node.span.clone(), message);
-    Err(match nearest(&wanted, &above) {
+    Err(match reading.nearest(&wanted, &above) {
         Some(near) => problem.help(format!("did you mean `{near}`?")),
         None => problem,
     })
 }
 
-fn when(mut table: Table<'_>, env: &Environment) -> When {
-    let flag = |node: &Node| {
-        let name = values::name(node)?;
-        if env.flag(&name).is_ok() {
-            return Ok(name);
+fn when(mut table: Table<'_>) -> When {
+    for key in ["role", "env", "unless_env"] {
+        if let Some(Node { value: Value::List(list), .. }) = table.node(key)
+            && list.is_empty()
+        {
+            // It would ask nothing, which is not what it looks like.
+            table.report_at(key, &format!("`{key}` is empty"), Some("remove it, or name one"));
         }
-        let named = if node.filled_by.is_empty() { format!("`{name}`") } else { "this variable".into() };
-        let message = format!("the value of {named} is neither true nor false");
-        Err(Problem::error(node.span.clone(), message)
-            .help("set it to true, 1, yes or on, or to false, 0, no or off"))
-    };
-    let scopes = [("shared", Scope::Shared), ("tenants", Scope::Tenants)];
+    }
     let when = When {
-        role: listed(&mut table, "role", values::name),
-        env: listed(&mut table, "env", flag),
-        unless_env: listed(&mut table, "unless_env", flag),
-        pending: table.read("pending", values::word(&scopes)),
+        role: table.value("role"),
+        env: table.value("env"),
+        unless_env: table.value("unless_env"),
+        pending: table.get("pending"),
     };
     table.finish();
     when
 }
 
-/// One or several names. An empty list would ask nothing, which is not what whoever wrote it meant.
-fn listed(
-    table: &mut Table<'_>,
-    key: &'static str,
-    read: impl Fn(&Node) -> Result<String, Problem>,
-) -> Vec<String> {
-    if let Some(Node { value: Value::List(list), span, .. }) = table.get(key)
-        && list.is_empty()
-    {
-        table
-            .report(Problem::error(span.clone(), format!("`{key}` is empty")).help("remove it, or name one"));
+impl Read for Flag {
+    fn read(node: &Node, _: Kind, reading: &Reading<'_>) -> Result<Self, Problem> {
+        let name = values::name(node)?;
+        if let Ok(is_true) = reading.env.flag(&name) {
+            return Ok(Flag { name, is_true });
+        }
+        let named =
+            if node.filled_by.is_empty() { format!("`{}`", shown(&name)) } else { "this variable".into() };
+        let message = format!("the value of {named} is neither true nor false");
+        Err(Problem::error(node.span.clone(), message)
+            .help("set it to true, 1, yes or on, or to false, 0, no or off"))
     }
-    table.one_or_list(key, read).unwrap_or_default()
 }

@@ -1,6 +1,8 @@
 //! The whole way from text to configuration, and what a person reads when it is wrong.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
+mod documentation;
+mod limits;
 mod secrets;
 mod wording;
 
@@ -8,35 +10,31 @@ use std::{path::Path, time::Duration};
 
 use super::{
     environment::Environment,
-    load::{load, parse},
+    load::{Parsed, load, parse as parse_with},
     problem::render,
     secret::Password,
     *,
 };
 
+fn parsed(text: &str, env: &Environment) -> Parsed {
+    parse_with(text, env, &Overrides::default())
+}
+
 /// What the operator reads, errors and warnings alike.
 fn rendered(text: &str, env: &Environment) -> String {
-    let problems = match parse(text, env) {
-        Ok((_, warnings)) => warnings,
-        Err(problems) => problems,
-    };
-    render(Path::new("config.toml"), text, &problems, false)
+    render(Path::new("config.toml"), text, &parsed(text, env).problems, false)
 }
 
 fn messages(text: &str, env: &Environment) -> Vec<String> {
-    match parse(text, env) {
-        Ok((_, warnings)) => warnings.into_iter().map(|problem| problem.message).collect(),
-        Err(problems) => problems.into_iter().map(|problem| problem.message).collect(),
-    }
+    parsed(text, env).problems.into_iter().map(|problem| problem.message).collect()
 }
 
 fn valid(text: &str, env: &Environment) -> Config {
-    match parse(text, env) {
-        Ok((config, _)) => config,
-        Err(problems) => {
-            unreachable!("{}", render(Path::new("config.toml"), text, &problems, false))
-        }
-    }
+    let Parsed { config, problems, .. } = parsed(text, env);
+    config.map_or_else(
+        || unreachable!("{}", render(Path::new("config.toml"), text, &problems, false)),
+        |config| *config,
+    )
 }
 
 const SKETCH: &str = r#"
@@ -150,14 +148,15 @@ fn absent_parts_come_from_the_variables_of_libpq() {
 
 #[test]
 fn a_missing_file_and_a_folder_are_two_failures() {
-    let missing = load(Path::new("/no/such/file.toml"), &Environment::default()).unwrap_err();
+    let missing =
+        load(Path::new("/no/such/file.toml"), &Environment::default(), &Overrides::default()).unwrap_err();
     assert_eq!((missing.id(), missing.code()), ("config-missing", 78));
     let folder = tempfile::tempdir().unwrap();
-    let unreadable = load(folder.path(), &Environment::default()).unwrap_err();
+    let unreadable = load(folder.path(), &Environment::default(), &Overrides::default()).unwrap_err();
     assert_eq!((unreadable.id(), unreadable.code()), ("config-unreadable", 78));
     let file = folder.path().join("config.toml");
     std::fs::write(&file, "rol = 1").unwrap();
-    let invalid = load(&file, &Environment::default()).unwrap_err();
+    let invalid = load(&file, &Environment::default(), &Overrides::default()).unwrap_err();
     assert_eq!((invalid.id(), invalid.code()), ("config-invalid", 78));
 }
 
@@ -201,4 +200,17 @@ fn a_quarantine_needs_its_limit_and_an_entry_its_day() {
     }
     let text = "[[accept]]\ntenant = \"a\"\nwhat = \"t\"\nreason = \"r\"\nuntil = \"2027-02-30\"";
     assert!(messages(text, &Environment::default())[0].contains("a day such as"), "{text}");
+}
+
+#[test]
+fn the_command_line_overrides_the_file() {
+    let text = SKETCH.replace("role = \"${SERVICE_TYPE:-web}\"", "role = \"web\"");
+    let overridden = |overrides: Overrides| {
+        let config = parse_with(&text, &Environment::default(), &overrides).config.unwrap();
+        let apply = config.migrations.unwrap().apply;
+        (config.role.unwrap(), apply.jobs, apply.cooperate)
+    };
+    assert_eq!(overridden(Overrides::default()), ("web".into(), 4, false));
+    let overrides = Overrides { role: Some("beat".into()), jobs: Some(9), cooperate: true };
+    assert_eq!(overridden(overrides), ("beat".into(), 9, true));
 }

@@ -89,10 +89,23 @@ impl Endpoint {
         Ok(endpoint)
     }
 
-    /// As `parse`; the URL must name a host.
-    pub(super) fn with_host(text: &str, schemes: &[&str]) -> Result<Self, Fault> {
-        let endpoint = Self::parse(text, schemes)?;
-        if endpoint.host.is_empty() { Err("the URL names no host".into()) } else { Ok(endpoint) }
+    /// As `parse`; the URL must name a host or, for Redis, a socket, and its database is a number.
+    pub(super) fn of_service(text: &str, schemes: &[&str]) -> Result<Self, Fault> {
+        let url = Self::parse(text, schemes)?;
+        let path = Some(url.path.as_str()).filter(|path| !path.is_empty());
+        let database = match url.scheme.as_str() {
+            "unix" | "redis+unix" if !url.host.is_empty() || path.is_none() => {
+                return Err("the URL of a socket is `unix://` and its path, which begins with a slash".into());
+            }
+            "unix" | "redis+unix" => url.parameter("db"),
+            _ if url.host.is_empty() => return Err("the URL names no host".into()),
+            "redis" | "rediss" | "valkey" | "valkeys" => path.or_else(|| url.parameter("db")),
+            _ => None,
+        };
+        if database.is_some_and(|number| number.parse::<u32>().is_err()) {
+            return Err("the database in the URL is not a number".into());
+        }
+        Ok(url)
     }
 
     /// As `parse`, with any scheme.

@@ -1,17 +1,26 @@
-//! Reads single values: texts, words, numbers, durations, addresses. Each is valid, or a problem at its place.
+//! Reads single values: texts, words, numbers, durations, addresses, lists. Each is valid, or a problem at its place.
 
-use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use super::{
-    fill::{Node, Value},
-    problem::Problem,
+    Selection,
+    interpolate::{Node, Value},
+    keys::{Kind, Words},
+    problem::{Problem, nearest, shown},
+    reading::Reading,
     url::{Endpoint, Fault},
 };
+use crate::tenants::day::Day;
 
 /// Longer than this is a slip of the pen.
 const LONGEST: Duration = Duration::from_hours(7 * 24);
 
 const DURATION: &str = "a duration such as \"90s\", \"2m\", \"500ms\" or \"1h\"";
+
+/// A type that a declared kind of value is read as.
+pub(super) trait Read: Sized {
+    fn read(node: &Node, kind: Kind, reading: &Reading<'_>) -> Result<Self, Problem>;
+}
 
 /// A value of the wrong kind. What came from a variable is called by the variable's name, never quoted.
 pub(super) fn wrong(node: &Node, expected: &str) -> Problem {
@@ -20,7 +29,7 @@ pub(super) fn wrong(node: &Node, expected: &str) -> Problem {
             return Problem::error(node.span.clone(), format!("{} is not {expected}", origin(node)));
         }
         Value::Text(text) => {
-            return Problem::error(node.span.clone(), format!("`{text}` is not {expected}"));
+            return Problem::error(node.span.clone(), format!("`{}` is not {expected}", shown(text)));
         }
         Value::Integer(_) => "a number",
         Value::Boolean(_) => "true or false",
@@ -46,22 +55,18 @@ pub(super) fn origin(node: &Node) -> String {
     format!("the value of {}", names.join(" and "))
 }
 
-pub(super) fn text(node: &Node) -> Result<String, Problem> {
+pub(super) fn text(node: &Node) -> Result<&str, Problem> {
     match &node.value {
         Value::Text(text) if text.contains('\0') => Err(wrong_secret(node, "a text without a NUL character")),
-        Value::Text(text) => Ok(text.clone()),
+        Value::Text(text) => Ok(text),
         _ => Err(wrong(node, "a text in quotes")),
     }
 }
 
-/// A text that says something: in a list, where an empty one cannot count as unset.
+/// A text in a list, where an empty one cannot count as unset.
 pub(super) fn name(node: &Node) -> Result<String, Problem> {
     let text = text(node)?;
-    if text.is_empty() { Err(wrong(node, "a name")) } else { Ok(text) }
-}
-
-pub(super) fn path(node: &Node) -> Result<PathBuf, Problem> {
-    text(node).map(PathBuf::from)
+    if text.is_empty() { Err(wrong(node, "a name")) } else { Ok(text.to_owned()) }
 }
 
 pub(super) fn elements(node: &Node) -> Result<&[Node], Problem> {
@@ -71,56 +76,95 @@ pub(super) fn elements(node: &Node) -> Result<&[Node], Problem> {
     }
 }
 
+impl Read for String {
+    fn read(node: &Node, kind: Kind, _: &Reading<'_>) -> Result<Self, Problem> {
+        let text = text(node)?;
+        let odd = |c: char| c == '"' || c.is_control() || c.is_whitespace();
+        match kind {
+            Kind::Identifier
+                if text.split('.').count() > 2
+                    || text.split('.').any(|part| part.is_empty() || part.contains(odd)) =>
+            {
+                Err(wrong(node, "a name such as \"tenants\" or \"public.tenants\""))
+            }
+            // It stands in lines of output, and may be quoted anywhere.
+            Kind::StepName if !node.filled_by.is_empty() => {
+                Err(Problem::error(node.span.clone(), "a step's name cannot come from a variable"))
+            }
+            Kind::StepName
+                if text.contains(char::is_control) || text.trim() != text || text.chars().count() > 60 =>
+            {
+                Err(wrong(node, "a name of one line and at most 60 characters"))
+            }
+            _ => Ok(text.to_owned()),
+        }
+    }
+}
+
+impl Read for PathBuf {
+    fn read(node: &Node, _: Kind, _: &Reading<'_>) -> Result<Self, Problem> {
+        text(node).map(PathBuf::from)
+    }
+}
+
 /// `true` or `false`; a filled-in text may also say 1, yes, on and their opposites.
-pub(super) fn boolean(node: &Node) -> Result<bool, Problem> {
-    match &node.value {
-        Value::Boolean(flag) => Ok(*flag),
-        Value::Text(text) => match text.to_ascii_lowercase().as_str() {
-            "true" | "1" | "yes" | "on" => Ok(true),
-            "false" | "0" | "no" | "off" => Ok(false),
-            _ => Err(wrong(node, "true or false")),
-        },
-        _ => Err(wrong(node, "true or false")),
+impl Read for bool {
+    fn read(node: &Node, _: Kind, _: &Reading<'_>) -> Result<Self, Problem> {
+        match &node.value {
+            Value::Boolean(flag) => Some(*flag),
+            Value::Text(text) => super::environment::flag(text),
+            _ => None,
+        }
+        .ok_or_else(|| wrong(node, "true or false"))
     }
 }
 
 /// A whole number within bounds; a filled-in text counts as the number it spells.
-pub(super) fn number<T: TryFrom<i64>>(
-    bounds: RangeInclusive<i64>,
-) -> impl Fn(&Node) -> Result<T, Problem> + Clone {
-    move |node| {
-        let expected = || format!("a whole number from {} to {}", bounds.start(), bounds.end());
-        let number = match &node.value {
-            Value::Integer(number) => *number,
-            Value::Text(text) => text.parse().map_err(|_| wrong(node, &expected()))?,
-            _ => return Err(wrong(node, &expected())),
-        };
-        let fits = bounds.contains(&number).then_some(number).and_then(|number| T::try_from(number).ok());
-        fits.ok_or_else(|| match &node.value {
-            Value::Integer(number) => {
-                Problem::error(node.span.clone(), format!("`{number}` is not {}", expected()))
-            }
-            _ => wrong(node, &expected()),
-        })
-    }
-}
-
-/// A duration that is longer than nothing.
-pub(super) fn duration(node: &Node) -> Result<Duration, Problem> {
-    let duration = duration_or_zero(node)?;
-    if duration.is_zero() { Err(wrong(node, "longer than nothing")) } else { Ok(duration) }
-}
-
-pub(super) fn duration_or_zero(node: &Node) -> Result<Duration, Problem> {
-    let Value::Text(text) = &node.value else {
-        let problem = wrong(node, DURATION);
-        return Err(match node.value {
-            Value::Integer(number) => problem.help(format!("say the unit: \"{number}s\"")),
-            _ => problem,
-        });
+fn number<T: TryFrom<i64>>(node: &Node, kind: Kind) -> Result<T, Problem> {
+    let bounds: RangeInclusive<i64> = match kind {
+        Kind::Number(least, most) => least..=most,
+        _ => i64::MIN..=i64::MAX,
     };
-    let duration = parse_duration(text).ok_or_else(|| wrong(node, DURATION))?;
-    if duration > LONGEST { Err(wrong(node, "at most 168h")) } else { Ok(duration) }
+    let expected = format!("a whole number from {} to {}", bounds.start(), bounds.end());
+    let number = match &node.value {
+        Value::Integer(number) => Some(*number),
+        Value::Text(text) => text.parse().ok(),
+        _ => None,
+    };
+    let fits = number.filter(|number| bounds.contains(number)).and_then(|number| T::try_from(number).ok());
+    fits.ok_or_else(|| match &node.value {
+        Value::Integer(number) => Problem::error(node.span.clone(), format!("`{number}` is not {expected}")),
+        _ => wrong(node, &expected),
+    })
+}
+
+macro_rules! read_numbers {
+    ($($number:ty),*) => {$(
+        impl Read for $number {
+            fn read(node: &Node, kind: Kind, _: &Reading<'_>) -> Result<Self, Problem> {
+                number(node, kind)
+            }
+        }
+    )*};
+}
+read_numbers!(u16, u32, i32, usize);
+
+impl Read for Duration {
+    fn read(node: &Node, kind: Kind, _: &Reading<'_>) -> Result<Self, Problem> {
+        let Value::Text(text) = &node.value else {
+            let problem = wrong(node, DURATION);
+            return Err(match node.value {
+                Value::Integer(number) => problem.help(format!("say the unit: \"{number}s\"")),
+                _ => problem,
+            });
+        };
+        let duration = parse_duration(text).ok_or_else(|| wrong(node, DURATION))?;
+        match kind {
+            _ if duration > LONGEST => Err(wrong(node, "at most 168h")),
+            Kind::Duration if duration.is_zero() => Err(wrong(node, "longer than nothing")),
+            _ => Ok(duration),
+        }
+    }
 }
 
 fn parse_duration(text: &str) -> Option<Duration> {
@@ -135,18 +179,17 @@ fn parse_duration(text: &str) -> Option<Duration> {
     }
 }
 
-/// One of a few words, each with what it means.
-pub(super) fn word<T: Copy>(words: &[(&str, T)]) -> impl Fn(&Node) -> Result<T, Problem> {
-    move |node| {
-        let known: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+impl<T: Words> Read for T {
+    fn read(node: &Node, _: Kind, _: &Reading<'_>) -> Result<Self, Problem> {
+        let known: Vec<&str> = T::WORDS.iter().map(|(word, _)| *word).collect();
         let quoted: Vec<String> = known.iter().map(|word| format!("\"{word}\"")).collect();
         let expected = quoted.join(" or ");
         let Value::Text(text) = &node.value else {
             return Err(wrong(node, &expected));
         };
-        words.iter().find(|(word, _)| word == text).map(|(_, meaning)| *meaning).ok_or_else(|| {
+        T::WORDS.iter().find(|(word, _)| word == text).map(|(_, meaning)| *meaning).ok_or_else(|| {
             let problem = wrong(node, &expected);
-            match super::problem::nearest(text, &known) {
+            match nearest(text, &known) {
                 Some(near) if node.filled_by.is_empty() => problem.help(format!("did you mean `{near}`?")),
                 _ => problem,
             }
@@ -154,13 +197,36 @@ pub(super) fn word<T: Copy>(words: &[(&str, T)]) -> impl Fn(&Node) -> Result<T, 
     }
 }
 
+/// The last day on which something counts.
+impl Read for Day {
+    fn read(node: &Node, _: Kind, _: &Reading<'_>) -> Result<Self, Problem> {
+        let day = match &node.value {
+            Value::Text(text) if text.len() == 10 => text.parse().ok(),
+            _ => None,
+        };
+        day.ok_or_else(|| wrong(node, "a day such as \"2027-01-31\""))
+    }
+}
+
 /// `host:port`, an IPv6 address in brackets.
-pub(super) fn address(node: &Node) -> Result<(String, u16), Problem> {
-    let expected = "an address such as \"db:5432\" or \"[::1]:5432\"";
-    let Value::Text(text) = &node.value else {
-        return Err(wrong(node, expected));
-    };
-    host_and_port(text).and_then(|(host, port)| Some((host, port?))).ok_or_else(|| wrong(node, expected))
+impl Read for (String, u16) {
+    fn read(node: &Node, _: Kind, _: &Reading<'_>) -> Result<Self, Problem> {
+        let found = match &node.value {
+            Value::Text(text) => host_and_port(text),
+            _ => None,
+        };
+        let address = found.and_then(|(host, port)| Some((host, port?)));
+        address.ok_or_else(|| wrong(node, "an address such as \"db:5432\" or \"[::1]:5432\""))
+    }
+}
+
+/// An address to listen at: numbers only, because a name may be several.
+impl Read for SocketAddr {
+    fn read(node: &Node, _: Kind, _: &Reading<'_>) -> Result<Self, Problem> {
+        let address = text(node)?.parse::<SocketAddr>().ok().filter(|address| address.port() != 0);
+        address
+            .ok_or_else(|| wrong(node, "an address to listen at, such as \"0.0.0.0:8080\" or \"[::]:8080\""))
+    }
 }
 
 /// `host`, `host:port` or `[::1]:port`; None if it is none of these.
@@ -183,11 +249,71 @@ pub(super) fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
     spoken.then(|| (host.to_owned(), port))
 }
 
+/// One value or a list. Each element's problem is reported; in a list, an empty text is an error.
+impl<T: Read> Read for Vec<T> {
+    fn read(node: &Node, kind: Kind, reading: &Reading<'_>) -> Result<Self, Problem> {
+        let of = match kind {
+            Kind::OneOrMany(of) => *of,
+            other => other,
+        };
+        let filled = |node: &&Node| !matches!(node.value, Value::Unfilled);
+        match &node.value {
+            Value::List(list) => Ok(list
+                .iter()
+                .filter(filled)
+                .filter_map(|node| match &node.value {
+                    Value::Text(text) if text.is_empty() => {
+                        reading.report(wrong(node, "a name"));
+                        None
+                    }
+                    _ => reading.take(T::read(node, of, reading)),
+                })
+                .collect()),
+            _ => T::read(node, of, reading).map(|one| vec![one]),
+        }
+    }
+}
+
+/// Names in a list; an empty one, from a variable that is not set, does not count.
+pub(super) struct Names(pub(super) Vec<String>);
+
+impl Read for Names {
+    fn read(node: &Node, kind: Kind, _: &Reading<'_>) -> Result<Self, Problem> {
+        let list = elements(node)?;
+        let unfilled = list.iter().any(|node| matches!(node.value, Value::Unfilled));
+        let known = list.iter().filter(|node| !matches!(node.value, Value::Unfilled));
+        let mut names: Vec<&str> = known.map(text).collect::<Result<_, _>>()?;
+        names.retain(|name| !name.is_empty());
+        if names.is_empty() && !unfilled && !matches!(kind, Kind::Texts(0)) {
+            return Err(Problem::error(node.span.clone(), "this names no tenant"));
+        }
+        Ok(Self(names.into_iter().map(str::to_owned).collect()))
+    }
+}
+
+impl Read for Selection {
+    fn read(node: &Node, kind: Kind, reading: &Reading<'_>) -> Result<Self, Problem> {
+        let expected = "\"all\" or a list of names";
+        match &node.value {
+            Value::List(_) => Names::read(node, kind, reading).map(|names| Selection::Named(names.0)),
+            Value::Text(text) if text == "all" => Ok(Selection::All),
+            Value::Text(text) if node.filled_by.is_empty() => {
+                let help = match nearest(text, &["all"]) {
+                    Some(_) => "did you mean `all`?".to_owned(),
+                    None => format!("write [\"{}\"] for one tenant", shown(text)),
+                };
+                Err(wrong(node, expected).help(help))
+            }
+            _ => Err(wrong(node, expected)),
+        }
+    }
+}
+
 /// The problem of a URL. Its parameter is named only if the URL stands in the file.
 pub(super) fn wrong_url(node: &Node, fault: Fault) -> Problem {
     let Fault { message, parameter, help } = fault;
     let message = match parameter {
-        Some(name) if node.filled_by.is_empty() => format!("{message}, `{name}`"),
+        Some(name) if node.filled_by.is_empty() => format!("{message}, `{}`", shown(&name)),
         _ => message,
     };
     let help = help.or_else(|| (!node.filled_by.is_empty()).then(|| format!("it is {}", origin(node))));
@@ -198,37 +324,16 @@ pub(super) fn wrong_url(node: &Node, fault: Fault) -> Problem {
     }
 }
 
-/// A URL of one of these schemes, with a host. It may hold a password, so it is never quoted.
-pub(super) fn url(schemes: &[&str]) -> impl Fn(&Node) -> Result<Endpoint, Problem> {
-    move |node| {
-        let Value::Text(text) = &node.value else {
+pub(super) const REDIS_SCHEMES: [&str; 6] = ["redis", "rediss", "valkey", "valkeys", "unix", "redis+unix"];
+
+/// A URL of one of the declared schemes. It may hold a password, so it is never quoted.
+impl Read for Endpoint {
+    fn read(node: &Node, kind: Kind, reading: &Reading<'_>) -> Result<Self, Problem> {
+        let (Value::Text(text), Kind::Url(schemes)) = (&node.value, kind) else {
             return Err(wrong_secret(node, "a URL"));
         };
-        Endpoint::with_host(text, schemes).map_err(|fault| wrong_url(node, fault))
+        let endpoint = Endpoint::of_service(text, schemes).map_err(|fault| wrong_url(node, fault))?;
+        reading.remember(endpoint.secrets());
+        Ok(endpoint)
     }
-}
-
-const REDIS: [&str; 6] = ["redis", "rediss", "valkey", "valkeys", "unix", "redis+unix"];
-
-/// A URL of Redis: a host, or a socket; the database is a number.
-pub(super) fn redis_url(node: &Node) -> Result<Endpoint, Problem> {
-    let Value::Text(text) = &node.value else {
-        return Err(wrong_secret(node, "a URL"));
-    };
-    let url = Endpoint::parse(text, &REDIS).map_err(|fault| wrong_url(node, fault))?;
-    let fault = |message: &str| Err(wrong_url(node, message.into()));
-    let database = if url.scheme.ends_with("unix") {
-        match (url.host.as_str(), url.path.as_str()) {
-            ("", path) if !path.is_empty() => url.parameter("db"),
-            _ => return fault("the URL of a socket is `unix:///` and its path"),
-        }
-    } else if url.host.is_empty() {
-        return fault("the URL names no host");
-    } else {
-        Some(url.path.as_str()).filter(|path| !path.is_empty()).or_else(|| url.parameter("db"))
-    };
-    if database.is_some_and(|number| number.parse::<u32>().is_err()) {
-        return fault("the database in the URL is not a number");
-    }
-    Ok(url)
 }

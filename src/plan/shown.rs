@@ -1,6 +1,6 @@
 //! How a plan is written: as text in 80 columns, and the words of its JSON.
 
-use serde::Serializer;
+use serde::{Serialize, Serializer, ser::SerializeStruct};
 
 use super::{Decision, Plan, Planned};
 use crate::config::{OnFailure, Scope};
@@ -13,12 +13,17 @@ impl Plan {
     /// One line a step: number, name, kind and decision, in columns.
     pub(crate) fn text(&self) -> String {
         let number = self.steps.len().to_string().len();
-        let longest = self.steps.iter().map(|step| step.name.chars().count()).max().unwrap_or(0);
+        let longest = self.steps.iter().map(|step| step.step.name.chars().count()).max().unwrap_or(0);
         let name = longest.min(WIDEST_NAME);
-        let kind = self.steps.iter().map(|step| step.kind.len()).max().unwrap_or(0);
+        let kind = self.steps.iter().map(|step| step.step.action.kind().len()).max().unwrap_or(0);
         let mut text = self.role.as_ref().map_or_else(String::new, |role| format!("role: {role}\n"));
         for (at, step) in self.steps.iter().enumerate() {
-            let start = format!("{:>number$}  {:<name$}  {:<kind$}  ", at + 1, step.name, step.kind);
+            let start = format!(
+                "{:>number$}  {:<name$}  {:<kind$}  ",
+                at + 1,
+                step.step.name,
+                step.step.action.kind()
+            );
             wrap(&mut text, &start, &step.words(at));
         }
         let server = self.server.as_deref().unwrap_or("nothing, the steps are all");
@@ -42,10 +47,10 @@ impl Planned {
             words.push_str("; after ");
             words.push_str(&numbers.join(", "));
         }
-        if self.once {
+        if self.step.action.is_once() {
             words.push_str("; once a release");
         }
-        if self.on_failure == OnFailure::Warn {
+        if self.step.on_failure == OnFailure::Warn {
             words.push_str("; a failure only warns");
         }
         words
@@ -72,8 +77,8 @@ fn wrap(text: &mut String, start: &str, words: &str) {
 }
 
 /// `` `a` ``, or `` `a` or `b` ``.
-pub(super) fn either(names: &[String]) -> String {
-    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")
+pub(super) fn either<'n>(names: impl IntoIterator<Item = &'n String>) -> String {
+    names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")
 }
 
 fn place(scope: Scope) -> &'static str {
@@ -83,12 +88,21 @@ fn place(scope: Scope) -> &'static str {
     }
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands fields over by reference")]
-pub(super) fn on_failure<S: Serializer>(on_failure: &OnFailure, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(match on_failure {
-        OnFailure::Block => "block",
-        OnFailure::Warn => "warn",
-    })
+impl Serialize for Planned {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let on_failure = match self.step.on_failure {
+            OnFailure::Block => "block",
+            OnFailure::Warn => "warn",
+        };
+        let mut planned = serializer.serialize_struct("Planned", 6)?;
+        planned.serialize_field("name", &self.step.name)?;
+        planned.serialize_field("kind", self.step.action.kind())?;
+        planned.serialize_field("after", &self.after)?;
+        planned.serialize_field("decision", &self.decision)?;
+        planned.serialize_field("on_failure", on_failure)?;
+        planned.serialize_field("once", &self.step.action.is_once())?;
+        planned.end()
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands fields over by reference")]

@@ -5,7 +5,7 @@ use insta::assert_snapshot;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::load::parse;
+use crate::config::{Action, OnFailure, When, environment::Environment, load::of_text};
 
 const CONFIG: &str = r#"
 [database]
@@ -48,14 +48,14 @@ command = ["server", "--flag"]
 passthrough = [["bash"], ["python", "manage.py", "shell"]]
 "#;
 
-fn config() -> Config {
-    parse(CONFIG, &Environment::default()).unwrap().0
+fn config(env: &Environment, role: Option<&str>) -> Config {
+    of_text(CONFIG, env, role).unwrap()
 }
 
 #[test]
 fn a_plan_says_what_runs_and_why_the_rest_does_not() {
     let env = Environment::from([("SKIP_MIGRATIONS", "yes")]);
-    let plan = plan(&config(), &env, Some("web")).unwrap();
+    let plan = plan(&config(&env, Some("web"))).unwrap();
     assert_snapshot!(plan.text(), @r#"
     role: web
     1  database                  wait.database    run
@@ -78,17 +78,10 @@ fn a_plan_says_what_runs_and_why_the_rest_does_not() {
 
 #[test]
 fn a_role_is_needed_only_where_a_step_asks_for_it() {
-    let failure = plan(&config(), &Environment::default(), None).unwrap_err();
+    let failure = plan(&config(&Environment::default(), None)).unwrap_err();
     assert_eq!(failure.to_string(), "the step `broker` needs `role` in the configuration");
-    let empty = parse("", &Environment::default()).unwrap().0;
-    assert_eq!(plan(&empty, &Environment::default(), None).unwrap().role, None);
-}
-
-#[test]
-fn the_argument_wins_over_the_file() {
-    let config = parse("role = \"web\"", &Environment::default()).unwrap().0;
-    let role = |argument| plan(&config, &Environment::default(), argument).unwrap().role.unwrap();
-    assert_eq!((role(None), role(Some("beat")), role(Some(""))), ("web".into(), "beat".into(), "web".into()));
+    let empty = of_text("", &Environment::default(), None).unwrap();
+    assert_eq!(plan(&empty).unwrap().role, None);
 }
 
 #[test]
@@ -122,7 +115,11 @@ fn a_shell_passes_through_and_the_server_does_not() {
         ("", false),
     ] {
         let argv: Vec<String> = argv.split_whitespace().map(str::to_owned).collect();
-        assert_eq!(passes_through(&config().server, &argv), expected, "{argv:?}");
+        assert_eq!(
+            passes_through(&config(&Environment::default(), None).server, &argv),
+            expected,
+            "{argv:?}"
+        );
     }
 }
 
@@ -130,16 +127,19 @@ fn a_shell_passes_through_and_the_server_does_not() {
 fn plans() -> impl Strategy<Value = Plan> {
     prop::collection::vec((0..3_u8, any::<u16>()), 0..12).prop_map(|orders| {
         let steps = orders.iter().enumerate().map(|(at, (order, mask))| Planned {
-            name: at.to_string(),
-            kind: "command",
+            step: Step {
+                name: at.to_string(),
+                after: After::Above,
+                when: When::default(),
+                on_failure: OnFailure::Block,
+                action: Action::Migrate(Scope::Shared),
+            },
             after: match order {
                 0 => (0..at).collect(),
                 1 => Vec::new(),
                 _ => (0..at).filter(|step| mask & (1 << step) != 0).collect(),
             },
             decision: Decision::Run,
-            on_failure: OnFailure::Block,
-            once: false,
         });
         Plan { role: None, steps: steps.collect(), server: None }
     })

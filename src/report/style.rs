@@ -1,9 +1,10 @@
 //! How output looks, decided once: format, level, colour, and whether GitHub Actions reads it.
 
 use crate::{
-    cli::{Colour, LogFormat, LogLevel, Looks},
+    cli::{Colour, Looks},
     config::{self, environment::Environment},
     failure::Failure,
+    logging::{LogFormat, LogLevel},
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

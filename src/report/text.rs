@@ -15,8 +15,8 @@ use super::{
     table,
 };
 use crate::{
-    cli::LogLevel,
     failure::{self, Failure},
+    logging::LogLevel,
     outcome::event::Event,
     process::Stream,
     words::{count, duration},

@@ -6,7 +6,7 @@ use tracing::Level;
 use tracing_subscriber::{Layer, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
 use super::Output;
-use crate::{cli::LogLevel, config::environment::Environment, failure::Failure};
+use crate::{config::environment::Environment, failure::Failure, logging::LogLevel};
 
 /// Starts them if `PORTCULLIS_LOG` asks for them: ours and those of the libraries, from this level on.
 pub(crate) fn start(env: &Environment, output: &Output) -> Result<(), Failure> {

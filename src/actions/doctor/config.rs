@@ -28,14 +28,14 @@ pub(super) const CHECKS: [Check<Loaded>; 3] = [
 /// The file as it was read.
 pub(super) struct Loaded {
     result: Result<(Config, String), Rc<Failure>>,
-    role: Option<String>,
     env: Environment,
 }
 
 impl Loaded {
     pub(super) fn read(patient: &Patient<'_>) -> Self {
-        let result = config::load::load_with_warnings(patient.path, patient.env, false).map_err(Rc::new);
-        Self { result, role: patient.role.map(str::to_owned), env: patient.env.clone() }
+        let result = config::load::load_with_warnings(patient.path, patient.env, patient.overrides, false);
+        let result = result.map_err(|refused| Rc::new(refused.failure));
+        Self { result, env: patient.env.clone() }
     }
 
     pub(super) fn config(&self) -> Option<&Config> {
@@ -48,7 +48,7 @@ fn valid(loaded: &Loaded) -> Verdict {
         Ok(read) => read,
         Err(failure) => return failed(failure.clone()),
     };
-    if let Err(failure) = plan::plan(config, &loaded.env, loaded.role.as_deref()) {
+    if let Err(failure) = plan::plan(config) {
         return failed(failure.into());
     }
     if warnings.is_empty() {

@@ -11,7 +11,7 @@ use std::{path::Path, rc::Rc};
 
 use super::Work;
 use crate::{
-    config::environment::Environment,
+    config::{Overrides, environment::Environment},
     failure::Failure,
     outcome::doctor::{Checked, Remedy, Verdict},
     process::Processes,
@@ -21,7 +21,7 @@ use crate::{
 pub(crate) struct Patient<'a> {
     /// The configuration file's.
     pub(crate) path: &'a Path,
-    pub(crate) role: Option<&'a str>,
+    pub(crate) overrides: &'a Overrides,
     pub(crate) env: &'a Environment,
     pub(crate) processes: &'a Processes,
 }

@@ -94,3 +94,119 @@ proptest! {
         prop_assert!(!shown.contains(&secret));
     }
 }
+
+fn known(text: &str, env: &Environment) -> Vec<String> {
+    let secrets = valid(text, env).secrets(env);
+    let all = secrets.iter().flat_map(|secret| [&secret.value].into_iter().chain(&secret.written));
+    all.map(|secret| secret.expose().to_owned()).collect()
+}
+
+#[test]
+fn a_secret_is_known_by_where_it_is_declared() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str, text: &str| {
+        let file = folder.path().join(name);
+        std::fs::write(&file, text).unwrap();
+        file.display().to_string()
+    };
+    let (of_step, of_reader) = (path("step", "from-a-file\n"), path("reader", "of-reader\n"));
+    let text = format!(
+        r#"
+[database]
+url = "postgres://app:p%40ss-of-url@db/shop"
+direct = {{ password = "${{INNOCENT}}" }}
+reader = {{ user = "ro", password = {{ file = "{of_reader}" }} }}
+[migrations]
+framework = "django"
+apply = {{ env = {{ DJANGO_SECRET = "of-apply" }} }}
+[tenants]
+registry = {{ table = "t", schema_column = "s" }}
+[server]
+command = ["app", "--api-key", "of-an-option", "--token=of-a-word", "${{LICENCE_KEY:-of-a-default}}"]
+[[step]]
+name = "a"
+wait.http = {{ url = "http://me:of-http@h/x?api_key=of-query" }}
+[[step]]
+name = "b"
+wait.redis = {{ url = "unix:///run/r.sock?pass=of-socket" }}
+[[step]]
+name = "c"
+command = {{ run = ["true"], env = {{ X = {{ file = "{of_step}" }}, Y = {{ env = "ALSO_INNOCENT" }}, Z = "plain" }} }}
+[[step]]
+name = "d"
+verify = {{ tenants = "all" }}
+"#
+    );
+    let env = Environment::from([
+        ("INNOCENT", "of-direct"),
+        ("ALSO_INNOCENT", "of-a-variable"),
+        ("DB_PASSWORD", "twice-set"),
+        ("PGPASSWORD", "twice-set"),
+        ("CELERY_BROKER_URL", "amqp://u:of-broker/#x@mq"),
+        ("PGUSER", "postgres"),
+        ("POSTGRES_PASSWORD", "postgres"),
+        ("PWD", "/home/app"),
+    ]);
+    let known = known(&text, &env);
+    for secret in [
+        "p@ss-of-url",
+        "p%40ss-of-url",
+        "of-direct",
+        "of-reader",
+        "of-apply",
+        "of-an-option",
+        "of-a-word",
+        "of-a-default",
+        "of-http",
+        "of-query",
+        "of-socket",
+        "from-a-file",
+        "of-a-variable",
+        "twice-set",
+        "of-broker/#x",
+    ] {
+        assert_eq!(known.iter().filter(|known| *known == secret).count(), 1, "{secret}: {known:?}");
+    }
+    for innocent in ["plain", "postgres", "/home/app", "me", "app"] {
+        assert!(!known.contains(&innocent.to_owned()), "{innocent}");
+    }
+}
+
+#[test]
+fn a_mistyped_key_never_shows_its_value() {
+    for text in [
+        "[database]\npasword = \"hunter2\"",
+        "[database]\npw = { value = \"hunter2\" }",
+        "[database]\nhost = \"h\"\nuser = \"u\"\nname = \"n\"\ndirect.pasword = 'hunter2'",
+        "pasword = hunter2",
+        "passwrd = [\"hunter2",
+        "[[step]]\nname = \"a\"\nwait.redis = { ulr = \"redis://:hunter2@h\" }",
+        "[database]\nurl = \"postgres://u:hunter2/x\"",
+        "[database]\nurl = \"postgres://u:hun/ter2 hunter2@h/d\"",
+    ] {
+        let shown = rendered(text, &Environment::default());
+        assert!(
+            shown.contains("error: ") && !shown.contains("hunter2") && !shown.contains("hun/"),
+            "{shown}"
+        );
+    }
+}
+
+#[test]
+fn nothing_that_is_configured_shows_its_secrets_in_debug() {
+    let text = r#"
+[server]
+command = ["app", "${S}"]
+[notify]
+command = ["tell", "${S}"]
+[[step]]
+name = "a"
+command = { run = ["true", "${S}"] }
+[[step]]
+name = "b"
+command = { run = ["true"], env = { X = "${S}" } }
+"#;
+    let env = Environment::from([("S", "hunter2")]);
+    let config = valid(text, &env);
+    assert!(!format!("{config:?} {env:?}").contains("hunter2"));
+}

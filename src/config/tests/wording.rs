@@ -43,7 +43,7 @@ command = { run = [] }
     error: the configuration has no key `rol`
      --> config.toml:2:1
       |
-    2 | rol = "web"
+    2 | rol = "***"
       | ^^^
       |
       = help: did you mean `role`?
@@ -59,7 +59,7 @@ command = { run = [] }
     error: `[database]` has no key `prot`
      --> config.toml:6:1
       |
-    6 | prot = 5432
+    6 | prot = ****
       | ^^^^
       |
       = help: did you mean `port`?
@@ -109,7 +109,7 @@ command = { run = [] }
     error: `wait` has no key `redsi`
       --> config.toml:20:6
        |
-    20 | wait.redsi = { url = "redis://********@h" }
+    20 | wait.redsi = { url = "******************" }
        |      ^^^^^
        |
        = help: did you mean `redis`?
@@ -137,7 +137,7 @@ command = { run = [] }
     error: `sql` has no key `timout`
       --> config.toml:28:27
        |
-    28 | sql = { run = "SELECT 1", timout = "1s" }
+    28 | sql = { run = "SELECT 1", timout = "**" }
        |                           ^^^^^^
        |
        = help: did you mean `timeout`?

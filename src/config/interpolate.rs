@@ -9,8 +9,8 @@ use toml::{
 };
 
 use super::{
-    environment::Environment,
-    problem::{Problem, Problems},
+    environment::Environment, problem::Problem, reading::Reading, secret_names::is_secret_name,
+    secrets::KnownSecret,
 };
 
 /// Defaults may hold variables of their own, so deep.
@@ -36,6 +36,13 @@ pub(super) enum Value {
     Unfilled,
 }
 
+impl Node {
+    /// What a declared default stands for.
+    pub(super) fn of_default(text: &str) -> Self {
+        Self { span: 0..0, value: Value::Text(text.to_owned()), filled_by: Vec::new() }
+    }
+}
+
 /// One line of a table.
 pub(super) struct Entry {
     pub(super) key: String,
@@ -46,8 +53,7 @@ pub(super) struct Entry {
 /// What a value is filled from, and where problems go.
 pub(super) struct Filler<'f> {
     pub(super) text: &'f str,
-    pub(super) env: &'f Environment,
-    pub(super) problems: &'f Problems,
+    pub(super) reading: &'f Reading<'f>,
 }
 
 impl Filler<'_> {
@@ -93,14 +99,36 @@ impl Filler<'_> {
         let place = |at: Range<usize>| {
             if exact { inside.start + at.start..inside.start + at.end } else { span.clone() }
         };
-        match fill(text, self.env, filled_by, DEEPEST) {
-            Ok(filled) => Value::Text(filled),
+        match fill(text, self.reading.env, filled_by, DEEPEST) {
+            Ok(filled) => {
+                // Also a default: where the variable is not set, it is the secret.
+                if text != filled && references(text).any(is_secret_name) {
+                    self.reading.remember(secret_parts(text, &filled));
+                }
+                Value::Text(filled)
+            }
             Err(Unfilled { at, message, help }) => {
-                self.problems.report(Problem::error(place(at), message).help(help));
+                self.reading.report(Problem::error(place(at), message).help(help));
                 Value::Unfilled
             }
         }
     }
+}
+
+/// The variables that a text refers to.
+fn references(text: &str) -> impl Iterator<Item = &str> {
+    text.split("${").skip(1).map(|inside| {
+        let end = inside.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(inside.len());
+        &inside[..end]
+    })
+}
+
+/// What stands in the filled text between the text's own beginning and end.
+fn secret_parts(text: &str, filled: &str) -> Option<KnownSecret> {
+    let start = text.find("${")?;
+    let end = text.len() - text.rfind('}')? - 1;
+    let value = filled.get(start..filled.len().checked_sub(end)?)?;
+    Some(KnownSecret::plain(value))
 }
 
 /// Why a text could not be filled, and where in it.

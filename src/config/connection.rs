@@ -5,22 +5,40 @@ use std::{collections::BTreeMap, path::PathBuf};
 use super::{
     Database, Postgres, Sqlite,
     environment::Environment,
-    fill::{Node, Value},
-    password,
+    fields::Table,
+    interpolate::{Node, Value},
+    keys::{Kind, Words},
     problem::Problem,
+    reading::Reading,
     secret::{Password, Secret},
-    table::Table,
     url::{self, Endpoint, Fault, SSL_MODES},
-    values,
+    values::{self, Read},
 };
 
 const DEFAULT_PORT: u16 = 5432;
 
-const SCHEMES: [&str; 3] = ["postgres", "postgresql", "sqlite"];
+pub(super) const SCHEMES: [&str; 3] = ["postgres", "postgresql", "sqlite"];
 
-enum DatabaseUrl {
-    Postgres(Box<Parts>),
-    Sqlite(PathBuf),
+#[derive(Clone, Copy)]
+pub(super) struct SslMode(&'static str);
+
+impl Words for SslMode {
+    const WORDS: &'static [(&'static str, Self)] = &{
+        let mut words = [("", SslMode("")); SSL_MODES.len()];
+        let mut at = 0;
+        while at < words.len() {
+            words[at] = (SSL_MODES[at], SslMode(SSL_MODES[at]));
+            at += 1;
+        }
+        words
+    };
+}
+
+/// What one table gives of a connection; `direct` and `reader` give what differs.
+struct ConnectionFields {
+    parts: Parts,
+    password: Option<Password>,
+    folder: Option<PathBuf>,
 }
 
 /// What is known of how to reach a PostgreSQL database.
@@ -34,12 +52,27 @@ struct Parts {
     parameters: BTreeMap<String, String>,
 }
 
-fn database_url(text: &str) -> Result<DatabaseUrl, Fault> {
-    match text.split_once("://") {
-        Some(("sqlite", folder)) if folder.contains('?') => Err("a sqlite:// URL takes no parameters".into()),
-        Some(("sqlite", "")) => Err("a sqlite:// URL needs a folder".into()),
-        Some(("sqlite", folder)) => Ok(DatabaseUrl::Sqlite(PathBuf::from(url::decode(folder)?))),
-        _ => Ok(DatabaseUrl::Postgres(Box::new(Parts::of(Endpoint::parse(text, &SCHEMES)?)?))),
+enum DatabaseUrl {
+    Postgres(Box<Parts>),
+    Sqlite(PathBuf),
+}
+
+impl Read for DatabaseUrl {
+    fn read(node: &Node, _: Kind, reading: &Reading<'_>) -> Result<Self, Problem> {
+        let Value::Text(text) = &node.value else {
+            return Err(values::wrong_secret(node, "a database URL"));
+        };
+        let wrong = |fault: Fault| values::wrong_url(node, fault);
+        if let Some(("sqlite", folder)) = text.split_once("://") {
+            return match folder {
+                "" => Err(wrong("a sqlite:// URL needs a folder".into())),
+                _ if folder.contains('?') => Err(wrong("a sqlite:// URL takes no parameters".into())),
+                _ => url::decode(folder).map(|folder| Self::Sqlite(folder.into())).map_err(wrong),
+            };
+        }
+        let endpoint = Endpoint::parse(text, &SCHEMES).map_err(wrong)?;
+        reading.remember(endpoint.secrets());
+        Parts::of(endpoint).map(|parts| Self::Postgres(Box::new(parts))).map_err(wrong)
     }
 }
 
@@ -78,55 +111,36 @@ impl Parts {
     }
 }
 
-/// What one table says of a connection; `direct` and `reader` say what differs.
-struct Said {
-    parts: Parts,
-    password: Option<Password>,
-    folder: Option<PathBuf>,
-}
-
 /// None if a problem was reported.
-pub(super) fn read(mut table: Table<'_>, env: &Environment) -> Option<Database> {
-    let direct = table.table("direct", "`direct`");
-    let reader = table.table("reader", "`reader`");
-    let schema = table.read("schema", values::text).unwrap_or_else(|| "public".into());
-    let (span, problems) = (table.span.clone(), table.problems);
-    let said = said(table, env, None);
-    let (direct, reader) = (
-        direct.map(|table| said_beside(table, env, said.as_ref())),
-        reader.map(|table| said_beside(table, env, said.as_ref())),
-    );
-    let said = said?;
-    if let Some(folder) = said.folder {
+pub(super) fn read(mut table: Table<'_>) -> Option<Database> {
+    let (direct, reader) = (table.table("direct"), table.table("reader"));
+    let schema = table.value("schema");
+    let (span, reading) = (table.span.clone(), table.reading);
+    let base = fields(table, None);
+    // Beside SQLite they have no meaning, and their passwords are not asked for.
+    let beside_sqlite = base.as_ref().map(|base| base.folder.is_some());
+    let direct = direct.map(|table| fields(table, beside_sqlite));
+    let reader = reader.map(|table| fields(table, beside_sqlite));
+    let base = base?;
+    if let Some(folder) = base.folder {
         return Some(Database::Sqlite(Sqlite { folder }));
     }
-    let base = problems.take(complete(said, env, schema).map_err(|why| {
+    let base = reading.take(complete(base, reading.env, schema).map_err(|why| {
         Problem::error(span, why).help("give `url`, or `host`, `name`, `user` and `password`")
     }))?;
-    let beside = |said: Option<Option<Said>>| match said {
+    let beside = |fields: Option<Option<ConnectionFields>>| match fields {
         None => Some(None),
-        Some(said) => Some(inherit(&base, said?).map(Box::new)),
+        Some(fields) => Some(inherit(&base, fields?).map(Box::new)),
     };
     let (direct, reader) = (beside(direct)?, beside(reader)?);
     Some(Database::Postgres(Box::new(Postgres { direct, reader, ..base })))
 }
 
-/// Reads a table beside `[database]` itself. Beside SQLite it has no meaning, and its password is not asked for.
-fn said_beside(table: Table<'_>, env: &Environment, base: Option<&Said>) -> Option<Said> {
-    said(table, env, base.map(|base| base.folder.is_some()))
-}
-
 /// `beside_sqlite` is None for `[database]` itself.
-fn said(mut table: Table<'_>, env: &Environment, beside_sqlite: Option<bool>) -> Option<Said> {
-    let read_url = |node: &Node| {
-        let Value::Text(text) = &node.value else {
-            return Err(values::wrong_secret(node, "a database URL"));
-        };
-        database_url(text).map_err(|fault| values::wrong_url(node, fault))
-    };
-    let url_given = table.get("url").map(|node| node.span.clone());
-    let url = table.read("url", read_url);
-    // What is there and wrong is reported already: it must not be missed a second time.
+fn fields(mut table: Table<'_>, beside_sqlite: Option<bool>) -> Option<ConnectionFields> {
+    let url_given = table.node("url").map(|node| node.span.clone());
+    let url = table.get::<DatabaseUrl>("url");
+    // What is given and wrong is reported already: it is not reported as missing, too.
     let broken = (url_given.is_some() && url.is_none())
         || ["url", "host", "port", "name", "user"].iter().any(|key| table.is_unfilled(key));
     let (mut parts, folder) = match url {
@@ -138,56 +152,45 @@ fn said(mut table: Table<'_>, env: &Environment, beside_sqlite: Option<bool>) ->
     if let (Some(place), Some(false), true) = (&url_given, beside_sqlite, folder.is_some()) {
         table.report(Problem::error(place.clone(), "this must be a postgres:// URL, as `[database]` is"));
     }
-    place_part(&mut table, "host", &mut parts.host, on_sqlite, values::text);
-    place_part(&mut table, "port", &mut parts.port, on_sqlite, values::number(1..=65535));
-    place_part(&mut table, "name", &mut parts.name, on_sqlite, values::text);
-    place_part(&mut table, "user", &mut parts.user, on_sqlite, values::text);
-    let words: Vec<(&str, &str)> = SSL_MODES.iter().map(|word| (*word, *word)).collect();
-    if let Some(mode) = table.read("sslmode", values::word(&words)) {
+    part(&mut table, "host", &mut parts.host, on_sqlite);
+    part(&mut table, "port", &mut parts.port, on_sqlite);
+    part(&mut table, "name", &mut parts.name, on_sqlite);
+    part(&mut table, "user", &mut parts.user, on_sqlite);
+    if let Some(SslMode(mode)) = table.get("sslmode") {
         parts.parameters.insert("sslmode".into(), mode.into());
     }
-    if let Some(certificate) = table.read("sslrootcert", values::text) {
+    if let Some(certificate) = table.get("sslrootcert") {
         parts.parameters.insert("sslrootcert".into(), certificate);
     }
-    let problems = table.problems;
-    let password = match table.get("password") {
+    let password = match table.node("password") {
         None => parts.password.take().map(Password::Given),
         Some(_) if on_sqlite || beside_sqlite == Some(true) => None,
-        Some(node) if parts.password.is_some() => {
-            table.report(Problem::error(node.span.clone(), "`password` is given twice: here and in `url`"));
+        Some(_) if parts.password.is_some() => {
+            table.report_at("password", "`password` is given twice: here and in `url`", None);
             None
         }
-        Some(node) => password::read(node, env, problems),
+        Some(_) => table.get("password"),
     };
     table.finish();
-    (!broken).then_some(Said { parts, password, folder })
+    (!broken).then_some(ConnectionFields { parts, password, folder })
 }
 
-fn place_part<T>(
-    table: &mut Table<'_>,
-    key: &'static str,
-    part: &mut Option<T>,
-    on_sqlite: bool,
-    read: impl Fn(&Node) -> Result<T, Problem>,
-) {
-    let Some(node) = table.get(key) else {
+fn part<T: Read>(table: &mut Table<'_>, key: &'static str, part: &mut Option<T>, on_sqlite: bool) {
+    if table.node(key).is_none() {
         return;
-    };
+    }
     if on_sqlite {
-        table.report(Problem::error(
-            node.span.clone(),
-            format!("`{key}` has no meaning beside a sqlite:// URL"),
-        ));
+        table.report_at(key, &format!("`{key}` has no meaning beside a sqlite:// URL"), None);
     } else if part.is_some() {
-        table.report(Problem::error(node.span.clone(), format!("`{key}` is given twice: here and in `url`")));
+        table.report_at(key, &format!("`{key}` is given twice: here and in `url`"), None);
     } else {
-        *part = table.problems.take(read(node));
+        *part = table.get(key);
     }
 }
 
-/// Fills what is absent from the PG* variables, as libpq does; the rest must be there.
-fn complete(said: Said, env: &Environment, shared_schema: String) -> Result<Postgres, String> {
-    let parts = said.parts;
+/// Fills what is absent from the PG* variables, as libpq does; the rest must be given.
+fn complete(fields: ConnectionFields, env: &Environment, shared_schema: String) -> Result<Postgres, String> {
+    let parts = fields.parts;
     let variable = |name: &str| env.get(name).map(str::to_owned);
     let needed = |part: Option<String>, key: &str, name: &str| {
         part.or_else(|| variable(name))
@@ -206,7 +209,7 @@ fn complete(said: Said, env: &Environment, shared_schema: String) -> Result<Post
         port,
         name: needed(parts.name, "name", "PGDATABASE")?,
         user: needed(parts.user, "user", "PGUSER")?,
-        password: said.password.unwrap_or_else(|| {
+        password: fields.password.unwrap_or_else(|| {
             variable("PGPASSWORD").map_or(Password::None, |password| Password::Given(Secret::new(password)))
         }),
         parameters: parts.parameters,
@@ -216,9 +219,9 @@ fn complete(said: Said, env: &Environment, shared_schema: String) -> Result<Post
     })
 }
 
-/// What is not said stays as in `[database]`. None if nothing is said at all.
-fn inherit(base: &Postgres, said: Said) -> Option<Postgres> {
-    let Said { parts, password, .. } = said;
+/// What is not given stays as in `[database]`. None if nothing differs.
+fn inherit(base: &Postgres, fields: ConnectionFields) -> Option<Postgres> {
+    let ConnectionFields { parts, password, .. } = fields;
     let mut parameters = base.parameters.clone();
     parameters.extend(parts.parameters);
     let one = Postgres {

@@ -1,0 +1,204 @@
+//! Reads the declared keys of one table of the filled tree. A key that is not declared is unknown.
+//!
+//! serde stops at the first error in a table; this collects all of them.
+
+use std::ops::Range;
+
+use super::{
+    interpolate::{Entry, Node, Value},
+    keys::{Key, Kind, Need, Section},
+    problem::{Problem, shown},
+    reading::Reading,
+    values::{self, Read},
+};
+
+/// A table that is being read.
+pub(super) struct Table<'t> {
+    pub(super) span: Range<usize>,
+    pub(super) reading: &'t Reading<'t>,
+    pub(super) section: &'static Section,
+    /// Keys of another framework than this one are errors.
+    framework: Option<&'static str>,
+    entries: &'t [Entry],
+    read: Vec<&'static str>,
+}
+
+impl<'t> Table<'t> {
+    /// None, and a problem, if the value is no table.
+    pub(super) fn of(node: &'t Node, section: &'static Section, reading: &'t Reading<'t>) -> Option<Self> {
+        let Value::Table(entries) = &node.value else {
+            reading.report(values::wrong(node, "a table"));
+            return None;
+        };
+        let span = node.span.clone();
+        Some(Self { span, reading, section, framework: None, entries, read: Vec::new() })
+    }
+
+    /// From here on, keys of other frameworks are unknown, also in the tables of this one.
+    pub(super) fn only(&mut self, framework: &'static str) {
+        self.framework = Some(framework);
+    }
+
+    /// The value of a key; None if it is absent, an empty text or could not be filled in.
+    pub(super) fn node(&mut self, name: &'static str) -> Option<&'t Node> {
+        self.entry(name).map(|entry| &entry.node)
+    }
+
+    pub(super) fn entry(&mut self, name: &'static str) -> Option<&'t Entry> {
+        self.declared(name)?;
+        if !self.read.contains(&name) {
+            self.read.push(name);
+        }
+        self.entries.iter().find(|entry| entry.key == name).filter(|entry| match &entry.node.value {
+            Value::Text(text) => !text.is_empty(),
+            Value::Unfilled => false,
+            _ => true,
+        })
+    }
+
+    /// The key's value or its default; None if there is neither, or if it is wrong, which is reported.
+    pub(super) fn get<T: Read>(&mut self, name: &'static str) -> Option<T> {
+        let key = self.declared(name)?;
+        match (self.node(name), key.need) {
+            (Some(node), _) => self.reading.take(T::read(node, key.kind, self.reading)),
+            (None, Need::Required) => {
+                self.missing(name);
+                None
+            }
+            (None, Need::Default(text)) => T::read(&Node::of_default(text), key.kind, self.reading).ok(),
+            (None, Need::Optional(_)) => None,
+        }
+    }
+
+    /// The same; what is wrong, and reported, reads as nothing.
+    pub(super) fn value<T: Read + Default>(&mut self, name: &'static str) -> T {
+        self.get(name).unwrap_or_default()
+    }
+
+    /// The key's value as a table of its own.
+    pub(super) fn table(&mut self, name: &'static str) -> Option<Table<'t>> {
+        let (Kind::Table(section), node) = (self.declared(name)?.kind, self.node(name)) else { return None };
+        let Some(node) = node else {
+            if let Some(Need::Required) = self.declared(name).map(|key| key.need) {
+                self.missing(name);
+            }
+            return None;
+        };
+        let table = Table::of(node, section, self.reading)?;
+        Some(Table { framework: self.framework, ..table })
+    }
+
+    /// The same; an absent table has every default.
+    pub(super) fn table_or_defaults(&mut self, name: &'static str) -> Option<Table<'t>> {
+        let Kind::Table(section) = self.declared(name)?.kind else { return None };
+        let found = self.table(name);
+        let (span, reading, framework) = (self.span.clone(), self.reading, self.framework);
+        let absent = Table { span, reading, section, framework, entries: &[], read: Vec::new() };
+        Some(found.unwrap_or(absent))
+    }
+
+    /// The tables of `[[name]]`, at most so many.
+    pub(super) fn tables(&mut self, name: &'static str, most: usize) -> Vec<(&'t Node, Table<'t>)> {
+        let Some(Kind::Tables(section)) = self.declared(name).map(|key| key.kind) else { return Vec::new() };
+        match self.node(name) {
+            Some(Node { value: Value::List(list), .. }) => {
+                if let Some(first) = list.get(most) {
+                    let message = format!("more than {most} times `[[{name}]]`");
+                    self.report(Problem::error(first.span.clone(), message));
+                }
+                let tables = list.iter().take(most);
+                tables.filter_map(|node| Some((node, Table::of(node, section, self.reading)?))).collect()
+            }
+            Some(node) => {
+                let help = format!("write `[[{name}]]`, in two brackets");
+                self.report(values::wrong(node, "a list of tables").help(help));
+                Vec::new()
+            }
+            None => Vec::new(),
+        }
+    }
+
+    /// The one key of a table that takes exactly one.
+    pub(super) fn choice(&mut self) -> Option<(&'static str, Table<'t>)> {
+        let (name, words) = (self.section.name, self.section.one_of);
+        let mut given: Vec<_> =
+            words.iter().filter_map(|word| self.entry(word).map(|entry| (*word, entry))).collect();
+        given.sort_by_key(|(_, entry)| entry.key_span.start);
+        for (word, entry) in given.iter().skip(1) {
+            let message = format!("{name} takes one of {}: `{word}` is one too many", words.join(", "));
+            self.report(Problem::error(entry.key_span.clone(), message));
+        }
+        if self.is_empty() {
+            let problem = Problem::error(self.span.clone(), format!("{name} does not say what"));
+            self.report(problem.help(format!("give it one of {}", words.join(", "))));
+        }
+        let (word, _) = given.first()?;
+        Some((word, self.table(word)?))
+    }
+
+    /// Reports that a key is needed, unless it is given and could not be filled in.
+    pub(super) fn missing(&self, name: &str) {
+        if !self.is_unfilled(name) {
+            let empty = self.entries.iter().find(|entry| entry.key == name);
+            let place = empty.map_or(self.span.clone(), |entry| entry.node.span.clone());
+            let problem = Problem::error(place, format!("{} needs `{name}`", self.section.name));
+            self.report(if empty.is_some() {
+                problem.help("an empty text counts as unset")
+            } else {
+                problem
+            });
+        }
+    }
+
+    /// The key is given and could not be filled in, which is reported already.
+    pub(super) fn is_unfilled(&self, name: &str) -> bool {
+        self.entries.iter().any(|entry| entry.key == name && matches!(entry.node.value, Value::Unfilled))
+    }
+
+    pub(super) fn report(&self, problem: Problem) {
+        self.reading.report(problem);
+    }
+
+    /// Reports a problem at a key's value, or at the table if the key is absent.
+    pub(super) fn report_at(&mut self, name: &'static str, message: &str, help: Option<&str>) {
+        let span = self.node(name).map_or(self.span.clone(), |node| node.span.clone());
+        let problem = Problem::error(span, message);
+        self.report(match help {
+            Some(help) => problem.help(help),
+            None => problem,
+        });
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.entries.iter().any(|entry| entry.key == name)
+    }
+
+    /// Reports every key that is unknown, and returns how many there were.
+    pub(super) fn finish(self) -> usize {
+        let unknown = self.entries.iter().filter(|entry| !self.read.contains(&entry.key.as_str()));
+        unknown.map(|entry| self.report(self.unknown(entry))).count()
+    }
+
+    fn unknown(&self, entry: &Entry) -> Problem {
+        let problem = |message: String| Problem::error(entry.key_span.clone(), message);
+        if let Some(framework) = self.section.key(&entry.key).and_then(|key| key.framework) {
+            return problem(format!("`{}` needs `framework = \"{framework}\"`", entry.key));
+        }
+        let known = self.section.keys.iter().filter(|key| key.is_of(self.framework));
+        let known: Vec<&str> = known.map(|key| key.name).collect();
+        let problem = problem(format!("{} has no key `{}`", self.section.name, shown(&entry.key)));
+        match self.reading.nearest(&entry.key, &known) {
+            Some(near) => problem.help(format!("did you mean `{near}`?")),
+            None if known.is_empty() => problem,
+            None => problem.help(format!("one of: {}", known.join(", "))),
+        }
+    }
+
+    fn declared(&self, name: &str) -> Option<&'static Key> {
+        self.section.key(name).filter(|key| key.is_of(self.framework))
+    }
+}

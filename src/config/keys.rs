@@ -1,0 +1,149 @@
+//! What a key of the configuration is, declared once: the readers, the JSON Schema and the tables of
+//! `docs/configuration.md` all follow the declarations. A key that is not declared cannot be read.
+
+mod steps;
+mod tables;
+
+pub(super) use self::{steps::KINDS, tables::ROOT};
+
+/// A table of the file.
+pub(super) struct Section {
+    /// How messages call it.
+    pub(super) name: &'static str,
+    pub(super) doc: &'static str,
+    pub(super) keys: &'static [Key],
+    /// Exactly one of these keys is given; empty where any may be.
+    pub(super) one_of: &'static [&'static str],
+}
+
+/// A key of a table.
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    pub(super) kind: Kind,
+    pub(super) need: Need,
+    /// One sentence; Markdown.
+    pub(super) doc: &'static str,
+    /// The `framework` that it belongs to; None for all.
+    pub(super) framework: Option<&'static str>,
+}
+
+/// What holds where a key is absent.
+#[derive(Clone, Copy)]
+pub(super) enum Need {
+    Required,
+    /// As if the file said this.
+    Default(&'static str),
+    /// In words.
+    Optional(&'static str),
+}
+
+/// What a value may be.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    Text,
+    /// A name that SQL can quote, perhaps with its schema.
+    Identifier,
+    StepName,
+    Path,
+    /// `2027-01-31`
+    Day,
+    /// `host:port`
+    Address,
+    /// The same with numbers only.
+    ListenAddress,
+    /// With one of these schemes. It may hold a secret.
+    Url(&'static [&'static str]),
+    /// A secret.
+    Password,
+    /// A table of the user's own names; each value may be a secret.
+    Variables,
+    Number(i64, i64),
+    Boolean,
+    Duration,
+    DurationOrZero,
+    Word(fn() -> Vec<&'static str>),
+    /// A program and its arguments; at least so many words.
+    Argv(usize),
+    /// A list of lists.
+    Argvs,
+    /// A list, in which an empty text does not count; at least so many.
+    Texts(usize),
+    /// One value or a list of such values.
+    OneOrMany(&'static Kind),
+    /// `"all"` or a list of names.
+    AllOrNames,
+    /// `"start"` or a list of names.
+    After,
+    Table(&'static Section),
+    /// `[[name]]`
+    Tables(&'static Section),
+}
+
+impl Kind {
+    /// Whether a value may be quoted in a message, and its line shown as it is.
+    pub(super) fn is_public(self) -> bool {
+        !matches!(self, Kind::Url(_) | Kind::Password | Kind::Variables)
+    }
+}
+
+impl Section {
+    pub(super) const fn new(name: &'static str, doc: &'static str, keys: &'static [Key]) -> Self {
+        Self { name, doc, keys, one_of: &[] }
+    }
+
+    pub(super) const fn one_of(self, one_of: &'static [&'static str]) -> Self {
+        Self { one_of, ..self }
+    }
+
+    pub(super) fn key(&self, name: &str) -> Option<&'static Key> {
+        self.keys.iter().find(|key| key.name == name)
+    }
+
+    /// Every key of this section and of those in it.
+    pub(super) fn every_key(&'static self) -> Vec<&'static Key> {
+        let below = |key: &'static Key| match key.kind {
+            Kind::Table(section) | Kind::Tables(section) => section.every_key(),
+            _ => Vec::new(),
+        };
+        self.keys.iter().flat_map(|key| [key].into_iter().chain(below(key))).collect()
+    }
+}
+
+impl Key {
+    /// A key that may be absent, with no effect.
+    pub(super) const fn new(name: &'static str, kind: Kind, doc: &'static str) -> Self {
+        Self { name, kind, need: Need::Optional("none"), doc, framework: None }
+    }
+
+    pub(super) const fn required(self) -> Self {
+        Self { need: Need::Required, ..self }
+    }
+
+    pub(super) const fn default(self, text: &'static str) -> Self {
+        Self { need: Need::Default(text), ..self }
+    }
+
+    pub(super) const fn absent(self, words: &'static str) -> Self {
+        Self { need: Need::Optional(words), ..self }
+    }
+
+    pub(super) const fn only(self, framework: &'static str) -> Self {
+        Self { framework: Some(framework), ..self }
+    }
+
+    pub(super) fn is_of(&self, framework: Option<&str>) -> bool {
+        match (self.framework, framework) {
+            (Some(only), Some(framework)) => only == framework,
+            _ => true,
+        }
+    }
+}
+
+/// Words that stand for the values of a type.
+pub(super) trait Words: Copy + 'static {
+    const WORDS: &'static [(&'static str, Self)];
+}
+
+pub(super) fn words<T: Words>() -> Vec<&'static str> {
+    T::WORDS.iter().map(|(word, _)| *word).collect()
+}

@@ -1,0 +1,48 @@
+//! What every reader of the file shares: the environment, the problems found so far, and the secrets.
+
+use std::cell::RefCell;
+
+use super::{
+    environment::Environment,
+    problem::{Problem, Problems, nearest},
+    secrets::KnownSecret,
+};
+
+/// With so many problems, suggestions cost more than they help.
+const MOST_SUGGESTIONS: usize = 100;
+
+/// One reading of a file.
+pub(super) struct Reading<'r> {
+    pub(super) env: &'r Environment,
+    problems: Problems,
+    secrets: RefCell<Vec<KnownSecret>>,
+}
+
+impl<'r> Reading<'r> {
+    pub(super) fn new(env: &'r Environment) -> Self {
+        Self { env, problems: Problems::default(), secrets: RefCell::default() }
+    }
+
+    pub(super) fn report(&self, problem: Problem) {
+        self.problems.report(problem);
+    }
+
+    /// The value, or None and its problem reported.
+    pub(super) fn take<T>(&self, read: Result<T, Problem>) -> Option<T> {
+        read.map_err(|problem| self.report(problem)).ok()
+    }
+
+    pub(super) fn remember(&self, secrets: impl IntoIterator<Item = KnownSecret>) {
+        self.secrets.borrow_mut().extend(secrets);
+    }
+
+    /// The known word that was probably meant.
+    pub(super) fn nearest<'k>(&self, wrong: &str, known: &[&'k str]) -> Option<&'k str> {
+        if self.problems.len() > MOST_SUGGESTIONS { None } else { nearest(wrong, known) }
+    }
+
+    /// Every problem in the order of the file, and the secrets.
+    pub(super) fn end(self) -> (Vec<Problem>, Vec<KnownSecret>) {
+        (self.problems.into_sorted(), self.secrets.into_inner())
+    }
+}

@@ -1,0 +1,203 @@
+//! Reads the tables that are given once: `[tenants]`, `[migrations]`, `[gate]`, `[lock]`, `[server]`, and `[[accept]]`.
+
+use std::time::Duration;
+
+use super::{
+    Ahead, Apply, Gate, GateMode, Migrations, Mode, OnIncomplete, OnTenantFailure, Overrides, Project,
+    Registry, Server, Source,
+    command_fields::argv,
+    fields::Table,
+    interpolate::{Node, Value},
+    keys::{Kind, Words},
+    problem::Problem,
+    reading::Reading,
+    values::{self, Names, Read},
+};
+use crate::tenants::accept::Accept;
+
+/// What `framework` may say; None if Portcullis applies the migrations itself.
+pub(crate) const FRAMEWORKS: [(&str, External); 2] = [("sql", None), ("django", Some("django"))];
+
+pub(super) type External = Option<&'static str>;
+
+impl Words for External {
+    const WORDS: &'static [(&'static str, Self)] = &FRAMEWORKS;
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum OnFailed {
+    Stop,
+    Continue,
+}
+
+impl Words for OnFailed {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("stop", OnFailed::Stop), ("continue", OnFailed::Continue)];
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Incomplete {
+    Block,
+    Quarantine,
+}
+
+impl Words for Incomplete {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("block", Incomplete::Block), ("quarantine", Incomplete::Quarantine)];
+}
+
+impl Words for Ahead {
+    const WORDS: &'static [(&'static str, Self)] = &[("warn", Ahead::Warn), ("block", Ahead::Block)];
+}
+
+impl Words for GateMode {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("block", GateMode::Block), ("report", GateMode::Report)];
+}
+
+impl Words for Mode {
+    const WORDS: &'static [(&'static str, Self)] = &[("exec", Mode::Exec), ("supervise", Mode::Supervise)];
+}
+
+pub(super) fn tenants(mut table: Table<'_>) -> Option<Registry> {
+    let registry = table.table("registry").and_then(registry);
+    table.finish();
+    registry
+}
+
+fn registry(mut table: Table<'_>) -> Option<Registry> {
+    let (name, schema_column) = (table.get("table"), table.get("schema_column"));
+    let (condition, at_least) = (table.get("where"), table.value("at_least"));
+    table.finish();
+    Some(Registry { table: name?, schema_column: schema_column?, condition, at_least })
+}
+
+pub(super) fn migrations(mut table: Table<'_>, overrides: &Overrides) -> Option<Migrations> {
+    let external: External = table.get("framework").flatten();
+    table.only(external.unwrap_or("sql"));
+    let (shared, tenant) = (table.get("shared"), table.get("tenant"));
+    let (interpreter, entry) = (table.value("python"), table.get("manage"));
+    let mut manifest = table.table_or_defaults("manifest")?;
+    let (file, auto_manifest) = (manifest.value("file"), manifest.value("auto"));
+    manifest.finish();
+    let template = table.table("template").and_then(|mut table| {
+        let file = table.get("file");
+        table.finish();
+        file
+    });
+    let mut inner = table.table_or_defaults("apply")?;
+    let (run, env) = (argv(&mut inner, "run").unwrap_or_default(), inner.value("env"));
+    if !run.is_empty() && !run.iter().any(|word| word.contains("{schema}")) {
+        let help = "as in [\"python\", \"manage.py\", \"migrate_schemas\", \"--schema={schema}\"]";
+        inner.report_at("run", "`run` does not say where `{schema}` stands", Some(help));
+    }
+    let apply = apply(inner, overrides);
+    table.finish();
+    let source = match external {
+        None => Source::Sql { shared: shared?, tenant: tenant? },
+        Some(framework) => Source::External(Project { framework, interpreter, entry, run, env }),
+    };
+    Some(Migrations { source, manifest: file, auto_manifest, template, apply })
+}
+
+fn apply(mut table: Table<'_>, overrides: &Overrides) -> Apply {
+    let on_failed = table.get("on_tenant_failure").unwrap_or(OnFailed::Stop);
+    let at_most = table.get("max_failures");
+    if on_failed == OnFailed::Stop && table.has("max_failures") {
+        let message = "`max_failures` needs `on_tenant_failure = \"continue\"`";
+        table.report_at("max_failures", message, None);
+    }
+    let apply = Apply {
+        jobs: overrides.jobs.unwrap_or(table.value("jobs")),
+        canary: table.get("canary").map_or_else(Vec::new, |Names(names)| names),
+        cooperate: table.value::<bool>("cooperate") || overrides.cooperate,
+        on_tenant_failure: match on_failed {
+            OnFailed::Stop => OnTenantFailure::Stop,
+            OnFailed::Continue => OnTenantFailure::Continue { at_most },
+        },
+        timeout: table.value("timeout"),
+        lock_timeout: table.value("lock_timeout"),
+        statement_timeout: table.get("statement_timeout"),
+    };
+    table.finish();
+    apply
+}
+
+pub(super) fn gate(mut table: Table<'_>) -> Gate {
+    let incomplete = incomplete(&mut table);
+    let gate = Gate {
+        ahead: table.get("ahead").unwrap_or(Ahead::Warn),
+        settle: table.value("settle"),
+        allow_standby: table.value("allow_standby"),
+        mode: table.get("mode").unwrap_or(GateMode::Block),
+        incomplete,
+    };
+    table.finish();
+    gate
+}
+
+/// `max` has no default: how many may be kept out is the decision itself.
+fn incomplete(table: &mut Table<'_>) -> OnIncomplete {
+    let incomplete = table.get("incomplete").unwrap_or(Incomplete::Block);
+    let (at_most, file) = (table.get("max"), table.get("quarantine_file"));
+    if incomplete == Incomplete::Block {
+        for key in ["max", "quarantine_file"] {
+            if table.node(key).is_some() {
+                table.report_at(key, &format!("`{key}` needs `incomplete = \"quarantine\"`"), None);
+            }
+        }
+        return OnIncomplete::Block;
+    }
+    if at_most.is_none() && !table.has("max") {
+        table.missing("max");
+    }
+    at_most.map_or(OnIncomplete::Block, |at_most| OnIncomplete::Quarantine { at_most, file })
+}
+
+/// One entry for each thing that is named.
+pub(super) fn accept(mut table: Table<'_>) -> Option<Vec<Accept>> {
+    let tenant: Option<String> = table.get("tenant");
+    let what: Option<Vec<String>> = table.get("what");
+    if what.as_ref().is_some_and(Vec::is_empty) {
+        table.missing("what");
+    }
+    let (until, reason) = (table.get("until"), table.get::<String>("reason"));
+    table.finish();
+    let (tenant, until, reason) = (tenant?, until?, reason?);
+    let accept = |what| Accept { tenant: tenant.clone(), what, until, reason: reason.clone() };
+    Some(what?.into_iter().map(accept).collect())
+}
+
+pub(super) fn lock_timeout(mut table: Table<'_>) -> Duration {
+    let timeout = table.value("timeout");
+    table.finish();
+    timeout
+}
+
+pub(super) fn server(mut table: Table<'_>) -> Server {
+    let grace = table.value("grace");
+    let server = Server {
+        command: argv(&mut table, "command").unwrap_or_default(),
+        passthrough: table.get("passthrough").map_or_else(Vec::new, |Beginnings(list)| list),
+        mode: table.get("mode").unwrap_or(Mode::Exec),
+        grace,
+        crash_grace: table.node("grace").map(|_| grace),
+    };
+    table.finish();
+    server
+}
+
+/// Each the beginning of an argv: at least one word, or every argv would begin with it.
+struct Beginnings(Vec<Vec<String>>);
+
+impl Read for Beginnings {
+    fn read(node: &Node, _: Kind, reading: &Reading<'_>) -> Result<Self, Problem> {
+        let expected = "a list of words, as in [[\"sh\"], [\"python\", \"manage.py\", \"shell\"]]";
+        let words = |node: &Node| match &node.value {
+            Value::List(list) if !list.is_empty() => list.iter().map(values::name).collect(),
+            _ => Err(values::wrong(node, expected)),
+        };
+        let filled = values::elements(node)?.iter().filter(|node| !matches!(node.value, Value::Unfilled));
+        Ok(Self(filled.filter_map(|node| reading.take(words(node))).collect()))
+    }
+}
