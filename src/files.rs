@@ -5,11 +5,13 @@
 //! `/proc` and descriptors that are open already.
 
 use std::{
-    io::{self, Read},
-    os::unix::fs::OpenOptionsExt,
+    io::{self, Read, Seek, Write},
+    os::{fd::OwnedFd, unix::fs::OpenOptionsExt},
     path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
 };
+
+use nix::sys::memfd::{MFdFlags, memfd_create};
 
 /// How many calls may hang at once; one more fails instead of taking another thread.
 const MOST: usize = 64;
@@ -78,14 +80,16 @@ pub(crate) fn replace_now(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Writes into the file itself, in the calling thread; it is made if it is absent.
 pub(crate) fn overwrite_now(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    use std::{io::Write, os::unix::fs::OpenOptionsExt};
     let mut options = std::fs::OpenOptions::new();
     // Opened without waiting: a FIFO that nobody reads is an error.
     options.write(true).truncate(true).create(true).custom_flags(libc::O_NONBLOCK);
     options.open(path)?.write_all(bytes)
 }
 
-/// The whole file as text, in the calling thread.
-pub(crate) fn read_to_string_now(path: &Path) -> io::Result<String> {
-    std::fs::read_to_string(path)
+/// A file that needs no place, to be read from its beginning by whoever inherits it.
+pub(crate) fn in_memory(name: &str, text: &str) -> io::Result<OwnedFd> {
+    let mut file = std::fs::File::from(memfd_create(name, MFdFlags::empty())?);
+    file.write_all(text.as_bytes())?;
+    file.rewind()?;
+    Ok(file.into())
 }

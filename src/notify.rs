@@ -3,9 +3,12 @@
 
 use std::time::Duration;
 
+use serde_json::{Map, Value};
+
 use crate::{
     config::Notify,
     deadline::Deadline,
+    files,
     process::{Child, Cut, ExitReason, Processes, Signals},
     report::{Report, json},
     words::duration,
@@ -14,6 +17,9 @@ use crate::{
 /// Between TERM and KILL, for a command that does not end by itself.
 const GRACE: Duration = Duration::from_secs(1);
 
+/// Linux allows a variable 128 KiB.
+const LONGEST: usize = 64 * 1024;
+
 /// Why nobody may have been told.
 pub(crate) enum Untold {
     /// A signal arrived meanwhile.
@@ -21,7 +27,7 @@ pub(crate) enum Untold {
     Failed(String),
 }
 
-/// Runs the command with the start-up's state as JSON in `PORTCULLIS_NOTIFICATION`. A signal ends it at once.
+/// Runs the command with the start-up's state as JSON on its standard input. A signal ends it at once.
 pub(crate) async fn notify(
     notify: &Notify,
     report: &Report,
@@ -49,12 +55,13 @@ async fn told(
 ) -> Result<(), Untold> {
     let child = Child {
         argv: notify.command.clone(),
-        env: vec![("PORTCULLIS_NOTIFICATION".into(), facts)],
+        env: vec![("PORTCULLIS_NOTIFICATION".into(), short(&facts))],
         cwd: None,
         grace: GRACE,
     };
-    let tree =
-        processes.spawn(&child).map_err(|error| Untold::Failed(format!("cannot start it: {error}")))?;
+    let tree = files::in_memory("portcullis-notification", &facts)
+        .and_then(|input| processes.spawn_with_input(&child, &input))
+        .map_err(|error| Untold::Failed(format!("cannot start it: {error}")))?;
     // Its output must be read, or it would block; it is of no interest.
     let finished = tree.run(Deadline::after(notify.timeout), signal, |_, _| None).await;
     match (finished.cut, finished.reason) {
@@ -65,4 +72,26 @@ async fn told(
         (None, ExitReason::Exited(0)) => Ok(()),
         (None, reason) => Err(Untold::Failed(format!("it {}", reason.words()))),
     }
+}
+
+/// What fits into a variable, which the kernel limits: of long facts, only what is short.
+fn short(facts: &str) -> String {
+    if facts.len() <= LONGEST {
+        return facts.to_owned();
+    }
+    let Ok(Value::Object(facts)) = serde_json::from_str(facts) else { return String::new() };
+    let is_short = |value: &Value| value.to_string().len() <= LONGEST / 32;
+    let mut short: Map<String, Value> = Map::new();
+    for (name, value) in facts {
+        match value {
+            Value::Object(parts) => {
+                let parts = parts.into_iter().filter(|(_, value)| is_short(value));
+                short.insert(name, Value::Object(parts.collect()));
+            }
+            value if is_short(&value) => drop(short.insert(name, value)),
+            _ => {}
+        }
+    }
+    short.insert("shortened".into(), true.into());
+    Value::Object(short).to_string()
 }

@@ -1,14 +1,6 @@
 //! Hands the list of quarantined tenants to the server: as a variable, and as a file for whoever reads files.
 
-use std::{
-    fs::File,
-    io::{self, Write},
-    os::fd::IntoRawFd,
-    path::Path,
-    time::Duration,
-};
-
-use nix::sys::memfd::{MFdFlags, memfd_create};
+use std::{io, os::fd::IntoRawFd, path::Path, time::Duration};
 
 use crate::{
     config::{Gate, OnIncomplete},
@@ -35,19 +27,14 @@ pub(crate) async fn variables(gate: &Gate, tenants: &[String]) -> Result<Vec<(St
             .await
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
             .map(|()| path.display().to_string()),
-        None => in_memory(&list),
+        // It ends with the last process that has it open, the server.
+        None => files::in_memory("portcullis-quarantine", &list).map(|file| {
+            Path::new("/proc/self/fd").join(file.into_raw_fd().to_string()).display().to_string()
+        }),
     };
     let place = written.map_err(|error| Failure::Unproven {
         what: "the server knows whom to keep out".into(),
         why: format!("cannot write the list: {error}").into(),
     })?;
     Ok(vec![(LIST.into(), list), (FILE.into(), place)])
-}
-
-/// A file that needs no writable place: it ends with the last process that has it open, the server.
-fn in_memory(list: &str) -> io::Result<String> {
-    let descriptor = memfd_create("portcullis-quarantine", MFdFlags::empty())?;
-    let mut file = File::from(descriptor);
-    file.write_all(list.as_bytes())?;
-    Ok(Path::new("/proc/self/fd").join(file.into_raw_fd().to_string()).display().to_string())
 }

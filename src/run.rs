@@ -1,13 +1,11 @@
 //! The entrypoint: configuration, plan, steps, handover.
 
-use std::path::Path;
+use std::{path::Path, rc::Rc};
 
 use tokio::time::Instant;
 
 use crate::{
-    actions::{
-        context::RunContext, expectation::make_command, gate_bypass::GateBypasses, run_state::RunState,
-    },
+    actions::{Work, expectation::make_command},
     cli,
     config::{self, Action, Config, Mode, environment::Environment, load::Refused},
     engine,
@@ -114,7 +112,8 @@ fn gate(
     if plan::passes_through(&config.server, &arguments.server) {
         return pass_through(&server, inherited, report);
     }
-    let reason = config::gate_override::reason(env)?;
+    // It is recorded and compared with what was recorded.
+    let reason = config::gate_override::reason(env)?.map(|reason| report.output().masked(&reason));
     let plan = plan::plan(&config)?;
     if arguments.no_server {
         server.argv.clear();
@@ -219,21 +218,25 @@ fn start_up(
     }
     let result = runtime::block_on(inherited, budget, async |processes, mut signals| {
         let begun = Instant::now();
-        let bypasses = GateBypasses::with_reason(reason.clone());
-        let state = RunState { bypasses, ..RunState::new(config, processes.clone()) };
-        let context = &state.context;
+        let mut work = Work::new(config);
+        work.openings.reason.clone_from(&reason);
+        let work = Rc::new(work);
+        work.start_with(processes.clone());
         let steps = plan.steps.iter().map(|planned| planned.step.name.clone()).collect();
-        report.tell(&Event::Started { run: context.run.clone(), role: plan.role.clone(), steps });
-        let mut result = match preflight(plan, context, report).await {
-            Ok(()) => engine::run(plan, &state, &mut signals, report).await,
-            Err(failure) => Err(failure.into()),
+        report.tell(&Event::Started { run: work.run.clone(), role: plan.role.clone(), steps });
+        let mut result = match preflight(plan, &work, report).await {
+            Ok(()) => tokio::select! {
+                result = engine::run(plan, &work, &processes, &mut signals, report) => result,
+                never = report.mention_silence() => never,
+            },
+            Err(failure) => Err(engine::Blocked { step: None, trouble: failure.into() }),
         };
         let overridden = |standing: Standing| standing.opened.iter().any(|opened| opened.how == "override");
         if result.is_ok() && reason.is_some() && !overridden(report.standing().now().0) {
             let text = "PORTCULLIS_OVERRIDE is set, and the gate did not need it: remove it".into();
             report.tell(&Event::Remark { text });
         }
-        let notify = context.config.notify.as_ref();
+        let notify = work.config.notify.as_ref();
         // What was only warned about is told before the handover; the box is not held up by the notification.
         if let (true, Some(notify)) = (result.is_ok(), notify) {
             result = tell_about(notify, report, &processes, &mut signals).await;
@@ -247,10 +250,10 @@ fn start_up(
         }
         let mut variables = Vec::new();
         if result.is_ok() {
-            result = quarantine::variables(&context.config.gate, &state.bypasses.quarantined())
+            result = quarantine::variables(&work.config.gate, &work.openings.quarantined())
                 .await
                 .map(|list| variables = list)
-                .map_err(engine::Blocked::from);
+                .map_err(|failure| engine::Blocked { step: None, trouble: failure.into() });
         }
         let took = begun.elapsed();
         let code = match result {
@@ -267,12 +270,7 @@ fn start_up(
                 report.tell(&Event::Blocked { step, took, trouble });
                 if let Some(notify) = notify {
                     // It is over: a signal changes nothing any more.
-                    let told = tell_about(notify, report, &processes, &mut signals);
-                    if processes.shutdown().has_begun() {
-                        let _ = processes.shutdown().deadline().limit(told).await;
-                    } else {
-                        let _ = told.await;
-                    }
+                    let _ = tell_about(notify, report, &processes, &mut signals).await;
                     processes.finish(false).await;
                 }
                 code
@@ -315,7 +313,7 @@ async fn tell_about(
         }
         Err(Untold::Signal(signal)) => {
             let failure = Failure::Interrupted { signal, doing: "while the notification was sent".into() };
-            Err(failure.into())
+            Err(engine::Blocked { step: None, trouble: failure.into() })
         }
     }
 }
@@ -328,21 +326,21 @@ fn may_serve(gone: bool, arrived: Option<i32>) -> Result<(), engine::Blocked> {
         None if gone => return Ok(()),
         None => Failure::Internal { what: "a process that a step left behind cannot be killed".into() },
     };
-    Err(failure.into())
+    Err(engine::Blocked { step: None, trouble: failure.into() })
 }
 
 /// Finds a missing or stale manifest before the first step does anything.
-async fn preflight(plan: &Plan, context: &RunContext, report: &Report) -> Result<(), Failure> {
-    let derived = context.config.migrations.as_ref().is_none_or(|migrations| migrations.auto_manifest);
+async fn preflight(plan: &Plan, work: &Work, report: &Report) -> Result<(), Failure> {
+    let derived = work.config.migrations.as_ref().is_none_or(|migrations| migrations.auto_manifest);
     let needed = plan.steps.iter().any(|planned| match &planned.decision {
         Decision::Skip { .. } => false,
         Decision::DecidedAtItsTurn { .. } => true,
         Decision::Run => planned.step.action.is_locked() || matches!(planned.step.action, Action::Verify(_)),
     });
     if needed && !derived {
-        context.expectation().await?;
+        work.expectation().await?;
     }
-    if let Some(migrations) = &context.config.migrations
+    if let Some(migrations) = &work.config.migrations
         && let (true, true, Some(external)) = (needed, derived, frameworks::of(migrations).external())
     {
         let (make, about) = (make_command(migrations), external.about());

@@ -5,9 +5,12 @@
 //! a server that does not set SO_REUSEADDR can bind it.
 
 use std::{
+    collections::VecDeque,
     convert::Infallible,
+    future::{poll_fn, ready},
     io,
     net::{SocketAddr, TcpListener},
+    os::fd::AsRawFd,
     sync::Arc,
     thread::{self, JoinHandle},
     time::Duration,
@@ -24,7 +27,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
-    sync::{Semaphore, oneshot},
+    sync::oneshot,
+    task::AbortHandle,
     time,
 };
 
@@ -32,8 +36,8 @@ use crate::report::{Output, Shared, foreign, json, page, prometheus, standing::P
 
 /// Probes are few; more connections than this are a mistake or worse.
 const CONNECTIONS: usize = 64;
-/// How long an idle connection is kept.
-const IDLE: Duration = Duration::from_secs(15);
+/// How long a connection may take for its next request.
+const IDLE: Duration = Duration::from_secs(5);
 /// How long the other side has to close after its last answer. Whoever knows an answer's length closes at once; others
 /// wait for us.
 const LINGER: Duration = Duration::from_millis(100);
@@ -82,7 +86,7 @@ async fn accept(listener: TcpListener, source: Arc<Source>) {
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else {
         return;
     };
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut open: VecDeque<AbortHandle> = VecDeque::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             // Out of descriptors, most probably; they come back.
@@ -91,37 +95,76 @@ async fn accept(listener: TcpListener, source: Arc<Source>) {
         };
         let source = Arc::clone(&source);
         // However it is dropped from now on, nothing stays behind in TIME_WAIT.
-        let lingers_not = stream.set_zero_linger().is_ok();
-        if let (true, Ok(place)) = (lingers_not, Arc::clone(&places).try_acquire_owned()) {
-            tokio::spawn(async move {
-                serve(stream, source).await;
-                drop(place);
-            });
+        if stream.set_zero_linger().is_err() {
+            continue;
         }
+        open.retain(|connection| !connection.is_finished());
+        if open.len() >= CONNECTIONS
+            && let Some(oldest) = open.pop_front()
+        {
+            // A probe is answered at once: whoever has been here the longest only waits.
+            oldest.abort();
+        }
+        open.push_back(tokio::spawn(serve(stream, source)).abort_handle());
     }
 }
 
 async fn serve(stream: TcpStream, source: Arc<Source>) {
-    let answers = service_fn(move |request| {
-        let answer = source.answer(&request);
-        async { Ok::<_, Infallible>(answer) }
-    });
-    let connection = http1::Builder::new()
+    let answers = service_fn(move |request| ready(Ok::<_, Infallible>(source.answer(&request))));
+    let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE)
-        .serve_connection(TokioIo::new(stream), answers)
-        .without_shutdown();
-    if let Ok(parts) = connection.await {
-        // Whoever closes first is left with TIME_WAIT. If it must be us, the end is said, and the reset follows it: by now
-        // the answer has arrived.
-        let mut stream = parts.io.into_inner();
-        let mut rest = [0; 512];
-        let drained = async { while stream.read(&mut rest).await.is_ok_and(|read| read > 0) {} };
-        if time::timeout(LINGER, drained).await.is_err() {
-            let _ = stream.shutdown().await;
-        }
+        .serve_connection(TokioIo::new(stream), answers);
+    // A request that makes no sense has got its answer, too.
+    let _ = poll_fn(|context| connection.poll_without_shutdown(context)).await;
+    let mut stream = connection.into_parts().io.into_inner();
+    let mut rest = [0; 512];
+    let drained = async { while stream.read(&mut rest).await.is_ok_and(|read| read > 0) {} };
+    if time::timeout(LINGER, drained).await.is_err() {
+        close_first(stream).await;
     }
 }
+
+/// Whoever closes first is left with TIME_WAIT once the other side has closed, too. So nothing of the other side is heard any
+/// more before the end is said, and a reset follows it: by then the answer has arrived.
+async fn close_first(mut stream: TcpStream) {
+    let arrived = async {
+        while unsent(&stream) > 0 {
+            time::sleep(LINGER).await;
+        }
+    };
+    let _ = time::timeout(IDLE, arrived).await;
+    let_nothing_in(&stream);
+    let _ = stream.shutdown().await;
+}
+
+/// From now on, everything that arrives is dropped.
+fn let_nothing_in(stream: &TcpStream) {
+    let mut nothing = libc::sock_filter { code: BPF_RETURN, jt: 0, jf: 0, k: 0 };
+    let filter = libc::sock_fprog { len: 1, filter: &raw mut nothing };
+    let size = libc::socklen_t::try_from(size_of_val(&filter)).unwrap_or_default();
+    // SAFETY: the kernel copies the one instruction of the filter, which lets nothing through.
+    unsafe {
+        libc::setsockopt(
+            stream.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            (&raw const filter).cast(),
+            size,
+        );
+    }
+}
+
+/// How many bytes the other side has not acknowledged.
+fn unsent(stream: &TcpStream) -> libc::c_int {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the call writes one number.
+    unsafe { libc::ioctl(stream.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) };
+    bytes
+}
+
+/// `BPF_RET | BPF_K`: ends a filter with a number of bytes to let through.
+const BPF_RETURN: u16 = 0x06;
 
 impl Source {
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {

@@ -2,9 +2,8 @@
 
 use crate::{
     actions::{
-        expectation,
-        judge::{INSPECTION, stale_accepts},
-        run_state::RunState,
+        Work, expectation,
+        look::LOOK,
         verify::{self, Asked},
     },
     cli::{self, VerifyFormat},
@@ -13,20 +12,16 @@ use crate::{
     failure::Failure,
     frameworks::{self, Framework},
     outcome::{FailureDetails, wording},
-    report::{Output, by_hand::ByHand, github::annotation, judgement},
+    report::{Output, by_hand::ByHand, foreign, github::annotation, judgement},
     tenants::manifest::Manifest,
 };
 
-pub(crate) async fn run(work: &RunState, arguments: &cli::Verify, out: &Output) -> Result<Answer, Failure> {
-    let make =
-        work.context.migrations().map_or_else(|_| frameworks::sql::Sql.make(), expectation::make_command);
-    let given = match &arguments.manifest {
-        Some(path) => Some(expectation::read(path, make).await?),
-        None => None,
-    };
+pub(crate) async fn run(work: &Work, arguments: &cli::Verify, out: &Output) -> Result<Answer, Failure> {
+    let make = work.migrations().map_or_else(|_| frameworks::sql::Sql.make(), expectation::make_command);
+    let given = arguments.manifest.as_ref().map(|path| expectation::read(path, make)).transpose()?;
     let manifest = match &given {
         Some(manifest) => manifest,
-        None => &work.context.expectation().await?.manifest,
+        None => &work.expectation().await?.manifest,
     };
     if let Some(app) = &arguments.app {
         known(app, manifest)?;
@@ -37,7 +32,7 @@ pub(crate) async fn run(work: &RunState, arguments: &cli::Verify, out: &Output) 
         manifest,
         shared: arguments.tenant.is_empty(),
         tenants: if arguments.tenant.is_empty() { &Selection::All } else { &named },
-        timeout: INSPECTION,
+        timeout: LOOK,
         wait: None,
         looked: &|done, total| {
             if !arguments.quiet {
@@ -45,15 +40,15 @@ pub(crate) async fn run(work: &RunState, arguments: &cli::Verify, out: &Output) 
             }
         },
     };
-    let mut judgement = verify::verify(&work.context, &work.lock, &asked, &|why, _| out.say(&why)).await?;
+    let mut judgement = verify::verify(work, &asked, &|why, _| out.say(&why)).await?;
     drop(by_hand);
-    let stale = stale_accepts(&work.context, &judgement);
+    let stale = work.stale_accepts(&judgement);
     if let Some(app) = &arguments.app {
         judgement.only(app, manifest);
     }
     let warning = |text: String| match arguments.format {
         VerifyFormat::Github => format!("{}\n", annotation("warning", "portcullis", &text)),
-        _ => format!("warning: {text}\n"),
+        _ => foreign::line(&format!("warning: {text}")),
     };
     let warnings: String = wording::warnings(&judgement).into_iter().chain(stale).map(warning).collect();
     let (instead, before) = match arguments.format {

@@ -32,6 +32,8 @@ pub(crate) struct Child {
 #[derive(Clone, Copy)]
 pub(super) enum Output<'a> {
     Pipes {
+        /// Nothing to read if absent.
+        input: Option<&'a OwnedFd>,
         out: &'a OwnedFd,
         err: &'a OwnedFd,
     },
@@ -56,10 +58,10 @@ pub(super) fn start_stub(
     death: Death,
 ) -> io::Result<i32> {
     let nothing = OpenOptions::new().read(true).write(true).open("/dev/null");
-    let nothing = nothing.map_err(|error| named("cannot open /dev/null", &error))?;
-    let (word, out, err) = match output {
-        Output::Pipes { out, err } => (STEP, out.as_raw_fd(), err.as_raw_fd()),
-        Output::Ours => (STAY, libc::STDOUT_FILENO, libc::STDERR_FILENO),
+    let nothing = OwnedFd::from(nothing.map_err(|error| named("cannot open /dev/null", &error))?);
+    let (word, input, out, err) = match output {
+        Output::Pipes { input, out, err } => (STEP, input, out.as_raw_fd(), err.as_raw_fd()),
+        Output::Ours => (STAY, None, libc::STDOUT_FILENO, libc::STDERR_FILENO),
     };
     let cwd = child.cwd.clone().map(PathBuf::into_os_string).unwrap_or_default();
     let mut argv: Vec<OsString> = vec![
@@ -75,7 +77,7 @@ pub(super) fn start_stub(
     let stub = Stub {
         programs: &[c"/proc/self/exe", recorded_program()],
         environment: &with(&child.env)?,
-        stdio: [nothing.as_raw_fd(), out, err],
+        stdio: [input.unwrap_or(&nothing).as_raw_fd(), out, err],
         kept: status.as_raw_fd(),
         parent_death: match death {
             Death::Term => libc::SIGTERM,

@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     io::{self, Read},
+    os::fd::OwnedFd,
     pin::pin,
 };
 
@@ -52,15 +53,20 @@ pub(crate) struct Tree {
 impl Processes {
     /// Starts a program.
     pub(crate) fn spawn(&self, child: &Child) -> io::Result<Tree> {
-        self.spawn_with(child, Death::Term)
+        self.spawn_with(child, None, Death::Term)
+    }
+
+    /// The same, of a step that reads this.
+    pub(crate) fn spawn_with_input(&self, child: &Child, input: &OwnedFd) -> io::Result<Tree> {
+        self.spawn_with(child, Some(input), Death::Term)
     }
 
     /// The same, of a tree that must not outlive us: whatever ends us, it is killed at once.
     pub(crate) fn spawn_fenced(&self, child: &Child) -> io::Result<Tree> {
-        self.spawn_with(child, Death::Kill)
+        self.spawn_with(child, None, Death::Kill)
     }
 
-    fn spawn_with(&self, child: &Child, death: Death) -> io::Result<Tree> {
+    fn spawn_with(&self, child: &Child, input: Option<&OwnedFd>, death: Death) -> io::Result<Tree> {
         let pipe = || pipe2(OFlag::O_CLOEXEC).map_err(|error| named("cannot make a pipe", &error.into()));
         let (out, child_out) = pipe()?;
         let (err, child_err) = pipe()?;
@@ -68,7 +74,7 @@ impl Processes {
             fcntl(end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         }
         let (out, err) = (Lines::of(out)?, Lines::of(err)?);
-        let output = Output::Pipes { out: &child_out, err: &child_err };
+        let output = Output::Pipes { input, out: &child_out, err: &child_err };
         let (stub, report, _status) = self.start_tree(child, output, death)?;
         let (grace, processes) = (child.grace, self.clone());
         Ok(Tree { stub, grace, processes, out, err, report, left_in_pipes: MOST_LEFT_IN_PIPES })

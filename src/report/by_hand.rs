@@ -8,9 +8,12 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    Output, columns,
+    Output, columns, foreign,
+    output::Source,
     progress::{self, Pace, Progress},
 };
+
+use crate::process;
 
 /// Dropped, it takes its bar away.
 pub(crate) struct ByHand {
@@ -35,6 +38,16 @@ impl ByHand {
         } else if self.pace.borrow_mut().is_due(0, done, total, taken) {
             self.output.mention(&progress::words(&progress, taken));
         }
+    }
+}
+
+impl ByHand {
+    /// A line of a framework's program, as the log of a start-up has it.
+    pub(crate) fn child(&self, tenant: Option<String>, stream: process::Stream, line: &str) {
+        let mark = if stream == process::Stream::Out { "|" } else { "!" };
+        let lead = tenant.as_ref().map(|tenant| format!("{tenant} ")).unwrap_or_default();
+        let line = self.output.masked_line(&Source { step: 0, stream, tenant }, line);
+        self.output.mention(&format!("{lead}{mark} {}", foreign::without_colour(&line)));
     }
 }
 

@@ -33,9 +33,9 @@ pub(crate) fn text(checks: &[Checked], colour: bool) -> String {
             Verdict::NotApplicable(_) => ("n/a", Paint::new().dim()),
         };
         let word = foreign::painted(format!("{word:<6}"), &paint, colour);
-        text += &format!("  {word}  {:<width$}  {}\n", check.name, check.verdict.said());
+        text += &foreign::line(&format!("  {word}  {:<width$}  {}", check.name, check.verdict.said()));
         for action in check.verdict.remedy().map(of_remedy).unwrap_or_default().actions {
-            text += &format!("  {:<6}  {:<width$}  -> {}\n", "", "", action.line());
+            text += &foreign::line(&format!("  {:<6}  {:<width$}  -> {}", "", "", action.line()));
         }
     }
     text + &format!("\n{}\n", summary(checks))

@@ -47,6 +47,11 @@ pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
     escape(text, |c| c == PAINT || is_dangerous(c))
 }
 
+/// One line of a text, ended: what others wrote in it ends no line.
+pub(crate) fn line(line: &str) -> String {
+    line.replace('\n', "\\n") + "\n"
+}
+
 /// One line of ours for people, with our colours.
 pub(crate) fn shown(line: &str) -> Cow<'_, str> {
     let Cow::Owned(line) = escape(line, is_dangerous) else { return painted_back(line) };

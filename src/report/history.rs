@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
+use super::foreign;
 use crate::{
     database::record::{Change, Exception, Run, Step},
     outcome::wording,
@@ -31,23 +32,23 @@ fn run(run: &Run) -> String {
     };
     let role = run.role.as_ref().map(|role| format!(", role {role}")).unwrap_or_default();
     let release = run.release.get(..RELEASE).unwrap_or(&run.release);
-    let mut text = format!("{}  run {}  {end}\n", run.started, run.id);
+    let mut text = foreign::line(&format!("{}  run {}  {end}", run.started, run.id));
     text += &format!("    release {release}, version {}{role}, host {}\n", run.version, run.host);
     for step in &run.steps {
         text += &self::step(step);
     }
     for line in changes(&run.changes) {
-        text += &format!("    {line}\n");
+        text += &foreign::line(&format!("    {line}"));
     }
     for exception in &run.exceptions {
-        text += &format!("    {}\n", self::exception(exception));
+        text += &foreign::line(&format!("    {}", self::exception(exception)));
     }
     text
 }
 
 fn step(step: &Step) -> String {
     let time = duration(Duration::from_millis(step.milliseconds));
-    format!("    {:<7} {time:>8}  {}: {}\n", step.outcome, step.name, step.said)
+    foreign::line(&format!("    {:<7} {time:>8}  {}: {}", step.outcome, step.name, step.said))
 }
 
 /// One line for all the tenants to which the same was done.

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     failure::{self, Failure},
-    outcome::{FailureDetails, event::Event, wording},
+    outcome::{FailureDetails, event::Event},
     process::Stream,
     words::rfc3339,
 };
@@ -20,9 +20,6 @@ use crate::{
 /// The longest last line that Kubernetes shows whole where there is no termination message, with room for one line
 /// about a notification that failed.
 const TAIL: usize = 1_700;
-
-/// How many schemas a notification names; an environment has its limits.
-const NOTIFIED: usize = 20;
 
 /// The event as lines: one, and after the end of a long story its facts again in few bytes.
 pub(crate) fn lines(
@@ -93,14 +90,9 @@ pub(crate) fn state(standing: &Standing, elapsed: Duration, pid: u32) -> String 
     value.to_string() + "\n"
 }
 
-/// What `[notify] command` is given: the state without the list of steps, and of a long list of schemas the first.
+/// What `[notify] command` is given: the state without the list of steps.
 pub(crate) fn notification(standing: &Standing, elapsed: Duration) -> String {
-    let mut facts = standing.facts.clone();
-    let mut left_out = 0;
-    if let Some(facts) = &mut facts {
-        left_out = facts.schemas.len().saturating_sub(NOTIFIED);
-        facts.schemas.truncate(NOTIFIED);
-    }
+    let facts = &standing.facts;
     json!({
         "status": standing.phase.word(),
         "run": standing.run,
@@ -109,7 +101,6 @@ pub(crate) fn notification(standing: &Standing, elapsed: Duration) -> String {
         "warned": steps(standing).into_iter().filter(|step| step["state"] == "warned").collect::<Vec<_>>(),
         "failure": facts,
         "gate_opened": standing.opened,
-        "schemas_left_out": left_out,
         "text": facts.as_ref().map(|facts| brief(facts, TAIL)),
     })
     .to_string()
@@ -199,7 +190,7 @@ fn fields(event: &Event, standing: &Standing) -> Value {
         Event::Finished { took } => {
             json!({ "duration_seconds": seconds(*took), "steps": steps(standing) })
         }
-        Event::Stopping { signal } => json!({ "why": wording::stopping(*signal) }),
+        Event::Stopping { why } => json!({ "why": why }),
         Event::StepStarted { .. }
         | Event::Note { .. }
         | Event::Warning { .. }

@@ -23,6 +23,7 @@ pub(crate) mod prometheus;
 mod queue;
 pub(crate) mod repair;
 pub(crate) mod running;
+mod silence;
 pub(crate) mod standing;
 pub(crate) mod streams;
 pub(crate) mod style;
@@ -49,6 +50,7 @@ use self::{
     output::Source,
     progress::Pace,
     queue::Weight,
+    silence::Silence,
     standing::Standing,
     style::{Layout, Style},
 };
@@ -64,6 +66,7 @@ struct Inner {
     output: Output,
     groups: RefCell<Groups>,
     pace: RefCell<Pace>,
+    silence: RefCell<Silence>,
     standing: Shared,
     termination: Option<PathBuf>,
     files: Files,
@@ -102,6 +105,7 @@ impl Report {
             output: output.clone(),
             groups: RefCell::default(),
             pace: RefCell::default(),
+            silence: RefCell::default(),
             standing: Shared(Arc::default(), Instant::now()),
             termination: termination::path(env),
             files,
@@ -131,10 +135,14 @@ impl Report {
         let lines = {
             let mut standing = inner.standing.0.lock().unwrap_or_else(PoisonError::into_inner);
             standing.tell(event, at);
+            inner.silence.borrow_mut().hear(event, at);
             if let (Event::StepFailed { .. } | Event::Blocked { .. }, Some(facts)) =
                 (event, &mut standing.facts)
             {
                 facts.change(&mut |text| inner.output.masked(text));
+                // Together, because a secret may go on in the next line.
+                let last = inner.output.masked(&facts.output.join("\n"));
+                facts.output = last.lines().map(str::to_owned).collect();
             }
             self.write_files(event, &standing);
             self.lines(event, &standing, at)
@@ -144,6 +152,15 @@ impl Report {
             self.settle();
         }
         inner.output.lines(weight(event), lines.iter().map(String::as_str));
+    }
+
+    /// Mentions steps that say nothing for long, for as long as it is polled.
+    pub(crate) async fn mention_silence<T>(&self) -> T {
+        loop {
+            tokio::time::sleep(silence::LONG / 4).await;
+            let due = self.0.silence.borrow().due(self.0.standing.1.elapsed());
+            due.iter().for_each(|event| self.tell(event));
+        }
     }
 
     pub(crate) fn standing(&self) -> Shared {

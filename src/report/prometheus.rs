@@ -15,6 +15,8 @@ use super::{
 };
 use crate::files;
 
+/// A larger file is none of ours.
+const LARGEST: u64 = 1 << 20;
 const LAST_SUCCESS: &str = "portcullis_last_success_timestamp_seconds";
 
 /// What is known now; `last_success` is carried over from earlier runs.
@@ -79,7 +81,7 @@ pub(crate) fn write(path: &Path, standing: &Standing, now: SystemTime, output: &
 }
 
 fn recorded(path: &Path) -> Option<f64> {
-    let text = files::read_to_string_now(path).ok()?;
+    let text = files::read_regular_now(path, LARGEST).ok()?;
     text.lines().find_map(|line| line.strip_prefix(LAST_SUCCESS)?.trim().parse().ok())
 }
 

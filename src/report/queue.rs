@@ -11,6 +11,8 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::Instant;
+
 use super::streams::Stream;
 
 /// How much of what may be dropped waits for the reader.
@@ -27,6 +29,9 @@ const BLOCKED: Duration = Duration::from_secs(2);
 const SLOW: Duration = Duration::from_secs(6);
 /// From then on, what may be dropped gives way to what must be read.
 const IMPATIENT: Duration = Duration::from_secs(1);
+
+/// How often the end of the program looks whether something was written.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Whether a line may be dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -125,22 +130,18 @@ impl Queue {
             return;
         }
         let mut waiting = self.waiting();
-        let (mut passed, mut still, mut batches) = (Duration::ZERO, Duration::ZERO, waiting.batches);
-        let pause = Duration::from_millis(100);
-        while waiting.is_something_left() && passed < SLOW && still < BLOCKED {
-            let (next, timeout) =
-                self.shared.written.wait_timeout(waiting, pause).unwrap_or_else(PoisonError::into_inner);
-            waiting = next;
-            if timeout.timed_out() {
-                passed += pause;
-                still += pause;
-            }
+        let begun = Instant::now();
+        let (mut read, mut batches) = (begun, waiting.batches);
+        while waiting.is_something_left() && begun.elapsed() < SLOW && read.elapsed() < BLOCKED {
             if waiting.batches != batches {
-                (batches, still) = (waiting.batches, Duration::ZERO);
+                (read, batches) = (Instant::now(), waiting.batches);
             }
-            if passed >= IMPATIENT {
+            if begun.elapsed() >= IMPATIENT {
                 waiting.keep_what_must_be_read();
             }
+            let changed =
+                self.shared.written.wait_timeout(waiting, LOOK).unwrap_or_else(PoisonError::into_inner);
+            waiting = changed.0;
         }
     }
 

@@ -33,10 +33,11 @@ pub(crate) fn summary(done: &[(String, Repaired)], app: Option<&str>, dry_run: b
     }
     let one = |(tenant, repaired): &(String, Repaired)| match (&repaired.trouble, dry_run) {
         (Some(_), _) => String::new(),
-        (None, true) if !repaired.applied.is_empty() => {
-            format!("{tenant}: {} would be applied\n", count(repaired.applied.len(), "migration"))
-        }
-        (None, _) => format!("{tenant}: complete\n"),
+        (None, true) if !repaired.applied.is_empty() => foreign::line(&format!(
+            "{tenant}: {} would be applied",
+            count(repaired.applied.len(), "migration")
+        )),
+        (None, _) => foreign::line(&format!("{tenant}: complete")),
     };
     done.iter().map(one).collect()
 }

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::{
     advice::{Action, advice},
-    judgement,
+    foreign, judgement,
     running::Running,
 };
 use crate::{
@@ -55,7 +55,7 @@ pub(crate) fn list(judgement: &Judgement) -> String {
     let width = judgement.tenants.keys().map(|name| name.chars().count()).max().unwrap_or(0);
     let mut text = String::new();
     for (name, verdict) in &judgement.tenants {
-        text += &format!("{name:width$}  {}\n", brief(verdict));
+        text += &foreign::line(&format!("{name:width$}  {}", brief(verdict)));
     }
     if text.is_empty() {
         text = "no tenant\n".into();
@@ -63,17 +63,17 @@ pub(crate) fn list(judgement: &Judgement) -> String {
     for warning in
         wording::warnings(&Judgement { tenants: std::collections::BTreeMap::new(), ..judgement.clone() })
     {
-        text += &format!("warning: {warning}\n");
+        text += &foreign::line(&format!("warning: {warning}"));
     }
     text
 }
 
 /// Everything that there is to say of one.
 pub(crate) fn show(name: &str, verdict: &Verdict) -> String {
-    let mut text = format!("{name}: {}\n", judgement::outcome_word(verdict.outcome()));
+    let mut text = foreign::line(&format!("{name}: {}", judgement::outcome_word(verdict.outcome())));
     for finding in &verdict.findings {
         let (what, which) = wording::words(finding);
-        text += &format!("  {what}: {which}\n");
+        text += &foreign::line(&format!("  {what}: {which}"));
     }
     text
 }
@@ -94,7 +94,9 @@ pub(crate) fn one(name: &str, verdict: &Verdict) -> Value {
 /// What was removed, in words.
 pub(crate) fn deleted(name: &str, deleted: &Deleted) -> String {
     if deleted.transactions == 0 {
-        return format!("`{name}` deleted: an interrupted creation or deletion was completed\n");
+        return foreign::line(&format!(
+            "`{name}` deleted: an interrupted creation or deletion was completed"
+        ));
     }
     let mut parts = vec![format!("{} of the registry", count(deleted.rows, "row"))];
     if deleted.domains > 0 {
@@ -104,7 +106,8 @@ pub(crate) fn deleted(name: &str, deleted: &Deleted) -> String {
         Some(tables) => parts.push(format!("its schema with {}", count(tables, "table"))),
         None => parts.push("no schema (it did not exist)".into()),
     }
-    format!("`{name}` deleted: {} ({})\n", parts.join(", "), count(deleted.transactions, "transaction"))
+    let transactions = count(deleted.transactions, "transaction");
+    foreign::line(&format!("`{name}` deleted: {} ({transactions})", parts.join(", ")))
 }
 
 pub(crate) fn deleted_json(name: &str, deleted: &Deleted) -> Value {

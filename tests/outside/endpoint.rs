@@ -75,7 +75,7 @@ fn health_asks_the_file_and_knows_before_and_after_the_handover() {
     portcullis.run(["health"]).exits(1).says("starting: step 2 of 2, the flag");
     portcullis.run(["health", "--live"]).exits(0);
     std::fs::write(portcullis.path("go"), "").unwrap();
-    running.wait_for_line("starting sleep 1000");
+    running.wait_for_line("starting sleep");
     portcullis.run(["health"]).exits(0).says("ready");
     drop(running);
     portcullis.run(["health"]).exits(1).says("gone");
@@ -183,6 +183,46 @@ fn the_port_is_free_before_the_exec_a_hundred_times_of_a_hundred() {
     for client in clients {
         client.join().unwrap();
     }
+}
+
+#[test]
+fn idle_connections_starve_no_probe() {
+    let port = free_port();
+    let portcullis = waiting(port);
+    let running = at_the_flag(&portcullis);
+    let idle: Vec<_> = (0..100).map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap()).collect();
+    for _ in 0..40 {
+        assert_eq!(get(port, "/livez").0, 200);
+    }
+    drop((idle, running));
+}
+
+#[test]
+fn no_client_leaves_the_port_in_time_wait() {
+    let port = u16::try_from(30_000 + std::process::id() % 2_000).unwrap();
+    let portcullis = Portcullis::new().config(&format!(
+        "[status]\nlisten = \"127.0.0.1:{port}\"\n\
+         [[step]]\nname = \"the flag\"\nwait.file = {{ path = \"go\", timeout = \"1m\" }}\n\
+         [server]\ncommand = [\"perl\", \"-e\", '{BIND}', \"{port}\"]\n"
+    ));
+    let running = portcullis.spawn(["run"]);
+    running.wait_for_line("the flag: started");
+    for request in [
+        "GET /livez HTTP/1.0\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
+        "nonsense\r\n\r\n",
+    ] {
+        for _ in 0..8 {
+            let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
+            stream.write_all(request.as_bytes()).unwrap();
+            let mut answer = Vec::new();
+            // It reads until the other side says that this is the end.
+            stream.read_to_end(&mut answer).unwrap();
+            assert!(answer.starts_with(b"HTTP/1."), "{request:?}: {}", String::from_utf8_lossy(&answer));
+        }
+    }
+    std::fs::write(portcullis.path("go"), "").unwrap();
+    running.wait().exits(0);
 }
 
 /// One client keeps its connection until it is closed, the other goes as soon as it has asked.

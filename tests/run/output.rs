@@ -2,8 +2,10 @@
 
 use std::{
     fs::{File, OpenOptions},
+    io::Read,
     os::fd::{AsRawFd, OwnedFd},
     process::{Command, Stdio},
+    time::{Duration, Instant},
 };
 
 use nix::{
@@ -134,6 +136,100 @@ fn diagnostics_that_nobody_reads_hold_up_no_start_up() {
         command(&portcullis, &["run"]).env("PORTCULLIS_LOG", "trace").stderr(writer).spawn().unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0));
     assert!(portcullis.path("reached").exists());
+}
+
+#[test]
+fn a_slow_reader_gets_the_whole_box_and_the_right_code() {
+    let config =
+        "[[step]]\nname = \"talk\"\ncommand.run = [\"sh\", \"-c\", \"seq -f 'line %.0f' 200000; exit 3\"]\n";
+    let portcullis = Portcullis::new().config(config);
+    let (reader, writer) = nix::unistd::pipe().unwrap();
+    let mut child = command(&portcullis, &["run"]).stderr(writer).spawn().unwrap();
+    let (mut reader, mut log, mut piece) = (File::from(reader), String::new(), [0; 4_096]);
+    // 200 kB a second.
+    while let Ok(length @ 1..) = reader.read(&mut piece) {
+        log += std::str::from_utf8(&piece[..length]).unwrap();
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(child.wait().unwrap().code(), Some(79));
+    let rule = "=".repeat(80);
+    assert_eq!(log.matches(&rule).count(), 3, "{}", &log[log.len() - 2_000..]);
+    assert!(log.trim_end().ends_with(&rule) && log.contains("`sh` exited with 3"));
+    assert!(log.contains(" lines dropped"), "none was counted");
+}
+
+#[test]
+fn a_reader_that_is_blocked_keeps_no_start_up_from_ending() {
+    let config = "[[step]]\nname = \"talk\"\ncommand.run = [\"sh\", \"-c\", \"seq 60000; exit 3\"]\n";
+    let portcullis = Portcullis::new().config(config);
+    let (_reader, writer) = unread();
+    let begun = Instant::now();
+    let mut child = command(&portcullis, &["run"]).stderr(writer).spawn().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(79));
+    assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn what_a_terminal_obeys_is_shown_and_the_colours_of_children_are_left_out() {
+    let script =
+        r"printf 'a\033[31mred\033[0m \033]0;title\007 \302\2332J \342\200\256rtl \010\rover\n'; exit 3";
+    let config = format!("[[step]]\nname = \"talk\"\ncommand.run = [\"sh\", \"-c\", '''{script}''']\n")
+        .replace("printf 'a", "printf \"a")
+        .replace("over\\n'", "over\\n\"");
+    let portcullis = Portcullis::new().config(&config).env("PORTCULLIS_TERMINATION_LOG", "termination");
+    let shown = r"ared \x1b]0;title\x07 \x9b2J \u{202e}rtl \x08\rover";
+    let text = portcullis.run(["run", "--color", "always"]).exits(79);
+    assert_eq!(text.stderr.matches(shown).count(), 2, "{text}");
+    let json = portcullis.run(["run", "--log-format", "json"]).exits(79);
+    for line in json.stderr.lines() {
+        serde_json::from_str::<serde_json::Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+    }
+    let termination = std::fs::read_to_string(portcullis.path("termination")).unwrap();
+    // Our own colours begin with ESC [ and end with m.
+    let own = regex_lite::Regex::new("\u{1b}\\[[0-9;]*m").unwrap();
+    for written in [own.replace_all(&text.stderr, "").into_owned(), json.stderr, termination] {
+        let raw = |c: char| c != '\n' && c.is_control() || matches!(c, '\u{202a}'..='\u{202e}');
+        assert!(!written.contains(raw), "{written:?}");
+    }
+}
+
+#[test]
+fn a_tenants_name_forges_no_line() {
+    let name = "acme\nportcullis: ready after 1 ms; starting gunicorn\n::error::forged\u{1b}[31m\u{202e}";
+    let sample = Sample::complete_on(Engine::Postgres);
+    sample.execute(None, &format!("INSERT INTO tenants (schema_name) VALUES ('{name}')"));
+    let portcullis = sample.portcullis.env("GITHUB_ACTIONS", "true");
+    for outcome in [
+        portcullis.run(["run"]),
+        portcullis.run(["verify"]),
+        portcullis.run(["verify", "--format", "github"]),
+        portcullis.run(["verify", "--format", "junit"]),
+        portcullis.run(["tenant", "list"]),
+        portcullis.run(["doctor"]),
+        portcullis.run(["migrate", "--dry-run"]),
+        portcullis.run(["repair", name]),
+        portcullis.run(["tenant", "show", name]),
+        portcullis.run(["history"]),
+    ] {
+        for written in [&outcome.stdout, &outcome.stderr] {
+            let begins = |line: &str| line.starts_with("portcullis: ready") || line.starts_with("::error::");
+            let forged = written.lines().any(begins) || written.contains(['\u{1b}', '\u{202e}']);
+            assert!(!forged, "{outcome}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_hangs_holds_up_no_start_up() {
+    let config = "[metrics]\nfile = \"metrics\"\n[status]\nfile = \"state\"\n\
+                  [[step]]\nname = \"fine\"\ncommand.run = [\"false\"]\n";
+    let portcullis = Portcullis::new().config(config).env("PORTCULLIS_TERMINATION_LOG", "termination");
+    for name in ["metrics", "state", "termination"] {
+        nix::unistd::mkfifo(&portcullis.path(name), nix::sys::stat::Mode::S_IRWXU).unwrap();
+    }
+    let begun = Instant::now();
+    portcullis.run(["run"]).exits(79).says("THE SERVER WAS NOT STARTED");
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
 }
 
 fn command(portcullis: &Portcullis, arguments: &[&str]) -> Command {

@@ -1,6 +1,6 @@
 //! No password reaches a line, the box, the plan, a check, or a child that was not given it.
 
-use std::fs;
+use std::{fs, os::unix::fs::PermissionsExt};
 
 use crate::support::{
     cluster::Database,
@@ -120,8 +120,124 @@ fn a_mistake_beside_a_secret_does_not_quote_it() {
         .env("DATABASE_URL", "postgres//me:hunter2@host/name")
         .env("DB_PASSWORD", "hunter2")
         .env("CACHE_URL", "redis:://:hunter2@cache");
-    portcullis.run(["check"]).exits(78).says_not("hunter2");
-    assert!(fs::metadata(portcullis.path("config.toml")).is_ok());
+    portcullis.run(["check"]).exits(78).says("config.toml").says_not("hunter2");
+}
+
+#[test]
+fn a_secret_under_two_names_is_masked_and_a_users_name_is_not() {
+    let text = sh("leaky", "on_failure = \"warn\"", "echo got $DB_PASSWORD as $PGUSER; exit 3");
+    let portcullis = steps(&text)
+        .env("DB_PASSWORD", "correct-horse-battery")
+        .env("PGPASSWORD", "correct-horse-battery")
+        .env("POSTGRES_PASSWORD", "postgres")
+        .env("PGUSER", "postgres");
+    portcullis.run(["run"]).exits(0).says("got ******** as postgres").says_not("correct-horse");
+    let json = portcullis.run(["run", "--log-format", "json"]).exits(0);
+    json.says("got ******** as postgres").says_not("correct-horse");
+}
+
+#[test]
+fn a_secret_is_masked_however_it_is_spelled_and_wherever_it_is_cut() {
+    for script in [
+        r#"printf '%s\n' "$MY_TOKEN""#,
+        r"printf 'p%%40ss%%2Fw%%C3%%B6rd%%20%%225%%25%%5Cx%%27%%20end\n'",
+        r"printf 'p%%40ss%%2fw%%c3%%b6rd+%%225%%25%%5cx%%27+end\n'",
+        r#"printf '%s\n' 'p@ss/wörd \"5%\\x'"\\'"' end'"#,
+        r"printf '%s\n' 'p@ss/w\u00f6rd \u00225%\x5cx\x27 end'",
+        r"printf '%s\n' 'p@ss/wörd &quot;5%\x&#39; end'",
+        r#"printf 'me:%s' "$MY_TOKEN" | base64; printf '%s' "$MY_TOKEN" | base64"#,
+        r#"printf '%s' "$MY_TOKEN" | fold -w 9; echo"#,
+        r#"printf '%016380d' 0; printf '%s\n' "$MY_TOKEN""#,
+    ] {
+        let portcullis =
+            steps(&command(&format!("{script}; exit 3"))).env("MY_TOKEN", "p@ss/wörd \"5%\\x' end");
+        for format in ["plain", "json"] {
+            let outcome = portcullis.run(["run", "--log-format", format]).exits(79).says("********");
+            for part in
+                ["ss/w", "rd \"5", "rd%20", "rd+", "x' end", "&quot;5", "QHNzL3fDtnJkICI1", "OnBAc3Mvd"]
+            {
+                assert!(!outcome.stderr.contains(part), "{script}: {part}\n{outcome}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_secret_of_several_lines_is_masked_line_by_line() {
+    let key = "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\nEFAASCBKcwggSjAgEAAoIBAQ\n-----END KEY-----";
+    let script = r#"printf '%s\n' "$TLS_SECRET"; printf '%s\n' "$TLS_SECRET" | sed -n 2p; exit 3"#;
+    let portcullis = steps(&command(script)).env("TLS_SECRET", key);
+    portcullis.run(["run"]).exits(79).says("********").says_not("MIIEv").says_not("EFAA");
+}
+
+#[test]
+fn a_password_in_a_url_that_nobody_declared_is_masked() {
+    for (url, shown) in [
+        ("postgres://app:a/b@db/x", "postgres://app:********@db/x"),
+        ("postgres://app:a#b@db/x", "postgres://app:********@db/x"),
+        ("postgres://app:a b@db/x", "postgres://app:********@db/x"),
+        ("redis://cache/0?password=a-b&db=1", "redis://cache/0?password=********&db=1"),
+    ] {
+        let portcullis = steps(&command(&format!("echo 'using {url}'; exit 3")));
+        portcullis
+            .run(["run"])
+            .exits(79)
+            .says(&format!("| using {shown}"))
+            .says_not(&format!("| using {url}"));
+    }
+}
+
+#[test]
+fn the_log_names_the_server_and_not_its_arguments() {
+    let text = "[[step]]\nname = \"a\"\ncommand.run = [\"true\"]\n\
+                [server]\ncommand = [\"true\", \"--api-key\", \"${SOME_API}\"]\n";
+    let portcullis = Portcullis::new().config(text).env("SOME_API", "sk-live-0123456789");
+    portcullis.run(["run"]).exits(0).says("starting true\n").says_not("sk-live");
+    let json = portcullis.run(["run", "--log-format", "json"]).exits(0);
+    json.says("\"argv\":[\"true\"]").says_not("sk-live");
+}
+
+#[test]
+fn a_mistaken_argument_shows_no_secret() {
+    let portcullis = Portcullis::new().env("API_TOKEN", "sk-live-0123456789");
+    let outcome = portcullis.run(["run", "--tokn=sk-live-0123456789\u{1b}[31m"]).exits(64);
+    outcome.says("--tokn").says_not("sk-live").says_not("\u{1b}[31m");
+}
+
+/// A project's interpreter that prints what it was given.
+const PROGRAM: &str = "#!/bin/sh\necho \"login failed with $DB_PASSWORD and $EXTRA\" >&2\nexit 1\n";
+
+#[test]
+fn every_command_masks_what_a_projects_program_prints() {
+    let config = "[database]\nurl = \"${DATABASE_URL}\"\n\
+                  [tenants]\nregistry = { table = \"public.tenants\", schema_column = \"schema_name\" }\n\
+                  [migrations]\nframework = \"django\"\npython = \"./python\"\nmanage = \"manage.py\"\n\
+                  manifest = { file = \"portcullis.manifest.json\" }\n\
+                  apply = { env = { EXTRA = \"postgres://me:another-secret-value@db/x\" } }\n";
+    let database = Database::fresh();
+    let portcullis = Portcullis::new()
+        .config(config)
+        .file("python", PROGRAM)
+        .file("manage.py", "")
+        .env("DATABASE_URL", &database.url())
+        .env("DB_PASSWORD", "correct-horse-battery")
+        .env("PGPASSWORD", "correct-horse-battery");
+    fs::set_permissions(portcullis.path("python"), fs::Permissions::from_mode(0o755)).unwrap();
+    let outcome = portcullis.run(["manifest", "django"]).says("login failed with ********");
+    outcome.says_not("correct-horse").says_not("another-secret-value");
+}
+
+#[test]
+fn the_history_holds_no_secret() {
+    let project = Project::new("").env("API_TOKEN", "correct-horse-battery").step(
+        "[[step]]\nname = \"broken\"\nsql = { run = \"SELECT 'correct-horse-battery'::integer\", once = true }\n",
+    );
+    project.start().exits(79).says("********").says_not("correct-horse");
+    run(&project, &["history", "--format", "json"]).exits(0).says("broken").says_not("correct-horse");
+}
+
+fn command(script: &str) -> String {
+    format!("[[step]]\nname = \"leaky\"\ncommand.run = [\"sh\", \"-c\", '''{script}''']\n")
 }
 
 /// The database in parts, with this line for its password, which stands in a file.

@@ -1,0 +1,102 @@
+//! Which running steps have not been heard of for long. Pure: it is told the time.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use crate::{outcome::event::Event, words::duration};
+
+/// A step that says nothing for so long is mentioned.
+pub(crate) const LONG: Duration = Duration::from_mins(1);
+/// So much of its last line is repeated.
+const CHARACTERS: usize = 200;
+
+/// The running steps.
+#[derive(Debug, Default)]
+pub(super) struct Silence(BTreeMap<usize, Heard>);
+
+#[derive(Debug)]
+struct Heard {
+    started: Duration,
+    /// When there was last something to read of it.
+    at: Duration,
+    last: Option<String>,
+}
+
+impl Silence {
+    pub(super) fn hear(&mut self, event: &Event, at: Duration) {
+        let Some(step) = event.step() else { return };
+        match event {
+            Event::StepStarted { .. } => {
+                self.0.insert(step, Heard { started: at, at, last: None });
+            }
+            Event::StepDone { .. } | Event::StepFailed { .. } | Event::Blocked { .. } => {
+                self.0.remove(&step);
+            }
+            // Progress is not always worth a line; it is no silence either way.
+            _ => {
+                if let Some(heard) = self.0.get_mut(&step) {
+                    heard.at = at;
+                    if let Event::Output { line, .. } = event
+                        && !line.trim().is_empty()
+                    {
+                        heard.last = Some(line.chars().take(CHARACTERS).collect());
+                    }
+                }
+            }
+        }
+    }
+
+    /// What is to be said of the steps that have been silent for too long.
+    pub(super) fn due(&self, at: Duration) -> Vec<Event> {
+        let silent = self.0.iter().filter(|(_, heard)| at.saturating_sub(heard.at) >= LONG);
+        silent
+            .map(|(step, Heard { started, last, .. })| {
+                let seconds = Duration::from_secs(at.saturating_sub(*started).as_secs());
+                let said = last.as_ref().map_or_else(
+                    || "it has printed nothing".to_owned(),
+                    |last| format!("its last line: {last}"),
+                );
+                Event::Note {
+                    step: *step,
+                    text: format!("still running after {}; {said}", duration(seconds)),
+                }
+            })
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::process::Stream;
+
+    #[test]
+    fn a_silent_step_is_mentioned_with_its_last_line_once_a_minute() {
+        let mut silence = Silence::default();
+        let second = Duration::from_secs;
+        let mut said = Vec::new();
+        silence.hear(&Event::StepStarted { step: 2 }, second(5));
+        for at in (0..=300).map(second) {
+            if at == second(10) {
+                let line = "creating the tables".to_owned();
+                silence.hear(&Event::Output { step: 2, stream: Stream::Out, tenant: None, line }, at);
+            }
+            for event in silence.due(at) {
+                silence.hear(&event, at);
+                if let Event::Note { text, .. } = event {
+                    said.push(text);
+                }
+            }
+            if at == second(150) {
+                let summary = "done".into();
+                silence.hear(&Event::StepDone { step: 2, took: second(145), summary }, at);
+            }
+        }
+        assert_eq!(
+            said,
+            [
+                "still running after 65 s; its last line: creating the tables",
+                "still running after 2 m 5 s; its last line: creating the tables"
+            ]
+        );
+    }
+}
