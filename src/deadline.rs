@@ -26,6 +26,11 @@ impl Deadline {
         self.min(Self::after(limit))
     }
 
+    /// What is to be over before this one, by so much.
+    pub(crate) fn before(self, reserve: Duration) -> Self {
+        Self(self.0.checked_sub(reserve).unwrap_or(self.0))
+    }
+
     /// Zero once it has passed.
     pub(crate) fn left(self) -> Duration {
         self.0.saturating_duration_since(Instant::now())

@@ -1,23 +1,23 @@
-//! Walks the plan: starts each step when those before it are done, races them with shutdown, tells the
-//! report. No SQL, no words.
+//! Walks the plan: starts each step when those before it are done, races them with shutdown, emits events. No SQL, no words.
 
-use std::{
-    cell::{Cell, RefCell},
-    rc::Rc,
-    time::Duration,
-};
+use std::{cell::Cell, future, pin::pin, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::{
-    actions::{Work, provision::begun},
+    actions::{
+        judge::is_pending,
+        provision::rollback,
+        run_state::{RECORDED, ROLLED_BACK, RunState},
+    },
     config::{OnFailure, Step},
     database::record,
-    failure::{self, Failure, signal_name},
-    outcome::{FailureDetails, event::Event},
+    deadline::Deadline,
+    failure::{self, Failure},
+    outcome::{FailureDetails, event::Event, wording},
     plan::{Decision, Plan},
-    process::{Processes, Signals},
+    process::Signals,
     report::Report,
     steps::{
         self, Context,
@@ -28,50 +28,60 @@ use crate::{
 /// What ends running siblings when a blocking step fails.
 const SIBLING_FAILED: i32 = libc::SIGTERM;
 
-/// What ended the start-up: the step, if one did, and its trouble.
+/// What ended the start-up: the step, if one did, and why.
 pub(crate) struct Blocked {
     pub(crate) step: Option<usize>,
     pub(crate) trouble: FailureDetails,
 }
 
+impl From<Failure> for Blocked {
+    fn from(failure: Failure) -> Self {
+        Self { step: None, trouble: failure.into() }
+    }
+}
+
 /// Works through the plan. Returns once nothing runs any more.
 pub(crate) async fn run(
     plan: &Plan,
-    work: &Rc<Work>,
-    processes: &Processes,
+    state: &RunState,
     signals: &mut Signals,
     report: &Report,
 ) -> Result<(), Blocked> {
-    let engine = Engine { plan, work, processes, report };
-    let mut result = engine.walk(signals).await;
-    if let Some(text) = begun::after_signal(work).await {
+    let engine = Engine { plan, state, report, interrupted: Cell::default() };
+    let (stopper, asked) = stop::pair();
+    let mut result = engine.walk(signals, &stopper, &asked).await;
+    let rolled_back = state.roll_back(Deadline::after(rollback::LIMIT));
+    let rolled_back = engine.ending(signals, &stopper, ROLLED_BACK, rolled_back).await;
+    if let Some(text) = rolled_back.unwrap_or_else(|| state.rollback.abandon()) {
         report.tell(&Event::Remark { text: text.clone() });
         if let Err(blocked) = &mut result {
             blocked.trouble.done.get_or_insert(text);
         }
     }
-    work.record.end(work, result.as_ref().map(drop).map_err(|blocked| &blocked.trouble.failure)).await;
-    work.lock.release().await;
-    result
+    let ended = result.as_ref().map(drop).map_err(|blocked| &blocked.trouble.failure);
+    engine.ending(signals, &stopper, RECORDED, state.close(ended)).await;
+    if let Some(text) = state.history.complaint() {
+        report.tell(&Event::Remark { text });
+    }
+    engine.unless_interrupted(result, plan.steps.len())
 }
 
 struct Engine<'a> {
     plan: &'a Plan,
-    work: &'a Rc<Work>,
-    processes: &'a Processes,
+    state: &'a RunState,
     report: &'a Report,
+    /// The first signal that arrived.
+    interrupted: Cell<Option<i32>>,
 }
 
 impl Engine<'_> {
-    async fn walk(&self, signals: &mut Signals) -> Result<(), Blocked> {
-        let (stopper, asked) = stop::pair();
+    async fn walk(&self, signals: &mut Signals, stopper: &Stopper, asked: &Stop) -> Result<(), Blocked> {
         let mut done = vec![false; self.plan.steps.len()];
         let mut started = done.clone();
         let mut running = FuturesUnordered::new();
         let mut blocked: Option<Blocked> = None;
-        let mut interrupted: Option<i32> = None;
         loop {
-            if blocked.is_none() && interrupted.is_none() {
+            if blocked.is_none() && self.interrupted.get().is_none() {
                 for step in self.plan.ready(&done) {
                     if !std::mem::replace(&mut started[step], true) {
                         let asked = asked.clone();
@@ -84,70 +94,98 @@ impl Engine<'_> {
             }
             tokio::select! {
                 biased;
-                signal = signals.next() => self.interrupt(signal, &stopper, &mut interrupted),
+                signal = signals.next() => self.interrupt(signal, stopper),
                 Some((step, failed)) = running.next() => {
                     done[step] = true;
                     if let Some(trouble) = failed && blocked.is_none() {
-                        if !running.is_empty() && interrupted.is_none() {
-                            self.report.tell(&Event::Stopping { why: "a step failed".into() });
+                        if !running.is_empty() && self.interrupted.get().is_none() {
+                            self.report.tell(&Event::Stopping { signal: None });
                         }
                         stopper.stop(SIBLING_FAILED);
                         blocked = Some(Blocked { step: Some(step), trouble });
                     }
-                    // What a stopped step had begun is taken back under the lock.
-                    if interrupted.is_none() && blocked.is_none() && !self.locked_steps_left(&done) {
-                        self.work.lock.release().await;
+                    // A stopped step is rolled back under the lock.
+                    if self.interrupted.get().is_none() && blocked.is_none() && !self.locked_steps_left(&done) {
+                        self.state.lock.release().await;
                     }
                 }
             }
         }
-        match (interrupted, blocked) {
-            (Some(signal), blocked) => {
-                let doing = self.doing(&done, blocked.as_ref());
-                let at = blocked.as_ref().and_then(|blocked| blocked.step);
-                let done = blocked.and_then(|blocked| blocked.trouble.done);
-                let failure = Failure::Interrupted { signal, doing };
-                Err(Blocked { step: at, trouble: FailureDetails { done, ..FailureDetails::from(failure) } })
-            }
-            (None, Some(blocked)) => Err(blocked),
-            (None, None) => Ok(()),
-        }
+        self.unless_interrupted(blocked.map_or(Ok(()), Err), done.iter().filter(|done| **done).count())
     }
 
-    fn interrupt(&self, signal: i32, stopper: &Stopper, interrupted: &mut Option<i32>) {
-        if interrupted.is_none() {
-            *interrupted = Some(signal);
-            self.report.tell(&Event::Stopping { why: format!("{} arrived", signal_name(signal)) });
+    /// The result, unless a signal arrived: it decides the code.
+    fn unless_interrupted(&self, result: Result<(), Blocked>, finished: usize) -> Result<(), Blocked> {
+        let Some(signal) = self.interrupted.get() else { return result };
+        let blocked = match result {
+            // Already said.
+            Err(blocked) if matches!(blocked.trouble.failure, Failure::Interrupted { .. }) => {
+                return Err(blocked);
+            }
+            other => other.err(),
+        };
+        let step = blocked.as_ref().and_then(|blocked| blocked.step);
+        let doing = match step {
+            Some(step) => wording::during_step(step, self.plan.steps.len(), &self.plan.steps[step].step.name),
+            None => wording::after_steps(finished, self.plan.steps.len()),
+        };
+        let done = blocked.and_then(|blocked| blocked.trouble.done);
+        let failure = Failure::Interrupted { signal, doing };
+        let trouble = FailureDetails { done, ..FailureDetails::from(failure) };
+        Err(Blocked { step, trouble })
+    }
+
+    fn interrupt(&self, signal: i32, stopper: &Stopper) {
+        if self.interrupted.get().is_none() {
+            self.interrupted.set(Some(signal));
+            self.report.tell(&Event::Stopping { signal: Some(signal) });
         }
         stopper.stop(signal);
     }
 
-    fn doing(&self, done: &[bool], blocked: Option<&Blocked>) -> String {
-        if let Some(step) = blocked.and_then(|blocked| blocked.step) {
-            format!("during step {} of {}, `{}`", step + 1, done.len(), self.plan.steps[step].step.name)
-        } else {
-            let finished = done.iter().filter(|done| **done).count();
-            format!("after {finished} of {} steps", done.len())
+    /// The work's result; None if a signal arrived and the shutdown's time is over but for the reserve.
+    async fn ending<T>(
+        &self,
+        signals: &mut Signals,
+        stopper: &Stopper,
+        reserve: Duration,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                signal = signals.next() => self.interrupt(signal, stopper),
+                () = self.passed(reserve) => return None,
+                result = &mut work => return Some(result),
+            }
         }
     }
 
-    /// Runs one step, and returns the trouble that must end the start-up, if there is any.
+    /// Returns when the shutdown's time is over but for the reserve; pends if no signal has arrived.
+    async fn passed(&self, reserve: Duration) {
+        let shutdown = self.state.context.processes.shutdown();
+        if shutdown.has_begun() {
+            sleep_until(shutdown.deadline().before(reserve).instant()).await;
+        } else {
+            future::pending().await
+        }
+    }
+
+    /// Runs one step, and returns the failure that must end the start-up, if there is any.
     async fn step(&self, step: usize, asked: Stop) -> Option<FailureDetails> {
-        let begun = Instant::now();
+        let started = Instant::now();
         let Step { action, on_failure, .. } = &self.plan.steps[step].step;
         let skipped = match &self.plan.steps[step].decision {
             Decision::Run => Ok(None),
             Decision::Skip { reason } => Ok(Some(reason.clone())),
             Decision::DecidedAtItsTurn { pending } => {
-                let look = self.work.pending(*pending);
+                let look = is_pending(&self.state.context, *pending);
                 match Box::pin(asked.clone().race(look)).await {
                     Ok(Ok(true)) => Ok(None),
-                    Ok(Ok(false)) => Ok(Some("nothing is pending".into())),
+                    Ok(Ok(false)) => Ok(Some(wording::NOTHING_PENDING.into())),
                     Ok(Err(failure)) => Err(failure),
-                    Err(signal) => {
-                        let doing = "while it looked for pending migrations".into();
-                        Err(Failure::Interrupted { signal, doing })
-                    }
+                    Err(signal) => Err(Failure::Interrupted { signal, doing: wording::DECIDING.into() }),
                 }
             }
         };
@@ -158,25 +196,15 @@ impl Engine<'_> {
             }
             Ok(None) => {
                 self.report.tell(&Event::StepStarted { step });
-                self.work.record.at(&self.plan.steps[step].step.name);
-                let tell = |event| self.report.tell(&event);
-                let context = Context {
-                    step,
-                    work: self.work,
-                    processes: self.processes,
-                    stop: asked,
-                    tell: &tell,
-                    done: RefCell::default(),
-                    told: Cell::default(),
-                    untold: RefCell::default(),
-                };
+                self.state.history.at(&self.plan.steps[step].step.name);
                 // Not the action itself: its arguments may hold what came from a secret variable.
                 tracing::debug!(step, kind = action.kind(), "step");
-                Box::pin(steps::run(action, context)).await
+                let tell = |event| self.report.tell(&event);
+                Box::pin(steps::run(action, Context::new(step, self.state, asked, &tell))).await
             }
             Err(failure) => Err(FailureDetails::from(failure)),
         };
-        let took = begun.elapsed();
+        let took = started.elapsed();
         self.record(step, took, &result).await;
         match result {
             Ok(summary) => {
@@ -208,8 +236,15 @@ impl Engine<'_> {
             outcome: outcome.into(),
             said: self.report.output().masked(&said),
         };
-        self.work.record.step(self.work, step).await;
-        if let Some(text) = self.work.record.complaint() {
+        let recorded = self.state.history.step(&self.state.context, step);
+        let shutdown = self.state.context.processes.shutdown();
+        if shutdown.has_begun() {
+            // If the time is over, the end of the run is still recorded.
+            let _ = shutdown.deadline().before(ROLLED_BACK).limit(recorded).await;
+        } else {
+            recorded.await;
+        }
+        if let Some(text) = self.state.history.complaint() {
             self.report.tell(&Event::Remark { text });
         }
     }

@@ -40,10 +40,10 @@ mod words;
 use std::{ffi::OsString, io, panic, path::PathBuf, sync::OnceLock};
 
 use crate::{
-    actions::{Work, doctor::Patient, provision::begun},
+    actions::{context::RunContext, doctor::DoctorInput, run_state::RunState},
     cli::{Cli, Command},
     commands::Answer,
-    config::{Overrides, environment::Environment},
+    config::{Config, Overrides, environment::Environment},
     failure::Failure,
     process::Inherited,
     report::{Output, failure_box, foreign, running::Running, streams::Stream, style},
@@ -111,16 +111,11 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colo
     // What goes to standard output may be read by a person while standard error is not, and the other way round.
     let output_colour = style::colour(cli.global.looks.color, env, Stream::Out.is_terminal());
     let given = overrides(&cli.command, cli.global.role.as_deref());
-    let worked = |work: &dyn Fn(&Work) -> Result<Answer, Failure>| {
+    let configured = |work: &dyn Fn(Config) -> Result<Answer, Failure>| {
         process::interruptible(inherited, || config::load::load(&path, env, &given))
             .and_then(|config| {
                 out.arm(&config);
-                let set_up = Work::new(config);
-                let answer = work(&set_up);
-                if let Some(text) = set_up.record.complaint() {
-                    out.say(&format!("warning: {text}"));
-                }
-                answer
+                work(config)
             })
             .unwrap_or_else(|failure| Answer::bad(failure.into()))
     };
@@ -154,56 +149,67 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colo
         Command::Plan { format } => {
             process::interruptible(inherited, || commands::plan::run(&path, &given, env, *format)).into()
         }
-        Command::Verify(arguments) => worked(&|work| {
+        Command::Verify(arguments) => configured(&|config| {
             runtime::until_signalled(inherited, async |processes| {
-                work.start_with(processes);
-                commands::verify::run(work, arguments, out).await
+                commands::verify::run(&RunState::new(config, processes), arguments, out).await
             })
         }),
         Command::Doctor { format } => runtime::until_signalled(inherited, async |processes| {
-            let patient = Patient { path: &path, overrides: &given, env, processes: &processes };
-            Ok(commands::doctor::run(&patient, *format, output_colour).await)
+            let input = DoctorInput { path: &path, overrides: &given, env, processes: &processes };
+            Ok(commands::doctor::run(&input, *format, output_colour).await)
         })
         .unwrap_or_else(|failure| Answer::bad(failure.into())),
-        Command::Repair(arguments) => worked(&|work| {
-            runtime::until_signalled(inherited, async |processes| {
-                work.start_with(processes);
-                Box::pin(work.lock.fenced(commands::repair::run(work, arguments, out, colour))).await
-            })
+        Command::Repair(arguments) => configured(&|config| {
+            let work = async |state: &RunState| commands::repair::run(state, arguments, out, colour).await;
+            changing(inherited, config, out, work)
         }),
-        Command::Migrate(arguments) => worked(&|work| {
-            runtime::until_signalled(inherited, async |processes| {
-                work.start_with(processes);
-                Box::pin(work.lock.fenced(commands::migrate::run(work, arguments, out))).await
-            })
+        Command::Migrate(arguments) => configured(&|config| {
+            let work = async |state: &RunState| commands::migrate::run(state, arguments, out).await;
+            changing(inherited, config, out, work)
         }),
         Command::Tenant { what } => {
-            let answer = worked(&|work| {
-                runtime::until_signalled_then(
-                    inherited,
-                    async |processes| {
-                        work.start_with(processes);
-                        Box::pin(work.lock.fenced(commands::tenant::run(work, what, out))).await
-                    },
-                    async || {
-                        if let Some(text) = begun::after_signal(work).await {
-                            out.say(&text);
-                        }
-                    },
-                )
+            let answer = configured(&|config| {
+                let work = async |state: &RunState| commands::tenant::run(state, what, out).await;
+                changing(inherited, config, out, work)
             });
             commands::tenant::to_a_program(what, answer)
         }
-        Command::History(arguments) => worked(&|work| {
-            runtime::until_signalled(inherited, async |_| commands::history::run(work, arguments).await)
-        }),
-        Command::Manifest { framework } => worked(&|work| {
+        Command::History(arguments) => configured(&|config| {
             runtime::until_signalled(inherited, async |processes| {
-                work.start_with(processes);
-                commands::manifest::write(work, framework.check()).await
+                commands::history::run(&RunContext::new(config, processes), arguments).await
+            })
+        }),
+        Command::Manifest { framework } => configured(&|config| {
+            runtime::until_signalled(inherited, async |processes| {
+                commands::manifest::write(&RunContext::new(config, processes), framework.check()).await
             })
         }),
     }
+}
+
+/// A command that may change the database: it ends if the lock is lost, and what a signal leaves in progress is rolled back.
+fn changing(
+    inherited: &Inherited,
+    config: Config,
+    out: &Output,
+    work: impl AsyncFn(&RunState) -> Result<Answer, Failure>,
+) -> Result<Answer, Failure> {
+    runtime::until_signalled_then(
+        inherited,
+        |processes| RunState::new(config, processes),
+        async |state| {
+            let answer = Box::pin(state.lock.fenced(work(state))).await;
+            if let Some(text) = state.history.complaint() {
+                out.say(&format!("warning: {text}"));
+            }
+            answer
+        },
+        async |state, failure| {
+            if let Some(text) = state.shut_down(failure).await {
+                out.say(&text);
+            }
+        },
+    )
 }
 
 /// What the command line says instead of the file.

@@ -1,11 +1,13 @@
 //! The entrypoint: configuration, plan, steps, handover.
 
-use std::{path::Path, rc::Rc};
+use std::path::Path;
 
 use tokio::time::Instant;
 
 use crate::{
-    actions::{Work, expectation::make_command},
+    actions::{
+        context::RunContext, expectation::make_command, gate_bypass::GateBypasses, run_state::RunState,
+    },
     cli,
     config::{self, Action, Config, Mode, environment::Environment, load::Refused},
     engine,
@@ -218,25 +220,24 @@ fn start_up(
     }
     let result = runtime::block_on(inherited, budget, async |processes, mut signals| {
         let begun = Instant::now();
-        let mut work = Work::new(config);
-        work.openings.reason.clone_from(&reason);
-        let work = Rc::new(work);
-        work.start_with(processes.clone());
+        let bypasses = GateBypasses::with_reason(reason.clone());
+        let state = RunState { bypasses, ..RunState::new(config, processes.clone()) };
+        let context = &state.context;
         let steps = plan.steps.iter().map(|planned| planned.step.name.clone()).collect();
-        report.tell(&Event::Started { run: work.run.clone(), role: plan.role.clone(), steps });
-        let mut result = match preflight(plan, &work, report).await {
+        report.tell(&Event::Started { run: context.run.clone(), role: plan.role.clone(), steps });
+        let mut result = match preflight(plan, context, report).await {
             Ok(()) => tokio::select! {
-                result = engine::run(plan, &work, &processes, &mut signals, report) => result,
+                result = engine::run(plan, &state, &mut signals, report) => result,
                 never = report.mention_silence() => never,
             },
-            Err(failure) => Err(engine::Blocked { step: None, trouble: failure.into() }),
+            Err(failure) => Err(failure.into()),
         };
         let overridden = |standing: Standing| standing.opened.iter().any(|opened| opened.how == "override");
         if result.is_ok() && reason.is_some() && !overridden(report.standing().now().0) {
             let text = "PORTCULLIS_OVERRIDE is set, and the gate did not need it: remove it".into();
             report.tell(&Event::Remark { text });
         }
-        let notify = work.config.notify.as_ref();
+        let notify = context.config.notify.as_ref();
         // What was only warned about is told before the handover; the box is not held up by the notification.
         if let (true, Some(notify)) = (result.is_ok(), notify) {
             result = tell_about(notify, report, &processes, &mut signals).await;
@@ -250,10 +251,10 @@ fn start_up(
         }
         let mut variables = Vec::new();
         if result.is_ok() {
-            result = quarantine::variables(&work.config.gate, &work.openings.quarantined())
+            result = quarantine::variables(&context.config.gate, &state.bypasses.quarantined())
                 .await
                 .map(|list| variables = list)
-                .map_err(|failure| engine::Blocked { step: None, trouble: failure.into() });
+                .map_err(engine::Blocked::from);
         }
         let took = begun.elapsed();
         let code = match result {
@@ -270,7 +271,12 @@ fn start_up(
                 report.tell(&Event::Blocked { step, took, trouble });
                 if let Some(notify) = notify {
                     // It is over: a signal changes nothing any more.
-                    let _ = tell_about(notify, report, &processes, &mut signals).await;
+                    let told = tell_about(notify, report, &processes, &mut signals);
+                    if processes.shutdown().has_begun() {
+                        let _ = processes.shutdown().deadline().limit(told).await;
+                    } else {
+                        let _ = told.await;
+                    }
                     processes.finish(false).await;
                 }
                 code
@@ -313,7 +319,7 @@ async fn tell_about(
         }
         Err(Untold::Signal(signal)) => {
             let failure = Failure::Interrupted { signal, doing: "while the notification was sent".into() };
-            Err(engine::Blocked { step: None, trouble: failure.into() })
+            Err(failure.into())
         }
     }
 }
@@ -326,21 +332,21 @@ fn may_serve(gone: bool, arrived: Option<i32>) -> Result<(), engine::Blocked> {
         None if gone => return Ok(()),
         None => Failure::Internal { what: "a process that a step left behind cannot be killed".into() },
     };
-    Err(engine::Blocked { step: None, trouble: failure.into() })
+    Err(failure.into())
 }
 
 /// Finds a missing or stale manifest before the first step does anything.
-async fn preflight(plan: &Plan, work: &Work, report: &Report) -> Result<(), Failure> {
-    let derived = work.config.migrations.as_ref().is_none_or(|migrations| migrations.auto_manifest);
+async fn preflight(plan: &Plan, context: &RunContext, report: &Report) -> Result<(), Failure> {
+    let derived = context.config.migrations.as_ref().is_none_or(|migrations| migrations.auto_manifest);
     let needed = plan.steps.iter().any(|planned| match &planned.decision {
         Decision::Skip { .. } => false,
         Decision::DecidedAtItsTurn { .. } => true,
         Decision::Run => planned.step.action.is_locked() || matches!(planned.step.action, Action::Verify(_)),
     });
     if needed && !derived {
-        work.expectation().await?;
+        context.expectation().await?;
     }
-    if let Some(migrations) = &work.config.migrations
+    if let Some(migrations) = &context.config.migrations
         && let (true, true, Some(external)) = (needed, derived, frameworks::of(migrations).external())
     {
         let (make, about) = (make_command(migrations), external.about());

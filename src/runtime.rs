@@ -35,24 +35,31 @@ pub(crate) fn until_signalled<T>(
     inherited: &Inherited,
     work: impl AsyncFnOnce(Processes) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    until_signalled_then(inherited, work, async || {})
+    until_signalled_then(
+        inherited,
+        |processes| processes,
+        async |processes| work(processes.clone()).await,
+        async |_, _| {},
+    )
 }
 
-/// The same; where a signal ended the work, `then` follows.
-pub(crate) fn until_signalled_then<T>(
+/// The same, of work on a state; where a signal ended the work, `then` follows, within the shutdown's time.
+pub(crate) fn until_signalled_then<S, T>(
     inherited: &Inherited,
-    work: impl AsyncFnOnce(Processes) -> Result<T, Failure>,
-    then: impl AsyncFnOnce(),
+    state: impl FnOnce(Processes) -> S,
+    work: impl AsyncFnOnce(&S) -> Result<T, Failure>,
+    then: impl AsyncFnOnce(&S, &Failure),
 ) -> Result<T, Failure> {
     block_on(inherited, SHUTDOWN_BUDGET, async |processes, mut signals| {
+        let state = state(processes.clone());
         let result = tokio::select! {
             biased;
             signal = signals.next() => Err(Failure::Interrupted { signal, doing: "while the command ran".into() }),
-            result = work(processes.clone()) => result,
+            result = work(&state) => result,
         };
-        if let Err(Failure::Interrupted { .. }) = result {
+        if let Err(failure @ Failure::Interrupted { .. }) = &result {
             // What has no time left is found by the next run, as after a kill.
-            let _ = processes.shutdown().deadline().limit(then()).await;
+            let _ = processes.shutdown().deadline().limit(then(&state, failure)).await;
         }
         // What the work had started got TERM when it was dropped.
         processes.finish(false).await;

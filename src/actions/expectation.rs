@@ -3,17 +3,30 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use super::Work;
 use crate::{
     config::{Migrations, Source},
-    database::{self, DatabaseError, Made, MigrationFile},
+    database::{self, Database, DatabaseError, Made, MigrationFile},
+    deadline::Deadline,
     failure::Failure,
-    frameworks::{self, ParseError, sql},
+    files,
+    frameworks::{self, ParseError, Project, sql},
     outcome::FailureDetails,
     tenants::manifest::{Expected, FORMAT, Manifest, Migration},
 };
+
+/// How long reading files may take: longer is a dead mount, or a FIFO.
+const FILES: Duration = Duration::from_secs(10);
+
+/// What an expectation is made of.
+pub(super) struct Sources<'a> {
+    pub(super) migrations: &'a Migrations,
+    pub(super) database: Option<&'a Database>,
+    /// None if Portcullis itself applies the migrations.
+    pub(super) project: Option<Project<'a>>,
+}
 
 /// The files and the manifest, which agree with each other.
 #[derive(Debug)]
@@ -24,23 +37,23 @@ pub(crate) struct Expectation {
 }
 
 /// Reads the files and the manifest, and refuses one that does not match the other.
-pub(super) async fn load(work: &Work) -> Result<Expectation, Failure> {
-    let migrations = work.migrations()?;
+pub(super) async fn load(sources: &Sources<'_>) -> Result<Expectation, Failure> {
+    let migrations = sources.migrations;
     let (shared, tenant) = match &migrations.source {
-        Source::Sql { shared, tenant } => (database::resolve(shared)?, database::resolve(tenant)?),
+        Source::Sql { shared, tenant } => (resolve(shared).await?, resolve(tenant).await?),
         Source::External(_) => (Vec::new(), Vec::new()),
     };
     let (path, make) = (&migrations.manifest, make_command(migrations));
-    let project = work.project()?;
-    let manifest = match (&project, migrations.auto_manifest) {
-        (None, true) => return derived(work, shared, tenant).await,
+    let project = &sources.project;
+    let manifest = match (project, migrations.auto_manifest) {
+        (None, true) => return derived(sources, shared, tenant).await,
         (Some(project), true) => {
             let text = project.ask(path).await.map_err(|details| details.failure)?;
             return Ok(Expectation { manifest: parse(path, &text, make)?, shared, tenant });
         }
-        (_, false) => read(path, make)?,
+        (_, false) => read(path, make).await?,
     };
-    let stale = match &project {
+    let stale = match project {
         Some(project) => project.staleness(&manifest).await,
         None => sql::staleness(&manifest, &expected(&shared), &expected(&tenant)),
     };
@@ -51,12 +64,22 @@ pub(super) async fn load(work: &Work) -> Result<Expectation, Failure> {
 }
 
 async fn derived(
-    work: &Work,
+    sources: &Sources<'_>,
     shared: Vec<MigrationFile>,
     tenant: Vec<MigrationFile>,
 ) -> Result<Expectation, Failure> {
-    let manifest = derive(work, &shared, &tenant).await?;
+    let manifest = derive(sources, &shared, &tenant).await?;
     Ok(Expectation { manifest, shared, tenant })
+}
+
+async fn resolve(folder: &Path) -> Result<Vec<MigrationFile>, Failure> {
+    let reading = folder.to_owned();
+    let resolved = files::blocking(move || Ok(database::resolve(&reading)));
+    let unreadable = |why: String| Failure::MigrationsUnreadable { path: folder.to_owned(), why };
+    match Deadline::after(FILES).limit(resolved).await {
+        Ok(resolved) => resolved.map_err(|error| unreadable(error.to_string()))?,
+        Err(_) => Err(unreadable("reading them takes too long".into())),
+    }
 }
 
 fn expected(files: &[MigrationFile]) -> Vec<Migration> {
@@ -64,15 +87,17 @@ fn expected(files: &[MigrationFile]) -> Vec<Migration> {
 }
 
 /// The manifest of the files on disk, derived where nothing of it remains.
-pub(crate) async fn derive(
-    work: &Work,
+async fn derive(
+    sources: &Sources<'_>,
     shared: &[MigrationFile],
     tenant: &[MigrationFile],
 ) -> Result<Manifest, Failure> {
-    let derived = work.database()?.derive(shared, tenant).await.map_err(|error| match error {
-        DatabaseError::Failed(why) => Failure::NotDerivable { why: why.into() },
-        other => other.into_failure("deriving the manifest"),
-    })?;
+    let lacks = || Failure::ConfigLacks { what: "deriving the manifest".into(), needs: "[database]" };
+    let derived =
+        sources.database.ok_or_else(lacks)?.derive(shared, tenant).await.map_err(|error| match error {
+            DatabaseError::Failed(why) => Failure::NotDerivable { why: why.into() },
+            other => other.into_failure("deriving the manifest"),
+        })?;
     let expected = |files: &[MigrationFile], made: Made| Expected {
         migrations: expected(files),
         tables: made.tables,
@@ -87,9 +112,13 @@ pub(crate) fn make_command(migrations: &Migrations) -> &'static str {
 }
 
 /// Reads a manifest file; `make` is the command that would make it.
-pub(crate) fn read(path: &Path, make: &str) -> Result<Manifest, Failure> {
+pub(crate) async fn read(path: &Path, make: &str) -> Result<Manifest, Failure> {
     let invalid = |why: String| Failure::ManifestInvalid { path: path.to_owned(), why, make: make.into() };
-    let text = match std::fs::read_to_string(path) {
+    let text = match Deadline::after(FILES)
+        .limit(files::read_to_string(path))
+        .await
+        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
+    {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(Failure::ManifestMissing { path: path.to_owned(), make: make.into() });
@@ -114,15 +143,15 @@ pub(crate) fn parse(path: &Path, text: &str, make: &str) -> Result<Manifest, Fai
 }
 
 /// Derives the manifest of the configured files: where it belongs, and its text.
-pub(crate) async fn make(work: &Work) -> Result<(PathBuf, String), FailureDetails> {
-    let Migrations { source, manifest: path, .. } = work.migrations()?;
-    if let Some(project) = work.project()? {
+pub(super) async fn make(sources: &Sources<'_>) -> Result<(PathBuf, String), FailureDetails> {
+    let Migrations { source, manifest: path, .. } = sources.migrations;
+    if let Some(project) = &sources.project {
         return Ok((path.clone(), project.ask(path).await?));
     }
     let Source::Sql { shared, tenant } = source else {
         return Err(Failure::Internal { what: "no project can be asked".into() }.into());
     };
-    let manifest = derive(work, &database::resolve(shared)?, &database::resolve(tenant)?).await?;
+    let manifest = derive(sources, &resolve(shared).await?, &resolve(tenant).await?).await?;
     let text = serde_json::to_string_pretty(&manifest)
         .map_err(|error| Failure::Internal { what: format!("cannot write the manifest as JSON: {error}") })?;
     Ok((path.clone(), text + "\n"))

@@ -1,6 +1,6 @@
 //! The holder's heartbeat: it alone has the lock's session, and on its loss kills what works under it.
 
-use std::time::Duration;
+use std::{cell::RefCell, time::Duration};
 
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -27,7 +27,7 @@ pub(super) const FENCE: Duration = Duration::from_millis(3_500);
 /// The way to the task that holds the lock.
 pub(super) struct Keeper {
     wishes: mpsc::UnboundedSender<Wish>,
-    task: JoinHandle<()>,
+    task: RefCell<Option<JoinHandle<()>>>,
 }
 
 /// What the session is wanted for.
@@ -44,19 +44,17 @@ impl Keeper {
     /// Keeps the session from now on. `lost` hears why it could not, after everything below `processes` was killed.
     pub(super) fn start(
         session: LockSession,
-        processes: Option<Processes>,
+        processes: Processes,
         lost: watch::Sender<Option<String>>,
     ) -> Self {
         let (wishes, heard) = mpsc::unbounded_channel();
         let task = tokio::task::spawn_local(async move {
             if let Err(why) = keep(session, heard).await {
-                if let Some(processes) = processes {
-                    processes.kill();
-                }
+                processes.kill();
                 lost.send_replace(Some(why));
             }
         });
-        Self { wishes, task }
+        Self { wishes, task: RefCell::new(Some(task)) }
     }
 
     /// Whether the session has answered that it holds the lock.
@@ -78,9 +76,12 @@ impl Keeper {
     }
 
     /// Gives the lock back. A peer that is silent does not hold up the end: the session ends with this process.
-    pub(super) async fn let_go(self) {
+    pub(super) async fn let_go(&self) {
         let _ = self.wishes.send(Wish::LetGo);
-        let _ = self.task.await;
+        let task = self.task.take();
+        if let Some(task) = task {
+            let _ = task.await;
+        }
     }
 }
 

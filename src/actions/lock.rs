@@ -1,6 +1,6 @@
 //! The one lock of a run: taken by the first step that changes something, kept until the last of them.
 
-use std::time::Duration;
+use std::{cell::RefCell, rc::Rc, time::Duration};
 
 use tokio::{
     sync::{Mutex, watch},
@@ -8,12 +8,13 @@ use tokio::{
 };
 
 use super::{
-    Work,
+    context::RunContext,
+    history,
     keeper::{FENCE, Keeper},
-    provision::begun,
 };
 use crate::{
     database::{DatabaseError, LockSession, Share},
+    deadline::Deadline,
     failure::Failure,
 };
 
@@ -27,63 +28,73 @@ const SAY_AGAIN: Duration = Duration::from_secs(5);
 
 /// The lock, if this run holds it.
 pub(crate) struct RunLock {
-    held: Mutex<Option<(Share, Keeper)>>,
+    held: RefCell<Option<Rc<Held>>>,
+    /// One step at a time waits for the lock.
+    acquiring: Mutex<()>,
     lost: watch::Sender<Option<String>>,
+}
+
+struct Held {
+    share: Share,
+    keeper: Keeper,
+}
+
+/// Proof that this run has acquired the lock. Whatever changes a schema asks for it. As long as a guard exists, the
+/// lock is not released; that it is not lost either, [`Locked::check`] asks the server.
+#[derive(Clone)]
+pub(crate) struct Locked<'a> {
+    lock: &'a RunLock,
+    held: Rc<Held>,
+    /// This run had to wait for the lock, so that what it knew before may no longer be true.
+    pub(crate) waited: bool,
 }
 
 impl Default for RunLock {
     fn default() -> Self {
-        Self { held: Mutex::default(), lost: watch::Sender::new(None) }
+        Self { held: RefCell::default(), acquiring: Mutex::default(), lost: watch::Sender::new(None) }
     }
 }
 
 impl RunLock {
-    /// Returns once this run holds the lock alone. `say` hears who holds it meanwhile. True if it had to be
-    /// waited for.
-    pub(crate) async fn hold(&self, work: &Work, say: &dyn Fn(String)) -> Result<bool, Failure> {
-        self.hold_as(Share::Alone, work, say).await
-    }
-
-    /// The same, alone or with other runs that share it. A run that holds it otherwise lets go first, and whoever
-    /// asked must look again at what there is to do.
-    pub(crate) async fn hold_as(
+    /// Returns once this run holds the lock, alone or with other runs that share it. A run that holds it the other way
+    /// releases it first. `on_note` hears who holds it meanwhile; `first` is what the new holder does before all else.
+    pub(super) async fn acquire(
         &self,
+        context: &RunContext,
         share: Share,
-        work: &Work,
-        say: &dyn Fn(String),
-    ) -> Result<bool, Failure> {
-        let mut held = self.held.lock().await;
+        deadline: Deadline,
+        on_note: &dyn Fn(String),
+        first: impl AsyncFnOnce(&Locked<'_>),
+    ) -> Result<Locked<'_>, Failure> {
+        let _turn = self.acquiring.lock().await;
         self.not_lost()?;
-        match held.take() {
-            Some((as_asked, keeper)) if as_asked == share => {
-                *held = Some((share, keeper));
-                return Ok(false);
+        if let Some(locked) = self.guard() {
+            if locked.held.share == share {
+                return Ok(locked);
             }
-            Some((_, keeper)) => keeper.let_go().await,
-            None => {}
+            drop(locked);
+            self.released(context, deadline).await?;
         }
-        let deadline = Instant::now() + work.config.lock_timeout;
-        let mut session = open(work).await?;
-        let waited = take(&mut session, share, work, deadline, say).await?;
-        // What comes next wants a connection, and a login takes as long as that.
-        let (ended, ()) = tokio::join!(end_strays(&mut session, work, deadline, say), log_in(work));
+        let mut session = open(context).await?;
+        let waited = take(&mut session, share, context, deadline, on_note).await?;
+        // The next change needs a connection, and a login takes as long as this.
+        let (ended, ()) = tokio::join!(end_strays(&mut session, context, deadline, on_note), log_in(context));
         if let Err(failure) = ended {
             let _ = time::timeout(PAUSE, session.let_go()).await;
             return Err(failure);
         }
-        *held = Some((share, Keeper::start(session, work.processes().ok().cloned(), self.lost.clone())));
-        begun::recover(work, say).await;
-        Ok(waited)
+        let keeper = Keeper::start(session, context.processes.clone(), self.lost.clone());
+        let held = Rc::new(Held { share, keeper });
+        self.held.replace(Some(Rc::clone(&held)));
+        let locked = Locked { lock: self, held, waited };
+        first(&locked).await;
+        Ok(locked)
     }
 
-    /// Fails if the lock is not held: whoever has lost it, or let it go, changes nothing more.
-    pub(crate) async fn still_held(&self) -> Result<(), Failure> {
-        let kept = match self.held.lock().await.as_ref() {
-            Some((_, keeper)) => keeper.check().await,
-            None => false,
-        };
-        self.not_lost()?;
-        if kept { Ok(()) } else { Err(nobody_keeps_it()) }
+    /// The guard, if this run holds the lock.
+    pub(super) fn guard(&self) -> Option<Locked<'_>> {
+        let held = self.held.borrow().clone()?;
+        Some(Locked { lock: self, held, waited: false })
     }
 
     /// The work's result, unless the lock is lost first: then the work is dropped, and all programs were killed.
@@ -97,44 +108,44 @@ impl RunLock {
             _ = lost.wait_for(Option::is_some) => {}
             done = work => return done,
         }
-        // It was lost, or else nothing would have ended the wait.
-        self.not_lost().and_then(|()| Err(nobody_keeps_it())).map_err(E::from)
+        // Only a loss ends the wait.
+        self.not_lost().and_then(|()| Err(not_held())).map_err(E::from)
     }
 
-    /// Takes tenants' own locks beside that of the run, and says for each whether it was free.
-    pub(crate) async fn take_tenants(&self, tenants: Vec<String>) -> Result<Vec<bool>, Failure> {
-        let taken = match self.held.lock().await.as_ref() {
-            Some((_, keeper)) => keeper.take(tenants).await,
-            None => None,
-        };
-        self.not_lost()?;
-        taken.ok_or_else(nobody_keeps_it)?.map_err(|error| error.into_failure("taking a tenant's lock"))
-    }
-
-    pub(crate) async fn give_tenants(&self, tenants: Vec<String>) {
-        if let Some((_, keeper)) = self.held.lock().await.as_ref() {
-            keeper.give(tenants);
-        }
-    }
-
-    /// Who holds it, in words, if another run does. A look that fails says nothing.
-    pub(crate) async fn held_by_another(&self, work: &Work) -> Option<String> {
-        if self.held.lock().await.is_some() {
+    /// Who holds it, in words, if another run does. None also where that cannot be read.
+    pub(crate) async fn held_by_another(&self, context: &RunContext) -> Option<String> {
+        if self.held.borrow().is_some() {
             return None;
         }
-        let holder = work.database().ok()?.lock_holder().await.ok().flatten()?;
-        Some(work.how_far(holder).await)
+        let holder = context.database().ok()?.lock_holder().await.ok().flatten()?;
+        Some(history::with_progress(context, holder).await)
     }
 
-    /// Gives the lock back, if it is held.
+    /// Releases the lock, unless it is not held or a guard still exists.
     pub(crate) async fn release(&self) {
-        if let Some((_, keeper)) = self.held.lock().await.take() {
-            keeper.let_go().await;
+        let released = self.held.borrow_mut().take_if(|held| Rc::strong_count(held) == 1);
+        if let Some(held) = released {
+            held.keeper.let_go().await;
         }
+    }
+
+    /// Releases the lock once no other step has its guard.
+    async fn released(&self, context: &RunContext, deadline: Deadline) -> Result<(), Failure> {
+        self.release().await;
+        while self.held.borrow().is_some() {
+            if deadline.has_passed() {
+                let holder = "another step of this run holds it".into();
+                return Err(Failure::LockTimedOut { after: context.config.lock_timeout, holder });
+            }
+            time::sleep(LOOK_AGAIN).await;
+            self.not_lost()?;
+            self.release().await;
+        }
+        Ok(())
     }
 
     /// Fails if the lock is known to be lost.
-    pub(crate) fn not_lost(&self) -> Result<(), Failure> {
+    fn not_lost(&self) -> Result<(), Failure> {
         match self.lost.borrow().as_ref() {
             Some(why) => Err(Failure::LockLost { why: why.clone() }),
             None => Ok(()),
@@ -142,12 +153,41 @@ impl RunLock {
     }
 }
 
-async fn open(work: &Work) -> Result<LockSession, Failure> {
-    work.database()?.lock_session(&work.run).await.map_err(failure)
+impl Locked<'_> {
+    pub(super) fn share(&self) -> Share {
+        self.held.share
+    }
+
+    /// Fails unless the server says that this run still holds the lock.
+    pub(crate) async fn check(&self) -> Result<(), Failure> {
+        let held = self.held.keeper.check().await;
+        self.lock.not_lost()?;
+        if held { Ok(()) } else { Err(not_held()) }
+    }
+
+    /// Fails if the lock is known to be lost; asks nobody.
+    pub(super) fn not_lost(&self) -> Result<(), Failure> {
+        self.lock.not_lost()
+    }
+
+    /// Takes tenants' own locks beside that of the run, and says for each whether it was free.
+    pub(super) async fn take_tenants(&self, tenants: Vec<String>) -> Result<Vec<bool>, Failure> {
+        let taken = self.held.keeper.take(tenants).await;
+        self.lock.not_lost()?;
+        taken.ok_or_else(not_held)?.map_err(|error| error.into_failure("taking a tenant's lock"))
+    }
+
+    pub(super) fn give_tenants(&self, tenants: Vec<String>) {
+        self.held.keeper.give(tenants);
+    }
 }
 
-async fn log_in(work: &Work) {
-    if let Ok(database) = work.database() {
+async fn open(context: &RunContext) -> Result<LockSession, Failure> {
+    context.database()?.lock_session(&context.run).await.map_err(failure)
+}
+
+async fn log_in(context: &RunContext) {
+    if let Ok(database) = context.database() {
         database.log_in().await;
     }
 }
@@ -156,29 +196,29 @@ async fn log_in(work: &Work) {
 async fn take(
     session: &mut LockSession,
     share: Share,
-    work: &Work,
-    deadline: Instant,
-    say: &dyn Fn(String),
+    context: &RunContext,
+    deadline: Deadline,
+    on_note: &dyn Fn(String),
 ) -> Result<bool, Failure> {
     let mut last: Option<(String, Instant)> = None;
     loop {
         let Some(holder) = session.try_take(share).await.map_err(failure)? else {
             return Ok(last.is_some());
         };
-        let holder = work.how_far(holder).await;
-        let left = deadline.saturating_duration_since(Instant::now());
+        let holder = history::with_progress(context, holder).await;
+        let left = deadline.left();
         if left.is_zero() {
-            return Err(Failure::LockTimedOut { after: work.config.lock_timeout, holder });
+            return Err(Failure::LockTimedOut { after: context.config.lock_timeout, holder });
         }
         // What changes is how far the holder has come; that is worth a line now and then.
         if last.as_ref().is_none_or(|(said, at)| *said != holder && at.elapsed() >= SAY_AGAIN) {
-            say(format!("waiting for the lock: {holder}"));
+            on_note(format!("waiting for the lock: {holder}"));
             last = Some((holder, Instant::now()));
         }
         let pause = PAUSE.mul_f64(0.25 + 0.75 * fastrand::f64()).min(left);
         if session.until_free(pause).await.is_err() {
             // Only the one that waited broke; whether there can be another is the next question.
-            *session = open(work).await?;
+            *session = open(context).await?;
         }
     }
 }
@@ -187,9 +227,9 @@ async fn take(
 /// know yet that it has lost the lock: for as long as that can take, nobody of it may come back.
 async fn end_strays(
     session: &mut LockSession,
-    work: &Work,
-    deadline: Instant,
-    say: &dyn Fn(String),
+    context: &RunContext,
+    deadline: Deadline,
+    on_note: &dyn Fn(String),
 ) -> Result<(), Failure> {
     let mut quiet_since: Option<Instant> = None;
     let mut said = false;
@@ -197,12 +237,12 @@ async fn end_strays(
         let strays = session.end_strays().await.map_err(failure)?;
         if let Some(stray) = strays.iter().find(|stray| !stray.fenced) {
             quiet_since = Some(Instant::now() + LOOK_AGAIN);
-            if Instant::now() >= deadline {
+            if deadline.has_passed() {
                 let holder = format!("an earlier run's session is still there: {}", stray.name);
-                return Err(Failure::LockTimedOut { after: work.config.lock_timeout, holder });
+                return Err(Failure::LockTimedOut { after: context.config.lock_timeout, holder });
             }
             if !said {
-                say(format!("an earlier run's session is ended first: {}", stray.name));
+                on_note(format!("an earlier run's session is ended first: {}", stray.name));
                 said = true;
             }
         }
@@ -214,8 +254,8 @@ async fn end_strays(
     }
 }
 
-fn nobody_keeps_it() -> Failure {
-    Failure::LockLost { why: "nobody keeps it".into() }
+fn not_held() -> Failure {
+    Failure::LockLost { why: "this run no longer holds it".into() }
 }
 
 fn failure(error: DatabaseError) -> Failure {

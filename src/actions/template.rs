@@ -5,8 +5,9 @@ use std::{fs, future::pending, io, path::Path, time::Duration};
 use tokio::time::Instant;
 
 use super::{
-    Work,
-    provision::{self, Wanted},
+    context::RunContext,
+    provision::{create::scratch, tenant_request::TenantRequest},
+    run_state::RunState,
 };
 use crate::{
     config::{self, Database},
@@ -28,30 +29,35 @@ const GRACE: Duration = Duration::from_secs(8);
 const ROWS: &str = "--rows-per-insert=500";
 
 /// The configured template, if there is one; an error if it is not of this release.
-pub(crate) async fn configured(work: &Work) -> Result<Option<Template>, Failure> {
-    let Some(path) = &work.migrations()?.template else { return Ok(None) };
+pub(crate) async fn configured(context: &RunContext) -> Result<Option<Template>, Failure> {
+    let Some(path) = &context.migrations()?.template else { return Ok(None) };
     let unusable = |why: String| Failure::TemplateUnusable { path: path.clone(), why };
     let text = fs::read_to_string(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => unusable("it is not there".into()),
+        io::ErrorKind::NotFound => unusable("it does not exist".into()),
         _ => unusable(error.to_string()),
     })?;
     let template = Template::parse(&text).map_err(unusable)?;
-    let release = work.expectation().await?.manifest.release();
+    let release = context.expectation().await?.manifest.release();
     if template.release == release {
         return Ok(Some(template));
     }
-    Err(unusable(format!("it is of release {}, and the manifest is {release}", template.release)))
+    Err(unusable(format!(
+        "the template was built for release {}; the manifest is release {release}",
+        template.release
+    )))
 }
 
 /// Has the framework make a tenant that nobody ever sees, and writes it down. Returns what was written.
-pub(crate) async fn make(work: &Work, say: &dyn Fn(String)) -> Result<Template, FailureDetails> {
+pub(crate) async fn make(state: &RunState, on_note: &dyn Fn(String)) -> Result<Template, FailureDetails> {
     let lacks = |needs| Failure::ConfigLacks { what: "making a template".into(), needs };
-    let migrations = work.migrations()?;
+    let context = &state.context;
+    let migrations = context.migrations()?;
     let path = migrations.template.as_ref().ok_or_else(|| lacks("migrations.template"))?;
-    let (Some(project), Some(Database::Postgres(postgres))) = (work.project()?, &work.config.database) else {
+    let (Some(project), Some(Database::Postgres(postgres))) = (context.project()?, &context.config.database)
+    else {
         return Err(lacks("a framework that creates tenants itself, and PostgreSQL").into());
     };
-    let manifest = &work.expectation().await?.manifest;
+    let manifest = &context.expectation().await?.manifest;
     if !manifest.types.is_empty() {
         let message =
             "there are types of tenants, and a template is of one: the framework migrates each".into();
@@ -59,16 +65,17 @@ pub(crate) async fn make(work: &Work, say: &dyn Fn(String)) -> Result<Template, 
     }
     // Nobody's data holds this name by chance.
     let name = format!("portcullis_template_{:016x}", fastrand::u64(..));
-    let new = Creation { rows: Written::Never, ..Wanted::named(&name).creation(work).await? };
+    let new = Creation { rows: Written::Never, ..TenantRequest::named(&name).creation(context).await? };
     let direct = postgres.direct.as_deref().unwrap_or(postgres);
     let dump = path.with_extension("dump");
-    let written = provision::scratch(work, project, &new, say, async || {
-        let (server, structure) = work
+    let locked = state.acquire(on_note).await?;
+    let written = scratch(state, &locked, project, &new, async || {
+        let (server, structure) = context
             .database()?
             .structure(&name)
             .await
             .map_err(|error| error.into_failure("reading the template's structure"))?;
-        dumped(work, direct, &name, &dump).await?;
+        dumped(context, direct, &name, &dump).await?;
         let text = read(&dump)?;
         let internal = |why| Failure::Internal { what: format!("cannot read what pg_dump wrote: {why}") };
         let sql = template::cleaned(&text, &name).map_err(internal)?;
@@ -93,7 +100,12 @@ fn read(path: &Path) -> Result<String, Failure> {
 }
 
 /// Runs pg_dump; the password stands in its environment alone.
-async fn dumped(work: &Work, direct: &config::Postgres, schema: &str, path: &Path) -> Result<(), Failure> {
+async fn dumped(
+    context: &RunContext,
+    direct: &config::Postgres,
+    schema: &str,
+    path: &Path,
+) -> Result<(), Failure> {
     let program = "pg_dump".to_owned();
     let mut argv = vec![program.clone(), format!("--schema={schema}")];
     argv.extend(
@@ -125,7 +137,7 @@ async fn dumped(work: &Work, direct: &config::Postgres, schema: &str, path: &Pat
         None
     };
     let missing = |why| Failure::CommandMissing { program: program.clone(), why };
-    let finished = run_program(work.processes()?, &child, Instant::now() + TIMEOUT, pending(), &mut hear)
+    let finished = run_program(&context.processes, &child, Instant::now() + TIMEOUT, pending(), &mut hear)
         .await
         .map_err(|error| missing(error.to_string()))?;
     match finished.how {

@@ -2,7 +2,11 @@
 
 use tokio::time::{self, Duration, Instant};
 
-use super::Work;
+use super::{
+    context::RunContext,
+    judge::{ask, judge, question},
+    lock::RunLock,
+};
 use crate::{
     config::Selection,
     database::{DatabaseError, Question, UNHEARD},
@@ -13,7 +17,7 @@ use crate::{
 };
 
 /// What progress counts.
-pub(crate) const LOOKED: &str = "schemas looked at";
+pub(crate) const LOOKED: &str = "schemas inspected";
 
 /// The pause between two looks.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -33,7 +37,8 @@ pub(crate) struct Asked<'a> {
 
 /// Returns the judgement. `say` hears why it looks again, and since when.
 pub(crate) async fn verify(
-    work: &Work,
+    context: &RunContext,
+    lock: &RunLock,
     asked: &Asked<'_>,
     say: &dyn Fn(String, Duration),
 ) -> Result<Judgement, Failure> {
@@ -41,11 +46,11 @@ pub(crate) async fn verify(
     let mut previous = None;
     let mut last = String::new();
     loop {
-        let looked = look(work, asked, previous.is_none()).await;
+        let looked = look(context, asked, previous.is_none()).await;
         let elapsed = started.elapsed() + PAUSE;
         let again = match &looked {
             Ok(judgement) if judgement.is_only_pending() => {
-                why_again(work, asked, judgement, previous.as_ref(), elapsed).await
+                why_again(context, lock, asked, judgement, previous.as_ref(), elapsed).await
             }
             Err(DatabaseError::NotYet(why)) if asked.wait.is_some_and(|wait| elapsed < wait) => {
                 Some(why.clone())
@@ -64,18 +69,19 @@ pub(crate) async fn verify(
     }
 }
 
-async fn look(work: &Work, asked: &Asked<'_>, first: bool) -> Result<Judgement, DatabaseError> {
+async fn look(context: &RunContext, asked: &Asked<'_>, first: bool) -> Result<Judgement, DatabaseError> {
     let question = Question {
         looked: if first { asked.looked } else { UNHEARD },
-        ..work.question(asked.manifest, asked.shared, Some(asked.tenants), asked.timeout)
+        ..question(context, asked.manifest, asked.shared, Some(asked.tenants), asked.timeout)
     };
-    Ok(work.judge(asked.manifest, &work.ask(&question).await?))
+    Ok(judge(context, asked.manifest, &ask(context, &question).await?))
 }
 
 /// All that is wrong is work that others may still do. Whether they will: because it is waited for, because a run
 /// holds the lock, or because it advanced since the look before, as a tenant does that is being created.
 async fn why_again(
-    work: &Work,
+    context: &RunContext,
+    lock: &RunLock,
     asked: &Asked<'_>,
     judgement: &Judgement,
     previous: Option<&Judgement>,
@@ -85,19 +91,19 @@ async fn why_again(
     if asked.wait.is_some_and(|wait| elapsed < wait) {
         return Some(summary);
     }
-    if elapsed < work.config.lock_timeout
-        && let Some(holder) = work.lock.held_by_another(work).await
+    if elapsed < context.config.lock_timeout
+        && let Some(holder) = lock.held_by_another(context).await
     {
         return Some(format!("{summary}; at work: {holder}"));
     }
     let advanced = previous.is_none_or(|previous| previous != judgement);
-    (advanced && elapsed < work.config.gate.settle).then(|| format!("{summary}; checking again"))
+    (advanced && elapsed < context.config.gate.settle).then(|| format!("{summary}; checking again"))
 }
 
 fn failure(error: DatabaseError, timeout: Duration) -> Failure {
     let unproven = |why: String| Failure::Unproven { what: "everything is complete".into(), why: why.into() };
     match error {
-        DatabaseError::TimedOut => unproven(format!("reading it ran longer than {}", duration(timeout))),
+        DatabaseError::TimedOut => unproven(format!("the inspection ran longer than {}", duration(timeout))),
         DatabaseError::Failed(why) | DatabaseError::NotYet(why) => unproven(why),
         never @ DatabaseError::Never(_) => never.into_failure("verifying"),
     }

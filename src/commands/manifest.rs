@@ -3,22 +3,22 @@
 use std::fs;
 
 use crate::{
-    actions::{Work, expectation},
+    actions::{context::RunContext, expectation},
     commands::Answer,
     failure::Failure,
 };
 
 /// Writes the file, or with `check` only compares it.
-pub(crate) async fn write(work: &Work, check: bool) -> Result<Answer, Failure> {
-    let make = expectation::make_command(work.migrations()?);
-    let (path, text) = match expectation::make(work).await {
+pub(crate) async fn write(context: &RunContext, check: bool) -> Result<Answer, Failure> {
+    let make = expectation::make_command(context.migrations()?);
+    let (path, text) = match context.make_manifest().await {
         Ok(written) => written,
         Err(trouble) => return Ok(Answer::bad(trouble)),
     };
     let manifest = expectation::parse(&path, &text, make)?;
     let name = path.display();
     if check {
-        if expectation::read(&path, make)? == manifest {
+        if expectation::read(&path, make).await? == manifest {
             return Ok(Answer::good(format!("{name}: up to date, release {}\n", manifest.release())));
         }
         let (why, make) = ("the migrations make something else".into(), make.into());

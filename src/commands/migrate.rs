@@ -2,9 +2,9 @@
 
 use crate::{
     actions::{
-        Work,
-        apply::{self, Said},
-        look::LOOK,
+        judge::inspect,
+        migrate::{ProgressEvent, apply},
+        run_state::RunState,
     },
     cli,
     commands::Answer,
@@ -14,7 +14,7 @@ use crate::{
     report::{Output, by_hand::ByHand, foreign},
 };
 
-pub(crate) async fn run(work: &Work, arguments: &cli::Migrate, out: &Output) -> Result<Answer, Failure> {
+pub(crate) async fn run(work: &RunState, arguments: &cli::Migrate, out: &Output) -> Result<Answer, Failure> {
     let all = arguments.all || (!arguments.shared && arguments.tenant.is_empty());
     let shared = arguments.shared || (!arguments.all && arguments.tenant.is_empty());
     let tenants = if all {
@@ -26,35 +26,30 @@ pub(crate) async fn run(work: &Work, arguments: &cli::Migrate, out: &Output) -> 
         return pending(work, shared, tenants.as_ref()).await;
     }
     let by_hand = ByHand::new("migrate", out);
-    let say = |said| match said {
-        Said::Note(text) => out.say(&text),
-        Said::Output { tenant, stream, line } => by_hand.child(tenant, stream, &line),
-        Said::Progress { done, total } => by_hand.tell(done, total, "tenants migrated"),
+    let on_event = |event| match event {
+        ProgressEvent::Note(text) => out.say(&text),
+        ProgressEvent::Output { tenant, stream, line } => by_hand.child(tenant, stream, &line),
+        ProgressEvent::Progress { done, total } => by_hand.tell(done, total, "tenants migrated"),
     };
-    work.record.at("portcullis migrate");
+    work.history.at("portcullis migrate");
     let mut text = String::new();
     let parts = [shared.then_some(None), tenants.as_ref().map(Some)];
     for part in parts.into_iter().flatten() {
         let what = if part.is_none() { "shared schema" } else { "tenants" };
-        match apply::apply(work, part, &say).await {
+        match apply::apply(work, part, &on_event).await {
             Ok(applied) => text += &format!("{what}: {}\n", applied.summary()),
             Err(trouble) => {
-                work.finish(Err(&trouble.failure)).await;
+                work.close(Err(&trouble.failure)).await;
                 return Ok(Answer { text, ..Answer::bad(trouble) });
             }
         }
     }
-    work.finish(Ok(())).await;
+    work.close(Ok(())).await;
     Ok(Answer::good(text))
 }
 
-async fn pending(work: &Work, shared: bool, tenants: Option<&Selection>) -> Result<Answer, Failure> {
-    let manifest = &work.expectation().await?.manifest;
-    let found = work
-        .look(manifest, shared, tenants, LOOK)
-        .await
-        .map_err(|error| error.into_failure("looking for pending migrations"))?;
-    let judgement = work.judge(manifest, &found);
+async fn pending(work: &RunState, shared: bool, tenants: Option<&Selection>) -> Result<Answer, Failure> {
+    let (_, judgement) = inspect(&work.context, shared, tenants).await?;
     let mut text = String::new();
     for (tenant, verdict) in judgement.verdicts() {
         for finding in &verdict.findings {

@@ -2,8 +2,8 @@
 
 use crate::{
     actions::{
-        Work,
-        repair::{self, Asked, Heard},
+        repair::{self, RepairEvent, RepairRequest},
+        run_state::RunState,
     },
     cli::{self, Format},
     commands::Answer,
@@ -16,19 +16,19 @@ use crate::{
 const INCOMPLETE: u8 = 1;
 
 pub(crate) async fn run(
-    work: &Work,
+    work: &RunState,
     arguments: &cli::Repair,
     out: &Output,
     colour: bool,
 ) -> Result<Answer, Failure> {
     let app = arguments.replay.as_deref();
     let tenants = match (arguments.tenant.as_slice(), app) {
-        ([], Some(app)) => repair::affected(work, app).await?,
+        ([], Some(app)) => repair::affected(&work.context, app).await?,
         (named, _) => named.to_vec(),
     };
     let mut done: Vec<(String, Repaired)> = Vec::new();
     for tenant in tenants {
-        let asked = Asked {
+        let request = RepairRequest {
             tenant: &tenant,
             replay: app,
             allow_code: arguments.allow_code,
@@ -37,11 +37,12 @@ pub(crate) async fn run(
         if arguments.all_affected {
             out.say(&format!("{tenant}:"));
         }
-        let hear = |heard: Heard<'_>| match heard {
-            Heard::Step(number, step) => out.say(&words::line(number, step, colour)),
-            Heard::Note(text) => out.say(&format!("     {text}")),
+        let on_event = |event: RepairEvent<'_>| match event {
+            RepairEvent::Step(number, step) => out.say(&words::line(number, step, colour)),
+            RepairEvent::Note(text) => out.say(&format!("     {text}")),
         };
-        let repaired = repair::repair(work, &asked, &hear).await;
+        let repaired = repair::repair(work, &request, &on_event).await;
+        work.close(repaired.trouble.as_ref().map_or(Ok(()), |trouble| Err(&trouble.failure))).await;
         // What one tenant lacks is no reason to leave the others as they are; what ends the run is.
         let ends = repaired.trouble.as_ref().is_some_and(|trouble| trouble.failure.code() != INCOMPLETE);
         done.push((tenant, repaired));

@@ -2,8 +2,9 @@
 
 use crate::{
     actions::{
-        Work, expectation,
-        look::LOOK,
+        expectation,
+        judge::{INSPECTION, stale_accepts},
+        run_state::RunState,
         verify::{self, Asked},
     },
     cli::{self, VerifyFormat},
@@ -16,12 +17,16 @@ use crate::{
     tenants::manifest::Manifest,
 };
 
-pub(crate) async fn run(work: &Work, arguments: &cli::Verify, out: &Output) -> Result<Answer, Failure> {
-    let make = work.migrations().map_or_else(|_| frameworks::sql::Sql.make(), expectation::make_command);
-    let given = arguments.manifest.as_ref().map(|path| expectation::read(path, make)).transpose()?;
+pub(crate) async fn run(work: &RunState, arguments: &cli::Verify, out: &Output) -> Result<Answer, Failure> {
+    let make =
+        work.context.migrations().map_or_else(|_| frameworks::sql::Sql.make(), expectation::make_command);
+    let given = match &arguments.manifest {
+        Some(path) => Some(expectation::read(path, make).await?),
+        None => None,
+    };
     let manifest = match &given {
         Some(manifest) => manifest,
-        None => &work.expectation().await?.manifest,
+        None => &work.context.expectation().await?.manifest,
     };
     if let Some(app) = &arguments.app {
         known(app, manifest)?;
@@ -32,7 +37,7 @@ pub(crate) async fn run(work: &Work, arguments: &cli::Verify, out: &Output) -> R
         manifest,
         shared: arguments.tenant.is_empty(),
         tenants: if arguments.tenant.is_empty() { &Selection::All } else { &named },
-        timeout: LOOK,
+        timeout: INSPECTION,
         wait: None,
         looked: &|done, total| {
             if !arguments.quiet {
@@ -40,9 +45,9 @@ pub(crate) async fn run(work: &Work, arguments: &cli::Verify, out: &Output) -> R
             }
         },
     };
-    let mut judgement = verify::verify(work, &asked, &|why, _| out.say(&why)).await?;
+    let mut judgement = verify::verify(&work.context, &work.lock, &asked, &|why, _| out.say(&why)).await?;
     drop(by_hand);
-    let stale = work.stale_accepts(&judgement);
+    let stale = stale_accepts(&work.context, &judgement);
     if let Some(app) = &arguments.app {
         judgement.only(app, manifest);
     }

@@ -179,16 +179,15 @@ impl Database {
         }
     }
 
-    /// Who opened the gate of a release on a host for a reason, if anybody did.
+    /// The first run that opened the gate of a release for a reason, if there is one.
     pub(crate) async fn who_overrode(
         &self,
         release: &str,
-        host: &str,
         reason: &str,
     ) -> Result<Option<Author>, DatabaseError> {
         match self {
-            Self::Postgres(it) => within(RECORD, it.who_overrode(release, host, reason)).await,
-            Self::Sqlite(it) => within(RECORD, it.who_overrode(release, host, reason)).await,
+            Self::Postgres(it) => within(RECORD, it.who_overrode(release, reason)).await,
+            Self::Sqlite(it) => within(RECORD, it.who_overrode(release, reason)).await,
         }
     }
 

@@ -191,14 +191,13 @@ impl Dialect {
     }
 
     /// Who opened the gate of this release on this host for this reason.
-    pub(super) fn who_overrode(&self, release: &str, host: &str, reason: &str) -> String {
+    pub(super) fn who_overrode(&self, release: &str, reason: &str) -> String {
         let Self { schema, literal, time, .. } = self;
         format!(
             "SELECT e.run, {} FROM {schema}exception e JOIN {schema}run r ON r.run = e.run WHERE r.release = {} \
-             AND r.host = {} AND e.kind = 'override' AND e.reason = {} ORDER BY e.made LIMIT 1",
+             AND e.kind = 'override' AND e.reason = {} ORDER BY e.number LIMIT 1",
             time("e.made"),
             literal(release),
-            literal(host),
             literal(reason),
         )
     }

@@ -84,9 +84,9 @@ pub(crate) enum Event {
         blocking: bool,
         trouble: FailureDetails,
     },
-    /// A signal arrived, or a sibling failed: what runs is being stopped.
+    /// A signal arrived, or if there is none a step failed: what runs is being stopped.
     Stopping {
-        why: String,
+        signal: Option<i32>,
     },
     /// The start-up ends here; `step` is the one that failed, if one did.
     Blocked {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::{
-    failure::Counts,
+    failure::{Counts, signal_name},
     tenants::{
         accept::{Accept, Stale},
         found::Rows,
@@ -130,6 +130,40 @@ pub(crate) fn stale(accept: &Accept, why: Stale) -> String {
         Stale::Unused => format!("`[[accept]]` of {tenant}: {what} is no longer needed: remove it"),
     }
 }
+
+/// How far a migration of several schemas has come; the first of those that were not begun are named.
+pub(crate) fn migrated(done: usize, total: usize, not_begun: &[&str]) -> String {
+    const SHOWN: usize = 5;
+    let text = format!("{done} of {total} schemas migrated");
+    if not_begun.is_empty() {
+        return text;
+    }
+    let shown = not_begun.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+    match not_begun.len().saturating_sub(SHOWN) {
+        0 => format!("{text}; not begun: {shown}"),
+        more => format!("{text}; not begun: {shown} and {more} more"),
+    }
+}
+
+/// What a signal interrupted between or before steps.
+pub(crate) fn after_steps(finished: usize, steps: usize) -> String {
+    format!("after {finished} of {steps} steps")
+}
+
+/// What a signal interrupted; `step` is a position in the plan, from 0.
+pub(crate) fn during_step(step: usize, steps: usize, name: &str) -> String {
+    format!("during step {} of {steps}, `{name}`", step + 1)
+}
+
+/// Why what runs is being stopped.
+pub(crate) fn stopping(signal: Option<i32>) -> String {
+    signal.map_or_else(|| "a step failed".into(), |signal| format!("{} arrived", signal_name(signal)))
+}
+
+/// Why a step is skipped whose condition is decided at its turn.
+pub(crate) const NOTHING_PENDING: &str = "nothing is pending";
+/// What a signal interrupted there.
+pub(crate) const DECIDING: &str = "while it looked for pending migrations";
 
 /// What people call a schema.
 pub(crate) fn name(tenant: Option<&str>) -> &str {

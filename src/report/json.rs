@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     failure::{self, Failure},
-    outcome::{FailureDetails, event::Event},
+    outcome::{FailureDetails, event::Event, wording},
     process::Stream,
     words::rfc3339,
 };
@@ -190,7 +190,7 @@ fn fields(event: &Event, standing: &Standing) -> Value {
         Event::Finished { took } => {
             json!({ "duration_seconds": seconds(*took), "steps": steps(standing) })
         }
-        Event::Stopping { why } => json!({ "why": why }),
+        Event::Stopping { signal } => json!({ "why": wording::stopping(*signal) }),
         Event::StepStarted { .. }
         | Event::Note { .. }
         | Event::Warning { .. }

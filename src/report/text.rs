@@ -17,7 +17,7 @@ use super::{
 use crate::{
     failure::{self, Failure},
     logging::LogLevel,
-    outcome::event::Event,
+    outcome::{event::Event, wording},
     process::Stream,
     words::{count, duration},
 };
@@ -172,7 +172,7 @@ impl Words<'_> {
                 };
                 format!("{failed}: {} ({})", failure::chain(&trouble.failure), duration(*time))
             }
-            Event::Stopping { why } => format!("{why}; stopping what runs"),
+            Event::Stopping { signal } => format!("{}; stopping what runs", wording::stopping(*signal)),
             Event::Blocked { trouble, .. } => failure::chain(&trouble.failure),
             Event::HandingOver { argv, took: time } => {
                 // Not its arguments: a secret may be among them.

@@ -1,28 +1,16 @@
-//! `bootstrap`: makes the configured demo tenants whole, those that are absent.
+//! `bootstrap`: creates the configured demo tenants that are absent, and migrates those that exist.
 
 use super::Context;
-use crate::{
-    actions::{apply::Said, provision},
-    outcome::{FailureDetails, event::Event},
-};
+use crate::{actions::provision::bootstrap::bootstrap, outcome::FailureDetails};
 
 pub(super) async fn run(
     tenants: &[String],
     run: &[String],
     context: &Context<'_>,
 ) -> Result<String, FailureDetails> {
-    let say = |said| match said {
-        Said::Note(text) => context.note(text),
-        Said::Output { tenant, stream, line } => {
-            (context.tell)(Event::Output { step: context.step, stream, tenant, line });
-        }
-        Said::Progress { done, total } => {
-            context.done.replace(Some(format!("{done} of {total} demo tenants")));
-            context.progress(done, total, "demo tenants complete");
-        }
-    };
-    match provision::bootstrap(context.work, tenants, run, false, &say).await {
-        (became, None) => Ok(became.summary()),
-        (_, Some(trouble)) => Err(trouble),
+    let on_event = |event| context.report(event, "demo tenants", "demo tenants complete");
+    match bootstrap(context.state, tenants, run, false, &on_event).await {
+        (bootstrapped, None) => Ok(bootstrapped.summary()),
+        (_, Some(details)) => Err(details),
     }
 }

@@ -1,18 +1,22 @@
 //! `once = true`: a step that is done once a release, under the lock, and skipped only if the record of runs says
 //! that this step of this release was done. Killed between its end and its record, it is done again.
 
+use sha2::{Digest, Sha256};
+
 use super::Context;
 use crate::{
-    actions::record::digest,
+    actions::{history, lock::Locked},
     config::{Action, Command, secret::Secret},
     failure::Failure,
+    words::hex,
 };
 
 /// Whether the step is left to do.
-pub(super) enum Turn {
-    /// Somebody did it already; in words.
+pub(super) enum Turn<'a> {
+    /// Another run did it already; in words.
     Done(String),
-    Ours,
+    /// Under the lock.
+    Todo(Locked<'a>),
 }
 
 /// What the step does, as a digest; None if it is done at every start. A step that was changed is another step.
@@ -29,21 +33,21 @@ pub(super) fn what(action: &Action) -> Option<String> {
     }
 }
 
-/// Asks the record, then takes the lock and asks again: somebody may have done it meanwhile.
-pub(super) async fn turn(context: &Context<'_>, what: &str) -> Result<Turn, Failure> {
-    let work = context.work;
-    let name = &work.config.steps[context.step].name;
+/// Asks the record, then acquires the lock and asks again: another run may have done it meanwhile.
+pub(super) async fn turn<'a>(context: &Context<'a>, what: &str) -> Result<Turn<'a>, Failure> {
+    let state = context.state;
+    let name = &state.context.config.steps[context.step].name;
     // Without a manifest there is no release to do it for.
-    work.expectation().await?;
-    if let Some(done) = work.who_did(name, what).await? {
+    state.context.expectation().await?;
+    if let Some(done) = history::who_did(&state.context, name, what).await? {
         return Ok(Turn::Done(format!("done for this release by run {} at {}", done.run, done.time)));
     }
-    work.lock.hold(work, &|text| context.note(text)).await?;
-    if let Some(done) = work.who_did(name, what).await? {
+    let locked = state.acquire(&|text| context.note(text)).await?;
+    if let Some(done) = history::who_did(&state.context, name, what).await? {
         return Ok(Turn::Done(format!("done for this release by run {} at {}", done.run, done.time)));
     }
-    work.record.must_begin(work).await?;
-    Ok(Turn::Ours)
+    state.history.must_begin(&state.context).await?;
+    Ok(Turn::Todo(locked))
 }
 
 /// The command with the run's name, by which the next holder of the lock ends what it left in the database.
@@ -54,8 +58,13 @@ pub(super) fn named(command: &Command, run: &str) -> Command {
 }
 
 /// Writes down that it was done. A failure says so: the next start would do it again.
-pub(super) async fn done(context: &Context<'_>, what: &str) -> Result<(), Failure> {
-    let work = context.work;
-    work.lock.still_held().await?;
-    work.record.once(work, &work.config.steps[context.step].name, what).await
+pub(super) async fn done(context: &Context<'_>, locked: &Locked<'_>, what: &str) -> Result<(), Failure> {
+    let state = context.state;
+    locked.check().await?;
+    let name = &state.context.config.steps[context.step].name;
+    state.history.once(&state.context, name, what).await
+}
+
+fn digest(text: &str) -> String {
+    hex(&Sha256::digest(text))
 }

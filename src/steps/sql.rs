@@ -11,7 +11,7 @@ pub(super) async fn run(
     once: bool,
     context: &Context<'_>,
 ) -> Result<String, FailureDetails> {
-    match context.work.database()?.run_sql(sql, timeout, once).await {
+    match context.state.context.database()?.run_sql(sql, timeout, once).await {
         Ok(()) => Ok("done".into()),
         Err(DatabaseError::Failed(why)) => Err(Failure::SqlFailed { why: why.into() }.into()),
         Err(DatabaseError::TimedOut) => {

@@ -3,7 +3,7 @@
 use super::Context;
 use crate::{
     actions::{
-        opening::opening,
+        judge::stale_accepts,
         verify::{self, Asked},
     },
     config::{Selection, Verify},
@@ -13,15 +13,18 @@ use crate::{
 };
 
 pub(super) async fn run(verify: &Verify, context: &Context<'_>) -> Result<String, FailureDetails> {
+    let state = context.state;
     let every = verify.tenants == Selection::All;
     if every {
-        context.work.openings.forget();
+        state.bypasses.forget();
     }
     let trouble = match ask(verify, context).await {
         Err(trouble) => trouble,
         complete => return complete,
     };
-    let Some(how) = opening(context.work, &trouble, every, &|text| context.warn(text)).await else {
+    let warn = |text| context.warn(text);
+    let how = state.bypasses.bypass(&state.context, &state.history, &trouble, every, &warn).await;
+    let Some(how) = how else {
         return Err(trouble);
     };
     let summary = format!("{}; {}", chain(&trouble.failure), how.words());
@@ -31,7 +34,7 @@ pub(super) async fn run(verify: &Verify, context: &Context<'_>) -> Result<String
 
 async fn ask(verify: &Verify, context: &Context<'_>) -> Result<String, FailureDetails> {
     let asked = Asked {
-        manifest: &context.work.expectation().await?.manifest,
+        manifest: &context.state.context.expectation().await?.manifest,
         shared: verify.shared,
         tenants: &verify.tenants,
         timeout: verify.timeout,
@@ -42,11 +45,11 @@ async fn ask(verify: &Verify, context: &Context<'_>) -> Result<String, FailureDe
         let what = "everything to be complete".into();
         (context.tell)(Event::Waiting { step: context.step, what, last, elapsed });
     };
-    let judgement = verify::verify(context.work, &asked, &say).await?;
+    let judgement = verify::verify(&context.state.context, &context.state.lock, &asked, &say).await?;
     for warning in wording::warnings(&judgement) {
         context.warn(warning);
     }
-    for warning in context.work.stale_accepts(&judgement) {
+    for warning in stale_accepts(&context.state.context, &judgement) {
         context.warn(warning);
     }
     let accepted = judgement.accepted();

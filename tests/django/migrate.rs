@@ -176,7 +176,7 @@ fn replicas_that_cooperate_migrate_no_tenant_that_another_has() {
     while project.database.column(granted).is_empty() {}
     let runs = [(); 2].map(|()| project.portcullis.spawn(["migrate", "--all", "--cooperate"]));
     for run in &runs {
-        run.wait_for_line("in the hands of");
+        run.wait_for_line("other replicas are migrating");
     }
     let applied = |tenant: &str| {
         project.database.column(&format!(

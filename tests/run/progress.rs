@@ -96,12 +96,12 @@ fn a_look_that_takes_its_time_says_how_far_it_is() {
     let line = |outcome: &Outcome, start: &str| {
         outcome.stderr.lines().any(|line| line.starts_with(start) && line.ends_with(" s left"))
     };
-    assert!(line(&log, "[1/1] gate: 1 of 5 schemas looked at, "), "{log}");
-    assert!(line(&by_hand, "1 of 5 schemas looked at, "), "{by_hand}");
-    assert!(!quiet.stderr.contains("looked at"), "{quiet}");
+    assert!(line(&log, "[1/1] gate: 1 of 5 schemas inspected, "), "{log}");
+    assert!(line(&by_hand, "1 of 5 schemas inspected, "), "{by_hand}");
+    assert!(!quiet.stderr.contains("inspected"), "{quiet}");
     for (outcome, name) in [(&terminal, "gate"), (&terminal_by_hand, "verify")] {
         assert!(outcome.stdout.contains(&format!("\u{1b}[2K{name} [")), "{outcome}");
-        assert!(outcome.stdout.contains("] 1 of 5 schemas looked at"), "{outcome}");
+        assert!(outcome.stdout.contains("] 1 of 5 schemas inspected"), "{outcome}");
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use super::Check;
 use crate::{
-    actions::Work,
+    actions::context::RunContext,
     config::{Action, Source},
     frameworks::{self, About, Creation},
     outcome::doctor::Verdict,
@@ -42,7 +42,7 @@ struct Apps {
 }
 
 impl Code {
-    pub(super) async fn of(config: &Path, work: Option<&Work>) -> Self {
+    pub(super) async fn of(config: &Path, context: Option<&RunContext>) -> Self {
         let folder =
             config.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         let dockerfile = DOCKERFILES.iter().find_map(|name| {
@@ -50,15 +50,15 @@ impl Code {
             fs::read_to_string(&path).ok().map(|text| (path, text))
         });
         let (mut apps, mut creations) = (None, None);
-        if let Some(work) = work
-            && let Some(migrations) = &work.config.migrations
+        if let Some(context) = context
+            && let Some(migrations) = &context.config.migrations
             && let Source::External(project) = &migrations.source
             && let framework = frameworks::of(migrations)
             && let Some(external) = framework.external()
         {
-            let expectation = work.expectation().await.ok();
+            let expectation = context.expectation().await.ok();
             apps = expectation.map(|known| Apps::of(&known.manifest, external.about(), framework.make()));
-            let commands = work.config.steps.iter().flat_map(|step| match &step.action {
+            let commands = context.config.steps.iter().flat_map(|step| match &step.action {
                 Action::Bootstrap { run, .. } => run.clone(),
                 _ => Vec::new(),
             });

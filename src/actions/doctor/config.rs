@@ -9,9 +9,9 @@ use std::{
 
 use nix::unistd::{AccessFlags, access};
 
-use super::{Check, Patient, failed};
+use super::{Check, DoctorInput, failed};
 use crate::{
-    actions::Work,
+    actions::context::RunContext,
     config::{self, Action, Config, Selection, When, environment::Environment},
     failure::Failure,
     outcome::doctor::Verdict,
@@ -32,10 +32,10 @@ pub(super) struct Loaded {
 }
 
 impl Loaded {
-    pub(super) fn read(patient: &Patient<'_>) -> Self {
-        let result = config::load::load_with_warnings(patient.path, patient.env, patient.overrides, false);
+    pub(super) fn read(input: &DoctorInput<'_>) -> Self {
+        let result = config::load::load_with_warnings(input.path, input.env, input.overrides, false);
         let result = result.map_err(|refused| Rc::new(refused.failure));
-        Self { result, env: patient.env.clone() }
+        Self { result, env: input.env.clone() }
     }
 
     pub(super) fn config(&self) -> Option<&Config> {
@@ -118,9 +118,9 @@ fn interpreter(script: &Path) -> Option<String> {
 }
 
 /// Reads the expectation, which every look at a tenant needs.
-pub(super) async fn manifest(work: Option<&Work>) -> Verdict {
-    let Some(work) = work else { return no_configuration() };
-    let Some(migrations) = &work.config.migrations else {
+pub(super) async fn manifest(context: Option<&RunContext>) -> Verdict {
+    let Some(context) = context else { return no_configuration() };
+    let Some(migrations) = &context.config.migrations else {
         return Verdict::not_applicable("there is no `[migrations]`");
     };
     if migrations.auto_manifest {
@@ -130,7 +130,7 @@ pub(super) async fn manifest(work: Option<&Work>) -> Verdict {
             format!("for production, make it when the image is built: {make}"),
         );
     }
-    match work.expectation().await {
+    match context.expectation().await {
         Ok(expectation) => Verdict::passed(format!("release {}", expectation.manifest.release())),
         Err(failure) => failed(failure.into()),
     }

@@ -6,7 +6,7 @@ use super::{
     tenants::{Connection, Gathered},
 };
 use crate::{
-    actions::Work,
+    actions::context::RunContext,
     config::{Action, Config, Database, Scope},
     database::{
         DatabaseError,
@@ -67,23 +67,23 @@ impl Changes {
 }
 
 impl Facts {
-    pub(super) async fn of(work: Option<&Work>, gathered: &Gathered) -> Self {
+    pub(super) async fn of(context: Option<&RunContext>, gathered: &Gathered) -> Self {
         let connection = gathered.connection.clone();
-        let Some(work) = work else { return Self { connection, ..Self::default() } };
-        let apply = work.config.migrations.as_ref().map(|migrations| &migrations.apply);
+        let Some(context) = context else { return Self { connection, ..Self::default() } };
+        let apply = context.config.migrations.as_ref().map(|migrations| &migrations.apply);
         let names = gathered.names();
         let mut facts = Self {
             connection,
-            is_postgres: matches!(work.config.database, Some(Database::Postgres(_))),
-            changes: Changes::of(&work.config),
+            is_postgres: matches!(context.config.database, Some(Database::Postgres(_))),
+            changes: Changes::of(&context.config),
             jobs: apply.and_then(|apply| u64::try_from(apply.jobs).ok()).unwrap_or(1),
             tenants: u64::try_from(names.len()).unwrap_or(u64::MAX),
             tables: gathered.tables(),
             ..Self::default()
         };
-        if let (Connection::Ready, Ok(database)) = (&facts.connection, work.database()) {
+        if let (Connection::Ready, Ok(database)) = (&facts.connection, context.database()) {
             facts.examined = database.examine(&names).await;
-            facts.lock = Some(database.lock_could_be_had(&work.run).await);
+            facts.lock = Some(database.lock_could_be_had(&context.run).await);
         }
         facts
     }

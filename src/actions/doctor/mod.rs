@@ -9,7 +9,7 @@ mod tenants;
 
 use std::{path::Path, rc::Rc};
 
-use super::Work;
+use super::context::RunContext;
 use crate::{
     config::{Overrides, environment::Environment},
     failure::Failure,
@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// What is examined.
-pub(crate) struct Patient<'a> {
+pub(crate) struct DoctorInput<'a> {
     /// The configuration file's.
     pub(crate) path: &'a Path,
     pub(crate) overrides: &'a Overrides,
@@ -34,29 +34,25 @@ struct Check<F> {
 }
 
 /// Makes every check, in the order in which they are shown.
-pub(crate) async fn examine(patient: &Patient<'_>) -> Vec<Checked> {
-    let loaded = config::Loaded::read(patient);
-    let work = loaded.config().map(|config| {
-        let work = Work::new(config.clone());
-        work.start_with(patient.processes.clone());
-        work
-    });
-    let work = work.as_ref();
+pub(crate) async fn examine(input: &DoctorInput<'_>) -> Vec<Checked> {
+    let loaded = config::Loaded::read(input);
+    let context = loaded.config().map(|config| RunContext::new(config.clone(), input.processes.clone()));
+    let context = context.as_ref();
     let mut checks = group("configuration", &config::CHECKS, &loaded);
     checks.push(Checked {
         group: "configuration",
         id: "manifest-fresh",
         name: "manifest is fresh",
-        verdict: config::manifest(work).await,
+        verdict: config::manifest(context).await,
     });
-    let place = process::Place::of(patient.env, loaded.config());
+    let place = process::Place::of(input.env, loaded.config());
     checks.extend(group("process", &process::CHECKS, &place));
-    let gathered = tenants::Gathered::of(work).await;
-    let facts = database::Facts::of(work, &gathered).await;
+    let gathered = tenants::Gathered::of(context).await;
+    let facts = database::Facts::of(context, &gathered).await;
     checks.extend(group("database", &database::CHECKS, &facts));
-    let tenants = tenants::Facts::of(work, &facts, gathered).await;
+    let tenants = tenants::Facts::of(context, &facts, gathered).await;
     checks.extend(group("tenants", &tenants::CHECKS, &tenants));
-    let code = code::Code::of(patient.path, work).await;
+    let code = code::Code::of(input.path, context).await;
     checks.extend(group("code", &code::CHECKS, &code));
     checks
 }

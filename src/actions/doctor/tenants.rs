@@ -9,7 +9,11 @@ use super::{
     failed,
 };
 use crate::{
-    actions::{Work, look::LOOK, template},
+    actions::{
+        context::RunContext,
+        judge::{INSPECTION, ask, judge, question},
+        template,
+    },
     cause::Cause,
     config::{Action, Selection},
     database::{Attempt, examined::Fact, template::Template},
@@ -67,19 +71,21 @@ pub(super) struct Gathered {
 }
 
 impl Gathered {
-    pub(super) async fn of(work: Option<&Work>) -> Self {
-        let connection = connect(work).await;
+    pub(super) async fn of(context: Option<&RunContext>) -> Self {
+        let connection = connect(context).await;
         let mut gathered = Self { connection, manifest: None, look: None };
-        if let Some(work) = work {
+        if let Some(context) = context {
             // Its own check says why it cannot be had.
-            gathered.manifest = work.expectation().await.ok().map(|expectation| expectation.manifest.clone());
+            gathered.manifest =
+                context.expectation().await.ok().map(|expectation| expectation.manifest.clone());
         }
-        if let (Connection::Ready, Some(work), Some(manifest)) =
-            (&gathered.connection, work, &gathered.manifest)
+        if let (Connection::Ready, Some(context), Some(manifest)) =
+            (&gathered.connection, context, &gathered.manifest)
         {
-            let found = work.look(manifest, true, Some(&Selection::All), LOOK).await;
+            let found =
+                ask(context, &question(context, manifest, true, Some(&Selection::All), INSPECTION)).await;
             let judged = found.map(|found| {
-                let judgement = work.judge(manifest, &found);
+                let judgement = judge(context, manifest, &found);
                 (found, judgement)
             });
             gathered.look = Some(judged.map_err(|error| Rc::new(error.into_failure("reading the tenants"))));
@@ -99,9 +105,9 @@ impl Gathered {
     }
 }
 
-async fn connect(work: Option<&Work>) -> Connection {
-    let Some(work) = work else { return Connection::NoConfiguration };
-    let Ok(database) = work.database() else { return Connection::NotConfigured };
+async fn connect(context: Option<&RunContext>) -> Connection {
+    let Some(context) = context else { return Connection::NoConfiguration };
+    let Ok(database) = context.database() else { return Connection::NotConfigured };
     match database.ping().await {
         Attempt::Ready => Connection::Ready,
         Attempt::NotYet(why) | Attempt::Never(why) => Connection::Failed(why.into()),
@@ -125,35 +131,42 @@ pub(super) struct Facts {
 }
 
 impl Facts {
-    pub(super) async fn of(work: Option<&Work>, server: &database::Facts, gathered: Gathered) -> Self {
+    pub(super) async fn of(
+        context: Option<&RunContext>,
+        server: &database::Facts,
+        gathered: Gathered,
+    ) -> Self {
         let mut demo = Vec::new();
-        for step in work.iter().flat_map(|work| &work.config.steps) {
+        for step in context.iter().flat_map(|context| &context.config.steps) {
             if let Action::Bootstrap { tenants, .. } = &step.action {
                 demo.extend(tenants.iter().cloned());
             }
         }
-        let silent = match (&gathered.look, &gathered.manifest, work.and_then(|work| work.database().ok())) {
-            (Some(Ok((found, judgement))), Some(manifest), Some(database)) => {
-                // What is incomplete is told already, table by table.
-                let whole =
-                    judgement.tenants.iter().filter(|(_, verdict)| verdict.outcome() == Outcome::Complete);
-                let asked = whole.map(|(tenant, _)| {
-                    let tables = manifest.tables_of(found.types.get(tenant).map(String::as_str));
-                    (tenant.clone(), tables.keys().cloned().collect())
-                });
-                let asked: Vec<(String, Vec<String>)> = asked.collect();
-                Some(database.silent(&asked).await.map_err(|error| error.to_string()))
-            }
-            _ => None,
-        };
-        let template = match (&gathered.manifest, work) {
-            (Some(_), Some(work)) => Some(template::configured(work).await.map_err(Rc::new)),
+        let silent =
+            match (&gathered.look, &gathered.manifest, context.and_then(|context| context.database().ok())) {
+                (Some(Ok((found, judgement))), Some(manifest), Some(database)) => {
+                    // What is incomplete is told already, table by table.
+                    let whole = judgement
+                        .tenants
+                        .iter()
+                        .filter(|(_, verdict)| verdict.outcome() == Outcome::Complete);
+                    let asked = whole.map(|(tenant, _)| {
+                        let tables = manifest.tables_of(found.types.get(tenant).map(String::as_str));
+                        (tenant.clone(), tables.keys().cloned().collect())
+                    });
+                    let asked: Vec<(String, Vec<String>)> = asked.collect();
+                    Some(database.silent(&asked).await.map_err(|error| error.to_string()))
+                }
+                _ => None,
+            };
+        let template = match (&gathered.manifest, context) {
+            (Some(_), Some(context)) => Some(template::configured(context).await.map_err(Rc::new)),
             _ => None,
         };
         Self {
             template,
             major: server.examined.major.clone(),
-            has_registry: work.is_some_and(|work| work.config.registry.is_some()),
+            has_registry: context.is_some_and(|context| context.config.registry.is_some()),
             demo,
             duplicates: server.examined.duplicates.clone(),
             leftovers: server.examined.leftovers.clone(),

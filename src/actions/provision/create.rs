@@ -1,16 +1,15 @@
-//! Makes one tenant, whichever the framework: whole, or nothing of it.
+//! Creates one tenant, whichever the framework: completely, or nothing of it.
 
 use std::future::pending;
 
 use tokio::time;
 
-use super::{
-    begun::{self, Begun},
-    wanted::kind,
-};
+use super::{in_flight::InFlight, rollback::RollbackOutcome, tenant_request::kind};
 use crate::{
-    actions::{Work, record, template},
-    database::{Creation, ProvisionError},
+    actions::{
+        context::RunContext, history, judge::rules, lock::Locked, migrate::ProgressEvent, run_state::RunState,
+    },
+    database::{Creation, ProvisionError, template::Template},
     failure::{Failure, Left, chain},
     frameworks::{Ending, MigrateError, Migrating, Project},
     outcome::{FailureDetails, SchemaFailure, wording},
@@ -22,47 +21,56 @@ use crate::{
     words::duration,
 };
 
-/// Registry rows, schema, every migration, verified; under the lock, which is taken if it is not held.
-pub(crate) async fn create(work: &Work, new: &Creation, say: &dyn Fn(String)) -> Result<(), FailureDetails> {
-    work.lock.hold(work, say).await?;
-    // Read before anything is begun: a manifest that is stale changes nothing.
-    work.expectation().await?;
-    work.record.begin(work).await;
-    work.begun.note(Begun::Creation(new.clone()));
-    let failed = match attempt(work, new).await {
+/// Registry rows, schema, every migration, verified; as a copy of the template if there is one.
+pub(crate) async fn create(
+    state: &RunState,
+    locked: &Locked<'_>,
+    new: &Creation,
+    template: Option<&Template>,
+    on_event: &dyn Fn(ProgressEvent),
+) -> Result<(), FailureDetails> {
+    let context = &state.context;
+    // A manifest that is stale changes nothing.
+    context.expectation().await?;
+    state.history.begin(context).await;
+    state.rollback.register(InFlight::Creation(new.clone()));
+    let failed = match attempt(context, locked, new, template, on_event).await {
         Ok(()) => {
-            created(work, new);
+            created(state, new);
             return Ok(());
         }
         Err(failed) => failed,
     };
     let (left, why) = match failed.left {
         Some(left) => (left, None),
-        None => match begun::take_back(work).await {
-            begun::TakenBack::Whole => {
-                say(format!("`{}` is whole, though: {}", new.schema, failed.why));
-                created(work, new);
+        None => match state.rollback.roll_back(context, locked).await {
+            RollbackOutcome::Complete => {
+                on_event(ProgressEvent::Note(format!(
+                    "`{}` was created; the error happened after the commit: {}",
+                    new.schema, failed.why
+                )));
+                created(state, new);
                 return Ok(());
             }
-            taken => left(taken),
+            outcome => left(outcome),
         },
     };
-    work.begun.forget();
-    Err(failed.trouble(&new.schema, left, why))
+    state.rollback.forget();
+    Err(failed.details(&new.schema, left, why))
 }
 
 /// What is left of an attempt, and why if that is anything.
-fn left(taken: begun::TakenBack) -> (Left, Option<String>) {
-    match taken {
-        begun::TakenBack::Nothing | begun::TakenBack::Whole => (Left::Nothing, None),
-        begun::TakenBack::Unproved(why) => (Left::Unproved, Some(why)),
-        begun::TakenBack::Later(why) => (Left::Later, Some(why)),
+fn left(outcome: RollbackOutcome) -> (Left, Option<String>) {
+    match outcome {
+        RollbackOutcome::Nothing | RollbackOutcome::Complete => (Left::Nothing, None),
+        RollbackOutcome::Unproved(why) => (Left::Unproved, Some(why)),
+        RollbackOutcome::Later(why) => (Left::Later, Some(why)),
     }
 }
 
-fn created(work: &Work, new: &Creation) {
-    work.begun.forget();
-    work.record.changed(Some(&new.schema), &[record::CREATED.into()]);
+fn created(state: &RunState, new: &Creation) {
+    state.rollback.forget();
+    state.history.changed(Some(&new.schema), &[history::CREATED.into()]);
 }
 
 /// Why an attempt came to nothing.
@@ -76,95 +84,111 @@ struct Failed {
     failure: Option<Failure>,
 }
 
-async fn attempt(work: &Work, new: &Creation) -> Result<(), Failed> {
-    let manifest = &work.expectation().await?.manifest;
+async fn attempt(
+    context: &RunContext,
+    locked: &Locked<'_>,
+    new: &Creation,
+    template: Option<&Template>,
+    on_event: &dyn Fn(ProgressEvent),
+) -> Result<(), Failed> {
+    let expectation = context.expectation().await?;
+    let manifest = &expectation.manifest;
     let expected = expected(manifest, new);
-    let limits = work.limits()?;
-    let migrations = work.migrations()?;
-    let verify = |look: &Look| verified(work, manifest, &expected, look);
-    let template = template::configured(work).await?;
-    if let (Some(project), None) = (work.project()?, &template) {
-        migrated(work, project, new).await?;
-        work.lock.still_held().await?;
-        return work.database()?.finish(new, &limits).await.map_err(|error| Failed::of(new, error));
+    let (limits, timeout, database) =
+        (context.limits()?, context.migrations()?.apply.timeout, context.database()?);
+    let verify = |look: &Look| verified(context, manifest, &expected, look);
+    if let (Some(project), None) = (context.project()?, template) {
+        migrated(context, locked, project, new, on_event).await?;
+        locked.check().await?;
+        return database.finish(new, &limits).await.map_err(|error| Failed::of(new, error));
     }
-    let (database, files) = (work.database()?, &work.expectation().await?.tenant);
     let provisioning = async {
-        match &template {
+        match template {
             Some(template) => {
                 database.copy(new, template, (&expected, manifest.framework.shape()), &limits, &verify).await
             }
-            None => database.provision(new, files, &expected, &limits, &verify).await,
+            None => database.provision(new, &expectation.tenant, &expected, &limits, &verify).await,
         }
     };
-    match time::timeout(migrations.apply.timeout, provisioning).await {
+    match time::timeout(timeout, provisioning).await {
         Ok(result) => result.map_err(|error| Failed::of(new, error)),
-        Err(_) => Err(Failed::saying(format!("ran longer than {}", duration(migrations.apply.timeout)))),
+        Err(_) => Err(Failed::because(format!("ran longer than {}", duration(timeout)))),
     }
 }
 
-/// Makes the schema and has the framework migrate it; the journal knows of it, and nobody has registered it yet.
-async fn migrated(work: &Work, project: Project<'_>, new: &Creation) -> Result<(), Failed> {
-    let (database, manifest) = (work.database()?, &work.expectation().await?.manifest);
-    let expected = expected(manifest, new);
-    database.begin(new, &work.limits()?).await.map_err(|error| Failed::of(new, error))?;
-    framework(work, project, new).await?;
-    let look = database.look_at(&new.schema, &expected, manifest.framework.shape()).await;
-    let complete =
-        look.map_err(|error| error.to_string()).and_then(|look| verified(work, manifest, &expected, &look));
-    complete.map_err(Failed::saying)
-}
-
-/// Has the framework make a schema that nobody registers, lets it be read, and removes it again.
-pub(crate) async fn scratch<T>(
-    work: &Work,
+/// Creates the schema and has the framework migrate it; the journal knows of it, and it is not registered yet.
+async fn migrated(
+    context: &RunContext,
+    locked: &Locked<'_>,
     project: Project<'_>,
     new: &Creation,
-    say: &dyn Fn(String),
+    on_event: &dyn Fn(ProgressEvent),
+) -> Result<(), Failed> {
+    let (database, manifest) = (context.database()?, &context.expectation().await?.manifest);
+    let expected = expected(manifest, new);
+    database.begin(new, &context.limits()?).await.map_err(|error| Failed::of(new, error))?;
+    locked.check().await?;
+    let timeout = context.migrations()?.apply.timeout;
+    // Only a tenant's schema is created here.
+    let migrating = Migrating { ending: Ending::AtOnce, timeout, shared_schema: "" };
+    let schemas = [Some(new.schema.clone())];
+    match project.migrate(&schemas, migrating, pending(), &|line| on_event(line.into())).await.pop() {
+        Some((_, Ok(()))) => {}
+        Some((_, Err(MigrateError::Schema(schema, output)))) => {
+            return Err(Failed {
+                schema: Some(schema.clone()),
+                output,
+                ..Failed::because(schema.why.to_string())
+            });
+        }
+        // A missing program is why there is no tenant, as one that fails is.
+        Some((_, Err(MigrateError::Run(failure @ Failure::CommandMissing { .. })))) => {
+            return Err(Failed::because(chain(&failure)));
+        }
+        Some((_, Err(MigrateError::Run(failure)))) => return Err(failure.into()),
+        None => {
+            return Err(Failed::because("the framework's program ended before it began".into()));
+        }
+    }
+    let look = database.look_at(&new.schema, &expected, manifest.framework.shape()).await;
+    let complete = look
+        .map_err(|error| error.to_string())
+        .and_then(|look| verified(context, manifest, &expected, &look));
+    complete.map_err(Failed::because)
+}
+
+/// Has the framework create a schema that is never registered, lets it be read, and removes it again.
+pub(crate) async fn scratch<T>(
+    state: &RunState,
+    locked: &Locked<'_>,
+    project: Project<'_>,
+    new: &Creation,
     read: impl AsyncFnOnce() -> Result<T, Failure>,
 ) -> Result<T, FailureDetails> {
-    work.lock.hold(work, say).await?;
-    work.begun.note(Begun::Creation(new.clone()));
-    let result = match migrated(work, project, new).await {
+    state.rollback.register(InFlight::Creation(new.clone()));
+    let result = match migrated(&state.context, locked, project, new, &|_| {}).await {
         Ok(()) => read().await.map_err(Failed::from),
         Err(failed) => Err(failed),
     };
-    let (left, why) = left(begun::take_back(work).await);
-    work.begun.forget();
+    let (left, why) = left(state.rollback.roll_back(&state.context, locked).await);
     match (result, why) {
         (Ok(result), None) => Ok(result),
-        (Ok(_), Some(why)) => Err(Failed::saying(why).trouble(&new.schema, left, None)),
+        (Ok(_), Some(why)) => Err(Failed::because(why).details(&new.schema, left, None)),
         (Err(failed), why) => {
             let left = failed.left.unwrap_or(left);
-            Err(failed.trouble(&new.schema, left, why))
+            Err(failed.details(&new.schema, left, why))
         }
     }
 }
 
-/// Has the framework migrate the schema that stands there empty.
-async fn framework(work: &Work, project: Project<'_>, new: &Creation) -> Result<(), Failed> {
-    work.lock.still_held().await?;
-    let timeout = work.migrations()?.apply.timeout;
-    // Only a tenant's schema is made here.
-    let migrating = Migrating { ending: Ending::AtOnce, timeout, shared_schema: "" };
-    let schemas = [Some(new.schema.clone())];
-    match project.migrate(&schemas, migrating, pending(), &|_| {}).await.pop() {
-        Some((_, Ok(()))) => Ok(()),
-        Some((_, Err(MigrateError::Schema(schema, output)))) => {
-            Err(Failed { schema: Some(schema.clone()), output, ..Failed::saying(schema.why.to_string()) })
-        }
-        // A program that is not there is why there is no tenant, as one that fails is.
-        Some((_, Err(MigrateError::Run(failure @ Failure::CommandMissing { .. })))) => {
-            Err(Failed::saying(chain(&failure)))
-        }
-        Some((_, Err(MigrateError::Run(failure)))) => Err(failure.into()),
-        None => Err(Failed::saying("the framework's program ended before it began".into())),
-    }
-}
-
-/// What the gate has to say of it.
-fn verified(work: &Work, manifest: &Manifest, expected: &Expected, look: &Look) -> Result<(), String> {
-    let verdict = judge_schema(manifest, expected, look, work.rules(0));
+/// The gate's judgement of it.
+fn verified(
+    context: &RunContext,
+    manifest: &Manifest,
+    expected: &Expected,
+    look: &Look,
+) -> Result<(), String> {
+    let verdict = judge_schema(manifest, expected, look, rules(context, 0));
     if verdict.outcome() == Outcome::Complete {
         return Ok(());
     }
@@ -179,7 +203,7 @@ fn expected(manifest: &Manifest, new: &Creation) -> Expected {
 }
 
 impl Failed {
-    fn saying(why: String) -> Self {
+    fn because(why: String) -> Self {
         Self { why, schema: None, output: Vec::new(), left: None, failure: None }
     }
 
@@ -193,19 +217,19 @@ impl Failed {
         });
         let refused = || Failure::Refused { what: "the database".into(), why: error.why.clone().into() };
         let failure = error.refused.then(refused);
-        Self { schema, left: error.left, failure, ..Self::saying(error.why.to_string()) }
+        Self { schema, left: error.left, failure, ..Self::because(error.why.to_string()) }
     }
 }
 
 impl From<Failure> for Failed {
     fn from(failure: Failure) -> Self {
-        Self { why: chain(&failure), failure: Some(failure), ..Self::saying(String::new()) }
+        Self { why: chain(&failure), failure: Some(failure), ..Self::because(String::new()) }
     }
 }
 
 impl Failed {
-    /// What is told, once it is known what is left and why.
-    fn trouble(self, tenant: &str, left: Left, more: Option<String>) -> FailureDetails {
+    /// The failure, once it is known what is left and why.
+    fn details(self, tenant: &str, left: Left, more: Option<String>) -> FailureDetails {
         let failure = match self.failure {
             Some(failure) if left == Left::Nothing || left == Left::AsItWas => failure,
             _ => {

@@ -1,7 +1,7 @@
 //! `portcullis tenant bootstrap`: what the `bootstrap` steps do, by hand.
 
 use crate::{
-    actions::{Work, apply::Said, provision},
+    actions::{migrate::ProgressEvent, provision, run_state::RunState},
     cli::TenantBootstrap,
     commands::Answer,
     config::Action,
@@ -10,21 +10,26 @@ use crate::{
     report::{Output, by_hand::ByHand, tenants},
 };
 
-pub(crate) async fn run(work: &Work, arguments: &TenantBootstrap, out: &Output) -> Result<Answer, Failure> {
-    work.record.at("portcullis tenant bootstrap");
+pub(crate) async fn run(
+    work: &RunState,
+    arguments: &TenantBootstrap,
+    out: &Output,
+) -> Result<Answer, Failure> {
+    work.history.at("portcullis tenant bootstrap");
     let mut all = Bootstrapped::default();
     let mut trouble: Option<FailureDetails> = None;
     let mut asked = false;
-    for step in &work.config.steps {
+    for step in &work.context.config.steps {
         let Action::Bootstrap { tenants, run } = &step.action else { continue };
         asked = true;
         let by_hand = ByHand::new("bootstrap", out);
-        let say = |said| match said {
-            Said::Note(text) => out.say(&text),
-            Said::Output { tenant, stream, line } => by_hand.child(tenant, stream, &line),
-            Said::Progress { done, total } => by_hand.tell(done, total, "demo tenants complete"),
+        let on_event = |event| match event {
+            ProgressEvent::Note(text) => out.say(&text),
+            ProgressEvent::Output { tenant, stream, line } => by_hand.child(tenant, stream, &line),
+            ProgressEvent::Progress { done, total } => by_hand.tell(done, total, "demo tenants complete"),
         };
-        let (became, failed) = provision::bootstrap(work, tenants, run, arguments.stop, &say).await;
+        let (became, failed) =
+            provision::bootstrap::bootstrap(work, tenants, run, arguments.stop, &on_event).await;
         all.created.extend(became.created);
         all.kept.extend(became.kept);
         all.failed.extend(became.failed);
@@ -35,7 +40,7 @@ pub(crate) async fn run(work: &Work, arguments: &TenantBootstrap, out: &Output) 
             }
         }
     }
-    work.finish(trouble.as_ref().map_or(Ok(()), |trouble| Err(&trouble.failure))).await;
+    work.close(trouble.as_ref().map_or(Ok(()), |trouble| Err(&trouble.failure))).await;
     if !asked {
         return Err(Failure::ConfigLacks {
             what: "this".into(),

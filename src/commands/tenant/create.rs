@@ -4,8 +4,10 @@ use tokio::time::Instant;
 
 use crate::{
     actions::{
-        Work,
-        provision::{self, Wanted},
+        migrate::ProgressEvent,
+        provision::{create, tenant_request::TenantRequest},
+        run_state::RunState,
+        template,
     },
     cli::TenantCreate,
     commands::Answer,
@@ -14,19 +16,19 @@ use crate::{
     report::{Output, tenants},
 };
 
-pub(crate) async fn run(work: &Work, arguments: &TenantCreate, out: &Output) -> Result<Answer, Failure> {
-    let wanted = Wanted {
+pub(crate) async fn run(work: &RunState, arguments: &TenantCreate, out: &Output) -> Result<Answer, Failure> {
+    let wanted = TenantRequest {
         name: arguments.name.clone(),
         schema: arguments.schema.clone(),
         domain: arguments.domain.clone(),
         set: arguments.set.clone(),
     };
     let schema = wanted.schema.as_ref().unwrap_or(&wanted.name).clone();
-    work.record.at("portcullis tenant create");
+    work.history.at("portcullis tenant create");
     let begun = Instant::now();
     let result = create(work, &wanted, out).await;
     let took = begun.elapsed();
-    work.finish(result.as_ref().map(drop).map_err(|trouble| &trouble.failure)).await;
+    work.close(result.as_ref().map(drop).map_err(|trouble| &trouble.failure)).await;
     let text = if arguments.json {
         format!("{:#}\n", tenants::created(&wanted.name, &schema, took, result.as_ref().err()))
     } else if result.is_ok() {
@@ -43,7 +45,14 @@ pub(crate) async fn run(work: &Work, arguments: &TenantCreate, out: &Output) -> 
     Ok(if arguments.json { Answer { trouble: None, ..answer } } else { answer })
 }
 
-async fn create(work: &Work, wanted: &Wanted, out: &Output) -> Result<(), FailureDetails> {
-    let new = wanted.creation(work).await?;
-    provision::create(work, &new, &|text| out.say(&text)).await
+async fn create(work: &RunState, wanted: &TenantRequest, out: &Output) -> Result<(), FailureDetails> {
+    let new = wanted.creation(&work.context).await?;
+    let locked = work.acquire(&|text| out.say(&text)).await?;
+    let template = template::configured(&work.context).await?;
+    let on_event = |event| {
+        if let ProgressEvent::Note(text) = event {
+            out.say(&text);
+        }
+    };
+    create::create(work, &locked, &new, template.as_ref(), &on_event).await
 }

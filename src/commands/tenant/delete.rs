@@ -3,39 +3,28 @@
 use std::io::{self, IsTerminal};
 
 use crate::{
-    actions::{Work, provision},
+    actions::{provision::tenant_request::domains, run_state::RunState},
     cli::TenantDelete,
     commands::Answer,
+    database::DatabaseError,
     failure::Failure,
     report::{Output, tenants},
     tenants::found::Deleted,
 };
 
-pub(crate) async fn run(work: &Work, arguments: &TenantDelete, out: &Output) -> Result<Answer, Failure> {
+pub(crate) async fn run(work: &RunState, arguments: &TenantDelete, out: &Output) -> Result<Answer, Failure> {
     let name = &arguments.name;
     if !arguments.yes {
         confirm(name, out).await?;
     }
-    work.record.at("portcullis tenant delete");
-    work.lock.hold(work, &|text| out.say(&text)).await?;
-    // Without a manifest it is not known which rows of domains go with the tenant's.
-    work.expectation().await?;
-    let (limits, domains) = (work.limits()?, provision::domains(work).await);
-    work.record.begin(work).await;
-    let registered = work.database()?.registered().await;
-    let registered = registered.map_err(|error| error.into_failure("reading the registry"))?;
-    let deleted = if work.begun.has_removed(name) && !registered.contains(name) {
-        // An earlier deletion, or a creation, was all that there was of it.
-        Ok(Deleted::default())
-    } else {
-        work.database()?.delete(name, domains, &work.run, &limits).await
-    };
+    work.history.at("portcullis tenant delete");
+    let deleted = remove(work, name, out).await?;
     let deleted =
         deleted.map_err(|error| Failure::Deleting { tenant: name.clone(), why: error.to_string().into() });
     if deleted.is_ok() {
-        work.record.changed(Some(name), &["deleted".into()]);
+        work.history.changed(Some(name), &["deleted".into()]);
     }
-    work.finish(deleted.as_ref().map(drop)).await;
+    work.close(deleted.as_ref().map(drop)).await;
     match deleted {
         Ok(deleted) if arguments.json => {
             Ok(Answer::good(format!("{:#}\n", tenants::deleted_json(name, &deleted))))
@@ -43,6 +32,27 @@ pub(crate) async fn run(work: &Work, arguments: &TenantDelete, out: &Output) -> 
         Ok(deleted) => Ok(Answer::good(tenants::deleted(name, &deleted))),
         Err(failure) => Err(failure),
     }
+}
+
+/// Removes it under the lock.
+async fn remove(
+    state: &RunState,
+    name: &str,
+    out: &Output,
+) -> Result<Result<Deleted, DatabaseError>, Failure> {
+    let context = &state.context;
+    let _locked = state.acquire(&|text| out.say(&text)).await?;
+    // Without a manifest it is not known which rows of domains go with the tenant's.
+    context.expectation().await?;
+    let (limits, domains) = (context.limits()?, domains(context).await);
+    state.history.begin(context).await;
+    let registered = context.database()?.registered().await;
+    let registered = registered.map_err(|error| error.into_failure("reading the registry"))?;
+    if state.rollback.recovered(name) && !registered.contains(name) {
+        // An earlier deletion or creation was all that there was of it.
+        return Ok(Ok(Deleted::default()));
+    }
+    Ok(context.database()?.delete(name, domains, &context.run, &limits).await)
 }
 
 /// The name once more, from the terminal.

@@ -9,7 +9,7 @@ pub(crate) mod template;
 use std::time::Duration;
 
 use crate::{
-    actions::Work,
+    actions::run_state::RunState,
     cli::{Tenant, TenantCreate, TenantDelete, TenantShow},
     commands::Answer,
     failure::Failure,
@@ -18,7 +18,7 @@ use crate::{
     report::{Output, running::Running, tenants},
 };
 
-pub(crate) async fn run(work: &Work, what: &Tenant, out: &Output) -> Result<Answer, Failure> {
+pub(crate) async fn run(work: &RunState, what: &Tenant, out: &Output) -> Result<Answer, Failure> {
     match what {
         Tenant::Create(arguments) => create::run(work, arguments, out).await,
         Tenant::Bootstrap(arguments) => bootstrap::run(work, arguments, out).await,
@@ -52,11 +52,11 @@ pub(crate) fn to_a_program(what: &Tenant, answer: Answer) -> Answer {
 }
 
 /// Tells whom `[notify]` names. Nothing is held up by it for longer than its own time-out.
-async fn tell(work: &Work, tenant: &str, trouble: &FailureDetails, out: &Output) {
-    let (Some(command), Ok(processes)) = (&work.config.notify, work.processes()) else { return };
-    let facts = tenants::notification(&work.run, tenant, trouble);
+async fn tell(work: &RunState, tenant: &str, trouble: &FailureDetails, out: &Output) {
+    let Some(command) = &work.context.config.notify else { return };
+    let facts = tenants::notification(&work.context.run, tenant, trouble);
     let facts = out.masked(&facts.to_string());
-    if let Err(why) = notify::command(command, facts, processes).await {
+    if let Err(why) = notify::command(command, facts, &work.context.processes).await {
         out.say(&format!("[notify] command: {why}"));
     }
 }

@@ -1,7 +1,7 @@
 //! `portcullis tenant list` and `show`: what the gate says of tenants. Both read only.
 
 use crate::{
-    actions::{Work, look::LOOK},
+    actions::{judge::inspect, run_state::RunState},
     cli::{State, TenantList, TenantShow},
     commands::Answer,
     config::Selection,
@@ -10,7 +10,7 @@ use crate::{
     tenants::gate::{Judgement, Outcome},
 };
 
-pub(crate) async fn list(work: &Work, arguments: &TenantList) -> Result<Answer, Failure> {
+pub(crate) async fn list(work: &RunState, arguments: &TenantList) -> Result<Answer, Failure> {
     let mut judgement = judgement(work, &Selection::All).await?;
     let wanted = arguments.state.map(|state| match state {
         State::Complete => Outcome::Complete,
@@ -25,7 +25,7 @@ pub(crate) async fn list(work: &Work, arguments: &TenantList) -> Result<Answer, 
     }))
 }
 
-pub(crate) async fn show(work: &Work, arguments: &TenantShow) -> Result<Answer, Failure> {
+pub(crate) async fn show(work: &RunState, arguments: &TenantShow) -> Result<Answer, Failure> {
     let name = &arguments.name;
     let judgement = judgement(work, &Selection::Named(vec![name.clone()])).await?;
     let verdict = judgement.tenants.get(name).cloned().unwrap_or_default();
@@ -40,9 +40,7 @@ pub(crate) async fn show(work: &Work, arguments: &TenantShow) -> Result<Answer, 
 }
 
 /// Of tenants alone, whatever the size of the registry.
-async fn judgement(work: &Work, tenants: &Selection) -> Result<Judgement, Failure> {
-    let manifest = &work.expectation().await?.manifest;
-    let found = work.look(manifest, true, Some(tenants), LOOK).await;
-    let found = found.map_err(|error| error.into_failure("looking at the tenants"))?;
-    Ok(Judgement { shared: None, too_few: None, ..work.judge(manifest, &found) })
+async fn judgement(work: &RunState, tenants: &Selection) -> Result<Judgement, Failure> {
+    let (_, judgement) = inspect(&work.context, true, Some(tenants)).await?;
+    Ok(Judgement { shared: None, too_few: None, ..judgement })
 }

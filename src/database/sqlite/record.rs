@@ -48,10 +48,9 @@ impl Sqlite {
     pub(in super::super) async fn who_overrode(
         &self,
         release: &str,
-        host: &str,
         reason: &str,
     ) -> Result<Option<Author>, DatabaseError> {
-        self.author(&DIALECT.who_overrode(release, host, reason)).await
+        self.author(&DIALECT.who_overrode(release, reason)).await
     }
 
     async fn author(&self, sql: &str) -> Result<Option<Author>, DatabaseError> {

@@ -1,9 +1,9 @@
-//! A tenant that somebody asks for, as the rows that the manifest and the command line make of it.
+//! A request for a tenant, and the rows that the manifest and the command line make of it.
 
 use std::collections::BTreeMap;
 
 use crate::{
-    actions::Work,
+    actions::context::{RunContext, lacks},
     database::{Creation, Written},
     failure::Failure,
     tenants::manifest::{Domains, Filled},
@@ -12,9 +12,8 @@ use crate::{
 /// The column that holds what people call a tenant, where there is one beside the schema's.
 const NAME: &str = "name";
 
-/// What is asked for.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Wanted {
+pub(crate) struct TenantRequest {
     pub(crate) name: String,
     /// The name's own, if None.
     pub(crate) schema: Option<String>,
@@ -23,21 +22,20 @@ pub(crate) struct Wanted {
     pub(crate) set: Vec<(String, String)>,
 }
 
-impl Wanted {
+impl TenantRequest {
     pub(crate) fn named(name: &str) -> Self {
         Self { name: name.to_owned(), ..Self::default() }
     }
 
     /// With every column that is known beforehand.
-    pub(crate) async fn creation(&self, work: &Work) -> Result<Creation, Failure> {
+    pub(crate) async fn creation(&self, context: &RunContext) -> Result<Creation, Failure> {
         let usage = |message: String| Err(Failure::Usage { message });
         let schema = self.schema.as_ref().unwrap_or(&self.name);
-        let mut new = Creation::of(schema, &work.run);
-        let registry =
-            work.config.registry.as_ref().ok_or_else(|| super::super::lacks("[tenants] registry"))?;
-        if let Some(project) = work.project()? {
-            let Some(model) = &work.expectation().await?.manifest.registry else {
-                return Err(super::super::lacks(project.framework.about().registry));
+        let mut new = Creation::of(schema, &context.run);
+        let registry = context.config.registry.as_ref().ok_or_else(|| lacks("[tenants] registry"))?;
+        if let Some(project) = context.project()? {
+            let Some(model) = &context.expectation().await?.manifest.registry else {
+                return Err(lacks(project.framework.about().registry));
             };
             new.columns.clone_from(&model.defaults);
             if model.columns.contains(NAME) && registry.schema_column != NAME {
@@ -57,7 +55,7 @@ impl Wanted {
             }
             new.columns.insert(column.clone(), Filled::Text(value.clone()));
         }
-        let manifest = &work.expectation().await?.manifest;
+        let manifest = &context.expectation().await?.manifest;
         if let Some(column) = manifest.type_column() {
             // The framework asks the row which migrations are the schema's.
             new.rows = Written::First;
@@ -72,7 +70,7 @@ impl Wanted {
             }
         }
         if let Some(domain) = &self.domain {
-            let Some(domains) = domains(work).await else {
+            let Some(domains) = domains(context).await else {
                 return usage("--domain: the manifest knows no table of domains".into());
             };
             new.domain = Some((domains.clone(), domain.clone()));
@@ -82,8 +80,8 @@ impl Wanted {
 }
 
 /// The table of domains, where the manifest knows one.
-pub(crate) async fn domains(work: &Work) -> Option<&Domains> {
-    let expectation = work.expectation().await.ok()?;
+pub(crate) async fn domains(context: &RunContext) -> Option<&Domains> {
+    let expectation = context.expectation().await.ok()?;
     expectation.manifest.registry.as_ref()?.domains.as_ref()
 }
 

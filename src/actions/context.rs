@@ -1,0 +1,81 @@
+//! What every action of a run reads: configuration, database, programs, manifest. It does not change during the run.
+
+use tokio::sync::OnceCell;
+
+use super::expectation::{self, Expectation};
+use crate::{
+    config::{Config, Migrations, Source},
+    database::{Database, Limits},
+    failure::Failure,
+    frameworks::Project,
+    outcome::FailureDetails,
+    process::Processes,
+};
+
+pub(crate) struct RunContext {
+    /// The run's id.
+    pub(crate) run: String,
+    pub(crate) config: Config,
+    pub(crate) processes: Processes,
+    database: Option<Database>,
+    expectation: OnceCell<Expectation>,
+}
+
+impl RunContext {
+    pub(crate) fn new(config: Config, processes: Processes) -> Self {
+        let run = format!("{:08x}", fastrand::u32(..));
+        let database = config
+            .database
+            .as_ref()
+            .map(|database| Database::new(database, config.registry.as_ref()).of_run(&run));
+        Self { run, config, processes, database, expectation: OnceCell::new() }
+    }
+
+    pub(crate) fn database(&self) -> Result<&Database, Failure> {
+        self.database.as_ref().ok_or_else(|| lacks("[database]"))
+    }
+
+    pub(crate) fn migrations(&self) -> Result<&Migrations, Failure> {
+        self.config.migrations.as_ref().ok_or_else(|| lacks("[migrations]"))
+    }
+
+    /// What the code expects; read once, or derived once if `auto = true`.
+    pub(crate) async fn expectation(&self) -> Result<&Expectation, Failure> {
+        self.expectation.get_or_try_init(|| async { expectation::load(&self.sources()?).await }).await
+    }
+
+    /// Derives the manifest of the configured files: its path and its text.
+    pub(crate) async fn make_manifest(&self) -> Result<(std::path::PathBuf, String), FailureDetails> {
+        expectation::make(&self.sources()?).await
+    }
+
+    /// The project whose framework applies the migrations; None if Portcullis itself does.
+    pub(crate) fn project(&self) -> Result<Option<Project<'_>>, Failure> {
+        match &self.migrations()?.source {
+            Source::Sql { .. } => Ok(None),
+            Source::External(project) => Project::new(project, &self.processes, &self.run).map(Some),
+        }
+    }
+
+    pub(crate) fn limits(&self) -> Result<Limits, Failure> {
+        let apply = &self.migrations()?.apply;
+        Ok(Limits {
+            lock_timeout: apply.lock_timeout,
+            statement_timeout: apply.statement_timeout,
+            gives_way: false,
+        })
+    }
+
+    fn sources(&self) -> Result<expectation::Sources<'_>, Failure> {
+        Ok(expectation::Sources {
+            migrations: self.migrations()?,
+            database: self.database.as_ref(),
+            project: self.project()?,
+        })
+    }
+}
+
+/// The configuration lacks what an action needs.
+pub(super) fn lacks(needs: &'static str) -> Failure {
+    Failure::ConfigLacks { what: "this".into(), needs }
+}

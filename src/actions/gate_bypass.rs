@@ -1,0 +1,124 @@
+//! The named ways in which the gate opens although not everything is complete. None is a default.
+
+use std::cell::RefCell;
+
+use super::{
+    context::RunContext,
+    history::{self, RunHistory},
+};
+use crate::{
+    config::{GateMode, OnIncomplete},
+    database::record::Exception,
+    failure::{Failure, chain},
+    outcome::{FailureDetails, event::Opening},
+    tenants::quarantine,
+};
+
+/// What this run was told, and which tenants it keeps from the server.
+#[derive(Default)]
+pub(crate) struct GateBypasses {
+    /// The reason in `PORTCULLIS_OVERRIDE`.
+    pub(crate) reason: Option<String>,
+    quarantined: RefCell<Vec<String>>,
+}
+
+impl GateBypasses {
+    pub(crate) fn with_reason(reason: Option<String>) -> Self {
+        Self { reason, ..Self::default() }
+    }
+
+    /// The tenants that the server must not serve.
+    pub(crate) fn quarantined(&self) -> Vec<String> {
+        self.quarantined.borrow().clone()
+    }
+
+    /// Every tenant is judged again: earlier findings no longer count.
+    pub(crate) fn forget(&self) {
+        self.quarantined.borrow_mut().clear();
+    }
+
+    /// Whether the gate opens all the same, and how. `every` if every tenant was asked for: a tenant that a step names
+    /// must be complete. `warn` hears why the gate stays shut although the override is set.
+    pub(crate) async fn bypass(
+        &self,
+        context: &RunContext,
+        history: &RunHistory,
+        details: &FailureDetails,
+        every: bool,
+        warn: &dyn Fn(String),
+    ) -> Option<Opening> {
+        if !may_open(&details.failure) {
+            return None;
+        }
+        if context.config.gate.mode == GateMode::Report {
+            return Some(Opening::Report);
+        }
+        let judgement = details.judgement.as_ref();
+        let mut bad = judgement.map(quarantine::incomplete).unwrap_or_default();
+        let quarantines = match &context.config.gate.incomplete {
+            OnIncomplete::Quarantine { at_most, .. } if every => Some(*at_most),
+            OnIncomplete::Quarantine { .. } | OnIncomplete::Block => None,
+        };
+        if let Some(tenants) =
+            judgement.zip(quarantines).and_then(|(judgement, most)| quarantine::quarantine(judgement, most))
+        {
+            self.quarantined.replace(tenants.clone());
+            history.begin(context).await;
+            let kind = "quarantine".into();
+            history.exception(Exception { kind, reason: None, tenants: tenants.clone() });
+            return Some(Opening::Quarantine { tenants });
+        }
+        let reason = self.reason.clone()?;
+        match overridden(context, history, &reason, &bad).await {
+            Ok(()) => {
+                if quarantines.is_some() {
+                    self.quarantined.borrow_mut().append(&mut bad);
+                }
+                Some(Opening::Override { reason })
+            }
+            Err(why) => {
+                warn(format!("PORTCULLIS_OVERRIDE does not open the gate: {why}"));
+                None
+            }
+        }
+    }
+}
+
+/// Only what the gate itself says, or that it could say nothing: not a signal, nor a wrong configuration.
+fn may_open(failure: &Failure) -> bool {
+    matches!(
+        failure,
+        Failure::Incomplete { .. }
+            | Failure::Unproven { .. }
+            | Failure::Database { .. }
+            | Failure::Refused { .. }
+            | Failure::TimedOut { .. }
+    )
+}
+
+/// Opens once for a release and reason, whichever the container: an override that cannot be recorded, or that another run
+/// has recorded first, opens nothing.
+async fn overridden(
+    context: &RunContext,
+    history: &RunHistory,
+    reason: &str,
+    tenants: &[String],
+) -> Result<(), String> {
+    let words = |failure: Failure| chain(&failure);
+    is_first(context, reason).await?;
+    let exception =
+        Exception { kind: "override".into(), reason: Some(reason.to_owned()), tenants: tenants.to_vec() };
+    history.must_note(context, exception).await.map_err(words)?;
+    // Another run may have recorded it between the question and the record.
+    is_first(context, reason).await
+}
+
+async fn is_first(context: &RunContext, reason: &str) -> Result<(), String> {
+    match history::who_overrode(context, reason).await.map_err(|failure| chain(&failure))? {
+        Some(first) if first.run != context.run => Err(format!(
+            "run {} has used it at {}, and it opens once for a release and reason; if it must be, give another reason",
+            first.run, first.time
+        )),
+        _ => Ok(()),
+    }
+}

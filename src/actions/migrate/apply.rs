@@ -1,0 +1,109 @@
+//! Applies what is pending: inspects, acquires the lock if there is anything to do, inspects again, applies.
+
+use super::{
+    Applied, ProgressEvent,
+    plan::{self, WorkList},
+    pool::{self, Failed},
+};
+use crate::{
+    actions::{judge::inspect, run_state::RunState},
+    config::{OnTenantFailure, Scope, Selection, Source},
+    database::Share,
+    failure::Failure,
+    outcome::{FailureDetails, wording},
+    tenants::gate::Outcome,
+};
+
+/// Applies to the shared schema or to every tenant.
+pub(crate) async fn scope(
+    state: &RunState,
+    scope: Scope,
+    on_event: &dyn Fn(ProgressEvent),
+) -> Result<Applied, FailureDetails> {
+    match scope {
+        Scope::Shared => apply(state, None, on_event).await,
+        Scope::Tenants => apply(state, Some(&Selection::All), on_event).await,
+    }
+}
+
+/// Applies to the tenants selected, or to the shared schema if None.
+pub(crate) async fn apply(
+    state: &RunState,
+    tenants: Option<&Selection>,
+    on_event: &dyn Fn(ProgressEvent),
+) -> Result<Applied, FailureDetails> {
+    let context = &state.context;
+    let settings = &context.migrations()?.apply;
+    let (_, before) = inspect(context, tenants.is_none(), tenants).await?;
+    let mut applied = Applied { schemas: before.verdicts().count(), ..Applied::default() };
+    let mut list = WorkList::from(&before);
+    // A new holder of the lock also removes what killed runs have left.
+    if list.pending.is_empty() && before.unfinished.is_empty() {
+        return finished(list, &applied, Failed::default()).map(|()| applied);
+    }
+    // Replicas share the work on all tenants; a schema that is named is migrated by the run that was asked.
+    let together = tenants == Some(&Selection::All) && settings.cooperate;
+    let share = if together { Share::WithOthers } else { Share::Alone };
+    let locked = state.acquire_as(share, &|text| on_event(ProgressEvent::Note(text))).await?;
+    // Another run may have applied it since the first inspection.
+    let (_, before) = inspect(context, tenants.is_none(), tenants).await?;
+    list = WorkList::from(&before);
+    if list.pending.is_empty() {
+        let waited = locked.waited;
+        drop(locked);
+        if waited {
+            // Other runs that wait for the lock need not wait for what else this run does.
+            state.lock.release().await;
+        }
+        return finished(list, &applied, Failed::default()).map(|()| applied);
+    }
+    state.history.begin(context).await;
+    let mut failed = Failed::default();
+    if list.broken.is_empty() || settings.on_tenant_failure != OnTenantFailure::Stop {
+        let history = &state.history;
+        failed = pool::run(context, &locked, history, &list.pending, &mut applied, on_event).await?;
+        if let Source::External(_) = context.migrations()?.source
+            && !applied.migrations.is_empty()
+        {
+            locked.check().await?;
+            let manifest = &context.expectation().await?.manifest;
+            let (_, after) = inspect(context, tenants.is_none(), tenants).await?;
+            failed.schemas.extend(plan::confirm(manifest, &before, &after, &mut applied));
+            for (tenant, migrations) in &applied.migrations {
+                history.changed(tenant.as_deref(), migrations);
+            }
+        }
+    }
+    finished(list, &applied, failed).map(|()| applied)
+}
+
+fn finished(list: WorkList, applied: &Applied, mut failed: Failed) -> Result<(), FailureDetails> {
+    if failed.schemas.is_empty() && failed.run.is_none() && list.broken.is_empty() {
+        return Ok(());
+    }
+    let not_begun: Vec<&str> = list
+        .pending
+        .iter()
+        .filter(|schema| {
+            !applied.migrations.contains_key(*schema)
+                && !failed.schemas.iter().any(|failure| failure.tenant == **schema)
+        })
+        .map(|schema| wording::name(schema.as_deref()))
+        .collect();
+    let done = (list.pending.len() > 1)
+        .then(|| wording::migrated(applied.migrations.len(), list.pending.len(), &not_begun));
+    let judgement = list.broken_only();
+    let output = failed.last_lines();
+    let failure = match (failed.run, &judgement) {
+        (Some(failure), _) => failure,
+        (None, Some(broken)) if failed.schemas.is_empty() && broken.outcome() == Outcome::Unproven => {
+            let why = wording::counts(broken).to_string().into();
+            Failure::Unproven { what: "nothing is pending".into(), why }
+        }
+        (None, broken) => {
+            let unfit = broken.as_ref().map_or(0, |broken| broken.verdicts().count());
+            Failure::MigrationFailed { failed: failed.schemas.len(), unfit }
+        }
+    };
+    Err(FailureDetails { failure, judgement, failed: failed.schemas, refusal: None, output, done })
+}

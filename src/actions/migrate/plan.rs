@@ -1,0 +1,79 @@
+//! Computes from a judgement which schemas are to be migrated, and afterwards what was migrated. Pure.
+
+use std::collections::BTreeMap;
+
+use super::Applied;
+use crate::{
+    outcome::SchemaFailure,
+    tenants::{
+        gate::{Judgement, Verdict},
+        manifest::Manifest,
+    },
+};
+
+/// What a judgement leaves to do.
+pub(super) struct WorkList {
+    pub(super) pending: Vec<Option<String>>,
+    /// Schemas that must not be touched, with the reason.
+    pub(super) broken: BTreeMap<Option<String>, Verdict>,
+}
+
+impl From<&Judgement> for WorkList {
+    fn from(judgement: &Judgement) -> Self {
+        let mut list = Self { pending: Vec::new(), broken: BTreeMap::new() };
+        for (tenant, verdict) in judgement.verdicts() {
+            let tenant = tenant.map(str::to_owned);
+            if verdict.is_fresh() && tenant.is_none() {
+                list.pending.push(None);
+            } else if !verdict.may_be_migrated() {
+                list.broken.insert(tenant, verdict.clone());
+            } else if verdict.is_pending() {
+                list.pending.push(tenant);
+            }
+        }
+        list
+    }
+}
+
+impl WorkList {
+    /// The judgement of the broken schemas alone, if there are any.
+    pub(super) fn broken_only(self) -> Option<Judgement> {
+        if self.broken.is_empty() {
+            return None;
+        }
+        let mut judgement = Judgement::default();
+        for (tenant, verdict) in self.broken {
+            match tenant {
+                Some(name) => drop(judgement.tenants.insert(name, verdict)),
+                None => judgement.shared = Some(verdict),
+            }
+        }
+        Some(judgement)
+    }
+}
+
+/// A framework's command may succeed and leave something pending: only a second judgement says what it applied. Returns
+/// the schemas that are still pending, which are no longer counted as migrated.
+pub(super) fn confirm(
+    manifest: &Manifest,
+    before: &Judgement,
+    after: &Judgement,
+    applied: &mut Applied,
+) -> Vec<SchemaFailure> {
+    let mut failed = Vec::new();
+    let after: BTreeMap<Option<&str>, &Verdict> = after.verdicts().collect();
+    for (tenant, before) in before.verdicts() {
+        let key = tenant.map(str::to_owned);
+        let Some(migrations) = applied.migrations.get_mut(&key) else { continue };
+        if after.get(&tenant).is_none_or(|after| after.is_pending()) {
+            applied.migrations.remove(&key);
+            let why = "the migrate command exited with 0, but migrations are still pending".into();
+            failed.push(SchemaFailure { tenant: key, migration: None, place: None, why, dirty: false });
+        } else if before.is_fresh() {
+            *migrations = manifest.framework.compare(&manifest.shared, &[]).pending;
+        } else {
+            *migrations = before.pending().to_vec();
+        }
+    }
+    failed
+}

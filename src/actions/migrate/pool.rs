@@ -1,0 +1,406 @@
+//! The worker pool: canaries first, then the rest, several at a time. With other replicas, it migrates the tenants that
+//! no other run has locked, and inspects again until nothing is left.
+
+use std::{future, time::Duration};
+
+use futures_util::{StreamExt, stream, stream::LocalBoxStream};
+use tokio::time::{self, Instant};
+
+use super::{Applied, Enough, MigrateError, ProgressEvent, plan::WorkList};
+use crate::{
+    actions::{
+        context::RunContext,
+        history::{self, RunHistory},
+        judge::{inspect, inspect_named},
+        lock::Locked,
+    },
+    config::{OnTenantFailure, Selection, Source},
+    database::{ApplyError, Limits, MigrationFile, Schema, Share},
+    failure::Failure,
+    frameworks::{Ending, Line, Migrating, Project},
+    outcome::SchemaFailure,
+    tenants::gate::Finding,
+    words::{count, duration},
+};
+
+/// The longest pause before it inspects again the tenants that other replicas have locked.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// What failed.
+#[derive(Default)]
+pub(super) struct Failed {
+    pub(super) schemas: Vec<SchemaFailure>,
+    /// The last lines of each schema that printed some.
+    output: Vec<(Option<String>, Vec<String>)>,
+    /// A failure of the whole run, which left the rest undone.
+    pub(super) run: Option<Failure>,
+}
+
+/// Of so many failed schemas the last lines are shown.
+const SHOWN_SCHEMAS: usize = 4;
+/// And so many lines of each, where there are several.
+const SHOWN_LINES: usize = 3;
+
+impl Failed {
+    /// The last lines: all that were kept of one schema, the end of each of several, by name.
+    pub(super) fn last_lines(&mut self) -> Vec<String> {
+        let output = std::mem::take(&mut self.output);
+        if let [(_, lines)] = output.as_slice() {
+            return lines.clone();
+        }
+        let several = output.iter().take(SHOWN_SCHEMAS).flat_map(|(tenant, lines)| {
+            let name = tenant.as_deref().unwrap_or("the shared schema");
+            let lines: Vec<&String> = lines.iter().filter(|line| !line.trim().is_empty()).collect();
+            let last = &lines[lines.len().saturating_sub(SHOWN_LINES)..];
+            last.iter().map(|line| format!("{name}: {line}")).collect::<Vec<_>>()
+        });
+        several.collect()
+    }
+}
+
+/// Migrates all of these schemas, or as many as failures allow.
+pub(super) async fn run(
+    context: &RunContext,
+    locked: &Locked<'_>,
+    history: &RunHistory,
+    pending: &[Option<String>],
+    applied: &mut Applied,
+    on_event: &dyn Fn(ProgressEvent),
+) -> Result<Failed, Failure> {
+    let settings = &context.migrations()?.apply;
+    let at_most = match settings.on_tenant_failure {
+        OnTenantFailure::Stop => 1,
+        OnTenantFailure::Continue { at_most } => at_most.unwrap_or(usize::MAX),
+    };
+    let is_canary =
+        |tenant: &Option<String>| tenant.as_ref().is_some_and(|name| settings.canary.contains(name));
+    let (canaries, mut rest): (Vec<_>, Vec<_>) = pending.iter().cloned().partition(is_canary);
+    if locked.share() == Share::WithOthers {
+        // Each replica begins at another tenant, so that two seldom try the same.
+        fastrand::shuffle(&mut rest);
+    }
+    let mut pool = Pool {
+        context,
+        locked,
+        history,
+        applied,
+        on_event,
+        failed: Failed::default(),
+        done: 0,
+        total: pending.len(),
+        last_advance: Instant::now(),
+    };
+    if pool.total > 1 {
+        on_event(ProgressEvent::Progress { done: 0, total: pool.total });
+    }
+    for (group, jobs, at_most) in [(canaries, 1, 1), (rest, settings.jobs.max(1), at_most)] {
+        if pool.failed.schemas.is_empty()
+            && let Err(failure) = pool.work_through(group, jobs, at_most).await
+        {
+            pool.failed.run = Some(failure);
+            break;
+        }
+    }
+    Ok(pool.failed)
+}
+
+struct Pool<'a> {
+    context: &'a RunContext,
+    locked: &'a Locked<'a>,
+    history: &'a RunHistory,
+    applied: &'a mut Applied,
+    on_event: &'a dyn Fn(ProgressEvent),
+    failed: Failed,
+    done: usize,
+    total: usize,
+    /// When a schema was last seen to be done, by whichever run.
+    last_advance: Instant,
+}
+
+impl Pool<'_> {
+    /// Until nothing of the group is left, or so many have failed.
+    async fn work_through(
+        &mut self,
+        mut group: Vec<Option<String>>,
+        jobs: usize,
+        at_most: usize,
+    ) -> Result<(), Failure> {
+        let mut noted = false;
+        while !group.is_empty() {
+            let before = group.len();
+            let locked_by_others = self.once(group, jobs, at_most).await?;
+            if locked_by_others.is_empty() || self.failed.schemas.len() >= at_most {
+                return Ok(());
+            }
+            group = self.still_pending(&locked_by_others).await?;
+            let patience = self.context.config.lock_timeout;
+            if group.len() < before {
+                self.last_advance = Instant::now();
+            } else if self.last_advance.elapsed() >= patience {
+                let names: Vec<&str> = group.iter().flatten().map(String::as_str).take(3).collect();
+                let holder = format!("another run is migrating {}, and nothing advances", names.join(", "));
+                return Err(Failure::LockTimedOut { after: patience, holder });
+            }
+            if !group.is_empty() {
+                if !std::mem::replace(&mut noted, true) {
+                    let text = format!("other replicas are migrating {}", count(group.len(), "tenant"));
+                    (self.on_event)(ProgressEvent::Note(text));
+                }
+                time::sleep(PAUSE.mul_f64(0.25 + 0.75 * fastrand::f64())).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// Tries each once, and returns those that another run has locked. Once too many have failed, nothing more is begun,
+    /// and what was begun is waited for: it counts.
+    async fn once(
+        &mut self,
+        group: Vec<Option<String>>,
+        jobs: usize,
+        at_most: usize,
+    ) -> Result<Vec<Option<String>>, Failure> {
+        let mut locked_by_others = Vec::new();
+        let mut ended = Ok(());
+        let enough = Enough::default();
+        let Self { context, locked, on_event, .. } = *self;
+        let is_sql = matches!(context.migrations()?.source, Source::Sql { .. });
+        let mut results = results(context, locked, group, jobs, on_event, &enough)?;
+        loop {
+            // Runs that wait for the lock read how far this one is, also while it hangs at one tenant.
+            let Ok(next) = time::timeout(history::EVERY, results.next()).await else {
+                self.history.progress(context, self.done, self.total).await;
+                continue;
+            };
+            let Some((tenant, result)) = next else { break };
+            match result {
+                Ok(migrations) if migrations.is_empty() => {}
+                Ok(migrations) => {
+                    if is_sql {
+                        self.history.changed(tenant.as_deref(), &migrations);
+                    }
+                    self.applied.migrations.insert(tenant, migrations);
+                }
+                Err(MigrateError::LockedByOther) => {
+                    locked_by_others.push(tenant);
+                    continue;
+                }
+                Err(MigrateError::Schema(mut failure, output)) => {
+                    let manifest = &context.expectation().await?.manifest;
+                    failure.dirty |=
+                        failure.migration.as_ref().is_some_and(|id| manifest.commits_by_itself(id));
+                    if !output.is_empty() {
+                        self.failed.output.push((tenant, output));
+                    }
+                    self.failed.schemas.push(failure);
+                }
+                Err(MigrateError::Run(failure)) => {
+                    ended = ended.and(Err(failure));
+                    enough.ask();
+                    continue;
+                }
+            }
+            self.advance(1).await;
+            if self.failed.schemas.len() >= at_most {
+                enough.ask();
+            }
+        }
+        ended.map(|()| locked_by_others)
+    }
+
+    /// Those of them that no run has migrated meanwhile. What another run has broken is for that run and the gate to report.
+    async fn still_pending(&mut self, tried: &[Option<String>]) -> Result<Vec<Option<String>>, Failure> {
+        let names: Vec<String> = tried.iter().flatten().cloned().collect();
+        let list = WorkList::from(&inspect_named(self.context, &names).await?);
+        for (tenant, _) in list.broken {
+            let why = "another run left it in a state in which it cannot be migrated".into();
+            let failure = SchemaFailure { tenant, migration: None, place: None, why, dirty: false };
+            self.failed.schemas.push(failure);
+        }
+        self.advance(tried.len() - list.pending.len()).await;
+        Ok(list.pending)
+    }
+
+    async fn advance(&mut self, more: usize) {
+        self.done = (self.done + more).min(self.total);
+        if more > 0 && self.total > 1 {
+            (self.on_event)(ProgressEvent::Progress { done: self.done, total: self.total });
+            self.history.progress(self.context, self.done, self.total).await;
+        }
+    }
+}
+
+/// What became of one schema.
+type SchemaResult = (Option<String>, Result<Vec<String>, MigrateError>);
+
+/// What becomes of each of the schemas, in the order in which they end.
+fn results<'a>(
+    context: &'a RunContext,
+    locked: &'a Locked<'a>,
+    group: Vec<Option<String>>,
+    jobs: usize,
+    on_event: &'a dyn Fn(ProgressEvent),
+    enough: &'a Enough,
+) -> Result<LocalBoxStream<'a, SchemaResult>, Failure> {
+    Ok(match &context.migrations()?.source {
+        Source::Sql { .. } => stream::iter(group)
+            .take_while(|_| future::ready(!enough.is_asked()))
+            .map(move |tenant| async move {
+                let result = apply_files(context, locked, tenant.as_deref()).await;
+                (tenant, result)
+            })
+            .buffer_unordered(jobs)
+            .boxed_local(),
+        Source::External(_) => {
+            let Some(project) = context.project()? else { return Ok(stream::empty().boxed_local()) };
+            stream::iter(project.batches(&group, jobs))
+                .take_while(|_| future::ready(!enough.is_asked()))
+                .map(move |schemas| by_framework(context, locked, project, schemas, enough, on_event))
+                .buffer_unordered(jobs)
+                .flat_map(stream::iter)
+                .boxed_local()
+        }
+    })
+}
+
+/// Has the framework migrate one batch: with other replicas, those schemas that none of them has locked. The locks are this
+/// run's own session's, and its heartbeat watches over them.
+async fn by_framework(
+    context: &RunContext,
+    locked: &Locked<'_>,
+    project: Project<'_>,
+    schemas: Vec<Option<String>>,
+    enough: &Enough,
+    on_event: &dyn Fn(ProgressEvent),
+) -> Vec<SchemaResult> {
+    if locked.share() == Share::Alone {
+        return migrated(context, locked, project, &schemas, enough, on_event).await;
+    }
+    let first = schemas.first().cloned().flatten();
+    match claim(context, locked, schemas).await {
+        Err(failure) => vec![(first, Err(MigrateError::Run(failure)))],
+        Ok(Claim { ours, held, others }) => {
+            let mut results = migrated(context, locked, project, &ours, enough, on_event).await;
+            locked.give_tenants(held);
+            results.extend(others.into_iter().map(|tenant| (tenant, Err(MigrateError::LockedByOther))));
+            results
+        }
+    }
+}
+
+async fn migrated(
+    context: &RunContext,
+    locked: &Locked<'_>,
+    project: Project<'_>,
+    schemas: &[Option<String>],
+    enough: &Enough,
+    on_event: &dyn Fn(ProgressEvent),
+) -> Vec<SchemaResult> {
+    let Some(first) = schemas.first() else { return Vec::new() };
+    let run = async {
+        locked.check().await?;
+        let apply = &context.migrations()?.apply;
+        let ending = match apply.on_tenant_failure {
+            OnTenantFailure::Stop => Ending::Stop,
+            OnTenantFailure::Continue { .. } => Ending::Continue,
+        };
+        let manifest = &context.expectation().await?.manifest;
+        let shared_schema = manifest.shared_schema.as_deref().unwrap_or("public");
+        let migrating = Migrating { ending, timeout: apply.timeout, shared_schema };
+        let on_line = |line: Line| on_event(line.into());
+        Ok(project.migrate(schemas, migrating, enough.asked(), &on_line).await)
+    };
+    match run.await {
+        Err(failure) => vec![(first.clone(), Err(MigrateError::Run(failure)))],
+        Ok(outcomes) => outcomes
+            .into_iter()
+            .map(|(tenant, result)| {
+                let result = result.map(|()| vec!["its pending migrations".into()]);
+                (tenant, result.map_err(MigrateError::from))
+            })
+            .collect(),
+    }
+}
+
+/// What a replica has got of a share.
+struct Claim {
+    /// Pending, and locked by this run.
+    ours: Vec<Option<String>>,
+    /// Locked by this run, whether or not anything is pending.
+    held: Vec<String>,
+    /// Locked or done by other runs.
+    others: Vec<Option<String>>,
+}
+
+async fn claim(
+    context: &RunContext,
+    locked: &Locked<'_>,
+    schemas: Vec<Option<String>>,
+) -> Result<Claim, Failure> {
+    let names: Vec<String> = schemas.iter().flatten().cloned().collect();
+    let free = locked.take_tenants(names.clone()).await?;
+    let held: Vec<String> =
+        names.into_iter().zip(free).filter_map(|(name, free)| free.then_some(name)).collect();
+    let pending = if held.is_empty() {
+        Vec::new()
+    } else {
+        // Another replica may have finished one between the inspection and the lock.
+        WorkList::from(&inspect_named(context, &held).await?).pending
+    };
+    let (ours, others) = schemas.into_iter().partition(|schema| pending.contains(schema));
+    Ok(Claim { ours, held, others })
+}
+
+async fn apply_files(
+    context: &RunContext,
+    locked: &Locked<'_>,
+    tenant: Option<&str>,
+) -> Result<Vec<String>, MigrateError> {
+    let gives_way = locked.share() == Share::WithOthers;
+    let applying = async {
+        locked.not_lost()?;
+        let expectation = context.expectation().await?;
+        let (schema, files): (_, &[MigrationFile]) = match tenant {
+            Some(tenant) => (Schema::Tenant(tenant.to_owned()), &expectation.tenant),
+            None => (Schema::Shared, &expectation.shared),
+        };
+        let limits = Limits { gives_way, ..context.limits()? };
+        Ok(context.database()?.apply(&schema, files, &limits).await)
+    };
+    let timeout = context.migrations().map_err(MigrateError::Run)?.apply.timeout;
+    let failed = |error: ApplyError| {
+        let failure = SchemaFailure {
+            tenant: tenant.map(str::to_owned),
+            migration: error.migration,
+            place: error.place,
+            why: error.why.into(),
+            dirty: error.dirty,
+        };
+        MigrateError::Schema(failure, Vec::new())
+    };
+    match time::timeout(timeout, applying).await {
+        Ok(Ok(Ok(applied))) => Ok(applied.migrations),
+        Ok(Ok(Err(error))) if error.taken && gives_way => Err(MigrateError::LockedByOther),
+        Ok(Ok(Err(error))) if error.refused => {
+            Err(MigrateError::Run(Failure::Refused { what: "the database".into(), why: error.why.into() }))
+        }
+        Ok(Ok(Err(error))) => Err(failed(error)),
+        Ok(Err(failure)) => Err(MigrateError::Run(failure)),
+        Err(_) => {
+            let why = format!("ran longer than {}", duration(timeout));
+            let migration = half_done(context, tenant).await;
+            Err(failed(ApplyError { why, dirty: migration.is_some(), migration, ..ApplyError::default() }))
+        }
+    }
+}
+
+/// What the ledger says is half done, after a time-out. None also where that cannot be read.
+async fn half_done(context: &RunContext, tenant: Option<&str>) -> Option<String> {
+    let named = tenant.map(|name| Selection::Named(vec![name.to_owned()]));
+    let (_, judgement) = inspect(context, named.is_none(), named.as_ref()).await.ok()?;
+    let mut findings = judgement.verdicts().flat_map(|(_, verdict)| &verdict.findings);
+    findings.find_map(|finding| match finding {
+        Finding::Dirty { migrations } => migrations.first().cloned(),
+        _ => None,
+    })
+}

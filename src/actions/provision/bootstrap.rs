@@ -1,0 +1,170 @@
+//! Creates the configured demo tenants that are absent, and migrates those that exist.
+
+use super::{
+    command::{self, Created},
+    create::create,
+    recovery::refuse_unproved,
+    tenant_request::TenantRequest,
+};
+use crate::{
+    actions::{
+        judge::inspect_named,
+        migrate::{ProgressEvent, apply::apply},
+        run_state::RunState,
+        template,
+    },
+    config::Selection,
+    failure::{Failure, chain},
+    outcome::{FailureDetails, SchemaFailure, bootstrap::Bootstrapped},
+    tenants::gate::{Outcome, Verdict},
+};
+
+/// Each tenant on its own: one that fails neither hides nor stops the others, unless `stop` says so.
+pub(crate) async fn bootstrap(
+    state: &RunState,
+    tenants: &[String],
+    run: &[String],
+    stop: bool,
+    on_event: &dyn Fn(ProgressEvent),
+) -> (Bootstrapped, Option<FailureDetails>) {
+    let mut bootstrapped = Bootstrapped::default();
+    // What the framework's command has created, and is not complete yet.
+    let mut created = Created::new();
+    let result = each(state, tenants, run, stop, &mut bootstrapped, &mut created, on_event).await;
+    if !created.is_empty() {
+        command::remove_rest(state, &created, &|text| on_event(ProgressEvent::Note(text))).await;
+    }
+    (bootstrapped, result.err())
+}
+
+async fn each(
+    state: &RunState,
+    tenants: &[String],
+    run: &[String],
+    stop: bool,
+    bootstrapped: &mut Bootstrapped,
+    created: &mut Created,
+    on_event: &dyn Fn(ProgressEvent),
+) -> Result<(), FailureDetails> {
+    let context = &state.context;
+    let note = |text| on_event(ProgressEvent::Note(text));
+    let mut judgement = inspect_named(context, tenants).await?;
+    let complete = |verdict: &Verdict| verdict.outcome() == Outcome::Complete;
+    if !run.is_empty() && !judgement.tenants.values().all(complete) {
+        // A journal entry is known to be a killed run's only under the lock.
+        let locked = state.acquire(&note).await?;
+        judgement = inspect_named(context, tenants).await?;
+        refuse_unproved(context, &locked, &judgement).await?;
+        *created = command::create(state, &locked, tenants, run, on_event).await?;
+        judgement = inspect_named(context, tenants).await?;
+    }
+    let mut failed: Vec<SchemaFailure> = Vec::new();
+    let mut details: Option<FailureDetails> = None;
+    for (done, tenant) in tenants.iter().enumerate() {
+        advance(state, done, tenants.len(), on_event).await;
+        let new = created.contains_key(tenant);
+        let result = match judgement.tenants.get(tenant) {
+            Some(verdict) if verdict.is_absent() => create_absent(state, tenant, on_event).await,
+            Some(verdict) if complete(verdict) => Ok(new),
+            _ => bring_up_to_date(state, tenant, on_event).await.map(|()| new),
+        };
+        let result = match result {
+            Ok(new) => {
+                command::complete(state, tenant, created, &note).await;
+                Ok(new)
+            }
+            Err(details) => {
+                let locked = state.lock.guard();
+                Err(command::remove_one(state, locked.as_ref(), tenant, created, details).await)
+            }
+        };
+        match result {
+            Ok(true) => {
+                note(format!("`{tenant}` created, migrated and verified"));
+                bootstrapped.created.push(tenant.clone());
+            }
+            Ok(false) => {
+                note(format!("`{tenant}` exists and is complete"));
+                bootstrapped.kept.push(tenant.clone());
+            }
+            Err(mut other) => {
+                let why = chain(&other.failure);
+                note(format!("`{tenant}` failed: {why}"));
+                bootstrapped.failed.push((tenant.clone(), why));
+                // The next tenant would meet the same.
+                let last = matches!(
+                    other.failure,
+                    Failure::LockTimedOut { .. } | Failure::LockLost { .. } | Failure::Refused { .. }
+                );
+                failed.append(&mut other.failed);
+                details = Some(match details.take() {
+                    None => other,
+                    Some(first) if last => merged(other, first),
+                    Some(first) => merged(first, other),
+                });
+                if stop || last {
+                    break;
+                }
+            }
+        }
+    }
+    let Some(mut details) = details else {
+        advance(state, tenants.len(), tenants.len(), on_event).await;
+        return Ok(());
+    };
+    details.failed = failed;
+    details.done = Some(format!("{}, {} failed", bootstrapped.summary(), bootstrapped.failed.len()));
+    Err(details)
+}
+
+/// Progress of a single tenant is not worth showing.
+async fn advance(state: &RunState, done: usize, total: usize, on_event: &dyn Fn(ProgressEvent)) {
+    if total > 1 {
+        on_event(ProgressEvent::Progress { done, total });
+        state.history.progress(&state.context, done, total).await;
+    }
+}
+
+/// Creates a tenant that was absent; false if another run had created it meanwhile.
+async fn create_absent(
+    state: &RunState,
+    tenant: &str,
+    on_event: &dyn Fn(ProgressEvent),
+) -> Result<bool, FailureDetails> {
+    let locked = state.acquire(&|text| on_event(ProgressEvent::Note(text))).await?;
+    let named = [tenant.to_owned()];
+    if !inspect_named(&state.context, &named).await?.tenants.get(tenant).is_some_and(Verdict::is_absent) {
+        bring_up_to_date(state, tenant, on_event).await?;
+        return Ok(false);
+    }
+    let new = TenantRequest::named(tenant).creation(&state.context).await?;
+    let template = template::configured(&state.context).await?;
+    create(state, &locked, &new, template.as_ref(), on_event).await?;
+    Ok(true)
+}
+
+/// A tenant that exists is migrated and judged, never created again.
+async fn bring_up_to_date(
+    state: &RunState,
+    tenant: &str,
+    on_event: &dyn Fn(ProgressEvent),
+) -> Result<(), FailureDetails> {
+    let named = vec![tenant.to_owned()];
+    let on_event = |event| {
+        if !matches!(event, ProgressEvent::Progress { .. }) {
+            on_event(event);
+        }
+    };
+    apply(state, Some(&Selection::Named(named.clone())), &on_event).await?;
+    let judgement = inspect_named(&state.context, &named).await?;
+    FailureDetails::unless_complete(judgement).map(drop)
+}
+
+fn merged(mut first: FailureDetails, other: FailureDetails) -> FailureDetails {
+    match (&mut first.judgement, other.judgement) {
+        (Some(judgement), Some(more)) => judgement.tenants.extend(more.tenants),
+        (empty @ None, more) => *empty = more,
+        (Some(_), None) => {}
+    }
+    first
+}

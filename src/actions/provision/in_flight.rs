@@ -1,0 +1,91 @@
+//! A provisioning in progress, and how it is undone.
+
+use std::collections::BTreeSet;
+
+use super::tenant_request::domains;
+use crate::{
+    actions::{context::RunContext, lock::Locked},
+    database::{Creation, DatabaseError, Undone},
+    failure::{Failure, chain},
+    tenants::{found::Look, manifest::Expected},
+};
+
+#[derive(Debug, Clone)]
+pub(super) enum InFlight {
+    /// By this program: the journal and the nonce prove what it created.
+    Creation(Creation),
+    /// By the framework's own command: tenants that were absent before, each with the nonce of its journal entry.
+    Command(Vec<(String, String)>),
+}
+
+impl InFlight {
+    /// The tenants, in words.
+    pub(super) fn names(&self) -> String {
+        match self {
+            InFlight::Creation(new) => format!("`{}`", new.schema),
+            InFlight::Command(tenants) => {
+                let names: Vec<String> = tenants.iter().map(|(name, _)| format!("`{name}`")).collect();
+                names.join(", ")
+            }
+        }
+    }
+
+    /// The next run can prove from the journal what this one created.
+    pub(super) fn is_journalled(&self) -> bool {
+        matches!(self, InFlight::Creation(_))
+    }
+
+    /// Removes whatever was created. The guard proves that no other run may be doing the same.
+    pub(super) async fn undo(
+        &self,
+        context: &RunContext,
+        locked: &Locked<'_>,
+    ) -> Result<Undone, DatabaseError> {
+        let database = context.database().map_err(internal)?;
+        match self {
+            InFlight::Creation(new) => database.undo(new, &context.limits().map_err(internal)?).await,
+            InFlight::Command(tenants) => {
+                remove(context, locked, tenants).await?;
+                Ok(Undone::Nothing)
+            }
+        }
+    }
+}
+
+/// Removes those of the noted tenants that exist now, and their journal entries. If the journal no longer has this run's
+/// entries, another run has held the lock meanwhile, and the tenants may be its own.
+async fn remove(
+    context: &RunContext,
+    _locked: &Locked<'_>,
+    noted: &[(String, String)],
+) -> Result<(), DatabaseError> {
+    let database = context.database().map_err(internal)?;
+    let limits = context.limits().map_err(internal)?;
+    let domains = domains(context).await;
+    database.end_programs(&context.run).await?;
+    let ours = database.at_work_on(&context.run).await?;
+    let now = registered(context).await.map_err(internal)?;
+    for (tenant, nonce) in noted.iter().filter(|(tenant, _)| ours.contains(tenant)) {
+        if now.contains(tenant) || schema_exists(context, tenant).await.map_err(internal)? {
+            database.delete(tenant, domains, &context.run, &limits).await?;
+        }
+        database.strike(std::slice::from_ref(nonce)).await?;
+    }
+    Ok(())
+}
+
+pub(super) async fn schema_exists(context: &RunContext, schema: &str) -> Result<bool, Failure> {
+    let shape = context.expectation().await?.manifest.framework.shape();
+    let look = context.database()?.look_at(schema, &Expected::default(), shape).await;
+    Ok(look.map_err(|error| error.into_failure("inspecting the demo tenants"))? != Look::NoSchema)
+}
+
+/// Everybody whom the registry names, also in rows that its `where` leaves out.
+pub(super) async fn registered(context: &RunContext) -> Result<BTreeSet<String>, Failure> {
+    let names = context.database()?.registered().await;
+    names.map_err(|error| error.into_failure("reading the registry"))
+}
+
+fn internal(failure: Failure) -> DatabaseError {
+    DatabaseError::Failed(chain(&failure))
+}

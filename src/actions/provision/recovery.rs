@@ -1,0 +1,85 @@
+//! Removes what killed runs have left; whoever acquires the lock does it first.
+
+use super::{in_flight::schema_exists, rollback::Rollback, tenant_request::domains};
+use crate::{
+    actions::{context::RunContext, judge::inspect_named, lock::Locked},
+    database::Became,
+    failure::{Failure, Left},
+    outcome::FailureDetails,
+    tenants::gate::{Judgement, Outcome, Verdict},
+};
+
+pub(crate) async fn recover(
+    context: &RunContext,
+    locked: &Locked<'_>,
+    rollback: &Rollback,
+    on_note: &dyn Fn(String),
+) {
+    let (Ok(database), Ok(limits)) = (context.database(), context.limits()) else { return };
+    let leftovers = match database.recover(domains(context).await, &limits).await {
+        Ok(leftovers) => leftovers,
+        Err(error) => {
+            on_note(format!("cannot look for what killed runs have left: {error}"));
+            return;
+        }
+    };
+    for left in leftovers {
+        let (tenant, begun) = (&left.tenant, &left.begun);
+        if matches!(left.became, Became::Unproved(_)) && settle(context, locked, tenant).await {
+            continue;
+        }
+        on_note(match left.became {
+            Became::Removed => {
+                rollback.note_recovered(tenant.clone());
+                format!("`{tenant}`, which {begun} left unfinished: removed")
+            }
+            Became::Unproved(why) => format!("`{tenant}` was left as it is: {why}"),
+            Became::Failed(why) => {
+                format!("`{tenant}`, which {begun} left unfinished, could not be removed yet: {why}")
+            }
+        });
+    }
+}
+
+/// Deletes the journal entry of a killed command's tenant if the tenant is complete or gone; false if it has no entry, or is
+/// neither.
+async fn settle(context: &RunContext, locked: &Locked<'_>, tenant: &str) -> bool {
+    let named = [tenant.to_owned()];
+    let Ok(database) = context.database() else { return false };
+    if !database.announced(&named).await.is_ok_and(|noted| !noted.is_empty()) {
+        return false;
+    }
+    match inspect_named(context, &named).await {
+        Ok(judgement) => refuse_unproved(context, locked, &judgement).await.is_ok(),
+        Err(_) => false,
+    }
+}
+
+/// Refuses what a killed command may have left: nothing proves which run created it.
+pub(super) async fn refuse_unproved(
+    context: &RunContext,
+    _locked: &Locked<'_>,
+    judgement: &Judgement,
+) -> Result<(), FailureDetails> {
+    let tenants: Vec<String> = judgement.tenants.keys().cloned().collect();
+    let database = context.database()?;
+    let noted =
+        database.announced(&tenants).await.map_err(|error| error.into_failure("reading the journal"))?;
+    let mut done = Vec::new();
+    for (nonce, tenant, begun) in noted {
+        let verdict = judgement.tenants.get(&tenant);
+        let complete = verdict.is_some_and(|verdict| verdict.outcome() == Outcome::Complete);
+        let gone = verdict.is_some_and(Verdict::is_absent) && !schema_exists(context, &tenant).await?;
+        if complete || gone {
+            done.push(nonce);
+            continue;
+        }
+        let why =
+            format!("{begun} had the framework create it and was killed, and nothing proves what it created");
+        return Err(Failure::Provisioning { tenant, why: why.into(), left: Left::Unproved }.into());
+    }
+    if !done.is_empty() {
+        database.strike(&done).await.map_err(|error| error.into_failure("writing the journal"))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,152 @@
+//! Tracks the provisioning in progress, so that it is rolled back on failure, time-out or signal.
+
+use std::{cell::RefCell, collections::BTreeSet, time::Duration};
+
+use tokio::time::sleep;
+
+use super::in_flight::InFlight;
+use crate::{
+    actions::{
+        context::RunContext,
+        lock::{Locked, RunLock},
+    },
+    database::{DatabaseError, Undone},
+    deadline::{Deadline, Passed},
+    words::duration,
+};
+
+/// How long a server that restarts is waited for.
+const RESTART: Duration = Duration::from_secs(15);
+
+/// For everything, where nothing presses.
+pub(crate) const LIMIT: Duration = Duration::from_mins(5);
+
+const PAUSE: Duration = Duration::from_millis(500);
+
+#[derive(Default)]
+pub(crate) struct Rollback {
+    /// One provisioning at a time.
+    in_flight: RefCell<Option<InFlight>>,
+    /// Tenants that killed runs had left, and that this run has removed.
+    recovered: RefCell<BTreeSet<String>>,
+}
+
+/// What became of a provisioning that was rolled back.
+pub(super) enum RollbackOutcome {
+    Nothing,
+    /// The tenant is complete: only the answer was lost.
+    Complete,
+    Unproved(String),
+    /// It could not be rolled back now.
+    Later(String),
+}
+
+impl Rollback {
+    pub(super) fn register(&self, in_flight: InFlight) {
+        self.in_flight.replace(Some(in_flight));
+    }
+
+    pub(super) fn forget(&self) {
+        self.in_flight.replace(None);
+    }
+
+    pub(super) fn note_recovered(&self, tenant: String) {
+        self.recovered.borrow_mut().insert(tenant);
+    }
+
+    /// This run has removed the tenant, which a killed run had left.
+    pub(crate) fn recovered(&self, tenant: &str) -> bool {
+        self.recovered.borrow().contains(tenant)
+    }
+
+    /// Rolls back what is in progress.
+    pub(super) async fn roll_back(&self, context: &RunContext, locked: &Locked<'_>) -> RollbackOutcome {
+        let in_flight = self.in_flight.borrow().clone();
+        match in_flight {
+            Some(in_flight) => {
+                let outcome = roll_back(context, Some(locked), &in_flight, Deadline::after(LIMIT)).await;
+                self.forget();
+                outcome
+            }
+            None => RollbackOutcome::Nothing,
+        }
+    }
+
+    /// The time for rolling back is over; in words, if there was anything to roll back.
+    pub(crate) fn abandon(&self) -> Option<String> {
+        let in_flight = self.in_flight.take()?;
+        let why = "the time for it was over".to_owned();
+        Some(words(&in_flight, RollbackOutcome::Later(why)))
+    }
+
+    /// Rolls back what an ended step has left in progress, as far as the deadline allows; in words, if there was anything.
+    pub(crate) async fn roll_back_in_flight(
+        &self,
+        context: &RunContext,
+        lock: &RunLock,
+        deadline: Deadline,
+    ) -> Option<String> {
+        let in_flight = self.in_flight.borrow().clone()?;
+        if !in_flight.is_journalled() {
+            // The framework's command would go on creating what is removed here.
+            context.processes.finish(false).await;
+        }
+        let outcome = roll_back(context, lock.guard().as_ref(), &in_flight, deadline).await;
+        self.forget();
+        Some(words(&in_flight, outcome))
+    }
+}
+
+fn words(in_flight: &InFlight, outcome: RollbackOutcome) -> String {
+    let outcome = match outcome {
+        RollbackOutcome::Nothing => "rolled back".into(),
+        RollbackOutcome::Complete => "complete".into(),
+        RollbackOutcome::Unproved(why) => {
+            format!("not rolled back: cannot prove that this run created it: {why}")
+        }
+        RollbackOutcome::Later(why) if in_flight.is_journalled() => {
+            format!("not rolled back: {why}; the next run that acquires the lock does it")
+        }
+        RollbackOutcome::Later(why) => {
+            format!("not rolled back: {why}; nothing proves to the next run what it created")
+        }
+    };
+    format!("{} was being created: {outcome}", in_flight.names())
+}
+
+/// Undoes this, and tries again while the server restarts.
+pub(super) async fn roll_back(
+    context: &RunContext,
+    locked: Option<&Locked<'_>>,
+    in_flight: &InFlight,
+    deadline: Deadline,
+) -> RollbackOutcome {
+    let Some(locked) = locked else {
+        return RollbackOutcome::Later("this run no longer holds the lock".into());
+    };
+    let whole = deadline.left();
+    let undone = deadline.limit(undo(context, locked, in_flight, deadline.within(RESTART)));
+    undone.await.unwrap_or_else(|Passed| {
+        RollbackOutcome::Later(format!("the time for it was over after {}", duration(whole)))
+    })
+}
+
+async fn undo(
+    context: &RunContext,
+    locked: &Locked<'_>,
+    in_flight: &InFlight,
+    restart: Deadline,
+) -> RollbackOutcome {
+    loop {
+        if let Err(failure) = locked.check().await {
+            return RollbackOutcome::Later(failure.to_string());
+        }
+        match in_flight.undo(context, locked).await {
+            Ok(Undone::Nothing) => return RollbackOutcome::Nothing,
+            Ok(Undone::Whole) => return RollbackOutcome::Complete,
+            Ok(Undone::Unproved(why)) => return RollbackOutcome::Unproved(why),
+            Err(DatabaseError::NotYet(_)) if !restart.has_passed() => sleep(PAUSE).await,
+            Err(error) => return RollbackOutcome::Later(error.to_string()),
+        }
+    }
+}

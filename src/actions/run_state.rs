@@ -1,0 +1,76 @@
+//! One execution of Portcullis: the context that its actions read, and what the run itself holds and writes down.
+
+use std::time::Duration;
+
+use super::{
+    context::RunContext,
+    gate_bypass::GateBypasses,
+    history::RunHistory,
+    lock::{Locked, RunLock},
+    provision::{recovery, rollback::Rollback},
+};
+use crate::{config::Config, database::Share, deadline::Deadline, failure::Failure, process::Processes};
+
+/// So long before a shutdown's end, a rollback that is not done is left to the next run.
+pub(crate) const ROLLED_BACK: Duration = Duration::from_millis(600);
+/// So long before a shutdown's end, the run's end must be recorded and the lock released.
+pub(crate) const RECORDED: Duration = Duration::from_millis(300);
+
+pub(crate) struct RunState {
+    pub(crate) context: RunContext,
+    pub(crate) lock: RunLock,
+    pub(crate) history: RunHistory,
+    pub(crate) rollback: Rollback,
+    pub(crate) bypasses: GateBypasses,
+}
+
+impl RunState {
+    pub(crate) fn new(config: Config, processes: Processes) -> Self {
+        Self {
+            context: RunContext::new(config, processes),
+            lock: RunLock::default(),
+            history: RunHistory::default(),
+            rollback: Rollback::default(),
+            bypasses: GateBypasses::default(),
+        }
+    }
+
+    /// Returns once this run holds the lock. What killed runs left is recovered first. `on_note` hears who holds the
+    /// lock meanwhile.
+    pub(crate) async fn acquire(&self, on_note: &dyn Fn(String)) -> Result<Locked<'_>, Failure> {
+        self.acquire_as(Share::Alone, on_note).await
+    }
+
+    /// The same, alone or shared with other replicas.
+    pub(crate) async fn acquire_as(
+        &self,
+        share: Share,
+        on_note: &dyn Fn(String),
+    ) -> Result<Locked<'_>, Failure> {
+        let deadline = Deadline::after(self.context.config.lock_timeout);
+        let recover = async |locked: &Locked<'_>| {
+            recovery::recover(&self.context, locked, &self.rollback, on_note).await;
+        };
+        self.lock.acquire(&self.context, share, deadline, on_note, recover).await
+    }
+
+    /// Ends a run that a signal has stopped, within its time. Returns what became of a provisioning in progress, in words.
+    pub(crate) async fn shut_down(&self, failure: &Failure) -> Option<String> {
+        let deadline = self.context.processes.shutdown().deadline();
+        let text = self.roll_back(deadline.before(ROLLED_BACK)).await;
+        // If the time is over, the lock ends with its session, and the history shows a run without an end.
+        let _ = deadline.before(RECORDED).limit(self.close(Err(failure))).await;
+        text
+    }
+
+    /// Rolls back what an ended step has left in progress; in words, if there was anything.
+    pub(crate) async fn roll_back(&self, deadline: Deadline) -> Option<String> {
+        self.rollback.roll_back_in_flight(&self.context, &self.lock, deadline).await
+    }
+
+    /// Ends the run: records its result and releases the lock.
+    pub(crate) async fn close(&self, result: Result<(), &Failure>) {
+        self.history.end(&self.context, result).await;
+        self.lock.release().await;
+    }
+}
