@@ -45,10 +45,6 @@ impl SignalSet {
         self.0 |= Self::of(&[signal]).0;
     }
 
-    pub(crate) const fn and(self, other: Self) -> Self {
-        Self(self.0 & other.0)
-    }
-
     pub(crate) const fn or(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }

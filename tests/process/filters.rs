@@ -47,3 +47,42 @@ fn init_and_steps_need_no_newer_system_call() {
         assert!(stdout(&ran).ends_with("0\n"), "{errno}: {}", stdout(&ran));
     }
 }
+
+/// The words that make prctl fail in what follows them; unshare itself needs it.
+fn without_prctl() -> Vec<String> {
+    let number = libc::SYS_prctl;
+    let script = format!(
+        "my $f = pack('SCCL', 0x20, 0, 0, 0) . pack('SCCL', 0x15, 0, 1, {number}) . \
+         pack('SCCL', 6, 0, 0, 0x50001) . pack('SCCL', 6, 0, 0, 0x7fff0000); \
+         my $p = pack('Sx6P', 4, $f); syscall({number}, 38, 1, 0, 0, 0); \
+         syscall({number}, 22, 2, $p, 0, 0) == 0 or die; exec @ARGV"
+    );
+    vec!["perl".into(), "-e".into(), script]
+}
+
+/// A step, then a server.
+fn start_without_prctl(around: &str) -> assert_cmd::assert::Assert {
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "[[step]]\nname = \"one\"\ncommand.run = [\"true\"]\n").unwrap();
+    let words = without_prctl();
+    let words: Vec<&str> = words.iter().map(String::as_str).chain(["bash", "-c", around]).collect();
+    pid_1(&words).env("CONFIG", file.path()).assert()
+}
+
+#[test]
+fn pid_1_needs_no_prctl() {
+    let server = "setsid sleep 1000 & exec $PORTCULLIS init -- bash -c \"echo served; exit 3\"";
+    let ran =
+        start_without_prctl(&format!("exec $PORTCULLIS run --config $CONFIG -- bash -c '{server}'")).code(3);
+    assert!(stdout(&ran).ends_with("served\n"), "{}", stdout(&ran));
+    assert!(!String::from_utf8_lossy(&ran.get_output().stderr).contains("prctl"));
+}
+
+#[test]
+fn elsewhere_a_refused_prctl_is_a_warning() {
+    for options in ["init", "run --config $CONFIG"] {
+        let ran = start_without_prctl(&format!("$PORTCULLIS {options} -- bash -c 'exit 3'; exit $?")).code(3);
+        let said = String::from_utf8_lossy(&ran.get_output().stderr).into_owned();
+        assert!(said.contains("warning: prctl is refused"), "{options}: {said}");
+    }
+}

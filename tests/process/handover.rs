@@ -84,10 +84,13 @@ fn a_child_from_before_is_still_the_servers() {
 #[test]
 fn the_subreaper_flag_is_taken_back() {
     // An orphan of the server goes to PID 1, not to the server.
-    let ran = script(
-        "$PORTCULLIS run --no-config -- bash -c '(bash -c \"sleep 0.3; cut -d\\\" \\\" -f4 /proc/\\$\\$/stat\" &) ; sleep 0.6'",
-    )
-    .assert();
+    let orphan = "until read -r pid name state parent rest < /proc/$$/stat; [ $parent != $0 ]; do sleep 0.01; done; echo $parent";
+    let server = format!(
+        "(parent=$BASHPID; bash -c '{orphan}' $parent &) > orphan; until [ -s orphan ]; do sleep 0.01; done; cat orphan"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("server"), server).unwrap();
+    let ran = script("$PORTCULLIS run --no-config -- bash server").current_dir(folder.path()).assert();
     assert_eq!(stdout(&ran.code(0)), "1\n");
 }
 
@@ -99,10 +102,10 @@ fn a_server_that_is_not_there_is_127_and_one_that_cannot_run_126() {
 
 #[test]
 fn orphans_with_any_exit_code_do_not_disturb_a_server_in_the_next_life() {
-    let out = stdout(
-        &script("(sleep 0.2; exit 3) & exec $PORTCULLIS init -- bash -c 'sleep 0.5; echo still here'")
-            .assert()
-            .code(0),
-    );
+    // The child from before ends once the server runs, and init reaps it.
+    let child = "(until pgrep -f still > /dev/null; do sleep 0.01; done; exit 3) & child=$!;";
+    let server = "until [ ! -e /proc/'$child' ]; do sleep 0.01; done; echo still here";
+    let out =
+        stdout(&script(&format!("{child} exec $PORTCULLIS init -- bash -c '{server}'")).assert().code(0));
     assert_eq!(out, "still here\n");
 }

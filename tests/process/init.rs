@@ -72,10 +72,10 @@ fn a_descendant_may_finish_after_the_main_process() {
 fn a_descendant_in_another_session_hears_of_the_end_too() {
     let ran = init(
         &[],
-        "setsid bash -c \"trap 'sleep 0.3; echo rolled back; exit' TERM; echo up; while :; do sleep 0.01; done\" & \
-         exec 3< <(sleep infinity); trap 'exit 9' TERM; sleep 0.5; kill -TERM 1; while :; do sleep 0.01; done",
+        "exec 5>&1; coproc setsid bash -c \"trap 'sleep 0.3; echo rolled back >&5; exit' TERM; echo up; while :; do sleep 0.01; done\"; \
+         trap 'exit 9' TERM; read -r up <&${COPROC[0]}; kill -TERM 1; while :; do sleep 0.01; done",
     );
-    assert_eq!(stdout(&ran.code(9)), "up\nrolled back\n");
+    assert_eq!(stdout(&ran.code(9)), "rolled back\n");
 }
 
 #[test]
@@ -132,11 +132,14 @@ fn children_from_before_an_exec_are_strangers() {
 
 #[test]
 fn the_parents_death_is_announced_as_chosen() {
+    let folder = tempfile::tempdir().unwrap();
     let out = stdout(
         &script(
-            "bash -c '$PORTCULLIS init -p USR2 -- bash -c \"trap \\\"echo orphaned; exit 0\\\" USR2; echo up; while :; do sleep 0.01; done\" & read -r; kill -KILL $$' \
-             < <(sleep 0.5; echo) ; sleep 0.5",
+            "mkfifo up; bash -c '$PORTCULLIS init -p USR2 -- bash -c \"trap \\\"echo orphaned; exit 0\\\" USR2; echo up > up; \
+             while :; do sleep 0.01; done\" & read -r line < up; echo $line; kill -KILL $$'; \
+             while pgrep -f USR2 > /dev/null; do sleep 0.01; done",
         )
+        .current_dir(folder.path())
         .assert(),
     );
     assert_eq!(out, "up\norphaned\n");
@@ -167,20 +170,22 @@ fn a_stop_reaches_the_program_and_a_continuation_ends_it() {
     assert_eq!(stdout(&ran.code(0)), "stopped\ncontinued\n");
 }
 
-/// The program and a child of its say what they get of a USR1 that reaches init.
-const BOTH_LISTEN: &str = "bash -c 'trap \"echo child\" USR1; echo up; for i in {1..200}; do sleep 0.01; done' & \
-                           trap 'echo program' USR1; sleep 0.5; kill -USR1 1; \
-                           for i in {1..50}; do sleep 0.01; done; wait";
+/// The program and a child of its say what they get of a USR1 that reaches init; then the child gets a USR2.
+const BOTH_LISTEN: &str = "exec 5>&1; coproc bash -c 'trap \"echo child >&5\" USR1; trap \"exit\" USR2; echo up; while :; do sleep 0.01; done'; \
+                           trap 'got=program' USR1; read -r up <&${COPROC[0]}; kill -USR1 1; \
+                           until [ \"$got\" ]; do sleep 0.01; done; kill -USR2 $COPROC_PID; wait $COPROC_PID; echo $got";
 
 #[test]
 fn signals_go_to_the_program_alone_or_if_asked_to_its_whole_group() {
-    let alone = stdout(&init(&[], BOTH_LISTEN).code(0));
-    assert_eq!(alone, "up\nprogram\n");
-    for option in ["-g", "--signal-group"] {
-        let all = stdout(&init(&[option], BOTH_LISTEN).code(0));
-        let mut lines: Vec<_> = all.lines().collect();
+    for (options, expected) in [
+        (&[][..], &["program"][..]),
+        (&["-g"], &["child", "program"]),
+        (&["--signal-group"], &["child", "program"]),
+    ] {
+        let said = stdout(&init(options, BOTH_LISTEN).code(0));
+        let mut lines: Vec<_> = said.lines().collect();
         lines.sort_unstable();
-        assert_eq!(lines, ["child", "program", "up"], "{option}");
+        assert_eq!(lines, expected, "{options:?}");
     }
 }
 
@@ -227,4 +232,93 @@ fn a_script_without_an_interpreters_line_is_a_shells_and_a_binary_is_not() {
 #[test]
 fn a_real_time_signal_that_ends_the_program_counts_as_any_other() {
     init(&[], "kill -64 $$").code(192);
+}
+
+/// Where a stop of init itself can be seen: beside it, in a namespace of its own. `$init` is its process.
+fn beside_init(options: &str, program: &str, then: &str) -> String {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(
+        folder.path().join("program"),
+        format!("{program}; touch up; while :; do sleep 0.01; done"),
+    )
+    .unwrap();
+    let text = format!(
+        "state() {{ until grep -q \"^State:.$1\" /proc/$init/status; do sleep 0.01; done; echo $1; }}; \
+         $PORTCULLIS init {options} -- bash program & init=$!; until [ -e up ]; do sleep 0.01; done; \
+         {then}; kill -KILL $init; exit 0"
+    );
+    stdout(&script(&text).current_dir(folder.path()).assert().code(0))
+}
+
+/// What the program gets is a file.
+fn is_suspended_by(options: &str, stop: &str, becomes: &str) {
+    let out = beside_init(
+        options,
+        &format!("trap 'touch got' {becomes}; trap 'touch cont' CONT"),
+        &format!(
+            "kill -{stop} $init; state T; until [ -e got ]; do sleep 0.01; done; \
+             kill -CONT $init; state S; until [ -e cont ]; do sleep 0.01; done"
+        ),
+    );
+    assert_eq!(out, "T\nS\n", "{stop} with {options}");
+}
+
+#[test]
+fn a_stop_that_is_rewritten_suspends_init_all_the_same() {
+    for stop in ["TSTP", "TTIN", "TTOU"] {
+        is_suspended_by(&format!("-r {stop}:HUP"), stop, "HUP");
+    }
+}
+
+#[test]
+fn a_program_that_catches_a_stop_does_not_keep_init_from_being_suspended() {
+    for stop in ["TSTP", "TTIN", "TTOU"] {
+        is_suspended_by("--group", stop, stop);
+    }
+}
+
+#[test]
+fn descendants_get_term_and_no_continuation_that_they_do_not_need() {
+    for options in [&[][..], &["--grace", "0"]] {
+        let listens = "trap 'echo cont >&5' CONT; trap 'echo term >&5; exit' TERM; echo up; while :; do sleep 0.01; done";
+        let ran = init(
+            options,
+            &format!("exec 5>&1; coproc setsid bash -c \"{listens}\"; read -r up <&${{COPROC[0]}}; exit 3"),
+        );
+        assert_eq!(stdout(&ran.code(3)), "term\n", "{options:?}");
+    }
+}
+
+#[test]
+fn a_stopped_descendant_is_continued_so_that_it_can_end() {
+    let stopped =
+        "trap 'echo term >&5; exit' TERM; echo $BASHPID; kill -STOP $BASHPID; while :; do sleep 0.01; done";
+    let until = "until grep -q '^State:.T' /proc/$pid/status; do sleep 0.01; done";
+    let ran = init(
+        &[],
+        &format!(
+            "exec 5>&1; coproc setsid bash -c \"{}\"; read -r pid <&${{COPROC[0]}}; {until}; exit 3",
+            stopped.replace('$', "\\$")
+        ),
+    );
+    assert_eq!(stdout(&ran.code(3)), "term\n");
+}
+
+#[test]
+fn what_a_program_that_crashes_leaves_ends_within_a_second_or_as_told() {
+    for (script, code) in [("sleep 1000 & exit 1", 1), ("sleep 1000 & kill -SEGV $$", 139)] {
+        let begun = std::time::Instant::now();
+        init(&[], script).code(code);
+        assert!(begun.elapsed() < std::time::Duration::from_secs(3), "{script}: {:?}", begun.elapsed());
+    }
+    let begun = std::time::Instant::now();
+    init(&[], "(trap '' TERM; exec sleep 1000) & exit 1").code(1);
+    assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{:?}", begun.elapsed());
+    // It rolls back for longer than a second, and is left the time that the option names.
+    let slow = "trap 'sleep 2; echo rolled back >&5; exit' TERM; echo up; while :; do sleep 0.01; done";
+    let ran = init(
+        &["--grace", "30s"],
+        &format!("exec 5>&1; coproc setsid bash -c \"{slow}\"; read -r up <&${{COPROC[0]}}; exit 1"),
+    );
+    assert_eq!(stdout(&ran.code(1)), "rolled back\n");
 }

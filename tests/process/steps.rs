@@ -1,47 +1,12 @@
 //! A step's whole tree ends with the step.
 
-use std::{fmt::Write, os::unix::fs::PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 
-use super::namespace::{script, stdout};
-use assert_cmd::assert::{Assert, OutputAssertExt};
-
-/// Names of steps, options inside `command`, and scripts, side by side.
-fn configuration(steps: &[(&str, &str)]) -> tempfile::NamedTempFile {
-    let mut text = String::new();
-    for (number, (options, script)) in steps.iter().enumerate() {
-        writeln!(
-            text,
-            "[[step]]\nname = \"step {number}\"\nafter = \"start\"\ncommand.run = [\"bash\", \"-c\", '''{script}''']\n{options}"
-        )
-        .unwrap();
-    }
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), text).unwrap();
-    std::fs::set_permissions(file.path(), PermissionsExt::from_mode(0o644)).unwrap();
-    file
-}
-
-/// Runs the steps as PID 1, in bash, then SERVER; `around` says where with `RUN`.
-fn run_in(around: &str, steps: &[(&str, &str)], server: &str) -> Assert {
-    let file = configuration(steps);
-    let run = format!("$PORTCULLIS run --config {} -- bash -c {}", file.path().display(), quoted(server));
-    script(&around.replace("RUN", &run)).assert()
-}
-
-fn run(steps: &[(&str, &str)], server: &str) -> Assert {
-    run_in("exec RUN", steps, server)
-}
-
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
-/// The server counts who is there; pgrep leaves itself out.
-const ALONE: &str = "pgrep -c . ; pgrep -a .; exit 0";
-
-fn says_it_is_alone(ran: &Assert) -> bool {
-    stdout(ran).lines().any(|line| line == "1")
-}
+use super::{
+    namespace::{script, stdout},
+    start_up::{ALONE, configuration, run, run_in, says_it_is_alone},
+};
+use assert_cmd::assert::OutputAssertExt;
 
 #[test]
 fn leftovers_end_with_the_main_process_whatever_they_do() {
@@ -63,13 +28,19 @@ fn leftovers_end_with_the_main_process_whatever_they_do() {
 #[test]
 fn a_tree_whose_stub_is_killed_ends_too_and_its_sibling_goes_on() {
     let folder = tempfile::tempdir().unwrap();
-    let done = folder.path().join("done");
-    let killed = "setsid sleep 1000 & (trap '' TERM; setsid sleep 1000 &) ; kill -KILL $PPID; sleep 1000";
-    let sibling = format!("sleep 1; touch {}", done.display());
+    let (stub, done) = (folder.path().join("stub"), folder.path().join("done"));
+    let leftovers = "setsid sleep 1000 & (trap '' TERM; setsid sleep 1000 &) ;";
+    let killed = format!("{leftovers} echo $PPID > {}; kill -KILL $PPID; sleep 1000", stub.display());
+    // The sibling outlives the stub that is killed.
+    let sibling = format!(
+        "until [ -s {0} ]; do sleep 0.01; done; while kill -0 $(< {0}); do sleep 0.01; done; touch {1}",
+        stub.display(),
+        done.display()
+    );
     let ran =
-        run(&[("command.grace = \"200ms\"\non_failure = \"warn\"", killed), ("", &sibling)], ALONE).code(0);
+        run(&[("command.grace = \"200ms\"\non_failure = \"warn\"", &killed), ("", &sibling)], ALONE).code(0);
     assert!(done.exists() && says_it_is_alone(&ran), "{}", stdout(&ran));
-    let left = run_in("RUN; pgrep -c -x sleep", &[("command.grace = \"200ms\"", killed)], "true");
+    let left = run_in("RUN; pgrep -c -x sleep", &[("command.grace = \"200ms\"", &killed)], "true");
     assert!(stdout(&left).ends_with("0\n"), "{}", stdout(&left));
 }
 

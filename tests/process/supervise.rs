@@ -155,3 +155,15 @@ fn without_a_server_nothing_stays() {
     let ran = script(&around.replace("RUN", &run)).assert().code(0);
     assert!(stdout(&ran).contains("proxy ends") && stdout(&ran).ends_with("code 0\n0\n"), "{}", stdout(&ran));
 }
+
+#[test]
+fn what_a_server_that_crashes_leaves_ends_within_a_second() {
+    let file = NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), "[server]\nmode = \"supervise\"\n").unwrap();
+    let run = format!("exec $PORTCULLIS run --config {} -- bash -c", file.path().display());
+    for leftover in ["sleep 1000 &", "(trap \"\" TERM; exec sleep 1000) &"] {
+        let begun = std::time::Instant::now();
+        script(&format!("{run} '{leftover} kill -SEGV $$'")).assert().code(139);
+        assert!(begun.elapsed() < std::time::Duration::from_secs(5), "{leftover}: {:?}", begun.elapsed());
+    }
+}

@@ -1,0 +1,61 @@
+//! A child that prints without end delays nothing: signals, time-outs and siblings are as quick as ever.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use crate::support::project::{sh, steps};
+
+/// Far below what such a child took before, and far above what a busy machine adds.
+const SOON: Duration = Duration::from_secs(5);
+
+/// Programs that are always ahead of us.
+const ENDLESS: [&str; 3] = ["exec yes", "exec yes \"$(printf %08000d 0)\"", "exec cat /dev/zero"];
+
+#[test]
+fn term_is_heard_while_a_step_prints_without_end() {
+    for script in ENDLESS {
+        let running =
+            steps(&sh("talks", "", &format!("echo up; {script}"))).in_own_pid_namespace().spawn(["run"]);
+        running.wait_for_line("| up");
+        let begun = Instant::now();
+        running.signal(Signal::SIGTERM);
+        running.wait().exits(143);
+        assert!(begun.elapsed() < SOON, "{script}: {:?}", begun.elapsed());
+    }
+}
+
+#[test]
+fn the_time_out_of_a_step_that_prints_without_end_is_kept() {
+    for script in ENDLESS {
+        let begun = Instant::now();
+        steps(&sh("talks", "command.timeout = \"500ms\"", script)).run(["run"]).exits(124);
+        assert!(begun.elapsed() < SOON, "{script}: {:?}", begun.elapsed());
+    }
+}
+
+#[test]
+fn the_time_out_of_its_sibling_is_kept() {
+    let talks = sh("talks", "after = \"start\"", "exec yes");
+    let quiet = sh("quiet", "after = \"start\"\ncommand.timeout = \"1s\"", "exec sleep 1000");
+    let begun = Instant::now();
+    steps(&(talks + &quiet)).run(["run"]).exits(124).says("quiet");
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn the_time_out_of_a_notification_that_prints_without_end_is_kept() {
+    let notify = "[notify]\ncommand = [\"yes\"]\ntimeout = \"500ms\"\n";
+    let begun = Instant::now();
+    steps(&(sh("fails", "", "exit 5") + notify)).run(["run"]).exits(79);
+    assert!(begun.elapsed() < SOON, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn no_more_than_the_last_lines_of_a_long_output_are_kept_in_memory() {
+    let script = "seq 400000; grep VmHWM /proc/1/status; exit 3";
+    let outcome = steps(&sh("talks", "", script)).in_own_pid_namespace().run(["run"]).exits(79);
+    let peak = outcome.failure_box().lines().find_map(|line| line.split_once("VmHWM:")).unwrap().1;
+    let kib: u32 = peak.split_whitespace().next().unwrap().parse().unwrap();
+    assert!(kib < 64 * 1024, "{peak}");
+}

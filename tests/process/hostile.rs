@@ -1,0 +1,158 @@
+//! Steps that fight the process that watches them, and machines that have too little for a step.
+
+use std::time::{Duration, Instant};
+
+use assert_cmd::assert::OutputAssertExt;
+
+use super::{
+    namespace::{script, stdout},
+    start_up::{ALONE, configuration, run, run_in, says_it_is_alone},
+};
+
+fn everything_said(ran: &assert_cmd::assert::Assert) -> String {
+    stdout(ran) + &String::from_utf8_lossy(&ran.get_output().stderr)
+}
+
+/// A program whose first thread ends while another goes on: its state is that of a dead process.
+fn headless() -> String {
+    let exit = libc::SYS_exit;
+    format!(
+        "perl -Mthreads -e '$SIG{{TERM}} = \"IGNORE\"; threads->create(sub {{ sleep 1 while 1 }}); syscall({exit}, 0)'"
+    )
+}
+
+/// Waits for it in the shell.
+const UNTIL_HEADLESS: &str = "until grep -q '^State:.Z' /proc/$!/status; do sleep 0.01; done";
+
+#[test]
+fn a_process_whose_first_thread_has_ended_is_a_leftover_that_is_killed() {
+    let step = format!("{} & {UNTIL_HEADLESS}; exit 0", headless());
+    let step = step.replace('\'', "\"").replace("\"IGNORE\"", "q(IGNORE)").replace("$SIG", "\\$SIG");
+    let begun = Instant::now();
+    let ran = run(&[("command.grace = \"200ms\"", &step)], ALONE).code(0);
+    assert!(says_it_is_alone(&ran), "{}", everything_said(&ran));
+    assert!(everything_said(&ran).contains("left a process behind"), "{}", everything_said(&ran));
+    assert!(begun.elapsed() < Duration::from_secs(10));
+    // Also where nobody else would get the orphan.
+    let around = "RUN; echo code $?; pgrep -c -x perl; exit 0";
+    let ran = run_in(around, &[("command.grace = \"200ms\"", &step)], "true").code(0);
+    assert!(stdout(&ran).ends_with("code 0\n0\n"), "{}", everything_said(&ran));
+}
+
+#[test]
+fn no_attempt_runs_beside_a_process_whose_first_thread_has_ended() {
+    let step = format!("pgrep -c -x perl; {} & {UNTIL_HEADLESS}; exit 1", headless());
+    let step = step.replace('\'', "\"").replace("\"IGNORE\"", "q(IGNORE)").replace("$SIG", "\\$SIG");
+    for around in ["exec RUN", "RUN; exit $?"] {
+        let options = "command.grace = \"200ms\"\ncommand.retries = 2\ncommand.backoff = \"10ms\"";
+        let ran = run_in(around, &[(options, &step)], "true").code(79);
+        let said = everything_said(&ran);
+        assert_eq!(said.lines().filter(|line| line.ends_with("| 0")).count(), 4, "{said}");
+    }
+}
+
+#[test]
+fn a_stub_that_is_stopped_delays_no_time_out_and_no_signal() {
+    for stops in [
+        "kill -STOP $PPID; sleep 1000",
+        "while :; do kill -STOP $PPID; done",
+        "trap '' TERM; while :; do kill -STOP $PPID; done",
+    ] {
+        let begun = Instant::now();
+        let options = "command.timeout = \"500ms\"\ncommand.grace = \"200ms\"";
+        let around = "RUN; code=$?; pgrep -c -x bash; exit $code";
+        let ran = run_in(around, &[(options, stops)], "true").code(124);
+        // This script itself is left.
+        assert!(stdout(&ran).ends_with("1\n"), "{stops}: {}", everything_said(&ran));
+        let folder = tempfile::tempdir().unwrap();
+        let up = folder.path().join("up");
+        let step = format!("touch {}; {stops}", up.display());
+        let around =
+            format!("RUN & until [ -e {} ]; do sleep 0.01; done; kill -TERM $!; wait $!", up.display());
+        run_in(&around, &[("command.grace = \"200ms\"", &step)], "true").code(143);
+        assert!(begun.elapsed() < Duration::from_secs(20), "{stops}: {:?}", begun.elapsed());
+    }
+}
+
+#[test]
+fn a_signal_that_a_step_sends_to_its_parent_is_no_order_to_the_stub() {
+    let ran = run(&[("", "kill -USR1 $PPID; sleep 0.1; echo went on")], "true").code(0);
+    assert!(everything_said(&ran).contains("| went on"), "{}", everything_said(&ran));
+}
+
+#[test]
+fn a_stub_that_cannot_fork_is_a_failure_whatever_codes_are_accepted() {
+    let folder = tempfile::tempdir().unwrap();
+    let proof = folder.path().join("proof");
+    std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+    let file = configuration(&[("command.accept = [0, 70]", &format!("touch {}", proof.display()))]);
+    let mut refused = 0;
+    for processes in 1..10 {
+        let around = format!(
+            "exec setpriv --reuid 64501 --regid 64501 --clear-groups bash -c 'ulimit -u {processes}; exec $PORTCULLIS run --config {} -- touch {}.server'",
+            file.path().display(),
+            proof.display()
+        );
+        let ran = script(&around).assert();
+        let server = proof.with_extension("server");
+        let said = everything_said(&ran);
+        assert_eq!(server.exists(), proof.exists(), "with {processes} processes: {said}");
+        if !proof.exists() {
+            refused += i32::from(said.contains("cannot start a process for `bash`"));
+            assert!(!said.contains("exited with 70"), "with {processes} processes: {said}");
+        }
+        let _ = (std::fs::remove_file(&server), std::fs::remove_file(&proof));
+    }
+    assert!(refused > 0, "no limit kept the step from starting");
+}
+
+#[test]
+fn a_stub_that_ends_without_a_report_is_never_the_programs_end() {
+    let ran = run(
+        &[("command.accept = [0, 137]\ncommand.grace = \"100ms\"", "kill -KILL $PPID; sleep 1000")],
+        "echo server",
+    );
+    let ran = ran.code(79);
+    assert!(
+        everything_said(&ran).contains("the process that watched it was killed by SIGKILL"),
+        "{}",
+        everything_said(&ran)
+    );
+}
+
+#[test]
+fn what_is_missing_for_a_step_is_named() {
+    let ran = run_in("mount -t tmpfs none /dev; exec RUN", &[("", "true")], "true").code(79);
+    let said = everything_said(&ran);
+    assert!(
+        said.contains("cannot start a process for `bash`: cannot open /dev/null: no such file"),
+        "{said}"
+    );
+    let mut named = 0;
+    for descriptors in 3..20 {
+        let ran = run_in(&format!("ulimit -n {descriptors}; exec RUN"), &[("", "true")], "true");
+        let said = everything_said(&ran);
+        assert!(!said.contains("cannot start `bash`"), "with {descriptors} descriptors: {said}");
+        named += i32::from(said.to_lowercase().contains("too many open files"));
+    }
+    assert!(named > 0, "no limit was too low");
+}
+
+#[test]
+fn a_step_that_is_killed_for_want_of_memory_says_so() {
+    // The memory controller of either version, where this user may make a group.
+    let group = "name=portcullis-test.$$; \
+        if [ -d /sys/fs/cgroup/memory ]; then group=/sys/fs/cgroup/memory/$name; limit=memory.limit_in_bytes; \
+        else group=/sys/fs/cgroup/$name; limit=memory.max; fi; \
+        mkdir $group && echo 40M > $group/$limit && echo 0 > $group/cgroup.procs || exit 3; \
+        RUN; code=$?; echo 0 > ${group%/*}/cgroup.procs; rmdir $group; exit $code";
+    let step = "exec perl -e \"\\$x = q(x) x 200_000_000; sleep 1\"";
+    let ran = run_in(group, &[("", step)], "true");
+    if ran.get_output().status.code() == Some(3) {
+        assert!(std::env::var_os("CI").is_none(), "cannot make a cgroup: {}", everything_said(&ran));
+        eprintln!("not tested: this user cannot make a memory cgroup");
+        return;
+    }
+    let said = everything_said(&ran.code(79));
+    assert!(said.contains("was killed by SIGKILL; out of memory"), "{said}");
+}

@@ -1,0 +1,126 @@
+//! Signals and the phases of a start: while the configuration is read, during steps, and at the change to the server.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{self, Signal};
+
+use super::{
+    namespace::{script, stdout},
+    start_up::{configuration, run_in},
+};
+use crate::support::{
+    portcullis::Portcullis,
+    project::{sh, steps},
+};
+use assert_cmd::assert::OutputAssertExt;
+
+#[test]
+fn a_signal_ends_a_start_whose_configuration_cannot_be_read() {
+    for (signal, code) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 130), (Signal::SIGHUP, 129)] {
+        for arguments in
+            [["run", "--config", "fifo"], ["check", "--config", "fifo"], ["verify", "--config", "fifo"]]
+        {
+            let portcullis = Portcullis::new().in_own_pid_namespace();
+            let fifo = portcullis.path("fifo");
+            nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
+            let running = portcullis.spawn(arguments);
+            // Opening succeeds once it reads, and it hangs for as long as nothing is written.
+            let _writer = std::fs::File::options().write(true).open(&fifo).unwrap();
+            let begun = Instant::now();
+            running.signal(signal);
+            running.wait().exits(code);
+            assert!(begun.elapsed() < Duration::from_secs(5));
+        }
+    }
+}
+
+#[test]
+fn every_signal_whose_default_ends_a_process_ends_the_steps_in_order() {
+    for number in
+        [libc::SIGUSR1, libc::SIGUSR2, libc::SIGALRM, libc::SIGIO, libc::SIGABRT, libc::SIGSEGV, 37, 64]
+    {
+        let script = "trap 'echo rolls back; exit 1' TERM; echo up; while :; do sleep 0.02; done";
+        for own_namespace in [true, false] {
+            let portcullis = steps(&sh("long", "", script));
+            let portcullis = if own_namespace { portcullis.in_own_pid_namespace() } else { portcullis };
+            let running = portcullis.spawn(["run"]);
+            running.wait_for_line("| up");
+            send(running.pid().as_raw(), number);
+            running.wait().exits(128 + number).says("| rolls back").says_not("the server started");
+        }
+    }
+}
+
+#[test]
+fn signals_that_the_c_library_keeps_leave_no_step_behind() {
+    for number in [32, 33, 34] {
+        let portcullis = steps(&sh("long", "", "echo up; until [ -e go ]; do sleep 0.02; done"));
+        let running = portcullis.spawn(["run"]);
+        running.wait_for_line("| up");
+        send(running.pid().as_raw(), number);
+        std::fs::write(portcullis.path("go"), "").unwrap();
+        // Ended in order or not heard, but never ended with a step still running.
+        let outcome = running.wait();
+        assert!(matches!(outcome.code, Some(0 | 160..=162)), "{outcome}");
+    }
+}
+
+#[test]
+fn what_ends_no_process_by_default_does_not_end_the_steps() {
+    let script = "echo up; until [ -e go ]; do sleep 0.02; done";
+    let portcullis = steps(&sh("long", "", script)).in_own_pid_namespace();
+    let running = portcullis.spawn(["run"]);
+    running.wait_for_line("| up");
+    for number in [libc::SIGWINCH, libc::SIGURG, libc::SIGCONT, libc::SIGCHLD, libc::SIGTSTP] {
+        send(running.pid().as_raw(), number);
+    }
+    std::fs::write(portcullis.path("go"), "").unwrap();
+    running.wait().exits(0).says("the server started");
+}
+
+#[test]
+fn a_signal_from_the_time_of_the_steps_does_not_reach_a_supervised_server() {
+    // A timer that was set before us runs out during the step: nobody sent its signal. The server has no handler.
+    let file = configuration(&[("", "until [ $(ps -o etimes= -p 1) -ge 2 ]; do sleep 0.05; done")]);
+    let text = std::fs::read_to_string(file.path()).unwrap() + "[server]\nmode = \"supervise\"\n";
+    std::fs::write(file.path(), text).unwrap();
+    let run = format!("$PORTCULLIS run --config {} -- bash -c 'echo served'", file.path().display());
+    let ran = script(&format!("exec perl -e 'alarm 1; exec @ARGV' {run}")).assert().code(0);
+    assert!(stdout(&ran).ends_with("served\n"), "{}", stdout(&ran));
+}
+
+#[test]
+fn a_second_signal_shortens_the_grace() {
+    let script = "trap '' TERM INT; echo up; while :; do sleep 0.02; done";
+    let running = steps(&sh("deaf", "command.grace = \"1m\"", script)).in_own_pid_namespace().spawn(["run"]);
+    running.wait_for_line("| up");
+    let begun = Instant::now();
+    running.signal(Signal::SIGTERM);
+    running.wait_for_line("SIGTERM arrived");
+    running.signal(Signal::SIGINT);
+    running.wait().exits(143).says("was killed");
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_shutdown_ends_within_its_budget_whatever_the_steps_do() {
+    // A step that stays has the same grace; all of it together takes no longer than the one budget.
+    let step = "trap '' TERM; (setsid bash -c 'trap \"\" TERM; sleep 1000' &); touch up; while :; do sleep 0.02; done";
+    let folder = tempfile::tempdir().unwrap();
+    let step = step.replace("touch up", &format!("touch {}", folder.path().join("up").display()));
+    let around = format!(
+        "RUN & until [ -e {} ]; do sleep 0.01; done; kill -TERM $!; wait $!; code=$?; pgrep -c -x sleep; exit $code",
+        folder.path().join("up").display()
+    );
+    let begun = Instant::now();
+    let ran =
+        run_in(&around, &[("command.grace = \"2s\"\n[server]\ngrace = \"1s\"", &step)], "true").code(143);
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    assert!(stdout(&ran).ends_with("0\n"), "{}", stdout(&ran));
+}
+
+/// Real-time signals have no name here.
+fn send(pid: i32, number: i32) {
+    // SAFETY: the process is the test's own child.
+    assert_eq!(unsafe { libc::kill(pid, number) }, 0, "{:?}", signal::Signal::try_from(number));
+}

@@ -1,0 +1,44 @@
+//! A start-up of steps in bash as PID 1, and a server in bash after it.
+
+use std::{fmt::Write, os::unix::fs::PermissionsExt};
+
+use super::namespace::{script, stdout};
+use assert_cmd::assert::{Assert, OutputAssertExt};
+
+/// Names of steps, options inside `command`, and scripts, side by side.
+pub fn configuration(steps: &[(&str, &str)]) -> tempfile::NamedTempFile {
+    let mut text = String::new();
+    for (number, (options, script)) in steps.iter().enumerate() {
+        writeln!(
+            text,
+            "[[step]]\nname = \"step {number}\"\nafter = \"start\"\ncommand.run = [\"bash\", \"-c\", '''{script}''']\n{options}"
+        )
+        .unwrap();
+    }
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), text).unwrap();
+    std::fs::set_permissions(file.path(), PermissionsExt::from_mode(0o644)).unwrap();
+    file
+}
+
+/// Runs the steps as PID 1, in bash, then SERVER; `around` says where with `RUN`.
+pub fn run_in(around: &str, steps: &[(&str, &str)], server: &str) -> Assert {
+    let file = configuration(steps);
+    let run = format!("$PORTCULLIS run --config {} -- bash -c {}", file.path().display(), quoted(server));
+    script(&around.replace("RUN", &run)).assert()
+}
+
+pub fn run(steps: &[(&str, &str)], server: &str) -> Assert {
+    run_in("exec RUN", steps, server)
+}
+
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+/// The server counts who is there; pgrep leaves itself out.
+pub const ALONE: &str = "pgrep -c . ; pgrep -a .; exit 0";
+
+pub fn says_it_is_alone(ran: &Assert) -> bool {
+    stdout(ran).lines().any(|line| line == "1")
+}
