@@ -35,6 +35,7 @@ mod frameworks;
 mod logging;
 mod outcome;
 mod report;
+mod signal_names;
 mod words;
 
 use std::{ffi::OsString, io, panic, path::PathBuf, sync::OnceLock};

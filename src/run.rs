@@ -214,6 +214,7 @@ fn start_up(
             |error| report.tell(&Event::Remark { text: format!("cannot listen at {address}: {error}") });
         opened.map_err(say).ok()
     });
+    inherited.declare_stop_signal(config.server.stop_signal);
     let budget = shutdown_budget(plan, &config);
     if inherited.loses_orphans() {
         report.output().note(ORPHANS_LOST);

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use clap::Args;
-use nix::sys::signal::Signal;
+
+use crate::signal_names;
 
 /// Run one program as init: pass signals on, reap, exit with its code.
 #[derive(Debug, Args)]
@@ -21,7 +22,7 @@ pub(crate) struct Init {
     pub(crate) group: bool,
 
     /// Get (and so pass on) this signal when the parent process dies
-    #[arg(short = 'p', long, value_name = "SIGNAL", value_parser = signal)]
+    #[arg(short = 'p', long, value_name = "SIGNAL", value_parser = signal_names::number)]
     pub(crate) parent_death_signal: Option<i32>,
 
     /// Exit with 0 where the program's code is this one; may be repeated
@@ -54,21 +55,7 @@ impl Init {
 
 fn rewrite(text: &str) -> Result<(i32, i32), String> {
     let (from, to) = text.split_once(':').ok_or("expected S:R, as in 15:3 or TERM:QUIT")?;
-    Ok((signal(from)?, if to == "0" { 0 } else { signal(to)? }))
-}
-
-/// `TERM`, `SIGTERM` or `15`; real-time signals by number.
-fn signal(text: &str) -> Result<i32, String> {
-    if let Ok(number) = text.parse::<i32>() {
-        return if (1..=64).contains(&number) {
-            Ok(number)
-        } else {
-            Err("signals are numbered from 1 to 64".into())
-        };
-    }
-    let name = text.to_ascii_uppercase();
-    let name = if name.starts_with("SIG") { name } else { format!("SIG{name}") };
-    name.parse::<Signal>().map(|signal| signal as i32).map_err(|_| format!("there is no signal `{text}`"))
+    Ok((signal_names::number(from)?, if to == "0" { 0 } else { signal_names::number(to)? }))
 }
 
 fn duration(text: &str) -> Result<Duration, String> {

@@ -234,6 +234,8 @@ pub(crate) struct Server {
     pub(crate) grace: Duration,
     /// The same for what a server that crashed leaves behind; where nothing is said, less.
     pub(crate) crash_grace: Option<Duration>,
+    /// The image's STOPSIGNAL.
+    pub(crate) stop_signal: Option<i32>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,7 +13,7 @@ use super::{
     reading::Reading,
     values::{self, Names, Read},
 };
-use crate::tenants::accept::Accept;
+use crate::{signal_names, tenants::accept::Accept};
 
 /// What `framework` may say; None if Portcullis applies the migrations itself.
 pub(crate) const FRAMEWORKS: [(&str, External); 2] = [("sql", None), ("django", Some("django"))];
@@ -182,9 +182,23 @@ pub(super) fn server(mut table: Table<'_>) -> Server {
         mode: table.get("mode").unwrap_or(Mode::Exec),
         grace,
         crash_grace: table.node("grace").map(|_| grace),
+        stop_signal: table.get("stop_signal").map(|StopSignal(number)| number),
     };
     table.finish();
     server
+}
+
+struct StopSignal(i32);
+
+impl Read for StopSignal {
+    fn read(node: &Node, _: Kind, _: &Reading<'_>) -> Result<Self, Problem> {
+        let Value::Text(text) = &node.value else {
+            return Err(values::wrong(node, "a signal's name, as in \"SIGTERM\" or \"SIGRTMIN+3\""));
+        };
+        signal_names::number(text)
+            .map(Self)
+            .map_err(|_| values::wrong(node, "a signal's name, as in \"SIGTERM\""))
+    }
 }
 
 /// Each the beginning of an argv: at least one word, or every argv would begin with it.

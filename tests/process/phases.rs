@@ -79,6 +79,16 @@ fn what_ends_no_process_by_default_does_not_end_the_steps() {
 }
 
 #[test]
+fn a_declared_stop_signal_ends_the_steps_whatever_its_default_is() {
+    let script = "trap 'echo rolls back; exit 1' TERM; echo up; while :; do sleep 0.02; done";
+    let text = sh("long", "", script) + "[server]\nstop_signal = \"SIGWINCH\"\n";
+    let running = Portcullis::new().config(&text).in_own_pid_namespace().spawn(["run"]);
+    running.wait_for_line("| up");
+    send(running.pid().as_raw(), libc::SIGWINCH);
+    running.wait().exits(128 + libc::SIGWINCH).says("| rolls back");
+}
+
+#[test]
 fn a_signal_from_the_time_of_the_steps_does_not_reach_a_supervised_server() {
     // A timer that was set before us runs out during the step: nobody sent its signal. The server has no handler.
     let file = configuration(&[("", "until [ $(ps -o etimes= -p 1) -ge 2 ]; do sleep 0.05; done")]);

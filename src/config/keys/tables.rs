@@ -206,6 +206,11 @@ const SERVER: Section = Section::new(
             .default("exec"),
         Key::new("grace", Kind::DurationOrZero, "The time between TERM and KILL, in supervise mode; processes that a crashed server leaves behind have 1 s unless this is given.")
             .default("8s"),
+        Key::new(
+            "stop_signal",
+            Kind::Text,
+            "The image's STOPSIGNAL, where it is one that ends no process by default (`SIGWINCH`): it then ends the steps. See [PID 1](pid1.md).",
+        ),
     ],
 );
 

@@ -181,6 +181,7 @@ command = ["serve"]
 passthrough = [["sh"]]
 mode = "supervise"
 grace = "8s"
+stop_signal = "SIGWINCH"
 [log]
 format = "json"
 level = "info"
