@@ -53,7 +53,7 @@ pub(super) fn not_executed(program: &str, source: io::Error) -> Failure {
 }
 
 fn put_back(inherited: &Inherited) -> Result<(), Failure> {
-    if !inherited.is_pid_1 && !inherited.was_subreaper {
+    if inherited.is_subreaper && !inherited.is_pid_1 && !inherited.was_subreaper {
         inherited::set_subreaper(false)
             .map_err(|error| Failure::Internal { what: format!("cannot stop being a subreaper: {error}") })?;
     }

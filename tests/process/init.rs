@@ -137,7 +137,7 @@ fn the_parents_death_is_announced_as_chosen() {
         &script(
             "mkfifo up; bash -c '$PORTCULLIS init -p USR2 -- bash -c \"trap \\\"echo orphaned; exit 0\\\" USR2; echo up > up; \
              while :; do sleep 0.01; done\" & read -r line < up; echo $line; kill -KILL $$'; \
-             while pgrep -f USR2 > /dev/null; do sleep 0.01; done",
+             while pgrep -x portcullis > /dev/null; do sleep 0.01; done",
         )
         .current_dir(folder.path())
         .assert(),
@@ -234,32 +234,22 @@ fn a_real_time_signal_that_ends_the_program_counts_as_any_other() {
     init(&[], "kill -64 $$").code(192);
 }
 
-/// Where a stop of init itself can be seen: beside it, in a namespace of its own. `$init` is its process.
-fn beside_init(options: &str, program: &str, then: &str) -> String {
-    let folder = tempfile::tempdir().unwrap();
-    std::fs::write(
-        folder.path().join("program"),
-        format!("{program}; touch up; while :; do sleep 0.01; done"),
-    )
-    .unwrap();
-    let text = format!(
-        "state() {{ until grep -q \"^State:.$1\" /proc/$init/status; do sleep 0.01; done; echo $1; }}; \
-         $PORTCULLIS init {options} -- bash program & init=$!; until [ -e up ]; do sleep 0.01; done; \
-         {then}; kill -KILL $init; exit 0"
-    );
-    stdout(&script(&text).current_dir(folder.path()).assert().code(0))
-}
-
-/// What the program gets is a file.
+/// What the program gets, a stop or what it is rewritten to, is a file. Its own children would be stopped with it.
 fn is_suspended_by(options: &str, stop: &str, becomes: &str) {
-    let out = beside_init(
-        options,
-        &format!("trap 'touch got' {becomes}; trap 'touch cont' CONT"),
-        &format!(
-            "kill -{stop} $init; state T; until [ -e got ]; do sleep 0.01; done; \
-             kill -CONT $init; state S; until [ -e cont ]; do sleep 0.01; done"
-        ),
+    let folder = tempfile::tempdir().unwrap();
+    let program = format!(
+        "sub touch {{ open my $file, '>', $_[0] }} $SIG{{{becomes}}} = sub {{ touch('got') }}; \
+         $SIG{{CONT}} = sub {{ touch('cont') }}; touch('up'); sleep 1 while 1;"
     );
+    std::fs::write(folder.path().join("program"), program).unwrap();
+    let text = format!(
+        "until_there() {{ until [ -e $1 ]; do sleep 0.01; done; }}; \
+         until_state() {{ until grep -q \"^State:.$1\" /proc/$init/status; do sleep 0.01; done; echo $1; }}; \
+         $PORTCULLIS init {options} -- perl program & init=$!; until_there up; \
+         kill -{stop} $init; until_state T; until_there got; \
+         kill -CONT $init; until_state S; until_there cont; kill -KILL $init; exit 0"
+    );
+    let out = stdout(&script(&text).current_dir(folder.path()).assert().code(0));
     assert_eq!(out, "T\nS\n", "{stop} with {options}");
 }
 
