@@ -95,16 +95,21 @@ fn decide(step: &Step, role: Option<&str>) -> Result<Decision, Failure> {
             return Err(Failure::ConfigLacks { what: format!("the step `{}`", step.name), needs: "role" });
         };
         if !when.role.iter().any(|pattern| matches(pattern, role)) {
-            return skip(format!("the role `{role}` is not {}", shown::either(&when.role)));
+            return skip(format!("the role `{role}` is not {}", either(&when.role)));
         }
     }
     if !when.env.is_empty() && !when.env.iter().any(|flag| flag.is_true) {
-        return skip(format!("{} is not true", shown::either(when.env.iter().map(|flag| &flag.name))));
+        return skip(format!("{} is not true", either(when.env.iter().map(|flag| &flag.name))));
     }
     if let Some(Flag { name, .. }) = when.unless_env.iter().find(|flag| flag.is_true) {
         return skip(format!("`{name}` is true"));
     }
     Ok(when.pending.map_or(Decision::Run, |pending| Decision::DecidedAtItsTurn { pending }))
+}
+
+/// `` `a` ``, or `` `a` or `b` ``.
+fn either<'n>(names: impl IntoIterator<Item = &'n String>) -> String {
+    names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")
 }
 
 /// Whether the pattern matches the whole text: `*` stands for any characters, `?` for one.

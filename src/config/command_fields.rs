@@ -8,9 +8,9 @@ use super::{
     keys::Kind,
     problem::{Problem, shown},
     reading::Reading,
-    secret::{Password, Secret},
+    secret::{KnownSecret, Password, Secret},
     secret_names::is_secret_name,
-    secrets::{KnownSecret, of_url},
+    secrets::of_url,
     values::{self, Read},
 };
 

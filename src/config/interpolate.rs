@@ -9,8 +9,8 @@ use toml::{
 };
 
 use super::{
-    environment::Environment, problem::Problem, reading::Reading, secret_names::is_secret_name,
-    secrets::KnownSecret,
+    environment::Environment, problem::Problem, reading::Reading, secret::KnownSecret,
+    secret_names::is_secret_name,
 };
 
 /// Defaults may hold variables of their own, so deep.

@@ -1,6 +1,35 @@
 //! What a key of the configuration is, declared once: the readers, the JSON Schema and the tables of
 //! `docs/configuration.md` all follow the declarations. A key that is not declared cannot be read.
 
+/// `name: kind, need, "sentence"`: the need is `required`, `= "default"`, `? "what holds without it"`, or nothing.
+macro_rules! key {
+    ($name:tt: $kind:expr, required, $doc:literal $(, only $only:literal)?) => {
+        key!(@ $name, $kind, crate::config::keys::Need::Required, $doc $(, $only)?)
+    };
+    ($name:tt: $kind:expr, = $default:literal, $doc:literal $(, only $only:literal)?) => {
+        key!(@ $name, $kind, crate::config::keys::Need::Default($default), $doc $(, $only)?)
+    };
+    ($name:tt: $kind:expr, ? $words:literal, $doc:literal $(, only $only:literal)?) => {
+        key!(@ $name, $kind, crate::config::keys::Need::Optional($words), $doc $(, $only)?)
+    };
+    ($name:tt: $kind:expr, $doc:literal $(, only $only:literal)?) => {
+        key!(@ $name, $kind, crate::config::keys::Need::Optional("none"), $doc $(, $only)?)
+    };
+    (@ $name:tt, $kind:expr, $need:expr, $doc:literal) => {
+        crate::config::keys::Key { name: stringify!($name), kind: $kind, need: $need, doc: $doc, framework: None }
+    };
+    (@ $name:tt, $kind:expr, $need:expr, $doc:literal, $only:literal) => {
+        crate::config::keys::Key {
+            name: stringify!($name),
+            kind: $kind,
+            need: $need,
+            doc: $doc,
+            framework: Some($only),
+        }
+    };
+}
+pub(in crate::config) use key;
+
 mod steps;
 mod tables;
 
@@ -79,13 +108,6 @@ pub(super) enum Kind {
     Tables(&'static Section),
 }
 
-impl Kind {
-    /// Whether a value may be quoted in a message, and its line shown as it is.
-    pub(super) fn is_public(self) -> bool {
-        !matches!(self, Kind::Url(_) | Kind::Password | Kind::Variables)
-    }
-}
-
 impl Section {
     pub(super) const fn new(name: &'static str, doc: &'static str, keys: &'static [Key]) -> Self {
         Self { name, doc, keys, one_of: &[] }
@@ -110,27 +132,6 @@ impl Section {
 }
 
 impl Key {
-    /// A key that may be absent, with no effect.
-    pub(super) const fn new(name: &'static str, kind: Kind, doc: &'static str) -> Self {
-        Self { name, kind, need: Need::Optional("none"), doc, framework: None }
-    }
-
-    pub(super) const fn required(self) -> Self {
-        Self { need: Need::Required, ..self }
-    }
-
-    pub(super) const fn default(self, text: &'static str) -> Self {
-        Self { need: Need::Default(text), ..self }
-    }
-
-    pub(super) const fn absent(self, words: &'static str) -> Self {
-        Self { need: Need::Optional(words), ..self }
-    }
-
-    pub(super) const fn only(self, framework: &'static str) -> Self {
-        Self { framework: Some(framework), ..self }
-    }
-
     pub(super) fn is_of(&self, framework: Option<&str>) -> bool {
         match (self.framework, framework) {
             (Some(only), Some(framework)) => only == framework,

@@ -11,9 +11,10 @@ use super::{
     interpolate::{Filler, Node},
     keys::ROOT,
     observability,
-    problem::{Problem, Severity, render},
+    problem::{Problem, Severity},
     reading::Reading,
-    secrets::KnownSecret,
+    render::render,
+    secret::KnownSecret,
     steps, tables,
 };
 use crate::{failure::Failure, files};

@@ -4,11 +4,10 @@ use super::{
     environment::Environment,
     fields::Table,
     interpolate::{Node, Value},
-    keys::{Key, Kind, Section},
+    keys::{Kind, Section, key},
     problem::Problem,
     reading::Reading,
-    secret::{Password, Secret},
-    secrets::KnownSecret,
+    secret::{KnownSecret, Password, Secret},
     values::{self, Read},
 };
 
@@ -16,12 +15,8 @@ pub(super) const FORMS: Section = Section::new(
     "a password",
     "Where a password comes from: one of these.",
     &[
-        Key::new(
-            "env",
-            Kind::Text,
-            "The variable, or the file that the variable with `_FILE` behind its name names.",
-        ),
-        Key::new("file", Kind::Path, "The file."),
+        key!(env: Kind::Text, "The variable, or the file that the variable with `_FILE` behind its name names."),
+        key!(file: Kind::Path, "The file."),
     ],
 );
 

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use super::{
     environment::Environment,
     problem::{Problem, Problems, nearest},
-    secrets::KnownSecret,
+    secret::KnownSecret,
 };
 
 /// With so many problems, suggestions cost more than they help.

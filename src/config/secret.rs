@@ -30,6 +30,19 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// A secret, and how it is written elsewhere than as itself: percent-encoded in a URL.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct KnownSecret {
+    pub(crate) value: Secret,
+    pub(crate) written: Vec<Secret>,
+}
+
+impl KnownSecret {
+    pub(super) fn plain(value: &str) -> Self {
+        Self { value: Secret::new(value), written: Vec::new() }
+    }
+}
+
 /// Where a password comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Password {

@@ -3,7 +3,7 @@
 use super::{
     Config, Database, Postgres,
     environment::Environment,
-    secret::{Password, Secret},
+    secret::{KnownSecret, Password, Secret},
     secret_names::is_secret_name,
 };
 use crate::files;
@@ -14,19 +14,6 @@ const LARGEST: u64 = 64 * 1024;
 /// Variables whose names end in one of these hold what everybody may see. A password with the same value
 /// (`postgres`, for user `postgres`) hides nothing, and would take every mention of the name with it.
 const PUBLIC: [&str; 6] = ["USER", "USERNAME", "NAME", "HOST", "DATABASE", "DB"];
-
-/// A secret, and how it is written elsewhere than as itself: percent-encoded in a URL.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct KnownSecret {
-    pub(crate) value: Secret,
-    pub(crate) written: Vec<Secret>,
-}
-
-impl KnownSecret {
-    pub(super) fn plain(value: &str) -> Self {
-        Self { value: Secret::new(value), written: Vec::new() }
-    }
-}
 
 impl Config {
     /// Each secret once: passwords wherever they come from, credentials in URLs, values of `env` that come from a variable

@@ -11,8 +11,8 @@ use std::{path::Path, time::Duration};
 use super::{
     environment::Environment,
     load::{Parsed, load, parse as parse_with},
-    problem::render,
-    secret::Password,
+    render::render,
+    secret::{Password, Secret},
     *,
 };
 

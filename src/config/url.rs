@@ -2,17 +2,18 @@
 //!
 //! No message here holds anything of the URL but the name of a parameter: the rest may be a password.
 
+mod fault;
 mod parameters;
 
-pub(super) use self::parameters::SSL_MODES;
+pub(super) use self::{fault::Fault, parameters::SSL_MODES};
 
 use std::fmt;
 
 use percent_encoding::percent_decode_str;
 
 use super::{
-    problem::nearest, secret::Secret, secret_names::is_secret_name, secrets::KnownSecret,
-    values::host_and_port,
+    secret::{KnownSecret, Secret},
+    secret_names::is_secret_name,
 };
 
 /// Where a service is, and how to log in there.
@@ -30,21 +31,6 @@ pub(crate) struct Endpoint {
     /// Path and query as they are written, for a request.
     pub(crate) target: Secret,
     pub(crate) written_login: (String, String),
-}
-
-/// What is wrong with a URL.
-#[derive(Debug, PartialEq, Eq)]
-pub(super) struct Fault {
-    pub(super) message: String,
-    /// The parameter's name as the URL has it: it may be shown only if the URL stands in the file.
-    pub(super) parameter: Option<String>,
-    pub(super) help: Option<String>,
-}
-
-impl From<&str> for Fault {
-    fn from(message: &str) -> Self {
-        Self { message: message.into(), parameter: None, help: None }
-    }
 }
 
 pub(super) const DELIMITERS: &str =
@@ -182,18 +168,24 @@ pub(super) fn decode(text: &str) -> Result<String, Fault> {
     Ok(decoded.into_owned())
 }
 
-/// The error for a parameter that nobody knows.
-fn unknown(name: &str, known: &[&str]) -> Fault {
-    let help = match nearest(name, known) {
-        Some(near) => format!("did you mean `{near}`?"),
-        None if known.is_empty() => "this URL takes no parameters".into(),
-        None => format!("one of: {}", known.join(", ")),
+/// `host`, `host:port` or `[::1]:port`; None if it is none of these.
+pub(super) fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
+    let (host, port) = if let Some(bracketed) = text.strip_prefix('[') {
+        let (host, rest) = bracketed.split_once(']')?;
+        host.parse::<std::net::Ipv6Addr>().ok()?;
+        (host, if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) })
+    } else {
+        text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)))
     };
-    Fault {
-        message: "the URL has an unknown parameter".into(),
-        parameter: Some(name.to_owned()),
-        help: Some(help),
-    }
+    let port = match port {
+        Some(port) if port.starts_with(|c: char| c.is_ascii_digit()) => {
+            Some(port.parse().ok().filter(|port| *port != 0)?)
+        }
+        Some(_) => return None,
+        None => None,
+    };
+    let spoken = !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || c.is_control());
+    spoken.then(|| (host.to_owned(), port))
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::{
     keys::{Kind, Words},
     problem::{Problem, nearest, shown},
     reading::Reading,
-    url::{Endpoint, Fault},
+    url::{Endpoint, Fault, host_and_port},
 };
 use crate::tenants::day::Day;
 
@@ -227,26 +227,6 @@ impl Read for SocketAddr {
         address
             .ok_or_else(|| wrong(node, "an address to listen at, such as \"0.0.0.0:8080\" or \"[::]:8080\""))
     }
-}
-
-/// `host`, `host:port` or `[::1]:port`; None if it is none of these.
-pub(super) fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
-    let (host, port) = if let Some(bracketed) = text.strip_prefix('[') {
-        let (host, rest) = bracketed.split_once(']')?;
-        host.parse::<std::net::Ipv6Addr>().ok()?;
-        (host, if rest.is_empty() { None } else { Some(rest.strip_prefix(':')?) })
-    } else {
-        text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)))
-    };
-    let port = match port {
-        Some(port) if port.starts_with(|c: char| c.is_ascii_digit()) => {
-            Some(port.parse().ok().filter(|port| *port != 0)?)
-        }
-        Some(_) => return None,
-        None => None,
-    };
-    let spoken = !host.is_empty() && !host.contains(|c: char| c.is_whitespace() || c.is_control());
-    spoken.then(|| (host.to_owned(), port))
 }
 
 /// One value or a list. Each element's problem is reported; in a list, an empty text is an error.

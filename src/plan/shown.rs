@@ -76,11 +76,6 @@ fn wrap(text: &mut String, start: &str, words: &str) {
     text.push('\n');
 }
 
-/// `` `a` ``, or `` `a` or `b` ``.
-pub(super) fn either<'n>(names: impl IntoIterator<Item = &'n String>) -> String {
-    names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")
-}
-
 fn place(scope: Scope) -> &'static str {
     match scope {
         Scope::Shared => "the shared schema",

@@ -2,7 +2,12 @@
 
 use super::{
     super::{OnFailure, Scope, values::REDIS_SCHEMES},
-    Key, Kind, Section, words,
+    Key,
+    Kind::{
+        Address, After, AllOrNames, Argv, Boolean, Duration, DurationOrZero, Number, OneOrMany, Path,
+        StepName, Table, Text, Texts, Url, Variables, Word,
+    },
+    Section, words,
 };
 
 /// What a step does: exactly one of these.
@@ -12,22 +17,17 @@ pub(super) const STEP: Section = Section::new(
     "a `[[step]]`",
     "One step of the start-up, with exactly one kind.",
     &[
-        Key::new("name", Kind::StepName, "Unique, one line, at most 60 characters; not from a variable.")
-            .required(),
-        Key::new("after", Kind::After, "See [order](#order).").absent("every step above it"),
-        Key::new("when", Kind::Table(&WHEN), "See [conditions](#conditions).").absent("always"),
-        Key::new(
-            "on_failure",
-            Kind::Word(words::<OnFailure>),
-            "`\"warn\"` goes on after a failure; on `verify` it is an error.",
-        )
-        .default("block"),
-        Key::new("wait", Kind::Table(&WAIT), "Waits for [one thing](#wait)."),
-        Key::new("sql", Kind::Table(&SQL), "Runs [SQL](#sql)."),
-        Key::new("migrate", Kind::Table(&MIGRATE), "Applies [pending migrations](#migrate)."),
-        Key::new("bootstrap", Kind::Table(&BOOTSTRAP), "Creates [tenants](#bootstrap) that are absent."),
-        Key::new("verify", Kind::Table(&VERIFY), "Asks [the gate](#verify)."),
-        Key::new("command", Kind::Table(&COMMAND), "Runs [a program](#command)."),
+        key!(name: StepName, required, "Unique, one line, at most 60 characters; not from a variable."),
+        key!(after: After, ? "every step above it", "See [order](#order)."),
+        key!(when: Table(&WHEN), ? "always", "See [conditions](#conditions)."),
+        key!(on_failure: Word(words::<OnFailure>), = "block",
+            "`\"warn\"` goes on after a failure; on `verify` it is an error."),
+        key!(wait: Table(&WAIT), "Waits for [one thing](#wait)."),
+        key!(sql: Table(&SQL), "Runs [SQL](#sql)."),
+        key!(migrate: Table(&MIGRATE), "Applies [pending migrations](#migrate)."),
+        key!(bootstrap: Table(&BOOTSTRAP), "Creates [tenants](#bootstrap) that are absent."),
+        key!(verify: Table(&VERIFY), "Asks [the gate](#verify)."),
+        key!(command: Table(&COMMAND), "Runs [a program](#command)."),
     ],
 )
 .one_of(&KINDS);
@@ -36,59 +36,42 @@ const WHEN: Section = Section::new(
     "`when`",
     "Conditions, all of which must hold.",
     &[
-        Key::new(
-            "role",
-            Kind::OneOrMany(&Kind::Text),
-            "Holds if the role matches one of these patterns: `*` is any text, `?` one character.",
-        ),
-        Key::new("env", Kind::OneOrMany(&Kind::Text), "Holds if one of these variables is true."),
-        Key::new("unless_env", Kind::OneOrMany(&Kind::Text), "Holds if none of these variables is true."),
-        Key::new(
-            "pending",
-            Kind::Word(words::<Scope>),
-            "Holds if migrations are pending there; decided at the step's turn.",
-        ),
+        key!(role: OneOrMany(&Text),
+            "Holds if the role matches one of these patterns: `*` is any text, `?` one character."),
+        key!(env: OneOrMany(&Text), "Holds if one of these variables is true."),
+        key!(unless_env: OneOrMany(&Text), "Holds if none of these variables is true."),
+        key!(pending: Word(words::<Scope>),
+            "Holds if migrations are pending there; decided at the step's turn."),
     ],
 );
 
-const TIMEOUT: Key = Key::new("timeout", Kind::Duration, "How long to wait.").default("2m");
+const TIMEOUT: Key = key!(timeout: Duration, = "2m", "How long to wait.");
 
 const WAIT: Section = Section::new(
     "`wait`",
     "Waits for exactly one thing.",
     &[
-        Key::new("tcp", Kind::Table(&TCP), "Waits until a connection is accepted."),
-        Key::new("http", Kind::Table(&HTTP), "Waits until the answer has an accepted status."),
-        Key::new(
-            "database",
-            Kind::Table(&WAIT_DATABASE),
-            "Waits until the configured database accepts the login.",
-        ),
-        Key::new("redis", Kind::Table(&REDIS), "Waits until Redis or Valkey accepts the login and answers."),
-        Key::new(
-            "amqp",
-            Kind::Table(&AMQP),
-            "Waits until the broker (RabbitMQ) accepts the login and opens the virtual host.",
-        ),
-        Key::new("file", Kind::Table(&FILE), "Waits until the file exists."),
+        key!(tcp: Table(&TCP), "Waits until a connection is accepted."),
+        key!(http: Table(&HTTP), "Waits until the answer has an accepted status."),
+        key!(database: Table(&WAIT_DATABASE), "Waits until the configured database accepts the login."),
+        key!(redis: Table(&REDIS), "Waits until Redis or Valkey accepts the login and answers."),
+        key!(amqp: Table(&AMQP),
+            "Waits until the broker (RabbitMQ) accepts the login and opens the virtual host."),
+        key!(file: Table(&FILE), "Waits until the file exists."),
     ],
 )
 .one_of(&["tcp", "http", "database", "redis", "amqp", "file"]);
 const TCP: Section = Section::new(
     "`wait.tcp`",
     "",
-    &[
-        Key::new("address", Kind::Address, "An IPv6 address has brackets: `\"[::1]:5432\"`.").required(),
-        TIMEOUT,
-    ],
+    &[key!(address: Address, required, "An IPv6 address has brackets: `\"[::1]:5432\"`."), TIMEOUT],
 );
 const HTTP: Section = Section::new(
     "`wait.http`",
     "",
     &[
-        Key::new("url", Kind::Url(&["http", "https"]), "What is asked for, with GET.").required(),
-        Key::new("status", Kind::OneOrMany(&Kind::Number(100, 599)), "Accepted statuses.")
-            .absent("any from 200 to 399"),
+        key!(url: Url(&["http", "https"]), required, "What is asked for, with GET."),
+        key!(status: OneOrMany(&Number(100, 599)), ? "any from 200 to 399", "Accepted statuses."),
         TIMEOUT,
     ],
 );
@@ -97,7 +80,8 @@ const REDIS: Section = Section::new(
     "`wait.redis`",
     "",
     &[
-        Key::new("url", Kind::Url(&REDIS_SCHEMES), "The path is the number of the database; that of `unix://` is a socket, with `?db=`, `user=` and `pass=`.").required(),
+        key!(url: Url(&REDIS_SCHEMES), required,
+            "The path is the number of the database; that of `unix://` is a socket, with `?db=`, `user=` and `pass=`."),
         TIMEOUT,
     ],
 );
@@ -105,31 +89,22 @@ const AMQP: Section = Section::new(
     "`wait.amqp`",
     "",
     &[
-        Key::new(
-            "url",
-            Kind::Url(&["amqp", "amqps"]),
-            "What follows the first slash is the virtual host; nothing there means `/`.",
-        )
-        .required(),
+        key!(url: Url(&["amqp", "amqps"]), required,
+            "What follows the first slash is the virtual host; nothing there means `/`."),
         TIMEOUT,
     ],
 );
-const FILE: Section =
-    Section::new("`wait.file`", "", &[Key::new("path", Kind::Path, "The file.").required(), TIMEOUT]);
+const FILE: Section = Section::new("`wait.file`", "", &[key!(path: Path, required, "The file."), TIMEOUT]);
 
-const ONCE: Key = Key::new(
-    "once",
-    Kind::Boolean,
-    "Done [once per release](living.md#steps-that-are-done-once), under the lock.",
-)
-.default("false");
+const ONCE: Key = key!(once: Boolean, = "false",
+            "Done [once per release](living.md#steps-that-are-done-once), under the lock.");
 
 const SQL: Section = Section::new(
     "`sql`",
     "Runs SQL.",
     &[
-        Key::new("run", Kind::Text, "The statements.").required(),
-        Key::new("timeout", Kind::Duration, "The limit for all of them.").default("10m"),
+        key!(run: Text, required, "The statements."),
+        key!(timeout: Duration, = "10m", "The limit for all of them."),
         ONCE,
     ],
 );
@@ -138,8 +113,8 @@ const MIGRATE: Section = Section::new(
     "`migrate`",
     "Applies what is pending.",
     &[
-        Key::new("shared", Kind::Table(&MIGRATE_SHARED), "The shared schema's migrations."),
-        Key::new("tenants", Kind::Table(&MIGRATE_TENANTS), "Every tenant's migrations."),
+        key!(shared: Table(&MIGRATE_SHARED), "The shared schema's migrations."),
+        key!(tenants: Table(&MIGRATE_TENANTS), "Every tenant's migrations."),
     ],
 )
 .one_of(&["shared", "tenants"]);
@@ -150,13 +125,9 @@ const BOOTSTRAP: Section = Section::new(
     "`bootstrap`",
     "Creates tenants that are absent.",
     &[
-        Key::new("tenants", Kind::Texts(1), "Those that are absent are created completely.").required(),
-        Key::new(
-            "run",
-            Kind::Argv(0),
-            "The framework's own command that creates those that are absent. No shell.",
-        )
-        .absent("Portcullis creates them"),
+        key!(tenants: Texts(1), required, "Those that are absent are created completely."),
+        key!(run: Argv(0), ? "Portcullis creates them",
+            "The framework's own command that creates those that are absent. No shell."),
     ],
 );
 
@@ -164,11 +135,10 @@ const VERIFY: Section = Section::new(
     "`verify`",
     "Asks the gate.",
     &[
-        Key::new("tenants", Kind::AllOrNames, "The tenants that are judged.").required(),
-        Key::new("shared", Kind::Boolean, "Judge the shared schema too.").default("true"),
-        Key::new("wait", Kind::Duration, "Inspect again until everything is complete, for so long.")
-            .absent("do not wait"),
-        Key::new("timeout", Kind::Duration, "The limit for one inspection.").default("2m"),
+        key!(tenants: AllOrNames, required, "The tenants that are judged."),
+        key!(shared: Boolean, = "true", "Judge the shared schema too."),
+        key!(wait: Duration, ? "do not wait", "Inspect again until everything is complete, for so long."),
+        key!(timeout: Duration, = "2m", "The limit for one inspection."),
     ],
 );
 
@@ -176,17 +146,18 @@ const COMMAND: Section = Section::new(
     "`command`",
     "Runs a program.",
     &[
-        Key::new("run", Kind::Argv(1), "The program and its arguments. No shell.").required(),
-        Key::new("env", Kind::Variables, "Further variables of the child; a file is read when the configuration is."),
-        Key::new("cwd", Kind::Path, "The folder in which it runs.").absent("the working directory"),
-        Key::new("timeout", Kind::Duration, "The limit for one attempt.").default("10m"),
-        Key::new("total_timeout", Kind::Duration, "The limit for all attempts with their pauses."),
-        Key::new("retries", Kind::Number(0, 100), "Further attempts after the first.").default("0"),
-        Key::new("backoff", Kind::DurationOrZero, "The first pause; each further one is twice as long.").default("1s"),
-        Key::new("max_backoff", Kind::DurationOrZero, "No pause is longer; not shorter than `backoff`.").default("30s"),
-        Key::new("accept", Kind::OneOrMany(&Kind::Number(0, 255)), "Exit codes that count as success.").default("0"),
-        Key::new("grace", Kind::DurationOrZero, "The time between TERM and KILL.").default("8s"),
+        key!(run: Argv(1), required, "The program and its arguments. No shell."),
+        key!(env: Variables, "Further variables of the child; a file is read when the configuration is."),
+        key!(cwd: Path, ? "the working directory", "The folder in which it runs."),
+        key!(timeout: Duration, = "10m", "The limit for one attempt."),
+        key!(total_timeout: Duration, "The limit for all attempts with their pauses."),
+        key!(retries: Number(0, 100), = "0", "Further attempts after the first."),
+        key!(backoff: DurationOrZero, = "1s", "The first pause; each further one is twice as long."),
+        key!(max_backoff: DurationOrZero, = "30s", "No pause is longer; not shorter than `backoff`."),
+        key!(accept: OneOrMany(&Number(0, 255)), = "0", "Exit codes that count as success."),
+        key!(grace: DurationOrZero, = "8s", "The time between TERM and KILL."),
         ONCE,
-        Key::new("background", Kind::Boolean, "The program stays beside the server, a proxy for example: the step is done when it runs. Only with `mode = \"supervise\"`, and not with `once`.").default("false"),
+        key!(background: Boolean, = "false",
+            "The program stays beside the server, a proxy for example: the step is done when it runs. Only with `mode = \"supervise\"`, and not with `once`."),
     ],
 );

@@ -1,6 +1,6 @@
 //! Which parameters a URL may have: one that is neither honoured nor harmless is an error, never ignored.
 
-use super::{Fault, unknown};
+use super::fault::{Fault, unknown};
 
 /// libpq's words, from the least to the most careful.
 pub(in crate::config) const SSL_MODES: [&str; 6] =

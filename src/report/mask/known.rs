@@ -3,10 +3,8 @@
 use std::collections::BTreeSet;
 
 use crate::config::{
-    Config,
-    environment::Environment,
-    secret_names::is_secret_name,
-    secrets::{KnownSecret, of_environment},
+    Config, environment::Environment, secret::KnownSecret, secret_names::is_secret_name,
+    secrets::of_environment,
 };
 
 /// A longer value is no name that somebody also uses as a password.

@@ -1,0 +1,32 @@
+//! What is wrong with a URL, without anything of the URL.
+
+use crate::config::problem::nearest;
+
+/// What is wrong with a URL.
+#[derive(Debug, PartialEq, Eq)]
+pub(in crate::config) struct Fault {
+    pub(in crate::config) message: String,
+    /// The parameter's name as the URL has it: it may be shown only if the URL stands in the file.
+    pub(in crate::config) parameter: Option<String>,
+    pub(in crate::config) help: Option<String>,
+}
+
+impl From<&str> for Fault {
+    fn from(message: &str) -> Self {
+        Self { message: message.into(), parameter: None, help: None }
+    }
+}
+
+/// The error for a parameter that nobody knows.
+pub(super) fn unknown(name: &str, known: &[&str]) -> Fault {
+    let help = match nearest(name, known) {
+        Some(near) => format!("did you mean `{near}`?"),
+        None if known.is_empty() => "this URL takes no parameters".into(),
+        None => format!("one of: {}", known.join(", ")),
+    };
+    Fault {
+        message: "the URL has an unknown parameter".into(),
+        parameter: Some(name.to_owned()),
+        help: Some(help),
+    }
+}
