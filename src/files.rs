@@ -41,6 +41,12 @@ pub(crate) async fn read_to_string(path: &Path) -> io::Result<String> {
     blocking(move || std::fs::read_to_string(path)).await
 }
 
+/// The whole file.
+pub(crate) async fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let path = path.to_owned();
+    blocking(move || std::fs::read(path)).await
+}
+
 /// At most so many bytes of text, in the calling thread: only where no runtime has started yet.
 pub(crate) fn read_text_now(path: &Path, most: u64) -> io::Result<String> {
     text_of(std::fs::File::open(path)?, most)

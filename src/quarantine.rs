@@ -3,6 +3,7 @@
 use std::{io, os::fd::IntoRawFd, path::Path, time::Duration};
 
 use crate::{
+    cause::Cause,
     config::{Gate, OnIncomplete},
     deadline::Deadline,
     failure::Failure,
@@ -34,7 +35,7 @@ pub(crate) async fn variables(gate: &Gate, tenants: &[String]) -> Result<Vec<(St
     };
     let place = written.map_err(|error| Failure::Unproven {
         what: "the server knows whom to keep out".into(),
-        why: format!("cannot write the list: {error}").into(),
+        why: Cause::io("cannot write the list", &error),
     })?;
     Ok(vec![(LIST.into(), list), (FILE.into(), place)])
 }

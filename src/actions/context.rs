@@ -6,6 +6,7 @@ use super::expectation::{self, Expectation};
 use crate::{
     config::{Config, Migrations, Source},
     database::{Database, Limits},
+    deadline::Deadline,
     failure::Failure,
     frameworks::Project,
     outcome::FailureDetails,
@@ -63,6 +64,7 @@ impl RunContext {
             lock_timeout: apply.lock_timeout,
             statement_timeout: apply.statement_timeout,
             gives_way: false,
+            deadline: Deadline::after(apply.timeout),
         })
     }
 

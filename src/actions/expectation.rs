@@ -95,7 +95,7 @@ async fn derive(
     let lacks = || Failure::ConfigLacks { what: "deriving the manifest".into(), needs: "[database]" };
     let derived =
         sources.database.ok_or_else(lacks)?.derive(shared, tenant).await.map_err(|error| match error {
-            DatabaseError::Failed(why) => Failure::NotDerivable { why: why.into() },
+            DatabaseError::Failed(why) => Failure::NotDerivable { why },
             other => other.into_failure("deriving the manifest"),
         })?;
     let expected = |files: &[MigrationFile], made: Made| Expected {

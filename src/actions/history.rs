@@ -101,7 +101,11 @@ impl RunHistory {
         let written = if self.given_up.get() {
             Err("an earlier attempt failed".into())
         } else {
-            context.database()?.write_record(&context.run, &[entry]).await.map_err(|error| error.to_string())
+            context
+                .database()?
+                .write_record(&context.run, &[entry])
+                .await
+                .map_err(crate::database::DatabaseError::into_cause)
         };
         written.map_err(|why| Failure::Database {
             what: format!("recording that `{step}` was done, so that the next start would do it again,"),

@@ -64,7 +64,7 @@ pub(super) fn question<'a>(
 }
 
 pub(super) async fn ask(context: &RunContext, question: &Question<'_>) -> Result<Found, DatabaseError> {
-    let database = context.database().map_err(|failure| DatabaseError::Failed(failure.to_string()))?;
+    let database = context.database().map_err(|failure| DatabaseError::Failed(failure.to_string().into()))?;
     let started = Instant::now();
     let found = database.look(question).await?;
     tracing::debug!(tenants = found.tenants.len(), took = ?started.elapsed(), "inspected");

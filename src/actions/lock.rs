@@ -10,9 +10,10 @@ use tokio::{
 use super::{
     context::RunContext,
     history,
-    keeper::{FENCE, Keeper},
+    lock_heartbeat::{FENCE, LockHeartbeat},
 };
 use crate::{
+    cause::{Cause, Kind},
     database::{DatabaseError, LockSession, Share},
     deadline::Deadline,
     failure::Failure,
@@ -20,6 +21,9 @@ use crate::{
 
 /// The longest pause between two attempts; the real one is jittered below it.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// What every question to the server gets, however short the lock's own limit is.
+const LEAST: Duration = Duration::from_secs(5);
 
 /// Between two looks whether an earlier run's sessions are gone.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
@@ -36,7 +40,7 @@ pub(crate) struct RunLock {
 
 struct Held {
     share: Share,
-    keeper: Keeper,
+    heartbeat: LockHeartbeat,
 }
 
 /// Proof that this run has acquired the lock. Whatever changes a schema asks for it. As long as a guard exists, the
@@ -75,16 +79,16 @@ impl RunLock {
             drop(locked);
             self.released(context, deadline).await?;
         }
-        let mut session = open(context).await?;
-        let waited = take(&mut session, share, context, deadline, on_note).await?;
+        let (mut session, waited) = take(share, context, deadline, on_note).await?;
         // The next change needs a connection, and a login takes as long as this.
         let (ended, ()) = tokio::join!(end_strays(&mut session, context, deadline, on_note), log_in(context));
         if let Err(failure) = ended {
-            let _ = time::timeout(PAUSE, session.let_go()).await;
+            let _ = session.let_go(PAUSE).await;
             return Err(failure);
         }
-        let keeper = Keeper::start(session, context.processes.clone(), self.lost.clone());
-        let held = Rc::new(Held { share, keeper });
+        let silence = context.config.lock_silence_timeout;
+        let heartbeat = LockHeartbeat::start(session, silence, context.processes.clone(), self.lost.clone());
+        let held = Rc::new(Held { share, heartbeat });
         self.held.replace(Some(Rc::clone(&held)));
         let locked = Locked { lock: self, held, waited };
         first(&locked).await;
@@ -125,7 +129,7 @@ impl RunLock {
     pub(crate) async fn release(&self) {
         let released = self.held.borrow_mut().take_if(|held| Rc::strong_count(held) == 1);
         if let Some(held) = released {
-            held.keeper.let_go().await;
+            held.heartbeat.release().await;
         }
     }
 
@@ -160,7 +164,7 @@ impl Locked<'_> {
 
     /// Fails unless the server says that this run still holds the lock.
     pub(crate) async fn check(&self) -> Result<(), Failure> {
-        let held = self.held.keeper.check().await;
+        let held = self.held.heartbeat.check().await;
         self.lock.not_lost()?;
         if held { Ok(()) } else { Err(not_held()) }
     }
@@ -172,18 +176,33 @@ impl Locked<'_> {
 
     /// Takes tenants' own locks beside that of the run, and says for each whether it was free.
     pub(super) async fn take_tenants(&self, tenants: Vec<String>) -> Result<Vec<bool>, Failure> {
-        let taken = self.held.keeper.take(tenants).await;
+        let taken = self.held.heartbeat.take(tenants).await;
         self.lock.not_lost()?;
         taken.ok_or_else(not_held)?.map_err(|error| error.into_failure("taking a tenant's lock"))
     }
 
     pub(super) fn give_tenants(&self, tenants: Vec<String>) {
-        self.held.keeper.give(tenants);
+        self.held.heartbeat.give(tenants);
     }
 }
 
-async fn open(context: &RunContext) -> Result<LockSession, Failure> {
-    context.database()?.lock_session(&context.run).await.map_err(failure)
+/// A session that can take the lock, or why there is no connection to spare for one now.
+async fn open(context: &RunContext, deadline: Deadline) -> Result<Result<LockSession, Cause>, Failure> {
+    let opening = context.database()?.lock_session(&context.run, context.config.lock_silence_timeout);
+    match question(deadline).limit(opening).await.unwrap_or(Err(DatabaseError::TimedOut)) {
+        Ok(session) => Ok(Ok(session)),
+        Err(DatabaseError::NotYet(why) | DatabaseError::Failed(why))
+            if why.kind == Kind::TooManyConnections =>
+        {
+            Ok(Err(why))
+        }
+        Err(error) => Err(failure(error)),
+    }
+}
+
+/// For one question: what is left of the time, but never so little that a server in order could not answer.
+fn question(deadline: Deadline) -> Deadline {
+    deadline.max(Deadline::after(LEAST))
 }
 
 async fn log_in(context: &RunContext) {
@@ -192,22 +211,33 @@ async fn log_in(context: &RunContext) {
     }
 }
 
-/// Waits until the session holds the lock; true if it had to.
+/// Waits until a session holds the lock; true if it had to. A server without a connection to spare is waited for, too.
 async fn take(
-    session: &mut LockSession,
     share: Share,
     context: &RunContext,
     deadline: Deadline,
     on_note: &dyn Fn(String),
-) -> Result<bool, Failure> {
+) -> Result<(LockSession, bool), Failure> {
+    let mut opened = None;
     let mut last: Option<(String, Instant)> = None;
     loop {
-        let Some(holder) = session.try_take(share).await.map_err(failure)? else {
-            return Ok(last.is_some());
+        let holder = match opened.take() {
+            None => match open(context, deadline).await? {
+                Ok(session) => {
+                    opened = Some(session);
+                    continue;
+                }
+                Err(full) => full.text,
+            },
+            Some(mut session) => {
+                let Some(holder) = try_take(&mut session, share, deadline, context).await? else {
+                    return Ok((session, last.is_some()));
+                };
+                opened = Some(session);
+                history::with_progress(context, holder).await
+            }
         };
-        let holder = history::with_progress(context, holder).await;
-        let left = deadline.left();
-        if left.is_zero() {
+        if deadline.has_passed() {
             return Err(Failure::LockTimedOut { after: context.config.lock_timeout, holder });
         }
         // What changes is how far the holder has come; that is worth a line now and then.
@@ -215,12 +245,35 @@ async fn take(
             on_note(format!("waiting for the lock: {holder}"));
             last = Some((holder, Instant::now()));
         }
-        let pause = PAUSE.mul_f64(0.25 + 0.75 * fastrand::f64()).min(left);
-        if session.until_free(pause).await.is_err() {
-            // Only the one that waited broke; whether there can be another is the next question.
-            *session = open(context).await?;
+        let pause = PAUSE.mul_f64(0.25 + 0.75 * fastrand::f64()).min(deadline.left());
+        let broke = match &mut opened {
+            Some(session) => session.until_free(pause).await.is_err(),
+            None => {
+                time::sleep(pause).await;
+                false
+            }
+        };
+        if broke {
+            // Only the session that waited; whether there can be another is the next question.
+            opened = None;
         }
     }
+}
+
+async fn try_take(
+    session: &mut LockSession,
+    share: Share,
+    deadline: Deadline,
+    context: &RunContext,
+) -> Result<Option<String>, Failure> {
+    let limit = question(deadline).left();
+    session.try_take(share, limit).await.map_err(|error| match error.into_cause() {
+        why if why.kind == Kind::Silent => Failure::LockTimedOut {
+            after: context.config.lock_timeout,
+            holder: format!("the server does not say who holds it: {why}"),
+        },
+        why => failure(DatabaseError::Failed(why)),
+    })
 }
 
 /// Ends what earlier runs have left in the database. Where a framework's own session was among it, its run may not
@@ -234,7 +287,7 @@ async fn end_strays(
     let mut quiet_since: Option<Instant> = None;
     let mut said = false;
     loop {
-        let strays = session.end_strays().await.map_err(failure)?;
+        let strays = session.end_strays(question(deadline).left()).await.map_err(failure)?;
         if let Some(stray) = strays.iter().find(|stray| !stray.fenced) {
             quiet_since = Some(Instant::now() + LOOK_AGAIN);
             if deadline.has_passed() {

@@ -8,6 +8,7 @@ use super::{
     lock::RunLock,
 };
 use crate::{
+    cause::{Cause, Kind},
     config::Selection,
     database::{DatabaseError, Question, UNHEARD},
     failure::Failure,
@@ -53,7 +54,7 @@ pub(crate) async fn verify(
                 why_again(context, lock, asked, judgement, previous.as_ref(), elapsed).await
             }
             Err(DatabaseError::NotYet(why)) if asked.wait.is_some_and(|wait| elapsed < wait) => {
-                Some(why.clone())
+                Some(why.to_string())
             }
             _ => None,
         };
@@ -101,9 +102,12 @@ async fn why_again(
 }
 
 fn failure(error: DatabaseError, timeout: Duration) -> Failure {
-    let unproven = |why: String| Failure::Unproven { what: "everything is complete".into(), why: why.into() };
+    let unproven = |why: Cause| Failure::Unproven { what: "everything is complete".into(), why };
     match error {
-        DatabaseError::TimedOut => unproven(format!("the inspection ran longer than {}", duration(timeout))),
+        DatabaseError::TimedOut => {
+            let text = format!("the inspection ran longer than {}", duration(timeout));
+            unproven(Cause::new(Kind::Silent, text))
+        }
         DatabaseError::Failed(why) | DatabaseError::NotYet(why) => unproven(why),
         never @ DatabaseError::Never(_) => never.into_failure("verifying"),
     }

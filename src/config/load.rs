@@ -132,7 +132,7 @@ fn read<'t>(
     let gate = tables::gate(table.table_or_defaults("gate")?);
     let accepts = table.tables("accept", MOST_ACCEPTS);
     let accepts = accepts.into_iter().filter_map(|(_, table)| tables::accept(table)).flatten().collect();
-    let lock_timeout = tables::lock_timeout(table.table_or_defaults("lock")?);
+    let (lock_timeout, lock_silence_timeout) = tables::lock(table.table_or_defaults("lock")?);
     let log = observability::log(table.table_or_defaults("log")?);
     let status = observability::status(table.table_or_defaults("status")?);
     let notify = table.table("notify").and_then(observability::notify);
@@ -158,6 +158,7 @@ fn read<'t>(
         gate,
         accepts,
         lock_timeout,
+        lock_silence_timeout,
         steps,
         server,
         log,

@@ -168,10 +168,11 @@ pub(super) fn accept(mut table: Table<'_>) -> Option<Vec<Accept>> {
     Some(what?.into_iter().map(accept).collect())
 }
 
-pub(super) fn lock_timeout(mut table: Table<'_>) -> Duration {
-    let timeout = table.value("timeout");
+/// The time-outs of waiting for the lock, and of a server that answers nothing to its holder.
+pub(super) fn lock(mut table: Table<'_>) -> (Duration, Duration) {
+    let timeouts = (table.value("timeout"), table.value("silence_timeout"));
     table.finish();
-    timeout
+    timeouts
 }
 
 pub(super) fn server(mut table: Table<'_>) -> Server {

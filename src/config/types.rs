@@ -27,6 +27,8 @@ pub(crate) struct Config {
     /// Known drift that is waived for a while.
     pub(crate) accepts: Vec<Accept>,
     pub(crate) lock_timeout: Duration,
+    /// How long the server may answer nothing before a lock that is held counts as lost.
+    pub(crate) lock_silence_timeout: Duration,
     pub(crate) steps: Vec<Step>,
     pub(crate) server: Server,
     pub(crate) log: Log,

@@ -9,6 +9,7 @@ use super::ApplyError;
 use crate::{
     failure::Failure,
     tenants::{found::Recorded, manifest::Migration},
+    words::hex,
 };
 
 /// One migration file that leads upwards.
@@ -49,7 +50,7 @@ pub(super) fn pending<'a>(
 ) -> Result<Vec<&'a MigrationFile>, ApplyError> {
     if let Some(dirty) = recorded.iter().find(|row| !row.succeeded) {
         let name = format!("{} {}", dirty.id, dirty.name);
-        return Err(ApplyError::saying(&format!("the ledger says that `{name}` failed or is half done")));
+        return Err(ApplyError::of(format!("the ledger says that `{name}` failed or is half done")));
     }
     let mut pending = Vec::new();
     for file in files {
@@ -58,25 +59,12 @@ pub(super) fn pending<'a>(
             None => pending.push(file),
             Some(row) if row.checksum.as_deref() == Some(&hex(&file.checksum)) => {}
             Some(_) => {
-                return Err(ApplyError {
-                    migration: Some(file.name()),
-                    place: Some(file.path.display().to_string()),
-                    why: "the file was altered after it was applied".into(),
-                    ..ApplyError::default()
-                });
+                let why = "the file was altered after it was applied";
+                return Err(ApplyError::of(why).at(file, None));
             }
         }
     }
     Ok(pending)
-}
-
-/// Lower-case hexadecimal.
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 /// The folder's migrations by version. What leads downwards is left out; files of other names are no

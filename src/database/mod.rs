@@ -22,14 +22,15 @@ pub(crate) use self::{
     creation::{Creation, Seal, Written, nonce},
     migrations::{MigrationFile, resolve},
     outcome::{
-        Applied, ApplyError, Attempt, Became, DatabaseError, Derived, Leftover, Made, ProvisionError, Share,
-        Stray, Undone,
+        Applied, ApplyEnd, ApplyError, Attempt, Became, DatabaseError, Derived, Leftover, Made, Proof,
+        ProvisionError, Share, Stray, Undone,
     },
     session::LockSession,
 };
 use crate::{
+    cause::{Cause, Kind},
     config::{self, Selection},
-    failure::Failure,
+    deadline::Deadline,
     tenants::{
         found::{Deleted, Found, Look, Rows},
         ledger::Shape,
@@ -80,6 +81,8 @@ pub(crate) struct Limits {
     pub(crate) statement_timeout: Option<Duration>,
     /// Where another run is at work on the schema: give up at once, because there is other work.
     pub(crate) gives_way: bool,
+    /// For all of it together.
+    pub(crate) deadline: Deadline,
 }
 
 impl Database {
@@ -107,7 +110,7 @@ impl Database {
         };
         match answer {
             Ok(()) => Attempt::Ready,
-            Err(DatabaseError::Never(why)) => Attempt::Never(why),
+            Err(DatabaseError::Never(why)) => Attempt::Never(why.text),
             Err(other) => Attempt::NotYet(other.to_string()),
         }
     }
@@ -135,10 +138,15 @@ impl Database {
     }
 
     /// A session that can take the lock, and holds nothing yet.
-    pub(crate) async fn lock_session(&self, run: &str) -> Result<LockSession, DatabaseError> {
+    /// `silence` is how long it may be that nothing can be asked before a lock that is held counts as lost.
+    pub(crate) async fn lock_session(
+        &self,
+        run: &str,
+        silence: Duration,
+    ) -> Result<LockSession, DatabaseError> {
         match self {
-            Self::Postgres(it) => Ok(LockSession::Postgres(Box::new(it.lock_session(run).await?))),
-            Self::Sqlite(it) => Ok(LockSession::Sqlite(it.lock_session(run)?)),
+            Self::Postgres(it) => Ok(LockSession::Postgres(Box::new(it.lock_session(run, silence).await?))),
+            Self::Sqlite(it) => Ok(LockSession::Sqlite(it.lock_session(run))),
         }
     }
 
@@ -146,7 +154,7 @@ impl Database {
     pub(crate) async fn lock_holder(&self) -> Result<Option<String>, DatabaseError> {
         match self {
             Self::Postgres(it) => it.lock_holder().await,
-            Self::Sqlite(it) => it.lock_holder(),
+            Self::Sqlite(it) => it.lock_holder().await,
         }
     }
 
@@ -376,12 +384,12 @@ impl Database {
     pub(crate) async fn lock_could_be_had(&self, run: &str) -> Result<Option<String>, DatabaseError> {
         match self {
             Self::Postgres(it) => {
-                let mut session = it.lock_session(run).await?;
-                let holder = session.try_take(Share::Alone).await?;
-                session.let_go().await?;
+                let mut session = it.lock_session(run, RECORD).await?;
+                let holder = session.try_take(Share::Alone, RECORD).await?;
+                session.let_go(RECORD).await?;
                 Ok(holder)
             }
-            Self::Sqlite(it) => it.lock_holder(),
+            Self::Sqlite(it) => it.lock_holder().await,
         }
     }
 
@@ -421,16 +429,6 @@ impl Database {
     }
 }
 
-impl DatabaseError {
-    /// The failure of an operation that is not the gate's.
-    pub(crate) fn into_failure(self, doing: &str) -> Failure {
-        match self {
-            Self::Never(why) => Failure::Refused { what: "the database".into(), why: why.into() },
-            other => Failure::Database { what: doing.into(), why: other.to_string().into() },
-        }
-    }
-}
-
 impl Question<'_> {
     /// A registry that is not there has no tenants only where the shared schema's own look says that
     /// something is missing: no tenant at all must never look like all tenants complete.
@@ -444,7 +442,10 @@ impl Question<'_> {
         if told || matches!(self.tenants, Some(Selection::Named(_))) {
             return Ok(());
         }
-        Err(DatabaseError::Failed(format!("the registry's table `{table}` is not there")))
+        Err(DatabaseError::Failed(Cause::new(
+            Kind::Missing,
+            format!("the registry's table `{table}` is not there"),
+        )))
     }
 }
 

@@ -1,8 +1,10 @@
 //! What operations on a database come to, as values with their reasons in words.
 
+use super::MigrationFile;
 use crate::{
-    failure::Left,
-    tenants::manifest::{Kind, Kinds, Tables},
+    cause::{Cause, Kind},
+    failure::{Failure, Left},
+    tenants::manifest::{Kind as TableKind, Kinds, Tables},
 };
 
 /// What became of one attempt to log in.
@@ -20,12 +22,12 @@ pub(crate) enum Attempt {
 pub(crate) enum DatabaseError {
     /// Could not connect, and a later attempt might.
     #[error("{0}")]
-    NotYet(String),
+    NotYet(Cause),
     /// Could not connect, and no later attempt will.
     #[error("{0}")]
-    Never(String),
+    Never(Cause),
     #[error("{0}")]
-    Failed(String),
+    Failed(Cause),
     #[error("it ran out of time")]
     TimedOut,
 }
@@ -39,32 +41,40 @@ pub(crate) struct Applied {
 /// Why one schema's migrations were not all applied.
 #[derive(Debug, Clone, Default, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own that a caller asks for")]
 pub(crate) struct ApplyError {
+    pub(crate) end: ApplyEnd,
     /// The migration that failed; None if none was begun.
     pub(crate) migration: Option<String>,
     /// `file:line`, or the file alone.
     pub(crate) place: Option<String>,
-    pub(crate) why: String,
-    /// The ledger now says that a migration is half done.
-    pub(crate) dirty: bool,
-    /// Authentication, a missing database and their like: trying again will not help.
-    pub(crate) refused: bool,
-    /// The connection broke, and it is not known what became of the transaction.
-    pub(crate) lost: bool,
-    /// A lock was not had in time, at each of several attempts.
-    pub(crate) locked: bool,
-    /// The lock was the schema's own: another run is at work on it.
-    pub(crate) taken: bool,
+    pub(crate) why: Cause,
     /// Applied and kept before the failure.
     pub(crate) applied: Vec<String>,
+}
+
+/// How the attempt ended.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum ApplyEnd {
+    /// It was rolled back.
+    #[default]
+    Failed,
+    /// The ledger now says that a migration is half done.
+    Dirty,
+    /// Authentication, a missing database and their like: trying again will not help.
+    Refused,
+    /// The connection ended or is silent, and it is not known what became of the transaction.
+    Lost,
+    /// A lock was not released in time, at each of several attempts.
+    LockTimeout,
+    /// Another run holds the schema's own lock: it is migrating it.
+    TakenByOther,
 }
 
 /// Why a tenant was not provisioned.
 #[derive(Debug, Clone, Default, PartialEq, Eq, thiserror::Error)]
 #[error("{why}")]
 pub(crate) struct ProvisionError {
-    pub(crate) why: String,
+    pub(crate) why: Cause,
     pub(crate) migration: Option<String>,
     pub(crate) place: Option<String>,
     /// None if that is to be asked: see `Database::undo`.
@@ -111,8 +121,8 @@ pub(crate) struct Made {
 
 impl Made {
     /// One column of one of them, if it has any.
-    pub(super) fn note(&mut self, table: String, kind: Kind, column: Option<String>) {
-        if kind != Kind::Table {
+    pub(super) fn note(&mut self, table: String, kind: TableKind, column: Option<String>) {
+        if kind != TableKind::Table {
             self.kinds.insert(table.clone(), kind);
         }
         self.tables.entry(table).or_default().extend(column);
@@ -128,52 +138,128 @@ pub(crate) struct Derived {
 
 impl ApplyError {
     /// An error that belongs to no file.
-    pub(super) fn saying(why: &str) -> Self {
-        Self { why: why.to_owned(), ..Self::default() }
+    pub(super) fn of(why: impl Into<Cause>) -> Self {
+        let why = why.into();
+        let end = match why.kind {
+            Kind::Lost | Kind::Silent => ApplyEnd::Lost,
+            Kind::Locked => ApplyEnd::LockTimeout,
+            _ => ApplyEnd::Failed,
+        };
+        Self { end, why, ..Self::default() }
+    }
+
+    /// Of a file, at a line of it if that is known.
+    pub(super) fn at(self, file: &MigrationFile, line: Option<usize>) -> Self {
+        let path = file.path.display();
+        let place = line.map_or_else(|| path.to_string(), |line| format!("{path}:{line}"));
+        Self { migration: Some(file.name()), place: Some(place), ..self }
+    }
+
+    pub(super) fn is_locked(&self) -> bool {
+        matches!(self.end, ApplyEnd::LockTimeout | ApplyEnd::TakenByOther)
     }
 
     /// In words that hold the place.
     pub(super) fn into_failed(self) -> DatabaseError {
         DatabaseError::Failed(match self.place {
-            Some(place) => format!("{place}: {}", self.why),
+            Some(place) => {
+                let text = format!("{place}: {}", self.why);
+                self.why.worded(text)
+            }
             None => self.why,
         })
     }
 }
 
+impl DatabaseError {
+    /// The failure of an operation that is not the gate's.
+    pub(crate) fn into_failure(self, doing: &str) -> Failure {
+        match self {
+            Self::Never(why) => Failure::Refused { what: "the database".into(), why },
+            other => Failure::Database { what: doing.into(), why: other.into_cause() },
+        }
+    }
+
+    pub(crate) fn into_cause(self) -> Cause {
+        match self {
+            Self::NotYet(why) | Self::Never(why) | Self::Failed(why) => why,
+            Self::TimedOut => Cause::new(Kind::Silent, Self::TimedOut.to_string()),
+        }
+    }
+
+    /// The same error, said in other words.
+    pub(super) fn worded(self, words: impl FnOnce(&Cause) -> String) -> Self {
+        let word = |why: Cause| {
+            let text = words(&why);
+            why.worded(text)
+        };
+        match self {
+            Self::NotYet(why) => Self::NotYet(word(why)),
+            Self::Never(why) => Self::Never(word(why)),
+            Self::Failed(why) => Self::Failed(word(why)),
+            Self::TimedOut => Self::TimedOut,
+        }
+    }
+}
+
 impl ProvisionError {
     /// Nothing was begun.
-    pub(super) fn refusing(why: impl Into<String>) -> Self {
+    pub(super) fn refusing(why: impl Into<Cause>) -> Self {
         Self { why: why.into(), left: Some(Left::AsItWas), ..Self::default() }
     }
 
     /// What stands there is a killed run's, and could not be removed yet.
-    pub(super) fn later(why: impl Into<String>) -> Self {
+    pub(super) fn later(why: impl Into<Cause>) -> Self {
         Self { why: why.into(), left: Some(Left::Later), ..Self::default() }
     }
 
     /// What stands there may be anybody's.
-    pub(super) fn unproved(why: impl Into<String>) -> Self {
+    pub(super) fn unproved(why: impl Into<Cause>) -> Self {
         Self { why: why.into(), left: Some(Left::Unproved), ..Self::default() }
+    }
+
+    /// Nothing that exists before is adopted: `schema` is the schema or the file of the tenant.
+    pub(super) fn if_exists(tenant: &str, registered: bool, schema: Option<&str>) -> Result<(), Self> {
+        match (registered, schema) {
+            (false, None) => Ok(()),
+            (true, Some(_)) => Err(Self::refusing(format!("`{tenant}` exists already"))),
+            (false, Some(schema)) => {
+                Err(Self::unproved(format!("{schema} exists, and the registry does not name `{tenant}`")))
+            }
+            (true, None) => Err(Self::unproved(format!(
+                "the registry names `{tenant}` already, and its schema is not there"
+            ))),
+        }
     }
 }
 
 impl From<DatabaseError> for ApplyError {
     fn from(error: DatabaseError) -> Self {
-        Self { refused: matches!(error, DatabaseError::Never(_)), why: error.to_string(), ..Self::default() }
+        let refused = matches!(error, DatabaseError::Never(_));
+        let of = Self::of(error.into_cause());
+        if refused { Self { end: ApplyEnd::Refused, ..of } } else { of }
+    }
+}
+
+impl From<DatabaseError> for ProvisionError {
+    fn from(error: DatabaseError) -> Self {
+        ApplyError::from(error).into()
     }
 }
 
 impl From<ApplyError> for ProvisionError {
     fn from(error: ApplyError) -> Self {
-        Self {
-            why: error.why,
-            migration: error.migration,
-            place: error.place,
-            left: None,
-            refused: error.refused,
-        }
+        let refused = error.end == ApplyEnd::Refused;
+        Self { why: error.why, migration: error.migration, place: error.place, left: None, refused }
     }
+}
+
+/// What is known of the lock that a run holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Proof {
+    Held,
+    /// In words.
+    Lost(String),
 }
 
 /// Whether a run shares the lock with others of its kind.

@@ -1,8 +1,12 @@
 //! The session of the lock on a run, whichever the engine. The lock ends with it at the latest.
+//!
+//! Every question gets a limit; where none is given, the database has its own.
 
 use std::time::Duration;
 
-use super::{DatabaseError, Share, Stray, postgres, sqlite};
+use futures_util::future::LocalBoxFuture;
+
+use super::{DatabaseError, Proof, Share, Stray, postgres, sqlite};
 
 /// Waits for the lock, then holds it.
 #[derive(Debug)]
@@ -13,10 +17,14 @@ pub(crate) enum LockSession {
 
 impl LockSession {
     /// Tries once. The answer is the present holder, in words; None if it is held now.
-    pub(crate) async fn try_take(&mut self, share: Share) -> Result<Option<String>, DatabaseError> {
+    pub(crate) async fn try_take(
+        &mut self,
+        share: Share,
+        limit: Duration,
+    ) -> Result<Option<String>, DatabaseError> {
         match self {
-            Self::Postgres(it) => it.try_take(share).await,
-            Self::Sqlite(it) => it.try_take(share).await,
+            Self::Postgres(it) => it.try_take(share, limit).await,
+            Self::Sqlite(it) => it.try_take(share, limit).await,
         }
     }
 
@@ -39,26 +47,39 @@ impl LockSession {
         }
     }
 
-    /// Whether the lock is still held by this very session; otherwise why not.
-    pub(crate) async fn check(&mut self) -> Result<(), String> {
+    /// Whether the lock is still held by this very session. An error says nothing of that.
+    pub(crate) async fn check(&mut self, limit: Duration) -> Result<Proof, DatabaseError> {
         match self {
-            Self::Postgres(it) => it.check().await,
-            Self::Sqlite(it) => it.check(),
+            Self::Postgres(it) => it.check(limit).await,
+            Self::Sqlite(it) => it.check(limit).await,
+        }
+    }
+
+    /// The same, asked in another way while the session itself is silent.
+    pub(crate) fn witness(&self, limit: Duration) -> LocalBoxFuture<'static, Result<Proof, DatabaseError>> {
+        match self {
+            Self::Postgres(it) => Box::pin(it.witness(limit)),
+            // The system's lock on an open file ends with this process, however long its file system says nothing.
+            Self::Sqlite(_) => Box::pin(std::future::ready(Ok(Proof::Held))),
         }
     }
 
     /// Ends what runs that do not hold the lock have left in the database, and says what was there.
-    pub(crate) async fn end_strays(&mut self) -> Result<Vec<Stray>, DatabaseError> {
+    pub(crate) async fn end_strays(&mut self, limit: Duration) -> Result<Vec<Stray>, DatabaseError> {
         match self {
-            Self::Postgres(it) => it.end_strays().await,
+            Self::Postgres(it) => it.end_strays(limit).await,
             Self::Sqlite(_) => Ok(Vec::new()),
         }
     }
 
     /// Takes tenants' own locks, and says for each whether it was free.
-    pub(crate) async fn take_tenants(&mut self, names: &[String]) -> Result<Vec<bool>, DatabaseError> {
+    pub(crate) async fn take_tenants(
+        &mut self,
+        names: &[String],
+        limit: Duration,
+    ) -> Result<Vec<bool>, DatabaseError> {
         match self {
-            Self::Postgres(it) => it.take_schemas(names).await,
+            Self::Postgres(it) => it.take_schemas(names, limit).await,
             Self::Sqlite(_) => {
                 Err(DatabaseError::Failed("tenants have locks of their own on PostgreSQL alone".into()))
             }
@@ -66,17 +87,21 @@ impl LockSession {
     }
 
     /// Gives tenants' own locks back.
-    pub(crate) async fn give_tenants(&mut self, names: &[String]) -> Result<(), DatabaseError> {
+    pub(crate) async fn give_tenants(
+        &mut self,
+        names: &[String],
+        limit: Duration,
+    ) -> Result<(), DatabaseError> {
         match self {
-            Self::Postgres(it) => it.give_schemas(names).await,
+            Self::Postgres(it) => it.give_schemas(names, limit).await,
             Self::Sqlite(_) => Ok(()),
         }
     }
 
     /// Lets go of all that it holds.
-    pub(crate) async fn let_go(&mut self) -> Result<(), DatabaseError> {
+    pub(crate) async fn let_go(&mut self, limit: Duration) -> Result<(), DatabaseError> {
         match self {
-            Self::Postgres(it) => it.let_go().await,
+            Self::Postgres(it) => it.let_go(limit).await,
             Self::Sqlite(it) => {
                 it.let_go();
                 Ok(())

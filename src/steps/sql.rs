@@ -13,7 +13,7 @@ pub(super) async fn run(
 ) -> Result<String, FailureDetails> {
     match context.state.context.database()?.run_sql(sql, timeout, once).await {
         Ok(()) => Ok("done".into()),
-        Err(DatabaseError::Failed(why)) => Err(Failure::SqlFailed { why: why.into() }.into()),
+        Err(DatabaseError::Failed(why)) => Err(Failure::SqlFailed { why }.into()),
         Err(DatabaseError::TimedOut) => {
             Err(Failure::TimedOut { what: "the SQL".into(), after: timeout }.into())
         }

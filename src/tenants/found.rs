@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::manifest::Kind;
+use crate::cause::Cause;
 
 /// Everything one look found.
 #[derive(Debug, Clone, Default)]
@@ -40,8 +41,8 @@ pub(crate) enum Look {
         tables: BTreeSet<String>,
     },
     Seen(Seen),
-    /// The look itself failed: no privilege, an error, a time-out. In words.
-    Failed(String),
+    /// The look itself failed: no privilege, an error, a time-out.
+    Failed(Cause),
     /// Dropped while it was looked at.
     Vanished,
 }

@@ -1,6 +1,6 @@
 //! Who loses the lock stops changing things before anyone else starts, and does not serve.
 
-use std::process::Command;
+use std::{process::Command, thread, time::Duration};
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -27,23 +27,45 @@ fn a_holder_whose_session_is_ended_stops_and_does_not_serve() {
 }
 
 #[test]
-fn a_holder_whose_session_is_frozen_stops_and_does_not_serve() {
-    let project = slow();
+fn a_holder_whose_session_is_frozen_goes_on_because_the_server_lists_its_lock() {
+    let project = silent_for("2s");
     let holder = project.portcullis.spawn(["run"]);
     until_at_work(&project);
     let backend = Pid::from_raw(project.database.column(HOLDER)[0].parse().unwrap());
     kill(backend, Signal::SIGSTOP).unwrap();
+    // Longer than the session may be silent where nothing else can be asked.
+    project.until(true, "SELECT 'yes' WHERE clock_timestamp() > (SELECT state_change + interval '6 s' FROM pg_stat_activity WHERE query LIKE '%until it may go on%' AND pid <> pg_backend_pid() LIMIT 1)");
+    project.database.execute("INSERT INTO public.go_on VALUES (1)");
     let outcome = holder.wait();
     kill(backend, Signal::SIGCONT).unwrap();
-    assert!(outcome.stderr.contains("no answer in"), "{outcome}");
-    is_lost(&project, &outcome);
+    let outcome = outcome.exits(0).says("the server started");
+    assert!(!outcome.stderr.contains("the lock was lost"), "{outcome}");
+    assert_eq!(project.database.column("SELECT n::text FROM a.item ORDER BY 1"), ["1", "2"]);
+}
+
+#[test]
+fn a_holder_whose_frozen_session_is_ended_by_the_server_stops() {
+    let (server, port) = server();
+    let proxy = Proxy::to(port);
+    let project = silent_for("20s");
+    let direct = project.database.url();
+    let through = direct.replace(&server, &format!("127.0.0.1:{}", proxy.port()));
+    let project = project.env("DATABASE_URL", &through);
+    let holder = project.portcullis.spawn(["run"]);
+    until_at_work(&project);
+    // The proxy says nothing of the end; new connections pass.
+    proxy.block_old();
+    end_holder(&project);
+    let outcome = holder.wait();
+    assert!(outcome.stderr.contains("the server has ended the session"), "{outcome}");
+    is_lost(&project.env("DATABASE_URL", &direct), &outcome);
 }
 
 #[test]
 fn a_holder_whose_network_is_cut_stops_and_does_not_serve() {
     let (server, port) = server();
     let proxy = Proxy::to(port);
-    let project = slow();
+    let project = silent_for("4s");
     let direct = project.database.url();
     let through = direct.replace(&server, &format!("127.0.0.1:{}", proxy.port()));
     let project = project.env("DATABASE_URL", &through);
@@ -53,7 +75,32 @@ fn a_holder_whose_network_is_cut_stops_and_does_not_serve() {
     let outcome = holder.wait();
     // The forwarder's own system still answers for us; a real network would not.
     proxy.give_up();
+    assert!(outcome.stderr.contains("no answer in 4 s"), "{outcome}");
     is_lost(&project.env("DATABASE_URL", &direct), &outcome);
+}
+
+#[test]
+fn silence_that_ends_in_time_ends_nothing() {
+    let (server, port) = server();
+    let proxy = Proxy::to(port);
+    let project = silent_for("30s");
+    let direct = project.database.url();
+    let through = direct.replace(&server, &format!("127.0.0.1:{}", proxy.port()));
+    let project = project.env("DATABASE_URL", &through);
+    let holder = project.portcullis.spawn(["run"]);
+    until_at_work(&project);
+    proxy.block();
+    // As long as a checkpoint may last.
+    thread::sleep(Duration::from_secs(5));
+    proxy.give_up();
+    project.database.execute("INSERT INTO public.go_on VALUES (1)");
+    holder.wait().exits(0).says("the server started");
+    assert_eq!(project.database.column("SELECT n::text FROM a.item ORDER BY 1"), ["1", "2"]);
+}
+
+/// A slow one, with so much patience for a server that says nothing.
+fn silent_for(patience: &str) -> Project {
+    slow().replace("[lock]", &format!("[lock]\nsilence_timeout = \"{patience}\""))
 }
 
 /// Nothing of the holder's was kept, and the next run does all of it, once.

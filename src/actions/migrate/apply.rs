@@ -7,6 +7,7 @@ use super::{
 };
 use crate::{
     actions::{judge::inspect, run_state::RunState},
+    cause::Cause,
     config::{OnTenantFailure, Scope, Selection, Source},
     database::Share,
     failure::Failure,
@@ -99,6 +100,11 @@ fn finished(list: WorkList, applied: &Applied, mut failed: Failed) -> Result<(),
         (None, Some(broken)) if failed.schemas.is_empty() && broken.outcome() == Outcome::Unproven => {
             let why = wording::counts(broken).to_string().into();
             Failure::Unproven { what: "nothing is pending".into(), why }
+        }
+        // Nobody knows what became of it: that is no migration that failed.
+        (None, None) if failed.schemas.iter().all(|schema| schema.why.is_connection()) => {
+            let why = failed.schemas.first().map_or_else(Cause::default, |schema| schema.why.clone());
+            Failure::Database { what: "migrating".into(), why }
         }
         (None, broken) => {
             let unfit = broken.as_ref().map_or(0, |broken| broken.verdicts().count());

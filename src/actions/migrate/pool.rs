@@ -15,7 +15,7 @@ use crate::{
         lock::Locked,
     },
     config::{OnTenantFailure, Selection, Source},
-    database::{ApplyError, Limits, MigrationFile, Schema, Share},
+    database::{ApplyEnd, ApplyError, Limits, MigrationFile, Schema, Share},
     failure::Failure,
     frameworks::{Ending, Line, Migrating, Project},
     outcome::SchemaFailure,
@@ -373,23 +373,26 @@ async fn apply_files(
             tenant: tenant.map(str::to_owned),
             migration: error.migration,
             place: error.place,
-            why: error.why.into(),
-            dirty: error.dirty,
+            why: error.why,
+            dirty: error.end == ApplyEnd::Dirty,
         };
         MigrateError::Schema(failure, Vec::new())
     };
     match time::timeout(timeout, applying).await {
         Ok(Ok(Ok(applied))) => Ok(applied.migrations),
-        Ok(Ok(Err(error))) if error.taken && gives_way => Err(MigrateError::LockedByOther),
-        Ok(Ok(Err(error))) if error.refused => {
-            Err(MigrateError::Run(Failure::Refused { what: "the database".into(), why: error.why.into() }))
+        Ok(Ok(Err(error))) if error.end == ApplyEnd::TakenByOther && gives_way => {
+            Err(MigrateError::LockedByOther)
+        }
+        Ok(Ok(Err(error))) if error.end == ApplyEnd::Refused => {
+            Err(MigrateError::Run(Failure::Refused { what: "the database".into(), why: error.why }))
         }
         Ok(Ok(Err(error))) => Err(failed(error)),
         Ok(Err(failure)) => Err(MigrateError::Run(failure)),
         Err(_) => {
             let why = format!("ran longer than {}", duration(timeout));
             let migration = half_done(context, tenant).await;
-            Err(failed(ApplyError { why, dirty: migration.is_some(), migration, ..ApplyError::default() }))
+            let end = if migration.is_some() { ApplyEnd::Dirty } else { ApplyEnd::Failed };
+            Err(failed(ApplyError { why: why.into(), end, migration, ..ApplyError::default() }))
         }
     }
 }

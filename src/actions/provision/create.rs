@@ -9,6 +9,7 @@ use crate::{
     actions::{
         context::RunContext, history, judge::rules, lock::Locked, migrate::ProgressEvent, run_state::RunState,
     },
+    cause::Cause,
     database::{Creation, ProvisionError, template::Template},
     failure::{Failure, Left, chain},
     frameworks::{Ending, MigrateError, Migrating, Project},
@@ -75,7 +76,7 @@ fn created(state: &RunState, new: &Creation) {
 
 /// Why an attempt came to nothing.
 struct Failed {
-    why: String,
+    why: Cause,
     schema: Option<SchemaFailure>,
     output: Vec<String>,
     /// None if that is still to be seen.
@@ -147,7 +148,7 @@ async fn migrated(
         }
         Some((_, Err(MigrateError::Run(failure)))) => return Err(failure.into()),
         None => {
-            return Err(Failed::because("the framework's program ended before it began".into()));
+            return Err(Failed::because("the framework's program ended before it began"));
         }
     }
     let look = database.look_at(&new.schema, &expected, manifest.framework.shape()).await;
@@ -203,8 +204,8 @@ fn expected(manifest: &Manifest, new: &Creation) -> Expected {
 }
 
 impl Failed {
-    fn because(why: String) -> Self {
-        Self { why, schema: None, output: Vec::new(), left: None, failure: None }
+    fn because(why: impl Into<Cause>) -> Self {
+        Self { why: why.into(), schema: None, output: Vec::new(), left: None, failure: None }
     }
 
     fn of(new: &Creation, error: ProvisionError) -> Self {
@@ -212,18 +213,19 @@ impl Failed {
             tenant: Some(new.schema.clone()),
             migration: Some(migration),
             place: error.place,
-            why: error.why.clone().into(),
+            why: error.why.clone(),
             dirty: false,
         });
-        let refused = || Failure::Refused { what: "the database".into(), why: error.why.clone().into() };
+        let refused = || Failure::Refused { what: "the database".into(), why: error.why.clone() };
         let failure = error.refused.then(refused);
-        Self { schema, left: error.left, failure, ..Self::because(error.why.to_string()) }
+        Self { schema, left: error.left, failure, ..Self::because(error.why.clone()) }
     }
 }
 
 impl From<Failure> for Failed {
     fn from(failure: Failure) -> Self {
-        Self { why: chain(&failure), failure: Some(failure), ..Self::because(String::new()) }
+        let why = chain(&failure);
+        Self { failure: Some(failure), ..Self::because(why) }
     }
 }
 
@@ -233,8 +235,14 @@ impl Failed {
         let failure = match self.failure {
             Some(failure) if left == Left::Nothing || left == Left::AsItWas => failure,
             _ => {
-                let why = more.map_or_else(|| self.why.clone(), |more| format!("{}; {more}", self.why));
-                Failure::Provisioning { tenant: tenant.to_owned(), why: why.into(), left }
+                let why = match more {
+                    Some(more) => {
+                        let text = format!("{}; {more}", self.why);
+                        self.why.worded(text)
+                    }
+                    None => self.why,
+                };
+                Failure::Provisioning { tenant: tenant.to_owned(), why, left }
             }
         };
         FailureDetails { failed: self.schema.into_iter().collect(), output: self.output, ..failure.into() }

@@ -87,5 +87,5 @@ pub(super) async fn registered(context: &RunContext) -> Result<BTreeSet<String>,
 }
 
 fn internal(failure: Failure) -> DatabaseError {
-    DatabaseError::Failed(chain(&failure))
+    DatabaseError::Failed(chain(&failure).into())
 }

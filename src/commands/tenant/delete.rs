@@ -20,7 +20,7 @@ pub(crate) async fn run(work: &RunState, arguments: &TenantDelete, out: &Output)
     work.history.at("portcullis tenant delete");
     let deleted = remove(work, name, out).await?;
     let deleted =
-        deleted.map_err(|error| Failure::Deleting { tenant: name.clone(), why: error.to_string().into() });
+        deleted.map_err(|error| Failure::Deleting { tenant: name.clone(), why: error.into_cause() });
     if deleted.is_ok() {
         work.history.changed(Some(name), &["deleted".into()]);
     }

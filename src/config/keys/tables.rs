@@ -172,8 +172,12 @@ const ACCEPT: Section = Section::new(
 const LOCK: Section = Section::new(
     "`[lock]`",
     "The lock that keeps runs from changing schemas at the same time.",
-    &[key!(timeout: Duration, = "30m",
-            "How long to wait for another run's schema changes (75 after that).")],
+    &[
+        key!(timeout: Duration, = "30m",
+            "How long to wait for another run's schema changes (75 after that)."),
+        key!(silence_timeout: Duration, = "15s",
+            "How long the server may answer nothing at all, on no connection, before a lock that is held counts as lost. The server gives up a holder that it cannot reach 5 s later. As long as the server lists the lock, silence of its session alone ends nothing."),
+    ],
 );
 
 const SERVER: Section = Section::new(

@@ -176,6 +176,7 @@ until = "2027-01-31"
 reason = "restored by hand"
 [lock]
 timeout = "30m"
+silence_timeout = "20s"
 [server]
 command = ["serve"]
 passthrough = [["sh"]]

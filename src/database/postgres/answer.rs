@@ -27,10 +27,10 @@ impl Postgres {
                 Ok(rows) => Rows::Counted(rows),
                 Err(error) if connect::code(&error) == Some(QUERY_CANCELED) => {
                     let one = reading.rows(&format!("SELECT 1::text FROM {name} LIMIT 1")).await;
-                    one.map_or_else(|error| Rows::Failed(connect::words(&error)), |_| Rows::Uncounted)
+                    one.map_or_else(|error| Rows::Failed(connect::cause(&error).text), |_| Rows::Uncounted)
                 }
                 Err(error) if connect::is_lost(&error) => return Err(connect::failed(&error)),
-                Err(error) => Rows::Failed(connect::words(&error)),
+                Err(error) => Rows::Failed(connect::cause(&error).text),
             };
             answers.push((table.clone(), rows));
         }
@@ -53,7 +53,7 @@ impl Postgres {
                     match reading.rows(&format!("SELECT {}", rows.join(", "))).await {
                         Ok(_) => {}
                         Err(error) if connect::is_lost(&error) => return Err(connect::failed(&error)),
-                        Err(error) => silent.push(format!("{tenant}: {}", connect::words(&error))),
+                        Err(error) => silent.push(format!("{tenant}: {}", connect::cause(&error))),
                     }
                 }
             }

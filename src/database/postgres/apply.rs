@@ -2,18 +2,17 @@
 
 use std::time::Duration;
 
-use sqlx::{
-    Connection,
-    postgres::{PgConnection, PgRow},
-};
+use sqlx::postgres::PgRow;
 
 use super::{
-    LEDGER, Postgres, connect, ledgers, lock,
+    LEDGER, Postgres, connect,
+    connection::Connection,
+    ledgers, lock,
     quote::{identifier, literal},
     run::{self, Mode, bare},
 };
 use crate::{
-    database::{Applied, ApplyError, Limits, MigrationFile, Schema, migrations},
+    database::{Applied, ApplyEnd, ApplyError, Limits, MigrationFile, Schema, migrations},
     tenants::found::Recorded,
 };
 
@@ -63,7 +62,7 @@ impl Postgres {
         }
         let mut attempt = 1;
         loop {
-            let mut connection = self.writer().await?;
+            let mut connection = self.writer_for(limits).await?;
             let outcome = match outside_of {
                 Some(_) => outside(&mut connection, schema, files, limits, create).await,
                 None => inside(&mut connection, schema, files, limits, create).await,
@@ -80,12 +79,13 @@ impl Postgres {
                 }
                 Err(error) => {
                     // Where another run is at work, nothing was begun.
-                    if error.taken {
+                    let taken = error.end == ApplyEnd::TakenByOther;
+                    if taken {
                         self.give_back_untouched(connection).await;
                     } else {
-                        let _ = connection.close().await;
+                        connection.close().await;
                     }
-                    if !error.locked || (error.taken && limits.gives_way) || attempt == ATTEMPTS {
+                    if !error.is_locked() || (taken && limits.gives_way) || attempt == ATTEMPTS {
                         return Err(error);
                     }
                 }
@@ -98,18 +98,13 @@ impl Postgres {
 
 /// What runs outside a transaction needs a session of its own, for its lock and its settings.
 fn needs_session(file: &MigrationFile) -> ApplyError {
-    ApplyError {
-        migration: Some(file.name()),
-        place: Some(file.path.display().to_string()),
-        why: "a pooler in transaction mode is between, and the file runs outside a transaction: set `direct` in `[database]`"
-            .into(),
-        ..ApplyError::default()
-    }
+    let why = "a pooler in transaction mode is between, and the file runs outside a transaction: set `direct` in `[database]`";
+    ApplyError::of(why).at(file, None)
 }
 
 /// Several files in one transaction.
 async fn inside(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     schema: &str,
     files: &[MigrationFile],
     limits: &Limits,
@@ -118,10 +113,10 @@ async fn inside(
     let recorded = if let Some(recorded) = at_once(connection, schema, limits).await? {
         recorded
     } else {
-        connect::rows(connection, &run::begin(limits)).await.map_err(|error| bare(&error))?;
+        connection.rows(&run::begin(limits)).await.map_err(|error| bare(&error))?;
         if let Err(error) = lock::schema(connection, schema, TRANSACTION, limits.gives_way).await {
-            if error.taken {
-                connect::rows(connection, "ROLLBACK").await.map_err(|error| bare(&error))?;
+            if error.end == ApplyEnd::TakenByOther {
+                connection.rows("ROLLBACK").await.map_err(|error| bare(&error))?;
             }
             return Err(error);
         }
@@ -132,20 +127,20 @@ async fn inside(
         run::file(connection, schema, file, limits, Mode::Inside).await?;
         applied.push(file.name());
     }
-    connect::rows(connection, "COMMIT").await.map_err(|error| bare(&error))?;
+    connection.run("COMMIT", limits.deadline).await.map_err(|error| bare(&error))?;
     Ok(applied)
 }
 
 /// Begins, takes the schema's lock and reads its ledger in one message. None, and nothing is begun, where another run
 /// has the lock or there is no ledger.
 async fn at_once(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     schema: &str,
     limits: &Limits,
 ) -> Result<Option<Vec<Recorded>>, ApplyError> {
     let (begin, lock) = (run::begin(limits), lock::attempt(schema, TRANSACTION));
     let message = format!("{begin}; {lock}; {}", ledgers::select(LEDGER, 0, schema));
-    match connect::rows(connection, &message).await {
+    match connection.rows(&message).await {
         Ok(rows) => {
             if let Some((lock, ledger)) = rows.split_first()
                 && connect::flag(lock, 0).map_err(|error| bare(&error))?
@@ -156,13 +151,13 @@ async fn at_once(
         Err(error) if matches!(connect::code(&error), Some(NO_SCHEMA | NO_TABLE)) => {}
         Err(error) => return Err(bare(&error)),
     }
-    connect::rows(connection, "ROLLBACK").await.map_err(|error| bare(&error))?;
+    connection.rows("ROLLBACK").await.map_err(|error| bare(&error))?;
     Ok(None)
 }
 
 /// One file in no transaction, under a lock that the session holds.
 async fn outside(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     schema: &str,
     files: &[MigrationFile],
     limits: &Limits,
@@ -180,27 +175,24 @@ async fn outside(
 
 /// What the ledger says now. One that is not there is made for the shared schema alone.
 async fn recorded(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     schema: &str,
     create: bool,
 ) -> Result<Vec<Recorded>, ApplyError> {
     if !has_ledger(connection, schema).await? {
         if !create {
-            return Err(ApplyError {
-                why: format!(
-                    "the schema or its ledger `{}` is not there, and is not made again for a tenant",
-                    LEDGER.table
-                ),
-                ..ApplyError::default()
-            });
+            return Err(ApplyError::of(format!(
+                "the schema or its ledger `{}` is not there, and is not made again for a tenant",
+                LEDGER.table
+            )));
         }
         let sql = format!("CREATE SCHEMA IF NOT EXISTS {}", identifier(schema));
         if !exists(connection, schema).await? {
-            connect::rows(connection, &sql).await.map_err(|error| bare(&error))?;
+            connection.rows(&sql).await.map_err(|error| bare(&error))?;
         }
-        connect::rows(connection, &run::create_ledger(schema)).await.map_err(|error| bare(&error))?;
+        connection.rows(&run::create_ledger(schema)).await.map_err(|error| bare(&error))?;
     }
-    let rows = connect::rows(connection, &ledgers::select(LEDGER, 0, schema)).await;
+    let rows = connection.rows(&ledgers::select(LEDGER, 0, schema)).await;
     recorded_in(&rows.map_err(|error| bare(&error))?)
 }
 
@@ -208,18 +200,18 @@ fn recorded_in(rows: &[PgRow]) -> Result<Vec<Recorded>, ApplyError> {
     rows.iter().map(ledgers::recorded).collect::<Result<_, _>>().map_err(|error| bare(&error))
 }
 
-async fn has_ledger(connection: &mut PgConnection, schema: &str) -> Result<bool, ApplyError> {
+async fn has_ledger(connection: &mut Connection, schema: &str) -> Result<bool, ApplyError> {
     let sql = format!(
         "SELECT 1::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE n.nspname::text = {} AND c.relname::text = {} AND c.relkind IN ('r', 'p')",
         literal(schema),
         literal(LEDGER.table),
     );
-    Ok(!connect::rows(connection, &sql).await.map_err(|error| bare(&error))?.is_empty())
+    Ok(!connection.rows(&sql).await.map_err(|error| bare(&error))?.is_empty())
 }
 
-pub(super) async fn exists(connection: &mut PgConnection, schema: &str) -> Result<bool, ApplyError> {
+pub(super) async fn exists(connection: &mut Connection, schema: &str) -> Result<bool, ApplyError> {
     let sql =
         format!("SELECT 1::text FROM pg_catalog.pg_namespace WHERE nspname::text = {}", literal(schema));
-    Ok(!connect::rows(connection, &sql).await.map_err(|error| bare(&error))?.is_empty())
+    Ok(!connection.rows(&sql).await.map_err(|error| bare(&error))?.is_empty())
 }

@@ -17,9 +17,12 @@ use super::{
     quote::{array, literal},
     reading::Reading,
 };
-use crate::tenants::{
-    found::{InvalidIndex, Look, OtherKind, Recorded, Seen},
-    manifest::{Kind, Kinds, Tables},
+use crate::{
+    cause::{Cause, Kind},
+    tenants::{
+        found::{InvalidIndex, Look, OtherKind, Recorded, Seen},
+        manifest::{Kind as TableKind, Kinds, Tables},
+    },
 };
 
 /// What holds rows and has columns.
@@ -29,17 +32,17 @@ pub(super) const RELATIONS: &str = "('r', 'p', 'v', 'm', 'f')";
 const FEW: usize = 20;
 
 /// `pg_class.relkind` of each kind.
-fn relkinds(kind: Kind) -> &'static str {
+fn relkinds(kind: TableKind) -> &'static str {
     match kind {
-        Kind::Table => "{r,p}",
-        Kind::View => "{v}",
-        Kind::MaterializedView => "{m}",
-        Kind::ForeignTable => "{f}",
+        TableKind::Table => "{r,p}",
+        TableKind::View => "{v}",
+        TableKind::MaterializedView => "{m}",
+        TableKind::ForeignTable => "{f}",
     }
 }
 
-pub(super) fn kind(relkind: &str) -> Option<Kind> {
-    let kinds = [Kind::Table, Kind::View, Kind::MaterializedView, Kind::ForeignTable];
+pub(super) fn kind(relkind: &str) -> Option<TableKind> {
+    let kinds = [TableKind::Table, TableKind::View, TableKind::MaterializedView, TableKind::ForeignTable];
     kinds.into_iter().find(|kind| relkinds(*kind).contains(relkind))
 }
 
@@ -52,7 +55,7 @@ pub(super) struct Group<'a> {
 }
 
 impl Group<'_> {
-    fn kind(&self, table: &str) -> Kind {
+    fn kind(&self, table: &str) -> TableKind {
         self.kinds.get(table).copied().unwrap_or_default()
     }
 }
@@ -85,15 +88,19 @@ impl Facts {
     /// What is certain without the ledger's rows; `name` is its table's.
     pub(super) fn without_ledger(&self, tables: &Tables, name: &str) -> Look {
         match self.ledger {
-            Ledger::Closed => Look::Failed("no privilege: the role has no USAGE on the schema".into()),
+            Ledger::Closed => Look::Failed(Cause::new(
+                Kind::Permission,
+                "no privilege: the role has no USAGE on the schema",
+            )),
             Ledger::Unreadable => {
-                Look::Failed(format!("no privilege: the role may not SELECT from `{name}`"))
+                let why = format!("no privilege: the role may not SELECT from `{name}`");
+                Look::Failed(Cause::new(Kind::Permission, why))
             }
             Ledger::Absent => {
                 let there = |table: &&String| !self.seen.missing_tables.contains(*table);
                 Look::NoLedger { tables: tables.keys().filter(there).cloned().collect() }
             }
-            Ledger::Readable => Look::Failed(format!("`{name}` was not read")),
+            Ledger::Readable => Look::Failed(format!("`{name}` was not read").into()),
         }
     }
 

@@ -3,15 +3,18 @@
 use std::{io, path::Path, time::Duration};
 
 use sqlx::{
-    AssertSqlSafe, ConnectOptions, Row, ValueRef,
-    postgres::{
-        PgConnectOptions, PgConnection, PgDatabaseError, PgListener, PgPoolOptions, PgRow, PgSslMode,
-    },
+    ConnectOptions, Row, ValueRef,
+    postgres::{PgConnectOptions, PgDatabaseError, PgListener, PgPoolOptions, PgRow, PgSslMode},
 };
 use tokio_rustls::rustls;
 
-use super::super::DatabaseError;
-use crate::config;
+use super::{super::DatabaseError, connection::Connection};
+use crate::{
+    cause::{Cause, Code, Kind},
+    config::{self, secret::Password},
+    deadline::Deadline,
+    files,
+};
 
 /// For the look-up, the connection and the login together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -21,7 +24,7 @@ const LOOK_UPS: usize = 5;
 const LOOK_UP_PAUSE: Duration = Duration::from_millis(300);
 
 /// One fresh connection: the name is looked up and the password read again.
-pub(super) async fn connect(config: &config::Postgres) -> Result<PgConnection, DatabaseError> {
+pub(super) async fn connect(config: &config::Postgres) -> Result<Connection, DatabaseError> {
     connect_as(config, None).await
 }
 
@@ -29,20 +32,30 @@ pub(super) async fn connect(config: &config::Postgres) -> Result<PgConnection, D
 pub(super) async fn connect_as(
     config: &config::Postgres,
     name: Option<&str>,
-) -> Result<PgConnection, DatabaseError> {
-    let mut options = options(config)?;
-    if let Some(name) = name {
-        options = options.application_name(name);
-    }
-    let place = format!("{}:{}", config.host, config.port);
-    match tokio::time::timeout(CONNECT_TIMEOUT, looked_up(async || options.connect().await)).await {
-        Ok(Ok(connection)) => Ok(connection),
-        Ok(Err(error)) => Err(refusal(&place, &error)),
-        Err(_) => Err(DatabaseError::NotYet(format!(
-            "{place} gave no answer in {}",
-            crate::words::duration(CONNECT_TIMEOUT)
-        ))),
-    }
+) -> Result<Connection, DatabaseError> {
+    let login = async {
+        let mut options = options(config).await?;
+        if let Some(name) = name {
+            options = options.application_name(name);
+        }
+        looked_up(async || options.connect().await).await.map_err(|error| refusal(&place(config), &error))
+    };
+    in_time(config, login).await.map(Connection::new)
+}
+
+/// Files, look-up, connection and login; none of them may hang.
+async fn in_time<T>(
+    config: &config::Postgres,
+    login: impl Future<Output = Result<T, DatabaseError>>,
+) -> Result<T, DatabaseError> {
+    Deadline::after(CONNECT_TIMEOUT).limit(login).await.unwrap_or_else(|_| {
+        let (place, limit) = (place(config), crate::words::duration(CONNECT_TIMEOUT));
+        Err(DatabaseError::NotYet(Cause::new(Kind::Silent, format!("{place} gave no answer in {limit}"))))
+    })
+}
+
+fn place(config: &config::Postgres) -> String {
+    format!("{}:{}", config.host, config.port)
 }
 
 /// Once more where the name could not be looked up.
@@ -63,24 +76,20 @@ fn is_look_up(error: &io::Error) -> bool {
 
 /// A connection that hears what the server says unasked. Where it breaks, the next question makes another.
 pub(super) async fn listener(config: &config::Postgres, name: &str) -> Result<PgListener, DatabaseError> {
-    let pool = PgPoolOptions::new()
-        .max_connections(1)
-        .max_lifetime(None)
-        .idle_timeout(None)
-        .acquire_timeout(CONNECT_TIMEOUT)
-        .connect_lazy_with(options(config)?.application_name(name));
-    let place = format!("{}:{}", config.host, config.port);
-    let mut listener = looked_up(async || PgListener::connect_with(&pool).await)
-        .await
-        .map_err(|error| refusal(&place, &error))?;
+    let login = async {
+        let pool = PgPoolOptions::new()
+            .max_connections(1)
+            .max_lifetime(None)
+            .idle_timeout(None)
+            .acquire_timeout(CONNECT_TIMEOUT)
+            .connect_lazy_with(options(config).await?.application_name(name));
+        let listener = looked_up(async || PgListener::connect_with(&pool).await).await;
+        listener.map_err(|error| refusal(&place(config), &error))
+    };
+    let mut listener = in_time(config, login).await?;
     listener.eager_reconnect(false);
     listener.ignore_pool_close_event(true);
     Ok(listener)
-}
-
-/// Sends one simple-protocol message and reads every row. All columns must be text.
-pub(super) async fn rows(connection: &mut PgConnection, sql: &str) -> Result<Vec<PgRow>, sqlx::Error> {
-    sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await
 }
 
 /// One column of one row.
@@ -121,38 +130,45 @@ pub(super) fn server(error: &sqlx::Error) -> Option<&PgDatabaseError> {
     error.as_database_error()?.try_downcast_ref()
 }
 
-/// A statement's error, in words.
-pub(super) fn words(error: &sqlx::Error) -> String {
+/// What a statement's error means. The text is the server's, without our own decoration but for the code.
+pub(super) fn cause(error: &sqlx::Error) -> Cause {
     let Some(server) = server(error) else {
         return match error {
-            sqlx::Error::Io(error) => format!("the connection broke: {error}"),
-            other => other.to_string(),
+            sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => {
+                Cause { text: error.to_string(), ..Cause::io("", error) }
+            }
+            sqlx::Error::Io(error) => Cause { kind: Kind::Lost, ..Cause::io("the connection broke", error) },
+            sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => Cause::new(Kind::Lost, error.to_string()),
+            other => other.to_string().into(),
         };
     };
-    let mut words = server.message().to_owned();
+    let mut text = server.message().to_owned();
     for more in [server.detail(), server.hint()].into_iter().flatten() {
-        words.push_str("; ");
-        words.push_str(more);
+        text.push_str("; ");
+        text.push_str(more);
     }
-    format!("{words} (SQLSTATE {})", server.code())
+    let text = format!("{text} (SQLSTATE {})", server.code());
+    Cause { kind: Kind::of_sqlstate(server.code()), code: Code::sqlstate(server.code()), text }
 }
 
 /// A statement that failed.
 pub(super) fn failed(error: &sqlx::Error) -> DatabaseError {
-    DatabaseError::Failed(words(error))
+    DatabaseError::Failed(cause(error))
 }
 
-/// The session ended, or will: nothing more can be had from it.
+/// The session ended, will end or is silent: nothing more can be had from it.
 pub(super) fn is_lost(error: &sqlx::Error) -> bool {
-    match code(error) {
-        Some(code) => code.starts_with("57P") || code.starts_with("08"),
-        None => matches!(error, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_)),
-    }
+    matches!(cause(error).kind, Kind::Lost | Kind::Silent)
 }
 
 /// sqlx's options print their password in `Debug`: they never leave this file.
-fn options(config: &config::Postgres) -> Result<PgConnectOptions, DatabaseError> {
-    let password = config.password.read().map_err(DatabaseError::Never)?;
+async fn options(config: &config::Postgres) -> Result<PgConnectOptions, DatabaseError> {
+    let password = match config.password.clone() {
+        file @ Password::File(_) => files::blocking(move || file.read().map_err(io::Error::other)).await,
+        given => given.read().map_err(io::Error::other),
+    };
+    let password =
+        password.map_err(|error| DatabaseError::Never(Cause::new(Kind::File, error.to_string())))?;
     let mut options = PgConnectOptions::new_without_pgpass()
         .host(&config.host)
         .port(config.port)
@@ -167,12 +183,12 @@ fn options(config: &config::Postgres) -> Result<PgConnectOptions, DatabaseError>
         .disable_statement_logging();
     for (name, value) in &config.parameters {
         options = match name.as_str() {
-            "sslmode" => options.ssl_mode(
-                value.parse().map_err(|_| DatabaseError::Never(format!("`sslmode` cannot be `{value}`")))?,
-            ),
-            "sslrootcert" => options.ssl_root_cert(readable(name, value)?),
-            "sslcert" => options.ssl_client_cert(readable(name, value)?),
-            "sslkey" => options.ssl_client_key(readable(name, value)?),
+            "sslmode" => options.ssl_mode(value.parse().map_err(|_| {
+                DatabaseError::Never(Cause::new(Kind::Certificate, format!("`sslmode` cannot be `{value}`")))
+            })?),
+            "sslrootcert" => options.ssl_root_cert_from_pem(pem(name, value).await?),
+            "sslcert" => options.ssl_client_cert_from_pem(pem(name, value).await?),
+            "sslkey" => options.ssl_client_key_from_pem(pem(name, value).await?),
             "application_name" => options.application_name(value),
             "options" => raw_options(options, value),
             _ => options,
@@ -205,49 +221,59 @@ fn setting_pairs(value: &str) -> Vec<(String, String)> {
     words.iter().filter_map(|word| plain(word)).collect()
 }
 
-fn readable<'a>(name: &str, path: &'a str) -> Result<&'a Path, DatabaseError> {
-    match std::fs::File::open(path) {
-        Ok(_) => Ok(Path::new(path)),
-        Err(error) => Err(DatabaseError::Never(format!("cannot read `{name}` at `{path}`: {error}"))),
-    }
+/// Read here, off the runtime's thread: sqlx would read the file in it.
+async fn pem(name: &str, path: &str) -> Result<Vec<u8>, DatabaseError> {
+    files::read(Path::new(path)).await.map_err(|error| {
+        DatabaseError::Never(Cause::io(&format!("cannot read `{name}` at `{path}`"), &error))
+    })
 }
 
 /// What a connection that did not come about means: whether to try again.
 fn refusal(place: &str, error: &sqlx::Error) -> DatabaseError {
     if let Some(server) = server(error) {
-        let why = words(error);
-        return if is_for_good(server.code(), server.message()) {
-            DatabaseError::Never(why)
-        } else {
-            DatabaseError::NotYet(why)
+        let (why, passes) = (cause(error), passes(server.code(), server.message()));
+        return match passes {
+            true if why.is_connection() => DatabaseError::NotYet(why),
+            // It ended before it was a session.
+            true => DatabaseError::NotYet(Cause { kind: Kind::Unreachable, ..why }),
+            false if why.kind == Kind::Lost => {
+                DatabaseError::Never(Cause { kind: Kind::Authentication, ..why })
+            }
+            false => DatabaseError::Never(why),
         };
     }
-    let said = match error {
-        sqlx::Error::Io(error) => error.to_string(),
-        other => other.to_string(),
-    };
-    let why = format!("{place}: {said}");
     match error {
-        sqlx::Error::Io(error) if is_certificate(error) => DatabaseError::Never(why),
+        sqlx::Error::Io(error) if is_certificate(error) => {
+            DatabaseError::Never(Cause { kind: Kind::Certificate, ..Cause::io(place, error) })
+        }
         sqlx::Error::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            DatabaseError::Never(why)
+            DatabaseError::Never(Cause::io(place, error))
         }
-        sqlx::Error::Tls(_) | sqlx::Error::Configuration(_) | sqlx::Error::Encode(_) => {
-            DatabaseError::Never(why)
+        sqlx::Error::Io(error) => {
+            DatabaseError::NotYet(Cause { kind: Kind::Unreachable, ..Cause::io(place, error) })
         }
-        sqlx::Error::Protocol(text) if text.contains("authentication method") => DatabaseError::Never(why),
-        _ => DatabaseError::NotYet(why),
+        sqlx::Error::Tls(_) => {
+            DatabaseError::Never(Cause::new(Kind::Certificate, format!("{place}: {error}")))
+        }
+        sqlx::Error::Configuration(_) | sqlx::Error::Encode(_) => {
+            DatabaseError::Never(Cause::new(Kind::Authentication, format!("{place}: {error}")))
+        }
+        sqlx::Error::Protocol(text) if text.contains("authentication method") => {
+            DatabaseError::Never(Cause::new(Kind::Authentication, format!("{place}: {error}")))
+        }
+        _ => DatabaseError::NotYet(Cause::new(Kind::Unreachable, format!("{place}: {error}"))),
     }
 }
 
-fn is_for_good(code: &str, message: &str) -> bool {
+/// Whether a login that was rejected may succeed later. A pooler says nearly everything with 08P01, and words it in English
+/// alone: only there the message decides.
+fn passes(code: &str, message: &str) -> bool {
     match code.get(..2) {
-        // Poolers say nearly everything with 08P01.
-        Some("08") => ["authentication failed", "no such database", "no such user", "unsupported startup"]
+        Some("08") => !["authentication failed", "no such database", "no such user", "unsupported startup"]
             .iter()
             .any(|words| message.contains(words)),
-        Some("53" | "57" | "58" | "XX") => false,
-        _ => true,
+        Some("53" | "57" | "58" | "XX") => true,
+        _ => false,
     }
 }
 
@@ -281,21 +307,21 @@ mod tests {
 
     #[test]
     fn what_a_pooler_says_of_credentials_is_for_good() {
-        assert!(is_for_good("08P01", "password authentication failed"));
-        assert!(!is_for_good("08P01", "server_login_retry"));
+        assert!(!passes("08P01", "password authentication failed"));
+        assert!(passes("08P01", "server_login_retry"));
     }
 
     #[test]
     fn a_server_that_starts_or_is_full_may_be_tried_again() {
-        for (code, good) in [
-            ("57P03", false),
-            ("53300", false),
-            ("28P01", true),
-            ("28000", true),
-            ("3D000", true),
-            ("42501", true),
+        for (code, later) in [
+            ("57P03", true),
+            ("53300", true),
+            ("28P01", false),
+            ("28000", false),
+            ("3D000", false),
+            ("42501", false),
         ] {
-            assert_eq!(is_for_good(code, ""), good, "{code}");
+            assert_eq!(passes(code, ""), later, "{code}");
         }
     }
 }

@@ -1,13 +1,6 @@
 //! Makes one tenant whole as a copy of a template, in one transaction.
 
-use sqlx::postgres::PgConnection;
-
-use super::{
-    Postgres, connect,
-    rename::rename,
-    run::{self, bare},
-    structure::structure,
-};
+use super::{Postgres, connect, connection::Connection, rename::rename, run::bare, structure::structure};
 use crate::{
     config,
     database::{ApplyError, Creation, DatabaseError, Limits, ProvisionError, template::Template},
@@ -32,20 +25,20 @@ impl Postgres {
         verify: &dyn Fn(&Look) -> Result<(), String>,
     ) -> Result<(), ProvisionError> {
         let registry = self.registry_for(new)?;
-        let mut connection = self.prepared().await?;
+        let mut connection = self.prepared(limits).await?;
         if let Err(error) = self.copied(&mut connection, registry, new, template, limits).await {
             // Nobody has to wait for the server to notice that we are gone.
-            let _ = connect::rows(&mut connection, "ROLLBACK").await;
+            let _ = connection.rows("ROLLBACK").await;
             return Err(error);
         }
-        self.seal(connection, &new.schema, (expected, shape), verify).await
+        self.seal(connection, &new.schema, (expected, shape), verify, limits).await
     }
 
     /// The server's major version, and the digest of what a schema is made of.
     pub(in super::super) async fn structure(&self, schema: &str) -> Result<(String, String), DatabaseError> {
         let mut connection = self.writer().await?;
         let read = async {
-            connect::rows(&mut connection, "BEGIN READ ONLY").await?;
+            connection.rows("BEGIN READ ONLY").await?;
             Ok((version(&mut connection).await?, structure(&mut connection, schema).await?))
         };
         read.await.map_err(|error: sqlx::Error| connect::failed(&error))
@@ -53,7 +46,7 @@ impl Postgres {
 
     async fn copied(
         &self,
-        connection: &mut PgConnection,
+        connection: &mut Connection,
         registry: &config::Registry,
         new: &Creation,
         template: &Template,
@@ -71,17 +64,17 @@ impl Postgres {
         }
         self.write_rows(connection, registry, new).await?;
         let schema = format!("{}; {AS_DUMPED}", self.make_schema(new, false, true));
-        connect::rows(connection, &schema).await.map_err(failed)?;
+        connection.rows(&schema).await.map_err(failed)?;
         let sql = rename(&template.sql, &template.schema, &new.schema);
-        run::statements(connection, &sql).await.map_err(|(_, error)| failed(error))?;
+        connection.run(&sql, limits.deadline).await.map_err(failed)?;
         if structure(connection, &new.schema).await.map_err(failed)? != template.structure {
-            return Err(ApplyError::saying("the copy is not made of what the template is").into());
+            return Err(ApplyError::of("the copy is not made of what the template is").into());
         }
         Ok(self.close_journal(connection, new).await?)
     }
 }
 
-async fn version(connection: &mut PgConnection) -> Result<String, sqlx::Error> {
-    let rows = connect::rows(connection, VERSION).await?;
+async fn version(connection: &mut Connection) -> Result<String, sqlx::Error> {
+    let rows = connection.rows(VERSION).await?;
     rows.first().map_or(Ok(None), |row| connect::text(row, 0)).map(Option::unwrap_or_default)
 }

@@ -1,10 +1,8 @@
 //! Deletes a tenant: its rows first, then its schema. What a killed deletion leaves, the next holder of the lock removes.
 
-use sqlx::{Connection, postgres::PgConnection};
-
 use super::{
-    Postgres, apply::exists, connect, journal, lock, provision::refuse_name, quote::literal, remove,
-    run::bare,
+    Postgres, apply::exists, connect, connection::Connection, journal, lock, provision::refuse_name,
+    quote::literal, remove, run::bare,
 };
 use crate::{
     config,
@@ -20,12 +18,12 @@ impl Postgres {
         run: &str,
         limits: &Limits,
     ) -> Result<Deleted, DatabaseError> {
-        let refuse = |why: String| Err(DatabaseError::Failed(why));
+        let refuse = |why: String| Err(DatabaseError::Failed(why.into()));
         let Some(registry) = &self.registry else { return refuse("there is no registry".into()) };
         if let Some(why) = refuse_name(schema, &self.config.shared_schema) {
             return refuse(why);
         }
-        let mut connection = self.writer().await?;
+        let mut connection = self.writer_for(limits).await?;
         lock::schema(&mut connection, schema, "pg_try_advisory_lock", false)
             .await
             .map_err(ApplyError::into_failed)?;
@@ -54,15 +52,15 @@ impl Postgres {
         let what = Doomed { schema, run, registry, domains, stands };
         let deleted = self.delete_all(&mut connection, &what, limits).await;
         if deleted.is_err() {
-            let _ = connect::rows(&mut connection, "ROLLBACK").await;
+            let _ = connection.rows("ROLLBACK").await;
         }
-        let _ = connection.close().await;
+        connection.close().await;
         deleted.map_err(ApplyError::into_failed)
     }
 
     async fn delete_all(
         &self,
-        connection: &mut PgConnection,
+        connection: &mut Connection,
         what: &Doomed<'_>,
         limits: &Limits,
     ) -> Result<Deleted, ApplyError> {
@@ -70,7 +68,7 @@ impl Postgres {
         let failed = |error: sqlx::Error| bare(&error);
         let begin = remove::begin(limits);
         let nonce = nonce();
-        connect::rows(connection, &begin).await.map_err(failed)?;
+        connection.rows(&begin).await.map_err(failed)?;
         if stands {
             remove::refuse_outside(connection, schema).await?;
         }
@@ -82,17 +80,17 @@ impl Postgres {
         if stands {
             let enter =
                 journal::enter((&nonce, run, &self.registry_name()), schema, journal::Kind::Removing, false);
-            connect::rows(connection, &format!("{earlier}; {enter}; COMMIT")).await.map_err(failed)?;
+            connection.rows(&format!("{earlier}; {enter}; COMMIT")).await.map_err(failed)?;
             let dropped = remove::drop_tables(connection, schema, limits).await?;
-            connect::rows(connection, &begin).await.map_err(failed)?;
-            remove::drop_schema(connection, schema).await?;
-            connect::rows(connection, &journal::strike(&nonce)).await.map_err(failed)?;
+            connection.rows(&begin).await.map_err(failed)?;
+            remove::drop_schema(connection, schema, limits).await?;
+            connection.rows(&journal::strike(&nonce)).await.map_err(failed)?;
             deleted.tables = Some(dropped.tables);
             deleted.transactions += dropped.transactions + 1;
         } else if journal::exists(connection).await.map_err(failed)? {
-            connect::rows(connection, &earlier).await.map_err(failed)?;
+            connection.rows(&earlier).await.map_err(failed)?;
         }
-        connect::rows(connection, "COMMIT").await.map_err(failed)?;
+        connection.run("COMMIT", limits.deadline).await.map_err(failed)?;
         Ok(deleted)
     }
 }
@@ -114,7 +112,7 @@ enum Whose {
 }
 
 /// What was noted before a framework's command made it has no mark, and proves nothing against another registry.
-async fn whose(connection: &mut PgConnection, schema: &str, ours: &str) -> Result<Whose, sqlx::Error> {
+async fn whose(connection: &mut Connection, schema: &str, ours: &str) -> Result<Whose, sqlx::Error> {
     let mut whose = Whose::Nobodys;
     for entry in journal::entries(connection, &format!("tenant = {}", literal(schema))).await? {
         let proved = journal::is_proved(connection, &entry.nonce).await?;

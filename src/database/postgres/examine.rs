@@ -2,12 +2,12 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sqlx::{Connection, postgres::PgConnection};
-
 use super::{
     DatabaseError, Postgres,
     catalog::RELATIONS,
-    connect, copy, journal,
+    connect,
+    connection::Connection,
+    copy, journal,
     quote::{array, identifier, literal, qualified},
     reading::Reading,
     registry,
@@ -231,22 +231,22 @@ async fn is_pooled(config: &config::Postgres) -> Result<bool, DatabaseError> {
             break;
         }
     }
-    let _ = one.close().await;
-    let _ = other.close().await;
+    one.close().await;
+    other.close().await;
     pooled.map_err(|error| connect::failed(&error))
 }
 
-async fn share_a_process(one: &mut PgConnection, other: &mut PgConnection) -> Result<bool, sqlx::Error> {
+async fn share_a_process(one: &mut Connection, other: &mut Connection) -> Result<bool, sqlx::Error> {
     const WHO: &str = "SELECT pg_catalog.pg_backend_pid()::text";
-    let first = connect::number(&connect::rows(one, WHO).await?, 0)?;
+    let first = connect::number(&one.rows(WHO).await?, 0)?;
     // Held open, so that the pooler cannot give this process back to the first client.
-    let held = connect::rows(other, &format!("BEGIN READ ONLY; {WHO}")).await?;
+    let held = other.rows(&format!("BEGIN READ ONLY; {WHO}")).await?;
     // Where a pool has only this process, asking the first client again would wait for it.
     let mut shared = connect::number(&held, 0)? == first;
     if !shared {
-        shared = connect::number(&connect::rows(one, WHO).await?, 0)? != first;
+        shared = connect::number(&one.rows(WHO).await?, 0)? != first;
     }
-    connect::rows(other, "COMMIT").await?;
+    other.rows("COMMIT").await?;
     Ok(shared)
 }
 

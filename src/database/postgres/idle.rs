@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{Connection, postgres::PgConnection};
+use super::connection::Connection;
 use tokio::{task::AbortHandle, time};
 
 /// Shorter than the pause between two looks of one that waits.
@@ -14,23 +14,23 @@ const KEEP: Duration = Duration::from_millis(500);
 
 /// None while none is kept; else with the task that ends it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Idle(Arc<Mutex<Option<(PgConnection, AbortHandle)>>>);
+pub(super) struct Idle(Arc<Mutex<Option<(Connection, AbortHandle)>>>);
 
 impl Idle {
     /// The one that is kept, if it still answers.
-    pub(super) async fn take(&self) -> Option<PgConnection> {
+    pub(super) async fn take(&self) -> Option<Connection> {
         let (mut connection, end) = self.replace(None)?;
         end.abort();
-        connection.ping().await.is_ok().then_some(connection)
+        connection.is_alive().await.then_some(connection)
     }
 
     /// Keeps one on which nothing was done that could stay.
-    pub(super) fn keep(&self, connection: PgConnection) {
+    pub(super) fn keep(&self, connection: Connection) {
         let place = self.clone();
         let end = tokio::spawn(async move {
             time::sleep(KEEP).await;
             if let Some((connection, _)) = place.replace(None) {
-                let _ = connection.close().await;
+                connection.close().await;
             }
         });
         if let Some((_, end)) = self.replace(Some((connection, end.abort_handle()))) {
@@ -38,7 +38,7 @@ impl Idle {
         }
     }
 
-    fn replace(&self, by: Option<(PgConnection, AbortHandle)>) -> Option<(PgConnection, AbortHandle)> {
+    fn replace(&self, by: Option<(Connection, AbortHandle)>) -> Option<(Connection, AbortHandle)> {
         std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), by)
     }
 }

@@ -3,10 +3,10 @@
 //! The schema's comment holds the entry's nonce, and the entry the schema's OID: both together prove that a schema
 //! is what that run made (or was told to remove), and not somebody's of the same name.
 
-use sqlx::postgres::PgConnection;
-
 use super::{
-    connect, own,
+    connect,
+    connection::Connection,
+    own,
     quote::{identifier, literal},
 };
 
@@ -53,13 +53,13 @@ pub(super) struct Entry {
 }
 
 /// Whether there is a journal at all.
-pub(super) async fn exists(connection: &mut PgConnection) -> Result<bool, sqlx::Error> {
+pub(super) async fn exists(connection: &mut Connection) -> Result<bool, sqlx::Error> {
     let sql = format!("SELECT 1::text WHERE pg_catalog.to_regclass('{}.journal') IS NOT NULL", own::SCHEMA);
-    Ok(!connect::rows(connection, &sql).await?.is_empty())
+    Ok(!connection.rows(&sql).await?.is_empty())
 }
 
 /// Makes the journal, if there is none. Outside of a transaction.
-pub(super) async fn ensure(connection: &mut PgConnection) -> Result<(), sqlx::Error> {
+pub(super) async fn ensure(connection: &mut Connection) -> Result<(), sqlx::Error> {
     if exists(connection).await? { Ok(()) } else { own::ensure(connection, TABLE).await }
 }
 
@@ -101,36 +101,33 @@ pub(super) fn strike(nonce: &str) -> String {
 /// Removes the entry and the mark of a schema that is whole now, and says in which transaction. None if it is no longer the
 /// one that was marked.
 pub(super) async fn close(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     nonce: &str,
     schema: &str,
 ) -> Result<Option<u64>, sqlx::Error> {
     let sql =
         format!("{} AND {} RETURNING pg_catalog.txid_current()::text", strike(nonce), proved("journal"));
-    let rows = connect::rows(connection, &sql).await?;
+    let rows = connection.rows(&sql).await?;
     if rows.is_empty() {
         return Ok(None);
     }
-    connect::rows(connection, &format!("COMMENT ON SCHEMA {} IS NULL", identifier(schema))).await?;
+    connection.rows(&format!("COMMENT ON SCHEMA {} IS NULL", identifier(schema))).await?;
     connect::number(&rows, 0).map(Some)
 }
 
 /// Whether the schema of an entry is still the one that was marked.
-pub(super) async fn is_proved(connection: &mut PgConnection, nonce: &str) -> Result<bool, sqlx::Error> {
+pub(super) async fn is_proved(connection: &mut Connection, nonce: &str) -> Result<bool, sqlx::Error> {
     let sql = format!(
         "SELECT 1::text FROM {}.journal j WHERE j.nonce = {} AND {}",
         own::SCHEMA,
         literal(nonce),
         proved("j")
     );
-    Ok(!connect::rows(connection, &sql).await?.is_empty())
+    Ok(!connection.rows(&sql).await?.is_empty())
 }
 
 /// All entries, or those of one nonce or tenant.
-pub(super) async fn entries(
-    connection: &mut PgConnection,
-    condition: &str,
-) -> Result<Vec<Entry>, sqlx::Error> {
+pub(super) async fn entries(connection: &mut Connection, condition: &str) -> Result<Vec<Entry>, sqlx::Error> {
     if !exists(connection).await? {
         return Ok(Vec::new());
     }
@@ -141,7 +138,7 @@ pub(super) async fn entries(
         own::SCHEMA
     );
     let mut entries = Vec::new();
-    for row in connect::rows(connection, &sql).await? {
+    for row in connection.rows(&sql).await? {
         let word = |column| Ok::<_, sqlx::Error>(connect::text(&row, column)?.unwrap_or_default());
         let kind = match word(2)?.as_str() {
             "making" => Kind::Making,

@@ -3,13 +3,13 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sqlx::{Connection, postgres::PgConnection};
-
 use super::{
     DatabaseError, Postgres, connect,
+    connection::{ANSWER, Connection},
     lock::{MARK, OURS},
     run::{self, Lifetime},
 };
+use crate::database::Limits;
 
 /// A server process never gives back what it caches of each schema's tables, so every so manieth that is given back ends.
 pub(super) const USES: u32 = 50;
@@ -21,7 +21,7 @@ pub(super) struct Kept(Arc<Mutex<Option<Spare>>>);
 /// Those that nobody uses just now.
 #[derive(Debug, Default)]
 struct Spare {
-    connections: Vec<PgConnection>,
+    connections: Vec<Connection>,
     given_back: u32,
 }
 
@@ -34,7 +34,7 @@ impl Kept {
     /// From now on none is, and those that there are end.
     pub(super) async fn end(&self) {
         for connection in self.with(Option::take).unwrap_or_default().connections {
-            let _ = connection.close().await;
+            connection.close().await;
         }
     }
 
@@ -44,8 +44,15 @@ impl Kept {
 }
 
 impl Postgres {
+    /// The same, whose statements may wait for a lock as the limits say.
+    pub(super) async fn writer_for(&self, limits: &Limits) -> Result<Connection, DatabaseError> {
+        let mut connection = self.writer().await?;
+        connection.answers_within(ANSWER + limits.lock_timeout);
+        Ok(connection)
+    }
+
     /// A connection for changes, which names the run to whoever holds the lock after it.
-    pub(super) async fn writer(&self) -> Result<PgConnection, DatabaseError> {
+    pub(super) async fn writer(&self) -> Result<Connection, DatabaseError> {
         if let Some(connection) = self.kept().await {
             return Ok(connection);
         }
@@ -54,7 +61,7 @@ impl Postgres {
         let mut connection = run::primary(self.direct(), &name).await?;
         if !self.is_pooled() {
             let settings = run::session(&connection, Lifetime::Session);
-            connect::rows(&mut connection, &settings).await.map_err(|error| connect::failed(&error))?;
+            connection.rows(&settings).await.map_err(|error| connect::failed(&error))?;
         }
         Ok(connection)
     }
@@ -69,11 +76,12 @@ impl Postgres {
     }
 
     /// One that was given back and still answers, as a new one would be.
-    pub(super) async fn kept(&self) -> Option<PgConnection> {
+    pub(super) async fn kept(&self) -> Option<Connection> {
         while let Some(mut connection) = self.kept.with(|kept| kept.as_mut()?.connections.pop()) {
+            connection.answers_within(ANSWER);
             let settings = run::session(&connection, Lifetime::Session);
             let sql = format!("{settings}; SELECT pg_catalog.pg_is_in_recovery()::text");
-            let answer = connect::rows(&mut connection, &sql).await;
+            let answer = connection.rows(&sql).await;
             if answer.is_ok_and(|rows| rows.first().is_some_and(|row| !connect::flag(row, 0).unwrap_or(true)))
             {
                 return Some(connection);
@@ -83,18 +91,19 @@ impl Postgres {
     }
 
     /// Gives one back. Nothing of what was done on it stays: no setting, role, lock, cursor, statement or table of its own.
-    pub(super) async fn give_back(&self, mut connection: PgConnection) {
+    pub(super) async fn give_back(&self, mut connection: Connection) {
         if self.kept.with(|kept| kept.is_none())
-            || connect::rows(&mut connection, "DISCARD ALL").await.is_err()
+            || !connection.is_usable()
+            || connection.rows("DISCARD ALL").await.is_err()
         {
-            let _ = connection.close().await;
+            connection.close().await;
         } else {
             self.give_back_untouched(connection).await;
         }
     }
 
     /// The same, where nothing was done on it that could stay. Behind a pooler, a session is anybody's.
-    pub(super) async fn give_back_untouched(&self, connection: PgConnection) {
+    pub(super) async fn give_back_untouched(&self, connection: Connection) {
         let pooled = self.is_pooled();
         let refused = self.kept.with(|kept| match kept {
             Some(spare) if !pooled => {
@@ -108,7 +117,7 @@ impl Postgres {
             _ => Some(connection),
         });
         if let Some(connection) = refused {
-            let _ = connection.close().await;
+            connection.close().await;
         }
     }
 }

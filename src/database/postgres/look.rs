@@ -18,6 +18,7 @@ use super::{
     server::{self, Server},
 };
 use crate::{
+    cause::{Cause, Kind},
     config::{self, Selection},
     database::Question,
     tenants::{
@@ -45,9 +46,8 @@ impl Postgres {
         let registry = question.tenants.and(self.registry.as_ref());
         let (server, registered) = self.first(reading, registry).await?;
         if server.standby && !question.allow_standby {
-            return Err(DatabaseError::Failed(
-                "the server is a standby, which proves only itself; `allow_standby` accepts it".into(),
-            ));
+            let why = "the server is a standby, which proves only itself; `allow_standby` accepts it";
+            return Err(DatabaseError::Failed(Cause::new(Kind::ReadOnly, why)));
         }
         let manifest = question.manifest;
         let rows = match registry {
@@ -178,7 +178,8 @@ fn groups<'a>(
                 .schemas
                 .push(tenant);
         } else {
-            looks.insert(tenant, Look::Failed(format!("its type `{kind}` is none that the manifest knows")));
+            let why = format!("its type `{kind}` is none that the manifest knows");
+            looks.insert(tenant, Look::Failed(why.into()));
         }
     }
     by_type.into_values().collect()
@@ -222,7 +223,7 @@ fn one(
         Some(Ok(ledger)) => facts.with_ledger(ledger),
         // It was there a moment ago.
         Some(Err(error)) if matches!(connect::code(&error), Some("3F000" | "42P01")) => Look::Vanished,
-        Some(Err(error)) => Look::Failed(connect::words(&error)),
+        Some(Err(error)) => Look::Failed(connect::cause(&error)),
         None => facts.without_ledger(tables, name),
     }
 }

@@ -5,6 +5,7 @@ pub(crate) mod apply;
 mod catalog;
 mod chunks;
 mod connect;
+mod connection;
 mod copy;
 mod delete;
 mod derive;
@@ -37,11 +38,9 @@ use std::{
     time::Duration,
 };
 
-use sqlx::Connection;
-
 use self::{idle::Idle, kept::Kept};
 use super::DatabaseError;
-use crate::{config, frameworks::sql, tenants::ledger::Shape};
+use crate::{config, deadline::Deadline, frameworks::sql, tenants::ledger::Shape};
 
 /// The ledger that this program writes; another framework's is only read.
 const LEDGER: Shape = sql::SHAPE;
@@ -98,9 +97,9 @@ impl Postgres {
 
     pub(super) async fn ping(&self) -> Result<(), DatabaseError> {
         let mut connection = connect::connect(&self.config).await?;
-        let answer = connect::rows(&mut connection, "SELECT 1").await;
-        let _ = connection.close().await;
-        answer.map(drop).map_err(|error| DatabaseError::NotYet(connect::words(&error)))
+        let answer = connection.rows("SELECT 1").await;
+        connection.close().await;
+        answer.map(drop).map_err(|error| DatabaseError::NotYet(connect::cause(&error)))
     }
 
     pub(super) async fn run_sql(
@@ -113,19 +112,20 @@ impl Postgres {
         let name = if locked { format!("{}{}", lock::MARK, self.run) } else { "portcullis".into() };
         let mut connection = run::primary(self.direct(), &name).await?;
         let settings = run::session(&connection, run::Lifetime::Session);
-        connect::rows(&mut connection, &settings).await.map_err(|error| connect::failed(&error))?;
+        connection.rows(&settings).await.map_err(|error| connect::failed(&error))?;
         let limit = format!("SET statement_timeout = {}", timeout.as_millis());
-        connect::rows(&mut connection, &limit).await.map_err(|error| connect::failed(&error))?;
-        if let Err((done, error)) = run::statements(&mut connection, sql).await {
+        connection.rows(&limit).await.map_err(|error| connect::failed(&error))?;
+        if let Err((done, error)) = connection.statements(sql, Deadline::after(timeout)).await {
             if connect::code(&error) == Some(QUERY_CANCELED) {
                 return Err(DatabaseError::TimedOut);
             }
+            let failed = connect::failed(&error);
             return Err(match run::line(sql, done, &error) {
-                Some(line) => DatabaseError::Failed(format!("line {line}: {}", connect::words(&error))),
-                None => connect::failed(&error),
+                Some(line) => failed.worded(|why| format!("line {line}: {why}")),
+                None => failed,
             });
         }
-        let _ = connection.close().await;
+        connection.close().await;
         Ok(())
     }
 }

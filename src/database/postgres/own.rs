@@ -2,9 +2,7 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::PgConnection;
-
-use super::{connect, quote::literal};
+use super::{connect, connection::Connection, quote::literal};
 
 pub(super) const SCHEMA: &str = "portcullis";
 
@@ -15,29 +13,29 @@ const MAKING: i64 = 0x706f_7274_6f77_6e73;
 const ATTEMPTS: u32 = 50;
 
 /// Makes the schema and these tables (`CREATE TABLE IF NOT EXISTS ...`), also if two do it at once.
-pub(super) async fn ensure(connection: &mut PgConnection, tables: &str) -> Result<(), sqlx::Error> {
+pub(super) async fn ensure(connection: &mut Connection, tables: &str) -> Result<(), sqlx::Error> {
     for attempt in 1..=ATTEMPTS {
         // Asked again and again: whoever blocks in the lock holds a snapshot.
         let begin = format!("BEGIN; SELECT pg_catalog.pg_try_advisory_xact_lock({MAKING})::text");
-        let rows = connect::rows(connection, &begin).await?;
+        let rows = connection.rows(&begin).await?;
         if attempt == ATTEMPTS || rows.first().map(|row| connect::flag(row, 0)).transpose()? == Some(true) {
             break;
         }
-        connect::rows(connection, "ROLLBACK").await?;
+        connection.rows("ROLLBACK").await?;
         tokio::time::sleep(Duration::from_millis(fastrand::u64(20..=100))).await;
     }
     // `IF NOT EXISTS` asks for the privilege to make the schema even where it is there.
     let exists =
         format!("SELECT 1::text FROM pg_catalog.pg_namespace WHERE nspname::text = {}", literal(SCHEMA));
-    let schema = if connect::rows(connection, &exists).await?.is_empty() {
+    let schema = if connection.rows(&exists).await?.is_empty() {
         format!("CREATE SCHEMA {SCHEMA}; ")
     } else {
         String::new()
     };
-    let made = connect::rows(connection, &format!("{schema}{tables}; COMMIT")).await;
+    let made = connection.rows(&format!("{schema}{tables}; COMMIT")).await;
     if made.is_err() {
         // The error of making them is what counts.
-        let _ = connect::rows(connection, "ROLLBACK").await;
+        let _ = connection.rows("ROLLBACK").await;
     }
     made.map(drop)
 }

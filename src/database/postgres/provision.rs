@@ -1,12 +1,12 @@
 //! Makes one tenant whole: in one transaction, or where that cannot be, in several that the journal holds together.
 
-use sqlx::{Connection, postgres::PgConnection};
-
 use super::{
     LEDGER, Postgres,
     apply::exists,
     catalog::{self, Group, More},
-    connect, journal, ledgers, lock, own,
+    connect,
+    connection::Connection,
+    journal, ledgers, lock, own,
     quote::identifier,
     reading::Reading,
     run::{self, Mode, bare},
@@ -32,19 +32,18 @@ impl Postgres {
         if files.iter().any(|file| file.no_transaction) {
             self.begin(new, true, limits).await?;
             self.apply(&Schema::Tenant(new.schema.clone()), files, limits).await?;
-            verify(&self.look_at(&new.schema, expected, LEDGER).await?)
-                .map_err(|why| ApplyError::saying(&why))?;
+            verify(&self.look_at(&new.schema, expected, LEDGER).await?).map_err(ApplyError::of)?;
             return self.finish(new, limits).await;
         }
         let registry = self.registry_for(new)?;
-        let mut connection = self.prepared().await?;
+        let mut connection = self.prepared(limits).await?;
         if let Err(error) = self.build(&mut connection, registry, new, files, limits).await {
             // Nobody has to wait for the server to notice that we are gone.
-            let _ = connect::rows(&mut connection, "ROLLBACK").await;
-            let _ = connection.close().await;
+            let _ = connection.rows("ROLLBACK").await;
+            connection.close().await;
             return Err(error);
         }
-        self.seal(connection, &new.schema, (expected, LEDGER), verify).await
+        self.seal(connection, &new.schema, (expected, LEDGER), verify, limits).await
     }
 
     /// The schema, empty but for its ledger, its mark and the journal's entry, in one transaction.
@@ -55,21 +54,21 @@ impl Postgres {
         limits: &Limits,
     ) -> Result<(), ProvisionError> {
         let registry = self.registry_for(new)?;
-        let mut connection = self.prepared().await?;
+        let mut connection = self.prepared(limits).await?;
         self.open(&mut connection, registry, new, limits).await?;
         let failed = |error: sqlx::Error| bare(&error);
         match new.rows {
             Written::First => self.write_rows(&mut connection, registry, new).await?,
             Written::Last => {
                 // Whether the rows can be written at all is known before the long work.
-                connect::rows(&mut connection, "SAVEPOINT rows").await.map_err(failed)?;
+                connection.rows("SAVEPOINT rows").await.map_err(failed)?;
                 self.write_rows(&mut connection, registry, new).await?;
-                connect::rows(&mut connection, "ROLLBACK TO SAVEPOINT rows").await.map_err(failed)?;
+                connection.rows("ROLLBACK TO SAVEPOINT rows").await.map_err(failed)?;
             }
             Written::Never => {}
         }
         let schema = self.make_schema(new, ledger, new.rows == Written::First);
-        connect::rows(&mut connection, &format!("{schema}; COMMIT")).await.map_err(failed)?;
+        connection.rows(&format!("{schema}; COMMIT")).await.map_err(failed)?;
         self.give_back(connection).await;
         Ok(())
     }
@@ -81,21 +80,21 @@ impl Postgres {
         limits: &Limits,
     ) -> Result<(), ProvisionError> {
         let registry = self.registry_for(new)?;
-        let mut connection = self.prepared().await?;
+        let mut connection = self.prepared(limits).await?;
         let failed = |error: sqlx::Error| bare(&error);
-        connect::rows(&mut connection, &run::begin(limits)).await.map_err(failed)?;
+        connection.rows(&run::begin(limits)).await.map_err(failed)?;
         lock::schema(&mut connection, &new.schema, "pg_try_advisory_xact_lock", false).await?;
         let registers = new.rows == Written::Last;
         // The migrations may have taken minutes, and not every registry's column is unique.
         if registers && self.is_registered(&mut connection, registry, &new.schema).await.map_err(failed)? {
             let why = format!("somebody has registered `{}` while it was being made", new.schema);
-            return Err(ApplyError::saying(&why).into());
+            return Err(ApplyError::of(why).into());
         }
         self.close_journal(&mut connection, new).await?;
         if registers {
             self.write_rows(&mut connection, registry, new).await?;
         }
-        connect::rows(&mut connection, "COMMIT").await.map_err(failed)?;
+        connection.rows("COMMIT").await.map_err(failed)?;
         self.give_back(connection).await;
         Ok(())
     }
@@ -108,7 +107,7 @@ impl Postgres {
         shape: Shape,
     ) -> Result<Look, DatabaseError> {
         let mut connection = self.writer().await?;
-        connect::rows(&mut connection, "BEGIN READ ONLY").await.map_err(|error| connect::failed(&error))?;
+        connection.rows("BEGIN READ ONLY").await.map_err(|error| connect::failed(&error))?;
         let mut reading = Reading::inside(connection);
         let look = look(&mut reading, schema, expected, shape).await;
         reading.close().await;
@@ -118,17 +117,18 @@ impl Postgres {
     /// The last look at what the open transaction has made, and its commit.
     pub(super) async fn seal(
         &self,
-        connection: PgConnection,
+        connection: Connection,
         schema: &str,
         (expected, shape): (&Expected, Shape),
         verify: &dyn Fn(&Look) -> Result<(), String>,
+        limits: &Limits,
     ) -> Result<(), ProvisionError> {
         // From here on the connection is lent to the look, which reads inside the transaction.
         let mut reading = Reading::inside(connection);
         let look = look(&mut reading, schema, expected, shape).await.map_err(|error| bare(&error))?;
         let mut connection = reading.into_inner();
-        verify(&look).map_err(|why| ApplyError::saying(&why))?;
-        connect::rows(&mut connection, "COMMIT").await.map_err(|error| bare(&error))?;
+        verify(&look).map_err(ApplyError::of)?;
+        connection.run("COMMIT", limits.deadline).await.map_err(|error| bare(&error))?;
         self.give_back(connection).await;
         Ok(())
     }
@@ -136,7 +136,7 @@ impl Postgres {
     /// All in the transaction that nobody sees before it is whole.
     async fn build(
         &self,
-        connection: &mut PgConnection,
+        connection: &mut Connection,
         registry: &config::Registry,
         new: &Creation,
         files: &[MigrationFile],
@@ -145,7 +145,7 @@ impl Postgres {
         self.open(connection, registry, new, limits).await?;
         self.write_rows(connection, registry, new).await?;
         // A file that commits by itself commits the journal's entry too.
-        connect::rows(connection, &self.make_schema(new, true, true)).await.map_err(|error| bare(&error))?;
+        connection.rows(&self.make_schema(new, true, true)).await.map_err(|error| bare(&error))?;
         for file in files {
             run::file(connection, &new.schema, file, limits, Mode::Unseen).await?;
         }
@@ -153,15 +153,12 @@ impl Postgres {
     }
 
     /// A connection to a database in which the journal stands.
-    pub(super) async fn prepared(&self) -> Result<PgConnection, ProvisionError> {
-        let mut connection = self.writer().await.map_err(ApplyError::from)?;
+    pub(super) async fn prepared(&self, limits: &Limits) -> Result<Connection, ProvisionError> {
+        let mut connection = self.writer_for(limits).await?;
         journal::ensure(&mut connection).await.map_err(|error| {
-            let why = format!(
-                "cannot keep the journal in the schema `{}`: {}",
-                own::SCHEMA,
-                connect::words(&error)
-            );
-            ProvisionError::refusing(why)
+            let why = connect::cause(&error);
+            let text = format!("cannot keep the journal in the schema `{}`: {why}", own::SCHEMA);
+            ProvisionError::refusing(why.worded(text))
         })?;
         Ok(connection)
     }
@@ -169,13 +166,13 @@ impl Postgres {
     /// A transaction under the schema's lock, in which nothing of the tenant stands.
     pub(super) async fn open(
         &self,
-        connection: &mut PgConnection,
+        connection: &mut Connection,
         registry: &config::Registry,
         new: &Creation,
         limits: &Limits,
     ) -> Result<(), ProvisionError> {
         let failed = |error: sqlx::Error| ProvisionError::from(bare(&error));
-        connect::rows(connection, &run::begin(limits)).await.map_err(failed)?;
+        connection.rows(&run::begin(limits)).await.map_err(failed)?;
         lock::schema(connection, &new.schema, "pg_try_advisory_xact_lock", false).await?;
         let registered = self.is_registered(connection, registry, &new.schema).await.map_err(failed)?;
         let stands = exists(connection, &new.schema).await?;
@@ -189,7 +186,8 @@ impl Postgres {
                 )));
             }
         }
-        refuse_existing(&new.schema, registered, stands)
+        let schema = format!("the schema `{}`", new.schema);
+        ProvisionError::if_exists(&new.schema, registered, stands.then_some(schema.as_str()))
     }
 
     pub(super) fn make_schema(&self, new: &Creation, ledger: bool, rows: bool) -> String {
@@ -204,13 +202,13 @@ impl Postgres {
 
     pub(super) async fn close_journal(
         &self,
-        connection: &mut PgConnection,
+        connection: &mut Connection,
         new: &Creation,
     ) -> Result<(), ApplyError> {
         let closed =
             journal::close(connection, &new.nonce, &new.schema).await.map_err(|error| bare(&error))?;
         let gone = "the journal's entry or the schema's mark is gone: another run has taken over";
-        new.seal.note(closed.ok_or_else(|| ApplyError::saying(gone))?);
+        new.seal.note(closed.ok_or_else(|| ApplyError::of(gone))?);
         Ok(())
     }
 
@@ -222,20 +220,6 @@ impl Postgres {
             Some(why) => Err(ProvisionError::refusing(why)),
             None => Ok(registry),
         }
-    }
-}
-
-/// Nothing that stood there before is adopted.
-fn refuse_existing(tenant: &str, registered: bool, schema: bool) -> Result<(), ProvisionError> {
-    match (registered, schema) {
-        (false, false) => Ok(()),
-        (true, true) => Err(ProvisionError::refusing(format!("`{tenant}` exists already"))),
-        (false, true) => Err(ProvisionError::unproved(format!(
-            "a schema `{tenant}` stands there that the registry does not name"
-        ))),
-        (true, false) => Err(ProvisionError::unproved(format!(
-            "the registry names `{tenant}` already, and its schema is not there"
-        ))),
     }
 }
 
@@ -274,11 +258,5 @@ async fn look(
             Ok(facts.with_ledger(rows.iter().map(ledgers::recorded).collect::<Result<_, _>>()?))
         }
         Some(facts) => Ok(facts.without_ledger(&expected.tables, shape.table)),
-    }
-}
-
-impl From<DatabaseError> for ProvisionError {
-    fn from(error: DatabaseError) -> Self {
-        ApplyError::from(error).into()
     }
 }

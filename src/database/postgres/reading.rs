@@ -2,22 +2,24 @@
 
 use std::time::Duration;
 
-use futures_util::TryStreamExt;
 use sqlx::{
-    AssertSqlSafe, Connection, Either,
-    postgres::{PgConnection, PgErrorPosition, PgRow},
+    Either,
+    postgres::{PgErrorPosition, PgRow},
 };
 
-use super::{DatabaseError, connect};
+use super::{DatabaseError, connect, connection::Connection};
 use crate::config;
 
 /// For a lock that somebody else's DDL holds on what is looked at.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// The server cancels a statement at its time-out; the answer that says so takes a moment.
+const MARGIN: Duration = Duration::from_secs(2);
+
 /// A connection that only reads: each message is a READ ONLY transaction of its own, which also holds
 /// through a pooler in transaction mode.
 pub(super) struct Reading {
-    connection: PgConnection,
+    connection: Connection,
     begin: String,
     /// How many statements `begin` is.
     before: usize,
@@ -29,7 +31,8 @@ impl Reading {
         Ok(Self::on(connect::connect(config).await?, timeout))
     }
 
-    pub(super) fn on(connection: PgConnection, timeout: Duration) -> Self {
+    pub(super) fn on(mut connection: Connection, timeout: Duration) -> Self {
+        connection.answers_within(timeout + MARGIN);
         let begin = format!(
             "BEGIN READ ONLY; SET LOCAL search_path = pg_catalog; SET LOCAL statement_timeout = {}; \
              SET LOCAL lock_timeout = {}; ",
@@ -40,11 +43,11 @@ impl Reading {
     }
 
     /// Reads inside the transaction that this connection is in.
-    pub(super) fn inside(connection: PgConnection) -> Self {
+    pub(super) fn inside(connection: Connection) -> Self {
         Self { connection, begin: "SET LOCAL search_path = pg_catalog; ".into(), before: 1, end: "" }
     }
 
-    pub(super) fn into_inner(self) -> PgConnection {
+    pub(super) fn into_inner(self) -> Connection {
         self.connection
     }
 
@@ -74,24 +77,20 @@ impl Reading {
         }
         message += self.end;
         let mut done = 0;
-        let outcome = {
-            let mut answers = sqlx::raw_sql(AssertSqlSafe(message)).fetch_many(&mut self.connection);
-            loop {
-                match answers.try_next().await {
-                    Ok(Some(Either::Left(_))) => done += 1,
-                    Ok(Some(Either::Right(row))) => {
-                        if let Err(error) = take(usize::saturating_sub(done, self.before), row) {
-                            break Err(error);
-                        }
-                    }
-                    Ok(None) => break Ok(()),
-                    Err(error) => break Err(error),
+        let before = self.before;
+        let outcome = self
+            .connection
+            .answers(&message, &mut |answer| match answer {
+                Either::Left(_) => {
+                    done += 1;
+                    Ok(())
                 }
-            }
-        };
-        if outcome.is_err() && !self.end.is_empty() {
+                Either::Right(row) => take(usize::saturating_sub(done, before), row),
+            })
+            .await;
+        if outcome.is_err() && !self.end.is_empty() && self.connection.is_usable() {
             // The rest of the message was not read: the failed transaction is still open.
-            let _ = connect::rows(&mut self.connection, "ROLLBACK").await;
+            let _ = self.connection.rows("ROLLBACK").await;
         }
         (done.saturating_sub(self.before).min(statements.len()), outcome)
     }
@@ -105,6 +104,6 @@ impl Reading {
     }
 
     pub(super) async fn close(self) {
-        let _ = self.connection.close().await;
+        self.connection.close().await;
     }
 }

@@ -1,8 +1,8 @@
 //! The record of runs, in Portcullis' own schema.
 
-use sqlx::{Connection, Row as _, postgres::PgConnection};
+use sqlx::Row as _;
 
-use super::{Postgres, connect, own, quote::literal, run};
+use super::{Postgres, connect, connection::Connection, own, quote::literal, run};
 use crate::database::{
     DatabaseError,
     record::{self, Author, Dialect, Entry, Row, Run},
@@ -37,19 +37,19 @@ impl Postgres {
             None => (run::writer(self.direct()).await?, false),
         };
         let sql = format!("BEGIN; {}; COMMIT", DIALECT.write(run, entries));
-        let mut written = connect::rows(&mut connection, &sql).await;
+        let mut written = connection.rows(&sql).await;
         if written.as_ref().is_err_and(is_nothing_yet) {
             written = async {
-                connect::rows(&mut connection, "ROLLBACK").await?;
+                connection.rows("ROLLBACK").await?;
                 own::ensure(&mut connection, &DIALECT.tables()).await?;
-                connect::rows(&mut connection, &sql).await
+                connection.rows(&sql).await
             }
             .await;
         }
         if kept {
             self.give_back(connection).await;
         } else {
-            let _ = connection.close().await;
+            connection.close().await;
         }
         written.map(drop).map_err(|error| connect::failed(&error))
     }
@@ -74,7 +74,7 @@ impl Postgres {
     async fn author(&self, sql: &str) -> Result<Option<Author>, DatabaseError> {
         let mut connection = connect::connect(self.direct()).await?;
         let found = rows(&mut connection, sql).await;
-        let _ = connection.close().await;
+        connection.close().await;
         Ok(found?.first().map(record::author))
     }
 
@@ -85,12 +85,12 @@ impl Postgres {
     ) -> Result<Vec<Run>, DatabaseError> {
         let mut connection = connect::connect(self.direct()).await?;
         let found = read(&mut connection, limit, whole).await;
-        let _ = connection.close().await;
+        connection.close().await;
         found
     }
 }
 
-async fn read(connection: &mut PgConnection, limit: u32, whole: bool) -> Result<Vec<Run>, DatabaseError> {
+async fn read(connection: &mut Connection, limit: u32, whole: bool) -> Result<Vec<Run>, DatabaseError> {
     let found = rows(connection, &DIALECT.runs(limit)).await?;
     let mut runs: Vec<Run> = found.iter().map(record::run).collect();
     if whole && !runs.is_empty() {
@@ -103,8 +103,8 @@ async fn read(connection: &mut PgConnection, limit: u32, whole: bool) -> Result<
     Ok(runs)
 }
 
-async fn rows(connection: &mut PgConnection, sql: &str) -> Result<Vec<Row>, DatabaseError> {
-    let found = match connect::rows(connection, sql).await {
+async fn rows(connection: &mut Connection, sql: &str) -> Result<Vec<Row>, DatabaseError> {
+    let found = match connection.rows(sql).await {
         Err(error) if is_nothing_yet(&error) => return Ok(Vec::new()),
         found => found.map_err(|error| connect::failed(&error))?,
     };

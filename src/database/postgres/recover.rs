@@ -2,10 +2,9 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use sqlx::postgres::PgConnection;
-
 use super::{
     Postgres, apply, connect,
+    connection::Connection,
     journal::{self, Entry},
     lock,
     quote::literal,
@@ -35,7 +34,7 @@ impl Postgres {
         limits: &Limits,
     ) -> Result<Undone, DatabaseError> {
         let Some(registry) = &self.registry else { return Ok(Undone::Nothing) };
-        let mut connection = self.writer().await?;
+        let mut connection = self.writer_for(limits).await?;
         // The session that was given up may still hold the schema's lock: it is not judged before it has ended.
         lock::schema(&mut connection, &new.schema, "pg_try_advisory_lock", false).await.map_err(words)?;
         let condition = format!("nonce = {}", literal(&new.nonce));
@@ -69,7 +68,7 @@ impl Postgres {
         limits: &Limits,
     ) -> Result<Vec<Leftover>, DatabaseError> {
         let Some(registry) = &self.registry else { return Ok(Vec::new()) };
-        let mut connection = self.writer().await?;
+        let mut connection = self.writer_for(limits).await?;
         // What another registry's runs are making is theirs to take back.
         let ours = format!("registry = {}", literal(&self.registry_name()));
         let entries = journal::entries(&mut connection, &ours).await;
@@ -81,8 +80,8 @@ impl Postgres {
                 Ok(Some(Undone::Unproved(why))) => Became::Unproved(why),
                 // One that cannot be removed keeps none of the others from it.
                 Err(error) => {
-                    let _ = connect::rows(&mut connection, "ROLLBACK").await;
-                    Became::Failed(error.why)
+                    let _ = connection.rows("ROLLBACK").await;
+                    Became::Failed(error.why.text)
                 }
             };
             let Entry { tenant, begun, .. } = entry;
@@ -95,7 +94,7 @@ impl Postgres {
     /// Takes one of them back; None if another run of those that share the lock was quicker.
     async fn recovered(
         &self,
-        connection: &mut PgConnection,
+        connection: &mut Connection,
         registry: &config::Registry,
         domains: Option<&Domains>,
         entry: &Entry,
@@ -122,7 +121,7 @@ impl Postgres {
         for (tenant, nonce) in absent {
             sql += &format!("; {}", journal::announce(nonce, run, &self.registry_name(), tenant));
         }
-        connect::rows(&mut connection, &(sql + "; COMMIT")).await.map_err(|error| connect::failed(&error))?;
+        connection.rows(&(sql + "; COMMIT")).await.map_err(|error| connect::failed(&error))?;
         self.give_back(connection).await;
         Ok(())
     }
@@ -131,7 +130,7 @@ impl Postgres {
     pub(in super::super) async fn strike(&self, nonces: &[String]) -> Result<(), DatabaseError> {
         let mut connection = self.writer().await?;
         let sql: Vec<String> = nonces.iter().map(|nonce| journal::strike(nonce)).collect();
-        connect::rows(&mut connection, &sql.join("; ")).await.map_err(|error| connect::failed(&error))?;
+        connection.rows(&sql.join("; ")).await.map_err(|error| connect::failed(&error))?;
         self.give_back(connection).await;
         Ok(())
     }
@@ -181,7 +180,7 @@ impl Postgres {
 
 /// Ends the sessions that a run's programs have left: a statement goes on without whoever asked for it, and one that
 /// comes after its schema is gone would land in another.
-async fn end_programs(connection: &mut PgConnection, run: &str) -> Result<(), ApplyError> {
+async fn end_programs(connection: &mut Connection, run: &str) -> Result<(), ApplyError> {
     let sql = format!(
         "SELECT pg_catalog.pg_terminate_backend(pid)::text FROM pg_catalog.pg_stat_activity \
          WHERE datname = current_database() AND application_name = {} AND pid <> pg_catalog.pg_backend_pid()",
@@ -189,23 +188,21 @@ async fn end_programs(connection: &mut PgConnection, run: &str) -> Result<(), Ap
     );
     let mut quiet = false;
     for _ in 0..LOOKS {
-        let ended = !connect::rows(connection, &sql).await.map_err(|error| bare(&error))?.is_empty();
+        let ended = !connection.rows(&sql).await.map_err(|error| bare(&error))?.is_empty();
         if !ended && quiet {
             return Ok(());
         }
         quiet = !ended;
         tokio::time::sleep(PAUSE).await;
     }
-    Err(ApplyError::saying(
-        "a program of that run comes back as often as its session is ended: kill it first",
-    ))
+    Err(ApplyError::of("a program of that run comes back as often as its session is ended: kill it first"))
 }
 
 /// Whether the transaction that was to make the tenant whole did.
-async fn is_committed(connection: &mut PgConnection, seal: &Seal) -> Result<bool, sqlx::Error> {
+async fn is_committed(connection: &mut Connection, seal: &Seal) -> Result<bool, sqlx::Error> {
     let Some(transaction) = seal.transaction() else { return Ok(false) };
     let sql = format!("SELECT coalesce(pg_catalog.txid_status({transaction}) = 'committed', false)::text");
-    let rows = connect::rows(connection, &sql).await?;
+    let rows = connection.rows(&sql).await?;
     rows.first().map_or(Ok(false), |row| connect::flag(row, 0))
 }
 

@@ -63,10 +63,7 @@ impl Postgres {
     ) -> Result<Rows, DatabaseError> {
         let (schema, name) = table(registry, &self.config.shared_schema);
         let refuse = |error: sqlx::Error| {
-            DatabaseError::Failed(format!(
-                "cannot read the registry `{schema}.{name}`: {}",
-                connect::words(&error)
-            ))
+            connect::failed(&error).worded(|why| format!("cannot read the registry `{schema}.{name}`: {why}"))
         };
         // The condition is the operator's own SQL and may call what stands in the shared schema.
         let sql = format!(
@@ -80,9 +77,8 @@ impl Postgres {
         let mut rows = Rows::default();
         for row in reading.rows(&sql).await.map_err(refuse)? {
             let Some(tenant) = connect::text(&row, 0).map_err(refuse)?.filter(|name| !name.is_empty()) else {
-                return Err(DatabaseError::Failed(format!(
-                    "the registry `{schema}.{name}` holds a row without a schema name"
-                )));
+                let why = format!("the registry `{schema}.{name}` holds a row without a schema name");
+                return Err(DatabaseError::Failed(why.into()));
             };
             // The shared schema may be registered like a tenant; it is judged as what it is.
             if tenant == self.config.shared_schema {

@@ -1,9 +1,8 @@
 //! Removes a schema: in as few transactions as the server's lock table allows, and never what stands outside of it.
 
-use sqlx::postgres::PgConnection;
-
 use super::{
     connect,
+    connection::Connection,
     journal::{self, Entry, Kind},
     quote::{identifier, literal, qualified},
     run::bare,
@@ -31,7 +30,7 @@ impl Postgres {
     /// Removes what an entry of the journal announces, if it proves whose it is; the entry goes with it.
     pub(super) async fn remove_announced(
         &self,
-        connection: &mut PgConnection,
+        connection: &mut Connection,
         registry: &config::Registry,
         domains: Option<&Domains>,
         entry: &Entry,
@@ -59,15 +58,15 @@ impl Postgres {
         if stands {
             drop_tables(connection, schema, limits).await?;
         }
-        connect::rows(connection, &begin(limits)).await.map_err(failed)?;
+        connection.rows(&begin(limits)).await.map_err(failed)?;
         if registered {
             self.delete_rows(connection, registry, domains, schema).await.map_err(failed)?;
         }
         if stands {
-            drop_schema(connection, schema).await?;
+            drop_schema(connection, schema, limits).await?;
         }
         let end = format!("{}; COMMIT", journal::strike(&entry.nonce));
-        connect::rows(connection, &end).await.map_err(failed)?;
+        connection.run(&end, limits.deadline).await.map_err(failed)?;
         Ok(Undone::Nothing)
     }
 }
@@ -82,7 +81,7 @@ pub(super) fn begin(limits: &Limits) -> String {
 
 /// Drops as many of the schema's tables as it takes for the rest to fit into one transaction.
 pub(super) async fn drop_tables(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     schema: &str,
     limits: &Limits,
 ) -> Result<Dropped, ApplyError> {
@@ -94,25 +93,29 @@ pub(super) async fn drop_tables(
         if batch.rest <= budget || batch.tables.is_empty() {
             return Ok(Dropped { tables: dropped.tables + batch.count, ..dropped });
         }
-        connect::rows(connection, &begin(limits)).await.map_err(failed)?;
+        connection.rows(&begin(limits)).await.map_err(failed)?;
         refuse_outside(connection, schema).await?;
         let sql = format!("DROP {} IF EXISTS {} CASCADE; COMMIT", batch.kind, batch.tables.join(", "));
-        connect::rows(connection, &sql).await.map_err(failed)?;
+        connection.run(&sql, limits.deadline).await.map_err(failed)?;
         dropped.tables += batch.tables.len();
         dropped.transactions += 1;
     }
 }
 
 /// Drops the schema with all that is left in it, inside the transaction that is open.
-pub(super) async fn drop_schema(connection: &mut PgConnection, schema: &str) -> Result<(), ApplyError> {
+pub(super) async fn drop_schema(
+    connection: &mut Connection,
+    schema: &str,
+    limits: &Limits,
+) -> Result<(), ApplyError> {
     refuse_outside(connection, schema).await?;
     let sql = format!("DROP SCHEMA {} CASCADE", identifier(schema));
-    connect::rows(connection, &sql).await.map(drop).map_err(|error| bare(&error))
+    connection.run(&sql, limits.deadline).await.map_err(|error| bare(&error))
 }
 
 /// CASCADE takes along what depends on the schema wherever it stands. Asked inside the transaction that drops.
-pub(super) async fn refuse_outside(connection: &mut PgConnection, schema: &str) -> Result<(), ApplyError> {
-    let rows = connect::rows(connection, &outside(schema)).await.map_err(|error| bare(&error))?;
+pub(super) async fn refuse_outside(connection: &mut Connection, schema: &str) -> Result<(), ApplyError> {
+    let rows = connection.rows(&outside(schema)).await.map_err(|error| bare(&error))?;
     let mut names = Vec::new();
     for row in &rows {
         names.extend(connect::text(row, 0).map_err(|error| bare(&error))?);
@@ -123,7 +126,7 @@ pub(super) async fn refuse_outside(connection: &mut PgConnection, schema: &str) 
     let more = names.len().saturating_sub(NAMED);
     names.truncate(NAMED);
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    Err(ApplyError::saying(&format!(
+    Err(ApplyError::of(format!(
         "what stands outside of `{schema}` depends on it: {}{more}",
         names.join(", ")
     )))
@@ -164,10 +167,10 @@ struct Batch {
     count: usize,
 }
 
-async fn batch(connection: &mut PgConnection, schema: &str, budget: u64) -> Result<Batch, sqlx::Error> {
+async fn batch(connection: &mut Connection, schema: &str, budget: u64) -> Result<Batch, sqlx::Error> {
     let mut batch = Batch { kind: String::new(), tables: Vec::new(), rest: 0, count: 0 };
     let mut weight = 0;
-    for row in connect::rows(connection, &weights(schema)).await? {
+    for row in connection.rows(&weights(schema)).await? {
         let (Some(name), Some(what)) = (connect::text(&row, 0)?, connect::text(&row, 1)?) else {
             continue;
         };
@@ -186,10 +189,10 @@ async fn batch(connection: &mut PgConnection, schema: &str, budget: u64) -> Resu
 }
 
 /// How many locks one transaction may take.
-async fn budget(connection: &mut PgConnection) -> Result<u64, sqlx::Error> {
+async fn budget(connection: &mut Connection) -> Result<u64, sqlx::Error> {
     let sql = "SELECT (current_setting('max_locks_per_transaction')::bigint * (current_setting('max_connections')::bigint \
                + current_setting('max_prepared_transactions')::bigint))::text";
-    let rows = connect::rows(connection, sql).await?;
+    let rows = connection.rows(sql).await?;
     Ok((connect::number(&rows, 0)? / PART_OF_LOCKS).max(1))
 }
 

@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use sqlx::postgres::PgConnection;
-
 use super::{
-    Postgres, connect,
+    Postgres,
+    connection::Connection,
     quote::{identifier, literal, qualified},
     registry,
 };
@@ -19,18 +18,18 @@ impl Postgres {
     /// Whether the registry names it, in a row that counts or in one that does not.
     pub(super) async fn is_registered(
         &self,
-        connection: &mut PgConnection,
+        connection: &mut Connection,
         registry: &config::Registry,
         schema: &str,
     ) -> Result<bool, sqlx::Error> {
         let row = format!("SELECT 1::text FROM {}", self.row(registry, schema));
-        Ok(!connect::rows(connection, &row).await?.is_empty())
+        Ok(!connection.rows(&row).await?.is_empty())
     }
 
     /// Writes the rows; the new one must count as a tenant.
     pub(super) async fn write_rows(
         &self,
-        connection: &mut PgConnection,
+        connection: &mut Connection,
         registry: &config::Registry,
         new: &Creation,
     ) -> Result<(), ApplyError> {
@@ -43,8 +42,8 @@ impl Postgres {
             row = self.row(registry, &new.schema),
             condition = registry::condition(registry),
         );
-        if connect::rows(connection, &sql).await.map_err(failed)?.is_empty() {
-            return Err(ApplyError::saying("a new row does not meet the registry's `where`"));
+        if connection.rows(&sql).await.map_err(failed)?.is_empty() {
+            return Err(ApplyError::of("a new row does not meet the registry's `where`"));
         }
         Ok(())
     }
@@ -52,7 +51,7 @@ impl Postgres {
     /// Removes the rows of the registry and, before them, those of the domains; says how many of each.
     pub(super) async fn delete_rows(
         &self,
-        connection: &mut PgConnection,
+        connection: &mut Connection,
         registry: &config::Registry,
         domains: Option<&Domains>,
         schema: &str,
@@ -66,10 +65,10 @@ impl Postgres {
                 identifier(&domains.tenant_column),
                 identifier(&domains.key_column),
             );
-            domain_rows = connect::rows(connection, &sql).await?.len();
+            domain_rows = connection.rows(&sql).await?.len();
         }
         let sql = format!("DELETE FROM {row} RETURNING 1::text");
-        Ok((connect::rows(connection, &sql).await?.len(), domain_rows))
+        Ok((connection.rows(&sql).await?.len(), domain_rows))
     }
 
     /// The registry's table and the condition of one tenant.

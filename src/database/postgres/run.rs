@@ -2,20 +2,19 @@
 
 use std::time::Duration;
 
-use futures_util::TryStreamExt;
-use sqlx::{
-    AssertSqlSafe, Either,
-    postgres::{PgConnection, PgErrorPosition, PgRow},
-};
+use sqlx::postgres::{PgErrorPosition, PgRow};
 use tokio::time::Instant;
 
 use super::{
     LEDGER, connect,
+    connection::Connection,
     quote::{identifier, literal, qualified},
 };
 use crate::{
+    cause::{Cause, Kind},
     config,
-    database::{ApplyError, DatabaseError, Limits, MigrationFile, migrations::hex, places},
+    database::{ApplyEnd, ApplyError, DatabaseError, Limits, MigrationFile, places},
+    words::hex,
 };
 
 /// How a file's statements meet the transaction.
@@ -37,28 +36,38 @@ pub(super) enum Lifetime {
     Transaction,
 }
 
-/// The server's version, and the settings that it has since then. It notices when we are gone: within a second in
-/// the middle of a statement, and within ten if the network says nothing any more. It does not end a session
-/// that only holds a lock.
-const SETTINGS: [(u32, &str); 4] = [
-    (
-        0,
-        "idle_in_transaction_session_timeout = 0; SET tcp_keepalives_idle = 5; SET tcp_keepalives_interval = 2; SET tcp_keepalives_count = 3",
-    ),
-    (120_000, "tcp_user_timeout = '10s'"),
-    (140_000, "idle_session_timeout = 0; SET client_connection_check_interval = '1s'"),
-    (170_000, "transaction_timeout = 0"),
-];
+/// After this time the server ends a session that it cannot reach.
+const UNREACHABLE: Duration = Duration::from_secs(10);
+
+/// Before the server asks whether a peer that says nothing is still there, and between two such questions.
+const KEEPALIVE_IDLE: u64 = 5;
+const KEEPALIVE_INTERVAL: u64 = 2;
 
 /// What each of our sessions sets that holds a lock or changes something.
-pub(super) fn session(connection: &PgConnection, lifetime: Lifetime) -> String {
+pub(super) fn session(connection: &Connection, lifetime: Lifetime) -> String {
+    settings(connection.server_version(), lifetime, UNREACHABLE)
+}
+
+/// The server notices when we are gone: within a second in the middle of a statement, and after the given time if the network
+/// says nothing any more. It does not end a session that only holds a lock. Each setting with the version that has it first.
+pub(super) fn settings(version: u32, lifetime: Lifetime, unreachable: Duration) -> String {
+    let count = unreachable.as_secs().saturating_sub(KEEPALIVE_IDLE).div_ceil(KEEPALIVE_INTERVAL).max(1);
     let set = match lifetime {
-        Lifetime::Session => "SET ",
-        Lifetime::Transaction => "SET LOCAL ",
+        Lifetime::Session => "SET",
+        Lifetime::Transaction => "SET LOCAL",
     };
-    let version = connection.server_version_num().unwrap_or_default();
-    let known = SETTINGS.iter().filter(|(since, _)| *since <= version);
-    known.map(|(_, text)| format!("SET {text}").replace("SET ", set)).collect::<Vec<_>>().join("; ")
+    let settings = [
+        (0, "idle_in_transaction_session_timeout", "0".to_owned()),
+        (0, "tcp_keepalives_idle", KEEPALIVE_IDLE.to_string()),
+        (0, "tcp_keepalives_interval", KEEPALIVE_INTERVAL.to_string()),
+        (0, "tcp_keepalives_count", count.to_string()),
+        (120_000, "tcp_user_timeout", unreachable.as_millis().to_string()),
+        (140_000, "idle_session_timeout", "0".to_owned()),
+        (140_000, "client_connection_check_interval", "1000".to_owned()),
+        (170_000, "transaction_timeout", "0".to_owned()),
+    ];
+    let known = settings.into_iter().filter(|(since, ..)| *since <= version);
+    known.map(|(_, name, value)| format!("{set} {name} = {value}")).collect::<Vec<_>>().join("; ")
 }
 
 /// Whatever the server's default is: what another run has committed is seen as soon as its lock is had.
@@ -70,37 +79,26 @@ pub(super) fn begin(limits: &Limits) -> String {
 }
 
 /// A connection for changes: past the pooler, and never to a standby.
-pub(super) async fn writer(config: &config::Postgres) -> Result<PgConnection, DatabaseError> {
+pub(super) async fn writer(config: &config::Postgres) -> Result<Connection, DatabaseError> {
     let mut connection = primary(config, "portcullis").await?;
     let settings = session(&connection, Lifetime::Session);
-    connect::rows(&mut connection, &settings).await.map_err(|error| connect::failed(&error))?;
+    connection.rows(&settings).await.map_err(|error| connect::failed(&error))?;
     Ok(connection)
 }
 
 /// A connection of that name to a server that may be changed.
-pub(super) async fn primary(config: &config::Postgres, name: &str) -> Result<PgConnection, DatabaseError> {
+pub(super) async fn primary(config: &config::Postgres, name: &str) -> Result<Connection, DatabaseError> {
     let mut connection = connect::connect_as(config, Some(name)).await?;
     let sql = "SELECT pg_catalog.pg_is_in_recovery()::text";
-    let rows = connect::rows(&mut connection, sql).await.map_err(|error| connect::failed(&error))?;
+    let rows = connection.rows(sql).await.map_err(|error| connect::failed(&error))?;
     let standby = rows.first().map(|row| connect::flag(row, 0)).transpose();
     if standby.map_err(|error| connect::failed(&error))?.unwrap_or(false) {
-        return Err(DatabaseError::Failed("the server is a standby: nothing can be changed there".into()));
+        return Err(DatabaseError::Failed(Cause::new(
+            Kind::ReadOnly,
+            "the server is a standby: nothing can be changed there",
+        )));
     }
     Ok(connection)
-}
-
-/// Runs several statements in one message. The error comes with how many of them were done.
-pub(super) async fn statements(connection: &mut PgConnection, sql: &str) -> Result<(), (usize, sqlx::Error)> {
-    let mut done = 0;
-    let mut stream = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_many(connection);
-    loop {
-        match stream.try_next().await {
-            Ok(Some(Either::Left(_))) => done += 1,
-            Ok(Some(Either::Right(_))) => {}
-            Ok(None) => return Ok(()),
-            Err(error) => return Err((done, error)),
-        }
-    }
 }
 
 /// The line on which a failed statement stands.
@@ -123,7 +121,7 @@ pub(super) fn create_ledger(schema: &str) -> String {
 
 /// Undoes what an earlier file may have set, and makes the schema the only one in sight.
 fn prepare(
-    connection: &PgConnection,
+    connection: &Connection,
     schema: &str,
     file: &MigrationFile,
     limits: &Limits,
@@ -152,7 +150,7 @@ fn prepare(
 /// Runs one file and records it. The row is there before the file runs, as one that did not succeed: a
 /// file that commits by itself, or dies half-way outside a transaction, leaves the ledger saying so.
 pub(super) async fn file(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     schema: &str,
     file: &MigrationFile,
     limits: &Limits,
@@ -162,41 +160,36 @@ pub(super) async fn file(
     let ours = |error: sqlx::Error| trouble(file, None, mode, &error);
     let (prepare, ask) = (prepare(connection, schema, file, limits, mode), transaction(mode));
     let first = format!("{prepare}; {ask}; {}", insert(schema, file));
-    let before = connect::rows(connection, &first).await.and_then(|rows| answer(&rows)).map_err(ours)?;
+    let before = connection.rows(&first).await.and_then(|rows| answer(&rows)).map_err(ours)?;
     let text = match mode {
         Mode::Unseen if file.no_transaction => places::without_concurrently(&file.sql),
         _ => file.sql.clone(),
     };
-    if let Err((done, error)) = statements(connection, &text).await {
+    if let Err((done, error)) = connection.statements(&text, limits.deadline).await {
         let failure = trouble(file, line(&text, done, &error), mode, &error);
         let dirty = mode == Mode::Outside || stands(connection, schema, file).await;
-        return Err(ApplyError { dirty, locked: failure.locked && !dirty, ..failure });
+        return Err(if dirty { ApplyError { end: ApplyEnd::Dirty, ..failure } } else { failure });
     }
     // What does not run in the same transaction any more is not recorded as done.
     let same = format!("({ask}) = {}", literal(before.as_deref().unwrap_or_default()));
     let last = format!("{prepare}; {ask}; {} AND {same}", update(schema, file, begun.elapsed()));
-    let after = connect::rows(connection, &last).await.and_then(|rows| answer(&rows)).map_err(ours)?;
-    if after == before { Ok(()) } else { Err(ApplyError { dirty: true, ..left(file, mode) }) }
+    let after = connection.rows(&last).await.and_then(|rows| answer(&rows)).map_err(ours)?;
+    if after == before { Ok(()) } else { Err(left(file, mode)) }
 }
 
 /// An error that belongs to no file.
 pub(super) fn bare(error: &sqlx::Error) -> ApplyError {
-    ApplyError {
-        why: connect::words(error),
-        lost: connect::is_lost(error),
-        locked: connect::code(error) == Some("55P03"),
-        ..ApplyError::default()
-    }
+    ApplyError::of(connect::cause(error))
 }
 
 /// Rolls back, and asks whether the row of a file that did not succeed is still there: then the file has
 /// committed by itself.
-async fn stands(connection: &mut PgConnection, schema: &str, file: &MigrationFile) -> bool {
+async fn stands(connection: &mut Connection, schema: &str, file: &MigrationFile) -> bool {
     let ledger = qualified(schema, LEDGER.table);
     let row = format!("SELECT 1 FROM {ledger} WHERE version = {} AND NOT success", file.version);
     // Each on its own: an error of the second would otherwise take the first back.
-    connect::rows(connection, "ROLLBACK").await.is_ok()
-        && connect::rows(connection, &row).await.is_ok_and(|rows| !rows.is_empty())
+    connection.rows("ROLLBACK").await.is_ok()
+        && connection.rows(&row).await.is_ok_and(|rows| !rows.is_empty())
 }
 
 /// An error of a statement that belongs to a file.
@@ -206,31 +199,21 @@ pub(super) fn trouble(
     mode: Mode,
     error: &sqlx::Error,
 ) -> ApplyError {
-    let path = file.path.display();
-    ApplyError {
-        migration: Some(file.name()),
-        place: Some(line.map_or_else(|| path.to_string(), |line| format!("{path}:{line}"))),
-        why: connect::words(error),
-        lost: connect::is_lost(error),
-        locked: mode != Mode::Outside && connect::code(error) == Some("55P03"),
-        ..ApplyError::default()
-    }
+    let error = bare(error).at(file, line);
+    // Half of it may be done: it is not tried again.
+    let end = if mode == Mode::Outside && error.is_locked() { ApplyEnd::Failed } else { error.end };
+    ApplyError { end, ..error }
 }
 
 /// A file that did not leave the transaction as it found it.
 fn left(file: &MigrationFile, mode: Mode) -> ApplyError {
-    ApplyError {
-        migration: Some(file.name()),
-        place: Some(file.path.display().to_string()),
-        why: match mode {
-            Mode::Outside => "the file leaves a transaction open",
-            Mode::Inside | Mode::Unseen => {
-                "the file ends the transaction that it runs in: it says COMMIT, ROLLBACK or BEGIN itself"
-            }
+    let why = match mode {
+        Mode::Outside => "the file leaves a transaction open",
+        Mode::Inside | Mode::Unseen => {
+            "the file ends the transaction that it runs in: it says COMMIT, ROLLBACK or BEGIN itself"
         }
-        .to_owned(),
-        ..ApplyError::default()
-    }
+    };
+    ApplyError { end: ApplyEnd::Dirty, ..ApplyError::of(why).at(file, None) }
 }
 
 /// Asks for what tells one transaction from another; outside, whether there is none.

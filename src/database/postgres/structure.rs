@@ -1,9 +1,8 @@
 //! What a schema is made of, as one digest: the same for two schemas that differ in nothing but their names.
 
-use sqlx::postgres::PgConnection;
-
 use super::{
     connect,
+    connection::Connection,
     quote::{identifier, literal},
 };
 
@@ -69,7 +68,7 @@ const LINES: [&str; 16] = [
 
 /// The digest, inside the transaction that is open. Sets `search_path` to the schema alone, so that the server does not
 /// qualify the names that stand in it.
-pub(super) async fn structure(connection: &mut PgConnection, schema: &str) -> Result<String, sqlx::Error> {
+pub(super) async fn structure(connection: &mut Connection, schema: &str) -> Result<String, sqlx::Error> {
     let sql = format!(
         "SET LOCAL search_path = {}; WITH n AS MATERIALIZED (SELECT oid FROM pg_namespace \
          WHERE nspname = {name}::name AND nspname::text = {name}), {FOUND}, lines(line) AS ({}) \
@@ -79,6 +78,6 @@ pub(super) async fn structure(connection: &mut PgConnection, schema: &str) -> Re
         LINES.join(" UNION ALL "),
         name = literal(schema),
     );
-    let rows = connect::rows(connection, &sql).await?;
+    let rows = connection.rows(&sql).await?;
     rows.first().map_or(Ok(None), |row| connect::text(row, 0)).map(Option::unwrap_or_default)
 }

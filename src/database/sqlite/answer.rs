@@ -13,7 +13,7 @@ impl Sqlite {
     ) -> Result<Vec<(String, Rows)>, DatabaseError> {
         let path =
             self.tenant(tenant).ok_or_else(|| DatabaseError::Failed("the name cannot be a file's".into()))?;
-        let mut connection = files::read(&path).await.map_err(DatabaseError::Failed)?;
+        let mut connection = files::read_existing(&path).await?;
         let mut answers = Vec::new();
         for table in tables {
             let sql = format!("SELECT count(*) FROM {}", files::identifier(table));
@@ -22,7 +22,7 @@ impl Sqlite {
             });
             let rows = match counted {
                 Ok(rows) => Rows::Counted(rows.cast_unsigned()),
-                Err(error) => Rows::Failed(files::words(&error)),
+                Err(error) => Rows::Failed(files::cause(&error).text),
             };
             answers.push((table.clone(), rows));
         }

@@ -5,11 +5,10 @@ use std::time::Duration;
 use sqlx::{Connection, sqlite::SqliteConnection};
 use tokio::time::Instant;
 
-use super::{LEDGER, Sqlite, files, look};
-use crate::database::{
-    Applied, ApplyError, Limits, MigrationFile, Schema,
-    migrations::{hex, pending},
-    places,
+use super::{LEDGER, Sqlite, disk, files, look};
+use crate::{
+    database::{Applied, ApplyEnd, ApplyError, Limits, MigrationFile, Schema, migrations::pending, places},
+    words::hex,
 };
 
 /// Attempts in all, where another process's lock stood in the way.
@@ -31,12 +30,12 @@ impl Sqlite {
         let path = match schema {
             Schema::Shared => self.shared(),
             Schema::Tenant(name) => {
-                self.tenant(name).ok_or_else(|| ApplyError::saying("the name cannot be a file's"))?
+                self.tenant(name).ok_or_else(|| ApplyError::of("the name cannot be a file's"))?
             }
         };
         let create = *schema == Schema::Shared;
-        if !create && !path.exists() {
-            return Err(ApplyError::saying("the tenant's file is not there, and is not made again"));
+        if !create && !disk::exists(&path).await.map_err(ApplyError::of)? {
+            return Err(ApplyError::of("the tenant's file is not there, and is not made again"));
         }
         let mut applied = Applied::default();
         for segment in files.chunk_by(|a, b| !a.no_transaction && !b.no_transaction) {
@@ -49,10 +48,10 @@ impl Sqlite {
                 let _ = connection.close().await;
                 match outcome {
                     // The file's own lock is the tenant's.
-                    Err(error) if error.locked && limits.gives_way => {
-                        break Err(ApplyError { taken: true, ..error });
+                    Err(error) if error.is_locked() && limits.gives_way => {
+                        break Err(ApplyError { end: ApplyEnd::TakenByOther, ..error });
                     }
-                    Err(error) if error.locked && attempt < ATTEMPTS => {
+                    Err(error) if error.is_locked() && attempt < ATTEMPTS => {
                         let pause = fastrand::u64(100..=300) * u64::from(attempt);
                         tokio::time::sleep(Duration::from_millis(pause)).await;
                         attempt += 1;
@@ -81,7 +80,7 @@ async fn apply(
         if !create {
             let why =
                 format!("the ledger `{}` is not there, and is not made again for a tenant", LEDGER.table);
-            return Err(ApplyError::saying(&why));
+            return Err(ApplyError::of(why));
         }
         files::rows(connection, CREATE_LEDGER).await.map_err(|error| bare(&error))?;
     }
@@ -117,7 +116,8 @@ pub(super) async fn run(
     }
     if let Err((done, error)) = files::statements(connection, &file.sql).await {
         let line = places::line_of_statement(&file.sql, done);
-        return Err(ApplyError { dirty: outside, ..trouble(file, line, outside, &error) });
+        let failed = trouble(file, line, outside, &error);
+        return Err(if outside { ApplyError { end: ApplyEnd::Dirty, ..failed } } else { failed });
     }
     let (end, why) = if outside {
         ("BEGIN; COMMIT", "the file leaves a transaction open")
@@ -128,13 +128,7 @@ pub(super) async fn run(
         )
     };
     if files::rows(connection, end).await.is_err() {
-        return Err(ApplyError {
-            migration: Some(file.name()),
-            place: Some(file.path.display().to_string()),
-            why: why.into(),
-            dirty: true,
-            ..ApplyError::default()
-        });
+        return Err(ApplyError { end: ApplyEnd::Dirty, ..ApplyError::of(why).at(file, None) });
     }
     let took = i64::try_from(begun.elapsed().as_nanos()).unwrap_or(i64::MAX);
     let update = format!(
@@ -156,17 +150,13 @@ fn insert(file: &MigrationFile) -> String {
 }
 
 fn trouble(file: &MigrationFile, line: Option<usize>, outside: bool, error: &sqlx::Error) -> ApplyError {
-    let path = file.path.display();
-    ApplyError {
-        migration: Some(file.name()),
-        place: Some(line.map_or_else(|| path.to_string(), |line| format!("{path}:{line}"))),
-        why: files::words(error),
-        locked: !outside && files::is_busy(error),
-        ..ApplyError::default()
-    }
+    let error = bare(error).at(file, line);
+    // Half of it may be done: it is not tried again.
+    let end = if outside && error.is_locked() { ApplyEnd::Failed } else { error.end };
+    ApplyError { end, ..error }
 }
 
 /// An error that belongs to no file.
 pub(super) fn bare(error: &sqlx::Error) -> ApplyError {
-    ApplyError { why: files::words(error), locked: files::is_busy(error), ..ApplyError::default() }
+    ApplyError::of(files::cause(error))
 }

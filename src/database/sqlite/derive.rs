@@ -16,7 +16,7 @@ pub(in super::super) async fn derive(
 }
 
 async fn tables(files: &[MigrationFile]) -> Result<Made, DatabaseError> {
-    let failed = |error: sqlx::Error| DatabaseError::Failed(files::words(&error));
+    let failed = |error: sqlx::Error| files::failed(&error);
     let mut connection = files::memory().await.map_err(failed)?;
     files::rows(&mut connection, apply::CREATE_LEDGER).await.map_err(failed)?;
     for file in files {

@@ -1,11 +1,12 @@
 //! What the doctor asks of SQLite: duplicates in the registry, and files that killed runs have left behind.
 
-use std::fs;
+use std::path::Path;
 
 use sqlx::{Connection, Row};
 
-use super::{Sqlite, files, registry};
+use super::{Sqlite, disk, files, registry};
 use crate::{
+    cause::Cause,
     config,
     database::{DatabaseError, examined::Examined},
 };
@@ -15,18 +16,18 @@ impl Sqlite {
         let words = |error: DatabaseError| error.to_string();
         Examined {
             duplicates: match &self.registry {
-                Some(registry) if self.shared().exists() => {
-                    Some(self.duplicates(registry).await.map_err(words))
-                }
-                _ => None,
+                Some(registry) => self.duplicates(registry).await.map_err(words).transpose(),
+                None => None,
             },
-            leftovers: Some(self.leftovers()),
+            leftovers: Some(self.leftovers().await.map_err(|why| why.text)),
             ..Examined::default()
         }
     }
 
-    async fn duplicates(&self, registry: &config::Registry) -> Result<Vec<String>, DatabaseError> {
-        let mut connection = files::read(&self.shared()).await.map_err(DatabaseError::Failed)?;
+    /// None where there is no file yet.
+    async fn duplicates(&self, registry: &config::Registry) -> Result<Option<Vec<String>>, DatabaseError> {
+        let opened = files::read(&self.shared()).await.map_err(DatabaseError::Failed)?;
+        let Some(mut connection) = opened else { return Ok(None) };
         let column = files::identifier(&registry.schema_column);
         let sql = format!(
             "SELECT CAST({column} AS TEXT) FROM {} GROUP BY {column} HAVING count(*) > 1 ORDER BY 1",
@@ -35,24 +36,16 @@ impl Sqlite {
         let rows = files::rows(&mut connection, &sql).await;
         let _ = connection.close().await;
         let names = rows.and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect());
-        names.map_err(|error| DatabaseError::Failed(files::words(&error)))
+        names.map(Some).map_err(|error| files::failed(&error))
     }
 
     /// Files that were being built beside their places.
-    fn leftovers(&self) -> Result<Vec<String>, String> {
+    async fn leftovers(&self) -> Result<Vec<String>, Cause> {
         let folder = self.tenants_folder();
-        let entries = match fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            Err(error) => return Err(format!("cannot list the folder `{}`: {error}", folder.display())),
-        };
-        let mut left = Vec::new();
-        for entry in entries {
-            let path = entry.map_err(|error| error.to_string())?.path();
-            if path.extension().is_some_and(|extension| extension == "new") {
-                left.push(format!("the file {}", path.display()));
-            }
-        }
+        let names = disk::names(&folder).await?.into_iter();
+        let built = names.filter(|name| Path::new(name).extension().is_some_and(|end| end == "new"));
+        let mut left: Vec<String> =
+            built.map(|name| format!("the file {}", folder.join(name).display())).collect();
         left.sort_unstable();
         Ok(left)
     }

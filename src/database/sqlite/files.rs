@@ -1,63 +1,76 @@
 //! Opens SQLite files, runs statements on them, and words what they say.
 
-use std::{fs, io::Read, path::Path, time::Duration};
+use std::{path::Path, time::Duration};
 
 use futures_util::TryStreamExt;
-use nix::unistd::{AccessFlags, access};
 use sqlx::{
     AssertSqlSafe, ConnectOptions, Connection, Either,
     sqlite::{SqliteConnectOptions, SqliteConnection, SqliteRow},
 };
 
-use crate::database::DatabaseError;
+use super::disk;
+use crate::{
+    cause::{Cause, Code, Kind},
+    database::DatabaseError,
+};
 
 /// For another process's write.
 pub(super) const BUSY: Duration = Duration::from_secs(5);
 
-/// SQLite's primary result codes for a file or table that somebody else has locked.
-const BUSY_CODES: [i64; 2] = [5, 6];
-
 /// A write was cut off in the middle (SQLITE_READONLY_RECOVERY, SQLITE_READONLY_ROLLBACK): who may only read cannot undo it.
-const CUT_OFF: [&str; 2] = ["264", "776"];
+const CUT_OFF: [i32; 2] = [264, 776];
 
 /// Reads no more than the file's header.
 const TOUCH: &str = "PRAGMA schema_version";
 
-/// Opens a file that exists, only to read. What a killed process left half written is undone first, as any other program
-/// that opens the file would do it. The error is in words.
-pub(super) async fn read(path: &Path) -> Result<SqliteConnection, String> {
-    refuse_stuck_log(path)?;
+/// Opens a file, only to read; None if there is none. What a killed process left half written is undone first, as any other
+/// program that opens the file would do it.
+pub(super) async fn read(path: &Path) -> Result<Option<SqliteConnection>, Cause> {
+    if !disk::readable(path).await? {
+        return Ok(None);
+    }
     let only = options(path).read_only(true);
-    let open = |error| format!("cannot open `{}`: {}", path.display(), words(&error));
+    let open = |error| {
+        let why = cause(&error);
+        let text = format!("cannot open `{}`: {why}", path.display());
+        why.worded(text)
+    };
     let mut connection = only.connect().await.map_err(open)?;
     match rows(&mut connection, TOUCH).await {
         Err(error) if is_cut_off(&error) => {
             undo(path).await?;
-            only.connect().await.map_err(open)
+            only.connect().await.map(Some).map_err(open)
         }
         // Any other error is that of whoever reads next.
-        _ => Ok(connection),
+        _ => Ok(Some(connection)),
     }
 }
 
-async fn undo(path: &Path) -> Result<(), String> {
+/// The same for a file that must be there.
+pub(super) async fn read_existing(path: &Path) -> Result<SqliteConnection, DatabaseError> {
+    let missing =
+        || Cause::new(Kind::Missing, format!("cannot open `{}`: there is no such file", path.display()));
+    read(path).await.and_then(|opened| opened.ok_or_else(missing)).map_err(DatabaseError::Failed)
+}
+
+async fn undo(path: &Path) -> Result<(), Cause> {
     let undone = async {
         let mut connection = options(path).connect().await?;
         rows(&mut connection, TOUCH).await?;
         connection.close().await
     };
     undone.await.map_err(|error| {
-        format!(
-            "`{}` was left in the middle of a write, which cannot be undone: {}; make the file and its folder writable",
+        let why = cause(&error);
+        let text = format!(
+            "`{}` was left in the middle of a write, which cannot be undone: {why}; make the file and its folder writable",
             path.display(),
-            words(&error)
-        )
+        );
+        why.worded(text)
     })
 }
 
 fn is_cut_off(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(sqlx::error::DatabaseError::code);
-    code.is_some_and(|code| CUT_OFF.contains(&&*code))
+    code(error).is_some_and(|code| CUT_OFF.contains(&code))
 }
 
 /// Opens a file to write, and makes it and its folder if that is wanted.
@@ -67,14 +80,21 @@ pub(super) async fn write(
     busy: Duration,
 ) -> Result<SqliteConnection, DatabaseError> {
     if create && let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(|error| {
-            DatabaseError::Never(format!("cannot make the folder `{}`: {error}", folder.display()))
-        })?;
+        disk::make_folder(folder).await.map_err(DatabaseError::Never)?;
     }
-    options(path).create_if_missing(create).busy_timeout(busy).connect().await.map_err(|error| {
-        let why = format!("cannot open `{}`: {}", path.display(), words(&error));
-        if is_busy(&error) { DatabaseError::NotYet(why) } else { DatabaseError::Never(why) }
-    })
+    disk::exists(path).await.map_err(DatabaseError::Never)?;
+    let opened = options(path).create_if_missing(create).busy_timeout(busy).connect().await;
+    opened.map_err(|error| refused(&error).worded(|why| format!("cannot open `{}`: {why}", path.display())))
+}
+
+/// A file that cannot be used now, or not at all.
+pub(super) fn refused(error: &sqlx::Error) -> DatabaseError {
+    let why = cause(error);
+    if why.kind == Kind::Locked { DatabaseError::NotYet(why) } else { DatabaseError::Never(why) }
+}
+
+pub(super) fn failed(error: &sqlx::Error) -> DatabaseError {
+    DatabaseError::Failed(cause(error))
 }
 
 pub(super) async fn memory() -> Result<SqliteConnection, sqlx::Error> {
@@ -105,17 +125,22 @@ pub(super) async fn statements(
     }
 }
 
-pub(super) fn words(error: &sqlx::Error) -> String {
-    match error.as_database_error() {
-        Some(said) => format!("{} (code {})", said.message(), said.code().unwrap_or_default()),
-        None => error.to_string(),
-    }
+/// What an error means.
+pub(super) fn cause(error: &sqlx::Error) -> Cause {
+    let (Some(said), Some(code)) = (error.as_database_error(), code(error)) else {
+        return error.to_string().into();
+    };
+    let text = format!("{} (code {code})", said.message());
+    Cause { kind: Kind::of_sqlite(code), code: Some(Code::Sqlite(code)), text }
+}
+
+/// SQLite's extended result code.
+fn code(error: &sqlx::Error) -> Option<i32> {
+    error.as_database_error()?.code()?.parse().ok()
 }
 
 pub(super) fn is_busy(error: &sqlx::Error) -> bool {
-    let code = error.as_database_error().and_then(|said| said.code()?.parse::<i64>().ok());
-    // The low byte of an extended code is the primary one.
-    code.is_some_and(|code| BUSY_CODES.contains(&(code & 0xff)))
+    cause(error).kind == Kind::Locked
 }
 
 /// A name, quoted.
@@ -134,27 +159,6 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .busy_timeout(BUSY)
         .statement_cache_capacity(0)
         .disable_statement_logging()
-}
-
-/// Readers of a file with a write-ahead log must write its index beside it; SQLite itself only says that
-/// it cannot open the file.
-fn refuse_stuck_log(path: &Path) -> Result<(), String> {
-    let mut header = [0_u8; 20];
-    let opened =
-        fs::File::open(path).map_err(|error| format!("cannot open `{}`: {error}", path.display()))?;
-    // A shorter file has no header yet.
-    if opened.take(20).read(&mut header).is_ok_and(|length| length == 20) && header.get(18..) == Some(&[2, 2])
-    {
-        let folder = path.parent().unwrap_or(Path::new("."));
-        if access(folder, AccessFlags::W_OK).is_err() {
-            return Err(format!(
-                "`{}` has a write-ahead log, and its folder is not writable: make the folder writable, or the \
-                 file `PRAGMA journal_mode = delete`",
-                path.display()
-            ));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,16 +1,23 @@
 //! The lock for a whole run: the system's own lock on a file in the folder, which ends with its process.
 
 use std::{
-    fs::{self, File, TryLockError},
-    io::{self, Read, Seek, Write},
-    os::unix::fs::MetadataExt,
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, ErrorKind, Read, Seek, Write},
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    time::{Duration, SystemTime},
 };
 
-use sqlx::{Connection, Row, SqliteConnection};
+use nix::fcntl::OFlag;
 
-use super::Sqlite;
-use crate::database::{DatabaseError, Share};
+use super::{Sqlite, disk::ANSWER};
+use crate::{
+    cause::Cause,
+    database::{DatabaseError, Proof, Share},
+    deadline::Deadline,
+    files,
+    words::rfc3339,
+};
 
 const LOCK_FILE: &str = "portcullis.lock";
 
@@ -23,66 +30,108 @@ pub(crate) struct Session {
 }
 
 impl Sqlite {
-    pub(in super::super) fn lock_holder(&self) -> Result<Option<String>, DatabaseError> {
+    pub(in super::super) async fn lock_holder(&self) -> Result<Option<String>, DatabaseError> {
         let path = self.folder.join(LOCK_FILE);
-        let mut file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(cannot("look at", &path, &error)),
+        let name = path.clone();
+        let look = move || {
+            let mut file = match open(OpenOptions::new().read(true), &path) {
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+                file => file?,
+            };
+            match file.try_lock_shared() {
+                Ok(()) => Ok(None),
+                Err(TryLockError::WouldBlock) => Ok(Some(holder(&mut file))),
+                Err(TryLockError::Error(error)) => Err(error),
+            }
         };
-        match file.try_lock_shared() {
-            Ok(()) => Ok(None),
-            Err(TryLockError::WouldBlock) => Ok(Some(holder(&mut file))),
-            Err(TryLockError::Error(error)) => Err(cannot("look at", &path, &error)),
-        }
+        in_time(ANSWER, look).await?.map_err(|error| {
+            DatabaseError::Failed(Cause::io(&format!("cannot look at the lock `{}`", name.display()), &error))
+        })
     }
 
-    pub(in super::super) fn lock_session(&self, run: &str) -> Result<Session, DatabaseError> {
-        let path = self.folder.join(LOCK_FILE);
-        fs::create_dir_all(&self.folder).map_err(|error| refuse(&path, &error))?;
-        Ok(Session { path, run: run.to_owned(), file: None })
+    pub(in super::super) fn lock_session(&self, run: &str) -> Session {
+        Session { path: self.folder.join(LOCK_FILE), run: run.to_owned(), file: None }
     }
 }
 
 impl Session {
     /// Tries once. The answer is the present holder, in words; None if it is held now.
-    pub(in super::super) async fn try_take(&mut self, share: Share) -> Result<Option<String>, DatabaseError> {
-        let refuse = |error: io::Error| refuse(&self.path, &error);
-        let mut options = File::options();
-        let mut file =
-            options.create(true).truncate(false).read(true).write(true).open(&self.path).map_err(refuse)?;
-        let locked = match share {
-            Share::Alone => file.try_lock(),
-            Share::WithOthers => file.try_lock_shared(),
-        };
-        match locked {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Ok(Some(holder(&mut file))),
-            Err(TryLockError::Error(error)) => return Err(refuse(error)),
+    pub(in super::super) async fn try_take(
+        &mut self,
+        share: Share,
+        limit: Duration,
+    ) -> Result<Option<String>, DatabaseError> {
+        let (path, run) = (self.path.clone(), self.run.clone());
+        let taken = in_time(limit, move || take(&path, &run, share)).await?;
+        let taken = taken.map_err(|error| {
+            DatabaseError::Never(Cause::io(&format!("cannot lock `{}`", self.path.display()), &error))
+        })?;
+        match taken {
+            Taken::Held(file) => {
+                self.file = Some(file);
+                Ok(None)
+            }
+            Taken::By(holder) => Ok(Some(holder)),
         }
-        if !is_at(&file, &self.path) {
-            // Somebody removed it between the two: a lock on that file keeps nobody out.
-            return Ok(Some("a process that has just removed the lock's file".into()));
-        }
-        file.set_len(0).map_err(refuse)?;
-        file.rewind().map_err(refuse)?;
-        let since = now().await.map(|now| format!(", since {now} UTC")).unwrap_or_default();
-        write!(file, "portcullis {}, process {}{since}", self.run, std::process::id()).map_err(refuse)?;
-        self.file = Some(file);
-        Ok(None)
     }
 
     /// Whether the file that is locked is still the one that others find.
-    pub(in super::super) fn check(&self) -> Result<(), String> {
-        match &self.file {
-            Some(file) if is_at(file, &self.path) => Ok(()),
-            _ => Err(format!("`{}` was removed or replaced", self.path.display())),
-        }
+    pub(in super::super) async fn check(&self, limit: Duration) -> Result<Proof, DatabaseError> {
+        let path = self.path.clone();
+        let lost = Proof::Lost(format!("`{}` was removed or replaced", path.display()));
+        let Some(file) = self.file.as_ref().and_then(|file| file.try_clone().ok()) else { return Ok(lost) };
+        let same = in_time(limit, move || Ok(is_at(&file, &path))).await?;
+        Ok(if same.unwrap_or(false) { Proof::Held } else { lost })
     }
 
     pub(in super::super) fn let_go(&mut self) {
         self.file = None;
     }
+}
+
+enum Taken {
+    Held(File),
+    By(String),
+}
+
+fn take(path: &Path, run: &str, share: Share) -> io::Result<Taken> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    let mut file = open(OpenOptions::new().create(true).truncate(false).read(true).write(true), path)?;
+    let locked = match share {
+        Share::Alone => file.try_lock(),
+        Share::WithOthers => file.try_lock_shared(),
+    };
+    match locked {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => return Ok(Taken::By(holder(&mut file))),
+        Err(TryLockError::Error(error)) => return Err(error),
+    }
+    if !is_at(&file, path) {
+        // Somebody removed it between the two: a lock on that file keeps nobody out.
+        return Ok(Taken::By("a process that has just removed the lock's file".into()));
+    }
+    file.set_len(0)?;
+    file.rewind()?;
+    let now = rfc3339(SystemTime::now());
+    let (day, time) = (now.get(..10).unwrap_or_default(), now.get(11..19).unwrap_or_default());
+    write!(file, "portcullis {run}, process {}, since {day} {time} UTC", std::process::id())?;
+    Ok(Taken::Held(file))
+}
+
+/// Never waits for the other end of a FIFO, and follows no link.
+fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
+    let file = options.custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW).bits()).open(path)?;
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no regular file")) }
+}
+
+/// The work's result, or that its file system says nothing.
+async fn in_time<T: Send + 'static>(
+    limit: Duration,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> Result<io::Result<T>, DatabaseError> {
+    Deadline::after(limit).limit(files::blocking(work)).await.map_err(|_| DatabaseError::TimedOut)
 }
 
 fn is_at(file: &File, path: &Path) -> bool {
@@ -96,20 +145,4 @@ fn holder(file: &mut File) -> String {
     let mut text = String::new();
     let _ = file.read_to_string(&mut text);
     if text.is_empty() { "another process".to_owned() } else { text }
-}
-
-/// SQLite writes dates.
-async fn now() -> Result<String, sqlx::Error> {
-    let mut connection = SqliteConnection::connect("sqlite::memory:").await?;
-    let row = sqlx::query("SELECT datetime('now')").fetch_one(&mut connection).await?;
-    let _ = connection.close().await;
-    row.try_get(0)
-}
-
-fn refuse(path: &Path, error: &io::Error) -> DatabaseError {
-    DatabaseError::Never(format!("cannot lock `{}`: {error}", path.display()))
-}
-
-fn cannot(doing: &str, path: &Path, error: &io::Error) -> DatabaseError {
-    DatabaseError::Failed(format!("cannot {doing} the lock `{}`: {error}", path.display()))
 }

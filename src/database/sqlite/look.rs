@@ -1,10 +1,10 @@
 //! The gate's look at SQLite: each file opened read-only, in one read transaction.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, path::Path};
 
 use sqlx::{Connection, Row, sqlite::SqliteConnection};
 
-use super::{LEDGER, Sqlite, files, registry::Rows};
+use super::{LEDGER, Sqlite, disk, files, registry::Rows};
 use crate::{
     config::Selection,
     database::{DatabaseError, Made, Question},
@@ -53,29 +53,16 @@ impl Sqlite {
         }
         (question.looked)(total, total);
         if *selection == Selection::All && self.registry.is_some() {
-            found.orphans = self.orphans(&rows)?;
+            found.orphans = self.orphans(&rows).await?;
         }
         Ok(found)
     }
 
     /// Files that no row of the registry names.
-    fn orphans(&self, rows: &Rows) -> Result<BTreeSet<String>, DatabaseError> {
-        let folder = self.tenants_folder();
-        let unreadable = |error: std::io::Error| {
-            DatabaseError::Failed(format!("cannot list the folder `{}`: {error}", folder.display()))
-        };
-        let mut orphans = BTreeSet::new();
-        let entries = match fs::read_dir(&folder) {
-            Ok(entries) => entries,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(orphans),
-            Err(error) => return Err(unreadable(error)),
-        };
-        for entry in entries {
-            let name = entry.map_err(unreadable)?.file_name();
-            if let Some(tenant) = name.to_string_lossy().strip_suffix(".sqlite") {
-                orphans.insert(tenant.to_owned());
-            }
-        }
+    async fn orphans(&self, rows: &Rows) -> Result<BTreeSet<String>, DatabaseError> {
+        let names = disk::names(&self.tenants_folder()).await.map_err(DatabaseError::Failed)?;
+        let tenants = names.iter().filter_map(|name| name.strip_suffix(".sqlite"));
+        let mut orphans: BTreeSet<String> = tenants.map(str::to_owned).collect();
         for tenant in rows.tenants.iter().chain(&rows.others) {
             orphans.remove(tenant);
         }
@@ -85,14 +72,10 @@ impl Sqlite {
 
 /// One look at one file, whatever becomes of it.
 async fn file(path: &Path, expected: &Expected, shape: Shape) -> Look {
-    match path.try_exists() {
-        Ok(true) => {}
-        Ok(false) => return Look::NoSchema,
-        Err(error) => return Look::Failed(format!("cannot look at `{}`: {error}", path.display())),
-    }
     let mut connection = match files::read(path).await {
-        Ok(connection) => connection,
-        Err(_) if !path.exists() => return Look::Vanished,
+        Ok(Some(connection)) => connection,
+        Ok(None) => return Look::NoSchema,
+        Err(_) if disk::exists(path).await == Ok(false) => return Look::Vanished,
         Err(why) => return Look::Failed(why),
     };
     let look = async {
@@ -101,7 +84,7 @@ async fn file(path: &Path, expected: &Expected, shape: Shape) -> Look {
     }
     .await;
     let _ = connection.close().await;
-    look.unwrap_or_else(|error: sqlx::Error| Look::Failed(files::words(&error)))
+    look.unwrap_or_else(|error: sqlx::Error| Look::Failed(files::cause(&error)))
 }
 
 /// The look inside the transaction that is open.

@@ -3,6 +3,7 @@
 mod answer;
 mod apply;
 pub(crate) mod derive;
+mod disk;
 mod examine;
 mod files;
 pub(crate) mod lock;
@@ -14,9 +15,8 @@ mod remains;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use nix::unistd::{AccessFlags, access};
 use sqlx::{Connection, sqlite::SqliteConnection};
 
 use super::{DatabaseError, places};
@@ -55,29 +55,15 @@ impl Sqlite {
 
     pub(super) async fn ping(&self) -> Result<(), DatabaseError> {
         let shared = self.shared();
-        if shared.exists() {
-            let mut connection = files::read(&shared).await.map_err(DatabaseError::Never)?;
-            // A file that is no database says so at the first read, not when it is opened.
-            let answer = files::rows(&mut connection, "SELECT count(*) FROM sqlite_master").await;
-            let _ = connection.close().await;
-            return answer.map(drop).map_err(|error| {
-                let why = format!("`{}`: {}", shared.display(), files::words(&error));
-                if files::is_busy(&error) { DatabaseError::NotYet(why) } else { DatabaseError::Never(why) }
-            });
-        }
-        // The first writer makes the folder, so what counts is the nearest one that is there.
-        let mut folder: &Path = &self.folder;
-        while !folder.as_os_str().is_empty() && !folder.exists() {
-            folder = folder.parent().unwrap_or(Path::new(""));
-        }
-        let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
-        if !folder.is_dir() {
-            return Err(DatabaseError::Never(format!("`{}` is not a folder", folder.display())));
-        }
-        access(folder, AccessFlags::W_OK | AccessFlags::X_OK).map_err(|error| {
-            let why = error.desc().to_lowercase();
-            DatabaseError::Never(format!("cannot write to `{}`: {why}", folder.display()))
-        })
+        let Some(mut connection) = files::read(&shared).await.map_err(DatabaseError::Never)? else {
+            return disk::writable(&self.folder).await.map_err(DatabaseError::Never);
+        };
+        // A file that is no database says so at the first read, not when it is opened.
+        let answer = files::rows(&mut connection, "SELECT count(*) FROM sqlite_master").await;
+        let _ = connection.close().await;
+        answer
+            .map(drop)
+            .map_err(|error| files::refused(&error).worded(|why| format!("`{}`: {why}", shared.display())))
     }
 
     pub(super) async fn run_sql(&self, sql: &str) -> Result<(), DatabaseError> {
@@ -85,11 +71,11 @@ impl Sqlite {
         let outcome = files::statements(&mut connection, sql).await;
         let _ = connection.close().await;
         outcome.map_err(|(done, error)| {
-            let why = files::words(&error);
-            DatabaseError::Failed(match places::line_of_statement(sql, done) {
-                Some(line) => format!("line {line}: {why}"),
-                None => why,
-            })
+            let failed = files::failed(&error);
+            match places::line_of_statement(sql, done) {
+                Some(line) => failed.worded(|why| format!("line {line}: {why}")),
+                None => failed,
+            }
         })
     }
 

@@ -1,14 +1,14 @@
 //! Makes one tenant whole: a file is built beside its place, synced and linked there, the registry's row is committed,
 //! and only then does the file's first name go, which proves until then whose it is.
 
-use std::{collections::BTreeMap, fs, io::ErrorKind, path::Path};
+use std::{collections::BTreeMap, path::Path};
 
 use sqlx::{Connection, Row, sqlite::SqliteConnection};
 
 use super::{
     LEDGER, Sqlite,
     apply::{self, CREATE_LEDGER, bare},
-    files, look, registry,
+    disk, files, look, registry,
     remains::beside,
 };
 use crate::{
@@ -36,23 +36,19 @@ impl Sqlite {
             let why = format!("the name `{}` cannot be a file's", new.schema.escape_debug());
             return Err(ProvisionError::refusing(why));
         };
-        let mut shared =
-            files::write(&self.shared(), false, limits.lock_timeout).await.map_err(ApplyError::from)?;
+        let mut shared = files::write(&self.shared(), false, limits.lock_timeout).await?;
         register(&mut shared, registry, new, &path).await?;
         let beside = beside(&path, &new.nonce);
         build(&beside, files, expected, limits, verify).await?;
-        place(&beside, &path).map_err(|error| {
-            ApplyError::saying(&match error.kind() {
-                ErrorKind::AlreadyExists => format!("`{}` appeared meanwhile", path.display()),
-                _ => format!("cannot put the file at `{}`: {error}", path.display()),
-            })
-        })?;
+        if !disk::place(&beside, &path).await.map_err(ApplyError::of)? {
+            return Err(ApplyError::of(format!("`{}` appeared meanwhile", path.display())).into());
+        }
         // Transactions have no numbers here; that it was reached says the same.
         new.seal.note(1);
         files::rows(&mut shared, "COMMIT").await.map_err(|error| bare(&error))?;
         let _ = shared.close().await;
         // As long as both names are there, the next holder of the lock does it.
-        let _ = fs::remove_file(beside);
+        let _ = disk::remove(&beside).await;
         Ok(())
     }
 }
@@ -75,18 +71,9 @@ async fn register(
     );
     files::rows(shared, "BEGIN IMMEDIATE").await.map_err(failed)?;
     let registered = !files::rows(shared, &row).await.map_err(failed)?.is_empty();
-    match (registered, path.exists()) {
-        (false, false) => {}
-        (true, true) => return Err(ProvisionError::refusing(format!("`{tenant}` exists already"))),
-        (false, true) => {
-            let why = format!("`{}` stands there, and the registry does not name it", path.display());
-            return Err(ProvisionError::unproved(why));
-        }
-        (true, false) => {
-            let why = format!("the registry names `{tenant}` already, and `{}` is not there", path.display());
-            return Err(ProvisionError::unproved(why));
-        }
-    }
+    let file = format!("`{}`", path.display());
+    let exists = disk::exists(path).await.map_err(ApplyError::of)?;
+    ProvisionError::if_exists(tenant, registered, exists.then_some(file.as_str()))?;
     let schema = (registry.schema_column.clone(), Filled::Text(tenant.clone()));
     let columns: BTreeMap<String, Filled> = new.columns.clone().into_iter().chain([schema]).collect();
     let names: Vec<String> = columns.keys().map(|name| files::identifier(name)).collect();
@@ -95,11 +82,7 @@ async fn register(
     files::rows(shared, &insert).await.map_err(failed)?;
     let rows = files::rows(shared, &row).await.map_err(failed)?;
     let counts = rows.first().is_some_and(|row| row.try_get::<i64, _>(0).is_ok_and(|value| value != 0));
-    if counts {
-        Ok(())
-    } else {
-        Err(ApplyError::saying("a new row does not meet the registry's `where`").into())
-    }
+    if counts { Ok(()) } else { Err(ApplyError::of("a new row does not meet the registry's `where`").into()) }
 }
 
 fn value(filled: &Filled) -> String {
@@ -132,18 +115,6 @@ async fn build(
         }
     }
     let look = look::inside(&mut connection, expected, LEDGER).await.map_err(|error| bare(&error))?;
-    verify(&look).map_err(|why| ApplyError::saying(&why))?;
+    verify(&look).map_err(ApplyError::of)?;
     connection.close().await.map_err(|error| bare(&error))
-}
-
-/// Puts the file in its place, where nothing may be, and makes both survive a power cut.
-fn place(new: &Path, path: &Path) -> std::io::Result<()> {
-    fs::File::open(new)?.sync_all()?;
-    // A hard link fails where something is; a rename would replace it. Not every file system has links.
-    match fs::hard_link(new, path) {
-        Ok(()) => {}
-        Err(error) if error.kind() == ErrorKind::AlreadyExists || path.try_exists()? => return Err(error),
-        Err(_) => fs::rename(new, path)?,
-    }
-    path.parent().map_or(Ok(()), |folder| fs::File::open(folder)?.sync_all())
 }

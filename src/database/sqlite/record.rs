@@ -33,7 +33,7 @@ impl Sqlite {
         let sql = format!("BEGIN IMMEDIATE; {}; {}; COMMIT", DIALECT.tables(), DIALECT.write(run, entries));
         let written = files::rows(&mut connection, &sql).await;
         let _ = connection.close().await;
-        written.map(drop).map_err(|error| DatabaseError::Failed(files::words(&error)))
+        written.map(drop).map_err(|error| files::failed(&error))
     }
 
     pub(in super::super) async fn who_did(
@@ -73,11 +73,7 @@ impl Sqlite {
 
     /// None if nobody has written anything yet.
     async fn open_record(&self) -> Result<Option<SqliteConnection>, DatabaseError> {
-        let path = self.record_file();
-        if !path.exists() {
-            return Ok(None);
-        }
-        files::read(&path).await.map(Some).map_err(DatabaseError::Failed)
+        files::read(&self.record_file()).await.map_err(DatabaseError::Failed)
     }
 }
 
@@ -95,7 +91,7 @@ async fn read(connection: &mut SqliteConnection, limit: u32, whole: bool) -> Res
 }
 
 async fn rows(connection: &mut SqliteConnection, sql: &str) -> Result<Vec<Row>, DatabaseError> {
-    let failed = |error: sqlx::Error| DatabaseError::Failed(files::words(&error));
+    let failed = |error: sqlx::Error| files::failed(&error);
     // A file that its maker was killed over holds no table yet.
     if !Sqlite::has_table(connection, "exception").await.map_err(failed)? {
         return Ok(Vec::new());

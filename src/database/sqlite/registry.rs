@@ -33,11 +33,8 @@ impl Sqlite {
         let Some(registry) = &self.registry else {
             return Ok(Some(Rows::default()));
         };
-        let shared = self.shared();
-        if !shared.exists() {
-            return Ok(None);
-        }
-        let mut connection = files::read(&shared).await.map_err(DatabaseError::Failed)?;
+        let opened = files::read(&self.shared()).await.map_err(DatabaseError::Failed)?;
+        let Some(mut connection) = opened else { return Ok(None) };
         let rows = rows(&mut connection, registry).await;
         let _ = connection.close().await;
         rows
@@ -50,7 +47,7 @@ async fn rows(
 ) -> Result<Option<Rows>, DatabaseError> {
     let name = table(registry);
     let refuse = |error: sqlx::Error| {
-        DatabaseError::Failed(format!("cannot read the registry `{name}`: {}", files::words(&error)))
+        files::failed(&error).worded(|why| format!("cannot read the registry `{name}`: {why}"))
     };
     if !Sqlite::has_table(connection, name).await.map_err(refuse)? {
         return Ok(None);
@@ -65,9 +62,8 @@ async fn rows(
     for row in files::rows(connection, &sql).await.map_err(refuse)? {
         let tenant: Option<String> = row.try_get(0).map_err(refuse)?;
         let Some(tenant) = tenant.filter(|tenant| !tenant.is_empty()) else {
-            return Err(DatabaseError::Failed(format!(
-                "the registry `{name}` holds a row without a schema name"
-            )));
+            let why = format!("the registry `{name}` holds a row without a schema name");
+            return Err(DatabaseError::Failed(why.into()));
         };
         let list =
             if row.try_get::<i64, _>(1).map_err(refuse)? != 0 { &mut rows.tenants } else { &mut rows.others };

@@ -5,14 +5,16 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
 use sqlx::Connection;
 
-use super::{LEDGER, Sqlite, files, registry};
+use super::{
+    LEDGER, Sqlite,
+    disk::{self, BESIDE},
+    files, registry,
+};
 use crate::{
     database::{Became, Creation, DatabaseError, Leftover, Undone},
     tenants::found::Deleted,
@@ -20,9 +22,6 @@ use crate::{
 
 /// Digits of a nonce.
 const NONCE: usize = 32;
-
-/// What SQLite keeps beside a file.
-const BESIDE: [&str; 4] = ["", "-journal", "-wal", "-shm"];
 
 /// The name under which an attempt builds the file that is to stand in this place.
 pub(super) fn beside(place: &Path, nonce: &str) -> PathBuf {
@@ -35,8 +34,9 @@ impl Sqlite {
         let Some(place) = self.tenant(&new.schema) else { return Ok(Undone::Nothing) };
         // SQLite's own thread may be in the middle of a statement of the attempt that was dropped, also of its COMMIT: only
         // who has the write lock knows what became of it.
+        let failing = DatabaseError::Failed;
         let mut shared = None;
-        if self.shared().exists() {
+        if disk::exists(&self.shared()).await.map_err(failing)? {
             shared = Some(files::write(&self.shared(), false, files::BUSY).await?);
         }
         if let Some(shared) = &mut shared {
@@ -44,14 +44,14 @@ impl Sqlite {
         }
         let registered = self.registered().await?.contains(&new.schema);
         let beside = beside(&place, &new.nonce);
-        if !registered && is_same(&beside, &place) {
-            remove(&place);
+        if !registered && disk::is_same(&beside, &place).await.map_err(failing)? {
+            disk::remove(&place).await.map_err(failing)?;
         }
-        remove(&beside);
+        disk::remove(&beside).await.map_err(failing)?;
         if let Some(shared) = shared {
             let _ = shared.close().await;
         }
-        Ok(match (registered, place.exists()) {
+        Ok(match (registered, disk::exists(&place).await.map_err(failing)?) {
             (true, true) if new.seal.transaction().is_some() => Undone::Whole,
             // What both are is somebody else's, who was quicker.
             (false, false) | (true, true) => Undone::Nothing,
@@ -68,8 +68,7 @@ impl Sqlite {
     /// Removes what killed runs were building.
     pub(in super::super) async fn recover(&self) -> Result<Vec<Leftover>, DatabaseError> {
         let folder = self.tenants_folder();
-        let Ok(entries) = fs::read_dir(&folder) else { return Ok(Vec::new()) };
-        let names = entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned());
+        let names = disk::names(&folder).await.unwrap_or_default().into_iter();
         let left: Vec<(String, String)> =
             names.filter_map(|name| Some((built(&name)?.to_owned(), name))).collect();
         if left.is_empty() {
@@ -79,19 +78,20 @@ impl Sqlite {
         let mut leftovers = Vec::new();
         for (tenant, name) in left {
             let (beside, place) = (folder.join(&name), folder.join(format!("{tenant}.sqlite")));
-            let (whole, placed) = (registered.contains(&tenant), is_same(&beside, &place));
-            if placed && !whole {
-                remove(&place);
-            }
-            remove(&beside);
-            if placed && whole {
-                continue;
-            }
-            leftovers.push(Leftover {
-                tenant,
-                begun: format!("a run that built `{name}`"),
-                became: Became::Removed,
-            });
+            let whole = registered.contains(&tenant);
+            let removed = async {
+                let placed = disk::is_same(&beside, &place).await?;
+                if placed && !whole {
+                    disk::remove(&place).await?;
+                }
+                disk::remove(&beside).await.map(|()| placed)
+            };
+            let became = match removed.await {
+                Ok(placed) if placed && whole => continue,
+                Ok(_) => Became::Removed,
+                Err(why) => Became::Failed(why.text),
+            };
+            leftovers.push(Leftover { tenant, begun: format!("a run that built `{name}`"), became });
         }
         Ok(leftovers)
     }
@@ -111,13 +111,13 @@ impl Sqlite {
         let rows = files::rows(&mut shared, &sql).await;
         let _ = shared.close().await;
         let rows = rows.map_err(|error| failed(&error))?.len();
-        let stands = path.exists();
+        let stands = disk::exists(&path).await.map_err(DatabaseError::Failed)?;
         if rows == 0 && !stands {
             return refuse("no row and no file of that name is there");
         }
         let mut tables = None;
         if stands {
-            let mut connection = files::read(&path).await.map_err(DatabaseError::Failed)?;
+            let mut connection = files::read_existing(&path).await?;
             if rows == 0 && !Sqlite::has_table(&mut connection, LEDGER.table).await.unwrap_or(false) {
                 return refuse("the registry does not name it, and the file of that name is not a tenant's");
             }
@@ -125,10 +125,10 @@ impl Sqlite {
                 "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";
             tables = files::rows(&mut connection, sql).await.ok().map(|rows| rows.len());
             let _ = connection.close().await;
-            remove(&path);
-            if path.exists() {
-                return refuse("its row is gone, and its file cannot be removed");
-            }
+            disk::remove(&path).await.map_err(|why| {
+                let text = format!("its row is gone, and its file cannot be removed: {why}");
+                DatabaseError::Failed(why.worded(text))
+            })?;
         }
         Ok(Deleted { rows, domains: 0, tables, transactions: 1 })
     }
@@ -143,25 +143,8 @@ fn built(name: &str) -> Option<&str> {
 }
 
 fn failed(error: &sqlx::Error) -> DatabaseError {
-    let why = files::words(error);
+    let why = files::cause(error);
     if files::is_busy(error) { DatabaseError::NotYet(why) } else { DatabaseError::Failed(why) }
-}
-
-fn is_same(one: &Path, other: &Path) -> bool {
-    match (fs::metadata(one), fs::metadata(other)) {
-        (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
-        _ => false,
-    }
-}
-
-/// With what SQLite keeps beside it.
-fn remove(path: &Path) {
-    for suffix in BESIDE {
-        let mut path = path.to_owned().into_os_string();
-        path.push(suffix);
-        // One that is not there is gone already.
-        let _ = fs::remove_file(path);
-    }
 }
 
 #[cfg(test)]

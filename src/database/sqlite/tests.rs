@@ -8,11 +8,13 @@ use sqlx::Connection;
 
 use super::{Sqlite, files};
 use crate::{
+    cause::Kind,
     config::{self, Selection},
     database::{
-        Attempt, Creation, Database, Limits, MigrationFile, ProvisionError, Question, Schema, Share, UNHEARD,
-        Undone, resolve,
+        ApplyEnd, Attempt, Creation, Database, Limits, MigrationFile, Proof, ProvisionError, Question,
+        Schema, Share, UNHEARD, Undone, resolve,
     },
+    deadline::Deadline,
     frameworks::sql::LEDGER,
     tenants::{
         found::{Found, Look, Seen},
@@ -20,8 +22,16 @@ use crate::{
     },
 };
 
-const LIMITS: Limits =
-    Limits { lock_timeout: Duration::from_millis(50), statement_timeout: None, gives_way: false };
+fn limits() -> Limits {
+    Limits {
+        lock_timeout: Duration::from_millis(50),
+        statement_timeout: None,
+        gives_way: false,
+        deadline: Deadline::after(LIMIT),
+    }
+}
+
+const LIMIT: Duration = Duration::from_secs(20);
 
 struct Place {
     folder: tempfile::TempDir,
@@ -101,12 +111,18 @@ impl Place {
     async fn provision(&self, tenant: &str) -> Result<(), ProvisionError> {
         let expected = self.manifest().await.tenant;
         self.database()
-            .provision(&Creation::of(tenant, "test"), &self.files("tenant"), &expected, &LIMITS, &|_| Ok(()))
+            .provision(
+                &Creation::of(tenant, "test"),
+                &self.files("tenant"),
+                &expected,
+                &limits(),
+                &|_| Ok(()),
+            )
             .await
     }
 
     async fn shared(&self) {
-        self.database().apply(&Schema::Shared, &self.files("shared"), &LIMITS).await.unwrap();
+        self.database().apply(&Schema::Shared, &self.files("shared"), &limits()).await.unwrap();
     }
 
     fn tenants(&self) -> Vec<String> {
@@ -172,7 +188,7 @@ fn every_kind_of_damage_is_seen() {
         assert!(seen(&found.tenants["column"]).missing_columns["finance_invoice"].contains("note"));
         assert_eq!(found.tenants["gone"], Look::NoSchema);
         assert!(matches!(&found.tenants["ledgerless"], Look::NoLedger { tables } if tables.len() == 1));
-        assert!(matches!(&found.tenants["broken"], Look::Failed(why) if why.contains("not a database")));
+        assert!(matches!(&found.tenants["broken"], Look::Failed(why) if why.text.contains("not a database")));
         assert!(matches!(&found.tenants["../shared"], Look::Failed(_)));
         assert!(seen(&found.tenants["dirty"]).ledger.iter().any(|row| row.id == "2" && !row.succeeded));
         assert!(found.orphans.iter().eq(["stray"]));
@@ -190,17 +206,17 @@ fn a_failing_migration_is_rolled_back_and_named_with_its_line() {
         place.write("tenant/3_good.sql", "CREATE TABLE good (id BIGINT);");
         place.write("tenant/4_bad.sql", "SELECT 'ä;';\n\nCREATE TABLE good (id BIGINT);");
         let schema = Schema::Tenant("demo".into());
-        let error = place.database().apply(&schema, &place.files("tenant"), &LIMITS).await.unwrap_err();
+        let error = place.database().apply(&schema, &place.files("tenant"), &limits()).await.unwrap_err();
         assert_eq!(error.migration.as_deref(), Some("4 bad"));
         assert!(error.place.as_ref().unwrap().ends_with("4_bad.sql:3"), "{error:?}");
         place.write("tenant/4_bad.sql", "CREATE TABLE other (id BIGINT);");
         let found = place.look(&Selection::All).await;
         assert_eq!(seen(&found.tenants["demo"]).ledger.len(), 2);
-        let applied = place.database().apply(&schema, &place.files("tenant"), &LIMITS).await.unwrap();
+        let applied = place.database().apply(&schema, &place.files("tenant"), &limits()).await.unwrap();
         assert_eq!(applied.migrations, ["3 good", "4 bad"]);
         place.write("tenant/5_commit.sql", "CREATE TABLE a (id BIGINT); COMMIT; BEGIN;");
-        let error = place.database().apply(&schema, &place.files("tenant"), &LIMITS).await.unwrap_err();
-        assert!(error.dirty && error.why.contains("COMMIT"), "{error:?}");
+        let error = place.database().apply(&schema, &place.files("tenant"), &limits()).await.unwrap_err();
+        assert!(error.end == ApplyEnd::Dirty && error.why.text.contains("COMMIT"), "{error:?}");
     });
 }
 
@@ -212,8 +228,11 @@ fn an_altered_file_is_refused() {
         place.provision("demo").await.unwrap();
         place.write("tenant/2_note.sql", "ALTER TABLE finance_invoice ADD COLUMN remark TEXT;");
         let schema = Schema::Tenant("demo".into());
-        let error = place.database().apply(&schema, &place.files("tenant"), &LIMITS).await.unwrap_err();
-        assert!(error.why.contains("altered") && error.migration.as_deref() == Some("2 note"), "{error:?}");
+        let error = place.database().apply(&schema, &place.files("tenant"), &limits()).await.unwrap_err();
+        assert!(
+            error.why.text.contains("altered") && error.migration.as_deref() == Some("2 note"),
+            "{error:?}"
+        );
     });
 }
 
@@ -229,14 +248,14 @@ fn a_tenant_that_is_not_verified_leaves_nothing() {
             Err("no".to_owned())
         };
         let new = Creation::of("demo", "test");
-        let error = database.provision(&new, &files, &expected, &LIMITS, &refuse).await.unwrap_err();
-        assert_eq!((error.why.as_str(), error.left), ("no", None));
-        assert_eq!(database.undo(&new, &LIMITS).await.unwrap(), Undone::Nothing);
+        let error = database.provision(&new, &files, &expected, &limits(), &refuse).await.unwrap_err();
+        assert_eq!((error.why.text.as_str(), error.left), ("no", None));
+        assert_eq!(database.undo(&new, &limits()).await.unwrap(), Undone::Nothing);
         assert!(place.tenants().is_empty());
         assert!(place.look(&Selection::All).await.tenants.is_empty());
         place.write("var/tenants/squatter.sqlite", "");
         let error = place.provision("squatter").await.unwrap_err();
-        assert!(error.why.contains("does not name it"), "{error:?}");
+        assert!(error.why.text.contains("does not name"), "{error:?}");
         assert!(place.at("var/tenants/squatter.sqlite").exists(), "what was there before stays");
     });
 }
@@ -249,12 +268,12 @@ fn what_became_of_an_attempt_is_proved_by_its_last_transaction_alone() {
         let (database, files) = (place.database(), place.files("tenant"));
         let expected = place.manifest().await.tenant;
         let new = Creation::of("demo", "test");
-        database.provision(&new, &files, &expected, &LIMITS, &|_| Ok(())).await.unwrap();
+        database.provision(&new, &files, &expected, &limits(), &|_| Ok(())).await.unwrap();
         assert_eq!(place.tenants(), ["demo.sqlite"]);
-        assert_eq!(database.undo(&new, &LIMITS).await.unwrap(), Undone::Whole);
+        assert_eq!(database.undo(&new, &limits()).await.unwrap(), Undone::Whole);
         // Another attempt at the same name did not make what stands there.
         let other = Creation::of("demo", "test");
-        assert_eq!(database.undo(&other, &LIMITS).await.unwrap(), Undone::Nothing);
+        assert_eq!(database.undo(&other, &limits()).await.unwrap(), Undone::Nothing);
         assert_eq!(place.tenants(), ["demo.sqlite"]);
         assert_eq!(seen(&place.look(&Selection::All).await.tenants["demo"]).ledger.len(), 2);
     });
@@ -270,11 +289,11 @@ fn an_attempt_that_was_given_up_between_its_file_and_its_row_leaves_neither() {
         let beside = super::remains::beside(&place.at("var/tenants/demo.sqlite"), &new.nonce);
         fs::hard_link(place.at("var/tenants/demo.sqlite"), &beside).unwrap();
         // The row was committed: only the second name goes.
-        assert_eq!(place.database().undo(&new, &LIMITS).await.unwrap(), Undone::Nothing);
+        assert_eq!(place.database().undo(&new, &limits()).await.unwrap(), Undone::Nothing);
         assert_eq!(place.tenants(), ["demo.sqlite"]);
         fs::hard_link(place.at("var/tenants/demo.sqlite"), &beside).unwrap();
         place.sql("shared.sqlite", "DELETE FROM tenants").await;
-        assert_eq!(place.database().undo(&new, &LIMITS).await.unwrap(), Undone::Nothing);
+        assert_eq!(place.database().undo(&new, &limits()).await.unwrap(), Undone::Nothing);
         assert!(place.tenants().is_empty());
     });
 }
@@ -285,12 +304,12 @@ fn a_tenant_that_lost_its_file_is_not_made_again() {
         let place = Place::new();
         place.shared().await;
         place.provision("demo").await.unwrap();
-        assert!(place.provision("demo").await.unwrap_err().why.contains("exists already"));
+        assert!(place.provision("demo").await.unwrap_err().why.text.contains("exists already"));
         fs::remove_file(place.at("var/tenants/demo.sqlite")).unwrap();
         let schema = Schema::Tenant("demo".into());
-        let error = place.database().apply(&schema, &place.files("tenant"), &LIMITS).await.unwrap_err();
-        assert!(error.why.contains("not made again"), "{error:?}");
-        assert!(place.provision("demo").await.unwrap_err().why.contains("names `demo` already"));
+        let error = place.database().apply(&schema, &place.files("tenant"), &limits()).await.unwrap_err();
+        assert!(error.why.text.contains("not made again"), "{error:?}");
+        assert!(place.provision("demo").await.unwrap_err().why.text.contains("names `demo` already"));
     });
 }
 
@@ -298,21 +317,21 @@ fn a_tenant_that_lost_its_file_is_not_made_again() {
 fn the_lock_is_one_runs_at_a_time_and_names_its_holder() {
     run(async {
         let place = Place::new();
-        let mut first = place.database().lock_session("run-1").await.unwrap();
-        let mut second = place.database().lock_session("run-2").await.unwrap();
-        assert_eq!(first.try_take(Share::Alone).await.unwrap(), None);
-        let holder = second.try_take(Share::Alone).await.unwrap().unwrap();
+        let mut first = place.database().lock_session("run-1", LIMIT).await.unwrap();
+        let mut second = place.database().lock_session("run-2", LIMIT).await.unwrap();
+        assert_eq!(first.try_take(Share::Alone, LIMIT).await.unwrap(), None);
+        let holder = second.try_take(Share::Alone, LIMIT).await.unwrap().unwrap();
         assert!(holder.contains("portcullis run-1, process ") && holder.contains(", since 2"), "{holder}");
-        assert_eq!(second.try_take(Share::WithOthers).await.unwrap(), Some(holder.clone()));
+        assert_eq!(second.try_take(Share::WithOthers, LIMIT).await.unwrap(), Some(holder.clone()));
         assert_eq!(place.database().lock_holder().await.unwrap(), Some(holder));
-        assert_eq!(first.check().await, Ok(()));
-        first.let_go().await.unwrap();
-        assert!(first.check().await.is_err());
-        assert_eq!(second.try_take(Share::WithOthers).await.unwrap(), None);
-        assert_eq!(first.try_take(Share::WithOthers).await.unwrap(), None);
+        assert_eq!(first.check(LIMIT).await, Ok(Proof::Held));
+        first.let_go(LIMIT).await.unwrap();
+        assert!(matches!(first.check(LIMIT).await, Ok(Proof::Lost(_))));
+        assert_eq!(second.try_take(Share::WithOthers, LIMIT).await.unwrap(), None);
+        assert_eq!(first.try_take(Share::WithOthers, LIMIT).await.unwrap(), None);
         // A file that is removed keeps nobody out any more.
         std::fs::remove_file(place.at("var/portcullis.lock")).unwrap();
-        assert!(first.check().await.unwrap_err().contains("removed"));
+        assert!(matches!(first.check(LIMIT).await, Ok(Proof::Lost(why)) if why.contains("removed")));
     });
 }
 
@@ -338,10 +357,10 @@ fn a_busy_file_is_tried_again_only_so_long() {
         files::rows(&mut holder, "BEGIN IMMEDIATE").await.unwrap();
         place.write("tenant/3_more.sql", "CREATE TABLE more (id BIGINT);");
         let schema = Schema::Tenant("demo".into());
-        let error = place.database().apply(&schema, &place.files("tenant"), &LIMITS).await.unwrap_err();
-        assert!(error.locked, "{error:?}");
+        let error = place.database().apply(&schema, &place.files("tenant"), &limits()).await.unwrap_err();
+        assert!(error.is_locked(), "{error:?}");
         files::rows(&mut holder, "ROLLBACK").await.unwrap();
-        place.database().apply(&schema, &place.files("tenant"), &LIMITS).await.unwrap();
+        place.database().apply(&schema, &place.files("tenant"), &limits()).await.unwrap();
     });
 }
 
@@ -368,6 +387,44 @@ fn what_a_killed_process_left_half_written_is_undone_and_then_read() {
         let seen = seen(&found.tenants["demo"]);
         assert!(seen.missing_tables.is_empty() && seen.ledger.len() == 2, "{seen:?}");
         assert!(!journal.exists());
+    });
+}
+
+#[test]
+fn what_is_no_regular_file_in_a_tenants_place_is_named_and_hangs_nothing() {
+    run(async {
+        let place = Place::new();
+        place.shared().await;
+        place.provision("demo").await.unwrap();
+        place.provision("other").await.unwrap();
+        let path = place.at("var/tenants/demo.sqlite");
+        fs::remove_file(&path).unwrap();
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let failed = |found: Found| match &found.tenants["demo"] {
+            Look::Failed(why) => why.text.clone(),
+            other => unreachable!("{other:?}"),
+        };
+        let why = failed(place.look(&Selection::All).await);
+        assert!(why.contains("no regular file"), "{why}");
+        fs::remove_file(&path).unwrap();
+        std::os::unix::fs::symlink(place.at("var/tenants/other.sqlite"), &path).unwrap();
+        let why = failed(place.look(&Selection::All).await);
+        assert!(why.contains("symbolic link"), "{why}");
+    });
+}
+
+#[test]
+fn a_damaged_file_is_corrupt_by_its_code() {
+    run(async {
+        let place = Place::new();
+        place.shared().await;
+        place.provision("demo").await.unwrap();
+        place.write("var/tenants/demo.sqlite", &"no database ".repeat(100));
+        let found = place.look(&Selection::All).await;
+        assert!(
+            matches!(&found.tenants["demo"], Look::Failed(why) if why.kind == Kind::Corrupt),
+            "{found:?}"
+        );
     });
 }
 

@@ -9,18 +9,20 @@ mod strays;
 
 use std::time::Duration;
 
-use sqlx::{Connection, postgres::PgConnection};
-use tokio::time::Instant;
+use sha2::{Digest, Sha256};
+use sqlx::postgres::PgRow;
 
 pub(crate) use self::session::Session;
 pub(super) use self::strays::{MARK, OURS};
-use super::{Postgres, connect, run::bare};
-use crate::database::{ApplyError, DatabaseError};
+use super::{Postgres, connect, connection::Connection, run::bare};
+use crate::{
+    cause::{Cause, Kind},
+    database::{ApplyEnd, ApplyError, DatabaseError},
+    deadline::Deadline,
+};
 
 /// The first key of the lock on a run; the second is the registry's table.
 const RUN: i32 = 0x504f_5254;
-/// The first key of the lock on a schema; the second is its name.
-const SCHEMA: i32 = 0x504f_5253;
 /// sqlx's own number (sqlx-postgres, `generate_lock_id`): its tool takes this times the CRC-32 of the
 /// database's name.
 const SQLX: i64 = 0x3d32_ad9e;
@@ -31,9 +33,9 @@ const SCHEMA_PATIENCE: Duration = Duration::from_secs(5);
 impl Postgres {
     pub(in super::super) async fn lock_holder(&self) -> Result<Option<String>, DatabaseError> {
         let mut connection = connect::connect(self.direct()).await?;
-        let holder = holder(&mut connection, &run_held(self.run_key())).await;
-        let _ = connection.close().await;
-        holder.map_err(|error| connect::failed(&error))
+        let rows = connection.rows(&holder(&run_held(self.run_key()))).await;
+        connection.close().await;
+        rows.and_then(|rows| named(&rows)).map_err(|error| connect::failed(&error))
     }
 
     /// By the registry's name as it is once everything that may be left out stands in it.
@@ -48,40 +50,35 @@ impl Postgres {
 
 /// Asks once for the lock on one schema.
 pub(super) fn attempt(schema: &str, function: &str) -> String {
-    format!("SELECT pg_catalog.{function}({SCHEMA}, {})::text", crc(schema))
+    format!("SELECT pg_catalog.{function}({})::text", schema_key(schema))
 }
 
 /// Takes the lock on one schema, with one of the `pg_try_...` functions: again and again for a while, or once
 /// where there is other work to do meanwhile.
 pub(super) async fn schema(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     schema: &str,
     function: &str,
     gives_way: bool,
 ) -> Result<(), ApplyError> {
     let sql = attempt(schema, function);
-    let deadline = Instant::now() + SCHEMA_PATIENCE;
+    let deadline = Deadline::after(SCHEMA_PATIENCE);
     loop {
-        let rows = connect::rows(connection, &sql).await.map_err(|error| bare(&error))?;
+        let rows = connection.rows(&sql).await.map_err(|error| bare(&error))?;
         if rows.first().is_some_and(|row| connect::flag(row, 0).unwrap_or(false)) {
             return Ok(());
         }
-        if gives_way || Instant::now() >= deadline {
-            return Err(ApplyError {
-                why: format!("another session is changing the schema `{schema}`"),
-                locked: true,
-                taken: true,
-                ..ApplyError::default()
-            });
+        if gives_way || deadline.has_passed() {
+            let why = Cause::new(Kind::Locked, format!("another session is changing the schema `{schema}`"));
+            return Err(ApplyError { end: ApplyEnd::TakenByOther, ..ApplyError::of(why) });
         }
         tokio::time::sleep(Duration::from_millis(fastrand::u64(50..=150))).await;
     }
 }
 
-/// Who holds a lock, since when; None if nobody does. A holder names itself in its application's name, which
-/// every user may see.
-async fn holder(connection: &mut PgConnection, which: &str) -> Result<Option<String>, sqlx::Error> {
-    let sql = format!(
+/// Asks who holds a lock, since when. A holder names itself in its application's name, which every user may see.
+fn holder(which: &str) -> String {
+    format!(
         "SELECT coalesce(nullif(split_part(a.application_name, ' since ', 1), ''), 'a session') \
          || coalesce(' from ' || host(a.client_addr), '') || ', process ' || l.pid \
          || CASE WHEN a.application_name LIKE '% since %' THEN ', since ' || split_part(a.application_name, ' since ', 2) \
@@ -91,8 +88,11 @@ async fn holder(connection: &mut PgConnection, which: &str) -> Result<Option<Str
          WHERE l.locktype = 'advisory' AND l.granted AND l.pid <> pg_catalog.pg_backend_pid() \
          AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) \
          AND {which} ORDER BY l.pid LIMIT 1",
-    );
-    let rows = connect::rows(connection, &sql).await?;
+    )
+}
+
+/// What [`holder`] answers, in words; None if nobody holds it.
+fn named(rows: &[PgRow]) -> Result<Option<String>, sqlx::Error> {
     let Some(row) = rows.first() else { return Ok(None) };
     let (who, others) = (connect::text(row, 0)?, connect::text(row, 1)?);
     Ok(who.map(|who| match others.as_deref() {
@@ -112,6 +112,12 @@ fn run_held(key: i32) -> String {
 fn sqlx_held(key: i64) -> String {
     let (high, low) = (key >> 32, key & 0xffff_ffff);
     format!("l.classid::int8 = {high} AND l.objid::int8 = {low} AND l.objsubid = 1")
+}
+
+/// The key of the lock on a schema: 64 bits, so that no two of 10,000 names share one.
+fn schema_key(schema: &str) -> i64 {
+    let digest = Sha256::digest(format!("portcullis schema {schema}"));
+    digest.iter().take(8).fold(0, |key, byte| (key << 8) | i64::from(*byte))
 }
 
 /// A key for a name, in the signed form that the functions take.

@@ -2,25 +2,32 @@
 
 use sqlx::{
     Acquire,
-    postgres::{PgConnection, PgListener},
+    postgres::{PgListener, PgRow},
 };
 
-use super::super::connect;
+use super::super::{
+    connect,
+    connection::{Connection, rows_by},
+};
+use crate::deadline::Deadline;
 
 /// Another client of the pooler may come between a question and the next, but not every time.
 const ROUNDS: u32 = 3;
 
+const PID: &str = "SELECT pg_catalog.pg_backend_pid()::text";
+
 /// A session of the server's own has its backend for itself. A pooler in transaction mode hands out the backend
 /// that was used last: a transaction on one connection gets that of the other, which then has to take another.
 pub(super) async fn between(
-    probe: &mut PgConnection,
+    probe: &mut Connection,
     listener: &mut PgListener,
+    deadline: Deadline,
 ) -> Result<bool, sqlx::Error> {
     for _ in 0..ROUNDS {
-        let before = backend(listener.acquire().await?, "").await?;
-        let inside = backend(probe, "BEGIN; ").await?;
-        let after = backend(listener.acquire().await?, "").await?;
-        connect::rows(probe, "ROLLBACK").await?;
+        let before = pid(&rows_by(listener.acquire().await?, PID, deadline).await?)?;
+        let inside = pid(&probe.rows(&format!("BEGIN; {PID}")).await?)?;
+        let after = pid(&rows_by(listener.acquire().await?, PID, deadline).await?)?;
+        probe.rows("ROLLBACK").await?;
         if inside == before || before != after {
             return Ok(true);
         }
@@ -28,7 +35,6 @@ pub(super) async fn between(
     Ok(false)
 }
 
-async fn backend(connection: &mut PgConnection, first: &str) -> Result<Option<String>, sqlx::Error> {
-    let rows = connect::rows(connection, &format!("{first}SELECT pg_catalog.pg_backend_pid()::text")).await?;
+fn pid(rows: &[PgRow]) -> Result<Option<String>, sqlx::Error> {
     rows.first().map_or(Ok(None), |row| connect::text(row, 0))
 }

@@ -1,12 +1,26 @@
 //! The session that waits for the lock on a run, and holds it: one connection, which hears of its own end.
 //!
-//! The lock lives as long as the session does. sqlx's listener connects again without a word, so that every look
+//! The lock lives as long as the session does. sqlx's listener connects again without a word, so that every check
 //! compares the backend with the one that took the lock.
+//!
+//! Silence is not loss. A server that writes a checkpoint, a throttled processor or a paused machine may answer nothing for
+//! a while, and the session still holds the lock. The lock is lost when
+//! - the server says so: it ends the session, or another connection sees that it does not list the backend with its lock;
+//! - the connection is closed;
+//! - nothing could be asked for `silence_timeout`, counted from the sending of the last question that was answered.
+//!
+//! Why no other run can have the lock before that: only the end of this session releases it. The server ends a session that
+//! it cannot reach [`MARGIN`] later than `silence_timeout` after it last heard of it (`tcp_user_timeout`, and keepalives
+//! that last as long), and it heard of it no earlier than the last answered question was sent. A session that is ended by
+//! hand or with its server is seen from another connection within two seconds, which is less than the next holder waits
+//! where it finds sessions of ours (`FENCE` in `actions`); if no other connection can be made, this host cannot change
+//! anything either, and what was sent before is ended by the next holder. Behind a proxy that holds the connections of a
+//! dead client open, the server ends the session later, never earlier.
 
 use std::{mem::ManuallyDrop, time::Duration};
 
 use sqlx::{
-    Acquire, Connection,
+    Acquire,
     postgres::{PgConnection, PgListener, PgRow},
 };
 use tokio::{runtime::Handle, time};
@@ -14,13 +28,23 @@ use tokio::{runtime::Handle, time};
 use super::{
     super::{
         Postgres, connect,
-        kept::Kept,
+        connection::{ANSWER, rows_by},
         quote::literal,
         run::{self, Lifetime},
     },
-    RUN, SCHEMA, attempt, crc, holder, just_ended, pooler, run_held, sqlx_held, strays,
+    RUN, attempt, holder, just_ended, named, pooler, run_held, schema_key, sqlx_held, strays,
 };
-use crate::database::{DatabaseError, Share, Stray};
+use crate::{
+    cause::{Cause, Kind},
+    database::{DatabaseError, Proof, Share, Stray},
+    deadline::Deadline,
+};
+
+/// So much later than `silence_timeout` the server ends a session that it cannot reach.
+const MARGIN: Duration = Duration::from_secs(5);
+
+/// When a backend `a` began, which tells it from a later one of the same number.
+const STARTED: &str = "pg_catalog.date_part('epoch', a.backend_start)::text";
 
 /// Waits for the lock, then holds it.
 pub(crate) struct Session {
@@ -29,11 +53,14 @@ pub(crate) struct Session {
     run: String,
     key: i32,
     sqlx: i64,
+    /// For the look from another connection.
+    server: Postgres,
     /// A pooler gives each transaction a connection of its own: the lock lasts as long as a transaction.
     pooled: bool,
-    /// Who answered when the lock was taken.
-    backend: Option<String>,
-    kept: Kept,
+    /// How long it may be that nothing can be asked.
+    silence: Duration,
+    /// Who answered when the lock was taken: its process, and when that began.
+    backend: Option<(String, String)>,
 }
 
 impl std::fmt::Debug for Session {
@@ -46,14 +73,18 @@ impl std::fmt::Debug for Session {
 }
 
 impl Postgres {
-    pub(in super::super::super) async fn lock_session(&self, run: &str) -> Result<Session, DatabaseError> {
+    pub(in super::super::super) async fn lock_session(
+        &self,
+        run: &str,
+        silence: Duration,
+    ) -> Result<Session, DatabaseError> {
         // The first one says in words why there can be none; both, whether there is a pooler between.
         let name = format!("portcullis {run}");
         let (mut probe, mut listener) = tokio::try_join!(
             run::primary(self.direct(), "portcullis"),
             connect::listener(self.direct(), &name)
         )?;
-        let pooled = pooler::between(&mut probe, &mut listener).await;
+        let pooled = pooler::between(&mut probe, &mut listener, Deadline::after(ANSWER)).await;
         let _ = probe.close().await;
         let pooled = pooled.map_err(|error| connect::failed(&error))?;
         self.found_pooled(pooled);
@@ -62,13 +93,14 @@ impl Postgres {
             run: run.to_owned(),
             key: self.run_key(),
             sqlx: self.sqlx_key(),
+            server: self.clone(),
             pooled,
+            silence,
             backend: None,
-            kept: self.kept.clone(),
         };
         if !pooled {
-            let settings = run::session(session.connection().await?, Lifetime::Session);
-            session.say(&format!("{settings}; LISTEN {}", channel(session.key))).await?;
+            let settings = session.settings(Lifetime::Session).await?;
+            session.ask(&format!("{settings}; LISTEN {}", channel(session.key)), ANSWER).await?;
         }
         Ok(session)
     }
@@ -79,37 +111,40 @@ impl Session {
     pub(in super::super::super) async fn try_take(
         &mut self,
         share: Share,
+        limit: Duration,
     ) -> Result<Option<String>, DatabaseError> {
         let shared = if share == Share::WithOthers { "_shared" } else { "" };
         let (key, sqlx) = (self.key, self.sqlx);
         let xact = if self.pooled { "xact_" } else { "" };
         let sql = format!(
-            "SELECT pg_catalog.pg_try_advisory_{xact}lock{shared}({RUN}, {key})::text, pg_catalog.pg_backend_pid()::text; \
+            "SELECT pg_catalog.pg_try_advisory_{xact}lock{shared}({RUN}, {key})::text, a.pid::text, {STARTED} \
+             FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a; \
              SELECT pg_catalog.pg_try_advisory_{xact}lock_shared({sqlx})::text",
         );
         if self.pooled {
-            let settings = run::session(self.connection().await?, Lifetime::Transaction);
+            let settings = self.settings(Lifetime::Transaction).await?;
             // In any other level it would hold a snapshot until its end.
-            self.say(&format!("{}; {settings}", run::BEGIN)).await?;
+            self.ask(&format!("{}; {settings}", run::BEGIN), limit).await?;
         }
-        let rows = self.say(&sql).await?;
+        let rows = self.ask(&sql, limit).await?;
         let had = |index: usize| rows.get(index).is_some_and(|row| connect::flag(row, 0).unwrap_or(false));
         if had(0) && had(1) {
-            self.backend = rows.first().and_then(|row| connect::text(row, 1).ok().flatten());
-            self.name_itself().await?;
+            let text = |column| rows.first().and_then(|row| connect::text(row, column).ok().flatten());
+            self.backend = text(1).zip(text(2));
+            self.name_itself(limit).await?;
             if !self.pooled {
-                self.kept.begin();
+                self.server.kept.begin();
             }
             return Ok(None);
         }
         let who = if had(0) {
-            let who = holder(self.connection().await?, &sqlx_held(sqlx)).await;
-            who.map(|who| format!("sqlx's own tool: {}", who.unwrap_or_else(just_ended)))
+            let rows = self.ask(&holder(&sqlx_held(sqlx)), limit).await?;
+            named(&rows).map(|who| format!("sqlx's own tool: {}", who.unwrap_or_else(just_ended)))
         } else {
-            let who = holder(self.connection().await?, &run_held(key)).await;
-            who.map(|who| who.unwrap_or_else(just_ended))
+            let rows = self.ask(&holder(&run_held(key)), limit).await?;
+            named(&rows).map(|who| who.unwrap_or_else(just_ended))
         };
-        self.let_go().await?;
+        self.let_go(limit).await?;
         who.map(Some).map_err(|error| connect::failed(&error))
     }
 
@@ -125,7 +160,8 @@ impl Session {
         match time::timeout(at_most, self.listener.try_recv()).await {
             Ok(Ok(Some(_))) | Err(_) => Ok(()),
             Ok(Ok(None)) => {
-                Err(DatabaseError::NotYet("the connection that waited for the lock broke".into()))
+                let why = "the connection that waited for the lock broke";
+                Err(DatabaseError::NotYet(Cause::new(Kind::Lost, why)))
             }
             Ok(Err(error)) => Err(connect::failed(&error)),
         }
@@ -138,45 +174,82 @@ impl Session {
                 // Other runs that let go.
                 Ok(Some(_)) => {}
                 Ok(None) => return "the connection that held it broke".into(),
-                Err(error) => return connect::words(&error),
+                Err(error) => return connect::cause(&error).text,
             }
         }
     }
 
-    /// Whether the same backend answers and still holds the lock; otherwise why not.
-    pub(in super::super::super) async fn check(&mut self) -> Result<(), String> {
+    /// Whether the same backend answers and still holds the lock.
+    pub(in super::super::super) async fn check(&mut self, limit: Duration) -> Result<Proof, DatabaseError> {
         let sql = format!(
-            "SELECT pg_catalog.pg_backend_pid()::text, (SELECT count(*) FROM pg_catalog.pg_locks l \
-             WHERE l.locktype = 'advisory' AND l.granted AND l.pid = pg_catalog.pg_backend_pid() \
-             AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) AND {})::text",
+            "SELECT a.pid::text, {STARTED}, (SELECT count(*) FROM pg_catalog.pg_locks l \
+             WHERE l.locktype = 'advisory' AND l.granted AND l.pid = a.pid \
+             AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) AND {})::text \
+             FROM pg_catalog.pg_stat_get_activity(pg_catalog.pg_backend_pid()) a",
             run_held(self.key),
         );
-        let rows = self.say(&sql).await.map_err(|error| error.to_string())?;
+        let rows = self.ask(&sql, limit).await?;
         let text = |column| rows.first().and_then(|row| connect::text(row, column).ok().flatten());
-        if text(0) != self.backend {
-            return Err(
-                "another backend answers: the connection was made again, or a pooler is between".into()
+        Ok(if text(0).zip(text(1)) != self.backend {
+            Proof::Lost(
+                "another backend answers: the connection was made again, or a pooler is between".into(),
+            )
+        } else if text(2).is_none_or(|held| held == "0") {
+            Proof::Lost("the session does not hold it any more".into())
+        } else {
+            Proof::Held
+        })
+    }
+
+    /// Asks on another connection whether the server still lists the backend with its lock. An error says nothing.
+    pub(in super::super::super) fn witness(
+        &self,
+        limit: Duration,
+    ) -> impl Future<Output = Result<Proof, DatabaseError>> + 'static {
+        let (server, key, backend) = (self.server.clone(), self.key, self.backend.clone());
+        async move {
+            let Some((pid, started)) = backend else { return Ok(Proof::Lost("it was never held".into())) };
+            let sql = format!(
+                "SELECT 1::text FROM pg_catalog.pg_locks l \
+                 JOIN pg_catalog.pg_stat_get_activity({pid}) a ON a.pid = l.pid AND {STARTED} = {} \
+                 WHERE l.locktype = 'advisory' AND l.granted AND l.database = \
+                 (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()) AND {}",
+                literal(&started),
+                run_held(key),
             );
+            let asked = async {
+                let mut connection = run::primary(server.direct(), "portcullis").await?;
+                let rows = connection.rows(&sql).await;
+                connection.close().await;
+                rows.map_err(|error| connect::failed(&error))
+            };
+            let rows = Deadline::after(limit).limit(asked).await.unwrap_or(Err(DatabaseError::TimedOut))?;
+            Ok(if rows.is_empty() {
+                Proof::Lost("the server has ended the session that held it".into())
+            } else {
+                Proof::Held
+            })
         }
-        if text(1).is_none_or(|held| held == "0") {
-            return Err("the session does not hold it any more".into());
-        }
-        Ok(())
     }
 
     /// Ends the backends of runs that do not hold the lock, and says which of them are still there.
-    pub(in super::super::super) async fn end_strays(&mut self) -> Result<Vec<Stray>, DatabaseError> {
-        strays::end(self.connection().await?).await.map_err(|error| connect::failed(&error))
+    pub(in super::super::super) async fn end_strays(
+        &mut self,
+        limit: Duration,
+    ) -> Result<Vec<Stray>, DatabaseError> {
+        let ended = strays::end(self.connection().await?, Deadline::after(limit)).await;
+        ended.map_err(|error| connect::failed(&error))
     }
 
     /// Takes these schemas' own locks, and says for each whether it was free. They are held until the end.
     pub(in super::super::super) async fn take_schemas(
         &mut self,
         names: &[String],
+        limit: Duration,
     ) -> Result<Vec<bool>, DatabaseError> {
         let function = if self.pooled { "pg_try_advisory_xact_lock" } else { "pg_try_advisory_lock" };
         let tries: Vec<String> = names.iter().map(|name| attempt(name, function)).collect();
-        let rows = self.say(&tries.join("; ")).await?;
+        let rows = self.ask(&tries.join("; "), limit).await?;
         rows.iter()
             .map(|row| connect::flag(row, 0))
             .collect::<Result<_, _>>()
@@ -187,42 +260,55 @@ impl Session {
     pub(in super::super::super) async fn give_schemas(
         &mut self,
         names: &[String],
+        limit: Duration,
     ) -> Result<(), DatabaseError> {
         if self.pooled || names.is_empty() {
             return Ok(());
         }
         let gives: Vec<String> = names
             .iter()
-            .map(|name| format!("SELECT pg_catalog.pg_advisory_unlock({SCHEMA}, {})::text", crc(name)))
+            .map(|name| format!("SELECT pg_catalog.pg_advisory_unlock({})::text", schema_key(name)))
             .collect();
-        self.say(&gives.join("; ")).await.map(drop)
+        self.ask(&gives.join("; "), limit).await.map(drop)
     }
 
     /// Lets go of everything it holds, and tells those who wait. The session stays.
-    pub(in super::super::super) async fn let_go(&mut self) -> Result<(), DatabaseError> {
-        self.kept.end().await;
+    pub(in super::super::super) async fn let_go(&mut self, limit: Duration) -> Result<(), DatabaseError> {
+        self.server.kept.end().await;
         let told = self.backend.take().map(|_| format!("; NOTIFY {}", channel(self.key))).unwrap_or_default();
         let sql = if self.pooled {
             "COMMIT".to_owned()
         } else {
             "SELECT pg_catalog.pg_advisory_unlock_all()::text".into()
         };
-        self.say(&format!("{sql}{told}")).await.map(drop)
+        self.ask(&format!("{sql}{told}"), limit).await.map(drop)
     }
 
     /// Who waits reads it, whatever it may see of others' sessions.
-    async fn name_itself(&mut self) -> Result<(), DatabaseError> {
+    async fn name_itself(&mut self, limit: Duration) -> Result<(), DatabaseError> {
         let sql = format!(
             "SELECT pg_catalog.set_config('application_name', {} || ' since ' \
              || to_char(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC', {})",
             literal(&format!("portcullis {}", self.run)),
             self.pooled,
         );
-        self.say(&sql).await.map(drop)
+        self.ask(&sql, limit).await.map(drop)
     }
 
-    async fn say(&mut self, sql: &str) -> Result<Vec<PgRow>, DatabaseError> {
-        connect::rows(self.connection().await?, sql).await.map_err(|error| connect::failed(&error))
+    async fn settings(&mut self, lifetime: Lifetime) -> Result<String, DatabaseError> {
+        let unreachable = self.silence + MARGIN;
+        let version = self.connection().await?.server_version_num().unwrap_or_default();
+        Ok(run::settings(version, lifetime, unreachable))
+    }
+
+    async fn ask(&mut self, sql: &str, limit: Duration) -> Result<Vec<PgRow>, DatabaseError> {
+        let deadline = Deadline::after(limit);
+        let rows = async {
+            let connection = self.connection().await?;
+            rows_by(connection, sql, deadline).await.map_err(|error| connect::failed(&error))
+        };
+        // A connection that is gone is made again first, which may take long.
+        deadline.limit(rows).await.unwrap_or(Err(DatabaseError::TimedOut))
     }
 
     async fn connection(&mut self) -> Result<&mut PgConnection, DatabaseError> {

@@ -4,28 +4,32 @@
 
 use sqlx::postgres::PgConnection;
 
-use super::{super::connect, RUN};
-use crate::database::Stray;
+use super::{
+    super::{connect, connection::rows_by},
+    RUN,
+};
+use crate::{database::Stray, deadline::Deadline};
 
 /// Before the id of the run, in the name of a session that changes things.
 pub(in super::super) const MARK: &str = "portcullis:";
 /// Behind it, where the session is ours: such a one is fenced by its schema's lock.
 pub(in super::super) const OURS: &str = " sql";
 
+/// Whether the server lets this role end a session of that one. It is asked first: an error would end the transaction that
+/// holds the lock behind a pooler.
+const MAY_END: &str = "(pg_catalog.pg_has_role(a.usesysid, 'USAGE') \
+     OR EXISTS (SELECT FROM pg_catalog.pg_roles m WHERE m.rolname = 'pg_signal_backend' AND pg_catalog.pg_has_role(m.oid, 'USAGE'))) \
+     AND ((SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) \
+     OR NOT (SELECT rolsuper FROM pg_catalog.pg_roles o WHERE o.oid = a.usesysid))";
+
 /// Ends them, as far as this user may, and returns those that were there.
-pub(super) async fn end(connection: &mut PgConnection) -> Result<Vec<Stray>, sqlx::Error> {
+pub(super) async fn end(
+    connection: &mut PgConnection,
+    deadline: Deadline,
+) -> Result<Vec<Stray>, sqlx::Error> {
     let mut strays = Vec::new();
-    for row in connect::rows(connection, &left()).await? {
+    for row in rows_by(connection, &left(), deadline).await? {
         let (Some(pid), Some(name)) = (connect::text(&row, 0)?, connect::text(&row, 1)?) else { continue };
-        // One at a time: the server refuses to end a session of a role that this one is no member of.
-        let end = format!(
-            "SELECT pg_catalog.pg_terminate_backend(a.pid)::text FROM pg_catalog.pg_stat_activity a \
-             WHERE a.pid = {pid} AND a.application_name LIKE '{MARK}%'",
-        );
-        match connect::rows(connection, &end).await {
-            Err(error) if connect::code(&error) != Some("42501") => return Err(error),
-            _ => {}
-        }
         strays.push(Stray { fenced: name.ends_with(OURS), name: format!("{name}, process {pid}") });
     }
     Ok(strays)
@@ -36,9 +40,10 @@ pub(super) async fn end(connection: &mut PgConnection) -> Result<Vec<Stray>, sql
 fn left() -> String {
     format!(
         "WITH d AS MATERIALIZED (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()), \
-         a AS MATERIALIZED (SELECT s.pid, s.application_name FROM d, pg_catalog.pg_stat_get_activity(NULL) s \
+         a AS MATERIALIZED (SELECT s.pid, s.usesysid, s.application_name FROM d, pg_catalog.pg_stat_get_activity(NULL) s \
          WHERE s.datid = d.oid AND s.application_name LIKE 'portcullis%') \
-         SELECT a.pid::text, a.application_name FROM a WHERE a.application_name LIKE '{MARK}%' \
+         SELECT a.pid::text, a.application_name, CASE WHEN {MAY_END} THEN pg_catalog.pg_terminate_backend(a.pid) END::text \
+         FROM a WHERE a.application_name LIKE '{MARK}%' \
          AND split_part(split_part(a.application_name, ':', 2), ' ', 1) NOT IN (\
          SELECT split_part(h.application_name, ' ', 2) FROM d, a h JOIN pg_catalog.pg_locks l ON l.pid = h.pid \
          WHERE l.locktype = 'advisory' AND l.granted AND h.application_name LIKE 'portcullis %' \
