@@ -12,6 +12,7 @@ use std::{
 };
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
+use tokio::task::JoinHandle;
 
 /// How many calls may hang at once; one more fails instead of taking another thread.
 const MOST: usize = 64;
@@ -33,6 +34,29 @@ pub(crate) async fn blocking<T: Send + 'static>(
     };
     // The runtime ends, or the work panicked.
     tokio::task::spawn_blocking(counted).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
+/// A blocking question that is asked again and again: while it hangs, asking waits for its answer, and no further
+/// thread is taken.
+pub(crate) struct Outstanding<T>(Option<JoinHandle<io::Result<T>>>);
+
+impl<T> Default for Outstanding<T> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<T: Send + 'static> Outstanding<T> {
+    /// Dropping the future loses nothing: the next call gets the answer.
+    pub(crate) async fn ask(
+        &mut self,
+        question: impl FnOnce() -> io::Result<T> + Send + 'static,
+    ) -> io::Result<T> {
+        let running = self.0.get_or_insert_with(|| tokio::spawn(blocking(question)));
+        let answer = running.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+        self.0 = None;
+        answer
+    }
 }
 
 /// The whole file as text.
@@ -98,4 +122,27 @@ pub(crate) fn in_memory(name: &str, text: &str) -> io::Result<OwnedFd> {
     file.write_all(text.as_bytes())?;
     file.rewind()?;
     Ok(file.into())
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::{sync::mpsc, time::Duration};
+
+    use super::*;
+    use crate::deadline::{Deadline, Passed};
+
+    #[tokio::test]
+    async fn a_question_that_hangs_is_asked_once() {
+        let (answer, hangs) = mpsc::channel();
+        let mut question = Outstanding::default();
+        let soon = || Deadline::after(Duration::from_millis(20));
+        assert_eq!(soon().limit(question.ask(move || Ok(hangs.recv().unwrap()))).await.err(), Some(Passed));
+        let never = || unreachable!("the first question still hangs");
+        assert_eq!(soon().limit(question.ask(never)).await.err(), Some(Passed));
+        answer.send(7).unwrap();
+        assert_eq!(question.ask(never).await.unwrap(), 7);
+        assert_eq!(question.ask(|| Ok(8)).await.unwrap(), 8);
+    }
 }

@@ -33,6 +33,7 @@ mod failure;
 mod files;
 mod frameworks;
 mod logging;
+mod net;
 mod outcome;
 mod report;
 mod signal_names;

@@ -2,6 +2,7 @@
 
 mod bootstrap;
 mod broken_tenants;
+mod brokers;
 mod command;
 mod configuration;
 pub(crate) mod cooperate;

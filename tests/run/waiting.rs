@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     net::TcpListener,
     os::unix::fs::PermissionsExt,
     path::Path,
@@ -10,7 +10,7 @@ use std::{
     thread,
 };
 
-use crate::support::{cluster::cluster, http::free_port, portcullis::Portcullis, project::steps};
+use crate::support::{cluster::cluster, http::free_port, project::steps, redis::Redis};
 
 const STARTED: &str = "the server started";
 
@@ -86,20 +86,20 @@ fn a_database_that_cannot_be_logged_in_to_is_not_waited_for() {
 #[test]
 fn redis_that_starts_late_is_logged_in_to() {
     let port = free_port();
-    let portcullis = redis(port, ":right@");
+    let wait = format!("wait.redis = {{ url = \"redis://:right@127.0.0.1:{port}/0\", timeout = \"50s\" }}");
+    let portcullis = steps(&format!("[[step]]\nname = \"cache\"\n{wait}\n"));
     let running = portcullis.spawn(["run"]);
     running.wait_for_line("waiting for Redis");
-    let _server = Server::redis(port, portcullis.folder());
+    let _server = Redis::with(port, &["--requirepass", "right"]);
     running.wait().exits(0).says(STARTED).says_not(":right");
 }
 
 #[test]
-fn redis_refuses_a_wrong_password_for_good() {
-    let port = free_port();
-    let folder = Portcullis::new();
-    let _server = Server::redis(port, folder.folder());
-    redis(port, ":hunter2@").run(["run"]).exits(77).says("WRONGPASS").says_not("hunter2").says_not(STARTED);
-    redis(port, "").run(["run"]).exits(77).says("NOAUTH").says_not("waiting for");
+fn a_port_that_listens_and_never_answers_is_said_to_be_silent() {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let wait = format!("wait.redis = {{ url = \"redis://127.0.0.1:{port}\", timeout = \"1s\" }}");
+    steps(&format!("[[step]]\nname = \"vain\"\n{wait}\n")).run(["run"]).exits(69).says("no answer in 1 s");
 }
 
 #[test]
@@ -122,12 +122,6 @@ fn postgres_that_is_refused_then_starts_and_then_is_there() {
     running.wait().exits(0).says(STARTED);
 }
 
-fn redis(port: u16, credentials: &str) -> Portcullis {
-    steps(&format!(
-        "[[step]]\nname = \"cache\"\nwait.redis = {{ url = \"redis://{credentials}127.0.0.1:{port}/0\", timeout = \"50s\" }}\n"
-    ))
-}
-
 /// Answers one request after the other, each with its status.
 fn answer<const N: usize>(port: u16, statuses: [&'static str; N]) {
     let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
@@ -144,27 +138,6 @@ fn answer<const N: usize>(port: u16, statuses: [&'static str; N]) {
 struct Server(Child);
 
 impl Server {
-    fn redis(port: u16, folder: &Path) -> Self {
-        let mut command = Command::new("redis-server");
-        command.args([
-            "--bind",
-            "127.0.0.1",
-            "--save",
-            "",
-            "--requirepass",
-            "right",
-            "--port",
-            &port.to_string(),
-        ]);
-        let mut process = command.current_dir(folder).stdout(Stdio::piped()).spawn().unwrap();
-        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        assert!(
-            lines.map_while(Result::ok).any(|line| line.contains("Ready to accept")),
-            "redis-server did not start"
-        );
-        Self(process)
-    }
-
     fn postgres_files(folder: &Path, port: u16) -> std::path::PathBuf {
         let data = folder.join("postgres");
         fs::create_dir(&data).unwrap();

@@ -9,6 +9,7 @@ pub mod portcullis;
 pub mod process;
 pub mod project;
 pub mod proxy;
+pub mod rabbitmq;
 pub mod redis;
 pub mod sample;
 pub mod server;

@@ -14,9 +14,14 @@ pub struct Redis {
 
 impl Redis {
     pub fn start() -> Self {
-        let port = free_port();
+        Self::with(free_port(), &[])
+    }
+
+    /// On this port, with further arguments.
+    pub fn with(port: u16, settings: &[&str]) -> Self {
         let mut process = Command::new("redis-server")
             .args(["--bind", "127.0.0.1", "--save", "", "--port", &port.to_string()])
+            .args(settings)
             .stdout(Stdio::piped())
             .spawn()
             .expect("redis-server");

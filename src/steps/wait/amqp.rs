@@ -1,17 +1,18 @@
-//! One look at an AMQP 0-9-1 broker such as RabbitMQ: connect, log in, open the virtual host, close.
+//! `wait.amqp`: an AMQP 0-9-1 broker such as RabbitMQ; connect, log in, open the virtual host, close.
 //!
 //! Only the handshake is spoken, in the few frames of `frame`. Source: the AMQP 0-9-1 specification, chapters 2.2
 //! and 4.2, and RabbitMQ's `authentication_failure_close` extension.
 
 mod frame;
 
+use futures_util::future::{FutureExt, LocalBoxFuture};
 use tokio::io::{AsyncRead, AsyncWrite};
 
 use self::frame::{
     Arguments, CLOSE, CLOSE_OK, Channel, Fault, Method, OPEN, OPEN_OK, START, START_OK, TUNE, TUNE_OK,
 };
-use super::{network, tls};
-use crate::{config::url::Endpoint, database::Attempt};
+use super::{Probe, service::Service};
+use crate::{config::url::Endpoint, database::Attempt, deadline::Deadline};
 
 /// Asks the broker to say that a login was refused; without it, it would only hang up.
 const SAYS_REFUSALS: &str = "authentication_failure_close";
@@ -20,31 +21,39 @@ const SAYS_REFUSALS: &str = "authentication_failure_close";
 const ACCESS_REFUSED: u16 = 403;
 const NOT_ALLOWED: u16 = 530;
 
-pub(super) async fn look(url: &Endpoint) -> Attempt {
-    let login = Login::of(url);
-    let answer = match network::connect(&login.host, login.port).await {
-        Ok(stream) if login.secure => match tls::secure(stream, &login.host).await {
-            Ok(stream) => converse(stream, &login).await,
-            Err(attempt) => Err(attempt),
-        },
-        Ok(stream) => converse(stream, &login).await,
-        Err(why) => Err(Attempt::NotYet(why)),
-    };
-    answer.err().unwrap_or(Attempt::Ready)
+pub(super) struct Amqp {
+    login: Login,
+    service: Service,
 }
 
-/// Where it is, without credentials.
-pub(super) fn name(url: &Endpoint) -> String {
-    let login = Login::of(url);
-    format!("the AMQP broker at `{}`", network::address(&login.host, login.port))
+impl Amqp {
+    pub(super) fn new(url: &Endpoint) -> Self {
+        let secure = url.scheme == "amqps";
+        let port = url.port.unwrap_or(if secure { 5671 } else { 5672 });
+        Self { login: Login::of(url), service: Service::new(&url.host, port, secure) }
+    }
+}
+
+impl Probe for Amqp {
+    fn name(&self) -> String {
+        format!("the AMQP broker at `{}`", self.service.name())
+    }
+
+    fn probe(&mut self, deadline: Deadline) -> LocalBoxFuture<'_, Attempt> {
+        async move {
+            let answer = match self.service.connect(deadline).await {
+                Ok(stream) => converse(stream, &self.login).await,
+                Err(attempt) => Err(attempt),
+            };
+            answer.err().unwrap_or(Attempt::Ready)
+        }
+        .boxed_local()
+    }
 }
 
 /// What an address says: `amqp://USER:PASSWORD@HOST:PORT/VHOST`, each part percent-encoded. As in Celery, all that
 /// stands behind the first slash is the virtual host, and nothing there means the virtual host `/`.
 struct Login {
-    secure: bool,
-    host: String,
-    port: u16,
     user: Vec<u8>,
     password: Vec<u8>,
     vhost: Vec<u8>,
@@ -52,12 +61,8 @@ struct Login {
 
 impl Login {
     fn of(url: &Endpoint) -> Self {
-        let secure = url.scheme == "amqps";
         let bytes = |text: Option<&str>, default: &str| text.unwrap_or(default).as_bytes().to_vec();
         Self {
-            secure,
-            host: url.host.clone(),
-            port: url.port.unwrap_or(if secure { 5671 } else { 5672 }),
             user: bytes(url.user.as_deref(), "guest"),
             password: bytes(url.password.as_ref().map(|password| password.expose()), "guest"),
             vhost: bytes(Some(url.path.as_str()).filter(|path| !path.is_empty()), "/"),

@@ -1,19 +1,54 @@
-//! One look at whether a file exists.
+//! `wait.file`: whether a file exists.
 
-use std::{fs, io::ErrorKind, path::Path};
+use std::{
+    fs::{self, Metadata},
+    io::ErrorKind,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
-use crate::database::Attempt;
+use futures_util::future::{FutureExt, LocalBoxFuture};
 
-pub(super) async fn look(path: &Path) -> Attempt {
-    let path = path.to_owned();
-    // A network file system that hangs must not make us deaf to signals, so the look has its own thread.
-    match tokio::task::spawn_blocking(move || fs::metadata(path)).await {
-        Ok(Ok(_)) => Attempt::Ready,
-        Ok(Err(error)) if error.kind() == ErrorKind::NotFound => {
-            Attempt::NotYet("there is no such file".into())
+use super::Probe;
+use crate::{database::Attempt, deadline::Deadline, files::Outstanding, words::duration};
+
+/// A file system that is silent for so long is reported; it is not asked again before it answers.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(super) struct File {
+    path: PathBuf,
+    question: Outstanding<Metadata>,
+}
+
+impl File {
+    pub(super) fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), question: Outstanding::default() }
+    }
+}
+
+impl Probe for File {
+    fn name(&self) -> String {
+        format!("the file `{}`", self.path.display())
+    }
+
+    fn probe(&mut self, deadline: Deadline) -> LocalBoxFuture<'_, Attempt> {
+        let path = self.path.clone();
+        let limit = deadline.within(ANSWER_TIMEOUT);
+        let answer = self.question.ask(move || fs::metadata(path));
+        async move {
+            match limit.limit(answer).await {
+                Ok(Ok(_)) => Attempt::Ready,
+                Ok(Err(error)) if error.kind() == ErrorKind::NotFound => {
+                    Attempt::NotYet("there is no such file".into())
+                }
+                Ok(Err(error)) => Attempt::NotYet(format!("cannot look at it: {error}")),
+                Err(_) => Attempt::NotYet(format!(
+                    "the file system gives no answer in {}",
+                    duration(ANSWER_TIMEOUT)
+                )),
+            }
         }
-        Ok(Err(error)) => Attempt::NotYet(format!("cannot look at it: {error}")),
-        Err(error) => Attempt::NotYet(format!("cannot look at it: {error}")),
+        .boxed_local()
     }
 }
 
@@ -24,11 +59,13 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_file_is_there_as_soon_as_it_exists() {
+    async fn a_file_is_ready_as_soon_as_it_exists_also_as_a_fifo_that_nobody_opens() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ready");
-        assert!(matches!(look(&path).await, Attempt::NotYet(why) if why == "there is no such file"));
-        fs::write(&path, "").unwrap();
-        assert!(matches!(look(&path).await, Attempt::Ready));
+        let mut file = File::new(&path);
+        let deadline = Deadline::after(Duration::from_secs(9));
+        assert_eq!(file.probe(deadline).await, Attempt::NotYet("there is no such file".into()));
+        nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        assert_eq!(file.probe(deadline).await, Attempt::Ready);
     }
 }

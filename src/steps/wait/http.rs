@@ -1,58 +1,62 @@
-//! One look at an HTTP address: GET, and judge the status.
-
-use std::pin::pin;
+//! `wait.http`: GET, and the status decides.
 
 use base64::prelude::{BASE64_STANDARD, Engine};
-use http_body_util::Empty;
-use hyper::{
-    Request, StatusCode,
-    body::Bytes,
-    client::conn::http1,
-    header::{AUTHORIZATION, CONNECTION, HOST, USER_AGENT},
-};
-use hyper_util::rt::TokioIo;
+use futures_util::future::{FutureExt, LocalBoxFuture};
+use hyper::StatusCode;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
-use tokio::io::{AsyncRead, AsyncWrite};
 
-use super::{network, tls};
-use crate::{config::url::Endpoint, database::Attempt};
+use super::{Probe, service::Service};
+use crate::{config::url::Endpoint, database::Attempt, deadline::Deadline, net::http::Request};
 
 /// What a request cannot hold as it is.
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'{').add(b'}');
 
-/// `accepted` lists the statuses that count; empty means 200 to 399.
-pub(super) async fn look(url: &Endpoint, accepted: &[u16]) -> Attempt {
-    match status(url).await {
-        Ok(status) => judge(status, accepted),
-        Err(attempt) => attempt,
+pub(super) struct Http<'a> {
+    url: &'a Endpoint,
+    /// The statuses that count; none means 200 to 399.
+    accepted: &'a [u16],
+    service: Service,
+}
+
+impl<'a> Http<'a> {
+    pub(super) fn new(url: &'a Endpoint, accepted: &'a [u16]) -> Self {
+        let secure = url.scheme == "https";
+        let port = url.port.unwrap_or(if secure { 443 } else { 80 });
+        Self { url, accepted, service: Service::new(&url.host, port, secure) }
+    }
+
+    async fn status(&mut self, deadline: Deadline) -> Result<u16, Attempt> {
+        let mut stream = self.service.connect(deadline).await?;
+        let (host, target, headers) = (authority(self.url), target(self.url), authorization(self.url));
+        let request = Request { host: &host, target: &target, headers: &headers };
+        let answer = request.send(&mut stream).await;
+        answer
+            .map(|answer| answer.status)
+            .map_err(|error| Attempt::NotYet(format!("no HTTP answer: {error}")))
     }
 }
 
-/// The address without credentials and without its query, which may hold a key.
-pub(super) fn name(url: &Endpoint) -> String {
-    let path = target(url).split('?').next().unwrap_or_default().to_owned();
-    format!("`{}://{}{path}`", url.scheme, authority(url))
-}
+impl Probe for Http<'_> {
+    /// Without credentials and without the query, which may hold a key.
+    fn name(&self) -> String {
+        let path = target(self.url).split('?').next().unwrap_or_default().to_owned();
+        format!("`{}://{}{path}`", self.url.scheme, authority(self.url))
+    }
 
-/// The host, and the port where the URL names one.
-fn authority(url: &Endpoint) -> String {
-    match url.port {
-        Some(port) => network::address(&url.host, port),
-        None if url.host.contains(':') => format!("[{}]", url.host),
-        None => url.host.clone(),
+    fn probe(&mut self, deadline: Deadline) -> LocalBoxFuture<'_, Attempt> {
+        async move {
+            match self.status(deadline).await {
+                Ok(status) => judge(status, self.accepted),
+                Err(attempt) => attempt,
+            }
+        }
+        .boxed_local()
     }
 }
 
-/// Path and query, without the fragment, which is the reader's own.
-fn target(url: &Endpoint) -> String {
-    let target = url.target.expose().split('#').next().unwrap_or_default();
-    let slash = if target.starts_with('/') { "" } else { "/" };
-    format!("{slash}{}", utf8_percent_encode(target, ENCODED))
-}
-
-fn judge(status: StatusCode, accepted: &[u16]) -> Attempt {
-    let code = status.as_u16();
+fn judge(code: u16, accepted: &[u16]) -> Attempt {
     let ready = if accepted.is_empty() { (200..400).contains(&code) } else { accepted.contains(&code) };
+    let status = StatusCode::from_u16(code).map_or_else(|_| code.to_string(), |status| status.to_string());
     match code {
         _ if ready => Attempt::Ready,
         401 | 403 => Attempt::Never(format!("it answered {status}")),
@@ -60,44 +64,27 @@ fn judge(status: StatusCode, accepted: &[u16]) -> Attempt {
     }
 }
 
-async fn status(url: &Endpoint) -> Result<StatusCode, Attempt> {
-    let request = request(url).map_err(|_| Attempt::Never("its address cannot be asked for".into()))?;
-    let secure = url.scheme == "https";
-    let port = url.port.unwrap_or(if secure { 443 } else { 80 });
-    let stream = network::connect(&url.host, port).await.map_err(Attempt::NotYet)?;
-    let answer = if secure {
-        ask(tls::secure(stream, &url.host).await?, request).await
-    } else {
-        ask(stream, request).await
-    };
-    answer.map_err(|error| Attempt::NotYet(format!("no HTTP answer: {error}")))
-}
-
-fn request(url: &Endpoint) -> Result<Request<Empty<Bytes>>, hyper::http::Error> {
-    let mut request = Request::get(target(url))
-        .header(HOST, authority(url))
-        .header(USER_AGENT, concat!("portcullis/", env!("CARGO_PKG_VERSION")))
-        .header(CONNECTION, "close");
-    if url.user.is_some() || url.password.is_some() {
-        let password = url.password.as_ref().map_or("", |password| password.expose());
-        let login = format!("{}:{password}", url.user.as_deref().unwrap_or_default());
-        request = request.header(AUTHORIZATION, format!("Basic {}", BASE64_STANDARD.encode(login)));
+fn authorization(url: &Endpoint) -> String {
+    if url.user.is_none() && url.password.is_none() {
+        return String::new();
     }
-    request.body(Empty::new())
+    let password = url.password.as_ref().map_or("", |password| password.expose());
+    let login = format!("{}:{password}", url.user.as_deref().unwrap_or_default());
+    format!("Authorization: Basic {}\r\n", BASE64_STANDARD.encode(login))
 }
 
-async fn ask(
-    stream: impl AsyncRead + AsyncWrite + Unpin,
-    request: Request<Empty<Bytes>>,
-) -> hyper::Result<StatusCode> {
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await?;
-    let mut answer = pin!(sender.send_request(request));
-    let answer = tokio::select! {
-        answer = &mut answer => answer,
-        // A server that closes at once has still answered.
-        _ = connection => answer.await,
-    };
-    Ok(answer?.status())
+fn authority(url: &Endpoint) -> String {
+    match url.port {
+        Some(port) => crate::net::Target::new(&url.host, port).name(),
+        None if url.host.contains(':') => format!("[{}]", url.host),
+        None => url.host.clone(),
+    }
+}
+
+fn target(url: &Endpoint) -> String {
+    let target = url.target.expose().split('#').next().unwrap_or_default();
+    let slash = if target.starts_with('/') { "" } else { "/" };
+    format!("{slash}{}", utf8_percent_encode(target, ENCODED))
 }
 
 #[cfg(test)]
@@ -106,10 +93,18 @@ mod tests {
 
     use std::convert::Infallible;
 
-    use hyper::{Response, server, service::service_fn};
+    use http_body_util::Empty;
+    use hyper::{
+        Request, Response,
+        body::Bytes,
+        header::{AUTHORIZATION, HOST},
+        server,
+        service::service_fn,
+    };
+    use hyper_util::rt::TokioIo;
     use tokio::net::TcpListener;
 
-    use super::*;
+    use super::{Attempt, Deadline, Endpoint, Http, Probe};
 
     fn endpoint(url: &str) -> Endpoint {
         Endpoint::of(url).unwrap()
@@ -137,8 +132,9 @@ mod tests {
         port
     }
 
-    fn told(attempt: Attempt) -> String {
-        match attempt {
+    async fn told(url: &Endpoint, accepted: &[u16]) -> String {
+        let deadline = Deadline::after(std::time::Duration::from_secs(20));
+        match Http::new(url, accepted).probe(deadline).await {
             Attempt::Ready => "ready".into(),
             Attempt::NotYet(why) => format!("not yet: {why}"),
             Attempt::Never(why) => format!("never: {why}"),
@@ -159,7 +155,7 @@ mod tests {
         ] {
             let port = serve(status, None).await;
             let url = endpoint(&format!("http://127.0.0.1:{port}/health?deep=1"));
-            assert_eq!(told(look(&url, accepted).await), expected, "{status} with {accepted:?}");
+            assert_eq!(told(&url, accepted).await, expected, "{status} with {accepted:?}");
         }
     }
 
@@ -168,14 +164,14 @@ mod tests {
         // printf 'me:p@ss' | base64
         let port = serve(200, Some("Basic bWU6cEBzcw==")).await;
         let url = endpoint(&format!("http://me:p%40ss@127.0.0.1:{port}/health?deep=1"));
-        assert_eq!(told(look(&url, &[]).await), "ready");
+        assert_eq!(told(&url, &[]).await, "ready");
     }
 
     #[tokio::test]
-    async fn a_server_that_hangs_up_is_looked_at_again() {
+    async fn a_server_that_hangs_up_is_asked_again() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = endpoint(&format!("http://{}/", listener.local_addr().unwrap()));
         tokio::spawn(async move { drop(listener.accept().await.unwrap()) });
-        assert!(told(look(&url, &[]).await).starts_with("not yet: no HTTP answer: "));
+        assert!(told(&url, &[]).await.starts_with("not yet: no HTTP answer: "));
     }
 }

@@ -1,62 +1,74 @@
-//! The `wait` step: looks at what is awaited until it is there, refuses us for good, or the time is over.
+//! The `wait` step: probes what is awaited until it is ready, refuses for good, or the time is over.
 //!
-//! A new kind of wait is one new file with a single look, and one line in each `match` here. The look at the
-//! database is `database::ping`.
+//! A new kind of wait is one new file with a `Probe`, and one line in `probe` here.
 
 mod amqp;
 mod file;
 mod http;
-mod network;
-mod patience;
 mod redis;
+mod service;
 mod tcp;
 mod tls;
+mod wait_loop;
 
-use self::patience::Patience;
+use futures_util::future::{FutureExt, LocalBoxFuture};
+
+use self::wait_loop::WaitLoop;
 use crate::{
     config::{self, Awaited},
-    database::Database,
+    database::{Attempt, Database},
+    deadline::Deadline,
     failure::Failure,
+    net::Target,
     outcome::event::Event,
 };
 
-/// Waits. `say` hears why it is not there yet, whenever the cause changes and every ten seconds.
+/// One thing that is awaited.
+trait Probe {
+    /// In words that hold no password.
+    fn name(&self) -> String;
+
+    /// One attempt. It limits its own connection; the deadline is that of the attempt.
+    fn probe(&mut self, deadline: Deadline) -> LocalBoxFuture<'_, Attempt>;
+}
+
+/// Waits. `say` hears why it is not ready yet, whenever the cause changes and every ten seconds.
 pub(crate) async fn wait(
     step: usize,
     wait: &config::Wait,
     database: Option<&Database>,
     say: &dyn Fn(Event),
 ) -> Result<(), Failure> {
-    let what = name(&wait.what);
+    let mut probe = probe(&wait.what, database)?;
+    let what = probe.name();
     let waiting = |last: &str, elapsed| {
         say(Event::Waiting { step, what: what.clone(), last: last.to_owned(), elapsed });
     };
-    let patience = Patience { what: &what, timeout: wait.timeout, say: &waiting };
-    match &wait.what {
-        Awaited::Tcp { host, port } => patience.until(async || tcp::look(host, *port).await).await,
-        Awaited::Http { url, status } => patience.until(async || http::look(url, status).await).await,
-        Awaited::Redis { url } => patience.until(async || redis::look(url).await).await,
-        Awaited::Amqp { url } => patience.until(async || amqp::look(url).await).await,
-        Awaited::File { path } => patience.until(async || file::look(path).await).await,
-        Awaited::Database => {
-            let Some(database) = database else {
-                let what = "waiting for the database".into();
-                return Err(Failure::ConfigLacks { what, needs: "[database]" });
-            };
-            patience.until(async || database.ping().await).await
-        }
-    }
+    let wait_loop = WaitLoop { what: &what, timeout: wait.timeout, report: &waiting };
+    wait_loop.until(async |deadline| probe.probe(deadline).await).await
 }
 
-/// What is awaited, in words that hold no password.
-fn name(awaited: &Awaited) -> String {
-    match awaited {
-        Awaited::Tcp { host, port } => format!("`{}`", network::address(host, *port)),
-        Awaited::Http { url, .. } => http::name(url),
-        Awaited::Redis { url } => redis::name(url),
-        Awaited::Amqp { url } => amqp::name(url),
-        Awaited::File { path } => format!("the file `{}`", path.display()),
-        Awaited::Database => "the database".into(),
+fn probe<'a>(awaited: &'a Awaited, database: Option<&'a Database>) -> Result<Box<dyn Probe + 'a>, Failure> {
+    Ok(match awaited {
+        Awaited::Tcp { host, port } => Box::new(Target::new(host, *port)),
+        Awaited::Http { url, status } => Box::new(http::Http::new(url, status)),
+        Awaited::Redis { url } => Box::new(redis::Redis::new(url)),
+        Awaited::Amqp { url } => Box::new(amqp::Amqp::new(url)),
+        Awaited::File { path } => Box::new(file::File::new(path)),
+        Awaited::Database => Box::new(database.ok_or_else(|| {
+            let what = "waiting for the database".into();
+            Failure::ConfigLacks { what, needs: "[database]" }
+        })?),
+    })
+}
+
+impl Probe for &Database {
+    fn name(&self) -> String {
+        "the database".into()
+    }
+
+    fn probe(&mut self, _: Deadline) -> LocalBoxFuture<'_, Attempt> {
+        self.ping().boxed_local()
     }
 }
 
@@ -88,9 +100,8 @@ mod tests {
             (Awaited::Amqp { url: url("amqp://me:hunter2@mq/v") }, "the AMQP broker at `mq:5672`"),
             (Awaited::Amqp { url: url("amqps://me:hunter2@mq") }, "the AMQP broker at `mq:5671`"),
             (Awaited::File { path: PathBuf::from("/run/ready") }, "the file `/run/ready`"),
-            (Awaited::Database, "the database"),
         ] {
-            assert_eq!(name(&awaited), words, "{words}");
+            assert_eq!(probe(&awaited, None).unwrap().name(), words, "{words}");
         }
     }
 

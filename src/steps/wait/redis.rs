@@ -1,112 +1,104 @@
-//! One look at Redis: connect, log in, select the database, PING.
+//! `wait.redis`: Redis or Valkey; connect, log in, select the database, PING.
 //!
-//! The redis crate brings the protocol; the login is sent here, because the crate's own reports every
-//! refusal as a wrong password, also that of a server which has no room for another client.
+//! Source: the Redis serialization protocol, version 2. Each of these commands is answered by one line.
 
-use std::pin::pin;
+use std::io::{self, ErrorKind};
 
-use redis::{Cmd, RedisConnectionInfo, RedisError, RedisResult, aio::MultiplexedConnection, cmd};
-use tokio::{
-    io::{AsyncRead, AsyncWrite},
-    net::UnixStream,
+use futures_util::future::{FutureExt, LocalBoxFuture};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
+
+use super::{
+    Probe,
+    service::{Service, Stream},
 };
+use crate::{config::url::Endpoint, database::Attempt, deadline::Deadline};
 
-use super::{network, tls};
-use crate::{config::url::Endpoint, database::Attempt};
+/// No answer to these commands is longer.
+const LONGEST_LINE: u64 = 8 * 1024;
 
-const PORT: u16 = 6379;
-
-pub(super) async fn look(url: &Endpoint) -> Attempt {
-    let login = &login(url);
-    let answer = match socket(url) {
-        Some(path) => match UnixStream::connect(path).await {
-            Ok(stream) => converse(stream, login).await,
-            Err(error) => Err(Attempt::NotYet(format!("cannot connect: {error}"))),
-        },
-        None => match network::connect(&url.host, url.port.unwrap_or(PORT)).await {
-            Ok(stream) if matches!(url.scheme.as_str(), "rediss" | "valkeys") => {
-                match tls::secure(stream, &url.host).await {
-                    Ok(stream) => converse(stream, login).await,
-                    Err(attempt) => Err(attempt),
-                }
-            }
-            Ok(stream) => converse(stream, login).await,
-            Err(why) => Err(Attempt::NotYet(why)),
-        },
-    };
-    answer.err().unwrap_or(Attempt::Ready)
+pub(super) struct Redis<'a> {
+    user: Option<&'a str>,
+    password: Option<&'a str>,
+    database: Option<&'a str>,
+    service: Service,
 }
 
-/// Where it is, without credentials.
-pub(super) fn name(url: &Endpoint) -> String {
-    socket(url).map_or_else(
-        || format!("Redis at `{}`", network::address(&url.host, url.port.unwrap_or(PORT))),
-        |path| format!("Redis at `{path}`"),
-    )
-}
-
-/// The path of a Unix socket.
-fn socket(url: &Endpoint) -> Option<String> {
-    url.scheme.ends_with("unix").then(|| format!("/{}", url.path))
-}
-
-/// The database is the path, or a parameter, as is the login of a socket.
-fn login(url: &Endpoint) -> RedisConnectionInfo {
-    let parameter = |names: [&str; 2]| names.into_iter().find_map(|name| url.parameter(name));
-    let user = url.user.as_deref().or_else(|| parameter(["username", "user"]));
-    let password = url.password.as_ref().map(|password| password.expose());
-    let path = Some(url.path.as_str()).filter(|path| !path.is_empty() && socket(url).is_none());
-    let database = path.or_else(|| url.parameter("db")).and_then(|number| number.parse().ok());
-    let mut login = RedisConnectionInfo::default().set_db(database.unwrap_or(0));
-    if let Some(user) = user {
-        login = login.set_username(user);
-    }
-    if let Some(password) = password.or_else(|| parameter(["password", "pass"])) {
-        login = login.set_password(password);
-    }
-    login
-}
-
-async fn converse<S>(stream: S, login: &RedisConnectionInfo) -> Result<(), Attempt>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let silent = RedisConnectionInfo::default().set_skip_set_lib_name();
-    let made = MultiplexedConnection::new(&silent, stream).await;
-    let (mut connection, driver) = made.map_err(|error| judge(&error, Asked::Ping, None))?;
-    let password = login.password();
-    let mut exchange = pin!(async {
-        log_in(&mut connection, login).await.map_err(|error| judge(&error, Asked::Login, password))?;
-        let pong = send(&mut connection, &cmd("PING")).await;
-        pong.map_err(|error| judge(&error, Asked::Ping, password))
-    });
-    tokio::select! {
-        answer = &mut exchange => answer,
-        // A server that closes the connection may have answered before.
-        () = driver => exchange.await,
-    }
-}
-
-async fn log_in(connection: &mut MultiplexedConnection, login: &RedisConnectionInfo) -> RedisResult<()> {
-    if let Some(password) = login.password() {
-        let named = login.username().map(|name| cmd("AUTH").arg(name).arg(password).clone());
-        let unnamed = cmd("AUTH").arg(password).clone();
-        match send(connection, named.as_ref().unwrap_or(&unnamed)).await {
-            // Before version 6 there were no users.
-            Err(error) if named.is_some() && says(&error, "wrong number of arguments") => {
-                send(connection, &unnamed).await?;
-            }
-            answer => answer?,
+impl<'a> Redis<'a> {
+    pub(super) fn new(url: &'a Endpoint) -> Self {
+        let parameter = |names: [&str; 2]| names.into_iter().find_map(|name| url.parameter(name));
+        let path = Some(url.path.as_str()).filter(|path| !path.is_empty());
+        let is_socket = url.scheme.ends_with("unix");
+        let service = if is_socket {
+            Service::Socket(format!("/{}", url.path))
+        } else {
+            let secure = matches!(url.scheme.as_str(), "rediss" | "valkeys");
+            Service::new(&url.host, url.port.unwrap_or(6379), secure)
+        };
+        Self {
+            user: url.user.as_deref().or_else(|| parameter(["username", "user"])),
+            password: url
+                .password
+                .as_ref()
+                .map(|password| password.expose())
+                .or_else(|| parameter(["password", "pass"])),
+            database: path.filter(|_| !is_socket).or_else(|| url.parameter("db")),
+            service,
         }
     }
-    if login.db() != 0 {
-        send(connection, cmd("SELECT").arg(login.db())).await?;
+
+    async fn converse(&mut self, deadline: Deadline) -> Result<(), Attempt> {
+        let mut stream = BufStream::new(self.service.connect(deadline).await?);
+        if let Some(password) = self.password {
+            let answer = match self.user {
+                Some(user) => send(&mut stream, &["AUTH", user, password]).await,
+                None => send(&mut stream, &["AUTH", password]).await,
+            };
+            match answer {
+                // Before version 6 there were no users.
+                Err(Fault::Refused(line))
+                    if self.user.is_some() && line.contains("wrong number of arguments") =>
+                {
+                    self.judge(send(&mut stream, &["AUTH", password]).await, Asked::Login)?;
+                }
+                answer => self.judge(answer, Asked::Login)?,
+            }
+        }
+        if let Some(database) = self.database.filter(|database| *database != "0") {
+            self.judge(send(&mut stream, &["SELECT", database]).await, Asked::Login)?;
+        }
+        self.judge(send(&mut stream, &["PING"]).await, Asked::Ping)
     }
-    Ok(())
+
+    fn judge(&self, answer: Result<(), Fault>, asked: Asked) -> Result<(), Attempt> {
+        let line = match answer {
+            Ok(()) => return Ok(()),
+            Err(Fault::Io(error)) => {
+                return Err(Attempt::NotYet(format!("no answer from Redis: {error}")));
+            }
+            Err(Fault::Refused(line)) => line,
+        };
+        // The first sentence tells the cause; DENIED goes on for a page.
+        let mut why = line.split(". ").next().unwrap_or_default().trim_end_matches('.').to_owned();
+        // A proxy that does not know AUTH may quote it.
+        if let Some(password) = self.password.filter(|password| !password.is_empty()) {
+            why = why.replace(password, "<secret>");
+        }
+        Err(match line.split(' ').next().unwrap_or_default() {
+            "WRONGPASS" | "NOAUTH" | "NOPERM" | "DENIED" => Attempt::Never(why),
+            "ERR" if asked == Asked::Login && !line.contains("max number of clients") => Attempt::Never(why),
+            _ => Attempt::NotYet(why),
+        })
+    }
 }
 
-async fn send(connection: &mut MultiplexedConnection, command: &Cmd) -> RedisResult<()> {
-    command.query_async::<redis::Value>(connection).await.map(drop)
+impl Probe for Redis<'_> {
+    fn name(&self) -> String {
+        format!("Redis at `{}`", self.service.name())
+    }
+
+    fn probe(&mut self, deadline: Deadline) -> LocalBoxFuture<'_, Attempt> {
+        async move { self.converse(deadline).await.err().unwrap_or(Attempt::Ready) }.boxed_local()
+    }
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -116,26 +108,33 @@ enum Asked {
     Ping,
 }
 
-fn judge(error: &RedisError, asked: Asked, password: Option<&str>) -> Attempt {
-    let Some(code) = error.code() else {
-        return Attempt::NotYet(format!("no answer from Redis: {error}"));
-    };
-    // The first sentence says it; what DENIED goes on to explain would fill a page.
-    let sentence = error.detail().unwrap_or_default().split(". ").next().unwrap_or_default();
-    let mut why = format!("{code} {}", sentence.trim_end_matches('.'));
-    // A proxy that does not know AUTH may quote it.
-    if let Some(password) = password.filter(|password| !password.is_empty()) {
-        why = why.replace(password, "<secret>");
-    }
-    match code {
-        "WRONGPASS" | "NOAUTH" | "NOPERM" | "DENIED" => Attempt::Never(why),
-        "ERR" if asked == Asked::Login && !says(error, "max number of clients") => Attempt::Never(why),
-        _ => Attempt::NotYet(why),
-    }
+/// Why a command came to nothing.
+enum Fault {
+    /// The server's error, with its code first.
+    Refused(String),
+    Io(io::Error),
 }
 
-fn says(error: &RedisError, words: &str) -> bool {
-    error.detail().is_some_and(|detail| detail.contains(words))
+/// Sends one command and reads its answer.
+async fn send(stream: &mut BufStream<Box<dyn Stream>>, words: &[&str]) -> Result<(), Fault> {
+    let mut command = format!("*{}\r\n", words.len());
+    for word in words {
+        command += &format!("${}\r\n{word}\r\n", word.len());
+    }
+    // A server that is full answers and closes before it reads anything.
+    let sent = async { stream.write_all(command.as_bytes()).await.and(stream.flush().await) }.await;
+    let mut line = Vec::new();
+    let read = stream.take(LONGEST_LINE).read_until(b'\n', &mut line).await;
+    let line = String::from_utf8_lossy(&line);
+    match (line.strip_suffix("\r\n"), read.and(sent)) {
+        (Some(line), _) if line.starts_with('+') => Ok(()),
+        (Some(line), _) if line.starts_with('-') => Err(Fault::Refused(line[1..].to_owned())),
+        (None, Err(error)) => Err(Fault::Io(error)),
+        (None, Ok(())) if line.is_empty() => {
+            Err(Fault::Io(io::Error::new(ErrorKind::UnexpectedEof, "it closed the connection")))
+        }
+        _ => Err(Fault::Io(io::Error::new(ErrorKind::InvalidData, "the answer is not Redis'"))),
+    }
 }
 
 #[cfg(test)]

@@ -1,12 +1,18 @@
-//! One look at whether a port accepts connections.
+//! `wait.tcp`: whether a port accepts connections.
 
-use super::network;
-use crate::database::Attempt;
+use futures_util::future::{FutureExt, LocalBoxFuture};
 
-pub(super) async fn look(host: &str, port: u16) -> Attempt {
-    match network::connect(host, port).await {
-        Ok(_) => Attempt::Ready,
-        Err(why) => Attempt::NotYet(why),
+use super::Probe;
+use crate::{database::Attempt, deadline::Deadline, net::Target};
+
+impl Probe for Target {
+    fn name(&self) -> String {
+        format!("`{}`", self.name())
+    }
+
+    fn probe(&mut self, deadline: Deadline) -> LocalBoxFuture<'_, Attempt> {
+        async move { self.connect(deadline).await.map_or_else(Attempt::NotYet, |_| Attempt::Ready) }
+            .boxed_local()
     }
 }
 
@@ -18,7 +24,6 @@ mod tests {
 
     use tokio::net::TcpListener;
 
-    use super::*;
     use crate::{
         config::{Awaited, Wait},
         outcome::event::Event,
@@ -56,17 +61,9 @@ mod tests {
         assert_eq!(
             failure.to_string(),
             format!(
-                "`{address}` was not there after 400 ms: cannot connect to {address}: connection refused"
+                "`{address}` was not ready within 400 ms: cannot connect to {address}: connection refused"
             )
         );
         assert_eq!(failure.code(), 69);
-    }
-
-    #[tokio::test]
-    async fn a_name_that_cannot_be_resolved_is_looked_up_again() {
-        let Attempt::NotYet(why) = look("no-such-host.invalid", 1).await else {
-            unreachable!("the name `invalid` is reserved")
-        };
-        assert!(why.starts_with("cannot resolve `no-such-host.invalid`: "), "{why}");
     }
 }

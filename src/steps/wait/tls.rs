@@ -1,6 +1,6 @@
 //! TLS on an open connection. Trusts Mozilla's roots and the roots that the image brings along.
 
-use std::{path::Path, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
 use tokio::net::TcpStream;
 use tokio_rustls::{
@@ -13,26 +13,43 @@ use tokio_rustls::{
     },
 };
 
-use crate::database::Attempt;
+use crate::{database::Attempt, files};
 
 /// Where the usual base images keep the certificates that `update-ca-certificates` and its like maintain.
 const BUNDLES: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
-/// Makes the connection secure. A certificate that cannot be trusted refuses us for good.
-pub(super) async fn secure(stream: TcpStream, host: &str) -> Result<TlsStream<TcpStream>, Attempt> {
-    secure_with(stream, host, &BUNDLES.map(Path::new)).await
+/// What is trusted, read at the first connection.
+#[derive(Default)]
+pub(super) struct Roots(Option<Arc<ClientConfig>>);
+
+/// Makes the connection secure. A certificate that cannot be trusted will not be trusted later either.
+pub(super) async fn secure(
+    stream: TcpStream,
+    host: &str,
+    roots: &mut Roots,
+) -> Result<TlsStream<TcpStream>, Attempt> {
+    secure_with(stream, host, roots, BUNDLES.map(PathBuf::from).into()).await
 }
 
 async fn secure_with(
     stream: TcpStream,
     host: &str,
-    bundles: &[&Path],
+    roots: &mut Roots,
+    bundles: Vec<PathBuf>,
 ) -> Result<TlsStream<TcpStream>, Attempt> {
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     let name = ServerName::try_from(host).map_err(|error| Attempt::Never(error.to_string()))?;
-    let config = trusting(bundles).map_err(|error| Attempt::Never(error.to_string()))?;
-    TlsConnector::from(Arc::new(config)).connect(name, stream).await.map_err(|error| {
+    let config = match &roots.0 {
+        Some(config) => Arc::clone(config),
+        None => {
+            let read = files::blocking(move || Ok(trusting(&bundles))).await;
+            let config =
+                read.map_err(|error| Attempt::NotYet(format!("cannot read certificates: {error}")))?;
+            Arc::clone(roots.0.insert(Arc::new(config.map_err(|error| Attempt::Never(error.to_string()))?)))
+        }
+    };
+    TlsConnector::from(config).connect(name, stream).await.map_err(|error| {
         match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
             Some(bad @ rustls::Error::InvalidCertificate(_)) => Attempt::Never(bad.to_string()),
             _ => Attempt::NotYet(format!("no TLS: {error}")),
@@ -40,7 +57,7 @@ async fn secure_with(
     })
 }
 
-fn trusting(bundles: &[&Path]) -> Result<ClientConfig, rustls::Error> {
+fn trusting(bundles: &[PathBuf]) -> Result<ClientConfig, rustls::Error> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     // An image without a bundle, or with an entry that cannot be read, still has Mozilla's roots.
     for found in bundles.iter().filter_map(|bundle| CertificateDer::pem_file_iter(bundle).ok()) {
@@ -57,7 +74,7 @@ fn trusting(bundles: &[&Path]) -> Result<ClientConfig, rustls::Error> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
-    use std::{path::PathBuf, process::Command};
+    use std::{path::Path, process::Command};
 
     use tokio::net::TcpListener;
     use tokio_rustls::{
@@ -96,18 +113,19 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_certificate_that_nobody_vouches_for_refuses_us_for_good() {
+    async fn a_certificate_that_nobody_vouches_for_is_permanent() {
         let folder = tempfile::tempdir().unwrap();
         let (stream, _) = server(folder.path()).await;
-        let refusal = secure(stream, "localhost").await.unwrap_err();
+        let refusal = secure(stream, "localhost", &mut Roots::default()).await.unwrap_err();
         assert!(matches!(refusal, Attempt::Never(why) if why == "invalid peer certificate: UnknownIssuer"));
     }
 
     #[tokio::test]
-    async fn a_certificate_for_another_name_refuses_us_for_good() {
+    async fn a_certificate_for_another_name_is_permanent() {
         let folder = tempfile::tempdir().unwrap();
         let (stream, cert) = server(folder.path()).await;
-        let refusal = secure_with(stream, "example.org", &[&cert]).await.unwrap_err();
+        let refusal =
+            secure_with(stream, "example.org", &mut Roots::default(), vec![cert]).await.unwrap_err();
         assert!(matches!(refusal, Attempt::Never(why) if why.contains("not valid for name")));
     }
 
@@ -115,14 +133,18 @@ mod tests {
     async fn a_certificate_in_the_images_own_bundle_is_trusted() {
         let folder = tempfile::tempdir().unwrap();
         let (stream, cert) = server(folder.path()).await;
-        assert!(secure_with(stream, "localhost", &[Path::new("/nonexistent"), &cert]).await.is_ok());
+        assert!(
+            secure_with(stream, "localhost", &mut Roots::default(), vec!["/nonexistent".into(), cert])
+                .await
+                .is_ok()
+        );
     }
 
     #[tokio::test]
-    async fn a_port_that_does_not_speak_tls_yet_is_looked_at_again() {
+    async fn a_port_that_does_not_speak_tls_yet_is_tried_again() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         drop(listener.accept().await.unwrap());
-        assert!(matches!(secure(stream, "localhost").await, Err(Attempt::NotYet(_))));
+        assert!(matches!(secure(stream, "localhost", &mut Roots::default()).await, Err(Attempt::NotYet(_))));
     }
 }

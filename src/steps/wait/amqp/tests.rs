@@ -1,14 +1,8 @@
-//! Looks at a real RabbitMQ, and at the frames of brokers that a real one cannot be brought to be at will.
+//! The frames of brokers that a real one cannot be brought to be at will.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::{
-    fs,
-    io::{BufRead, BufReader},
-    net::TcpListener as StdListener,
-    process::{Child, Command, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -16,101 +10,13 @@ use tokio::{
 };
 
 use super::{frame::GREETING, *};
-use crate::{
-    config::{Awaited, Wait},
-    steps::wait::wait,
-};
 
-/// A RabbitMQ of our own, in a folder and a PID namespace of its own; it ends with the value, and Erlang's port
-/// mapper, which it leaves behind, with it.
-struct Broker {
-    process: Child,
-    port: u16,
-    _folder: tempfile::TempDir,
-}
-
-impl Broker {
-    fn start() -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let free = || StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let (port, distribution, mapper) = (free(), free(), free());
-        let path = |name: &str| folder.path().join(name);
-        let conf = format!(
-            "listeners.tcp.1 = 127.0.0.1:{port}\ndefault_user = me\ndefault_pass = p@ss\ndefault_vhost = shop/eu\n\
-             loopback_users.me = false\n"
-        );
-        fs::write(path("rabbitmq.conf"), conf).unwrap();
-        let mut process = Command::new("unshare")
-            .args(if nix::unistd::geteuid().is_root() { &[][..] } else { &["--user", "--map-root-user"] })
-            .args(["--pid", "--fork", "--kill-child", "--mount-proc"])
-            .arg("/usr/lib/rabbitmq/bin/rabbitmq-server")
-            .env("HOME", folder.path())
-            .env("RABBITMQ_NODENAME", format!("n{port}@localhost"))
-            .env("RABBITMQ_DIST_PORT", distribution.to_string())
-            .env("ERL_EPMD_PORT", mapper.to_string())
-            .env("RABBITMQ_MNESIA_BASE", path("data"))
-            .env("RABBITMQ_LOG_BASE", path("log"))
-            .env("RABBITMQ_LOGS", "-")
-            .env("RABBITMQ_ENABLED_PLUGINS_FILE", path("plugins"))
-            .env("RABBITMQ_CONF_ENV_FILE", "/dev/null")
-            .env("RABBITMQ_CONFIG_FILE", path("rabbitmq"))
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map_while(Result::ok);
-        assert!(lines.any(|line| line.contains("Server startup complete")), "RabbitMQ did not start");
-        Self { process, port, _folder: folder }
-    }
-
-    fn url(&self, credentials: &str, vhost: &str) -> Endpoint {
-        endpoint(&format!("amqp://{credentials}127.0.0.1:{}{vhost}", self.port))
-    }
-}
-
-impl Drop for Broker {
-    #[expect(clippy::disallowed_methods, reason = "the reaper does not run in tests")]
-    fn drop(&mut self) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-    }
-}
-
-fn endpoint(url: &str) -> Endpoint {
-    Endpoint::of(url).unwrap()
-}
-
-fn told(attempt: Attempt) -> String {
-    match attempt {
+async fn look(url: &Endpoint) -> String {
+    match Amqp::new(url).probe(Deadline::after(Duration::from_secs(20))).await {
         Attempt::Ready => "ready".into(),
         Attempt::NotYet(why) => format!("not yet: {why}"),
         Attempt::Never(why) => format!("never: {why}"),
     }
-}
-
-#[tokio::test]
-async fn only_a_real_login_to_a_virtual_host_that_is_there_is_ready() {
-    let broker = Broker::start();
-    let refused = "never: 403 ACCESS_REFUSED - Login was refused using authentication mechanism PLAIN";
-    for (credentials, vhost, expected) in [
-        ("me:p%40ss@", "/shop%2Feu", "ready"),
-        ("me:p%40ss@", "/shop/eu", "ready"),
-        ("me:hunter2@", "/shop%2Feu", refused),
-        ("you:p%40ss@", "/shop%2Feu", refused),
-        ("", "/shop%2Feu", refused),
-        ("me:p%40ss@", "/shop", "never: 530 NOT_ALLOWED - vhost shop not found"),
-        ("me:p%40ss@", "//", "never: 530 NOT_ALLOWED - vhost / not found"),
-        ("me:p%40ss@", "", "never: 530 NOT_ALLOWED - vhost / not found"),
-    ] {
-        let attempt = look(&broker.url(credentials, vhost)).await;
-        assert_eq!(told(attempt), expected, "{credentials} {vhost}");
-    }
-    let what = Awaited::Amqp { url: broker.url("me:hunter2@", "/shop%2Feu") };
-    let failure = wait(0, &Wait { what, timeout: Duration::from_mins(1) }, None, &|_| unreachable!())
-        .await
-        .unwrap_err();
-    assert_eq!(failure.code(), 77);
-    assert!(!failure.to_string().contains("hunter2"), "{failure}");
 }
 
 /// A method frame, byte for byte as the specification draws it.
@@ -146,9 +52,9 @@ fn close(code: u16, text: &str) -> Vec<u8> {
 
 /// Answers the greeting and then each frame with the next of `answers`, hangs up after the last, and returns what
 /// it was sent.
-async fn scripted(answers: Vec<Vec<u8>>) -> (Attempt, Vec<u8>) {
+async fn scripted(answers: Vec<Vec<u8>>) -> (String, Vec<u8>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = endpoint(&format!("amqp://me:hunter2@{}/v", listener.local_addr().unwrap()));
+    let url = Endpoint::of(&format!("amqp://me:hunter2@{}/v", listener.local_addr().unwrap())).unwrap();
     let server = async {
         let (mut stream, _) = listener.accept().await.unwrap();
         let mut sent = vec![0; GREETING.len()];
@@ -201,7 +107,7 @@ async fn transient_and_permanent_answers_are_told_apart() {
         (vec![vec![1, 0, 0, 0xFF, 0xFF, 0xFF, 0xFF]], "not yet: its answer is not AMQP"),
     ] {
         let (attempt, _) = scripted(answers).await;
-        assert_eq!(told(attempt), expected);
+        assert_eq!(attempt, expected);
     }
 }
 
@@ -216,8 +122,8 @@ async fn the_greeting_and_the_login_are_those_of_the_specification() {
 }
 
 #[tokio::test]
-async fn a_port_that_nobody_listens_on_is_looked_at_again() {
-    let port = StdListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let url = endpoint(&format!("amqp://127.0.0.1:{port}"));
-    assert!(told(look(&url).await).ends_with("connection refused"));
+async fn a_port_that_nobody_listens_on_is_tried_again() {
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let url = Endpoint::of(&format!("amqp://127.0.0.1:{port}")).unwrap();
+    assert!(look(&url).await.ends_with("connection refused"));
 }

@@ -1,0 +1,134 @@
+//! As much of an HTTP/1.1 client as a probe needs: one GET, its status, and a short body.
+
+use std::io::{self, ErrorKind};
+
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// More than any head or body that a probe has a use for.
+const LONGEST: usize = 1_000_000;
+
+/// Asks for `target`; `headers` are whole lines.
+pub(crate) struct Request<'a> {
+    pub(crate) host: &'a str,
+    pub(crate) target: &'a str,
+    pub(crate) headers: &'a str,
+}
+
+/// A final answer: its head was read, its body not yet.
+pub(crate) struct Answer {
+    pub(crate) status: u16,
+    head: String,
+    /// What came behind the head.
+    rest: Vec<u8>,
+}
+
+impl Request<'_> {
+    /// Sends the request and reads the answer's head. The server will end the connection behind its answer.
+    pub(crate) async fn send<S>(&self, stream: &mut S) -> io::Result<Answer>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
+        let Self { host, target, headers } = self;
+        if [host, target].iter().any(|part| part.contains(|c: char| c.is_control() || c == ' ')) {
+            return Err(io::Error::new(ErrorKind::InvalidInput, "the address cannot be asked for"));
+        }
+        let agent = concat!("portcullis/", env!("CARGO_PKG_VERSION"));
+        let text = format!(
+            "GET {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\nConnection: close\r\n{headers}\r\n"
+        );
+        // A server that answers and closes at once may have read nothing; what counts is its answer.
+        let sent = stream.write_all(text.as_bytes()).await;
+        let mut bytes = Vec::new();
+        loop {
+            while let Some(end) = bytes.windows(4).position(|four| four == b"\r\n\r\n") {
+                let rest = bytes.split_off(end + 4);
+                let head = String::from_utf8_lossy(&bytes).into_owned();
+                let status = status(&head)?;
+                if !(100..200).contains(&status) {
+                    return Ok(Answer { status, head, rest });
+                }
+                // 100 and 103 announce the answer.
+                bytes = rest;
+            }
+            if bytes.len() > LONGEST || stream.read_buf(&mut bytes).await? == 0 {
+                sent?;
+                return Err(io::Error::new(ErrorKind::UnexpectedEof, "the connection ended without one"));
+            }
+        }
+    }
+}
+
+impl Answer {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        let pairs = self.head.lines().filter_map(|line| line.split_once(':'));
+        pairs.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
+    }
+
+    /// As many bytes as are announced, or up to the connection's end.
+    pub(crate) async fn body(mut self, stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
+        let length = self.header("Content-Length").and_then(|length| length.parse().ok()).unwrap_or(LONGEST);
+        let length = length.min(LONGEST);
+        while self.rest.len() < length && stream.read_buf(&mut self.rest).await? > 0 {}
+        self.rest.truncate(length);
+        Ok(self.rest)
+    }
+}
+
+/// From `HTTP/1.1 200 OK`.
+fn status(head: &str) -> io::Result<u16> {
+    let mut words = head.split([' ', '\r']);
+    let version = words.next().filter(|version| version.starts_with("HTTP/1."));
+    let status =
+        version.and_then(|_| words.next()?.parse().ok()).filter(|status| (100..1000).contains(status));
+    status.ok_or_else(|| io::Error::new(ErrorKind::InvalidData, "the answer is not HTTP/1"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    async fn ask(answer: &str) -> io::Result<(u16, Vec<u8>)> {
+        let (mut ours, mut theirs) = tokio::io::duplex(10_000);
+        theirs.write_all(answer.as_bytes()).await.unwrap();
+        let server = tokio::spawn(async move {
+            let mut asked = [0; 4096];
+            let read = theirs.read(&mut asked).await.unwrap();
+            String::from_utf8_lossy(&asked[..read]).into_owned()
+        });
+        let request = Request { host: "h:80", target: "/x?y", headers: "A: b\r\n" };
+        let answer = request.send(&mut ours).await;
+        let asked = server.await.unwrap();
+        assert!(asked.starts_with("GET /x?y HTTP/1.1\r\nHost: h:80\r\n") && asked.ends_with("A: b\r\n\r\n"));
+        let answer = answer?;
+        Ok((answer.status, answer.body(&mut ours).await?))
+    }
+
+    #[tokio::test]
+    async fn answers_are_read_as_far_as_they_go() {
+        let early = "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n";
+        for (answer, status, body) in [
+            ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokay", 200, "ok"),
+            ("HTTP/1.0 503\r\n\r\nuntil the end", 503, "until the end"),
+            (early, 204, ""),
+        ] {
+            assert_eq!(ask(answer).await.unwrap(), (status, body.into()), "{answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn what_is_not_http_is_an_error() {
+        for answer in
+            ["", "HTTP/1.1 200 OK\r\n", "SSH-2.0-x\r\n\r\n", "HTTP/1.1 twenty\r\n\r\n", "HTTP/2 200\r\n\r\n"]
+        {
+            assert!(ask(answer).await.is_err(), "{answer}");
+        }
+    }
+
+    #[tokio::test]
+    async fn no_line_can_be_smuggled_into_the_request() {
+        let request = Request { host: "h", target: "/x HTTP/1.1\r\nA: b", headers: "" };
+        assert!(request.send(&mut tokio::io::duplex(9).0).await.is_err());
+    }
+}

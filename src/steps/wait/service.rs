@@ -1,0 +1,49 @@
+//! A connection to a service behind a URL: its host by name, and TLS if the URL asks for it.
+
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::UnixStream,
+};
+
+use super::tls::{self, Roots};
+use crate::{database::Attempt, deadline::Deadline, net::Target};
+
+/// What services speak over.
+pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin {}
+impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
+
+pub(super) enum Service {
+    Host { target: Target, tls: Option<(String, Roots)> },
+    Socket(String),
+}
+
+impl Service {
+    pub(super) fn new(host: &str, port: u16, secure: bool) -> Self {
+        let tls = secure.then(|| (host.to_owned(), Roots::default()));
+        Self::Host { target: Target::new(host, port), tls }
+    }
+
+    /// Where it is, without credentials.
+    pub(super) fn name(&self) -> String {
+        match self {
+            Self::Host { target, .. } => target.name(),
+            Self::Socket(path) => path.clone(),
+        }
+    }
+
+    pub(super) async fn connect(&mut self, deadline: Deadline) -> Result<Box<dyn Stream>, Attempt> {
+        match self {
+            Self::Host { target, tls } => {
+                let stream = target.connect(deadline).await.map_err(Attempt::NotYet)?;
+                Ok(match tls {
+                    Some((host, roots)) => Box::new(tls::secure(stream, host, roots).await?),
+                    None => Box::new(stream),
+                })
+            }
+            Self::Socket(path) => match UnixStream::connect(&path).await {
+                Ok(stream) => Ok(Box::new(stream)),
+                Err(error) => Err(Attempt::NotYet(format!("cannot connect: {error}"))),
+            },
+        }
+    }
+}
