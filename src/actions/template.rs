@@ -15,6 +15,7 @@ use crate::{
         Creation, Written,
         template::{self, Template},
     },
+    deadline::Deadline,
     failure::Failure,
     frameworks::{run_program, words},
     outcome::FailureDetails,
@@ -24,6 +25,7 @@ use crate::{
 /// For pg_dump, which reads one empty tenant.
 const TIMEOUT: Duration = Duration::from_mins(5);
 const GRACE: Duration = Duration::from_secs(8);
+const PASSWORD_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// pg_dump writes so many rows into one INSERT.
 const ROWS: &str = "--rows-per-insert=500";
@@ -116,7 +118,9 @@ async fn dumped(
     argv.extend([format!("--host={}", direct.host), format!("--port={}", direct.port)]);
     argv.extend([format!("--username={}", direct.user), format!("--dbname={}", plain_name(&direct.name))]);
     let refused = |why: String| Failure::Refused { what: "the database".into(), why: why.into() };
-    let password = direct.password.read().map_err(refused)?;
+    let password = Deadline::after(PASSWORD_TIMEOUT).limit(direct.password.read()).await;
+    let silent = |_| Err("the password's file did not answer in time".into());
+    let password = password.unwrap_or_else(silent).map_err(refused)?;
     let mut env: Vec<(String, String)> = Vec::new();
     env.extend(password.map(|password| ("PGPASSWORD".to_owned(), password.expose().to_owned())));
     for (name, variable) in [

@@ -70,7 +70,9 @@ impl Read for BTreeMap<String, Secret> {
                 Value::Text(text) => Ok(Secret::new(text.clone())),
                 _ => match reading.take(<Password as Read>::read(&entry.node, kind, reading)) {
                     None => continue,
-                    Some(password) => password.read().map(|value| value.unwrap_or_else(|| Secret::new(""))),
+                    Some(password) => {
+                        password.read_now().map(|value| value.unwrap_or_else(|| Secret::new("")))
+                    }
                 },
             };
             match value {

@@ -56,18 +56,17 @@ fn is_told_by(key: &Key, framework: Option<&str>) -> bool {
 fn property(key: &'static Key, framework: Option<&'static str>) -> Value {
     let mut value = match (key.kind, framework) {
         (Kind::Word(_), Some(word)) if key.name == "framework" && is_told_by(key, framework) => {
-            any_of(json!({ "enum": [word] }), "filled")
+            any_of(&json!({ "enum": [word] }), "filled")
         }
         (Kind::Word(_), Some(word)) if key.name == "framework" => {
-            any_of(json!({ "enum": [word, ""] }), "filled")
+            any_of(&json!({ "enum": [word, ""] }), "filled")
         }
         (Kind::Table(section), _) => object(section, framework),
         (kind, _) => of_kind(kind),
     };
     let default = match key.need {
-        Need::Required => String::new(),
+        Need::Required | Need::Optional("none") => String::new(),
         Need::Default(text) => format!(" [{text}]"),
-        Need::Optional("none") => String::new(),
         Need::Optional(words) => format!(" [{}]", plain(words)),
     };
     merge(&mut value, json!({ "description": format!("{}{default}", plain(key.doc)) }));
@@ -81,18 +80,20 @@ fn of_kind(kind: Kind) -> Value {
             reference("text")
         }
         Kind::StepName => json!({ "type": "string", "minLength": 1, "maxLength": 60 }),
-        Kind::Day => any_of(json!({ "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$" }), "filled"),
+        Kind::Day => {
+            any_of(&json!({ "type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$" }), "filled")
+        }
         Kind::Password => reference("password"),
         Kind::Variables => json!({ "type": "object", "additionalProperties": reference("password") }),
         Kind::Number(least, most) => {
-            any_of(json!({ "type": "integer", "minimum": least, "maximum": most }), "filledNumber")
+            any_of(&json!({ "type": "integer", "minimum": least, "maximum": most }), "filledNumber")
         }
         Kind::Boolean => reference("boolean"),
         Kind::Duration => reference("duration"),
         Kind::DurationOrZero => reference("durationOrZero"),
         Kind::Word(words) => {
             let words: Vec<&str> = words().into_iter().chain([""]).collect();
-            any_of(json!({ "enum": words }), "filled")
+            any_of(&json!({ "enum": words }), "filled")
         }
         Kind::Argv(least) | Kind::Texts(least) => texts(least),
         Kind::Argvs => {
@@ -136,7 +137,7 @@ fn definitions() -> Value {
     })
 }
 
-fn any_of(first: Value, second: &str) -> Value {
+fn any_of(first: &Value, second: &str) -> Value {
     json!({ "anyOf": [first, reference(second)] })
 }
 

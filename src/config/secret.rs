@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{deadline::Deadline, files};
+use crate::files;
 
 /// A larger file is no password.
 const LARGEST: u64 = 64 * 1024;
@@ -54,7 +54,7 @@ pub(crate) enum Password {
 
 impl Password {
     /// The password now, in the calling thread: only where no runtime has started yet.
-    pub(crate) fn read(&self) -> Result<Option<Secret>, String> {
+    pub(crate) fn read_now(&self) -> Result<Option<Secret>, String> {
         match self {
             Password::None => Ok(None),
             Password::Given(secret) => Ok(Some(secret.clone())),
@@ -62,15 +62,11 @@ impl Password {
         }
     }
 
-    /// The password now. A file that does not answer before the deadline is an error.
-    pub(crate) async fn read_by(&self, deadline: Deadline) -> Result<Option<Secret>, String> {
-        let Password::File(path) = self else { return self.read() };
-        match deadline.limit(files::read_to_string(path)).await {
-            Ok(text) => from_file(path, text).map(Some),
-            Err(_) => {
-                Err(format!("cannot read the password file `{}`: it did not answer in time", path.display()))
-            }
-        }
+    /// The password now. A file is read in a thread of its own and may hang: callers limit how long they wait.
+    pub(crate) async fn read(&self) -> Result<Option<Secret>, String> {
+        let Password::File(path) = self else { return self.read_now() };
+        let read = path.clone();
+        from_file(path, files::blocking(move || files::read_text_now(&read, LARGEST)).await).map(Some)
     }
 }
 

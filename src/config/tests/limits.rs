@@ -5,7 +5,8 @@ use crate::config::{Overrides, environment::Environment, load::load};
 
 #[test]
 fn so_many_problems_are_counted_and_the_first_are_shown() {
-    let text: String = (0..10_000).map(|at| format!("unknown_{at} = {at}\n")).collect();
+    let text: Vec<String> = (0..10_000).map(|at| format!("unknown_{at} = {at}\n")).collect();
+    let text = text.concat();
     let shown = rendered(&text, &Environment::default());
     assert_eq!(shown.matches("error: ").count(), 50);
     assert!(shown.contains(" --> config.toml:50:1") && shown.ends_with("and 9950 more problems"));

@@ -11,7 +11,7 @@ use tokio_rustls::rustls;
 use super::{super::DatabaseError, connection::Connection};
 use crate::{
     cause::{Cause, Code, Kind},
-    config::{self, secret::Password},
+    config,
     deadline::Deadline,
     files,
 };
@@ -163,12 +163,8 @@ pub(super) fn is_lost(error: &sqlx::Error) -> bool {
 
 /// sqlx's options print their password in `Debug`: they never leave this file.
 async fn options(config: &config::Postgres) -> Result<PgConnectOptions, DatabaseError> {
-    let password = match config.password.clone() {
-        file @ Password::File(_) => files::blocking(move || file.read().map_err(io::Error::other)).await,
-        given => given.read().map_err(io::Error::other),
-    };
-    let password =
-        password.map_err(|error| DatabaseError::Never(Cause::new(Kind::File, error.to_string())))?;
+    let password = config.password.read().await;
+    let password = password.map_err(|error| DatabaseError::Never(Cause::new(Kind::File, error)))?;
     let mut options = PgConnectOptions::new_without_pgpass()
         .host(&config.host)
         .port(config.port)

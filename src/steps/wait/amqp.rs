@@ -12,7 +12,11 @@ use self::frame::{
     Arguments, CLOSE, CLOSE_OK, Channel, Fault, Method, OPEN, OPEN_OK, START, START_OK, TUNE, TUNE_OK,
 };
 use super::{Probe, service::Service};
-use crate::{config::url::Endpoint, database::Attempt, deadline::Deadline};
+use crate::{
+    config::{secret::Secret, url::Endpoint},
+    database::Attempt,
+    deadline::Deadline,
+};
 
 /// Asks the broker to say that a login was refused; without it, it would only hang up.
 const SAYS_REFUSALS: &str = "authentication_failure_close";
@@ -64,7 +68,7 @@ impl Login {
         let bytes = |text: Option<&str>, default: &str| text.unwrap_or(default).as_bytes().to_vec();
         Self {
             user: bytes(url.user.as_deref(), "guest"),
-            password: bytes(url.password.as_ref().map(|password| password.expose()), "guest"),
+            password: bytes(url.password.as_ref().map(Secret::expose), "guest"),
             vhost: bytes(Some(url.path.as_str()).filter(|path| !path.is_empty()), "/"),
         }
     }

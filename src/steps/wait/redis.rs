@@ -11,7 +11,11 @@ use super::{
     Probe,
     service::{Service, Stream},
 };
-use crate::{config::url::Endpoint, database::Attempt, deadline::Deadline};
+use crate::{
+    config::{secret::Secret, url::Endpoint},
+    database::Attempt,
+    deadline::Deadline,
+};
 
 /// No answer to these commands is longer.
 const LONGEST_LINE: u64 = 8 * 1024;
@@ -36,11 +40,7 @@ impl<'a> Redis<'a> {
         };
         Self {
             user: url.user.as_deref().or_else(|| parameter(["username", "user"])),
-            password: url
-                .password
-                .as_ref()
-                .map(|password| password.expose())
-                .or_else(|| parameter(["password", "pass"])),
+            password: url.password.as_ref().map(Secret::expose).or_else(|| parameter(["password", "pass"])),
             database: path.filter(|_| !is_socket).or_else(|| url.parameter("db")),
             service,
         }
