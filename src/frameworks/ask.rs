@@ -14,7 +14,7 @@ use crate::{
     failure::Failure,
     files,
     outcome::FailureDetails,
-    process::{How, Stream},
+    process::{ExitReason, Stream},
     tenants::manifest::Manifest,
 };
 
@@ -54,8 +54,8 @@ impl Project<'_> {
             _ if ended.timed_out => {
                 return Err(Failure::TimedOut { what: format!("asking {}", about.title), after: TIMEOUT });
             }
-            How::Exited(0) => {}
-            How::NotStarted { why, .. } => return Err(Failure::CommandMissing { program, why }),
+            ExitReason::Exited(0) => {}
+            ExitReason::NotStarted { why, .. } => return Err(Failure::CommandMissing { program, why }),
             how => {
                 let why = error.unwrap_or_else(|| lines.last().unwrap_or_default().to_owned());
                 return Err(Failure::CommandFailed {

@@ -13,7 +13,7 @@ use crate::{
     cause::Cause,
     failure::Failure,
     outcome::SchemaFailure,
-    process::{How, Stream},
+    process::{ExitReason, Stream},
     words::duration,
 };
 
@@ -105,9 +105,9 @@ impl Project<'_> {
         let missing = |why| Failure::CommandMissing { program: program.clone(), why };
         let ended = ended.map_err(|error| missing(error.to_string()))?;
         Ok(batch.ended(match ended.how {
-            How::NotStarted { why, .. } => return Err(missing(why)),
+            ExitReason::NotStarted { why, .. } => return Err(missing(why)),
             _ if ended.timed_out => Err(format!("ran longer than {}", duration(timeout))),
-            How::Exited(0) => Ok(()),
+            ExitReason::Exited(0) => Ok(()),
             how => Err(format!("`{program}` {}", program::words(&how))),
         }))
     }

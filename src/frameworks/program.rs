@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use crate::{
     config::secret::Secret,
     deadline::Deadline,
-    process::{Child, Cut, How, Processes, Stream},
+    process::{Child, Cut, ExitReason, Processes, Stream},
     words::duration,
 };
 
@@ -56,7 +56,7 @@ impl LastLines {
 
 /// How a program ended.
 pub(crate) struct ProgramEnd {
-    pub(crate) how: How,
+    pub(crate) how: ExitReason,
     /// It was ended because its time was up.
     pub(crate) timed_out: bool,
 }
@@ -102,7 +102,7 @@ pub(crate) async fn run_command(
     let result = match ended {
         Err(error) => Err(format!("cannot start `{name}`: {error}")),
         Ok(ended) if ended.timed_out => Err(format!("`{name}` ran longer than {}", duration(timeout))),
-        Ok(ended) if ended.how == How::Exited(0) => Ok(()),
+        Ok(ended) if ended.how == ExitReason::Exited(0) => Ok(()),
         Ok(ended) => Err(format!("`{name}` {}", words(&ended.how))),
     };
     (result, last.into_vec())
@@ -122,7 +122,7 @@ pub(super) fn child(
 }
 
 /// The end in words.
-pub(crate) fn words(how: &How) -> String {
+pub(crate) fn words(how: &ExitReason) -> String {
     how.words()
 }
 

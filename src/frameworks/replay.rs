@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     failure::Failure,
-    process::{How, Stream},
+    process::{ExitReason, Stream},
 };
 
 /// What to replay.
@@ -52,9 +52,9 @@ impl Project<'_> {
         let failure = match ended {
             Err(error) => Failure::CommandMissing { program, why: error.to_string() },
             Ok(ended) => match ended.how {
-                How::NotStarted { why, .. } => Failure::CommandMissing { program, why },
+                ExitReason::NotStarted { why, .. } => Failure::CommandMissing { program, why },
                 _ if ended.timed_out => failed(Some(timeout)),
-                How::Exited(0) => return Ok(notes),
+                ExitReason::Exited(0) => return Ok(notes),
                 _ => failed(None),
             },
         };

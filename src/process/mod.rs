@@ -36,7 +36,7 @@ mod tree;
 
 pub(crate) use capture::Stream;
 pub(crate) use exit_handler::{end_at_once, interruptible};
-pub(crate) use exit_reason::{ExitReason, ExitReason as How};
+pub(crate) use exit_reason::ExitReason;
 pub(crate) use finished::{Cut, Finished};
 pub(crate) use handover::handover;
 pub(crate) use inherited::{Inherited, take_over};
