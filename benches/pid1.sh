@@ -94,6 +94,16 @@ late_grandchild() {
     [ "$said" = finished ] && echo finishes || echo killed
 }
 
+# The milliseconds after which a container is gone whose program crashes and leaves a child; the same if the child ignores TERM.
+end_after_a_crash() {
+    local start middle
+    start=$(date +%s%3N)
+    code ns $(words "$1") sh -c 'sleep 1000 & exit 1' > "$folder/said"
+    middle=$(date +%s%3N)
+    code ns $(words "$1") sh -c '(trap "" TERM; exec sleep 1000) & exit 1' > "$folder/said"
+    echo "$((middle - start)) / $(($(date +%s%3N) - middle)) ms"
+}
+
 # TERM to PID 1; the main process ends on it at once.
 other_session_hears_term() {
     local said
@@ -249,7 +259,8 @@ measured "an exit code can become 0" remaps_an_exit_code
 measured "a signal can become another" rewrites_a_signal
 measured "the death of its parent can be told" hears_of_its_parents_death
 measured "a script without an interpreter's line runs" runs_a_script_without_an_interpreter
-measured "grandchild that needs 1 s after the main process" late_grandchild
+measured "grandchild that needs 1 s after a main process that succeeded" late_grandchild
+measured "end of the container after a crash; of one whose child ignores TERM" end_after_a_crash
 measured "descendant that needs 1 s to clean up after TERM" cleanup_after_term
 measured "descendant in another session hears of TERM" other_session_hears_term
 measured "signals passed on" signals_passed_on

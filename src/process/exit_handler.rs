@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Does blocking work before there is a runtime. TERM, INT, QUIT and HUP end the process meanwhile, also as PID 1;
-/// afterwards signals are blocked and read again, and none is lost.
+/// afterwards signals are blocked and read again, and none is lost. The work starts no thread: that would never block them.
 pub(crate) fn interruptible<T>(inherited: &Inherited, work: impl FnOnce() -> T) -> T {
     end_at_once(inherited);
     let result = work();
