@@ -20,7 +20,8 @@ use crate::{
     process::Signals,
     report::Report,
     steps::{
-        self, Context,
+        self,
+        context::Context,
         stop::{self, Stop, Stopper},
     },
 };

@@ -9,10 +9,13 @@ use std::{
     os::{fd::OwnedFd, unix::fs::OpenOptionsExt},
     path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
 };
 
 use nix::sys::memfd::{MFdFlags, memfd_create};
 use tokio::task::JoinHandle;
+
+use crate::{deadline::Deadline, words};
 
 /// How many calls may hang at once; one more fails instead of taking another thread.
 const MOST: usize = 64;
@@ -89,6 +92,20 @@ fn text_of(file: std::fs::File, most: u64) -> io::Result<String> {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {most} bytes")));
     }
     Ok(text)
+}
+
+/// The same, with a limit: what takes longer lies on a dead mount, or is a FIFO.
+pub(crate) async fn read_within(path: &Path, limit: Duration) -> io::Result<String> {
+    within(limit, read_to_string(path)).await
+}
+
+/// File work with a limit; a time-out is an error like any other.
+pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    let timed_out = |_| {
+        let why = format!("no answer from the file system in {}", words::duration(limit));
+        Err(io::Error::new(io::ErrorKind::TimedOut, why))
+    };
+    Deadline::after(limit).limit(work).await.unwrap_or_else(timed_out)
 }
 
 /// Writes beside the file and renames, so that no reader ever sees half of it.

@@ -157,7 +157,13 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colo
             })
         }),
         Command::Doctor { format } => runtime::until_signalled(inherited, async |processes| {
-            let input = DoctorInput { path: &path, overrides: &given, env, processes: &processes };
+            let input = DoctorInput {
+                path: &path,
+                overrides: &given,
+                env,
+                processes: &processes,
+                termination: report::termination::path(env),
+            };
             Ok(commands::doctor::run(&input, *format, output_colour).await)
         })
         .unwrap_or_else(|failure| Answer::bad(failure.into())),

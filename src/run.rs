@@ -226,7 +226,14 @@ fn start_up(
         let context = &state.context;
         let steps = plan.steps.iter().map(|planned| planned.step.name.clone()).collect();
         report.tell(&Event::Started { run: context.run.clone(), role: plan.role.clone(), steps });
-        let mut result = match preflight(plan, context, report).await {
+        let ready = tokio::select! {
+            biased;
+            signal = signals.next() => {
+                Err(Failure::Interrupted { signal, doing: "before the first step".into() })
+            }
+            ready = preflight(plan, context, report) => ready,
+        };
+        let mut result = match ready {
             Ok(()) => tokio::select! {
                 result = engine::run(plan, &state, &mut signals, report) => result,
                 never = report.mention_silence() => never,

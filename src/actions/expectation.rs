@@ -9,7 +9,6 @@ use std::{
 use crate::{
     config::{Migrations, Source},
     database::{self, Database, DatabaseError, Made, MigrationFile},
-    deadline::Deadline,
     failure::Failure,
     files,
     frameworks::{self, ParseError, Project, sql},
@@ -76,10 +75,7 @@ async fn resolve(folder: &Path) -> Result<Vec<MigrationFile>, Failure> {
     let reading = folder.to_owned();
     let resolved = files::blocking(move || Ok(database::resolve(&reading)));
     let unreadable = |why: String| Failure::MigrationsUnreadable { path: folder.to_owned(), why };
-    match Deadline::after(FILES).limit(resolved).await {
-        Ok(resolved) => resolved.map_err(|error| unreadable(error.to_string()))?,
-        Err(_) => Err(unreadable("reading them takes too long".into())),
-    }
+    files::within(FILES, resolved).await.map_err(|error| unreadable(error.to_string()))?
 }
 
 fn expected(files: &[MigrationFile]) -> Vec<Migration> {
@@ -114,11 +110,7 @@ pub(crate) fn make_command(migrations: &Migrations) -> &'static str {
 /// Reads a manifest file; `make` is the command that would make it.
 pub(crate) async fn read(path: &Path, make: &str) -> Result<Manifest, Failure> {
     let invalid = |why: String| Failure::ManifestInvalid { path: path.to_owned(), why, make: make.into() };
-    let text = match Deadline::after(FILES)
-        .limit(files::read_to_string(path))
-        .await
-        .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-    {
+    let text = match files::read_within(path, FILES).await {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(Failure::ManifestMissing { path: path.to_owned(), make: make.into() });

@@ -17,6 +17,7 @@ use crate::{
     },
     deadline::Deadline,
     failure::Failure,
+    files,
     frameworks::{run_program, words},
     outcome::FailureDetails,
     process::{Child, ExitReason},
@@ -27,6 +28,9 @@ const TIMEOUT: Duration = Duration::from_mins(5);
 const GRACE: Duration = Duration::from_secs(8);
 const PASSWORD_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// For one file.
+const FILES: Duration = Duration::from_secs(30);
+
 /// pg_dump writes so many rows into one INSERT.
 const ROWS: &str = "--rows-per-insert=500";
 
@@ -34,7 +38,7 @@ const ROWS: &str = "--rows-per-insert=500";
 pub(crate) async fn configured(context: &RunContext) -> Result<Option<Template>, Failure> {
     let Some(path) = &context.migrations()?.template else { return Ok(None) };
     let unusable = |why: String| Failure::TemplateUnusable { path: path.clone(), why };
-    let text = fs::read_to_string(path).map_err(|error| match error.kind() {
+    let text = files::read_within(path, FILES).await.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => unusable("it does not exist".into()),
         _ => unusable(error.to_string()),
     })?;
@@ -78,27 +82,25 @@ pub(crate) async fn make(state: &RunState, on_note: &dyn Fn(String)) -> Result<T
             .await
             .map_err(|error| error.into_failure("reading the template's structure"))?;
         dumped(context, direct, &name, &dump).await?;
-        let text = read(&dump)?;
+        let text = read(&dump).await?;
         let internal = |why| Failure::Internal { what: format!("cannot read what pg_dump wrote: {why}") };
         let sql = template::cleaned(&text, &name).map_err(internal)?;
         Ok(Template { release: manifest.release(), server, schema: name.clone(), structure, sql })
     })
     .await;
     // If it cannot be removed, the next one replaces it.
-    let _ = fs::remove_file(&dump);
+    let _ = files::within(FILES, files::blocking(move || fs::remove_file(dump))).await;
     let template = written?;
-    // Written beside and renamed, so that no reader ever sees half a file.
-    let beside = path.with_extension("sql.new");
-    fs::write(&beside, template.text()).and_then(|()| fs::rename(&beside, path)).map_err(|error| {
+    files::within(FILES, files::replace(path, template.text())).await.map_err(|error| {
         Failure::TemplateUnusable { path: path.clone(), why: format!("cannot write it: {error}") }
     })?;
     Ok(template)
 }
 
-fn read(path: &Path) -> Result<String, Failure> {
+async fn read(path: &Path) -> Result<String, Failure> {
     let unusable =
         |error: io::Error| Failure::TemplateUnusable { path: path.to_owned(), why: error.to_string() };
-    fs::read_to_string(path).map_err(unusable)
+    files::read_within(path, FILES).await.map_err(unusable)
 }
 
 /// Runs pg_dump; the password stands in its environment alone.

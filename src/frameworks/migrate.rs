@@ -104,10 +104,13 @@ impl Project<'_> {
         let program = child.argv.first().cloned().unwrap_or_default();
         let missing = |why| Failure::CommandMissing { program: program.clone(), why };
         let ended = ended.map_err(|error| missing(error.to_string()))?;
+        let is_at_one = batch.current.is_some();
         Ok(batch.ended(match ended.how {
             ExitReason::NotStarted { why, .. } => return Err(missing(why)),
             _ if ended.timed_out => Err(format!("ran longer than {}", duration(timeout))),
             ExitReason::Exited(0) => Ok(()),
+            // It was stopped before it began another schema.
+            _ if ended.stopped && !is_at_one => Ok(()),
             how => Err(format!("`{program}` {}", program::words(&how))),
         }))
     }

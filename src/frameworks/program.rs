@@ -59,6 +59,8 @@ pub(crate) struct ProgramEnd {
     pub(crate) how: ExitReason,
     /// It was ended because its time was up.
     pub(crate) timed_out: bool,
+    /// It was asked to stop.
+    pub(crate) stopped: bool,
 }
 
 /// `on_line` gets each line and returns the new limit, if the line moves it. Once `stop` is ready, the program gets TERM,
@@ -77,7 +79,11 @@ pub(crate) async fn run(
         libc::SIGTERM
     };
     let finished = tree.run(Deadline::at(limit), stop, on_line).await;
-    Ok(ProgramEnd { how: finished.reason, timed_out: finished.cut == Some(Cut::TimedOut) })
+    Ok(ProgramEnd {
+        how: finished.reason,
+        timed_out: finished.cut == Some(Cut::TimedOut),
+        stopped: matches!(finished.cut, Some(Cut::Stopped(_))),
+    })
 }
 
 /// Runs one of the project's own commands, which may create tenants. Returns why it failed, in words, and

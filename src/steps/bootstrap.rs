@@ -1,6 +1,6 @@
 //! `bootstrap`: creates the configured demo tenants that are absent, and migrates those that exist.
 
-use super::Context;
+use super::context::Context;
 use crate::{actions::provision::bootstrap::bootstrap, outcome::FailureDetails};
 
 pub(super) async fn run(

@@ -1,6 +1,6 @@
 //! `migrate`: applies what is pending in the shared schema or in every tenant.
 
-use super::Context;
+use super::context::Context;
 use crate::{actions::migrate::apply, config::Scope, outcome::FailureDetails};
 
 pub(super) async fn run(scope: Scope, context: &Context<'_>) -> Result<String, FailureDetails> {

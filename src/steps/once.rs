@@ -3,7 +3,7 @@
 
 use sha2::{Digest, Sha256};
 
-use super::Context;
+use super::context::Context;
 use crate::{
     actions::{history, lock::Locked},
     config::{Action, Command, secret::Secret},

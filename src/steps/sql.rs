@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Context;
+use super::context::Context;
 use crate::{database::DatabaseError, failure::Failure, outcome::FailureDetails};
 
 pub(super) async fn run(

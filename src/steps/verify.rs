@@ -1,6 +1,6 @@
 //! `verify`: asks the gate.
 
-use super::Context;
+use super::context::Context;
 use crate::{
     actions::{
         judge::stale_accepts,

@@ -40,6 +40,26 @@ fn tenants_that_are_behind_are_migrated_and_one_that_fails_is_shown_with_its_out
 }
 
 #[test]
+fn the_first_failure_of_several_at_work_tells_truly_how_many_were_migrated() {
+    let project = Project::complete();
+    behind(&project, &["acme", "bad", "corp", "dune"]);
+    project.database.execute("ALTER TABLE bad.finance_invoice ADD COLUMN total int");
+    let outcome = project.portcullis.run(["migrate", "--all"]).exits(1);
+    let migrated = project.database.column(
+        "SELECT table_schema::text FROM information_schema.columns WHERE table_name = 'finance_invoice' \
+         AND column_name = 'paid_on' AND table_schema IN ('acme', 'bad', 'corp', 'dune') ORDER BY 1",
+    );
+    let outcome = outcome.says(&format!("{} of 4 schemas migrated", migrated.len()));
+    for name in ["acme", "corp", "dune"].iter().filter(|name| !migrated.iter().any(|other| other == *name)) {
+        assert!(outcome.stderr.contains("not begun: ") && outcome.stderr.contains(name), "{name}: {outcome}");
+    }
+    let recorded = project
+        .database
+        .column("SELECT DISTINCT tenant FROM portcullis.change WHERE what LIKE '%0004_invoice%' ORDER BY 1");
+    assert_eq!(recorded, migrated);
+}
+
+#[test]
 fn the_configured_command_gets_each_schema_as_one_argument() {
     let project = Project::complete();
     behind(&project, &["acme"]);

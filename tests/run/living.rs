@@ -154,7 +154,8 @@ fn an_override_opens_once_and_is_remembered() {
         .says("PORTCULLIS_OVERRIDE says: acme pays at midnight")
         .says("the server started");
     project.portcullis.run(["history"]).exits(0).says("OVERRIDE of b, because: acme pays at midnight");
-    // A restart of the same container is not somebody's decision.
+    // Neither a restart of the container nor another pod is somebody's decision.
+    project.database.execute("UPDATE portcullis.run SET host = 'another-pod'");
     start(&project)
         .exits(1)
         .says("PORTCULLIS_OVERRIDE does not open the gate: run ")

@@ -2,14 +2,15 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
     path::{Path, PathBuf},
+    time::Duration,
 };
 
-use super::Check;
+use super::check::{Check, some};
 use crate::{
     actions::context::RunContext,
     config::{Action, Source},
+    files,
     frameworks::{self, About, Creation},
     outcome::doctor::Verdict,
     tenants::manifest::Manifest,
@@ -21,6 +22,9 @@ pub(super) const CHECKS: [Check<Code>; 3] = [
     Check { id: "entrypoint", name: "the image's entrypoint", ask: entrypoint },
     Check { id: "tenant-creation", name: "code that creates tenants", ask: creations },
 ];
+
+/// How long reading a project's files may take.
+const FILES: Duration = Duration::from_secs(10);
 
 const DOCKERFILES: [&str; 3] = ["Dockerfile", "Containerfile", "docker/Dockerfile"];
 
@@ -45,10 +49,14 @@ impl Code {
     pub(super) async fn of(config: &Path, context: Option<&RunContext>) -> Self {
         let folder =
             config.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let dockerfile = DOCKERFILES.iter().find_map(|name| {
+        let mut dockerfile = None;
+        for name in DOCKERFILES {
             let path = folder.join(name);
-            fs::read_to_string(&path).ok().map(|text| (path, text))
-        });
+            if let Ok(text) = files::read_within(&path, FILES).await {
+                dockerfile = Some((path, text));
+                break;
+            }
+        }
         let (mut apps, mut creations) = (None, None);
         if let Some(context) = context
             && let Some(migrations) = &context.config.migrations
@@ -62,7 +70,10 @@ impl Code {
                 Action::Bootstrap { run, .. } => run.clone(),
                 _ => Vec::new(),
             });
-            creations = Some(external.creations(project.folder(), &commands.collect::<Vec<_>>()));
+            let (folder, commands) = (project.folder().to_owned(), commands.collect::<Vec<_>>());
+            let reading = files::blocking(move || Ok(external.creations(&folder, &commands)));
+            let found = files::within(FILES, reading).await;
+            creations = Some(found.unwrap_or_else(|error| Err(error.to_string())));
         }
         Self { apps, dockerfile, creations }
     }
@@ -178,7 +189,7 @@ fn creations(code: &Code) -> Verdict {
         .collect();
     if !bare.is_empty() {
         return Verdict::warned(
-            format!("tenants are made without a way back at {}", super::database::some(&bare)),
+            format!("tenants are made without a way back at {}", some(&bare)),
             "let that code call `portcullis tenant create`, which leaves a whole tenant or nothing",
         );
     }

@@ -9,7 +9,7 @@ use std::{
 
 use nix::unistd::{AccessFlags, access};
 
-use super::{Check, DoctorInput, failed};
+use super::check::{Check, DoctorInput, failed, no_configuration};
 use crate::{
     actions::context::RunContext,
     config::{self, Action, Config, Selection, When, environment::Environment},
@@ -134,10 +134,6 @@ pub(super) async fn manifest(context: Option<&RunContext>) -> Verdict {
         Ok(expectation) => Verdict::passed(format!("release {}", expectation.manifest.release())),
         Err(failure) => failed(failure.into()),
     }
-}
-
-pub(super) fn no_configuration() -> Verdict {
-    Verdict::not_applicable("the configuration is not valid")
 }
 
 #[cfg(test)]

@@ -1,9 +1,8 @@
 //! The checks of the server: reachable, privileges, pooler, lock, limits, clock.
 
 use super::{
-    Check,
-    config::no_configuration,
-    tenants::{Connection, Gathered},
+    check::{Check, no_configuration, some},
+    facts::{Connection, DatabaseFacts},
 };
 use crate::{
     actions::context::RunContext,
@@ -67,18 +66,18 @@ impl Changes {
 }
 
 impl Facts {
-    pub(super) async fn of(context: Option<&RunContext>, gathered: &Gathered) -> Self {
-        let connection = gathered.connection.clone();
+    pub(super) async fn of(context: Option<&RunContext>, database: &DatabaseFacts) -> Self {
+        let connection = database.connection.clone();
         let Some(context) = context else { return Self { connection, ..Self::default() } };
         let apply = context.config.migrations.as_ref().map(|migrations| &migrations.apply);
-        let names = gathered.names();
+        let names = database.names();
         let mut facts = Self {
             connection,
             is_postgres: matches!(context.config.database, Some(Database::Postgres(_))),
             changes: Changes::of(&context.config),
             jobs: apply.and_then(|apply| u64::try_from(apply.jobs).ok()).unwrap_or(1),
             tenants: u64::try_from(names.len()).unwrap_or(u64::MAX),
-            tables: gathered.tables(),
+            tables: database.tables(),
             ..Self::default()
         };
         if let (Connection::Ready, Ok(database)) = (&facts.connection, context.database()) {
@@ -243,11 +242,6 @@ fn clock(facts: &Facts) -> Verdict {
             _ => Verdict::passed(said),
         }
     })
-}
-
-/// The first few of a list.
-pub(super) fn some(names: &[String]) -> String {
-    crate::words::list(names, 5)
 }
 
 #[cfg(test)]

@@ -1,24 +1,31 @@
 //! The checks of where the program runs: who is PID 1, the termination message, name look-ups.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use nix::unistd::{AccessFlags, access};
 
-use super::Check;
+use super::check::{Check, DoctorInput};
 use crate::{
-    config::{Config, Database, environment::Environment},
+    config::{Config, Database},
+    files,
     outcome::doctor::Verdict,
-    report::termination,
 };
 
-pub(super) const CHECKS: [Check<Place>; 3] = [
+pub(super) const CHECKS: [Check<ProcessFacts>; 3] = [
     Check { id: "pid-1", name: "PID 1", ask: pid_1 },
     Check { id: "termination-log", name: "termination message", ask: termination_log },
     Check { id: "resolver", name: "name look-ups", ask: resolver },
 ];
 
+/// How long a file may take that nobody expects to be slow.
+const FILE: Duration = Duration::from_secs(5);
+
 /// Where this process runs.
-pub(super) struct Place {
+pub(super) struct ProcessFacts {
     pid: u32,
     /// What PID 1 calls itself, if that can be seen.
     first: Option<String>,
@@ -30,8 +37,8 @@ pub(super) struct Place {
     host: Option<String>,
 }
 
-impl Place {
-    pub(super) fn of(env: &Environment, config: Option<&Config>) -> Self {
+impl ProcessFacts {
+    pub(super) async fn of(input: &DoctorInput<'_>, config: Option<&Config>) -> Self {
         let host = match config.and_then(|config| config.database.as_ref()) {
             Some(Database::Postgres(postgres)) => Some(postgres.host.clone()),
             Some(Database::Sqlite(_)) | None => None,
@@ -42,21 +49,26 @@ impl Place {
         Self {
             pid: std::process::id(),
             first: fs::read_to_string("/proc/1/comm").ok().map(|name| name.trim().to_owned()),
-            termination: termination::path(env),
+            termination: input.termination.clone(),
             is_musl: cfg!(target_env = "musl"),
-            resolv_conf: fs::read_to_string("/etc/resolv.conf").ok(),
+            resolv_conf: read("/etc/resolv.conf").await,
             host: host.filter(is_name),
         }
     }
 }
 
-fn pid_1(place: &Place) -> Verdict {
+/// None also where it takes too long.
+async fn read(path: &str) -> Option<String> {
+    files::read_within(Path::new(path), FILE).await.ok()
+}
+
+fn pid_1(facts: &ProcessFacts) -> Verdict {
     const SHELLS: [&str; 5] = ["sh", "bash", "dash", "ash", "zsh"];
     const INITS: [&str; 7] =
         ["portcullis", "tini", "docker-init", "dumb-init", "catatonit", "pause", "s6-svscan"];
     let known = |names: &[&str], name: &str| names.contains(&name);
-    match place.first.as_deref() {
-        _ if place.pid == 1 => Verdict::passed("this process is PID 1"),
+    match facts.first.as_deref() {
+        _ if facts.pid == 1 => Verdict::passed("this process is PID 1"),
         None => Verdict::not_applicable("/proc does not say who PID 1 is"),
         Some(name) if known(&INITS, name) => Verdict::passed(format!("PID 1 is `{name}`")),
         Some(name) if known(&SHELLS, name) => Verdict::warned(
@@ -69,8 +81,8 @@ fn pid_1(place: &Place) -> Verdict {
     }
 }
 
-fn termination_log(place: &Place) -> Verdict {
-    let Some(path) = &place.termination else {
+fn termination_log(facts: &ProcessFacts) -> Verdict {
+    let Some(path) = &facts.termination else {
         return Verdict::not_applicable("not in Kubernetes");
     };
     // A file that a variable names is made when it is needed.
@@ -84,13 +96,13 @@ fn termination_log(place: &Place) -> Verdict {
     }
 }
 
-fn resolver(place: &Place) -> Verdict {
-    let Some(host) = &place.host else {
+fn resolver(facts: &ProcessFacts) -> Verdict {
+    let Some(host) = &facts.host else {
         return Verdict::not_applicable("the database's host is no name that must be looked up");
     };
-    let servers = place.resolv_conf.iter().flat_map(|text| text.lines());
+    let servers = facts.resolv_conf.iter().flat_map(|text| text.lines());
     match servers.filter(|line| line.trim_start().starts_with("nameserver")).count() {
-        0 if place.is_musl => Verdict::failed(
+        0 if facts.is_musl => Verdict::failed(
             format!("/etc/resolv.conf names no server: a look-up of `{host}` takes 5 s and fails"),
             "mount /etc/resolv.conf into the image, or give the database's address as numbers",
         ),
@@ -106,8 +118,8 @@ fn resolver(place: &Place) -> Verdict {
 mod tests {
     use super::*;
 
-    fn place() -> Place {
-        Place {
+    fn facts() -> ProcessFacts {
+        ProcessFacts {
             pid: 7,
             first: Some("portcullis".into()),
             termination: None,
@@ -119,18 +131,18 @@ mod tests {
 
     #[test]
     fn a_shell_as_pid_1_is_worth_a_warning() {
-        assert!(matches!(pid_1(&place()), Verdict::Passed(_)));
-        let with = |name: &str| pid_1(&Place { first: Some(name.into()), ..place() });
+        assert!(matches!(pid_1(&facts()), Verdict::Passed(_)));
+        let with = |name: &str| pid_1(&ProcessFacts { first: Some(name.into()), ..facts() });
         assert!(matches!(with("sh"), Verdict::Warned(..)));
         assert!(matches!(with("gunicorn"), Verdict::NotApplicable(_)));
     }
 
     #[test]
     fn musl_without_a_name_server_fails_where_a_name_must_be_looked_up() {
-        assert!(matches!(resolver(&place()), Verdict::Passed(_)));
-        let missing = || Place { resolv_conf: None, ..place() };
+        assert!(matches!(resolver(&facts()), Verdict::Passed(_)));
+        let missing = || ProcessFacts { resolv_conf: None, ..facts() };
         assert!(matches!(resolver(&missing()), Verdict::Failed(..)));
-        assert!(matches!(resolver(&Place { is_musl: false, ..missing() }), Verdict::Warned(..)));
-        assert!(matches!(resolver(&Place { host: None, ..missing() }), Verdict::NotApplicable(_)));
+        assert!(matches!(resolver(&ProcessFacts { is_musl: false, ..missing() }), Verdict::Warned(..)));
+        assert!(matches!(resolver(&ProcessFacts { host: None, ..missing() }), Verdict::NotApplicable(_)));
     }
 }

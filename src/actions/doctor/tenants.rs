@@ -3,20 +3,14 @@
 use std::{collections::BTreeMap, rc::Rc};
 
 use super::{
-    Check,
-    config::no_configuration,
-    database::{self, some},
-    failed,
+    check::{Check, failed, some},
+    database,
+    facts::{Connection, DatabaseFacts},
 };
 use crate::{
-    actions::{
-        context::RunContext,
-        judge::{INSPECTION, ask, judge, question},
-        template,
-    },
-    cause::Cause,
-    config::{Action, Selection},
-    database::{Attempt, examined::Fact, template::Template},
+    actions::{context::RunContext, template},
+    config::Action,
+    database::{examined::Fact, template::Template},
     failure::Failure,
     outcome::{
         doctor::{Remedy, Verdict},
@@ -25,7 +19,6 @@ use crate::{
     tenants::{
         found::Found,
         gate::{Finding, Judgement, Outcome, Verdict as Schema},
-        manifest::Manifest,
     },
     words::count,
 };
@@ -42,81 +35,9 @@ pub(super) const CHECKS: [Check<Facts>; 9] = [
     Check { id: "leftovers", name: "no leftovers of killed runs", ask: leftovers },
 ];
 
-/// What one attempt to log in came to.
-#[derive(Debug, Clone, Default)]
-pub(super) enum Connection {
-    #[default]
-    NoConfiguration,
-    NotConfigured,
-    Ready,
-    Failed(Cause),
-}
-
-impl Connection {
-    pub(super) fn not_applicable(&self) -> Verdict {
-        match self {
-            Connection::NoConfiguration => no_configuration(),
-            Connection::NotConfigured => Verdict::not_applicable("there is no `[database]`"),
-            Connection::Ready | Connection::Failed(_) => Verdict::not_applicable("no connection"),
-        }
-    }
-}
-
-/// The gate's look, made once.
-pub(super) struct Gathered {
-    pub(super) connection: Connection,
-    manifest: Option<Manifest>,
-    /// None if there is nothing to look at it by.
-    look: Option<Result<(Found, Judgement), Rc<Failure>>>,
-}
-
-impl Gathered {
-    pub(super) async fn of(context: Option<&RunContext>) -> Self {
-        let connection = connect(context).await;
-        let mut gathered = Self { connection, manifest: None, look: None };
-        if let Some(context) = context {
-            // Its own check says why it cannot be had.
-            gathered.manifest =
-                context.expectation().await.ok().map(|expectation| expectation.manifest.clone());
-        }
-        if let (Connection::Ready, Some(context), Some(manifest)) =
-            (&gathered.connection, context, &gathered.manifest)
-        {
-            let found =
-                ask(context, &question(context, manifest, true, Some(&Selection::All), INSPECTION)).await;
-            let judged = found.map(|found| {
-                let judgement = judge(context, manifest, &found);
-                (found, judgement)
-            });
-            gathered.look = Some(judged.map_err(|error| Rc::new(error.into_failure("reading the tenants"))));
-        }
-        gathered
-    }
-
-    pub(super) fn names(&self) -> Vec<String> {
-        let found = self.look.as_ref().and_then(|look| look.as_ref().ok());
-        found.map(|(found, _)| found.tenants.keys().cloned().collect()).unwrap_or_default()
-    }
-
-    /// How many tables a tenant has.
-    pub(super) fn tables(&self) -> u64 {
-        let tables = self.manifest.as_ref().map_or(0, |manifest| manifest.tenant.tables.len());
-        u64::try_from(tables).unwrap_or(u64::MAX)
-    }
-}
-
-async fn connect(context: Option<&RunContext>) -> Connection {
-    let Some(context) = context else { return Connection::NoConfiguration };
-    let Ok(database) = context.database() else { return Connection::NotConfigured };
-    match database.ping().await {
-        Attempt::Ready => Connection::Ready,
-        Attempt::NotYet(why) | Attempt::Never(why) => Connection::Failed(why.into()),
-    }
-}
-
 /// What is known of the tenants.
 pub(super) struct Facts {
-    gathered: Gathered,
+    database: DatabaseFacts,
     has_registry: bool,
     demo: Vec<String>,
     duplicates: Fact<Vec<String>>,
@@ -134,7 +55,7 @@ impl Facts {
     pub(super) async fn of(
         context: Option<&RunContext>,
         server: &database::Facts,
-        gathered: Gathered,
+        database: DatabaseFacts,
     ) -> Self {
         let mut demo = Vec::new();
         for step in context.iter().flat_map(|context| &context.config.steps) {
@@ -142,24 +63,25 @@ impl Facts {
                 demo.extend(tenants.iter().cloned());
             }
         }
-        let silent =
-            match (&gathered.look, &gathered.manifest, context.and_then(|context| context.database().ok())) {
-                (Some(Ok((found, judgement))), Some(manifest), Some(database)) => {
-                    // What is incomplete is told already, table by table.
-                    let whole = judgement
-                        .tenants
-                        .iter()
-                        .filter(|(_, verdict)| verdict.outcome() == Outcome::Complete);
-                    let asked = whole.map(|(tenant, _)| {
-                        let tables = manifest.tables_of(found.types.get(tenant).map(String::as_str));
-                        (tenant.clone(), tables.keys().cloned().collect())
-                    });
-                    let asked: Vec<(String, Vec<String>)> = asked.collect();
-                    Some(database.silent(&asked).await.map_err(|error| error.to_string()))
-                }
-                _ => None,
-            };
-        let template = match (&gathered.manifest, context) {
+        let silent = match (
+            &database.inspection,
+            &database.manifest,
+            context.and_then(|context| context.database().ok()),
+        ) {
+            (Some(Ok((found, judgement))), Some(manifest), Some(database)) => {
+                // What is incomplete is told already, table by table.
+                let whole =
+                    judgement.tenants.iter().filter(|(_, verdict)| verdict.outcome() == Outcome::Complete);
+                let asked = whole.map(|(tenant, _)| {
+                    let tables = manifest.tables_of(found.types.get(tenant).map(String::as_str));
+                    (tenant.clone(), tables.keys().cloned().collect())
+                });
+                let asked: Vec<(String, Vec<String>)> = asked.collect();
+                Some(database.silent(&asked).await.map_err(|error| error.to_string()))
+            }
+            _ => None,
+        };
+        let template = match (&database.manifest, context) {
             (Some(_), Some(context)) => Some(template::configured(context).await.map_err(Rc::new)),
             _ => None,
         };
@@ -172,13 +94,13 @@ impl Facts {
             leftovers: server.examined.leftovers.clone(),
             at_work: matches!(server.lock, Some(Ok(Some(_)))),
             silent,
-            gathered,
+            database,
         }
     }
 
     /// The verdict on the look, if it could be made.
     fn looked(&self, judge: impl FnOnce(&Found, &Judgement) -> Verdict) -> Verdict {
-        match (&self.gathered.connection, &self.gathered.look) {
+        match (&self.database.connection, &self.database.inspection) {
             (Connection::Ready, Some(Ok((found, judgement)))) => judge(found, judgement),
             (Connection::Ready, Some(Err(failure))) => failed(failure.clone()),
             (Connection::Ready, None) => Verdict::not_applicable("there is no manifest to judge by"),
@@ -189,10 +111,10 @@ impl Facts {
 
 fn registry(facts: &Facts) -> Verdict {
     let remedy = "correct `[tenants] registry`, or make its table: portcullis migrate --shared";
-    match (&facts.gathered.connection, &facts.duplicates) {
+    match (&facts.database.connection, &facts.duplicates) {
         (Connection::Ready, _) if !facts.has_registry => Verdict::not_applicable("there is no `[tenants]`"),
         (Connection::Ready, Some(Err(why))) => Verdict::failed(why.clone(), remedy),
-        (Connection::Ready, fact) => match &facts.gathered.look {
+        (Connection::Ready, fact) => match &facts.database.inspection {
             Some(Ok((_, Judgement { too_few: Some((rows, least)), .. }))) => Verdict::Failed(
                 format!("{} in the registry, at least {least} expected", count(*rows, "tenant")),
                 about(Judgement { too_few: Some((*rows, *least)), ..Judgement::default() }),
@@ -207,7 +129,7 @@ fn registry(facts: &Facts) -> Verdict {
 }
 
 fn duplicates(facts: &Facts) -> Verdict {
-    match (&facts.gathered.connection, &facts.duplicates) {
+    match (&facts.database.connection, &facts.duplicates) {
         (Connection::Ready, Some(Ok(names))) if names.is_empty() => Verdict::passed("every name once"),
         (Connection::Ready, Some(Ok(names))) => Verdict::failed(
             format!("more than once: {}", some(names)),
@@ -306,7 +228,7 @@ fn template(facts: &Facts) -> Verdict {
 }
 
 fn leftovers(facts: &Facts) -> Verdict {
-    match (&facts.gathered.connection, &facts.leftovers) {
+    match (&facts.database.connection, &facts.leftovers) {
         (Connection::Ready, Some(Ok(left))) if left.is_empty() => Verdict::passed("none"),
         (Connection::Ready, Some(Ok(_))) if facts.at_work => {
             Verdict::not_applicable("another run is at work, and they may be its own")

@@ -1,0 +1,89 @@
+//! The facts that several groups of checks use, each fetched once: the login and the inspection of every schema.
+
+use std::rc::Rc;
+
+use super::check::no_configuration;
+use crate::{
+    actions::{
+        context::RunContext,
+        judge::{INSPECTION, ask, judge, question},
+    },
+    cause::Cause,
+    config::Selection,
+    database::Attempt,
+    failure::Failure,
+    outcome::doctor::Verdict,
+    tenants::{found::Found, gate::Judgement, manifest::Manifest},
+};
+
+/// What one attempt to log in came to.
+#[derive(Debug, Clone, Default)]
+pub(super) enum Connection {
+    #[default]
+    NoConfiguration,
+    NotConfigured,
+    Ready,
+    Failed(Cause),
+}
+
+impl Connection {
+    pub(super) fn not_applicable(&self) -> Verdict {
+        match self {
+            Connection::NoConfiguration => no_configuration(),
+            Connection::NotConfigured => Verdict::not_applicable("there is no `[database]`"),
+            Connection::Ready | Connection::Failed(_) => Verdict::not_applicable("no connection"),
+        }
+    }
+}
+
+/// The login, and what the gate says of every schema.
+pub(super) struct DatabaseFacts {
+    pub(super) connection: Connection,
+    pub(super) manifest: Option<Manifest>,
+    /// None if there is no manifest to judge by.
+    pub(super) inspection: Option<Result<(Found, Judgement), Rc<Failure>>>,
+}
+
+impl DatabaseFacts {
+    pub(super) async fn of(context: Option<&RunContext>) -> Self {
+        let connection = connect(context).await;
+        let mut facts = Self { connection, manifest: None, inspection: None };
+        if let Some(context) = context {
+            // Its own check says why it cannot be read.
+            facts.manifest = context.expectation().await.ok().map(|expectation| expectation.manifest.clone());
+        }
+        if let (Connection::Ready, Some(context), Some(manifest)) =
+            (&facts.connection, context, &facts.manifest)
+        {
+            let found =
+                ask(context, &question(context, manifest, true, Some(&Selection::All), INSPECTION)).await;
+            let judged = found.map(|found| {
+                let judgement = judge(context, manifest, &found);
+                (found, judgement)
+            });
+            facts.inspection =
+                Some(judged.map_err(|error| Rc::new(error.into_failure("reading the tenants"))));
+        }
+        facts
+    }
+
+    pub(super) fn names(&self) -> Vec<String> {
+        let found = self.inspection.as_ref().and_then(|inspection| inspection.as_ref().ok());
+        found.map(|(found, _)| found.tenants.keys().cloned().collect()).unwrap_or_default()
+    }
+
+    /// How many tables a tenant has.
+    pub(super) fn tables(&self) -> u64 {
+        let tables = self.manifest.as_ref().map_or(0, |manifest| manifest.tenant.tables.len());
+        u64::try_from(tables).unwrap_or(u64::MAX)
+    }
+}
+
+async fn connect(context: Option<&RunContext>) -> Connection {
+    let Some(context) = context else { return Connection::NoConfiguration };
+    let Ok(database) = context.database() else { return Connection::NotConfigured };
+    match database.ping().await {
+        Attempt::Ready => Connection::Ready,
+        Attempt::NotYet(why) | Attempt::Never(why) => Connection::Failed(why.into()),
+    }
+}
