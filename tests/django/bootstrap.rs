@@ -201,3 +201,19 @@ fn the_note_of_a_run_that_died_behind_its_work_is_struck_and_harms_nobody() {
     project.portcullis.run(["tenant", "create", "acme"]).exits(0).says_not("left as it is");
     assert!(journal(&project).is_empty());
 }
+
+#[test]
+fn what_a_killed_command_left_half_made_is_not_migrated_and_ends_the_start() {
+    let project = with_command(r#"["demo"]"#, r#"["python", "manage.py", "bootstrap_demo_tenants", "demo"]"#);
+    project.portcullis.run(["tenant", "bootstrap"]).exits(0).says("1 created");
+    project.database.execute(
+        "INSERT INTO portcullis.journal (nonce, run, registry, tenant, kind) \
+         VALUES ('1', 'dead', 'public.customers_client', 'demo', 'command'); \
+         DELETE FROM demo.django_migrations WHERE name = '0004_invoice_payment'; \
+         ALTER TABLE demo.finance_invoice DROP COLUMN total, DROP COLUMN paid_on",
+    );
+    // Migrated, it would look complete, and nobody would ask what else the command was about to do.
+    project.portcullis.run(["migrate", "--all"]).exits(73).says("`demo`").says("nothing proves");
+    project.portcullis.run(["tenant", "bootstrap"]).exits(73);
+    assert!(!journal(&project).is_empty());
+}

@@ -49,6 +49,7 @@ pub(crate) async fn apply(
     // Another run may have applied it since the first inspection.
     let (_, before) = inspect(context, tenants.is_none(), tenants).await?;
     list = WorkList::from(&before);
+    let unproved = list.take_unproved(|tenant| state.rollback.unproved(tenant));
     if list.pending.is_empty() {
         let waited = locked.waited;
         drop(locked);
@@ -56,7 +57,8 @@ pub(crate) async fn apply(
             // Other runs that wait for the lock need not wait for what else this run does.
             state.lock.release().await;
         }
-        return finished(list, &applied, Failed::default()).map(|()| applied);
+        finished(list, &applied, Failed::default())?;
+        return unproved.map_or(Ok(applied), |failure| Err(failure.into()));
     }
     state.history.begin(context).await;
     let mut failed = Failed::default();
@@ -75,7 +77,8 @@ pub(crate) async fn apply(
             }
         }
     }
-    finished(list, &applied, failed).map(|()| applied)
+    finished(list, &applied, failed)?;
+    unproved.map_or(Ok(applied), |failure| Err(failure.into()))
 }
 
 fn finished(list: WorkList, applied: &Applied, mut failed: Failed) -> Result<(), FailureDetails> {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Applied;
 use crate::{
+    failure::{Failure, Left},
     outcome::SchemaFailure,
     tenants::{
         gate::{Judgement, Verdict},
@@ -36,6 +37,21 @@ impl From<&Judgement> for WorkList {
 }
 
 impl WorkList {
+    /// Leaves out the tenants of which nothing proves which run created them: migrated, they would look complete. Returns
+    /// the first as a failure.
+    pub(super) fn take_unproved(&mut self, why: impl Fn(&str) -> Option<String>) -> Option<Failure> {
+        let mut first = None;
+        self.pending.retain(|schema| {
+            let Some((tenant, why)) = schema.as_ref().and_then(|name| Some((name, why(name)?))) else {
+                return true;
+            };
+            let (tenant, why) = (tenant.clone(), why.into());
+            first.get_or_insert(Failure::Provisioning { tenant, why, left: Left::Unproved });
+            false
+        });
+        first
+    }
+
     /// The judgement of the broken schemas alone, if there are any.
     pub(super) fn broken_only(self) -> Option<Judgement> {
         if self.broken.is_empty() {

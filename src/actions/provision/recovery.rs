@@ -4,7 +4,7 @@ use super::{in_flight::schema_exists, rollback::Rollback, tenant_request::domain
 use crate::{
     actions::{context::RunContext, judge::inspect_named, lock::Locked},
     database::Became,
-    failure::{Failure, Left},
+    failure::{Failure, Left, chain},
     outcome::FailureDetails,
     tenants::gate::{Judgement, Outcome, Verdict},
 };
@@ -25,8 +25,12 @@ pub(crate) async fn recover(
     };
     for left in leftovers {
         let (tenant, begun) = (&left.tenant, &left.begun);
-        if matches!(left.became, Became::Unproved(_)) && settle(context, locked, tenant).await {
-            continue;
+        if matches!(left.became, Became::Unproved(_)) {
+            match settle(context, locked, tenant).await {
+                Ok(true) => continue,
+                Ok(false) => {}
+                Err(why) => rollback.note_unproved(tenant.clone(), why),
+            }
         }
         on_note(match left.became {
             Became::Removed => {
@@ -41,17 +45,19 @@ pub(crate) async fn recover(
     }
 }
 
-/// Deletes the journal entry of a killed command's tenant if the tenant is complete or gone; false if it has no entry, or is
-/// neither.
-async fn settle(context: &RunContext, locked: &Locked<'_>, tenant: &str) -> bool {
+/// Deletes the journal entry of a killed command's tenant if the tenant is complete or gone; false if it has no entry. The
+/// error says why the tenant must not be touched.
+async fn settle(context: &RunContext, locked: &Locked<'_>, tenant: &str) -> Result<bool, String> {
     let named = [tenant.to_owned()];
-    let Ok(database) = context.database() else { return false };
+    let Ok(database) = context.database() else { return Ok(false) };
     if !database.announced(&named).await.is_ok_and(|noted| !noted.is_empty()) {
-        return false;
+        return Ok(false);
     }
-    match inspect_named(context, &named).await {
-        Ok(judgement) => refuse_unproved(context, locked, &judgement).await.is_ok(),
-        Err(_) => false,
+    let judgement = inspect_named(context, &named).await.map_err(|failure| chain(&failure))?;
+    match refuse_unproved(context, locked, &judgement).await.map_err(|details| details.failure) {
+        Ok(()) => Ok(true),
+        Err(Failure::Provisioning { why, .. }) => Err(why.to_string()),
+        Err(failure) => Err(chain(&failure)),
     }
 }
 

@@ -1,6 +1,10 @@
 //! Tracks the provisioning in progress, so that it is rolled back on failure, time-out or signal.
 
-use std::{cell::RefCell, collections::BTreeSet, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use tokio::time::sleep;
 
@@ -29,6 +33,8 @@ pub(crate) struct Rollback {
     in_flight: RefCell<Option<InFlight>>,
     /// Tenants that killed runs had left, and that this run has removed.
     recovered: RefCell<BTreeSet<String>>,
+    /// Tenants that a killed run's command has left, with the reason why they are not touched.
+    unproved: RefCell<BTreeMap<String, String>>,
 }
 
 /// What became of a provisioning that was rolled back.
@@ -52,6 +58,15 @@ impl Rollback {
 
     pub(super) fn note_recovered(&self, tenant: String) {
         self.recovered.borrow_mut().insert(tenant);
+    }
+
+    pub(super) fn note_unproved(&self, tenant: String, why: String) {
+        self.unproved.borrow_mut().insert(tenant, why);
+    }
+
+    /// Why the tenant must not be migrated, if nothing proves which run created it.
+    pub(crate) fn unproved(&self, tenant: &str) -> Option<String> {
+        self.unproved.borrow().get(tenant).cloned()
     }
 
     /// This run has removed the tenant, which a killed run had left.
