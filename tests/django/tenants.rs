@@ -164,7 +164,7 @@ fn a_command_of_the_projects_own_that_fails_takes_back_what_was_named_and_nothin
     let ending = "\n        Client(schema_name=\"customer\", name=\"A customer\").save(verbosity=0)\n        raise RuntimeError(\"seeding failed\")\n";
     fs::write(&bootstrap, text.trim_end().to_owned() + ending).unwrap();
     let failed = project.portcullis.run(["tenant", "bootstrap"]).exits(73);
-    failed.says("rolled back").says("seeding failed").says("`customer` appeared meanwhile");
+    failed.says("rolled back").says("seeding failed").says("tenant `customer` was created by someone else");
     assert_eq!(
         (schemas(&project), clients(&project)),
         (vec!["customer".to_owned()], vec!["customer".to_owned()])
@@ -207,8 +207,8 @@ fn customers_who_sign_up_while_the_demo_tenants_are_made_are_never_touched() {
     bootstrapping
         .wait()
         .exits(0)
-        .says("`customer0` appeared meanwhile")
-        .says("`customer2` appeared meanwhile");
+        .says("tenant `customer0` was created by someone else")
+        .says("tenant `customer2` was created by someone else");
     let expected: Vec<String> = ["customer0", "customer1", "customer2", "demo"].map(str::to_owned).to_vec();
     assert_eq!((schemas(&project), clients(&project)), (expected.clone(), expected));
     project.portcullis.run(["verify"]).exits(0);

@@ -110,7 +110,7 @@ fn each_broken_tenant_is_told_by_its_own_checks(engine: Engine) {
             ("tables-answer", "passed"),
         ],
     );
-    assert!(found["tenants-complete"].1.contains("acme: table missing finance_invoice"), "{found:#?}");
+    assert!(found["tenants-complete"].1.contains("acme: table missing: finance_invoice"), "{found:#?}");
     sample.execute(None, "DELETE FROM tenants WHERE schema_name = 'acme'");
     only(
         &sample.portcullis,

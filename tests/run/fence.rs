@@ -213,7 +213,7 @@ fn end_holder(project: &Project) {
 }
 
 /// The cluster's host and port, and the port alone.
-fn server() -> (String, u16) {
+pub(super) fn server() -> (String, u16) {
     let url = cluster();
     let server = url.rsplit_once('@').unwrap().1.split_once('/').unwrap().0.to_owned();
     let port = server.rsplit_once(':').unwrap().1.parse().unwrap();

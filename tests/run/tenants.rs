@@ -1,15 +1,20 @@
 //! `portcullis tenant`: whole or absent, whatever ends a creation, and nothing touched that is anybody else's.
 
-use std::{process::Command, thread, time::Duration};
+use std::{
+    process::Command,
+    thread,
+    time::{Duration, Instant},
+};
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::migrations::behind_the_manifest;
+use super::{fence, migrations::behind_the_manifest};
 use crate::support::{
     portcullis::Portcullis,
     process::{Outcome, Running},
     project::Project,
+    proxy::Proxy,
     server::Server,
 };
 
@@ -158,6 +163,26 @@ fn a_signal_in_the_middle_leaves_nothing() {
     running.signal(Signal::SIGTERM);
     running.wait().exits(143).says("`a` was being created: rolled back");
     assert!(!project.exists("a") && journal(&project).is_empty());
+}
+
+#[test]
+fn a_signal_while_the_server_is_silent_ends_the_run_within_the_grace() {
+    let (server, port) = fence::server();
+    let proxy = Proxy::to(port);
+    let project = with(empty(""), "tenant/2_slow.sql", SLOW)
+        .replace("tenants = [\"a\", \"b\", \"c\"] }", "tenants = [\"a\"] }");
+    let through = project.database.url().replace(&server, &format!("127.0.0.1:{}", proxy.port()));
+    let project = project.env("DATABASE_URL", &through);
+    let running = project.portcullis.spawn(["run"]);
+    project.until_running("pg_sleep");
+    proxy.block();
+    let signalled = Instant::now();
+    running.signal(Signal::SIGTERM);
+    let outcome = running.wait().exits(143).says("`a` was being created: not rolled back");
+    let took = signalled.elapsed();
+    proxy.give_up();
+    assert!(took < Duration::from_secs(10), "{took:?} {outcome}");
+    outcome.says("the next run that acquires the lock does it");
 }
 
 #[test]

@@ -104,7 +104,12 @@ impl Rollback {
         let in_flight = self.in_flight.borrow().clone()?;
         if !in_flight.is_journalled() {
             // The framework's command would go on creating what is removed here.
-            context.processes.finish(false).await;
+            let half = Deadline::after(deadline.left() / 2);
+            if half.limit(context.processes.finish(false)).await.is_err() {
+                // What it does now is removed anyway.
+                context.processes.kill();
+                let _ = deadline.limit(context.processes.finish(false)).await;
+            }
         }
         let outcome = roll_back(context, lock.guard().as_ref(), &in_flight, deadline).await;
         self.forget();
