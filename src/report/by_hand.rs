@@ -8,9 +8,10 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    Output, columns, foreign,
-    output::Source,
+    foreign,
+    output::{Output, Source},
     progress::{self, Pace, Progress},
+    streams::columns,
 };
 
 use crate::process;

@@ -7,6 +7,8 @@ use std::borrow::Cow;
 
 use console::Style;
 
+use super::bounds;
+
 /// A noncharacter: no text has a reason to hold it.
 const PAINT: char = '\u{fdd0}';
 const ESCAPE: char = '\x1b';
@@ -47,9 +49,9 @@ pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
     escape(text, |c| c == PAINT || is_dangerous(c))
 }
 
-/// One line of a text, ended: what others wrote in it ends no line.
+/// One line of a text, ended: what others wrote in it ends no line, and it is not endless.
 pub(crate) fn line(line: &str) -> String {
-    line.replace('\n', "\\n") + "\n"
+    bounds::capped(line).replace('\n', "\\n") + "\n"
 }
 
 /// One line of ours for people, with our colours.

@@ -6,14 +6,13 @@ use serde_json::{Map, Value, json};
 
 use super::{
     brief::brief,
-    judgement,
+    child_line, judgement,
     standing::{self, Standing, Step},
     text,
 };
 use crate::{
     failure::{self, Failure},
     outcome::{FailureDetails, event::Event, wording},
-    process::Stream,
     words::rfc3339,
 };
 
@@ -28,6 +27,12 @@ pub(crate) fn lines(
     now: SystemTime,
     traceparent: Option<&str>,
 ) -> Vec<String> {
+    if let Event::Output { step, stream, tenant, line } = event {
+        let message = &text::message(event, standing);
+        let (step, stream, tenant) = (*step, *stream, tenant.as_deref());
+        let output = child_line::Output { step, stream, tenant, line, message };
+        return vec![child_line::json(&output, standing, now, traceparent)];
+    }
     let mut object = common(event, standing, now, traceparent);
     if let Value::Object(fields) = fields(event, standing) {
         object.extend(fields.into_iter().filter(|(_, value)| !value.is_null()));
@@ -155,10 +160,6 @@ fn fields(event: &Event, standing: &Standing) -> Value {
             json!({ "version": env!("CARGO_PKG_VERSION"), "steps": steps })
         }
         Event::StepSkipped { reason, .. } => json!({ "reason": reason }),
-        Event::Output { stream, line, tenant, .. } => {
-            let stream = if *stream == Stream::Out { "stdout" } else { "stderr" };
-            json!({ "stream": stream, "line": line, "tenant": tenant })
-        }
         Event::Waiting { what, last, elapsed, .. } => {
             json!({ "what": what, "last": last, "elapsed_seconds": seconds(*elapsed) })
         }
@@ -191,7 +192,9 @@ fn fields(event: &Event, standing: &Standing) -> Value {
             json!({ "duration_seconds": seconds(*took), "steps": steps(standing) })
         }
         Event::Stopping { signal } => json!({ "why": wording::stopping(*signal) }),
-        Event::StepStarted { .. }
+        // A child's line has its own way.
+        Event::Output { .. }
+        | Event::StepStarted { .. }
         | Event::Note { .. }
         | Event::Warning { .. }
         | Event::Remark { .. }
@@ -237,6 +240,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+    use crate::process::Stream;
 
     #[test]
     fn times_are_written_as_rfc_3339_has_them() {

@@ -1,8 +1,10 @@
 //! Told about everything, decides nothing: each output is one file with a function of events.
 
 pub(crate) mod advice;
+mod bounds;
 mod brief;
 pub(crate) mod by_hand;
+mod child_line;
 pub(crate) mod doctor;
 
 pub(crate) mod facts;
@@ -199,7 +201,7 @@ impl Report {
         let Inner { style, output, pace, .. } = &*self.0;
         match event {
             Event::Progress { step, .. } if style.bar => {
-                output.bar(standing.bar(*step, at, columns()));
+                output.bar(standing.bar(*step, at, streams::columns()));
                 false
             }
             Event::Progress { step, done, total, .. } => pace.borrow_mut().is_due(*step, *done, *total, at),
@@ -255,11 +257,6 @@ fn weight(event: &Event) -> Weight {
         }
         _ => Weight::Kept,
     }
-}
-
-/// How wide the terminal is at this moment.
-fn columns() -> usize {
-    console::Term::stderr().size().1.into()
 }
 
 /// Whether somebody who asks for the state would get another answer.

@@ -9,8 +9,9 @@ use std::{
 };
 
 use super::{
-    Output, foreign,
+    foreign,
     json::seconds,
+    output::Output,
     standing::{Phase, Standing, State},
 };
 use crate::files;

@@ -18,6 +18,11 @@ pub(crate) enum Stream {
     Err,
 }
 
+/// How wide the terminal at standard error is at this moment.
+pub(super) fn columns() -> usize {
+    console::Term::stderr().size().1.into()
+}
+
 impl Stream {
     pub(crate) fn is_terminal(self) -> bool {
         self.with(|descriptor| descriptor.is_terminal())

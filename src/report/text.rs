@@ -5,6 +5,7 @@ use std::time::Duration;
 use console::Style as Paint;
 
 use super::{
+    bounds,
     brief::brief,
     facts::Facts,
     failure_box, foreign, opened_box,
@@ -67,7 +68,9 @@ pub(crate) fn lines(event: &Event, standing: &Standing, at: Duration, style: Sty
         Layout::Plain | Layout::Json => String::new(),
     };
     let lead = words.lead(event);
-    lines.push(format!("{clock}{lead}{}", words.of(event)));
+    let said = words.of(event);
+    let said = if matches!(event, Event::Output { .. }) { said.into() } else { bounds::capped(&said) };
+    lines.push(format!("{clock}{lead}{said}"));
     lines
 }
 

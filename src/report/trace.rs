@@ -5,7 +5,7 @@ use std::io;
 use tracing::Level;
 use tracing_subscriber::{Layer, filter::Targets, fmt, layer::SubscriberExt, util::SubscriberInitExt};
 
-use super::Output;
+use super::output::Output;
 use crate::{config::environment::Environment, failure::Failure, logging::LogLevel};
 
 /// Starts them if `PORTCULLIS_LOG` asks for them: ours and those of the libraries, from this level on.

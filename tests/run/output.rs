@@ -220,6 +220,36 @@ fn a_tenants_name_forges_no_line() {
 }
 
 #[test]
+fn nothing_but_the_output_touches_the_streams() {
+    let mut folders = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|kind| kind == "rs")
+                && !path.ends_with("report/streams.rs")
+            {
+                let text = std::fs::read_to_string(&path).unwrap();
+                for call in [
+                    "io::stdout(",
+                    "io::stderr(",
+                    "println!",
+                    "eprint!",
+                    "dbg!",
+                    "/dev/stderr",
+                    "/dev/stdout",
+                ] {
+                    let found =
+                        text.lines().any(|line| !line.trim_start().starts_with("//") && line.contains(call));
+                    assert!(!found, "{}: {call}", path.display());
+                }
+            }
+        }
+    }
+}
+
+#[test]
 fn a_file_that_hangs_holds_up_no_start_up() {
     let config = "[metrics]\nfile = \"metrics\"\n[status]\nfile = \"state\"\n\
                   [[step]]\nname = \"fine\"\ncommand.run = [\"false\"]\n";

@@ -1,0 +1,48 @@
+//! How long a line of text for people may be. JSON is complete.
+
+use std::borrow::Cow;
+
+/// A longer line is cut, at an item of the list that makes it long.
+const LONGEST: usize = 2_000;
+const SEPARATOR: &str = ", ";
+
+/// The line, or its beginning with how many items of its list are left out.
+pub(super) fn capped(line: &str) -> Cow<'_, str> {
+    if line.len() <= LONGEST {
+        return Cow::Borrowed(line);
+    }
+    let head = &line[..line.floor_char_boundary(LONGEST)];
+    let Some(end) = head.rfind(SEPARATOR) else {
+        return Cow::Owned(format!("{head}... ({} bytes)", line.len()));
+    };
+    let more = line[end..].matches(SEPARATOR).count();
+    Cow::Owned(format!("{} ... and {} more", &line[..end], thousands(more)))
+}
+
+/// `99,990`.
+fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_list_is_cut_at_an_item_and_counted() {
+        let names: Vec<String> = (0..100_000).map(|number| format!("app.{number:04}")).collect();
+        let line = format!("warning: unknown: {}", names.join(", "));
+        let shown = capped(&line);
+        assert!(shown.len() < 2_100 && shown.ends_with("app.0197 ... and 99,802 more"), "{shown}");
+        assert_eq!(capped("warning: a, b"), "warning: a, b");
+        assert!(capped(&"é".repeat(3_000)).ends_with("... (6000 bytes)"));
+    }
+}

@@ -1,0 +1,64 @@
+//! A child's line as JSON. There may be millions of them: it is written without a tree of values.
+
+use std::time::SystemTime;
+
+use serde::Serialize;
+
+use super::standing::Standing;
+use crate::{process::Stream, words::rfc3339};
+
+/// The fields that `docs/logs.md` promises.
+#[derive(Serialize)]
+struct Line<'a> {
+    event: &'static str,
+    level: &'static str,
+    line: &'a str,
+    message: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'a str>,
+    run: &'a str,
+    step: &'a str,
+    step_count: usize,
+    step_number: usize,
+    stream: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<&'a str>,
+    time: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<&'a str>,
+}
+
+/// One of a child's lines.
+pub(super) struct Output<'a> {
+    pub(super) step: usize,
+    pub(super) stream: Stream,
+    pub(super) tenant: Option<&'a str>,
+    pub(super) line: &'a str,
+    /// The same in words.
+    pub(super) message: &'a str,
+}
+
+pub(super) fn json(
+    output: &Output<'_>,
+    standing: &Standing,
+    now: SystemTime,
+    traceparent: Option<&str>,
+) -> String {
+    let line = Line {
+        event: "output",
+        level: "info",
+        line: output.line,
+        message: output.message,
+        role: standing.role.as_deref(),
+        run: &standing.run,
+        step: standing.steps.get(output.step).map_or("", |step| &step.name),
+        step_count: standing.steps.len(),
+        step_number: output.step + 1,
+        stream: if output.stream == Stream::Out { "stdout" } else { "stderr" },
+        tenant: output.tenant,
+        time: &rfc3339(now),
+        traceparent,
+    };
+    // Of texts and numbers alone, nothing can fail.
+    serde_json::to_string(&line).unwrap_or_default()
+}
