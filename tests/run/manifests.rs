@@ -119,5 +119,5 @@ fn a_manifest_that_cannot_be_read_does_not_make_it_deaf() {
     running.signal(nix::sys::signal::Signal::SIGTERM);
     running.wait().exits(143).says("before the first step");
     assert!(signalled.elapsed() < std::time::Duration::from_secs(2));
-    sample.portcullis.run(["verify"]).exits(78).says("no answer from the file system in 10 s");
+    sample.portcullis.run(["verify"]).exits(78).says("no answer");
 }
