@@ -51,6 +51,7 @@ pub(crate) async fn run(
     let engine = Engine { plan, state, report, interrupted: Cell::default() };
     let (stopper, asked) = stop::pair();
     let mut result = engine.walk(signals, &stopper, &asked).await;
+    let interrupted = engine.interrupted.get().is_some();
     let rolled_back = state.roll_back(Deadline::after(rollback::LIMIT));
     let rolled_back = engine.ending(signals, &stopper, ROLLED_BACK, rolled_back).await;
     if let Some(text) = rolled_back.unwrap_or_else(|| state.rollback.abandon()) {
@@ -64,7 +65,7 @@ pub(crate) async fn run(
     if let Some(text) = state.history.complaint() {
         report.tell(&Event::Remark { text });
     }
-    engine.unless_interrupted(result, plan.steps.len())
+    if interrupted { result } else { engine.unless_interrupted(result, plan.steps.len()) }
 }
 
 struct Engine<'a> {
@@ -118,13 +119,7 @@ impl Engine<'_> {
     /// The result, unless a signal arrived: it decides the code.
     fn unless_interrupted(&self, result: Result<(), Blocked>, finished: usize) -> Result<(), Blocked> {
         let Some(signal) = self.interrupted.get() else { return result };
-        let blocked = match result {
-            // Already said.
-            Err(blocked) if matches!(blocked.trouble.failure, Failure::Interrupted { .. }) => {
-                return Err(blocked);
-            }
-            other => other.err(),
-        };
+        let blocked = result.err();
         let step = blocked.as_ref().and_then(|blocked| blocked.step);
         let doing = match step {
             Some(step) => wording::during_step(step, self.plan.steps.len(), &self.plan.steps[step].step.name),
