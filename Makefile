@@ -3,7 +3,7 @@
 PORT ?= 8000
 export PORT
 
-.PHONY: run build manifest test soak bench lint image clean
+.PHONY: run build manifest check test soak bench lint image clean
 
 run: build
 	@echo "open http://127.0.0.1:$(PORT)/demo/finance/invoices/ once the server listens"
@@ -15,6 +15,12 @@ build: toolchain
 # What the sample's migrations expect; commit the result with the migration that changed it.
 manifest: build
 	target/release/portcullis manifest sql
+
+# The fast loop: needs no service, and touches nothing outside of target/.
+check: toolchain
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo test --locked --lib
 
 test: toolchain
 	scripts/test

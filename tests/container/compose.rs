@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     django,
-    image::{ENGINE, Image},
+    image::{ENGINE, Image, engine_succeeds},
 };
 use crate::support::{
     http::{free_port, get},
@@ -111,7 +111,8 @@ impl Project {
     ) -> Self {
         let name = images[0].1.short().to_owned();
         let project = Self { file, name, images, variables: variables.to_vec() };
-        project.compose(&["up", "--detach", "--no-build"]).exits(0);
+        // Containers that are up already stay; only what the engine stumbled over is made again.
+        engine_succeeds(|| project.command(&["up", "--detach", "--no-build"]));
         project
     }
 
@@ -119,7 +120,7 @@ impl Project {
         format!("{}_{service}", self.name)
     }
 
-    fn compose(&self, arguments: &[&str]) -> Outcome {
+    fn command(&self, arguments: &[&str]) -> Command {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let program = root.join("target/compose/bin/podman-compose");
         assert!(program.exists(), "there is no target/compose: run scripts/podman-compose");
@@ -132,7 +133,7 @@ impl Project {
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         command.arg("--project-name").arg(&self.name);
         command.arg("--file").arg(root.join(self.file)).args(arguments);
-        Running::start(command, false).wait_up_to(ENGINE)
+        command
     }
 
     fn podman(&self, arguments: &[&str]) -> Outcome {
@@ -165,7 +166,7 @@ impl Project {
 
 impl Drop for Project {
     fn drop(&mut self) {
-        let _ = self.compose(&["down", "--volumes", "--timeout", "1"]);
+        Running::start(self.command(&["down", "--volumes", "--timeout", "1"]), false).wait_up_to(ENGINE);
     }
 }
 

@@ -17,6 +17,24 @@ use crate::support::process::Running;
 /// What an engine may take for images and for many containers while everything else is tested as well.
 pub const ENGINE: Duration = Duration::from_mins(5);
 
+/// What the engine says of itself where it stumbles over what it does for another test at that moment.
+const STUMBLES: [&str; 6] =
+    ["layer not known", "image not known", "aardvark-dns", "netavark", "dnsname", "database is locked"];
+
+/// Runs the engine until it succeeds; again only where the failure is the engine's own, never a container's.
+#[track_caller]
+pub fn engine_succeeds(command: impl Fn() -> Command) {
+    let mut outcome = Running::start(command(), false).wait_up_to(ENGINE);
+    for _ in 0..2 {
+        if outcome.code == Some(0) || !STUMBLES.iter().any(|stumble| outcome.stderr.contains(stumble)) {
+            break;
+        }
+        eprintln!("the engine stumbled: {outcome}");
+        outcome = Running::start(command(), false).wait_up_to(ENGINE);
+    }
+    outcome.exits(0);
+}
+
 /// An image; dropped, it is removed.
 pub struct Image {
     name: String,
@@ -85,14 +103,16 @@ impl Image {
         let conf = "[containers]\ndefault_ulimits = [\"nofile=20000:20000\", \"nproc=20000:20000\"]\n\
                     [engine]\nruntime = \"runc\"\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n";
         fs::write(self.folder.path().join("containers.conf"), conf).unwrap();
-        let mut build = self.podman();
-        // As docker does, which knows of health checks. Without a cache of layers: looking for one fails where another
-        // test removes its image at that moment.
-        build
-            .args(["build", "--format=docker", "--layers=false", "--tag", &self.name])
-            .args(arguments)
-            .arg(context);
-        Running::start(build, false).wait_up_to(ENGINE).exits(0);
+        engine_succeeds(|| {
+            let mut build = self.podman();
+            // As docker does, which knows of health checks. Without a cache of layers: looking for one fails where
+            // another test removes its image at that moment.
+            build
+                .args(["build", "--format=docker", "--layers=false", "--tag", &self.name])
+                .args(arguments)
+                .arg(context);
+            build
+        });
         self
     }
 

@@ -18,6 +18,7 @@ use crate::{
     run::lock::{slow, until_at_work},
     support::{
         http::{answers, free_port, get},
+        patience::until_true,
         portcullis::Portcullis,
         process::Running,
         terminal::Session,
@@ -109,10 +110,10 @@ fn it_answers_while_nobody_reads_the_log() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    while !answers(port) {
+    until_true("the endpoint to listen", || {
         assert!(child.try_wait().unwrap().is_none(), "it ended");
-        thread::yield_now();
-    }
+        answers(port)
+    });
     for _ in 0..20 {
         assert_eq!(get(port, "/livez").0, 200);
         assert_eq!(get(port, "/readyz").0, 503);

@@ -3,11 +3,17 @@
 use std::{
     sync::atomic::{AtomicBool, Ordering},
     thread,
+    time::Duration,
 };
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
-use crate::support::{cluster::block_on, fleet, server::Server};
+use crate::support::{cluster::block_on, fleet, patience::until_true, server::Server};
+
+/// Between two looks at the lock table.
+const PAUSE: Duration = Duration::from_millis(2);
+
+const OURS: &str = "SELECT count(*)::text FROM pg_stat_activity WHERE application_name LIKE 'portcullis%'";
 
 #[test]
 fn a_server_of_twenty_connections_and_a_full_lock_table_is_read_and_nobody_else_notices() {
@@ -33,14 +39,21 @@ fn a_server_of_twenty_connections_and_a_full_lock_table_is_read_and_nobody_else_
     thread::scope(|scope| {
         let other = scope.spawn(|| {
             let mut rounds = 0;
-            while !done.load(Ordering::Relaxed) {
+            while rounds == 0 || !done.load(Ordering::Relaxed) {
                 locks(&server, theirs).unwrap_or_else(|had| panic!("no room for more than {had} locks"));
                 rounds += 1;
             }
             rounds
         });
         let most = scope.spawn(|| most_locks(&server, &done));
-        let outcomes: Vec<_> = (0..8).map(|_| fleet.run(["verify"])).collect();
+        // One after the other: a server that is busy ends a session a moment after its client has.
+        let outcomes: Vec<_> = (0..8)
+            .map(|_| {
+                let outcome = fleet.run(["verify"]);
+                until_true("the sessions to end", || server.one("app", OURS) == "0");
+                outcome
+            })
+            .collect();
         done.store(true, Ordering::Relaxed);
         for outcome in outcomes {
             outcome.exits(0).says("401 tenants complete");
@@ -63,9 +76,12 @@ fn locks(server: &Server, most: usize) -> Result<(), usize> {
             let lock = sqlx::raw_sql(AssertSqlSafe(format!("LOCK TABLE {table} IN ACCESS SHARE MODE")));
             if let Err(error) = connection.execute(lock).await {
                 assert!(error.to_string().contains("out of shared memory"), "{error}");
+                connection.execute("ROLLBACK").await.unwrap();
                 return Err(number);
             }
         }
+        // The locks are gone when this is answered; at the connection's end, they go some time later.
+        connection.execute("ROLLBACK").await.unwrap();
         connection.close().await.unwrap();
         Ok(())
     })
@@ -83,6 +99,7 @@ fn most_locks(server: &Server, done: &AtomicBool) -> (i64, i64) {
         while !done.load(Ordering::Relaxed) {
             let (locks, sessions): (i64, i64) = sqlx::query_as(sql).fetch_one(&mut connection).await.unwrap();
             most = (most.0.max(locks), most.1.max(sessions));
+            tokio::time::sleep(PAUSE).await;
         }
         most
     })

@@ -1,19 +1,14 @@
 //! `portcullis doctor`: each check passes on what is sound and does not on what is broken, and hides no other.
 
-use std::{
-    collections::BTreeMap,
-    fs,
-    net::{Ipv4Addr, TcpStream},
-    process::Command,
-    time::{Duration, Instant},
-};
+use std::{collections::BTreeMap, fs, process::Command};
 
 use serde_json::Value;
 
 use super::on_both_engines;
 use crate::support::{
     cluster::{Database, cluster},
-    http::free_port,
+    http::{answers, free_port},
+    patience::until_true,
     portcullis::Portcullis,
     process::{Outcome, Running},
     project::Project,
@@ -410,10 +405,7 @@ impl PgBouncer {
         };
         command.arg(path.join("pgbouncer.ini"));
         let running = Running::start(command, false);
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
-            assert!(Instant::now() < deadline, "the pooler did not start");
-        }
+        until_true("the pooler to listen", || answers(port));
         Self { _running: running, _folder: folder, port, login: login.to_owned() }
     }
 

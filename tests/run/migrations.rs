@@ -1,7 +1,6 @@
 //! Migrations that fail, hang, cannot run in a transaction or end it: what becomes of the tenant, and of the others.
 
-use crate::support::project::Project;
-use sqlx::{Connection, Executor, PgConnection};
+use crate::support::{patience::until, project::Project};
 
 const POSITIVE: &str = "ALTER TABLE item ADD COLUMN extra int;\n\nALTER TABLE item ADD CHECK (n > 0);\n";
 const BEFORE: [&str; 1] = ["1"];
@@ -151,14 +150,9 @@ fn the_first_failure_lets_a_file_that_runs_outside_a_transaction_come_to_its_end
 fn a_lock_that_is_not_had_in_time_fails_the_tenant() {
     let project =
         Project::complete("jobs = 1, lock_timeout = \"50ms\"").file("tenant/2_positive.sql", POSITIVE);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let holder = runtime.block_on(async {
-        let mut connection = PgConnection::connect(&project.database.url()).await.unwrap();
-        connection.execute(sqlx::raw_sql("BEGIN; LOCK TABLE b.item")).await.unwrap();
-        connection
+    project.database.while_held("LOCK TABLE b.item", || {
+        project.start().exits(1).says("lock timeout").says("2_positive.sql:1");
     });
-    project.start().exits(1).says("lock timeout").says("2_positive.sql:1");
-    runtime.block_on(async { holder.close().await.unwrap() });
     project.start().exits(0);
 }
 
@@ -169,11 +163,7 @@ fn a_lock_that_is_free_at_a_later_attempt_is_had_soon_enough() {
     let waiting = "SELECT pid::text FROM pg_locks WHERE NOT granted AND relation = 'b.item'::regclass";
     let run = project.database.while_held("LOCK TABLE b.item", || {
         let run = project.portcullis.spawn(["run"]);
-        let first = loop {
-            if let Some(first) = project.database.column(waiting).pop() {
-                break first;
-            }
-        };
+        let first = until("the first attempt to wait", || project.database.column(waiting).pop());
         project.until(true, &format!("{waiting} AND pid <> {first}"));
         run
     });

@@ -1,10 +1,11 @@
 //! `portcullis tenant` on SQLite, where a tenant is a file: whole or absent, and no other file is touched.
 
-use std::{fs, thread, time::Duration};
+use std::fs;
 
 use nix::sys::signal::Signal;
 
 use crate::support::{
+    patience::until_true,
     process::Running,
     sample::{Engine, Sample},
 };
@@ -39,9 +40,7 @@ fn in_the_middle(sample: Sample) -> (Sample, Running) {
     sample.portcullis.run(["manifest", "sql"]).exits(0);
     sample.portcullis.run(["migrate"]).exits(0);
     let running = sample.portcullis.spawn(["tenant", "create", "initech"]);
-    while !files(&sample).iter().any(|name| is_being_built(name)) {
-        thread::sleep(Duration::from_millis(10));
-    }
+    until_true("a file that is being built", || files(&sample).iter().any(|name| is_being_built(name)));
     (sample, running)
 }
 

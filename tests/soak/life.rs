@@ -176,6 +176,7 @@ impl Place {
                 return;
             }
             assert!(begun.elapsed() < ENOUGH, "locks are held: {held:?}");
+            thread::sleep(Duration::from_millis(20));
         }
     }
 }
@@ -193,7 +194,7 @@ fn listening(running: &Running, below_a_shell: bool) -> Pid {
             return pid;
         }
         assert!(begun.elapsed() < Duration::from_mins(1), "it does not start");
-        thread::yield_now();
+        thread::sleep(Duration::from_millis(1));
     }
 }
 

@@ -51,6 +51,16 @@ impl Database {
         result
     }
 
+    /// Asks again and again over one connection: the first column, as text, of every row.
+    pub fn watch<T>(&self, work: impl FnOnce(&mut dyn FnMut(&str) -> Vec<String>) -> T) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let mut connection = runtime.block_on(PgConnection::connect(&self.url())).unwrap();
+        work(&mut |sql| {
+            let rows = sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_all(&mut connection);
+            runtime.block_on(rows).expect(sql)
+        })
+    }
+
     /// The first column, as text, of every row.
     pub fn column(&self, sql: &str) -> Vec<String> {
         block_on(async {

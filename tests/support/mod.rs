@@ -4,6 +4,7 @@ pub mod cluster;
 pub mod django;
 pub mod fleet;
 pub mod http;
+pub mod patience;
 pub mod pooler;
 pub mod portcullis;
 pub mod process;

@@ -4,7 +4,6 @@ use std::{
     fs,
     os::unix::fs::{PermissionsExt, chown},
     process::Command,
-    time::{Duration, Instant},
 };
 
 use nix::unistd::{User, geteuid};
@@ -13,6 +12,7 @@ use tempfile::TempDir;
 use super::{
     cluster::{Database, cluster},
     http::{answers, free_port},
+    patience::until_true,
     process::Running,
 };
 
@@ -58,10 +58,7 @@ impl Pooler {
             },
             false,
         );
-        let deadline = Instant::now() + Duration::from_secs(30);
-        while !answers(port) {
-            assert!(Instant::now() < deadline, "PgBouncer does not listen");
-        }
+        until_true("PgBouncer to listen", || answers(port));
         Self { database: name.to_owned(), port, _running: running, _folder: folder }
     }
 

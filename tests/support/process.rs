@@ -7,7 +7,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::{Arc, Condvar, Mutex},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use nix::{
@@ -15,6 +15,8 @@ use nix::{
     unistd::Pid,
 };
 use tempfile::TempDir;
+
+use super::patience::until;
 
 /// After which something counts as hanging.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -114,15 +116,10 @@ impl Running {
         let outer = self.child.id();
         let id = if self.forks {
             let children = format!("/proc/{outer}/task/{outer}/children");
-            let deadline = Instant::now() + PATIENCE;
-            loop {
+            until("unshare to fork", || {
                 let line = fs::read_to_string(&children).unwrap();
-                if let Some(first) = line.split_whitespace().next() {
-                    break first.parse().unwrap();
-                }
-                assert!(Instant::now() < deadline, "unshare did not fork");
-                thread::yield_now();
-            }
+                line.split_whitespace().next().map(|first| first.parse().unwrap())
+            })
         } else {
             outer
         };

@@ -1,8 +1,6 @@
 //! A project as small as can be: tenants `a`, `b` and `c` on PostgreSQL, each with a table `item`, and steps in `sh`.
 
-use std::time::{Duration, Instant};
-
-use super::{cluster::Database, portcullis::Portcullis};
+use super::{cluster::Database, patience::until_true, portcullis::Portcullis};
 
 const CONFIG: &str = r#"
 role = "web"
@@ -123,14 +121,8 @@ impl Project {
     /// Asks again until a query has rows, or has none.
     #[track_caller]
     pub fn until(&self, rows: bool, sql: &str) {
-        let deadline = Instant::now() + Duration::from_secs(50);
-        while self.database.column(sql).is_empty() == rows {
-            assert!(
-                Instant::now() < deadline,
-                "waited in vain for {}: {sql}",
-                if rows { "rows" } else { "none" }
-            );
-        }
+        let wanted = if rows { "rows" } else { "no rows" };
+        self.database.watch(|ask| until_true(&format!("{wanted} of {sql}"), || ask(sql).is_empty() != rows));
     }
 
     /// Returns once one of our sessions is inside a statement that holds this text.

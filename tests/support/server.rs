@@ -9,8 +9,6 @@ use std::{
     },
     path::PathBuf,
     process::{Child, Command, Stdio},
-    thread,
-    time::{Duration, Instant},
 };
 
 use nix::{
@@ -20,7 +18,7 @@ use nix::{
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tempfile::TempDir;
 
-use super::{cluster::block_on, http::free_port};
+use super::{cluster::block_on, http::free_port, patience::until_true};
 
 /// Dropped, it is stopped and gone.
 pub struct Server {
@@ -114,11 +112,7 @@ impl Server {
     }
 
     fn wait(&self) {
-        let deadline = Instant::now() + Duration::from_secs(50);
-        while block_on(PgConnection::connect(&self.url("postgres"))).is_err() {
-            assert!(Instant::now() < deadline, "PostgreSQL did not start:\n{}", self.log());
-            thread::sleep(Duration::from_millis(50));
-        }
+        until_true("PostgreSQL to start", || block_on(PgConnection::connect(&self.url("postgres"))).is_ok());
     }
 }
 
