@@ -43,12 +43,20 @@ use std::{ffi::OsString, io, panic, path::PathBuf, sync::OnceLock};
 
 use crate::{
     actions::{context::RunContext, doctor::DoctorInput, run_state::RunState},
-    cli::{Cli, Command},
-    commands::Answer,
+    cli::{Cli, Command, Format},
     config::{Config, Overrides, environment::Environment},
     failure::Failure,
+    outcome::{FailureDetails, command::CommandEvent},
     process::Inherited,
-    report::{Output, failure_box, foreign, running::Running, streams::Stream, style},
+    report::{
+        Output,
+        answer::{Answer, Render},
+        by_hand::ByHand,
+        foreign,
+        running::Running,
+        streams::Stream,
+        style,
+    },
     run::Globals,
 };
 
@@ -113,95 +121,113 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colo
     // What goes to standard output may be read by a person while standard error is not, and the other way round.
     let output_colour = style::colour(cli.global.looks.color, env, Stream::Out.is_terminal());
     let given = overrides(&cli.command, cli.global.role.as_deref());
-    let configured = |work: &dyn Fn(Config) -> Result<Answer, Failure>| {
-        process::interruptible(inherited, || config::load::load(&path, env, &given))
-            .and_then(|config| {
-                out.arm(&config);
-                work(config)
-            })
-            .unwrap_or_else(|failure| Answer::bad(failure.into()))
+    let configured = || {
+        let config = process::interruptible(inherited, || config::load::load(&path, env, &given))?;
+        out.arm(&config);
+        Ok(config)
     };
     match &cli.command {
         Command::Run(run) => {
-            match run::run(
-                run,
-                &Globals { path: &path, overrides: &given, looks: &cli.global.looks },
-                env,
-                inherited,
-                out,
-            ) {
-                Ok(code) => Answer { text: String::new(), trouble: None, code },
-                Err(failure) => Answer::bad(failure.into()),
-            }
+            let globals = Globals { path: &path, overrides: &given, looks: &cli.global.looks };
+            run::run(run, &globals, env, inherited, out)
+                .map_or_else(|failure| Answer::bad(failure.into()), Answer::code)
         }
-        Command::Init(arguments) => match commands::init::init(inherited, arguments, out) {
-            Ok(code) => Answer { text: String::new(), trouble: None, code },
-            Err(failure) => Answer::bad(failure.into()),
-        },
+        Command::Init(arguments) => commands::init::init(inherited, arguments, out)
+            .map_or_else(|failure| Answer::bad(failure.into()), Answer::code),
         Command::Health { live } => {
-            process::interruptible(inherited, || commands::health::run(&path, env, *live))
-                .unwrap_or_else(|failure| Answer::bad(failure.into()))
+            let health = process::interruptible(inherited, || commands::health::run(&path, env, *live));
+            Answer::of(health, Format::Text, false)
         }
         Command::Schema => Answer::good(config::schema::schema()),
-        Command::Completions { shell } => commands::manual::completions(*shell).into(),
-        Command::Man { subcommand } => commands::manual::page(subcommand).into(),
+        Command::Completions { shell } => {
+            Answer::of(commands::manual::completions(*shell), Format::Text, false)
+        }
+        Command::Man { subcommand } => Answer::of(commands::manual::page(subcommand), Format::Text, false),
         Command::Check => {
-            process::interruptible(inherited, || commands::check::run(&path, &given, env)).into()
+            let checked = process::interruptible(inherited, || commands::check::run(&path, &given, env));
+            Answer::of(checked, Format::Text, false)
         }
-        Command::Plan { format } => {
-            process::interruptible(inherited, || commands::plan::run(&path, &given, env, *format)).into()
+        Command::Plan { answer } => {
+            let plan = process::interruptible(inherited, || commands::plan::run(&path, &given, env));
+            Answer::of(plan, answer.format(), false)
         }
-        Command::Verify(arguments) => configured(&|config| {
-            runtime::until_signalled(inherited, async |processes| {
-                commands::verify::run(&RunState::new(config, processes), arguments, out).await
-            })
-        }),
-        Command::Doctor { format } => runtime::until_signalled(inherited, async |processes| {
-            let input = DoctorInput {
-                path: &path,
-                overrides: &given,
-                env,
-                processes: &processes,
-                termination: report::termination::path(env),
-            };
-            Ok(commands::doctor::run(&input, *format, output_colour).await)
-        })
-        .unwrap_or_else(|failure| Answer::bad(failure.into())),
-        Command::Repair(arguments) => configured(&|config| {
-            let work = async |state: &RunState| commands::repair::run(state, arguments, out, colour).await;
-            changing(inherited, config, out, work)
-        }),
-        Command::Migrate(arguments) => configured(&|config| {
-            let work = async |state: &RunState| commands::migrate::run(state, arguments, out).await;
-            changing(inherited, config, out, work)
-        }),
-        Command::Tenant { what } => {
-            let answer = configured(&|config| {
-                let work = async |state: &RunState| commands::tenant::run(state, what, out).await;
-                changing(inherited, config, out, work)
+        Command::Verify(arguments) => {
+            let by_hand = ByHand::new("verify", out, colour);
+            let verified = configured().and_then(|config| {
+                runtime::until_signalled(inherited, async |processes| {
+                    let on_event = |event: CommandEvent<'_>| by_hand.on_event(event);
+                    commands::verify::run(&RunState::new(config, processes), arguments, &on_event).await
+                })
             });
-            commands::tenant::to_a_program(what, answer)
+            Answer::of(verified, arguments.format, false)
         }
-        Command::History(arguments) => configured(&|config| {
-            runtime::until_signalled(inherited, async |processes| {
-                commands::history::run(&RunContext::new(config, processes), arguments).await
-            })
-        }),
-        Command::Manifest { framework } => configured(&|config| {
-            runtime::until_signalled(inherited, async |processes| {
-                commands::manifest::write(&RunContext::new(config, processes), framework.check()).await
-            })
-        }),
+        Command::Doctor { format } => {
+            let checks = runtime::until_signalled(inherited, async |processes| {
+                let input = DoctorInput {
+                    path: &path,
+                    overrides: &given,
+                    env,
+                    processes: &processes,
+                    termination: report::termination::path(env),
+                };
+                Ok(commands::doctor::run(&input).await)
+            });
+            Answer::of(checks, *format, output_colour)
+        }
+        Command::Repair(arguments) => {
+            let by_hand = ByHand::new("repair", out, colour);
+            let on_event = |event: CommandEvent<'_>| by_hand.on_event(event);
+            let work = async |state: &RunState| commands::repair::run(state, arguments, &on_event).await;
+            let repairs = configured().and_then(|config| changing(inherited, config, out, work));
+            Answer::of(repairs, arguments.answer.format(), false)
+        }
+        Command::Migrate(arguments) => {
+            let by_hand = ByHand::new("migrate", out, colour);
+            let on_event = |event: CommandEvent<'_>| by_hand.on_event(event);
+            let work = async |state: &RunState| commands::migrate::run(state, arguments, &on_event).await;
+            let migrated = configured().and_then(|config| changing(inherited, config, out, work));
+            Answer::of(migrated, arguments.answer.format(), false)
+        }
+        Command::Tenant { what } => {
+            let by_hand = ByHand::new("bootstrap", out, colour);
+            let on_event = |event: CommandEvent<'_>| by_hand.on_event(event);
+            let work = async |state: &RunState| {
+                let outcome = commands::tenant::run(state, what, &on_event).await?;
+                notify::not_created(&state.context, &outcome, out).await;
+                Ok(outcome)
+            };
+            configured()
+                .and_then(|config| changing(inherited, config, out, work))
+                .unwrap_or_else(|failure| commands::tenant::failed(what, failure))
+                .render(what.format(), false)
+        }
+        Command::History(arguments) => {
+            let runs = configured().and_then(|config| {
+                runtime::until_signalled(inherited, async |processes| {
+                    commands::history::run(&RunContext::new(config, processes), arguments).await
+                })
+            });
+            Answer::of(runs, arguments.answer.format(), false)
+        }
+        Command::Manifest { framework } => {
+            let made = configured().and_then(|config| {
+                runtime::until_signalled(inherited, async |processes| {
+                    Ok(commands::manifest::write(&RunContext::new(config, processes), framework.check())
+                        .await)
+                })
+            });
+            Answer::of(made.map_err(FailureDetails::from).and_then(|made| made), Format::Text, false)
+        }
     }
 }
 
 /// A command that may change the database: it ends if the lock is lost, and what a signal leaves in progress is rolled back.
-fn changing(
+fn changing<T>(
     inherited: &Inherited,
     config: Config,
     out: &Output,
-    work: impl AsyncFn(&RunState) -> Result<Answer, Failure>,
-) -> Result<Answer, Failure> {
+    work: impl AsyncFn(&RunState) -> Result<T, Failure>,
+) -> Result<T, Failure> {
     runtime::until_signalled_then(
         inherited,
         |processes| RunState::new(config, processes),
@@ -234,7 +260,8 @@ fn overrides(command: &Command, role: Option<&str>) -> Overrides {
 /// Prints what a command has to say, for as long as whoever reads it takes. A closed pipe is nobody's loss.
 fn say(out: &Output, running: Running, answer: Answer, inherited: Option<&Inherited>, colour: bool) -> u8 {
     out.flush();
-    if answer.text.is_empty() && answer.trouble.is_none() {
+    let complaint = answer.complaint(running, colour);
+    if answer.text.is_empty() && complaint.is_none() {
         return answer.code;
     }
     if let Some(inherited) = inherited {
@@ -248,12 +275,8 @@ fn say(out: &Output, running: Running, answer: Answer, inherited: Option<&Inheri
         let (what, why) = ("everything was printed".into(), error.to_string().into());
         code = code.max(Failure::Unproven { what, why }.code());
     }
-    if let Some(trouble) = answer.trouble {
-        let text = match &trouble.failure {
-            Failure::ConfigInvalid { rendered, .. } => format!("{}\n", foreign::rendered(rendered)),
-            _ => String::new(),
-        };
-        out.complaint(&(text + &failure_box::of_command(&trouble, running, colour)));
+    if let Some(complaint) = complaint {
+        out.complaint(&complaint);
     }
     code
 }

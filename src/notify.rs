@@ -6,11 +6,13 @@ use std::time::Duration;
 use serde_json::{Map, Value};
 
 use crate::{
+    actions::context::RunContext,
     config::Notify,
     deadline::Deadline,
     files,
+    outcome::command::TenantOutcome,
     process::{Child, Cut, ExitReason, Processes, Signals},
-    report::{Report, json},
+    report::{Output, Report, json, tenants},
     words::duration,
 };
 
@@ -39,11 +41,15 @@ pub(crate) async fn notify(
     told(notify, facts, processes, signals.next()).await
 }
 
-/// The same with other facts. Who waits for it may give it up at any time.
-pub(crate) async fn command(notify: &Notify, facts: String, processes: &Processes) -> Result<(), String> {
-    match told(notify, facts, processes, std::future::pending()).await {
-        Ok(()) | Err(Untold::Signal(_)) => Ok(()),
-        Err(Untold::Failed(why)) => Err(why),
+/// Tells of a tenant that could not be created, if there is somebody to tell. Nothing is held up by it for longer than its own
+/// time-out.
+pub(crate) async fn not_created(context: &RunContext, outcome: &TenantOutcome, out: &Output) {
+    let (Some((tenant, failure)), Some(notify)) = (outcome.not_created(), &context.config.notify) else {
+        return;
+    };
+    let facts = out.masked(&tenants::notification(&context.run, tenant, failure).to_string());
+    if let Err(Untold::Failed(why)) = told(notify, facts, &context.processes, std::future::pending()).await {
+        out.say(&format!("[notify] command: {why}"));
     }
 }
 

@@ -1,5 +1,6 @@
 //! The command line: arguments and help. It reads no file and no environment.
 
+mod format;
 mod init;
 mod tenant;
 
@@ -8,6 +9,7 @@ use std::{ffi::OsString, path::PathBuf};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::{
+    format::{Format, TextOrJson},
     init::Init,
     tenant::{State, Tenant, TenantBootstrap, TenantCreate, TenantDelete, TenantList, TenantShow},
 };
@@ -126,8 +128,8 @@ pub(crate) enum Command {
   portcullis plan --role worker            what a worker would do
   portcullis plan --format json")]
     Plan {
-        #[arg(long, value_enum, default_value_t = Format::Text)]
-        format: Format,
+        #[command(flatten)]
+        answer: TextOrJson,
     },
     /// Read the configuration offline and report every error at once
     #[command(after_help = "Exit codes: 0 it is valid, 78 it is not.
@@ -180,8 +182,10 @@ Examples:
   portcullis doctor --format json
   portcullis doctor --format junit > doctor.xml")]
     Doctor {
-        #[arg(long, value_enum, default_value_t = DoctorFormat::Text)]
-        format: DoctorFormat,
+        /// How to answer
+        #[arg(long, value_parser = format::only(&[Format::Text, Format::Json, Format::Junit]), default_value = "text",
+            value_name = "FORMAT")]
+        format: Format,
     },
     /// Write down what the code expects; run it when the image is built
     #[command(after_help = "Examples:
@@ -226,14 +230,6 @@ and in the first line of config.toml:
     Man { subcommand: Vec<String> },
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum DoctorFormat {
-    Text,
-    Json,
-    /// For CI servers
-    Junit,
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct Run {
     /// End after the steps, with 0
@@ -261,18 +257,9 @@ pub(crate) struct Verify {
     /// Say nothing when everything is complete
     #[arg(long)]
     pub(crate) quiet: bool,
-    #[arg(long, value_enum, default_value_t = VerifyFormat::Text)]
-    pub(crate) format: VerifyFormat,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum VerifyFormat {
-    Text,
-    Json,
-    /// For CI servers: each schema a test case
-    Junit,
-    /// Annotations of a workflow
-    Github,
+    /// How to answer; junit makes each schema a test case
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(crate) format: Format,
 }
 
 #[derive(Debug, Args)]
@@ -296,6 +283,8 @@ pub(crate) struct Migrate {
     /// Say what is pending and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
+    #[command(flatten)]
+    pub(crate) answer: TextOrJson,
 }
 
 #[derive(Debug, Args)]
@@ -303,8 +292,8 @@ pub(crate) struct History {
     /// How many runs
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: u32,
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) answer: TextOrJson,
 }
 
 #[derive(Debug, Args)]
@@ -323,8 +312,8 @@ pub(crate) struct Repair {
     /// Say what would be applied and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(crate) format: Format,
+    #[command(flatten)]
+    pub(crate) answer: TextOrJson,
 }
 
 #[derive(Debug, Subcommand)]
@@ -359,12 +348,6 @@ impl ManifestOf {
             Self::Sql { check } | Self::Django { check } => *check,
         }
     }
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum Format {
-    Text,
-    Json,
 }
 
 #[cfg(test)]

@@ -2,17 +2,19 @@
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::format::{Format, TextOrJson};
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Tenant {
     /// Create one: rows, schema, every migration, verified; or nothing of it
     #[command(
-        after_help = "Exit codes: 0 the tenant is whole, 73 it could not be created (rolled back, or the message says what
-stands there), 75 the lock was not had in time, 77 refused, 78 configuration or manifest.
+        after_help = "Exit codes: 0 the tenant is complete, 73 it could not be created (rolled back, or the message says what
+stands there), 75 the lock could not be acquired in time, 77 refused, 78 configuration or manifest.
 
 Examples:
   portcullis tenant create acme
   portcullis tenant create Acme --schema acme_gmbh --domain acme.example.com
-  portcullis tenant create acme --set plan=team --json"
+  portcullis tenant create acme --set plan=team --format json"
     )]
     Create(TenantCreate),
     /// Create the configured demo tenants that are absent, and migrate those that are there
@@ -20,17 +22,17 @@ Examples:
 
 Examples:
   portcullis tenant bootstrap
-  portcullis tenant bootstrap --stop --json")]
+  portcullis tenant bootstrap --stop --format json")]
     Bootstrap(TenantBootstrap),
     /// List the tenants, each with what the gate says of it; reads only
     #[command(after_help = "Examples:
   portcullis tenant list
-  portcullis tenant list --state incomplete --json")]
+  portcullis tenant list --state incomplete --format json")]
     List(TenantList),
     /// Show one tenant; reads only
     #[command(after_help = "Examples:
   portcullis tenant show acme
-  portcullis tenant show acme --json")]
+  portcullis tenant show acme --format json")]
     Show(TenantShow),
     /// Write down what new tenants are copied from, once for each release (Django)
     #[command(after_help = "Example:
@@ -39,20 +41,19 @@ Examples:
     /// Delete a tenant: its rows, then its schema with everything in it
     #[command(after_help = "Examples:
   portcullis tenant delete acme                asks for the name again
-  portcullis tenant delete acme --yes --json   for programs")]
+  portcullis tenant delete acme --yes --format json   for programs")]
     Delete(TenantDelete),
 }
 
 impl Tenant {
-    /// Whoever called is a program.
-    pub(crate) fn json(&self) -> bool {
+    pub(crate) fn format(&self) -> Format {
         match self {
-            Self::Create(TenantCreate { json, .. })
-            | Self::Bootstrap(TenantBootstrap { json, .. })
-            | Self::List(TenantList { json, .. })
-            | Self::Show(TenantShow { json, .. })
-            | Self::Delete(TenantDelete { json, .. }) => *json,
-            Self::Template => false,
+            Self::Create(TenantCreate { answer, .. })
+            | Self::Bootstrap(TenantBootstrap { answer, .. })
+            | Self::List(TenantList { answer, .. })
+            | Self::Show(TenantShow { answer, .. })
+            | Self::Delete(TenantDelete { answer, .. }) => answer.format(),
+            Self::Template => Format::Text,
         }
     }
 }
@@ -67,12 +68,11 @@ pub(crate) struct TenantCreate {
     /// The host by which requests find it (django-tenants)
     #[arg(long, value_name = "HOST")]
     pub(crate) domain: Option<String>,
-    /// A column of the registry's row; may be given again
+    /// A column of the registry's row; repeatable
     #[arg(long, value_name = "COLUMN=VALUE", value_parser = assignment)]
     pub(crate) set: Vec<(String, String)>,
-    /// Answer with one JSON object on standard output
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) answer: TextOrJson,
 }
 
 #[derive(Debug, Args)]
@@ -80,9 +80,8 @@ pub(crate) struct TenantBootstrap {
     /// End at the first that fails
     #[arg(long)]
     pub(crate) stop: bool,
-    /// Answer with one JSON object on standard output
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) answer: TextOrJson,
 }
 
 #[derive(Debug, Args)]
@@ -90,17 +89,15 @@ pub(crate) struct TenantList {
     /// Only those of this state
     #[arg(long, value_enum)]
     pub(crate) state: Option<State>,
-    /// Answer with one JSON object on standard output
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) answer: TextOrJson,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct TenantShow {
     pub(crate) name: String,
-    /// Answer with one JSON object on standard output
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) answer: TextOrJson,
 }
 
 #[derive(Debug, Args)]
@@ -110,9 +107,8 @@ pub(crate) struct TenantDelete {
     /// Do not ask for the name again
     #[arg(long)]
     pub(crate) yes: bool,
-    /// Answer with one JSON object on standard output
-    #[arg(long)]
-    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) answer: TextOrJson,
 }
 
 /// What the gate says of a tenant.

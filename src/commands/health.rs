@@ -13,7 +13,6 @@ use serde_json::Value;
 use tokio::{net::TcpStream, runtime::Builder};
 
 use crate::{
-    commands::Answer,
     config::{self, Overrides, environment::Environment},
     deadline::Deadline,
     failure::Failure,
@@ -35,7 +34,8 @@ enum Known {
     Nothing(String),
 }
 
-pub(crate) fn run(path: &Path, env: &Environment, live: bool) -> Result<Answer, Failure> {
+/// Whether it is so, and why.
+pub(crate) fn run(path: &Path, env: &Environment, live: bool) -> Result<(bool, String), Failure> {
     let status = config::load::load(path, env, &Overrides::default())?.status;
     let internal = |error| Failure::Internal { what: format!("cannot start the runtime: {error}") };
     let runtime = Builder::new_current_thread().enable_all().build().map_err(internal)?;
@@ -52,12 +52,12 @@ pub(crate) fn run(path: &Path, env: &Environment, live: bool) -> Result<Answer, 
     let Some(known) = known else {
         return Err(Failure::ConfigLacks { what: "`portcullis health`".into(), needs: "[status]" });
     };
-    let (yes, text) = match known {
+    let answer = match known {
         Known::Starting(text) => (live, text),
         Known::Finished(text) => (true, text),
         Known::Blocked(text) | Known::Nothing(text) => (false, text),
     };
-    Ok(Answer { text: text + "\n", trouble: None, code: u8::from(!yes) })
+    Ok(answer)
 }
 
 async fn of_file(path: &Path, deadline: Deadline) -> Known {

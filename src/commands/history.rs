@@ -2,17 +2,11 @@
 
 use crate::{
     actions::{context::RunContext, history},
-    cli::{self, Format},
-    commands::Answer,
+    cli,
+    database::record::Run,
     failure::Failure,
-    report,
 };
 
-pub(crate) async fn run(context: &RunContext, arguments: &cli::History) -> Result<Answer, Failure> {
-    let runs = history::recent(context, arguments.limit).await?;
-    let text = match arguments.format {
-        Format::Text => report::history::text(&runs),
-        Format::Json => format!("{:#}\n", serde_json::json!(runs)),
-    };
-    Ok(Answer::good(text))
+pub(crate) async fn run(context: &RunContext, arguments: &cli::History) -> Result<Vec<Run>, Failure> {
+    history::recent(context, arguments.limit).await
 }

@@ -4,25 +4,22 @@ use std::fs;
 
 use crate::{
     actions::{context::RunContext, expectation},
-    commands::Answer,
     failure::Failure,
+    outcome::{FailureDetails, command::ManifestMade},
+    tenants::manifest::Expected,
 };
 
 /// Writes the file, or with `check` only compares it.
-pub(crate) async fn write(context: &RunContext, check: bool) -> Result<Answer, Failure> {
+pub(crate) async fn write(context: &RunContext, check: bool) -> Result<ManifestMade, FailureDetails> {
     let make = expectation::make_command(context.migrations()?);
-    let (path, text) = match context.make_manifest().await {
-        Ok(written) => written,
-        Err(trouble) => return Ok(Answer::bad(trouble)),
-    };
+    let (path, text) = context.make_manifest().await?;
     let manifest = expectation::parse(&path, &text, make)?;
-    let name = path.display();
     if check {
         if expectation::read(&path, make).await? == manifest {
-            return Ok(Answer::good(format!("{name}: up to date, release {}\n", manifest.release())));
+            return Ok(ManifestMade { path, release: manifest.release(), written: None });
         }
         let (why, make) = ("the migrations make something else".into(), make.into());
-        return Err(Failure::ManifestStale { path, why, make });
+        return Err(Failure::ManifestStale { path, why, make }.into());
     }
     // Written beside and renamed, so that no reader ever sees half a file.
     let beside = path.with_extension("json.new");
@@ -30,13 +27,7 @@ pub(crate) async fn write(context: &RunContext, check: bool) -> Result<Answer, F
         let why = format!("cannot write it: {error}");
         Failure::ManifestInvalid { path: path.clone(), why, make: make.into() }
     })?;
-    let count = |expected: &crate::tenants::manifest::Expected| {
-        format!("{} migrations, {} tables", expected.migrations.len(), expected.tables.len())
-    };
-    Ok(Answer::good(format!(
-        "{name}: written, release {}\n  shared: {}\n  tenant: {}\n",
-        manifest.release(),
-        count(&manifest.shared),
-        count(&manifest.tenant)
-    )))
+    let counts = |expected: &Expected| (expected.migrations.len(), expected.tables.len());
+    let written = Some([counts(&manifest.shared), counts(&manifest.tenant)]);
+    Ok(ManifestMade { path, release: manifest.release(), written })
 }

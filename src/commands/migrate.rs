@@ -7,14 +7,16 @@ use crate::{
         run_state::RunState,
     },
     cli,
-    commands::Answer,
     config::Selection,
     failure::Failure,
-    outcome::wording,
-    report::{Output, by_hand::ByHand, foreign},
+    outcome::command::{CommandEvent, Migrated},
 };
 
-pub(crate) async fn run(work: &RunState, arguments: &cli::Migrate, out: &Output) -> Result<Answer, Failure> {
+pub(crate) async fn run(
+    work: &RunState,
+    arguments: &cli::Migrate,
+    on_event: &dyn Fn(CommandEvent<'_>),
+) -> Result<Migrated, Failure> {
     let all = arguments.all || (!arguments.shared && arguments.tenant.is_empty());
     let shared = arguments.shared || (!arguments.all && arguments.tenant.is_empty());
     let tenants = if all {
@@ -23,42 +25,31 @@ pub(crate) async fn run(work: &RunState, arguments: &cli::Migrate, out: &Output)
         (!arguments.tenant.is_empty()).then(|| Selection::Named(arguments.tenant.clone()))
     };
     if arguments.dry_run {
-        return pending(work, shared, tenants.as_ref()).await;
+        let (_, judgement) = inspect(&work.context, shared, tenants.as_ref()).await?;
+        return Ok(Migrated::Pending(judgement));
     }
-    let by_hand = ByHand::new("migrate", out);
-    let on_event = |event| match event {
-        ProgressEvent::Note(text) => out.say(&text),
-        ProgressEvent::Output { tenant, stream, line } => by_hand.child(tenant, stream, &line),
-        ProgressEvent::Progress { done, total } => by_hand.tell(done, total, "tenants migrated"),
+    let on_progress = |event| match event {
+        ProgressEvent::Note(text) => on_event(CommandEvent::Note(text)),
+        ProgressEvent::Output { tenant, stream, line } => {
+            on_event(CommandEvent::Output { tenant, stream, line });
+        }
+        ProgressEvent::Progress { done, total } => {
+            on_event(CommandEvent::Progress { done, total, what: "tenants migrated" });
+        }
     };
     work.history.at("portcullis migrate");
-    let mut text = String::new();
+    let mut done = Vec::new();
     let parts = [shared.then_some(None), tenants.as_ref().map(Some)];
     for part in parts.into_iter().flatten() {
         let what = if part.is_none() { "shared schema" } else { "tenants" };
-        match apply::apply(work, part, &on_event).await {
-            Ok(applied) => text += &format!("{what}: {}\n", applied.summary()),
+        match apply::apply(work, part, &on_progress).await {
+            Ok(applied) => done.push((what, applied.summary())),
             Err(trouble) => {
                 work.close(Err(&trouble.failure)).await;
-                return Ok(Answer { text, ..Answer::bad(trouble) });
+                return Ok(Migrated::Applied { parts: done, failure: Some(trouble) });
             }
         }
     }
     work.close(Ok(())).await;
-    Ok(Answer::good(text))
-}
-
-async fn pending(work: &RunState, shared: bool, tenants: Option<&Selection>) -> Result<Answer, Failure> {
-    let (_, judgement) = inspect(&work.context, shared, tenants).await?;
-    let mut text = String::new();
-    for (tenant, verdict) in judgement.verdicts() {
-        for finding in &verdict.findings {
-            let (what, which) = wording::words(finding);
-            text += &foreign::line(&format!("{}: {what}: {which}", wording::name(tenant)));
-        }
-    }
-    if text.is_empty() {
-        text = "nothing pending\n".into();
-    }
-    Ok(Answer::good(text))
+    Ok(Migrated::Applied { parts: done, failure: None })
 }

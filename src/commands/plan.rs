@@ -3,23 +3,11 @@
 use std::path::Path;
 
 use crate::{
-    cli::Format,
     config::{self, Overrides, environment::Environment},
     failure::Failure,
-    plan,
+    plan::{self, Plan},
 };
 
-pub(crate) fn run(
-    path: &Path,
-    overrides: &Overrides,
-    env: &Environment,
-    format: Format,
-) -> Result<String, Failure> {
-    let plan = plan::plan(&config::load::load(path, env, overrides)?)?;
-    match format {
-        Format::Text => Ok(plan.text()),
-        Format::Json => serde_json::to_string_pretty(&plan)
-            .map(|text| text + "\n")
-            .map_err(|error| Failure::Internal { what: format!("cannot write the plan as JSON: {error}") }),
-    }
+pub(crate) fn run(path: &Path, overrides: &Overrides, env: &Environment) -> Result<Plan, Failure> {
+    plan::plan(&config::load::load(path, env, overrides)?)
 }

@@ -5,11 +5,12 @@ use crate::{
         repair::{self, RepairEvent, RepairRequest},
         run_state::RunState,
     },
-    cli::{self, Format},
-    commands::Answer,
+    cli,
     failure::Failure,
-    outcome::repair::Repaired,
-    report::{Output, repair as words},
+    outcome::{
+        command::{CommandEvent, Repairs},
+        repair::Repaired,
+    },
 };
 
 /// The exit code of what concerns one tenant alone.
@@ -18,9 +19,8 @@ const INCOMPLETE: u8 = 1;
 pub(crate) async fn run(
     work: &RunState,
     arguments: &cli::Repair,
-    out: &Output,
-    colour: bool,
-) -> Result<Answer, Failure> {
+    on_event: &dyn Fn(CommandEvent<'_>),
+) -> Result<Repairs, Failure> {
     let app = arguments.replay.as_deref();
     let tenants = match (arguments.tenant.as_slice(), app) {
         ([], Some(app)) => repair::affected(&work.context, app).await?,
@@ -35,13 +35,13 @@ pub(crate) async fn run(
             dry_run: arguments.dry_run,
         };
         if arguments.all_affected {
-            out.say(&format!("{tenant}:"));
+            on_event(CommandEvent::Note(format!("{tenant}:")));
         }
-        let on_event = |event: RepairEvent<'_>| match event {
-            RepairEvent::Step(number, step) => out.say(&words::line(number, step, colour)),
-            RepairEvent::Note(text) => out.say(&format!("     {text}")),
+        let on_step = |event: RepairEvent<'_>| match event {
+            RepairEvent::Step(number, step) => on_event(CommandEvent::RepairStep(number, step)),
+            RepairEvent::Note(text) => on_event(CommandEvent::Note(format!("     {text}"))),
         };
-        let repaired = repair::repair(work, &request, &on_event).await;
+        let repaired = repair::repair(work, &request, &on_step).await;
         work.close(repaired.trouble.as_ref().map_or(Ok(()), |trouble| Err(&trouble.failure))).await;
         // What one tenant lacks is no reason to leave the others as they are; what ends the run is.
         let ends = repaired.trouble.as_ref().is_some_and(|trouble| trouble.failure.code() != INCOMPLETE);
@@ -50,12 +50,5 @@ pub(crate) async fn run(
             break;
         }
     }
-    let text = match arguments.format {
-        Format::Text => words::summary(&done, app, arguments.dry_run),
-        Format::Json => format!("{:#}\n", words::json(&done)),
-    };
-    let trouble = done.into_iter().find_map(|(_, repaired)| repaired.trouble);
-    let answer = trouble.map_or_else(|| Answer::good(String::new()), Answer::bad);
-    let trouble = answer.trouble.filter(|_| arguments.format == Format::Text);
-    Ok(Answer { text, trouble, ..answer })
+    Ok(Repairs { tenants: done, app: arguments.replay.clone(), dry_run: arguments.dry_run })
 }

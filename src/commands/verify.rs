@@ -7,17 +7,19 @@ use crate::{
         run_state::RunState,
         verify::{self, Asked},
     },
-    cli::{self, VerifyFormat},
-    commands::Answer,
+    cli,
     config::Selection,
     failure::Failure,
     frameworks::{self, Framework},
-    outcome::{FailureDetails, wording},
-    report::{Output, by_hand::ByHand, foreign, github::annotation, judgement},
+    outcome::command::{CommandEvent, Verified},
     tenants::manifest::Manifest,
 };
 
-pub(crate) async fn run(work: &RunState, arguments: &cli::Verify, out: &Output) -> Result<Answer, Failure> {
+pub(crate) async fn run(
+    work: &RunState,
+    arguments: &cli::Verify,
+    on_event: &dyn Fn(CommandEvent<'_>),
+) -> Result<Verified, Failure> {
     let make =
         work.context.migrations().map_or_else(|_| frameworks::sql::Sql.make(), expectation::make_command);
     let given = match &arguments.manifest {
@@ -32,7 +34,6 @@ pub(crate) async fn run(work: &RunState, arguments: &cli::Verify, out: &Output) 
         known(app, manifest)?;
     }
     let named = Selection::Named(arguments.tenant.clone());
-    let by_hand = ByHand::new("verify", out);
     let asked = Asked {
         manifest,
         shared: arguments.tenant.is_empty(),
@@ -41,38 +42,18 @@ pub(crate) async fn run(work: &RunState, arguments: &cli::Verify, out: &Output) 
         wait: None,
         looked: &|done, total| {
             if !arguments.quiet {
-                by_hand.tell(done, total, verify::LOOKED);
+                on_event(CommandEvent::Progress { done, total, what: verify::LOOKED });
             }
         },
     };
-    let mut judgement = verify::verify(&work.context, &work.lock, &asked, &|why, _| out.say(&why)).await?;
-    drop(by_hand);
+    let mut judgement =
+        verify::verify(&work.context, &work.lock, &asked, &|why, _| on_event(CommandEvent::Note(why)))
+            .await?;
     let stale = stale_accepts(&work.context, &judgement);
     if let Some(app) = &arguments.app {
         judgement.only(app, manifest);
     }
-    let warning = |text: String| match arguments.format {
-        VerifyFormat::Github => format!("{}\n", annotation("warning", "portcullis", &text)),
-        _ => foreign::line(&format!("warning: {text}")),
-    };
-    let warnings: String = wording::warnings(&judgement).into_iter().chain(stale).map(warning).collect();
-    let (instead, before) = match arguments.format {
-        VerifyFormat::Json => (Some(format!("{:#}\n", judgement::json(&judgement))), String::new()),
-        VerifyFormat::Junit => (Some(judgement::junit(&judgement)), String::new()),
-        VerifyFormat::Github => (None, judgement::annotations(&judgement) + &warnings),
-        VerifyFormat::Text => (None, warnings),
-    };
-    let of_app = arguments.app.as_ref().map(|app| format!(", as far as `{app}` is concerned"));
-    let of_app = of_app.unwrap_or_default();
-    let answer = match FailureDetails::unless_complete(judgement) {
-        Ok(_) if arguments.quiet => Answer::good(String::new()),
-        Ok(summary) => Answer::good(format!("{before}complete: {summary}{of_app}\n")),
-        Err(trouble) => Answer { text: before, ..Answer::bad(trouble) },
-    };
-    Ok(match instead {
-        Some(text) => Answer { text, trouble: None, ..answer },
-        None => answer,
-    })
+    Ok(Verified { judgement, stale, app: arguments.app.clone(), quiet: arguments.quiet })
 }
 
 fn known(app: &str, manifest: &Manifest) -> Result<(), Failure> {

@@ -1,7 +1,7 @@
 //! What became of the configured demo tenants.
 
 /// What became of the configured demo tenants.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Bootstrapped {
     pub(crate) created: Vec<String>,
     pub(crate) kept: Vec<String>,

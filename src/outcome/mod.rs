@@ -1,6 +1,7 @@
 //! What happened: events, failures with their details, results of checks and repairs. Values only; `report` renders them.
 
 pub(crate) mod bootstrap;
+pub(crate) mod command;
 mod details;
 pub(crate) mod doctor;
 pub(crate) mod event;

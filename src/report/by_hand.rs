@@ -11,25 +11,41 @@ use super::{
     foreign,
     output::{Output, Source},
     progress::{self, Pace, Progress},
+    repair,
     streams::columns,
 };
+use crate::outcome::command::CommandEvent;
 
 use crate::process;
 
 /// Dropped, it takes its bar away.
 pub(crate) struct ByHand {
     name: &'static str,
+    colour: bool,
     output: Output,
     pace: RefCell<Pace>,
     since: Cell<Option<Instant>>,
 }
 
 impl ByHand {
-    pub(crate) fn new(name: &'static str, output: &Output) -> Self {
-        Self { name, output: output.clone(), pace: RefCell::default(), since: Cell::default() }
+    /// `colour` is that of standard error.
+    pub(crate) fn new(name: &'static str, output: &Output, colour: bool) -> Self {
+        Self { name, colour, output: output.clone(), pace: RefCell::default(), since: Cell::default() }
     }
 
-    pub(crate) fn tell(&self, done: usize, total: usize, what: &str) {
+    /// What the command tells on its way.
+    pub(crate) fn on_event(&self, event: CommandEvent<'_>) {
+        match event {
+            CommandEvent::Note(text) => self.output.say(&text),
+            CommandEvent::Progress { done, total, what } => self.tell(done, total, what),
+            CommandEvent::Output { tenant, stream, line } => self.child(tenant, stream, &line),
+            CommandEvent::RepairStep(number, step) => {
+                self.output.say(&repair::line(number, step, self.colour));
+            }
+        }
+    }
+
+    fn tell(&self, done: usize, total: usize, what: &str) {
         let since = self.since.get().unwrap_or_else(Instant::now);
         self.since.set(Some(since));
         let taken = since.elapsed();
@@ -44,7 +60,7 @@ impl ByHand {
 
 impl ByHand {
     /// A line of a framework's program, as the log of a start-up has it.
-    pub(crate) fn child(&self, tenant: Option<String>, stream: process::Stream, line: &str) {
+    fn child(&self, tenant: Option<String>, stream: process::Stream, line: &str) {
         let mark = if stream == process::Stream::Out { "|" } else { "!" };
         let lead = tenant.as_ref().map(|tenant| format!("{tenant} ")).unwrap_or_default();
         let line = self.output.masked_line(&Source { step: 0, stream, tenant }, line);

@@ -1,6 +1,7 @@
 //! Told about everything, decides nothing: each output is one file with a function of events.
 
 pub(crate) mod advice;
+pub(crate) mod answer;
 mod bounds;
 mod brief;
 pub(crate) mod by_hand;

@@ -1,7 +1,5 @@
 //! What the commands for tenants say, as text and as JSON.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 
 use super::{
@@ -11,7 +9,7 @@ use super::{
 };
 use crate::{
     failure::{Failure, Left, chain},
-    outcome::{FailureDetails, bootstrap::Bootstrapped, wording},
+    outcome::{FailureDetails, bootstrap::Bootstrapped, command::TenantOutcome, wording},
     tenants::{
         found::Deleted,
         gate::{Judgement, Verdict},
@@ -19,30 +17,99 @@ use crate::{
     words::count,
 };
 
-/// What `tenant create --json` answers.
-pub(crate) fn created(name: &str, schema: &str, took: Duration, trouble: Option<&FailureDetails>) -> Value {
-    let mut answer = json!({
-        "tenant": name,
-        "schema": schema,
-        "created": trouble.is_none(),
-        "took_ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
-    });
-    if let (Some(trouble), Some(object)) = (trouble, answer.as_object_mut()) {
-        object.insert("failure".into(), failure(trouble, Running::TenantCreate));
+/// For people.
+pub(crate) fn text(outcome: &TenantOutcome) -> String {
+    match outcome {
+        TenantOutcome::Created { schema, failure: None, .. } => {
+            format!("`{schema}` created, migrated and verified\n")
+        }
+        // It failed before it began.
+        TenantOutcome::Bootstrapped { tenants, failure: Some(_) } if *tenants == Bootstrapped::default() => {
+            String::new()
+        }
+        TenantOutcome::Bootstrapped { tenants, .. } => {
+            format!("{}, {} failed\n", tenants.summary(), tenants.failed.len())
+        }
+        TenantOutcome::Listed(judgement) => list(judgement),
+        TenantOutcome::Shown { tenant, verdict } => show(tenant, verdict),
+        TenantOutcome::Deleted { tenant, deleted } => self::deleted(tenant, deleted),
+        TenantOutcome::TemplateWritten { path, release, server } => {
+            format!("{}: written, release {release}, PostgreSQL {server}\n", path.display())
+        }
+        TenantOutcome::Created { .. } | TenantOutcome::NotDeleted { .. } | TenantOutcome::Failed { .. } => {
+            String::new()
+        }
     }
-    answer
 }
 
-/// What `tenant bootstrap --json` answers.
-pub(crate) fn bootstrapped(became: &Bootstrapped, trouble: Option<&FailureDetails>) -> Value {
-    let failed: Vec<Value> =
-        became.failed.iter().map(|(tenant, why)| json!({ "tenant": tenant, "why": why })).collect();
-    json!({
-        "created": became.created,
-        "kept": became.kept,
-        "failed": failed,
-        "failure": trouble.map(|trouble| failure(trouble, Running::TenantBootstrap)),
-    })
+/// For programs.
+pub(crate) fn json(outcome: &TenantOutcome) -> Value {
+    match outcome {
+        TenantOutcome::Created { tenant, schema, took, failure } => {
+            let mut answer = json!({
+                "tenant": tenant,
+                "schema": schema,
+                "created": failure.is_none(),
+                "took_ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
+            });
+            if let Some(failure) = failure {
+                answer["failure"] = self::failure(failure, Running::TenantCreate);
+            }
+            answer
+        }
+        TenantOutcome::Bootstrapped { tenants, failure } => {
+            let one = |(tenant, why): &(String, String)| json!({ "tenant": tenant, "why": why });
+            json!({
+                "created": tenants.created,
+                "kept": tenants.kept,
+                "failed": tenants.failed.iter().map(one).collect::<Vec<_>>(),
+                "failure": failure.as_ref().map(|failure| self::failure(failure, Running::TenantBootstrap)),
+            })
+        }
+        TenantOutcome::Listed(judgement) => {
+            let tenants: Vec<Value> =
+                judgement.tenants.iter().map(|(name, verdict)| one(name, verdict)).collect();
+            json!({ "tenants": tenants, "orphans": judgement.orphans, "unfinished": judgement.unfinished })
+        }
+        TenantOutcome::Shown { tenant, verdict } => one(tenant, verdict),
+        TenantOutcome::Deleted { tenant, deleted } => json!({
+            "tenant": tenant,
+            "deleted": true,
+            "rows": deleted.rows,
+            "domains": deleted.domains,
+            "tables": deleted.tables,
+            "transactions": deleted.transactions,
+        }),
+        TenantOutcome::NotDeleted { tenant, failure } => {
+            json!({ "tenant": tenant, "deleted": false, "failure": self::failure(failure, Running::TenantDelete) })
+        }
+        TenantOutcome::TemplateWritten { path, release, server } => {
+            json!({ "path": path, "release": release, "server": server })
+        }
+        TenantOutcome::Failed { tenant: Some(tenant), failure } => {
+            json!({ "tenant": tenant, "failure": self::failure(failure, Running::TenantShow) })
+        }
+        TenantOutcome::Failed { tenant: None, failure } => {
+            json!({ "failure": self::failure(failure, Running::TenantShow) })
+        }
+    }
+}
+
+fn one(tenant: &str, verdict: &Verdict) -> Value {
+    let mut value = judgement::schema_json(verdict);
+    value["tenant"] = tenant.into();
+    value
+}
+
+/// Each finding in a line.
+pub(crate) fn findings(judgement: &Judgement) -> String {
+    let of_schema = |(tenant, verdict): (Option<&str>, &Verdict)| {
+        let name = wording::name(tenant).to_owned();
+        let line =
+            |finding| foreign::line(&format!("{name}: {}", wording::sentence(std::iter::once(finding))));
+        verdict.findings.iter().map(line).collect::<String>()
+    };
+    judgement.verdicts().map(of_schema).collect()
 }
 
 /// What the command of `[notify]` finds in its variable.
@@ -51,7 +118,7 @@ pub(crate) fn notification(run: &str, tenant: &str, trouble: &FailureDetails) ->
 }
 
 /// One line a tenant.
-pub(crate) fn list(judgement: &Judgement) -> String {
+fn list(judgement: &Judgement) -> String {
     let width = judgement.tenants.keys().map(|name| name.chars().count()).max().unwrap_or(0);
     let mut text = String::new();
     for (name, verdict) in &judgement.tenants {
@@ -69,7 +136,7 @@ pub(crate) fn list(judgement: &Judgement) -> String {
 }
 
 /// Everything that there is to say of one.
-pub(crate) fn show(name: &str, verdict: &Verdict) -> String {
+fn show(name: &str, verdict: &Verdict) -> String {
     let mut text = foreign::line(&format!("{name}: {}", judgement::outcome_word(verdict.outcome())));
     for finding in &verdict.findings {
         let (what, which) = wording::words(finding);
@@ -78,21 +145,8 @@ pub(crate) fn show(name: &str, verdict: &Verdict) -> String {
     text
 }
 
-pub(crate) fn json(judgement: &Judgement) -> Value {
-    let tenants: Vec<Value> = judgement.tenants.iter().map(|(name, verdict)| one(name, verdict)).collect();
-    json!({ "tenants": tenants, "orphans": judgement.orphans, "unfinished": judgement.unfinished })
-}
-
-pub(crate) fn one(name: &str, verdict: &Verdict) -> Value {
-    let mut value = judgement::schema_json(verdict);
-    if let Some(object) = value.as_object_mut() {
-        object.insert("tenant".into(), json!(name));
-    }
-    value
-}
-
 /// What was removed, in words.
-pub(crate) fn deleted(name: &str, deleted: &Deleted) -> String {
+fn deleted(name: &str, deleted: &Deleted) -> String {
     if deleted.transactions == 0 {
         return foreign::line(&format!(
             "`{name}` deleted: an interrupted creation or deletion was completed"
@@ -108,29 +162,6 @@ pub(crate) fn deleted(name: &str, deleted: &Deleted) -> String {
     }
     let transactions = count(deleted.transactions, "transaction");
     foreign::line(&format!("`{name}` deleted: {} ({transactions})", parts.join(", ")))
-}
-
-pub(crate) fn deleted_json(name: &str, deleted: &Deleted) -> Value {
-    json!({
-        "tenant": name,
-        "deleted": true,
-        "rows": deleted.rows,
-        "domains": deleted.domains,
-        "tables": deleted.tables,
-        "transactions": deleted.transactions,
-    })
-}
-
-pub(crate) fn not_deleted(name: &str, trouble: &FailureDetails) -> Value {
-    json!({ "tenant": name, "deleted": false, "failure": failure(trouble, Running::TenantDelete) })
-}
-
-/// What a command that only looks answers where it could not.
-pub(crate) fn failed(tenant: Option<&str>, trouble: &FailureDetails, running: Running) -> Value {
-    match tenant {
-        Some(tenant) => json!({ "tenant": tenant, "failure": failure(trouble, running) }),
-        None => json!({ "failure": failure(trouble, running) }),
-    }
 }
 
 /// The outcome, and the first thing that there is to say.

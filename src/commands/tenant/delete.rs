@@ -5,43 +5,40 @@ use std::io::{self, IsTerminal};
 use crate::{
     actions::{provision::tenant_request::domains, run_state::RunState},
     cli::TenantDelete,
-    commands::Answer,
     database::DatabaseError,
     failure::Failure,
-    report::{Output, tenants},
+    outcome::command::{CommandEvent, TenantOutcome},
     tenants::found::Deleted,
 };
 
-pub(crate) async fn run(work: &RunState, arguments: &TenantDelete, out: &Output) -> Result<Answer, Failure> {
+pub(crate) async fn run(
+    work: &RunState,
+    arguments: &TenantDelete,
+    on_event: &dyn Fn(CommandEvent<'_>),
+) -> Result<TenantOutcome, Failure> {
     let name = &arguments.name;
     if !arguments.yes {
-        confirm(name, out).await?;
+        confirm(name, on_event).await?;
     }
     work.history.at("portcullis tenant delete");
-    let deleted = remove(work, name, out).await?;
+    let deleted = remove(work, name, on_event).await?;
     let deleted =
         deleted.map_err(|error| Failure::Deleting { tenant: name.clone(), why: error.into_cause() });
     if deleted.is_ok() {
         work.history.changed(Some(name), &["deleted".into()]);
     }
     work.close(deleted.as_ref().map(drop)).await;
-    match deleted {
-        Ok(deleted) if arguments.json => {
-            Ok(Answer::good(format!("{:#}\n", tenants::deleted_json(name, &deleted))))
-        }
-        Ok(deleted) => Ok(Answer::good(tenants::deleted(name, &deleted))),
-        Err(failure) => Err(failure),
-    }
+    deleted.map(|deleted| TenantOutcome::Deleted { tenant: name.clone(), deleted })
 }
 
 /// Removes it under the lock.
 async fn remove(
     state: &RunState,
     name: &str,
-    out: &Output,
+    on_event: &dyn Fn(CommandEvent<'_>),
 ) -> Result<Result<Deleted, DatabaseError>, Failure> {
     let context = &state.context;
-    let _locked = state.acquire(&|text| out.say(&text)).await?;
+    let _locked = state.acquire(&|text| on_event(CommandEvent::Note(text))).await?;
     // Without a manifest it is not known which rows of domains go with the tenant's.
     context.expectation().await?;
     let (limits, domains) = (context.limits()?, domains(context).await);
@@ -56,12 +53,13 @@ async fn remove(
 }
 
 /// The name once more, from the terminal.
-async fn confirm(name: &str, out: &Output) -> Result<(), Failure> {
+async fn confirm(name: &str, on_event: &dyn Fn(CommandEvent<'_>)) -> Result<(), Failure> {
     let usage = |message: String| Failure::Usage { message };
     if !io::stdin().is_terminal() {
         return Err(usage("there is no terminal to ask: say --yes".into()));
     }
-    out.say(&format!("this removes the tenant `{name}` with everything in it; type its name to go on:"));
+    let text = format!("this removes the tenant `{name}` with everything in it; type its name to go on:");
+    on_event(CommandEvent::Note(text));
     let read = tokio::task::spawn_blocking(|| {
         let mut line = String::new();
         io::stdin().read_line(&mut line).map(|_| line)

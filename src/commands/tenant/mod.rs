@@ -11,52 +11,51 @@ use std::time::Duration;
 use crate::{
     actions::run_state::RunState,
     cli::{Tenant, TenantCreate, TenantDelete, TenantShow},
-    commands::Answer,
     failure::Failure,
-    notify,
-    outcome::{FailureDetails, bootstrap::Bootstrapped},
-    report::{Output, running::Running, tenants},
+    outcome::{
+        FailureDetails,
+        bootstrap::Bootstrapped,
+        command::{CommandEvent, TenantOutcome},
+    },
 };
 
-pub(crate) async fn run(work: &RunState, what: &Tenant, out: &Output) -> Result<Answer, Failure> {
+pub(crate) async fn run(
+    work: &RunState,
+    what: &Tenant,
+    on_event: &dyn Fn(CommandEvent<'_>),
+) -> Result<TenantOutcome, Failure> {
     match what {
-        Tenant::Create(arguments) => create::run(work, arguments, out).await,
-        Tenant::Bootstrap(arguments) => bootstrap::run(work, arguments, out).await,
+        Tenant::Create(arguments) => Ok(create::run(work, arguments, on_event).await),
+        Tenant::Bootstrap(arguments) => bootstrap::run(work, arguments, on_event).await,
         Tenant::List(arguments) => show::list(work, arguments).await,
         Tenant::Show(arguments) => show::show(work, arguments).await,
-        Tenant::Template => template::run(work, out).await,
-        Tenant::Delete(arguments) => delete::run(work, arguments, out).await,
+        Tenant::Template => {
+            let failed = |failure| TenantOutcome::Failed { tenant: None, failure };
+            Ok(template::run(work, on_event).await.unwrap_or_else(failed))
+        }
+        Tenant::Delete(arguments) => delete::run(work, arguments, on_event).await,
     }
 }
 
-/// The answer as the program that asked for JSON reads it: also a failure stands on standard output, whatever failed first. A
-/// signal ends the command without one.
-pub(crate) fn to_a_program(what: &Tenant, answer: Answer) -> Answer {
-    let Some(trouble) = answer.trouble.as_ref().filter(|_| what.json() && answer.text.is_empty()) else {
-        return answer;
-    };
-    let value = match what {
-        _ if matches!(trouble.failure, Failure::Interrupted { .. }) => return answer,
-        Tenant::Create(TenantCreate { name, schema, .. }) => {
-            let schema = schema.as_ref().unwrap_or(name);
-            tenants::created(name, schema, Duration::ZERO, Some(trouble))
+/// The outcome of a command that failed before it had one.
+pub(crate) fn failed(what: &Tenant, failure: Failure) -> TenantOutcome {
+    let failure = FailureDetails::from(failure);
+    match what {
+        Tenant::Create(TenantCreate { name, schema, .. }) => TenantOutcome::Created {
+            tenant: name.clone(),
+            schema: schema.as_ref().unwrap_or(name).clone(),
+            took: Duration::ZERO,
+            failure: Some(failure),
+        },
+        Tenant::Bootstrap(_) => {
+            TenantOutcome::Bootstrapped { tenants: Bootstrapped::default(), failure: Some(failure) }
         }
-        Tenant::Bootstrap(_) => tenants::bootstrapped(&Bootstrapped::default(), Some(trouble)),
-        Tenant::List(_) | Tenant::Template => tenants::failed(None, trouble, Running::TenantShow),
-        Tenant::Show(TenantShow { name, .. }) => tenants::failed(Some(name), trouble, Running::TenantShow),
-        Tenant::Delete(TenantDelete { name, .. }) => tenants::not_deleted(name, trouble),
-    };
-    // The problems of a configuration stand in what is written for people alone.
-    let kept = matches!(trouble.failure, Failure::ConfigInvalid { .. });
-    Answer { text: format!("{value:#}\n"), trouble: answer.trouble.filter(|_| kept), ..answer }
-}
-
-/// Tells whom `[notify]` names. Nothing is held up by it for longer than its own time-out.
-async fn tell(work: &RunState, tenant: &str, trouble: &FailureDetails, out: &Output) {
-    let Some(command) = &work.context.config.notify else { return };
-    let facts = tenants::notification(&work.context.run, tenant, trouble);
-    let facts = out.masked(&facts.to_string());
-    if let Err(why) = notify::command(command, facts, &work.context.processes).await {
-        out.say(&format!("[notify] command: {why}"));
+        Tenant::List(_) | Tenant::Template => TenantOutcome::Failed { tenant: None, failure },
+        Tenant::Show(TenantShow { name, .. }) => {
+            TenantOutcome::Failed { tenant: Some(name.clone()), failure }
+        }
+        Tenant::Delete(TenantDelete { name, .. }) => {
+            TenantOutcome::NotDeleted { tenant: name.clone(), failure }
+        }
     }
 }

@@ -3,14 +3,13 @@
 use crate::{
     actions::{judge::inspect, run_state::RunState},
     cli::{State, TenantList, TenantShow},
-    commands::Answer,
     config::Selection,
     failure::Failure,
-    report::tenants,
+    outcome::command::TenantOutcome,
     tenants::gate::{Judgement, Outcome},
 };
 
-pub(crate) async fn list(work: &RunState, arguments: &TenantList) -> Result<Answer, Failure> {
+pub(crate) async fn list(work: &RunState, arguments: &TenantList) -> Result<TenantOutcome, Failure> {
     let mut judgement = judgement(work, &Selection::All).await?;
     let wanted = arguments.state.map(|state| match state {
         State::Complete => Outcome::Complete,
@@ -18,25 +17,14 @@ pub(crate) async fn list(work: &RunState, arguments: &TenantList) -> Result<Answ
         State::Unproven => Outcome::Unproven,
     });
     judgement.tenants.retain(|_, verdict| wanted.is_none_or(|wanted| verdict.outcome() == wanted));
-    Ok(Answer::good(if arguments.json {
-        format!("{:#}\n", tenants::json(&judgement))
-    } else {
-        tenants::list(&judgement)
-    }))
+    Ok(TenantOutcome::Listed(judgement))
 }
 
-pub(crate) async fn show(work: &RunState, arguments: &TenantShow) -> Result<Answer, Failure> {
+pub(crate) async fn show(work: &RunState, arguments: &TenantShow) -> Result<TenantOutcome, Failure> {
     let name = &arguments.name;
     let judgement = judgement(work, &Selection::Named(vec![name.clone()])).await?;
     let verdict = judgement.tenants.get(name).cloned().unwrap_or_default();
-    let text = if arguments.json {
-        format!("{:#}\n", tenants::one(name, &verdict))
-    } else {
-        tenants::show(name, &verdict)
-    };
-    // Only a tenant that is not there is a failure of showing it.
-    let code = u8::from(verdict.is_absent());
-    Ok(Answer { text, trouble: None, code })
+    Ok(TenantOutcome::Shown { tenant: name.clone(), verdict })
 }
 
 /// Of tenants alone, whatever the size of the registry.

@@ -2,21 +2,19 @@
 
 use crate::{
     actions::{run_state::RunState, template},
-    commands::Answer,
-    failure::Failure,
-    report::Output,
+    outcome::{
+        FailureDetails,
+        command::{CommandEvent, TenantOutcome},
+    },
 };
 
-pub(super) async fn run(work: &RunState, out: &Output) -> Result<Answer, Failure> {
-    let made = template::make(work, &|text| out.say(&text)).await;
+pub(super) async fn run(
+    work: &RunState,
+    on_event: &dyn Fn(CommandEvent<'_>),
+) -> Result<TenantOutcome, FailureDetails> {
+    let made = template::make(work, &|text| on_event(CommandEvent::Note(text))).await;
     work.lock.release().await;
-    let (path, template) = match (&work.context.migrations()?.template, made) {
-        (Some(path), Ok(template)) => (path.display(), template),
-        (None, Ok(_)) => return Ok(Answer::good(String::new())),
-        (_, Err(trouble)) => return Ok(Answer::bad(trouble)),
-    };
-    Ok(Answer::good(format!(
-        "{path}: written, release {}, PostgreSQL {}\n",
-        template.release, template.server
-    )))
+    let template = made?;
+    let path = work.context.migrations()?.template.clone().unwrap_or_default();
+    Ok(TenantOutcome::TemplateWritten { path, release: template.release, server: template.server })
 }

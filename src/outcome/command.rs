@@ -1,0 +1,150 @@
+//! What the commands other than `run` come to, and what they tell on their way.
+
+use std::{path::PathBuf, time::Duration};
+
+use super::{
+    FailureDetails,
+    bootstrap::Bootstrapped,
+    repair::{Repaired, Step},
+};
+use crate::{
+    process::Stream,
+    tenants::{
+        found::Deleted,
+        gate::{Judgement, Verdict},
+    },
+};
+
+/// What a command tells while it goes on.
+pub(crate) enum CommandEvent<'a> {
+    Note(String),
+    Progress {
+        done: usize,
+        total: usize,
+        what: &'static str,
+    },
+    /// A line of a framework's program.
+    Output {
+        tenant: Option<String>,
+        stream: Stream,
+        line: String,
+    },
+    /// A step of a repair is over; the number counts from 1.
+    RepairStep(usize, &'a Step),
+}
+
+/// `check`
+pub(crate) struct ConfigChecked {
+    pub(crate) path: PathBuf,
+    pub(crate) steps: usize,
+    /// Rendered at their places.
+    pub(crate) warnings: String,
+}
+
+/// `verify`
+pub(crate) struct Verified {
+    pub(crate) judgement: Judgement,
+    /// Entries of `[[accept]]` that have no effect.
+    pub(crate) stale: Vec<String>,
+    /// What other apps ask for is left out.
+    pub(crate) app: Option<String>,
+    /// Nothing is said of what is complete.
+    pub(crate) quiet: bool,
+}
+
+/// `migrate`
+pub(crate) enum Migrated {
+    Applied {
+        /// Each part with its summary.
+        parts: Vec<(&'static str, String)>,
+        failure: Option<FailureDetails>,
+    },
+    /// A dry run: what the gate finds.
+    Pending(Judgement),
+}
+
+/// `repair`
+pub(crate) struct Repairs {
+    pub(crate) tenants: Vec<(String, Repaired)>,
+    /// The app that is replayed.
+    pub(crate) app: Option<String>,
+    pub(crate) dry_run: bool,
+}
+
+/// `manifest`
+pub(crate) struct ManifestMade {
+    pub(crate) path: PathBuf,
+    pub(crate) release: String,
+    /// How many migrations and tables the shared schema and a tenant have; None if it was only compared.
+    pub(crate) written: Option<[(usize, usize); 2]>,
+}
+
+/// `tenant`
+pub(crate) enum TenantOutcome {
+    Created {
+        tenant: String,
+        schema: String,
+        took: Duration,
+        failure: Option<FailureDetails>,
+    },
+    Bootstrapped {
+        tenants: Bootstrapped,
+        failure: Option<FailureDetails>,
+    },
+    Listed(Judgement),
+    Shown {
+        tenant: String,
+        verdict: Verdict,
+    },
+    Deleted {
+        tenant: String,
+        deleted: Deleted,
+    },
+    NotDeleted {
+        tenant: String,
+        failure: FailureDetails,
+    },
+    TemplateWritten {
+        path: PathBuf,
+        release: String,
+        server: String,
+    },
+    /// Of one tenant or of none in particular.
+    Failed {
+        tenant: Option<String>,
+        failure: FailureDetails,
+    },
+}
+
+impl TenantOutcome {
+    pub(crate) fn failure(&self) -> Option<&FailureDetails> {
+        match self {
+            Self::Created { failure, .. } | Self::Bootstrapped { failure, .. } => failure.as_ref(),
+            Self::NotDeleted { failure, .. } | Self::Failed { failure, .. } => Some(failure),
+            Self::Listed(_) | Self::Shown { .. } | Self::Deleted { .. } | Self::TemplateWritten { .. } => {
+                None
+            }
+        }
+    }
+
+    pub(crate) fn into_failure(self) -> Option<FailureDetails> {
+        match self {
+            Self::Created { failure, .. } | Self::Bootstrapped { failure, .. } => failure,
+            Self::NotDeleted { failure, .. } | Self::Failed { failure, .. } => Some(failure),
+            Self::Listed(_) | Self::Shown { .. } | Self::Deleted { .. } | Self::TemplateWritten { .. } => {
+                None
+            }
+        }
+    }
+
+    /// The tenant that could not be created, with the reason.
+    pub(crate) fn not_created(&self) -> Option<(&str, &FailureDetails)> {
+        match self {
+            Self::Created { schema, failure: Some(failure), .. } => Some((schema, failure)),
+            Self::Bootstrapped { tenants, failure: Some(failure) } => {
+                Some((tenants.failed.first().map_or("", |(tenant, _)| tenant), failure))
+            }
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,235 @@
+//! Renders what a command came to, in the format that was asked for: the one place where results become text.
+
+use serde_json::{Value, json};
+
+use super::{
+    doctor, facts::Facts, failure_box, foreign, github::annotation, history, judgement, repair,
+    running::Running, tenants,
+};
+use crate::{
+    cli::Format,
+    database::record::Run,
+    failure::Failure,
+    outcome::{
+        FailureDetails,
+        command::{ConfigChecked, ManifestMade, Migrated, Repairs, TenantOutcome, Verified},
+        doctor::Checked,
+        wording,
+    },
+    plan::Plan,
+    words::count,
+};
+
+/// A command's output and its exit code.
+#[derive(Debug, Default)]
+pub(crate) struct Answer {
+    /// For standard output.
+    pub(crate) text: String,
+    /// For standard error.
+    pub(crate) failure: Option<FailureDetails>,
+    pub(crate) code: u8,
+}
+
+/// A result that can be shown.
+pub(crate) trait Render {
+    /// `colour` is that of standard output.
+    fn render(self, format: Format, colour: bool) -> Answer;
+}
+
+impl Answer {
+    pub(crate) fn good(text: impl Into<String>) -> Self {
+        Self { text: text.into(), failure: None, code: 0 }
+    }
+
+    pub(crate) fn bad(failure: FailureDetails) -> Self {
+        Self { text: String::new(), code: failure.failure.code(), failure: Some(failure) }
+    }
+
+    pub(crate) fn code(code: u8) -> Self {
+        Self { code, ..Self::default() }
+    }
+
+    /// What a command came to, or why it came to nothing.
+    pub(crate) fn of<T: Render>(
+        result: Result<T, impl Into<FailureDetails>>,
+        format: Format,
+        colour: bool,
+    ) -> Self {
+        match result {
+            Ok(value) => value.render(format, colour),
+            Err(failure) => Self::bad(failure.into()),
+        }
+    }
+
+    /// The text, beside the failure if there is one.
+    fn with(text: String, failure: Option<FailureDetails>) -> Self {
+        Self { text, ..failure.map_or_else(Self::default, Self::bad) }
+    }
+
+    fn without_box(self) -> Self {
+        Self { failure: None, ..self }
+    }
+
+    /// For standard error.
+    pub(crate) fn complaint(&self, running: Running, colour: bool) -> Option<String> {
+        let details = self.failure.as_ref()?;
+        let problems = match &details.failure {
+            Failure::ConfigInvalid { rendered, .. } => format!("{}\n", foreign::rendered(rendered)),
+            _ => String::new(),
+        };
+        Some(problems + &failure_box::of_command(details, running, colour))
+    }
+}
+
+fn pretty(value: &Value) -> String {
+    format!("{value:#}\n")
+}
+
+impl Render for String {
+    fn render(self, _: Format, _: bool) -> Answer {
+        Answer::good(self)
+    }
+}
+
+/// A yes or no with its reason.
+impl Render for (bool, String) {
+    fn render(self, _: Format, _: bool) -> Answer {
+        Answer { code: u8::from(!self.0), ..Answer::good(self.1 + "\n") }
+    }
+}
+
+impl Render for ConfigChecked {
+    fn render(self, _: Format, _: bool) -> Answer {
+        let gap = if self.warnings.is_empty() { "" } else { "\n" };
+        let steps = count(self.steps, "step");
+        Answer::good(format!("{}{gap}{}: valid, {steps}\n", self.warnings, self.path.display()))
+    }
+}
+
+impl Render for Plan {
+    fn render(self, format: Format, _: bool) -> Answer {
+        match format {
+            Format::Json => Answer::good(pretty(&json!(self))),
+            _ => Answer::good(self.text()),
+        }
+    }
+}
+
+impl Render for Vec<Run> {
+    fn render(self, format: Format, _: bool) -> Answer {
+        match format {
+            Format::Json => Answer::good(pretty(&json!(self))),
+            _ => Answer::good(history::text(&self)),
+        }
+    }
+}
+
+impl Render for Vec<Checked> {
+    fn render(self, format: Format, colour: bool) -> Answer {
+        let text = match format {
+            Format::Json => doctor::json(&self),
+            Format::Junit => doctor::junit(&self),
+            Format::Text | Format::Github => doctor::text(&self, colour),
+        };
+        Answer { code: u8::from(doctor::has_failed(&self)), ..Answer::good(text) }
+    }
+}
+
+impl Render for Verified {
+    fn render(self, format: Format, _: bool) -> Answer {
+        let Self { judgement, stale, app, quiet } = self;
+        let warning = |text: String| match format {
+            Format::Github => format!("{}\n", annotation("warning", "portcullis", &text)),
+            _ => foreign::line(&format!("warning: {text}")),
+        };
+        let warnings: String = wording::warnings(&judgement).into_iter().chain(stale).map(warning).collect();
+        let (whole, before) = match format {
+            Format::Json => (Some(pretty(&judgement::json(&judgement))), String::new()),
+            Format::Junit => (Some(judgement::junit(&judgement)), String::new()),
+            Format::Github => (None, judgement::annotations(&judgement) + &warnings),
+            Format::Text => (None, warnings),
+        };
+        let of_app = app.map(|app| format!(", as far as `{app}` is concerned")).unwrap_or_default();
+        let answer = match FailureDetails::unless_complete(judgement) {
+            Ok(_) if quiet => Answer::good(""),
+            Ok(summary) => Answer::good(format!("{before}complete: {summary}{of_app}\n")),
+            Err(failure) => Answer { text: before, ..Answer::bad(failure) },
+        };
+        match whole {
+            Some(text) => Answer { text, ..answer.without_box() },
+            None => answer,
+        }
+    }
+}
+
+impl Render for Migrated {
+    fn render(self, format: Format, _: bool) -> Answer {
+        match self {
+            Self::Pending(judgement) if format == Format::Json => {
+                Answer::good(pretty(&judgement::json(&judgement)))
+            }
+            Self::Applied { parts, failure } if format == Format::Json => {
+                let one = |(part, summary): &(&str, String)| json!({ "part": part, "summary": summary });
+                let text = pretty(&json!({
+                    "outcome": if failure.is_some() { "failed" } else { "done" },
+                    "parts": parts.iter().map(one).collect::<Vec<_>>(),
+                    "failure": failure.as_ref().map(|details| Facts::of(None, details, Running::Migrate)),
+                }));
+                Answer::with(text, failure).without_box()
+            }
+            Self::Applied { parts, failure } => {
+                let text = parts.iter().map(|(part, summary)| format!("{part}: {summary}\n")).collect();
+                Answer::with(text, failure)
+            }
+            Self::Pending(judgement) => {
+                let text = tenants::findings(&judgement);
+                Answer::good(if text.is_empty() { "nothing pending\n".into() } else { text })
+            }
+        }
+    }
+}
+
+impl Render for Repairs {
+    fn render(self, format: Format, _: bool) -> Answer {
+        let text = match format {
+            Format::Json => pretty(&repair::json(&self.tenants)),
+            _ => repair::summary(&self.tenants, self.app.as_deref(), self.dry_run),
+        };
+        let answer = Answer::with(text, self.tenants.into_iter().find_map(|(_, repaired)| repaired.trouble));
+        if format == Format::Json { answer.without_box() } else { answer }
+    }
+}
+
+impl Render for ManifestMade {
+    fn render(self, _: Format, _: bool) -> Answer {
+        let (name, release) = (self.path.display(), self.release);
+        let Some([shared, tenant]) = self.written else {
+            return Answer::good(format!("{name}: up to date, release {release}\n"));
+        };
+        let counts =
+            |(migrations, tables)| format!("{}, {}", count(migrations, "migration"), count(tables, "table"));
+        Answer::good(format!(
+            "{name}: written, release {release}\n  shared: {}\n  tenant: {}\n",
+            counts(shared),
+            counts(tenant)
+        ))
+    }
+}
+
+impl Render for TenantOutcome {
+    fn render(self, format: Format, _: bool) -> Answer {
+        let absent = matches!(&self, Self::Shown { verdict, .. } if verdict.is_absent());
+        if format == Format::Json {
+            // A signal ends the command without an answer; a configuration's problems are written for people alone.
+            let failure = self.failure().map(|details| &details.failure);
+            let interrupted = matches!(failure, Some(Failure::Interrupted { .. }));
+            let invalid = matches!(failure, Some(Failure::ConfigInvalid { .. }));
+            let text = if interrupted { String::new() } else { pretty(&tenants::json(&self)) };
+            let answer = Answer::with(text, self.into_failure());
+            let answer = if interrupted || invalid { answer } else { answer.without_box() };
+            return Answer { code: answer.code.max(u8::from(absent)), ..answer };
+        }
+        let answer = Answer::with(tenants::text(&self), self.into_failure());
+        Answer { code: answer.code.max(u8::from(absent)), ..answer }
+    }
+}
