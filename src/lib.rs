@@ -121,7 +121,7 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colo
     // What goes to standard output may be read by a person while standard error is not, and the other way round.
     let output_colour = style::colour(cli.global.looks.color, env, Stream::Out.is_terminal());
     let given = overrides(&cli.command, cli.global.role.as_deref());
-    let configured = || {
+    let configured = || -> Result<Config, Failure> {
         let config = process::interruptible(inherited, || config::load::load(&path, env, &given))?;
         out.arm(&config);
         Ok(config)
@@ -192,9 +192,11 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colo
             let by_hand = ByHand::new("bootstrap", out, colour);
             let on_event = |event: CommandEvent<'_>| by_hand.on_event(event);
             let work = async |state: &RunState| {
-                let outcome = commands::tenant::run(state, what, &on_event).await?;
-                notify::not_created(&state.context, &outcome, out).await;
-                Ok(outcome)
+                let outcome = commands::tenant::run(state, what, &on_event).await;
+                if let Ok(outcome) = &outcome {
+                    notify::not_created(&state.context, outcome, out).await;
+                }
+                outcome
             };
             configured()
                 .and_then(|config| changing(inherited, config, out, work))

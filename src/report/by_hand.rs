@@ -14,9 +14,7 @@ use super::{
     repair,
     streams::columns,
 };
-use crate::outcome::command::CommandEvent;
-
-use crate::process;
+use crate::{outcome::command::CommandEvent, process};
 
 /// Dropped, it takes its bar away.
 pub(crate) struct ByHand {
@@ -56,9 +54,7 @@ impl ByHand {
             self.output.mention(&progress::words(&progress, taken));
         }
     }
-}
 
-impl ByHand {
     /// A line of a framework's program, as the log of a start-up has it.
     fn child(&self, tenant: Option<String>, stream: process::Stream, line: &str) {
         let mark = if stream == process::Stream::Out { "|" } else { "!" };
