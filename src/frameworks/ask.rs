@@ -2,19 +2,14 @@
 
 use std::{future::pending, path::Path, time::Duration};
 
-use tokio::time::Instant;
-
 use super::{
-    Project,
     channel::{self, Message},
-    program::{self, LastLines},
+    framework::argument,
+    output::LastLines,
+    project::{Ended, Project},
 };
 use crate::{
-    deadline::Deadline,
-    failure::Failure,
-    files,
-    outcome::FailureDetails,
-    process::{ExitReason, Stream},
+    deadline::Deadline, failure::Failure, files, outcome::FailureDetails, process::Stream,
     tenants::manifest::Manifest,
 };
 
@@ -35,35 +30,27 @@ impl Project<'_> {
 
     async fn answer(&self, path: &Path, lines: &mut LastLines) -> Result<String, Failure> {
         let answer = path.with_extension("json.asked");
-        let argv = self.framework.ask(self.settings, text(&answer)?)?;
+        let argv = self.framework.ask(self.settings, argument(&answer)?)?;
         let mut error = None;
-        let mut on_line = |stream, line: String| {
-            match (stream, channel::message(&line)) {
+        let on_line = |stream, line: &str| {
+            match (stream, channel::message(line)) {
                 (Stream::Out, Some(Message::Failed(failed))) => error = Some(failed.words()),
                 _ => lines.push(line),
             }
             None
         };
-        let about = self.framework.about();
-        let child = program::child(self.run, about.env, &self.settings.env, argv);
-        let program = child.argv.first().cloned().unwrap_or_default();
-        let ended = program::run(self.processes, &child, Instant::now() + TIMEOUT, pending(), &mut on_line)
-            .await
-            .map_err(|error| Failure::CommandMissing { program: program.clone(), why: error.to_string() })?;
-        match ended.how {
-            _ if ended.timed_out => {
-                return Err(Failure::TimedOut { what: format!("asking {}", about.title), after: TIMEOUT });
+        let Ended { program, finished } =
+            self.start(argv, Deadline::after(TIMEOUT), pending(), on_line).await?;
+        finished.accepted(&program, &[0], TIMEOUT).map_err(|failure| match failure {
+            Failure::TimedOut { after, .. } => {
+                Failure::TimedOut { what: format!("asking {}", self.framework.about().title), after }
             }
-            ExitReason::Exited(0) => {}
-            ExitReason::NotStarted { why, .. } => return Err(Failure::CommandMissing { program, why }),
-            how => {
-                let why = error.unwrap_or_else(|| lines.last().unwrap_or_default().to_owned());
-                return Err(Failure::CommandFailed {
-                    program,
-                    ended: format!("{}: {why}", program::words(&how)),
-                });
+            Failure::CommandFailed { program, ended } => {
+                let why = error.as_deref().or_else(|| lines.last()).unwrap_or_default();
+                Failure::CommandFailed { program, ended: format!("{ended}: {why}") }
             }
-        }
+            other => other,
+        })?;
         let invalid =
             |why: String| Failure::ManifestInvalid { path: answer.clone(), why, make: self.make.into() };
         let reading = answer.clone();
@@ -89,10 +76,4 @@ impl Project<'_> {
             Err(_) => Some("the project's migrations cannot be read in time".into()),
         }
     }
-}
-
-/// A path as an argument.
-pub(super) fn text(path: &Path) -> Result<&str, Failure> {
-    let not_text = || Failure::Usage { message: format!("`{}` is not valid UTF-8", path.display()) };
-    path.to_str().ok_or_else(not_text)
 }

@@ -6,7 +6,7 @@ mod modules;
 
 use std::path::Path;
 
-use super::{About, Creation, Ending, External, Framework, Progress, Replay, ask::text};
+use super::framework::{About, Creation, Ending, External, Framework, Progress, Replay, argument};
 use crate::{
     config::Project,
     failure::Failure,
@@ -90,7 +90,7 @@ fn python(
     script: &str,
     arguments: impl IntoIterator<Item = String>,
 ) -> Result<Vec<String>, Failure> {
-    let manage = project.entry.as_deref().map_or(Ok(""), text)?;
+    let manage = project.entry.as_deref().map_or(Ok(""), argument)?;
     let mut argv = vec![project.interpreter.clone(), "-c".into(), script.into(), manage.into()];
     argv.extend(arguments);
     Ok(argv)

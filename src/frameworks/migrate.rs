@@ -2,18 +2,18 @@
 
 use std::{future::pending, time::Duration};
 
-use tokio::time::Instant;
-
 use super::{
-    Progress, Project,
     channel::{self, Message},
-    program::{self, LastLines, Line},
+    framework::{Ending, Progress},
+    output::{LastLines, Line},
+    project::{Ended, Project},
 };
 use crate::{
     cause::Cause,
+    deadline::Deadline,
     failure::Failure,
     outcome::SchemaFailure,
-    process::{ExitReason, Stream},
+    process::{Cut, Stream},
     words::duration,
 };
 
@@ -28,17 +28,6 @@ pub(crate) struct Migrating<'a> {
     pub(crate) timeout: Duration,
     /// Stands for the shared schema in the configured command.
     pub(crate) shared_schema: &'a str,
-}
-
-/// What a program that migrates does after a failure, and at TERM.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ending {
-    /// Stops at the first failure. At TERM it finishes the schema that it is at: that may not run in a transaction.
-    Stop,
-    /// The same, and goes on after a failure.
-    Continue,
-    /// Ends at once: everything that it has done is removed afterwards.
-    AtOnce,
 }
 
 /// What became of one schema; None is the shared one.
@@ -91,28 +80,25 @@ impl Project<'_> {
         };
         let read_line = |line: &str| self.framework.read_line(line).map(Step::from);
         let mut batch = Batch::new(schemas, (!own.is_empty()).then_some(&read_line), say);
-        let child = program::child(self.run, self.framework.about().env, &self.settings.env, argv);
-        let mut on_line = |stream, line: String| batch.line(stream, line).then(|| Instant::now() + timeout);
+        let on_line = |stream, line: &str| batch.line(stream, line).then(|| Deadline::after(timeout));
         let stop = async {
             stop.await;
             if !own.is_empty() {
                 pending::<()>().await;
             }
         };
-        let limit = Instant::now() + timeout;
-        let ended = program::run(self.processes, &child, limit, stop, &mut on_line).await;
-        let program = child.argv.first().cloned().unwrap_or_default();
-        let missing = |why| Failure::CommandMissing { program: program.clone(), why };
-        let ended = ended.map_err(|error| missing(error.to_string()))?;
-        let is_at_one = batch.current.is_some();
-        Ok(batch.ended(match ended.how {
-            ExitReason::NotStarted { why, .. } => return Err(missing(why)),
-            _ if ended.timed_out => Err(format!("ran longer than {}", duration(timeout))),
-            ExitReason::Exited(0) => Ok(()),
+        let Ended { program, finished } = self.start(argv, Deadline::after(timeout), stop, on_line).await?;
+        let ended = match (finished.reason.accepted(&program, &[0]), finished.cut) {
+            (Err(failure @ (Failure::CommandMissing { .. } | Failure::CommandNotSpawned { .. })), _) => {
+                return Err(failure);
+            }
+            (_, Some(Cut::TimedOut)) => Err(format!("ran longer than {}", duration(timeout))),
+            (Ok(_), _) => Ok(()),
             // It was stopped before it began another schema.
-            _ if ended.stopped && !is_at_one => Ok(()),
-            how => Err(format!("`{program}` {}", program::words(&how))),
-        }))
+            (Err(_), Some(Cut::Stopped(_))) if batch.current.is_none() => Ok(()),
+            (Err(_), _) => Err(format!("`{program}` {}", finished.reason.words())),
+        };
+        Ok(batch.ended(ended))
     }
 }
 
@@ -179,20 +165,20 @@ impl<'a> Batch<'a> {
     }
 
     /// True if another schema begins with this line.
-    fn line(&mut self, stream: Stream, line: String) -> bool {
+    fn line(&mut self, stream: Stream, line: &str) -> bool {
         if let Some(read_line) = self.read_line {
-            if let Some(step) = read_line(&line) {
+            if let Some(step) = read_line(line) {
                 self.applying = step;
             }
             self.output(stream, line);
             return false;
         }
         match stream {
-            Stream::Err => match channel::separator(&line).and_then(|schema| self.place(schema)) {
+            Stream::Err => match channel::separator(line).and_then(|schema| self.place(schema)) {
                 Some(place) => self.printing = Some(place),
                 None => self.output(Stream::Out, line),
             },
-            Stream::Out => match channel::message(&line) {
+            Stream::Out => match channel::message(line) {
                 Some(message) => return self.message(message),
                 None => self.output(Stream::Out, line),
             },
@@ -200,10 +186,10 @@ impl<'a> Batch<'a> {
         false
     }
 
-    fn output(&mut self, stream: Stream, text: String) {
+    fn output(&mut self, stream: Stream, text: &str) {
         if !text.trim().is_empty() {
             let tenant = self.printing.and_then(|place| self.schemas.get(place)?.clone());
-            (self.say)(Line { tenant, stream, text: text.clone() });
+            (self.say)(Line { tenant, stream, text: text.to_owned() });
         }
         if let Some(lines) = self.lines.get_mut(self.printing.unwrap_or(self.schemas.len())) {
             lines.push(text);
@@ -222,7 +208,7 @@ impl<'a> Batch<'a> {
             Message::Done(_) => self.settle(Ok(())),
             Message::Failed(error) if self.current.is_some() => self.settle(Err(error.cause())),
             Message::Failed(error) => self.error = Some(error.cause()),
-            Message::Note(note) => self.output(Stream::Out, note),
+            Message::Note(note) => self.output(Stream::Out, &note),
         }
         false
     }
@@ -288,7 +274,7 @@ mod tests {
     fn feed(batch: &mut Batch<'_>, lines: &[&str]) {
         for line in lines {
             let stream = if line.starts_with('{') { Stream::Out } else { Stream::Err };
-            batch.line(stream, (*line).to_owned());
+            batch.line(stream, line);
         }
     }
 
@@ -361,8 +347,8 @@ mod tests {
         let schemas = tenants(&["acme"]);
         let read_line = |line: &str| line.strip_prefix("at ").map(|migration| Some(migration.to_owned()));
         let mut batch = Batch::new(&schemas, Some(&read_line), &|_| {});
-        batch.line(Stream::Out, "at 0004".into());
-        batch.line(Stream::Err, "disk full".into());
+        batch.line(Stream::Out, "at 0004");
+        batch.line(Stream::Err, "disk full");
         let outcomes = batch.ended(Err("`migrate` exited with 3".into()));
         let [(_, Err(MigrateError::Schema(failure, _)))] = outcomes.as_slice() else {
             panic!("{outcomes:?}")

@@ -1,14 +1,13 @@
-//! Runs a project's own program to its end, line by line, with a limit that each line may move.
+//! Runs a program beside the project's migrations to its end: one of the project's own commands, or a helper.
 
-use std::{
-    collections::{BTreeMap, VecDeque},
-    future::pending,
-    io,
-    time::Duration,
-};
+use std::{collections::BTreeMap, future::pending, io, time::Duration};
 
 use tokio::time::Instant;
 
+use super::{
+    output::{LastLines, Line},
+    project::child,
+};
 use crate::{
     config::secret::Secret,
     deadline::Deadline,
@@ -16,51 +15,11 @@ use crate::{
     words::duration,
 };
 
-/// The last lines of a program's output that are kept.
-pub(crate) const KEPT_LINES: usize = 60;
-
-/// Between TERM and KILL: as long as Docker gives, less what the rest needs.
-const GRACE: Duration = Duration::from_secs(8);
-
-/// A line that a project's program printed.
-pub(crate) struct Line {
-    /// None for the shared schema, and for what belongs to no schema.
-    pub(crate) tenant: Option<String>,
-    pub(crate) stream: Stream,
-    pub(crate) text: String,
-}
-
-/// The last lines of some output.
-#[derive(Debug, Default)]
-pub(crate) struct LastLines(VecDeque<String>);
-
-impl LastLines {
-    pub(crate) fn push(&mut self, line: String) {
-        if line.trim().is_empty() {
-            return;
-        }
-        if self.0.len() == KEPT_LINES {
-            self.0.pop_front();
-        }
-        self.0.push_back(line);
-    }
-
-    pub(crate) fn last(&self) -> Option<&str> {
-        self.0.back().map(String::as_str)
-    }
-
-    pub(crate) fn into_vec(self) -> Vec<String> {
-        self.0.into()
-    }
-}
-
 /// How a program ended.
 pub(crate) struct ProgramEnd {
     pub(crate) how: ExitReason,
     /// It was ended because its time was up.
     pub(crate) timed_out: bool,
-    /// It was asked to stop.
-    pub(crate) stopped: bool,
 }
 
 /// `on_line` gets each line and returns the new limit, if the line moves it. Once `stop` is ready, the program gets TERM,
@@ -79,11 +38,7 @@ pub(crate) async fn run(
         libc::SIGTERM
     };
     let finished = tree.run(Deadline::at(limit), stop, on_line).await;
-    Ok(ProgramEnd {
-        how: finished.reason,
-        timed_out: finished.cut == Some(Cut::TimedOut),
-        stopped: matches!(finished.cut, Some(Cut::Stopped(_))),
-    })
+    Ok(ProgramEnd { how: finished.reason, timed_out: finished.cut == Some(Cut::TimedOut) })
 }
 
 /// Runs one of the project's own commands, which may create tenants. Returns why it failed, in words, and
@@ -99,7 +54,7 @@ pub(crate) async fn run_command(
     let mut last = LastLines::default();
     let mut on_line = |stream, text: String| {
         say(Line { tenant: None, stream, text: text.clone() });
-        last.push(text);
+        last.push(&text);
         None
     };
     let child = child(run, &[], env, argv.to_vec());
@@ -114,34 +69,7 @@ pub(crate) async fn run_command(
     (result, last.into_vec())
 }
 
-/// A program of the project's, which names this run to the database.
-pub(super) fn child(
-    run: &str,
-    own: &[(&str, &str)],
-    given: &BTreeMap<String, Secret>,
-    argv: Vec<String>,
-) -> Child {
-    let mut env = vec![("PGAPPNAME".to_owned(), format!("portcullis:{run}"))];
-    env.extend(own.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-    env.extend(given.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())));
-    Child { argv, env, cwd: None, grace: GRACE }
-}
-
 /// The end in words.
 pub(crate) fn words(how: &ExitReason) -> String {
     how.words()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_the_last_lines_of_a_long_output_are_kept() {
-        let mut lines = LastLines::default();
-        (0..1000).for_each(|number| lines.push(number.to_string()));
-        lines.push(" ".into());
-        assert_eq!(lines.last(), Some("999"));
-        assert_eq!(lines.into_vec().len(), KEPT_LINES);
-    }
 }

@@ -2,25 +2,13 @@
 
 use std::{future::pending, time::Duration};
 
-use tokio::time::Instant;
-
 use super::{
-    Project,
     channel::{self, Message},
-    program::{self, LastLines, Line},
+    framework::Replay,
+    output::{LastLines, Line},
+    project::{Ended, Project},
 };
-use crate::{
-    failure::Failure,
-    process::{ExitReason, Stream},
-};
-
-/// What to replay.
-pub(crate) struct Replay<'a> {
-    pub(crate) tenant: &'a str,
-    pub(crate) app: &'a str,
-    /// Tables of the app that stand in the shared schema.
-    pub(crate) copies: Vec<String>,
-}
+use crate::{deadline::Deadline, failure::Failure, process::Stream};
 
 impl Project<'_> {
     /// What was done, line by line; or why nothing was changed, with the last lines. `say` hears what else is printed.
@@ -32,31 +20,29 @@ impl Project<'_> {
     ) -> Result<Vec<String>, (Failure, Vec<String>)> {
         let (mut notes, mut lines) = (Vec::new(), LastLines::default());
         let tenant = replay.tenant;
-        let mut on_line = |stream, line: String| {
-            match (stream, channel::message(&line)) {
+        let on_line = |stream, line: &str| {
+            match (stream, channel::message(line)) {
                 (Stream::Out, Some(Message::Note(note))) => notes.push(note),
-                (Stream::Out, Some(Message::Failed(error))) => lines.push(error.words()),
+                (Stream::Out, Some(Message::Failed(error))) => lines.push(&error.words()),
                 _ => {
-                    say(Line { tenant: Some(tenant.to_owned()), stream: Stream::Out, text: line.clone() });
+                    say(Line { tenant: Some(tenant.to_owned()), stream: Stream::Out, text: line.to_owned() });
                     lines.push(line);
                 }
             }
             None
         };
-        let argv = self.framework.replay(self.settings, replay).map_err(|failure| (failure, Vec::new()))?;
-        let child = program::child(self.run, self.framework.about().env, &self.settings.env, argv);
-        let program = child.argv.first().cloned().unwrap_or_default();
-        let ended =
-            program::run(self.processes, &child, Instant::now() + timeout, pending(), &mut on_line).await;
+        let started = match self.framework.replay(self.settings, replay) {
+            Ok(argv) => self.start(argv, Deadline::after(timeout), pending(), on_line).await,
+            Err(failure) => Err(failure),
+        };
+        let accepted =
+            started.and_then(|Ended { program, finished }| finished.accepted(&program, &[0], timeout));
         let failed = |limit| Failure::ReplayFailed { app: replay.app.into(), tenant: tenant.into(), limit };
-        let failure = match ended {
-            Err(error) => Failure::CommandMissing { program, why: error.to_string() },
-            Ok(ended) => match ended.how {
-                ExitReason::NotStarted { why, .. } => Failure::CommandMissing { program, why },
-                _ if ended.timed_out => failed(Some(timeout)),
-                ExitReason::Exited(0) => return Ok(notes),
-                _ => failed(None),
-            },
+        let failure = match accepted {
+            Ok(_) => return Ok(notes),
+            Err(Failure::TimedOut { after, .. }) => failed(Some(after)),
+            Err(Failure::CommandFailed { .. }) => failed(None),
+            Err(other) => other,
         };
         Err((failure, lines.into_vec()))
     }

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use super::Framework;
+use super::framework::Framework;
 use crate::tenants::{
     found::Recorded,
     ledger::{Comparison, Ledger, Shape},

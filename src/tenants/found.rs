@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::manifest::Kind;
+use super::expected::Kind;
 use crate::cause::Cause;
 
 /// Everything one look found.

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use super::{found::Recorded, manifest::Expected};
+use super::{expected::Expected, found::Recorded};
 
 /// The rules of one framework's ledger.
 pub(crate) trait Ledger: fmt::Debug + Sync {

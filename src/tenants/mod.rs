@@ -4,6 +4,7 @@
 pub(crate) mod accept;
 pub(crate) mod app;
 pub(crate) mod day;
+mod expected;
 pub(crate) mod found;
 pub(crate) mod gate;
 pub(crate) mod ledger;

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::frameworks::Creation;
+use crate::frameworks::framework::Creation;
 
 /// Folders that hold no code of the application's own, or code that does not run in production.
 const LEFT_OUT: [&str; 7] =

@@ -1,0 +1,67 @@
+//! A project whose framework applies the migrations, and the start of its programs.
+
+use std::collections::BTreeMap;
+
+use super::framework::External;
+use crate::{
+    config::{self, secret::Secret},
+    deadline::Deadline,
+    failure::Failure,
+    process::{Child, Finished, Processes, Stream},
+};
+
+/// Between TERM and KILL: as long as Docker gives, less what the rest needs.
+const GRACE: std::time::Duration = std::time::Duration::from_secs(8);
+
+#[derive(Clone, Copy)]
+pub(crate) struct Project<'a> {
+    pub(crate) framework: &'static dyn External,
+    /// The command that makes the manifest.
+    pub(super) make: &'static str,
+    pub(super) settings: &'a config::Project,
+    pub(super) processes: &'a Processes,
+    /// The run's identifier, by which the database knows its sessions.
+    pub(super) run: &'a str,
+}
+
+/// How a program of the project's ended.
+pub(super) struct Ended {
+    pub(super) program: String,
+    pub(super) finished: Finished,
+}
+
+impl Project<'_> {
+    /// Runs a program to its end. `on_line` gets each line and returns the new deadline, if the line moves it. Once `stop`
+    /// is ready, the program gets TERM.
+    pub(super) async fn start(
+        &self,
+        argv: Vec<String>,
+        deadline: Deadline,
+        stop: impl Future<Output = ()>,
+        on_line: impl FnMut(Stream, &str) -> Option<Deadline>,
+    ) -> Result<Ended, Failure> {
+        let program = argv.first().cloned().unwrap_or_default();
+        let child = child(self.run, self.framework.about().env, &self.settings.env, argv);
+        let stop = async {
+            stop.await;
+            libc::SIGTERM
+        };
+        match self.processes.spawn_fenced(&child) {
+            Ok(tree) => Ok(Ended { program, finished: tree.run(deadline, stop, on_line).await }),
+            Err(error) => Err(Failure::CommandMissing { program, why: error.to_string() }),
+        }
+    }
+}
+
+/// A program of the project's, which names this run to the database.
+pub(super) fn child(
+    run: &str,
+    own: &[(&str, &str)],
+    given: &BTreeMap<String, Secret>,
+    argv: Vec<String>,
+) -> Child {
+    let mut env = vec![("PGAPPNAME".to_owned(), format!("portcullis:{run}"))];
+    env.extend(own.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    env.extend(given.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())));
+    Child { argv, env, cwd: None, grace: GRACE }
+}
