@@ -42,7 +42,11 @@ mod words;
 use std::{ffi::OsString, io, panic, path::PathBuf, sync::OnceLock};
 
 use crate::{
-    actions::{context::RunContext, doctor::DoctorInput, run_state::RunState},
+    actions::{
+        context::RunContext,
+        doctor::{DoctorInput, Loaded},
+        run_state::RunState,
+    },
     cli::{Cli, Command, Format},
     config::{Config, Overrides, environment::Environment},
     failure::Failure,
@@ -162,15 +166,15 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colo
             Answer::of(verified, arguments.format, false)
         }
         Command::Doctor { format } => {
+            let loaded = process::interruptible(inherited, || Loaded::read(&path, env, &given));
             let checks = runtime::until_signalled(inherited, async |processes| {
                 let input = DoctorInput {
                     path: &path,
-                    overrides: &given,
                     env,
                     processes: &processes,
                     termination: report::termination::path(env),
                 };
-                Ok(commands::doctor::run(&input).await)
+                Ok(commands::doctor::run(&input, &loaded).await)
             });
             Answer::of(checks, *format, output_colour)
         }

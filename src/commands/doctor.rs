@@ -1,10 +1,10 @@
 //! `portcullis doctor`: every check, each with its remedy. It changes nothing.
 
 use crate::{
-    actions::doctor::{self, DoctorInput},
+    actions::doctor::{self, DoctorInput, Loaded},
     outcome::doctor::Checked,
 };
 
-pub(crate) async fn run(input: &DoctorInput<'_>) -> Vec<Checked> {
-    doctor::examine(input).await
+pub(crate) async fn run(input: &DoctorInput<'_>, loaded: &Loaded) -> Vec<Checked> {
+    doctor::examine(input, loaded).await
 }

@@ -17,9 +17,12 @@ use assert_cmd::assert::OutputAssertExt;
 #[test]
 fn a_signal_ends_a_start_whose_configuration_cannot_be_read() {
     for (signal, code) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 130), (Signal::SIGHUP, 129)] {
-        for arguments in
-            [["run", "--config", "fifo"], ["check", "--config", "fifo"], ["verify", "--config", "fifo"]]
-        {
+        for arguments in [
+            ["run", "--config", "fifo"],
+            ["check", "--config", "fifo"],
+            ["doctor", "--config", "fifo"],
+            ["verify", "--config", "fifo"],
+        ] {
             let portcullis = Portcullis::new().in_own_pid_namespace();
             let fifo = portcullis.path("fifo");
             nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();

@@ -9,10 +9,10 @@ use std::{
 
 use nix::unistd::{AccessFlags, access};
 
-use super::check::{Check, DoctorInput, failed, no_configuration};
+use super::check::{Check, failed, no_configuration};
 use crate::{
     actions::context::RunContext,
-    config::{self, Action, Config, Selection, When, environment::Environment},
+    config::{self, Action, Config, Overrides, Selection, When, environment::Environment},
     failure::Failure,
     outcome::doctor::Verdict,
     plan,
@@ -25,17 +25,17 @@ pub(super) const CHECKS: [Check<Loaded>; 3] = [
     Check { id: "server-command", name: "server command can run", ask: server },
 ];
 
-/// The file as it was read.
-pub(super) struct Loaded {
+/// The file as it was read, before there was a runtime: one that does not answer must not make us deaf.
+pub(crate) struct Loaded {
     result: Result<(Config, String), Rc<Failure>>,
     env: Environment,
 }
 
 impl Loaded {
-    pub(super) fn read(input: &DoctorInput<'_>) -> Self {
-        let result = config::load::load_with_warnings(input.path, input.env, input.overrides, false);
+    pub(crate) fn read(path: &Path, env: &Environment, overrides: &Overrides) -> Self {
+        let result = config::load::load_with_warnings(path, env, overrides, false);
         let result = result.map_err(|refused| Rc::new(refused.failure));
-        Self { result, env: input.env.clone() }
+        Self { result, env: env.clone() }
     }
 
     pub(super) fn config(&self) -> Option<&Config> {

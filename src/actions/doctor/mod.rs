@@ -10,16 +10,15 @@ mod process;
 mod tenants;
 
 use self::check::Check;
-pub(crate) use self::check::DoctorInput;
+pub(crate) use self::{check::DoctorInput, config::Loaded};
 use super::context::RunContext;
 use crate::outcome::doctor::Checked;
 
 /// Makes every check, in the order in which they are shown.
-pub(crate) async fn examine(input: &DoctorInput<'_>) -> Vec<Checked> {
-    let loaded = config::Loaded::read(input);
+pub(crate) async fn examine(input: &DoctorInput<'_>, loaded: &Loaded) -> Vec<Checked> {
     let context = loaded.config().map(|config| RunContext::new(config.clone(), input.processes.clone()));
     let context = context.as_ref();
-    let mut checks = group("configuration", &config::CHECKS, &loaded);
+    let mut checks = group("configuration", &config::CHECKS, loaded);
     checks.push(Checked {
         group: "configuration",
         id: "manifest-fresh",
