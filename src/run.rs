@@ -121,7 +121,7 @@ fn gate(
         server.argv.clear();
     }
     if !plan.steps.is_empty() {
-        let (code, variables) = start_up(&plan, reason, config, &server.argv, inherited, report)?;
+        let (code, variables) = start_up(&plan, reason.as_deref(), config, &server.argv, inherited, report)?;
         if code != 0 {
             return Ok(code);
         }
@@ -201,7 +201,7 @@ fn serve(inherited: &Inherited, server: &Server, out: &Output) -> Result<u8, Fai
 /// said.
 fn start_up(
     plan: &Plan,
-    reason: Option<String>,
+    reason: Option<&str>,
     config: Config,
     server: &[String],
     inherited: &Inherited,
@@ -221,7 +221,7 @@ fn start_up(
     }
     let result = runtime::block_on(inherited, budget, async |processes, mut signals| {
         let begun = Instant::now();
-        let bypasses = GateBypasses::with_reason(reason.clone());
+        let bypasses = GateBypasses::with_reason(reason.map(str::to_owned));
         let state = RunState { bypasses, ..RunState::new(config, processes.clone()) };
         let context = &state.context;
         let steps = plan.steps.iter().map(|planned| planned.step.name.clone()).collect();

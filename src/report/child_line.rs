@@ -9,7 +9,7 @@ use crate::{process::Stream, words::rfc3339};
 
 /// The fields that `docs/logs.md` promises.
 #[derive(Serialize)]
-struct Line<'a> {
+struct Fields<'a> {
     event: &'static str,
     level: &'static str,
     line: &'a str,
@@ -44,7 +44,7 @@ pub(super) fn json(
     now: SystemTime,
     traceparent: Option<&str>,
 ) -> String {
-    let line = Line {
+    let fields = Fields {
         event: "output",
         level: "info",
         line: output.line,
@@ -60,5 +60,5 @@ pub(super) fn json(
         traceparent,
     };
     // Of texts and numbers alone, nothing can fail.
-    serde_json::to_string(&line).unwrap_or_default()
+    serde_json::to_string(&fields).unwrap_or_default()
 }

@@ -118,11 +118,16 @@ fn is_dangerous(c: char) -> bool {
     match c {
         '\t' => false,
         c if c.is_control() => true,
-        '\u{061c}' | '\u{feff}' => true,
-        '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' => true,
-        // Tags, which spell invisible text.
-        '\u{e0000}'..='\u{e007f}' => true,
-        _ => false,
+        // The last are tags, which spell invisible text.
+        _ => matches!(
+            c,
+            '\u{061c}'
+                | '\u{feff}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{e0000}'..='\u{e007f}'
+        ),
     }
 }
 

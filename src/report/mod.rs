@@ -162,7 +162,9 @@ impl Report {
         loop {
             tokio::time::sleep(silence::LONG / 4).await;
             let due = self.0.silence.borrow().due(self.0.standing.1.elapsed());
-            due.iter().for_each(|event| self.tell(event));
+            for event in &due {
+                self.tell(event);
+            }
         }
     }
 

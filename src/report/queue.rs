@@ -65,8 +65,8 @@ struct Waiting {
     /// Lines that were dropped since the last that waits.
     dropped: u64,
     json: bool,
-    /// What stands below the last line; outer None if nothing changed.
-    bar: Option<Option<String>>,
+    /// What is to stand below the last line from now on; empty for nothing.
+    bar: Option<String>,
     /// A batch is being written.
     writing: bool,
     batches: u64,
@@ -119,7 +119,7 @@ impl Queue {
     /// Draws the bar, or takes it away.
     pub(super) fn bar(&self, bar: Option<String>) {
         if self.threaded {
-            self.waiting().bar = Some(bar);
+            self.waiting().bar = Some(bar.unwrap_or_default());
             self.shared.filled.notify_one();
         }
     }
@@ -193,7 +193,7 @@ impl Waiting {
 
 /// For as long as the program lives.
 fn write_all(shared: &Shared) {
-    let mut bar: Option<String> = None;
+    let mut bar = String::new();
     let mut waiting = shared.waiting.lock().unwrap_or_else(PoisonError::into_inner);
     loop {
         if waiting.lines.is_empty() && waiting.bar.is_none() && waiting.dropped == 0 {
@@ -204,13 +204,13 @@ fn write_all(shared: &Shared) {
         let next = waiting.bar.take();
         waiting.writing = true;
         drop(waiting);
-        if bar.is_some() {
+        if !bar.is_empty() {
             text.insert_str(0, CLEAR);
         }
         if let Some(next) = next {
             bar = next;
         }
-        text += bar.as_deref().unwrap_or_default();
+        text += &bar;
         // Nobody is left to tell if standard error is closed.
         for piece in text.as_bytes().chunks(PIECE) {
             let _ = Stream::Err.write_all(piece);

@@ -40,9 +40,12 @@ impl Patterns {
 
     /// False if no pattern can stand in the line or begin at its end, blanks left aside.
     pub(super) fn may_concern(&self, line: &[u8]) -> bool {
-        let begins = |pair: &[u8]| match pair[1].is_ascii_whitespace() {
-            true => self.firsts[usize::from(pair[0])],
-            false => self.may_begin(pair.first(), pair.get(1)),
+        let begins = |pair: &[u8]| {
+            if pair[1].is_ascii_whitespace() {
+                self.firsts[usize::from(pair[0])]
+            } else {
+                self.may_begin(pair.first(), pair.get(1))
+            }
         };
         line.last().is_some_and(|last| self.firsts[usize::from(*last)]) || line.windows(2).any(begins)
     }
