@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use self::frame::{
     Arguments, CLOSE, CLOSE_OK, Channel, Fault, Method, OPEN, OPEN_OK, START, START_OK, TUNE, TUNE_OK,
 };
-use super::{Probe, service::Service};
+use super::{probe::Probe, service::Service};
 use crate::{
     config::{secret::Secret, url::Endpoint},
     database::Attempt,

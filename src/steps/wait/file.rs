@@ -9,7 +9,7 @@ use std::{
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
 
-use super::Probe;
+use super::probe::Probe;
 use crate::{database::Attempt, deadline::Deadline, files::Outstanding, words::duration};
 
 /// A file system that is silent for so long is reported; it is not asked again before it answers.

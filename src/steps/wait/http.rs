@@ -5,7 +5,7 @@ use futures_util::future::{FutureExt, LocalBoxFuture};
 use hyper::StatusCode;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
-use super::{Probe, service::Service};
+use super::{probe::Probe, service::Service};
 use crate::{config::url::Endpoint, database::Attempt, deadline::Deadline, net::http::Request};
 
 /// What a request cannot hold as it is.

@@ -5,6 +5,7 @@
 mod amqp;
 mod file;
 mod http;
+mod probe;
 mod redis;
 mod service;
 mod tcp;
@@ -13,7 +14,7 @@ mod wait_loop;
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
 
-use self::wait_loop::WaitLoop;
+use self::{probe::Probe, wait_loop::WaitLoop};
 use crate::{
     config::{self, Awaited},
     database::{Attempt, Database},
@@ -22,15 +23,6 @@ use crate::{
     net::Target,
     outcome::event::Event,
 };
-
-/// One thing that is awaited.
-trait Probe {
-    /// In words that hold no password.
-    fn name(&self) -> String;
-
-    /// One attempt. It limits its own connection; the deadline is that of the attempt.
-    fn probe(&mut self, deadline: Deadline) -> LocalBoxFuture<'_, Attempt>;
-}
 
 /// Waits. `say` hears why it is not ready yet, whenever the cause changes and every ten seconds.
 pub(crate) async fn wait(

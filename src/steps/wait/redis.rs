@@ -8,7 +8,7 @@ use futures_util::future::{FutureExt, LocalBoxFuture};
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufStream};
 
 use super::{
-    Probe,
+    probe::Probe,
     service::{Service, Stream},
 };
 use crate::{

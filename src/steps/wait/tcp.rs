@@ -2,7 +2,7 @@
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
 
-use super::Probe;
+use super::probe::Probe;
 use crate::{database::Attempt, deadline::Deadline, net::Target};
 
 impl Probe for Target {
