@@ -27,6 +27,7 @@ pub(super) fn redact(text: &str) -> String {
         hides: false,
         in_value: false,
         of_password: false,
+        after_option: false,
     };
     scanner.scan();
     // Masks replace whole characters, so the bytes are UTF-8 still; were they not, nothing is shown.
@@ -58,10 +59,13 @@ struct Scanner<'t> {
     in_value: bool,
     /// The last key was `password`.
     of_password: bool,
+    /// The last string was an option such as `--password`.
+    after_option: bool,
 }
 
 impl Scanner<'_> {
     fn scan(&mut self) {
+        self.line();
         while let Some(c) = self.text[self.at..].chars().next() {
             match c {
                 '"' | '\'' => self.string(),
@@ -89,26 +93,30 @@ impl Scanner<'_> {
                     self.key_start = self.at;
                 }
                 ']' | '}' => {
-                    self.frames.pop();
-                    self.hides = self.frames.last().is_some_and(|(_, hides)| *hides);
+                    if self.frames.pop().is_some() {
+                        self.hides = self.frames.last().is_some_and(|(_, hides)| *hides);
+                    }
                     self.in_value = true;
                     self.next(c);
                     self.key_start = self.at;
                 }
                 ',' => {
-                    let frame = self.frames.last();
-                    self.hides = frame.is_some_and(|(_, hides)| *hides);
-                    self.in_value = matches!(frame, Some(('[', _)));
-                    self.next(c);
-                    self.key_start = self.at;
-                }
-                '\n' => {
-                    if self.frames.is_empty() {
-                        (self.hides, self.in_value) = (false, false);
+                    if let Some((bracket, hides)) = self.frames.last() {
+                        (self.hides, self.in_value) = (*hides, *bracket == '[');
                     }
                     self.next(c);
                     self.key_start = self.at;
                 }
+                '\n' => {
+                    self.next(c);
+                    self.key_start = self.at;
+                    if self.frames.is_empty() {
+                        (self.hides, self.in_value) = (false, false);
+                        self.line();
+                    }
+                }
+                // A URL without quotes, or a hidden value without them, may hold whatever it likes.
+                _ if self.text[self.at..].starts_with("://") || self.hides_bare_line(c) => self.hide_line(),
                 _ => {
                     if self.hides && self.in_value && !c.is_whitespace() {
                         self.hide(self.at, self.at + c.len_utf8());
@@ -117,6 +125,31 @@ impl Scanner<'_> {
                 }
             }
         }
+    }
+
+    /// At the beginning of a line: where it is no `key = value`, a value may follow the key at once.
+    fn line(&mut self) {
+        let line = &self.text[self.at..self.end_of_line()];
+        let key = line.trim_start();
+        if key.is_empty() || key.starts_with(['#', '[', '"', '\'', '}', ']']) {
+            return;
+        }
+        let indent = line.len() - key.len();
+        let key = key.split('=').next().unwrap_or_default().trim_end();
+        if let Some(word) = key.find(|c: char| c.is_whitespace() || matches!(c, ':' | '"' | '\'')) {
+            self.at += indent + word;
+            self.hide_line();
+        }
+    }
+
+    fn hides_bare_line(&self, c: char) -> bool {
+        self.hides && self.in_value && self.frames.is_empty() && !c.is_whitespace()
+    }
+
+    fn hide_line(&mut self) {
+        let end = self.end_of_line();
+        self.hide(self.at, end);
+        self.at = end;
     }
 
     fn next(&mut self, c: char) {
@@ -142,13 +175,17 @@ impl Scanner<'_> {
         let start = self.at + quotes.len();
         let length = closing(&self.text[start..], quotes);
         let end = start + length.unwrap_or(self.text.len() - start);
-        if self.hides {
+        let closed = length.is_some() && self.text[end..].starts_with(quotes);
+        self.at = if closed { end + quotes.len() } else { end };
+        // Where a key is expected, what is no key is a value.
+        let is_key = self.in_value || self.text[self.at..].trim_start().starts_with(['=', '.', ']']);
+        let content = &self.text[start..end];
+        if self.hides || self.after_option || !is_key {
             self.hide(start, end);
         } else {
             self.inside(start, end);
         }
-        let closed = length.is_some() && self.text[end..].starts_with(quotes);
-        self.at = if closed { end + quotes.len() } else { end };
+        self.after_option = content.starts_with('-') && !content.contains('=') && is_secret_name(content);
     }
 
     /// Hides credentials of URLs, and what follows a secret's name, in a text that is shown.
@@ -232,6 +269,29 @@ mod tests {
     }
 
     #[test]
+    fn a_value_that_is_written_wrong_is_masked() {
+        for text in [
+            "password: hunter2",
+            "password: \"hunter2\"",
+            "password \"hunter2\"",
+            "password \"hunter=hunter2\"",
+            "password = hunter,hunter2",
+            "password = hunter}hunter2 # hunter2",
+            "password = hunter#hunter2",
+            "password = \"hunter\"hunter2\"",
+            "url = postgres://u:hunter\"hunter2@h/d",
+            "reader = { user: \"u\", password: \"hunter2\" }",
+            "reader = { user = \"u\", \"password\": \"hunter2\" }",
+            "x = [\npassword = \"hunter2\"",
+            "  export password=hunter2",
+        ] {
+            let shown = redact(text);
+            assert!(!shown.contains("hunter"), "{shown}");
+            assert_eq!(shown.len(), text.len());
+        }
+    }
+
+    #[test]
     fn the_value_of_a_key_that_is_not_declared_is_masked() {
         for (text, shown) in [
             ("pasword = \"hunter2\"\nhost = \"h\"", "pasword = \"*******\"\nhost = \"h\""),
@@ -241,6 +301,10 @@ mod tests {
             ("pw = [\"hunter2\", \"x\"]\nrole = \"web\"", "pw = [\"*******\", \"*\"]\nrole = \"web\""),
             ("run = [\"app\", \"--password=x y\"]", "run = [\"app\", \"--password=* y\"]"),
             ("where = \"status = 'x'\"", "where = \"status = 'x'\""),
+            (
+                "run = [\"app\", \"--password\", \"x\", \"y\"]",
+                "run = [\"app\", \"--password\", \"*\", \"y\"]",
+            ),
         ] {
             assert_eq!(redact(text), shown);
         }

@@ -180,6 +180,8 @@ fn a_mistyped_key_never_shows_its_value() {
         "[database]\nhost = \"h\"\nuser = \"u\"\nname = \"n\"\ndirect.pasword = 'hunter2'",
         "pasword = hunter2",
         "passwrd = [\"hunter2",
+        "[database]\npassword: \"hunter2\"",
+        "[database]\nurl = postgres://u:hunter2@h/d",
         "[[step]]\nname = \"a\"\nwait.redis = { ulr = \"redis://:hunter2@h\" }",
         "[database]\nurl = \"postgres://u:hunter2/x\"",
         "[database]\nurl = \"postgres://u:hun/ter2 hunter2@h/d\"",
