@@ -1,11 +1,13 @@
 //! Two runs at once on one database.
 
-use std::fs;
+use std::{fs, process::Command};
 
 use nix::sys::signal::Signal;
 
 use crate::support::{
+    process::Running,
     project::Project,
+    proxy::Proxy,
     sample::{Engine, Sample},
     server::Server,
 };
@@ -165,4 +167,68 @@ pub(crate) fn made_slow(project: Project) -> Project {
 pub(crate) fn until_at_work(project: &Project) {
     project.until(true, HOLDER);
     project.until_running("until it may go on");
+}
+
+#[test]
+fn a_server_that_falls_silent_after_the_login_holds_nobody_up_past_the_locks_time_out() {
+    let (server, port) = super::fence::server();
+    let proxy = Proxy::to(port);
+    let project = slow().env("LOCK_TIMEOUT", "8s");
+    let direct = project.database.url();
+    let holder = project.portcullis.spawn(["run"]);
+    until_at_work(&project);
+    let through = direct.replace(&server, &format!("127.0.0.1:{}", proxy.port()));
+    let project = project.env("DATABASE_URL", &through);
+    let waiter = project.portcullis.spawn(["run"]);
+    waiter.wait_for_line("waiting for the lock");
+    proxy.block();
+    let outcome = waiter.wait().exits(75);
+    assert!(outcome.stderr.contains("the server does not say who holds it"), "{outcome}");
+    proxy.give_up();
+    project.database.execute("INSERT INTO public.go_on VALUES (1)");
+    holder.wait().exits(0);
+}
+
+#[test]
+fn a_role_without_a_connection_to_spare_is_waited_for() {
+    let project =
+        Project::complete("jobs = 1").file("tenant/2_more.sql", "ALTER TABLE item ADD COLUMN more int;\n");
+    let role = format!("few_{}", project.database.name());
+    project.database.execute(&format!(
+        "CREATE ROLE {role} LOGIN PASSWORD 'x' CONNECTION LIMIT 3; GRANT CREATE ON DATABASE {} TO {role}; \
+         DO $$ DECLARE s text; t text; BEGIN FOREACH s IN ARRAY ARRAY['a', 'b', 'c', 'public'] LOOP \
+         EXECUTE format('ALTER SCHEMA %I OWNER TO {role}', s); \
+         FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = s LOOP \
+         EXECUTE format('ALTER TABLE %I.%I OWNER TO {role}', s, t); END LOOP; END LOOP; END $$; \
+         DO $$ DECLARE t text; BEGIN IF EXISTS (SELECT FROM pg_namespace WHERE nspname = 'portcullis') THEN \
+         ALTER SCHEMA portcullis OWNER TO {role}; \
+         FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = 'portcullis' LOOP \
+         EXECUTE format('ALTER TABLE portcullis.%I OWNER TO {role}', t); END LOOP; END IF; END $$",
+        project.database.name()
+    ));
+    let (server, _) = super::fence::server();
+    let direct = project.database.url();
+    let url = format!("postgres://{role}:x@{server}/{}", project.database.name());
+    // Two of the three are in use.
+    let users = [(); 2].map(|()| {
+        let mut command = Command::new("psql");
+        command.args(["-qX", &url, "-c", "SELECT pg_sleep(3600)"]);
+        Running::start(command, false)
+    });
+    project.until(true, "SELECT 'yes' FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(3600)' AND datname = current_database() HAVING count(*) = 2");
+    let project = project.env("DATABASE_URL", &url);
+    let run = project.portcullis.spawn(["run"]);
+    run.wait_for_line("waiting for the lock: too many connections");
+    project.database.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(3600)' AND datname = current_database()",
+    );
+    for user in users {
+        user.wait();
+    }
+    let outcome = run.wait();
+    project.database.execute(&format!(
+        "REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}"
+    ));
+    outcome.exits(0).says("the server started");
+    assert_eq!(project.env("DATABASE_URL", &direct).ledger("a"), ["1", "2"]);
 }

@@ -1,7 +1,10 @@
 //! Connections for changes, kept from one operation to the next for as long as the run holds the lock: a login costs more than
 //! most of what is done after it.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use super::{
     DatabaseError, Postgres, connect,
@@ -78,12 +81,14 @@ impl Postgres {
     /// One that was given back and still answers, as a new one would be.
     pub(super) async fn kept(&self) -> Option<Connection> {
         while let Some(mut connection) = self.kept.with(|kept| kept.as_mut()?.connections.pop()) {
-            connection.answers_within(ANSWER);
+            // One that is silent is given up soon: a new one may answer.
+            connection.answers_within(Duration::from_secs(2));
             let settings = run::session(&connection, Lifetime::Session);
             let sql = format!("{settings}; SELECT pg_catalog.pg_is_in_recovery()::text");
             let answer = connection.rows(&sql).await;
             if answer.is_ok_and(|rows| rows.first().is_some_and(|row| !connect::flag(row, 0).unwrap_or(true)))
             {
+                connection.answers_within(ANSWER);
                 return Some(connection);
             }
         }
