@@ -159,11 +159,6 @@ impl Cause {
     pub(crate) fn is_connection(&self) -> bool {
         matches!(self.kind, Kind::Unreachable | Kind::TooManyConnections | Kind::Lost | Kind::Silent)
     }
-
-    /// A later attempt may succeed without anybody changing anything.
-    pub(crate) fn may_pass(&self) -> bool {
-        self.is_connection() || matches!(self.kind, Kind::Locked | Kind::OutOfMemory)
-    }
 }
 
 impl fmt::Display for Cause {
@@ -222,11 +217,5 @@ mod tests {
         {
             assert_eq!(Kind::of_sqlite(code), kind, "{code}");
         }
-    }
-
-    #[test]
-    fn only_what_may_pass_by_itself_is_tried_again() {
-        assert!(Cause::new(Kind::TooManyConnections, "full").may_pass());
-        assert!(!Cause::new(Kind::Authentication, "wrong password").may_pass());
     }
 }

@@ -164,7 +164,7 @@ impl Engine<'_> {
         if shutdown.has_begun() {
             sleep_until(shutdown.deadline().before(reserve).instant()).await;
         } else {
-            future::pending().await
+            future::pending::<()>().await;
         }
     }
 

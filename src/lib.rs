@@ -5,6 +5,8 @@
 
 // `print!` and its kind panic where the stream is full or closed: say it through `report`, or return it.
 #![deny(clippy::print_stderr, clippy::print_stdout)]
+// A start-up is one future, as deep as its calls.
+#![recursion_limit = "256"]
 
 mod cli;
 mod config;
@@ -98,7 +100,7 @@ pub fn main(arguments: &[OsString]) -> u8 {
         Ok(()) => answer(cli, &env, &inherited, out, colour),
         Err(failure) => Answer::bad(failure.into()),
     };
-    say(out, running, answer, Some(&inherited), colour)
+    say(out, running, &answer, Some(&inherited), colour)
 }
 
 /// Help and versions go to standard output, mistakes to standard error: an argument that is quoted may be a secret.
@@ -116,6 +118,7 @@ fn usage(out: &Output, error: &clap::Error, env: &Environment) -> u8 {
     0
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm a subcommand")]
 fn answer(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colour: bool) -> Answer {
     let path = cli
         .global
@@ -170,7 +173,6 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colo
             let checks = runtime::until_signalled(inherited, async |processes| {
                 let input = DoctorInput {
                     path: &path,
-                    env,
                     processes: &processes,
                     termination: report::termination::path(env),
                 };
@@ -182,14 +184,14 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colo
             let by_hand = ByHand::new("repair", out, colour);
             let on_event = |event: CommandEvent<'_>| by_hand.on_event(event);
             let work = async |state: &RunState| commands::repair::run(state, arguments, &on_event).await;
-            let repairs = configured().and_then(|config| changing(inherited, config, out, work));
+            let repairs = configured().and_then(|config| changing(inherited, config, out, &work));
             Answer::of(repairs, arguments.answer.format(), false)
         }
         Command::Migrate(arguments) => {
             let by_hand = ByHand::new("migrate", out, colour);
             let on_event = |event: CommandEvent<'_>| by_hand.on_event(event);
             let work = async |state: &RunState| commands::migrate::run(state, arguments, &on_event).await;
-            let migrated = configured().and_then(|config| changing(inherited, config, out, work));
+            let migrated = configured().and_then(|config| changing(inherited, config, out, &work));
             Answer::of(migrated, arguments.answer.format(), false)
         }
         Command::Tenant { what } => {
@@ -203,7 +205,7 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colo
                 outcome
             };
             configured()
-                .and_then(|config| changing(inherited, config, out, work))
+                .and_then(|config| changing(inherited, config, out, &work))
                 .unwrap_or_else(|failure| commands::tenant::failed(what, failure))
                 .render(what.format(), false)
         }
@@ -232,7 +234,7 @@ fn changing<T>(
     inherited: &Inherited,
     config: Config,
     out: &Output,
-    work: impl AsyncFn(&RunState) -> Result<T, Failure>,
+    work: &impl AsyncFn(&RunState) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
     runtime::until_signalled_then(
         inherited,
@@ -264,7 +266,7 @@ fn overrides(command: &Command, role: Option<&str>) -> Overrides {
 }
 
 /// Prints what a command has to say, for as long as whoever reads it takes. A closed pipe is nobody's loss.
-fn say(out: &Output, running: Running, answer: Answer, inherited: Option<&Inherited>, colour: bool) -> u8 {
+fn say(out: &Output, running: Running, answer: &Answer, inherited: Option<&Inherited>, colour: bool) -> u8 {
     out.flush();
     let complaint = answer.complaint(running, colour);
     if answer.text.is_empty() && complaint.is_none() {

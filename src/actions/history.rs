@@ -109,7 +109,7 @@ impl RunHistory {
         };
         written.map_err(|why| Failure::Database {
             what: format!("recording that `{step}` was done, so that the next start would do it again,"),
-            why: why.into(),
+            why,
         })
     }
 

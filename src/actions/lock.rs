@@ -246,12 +246,11 @@ async fn take(
             last = Some((holder, Instant::now()));
         }
         let pause = PAUSE.mul_f64(0.25 + 0.75 * fastrand::f64()).min(deadline.left());
-        let broke = match &mut opened {
-            Some(session) => session.until_free(pause).await.is_err(),
-            None => {
-                time::sleep(pause).await;
-                false
-            }
+        let broke = if let Some(session) = &mut opened {
+            session.until_free(pause).await.is_err()
+        } else {
+            time::sleep(pause).await;
+            false
         };
         if broke {
             // Only the session that waited; whether there can be another is the next question.

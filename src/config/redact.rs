@@ -44,6 +44,7 @@ fn public_keys() -> HashSet<&'static str> {
 }
 
 /// Walks the text once, in TOML's own terms as far as it follows them.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about the place")]
 struct Scanner<'t> {
     text: &'t str,
     bytes: Vec<u8>,

@@ -145,7 +145,9 @@ impl Database {
         silence: Duration,
     ) -> Result<LockSession, DatabaseError> {
         match self {
-            Self::Postgres(it) => Ok(LockSession::Postgres(Box::new(it.lock_session(run, silence).await?))),
+            Self::Postgres(it) => {
+                Ok(LockSession::Postgres(Box::new(Box::pin(it.lock_session(run, silence)).await?)))
+            }
             Self::Sqlite(it) => Ok(LockSession::Sqlite(it.lock_session(run))),
         }
     }
@@ -375,7 +377,7 @@ impl Database {
     /// Facts for the doctor, each on its own. It never writes.
     pub(crate) async fn examine(&self, tenants: &[String]) -> examined::Examined {
         match self {
-            Self::Postgres(it) => it.examine(tenants).await,
+            Self::Postgres(it) => Box::pin(it.examine(tenants)).await,
             Self::Sqlite(it) => it.examine().await,
         }
     }
@@ -384,7 +386,7 @@ impl Database {
     pub(crate) async fn lock_could_be_had(&self, run: &str) -> Result<Option<String>, DatabaseError> {
         match self {
             Self::Postgres(it) => {
-                let mut session = it.lock_session(run, RECORD).await?;
+                let mut session = Box::pin(it.lock_session(run, RECORD)).await?;
                 let holder = session.try_take(Share::Alone, RECORD).await?;
                 session.let_go(RECORD).await?;
                 Ok(holder)

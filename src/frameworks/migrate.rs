@@ -72,7 +72,7 @@ impl Project<'_> {
     ) -> Result<Vec<SchemaOutcome>, Failure> {
         let own = &self.settings.run;
         let argv = if own.is_empty() {
-            let keys: Vec<String> = schemas.iter().map(key).collect();
+            let keys: Vec<String> = schemas.iter().map(|schema| key(schema.as_ref())).collect();
             self.framework.migrate(self.settings, &keys, ending)?
         } else {
             let schema = schemas.first().and_then(Option::as_deref).unwrap_or(shared_schema);
@@ -108,8 +108,8 @@ fn batches(schemas: &[Option<String>], jobs: usize, many: bool) -> Vec<Vec<Optio
 }
 
 /// A schema's name on the channel.
-fn key(schema: &Option<String>) -> String {
-    schema.as_ref().map_or_else(|| "shared".to_owned(), |name| format!("tenant:{name}"))
+fn key(schema: Option<&String>) -> String {
+    schema.map_or_else(|| "shared".to_owned(), |name| format!("tenant:{name}"))
 }
 
 /// The migration that was begun last, or None once it is done.
@@ -124,11 +124,14 @@ impl From<Progress<'_>> for Step {
     }
 }
 
+/// Reads a line of a configured command.
+type ReadLine<'a> = &'a dyn Fn(&str) -> Option<Step>;
+
 /// One start of a program, as its lines tell it.
 struct Batch<'a> {
     schemas: &'a [Option<String>],
     /// Reads the lines of a configured command, which knows no channel. It has one schema.
-    read_line: Option<&'a dyn Fn(&str) -> Option<Step>>,
+    read_line: Option<ReadLine<'a>>,
     /// The schema that is being migrated, by its place.
     current: Option<usize>,
     /// The schema to which the output belongs, by its place.
@@ -144,11 +147,7 @@ struct Batch<'a> {
 }
 
 impl<'a> Batch<'a> {
-    fn new(
-        schemas: &'a [Option<String>],
-        read_line: Option<&'a dyn Fn(&str) -> Option<Step>>,
-        say: &'a dyn Fn(Line),
-    ) -> Self {
+    fn new(schemas: &'a [Option<String>], read_line: Option<ReadLine<'a>>, say: &'a dyn Fn(Line)) -> Self {
         let current = read_line.and(Some(0));
         let lines = std::iter::repeat_with(LastLines::default).take(schemas.len() + 1).collect();
         Self {
@@ -214,7 +213,7 @@ impl<'a> Batch<'a> {
     }
 
     fn place(&self, schema: &str) -> Option<usize> {
-        self.schemas.iter().position(|known| key(known) == schema)
+        self.schemas.iter().position(|known| key(known.as_ref()) == schema)
     }
 
     fn settle(&mut self, result: Result<(), Cause>) {

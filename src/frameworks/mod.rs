@@ -65,7 +65,7 @@ pub(crate) fn parse(text: &str) -> Result<Manifest, ParseError> {
         return Err(ParseError::OtherFormat(format));
     }
     let manifest: Manifest<String> = serde_json::from_str(text).map_err(invalid)?;
-    let mut rules = ALL.into_iter().flat_map(|framework| framework.ledgers());
+    let mut rules = ALL.into_iter().flat_map(Framework::ledgers);
     match rules.find(|rules| rules.name() == manifest.framework) {
         Some(rules) => Ok(manifest.resolved(*rules)),
         None => Err(ParseError::Invalid(format!("no framework `{}` is known", manifest.framework))),
@@ -89,7 +89,7 @@ mod tests {
 
     #[test]
     fn a_manifest_is_read_as_it_was_written_with_the_rules_of_its_framework() {
-        for rules in ALL.into_iter().flat_map(|framework| framework.ledgers()) {
+        for rules in ALL.into_iter().flat_map(Framework::ledgers) {
             let written = Manifest::new(*rules, Expected::default(), Expected::default());
             let text = serde_json::to_string(&written).unwrap();
             assert_eq!(parse(&text).unwrap(), written, "{text}");

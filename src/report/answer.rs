@@ -178,7 +178,9 @@ impl Render for Migrated {
                 Answer::with(text, failure).without_box()
             }
             Self::Applied { parts, failure } => {
-                let text = parts.iter().map(|(part, summary)| format!("{part}: {summary}\n")).collect();
+                let text = parts
+                    .iter()
+                    .fold(String::new(), |text, (part, summary)| text + &format!("{part}: {summary}\n"));
                 Answer::with(text, failure)
             }
             Self::Pending(judgement) => {

@@ -103,7 +103,7 @@ fn schemas(text: &mut String, schemas: &[Schema]) {
     for (findings, names) in groups {
         wrap(text, "   ", &words::list(&names, LISTED));
         for Line { label, text: words } in findings {
-            wrap(text, &format!("     {label:<width$}", width = LABEL), words);
+            wrap(text, &format!("     {label:<LABEL$}"), words);
         }
     }
     if left_out > 0 {

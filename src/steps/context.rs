@@ -27,8 +27,8 @@ pub(crate) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(step: usize, state: &'a RunState, stop: Stop, tell: &'a dyn Fn(Event)) -> Self {
-        Self { step, state, stop, tell, progress: Throttle::default() }
+    pub(crate) fn new(position: usize, state: &'a RunState, stop: Stop, tell: &'a dyn Fn(Event)) -> Self {
+        Self { step: position, state, stop, tell, progress: Throttle::default() }
     }
 
     pub(crate) fn note(&self, text: String) {

@@ -354,7 +354,7 @@ pub(crate) fn judge_schema(manifest: &Manifest, expected: &Expected, look: &Look
         Look::NoLedger { tables } => {
             Verdict::of(Finding::NoLedger { tables: tables.iter().cloned().collect() })
         }
-        Look::Failed(why) => Verdict::of(Finding::LookFailed { why: why.clone().into() }),
+        Look::Failed(why) => Verdict::of(Finding::LookFailed { why: why.clone() }),
         Look::Vanished => Verdict::of(Finding::Vanished),
         Look::Seen(seen) => {
             judge_seen(manifest, &manifest.framework.compare(expected, &seen.ledger), seen, rules)

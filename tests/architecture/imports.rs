@@ -48,7 +48,7 @@ fn collect(folder: &Path, files: &mut Vec<PathBuf>) {
         let name = path.file_name().unwrap().to_str().unwrap();
         if path.is_dir() && name != "tests" {
             collect(&path, files);
-        } else if name.ends_with(".rs") && !name.ends_with("tests.rs") {
+        } else if path.extension().is_some_and(|extension| extension == "rs") && !name.ends_with("tests.rs") {
             files.push(path);
         }
     }
@@ -71,8 +71,8 @@ fn owner(mut path: Vec<String>, modules: &Modules) -> String {
     for _ in 0..5 {
         path = handed(&path).unwrap_or(path);
     }
-    let lengths = (0..=path.len()).rev();
-    lengths.filter_map(|length| modules.files.get(&path[..length])).next().expect("src/lib.rs").clone()
+    let mut lengths = (0..=path.len()).rev();
+    lengths.find_map(|length| modules.files.get(&path[..length])).expect("src/lib.rs").clone()
 }
 
 /// Without comments, texts and modules of tests.

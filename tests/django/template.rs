@@ -185,13 +185,13 @@ fn a_template_that_is_stale_changed_or_gone_is_refused() {
     fs::write(&path, text.replace("finance_invoice", "finance_invoise")).unwrap();
     refused("it was changed after it was made");
     fs::remove_file(&path).unwrap();
-    refused("it is not there");
+    refused("it does not exist");
     fs::write(&path, &text).unwrap();
     let migration = "from django.db import migrations\n\n\nclass Migration(migrations.Migration):\n    \
         dependencies = [(\"finance\", \"0004_invoice_payment\")]\n    operations = []\n";
     fs::write(project.portcullis.path("finance/migrations/0005_more.py"), migration).unwrap();
     project.portcullis.run(["manifest", "django"]).exits(0);
-    refused("it is of release");
+    refused("the template was built for release");
     let left = project.database.column("SELECT nspname::text FROM pg_namespace WHERE nspname = 'acme'");
     assert!(left.is_empty());
 

@@ -128,7 +128,7 @@ fn a_time_out_a_signal_and_a_kill_leave_nothing_and_nothing_in_public() {
     running.signal(Signal::SIGKILL);
     running.wait();
     assert_eq!(journal(&project), ["acme making"]);
-    project.portcullis.run(["verify"]).exits(0).says("left so by a run that was killed: acme");
+    project.portcullis.run(["verify"]).exits(0).says("left behind by a run that was killed: acme");
     fs::remove_file(project.portcullis.path("finance/migrations/0005_own.py")).unwrap();
     project.portcullis.run(["manifest", "django"]).exits(0);
     project.portcullis.run(["tenant", "create", "globex"]).exits(0).says("left unfinished: removed");

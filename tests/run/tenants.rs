@@ -193,7 +193,7 @@ fn what_a_killed_run_left_is_no_broken_tenant_and_is_removed_by_the_next_holder_
     assert_eq!(journal(&project), ["acme making"]);
     // The gate has no tenant to judge, and says what stands there.
     let verified = project.portcullis.run(["verify"]).exits(0);
-    verified.says("left so by a run that was killed: acme").says_not("no tenant row names");
+    verified.says("left behind by a run that was killed: acme").says_not("no tenant row names");
     let project = with(project, "tenant/2_slow.sql", "CREATE TABLE quick (id int);\n");
     // A start with nothing else to do takes it away.
     project.database.execute("SELECT 1");

@@ -39,9 +39,14 @@ impl Outcome {
         self
     }
 
+    /// Also across the line breaks of a box.
     #[track_caller]
     pub fn says(self, text: &str) -> Self {
-        assert!(self.stdout.contains(text) || self.stderr.contains(text), "does not say {text:?}\n{self}");
+        let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let said = [&self.stdout, &self.stderr]
+            .into_iter()
+            .any(|stream| stream.contains(text) || one_line(stream).contains(&one_line(text)));
+        assert!(said, "does not say {text:?}\n{self}");
         self
     }
 

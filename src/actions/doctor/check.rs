@@ -6,7 +6,6 @@ use std::{
 };
 
 use crate::{
-    config::environment::Environment,
     failure::{Failure, chain},
     outcome::doctor::{Remedy, Verdict},
     process::Processes,
@@ -17,7 +16,6 @@ use crate::{
 pub(crate) struct DoctorInput<'a> {
     /// The configuration file's.
     pub(crate) path: &'a Path,
-    pub(crate) env: &'a Environment,
     pub(crate) processes: &'a Processes,
     /// Where the termination message goes, if anywhere.
     pub(crate) termination: Option<PathBuf>,

@@ -41,9 +41,11 @@ impl InFlight {
         context: &RunContext,
         locked: &Locked<'_>,
     ) -> Result<Undone, DatabaseError> {
-        let database = context.database().map_err(internal)?;
+        let database = context.database().map_err(|failure| internal(&failure))?;
         match self {
-            InFlight::Creation(new) => database.undo(new, &context.limits().map_err(internal)?).await,
+            InFlight::Creation(new) => {
+                database.undo(new, &context.limits().map_err(|failure| internal(&failure))?).await
+            }
             InFlight::Command(tenants) => {
                 remove(context, locked, tenants).await?;
                 Ok(Undone::Nothing)
@@ -59,14 +61,16 @@ async fn remove(
     _locked: &Locked<'_>,
     noted: &[(String, String)],
 ) -> Result<(), DatabaseError> {
-    let database = context.database().map_err(internal)?;
-    let limits = context.limits().map_err(internal)?;
+    let database = context.database().map_err(|failure| internal(&failure))?;
+    let limits = context.limits().map_err(|failure| internal(&failure))?;
     let domains = domains(context).await;
     database.end_programs(&context.run).await?;
     let ours = database.at_work_on(&context.run).await?;
-    let now = registered(context).await.map_err(internal)?;
+    let now = registered(context).await.map_err(|failure| internal(&failure))?;
     for (tenant, nonce) in noted.iter().filter(|(tenant, _)| ours.contains(tenant)) {
-        if now.contains(tenant) || schema_exists(context, tenant).await.map_err(internal)? {
+        if now.contains(tenant)
+            || schema_exists(context, tenant).await.map_err(|failure| internal(&failure))?
+        {
             database.delete(tenant, domains, &context.run, &limits).await?;
         }
         database.strike(std::slice::from_ref(nonce)).await?;
@@ -86,6 +90,6 @@ pub(super) async fn registered(context: &RunContext) -> Result<BTreeSet<String>,
     names.map_err(|error| error.into_failure("reading the registry"))
 }
 
-fn internal(failure: Failure) -> DatabaseError {
-    DatabaseError::Failed(chain(&failure).into())
+fn internal(failure: &Failure) -> DatabaseError {
+    DatabaseError::Failed(chain(failure).into())
 }

@@ -38,7 +38,9 @@ pub(super) async fn connect_as(
         if let Some(name) = name {
             options = options.application_name(name);
         }
-        looked_up(async || options.connect().await).await.map_err(|error| refusal(&place(config), &error))
+        looked_up(async || Box::pin(options.connect()).await)
+            .await
+            .map_err(|error| refusal(&place(config), &error))
     };
     in_time(config, login).await.map(Connection::new)
 }

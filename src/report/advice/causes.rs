@@ -33,8 +33,8 @@ pub(super) fn advise(steps: &mut Steps, cause: &Cause, schemas: &[Option<&str>])
     }
 }
 
-/// What to do about schemas at which a migration failed.
-pub(super) fn of_migrations(steps: &mut Steps, failed: &[SchemaFailure]) {
+/// What to do about schemas at which a migration failed. `created` if they were being created and are gone again.
+pub(super) fn of_migrations(steps: &mut Steps, failed: &[SchemaFailure], created: bool) {
     let mut left: Vec<&SchemaFailure> = failed.iter().collect();
     while let Some(first) = left.first().copied() {
         let is_alike = |other: &&SchemaFailure| {
@@ -56,13 +56,17 @@ pub(super) fn of_migrations(steps: &mut Steps, failed: &[SchemaFailure]) {
             } else {
                 "the schema's command failed, or the schema is not in a state that can be migrated"
             });
-            steps.apply(
-                format!("correct the cause in {}, then apply again", names(&schemas)),
-                steps::migrate(&schemas),
-            );
+            let correct = format!("correct the cause in {}", names(&schemas));
+            if created {
+                steps.tell(correct);
+            } else {
+                steps.apply(format!("{correct}, then apply again"), steps::migrate(&schemas));
+            }
         } else {
             advise(steps, &first.why, &schemas);
-            steps.apply(format!("then apply again in {}", names(&schemas)), steps::migrate(&schemas));
+            if !created {
+                steps.apply(format!("then apply again in {}", names(&schemas)), steps::migrate(&schemas));
+            }
         }
     }
 }
@@ -76,10 +80,6 @@ fn of_code(cause: &Cause) -> Option<Known> {
     }
 }
 
-#[expect(
-    clippy::too_many_lines,
-    reason = "one table, a row for each thing that an operator does differently"
-)]
 fn of_sqlstate(code: &str) -> Option<Known> {
     Some(match code {
         "28P01" => (
@@ -201,7 +201,6 @@ fn of_sqlite(code: i32) -> Option<Known> {
         3 | 23 => {
             ("this user may not do that with the file", "give this user access to the file and its folder")
         }
-        1 => return None,
         19 => ("existing rows violate the constraint", "correct the rows that the message names"),
         _ => return None,
     })

@@ -122,13 +122,13 @@ fn alone(steps: &mut Steps, failure: &Failure) {
             }
         }
         Failure::NotRegistered { tenant } => {
-            steps.apply("create the tenant, or correct its name", steps::create(tenant))
+            steps.apply("create the tenant, or correct its name", steps::create(tenant));
         }
         Failure::MigrationFailed { .. } | Failure::NotDerivable { .. } => {
             steps.tell(format!("correct the migration or the data that it fails on, then {again}"));
         }
         Failure::ReplayFailed { .. } => {
-            steps.tell(format!("read the last lines above, correct the cause, then {again}"))
+            steps.tell(format!("read the last lines above, correct the cause, then {again}"));
         }
         Failure::NotReplayable { tenant, .. } => {
             steps.see("see what is wrong", steps::verify(&[Some(tenant)]));

@@ -123,7 +123,8 @@ fn bring_back(steps: &mut Steps, judgement: &Judgement, tables: &[Option<&str>])
              they are done",
             names(&tenants)
         );
-        steps.apply(text, steps::replay(target, app, ""));
+        // The app that was just replayed has its tables again: these findings are about another one.
+        steps.rerun(text, steps::replay(target, app, ""));
         return;
     }
     let of_app = judgement.tenants.iter().find_map(|(tenant, verdict)| {

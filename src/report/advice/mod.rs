@@ -30,7 +30,8 @@ pub(crate) fn advice(details: &FailureDetails, running: Running) -> Advice {
         refusals::advise(&mut steps, refusal, &details.failure);
         return steps.advice();
     }
-    causes::of_migrations(&mut steps, &details.failed);
+    let created = matches!(details.failure, Failure::Provisioning { .. });
+    causes::of_migrations(&mut steps, &details.failed, created);
     if let Some(judgement) = &details.judgement {
         findings::advise(&mut steps, judgement);
     }

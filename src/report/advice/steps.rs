@@ -133,7 +133,7 @@ pub(super) fn migrate(schemas: &[Option<&str>]) -> Own {
 }
 
 fn options(tenants: &[&str]) -> String {
-    tenants.iter().map(|tenant| format!(" --tenant {}", quoted(tenant))).collect()
+    tenants.iter().fold(String::new(), |text, tenant| text + &format!(" --tenant {}", quoted(tenant)))
 }
 
 pub(super) fn repair(tenant: &str) -> Own {

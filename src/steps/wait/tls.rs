@@ -40,14 +40,12 @@ async fn secure_with(
 ) -> Result<TlsStream<TcpStream>, Attempt> {
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
     let name = ServerName::try_from(host).map_err(|error| Attempt::Never(error.to_string()))?;
-    let config = match &roots.0 {
-        Some(config) => Arc::clone(config),
-        None => {
-            let read = files::blocking(move || Ok(trusting(&bundles))).await;
-            let config =
-                read.map_err(|error| Attempt::NotYet(format!("cannot read certificates: {error}")))?;
-            Arc::clone(roots.0.insert(Arc::new(config.map_err(|error| Attempt::Never(error.to_string()))?)))
-        }
+    let config = if let Some(config) = &roots.0 {
+        Arc::clone(config)
+    } else {
+        let read = files::blocking(move || Ok(trusting(&bundles))).await;
+        let config = read.map_err(|error| Attempt::NotYet(format!("cannot read certificates: {error}")))?;
+        Arc::clone(roots.0.insert(Arc::new(config.map_err(|error| Attempt::Never(error.to_string()))?)))
     };
     TlsConnector::from(config).connect(name, stream).await.map_err(|error| {
         match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {

@@ -43,13 +43,12 @@ impl WaitLoop<'_> {
             let begun = Instant::now();
             let mut answer = pin!(limit.limit(probe(limit)));
             let mut is_slow = false;
-            let answer = match timeout(SLOW, &mut answer).await {
-                Ok(answer) => answer,
-                Err(_) => {
-                    is_slow = true;
-                    report(format!("no answer in {}", duration(SLOW)));
-                    answer.await
-                }
+            let answer = if let Ok(answer) = timeout(SLOW, &mut answer).await {
+                answer
+            } else {
+                is_slow = true;
+                report(format!("no answer in {}", duration(SLOW)));
+                answer.await
             };
             match answer {
                 Ok(Attempt::Ready) => return Ok(()),

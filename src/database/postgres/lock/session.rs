@@ -85,7 +85,7 @@ impl Postgres {
             connect::listener(self.direct(), &name)
         )?;
         let pooled = pooler::between(&mut probe, &mut listener, Deadline::after(ANSWER)).await;
-        let _ = probe.close().await;
+        probe.close().await;
         let pooled = pooled.map_err(|error| connect::failed(&error))?;
         self.found_pooled(pooled);
         let mut session = Session {
