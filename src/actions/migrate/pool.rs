@@ -14,6 +14,7 @@ use crate::{
         judge::{inspect, inspect_named},
         lock::Locked,
     },
+    cause::Kind,
     config::{OnTenantFailure, Selection, Source},
     database::{ApplyEnd, ApplyError, Limits, MigrationFile, Schema, Share},
     failure::Failure,
@@ -357,6 +358,7 @@ async fn apply_files(
     tenant: Option<&str>,
 ) -> Result<Vec<String>, MigrateError> {
     let gives_way = locked.share() == Share::WithOthers;
+    let limits = Limits { gives_way, ..context.limits().map_err(MigrateError::Run)? };
     let applying = async {
         locked.not_lost()?;
         let expectation = context.expectation().await?;
@@ -364,7 +366,6 @@ async fn apply_files(
             Some(tenant) => (Schema::Tenant(tenant.to_owned()), &expectation.tenant),
             None => (Schema::Shared, &expectation.shared),
         };
-        let limits = Limits { gives_way, ..context.limits()? };
         Ok(context.database()?.apply(&schema, files, &limits).await)
     };
     let timeout = context.migrations().map_err(MigrateError::Run)?.apply.timeout;
@@ -378,7 +379,9 @@ async fn apply_files(
         };
         MigrateError::Schema(failure, Vec::new())
     };
-    match time::timeout(timeout, applying).await {
+    // The last statement has the same limit, and may notice it first.
+    let out_of_time = |error: &ApplyError| error.why.kind == Kind::Silent && limits.deadline.has_passed();
+    match limits.deadline.limit(applying).await {
         Ok(Ok(Ok(applied))) => Ok(applied.migrations),
         Ok(Ok(Err(error))) if error.end == ApplyEnd::TakenByOther && gives_way => {
             Err(MigrateError::LockedByOther)
@@ -386,9 +389,9 @@ async fn apply_files(
         Ok(Ok(Err(error))) if error.end == ApplyEnd::Refused => {
             Err(MigrateError::Run(Failure::Refused { what: "the database".into(), why: error.why }))
         }
-        Ok(Ok(Err(error))) => Err(failed(error)),
+        Ok(Ok(Err(error))) if !out_of_time(&error) => Err(failed(error)),
         Ok(Err(failure)) => Err(MigrateError::Run(failure)),
-        Err(_) => {
+        Ok(Ok(Err(_))) | Err(_) => {
             let why = format!("ran longer than {}", duration(timeout));
             let migration = half_done(context, tenant).await;
             let end = if migration.is_some() { ApplyEnd::Dirty } else { ApplyEnd::Failed };

@@ -2,14 +2,12 @@
 
 use std::future::pending;
 
-use tokio::time;
-
 use super::{in_flight::InFlight, rollback::RollbackOutcome, tenant_request::kind};
 use crate::{
     actions::{
         context::RunContext, history, judge::rules, lock::Locked, migrate::ProgressEvent, run_state::RunState,
     },
-    cause::Cause,
+    cause::{Cause, Kind},
     database::{Creation, ProvisionError, template::Template},
     failure::{Failure, Left, chain},
     frameworks::{Ending, MigrateError, Migrating, Project},
@@ -111,7 +109,10 @@ async fn attempt(
             None => database.provision(new, &expectation.tenant, &expected, &limits, &verify).await,
         }
     };
-    match time::timeout(timeout, provisioning).await {
+    match limits.deadline.limit(provisioning).await {
+        Ok(Err(error)) if error.why.kind == Kind::Silent && limits.deadline.has_passed() => {
+            Err(Failed::because(format!("ran longer than {}", duration(timeout))))
+        }
         Ok(result) => result.map_err(|error| Failed::of(new, error)),
         Err(_) => Err(Failed::because(format!("ran longer than {}", duration(timeout)))),
     }
