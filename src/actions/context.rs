@@ -1,5 +1,7 @@
 //! What every action of a run reads: configuration, database, programs, manifest. It does not change during the run.
 
+use std::time::Duration;
+
 use tokio::sync::OnceCell;
 
 use super::expectation::{self, Expectation};
@@ -12,6 +14,9 @@ use crate::{
     outcome::FailureDetails,
     process::Processes,
 };
+
+/// At least so long may the removal of one tenant take.
+const REMOVAL: Duration = Duration::from_mins(1);
 
 pub(crate) struct RunContext {
     /// The run's id.
@@ -66,6 +71,12 @@ impl RunContext {
             gives_way: false,
             deadline: Deadline::after(apply.timeout),
         })
+    }
+
+    /// The same for what is removed again: a short `apply.timeout` is about migrations.
+    pub(crate) fn removal_limits(&self) -> Result<Limits, Failure> {
+        let limits = self.limits()?;
+        Ok(Limits { deadline: limits.deadline.max(Deadline::after(REMOVAL)), ..limits })
     }
 
     fn sources(&self) -> Result<expectation::Sources<'_>, Failure> {

@@ -44,7 +44,7 @@ impl InFlight {
         let database = context.database().map_err(|failure| internal(&failure))?;
         match self {
             InFlight::Creation(new) => {
-                database.undo(new, &context.limits().map_err(|failure| internal(&failure))?).await
+                database.undo(new, &context.removal_limits().map_err(|failure| internal(&failure))?).await
             }
             InFlight::Command(tenants) => {
                 remove(context, locked, tenants).await?;
@@ -62,7 +62,7 @@ async fn remove(
     noted: &[(String, String)],
 ) -> Result<(), DatabaseError> {
     let database = context.database().map_err(|failure| internal(&failure))?;
-    let limits = context.limits().map_err(|failure| internal(&failure))?;
+    let limits = context.removal_limits().map_err(|failure| internal(&failure))?;
     let domains = domains(context).await;
     database.end_programs(&context.run).await?;
     let ours = database.at_work_on(&context.run).await?;

@@ -15,7 +15,7 @@ pub(crate) async fn recover(
     rollback: &Rollback,
     on_note: &dyn Fn(String),
 ) {
-    let (Ok(database), Ok(limits)) = (context.database(), context.limits()) else { return };
+    let (Ok(database), Ok(limits)) = (context.database(), context.removal_limits()) else { return };
     let leftovers = match database.recover(domains(context).await, &limits).await {
         Ok(leftovers) => leftovers,
         Err(error) => {

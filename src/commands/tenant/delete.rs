@@ -41,7 +41,7 @@ async fn remove(
     let _locked = state.acquire(&|text| on_event(CommandEvent::Note(text))).await?;
     // Without a manifest it is not known which rows of domains go with the tenant's.
     context.expectation().await?;
-    let (limits, domains) = (context.limits()?, domains(context).await);
+    let (limits, domains) = (context.removal_limits()?, domains(context).await);
     state.history.begin(context).await;
     let registered = context.database()?.registered().await;
     let registered = registered.map_err(|error| error.into_failure("reading the registry"))?;
