@@ -66,6 +66,8 @@ pub(crate) struct ServerLimits {
     pub(crate) reserved: u64,
     /// How many sessions there are now.
     pub(crate) used: u64,
+    /// How many sessions this role may have, if it has a limit of its own, and how many it has now.
+    pub(crate) role: Option<(u64, u64)>,
     /// How many locks the server's table has room for.
     pub(crate) locks: u64,
 }

@@ -191,6 +191,20 @@ fn a_server_that_falls_silent_after_the_login_holds_nobody_up_past_the_locks_tim
 
 #[test]
 fn a_role_without_a_connection_to_spare_is_waited_for() {
+    with_sessions_in_use(2, &|_, run| {
+        run.wait_for_line("waiting for the lock: too many connections");
+    });
+}
+
+#[test]
+fn a_connection_to_spare_is_waited_for_under_the_lock_too() {
+    let holder = "SELECT 'yes' FROM pg_stat_activity WHERE application_name ~ '^portcullis [0-9a-f]{8}' \
+                  AND datname = current_database()";
+    with_sessions_in_use(1, &|project, _| project.until(true, holder));
+}
+
+/// A start of a role that may have three sessions, while so many of them are in use; they end after `then`.
+fn with_sessions_in_use(number: usize, then: &dyn Fn(&Project, &Running)) {
     let project =
         Project::complete("jobs = 1").file("tenant/2_more.sql", "ALTER TABLE item ADD COLUMN more int;\n");
     let role = format!("few_{}", project.database.name());
@@ -209,16 +223,23 @@ fn a_role_without_a_connection_to_spare_is_waited_for() {
     let (server, _) = super::fence::server();
     let direct = project.database.url();
     let url = format!("postgres://{role}:x@{server}/{}", project.database.name());
-    // Two of the three are in use.
-    let users = [(); 2].map(|()| {
-        let mut command = Command::new("psql");
-        command.args(["-qX", &url, "-c", "SELECT pg_sleep(3600)"]);
-        Running::start(command, false)
-    });
-    project.until(true, "SELECT 'yes' FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(3600)' AND datname = current_database() HAVING count(*) = 2");
+    let users: Vec<Running> = (0..number)
+        .map(|_| {
+            let mut command = Command::new("psql");
+            command.args(["-qX", &url, "-c", "SELECT pg_sleep(3600)"]);
+            Running::start(command, false)
+        })
+        .collect();
+    project.until(
+        true,
+        &format!(
+            "SELECT 'yes' FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(3600)' \
+             AND datname = current_database() HAVING count(*) = {number}"
+        ),
+    );
     let project = project.env("DATABASE_URL", &url);
     let run = project.portcullis.spawn(["run"]);
-    run.wait_for_line("waiting for the lock: too many connections");
+    then(&project, &run);
     project.database.execute(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(3600)' AND datname = current_database()",
     );

@@ -214,6 +214,14 @@ fn limits(facts: &Facts) -> Verdict {
                 "raise max_locks_per_transaction (the server must be restarted)",
             );
         }
+        if let Some((most, used)) = limits.role
+            && most.saturating_sub(used) < needed
+        {
+            return Verdict::warned(
+                format!("the role may have {most} sessions, has {used}, and a start needs {needed}"),
+                "raise the role's limit: ALTER ROLE ... CONNECTION LIMIT ...",
+            );
+        }
         let free = room.saturating_sub(limits.used);
         if free < needed {
             let remedy = "raise max_connections, or find out who holds them: SELECT * FROM pg_stat_activity";
@@ -267,10 +275,12 @@ mod tests {
             let examined = Examined { limits: Some(Ok(limits)), ..Examined::default() };
             limits_of(&Facts { tenants, tables: 30, jobs: 4, ..facts(examined) })
         };
-        let ample = ServerLimits { max_connections: 100, reserved: 3, used: 10, locks: 6_400 };
+        let ample = ServerLimits { max_connections: 100, reserved: 3, used: 10, role: None, locks: 6_400 };
         assert!(matches!(with(ample, 100), Verdict::Passed(_)));
         assert!(matches!(with(ample, 300), Verdict::Warned(said, _) if said.contains("9000 locks")));
         assert!(matches!(with(ServerLimits { used: 95, ..ample }, 1), Verdict::Warned(..)));
+        let few = ServerLimits { role: Some((3, 1)), ..ample };
+        assert!(matches!(with(few, 1), Verdict::Warned(said, _) if said.contains("the role may have 3")));
         assert!(matches!(with(ServerLimits { max_connections: 8, ..ample }, 1), Verdict::Failed(..)));
         assert!(matches!(with(ServerLimits { locks: 100, ..ample }, 1), Verdict::Failed(..)));
     }

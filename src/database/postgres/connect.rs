@@ -19,6 +19,10 @@ use crate::{
 /// For the look-up, the connection and the login together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// How long, and how often, a server without a free connection is asked again.
+const FULL: Duration = Duration::from_secs(30);
+const FULL_PAUSE: Duration = Duration::from_millis(200);
+
 /// A name server that is just being told of other containers says for a moment that it knows no such name.
 const LOOK_UPS: usize = 5;
 const LOOK_UP_PAUSE: Duration = Duration::from_millis(300);
@@ -43,6 +47,23 @@ pub(super) async fn connect_as(
             .map_err(|error| refusal(&place(config), &error))
     };
     in_time(config, login).await.map(Connection::new)
+}
+
+/// Tries again while the server, the database or the role has no connection to spare.
+pub(super) async fn unless_full<T>(
+    connect: impl AsyncFn() -> Result<T, DatabaseError>,
+) -> Result<T, DatabaseError> {
+    let deadline = Deadline::after(FULL);
+    loop {
+        match connect().await {
+            Err(DatabaseError::NotYet(why))
+                if why.kind == Kind::TooManyConnections && !deadline.has_passed() =>
+            {
+                tokio::time::sleep(FULL_PAUSE.mul_f64(0.5 + fastrand::f64())).await;
+            }
+            answer => return answer,
+        }
+    }
 }
 
 /// Files, look-up, connection and login; none of them may hang.

@@ -193,7 +193,9 @@ async fn server_limits(reading: &mut Reading) -> Result<ServerLimits, DatabaseEr
     let sql = "SELECT current_setting('max_connections'), current_setting('superuser_reserved_connections'), \
                (SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend')::text, \
                (current_setting('max_locks_per_transaction')::bigint * (current_setting('max_connections')::bigint \
-               + current_setting('max_prepared_transactions')::bigint))::text";
+               + current_setting('max_prepared_transactions')::bigint))::text, \
+               (SELECT rolconnlimit FROM pg_catalog.pg_roles WHERE rolname = current_user AND rolconnlimit >= 0)::text, \
+               (SELECT count(*) FROM pg_stat_activity WHERE usename = current_user)::text";
     let read = |error: sqlx::Error| connect::failed(&error);
     let rows = reading.rows(sql).await.map_err(read)?;
     let number = |column| connect::number(&rows, column).map_err(read);
@@ -202,6 +204,7 @@ async fn server_limits(reading: &mut Reading) -> Result<ServerLimits, DatabaseEr
         reserved: number(1)?,
         used: number(2)?,
         locks: number(3)?,
+        role: number(4).ok().map(|limit| Ok::<_, DatabaseError>((limit, number(5)?))).transpose()?,
     })
 }
 

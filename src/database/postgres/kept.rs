@@ -61,7 +61,7 @@ impl Postgres {
         }
         let name =
             if self.run.is_empty() { "portcullis".to_owned() } else { format!("{MARK}{}{OURS}", self.run) };
-        let mut connection = run::primary(self.direct(), &name).await?;
+        let mut connection = connect::unless_full(async || run::primary(self.direct(), &name).await).await?;
         if !self.is_pooled() {
             let settings = run::session(&connection, Lifetime::Session);
             connection.rows(&settings).await.map_err(|error| connect::failed(&error))?;

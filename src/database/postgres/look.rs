@@ -31,7 +31,7 @@ impl Postgres {
     pub(in super::super) async fn look(&self, question: &Question<'_>) -> Result<Found, DatabaseError> {
         let connection = match self.idle.take().await {
             Some(connection) => connection,
-            None => connect::connect(self.reader()).await?,
+            None => connect::unless_full(async || connect::connect(self.reader()).await).await?,
         };
         let mut reading = Reading::on(connection, question.timeout);
         let found = self.found(&mut reading, question).await;
