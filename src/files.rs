@@ -1,8 +1,8 @@
 //! File work that may hang (a FIFO, a dead network mount), kept off the one thread that must react to signals.
 //!
 //! A hanging call cannot be ended: the thread stays behind, and the program ends without it. Callers limit how long they
-//! wait with a [`Deadline`](crate::deadline::Deadline). This is the only module that may call `std::fs`, apart from
-//! `/proc` and descriptors that are open already.
+//! wait with a `Deadline`. Calls of `std::fs` after the start go through here, apart from `/proc` and descriptors that
+//! are open already.
 
 use std::{
     io::{self, Read, Seek, Write},

@@ -1,7 +1,7 @@
 //! Everything that PID 1 owes to its children and to the server: taking signals, one reaper, a stub per step, the
 //! handover, and staying as init.
 //!
-//! [`take_over`] comes first in main, [`handover()`] or [`supervise()`] last; what runs in between is a [`Tree`] each.
+//! [`take_over`] comes first in main, [`handover()`] or [`supervise()`] last; what runs in between is a tree of processes each.
 
 mod arguments;
 mod capture;
