@@ -106,6 +106,11 @@ fn migration_ends_with(signal: Signal, code: i32) {
     project.database.execute("INSERT INTO b.item VALUES (1)");
     project.portcullis = project.portcullis.in_own_pid_namespace();
     let running = project.portcullis.spawn(["run"]);
+    // The first tenant runs the same text, and does not stay in it.
+    project.until(
+        true,
+        "SELECT 'done' FROM pg_attribute WHERE attrelid = 'a.item'::regclass AND attname = 'late'",
+    );
     project.until_running("pg_sleep(600)");
     running.signal(signal);
     let outcome = running.wait().exits(code);
