@@ -46,11 +46,22 @@ struct Inner {
 #[derive(Default)]
 struct Look {
     mask: Mask,
+    /// The mask is made for the first text: a program that prints nothing is not charged for it.
+    has_mask: bool,
     json: bool,
     /// Lines of each source that a secret may be divided over.
     sources: HashMap<Source, Lines>,
     /// Our own lines.
     lines: Lines,
+}
+
+impl Look {
+    fn ensure_mask(&mut self, environment: &Environment) {
+        if !self.has_mask {
+            self.mask = Mask::new(environment, None);
+            self.has_mask = true;
+        }
+    }
 }
 
 /// Whose lines follow each other.
@@ -70,30 +81,31 @@ impl fmt::Debug for Output {
 impl Output {
     /// Knows the secrets of the environment.
     pub(crate) fn new(environment: &Environment) -> Self {
-        let look = Look { mask: Mask::new(environment, None), ..Look::default() };
         Self(Arc::new(Inner {
             environment: environment.clone(),
             draws: Stream::Err.is_terminal() && environment.get("TERM") != Some("dumb"),
-            look: Mutex::new(look),
+            look: Mutex::default(),
             queue: OnceLock::new(),
         }))
     }
 
     /// From now on the configuration's secrets are masked, too.
     pub(crate) fn arm(&self, config: &Config) {
-        self.look().mask = Mask::new(&self.0.environment, Some(config));
+        let mut look = self.settings();
+        look.mask = Mask::new(&self.0.environment, Some(config));
+        look.has_mask = true;
     }
 
     /// Lines are JSON from now on.
     pub(crate) fn set_json(&self, json: bool) {
-        self.look().json = json;
+        self.settings().json = json;
         if let Some(queue) = self.0.queue.get() {
             queue.set_json(json);
         }
     }
 
     pub(crate) fn is_json(&self) -> bool {
-        self.look().json
+        self.settings().json
     }
 
     /// Whether a command started by hand can draw a bar.
@@ -174,7 +186,10 @@ impl Output {
     /// What a panic says. It may have come from anywhere, from in here, too: nothing is waited for.
     pub(crate) fn last_words(&self, line: &str) {
         self.flush();
-        let mask = self.0.look.try_lock().map(|look| look.mask.clone());
+        let mask = self.0.look.try_lock().map(|mut look| {
+            look.ensure_mask(&self.0.environment);
+            look.mask.clone()
+        });
         let line = mask.map_or_else(|_| "portcullis: internal error".to_owned(), |mask| mask.apply(line));
         Self::without_secrets(&line);
     }
@@ -224,7 +239,14 @@ impl Output {
         })
     }
 
+    /// With the mask.
     fn look(&self) -> MutexGuard<'_, Look> {
+        let mut look = self.settings();
+        look.ensure_mask(&self.0.environment);
+        look
+    }
+
+    fn settings(&self) -> MutexGuard<'_, Look> {
         self.0.look.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
