@@ -97,7 +97,7 @@ const AMQP: Section = Section::new(
 const FILE: Section = Section::new("`wait.file`", "", &[key!(path: Path, required, "The file."), TIMEOUT]);
 
 const ONCE: Key = key!(once: Boolean, = "false",
-            "Done [once per release](living.md#steps-that-are-done-once), under the lock.");
+            "Done [once per release](history.md#steps-that-run-once-per-release), under the lock.");
 
 const SQL: Section = Section::new(
     "`sql`",
