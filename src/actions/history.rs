@@ -1,5 +1,5 @@
 //! The history of this run: what it changed, step by step. It starts with the first change, so that a run that
-//! changes nothing writes nothing. Only `once` and the override depend on it.
+//! changes nothing writes nothing. Only `once_per_release` and the override depend on it.
 
 use std::{
     cell::{Cell, RefCell},
@@ -95,7 +95,7 @@ impl RunHistory {
         self.write(context).await;
     }
 
-    /// A step with `once = true` was done; fails if that could not be written down.
+    /// A step with `once_per_release = true` was done; fails if that could not be written down.
     pub(crate) async fn once(&self, context: &RunContext, step: &str, what: &str) -> Result<(), Failure> {
         let entry = Entry::Once { release: release(context).await, step: step.into(), what: what.into() };
         let written = if self.given_up.get() {

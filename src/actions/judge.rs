@@ -81,7 +81,7 @@ pub(super) fn judge(context: &RunContext, manifest: &Manifest, found: &Found) ->
     judgement
 }
 
-/// The rules; `at_least` is 0 for a single schema, where the size of the registry does not matter.
+/// The rules; `min_rows` is 0 for a single schema, where the size of the registry does not matter.
 pub(super) fn rules(context: &RunContext, at_least: usize) -> Rules {
     Rules { ahead_blocks: context.config.gate.ahead == Ahead::Block, at_least }
 }

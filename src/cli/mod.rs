@@ -143,7 +143,7 @@ Examples:
 
 Examples:
   portcullis verify
-  portcullis verify --tenant demo --tenant acme
+  portcullis verify demo acme
   portcullis verify --app finance                    what one Django app asks for
   portcullis verify --format junit > verify.xml")]
     Verify(Verify),
@@ -151,7 +151,7 @@ Examples:
     #[command(after_help = "Examples:
   portcullis migrate                 the shared schema, then every tenant
   portcullis migrate --shared
-  portcullis migrate --tenant acme
+  portcullis migrate acme
   portcullis migrate --dry-run       say what is pending, change nothing")]
     Migrate(Migrate),
     /// Bring one tenant to completeness, in five steps: exists, state, apply, verify, tables answer
@@ -243,11 +243,27 @@ pub(crate) struct Run {
     pub(crate) server: Vec<String>,
 }
 
+/// The tenants that a command is for; none means all.
+#[derive(Debug, Args)]
+pub(crate) struct Tenants {
+    /// Only these tenants
+    #[arg(value_name = "TENANT")]
+    tenants: Vec<String>,
+    /// The former way to name one.
+    #[arg(long = "tenant", value_name = "NAME", hide = true)]
+    former: Vec<String>,
+}
+
+impl Tenants {
+    pub(crate) fn names(&self) -> Vec<String> {
+        [self.tenants.as_slice(), &self.former].concat()
+    }
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct Verify {
-    /// Judge this tenant only; may be given again
-    #[arg(long, value_name = "NAME")]
-    pub(crate) tenant: Vec<String>,
+    #[command(flatten)]
+    pub(crate) only: Tenants,
     /// Judge only what this app's migrations and models ask for (Django)
     #[arg(long)]
     pub(crate) app: Option<String>,
@@ -266,13 +282,12 @@ pub(crate) struct Verify {
 #[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Migrate {
     /// The shared schema only
-    #[arg(long, conflicts_with_all = ["tenant", "all"])]
+    #[arg(long, conflicts_with_all = ["tenants", "former", "all"])]
     pub(crate) shared: bool,
-    /// This tenant only; may be given again
-    #[arg(long, value_name = "NAME", conflicts_with = "all")]
-    pub(crate) tenant: Vec<String>,
+    #[command(flatten)]
+    pub(crate) only: Tenants,
     /// Every tenant, and not the shared schema
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["tenants", "former"])]
     pub(crate) all: bool,
     /// How many tenants at a time
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
@@ -298,7 +313,8 @@ pub(crate) struct History {
 
 #[derive(Debug, Args)]
 pub(crate) struct Repair {
-    #[arg(required_unless_present = "all_affected", value_name = "TENANT", num_args = 0..=1)]
+    /// The tenants to repair, one after the other
+    #[arg(required_unless_present = "all_affected", value_name = "TENANT")]
     pub(crate) tenant: Vec<String>,
     /// Forget this app's migrations in the tenant's ledger and run them again, in one transaction (Django)
     #[arg(long, value_name = "APP")]
@@ -380,6 +396,22 @@ mod tests {
             }
         }
         walk(&Cli::command(), "portcullis");
+    }
+
+    #[test]
+    fn tenants_are_named_by_arguments_and_still_by_the_former_option() {
+        let names = |line: &str| match Cli::try_parse_from(line.split(' ')).ok()?.command {
+            Command::Verify(verify) => Some(verify.only.names()),
+            Command::Migrate(migrate) => Some(migrate.only.names()),
+            Command::Repair(repair) => Some(repair.tenant),
+            _ => None,
+        };
+        let words = |words: [&str; 2]| Some(words.map(str::to_owned).to_vec());
+        for command in ["verify", "migrate", "repair"] {
+            assert_eq!(names(&format!("portcullis {command} acme -- -odd")), words(["acme", "-odd"]));
+        }
+        assert_eq!(names("portcullis verify --tenant acme --tenant b"), words(["acme", "b"]));
+        assert_eq!(names("portcullis migrate --all acme"), None);
     }
 
     #[test]

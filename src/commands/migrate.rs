@@ -17,13 +17,11 @@ pub(crate) async fn run(
     arguments: &cli::Migrate,
     on_event: &dyn Fn(CommandEvent<'_>),
 ) -> Result<Migrated, Failure> {
-    let all = arguments.all || (!arguments.shared && arguments.tenant.is_empty());
-    let shared = arguments.shared || (!arguments.all && arguments.tenant.is_empty());
-    let tenants = if all {
-        Some(Selection::All)
-    } else {
-        (!arguments.tenant.is_empty()).then(|| Selection::Named(arguments.tenant.clone()))
-    };
+    let only = arguments.only.names();
+    let all = arguments.all || (!arguments.shared && only.is_empty());
+    let shared = arguments.shared || (!arguments.all && only.is_empty());
+    let tenants =
+        if all { Some(Selection::All) } else { (!only.is_empty()).then_some(Selection::Named(only)) };
     if arguments.dry_run {
         let (_, judgement) = inspect(&work.context, shared, tenants.as_ref()).await?;
         return Ok(Migrated::Pending(judgement));

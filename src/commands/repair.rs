@@ -27,6 +27,7 @@ pub(crate) async fn run(
         (named, _) => named.to_vec(),
     };
     let mut done: Vec<(String, Repaired)> = Vec::new();
+    let several = tenants.len() > 1 || arguments.all_affected;
     for tenant in tenants {
         let request = RepairRequest {
             tenant: &tenant,
@@ -34,7 +35,7 @@ pub(crate) async fn run(
             allow_code: arguments.allow_code,
             dry_run: arguments.dry_run,
         };
-        if arguments.all_affected {
+        if several {
             on_event(CommandEvent::Note(format!("{tenant}:")));
         }
         let on_step = |event: RepairEvent<'_>| match event {

@@ -33,11 +33,13 @@ pub(crate) async fn run(
     if let Some(app) = &arguments.app {
         known(app, manifest)?;
     }
-    let named = Selection::Named(arguments.tenant.clone());
+    let only = arguments.only.names();
+    let is_all = only.is_empty();
+    let named = Selection::Named(only);
     let asked = Asked {
         manifest,
-        shared: arguments.tenant.is_empty(),
-        tenants: if arguments.tenant.is_empty() { &Selection::All } else { &named },
+        shared: is_all,
+        tenants: if is_all { &Selection::All } else { &named },
         timeout: INSPECTION,
         wait: None,
         looked: &|done, total| {

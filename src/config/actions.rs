@@ -72,7 +72,7 @@ fn wait(mut table: Table<'_>) -> Option<Action> {
 }
 
 fn sql(mut table: Table<'_>) -> Option<Action> {
-    let (run, timeout, once) = (table.get("run"), table.value("timeout"), table.value("once"));
+    let (run, timeout, once) = (table.get("run"), table.value("timeout"), table.value("once_per_release"));
     table.finish();
     Some(Action::Sql { run: run?, timeout, once })
 }
@@ -114,7 +114,7 @@ fn command(mut table: Table<'_>, background: &mut Option<Range<usize>>) -> Actio
         max_backoff: table.value("max_backoff"),
         accept: table.value("accept"),
         background: table.value("background"),
-        once: table.value("once"),
+        once: table.value("once_per_release"),
         grace: table.value("grace"),
     };
     if command.max_backoff < command.backoff {
@@ -128,7 +128,7 @@ fn command(mut table: Table<'_>, background: &mut Option<Range<usize>>) -> Actio
     }
     if command.background && command.once {
         let message = "what stays beside the server cannot be done once a release";
-        table.report_at("once", message, Some("remove `once`, or `background`"));
+        table.report_at("once_per_release", message, Some("remove `once_per_release`, or `background`"));
     }
     if command.background {
         *background = table.node("background").map(|node| node.span.clone());

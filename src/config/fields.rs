@@ -45,11 +45,11 @@ impl<'t> Table<'t> {
     }
 
     pub(super) fn entry(&mut self, name: &'static str) -> Option<&'t Entry> {
-        self.declared(name)?;
+        let key = self.declared(name)?;
         if !self.read.contains(&name) {
-            self.read.push(name);
+            self.read.extend([name].into_iter().chain(key.former));
         }
-        self.entries.iter().find(|entry| entry.key == name).filter(|entry| match &entry.node.value {
+        self.given(name).filter(|entry| match &entry.node.value {
             Value::Text(text) => !text.is_empty(),
             Value::Unfilled => false,
             _ => true,
@@ -139,7 +139,7 @@ impl<'t> Table<'t> {
     /// Reports that a key is needed, unless it is given and could not be filled in.
     pub(super) fn missing(&self, name: &str) {
         if !self.is_unfilled(name) {
-            let empty = self.entries.iter().find(|entry| entry.key == name);
+            let empty = self.given(name);
             let place = empty.map_or(self.span.clone(), |entry| entry.node.span.clone());
             let problem = Problem::error(place, format!("{} needs `{name}`", self.section.name));
             self.report(if empty.is_some() {
@@ -152,7 +152,7 @@ impl<'t> Table<'t> {
 
     /// The key is given and could not be filled in, which is reported already.
     pub(super) fn is_unfilled(&self, name: &str) -> bool {
-        self.entries.iter().any(|entry| entry.key == name && matches!(entry.node.value, Value::Unfilled))
+        self.given(name).is_some_and(|entry| matches!(entry.node.value, Value::Unfilled))
     }
 
     pub(super) fn report(&self, problem: Problem) {
@@ -174,11 +174,33 @@ impl<'t> Table<'t> {
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
-        self.entries.iter().any(|entry| entry.key == name)
+        self.given(name).is_some()
+    }
+
+    /// The key's entry, under its present or its former name.
+    fn given(&self, name: &str) -> Option<&'t Entry> {
+        let of = |name: &str| self.entries.iter().find(|entry| entry.key == name);
+        of(name).or_else(|| of(self.section.key(name)?.former?))
+    }
+
+    /// Reports each key that has its former name.
+    fn report_former_names(&self) {
+        for (key, former) in self.section.keys.iter().filter_map(|key| Some((key, key.former?))) {
+            let Some(entry) = self.entries.iter().find(|entry| entry.key == former) else { continue };
+            let span = entry.key_span.clone();
+            self.report(if self.entries.iter().any(|entry| entry.key == key.name) {
+                Problem::error(span, format!("`{former}` and `{}` are the same key", key.name))
+                    .help(format!("remove `{former}`, the former name"))
+            } else {
+                Problem::warning(span, format!("`{former}` is now `{}`", key.name))
+                    .help("the next release does not accept the former name")
+            });
+        }
     }
 
     /// Reports every key that is unknown, and returns how many there were.
     pub(super) fn finish(self) -> usize {
+        self.report_former_names();
         let unknown = self.entries.iter().filter(|entry| !self.read.contains(&entry.key.as_str()));
         unknown.map(|entry| self.report(self.unknown(entry))).count()
     }

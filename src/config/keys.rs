@@ -16,7 +16,7 @@ macro_rules! key {
         key!(@ $name, $kind, crate::config::keys::Need::Optional("none"), $doc $(, $only)?)
     };
     (@ $name:tt, $kind:expr, $need:expr, $doc:literal) => {
-        crate::config::keys::Key { name: stringify!($name), kind: $kind, need: $need, doc: $doc, framework: None }
+        crate::config::keys::Key { name: stringify!($name), kind: $kind, need: $need, doc: $doc, framework: None, former: None }
     };
     (@ $name:tt, $kind:expr, $need:expr, $doc:literal, $only:literal) => {
         crate::config::keys::Key {
@@ -25,6 +25,7 @@ macro_rules! key {
             need: $need,
             doc: $doc,
             framework: Some($only),
+            former: None,
         }
     };
 }
@@ -54,6 +55,8 @@ pub(super) struct Key {
     pub(super) doc: &'static str,
     /// The `framework` that it belongs to; None for all.
     pub(super) framework: Option<&'static str>,
+    /// The name that it had in the release before; still read, with a warning.
+    pub(super) former: Option<&'static str>,
 }
 
 /// What holds where a key is absent.
@@ -132,6 +135,10 @@ impl Section {
 }
 
 impl Key {
+    pub(super) const fn formerly(self, former: &'static str) -> Self {
+        Self { former: Some(former), ..self }
+    }
+
     pub(super) fn is_of(&self, framework: Option<&str>) -> bool {
         match (self.framework, framework) {
             (Some(only), Some(framework)) => only == framework,

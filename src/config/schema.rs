@@ -27,8 +27,13 @@ fn object(section: &'static Section, framework: Option<&'static str>) -> Value {
         return json!({ "anyOf": forms });
     }
     let keys = || section.keys.iter().filter(|key| key.is_of(framework));
-    let properties: Map<String, Value> =
+    let mut properties: Map<String, Value> =
         keys().map(|key| (key.name.to_owned(), property(key, framework))).collect();
+    for (key, former) in keys().filter_map(|key| Some((key, key.former?))) {
+        let mut value = property(key, framework);
+        merge(&mut value, json!({ "deprecated": true, "description": format!("Now `{}`.", key.name) }));
+        properties.insert(former.to_owned(), value);
+    }
     let is_needed = |key: &&Key| matches!(key.need, Need::Required) || is_told_by(key, framework);
     let required: Vec<&str> = keys().filter(is_needed).map(|key| key.name).collect();
     let mut object = json!({ "type": "object", "additionalProperties": false, "properties": properties });

@@ -67,7 +67,7 @@ pub(super) fn tenants(mut table: Table<'_>) -> Option<Registry> {
 
 fn registry(mut table: Table<'_>) -> Option<Registry> {
     let (name, schema_column) = (table.get("table"), table.get("schema_column"));
-    let (condition, at_least) = (table.get("where"), table.value("at_least"));
+    let (condition, at_least) = (table.get("where"), table.value("min_rows"));
     table.finish();
     Some(Registry { table: name?, schema_column: schema_column?, condition, at_least })
 }
@@ -127,7 +127,7 @@ pub(super) fn gate(mut table: Table<'_>) -> Gate {
     let incomplete = incomplete(&mut table);
     let gate = Gate {
         ahead: table.get("ahead").unwrap_or(Ahead::Warn),
-        settle: table.value("settle"),
+        settle: table.value("settle_timeout"),
         allow_standby: table.value("allow_standby"),
         mode: table.get("mode").unwrap_or(GateMode::Block),
         incomplete,
@@ -136,20 +136,20 @@ pub(super) fn gate(mut table: Table<'_>) -> Gate {
     gate
 }
 
-/// `max` has no default: how many may be kept out is the decision itself.
+/// `max_quarantined` has no default: how many may be kept out is the decision itself.
 fn incomplete(table: &mut Table<'_>) -> OnIncomplete {
     let incomplete = table.get("incomplete").unwrap_or(Incomplete::Block);
-    let (at_most, file) = (table.get("max"), table.get("quarantine_file"));
+    let (at_most, file) = (table.get("max_quarantined"), table.get("quarantine_file"));
     if incomplete == Incomplete::Block {
-        for key in ["max", "quarantine_file"] {
+        for key in ["max_quarantined", "quarantine_file"] {
             if table.node(key).is_some() {
                 table.report_at(key, &format!("`{key}` needs `incomplete = \"quarantine\"`"), None);
             }
         }
         return OnIncomplete::Block;
     }
-    if at_most.is_none() && !table.has("max") {
-        table.missing("max");
+    if at_most.is_none() && !table.has("max_quarantined") {
+        table.missing("max_quarantined");
     }
     at_most.map_or(OnIncomplete::Block, |at_most| OnIncomplete::Quarantine { at_most, file })
 }

@@ -46,7 +46,7 @@ direct   = { url = "${DATABASE_DIRECT_URL:-}" }
 reader   = { user = "portcullis_ro", password = { file = "/run/secrets/ro" } }
 
 [tenants]
-registry = { table = "tenants", schema_column = "schema_name", where = "status <> 'pending'", at_least = 0 }
+registry = { table = "tenants", schema_column = "schema_name", where = "status <> 'pending'", min_rows = 0 }
 
 [migrations]
 shared  = "migrations/shared"
@@ -181,7 +181,8 @@ fn only_a_supervised_server_may_have_a_program_beside_it() {
 
 #[test]
 fn a_quarantine_behind_a_migration_that_blocks_is_doubtful() {
-    let text = SKETCH.replace("[migrations]", "[gate]\nincomplete = \"quarantine\"\nmax = 1\n\n[migrations]");
+    let gate = "[gate]\nincomplete = \"quarantine\"\nmax_quarantined = 1\n\n[migrations]";
+    let text = SKETCH.replace("[migrations]", gate);
     let doubt =
         "step `tenant schemas` blocks when one tenant's migration fails, before the gate could quarantine it";
     assert_eq!(messages(&text, &Environment::default()), [doubt]);
@@ -192,8 +193,8 @@ fn a_quarantine_behind_a_migration_that_blocks_is_doubtful() {
 #[test]
 fn a_quarantine_needs_its_limit_and_an_entry_its_day() {
     for (text, message) in [
-        ("[gate]\nincomplete = \"quarantine\"", "`[gate]` needs `max`"),
-        ("[gate]\nmax = 3", "`max` needs `incomplete = \"quarantine\"`"),
+        ("[gate]\nincomplete = \"quarantine\"", "`[gate]` needs `max_quarantined`"),
+        ("[gate]\nmax_quarantined = 3", "`max_quarantined` needs `incomplete = \"quarantine\"`"),
         ("[[accept]]\ntenant = \"a\"\nwhat = \"t\"\nreason = \"r\"", "an `[[accept]]` needs `until`"),
     ] {
         assert_eq!(messages(text, &Environment::default()), [message], "{text}");
@@ -213,4 +214,16 @@ fn the_command_line_overrides_the_file() {
     assert_eq!(overridden(Overrides::default()), ("web".into(), 4, false));
     let overrides = Overrides { role: Some("beat".into()), jobs: Some(9), cooperate: true };
     assert_eq!(overridden(overrides), ("beat".into(), 9, true));
+}
+
+#[test]
+fn a_former_key_is_read_with_a_warning_and_never_beside_the_present_one() {
+    let env = Environment::default();
+    let former = valid("[gate]\nsettle = \"5s\"", &env);
+    assert_eq!(former.gate.settle, Duration::from_secs(5));
+    assert_eq!(messages("[gate]\nsettle = \"5s\"", &env), ["`settle` is now `settle_timeout`"]);
+    let both = "[gate]\nsettle = \"5s\"\nsettle_timeout = \"6s\"";
+    assert_eq!(messages(both, &env), ["`settle` and `settle_timeout` are the same key"]);
+    let wrong = "[gate]\nsettle = 5";
+    assert_eq!(messages(wrong, &env).len(), 2);
 }

@@ -68,7 +68,7 @@ pub(crate) enum Entry {
     },
     At(At),
     Step(Step),
-    /// A step with `once = true` was done; `what` is the digest of what it does.
+    /// A step with `once_per_release = true` was done; `what` is the digest of what it does.
     Once {
         release: String,
         step: String,

@@ -194,7 +194,7 @@ mod tests {
 
          what to do
            1. see exactly what is missing in acme
-                portcullis verify --tenant acme
+                portcullis verify acme
            2. acme: restore what is missing from a backup, or run that part of the
               migration's own SQL
         ================================================================================
@@ -240,10 +240,10 @@ mod tests {
               ledger row (with Django: `python manage.py migrate_schemas APP NAME --fake
               --schema=TENANT`); if it is not, drop it
            2. then apply again in acme
-                portcullis migrate --tenant acme
+                portcullis migrate acme
            3. or decide to serve the others: `on_failure = "warn"` on the step that
-              migrates, and `[gate] incomplete = "quarantine"` with `max`, which keeps
-              the server from those that fail
+              migrates, and `[gate] incomplete = "quarantine"` with `max_quarantined`,
+              which keeps the server from those that fail
         ================================================================================
         "#);
     }

@@ -1,4 +1,4 @@
-//! `once = true`: a step that is done once a release, under the lock, and skipped only if the record of runs says
+//! `once_per_release = true`: a step that is done once a release, under the lock, and skipped only if the record of runs says
 //! that this step of this release was done. Killed between its end and its record, it is done again.
 
 use sha2::{Digest, Sha256};

@@ -145,7 +145,7 @@ fn podman(image: &Image, arguments: &[&str]) -> Outcome {
 fn of_ten_containers_one_does_the_work_and_all_serve_when_it_is_done() {
     let project = slow()
         .file("shared/2_count.sql", "CREATE TABLE applied (n int);\nINSERT INTO applied VALUES (1);\n")
-        .step("[[step]]\nname = \"first data\"\nsql = { run = \"INSERT INTO applied VALUES (2)\", once = true }\n");
+        .step("[[step]]\nname = \"first data\"\nsql = { run = \"INSERT INTO applied VALUES (2)\", once_per_release = true }\n");
     let (image, project) = containers(project);
     let mut replicas = Replicas::start(&image, &project, 10);
     project.until_running("until it may go on");

@@ -205,7 +205,7 @@ fn a_run_that_is_killed_or_fails_leaves_no_lock_behind() {
     ours.until(true, locks);
     killed.signal(Signal::SIGKILL);
     ours.portcullis.run(["run", "--no-server"]).exits(0);
-    let failing = "\n[[step]]\nname = \"fails\"\ncommand = { run = [\"false\"], once = true }\n";
+    let failing = "\n[[step]]\nname = \"fails\"\ncommand = { run = [\"false\"], once_per_release = true }\n";
     let ours = ours.step(failing);
     ours.portcullis.run(["run", "--no-server"]).exits(79);
     ours.until(false, locks);

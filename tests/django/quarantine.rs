@@ -15,7 +15,7 @@ fn the_healthy_tenants_are_served_and_the_broken_one_answers_503() {
     project.copies(&["acme".to_owned(), "globex".to_owned()]);
     let path = project.portcullis.path("config.toml");
     let config = std::fs::read_to_string(&path).unwrap();
-    std::fs::write(&path, config + "\n[gate]\nincomplete = \"quarantine\"\nmax = 1\n").unwrap();
+    std::fs::write(&path, config + "\n[gate]\nincomplete = \"quarantine\"\nmax_quarantined = 1\n").unwrap();
     project.database.execute("DROP TABLE acme.finance_invoice CASCADE");
 
     let server = project.portcullis.spawn(["run"]);

@@ -52,7 +52,7 @@ fn what_cannot_be_read_as_a_file_is_said_to_be_what_it_is() {
 
 #[test]
 fn what_is_said_of_a_problem_fits_eighty_columns() {
-    let config = "[database]\nhost = \"db\"\nsslmode = \"requird\"\n[gate]\nsettle = 120\n";
+    let config = "[database]\nhost = \"db\"\nsslmode = \"requird\"\n[gate]\nsettle_timeout = 120\n";
     let portcullis = Portcullis::new().config(config);
     let outcome = portcullis.run(["check"]).exits(78).says("verify-full");
     let long: Vec<_> = outcome

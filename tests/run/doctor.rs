@@ -198,7 +198,7 @@ fn a_server_that_cannot_run_and_a_start_that_is_not_gated_have_failed() {
     let sample = sample.file("config.toml", &conditional);
     only(&sample.portcullis, &[("gate-blocks", "warned"), ("server-command", "failed")]);
     let few =
-        config.replace("schema_column = \"schema_name\"", "schema_column = \"schema_name\", at_least = 9");
+        config.replace("schema_column = \"schema_name\"", "schema_column = \"schema_name\", min_rows = 9");
     let sample = sample.file("config.toml", &few);
     only(&sample.portcullis, &[("registry-readable", "failed"), ("server-command", "failed")]);
 }

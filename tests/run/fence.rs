@@ -222,7 +222,7 @@ pub(super) fn server() -> (String, u16) {
 
 #[test]
 fn what_is_done_once_carries_the_name_of_its_run_and_plain_commands_do_not() {
-    let steps = "\n[[step]]\nname = \"first\"\ncommand = { run = [\"sh\", \"-c\", \"echo once as $PGAPPNAME.\"], once = true }\n\
+    let steps = "\n[[step]]\nname = \"first\"\ncommand = { run = [\"sh\", \"-c\", \"echo once as $PGAPPNAME.\"], once_per_release = true }\n\
                  [[step]]\nname = \"second\"\ncommand = { run = [\"sh\", \"-c\", \"echo plain as $PGAPPNAME.\"] }\n";
     let outcome = Project::complete("").step(steps).start().exits(0).says("plain as .");
     let run = outcome.stderr.split("run ").nth(1).unwrap().split(',').next().unwrap();

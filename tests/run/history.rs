@@ -141,7 +141,8 @@ fn killed_in_the_middle_it_is_done_again() {
         "",
         "test -e go_on || { touch here; echo it is here; sleep 60; }; echo x >> seeded",
     ));
-    let project = project.replace("echo x >> seeded''']", "echo x >> seeded''']\ncommand.once = true");
+    let project =
+        project.replace("echo x >> seeded''']", "echo x >> seeded''']\ncommand.once_per_release = true");
     let running = project.portcullis.spawn(["run"]);
     running.wait_for_line("it is here");
     running.signal(Signal::SIGKILL);
@@ -153,7 +154,7 @@ fn killed_in_the_middle_it_is_done_again() {
 #[test]
 fn a_failure_is_not_taken_for_done() {
     let project = Project::complete("").step(
-        "[[step]]\nname = \"seed\"\nsql = { run = \"INSERT INTO public.seeded VALUES (1)\", once = true }\n",
+        "[[step]]\nname = \"seed\"\nsql = { run = \"INSERT INTO public.seeded VALUES (1)\", once_per_release = true }\n",
     );
     project.start().exits(79);
     project.database.execute("CREATE TABLE public.seeded (n int)");
@@ -172,8 +173,8 @@ fn what_cannot_be_recorded_is_not_done_once() {
 /// One with two steps that are done once, in SQL and by a command.
 fn once() -> Project {
     let project = Project::new("")
-        .step("[[step]]\nname = \"seed\"\nsql = { run = \"INSERT INTO public.seeded VALUES (1)\", once = true }\n")
-        .step("[[step]]\nname = \"file\"\ncommand = { run = [\"sh\", \"-c\", \"sleep 0.3; echo x >> seeded\"], once = true }\n");
+        .step("[[step]]\nname = \"seed\"\nsql = { run = \"INSERT INTO public.seeded VALUES (1)\", once_per_release = true }\n")
+        .step("[[step]]\nname = \"file\"\ncommand = { run = [\"sh\", \"-c\", \"sleep 0.3; echo x >> seeded\"], once_per_release = true }\n");
     project.database.execute("CREATE TABLE public.seeded (n int)");
     project
 }

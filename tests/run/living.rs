@@ -13,7 +13,7 @@ fn a_broken_tenant_blocks_all_and_the_box_names_the_choice() {
     let outcome = start(&project).exits(1).says_not("the server started");
     let said = outcome.failure_box().split_whitespace().collect::<Vec<_>>().join(" ");
     for words in [
-        "or decide to serve the 2 other tenants meanwhile: `[gate] incomplete = \"quarantine\"`, `max = 1`;",
+        "or decide to serve the 2 other tenants meanwhile: `[gate] incomplete = \"quarantine\"`, `max_quarantined = 1`;",
         "PORTCULLIS_OVERRIDE=\"gate:REASON\"",
     ] {
         assert!(said.contains(words), "{said}");
@@ -29,7 +29,7 @@ fn a_gate_that_only_reports_says_everything_and_blocks_nothing() {
         "THE GATE IS OPEN, THOUGH NOT EVERYTHING IS COMPLETE report",
         "b table missing item (its ledger is complete)",
         "`[gate] mode = \"report\"` blocks nothing",
-        "portcullis verify --tenant b",
+        "portcullis verify b",
     ] {
         assert!(text.contains(words), "{words}\n{outcome}");
     }
@@ -82,7 +82,7 @@ fn an_accepted_tenant_is_left_alone_by_migrate() {
 
 #[test]
 fn the_healthy_tenants_are_served_and_the_server_knows_the_others() {
-    let project = broken("[gate]\nincomplete = \"quarantine\"\nmax = 1\n");
+    let project = broken("[gate]\nincomplete = \"quarantine\"\nmax_quarantined = 1\n");
     start(&project)
         .exits(0)
         .says("THE GATE IS OPEN, THOUGH NOT EVERYTHING IS COMPLETE")
@@ -96,9 +96,10 @@ fn the_healthy_tenants_are_served_and_the_server_knows_the_others() {
 
 #[test]
 fn the_list_reaches_a_server_that_is_supervised_and_a_file_of_choice() {
-    let project =
-        broken("[gate]\nincomplete = \"quarantine\"\nmax = 1\nquarantine_file = \"kept-out.json\"\n")
-            .replace("[server]", "[server]\nmode = \"supervise\"");
+    let project = broken(
+        "[gate]\nincomplete = \"quarantine\"\nmax_quarantined = 1\nquarantine_file = \"kept-out.json\"\n",
+    )
+    .replace("[server]", "[server]\nmode = \"supervise\"");
     start(&project).exits(0).says("list=[\"b\"]\n[\"b\"]\nthe server started");
     assert_eq!(std::fs::read_to_string(project.portcullis.path("kept-out.json")).unwrap(), "[\"b\"]");
     let project = project.replace("\nquarantine_file = \"kept-out.json\"", "");
@@ -107,28 +108,29 @@ fn the_list_reaches_a_server_that_is_supervised_and_a_file_of_choice() {
 
 #[test]
 fn a_list_that_cannot_be_written_keeps_the_server_away() {
-    let project =
-        broken("[gate]\nincomplete = \"quarantine\"\nmax = 1\nquarantine_file = \"no/such/folder\"\n");
+    let project = broken(
+        "[gate]\nincomplete = \"quarantine\"\nmax_quarantined = 1\nquarantine_file = \"no/such/folder\"\n",
+    );
     start(&project).exits(74).says("whom to keep out").says_not("the server started");
 }
 
 #[test]
 fn more_than_may_be_quarantined_block() {
-    let project = broken("[gate]\nincomplete = \"quarantine\"\nmax = 1\n");
+    let project = broken("[gate]\nincomplete = \"quarantine\"\nmax_quarantined = 1\n");
     project.database.execute("DROP TABLE c.item");
     start(&project).exits(1).says_not("the server started");
 }
 
 #[test]
 fn a_broken_shared_schema_is_never_quarantined() {
-    let project = broken("[gate]\nincomplete = \"quarantine\"\nmax = 3\n");
+    let project = broken("[gate]\nincomplete = \"quarantine\"\nmax_quarantined = 3\n");
     project.database.execute("ALTER TABLE _sqlx_migrations RENAME TO lost");
     start(&project).exits(1).says_not("the server started");
 }
 
 #[test]
 fn a_tenant_that_a_step_names_is_never_quarantined() {
-    let project = broken("[gate]\nincomplete = \"quarantine\"\nmax = 3\n")
+    let project = broken("[gate]\nincomplete = \"quarantine\"\nmax_quarantined = 3\n")
         .replace("verify = { tenants = \"all\" } # every", "verify = { tenants = [\"b\"] }");
     start(&project).exits(1).says_not("the server started");
 }
@@ -138,7 +140,7 @@ fn a_tenant_whose_migration_fails_at_night_is_quarantined_where_the_steps_say_so
     let project = Project::complete("on_tenant_failure = \"continue\"")
         .replace("migrate.tenants = {}", "migrate.tenants = {}\non_failure = \"warn\"")
         .replace("bootstrap = { tenants = [\"a\", \"b\", \"c\"] }", "command.run = [\"true\"]")
-        .step("[gate]\nincomplete = \"quarantine\"\nmax = 1\nsettle = \"0s\"\n")
+        .step("[gate]\nincomplete = \"quarantine\"\nmax_quarantined = 1\nsettle_timeout = \"0s\"\n")
         .file("tenant/2_positive.sql", "ALTER TABLE item ADD CONSTRAINT positive CHECK (n > 0);\n");
     project.database.execute("INSERT INTO b.item VALUES (-1)");
     project.start().exits(0).says("the server is told to keep out b").says("the server started");
@@ -194,7 +196,7 @@ fn an_override_without_a_reason_is_a_usage_error() {
 #[test]
 fn metrics_and_a_notification_tell_of_an_open_gate() {
     let project = broken(
-        "[gate]\nincomplete = \"quarantine\"\nmax = 1\n[metrics]\nfile = \"m.prom\"\n\
+        "[gate]\nincomplete = \"quarantine\"\nmax_quarantined = 1\n[metrics]\nfile = \"m.prom\"\n\
          [notify]\ncommand = [\"sh\", \"-c\", \"echo $PORTCULLIS_NOTIFICATION > told\"]\n",
     );
     start(&project).exits(0);

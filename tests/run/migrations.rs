@@ -20,9 +20,7 @@ fn a_failing_tenant_is_rolled_back_and_named_with_the_line() {
     let project = failing_in(&["b"], "jobs = 1");
     let outcome = project.start().exits(1).says_not("the server started");
     let shown = outcome.failure_box();
-    for text in
-        ["   b\n", "2 positive", "tenant/2_positive.sql:3", "violated", "portcullis migrate --tenant b"]
-    {
+    for text in ["   b\n", "2 positive", "tenant/2_positive.sql:3", "violated", "portcullis migrate b"] {
         assert!(shown.contains(text), "{text}: {outcome}");
     }
     assert_eq!(project.ledger("b"), BEFORE);

@@ -230,7 +230,7 @@ fn every_command_masks_what_a_projects_program_prints() {
 #[test]
 fn the_history_holds_no_secret() {
     let project = Project::new("").env("API_TOKEN", "correct-horse-battery").step(
-        "[[step]]\nname = \"broken\"\nsql = { run = \"SELECT 'correct-horse-battery'::integer\", once = true }\n",
+        "[[step]]\nname = \"broken\"\nsql = { run = \"SELECT 'correct-horse-battery'::integer\", once_per_release = true }\n",
     );
     project.start().exits(79).says("********").says_not("correct-horse");
     run(&project, &["history", "--format", "json"]).exits(0).says("broken").says_not("correct-horse");

@@ -96,8 +96,9 @@ const AMQP: Section = Section::new(
 );
 const FILE: Section = Section::new("`wait.file`", "", &[key!(path: Path, required, "The file."), TIMEOUT]);
 
-const ONCE: Key = key!(once: Boolean, = "false",
-            "Done [once per release](history.md#steps-that-run-once-per-release), under the lock.");
+const ONCE: Key = key!(once_per_release: Boolean, = "false",
+            "Done [once per release](history.md#steps-that-run-once-per-release), under the lock.")
+.formerly("once");
 
 const SQL: Section = Section::new(
     "`sql`",
@@ -158,6 +159,6 @@ const COMMAND: Section = Section::new(
         key!(grace: DurationOrZero, = "8s", "The time between TERM and KILL."),
         ONCE,
         key!(background: Boolean, = "false",
-            "The program stays beside the server, a proxy for example: the step is done when it runs. Only with `mode = \"supervise\"`, and not with `once`."),
+            "The program stays beside the server, a proxy for example: the step is done when it runs. Only with `mode = \"supervise\"`, and not with `once_per_release`."),
     ],
 );

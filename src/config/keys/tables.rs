@@ -81,7 +81,8 @@ const REGISTRY: Section = Section::new(
             "The table that lists the tenants, perhaps with its schema: `\"public.tenants\"`."),
         key!(schema_column: Identifier, required, "The column with the schema's name."),
         key!(where: Text, "An SQL condition that a row must meet to count as a tenant."),
-        key!(at_least: Number(0, 1_000_000), = "0", "With fewer rows than this, the gate stays shut."),
+        key!(min_rows: Number(0, 1_000_000), = "0", "The gate blocks while the registry has fewer rows than this.")
+            .formerly("at_least"),
     ],
 );
 
@@ -143,15 +144,17 @@ const GATE: Section = Section::new(
     "How the gate judges.",
     &[
         key!(ahead: Word(words::<Ahead>), = "warn", "What happens when the database is ahead of the code."),
-        key!(settle: DurationOrZero, = "2m",
-            "A tenant that advanced between two inspections is being created: it is inspected again for so long."),
+        key!(settle_timeout: DurationOrZero, = "2m",
+            "How long the gate inspects a tenant again that advanced between two inspections, because it is being created.")
+            .formerly("settle"),
         key!(allow_standby: Boolean, = "false", "Accept the state of a standby, which proves only itself."),
         key!(mode: Word(words::<GateMode>), = "block",
             "[`\"report\"`](gate-bypasses.md#report-mode) reports everything and blocks nothing."),
         key!(incomplete: Word(words::<Incomplete>), = "block",
             "[`\"quarantine\"`](gate-bypasses.md#quarantine) serves the complete tenants and tells the server about the others."),
-        key!(max: Number(1, 1_000), ? "none; required with `\"quarantine\"`",
-            "More incomplete tenants than this block; only with `incomplete = \"quarantine\"`."),
+        key!(max_quarantined: Number(1, 1_000), ? "none; required with `\"quarantine\"`",
+            "More incomplete tenants than this block; only with `incomplete = \"quarantine\"`.")
+            .formerly("max"),
         key!(quarantine_file: Path, ? "in memory",
             "Where the list of incomplete tenants is written, by rename; only with `incomplete = \"quarantine\"`."),
     ],

@@ -154,7 +154,7 @@ schema = "public"
 direct = { url = "postgres://app@direct/app", sslmode = "require", sslrootcert = "/ca.pem" }
 reader = { host = "ro", port = 5433, name = "app", user = "ro", password = { file = "/run/secrets/ro" } }
 [tenants]
-registry = { table = "tenants", schema_column = "schema_name", where = "active", at_least = 1 }
+registry = { table = "tenants", schema_column = "schema_name", where = "active", min_rows = 1 }
 [migrations]
 framework = "sql"
 shared = "m/shared"
@@ -163,11 +163,11 @@ manifest = { file = "manifest.json", auto = true }
 apply = { jobs = 4, canary = ["demo"], cooperate = true, on_tenant_failure = "continue", max_failures = 5, timeout = "1m", lock_timeout = "5s", statement_timeout = "1m" }
 [gate]
 ahead = "warn"
-settle = "0s"
+settle_timeout = "0s"
 allow_standby = true
 mode = "report"
 incomplete = "quarantine"
-max = 3
+max_quarantined = 3
 quarantine_file = "/run/quarantine"
 [[accept]]
 tenant = "acme"
@@ -218,7 +218,7 @@ wait.file = { path = "/flag", timeout = "1m" }
 [[step]]
 name = "sql"
 when = { role = "web", env = ["A"], unless_env = ["B"], pending = "shared" }
-sql = { run = "SELECT 1", timeout = "1m", once = true }
+sql = { run = "SELECT 1", timeout = "1m", once_per_release = true }
 [[step]]
 name = "shared"
 migrate.shared = {}
@@ -233,7 +233,7 @@ name = "gate"
 verify = { tenants = "all", shared = true, wait = "1m", timeout = "1m" }
 [[step]]
 name = "static"
-command = { run = ["collect"], env = { A = "b", C = { env = "DB_PASSWORD" } }, cwd = "/", timeout = "1m", total_timeout = "2m", retries = 1, backoff = "1s", max_backoff = "2s", accept = [0, 3], grace = "1s", once = true }
+command = { run = ["collect"], env = { A = "b", C = { env = "DB_PASSWORD" } }, cwd = "/", timeout = "1m", total_timeout = "2m", retries = 1, backoff = "1s", max_backoff = "2s", accept = [0, 3], grace = "1s", once_per_release = true }
 [[step]]
 name = "proxy"
 command = { run = ["proxy"], background = true }

@@ -40,7 +40,7 @@ password = { env = "S" }
 sslmode = "${S}"
 direct = { url = "${S}", password = "${S}" }
 [tenants]
-registry = { table = "${S}", schema_column = "${S}", at_least = "${S}" }
+registry = { table = "${S}", schema_column = "${S}", min_rows = "${S}" }
 [migrations]
 shared = ["${S}"]
 apply = { jobs = "${S}", on_tenant_failure = "${S}", timeout = "${S}" }

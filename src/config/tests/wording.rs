@@ -19,7 +19,7 @@ sslmode = "requird"
 
 [gate]
 ahead = "wran"
-settle = 120
+settle_timeout = 120
 
 [[step]]
 name = "databse"
@@ -83,10 +83,10 @@ command = { run = [] }
 
     error: this must be a duration such as "90s", "2m", "500ms" or "1h", not a
            number
-      --> config.toml:11:10
+      --> config.toml:11:18
        |
-    11 | settle = 120
-       |          ^^^
+    11 | settle_timeout = 120
+       |                  ^^^
        |
        = help: say the unit: "120s"
 
@@ -160,7 +160,7 @@ command = { run = [] }
 
 #[test]
 fn a_text_that_is_no_toml_is_read_as_far_as_it_goes() {
-    let text = "role =\n[gate]\nahead = \"blok\"\nsettle = = 2\n[lock\ntimeout = \"1m\"\n";
+    let text = "role =\n[gate]\nahead = \"blok\"\nsettle_timeout = = 2\n[lock\ntimeout = \"1m\"\n";
     assert_snapshot!(rendered(text, &Environment::default()), @r#"
     error: string values must be quoted, expected literal string
      --> config.toml:1:7
@@ -177,16 +177,16 @@ fn a_text_that_is_no_toml_is_read_as_far_as_it_goes() {
       = help: did you mean `block`?
 
     error: extra `=`, expected nothing
-     --> config.toml:4:10
+     --> config.toml:4:18
       |
-    4 | settle = = 2
-      |          ^
+    4 | settle_timeout = = 2
+      |                  ^
 
     error: unexpected key or value, expected newline, `#`
-     --> config.toml:4:12
+     --> config.toml:4:20
       |
-    4 | settle = = 2
-      |            ^
+    4 | settle_timeout = = 2
+      |                    ^
 
     error: unclosed table, expected `]`
      --> config.toml:5:6
@@ -200,7 +200,7 @@ fn a_text_that_is_no_toml_is_read_as_far_as_it_goes() {
 fn a_value_from_a_variable_is_called_by_its_name() {
     let text = r#"
 [gate]
-settle = "${SETTLE}"
+settle_timeout = "${SETTLE}"
 ahead = "${AHEAD:?say what a newer database means}"
 [lock]
 timeout = "${TIMEOUT:-5 minutes}"
@@ -219,10 +219,10 @@ wait.tcp = { address = "${ADDRESS}", timeout = "${TIMEOUTS}" }
     assert_snapshot!(rendered(text, &env), @r#"
     error: the value of `SETTLE` is not a duration such as "90s", "2m", "500ms" or
            "1h"
-     --> config.toml:3:10
+     --> config.toml:3:18
       |
-    3 | settle = "${SETTLE}"
-      |          ^^^^^^^^^^^
+    3 | settle_timeout = "${SETTLE}"
+      |                  ^^^^^^^^^^^
 
     error: the variable `AHEAD` is not set: say what a newer database means
      --> config.toml:4:10

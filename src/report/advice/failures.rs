@@ -172,7 +172,7 @@ pub(super) fn choice(steps: &mut Steps, details: &FailureDetails) {
         if failed.tenant.is_some() && matches!(details.failure, Failure::MigrationFailed { .. }) {
             steps.tell(
                 "or decide to serve the others: `on_failure = \"warn\"` on the step that migrates, and `[gate] incomplete = \
-                 \"quarantine\"` with `max`, which keeps the server from those that fail",
+                 \"quarantine\"` with `max_quarantined`, which keeps the server from those that fail",
             );
         }
         return;
@@ -186,7 +186,7 @@ pub(super) fn choice(steps: &mut Steps, details: &FailureDetails) {
     }
     let others = count(judgement.tenants.len() - bad, "other tenant");
     let text = format!(
-        "or decide to serve the {others} meanwhile: `[gate] incomplete = \"quarantine\"`, `max = {bad}`; or open the \
+        "or decide to serve the {others} meanwhile: `[gate] incomplete = \"quarantine\"`, `max_quarantined = {bad}`; or open the \
          gate once, as it is"
     );
     steps.paste(text, "PORTCULLIS_OVERRIDE=\"gate:REASON\"");

@@ -195,15 +195,15 @@ fn unread(steps: &mut Steps, judgement: &Judgement) {
         Some((0, least)) => {
             steps.cause("the registry has no tenant yet, or it is not the right database");
             let text = format!(
-                "create the first tenant, or set `at_least` (now {least}) to 0 for as long as there is none"
+                "create the first tenant, or set `min_rows` (now {least}) to 0 for as long as there is none"
             );
             steps.apply(text, steps::create("NAME"));
         }
         Some((rows, least)) => {
             steps.cause("tenants are missing from the registry, or it is not the right database");
             steps.tell(format!(
-                "check `[database]`: the registry has {rows} rows and `at_least` is {least}; restore the rows from a \
-                 backup, or correct `at_least`"
+                "check `[database]`: the registry has {rows} rows and `min_rows` is {least}; restore the rows from a \
+                 backup, or correct `min_rows`"
             ));
         }
         None => {}

@@ -116,7 +116,7 @@ pub(super) fn verify(schemas: &[Option<&str>]) -> Own {
     let line = if tenants.len() < schemas.len() || tenants.len() > NAMED {
         "portcullis verify".into()
     } else {
-        format!("portcullis verify{}", options(&tenants))
+        format!("portcullis verify{}", arguments(&tenants))
     };
     Own { of: Running::Verify, line }
 }
@@ -126,18 +126,20 @@ pub(super) fn migrate(schemas: &[Option<&str>]) -> Own {
     let tenants: Vec<&str> = schemas.iter().flatten().copied().collect();
     let line = match (tenants.len() < schemas.len(), tenants.len()) {
         (true, 0) => "portcullis migrate --shared".into(),
-        (false, 1..=NAMED) => format!("portcullis migrate{}", options(&tenants)),
+        (false, 1..=NAMED) => format!("portcullis migrate{}", arguments(&tenants)),
         _ => "portcullis migrate".into(),
     };
     Own { of: Running::Migrate, line }
 }
 
-fn options(tenants: &[&str]) -> String {
-    tenants.iter().fold(String::new(), |text, tenant| text + &format!(" --tenant {}", quoted(tenant)))
+/// The names as arguments, also where one begins like an option.
+fn arguments(tenants: &[&str]) -> String {
+    let lead = if tenants.iter().any(|tenant| tenant.starts_with('-')) { " --" } else { "" };
+    tenants.iter().fold(lead.to_owned(), |text, tenant| text + &format!(" {}", quoted(tenant)))
 }
 
 pub(super) fn repair(tenant: &str) -> Own {
-    Own { of: Running::Repair, line: format!("portcullis repair {}", quoted(tenant)) }
+    Own { of: Running::Repair, line: format!("portcullis repair{}", arguments(&[tenant])) }
 }
 
 /// `target` is a tenant, or None for all that have lost the app.
