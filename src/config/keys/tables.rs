@@ -127,7 +127,7 @@ const APPLY: Section = Section::new(
         key!(jobs: Number(1, 64), = "4", "How many tenants are migrated at the same time."),
         key!(canary: Texts(0), "Tenants that are migrated before the others."),
         key!(cooperate: Boolean, = "false",
-            "Replicas [share the tenants](replicas.md#helping-each-other) among them."),
+            "Replicas [share the tenants](replicas.md#cooperating-replicas) among them."),
         key!(on_tenant_failure: Word(words::<OnFailed>), = "stop",
             "Whether the other tenants are still migrated when one fails; the step fails in either case."),
         key!(max_failures: Number(1, 1_000_000), ? "no limit",
