@@ -61,13 +61,13 @@ psql --quiet "$DATABASE_URL" --command="CALL copies($((tenants - 3)))" --command
 gate "$portcullis verify --quiet"
 read -r many < <(medians gate.json)
 
-echo "| figure | value |"
+echo "| measured | value |"
 echo "|---|---|"
-echo "| a run without steps, \`run --no-config -- true\`, against plain \`true\` | $(ratio "$ours" "$plain") times |"
-echo "| the same, against \`tini -s -- true\` | $(ratio "$ours" "$tini") times |"
-echo "| the static binary ($(basename "$(dirname "$binaries")")) | $(megabytes $(($(stat -c %s "$portcullis") / 1024))) MiB |"
+echo "| duration of a run without steps, \`run --no-config -- true\`, relative to plain \`true\` | $(ratio "$ours" "$plain") times |"
+echo "| the same, relative to \`tini -s -- true\` | $(ratio "$ours" "$tini") times |"
+echo "| size of the static binary ($(basename "$(dirname "$binaries")")) | $(megabytes $(($(stat -c %s "$portcullis") / 1024))) MiB |"
 echo "| peak memory of a start with nothing to do, 3 tenants | $(megabytes "$(TENANTS=3 peak "$portcullis" run --no-server)") MiB |"
-echo "| the gate on $tenants tenants (PostgreSQL, a schema each) against the gate on 3 | $(ratio "$many" "$few") times |"
-echo "| the same, against \`psql -c 'SELECT 1'\` | $(ratio "$many" "$psql") times |"
+echo "| duration of the gate on $tenants tenants (PostgreSQL, one schema each), relative to the gate on 3 tenants | $(ratio "$many" "$few") times |"
+echo "| the same, relative to \`psql -c 'SELECT 1'\` | $(ratio "$many" "$psql") times |"
 echo
 echo "gate on $tenants tenants: $(awk -v s="$many" 'BEGIN { printf "%.0f", s * 1000 }') ms here; on 3: $(awk -v s="$few" 'BEGIN { printf "%.0f", s * 1000 }') ms" >&2

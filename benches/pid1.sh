@@ -255,27 +255,27 @@ echo "| | ${programs[0]} | ${programs[1]} | ${programs[2]} | portcullis init |"
 echo "|---|---|---|---|---|"
 measured "missing / not executable" codes_of_what_cannot_run
 measured "exit code when TERM / KILL ends the program" exit_code_of_a_signal
-measured "an exit code can become 0" remaps_an_exit_code
-measured "a signal can become another" rewrites_a_signal
-measured "the death of its parent can be told" hears_of_its_parents_death
-measured "a script without an interpreter's line runs" runs_a_script_without_an_interpreter
-measured "grandchild that needs 1 s after a main process that succeeded" late_grandchild
-measured "end of the container after a crash; of one whose child ignores TERM" end_after_a_crash
-measured "descendant that needs 1 s to clean up after TERM" cleanup_after_term
-measured "descendant in another session hears of TERM" other_session_hears_term
-measured "signals passed on" signals_passed_on
+measured "an exit code can be mapped to 0" remaps_an_exit_code
+measured "a signal can be rewritten" rewrites_a_signal
+measured "a signal on the death of the parent process" hears_of_its_parents_death
+measured "a script without a \`#!\` line runs" runs_a_script_without_an_interpreter
+measured "a grandchild that needs 1 s more than a successful main process" late_grandchild
+measured "end of the container after a crash; the same if a child ignores TERM" end_after_a_crash
+measured "a descendant has 1 s to clean up after TERM" cleanup_after_term
+measured "a descendant in another session gets TERM" other_session_hears_term
+measured "signals forwarded" signals_passed_on
 measured "TSTP and CONT stop and continue the program" stops_and_continues
 measured "inherited signal mask and ignored signals" signal_state
 measured "reaps orphans when not PID 1" reaps_when_not_pid_1
 measured "LISTEN_PID names the program" listen_pid
-measured "descriptors held, of two that were passed and three" holds_descriptors
-measured "orphans lost in $SECONDS_OF_FORKS s of forking" orphans
+measured "open descriptors, given two and the three standard ones" holds_descriptors
+measured "orphans not reaped in $SECONDS_OF_FORKS s of forking" orphans
 wakeups=(); memory=()
 for program in "${programs[@]}"; do read -r w m < <(idle "$program" | tail -n 1); wakeups+=("$w"); memory+=("$m kB"); done
-row "wake-ups in $SECONDS_IDLE s of idling" "${wakeups[@]}"
+row "wake-ups in $SECONDS_IDLE s without work" "${wakeups[@]}"
 row "anonymous memory" "${memory[@]}"
 both() { echo "$(ratio "${median[$1]}" "${median[$2]}") / $(ratio "${low[$1]}" "${low[$2]}")"; }
-row "whole run of \`true\` by plain \`true\`: median / fastest tenth" "$(both 1 0)" "$(both 2 0)" "$(both 3 0)" "$(both 4 0)"
+row "duration of a run of \`true\`, relative to plain \`true\`: median / fastest tenth" "$(both 1 0)" "$(both 2 0)" "$(both 3 0)" "$(both 4 0)"
 echo
 printf '[server]\nmode = "supervise"\n[[step]]\nname = "one"\ncommand.run = ["true"]\n' > "$folder/supervise.toml"
 read -r w m < <(idle supervise | tail -n 1)
