@@ -17,16 +17,16 @@ pub(super) const STEP: Section = Section::new(
     "a `[[step]]`",
     "One step of the start-up, with exactly one kind.",
     &[
-        key!(name: StepName, required, "Unique, one line, at most 60 characters; not from a variable."),
+        key!(name: StepName, required, "A unique name of one line and at most 60 characters, without variables."),
         key!(after: After, ? "every step above it", "See [order](#order)."),
         key!(when: Table(&WHEN), ? "always", "See [conditions](#conditions)."),
         key!(on_failure: Word(words::<OnFailure>), = "block",
-            "`\"warn\"` goes on after a failure; on `verify` it is an error."),
+            "With `\"warn\"`, the start-up continues after a failure; this is an error on `verify`."),
         key!(wait: Table(&WAIT), "Waits for [one thing](#wait)."),
         key!(sql: Table(&SQL), "Runs [SQL](#sql)."),
         key!(migrate: Table(&MIGRATE), "Applies [pending migrations](#migrate)."),
         key!(bootstrap: Table(&BOOTSTRAP), "Creates [tenants](#bootstrap) that are absent."),
-        key!(verify: Table(&VERIFY), "Asks [the gate](#verify)."),
+        key!(verify: Table(&VERIFY), "Runs [the gate](#verify)."),
         key!(command: Table(&COMMAND), "Runs [a program](#command)."),
     ],
 )
@@ -34,14 +34,14 @@ pub(super) const STEP: Section = Section::new(
 
 const WHEN: Section = Section::new(
     "`when`",
-    "Conditions, all of which must hold.",
+    "Conditions, all of which must be true.",
     &[
         key!(role: OneOrMany(&Text),
-            "Holds if the role matches one of these patterns: `*` is any text, `?` one character."),
-        key!(env: OneOrMany(&Text), "Holds if one of these variables is true."),
-        key!(unless_env: OneOrMany(&Text), "Holds if none of these variables is true."),
+            "True if the role matches one of these patterns: `*` is any text, `?` one character."),
+        key!(env: OneOrMany(&Text), "True if one of these variables is true."),
+        key!(unless_env: OneOrMany(&Text), "True if none of these variables is true."),
         key!(pending: Word(words::<Scope>),
-            "Holds if migrations are pending there; decided at the step's turn."),
+            "True if migrations are pending in these schemas; evaluated immediately before the step."),
     ],
 );
 
@@ -70,7 +70,7 @@ const HTTP: Section = Section::new(
     "`wait.http`",
     "",
     &[
-        key!(url: Url(&["http", "https"]), required, "What is asked for, with GET."),
+        key!(url: Url(&["http", "https"]), required, "The URL, requested with GET."),
         key!(status: OneOrMany(&Number(100, 599)), ? "any from 200 to 399", "Accepted statuses."),
         TIMEOUT,
     ],
@@ -81,7 +81,7 @@ const REDIS: Section = Section::new(
     "",
     &[
         key!(url: Url(&REDIS_SCHEMES), required,
-            "The path is the number of the database; that of `unix://` is a socket, with `?db=`, `user=` and `pass=`."),
+            "The path is the number of the database. With `unix://` it is a socket, and `?db=`, `user=` and `pass=` are parameters."),
         TIMEOUT,
     ],
 );
@@ -90,14 +90,14 @@ const AMQP: Section = Section::new(
     "",
     &[
         key!(url: Url(&["amqp", "amqps"]), required,
-            "What follows the first slash is the virtual host; nothing there means `/`."),
+            "The text after the first slash is the virtual host; empty means `/`."),
         TIMEOUT,
     ],
 );
 const FILE: Section = Section::new("`wait.file`", "", &[key!(path: Path, required, "The file."), TIMEOUT]);
 
 const ONCE: Key = key!(once_per_release: Boolean, = "false",
-            "Done [once per release](history.md#steps-that-run-once-per-release), under the lock.")
+            "Run the step [once per release](history.md#steps-that-run-once-per-release), under the lock.")
 .formerly("once");
 
 const SQL: Section = Section::new(
@@ -105,14 +105,14 @@ const SQL: Section = Section::new(
     "Runs SQL.",
     &[
         key!(run: Text, required, "The statements."),
-        key!(timeout: Duration, = "10m", "The limit for all of them."),
+        key!(timeout: Duration, = "10m", "The time limit for all statements."),
         ONCE,
     ],
 );
 
 const MIGRATE: Section = Section::new(
     "`migrate`",
-    "Applies what is pending.",
+    "Applies pending migrations.",
     &[
         key!(shared: Table(&MIGRATE_SHARED), "The shared schema's migrations."),
         key!(tenants: Table(&MIGRATE_TENANTS), "Every tenant's migrations."),
@@ -126,20 +126,20 @@ const BOOTSTRAP: Section = Section::new(
     "`bootstrap`",
     "Creates tenants that are absent.",
     &[
-        key!(tenants: Texts(1), required, "Those that are absent are created completely."),
+        key!(tenants: Texts(1), required, "The tenants to create if they are absent."),
         key!(run: Argv(0), ? "Portcullis creates them",
-            "The framework's own command that creates those that are absent. No shell."),
+            "The framework's own command that creates the absent tenants, without a shell."),
     ],
 );
 
 const VERIFY: Section = Section::new(
     "`verify`",
-    "Asks the gate.",
+    "Runs the gate.",
     &[
-        key!(tenants: AllOrNames, required, "The tenants that are judged."),
-        key!(shared: Boolean, = "true", "Judge the shared schema too."),
-        key!(wait: Duration, ? "do not wait", "Inspect again until everything is complete, for so long."),
-        key!(timeout: Duration, = "2m", "The limit for one inspection."),
+        key!(tenants: AllOrNames, required, "The tenants that the gate inspects."),
+        key!(shared: Boolean, = "true", "Whether the gate inspects the shared schema too."),
+        key!(wait: Duration, ? "do not wait", "How long to inspect again until everything is complete."),
+        key!(timeout: Duration, = "2m", "The time limit for one inspection."),
     ],
 );
 
@@ -147,18 +147,18 @@ const COMMAND: Section = Section::new(
     "`command`",
     "Runs a program.",
     &[
-        key!(run: Argv(1), required, "The program and its arguments. No shell."),
-        key!(env: Variables, "Further variables of the child; a file is read when the configuration is."),
-        key!(cwd: Path, ? "the working directory", "The folder in which it runs."),
-        key!(timeout: Duration, = "10m", "The limit for one attempt."),
-        key!(total_timeout: Duration, "The limit for all attempts with their pauses."),
-        key!(retries: Number(0, 100), = "0", "Further attempts after the first."),
-        key!(backoff: DurationOrZero, = "1s", "The first pause; each further one is twice as long."),
-        key!(max_backoff: DurationOrZero, = "30s", "No pause is longer; not shorter than `backoff`."),
+        key!(run: Argv(1), required, "The program and its arguments, without a shell."),
+        key!(env: Variables, "Additional variables for the program; a file is read together with the configuration."),
+        key!(cwd: Path, ? "the working directory", "The folder in which the program runs."),
+        key!(timeout: Duration, = "10m", "The time limit for one attempt."),
+        key!(total_timeout: Duration, "The time limit for all attempts and the pauses between them."),
+        key!(retries: Number(0, 100), = "0", "The number of attempts after the first."),
+        key!(backoff: DurationOrZero, = "1s", "The first pause; each following pause is twice as long."),
+        key!(max_backoff: DurationOrZero, = "30s", "The longest pause; at least `backoff`."),
         key!(accept: OneOrMany(&Number(0, 255)), = "0", "Exit codes that count as success."),
         key!(grace: DurationOrZero, = "8s", "The time between TERM and KILL."),
         ONCE,
         key!(background: Boolean, = "false",
-            "The program stays beside the server, a proxy for example: the step is done when it runs. Only with `mode = \"supervise\"`, and not with `once_per_release`."),
+            "The program keeps running next to the server, as a proxy does; the step succeeds when the program runs. Only with `mode = \"supervise\"`, and not with `once_per_release`."),
     ],
 );

@@ -20,19 +20,19 @@ pub(in crate::config) const ROOT: Section = Section::new(
     "The start-up of a container: what to wait for, what to migrate, what to prove, and which server to start.",
     &[
         key!(role: Text,
-            "What this container is; `--role` overrides it. A step with `when.role` and no role at all is an error (78)."),
-        key!(database: Table(&DATABASE), "How to reach the database."),
-        key!(tenants: Table(&TENANTS), "Where the list of tenants comes from."),
-        key!(migrations: Table(&MIGRATIONS), "Where migrations come from and how they are applied."),
-        key!(gate: Table(&GATE), "How the gate judges."),
-        key!(accept: Tables(&ACCEPT), "Known drift that is waived until a day."),
-        key!(lock: Table(&LOCK), "The lock that keeps runs from changing schemas at the same time."),
-        key!(server: Table(&SERVER), "What is started after the steps."),
-        key!(log: Table(&LOG), "What `run` prints."),
-        key!(status: Table(&STATUS), "How others can ask for the state of the start-up."),
-        key!(notify: Table(&NOTIFY), "A command that is told of a failure."),
+            "The purpose of this container; `--role` overrides it. A step with `when.role` is an error (78) if no role is set."),
+        key!(database: Table(&DATABASE), "The connection to the database."),
+        key!(tenants: Table(&TENANTS), "The list of tenants."),
+        key!(migrations: Table(&MIGRATIONS), "The migrations, and how they are applied."),
+        key!(gate: Table(&GATE), "The rules of the gate."),
+        key!(accept: Tables(&ACCEPT), "Known findings that are accepted until a date."),
+        key!(lock: Table(&LOCK), "The lock that prevents two runs from changing schemas at the same time."),
+        key!(server: Table(&SERVER), "The server, which starts after the steps."),
+        key!(log: Table(&LOG), "The output of `run`."),
+        key!(status: Table(&STATUS), "The status of the start-up, for probes and people."),
+        key!(notify: Table(&NOTIFY), "A command that runs after a failure."),
         key!(metrics: Table(&METRICS), "Metrics of the start-up."),
-        key!(step: Tables(&steps::STEP), "What is done before the server is started, in order."),
+        key!(step: Tables(&steps::STEP), "The steps before the server starts, in order."),
     ],
 );
 
@@ -43,12 +43,12 @@ const NAME: Key = key!(name: Text, ? "`PGDATABASE`", "The database's name; requi
 const USER: Key = key!(user: Text, ? "`PGUSER`", "The role that logs in; required.");
 const PASSWORD: Key = key!(password: Password, ? "`PGPASSWORD`, else none", "The role's password.");
 const SSLMODE: Key = key!(sslmode: Word(words::<SslMode>), ? "`prefer`",
-            "Whether the connection uses TLS, in libpq's words.");
-const SSLROOTCERT: Key = key!(sslrootcert: Text, "A file of certificates that are trusted.");
+            "The TLS mode of the connection, with libpq's values and meaning.");
+const SSLROOTCERT: Key = key!(sslrootcert: Text, "A file with trusted certificates.");
 
 const DATABASE: Section = Section::new(
     "`[database]`",
-    "How to reach the database: a URL, or parts, or a URL and the parts it lacks.",
+    "The connection to the database: a URL, or parts, or a URL and the parts that it lacks.",
     &[
         URL,
         HOST,
@@ -65,12 +65,12 @@ const DATABASE: Section = Section::new(
     ],
 );
 const CONNECTION: &[Key] = &[URL, HOST, PORT, NAME, USER, PASSWORD, SSLMODE, SSLROOTCERT];
-const DIRECT: Section = Section::new("`direct`", "What differs from `[database]`.", CONNECTION);
-const READER: Section = Section::new("`reader`", "What differs from `[database]`.", CONNECTION);
+const DIRECT: Section = Section::new("`direct`", "The keys that differ from `[database]`.", CONNECTION);
+const READER: Section = Section::new("`reader`", "The keys that differ from `[database]`.", CONNECTION);
 
 const TENANTS: Section = Section::new(
     "`[tenants]`",
-    "Where the list of tenants comes from.",
+    "The list of tenants.",
     &[key!(registry: Table(&REGISTRY), required, "The table that lists the tenants.")],
 );
 const REGISTRY: Section = Section::new(
@@ -78,7 +78,7 @@ const REGISTRY: Section = Section::new(
     "The table that lists the tenants.",
     &[
         key!(table: Identifier, required,
-            "The table that lists the tenants, perhaps with its schema: `\"public.tenants\"`."),
+            "The table that lists the tenants, optionally with its schema: `\"public.tenants\"`."),
         key!(schema_column: Identifier, required, "The column with the schema's name."),
         key!(where: Text, "An SQL condition that a row must meet to count as a tenant."),
         key!(min_rows: Number(0, 1_000_000), = "0", "The gate blocks while the registry has fewer rows than this.")
@@ -88,32 +88,32 @@ const REGISTRY: Section = Section::new(
 
 const MIGRATIONS: Section = Section::new(
     "`[migrations]`",
-    "Where migrations come from and how they are applied.",
+    "The migrations, and how they are applied.",
     &[
         key!(framework: Word(words::<External>), = "sql",
-            "Whose migrations they are: files of plain SQL with sqlx's ledger, or a Django project with django-tenants."),
+            "The kind of the migrations: plain SQL files with sqlx's ledger, or a Django project with django-tenants."),
         key!(shared: Path, required, "The folder of the shared schema's files.", only "sql"),
         key!(tenant: Path, required, "The folder of a tenant's files.", only "sql"),
         key!(python: Text, = "python", "The project's own interpreter.", only "django"),
         key!(manage: Path, ? "`DJANGO_SETTINGS_MODULE` names the settings",
             "The project's `manage.py`, which names the settings.", only "django"),
-        key!(manifest: Table(&MANIFEST), "The file that says what the code expects."),
+        key!(manifest: Table(&MANIFEST), "The file that lists what the code expects."),
         key!(template: Table(&TEMPLATE), ? "the framework migrates each new tenant",
-            "What new tenants are copied from.", only "django"),
+            "The template from which new tenants are copied.", only "django"),
         key!(apply: Table(&APPLY), "How migrations are applied."),
     ],
 );
 const MANIFEST: Section = Section::new(
     "`manifest`",
-    "The file that says what the code expects.",
+    "The file that lists what the code expects.",
     &[
         key!(file: Path, = "portcullis.manifest.json", "The file that `portcullis manifest` writes."),
-        key!(auto: Boolean, = "false", "Derive it at start-up, for development."),
+        key!(auto: Boolean, = "false", "Derive the manifest at every start, for development."),
     ],
 );
 const TEMPLATE: Section = Section::new(
     "`template`",
-    "What new tenants are copied from.",
+    "The template from which new tenants are copied.",
     &[key!(file: Path, "The file that `portcullis tenant template` writes ([template.md](template.md)).")],
 );
 const APPLY: Section = Section::new(
@@ -121,112 +121,112 @@ const APPLY: Section = Section::new(
     "How migrations are applied.",
     &[
         key!(run: Argv(0), ? "one Python process for many tenants, by the project's settings",
-            "The command that migrates one schema; `{schema}` stands for its name. No shell.", only "django"),
+            "The command that migrates one schema, without a shell; `{schema}` is replaced by its name.", only "django"),
         key!(env: Variables,
-            "Further variables of every command of the project; a file is read when the configuration is.", only "django"),
+            "Additional variables for every command of the project; a file is read together with the configuration.", only "django"),
         key!(jobs: Number(1, 64), = "4", "How many tenants are migrated at the same time."),
         key!(canary: Texts(0), "Tenants that are migrated before the others."),
         key!(cooperate: Boolean, = "false",
-            "Replicas [share the tenants](replicas.md#cooperating-replicas) among them."),
+            "Replicas [share the work](replicas.md#cooperating-replicas) of migrating tenants."),
         key!(on_tenant_failure: Word(words::<OnFailed>), = "stop",
-            "Whether the other tenants are still migrated when one fails; the step fails in either case."),
+            "Whether the other tenants are migrated after one has failed; the step fails in either case."),
         key!(max_failures: Number(1, 1_000_000), ? "no limit",
-            "Stop after so many failures; only with `on_tenant_failure = \"continue\"`."),
-        key!(timeout: Duration, = "10m", "The limit for one tenant."),
+            "The step stops after this number of failures; only with `on_tenant_failure = \"continue\"`."),
+        key!(timeout: Duration, = "10m", "The time limit for one tenant."),
         key!(lock_timeout: Duration, = "5s",
-            "How long a statement waits for a lock; then the transaction is tried again, up to five times. A statement outside of a transaction that builds concurrently waits without a limit."),
-        key!(statement_timeout: Duration, ? "the server's", "How long one statement may run."),
+            "How long a statement waits for a lock. After that, the transaction is tried again, up to five times. A concurrent index build outside of a transaction waits without a limit."),
+        key!(statement_timeout: Duration, ? "the server's", "The time limit for one statement."),
     ],
 );
 
 const GATE: Section = Section::new(
     "`[gate]`",
-    "How the gate judges.",
+    "The rules of the gate.",
     &[
-        key!(ahead: Word(words::<Ahead>), = "warn", "What happens when the database is ahead of the code."),
+        key!(ahead: Word(words::<Ahead>), = "warn", "The result if the database is ahead of the code."),
         key!(settle_timeout: DurationOrZero, = "2m",
             "How long the gate inspects a tenant again that advanced between two inspections, because it is being created.")
             .formerly("settle"),
-        key!(allow_standby: Boolean, = "false", "Accept the state of a standby, which proves only itself."),
+        key!(allow_standby: Boolean, = "false", "Let the gate read a standby, which proves only the state of the standby itself."),
         key!(mode: Word(words::<GateMode>), = "block",
-            "[`\"report\"`](gate-bypasses.md#report-mode) reports everything and blocks nothing."),
+            "[`\"report\"`](gate-bypasses.md#report-mode) reports every finding and never blocks the start."),
         key!(incomplete: Word(words::<Incomplete>), = "block",
-            "[`\"quarantine\"`](gate-bypasses.md#quarantine) serves the complete tenants and tells the server about the others."),
+            "[`\"quarantine\"`](gate-bypasses.md#quarantine) starts the server for the complete tenants and gives it the list of the others."),
         key!(max_quarantined: Number(1, 1_000), ? "none; required with `\"quarantine\"`",
-            "More incomplete tenants than this block; only with `incomplete = \"quarantine\"`.")
+            "The start blocks if more tenants than this are incomplete; only with `incomplete = \"quarantine\"`.")
             .formerly("max"),
         key!(quarantine_file: Path, ? "in memory",
-            "Where the list of incomplete tenants is written, by rename; only with `incomplete = \"quarantine\"`."),
+            "The file for the list of incomplete tenants, written by rename; only with `incomplete = \"quarantine\"`."),
     ],
 );
 
 const ACCEPT: Section = Section::new(
     "an `[[accept]]`",
-    "Known drift of one tenant that is waived until a day.",
+    "A known finding of one tenant that is accepted until a date.",
     &[
         key!(tenant: Text, required, "The tenant."),
         key!(what: OneOrMany(&Text), required,
-            "A migration, a table, `table.column` or an index, as the box shows it; or `no schema`, `no ledger`."),
-        key!(until: Day, required, "The last day (UTC) on which it is waived."),
-        key!(reason: Text, required, "Why, for everybody who reads it."),
+            "A migration, a table, `table.column` or an index as in the box, or `no schema` or `no ledger`."),
+        key!(until: Day, required, "The last day (UTC) on which the finding is accepted."),
+        key!(reason: Text, required, "The reason, which the reports show."),
     ],
 );
 
 const LOCK: Section = Section::new(
     "`[lock]`",
-    "The lock that keeps runs from changing schemas at the same time.",
+    "The lock that prevents two runs from changing schemas at the same time.",
     &[
         key!(timeout: Duration, = "30m",
             "How long to wait for another run's schema changes (75 after that)."),
         key!(silence_timeout: Duration, = "15s",
-            "How long the server may answer nothing at all, on no connection, before a lock that is held counts as lost. The server gives up a holder that it cannot reach 5 s later. As long as the server lists the lock, silence of its session alone ends nothing."),
+            "How long the server may leave every connection without an answer before this run counts its lock as lost. The server ends the session of an unreachable holder 5 s later. If only the lock's session is silent and the server still lists the lock, the lock is not lost."),
     ],
 );
 
 const SERVER: Section = Section::new(
     "`[server]`",
-    "What is started after the steps.",
+    "The server, which starts after the steps.",
     &[
         key!(command: Argv(0),
-            "The server's program and arguments; `run -- ARGV` replaces it. Without either, the program ends after the steps."),
+            "The server's program and arguments; `run -- ARGV` replaces it. Without a command, Portcullis exits after the steps."),
         key!(passthrough: Argvs,
-            "Each the beginning of an argv that runs no step: `[[\"sh\"], [\"python\", \"manage.py\", \"shell\"]]`."),
-        key!(mode: Word(words::<Mode>), = "exec", "Become the server, or stay as its init."),
+            "Beginnings of argvs that run no step: `[[\"sh\"], [\"python\", \"manage.py\", \"shell\"]]`."),
+        key!(mode: Word(words::<Mode>), = "exec", "`\"exec\"` replaces Portcullis by the server; `\"supervise\"` keeps it as the server's init."),
         key!(grace: DurationOrZero, = "8s",
-            "The time between TERM and KILL, in supervise mode; processes that a crashed server leaves behind have 1 s unless this is given."),
+            "The time between TERM and KILL in supervise mode. The descendants of a crashed server have 1 s unless this key is set."),
         key!(stop_signal: Text,
-            "The image's STOPSIGNAL, where it is one that ends no process by default (`SIGWINCH`): it then ends the steps. See [PID 1](pid1.md)."),
+            "The image's STOPSIGNAL, if it is a signal that ends no process by default (`SIGWINCH`). It then ends the steps. See [PID 1](pid1.md)."),
     ],
 );
 
 const LOG: Section = Section::new(
     "`[log]`",
-    "What `run` prints.",
+    "The output of `run`.",
     &[
         key!(format: Word(words::<LogFormat>), = "auto",
             "See [logs](logs.md); `--log-format` and `PORTCULLIS_LOG_FORMAT` override it."),
         key!(level: Word(words::<LogLevel>), = "info",
-            "The least important events that are written; `--log-level` overrides it."),
+            "The lowest level that is written; `--log-level` overrides it."),
     ],
 );
 
 const STATUS: Section = Section::new(
     "`[status]`",
-    "How others can ask for the state of the start-up.",
+    "The status of the start-up, for probes and people.",
     &[
         key!(listen: ListenAddress,
-            "Where the [endpoint](status.md) listens until the server starts: `\"0.0.0.0:8080\"`, `\"[::]:8080\"`."),
-        key!(file: Path, "A state file for `portcullis health`, which outlives the handover."),
+            "The address of the [endpoint](status.md), which is open until the server starts: `\"0.0.0.0:8080\"`, `\"[::]:8080\"`."),
+        key!(file: Path, "A state file for `portcullis health`, which still exists after the handover."),
     ],
 );
 
 const NOTIFY: Section = Section::new(
     "`[notify]`",
-    "A command that is told of a failure.",
+    "A command that runs after a failure.",
     &[
         key!(command: Argv(1), required,
-            "Run when the start-up is blocked, a tenant could not be created, or the gate was opened by a quarantine or an override. No shell."),
-        key!(timeout: Duration, = "10s", "After this time it is ended."),
+            "The program that runs, without a shell, when the start-up is blocked, a tenant could not be created, or a quarantine or an override opened the gate."),
+        key!(timeout: Duration, = "10s", "The time limit for the command."),
     ],
 );
 
@@ -234,5 +234,5 @@ const METRICS: Section = Section::new(
     "`[metrics]`",
     "Metrics of the start-up.",
     &[key!(file: Path, required,
-            "Written when the start-up ends, by rename, for node exporter's textfile collector; see [status](status.md#metrics).")],
+            "A file for node exporter's textfile collector, written by rename when the start-up ends; see [status](status.md#metrics).")],
 );
