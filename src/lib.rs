@@ -88,17 +88,28 @@ pub fn main(arguments: &[OsString]) -> u8 {
         return code;
     }
     let inherited = process::take_over();
+    let cli = Cli::of(arguments);
+    // Before everything that only a failure needs: what is done here delays every program behind an init.
+    let init = match &cli {
+        Ok(Cli { command: Command::Init(arguments), .. }) => {
+            Some(commands::init::init(&inherited, arguments))
+        }
+        _ => None,
+    };
+    if let Some(Ok(code)) = init {
+        return code;
+    }
     let env = Environment::of_process();
     let out = OUTPUT.get_or_init(|| Output::new(&env));
-    let cli = match Cli::of(arguments) {
+    let cli = match cli {
         Ok(cli) => cli,
         Err(error) => return usage(out, &error, &env),
     };
     let colour = style::colour(cli.global.looks.color, &env, Stream::Err.is_terminal());
     let running = Running::from(&cli.command);
-    let answer = match report::trace::start(&env, out) {
-        Ok(()) => answer(cli, &env, &inherited, out, colour),
-        Err(failure) => Answer::bad(failure.into()),
+    let answer = match (init, report::trace::start(&env, out)) {
+        (Some(Err(failure)), _) | (_, Err(failure)) => Answer::bad(failure.into()),
+        _ => answer(cli, &env, &inherited, out, colour),
     };
     say(out, running, &answer, Some(&inherited), colour)
 }
@@ -139,8 +150,8 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colo
             run::run(run, &globals, env, inherited, out)
                 .map_or_else(|failure| Answer::bad(failure.into()), Answer::code)
         }
-        Command::Init(arguments) => commands::init::init(inherited, arguments, out)
-            .map_or_else(|failure| Answer::bad(failure.into()), Answer::code),
+        // It has ended before anything was prepared for the others.
+        Command::Init(_) => Answer::code(0),
         Command::Health { live } => {
             let health = process::interruptible(inherited, || commands::health::run(&path, env, *live));
             Answer::of(health, Format::Text, false)

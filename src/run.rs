@@ -58,7 +58,7 @@ pub(crate) fn run(
         config.map(|config| Files { state: config.status.file.clone(), metrics: config.metrics.clone() });
     let report = Report::start(style, out, files.unwrap_or_default(), env);
     let result = match loaded {
-        None => serve(inherited, &Server::plain(&arguments.server), out),
+        None => serve(inherited, &Server::plain(&arguments.server)),
         Some(Err(refused)) => past_the_file(arguments, inherited, &report, refused),
         Some(Ok((config, warnings))) => {
             if !warnings.is_empty() {
@@ -127,7 +127,7 @@ fn gate(
         }
         server.variables = variables;
     }
-    serve(inherited, &server, report.output())
+    serve(inherited, &server)
 }
 
 /// The server, and how it is started.
@@ -169,10 +169,10 @@ fn pass_through(server: &Server, inherited: &Inherited, report: &Report) -> Resu
     let text = format!("`{program}` is in `passthrough`: no step runs and nothing is proved");
     report.tell(&Event::Remark { text });
     report.flush();
-    serve(inherited, server, report.output())
+    serve(inherited, server)
 }
 
-fn serve(inherited: &Inherited, server: &Server, out: &Output) -> Result<u8, Failure> {
+fn serve(inherited: &Inherited, server: &Server) -> Result<u8, Failure> {
     match (server.argv.as_slice(), server.mode) {
         ([], _) => Ok(0),
         (argv, Mode::Exec) => Err(process::handover(inherited, argv, &server.variables)),
@@ -190,7 +190,7 @@ fn serve(inherited: &Inherited, server: &Server, out: &Output) -> Result<u8, Fai
                 variables: server.variables.clone(),
             };
             if !inherited.is_pid_1() {
-                out.note(NOT_PID_1);
+                Output::note(NOT_PID_1);
             }
             process::supervise(inherited, &options, argv)
         }
@@ -217,7 +217,7 @@ fn start_up(
     inherited.declare_stop_signal(config.server.stop_signal);
     let budget = shutdown_budget(plan, &config);
     if inherited.loses_orphans() {
-        report.output().note(ORPHANS_LOST);
+        Output::note(ORPHANS_LOST);
     }
     let result = runtime::block_on(inherited, budget, async |processes, mut signals| {
         let begun = Instant::now();

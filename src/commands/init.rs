@@ -13,7 +13,7 @@ use crate::{
 const GRACE: Duration = Duration::from_secs(8);
 
 /// Returns the program's exit code.
-pub(crate) fn init(inherited: &Inherited, arguments: &cli::Init, out: &Output) -> Result<u8, Failure> {
+pub(crate) fn init(inherited: &Inherited, arguments: &cli::Init) -> Result<u8, Failure> {
     let options = SuperviseOptions {
         rewrites: arguments.rewrites.clone(),
         target: if arguments.signal_group { Target::Group } else { Target::Main },
@@ -27,10 +27,10 @@ pub(crate) fn init(inherited: &Inherited, arguments: &cli::Init, out: &Output) -
         variables: Vec::new(),
     };
     if !inherited.is_pid_1() {
-        out.note(NOT_PID_1);
+        Output::note(NOT_PID_1);
     }
     if inherited.loses_orphans() {
-        out.note(ORPHANS_LOST);
+        Output::note(ORPHANS_LOST);
     }
     supervise(inherited, &options, &arguments.argv)
 }

@@ -168,8 +168,7 @@ impl Output {
 
     /// A note from this thread, unless that would mean to wait for a reader. A thread for one line would cost `init` more
     /// than everything else, and so would the mask: a fixed line holds no secret.
-    #[expect(clippy::unused_self, reason = "who writes has been given the output")]
-    pub(crate) fn note(&self, line: &'static str) {
+    pub(crate) fn note(line: &'static str) {
         Self::without_secrets(line);
     }
 
