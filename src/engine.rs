@@ -53,7 +53,7 @@ pub(crate) async fn run(
     let mut result = engine.walk(signals, &stopper, &asked).await;
     let interrupted = engine.interrupted.get().is_some();
     let rolled_back = state.roll_back(Deadline::after(rollback::LIMIT));
-    let rolled_back = engine.ending(signals, &stopper, ROLLED_BACK, rolled_back).await;
+    let rolled_back = Box::pin(engine.ending(signals, &stopper, ROLLED_BACK, rolled_back)).await;
     if let Some(text) = rolled_back.unwrap_or_else(|| state.rollback.abandon()) {
         report.tell(&Event::Remark { text: text.clone() });
         if let Err(blocked) = &mut result {

@@ -1,10 +1,12 @@
-//! File work that may hang (a FIFO, a dead network mount), kept off the one thread that must react to signals.
+//! All file work that may hang (a FIFO, a device, a dead network mount), kept off the one thread that reacts to signals.
 //!
-//! A hanging call cannot be ended: the thread stays behind, and the program ends without it. Callers limit how long they
-//! wait with a `Deadline`. Calls of `std::fs` after the start go through here, apart from `/proc` and descriptors that
-//! are open already.
+//! A hanging call cannot be ended: the thread stays behind, and the program ends without it. Functions that end in
+//! `_now` block: they are for work inside of `within`, and for the time before a runtime starts. `clippy.toml` bans the
+//! standard library's calls everywhere else, apart from `/proc` and descriptors that are open already.
+#![expect(clippy::disallowed_methods, reason = "the one place that touches files")]
 
 use std::{
+    fs::{File, Metadata, OpenOptions, ReadDir},
     io::{self, Read, Seek, Write},
     os::{fd::OwnedFd, unix::fs::OpenOptionsExt},
     path::{Path, PathBuf},
@@ -12,7 +14,10 @@ use std::{
     time::Duration,
 };
 
-use nix::sys::memfd::{MFdFlags, memfd_create};
+use nix::{
+    sys::memfd::{MFdFlags, memfd_create},
+    unistd::{AccessFlags, access},
+};
 use tokio::task::JoinHandle;
 
 use crate::{deadline::Deadline, words};
@@ -20,23 +25,44 @@ use crate::{deadline::Deadline, words};
 /// How many calls may hang at once; one more fails instead of taking another thread.
 const MOST: usize = 64;
 
+/// What takes longer lies on a dead mount, or is a FIFO.
+pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
+
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
 
-/// Runs blocking work in a thread of its own. Dropping the future leaves the work to itself.
-pub(crate) async fn blocking<T: Send + 'static>(
+/// Runs file work in a thread of its own; a time-out is an error like any other, and leaves the work to itself.
+pub(crate) fn within<T: Send + 'static>(
+    limit: Duration,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    if RUNNING.fetch_add(1, Ordering::Relaxed) >= MOST {
-        RUNNING.fetch_sub(1, Ordering::Relaxed);
-        return Err(io::Error::other(format!("{MOST} earlier file operations still hang")));
+) -> impl Future<Output = io::Result<T>> {
+    let work = blocking(work);
+    async move {
+        let why = || format!("no answer from the file system in {}", words::duration(limit));
+        let timed_out = |_| Err(io::Error::new(io::ErrorKind::TimedOut, why()));
+        Deadline::after(limit).limit(work).await.unwrap_or_else(timed_out)
     }
-    let counted = move || {
-        let result = work();
-        RUNNING.fetch_sub(1, Ordering::Relaxed);
-        result
-    };
-    // The runtime ends, or the work panicked.
-    tokio::task::spawn_blocking(counted).await.unwrap_or_else(|error| Err(io::Error::other(error)))
+}
+
+/// Starts at once, so that the future does not hold the work.
+fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> impl Future<Output = io::Result<T>> {
+    let one_more = |running| (running < MOST).then_some(running + 1);
+    let counted = RUNNING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+    let started = counted.is_ok().then(|| {
+        tokio::task::spawn_blocking(move || {
+            let result = work();
+            RUNNING.fetch_sub(1, Ordering::Relaxed);
+            result
+        })
+    });
+    async move {
+        let Some(started) = started else {
+            return Err(io::Error::other(format!("{MOST} earlier file operations still hang")));
+        };
+        // The runtime ends, or the work panicked.
+        started.await.unwrap_or_else(|error| Err(io::Error::other(error)))
+    }
 }
 
 /// A blocking question that is asked again and again: while it hangs, asking waits for its answer, and no further
@@ -62,56 +88,79 @@ impl<T: Send + 'static> Outstanding<T> {
     }
 }
 
-/// The whole file as text.
-pub(crate) async fn read_to_string(path: &Path) -> io::Result<String> {
+/// A regular file's whole text.
+pub(crate) fn read(path: &Path, limit: Duration) -> impl Future<Output = io::Result<String>> + use<> {
     let path = path.to_owned();
-    blocking(move || std::fs::read_to_string(path)).await
+    within(limit, move || text(read_now(&path, u64::MAX)?))
 }
 
-/// The whole file.
-pub(crate) async fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let path = path.to_owned();
-    blocking(move || std::fs::read(path)).await
+/// The whole of a regular file, or an error if it is larger than so many bytes. Anything else is neither waited for nor
+/// emptied.
+pub(crate) fn read_now(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    bytes(open_regular(path)?, most)
 }
 
-/// At most so many bytes of text, in the calling thread: only where no runtime has started yet.
+/// The first bytes of a regular file.
+pub(crate) fn beginning_now(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_regular(path)?.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// A text that may also come from a pipe (`<(...)` of a shell), which is waited for.
 pub(crate) fn read_text_now(path: &Path, most: u64) -> io::Result<String> {
-    text_of(std::fs::File::open(path)?, most)
+    text(bytes(File::open(path)?, most)?)
 }
 
-/// The same of a regular file alone, so that a FIFO is neither waited for nor emptied.
-pub(crate) fn read_regular_now(path: &Path, most: u64) -> io::Result<String> {
-    let file = std::fs::OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
-    if file.metadata()?.is_file() { text_of(file, most) } else { Err(io::ErrorKind::InvalidInput.into()) }
+fn open_regular(path: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().read(true).custom_flags(libc::O_NONBLOCK).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file"));
+    }
+    Ok(file)
 }
 
-fn text_of(file: std::fs::File, most: u64) -> io::Result<String> {
-    let mut text = String::new();
-    let read = file.take(most + 1).read_to_string(&mut text)?;
+fn bytes(file: File, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     if u64::try_from(read).is_ok_and(|read| read > most) {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {most} bytes")));
     }
-    Ok(text)
+    Ok(bytes)
 }
 
-/// The same, with a limit: what takes longer lies on a dead mount, or is a FIFO.
-pub(crate) async fn read_within(path: &Path, limit: Duration) -> io::Result<String> {
-    within(limit, read_to_string(path)).await
+/// An error if it is not UTF-8.
+pub(crate) fn text(bytes: Vec<u8>) -> io::Result<String> {
+    String::from_utf8(bytes)
+        .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "stream did not contain valid UTF-8"))
 }
 
-/// File work with a limit; a time-out is an error like any other.
-pub(crate) async fn within<T>(limit: Duration, work: impl Future<Output = io::Result<T>>) -> io::Result<T> {
-    let timed_out = |_| {
-        let why = format!("no answer from the file system in {}", words::duration(limit));
-        Err(io::Error::new(io::ErrorKind::TimedOut, why))
-    };
-    Deadline::after(limit).limit(work).await.unwrap_or_else(timed_out)
+/// Of the file that a link leads to.
+pub(crate) fn metadata_now(path: &Path) -> io::Result<Metadata> {
+    std::fs::metadata(path)
+}
+
+pub(crate) fn list_now(folder: &Path) -> io::Result<ReadDir> {
+    std::fs::read_dir(folder)
+}
+
+/// Whether the kernel would allow it.
+pub(crate) fn access_now(path: &Path, flags: AccessFlags) -> io::Result<()> {
+    access(path, flags).map_err(io::Error::from)
+}
+
+pub(crate) fn remove_now(path: &Path) -> io::Result<()> {
+    std::fs::remove_file(path)
 }
 
 /// Writes beside the file and renames, so that no reader ever sees half of it.
-pub(crate) async fn replace(path: &Path, text: String) -> io::Result<()> {
+pub(crate) fn replace(
+    path: &Path,
+    text: String,
+    limit: Duration,
+) -> impl Future<Output = io::Result<()>> + use<> {
     let path = path.to_owned();
-    blocking(move || replace_now(&path, text.as_bytes())).await
+    within(limit, move || replace_now(&path, text.as_bytes()))
 }
 
 /// The same, in the calling thread.
@@ -127,7 +176,7 @@ pub(crate) fn replace_now(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// Writes into the file itself, in the calling thread; it is made if it is absent.
 pub(crate) fn overwrite_now(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut options = std::fs::OpenOptions::new();
+    let mut options = OpenOptions::new();
     // Opened without waiting: a FIFO that nobody reads is an error.
     options.write(true).truncate(true).create(true).custom_flags(libc::O_NONBLOCK);
     options.open(path)?.write_all(bytes)
@@ -135,7 +184,7 @@ pub(crate) fn overwrite_now(path: &Path, bytes: &[u8]) -> io::Result<()> {
 
 /// A file that needs no place, to be read from its beginning by whoever inherits it.
 pub(crate) fn in_memory(name: &str, text: &str) -> io::Result<OwnedFd> {
-    let mut file = std::fs::File::from(memfd_create(name, MFdFlags::empty())?);
+    let mut file = File::from(memfd_create(name, MFdFlags::empty())?);
     file.write_all(text.as_bytes())?;
     file.rewind()?;
     Ok(file.into())

@@ -7,6 +7,7 @@
 #![deny(clippy::print_stderr, clippy::print_stdout)]
 // A start-up is one future, as deep as its calls.
 #![recursion_limit = "256"]
+#![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests make files of their own"))]
 
 mod cli;
 mod config;

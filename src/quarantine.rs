@@ -1,17 +1,14 @@
 //! Hands the list of quarantined tenants to the server: as a variable, and as a file for whoever reads files.
 
-use std::{io, os::fd::IntoRawFd, path::Path, time::Duration};
+use std::{os::fd::IntoRawFd, path::Path};
 
 use crate::{
     cause::Cause,
     config::{Gate, OnIncomplete},
-    deadline::Deadline,
     failure::Failure,
     files,
 };
 
-/// A file that takes longer lies on a dead mount.
-const WRITTEN: Duration = Duration::from_secs(5);
 /// The tenants' schemas, as a JSON list.
 const LIST: &str = "PORTCULLIS_QUARANTINED";
 /// A file that holds the same.
@@ -23,11 +20,9 @@ pub(crate) async fn variables(gate: &Gate, tenants: &[String]) -> Result<Vec<(St
     let OnIncomplete::Quarantine { file, .. } = &gate.incomplete else { return Ok(Vec::new()) };
     let list = serde_json::Value::from(tenants).to_string();
     let written = match file {
-        Some(path) => Deadline::after(WRITTEN)
-            .limit(files::replace(path, list.clone()))
-            .await
-            .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
-            .map(|()| path.display().to_string()),
+        Some(path) => {
+            files::replace(path, list.clone(), files::TIMEOUT).await.map(|()| path.display().to_string())
+        }
         // It ends with the last process that has it open, the server.
         None => files::in_memory("portcullis-quarantine", &list).map(|file| {
             Path::new("/proc/self/fd").join(file.into_raw_fd().to_string()).display().to_string()

@@ -3,7 +3,6 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use crate::{
@@ -15,9 +14,6 @@ use crate::{
     outcome::FailureDetails,
     tenants::manifest::{Expected, FORMAT, Manifest, Migration},
 };
-
-/// How long reading files may take: longer is a dead mount, or a FIFO.
-const FILES: Duration = Duration::from_secs(10);
 
 /// What an expectation is made of.
 pub(super) struct Sources<'a> {
@@ -73,9 +69,10 @@ async fn derived(
 
 async fn resolve(folder: &Path) -> Result<Vec<MigrationFile>, Failure> {
     let reading = folder.to_owned();
-    let resolved = files::blocking(move || Ok(database::resolve(&reading)));
     let unreadable = |why: String| Failure::MigrationsUnreadable { path: folder.to_owned(), why };
-    files::within(FILES, resolved).await.map_err(|error| unreadable(error.to_string()))?
+    files::within(files::TIMEOUT, move || Ok(database::resolve(&reading)))
+        .await
+        .map_err(|error| unreadable(error.to_string()))?
 }
 
 fn expected(files: &[MigrationFile]) -> Vec<Migration> {
@@ -110,7 +107,7 @@ pub(crate) fn make_command(migrations: &Migrations) -> &'static str {
 /// Reads a manifest file; `make` is the command that would make it.
 pub(crate) async fn read(path: &Path, make: &str) -> Result<Manifest, Failure> {
     let invalid = |why: String| Failure::ManifestInvalid { path: path.to_owned(), why, make: make.into() };
-    let text = match files::read_within(path, FILES).await {
+    let text = match files::read(path, files::TIMEOUT).await {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             return Err(Failure::ManifestMissing { path: path.to_owned(), make: make.into() });

@@ -1,6 +1,6 @@
 //! The template that a framework's new tenants are copied from: made once for a release, and refused once it is stale.
 
-use std::{fs, future::pending, io, path::Path, time::Duration};
+use std::{future::pending, io, path::Path, time::Duration};
 
 use tokio::time::Instant;
 
@@ -28,9 +28,6 @@ const TIMEOUT: Duration = Duration::from_mins(5);
 const GRACE: Duration = Duration::from_secs(8);
 const PASSWORD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// For one file.
-const FILES: Duration = Duration::from_secs(30);
-
 /// pg_dump writes so many rows into one INSERT.
 const ROWS: &str = "--rows-per-insert=500";
 
@@ -38,7 +35,7 @@ const ROWS: &str = "--rows-per-insert=500";
 pub(crate) async fn configured(context: &RunContext) -> Result<Option<Template>, Failure> {
     let Some(path) = &context.migrations()?.template else { return Ok(None) };
     let unusable = |why: String| Failure::TemplateUnusable { path: path.clone(), why };
-    let text = files::read_within(path, FILES).await.map_err(|error| match error.kind() {
+    let text = files::read(path, files::TIMEOUT).await.map_err(|error| match error.kind() {
         io::ErrorKind::NotFound => unusable("it does not exist".into()),
         _ => unusable(error.to_string()),
     })?;
@@ -89,9 +86,9 @@ pub(crate) async fn make(state: &RunState, on_note: &dyn Fn(String)) -> Result<T
     })
     .await;
     // If it cannot be removed, the next one replaces it.
-    let _ = files::within(FILES, files::blocking(move || fs::remove_file(dump))).await;
+    let _ = files::within(files::TIMEOUT, move || files::remove_now(&dump)).await;
     let template = written?;
-    files::within(FILES, files::replace(path, template.text())).await.map_err(|error| {
+    files::replace(path, template.text(), files::TIMEOUT).await.map_err(|error| {
         Failure::TemplateUnusable { path: path.clone(), why: format!("cannot write it: {error}") }
     })?;
     Ok(template)
@@ -100,7 +97,7 @@ pub(crate) async fn make(state: &RunState, on_note: &dyn Fn(String)) -> Result<T
 async fn read(path: &Path) -> Result<String, Failure> {
     let unusable =
         |error: io::Error| Failure::TemplateUnusable { path: path.to_owned(), why: error.to_string() };
-    files::read_within(path, FILES).await.map_err(unusable)
+    files::read(path, files::TIMEOUT).await.map_err(unusable)
 }
 
 /// Runs pg_dump; the password stands in its environment alone.

@@ -61,13 +61,9 @@ pub(crate) fn run(path: &Path, env: &Environment, live: bool) -> Result<(bool, S
 }
 
 async fn of_file(path: &Path, deadline: Deadline) -> Known {
-    let state = match deadline.limit(files::read_to_string(path)).await {
-        Ok(Ok(text)) => text,
-        Ok(Err(error)) => return Known::Nothing(format!("cannot read `{}`: {error}", path.display())),
-        Err(_) => {
-            let why = format!("cannot read `{}`: no answer in {}", path.display(), duration(TIMEOUT));
-            return Known::Nothing(why);
-        }
+    let state = match files::read(path, deadline.left()).await {
+        Ok(text) => text,
+        Err(error) => return Known::Nothing(format!("cannot read `{}`: {error}", path.display())),
     };
     let Ok(state) = serde_json::from_str::<Value>(&state) else {
         return Known::Nothing(format!("`{}` is not a state file", path.display()));

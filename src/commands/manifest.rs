@@ -1,10 +1,9 @@
 //! `portcullis manifest`: writes down what the migrations make.
 
-use std::fs;
-
 use crate::{
     actions::{context::RunContext, expectation},
     failure::Failure,
+    files,
     outcome::{FailureDetails, command::ManifestMade},
     tenants::manifest::Expected,
 };
@@ -21,9 +20,7 @@ pub(crate) async fn write(context: &RunContext, check: bool) -> Result<ManifestM
         let (why, make) = ("the migrations make something else".into(), make.into());
         return Err(Failure::ManifestStale { path, why, make }.into());
     }
-    // Written beside and renamed, so that no reader ever sees half a file.
-    let beside = path.with_extension("json.new");
-    fs::write(&beside, &text).and_then(|()| fs::rename(&beside, &path)).map_err(|error| {
+    files::replace(&path, text, files::TIMEOUT).await.map_err(|error| {
         let why = format!("cannot write it: {error}");
         Failure::ManifestInvalid { path: path.clone(), why, make: make.into() }
     })?;

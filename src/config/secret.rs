@@ -66,7 +66,8 @@ impl Password {
     pub(crate) async fn read(&self) -> Result<Option<Secret>, String> {
         let Password::File(path) = self else { return self.read_now() };
         let read = path.clone();
-        from_file(path, files::blocking(move || files::read_text_now(&read, LARGEST)).await).map(Some)
+        from_file(path, files::within(files::TIMEOUT, move || files::read_text_now(&read, LARGEST)).await)
+            .map(Some)
     }
 }
 

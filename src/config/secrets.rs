@@ -58,7 +58,7 @@ pub(crate) fn of_environment(env: &Environment) -> Vec<KnownSecret> {
 fn of_files<'p>(postgres: &'p Postgres, secrets: &mut Vec<KnownSecret>, public: &mut Vec<&'p str>) {
     public.extend([postgres.user.as_str(), postgres.name.as_str(), postgres.host.as_str()]);
     if let Password::File(path) = &postgres.password
-        && let Ok(text) = files::read_regular_now(path, LARGEST)
+        && let Ok(text) = files::read_now(path, LARGEST).and_then(files::text)
     {
         secrets.push(KnownSecret::plain(text.trim_end_matches(['\n', '\r'])));
     }

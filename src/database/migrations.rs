@@ -8,6 +8,7 @@ use std::{
 use super::ApplyError;
 use crate::{
     failure::Failure,
+    files,
     tenants::{found::Recorded, manifest::Migration},
     words::hex,
 };
@@ -71,6 +72,14 @@ pub(super) fn pending<'a>(
 /// migrations, as for sqlx.
 pub(crate) fn resolve(folder: &Path) -> Result<Vec<MigrationFile>, Failure> {
     let unreadable = |why: String| Failure::MigrationsUnreadable { path: folder.to_owned(), why };
+    for entry in files::list_now(folder).map_err(|error| unreadable(error.to_string()))?.flatten() {
+        // sqlx would pass over it in silence.
+        let path = entry.path();
+        let is_sql = path.extension().is_some_and(|extension| extension == "sql");
+        if is_sql && files::metadata_now(&path).is_ok_and(|found| !found.is_file()) {
+            return Err(unreadable(format!("`{}` is not a regular file", entry.file_name().display())));
+        }
+    }
     let resolved = sqlx::migrate::resolve_blocking(folder).map_err(|error| unreadable(chain(&error)))?;
     let mut files: BTreeMap<i64, MigrationFile> = BTreeMap::new();
     for (migration, path) in resolved {

@@ -16,9 +16,6 @@ use crate::{
 /// Loading a large project takes seconds; more than this is a hang.
 const TIMEOUT: Duration = Duration::from_mins(2);
 
-/// Reading a project's migration files takes milliseconds.
-const FILES_TIMEOUT: Duration = Duration::from_secs(30);
-
 impl Project<'_> {
     /// The manifest's text, from the project itself. It is written beside `path` first, and removed from there.
     pub(crate) async fn ask(&self, path: &Path) -> Result<String, FailureDetails> {
@@ -54,26 +51,20 @@ impl Project<'_> {
         let invalid =
             |why: String| Failure::ManifestInvalid { path: answer.clone(), why, make: self.make.into() };
         let reading = answer.clone();
-        let read = files::blocking(move || {
-            let text = std::fs::read_to_string(&reading);
+        let read = move || {
+            let text = files::read_now(&reading, u64::MAX).and_then(files::text);
             // If it cannot be removed, the next answer replaces it.
-            let _ = std::fs::remove_file(&reading);
+            let _ = files::remove_now(&reading);
             text
-        });
-        match Deadline::after(FILES_TIMEOUT).limit(read).await {
-            Ok(read) => read.map_err(|error| invalid(error.to_string())),
-            Err(_) => Err(invalid("it cannot be read in time".into())),
-        }
+        };
+        files::within(files::TIMEOUT, read).await.map_err(|error| invalid(error.to_string()))
     }
 
     /// Why the manifest no longer matches the migrations on disk, if it does not.
     pub(crate) async fn staleness(&self, manifest: &Manifest) -> Option<String> {
         let (framework, manifest, settings) = (self.framework, manifest.clone(), self.settings.clone());
-        let reading = files::blocking(move || Ok(framework.staleness(&manifest, &settings)));
-        match Deadline::after(FILES_TIMEOUT).limit(reading).await {
-            Ok(Ok(stale)) => stale,
-            Ok(Err(error)) => Some(format!("the project's migrations cannot be read: {error}")),
-            Err(_) => Some("the project's migrations cannot be read in time".into()),
-        }
+        files::within(files::TIMEOUT, move || Ok(framework.staleness(&manifest, &settings)))
+            .await
+            .unwrap_or_else(|error| Some(format!("the project's migrations cannot be read: {error}")))
     }
 }

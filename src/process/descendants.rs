@@ -3,6 +3,8 @@
 //! `/proc/PID/task/*/children` also works with hidepid=2 for our own children. Where the kernel lacks it, every
 //! `stat` is searched for its parent; where /proc is missing or shows another namespace, ids are tried one by one.
 
+#![expect(clippy::disallowed_methods, reason = "/proc and cgroup files never block")]
+
 use std::{fs, io, mem};
 
 /// The ids that are tried without /proc; a fresh namespace counts from 1.

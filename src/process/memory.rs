@@ -1,5 +1,7 @@
 //! Whether the kernel has killed processes of our memory cgroup for want of memory.
 
+#![expect(clippy::disallowed_methods, reason = "/proc and cgroup files never block")]
+
 use std::{
     fs::{self, File},
     os::unix::fs::FileExt,

@@ -5,13 +5,13 @@
 
 use std::{
     ffi::{CStr, CString, OsStr, c_char, c_int},
-    fs::File,
-    io::{self, Read},
+    io,
     os::unix::{ffi::OsStrExt, fs::PermissionsExt},
     path::Path,
 };
 
 use super::{arguments::c_strings, environment};
+use crate::files;
 
 /// Where programs are looked for if PATH is not set.
 const DEFAULT_PATH: &[u8] = b"/usr/local/bin:/bin:/usr/bin";
@@ -76,10 +76,6 @@ fn is_absent(file: &CStr) -> bool {
 }
 
 fn is_script(file: &Path) -> bool {
-    let mut beginning = Vec::new();
-    let executable =
-        file.metadata().is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0);
-    executable
-        && File::open(file).is_ok_and(|file| file.take(LOOKED_AT).read_to_end(&mut beginning).is_ok())
-        && !beginning.contains(&0)
+    files::metadata_now(file).is_ok_and(|found| found.permissions().mode() & 0o111 != 0)
+        && files::beginning_now(file, LOOKED_AT).is_ok_and(|beginning| !beginning.contains(&0))
 }

@@ -57,6 +57,7 @@ pub(super) fn start_stub(
     status: &OwnedFd,
     death: Death,
 ) -> io::Result<i32> {
+    #[expect(clippy::disallowed_methods, reason = "/dev/null never blocks")]
     let nothing = OpenOptions::new().read(true).write(true).open("/dev/null");
     let nothing = OwnedFd::from(nothing.map_err(|error| named("cannot open /dev/null", &error))?);
     let (word, input, out, err) = match output {

@@ -82,7 +82,7 @@ pub(crate) fn write(path: &Path, standing: &Standing, now: SystemTime, output: &
 }
 
 fn recorded(path: &Path) -> Option<f64> {
-    let text = files::read_regular_now(path, LARGEST).ok()?;
+    let text = files::read_now(path, LARGEST).and_then(files::text).ok()?;
     text.lines().find_map(|line| line.strip_prefix(LAST_SUCCESS)?.trim().parse().ok())
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::{brief::brief, facts::Facts, foreign};
-use crate::config::environment::Environment;
+use crate::{config::environment::Environment, files};
 
 /// What Kubernetes reads of it.
 pub(crate) const LIMIT: usize = 4_096;
@@ -14,7 +14,8 @@ pub(crate) fn path(env: &Environment) -> Option<PathBuf> {
         return Some(path.into());
     }
     let default = Path::new("/dev/termination-log");
-    (env.get("KUBERNETES_SERVICE_HOST").is_some() && default.exists()).then(|| default.into())
+    (env.get("KUBERNETES_SERVICE_HOST").is_some() && files::metadata_now(default).is_ok())
+        .then(|| default.into())
 }
 
 /// Foreign text can forge no line of it.

@@ -106,18 +106,3 @@ fn stale(sample: &Sample, migration: &str) {
     outcome.says("stale").says(migration);
     sample.portcullis.run(["manifest", "sql", "--check"]).exits(78).says(MAKE);
 }
-
-#[test]
-fn a_manifest_that_cannot_be_read_does_not_make_it_deaf() {
-    let sample = Sample::complete_on(Engine::Sqlite);
-    let path = sample.portcullis.path(MANIFEST);
-    fs::remove_file(&path).unwrap();
-    nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-    let running = sample.portcullis.spawn(["run", "--no-server"]);
-    running.wait_for_line(", run ");
-    let signalled = std::time::Instant::now();
-    running.signal(nix::sys::signal::Signal::SIGTERM);
-    running.wait().exits(143).says("before the first step");
-    assert!(signalled.elapsed() < std::time::Duration::from_secs(2));
-    sample.portcullis.run(["verify"]).exits(78).says("no answer");
-}

@@ -9,6 +9,7 @@ pub(crate) mod cooperate;
 mod doctor;
 mod exit_codes;
 mod fence;
+mod fifo;
 mod history;
 mod living;
 pub(crate) mod lock;

@@ -249,19 +249,6 @@ fn nothing_but_the_output_touches_the_streams() {
     }
 }
 
-#[test]
-fn a_file_that_hangs_holds_up_no_start_up() {
-    let config = "[metrics]\nfile = \"metrics\"\n[status]\nfile = \"state\"\n\
-                  [[step]]\nname = \"fine\"\ncommand.run = [\"false\"]\n";
-    let portcullis = Portcullis::new().config(config).env("PORTCULLIS_TERMINATION_LOG", "termination");
-    for name in ["metrics", "state", "termination"] {
-        nix::unistd::mkfifo(&portcullis.path(name), nix::sys::stat::Mode::S_IRWXU).unwrap();
-    }
-    let begun = Instant::now();
-    portcullis.run(["run"]).exits(79).says("THE SERVER WAS NOT STARTED");
-    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
-}
-
 fn command(portcullis: &Portcullis, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
     command.args(arguments).current_dir(portcullis.folder()).env_remove("DATABASE_URL");

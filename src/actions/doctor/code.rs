@@ -3,7 +3,6 @@
 use std::{
     collections::BTreeSet,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use super::check::{Check, some};
@@ -22,9 +21,6 @@ pub(super) const CHECKS: [Check<Code>; 3] = [
     Check { id: "entrypoint", name: "the image's entrypoint", ask: entrypoint },
     Check { id: "tenant-creation", name: "code that creates tenants", ask: creations },
 ];
-
-/// How long reading a project's files may take.
-const FILES: Duration = Duration::from_secs(10);
 
 const DOCKERFILES: [&str; 3] = ["Dockerfile", "Containerfile", "docker/Dockerfile"];
 
@@ -52,7 +48,7 @@ impl Code {
         let mut dockerfile = None;
         for name in DOCKERFILES {
             let path = folder.join(name);
-            if let Ok(text) = files::read_within(&path, FILES).await {
+            if let Ok(text) = files::read(&path, files::TIMEOUT).await {
                 dockerfile = Some((path, text));
                 break;
             }
@@ -71,8 +67,8 @@ impl Code {
                 _ => Vec::new(),
             });
             let (folder, commands) = (project.folder().to_owned(), commands.collect::<Vec<_>>());
-            let reading = files::blocking(move || Ok(external.creations(&folder, &commands)));
-            let found = files::within(FILES, reading).await;
+            let found =
+                files::within(files::TIMEOUT, move || Ok(external.creations(&folder, &commands))).await;
             creations = Some(found.unwrap_or_else(|error| Err(error.to_string())));
         }
         Self { apps, dockerfile, creations }

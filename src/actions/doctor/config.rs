@@ -1,19 +1,18 @@
 //! The checks that need no database: the file, the plan, the server's command, the manifest.
 
 use std::{
-    fs,
-    io::Read,
     path::{Path, PathBuf},
     rc::Rc,
 };
 
-use nix::unistd::{AccessFlags, access};
+use nix::unistd::AccessFlags;
 
 use super::check::{Check, failed, no_configuration};
 use crate::{
     actions::context::RunContext,
     config::{self, Action, Config, Overrides, Selection, When, environment::Environment},
     failure::Failure,
+    files,
     outcome::doctor::Verdict,
     plan,
     words::count,
@@ -28,14 +27,18 @@ pub(super) const CHECKS: [Check<Loaded>; 3] = [
 /// The file as it was read, before there was a runtime: one that does not answer must not make us deaf.
 pub(crate) struct Loaded {
     result: Result<(Config, String), Rc<Failure>>,
-    env: Environment,
+    /// Where the server's program is, or why it cannot run. None if the file names none.
+    program: Option<Result<PathBuf, String>>,
 }
 
 impl Loaded {
     pub(crate) fn read(path: &Path, env: &Environment, overrides: &Overrides) -> Self {
         let result = config::load::load_with_warnings(path, env, overrides, false);
         let result = result.map_err(|refused| Rc::new(refused.failure));
-        Self { result, env: env.clone() }
+        let named = result.as_ref().ok().and_then(|(config, _)| config.server.command.first());
+        let path = env.get("PATH").unwrap_or("/usr/local/bin:/bin:/usr/bin");
+        let program = named.map(|program| runnable(program, path));
+        Self { result, program }
     }
 
     pub(super) fn config(&self) -> Option<&Config> {
@@ -77,13 +80,13 @@ fn gated(loaded: &Loaded) -> Verdict {
 }
 
 fn server(loaded: &Loaded) -> Verdict {
-    let Some(config) = loaded.config() else { return no_configuration() };
-    let Some(program) = config.server.command.first() else {
-        return Verdict::not_applicable("the file names none: it stands behind `run --`");
-    };
-    match runnable(program, loaded.env.get("PATH").unwrap_or("/usr/local/bin:/bin:/usr/bin")) {
-        Ok(path) => Verdict::passed(path.display().to_string()),
-        Err(why) => Verdict::failed(why, "install the program in the image, or correct `[server] command`"),
+    match &loaded.program {
+        _ if loaded.config().is_none() => no_configuration(),
+        None => Verdict::not_applicable("the file names none: it stands behind `run --`"),
+        Some(Ok(path)) => Verdict::passed(path.display().to_string()),
+        Some(Err(why)) => {
+            Verdict::failed(why, "install the program in the image, or correct `[server] command`")
+        }
     }
 }
 
@@ -94,15 +97,16 @@ fn runnable(program: &str, path: &str) -> Result<PathBuf, String> {
     } else {
         path.split(':').map(|folder| Path::new(folder).join(program)).collect()
     };
-    let Some(found) = candidates.iter().find(|path| path.is_file()) else {
+    let is_file = |path: &&PathBuf| files::metadata_now(path).is_ok_and(|found| found.is_file());
+    let mut found = candidates.iter().filter(is_file).peekable();
+    let Some(first) = found.peek().copied() else {
         return Err(format!("cannot find `{program}`"));
     };
-    let can_run = |path: &Path| access(path, AccessFlags::X_OK).is_ok();
-    let Some(found) = candidates.iter().find(|path| path.is_file() && can_run(path)) else {
-        return Err(format!("`{}` is not executable", found.display()));
+    let Some(found) = found.find(|path| files::access_now(path, AccessFlags::X_OK).is_ok()) else {
+        return Err(format!("`{}` is not executable", first.display()));
     };
     match interpreter(found) {
-        Some(interpreter) if !Path::new(&interpreter).exists() => {
+        Some(interpreter) if files::metadata_now(Path::new(&interpreter)).is_err() => {
             Err(format!("`{}` needs `{interpreter}`, which is not there", found.display()))
         }
         _ => Ok(found.clone()),
@@ -111,8 +115,7 @@ fn runnable(program: &str, path: &str) -> Result<PathBuf, String> {
 
 /// What the first line of a script names.
 fn interpreter(script: &Path) -> Option<String> {
-    let mut start = Vec::new();
-    fs::File::open(script).ok()?.take(256).read_to_end(&mut start).ok()?;
+    let start = files::beginning_now(script, 256).ok()?;
     let line = start.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
     String::from_utf8_lossy(line).split_whitespace().next().map(str::to_owned)
 }
@@ -140,7 +143,7 @@ pub(super) async fn manifest(context: Option<&RunContext>) -> Verdict {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
-    use std::os::unix::fs::PermissionsExt;
+    use std::{fs, os::unix::fs::PermissionsExt};
 
     use super::*;
 

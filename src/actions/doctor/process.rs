@@ -1,12 +1,11 @@
 //! The checks of where the program runs: who is PID 1, the termination message, name look-ups.
 
 use std::{
-    fs,
+    io,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
-use nix::unistd::{AccessFlags, access};
+use nix::unistd::AccessFlags;
 
 use super::check::{Check, DoctorInput};
 use crate::{
@@ -21,15 +20,13 @@ pub(super) const CHECKS: [Check<ProcessFacts>; 3] = [
     Check { id: "resolver", name: "name look-ups", ask: resolver },
 ];
 
-/// How long a file may take that nobody expects to be slow.
-const FILE: Duration = Duration::from_secs(5);
-
 /// Where this process runs.
 pub(super) struct ProcessFacts {
     pid: u32,
     /// What PID 1 calls itself, if that can be seen.
     first: Option<String>,
-    termination: Option<PathBuf>,
+    /// Where the termination message goes, and whether it can be written there.
+    termination: Option<(PathBuf, io::Result<()>)>,
     /// Without a configured server, musl's resolver asks one on this machine.
     is_musl: bool,
     resolv_conf: Option<String>,
@@ -46,10 +43,14 @@ impl ProcessFacts {
         let is_name = |host: &String| {
             !host.starts_with('/') && host != "localhost" && host.parse::<std::net::IpAddr>().is_err()
         };
+        let mut termination = None;
+        if let Some(path) = &input.termination {
+            termination = Some((path.clone(), is_writable(path).await));
+        }
         Self {
             pid: std::process::id(),
-            first: fs::read_to_string("/proc/1/comm").ok().map(|name| name.trim().to_owned()),
-            termination: input.termination.clone(),
+            first: read("/proc/1/comm").await.map(|name| name.trim().to_owned()),
+            termination,
             is_musl: cfg!(target_env = "musl"),
             resolv_conf: read("/etc/resolv.conf").await,
             host: host.filter(is_name),
@@ -59,7 +60,18 @@ impl ProcessFacts {
 
 /// None also where it takes too long.
 async fn read(path: &str) -> Option<String> {
-    files::read_within(Path::new(path), FILE).await.ok()
+    files::read(Path::new(path), files::TIMEOUT).await.ok()
+}
+
+/// A file that does not exist is made when it is needed.
+async fn is_writable(path: &Path) -> io::Result<()> {
+    let path = path.to_owned();
+    files::within(files::TIMEOUT, move || {
+        let exists = files::metadata_now(&path).is_ok();
+        let target = if exists { &path } else { path.parent().unwrap_or(&path) };
+        files::access_now(target, AccessFlags::W_OK)
+    })
+    .await
 }
 
 fn pid_1(facts: &ProcessFacts) -> Verdict {
@@ -82,15 +94,13 @@ fn pid_1(facts: &ProcessFacts) -> Verdict {
 }
 
 fn termination_log(facts: &ProcessFacts) -> Verdict {
-    let Some(path) = &facts.termination else {
+    let Some((path, writable)) = &facts.termination else {
         return Verdict::not_applicable("not in Kubernetes");
     };
-    // A file that a variable names is made when it is needed.
-    let target = if path.exists() { path.as_path() } else { path.parent().unwrap_or(path) };
-    match access(target, AccessFlags::W_OK) {
+    match writable {
         Ok(()) => Verdict::passed(format!("`{}` can be written", path.display())),
         Err(error) => Verdict::failed(
-            format!("cannot write `{}`: {}", path.display(), error.desc()),
+            format!("cannot write `{}`: {error}", path.display()),
             "let the container's user write it, or name another with PORTCULLIS_TERMINATION_LOG",
         ),
     }

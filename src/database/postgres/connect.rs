@@ -1,6 +1,6 @@
 //! Connecting to PostgreSQL, and what its errors mean.
 
-use std::{io, path::Path, time::Duration};
+use std::{io, path::PathBuf, time::Duration};
 
 use sqlx::{
     ConnectOptions, Row, ValueRef,
@@ -242,7 +242,8 @@ fn setting_pairs(value: &str) -> Vec<(String, String)> {
 
 /// Read here, off the runtime's thread: sqlx would read the file in it.
 async fn pem(name: &str, path: &str) -> Result<Vec<u8>, DatabaseError> {
-    files::read(Path::new(path)).await.map_err(|error| {
+    let file = PathBuf::from(path);
+    files::within(files::TIMEOUT, move || files::read_now(&file, u64::MAX)).await.map_err(|error| {
         DatabaseError::Never(Cause::io(&format!("cannot read `{name}` at `{path}`"), &error))
     })
 }

@@ -3,25 +3,18 @@
 //! What lies in the data folder is not trusted to be what its name says: only a regular file is opened, never a FIFO (which
 //! hangs) nor a link (which leads elsewhere).
 
+#![expect(clippy::disallowed_methods, reason = "every call stands inside of `files::within`")]
+
 use std::{
     fs,
     io::{self, ErrorKind, Read},
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    time::Duration,
 };
 
 use nix::unistd::{AccessFlags, access};
 
-use crate::{
-    cause::{Cause, Kind},
-    deadline::Deadline,
-    files,
-    words::duration,
-};
-
-/// For one piece of work.
-pub(super) const ANSWER: Duration = Duration::from_secs(10);
+use crate::{cause::Cause, files};
 
 /// What SQLite keeps beside a file.
 pub(super) const BESIDE: [&str; 4] = ["", "-journal", "-wal", "-shm"];
@@ -33,12 +26,8 @@ pub(super) async fn at<T: Send + 'static>(
     work: impl FnOnce(&Path) -> io::Result<T> + Send + 'static,
 ) -> Result<T, Cause> {
     let owned = path.to_owned();
-    let done = Deadline::after(ANSWER).limit(files::blocking(move || work(&owned))).await;
-    let text = format!("cannot {doing} `{}`", path.display());
-    match done {
-        Ok(done) => done.map_err(|error| Cause::io(&text, &error)),
-        Err(_) => Err(Cause::new(Kind::Silent, format!("{text}: no answer in {}", duration(ANSWER)))),
-    }
+    let done = files::within(files::TIMEOUT, move || work(&owned)).await;
+    done.map_err(|error| Cause::io(&format!("cannot {doing} `{}`", path.display()), &error))
 }
 
 /// Whether there is a regular file; anything else of that name is an error.

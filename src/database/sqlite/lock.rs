@@ -1,5 +1,7 @@
 //! The lock for a whole run: the system's own lock on a file in the folder, which ends with its process.
 
+#![expect(clippy::disallowed_methods, reason = "every call stands inside of `files::within`")]
+
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, ErrorKind, Read, Seek, Write},
@@ -10,11 +12,10 @@ use std::{
 
 use nix::fcntl::OFlag;
 
-use super::{Sqlite, disk::ANSWER};
+use super::Sqlite;
 use crate::{
     cause::Cause,
     database::{DatabaseError, Proof, Share},
-    deadline::Deadline,
     files,
     words::rfc3339,
 };
@@ -44,7 +45,7 @@ impl Sqlite {
                 Err(TryLockError::Error(error)) => Err(error),
             }
         };
-        in_time(ANSWER, look).await?.map_err(|error| {
+        in_time(files::TIMEOUT, look).await?.map_err(|error| {
             DatabaseError::Failed(Cause::io(&format!("cannot look at the lock `{}`", name.display()), &error))
         })
     }
@@ -131,7 +132,10 @@ async fn in_time<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<io::Result<T>, DatabaseError> {
-    Deadline::after(limit).limit(files::blocking(work)).await.map_err(|_| DatabaseError::TimedOut)
+    match files::within(limit, work).await {
+        Err(error) if error.kind() == ErrorKind::TimedOut => Err(DatabaseError::TimedOut),
+        done => Ok(done),
+    }
 }
 
 fn is_at(file: &File, path: &Path) -> bool {

@@ -5,11 +5,11 @@
 
 use std::{
     collections::BTreeSet,
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
-use crate::frameworks::framework::Creation;
+use crate::{files, frameworks::framework::Creation};
 
 /// Folders that hold no code of the application's own, or code that does not run in production.
 const LEFT_OUT: [&str; 7] =
@@ -36,17 +36,17 @@ pub(super) fn creations(folder: &Path, commands: &[String]) -> Result<Vec<Creati
 }
 
 fn python(folder: &Path, files: &mut Vec<(PathBuf, String)>) -> io::Result<()> {
-    for entry in fs::read_dir(folder)? {
+    for entry in files::list_now(folder)? {
         let entry = entry?;
         let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
         // A link could lead anywhere, and round in a circle.
         if entry.file_type()?.is_dir() {
-            let is_venv = path.join("pyvenv.cfg").exists();
+            let is_venv = files::metadata_now(&path.join("pyvenv.cfg")).is_ok();
             if !name.starts_with('.') && !is_venv && !LEFT_OUT.contains(&name.as_str()) {
                 python(&path, files)?;
             }
         } else if path.extension().is_some_and(|extension| extension == "py") && !is_test(&name) {
-            let text = String::from_utf8_lossy(&fs::read(&path)?).into_owned();
+            let text = String::from_utf8_lossy(&files::read_now(&path, u64::MAX)?).into_owned();
             files.push((path.strip_prefix(".").map(Path::to_owned).unwrap_or(path), text));
         }
     }
@@ -103,6 +103,8 @@ fn code(line: &str) -> &str {
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
+
+    use std::fs;
 
     use super::*;
 

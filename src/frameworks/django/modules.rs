@@ -1,14 +1,10 @@
 //! Tells without Python whether the migration modules on disk are those of the manifest. It reads files and blocks.
 
-use std::{
-    collections::BTreeMap,
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::{collections::BTreeMap, io, path::Path};
 
 use sha2::{Digest, Sha256};
 
-use crate::{tenants::manifest::Sources, words::hex};
+use crate::{files, tenants::manifest::Sources, words::hex};
 
 /// Why the manifest's modules are not those on disk.
 pub(super) fn staleness(sources: &BTreeMap<String, Sources>, base: &Path) -> Option<String> {
@@ -42,13 +38,13 @@ fn difference(
 }
 
 /// The modules of a folder that Django takes for migrations, with the beginning of their digests.
-fn digests(folder: &PathBuf) -> io::Result<BTreeMap<String, String>> {
+fn digests(folder: &Path) -> io::Result<BTreeMap<String, String>> {
     let mut found = BTreeMap::new();
-    for entry in fs::read_dir(folder)? {
+    for entry in files::list_now(folder)? {
         let name = entry?.file_name().to_string_lossy().into_owned();
         let is_module = [".py", ".pyc", ".so"].iter().any(|suffix| name.ends_with(suffix));
         if is_module && !name.starts_with(['_', '~']) {
-            let digest = Sha256::digest(fs::read(folder.join(&name))?);
+            let digest = Sha256::digest(files::read_now(&folder.join(&name), u64::MAX)?);
             found.insert(name, hex(&digest[..8]));
         }
     }
@@ -59,6 +55,8 @@ fn digests(folder: &PathBuf) -> io::Result<BTreeMap<String, String>> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
+    use std::{fs, path::PathBuf};
+
     use super::*;
 
     #[test]
@@ -68,7 +66,7 @@ mod tests {
         write("0001_initial.py", "one");
         write("__init__.py", "");
         write("_private.py", "");
-        let files = digests(&folder.path().to_owned()).unwrap();
+        let files = digests(folder.path()).unwrap();
         assert_eq!(files.len(), 1);
         let sources = [("finance".to_owned(), Sources { folder: PathBuf::new(), files })].into();
         let stale = || staleness(&sources, folder.path());

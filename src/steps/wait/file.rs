@@ -1,7 +1,7 @@
 //! `wait.file`: whether a file exists.
 
 use std::{
-    fs::{self, Metadata},
+    fs::Metadata,
     io::ErrorKind,
     path::{Path, PathBuf},
     time::Duration,
@@ -10,7 +10,12 @@ use std::{
 use futures_util::future::{FutureExt, LocalBoxFuture};
 
 use super::probe::Probe;
-use crate::{database::Attempt, deadline::Deadline, files::Outstanding, words::duration};
+use crate::{
+    database::Attempt,
+    deadline::Deadline,
+    files::{self, Outstanding},
+    words::duration,
+};
 
 /// A file system that is silent for so long is reported; it is not asked again before it answers.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
@@ -34,7 +39,7 @@ impl Probe for File {
     fn probe(&mut self, deadline: Deadline) -> LocalBoxFuture<'_, Attempt> {
         let path = self.path.clone();
         let limit = deadline.within(ANSWER_TIMEOUT);
-        let answer = self.question.ask(move || fs::metadata(path));
+        let answer = self.question.ask(move || files::metadata_now(&path));
         async move {
             match limit.limit(answer).await {
                 Ok(Ok(_)) => Attempt::Ready,

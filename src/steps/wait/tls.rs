@@ -43,7 +43,7 @@ async fn secure_with(
     let config = if let Some(config) = &roots.0 {
         Arc::clone(config)
     } else {
-        let read = files::blocking(move || Ok(trusting(&bundles))).await;
+        let read = files::within(files::TIMEOUT, move || Ok(trusting(&bundles))).await;
         let config = read.map_err(|error| Attempt::NotYet(format!("cannot read certificates: {error}")))?;
         Arc::clone(roots.0.insert(Arc::new(config.map_err(|error| Attempt::Never(error.to_string()))?)))
     };

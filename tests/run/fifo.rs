@@ -1,0 +1,130 @@
+//! A FIFO that nobody writes to, in the place of each file that a start reads or writes: it hangs and deafens nothing.
+
+use std::{
+    fs,
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use nix::sys::{signal::Signal, stat::Mode};
+
+use crate::support::{
+    http::free_port,
+    portcullis::Portcullis,
+    project::{sh, steps},
+    sample::{Engine, Sample},
+};
+
+/// What an error that needs no time-out may take.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
+#[test]
+fn a_fifo_in_the_place_of_a_file_is_named_at_once() {
+    for (file, code, cause) in [
+        ("portcullis.manifest.json", 78, "not a regular file"),
+        ("migrations/tenant/2_invoices.sql", 78, "not a regular file"),
+        ("migrations/tenant", 78, "Not a directory"),
+        ("var/shared.sqlite", 77, "no regular file"),
+        ("var/tenants/acme.sqlite", 74, "no regular file"),
+        ("var/portcullis.lock", 74, "no regular file"),
+    ] {
+        let sample = Sample::on(Engine::Sqlite);
+        // A start with nothing to do takes no lock.
+        if file.ends_with("lock") {
+            fs::create_dir(sample.portcullis.path("var")).unwrap();
+            mkfifo(&sample.portcullis.path(file));
+        } else {
+            sample.portcullis.run(["run", "--no-server"]).exits(0);
+            replace_by_fifo(&sample.portcullis.path(file));
+        }
+        let begun = Instant::now();
+        let outcome = sample.portcullis.run(["run", "--no-server"]).says(cause);
+        assert_eq!(outcome.code, Some(code), "{file}: {outcome}");
+        assert!(begun.elapsed() < AT_ONCE, "{file}: {:?}", begun.elapsed());
+        for command in ["verify", "doctor"] {
+            let begun = Instant::now();
+            sample.portcullis.run([command]);
+            assert!(begun.elapsed() < AT_ONCE, "{command}, {file}: {:?}", begun.elapsed());
+        }
+    }
+}
+
+#[test]
+fn a_fifo_in_the_place_of_a_certificate_is_named_at_once() {
+    for name in ["sslrootcert", "sslcert", "sslkey"] {
+        let others = if name == "sslcert" { "&sslkey=other" } else { "&sslcert=other" };
+        let others = if name == "sslrootcert" { "" } else { others };
+        let url = format!("postgres://me@127.0.0.1:{}/db?sslmode=require&{name}=fifo{others}", free_port());
+        let portcullis = waits_for_database(&format!("url = \"{url}\"")).file("other", "");
+        mkfifo(&portcullis.path("fifo"));
+        let begun = Instant::now();
+        portcullis.run(["run"]).exits(77).says(name).says("not a regular file");
+        assert!(begun.elapsed() < AT_ONCE, "{name}: {:?}", begun.elapsed());
+    }
+}
+
+#[test]
+fn a_fifo_in_the_place_of_a_file_that_is_written_holds_up_no_start() {
+    let config = "[metrics]\nfile = \"metrics\"\n[status]\nfile = \"state\"\n";
+    for (script, code) in [("true", 0), ("false", 79)] {
+        let portcullis = steps(&format!("{config}{}", sh("only", "", script)))
+            .env("PORTCULLIS_TERMINATION_LOG", "termination");
+        for name in ["metrics", "state", "termination"] {
+            mkfifo(&portcullis.path(name));
+        }
+        let begun = Instant::now();
+        portcullis.run(["run"]).exits(code);
+        assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
+    }
+    let sample = Sample::complete_on(Engine::Sqlite);
+    fs::remove_file(sample.portcullis.path("portcullis.manifest.json")).unwrap();
+    mkfifo(&sample.portcullis.path("portcullis.manifest.json"));
+    let begun = Instant::now();
+    sample.portcullis.run(["manifest", "sql"]).exits(0);
+    assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
+}
+
+#[test]
+fn a_quarantine_file_that_is_a_fifo_is_replaced() {
+    let sample = Sample::complete_on(Engine::Sqlite);
+    let config = fs::read_to_string(sample.portcullis.path("config.toml")).unwrap();
+    let gate = "[gate]\nincomplete = \"quarantine\"\nmax = 2\nquarantine_file = \"list.json\"\n[[step]]\nname = \"database\"";
+    let portcullis = sample.portcullis.config(&config.replacen("[[step]]\nname = \"database\"", gate, 1));
+    mkfifo(&portcullis.path("list.json"));
+    portcullis.run(["run", "--", "cat", "list.json"]).exits(0).says("[]");
+}
+
+#[test]
+fn a_signal_is_heard_while_a_password_file_hangs() {
+    let port = free_port();
+    let given = format!("host = \"127.0.0.1\"\nport = {port}\nname = \"db\"\nuser = \"me\"\n");
+    let portcullis = waits_for_database(&format!("{given}password = {{ file = \"fifo\" }}"));
+    let fifo = portcullis.path("fifo");
+    mkfifo(&fifo);
+    let running = portcullis.in_own_pid_namespace().spawn(["run"]);
+    // Opening succeeds once it reads, and it hangs for as long as nothing is written.
+    let _writer = fs::File::options().write(true).open(&fifo).unwrap();
+    let signalled = Instant::now();
+    running.signal(Signal::SIGTERM);
+    running.wait().exits(143);
+    assert!(signalled.elapsed() < Duration::from_secs(1), "{:?}", signalled.elapsed());
+}
+
+fn waits_for_database(database: &str) -> Portcullis {
+    steps(&format!(
+        "[database]\n{database}\n[[step]]\nname = \"database\"\nwait.database = {{ timeout = \"20s\" }}\n"
+    ))
+}
+
+fn replace_by_fifo(path: &Path) {
+    if path.is_dir() {
+        fs::remove_dir_all(path).unwrap();
+    } else {
+        fs::remove_file(path).unwrap();
+    }
+    mkfifo(path);
+}
+
+fn mkfifo(path: &Path) {
+    nix::unistd::mkfifo(path, Mode::S_IRWXU).unwrap();
+}
