@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use crate::signal_names;
+use crate::{signal_names, words::read_duration};
 
 /// Run one program as init: pass signals on, reap, exit with its code.
 #[derive(Debug, Args)]
@@ -58,16 +58,10 @@ fn rewrite(text: &str) -> Result<(i32, i32), String> {
     Ok((signal_names::number(from)?, if to == "0" { 0 } else { signal_names::number(to)? }))
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
-    let split = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
-    let (number, unit) = text.split_at(split);
-    let number: u64 = number.parse().map_err(|_| "expected a number and a unit, as in 8s or 500ms")?;
-    match unit {
-        "ms" => Ok(Duration::from_millis(number)),
-        "s" | "" => Ok(Duration::from_secs(number)),
-        "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
-        _ => Err(format!("`{unit}` is not one of ms, s, m")),
-    }
+/// A number without a unit is seconds.
+fn duration(text: &str) -> Result<Duration, &'static str> {
+    let seconds = || text.parse().ok().map(Duration::from_secs);
+    read_duration(text).or_else(seconds).ok_or("expected a number and a unit, as in 8s or 500ms")
 }
 
 #[cfg(test)]
@@ -93,6 +87,6 @@ mod tests {
     fn a_time_has_a_unit_and_seconds_need_none() {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("8"), Ok(Duration::from_secs(8)));
-        assert!(duration("8h").is_err() && duration("s").is_err());
+        assert!(duration("8d").is_err() && duration("s").is_err());
     }
 }

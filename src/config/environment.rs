@@ -1,20 +1,18 @@
 //! The environment, read once into a value.
 
-use std::{collections::BTreeMap, fmt};
+use std::{collections::BTreeMap, fmt, sync::Arc};
 
-/// The variables that the program was started with.
+/// The variables that the program was started with. Cheap to clone.
 #[derive(Clone, Default)]
-pub(crate) struct Environment(BTreeMap<String, String>);
+pub(crate) struct Environment(Arc<BTreeMap<String, String>>);
 
 impl Environment {
     /// The process's own environment; a variable that is not UTF-8 is left to the server alone.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub(crate) fn of_process() -> Self {
-        Self(
-            std::env::vars_os()
-                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-                .collect(),
-        )
+        let variables = std::env::vars_os()
+            .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+        Self(Arc::new(variables.collect()))
     }
 
     /// An empty variable counts as unset.
@@ -53,6 +51,6 @@ impl fmt::Debug for Environment {
 
 impl<const N: usize> From<[(&str, &str); N]> for Environment {
     fn from(pairs: [(&str, &str); N]) -> Self {
-        Self(pairs.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect())
+        Self(Arc::new(pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).into()))
     }
 }

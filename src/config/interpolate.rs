@@ -117,10 +117,13 @@ impl Filler<'_> {
 
 /// The variables that a text refers to.
 fn references(text: &str) -> impl Iterator<Item = &str> {
-    text.split("${").skip(1).map(|inside| {
-        let end = inside.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(inside.len());
-        &inside[..end]
-    })
+    text.split("${").skip(1).map(|inside| split_name(inside).0)
+}
+
+/// The variable's name at the beginning, and what follows it.
+fn split_name(inside: &str) -> (&str, &str) {
+    let end = inside.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(inside.len());
+    inside.split_at(end)
 }
 
 /// What stands in the filled text between the text's own beginning and end.
@@ -204,9 +207,7 @@ impl Reference<'_> {
         filled_by: &mut Vec<String>,
         depth: usize,
     ) -> Result<String, Unfilled> {
-        let length =
-            self.inside.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(self.inside.len());
-        let (name, rest) = self.inside.split_at(length);
+        let (name, rest) = split_name(self.inside);
         if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
             return Err(self.unfilled(
                 "`${` is not followed by a variable's name".into(),

@@ -10,7 +10,7 @@ use super::{
     reading::Reading,
     url::{Endpoint, Fault, host_and_port},
 };
-use crate::tenants::day::Day;
+use crate::{tenants::day::Day, words::read_duration};
 
 /// Longer than this is a slip of the pen.
 const LONGEST: Duration = Duration::from_hours(7 * 24);
@@ -158,24 +158,12 @@ impl Read for Duration {
                 _ => problem,
             });
         };
-        let duration = parse_duration(text).ok_or_else(|| wrong(node, DURATION))?;
+        let duration = read_duration(text).ok_or_else(|| wrong(node, DURATION))?;
         match kind {
             _ if duration > LONGEST => Err(wrong(node, "at most 168h")),
             Kind::Duration if duration.is_zero() => Err(wrong(node, "longer than nothing")),
             _ => Ok(duration),
         }
-    }
-}
-
-fn parse_duration(text: &str) -> Option<Duration> {
-    let digits = text.find(|c: char| !c.is_ascii_digit())?;
-    let number: u64 = text[..digits].parse().ok()?;
-    match &text[digits..] {
-        "ms" => Some(Duration::from_millis(number)),
-        "s" => Some(Duration::from_secs(number)),
-        "m" => Some(Duration::from_secs(number.checked_mul(60)?)),
-        "h" => Some(Duration::from_secs(number.checked_mul(60 * 60)?)),
-        _ => None,
     }
 }
 

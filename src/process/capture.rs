@@ -78,20 +78,13 @@ impl Lines {
         }
     }
 
-    /// Reads a piece of what is there, or notices the end.
-    pub(super) fn read(&mut self) {
-        match self.piece() {
-            Ok(1..) => {}
-            Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-            Ok(0) | Err(_) => self.pipe = None,
-        }
-    }
-
-    /// Reads what is there without waiting for more, and closes the stream when that was all. Returns how much it read.
-    pub(super) fn read_rest(&mut self) -> usize {
+    /// Reads a piece of what is there, or notices the end. Where more may follow, nothing to read is no end. Returns how
+    /// much it read.
+    pub(super) fn read(&mut self, more_may_follow: bool) -> usize {
         match self.piece() {
             Ok(length @ 1..) => return length,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock && more_may_follow => {}
             Ok(0) | Err(_) => self.pipe = None,
         }
         0

@@ -12,8 +12,6 @@ pub(crate) enum ExitReason {
     /// It runs, and its end is not waited for.
     Started,
     NotStarted {
-        /// There is no such program.
-        missing: bool,
         /// There was no process for it: another attempt may have one.
         no_process: bool,
         why: String,
@@ -26,16 +24,15 @@ pub(crate) enum ExitReason {
 
 impl ExitReason {
     pub(super) fn missing_program() -> Self {
-        let why = "there is no such program, or no interpreter for it".into();
-        Self::NotStarted { missing: true, no_process: false, why }
+        Self::not_executable("there is no such program, or no interpreter for it".into())
     }
 
     pub(super) fn not_executable(why: String) -> Self {
-        Self::NotStarted { missing: false, no_process: false, why }
+        Self::NotStarted { no_process: false, why }
     }
 
     pub(super) fn no_process(why: String) -> Self {
-        Self::NotStarted { missing: false, no_process: true, why }
+        Self::NotStarted { no_process: true, why }
     }
 
     /// The end as the predicate of a sentence about the program.
@@ -54,7 +51,7 @@ impl ExitReason {
         let program = program.to_owned();
         match self {
             Self::Exited(code) if accept.contains(code) => Ok(*code),
-            Self::NotStarted { no_process: true, why, .. } => {
+            Self::NotStarted { no_process: true, why } => {
                 Err(Failure::CommandNotSpawned { program, why: why.clone() })
             }
             Self::NotStarted { why, .. } => Err(Failure::CommandMissing { program, why: why.clone() }),

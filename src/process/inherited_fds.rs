@@ -1,7 +1,7 @@
 //! What an init would hold for ever without need: other people's pipes and sockets, and its working directory.
 #![expect(clippy::disallowed_methods, reason = "/proc never blocks")]
 
-use std::{fs, os::fd::RawFd};
+use std::{ffi::c_uint, fs, os::fd::RawFd};
 
 /// Standard input, output and error are kept: there may be something to say.
 const FIRST: RawFd = 3;
@@ -11,9 +11,13 @@ const TRIED: RawFd = 1024;
 
 /// Once the main process runs, which has them all: a pipe that only init still holds would never end, and a file
 /// system that only init stands in could not be unmounted.
-pub(super) fn let_go() {
-    for descriptor in passed_to_us() {
-        // SAFETY: nothing in this process knows a descriptor that was passed to it.
+/// `none_is_ours` says that this process has opened none itself: then one call closes all.
+pub(super) fn let_go(none_is_ours: bool) {
+    // SAFETY: nothing in this process knows a descriptor that was passed to it.
+    let closed = none_is_ours && unsafe { libc::syscall(libc::SYS_close_range, FIRST, c_uint::MAX, 0) } == 0;
+    // Also where the kernel or a filter does not know that call.
+    for descriptor in if closed { Vec::new() } else { passed_to_us() } {
+        // SAFETY: as above.
         unsafe { libc::close(descriptor) };
     }
     // To stay where we are is no harm.

@@ -92,7 +92,7 @@ pub(crate) fn supervise(
         .map_err(|error| Failure::Internal { what: format!("cannot start a process: {error}") })?
         .map_err(|not| unexecuted(not.source))?;
 
-    inherited_fds::let_go();
+    inherited_fds::let_go(!options.after_steps);
 
     let mut supervision = Supervision {
         inherited,

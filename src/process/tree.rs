@@ -175,8 +175,8 @@ impl Tree {
                         },
                     }
                     // In this order, so that whatever was written before a line of standard error is read with it.
-                    self.err.read();
-                    self.out.read();
+                    self.err.read(true);
+                    self.out.read(true);
                 }
             }
         }
@@ -185,7 +185,7 @@ impl Tree {
 
     fn read_rest_of(&mut self, stream: Stream) {
         let lines = if stream == Stream::Out { &mut self.out } else { &mut self.err };
-        self.left_in_pipes = self.left_in_pipes.saturating_sub(lines.read_rest());
+        self.left_in_pipes = self.left_in_pipes.saturating_sub(lines.read(false));
         if self.left_in_pipes == 0 {
             lines.close();
         }

@@ -20,7 +20,8 @@ pub(crate) fn brief(facts: &Facts, limit: usize) -> String {
             text += &line;
         }
     }
-    cut(&text, limit)
+    text.truncate(text.floor_char_boundary(limit));
+    text
 }
 
 fn head(facts: &Facts) -> String {
@@ -62,7 +63,7 @@ fn fitting(lines: &[String], room: usize) -> String {
         if text.len() + line.len() > room {
             if index == 0 {
                 // One schema with a thousand findings is still worth its name and the first of them.
-                text += cut(line, room.saturating_sub(1)).trim_end();
+                text += line[..line.floor_char_boundary(room.saturating_sub(1))].trim_end();
                 text.push('\n');
                 return if lines.len() > 1 { text + &more(lines.len() - 1) } else { text };
             }
@@ -76,15 +77,6 @@ fn fitting(lines: &[String], room: usize) -> String {
 fn output(facts: &Facts) -> impl Iterator<Item = String> {
     let skip = facts.output.len().saturating_sub(LINES);
     facts.output[skip..].iter().map(|line| format!("| {line}\n"))
-}
-
-/// At most `limit` bytes of the text, never half a character.
-fn cut(text: &str, limit: usize) -> String {
-    let mut end = limit.min(text.len());
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    text[..end].to_owned()
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::foreign;
 use crate::{
     database::record::{Change, Exception, Run, Step},
     outcome::wording,
-    words::duration,
+    words::{duration, list},
 };
 
 /// So much of a release's digest tells it from all others.
@@ -57,20 +57,14 @@ fn changes(changes: &[Change]) -> Vec<String> {
     for change in changes {
         same.entry(&change.what).or_default().push(wording::name(change.tenant.as_deref()));
     }
-    same.into_iter().map(|(what, who)| format!("changed {}: {}", names(&who), what.join(", "))).collect()
+    same.into_iter()
+        .map(|(what, who)| format!("changed {}: {}", list(&who, NAMED), what.join(", ")))
+        .collect()
 }
 
 fn exception(exception: &Exception) -> String {
-    let tenants: Vec<&str> = exception.tenants.iter().map(String::as_str).collect();
     let reason = exception.reason.as_ref().map(|reason| format!(", because: {reason}")).unwrap_or_default();
-    format!("{} of {}{reason}", exception.kind.to_uppercase(), names(&tenants))
-}
-
-fn names(names: &[&str]) -> String {
-    match names.len().checked_sub(NAMED) {
-        Some(more) if more > 0 => format!("{} and {more} more", names[..NAMED].join(", ")),
-        _ => names.join(", "),
-    }
+    format!("{} of {}{reason}", exception.kind.to_uppercase(), list(&exception.tenants, NAMED))
 }
 
 #[cfg(test)]

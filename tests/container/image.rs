@@ -177,3 +177,9 @@ impl Drop for Image {
         let _ = Command::new("podman").args(["rmi", "--force", &self.name]).output();
     }
 }
+
+#[test]
+fn the_static_binary_has_at_most_six_mebibytes() {
+    let size = fs::metadata(binaries().join("portcullis")).unwrap().len();
+    assert!(size <= 6 << 20, "{size} bytes");
+}
