@@ -3,13 +3,15 @@
 use std::ops::Range;
 
 use super::{
-    Action, After, Awaited, Mode, OnFailure, OnIncomplete, Scope, Selection, When, problem::Problem,
-    reading::Reading, steps::Draft,
+    Action, After, Awaited, Mode, OnFailure, OnIncomplete, Scope, Selection, When,
+    capabilities::Capabilities, problem::Problem, reading::Reading, steps::Draft,
 };
 
 /// Which tables the file has, whether or not they are right.
 pub(super) struct Given<'g> {
     pub(super) database: bool,
+    /// None if the database is not known.
+    pub(super) engine: Option<&'static Capabilities>,
     pub(super) tenants: bool,
     pub(super) migrations: bool,
     pub(super) mode: Mode,
@@ -26,6 +28,9 @@ pub(super) fn across(drafts: &[Draft], given: &Given<'_>, places: &Places, probl
     let before = predecessors(drafts);
     for (at, draft) in drafts.iter().enumerate() {
         needs(draft, given, problems);
+        if let Some(problem) = given.engine.and_then(|engine| engine.problem_of(draft)) {
+            problems.report(problem);
+        }
         stays(draft, given, problems);
         blocks_before_the_gate(draft, given, problems);
         overtakes(drafts, at, &before[at], problems);

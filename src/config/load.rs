@@ -5,7 +5,7 @@ use std::{io, path::Path};
 use toml::de::DeTable;
 
 use super::{
-    Config, Overrides, Server, check, connection,
+    Config, Database, Overrides, Server, check, connection,
     environment::Environment,
     fields::Table,
     interpolate::{Filler, Node},
@@ -124,7 +124,8 @@ fn read<'t>(
         check::Places { tenants: place(&mut table, "tenants"), migrations: place(&mut table, "migrations") };
     let database = table.table("database").and_then(connection::read);
     let registry = table.table("tenants").and_then(tables::tenants);
-    let migrations = table.table("migrations").and_then(|table| tables::migrations(table, overrides));
+    let engine = database.as_ref().map(Database::capabilities);
+    let migrations = table.table("migrations").and_then(|table| tables::migrations(table, overrides, engine));
     let mut server = table.table_or_defaults("server")?;
     let listed = server.node("passthrough").map(|node| node.span.clone());
     let server = tables::server(server);
@@ -142,6 +143,7 @@ fn read<'t>(
         let given = check::Given {
             incomplete: &gate.incomplete,
             mode: server.mode,
+            engine,
             database: table.has("database"),
             tenants: table.has("tenants"),
             migrations: table.has("migrations"),

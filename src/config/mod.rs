@@ -4,6 +4,7 @@
 //! in (`interpolate`), and what is valid, which is all that the rest of the program sees.
 
 mod actions;
+pub(crate) mod capabilities;
 mod check;
 mod command_fields;
 mod connection;

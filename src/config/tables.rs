@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::{
     Ahead, Apply, Gate, GateMode, Migrations, Mode, OnIncomplete, OnTenantFailure, Overrides, Project,
     Registry, Server, Source,
+    capabilities::Capabilities,
     command_fields::argv,
     fields::Table,
     interpolate::{Node, Value},
@@ -72,8 +73,16 @@ fn registry(mut table: Table<'_>) -> Option<Registry> {
     Some(Registry { table: name?, schema_column: schema_column?, condition, at_least })
 }
 
-pub(super) fn migrations(mut table: Table<'_>, overrides: &Overrides) -> Option<Migrations> {
+/// `engine` is None if the database is not known.
+pub(super) fn migrations(
+    mut table: Table<'_>,
+    overrides: &Overrides,
+    engine: Option<&Capabilities>,
+) -> Option<Migrations> {
     let external: External = table.get("framework").flatten();
+    if let (Some(framework), Some(engine)) = (external, engine) {
+        engine.check_framework(&mut table, framework);
+    }
     table.only(external.unwrap_or("sql"));
     let (shared, tenant) = (table.get("shared"), table.get("tenant"));
     let (interpreter, entry) = (table.value("python"), table.get("manage"));
@@ -90,6 +99,9 @@ pub(super) fn migrations(mut table: Table<'_>, overrides: &Overrides) -> Option<
     if !run.is_empty() && !run.iter().any(|word| word.contains("{schema}")) {
         let help = "as in [\"python\", \"manage.py\", \"migrate_schemas\", \"--schema={schema}\"]";
         inner.report_at("run", "`run` does not say where `{schema}` stands", Some(help));
+    }
+    if let Some(engine) = engine {
+        engine.check_statement_timeout(&mut inner);
     }
     let apply = apply(inner, overrides);
     table.finish();

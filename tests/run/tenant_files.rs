@@ -6,6 +6,7 @@ use nix::sys::signal::Signal;
 
 use crate::support::{
     patience::until_true,
+    portcullis::Portcullis,
     process::Running,
     sample::{Engine, Sample},
 };
@@ -124,4 +125,24 @@ fn a_file_is_removed_only_if_its_second_name_proves_who_built_it_and_no_row_name
     sample.execute(None, "DELETE FROM tenants WHERE schema_name = 'demo'");
     recover().exits(73).says("`demo`");
     assert_eq!(files(&sample), ["acme.sqlite", "demo.sqlite"]);
+}
+
+#[test]
+fn a_framework_on_sqlite_is_refused_before_anything_is_opened() {
+    let config = "[database]\nurl = \"sqlite://var\"\n\
+                  [tenants]\nregistry = { table = \"tenants\", schema_column = \"schema_name\" }\n\
+                  [migrations]\nframework = \"django\"\ntemplate = { file = \"template.sql\" }\n\
+                  [[step]]\nname = \"gate\"\nverify = { tenants = \"all\" }\n\
+                  [server]\ncommand = [\"true\"]\n";
+    let portcullis = Portcullis::new().config(config);
+    for refused in [
+        portcullis.run(["check"]),
+        portcullis.run(["run"]),
+        portcullis.run(["tenant", "create", "acme"]),
+        portcullis.run(["tenant", "template"]),
+        portcullis.run(["repair", "acme", "--replay", "finance"]),
+    ] {
+        refused.exits(78).says("config.toml:6:13").says("`framework = \"django\"` needs PostgreSQL");
+    }
+    assert!(!portcullis.path("var").exists());
 }

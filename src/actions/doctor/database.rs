@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     actions::context::RunContext,
-    config::{Action, Config, Database, Scope},
+    config::{Action, Config, Scope},
     database::{
         DatabaseError,
         examined::{Examined, Pooler},
@@ -38,7 +38,7 @@ pub(super) struct Facts {
     pub(super) examined: Examined,
     /// Who holds the lock, if anyone does; or why it cannot be had.
     pub(super) lock: Option<Result<Option<String>, DatabaseError>>,
-    is_postgres: bool,
+    is_server: bool,
     /// What the configuration's steps change.
     changes: Changes,
     jobs: u64,
@@ -73,7 +73,11 @@ impl Facts {
         let names = database.names();
         let mut facts = Self {
             connection,
-            is_postgres: matches!(context.config.database, Some(Database::Postgres(_))),
+            is_server: context
+                .config
+                .database
+                .as_ref()
+                .is_some_and(|database| database.capabilities().server),
             changes: Changes::of(&context.config),
             jobs: apply.and_then(|apply| u64::try_from(apply.jobs).ok()).unwrap_or(1),
             tenants: u64::try_from(names.len()).unwrap_or(u64::MAX),
@@ -87,10 +91,10 @@ impl Facts {
         facts
     }
 
-    /// The verdict of a fact that only PostgreSQL has, once it is there.
-    fn of_postgres<T>(&self, fact: Option<&Result<T, String>>, judge: impl FnOnce(&T) -> Verdict) -> Verdict {
+    /// The verdict of a fact that only a server has, once it is there.
+    fn of_server<T>(&self, fact: Option<&Result<T, String>>, judge: impl FnOnce(&T) -> Verdict) -> Verdict {
         match (&self.connection, fact) {
-            (Connection::Ready, _) if !self.is_postgres => Verdict::not_applicable("SQLite has none"),
+            (Connection::Ready, _) if !self.is_server => Verdict::not_applicable("SQLite has none"),
             (Connection::Ready, Some(Ok(fact))) => judge(fact),
             (Connection::Ready, Some(Err(why))) => {
                 Verdict::failed(why.clone(), "read the database's message: this check could not be made")
@@ -111,7 +115,7 @@ fn reachable(facts: &Facts) -> Verdict {
 }
 
 fn privileges(facts: &Facts) -> Verdict {
-    facts.of_postgres(facts.examined.writer.as_ref(), |writer| {
+    facts.of_server(facts.examined.writer.as_ref(), |writer| {
         let Changes { shared, tenants, makes_tenants } = facts.changes;
         let mut lacks = Vec::new();
         if makes_tenants && !writer.creates_schemas {
@@ -147,12 +151,12 @@ fn privileges(facts: &Facts) -> Verdict {
 }
 
 fn gate_role(facts: &Facts) -> Verdict {
-    if let (Connection::Ready, true, None) = (&facts.connection, facts.is_postgres, &facts.examined.reader) {
+    if let (Connection::Ready, true, None) = (&facts.connection, facts.is_server, &facts.examined.reader) {
         return Verdict::not_applicable(
             "no `[database] reader`: the gate reads as the role that migrates, in READ ONLY transactions",
         );
     }
-    facts.of_postgres(facts.examined.reader.as_ref(), |reader| {
+    facts.of_server(facts.examined.reader.as_ref(), |reader| {
         let name = &reader.name;
         let needs = format!("{name} needs USAGE on the schemas and SELECT on their tables, nothing more");
         if reader.superuser || reader.creates_roles {
@@ -168,7 +172,7 @@ fn gate_role(facts: &Facts) -> Verdict {
 }
 
 fn pooler(facts: &Facts) -> Verdict {
-    facts.of_postgres(facts.examined.pooler.as_ref(), |pooler| match pooler {
+    facts.of_server(facts.examined.pooler.as_ref(), |pooler| match pooler {
         Pooler::None => Verdict::passed("none in transaction mode"),
         Pooler::Transaction { bypassed: true } => {
             Verdict::passed("in transaction mode, and `[database] direct` goes past it")
@@ -197,7 +201,7 @@ fn lock(facts: &Facts) -> Verdict {
 }
 
 fn limits(facts: &Facts) -> Verdict {
-    facts.of_postgres(facts.examined.limits.as_ref(), |limits| {
+    facts.of_server(facts.examined.limits.as_ref(), |limits| {
         let Facts { jobs, tenants, tables, .. } = facts;
         let needed = CONNECTIONS.max(jobs + 2);
         let room = limits.max_connections.saturating_sub(limits.reserved);
@@ -240,7 +244,7 @@ fn limits(facts: &Facts) -> Verdict {
 }
 
 fn clock(facts: &Facts) -> Verdict {
-    facts.of_postgres(facts.examined.ahead.as_ref(), |ahead| {
+    facts.of_server(facts.examined.ahead.as_ref(), |ahead| {
         let remedy = "synchronize both machines' clocks (NTP)";
         let side = if *ahead < 0 { "behind" } else { "ahead of" };
         let said = format!("the database's is {} ms {side} ours", ahead.abs());
@@ -258,7 +262,7 @@ mod tests {
     use crate::database::examined::ServerLimits;
 
     fn facts(examined: Examined) -> Facts {
-        Facts { connection: Connection::Ready, examined, is_postgres: true, ..Facts::default() }
+        Facts { connection: Connection::Ready, examined, is_server: true, ..Facts::default() }
     }
 
     #[test]

@@ -395,3 +395,27 @@ proptest! {
         rendered(&words.concat(), &Environment::from([("A", "é")]));
     }
 }
+
+#[test]
+fn what_sqlite_cannot_do_is_reported_at_its_place() {
+    let on_sqlite = |rest: &str| format!("[database]\nurl = \"sqlite://v\"\n{rest}");
+    let django = on_sqlite("[migrations]\nframework = \"django\"\ntemplate = { file = \"t.sql\" }\n");
+    let text = rendered(&django, &Environment::default());
+    assert!(text.contains("config.toml:4:13"), "{text}");
+    assert!(text.contains("`framework = \"django\"` needs PostgreSQL, and `[database]` is SQLite"), "{text}");
+    assert!(text.contains("give `[database]` a postgres:// URL"), "{text}");
+    let bootstrap = on_sqlite(
+        "[tenants]\nregistry = { table = \"t\", schema_column = \"s\" }\n[migrations]\nshared = \"s\"\ntenant = \"t\"\n\
+         apply = { statement_timeout = \"5s\" }\n[[step]]\nname = \"demo\"\nbootstrap = { tenants = [\"demo\"], run = [\"create\"] }\n\
+         [[step]]\nname = \"gate\"\nverify = { tenants = \"all\" }\n",
+    );
+    assert_eq!(
+        messages(&bootstrap, &Environment::default()),
+        [
+            "`statement_timeout` has no effect: SQLite has no limit for a statement",
+            "step `demo` creates tenants with `run`, which needs PostgreSQL, and `[database]` is SQLite",
+        ]
+    );
+    let postgres = bootstrap.replace("sqlite://v", "postgres://u@h/d");
+    assert_eq!(messages(&postgres, &Environment::default()), [""; 0]);
+}
