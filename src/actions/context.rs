@@ -30,10 +30,8 @@ pub(crate) struct RunContext {
 impl RunContext {
     pub(crate) fn new(config: Config, processes: Processes) -> Self {
         let run = format!("{:08x}", fastrand::u32(..));
-        let database = config
-            .database
-            .as_ref()
-            .map(|database| Database::new(database, config.registry.as_ref()).of_run(&run));
+        let database =
+            config.database.as_ref().map(|database| Database::new(database, config.registry.as_ref(), &run));
         Self { run, config, processes, database, expectation: OnceCell::new() }
     }
 

@@ -1,6 +1,6 @@
 //! The one lock of a run: taken by the first step that changes something, kept until the last of them.
 
-use std::{cell::RefCell, rc::Rc, time::Duration};
+use std::{cell::RefCell, ops::Deref, rc::Rc, time::Duration};
 
 use tokio::{
     sync::{Mutex, watch},
@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     cause::{Cause, Kind},
-    database::{DatabaseError, LockSession, Share},
+    database::{DatabaseError, LockProof, LockSession, Share},
     deadline::Deadline,
     failure::Failure,
 };
@@ -41,6 +41,7 @@ pub(crate) struct RunLock {
 struct Held {
     share: Share,
     heartbeat: LockHeartbeat,
+    proof: LockProof,
 }
 
 /// Proof that this run has acquired the lock. Whatever changes a schema asks for it. As long as a guard exists, the
@@ -79,7 +80,7 @@ impl RunLock {
             drop(locked);
             self.released(context, deadline).await?;
         }
-        let (mut session, waited) = take(share, context, deadline, on_note).await?;
+        let (mut session, proof, waited) = take(share, context, deadline, on_note).await?;
         // The next change needs a connection, and a login takes as long as this.
         let (ended, ()) = tokio::join!(end_strays(&mut session, context, deadline, on_note), log_in(context));
         if let Err(failure) = ended {
@@ -88,7 +89,7 @@ impl RunLock {
         }
         let silence = context.config.lock_silence_timeout;
         let heartbeat = LockHeartbeat::start(session, silence, context.processes.clone(), self.lost.clone());
-        let held = Rc::new(Held { share, heartbeat });
+        let held = Rc::new(Held { share, heartbeat, proof });
         self.held.replace(Some(Rc::clone(&held)));
         let locked = Locked { lock: self, held, waited };
         first(&locked).await;
@@ -157,6 +158,14 @@ impl RunLock {
     }
 }
 
+impl Deref for Locked<'_> {
+    type Target = LockProof;
+
+    fn deref(&self) -> &LockProof {
+        &self.held.proof
+    }
+}
+
 impl Locked<'_> {
     pub(super) fn share(&self) -> Share {
         self.held.share
@@ -217,7 +226,7 @@ async fn take(
     context: &RunContext,
     deadline: Deadline,
     on_note: &dyn Fn(String),
-) -> Result<(LockSession, bool), Failure> {
+) -> Result<(LockSession, LockProof, bool), Failure> {
     let mut opened = None;
     let mut last: Option<(String, Instant)> = None;
     loop {
@@ -230,8 +239,9 @@ async fn take(
                 Err(full) => full.text,
             },
             Some(mut session) => {
-                let Some(holder) = try_take(&mut session, share, deadline, context).await? else {
-                    return Ok((session, last.is_some()));
+                let holder = match try_take(&mut session, share, deadline, context).await? {
+                    Ok(proof) => return Ok((session, proof, last.is_some())),
+                    Err(holder) => holder,
                 };
                 opened = Some(session);
                 history::with_progress(context, holder).await
@@ -264,7 +274,7 @@ async fn try_take(
     share: Share,
     deadline: Deadline,
     context: &RunContext,
-) -> Result<Option<String>, Failure> {
+) -> Result<Result<LockProof, String>, Failure> {
     let limit = question(deadline).left();
     session.try_take(share, limit).await.map_err(|error| match error.into_cause() {
         why if why.kind == Kind::Silent => Failure::LockTimedOut {

@@ -8,6 +8,10 @@ use futures_util::future::LocalBoxFuture;
 
 use super::{DatabaseError, Proof, Share, Stray, postgres, sqlite};
 
+/// Proof that this run has acquired the lock. Only a session that took it gives one.
+#[derive(Debug)]
+pub(crate) struct LockProof(());
+
 /// Waits for the lock, then holds it.
 #[derive(Debug)]
 pub(crate) enum LockSession {
@@ -16,16 +20,17 @@ pub(crate) enum LockSession {
 }
 
 impl LockSession {
-    /// Tries once. The answer is the present holder, in words; None if it is held now.
+    /// Tries once. The answer is the proof, or the present holder in words.
     pub(crate) async fn try_take(
         &mut self,
         share: Share,
         limit: Duration,
-    ) -> Result<Option<String>, DatabaseError> {
-        match self {
-            Self::Postgres(it) => it.try_take(share, limit).await,
-            Self::Sqlite(it) => it.try_take(share, limit).await,
-        }
+    ) -> Result<Result<LockProof, String>, DatabaseError> {
+        let holder = match self {
+            Self::Postgres(it) => it.try_take(share, limit).await?,
+            Self::Sqlite(it) => it.try_take(share, limit).await?,
+        };
+        Ok(holder.map_or(Ok(LockProof(())), Err))
     }
 
     /// Until a holder lets go, or the time is up.

@@ -12,18 +12,18 @@ pub(crate) mod verify;
 pub(crate) mod wait;
 
 use self::{context::Context, once::Turn};
-use crate::{config::Action, failure::Failure, outcome::FailureDetails};
+use crate::{actions::lock::Locked, config::Action, failure::Failure, outcome::FailureDetails};
 
 /// Runs one step and returns a summary of what it did.
 pub(crate) async fn run(action: &Action, mut context: Context<'_>) -> Result<String, FailureDetails> {
     let Some(what) = once::what(action) else {
-        return run_now(action, &mut context).await;
+        return run_now(action, &mut context, None).await;
     };
     let mut stop = context.stop.clone();
     match Box::pin(stop.race(once::turn(&context, &what))).await {
         Ok(Ok(Turn::Done(words))) => Ok(words),
         Ok(Ok(Turn::Todo(locked))) => {
-            let summary = run_now(action, &mut context).await?;
+            let summary = run_now(action, &mut context, Some(&locked)).await?;
             once::done(&context, &locked, &what).await?;
             Ok(summary)
         }
@@ -35,7 +35,11 @@ pub(crate) async fn run(action: &Action, mut context: Context<'_>) -> Result<Str
     }
 }
 
-async fn run_now(action: &Action, context: &mut Context<'_>) -> Result<String, FailureDetails> {
+async fn run_now(
+    action: &Action,
+    context: &mut Context<'_>,
+    locked: Option<&Locked<'_>>,
+) -> Result<String, FailureDetails> {
     if let Action::Command(command) = action {
         let Context { step, state, stop, tell, .. } = context;
         let command = if command.once { &once::named(command, &state.context.run) } else { command };
@@ -52,7 +56,7 @@ async fn run_now(action: &Action, context: &mut Context<'_>) -> Result<String, F
                 wait::wait(context.step, wait, database, context.tell).await?;
                 Ok("there".into())
             }
-            Action::Sql { run, timeout, once } => sql::run(run, *timeout, *once, context).await,
+            Action::Sql { run, timeout, .. } => sql::run(run, *timeout, locked, context).await,
             Action::Migrate(scope) => migrate::run(*scope, context).await,
             Action::Bootstrap { tenants, run } => bootstrap::run(tenants, run, context).await,
             Action::Verify(verify) => verify::run(verify, context).await,

@@ -1,17 +1,17 @@
 //! `sql`: statements against the shared database.
 
-use std::time::Duration;
+use std::{ops::Deref, time::Duration};
 
 use super::context::Context;
-use crate::{database::DatabaseError, failure::Failure, outcome::FailureDetails};
+use crate::{actions::lock::Locked, database::DatabaseError, failure::Failure, outcome::FailureDetails};
 
 pub(super) async fn run(
     sql: &str,
     timeout: Duration,
-    once: bool,
+    locked: Option<&Locked<'_>>,
     context: &Context<'_>,
 ) -> Result<String, FailureDetails> {
-    match context.state.context.database()?.run_sql(sql, timeout, once).await {
+    match context.state.context.database()?.run_sql(sql, timeout, locked.map(Deref::deref)).await {
         Ok(()) => Ok("done".into()),
         Err(DatabaseError::Failed(why)) => Err(Failure::SqlFailed { why }.into()),
         Err(DatabaseError::TimedOut) => {

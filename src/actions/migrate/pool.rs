@@ -366,7 +366,7 @@ async fn apply_files(
             Some(tenant) => (Schema::Tenant(tenant.to_owned()), &expectation.tenant),
             None => (Schema::Shared, &expectation.shared),
         };
-        Ok(context.database()?.apply(&schema, files, &limits).await)
+        Ok(context.database()?.apply(locked, &schema, files, &limits).await)
     };
     let timeout = context.migrations().map_err(MigrateError::Run)?.apply.timeout;
     let failed = |error: ApplyError| {

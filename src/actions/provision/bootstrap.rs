@@ -68,16 +68,15 @@ async fn each(
             Some(verdict) if complete(verdict) => Ok(new),
             _ => bring_up_to_date(state, tenant, on_event).await.map(|()| new),
         };
+        let locked = state.lock.guard();
         let result = match result {
             Ok(new) => {
-                command::complete(state, tenant, created, &note).await;
+                command::complete(state, locked.as_ref(), tenant, created, &note).await;
                 Ok(new)
             }
-            Err(details) => {
-                let locked = state.lock.guard();
-                Err(command::remove_one(state, locked.as_ref(), tenant, created, details).await)
-            }
+            Err(details) => Err(command::remove_one(state, locked.as_ref(), tenant, created, details).await),
         };
+        drop(locked);
         match result {
             Ok(true) => {
                 note(format!("`{tenant}` created, migrated and verified"));

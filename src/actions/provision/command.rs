@@ -53,7 +53,7 @@ pub(super) async fn create(
     let noted: Vec<(String, String)> =
         missing.iter().map(|tenant| (tenant.clone(), database::nonce())).collect();
     let journal = |error: DatabaseError| error.into_failure("writing the journal");
-    context.database()?.announce(&context.run, &noted).await.map_err(journal)?;
+    context.database()?.announce(locked, &context.run, &noted).await.map_err(journal)?;
     state.rollback.register(InFlight::Command(noted.clone()));
     let (ran, output) = run_command(context, run, on_event).await?;
     let (tenant, why) = match (ran, after(state, tenants).await) {
@@ -117,15 +117,19 @@ fn note_newcomers(
 /// One of those that the command has created is complete: its journal entry goes, and only the others are rolled back.
 pub(super) async fn complete(
     state: &RunState,
+    locked: Option<&Locked<'_>>,
     tenant: &str,
     created: &mut Created,
     on_note: &dyn Fn(String),
 ) {
     let Some(nonce) = created.remove(tenant) else { return };
     register_rest(&state.rollback, created);
-    let struck = match state.context.database() {
-        Ok(database) => database.strike(&[nonce]).await.map_err(|error| error.to_string()),
-        Err(failure) => Err(failure.to_string()),
+    let struck = match (state.context.database(), locked) {
+        (Ok(database), Some(locked)) => {
+            database.strike(locked, &[nonce]).await.map_err(|error| error.to_string())
+        }
+        (Ok(_), None) => Err("this run no longer holds the lock".into()),
+        (Err(failure), _) => Err(failure.to_string()),
     };
     if let Err(why) = struck {
         on_note(format!(

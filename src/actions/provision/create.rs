@@ -99,14 +99,16 @@ async fn attempt(
     if let (Some(project), None) = (context.project()?, template) {
         migrated(context, locked, project, new, on_event).await?;
         locked.check().await?;
-        return database.finish(new, &limits).await.map_err(|error| Failed::of(new, error));
+        return database.finish(locked, new, &limits).await.map_err(|error| Failed::of(new, error));
     }
     let provisioning = async {
         match template {
             Some(template) => {
-                database.copy(new, template, (&expected, manifest.framework.shape()), &limits, &verify).await
+                database
+                    .copy(locked, new, template, (&expected, manifest.framework.shape()), &limits, &verify)
+                    .await
             }
-            None => database.provision(new, &expectation.tenant, &expected, &limits, &verify).await,
+            None => database.provision(locked, new, &expectation.tenant, &expected, &limits, &verify).await,
         }
     };
     match limits.deadline.limit(provisioning).await {
@@ -128,7 +130,7 @@ async fn migrated(
 ) -> Result<(), Failed> {
     let (database, manifest) = (context.database()?, &context.expectation().await?.manifest);
     let expected = expected(manifest, new);
-    database.begin(new, &context.limits()?).await.map_err(|error| Failed::of(new, error))?;
+    database.begin(locked, new, &context.limits()?).await.map_err(|error| Failed::of(new, error))?;
     locked.check().await?;
     let timeout = context.migrations()?.apply.timeout;
     // Only a tenant's schema is created here.

@@ -44,7 +44,9 @@ impl InFlight {
         let database = context.database().map_err(|failure| internal(&failure))?;
         match self {
             InFlight::Creation(new) => {
-                database.undo(new, &context.removal_limits().map_err(|failure| internal(&failure))?).await
+                database
+                    .undo(locked, new, &context.removal_limits().map_err(|failure| internal(&failure))?)
+                    .await
             }
             InFlight::Command(tenants) => {
                 remove(context, locked, tenants).await?;
@@ -58,22 +60,22 @@ impl InFlight {
 /// entries, another run has held the lock meanwhile, and the tenants may be its own.
 async fn remove(
     context: &RunContext,
-    _locked: &Locked<'_>,
+    locked: &Locked<'_>,
     noted: &[(String, String)],
 ) -> Result<(), DatabaseError> {
     let database = context.database().map_err(|failure| internal(&failure))?;
     let limits = context.removal_limits().map_err(|failure| internal(&failure))?;
     let domains = domains(context).await;
-    database.end_programs(&context.run).await?;
+    database.end_programs(locked, &context.run).await?;
     let ours = database.at_work_on(&context.run).await?;
     let now = registered(context).await.map_err(|failure| internal(&failure))?;
     for (tenant, nonce) in noted.iter().filter(|(tenant, _)| ours.contains(tenant)) {
         if now.contains(tenant)
             || schema_exists(context, tenant).await.map_err(|failure| internal(&failure))?
         {
-            database.delete(tenant, domains, &context.run, &limits).await?;
+            database.delete(locked, tenant, domains, &context.run, &limits).await?;
         }
-        database.strike(std::slice::from_ref(nonce)).await?;
+        database.strike(locked, std::slice::from_ref(nonce)).await?;
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ pub(crate) async fn recover(
     on_note: &dyn Fn(String),
 ) {
     let (Ok(database), Ok(limits)) = (context.database(), context.removal_limits()) else { return };
-    let leftovers = match database.recover(domains(context).await, &limits).await {
+    let leftovers = match database.recover(locked, domains(context).await, &limits).await {
         Ok(leftovers) => leftovers,
         Err(error) => {
             on_note(format!("cannot look for what killed runs have left: {error}"));
@@ -64,7 +64,7 @@ async fn settle(context: &RunContext, locked: &Locked<'_>, tenant: &str) -> Resu
 /// Refuses what a killed command may have left: nothing proves which run created it.
 pub(super) async fn refuse_unproved(
     context: &RunContext,
-    _locked: &Locked<'_>,
+    locked: &Locked<'_>,
     judgement: &Judgement,
 ) -> Result<(), FailureDetails> {
     let tenants: Vec<String> = judgement.tenants.keys().cloned().collect();
@@ -85,7 +85,7 @@ pub(super) async fn refuse_unproved(
         return Err(Failure::Provisioning { tenant, why: why.into(), left: Left::Unproved }.into());
     }
     if !done.is_empty() {
-        database.strike(&done).await.map_err(|error| error.into_failure("writing the journal"))?;
+        database.strike(locked, &done).await.map_err(|error| error.into_failure("writing the journal"))?;
     }
     Ok(())
 }

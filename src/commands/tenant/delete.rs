@@ -38,7 +38,7 @@ async fn remove(
     on_event: &dyn Fn(CommandEvent<'_>),
 ) -> Result<Result<Deleted, DatabaseError>, Failure> {
     let context = &state.context;
-    let _locked = state.acquire(&|text| on_event(CommandEvent::Note(text))).await?;
+    let locked = state.acquire(&|text| on_event(CommandEvent::Note(text))).await?;
     // Without a manifest it is not known which rows of domains go with the tenant's.
     context.expectation().await?;
     let (limits, domains) = (context.removal_limits()?, domains(context).await);
@@ -49,7 +49,7 @@ async fn remove(
         // An earlier deletion or creation was all that there was of it.
         return Ok(Ok(Deleted::default()));
     }
-    Ok(context.database()?.delete(name, domains, &context.run, &limits).await)
+    Ok(context.database()?.delete(&locked, name, domains, &context.run, &limits).await)
 }
 
 /// The name once more, from the terminal.

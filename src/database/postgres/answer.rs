@@ -13,7 +13,7 @@ const TABLES_A_STATEMENT: usize = 50;
 const COUNT: Duration = Duration::from_secs(5);
 
 impl Postgres {
-    pub(in super::super) async fn count(
+    pub(crate) async fn count(
         &self,
         tenant: &str,
         tables: &[String],
@@ -39,7 +39,7 @@ impl Postgres {
     }
 
     /// One statement a tenant, whose tables are read one row each.
-    pub(in super::super) async fn silent(
+    pub(crate) async fn silent(
         &self,
         tenants: &[(String, Vec<String>)],
     ) -> Result<Vec<String>, DatabaseError> {

@@ -12,7 +12,7 @@ use super::{
     run::{self, Mode, bare},
 };
 use crate::{
-    database::{Applied, ApplyEnd, ApplyError, Limits, MigrationFile, Schema, migrations},
+    database::{Applied, ApplyEnd, ApplyError, Limits, MigrationFile, Schema, pending::pending},
     tenants::found::Recorded,
 };
 
@@ -28,7 +28,7 @@ const ATTEMPTS: u32 = 6;
 
 impl Postgres {
     /// Applies those of `files` that the schema's ledger lacks, in order; it may be given all of them.
-    pub(in super::super) async fn apply(
+    pub(crate) async fn apply(
         &self,
         schema: &Schema,
         files: &[MigrationFile],
@@ -123,7 +123,7 @@ async fn inside(
         recorded(connection, schema, create).await?
     };
     let mut applied = Vec::new();
-    for file in migrations::pending(files, &recorded)? {
+    for file in pending(files, &recorded)? {
         run::file(connection, schema, file, limits, Mode::Inside).await?;
         applied.push(file.name());
     }
@@ -166,7 +166,7 @@ async fn outside(
     lock::schema(connection, schema, "pg_try_advisory_lock", limits.gives_way).await?;
     let recorded = recorded(connection, schema, create).await?;
     let mut applied = Vec::new();
-    for file in migrations::pending(files, &recorded)? {
+    for file in pending(files, &recorded)? {
         run::file(connection, schema, file, limits, Mode::Outside).await?;
         applied.push(file.name());
     }

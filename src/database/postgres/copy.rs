@@ -16,7 +16,7 @@ pub(super) const VERSION: &str =
     "SELECT (pg_catalog.current_setting('server_version_num')::int / 10000)::text";
 
 impl Postgres {
-    pub(in super::super) async fn copy(
+    pub(crate) async fn copy(
         &self,
         new: &Creation,
         template: &Template,
@@ -35,7 +35,7 @@ impl Postgres {
     }
 
     /// The server's major version, and the digest of what a schema is made of.
-    pub(in super::super) async fn structure(&self, schema: &str) -> Result<(String, String), DatabaseError> {
+    pub(crate) async fn structure(&self, schema: &str) -> Result<(String, String), DatabaseError> {
         let mut connection = self.writer().await?;
         let read = async {
             connection.rows("BEGIN READ ONLY").await?;

@@ -11,7 +11,7 @@ use crate::{
 };
 
 impl Postgres {
-    pub(in super::super) async fn delete(
+    pub(crate) async fn delete(
         &self,
         schema: &str,
         domains: Option<&Domains>,

@@ -19,7 +19,7 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_mins(30);
 
 impl Postgres {
-    pub(in super::super) async fn derive(
+    pub(crate) async fn derive(
         &self,
         shared: &[MigrationFile],
         tenant: &[MigrationFile],

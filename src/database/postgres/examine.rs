@@ -32,7 +32,7 @@ const NAMED: usize = 5;
 
 impl Postgres {
     /// Each fact by a question of its own: one that fails says nothing of another.
-    pub(in super::super) async fn examine(&self, tenants: &[String]) -> Examined {
+    pub(crate) async fn examine(&self, tenants: &[String]) -> Examined {
         let words = |error: DatabaseError| error.to_string();
         let mut examined = Examined {
             writer: Some(self.writer_facts(tenants).await.map_err(words)),

@@ -28,7 +28,7 @@ use crate::{
 };
 
 impl Postgres {
-    pub(in super::super) async fn look(&self, question: &Question<'_>) -> Result<Found, DatabaseError> {
+    pub(crate) async fn look(&self, question: &Question<'_>) -> Result<Found, DatabaseError> {
         let connection = match self.idle.take().await {
             Some(connection) => connection,
             None => connect::unless_full(async || connect::connect(self.reader()).await).await?,

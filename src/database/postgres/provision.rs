@@ -21,7 +21,7 @@ use crate::{
 const MAX_NAME: usize = 63;
 
 impl Postgres {
-    pub(in super::super) async fn provision(
+    pub(crate) async fn provision(
         &self,
         new: &Creation,
         files: &[MigrationFile],
@@ -30,7 +30,7 @@ impl Postgres {
         verify: &dyn Fn(&Look) -> Result<(), String>,
     ) -> Result<(), ProvisionError> {
         if files.iter().any(|file| file.no_transaction) {
-            self.begin(new, true, limits).await?;
+            self.make(new, true, limits).await?;
             self.apply(&Schema::Tenant(new.schema.clone()), files, limits).await?;
             verify(&self.look_at(&new.schema, expected, LEDGER).await?).map_err(ApplyError::of)?;
             return self.finish(new, limits).await;
@@ -47,12 +47,11 @@ impl Postgres {
     }
 
     /// The schema, empty but for its ledger, its mark and the journal's entry, in one transaction.
-    pub(in super::super) async fn begin(
-        &self,
-        new: &Creation,
-        ledger: bool,
-        limits: &Limits,
-    ) -> Result<(), ProvisionError> {
+    pub(crate) async fn begin(&self, new: &Creation, limits: &Limits) -> Result<(), ProvisionError> {
+        self.make(new, false, limits).await
+    }
+
+    async fn make(&self, new: &Creation, ledger: bool, limits: &Limits) -> Result<(), ProvisionError> {
         let registry = self.registry_for(new)?;
         let mut connection = self.prepared(limits).await?;
         self.open(&mut connection, registry, new, limits).await?;
@@ -74,11 +73,7 @@ impl Postgres {
     }
 
     /// The rows, and the end of what the journal announced, in one transaction.
-    pub(in super::super) async fn finish(
-        &self,
-        new: &Creation,
-        limits: &Limits,
-    ) -> Result<(), ProvisionError> {
+    pub(crate) async fn finish(&self, new: &Creation, limits: &Limits) -> Result<(), ProvisionError> {
         let registry = self.registry_for(new)?;
         let mut connection = self.prepared(limits).await?;
         let failed = |error: sqlx::Error| bare(&error);
@@ -100,7 +95,7 @@ impl Postgres {
     }
 
     /// What stands in one schema, whether or not it is registered.
-    pub(in super::super) async fn look_at(
+    pub(crate) async fn look_at(
         &self,
         schema: &str,
         expected: &Expected,

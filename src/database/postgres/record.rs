@@ -26,11 +26,7 @@ const DIALECT: Dialect = Dialect {
 const NOTHING_YET: [&str; 2] = ["42P01", "3F000"];
 
 impl Postgres {
-    pub(in super::super) async fn write_record(
-        &self,
-        run: &str,
-        entries: &[Entry],
-    ) -> Result<(), DatabaseError> {
+    pub(crate) async fn write_record(&self, run: &str, entries: &[Entry]) -> Result<(), DatabaseError> {
         // Once the lock is lost, a session that bears the run's name is ended, and the loss is to be written down.
         let (mut connection, kept) = match self.kept().await {
             Some(connection) => (connection, true),
@@ -54,7 +50,7 @@ impl Postgres {
         written.map(drop).map_err(|error| connect::failed(&error))
     }
 
-    pub(in super::super) async fn who_did(
+    pub(crate) async fn who_did(
         &self,
         release: &str,
         step: &str,
@@ -63,7 +59,7 @@ impl Postgres {
         self.author(&DIALECT.who_did(release, step, what)).await
     }
 
-    pub(in super::super) async fn who_overrode(
+    pub(crate) async fn who_overrode(
         &self,
         release: &str,
         reason: &str,
@@ -78,11 +74,7 @@ impl Postgres {
         Ok(found?.first().map(record::author))
     }
 
-    pub(in super::super) async fn read_record(
-        &self,
-        limit: u32,
-        whole: bool,
-    ) -> Result<Vec<Run>, DatabaseError> {
+    pub(crate) async fn read_record(&self, limit: u32, whole: bool) -> Result<Vec<Run>, DatabaseError> {
         let mut connection = connect::connect(self.direct()).await?;
         let found = read(&mut connection, limit, whole).await;
         connection.close().await;

@@ -28,11 +28,7 @@ const LOOKS: u32 = 40;
 
 impl Postgres {
     /// Takes back an attempt of this run that failed, ran out of time or was interrupted.
-    pub(in super::super) async fn undo(
-        &self,
-        new: &Creation,
-        limits: &Limits,
-    ) -> Result<Undone, DatabaseError> {
+    pub(crate) async fn undo(&self, new: &Creation, limits: &Limits) -> Result<Undone, DatabaseError> {
         let Some(registry) = &self.registry else { return Ok(Undone::Nothing) };
         let mut connection = self.writer_for(limits).await?;
         // The session that was given up may still hold the schema's lock: it is not judged before it has ended.
@@ -62,7 +58,7 @@ impl Postgres {
     }
 
     /// Takes back what killed runs have left. Only the holder of the lock may ask.
-    pub(in super::super) async fn recover(
+    pub(crate) async fn recover(
         &self,
         domains: Option<&Domains>,
         limits: &Limits,
@@ -110,11 +106,7 @@ impl Postgres {
     }
 
     /// Notes, before a framework's own command makes them, that these tenants are absent.
-    pub(in super::super) async fn announce(
-        &self,
-        run: &str,
-        absent: &[(String, String)],
-    ) -> Result<(), DatabaseError> {
+    pub(crate) async fn announce(&self, run: &str, absent: &[(String, String)]) -> Result<(), DatabaseError> {
         let mut connection = self.writer().await?;
         journal::ensure(&mut connection).await.map_err(|error| connect::failed(&error))?;
         let mut sql = String::from("BEGIN");
@@ -127,7 +119,7 @@ impl Postgres {
     }
 
     /// Removes those notes.
-    pub(in super::super) async fn strike(&self, nonces: &[String]) -> Result<(), DatabaseError> {
+    pub(crate) async fn strike(&self, nonces: &[String]) -> Result<(), DatabaseError> {
         let mut connection = self.writer().await?;
         let sql: Vec<String> = nonces.iter().map(|nonce| journal::strike(nonce)).collect();
         connection.rows(&sql.join("; ")).await.map_err(|error| connect::failed(&error))?;
@@ -135,14 +127,14 @@ impl Postgres {
         Ok(())
     }
 
-    pub(in super::super) async fn end_programs(&self, run: &str) -> Result<(), DatabaseError> {
+    pub(crate) async fn end_programs(&self, run: &str) -> Result<(), DatabaseError> {
         let mut connection = self.writer().await?;
         let ended = end_programs(&mut connection, run).await;
         self.give_back(connection).await;
         ended.map_err(words)
     }
 
-    pub(in super::super) async fn registered(&self) -> Result<BTreeSet<String>, DatabaseError> {
+    pub(crate) async fn registered(&self) -> Result<BTreeSet<String>, DatabaseError> {
         let Some(registry) = &self.registry else { return Ok(BTreeSet::new()) };
         let mut reading = Reading::open(self.direct(), LOOK).await?;
         let rows = self.read_registry(&mut reading, registry, None).await;
@@ -152,7 +144,7 @@ impl Postgres {
     }
 
     /// The tenants that the journal says this run is making or removing.
-    pub(in super::super) async fn at_work_on(&self, run: &str) -> Result<BTreeSet<String>, DatabaseError> {
+    pub(crate) async fn at_work_on(&self, run: &str) -> Result<BTreeSet<String>, DatabaseError> {
         let mut connection = self.writer().await?;
         let ours = format!("run = {} AND registry = {}", literal(run), literal(&self.registry_name()));
         let entries = journal::entries(&mut connection, &ours).await;
@@ -162,7 +154,7 @@ impl Postgres {
     }
 
     /// Which of these tenants a killed run had noted: nonce, tenant, and when it was.
-    pub(in super::super) async fn announced(
+    pub(crate) async fn announced(
         &self,
         tenants: &[String],
     ) -> Result<Vec<(String, String, String)>, DatabaseError> {

@@ -6,7 +6,7 @@ use super::{Sqlite, files};
 use crate::{database::DatabaseError, tenants::found::Rows};
 
 impl Sqlite {
-    pub(in super::super) async fn count(
+    pub(crate) async fn count(
         &self,
         tenant: &str,
         tables: &[String],
@@ -30,7 +30,7 @@ impl Sqlite {
         Ok(answers)
     }
 
-    pub(in super::super) async fn silent(
+    pub(crate) async fn silent(
         &self,
         tenants: &[(String, Vec<String>)],
     ) -> Result<Vec<String>, DatabaseError> {

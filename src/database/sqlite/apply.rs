@@ -7,7 +7,7 @@ use tokio::time::Instant;
 
 use super::{LEDGER, Sqlite, disk, files, look};
 use crate::{
-    database::{Applied, ApplyEnd, ApplyError, Limits, MigrationFile, Schema, migrations::pending, places},
+    database::{Applied, ApplyEnd, ApplyError, Limits, MigrationFile, Schema, pending::pending, places},
     words::hex,
 };
 
@@ -21,7 +21,7 @@ pub(super) const CREATE_LEDGER: &str = "CREATE TABLE IF NOT EXISTS _sqlx_migrati
     checksum BLOB NOT NULL, execution_time BIGINT NOT NULL)";
 
 impl Sqlite {
-    pub(in super::super) async fn apply(
+    pub(crate) async fn apply(
         &self,
         schema: &Schema,
         files: &[MigrationFile],

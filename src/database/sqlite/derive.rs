@@ -3,16 +3,19 @@
 use sqlx::{Connection, Row};
 
 use super::{
-    LEDGER, apply, files,
+    LEDGER, Sqlite, apply, files,
     look::{COLUMNS, kind},
 };
 use crate::database::{ApplyError, DatabaseError, Derived, Made, MigrationFile};
 
-pub(in super::super) async fn derive(
-    shared: &[MigrationFile],
-    tenant: &[MigrationFile],
-) -> Result<Derived, DatabaseError> {
-    Ok(Derived { shared: tables(shared).await?, tenant: tables(tenant).await? })
+impl Sqlite {
+    pub(crate) async fn derive(
+        &self,
+        shared: &[MigrationFile],
+        tenant: &[MigrationFile],
+    ) -> Result<Derived, DatabaseError> {
+        Ok(Derived { shared: tables(shared).await?, tenant: tables(tenant).await? })
+    }
 }
 
 async fn tables(files: &[MigrationFile]) -> Result<Made, DatabaseError> {

@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl Sqlite {
-    pub(in super::super) async fn examine(&self) -> Examined {
+    pub(crate) async fn examine(&self, _: &[String]) -> Examined {
         let words = |error: DatabaseError| error.to_string();
         Examined {
             duplicates: match &self.registry {

@@ -31,7 +31,7 @@ pub(crate) struct Session {
 }
 
 impl Sqlite {
-    pub(in super::super) async fn lock_holder(&self) -> Result<Option<String>, DatabaseError> {
+    pub(crate) async fn lock_holder(&self) -> Result<Option<String>, DatabaseError> {
         let path = self.folder.join(LOCK_FILE);
         let name = path.clone();
         let look = move || {
@@ -50,14 +50,14 @@ impl Sqlite {
         })
     }
 
-    pub(in super::super) fn lock_session(&self, run: &str) -> Session {
+    pub(crate) fn lock_session(&self, run: &str) -> Session {
         Session { path: self.folder.join(LOCK_FILE), run: run.to_owned(), file: None }
     }
 }
 
 impl Session {
     /// Tries once. The answer is the present holder, in words; None if it is held now.
-    pub(in super::super) async fn try_take(
+    pub(crate) async fn try_take(
         &mut self,
         share: Share,
         limit: Duration,
@@ -77,7 +77,7 @@ impl Session {
     }
 
     /// Whether the file that is locked is still the one that others find.
-    pub(in super::super) async fn check(&self, limit: Duration) -> Result<Proof, DatabaseError> {
+    pub(crate) async fn check(&self, limit: Duration) -> Result<Proof, DatabaseError> {
         let path = self.path.clone();
         let lost = Proof::Lost(format!("`{}` was removed or replaced", path.display()));
         let Some(file) = self.file.as_ref().and_then(|file| file.try_clone().ok()) else { return Ok(lost) };
@@ -85,7 +85,7 @@ impl Session {
         Ok(if same.unwrap_or(false) { Proof::Held } else { lost })
     }
 
-    pub(in super::super) fn let_go(&mut self) {
+    pub(crate) fn let_go(&mut self) {
         self.file = None;
     }
 }

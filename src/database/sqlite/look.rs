@@ -16,7 +16,7 @@ use crate::{
 };
 
 impl Sqlite {
-    pub(in super::super) async fn look(&self, question: &Question<'_>) -> Result<Found, DatabaseError> {
+    pub(crate) async fn look(&self, question: &Question<'_>) -> Result<Found, DatabaseError> {
         let manifest = question.manifest;
         let shape = manifest.framework.shape();
         let mut found = Found::default();

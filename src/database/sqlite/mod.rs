@@ -2,7 +2,7 @@
 
 mod answer;
 mod apply;
-pub(crate) mod derive;
+mod derive;
 mod disk;
 mod examine;
 mod files;
@@ -15,7 +15,7 @@ mod remains;
 #[cfg(test)]
 mod tests;
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use sqlx::{Connection, sqlite::SqliteConnection};
 
@@ -66,7 +66,7 @@ impl Sqlite {
             .map_err(|error| files::refused(&error).worded(|why| format!("`{}`: {why}", shared.display())))
     }
 
-    pub(super) async fn run_sql(&self, sql: &str) -> Result<(), DatabaseError> {
+    pub(super) async fn run_sql(&self, sql: &str, _: Duration, _: bool) -> Result<(), DatabaseError> {
         let mut connection = files::write(&self.shared(), true, files::BUSY).await?;
         let outcome = files::statements(&mut connection, sql).await;
         let _ = connection.close().await;

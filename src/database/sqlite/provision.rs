@@ -21,7 +21,7 @@ use crate::{
 };
 
 impl Sqlite {
-    pub(in super::super) async fn provision(
+    pub(crate) async fn provision(
         &self,
         new: &Creation,
         files: &[MigrationFile],

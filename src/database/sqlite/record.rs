@@ -24,11 +24,7 @@ impl Sqlite {
         self.folder.join("portcullis.sqlite")
     }
 
-    pub(in super::super) async fn write_record(
-        &self,
-        run: &str,
-        entries: &[Entry],
-    ) -> Result<(), DatabaseError> {
+    pub(crate) async fn write_record(&self, run: &str, entries: &[Entry]) -> Result<(), DatabaseError> {
         let mut connection = files::write(&self.record_file(), true, files::BUSY).await?;
         let sql = format!("BEGIN IMMEDIATE; {}; {}; COMMIT", DIALECT.tables(), DIALECT.write(run, entries));
         let written = files::rows(&mut connection, &sql).await;
@@ -36,7 +32,7 @@ impl Sqlite {
         written.map(drop).map_err(|error| files::failed(&error))
     }
 
-    pub(in super::super) async fn who_did(
+    pub(crate) async fn who_did(
         &self,
         release: &str,
         step: &str,
@@ -45,7 +41,7 @@ impl Sqlite {
         self.author(&DIALECT.who_did(release, step, what)).await
     }
 
-    pub(in super::super) async fn who_overrode(
+    pub(crate) async fn who_overrode(
         &self,
         release: &str,
         reason: &str,
@@ -60,11 +56,7 @@ impl Sqlite {
         Ok(found?.first().map(record::author))
     }
 
-    pub(in super::super) async fn read_record(
-        &self,
-        limit: u32,
-        whole: bool,
-    ) -> Result<Vec<Run>, DatabaseError> {
+    pub(crate) async fn read_record(&self, limit: u32, whole: bool) -> Result<Vec<Run>, DatabaseError> {
         let Some(mut connection) = self.open_record().await? else { return Ok(Vec::new()) };
         let found = read(&mut connection, limit, whole).await;
         let _ = connection.close().await;

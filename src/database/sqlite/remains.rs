@@ -16,8 +16,8 @@ use super::{
     files, registry,
 };
 use crate::{
-    database::{Became, Creation, DatabaseError, Leftover, Undone},
-    tenants::found::Deleted,
+    database::{Became, Creation, DatabaseError, Leftover, Limits, Undone},
+    tenants::{found::Deleted, manifest::Domains},
 };
 
 /// Digits of a nonce.
@@ -30,7 +30,7 @@ pub(super) fn beside(place: &Path, nonce: &str) -> PathBuf {
 
 impl Sqlite {
     /// Removes what an attempt has left: nothing stays, unless its last transaction went through all the same.
-    pub(in super::super) async fn undo(&self, new: &Creation) -> Result<Undone, DatabaseError> {
+    pub(crate) async fn undo(&self, new: &Creation, _: &Limits) -> Result<Undone, DatabaseError> {
         let Some(place) = self.tenant(&new.schema) else { return Ok(Undone::Nothing) };
         // SQLite's own thread may be in the middle of a statement of the attempt that was dropped, also of its COMMIT: only
         // who has the write lock knows what became of it.
@@ -60,13 +60,17 @@ impl Sqlite {
         })
     }
 
-    pub(in super::super) async fn registered(&self) -> Result<BTreeSet<String>, DatabaseError> {
+    pub(crate) async fn registered(&self) -> Result<BTreeSet<String>, DatabaseError> {
         let rows = self.read_registry().await?.unwrap_or_default();
         Ok(rows.tenants.into_iter().chain(rows.others).collect())
     }
 
     /// Removes what killed runs were building.
-    pub(in super::super) async fn recover(&self) -> Result<Vec<Leftover>, DatabaseError> {
+    pub(crate) async fn recover(
+        &self,
+        _: Option<&Domains>,
+        _: &Limits,
+    ) -> Result<Vec<Leftover>, DatabaseError> {
         let folder = self.tenants_folder();
         let names = disk::names(&folder).await.unwrap_or_default().into_iter();
         let left: Vec<(String, String)> =
@@ -97,7 +101,13 @@ impl Sqlite {
     }
 
     /// The row goes first: a file that no row names is nobody's tenant.
-    pub(in super::super) async fn delete(&self, tenant: &str) -> Result<Deleted, DatabaseError> {
+    pub(crate) async fn delete(
+        &self,
+        tenant: &str,
+        _: Option<&Domains>,
+        _: &str,
+        _: &Limits,
+    ) -> Result<Deleted, DatabaseError> {
         let refuse = |why: &str| Err(DatabaseError::Failed(why.into()));
         let Some(config) = &self.registry else { return refuse("there is no registry") };
         let Some(path) = self.tenant(tenant) else { return refuse("the name cannot be a file's") };

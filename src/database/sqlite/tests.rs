@@ -11,8 +11,8 @@ use crate::{
     cause::Kind,
     config::{self, Selection},
     database::{
-        ApplyEnd, Attempt, Creation, Database, Limits, MigrationFile, Proof, ProvisionError, Question,
-        Schema, Share, UNHEARD, Undone, resolve,
+        ApplyEnd, Creation, DatabaseError, Limits, MigrationFile, Proof, ProvisionError, Question, Schema,
+        Share, UNHEARD, Undone, resolve,
     },
     deadline::Deadline,
     frameworks::sql::LEDGER,
@@ -63,9 +63,8 @@ impl Place {
         self.folder.path().join(path)
     }
 
-    fn database(&self) -> Database {
-        let config = config::Database::Sqlite(config::Sqlite { folder: self.at("var") });
-        Database::new(&config, Some(&self.registry))
+    fn database(&self) -> Sqlite {
+        Sqlite::new(&config::Sqlite { folder: self.at("var") }, Some(&self.registry))
     }
 
     fn write(&self, name: &str, sql: &str) {
@@ -146,11 +145,11 @@ fn seen(look: &Look) -> &Seen {
 fn a_provisioned_tenant_is_seen_whole() {
     run(async {
         let place = Place::new();
-        assert_eq!(place.database().ping().await, Attempt::Ready);
+        place.database().ping().await.unwrap();
         assert_eq!(place.look(&Selection::All).await.shared, Some(Look::NoSchema));
         assert!(!place.at("var").exists(), "a look makes nothing");
         place.shared().await;
-        assert_eq!(place.database().ping().await, Attempt::Ready);
+        place.database().ping().await.unwrap();
         for name in ["demo", "a'b.c \"D\""] {
             place.provision(name).await.unwrap();
         }
@@ -317,15 +316,15 @@ fn a_tenant_that_lost_its_file_is_not_made_again() {
 fn the_lock_is_one_runs_at_a_time_and_names_its_holder() {
     run(async {
         let place = Place::new();
-        let mut first = place.database().lock_session("run-1", LIMIT).await.unwrap();
-        let mut second = place.database().lock_session("run-2", LIMIT).await.unwrap();
+        let mut first = place.database().lock_session("run-1");
+        let mut second = place.database().lock_session("run-2");
         assert_eq!(first.try_take(Share::Alone, LIMIT).await.unwrap(), None);
         let holder = second.try_take(Share::Alone, LIMIT).await.unwrap().unwrap();
         assert!(holder.contains("portcullis run-1, process ") && holder.contains(", since 2"), "{holder}");
         assert_eq!(second.try_take(Share::WithOthers, LIMIT).await.unwrap(), Some(holder.clone()));
         assert_eq!(place.database().lock_holder().await.unwrap(), Some(holder));
         assert_eq!(first.check(LIMIT).await, Ok(Proof::Held));
-        first.let_go(LIMIT).await.unwrap();
+        first.let_go();
         assert!(matches!(first.check(LIMIT).await, Ok(Proof::Lost(_))));
         assert_eq!(second.try_take(Share::WithOthers, LIMIT).await.unwrap(), None);
         assert_eq!(first.try_take(Share::WithOthers, LIMIT).await.unwrap(), None);
@@ -340,9 +339,9 @@ fn a_folder_that_cannot_be_is_never_ready() {
     run(async {
         let place = Place::new();
         place.write("var", "a file");
-        assert!(matches!(place.database().ping().await, Attempt::Never(_)));
-        let nowhere = config::Database::Sqlite(config::Sqlite { folder: Path::new("/dev/null/var").into() });
-        assert!(matches!(Database::new(&nowhere, None).ping().await, Attempt::Never(_)));
+        assert!(matches!(place.database().ping().await, Err(DatabaseError::Never(_))));
+        let nowhere = config::Sqlite { folder: Path::new("/dev/null/var").into() };
+        assert!(matches!(Sqlite::new(&nowhere, None).ping().await, Err(DatabaseError::Never(_))));
     });
 }
 

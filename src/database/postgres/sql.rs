@@ -1,0 +1,46 @@
+//! The smallest question, and statements as they are given.
+
+use std::time::Duration;
+
+use super::{
+    DatabaseError, Postgres, QUERY_CANCELED, connect,
+    lock::MARK,
+    run::{self, Lifetime},
+};
+use crate::deadline::Deadline;
+
+impl Postgres {
+    pub(crate) async fn ping(&self) -> Result<(), DatabaseError> {
+        let mut connection = connect::connect(&self.config).await?;
+        let answer = connection.rows("SELECT 1").await;
+        connection.close().await;
+        answer.map(drop).map_err(|error| DatabaseError::NotYet(connect::cause(&error)))
+    }
+
+    pub(crate) async fn run_sql(
+        &self,
+        sql: &str,
+        timeout: Duration,
+        locked: bool,
+    ) -> Result<(), DatabaseError> {
+        // What is done under the lock is ended by its next holder, and nothing else is.
+        let name = if locked { format!("{}{}", MARK, self.run) } else { "portcullis".into() };
+        let mut connection = run::primary(self.direct(), &name).await?;
+        let settings = run::session(&connection, Lifetime::Session);
+        connection.rows(&settings).await.map_err(|error| connect::failed(&error))?;
+        let limit = format!("SET statement_timeout = {}", timeout.as_millis());
+        connection.rows(&limit).await.map_err(|error| connect::failed(&error))?;
+        if let Err((done, error)) = connection.statements(sql, Deadline::after(timeout)).await {
+            if connect::code(&error) == Some(QUERY_CANCELED) {
+                return Err(DatabaseError::TimedOut);
+            }
+            let failed = connect::failed(&error);
+            return Err(match run::line(sql, done, &error) {
+                Some(line) => failed.worded(|why| format!("line {line}: {why}")),
+                None => failed,
+            });
+        }
+        connection.close().await;
+        Ok(())
+    }
+}

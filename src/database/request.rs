@@ -1,0 +1,71 @@
+//! What an operation on a database is asked: which look, which schema, and within which limits.
+
+use std::time::Duration;
+
+use super::outcome::DatabaseError;
+use crate::{
+    cause::{Cause, Kind},
+    config::Selection,
+    deadline::Deadline,
+    tenants::{
+        found::{Found, Look},
+        manifest::{Expected, Manifest},
+    },
+};
+
+/// What the gate asks of one look.
+#[derive(Clone, Copy)]
+pub(crate) struct Question<'a> {
+    pub(crate) manifest: &'a Manifest,
+    pub(crate) shared: bool,
+    /// None asks for no tenant.
+    pub(crate) tenants: Option<&'a Selection>,
+    /// For the whole look.
+    pub(crate) timeout: Duration,
+    pub(crate) allow_standby: bool,
+    /// Hears how many schemas of how many the look has been at.
+    pub(crate) looked: &'a dyn Fn(usize, usize),
+}
+
+/// For whoever does not want to know how far a look is.
+pub(crate) const UNHEARD: &dyn Fn(usize, usize) = &|_, _| {};
+
+/// Which schema a migration is applied to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Schema {
+    Shared,
+    Tenant(String),
+}
+
+/// How long one migration may wait and run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Limits {
+    /// For one statement's wait for a lock.
+    pub(crate) lock_timeout: Duration,
+    /// For one statement; None leaves the server's setting alone. SQLite has no such limit.
+    pub(crate) statement_timeout: Option<Duration>,
+    /// Where another run is at work on the schema: give up at once, because there is other work.
+    pub(crate) gives_way: bool,
+    /// For all of it together.
+    pub(crate) deadline: Deadline,
+}
+
+impl Question<'_> {
+    /// A registry that is not there has no tenants only where the shared schema's own look says that
+    /// something is missing: no tenant at all must never look like all tenants complete.
+    pub(super) fn without_registry(&self, table: &str, found: &Found) -> Result<(), DatabaseError> {
+        let told = match &found.shared {
+            Some(Look::Seen(_)) => self.manifest.shared.tables.contains_key(table),
+            Some(Look::NoLedger { .. }) => self.manifest.shared != Expected::default(),
+            Some(_) => true,
+            None => false,
+        };
+        if told || matches!(self.tenants, Some(Selection::Named(_))) {
+            return Ok(());
+        }
+        Err(DatabaseError::Failed(Cause::new(
+            Kind::Missing,
+            format!("the registry's table `{table}` is not there"),
+        )))
+    }
+}
