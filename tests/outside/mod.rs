@@ -1,5 +1,6 @@
 //! What others see of a start-up: the endpoint, the log, files, and the program that is notified.
 
+mod documents;
 mod endpoint;
 mod files;
 mod logs;

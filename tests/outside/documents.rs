@@ -1,0 +1,81 @@
+//! The documents: every link leads to a file and to a heading in it, and every source file that they name exists.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+const FOLDERS: [&str; 4] = ["", "docs", "docs/decisions", "docker/kubernetes"];
+
+#[test]
+fn every_link_of_the_documents_leads_to_a_heading() {
+    let broken: Vec<String> = documents()
+        .iter()
+        .flat_map(|document| {
+            let text = prose(document);
+            let links: Vec<String> = text
+                .split("](")
+                .skip(1)
+                .filter_map(|rest| Some(rest.split_once(')')?.0.to_owned()))
+                .filter(|link| !link.starts_with("http") && !leads_somewhere(document, link))
+                .map(|link| format!("{}: {link}", document.display()))
+                .collect();
+            links
+        })
+        .collect();
+    assert!(broken.is_empty(), "{broken:#?}");
+}
+
+/// `src/` may be left out, as in the table of the guarantees.
+#[test]
+fn every_source_file_that_the_architecture_names_exists() {
+    let text = prose(&root().join("ARCHITECTURE.md"));
+    let missing: Vec<&str> = text
+        .split('`')
+        .skip(1)
+        .step_by(2)
+        .filter(|name| name.ends_with(".rs") && !name.contains(['*', '{']))
+        .filter(|name| {
+            !["", "src", "src/actions"].iter().any(|folder| root().join(folder).join(name).exists())
+        })
+        .collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+fn leads_somewhere(document: &Path, link: &str) -> bool {
+    let (file, heading) = link.split_once('#').unwrap_or((link, ""));
+    let target = if file.is_empty() { document.to_owned() } else { document.parent().unwrap().join(file) };
+    target.exists() && (heading.is_empty() || headings(&target).contains(heading))
+}
+
+/// As GitHub derives the anchor of a heading from its text.
+fn headings(document: &Path) -> BTreeSet<String> {
+    let text = prose(document);
+    let titles =
+        text.lines().filter(|line| line.starts_with('#')).map(|line| line.trim_start_matches('#').trim());
+    let letter = |c: char| match c {
+        ' ' => Some('-'),
+        c if c.is_alphanumeric() || c == '-' || c == '_' => Some(c),
+        _ => None,
+    };
+    titles.map(|title| title.to_lowercase().chars().filter_map(letter).collect()).collect()
+}
+
+/// The text without its blocks of code.
+fn prose(document: &Path) -> String {
+    let text = fs::read_to_string(document).unwrap();
+    text.split("```").step_by(2).collect()
+}
+
+fn documents() -> Vec<PathBuf> {
+    let files = FOLDERS.iter().flat_map(|folder| fs::read_dir(root().join(folder)).unwrap());
+    files
+        .map(|file| file.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|end| end == "md"))
+        .collect()
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).to_owned()
+}
