@@ -2,6 +2,7 @@
 
 mod imports;
 mod known;
+mod shared_services;
 
 use std::{
     collections::{BTreeMap, BTreeSet},

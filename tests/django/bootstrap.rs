@@ -1,11 +1,11 @@
 //! Tenants that the project's own command makes: whole by the run that had them made, or gone again.
 
-use std::{fs, thread, time::Duration};
+use std::fs;
 
 use nix::sys::signal::Signal;
 
-use super::tenants::{FAILS, SLOW, clients, empty, journal, schemas, until_sleeping, with_migration};
-use crate::support::django::Project;
+use super::tenants::{FAILS, SLOW, clients, empty, journal, schemas, with_migration};
+use crate::support::{django::Project, patience::until_true};
 
 /// Makes tenants without the newest migration, which the run then has to apply.
 const BARE: &str = r#"
@@ -126,7 +126,7 @@ fn a_signal_while_they_are_migrated_takes_all_of_them_back() {
     let project = with_command(r#"["a", "b"]"#, r#"["python", "bare.py", "a", "b"]"#);
     with_migration(&project, SLOW);
     let running = project.portcullis.spawn(["tenant", "bootstrap"]);
-    until_sleeping(&project);
+    project.database.until_sleeping();
     running.signal(Signal::SIGTERM);
     running.wait().exits(143).says("`a`, `b` was being created: rolled back");
     nothing_is_left(&project);
@@ -141,14 +141,12 @@ fn a_signal_while_one_is_removed_takes_the_others_back_too() {
          RAISE EXCEPTION 'not today'; END IF; END $$",
     );
     let running = project.portcullis.spawn(["tenant", "bootstrap"]);
-    until_sleeping(&project);
+    project.database.until_sleeping();
     let removing = "SELECT 'yes' FROM pg_stat_activity WHERE datname = current_database() \
                     AND wait_event_type = 'Lock' AND query LIKE '%DROP SCHEMA%'";
     project.database.while_held("LOCK TABLE a.django_content_type IN ACCESS SHARE MODE", || {
         project.database.execute("UPDATE customers_client SET name = 'go' WHERE schema_name = 'b'");
-        while project.database.column(removing).is_empty() {
-            thread::sleep(Duration::from_millis(20));
-        }
+        project.database.until(true, removing);
         running.signal(Signal::SIGTERM);
     });
     running.wait().exits(143).says("`a`, `b` was being created: rolled back");
@@ -159,9 +157,7 @@ fn a_signal_while_one_is_removed_takes_the_others_back_too() {
 fn a_command_that_goes_on_after_the_signal_is_waited_for_first() {
     let project = with_command(r#"["demo"]"#, r#"["python", "late.py"]"#);
     let running = project.portcullis.spawn(["tenant", "bootstrap"]);
-    while !project.portcullis.path("ready").exists() {
-        thread::sleep(Duration::from_millis(20));
-    }
+    until_true("the command to be ready", || project.portcullis.path("ready").exists());
     running.signal(Signal::SIGTERM);
     running.wait().exits(143).says("rolled back");
     nothing_is_left(&project);
@@ -176,7 +172,7 @@ fn a_step_that_fails_beside_it_has_it_taken_back_under_the_lock() {
     fs::write(project.portcullis.path("config.toml"), head.to_owned() + BESIDE).unwrap();
     project.portcullis.run(["check"]).exits(0);
     let running = project.portcullis.spawn(["run", "--no-server"]);
-    until_sleeping(&project);
+    project.database.until_sleeping();
     // Whoever has the lock next finds nothing of it any more.
     let next = project.portcullis.spawn(["tenant", "delete", "nobody", "--yes"]);
     next.wait_for_line("waiting for the lock");

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use sha2::Digest as _;
 
-use crate::support::django::Project;
+use crate::support::{django::Project, patience::until_true};
 
 const BEHIND: &str = "DELETE FROM {}.django_migrations WHERE name = '0004_invoice_payment'; \
     ALTER TABLE {}.finance_invoice DROP COLUMN total, DROP COLUMN paid_on;";
@@ -195,7 +195,7 @@ fn replicas_that_cooperate_migrate_no_tenant_that_another_has() {
     let other = crate::support::process::Running::start(psql, false);
     let granted = "SELECT pid::text FROM pg_locks WHERE locktype = 'advisory' AND granted \
                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-    while project.database.column(granted).is_empty() {}
+    project.database.until(true, granted);
     let runs = [(); 2].map(|()| project.portcullis.spawn(["migrate", "--all", "--cooperate"]));
     for run in &runs {
         run.wait_for_line("other replicas are migrating");
@@ -206,10 +206,10 @@ fn replicas_that_cooperate_migrate_no_tenant_that_another_has() {
         ))
     };
     // Whichever of the two has them.
-    while (applied("acme"), applied("corp")) != (vec!["1".into()], vec!["1".into()]) {}
+    until_true("both to be applied", || [applied("acme"), applied("corp")] == [["1"], ["1"]]);
     assert_eq!(applied("held"), ["0"]);
     drop(other);
-    let end = "SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity WHERE query LIKE '%pg_sleep(3600)%' AND pid <> pg_backend_pid()";
+    let end = "SELECT pg_terminate_backend(pid)::text FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'";
     project.database.column(end);
     for run in runs {
         run.wait().exits(0);

@@ -1,9 +1,9 @@
 //! What a project's programs print: shown while they run, bounded in memory, and without a say in how they ended.
 
-use std::{fs, thread, time::Duration};
+use std::fs;
 
 use super::tenants::empty;
-use crate::support::django::Project;
+use crate::support::{django::Project, patience::until_true};
 
 /// Text without a line end, bytes that are no UTF-8, and lines that look like our own messages.
 const NOISE: &str = r#"
@@ -72,9 +72,7 @@ fn what_a_command_prints_is_shown_while_it_runs_and_not_kept() {
     let running = project.portcullis.spawn(["run"]);
     running.wait_for_line("at work");
     fs::write(project.portcullis.path("heard"), "").unwrap();
-    while !project.portcullis.path("printed").exists() {
-        thread::sleep(Duration::from_millis(20));
-    }
+    until_true("everything to be printed", || project.portcullis.path("printed").exists());
     let status = fs::read_to_string(format!("/proc/{}/status", running.pid())).unwrap();
     let peak =
         status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()).unwrap();

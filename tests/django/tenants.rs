@@ -47,14 +47,6 @@ pub(super) const FAILS: &str =
     "DO $$ BEGIN IF current_schema() <> 'public' THEN RAISE EXCEPTION 'not today'; END IF; END $$";
 pub(super) const SLOW: &str = "SELECT pg_sleep(40) WHERE current_schema() NOT IN ('public')";
 
-pub(super) fn until_sleeping(project: &Project) {
-    let sleeping = "SELECT 'yes' FROM pg_stat_activity WHERE datname = current_database() \
-                    AND pid <> pg_backend_pid() AND state = 'active' AND query LIKE '%pg_sleep%'";
-    while project.database.column(sleeping).is_empty() {
-        thread::sleep(Duration::from_millis(50));
-    }
-}
-
 #[test]
 fn a_created_tenant_is_whole_for_the_gate_for_django_and_for_its_visitors() {
     let project = empty();
@@ -118,13 +110,13 @@ fn a_time_out_a_signal_and_a_kill_leave_nothing_and_nothing_in_public() {
     with_migration(&project, SLOW);
     let before = public();
     let running = project.portcullis.spawn(["tenant", "create", "acme"]);
-    until_sleeping(&project);
+    project.database.until_sleeping();
     running.signal(Signal::SIGTERM);
     running.wait().exits(143).says("`acme` was being created: rolled back");
     assert!(schemas(&project).is_empty() && journal(&project).is_empty());
 
     let running = project.portcullis.spawn(["tenant", "create", "acme"]);
-    until_sleeping(&project);
+    project.database.until_sleeping();
     running.signal(Signal::SIGKILL);
     running.wait();
     assert_eq!(journal(&project), ["acme making"]);
@@ -175,7 +167,7 @@ fn a_command_of_the_projects_own_that_fails_takes_back_what_was_named_and_nothin
         + "\n        from django.db import connection\n        connection.cursor().execute(\"SELECT pg_sleep(40)\")\n";
     fs::write(&bootstrap, sleeping).unwrap();
     let running = project.portcullis.spawn(["tenant", "bootstrap"]);
-    until_sleeping(&project);
+    project.database.until_sleeping();
     running.signal(Signal::SIGKILL);
     running.wait();
     fs::write(&bootstrap, &text).unwrap();
@@ -202,7 +194,7 @@ fn customers_who_sign_up_while_the_demo_tenants_are_made_are_never_touched() {
                    from customers.models import Client\n\
                    for n in range(3): Client(schema_name=f'customer{n}', name='x').save(verbosity=0)\n";
     let bootstrapping = project.portcullis.spawn(["tenant", "bootstrap"]);
-    until_sleeping(&project);
+    project.database.until_sleeping();
     project.python(&["-c", sign_up]).exits(0);
     bootstrapping
         .wait()
@@ -271,7 +263,7 @@ fn with_types_of_tenants_each_is_made_of_what_its_type_needs() {
     assert_eq!(left(), (kept.clone(), kept.clone(), vec![]));
     with_migration(&project, SLOW);
     let running = project.portcullis.spawn(["tenant", "create", "killed"]);
-    until_sleeping(&project);
+    project.database.until_sleeping();
     assert_eq!(journal(&project), ["killed making"]);
     running.signal(Signal::SIGKILL);
     running.wait();

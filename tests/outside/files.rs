@@ -4,7 +4,7 @@ use std::{fs, time::Instant};
 
 use serde_json::Value;
 
-use crate::support::portcullis::Portcullis;
+use crate::support::{patience::was_prompt, portcullis::Portcullis};
 
 const BLOCKED: &str =
     "[[step]]\nname = \"files\"\ncommand = { run = [\"sh\", \"-c\", \"echo no space; exit 5\"] }\n";
@@ -88,7 +88,7 @@ fn a_notification_that_hangs_or_is_missing_changes_nothing() {
     let begun = Instant::now();
     let portcullis = Portcullis::new().config(&format!("{notify}{BLOCKED}"));
     portcullis.run(["run"]).exits(79).says("[notify] command: it ran longer than 500 ms");
-    assert!(begun.elapsed().as_secs() < 20);
+    was_prompt(begun);
     let portcullis = portcullis.config(&format!("[notify]\ncommand = [\"/nowhere/tell\"]\n{BLOCKED}"));
     portcullis.run(["run"]).exits(79).says("[notify] command: it could not be started");
 }

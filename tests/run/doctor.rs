@@ -277,10 +277,7 @@ fn who_holds_the_lock_is_named() {
         .file("tenant/2_slow.sql", "SELECT pg_sleep(50) WHERE current_schema() = 'a';\n");
     let migrating = project.portcullis.spawn(["migrate"]);
     // Not where the manifest is derived, which makes other schemas.
-    project.until(
-        true,
-        "SELECT 'yes' FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()",
-    );
+    project.until_sleeping();
     let found = examine(&project.portcullis);
     drop(migrating);
     assert_eq!(found["lock"].0, "warned", "{found:#?}");

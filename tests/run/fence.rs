@@ -34,7 +34,7 @@ fn a_holder_whose_session_is_frozen_goes_on_because_the_server_lists_its_lock() 
     let backend = Pid::from_raw(project.database.column(HOLDER)[0].parse().unwrap());
     kill(backend, Signal::SIGSTOP).unwrap();
     // Longer than the session may be silent where nothing else can be asked.
-    project.until(true, "SELECT 'yes' WHERE clock_timestamp() > (SELECT state_change + interval '6 s' FROM pg_stat_activity WHERE query LIKE '%until it may go on%' AND pid <> pg_backend_pid() LIMIT 1)");
+    project.until(true, "SELECT 'yes' WHERE clock_timestamp() > (SELECT state_change + interval '6 s' FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%until it may go on%' AND pid <> pg_backend_pid() LIMIT 1)");
     project.database.execute("INSERT INTO public.go_on VALUES (1)");
     let outcome = holder.wait();
     kill(backend, Signal::SIGCONT).unwrap();
@@ -179,7 +179,7 @@ fn a_session_that_an_earlier_run_left_is_ended_before_anything_is_changed() {
     command.env("PGAPPNAME", "portcullis:0badc0de").args(["-qX", &project.database.url()]);
     command.args(["-c", "BEGIN; INSERT INTO a.item VALUES (7); SELECT pg_sleep(3600); COMMIT"]);
     let left = Running::start(command, false);
-    project.until_running("pg_sleep(3600)");
+    project.until_sleeping();
     project.start().exits(0).says("an earlier run's session is ended first").says("the server started");
     left.wait().says("terminating connection due to administrator command");
     assert!(project.database.column("SELECT n::text FROM a.item").is_empty());

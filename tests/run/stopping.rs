@@ -111,7 +111,7 @@ fn migration_ends_with(signal: Signal, code: i32) {
         true,
         "SELECT 'done' FROM pg_attribute WHERE attrelid = 'a.item'::regclass AND attname = 'late'",
     );
-    project.until_running("pg_sleep(600)");
+    project.until_sleeping();
     running.signal(signal);
     let outcome = running.wait().exits(code);
     says_where(&outcome, signal, "during step 2 of 5, `tenant schemas`");
@@ -133,7 +133,7 @@ fn a_bootstrap_leaves_nothing_of_the_tenant_at_work() {
     let running = project.portcullis.spawn(["run"]);
     // The derivation of the manifest and the first tenant run the same text, and do not stay in it.
     project.until(true, "SELECT 'whole' FROM pg_namespace WHERE nspname = 'a'");
-    project.until_running("pg_sleep(600)");
+    project.until_sleeping();
     running.signal(Signal::SIGTERM);
     let outcome = running.wait().exits(143);
     says_where(&outcome, Signal::SIGTERM, "`demo tenants`");
@@ -147,7 +147,7 @@ fn a_run_that_waits_for_the_lock_ends_with_the_signal() {
     let project = Project::complete("").file("tenant/2_slow.sql", "SELECT pg_sleep(600) FROM item;\n");
     project.database.execute("INSERT INTO a.item VALUES (1)");
     let holder = project.portcullis.spawn(["run"]);
-    project.until_running("pg_sleep(600)");
+    project.until_sleeping();
     let waiter = project.portcullis.spawn(["run"]);
     waiter.wait_for_line("waiting for the lock");
     waiter.signal(Signal::SIGTERM);

@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
+use super::patience::until_true;
+
 /// An empty database; dropped, it is gone.
 pub struct Database {
     /// The address of its server's own database.
@@ -59,6 +61,21 @@ impl Database {
             let rows = sqlx::query_scalar(AssertSqlSafe(sql.to_owned())).fetch_all(&mut connection);
             runtime.block_on(rows).expect(sql)
         })
+    }
+
+    /// Asks again until a query has rows, or has none.
+    #[track_caller]
+    pub fn until(&self, rows: bool, sql: &str) {
+        let wanted = if rows { "rows" } else { "no rows" };
+        self.watch(|ask| until_true(&format!("{wanted} of {sql}"), || ask(sql).is_empty() != rows));
+    }
+
+    /// Returns once a session sleeps in `pg_sleep`, and has done what stands before it.
+    #[track_caller]
+    pub fn until_sleeping(&self) {
+        let sleeping = "SELECT 'yes' FROM pg_stat_activity WHERE datname = current_database() \
+                        AND wait_event = 'PgSleep'";
+        self.until(true, sleeping);
     }
 
     /// The first column, as text, of every row.

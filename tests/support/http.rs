@@ -3,12 +3,28 @@
 use std::{
     io::{Read, Write},
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
-    time::Duration,
+    os::{
+        linux::net::SocketAddrExt,
+        unix::net::{SocketAddr as SocketName, UnixListener},
+    },
 };
 
-/// A port that nobody listens on at this moment.
+use super::patience::{ENOUGH, until};
+
+/// Below those from which the system takes the ports of outgoing connections.
+const PORTS: std::ops::Range<u16> = 12_000..32_000;
+
+/// A port that nobody listens on, and that no other test gets before this process ends.
 pub fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+    until("a free port", || {
+        let port = fastrand::u16(PORTS);
+        let name = SocketName::from_abstract_name(format!("portcullis-test-port-{port}")).unwrap();
+        let claim = UnixListener::bind_addr(&name).ok()?;
+        TcpListener::bind((Ipv4Addr::UNSPECIFIED, port)).ok()?;
+        // The name is released when the process ends.
+        std::mem::forget(claim);
+        Some(port)
+    })
 }
 
 /// The status and the body of a GET.
@@ -19,7 +35,7 @@ pub fn get(port: u16, path: &str) -> (u16, String) {
 /// The same from elsewhere.
 pub fn get_from(address: SocketAddr, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(30))).unwrap();
+    stream.set_read_timeout(Some(ENOUGH)).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

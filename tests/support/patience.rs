@@ -1,4 +1,4 @@
-//! Waiting for what cannot be followed as a stream: asked again after a pause, and a failed test after a minute.
+//! How long tests wait, and how they wait for what cannot be followed as a stream: asked again after a pause.
 
 use std::{
     thread,
@@ -6,7 +6,11 @@ use std::{
 };
 
 const PAUSE: Duration = Duration::from_millis(20);
-const ENOUGH: Duration = Duration::from_mins(1);
+/// After this something counts as hanging. Two other programs may keep both processors busy.
+pub const ENOUGH: Duration = Duration::from_secs(100);
+const QUICK: Duration = Duration::from_millis(7_500);
+/// What takes a second or two may take this long on a busy machine.
+const PROMPT: Duration = Duration::from_secs(25);
 
 /// The first value that there is.
 #[track_caller]
@@ -25,4 +29,18 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 #[track_caller]
 pub fn until_true(what: &str, mut look: impl FnMut() -> bool) {
     until(what, || look().then_some(()));
+}
+
+/// Checks that something took less than the shortest time-out that could have ended it, which is 8 s.
+#[track_caller]
+pub fn was_quick(begun: Instant) {
+    let took = begun.elapsed();
+    assert!(took < QUICK, "took {took:?}");
+}
+
+/// Checks that something which would otherwise take a minute or more has taken seconds.
+#[track_caller]
+pub fn was_prompt(begun: Instant) {
+    let took = begun.elapsed();
+    assert!(took < PROMPT, "took {took:?}");
 }

@@ -1,4 +1,4 @@
-//! A child process that tests follow line by line; whatever takes longer than a minute is a failed test.
+//! A child process that tests follow line by line; what hangs is a failed test.
 
 use std::{
     fs,
@@ -16,10 +16,7 @@ use nix::{
 };
 use tempfile::TempDir;
 
-use super::patience::until;
-
-/// After which something counts as hanging.
-const PATIENCE: Duration = Duration::from_mins(1);
+use super::patience::{ENOUGH, until};
 
 /// How a process ended, and all that it said.
 #[derive(Debug)]
@@ -145,7 +142,7 @@ impl Running {
         let (said, timeout) = self
             .said
             .more
-            .wait_timeout_while(guard, PATIENCE, |said| find(said).is_none() && said.closed < 2)
+            .wait_timeout_while(guard, ENOUGH, |said| find(said).is_none() && said.closed < 2)
             .unwrap();
         find(&said).unwrap_or_else(|| {
             let how = if timeout.timed_out() { "hangs" } else { "ended" };
@@ -163,7 +160,7 @@ impl Running {
     /// Waits for the end of the process and of its output.
     #[track_caller]
     pub fn wait(self) -> Outcome {
-        self.wait_up_to(PATIENCE)
+        self.wait_up_to(ENOUGH)
     }
 
     /// The same for what has more to do.

@@ -1,6 +1,6 @@
 //! A project as small as can be: tenants `a`, `b` and `c` on PostgreSQL, each with a table `item`, and steps in `sh`.
 
-use super::{cluster::Database, patience::until_true, portcullis::Portcullis};
+use super::{cluster::Database, portcullis::Portcullis};
 
 const CONFIG: &str = r#"
 role = "web"
@@ -121,8 +121,7 @@ impl Project {
     /// Asks again until a query has rows, or has none.
     #[track_caller]
     pub fn until(&self, rows: bool, sql: &str) {
-        let wanted = if rows { "rows" } else { "no rows" };
-        self.database.watch(|ask| until_true(&format!("{wanted} of {sql}"), || ask(sql).is_empty() != rows));
+        self.database.until(rows, sql);
     }
 
     /// Returns once one of our sessions is inside a statement that holds this text.
@@ -133,6 +132,24 @@ impl Project {
             &format!(
                 "SELECT 'yes' FROM pg_stat_activity WHERE datname = current_database() \
                  AND pid <> pg_backend_pid() AND state = 'active' AND query LIKE '%{text}%'"
+            ),
+        );
+    }
+
+    /// Returns once a session sleeps in `pg_sleep`, and has done what stands before it.
+    #[track_caller]
+    pub fn until_sleeping(&self) {
+        self.database.until_sleeping();
+    }
+
+    /// Returns once no other session's last statement holds this text.
+    #[track_caller]
+    pub fn until_gone(&self, text: &str) {
+        self.until(
+            false,
+            &format!(
+                "SELECT 'yes' FROM pg_stat_activity WHERE datname = current_database() \
+                 AND pid <> pg_backend_pid() AND query LIKE '%{text}%'"
             ),
         );
     }

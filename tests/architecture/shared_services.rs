@@ -1,0 +1,50 @@
+//! Tests run side by side on one cluster and one machine: none of them sees or touches the other's.
+
+use std::{fs, path::Path};
+
+/// Tests whose server is their own.
+const OWN_SERVER: [&str; 1] = ["reading/limits.rs"];
+
+/// Every file of `tests`, by its path below that folder.
+fn files(folder: &Path, found: &mut Vec<(String, String)>) {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files(&path, found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") && path != root.join(file!()) {
+            let name = path.strip_prefix(&root).unwrap().display().to_string();
+            found.push((name, fs::read_to_string(&path).unwrap()));
+        }
+    }
+}
+
+fn all() -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("tests"), &mut found);
+    found.retain(|(name, _)| !name.starts_with("architecture/") && !OWN_SERVER.contains(&name.as_str()));
+    found
+}
+
+#[test]
+fn sessions_are_looked_up_in_the_tests_own_database_alone() {
+    for (name, text) in all() {
+        for (at, _) in text.match_indices("pg_stat_activity") {
+            let statement = text[at..].split("\";").next().unwrap_or_default();
+            assert!(
+                statement.contains("datname = current_database()"),
+                "tests/{name}: pg_stat_activity without `datname = current_database()` shows other tests' sessions"
+            );
+        }
+    }
+}
+
+#[test]
+fn nothing_is_asked_again_without_a_pause() {
+    for (name, text) in all() {
+        for line in text.lines().map(str::trim) {
+            let empty = (line.starts_with("while ") || line.starts_with("until ")) && line.ends_with("{}");
+            assert!(!empty, "tests/{name}: `{line}`: use support::patience");
+        }
+    }
+}
