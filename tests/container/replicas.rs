@@ -14,6 +14,7 @@ use crate::{
     },
     support::{
         cluster::Database,
+        patience::ENOUGH,
         process::{Outcome, Running},
         project::Project,
         server::Server,
@@ -53,7 +54,7 @@ impl<'a> Replicas<'a> {
     /// Returns once so many have said this.
     #[track_caller]
     fn until(&self, how_many: usize, text: &str) {
-        let deadline = Instant::now() + Duration::from_mins(1);
+        let deadline = Instant::now() + ENOUGH;
         let said = || self.running.iter().filter(|(_, replica)| replica.has_said(text)).count();
         while said() < how_many {
             assert!(Instant::now() < deadline, "{} of {how_many} have said {text:?}", said());

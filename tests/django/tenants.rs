@@ -1,6 +1,6 @@
 //! Tenants of a real django-tenants project: made whole through its own migrations, or not at all.
 
-use std::{fs, thread, time::Duration};
+use std::fs;
 
 use nix::sys::signal::Signal;
 use serde_json::Value;

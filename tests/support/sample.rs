@@ -50,6 +50,11 @@ impl Sample {
         Self { portcullis, port, database }
     }
 
+    /// Of one on PostgreSQL.
+    pub fn database(&self) -> &Database {
+        self.database.as_ref().expect("a database of its own")
+    }
+
     /// One that has been started once and stopped again.
     pub fn complete_on(engine: Engine) -> Self {
         let sample = Self::on(engine);

@@ -1,0 +1,103 @@
+//! Checks of the configuration, the image and the process, and how they are printed.
+
+use std::{fs, process::Command};
+
+use super::{checks, only};
+use crate::support::{
+    portcullis::Portcullis,
+    process::Running,
+    sample::{Engine, Sample},
+};
+
+#[test]
+fn a_configuration_that_is_not_valid_is_the_one_failure() {
+    let broken =
+        Portcullis::new().config("[databse]\nurl = \"sqlite://var\"\n").file("Dockerfile", "FROM a\n");
+    only(&broken, &[("configuration-valid", "failed"), ("lock", "not_applicable"), ("entrypoint", "warned")]);
+    only(&Portcullis::new(), &[("configuration-valid", "failed"), ("gate-blocks", "not_applicable")]);
+}
+
+#[test]
+fn a_server_that_cannot_run_and_a_start_that_is_not_gated_have_failed() {
+    let sample = Sample::complete_on(Engine::Sqlite).env("INVOICES", "/nonexistent/invoices");
+    only(&sample.portcullis, &[("server-command", "failed")]);
+    let config = fs::read_to_string(sample.portcullis.path("config.toml")).unwrap();
+    let sample = sample.file(
+        "config.toml",
+        &config.replace("verify = { tenants = \"all\" }", "verify = { tenants = [\"demo\"] }"),
+    );
+    only(
+        &sample.portcullis,
+        &[("gate-blocks", "failed"), ("server-command", "failed"), ("configuration-valid", "warned")],
+    );
+    let conditional = config.replace(
+        "verify = { tenants = \"all\" }",
+        "when = { env = \"GATE\" }\nverify = { tenants = \"all\" }",
+    );
+    let sample = sample.file("config.toml", &conditional);
+    only(&sample.portcullis, &[("gate-blocks", "warned"), ("server-command", "failed")]);
+    let few =
+        config.replace("schema_column = \"schema_name\"", "schema_column = \"schema_name\", min_rows = 9");
+    let sample = sample.file("config.toml", &few);
+    only(&sample.portcullis, &[("registry-readable", "failed"), ("server-command", "failed")]);
+}
+
+#[test]
+fn who_is_pid_1_is_told() {
+    let sample = Sample::complete_on(Engine::Sqlite);
+    let own = sample.env("A", "b");
+    let first = own.portcullis.run(["doctor", "--format", "json"]);
+    assert_ne!(checks(&first)["pid-1"].0, "passed", "{first}");
+    let portcullis = Portcullis::new().config("").in_own_pid_namespace();
+    assert_eq!(checks(&portcullis.run(["doctor", "--format", "json"]))["pid-1"].0, "passed");
+    let mut command = Command::new("unshare");
+    if !nix::unistd::geteuid().is_root() {
+        command.args(["--user", "--map-root-user"]);
+    }
+    command.args([
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+        "sh",
+        "-c",
+        "\"$0\" doctor --format json; true",
+    ]);
+    command.arg(env!("CARGO_BIN_EXE_portcullis")).current_dir(own.portcullis.folder());
+    let under_a_shell = Running::start(command, true).wait();
+    assert_eq!(checks(&under_a_shell)["pid-1"].0, "warned", "{under_a_shell}");
+}
+
+#[test]
+fn a_termination_message_that_cannot_be_written_has_failed() {
+    let sample = Sample::complete_on(Engine::Sqlite);
+    let path = sample.portcullis.path("message").display().to_string();
+    let sample = sample.env("PORTCULLIS_TERMINATION_LOG", &path);
+    only(&sample.portcullis, &[("termination-log", "passed")]);
+    let sample = sample.env("PORTCULLIS_TERMINATION_LOG", "/nonexistent/message");
+    only(&sample.portcullis, &[("termination-log", "failed")]);
+}
+
+#[test]
+fn an_image_that_does_not_start_with_the_gate_has_failed() {
+    let sample = Sample::complete_on(Engine::Sqlite);
+    let sample = sample.file("Dockerfile", "FROM scratch\nENTRYPOINT [\"/portcullis\", \"run\", \"--\"]\n");
+    only(&sample.portcullis, &[("entrypoint", "passed")]);
+    let sample = sample.file("Dockerfile", "FROM scratch\nENTRYPOINT exec /portcullis run --\n");
+    only(&sample.portcullis, &[("entrypoint", "failed")]);
+}
+
+#[test]
+fn a_ci_server_reads_it_as_junit() {
+    let sample = Sample::complete_on(Engine::Sqlite);
+    sample.execute(Some("acme"), "DROP TABLE finance_invoice");
+    let junit = sample.portcullis.run(["doctor", "--format", "junit"]).exits(1);
+    fs::write(sample.portcullis.path("doctor.xml"), &junit.stdout).unwrap();
+    let script = "import sys, xml.etree.ElementTree as x\n\
+        suite = x.parse('doctor.xml').getroot()[0]\n\
+        failed = [c.get('name') for c in suite if c.find('failure') is not None]\n\
+        print(len(suite) == int(suite.get('tests')), failed)";
+    let mut python = Command::new("python3");
+    python.args(["-c", script]).current_dir(sample.portcullis.folder());
+    Running::start(python, false).wait().exits(0).says("True ['demo-complete', 'tenants-complete']");
+}

@@ -1,0 +1,146 @@
+//! Creations beside the gate, each other, the application and another registry.
+
+use std::thread;
+
+use nix::sys::signal::Signal;
+
+use super::{SLOW, empty, journal, json, killed_in_the_middle, tenants, with};
+use crate::support::{portcullis::Portcullis, project::Project};
+
+#[test]
+fn a_tenant_that_is_being_created_does_not_break_the_gate() {
+    let project = with(
+        empty(""),
+        "tenant/2_slow.sql",
+        "-- no-transaction\nSELECT pg_sleep(3) WHERE current_schema() = 'acme';\n",
+    );
+    let running = project.portcullis.spawn(["tenant", "create", "acme"]);
+    project.until_sleeping();
+    let verified = project.portcullis.run(["verify"]).exits(0);
+    verified.says("being created").says_not("incomplete");
+    running.wait().exits(0);
+    project.portcullis.run(["verify"]).exits(0).says_not("being created");
+    // One that the application registers itself, and says when it is ready.
+    let ready = "ALTER TABLE tenants ADD ready boolean NOT NULL DEFAULT true;\n";
+    let project = with(project, "shared/2_ready.sql", ready);
+    let project = project.replace("schema_column = \"name\"", "schema_column = \"name\", where = \"ready\"");
+    project.portcullis.run(["migrate", "--shared"]).exits(0);
+    project.database.execute("INSERT INTO tenants VALUES ('pending', false); CREATE SCHEMA pending");
+    project.portcullis.run(["verify"]).exits(0);
+    // A new row that would not count is refused before anything is made.
+    let refused = project.portcullis.run(["tenant", "create", "odd", "--set", "ready=false"]).exits(73);
+    refused.says("a new row does not meet").says("rolled back");
+    assert!(!project.exists("odd"));
+}
+
+#[test]
+fn a_row_that_somebody_writes_while_a_tenant_is_made_is_never_doubled() {
+    let waits = "-- no-transaction\nDO $$ BEGIN IF current_schema() = 'acme' THEN \
+                 WHILE NOT EXISTS (SELECT FROM public.tenants) LOOP PERFORM pg_sleep(0.02); END LOOP; END IF; END $$;\n";
+    let project = empty("");
+    // Nothing in the registry keeps a name from standing there twice.
+    project.database.execute("ALTER TABLE tenants DROP CONSTRAINT tenants_pkey");
+    let project = with(project, "tenant/2_waits.sql", waits);
+    let running = project.portcullis.spawn(["tenant", "create", "acme", "--json"]);
+    project.until_sleeping();
+    project.database.execute("INSERT INTO tenants VALUES ('acme')");
+    let answer = json(&running.wait().exits(73));
+    assert_eq!(answer["failure"]["left"], "unproved", "{answer}");
+    assert!(answer["failure"]["message"].as_str().unwrap().contains("while it was being made"), "{answer}");
+    assert_eq!(tenants(&project), ["acme"]);
+}
+
+#[test]
+fn two_creations_of_one_tenant_at_once_make_it_once() {
+    let project =
+        with(empty(""), "tenant/2_slow.sql", "SELECT pg_sleep(1) WHERE current_schema() = 'acme';\n");
+    let first = project.portcullis.spawn(["tenant", "create", "acme"]);
+    let second = project.portcullis.spawn(["tenant", "create", "acme"]);
+    let mut codes = [first.wait().code, second.wait().code];
+    codes.sort_unstable();
+    assert_eq!(codes, [Some(0), Some(73)]);
+    project.portcullis.run(["verify"]).exits(0);
+}
+
+#[test]
+fn what_somebody_else_makes_meanwhile_is_never_taken_for_ours() {
+    let project = empty("");
+    // The application writes the row and makes the schema, and commits once our own row waits for that.
+    let sign_up = "BEGIN; INSERT INTO tenants VALUES ('acme'); CREATE SCHEMA acme; CREATE TABLE acme.precious (id int); \
+                   DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_locks l WHERE NOT l.granted \
+                   AND pg_backend_pid() = ANY (pg_blocking_pids(l.pid))) LOOP PERFORM pg_sleep(0.02); END LOOP; END $$; COMMIT";
+    let outcome = thread::scope(|scope| {
+        let application = scope.spawn(|| project.database.execute(sign_up));
+        project.until_sleeping();
+        let outcome = project.portcullis.run(["tenant", "create", "acme", "--json"]);
+        application.join().unwrap();
+        outcome
+    });
+    let answer = json(&outcome.exits(73));
+    assert_eq!((&answer["created"], &answer["failure"]["left"]), (&false.into(), &"nothing".into()));
+    assert!(answer["failure"]["message"].as_str().unwrap().contains("duplicate key"), "{answer}");
+    assert_eq!(project.database.column("SELECT count(*)::text FROM acme.precious"), ["0"]);
+    assert_eq!(tenants(&project), ["acme"]);
+}
+
+/// Another project with a registry of its own in the same database.
+fn beside(project: &Project) -> Portcullis {
+    project.database.execute("CREATE TABLE others (name text PRIMARY KEY)");
+    let config = std::fs::read_to_string(project.portcullis.path("config.toml")).unwrap();
+    let other = Portcullis::new()
+        .env("DATABASE_URL", &project.database.url())
+        .config(
+            &config
+                .replace("table = \"tenants\"", "table = \"others\"")
+                .replace("manifest.json", "other.json"),
+        )
+        .file("shared/1_tenants.sql", "CREATE TABLE tenants (name text PRIMARY KEY);\n")
+        .file("tenant/1_item.sql", "CREATE TABLE item (n bigint);\n");
+    other.run(["manifest", "sql"]).exits(0);
+    other
+}
+
+#[test]
+fn two_registries_in_one_database_leave_each_others_tenants_alone() {
+    let project = with(Project::complete(""), "tenant/2_slow.sql", SLOW);
+    let other = beside(&project);
+    let delete = |name| other.run(["tenant", "delete", name, "--yes"]);
+    delete("a").exits(73).says("the registry does not name it");
+    assert_eq!((project.exists("a"), tenants(&project)), (true, vec!["a".into(), "b".into(), "c".into()]));
+    // What another registry's run is making is not even its own if a row says so.
+    killed_in_the_middle(&project, "acme", Signal::SIGKILL);
+    delete("acme").exits(73).says("registry `public.tenants`");
+    project.database.execute("INSERT INTO others VALUES ('acme')");
+    delete("acme").exits(73).says("registry `public.tenants`");
+    assert!(project.exists("acme"));
+    // A row is removed, and no note of another registry goes with it.
+    project.until_gone("pg_sleep");
+    project.database.execute("DROP SCHEMA acme CASCADE");
+    delete("acme").exits(0).says("1 row of the registry").says("no schema");
+    assert_eq!(journal(&project), ["acme making"]);
+}
+
+#[test]
+fn two_registries_in_one_database_leave_each_others_runs_alone() {
+    let project = with(empty(""), "tenant/2_slow.sql", SLOW);
+    let other = beside(&project);
+    // Neither is the lock the same, nor is what is under way a killed run's.
+    let running = project.portcullis.spawn(["tenant", "create", "acme"]);
+    project.until_sleeping();
+    other.run(["tenant", "create", "globex"]).exits(0).says_not("acme");
+    project.until_sleeping();
+    running.signal(Signal::SIGKILL);
+    running.wait();
+    // What was left by it is taken back by whoever knows its registry.
+    other.run(["tenant", "create", "initech"]).exits(0).says_not("acme");
+    assert_eq!(journal(&project), ["acme making"]);
+    let project = with(project, "tenant/2_slow.sql", "CREATE TABLE quick (id int);\n");
+    project
+        .portcullis
+        .run(["tenant", "create", "hooli"])
+        .exits(0)
+        .says("`acme`")
+        .says("left unfinished: removed");
+    assert_eq!(tenants(&project), ["hooli"]);
+    assert_eq!(project.database.column("SELECT name FROM others ORDER BY 1"), ["globex", "initech"]);
+}

@@ -1,0 +1,143 @@
+//! What a creation makes, refuses and tells.
+
+use serde_json::Value;
+
+use super::{BAD, empty, journal, json, tenants, with};
+use crate::run::migrations::behind_the_manifest;
+use crate::support::project::Project;
+
+#[test]
+fn a_created_tenant_is_one_that_the_gate_passes() {
+    let project = empty("");
+    let outcome = project.portcullis.run(["tenant", "create", "acme", "--json"]).exits(0);
+    let answer = json(&outcome);
+    assert_eq!((&answer["created"], &answer["schema"]), (&Value::Bool(true), &Value::from("acme")));
+    project.portcullis.run(["verify", "--tenant", "acme"]).exits(0);
+    assert_eq!(project.ledger("acme"), ["1"]);
+    assert!(journal(&project).is_empty());
+    let comment = "SELECT obj_description(oid, 'pg_namespace') FROM pg_namespace WHERE nspname = 'acme' \
+                   AND obj_description(oid, 'pg_namespace') IS NOT NULL";
+    assert!(project.database.column(comment).is_empty());
+}
+
+#[test]
+fn the_rows_other_columns_are_what_the_command_line_says() {
+    let project = empty("").file(
+        "shared/2_more.sql",
+        "ALTER TABLE tenants RENAME name TO schema; ALTER TABLE tenants ADD name text, ADD plan text NOT NULL;\n",
+    );
+    let project = project.replace("schema_column = \"name\"", "schema_column = \"schema\"");
+    project.portcullis.run(["migrate", "--shared"]).exits(0);
+    let create = ["tenant", "create", "Acme GmbH", "--schema", "acme", "--set", "plan=it's \\ \"x\""];
+    project.portcullis.run(create).exits(0);
+    let row = "SELECT schema || '|' || name || '|' || plan FROM tenants";
+    assert_eq!(project.database.column(row), ["acme|Acme GmbH|it's \\ \"x\""]);
+    // A column that nobody filled, and one that is not there.
+    let lacking = project.portcullis.run(["tenant", "create", "globex"]).exits(73);
+    lacking.says("plan").says("rolled back");
+    project.portcullis.run(["tenant", "create", "globex", "--set", "plans=x"]).exits(73).says("plans");
+    project.portcullis.run(["tenant", "create", "globex", "--set", "schema=x"]).exits(64);
+    project.portcullis.run(["tenant", "create", "globex", "--domain", "x.example"]).exits(64).says("domains");
+    assert!(!project.exists("globex"));
+}
+
+#[test]
+fn what_is_there_already_is_refused_and_left_alone() {
+    let project = empty("");
+    project.portcullis.run(["tenant", "create", "acme"]).exits(0);
+    let again = project.portcullis.run(["tenant", "create", "acme", "--json"]).exits(73);
+    assert_eq!(json(&again)["failure"]["left"], "as it was", "{again}");
+    project.database.execute("CREATE SCHEMA stray; INSERT INTO tenants VALUES ('ghost')");
+    for (tenant, why) in [("stray", "registry does not name"), ("ghost", "its schema is not there")] {
+        let refused = project.portcullis.run(["tenant", "create", tenant]).exits(73);
+        refused.says(why).says("not rolled back: cannot prove that this run created it");
+    }
+    assert!(project.exists("stray"));
+    assert_eq!(tenants(&project), ["acme", "ghost"]);
+}
+
+#[test]
+fn a_migration_that_fails_leaves_nothing_in_one_transaction_or_in_many() {
+    for first in ["", "-- no-transaction\n"] {
+        let project = with(empty(""), "tenant/2_bad.sql", &format!("{first}{BAD}"));
+        let outcome = project.portcullis.run(["tenant", "create", "acme", "--json"]).exits(73);
+        let failure = &json(&outcome)["failure"];
+        assert_eq!((&failure["id"], &failure["left"]), (&"provisioning-failed".into(), &"nothing".into()));
+        assert!(failure["place"].as_str().unwrap().contains("2_bad.sql"), "{outcome}");
+        assert!(failure["message"].as_str().unwrap().contains("rolled back"), "{outcome}");
+        assert!(!project.exists("acme") && tenants(&project).is_empty() && journal(&project).is_empty());
+    }
+}
+
+#[test]
+fn a_file_that_commits_by_itself_and_fails_leaves_nothing_either() {
+    let project = with(empty(""), "tenant/2_commits.sql", "SELECT 1;\n");
+    let project = behind_the_manifest(
+        project,
+        "tenant/2_commits.sql",
+        "CREATE TABLE x (id int);\nCOMMIT;\nSELECT 1/0;\n",
+    );
+    project.portcullis.run(["tenant", "create", "acme"]).exits(73).says("rolled back");
+    assert!(!project.exists("acme") && tenants(&project).is_empty() && journal(&project).is_empty());
+}
+
+#[test]
+fn a_time_out_is_said_to_be_rolled_back_because_it_is() {
+    for first in ["", "-- no-transaction\n"] {
+        let project = with(
+            empty("timeout = \"1s\""),
+            "tenant/2_slow.sql",
+            &format!("{first}SELECT pg_sleep(40) WHERE current_schema() = 'acme';\n"),
+        );
+        let outcome = project.portcullis.run(["tenant", "create", "acme"]).exits(73);
+        outcome.says("ran longer than 1 s").says("(rolled back)");
+        assert!(!project.exists("acme") && tenants(&project).is_empty() && journal(&project).is_empty());
+    }
+}
+
+#[test]
+fn the_command_bootstraps_what_the_steps_name() {
+    let project = empty("").file(
+        "tenant/2_not_b.sql",
+        "DO $$ BEGIN IF current_schema() = 'b' THEN RAISE EXCEPTION 'not this one'; END IF; END $$;\n",
+    );
+    let outcome = project.portcullis.run(["tenant", "bootstrap", "--json"]).exits(73);
+    let became = json(&outcome);
+    assert_eq!((&became["created"], &became["failed"][0]["tenant"]), (&vec!["a", "c"].into(), &"b".into()));
+    let project = project.file("tenant/2_not_b.sql", "SELECT 1;\n");
+    project.portcullis.run(["tenant", "delete", "a", "--yes"]).exits(0);
+    project.portcullis.run(["tenant", "delete", "c", "--yes"]).exits(0);
+    project.portcullis.run(["tenant", "bootstrap"]).exits(0).says("3 created, 0 kept, 0 failed");
+    project.portcullis.run(["tenant", "bootstrap"]).exits(0).says("0 created, 3 kept");
+    let stopped = with(project, "tenant/3_none.sql", BAD);
+    stopped.database.execute("DROP SCHEMA a, b, c CASCADE; DELETE FROM tenants");
+    stopped.portcullis.run(["tenant", "bootstrap", "--stop"]).exits(73).says("0 created, 0 kept, 1 failed");
+}
+
+#[test]
+fn a_creation_that_failed_is_told() {
+    let project = with(empty(""), "tenant/2_bad.sql", BAD)
+        .step("[notify]\ncommand = [\"sh\", \"-c\", 'printf %s \"$PORTCULLIS_NOTIFICATION\" > told']\n");
+    project.portcullis.run(["tenant", "create", "acme"]).exits(73);
+    let told: Value =
+        serde_json::from_str(&std::fs::read_to_string(project.portcullis.path("told")).unwrap()).unwrap();
+    assert_eq!((&told["event"], &told["tenant"]), (&"tenant creation failed".into(), &"acme".into()));
+    assert_eq!(told["failure"]["left"], "nothing");
+}
+
+#[test]
+fn tenants_are_listed_and_shown_with_what_the_gate_says() {
+    let project = Project::complete("");
+    project.database.execute("DROP TABLE b.item");
+    let list = project.portcullis.run(["tenant", "list"]).exits(0);
+    assert_eq!(list.stdout.lines().count(), 3, "{list}");
+    let broken = project.portcullis.run(["tenant", "list", "--state", "incomplete", "--json"]).exits(0);
+    let tenants = json(&broken);
+    assert_eq!(
+        (tenants["tenants"].as_array().unwrap().len(), &tenants["tenants"][0]["tenant"]),
+        (1, &"b".into())
+    );
+    project.portcullis.run(["tenant", "show", "b"]).exits(0).says("item");
+    project.portcullis.run(["tenant", "show", "a"]).exits(0).says("complete");
+    project.portcullis.run(["tenant", "show", "nobody"]).exits(1);
+}

@@ -1,0 +1,197 @@
+//! A deletion removes the tenant and nothing else, and is finished where it was interrupted.
+
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+
+use super::{empty, journal, json, tenants};
+use crate::support::{process::Running, project::Project, server::Server};
+
+#[test]
+fn a_deleted_tenant_is_gone_and_nothing_else_is() {
+    let project = Project::complete("");
+    project.portcullis.run(["tenant", "delete", "a"]).exits(64).says("--yes");
+    assert!(project.exists("a"));
+    let deleted = project.portcullis.run(["tenant", "delete", "a", "--yes"]).exits(0);
+    deleted.says("1 row of the registry").says("2 tables");
+    assert!(!project.exists("a"));
+    assert_eq!(tenants(&project), ["b", "c"]);
+    project.portcullis.run(["tenant", "delete", "a", "--yes"]).exits(73).says("no row and no schema");
+    // What is no tenant's is not deleted, whatever it is called.
+    project.database.execute("CREATE SCHEMA reports; CREATE VIEW reports.items AS SELECT * FROM b.item");
+    for name in ["public", "reports", "pg_catalog", "portcullis"] {
+        project.portcullis.run(["tenant", "delete", name, "--yes"]).exits(73);
+    }
+    // Nor is a tenant on whose tables somebody else's view stands.
+    project.portcullis.run(["tenant", "delete", "b", "--yes"]).exits(73).says("reports.items");
+    project.portcullis.run(["verify"]).exits(0);
+    project.database.execute("DROP SCHEMA c CASCADE");
+    project.portcullis.run(["tenant", "delete", "c", "--yes"]).exits(0).says("no schema");
+}
+
+#[test]
+fn a_program_that_asks_for_json_gets_it_for_a_failure_too() {
+    let project = Project::complete("");
+    project.database.execute("CREATE VIEW items AS SELECT * FROM b.item");
+    let refused = project.portcullis.run(["tenant", "delete", "b", "--yes", "--json"]).exits(73);
+    let answer = json(&refused);
+    assert_eq!((&answer["tenant"], &answer["deleted"]), (&"b".into(), &false.into()), "{refused}");
+    assert_eq!(answer["failure"]["id"], "deleting-failed");
+    assert!(answer["failure"]["message"].as_str().unwrap().contains("view public.items"), "{refused}");
+    let deleted = project.portcullis.run(["tenant", "delete", "a", "--yes", "--json"]).exits(0);
+    assert_eq!(json(&deleted)["deleted"], true);
+    let unasked = json(&project.portcullis.run(["tenant", "delete", "c", "--json"]).exits(64));
+    assert_eq!((&unasked["deleted"], &unasked["failure"]["id"]), (&false.into(), &"usage".into()));
+    // Before anything of the database is asked.
+    let project = project.replace("registry = {", "registri = {");
+    for arguments in
+        [["list", "--state=complete", "--json"], ["show", "b", "--json"], ["create", "d", "--json"]]
+    {
+        let [one, two, three] = arguments;
+        let outcome = project.portcullis.run(["tenant", one, two, three]).exits(78);
+        assert_eq!(json(&outcome)["failure"]["id"], "config-invalid", "{outcome}");
+        assert!(outcome.stderr.contains("registri"), "{outcome}");
+    }
+    let project = project
+        .replace("registri = {", "registry = {")
+        .env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none");
+    for arguments in [["list", "--state=complete", "--json"], ["show", "b", "--json"]] {
+        let [one, two, three] = arguments;
+        let outcome = project.portcullis.run(["tenant", one, two, three]);
+        let failure = json(&outcome)["failure"].clone();
+        assert_eq!(failure["code"], outcome.code.unwrap(), "{outcome}");
+        assert!(!failure["message"].as_str().unwrap().is_empty() && outcome.stderr.is_empty(), "{outcome}");
+    }
+}
+
+#[test]
+fn a_deletion_asks_for_the_name_on_a_terminal() {
+    let project = Project::complete("");
+    let delete = |typed: &str| {
+        let line = format!("{} tenant delete a", env!("CARGO_BIN_EXE_portcullis"));
+        let script = format!("echo {typed} | script --quiet --return --flush --command '{line}' /dev/null");
+        let mut command = Command::new("sh");
+        command.args(["-c", &script]).current_dir(project.portcullis.folder());
+        command.env("DATABASE_URL", project.database.url());
+        Running::start(command, false).wait()
+    };
+    delete("b").exits(64).says("type its name").says("nothing was removed");
+    assert!(project.exists("a") && project.exists("b"));
+    delete("a").exits(0);
+    assert!(!project.exists("a") && project.exists("b"));
+}
+
+#[test]
+fn a_killed_deletion_is_finished_by_the_next_holder_of_the_lock() {
+    let project = Project::complete("");
+    project.database.while_held("LOCK TABLE a.item IN ACCESS SHARE MODE", || {
+        let deleting = project.portcullis.spawn(["tenant", "delete", "a", "--yes"]);
+        project.until_running("DROP SCHEMA");
+        deleting.signal(Signal::SIGKILL);
+        deleting.wait();
+    });
+    // No request finds the tenant any more, and its schema is said to be what it is.
+    assert_eq!(
+        (tenants(&project), journal(&project)),
+        (vec!["b".into(), "c".into()], vec!["a removing".into()])
+    );
+    project.until_gone("DROP SCHEMA");
+    project.portcullis.run(["verify"]).exits(0).says("being created or removed").says("2 tenants complete");
+    project
+        .portcullis
+        .run(["tenant", "create", "other"])
+        .exits(0)
+        .says("`a`")
+        .says("left unfinished: removed");
+    assert!(!project.exists("a") && journal(&project).is_empty());
+    project.portcullis.run(["tenant", "create", "a"]).exits(0);
+}
+
+#[test]
+fn a_deletion_that_cannot_go_on_is_gone_on_with_by_hand() {
+    let project = Project::complete("lock_timeout = \"1s\"");
+    project.database.while_held("LOCK TABLE a.item IN ACCESS SHARE MODE", || {
+        project.portcullis.run(["tenant", "delete", "a", "--yes"]).exits(73).says("lock timeout");
+    });
+    assert_eq!(tenants(&project), ["b", "c"]);
+    project.portcullis.run(["tenant", "delete", "a", "--yes"]).exits(0);
+    assert!(!project.exists("a") && journal(&project).is_empty());
+}
+
+#[test]
+fn a_large_tenant_is_deleted_in_as_many_transactions_as_the_lock_table_asks_for() {
+    const DB: &str = "postgres";
+    let server = Server::start("max_connections = 20\nmax_locks_per_transaction = 10");
+    let project = empty("");
+    let mut place = project.portcullis;
+    place = place.env("DATABASE_URL", &server.url(DB));
+    place.run(["migrate", "--shared"]).exits(0);
+    place.run(["tenant", "create", "acme"]).exits(0);
+    for table in 0..120 {
+        server.execute(DB, &format!("CREATE TABLE acme.t{table} (id serial PRIMARY KEY, name text)"));
+    }
+    // In one transaction the server could not do it.
+    let deleted = place.run(["tenant", "delete", "acme", "--yes", "--json"]).exits(0);
+    let answer = json(&deleted);
+    assert_eq!(answer["tables"], 122, "{deleted}");
+    assert!(answer["transactions"].as_u64().unwrap() > 10, "{deleted}");
+    assert!(server.column(DB, "SELECT nspname::text FROM pg_namespace WHERE nspname = 'acme'").is_empty());
+}
+
+#[test]
+fn a_deletion_that_would_take_along_what_stands_elsewhere_is_refused_with_its_name() {
+    let outside = [
+        ("CREATE TABLE audit (id int, kind a.colour)", "column kind of table public.audit"),
+        ("CREATE TABLE audit (id int, kind a.colour[])", "column kind of table public.audit"),
+        ("CREATE TABLE audit (id int, whole a.item)", "column whole of table public.audit"),
+        (
+            "CREATE TABLE audit (id int DEFAULT nextval('a.numbers'))",
+            "default value for column id of table public.audit",
+        ),
+        (
+            "CREATE TABLE audit (id int); CREATE INDEX audit_id ON audit (a.twice(id))",
+            "index public.audit_id",
+        ),
+        ("CREATE TABLE audit (id int, CONSTRAINT small CHECK (a.twice(id) < 9))", "constraint small on"),
+        ("CREATE TABLE audit (id int REFERENCES a.parent)", "constraint audit_id_fkey on table public.audit"),
+        (
+            "CREATE TABLE audit (id int); CREATE TRIGGER told AFTER INSERT ON audit EXECUTE FUNCTION a.tell()",
+            "trigger told on table public.audit",
+        ),
+        ("CREATE VIEW audit AS SELECT a.twice(1)", "view public.audit"),
+        ("CREATE TABLE audit () INHERITS (a.item)", "table public.audit"),
+        ("CREATE FUNCTION audit(a.colour) RETURNS int LANGUAGE sql AS 'SELECT 1'", "function public.audit"),
+    ];
+    let project = Project::complete("");
+    // All that a tenant is made of, and what of it points elsewhere, stands in nobody's way.
+    project.database.execute(
+        "CREATE TABLE users (id int PRIMARY KEY); CREATE FUNCTION half(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1 / 2'; \
+         SET search_path = a, public; \
+         CREATE TYPE colour AS ENUM ('red'); CREATE DOMAIN small AS int CHECK (VALUE < public.half(9)); \
+         CREATE CAST (colour AS int) WITH INOUT; CREATE SEQUENCE numbers; \
+         CREATE FUNCTION twice(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1 * 2'; \
+         CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; \
+         CREATE TABLE parent (id serial PRIMARY KEY, who int REFERENCES public.users, kind colour DEFAULT 'red', \
+           amount small, number int DEFAULT nextval('numbers'), long int GENERATED ALWAYS AS (twice(1)) STORED, note text); \
+         CREATE INDEX ON parent (public.half(id)); CREATE TABLE child (id int GENERATED ALWAYS AS IDENTITY, up int REFERENCES parent); \
+         CREATE TABLE days (day date) PARTITION BY RANGE (day); CREATE TABLE rest PARTITION OF days DEFAULT; CREATE INDEX ON days (day); \
+         CREATE VIEW seen AS SELECT * FROM parent; CREATE MATERIALIZED VIEW kept AS SELECT * FROM seen; \
+         CREATE STATISTICS both_of ON id, who FROM parent; ALTER TABLE parent ENABLE ROW LEVEL SECURITY; \
+         CREATE POLICY own ON parent USING (EXISTS (SELECT FROM child)); CREATE RULE quiet AS ON DELETE TO child DO INSTEAD NOTHING; \
+         CREATE TRIGGER told AFTER INSERT ON parent FOR EACH ROW EXECUTE FUNCTION tell(); \
+         CREATE PUBLICATION news FOR TABLE parent; ALTER DEFAULT PRIVILEGES IN SCHEMA a GRANT SELECT ON TABLES TO PUBLIC",
+    );
+    for (make, what) in outside {
+        project.database.execute(make);
+        let refused = project.portcullis.run(["tenant", "delete", "a", "--yes"]).exits(73);
+        let words: Vec<&str> = refused.failure_box().split_whitespace().collect();
+        assert!(words.join(" ").contains(what), "{what}: {refused}");
+        assert_eq!(tenants(&project), ["a", "b", "c"], "{what}");
+        let kind = if make.contains("VIEW") { "VIEW" } else { "TABLE" };
+        let kind = if make.contains("FUNCTION audit(") { "FUNCTION" } else { kind };
+        project.database.execute(&format!("DROP {kind} audit"));
+    }
+    project.portcullis.run(["tenant", "delete", "a", "--yes"]).exits(0);
+    assert!(!project.exists("a") && journal(&project).is_empty());
+    assert_eq!(project.database.column("SELECT count(*)::text FROM users"), ["0"]);
+}

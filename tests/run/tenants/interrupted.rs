@@ -1,0 +1,113 @@
+//! A creation that a signal or a kill ends leaves nothing, or what the next holder of the lock removes.
+
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::Signal;
+
+use super::{SLOW, empty, journal, json, killed_in_the_middle, tenants, with};
+use crate::run::fence;
+use crate::support::proxy::Proxy;
+
+#[test]
+fn a_signal_in_the_middle_leaves_nothing() {
+    let project = with(empty(""), "tenant/2_slow.sql", SLOW);
+    let outcome = killed_in_the_middle(&project, "acme", Signal::SIGTERM).exits(143);
+    outcome.says("`acme` was being created: rolled back");
+    assert!(!project.exists("acme") && tenants(&project).is_empty() && journal(&project).is_empty());
+    // In a start-up too.
+    let project = project.replace("tenants = [\"a\", \"b\", \"c\"] }", "tenants = [\"a\"] }");
+    let running = project.portcullis.spawn(["run"]);
+    project.until_sleeping();
+    running.signal(Signal::SIGTERM);
+    running.wait().exits(143).says("`a` was being created: rolled back");
+    assert!(!project.exists("a") && journal(&project).is_empty());
+}
+
+#[test]
+fn a_signal_while_the_server_is_silent_ends_the_run_within_the_grace() {
+    let (server, port) = fence::server();
+    let proxy = Proxy::to(port);
+    let project = with(empty(""), "tenant/2_slow.sql", SLOW)
+        .replace("tenants = [\"a\", \"b\", \"c\"] }", "tenants = [\"a\"] }");
+    let through = project.database.url().replace(&server, &format!("127.0.0.1:{}", proxy.port()));
+    let project = project.env("DATABASE_URL", &through);
+    let running = project.portcullis.spawn(["run"]);
+    project.until_sleeping();
+    proxy.block();
+    let signalled = Instant::now();
+    running.signal(Signal::SIGTERM);
+    let outcome = running.wait().exits(143).says("`a` was being created: not rolled back");
+    let took = signalled.elapsed();
+    proxy.give_up();
+    assert!(took < Duration::from_secs(15), "{took:?} {outcome}");
+    outcome.says("the next run that acquires the lock does it");
+}
+
+#[test]
+fn what_a_killed_run_left_is_no_broken_tenant_and_is_removed_by_the_next_holder_of_the_lock() {
+    let project = with(empty(""), "tenant/2_slow.sql", SLOW);
+    killed_in_the_middle(&project, "acme", Signal::SIGKILL);
+    assert!(project.exists("acme"));
+    assert_eq!(journal(&project), ["acme making"]);
+    // The gate has no tenant to judge, and says what stands there.
+    let verified = project.portcullis.run(["verify"]).exits(0);
+    verified.says("left behind by a run that was killed: acme").says_not("no tenant row names");
+    let project = with(project, "tenant/2_slow.sql", "CREATE TABLE quick (id int);\n");
+    // A start with nothing else to do takes it away.
+    project.database.execute("SELECT 1");
+    let outcome = project.portcullis.run(["migrate"]).exits(0);
+    outcome.says("`acme`").says("left unfinished: removed");
+    assert!(!project.exists("acme") && journal(&project).is_empty());
+    project.portcullis.run(["tenant", "create", "acme"]).exits(0);
+}
+
+#[test]
+fn what_cannot_be_removed_of_one_killed_run_keeps_nobody_from_removing_the_others() {
+    let project = with(empty("lock_timeout = \"1s\""), "tenant/2_slow.sql", SLOW);
+    killed_in_the_middle(&project, "acme", Signal::SIGKILL);
+    project.until_gone("pg_sleep");
+    project.database.while_held("LOCK TABLE acme._sqlx_migrations IN ACCESS SHARE MODE", || {
+        killed_in_the_middle(&project, "globex", Signal::SIGKILL);
+        assert_eq!(journal(&project), ["acme making", "globex making"]);
+        project.until_gone("pg_sleep");
+        let quick = "CREATE TABLE quick (id int);\n";
+        std::fs::write(project.portcullis.path("tenant/2_slow.sql"), quick).unwrap();
+        project.portcullis.run(["manifest", "sql"]).exits(0);
+        let created = project.portcullis.run(["tenant", "create", "globex"]).exits(0);
+        let created = created.says("`acme`").says("could not be removed yet").says("lock timeout");
+        created.says("`globex`, which").says("left unfinished: removed");
+        let later = project.portcullis.run(["tenant", "create", "acme", "--json"]).exits(73);
+        assert_eq!(json(&later)["failure"]["left"], "later", "{later}");
+    });
+    assert_eq!((tenants(&project), journal(&project)), (vec!["globex".into()], vec!["acme making".into()]));
+    // Nor does what would go along with it.
+    project.database.execute("CREATE VIEW seen AS SELECT version FROM acme._sqlx_migrations");
+    project.portcullis.run(["tenant", "create", "hooli"]).exits(0).says("depends on it: view public.seen");
+    assert_eq!(journal(&project), ["acme making"]);
+    project.database.execute("DROP VIEW seen");
+    project.portcullis.run(["tenant", "create", "acme"]).exits(0).says("left unfinished: removed");
+    assert!(journal(&project).is_empty());
+}
+
+#[test]
+fn what_the_mark_does_not_prove_is_named_and_left() {
+    let project = with(empty(""), "tenant/2_slow.sql", SLOW);
+    killed_in_the_middle(&project, "acme", Signal::SIGKILL);
+    project.until_gone("pg_sleep");
+    // Somebody else has taken the name since, and even the mark.
+    let taken = "DO $$ DECLARE mark text := obj_description('acme'::regnamespace, 'pg_namespace'); BEGIN \
+                 DROP SCHEMA acme CASCADE; CREATE SCHEMA acme; CREATE TABLE acme.precious (id int); \
+                 EXECUTE format('COMMENT ON SCHEMA acme IS %L', mark); END $$";
+    project.database.execute(taken);
+    let project = with(project, "tenant/2_slow.sql", "CREATE TABLE quick (id int);\n");
+    let refused = project.portcullis.run(["tenant", "create", "acme"]).exits(73);
+    refused.says("does not bear the mark").says("not rolled back: cannot prove that this run created it");
+    assert_eq!(project.database.column("SELECT count(*)::text FROM acme.precious"), ["0"]);
+    // A row that somebody else wrote is not ours either, nor then the schema.
+    let project = with(project, "tenant/2_slow.sql", SLOW);
+    killed_in_the_middle(&project, "globex", Signal::SIGKILL);
+    project.database.execute("INSERT INTO tenants VALUES ('globex')");
+    let project = with(project, "tenant/2_slow.sql", "CREATE TABLE quick (id int);\n");
+    project.portcullis.run(["tenant", "create", "other"]).exits(0).says("did not write that");
+    assert!(project.exists("globex"));
+}
