@@ -129,6 +129,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
         #[test]
         fn it_never_exceeds_its_limit_nor_breaks_a_character(
             names in proptest::collection::vec("[a-zé☃]{1,60}", 0..80),

@@ -296,11 +296,11 @@ mod tests {
     }
 
     #[test]
-    fn five_thousand_secrets_and_a_hundred_thousand_lines_take_no_time() {
+    fn five_thousand_secrets_and_twenty_thousand_lines_take_no_time() {
         let secrets: Vec<String> = (0..5_000).map(|number| format!("secret-value-{number:05}")).collect();
         let mask = Mask::of(secrets);
         let mut lines = Lines::default();
-        for number in 0..100_000 {
+        for number in 0..20_000 {
             let shown = lines.mask(&mask, &format!("line {number} has secret-value-{:05}.", number % 5_000));
             assert!(shown.ends_with("has ********."), "{shown}");
         }
