@@ -1,22 +1,16 @@
 //! A FIFO that nobody writes to, in the place of each file that a start reads or writes: it hangs and deafens nothing.
 
-use std::{
-    fs,
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::{fs, path::Path, time::Instant};
 
 use nix::sys::{signal::Signal, stat::Mode};
 
 use crate::support::{
     http::free_port,
+    patience::was_quick,
     portcullis::Portcullis,
     project::{sh, steps},
     sample::{Engine, Sample},
 };
-
-/// What an error that needs no time-out may take.
-const AT_ONCE: Duration = Duration::from_secs(5);
 
 #[test]
 fn a_fifo_in_the_place_of_a_file_is_named_at_once() {
@@ -40,11 +34,11 @@ fn a_fifo_in_the_place_of_a_file_is_named_at_once() {
         let begun = Instant::now();
         let outcome = sample.portcullis.run(["run", "--no-server"]).says(cause);
         assert_eq!(outcome.code, Some(code), "{file}: {outcome}");
-        assert!(begun.elapsed() < AT_ONCE, "{file}: {:?}", begun.elapsed());
+        was_quick(begun);
         for command in ["verify", "doctor"] {
             let begun = Instant::now();
             sample.portcullis.run([command]);
-            assert!(begun.elapsed() < AT_ONCE, "{command}, {file}: {:?}", begun.elapsed());
+            was_quick(begun);
         }
     }
 }
@@ -59,7 +53,7 @@ fn a_fifo_in_the_place_of_a_certificate_is_named_at_once() {
         mkfifo(&portcullis.path("fifo"));
         let begun = Instant::now();
         portcullis.run(["run"]).exits(77).says(name).says("not a regular file");
-        assert!(begun.elapsed() < AT_ONCE, "{name}: {:?}", begun.elapsed());
+        was_quick(begun);
     }
 }
 
@@ -74,14 +68,14 @@ fn a_fifo_in_the_place_of_a_file_that_is_written_holds_up_no_start() {
         }
         let begun = Instant::now();
         portcullis.run(["run"]).exits(code);
-        assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
+        was_quick(begun);
     }
     let sample = Sample::complete_on(Engine::Sqlite);
     fs::remove_file(sample.portcullis.path("portcullis.manifest.json")).unwrap();
     mkfifo(&sample.portcullis.path("portcullis.manifest.json"));
     let begun = Instant::now();
     sample.portcullis.run(["manifest", "sql"]).exits(0);
-    assert!(begun.elapsed() < AT_ONCE, "{:?}", begun.elapsed());
+    was_quick(begun);
 }
 
 #[test]
@@ -107,7 +101,7 @@ fn a_signal_is_heard_while_a_password_file_hangs() {
     let signalled = Instant::now();
     running.signal(Signal::SIGTERM);
     running.wait().exits(143);
-    assert!(signalled.elapsed() < Duration::from_secs(1), "{:?}", signalled.elapsed());
+    was_quick(signalled);
 }
 
 fn waits_for_database(database: &str) -> Portcullis {
