@@ -23,7 +23,8 @@ impl Database {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("test_{}_{number}", std::process::id());
-        execute(&server, &format!("CREATE DATABASE {name}"));
+        // Nobody, and no background work of the server's, can be connected to this template.
+        execute(&server, &format!("CREATE DATABASE {name} TEMPLATE template0"));
         Self { server, name }
     }
 
@@ -89,7 +90,10 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        execute(&self.server, &format!("DROP DATABASE {} WITH (FORCE)", self.name));
+        // A second panic would hide the first, which says what failed.
+        if !std::thread::panicking() {
+            execute(&self.server, &format!("DROP DATABASE {} WITH (FORCE)", self.name));
+        }
     }
 }
 
