@@ -17,7 +17,7 @@ manifest: build
 	target/release/portcullis manifest sql
 
 # The fast loop: needs no service, and touches nothing outside of target/.
-check: toolchain
+check: toolchain components
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
 	cargo test --locked --lib
@@ -31,7 +31,7 @@ soak: toolchain
 bench: toolchain
 	benches/figures.sh
 
-lint: toolchain
+lint: toolchain components
 	scripts/lint
 
 image: toolchain
@@ -47,3 +47,8 @@ toolchain:
 	  echo "cargo is missing: install Rust from https://rustup.rs, and a C compiler (apt-get install gcc)" >&2; exit 1; }
 	@command -v cc >/dev/null || { \
 	  echo "a C compiler is missing (SQLite is built from source): apt-get install gcc libc6-dev" >&2; exit 1; }
+
+# A minimal Rust toolchain has neither.
+.PHONY: components
+components:
+	@{ cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1 || rustup component add rustfmt clippy
