@@ -1,6 +1,6 @@
 //! A hot standby, which proves only itself.
 
-use crate::support::{fleet, server::Server};
+use crate::support::{fleet, patience::until_true, server::Server};
 
 #[test]
 fn a_standby_is_refused_unless_it_is_allowed() {
@@ -16,6 +16,6 @@ fn a_standby_is_refused_unless_it_is_allowed() {
     allowed.run(["verify"]).exits(0).says("61 tenants complete");
     primary.execute("app", "DROP TABLE t7.item");
     let missing = "SELECT (to_regclass('t7.item') IS NULL)::text";
-    while standby.one("app", missing) != "true" {}
+    until_true("the standby to follow", || standby.one("app", missing) == "true");
     allowed.run(["verify"]).exits(1).says("t7").says("item");
 }
