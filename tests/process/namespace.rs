@@ -1,14 +1,17 @@
-//! A fresh PID namespace whose PID 1 is what the test names. A hang is a failure: it is killed after a minute.
+//! A fresh PID namespace whose PID 1 is what the test names. A hang is a failure: it is killed.
 
 use std::process::Command;
 
 use assert_cmd::assert::{Assert, OutputAssertExt};
 
+/// After so many seconds, as `support::patience::ENOUGH`.
+const HANGS: &str = "100";
+
 pub const PORTCULLIS: &str = env!("CARGO_BIN_EXE_portcullis");
 
 /// The words before a command that make it PID 1 of a new namespace.
 pub fn namespace() -> Vec<&'static str> {
-    let mut words = vec!["timeout", "--foreground", "-s", "KILL", "60", "unshare"];
+    let mut words = vec!["timeout", "--foreground", "-s", "KILL", HANGS, "unshare"];
     // SAFETY: asks for an id.
     if unsafe { libc::geteuid() } != 0 {
         words.push("--map-root-user");

@@ -64,7 +64,7 @@ const STAYS: &str = "[[step]]\nname = \"proxy\"\nafter = \"start\"\ncommand = { 
 const SERVER: &str = "[server]\nmode = \"supervise\"\ngrace = \"1s\"\ncommand = [\"bash\", \"-c\", \"echo the server runs; exec sleep 1000\"]\n";
 
 /// The longest grace above, and what a busy machine may add.
-const ENOUGH: Duration = Duration::from_secs(1 + 5);
+const ENOUGH: Duration = Duration::from_secs(1 + 14);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Life {

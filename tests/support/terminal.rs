@@ -8,7 +8,7 @@ use std::{
         unix::fs::OpenOptionsExt,
     },
     process::{Child, Command, Stdio},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use nix::{
@@ -19,8 +19,7 @@ use nix::{
     unistd::Pid,
 };
 
-/// After which something counts as hanging.
-const PATIENCE: Duration = Duration::from_mins(1);
+use super::patience::ENOUGH;
 
 pub struct Session {
     child: Child,
@@ -70,7 +69,7 @@ impl Session {
     /// Reads what comes next; false once nobody has the terminal any more.
     #[track_caller]
     fn more(&mut self) -> bool {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + ENOUGH;
         let mut bytes = Vec::new();
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
