@@ -46,7 +46,7 @@ impl Deref for Database {
     type Target = dyn Engine;
 
     fn deref(&self) -> &Self::Target {
-        &*self.0
+        self.0.as_ref()
     }
 }
 
