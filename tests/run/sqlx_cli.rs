@@ -83,7 +83,7 @@ fn a_server_that_migrates_with_sqlx_is_waited_for_like_another_run() {
     });
     project.until_running("sqlx is at work");
     let waiting = project.portcullis.spawn(["run"]);
-    waiting.wait_for_line("waiting for the lock: sqlx's own tool");
+    waiting.wait_for_line("waiting for the lock: a program that migrates with sqlx");
     project.database.execute("INSERT INTO go_on VALUES (1)");
     server.join().unwrap();
     waiting.wait().exits(0).says("the server started");
