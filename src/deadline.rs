@@ -17,10 +17,6 @@ impl Deadline {
         Self(Instant::now() + limit)
     }
 
-    pub(crate) fn at(instant: Instant) -> Self {
-        Self(instant)
-    }
-
     /// The earlier of this one and `limit` from now: a part's own limit never exceeds that of the whole.
     pub(crate) fn within(self, limit: Duration) -> Self {
         self.min(Self::after(limit))

@@ -229,6 +229,18 @@ impl Failure {
         }
     }
 
+    /// The tenant that it is about.
+    pub(crate) fn tenant(&self) -> Option<&str> {
+        match self {
+            Failure::Provisioning { tenant, .. }
+            | Failure::Deleting { tenant, .. }
+            | Failure::NotRegistered { tenant }
+            | Failure::ReplayFailed { tenant, .. }
+            | Failure::NotReplayable { tenant, .. } => Some(tenant),
+            _ => None,
+        }
+    }
+
     /// Why a server, a file or a connection failed, where that is what it is about.
     pub(crate) fn cause(&self) -> Option<&Cause> {
         match self {

@@ -53,7 +53,7 @@ use crate::{
     cli::{Cli, Command, Format},
     config::{Config, Overrides, environment::Environment},
     failure::Failure,
-    outcome::{FailureDetails, command::CommandEvent},
+    outcome::FailureDetails,
     process::Inherited,
     report::{
         Output,
@@ -174,8 +174,9 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colo
             let by_hand = ByHand::new("verify", out, colour);
             let verified = configured().and_then(|config| {
                 runtime::until_signalled(inherited, async |processes| {
-                    let on_event = |event: CommandEvent<'_>| by_hand.on_event(event);
-                    commands::verify::run(&RunState::new(config, processes), arguments, &on_event).await
+                    let on_event = |event| by_hand.on_event(event);
+                    let state = RunState::new(config, processes);
+                    by_hand.watch(commands::verify::run(&state, arguments, &on_event)).await
                 })
             });
             Answer::of(verified, arguments.format, false)
@@ -194,23 +195,27 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colo
         }
         Command::Repair(arguments) => {
             let by_hand = ByHand::new("repair", out, colour);
-            let on_event = |event: CommandEvent<'_>| by_hand.on_event(event);
-            let work = async |state: &RunState| commands::repair::run(state, arguments, &on_event).await;
+            let on_event = |event| by_hand.on_event(event);
+            let work = async |state: &RunState| {
+                by_hand.watch(commands::repair::run(state, arguments, &on_event)).await
+            };
             let repairs = configured().and_then(|config| changing(inherited, config, out, &work));
             Answer::of(repairs, arguments.answer.format(), false)
         }
         Command::Migrate(arguments) => {
             let by_hand = ByHand::new("migrate", out, colour);
-            let on_event = |event: CommandEvent<'_>| by_hand.on_event(event);
-            let work = async |state: &RunState| commands::migrate::run(state, arguments, &on_event).await;
+            let on_event = |event| by_hand.on_event(event);
+            let work = async |state: &RunState| {
+                by_hand.watch(commands::migrate::run(state, arguments, &on_event)).await
+            };
             let migrated = configured().and_then(|config| changing(inherited, config, out, &work));
             Answer::of(migrated, arguments.answer.format(), false)
         }
         Command::Tenant { what } => {
             let by_hand = ByHand::new("bootstrap", out, colour);
-            let on_event = |event: CommandEvent<'_>| by_hand.on_event(event);
+            let on_event = |event| by_hand.on_event(event);
             let work = async |state: &RunState| {
-                let outcome = commands::tenant::run(state, what, &on_event).await;
+                let outcome = by_hand.watch(commands::tenant::run(state, what, &on_event)).await;
                 if let Ok(outcome) = &outcome {
                     notify::not_created(&state.context, outcome, out).await;
                 }
@@ -230,10 +235,13 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colo
             Answer::of(runs, arguments.answer.format(), false)
         }
         Command::Manifest { framework } => {
+            let by_hand = ByHand::new("manifest", out, colour);
+            let on_event = |event| by_hand.on_event(event);
             let made = configured().and_then(|config| {
                 runtime::until_signalled(inherited, async |processes| {
-                    Ok(commands::manifest::write(&RunContext::new(config, processes), framework.check())
-                        .await)
+                    let context = RunContext::new(config, processes);
+                    let write = commands::manifest::write(&context, framework.check(), &on_event);
+                    Ok(by_hand.watch(write).await)
                 })
             });
             Answer::of(made.map_err(FailureDetails::from).and_then(|made| made), Format::Text, false)

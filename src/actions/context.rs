@@ -11,7 +11,7 @@ use crate::{
     deadline::Deadline,
     failure::Failure,
     frameworks::Project,
-    outcome::FailureDetails,
+    outcome::{ActionEvent, FailureDetails},
     process::Processes,
 };
 
@@ -45,12 +45,15 @@ impl RunContext {
 
     /// What the code expects; read once, or derived once if `auto = true`.
     pub(crate) async fn expectation(&self) -> Result<&Expectation, Failure> {
-        self.expectation.get_or_try_init(|| async { expectation::load(&self.sources()?).await }).await
+        self.expectation.get_or_try_init(|| async { expectation::load(&self.sources()?, &log).await }).await
     }
 
     /// Derives the manifest of the configured files: its path and its text.
-    pub(crate) async fn make_manifest(&self) -> Result<(std::path::PathBuf, String), FailureDetails> {
-        expectation::make(&self.sources()?).await
+    pub(crate) async fn make_manifest(
+        &self,
+        on_event: &dyn Fn(ActionEvent),
+    ) -> Result<(std::path::PathBuf, String), FailureDetails> {
+        expectation::make(&self.sources()?, on_event).await
     }
 
     /// The project whose framework applies the migrations; None if Portcullis itself does.
@@ -83,6 +86,13 @@ impl RunContext {
             database: self.database.as_ref(),
             project: self.project()?,
         })
+    }
+}
+
+/// The manifest is asked for wherever it is needed first; what the project prints meanwhile belongs to no step.
+fn log(event: ActionEvent) {
+    if let ActionEvent::Output { line, .. } = event {
+        tracing::info!("the project, asked for its manifest: {line}");
     }
 }
 

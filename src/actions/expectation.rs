@@ -11,7 +11,7 @@ use crate::{
     failure::Failure,
     files,
     frameworks::{self, ParseError, Project, sql},
-    outcome::FailureDetails,
+    outcome::{ActionEvent, FailureDetails},
     tenants::manifest::{Expected, FORMAT, Manifest, Migration},
 };
 
@@ -32,7 +32,10 @@ pub(crate) struct Expectation {
 }
 
 /// Reads the files and the manifest, and refuses one that does not match the other.
-pub(super) async fn load(sources: &Sources<'_>) -> Result<Expectation, Failure> {
+pub(super) async fn load(
+    sources: &Sources<'_>,
+    on_event: &dyn Fn(ActionEvent),
+) -> Result<Expectation, Failure> {
     let migrations = sources.migrations;
     let (shared, tenant) = match &migrations.source {
         Source::Sql { shared, tenant } => (resolve(shared).await?, resolve(tenant).await?),
@@ -43,7 +46,7 @@ pub(super) async fn load(sources: &Sources<'_>) -> Result<Expectation, Failure> 
     let manifest = match (project, migrations.auto_manifest) {
         (None, true) => return derived(sources, shared, tenant).await,
         (Some(project), true) => {
-            let text = project.ask(path).await.map_err(|details| details.failure)?;
+            let text = project.ask(path, on_event).await.map_err(|details| details.failure)?;
             return Ok(Expectation { manifest: parse(path, &text, make)?, shared, tenant });
         }
         (_, false) => read(path, make).await?,
@@ -132,10 +135,13 @@ pub(crate) fn parse(path: &Path, text: &str, make: &str) -> Result<Manifest, Fai
 }
 
 /// Derives the manifest of the configured files: where it belongs, and its text.
-pub(super) async fn make(sources: &Sources<'_>) -> Result<(PathBuf, String), FailureDetails> {
+pub(super) async fn make(
+    sources: &Sources<'_>,
+    on_event: &dyn Fn(ActionEvent),
+) -> Result<(PathBuf, String), FailureDetails> {
     let Migrations { source, manifest: path, .. } = sources.migrations;
     if let Some(project) = &sources.project {
-        return Ok((path.clone(), project.ask(path).await?));
+        return Ok((path.clone(), project.ask(path, on_event).await?));
     }
     let Source::Sql { shared, tenant } = source else {
         return Err(Failure::Internal { what: "no project can be asked".into() }.into());

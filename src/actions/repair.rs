@@ -1,17 +1,12 @@
 //! Brings one tenant to completeness in five steps, and stops at the first that fails.
 
-use super::{
-    context::RunContext,
-    judge::inspect,
-    migrate::{ProgressEvent, apply},
-    run_state::RunState,
-};
+use super::{context::RunContext, judge::inspect, migrate::apply, run_state::RunState};
 use crate::{
     config::Selection,
     failure::Failure,
     frameworks::Replay,
     outcome::{
-        FailureDetails,
+        ActionEvent, FailureDetails,
         repair::{Ended, Repaired, STEPS, Step},
         wording,
     },
@@ -33,18 +28,11 @@ pub(crate) struct RepairRequest<'a> {
     pub(crate) dry_run: bool,
 }
 
-/// What happens while it goes on.
-pub(crate) enum RepairEvent<'a> {
-    /// A step is over; the number counts from 1.
-    Step(usize, &'a Step),
-    Note(String),
-}
-
 /// Works through the steps; the last one reached is the one that failed, if there is trouble.
 pub(crate) async fn repair(
     state: &RunState,
     request: &RepairRequest<'_>,
-    on_event: &dyn Fn(RepairEvent<'_>),
+    on_event: &dyn Fn(ActionEvent),
 ) -> Repaired {
     let mut log = StepLog { repaired: Repaired::default(), on_event };
     state.history.at("portcullis repair");
@@ -61,13 +49,13 @@ pub(crate) async fn repair(
 
 struct StepLog<'a> {
     repaired: Repaired,
-    on_event: &'a dyn Fn(RepairEvent<'_>),
+    on_event: &'a dyn Fn(ActionEvent),
 }
 
 impl StepLog<'_> {
     fn step(&mut self, ended: Ended, said: String) {
         let step = Step { ended, said };
-        (self.on_event)(RepairEvent::Step(self.repaired.steps.len() + 1, &step));
+        (self.on_event)(ActionEvent::RepairStep(self.repaired.steps.len() + 1, step.clone()));
         self.repaired.steps.push(step);
     }
 
@@ -195,13 +183,8 @@ async fn apply_todo(
             return Ok(false);
         }
         Todo::Apply(names) => {
-            let on_event = |event| {
-                if let ProgressEvent::Note(text) = event {
-                    (log.on_event)(RepairEvent::Note(text));
-                }
-            };
             let only = Selection::Named(vec![request.tenant.to_owned()]);
-            let applied = apply::apply(state, Some(&only), &on_event).await?;
+            let applied = apply::apply(state, Some(&only), log.on_event).await?;
             log.repaired.applied =
                 applied.migrations.get(&Some(request.tenant.to_owned())).cloned().unwrap_or_default();
             // Another run may have been quicker.
@@ -216,7 +199,7 @@ async fn apply_todo(
         Todo::Replay(names, _) => {
             let lines = replayed(state, request, log.on_event).await?;
             for line in lines {
-                (log.on_event)(RepairEvent::Note(format!("{}: {line}", request.tenant)));
+                (log.on_event)(ActionEvent::Note(format!("{}: {line}", request.tenant)));
             }
             log.passed(format!("applied again: {}", names.join(", ")));
             log.repaired.applied = names;
@@ -229,9 +212,9 @@ async fn apply_todo(
 async fn replayed(
     state: &RunState,
     request: &RepairRequest<'_>,
-    on_event: &dyn Fn(RepairEvent<'_>),
+    on_event: &dyn Fn(ActionEvent),
 ) -> Result<Vec<String>, FailureDetails> {
-    let locked = state.acquire(&|text| on_event(RepairEvent::Note(text))).await?;
+    let locked = state.acquire(&|text| on_event(ActionEvent::Note(text))).await?;
     let (found, judgement) = inspect_one(&state.context, request.tenant).await?;
     let manifest = &state.context.expectation().await?.manifest;
     match (request.replay, todo(manifest, request, &found, judgement)?) {
@@ -244,7 +227,7 @@ async fn replayed(
             })?;
             let timeout = state.context.migrations()?.apply.timeout;
             let replay = Replay { tenant: request.tenant, app, copies };
-            let replayed = project.replay(&replay, timeout, &|_| {}).await;
+            let replayed = project.replay(&replay, timeout, on_event).await;
             if replayed.is_ok() {
                 state.history.changed(Some(request.tenant), &[format!("`{app}` replayed")]);
             }

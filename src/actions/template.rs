@@ -1,8 +1,6 @@
 //! The template that a framework's new tenants are copied from: made once for a release, and refused once it is stale.
 
-use std::{future::pending, io, path::Path, time::Duration};
-
-use tokio::time::Instant;
+use std::{io, path::Path, time::Duration};
 
 use super::{
     context::RunContext,
@@ -18,9 +16,9 @@ use crate::{
     deadline::Deadline,
     failure::Failure,
     files,
-    frameworks::{run_program, words},
-    outcome::FailureDetails,
-    process::{Child, ExitReason},
+    frameworks::run_to_end,
+    outcome::{ActionEvent, FailureDetails},
+    process::Child,
 };
 
 /// For pg_dump, which reads one empty tenant.
@@ -51,7 +49,10 @@ pub(crate) async fn configured(context: &RunContext) -> Result<Option<Template>,
 }
 
 /// Has the framework make a tenant that nobody ever sees, and writes it down. Returns what was written.
-pub(crate) async fn make(state: &RunState, on_note: &dyn Fn(String)) -> Result<Template, FailureDetails> {
+pub(crate) async fn make(
+    state: &RunState,
+    on_event: &dyn Fn(ActionEvent),
+) -> Result<Template, FailureDetails> {
     let lacks = |needs| Failure::ConfigLacks { what: "making a template".into(), needs };
     let context = &state.context;
     let migrations = context.migrations()?;
@@ -71,14 +72,14 @@ pub(crate) async fn make(state: &RunState, on_note: &dyn Fn(String)) -> Result<T
     let new = Creation { rows: Written::Never, ..TenantRequest::named(&name).creation(context).await? };
     let direct = postgres.direct.as_deref().unwrap_or(postgres);
     let dump = path.with_extension("dump");
-    let locked = state.acquire(on_note).await?;
-    let written = scratch(state, &locked, project, &new, async || {
+    let locked = state.acquire(&|text| on_event(ActionEvent::Note(text))).await?;
+    let written = scratch(state, &locked, project, &new, on_event, async || {
         let (server, structure) = context
             .database()?
             .structure(&name)
             .await
             .map_err(|error| error.into_failure("reading the template's structure"))?;
-        dumped(context, direct, &name, &dump).await?;
+        dumped(context, direct, &name, &dump, on_event).await?;
         let text = read(&dump).await?;
         let internal = |why| Failure::Internal { what: format!("cannot read what pg_dump wrote: {why}") };
         let sql = template::cleaned(&text, &name).map_err(internal)?;
@@ -106,6 +107,7 @@ async fn dumped(
     direct: &config::Postgres,
     schema: &str,
     path: &Path,
+    on_event: &dyn Fn(ActionEvent),
 ) -> Result<(), Failure> {
     let program = "pg_dump".to_owned();
     let mut argv = vec![program.clone(), format!("--schema={schema}")];
@@ -132,23 +134,16 @@ async fn dumped(
         env.extend(direct.parameters.get(name).map(|value| (variable.to_owned(), value.clone())));
     }
     let child = Child { argv, env, cwd: None, grace: GRACE };
-    let mut last = String::new();
-    let mut hear = |_, line: String| {
-        if !line.trim().is_empty() {
-            last = line;
-        }
-        None
-    };
-    let missing = |why| Failure::CommandMissing { program: program.clone(), why };
-    let finished = run_program(&context.processes, &child, Instant::now() + TIMEOUT, pending(), &mut hear)
+    let finished = run_to_end(&context.processes, &child, Deadline::after(TIMEOUT), on_event)
         .await
-        .map_err(|error| missing(error.to_string()))?;
-    match finished.how {
-        _ if finished.timed_out => Err(Failure::TimedOut { what: "pg_dump".into(), after: TIMEOUT }),
-        ExitReason::Exited(0) => Ok(()),
-        ExitReason::NotStarted { why, .. } => Err(missing(why)),
-        how => Err(Failure::CommandFailed { program, ended: format!("{}: {last}", words(&how)) }),
-    }
+        .map_err(|error| Failure::CommandMissing { program: program.clone(), why: error.to_string() })?;
+    finished.accepted(&program, &[0], TIMEOUT).map(drop).map_err(|failure| match failure {
+        Failure::CommandFailed { program, ended } => {
+            let last = finished.last.back().map_or("", String::as_str);
+            Failure::CommandFailed { program, ended: format!("{ended}: {last}") }
+        }
+        failure => failure,
+    })
 }
 
 /// libpq takes a database's name that holds `=` or begins like a URL for a whole connection string.

@@ -4,14 +4,18 @@ use crate::{
     actions::{context::RunContext, expectation},
     failure::Failure,
     files,
-    outcome::{FailureDetails, command::ManifestMade},
+    outcome::{ActionEvent, FailureDetails, command::ManifestMade},
     tenants::manifest::Expected,
 };
 
 /// Writes the file, or with `check` only compares it.
-pub(crate) async fn write(context: &RunContext, check: bool) -> Result<ManifestMade, FailureDetails> {
+pub(crate) async fn write(
+    context: &RunContext,
+    check: bool,
+    on_event: &dyn Fn(ActionEvent),
+) -> Result<ManifestMade, FailureDetails> {
     let make = expectation::make_command(context.migrations()?);
-    let (path, text) = context.make_manifest().await?;
+    let (path, text) = context.make_manifest(on_event).await?;
     let manifest = expectation::parse(&path, &text, make)?;
     if check {
         if expectation::read(&path, make).await? == manifest {

@@ -1,21 +1,17 @@
 //! `portcullis migrate`: applies what is pending, by hand.
 
 use crate::{
-    actions::{
-        judge::inspect,
-        migrate::{ProgressEvent, apply},
-        run_state::RunState,
-    },
+    actions::{judge::inspect, migrate::apply, run_state::RunState},
     cli,
     config::Selection,
     failure::Failure,
-    outcome::command::{CommandEvent, Migrated},
+    outcome::{ActionEvent, command::Migrated},
 };
 
 pub(crate) async fn run(
     work: &RunState,
     arguments: &cli::Migrate,
-    on_event: &dyn Fn(CommandEvent<'_>),
+    on_event: &dyn Fn(ActionEvent),
 ) -> Result<Migrated, Failure> {
     let only = arguments.only.names();
     let all = arguments.all || (!arguments.shared && only.is_empty());
@@ -26,21 +22,12 @@ pub(crate) async fn run(
         let (_, judgement) = inspect(&work.context, shared, tenants.as_ref()).await?;
         return Ok(Migrated::Pending(judgement));
     }
-    let on_progress = |event| match event {
-        ProgressEvent::Note(text) => on_event(CommandEvent::Note(text)),
-        ProgressEvent::Output { tenant, stream, line } => {
-            on_event(CommandEvent::Output { tenant, stream, line });
-        }
-        ProgressEvent::Progress { done, total } => {
-            on_event(CommandEvent::Progress { done, total, what: "tenants migrated" });
-        }
-    };
     work.history.at("portcullis migrate");
     let mut done = Vec::new();
     let parts = [shared.then_some(None), tenants.as_ref().map(Some)];
     for part in parts.into_iter().flatten() {
         let what = if part.is_none() { "shared schema" } else { "tenants" };
-        match apply::apply(work, part, &on_progress).await {
+        match apply::apply(work, part, on_event).await {
             Ok(applied) => done.push((what, applied.summary())),
             Err(trouble) => {
                 work.close(Err(&trouble.failure)).await;

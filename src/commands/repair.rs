@@ -2,15 +2,12 @@
 
 use crate::{
     actions::{
-        repair::{self, RepairEvent, RepairRequest},
+        repair::{self, RepairRequest},
         run_state::RunState,
     },
     cli,
     failure::Failure,
-    outcome::{
-        command::{CommandEvent, Repairs},
-        repair::Repaired,
-    },
+    outcome::{ActionEvent, command::Repairs, repair::Repaired},
 };
 
 /// The exit code of what concerns one tenant alone.
@@ -19,7 +16,7 @@ const INCOMPLETE: u8 = 1;
 pub(crate) async fn run(
     work: &RunState,
     arguments: &cli::Repair,
-    on_event: &dyn Fn(CommandEvent<'_>),
+    on_event: &dyn Fn(ActionEvent),
 ) -> Result<Repairs, Failure> {
     let app = arguments.replay.as_deref();
     let tenants = match (arguments.tenant.as_slice(), app) {
@@ -36,11 +33,11 @@ pub(crate) async fn run(
             dry_run: arguments.dry_run,
         };
         if several {
-            on_event(CommandEvent::Note(format!("{tenant}:")));
+            on_event(ActionEvent::Note(format!("{tenant}:")));
         }
-        let on_step = |event: RepairEvent<'_>| match event {
-            RepairEvent::Step(number, step) => on_event(CommandEvent::RepairStep(number, step)),
-            RepairEvent::Note(text) => on_event(CommandEvent::Note(format!("     {text}"))),
+        let on_step = |event| match event {
+            ActionEvent::Note(text) => on_event(ActionEvent::Note(format!("     {text}"))),
+            event => on_event(event),
         };
         let repaired = repair::repair(work, &request, &on_step).await;
         work.close(repaired.trouble.as_ref().map_or(Ok(()), |trouble| Err(&trouble.failure))).await;

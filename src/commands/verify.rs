@@ -11,14 +11,14 @@ use crate::{
     config::Selection,
     failure::Failure,
     frameworks::{self, Framework},
-    outcome::command::{CommandEvent, Verified},
+    outcome::{ActionEvent, command::Verified},
     tenants::manifest::Manifest,
 };
 
 pub(crate) async fn run(
     work: &RunState,
     arguments: &cli::Verify,
-    on_event: &dyn Fn(CommandEvent<'_>),
+    on_event: &dyn Fn(ActionEvent),
 ) -> Result<Verified, Failure> {
     let make =
         work.context.migrations().map_or_else(|_| frameworks::sql::Sql.make(), expectation::make_command);
@@ -44,13 +44,12 @@ pub(crate) async fn run(
         wait: None,
         looked: &|done, total| {
             if !arguments.quiet {
-                on_event(CommandEvent::Progress { done, total, what: verify::LOOKED });
+                on_event(ActionEvent::Progress { done, total, what: verify::LOOKED });
             }
         },
     };
     let mut judgement =
-        verify::verify(&work.context, &work.lock, &asked, &|why, _| on_event(CommandEvent::Note(why)))
-            .await?;
+        verify::verify(&work.context, &work.lock, &asked, &|why, _| on_event(ActionEvent::Note(why))).await?;
     let stale = stale_accepts(&work.context, &judgement);
     if let Some(app) = &arguments.app {
         judgement.only(app, manifest);

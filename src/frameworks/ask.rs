@@ -9,7 +9,11 @@ use super::{
     project::{Ended, Project},
 };
 use crate::{
-    deadline::Deadline, failure::Failure, files, outcome::FailureDetails, process::Stream,
+    deadline::Deadline,
+    failure::Failure,
+    files,
+    outcome::{ActionEvent, FailureDetails},
+    process::Stream,
     tenants::manifest::Manifest,
 };
 
@@ -18,21 +22,33 @@ const TIMEOUT: Duration = Duration::from_mins(2);
 
 impl Project<'_> {
     /// The manifest's text, from the project itself. It is written beside `path` first, and removed from there.
-    pub(crate) async fn ask(&self, path: &Path) -> Result<String, FailureDetails> {
+    pub(crate) async fn ask(
+        &self,
+        path: &Path,
+        on_event: &dyn Fn(ActionEvent),
+    ) -> Result<String, FailureDetails> {
         let mut lines = LastLines::default();
-        self.answer(path, &mut lines)
+        self.answer(path, &mut lines, on_event)
             .await
             .map_err(|failure| FailureDetails { output: lines.into_vec(), ..FailureDetails::from(failure) })
     }
 
-    async fn answer(&self, path: &Path, lines: &mut LastLines) -> Result<String, Failure> {
+    async fn answer(
+        &self,
+        path: &Path,
+        lines: &mut LastLines,
+        on_event: &dyn Fn(ActionEvent),
+    ) -> Result<String, Failure> {
         let answer = path.with_extension("json.asked");
         let argv = self.framework.ask(self.settings, argument(&answer)?)?;
         let mut error = None;
         let on_line = |stream, line: &str| {
             match (stream, channel::message(line)) {
                 (Stream::Out, Some(Message::Failed(failed))) => error = Some(failed.words()),
-                _ => lines.push(line),
+                _ => {
+                    lines.push(line);
+                    on_event(ActionEvent::Output { tenant: None, stream, line: line.to_owned() });
+                }
             }
             None
         };

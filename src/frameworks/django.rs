@@ -46,6 +46,7 @@ impl External for Django {
             env: &[("PYTHONUNBUFFERED", "1")],
             registry: "django_tenants among INSTALLED_APPS",
             tenant_apps: "put them into TENANT_APPS",
+            commands: ledger::COMMANDS,
         }
     }
 

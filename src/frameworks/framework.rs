@@ -8,7 +8,10 @@ use std::{
 use crate::{
     config,
     failure::Failure,
-    tenants::{ledger::Ledger, manifest::Manifest},
+    tenants::{
+        ledger::{Commands, Ledger},
+        manifest::Manifest,
+    },
 };
 
 /// One framework. `sql` is applied by Portcullis itself; every other has a program of its own.
@@ -69,6 +72,7 @@ pub(crate) struct About {
     pub(crate) registry: &'static str,
     /// How an app's tables come into the tenants' schemas.
     pub(crate) tenant_apps: &'static str,
+    pub(crate) commands: Commands,
 }
 
 /// Which migration a framework's program is at.

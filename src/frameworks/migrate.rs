@@ -5,15 +5,16 @@ use std::{future::pending, time::Duration};
 use super::{
     channel::{self, Message},
     framework::{Ending, Progress},
-    output::{LastLines, Line},
+    output::LastLines,
     project::{Ended, Project},
 };
 use crate::{
     cause::Cause,
     deadline::Deadline,
     failure::Failure,
-    outcome::SchemaFailure,
+    outcome::{ActionEvent, SchemaFailure},
     process::{Cut, Stream},
+    tenants::ledger::Commands,
     words::duration,
 };
 
@@ -48,17 +49,17 @@ impl Project<'_> {
         batches(schemas, jobs, self.settings.run.is_empty())
     }
 
-    /// Applies to one batch, and says what became of each schema that was begun. `say` hears every line that the project
-    /// prints. Once `stop` is ready, the schema that is being migrated is the last; a configured command has one, which
+    /// Applies to one batch, and says what became of each schema that was begun. `on_event` gets every line that the
+    /// project prints. Once `stop` is ready, the schema that is being migrated is the last; a configured command has one, which
     /// it may finish.
     pub(crate) async fn migrate(
         &self,
         schemas: &[Option<String>],
         migrating: Migrating<'_>,
         stop: impl Future<Output = ()>,
-        say: &dyn Fn(Line),
+        on_event: &dyn Fn(ActionEvent),
     ) -> Vec<SchemaOutcome> {
-        self.run_batch(schemas, migrating, stop, say).await.unwrap_or_else(|failure| {
+        self.run_batch(schemas, migrating, stop, on_event).await.unwrap_or_else(|failure| {
             vec![(schemas.first().cloned().flatten(), Err(MigrateError::Run(failure)))]
         })
     }
@@ -68,7 +69,7 @@ impl Project<'_> {
         schemas: &[Option<String>],
         Migrating { ending, timeout, shared_schema }: Migrating<'_>,
         stop: impl Future<Output = ()>,
-        say: &dyn Fn(Line),
+        on_event: &dyn Fn(ActionEvent),
     ) -> Result<Vec<SchemaOutcome>, Failure> {
         let own = &self.settings.run;
         let argv = if own.is_empty() {
@@ -79,7 +80,8 @@ impl Project<'_> {
             own.iter().map(|word| word.replace("{schema}", schema)).collect()
         };
         let read_line = |line: &str| self.framework.read_line(line).map(Step::from);
-        let mut batch = Batch::new(schemas, (!own.is_empty()).then_some(&read_line), say);
+        let commands = self.framework.about().commands;
+        let mut batch = Batch::new(schemas, (!own.is_empty()).then_some(&read_line), commands, on_event);
         let on_line = |stream, line: &str| batch.line(stream, line).then(|| Deadline::after(timeout));
         let stop = async {
             stop.await;
@@ -132,6 +134,7 @@ struct Batch<'a> {
     schemas: &'a [Option<String>],
     /// Reads the lines of a configured command, which knows no channel. It has one schema.
     read_line: Option<ReadLine<'a>>,
+    commands: Commands,
     /// The schema that is being migrated, by its place.
     current: Option<usize>,
     /// The schema to which the output belongs, by its place.
@@ -143,23 +146,29 @@ struct Batch<'a> {
     error: Option<Cause>,
     /// By the schema's place.
     outcomes: Vec<(usize, Result<(), SchemaFailure>)>,
-    say: &'a dyn Fn(Line),
+    on_event: &'a dyn Fn(ActionEvent),
 }
 
 impl<'a> Batch<'a> {
-    fn new(schemas: &'a [Option<String>], read_line: Option<ReadLine<'a>>, say: &'a dyn Fn(Line)) -> Self {
+    fn new(
+        schemas: &'a [Option<String>],
+        read_line: Option<ReadLine<'a>>,
+        commands: Commands,
+        on_event: &'a dyn Fn(ActionEvent),
+    ) -> Self {
         let current = read_line.and(Some(0));
         let lines = std::iter::repeat_with(LastLines::default).take(schemas.len() + 1).collect();
         Self {
             schemas,
             read_line,
+            commands,
             current,
             printing: current,
             lines,
             applying: None,
             error: None,
             outcomes: Vec::new(),
-            say,
+            on_event,
         }
     }
 
@@ -188,7 +197,7 @@ impl<'a> Batch<'a> {
     fn output(&mut self, stream: Stream, text: &str) {
         if !text.trim().is_empty() {
             let tenant = self.printing.and_then(|place| self.schemas.get(place)?.clone());
-            (self.say)(Line { tenant, stream, text: text.to_owned() });
+            (self.on_event)(ActionEvent::Output { tenant, stream, line: text.to_owned() });
         }
         if let Some(lines) = self.lines.get_mut(self.printing.unwrap_or(self.schemas.len())) {
             lines.push(text);
@@ -220,7 +229,8 @@ impl<'a> Batch<'a> {
         let Some(place) = self.current.take() else { return };
         let migration = self.applying.take();
         let tenant = self.schemas.get(place).cloned().flatten();
-        let failure = |why| SchemaFailure { tenant, migration, place: None, why, dirty: false };
+        let commands = self.commands;
+        let failure = |why| SchemaFailure { tenant, migration, why, commands, ..SchemaFailure::default() };
         self.outcomes.push((place, result.map_err(failure)));
     }
 
@@ -281,8 +291,12 @@ mod tests {
     fn each_schema_keeps_its_own_output_and_its_own_failure() {
         let schemas = tenants(&["acme", "demo", "last"]);
         let said = RefCell::new(Vec::new());
-        let say = |line: Line| said.borrow_mut().push(line.tenant);
-        let mut batch = Batch::new(&schemas, None, &say);
+        let say = |event| {
+            if let ActionEvent::Output { tenant, .. } = event {
+                said.borrow_mut().push(tenant);
+            }
+        };
+        let mut batch = Batch::new(&schemas, None, Commands::default(), &say);
         feed(
             &mut batch,
             &[
@@ -316,7 +330,7 @@ mod tests {
     #[test]
     fn a_program_that_dies_takes_only_what_was_under_way_with_it() {
         let schemas = tenants(&["acme", "demo"]);
-        let mut batch = Batch::new(&schemas, None, &|_| {});
+        let mut batch = Batch::new(&schemas, None, Commands::default(), &|_| {});
         feed(&mut batch, &[r#"{"begin": "tenant:acme"}"#]);
         let outcomes = batch.ended(Err("`python` was killed by SIGKILL".into()));
         let [(_, Err(MigrateError::Schema(failure, _)))] = outcomes.as_slice() else {
@@ -328,7 +342,7 @@ mod tests {
     #[test]
     fn what_fails_before_the_first_schema_is_the_first_ones_failure() {
         let schemas = tenants(&["acme", "demo"]);
-        let mut batch = Batch::new(&schemas, None, &|_| {});
+        let mut batch = Batch::new(&schemas, None, Commands::default(), &|_| {});
         feed(
             &mut batch,
             &["loading settings...", r#"{"failed": {"class": "KeyError", "message": "'HOST'"}}"#],
@@ -345,7 +359,7 @@ mod tests {
     fn a_configured_command_has_one_schema_and_is_read_line_by_line() {
         let schemas = tenants(&["acme"]);
         let read_line = |line: &str| line.strip_prefix("at ").map(|migration| Some(migration.to_owned()));
-        let mut batch = Batch::new(&schemas, Some(&read_line), &|_| {});
+        let mut batch = Batch::new(&schemas, Some(&read_line), Commands::default(), &|_| {});
         batch.line(Stream::Out, "at 0004");
         batch.line(Stream::Err, "disk full");
         let outcomes = batch.ended(Err("`migrate` exited with 3".into()));

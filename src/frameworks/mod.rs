@@ -6,7 +6,6 @@ pub(crate) mod django;
 mod framework;
 mod migrate;
 mod output;
-mod program;
 mod project;
 mod replay;
 pub(crate) mod sql;
@@ -14,9 +13,7 @@ pub(crate) mod sql;
 pub(crate) use self::{
     framework::{About, Creation, Ending, Framework, Replay},
     migrate::{MigrateError, Migrating},
-    output::Line,
-    program::{run as run_program, run_command, words},
-    project::Project,
+    project::{Project, child, run_to_end},
 };
 use crate::{
     config::{self, Migrations, Source},

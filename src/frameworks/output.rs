@@ -1,19 +1,9 @@
-//! What a project's programs print: handed on line by line, and the last lines kept.
+//! The last lines of what a project's programs print.
 
 use std::collections::VecDeque;
 
-use crate::process::Stream;
-
 /// So many of the last lines are kept.
 const KEPT_LINES: usize = 60;
-
-/// A line that a project's program printed.
-pub(crate) struct Line {
-    /// None for the shared schema, and for what belongs to no schema.
-    pub(crate) tenant: Option<String>,
-    pub(crate) stream: Stream,
-    pub(crate) text: String,
-}
 
 /// The last lines of some output.
 #[derive(Debug, Default)]

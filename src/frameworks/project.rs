@@ -1,12 +1,13 @@
 //! A project whose framework applies the migrations, and the start of its programs.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, future::pending, io};
 
 use super::framework::External;
 use crate::{
     config::{self, secret::Secret},
     deadline::Deadline,
     failure::Failure,
+    outcome::ActionEvent,
     process::{Child, Finished, Processes, Stream},
 };
 
@@ -54,7 +55,7 @@ impl Project<'_> {
 }
 
 /// A program of the project's, which names this run to the database.
-pub(super) fn child(
+pub(crate) fn child(
     run: &str,
     own: &[(&str, &str)],
     given: &BTreeMap<String, Secret>,
@@ -64,4 +65,18 @@ pub(super) fn child(
     env.extend(own.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     env.extend(given.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())));
     Child { argv, env, cwd: None, grace: GRACE }
+}
+
+/// Runs a program that belongs to no tenant to its end, and hands on what it prints.
+pub(crate) async fn run_to_end(
+    processes: &Processes,
+    child: &Child,
+    deadline: Deadline,
+    on_event: &dyn Fn(ActionEvent),
+) -> io::Result<Finished> {
+    let on_line = |stream, line: &str| {
+        on_event(ActionEvent::Output { tenant: None, stream, line: line.to_owned() });
+        None
+    };
+    Ok(processes.spawn_fenced(child)?.run(deadline, pending(), on_line).await)
 }

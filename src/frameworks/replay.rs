@@ -5,18 +5,18 @@ use std::{future::pending, time::Duration};
 use super::{
     channel::{self, Message},
     framework::Replay,
-    output::{LastLines, Line},
+    output::LastLines,
     project::{Ended, Project},
 };
-use crate::{deadline::Deadline, failure::Failure, process::Stream};
+use crate::{deadline::Deadline, failure::Failure, outcome::ActionEvent, process::Stream};
 
 impl Project<'_> {
-    /// What was done, line by line; or why nothing was changed, with the last lines. `say` hears what else is printed.
+    /// What was done, line by line; or why nothing was changed, with the last lines. `on_event` gets what else is printed.
     pub(crate) async fn replay(
         &self,
         replay: &Replay<'_>,
         timeout: Duration,
-        say: &dyn Fn(Line),
+        on_event: &dyn Fn(ActionEvent),
     ) -> Result<Vec<String>, (Failure, Vec<String>)> {
         let (mut notes, mut lines) = (Vec::new(), LastLines::default());
         let tenant = replay.tenant;
@@ -25,7 +25,8 @@ impl Project<'_> {
                 (Stream::Out, Some(Message::Note(note))) => notes.push(note),
                 (Stream::Out, Some(Message::Failed(error))) => lines.push(&error.words()),
                 _ => {
-                    say(Line { tenant: Some(tenant.to_owned()), stream: Stream::Out, text: line.to_owned() });
+                    let tenant = Some(tenant.to_owned());
+                    on_event(ActionEvent::Output { tenant, stream: Stream::Out, line: line.to_owned() });
                     lines.push(line);
                 }
             }

@@ -1,37 +1,12 @@
-//! What the commands other than `run` come to, and what they tell on their way.
+//! The results of the commands other than `run`.
 
 use std::{path::PathBuf, time::Duration};
 
-use super::{
-    FailureDetails,
-    bootstrap::Bootstrapped,
-    repair::{Repaired, Step},
+use super::{FailureDetails, bootstrap::Bootstrapped, repair::Repaired};
+use crate::tenants::{
+    found::Deleted,
+    gate::{Judgement, Verdict},
 };
-use crate::{
-    process::Stream,
-    tenants::{
-        found::Deleted,
-        gate::{Judgement, Verdict},
-    },
-};
-
-/// What a command tells while it goes on.
-pub(crate) enum CommandEvent<'a> {
-    Note(String),
-    Progress {
-        done: usize,
-        total: usize,
-        what: &'static str,
-    },
-    /// A line of a framework's program.
-    Output {
-        tenant: Option<String>,
-        stream: Stream,
-        line: String,
-    },
-    /// A step of a repair is over; the number counts from 1.
-    RepairStep(usize, &'a Step),
-}
 
 /// `check`
 pub(crate) struct ConfigChecked {

@@ -6,6 +6,7 @@ use crate::{
     failure::Failure,
     tenants::{
         gate::{Judgement, Outcome},
+        ledger::Commands,
         replay::Refusal,
     },
 };
@@ -27,7 +28,7 @@ pub(crate) struct FailureDetails {
 }
 
 /// One schema at which a migration failed; it was rolled back unless `dirty`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct SchemaFailure {
     /// A tenant's name, or None for the shared schema.
     pub(crate) tenant: Option<String>,
@@ -38,6 +39,8 @@ pub(crate) struct SchemaFailure {
     pub(crate) why: Cause,
     /// A migration that cannot run in a transaction stopped half-way.
     pub(crate) dirty: bool,
+    /// Its framework's.
+    pub(crate) commands: Commands,
 }
 
 impl FailureDetails {

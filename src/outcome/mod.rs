@@ -1,5 +1,6 @@
 //! What happened: events, failures with their details, results of checks and repairs. Values only; `report` renders them.
 
+mod action;
 pub(crate) mod bootstrap;
 pub(crate) mod command;
 mod details;
@@ -8,4 +9,7 @@ pub(crate) mod event;
 pub(crate) mod repair;
 pub(crate) mod wording;
 
-pub(crate) use self::details::{FailureDetails, SchemaFailure};
+pub(crate) use self::{
+    action::ActionEvent,
+    details::{FailureDetails, SchemaFailure},
+};

@@ -8,7 +8,7 @@ pub(crate) const STEPS: [&str; 5] =
     ["the tenant exists", "its state", "apply", "verify", "its tables answer"];
 
 /// How one step ended, and what it has to say.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Step {
     pub(crate) ended: Ended,
     pub(crate) said: String,

@@ -3,8 +3,14 @@
 use serde_json::{Value, json};
 
 use super::{
-    doctor, facts::Facts, failure_box, foreign, github::annotation, history, judgement, repair,
-    running::Running, tenants,
+    advice::{Advice, advice},
+    doctor,
+    facts::Facts,
+    failure_box, foreign,
+    github::annotation,
+    history, judgement, repair,
+    running::Running,
+    tenants,
 };
 use crate::{
     cli::Format,
@@ -144,8 +150,8 @@ impl Render for Verified {
         };
         let warnings: String = wording::warnings(&judgement).into_iter().chain(stale).map(warning).collect();
         let (whole, before) = match format {
-            Format::Json => (Some(pretty(&judgement::json(&judgement))), String::new()),
-            Format::Junit => (Some(judgement::junit(&judgement)), String::new()),
+            Format::Json => (Some(judgement::json(&judgement)), String::new()),
+            Format::Junit => (Some(judgement::junit(&judgement).into()), String::new()),
             Format::Github => (None, judgement::annotations(&judgement) + &warnings),
             Format::Text => (None, warnings),
         };
@@ -155,10 +161,17 @@ impl Render for Verified {
             Ok(summary) => Answer::good(format!("{before}complete: {summary}{of_app}\n")),
             Err(failure) => Answer { text: before, ..Answer::bad(failure) },
         };
-        match whole {
-            Some(text) => Answer { text, ..answer.without_box() },
-            None => answer,
-        }
+        let text = match whole {
+            None => return answer,
+            Some(Value::String(text)) => text,
+            Some(mut value) => {
+                let advice = answer.failure.as_ref().map(|details| advice(details, Running::Verify));
+                let Advice { cause, actions } = advice.unwrap_or_default();
+                (value["likely_cause"], value["next"]) = (json!(cause), json!(actions));
+                pretty(&value)
+            }
+        };
+        Answer { text, ..answer.without_box() }
     }
 }
 

@@ -2,19 +2,24 @@
 
 use std::{
     cell::{Cell, RefCell},
+    pin::pin,
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
 use super::{
     foreign,
     output::{Output, Source},
     progress::{self, Pace, Progress},
     repair,
+    silence::{self, Silence},
     streams::columns,
 };
-use crate::{outcome::command::CommandEvent, process};
+use crate::{
+    outcome::{ActionEvent, event::Event},
+    process,
+};
 
 /// Dropped, it takes its bar away.
 pub(crate) struct ByHand {
@@ -23,22 +28,69 @@ pub(crate) struct ByHand {
     output: Output,
     pace: RefCell<Pace>,
     since: Cell<Option<Instant>>,
+    started: Instant,
+    silence: RefCell<Silence>,
 }
 
 impl ByHand {
     /// `colour` is that of standard error.
     pub(crate) fn new(name: &'static str, output: &Output, colour: bool) -> Self {
-        Self { name, colour, output: output.clone(), pace: RefCell::default(), since: Cell::default() }
+        let mut silence = Silence::default();
+        silence.hear(&Event::StepStarted { step: 0 }, Duration::ZERO);
+        Self {
+            name,
+            colour,
+            output: output.clone(),
+            pace: RefCell::default(),
+            since: Cell::default(),
+            started: Instant::now(),
+            silence: RefCell::new(silence),
+        }
     }
 
-    /// What the command tells on its way.
-    pub(crate) fn on_event(&self, event: CommandEvent<'_>) {
+    /// Runs the command's work, and mentions it when nothing is heard of it for long.
+    pub(crate) async fn watch<T>(&self, work: impl Future<Output = T>) -> T {
+        let mut work = pin!(work);
+        loop {
+            tokio::select! {
+                result = &mut work => return result,
+                () = sleep(silence::LONG / 4) => self.mention_silence(),
+            }
+        }
+    }
+
+    fn mention_silence(&self) {
+        let due = self.silence.borrow().due(self.started.elapsed());
+        for event in due {
+            self.hear(&event);
+            if let Event::Note { text, .. } = event {
+                self.output.say(&text);
+            }
+        }
+    }
+
+    fn hear(&self, event: &Event) {
+        self.silence.borrow_mut().hear(event, self.started.elapsed());
+    }
+
+    pub(crate) fn on_event(&self, event: ActionEvent) {
         match event {
-            CommandEvent::Note(text) => self.output.say(&text),
-            CommandEvent::Progress { done, total, what } => self.tell(done, total, what),
-            CommandEvent::Output { tenant, stream, line } => self.child(tenant, stream, &line),
-            CommandEvent::RepairStep(number, step) => {
-                self.output.say(&repair::line(number, step, self.colour));
+            ActionEvent::Note(text) => {
+                self.output.say(&text);
+                self.hear(&Event::Note { step: 0, text });
+            }
+            ActionEvent::Progress { done, total, what } => {
+                self.tell(done, total, what);
+                self.hear(&Event::Progress { step: 0, done, total, what: what.into() });
+            }
+            ActionEvent::Output { tenant, stream, line } => {
+                let line =
+                    self.output.masked_line(&Source { step: 0, stream, tenant: tenant.clone() }, &line);
+                self.child(tenant.as_deref(), stream, &line);
+                self.hear(&Event::Output { step: 0, stream, tenant, line });
+            }
+            ActionEvent::RepairStep(number, step) => {
+                self.output.say(&repair::line(number, &step, self.colour));
             }
         }
     }
@@ -56,11 +108,10 @@ impl ByHand {
     }
 
     /// A line of a framework's program, as the log of a start-up has it.
-    fn child(&self, tenant: Option<String>, stream: process::Stream, line: &str) {
+    fn child(&self, tenant: Option<&str>, stream: process::Stream, line: &str) {
         let mark = if stream == process::Stream::Out { "|" } else { "!" };
-        let lead = tenant.as_ref().map(|tenant| format!("{tenant} ")).unwrap_or_default();
-        let line = self.output.masked_line(&Source { step: 0, stream, tenant }, line);
-        self.output.mention(&format!("{lead}{mark} {}", foreign::without_colour(&line)));
+        let lead = tenant.map(|tenant| format!("{tenant} ")).unwrap_or_default();
+        self.output.mention(&format!("{lead}{mark} {}", foreign::without_colour(line)));
     }
 }
 

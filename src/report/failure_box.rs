@@ -212,7 +212,7 @@ mod tests {
                 code: Code::sqlstate("42P07"),
                 text: "relation \"finance_invoice\" already exists".into(),
             },
-            dirty: false,
+            ..SchemaFailure::default()
         };
         let trouble = FailureDetails {
             failed: vec![failed],
@@ -236,9 +236,8 @@ mod tests {
                        deleted, or someone created it by hand
 
          what to do
-           1. acme: if the object is as the migration makes it, put back the migration's
-              ledger row (with Django: `python manage.py migrate_schemas APP NAME --fake
-              --schema=TENANT`); if it is not, drop it
+           1. acme: if the object is not as the migration makes it, drop it; if it is,
+              put back the migration's ledger row
            2. then apply again in acme
                 portcullis migrate acme
            3. or decide to serve the others: `on_failure = "warn"` on the step that

@@ -8,8 +8,7 @@ pub(super) async fn run(
     run: &[String],
     context: &Context<'_>,
 ) -> Result<String, FailureDetails> {
-    let on_event = |event| context.report(event, "demo tenants", "demo tenants complete");
-    match bootstrap(context.state, tenants, run, false, &on_event).await {
+    match bootstrap(context.state, tenants, run, false, &|event| context.report(event)).await {
         (bootstrapped, None) => Ok(bootstrapped.summary()),
         (_, Some(details)) => Err(details),
     }

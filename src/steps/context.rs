@@ -9,8 +9,8 @@ use tokio::time::{Instant, sleep};
 
 use super::stop::Stop;
 use crate::{
-    actions::{migrate::ProgressEvent, run_state::RunState},
-    outcome::event::Event,
+    actions::run_state::RunState,
+    outcome::{ActionEvent, event::Event},
 };
 
 /// How often progress is worth an event; the report decides which of them become lines.
@@ -47,16 +47,17 @@ impl<'a> Context<'a> {
     }
 
     /// What an action that works on several tenants reports.
-    pub(crate) fn report(&self, event: ProgressEvent, tenants: &str, what: &str) {
+    pub(crate) fn report(&self, event: ActionEvent) {
         match event {
-            ProgressEvent::Note(text) => self.note(text),
-            ProgressEvent::Output { tenant, stream, line } => {
+            ActionEvent::Note(text) => self.note(text),
+            ActionEvent::Output { tenant, stream, line } => {
                 (self.tell)(Event::Output { step: self.step, stream, tenant, line });
             }
-            ProgressEvent::Progress { done, total } => {
-                self.progress.done.replace(Some(format!("{done} of {total} {tenants}")));
+            ActionEvent::Progress { done, total, what } => {
+                self.progress.done.replace(Some(format!("{done} of {total} {what}")));
                 self.progress(done, total, what);
             }
+            ActionEvent::RepairStep(_, step) => self.note(step.said),
         }
     }
 

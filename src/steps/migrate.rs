@@ -4,6 +4,5 @@ use super::context::Context;
 use crate::{actions::migrate::apply, config::Scope, outcome::FailureDetails};
 
 pub(super) async fn run(scope: Scope, context: &Context<'_>) -> Result<String, FailureDetails> {
-    let on_event = |event| context.report(event, "tenants", "tenants migrated");
-    apply::scope(context.state, scope, &on_event).await.map(|applied| applied.summary())
+    apply::scope(context.state, scope, &|event| context.report(event)).await.map(|applied| applied.summary())
 }

@@ -94,7 +94,13 @@ mod tests {
                     columns: words(&["total"]),
                     dropped_by_newer: false,
                 },
-                Finding::Models { app: app.into(), models: Vec::new(), whole: false, after: Vec::new() },
+                Finding::Models {
+                    app: app.into(),
+                    models: Vec::new(),
+                    whole: false,
+                    after: Vec::new(),
+                    print_sql: None,
+                },
                 Finding::Accepted {
                     finding: Box::new(pending),
                     until: "2030-01-31".parse().unwrap(),

@@ -72,6 +72,9 @@ pub(crate) enum Finding {
         models: Vec<String>,
         whole: bool,
         after: Vec<String>,
+        /// Prints a migration's SQL, by the framework's own command.
+        #[serde(skip)]
+        print_sql: Option<&'static str>,
     },
     /// Missing tables of which the shared schema has a copy that is used instead.
     Shadowed {
@@ -265,6 +268,7 @@ impl Verdict {
                 models: models.iter().cloned().collect(),
                 whole: !stands(app),
                 after: after(app),
+                print_sql: manifest.framework.commands().print_sql,
             })
             .collect();
         self.findings.extend(models);

@@ -14,6 +14,19 @@ pub(crate) trait Ledger: fmt::Debug + Sync {
     fn shape(&self) -> Shape;
     /// Holds the rows of one schema against the expectation. Pure.
     fn compare(&self, expected: &Expected, recorded: &[Recorded]) -> Comparison;
+    /// The framework's own commands that help people.
+    fn commands(&self) -> Commands {
+        Commands::default()
+    }
+}
+
+/// Command lines of a framework, where it has such. `{app}`, `{migration}` and `{tenant}` stand for names.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Commands {
+    /// Records a migration as applied, and runs nothing.
+    pub(crate) record: Option<&'static str>,
+    /// Prints a migration's SQL.
+    pub(crate) print_sql: Option<&'static str>,
 }
 
 /// Where a framework's ledger stands and which columns say what.

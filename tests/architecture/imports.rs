@@ -14,6 +14,17 @@ struct Modules {
     handed_on: BTreeMap<Vec<String>, Vec<String>>,
 }
 
+/// The files of `src`, relative to it, with their code without tests and comments.
+pub fn files() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut paths = Vec::new();
+    collect(&root, &mut paths);
+    let name = |path: &PathBuf| path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+    let is_test = |name: &String| name.ends_with("tests.rs") || name.contains("/tests/");
+    let names = paths.iter().map(name).filter(|name| !is_test(name));
+    names.map(|name| (name.clone(), production_code(&fs::read_to_string(root.join(name)).unwrap()))).collect()
+}
+
 /// Which file imports which, both relative to `src`.
 pub fn all() -> BTreeSet<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");

@@ -82,3 +82,17 @@ fn no_files_import_each_other_in_a_circle() {
     let in_circle = |file: &&String| reached[*file].contains(*file);
     assert_none("files import each other", &next.keys().filter(in_circle).cloned().collect());
 }
+
+/// Words by which a framework is known that has a file of its own.
+const FRAMEWORK_WORDS: [&str; 4] = ["django", "manage.py", "migrate_schemas", "tenant_command"];
+/// The frameworks' own files; the declaration of the keys, and the command line, which list what there is.
+const NAME_FRAMEWORKS: [&str; 3] = ["frameworks", "config", "cli"];
+
+#[test]
+fn nothing_but_its_own_files_names_a_framework() {
+    let naming = imports::files().into_iter().filter(|(file, code)| {
+        let code = code.to_lowercase();
+        !NAME_FRAMEWORKS.contains(&module(file)) && FRAMEWORK_WORDS.iter().any(|word| code.contains(word))
+    });
+    compare("a framework is named outside of its file", &naming.map(|(file, _)| file).collect(), &[]);
+}

@@ -80,3 +80,34 @@ fn what_a_command_prints_is_shown_while_it_runs_and_not_kept() {
     fs::write(project.portcullis.path("measured"), "").unwrap();
     running.wait().exits(73).says("`sh` exited with 3");
 }
+
+/// The settings say so, and wait until they are heard.
+const SLOW: &str = r#"
+import os, time
+print("the settings wait", flush=True)
+while os.path.exists("slow") and not os.path.exists("heard"):
+    time.sleep(0.02)
+"#;
+
+#[test]
+fn what_a_project_prints_is_shown_while_every_command_by_hand_runs() {
+    let project = Project::complete();
+    let settings = project.portcullis.path("invoicing/settings.py");
+    let text = fs::read_to_string(&settings).unwrap();
+    fs::write(&settings, text + SLOW).unwrap();
+    shown_while_it_runs(&project, ["manifest", "django"]);
+    shown_while_it_runs(&project, ["tenant", "create", "beta"]);
+    project.database.execute("DROP TABLE beta.finance_invoice");
+    shown_while_it_runs(&project, ["repair", "beta", "--replay", "finance"]);
+}
+
+fn shown_while_it_runs<const N: usize>(project: &Project, arguments: [&str; N]) {
+    let [slow, heard] = ["slow", "heard"].map(|name| project.portcullis.path(name));
+    fs::write(&slow, "").unwrap();
+    let running = project.portcullis.spawn(arguments);
+    running.wait_for_line("the settings wait");
+    fs::write(&heard, "").unwrap();
+    running.wait().exits(0);
+    fs::remove_file(&slow).unwrap();
+    fs::remove_file(&heard).unwrap();
+}

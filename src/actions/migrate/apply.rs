@@ -1,7 +1,7 @@
 //! Applies what is pending: inspects, acquires the lock if there is anything to do, inspects again, applies.
 
 use super::{
-    Applied, ProgressEvent,
+    Applied,
     plan::{self, WorkList},
     pool::{self, Failed},
 };
@@ -11,7 +11,7 @@ use crate::{
     config::{OnTenantFailure, Scope, Selection, Source},
     database::Share,
     failure::Failure,
-    outcome::{FailureDetails, wording},
+    outcome::{ActionEvent, FailureDetails, wording},
     tenants::gate::Outcome,
 };
 
@@ -19,7 +19,7 @@ use crate::{
 pub(crate) async fn scope(
     state: &RunState,
     scope: Scope,
-    on_event: &dyn Fn(ProgressEvent),
+    on_event: &dyn Fn(ActionEvent),
 ) -> Result<Applied, FailureDetails> {
     match scope {
         Scope::Shared => apply(state, None, on_event).await,
@@ -31,7 +31,7 @@ pub(crate) async fn scope(
 pub(crate) async fn apply(
     state: &RunState,
     tenants: Option<&Selection>,
-    on_event: &dyn Fn(ProgressEvent),
+    on_event: &dyn Fn(ActionEvent),
 ) -> Result<Applied, FailureDetails> {
     let context = &state.context;
     let settings = &context.migrations()?.apply;
@@ -45,7 +45,7 @@ pub(crate) async fn apply(
     // Replicas share the work on all tenants; a schema that is named is migrated by the run that was asked.
     let together = tenants == Some(&Selection::All) && settings.cooperate;
     let share = if together { Share::WithOthers } else { Share::Alone };
-    let locked = state.acquire_as(share, &|text| on_event(ProgressEvent::Note(text))).await?;
+    let locked = state.acquire_as(share, &|text| on_event(ActionEvent::Note(text))).await?;
     // Another run may have applied it since the first inspection.
     let (_, before) = inspect(context, tenants.is_none(), tenants).await?;
     list = WorkList::from(&before);

@@ -1,4 +1,4 @@
-//! Migrating schemas: what is asked for, what is heard meanwhile, and what it comes to.
+//! Migrating schemas, and what that comes to.
 
 pub(crate) mod apply;
 mod plan;
@@ -8,13 +8,7 @@ use std::collections::BTreeMap;
 
 use tokio::sync::watch;
 
-use crate::{
-    failure::Failure,
-    frameworks::{self, Line},
-    outcome::SchemaFailure,
-    process::Stream,
-    words::count,
-};
+use crate::{failure::Failure, frameworks, outcome::SchemaFailure, words::count};
 
 /// What applying did.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -35,27 +29,6 @@ impl Applied {
             (applied, _) if self.migrations.len() == 1 => format!("{} applied", count(applied, "migration")),
             (applied, _) => format!("{applied} migrations applied to {} schemas", self.migrations.len()),
         }
-    }
-}
-
-/// What happens while schemas are migrated or provisioned.
-pub(crate) enum ProgressEvent {
-    Note(String),
-    /// A line that a program printed; `tenant` if it works for one alone.
-    Output {
-        tenant: Option<String>,
-        stream: Stream,
-        line: String,
-    },
-    Progress {
-        done: usize,
-        total: usize,
-    },
-}
-
-impl From<Line> for ProgressEvent {
-    fn from(Line { tenant, stream, text }: Line) -> Self {
-        Self::Output { tenant, stream, line: text }
     }
 }
 

@@ -84,7 +84,7 @@ pub(super) fn confirm(
         if after.get(&tenant).is_none_or(|after| after.is_pending()) {
             applied.migrations.remove(&key);
             let why = "the migrate command exited with 0, but migrations are still pending".into();
-            failed.push(SchemaFailure { tenant: key, migration: None, place: None, why, dirty: false });
+            failed.push(SchemaFailure { tenant: key, why, ..SchemaFailure::default() });
         } else if before.is_fresh() {
             *migrations = manifest.framework.compare(&manifest.shared, &[]).pending;
         } else {

@@ -6,7 +6,7 @@ use std::{future, time::Duration};
 use futures_util::{StreamExt, stream, stream::LocalBoxStream};
 use tokio::time::{self, Instant};
 
-use super::{Applied, Enough, MigrateError, ProgressEvent, plan::WorkList};
+use super::{Applied, Enough, MigrateError, plan::WorkList};
 use crate::{
     actions::{
         context::RunContext,
@@ -18,14 +18,17 @@ use crate::{
     config::{OnTenantFailure, Selection, Source},
     database::{ApplyEnd, ApplyError, Limits, MigrationFile, Schema, Share},
     failure::Failure,
-    frameworks::{Ending, Line, Migrating, Project},
-    outcome::SchemaFailure,
+    frameworks::{Ending, Migrating, Project},
+    outcome::{ActionEvent, SchemaFailure},
     tenants::gate::Finding,
     words::{count, duration},
 };
 
 /// The longest pause before it inspects again the tenants that other replicas have locked.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// The unit of progress.
+const MIGRATED: &str = "tenants migrated";
 
 /// What failed.
 #[derive(Default)]
@@ -66,7 +69,7 @@ pub(super) async fn run(
     history: &RunHistory,
     pending: &[Option<String>],
     applied: &mut Applied,
-    on_event: &dyn Fn(ProgressEvent),
+    on_event: &dyn Fn(ActionEvent),
 ) -> Result<Failed, Failure> {
     let settings = &context.migrations()?.apply;
     let at_most = match settings.on_tenant_failure {
@@ -92,7 +95,7 @@ pub(super) async fn run(
         last_advance: Instant::now(),
     };
     if pool.total > 1 {
-        on_event(ProgressEvent::Progress { done: 0, total: pool.total });
+        on_event(ActionEvent::Progress { done: 0, total: pool.total, what: MIGRATED });
     }
     for (group, jobs, at_most) in [(canaries, 1, 1), (rest, settings.jobs.max(1), at_most)] {
         if pool.failed.schemas.is_empty()
@@ -110,7 +113,7 @@ struct Pool<'a> {
     locked: &'a Locked<'a>,
     history: &'a RunHistory,
     applied: &'a mut Applied,
-    on_event: &'a dyn Fn(ProgressEvent),
+    on_event: &'a dyn Fn(ActionEvent),
     failed: Failed,
     done: usize,
     total: usize,
@@ -145,7 +148,7 @@ impl Pool<'_> {
             if !group.is_empty() {
                 if !std::mem::replace(&mut noted, true) {
                     let text = format!("other replicas are migrating {}", count(group.len(), "tenant"));
-                    (self.on_event)(ProgressEvent::Note(text));
+                    (self.on_event)(ActionEvent::Note(text));
                 }
                 time::sleep(PAUSE.mul_f64(0.25 + 0.75 * fastrand::f64())).await;
             }
@@ -215,7 +218,7 @@ impl Pool<'_> {
         let list = WorkList::from(&inspect_named(self.context, &names).await?);
         for (tenant, _) in list.broken {
             let why = "another run left it in a state in which it cannot be migrated".into();
-            let failure = SchemaFailure { tenant, migration: None, place: None, why, dirty: false };
+            let failure = SchemaFailure { tenant, why, ..SchemaFailure::default() };
             self.failed.schemas.push(failure);
         }
         self.advance(tried.len() - list.pending.len()).await;
@@ -225,7 +228,8 @@ impl Pool<'_> {
     async fn advance(&mut self, more: usize) {
         self.done = (self.done + more).min(self.total);
         if more > 0 && self.total > 1 {
-            (self.on_event)(ProgressEvent::Progress { done: self.done, total: self.total });
+            let (done, total) = (self.done, self.total);
+            (self.on_event)(ActionEvent::Progress { done, total, what: MIGRATED });
             self.history.progress(self.context, self.done, self.total).await;
         }
     }
@@ -240,7 +244,7 @@ fn results<'a>(
     locked: &'a Locked<'a>,
     group: Vec<Option<String>>,
     jobs: usize,
-    on_event: &'a dyn Fn(ProgressEvent),
+    on_event: &'a dyn Fn(ActionEvent),
     enough: &'a Enough,
 ) -> Result<LocalBoxStream<'a, SchemaResult>, Failure> {
     Ok(match &context.migrations()?.source {
@@ -272,7 +276,7 @@ async fn by_framework(
     project: Project<'_>,
     schemas: Vec<Option<String>>,
     enough: &Enough,
-    on_event: &dyn Fn(ProgressEvent),
+    on_event: &dyn Fn(ActionEvent),
 ) -> Vec<SchemaResult> {
     if locked.share() == Share::Alone {
         return migrated(context, locked, project, &schemas, enough, on_event).await;
@@ -295,7 +299,7 @@ async fn migrated(
     project: Project<'_>,
     schemas: &[Option<String>],
     enough: &Enough,
-    on_event: &dyn Fn(ProgressEvent),
+    on_event: &dyn Fn(ActionEvent),
 ) -> Vec<SchemaResult> {
     let Some(first) = schemas.first() else { return Vec::new() };
     let run = async {
@@ -308,8 +312,7 @@ async fn migrated(
         let manifest = &context.expectation().await?.manifest;
         let shared_schema = manifest.shared_schema.as_deref().unwrap_or("public");
         let migrating = Migrating { ending, timeout: apply.timeout, shared_schema };
-        let on_line = |line: Line| on_event(line.into());
-        Ok(project.migrate(schemas, migrating, enough.asked(), &on_line).await)
+        Ok(project.migrate(schemas, migrating, enough.asked(), on_event).await)
     };
     match run.await {
         Err(failure) => vec![(first.clone(), Err(MigrateError::Run(failure)))],
@@ -376,6 +379,7 @@ async fn apply_files(
             place: error.place,
             why: error.why,
             dirty: error.end == ApplyEnd::Dirty,
+            ..SchemaFailure::default()
         };
         MigrateError::Schema(failure, Vec::new())
     };

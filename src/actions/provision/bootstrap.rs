@@ -7,15 +7,10 @@ use super::{
     tenant_request::TenantRequest,
 };
 use crate::{
-    actions::{
-        judge::inspect_named,
-        migrate::{ProgressEvent, apply::apply},
-        run_state::RunState,
-        template,
-    },
+    actions::{judge::inspect_named, migrate::apply::apply, run_state::RunState, template},
     config::Selection,
     failure::{Failure, chain},
-    outcome::{FailureDetails, SchemaFailure, bootstrap::Bootstrapped},
+    outcome::{ActionEvent, FailureDetails, SchemaFailure, bootstrap::Bootstrapped},
     tenants::gate::{Outcome, Verdict},
 };
 
@@ -25,14 +20,14 @@ pub(crate) async fn bootstrap(
     tenants: &[String],
     run: &[String],
     stop: bool,
-    on_event: &dyn Fn(ProgressEvent),
+    on_event: &dyn Fn(ActionEvent),
 ) -> (Bootstrapped, Option<FailureDetails>) {
     let mut bootstrapped = Bootstrapped::default();
     // What the framework's command has created, and is not complete yet.
     let mut created = Created::new();
     let result = each(state, tenants, run, stop, &mut bootstrapped, &mut created, on_event).await;
     if !created.is_empty() {
-        command::remove_rest(state, &created, &|text| on_event(ProgressEvent::Note(text))).await;
+        command::remove_rest(state, &created, &|text| on_event(ActionEvent::Note(text))).await;
     }
     (bootstrapped, result.err())
 }
@@ -44,10 +39,10 @@ async fn each(
     stop: bool,
     bootstrapped: &mut Bootstrapped,
     created: &mut Created,
-    on_event: &dyn Fn(ProgressEvent),
+    on_event: &dyn Fn(ActionEvent),
 ) -> Result<(), FailureDetails> {
     let context = &state.context;
-    let note = |text| on_event(ProgressEvent::Note(text));
+    let note = |text| on_event(ActionEvent::Note(text));
     let mut judgement = inspect_named(context, tenants).await?;
     let complete = |verdict: &Verdict| verdict.outcome() == Outcome::Complete;
     if !run.is_empty() && !judgement.tenants.values().all(complete) {
@@ -117,9 +112,9 @@ async fn each(
 }
 
 /// Progress of a single tenant is not worth showing.
-async fn advance(state: &RunState, done: usize, total: usize, on_event: &dyn Fn(ProgressEvent)) {
+async fn advance(state: &RunState, done: usize, total: usize, on_event: &dyn Fn(ActionEvent)) {
     if total > 1 {
-        on_event(ProgressEvent::Progress { done, total });
+        on_event(ActionEvent::Progress { done, total, what: "demo tenants complete" });
         state.history.progress(&state.context, done, total).await;
     }
 }
@@ -128,9 +123,9 @@ async fn advance(state: &RunState, done: usize, total: usize, on_event: &dyn Fn(
 async fn create_absent(
     state: &RunState,
     tenant: &str,
-    on_event: &dyn Fn(ProgressEvent),
+    on_event: &dyn Fn(ActionEvent),
 ) -> Result<bool, FailureDetails> {
-    let locked = state.acquire(&|text| on_event(ProgressEvent::Note(text))).await?;
+    let locked = state.acquire(&|text| on_event(ActionEvent::Note(text))).await?;
     let named = [tenant.to_owned()];
     if !inspect_named(&state.context, &named).await?.tenants.get(tenant).is_some_and(Verdict::is_absent) {
         bring_up_to_date(state, tenant, on_event).await?;
@@ -146,11 +141,11 @@ async fn create_absent(
 async fn bring_up_to_date(
     state: &RunState,
     tenant: &str,
-    on_event: &dyn Fn(ProgressEvent),
+    on_event: &dyn Fn(ActionEvent),
 ) -> Result<(), FailureDetails> {
     let named = vec![tenant.to_owned()];
     let on_event = |event| {
-        if !matches!(event, ProgressEvent::Progress { .. }) {
+        if !matches!(event, ActionEvent::Progress { .. }) {
             on_event(event);
         }
     };

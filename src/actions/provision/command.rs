@@ -8,16 +8,13 @@ use super::{
     rollback::{self, Rollback, RollbackOutcome},
 };
 use crate::{
-    actions::{
-        context::RunContext, history, judge::inspect_named, lock::Locked, migrate::ProgressEvent,
-        run_state::RunState,
-    },
+    actions::{context::RunContext, history, judge::inspect_named, lock::Locked, run_state::RunState},
     config::Source,
     database::{self, DatabaseError},
     deadline::Deadline,
     failure::{Failure, Left, chain},
-    frameworks::{self, Line},
-    outcome::FailureDetails,
+    frameworks::{self, run_to_end},
+    outcome::{ActionEvent, FailureDetails},
     tenants::gate::Judgement,
 };
 
@@ -30,9 +27,9 @@ pub(super) async fn create(
     locked: &Locked<'_>,
     tenants: &[String],
     run: &[String],
-    on_event: &dyn Fn(ProgressEvent),
+    on_event: &dyn Fn(ActionEvent),
 ) -> Result<Created, FailureDetails> {
-    let note = |text| on_event(ProgressEvent::Note(text));
+    let note = |text| on_event(ActionEvent::Note(text));
     let context = &state.context;
     let missing = absent(&inspect_named(context, tenants).await?);
     let Some(first) = missing.first().cloned() else { return Ok(Created::new()) };
@@ -80,19 +77,27 @@ pub(super) async fn create(
     Err(FailureDetails { output, ..failure(tenant, why, outcome).into() })
 }
 
+/// Why the command failed, in words, if it did, and its last lines.
 async fn run_command(
     context: &RunContext,
-    run: &[String],
-    on_event: &dyn Fn(ProgressEvent),
+    argv: &[String],
+    on_event: &dyn Fn(ActionEvent),
 ) -> Result<(Result<(), String>, Vec<String>), Failure> {
     let migrations = context.migrations()?;
-    let env = match &migrations.source {
+    let given = match &migrations.source {
         Source::Sql { .. } => &BTreeMap::new(),
         Source::External(project) => &project.env,
     };
+    let child = frameworks::child(&context.run, &[], given, argv.to_vec());
+    let program = argv.first().map_or("", String::as_str);
     let timeout = migrations.apply.timeout;
-    let on_line = |line: Line| on_event(line.into());
-    Ok(frameworks::run_command(&context.processes, &context.run, env, run, timeout, &on_line).await)
+    let ran = run_to_end(&context.processes, &child, Deadline::after(timeout), on_event).await;
+    let finished = match ran {
+        Ok(finished) => finished,
+        Err(error) => return Ok((Err(format!("cannot start `{program}`: {error}")), Vec::new())),
+    };
+    let accepted = finished.accepted(program, &[0], timeout);
+    Ok((accepted.map(drop).map_err(|failure| failure.to_string()), finished.last.into()))
 }
 
 /// The named tenants that are still absent, and everybody who is in the registry.

@@ -4,14 +4,12 @@ use std::future::pending;
 
 use super::{in_flight::InFlight, rollback::RollbackOutcome, tenant_request::kind};
 use crate::{
-    actions::{
-        context::RunContext, history, judge::rules, lock::Locked, migrate::ProgressEvent, run_state::RunState,
-    },
+    actions::{context::RunContext, history, judge::rules, lock::Locked, run_state::RunState},
     cause::{Cause, Kind},
     database::{Creation, ProvisionError, template::Template},
     failure::{Failure, Left, chain},
     frameworks::{Ending, MigrateError, Migrating, Project},
-    outcome::{FailureDetails, SchemaFailure, wording},
+    outcome::{ActionEvent, FailureDetails, SchemaFailure, wording},
     tenants::{
         found::Look,
         gate::{Outcome, judge_schema},
@@ -26,7 +24,7 @@ pub(crate) async fn create(
     locked: &Locked<'_>,
     new: &Creation,
     template: Option<&Template>,
-    on_event: &dyn Fn(ProgressEvent),
+    on_event: &dyn Fn(ActionEvent),
 ) -> Result<(), FailureDetails> {
     let context = &state.context;
     // A manifest that is stale changes nothing.
@@ -44,7 +42,7 @@ pub(crate) async fn create(
         Some(left) => (left, None),
         None => match state.rollback.roll_back(context, locked).await {
             RollbackOutcome::Complete => {
-                on_event(ProgressEvent::Note(format!(
+                on_event(ActionEvent::Note(format!(
                     "`{}` was created; the error happened after the commit: {}",
                     new.schema, failed.why
                 )));
@@ -88,7 +86,7 @@ async fn attempt(
     locked: &Locked<'_>,
     new: &Creation,
     template: Option<&Template>,
-    on_event: &dyn Fn(ProgressEvent),
+    on_event: &dyn Fn(ActionEvent),
 ) -> Result<(), Failed> {
     let expectation = context.expectation().await?;
     let manifest = &expectation.manifest;
@@ -126,7 +124,7 @@ async fn migrated(
     locked: &Locked<'_>,
     project: Project<'_>,
     new: &Creation,
-    on_event: &dyn Fn(ProgressEvent),
+    on_event: &dyn Fn(ActionEvent),
 ) -> Result<(), Failed> {
     let (database, manifest) = (context.database()?, &context.expectation().await?.manifest);
     let expected = expected(manifest, new);
@@ -136,7 +134,7 @@ async fn migrated(
     // Only a tenant's schema is created here.
     let migrating = Migrating { ending: Ending::AtOnce, timeout, shared_schema: "" };
     let schemas = [Some(new.schema.clone())];
-    match project.migrate(&schemas, migrating, pending(), &|line| on_event(line.into())).await.pop() {
+    match project.migrate(&schemas, migrating, pending(), on_event).await.pop() {
         Some((_, Ok(()))) => {}
         Some((_, Err(MigrateError::Schema(schema, output)))) => {
             return Err(Failed {
@@ -167,10 +165,11 @@ pub(crate) async fn scratch<T>(
     locked: &Locked<'_>,
     project: Project<'_>,
     new: &Creation,
+    on_event: &dyn Fn(ActionEvent),
     read: impl AsyncFnOnce() -> Result<T, Failure>,
 ) -> Result<T, FailureDetails> {
     state.rollback.register(InFlight::Creation(new.clone()));
-    let result = match migrated(&state.context, locked, project, new, &|_| {}).await {
+    let result = match migrated(&state.context, locked, project, new, on_event).await {
         Ok(()) => read().await.map_err(Failed::from),
         Err(failed) => Err(failed),
     };
@@ -217,7 +216,7 @@ impl Failed {
             migration: Some(migration),
             place: error.place,
             why: error.why.clone(),
-            dirty: false,
+            ..SchemaFailure::default()
         });
         let refused = || Failure::Refused { what: "the database".into(), why: error.why.clone() };
         let failure = error.refused.then(refused);

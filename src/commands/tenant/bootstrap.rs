@@ -1,21 +1,17 @@
 //! `portcullis tenant bootstrap`: what the `bootstrap` steps do, by hand.
 
 use crate::{
-    actions::{migrate::ProgressEvent, provision, run_state::RunState},
+    actions::{provision, run_state::RunState},
     cli::TenantBootstrap,
     config::Action,
     failure::Failure,
-    outcome::{
-        FailureDetails,
-        bootstrap::Bootstrapped,
-        command::{CommandEvent, TenantOutcome},
-    },
+    outcome::{ActionEvent, FailureDetails, bootstrap::Bootstrapped, command::TenantOutcome},
 };
 
 pub(crate) async fn run(
     work: &RunState,
     arguments: &TenantBootstrap,
-    on_event: &dyn Fn(CommandEvent<'_>),
+    on_event: &dyn Fn(ActionEvent),
 ) -> Result<TenantOutcome, Failure> {
     work.history.at("portcullis tenant bootstrap");
     let mut all = Bootstrapped::default();
@@ -24,17 +20,8 @@ pub(crate) async fn run(
     for step in &work.context.config.steps {
         let Action::Bootstrap { tenants, run } = &step.action else { continue };
         asked = true;
-        let on_progress = |event| match event {
-            ProgressEvent::Note(text) => on_event(CommandEvent::Note(text)),
-            ProgressEvent::Output { tenant, stream, line } => {
-                on_event(CommandEvent::Output { tenant, stream, line });
-            }
-            ProgressEvent::Progress { done, total } => {
-                on_event(CommandEvent::Progress { done, total, what: "demo tenants complete" });
-            }
-        };
         let (became, failed) =
-            provision::bootstrap::bootstrap(work, tenants, run, arguments.stop, &on_progress).await;
+            provision::bootstrap::bootstrap(work, tenants, run, arguments.stop, on_event).await;
         all.created.extend(became.created);
         all.kept.extend(became.kept);
         all.failed.extend(became.failed);

@@ -4,22 +4,18 @@ use tokio::time::Instant;
 
 use crate::{
     actions::{
-        migrate::ProgressEvent,
         provision::{create, tenant_request::TenantRequest},
         run_state::RunState,
         template,
     },
     cli::TenantCreate,
-    outcome::{
-        FailureDetails,
-        command::{CommandEvent, TenantOutcome},
-    },
+    outcome::{ActionEvent, FailureDetails, command::TenantOutcome},
 };
 
 pub(crate) async fn run(
     work: &RunState,
     arguments: &TenantCreate,
-    on_event: &dyn Fn(CommandEvent<'_>),
+    on_event: &dyn Fn(ActionEvent),
 ) -> TenantOutcome {
     let wanted = TenantRequest {
         name: arguments.name.clone(),
@@ -39,15 +35,10 @@ pub(crate) async fn run(
 async fn create(
     work: &RunState,
     wanted: &TenantRequest,
-    on_event: &dyn Fn(CommandEvent<'_>),
+    on_event: &dyn Fn(ActionEvent),
 ) -> Result<(), FailureDetails> {
     let new = wanted.creation(&work.context).await?;
-    let locked = work.acquire(&|text| on_event(CommandEvent::Note(text))).await?;
+    let locked = work.acquire(&|text| on_event(ActionEvent::Note(text))).await?;
     let template = template::configured(&work.context).await?;
-    let on_progress = |event| {
-        if let ProgressEvent::Note(text) = event {
-            on_event(CommandEvent::Note(text));
-        }
-    };
-    create::create(work, &locked, &new, template.as_ref(), &on_progress).await
+    create::create(work, &locked, &new, template.as_ref(), on_event).await
 }

@@ -7,14 +7,14 @@ use crate::{
     cli::TenantDelete,
     database::DatabaseError,
     failure::Failure,
-    outcome::command::{CommandEvent, TenantOutcome},
+    outcome::{ActionEvent, command::TenantOutcome},
     tenants::found::Deleted,
 };
 
 pub(crate) async fn run(
     work: &RunState,
     arguments: &TenantDelete,
-    on_event: &dyn Fn(CommandEvent<'_>),
+    on_event: &dyn Fn(ActionEvent),
 ) -> Result<TenantOutcome, Failure> {
     let name = &arguments.name;
     if !arguments.yes {
@@ -35,10 +35,10 @@ pub(crate) async fn run(
 async fn remove(
     state: &RunState,
     name: &str,
-    on_event: &dyn Fn(CommandEvent<'_>),
+    on_event: &dyn Fn(ActionEvent),
 ) -> Result<Result<Deleted, DatabaseError>, Failure> {
     let context = &state.context;
-    let locked = state.acquire(&|text| on_event(CommandEvent::Note(text))).await?;
+    let locked = state.acquire(&|text| on_event(ActionEvent::Note(text))).await?;
     // Without a manifest it is not known which rows of domains go with the tenant's.
     context.expectation().await?;
     let (limits, domains) = (context.removal_limits()?, domains(context).await);
@@ -53,13 +53,13 @@ async fn remove(
 }
 
 /// The name once more, from the terminal.
-async fn confirm(name: &str, on_event: &dyn Fn(CommandEvent<'_>)) -> Result<(), Failure> {
+async fn confirm(name: &str, on_event: &dyn Fn(ActionEvent)) -> Result<(), Failure> {
     let usage = |message: String| Failure::Usage { message };
     if !io::stdin().is_terminal() {
         return Err(usage("there is no terminal to ask: say --yes".into()));
     }
     let text = format!("this removes the tenant `{name}` with everything in it; type its name to go on:");
-    on_event(CommandEvent::Note(text));
+    on_event(ActionEvent::Note(text));
     let read = tokio::task::spawn_blocking(|| {
         let mut line = String::new();
         io::stdin().read_line(&mut line).map(|_| line)

@@ -12,17 +12,13 @@ use crate::{
     actions::run_state::RunState,
     cli::{Tenant, TenantCreate, TenantDelete, TenantShow},
     failure::Failure,
-    outcome::{
-        FailureDetails,
-        bootstrap::Bootstrapped,
-        command::{CommandEvent, TenantOutcome},
-    },
+    outcome::{ActionEvent, FailureDetails, bootstrap::Bootstrapped, command::TenantOutcome},
 };
 
 pub(crate) async fn run(
     work: &RunState,
     what: &Tenant,
-    on_event: &dyn Fn(CommandEvent<'_>),
+    on_event: &dyn Fn(ActionEvent),
 ) -> Result<TenantOutcome, Failure> {
     match what {
         Tenant::Create(arguments) => Ok(create::run(work, arguments, on_event).await),

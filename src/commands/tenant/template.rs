@@ -2,17 +2,14 @@
 
 use crate::{
     actions::{run_state::RunState, template},
-    outcome::{
-        FailureDetails,
-        command::{CommandEvent, TenantOutcome},
-    },
+    outcome::{ActionEvent, FailureDetails, command::TenantOutcome},
 };
 
 pub(super) async fn run(
     work: &RunState,
-    on_event: &dyn Fn(CommandEvent<'_>),
+    on_event: &dyn Fn(ActionEvent),
 ) -> Result<TenantOutcome, FailureDetails> {
-    let made = template::make(work, &|text| on_event(CommandEvent::Note(text))).await;
+    let made = template::make(work, on_event).await;
     work.lock.release().await;
     let template = made?;
     let path = work.context.migrations()?.template.clone().unwrap_or_default();

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::tenants::{
     found::Recorded,
-    ledger::{Comparison, Ledger, Shape},
+    ledger::{Commands, Comparison, Ledger, Shape},
     manifest::{Expected, Migration},
 };
 
@@ -16,6 +16,11 @@ pub(crate) const DJANGO_5: Rules = Rules { name: "django-5.2", squashes: Squashe
 
 /// Since 6.0, where squashes may be squashed again.
 pub(crate) const DJANGO_6: Rules = Rules { name: "django-6.0", squashes: Squashes::Nested };
+
+pub(super) const COMMANDS: Commands = Commands {
+    record: Some("python manage.py migrate_schemas {app} {migration} --fake --schema={tenant}"),
+    print_sql: Some("python manage.py tenant_command sqlmigrate {app} {migration} --schema={tenant}"),
+};
 
 /// The rules of some of Django's releases.
 #[derive(Debug)]
@@ -43,6 +48,10 @@ impl Ledger for Rules {
 
     fn compare(&self, expected: &Expected, recorded: &[Recorded]) -> Comparison {
         compare(expected, recorded, self.squashes)
+    }
+
+    fn commands(&self) -> Commands {
+        COMMANDS
     }
 }
 

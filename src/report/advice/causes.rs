@@ -18,12 +18,14 @@ const SESSIONS: &str =
     "SELECT usename, application_name, state, count(*) FROM pg_stat_activity GROUP BY 1, 2, 3";
 
 /// `schemas` are those at which it occurred, if it was at a schema.
-pub(super) fn advise(steps: &mut Steps, cause: &Cause, schemas: &[Option<&str>]) {
+/// `record` is the command that records as applied what was being applied there.
+pub(super) fn advise(steps: &mut Steps, cause: &Cause, schemas: &[Option<&str>], record: Option<String>) {
     let Some((likely, what)) = of_code(cause).or_else(|| of_kind(cause.kind)) else { return };
     steps.cause(likely);
     let place = if schemas.is_empty() { String::new() } else { format!("{}: ", names(schemas)) };
     let text = format!("{place}{what}");
     match cause.kind {
+        Kind::Exists if let Some(record) = record => steps.paste(text, record),
         Kind::Locked if cause.sqlstate() == Some("55P03") => steps.paste(text, BLOCKERS),
         Kind::TooManyConnections if cause.sqlstate().is_some() => steps.paste(text, SESSIONS),
         _ => steps.tell(text),
@@ -63,12 +65,20 @@ pub(super) fn of_migrations(steps: &mut Steps, failed: &[SchemaFailure], created
                 steps.apply(format!("{correct}, then apply again"), steps::migrate(&schemas));
             }
         } else {
-            advise(steps, &first.why, &schemas);
+            advise(steps, &first.why, &schemas, record(first));
             if !created {
                 steps.apply(format!("then apply again in {}", names(&schemas)), steps::migrate(&schemas));
             }
         }
     }
+}
+
+/// The framework's command that records the failed migration, with the names that are known.
+fn record(failed: &SchemaFailure) -> Option<String> {
+    let (app, migration) = failed.migration.as_deref()?.split_once('.')?;
+    let names = [("{app}", app), ("{migration}", migration), ("{tenant}", failed.tenant.as_deref()?)];
+    let line = failed.commands.record?.to_owned();
+    Some(names.into_iter().fold(line, |line, (place, name)| line.replace(place, &steps::quoted(name))))
 }
 
 fn of_code(cause: &Cause) -> Option<Known> {
@@ -142,8 +152,7 @@ fn of_sqlstate(code: &str) -> Option<Known> {
         ),
         "42P04" | "42P06" | "42P07" | "42701" | "42710" | "42723" => (
             "the object exists already: the ledger row of the migration was deleted, or someone created it by hand",
-            "if the object is as the migration makes it, put back the migration's ledger row (with Django: \
-             `python manage.py migrate_schemas APP NAME --fake --schema=TENANT`); if it is not, drop it",
+            "if the object is not as the migration makes it, drop it; if it is, put back the migration's ledger row",
         ),
         "3F000" | "42P01" | "42703" | "42704" | "42883" => (
             "the schema, table, column or function that is used does not exist here",

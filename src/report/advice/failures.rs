@@ -16,7 +16,8 @@ use crate::{
 /// `explained` if there is advice on the schemas at which it failed.
 pub(super) fn advise(steps: &mut Steps, failure: &Failure, explained: bool) {
     if !explained && let Some(cause) = failure.cause() {
-        causes::advise(steps, cause, &[]);
+        let schemas: Vec<Option<&str>> = failure.tenant().into_iter().map(Some).collect();
+        causes::advise(steps, cause, &schemas, None);
     }
     if let Some(cause) = likely(failure)
         && !steps.has_cause()
@@ -27,9 +28,9 @@ pub(super) fn advise(steps: &mut Steps, failure: &Failure, explained: bool) {
         steps.tell(text);
     }
     if let Failure::Provisioning { tenant, left: Left::Unproved, .. } = failure {
-        steps.tell(
-            "inspect the schema: if it is a real tenant, add its registry row; if it is not, drop the schema by hand",
-        );
+        steps.tell(format!(
+            "inspect the schema of {tenant}: if it is a real tenant, add its registry row; if it is not, drop the schema by hand",
+        ));
         steps.apply("or delete a registered tenant", steps::delete(tenant));
     }
     if steps.is_empty() {
@@ -51,11 +52,11 @@ fn likely(failure: &Failure) -> Option<&'static str> {
 fn after(failure: &Failure, again: &str, known: bool) -> Option<String> {
     let lead = if known { "then" } else { "correct the cause, then" };
     Some(match failure {
-        Failure::Provisioning { left: Left::Nothing, .. } => {
-            format!("{lead} {again}; the tenant's schema, rows and journal entry were removed")
+        Failure::Provisioning { tenant, left: Left::Nothing, .. } => {
+            format!("{lead} {again}; the schema, rows and journal entry of {tenant} were removed")
         }
-        Failure::Provisioning { left: Left::AsItWas, .. } if !known => {
-            format!("correct the cause, or name another tenant, then {again}")
+        Failure::Provisioning { tenant, left: Left::AsItWas, .. } if !known => {
+            format!("correct the cause, or name another tenant than {tenant}, then {again}")
         }
         Failure::Provisioning { left: Left::AsItWas, .. }
         | Failure::Refused { .. }
@@ -67,11 +68,11 @@ fn after(failure: &Failure, again: &str, known: bool) -> Option<String> {
         {
             format!("then {again}")
         }
-        Failure::Provisioning { left: Left::Later, .. } => {
-            format!("{lead} {again}: the rest of this attempt is removed first")
+        Failure::Provisioning { tenant, left: Left::Later, .. } => {
+            format!("{lead} {again}: what this attempt left of {tenant} is removed first")
         }
-        Failure::Deleting { .. } => {
-            format!("{lead} {again}: it removes what is left")
+        Failure::Deleting { tenant, .. } => {
+            format!("{lead} {again}: it removes what is left of {tenant}")
         }
         Failure::LockLost { .. } => format!("{again}: the ledgers record what was committed"),
         _ => return None,

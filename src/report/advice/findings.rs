@@ -129,21 +129,20 @@ fn bring_back(steps: &mut Steps, judgement: &Judgement, tables: &[Option<&str>])
     }
     let of_app = judgement.tenants.iter().find_map(|(tenant, verdict)| {
         verdict.findings.iter().find_map(|finding| match finding {
-            Finding::Models { app, .. } => Some((tenant, app)),
+            Finding::Models { app, print_sql, .. } => Some((tenant, app, (*print_sql)?)),
             _ => None,
         })
     });
-    if let Some((tenant, app)) = of_app {
+    if let Some((tenant, app, print_sql)) = of_app {
         steps.paste(
             format!(
                 "print the SQL of the migration NAME that creates the table, and run that part of it in {}",
                 names(tables)
             ),
-            format!(
-                "python manage.py tenant_command sqlmigrate {} NAME --schema={}",
-                steps::quoted(app),
-                steps::quoted(tenant)
-            ),
+            print_sql
+                .replace("{app}", &steps::quoted(app))
+                .replace("{migration}", "NAME")
+                .replace("{tenant}", &steps::quoted(tenant)),
         );
         steps.tell("or restore what is missing from a backup");
     } else {
@@ -183,9 +182,9 @@ fn unread(steps: &mut Steps, judgement: &Judgement) {
         }
     }
     for (why, schemas) in causes {
-        causes::advise(steps, why, &schemas);
+        causes::advise(steps, why, &schemas, None);
         steps.cause("a schema could not be read");
-        steps.see(format!("then judge {} again", names(&schemas)), steps::verify(&schemas));
+        steps.apply(format!("then judge {} again", names(&schemas)), steps::verify(&schemas));
     }
     if !schemas(judgement, |finding| matches!(finding, Finding::Vanished)).is_empty() {
         steps.cause("a schema was dropped while it was being read");

@@ -61,7 +61,7 @@ pub(crate) fn of_remedy(remedy: &Remedy) -> Advice {
         }
         Remedy::Cause(cause) => {
             let mut steps = Steps::new(Running::Doctor);
-            causes::advise(&mut steps, cause, &[]);
+            causes::advise(&mut steps, cause, &[], None);
             steps.advice()
         }
     }

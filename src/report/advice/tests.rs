@@ -5,11 +5,13 @@ use std::{collections::BTreeSet, io, rc::Rc};
 use super::*;
 use crate::{
     cause::{Cause, Code, Kind},
-    failure::Counts,
-    outcome::{SchemaFailure, doctor, wording},
-    report::{doctor as rendered, facts::Facts},
+    cli::Format,
+    failure::{Counts, Left},
+    outcome::{SchemaFailure, command::Verified, doctor, wording},
+    report::{answer::Render, doctor as rendered, facts::Facts},
     tenants::{
         gate::{Finding, Verdict},
+        ledger::Commands,
         manifest,
     },
 };
@@ -25,6 +27,9 @@ const COMMANDS: [(Running, &str); 9] = [
     (Running::TenantTemplate, "portcullis tenant template"),
     (Running::Manifest, "portcullis manifest"),
 ];
+
+/// A framework's command.
+const PRINT: &str = "print {app} {migration} {tenant}";
 
 fn sql(code: &str) -> Cause {
     // The server's own language is not English: nothing depends on its words.
@@ -53,8 +58,20 @@ fn findings() -> Vec<Finding> {
         Finding::Altered { migrations: some() },
         Finding::Diverged { unknown: some() },
         Finding::Ahead { unknown: some(), blocks: true },
-        Finding::Models { app: app(), models: some(), whole: true, after: Vec::new() },
-        Finding::Models { app: app(), models: some(), whole: false, after: Vec::new() },
+        Finding::Models {
+            app: app(),
+            models: some(),
+            whole: true,
+            after: Vec::new(),
+            print_sql: Some(PRINT),
+        },
+        Finding::Models {
+            app: app(),
+            models: some(),
+            whole: false,
+            after: Vec::new(),
+            print_sql: Some(PRINT),
+        },
         Finding::Shadowed { tables: some() },
         missing(),
         Finding::OtherKind { table: table(), expected: manifest::Kind::Table, found: manifest::Kind::View },
@@ -98,8 +115,7 @@ fn every_finding_has_advice_that_names_its_tenants_and_never_the_command_that_ru
                     assert!(!itself, "{running:?} advises itself for {finding:?}: {action:?}");
                 }
                 let told: String = advice.actions.iter().map(Action::line).collect();
-                let about_all = matches!(finding, Finding::Vanished)
-                    || matches!(&finding, Finding::LookFailed { why } if why.code.is_none());
+                let about_all = matches!(finding, Finding::Vanished);
                 assert!(about_all || told.contains("acme"), "{running:?} {finding:?}: {told}");
             }
         }
@@ -150,7 +166,7 @@ fn each_cause_has_advice_of_its_own_wherever_it_occurs() {
             migration: Some("2 invoices".into()),
             place: None,
             why: cause.clone(),
-            dirty: false,
+            ..SchemaFailure::default()
         };
         let migrating = FailureDetails {
             failed: vec![schema],
@@ -174,6 +190,150 @@ fn each_cause_has_advice_of_its_own_wherever_it_occurs() {
             assert_eq!(advice(details, Running::Run).cause, Some(likely), "{cause:?} {:?}", details.failure);
         }
     }
+}
+
+const EVERY_KIND: [Kind; 20] = [
+    Kind::Other,
+    Kind::Unreachable,
+    Kind::Authentication,
+    Kind::Certificate,
+    Kind::TooManyConnections,
+    Kind::Lost,
+    Kind::Silent,
+    Kind::ReadOnly,
+    Kind::DiskFull,
+    Kind::OutOfMemory,
+    Kind::Permission,
+    Kind::Locked,
+    Kind::Cancelled,
+    Kind::Corrupt,
+    Kind::Exists,
+    Kind::Missing,
+    Kind::Constraint,
+    Kind::Rejected,
+    Kind::File,
+    // Once more, with what an unknown code gives.
+    Kind::Rejected,
+];
+
+/// Each place at which a cause can occur, with the tenant that it is about.
+fn places(why: &Cause) -> Vec<(&'static str, FailureDetails, Option<&'static str>)> {
+    let acme = || "acme".to_owned();
+    let failed = |commands| SchemaFailure {
+        tenant: Some(acme()),
+        migration: Some("finance.0002_invoices".into()),
+        why: why.clone(),
+        commands,
+        ..SchemaFailure::default()
+    };
+    let at = |commands, failure: Failure| FailureDetails { failed: vec![failed(commands)], ..failure.into() };
+    let record = Commands { record: Some("record {app} {migration} {tenant}"), ..Commands::default() };
+    let provisioning = |left| Failure::Provisioning { tenant: acme(), why: why.clone(), left };
+    let reading = judged(Finding::LookFailed { why: why.clone() }, &["acme"]);
+    vec![
+        (
+            "a migration",
+            at(Commands::default(), Failure::MigrationFailed { failed: 1, unfit: 0 }),
+            Some("acme"),
+        ),
+        (
+            "a framework's migration",
+            at(record, Failure::MigrationFailed { failed: 1, unfit: 0 }),
+            Some("acme"),
+        ),
+        (
+            "all migrations",
+            at(record, Failure::Database { what: "migrating".into(), why: why.clone() }),
+            Some("acme"),
+        ),
+        ("a new tenant's migration", at(record, provisioning(Left::Nothing)), Some("acme")),
+        ("a new tenant", provisioning(Left::Nothing).into(), Some("acme")),
+        ("a new tenant's start", provisioning(Left::AsItWas).into(), Some("acme")),
+        ("a new tenant's rest", provisioning(Left::Later).into(), Some("acme")),
+        ("a tenant of nobody", provisioning(Left::Unproved).into(), Some("acme")),
+        ("a deletion", Failure::Deleting { tenant: acme(), why: why.clone() }.into(), Some("acme")),
+        ("the gate", FailureDetails::unless_complete(reading).unwrap_err(), Some("acme")),
+        ("a login", Failure::Refused { what: "the database".into(), why: why.clone() }.into(), None),
+        ("a COMMIT", Failure::Database { what: "COMMIT".into(), why: why.clone() }.into(), None),
+        ("the lock", Failure::Database { what: "acquiring the lock".into(), why: why.clone() }.into(), None),
+        (
+            "an inspection",
+            Failure::Unproven { what: "all is complete".into(), why: why.clone() }.into(),
+            None,
+        ),
+        ("a step's SQL", Failure::SqlFailed { why: why.clone() }.into(), None),
+        ("a manifest", Failure::NotDerivable { why: why.clone() }.into(), None),
+        (
+            "a wait",
+            Failure::WaitTimedOut { what: "x".into(), after: std::time::Duration::ZERO, last: why.clone() }
+                .into(),
+            None,
+        ),
+    ]
+}
+
+#[test]
+fn a_cause_has_one_advice_wherever_it_occurs_for_its_tenants_and_never_the_command_that_runs() {
+    let coded = [
+        "28P01", "3D000", "42501", "53300", "25006", "55P03", "57014", "42P07", "42P01", "23505", "57P01",
+        "XX001",
+    ];
+    let by_kind = EVERY_KIND.map(|kind| Cause::new(kind, "fehler"));
+    for why in by_kind.into_iter().chain(coded.map(sql)).chain([8, 11, 13, 19].map(sqlite)) {
+        let by_doctor = of_remedy(&doctor::Remedy::Cause(why.clone()));
+        for (place, details, tenant) in places(&why) {
+            for (running, line) in COMMANDS {
+                let facts = Facts::of(None, &details, running);
+                let told: Vec<String> = facts.next.iter().map(Action::line).collect();
+                let context = format!("{why:?} at {place} in {running:?}: {told:#?}");
+                assert!(!told.is_empty(), "{context}");
+                // In any language: nothing is taken from the message.
+                assert!(!told.iter().any(|told| told.contains("ehler")), "{context}");
+                assert!(!told.iter().any(|told| told.contains(line)), "it advises itself: {context}");
+                if let Some(tenant) = tenant {
+                    assert!(told.iter().any(|told| told.contains(tenant)), "{context}");
+                }
+                if let Some(cause) = by_doctor.cause {
+                    assert_eq!(facts.likely_cause, Some(cause), "{context}");
+                    let what = &by_doctor.actions[0].text;
+                    assert!(told.iter().any(|told| told.contains(what.as_str())), "{what}\n{context}");
+                }
+            }
+        }
+        let failed = Failure::Database { what: "COMMIT".into(), why: why.clone() };
+        let remedy = of_remedy(&doctor::Remedy::Failure(Rc::new(failed)));
+        assert_eq!(by_doctor.cause, remedy.cause.filter(|_| by_doctor.cause.is_some()), "{why:?}");
+    }
+}
+
+#[test]
+fn verify_says_in_json_what_its_box_says() {
+    for finding in findings() {
+        let judgement = judged(finding.clone(), &["acme"]);
+        let Err(details) = FailureDetails::unless_complete(judgement.clone()) else { continue };
+        let facts = Facts::of(None, &details, Running::Verify);
+        let verified = Verified { judgement, stale: Vec::new(), app: None, quiet: false };
+        let answer = verified.render(Format::Json, false);
+        let json: serde_json::Value = serde_json::from_str(&answer.text).unwrap();
+        assert_eq!(json["likely_cause"], serde_json::json!(facts.likely_cause), "{finding:?}");
+        assert_eq!(json["next"], serde_json::json!(facts.next), "{finding:?}");
+    }
+}
+
+#[test]
+fn a_framework_names_the_command_that_records_a_migration() {
+    let commands = Commands { record: Some("record {app} {migration} {tenant}"), ..Commands::default() };
+    let failed = SchemaFailure {
+        tenant: Some("acme".into()),
+        migration: Some("finance.0002_invoices".into()),
+        why: sql("42P07"),
+        commands,
+        ..SchemaFailure::default()
+    };
+    let failure = Failure::MigrationFailed { failed: 1, unfit: 0 };
+    let details = FailureDetails { failed: vec![failed], ..failure.into() };
+    let command = advice(&details, Running::Run).actions[0].command.clone();
+    assert_eq!(command.as_deref(), Some("record finance 0002_invoices acme"));
 }
 
 #[test]
