@@ -46,15 +46,23 @@ pub(crate) struct SchemaFailure {
 impl FailureDetails {
     /// The judgement's summary if it came out complete, else what is wrong.
     pub(crate) fn unless_complete(judgement: Judgement) -> Result<String, Self> {
-        let counts = wording::counts(&judgement);
-        let failure = match judgement.outcome() {
-            Outcome::Complete => return Ok(wording::summary(&judgement)),
-            Outcome::Incomplete => Failure::Incomplete { counts },
+        match Self::failure_of(&judgement) {
+            None => Ok(wording::summary(&judgement)),
+            Some(failure) => Err(Self { judgement: Some(judgement), ..Self::from(failure) }),
+        }
+    }
+
+    /// What is wrong, if anything is.
+    pub(crate) fn failure_of(judgement: &Judgement) -> Option<Failure> {
+        let counts = wording::counts(judgement);
+        match judgement.outcome() {
+            Outcome::Complete => None,
+            Outcome::Incomplete => Some(Failure::Incomplete { counts }),
             Outcome::Unproven => {
-                Failure::Unproven { what: "everything is complete".into(), why: counts.to_string().into() }
+                let why = counts.to_string().into();
+                Some(Failure::Unproven { what: "everything is complete".into(), why })
             }
-        };
-        Err(Self { judgement: Some(judgement), ..Self::from(failure) })
+        }
     }
 }
 

@@ -1,16 +1,11 @@
 //! Renders what a command came to, in the format that was asked for: the one place where results become text.
 
-use serde_json::{Value, json};
+use serde::Serialize;
+use serde_json::json;
 
 use super::{
-    advice::{Advice, advice},
-    doctor,
-    facts::Facts,
-    failure_box, foreign,
-    github::annotation,
-    history, judgement, repair,
-    running::Running,
-    tenants,
+    advice, doctor, facts::Facts, failure_box, foreign, github::annotation, history, judgement, repair,
+    running::Running, tenants,
 };
 use crate::{
     cli::Format,
@@ -87,8 +82,9 @@ impl Answer {
     }
 }
 
-fn pretty(value: &Value) -> String {
-    format!("{value:#}\n")
+fn pretty(value: &impl Serialize) -> String {
+    // Nothing that is rendered has a key that is not text, or fails to serialize itself.
+    serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
 }
 
 impl Render for String {
@@ -150,8 +146,12 @@ impl Render for Verified {
         };
         let warnings: String = wording::warnings(&judgement).into_iter().chain(stale).map(warning).collect();
         let (whole, before) = match format {
-            Format::Json => (Some(judgement::json(&judgement)), String::new()),
-            Format::Junit => (Some(judgement::junit(&judgement).into()), String::new()),
+            Format::Json => {
+                let mut everything = judgement::json(&judgement);
+                everything.advice = Some(advice::of_gate(&judgement, Running::Verify).into());
+                (Some(pretty(&everything)), String::new())
+            }
+            Format::Junit => (Some(judgement::junit(&judgement)), String::new()),
             Format::Github => (None, judgement::annotations(&judgement) + &warnings),
             Format::Text => (None, warnings),
         };
@@ -161,17 +161,10 @@ impl Render for Verified {
             Ok(summary) => Answer::good(format!("{before}complete: {summary}{of_app}\n")),
             Err(failure) => Answer { text: before, ..Answer::bad(failure) },
         };
-        let text = match whole {
-            None => return answer,
-            Some(Value::String(text)) => text,
-            Some(mut value) => {
-                let advice = answer.failure.as_ref().map(|details| advice(details, Running::Verify));
-                let Advice { cause, actions } = advice.unwrap_or_default();
-                (value["likely_cause"], value["next"]) = (json!(cause), json!(actions));
-                pretty(&value)
-            }
-        };
-        Answer { text, ..answer.without_box() }
+        match whole {
+            Some(text) => Answer { text, ..answer.without_box() },
+            None => answer,
+        }
     }
 }
 
@@ -239,7 +232,14 @@ impl Render for TenantOutcome {
             let failure = self.failure().map(|details| &details.failure);
             let interrupted = matches!(failure, Some(Failure::Interrupted { .. }));
             let invalid = matches!(failure, Some(Failure::ConfigInvalid { .. }));
-            let text = if interrupted { String::new() } else { pretty(&tenants::json(&self)) };
+            let text = if interrupted {
+                String::new()
+            } else {
+                match &self {
+                    Self::Listed(judgement) => pretty(&tenants::listed(judgement)),
+                    outcome => pretty(&tenants::json(outcome)),
+                }
+            };
             let answer = Answer::with(text, self.into_failure());
             let answer = if interrupted || invalid { answer } else { answer.without_box() };
             return Answer { code: answer.code.max(u8::from(absent)), ..answer };

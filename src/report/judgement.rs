@@ -1,8 +1,11 @@
 //! Words the gate's judgement, as text and as JSON. JSON is never capped.
 
-use serde_json::{Value, json};
+use std::collections::BTreeMap;
+
+use serde::Serialize;
 
 use super::{
+    advice::{Action, Advice},
     github,
     junit::{self, Case},
 };
@@ -55,22 +58,67 @@ pub(crate) fn annotations(judgement: &Judgement) -> String {
     bad().take(shown).map(one).chain(rest).map(|line| line + "\n").collect()
 }
 
-/// Everything, for programs.
-pub(crate) fn json(judgement: &Judgement) -> Value {
-    json!({
-        "outcome": outcome_word(judgement.outcome()),
-        "summary": summary(judgement),
-        "shared": judgement.shared.as_ref().map(schema_json),
-        "tenants": judgement.tenants.iter().map(|(name, verdict)| (name.clone(), schema_json(verdict))).collect::<serde_json::Map<_, _>>(),
-        "orphans": judgement.orphans,
-        "unfinished": judgement.unfinished,
-        "too_few": judgement.too_few.map(|(rows, least)| json!({ "rows": rows, "at_least": least })),
-    })
+/// Everything, for programs. It borrows: a value of its own for each of many tenants would take much memory.
+#[derive(Serialize)]
+pub(crate) struct Everything<'a> {
+    /// Left out where no failure is told.
+    #[serde(flatten)]
+    pub(crate) advice: Option<AdviceFields>,
+    orphans: &'a [String],
+    outcome: &'static str,
+    shared: Option<OneSchema<'a>>,
+    summary: String,
+    tenants: BTreeMap<&'a str, OneSchema<'a>>,
+    too_few: Option<TooFew>,
+    unfinished: &'a [String],
+}
+
+/// What to do about it.
+#[derive(Serialize)]
+pub(crate) struct AdviceFields {
+    likely_cause: Option<&'static str>,
+    next: Vec<Action>,
+}
+
+impl From<Advice> for AdviceFields {
+    fn from(Advice { cause, actions }: Advice) -> Self {
+        Self { likely_cause: cause, next: actions }
+    }
+}
+
+#[derive(Serialize)]
+struct TooFew {
+    at_least: usize,
+    rows: usize,
 }
 
 /// One schema's verdict.
-pub(crate) fn schema_json(verdict: &Verdict) -> Value {
-    json!({ "outcome": outcome_word(verdict.outcome()), "findings": verdict.findings })
+#[derive(Serialize)]
+pub(crate) struct OneSchema<'a> {
+    findings: &'a [Finding],
+    outcome: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tenant: Option<&'a str>,
+}
+
+impl<'a> OneSchema<'a> {
+    /// `tenant` where it is not the key.
+    pub(crate) fn new(verdict: &'a Verdict, tenant: Option<&'a str>) -> Self {
+        Self { findings: &verdict.findings, outcome: outcome_word(verdict.outcome()), tenant }
+    }
+}
+
+pub(crate) fn json(judgement: &Judgement) -> Everything<'_> {
+    Everything {
+        advice: None,
+        orphans: &judgement.orphans,
+        outcome: outcome_word(judgement.outcome()),
+        shared: judgement.shared.as_ref().map(|verdict| OneSchema::new(verdict, None)),
+        summary: summary(judgement),
+        tenants: judgement.tenants.iter().map(|(name, one)| (&**name, OneSchema::new(one, None))).collect(),
+        too_few: judgement.too_few.map(|(rows, at_least)| TooFew { at_least, rows }),
+        unfinished: &judgement.unfinished,
+    }
 }
 
 fn said(verdict: &Verdict, outcome: Outcome) -> impl Iterator<Item = &Finding> {

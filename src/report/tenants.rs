@@ -1,10 +1,12 @@
 //! What the commands for tenants say, as text and as JSON.
 
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
     advice::{Action, advice},
-    foreign, judgement,
+    foreign,
+    judgement::{self, OneSchema},
     running::Running,
 };
 use crate::{
@@ -66,12 +68,8 @@ pub(crate) fn json(outcome: &TenantOutcome) -> Value {
                 "failure": failure.as_ref().map(|failure| self::failure(failure, Running::TenantBootstrap)),
             })
         }
-        TenantOutcome::Listed(judgement) => {
-            let tenants: Vec<Value> =
-                judgement.tenants.iter().map(|(name, verdict)| one(name, verdict)).collect();
-            json!({ "tenants": tenants, "orphans": judgement.orphans, "unfinished": judgement.unfinished })
-        }
-        TenantOutcome::Shown { tenant, verdict } => one(tenant, verdict),
+        TenantOutcome::Listed(judgement) => json!(listed(judgement)),
+        TenantOutcome::Shown { tenant, verdict } => json!(OneSchema::new(verdict, Some(tenant))),
         TenantOutcome::Deleted { tenant, deleted } => json!({
             "tenant": tenant,
             "deleted": true,
@@ -95,10 +93,18 @@ pub(crate) fn json(outcome: &TenantOutcome) -> Value {
     }
 }
 
-fn one(tenant: &str, verdict: &Verdict) -> Value {
-    let mut value = judgement::schema_json(verdict);
-    value["tenant"] = tenant.into();
-    value
+/// `tenant list`, for programs.
+#[derive(Serialize)]
+pub(crate) struct Listed<'a> {
+    orphans: &'a [String],
+    tenants: Vec<OneSchema<'a>>,
+    unfinished: &'a [String],
+}
+
+pub(crate) fn listed(judgement: &Judgement) -> Listed<'_> {
+    let tenants = judgement.tenants.iter().map(|(name, verdict)| OneSchema::new(verdict, Some(name)));
+    let tenants = tenants.collect();
+    Listed { orphans: &judgement.orphans, tenants, unfinished: &judgement.unfinished }
 }
 
 /// Each finding in a line.

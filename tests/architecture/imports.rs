@@ -14,15 +14,19 @@ struct Modules {
     handed_on: BTreeMap<Vec<String>, Vec<String>>,
 }
 
-/// The files of `src`, relative to it, with their code without tests and comments.
+/// The files of `src`, relative to it, with their text but for tests and comments.
 pub fn files() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut paths = Vec::new();
     collect(&root, &mut paths);
-    let name = |path: &PathBuf| path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
-    let is_test = |name: &String| name.ends_with("tests.rs") || name.contains("/tests/");
-    let names = paths.iter().map(name).filter(|name| !is_test(name));
-    names.map(|name| (name.clone(), production_code(&fs::read_to_string(root.join(name)).unwrap()))).collect()
+    let file = |path: PathBuf| {
+        let text = fs::read_to_string(&path).unwrap();
+        let code = text.split("#[cfg(test)]\nmod ").next().unwrap_or_default();
+        let lines = code.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let name = path.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+        (name, lines.collect::<Vec<_>>().join("\n"))
+    };
+    paths.into_iter().map(file).collect()
 }
 
 /// Which file imports which, both relative to `src`.

@@ -8,8 +8,8 @@ use super::{
 };
 use crate::{
     failure::{Failure, Left},
-    outcome::FailureDetails,
-    tenants::quarantine,
+    outcome::SchemaFailure,
+    tenants::{gate::Judgement, quarantine},
     words::count,
 };
 
@@ -168,9 +168,14 @@ fn alone(steps: &mut Steps, failure: &Failure) {
 }
 
 /// Blocking all tenants or serving the others is a decision for a person.
-pub(super) fn choice(steps: &mut Steps, details: &FailureDetails) {
-    if let (None, Some(failed)) = (&details.judgement, details.failed.first()) {
-        if failed.tenant.is_some() && matches!(details.failure, Failure::MigrationFailed { .. }) {
+pub(super) fn choice(
+    steps: &mut Steps,
+    failure: &Failure,
+    judgement: Option<&Judgement>,
+    failed: Option<&SchemaFailure>,
+) {
+    if let (None, Some(failed)) = (judgement, failed) {
+        if failed.tenant.is_some() && matches!(failure, Failure::MigrationFailed { .. }) {
             steps.tell(
                 "or decide to serve the others: `on_failure = \"warn\"` on the step that migrates, and `[gate] incomplete = \
                  \"quarantine\"` with `max_quarantined`, which keeps the server from those that fail",
@@ -178,7 +183,7 @@ pub(super) fn choice(steps: &mut Steps, details: &FailureDetails) {
         }
         return;
     }
-    let (Some(judgement), Failure::Incomplete { .. }) = (&details.judgement, &details.failure) else {
+    let (Some(judgement), Failure::Incomplete { .. }) = (judgement, failure) else {
         return;
     };
     let bad = quarantine::incomplete(judgement).len();

@@ -36,7 +36,18 @@ pub(crate) fn advice(details: &FailureDetails, running: Running) -> Advice {
         findings::advise(&mut steps, judgement);
     }
     failures::advise(&mut steps, &details.failure, !details.failed.is_empty());
-    failures::choice(&mut steps, details);
+    failures::choice(&mut steps, &details.failure, details.judgement.as_ref(), details.failed.first());
+    steps.advice()
+}
+
+/// What the failure that the gate's findings make advises; nothing if everything is complete.
+pub(crate) fn of_gate(judgement: &Judgement, running: Running) -> Advice {
+    let mut steps = Steps::new(running);
+    if let Some(failure) = FailureDetails::failure_of(judgement) {
+        findings::advise(&mut steps, judgement);
+        failures::advise(&mut steps, &failure, false);
+        failures::choice(&mut steps, &failure, Some(judgement), None);
+    }
     steps.advice()
 }
 
