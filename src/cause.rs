@@ -47,6 +47,8 @@ pub(crate) enum Kind {
     OutOfMemory,
     /// The role or the user lacks a privilege.
     Permission,
+    /// Row-level security would hide rows of a table from the role.
+    RowSecurity,
     /// Another session holds a lock that was not released in time.
     Locked,
     /// The statement ran longer than its time-out, or was cancelled.

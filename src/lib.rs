@@ -215,7 +215,7 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colo
             let by_hand = ByHand::new("bootstrap", out, colour);
             let on_event = |event| by_hand.on_event(event);
             let work = async |state: &RunState| {
-                let outcome = by_hand.watch(commands::tenant::run(state, what, &on_event)).await;
+                let outcome = Box::pin(by_hand.watch(commands::tenant::run(state, what, &on_event))).await;
                 if let Ok(outcome) = &outcome {
                     notify::not_created(&state.context, outcome, out).await;
                 }

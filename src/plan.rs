@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::{
-    config::{After, Config, Flag, Scope, Server, Step},
+    config::{After, Config, Flag, Scope, Step},
     failure::Failure,
 };
 
@@ -73,8 +73,8 @@ pub(crate) fn plan(config: &Config) -> Result<Plan, Failure> {
 }
 
 /// Whether this argv runs no step: it begins with one of `server.passthrough`.
-pub(crate) fn passes_through(server: &Server, argv: &[String]) -> bool {
-    server.passthrough.iter().any(|beginning| match (beginning.split_first(), argv.split_first()) {
+pub(crate) fn passes_through(passthrough: &[Vec<String>], argv: &[String]) -> bool {
+    passthrough.iter().any(|beginning| match (beginning.split_first(), argv.split_first()) {
         (Some((program, words)), Some((given, rest))) => {
             (given == program || file_name(given) == Some(program)) && rest.starts_with(words)
         }

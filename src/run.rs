@@ -86,7 +86,8 @@ fn past_the_file(
     refused: Refused,
 ) -> Result<u8, Failure> {
     let Refused { failure, server } = refused;
-    let Some(server) = server.filter(|server| plan::passes_through(server, &arguments.server)) else {
+    let Some(server) = server.filter(|server| plan::passes_through(&server.passthrough, &arguments.server))
+    else {
         return Err(failure);
     };
     report.tell(&Event::Remark { text: failure::chain(&failure) });
@@ -111,7 +112,7 @@ fn gate(
 ) -> Result<u8, Failure> {
     let mut server = Server::of(&config.server, arguments);
     // Only an argv that somebody typed: the file's own command is never let past the gate.
-    if plan::passes_through(&config.server, &arguments.server) {
+    if plan::passes_through(&config.server.passthrough, &arguments.server) {
         return pass_through(&server, inherited, report);
     }
     // It is recorded and compared with what was recorded.

@@ -6,13 +6,14 @@ use tokio::sync::OnceCell;
 
 use super::expectation::{self, Expectation};
 use crate::{
-    config::{Config, Migrations, Source},
+    config::{Config, Migrations, Source, Transaction},
     database::{Database, Limits},
     deadline::Deadline,
     failure::Failure,
     frameworks::Project,
     outcome::{ActionEvent, FailureDetails},
     process::Processes,
+    tenants::manifest::Manifest,
 };
 
 /// At least so long may the removal of one tenant take.
@@ -48,12 +49,20 @@ impl RunContext {
         self.expectation.get_or_try_init(|| async { expectation::load(&self.sources()?, &log).await }).await
     }
 
-    /// Derives the manifest of the configured files: its path and its text.
+    /// Derives the manifest of the configured files.
     pub(crate) async fn make_manifest(
         &self,
         on_event: &dyn Fn(ActionEvent),
-    ) -> Result<(std::path::PathBuf, String), FailureDetails> {
+    ) -> Result<Manifest, FailureDetails> {
         expectation::make(&self.sources()?, on_event).await
+    }
+
+    /// The manifest's file, if it is what the configured files make.
+    pub(crate) async fn check_manifest(
+        &self,
+        on_event: &dyn Fn(ActionEvent),
+    ) -> Result<Manifest, FailureDetails> {
+        expectation::check(&self.sources()?, on_event).await
     }
 
     /// The project whose framework applies the migrations; None if Portcullis itself does.
@@ -65,10 +74,13 @@ impl RunContext {
     }
 
     pub(crate) fn limits(&self) -> Result<Limits, Failure> {
-        let apply = &self.migrations()?.apply;
+        let migrations = self.migrations()?;
+        let apply = &migrations.apply;
         Ok(Limits {
             lock_timeout: apply.lock_timeout,
             statement_timeout: apply.statement_timeout,
+            search_path: migrations.search_path.clone(),
+            all_in_one: apply.transaction == Transaction::Schema,
             gives_way: false,
             deadline: Deadline::after(apply.timeout),
         })
@@ -85,6 +97,7 @@ impl RunContext {
             migrations: self.migrations()?,
             database: self.database.as_ref(),
             project: self.project()?,
+            has_registry: self.config.registry.is_some(),
         })
     }
 }

@@ -1,9 +1,6 @@
 //! What the code expects: the migration files on disk and the manifest that was made of them.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::{io, path::Path};
 
 use crate::{
     config::{Migrations, Source},
@@ -21,6 +18,7 @@ pub(super) struct Sources<'a> {
     pub(super) database: Option<&'a Database>,
     /// None if Portcullis itself applies the migrations.
     pub(super) project: Option<Project<'a>>,
+    pub(super) has_registry: bool,
 }
 
 /// The files and the manifest, which agree with each other.
@@ -47,7 +45,9 @@ pub(super) async fn load(
         (None, true) => return derived(sources, shared, tenant).await,
         (Some(project), true) => {
             let text = project.ask(path, on_event).await.map_err(|details| details.failure)?;
-            return Ok(Expectation { manifest: parse(path, &text, make)?, shared, tenant });
+            let manifest = parse(path, &text, make)?;
+            refuse_empty(sources, &manifest)?;
+            return Ok(Expectation { manifest, shared, tenant });
         }
         (_, false) => read(path, make).await?,
     };
@@ -56,8 +56,35 @@ pub(super) async fn load(
         None => sql::staleness(&manifest, &expected(&shared), &expected(&tenant)),
     };
     match stale {
-        None => Ok(Expectation { manifest, shared, tenant }),
+        None => {
+            refuse_empty(sources, &manifest)?;
+            Ok(Expectation { manifest, shared, tenant })
+        }
         Some(why) => Err(Failure::ManifestStale { path: path.clone(), why, make: make.into() }),
+    }
+}
+
+/// Compares the manifest's file with what it was made of. That of SQL files proves itself by its digest and their checksums: no
+/// database is asked.
+pub(super) async fn check(
+    sources: &Sources<'_>,
+    on_event: &dyn Fn(ActionEvent),
+) -> Result<Manifest, FailureDetails> {
+    let migrations = sources.migrations;
+    let (path, make) = (&migrations.manifest, make_command(migrations));
+    let manifest = read(path, make).await?;
+    let why = match &migrations.source {
+        Source::Sql { shared, tenant } => {
+            let (shared, tenant) = (expected(&resolve(shared).await?), expected(&resolve(tenant).await?));
+            sql::staleness(&manifest, &shared, &tenant)
+        }
+        Source::External(_) => (self::make(sources, on_event).await? != manifest)
+            .then(|| "the migrations make something else".into()),
+    };
+    refuse_empty(sources, &manifest)?;
+    match why {
+        None => Ok(manifest),
+        Some(why) => Err(Failure::ManifestStale { path: path.clone(), why, make: make.into() }.into()),
     }
 }
 
@@ -89,8 +116,12 @@ async fn derive(
     tenant: &[MigrationFile],
 ) -> Result<Manifest, Failure> {
     let lacks = || Failure::ConfigLacks { what: "deriving the manifest".into(), needs: "[database]" };
-    let derived =
-        sources.database.ok_or_else(lacks)?.derive(shared, tenant).await.map_err(|error| match error {
+    let derived = sources
+        .database
+        .ok_or_else(lacks)?
+        .derive(shared, tenant, &sources.migrations.search_path)
+        .await
+        .map_err(|error| match error {
             DatabaseError::Failed(why) => Failure::NotDerivable { why },
             other => other.into_failure("deriving the manifest"),
         })?;
@@ -99,7 +130,25 @@ async fn derive(
         tables: made.tables,
         kinds: made.kinds,
     };
-    Ok(Manifest::new(&sql::LEDGER, expected(shared, derived.shared), expected(tenant, derived.tenant)))
+    let manifest =
+        Manifest::new(&sql::LEDGER, expected(shared, derived.shared), expected(tenant, derived.tenant));
+    refuse_empty(sources, &manifest)?;
+    Ok(manifest)
+}
+
+/// Where nothing is expected, everything would be complete.
+fn refuse_empty(sources: &Sources<'_>, manifest: &Manifest) -> Result<(), Failure> {
+    let Migrations { manifest: path, empty_manifest, .. } = sources.migrations;
+    let of_tenants = manifest.tenant.migrations.is_empty() && manifest.tenant.tables.is_empty();
+    let why = match manifest.shared.migrations.is_empty() && manifest.shared.tables.is_empty() {
+        _ if *empty_manifest => return Ok(()),
+        true if of_tenants => "no migration is expected at all",
+        _ if of_tenants && sources.has_registry => "no migration is expected of tenants",
+        _ => return Ok(()),
+    };
+    let why = format!("{why}: are the files in the image? `manifest = {{ empty = true }}` accepts it");
+    let make = make_command(sources.migrations).into();
+    Err(Failure::ManifestInvalid { path: path.clone(), why, make })
 }
 
 /// The command that makes the configured manifest.
@@ -117,7 +166,7 @@ pub(crate) async fn read(path: &Path, make: &str) -> Result<Manifest, Failure> {
         }
         Err(error) => return Err(invalid(error.to_string())),
     };
-    parse(path, &text, make)
+    parse(path, &text, make)?.proved().map_err(|why| invalid(why.into()))
 }
 
 /// Reads a manifest's text; `path` is where it comes from.
@@ -134,20 +183,19 @@ pub(crate) fn parse(path: &Path, text: &str, make: &str) -> Result<Manifest, Fai
     })
 }
 
-/// Derives the manifest of the configured files: where it belongs, and its text.
+/// Derives the manifest of the configured files.
 pub(super) async fn make(
     sources: &Sources<'_>,
     on_event: &dyn Fn(ActionEvent),
-) -> Result<(PathBuf, String), FailureDetails> {
+) -> Result<Manifest, FailureDetails> {
     let Migrations { source, manifest: path, .. } = sources.migrations;
     if let Some(project) = &sources.project {
-        return Ok((path.clone(), project.ask(path, on_event).await?));
+        let manifest = parse(path, &project.ask(path, on_event).await?, make_command(sources.migrations))?;
+        refuse_empty(sources, &manifest)?;
+        return Ok(manifest);
     }
     let Source::Sql { shared, tenant } = source else {
         return Err(Failure::Internal { what: "no project can be asked".into() }.into());
     };
-    let manifest = derive(sources, &resolve(shared).await?, &resolve(tenant).await?).await?;
-    let text = serde_json::to_string_pretty(&manifest)
-        .map_err(|error| Failure::Internal { what: format!("cannot write the manifest as JSON: {error}") })?;
-    Ok((path.clone(), text + "\n"))
+    Ok(derive(sources, &resolve(shared).await?, &resolve(tenant).await?).await?)
 }

@@ -14,16 +14,16 @@ pub(crate) async fn write(
     check: bool,
     on_event: &dyn Fn(ActionEvent),
 ) -> Result<ManifestMade, FailureDetails> {
-    let make = expectation::make_command(context.migrations()?);
-    let (path, text) = context.make_manifest(on_event).await?;
-    let manifest = expectation::parse(&path, &text, make)?;
+    let migrations = context.migrations()?;
+    let (path, make) = (migrations.manifest.clone(), expectation::make_command(migrations));
     if check {
-        if expectation::read(&path, make).await? == manifest {
-            return Ok(ManifestMade { path, release: manifest.release(), written: None });
-        }
-        let (why, make) = ("the migrations make something else".into(), make.into());
-        return Err(Failure::ManifestStale { path, why, make }.into());
+        let manifest = context.check_manifest(on_event).await?;
+        return Ok(ManifestMade { path, release: manifest.release(), written: None });
     }
+    let manifest = context.make_manifest(on_event).await?;
+    let text = manifest
+        .to_file()
+        .map_err(|error| Failure::Internal { what: format!("cannot write the manifest as JSON: {error}") })?;
     files::replace(&path, text, files::TIMEOUT).await.map_err(|error| {
         let why = format!("cannot write it: {error}");
         Failure::ManifestInvalid { path: path.clone(), why, make: make.into() }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Ahead, Apply, Gate, GateMode, Migrations, Mode, OnIncomplete, OnTenantFailure, Overrides, Project,
-    Registry, Server, Source,
+    Registry, Server, Source, Transaction,
     capabilities::Capabilities,
     command_fields::argv,
     fields::Table,
@@ -51,6 +51,11 @@ impl Words for Ahead {
     const WORDS: &'static [(&'static str, Self)] = &[("warn", Ahead::Warn), ("block", Ahead::Block)];
 }
 
+impl Words for Transaction {
+    const WORDS: &'static [(&'static str, Self)] =
+        &[("file", Transaction::File), ("schema", Transaction::Schema)];
+}
+
 impl Words for GateMode {
     const WORDS: &'static [(&'static str, Self)] =
         &[("block", GateMode::Block), ("report", GateMode::Report)];
@@ -85,9 +90,11 @@ pub(super) fn migrations(
     }
     table.only(external.unwrap_or("sql"));
     let (shared, tenant) = (table.get("shared"), table.get("tenant"));
+    let search_path = table.get("search_path").map_or_else(Vec::new, |Names(names)| names);
     let (interpreter, entry) = (table.value("python"), table.get("manage"));
     let mut manifest = table.table_or_defaults("manifest")?;
     let (file, auto_manifest) = (manifest.value("file"), manifest.value("auto"));
+    let empty_manifest = manifest.value("empty");
     manifest.finish();
     let template = table.table("template").and_then(|mut table| {
         let file = table.get("file");
@@ -109,7 +116,7 @@ pub(super) fn migrations(
         None => Source::Sql { shared: shared?, tenant: tenant? },
         Some(framework) => Source::External(Project { framework, interpreter, entry, run, env }),
     };
-    Some(Migrations { source, manifest: file, auto_manifest, template, apply })
+    Some(Migrations { source, manifest: file, auto_manifest, empty_manifest, search_path, template, apply })
 }
 
 fn apply(mut table: Table<'_>, overrides: &Overrides) -> Apply {
@@ -130,6 +137,7 @@ fn apply(mut table: Table<'_>, overrides: &Overrides) -> Apply {
         timeout: table.value("timeout"),
         lock_timeout: table.value("lock_timeout"),
         statement_timeout: table.get("statement_timeout"),
+        transaction: table.value("transaction"),
     };
     table.finish();
     apply

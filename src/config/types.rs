@@ -97,6 +97,10 @@ pub(crate) struct Migrations {
     pub(crate) manifest: PathBuf,
     /// Derive the manifest at start-up, for development.
     pub(crate) auto_manifest: bool,
+    /// The manifest may expect nothing.
+    pub(crate) empty_manifest: bool,
+    /// Schemas in which SQL files find names after their own schema.
+    pub(crate) search_path: Vec<String>,
     /// What a framework's new tenants are copied from; None has the framework migrate each.
     pub(crate) template: Option<PathBuf>,
     pub(crate) apply: Apply,
@@ -145,6 +149,17 @@ pub(crate) struct Apply {
     pub(crate) lock_timeout: Duration,
     /// None leaves the server's setting alone.
     pub(crate) statement_timeout: Option<Duration>,
+    pub(crate) transaction: Transaction,
+}
+
+/// What SQL files share a transaction.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Transaction {
+    /// Each file has its own.
+    #[default]
+    File,
+    /// All that are pending in one schema.
+    Schema,
 }
 
 /// What becomes of the others when one tenant fails. The step fails in every case.

@@ -1,5 +1,7 @@
 //! What every engine does. Each operation stands once in the table below: the trait and both engines' parts of it follow.
 
+#![expect(clippy::elidable_lifetime_names, reason = "one table makes methods with and without borrowed arguments")]
+
 use std::{collections::BTreeSet, future::ready, time::Duration};
 
 use futures_util::future::LocalBoxFuture;
@@ -102,7 +104,7 @@ engine! {
         /// What each of a tenant's tables answers.
         fn count(tenant: &'a str, tables: &'a [String]) -> Result<Vec<(String, Rows)>, DatabaseError>;
         /// Applies all migrations where nothing remains of it, and reads back what they made.
-        fn derive(shared: &'a [MigrationFile], tenant: &'a [MigrationFile]) -> Result<Derived, DatabaseError>;
+        fn derive(shared: &'a [MigrationFile], tenant: &'a [MigrationFile], search_path: &'a [String]) -> Result<Derived, DatabaseError>;
     }
     changes {
         /// Applies those of `files` that the schema's ledger lacks, in order; it may be given all of them.

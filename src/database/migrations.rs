@@ -1,11 +1,18 @@
 //! Reads a folder of SQL migrations: sqlx's naming, sqlx's checksums, its own resolver.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
+    ffi::{OsStr, OsString},
+    io,
     path::{Path, PathBuf},
 };
 
-use crate::{failure::Failure, files, tenants::manifest::Migration, words::hex};
+use sha2::{Digest, Sha384};
+
+use crate::{failure::Failure, files, frameworks::sql, tenants::manifest::Migration, words::hex};
+
+/// How deep SQL files that would not be applied are looked for; links may lead in a circle.
+const DEPTH: u32 = 4;
 
 /// One migration file that leads upwards.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,6 +23,10 @@ pub(crate) struct MigrationFile {
     pub(crate) sql: String,
     /// SHA-384 of the text.
     pub(crate) checksum: Vec<u8>,
+    /// The same of the text with the other line ends, CRLF or LF; None where no line ends.
+    pub(crate) other_line_ends: Option<Vec<u8>>,
+    /// The versions that a baseline stands for, as its `-- replaces:` says.
+    pub(crate) replaces: Vec<String>,
     /// The first line says `-- no-transaction`.
     pub(crate) no_transaction: bool,
 }
@@ -32,13 +43,15 @@ impl MigrationFile {
             id: self.version.to_string(),
             name: self.name(),
             checksum: Some(hex(&self.checksum)),
+            other_line_ends: self.other_line_ends.as_deref().map(hex),
+            replaces: self.replaces.clone(),
             ..Migration::default()
         }
     }
 }
 
-/// The folder's migrations by version. What leads downwards is left out; files of other names are no
-/// migrations, as for sqlx.
+/// The folder's migrations by version. What leads downwards is left out; a file that looks like a migration and would not
+/// be applied is an error.
 pub(crate) fn resolve(folder: &Path) -> Result<Vec<MigrationFile>, Failure> {
     let unreadable = |why: String| Failure::MigrationsUnreadable { path: folder.to_owned(), why };
     for entry in files::list_now(folder).map_err(|error| unreadable(error.to_string()))?.flatten() {
@@ -50,13 +63,22 @@ pub(crate) fn resolve(folder: &Path) -> Result<Vec<MigrationFile>, Failure> {
         }
     }
     let resolved = sqlx::migrate::resolve_blocking(folder).map_err(|error| unreadable(chain(&error)))?;
+    let taken: BTreeSet<OsString> =
+        resolved.iter().filter_map(|(_, path)| path.file_name().map(OsString::from)).collect();
+    if let Some(why) = passed_over(folder, &taken).map_err(|error| unreadable(error.to_string()))? {
+        return Err(unreadable(why));
+    }
     let mut files: BTreeMap<i64, MigrationFile> = BTreeMap::new();
     for (migration, path) in resolved {
         if migration.migration_type.is_down_migration() {
             continue;
         }
         let name = path.file_name().unwrap_or_default().to_owned();
+        let text = migration.sql.as_str();
+        let replaces = replaces(text).map_err(|why| unreadable(format!("`{}`: {why}", name.display())))?;
         let file = MigrationFile {
+            other_line_ends: other_line_ends(text),
+            replaces,
             version: migration.version,
             description: migration.description.into_owned(),
             path: folder.join(&name),
@@ -78,6 +100,60 @@ pub(crate) fn resolve(folder: &Path) -> Result<Vec<MigrationFile>, Failure> {
         }
     }
     Ok(files.into_values().collect())
+}
+
+/// Why one of the folder's entries looks like a migration and is none.
+fn passed_over(folder: &Path, taken: &BTreeSet<OsString>) -> io::Result<Option<String>> {
+    let (mut found, mut folders) = (Vec::new(), vec![(folder.to_owned(), DEPTH)]);
+    while let Some((path, depth)) = folders.pop() {
+        for entry in files::list_now(&path)? {
+            let entry = entry?;
+            let (name, entry) = (entry.file_name(), entry.path());
+            // Kubernetes keeps a volume's earlier content in such folders, and editors their own files.
+            let is_hidden = name.as_encoded_bytes().starts_with(b".");
+            if is_hidden {
+                continue;
+            }
+            if !files::metadata_now(&entry).is_ok_and(|entry| entry.is_dir()) {
+                found.push(entry);
+            } else if depth > 0 {
+                folders.push((entry, depth - 1));
+            }
+        }
+    }
+    found.sort();
+    let mut names = found.iter().map(|file| file.strip_prefix(folder).unwrap_or(file).as_os_str());
+    Ok(names.find(|name| is_sql(name) && !taken.contains(*name)).map(|name| {
+        format!(
+            "`{}` would not be applied: a migration is a file of the folder itself and is named `NUMBER_WORDS.sql`, as in \
+             `0002_paid.sql`",
+            name.display()
+        )
+    }))
+}
+
+/// By its ending, in capitals or not.
+fn is_sql(name: &OsStr) -> bool {
+    let extension = Path::new(name).extension().unwrap_or_default();
+    ["sql", "psql", "pgsql"].iter().any(|known| extension.eq_ignore_ascii_case(known))
+}
+
+fn other_line_ends(text: &str) -> Option<Vec<u8>> {
+    let other = if text.contains("\r\n") { text.replace("\r\n", "\n") } else { text.replace('\n', "\r\n") };
+    (other != text).then(|| Sha384::digest(other).to_vec())
+}
+
+/// What `-- replaces: 1-42, 44` among the comments before the first statement says.
+fn replaces(text: &str) -> Result<Vec<String>, String> {
+    let head = text.lines().map(str::trim).take_while(|line| line.is_empty() || line.starts_with("--"));
+    let lists = head.filter_map(|line| line.trim_start_matches('-').trim().strip_prefix("replaces:"));
+    let ranges = lists.flat_map(|list| list.split(',')).map(str::trim).filter(|range| !range.is_empty());
+    ranges
+        .map(|range| match sql::range(range) {
+            Some(versions) if versions.start() <= versions.end() => Ok(range.to_owned()),
+            _ => Err(format!("`-- replaces: {range}` is no version and no range such as `1-42`")),
+        })
+        .collect()
 }
 
 fn chain(error: &dyn std::error::Error) -> String {
@@ -124,6 +200,38 @@ mod tests {
         let folder = folder(&[("1_a.sql", ""), ("01_b.sql", "")]);
         let error = resolve(folder.path()).unwrap_err().to_string();
         assert!(error.contains("have the same version 1"), "{error}");
+    }
+
+    #[test]
+    fn what_looks_like_a_migration_and_would_not_be_applied_is_an_error_that_names_it() {
+        for name in [
+            "0002-paid.sql",
+            "0002.sql",
+            "paid.sql",
+            "0002_paid.SQL",
+            "0002_paid.psql",
+            "v2_paid.sql",
+            "sub/0002_paid.sql",
+        ] {
+            let folder = folder(&[("1_first.sql", "")]);
+            let path = folder.path().join(name);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+            let error = resolve(folder.path()).unwrap_err();
+            assert_eq!(error.code(), 78, "{name}");
+            assert!(error.to_string().contains(name), "{error}");
+        }
+        let folder = folder(&[
+            ("1_first.sql", ""),
+            (".keep", ""),
+            ("._2_fork.sql", ""),
+            ("notes.txt", ""),
+            ("1_first.down.sql", ""),
+        ]);
+        fs::create_dir(folder.path().join("docs")).unwrap();
+        fs::create_dir(folder.path().join("..2026_11_27")).unwrap();
+        fs::write(folder.path().join("..2026_11_27/1_first.sql"), "").unwrap();
+        assert_eq!(resolve(folder.path()).unwrap().len(), 1);
     }
 
     #[test]

@@ -1,10 +1,13 @@
 //! Which migration files a ledger lacks.
 
 use super::{ApplyError, MigrationFile};
-use crate::{tenants::found::Recorded, words::hex};
+use crate::{
+    frameworks::sql::{self, Replaced},
+    tenants::found::Recorded,
+};
 
 /// The files that a ledger lacks. One that says dirty or altered cannot be continued; rows of versions
-/// that no file has are left to whoever judged the ledger.
+/// that no file has are left to the gate.
 pub(super) fn pending<'a>(
     files: &'a [MigrationFile],
     recorded: &[Recorded],
@@ -15,12 +18,21 @@ pub(super) fn pending<'a>(
     }
     let mut pending = Vec::new();
     for file in files {
-        let id = file.version.to_string();
-        match recorded.iter().find(|row| row.id == id) {
-            None => pending.push(file),
-            Some(row) if row.checksum.as_deref() == Some(&hex(&file.checksum)) => {}
-            Some(_) => {
-                let why = "the file was altered after it was applied";
+        let expected = file.expected();
+        match (recorded.iter().find(|row| row.id == expected.id), sql::replaced(&expected, recorded)) {
+            (None, Replaced::Not) => pending.push(file),
+            (None, Replaced::Fully) => {}
+            (None, Replaced::InPart) => {
+                let why = "only a part of what the file replaces was applied: apply the rest with the release before";
+                return Err(ApplyError::of(why).at(file, None));
+            }
+            (Some(row), _) if row.checksum == expected.checksum => {}
+            (Some(row), _) => {
+                let why = if row.checksum == expected.other_line_ends {
+                    "the file's line ends were altered after it was applied"
+                } else {
+                    "the file was altered after it was applied"
+                };
                 return Err(ApplyError::of(why).at(file, None));
             }
         }

@@ -44,19 +44,35 @@ struct Token<'a> {
     text: &'a str,
 }
 
+/// Each statement that is not empty, with the byte at which it starts, as psql sends them one by one.
+pub(super) fn split(sql: &str) -> impl Iterator<Item = (usize, &str)> {
+    let mut starts = statements(sql).peekable();
+    std::iter::from_fn(move || {
+        let start = starts.next()?;
+        let end = starts.peek().copied().unwrap_or(sql.len());
+        Some((start, sql.get(start..end)?))
+    })
+}
+
 /// Where each statement that is not empty starts. The body of a trigger or of `BEGIN ATOMIC` belongs to
 /// its statement.
 fn statements(sql: &str) -> impl Iterator<Item = usize> {
-    let (mut at_start, mut creating, mut depth) = (true, false, 0_usize);
+    let (mut at_start, mut creating, mut depth, mut parentheses) = (true, false, 0_usize, 0_usize);
     tokens(sql).filter_map(move |token| {
         let is = |word: &str| token.text.eq_ignore_ascii_case(word);
-        if token.text == ";" {
-            at_start |= depth == 0;
-            return None;
+        match token.text {
+            ";" => {
+                at_start |= depth == 0 && parentheses == 0;
+                return None;
+            }
+            "(" => parentheses += 1,
+            ")" => parentheses = parentheses.saturating_sub(1),
+            _ => {}
         }
         let start = at_start.then_some(token.start);
         if at_start {
             (at_start, creating, depth) = (false, is("create"), 0);
+            parentheses = usize::from(token.text == "(");
         } else if creating && (is("begin") || (depth > 0 && is("case"))) {
             depth += 1;
         } else if depth > 0 && is("end") {
@@ -163,6 +179,14 @@ mod tests {
         assert_eq!(line_of_statement(sql, 0), Some(2));
         assert_eq!(line_of_statement(sql, 1), Some(4));
         assert_eq!(line_of_statement(sql, 2), None);
+    }
+
+    #[test]
+    fn a_file_is_split_as_psql_splits_it() {
+        let sql = "-- first\nVACUUM a;\nCREATE RULE r AS ON INSERT TO a DO ALSO (SELECT 1; SELECT 2);; (SELECT 3);\n";
+        let split: Vec<_> = split(sql).map(|(start, text)| (start, text.trim())).collect();
+        let rule = "CREATE RULE r AS ON INSERT TO a DO ALSO (SELECT 1; SELECT 2);;";
+        assert_eq!(split, [(9, "VACUUM a;"), (19, rule), (19 + rule.len() + 1, "(SELECT 3);")]);
     }
 
     #[test]

@@ -38,12 +38,16 @@ pub(crate) enum Schema {
 }
 
 /// How long one migration may wait and run.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(crate) struct Limits {
     /// For one statement's wait for a lock.
     pub(crate) lock_timeout: Duration,
     /// For one statement; None leaves the server's setting alone. SQLite has no such limit.
     pub(crate) statement_timeout: Option<Duration>,
+    /// Schemas in which names are looked up after the schema's own.
+    pub(crate) search_path: Vec<String>,
+    /// All pending files of a schema run in one transaction, not each in its own.
+    pub(crate) all_in_one: bool,
     /// Where another run is at work on the schema: give up at once, because there is other work.
     pub(crate) gives_way: bool,
     /// For all of it together.

@@ -43,12 +43,11 @@ impl Project<'_> {
         let argv = self.framework.ask(self.settings, argument(&answer)?)?;
         let mut error = None;
         let on_line = |stream, line: &str| {
-            match (stream, channel::message(line)) {
-                (Stream::Out, Some(Message::Failed(failed))) => error = Some(failed.words()),
-                _ => {
-                    lines.push(line);
-                    on_event(ActionEvent::Output { tenant: None, stream, line: line.to_owned() });
-                }
+            if let (Stream::Out, Some(Message::Failed(failed))) = (stream, channel::message(line)) {
+                error = Some(failed.words());
+            } else {
+                lines.push(line);
+                on_event(ActionEvent::Output { tenant: None, stream, line: line.to_owned() });
             }
             None
         };

@@ -88,10 +88,12 @@ mod tests {
     fn a_manifest_is_read_as_it_was_written_with_the_rules_of_its_framework() {
         for rules in ALL.into_iter().flat_map(Framework::ledgers) {
             let written = Manifest::new(*rules, Expected::default(), Expected::default());
-            let text = serde_json::to_string(&written).unwrap();
-            assert_eq!(parse(&text).unwrap(), written, "{text}");
+            let text = written.to_file().unwrap();
+            assert_eq!(parse(&text).unwrap().proved().unwrap(), written, "{text}");
+            let edited = text.replace("\"tables\": {}", "\"tables\": { \"x\": [] }");
+            assert!(parse(&edited).unwrap().proved().is_err_and(|why| why.contains("edited")), "{edited}");
         }
-        assert!(matches!(parse("{\"format\": 2, \"framework\": \"cobol\"}"), Err(ParseError::Invalid(_))));
+        assert!(matches!(parse("{\"format\": 3, \"framework\": \"cobol\"}"), Err(ParseError::Invalid(_))));
     }
 
     #[test]

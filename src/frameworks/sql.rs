@@ -3,7 +3,7 @@
 //!
 //! Source: sqlx 0.9, `sqlx-core/src/migrate`. A row counts as applied if `success` is true.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use super::framework::Framework;
 use crate::tenants::{
@@ -70,6 +70,37 @@ pub(crate) fn staleness(manifest: &Manifest, shared: &[Migration], tenant: &[Mig
     })
 }
 
+/// How much of what a baseline replaces is recorded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Replaced {
+    Not,
+    InPart,
+    /// The last of them is, and they are applied in order.
+    Fully,
+}
+
+pub(crate) fn replaced(baseline: &Migration, recorded: &[Recorded]) -> Replaced {
+    let succeeded = recorded.iter().filter(|row| row.succeeded && is_replaced(baseline, &row.id));
+    let last = baseline.replaces.iter().filter_map(|text| Some(*range(text)?.end())).max();
+    match succeeded.filter_map(|row| row.id.parse::<i64>().ok()).max() {
+        None => Replaced::Not,
+        newest if newest == last => Replaced::Fully,
+        Some(_) => Replaced::InPart,
+    }
+}
+
+fn is_replaced(baseline: &Migration, id: &str) -> bool {
+    let Ok(version) = id.parse::<i64>() else { return false };
+    id != baseline.id
+        && baseline.replaces.iter().any(|text| range(text).is_some_and(|range| range.contains(&version)))
+}
+
+/// `7` or `1-42`, also with zeros in front.
+pub(crate) fn range(text: &str) -> Option<RangeInclusive<i64>> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    Some(first.trim().parse().ok()?..=last.trim().parse().ok()?)
+}
+
 fn compare(expected: &Expected, recorded: &[Recorded]) -> Comparison {
     let mut comparison = Comparison::default();
     let mut rows: BTreeMap<&str, Vec<&Recorded>> = BTreeMap::new();
@@ -77,14 +108,31 @@ fn compare(expected: &Expected, recorded: &[Recorded]) -> Comparison {
         rows.entry(&row.id).or_default().push(row);
     }
     for migration in &expected.migrations {
+        let replaced = replaced(migration, recorded);
+        // Those that succeeded are known, though no file has them any more.
+        rows.retain(|id, rows| !(is_replaced(migration, id) && rows.iter().all(|row| row.succeeded)));
         let Some(rows) = rows.remove(migration.id.as_str()) else {
-            comparison.pending.push(migration.name.clone());
+            match replaced {
+                Replaced::Fully => {}
+                Replaced::Not => comparison.pending.push(migration.name.clone()),
+                Replaced::InPart => comparison
+                    .pending
+                    .push(format!("{} (applied in part, the rest is not on disk)", migration.name)),
+            }
             continue;
         };
         if rows.iter().any(|row| !row.succeeded) {
             comparison.dirty.push(migration.name.clone());
         } else if rows.iter().any(|row| row.checksum != migration.checksum) {
-            comparison.altered.push(migration.name.clone());
+            let is_line_ends = |row: &&Recorded| {
+                row.checksum == migration.checksum || row.checksum == migration.other_line_ends
+            };
+            let list = if rows.iter().all(is_line_ends) {
+                &mut comparison.altered_line_ends
+            } else {
+                &mut comparison.altered
+            };
+            list.push(migration.name.clone());
         }
         if rows.len() > 1 {
             comparison.duplicates.push(migration.name.clone());

@@ -30,7 +30,12 @@ pub(crate) fn words(finding: &Finding) -> (&'static str, String) {
         }
         Finding::Pending { migrations } => ("pending", list(migrations)),
         Finding::Dirty { migrations } => ("dirty", format!("{} (recorded as failed)", list(migrations))),
-        Finding::Altered { migrations } => ("altered", format!("{} (other checksum)", list(migrations))),
+        Finding::Altered { migrations, line_ends_alone: false } => {
+            ("altered", format!("{} (other checksum)", list(migrations)))
+        }
+        Finding::Altered { migrations, line_ends_alone: true } => {
+            ("altered", format!("{} (by line ends alone)", list(migrations)))
+        }
         Finding::Diverged { unknown } => ("diverged", format!("{} (unknown to this code)", list(unknown))),
         Finding::Ahead { unknown, .. } => ("ahead", format!("{} (unknown to this code)", list(unknown))),
         Finding::MissingTables { tables, dropped_by_newer } => {

@@ -116,7 +116,7 @@ fn a_shell_passes_through_and_the_server_does_not() {
     ] {
         let argv: Vec<String> = argv.split_whitespace().map(str::to_owned).collect();
         assert_eq!(
-            passes_through(&config(&Environment::default(), None).server, &argv),
+            passes_through(&config(&Environment::default(), None).server.passthrough, &argv),
             expected,
             "{argv:?}"
         );

@@ -123,7 +123,7 @@ impl Finding {
             Finding::NoLedger { .. } => vec!["no ledger".into()],
             Finding::Pending { migrations }
             | Finding::Dirty { migrations }
-            | Finding::Altered { migrations }
+            | Finding::Altered { migrations, .. }
             | Finding::Diverged { unknown: migrations }
             | Finding::Ahead { unknown: migrations, .. } => migrations.clone(),
             Finding::MissingTables { tables, .. } | Finding::Shadowed { tables } => tables.clone(),
@@ -148,7 +148,7 @@ impl Finding {
         match &mut finding {
             Finding::Pending { migrations }
             | Finding::Dirty { migrations }
-            | Finding::Altered { migrations }
+            | Finding::Altered { migrations, .. }
             | Finding::Diverged { unknown: migrations }
             | Finding::Ahead { unknown: migrations, .. } => *migrations = items,
             Finding::MissingTables { tables, .. } | Finding::Shadowed { tables } => *tables = items,

@@ -31,7 +31,7 @@ fn concerns(app: &str, manifest: &Manifest, finding: &mut Finding) -> bool {
     match finding {
         Finding::Pending { migrations }
         | Finding::Dirty { migrations }
-        | Finding::Altered { migrations }
+        | Finding::Altered { migrations, .. }
         | Finding::Diverged { unknown: migrations }
         | Finding::Ahead { unknown: migrations, .. }
         | Finding::Retired { migrations }

@@ -45,6 +45,9 @@ pub(crate) struct Migration {
     /// Lower-case hexadecimal, where the framework records one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) checksum: Option<String>,
+    /// The checksum of the same text with the other line ends.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) other_line_ends: Option<String>,
     /// The app that it belongs to, where the framework has apps: then `id` is `app.name`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) app: String,

@@ -53,6 +53,9 @@ pub(crate) enum Finding {
     },
     Altered {
         migrations: Vec<String>,
+        /// The text is the same but for its line ends.
+        #[serde(skip_serializing_if = "std::ops::Not::not")]
+        line_ends_alone: bool,
     },
     /// Recorded but not expected, while expected ones are pending.
     Diverged {
@@ -375,7 +378,8 @@ fn judge_seen(manifest: &Manifest, ledger: &Comparison, seen: &Seen, rules: Rule
         }
     };
     say(&ledger.dirty, |migrations| Finding::Dirty { migrations });
-    say(&ledger.altered, |migrations| Finding::Altered { migrations });
+    say(&ledger.altered, |migrations| Finding::Altered { migrations, line_ends_alone: false });
+    say(&ledger.altered_line_ends, |migrations| Finding::Altered { migrations, line_ends_alone: true });
     if !ledger.pending.is_empty() {
         say(&ledger.unknown, |unknown| Finding::Diverged { unknown });
     } else if rules.ahead_blocks {

@@ -55,6 +55,8 @@ pub(crate) struct Comparison {
     pub(crate) retired: Vec<String>,
     pub(crate) dirty: Vec<String>,
     pub(crate) altered: Vec<String>,
+    /// The same, and the line ends alone explain it.
+    pub(crate) altered_line_ends: Vec<String>,
     pub(crate) duplicates: Vec<String>,
 }
 

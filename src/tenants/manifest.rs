@@ -13,7 +13,7 @@ use super::ledger::Ledger;
 use crate::words::hex;
 
 /// The format that this program reads and writes; another number is refused.
-pub(crate) const FORMAT: u32 = 2;
+pub(crate) const FORMAT: u32 = 3;
 
 /// The whole expectation, as `portcullis.manifest.json` holds it. Everything after `types` is what a framework may
 /// say of its project, and need not.
@@ -23,6 +23,9 @@ pub(crate) const FORMAT: u32 = 2;
 #[serde(deny_unknown_fields)]
 pub(crate) struct Manifest<L = &'static dyn Ledger> {
     pub(crate) format: u32,
+    /// SHA-256 of everything else, in the file alone: it proves that nobody has edited the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) digest: Option<String>,
     /// Whose ledger rules apply.
     pub(crate) framework: L,
     pub(crate) shared: Expected,
@@ -125,6 +128,7 @@ impl Manifest<String> {
     pub(crate) fn resolved(self, framework: &'static dyn Ledger) -> Manifest {
         Manifest {
             format: self.format,
+            digest: self.digest,
             framework,
             shared: self.shared,
             tenant: self.tenant,
@@ -146,6 +150,7 @@ impl Manifest {
     pub(crate) fn new(framework: &'static dyn Ledger, shared: Expected, tenant: Expected) -> Self {
         Self {
             format: FORMAT,
+            digest: None,
             framework,
             shared,
             tenant,
@@ -188,7 +193,25 @@ impl Manifest {
 
     /// The digest that names a release.
     pub(crate) fn release(&self) -> String {
-        let text = serde_json::to_vec(self).unwrap_or_default();
-        hex(&Sha256::digest(text)[..8])
+        hex(&self.content_digest()[..8])
+    }
+
+    /// As the file holds it.
+    pub(crate) fn to_file(&self) -> serde_json::Result<String> {
+        let file = Self { digest: Some(hex(&self.content_digest())), ..self.clone() };
+        Ok(serde_json::to_string_pretty(&file)? + "\n")
+    }
+
+    /// The manifest of a file that is as it was written; else why it is not.
+    pub(crate) fn proved(mut self) -> Result<Self, &'static str> {
+        match self.digest.take() {
+            Some(digest) if digest == hex(&self.content_digest()) => Ok(self),
+            Some(_) => Err("its content does not match its digest: it was edited or damaged"),
+            None => Err("it has no digest, which proves its content"),
+        }
+    }
+
+    fn content_digest(&self) -> impl std::ops::Deref<Target = [u8]> {
+        Sha256::digest(serde_json::to_vec(self).unwrap_or_default())
     }
 }

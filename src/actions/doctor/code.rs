@@ -12,6 +12,7 @@ use crate::{
     files,
     frameworks::{self, About, Creation},
     outcome::doctor::Verdict,
+    plan,
     tenants::manifest::Manifest,
     words::count,
 };
@@ -29,6 +30,7 @@ pub(super) struct Code {
     /// None if Portcullis applies the migrations itself, or the manifest cannot be read.
     apps: Option<Apps>,
     dockerfile: Option<(PathBuf, String)>,
+    passthrough: Vec<Vec<String>>,
     /// None if Portcullis applies the migrations itself.
     creations: Option<Result<Vec<Creation>, String>>,
 }
@@ -71,7 +73,8 @@ impl Code {
                 files::within(files::TIMEOUT, move || Ok(external.creations(&folder, &commands))).await;
             creations = Some(found.unwrap_or_else(|error| Err(error.to_string())));
         }
-        Self { apps, dockerfile, creations }
+        let passthrough = context.map_or_else(Vec::new, |context| context.config.server.passthrough.clone());
+        Self { apps, dockerfile, passthrough, creations }
     }
 }
 
@@ -123,7 +126,15 @@ fn entrypoint(code: &Code) -> Verdict {
     };
     let path = path.display();
     let remedy = "write ENTRYPOINT [\"portcullis\", \"run\", \"--\"] into the last stage";
-    match last_entrypoint(text) {
+    if let Some((line, command)) = ungated_command(text, &code.passthrough) {
+        return Verdict::failed(
+            format!(
+                "{path}:{line}: `CMD {command}` runs a shell, which `[server] passthrough` starts without the gate"
+            ),
+            "write CMD as a JSON array of the server's words, or take the shell out of `passthrough`",
+        );
+    }
+    match last(text, "ENTRYPOINT") {
         None => Verdict::warned(format!("{path}: the last stage has no ENTRYPOINT of its own"), remedy),
         Some((line, words)) => match serde_json::from_str::<Vec<String>>(&words) {
             Err(_) => {
@@ -148,8 +159,16 @@ fn is_ours(argv: &[String]) -> bool {
 /// An instruction's line, from 1, and its text.
 type Instruction = (usize, String);
 
-/// The last stage's ENTRYPOINT without its name; continued lines are one.
-fn last_entrypoint(dockerfile: &str) -> Option<Instruction> {
+/// The image's CMD, if it is one that no step precedes. In its shell form, Docker runs it by `/bin/sh -c`.
+fn ungated_command(dockerfile: &str, passthrough: &[Vec<String>]) -> Option<Instruction> {
+    let (line, command) = last(dockerfile, "CMD")?;
+    let argv = serde_json::from_str::<Vec<String>>(&command)
+        .unwrap_or_else(|_| vec!["/bin/sh".into(), "-c".into(), command.clone()]);
+    plan::passes_through(passthrough, &argv).then_some((line, command))
+}
+
+/// The last stage's instruction without its name; continued lines are one.
+fn last(dockerfile: &str, instruction: &str) -> Option<Instruction> {
     let (mut found, mut begun): (Option<Instruction>, Option<Instruction>) = (None, None);
     for (number, line) in (1..).zip(dockerfile.lines()) {
         let line = line.trim();
@@ -165,7 +184,7 @@ fn last_entrypoint(dockerfile: &str) -> Option<Instruction> {
         let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((&text, ""));
         match word.to_ascii_uppercase().as_str() {
             "FROM" => found = None,
-            "ENTRYPOINT" => found = Some((at, rest.trim().to_owned())),
+            name if name == instruction => found = Some((at, rest.trim().to_owned())),
             _ => {}
         }
     }
@@ -204,7 +223,7 @@ mod tests {
 
     fn of(dockerfile: &str) -> Verdict {
         let dockerfile = Some((PathBuf::from("Dockerfile"), dockerfile.to_owned()));
-        entrypoint(&Code { apps: None, dockerfile, creations: None })
+        entrypoint(&Code { apps: None, dockerfile, passthrough: Vec::new(), creations: None })
     }
 
     #[test]
@@ -223,5 +242,22 @@ mod tests {
             assert!(matches!(of(bad), Verdict::Failed(..)), "{bad}: {:?}", of(bad));
         }
         assert!(matches!(of("FROM a\nENTRYPOINT [\"portcullis\", \"run\"]\nFROM b\n"), Verdict::Warned(..)));
+    }
+
+    #[test]
+    fn a_command_in_its_shell_form_must_not_pass_the_gate() {
+        let of = |command: &str, words: &[&str]| {
+            let text = format!("FROM a\nENTRYPOINT [\"portcullis\", \"run\", \"--\"]\nCMD {command}\n");
+            entrypoint(&Code {
+                apps: None,
+                dockerfile: Some((PathBuf::from("Dockerfile"), text)),
+                passthrough: words.iter().map(|word| vec![(*word).to_owned()]).collect(),
+                creations: None,
+            })
+        };
+        assert!(matches!(of("gunicorn app.wsgi", &["bash", "sh"]), Verdict::Failed(..)));
+        assert!(matches!(of("[\"/bin/sh\", \"-c\", \"gunicorn\"]", &["sh"]), Verdict::Failed(..)));
+        assert!(matches!(of("[\"gunicorn\", \"app.wsgi\"]", &["sh"]), Verdict::Passed(..)));
+        assert!(matches!(of("gunicorn app.wsgi", &[]), Verdict::Passed(..)));
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        Ahead, GateMode, Mode,
+        Ahead, GateMode, Mode, Transaction,
         connection::{SCHEMES, SslMode},
         tables::{External, Incomplete, OnFailed},
     },
@@ -94,6 +94,8 @@ const MIGRATIONS: Section = Section::new(
             "The kind of the migrations: plain SQL files with sqlx's ledger, or a Django project with django-tenants."),
         key!(shared: Path, required, "The folder of the shared schema's files.", only "sql"),
         key!(tenant: Path, required, "The folder of a tenant's files.", only "sql"),
+        key!(search_path: Texts(0),
+            "Schemas in which the files find names after the schema that they run in, for extensions: `[\"public\"]`.", only "sql"),
         key!(python: Text, = "python", "The project's own interpreter.", only "django"),
         key!(manage: Path, ? "`DJANGO_SETTINGS_MODULE` names the settings",
             "The project's `manage.py`, which names the settings.", only "django"),
@@ -109,6 +111,8 @@ const MANIFEST: Section = Section::new(
     &[
         key!(file: Path, = "portcullis.manifest.json", "The file that `portcullis manifest` writes."),
         key!(auto: Boolean, = "false", "Derive the manifest at every start, for development."),
+        key!(empty: Boolean, = "false",
+            "Accept a manifest that expects no migration at all, or none of tenants. Without it, such a manifest is an error (78)."),
     ],
 );
 const TEMPLATE: Section = Section::new(
@@ -136,6 +140,8 @@ const APPLY: Section = Section::new(
         key!(lock_timeout: Duration, = "5s",
             "How long a statement waits for a lock. After that, the transaction is tried again, up to five times. A concurrent index build outside of a transaction waits without a limit."),
         key!(statement_timeout: Duration, ? "the server's", "The time limit for one statement."),
+        key!(transaction: Word(words::<Transaction>), = "file",
+            "`\"file\"`: each file has a transaction of its own, as with psql and sqlx. `\"schema\"`: all pending files of a schema share one.", only "sql"),
     ],
 );
 

@@ -159,8 +159,9 @@ registry = { table = "tenants", schema_column = "schema_name", where = "active",
 framework = "sql"
 shared = "m/shared"
 tenant = "m/tenant"
-manifest = { file = "manifest.json", auto = true }
-apply = { jobs = 4, canary = ["demo"], cooperate = true, on_tenant_failure = "continue", max_failures = 5, timeout = "1m", lock_timeout = "5s", statement_timeout = "1m" }
+search_path = ["public"]
+manifest = { file = "manifest.json", auto = true, empty = true }
+apply = { jobs = 4, canary = ["demo"], cooperate = true, on_tenant_failure = "continue", max_failures = 5, timeout = "1m", lock_timeout = "5s", statement_timeout = "1m", transaction = "schema" }
 [gate]
 ahead = "warn"
 settle_timeout = "0s"

@@ -45,7 +45,7 @@ impl Postgres {
     ) -> Result<Vec<String>, DatabaseError> {
         let mut silent = Vec::new();
         for some in tenants.chunks(TENANTS_A_CONNECTION) {
-            let mut reading = Reading::open(self.reader(), COUNT).await?;
+            let mut reading = Reading::open(self.reader(), COUNT).await?.under_policies();
             for (tenant, tables) in some {
                 let row = |table: &String| format!("(SELECT 1 FROM {} LIMIT 1)", qualified(tenant, table));
                 for tables in tables.chunks(TABLES_A_STATEMENT) {

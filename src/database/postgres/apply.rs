@@ -1,4 +1,5 @@
-//! Applies migrations to one schema: all that run in a transaction in one, the others on their own.
+//! Applies migrations to one schema: each file in a transaction of its own, as psql and sqlx do, or all in one where that is
+//! configured; what cannot run in a transaction, on its own.
 
 use std::time::Duration;
 
@@ -41,9 +42,8 @@ impl Postgres {
         let create = *schema == Schema::Shared;
         let mut applied = Applied::default();
         for segment in files.chunk_by(|a, b| !a.no_transaction && !b.no_transaction) {
-            match self.segment(name, segment, limits, create).await {
-                Ok(more) => applied.migrations.extend(more),
-                Err(error) => return Err(ApplyError { applied: applied.migrations, ..error }),
+            if let Err(error) = self.segment(name, segment, limits, create, &mut applied.migrations).await {
+                return Err(ApplyError { applied: applied.migrations, ..error });
             }
         }
         Ok(applied)
@@ -55,7 +55,8 @@ impl Postgres {
         files: &[MigrationFile],
         limits: &Limits,
         create: bool,
-    ) -> Result<Vec<String>, ApplyError> {
+        applied: &mut Vec<String>,
+    ) -> Result<(), ApplyError> {
         let outside_of = files.iter().find(|file| file.no_transaction);
         if let Some(file) = outside_of.filter(|_| self.is_pooled()) {
             return Err(needs_session(file));
@@ -63,19 +64,20 @@ impl Postgres {
         let mut attempt = 1;
         loop {
             let mut connection = self.writer_for(limits).await?;
+            let before = applied.len();
             let outcome = match outside_of {
-                Some(_) => outside(&mut connection, schema, files, limits, create).await,
-                None => inside(&mut connection, schema, files, limits, create).await,
+                Some(_) => outside(&mut connection, schema, files, limits, create, applied).await,
+                None => inside(&mut connection, schema, files, limits, create, applied).await,
             };
             match outcome {
-                Ok(applied) => {
+                Ok(()) => {
                     // A lock of the session's own is left behind, too.
-                    if outside_of.is_none() && applied.is_empty() {
+                    if outside_of.is_none() && applied.len() == before {
                         self.give_back_untouched(connection).await;
                     } else {
                         self.give_back(connection).await;
                     }
-                    return Ok(applied);
+                    return Ok(());
                 }
                 Err(error) => {
                     // Where another run is at work, nothing was begun.
@@ -97,38 +99,53 @@ impl Postgres {
 }
 
 /// What runs outside a transaction needs a session of its own, for its lock and its settings.
-fn needs_session(file: &MigrationFile) -> ApplyError {
+pub(super) fn needs_session(file: &MigrationFile) -> ApplyError {
     let why = "a pooler in transaction mode is between, and the file runs outside a transaction: set `direct` in `[database]`";
     ApplyError::of(why).at(file, None)
 }
 
-/// Several files in one transaction.
-async fn inside(
+/// Files that run in transactions. Between two of them another run may go on: what is pending is read again.
+pub(super) async fn inside(
     connection: &mut Connection,
     schema: &str,
     files: &[MigrationFile],
     limits: &Limits,
     create: bool,
-) -> Result<Vec<String>, ApplyError> {
-    let recorded = if let Some(recorded) = at_once(connection, schema, limits).await? {
-        recorded
-    } else {
-        connection.rows(&run::begin(limits)).await.map_err(|error| bare(&error))?;
-        if let Err(error) = lock::schema(connection, schema, TRANSACTION, limits.gives_way).await {
-            if error.end == ApplyEnd::TakenByOther {
-                connection.rows("ROLLBACK").await.map_err(|error| bare(&error))?;
-            }
-            return Err(error);
+    applied: &mut Vec<String>,
+) -> Result<(), ApplyError> {
+    loop {
+        let recorded = begin(connection, schema, limits, create).await?;
+        let pending = pending(files, &recorded)?;
+        let batch = if limits.all_in_one { pending.len() } else { pending.len().min(1) };
+        for file in pending.iter().take(batch) {
+            run::file(connection, schema, file, limits, Mode::Inside).await?;
         }
-        recorded(connection, schema, create).await?
-    };
-    let mut applied = Vec::new();
-    for file in pending(files, &recorded)? {
-        run::file(connection, schema, file, limits, Mode::Inside).await?;
-        applied.push(file.name());
+        connection.run("COMMIT", limits.deadline).await.map_err(|error| bare(&error))?;
+        applied.extend(pending.iter().take(batch).map(|file| file.name()));
+        if batch == pending.len() {
+            return Ok(());
+        }
     }
-    connection.run("COMMIT", limits.deadline).await.map_err(|error| bare(&error))?;
-    Ok(applied)
+}
+
+/// Begins a transaction under the schema's lock, and says what its ledger records.
+async fn begin(
+    connection: &mut Connection,
+    schema: &str,
+    limits: &Limits,
+    create: bool,
+) -> Result<Vec<Recorded>, ApplyError> {
+    if let Some(recorded) = at_once(connection, schema, limits).await? {
+        return Ok(recorded);
+    }
+    connection.rows(&run::begin(limits)).await.map_err(|error| bare(&error))?;
+    if let Err(error) = lock::schema(connection, schema, TRANSACTION, limits.gives_way).await {
+        if error.end == ApplyEnd::TakenByOther {
+            connection.rows("ROLLBACK").await.map_err(|error| bare(&error))?;
+        }
+        return Err(error);
+    }
+    recorded(connection, schema, create).await
 }
 
 /// Begins, takes the schema's lock and reads its ledger in one message. None, and nothing is begun, where another run
@@ -156,21 +173,21 @@ async fn at_once(
 }
 
 /// One file in no transaction, under a lock that the session holds.
-async fn outside(
+pub(super) async fn outside(
     connection: &mut Connection,
     schema: &str,
     files: &[MigrationFile],
     limits: &Limits,
     create: bool,
-) -> Result<Vec<String>, ApplyError> {
+    applied: &mut Vec<String>,
+) -> Result<(), ApplyError> {
     lock::schema(connection, schema, "pg_try_advisory_lock", limits.gives_way).await?;
     let recorded = recorded(connection, schema, create).await?;
-    let mut applied = Vec::new();
     for file in pending(files, &recorded)? {
         run::file(connection, schema, file, limits, Mode::Outside).await?;
         applied.push(file.name());
     }
-    Ok(applied)
+    Ok(())
 }
 
 /// What the ledger says now. One that is not there is made for the shared schema alone.

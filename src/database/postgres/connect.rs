@@ -171,7 +171,12 @@ pub(super) fn cause(error: &sqlx::Error) -> Cause {
         text.push_str(more);
     }
     let text = format!("{text} (SQLSTATE {})", server.code());
-    Cause { kind: Kind::of_sqlstate(server.code()), code: Code::sqlstate(server.code()), text }
+    // Its SQLSTATE is that of any lacking privilege; only the place in the server's source tells the two apart.
+    let kind = match server.routine() {
+        Some("check_enable_rls") => Kind::RowSecurity,
+        _ => Kind::of_sqlstate(server.code()),
+    };
+    Cause { kind, code: Code::sqlstate(server.code()), text }
 }
 
 /// A statement that failed.

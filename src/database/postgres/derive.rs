@@ -1,11 +1,12 @@
-//! What the migrations make where nothing was before: in two schemas of one transaction that is rolled back.
+//! The schema that the migrations make on an empty database: in one transaction that is rolled back, or, where a file needs the
+//! commit of one before it, in throw-away schemas.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    LEDGER, Postgres, catalog, connect,
+    LEDGER, Postgres, apply, catalog, connect,
     connection::Connection,
-    quote::identifier,
+    quote::{identifier, literal},
     run::{self, Mode},
 };
 use crate::{
@@ -13,64 +14,215 @@ use crate::{
     deadline::Deadline,
 };
 
-/// For a lock on what both a migration and somebody else touch.
+/// For a lock on what both a migration and another session touch.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// For all migrations together.
 const TIMEOUT: Duration = Duration::from_mins(30);
+
+/// The names of throw-away schemas, as a regular expression; the digits are the key of the lock that their maker holds.
+pub(super) const THROW_AWAY: &str = "^portcullis_(shared|tenant)_[0-9a-f]{16}$";
 
 impl Postgres {
     pub(crate) async fn derive(
         &self,
         shared: &[MigrationFile],
         tenant: &[MigrationFile],
+        search_path: &[String],
     ) -> Result<Derived, DatabaseError> {
         let mut connection = run::writer(self.direct()).await?;
-        connection.rows("BEGIN").await.map_err(|error| connect::failed(&error))?;
-        // Names that nobody else can have: what is removed again is certainly our own.
-        let nonce = fastrand::u64(..);
-        let names = ["shared", "tenant"].map(|which| format!("portcullis_{which}_{nonce:016x}"));
-        let deadline = Deadline::after(TIMEOUT);
-        let limits =
-            Limits { lock_timeout: LOCK_TIMEOUT, statement_timeout: None, gives_way: false, deadline };
-        let derived = async {
-            Ok(Derived {
-                shared: schema(&mut connection, &names[0], shared, &limits).await?,
-                tenant: schema(&mut connection, &names[1], tenant, &limits).await?,
-            })
-        }
-        .await;
-        let undone = connection.rows("ROLLBACK").await;
-        if derived.is_err() {
-            // A file that committed has left them there. Its own error is the one to tell.
-            for name in &names {
-                let drop = format!("RESET ALL; DROP SCHEMA IF EXISTS {} CASCADE", identifier(name));
-                let _ = connection.rows(&drop).await;
-            }
-        } else {
-            undone.map_err(|error| connect::failed(&error))?;
+        let derivation = Derivation::new(search_path, self.is_pooled());
+        let mut derived = derivation.rolled_back(&mut connection, shared, tenant).await;
+        // A message that was cut off leaves nothing that could be tried again.
+        if matches!(derived, Err(DatabaseError::Failed(_))) && connection.is_usable() {
+            derived = derivation.committed(&mut connection, shared, tenant).await;
         }
         connection.close().await;
         derived
     }
 }
 
-async fn schema(
-    connection: &mut Connection,
-    name: &str,
-    files: &[MigrationFile],
-    limits: &Limits,
-) -> Result<Made, DatabaseError> {
-    let create = format!("CREATE SCHEMA {}; {}", identifier(name), run::create_ledger(name));
-    connection.rows(&create).await.map_err(|error| connect::failed(&error))?;
-    for file in files {
-        run::file(connection, name, file, limits, Mode::Unseen).await.map_err(ApplyError::into_failed)?;
+struct Derivation {
+    /// A random number that is the key of a lock, too.
+    key: i64,
+    /// The shared schema and the tenant's.
+    names: [String; 2],
+    limits: Limits,
+    pooled: bool,
+}
+
+impl Derivation {
+    fn new(search_path: &[String], pooled: bool) -> Self {
+        let nonce = fastrand::u64(..);
+        let limits = Limits {
+            lock_timeout: LOCK_TIMEOUT,
+            statement_timeout: None,
+            search_path: search_path.to_vec(),
+            all_in_one: false,
+            gives_way: false,
+            deadline: Deadline::after(TIMEOUT),
+        };
+        let names = ["shared", "tenant"].map(|which| format!("portcullis_{which}_{nonce:016x}"));
+        Self { key: nonce.cast_signed(), names, limits, pooled }
     }
-    let mut made = Made::default();
-    let read = |error: sqlx::Error| connect::failed(&error);
-    for row in connection.rows(&catalog::tables(name, LEDGER.table)).await.map_err(read)? {
-        let Some(table) = connect::text(&row, 0).map_err(read)? else { continue };
-        let kind = connect::text(&row, 2).map_err(read)?.and_then(|kind| catalog::kind(&kind));
-        made.note(table, kind.unwrap_or_default(), connect::text(&row, 1).map_err(read)?);
+
+    async fn rolled_back(
+        &self,
+        connection: &mut Connection,
+        shared: &[MigrationFile],
+        tenant: &[MigrationFile],
+    ) -> Result<Derived, DatabaseError> {
+        connection.rows("BEGIN").await.map_err(|error| connect::failed(&error))?;
+        let derived = async {
+            let shared = self.made(connection, 0, shared, false).await?;
+            let before = self.outside(connection).await?;
+            let tenant = self.made(connection, 1, tenant, false).await?;
+            self.refuse_outside(connection, &before).await?;
+            Ok(Derived { shared, tenant })
+        }
+        .await;
+        let undone = connection.rows("ROLLBACK").await;
+        if derived.is_err() {
+            // A file that committed has left them there. Its own error is the one to report.
+            self.drop_schemas(connection).await;
+        } else {
+            undone.map_err(|error| connect::failed(&error))?;
+        }
+        derived
     }
-    Ok(made)
+
+    /// Each file in a transaction of its own, or in none, as production applies it.
+    async fn committed(
+        &self,
+        connection: &mut Connection,
+        shared: &[MigrationFile],
+        tenant: &[MigrationFile],
+    ) -> Result<Derived, DatabaseError> {
+        if !self.pooled {
+            self.drop_abandoned(connection).await.map_err(|error| connect::failed(&error))?;
+        }
+        let before = self.outside(connection).await?;
+        let derived = async {
+            let shared = self.made(connection, 0, shared, true).await?;
+            let tenant = self.made(connection, 1, tenant, true).await?;
+            self.refuse_outside(connection, &before).await?;
+            Ok(Derived { shared, tenant })
+        }
+        .await;
+        self.drop_schemas(connection).await;
+        derived
+    }
+
+    async fn made(
+        &self,
+        connection: &mut Connection,
+        which: usize,
+        files: &[MigrationFile],
+        committed: bool,
+    ) -> Result<Made, DatabaseError> {
+        let name = &self.names[which];
+        let create = format!("CREATE SCHEMA {}; {}", identifier(name), run::create_ledger(name));
+        connection.rows(&create).await.map_err(|error| connect::failed(&error))?;
+        for file in files {
+            let one = std::slice::from_ref(file);
+            let (connection, limits, applied) = (&mut *connection, &self.limits, &mut Vec::new());
+            match (committed, file.no_transaction) {
+                (false, _) => run::file(connection, name, file, limits, Mode::Unseen).await,
+                (true, true) if self.pooled => Err(apply::needs_session(file)),
+                (true, true) => apply::outside(connection, name, one, limits, false, applied).await,
+                (true, false) => apply::inside(connection, name, one, limits, false, applied).await,
+            }
+            .map_err(ApplyError::into_failed)?;
+        }
+        let mut made = Made::default();
+        let read = |error: sqlx::Error| connect::failed(&error);
+        for row in connection.rows(&catalog::tables(name, LEDGER.table)).await.map_err(read)? {
+            let Some(table) = connect::text(&row, 0).map_err(read)? else { continue };
+            let kind = connect::text(&row, 2).map_err(read)?.and_then(|kind| catalog::kind(&kind));
+            made.note(table, kind.unwrap_or_default(), connect::text(&row, 1).map_err(read)?);
+        }
+        Ok(made)
+    }
+
+    /// What is new in the database and in neither of the two schemas.
+    async fn outside(&self, connection: &mut Connection) -> Result<BTreeSet<String>, DatabaseError> {
+        let [shared, tenant] = [literal(&self.names[0]), literal(&self.names[1])];
+        let in_schema = |kind: &str, catalog: &str, column: &str| {
+            format!(
+                "SELECT '{kind} `' || n.nspname || '.' || o.{column}name || '`' FROM pg_catalog.{catalog} o \
+                 JOIN pg_catalog.pg_namespace n ON n.oid = o.{column}namespace WHERE n.nspname !~ '^pg_' \
+                 AND n.nspname::text NOT IN ({shared}, {tenant}) AND pg_catalog.age(o.xmin) <= 0"
+            )
+        };
+        let sql = format!(
+            "SELECT 'extension `' || extname || '`' FROM pg_catalog.pg_extension UNION ALL \
+             SELECT 'schema `' || nspname || '`' FROM pg_catalog.pg_namespace \
+             WHERE nspname !~ '^pg_' AND nspname !~ {throw_away} UNION ALL \
+             SELECT 'event trigger `' || evtname || '`' FROM pg_catalog.pg_event_trigger UNION ALL \
+             SELECT 'publication `' || pubname || '`' FROM pg_catalog.pg_publication UNION ALL {} UNION ALL {}",
+            in_schema("relation", "pg_class", "rel"),
+            in_schema("function", "pg_proc", "pro"),
+            throw_away = literal(THROW_AWAY),
+        );
+        let failed = |error: sqlx::Error| connect::failed(&error);
+        let rows = connection.rows(&sql).await.map_err(failed)?;
+        rows.iter()
+            .filter_map(|row| connect::text(row, 0).transpose())
+            .collect::<Result<_, _>>()
+            .map_err(failed)
+    }
+
+    /// Each tenant would make it again.
+    async fn refuse_outside(
+        &self,
+        connection: &mut Connection,
+        before: &BTreeSet<String>,
+    ) -> Result<(), DatabaseError> {
+        let after = self.outside(connection).await?;
+        match after.difference(before).next() {
+            Some(made) => Err(DatabaseError::Failed(
+                format!(
+                    "the tenants' files make the {made}, which is outside of the tenant's schema: make it in a shared file or in \
+                     a `sql` step"
+                )
+                .into(),
+            )),
+            None => Ok(()),
+        }
+    }
+
+    async fn drop_schemas(&self, connection: &mut Connection) {
+        // Without a transaction it only warns.
+        let _ = connection.rows("ROLLBACK").await;
+        for name in &self.names {
+            let drop = format!(
+                "RESET SESSION AUTHORIZATION; RESET ALL; DROP SCHEMA IF EXISTS {} CASCADE",
+                identifier(name)
+            );
+            let _ = connection.rows(&drop).await;
+        }
+    }
+
+    /// Takes the lock that says that these schemas are in use, and removes those of killed programs.
+    async fn drop_abandoned(&self, connection: &mut Connection) -> Result<(), sqlx::Error> {
+        let lock = format!("SELECT pg_catalog.pg_advisory_lock({})::text", self.key);
+        connection.rows(&lock).await?;
+        let all = format!(
+            "SELECT nspname::text FROM pg_catalog.pg_namespace WHERE nspname ~ {}",
+            literal(THROW_AWAY)
+        );
+        for row in connection.rows(&all).await? {
+            let Some(name) = connect::text(&row, 0)? else { continue };
+            let key = name.rsplit('_').next().and_then(|digits| u64::from_str_radix(digits, 16).ok());
+            let Some(key) = key.map(u64::cast_signed).filter(|key| *key != self.key) else { continue };
+            let rows =
+                connection.rows(&format!("SELECT pg_catalog.pg_try_advisory_lock({key})::text")).await?;
+            if rows.first().map(|row| connect::flag(row, 0)).transpose()? == Some(true) {
+                // Another role's schema stays.
+                let _ =
+                    connection.rows(&format!("DROP SCHEMA IF EXISTS {} CASCADE", identifier(&name))).await;
+                connection.rows(&format!("SELECT pg_catalog.pg_advisory_unlock({key})::text")).await?;
+            }
+        }
+        Ok(())
+    }
 }

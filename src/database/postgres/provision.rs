@@ -29,12 +29,27 @@ impl Postgres {
         limits: &Limits,
         verify: &dyn Fn(&Look) -> Result<(), String>,
     ) -> Result<(), ProvisionError> {
-        if files.iter().any(|file| file.no_transaction) {
-            self.make(new, true, limits).await?;
-            self.apply(&Schema::Tenant(new.schema.clone()), files, limits).await?;
-            verify(&self.look_at(&new.schema, expected, LEDGER).await?).map_err(ApplyError::of)?;
-            return self.finish(new, limits).await;
+        if !files.iter().any(|file| file.no_transaction) {
+            match self.provision_at_once(new, files, expected, limits, verify).await {
+                Err(error) if needs_commit(&error) => {}
+                other => return other,
+            }
         }
+        self.make(new, true, limits).await?;
+        self.apply(&Schema::Tenant(new.schema.clone()), files, limits).await?;
+        verify(&self.look_at(&new.schema, expected, LEDGER).await?).map_err(ApplyError::of)?;
+        self.finish(new, limits).await
+    }
+
+    /// All in one transaction.
+    async fn provision_at_once(
+        &self,
+        new: &Creation,
+        files: &[MigrationFile],
+        expected: &Expected,
+        limits: &Limits,
+        verify: &dyn Fn(&Look) -> Result<(), String>,
+    ) -> Result<(), ProvisionError> {
         let registry = self.registry_for(new)?;
         let mut connection = self.prepared(limits).await?;
         if let Err(error) = self.build(&mut connection, registry, new, files, limits).await {
@@ -216,6 +231,11 @@ impl Postgres {
             None => Ok(registry),
         }
     }
+}
+
+/// A file needs the commit of one before it: to use a new value of an enum, or to alter a table that has pending events.
+fn needs_commit(error: &ProvisionError) -> bool {
+    matches!(error.why.sqlstate(), Some("55P04" | "55006"))
 }
 
 /// Why a schema cannot have such a name.

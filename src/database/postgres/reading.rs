@@ -16,6 +16,10 @@ const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 /// The server cancels a statement at its time-out; the answer that says so takes a moment.
 const MARGIN: Duration = Duration::from_secs(2);
 
+/// A policy that would hide rows is an error.
+const UNFILTERED: &str = "SET LOCAL row_security = off";
+const FIXED: &str = "SET LOCAL search_path = pg_catalog; SET LOCAL row_security = off";
+
 /// A connection that only reads: each message is a READ ONLY transaction of its own, which also holds
 /// through a pooler in transaction mode.
 pub(super) struct Reading {
@@ -34,17 +38,23 @@ impl Reading {
     pub(super) fn on(mut connection: Connection, timeout: Duration) -> Self {
         connection.answers_within(timeout + MARGIN);
         let begin = format!(
-            "BEGIN READ ONLY; SET LOCAL search_path = pg_catalog; SET LOCAL statement_timeout = {}; \
-             SET LOCAL lock_timeout = {}; ",
+            "BEGIN READ ONLY; {FIXED}; SET LOCAL statement_timeout = {}; SET LOCAL lock_timeout = {}; ",
             timeout.as_millis().max(1),
             LOCK_TIMEOUT.min(timeout).as_millis().max(1),
         );
-        Self { connection, begin, before: 4, end: "; COMMIT" }
+        Self { connection, begin, before: 5, end: "; COMMIT" }
     }
 
     /// Reads inside the transaction that this connection is in.
     pub(super) fn inside(connection: Connection) -> Self {
-        Self { connection, begin: "SET LOCAL search_path = pg_catalog; ".into(), before: 1, end: "" }
+        Self { connection, begin: format!("{FIXED}; "), before: 2, end: "" }
+    }
+
+    /// From here on rows are filtered by the policies of their tables, as for the application: only to see whether a table
+    /// can be read at all.
+    pub(super) fn under_policies(self) -> Self {
+        let begin = self.begin.replace(UNFILTERED, "SET LOCAL row_security = on");
+        Self { begin, ..self }
     }
 
     pub(super) fn into_inner(self) -> Connection {

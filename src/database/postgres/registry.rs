@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     DatabaseError, Postgres,
     catalog::RELATIONS,
-    connect, own,
+    connect,
+    derive::THROW_AWAY,
+    own,
     quote::{array, identifier, literal, qualified},
     reading::Reading,
 };
@@ -76,16 +78,21 @@ impl Postgres {
         );
         let mut rows = Rows::default();
         for row in reading.rows(&sql).await.map_err(refuse)? {
+            let counts = connect::flag(&row, 1).map_err(refuse)?;
             let Some(tenant) = connect::text(&row, 0).map_err(refuse)?.filter(|name| !name.is_empty()) else {
-                let why = format!("the registry `{schema}.{name}` holds a row without a schema name");
+                if !counts {
+                    continue;
+                }
+                let why = format!(
+                    "the registry `{schema}.{name}` holds a row without a schema name that `where` does not leave out"
+                );
                 return Err(DatabaseError::Failed(why.into()));
             };
             // The shared schema may be registered like a tenant; it is judged as what it is.
             if tenant == self.config.shared_schema {
                 continue;
             }
-            let list =
-                if connect::flag(&row, 1).map_err(refuse)? { &mut rows.tenants } else { &mut rows.others };
+            let list = if counts { &mut rows.tenants } else { &mut rows.others };
             if let Some(kind) = connect::text(&row, 2).map_err(refuse)? {
                 rows.types.insert(tenant.clone(), kind);
             }
@@ -101,11 +108,12 @@ impl Postgres {
         let (schema, name) = table(registry, &self.config.shared_schema);
         format!(
             "SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
-             WHERE c.relname = {}::name AND c.relkind IN ('r', 'p') AND n.nspname::text NOT IN ({}, {}) \
+             WHERE c.relname = {}::name AND c.relkind IN ('r', 'p') AND n.nspname::text NOT IN ({}, {}) AND n.nspname !~ {} \
              AND NOT EXISTS (SELECT FROM {} r WHERE r.{}::text = n.nspname::text)",
             literal(ledger),
             literal(&self.config.shared_schema),
             literal(own::SCHEMA),
+            literal(THROW_AWAY),
             qualified(schema, name),
             identifier(&registry.schema_column),
         )

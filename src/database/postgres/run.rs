@@ -14,6 +14,7 @@ use crate::{
     cause::{Cause, Kind},
     config,
     database::{ApplyEnd, ApplyError, DatabaseError, Limits, MigrationFile, places},
+    deadline::Deadline,
     words::hex,
 };
 
@@ -73,9 +74,12 @@ pub(super) fn settings(version: u32, lifetime: Lifetime, unreachable: Duration) 
 /// Whatever the server's default is: what another run has committed is seen as soon as its lock is had.
 pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
-/// A transaction that waits for a lock only so long.
+/// A transaction that waits for a lock only so long, and in which a policy that would hide rows is an error.
 pub(super) fn begin(limits: &Limits) -> String {
-    format!("{BEGIN}; SET LOCAL lock_timeout = {}", limits.lock_timeout.as_millis())
+    format!(
+        "{BEGIN}; SET LOCAL row_security = off; SET LOCAL lock_timeout = {}",
+        limits.lock_timeout.as_millis()
+    )
 }
 
 /// A connection for changes: past the pooler, and never to a standby.
@@ -119,7 +123,7 @@ pub(super) fn create_ledger(schema: &str) -> String {
     )
 }
 
-/// Undoes what an earlier file may have set, and makes the schema the only one in sight.
+/// Undoes what an earlier file may have set, and makes names resolve to the schema first, and then to what is configured.
 fn prepare(
     connection: &Connection,
     schema: &str,
@@ -136,10 +140,11 @@ fn prepare(
     let waits = mode == Mode::Outside && places::without_concurrently(&file.sql) != file.sql;
     let lock_timeout = if waits { 0 } else { limits.lock_timeout.as_millis() };
     let settings = session(connection, lifetime);
+    let schemas = [schema].into_iter().chain(limits.search_path.iter().map(String::as_str));
+    let search_path = schemas.map(identifier).collect::<Vec<_>>().join(", ");
     let mut sql = format!(
-        "RESET SESSION AUTHORIZATION; RESET ALL; {settings}; SET {local}search_path = {}; SET {local}lock_timeout = {}",
-        identifier(schema),
-        lock_timeout,
+        "RESET SESSION AUTHORIZATION; RESET ALL; {settings}; SET {local}search_path = {search_path}; \
+         SET {local}lock_timeout = {lock_timeout}",
     );
     if let Some(timeout) = limits.statement_timeout {
         sql = format!("{sql}; SET {local}statement_timeout = {}", timeout.as_millis());
@@ -165,8 +170,8 @@ pub(super) async fn file(
         Mode::Unseen if file.no_transaction => places::without_concurrently(&file.sql),
         _ => file.sql.clone(),
     };
-    if let Err((done, error)) = connection.statements(&text, limits.deadline).await {
-        let failure = trouble(file, line(&text, done, &error), mode, &error);
+    if let Err((line, error)) = statements(connection, &text, limits.deadline, mode).await {
+        let failure = trouble(file, line, mode, &error);
         let dirty = mode == Mode::Outside || stands(connection, schema, file).await;
         return Err(if dirty { ApplyError { end: ApplyEnd::Dirty, ..failure } } else { failure });
     }
@@ -175,6 +180,27 @@ pub(super) async fn file(
     let last = format!("{prepare}; {ask}; {} AND {same}", update(schema, file, begun.elapsed()));
     let after = connection.rows(&last).await.and_then(|rows| answer(&rows)).map_err(ours)?;
     if after == before { Ok(()) } else { Err(left(file, mode)) }
+}
+
+/// The file's statements: in one message inside the transaction; outside, where a message of several would be a transaction of
+/// its own, one by one. The error comes with its line.
+async fn statements(
+    connection: &mut Connection,
+    text: &str,
+    deadline: Deadline,
+    mode: Mode,
+) -> Result<(), (Option<usize>, sqlx::Error)> {
+    if mode != Mode::Outside {
+        let outcome = connection.statements(text, deadline).await;
+        return outcome.map_err(|(done, error)| (line(text, done, &error), error));
+    }
+    for (start, statement) in places::split(text) {
+        connection.run(statement, deadline).await.map_err(|error| {
+            let before = text.get(..start).map_or(0, |before| before.matches('\n').count());
+            (line(statement, 0, &error).map(|line| before + line), error)
+        })?;
+    }
+    Ok(())
 }
 
 /// An error that belongs to no file.

@@ -1,14 +1,16 @@
-//! Applies migrations to one file: all that run in a transaction in one, the others on their own.
+//! Applies migrations to one file: each in a transaction of its own, or all in one where that is configured; what cannot run
+//! in a transaction, on its own.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
-use sqlx::{Connection, sqlite::SqliteConnection};
+use sqlx::{Connection, Row, sqlite::SqliteConnection};
 use tokio::time::Instant;
 
 use super::{LEDGER, Sqlite, disk, files, look};
 use crate::{
     database::{Applied, ApplyEnd, ApplyError, Limits, MigrationFile, Schema, pending::pending, places},
-    words::hex,
+    tenants::found::Recorded,
+    words::{count, hex},
 };
 
 /// Attempts in all, where another process's lock stood in the way.
@@ -43,7 +45,8 @@ impl Sqlite {
             let more = loop {
                 let patience = if limits.gives_way { Duration::ZERO } else { limits.lock_timeout };
                 let mut connection = files::write(&path, create, patience).await?;
-                let outcome = apply(&mut connection, segment, create).await;
+                let outcome =
+                    apply(&mut connection, segment, create, limits.all_in_one, &mut applied.migrations).await;
                 // Closing rolls back what was not committed.
                 let _ = connection.close().await;
                 match outcome {
@@ -59,23 +62,45 @@ impl Sqlite {
                     other => break other,
                 }
             };
-            match more {
-                Ok(more) => applied.migrations.extend(more),
-                Err(error) => return Err(ApplyError { applied: applied.migrations, ..error }),
+            if let Err(error) = more {
+                return Err(ApplyError { applied: applied.migrations, ..error });
             }
         }
         Ok(applied)
     }
 }
 
-/// Files that all run in a transaction, or one that does not.
+/// Files that all run in transactions, or one that does not.
 async fn apply(
     connection: &mut SqliteConnection,
     files: &[MigrationFile],
     create: bool,
-) -> Result<Vec<String>, ApplyError> {
+    all_in_one: bool,
+    applied: &mut Vec<String>,
+) -> Result<(), ApplyError> {
     let outside = files.iter().any(|file| file.no_transaction);
-    files::rows(connection, "BEGIN IMMEDIATE").await.map_err(|error| bare(&error))?;
+    loop {
+        files::rows(connection, "BEGIN IMMEDIATE").await.map_err(|error| bare(&error))?;
+        let recorded = recorded(connection, create).await?;
+        let pending = pending(files, &recorded)?;
+        let batch = if all_in_one { pending.len() } else { pending.len().min(1) };
+        if outside {
+            files::rows(connection, "COMMIT").await.map_err(|error| bare(&error))?;
+        }
+        for file in pending.iter().take(batch) {
+            run(connection, file, outside).await?;
+        }
+        if !outside {
+            files::rows(connection, "COMMIT").await.map_err(|error| bare(&error))?;
+        }
+        applied.extend(pending.iter().take(batch).map(|file| file.name()));
+        if batch == pending.len() {
+            return Ok(());
+        }
+    }
+}
+
+async fn recorded(connection: &mut SqliteConnection, create: bool) -> Result<Vec<Recorded>, ApplyError> {
     if !Sqlite::has_table(connection, LEDGER.table).await.map_err(|error| bare(&error))? {
         if !create {
             let why =
@@ -84,20 +109,16 @@ async fn apply(
         }
         files::rows(connection, CREATE_LEDGER).await.map_err(|error| bare(&error))?;
     }
-    let recorded = look::our_ledger(connection).await.map_err(|error| bare(&error))?;
-    let pending = pending(files, &recorded)?;
-    if outside {
-        files::rows(connection, "COMMIT").await.map_err(|error| bare(&error))?;
+    look::our_ledger(connection).await.map_err(|error| bare(&error))
+}
+
+/// The rows that refer to rows that do not exist: by table, how many.
+async fn dangling(connection: &mut SqliteConnection) -> Result<BTreeMap<String, usize>, sqlx::Error> {
+    let mut dangling = BTreeMap::new();
+    for row in files::rows(connection, "PRAGMA foreign_key_check").await? {
+        *dangling.entry(row.try_get::<String, _>(0)?).or_default() += 1;
     }
-    let mut applied = Vec::new();
-    for file in pending {
-        run(connection, file, outside).await?;
-        applied.push(file.name());
-    }
-    if !outside {
-        files::rows(connection, "COMMIT").await.map_err(|error| bare(&error))?;
-    }
-    Ok(applied)
+    Ok(dangling)
 }
 
 /// Runs one file and records it. The row is there before the file runs, as one that did not succeed: a
@@ -114,6 +135,7 @@ pub(super) async fn run(
     if !outside {
         files::rows(connection, "SAVEPOINT portcullis").await.map_err(ours)?;
     }
+    let before = dangling(connection).await.map_err(ours)?;
     if let Err((done, error)) = files::statements(connection, &file.sql).await {
         let line = places::line_of_statement(&file.sql, done);
         let failed = trouble(file, line, outside, &error);
@@ -129,6 +151,17 @@ pub(super) async fn run(
     };
     if files::rows(connection, end).await.is_err() {
         return Err(ApplyError { end: ApplyEnd::Dirty, ..ApplyError::of(why).at(file, None) });
+    }
+    let after = dangling(connection).await.map_err(ours)?;
+    if let Some((table, rows)) =
+        after.iter().find(|(table, rows)| before.get(*table).is_none_or(|few| few < *rows))
+    {
+        let why = format!(
+            "the file leaves {} of `{table}` that refer to rows that do not exist",
+            count(*rows, "row")
+        );
+        let error = ApplyError::of(why).at(file, None);
+        return Err(if outside { ApplyError { end: ApplyEnd::Dirty, ..error } } else { error });
     }
     let took = i64::try_from(begun.elapsed().as_nanos()).unwrap_or(i64::MAX);
     let update = format!(

@@ -13,6 +13,7 @@ impl Sqlite {
         &self,
         shared: &[MigrationFile],
         tenant: &[MigrationFile],
+        _search_path: &[String],
     ) -> Result<Derived, DatabaseError> {
         Ok(Derived { shared: tables(shared).await?, tenant: tables(tenant).await? })
     }

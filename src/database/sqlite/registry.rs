@@ -61,12 +61,17 @@ async fn rows(
     let mut rows = Rows::default();
     for row in files::rows(connection, &sql).await.map_err(refuse)? {
         let tenant: Option<String> = row.try_get(0).map_err(refuse)?;
+        let counts = row.try_get::<i64, _>(1).map_err(refuse)? != 0;
         let Some(tenant) = tenant.filter(|tenant| !tenant.is_empty()) else {
-            let why = format!("the registry `{name}` holds a row without a schema name");
+            if !counts {
+                continue;
+            }
+            let why = format!(
+                "the registry `{name}` holds a row without a schema name that `where` does not leave out"
+            );
             return Err(DatabaseError::Failed(why.into()));
         };
-        let list =
-            if row.try_get::<i64, _>(1).map_err(refuse)? != 0 { &mut rows.tenants } else { &mut rows.others };
+        let list = if counts { &mut rows.tenants } else { &mut rows.others };
         list.push(tenant);
     }
     rows.tenants.sort_unstable();

@@ -17,7 +17,7 @@ use crate::{
     deadline::Deadline,
     frameworks::sql::LEDGER,
     tenants::{
-        found::{Found, Look, Seen},
+        found::{Found, Look, Rows, Seen},
         manifest::{Expected, Manifest},
     },
 };
@@ -26,6 +26,8 @@ fn limits() -> Limits {
     Limits {
         lock_timeout: Duration::from_millis(50),
         statement_timeout: None,
+        search_path: Vec::new(),
+        all_in_one: false,
         gives_way: false,
         deadline: Deadline::after(LIMIT),
     }
@@ -85,7 +87,7 @@ impl Place {
 
     async fn manifest(&self) -> Manifest {
         let (shared, tenant) = (self.files("shared"), self.files("tenant"));
-        let derived = self.database().derive(&shared, &tenant).await.unwrap();
+        let derived = self.database().derive(&shared, &tenant, &[]).await.unwrap();
         let expected = |files: &[MigrationFile], made: crate::database::Made| Expected {
             migrations: files.iter().map(MigrationFile::expected).collect(),
             tables: made.tables,
@@ -197,6 +199,32 @@ fn every_kind_of_damage_is_seen() {
 }
 
 #[test]
+fn a_rebuilt_table_keeps_the_rows_that_refer_to_it_and_a_dangling_row_is_an_error() {
+    run(async {
+        let place = Place::new();
+        place.shared().await;
+        let tables = "CREATE TABLE one (id INTEGER PRIMARY KEY); \
+                      CREATE TABLE many (one INTEGER NOT NULL REFERENCES one (id) ON DELETE CASCADE); \
+                      INSERT INTO one VALUES (1); INSERT INTO many VALUES (1);";
+        place.write("tenant/3_tables.sql", tables);
+        place.provision("demo").await.unwrap();
+        let rebuild = "PRAGMA foreign_keys = ON; CREATE TABLE new (id INTEGER PRIMARY KEY, name TEXT); \
+                       INSERT INTO new (id) SELECT id FROM one; DROP TABLE one; ALTER TABLE new RENAME TO one;";
+        place.write("tenant/4_rebuild.sql", rebuild);
+        let schema = Schema::Tenant("demo".into());
+        place.database().apply(&schema, &place.files("tenant"), &limits()).await.unwrap();
+        let counted = place.database().count("demo", &["many".into()]).await.unwrap();
+        assert_eq!(counted, [("many".into(), Rows::Counted(1))]);
+        place.write("tenant/5_dangling.sql", "DELETE FROM one;");
+        let error = place.database().apply(&schema, &place.files("tenant"), &limits()).await.unwrap_err();
+        assert!(error.why.text.contains("1 row of `many`"), "{error:?}");
+        fs::remove_file(place.at("tenant/5_dangling.sql")).unwrap();
+        let found = place.look(&Selection::All).await;
+        assert_eq!(seen(&found.tenants["demo"]).ledger.len(), 4);
+    });
+}
+
+#[test]
 fn a_failing_migration_is_rolled_back_and_named_with_its_line() {
     run(async {
         let place = Place::new();
@@ -210,9 +238,10 @@ fn a_failing_migration_is_rolled_back_and_named_with_its_line() {
         assert!(error.place.as_ref().unwrap().ends_with("4_bad.sql:3"), "{error:?}");
         place.write("tenant/4_bad.sql", "CREATE TABLE other (id BIGINT);");
         let found = place.look(&Selection::All).await;
-        assert_eq!(seen(&found.tenants["demo"]).ledger.len(), 2);
+        assert_eq!(error.applied, ["3 good"], "each file has its own transaction");
+        assert_eq!(seen(&found.tenants["demo"]).ledger.len(), 3);
         let applied = place.database().apply(&schema, &place.files("tenant"), &limits()).await.unwrap();
-        assert_eq!(applied.migrations, ["3 good", "4 bad"]);
+        assert_eq!(applied.migrations, ["4 bad"]);
         place.write("tenant/5_commit.sql", "CREATE TABLE a (id BIGINT); COMMIT; BEGIN;");
         let error = place.database().apply(&schema, &place.files("tenant"), &limits()).await.unwrap_err();
         assert!(error.end == ApplyEnd::Dirty && error.why.text.contains("COMMIT"), "{error:?}");

@@ -65,7 +65,7 @@ def manifest(base):
     rules = "django-6.0" if django.VERSION >= (6, 0) else "django-5.2"
     has_tenants = "registry" in facts
     return {
-        "format": 2,
+        "format": 3,
         "framework": rules,
         "shared": {"migrations": migrations, "tables": shared},
         "tenant": {"migrations": migrations if has_tenants else [], "tables": tenant},

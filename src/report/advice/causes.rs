@@ -20,7 +20,9 @@ const SESSIONS: &str =
 /// `schemas` are those at which it occurred, if it was at a schema.
 /// `record` is the command that records as applied what was being applied there.
 pub(super) fn advise(steps: &mut Steps, cause: &Cause, schemas: &[Option<&str>], record: Option<String>) {
-    let Some((likely, what)) = of_code(cause).or_else(|| of_kind(cause.kind)) else { return };
+    let by_kind = || of_kind(cause.kind);
+    let known = if cause.kind == Kind::RowSecurity { by_kind() } else { of_code(cause).or_else(by_kind) };
+    let Some((likely, what)) = known else { return };
     steps.cause(likely);
     let place = if schemas.is_empty() { String::new() } else { format!("{}: ", names(schemas)) };
     let text = format!("{place}{what}");
@@ -156,7 +158,8 @@ fn of_sqlstate(code: &str) -> Option<Known> {
         ),
         "3F000" | "42P01" | "42703" | "42704" | "42883" => (
             "the schema, table, column or function that is used does not exist here",
-            "restore it, or correct the migration that uses it",
+            "restore it, or correct the migration that uses it; SQL files find names in their own schema alone, unless \
+             `[migrations] search_path` adds others (extensions)",
         ),
         "42601" => ("the SQL has a syntax error", "correct the migration's file"),
         "23505" => ("existing rows hold the same value twice", "merge or delete the duplicate rows"),
@@ -265,6 +268,11 @@ fn of_kind(kind: Kind) -> Option<Known> {
         Kind::Permission => {
             ("this user lacks a privilege", "give this user the privilege that the message names")
         }
+        Kind::RowSecurity => (
+            "a row-level security policy hides rows of that table from the role, and a judgement of a part proves nothing",
+            "let the role see every row: ALTER ROLE ... BYPASSRLS, or connect as the table's owner, without FORCE ROW LEVEL \
+             SECURITY; a policy that shows every row is not enough",
+        ),
         Kind::Locked => ("another session holds the lock", "wait for the other session, or end it"),
         Kind::Cancelled => {
             ("the statement was cancelled or ran out of time", "give it more time, or make it quicker")

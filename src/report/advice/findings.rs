@@ -28,7 +28,18 @@ pub(super) fn advise(steps: &mut Steps, judgement: &Judgement) {
         );
         steps.apply(text, steps::migrate(&dirty));
     }
-    let altered = with(|finding| matches!(finding, Finding::Altered { .. }));
+    let line_ends = with(|finding| matches!(finding, Finding::Altered { line_ends_alone: true, .. }));
+    if !line_ends.is_empty() {
+        steps.cause(
+            "the image has the migration files with other line ends (CRLF or LF) than when they were applied",
+        );
+        steps.tell(format!(
+            "check the files out with the line ends that were applied to {}: `*.sql text eol=lf` in .gitattributes, then \
+             build the image and the manifest again",
+            names(&line_ends)
+        ));
+    }
+    let altered = with(|finding| matches!(finding, Finding::Altered { line_ends_alone: false, .. }));
     if !altered.is_empty() {
         steps.cause("a migration's file was changed after it had been applied");
         steps.tell(format!(
@@ -41,7 +52,8 @@ pub(super) fn advise(steps: &mut Steps, judgement: &Judgement) {
     if !other_code.is_empty() {
         steps.cause("newer or other code has migrated this database");
         steps.tell(format!(
-            "start the release that has migrated {}, or migrate back with that release",
+            "start the release that has migrated {}, or migrate back with that release; where one SQL file replaces older ones, \
+             say so in its first lines: `-- replaces: 1-42`",
             names(&other_code)
         ));
     }

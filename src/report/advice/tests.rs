@@ -55,7 +55,8 @@ fn findings() -> Vec<Finding> {
         Finding::NoLedger { tables: some() },
         Finding::Pending { migrations: some() },
         Finding::Dirty { migrations: some() },
-        Finding::Altered { migrations: some() },
+        Finding::Altered { migrations: some(), line_ends_alone: false },
+        Finding::Altered { migrations: some(), line_ends_alone: true },
         Finding::Diverged { unknown: some() },
         Finding::Ahead { unknown: some(), blocks: true },
         Finding::Models {

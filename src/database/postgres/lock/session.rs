@@ -139,7 +139,8 @@ impl Session {
         }
         let who = if had(0) {
             let rows = self.ask(&holder(&sqlx_held(sqlx)), limit).await?;
-            named(&rows).map(|who| format!("a program that migrates with sqlx: {}", who.unwrap_or_else(just_ended)))
+            named(&rows)
+                .map(|who| format!("a program that migrates with sqlx: {}", who.unwrap_or_else(just_ended)))
         } else {
             let rows = self.ask(&holder(&run_held(key)), limit).await?;
             named(&rows).map(|who| who.unwrap_or_else(just_ended))
