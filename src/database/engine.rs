@@ -1,6 +1,9 @@
 //! What every engine does. Each operation stands once in the table below: the trait and both engines' parts of it follow.
 
-#![expect(clippy::elidable_lifetime_names, reason = "one table makes methods with and without borrowed arguments")]
+#![expect(
+    clippy::elidable_lifetime_names,
+    reason = "one table makes methods with and without borrowed arguments"
+)]
 
 use std::{collections::BTreeSet, future::ready, time::Duration};
 
