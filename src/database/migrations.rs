@@ -221,13 +221,8 @@ mod tests {
             assert_eq!(error.code(), 78, "{name}");
             assert!(error.to_string().contains(name), "{error}");
         }
-        let folder = folder(&[
-            ("1_first.sql", ""),
-            (".keep", ""),
-            ("._2_fork.sql", ""),
-            ("notes.txt", ""),
-            ("1_first.down.sql", ""),
-        ]);
+        let folder =
+            folder(&[("1_first.sql", ""), (".keep", ""), ("notes.txt", ""), ("1_first.down.sql", "")]);
         fs::create_dir(folder.path().join("docs")).unwrap();
         fs::create_dir(folder.path().join("..2026_11_27")).unwrap();
         fs::write(folder.path().join("..2026_11_27/1_first.sql"), "").unwrap();
