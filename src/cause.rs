@@ -146,7 +146,7 @@ impl Cause {
     }
 
     /// The same cause in other words.
-    pub(crate) fn worded(self, text: impl Into<String>) -> Self {
+    pub(crate) fn with_text(self, text: impl Into<String>) -> Self {
         Self { text: text.into(), ..self }
     }
 

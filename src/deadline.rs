@@ -10,7 +10,7 @@ pub(crate) struct Deadline(Instant);
 
 /// The deadline came before the result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Passed;
+pub(crate) struct Elapsed;
 
 impl Deadline {
     pub(crate) fn after(limit: Duration) -> Self {
@@ -41,8 +41,8 @@ impl Deadline {
     }
 
     /// The work's result, unless the deadline comes first: then the work is dropped.
-    pub(crate) async fn limit<T>(self, work: impl Future<Output = T>) -> Result<T, Passed> {
-        timeout_at(self.0, work).await.map_err(|_| Passed)
+    pub(crate) async fn limit<T>(self, work: impl Future<Output = T>) -> Result<T, Elapsed> {
+        timeout_at(self.0, work).await.map_err(|_| Elapsed)
     }
 }
 
@@ -62,7 +62,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn work_that_hangs_is_cut_off() {
         let deadline = Deadline::after(Duration::from_secs(1));
-        assert_eq!(deadline.limit(pending::<()>()).await, Err(Passed));
+        assert_eq!(deadline.limit(pending::<()>()).await, Err(Elapsed));
         assert!(deadline.has_passed());
         assert_eq!(deadline.limit(async { 7 }).await, Ok(7));
     }

@@ -32,12 +32,12 @@ const SIBLING_FAILED: i32 = libc::SIGTERM;
 /// What ended the start-up: the step, if one did, and why.
 pub(crate) struct Blocked {
     pub(crate) step: Option<usize>,
-    pub(crate) trouble: FailureDetails,
+    pub(crate) details: FailureDetails,
 }
 
 impl From<Failure> for Blocked {
     fn from(failure: Failure) -> Self {
-        Self { step: None, trouble: failure.into() }
+        Self { step: None, details: failure.into() }
     }
 }
 
@@ -55,15 +55,15 @@ pub(crate) async fn run(
     let rolled_back = state.roll_back(Deadline::after(rollback::LIMIT));
     let rolled_back = Box::pin(engine.ending(signals, &stopper, ROLLED_BACK, rolled_back)).await;
     if let Some(text) = rolled_back.unwrap_or_else(|| state.rollback.abandon()) {
-        report.tell(&Event::Remark { text: text.clone() });
+        report.emit(&Event::Remark { text: text.clone() });
         if let Err(blocked) = &mut result {
-            blocked.trouble.done.get_or_insert(text);
+            blocked.details.done.get_or_insert(text);
         }
     }
-    let ended = result.as_ref().map(drop).map_err(|blocked| &blocked.trouble.failure);
+    let ended = result.as_ref().map(drop).map_err(|blocked| &blocked.details.failure);
     engine.ending(signals, &stopper, RECORDED, state.close(ended)).await;
-    if let Some(text) = state.history.complaint() {
-        report.tell(&Event::Remark { text });
+    if let Some(text) = state.history.record_error() {
+        report.emit(&Event::Remark { text });
     }
     if interrupted { result } else { engine.unless_interrupted(result, plan.steps.len()) }
 }
@@ -99,12 +99,12 @@ impl Engine<'_> {
                 signal = signals.next() => self.interrupt(signal, stopper),
                 Some((step, failed)) = running.next() => {
                     done[step] = true;
-                    if let Some(trouble) = failed && blocked.is_none() {
+                    if let Some(details) = failed && blocked.is_none() {
                         if !running.is_empty() && self.interrupted.get().is_none() {
-                            self.report.tell(&Event::Stopping { signal: None });
+                            self.report.emit(&Event::Stopping { signal: None });
                         }
                         stopper.stop(SIBLING_FAILED);
-                        blocked = Some(Blocked { step: Some(step), trouble });
+                        blocked = Some(Blocked { step: Some(step), details });
                     }
                     // A stopped step is rolled back under the lock.
                     if self.interrupted.get().is_none() && blocked.is_none() && !self.locked_steps_left(&done) {
@@ -125,16 +125,16 @@ impl Engine<'_> {
             Some(step) => wording::during_step(step, self.plan.steps.len(), &self.plan.steps[step].step.name),
             None => wording::after_steps(finished, self.plan.steps.len()),
         };
-        let done = blocked.and_then(|blocked| blocked.trouble.done);
+        let done = blocked.and_then(|blocked| blocked.details.done);
         let failure = Failure::Interrupted { signal, doing };
-        let trouble = FailureDetails { done, ..FailureDetails::from(failure) };
-        Err(Blocked { step, trouble })
+        let details = FailureDetails { done, ..FailureDetails::from(failure) };
+        Err(Blocked { step, details })
     }
 
     fn interrupt(&self, signal: i32, stopper: &Stopper) {
         if self.interrupted.get().is_none() {
             self.interrupted.set(Some(signal));
-            self.report.tell(&Event::Stopping { signal: Some(signal) });
+            self.report.emit(&Event::Stopping { signal: Some(signal) });
         }
         stopper.stop(signal);
     }
@@ -187,16 +187,16 @@ impl Engine<'_> {
         };
         let result = match skipped {
             Ok(Some(reason)) => {
-                self.report.tell(&Event::StepSkipped { step, reason });
+                self.report.emit(&Event::StepSkipped { step, reason });
                 return None;
             }
             Ok(None) => {
-                self.report.tell(&Event::StepStarted { step });
+                self.report.emit(&Event::StepStarted { step });
                 self.state.history.at(&self.plan.steps[step].step.name);
                 // Not the action itself: its arguments may hold what came from a secret variable.
                 tracing::debug!(step, kind = action.kind(), "step");
-                let tell = |event| self.report.tell(&event);
-                Box::pin(steps::run(action, Context::new(step, self.state, asked, &tell))).await
+                let emit = |event| self.report.emit(&event);
+                Box::pin(steps::run(action, Context::new(step, self.state, asked, &emit))).await
             }
             Err(failure) => Err(FailureDetails::from(failure)),
         };
@@ -204,16 +204,16 @@ impl Engine<'_> {
         self.record(step, took, &result).await;
         match result {
             Ok(summary) => {
-                self.report.tell(&Event::StepDone { step, took, summary });
+                self.report.emit(&Event::StepDone { step, took, summary });
                 None
             }
-            Err(trouble) => {
-                let interrupted = matches!(trouble.failure, Failure::Interrupted { .. });
+            Err(details) => {
+                let interrupted = matches!(details.failure, Failure::Interrupted { .. });
                 let blocking = *on_failure == OnFailure::Block || interrupted;
-                let event = Event::StepFailed { step, took, blocking, trouble };
-                self.report.tell(&event);
+                let event = Event::StepFailed { step, took, blocking, details };
+                self.report.emit(&event);
                 match event {
-                    Event::StepFailed { trouble, .. } if blocking => Some(trouble),
+                    Event::StepFailed { details, .. } if blocking => Some(details),
                     _ => None,
                 }
             }
@@ -222,15 +222,15 @@ impl Engine<'_> {
 
     /// Writes down how the step ended, if this run is one that is recorded.
     async fn record(&self, step: usize, took: Duration, result: &Result<String, FailureDetails>) {
-        let (outcome, said) = match result {
+        let (outcome, message) = match result {
             Ok(summary) => ("ok", summary.clone()),
-            Err(trouble) => ("failed", failure::chain(&trouble.failure)),
+            Err(details) => ("failed", failure::chain(&details.failure)),
         };
         let step = record::Step {
             name: self.plan.steps[step].step.name.clone(),
             milliseconds: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             outcome: outcome.into(),
-            said: self.report.output().masked(&said),
+            message: self.report.output().masked(&message),
         };
         let recorded = self.state.history.step(&self.state.context, step);
         let shutdown = self.state.context.processes.shutdown();
@@ -240,8 +240,8 @@ impl Engine<'_> {
         } else {
             recorded.await;
         }
-        if let Some(text) = self.state.history.complaint() {
-            self.report.tell(&Event::Remark { text });
+        if let Some(text) = self.state.history.record_error() {
+            self.report.emit(&Event::Remark { text });
         }
     }
 

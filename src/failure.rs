@@ -52,12 +52,12 @@ pub(crate) enum Failure {
     Incomplete { counts: Counts },
     #[error("the registry has no tenant `{tenant}`")]
     NotRegistered { tenant: String },
-    #[error("{}", migration_failed(*failed, *unfit))]
+    #[error("{}", migration_failed(*failed, *unmigratable))]
     MigrationFailed {
         /// Schemas in which a migration failed.
         failed: usize,
         /// Schemas whose state no migration can be applied to.
-        unfit: usize,
+        unmigratable: usize,
     },
     #[error("cannot derive the manifest: {why}")]
     NotDerivable { why: Cause },
@@ -74,7 +74,7 @@ pub(crate) enum Failure {
     LockLost { why: String },
 
     #[error("cannot provision `{tenant}`: {why} ({})", left.words())]
-    Provisioning { tenant: String, why: Cause, left: Left },
+    Provisioning { tenant: String, why: Cause, left: Cleanup },
     #[error("cannot delete `{tenant}`: {why}")]
     Deleting { tenant: String, why: Cause },
 
@@ -132,24 +132,24 @@ impl fmt::Display for Counts {
 
 /// What a provisioning that failed has left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Left {
+pub(crate) enum Cleanup {
     /// What it had made is removed again.
-    Nothing,
+    Complete,
     /// It had made nothing yet.
-    AsItWas,
+    NothingCreated,
     /// It could not be removed now; the journal proves whose it is, and the next run that takes the lock removes it.
-    Later,
+    Deferred,
     /// Something stands there that it cannot prove to be its own.
-    Unproved,
+    Unproven,
 }
 
-impl Left {
+impl Cleanup {
     pub(crate) fn words(self) -> &'static str {
         match self {
-            Left::Nothing => "rolled back",
-            Left::AsItWas => "nothing was changed",
-            Left::Later => "not rolled back yet: the next run that acquires the lock does it",
-            Left::Unproved => "not rolled back: cannot prove that this run created it",
+            Cleanup::Complete => "rolled back",
+            Cleanup::NothingCreated => "nothing was changed",
+            Cleanup::Deferred => "not rolled back yet: the next run that acquires the lock does it",
+            Cleanup::Unproven => "not rolled back: cannot prove that this run created it",
         }
     }
 }
@@ -257,13 +257,13 @@ impl Failure {
     }
 }
 
-fn migration_failed(failed: usize, unfit: usize) -> String {
+fn migration_failed(failed: usize, unmigratable: usize) -> String {
     let some = |number: usize, words: &dyn Fn(String) -> String| {
         (number > 0).then(|| words(count(number, "schema")))
     };
     let parts = [
         some(failed, &|schemas| format!("a migration failed in {schemas}")),
-        some(unfit, &|schemas| format!("{schemas} cannot be migrated in their current state")),
+        some(unmigratable, &|schemas| format!("{schemas} cannot be migrated in their current state")),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

@@ -197,16 +197,16 @@ mod tests {
     use std::{sync::mpsc, time::Duration};
 
     use super::*;
-    use crate::deadline::{Deadline, Passed};
+    use crate::deadline::{Deadline, Elapsed};
 
     #[tokio::test]
     async fn a_question_that_hangs_is_asked_once() {
         let (answer, hangs) = mpsc::channel();
         let mut question = Outstanding::default();
         let soon = || Deadline::after(Duration::from_millis(20));
-        assert_eq!(soon().limit(question.ask(move || Ok(hangs.recv().unwrap()))).await.err(), Some(Passed));
+        assert_eq!(soon().limit(question.ask(move || Ok(hangs.recv().unwrap()))).await.err(), Some(Elapsed));
         let never = || unreachable!("the first question still hangs");
-        assert_eq!(soon().limit(question.ask(never)).await.err(), Some(Passed));
+        assert_eq!(soon().limit(question.ask(never)).await.err(), Some(Elapsed));
         answer.send(7).unwrap();
         assert_eq!(question.ask(never).await.unwrap(), 7);
         assert_eq!(question.ask(|| Ok(8)).await.unwrap(), 8);

@@ -57,12 +57,11 @@ use crate::{
     process::Inherited,
     report::{
         Output,
-        answer::{Answer, Render},
-        by_hand::ByHand,
-        foreign,
+        cli_progress::CliProgress,
+        command_output::{CommandOutput, Render},
         running::Running,
         streams::Stream,
-        style,
+        style, terminal_filter,
     },
     run::Globals,
 };
@@ -106,13 +105,13 @@ pub fn main(arguments: &[OsString]) -> u8 {
         Ok(cli) => cli,
         Err(error) => return usage(out, &error, &env),
     };
-    let colour = style::colour(cli.global.looks.color, &env, Stream::Err.is_terminal());
+    let colour = style::colour(cli.global.output_options.color, &env, Stream::Err.is_terminal());
     let running = Running::from(&cli.command);
     let answer = match (init, report::trace::start(&env, out)) {
-        (Some(Err(failure)), _) | (_, Err(failure)) => Answer::bad(failure.into()),
+        (Some(Err(failure)), _) | (_, Err(failure)) => CommandOutput::bad(failure.into()),
         _ => answer(cli, &env, &inherited, out, colour),
     };
-    say(out, running, &answer, Some(&inherited), colour)
+    print_line(out, running, &answer, Some(&inherited), colour)
 }
 
 /// Help and versions go to standard output, mistakes to standard error: an argument that is quoted may be a secret.
@@ -120,9 +119,9 @@ fn usage(out: &Output, error: &clap::Error, env: &Environment) -> u8 {
     let stream = if error.use_stderr() { Stream::Err } else { Stream::Out };
     let text = error.render();
     let colour = style::colour(cli::Colour::Auto, env, stream.is_terminal());
-    let text = if colour { foreign::rendered(&text.ansi().to_string()) } else { text.to_string() };
+    let text = if colour { terminal_filter::rendered(&text.ansi().to_string()) } else { text.to_string() };
     if error.use_stderr() {
-        out.complaint(&text);
+        out.error_text(&text);
         return Failure::Usage { message: String::new() }.code();
     }
     // Nobody is left to tell if standard output is closed.
@@ -131,14 +130,14 @@ fn usage(out: &Output, error: &clap::Error, env: &Environment) -> u8 {
 }
 
 #[expect(clippy::too_many_lines, reason = "one arm a subcommand")]
-fn answer(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colour: bool) -> Answer {
+fn answer(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colour: bool) -> CommandOutput {
     let path = cli
         .global
         .config
         .or_else(|| env.get("PORTCULLIS_CONFIG").map(PathBuf::from))
         .unwrap_or_else(|| PathBuf::from("config.toml"));
     // What goes to standard output may be read by a person while standard error is not, and the other way round.
-    let output_colour = style::colour(cli.global.looks.color, env, Stream::Out.is_terminal());
+    let output_colour = style::colour(cli.global.output_options.color, env, Stream::Out.is_terminal());
     let given = overrides(&cli.command, cli.global.role.as_deref());
     let configured = || -> Result<Config, Failure> {
         let config = process::interruptible(inherited, || config::load::load(&path, env, &given))?;
@@ -147,39 +146,42 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colo
     };
     match &cli.command {
         Command::Run(run) => {
-            let globals = Globals { path: &path, overrides: &given, looks: &cli.global.looks };
+            let globals =
+                Globals { path: &path, overrides: &given, output_options: &cli.global.output_options };
             run::run(run, &globals, env, inherited, out)
-                .map_or_else(|failure| Answer::bad(failure.into()), Answer::code)
+                .map_or_else(|failure| CommandOutput::bad(failure.into()), CommandOutput::code)
         }
         // It has ended before anything was prepared for the others.
-        Command::Init(_) => Answer::code(0),
+        Command::Init(_) => CommandOutput::code(0),
         Command::Health { live } => {
             let health = process::interruptible(inherited, || commands::health::run(&path, env, *live));
-            Answer::of(health, Format::Text, false)
+            CommandOutput::of(health, Format::Text, false)
         }
-        Command::Schema => Answer::good(config::schema::schema()),
+        Command::Schema => CommandOutput::good(config::schema::schema()),
         Command::Completions { shell } => {
-            Answer::of(commands::manual::completions(*shell), Format::Text, false)
+            CommandOutput::of(commands::manual::completions(*shell), Format::Text, false)
         }
-        Command::Man { subcommand } => Answer::of(commands::manual::page(subcommand), Format::Text, false),
+        Command::Man { subcommand } => {
+            CommandOutput::of(commands::manual::page(subcommand), Format::Text, false)
+        }
         Command::Check => {
             let checked = process::interruptible(inherited, || commands::check::run(&path, &given, env));
-            Answer::of(checked, Format::Text, false)
+            CommandOutput::of(checked, Format::Text, false)
         }
         Command::Plan { answer } => {
             let plan = process::interruptible(inherited, || commands::plan::run(&path, &given, env));
-            Answer::of(plan, answer.format(), false)
+            CommandOutput::of(plan, answer.format(), false)
         }
         Command::Verify(arguments) => {
-            let by_hand = ByHand::new("verify", out, colour);
+            let cli_progress = CliProgress::new("verify", out, colour);
             let verified = configured().and_then(|config| {
                 runtime::until_signalled(inherited, async |processes| {
-                    let on_event = |event| by_hand.on_event(event);
+                    let on_event = |event| cli_progress.on_event(event);
                     let state = RunState::new(config, processes);
-                    by_hand.watch(commands::verify::run(&state, arguments, &on_event)).await
+                    cli_progress.watch(commands::verify::run(&state, arguments, &on_event)).await
                 })
             });
-            Answer::of(verified, arguments.format, false)
+            CommandOutput::of(verified, arguments.format, false)
         }
         Command::Doctor { format } => {
             let loaded = process::interruptible(inherited, || Loaded::read(&path, env, &given));
@@ -191,31 +193,32 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colo
                 };
                 Ok(commands::doctor::run(&input, &loaded).await)
             });
-            Answer::of(checks, *format, output_colour)
+            CommandOutput::of(checks, *format, output_colour)
         }
         Command::Repair(arguments) => {
-            let by_hand = ByHand::new("repair", out, colour);
-            let on_event = |event| by_hand.on_event(event);
+            let cli_progress = CliProgress::new("repair", out, colour);
+            let on_event = |event| cli_progress.on_event(event);
             let work = async |state: &RunState| {
-                by_hand.watch(commands::repair::run(state, arguments, &on_event)).await
+                cli_progress.watch(commands::repair::run(state, arguments, &on_event)).await
             };
             let repairs = configured().and_then(|config| changing(inherited, config, out, &work));
-            Answer::of(repairs, arguments.answer.format(), false)
+            CommandOutput::of(repairs, arguments.answer.format(), false)
         }
         Command::Migrate(arguments) => {
-            let by_hand = ByHand::new("migrate", out, colour);
-            let on_event = |event| by_hand.on_event(event);
+            let cli_progress = CliProgress::new("migrate", out, colour);
+            let on_event = |event| cli_progress.on_event(event);
             let work = async |state: &RunState| {
-                by_hand.watch(commands::migrate::run(state, arguments, &on_event)).await
+                cli_progress.watch(commands::migrate::run(state, arguments, &on_event)).await
             };
             let migrated = configured().and_then(|config| changing(inherited, config, out, &work));
-            Answer::of(migrated, arguments.answer.format(), false)
+            CommandOutput::of(migrated, arguments.answer.format(), false)
         }
         Command::Tenant { what } => {
-            let by_hand = ByHand::new("bootstrap", out, colour);
-            let on_event = |event| by_hand.on_event(event);
+            let cli_progress = CliProgress::new("bootstrap", out, colour);
+            let on_event = |event| cli_progress.on_event(event);
             let work = async |state: &RunState| {
-                let outcome = Box::pin(by_hand.watch(commands::tenant::run(state, what, &on_event))).await;
+                let outcome =
+                    Box::pin(cli_progress.watch(commands::tenant::run(state, what, &on_event))).await;
                 if let Ok(outcome) = &outcome {
                     notify::not_created(&state.context, outcome, out).await;
                 }
@@ -232,19 +235,19 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colo
                     commands::history::run(&RunContext::new(config, processes), arguments).await
                 })
             });
-            Answer::of(runs, arguments.answer.format(), false)
+            CommandOutput::of(runs, arguments.answer.format(), false)
         }
         Command::Manifest { framework } => {
-            let by_hand = ByHand::new("manifest", out, colour);
-            let on_event = |event| by_hand.on_event(event);
+            let cli_progress = CliProgress::new("manifest", out, colour);
+            let on_event = |event| cli_progress.on_event(event);
             let made = configured().and_then(|config| {
                 runtime::until_signalled(inherited, async |processes| {
                     let context = RunContext::new(config, processes);
                     let write = commands::manifest::write(&context, framework.check(), &on_event);
-                    Ok(by_hand.watch(write).await)
+                    Ok(cli_progress.watch(write).await)
                 })
             });
-            Answer::of(made.map_err(FailureDetails::from).and_then(|made| made), Format::Text, false)
+            CommandOutput::of(made.map_err(FailureDetails::from).and_then(|made| made), Format::Text, false)
         }
     }
 }
@@ -261,14 +264,14 @@ fn changing<T>(
         |processes| RunState::new(config, processes),
         async |state| {
             let answer = Box::pin(state.lock.fenced(work(state))).await;
-            if let Some(text) = state.history.complaint() {
-                out.say(&format!("warning: {text}"));
+            if let Some(text) = state.history.record_error() {
+                out.print_line(&format!("warning: {text}"));
             }
             answer
         },
         async |state, failure| {
             if let Some(text) = state.shut_down(failure).await {
-                out.say(&text);
+                out.print_line(&text);
             }
         },
     )
@@ -286,10 +289,16 @@ fn overrides(command: &Command, role: Option<&str>) -> Overrides {
 }
 
 /// Prints what a command has to say, for as long as whoever reads it takes. A closed pipe is nobody's loss.
-fn say(out: &Output, running: Running, answer: &Answer, inherited: Option<&Inherited>, colour: bool) -> u8 {
+fn print_line(
+    out: &Output,
+    running: Running,
+    answer: &CommandOutput,
+    inherited: Option<&Inherited>,
+    colour: bool,
+) -> u8 {
     out.flush();
-    let complaint = answer.complaint(running, colour);
-    if answer.text.is_empty() && complaint.is_none() {
+    let error_text = answer.error_text(running, colour);
+    if answer.text.is_empty() && error_text.is_none() {
         return answer.code;
     }
     if let Some(inherited) = inherited {
@@ -299,12 +308,12 @@ fn say(out: &Output, running: Running, answer: &Answer, inherited: Option<&Inher
     if let Err(error) = out.answer(&answer.text)
         && error.kind() != io::ErrorKind::BrokenPipe
     {
-        out.complaint(&format!("portcullis: cannot write to standard output: {error}\n"));
+        out.error_text(&format!("portcullis: cannot write to standard output: {error}\n"));
         let (what, why) = ("everything was printed".into(), error.to_string().into());
         code = code.max(Failure::Unproven { what, why }.code());
     }
-    if let Some(complaint) = complaint {
-        out.complaint(&complaint);
+    if let Some(error_text) = error_text {
+        out.error_text(&error_text);
     }
     code
 }

@@ -11,7 +11,7 @@ use crate::{
     deadline::Deadline,
     files,
     outcome::command::TenantOutcome,
-    process::{Child, Cut, ExitReason, Processes, Signals},
+    process::{Child, ExitReason, Processes, Signals, StopReason},
     report::{Output, Report, json, tenants},
     words::duration,
 };
@@ -23,7 +23,7 @@ const GRACE: Duration = Duration::from_secs(1);
 const LONGEST: usize = 64 * 1024;
 
 /// Why nobody may have been told.
-pub(crate) enum Untold {
+pub(crate) enum NotifyError {
     /// A signal arrived meanwhile.
     Signal(i32),
     Failed(String),
@@ -35,10 +35,10 @@ pub(crate) async fn notify(
     report: &Report,
     processes: &Processes,
     signals: &mut Signals,
-) -> Result<(), Untold> {
-    let (standing, elapsed) = report.standing().now();
-    let facts = report.output().masked(&json::notification(&standing, elapsed));
-    told(notify, facts, processes, signals.next()).await
+) -> Result<(), NotifyError> {
+    let (status, elapsed) = report.status().now();
+    let facts = report.output().masked(&json::notification(&status, elapsed));
+    run_command(notify, facts, processes, signals.next()).await
 }
 
 /// Tells of a tenant that could not be created, if there is somebody to tell. Nothing is held up by it for longer than its own
@@ -48,17 +48,19 @@ pub(crate) async fn not_created(context: &RunContext, outcome: &TenantOutcome, o
         return;
     };
     let facts = out.masked(&tenants::notification(&context.run, tenant, failure).to_string());
-    if let Err(Untold::Failed(why)) = told(notify, facts, &context.processes, std::future::pending()).await {
-        out.say(&format!("[notify] command: {why}"));
+    if let Err(NotifyError::Failed(why)) =
+        run_command(notify, facts, &context.processes, std::future::pending()).await
+    {
+        out.print_line(&format!("[notify] command: {why}"));
     }
 }
 
-async fn told(
+async fn run_command(
     notify: &Notify,
     facts: String,
     processes: &Processes,
     signal: impl Future<Output = i32>,
-) -> Result<(), Untold> {
+) -> Result<(), NotifyError> {
     let child = Child {
         argv: notify.command.clone(),
         env: vec![("PORTCULLIS_NOTIFICATION".into(), short(&facts))],
@@ -67,16 +69,16 @@ async fn told(
     };
     let tree = files::in_memory("portcullis-notification", &facts)
         .and_then(|input| processes.spawn_with_input(&child, &input))
-        .map_err(|error| Untold::Failed(format!("cannot start it: {error}")))?;
+        .map_err(|error| NotifyError::Failed(format!("cannot start it: {error}")))?;
     // Its output must be read, or it would block; it is of no interest.
     let finished = tree.run(Deadline::after(notify.timeout), signal, |_, _| None).await;
     match (finished.cut, finished.reason) {
-        (Some(Cut::Stopped(signal)), _) => Err(Untold::Signal(signal)),
-        (Some(Cut::TimedOut), _) => {
-            Err(Untold::Failed(format!("it ran longer than {}", duration(notify.timeout))))
+        (Some(StopReason::Stopped(signal)), _) => Err(NotifyError::Signal(signal)),
+        (Some(StopReason::TimedOut), _) => {
+            Err(NotifyError::Failed(format!("it ran longer than {}", duration(notify.timeout))))
         }
         (None, ExitReason::Exited(0)) => Ok(()),
-        (None, reason) => Err(Untold::Failed(format!("it {}", reason.words()))),
+        (None, reason) => Err(NotifyError::Failed(format!("it {}", reason.words()))),
     }
 }
 

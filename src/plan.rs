@@ -1,7 +1,7 @@
 //! Computes the plan: configuration, environment and role become ordered steps with decisions. Pure: it
 //! touches nothing, and what can only be known at a step's turn is said to be so.
 
-mod shown;
+mod rendered;
 
 use std::path::Path;
 
@@ -40,7 +40,7 @@ pub(crate) enum Decision {
     },
     /// Runs if something is pending there when its turn comes.
     DecidedAtItsTurn {
-        #[serde(serialize_with = "shown::scope")]
+        #[serde(serialize_with = "rendered::scope")]
         pending: Scope,
     },
 }

@@ -13,7 +13,7 @@ use crate::{
     engine,
     failure::{self, Failure},
     frameworks,
-    notify::{self, Untold},
+    notify::{self, NotifyError},
     outcome::event::Event,
     plan::{self, Decision, Plan},
     process::{self, Inherited, Processes, Signals},
@@ -21,7 +21,7 @@ use crate::{
     report::{
         Files, Output, Report,
         output::{NOT_PID_1, ORPHANS_LOST},
-        standing::Standing,
+        startup_status::StartupStatus,
         streams::Stream,
         style::{self, Style},
     },
@@ -42,7 +42,7 @@ pub(crate) fn run(
     let loaded = if arguments.no_config {
         None
     } else {
-        let colour = style::colour(globals.looks.color, env, terminal);
+        let colour = style::colour(globals.output_options.color, env, terminal);
         let load = || config::load::load_with_warnings(globals.path, env, globals.overrides, colour);
         Some(process::interruptible(inherited, load))
     };
@@ -53,7 +53,7 @@ pub(crate) fn run(
     if let Some(config) = config {
         out.arm(config);
     }
-    let style = Style::new(globals.looks, env, config.map(|config| &config.log), terminal)?;
+    let style = Style::new(globals.output_options, env, config.map(|config| &config.log), terminal)?;
     let files =
         config.map(|config| Files { state: config.status.file.clone(), metrics: config.metrics.clone() });
     let report = Report::start(style, out, files.unwrap_or_default(), env);
@@ -62,7 +62,7 @@ pub(crate) fn run(
         Some(Err(refused)) => past_the_file(arguments, inherited, &report, refused),
         Some(Ok((config, warnings))) => {
             if !warnings.is_empty() {
-                report.tell(&Event::ConfigWarnings { rendered: warnings });
+                report.emit(&Event::ConfigWarnings { rendered: warnings });
             }
             gate(arguments, config, env, inherited, &report)
         }
@@ -74,7 +74,7 @@ pub(crate) fn run(
 pub(crate) struct Globals<'a> {
     pub(crate) path: &'a Path,
     pub(crate) overrides: &'a config::Overrides,
-    pub(crate) looks: &'a cli::Looks,
+    pub(crate) output_options: &'a cli::OutputOptions,
 }
 
 /// A file that is wrong must not keep out whoever comes to look: an argv that runs no step needs nothing of it but the
@@ -90,15 +90,15 @@ fn past_the_file(
     else {
         return Err(failure);
     };
-    report.tell(&Event::Remark { text: failure::chain(&failure) });
+    report.emit(&Event::Remark { text: failure::chain(&failure) });
     pass_through(&Server::of(&server, arguments), inherited, report)
 }
 
 /// Says what failed outside of the steps.
 fn end(report: &Report, failure: Failure) -> u8 {
     let code = failure.code();
-    let (_, took) = report.standing().now();
-    report.tell(&Event::Blocked { step: None, took, trouble: failure.into() });
+    let (_, took) = report.status().now();
+    report.emit(&Event::Blocked { step: None, took, details: failure.into() });
     report.flush();
     code
 }
@@ -168,7 +168,7 @@ impl Server {
 fn pass_through(server: &Server, inherited: &Inherited, report: &Report) -> Result<u8, Failure> {
     let program = server.argv.first().map_or("", String::as_str);
     let text = format!("`{program}` is in `passthrough`: no step runs and nothing is proved");
-    report.tell(&Event::Remark { text });
+    report.emit(&Event::Remark { text });
     report.flush();
     serve(inherited, server)
 }
@@ -209,10 +209,10 @@ fn start_up(
     report: &Report,
 ) -> Result<(u8, Vec<(String, String)>), Failure> {
     let endpoint = config.status.listen.and_then(|address| {
-        let opened = Endpoint::open(address, report.standing(), report.output().clone());
+        let opened = Endpoint::open(address, report.status(), report.output().clone());
         // Probes are a convenience; the gate is not held up by them.
         let say =
-            |error| report.tell(&Event::Remark { text: format!("cannot listen at {address}: {error}") });
+            |error| report.emit(&Event::Remark { text: format!("cannot listen at {address}: {error}") });
         opened.map_err(say).ok()
     });
     inherited.declare_stop_signal(config.server.stop_signal);
@@ -226,7 +226,7 @@ fn start_up(
         let state = RunState { bypasses, ..RunState::new(config, processes.clone()) };
         let context = &state.context;
         let steps = plan.steps.iter().map(|planned| planned.step.name.clone()).collect();
-        report.tell(&Event::Started { run: context.run.clone(), role: plan.role.clone(), steps });
+        report.emit(&Event::Started { run: context.run.clone(), role: plan.role.clone(), steps });
         let ready = tokio::select! {
             biased;
             signal = signals.next() => {
@@ -241,15 +241,15 @@ fn start_up(
             },
             Err(failure) => Err(failure.into()),
         };
-        let overridden = |standing: Standing| standing.opened.iter().any(|opened| opened.how == "override");
-        if result.is_ok() && reason.is_some() && !overridden(report.standing().now().0) {
+        let overridden = |status: StartupStatus| status.opened.iter().any(|opened| opened.how == "override");
+        if result.is_ok() && reason.is_some() && !overridden(report.status().now().0) {
             let text = "PORTCULLIS_OVERRIDE is set, and the gate did not need it: remove it".into();
-            report.tell(&Event::Remark { text });
+            report.emit(&Event::Remark { text });
         }
         let notify = context.config.notify.as_ref();
         // What was only warned about is told before the handover; the box is not held up by the notification.
         if let (true, Some(notify)) = (result.is_ok(), notify) {
-            result = tell_about(notify, report, &processes, &mut signals).await;
+            result = notify_about(notify, report, &processes, &mut signals).await;
         }
         let gone = processes.finish(result.is_ok() && !server.is_empty()).await;
         if result.is_ok() {
@@ -268,19 +268,19 @@ fn start_up(
         let took = begun.elapsed();
         let code = match result {
             Ok(()) if server.is_empty() => {
-                report.tell(&Event::Finished { took });
+                report.emit(&Event::Finished { took });
                 0
             }
             Ok(()) => {
-                report.tell(&Event::HandingOver { argv: server.to_vec(), took });
+                report.emit(&Event::HandingOver { argv: server.to_vec(), took });
                 0
             }
-            Err(engine::Blocked { step, trouble }) => {
-                let code = trouble.failure.code();
-                report.tell(&Event::Blocked { step, took, trouble });
+            Err(engine::Blocked { step, details }) => {
+                let code = details.failure.code();
+                report.emit(&Event::Blocked { step, took, details });
                 if let Some(notify) = notify {
                     // It is over: a signal changes nothing any more.
-                    let told = tell_about(notify, report, &processes, &mut signals);
+                    let told = notify_about(notify, report, &processes, &mut signals);
                     if processes.shutdown().has_begun() {
                         let _ = processes.shutdown().deadline().limit(told).await;
                     } else {
@@ -311,22 +311,22 @@ fn shutdown_budget(plan: &Plan, config: &Config) -> std::time::Duration {
 }
 
 /// Runs the command of `[notify]` if there is something to tell; fails only if a signal arrives meanwhile.
-async fn tell_about(
+async fn notify_about(
     command: &config::Notify,
     report: &Report,
     processes: &Processes,
     signals: &mut Signals,
 ) -> Result<(), engine::Blocked> {
-    if !report.standing().now().0.is_notable() {
+    if !report.status().now().0.is_notable() {
         return Ok(());
     }
     match notify::notify(command, report, processes, signals).await {
         Ok(()) => Ok(()),
-        Err(Untold::Failed(why)) => {
-            report.tell(&Event::Remark { text: format!("[notify] command: {why}") });
+        Err(NotifyError::Failed(why)) => {
+            report.emit(&Event::Remark { text: format!("[notify] command: {why}") });
             Ok(())
         }
-        Err(Untold::Signal(signal)) => {
+        Err(NotifyError::Signal(signal)) => {
             let failure = Failure::Interrupted { signal, doing: "while the notification was sent".into() };
             Err(failure.into())
         }
@@ -364,7 +364,7 @@ async fn preflight(plan: &Plan, context: &RunContext, report: &Report) -> Result
              code is asked; in production, put `RUN {make}` into the Dockerfile",
             about.interpreter, about.title
         );
-        report.tell(&Event::Remark { text });
+        report.emit(&Event::Remark { text });
     }
     Ok(())
 }

@@ -32,7 +32,7 @@ use tokio::{
     time,
 };
 
-use crate::report::{Output, Shared, foreign, json, page, prometheus, standing::Phase};
+use crate::report::{Output, Shared, json, page, prometheus, startup_status::Phase, terminal_filter};
 
 /// Probes are few; more connections than this are a mistake or worse.
 const CONNECTIONS: usize = 64;
@@ -50,12 +50,12 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) fn open(address: SocketAddr, standing: Shared, output: Output) -> io::Result<Self> {
+    pub(crate) fn open(address: SocketAddr, status: Shared, output: Output) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
-        let source = Arc::new(Source { standing, output });
+        let source = Arc::new(Source { status, output });
         let thread = thread::Builder::new().name("status".into()).spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
@@ -78,7 +78,7 @@ impl Endpoint {
 
 /// What is answered from.
 struct Source {
-    standing: Shared,
+    status: Shared,
     output: Output,
 }
 
@@ -168,23 +168,23 @@ const BPF_RETURN: u16 = 0x06;
 
 impl Source {
     fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
-        let (standing, elapsed) = self.standing.now();
-        let unready = match standing.phase {
+        let (startup, elapsed) = self.status.now();
+        let unready = match startup.phase {
             Phase::Ready => StatusCode::OK,
             Phase::Starting | Phase::Stopping | Phase::Blocked => StatusCode::SERVICE_UNAVAILABLE,
         };
         let (status, kind, text) = match request.uri().path() {
-            "/livez" => (StatusCode::OK, JSON, json::standing(&standing, elapsed).to_string() + "\n"),
-            "/readyz" | "/startupz" => (unready, JSON, json::standing(&standing, elapsed).to_string() + "\n"),
-            "/metrics" => (StatusCode::OK, METRICS, prometheus::text(&standing, elapsed, None)),
+            "/livez" => (StatusCode::OK, JSON, json::status(&startup, elapsed).to_string() + "\n"),
+            "/readyz" | "/startupz" => (unready, JSON, json::status(&startup, elapsed).to_string() + "\n"),
+            "/metrics" => (StatusCode::OK, METRICS, prometheus::text(&startup, elapsed, None)),
             // Also for the server's own pages: whoever comes too early sees why.
-            _ => (unready, HTML, page::html(&standing, elapsed)),
+            _ => (unready, HTML, page::html(&startup, elapsed)),
         };
         let answer = Response::builder()
             .status(status)
             .header("content-type", kind)
             .header("cache-control", "no-store")
-            .header("x-portcullis", standing.phase.word());
+            .header("x-portcullis", startup.phase.word());
         let answer = if status == StatusCode::SERVICE_UNAVAILABLE {
             answer.header("retry-after", "2")
         } else {
@@ -196,7 +196,7 @@ impl Source {
 
     fn shown(&self, text: &str, json: bool) -> String {
         let text = self.output.masked(text.trim_end());
-        (if json { foreign::shown_json(&text).into_owned() } else { text }) + "\n"
+        (if json { terminal_filter::shown_json(&text).into_owned() } else { text }) + "\n"
     }
 }
 

@@ -5,9 +5,9 @@
 mod architecture;
 mod container;
 mod django;
-mod outside;
+mod inspection;
+mod observability;
 mod process;
-mod reading;
 mod run;
 mod soak;
 mod support;

@@ -81,7 +81,7 @@ impl RunContext {
             statement_timeout: apply.statement_timeout,
             search_path: migrations.search_path.clone(),
             all_in_one: apply.transaction == Transaction::Schema,
-            gives_way: false,
+            nowait: false,
             deadline: Deadline::after(apply.timeout),
         })
     }

@@ -4,7 +4,7 @@ use std::{io, path::Path};
 
 use crate::{
     config::{Migrations, Source},
-    database::{self, Database, DatabaseError, Made, MigrationFile},
+    database::{self, Database, DatabaseError, MigrationFile, TableSet},
     failure::Failure,
     files,
     frameworks::{self, ParseError, Project, sql},
@@ -125,7 +125,7 @@ async fn derive(
             DatabaseError::Failed(why) => Failure::NotDerivable { why },
             other => other.into_failure("deriving the manifest"),
         })?;
-    let expected = |files: &[MigrationFile], made: Made| Expected {
+    let expected = |files: &[MigrationFile], made: TableSet| Expected {
         migrations: expected(files),
         tables: made.tables,
         kinds: made.kinds,

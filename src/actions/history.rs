@@ -25,13 +25,13 @@ pub(super) const CREATED: &str = "created";
 pub(crate) struct RunHistory {
     started: Cell<bool>,
     /// It could not be written: nothing more is tried, but for the end.
-    given_up: Cell<bool>,
+    gave_up: Cell<bool>,
     entries: RefCell<Vec<Entry>>,
     /// The step that is under way.
     step: RefCell<String>,
     /// How far it was when that was last written down, and when.
     written: Cell<Option<(usize, Instant)>>,
-    complaint: RefCell<Option<String>>,
+    record_error: RefCell<Option<String>>,
 }
 
 impl RunHistory {
@@ -53,11 +53,11 @@ impl RunHistory {
     /// As `begin`, for what must not happen unless it is recorded.
     pub(crate) async fn must_begin(&self, context: &RunContext) -> Result<(), Failure> {
         self.begin(context).await;
-        match self.complaint.borrow().as_ref() {
+        match self.record_error.borrow().as_ref() {
             Some(why) => {
                 Err(Failure::Database { what: "recording the run".into(), why: why.as_str().into() })
             }
-            None if self.given_up.get() => {
+            None if self.gave_up.get() => {
                 let why = "an earlier attempt failed".into();
                 Err(Failure::Database { what: "recording the run".into(), why })
             }
@@ -98,7 +98,7 @@ impl RunHistory {
     /// A step with `once_per_release = true` was done; fails if that could not be written down.
     pub(crate) async fn once(&self, context: &RunContext, step: &str, what: &str) -> Result<(), Failure> {
         let entry = Entry::Once { release: release(context).await, step: step.into(), what: what.into() };
-        let written = if self.given_up.get() {
+        let written = if self.gave_up.get() {
             Err("an earlier attempt failed".into())
         } else {
             context
@@ -134,7 +134,7 @@ impl RunHistory {
         let (outcome, exit_code) =
             result.map_or_else(|failure| (failure.id(), failure.code()), |()| ("ok", 0));
         let ended = Entry::Ended { outcome: outcome.into(), exit_code };
-        if self.given_up.replace(false) {
+        if self.gave_up.replace(false) {
             // Whoever reads the record should not take the run for one that is still under way.
             self.entries.replace(vec![ended]);
         } else {
@@ -144,14 +144,14 @@ impl RunHistory {
     }
 
     /// Why the run could not be recorded, once.
-    pub(crate) fn complaint(&self) -> Option<String> {
-        self.complaint
+    pub(crate) fn record_error(&self) -> Option<String> {
+        self.record_error
             .take()
             .map(|why| format!("this run is not recorded, and `portcullis history` will not show it: {why}"))
     }
 
     async fn write(&self, context: &RunContext) {
-        if !self.started.get() || self.given_up.get() {
+        if !self.started.get() || self.gave_up.get() {
             return;
         }
         let entries = self.entries.take();
@@ -162,8 +162,8 @@ impl RunHistory {
             Err(failure) => Err(failure.to_string()),
         };
         if let Err(why) = written {
-            self.given_up.set(true);
-            self.complaint.replace(Some(why));
+            self.gave_up.set(true);
+            self.record_error.replace(Some(why));
         }
     }
 }

@@ -7,13 +7,13 @@ use tokio::time::Instant;
 use super::context::RunContext;
 use crate::{
     config::{Ahead, Scope, Selection},
-    database::{DatabaseError, Question, UNHEARD},
+    database::{DatabaseError, InspectRequest, NO_PROGRESS},
     failure::Failure,
     outcome::wording,
     tenants::{
         day::Day,
-        found::Found,
         gate::{self, Judgement, Rules},
+        inspection::Inspection,
         manifest::Manifest,
     },
     words,
@@ -28,7 +28,7 @@ pub(crate) async fn inspect(
     context: &RunContext,
     shared: bool,
     tenants: Option<&Selection>,
-) -> Result<(Found, Judgement), Failure> {
+) -> Result<(Inspection, Judgement), Failure> {
     let manifest = &context.expectation().await?.manifest;
     let found = ask(context, &question(context, manifest, shared, tenants, INSPECTION)).await;
     let found = found.map_err(|error| error.into_failure("inspecting the schemas"))?;
@@ -58,21 +58,24 @@ pub(super) fn question<'a>(
     shared: bool,
     tenants: Option<&'a Selection>,
     timeout: Duration,
-) -> Question<'a> {
+) -> InspectRequest<'a> {
     let allow_standby = context.config.gate.allow_standby;
-    Question { manifest, shared, tenants, timeout, allow_standby, looked: UNHEARD }
+    InspectRequest { manifest, shared, tenants, timeout, allow_standby, on_progress: NO_PROGRESS }
 }
 
-pub(super) async fn ask(context: &RunContext, question: &Question<'_>) -> Result<Found, DatabaseError> {
+pub(super) async fn ask(
+    context: &RunContext,
+    question: &InspectRequest<'_>,
+) -> Result<Inspection, DatabaseError> {
     let database = context.database().map_err(|failure| DatabaseError::Failed(failure.to_string().into()))?;
     let started = Instant::now();
-    let found = database.look(question).await?;
+    let found = database.inspect(question).await?;
     tracing::debug!(tenants = found.tenants.len(), took = ?started.elapsed(), "inspected");
     Ok(found)
 }
 
 /// Judges what was found by the configured rules.
-pub(super) fn judge(context: &RunContext, manifest: &Manifest, found: &Found) -> Judgement {
+pub(super) fn judge(context: &RunContext, manifest: &Manifest, found: &Inspection) -> Judgement {
     let at_least = context.config.registry.as_ref().map_or(0, |registry| registry.at_least);
     let mut judgement = gate::judge(manifest, found, rules(context, at_least));
     if !context.config.accepts.is_empty() {

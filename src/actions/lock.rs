@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     cause::{Cause, Kind},
-    database::{DatabaseError, LockProof, LockSession, Share},
+    database::{DatabaseError, LockMode, LockProof, LockSession},
     deadline::Deadline,
     failure::Failure,
 };
@@ -26,7 +26,7 @@ const PAUSE: Duration = Duration::from_secs(1);
 const LEAST: Duration = Duration::from_secs(5);
 
 /// Between two looks whether an earlier run's sessions are gone.
-const LOOK_AGAIN: Duration = Duration::from_millis(100);
+const CHECK_PAUSE: Duration = Duration::from_millis(100);
 /// The shortest pause between two lines about the same holder.
 const SAY_AGAIN: Duration = Duration::from_secs(5);
 
@@ -39,7 +39,7 @@ pub(crate) struct RunLock {
 }
 
 struct Held {
-    share: Share,
+    mode: LockMode,
     heartbeat: LockHeartbeat,
     proof: LockProof,
 }
@@ -66,7 +66,7 @@ impl RunLock {
     pub(super) async fn acquire(
         &self,
         context: &RunContext,
-        share: Share,
+        mode: LockMode,
         deadline: Deadline,
         on_note: &dyn Fn(String),
         first: impl AsyncFnOnce(&Locked<'_>),
@@ -74,22 +74,23 @@ impl RunLock {
         let _turn = self.acquiring.lock().await;
         self.not_lost()?;
         if let Some(locked) = self.guard() {
-            if locked.held.share == share {
+            if locked.held.mode == mode {
                 return Ok(locked);
             }
             drop(locked);
             self.released(context, deadline).await?;
         }
-        let (mut session, proof, waited) = take(share, context, deadline, on_note).await?;
+        let (mut session, proof, waited) = take(mode, context, deadline, on_note).await?;
         // The next change needs a connection, and a login takes as long as this.
-        let (ended, ()) = tokio::join!(end_strays(&mut session, context, deadline, on_note), log_in(context));
+        let (ended, ()) =
+            tokio::join!(end_orphaned_backends(&mut session, context, deadline, on_note), log_in(context));
         if let Err(failure) = ended {
-            let _ = session.let_go(PAUSE).await;
+            let _ = session.release_lock(PAUSE).await;
             return Err(failure);
         }
         let silence = context.config.lock_silence_timeout;
         let heartbeat = LockHeartbeat::start(session, silence, context.processes.clone(), self.lost.clone());
-        let held = Rc::new(Held { share, heartbeat, proof });
+        let held = Rc::new(Held { mode, heartbeat, proof });
         self.held.replace(Some(Rc::clone(&held)));
         let locked = Locked { lock: self, held, waited };
         first(&locked).await;
@@ -142,7 +143,7 @@ impl RunLock {
                 let holder = "another step of this run holds it".into();
                 return Err(Failure::LockTimedOut { after: context.config.lock_timeout, holder });
             }
-            time::sleep(LOOK_AGAIN).await;
+            time::sleep(CHECK_PAUSE).await;
             self.not_lost()?;
             self.release().await;
         }
@@ -167,8 +168,8 @@ impl Deref for Locked<'_> {
 }
 
 impl Locked<'_> {
-    pub(super) fn share(&self) -> Share {
-        self.held.share
+    pub(super) fn mode(&self) -> LockMode {
+        self.held.mode
     }
 
     /// Fails unless the server says that this run still holds the lock.
@@ -184,13 +185,13 @@ impl Locked<'_> {
     }
 
     /// Takes tenants' own locks beside that of the run, and says for each whether it was free.
-    pub(super) async fn take_tenants(&self, tenants: Vec<String>) -> Result<Vec<bool>, Failure> {
+    pub(super) async fn acquire_tenants(&self, tenants: Vec<String>) -> Result<Vec<bool>, Failure> {
         let taken = self.held.heartbeat.take(tenants).await;
         self.lock.not_lost()?;
         taken.ok_or_else(not_held)?.map_err(|error| error.into_failure("taking a tenant's lock"))
     }
 
-    pub(super) fn give_tenants(&self, tenants: Vec<String>) {
+    pub(super) fn release_tenants(&self, tenants: Vec<String>) {
         self.held.heartbeat.give(tenants);
     }
 }
@@ -222,7 +223,7 @@ async fn log_in(context: &RunContext) {
 
 /// Waits until a session holds the lock; true if it had to. A server without a connection to spare is waited for, too.
 async fn take(
-    share: Share,
+    mode: LockMode,
     context: &RunContext,
     deadline: Deadline,
     on_note: &dyn Fn(String),
@@ -239,7 +240,7 @@ async fn take(
                 Err(full) => full.text,
             },
             Some(mut session) => {
-                let holder = match try_take(&mut session, share, deadline, context).await? {
+                let holder = match try_acquire(&mut session, mode, deadline, context).await? {
                     Ok(proof) => return Ok((session, proof, last.is_some())),
                     Err(holder) => holder,
                 };
@@ -251,7 +252,7 @@ async fn take(
             return Err(Failure::LockTimedOut { after: context.config.lock_timeout, holder });
         }
         // What changes is how far the holder has come; that is worth a line now and then.
-        if last.as_ref().is_none_or(|(said, at)| *said != holder && at.elapsed() >= SAY_AGAIN) {
+        if last.as_ref().is_none_or(|(message, at)| *message != holder && at.elapsed() >= SAY_AGAIN) {
             on_note(format!("waiting for the lock: {holder}"));
             last = Some((holder, Instant::now()));
         }
@@ -269,14 +270,14 @@ async fn take(
     }
 }
 
-async fn try_take(
+async fn try_acquire(
     session: &mut LockSession,
-    share: Share,
+    mode: LockMode,
     deadline: Deadline,
     context: &RunContext,
 ) -> Result<Result<LockProof, String>, Failure> {
     let limit = question(deadline).left();
-    session.try_take(share, limit).await.map_err(|error| match error.into_cause() {
+    session.try_acquire(mode, limit).await.map_err(|error| match error.into_cause() {
         why if why.kind == Kind::Silent => Failure::LockTimedOut {
             after: context.config.lock_timeout,
             holder: format!("the server does not say who holds it: {why}"),
@@ -287,32 +288,33 @@ async fn try_take(
 
 /// Ends what earlier runs have left in the database. Where a framework's own session was among it, its run may not
 /// know yet that it has lost the lock: for as long as that can take, nobody of it may come back.
-async fn end_strays(
+async fn end_orphaned_backends(
     session: &mut LockSession,
     context: &RunContext,
     deadline: Deadline,
     on_note: &dyn Fn(String),
 ) -> Result<(), Failure> {
     let mut quiet_since: Option<Instant> = None;
-    let mut said = false;
+    let mut message = false;
     loop {
-        let strays = session.end_strays(question(deadline).left()).await.map_err(failure)?;
-        if let Some(stray) = strays.iter().find(|stray| !stray.fenced) {
-            quiet_since = Some(Instant::now() + LOOK_AGAIN);
+        let orphaned_backends =
+            session.end_orphaned_backends(question(deadline).left()).await.map_err(failure)?;
+        if let Some(backend) = orphaned_backends.iter().find(|backend| !backend.fenced) {
+            quiet_since = Some(Instant::now() + CHECK_PAUSE);
             if deadline.has_passed() {
-                let holder = format!("an earlier run's session is still there: {}", stray.name);
+                let holder = format!("an earlier run's session is still there: {}", backend.name);
                 return Err(Failure::LockTimedOut { after: context.config.lock_timeout, holder });
             }
-            if !said {
-                on_note(format!("an earlier run's session is ended first: {}", stray.name));
-                said = true;
+            if !message {
+                on_note(format!("an earlier run's session is ended first: {}", backend.name));
+                message = true;
             }
         }
         let quiet = quiet_since.is_none_or(|since| since.elapsed() >= FENCE);
-        if quiet && strays.iter().all(|stray| stray.fenced) {
+        if quiet && orphaned_backends.iter().all(|backend| backend.fenced) {
             return Ok(());
         }
-        time::sleep(LOOK_AGAIN).await;
+        time::sleep(CHECK_PAUSE).await;
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::{
 
 use crate::{
     cause::Kind,
-    database::{DatabaseError, LockSession, Proof},
+    database::{DatabaseError, LockSession, LockState},
     deadline::Deadline,
     process::Processes,
     words::duration,
@@ -24,7 +24,7 @@ use crate::{
 const BEAT: Duration = Duration::from_secs(1);
 
 /// How long the lock's session may take to answer before another connection is asked.
-const ANSWER: Duration = Duration::from_secs(1);
+const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// For the other connection, login included.
 const WITNESS: Duration = Duration::from_secs(3);
@@ -45,8 +45,8 @@ pub(super) struct LockHeartbeat {
 enum Request {
     /// A check, now.
     Check(oneshot::Sender<()>),
-    Take(Vec<String>, oneshot::Sender<Result<Vec<bool>, DatabaseError>>),
-    Give(Vec<String>),
+    AcquireTenants(Vec<String>, oneshot::Sender<Result<Vec<bool>, DatabaseError>>),
+    ReleaseTenants(Vec<String>),
     /// The end, in peace.
     Release,
 }
@@ -79,13 +79,13 @@ impl LockHeartbeat {
     /// Takes tenants' own locks, and returns for each whether it was free; None if the lock was lost.
     pub(super) async fn take(&self, tenants: Vec<String>) -> Option<Result<Vec<bool>, DatabaseError>> {
         let (answer, answered) = oneshot::channel();
-        self.requests.send(Request::Take(tenants, answer)).ok()?;
+        self.requests.send(Request::AcquireTenants(tenants, answer)).ok()?;
         answered.await.ok()
     }
 
     pub(super) fn give(&self, tenants: Vec<String>) {
         // Where the task has ended, nothing is held.
-        let _ = self.requests.send(Request::Give(tenants));
+        let _ = self.requests.send(Request::ReleaseTenants(tenants));
     }
 
     /// Gives the lock back. A peer that is silent does not hold up the end: the session ends with this process.
@@ -116,31 +116,31 @@ impl Holder {
                 why = self.session.ended() => return Err(why),
                 request = requests.recv() => match request {
                     None | Some(Request::Release) => {
-                        let _ = Deadline::after(RELEASE).limit(self.session.let_go(RELEASE)).await;
+                        let _ = Deadline::after(RELEASE).limit(self.session.release_lock(RELEASE)).await;
                         return Ok(());
                     }
                     Some(Request::Check(answer)) => {
                         self.prove().await?;
                         let _ = answer.send(());
                     }
-                    Some(Request::Take(tenants, answer)) => {
+                    Some(Request::AcquireTenants(tenants, answer)) => {
                         let taken = loop {
-                            match self.session.take_tenants(&tenants, ANSWER).await {
+                            match self.session.acquire_tenants(&tenants, QUERY_TIMEOUT).await {
                                 Err(error) if is_silent(&error) => self.prove().await?,
                                 taken => break taken,
                             }
                         };
                         let _ = answer.send(taken);
                     }
-                    Some(Request::Give(tenants)) => {
+                    Some(Request::ReleaseTenants(tenants)) => {
                         // What cannot be given back now is given back with the end.
-                        let _ = self.session.give_tenants(&tenants, ANSWER).await;
+                        let _ = self.session.release_tenants(&tenants, QUERY_TIMEOUT).await;
                     }
                 },
                 () = time::sleep_until(next) => {
                     self.prove().await?;
                     // One that cannot be asked now is asked at the next beat.
-                    let _ = self.session.end_strays(ANSWER).await;
+                    let _ = self.session.end_orphaned_backends(QUERY_TIMEOUT).await;
                     next = Instant::now() + BEAT;
                 }
             }
@@ -151,7 +151,7 @@ impl Holder {
     async fn prove(&mut self) -> Result<(), String> {
         loop {
             let sent = Instant::now();
-            let why = match self.session.check(ANSWER).await {
+            let why = match self.session.check(QUERY_TIMEOUT).await {
                 Ok(proof) => return self.judge(proof, sent),
                 Err(error) if is_silent(&error) => error.to_string(),
                 Err(error) => return Err(error.to_string()),
@@ -170,17 +170,17 @@ impl Holder {
             if self.proved.elapsed() >= self.silence_timeout {
                 return Err(format!("no answer in {}", duration(self.silence_timeout)));
             }
-            time::sleep(ANSWER / 4).await;
+            time::sleep(QUERY_TIMEOUT / 4).await;
         }
     }
 
-    fn judge(&mut self, proof: Proof, sent: Instant) -> Result<(), String> {
+    fn judge(&mut self, proof: LockState, sent: Instant) -> Result<(), String> {
         match proof {
-            Proof::Held => {
+            LockState::Held => {
                 self.proved = sent;
                 Ok(())
             }
-            Proof::Lost(why) => Err(why),
+            LockState::Lost(why) => Err(why),
         }
     }
 }

@@ -7,12 +7,12 @@ use crate::{
     frameworks::Replay,
     outcome::{
         ActionEvent, FailureDetails,
-        repair::{Ended, Repaired, STEPS, Step},
+        repair::{Repaired, STEPS, Step, StepResult},
         wording,
     },
     tenants::{
-        found::{Found, Rows},
         gate::Judgement,
+        inspection::{Inspection, Rows},
         manifest::Manifest,
         replay::{Refusal, may_replay},
     },
@@ -36,13 +36,13 @@ pub(crate) async fn repair(
 ) -> Repaired {
     let mut log = StepLog { repaired: Repaired::default(), on_event };
     state.history.at("portcullis repair");
-    if let Err(mut trouble) = steps(state, request, &mut log).await {
+    if let Err(mut details) = steps(state, request, &mut log).await {
         let failed = log.repaired.steps.len();
-        log.step(Ended::Failed, crate::failure::chain(&trouble.failure));
+        log.step(StepResult::Failed, crate::failure::chain(&details.failure));
         let name = STEPS.get(failed).copied().unwrap_or_default();
         let stopped = format!("{failed} of {} steps; stopped at {}: {name}", STEPS.len(), failed + 1);
-        trouble.done = Some(trouble.done.map_or(stopped.clone(), |done| format!("{stopped} ({done})")));
-        log.repaired.trouble = Some(trouble);
+        details.done = Some(details.done.map_or(stopped.clone(), |done| format!("{stopped} ({done})")));
+        log.repaired.details = Some(details);
     }
     log.repaired
 }
@@ -53,14 +53,14 @@ struct StepLog<'a> {
 }
 
 impl StepLog<'_> {
-    fn step(&mut self, ended: Ended, said: String) {
-        let step = Step { ended, said };
+    fn step(&mut self, ended: StepResult, message: String) {
+        let step = Step { ended, message };
         (self.on_event)(ActionEvent::RepairStep(self.repaired.steps.len() + 1, step.clone()));
         self.repaired.steps.push(step);
     }
 
-    fn passed(&mut self, said: impl Into<String>) {
-        self.step(Ended::Passed, said.into());
+    fn passed(&mut self, message: impl Into<String>) {
+        self.step(StepResult::Passed, message.into());
     }
 }
 
@@ -85,13 +85,13 @@ async fn steps(
     log.passed(format!("`{}` is registered", request.tenant));
 
     let manifest = &run.context.expectation().await?.manifest;
-    let said = state(&judgement);
+    let message = state(&judgement);
     let todo = todo(manifest, request, &found, judgement)?;
-    log.passed(said);
+    log.passed(message);
 
     if !apply_todo(run, request, todo, log).await? {
         for _ in log.repaired.steps.len()..STEPS.len() {
-            log.step(Ended::NotRun, "not in a dry run".into());
+            log.step(StepResult::NotRun, "not in a dry run".into());
         }
         return Ok(());
     }
@@ -122,15 +122,15 @@ async fn steps(
 /// Everything that the gate says of the tenant, in one line.
 fn state(judgement: &Judgement) -> String {
     let findings = judgement.tenants.values().flat_map(|verdict| &verdict.findings);
-    let said = wording::sentence(findings);
-    if said.is_empty() { "complete".into() } else { said }
+    let message = wording::sentence(findings);
+    if message.is_empty() { "complete".into() } else { message }
 }
 
 /// What can be done about the state; anything that applying does not change ends the repair here.
 fn todo(
     manifest: &Manifest,
     request: &RepairRequest<'_>,
-    found: &Found,
+    found: &Inspection,
     judgement: Judgement,
 ) -> Result<Todo, FailureDetails> {
     if let Some(app) = request.replay {
@@ -155,11 +155,11 @@ fn replayable(
     manifest: &Manifest,
     request: &RepairRequest<'_>,
     app: &str,
-    found: &Found,
+    found: &Inspection,
 ) -> Result<Vec<String>, Refusal> {
-    let look = found.tenants.get(request.tenant).ok_or(Refusal::NoLedger)?;
+    let state = found.tenants.get(request.tenant).ok_or(Refusal::NoLedger)?;
     let tables = manifest.tables_of(found.types.get(request.tenant).map(String::as_str));
-    may_replay(manifest, tables, app, look, &found.shadows, request.allow_code)
+    may_replay(manifest, tables, app, state, &found.shadows, request.allow_code)
 }
 
 fn migrations_of(manifest: &Manifest, app: &str) -> Vec<String> {
@@ -178,7 +178,7 @@ async fn apply_todo(
         Todo::Nothing => log.passed("nothing to apply"),
         Todo::Apply(names) | Todo::Replay(names, _) if request.dry_run => {
             let again = if request.replay.is_some() { " again" } else { "" };
-            log.step(Ended::NotRun, format!("would be applied{again}: {}", names.join(", ")));
+            log.step(StepResult::NotRun, format!("would be applied{again}: {}", names.join(", ")));
             log.repaired.applied = names;
             return Ok(false);
         }
@@ -188,13 +188,13 @@ async fn apply_todo(
             log.repaired.applied =
                 applied.migrations.get(&Some(request.tenant.to_owned())).cloned().unwrap_or_default();
             // Another run may have been quicker.
-            let mut said = applied.summary();
+            let mut message = applied.summary();
             if !log.repaired.applied.is_empty() {
-                said = format!("{said}: {}", log.repaired.applied.join(", "));
+                message = format!("{message}: {}", log.repaired.applied.join(", "));
             } else if !names.is_empty() {
-                said = "nothing to apply: another run has applied it".into();
+                message = "nothing to apply: another run has applied it".into();
             }
-            log.passed(said);
+            log.passed(message);
         }
         Todo::Replay(names, _) => {
             let lines = replayed(state, request, log.on_event).await?;
@@ -237,7 +237,7 @@ async fn replayed(
     }
 }
 
-async fn inspect_one(context: &RunContext, tenant: &str) -> Result<(Found, Judgement), Failure> {
+async fn inspect_one(context: &RunContext, tenant: &str) -> Result<(Inspection, Judgement), Failure> {
     inspect(context, false, Some(&Selection::Named(vec![tenant.to_owned()]))).await
 }
 

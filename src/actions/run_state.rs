@@ -9,7 +9,7 @@ use super::{
     lock::{Locked, RunLock},
     provision::{recovery, rollback::Rollback},
 };
-use crate::{config::Config, database::Share, deadline::Deadline, failure::Failure, process::Processes};
+use crate::{config::Config, database::LockMode, deadline::Deadline, failure::Failure, process::Processes};
 
 /// So long before a shutdown's end, a rollback that is not done is left to the next run.
 pub(crate) const ROLLED_BACK: Duration = Duration::from_millis(600);
@@ -38,20 +38,20 @@ impl RunState {
     /// Returns once this run holds the lock. What killed runs left is recovered first. `on_note` hears who holds the
     /// lock meanwhile.
     pub(crate) async fn acquire(&self, on_note: &dyn Fn(String)) -> Result<Locked<'_>, Failure> {
-        self.acquire_as(Share::Alone, on_note).await
+        self.acquire_as(LockMode::Exclusive, on_note).await
     }
 
     /// The same, alone or shared with other replicas.
     pub(crate) async fn acquire_as(
         &self,
-        share: Share,
+        mode: LockMode,
         on_note: &dyn Fn(String),
     ) -> Result<Locked<'_>, Failure> {
         let deadline = Deadline::after(self.context.config.lock_timeout);
         let recover = async |locked: &Locked<'_>| {
             recovery::recover(&self.context, locked, &self.rollback, on_note).await;
         };
-        self.lock.acquire(&self.context, share, deadline, on_note, recover).await
+        self.lock.acquire(&self.context, mode, deadline, on_note, recover).await
     }
 
     /// Ends a run that a signal has stopped, within its time. Returns what became of a provisioning in progress, in words.

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     config::{self, Database},
     database::{
-        Creation, Written,
+        Creation, RegistryRow,
         template::{self, Template},
     },
     deadline::Deadline,
@@ -69,7 +69,7 @@ pub(crate) async fn make(
     }
     // Nobody's data holds this name by chance.
     let name = format!("portcullis_template_{:016x}", fastrand::u64(..));
-    let new = Creation { rows: Written::Never, ..TenantRequest::named(&name).creation(context).await? };
+    let new = Creation { rows: RegistryRow::Never, ..TenantRequest::named(&name).creation(context).await? };
     let direct = postgres.direct.as_deref().unwrap_or(postgres);
     let dump = path.with_extension("dump");
     let locked = state.acquire(&|text| on_event(ActionEvent::Note(text))).await?;

@@ -10,7 +10,7 @@ use super::{
 use crate::{
     cause::{Cause, Kind},
     config::Selection,
-    database::{DatabaseError, Question, UNHEARD},
+    database::{DatabaseError, InspectRequest, NO_PROGRESS},
     failure::Failure,
     outcome::wording,
     tenants::{gate::Judgement, manifest::Manifest},
@@ -24,7 +24,7 @@ pub(crate) const LOOKED: &str = "schemas inspected";
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// What is asked of the gate.
-pub(crate) struct Asked<'a> {
+pub(crate) struct VerifyRequest<'a> {
     pub(crate) manifest: &'a Manifest,
     pub(crate) shared: bool,
     pub(crate) tenants: &'a Selection,
@@ -33,23 +33,23 @@ pub(crate) struct Asked<'a> {
     /// How long to look again while others may still have work to do.
     pub(crate) wait: Option<Duration>,
     /// Hears how many schemas of how many the first look has been at.
-    pub(crate) looked: &'a dyn Fn(usize, usize),
+    pub(crate) on_progress: &'a dyn Fn(usize, usize),
 }
 
 /// Returns the judgement. `say` hears why it looks again, and since when.
 pub(crate) async fn verify(
     context: &RunContext,
     lock: &RunLock,
-    asked: &Asked<'_>,
-    say: &dyn Fn(String, Duration),
+    asked: &VerifyRequest<'_>,
+    on_wait: &dyn Fn(String, Duration),
 ) -> Result<Judgement, Failure> {
     let started = Instant::now();
     let mut previous = None;
     let mut last = String::new();
     loop {
-        let looked = look(context, asked, previous.is_none()).await;
+        let on_progress = inspect(context, asked, previous.is_none()).await;
         let elapsed = started.elapsed() + PAUSE;
-        let again = match &looked {
+        let again = match &on_progress {
             Ok(judgement) if judgement.is_only_pending() => {
                 why_again(context, lock, asked, judgement, previous.as_ref(), elapsed).await
             }
@@ -59,20 +59,24 @@ pub(crate) async fn verify(
             _ => None,
         };
         let Some(why) = again else {
-            return looked.map_err(|error| failure(error, asked.timeout));
+            return on_progress.map_err(|error| failure(error, asked.timeout));
         };
         if why != last {
-            say(why.clone(), started.elapsed());
+            on_wait(why.clone(), started.elapsed());
             last = why;
         }
-        previous = looked.ok();
+        previous = on_progress.ok();
         time::sleep(PAUSE).await;
     }
 }
 
-async fn look(context: &RunContext, asked: &Asked<'_>, first: bool) -> Result<Judgement, DatabaseError> {
-    let question = Question {
-        looked: if first { asked.looked } else { UNHEARD },
+async fn inspect(
+    context: &RunContext,
+    asked: &VerifyRequest<'_>,
+    first: bool,
+) -> Result<Judgement, DatabaseError> {
+    let question = InspectRequest {
+        on_progress: if first { asked.on_progress } else { NO_PROGRESS },
         ..question(context, asked.manifest, asked.shared, Some(asked.tenants), asked.timeout)
     };
     Ok(judge(context, asked.manifest, &ask(context, &question).await?))
@@ -83,7 +87,7 @@ async fn look(context: &RunContext, asked: &Asked<'_>, first: bool) -> Result<Ju
 async fn why_again(
     context: &RunContext,
     lock: &RunLock,
-    asked: &Asked<'_>,
+    asked: &VerifyRequest<'_>,
     judgement: &Judgement,
     previous: Option<&Judgement>,
     elapsed: Duration,

@@ -82,12 +82,12 @@ pub(crate) struct Global {
     #[arg(long, global = true)]
     pub(crate) role: Option<String>,
     #[command(flatten)]
-    pub(crate) looks: Looks,
+    pub(crate) output_options: OutputOptions,
 }
 
 /// How output looks.
 #[derive(Debug, Clone, Default, Args)]
-pub(crate) struct Looks {
+pub(crate) struct OutputOptions {
     /// How `run` logs [default: PORTCULLIS_LOG_FORMAT, else the file's `[log] format`, else auto]
     #[arg(long, global = true, value_enum, value_name = "FORMAT")]
     pub(crate) log_format: Option<LogFormat>,

@@ -9,7 +9,7 @@ use crate::{
 };
 
 pub(crate) async fn run(
-    work: &RunState,
+    state: &RunState,
     arguments: &cli::Migrate,
     on_event: &dyn Fn(ActionEvent),
 ) -> Result<Migrated, Failure> {
@@ -19,22 +19,22 @@ pub(crate) async fn run(
     let tenants =
         if all { Some(Selection::All) } else { (!only.is_empty()).then_some(Selection::Named(only)) };
     if arguments.dry_run {
-        let (_, judgement) = inspect(&work.context, shared, tenants.as_ref()).await?;
+        let (_, judgement) = inspect(&state.context, shared, tenants.as_ref()).await?;
         return Ok(Migrated::Pending(judgement));
     }
-    work.history.at("portcullis migrate");
+    state.history.at("portcullis migrate");
     let mut done = Vec::new();
     let parts = [shared.then_some(None), tenants.as_ref().map(Some)];
     for part in parts.into_iter().flatten() {
         let what = if part.is_none() { "shared schema" } else { "tenants" };
-        match apply::apply(work, part, on_event).await {
+        match apply::apply(state, part, on_event).await {
             Ok(applied) => done.push((what, applied.summary())),
-            Err(trouble) => {
-                work.close(Err(&trouble.failure)).await;
-                return Ok(Migrated::Applied { parts: done, failure: Some(trouble) });
+            Err(details) => {
+                state.close(Err(&details.failure)).await;
+                return Ok(Migrated::Applied { parts: done, failure: Some(details) });
             }
         }
     }
-    work.close(Ok(())).await;
+    state.close(Ok(())).await;
     Ok(Migrated::Applied { parts: done, failure: None })
 }

@@ -14,13 +14,13 @@ use crate::{
 const INCOMPLETE: u8 = 1;
 
 pub(crate) async fn run(
-    work: &RunState,
+    state: &RunState,
     arguments: &cli::Repair,
     on_event: &dyn Fn(ActionEvent),
 ) -> Result<Repairs, Failure> {
     let app = arguments.replay.as_deref();
     let tenants = match (arguments.tenant.as_slice(), app) {
-        ([], Some(app)) => repair::affected(&work.context, app).await?,
+        ([], Some(app)) => repair::affected(&state.context, app).await?,
         (named, _) => named.to_vec(),
     };
     let mut done: Vec<(String, Repaired)> = Vec::new();
@@ -39,10 +39,10 @@ pub(crate) async fn run(
             ActionEvent::Note(text) => on_event(ActionEvent::Note(format!("     {text}"))),
             event => on_event(event),
         };
-        let repaired = repair::repair(work, &request, &on_step).await;
-        work.close(repaired.trouble.as_ref().map_or(Ok(()), |trouble| Err(&trouble.failure))).await;
+        let repaired = repair::repair(state, &request, &on_step).await;
+        state.close(repaired.details.as_ref().map_or(Ok(()), |details| Err(&details.failure))).await;
         // What one tenant lacks is no reason to leave the others as they are; what ends the run is.
-        let ends = repaired.trouble.as_ref().is_some_and(|trouble| trouble.failure.code() != INCOMPLETE);
+        let ends = repaired.details.as_ref().is_some_and(|details| details.failure.code() != INCOMPLETE);
         done.push((tenant, repaired));
         if ends {
             break;

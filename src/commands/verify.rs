@@ -5,7 +5,7 @@ use crate::{
         expectation,
         judge::{INSPECTION, stale_accepts},
         run_state::RunState,
-        verify::{self, Asked},
+        verify::{self, VerifyRequest},
     },
     cli,
     config::Selection,
@@ -16,19 +16,19 @@ use crate::{
 };
 
 pub(crate) async fn run(
-    work: &RunState,
+    state: &RunState,
     arguments: &cli::Verify,
     on_event: &dyn Fn(ActionEvent),
 ) -> Result<Verified, Failure> {
     let make =
-        work.context.migrations().map_or_else(|_| frameworks::sql::Sql.make(), expectation::make_command);
+        state.context.migrations().map_or_else(|_| frameworks::sql::Sql.make(), expectation::make_command);
     let given = match &arguments.manifest {
         Some(path) => Some(expectation::read(path, make).await?),
         None => None,
     };
     let manifest = match &given {
         Some(manifest) => manifest,
-        None => &work.context.expectation().await?.manifest,
+        None => &state.context.expectation().await?.manifest,
     };
     if let Some(app) = &arguments.app {
         known(app, manifest)?;
@@ -36,25 +36,26 @@ pub(crate) async fn run(
     let only = arguments.only.names();
     let is_all = only.is_empty();
     let named = Selection::Named(only);
-    let asked = Asked {
+    let asked = VerifyRequest {
         manifest,
         shared: is_all,
         tenants: if is_all { &Selection::All } else { &named },
         timeout: INSPECTION,
         wait: None,
-        looked: &|done, total| {
+        on_progress: &|done, total| {
             if !arguments.quiet {
                 on_event(ActionEvent::Progress { done, total, what: verify::LOOKED });
             }
         },
     };
     let mut judgement =
-        verify::verify(&work.context, &work.lock, &asked, &|why, _| on_event(ActionEvent::Note(why))).await?;
-    let stale = stale_accepts(&work.context, &judgement);
+        verify::verify(&state.context, &state.lock, &asked, &|why, _| on_event(ActionEvent::Note(why)))
+            .await?;
+    let unused = stale_accepts(&state.context, &judgement);
     if let Some(app) = &arguments.app {
         judgement.only(app, manifest);
     }
-    Ok(Verified { judgement, stale, app: arguments.app.clone(), quiet: arguments.quiet })
+    Ok(Verified { judgement, stale: unused, app: arguments.app.clone(), quiet: arguments.quiet })
 }
 
 fn known(app: &str, manifest: &Manifest) -> Result<(), Failure> {

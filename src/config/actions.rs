@@ -3,17 +3,18 @@
 use std::ops::Range;
 
 use super::{
-    Action, Awaited, Command, Scope, Verify, Wait,
+    Action, Command, Scope, Verify, Wait, WaitTarget,
     command_fields::argv,
     fields::Table,
     interpolate::{Node, Value},
-    keys::{KINDS, Words},
+    keys::{KINDS, Keyword},
     problem::Problem,
     values::Names,
 };
 
-impl Words for Scope {
-    const WORDS: &'static [(&'static str, Self)] = &[("shared", Scope::Shared), ("tenants", Scope::Tenants)];
+impl Keyword for Scope {
+    const KEYWORDS: &'static [(&'static str, Self)] =
+        &[("shared", Scope::Shared), ("tenants", Scope::Tenants)];
 }
 
 /// What was found in a step.
@@ -56,15 +57,15 @@ fn wait(mut table: Table<'_>) -> Option<Action> {
     table.finish();
     let (kind, mut table) = choice?;
     let what = match kind {
-        "tcp" => table.get("address").map(|(host, port)| Awaited::Tcp { host, port }),
+        "tcp" => table.get("address").map(|(host, port)| WaitTarget::Tcp { host, port }),
         "http" => {
             let status = table.value("status");
-            table.get("url").map(|url| Awaited::Http { url, status })
+            table.get("url").map(|url| WaitTarget::Http { url, status })
         }
-        "database" => Some(Awaited::Database),
-        "redis" => table.get("url").map(|url| Awaited::Redis { url }),
-        "amqp" => table.get("url").map(|url| Awaited::Amqp { url }),
-        _ => table.get("path").map(|path| Awaited::File { path }),
+        "database" => Some(WaitTarget::Database),
+        "redis" => table.get("url").map(|url| WaitTarget::Redis { url }),
+        "amqp" => table.get("url").map(|url| WaitTarget::Amqp { url }),
+        _ => table.get("path").map(|path| WaitTarget::File { path }),
     };
     let timeout = table.value("timeout");
     table.finish();

@@ -1,6 +1,6 @@
 //! What each database engine can do, as data: the check of a file, the doctor and the database read it here.
 
-use super::{Action, Database, fields::Table, problem::Problem, steps::Draft};
+use super::{Action, Database, fields::Table, problem::Problem, steps::ParsedStep};
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Capabilities {
@@ -55,7 +55,7 @@ impl Capabilities {
     }
 
     /// The problem of a step that this engine cannot do.
-    pub(super) fn problem_of(&self, draft: &Draft) -> Option<Problem> {
+    pub(super) fn problem_of(&self, draft: &ParsedStep) -> Option<Problem> {
         let Some(Action::Bootstrap { run, .. }) = &draft.action else { return None };
         if self.external_programs || run.is_empty() {
             return None;

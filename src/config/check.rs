@@ -3,12 +3,12 @@
 use std::ops::Range;
 
 use super::{
-    Action, After, Awaited, Mode, OnFailure, OnIncomplete, Scope, Selection, When,
-    capabilities::Capabilities, problem::Problem, reading::Reading, steps::Draft,
+    Action, After, Mode, OnFailure, OnIncomplete, Scope, Selection, WaitTarget, When,
+    capabilities::Capabilities, problem::Problem, reading::Reading, steps::ParsedStep,
 };
 
 /// Which tables the file has, whether or not they are right.
-pub(super) struct Given<'g> {
+pub(super) struct DeclaredTables<'g> {
     pub(super) database: bool,
     /// None if the database is not known.
     pub(super) engine: Option<&'static Capabilities>,
@@ -19,12 +19,17 @@ pub(super) struct Given<'g> {
 }
 
 /// Where warnings about a whole table point.
-pub(super) struct Places {
+pub(super) struct TableSpans {
     pub(super) tenants: Option<Range<usize>>,
     pub(super) migrations: Option<Range<usize>>,
 }
 
-pub(super) fn across(drafts: &[Draft], given: &Given<'_>, places: &Places, problems: &Reading<'_>) {
+pub(super) fn across(
+    drafts: &[ParsedStep],
+    given: &DeclaredTables<'_>,
+    places: &TableSpans,
+    problems: &Reading<'_>,
+) {
     let before = predecessors(drafts);
     for (at, draft) in drafts.iter().enumerate() {
         needs(draft, given, problems);
@@ -38,12 +43,12 @@ pub(super) fn across(drafts: &[Draft], given: &Given<'_>, places: &Places, probl
     gate_stands(drafts, places, problems);
 }
 
-fn needs(draft: &Draft, given: &Given<'_>, problems: &Reading<'_>) {
+fn needs(draft: &ParsedStep, given: &DeclaredTables<'_>, problems: &Reading<'_>) {
     let Some(action) = &draft.action else {
         return;
     };
     let (database, migrations, tenants) = match action {
-        Action::Wait(wait) => (wait.what == Awaited::Database, false, false),
+        Action::Wait(wait) => (wait.what == WaitTarget::Database, false, false),
         // What is done once a release needs the lock, the record, and a manifest that names the release.
         Action::Sql { once, .. } => (true, *once, false),
         Action::Migrate(Scope::Shared) => (true, true, false),
@@ -65,7 +70,7 @@ fn needs(draft: &Draft, given: &Given<'_>, problems: &Reading<'_>) {
 }
 
 /// After an exec nobody would be left to end what a step started.
-fn stays(draft: &Draft, given: &Given<'_>, problems: &Reading<'_>) {
+fn stays(draft: &ParsedStep, given: &DeclaredTables<'_>, problems: &Reading<'_>) {
     if let (Some(place), Mode::Exec) = (&draft.background, given.mode) {
         let message = format!("{} can stay only beside `mode = \"supervise\"`", draft.called);
         let help = "write `mode = \"supervise\"` in `[server]`, or remove `background`";
@@ -74,7 +79,7 @@ fn stays(draft: &Draft, given: &Given<'_>, problems: &Reading<'_>) {
 }
 
 /// Whoever serves the others when a tenant is incomplete will want to when its migration fails.
-fn blocks_before_the_gate(draft: &Draft, given: &Given<'_>, problems: &Reading<'_>) {
+fn blocks_before_the_gate(draft: &ParsedStep, given: &DeclaredTables<'_>, problems: &Reading<'_>) {
     let migrates = matches!(draft.action, Some(Action::Migrate(Scope::Tenants)));
     let quarantines = matches!(given.incomplete, OnIncomplete::Quarantine { .. });
     if quarantines && migrates && draft.on_failure == OnFailure::Block {
@@ -88,7 +93,7 @@ fn blocks_before_the_gate(draft: &Draft, given: &Given<'_>, problems: &Reading<'
 }
 
 /// A step that changes or judges the database must come after every step above it that changes it.
-fn overtakes(drafts: &[Draft], at: usize, before: &Positions, problems: &Reading<'_>) {
+fn overtakes(drafts: &[ParsedStep], at: usize, before: &Positions, problems: &Reading<'_>) {
     let draft = &drafts[at];
     let (Some(place), true) = (&draft.after_span, minds_writers(draft)) else {
         return;
@@ -103,11 +108,11 @@ fn overtakes(drafts: &[Draft], at: usize, before: &Positions, problems: &Reading
     }
 }
 
-fn writes(draft: &Draft) -> bool {
+fn writes(draft: &ParsedStep) -> bool {
     matches!(draft.action, Some(Action::Migrate(_) | Action::Bootstrap { .. } | Action::Sql { .. }))
 }
 
-fn minds_writers(draft: &Draft) -> bool {
+fn minds_writers(draft: &ParsedStep) -> bool {
     matches!(draft.action, Some(Action::Migrate(_) | Action::Bootstrap { .. } | Action::Verify(_)))
 }
 
@@ -130,7 +135,7 @@ impl Positions {
 }
 
 /// For each step, every step that is done before it starts.
-fn predecessors(drafts: &[Draft]) -> Vec<Positions> {
+fn predecessors(drafts: &[ParsedStep]) -> Vec<Positions> {
     let none = Positions(vec![0; drafts.len() / 64 + 1]);
     let mut all: Vec<Positions> = Vec::with_capacity(drafts.len());
     for (at, draft) in drafts.iter().enumerate() {
@@ -151,12 +156,12 @@ fn predecessors(drafts: &[Draft]) -> Vec<Positions> {
 }
 
 /// Warns if the server could start although nobody looked at every tenant after the last change.
-fn gate_stands(drafts: &[Draft], places: &Places, problems: &Reading<'_>) {
+fn gate_stands(drafts: &[ParsedStep], places: &TableSpans, problems: &Reading<'_>) {
     let Some(place) = places.migrations.as_ref().or(places.tenants.as_ref()) else {
         return;
     };
     let last_change = drafts.iter().rposition(writes);
-    let judges_all = |(at, draft): (usize, &Draft)| {
+    let judges_all = |(at, draft): (usize, &ParsedStep)| {
         matches!(&draft.action, Some(Action::Verify(verify)) if verify.tenants == Selection::All)
             && draft.when == When::default()
             && last_change.is_none_or(|change| change < at)

@@ -7,7 +7,7 @@ use super::{
     environment::Environment,
     fields::Table,
     interpolate::{Node, Value},
-    keys::{Kind, Words},
+    keys::{Keyword, Kind},
     problem::Problem,
     reading::Reading,
     secret::{Password, Secret},
@@ -22,8 +22,8 @@ pub(super) const SCHEMES: [&str; 3] = ["postgres", "postgresql", "sqlite"];
 #[derive(Clone, Copy)]
 pub(super) struct SslMode(&'static str);
 
-impl Words for SslMode {
-    const WORDS: &'static [(&'static str, Self)] = &{
+impl Keyword for SslMode {
+    const KEYWORDS: &'static [(&'static str, Self)] = &{
         let mut words = [("", SslMode("")); SSL_MODES.len()];
         let mut at = 0;
         while at < words.len() {
@@ -163,7 +163,7 @@ fn fields(mut table: Table<'_>, beside_sqlite: Option<bool>) -> Option<Connectio
         parts.parameters.insert("sslrootcert".into(), certificate);
     }
     let password = match table.node("password") {
-        None => parts.password.take().map(Password::Given),
+        None => parts.password.take().map(Password::DeclaredTables),
         Some(_) if on_sqlite || beside_sqlite == Some(true) => None,
         Some(_) if parts.password.is_some() => {
             table.report_at("password", "`password` is given twice: here and in `url`", None);
@@ -210,7 +210,8 @@ fn complete(fields: ConnectionFields, env: &Environment, shared_schema: String) 
         name: needed(parts.name, "name", "PGDATABASE")?,
         user: needed(parts.user, "user", "PGUSER")?,
         password: fields.password.unwrap_or_else(|| {
-            variable("PGPASSWORD").map_or(Password::None, |password| Password::Given(Secret::new(password)))
+            variable("PGPASSWORD")
+                .map_or(Password::None, |password| Password::DeclaredTables(Secret::new(password)))
         }),
         parameters: parts.parameters,
         shared_schema,

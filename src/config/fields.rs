@@ -51,7 +51,7 @@ impl<'t> Table<'t> {
         }
         self.given(name).filter(|entry| match &entry.node.value {
             Value::Text(text) => !text.is_empty(),
-            Value::Unfilled => false,
+            Value::InterpolationError => false,
             _ => true,
         })
     }
@@ -152,7 +152,7 @@ impl<'t> Table<'t> {
 
     /// The key is given and could not be filled in, which is reported already.
     pub(super) fn is_unfilled(&self, name: &str) -> bool {
-        self.given(name).is_some_and(|entry| matches!(entry.node.value, Value::Unfilled))
+        self.given(name).is_some_and(|entry| matches!(entry.node.value, Value::InterpolationError))
     }
 
     pub(super) fn report(&self, problem: Problem) {

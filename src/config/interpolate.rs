@@ -33,7 +33,7 @@ pub(super) enum Value {
     /// A float, a date or a number out of range, which no key takes.
     Other(&'static str),
     /// It could not be filled in, which is reported already.
-    Unfilled,
+    InterpolationError,
 }
 
 impl Node {
@@ -51,12 +51,12 @@ pub(super) struct Entry {
 }
 
 /// What a value is filled from, and where problems go.
-pub(super) struct Filler<'f> {
+pub(super) struct Interpolator<'f> {
     pub(super) text: &'f str,
     pub(super) reading: &'f Reading<'f>,
 }
 
-impl Filler<'_> {
+impl Interpolator<'_> {
     pub(super) fn table(&self, table: &Spanned<DeTable<'_>>) -> Node {
         Node { span: table.span(), value: self.entries(table.get_ref()), filled_by: Vec::new() }
     }
@@ -78,7 +78,7 @@ impl Filler<'_> {
         let value = match value.get_ref() {
             // What the recovering parser put where a value is missing.
             DeValue::String(_) | DeValue::Integer(_) | DeValue::Boolean(_) if span.is_empty() => {
-                Value::Unfilled
+                Value::InterpolationError
             }
             DeValue::String(text) => self.string(text, &span, &mut filled_by),
             DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
@@ -107,9 +107,9 @@ impl Filler<'_> {
                 }
                 Value::Text(filled)
             }
-            Err(Unfilled { at, message, help }) => {
+            Err(InterpolationError { at, message, help }) => {
                 self.reading.report(Problem::error(place(at), message).help(help));
-                Value::Unfilled
+                Value::InterpolationError
             }
         }
     }
@@ -135,7 +135,7 @@ fn secret_parts(text: &str, filled: &str) -> Option<KnownSecret> {
 }
 
 /// Why a text could not be filled, and where in it.
-struct Unfilled {
+struct InterpolationError {
     at: Range<usize>,
     message: String,
     help: String,
@@ -146,7 +146,7 @@ fn fill(
     env: &Environment,
     filled_by: &mut Vec<String>,
     depth: usize,
-) -> Result<String, Unfilled> {
+) -> Result<String, InterpolationError> {
     let mut filled = String::with_capacity(text.len());
     let mut at = 0;
     while let Some(dollar) = text[at..].find('$').map(|found| at + found) {
@@ -157,7 +157,7 @@ fn fill(
             at = dollar + 2;
         } else if let Some(inside) = rest.strip_prefix('{') {
             let Some(length) = closing_brace(inside) else {
-                return Err(Unfilled {
+                return Err(InterpolationError {
                     at: dollar..text.len(),
                     message: "`${` has no `}`".into(),
                     help: "write `$$` for a `$`".into(),
@@ -206,7 +206,7 @@ impl Reference<'_> {
         env: &Environment,
         filled_by: &mut Vec<String>,
         depth: usize,
-    ) -> Result<String, Unfilled> {
+    ) -> Result<String, InterpolationError> {
         let (name, rest) = split_name(self.inside);
         if name.is_empty() || name.starts_with(|c: char| c.is_ascii_digit()) {
             return Err(self.unfilled(
@@ -248,16 +248,16 @@ impl Reference<'_> {
         env: &Environment,
         filled_by: &mut Vec<String>,
         depth: usize,
-    ) -> Result<String, Unfilled> {
+    ) -> Result<String, InterpolationError> {
         if depth == 0 {
             return Err(self.unfilled("defaults stand too deep inside each other".into(), "use fewer".into()));
         }
         fill(default, env, filled_by, depth - 1)
-            .map_err(|unfilled| Unfilled { at: self.at.clone(), ..unfilled })
+            .map_err(|unfilled| InterpolationError { at: self.at.clone(), ..unfilled })
     }
 
-    fn unfilled(&self, message: String, help: String) -> Unfilled {
-        Unfilled { at: self.at.clone(), message, help }
+    fn unfilled(&self, message: String, help: String) -> InterpolationError {
+        InterpolationError { at: self.at.clone(), message, help }
     }
 }
 

@@ -148,10 +148,10 @@ impl Key {
 }
 
 /// Words that stand for the values of a type.
-pub(super) trait Words: Copy + 'static {
-    const WORDS: &'static [(&'static str, Self)];
+pub(super) trait Keyword: Copy + 'static {
+    const KEYWORDS: &'static [(&'static str, Self)];
 }
 
-pub(super) fn words<T: Words>() -> Vec<&'static str> {
-    T::WORDS.iter().map(|(word, _)| *word).collect()
+pub(super) fn words<T: Keyword>() -> Vec<&'static str> {
+    T::KEYWORDS.iter().map(|(word, _)| *word).collect()
 }

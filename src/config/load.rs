@@ -8,7 +8,7 @@ use super::{
     Config, Database, Overrides, Server, check, connection,
     environment::Environment,
     fields::Table,
-    interpolate::{Filler, Node},
+    interpolate::{Interpolator, Node},
     keys::ROOT,
     observability,
     problem::{Problem, Severity},
@@ -86,7 +86,7 @@ pub(super) fn parse(text: &str, env: &Environment, overrides: &Overrides) -> Par
         let words = error.message().lines().collect::<Vec<_>>().join(", ");
         reading.report(Problem::error(error.span().unwrap_or(0..0), words));
     }
-    let root = Filler { text, reading: &reading }.table(&tree);
+    let root = Interpolator { text, reading: &reading }.table(&tree);
     let mut server = None;
     let config = read(&root, &reading, overrides, errors.is_empty(), &mut server);
     let (problems, secrets) = reading.end();
@@ -120,8 +120,10 @@ fn read<'t>(
     let mut table = Table::of(root, &ROOT, reading)?;
     let role = table.get("role");
     let place = |table: &mut Table<'_>, key| table.entry(key).map(|entry| entry.key_span.clone());
-    let places =
-        check::Places { tenants: place(&mut table, "tenants"), migrations: place(&mut table, "migrations") };
+    let places = check::TableSpans {
+        tenants: place(&mut table, "tenants"),
+        migrations: place(&mut table, "migrations"),
+    };
     let database = table.table("database").and_then(connection::read);
     let registry = table.table("tenants").and_then(tables::tenants);
     let engine = database.as_ref().map(Database::capabilities);
@@ -140,7 +142,7 @@ fn read<'t>(
     let metrics = table.table("metrics").and_then(observability::metrics);
     let drafts = steps::read(table.tables("step", MOST_STEPS));
     if whole {
-        let given = check::Given {
+        let given = check::DeclaredTables {
             incomplete: &gate.incomplete,
             mode: server.mode,
             engine,
@@ -151,7 +153,7 @@ fn read<'t>(
         table.finish();
         check::across(&drafts, &given, &places, reading);
     }
-    let steps = drafts.into_iter().map(steps::Draft::into_step).collect::<Option<Vec<_>>>()?;
+    let steps = drafts.into_iter().map(steps::ParsedStep::into_step).collect::<Option<Vec<_>>>()?;
     Some(Config {
         role: overrides.role.clone().or(role),
         database,

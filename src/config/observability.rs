@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use super::{Log, Notify, Status, command_fields::argv, fields::Table, keys::Words};
+use super::{Log, Notify, Status, command_fields::argv, fields::Table, keys::Keyword};
 use crate::logging::{LogFormat, LogLevel};
 
-impl Words for LogFormat {
-    const WORDS: &'static [(&'static str, Self)] = &[
+impl Keyword for LogFormat {
+    const KEYWORDS: &'static [(&'static str, Self)] = &[
         ("auto", LogFormat::Auto),
         ("pretty", LogFormat::Pretty),
         ("plain", LogFormat::Plain),
@@ -14,8 +14,8 @@ impl Words for LogFormat {
     ];
 }
 
-impl Words for LogLevel {
-    const WORDS: &'static [(&'static str, Self)] = &[
+impl Keyword for LogLevel {
+    const KEYWORDS: &'static [(&'static str, Self)] = &[
         ("error", LogLevel::Error),
         ("warn", LogLevel::Warn),
         ("info", LogLevel::Info),

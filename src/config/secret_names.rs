@@ -1,7 +1,7 @@
 //! Which names belong to a secret: the one list for variables, keys of the file and parameters of URLs.
 
 /// A name that contains one of these belongs to a secret.
-const WORDS: [&str; 6] = ["PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "TOKEN", "CREDENTIAL"];
+const KEYWORDS: [&str; 6] = ["PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "TOKEN", "CREDENTIAL"];
 /// A name with a word that ends in one of these does, too: `DB_PASS`, `API_KEY`, `REDIS_AUTH`.
 const ENDINGS: [&str; 4] = ["PASS", "PWD", "KEY", "AUTH"];
 /// These name a place, not what lies there.
@@ -18,7 +18,7 @@ pub(crate) fn is_secret_name(name: &str) -> bool {
     if words().next_back().is_some_and(|last| PLACES.contains(&last)) {
         return false;
     }
-    WORDS.iter().any(|word| name.contains(word))
+    KEYWORDS.iter().any(|word| name.contains(word))
         || words().any(|word| ENDINGS.iter().any(|ending| word.ends_with(ending)))
 }
 

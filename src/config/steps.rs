@@ -6,18 +6,19 @@ use super::{
     Action, After, Flag, OnFailure, Step, When, actions,
     fields::Table,
     interpolate::{Node, Value},
-    keys::{KINDS, Kind, Words},
+    keys::{KINDS, Keyword, Kind},
     problem::{Problem, nearest, shown},
     reading::Reading,
     values::{self, Read},
 };
 
-impl Words for OnFailure {
-    const WORDS: &'static [(&'static str, Self)] = &[("block", OnFailure::Block), ("warn", OnFailure::Warn)];
+impl Keyword for OnFailure {
+    const KEYWORDS: &'static [(&'static str, Self)] =
+        &[("block", OnFailure::Block), ("warn", OnFailure::Warn)];
 }
 
 /// A step as far as it could be read, with the places that checks across steps point at.
-pub(super) struct Draft {
+pub(super) struct ParsedStep {
     pub(super) name: Option<String>,
     /// How messages call it.
     pub(super) called: String,
@@ -32,10 +33,10 @@ pub(super) struct Draft {
     pub(super) background: Option<Range<usize>>,
 }
 
-impl Draft {
+impl ParsedStep {
     /// None if it could not be read whole.
     pub(super) fn into_step(self) -> Option<Step> {
-        let Draft { name, after, when, on_failure, action, .. } = self;
+        let ParsedStep { name, after, when, on_failure, action, .. } = self;
         Some(Step { name: name?, after, when, on_failure, action: action? })
     }
 }
@@ -46,7 +47,7 @@ struct StepNames<'t> {
     first: HashMap<&'t str, usize>,
 }
 
-pub(super) fn read<'t>(steps: Vec<(&'t Node, Table<'t>)>) -> Vec<Draft> {
+pub(super) fn read<'t>(steps: Vec<(&'t Node, Table<'t>)>) -> Vec<ParsedStep> {
     let mut names =
         StepNames { list: steps.iter().map(|(node, _)| name_of(node)).collect(), first: HashMap::new() };
     for (at, name) in names.list.iter().enumerate() {
@@ -68,7 +69,7 @@ fn name_of(node: &Node) -> Option<&str> {
     })
 }
 
-fn read_one(mut table: Table<'_>, names: &StepNames<'_>, at: usize) -> Draft {
+fn read_one(mut table: Table<'_>, names: &StepNames<'_>, at: usize) -> ParsedStep {
     let reading = table.reading;
     let name: Option<String> = table.get("name");
     if let Some(taken) = names.list[at]
@@ -94,7 +95,7 @@ fn read_one(mut table: Table<'_>, names: &StepNames<'_>, at: usize) -> Draft {
         let help = format!("give it one of {}", KINDS.join(", "));
         reading.report(Problem::error(span.clone(), message).help(help));
     }
-    Draft {
+    ParsedStep {
         name,
         called,
         after,
@@ -124,7 +125,7 @@ fn after(node: &Node, names: &StepNames<'_>, at: usize, reading: &Reading<'_>) -
             After::Above
         }
         Value::List(list) => {
-            let filled = list.iter().filter(|node| !matches!(node.value, Value::Unfilled));
+            let filled = list.iter().filter(|node| !matches!(node.value, Value::InterpolationError));
             let mut steps: Vec<usize> =
                 filled.filter_map(|node| reading.take(position(node, names, at, reading))).collect();
             steps.sort_unstable();

@@ -9,7 +9,7 @@ use super::{
     command_fields::argv,
     fields::Table,
     interpolate::{Node, Value},
-    keys::{Kind, Words},
+    keys::{Keyword, Kind},
     problem::Problem,
     reading::Reading,
     values::{self, Names, Read},
@@ -21,8 +21,8 @@ pub(crate) const FRAMEWORKS: [(&str, External); 2] = [("sql", None), ("django", 
 
 pub(super) type External = Option<&'static str>;
 
-impl Words for External {
-    const WORDS: &'static [(&'static str, Self)] = &FRAMEWORKS;
+impl Keyword for External {
+    const KEYWORDS: &'static [(&'static str, Self)] = &FRAMEWORKS;
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,8 +31,8 @@ pub(super) enum OnFailed {
     Continue,
 }
 
-impl Words for OnFailed {
-    const WORDS: &'static [(&'static str, Self)] =
+impl Keyword for OnFailed {
+    const KEYWORDS: &'static [(&'static str, Self)] =
         &[("stop", OnFailed::Stop), ("continue", OnFailed::Continue)];
 }
 
@@ -42,27 +42,27 @@ pub(super) enum Incomplete {
     Quarantine,
 }
 
-impl Words for Incomplete {
-    const WORDS: &'static [(&'static str, Self)] =
+impl Keyword for Incomplete {
+    const KEYWORDS: &'static [(&'static str, Self)] =
         &[("block", Incomplete::Block), ("quarantine", Incomplete::Quarantine)];
 }
 
-impl Words for Ahead {
-    const WORDS: &'static [(&'static str, Self)] = &[("warn", Ahead::Warn), ("block", Ahead::Block)];
+impl Keyword for Ahead {
+    const KEYWORDS: &'static [(&'static str, Self)] = &[("warn", Ahead::Warn), ("block", Ahead::Block)];
 }
 
-impl Words for Transaction {
-    const WORDS: &'static [(&'static str, Self)] =
+impl Keyword for Transaction {
+    const KEYWORDS: &'static [(&'static str, Self)] =
         &[("file", Transaction::File), ("schema", Transaction::Schema)];
 }
 
-impl Words for GateMode {
-    const WORDS: &'static [(&'static str, Self)] =
+impl Keyword for GateMode {
+    const KEYWORDS: &'static [(&'static str, Self)] =
         &[("block", GateMode::Block), ("report", GateMode::Report)];
 }
 
-impl Words for Mode {
-    const WORDS: &'static [(&'static str, Self)] = &[("exec", Mode::Exec), ("supervise", Mode::Supervise)];
+impl Keyword for Mode {
+    const KEYWORDS: &'static [(&'static str, Self)] = &[("exec", Mode::Exec), ("supervise", Mode::Supervise)];
 }
 
 pub(super) fn tenants(mut table: Table<'_>) -> Option<Registry> {
@@ -199,7 +199,7 @@ pub(super) fn server(mut table: Table<'_>) -> Server {
     let grace = table.value("grace");
     let server = Server {
         command: argv(&mut table, "command").unwrap_or_default(),
-        passthrough: table.get("passthrough").map_or_else(Vec::new, |Beginnings(list)| list),
+        passthrough: table.get("passthrough").map_or_else(Vec::new, |ArgvPrefixes(list)| list),
         mode: table.get("mode").unwrap_or(Mode::Exec),
         grace,
         crash_grace: table.node("grace").map(|_| grace),
@@ -223,16 +223,17 @@ impl Read for StopSignal {
 }
 
 /// Each the beginning of an argv: at least one word, or every argv would begin with it.
-struct Beginnings(Vec<Vec<String>>);
+struct ArgvPrefixes(Vec<Vec<String>>);
 
-impl Read for Beginnings {
+impl Read for ArgvPrefixes {
     fn read(node: &Node, _: Kind, reading: &Reading<'_>) -> Result<Self, Problem> {
         let expected = "a list of words, as in [[\"sh\"], [\"python\", \"manage.py\", \"shell\"]]";
         let words = |node: &Node| match &node.value {
             Value::List(list) if !list.is_empty() => list.iter().map(values::name).collect(),
             _ => Err(values::wrong(node, expected)),
         };
-        let filled = values::elements(node)?.iter().filter(|node| !matches!(node.value, Value::Unfilled));
+        let filled =
+            values::elements(node)?.iter().filter(|node| !matches!(node.value, Value::InterpolationError));
         Ok(Self(filled.filter_map(|node| reading.take(words(node))).collect()))
     }
 }

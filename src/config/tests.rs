@@ -143,7 +143,7 @@ fn absent_parts_come_from_the_variables_of_libpq() {
         unreachable!()
     };
     assert_eq!((one.host.as_str(), one.port, one.user.as_str(), one.name.as_str()), ("h", 1, "me", "d"));
-    assert_eq!(one.password, Password::Given(Secret::new("hunter2")));
+    assert_eq!(one.password, Password::DeclaredTables(Secret::new("hunter2")));
 }
 
 #[test]

@@ -326,12 +326,12 @@ impl Action {
     pub(crate) fn kind(&self) -> &'static str {
         match self {
             Action::Wait(wait) => match wait.what {
-                Awaited::Tcp { .. } => "wait.tcp",
-                Awaited::Http { .. } => "wait.http",
-                Awaited::Database => "wait.database",
-                Awaited::Redis { .. } => "wait.redis",
-                Awaited::Amqp { .. } => "wait.amqp",
-                Awaited::File { .. } => "wait.file",
+                WaitTarget::Tcp { .. } => "wait.tcp",
+                WaitTarget::Http { .. } => "wait.http",
+                WaitTarget::Database => "wait.database",
+                WaitTarget::Redis { .. } => "wait.redis",
+                WaitTarget::Amqp { .. } => "wait.amqp",
+                WaitTarget::File { .. } => "wait.file",
             },
             Action::Sql { .. } => "sql",
             Action::Migrate(Scope::Shared) => "migrate.shared",
@@ -363,12 +363,12 @@ impl Action {
 /// What is waited for, and how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wait {
-    pub(crate) what: Awaited,
+    pub(crate) what: WaitTarget,
     pub(crate) timeout: Duration,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Awaited {
+pub(crate) enum WaitTarget {
     Tcp {
         host: String,
         port: u16,

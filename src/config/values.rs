@@ -5,7 +5,7 @@ use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 use super::{
     Selection,
     interpolate::{Node, Value},
-    keys::{Kind, Words},
+    keys::{Keyword, Kind},
     problem::{Problem, nearest, shown},
     reading::Reading,
     url::{Endpoint, Fault, host_and_port},
@@ -36,7 +36,7 @@ pub(super) fn wrong(node: &Node, expected: &str) -> Problem {
         Value::List(_) => "a list",
         Value::Table(_) => "a table",
         Value::Other(what) => what,
-        Value::Unfilled => "nothing",
+        Value::InterpolationError => "nothing",
     };
     Problem::error(node.span.clone(), format!("this must be {expected}, not {found}"))
 }
@@ -167,15 +167,15 @@ impl Read for Duration {
     }
 }
 
-impl<T: Words> Read for T {
+impl<T: Keyword> Read for T {
     fn read(node: &Node, _: Kind, _: &Reading<'_>) -> Result<Self, Problem> {
-        let known: Vec<&str> = T::WORDS.iter().map(|(word, _)| *word).collect();
+        let known: Vec<&str> = T::KEYWORDS.iter().map(|(word, _)| *word).collect();
         let quoted: Vec<String> = known.iter().map(|word| format!("\"{word}\"")).collect();
         let expected = quoted.join(" or ");
         let Value::Text(text) = &node.value else {
             return Err(wrong(node, &expected));
         };
-        T::WORDS.iter().find(|(word, _)| word == text).map(|(_, meaning)| *meaning).ok_or_else(|| {
+        T::KEYWORDS.iter().find(|(word, _)| word == text).map(|(_, meaning)| *meaning).ok_or_else(|| {
             let problem = wrong(node, &expected);
             match nearest(text, &known) {
                 Some(near) if node.filled_by.is_empty() => problem.help(format!("did you mean `{near}`?")),
@@ -224,7 +224,7 @@ impl<T: Read> Read for Vec<T> {
             Kind::OneOrMany(of) => *of,
             other => other,
         };
-        let filled = |node: &&Node| !matches!(node.value, Value::Unfilled);
+        let filled = |node: &&Node| !matches!(node.value, Value::InterpolationError);
         match &node.value {
             Value::List(list) => Ok(list
                 .iter()
@@ -248,8 +248,8 @@ pub(super) struct Names(pub(super) Vec<String>);
 impl Read for Names {
     fn read(node: &Node, kind: Kind, _: &Reading<'_>) -> Result<Self, Problem> {
         let list = elements(node)?;
-        let unfilled = list.iter().any(|node| matches!(node.value, Value::Unfilled));
-        let known = list.iter().filter(|node| !matches!(node.value, Value::Unfilled));
+        let unfilled = list.iter().any(|node| matches!(node.value, Value::InterpolationError));
+        let known = list.iter().filter(|node| !matches!(node.value, Value::InterpolationError));
         let mut names: Vec<&str> = known.map(text).collect::<Result<_, _>>()?;
         names.retain(|name| !name.is_empty());
         if names.is_empty() && !unfilled && !matches!(kind, Kind::Texts(0)) {

@@ -8,28 +8,28 @@ use std::{
     },
 };
 
-use crate::tenants::manifest::{Domains, Filled};
+use crate::tenants::manifest::{ColumnValue, Domains};
 
 /// One tenant that is to be made.
 #[derive(Debug, Clone)]
 pub(crate) struct Creation {
     pub(crate) schema: String,
     /// The registry row's columns beside the schema's own.
-    pub(crate) columns: BTreeMap<String, Filled>,
+    pub(crate) columns: BTreeMap<String, ColumnValue>,
     pub(crate) domain: Option<(Domains, String)>,
-    pub(crate) rows: Written,
+    pub(crate) rows: RegistryRow,
     pub(crate) nonce: String,
     pub(crate) run: String,
-    pub(crate) seal: Seal,
+    pub(crate) commit_marker: CommitMarker,
 }
 
 /// When the rows are, where that is not the transaction that makes the schema.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Written {
+pub(crate) enum RegistryRow {
     /// Before the schema is migrated, because the framework looks there.
-    First,
+    BeforeMigrations,
     /// Once it is whole.
-    Last,
+    AfterMigrations,
     /// Nobody ever registers it.
     Never,
 }
@@ -37,7 +37,7 @@ pub(crate) enum Written {
 /// Which transaction makes it whole, noted before that is committed: where the answer is lost, or is not waited for, it proves
 /// that a tenant which stands there is this one. Shared by all copies.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Seal(Arc<AtomicU64>);
+pub(crate) struct CommitMarker(Arc<AtomicU64>);
 
 impl Creation {
     /// Of a tenant that is its schema and nothing more.
@@ -46,15 +46,15 @@ impl Creation {
             schema: schema.to_owned(),
             columns: BTreeMap::new(),
             domain: None,
-            rows: Written::Last,
+            rows: RegistryRow::AfterMigrations,
             nonce: nonce(),
             run: run.to_owned(),
-            seal: Seal::default(),
+            commit_marker: CommitMarker::default(),
         }
     }
 }
 
-impl Seal {
+impl CommitMarker {
     /// No transaction has the number zero.
     pub(super) fn note(&self, transaction: u64) {
         self.0.store(transaction, Ordering::Relaxed);

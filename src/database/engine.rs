@@ -10,26 +10,26 @@ use std::{collections::BTreeSet, future::ready, time::Duration};
 use futures_util::future::LocalBoxFuture;
 
 use super::{
-    Applied, ApplyError, Creation, DatabaseError, Derived, Leftover, LockProof, LockSession, MigrationFile,
-    ProvisionError, Undone,
+    Applied, ApplyError, Creation, DatabaseError, Derived, LockProof, LockSession, MigrationFile,
+    ProvisionError, ProvisionState, Recovered,
     examined::Examined,
     postgres::Postgres,
     record::{Author, Entry, Run},
-    request::{Limits, Question, Schema},
+    request::{InspectRequest, Limits, Schema},
     sqlite::Sqlite,
     template::Template,
 };
 use crate::{
     config::capabilities::{Capabilities, POSTGRES, SQLITE},
     tenants::{
-        found::{Deleted, Found, Look, Rows},
-        ledger::Shape,
+        inspection::{Deleted, Inspection, Rows, SchemaState},
+        ledger::LedgerLayout,
         manifest::{Domains, Expected},
     },
 };
 
 /// What the gate says of a tenant before other sessions can see it.
-pub(crate) type Verify<'a> = &'a dyn Fn(&Look) -> Result<(), String>;
+pub(crate) type Verify<'a> = &'a dyn Fn(&SchemaState) -> Result<(), String>;
 
 /// `changes` need the proof that this run holds the lock. `external` is what [`Capabilities`] calls `external_programs`, with
 /// the answer of an engine that has none.
@@ -84,7 +84,7 @@ engine! {
         /// One login and the smallest question.
         fn ping() -> Result<(), DatabaseError>;
         /// The gate's look.
-        fn look(question: &'a Question<'a>) -> Result<Found, DatabaseError>;
+        fn inspect(question: &'a InspectRequest<'a>) -> Result<Inspection, DatabaseError>;
         /// Runs the statements as they are given, in one message, where tenants share. `locked` says that this run holds the
         /// lock for it.
         fn run_sql(sql: &'a str, timeout: Duration, locked: bool) -> Result<(), DatabaseError>;
@@ -116,9 +116,9 @@ engine! {
         /// the tenant.
         fn provision(new: &'a Creation, files: &'a [MigrationFile], expected: &'a Expected, limits: &'a Limits, verify: Verify<'a>) -> Result<(), ProvisionError>;
         /// Takes back an attempt that did not come to its end.
-        fn undo(new: &'a Creation, limits: &'a Limits) -> Result<Undone, DatabaseError>;
+        fn undo(new: &'a Creation, limits: &'a Limits) -> Result<ProvisionState, DatabaseError>;
         /// Takes back what killed runs have left.
-        fn recover(domains: Option<&'a Domains>, limits: &'a Limits) -> Result<Vec<Leftover>, DatabaseError>;
+        fn recover(domains: Option<&'a Domains>, limits: &'a Limits) -> Result<Vec<Recovered>, DatabaseError>;
         /// Deletes a tenant: its rows, then its schema.
         fn delete(tenant: &'a str, domains: Option<&'a Domains>, run: &'a str, limits: &'a Limits) -> Result<Deleted, DatabaseError>;
     }
@@ -128,23 +128,23 @@ engine! {
         /// The server's major version, and the digest of what a schema is made of.
         fn structure(schema: &'a str) -> Result<(String, String), DatabaseError> = Err(unsupported());
         /// What stands in one schema, whether or not it is registered.
-        fn look_at(schema: &'a str, expected: &'a Expected, shape: Shape) -> Result<Look, DatabaseError> = Err(unsupported());
+        fn inspect_schema(schema: &'a str, expected: &'a Expected, shape: LedgerLayout) -> Result<SchemaState, DatabaseError> = Err(unsupported());
         /// The tenants that this run is making or removing, as far as that is noted.
-        fn at_work_on(run: &'a str) -> Result<BTreeSet<String>, DatabaseError> = Ok(BTreeSet::new());
+        fn in_progress(run: &'a str) -> Result<BTreeSet<String>, DatabaseError> = Ok(BTreeSet::new());
         /// Which of these tenants are noted: each one's nonce, its name, and since when.
-        fn announced(tenants: &'a [String]) -> Result<Vec<(String, String, String)>, DatabaseError> = Ok(Vec::new());
+        fn intents(tenants: &'a [String]) -> Result<Vec<(String, String, String)>, DatabaseError> = Ok(Vec::new());
     }
     external_changes {
         /// Makes a tenant whole as a copy of a template, in one transaction.
-        fn copy(new: &'a Creation, template: &'a Template, made: (&'a Expected, Shape), limits: &'a Limits, verify: Verify<'a>) -> Result<(), ProvisionError> = Err(unsupported().into());
+        fn copy(new: &'a Creation, template: &'a Template, made: (&'a Expected, LedgerLayout), limits: &'a Limits, verify: Verify<'a>) -> Result<(), ProvisionError> = Err(unsupported().into());
         /// Makes an empty schema that a framework is to migrate, and announces it in the journal.
         fn begin(new: &'a Creation, limits: &'a Limits) -> Result<(), ProvisionError> = Err(unsupported().into());
         /// Registers what was begun, migrated and verified.
         fn finish(new: &'a Creation, limits: &'a Limits) -> Result<(), ProvisionError> = Err(unsupported().into());
         /// Notes that these tenants are absent, each with its nonce, before a framework's command makes them.
-        fn announce(run: &'a str, absent: &'a [(String, String)]) -> Result<(), DatabaseError> = Err(unsupported());
+        fn record_intent(run: &'a str, absent: &'a [(String, String)]) -> Result<(), DatabaseError> = Err(unsupported());
         /// Removes those notes.
-        fn strike(nonces: &'a [String]) -> Result<(), DatabaseError> = Err(unsupported());
+        fn delete_entries(nonces: &'a [String]) -> Result<(), DatabaseError> = Err(unsupported());
         /// Ends the sessions that a run's programs have left.
         fn end_programs(run: &'a str) -> Result<(), DatabaseError> = Ok(());
     }

@@ -9,31 +9,31 @@ pub(crate) mod examined;
 pub(crate) mod migrations;
 mod outcome;
 mod pending;
-mod places;
 mod postgres;
 pub(crate) mod record;
 mod request;
 mod session;
+mod sql_lexer;
 mod sqlite;
 pub(crate) mod template;
 
 use std::{ops::Deref, rc::Rc, time::Duration};
 
 pub(crate) use self::{
-    creation::{Creation, Seal, Written, nonce},
+    creation::{CommitMarker, Creation, RegistryRow, nonce},
     migrations::{MigrationFile, resolve},
     outcome::{
-        Applied, ApplyEnd, ApplyError, Attempt, Became, DatabaseError, Derived, Leftover, Made, Proof,
-        ProvisionError, Share, Stray, Undone,
+        Applied, ApplyEnd, ApplyError, Attempt, DatabaseError, Derived, LockMode, LockState, OrphanedBackend,
+        ProvisionError, ProvisionState, Recovered, RecoveryResult, TableSet,
     },
-    request::{Limits, Question, Schema, UNHEARD},
+    request::{InspectRequest, Limits, NO_PROGRESS, Schema},
     session::{LockProof, LockSession},
 };
 use self::{
     engine::Engine,
     record::{Author, Entry, Run},
 };
-use crate::{config, deadline::Deadline, tenants::found::Found};
+use crate::{config, deadline::Deadline, tenants::inspection::Inspection};
 
 /// For reading or writing the record of runs: nothing waits long for it.
 const RECORD: Duration = Duration::from_secs(5);
@@ -68,8 +68,8 @@ impl Database {
         }
     }
 
-    pub(crate) async fn look(&self, question: &Question<'_>) -> Result<Found, DatabaseError> {
-        within(question.timeout, self.0.look(question)).await
+    pub(crate) async fn inspect(&self, request: &InspectRequest<'_>) -> Result<Inspection, DatabaseError> {
+        within(request.timeout, self.0.inspect(request)).await
     }
 
     pub(crate) async fn run_sql(
@@ -112,8 +112,8 @@ impl Database {
             return self.lock_holder().await;
         }
         let mut session = self.lock_session(run, RECORD).await?;
-        let holder = session.try_take(Share::Alone, RECORD).await?.err();
-        session.let_go(RECORD).await?;
+        let holder = session.try_acquire(LockMode::Exclusive, RECORD).await?.err();
+        session.release_lock(RECORD).await?;
         Ok(holder)
     }
 }

@@ -3,7 +3,7 @@
 use super::MigrationFile;
 use crate::{
     cause::{Cause, Kind},
-    failure::{Failure, Left},
+    failure::{Cleanup, Failure},
     tenants::manifest::{Kind as TableKind, Kinds, Tables},
 };
 
@@ -67,7 +67,7 @@ pub(crate) enum ApplyEnd {
     /// A lock was not released in time, at each of several attempts.
     LockTimeout,
     /// Another run holds the schema's own lock: it is migrating it.
-    TakenByOther,
+    HeldByOther,
 }
 
 /// Why a tenant was not provisioned.
@@ -78,48 +78,48 @@ pub(crate) struct ProvisionError {
     pub(crate) migration: Option<String>,
     pub(crate) place: Option<String>,
     /// None if that is to be asked: see `Database::undo`.
-    pub(crate) left: Option<Left>,
+    pub(crate) left: Option<Cleanup>,
     pub(crate) refused: bool,
 }
 
 /// What an attempt to make a tenant came to, looked at afterwards.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Undone {
+pub(crate) enum ProvisionState {
     /// Nothing is left of it.
-    Nothing,
+    Absent,
     /// The tenant is whole: only the answer was lost.
-    Whole,
+    Complete,
     /// In words.
-    Unproved(String),
+    Unproven(String),
 }
 
 /// One thing that a killed run had left.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Leftover {
+pub(crate) struct Recovered {
     pub(crate) tenant: String,
     /// When and by which run it was begun.
-    pub(crate) begun: String,
-    pub(crate) became: Became,
+    pub(crate) started_by: String,
+    pub(crate) result: RecoveryResult,
 }
 
 /// What became of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Became {
+pub(crate) enum RecoveryResult {
     Removed,
     /// Nothing proves whose it is.
-    Unproved(String),
+    Unproven(String),
     /// It could not be removed now, and is tried again by whoever comes next.
     Failed(String),
 }
 
 /// The tables that migrations make, each with its columns, and what of them is something else.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Made {
+pub(crate) struct TableSet {
     pub(crate) tables: Tables,
     pub(crate) kinds: Kinds,
 }
 
-impl Made {
+impl TableSet {
     /// One column of one of them, if it has any.
     pub(super) fn note(&mut self, table: String, kind: TableKind, column: Option<String>) {
         if kind != TableKind::Table {
@@ -132,8 +132,8 @@ impl Made {
 /// What the migrations make where nothing was before.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Derived {
-    pub(crate) shared: Made,
-    pub(crate) tenant: Made,
+    pub(crate) shared: TableSet,
+    pub(crate) tenant: TableSet,
 }
 
 impl ApplyError {
@@ -156,7 +156,7 @@ impl ApplyError {
     }
 
     pub(super) fn is_locked(&self) -> bool {
-        matches!(self.end, ApplyEnd::LockTimeout | ApplyEnd::TakenByOther)
+        matches!(self.end, ApplyEnd::LockTimeout | ApplyEnd::HeldByOther)
     }
 
     /// In words that hold the place.
@@ -164,7 +164,7 @@ impl ApplyError {
         DatabaseError::Failed(match self.place {
             Some(place) => {
                 let text = format!("{place}: {}", self.why);
-                self.why.worded(text)
+                self.why.with_text(text)
             }
             None => self.why,
         })
@@ -188,10 +188,10 @@ impl DatabaseError {
     }
 
     /// The same error, said in other words.
-    pub(super) fn worded(self, words: impl FnOnce(&Cause) -> String) -> Self {
+    pub(super) fn with_text(self, words: impl FnOnce(&Cause) -> String) -> Self {
         let word = |why: Cause| {
             let text = words(&why);
-            why.worded(text)
+            why.with_text(text)
         };
         match self {
             Self::NotYet(why) => Self::NotYet(word(why)),
@@ -205,17 +205,17 @@ impl DatabaseError {
 impl ProvisionError {
     /// Nothing was begun.
     pub(super) fn refusing(why: impl Into<Cause>) -> Self {
-        Self { why: why.into(), left: Some(Left::AsItWas), ..Self::default() }
+        Self { why: why.into(), left: Some(Cleanup::NothingCreated), ..Self::default() }
     }
 
     /// What stands there is a killed run's, and could not be removed yet.
     pub(super) fn later(why: impl Into<Cause>) -> Self {
-        Self { why: why.into(), left: Some(Left::Later), ..Self::default() }
+        Self { why: why.into(), left: Some(Cleanup::Deferred), ..Self::default() }
     }
 
     /// What stands there may be anybody's.
     pub(super) fn unproved(why: impl Into<Cause>) -> Self {
-        Self { why: why.into(), left: Some(Left::Unproved), ..Self::default() }
+        Self { why: why.into(), left: Some(Cleanup::Unproven), ..Self::default() }
     }
 
     /// Nothing that exists before is adopted: `schema` is the schema or the file of the tenant.
@@ -256,7 +256,7 @@ impl From<ApplyError> for ProvisionError {
 
 /// What is known of the lock that a run holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Proof {
+pub(crate) enum LockState {
     Held,
     /// In words.
     Lost(String),
@@ -264,14 +264,14 @@ pub(crate) enum Proof {
 
 /// Whether a run shares the lock with others of its kind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Share {
-    Alone,
-    WithOthers,
+pub(crate) enum LockMode {
+    Exclusive,
+    Shared,
 }
 
 /// A session that a run has left behind which no longer holds the lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Stray {
+pub(crate) struct OrphanedBackend {
     pub(crate) name: String,
     /// It is our own, and changes nothing without its schema's lock.
     pub(crate) fenced: bool,

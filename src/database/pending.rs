@@ -3,14 +3,14 @@
 use super::{ApplyError, MigrationFile};
 use crate::{
     frameworks::sql::{self, Replaced},
-    tenants::found::Recorded,
+    tenants::inspection::LedgerRow,
 };
 
 /// The files that a ledger lacks. One that says dirty or altered cannot be continued; rows of versions
 /// that no file has are left to the gate.
 pub(super) fn pending<'a>(
     files: &'a [MigrationFile],
-    recorded: &[Recorded],
+    recorded: &[LedgerRow],
 ) -> Result<Vec<&'a MigrationFile>, ApplyError> {
     if let Some(dirty) = recorded.iter().find(|row| !row.succeeded) {
         let name = format!("{} {}", dirty.id, dirty.name);

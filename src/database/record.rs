@@ -37,7 +37,7 @@ pub(crate) struct Step {
     pub(crate) name: String,
     pub(crate) milliseconds: u64,
     pub(crate) outcome: String,
-    pub(crate) said: String,
+    pub(crate) message: String,
 }
 
 /// What was applied to one schema.
@@ -150,7 +150,7 @@ impl Dialect {
                 text(&step.name),
                 step.milliseconds,
                 text(&step.outcome),
-                text(&step.said),
+                text(&step.message),
             ),
             Entry::Once { release, step, what } => format!(
                 "INSERT INTO {schema}once (release, step, what, run) VALUES ({}, {}, {}, {id}) \
@@ -256,8 +256,8 @@ pub(super) fn put(runs: &mut [Run], [steps, changes, exceptions]: &[Vec<Row>; 3]
     for row in steps {
         if let Some(at) = place(runs, row) {
             let (name, milliseconds) = (text(row, 1), number(row, 2));
-            let (outcome, said) = (text(row, 3), text(row, 4));
-            runs[at].steps.push(Step { name, milliseconds, outcome, said });
+            let (outcome, message) = (text(row, 3), text(row, 4));
+            runs[at].steps.push(Step { name, milliseconds, outcome, message });
         }
     }
     for row in changes {

@@ -8,14 +8,14 @@ use crate::{
     config::Selection,
     deadline::Deadline,
     tenants::{
-        found::{Found, Look},
+        inspection::{Inspection, SchemaState},
         manifest::{Expected, Manifest},
     },
 };
 
 /// What the gate asks of one look.
 #[derive(Clone, Copy)]
-pub(crate) struct Question<'a> {
+pub(crate) struct InspectRequest<'a> {
     pub(crate) manifest: &'a Manifest,
     pub(crate) shared: bool,
     /// None asks for no tenant.
@@ -24,11 +24,11 @@ pub(crate) struct Question<'a> {
     pub(crate) timeout: Duration,
     pub(crate) allow_standby: bool,
     /// Hears how many schemas of how many the look has been at.
-    pub(crate) looked: &'a dyn Fn(usize, usize),
+    pub(crate) on_progress: &'a dyn Fn(usize, usize),
 }
 
 /// For whoever does not want to know how far a look is.
-pub(crate) const UNHEARD: &dyn Fn(usize, usize) = &|_, _| {};
+pub(crate) const NO_PROGRESS: &dyn Fn(usize, usize) = &|_, _| {};
 
 /// Which schema a migration is applied to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,18 +49,18 @@ pub(crate) struct Limits {
     /// All pending files of a schema run in one transaction, not each in its own.
     pub(crate) all_in_one: bool,
     /// Where another run is at work on the schema: give up at once, because there is other work.
-    pub(crate) gives_way: bool,
+    pub(crate) nowait: bool,
     /// For all of it together.
     pub(crate) deadline: Deadline,
 }
 
-impl Question<'_> {
+impl InspectRequest<'_> {
     /// A registry that is not there has no tenants only where the shared schema's own look says that
     /// something is missing: no tenant at all must never look like all tenants complete.
-    pub(super) fn without_registry(&self, table: &str, found: &Found) -> Result<(), DatabaseError> {
+    pub(super) fn without_registry(&self, table: &str, found: &Inspection) -> Result<(), DatabaseError> {
         let told = match &found.shared {
-            Some(Look::Seen(_)) => self.manifest.shared.tables.contains_key(table),
-            Some(Look::NoLedger { .. }) => self.manifest.shared != Expected::default(),
+            Some(SchemaState::Read(_)) => self.manifest.shared.tables.contains_key(table),
+            Some(SchemaState::NoLedger { .. }) => self.manifest.shared != Expected::default(),
             Some(_) => true,
             None => false,
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::future::LocalBoxFuture;
 
-use super::{DatabaseError, Proof, Share, Stray, postgres, sqlite};
+use super::{DatabaseError, LockMode, LockState, OrphanedBackend, postgres, sqlite};
 
 /// Proof that this run has acquired the lock. Only a session that took it gives one.
 #[derive(Debug)]
@@ -21,14 +21,14 @@ pub(crate) enum LockSession {
 
 impl LockSession {
     /// Tries once. The answer is the proof, or the present holder in words.
-    pub(crate) async fn try_take(
+    pub(crate) async fn try_acquire(
         &mut self,
-        share: Share,
+        share: LockMode,
         limit: Duration,
     ) -> Result<Result<LockProof, String>, DatabaseError> {
         let holder = match self {
-            Self::Postgres(it) => it.try_take(share, limit).await?,
-            Self::Sqlite(it) => it.try_take(share, limit).await?,
+            Self::Postgres(it) => it.try_acquire(share, limit).await?,
+            Self::Sqlite(it) => it.try_acquire(share, limit).await?,
         };
         Ok(holder.map_or(Ok(LockProof(())), Err))
     }
@@ -53,7 +53,7 @@ impl LockSession {
     }
 
     /// Whether the lock is still held by this very session. An error says nothing of that.
-    pub(crate) async fn check(&mut self, limit: Duration) -> Result<Proof, DatabaseError> {
+    pub(crate) async fn check(&mut self, limit: Duration) -> Result<LockState, DatabaseError> {
         match self {
             Self::Postgres(it) => it.check(limit).await,
             Self::Sqlite(it) => it.check(limit).await,
@@ -61,30 +61,36 @@ impl LockSession {
     }
 
     /// The same, asked in another way while the session itself is silent.
-    pub(crate) fn witness(&self, limit: Duration) -> LocalBoxFuture<'static, Result<Proof, DatabaseError>> {
+    pub(crate) fn witness(
+        &self,
+        limit: Duration,
+    ) -> LocalBoxFuture<'static, Result<LockState, DatabaseError>> {
         match self {
             Self::Postgres(it) => Box::pin(it.witness(limit)),
             // The system's lock on an open file ends with this process, however long its file system says nothing.
-            Self::Sqlite(_) => Box::pin(std::future::ready(Ok(Proof::Held))),
+            Self::Sqlite(_) => Box::pin(std::future::ready(Ok(LockState::Held))),
         }
     }
 
     /// Ends what runs that do not hold the lock have left in the database, and says what was there.
-    pub(crate) async fn end_strays(&mut self, limit: Duration) -> Result<Vec<Stray>, DatabaseError> {
+    pub(crate) async fn end_orphaned_backends(
+        &mut self,
+        limit: Duration,
+    ) -> Result<Vec<OrphanedBackend>, DatabaseError> {
         match self {
-            Self::Postgres(it) => it.end_strays(limit).await,
+            Self::Postgres(it) => it.end_orphaned_backends(limit).await,
             Self::Sqlite(_) => Ok(Vec::new()),
         }
     }
 
     /// Takes tenants' own locks, and says for each whether it was free.
-    pub(crate) async fn take_tenants(
+    pub(crate) async fn acquire_tenants(
         &mut self,
         names: &[String],
         limit: Duration,
     ) -> Result<Vec<bool>, DatabaseError> {
         match self {
-            Self::Postgres(it) => it.take_schemas(names, limit).await,
+            Self::Postgres(it) => it.acquire_schemas(names, limit).await,
             Self::Sqlite(_) => {
                 Err(DatabaseError::Failed("tenants have locks of their own on PostgreSQL alone".into()))
             }
@@ -92,23 +98,23 @@ impl LockSession {
     }
 
     /// Gives tenants' own locks back.
-    pub(crate) async fn give_tenants(
+    pub(crate) async fn release_tenants(
         &mut self,
         names: &[String],
         limit: Duration,
     ) -> Result<(), DatabaseError> {
         match self {
-            Self::Postgres(it) => it.give_schemas(names, limit).await,
+            Self::Postgres(it) => it.release_schemas(names, limit).await,
             Self::Sqlite(_) => Ok(()),
         }
     }
 
     /// Lets go of all that it holds.
-    pub(crate) async fn let_go(&mut self, limit: Duration) -> Result<(), DatabaseError> {
+    pub(crate) async fn release_lock(&mut self, limit: Duration) -> Result<(), DatabaseError> {
         match self {
-            Self::Postgres(it) => it.let_go(limit).await,
+            Self::Postgres(it) => it.release_lock(limit).await,
             Self::Sqlite(it) => {
-                it.let_go();
+                it.release_lock();
                 Ok(())
             }
         }

@@ -6,7 +6,7 @@ use super::{
     channel::{self, Message},
     framework::argument,
     output::LastLines,
-    project::{Ended, Project},
+    project::{ProgramExit, Project},
 };
 use crate::{
     deadline::Deadline,
@@ -51,7 +51,7 @@ impl Project<'_> {
             }
             None
         };
-        let Ended { program, finished } =
+        let ProgramExit { program, finished } =
             self.start(argv, Deadline::after(TIMEOUT), pending(), on_line).await?;
         finished.accepted(&program, &[0], TIMEOUT).map_err(|failure| match failure {
             Failure::TimedOut { after, .. } => {

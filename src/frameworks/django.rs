@@ -6,7 +6,9 @@ mod modules;
 
 use std::path::Path;
 
-use super::framework::{About, Creation, Ending, External, Framework, Progress, Replay, argument};
+use super::framework::{
+    Creation, External, Framework, FrameworkInfo, Progress, Replay, StopPolicy, argument,
+};
 use crate::{
     config::Project,
     failure::Failure,
@@ -39,8 +41,8 @@ impl Framework for Django {
 }
 
 impl External for Django {
-    fn about(&self) -> About {
-        About {
+    fn about(&self) -> FrameworkInfo {
+        FrameworkInfo {
             title: "Django",
             interpreter: "Python",
             env: &[("PYTHONUNBUFFERED", "1")],
@@ -61,13 +63,18 @@ impl External for Django {
         python(project, MANIFEST, [answer.to_owned()])
     }
 
-    fn migrate(&self, project: &Project, schemas: &[String], ending: Ending) -> Result<Vec<String>, Failure> {
-        let ending = match ending {
-            Ending::Stop => "stop",
-            Ending::Continue => "continue",
-            Ending::AtOnce => "at-once",
+    fn migrate(
+        &self,
+        project: &Project,
+        schemas: &[String],
+        stop_policy: StopPolicy,
+    ) -> Result<Vec<String>, Failure> {
+        let stop_policy = match stop_policy {
+            StopPolicy::Stop => "stop",
+            StopPolicy::Continue => "continue",
+            StopPolicy::AtOnce => "at-once",
         };
-        python(project, MIGRATE, [ending.to_owned()].into_iter().chain(schemas.iter().cloned()))
+        python(project, MIGRATE, [stop_policy.to_owned()].into_iter().chain(schemas.iter().cloned()))
     }
 
     fn replay(&self, project: &Project, replay: &Replay<'_>) -> Result<Vec<String>, Failure> {

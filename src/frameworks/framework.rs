@@ -33,7 +33,7 @@ pub(crate) trait Framework: fmt::Debug + Sync {
 
 /// A framework that applies its migrations with a program of its own.
 pub(crate) trait External: fmt::Debug + Sync {
-    fn about(&self) -> About;
+    fn about(&self) -> FrameworkInfo;
 
     /// Why the manifest no longer matches the migrations on disk, if it does not. Reads files and starts nothing.
     fn staleness(&self, manifest: &Manifest, project: &config::Project) -> Option<String>;
@@ -47,7 +47,7 @@ pub(crate) trait External: fmt::Debug + Sync {
         &self,
         project: &config::Project,
         schemas: &[String],
-        ending: Ending,
+        stop_policy: StopPolicy,
     ) -> Result<Vec<String>, Failure>;
 
     /// The program that runs one app's migrations again for one tenant, in one transaction.
@@ -63,7 +63,7 @@ pub(crate) trait External: fmt::Debug + Sync {
 
 /// Facts of a framework, for messages and for its program's start.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct About {
+pub(crate) struct FrameworkInfo {
     pub(crate) title: &'static str,
     pub(crate) interpreter: &'static str,
     /// Variables that its program gets.
@@ -94,7 +94,7 @@ pub(crate) struct Creation {
 
 /// What a program that migrates does after a failure, and at TERM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ending {
+pub(crate) enum StopPolicy {
     /// Stops at the first failure. At TERM it finishes the schema that it is at: that may not run in a transaction.
     Stop,
     /// The same, and goes on after a failure.

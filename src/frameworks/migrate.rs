@@ -4,16 +4,16 @@ use std::{future::pending, time::Duration};
 
 use super::{
     channel::{self, Message},
-    framework::{Ending, Progress},
+    framework::{Progress, StopPolicy},
     output::LastLines,
-    project::{Ended, Project},
+    project::{ProgramExit, Project},
 };
 use crate::{
     cause::Cause,
     deadline::Deadline,
     failure::Failure,
     outcome::{ActionEvent, SchemaFailure},
-    process::{Cut, Stream},
+    process::{StopReason, Stream},
     tenants::ledger::Commands,
     words::duration,
 };
@@ -24,7 +24,7 @@ const BATCH: usize = 25;
 /// How a project is to apply its migrations.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Migrating<'a> {
-    pub(crate) ending: Ending,
+    pub(crate) stop_policy: StopPolicy,
     /// For one schema.
     pub(crate) timeout: Duration,
     /// Stands for the shared schema in the configured command.
@@ -67,14 +67,14 @@ impl Project<'_> {
     async fn run_batch(
         &self,
         schemas: &[Option<String>],
-        Migrating { ending, timeout, shared_schema }: Migrating<'_>,
+        Migrating { stop_policy, timeout, shared_schema }: Migrating<'_>,
         stop: impl Future<Output = ()>,
         on_event: &dyn Fn(ActionEvent),
     ) -> Result<Vec<SchemaOutcome>, Failure> {
         let own = &self.settings.run;
         let argv = if own.is_empty() {
             let keys: Vec<String> = schemas.iter().map(|schema| key(schema.as_ref())).collect();
-            self.framework.migrate(self.settings, &keys, ending)?
+            self.framework.migrate(self.settings, &keys, stop_policy)?
         } else {
             let schema = schemas.first().and_then(Option::as_deref).unwrap_or(shared_schema);
             own.iter().map(|word| word.replace("{schema}", schema)).collect()
@@ -89,15 +89,16 @@ impl Project<'_> {
                 pending::<()>().await;
             }
         };
-        let Ended { program, finished } = self.start(argv, Deadline::after(timeout), stop, on_line).await?;
+        let ProgramExit { program, finished } =
+            self.start(argv, Deadline::after(timeout), stop, on_line).await?;
         let ended = match (finished.reason.accepted(&program, &[0]), finished.cut) {
             (Err(failure @ (Failure::CommandMissing { .. } | Failure::CommandNotSpawned { .. })), _) => {
                 return Err(failure);
             }
-            (_, Some(Cut::TimedOut)) => Err(format!("ran longer than {}", duration(timeout))),
+            (_, Some(StopReason::TimedOut)) => Err(format!("ran longer than {}", duration(timeout))),
             (Ok(_), _) => Ok(()),
             // It was stopped before it began another schema.
-            (Err(_), Some(Cut::Stopped(_))) if batch.current.is_none() => Ok(()),
+            (Err(_), Some(StopReason::Stopped(_))) if batch.current.is_none() => Ok(()),
             (Err(_), _) => Err(format!("`{program}` {}", finished.reason.words())),
         };
         Ok(batch.ended(ended))

@@ -11,7 +11,7 @@ mod replay;
 pub(crate) mod sql;
 
 pub(crate) use self::{
-    framework::{About, Creation, Ending, Framework, Replay},
+    framework::{Creation, Framework, FrameworkInfo, Replay, StopPolicy},
     migrate::{MigrateError, Migrating},
     project::{Project, child, run_to_end},
 };

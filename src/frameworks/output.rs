@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 /// So many of the last lines are kept.
-const KEPT_LINES: usize = 60;
+const LAST_LINES: usize = 60;
 
 /// The last lines of some output.
 #[derive(Debug, Default)]
@@ -14,7 +14,7 @@ impl LastLines {
         if line.trim().is_empty() {
             return;
         }
-        if self.0.len() == KEPT_LINES {
+        if self.0.len() == LAST_LINES {
             self.0.pop_front();
         }
         self.0.push_back(line.to_owned());
@@ -39,6 +39,6 @@ mod tests {
         (0..1000).for_each(|number| lines.push(&number.to_string()));
         lines.push(" ");
         assert_eq!(lines.last(), Some("999"));
-        assert_eq!(lines.into_vec().len(), KEPT_LINES);
+        assert_eq!(lines.into_vec().len(), LAST_LINES);
     }
 }

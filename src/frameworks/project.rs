@@ -26,7 +26,7 @@ pub(crate) struct Project<'a> {
 }
 
 /// How a program of the project's ended.
-pub(super) struct Ended {
+pub(super) struct ProgramExit {
     pub(super) program: String,
     pub(super) finished: Finished,
 }
@@ -40,7 +40,7 @@ impl Project<'_> {
         deadline: Deadline,
         stop: impl Future<Output = ()>,
         on_line: impl FnMut(Stream, &str) -> Option<Deadline>,
-    ) -> Result<Ended, Failure> {
+    ) -> Result<ProgramExit, Failure> {
         let program = argv.first().cloned().unwrap_or_default();
         let child = child(self.run, self.framework.about().env, &self.settings.env, argv);
         let stop = async {
@@ -48,7 +48,7 @@ impl Project<'_> {
             libc::SIGTERM
         };
         match self.processes.spawn_fenced(&child) {
-            Ok(tree) => Ok(Ended { program, finished: tree.run(deadline, stop, on_line).await }),
+            Ok(tree) => Ok(ProgramExit { program, finished: tree.run(deadline, stop, on_line).await }),
             Err(error) => Err(Failure::CommandMissing { program, why: error.to_string() }),
         }
     }

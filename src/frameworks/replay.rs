@@ -6,7 +6,7 @@ use super::{
     channel::{self, Message},
     framework::Replay,
     output::LastLines,
-    project::{Ended, Project},
+    project::{ProgramExit, Project},
 };
 use crate::{deadline::Deadline, failure::Failure, outcome::ActionEvent, process::Stream};
 
@@ -37,7 +37,7 @@ impl Project<'_> {
             Err(failure) => Err(failure),
         };
         let accepted =
-            started.and_then(|Ended { program, finished }| finished.accepted(&program, &[0], timeout));
+            started.and_then(|ProgramExit { program, finished }| finished.accepted(&program, &[0], timeout));
         let failed = |limit| Failure::ReplayFailed { app: replay.app.into(), tenant: tenant.into(), limit };
         let failure = match accepted {
             Ok(_) => return Ok(notes),

@@ -7,12 +7,12 @@ use std::{collections::BTreeMap, ops::RangeInclusive};
 
 use super::framework::Framework;
 use crate::tenants::{
-    found::Recorded,
-    ledger::{Comparison, Ledger, Shape},
+    inspection::LedgerRow,
+    ledger::{Comparison, Ledger, LedgerLayout},
     manifest::{Expected, Manifest, Migration},
 };
 
-pub(crate) const SHAPE: Shape = Shape {
+pub(crate) const SHAPE: LedgerLayout = LedgerLayout {
     table: "_sqlx_migrations",
     app: None,
     id: "version",
@@ -32,11 +32,11 @@ impl Ledger for Rules {
         "sql"
     }
 
-    fn shape(&self) -> Shape {
+    fn shape(&self) -> LedgerLayout {
         SHAPE
     }
 
-    fn compare(&self, expected: &Expected, recorded: &[Recorded]) -> Comparison {
+    fn compare(&self, expected: &Expected, recorded: &[LedgerRow]) -> Comparison {
         compare(expected, recorded)
     }
 }
@@ -79,7 +79,7 @@ pub(crate) enum Replaced {
     Fully,
 }
 
-pub(crate) fn replaced(baseline: &Migration, recorded: &[Recorded]) -> Replaced {
+pub(crate) fn replaced(baseline: &Migration, recorded: &[LedgerRow]) -> Replaced {
     let succeeded = recorded.iter().filter(|row| row.succeeded && is_replaced(baseline, &row.id));
     let last = baseline.replaces.iter().filter_map(|text| Some(*range(text)?.end())).max();
     match succeeded.filter_map(|row| row.id.parse::<i64>().ok()).max() {
@@ -101,9 +101,9 @@ pub(crate) fn range(text: &str) -> Option<RangeInclusive<i64>> {
     Some(first.trim().parse().ok()?..=last.trim().parse().ok()?)
 }
 
-fn compare(expected: &Expected, recorded: &[Recorded]) -> Comparison {
+fn compare(expected: &Expected, recorded: &[LedgerRow]) -> Comparison {
     let mut comparison = Comparison::default();
-    let mut rows: BTreeMap<&str, Vec<&Recorded>> = BTreeMap::new();
+    let mut rows: BTreeMap<&str, Vec<&LedgerRow>> = BTreeMap::new();
     for row in recorded {
         rows.entry(&row.id).or_default().push(row);
     }
@@ -124,7 +124,7 @@ fn compare(expected: &Expected, recorded: &[Recorded]) -> Comparison {
         if rows.iter().any(|row| !row.succeeded) {
             comparison.dirty.push(migration.name.clone());
         } else if rows.iter().any(|row| row.checksum != migration.checksum) {
-            let is_line_ends = |row: &&Recorded| {
+            let is_line_ends = |row: &&LedgerRow| {
                 row.checksum == migration.checksum || row.checksum == migration.other_line_ends
             };
             let list = if rows.iter().all(is_line_ends) {

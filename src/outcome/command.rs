@@ -4,8 +4,8 @@ use std::{path::PathBuf, time::Duration};
 
 use super::{FailureDetails, bootstrap::Bootstrapped, repair::Repaired};
 use crate::tenants::{
-    found::Deleted,
     gate::{Judgement, Verdict},
+    inspection::Deleted,
 };
 
 /// `check`

@@ -34,20 +34,20 @@ pub(crate) struct Checked {
 }
 
 impl Verdict {
-    pub(crate) fn passed(said: impl Into<String>) -> Self {
-        Self::Passed(said.into())
+    pub(crate) fn passed(message: impl Into<String>) -> Self {
+        Self::Passed(message.into())
     }
 
-    pub(crate) fn warned(said: impl Into<String>, remedy: impl Into<Remedy>) -> Self {
-        Self::Warned(said.into(), remedy.into())
+    pub(crate) fn warned(message: impl Into<String>, remedy: impl Into<Remedy>) -> Self {
+        Self::Warned(message.into(), remedy.into())
     }
 
-    pub(crate) fn failed(said: impl Into<String>, remedy: impl Into<Remedy>) -> Self {
-        Self::Failed(said.into(), remedy.into())
+    pub(crate) fn failed(message: impl Into<String>, remedy: impl Into<Remedy>) -> Self {
+        Self::Failed(message.into(), remedy.into())
     }
 
-    pub(crate) fn not_applicable(said: impl Into<String>) -> Self {
-        Self::NotApplicable(said.into())
+    pub(crate) fn not_applicable(message: impl Into<String>) -> Self {
+        Self::NotApplicable(message.into())
     }
 
     pub(crate) fn word(&self) -> &'static str {
@@ -59,12 +59,12 @@ impl Verdict {
         }
     }
 
-    pub(crate) fn said(&self) -> &str {
-        let (Verdict::Passed(said)
-        | Verdict::NotApplicable(said)
-        | Verdict::Warned(said, _)
-        | Verdict::Failed(said, _)) = self;
-        said
+    pub(crate) fn message(&self) -> &str {
+        let (Verdict::Passed(message)
+        | Verdict::NotApplicable(message)
+        | Verdict::Warned(message, _)
+        | Verdict::Failed(message, _)) = self;
+        message
     }
 
     pub(crate) fn remedy(&self) -> Option<&Remedy> {

@@ -70,7 +70,7 @@ pub(crate) enum Event {
     Opened {
         step: usize,
         how: Opening,
-        trouble: FailureDetails,
+        details: FailureDetails,
     },
     StepDone {
         step: usize,
@@ -82,7 +82,7 @@ pub(crate) enum Event {
         step: usize,
         took: Duration,
         blocking: bool,
-        trouble: FailureDetails,
+        details: FailureDetails,
     },
     /// A signal arrived, or if there is none a step failed: what runs is being stopped.
     Stopping {
@@ -92,7 +92,7 @@ pub(crate) enum Event {
     Blocked {
         step: Option<usize>,
         took: Duration,
-        trouble: FailureDetails,
+        details: FailureDetails,
     },
     HandingOver {
         argv: Vec<String>,

@@ -1,7 +1,7 @@
 //! A repair: its steps and how each ended.
 
 use super::FailureDetails;
-use crate::tenants::found::Rows;
+use crate::tenants::inspection::Rows;
 
 /// The steps by name, in their order.
 pub(crate) const STEPS: [&str; 5] =
@@ -10,12 +10,12 @@ pub(crate) const STEPS: [&str; 5] =
 /// How one step ended, and what it has to say.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Step {
-    pub(crate) ended: Ended,
-    pub(crate) said: String,
+    pub(crate) ended: StepResult,
+    pub(crate) message: String,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Ended {
+pub(crate) enum StepResult {
     Passed,
     Failed,
     /// A dry run stopped short of it.
@@ -31,5 +31,5 @@ pub(crate) struct Repaired {
     pub(crate) applied: Vec<String>,
     /// Every expected table, with what it answered.
     pub(crate) tables: Vec<(String, Rows)>,
-    pub(crate) trouble: Option<FailureDetails>,
+    pub(crate) details: Option<FailureDetails>,
 }

@@ -6,8 +6,8 @@ use crate::{
     failure::{Counts, signal_name},
     tenants::{
         accept::{Accept, Stale},
-        found::Rows,
         gate::{Finding, Judgement, Outcome},
+        inspection::Rows,
         manifest::Kind,
         replay::Refusal,
     },
@@ -60,7 +60,7 @@ pub(crate) fn words(finding: &Finding) -> (&'static str, String) {
             ("retired", format!("{} (of apps that this code does not have)", list(migrations)))
         }
         Finding::Duplicate { migrations } => ("recorded twice", list(migrations)),
-        Finding::LookFailed { why } => ("cannot read", why.to_string()),
+        Finding::Unreadable { why } => ("cannot read", why.to_string()),
         Finding::Vanished => ("vanished", "dropped while it was being read".into()),
         Finding::Accepted { finding, until, reason } => {
             let (what, which) = words(finding);
@@ -137,14 +137,14 @@ pub(crate) fn stale(accept: &Accept, why: Stale) -> String {
 }
 
 /// How far a migration of several schemas has come; the first of those that were not begun are named.
-pub(crate) fn migrated(done: usize, total: usize, not_begun: &[&str]) -> String {
+pub(crate) fn migrated(done: usize, total: usize, not_started: &[&str]) -> String {
     const SHOWN: usize = 5;
     let text = format!("{done} of {total} schemas migrated");
-    if not_begun.is_empty() {
+    if not_started.is_empty() {
         return text;
     }
-    let shown = not_begun.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
-    match not_begun.len().saturating_sub(SHOWN) {
+    let shown = not_started.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
+    match not_started.len().saturating_sub(SHOWN) {
         0 => format!("{text}; not begun: {shown}"),
         more => format!("{text}; not begun: {shown} and {more} more"),
     }
@@ -177,11 +177,11 @@ pub(crate) fn name(tenant: Option<&str>) -> &str {
 
 /// Findings in one line.
 pub(crate) fn sentence<'a>(findings: impl Iterator<Item = &'a Finding>) -> String {
-    let said = findings.map(|finding| {
+    let message = findings.map(|finding| {
         let (what, which) = words(finding);
         format!("{what}: {which}")
     });
-    said.collect::<Vec<_>>().join("; ")
+    message.collect::<Vec<_>>().join("; ")
 }
 
 /// What every table answered: `crm_customer 3 rows, finance_invoice 12 rows`.
@@ -218,7 +218,7 @@ pub(crate) fn refusal(refusal: &Refusal) -> String {
             )
         }
         Refusal::NothingMissing => "none of its tables is missing".into(),
-        Refusal::Standing(tables) => {
+        Refusal::StartupStatus(tables) => {
             format!("{} still exist, and running everything again would fail on that", list(tables))
         }
         Refusal::Code(names) => format!("it runs code of its own in {}", list(names)),

@@ -81,7 +81,7 @@ impl Lines {
     /// Reads a piece of what is there, or notices the end. Where more may follow, nothing to read is no end. Returns how
     /// much it read.
     pub(super) fn read(&mut self, more_may_follow: bool) -> usize {
-        match self.piece() {
+        match self.chunk() {
             Ok(length @ 1..) => return length,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock && more_may_follow => {}
@@ -91,19 +91,19 @@ impl Lines {
     }
 
     /// How much was read: nothing at the end of the stream.
-    fn piece(&mut self) -> io::Result<usize> {
+    fn chunk(&mut self) -> io::Result<usize> {
         let Some(pipe) = &self.pipe else {
             return Ok(0);
         };
-        let mut piece = [0; PIECE_BYTES];
-        let read = pipe.try_io(Interest::READABLE, |pipe| (&*pipe).read(&mut piece));
+        let mut chunk = [0; PIECE_BYTES];
+        let read = pipe.try_io(Interest::READABLE, |pipe| (&*pipe).read(&mut chunk));
         let length = match read {
             // The news of what has just arrived may not have come yet.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => pipe.get_ref().read(&mut piece)?,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => pipe.get_ref().read(&mut chunk)?,
             read => read?,
         };
         self.buffer.drain(..std::mem::take(&mut self.taken));
-        self.buffer.extend_from_slice(&piece[..length]);
+        self.buffer.extend_from_slice(&chunk[..length]);
         Ok(length)
     }
 }

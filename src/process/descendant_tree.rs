@@ -4,7 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use super::{
     descendants,
-    ladder::{self, Ladder, ROUND, Rung},
+    escalation::{self, Escalation, ROUND, Stage},
     signals::{self, Info, SignalSet},
     stub_protocol::KILL_TREE,
     stub_report::{MainState, StubReport},
@@ -24,7 +24,7 @@ pub(super) struct DescendantTree {
     ending: Option<i32>,
     asked: HashSet<i32>,
     linger: Option<Deadline>,
-    ladder: Option<Ladder>,
+    escalation: Option<Escalation>,
     leftovers: usize,
     killed: bool,
 }
@@ -40,7 +40,7 @@ impl DescendantTree {
             ending: None,
             asked: HashSet::new(),
             linger: None,
-            ladder: None,
+            escalation: None,
             leftovers: 0,
             killed: false,
         }
@@ -55,14 +55,14 @@ impl DescendantTree {
         loop {
             let all_gone = self.reap();
             let patience = if all_gone { None } else { self.act() };
-            let survivors = !all_gone && patience == Some(Rung::GiveUp);
+            let survivors = !all_gone && patience == Some(Stage::GiveUp);
             if all_gone || survivors {
                 let main = self.end.unwrap_or(MainState::Signalled(libc::SIGKILL));
                 return StubReport { main, leftovers: self.leftovers, killed: self.killed, survivors };
             }
             let patience = match patience {
-                Some(Rung::Grace(left)) => Some(left),
-                Some(Rung::Kill | Rung::GiveUp) => Some(ROUND),
+                Some(Stage::Grace(left)) => Some(left),
+                Some(Stage::Kill | Stage::GiveUp) => Some(ROUND),
                 None => None,
             };
             let awaited = SignalSet::ENDING.or(SignalSet::of(&[libc::SIGCHLD, KILL_TREE]));
@@ -94,7 +94,7 @@ impl DescendantTree {
     }
 
     /// Does what is due, and returns what is due next; None if nothing is.
-    fn act(&mut self) -> Option<Rung> {
+    fn act(&mut self) -> Option<Stage> {
         if self.linger.is_some_and(Deadline::has_passed) {
             self.linger = None;
             let below = descendants::descendants();
@@ -103,14 +103,14 @@ impl DescendantTree {
             let new: Vec<i32> = below.into_iter().filter(|pid| !self.asked.contains(pid)).collect();
             self.ask(&new, self.ending.unwrap_or(libc::SIGTERM));
         }
-        let rung = self.ladder.as_ref().map(Ladder::rung);
-        match (rung, self.linger) {
-            (Some(Rung::Kill), _) => self.killed |= ladder::kill(&descendants::descendants()),
-            (Some(Rung::Grace(left)), Some(linger)) => return Some(Rung::Grace(left.min(linger.left()))),
-            (None, Some(linger)) => return Some(Rung::Grace(linger.left())),
+        let stage = self.escalation.as_ref().map(Escalation::stage);
+        match (stage, self.linger) {
+            (Some(Stage::Kill), _) => self.killed |= escalation::kill(&descendants::descendants()),
+            (Some(Stage::Grace(left)), Some(linger)) => return Some(Stage::Grace(left.min(linger.left()))),
+            (None, Some(linger)) => return Some(Stage::Grace(linger.left())),
             _ => {}
         }
-        rung
+        stage
     }
 
     /// A program that tells its parent something by USR1 means no order.
@@ -122,7 +122,7 @@ impl DescendantTree {
     fn signal(&mut self, signal: i32) {
         if signal == KILL_TREE {
             self.grace = Duration::ZERO;
-            self.ladder = Some(Ladder::with_grace(Duration::ZERO));
+            self.escalation = Some(Escalation::with_grace(Duration::ZERO));
             return;
         }
         self.ending.get_or_insert(signal);
@@ -130,9 +130,9 @@ impl DescendantTree {
     }
 
     fn ask(&mut self, pids: &[i32], signal: i32) {
-        ladder::ask(pids, signal);
+        escalation::ask(pids, signal);
         self.asked.extend(pids);
-        self.ladder.get_or_insert_with(|| Ladder::with_grace(self.grace));
+        self.escalation.get_or_insert_with(|| Escalation::with_grace(self.grace));
     }
 }
 

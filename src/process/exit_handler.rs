@@ -19,9 +19,9 @@ pub(crate) fn interruptible<T>(inherited: &Inherited, work: impl FnOnce() -> T) 
 
 /// From now on a signal ends this process at once, also while it waits for a terminal that nobody reads.
 pub(crate) fn end_at_once(inherited: &Inherited) {
-    let heard = SignalSet::ENDING.without(inherited.ignored);
-    heard.iter().for_each(end_on);
-    signals::swap_mask(SignalSet::ALL.without(heard));
+    let handled = SignalSet::ENDING.without(inherited.ignored);
+    handled.iter().for_each(end_on);
+    signals::swap_mask(SignalSet::ALL.without(handled));
 }
 
 /// As PID 1, a signal without a handler is lost. An exec puts a handler back to the default.

@@ -6,14 +6,14 @@ use super::{exit_reason::ExitReason, stub_report::StubReport};
 use crate::failure::Failure;
 
 /// The last lines of output that are kept.
-pub(crate) const KEPT_LINES: usize = 40;
+pub(crate) const LAST_LINES: usize = 40;
 
 /// The end of a program and of its whole tree.
 #[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) reason: ExitReason,
     /// Why we ended it ourselves.
-    pub(crate) cut: Option<Cut>,
+    pub(crate) cut: Option<StopReason>,
     /// Processes of the tree left over when its main process ended.
     pub(crate) leftovers: usize,
     /// Some had to be killed after the grace.
@@ -28,7 +28,7 @@ pub(crate) struct Finished {
 
 /// Why a tree was ended before its program had ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cut {
+pub(crate) enum StopReason {
     TimedOut,
     Stopped(i32),
 }
@@ -36,7 +36,7 @@ pub(crate) enum Cut {
 impl Finished {
     pub(super) fn new(
         report: StubReport,
-        cut: Option<Cut>,
+        cut: Option<StopReason>,
         last: VecDeque<String>,
         out_of_memory: bool,
     ) -> Self {
@@ -47,7 +47,7 @@ impl Finished {
     /// The program's code, if it is one of those that count as success. A program that we ended is never a success,
     /// whatever it made of the signal. `allowed` is the time that it had.
     pub(crate) fn accepted(&self, program: &str, accept: &[i32], allowed: Duration) -> Result<i32, Failure> {
-        if let Some(Cut::Stopped(signal)) = self.cut {
+        if let Some(StopReason::Stopped(signal)) = self.cut {
             return Err(Failure::Interrupted { signal, doing: format!("while `{program}` ran") });
         }
         if self.survivors {
@@ -55,7 +55,7 @@ impl Finished {
             return Err(Failure::Internal { what });
         }
         let not_started = matches!(self.reason, ExitReason::NotStarted { .. });
-        if self.cut == Some(Cut::TimedOut) && !not_started {
+        if self.cut == Some(StopReason::TimedOut) && !not_started {
             return Err(Failure::TimedOut { what: format!("`{program}`"), after: allowed });
         }
         let result = self.reason.accepted(program, accept);
@@ -73,7 +73,7 @@ impl Finished {
     /// Whether another attempt could help and may be made.
     pub(crate) fn may_be_repeated(&self) -> bool {
         let lasting = matches!(self.reason, ExitReason::NotStarted { no_process: false, .. });
-        !lasting && !self.survivors && !matches!(self.cut, Some(Cut::Stopped(_)))
+        !lasting && !self.survivors && !matches!(self.cut, Some(StopReason::Stopped(_)))
     }
 }
 
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
 
     /// The code, or the failure with its exit code and whether another attempt may follow.
-    fn outcome(reason: ExitReason, cut: Option<Cut>, survivors: bool, out_of_memory: bool) -> String {
+    fn outcome(reason: ExitReason, cut: Option<StopReason>, survivors: bool, out_of_memory: bool) -> String {
         let (leftovers, killed, last) = (0, false, VecDeque::new());
         let finished = Finished { reason, cut, leftovers, killed, survivors, out_of_memory, last };
         match finished.accepted("sync", &[0, 3], Duration::from_secs(9)) {
@@ -113,11 +113,11 @@ mod tests {
                 "79 cannot start a process for `sync`: resource temporarily unavailable, again",
             ),
             (unknown(), None, "79 `sync` ended unseen: the process that watched it exited with 70, again"),
-            (ExitReason::missing_program(), Some(Cut::TimedOut), missing),
-            (ExitReason::Exited(0), Some(Cut::TimedOut), "124 `sync` ran longer than 9 s, again"),
-            (ExitReason::Signalled(15), Some(Cut::TimedOut), "124 `sync` ran longer than 9 s, again"),
-            (ExitReason::Exited(0), Some(Cut::Stopped(15)), "143 ended by SIGTERM while `sync` ran"),
-            (ExitReason::Signalled(2), Some(Cut::Stopped(2)), "130 ended by SIGINT while `sync` ran"),
+            (ExitReason::missing_program(), Some(StopReason::TimedOut), missing),
+            (ExitReason::Exited(0), Some(StopReason::TimedOut), "124 `sync` ran longer than 9 s, again"),
+            (ExitReason::Signalled(15), Some(StopReason::TimedOut), "124 `sync` ran longer than 9 s, again"),
+            (ExitReason::Exited(0), Some(StopReason::Stopped(15)), "143 ended by SIGTERM while `sync` ran"),
+            (ExitReason::Signalled(2), Some(StopReason::Stopped(2)), "130 ended by SIGINT while `sync` ran"),
         ] {
             assert_eq!(outcome(reason, cut, false, false), expected);
         }
@@ -125,7 +125,7 @@ mod tests {
 
     #[test]
     fn nothing_is_started_beside_a_process_that_cannot_be_killed() {
-        let words = outcome(ExitReason::Exited(0), Some(Cut::TimedOut), true, false);
+        let words = outcome(ExitReason::Exited(0), Some(StopReason::TimedOut), true, false);
         assert_eq!(words, "70 internal error: a process that `sync` left behind cannot be killed");
     }
 

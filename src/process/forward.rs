@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::{
-    ladder::Ladder,
-    launch::Place,
+    escalation::Escalation,
+    launch::SessionPlacement,
     signals::{self, SignalSet},
     supervise::{Supervision, Target},
     terminal,
@@ -14,7 +14,7 @@ use crate::deadline::Deadline;
 /// What a terminal stops a job with.
 const STOPS: SignalSet = SignalSet::of(&[libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU]);
 /// So long the main process may take to stop before we do; it may also catch the signal and go on.
-const STOP_PATIENCE: Duration = Duration::from_millis(100);
+const STOP_TIMEOUT: Duration = Duration::from_millis(100);
 
 /// What a signal that asks us to end leaves to descendants that outlive the main process.
 const SHORTENED_GRACE: Duration = Duration::from_secs(1);
@@ -30,11 +30,11 @@ impl Supervision<'_> {
         let asks_to_end = SignalSet::ENDING.contains(signal) || stop_signal == Some(signal);
         if asks_to_end && !self.asked_to_end {
             self.asked_to_end = true;
-            self.ladder = self.ladder.or(self.options.main_grace.map(Ladder::with_grace));
+            self.escalation = self.escalation.or(self.options.main_grace.map(Escalation::with_grace));
         }
         if self.end.is_some() {
-            if let Some(ladder) = self.ladder.as_mut().filter(|_| asks_to_end) {
-                ladder.shorten(SHORTENED_GRACE);
+            if let Some(escalation) = self.escalation.as_mut().filter(|_| asks_to_end) {
+                escalation.shorten(SHORTENED_GRACE);
             }
             for pid in self.below() {
                 signals::send(pid, signal);
@@ -43,16 +43,18 @@ impl Supervision<'_> {
         }
         let is_stop = STOPS.contains(signal);
         if is_stop || STOPS.contains(arrived) {
-            self.suspend = Some(Deadline::after(STOP_PATIENCE));
+            self.suspend = Some(Deadline::after(STOP_TIMEOUT));
         }
-        if is_stop && rewritten.is_none() && matches!(self.place, Place::Session | Place::SessionWithTerminal)
+        if is_stop
+            && rewritten.is_none()
+            && matches!(self.place, SessionPlacement::Session | SessionPlacement::SessionWithTerminal)
         {
             // Nobody in a session of its own could continue it, so the kernel would not stop it.
             signal = libc::SIGSTOP;
         }
         if signal == libc::SIGCONT {
             self.suspend = None;
-            if self.place == Place::ForegroundGroup {
+            if self.place == SessionPlacement::ForegroundGroup {
                 terminal::pass_on(terminal::own_group(), self.main);
             }
         }
@@ -64,7 +66,7 @@ impl Supervision<'_> {
 
     /// Stops with the main process, so that the shell above takes over; it continues us, and we the main process.
     pub(super) fn main_stopped(&mut self, by: i32) {
-        let by_terminal = self.place == Place::ForegroundGroup && STOPS.contains(by);
+        let by_terminal = self.place == SessionPlacement::ForegroundGroup && STOPS.contains(by);
         if by_terminal && !terminal::has_job_control_above(self.inherited.is_pid_1) {
             signals::send(-self.main, libc::SIGCONT);
         } else if by_terminal || self.suspend.is_some() {

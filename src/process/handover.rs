@@ -68,8 +68,8 @@ fn put_back(inherited: &Inherited) -> Result<(), Failure> {
     }
     // All of them: the C library takes 33 for itself as soon as there was a thread.
     inherited.ignored.iter().for_each(signals::set_ignored);
-    let heard = SignalSet::ENDING.without(inherited.ignored).without(inherited.blocked);
-    heard.iter().for_each(exit_handler::end_on);
+    let handled = SignalSet::ENDING.without(inherited.ignored).without(inherited.blocked);
+    handled.iter().for_each(exit_handler::end_on);
     inherited.pending.iter().for_each(signals::Info::put_back);
     signals::swap_mask(inherited.blocked);
     Ok(())

@@ -4,7 +4,7 @@ use std::{cell::Cell, io};
 
 use super::{
     descendants, dispositions,
-    ending_signals::EndingSignals,
+    fatal_signals::FatalSignals,
     signals::{self, Info, SignalSet},
 };
 
@@ -46,8 +46,8 @@ impl Inherited {
         self.stop_signal.get()
     }
 
-    pub(super) fn ending(&self) -> EndingSignals {
-        EndingSignals::new(self.ignored).with(self.stop_signal.get())
+    pub(super) fn ending(&self) -> FatalSignals {
+        FatalSignals::new(self.ignored).with(self.stop_signal.get())
     }
 }
 

@@ -27,7 +27,7 @@ pub(super) struct Launch<'a> {
     /// Without it, the program is searched in PATH.
     pub(super) stub: Option<&'a Stub<'a>>,
     pub(super) cwd: Option<&'a CStr>,
-    pub(super) place: Place,
+    pub(super) place: SessionPlacement,
     pub(super) mask: SignalSet,
     /// Ignored in the child; every other signal gets its default disposition.
     pub(super) ignored: SignalSet,
@@ -54,7 +54,7 @@ pub(super) struct Stub<'a> {
 
 /// The child's session and process group.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum SessionPlacement {
     /// A process group of its own.
     Group,
     /// The same, and it is the terminal's foreground group.
@@ -193,19 +193,19 @@ fn become_program(child: &Shared) -> (bool, c_int) {
 }
 
 /// A process that leads already, or has no terminal, stays as it is.
-fn take_place(place: Place) {
+fn take_place(place: SessionPlacement) {
     // SAFETY: system calls on the child itself; TTOU is blocked, so that a background group may call tcsetpgrp.
     unsafe {
         match place {
-            Place::Group | Place::ForegroundGroup => {
+            SessionPlacement::Group | SessionPlacement::ForegroundGroup => {
                 libc::setpgid(0, 0);
-                if place == Place::ForegroundGroup {
+                if place == SessionPlacement::ForegroundGroup {
                     libc::tcsetpgrp(libc::STDIN_FILENO, libc::getpid());
                 }
             }
-            Place::Session | Place::SessionWithTerminal => {
+            SessionPlacement::Session | SessionPlacement::SessionWithTerminal => {
                 libc::setsid();
-                if place == Place::SessionWithTerminal {
+                if place == SessionPlacement::SessionWithTerminal {
                     libc::ioctl(libc::STDIN_FILENO, libc::TIOCSCTTY, 0);
                 }
             }

@@ -23,13 +23,13 @@ use tokio::{
 
 use super::{
     descendants, dispositions,
+    escalation::{self, Escalation, ROUND, Stage},
     inherited::Inherited,
-    ladder::{self, Ladder, ROUND, Rung},
     memory::OomKills,
     shutdown::Shutdown,
     signal_stream::{self, Signals},
     signals,
-    spawn::{Child, Death, Output, named, start_stub},
+    spawn::{Child, Output, ParentDeath, named, start_stub},
     stub_protocol::KILL_TREE,
     stub_report::{MainState, REPORT_BYTES, StubReport},
 };
@@ -107,7 +107,7 @@ impl Processes {
         &self,
         child: &Child,
         output: Output<'_>,
-        death: Death,
+        death: ParentDeath,
     ) -> io::Result<(i32, ReportReceiver, File)> {
         self.0.oom_kills.get_or_init(|| RefCell::new(OomKills::start()));
         let (status, child_status) =
@@ -129,10 +129,10 @@ impl Processes {
         let staying: Vec<i32> = if some_stay { self.staying() } else { Vec::new() };
         let stubs: Vec<i32> = self.0.stubs.borrow().keys().copied().collect();
         for stub in stubs.iter().filter(|stub| !staying.contains(stub)) {
-            self.tell(*stub, libc::SIGTERM);
+            self.send_signal(*stub, libc::SIGTERM);
         }
-        let ladder = Ladder::with_grace(self.shutdown().grace());
-        !self.end(ladder, || self.left_but(&staying)).await.survivors
+        let escalation = Escalation::with_grace(self.shutdown().grace());
+        !self.end(escalation, || self.left_but(&staying)).await.survivors
     }
 
     fn staying(&self) -> Vec<i32> {
@@ -150,7 +150,7 @@ impl Processes {
     }
 
     /// Tells a stub, unless it was collected: its id may be another process's by now.
-    pub(super) fn tell(&self, stub: i32, signal: i32) {
+    pub(super) fn send_signal(&self, stub: i32, signal: i32) {
         if self.0.stubs.borrow().contains_key(&stub) {
             send_to_stub(stub, signal);
         }
@@ -181,7 +181,7 @@ impl Processes {
                 return;
             }
             if libc::WIFSTOPPED(status) {
-                self.tell(pid, libc::SIGCONT);
+                self.send_signal(pid, libc::SIGCONT);
                 stops += 1;
                 if stops == MOST_STOPS {
                     // Its continuation is announced by another SIGCHLD.
@@ -212,10 +212,10 @@ impl Processes {
         let processes = self.clone();
         let grace = if report.is_some() { Duration::ZERO } else { stub.grace };
         tokio::task::spawn_local(async move {
-            let ended = processes.end(Ladder::with_grace(grace), || processes.orphans()).await;
+            let ended = processes.end(Escalation::with_grace(grace), || processes.orphans()).await;
             let report = match report {
                 Some(report) => StubReport { survivors: ended.survivors, killed: true, ..report },
-                None => StubReport { main: MainState::StubEnded(status), ..ended },
+                None => StubReport { main: MainState::StubExited(status), ..ended },
             };
             stub.report.send_replace(Some(report));
         });
@@ -227,22 +227,22 @@ impl Processes {
     }
 
     /// Ends these of our children and everything below them.
-    async fn end(&self, ladder: Ladder, children: impl Fn() -> Vec<i32>) -> StubReport {
+    async fn end(&self, escalation: Escalation, children: impl Fn() -> Vec<i32>) -> StubReport {
         let orphans = self.orphans();
         let first = descendants::below(children().into_iter().filter(|pid| orphans.contains(pid)).collect());
         let mut report = StubReport::of(MainState::Exited(0));
         report.leftovers = first.iter().filter(|pid| descendants::is_alive(**pid)).count();
-        ladder::ask(&first, libc::SIGTERM);
+        escalation::ask(&first, libc::SIGTERM);
         loop {
             let left = children();
             if left.is_empty() {
                 return report;
             }
-            match ladder.rung() {
-                Rung::Grace(_) => {}
+            match escalation.stage() {
+                Stage::Grace(_) => {}
                 // A stub that is killed leaves its tree to us, and the next round finds it.
-                Rung::Kill => report.killed |= ladder::kill(&descendants::below(left)),
-                Rung::GiveUp => {
+                Stage::Kill => report.killed |= escalation::kill(&descendants::below(left)),
+                Stage::GiveUp => {
                     report.survivors = true;
                     return report;
                 }

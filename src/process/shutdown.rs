@@ -93,7 +93,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_second_signal_leaves_a_second_for_the_children() {
         let shutdown = Shutdown::with_budget(BUDGET);
-        let begun = Instant::now();
+        let started = Instant::now();
         shutdown.signal_arrived();
         let second = async {
             tokio::time::sleep(Duration::from_secs(3)).await;
@@ -104,7 +104,7 @@ mod tests {
             () = shutdown.grace_is_over() => {}
             () = second => {}
         }
-        assert_eq!(begun.elapsed(), Duration::from_secs(4));
+        assert_eq!(started.elapsed(), Duration::from_secs(4));
         // A third one gives nothing back.
         shutdown.signal_arrived();
         assert_eq!(shutdown.deadline().left(), Duration::from_secs(1));

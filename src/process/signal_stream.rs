@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use super::{
-    ending_signals::EndingSignals,
+    fatal_signals::FatalSignals,
     signals::{self, SignalSet},
 };
 
@@ -39,7 +39,7 @@ impl Signals {
 /// Starts to read signals; nothing that arrived since they were blocked is lost. `on_child` is called when at least
 /// one child has ended or stopped, `on_ending` with each signal that asks us to end.
 pub(super) fn listen(
-    ending: EndingSignals,
+    ending: FatalSignals,
     on_child: impl Fn() + 'static,
     on_ending: impl Fn() + 'static,
 ) -> io::Result<Signals> {

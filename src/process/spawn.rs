@@ -13,7 +13,7 @@ use super::{
     arguments::c_strings,
     environment::with,
     exit_reason::error_words,
-    launch::{Launch, Place, Stub, launch},
+    launch::{Launch, SessionPlacement, Stub, launch},
     signals::SignalSet,
     stub_protocol::{KILL_TREE, STAY, STEP},
 };
@@ -43,7 +43,7 @@ pub(super) enum Output<'a> {
 
 /// What a stub does when we end.
 #[derive(Clone, Copy)]
-pub(super) enum Death {
+pub(super) enum ParentDeath {
     /// TERM to its tree, grace, KILL.
     Term,
     /// KILL to its tree, at once.
@@ -55,7 +55,7 @@ pub(super) fn start_stub(
     child: &Child,
     output: Output<'_>,
     status: &OwnedFd,
-    death: Death,
+    death: ParentDeath,
 ) -> io::Result<i32> {
     #[expect(clippy::disallowed_methods, reason = "/dev/null never blocks")]
     let nothing = OpenOptions::new().read(true).write(true).open("/dev/null");
@@ -81,8 +81,8 @@ pub(super) fn start_stub(
         stdio: [input.unwrap_or(&nothing).as_raw_fd(), out, err],
         kept: status.as_raw_fd(),
         parent_death: match death {
-            Death::Term => libc::SIGTERM,
-            Death::Kill => KILL_TREE,
+            ParentDeath::Term => libc::SIGTERM,
+            ParentDeath::Kill => KILL_TREE,
         },
     };
     let launched = launch(&Launch {
@@ -90,7 +90,7 @@ pub(super) fn start_stub(
         stub: Some(&stub),
         cwd: None,
         // Without a terminal, nothing in the tree can be stopped by one, or wait for an answer from it.
-        place: Place::Session,
+        place: SessionPlacement::Session,
         mask: SignalSet::ALL,
         ignored: SignalSet::NONE,
         closed: &[],

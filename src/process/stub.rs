@@ -15,14 +15,14 @@ use super::{
     arguments::c_strings,
     descendant_tree::DescendantTree,
     dispositions, inherited,
-    launch::{Launch, Place, launch},
+    launch::{Launch, SessionPlacement, launch},
     signals::{self, SignalSet},
     stub_protocol::{STAY, STEP},
     stub_report::{MainState, StubReport},
 };
 
 /// The stub's own failure; the report says the rest, and without one nothing counts as the program's code.
-const TROUBLE: u8 = 70;
+const STUB_FAILED: u8 = 70;
 
 /// If argv says this process is the stub of a step, run it and return its exit code. Called by main before
 /// anything else is parsed.
@@ -32,9 +32,9 @@ pub(crate) fn stub_main(args: &[OsString]) -> Option<u8> {
         return None;
     }
     let Some(step) = Step::of(&args[2..]) else {
-        return Some(TROUBLE);
+        return Some(STUB_FAILED);
     };
-    Some(run(step, word == STAY).map_or(TROUBLE, |()| 0))
+    Some(run(step, word == STAY).map_or(STUB_FAILED, |()| 0))
 }
 
 struct Step {
@@ -83,7 +83,7 @@ fn run(mut step: Step, stays: bool) -> io::Result<()> {
         argv: &step.argv,
         stub: None,
         cwd: step.cwd.as_deref(),
-        place: Place::Group,
+        place: SessionPlacement::Group,
         mask: SignalSet::NONE,
         ignored: SignalSet::NONE,
         closed: &[],

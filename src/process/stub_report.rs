@@ -32,7 +32,7 @@ pub(super) enum MainState {
     NoDirectory(i32),
     NoProcess(i32),
     /// The stub ended without a report; its own status as waitpid writes it.
-    StubEnded(c_int),
+    StubExited(c_int),
 }
 
 impl MainState {
@@ -48,7 +48,7 @@ impl MainState {
                 ExitReason::not_executable(format!("cannot enter its working directory: {}", words(errno)))
             }
             Self::NoProcess(errno) => ExitReason::no_process(words(errno)),
-            Self::StubEnded(status) => {
+            Self::StubExited(status) => {
                 let ended = match Self::of(status) {
                     Self::Signalled(signal) => format!("was killed by {}", signal_name(signal)),
                     _ => format!("exited with {} and no report", libc::WEXITSTATUS(status)),
@@ -82,7 +82,7 @@ impl StubReport {
             MainState::NoDirectory(errno) => (3, errno),
             MainState::Started => (4, 0),
             MainState::NoProcess(errno) => (5, errno),
-            MainState::StubEnded(status) => (6, status),
+            MainState::StubExited(status) => (6, status),
         };
         let leftovers = i32::try_from(self.leftovers).unwrap_or(i32::MAX);
         let numbers = [kind, value, leftovers, self.killed.into(), self.survivors.into()];
@@ -106,7 +106,7 @@ impl StubReport {
             3 => MainState::NoDirectory(value),
             4 => MainState::Started,
             5 => MainState::NoProcess(value),
-            6 => MainState::StubEnded(value),
+            6 => MainState::StubExited(value),
             _ => return None,
         };
         let leftovers = usize::try_from(leftovers).ok()?;
@@ -127,7 +127,7 @@ mod tests {
             MainState::NoProgram(libc::ENOENT),
             MainState::NoDirectory(libc::EACCES),
             MainState::NoProcess(libc::EAGAIN),
-            MainState::StubEnded(70 << 8),
+            MainState::StubExited(70 << 8),
         ] {
             let report = StubReport { main, leftovers: 3, killed: true, survivors: true };
             assert_eq!(StubReport::from_bytes(&report.to_bytes()), Some(report));
@@ -137,7 +137,7 @@ mod tests {
 
     #[test]
     fn a_stub_without_a_report_never_counts_as_the_program() {
-        let accepted = MainState::StubEnded(70 << 8).reason().accepted("sync", &[70]);
+        let accepted = MainState::StubExited(70 << 8).reason().accepted("sync", &[70]);
         assert_eq!(accepted.map_err(|failure| failure.code()), Err(79));
     }
 }

@@ -7,11 +7,11 @@ use std::time::Duration;
 use super::{
     arguments::c_strings,
     descendants,
+    escalation::{self, Escalation, ROUND, Stage},
     handover::{consume_pending, not_executed},
     inherited::Inherited,
     inherited_fds,
-    ladder::{self, Ladder, ROUND, Rung},
-    launch::{Launch, Place, launch},
+    launch::{Launch, SessionPlacement, launch},
     signals::{self, SignalSet},
     stub_report::MainState,
     terminal,
@@ -104,13 +104,13 @@ pub(crate) fn supervise(
         asked_to_end: false,
         suspend: None,
         last_call: None,
-        ladder: None,
+        escalation: None,
     };
     for info in &inherited.pending {
         supervision.pass_on(info.signal());
     }
     let end = supervision.wait();
-    if place == Place::ForegroundGroup {
+    if place == SessionPlacement::ForegroundGroup {
         terminal::pass_on(main, terminal::own_group());
     }
     Ok(options.code(end))
@@ -134,7 +134,7 @@ pub(super) struct Supervision<'a> {
     pub(super) inherited: &'a Inherited,
     pub(super) options: &'a SuperviseOptions,
     pub(super) main: i32,
-    pub(super) place: Place,
+    pub(super) place: SessionPlacement,
     /// Children from before the main process: they end with it.
     background: Vec<i32>,
     pub(super) end: Option<MainState>,
@@ -143,7 +143,7 @@ pub(super) struct Supervision<'a> {
     pub(super) suspend: Option<Deadline>,
     /// When descendants that may finish get TERM.
     last_call: Option<Deadline>,
-    pub(super) ladder: Option<Ladder>,
+    pub(super) escalation: Option<Escalation>,
 }
 
 impl Supervision<'_> {
@@ -151,13 +151,13 @@ impl Supervision<'_> {
     fn wait(&mut self) -> MainState {
         loop {
             let any_left = self.reap();
-            let rung = self.ladder.as_ref().map(Ladder::rung);
+            let stage = self.escalation.as_ref().map(Escalation::stage);
             if let Some(end) = self.end
-                && (!any_left || rung == Some(Rung::GiveUp) || self.own_children().is_empty())
+                && (!any_left || stage == Some(Stage::GiveUp) || self.own_children().is_empty())
             {
                 return end;
             }
-            let patience = self.act(rung);
+            let patience = self.act(stage);
             if let Some(info) = signals::take(SignalSet::ALL, patience)
                 && (info.signal() != libc::SIGCHLD || info.was_sent())
             {
@@ -189,31 +189,31 @@ impl Supervision<'_> {
         let crashed = self.options.code(end) != 0;
         if self.asked_to_end || crashed {
             let grace = if self.asked_to_end { self.options.grace } else { self.options.crash_grace };
-            self.ladder = Some(Ladder::with_grace(grace.max(SHORTEST_GRACE)));
-            ladder::ask(&self.below(), libc::SIGTERM);
+            self.escalation = Some(Escalation::with_grace(grace.max(SHORTEST_GRACE)));
+            escalation::ask(&self.below(), libc::SIGTERM);
         } else {
             let background: Vec<i32> =
                 self.own_children().into_iter().filter(|pid| self.background.contains(pid)).collect();
             let grace = self.options.grace;
-            self.ladder = Some(Ladder::with_grace(grace.max(SHORTEST_GRACE)));
+            self.escalation = Some(Escalation::with_grace(grace.max(SHORTEST_GRACE)));
             self.last_call = Some(Deadline::after(grace.saturating_sub(LAST_CALL.min(grace / 4))));
-            ladder::ask(&background, libc::SIGTERM);
+            escalation::ask(&background, libc::SIGTERM);
         }
     }
 
     /// Does what is due, and returns how long nothing else will be.
-    fn act(&mut self, rung: Option<Rung>) -> Option<Duration> {
+    fn act(&mut self, stage: Option<Stage>) -> Option<Duration> {
         if self.suspend.is_some_and(Deadline::has_passed) {
             self.suspend();
         }
         if self.last_call.is_some_and(Deadline::has_passed) {
             self.last_call = None;
-            ladder::ask(&self.below(), libc::SIGTERM);
+            escalation::ask(&self.below(), libc::SIGTERM);
         }
-        let kill = rung.map(|rung| match rung {
-            Rung::Grace(left) => left,
-            Rung::Kill | Rung::GiveUp => {
-                ladder::kill(&self.below());
+        let kill = stage.map(|stage| match stage {
+            Stage::Grace(left) => left,
+            Stage::Kill | Stage::GiveUp => {
+                escalation::kill(&self.below());
                 ROUND
             }
         });

@@ -1,24 +1,26 @@
 //! The terminal on standard input: whose it is, and how the main process comes to have it.
 
 use super::{
-    launch::Place,
+    launch::SessionPlacement,
     signals::{self, SignalSet},
 };
 
 /// Where the main process is to stand. Gives our terminal up where the child can have it as its own.
-pub(super) fn place(own_session: bool) -> Place {
+pub(super) fn place(own_session: bool) -> SessionPlacement {
     let terminal = Terminal::of_stdin();
     match (own_session, terminal) {
-        (true, Terminal::None) => Place::Session,
-        (true, Terminal::Nobodys) => Place::SessionWithTerminal,
+        (true, Terminal::None) => SessionPlacement::Session,
+        (true, Terminal::Nobodys) => SessionPlacement::SessionWithTerminal,
         (true, Terminal::Ours) => {
             give_up();
-            Place::SessionWithTerminal
+            SessionPlacement::SessionWithTerminal
         }
         // A session of its own would have no terminal, and the shell that started us keeps its hold on this one.
-        (_, Terminal::Shared { foreground: true }) | (false, Terminal::Ours) => Place::ForegroundGroup,
+        (_, Terminal::Shared { foreground: true }) | (false, Terminal::Ours) => {
+            SessionPlacement::ForegroundGroup
+        }
         (_, Terminal::Shared { foreground: false }) | (false, Terminal::None | Terminal::Nobodys) => {
-            Place::Group
+            SessionPlacement::Group
         }
     }
 }

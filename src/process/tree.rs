@@ -19,12 +19,12 @@ use tokio::{
 
 use super::{
     capture::{Lines, Stream},
+    escalation::GIVE_UP,
     exit_reason::ExitReason,
-    finished::{Cut, Finished, KEPT_LINES},
-    ladder::GIVE_UP,
+    finished::{Finished, LAST_LINES, StopReason},
     reaper::{Processes, ReportReceiver},
     signals::SignalSet,
-    spawn::{Child, Death, Output, named},
+    spawn::{Child, Output, ParentDeath, named},
     stub_report::{MainState, REPORT_BYTES, StubReport},
 };
 use crate::deadline::Deadline;
@@ -53,20 +53,20 @@ pub(crate) struct Tree {
 impl Processes {
     /// Starts a program.
     pub(crate) fn spawn(&self, child: &Child) -> io::Result<Tree> {
-        self.spawn_with(child, None, Death::Term)
+        self.spawn_with(child, None, ParentDeath::Term)
     }
 
     /// The same, of a step that reads this.
     pub(crate) fn spawn_with_input(&self, child: &Child, input: &OwnedFd) -> io::Result<Tree> {
-        self.spawn_with(child, Some(input), Death::Term)
+        self.spawn_with(child, Some(input), ParentDeath::Term)
     }
 
     /// The same, of a tree that must not outlive us: whatever ends us, it is killed at once.
     pub(crate) fn spawn_fenced(&self, child: &Child) -> io::Result<Tree> {
-        self.spawn_with(child, None, Death::Kill)
+        self.spawn_with(child, None, ParentDeath::Kill)
     }
 
-    fn spawn_with(&self, child: &Child, input: Option<&OwnedFd>, death: Death) -> io::Result<Tree> {
+    fn spawn_with(&self, child: &Child, input: Option<&OwnedFd>, death: ParentDeath) -> io::Result<Tree> {
         let pipe = || pipe2(OFlag::O_CLOEXEC).map_err(|error| named("cannot make a pipe", &error.into()));
         let (out, child_out) = pipe()?;
         let (err, child_err) = pipe()?;
@@ -83,7 +83,7 @@ impl Processes {
     /// Starts a program that may stay beside the server, with our own output; returns once it runs
     /// ([`ExitReason::Started`]), or what became of it instead. It is ended by [`Processes::finish`] alone.
     pub(crate) async fn spawn_to_stay(&self, child: &Child) -> io::Result<ExitReason> {
-        let (_stub, mut ended, status) = self.start_tree(child, Output::Ours, Death::Term)?;
+        let (_stub, mut ended, status) = self.start_tree(child, Output::Ours, ParentDeath::Term)?;
         // SAFETY: the file owns its descriptor, and nobody replaces it.
         let status = unsafe { AsyncFd::register_with_interest(status, Interest::READABLE)? };
         let first = tokio::select! {
@@ -123,12 +123,12 @@ impl Tree {
         let report = loop {
             tokio::select! {
                 biased;
-                signal = &mut stop, if !matches!(cut, Some(Cut::Stopped(_))) => {
-                    cut = Some(Cut::Stopped(signal));
+                signal = &mut stop, if !matches!(cut, Some(StopReason::Stopped(_))) => {
+                    cut = Some(StopReason::Stopped(signal));
                     stub_limit.get_or_insert(self.terminate(signal));
                 }
                 () = &mut limit, if cut.is_none() => {
-                    cut = Some(Cut::TimedOut);
+                    cut = Some(StopReason::TimedOut);
                     stub_limit = Some(self.terminate(libc::SIGTERM));
                 }
                 () = passed(stub_limit), if stub_limit.is_some() => {
@@ -145,7 +145,7 @@ impl Tree {
                 if let Some(moved) = on_line(stream, &line) {
                     limit.as_mut().reset(moved.instant());
                 }
-                if last.len() == KEPT_LINES {
+                if last.len() == LAST_LINES {
                     last.pop_front();
                 }
                 last.push_back(line);
@@ -202,7 +202,7 @@ impl Tree {
     fn terminate(&self, signal: i32) -> Deadline {
         // Programs clean up on the usual four; any other would only end them at once.
         let signal = if SignalSet::ENDING.contains(signal) { signal } else { libc::SIGTERM };
-        self.processes.tell(self.stub, signal);
+        self.processes.send_signal(self.stub, signal);
         Deadline::after(self.grace.saturating_add(GIVE_UP + STUB_MARGIN))
     }
 }

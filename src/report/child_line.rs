@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use serde::Serialize;
 
-use super::standing::Standing;
+use super::startup_status::StartupStatus;
 use crate::{process::Stream, words::rfc3339};
 
 /// The fields that `docs/logs.md` promises.
@@ -40,7 +40,7 @@ pub(super) struct Output<'a> {
 
 pub(super) fn json(
     output: &Output<'_>,
-    standing: &Standing,
+    status: &StartupStatus,
     now: SystemTime,
     traceparent: Option<&str>,
 ) -> String {
@@ -49,10 +49,10 @@ pub(super) fn json(
         level: "info",
         line: output.line,
         message: output.message,
-        role: standing.role.as_deref(),
-        run: &standing.run,
-        step: standing.steps.get(output.step).map_or("", |step| &step.name),
-        step_count: standing.steps.len(),
+        role: status.role.as_deref(),
+        run: &status.run,
+        step: status.steps.get(output.step).map_or("", |step| &step.name),
+        step_count: status.steps.len(),
         step_number: output.step + 1,
         stream: if output.stream == Stream::Out { "stdout" } else { "stderr" },
         tenant: output.tenant,

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::{
     advice::{Action, of_remedy},
-    foreign,
     junit::{self, Case},
+    terminal_filter,
 };
 use crate::{
     outcome::doctor::{Checked, Remedy, Verdict},
@@ -24,7 +24,7 @@ pub(crate) fn text(checks: &[Checked], colour: bool) -> String {
         if check.group != group {
             group = check.group;
             let gap = if text.is_empty() { "" } else { "\n" };
-            text += &format!("{gap}{}\n", foreign::painted(group, &Paint::new().bold(), colour));
+            text += &format!("{gap}{}\n", terminal_filter::painted(group, &Paint::new().bold(), colour));
         }
         let (word, paint) = match check.verdict {
             Verdict::Passed(_) => ("passed", Paint::new().green()),
@@ -32,10 +32,11 @@ pub(crate) fn text(checks: &[Checked], colour: bool) -> String {
             Verdict::Failed(..) => ("FAILED", Paint::new().red().bold()),
             Verdict::NotApplicable(_) => ("n/a", Paint::new().dim()),
         };
-        let word = foreign::painted(format!("{word:<6}"), &paint, colour);
-        text += &foreign::line(&format!("  {word}  {:<width$}  {}", check.name, check.verdict.said()));
+        let word = terminal_filter::painted(format!("{word:<6}"), &paint, colour);
+        text +=
+            &terminal_filter::line(&format!("  {word}  {:<width$}  {}", check.name, check.verdict.message()));
         for action in check.verdict.remedy().map(of_remedy).unwrap_or_default().actions {
-            text += &foreign::line(&format!("  {:<6}  {:<width$}  -> {}", "", "", action.line()));
+            text += &terminal_filter::line(&format!("  {:<6}  {:<width$}  -> {}", "", "", action.line()));
         }
     }
     text + &format!("\n{}\n", summary(checks))
@@ -48,7 +49,7 @@ pub(crate) fn json(checks: &[Checked]) -> String {
             "group": check.group,
             "name": check.name,
             "outcome": check.verdict.word(),
-            "said": check.verdict.said(),
+            "message": check.verdict.message(),
             "remedy": check.verdict.remedy().map(remedy),
         })
     };
@@ -66,12 +67,12 @@ pub(crate) fn junit(checks: &[Checked]) -> String {
         class: check.group,
         name: check.id,
         result: match check.verdict.clone() {
-            Verdict::Passed(said) => junit::Result::Passed(said),
-            Verdict::Warned(said, advice) => {
-                junit::Result::Passed(format!("warned: {said}; {}", remedy(&advice)))
+            Verdict::Passed(message) => junit::Result::Passed(message),
+            Verdict::Warned(message, advice) => {
+                junit::Result::Passed(format!("warned: {message}; {}", remedy(&advice)))
             }
-            Verdict::Failed(said, advice) => junit::Result::Failed(said, remedy(&advice)),
-            Verdict::NotApplicable(said) => junit::Result::Skipped(said),
+            Verdict::Failed(message, advice) => junit::Result::Failed(message, remedy(&advice)),
+            Verdict::NotApplicable(message) => junit::Result::Skipped(message),
         },
     };
     junit::suite("portcullis doctor", &checks.iter().map(case).collect::<Vec<_>>())
@@ -128,8 +129,11 @@ mod tests {
     #[test]
     fn what_failed_is_a_failure_for_every_program() {
         assert!(has_failed(&checks()));
-        let said: Value = serde_json::from_str(&json(&checks())).unwrap_or_default();
-        assert_eq!((&said["outcome"], &said["checks"][0]["outcome"]), (&"failed".into(), &"failed".into()));
+        let message: Value = serde_json::from_str(&json(&checks())).unwrap_or_default();
+        assert_eq!(
+            (&message["outcome"], &message["checks"][0]["outcome"]),
+            (&"failed".into(), &"failed".into())
+        );
         let xml = junit(&checks());
         assert!(xml.contains("tests=\"4\" failures=\"1\" errors=\"0\" skipped=\"1\""), "{xml}");
         assert!(xml.contains("<failure message=\"no `a&lt;b&gt;`\">install it</failure>"), "{xml}");

@@ -4,9 +4,9 @@
 use console::Style;
 
 use super::{
-    facts::{Facts, Line, Schema},
-    foreign,
+    failure_report::{FailureReport, Line, ReportedSchema},
     running::Running,
+    terminal_filter,
 };
 use crate::{
     outcome::{FailureDetails, wording},
@@ -23,10 +23,10 @@ const LABEL: usize = 16;
 
 /// The box of a command that failed.
 pub(crate) fn of_command(details: &FailureDetails, running: Running, colour: bool) -> String {
-    render(running.title(), &Facts::of(None, details, running), colour)
+    render(running.title(), &FailureReport::of(None, details, running), colour)
 }
 
-pub(crate) fn render(title: &str, facts: &Facts, colour: bool) -> String {
+pub(crate) fn render(title: &str, facts: &FailureReport, colour: bool) -> String {
     let code = format!("exit {} ({})", facts.exit_code, facts.failure);
     let mut text = head(title, &code, &Style::new().red().bold(), colour);
     body(&mut text, facts, None);
@@ -41,15 +41,15 @@ pub(super) fn head(title: &str, right: &str, paint: &Style, colour: bool) -> Str
     let title = format!(" PORTCULLIS: {title}");
     let title = format!("{title}{right:>width$}", width = (WIDTH - 1).saturating_sub(title.len()));
     let rule = rule(paint, colour);
-    format!("{rule}{}\n{rule}", foreign::painted(title, paint, colour))
+    format!("{rule}{}\n{rule}", terminal_filter::painted(title, paint, colour))
 }
 
 pub(super) fn rule(paint: &Style, colour: bool) -> String {
-    format!("{}\n", foreign::painted("=".repeat(WIDTH), paint, colour))
+    format!("{}\n", terminal_filter::painted("=".repeat(WIDTH), paint, colour))
 }
 
 /// Where, what, which schemas, and the last lines of the command.
-pub(super) fn body(text: &mut String, facts: &Facts, why_open: Option<&str>) {
+pub(super) fn body(text: &mut String, facts: &FailureReport, why_open: Option<&str>) {
     if let Some(step) = &facts.step {
         fact(text, "step", &format!("{} of {}: {}", step.number, step.of, step.name));
     }
@@ -65,13 +65,13 @@ pub(super) fn body(text: &mut String, facts: &Facts, why_open: Option<&str>) {
         *text += "\n last lines of the command\n";
         let skip = facts.output.len().saturating_sub(LINES);
         for line in &facts.output[skip..] {
-            *text += &format!("   | {}\n", foreign::escaped(&foreign::without_colour(line)));
+            *text += &format!("   | {}\n", terminal_filter::escaped(&terminal_filter::without_colour(line)));
         }
     }
 }
 
 /// The likely cause, and what to type next.
-pub(super) fn what_to_do(text: &mut String, facts: &Facts) {
+pub(super) fn what_to_do(text: &mut String, facts: &FailureReport) {
     if let Some(cause) = facts.likely_cause {
         text.push('\n');
         fact(text, "likely cause", cause);
@@ -80,13 +80,13 @@ pub(super) fn what_to_do(text: &mut String, facts: &Facts) {
     for (index, action) in facts.next.iter().enumerate() {
         wrap(text, &format!("   {}. ", index + 1), &action.text);
         if let Some(command) = &action.command {
-            *text += &format!("        {}\n", foreign::escaped(command));
+            *text += &format!("        {}\n", terminal_filter::escaped(command));
         }
     }
 }
 
 /// Schemas with the same findings stand together.
-fn schemas(text: &mut String, schemas: &[Schema]) {
+fn schemas(text: &mut String, schemas: &[ReportedSchema]) {
     let mut groups: Vec<(&[Line], Vec<&str>)> = Vec::new();
     let mut left_out = 0;
     for schema in schemas {
@@ -149,13 +149,13 @@ mod tests {
         cause::{Cause, Code, Kind},
         failure::Failure,
         outcome::SchemaFailure,
-        report::facts::Place,
+        report::failure_report::StepPosition,
         tenants::gate::{Finding, Judgement, Verdict},
     };
 
     fn boxed(step: Option<(usize, &str)>, details: &FailureDetails) -> String {
-        let place = step.map(|(number, name)| Place { number, of: 8, name: name.into() });
-        render(Running::Run.title(), &Facts::of(place, details, Running::Run), false)
+        let place = step.map(|(number, name)| StepPosition { number, of: 8, name: name.into() });
+        render(Running::Run.title(), &FailureReport::of(place, details, Running::Run), false)
     }
 
     fn judgement(tenants: &[(&str, Finding)]) -> Judgement {
@@ -214,12 +214,12 @@ mod tests {
             },
             ..SchemaFailure::default()
         };
-        let trouble = FailureDetails {
+        let details = FailureDetails {
             failed: vec![failed],
             done: Some("2 of 3 schemas migrated".into()),
-            ..FailureDetails::from(Failure::MigrationFailed { failed: 1, unfit: 0 })
+            ..FailureDetails::from(Failure::MigrationFailed { failed: 1, unmigratable: 0 })
         };
-        insta::assert_snapshot!(boxed(Some((3, "tenant schemas")), &trouble), @r#"
+        insta::assert_snapshot!(boxed(Some((3, "tenant schemas")), &details), @r#"
         ================================================================================
          PORTCULLIS: THE SERVER WAS NOT STARTED               exit 1 (migration-failed)
         ================================================================================
@@ -251,9 +251,9 @@ mod tests {
     fn the_box_for_a_command_repeats_its_last_lines() {
         let failure =
             Failure::CommandFailed { program: "collectstatic".into(), ended: "exited with 5".into() };
-        let trouble =
+        let details =
             FailureDetails { output: vec!["no space left".into()], ..FailureDetails::from(failure) };
-        insta::assert_snapshot!(boxed(Some((7, "static files")), &trouble), @r#"
+        insta::assert_snapshot!(boxed(Some((7, "static files")), &details), @r#"
         ================================================================================
          PORTCULLIS: THE SERVER WAS NOT STARTED                exit 79 (command-failed)
         ================================================================================

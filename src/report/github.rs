@@ -2,7 +2,7 @@
 //!
 //! Groups do not nest, and steps may overlap: a step that starts beside another one stays in its group.
 
-use super::standing::Standing;
+use super::startup_status::StartupStatus;
 use crate::{failure, outcome::event::Event};
 
 /// Which step's group is open.
@@ -13,8 +13,8 @@ pub(crate) struct Groups {
 
 impl Groups {
     /// What stands before the event's own lines, and what stands after them.
-    pub(crate) fn around(&mut self, event: &Event, standing: &Standing) -> (Vec<String>, Vec<String>) {
-        let name = |step: usize| standing.place(step).name;
+    pub(crate) fn around(&mut self, event: &Event, status: &StartupStatus) -> (Vec<String>, Vec<String>) {
+        let name = |step: usize| status.place(step).name;
         let (mut before, mut after) = (Vec::new(), Vec::new());
         match event {
             Event::StepStarted { step } if self.open.is_none() => {
@@ -24,13 +24,13 @@ impl Groups {
             Event::Warning { step, text } => after.push(annotation("warning", &name(*step), text)),
             Event::Remark { text } => after.push(annotation("warning", "portcullis", text)),
             Event::StepDone { step, .. } => after.extend(self.close(*step)),
-            Event::StepFailed { step, blocking, trouble, .. } => {
+            Event::StepFailed { step, blocking, details, .. } => {
                 after.extend(self.close(*step));
                 let level = if *blocking { "error" } else { "warning" };
-                after.push(annotation(level, &name(*step), &failure::chain(&trouble.failure)));
+                after.push(annotation(level, &name(*step), &failure::chain(&details.failure)));
             }
-            Event::Blocked { step: None, trouble, .. } => {
-                after.push(annotation("error", "portcullis", &failure::chain(&trouble.failure)));
+            Event::Blocked { step: None, details, .. } => {
+                after.push(annotation("error", "portcullis", &failure::chain(&details.failure)));
             }
             _ => {}
         }
@@ -64,16 +64,16 @@ mod tests {
 
     #[test]
     fn a_step_is_a_group_and_its_failure_an_annotation() {
-        let mut standing = Standing::default();
+        let mut status = StartupStatus::default();
         let steps = vec!["one: first, then".into(), "two".into()];
-        standing.tell(&Event::Started { run: "1".into(), role: None, steps }, Duration::ZERO);
+        status.apply(&Event::Started { run: "1".into(), role: None, steps }, Duration::ZERO);
         let mut groups = Groups::default();
         let failure = Failure::SqlFailed { why: "100 %\nof it".into() };
         let failed =
-            Event::StepFailed { step: 0, took: Duration::ZERO, blocking: true, trouble: failure.into() };
+            Event::StepFailed { step: 0, took: Duration::ZERO, blocking: true, details: failure.into() };
         let mut lines = Vec::new();
         for event in [Event::StepStarted { step: 0 }, Event::StepStarted { step: 1 }, failed] {
-            let (before, after) = groups.around(&event, &standing);
+            let (before, after) = groups.around(&event, &status);
             lines.extend(before.into_iter().chain(after));
         }
         insta::assert_snapshot!(lines.join("\n"), @r"

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::foreign;
+use super::terminal_filter;
 use crate::{
     database::record::{Change, Exception, Run, Step},
     outcome::wording,
@@ -32,23 +32,23 @@ fn run(run: &Run) -> String {
     };
     let role = run.role.as_ref().map(|role| format!(", role {role}")).unwrap_or_default();
     let release = run.release.get(..RELEASE).unwrap_or(&run.release);
-    let mut text = foreign::line(&format!("{}  run {}  {end}", run.started, run.id));
+    let mut text = terminal_filter::line(&format!("{}  run {}  {end}", run.started, run.id));
     text += &format!("    release {release}, version {}{role}, host {}\n", run.version, run.host);
     for step in &run.steps {
         text += &self::step(step);
     }
     for line in changes(&run.changes) {
-        text += &foreign::line(&format!("    {line}"));
+        text += &terminal_filter::line(&format!("    {line}"));
     }
     for exception in &run.exceptions {
-        text += &foreign::line(&format!("    {}", self::exception(exception)));
+        text += &terminal_filter::line(&format!("    {}", self::exception(exception)));
     }
     text
 }
 
 fn step(step: &Step) -> String {
     let time = duration(Duration::from_millis(step.milliseconds));
-    foreign::line(&format!("    {:<7} {time:>8}  {}: {}", step.outcome, step.name, step.said))
+    terminal_filter::line(&format!("    {:<7} {time:>8}  {}: {}", step.outcome, step.name, step.message))
 }
 
 /// One line for all the tenants to which the same was done.
@@ -92,7 +92,7 @@ mod tests {
                 name: "tenant schemas".into(),
                 milliseconds: 8_400,
                 outcome: "ok".into(),
-                said: "14 migrations applied to 7 schemas".into(),
+                message: "14 migrations applied to 7 schemas".into(),
             }],
             changes: (1..=7).map(|n| change(Some(&format!("t{n}")))).collect(),
             exceptions: vec![Exception {

@@ -5,9 +5,9 @@ use std::time::{Duration, SystemTime};
 use serde_json::{Map, Value, json};
 
 use super::{
-    brief::brief,
     child_line, judgement,
-    standing::{self, Standing, Step},
+    short_report::short_report,
+    startup_status::{self, StartupStatus, Step},
     text,
 };
 use crate::{
@@ -23,27 +23,27 @@ const TAIL: usize = 1_700;
 /// The event as lines: one, and after the end of a long story its facts again in few bytes.
 pub(crate) fn lines(
     event: &Event,
-    standing: &Standing,
+    status: &StartupStatus,
     now: SystemTime,
     traceparent: Option<&str>,
 ) -> Vec<String> {
     if let Event::Output { step, stream, tenant, line } = event {
-        let message = &text::message(event, standing);
+        let message = &text::message(event, status);
         let (step, stream, tenant) = (*step, *stream, tenant.as_deref());
         let output = child_line::Output { step, stream, tenant, line, message };
-        return vec![child_line::json(&output, standing, now, traceparent)];
+        return vec![child_line::json(&output, status, now, traceparent)];
     }
-    let mut object = common(event, standing, now, traceparent);
-    if let Value::Object(fields) = fields(event, standing) {
+    let mut object = common(event, status, now, traceparent);
+    if let Value::Object(fields) = fields(event, status) {
         object.extend(fields.into_iter().filter(|(_, value)| !value.is_null()));
     }
     let line = Value::Object(object).to_string();
-    match (event, &standing.facts) {
+    match (event, &status.facts) {
         (Event::Blocked { .. }, Some(facts)) if line.len() >= TAIL => {
             let last = |limit| {
-                let mut object = common(event, standing, now, traceparent);
+                let mut object = common(event, status, now, traceparent);
                 object.insert("event".into(), "summary".into());
-                object.insert("message".into(), brief(facts, limit).into());
+                object.insert("message".into(), short_report(facts, limit).into());
                 object.insert("exit_code".into(), facts.exit_code.into());
                 object.insert("failure".into(), facts.failure.into());
                 Value::Object(object).to_string()
@@ -63,7 +63,7 @@ pub(crate) fn lines(
 
 fn common(
     event: &Event,
-    standing: &Standing,
+    status: &StartupStatus,
     now: SystemTime,
     traceparent: Option<&str>,
 ) -> Map<String, Value> {
@@ -71,16 +71,16 @@ fn common(
     object.insert("time".into(), rfc3339(now).into());
     object.insert("level".into(), text::level(event).word().into());
     object.insert("event".into(), name(event).into());
-    object.insert("message".into(), text::message(event, standing).into());
-    object.insert("run".into(), standing.run.clone().into());
-    if let Some(role) = &standing.role {
+    object.insert("message".into(), text::message(event, status).into());
+    object.insert("run".into(), status.run.clone().into());
+    if let Some(role) = &status.role {
         object.insert("role".into(), role.clone().into());
     }
     if let Some(traceparent) = traceparent {
         object.insert("traceparent".into(), traceparent.into());
     }
     if let Some(step) = event.step() {
-        let place = standing.place(step);
+        let place = status.place(step);
         object.insert("step".into(), place.name.into());
         object.insert("step_number".into(), place.number.into());
         object.insert("step_count".into(), place.of.into());
@@ -89,45 +89,45 @@ fn common(
 }
 
 /// What the state file holds, for `portcullis health`.
-pub(crate) fn state(standing: &Standing, elapsed: Duration, pid: u32) -> String {
-    let mut value = self::standing(standing, elapsed);
+pub(crate) fn state(status: &StartupStatus, elapsed: Duration, pid: u32) -> String {
+    let mut value = self::status(status, elapsed);
     value["pid"] = pid.into();
     value.to_string() + "\n"
 }
 
 /// What `[notify] command` is given: the state without the list of steps.
-pub(crate) fn notification(standing: &Standing, elapsed: Duration) -> String {
-    let facts = &standing.facts;
+pub(crate) fn notification(status: &StartupStatus, elapsed: Duration) -> String {
+    let facts = &status.facts;
     json!({
-        "status": standing.phase.word(),
-        "run": standing.run,
-        "role": standing.role,
-        "elapsed_seconds": seconds(standing.took.unwrap_or(elapsed)),
-        "warned": steps(standing).into_iter().filter(|step| step["state"] == "warned").collect::<Vec<_>>(),
+        "status": status.phase.word(),
+        "run": status.run,
+        "role": status.role,
+        "elapsed_seconds": seconds(status.took.unwrap_or(elapsed)),
+        "warned": steps(status).into_iter().filter(|step| step["state"] == "warned").collect::<Vec<_>>(),
         "failure": facts,
-        "gate_opened": standing.opened,
-        "text": facts.as_ref().map(|facts| brief(facts, TAIL)),
+        "gate_opened": status.opened,
+        "text": facts.as_ref().map(|facts| short_report(facts, TAIL)),
     })
     .to_string()
 }
 
 /// What the endpoint and the last line say about the whole start-up.
-pub(crate) fn standing(standing: &Standing, elapsed: Duration) -> Value {
-    let current = standing.current().map(|step| standing.place(step));
-    let progress = standing
+pub(crate) fn status(status: &StartupStatus, elapsed: Duration) -> Value {
+    let current = status.current().map(|step| status.place(step));
+    let progress = status
         .current()
-        .and_then(|step| standing.steps[step].progress.as_ref())
+        .and_then(|step| status.steps[step].progress.as_ref())
         .map(|progress| json!({ "done": progress.done, "total": progress.total, "what": progress.what }));
     json!({
-        "status": standing.phase.word(),
-        "run": standing.run,
-        "role": standing.role,
+        "status": status.phase.word(),
+        "run": status.run,
+        "role": status.role,
         "step": current,
         "progress": progress,
-        "elapsed_seconds": seconds(standing.took.unwrap_or(elapsed)),
-        "steps": steps(standing),
-        "failure": standing.facts,
-        "gate_opened": standing.opened,
+        "elapsed_seconds": seconds(status.took.unwrap_or(elapsed)),
+        "steps": steps(status),
+        "failure": status.facts,
+        "gate_opened": status.opened,
     })
 }
 
@@ -154,7 +154,7 @@ fn name(event: &Event) -> &'static str {
     }
 }
 
-fn fields(event: &Event, standing: &Standing) -> Value {
+fn fields(event: &Event, status: &StartupStatus) -> Value {
     match event {
         Event::Started { steps, .. } => {
             json!({ "version": env!("CARGO_PKG_VERSION"), "steps": steps })
@@ -170,26 +170,26 @@ fn fields(event: &Event, standing: &Standing) -> Value {
         Event::Judged { complete, accepted, incomplete, unproven, .. } => json!({
             "complete": complete, "accepted": accepted, "incomplete": incomplete, "unproven": unproven,
         }),
-        Event::Opened { how, trouble, .. } => json!({
-            "opened": standing::Opened::of(how, trouble),
-            "judgement": trouble.judgement.as_ref().map(judgement::json),
+        Event::Opened { how, details, .. } => json!({
+            "opened": startup_status::Opened::of(how, details),
+            "judgement": details.judgement.as_ref().map(judgement::json),
         }),
         Event::StepDone { took, summary, .. } => {
             json!({ "duration_seconds": seconds(*took), "summary": summary })
         }
-        Event::StepFailed { took, blocking, trouble, .. } => json!({
+        Event::StepFailed { took, blocking, details, .. } => json!({
             "duration_seconds": seconds(*took),
             "blocking": blocking,
-            "failure": trouble.failure.id(),
-            "exit_code": trouble.failure.code(),
-            "why": failure::chain(&trouble.failure),
+            "failure": details.failure.id(),
+            "exit_code": details.failure.code(),
+            "why": failure::chain(&details.failure),
         }),
-        Event::Blocked { took, trouble, .. } => blocked(standing, *took, trouble),
+        Event::Blocked { took, details, .. } => blocked(status, *took, details),
         Event::HandingOver { argv, took } => {
-            json!({ "argv": argv.first().into_iter().collect::<Vec<_>>(), "duration_seconds": seconds(*took), "steps": steps(standing) })
+            json!({ "argv": argv.first().into_iter().collect::<Vec<_>>(), "duration_seconds": seconds(*took), "steps": steps(status) })
         }
         Event::Finished { took } => {
-            json!({ "duration_seconds": seconds(*took), "steps": steps(standing) })
+            json!({ "duration_seconds": seconds(*took), "steps": steps(status) })
         }
         Event::Stopping { signal } => json!({ "why": wording::stopping(*signal) }),
         // A child's line has its own way.
@@ -203,30 +203,30 @@ fn fields(event: &Event, standing: &Standing) -> Value {
 }
 
 /// The facts that every output tells, and here all of the gate's judgement, uncapped.
-fn blocked(standing: &Standing, took: Duration, trouble: &FailureDetails) -> Value {
-    let rendered = match &trouble.failure {
-        Failure::ConfigInvalid { rendered, .. } => Some(super::foreign::without_colour(rendered)),
+fn blocked(status: &StartupStatus, took: Duration, details: &FailureDetails) -> Value {
+    let rendered = match &details.failure {
+        Failure::ConfigInvalid { rendered, .. } => Some(super::terminal_filter::without_colour(rendered)),
         _ => None,
     };
     json!({
         "duration_seconds": seconds(took),
         "problems": rendered,
-        "blocked": standing.facts,
-        "judgement": trouble.judgement.as_ref().map(judgement::json),
-        "steps": steps(standing),
+        "blocked": status.facts,
+        "judgement": details.judgement.as_ref().map(judgement::json),
+        "steps": steps(status),
     })
 }
 
-fn steps(standing: &Standing) -> Vec<Value> {
+fn steps(status: &StartupStatus) -> Vec<Value> {
     let step = |step: &Step| {
         json!({
             "name": step.name,
             "state": step.state.word(),
             "duration_seconds": step.took.map(seconds),
-            "said": step.said,
+            "message": step.message,
         })
     };
-    standing.steps.iter().map(step).collect()
+    status.steps.iter().map(step).collect()
 }
 
 /// Seconds to the millisecond.
@@ -257,13 +257,13 @@ mod tests {
 
     #[test]
     fn a_childs_line_is_wrapped_with_step_stream_and_tenant() {
-        let mut standing = Standing::default();
+        let mut status = StartupStatus::default();
         let started =
             Event::Started { run: "cafe".into(), role: Some("web".into()), steps: vec!["files".into()] };
-        standing.tell(&started, Duration::ZERO);
+        status.apply(&started, Duration::ZERO);
         let (line, tenant) = ("{\"a\": \"\u{1b}[1m\"}".to_owned(), Some("acme".to_owned()));
         let event = Event::Output { step: 0, stream: Stream::Err, tenant, line };
-        let lines = lines(&event, &standing, SystemTime::UNIX_EPOCH, Some("00-1-2-01"));
+        let lines = lines(&event, &status, SystemTime::UNIX_EPOCH, Some("00-1-2-01"));
         let value: Value = serde_json::from_str(&lines.concat()).unwrap();
         let expected = json!({
             "time": "1970-01-01T00:00:00.000Z", "level": "info", "event": "output",

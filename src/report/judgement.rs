@@ -24,14 +24,14 @@ pub(crate) fn junit(judgement: &Judgement) -> String {
         .verdicts()
         .map(|(tenant, verdict)| {
             let outcome = verdict.outcome();
-            let said = sentence(said(verdict, outcome));
+            let message = sentence(message(verdict, outcome));
             Case {
                 class: if tenant.is_some() { "tenant" } else { "shared" },
                 name: name(tenant),
                 result: match outcome {
-                    Outcome::Complete => junit::Result::Passed(said),
-                    Outcome::Unproven => junit::Result::Error(said),
-                    Outcome::Incomplete => junit::Result::Failed(said, String::new()),
+                    Outcome::Complete => junit::Result::Passed(message),
+                    Outcome::Unproven => junit::Result::Error(message),
+                    Outcome::Incomplete => junit::Result::Failed(message, String::new()),
                 },
             }
         })
@@ -51,7 +51,7 @@ pub(crate) fn annotations(judgement: &Judgement) -> String {
     let bad = || judgement.verdicts().filter(|(_, verdict)| verdict.outcome() != Outcome::Complete);
     let shown = if bad().count() > ANNOTATIONS { ANNOTATIONS - 1 } else { ANNOTATIONS };
     let one = |(tenant, verdict): (Option<&str>, &Verdict)| {
-        github::annotation("error", name(tenant), &sentence(said(verdict, verdict.outcome())))
+        github::annotation("error", name(tenant), &sentence(message(verdict, verdict.outcome())))
     };
     let rest = (bad().count() > shown || judgement.too_few.is_some())
         .then(|| github::annotation("error", "portcullis", &summary(judgement)));
@@ -121,7 +121,7 @@ pub(crate) fn json(judgement: &Judgement) -> Everything<'_> {
     }
 }
 
-fn said(verdict: &Verdict, outcome: Outcome) -> impl Iterator<Item = &Finding> {
+fn message(verdict: &Verdict, outcome: Outcome) -> impl Iterator<Item = &Finding> {
     verdict
         .findings
         .iter()

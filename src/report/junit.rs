@@ -31,13 +31,13 @@ pub(crate) fn suite(name: &str, cases: &[Case<'_>]) -> String {
     );
     for Case { class, name, result } in cases {
         let inside = match result {
-            Result::Passed(said) if said.is_empty() => String::new(),
-            Result::Passed(said) => format!("<system-out>{}</system-out>", xml(said)),
-            Result::Failed(said, remedy) => {
-                format!("<failure message=\"{}\">{}</failure>", xml(said), xml(remedy))
+            Result::Passed(message) if message.is_empty() => String::new(),
+            Result::Passed(message) => format!("<system-out>{}</system-out>", xml(message)),
+            Result::Failed(message, remedy) => {
+                format!("<failure message=\"{}\">{}</failure>", xml(message), xml(remedy))
             }
-            Result::Error(said) => format!("<error message=\"{}\"/>", xml(said)),
-            Result::Skipped(said) => format!("<skipped message=\"{}\"/>", xml(said)),
+            Result::Error(message) => format!("<error message=\"{}\"/>", xml(message)),
+            Result::Skipped(message) => format!("<skipped message=\"{}\"/>", xml(message)),
         };
         text +=
             &format!("<testcase classname=\"{}\" name=\"{}\">{inside}</testcase>\n", xml(class), xml(name));

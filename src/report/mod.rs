@@ -1,17 +1,16 @@
 //! Told about everything, decides nothing: each output is one file with a function of events.
 
 pub(crate) mod advice;
-pub(crate) mod answer;
 mod bounds;
-mod brief;
-pub(crate) mod by_hand;
 mod child_line;
+pub(crate) mod cli_progress;
+pub(crate) mod command_output;
 pub(crate) mod doctor;
+mod short_report;
 
-pub(crate) mod facts;
 pub(crate) mod failure_box;
+pub(crate) mod failure_report;
 mod file_writer;
-pub(crate) mod foreign;
 pub(crate) mod github;
 pub(crate) mod history;
 pub(crate) mod json;
@@ -26,12 +25,13 @@ pub(crate) mod prometheus;
 mod queue;
 pub(crate) mod repair;
 pub(crate) mod running;
-mod silence;
-pub(crate) mod standing;
+mod silent_steps;
+pub(crate) mod startup_status;
 pub(crate) mod streams;
 pub(crate) mod style;
 mod table;
 pub(crate) mod tenants;
+pub(crate) mod terminal_filter;
 pub(crate) mod termination;
 mod text;
 pub(crate) mod trace;
@@ -51,10 +51,10 @@ use self::{
     file_writer::FileWriter,
     github::Groups,
     output::Source,
-    progress::Pace,
-    queue::Weight,
-    silence::Silence,
-    standing::Standing,
+    progress::LineThrottle,
+    queue::Priority,
+    silent_steps::SilentSteps,
+    startup_status::StartupStatus,
     style::{Layout, Style},
 };
 use crate::{config::environment::Environment, files, outcome::event::Event};
@@ -68,9 +68,9 @@ struct Inner {
     style: Style,
     output: Output,
     groups: RefCell<Groups>,
-    pace: RefCell<Pace>,
-    silence: RefCell<Silence>,
-    standing: Shared,
+    throttle: RefCell<LineThrottle>,
+    silent_steps: RefCell<SilentSteps>,
+    status: Shared,
     termination: Option<PathBuf>,
     files: Files,
     writer: FileWriter,
@@ -90,11 +90,11 @@ pub(crate) struct Files {
 
 /// How the start-up stands, for whoever asks from another thread.
 #[derive(Debug, Clone)]
-pub(crate) struct Shared(Arc<Mutex<Standing>>, Instant);
+pub(crate) struct Shared(Arc<Mutex<StartupStatus>>, Instant);
 
 impl Shared {
     /// A copy, and how long the start-up has taken so far.
-    pub(crate) fn now(&self) -> (Standing, Duration) {
+    pub(crate) fn now(&self) -> (StartupStatus, Duration) {
         (self.0.lock().unwrap_or_else(PoisonError::into_inner).clone(), self.1.elapsed())
     }
 }
@@ -107,9 +107,9 @@ impl Report {
             style,
             output: output.clone(),
             groups: RefCell::default(),
-            pace: RefCell::default(),
-            silence: RefCell::default(),
-            standing: Shared(Arc::default(), Instant::now()),
+            throttle: RefCell::default(),
+            silent_steps: RefCell::default(),
+            status: Shared(Arc::default(), Instant::now()),
             termination: termination::path(env),
             files,
             writer: FileWriter::default(),
@@ -118,7 +118,7 @@ impl Report {
         }))
     }
 
-    pub(crate) fn tell(&self, event: &Event) {
+    pub(crate) fn emit(&self, event: &Event) {
         let inner = &*self.0;
         let masked;
         let event = if let Event::Output { step, stream, tenant, line } = event {
@@ -134,21 +134,21 @@ impl Report {
         } else {
             event
         };
-        let at = inner.standing.1.elapsed();
+        let at = inner.status.1.elapsed();
         let lines = {
-            let mut standing = inner.standing.0.lock().unwrap_or_else(PoisonError::into_inner);
-            standing.tell(event, at);
-            inner.silence.borrow_mut().hear(event, at);
+            let mut status = inner.status.0.lock().unwrap_or_else(PoisonError::into_inner);
+            status.apply(event, at);
+            inner.silent_steps.borrow_mut().note(event, at);
             if let (Event::StepFailed { .. } | Event::Blocked { .. }, Some(facts)) =
-                (event, &mut standing.facts)
+                (event, &mut status.facts)
             {
                 facts.change(&mut |text| inner.output.masked(text));
                 // Together, because a secret may go on in the next line.
                 let last = inner.output.masked(&facts.output.join("\n"));
                 facts.output = last.lines().map(str::to_owned).collect();
             }
-            self.write_files(event, &standing);
-            self.lines(event, &standing, at)
+            self.write_files(event, &status);
+            self.lines(event, &status, at)
         };
         // Whoever has read the line may ask the files.
         if changes(event) {
@@ -160,16 +160,16 @@ impl Report {
     /// Mentions steps that say nothing for long, for as long as it is polled.
     pub(crate) async fn mention_silence<T>(&self) -> T {
         loop {
-            tokio::time::sleep(silence::LONG / 4).await;
-            let due = self.0.silence.borrow().due(self.0.standing.1.elapsed());
+            tokio::time::sleep(silent_steps::LONG / 4).await;
+            let due = self.0.silent_steps.borrow().due(self.0.status.1.elapsed());
             for event in &due {
-                self.tell(event);
+                self.emit(event);
             }
         }
     }
 
-    pub(crate) fn standing(&self) -> Shared {
-        self.0.standing.clone()
+    pub(crate) fn status(&self) -> Shared {
+        self.0.status.clone()
     }
 
     pub(crate) fn output(&self) -> &Output {
@@ -182,32 +182,34 @@ impl Report {
         self.0.output.flush();
     }
 
-    fn lines(&self, event: &Event, standing: &Standing, at: Duration) -> Vec<String> {
+    fn lines(&self, event: &Event, status: &StartupStatus, at: Duration) -> Vec<String> {
         let Inner { style, groups, traceparent, .. } = &*self.0;
-        if text::level(event) > style.level || !self.is_worth_a_line(event, standing, at) {
+        if text::level(event) > style.level || !self.is_worth_a_line(event, status, at) {
             return Vec::new();
         }
         let lines = if style.layout == Layout::Json {
-            json::lines(event, standing, SystemTime::now(), traceparent.as_deref())
+            json::lines(event, status, SystemTime::now(), traceparent.as_deref())
         } else {
-            text::lines(event, standing, at, *style)
+            text::lines(event, status, at, *style)
         };
         if !style.github {
             return lines;
         }
-        let (before, after) = groups.borrow_mut().around(event, standing);
+        let (before, after) = groups.borrow_mut().around(event, status);
         before.into_iter().chain(lines).chain(after).collect()
     }
 
     /// Progress is a bar where there can be one, and a line now and then elsewhere.
-    fn is_worth_a_line(&self, event: &Event, standing: &Standing, at: Duration) -> bool {
-        let Inner { style, output, pace, .. } = &*self.0;
+    fn is_worth_a_line(&self, event: &Event, status: &StartupStatus, at: Duration) -> bool {
+        let Inner { style, output, throttle, .. } = &*self.0;
         match event {
             Event::Progress { step, .. } if style.bar => {
-                output.bar(standing.bar(*step, at, streams::columns()));
+                output.bar(status.bar(*step, at, streams::columns()));
                 false
             }
-            Event::Progress { step, done, total, .. } => pace.borrow_mut().is_due(*step, *done, *total, at),
+            Event::Progress { step, done, total, .. } => {
+                throttle.borrow_mut().is_due(*step, *done, *total, at)
+            }
             Event::StepDone { .. } | Event::StepFailed { .. } | Event::Blocked { .. } => {
                 if style.bar {
                     output.bar(None);
@@ -218,21 +220,21 @@ impl Report {
         }
     }
 
-    fn write_files(&self, event: &Event, standing: &Standing) {
-        let Inner { output, termination, files: kept, writer, standing: shared, .. } = &*self.0;
-        if let (Event::Blocked { .. }, Some(path), Some(facts)) = (event, termination, &standing.facts) {
+    fn write_files(&self, event: &Event, status: &StartupStatus) {
+        let Inner { output, termination, files: kept, writer, status: shared, .. } = &*self.0;
+        if let (Event::Blocked { .. }, Some(path), Some(facts)) = (event, termination, &status.facts) {
             let message = termination::message(facts);
             writer.write(path, move |path| files::overwrite_now(path, message.as_bytes()));
         }
         let over =
             matches!(event, Event::Blocked { .. } | Event::HandingOver { .. } | Event::Finished { .. });
         if let (true, Some(path)) = (over, &kept.metrics) {
-            let (standing, output) = (standing.clone(), output.clone());
-            writer.write(path, move |path| prometheus::write(path, &standing, SystemTime::now(), &output));
+            let (status, output) = (status.clone(), output.clone());
+            writer.write(path, move |path| prometheus::write(path, &status, SystemTime::now(), &output));
         }
         if let (true, Some(path)) = (changes(event), &kept.state) {
-            let state = json::state(standing, shared.1.elapsed(), std::process::id());
-            let state = foreign::shown_json(&output.masked(state.trim_end())).into_owned() + "\n";
+            let state = json::state(status, shared.1.elapsed(), std::process::id());
+            let state = terminal_filter::shown_json(&output.masked(state.trim_end())).into_owned() + "\n";
             writer.write(path, move |path| files::replace_now(path, state.as_bytes()));
         }
     }
@@ -246,19 +248,19 @@ impl Report {
     fn complain(&self) {
         for (path, error) in self.0.writer.failed() {
             if !self.0.complained.replace(true) {
-                self.tell(&Event::Remark { text: format!("cannot write `{}`: {error}", path.display()) });
+                self.emit(&Event::Remark { text: format!("cannot write `{}`: {error}", path.display()) });
             }
         }
     }
 }
 
 /// What people must read is never dropped.
-fn weight(event: &Event) -> Weight {
+fn weight(event: &Event) -> Priority {
     match event {
         Event::Output { .. } | Event::Progress { .. } | Event::Waiting { .. } | Event::Judged { .. } => {
-            Weight::Dropped
+            Priority::Dropped
         }
-        _ => Weight::Kept,
+        _ => Priority::Kept,
     }
 }
 

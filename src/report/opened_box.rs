@@ -2,10 +2,10 @@
 
 use console::Style;
 
-use super::{facts::Facts, failure_box};
+use super::{failure_box, failure_report::FailureReport};
 use crate::outcome::event::Opening;
 
-pub(crate) fn render(how: &Opening, facts: &Facts, colour: bool) -> String {
+pub(crate) fn render(how: &Opening, facts: &FailureReport, colour: bool) -> String {
     let yellow = Style::new().yellow().bold();
     let title = "THE GATE IS OPEN, THOUGH NOT EVERYTHING IS COMPLETE";
     let mut text = failure_box::head(title, how.word(), &yellow, colour);

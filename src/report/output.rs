@@ -9,10 +9,10 @@ use std::{
 };
 
 use super::{
-    foreign,
     mask::{Lines, Mask},
-    queue::{Queue, Weight},
+    queue::{Priority, Queue},
     streams::Stream,
+    terminal_filter,
 };
 use crate::{
     config::{Config, environment::Environment},
@@ -38,13 +38,13 @@ struct Inner {
     environment: Environment,
     /// A line can be drawn again and again.
     draws: bool,
-    look: Mutex<Look>,
+    look: Mutex<OutputSettings>,
     /// Its thread starts with the first line: a start without one is not charged for it.
     queue: OnceLock<Queue>,
 }
 
 #[derive(Default)]
-struct Look {
+struct OutputSettings {
     mask: Mask,
     /// The mask is made for the first text: a program that prints nothing is not charged for it.
     has_mask: bool,
@@ -55,7 +55,7 @@ struct Look {
     lines: Lines,
 }
 
-impl Look {
+impl OutputSettings {
     fn ensure_mask(&mut self, environment: &Environment) {
         if !self.has_mask {
             self.mask = Mask::new(environment, None);
@@ -121,7 +121,7 @@ impl Output {
     /// A line of a child without secrets, also those that its line before began.
     pub(crate) fn masked_line(&self, source: &Source, line: &str) -> String {
         let mut look = self.look();
-        let Look { mask, sources, .. } = &mut *look;
+        let OutputSettings { mask, sources, .. } = &mut *look;
         if !sources.contains_key(source) {
             sources.insert(source.clone(), Lines::default());
         }
@@ -129,23 +129,24 @@ impl Output {
     }
 
     /// One line that people must read.
-    pub(crate) fn say(&self, line: &str) {
-        self.lines(Weight::Kept, [line]);
+    pub(crate) fn print_line(&self, line: &str) {
+        self.lines(Priority::Kept, [line]);
     }
 
     /// One line about the work, which may be dropped if nobody reads.
     pub(crate) fn mention(&self, line: &str) {
-        self.lines(Weight::Dropped, [line]);
+        self.lines(Priority::Dropped, [line]);
     }
 
     /// Lines for standard error, masked and filtered.
-    pub(super) fn lines<'a>(&self, weight: Weight, lines: impl IntoIterator<Item = &'a str>) {
+    pub(super) fn lines<'a>(&self, weight: Priority, lines: impl IntoIterator<Item = &'a str>) {
         let mut look = self.look();
-        let Look { mask, json, lines: own, .. } = &mut *look;
+        let OutputSettings { mask, json, lines: own, .. } = &mut *look;
         let queue = self.queue(*json);
         for line in lines {
             let masked = own.mask(mask, line);
-            let shown = if *json { foreign::shown_json(&masked) } else { foreign::shown(&masked) };
+            let shown =
+                if *json { terminal_filter::shown_json(&masked) } else { terminal_filter::shown(&masked) };
             queue.line(weight, shown.into_owned());
         }
     }
@@ -162,7 +163,7 @@ impl Output {
     /// Draws a bar below the lines, or takes it away.
     pub(crate) fn bar(&self, bar: Option<String>) {
         let look = self.look();
-        let bar = bar.map(|bar| foreign::shown(&look.mask.apply(&bar)).into_owned());
+        let bar = bar.map(|bar| terminal_filter::shown(&look.mask.apply(&bar)).into_owned());
         self.queue(look.json).bar(bar);
     }
 
@@ -178,7 +179,7 @@ impl Output {
     }
 
     /// What ends a command, on standard error, for as long as whoever reads it takes.
-    pub(crate) fn complaint(&self, text: &str) {
+    pub(crate) fn error_text(&self, text: &str) {
         // Nobody is left to tell if standard error is closed.
         let _ = self.write(Stream::Err, text);
     }
@@ -196,7 +197,7 @@ impl Output {
 
     /// A line that holds no secret, unless that would mean to wait for a reader.
     pub(crate) fn without_secrets(line: &str) {
-        Stream::Err.write_if_read(&format!("{}\n", foreign::shown(line)));
+        Stream::Err.write_if_read(&format!("{}\n", terminal_filter::shown(line)));
     }
 
     /// Returns once everything is written, or the reader is blocked or much too slow.
@@ -215,7 +216,8 @@ impl Output {
         for line in text.split_inclusive('\n') {
             let content = line.strip_suffix('\n').unwrap_or(line);
             let masked = lines.mask(&mask, content);
-            piece += &if json { foreign::shown_json(&masked) } else { foreign::shown(&masked) };
+            piece +=
+                &if json { terminal_filter::shown_json(&masked) } else { terminal_filter::shown(&masked) };
             if content.len() < line.len() {
                 piece.push('\n');
             }
@@ -240,13 +242,13 @@ impl Output {
     }
 
     /// With the mask.
-    fn look(&self) -> MutexGuard<'_, Look> {
+    fn look(&self) -> MutexGuard<'_, OutputSettings> {
         let mut look = self.settings();
         look.ensure_mask(&self.0.environment);
         look
     }
 
-    fn settings(&self) -> MutexGuard<'_, Look> {
+    fn settings(&self) -> MutexGuard<'_, OutputSettings> {
         self.0.look.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

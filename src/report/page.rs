@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::foreign;
-use super::standing::{Phase, Standing, State, Step};
+use super::startup_status::{Phase, StartupStatus, State, Step};
+use super::terminal_filter;
 use crate::{outcome::wording, words::duration};
 
 const STYLE: &str = include_str!("page.css");
@@ -13,16 +13,16 @@ const SCRIPT: &str = include_str!("page.js");
 /// How many schemas a page lists; the log lists more.
 const SCHEMAS: usize = 10;
 
-pub(crate) fn html(standing: &Standing, elapsed: Duration) -> String {
-    let title = title(standing);
-    let steps: String = standing.steps.iter().map(|step| row(step, elapsed)).collect();
-    let lines: Vec<String> = standing.lines.iter().map(|line| escape(line)).collect();
+pub(crate) fn html(status: &StartupStatus, elapsed: Duration) -> String {
+    let title = title(status);
+    let steps: String = status.steps.iter().map(|step| row(step, elapsed)).collect();
+    let lines: Vec<String> = status.lines.iter().map(|line| escape(line)).collect();
     let lines = if lines.is_empty() {
         String::new()
     } else {
         format!("<h2>Last lines</h2><pre>{}</pre>", lines.join("\n"))
     };
-    let role = standing.role.as_ref().map(|role| format!(", role {}", escape(role))).unwrap_or_default();
+    let role = status.role.as_ref().map(|role| format!(", role {}", escape(role))).unwrap_or_default();
     format!(
         "<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>\
          <meta name=viewport content=\"width=device-width\"><meta name=color-scheme content=\"light dark\">\
@@ -31,14 +31,14 @@ pub(crate) fn html(standing: &Standing, elapsed: Duration) -> String {
          <ol>{steps}</ol>{lines}<footer>portcullis {version}, run {run}{role}</footer></main>\
          <script>{SCRIPT}</script></html>\n",
         title = escape(&title),
-        phase = standing.phase.word(),
-        bar = bar(standing),
-        over = standing.over(),
-        total = standing.steps.len(),
-        time = duration(standing.took.unwrap_or(elapsed)),
-        failure = failure(standing),
+        phase = status.phase.word(),
+        bar = bar(status),
+        over = status.over(),
+        total = status.steps.len(),
+        time = duration(status.took.unwrap_or(elapsed)),
+        failure = failure(status),
         version = env!("CARGO_PKG_VERSION"),
-        run = escape(&standing.run),
+        run = escape(&status.run),
     )
 }
 
@@ -46,7 +46,7 @@ pub(crate) fn html(standing: &Standing, elapsed: Duration) -> String {
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     // A child's colours would show as noise.
-    for c in foreign::escaped(&foreign::without_colour(text)).chars() {
+    for c in terminal_filter::escaped(&terminal_filter::without_colour(text)).chars() {
         match c {
             '&' => escaped += "&amp;",
             '<' => escaped += "&lt;",
@@ -59,24 +59,24 @@ pub(crate) fn escape(text: &str) -> String {
     escaped
 }
 
-fn title(standing: &Standing) -> String {
-    match (standing.phase, standing.current()) {
+fn title(status: &StartupStatus) -> String {
+    match (status.phase, status.current()) {
         (Phase::Ready, _) => "Ready: the server starts".into(),
         (Phase::Blocked, _) => "The server was not started".into(),
         (Phase::Stopping, _) => "Stopping".into(),
-        (Phase::Starting, Some(step)) => format!("Starting: {}", standing.place(step).name),
+        (Phase::Starting, Some(step)) => format!("Starting: {}", status.place(step).name),
         (Phase::Starting, None) => "Starting".into(),
     }
 }
 
 /// Each step is an equal part of the bar, and a step's own progress a part of its part.
-fn bar(standing: &Standing) -> String {
+fn bar(status: &StartupStatus) -> String {
     let own = |step: &Step| match (&step.progress, step.state) {
         (Some(progress), State::Running) if progress.total > 0 => progress.done * 1_000 / progress.total,
         _ => 0,
     };
-    let done = standing.over() * 1_000 + standing.steps.iter().map(own).sum::<usize>();
-    format!("<progress max={} value={done}></progress>", standing.steps.len().max(1) * 1_000)
+    let done = status.over() * 1_000 + status.steps.iter().map(own).sum::<usize>();
+    format!("<progress max={} value={done}></progress>", status.steps.len().max(1) * 1_000)
 }
 
 fn row(step: &Step, elapsed: Duration) -> String {
@@ -91,16 +91,16 @@ fn row(step: &Step, elapsed: Duration) -> String {
         _ => String::new(),
     };
     format!(
-        "<li class={state}><span>{name}</span> <i>{state}</i> <time>{time}</time>{progress}<small>{said}</small></li>",
+        "<li class={state}><span>{name}</span> <i>{state}</i> <time>{time}</time>{progress}<small>{message}</small></li>",
         state = step.state.word(),
         name = escape(&step.name),
-        said = escape(&step.said),
+        message = escape(&step.message),
     )
 }
 
 /// What blocks it, which schemas, and what to do: the same facts as the box has.
-fn failure(standing: &Standing) -> String {
-    let Some(facts) = &standing.facts else {
+fn failure(status: &StartupStatus) -> String {
+    let Some(facts) = &status.facts else {
         return String::new();
     };
     let mut text = format!(
@@ -133,13 +133,13 @@ mod tests {
 
     #[test]
     fn nothing_that_a_child_prints_becomes_markup() {
-        let mut standing = Standing::default();
+        let mut status = StartupStatus::default();
         let steps = vec!["<i>".to_owned()];
-        standing.tell(&Event::Started { run: "1".into(), role: None, steps }, Duration::ZERO);
+        status.apply(&Event::Started { run: "1".into(), role: None, steps }, Duration::ZERO);
         let line = "</pre><script>alert('x')</script>\u{1b}[1m".to_owned();
         let event = Event::Output { step: 0, stream: Stream::Out, tenant: None, line };
-        standing.tell(&event, Duration::ZERO);
-        let html = html(&standing, Duration::from_secs(1));
+        status.apply(&event, Duration::ZERO);
+        let html = html(&status, Duration::from_secs(1));
         assert!(html.contains("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;"), "{html}");
         assert_eq!(html.matches("<script>").count(), 1);
     }

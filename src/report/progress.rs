@@ -28,20 +28,20 @@ pub(crate) struct Progress {
 
 /// When each step's progress was last worth a line.
 #[derive(Debug, Default)]
-pub(crate) struct Pace(BTreeMap<usize, (usize, Duration)>);
+pub(crate) struct LineThrottle(BTreeMap<usize, (usize, Duration)>);
 
-impl Pace {
+impl LineThrottle {
     /// Whether this progress of a step is worth a line at this time.
     pub(crate) fn is_due(&mut self, step: usize, done: usize, total: usize, at: Duration) -> bool {
-        let Some((said, when)) = self.0.get_mut(&step) else {
+        let Some((message, when)) = self.0.get_mut(&step) else {
             self.0.insert(step, (done, at));
             return false;
         };
         let since = at.saturating_sub(*when);
-        let part = done.saturating_sub(*said) * PARTS >= total;
+        let part = done.saturating_sub(*message) * PARTS >= total;
         let due = done < total && (since >= EVERY || (part && since >= SELDOM));
         if due {
-            (*said, *when) = (done, at);
+            (*message, *when) = (done, at);
         }
         due
     }
@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn a_line_is_due_every_five_seconds_or_for_every_tenth() {
-        let mut pace = Pace::default();
+        let mut throttle = LineThrottle::default();
         let ms = Duration::from_millis;
         for (done, at, due, why) in [
             (1, ms(0), false, "the first is news of the start"),
@@ -126,7 +126,7 @@ mod tests {
             (291, ms(7_100), true, "a tenth again"),
             (800, ms(20_000), false, "the end has its own line"),
         ] {
-            assert_eq!(pace.is_due(3, done, 800, at), due, "{why}");
+            assert_eq!(throttle.is_due(3, done, 800, at), due, "{why}");
         }
     }
 }

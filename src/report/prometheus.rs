@@ -9,10 +9,10 @@ use std::{
 };
 
 use super::{
-    foreign,
     json::seconds,
     output::Output,
-    standing::{Phase, Standing, State},
+    startup_status::{Phase, StartupStatus, State},
+    terminal_filter,
 };
 use crate::files;
 
@@ -21,21 +21,21 @@ const LARGEST: u64 = 1 << 20;
 const LAST_SUCCESS: &str = "portcullis_last_success_timestamp_seconds";
 
 /// What is known now; `last_success` is carried over from earlier runs.
-pub(crate) fn text(standing: &Standing, elapsed: Duration, last_success: Option<f64>) -> String {
+pub(crate) fn text(status: &StartupStatus, elapsed: Duration, last_success: Option<f64>) -> String {
     let mut text = String::new();
-    let role = label(standing.role.as_deref().unwrap_or_default());
+    let role = label(status.role.as_deref().unwrap_or_default());
     let version = env!("CARGO_PKG_VERSION");
     family(&mut text, "portcullis_info", "gauge", "The version and role; always 1.");
     line(&mut text, "portcullis_info", &format!("role=\"{role}\",version=\"{version}\""), 1.0);
     family(&mut text, "portcullis_startup_phase", "gauge", "1 for the phase that the start-up is in.");
     for phase in [Phase::Starting, Phase::Stopping, Phase::Blocked, Phase::Ready] {
         let labels = format!("phase=\"{}\"", phase.word());
-        line(&mut text, "portcullis_startup_phase", &labels, flag(standing.phase == phase));
+        line(&mut text, "portcullis_startup_phase", &labels, flag(status.phase == phase));
     }
     family(&mut text, "portcullis_startup_duration_seconds", "gauge", "How long the start-up has taken.");
-    line(&mut text, "portcullis_startup_duration_seconds", "", seconds(standing.took.unwrap_or(elapsed)));
-    steps(&mut text, standing, elapsed);
-    if let Some(schemas) = standing.schemas {
+    line(&mut text, "portcullis_startup_duration_seconds", "", seconds(status.took.unwrap_or(elapsed)));
+    steps(&mut text, status, elapsed);
+    if let Some(schemas) = status.schemas {
         family(&mut text, "portcullis_schemas", "gauge", "Schemas by what the last judgement found.");
         for (state, number) in [
             ("complete", schemas.complete),
@@ -47,19 +47,19 @@ pub(crate) fn text(standing: &Standing, elapsed: Duration, last_success: Option<
             line(&mut text, "portcullis_schemas", &format!("state=\"{state}\""), float(number));
         }
     }
-    if !standing.opened.is_empty() {
+    if !status.opened.is_empty() {
         family(
             &mut text,
             "portcullis_gate_opened",
             "gauge",
             "How the gate was opened though not everything was complete; always 1.",
         );
-        let how: BTreeSet<&str> = standing.opened.iter().map(|opened| opened.how).collect();
+        let how: BTreeSet<&str> = status.opened.iter().map(|opened| opened.how).collect();
         for how in how {
             line(&mut text, "portcullis_gate_opened", &format!("how=\"{how}\""), 1.0);
         }
     }
-    if let Some(facts) = &standing.facts {
+    if let Some(facts) = &status.facts {
         family(&mut text, "portcullis_failure", "gauge", "Why the start-up was blocked; always 1.");
         let labels = format!("failure=\"{}\",exit_code=\"{}\"", facts.failure, facts.exit_code);
         line(&mut text, "portcullis_failure", &labels, 1.0);
@@ -72,10 +72,10 @@ pub(crate) fn text(standing: &Standing, elapsed: Duration, last_success: Option<
 }
 
 /// Replaces the file; a start-up that did not succeed keeps the time of the last one that did.
-pub(crate) fn write(path: &Path, standing: &Standing, now: SystemTime, output: &Output) -> io::Result<()> {
+pub(crate) fn write(path: &Path, status: &StartupStatus, now: SystemTime, output: &Output) -> io::Result<()> {
     let now = seconds(now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
-    let last_success = if standing.phase == Phase::Ready { Some(now) } else { recorded(path) };
-    let mut text = text(standing, Duration::ZERO, last_success);
+    let last_success = if status.phase == Phase::Ready { Some(now) } else { recorded(path) };
+    let mut text = text(status, Duration::ZERO, last_success);
     family(&mut text, "portcullis_last_run_timestamp_seconds", "gauge", "When a start-up last ended.");
     line(&mut text, "portcullis_last_run_timestamp_seconds", "", now);
     files::replace_now(path, output.masked(&text).as_bytes())
@@ -86,8 +86,8 @@ fn recorded(path: &Path) -> Option<f64> {
     text.lines().find_map(|line| line.strip_prefix(LAST_SUCCESS)?.trim().parse().ok())
 }
 
-fn steps(text: &mut String, standing: &Standing, elapsed: Duration) {
-    if standing.steps.is_empty() {
+fn steps(text: &mut String, status: &StartupStatus, elapsed: Duration) {
+    if status.steps.is_empty() {
         return;
     }
     family(
@@ -96,7 +96,7 @@ fn steps(text: &mut String, standing: &Standing, elapsed: Duration) {
         "gauge",
         "How long each step took, or has taken so far.",
     );
-    for step in &standing.steps {
+    for step in &status.steps {
         let took = match step.state {
             State::Running => Some(elapsed.saturating_sub(step.since)),
             _ => step.took,
@@ -107,11 +107,11 @@ fn steps(text: &mut String, standing: &Standing, elapsed: Duration) {
         }
     }
     family(text, "portcullis_step_state", "gauge", "The state that each step is in; always 1.");
-    for step in &standing.steps {
+    for step in &status.steps {
         let labels = format!("step=\"{}\",state=\"{}\"", label(&step.name), step.state.word());
         line(text, "portcullis_step_state", &labels, 1.0);
     }
-    let running = standing.steps.iter().filter(|step| step.state == State::Running);
+    let running = status.steps.iter().filter(|step| step.state == State::Running);
     let progress: Vec<_> =
         running.filter_map(|step| Some((label(&step.name), step.progress.as_ref()?))).collect();
     if !progress.is_empty() {
@@ -134,7 +134,7 @@ fn line(text: &mut String, name: &str, labels: &str, value: f64) {
 
 /// As the format escapes a label's value.
 fn label(value: &str) -> String {
-    foreign::escaped(value).replace('\\', "\\\\").replace('"', "\\\"")
+    terminal_filter::escaped(value).replace('\\', "\\\\").replace('"', "\\\"")
 }
 
 fn flag(set: bool) -> f64 {

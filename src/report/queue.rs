@@ -35,7 +35,7 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// Whether a line may be dropped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Weight {
+pub(super) enum Priority {
     Kept,
     Dropped,
 }
@@ -59,7 +59,7 @@ struct Shared {
 
 #[derive(Debug, Default)]
 struct Waiting {
-    lines: VecDeque<(Weight, String)>,
+    lines: VecDeque<(Priority, String)>,
     /// Of lines that may be dropped.
     bytes: usize,
     /// Lines that were dropped since the last that waits.
@@ -95,20 +95,20 @@ impl Queue {
         self.waiting().dropped += 1;
     }
 
-    pub(super) fn line(&self, weight: Weight, line: String) {
+    pub(super) fn line(&self, weight: Priority, line: String) {
         if !self.threaded {
             Stream::Err.write_if_read(&(line + "\n"));
             return;
         }
         let mut waiting = self.waiting();
-        if weight == Weight::Dropped {
+        if weight == Priority::Dropped {
             if waiting.bytes >= WAITING_BYTES {
                 waiting.dropped += 1;
                 return;
             }
             waiting.bytes += line.len();
         }
-        waiting.tell_dropped();
+        waiting.report_dropped();
         waiting.lines.push_back((weight, line));
         // A writer that is at work comes back by itself.
         if !waiting.writing {
@@ -130,13 +130,13 @@ impl Queue {
             return;
         }
         let mut waiting = self.waiting();
-        let begun = Instant::now();
-        let (mut read, mut batches) = (begun, waiting.batches);
-        while waiting.is_something_left() && begun.elapsed() < SLOW && read.elapsed() < BLOCKED {
+        let started = Instant::now();
+        let (mut read, mut batches) = (started, waiting.batches);
+        while waiting.is_something_left() && started.elapsed() < SLOW && read.elapsed() < BLOCKED {
             if waiting.batches != batches {
                 (read, batches) = (Instant::now(), waiting.batches);
             }
-            if begun.elapsed() >= IMPATIENT {
+            if started.elapsed() >= IMPATIENT {
                 waiting.keep_what_must_be_read();
             }
             let changed =
@@ -155,21 +155,21 @@ impl Waiting {
         self.writing || !self.lines.is_empty() || self.bar.is_some() || self.dropped > 0
     }
 
-    fn tell_dropped(&mut self) {
+    fn report_dropped(&mut self) {
         let missing = mem::take(&mut self.dropped);
         if missing > 0 {
-            self.lines.push_back((Weight::Kept, dropped_words(missing, self.json)));
+            self.lines.push_back((Priority::Kept, dropped_text(missing, self.json)));
         }
     }
 
     fn keep_what_must_be_read(&mut self) {
         let before = self.lines.len();
-        self.lines.retain(|(weight, _)| *weight == Weight::Kept);
+        self.lines.retain(|(weight, _)| *weight == Priority::Kept);
         let gone = before - self.lines.len();
         if gone > 0 {
             self.bytes = 0;
-            let words = dropped_words(u64::try_from(gone).unwrap_or(u64::MAX), self.json);
-            self.lines.push_front((Weight::Kept, words));
+            let words = dropped_text(u64::try_from(gone).unwrap_or(u64::MAX), self.json);
+            self.lines.push_front((Priority::Kept, words));
         }
     }
 
@@ -178,10 +178,10 @@ impl Waiting {
         let mut batch = String::new();
         while batch.len() < BATCH {
             if self.lines.is_empty() {
-                self.tell_dropped();
+                self.report_dropped();
             }
             let Some((weight, line)) = self.lines.pop_front() else { break };
-            if weight == Weight::Dropped {
+            if weight == Priority::Dropped {
                 self.bytes = self.bytes.saturating_sub(line.len());
             }
             batch += &line;
@@ -224,7 +224,7 @@ fn write_all(shared: &Shared) {
     }
 }
 
-fn dropped_words(missing: u64, json: bool) -> String {
+fn dropped_text(missing: u64, json: bool) -> String {
     let message = format!("{} dropped: the log was not read in time", lines(missing));
     if json {
         serde_json::json!({ "level": "warn", "event": "dropped", "message": message, "lines": missing })

@@ -4,26 +4,26 @@ use console::Style as Paint;
 use serde_json::{Value, json};
 
 use super::{
-    facts::{Facts, Place},
-    foreign,
+    failure_report::{FailureReport, StepPosition},
     running::Running,
+    terminal_filter,
 };
 use crate::{
-    outcome::repair::{Ended, Repaired, STEPS, Step},
-    tenants::found::Rows,
+    outcome::repair::{Repaired, STEPS, Step, StepResult},
+    tenants::inspection::Rows,
     words::count,
 };
 
 /// One step that is over.
 pub(crate) fn line(number: usize, step: &Step, colour: bool) -> String {
     let (word, paint) = match step.ended {
-        Ended::Passed => ("ok", Paint::new().green()),
-        Ended::Failed => ("FAILED", Paint::new().red().bold()),
-        Ended::NotRun => ("not run", Paint::new().dim()),
+        StepResult::Passed => ("ok", Paint::new().green()),
+        StepResult::Failed => ("FAILED", Paint::new().red().bold()),
+        StepResult::NotRun => ("not run", Paint::new().dim()),
     };
-    let word = foreign::painted(format!("{word:<7}"), &paint, colour);
+    let word = terminal_filter::painted(format!("{word:<7}"), &paint, colour);
     let name = STEPS.get(number - 1).copied().unwrap_or_default();
-    format!("{number}/{}  {word}  {name:<17}  {}", STEPS.len(), step.said)
+    format!("{number}/{}  {word}  {name:<17}  {}", STEPS.len(), step.message)
 }
 
 /// What is said at the end, on standard output.
@@ -31,13 +31,13 @@ pub(crate) fn summary(done: &[(String, Repaired)], app: Option<&str>, dry_run: b
     if let ([], Some(app)) = (done, app) {
         return format!("no tenant has lost a table of `{app}`\n");
     }
-    let one = |(tenant, repaired): &(String, Repaired)| match (&repaired.trouble, dry_run) {
+    let one = |(tenant, repaired): &(String, Repaired)| match (&repaired.details, dry_run) {
         (Some(_), _) => String::new(),
-        (None, true) if !repaired.applied.is_empty() => foreign::line(&format!(
+        (None, true) if !repaired.applied.is_empty() => terminal_filter::line(&format!(
             "{tenant}: {} would be applied",
             count(repaired.applied.len(), "migration")
         )),
-        (None, _) => foreign::line(&format!("{tenant}: complete")),
+        (None, _) => terminal_filter::line(&format!("{tenant}: complete")),
     };
     done.iter().map(one).collect()
 }
@@ -45,28 +45,28 @@ pub(crate) fn summary(done: &[(String, Repaired)], app: Option<&str>, dry_run: b
 /// Everything, for programs.
 pub(crate) fn json(done: &[(String, Repaired)]) -> Value {
     let tenants: Vec<Value> = done.iter().map(|(tenant, repaired)| one(tenant, repaired)).collect();
-    let failed = done.iter().any(|(_, repaired)| repaired.trouble.is_some());
+    let failed = done.iter().any(|(_, repaired)| repaired.details.is_some());
     json!({ "outcome": if failed { "failed" } else { "done" }, "tenants": tenants })
 }
 
 fn one(tenant: &str, repaired: &Repaired) -> Value {
     let steps = repaired.steps.iter().zip(STEPS).enumerate().map(|(index, (step, name))| {
         let ended = match step.ended {
-            Ended::Passed => "passed",
-            Ended::Failed => "failed",
-            Ended::NotRun => "not_run",
+            StepResult::Passed => "passed",
+            StepResult::Failed => "failed",
+            StepResult::NotRun => "not_run",
         };
-        json!({ "number": index + 1, "name": name, "outcome": ended, "said": step.said })
+        json!({ "number": index + 1, "name": name, "outcome": ended, "message": step.message })
     });
     let tables = repaired.tables.iter().map(|(table, rows)| match rows {
         Rows::Counted(rows) => json!({ "table": table, "rows": rows }),
         Rows::Uncounted => json!({ "table": table, "rows": null }),
         Rows::Failed(why) => json!({ "table": table, "failed": why }),
     });
-    let failure = repaired.trouble.as_ref().map(|trouble| {
+    let failure = repaired.details.as_ref().map(|details| {
         let number = repaired.steps.len();
         let name = STEPS.get(number.saturating_sub(1)).copied().unwrap_or_default().to_owned();
-        Facts::of(Some(Place { number, of: STEPS.len(), name }), trouble, Running::Repair)
+        FailureReport::of(Some(StepPosition { number, of: STEPS.len(), name }), details, Running::Repair)
     });
     json!({
         "tenant": tenant,

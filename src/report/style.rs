@@ -1,7 +1,7 @@
 //! How output looks, decided once: format, level, colour, and whether GitHub Actions reads it.
 
 use crate::{
-    cli::{Colour, Looks},
+    cli::{Colour, OutputOptions},
     config::{self, environment::Environment},
     failure::Failure,
     logging::{LogFormat, LogLevel},
@@ -29,14 +29,15 @@ pub(crate) enum Layout {
 impl Style {
     /// Flags win over the environment, which wins over the file; `log` is None before the file is read.
     pub(crate) fn new(
-        looks: &Looks,
+        output_options: &OutputOptions,
         env: &Environment,
         log: Option<&config::Log>,
         terminal: bool,
     ) -> Result<Self, Failure> {
-        let format = looks.log_format.map_or_else(|| of_environment(env), |format| Ok(Some(format)))?;
+        let format =
+            output_options.log_format.map_or_else(|| of_environment(env), |format| Ok(Some(format)))?;
         let format = format.or(log.map(|log| log.format)).unwrap_or(LogFormat::Auto);
-        let level = looks.log_level.or(log.map(|log| log.level)).unwrap_or(LogLevel::Info);
+        let level = output_options.log_level.or(log.map(|log| log.level)).unwrap_or(LogLevel::Info);
         let layout = match format {
             LogFormat::Pretty => Layout::Pretty,
             LogFormat::Json => Layout::Json,
@@ -46,7 +47,7 @@ impl Style {
         let text = layout != Layout::Json;
         let github = text && env.flag("GITHUB_ACTIONS").unwrap_or(false);
         let bar = terminal && layout == Layout::Pretty && !github && env.get("TERM") != Some("dumb");
-        Ok(Self { layout, colour: text && colour(looks.color, env, terminal), level, bar, github })
+        Ok(Self { layout, colour: text && colour(output_options.color, env, terminal), level, bar, github })
     }
 }
 
@@ -97,15 +98,18 @@ mod tests {
 
     #[test]
     fn auto_is_pretty_on_a_terminal_and_plain_elsewhere() {
-        let layout =
-            |terminal| Style::new(&Looks::default(), &Environment::default(), None, terminal).unwrap().layout;
+        let layout = |terminal| {
+            Style::new(&OutputOptions::default(), &Environment::default(), None, terminal).unwrap().layout
+        };
         assert_eq!((layout(true), layout(false)), (Layout::Pretty, Layout::Plain));
     }
 
     #[test]
     fn json_is_never_coloured_nor_annotated() {
-        let looks = Looks { log_format: Some(LogFormat::Json), color: Colour::Always, log_level: None };
-        let style = Style::new(&looks, &Environment::from([("GITHUB_ACTIONS", "true")]), None, true).unwrap();
+        let output_options =
+            OutputOptions { log_format: Some(LogFormat::Json), color: Colour::Always, log_level: None };
+        let style = Style::new(&output_options, &Environment::from([("GITHUB_ACTIONS", "true")]), None, true)
+            .unwrap();
         assert!(!style.colour && !style.github);
     }
 }

@@ -3,8 +3,8 @@
 use console::Style as Paint;
 
 use super::{
-    foreign,
-    standing::{Standing, State},
+    startup_status::{StartupStatus, State},
+    terminal_filter,
 };
 use crate::words::duration;
 
@@ -12,21 +12,21 @@ const WIDTH: usize = 80;
 /// A longer name leaves no room for what the step said.
 const NAME: usize = 28;
 
-pub(crate) fn table(standing: &Standing, colour: bool) -> Vec<String> {
-    let name = standing.steps.iter().map(|step| step.name.chars().count()).max().unwrap_or(0).min(NAME);
-    let row = |(index, step): (usize, &super::standing::Step)| {
+pub(crate) fn table(status: &StartupStatus, colour: bool) -> Vec<String> {
+    let name = status.steps.iter().map(|step| step.name.chars().count()).max().unwrap_or(0).min(NAME);
+    let row = |(index, step): (usize, &super::startup_status::Step)| {
         let word = match step.state {
             State::Running => "stopped",
             State::Todo => "not run",
             state => state.word(),
         };
-        let state = foreign::painted(format!("{word:<7}"), &paint(step.state), colour);
+        let state = terminal_filter::painted(format!("{word:<7}"), &paint(step.state), colour);
         let took = step.took.map_or_else(|| "-".into(), duration);
         let lead = format!("{:>3}  {}  {took:>8}  {:<name$}  ", index + 1, state, short(&step.name, name));
         let room = WIDTH.saturating_sub(26 + name);
-        format!("{lead}{}", short(&step.said, room)).trim_end().to_owned()
+        format!("{lead}{}", short(&step.message, room)).trim_end().to_owned()
     };
-    standing.steps.iter().enumerate().map(row).collect()
+    status.steps.iter().enumerate().map(row).collect()
 }
 
 fn paint(state: State) -> Paint {
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn the_table_shows_each_steps_end_and_fits_eighty_columns() {
-        let mut standing = Standing::default();
+        let mut status = StartupStatus::default();
         let steps =
             ["database", "broker", "static files", "a step with a rather long name, as some have", "last"];
         let steps = steps.map(str::to_owned).to_vec();
@@ -70,24 +70,24 @@ mod tests {
                 step: 2,
                 took: Duration::from_millis(12),
                 blocking: false,
-                trouble: failure("exited with 5").into(),
+                details: failure("exited with 5").into(),
             },
             Event::StepFailed {
                 step: 3,
                 took: second * 724,
                 blocking: true,
-                trouble: failure("said something that is much too long for a line of this table").into(),
+                details: failure("said something that is much too long for a line of this table").into(),
             },
         ] {
-            standing.tell(&event, second);
+            status.apply(&event, second);
         }
-        insta::assert_snapshot!(table(&standing, false).join("\n"), @r"
+        insta::assert_snapshot!(table(&status, false).join("\n"), @r"
           1  ok            2 s  database                      there
           2  skipped         -  broker                        the role is web
           3  warned      12 ms  static files                  `collect` exited with 5
           4  failed   12 m 4 s  a step with a rather long...  `collect` said somethin...
           5  not run         -  last
         ");
-        assert!(table(&standing, false).iter().all(|line| line.chars().count() <= WIDTH));
+        assert!(table(&status, false).iter().all(|line| line.chars().count() <= WIDTH));
     }
 }

@@ -5,16 +5,16 @@ use serde_json::{Value, json};
 
 use super::{
     advice::{Action, advice},
-    foreign,
     judgement::{self, OneSchema},
     running::Running,
+    terminal_filter,
 };
 use crate::{
-    failure::{Failure, Left, chain},
+    failure::{Cleanup, Failure, chain},
     outcome::{FailureDetails, bootstrap::Bootstrapped, command::TenantOutcome, wording},
     tenants::{
-        found::Deleted,
         gate::{Judgement, Verdict},
+        inspection::Deleted,
     },
     words::count,
 };
@@ -111,16 +111,17 @@ pub(crate) fn listed(judgement: &Judgement) -> Listed<'_> {
 pub(crate) fn findings(judgement: &Judgement) -> String {
     let of_schema = |(tenant, verdict): (Option<&str>, &Verdict)| {
         let name = wording::name(tenant).to_owned();
-        let line =
-            |finding| foreign::line(&format!("{name}: {}", wording::sentence(std::iter::once(finding))));
+        let line = |finding| {
+            terminal_filter::line(&format!("{name}: {}", wording::sentence(std::iter::once(finding))))
+        };
         verdict.findings.iter().map(line).collect::<String>()
     };
     judgement.verdicts().map(of_schema).collect()
 }
 
 /// What the command of `[notify]` finds in its variable.
-pub(crate) fn notification(run: &str, tenant: &str, trouble: &FailureDetails) -> Value {
-    json!({ "event": "tenant creation failed", "run": run, "tenant": tenant, "failure": failure(trouble, Running::TenantCreate) })
+pub(crate) fn notification(run: &str, tenant: &str, details: &FailureDetails) -> Value {
+    json!({ "event": "tenant creation failed", "run": run, "tenant": tenant, "failure": failure(details, Running::TenantCreate) })
 }
 
 /// One line a tenant.
@@ -128,7 +129,7 @@ fn list(judgement: &Judgement) -> String {
     let width = judgement.tenants.keys().map(|name| name.chars().count()).max().unwrap_or(0);
     let mut text = String::new();
     for (name, verdict) in &judgement.tenants {
-        text += &foreign::line(&format!("{name:width$}  {}", brief(verdict)));
+        text += &terminal_filter::line(&format!("{name:width$}  {}", short_report(verdict)));
     }
     if text.is_empty() {
         text = "no tenant\n".into();
@@ -136,17 +137,17 @@ fn list(judgement: &Judgement) -> String {
     for warning in
         wording::warnings(&Judgement { tenants: std::collections::BTreeMap::new(), ..judgement.clone() })
     {
-        text += &foreign::line(&format!("warning: {warning}"));
+        text += &terminal_filter::line(&format!("warning: {warning}"));
     }
     text
 }
 
 /// Everything that there is to say of one.
 fn show(name: &str, verdict: &Verdict) -> String {
-    let mut text = foreign::line(&format!("{name}: {}", judgement::outcome_word(verdict.outcome())));
+    let mut text = terminal_filter::line(&format!("{name}: {}", judgement::outcome_word(verdict.outcome())));
     for finding in &verdict.findings {
         let (what, which) = wording::words(finding);
-        text += &foreign::line(&format!("  {what}: {which}"));
+        text += &terminal_filter::line(&format!("  {what}: {which}"));
     }
     text
 }
@@ -154,7 +155,7 @@ fn show(name: &str, verdict: &Verdict) -> String {
 /// What was removed, in words.
 fn deleted(name: &str, deleted: &Deleted) -> String {
     if deleted.transactions == 0 {
-        return foreign::line(&format!(
+        return terminal_filter::line(&format!(
             "`{name}` deleted: an interrupted creation or deletion was completed"
         ));
     }
@@ -167,11 +168,11 @@ fn deleted(name: &str, deleted: &Deleted) -> String {
         None => parts.push("no schema (it did not exist)".into()),
     }
     let transactions = count(deleted.transactions, "transaction");
-    foreign::line(&format!("`{name}` deleted: {} ({transactions})", parts.join(", ")))
+    terminal_filter::line(&format!("`{name}` deleted: {} ({transactions})", parts.join(", ")))
 }
 
 /// The outcome, and the first thing that there is to say.
-fn brief(verdict: &Verdict) -> String {
+fn short_report(verdict: &Verdict) -> String {
     let outcome = judgement::outcome_word(verdict.outcome());
     match verdict.findings.iter().max_by_key(|finding| finding.outcome()) {
         None => outcome.to_owned(),
@@ -182,26 +183,26 @@ fn brief(verdict: &Verdict) -> String {
     }
 }
 
-fn failure(trouble: &FailureDetails, running: Running) -> Value {
-    let failure = &trouble.failure;
+fn failure(details: &FailureDetails, running: Running) -> Value {
+    let failure = &details.failure;
     let left = match failure {
         Failure::Provisioning { left, .. } => Some(match left {
-            Left::Nothing => "nothing",
-            Left::AsItWas => "as it was",
-            Left::Later => "later",
-            Left::Unproved => "unproved",
+            Cleanup::Complete => "nothing",
+            Cleanup::NothingCreated => "as it was",
+            Cleanup::Deferred => "later",
+            Cleanup::Unproven => "unproved",
         }),
         _ => None,
     };
-    let first = trouble.failed.first();
+    let first = details.failed.first();
     json!({
         "id": failure.id(),
         "code": failure.code(),
         "message": chain(failure),
-        "hint": advice(trouble, running).actions.first().map(Action::line),
+        "hint": advice(details, running).actions.first().map(Action::line),
         "left": left,
         "migration": first.and_then(|failed| failed.migration.as_ref()),
         "place": first.and_then(|failed| failed.place.as_ref()),
-        "output": trouble.output,
+        "output": details.output,
     })
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::{brief::brief, facts::Facts, foreign};
+use super::{failure_report::FailureReport, short_report::short_report, terminal_filter};
 use crate::{config::environment::Environment, files};
 
 /// What Kubernetes reads of it.
@@ -19,8 +19,8 @@ pub(crate) fn path(env: &Environment) -> Option<PathBuf> {
 }
 
 /// Foreign text can forge no line of it.
-pub(crate) fn message(facts: &Facts) -> String {
+pub(crate) fn message(facts: &FailureReport) -> String {
     let mut facts = facts.clone();
-    facts.change(&mut |text| foreign::escaped(text).into_owned());
-    brief(&facts, LIMIT)
+    facts.change(&mut |text| terminal_filter::escaped(text).into_owned());
+    short_report(&facts, LIMIT)
 }

@@ -5,15 +5,15 @@ use std::time::Duration;
 use console::Style as Paint;
 
 use super::{
-    bounds,
-    brief::brief,
-    facts::Facts,
-    failure_box, foreign, opened_box,
+    bounds, failure_box,
+    failure_report::FailureReport,
+    opened_box,
     progress::{self, Progress},
     running::Running,
-    standing::Standing,
+    short_report::short_report,
+    startup_status::StartupStatus,
     style::{Layout, Style},
-    table,
+    table, terminal_filter,
 };
 use crate::{
     failure::{self, Failure},
@@ -29,37 +29,37 @@ const TAIL_BYTES: usize = 1_800;
 const TAIL_LINES: usize = 78;
 
 /// The lines for an event; `at` is the time since the start-up began.
-pub(crate) fn lines(event: &Event, standing: &Standing, at: Duration, style: Style) -> Vec<String> {
+pub(crate) fn lines(event: &Event, status: &StartupStatus, at: Duration, style: Style) -> Vec<String> {
     if let Event::ConfigWarnings { rendered } = event {
         return rendered_lines(rendered, style.colour).collect();
     }
     let mut lines = Vec::new();
-    if let Event::Blocked { trouble, .. } = event
-        && let Failure::ConfigInvalid { rendered, .. } = &trouble.failure
+    if let Event::Blocked { details, .. } = event
+        && let Failure::ConfigInvalid { rendered, .. } = &details.failure
     {
         lines.extend(rendered_lines(rendered, style.colour));
         lines.push(String::new());
     }
     if matches!(event, Event::HandingOver { .. } | Event::Finished { .. } | Event::Blocked { .. }) {
-        lines.extend(table::table(standing, style.colour));
+        lines.extend(table::table(status, style.colour));
     }
-    if let (Event::Blocked { .. }, Some(facts)) = (event, &standing.facts) {
+    if let (Event::Blocked { .. }, Some(facts)) = (event, &status.facts) {
         let text = failure_box::render(Running::Run.title(), facts, style.colour);
         let fits = text.len() <= TAIL_BYTES && text.lines().count() <= TAIL_LINES;
         lines.extend(text.lines().map(str::to_owned));
         if !fits {
             let mut facts = facts.clone();
-            facts.change(&mut |text| foreign::escaped(text).into_owned());
-            lines.extend(brief(&facts, TAIL_BYTES).lines().map(str::to_owned));
+            facts.change(&mut |text| terminal_filter::escaped(text).into_owned());
+            lines.extend(short_report(&facts, TAIL_BYTES).lines().map(str::to_owned));
         }
         return lines;
     }
-    if let Event::Opened { step, how, trouble } = event {
-        let facts = Facts::of(Some(standing.place(*step)), trouble, Running::Run);
+    if let Event::Opened { step, how, details } = event {
+        let facts = FailureReport::of(Some(status.place(*step)), details, Running::Run);
         let text = opened_box::render(how, &facts, style.colour);
         return text.lines().map(str::to_owned).collect();
     }
-    let words = Words { colour: style.colour, standing, at: Some(at) };
+    let words = Words { colour: style.colour, status, at: Some(at) };
     let clock = match style.layout {
         Layout::Pretty => {
             let time = format!("{:>4}.{} ", at.as_secs(), at.subsec_millis() / 100);
@@ -68,22 +68,26 @@ pub(crate) fn lines(event: &Event, standing: &Standing, at: Duration, style: Sty
         Layout::Plain | Layout::Json => String::new(),
     };
     let lead = words.lead(event);
-    let said = words.of(event);
-    let said = if matches!(event, Event::Output { .. }) { said.into() } else { bounds::capped(&said) };
-    lines.push(format!("{clock}{lead}{said}"));
+    let message = words.of(event);
+    let message =
+        if matches!(event, Event::Output { .. }) { message.into() } else { bounds::capped(&message) };
+    lines.push(format!("{clock}{lead}{message}"));
     lines
 }
 
 /// What annotate-snippets made, which replaces control characters itself.
 fn rendered_lines(rendered: &str, colour: bool) -> impl Iterator<Item = String> {
-    let text =
-        if colour { foreign::rendered(rendered) } else { foreign::without_colour(rendered).into_owned() };
+    let text = if colour {
+        terminal_filter::rendered(rendered)
+    } else {
+        terminal_filter::without_colour(rendered).into_owned()
+    };
     text.trim_end().lines().map(str::to_owned).collect::<Vec<_>>().into_iter()
 }
 
 /// The event in words, without its step.
-pub(crate) fn message(event: &Event, standing: &Standing) -> String {
-    Words { colour: false, standing, at: None }.of(event)
+pub(crate) fn message(event: &Event, status: &StartupStatus) -> String {
+    Words { colour: false, status, at: None }.of(event)
 }
 
 /// How much an event matters.
@@ -104,7 +108,7 @@ pub(crate) fn level(event: &Event) -> LogLevel {
 
 struct Words<'a> {
     colour: bool,
-    standing: &'a Standing,
+    status: &'a StartupStatus,
     /// None where the time has a place of its own.
     at: Option<Duration>,
 }
@@ -114,7 +118,7 @@ impl Words<'_> {
     fn lead(&self, event: &Event) -> String {
         match event.step() {
             Some(step) => {
-                let place = self.standing.place(step);
+                let place = self.status.place(step);
                 let lead = format!("[{}/{}] {}:", place.number, place.of, place.name);
                 self.paint(&lead, &Paint::new().bold()) + " "
             }
@@ -136,7 +140,7 @@ impl Words<'_> {
             Event::Output { stream, line, tenant, .. } => {
                 let mark = if *stream == Stream::Out { "|" } else { "!" };
                 let tenant = tenant.as_ref().map(|tenant| format!("{tenant} ")).unwrap_or_default();
-                format!("{tenant}{mark} {}", foreign::without_colour(line))
+                format!("{tenant}{mark} {}", terminal_filter::without_colour(line))
             }
             Event::Waiting { what, last, elapsed, .. } => {
                 format!("waiting for {what} since {}: {last}", duration(*elapsed))
@@ -145,7 +149,7 @@ impl Words<'_> {
                 format!("attempt {attempt} failed: {why}; trying again in {}", duration(*pause))
             }
             Event::Progress { step, .. } => {
-                let progress = self.standing.steps.get(*step).and_then(|step| step.progress.as_ref());
+                let progress = self.status.steps.get(*step).and_then(|step| step.progress.as_ref());
                 let at = self.at.unwrap_or_default();
                 let words = |it: &Progress| progress::words(it, at.saturating_sub(it.since));
                 progress.map(words).unwrap_or_default()
@@ -155,28 +159,28 @@ impl Words<'_> {
                 let accepted = if *accepted == 0 { String::new() } else { format!("{accepted} accepted, ") };
                 format!("{complete} complete, {accepted}{incomplete} incomplete, {unproven} not proven")
             }
-            Event::Opened { how, trouble, .. } => {
-                let (what, why) = (failure::chain(&trouble.failure), how.words());
+            Event::Opened { how, details, .. } => {
+                let (what, why) = (failure::chain(&details.failure), how.words());
                 format!("the gate is open though not everything is complete: {what}; {why}")
             }
             Event::Warning { text, .. } | Event::Remark { text } => {
                 format!("{} {text}", self.paint("warning:", &Paint::new().yellow().bold()))
             }
-            Event::ConfigWarnings { rendered } => foreign::without_colour(rendered).into_owned(),
+            Event::ConfigWarnings { rendered } => terminal_filter::without_colour(rendered).into_owned(),
             Event::StepDone { took: time, summary, .. } => {
                 let ok = self.paint("ok", &Paint::new().green().bold());
                 format!("{ok}: {summary} ({})", duration(*time))
             }
-            Event::StepFailed { took: time, blocking, trouble, .. } => {
+            Event::StepFailed { took: time, blocking, details, .. } => {
                 let failed = if *blocking {
                     self.paint("failed", &Paint::new().red().bold())
                 } else {
                     self.paint("failed, going on", &Paint::new().yellow().bold())
                 };
-                format!("{failed}: {} ({})", failure::chain(&trouble.failure), duration(*time))
+                format!("{failed}: {} ({})", failure::chain(&details.failure), duration(*time))
             }
             Event::Stopping { signal } => format!("{}; stopping what runs", wording::stopping(*signal)),
-            Event::Blocked { trouble, .. } => failure::chain(&trouble.failure),
+            Event::Blocked { details, .. } => failure::chain(&details.failure),
             Event::HandingOver { argv, took: time } => {
                 // Not its arguments: a secret may be among them.
                 let program = argv.first().map_or("", String::as_str);
@@ -187,6 +191,6 @@ impl Words<'_> {
     }
 
     fn paint(&self, text: &str, paint: &Paint) -> String {
-        foreign::painted(text, paint, self.colour)
+        terminal_filter::painted(text, paint, self.colour)
     }
 }

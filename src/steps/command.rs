@@ -12,7 +12,7 @@ use crate::{
     deadline::Deadline,
     failure::Failure,
     outcome::{FailureDetails, event::Event},
-    process::{Child, Cut, Finished, Processes},
+    process::{Child, Finished, Processes, StopReason},
     words::duration,
 };
 
@@ -30,11 +30,11 @@ pub(crate) async fn run(
     let schedule =
         Schedule { first: command.backoff, max: command.max_backoff, total: command.total_timeout };
     let program = program(command);
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut attempt = 1;
     loop {
         let allowed = match command.total_timeout {
-            Some(total) => command.timeout.min(total.saturating_sub(begun.elapsed())),
+            Some(total) => command.timeout.min(total.saturating_sub(started.elapsed())),
             None => command.timeout,
         };
         let attempted = Attempt { step, command, allowed, on_event }.run(processes, shutdown).await;
@@ -51,7 +51,7 @@ pub(crate) async fn run(
             }
             failure => failure,
         };
-        let pause = schedule.next(attempt, fastrand::f64(), begun.elapsed());
+        let pause = schedule.next(attempt, fastrand::f64(), started.elapsed());
         let Some(pause) = pause.filter(|_| repeatable && attempt <= command.retries) else {
             return Err(FailureDetails { output: last.into(), ..FailureDetails::from(failure) });
         };
@@ -169,7 +169,7 @@ fn warnings(program: &str, grace: Duration, finished: &Finished) -> Vec<String> 
             many => format!("`{program}` left {many} processes behind, which were ended"),
         });
     }
-    if finished.killed && !matches!(finished.cut, Some(Cut::Stopped(_))) {
+    if finished.killed && !matches!(finished.cut, Some(StopReason::Stopped(_))) {
         found.push(format!("`{program}` did not end within {} and was killed", duration(grace)));
     } else if finished.killed {
         found.push(format!("`{program}` did not end in time and was killed"));

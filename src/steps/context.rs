@@ -57,7 +57,7 @@ impl<'a> Context<'a> {
                 self.progress.done.replace(Some(format!("{done} of {total} {what}")));
                 self.progress(done, total, what);
             }
-            ActionEvent::RepairStep(_, step) => self.note(step.said),
+            ActionEvent::RepairStep(_, step) => self.note(step.message),
         }
     }
 

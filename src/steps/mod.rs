@@ -11,7 +11,7 @@ pub(crate) mod stop;
 pub(crate) mod verify;
 pub(crate) mod wait;
 
-use self::{context::Context, once::Turn};
+use self::{context::Context, once::OnceDecision};
 use crate::{actions::lock::Locked, config::Action, failure::Failure, outcome::FailureDetails};
 
 /// Runs one step and returns a summary of what it did.
@@ -21,8 +21,8 @@ pub(crate) async fn run(action: &Action, mut context: Context<'_>) -> Result<Str
     };
     let mut stop = context.stop.clone();
     match Box::pin(stop.race(once::turn(&context, &what))).await {
-        Ok(Ok(Turn::Done(words))) => Ok(words),
-        Ok(Ok(Turn::Todo(locked))) => {
+        Ok(Ok(OnceDecision::Done(words))) => Ok(words),
+        Ok(Ok(OnceDecision::Todo(locked))) => {
             let summary = run_now(action, &mut context, Some(&locked)).await?;
             once::done(&context, &locked, &what).await?;
             Ok(summary)

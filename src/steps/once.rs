@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Whether the step is left to do.
-pub(super) enum Turn<'a> {
+pub(super) enum OnceDecision<'a> {
     /// Another run did it already; in words.
     Done(String),
     /// Under the lock.
@@ -34,20 +34,20 @@ pub(super) fn what(action: &Action) -> Option<String> {
 }
 
 /// Asks the record, then acquires the lock and asks again: another run may have done it meanwhile.
-pub(super) async fn turn<'a>(context: &Context<'a>, what: &str) -> Result<Turn<'a>, Failure> {
+pub(super) async fn turn<'a>(context: &Context<'a>, what: &str) -> Result<OnceDecision<'a>, Failure> {
     let state = context.state;
     let name = &state.context.config.steps[context.step].name;
     // Without a manifest there is no release to do it for.
     state.context.expectation().await?;
     if let Some(done) = history::who_did(&state.context, name, what).await? {
-        return Ok(Turn::Done(format!("done for this release by run {} at {}", done.run, done.time)));
+        return Ok(OnceDecision::Done(format!("done for this release by run {} at {}", done.run, done.time)));
     }
     let locked = state.acquire(&|text| context.note(text)).await?;
     if let Some(done) = history::who_did(&state.context, name, what).await? {
-        return Ok(Turn::Done(format!("done for this release by run {} at {}", done.run, done.time)));
+        return Ok(OnceDecision::Done(format!("done for this release by run {} at {}", done.run, done.time)));
     }
     state.history.must_begin(&state.context).await?;
-    Ok(Turn::Todo(locked))
+    Ok(OnceDecision::Todo(locked))
 }
 
 /// The command with the run's name, by which the next holder of the lock ends what it left in the database.

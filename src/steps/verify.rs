@@ -4,7 +4,7 @@ use super::context::Context;
 use crate::{
     actions::{
         judge::stale_accepts,
-        verify::{self, Asked},
+        verify::{self, VerifyRequest},
     },
     config::{Selection, Verify},
     failure::chain,
@@ -18,34 +18,34 @@ pub(super) async fn run(verify: &Verify, context: &Context<'_>) -> Result<String
     if every {
         state.bypasses.forget();
     }
-    let trouble = match ask(verify, context).await {
-        Err(trouble) => trouble,
+    let details = match ask(verify, context).await {
+        Err(details) => details,
         complete => return complete,
     };
     let warn = |text| context.warn(text);
-    let how = state.bypasses.bypass(&state.context, &state.history, &trouble, every, &warn).await;
+    let how = state.bypasses.bypass(&state.context, &state.history, &details, every, &warn).await;
     let Some(how) = how else {
-        return Err(trouble);
+        return Err(details);
     };
-    let summary = format!("{}; {}", chain(&trouble.failure), how.words());
-    (context.tell)(Event::Opened { step: context.step, how, trouble });
+    let summary = format!("{}; {}", chain(&details.failure), how.words());
+    (context.tell)(Event::Opened { step: context.step, how, details });
     Ok(summary)
 }
 
 async fn ask(verify: &Verify, context: &Context<'_>) -> Result<String, FailureDetails> {
-    let asked = Asked {
+    let asked = VerifyRequest {
         manifest: &context.state.context.expectation().await?.manifest,
         shared: verify.shared,
         tenants: &verify.tenants,
         timeout: verify.timeout,
         wait: verify.wait,
-        looked: &|done, total| context.progress(done, total, verify::LOOKED),
+        on_progress: &|done, total| context.progress(done, total, verify::LOOKED),
     };
-    let say = |last, elapsed| {
+    let on_event = |last, elapsed| {
         let what = "everything to be complete".into();
         (context.tell)(Event::Waiting { step: context.step, what, last, elapsed });
     };
-    let judgement = verify::verify(&context.state.context, &context.state.lock, &asked, &say).await?;
+    let judgement = verify::verify(&context.state.context, &context.state.lock, &asked, &on_event).await?;
     for warning in wording::warnings(&judgement) {
         context.warn(warning);
     }

@@ -136,7 +136,7 @@ impl Finding {
             | Finding::Models { .. }
             | Finding::Retired { .. }
             | Finding::Duplicate { .. }
-            | Finding::LookFailed { .. }
+            | Finding::Unreadable { .. }
             | Finding::Vanished
             | Finding::Accepted { .. } => Vec::new(),
         }
@@ -164,7 +164,7 @@ impl Finding {
             | Finding::Models { .. }
             | Finding::Retired { .. }
             | Finding::Duplicate { .. }
-            | Finding::LookFailed { .. }
+            | Finding::Unreadable { .. }
             | Finding::Vanished
             | Finding::Accepted { .. } => {}
         }
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn what_could_not_be_proved_cannot_be_accepted() {
-        let mut judgement = judged(vec![Finding::LookFailed { why: "no privilege".into() }]);
+        let mut judgement = judged(vec![Finding::Unreadable { why: "no privilege".into() }]);
         judgement.accept(&[accept("acme", "no privilege", "2027-01-01")], day("2026-11-23"));
         assert_eq!(judgement.outcome(), Outcome::Unproven);
     }

@@ -51,7 +51,7 @@ fn concerns(app: &str, manifest: &Manifest, finding: &mut Finding) -> bool {
         Finding::NotRegistered
         | Finding::NoSchema
         | Finding::NoLedger { .. }
-        | Finding::LookFailed { .. }
+        | Finding::Unreadable { .. }
         | Finding::Vanished => true,
     }
 }

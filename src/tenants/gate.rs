@@ -10,7 +10,7 @@ use serde::{Serialize, Serializer};
 
 use super::{
     day::Day,
-    found::{Found, Look, Recorded, Seen},
+    inspection::{Inspection, LedgerRow, SchemaSnapshot, SchemaState},
     ledger::Comparison,
     manifest::{Expected, Kind, Manifest, Owner, Tables},
     replay::is_of,
@@ -111,7 +111,7 @@ pub(crate) enum Finding {
     Duplicate {
         migrations: Vec<String>,
     },
-    LookFailed {
+    Unreadable {
         #[serde(serialize_with = "words")]
         why: Cause,
     },
@@ -166,7 +166,7 @@ impl Finding {
             | Finding::MissingColumns { .. }
             | Finding::InvalidIndex { unique: true, .. }
             | Finding::Ahead { blocks: true, .. } => Outcome::Incomplete,
-            Finding::LookFailed { .. } | Finding::Vanished => Outcome::Unproven,
+            Finding::Unreadable { .. } | Finding::Vanished => Outcome::Unproven,
             Finding::Ahead { blocks: false, .. }
             | Finding::InvalidIndex { unique: false, .. }
             | Finding::Retired { .. }
@@ -222,28 +222,29 @@ impl Verdict {
             | Finding::Dirty { .. }
             | Finding::Altered { .. }
             | Finding::Diverged { .. }
-            | Finding::LookFailed { .. } => true,
+            | Finding::Unreadable { .. } => true,
             _ => false,
         })
     }
 
     /// Says which of the lost tables the shared schema's copies stand in for. One that a pending migration may still
     /// make is not lost.
-    fn note_shadows(&mut self, manifest: &Manifest, look: &Look, shadows: &BTreeSet<String>) {
-        let Look::Seen(seen) = look else { return };
+    fn note_shadows(&mut self, manifest: &Manifest, state: &SchemaState, shadows: &BTreeSet<String>) {
+        let SchemaState::Read(snapshot) = state else { return };
         let lost = |table: &&String| match manifest.app_of_table(table) {
-            Some(app) => seen.ledger.iter().any(|row| is_of(app, &row.id)),
+            Some(app) => snapshot.ledger.iter().any(|row| is_of(app, &row.id)),
             None => !self.is_pending(),
         };
-        let tables: Vec<String> = seen.missing_tables.intersection(shadows).filter(lost).cloned().collect();
+        let tables: Vec<String> =
+            snapshot.missing_tables.intersection(shadows).filter(lost).cloned().collect();
         if !tables.is_empty() {
             self.findings.push(Finding::Shadowed { tables });
         }
     }
 
     /// Says which models have lost their tables, app by app.
-    fn note_models(&mut self, manifest: &Manifest, tables: &Tables, look: &Look) {
-        let Look::Seen(seen) = look else { return };
+    fn note_models(&mut self, manifest: &Manifest, tables: &Tables, state: &SchemaState) {
+        let SchemaState::Read(snapshot) = state else { return };
         let mut lost: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
         for finding in &self.findings {
             let (Finding::MissingTables { tables, .. } | Finding::Shadowed { tables }) = finding else {
@@ -257,7 +258,7 @@ impl Verdict {
         }
         let stands = |app: &str| {
             tables.keys().any(|table| {
-                manifest.app_of_table(table) == Some(app) && !seen.missing_tables.contains(table)
+                manifest.app_of_table(table) == Some(app) && !snapshot.missing_tables.contains(table)
             })
         };
         let after = |app: &str| -> Vec<String> {
@@ -313,28 +314,28 @@ impl Judgement {
 }
 
 /// Judges everything that was found.
-pub(crate) fn judge(manifest: &Manifest, found: &Found, rules: Rules) -> Judgement {
+pub(crate) fn judge(manifest: &Manifest, found: &Inspection, rules: Rules) -> Judgement {
     // Most tenants share one ledger; it is compared once.
-    let mut compared: BTreeMap<*const [Recorded], Comparison> = BTreeMap::new();
-    let mut verdict = |look: &Look| match look {
-        Look::Seen(seen) => {
+    let mut compared: BTreeMap<*const [LedgerRow], Comparison> = BTreeMap::new();
+    let mut verdict = |state: &SchemaState| match state {
+        SchemaState::Read(snapshot) => {
             let comparison = compared
-                .entry(Arc::as_ptr(&seen.ledger))
-                .or_insert_with(|| manifest.framework.compare(&manifest.tenant, &seen.ledger));
-            judge_seen(manifest, comparison, seen, rules)
+                .entry(Arc::as_ptr(&snapshot.ledger))
+                .or_insert_with(|| manifest.framework.compare(&manifest.tenant, &snapshot.ledger));
+            judge_snapshot(manifest, comparison, snapshot, rules)
         }
         unseen => judge_schema(manifest, &manifest.tenant, unseen, rules),
     };
     let mut tenants: BTreeMap<String, Verdict> = found
         .tenants
         .iter()
-        .map(|(name, look)| {
-            let mut verdict = verdict(look);
-            verdict.note_shadows(manifest, look, &found.shadows);
+        .map(|(name, state)| {
+            let mut verdict = verdict(state);
+            verdict.note_shadows(manifest, state, &found.shadows);
             verdict.note_models(
                 manifest,
                 manifest.tables_of(found.types.get(name).map(String::as_str)),
-                look,
+                state,
             );
             (name.clone(), verdict)
         })
@@ -343,7 +344,7 @@ pub(crate) fn judge(manifest: &Manifest, found: &Found, rules: Rules) -> Judgeme
         tenants.insert(name.clone(), Verdict::of(Finding::NotRegistered));
     }
     Judgement {
-        shared: found.shared.as_ref().map(|look| judge_schema(manifest, &manifest.shared, look, rules)),
+        shared: found.shared.as_ref().map(|state| judge_schema(manifest, &manifest.shared, state, rules)),
         tenants,
         orphans: found.orphans.iter().cloned().collect(),
         unfinished: found.unfinished.iter().cloned().collect(),
@@ -352,24 +353,34 @@ pub(crate) fn judge(manifest: &Manifest, found: &Found, rules: Rules) -> Judgeme
 }
 
 /// Judges one schema.
-pub(crate) fn judge_schema(manifest: &Manifest, expected: &Expected, look: &Look, rules: Rules) -> Verdict {
-    match look {
-        Look::NoSchema => Verdict::of(Finding::NoSchema),
-        Look::NoLedger { .. } if expected.migrations.is_empty() && expected.tables.is_empty() => {
+pub(crate) fn judge_schema(
+    manifest: &Manifest,
+    expected: &Expected,
+    state: &SchemaState,
+    rules: Rules,
+) -> Verdict {
+    match state {
+        SchemaState::NoSchema => Verdict::of(Finding::NoSchema),
+        SchemaState::NoLedger { .. } if expected.migrations.is_empty() && expected.tables.is_empty() => {
             Verdict::default()
         }
-        Look::NoLedger { tables } => {
+        SchemaState::NoLedger { tables } => {
             Verdict::of(Finding::NoLedger { tables: tables.iter().cloned().collect() })
         }
-        Look::Failed(why) => Verdict::of(Finding::LookFailed { why: why.clone() }),
-        Look::Vanished => Verdict::of(Finding::Vanished),
-        Look::Seen(seen) => {
-            judge_seen(manifest, &manifest.framework.compare(expected, &seen.ledger), seen, rules)
+        SchemaState::Failed(why) => Verdict::of(Finding::Unreadable { why: why.clone() }),
+        SchemaState::Vanished => Verdict::of(Finding::Vanished),
+        SchemaState::Read(snapshot) => {
+            judge_snapshot(manifest, &manifest.framework.compare(expected, &snapshot.ledger), snapshot, rules)
         }
     }
 }
 
-fn judge_seen(manifest: &Manifest, ledger: &Comparison, seen: &Seen, rules: Rules) -> Verdict {
+fn judge_snapshot(
+    manifest: &Manifest,
+    ledger: &Comparison,
+    snapshot: &SchemaSnapshot,
+    rules: Rules,
+) -> Verdict {
     let newer = !ledger.unknown.is_empty() && ledger.pending.is_empty();
     let mut findings = Vec::new();
     let mut say = |names: &[String], finding: fn(Vec<String>) -> Finding| {
@@ -395,23 +406,24 @@ fn judge_seen(manifest: &Manifest, ledger: &Comparison, seen: &Seen, rules: Rule
         Some(app) => !ledger.pending.iter().any(|id| is_of(app, id)),
         None => ledger.pending.is_empty(),
     };
-    let tables: Vec<String> = seen.missing_tables.iter().filter(|table| settled(table)).cloned().collect();
+    let tables: Vec<String> =
+        snapshot.missing_tables.iter().filter(|table| settled(table)).cloned().collect();
     if !tables.is_empty() {
         findings.push(Finding::MissingTables { tables, dropped_by_newer: newer });
     }
-    let other_kinds = seen.other_kinds.iter().filter(|other| settled(&other.table));
+    let other_kinds = snapshot.other_kinds.iter().filter(|other| settled(&other.table));
     findings.extend(other_kinds.map(|other| Finding::OtherKind {
         table: other.table.clone(),
         expected: other.expected,
         found: other.found,
     }));
-    let missing_columns = seen.missing_columns.iter().filter(|(table, _)| settled(table));
+    let missing_columns = snapshot.missing_columns.iter().filter(|(table, _)| settled(table));
     findings.extend(missing_columns.map(|(table, columns)| Finding::MissingColumns {
         table: table.clone(),
         columns: columns.iter().cloned().collect(),
         dropped_by_newer: newer,
     }));
-    findings.extend(seen.invalid_indexes.iter().map(|index| Finding::InvalidIndex {
+    findings.extend(snapshot.invalid_indexes.iter().map(|index| Finding::InvalidIndex {
         index: index.name.clone(),
         table: index.table.clone(),
         unique: index.unique,

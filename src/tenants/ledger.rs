@@ -5,15 +5,15 @@ use std::fmt;
 
 use serde::{Serialize, Serializer};
 
-use super::{expected::Expected, found::Recorded};
+use super::{expected::Expected, inspection::LedgerRow};
 
 /// The rules of one framework's ledger.
 pub(crate) trait Ledger: fmt::Debug + Sync {
     /// As manifests name it.
     fn name(&self) -> &'static str;
-    fn shape(&self) -> Shape;
+    fn shape(&self) -> LedgerLayout;
     /// Holds the rows of one schema against the expectation. Pure.
-    fn compare(&self, expected: &Expected, recorded: &[Recorded]) -> Comparison;
+    fn compare(&self, expected: &Expected, recorded: &[LedgerRow]) -> Comparison;
     /// The framework's own commands that help people.
     fn commands(&self) -> Commands {
         Commands::default()
@@ -31,7 +31,7 @@ pub(crate) struct Commands {
 
 /// Where a framework's ledger stands and which columns say what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Shape {
+pub(crate) struct LedgerLayout {
     pub(crate) table: &'static str,
     /// A column of text whose value and a full stop precede the identifier.
     pub(crate) app: Option<&'static str>,
@@ -90,8 +90,8 @@ mod tests {
             "heads"
         }
 
-        fn shape(&self) -> Shape {
-            Shape {
+        fn shape(&self) -> LedgerLayout {
+            LedgerLayout {
                 table: "heads",
                 app: None,
                 id: "version",
@@ -102,7 +102,7 @@ mod tests {
             }
         }
 
-        fn compare(&self, expected: &Expected, recorded: &[Recorded]) -> Comparison {
+        fn compare(&self, expected: &Expected, recorded: &[LedgerRow]) -> Comparison {
             let find = |id: &str| expected.migrations.iter().find(|migration| migration.id == id);
             let mut applied: BTreeSet<&str> = BTreeSet::new();
             let mut left: Vec<&str> = recorded.iter().map(|row| row.id.as_str()).collect();
@@ -136,14 +136,14 @@ mod tests {
         ];
         let expected = Expected { migrations, ..Expected::default() };
         let row =
-            |id: &&str| Recorded { id: (*id).into(), name: String::new(), checksum: None, succeeded: true };
+            |id: &&str| LedgerRow { id: (*id).into(), name: String::new(), checksum: None, succeeded: true };
         for (recorded, pending, unknown) in [
             (&["3"][..], &[][..], &[][..]),
             (&["2a"], &["2b", "3"], &[]),
             (&["2a", "2b"], &["3"], &[]),
             (&["4"], &["1", "2a", "2b", "3"], &["4"]),
         ] {
-            let rows: Vec<Recorded> = recorded.iter().map(row).collect();
+            let rows: Vec<LedgerRow> = recorded.iter().map(row).collect();
             let comparison = Heads.compare(&expected, &rows);
             assert_eq!(
                 (comparison.pending, comparison.unknown),

@@ -83,7 +83,7 @@ pub(crate) struct Registry {
     pub(crate) columns: BTreeSet<String>,
     /// What the model puts into columns that nobody names.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) defaults: BTreeMap<String, Filled>,
+    pub(crate) defaults: BTreeMap<String, ColumnValue>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) domains: Option<Domains>,
 }
@@ -100,13 +100,13 @@ pub(crate) struct Domains {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) primary_column: Option<String>,
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub(crate) defaults: BTreeMap<String, Filled>,
+    pub(crate) defaults: BTreeMap<String, ColumnValue>,
 }
 
 /// What is written into a column.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub(crate) enum Filled {
+pub(crate) enum ColumnValue {
     Text(String),
     /// The time of the insertion.
     Now,

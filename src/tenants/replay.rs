@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::{
-    found::{Look, Seen},
+    inspection::{SchemaSnapshot, SchemaState},
     manifest::{Depends, Manifest, Tables},
 };
 
@@ -25,7 +25,7 @@ pub(crate) enum Refusal {
     /// None of its tables is missing.
     NothingMissing,
     /// Some of its tables are there, and running everything again would fail on them.
-    Standing(Vec<String>),
+    StartupStatus(Vec<String>),
     /// Migrations that run code of their own, which may not bear to be run again.
     Code(Vec<String>),
     /// Migrations that cannot be part of one transaction.
@@ -37,7 +37,7 @@ pub(crate) fn may_replay(
     manifest: &Manifest,
     tables: &Tables,
     app: &str,
-    look: &Look,
+    state: &SchemaState,
     shadows: &BTreeSet<String>,
     allow_code: bool,
 ) -> Result<Vec<String>, Refusal> {
@@ -49,7 +49,9 @@ pub(crate) fn may_replay(
     if of_app.is_empty() {
         return Err(Refusal::NoSuchApp);
     }
-    let Look::Seen(Seen { ledger, missing_tables, .. }) = look else { return Err(Refusal::NoLedger) };
+    let SchemaState::Read(SchemaSnapshot { ledger, missing_tables, .. }) = state else {
+        return Err(Refusal::NoLedger);
+    };
     let recorded = |app: &str| ledger.iter().any(|row| is_of(app, &row.id));
     if !recorded(app) {
         let pending = manifest.framework.compare(&manifest.tenant, ledger).pending;
@@ -64,7 +66,7 @@ pub(crate) fn may_replay(
         return Err(Refusal::NothingMissing);
     }
     if !standing.is_empty() {
-        return Err(Refusal::Standing(standing));
+        return Err(Refusal::StartupStatus(standing));
     }
     let lost: BTreeSet<&str> = tables
         .keys()
@@ -98,13 +100,13 @@ fn stands_on(depends: &Depends, app: &str, among: &BTreeSet<&str>) -> Vec<String
 
 /// Whether an app's migrations stand on those of another in the end.
 fn reaches(depends: &Depends, from: &str, to: &str, among: &BTreeSet<&str>) -> bool {
-    let mut seen = BTreeSet::new();
+    let mut snapshot = BTreeSet::new();
     let mut left = vec![from.to_owned()];
     while let Some(app) = left.pop() {
         if app == to {
             return true;
         }
-        if seen.insert(app.clone()) {
+        if snapshot.insert(app.clone()) {
             left.extend(stands_on(depends, &app, among));
         }
     }

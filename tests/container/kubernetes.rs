@@ -129,7 +129,7 @@ impl<'a> Cluster<'a> {
         let python = source.join("target/kubernetes/bin/python");
         assert!(python.exists(), "{} is not there: run scripts/kubernetes", python.display());
         let mut command = Command::new(python);
-        command.arg(source.join("tests/outside/playable.py"));
+        command.arg(source.join("tests/observability/playable.py"));
         // The network's own name server does not always answer where the machine is busy.
         let postgres = self.address_of(&self.database()).to_string();
         command.args([what, &self.name, self.image.name(), SECRET[0], &postgres]);

@@ -14,10 +14,10 @@ use crate::{
     },
     support::{
         cluster::Database,
-        patience::ENOUGH,
         process::{Outcome, Running},
         project::Project,
         server::Server,
+        time_limits::ENOUGH,
     },
 };
 

@@ -5,7 +5,7 @@ use std::fs;
 use nix::sys::signal::Signal;
 
 use super::tenants::{FAILS, SLOW, clients, empty, journal, schemas, with_migration};
-use crate::support::{django::Project, patience::until_true};
+use crate::support::{django::Project, time_limits::until_true};
 
 /// Makes tenants without the newest migration, which the run then has to apply.
 const BARE: &str = r#"

@@ -14,7 +14,7 @@ pub(super) fn check(project: &Project, id: &str) -> (String, String) {
     let found = said["checks"].as_array().unwrap().iter().find(|check| check["id"] == id);
     let check = found.unwrap_or_else(|| panic!("no check {id}\n{outcome}"));
     let text = |key: &str| check[key].as_str().unwrap_or_default().to_owned();
-    (text("outcome"), text("said"))
+    (text("outcome"), text("message"))
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use serde_json::Value;
 use sha2::Digest as _;
 
-use crate::support::{django::Project, patience::until_true};
+use crate::support::{django::Project, time_limits::until_true};
 
 const BEHIND: &str = "DELETE FROM {}.django_migrations WHERE name = '0004_invoice_payment'; \
     ALTER TABLE {}.finance_invoice DROP COLUMN total, DROP COLUMN paid_on;";

@@ -3,7 +3,7 @@
 use std::fs;
 
 use super::tenants::empty;
-use crate::support::{django::Project, patience::until_true};
+use crate::support::{django::Project, time_limits::until_true};
 
 /// Text without a line end, bytes that are no UTF-8, and lines that look like our own messages.
 const NOISE: &str = r#"

@@ -5,8 +5,8 @@ use std::time::Instant;
 use nix::sys::signal::Signal;
 
 use crate::support::{
-    patience::was_prompt,
     project::{sh, steps},
+    time_limits::was_prompt,
 };
 
 /// Programs that are always ahead of us.

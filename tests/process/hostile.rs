@@ -8,7 +8,7 @@ use super::{
     namespace::{script, stdout},
     start_up::{ALONE, configuration, run, run_in, says_it_is_alone},
 };
-use crate::support::patience::was_prompt;
+use crate::support::time_limits::was_prompt;
 
 fn everything_said(ran: &assert_cmd::assert::Assert) -> String {
     stdout(ran) + &String::from_utf8_lossy(&ran.get_output().stderr)

@@ -1,7 +1,7 @@
 //! `portcullis init` with real processes.
 
 use super::namespace::{init, pid_1, script, stdout};
-use crate::support::patience::{was_prompt, was_quick};
+use crate::support::time_limits::{was_prompt, was_quick};
 use assert_cmd::assert::OutputAssertExt;
 
 #[test]

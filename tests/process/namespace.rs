@@ -4,7 +4,7 @@ use std::process::Command;
 
 use assert_cmd::assert::{Assert, OutputAssertExt};
 
-/// After so many seconds, as `support::patience::ENOUGH`.
+/// After so many seconds, as `support::time_limits::ENOUGH`.
 const HANGS: &str = "100";
 
 pub const PORTCULLIS: &str = env!("CARGO_BIN_EXE_portcullis");

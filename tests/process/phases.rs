@@ -9,9 +9,9 @@ use super::{
     start_up::{configuration, run_in},
 };
 use crate::support::{
-    patience::{was_prompt, was_quick},
     portcullis::Portcullis,
     project::{sh, steps},
+    time_limits::{was_prompt, was_quick},
 };
 use assert_cmd::assert::OutputAssertExt;
 

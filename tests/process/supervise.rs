@@ -4,7 +4,7 @@ use assert_cmd::assert::{Assert, OutputAssertExt};
 use tempfile::{NamedTempFile, TempDir};
 
 use super::namespace::{script, stdout};
-use crate::support::patience::{was_prompt, was_quick};
+use crate::support::time_limits::{was_prompt, was_quick};
 
 /// `steps` and then `server` in bash, supervised with this grace; `around` says where with `RUN`.
 fn run_in(around: &str, grace: &str, steps: &str, server: &str) -> Assert {

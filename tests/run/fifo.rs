@@ -6,10 +6,10 @@ use nix::sys::{signal::Signal, stat::Mode};
 
 use crate::support::{
     http::free_port,
-    patience::was_quick,
     portcullis::Portcullis,
     project::{sh, steps},
     sample::{Engine, Sample},
+    time_limits::was_quick,
 };
 
 #[test]

@@ -1,6 +1,6 @@
 //! Migrations that fail, hang, cannot run in a transaction or end it: what becomes of the tenant, and of the others.
 
-use crate::support::{patience::until, project::Project};
+use crate::support::{project::Project, time_limits::until};
 
 const POSITIVE: &str = "ALTER TABLE item ADD COLUMN extra int;\n\nALTER TABLE item ADD CHECK (n > 0);\n";
 const BEFORE: [&str; 1] = ["1"];

@@ -15,9 +15,9 @@ use nix::{
 };
 
 use crate::support::{
-    patience::was_prompt,
     portcullis::Portcullis,
     sample::{Engine, Sample},
+    time_limits::was_prompt,
 };
 
 /// Valid, with a warning: nothing verifies every tenant.

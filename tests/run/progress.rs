@@ -82,7 +82,7 @@ fn a_look_that_takes_its_time_says_how_far_it_is() {
         "#,
     );
     // The look waits for one of the five, again and again, in ever smaller company.
-    let [log, by_hand, quiet, terminal, terminal_by_hand] =
+    let [log, cli_progress, quiet, terminal, terminal_by_hand] =
         database.while_held("LOCK TABLE demo._sqlx_migrations", || {
             let running = [
                 gate.spawn(["run", "--no-server"]),
@@ -97,7 +97,7 @@ fn a_look_that_takes_its_time_says_how_far_it_is() {
         outcome.stderr.lines().any(|line| line.starts_with(start) && line.ends_with(" s left"))
     };
     assert!(line(&log, "[1/1] gate: 1 of 5 schemas inspected, "), "{log}");
-    assert!(line(&by_hand, "1 of 5 schemas inspected, "), "{by_hand}");
+    assert!(line(&cli_progress, "1 of 5 schemas inspected, "), "{cli_progress}");
     assert!(!quiet.stderr.contains("inspected"), "{quiet}");
     for (outcome, name) in [(&terminal, "gate"), (&terminal_by_hand, "verify")] {
         assert!(outcome.stdout.contains(&format!("\u{1b}[2K{name} [")), "{outcome}");

@@ -5,10 +5,10 @@ use std::fs;
 use nix::sys::signal::Signal;
 
 use crate::support::{
-    patience::until_true,
     portcullis::Portcullis,
     process::Running,
     sample::{Engine, Sample},
+    time_limits::until_true,
 };
 
 const NONCE: &str = "0123456789abcdef0123456789abcdef";

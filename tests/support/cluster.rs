@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
-use super::patience::until_true;
+use super::time_limits::until_true;
 
 /// An empty database; dropped, it is gone.
 pub struct Database {

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use super::patience::{ENOUGH, until};
+use super::time_limits::{ENOUGH, until};
 
 /// Below those from which the system takes the ports of outgoing connections.
 const PORTS: std::ops::Range<u16> = 12_000..32_000;

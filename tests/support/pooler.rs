@@ -12,8 +12,8 @@ use tempfile::TempDir;
 use super::{
     cluster::{Database, cluster},
     http::{answers, free_port},
-    patience::until_true,
     process::Running,
+    time_limits::until_true,
 };
 
 /// Dropped, it ends.

@@ -16,7 +16,7 @@ use nix::{
 };
 use tempfile::TempDir;
 
-use super::patience::{ENOUGH, until};
+use super::time_limits::{ENOUGH, until};
 
 /// How a process ended, and all that it said.
 #[derive(Debug)]

@@ -18,7 +18,7 @@ use nix::{
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 use tempfile::TempDir;
 
-use super::{cluster::block_on, http::free_port, patience::until_true};
+use super::{cluster::block_on, http::free_port, time_limits::until_true};
 
 /// Dropped, it is stopped and gone.
 pub struct Server {

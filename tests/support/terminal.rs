@@ -19,7 +19,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::patience::ENOUGH;
+use super::time_limits::ENOUGH;
 
 pub struct Session {
     child: Child,

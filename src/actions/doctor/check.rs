@@ -25,7 +25,7 @@ pub(crate) struct DoctorInput<'a> {
 pub(super) struct Check<F> {
     pub(super) id: &'static str,
     pub(super) name: &'static str,
-    pub(super) ask: fn(&F) -> Verdict,
+    pub(super) run: fn(&F) -> Verdict,
 }
 
 /// A failure as a verdict, with the same advice as everywhere.

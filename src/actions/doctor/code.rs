@@ -10,7 +10,7 @@ use crate::{
     actions::context::RunContext,
     config::{Action, Source},
     files,
-    frameworks::{self, About, Creation},
+    frameworks::{self, Creation, FrameworkInfo},
     outcome::doctor::Verdict,
     plan,
     tenants::manifest::Manifest,
@@ -18,9 +18,9 @@ use crate::{
 };
 
 pub(super) const CHECKS: [Check<Code>; 3] = [
-    Check { id: "tenant-apps", name: "the project's apps are tenants'", ask: tenant_apps },
-    Check { id: "entrypoint", name: "the image's entrypoint", ask: entrypoint },
-    Check { id: "tenant-creation", name: "code that creates tenants", ask: creations },
+    Check { id: "tenant-apps", name: "the project's apps are tenants'", run: tenant_apps },
+    Check { id: "entrypoint", name: "the image's entrypoint", run: entrypoint },
+    Check { id: "tenant-creation", name: "code that creates tenants", run: creations },
 ];
 
 const DOCKERFILES: [&str; 3] = ["Dockerfile", "Containerfile", "docker/Dockerfile"];
@@ -37,7 +37,7 @@ pub(super) struct Code {
 
 /// The project's own apps that have tables, by where those stand.
 struct Apps {
-    about: About,
+    about: FrameworkInfo,
     make: &'static str,
     of_tenants: BTreeSet<String>,
     only_shared: BTreeSet<String>,
@@ -79,7 +79,7 @@ impl Code {
 }
 
 impl Apps {
-    fn of(manifest: &Manifest, about: About, make: &'static str) -> Self {
+    fn of(manifest: &Manifest, about: FrameworkInfo, make: &'static str) -> Self {
         let (mut of_tenants, mut only_shared) = (BTreeSet::new(), BTreeSet::new());
         let is_ours =
             |app: &str| manifest.sources.get(app).is_some_and(|sources| sources.folder.is_relative());
@@ -169,16 +169,16 @@ fn ungated_command(dockerfile: &str, passthrough: &[Vec<String>]) -> Option<Inst
 
 /// The last stage's instruction without its name; continued lines are one.
 fn last(dockerfile: &str, instruction: &str) -> Option<Instruction> {
-    let (mut found, mut begun): (Option<Instruction>, Option<Instruction>) = (None, None);
+    let (mut found, mut current): (Option<Instruction>, Option<Instruction>) = (None, None);
     for (number, line) in (1..).zip(dockerfile.lines()) {
         let line = line.trim();
-        if line.starts_with('#') || (line.is_empty() && begun.is_none()) {
+        if line.starts_with('#') || (line.is_empty() && current.is_none()) {
             continue;
         }
-        let (at, mut text) = begun.take().unwrap_or((number, String::new()));
+        let (at, mut text) = current.take().unwrap_or((number, String::new()));
         text += line.trim_end_matches('\\');
         if line.ends_with('\\') {
-            begun = Some((at, text));
+            current = Some((at, text));
             continue;
         }
         let (word, rest) = text.split_once(char::is_whitespace).unwrap_or((&text, ""));
@@ -197,14 +197,14 @@ fn creations(code: &Code) -> Verdict {
         Some(Err(why)) => return Verdict::failed(why.clone(), "make the project's folder readable"),
         Some(Ok(found)) => found,
     };
-    let bare: Vec<String> = found
+    let unguarded: Vec<String> = found
         .iter()
         .filter(|creation| !creation.migrates)
         .map(|creation| format!("{}:{}", creation.file.display(), creation.line))
         .collect();
-    if !bare.is_empty() {
+    if !unguarded.is_empty() {
         return Verdict::warned(
-            format!("tenants are made without a way back at {}", some(&bare)),
+            format!("tenants are made without a way back at {}", some(&unguarded)),
             "let that code call `portcullis tenant create`, which leaves a whole tenant or nothing",
         );
     }

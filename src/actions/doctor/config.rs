@@ -19,9 +19,9 @@ use crate::{
 };
 
 pub(super) const CHECKS: [Check<Loaded>; 3] = [
-    Check { id: "configuration-valid", name: "configuration is valid", ask: valid },
-    Check { id: "gate-blocks", name: "the start-up is gated", ask: gated },
-    Check { id: "server-command", name: "server command can run", ask: server },
+    Check { id: "configuration-valid", name: "configuration is valid", run: valid },
+    Check { id: "gate-blocks", name: "the start-up is gated", run: gated },
+    Check { id: "server-command", name: "server command can run", run: server },
 ];
 
 /// The file as it was read, before there was a runtime: one that does not answer must not make us deaf.

@@ -15,13 +15,13 @@ use crate::{
 };
 
 pub(super) const CHECKS: [Check<Facts>; 7] = [
-    Check { id: "database-reachable", name: "database is reachable", ask: reachable },
-    Check { id: "role-privileges", name: "role's privileges", ask: privileges },
-    Check { id: "gate-role", name: "gate's role only reads", ask: gate_role },
-    Check { id: "pooler", name: "pooler", ask: pooler },
-    Check { id: "lock", name: "lock can be had", ask: lock },
-    Check { id: "server-limits", name: "server's limits", ask: limits },
-    Check { id: "clock", name: "clock", ask: clock },
+    Check { id: "database-reachable", name: "database is reachable", run: reachable },
+    Check { id: "role-privileges", name: "role's privileges", run: privileges },
+    Check { id: "gate-role", name: "gate's role only reads", run: gate_role },
+    Check { id: "pooler", name: "pooler", run: pooler },
+    Check { id: "lock", name: "lock can be had", run: lock },
+    Check { id: "server-limits", name: "server's limits", run: limits },
+    Check { id: "clock", name: "clock", run: clock },
 ];
 
 /// A table's creation locks it, its indexes, its sequence and what stores its long values.
@@ -247,11 +247,11 @@ fn clock(facts: &Facts) -> Verdict {
     facts.of_server(facts.examined.ahead.as_ref(), |ahead| {
         let remedy = "synchronize both machines' clocks (NTP)";
         let side = if *ahead < 0 { "behind" } else { "ahead of" };
-        let said = format!("the database's is {} ms {side} ours", ahead.abs());
+        let message = format!("the database's is {} ms {side} ours", ahead.abs());
         match ahead.abs() {
-            WRONG_SKEW.. => Verdict::failed(said, remedy),
-            DOUBTFUL_SKEW.. => Verdict::warned(said, remedy),
-            _ => Verdict::passed(said),
+            WRONG_SKEW.. => Verdict::failed(message, remedy),
+            DOUBTFUL_SKEW.. => Verdict::warned(message, remedy),
+            _ => Verdict::passed(message),
         }
     })
 }
@@ -269,7 +269,7 @@ mod tests {
     fn a_clock_that_is_off_is_told_by_how_much() {
         let with = |ahead| clock(&facts(Examined { ahead: Some(Ok(ahead)), ..Examined::default() }));
         assert!(matches!(with(-900), Verdict::Passed(_)));
-        assert!(matches!(with(-9_000), Verdict::Warned(said, _) if said.contains("9000 ms behind")));
+        assert!(matches!(with(-9_000), Verdict::Warned(message, _) if message.contains("9000 ms behind")));
         assert!(matches!(with(90_000), Verdict::Failed(..)));
     }
 
@@ -281,10 +281,12 @@ mod tests {
         };
         let ample = ServerLimits { max_connections: 100, reserved: 3, used: 10, role: None, locks: 6_400 };
         assert!(matches!(with(ample, 100), Verdict::Passed(_)));
-        assert!(matches!(with(ample, 300), Verdict::Warned(said, _) if said.contains("9000 locks")));
+        assert!(matches!(with(ample, 300), Verdict::Warned(message, _) if message.contains("9000 locks")));
         assert!(matches!(with(ServerLimits { used: 95, ..ample }, 1), Verdict::Warned(..)));
         let few = ServerLimits { role: Some((3, 1)), ..ample };
-        assert!(matches!(with(few, 1), Verdict::Warned(said, _) if said.contains("the role may have 3")));
+        assert!(
+            matches!(with(few, 1), Verdict::Warned(message, _) if message.contains("the role may have 3"))
+        );
         assert!(matches!(with(ServerLimits { max_connections: 8, ..ample }, 1), Verdict::Failed(..)));
         assert!(matches!(with(ServerLimits { locks: 100, ..ample }, 1), Verdict::Failed(..)));
     }

@@ -13,7 +13,7 @@ use crate::{
     database::Attempt,
     failure::Failure,
     outcome::doctor::Verdict,
-    tenants::{found::Found, gate::Judgement, manifest::Manifest},
+    tenants::{gate::Judgement, inspection::Inspection, manifest::Manifest},
 };
 
 /// What one attempt to log in came to.
@@ -41,7 +41,7 @@ pub(super) struct DatabaseFacts {
     pub(super) connection: Connection,
     pub(super) manifest: Option<Manifest>,
     /// None if there is no manifest to judge by.
-    pub(super) inspection: Option<Result<(Found, Judgement), Rc<Failure>>>,
+    pub(super) inspection: Option<Result<(Inspection, Judgement), Rc<Failure>>>,
 }
 
 impl DatabaseFacts {

@@ -39,6 +39,6 @@ pub(crate) async fn examine(input: &DoctorInput<'_>, loaded: &Loaded) -> Vec<Che
 
 fn group<F>(group: &'static str, checks: &[Check<F>], facts: &F) -> Vec<Checked> {
     let made =
-        |check: &Check<F>| Checked { group, id: check.id, name: check.name, verdict: (check.ask)(facts) };
+        |check: &Check<F>| Checked { group, id: check.id, name: check.name, verdict: (check.run)(facts) };
     checks.iter().map(made).collect()
 }

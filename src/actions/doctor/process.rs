@@ -15,9 +15,9 @@ use crate::{
 };
 
 pub(super) const CHECKS: [Check<ProcessFacts>; 3] = [
-    Check { id: "pid-1", name: "PID 1", ask: pid_1 },
-    Check { id: "termination-log", name: "termination message", ask: termination_log },
-    Check { id: "resolver", name: "name look-ups", ask: resolver },
+    Check { id: "pid-1", name: "PID 1", run: pid_1 },
+    Check { id: "termination-log", name: "termination message", run: termination_log },
+    Check { id: "resolver", name: "name look-ups", run: resolver },
 ];
 
 /// Where this process runs.

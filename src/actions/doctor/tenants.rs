@@ -17,22 +17,22 @@ use crate::{
         wording,
     },
     tenants::{
-        found::Found,
         gate::{Finding, Judgement, Outcome, Verdict as Schema},
+        inspection::Inspection,
     },
     words::count,
 };
 
 pub(super) const CHECKS: [Check<Facts>; 9] = [
-    Check { id: "registry-readable", name: "registry can be read", ask: registry },
-    Check { id: "registry-duplicates", name: "registry has no duplicates", ask: duplicates },
-    Check { id: "orphan-schemas", name: "no schema without a tenant", ask: orphans },
-    Check { id: "shared-complete", name: "shared schema is complete", ask: shared },
-    Check { id: "demo-complete", name: "demo tenants are complete", ask: demo },
-    Check { id: "tenants-complete", name: "all tenants are complete", ask: all },
-    Check { id: "tables-answer", name: "required tables answer", ask: tables },
-    Check { id: "template-fits", name: "template of new tenants", ask: template },
-    Check { id: "leftovers", name: "no leftovers of killed runs", ask: leftovers },
+    Check { id: "registry-readable", name: "registry can be read", run: registry },
+    Check { id: "registry-duplicates", name: "registry has no duplicates", run: duplicates },
+    Check { id: "orphan-schemas", name: "no schema without a tenant", run: orphans },
+    Check { id: "shared-complete", name: "shared schema is complete", run: shared },
+    Check { id: "demo-complete", name: "demo tenants are complete", run: demo },
+    Check { id: "tenants-complete", name: "all tenants are complete", run: all },
+    Check { id: "tables-answer", name: "required tables answer", run: tables },
+    Check { id: "template-fits", name: "template of new tenants", run: template },
+    Check { id: "leftovers", name: "no leftovers of killed runs", run: leftovers },
 ];
 
 /// What is known of the tenants.
@@ -99,7 +99,7 @@ impl Facts {
     }
 
     /// The verdict on the look, if it could be made.
-    fn looked(&self, judge: impl FnOnce(&Found, &Judgement) -> Verdict) -> Verdict {
+    fn with_inspection(&self, judge: impl FnOnce(&Inspection, &Judgement) -> Verdict) -> Verdict {
         match (&self.database.connection, &self.database.inspection) {
             (Connection::Ready, Some(Ok((found, judgement)))) => judge(found, judgement),
             (Connection::Ready, Some(Err(failure))) => failed(failure.clone()),
@@ -141,7 +141,7 @@ fn duplicates(facts: &Facts) -> Verdict {
 }
 
 fn orphans(facts: &Facts) -> Verdict {
-    facts.looked(|_, judgement| {
+    facts.with_inspection(|_, judgement| {
         if judgement.orphans.is_empty() {
             return Verdict::passed("every schema with a ledger has a tenant");
         }
@@ -153,7 +153,7 @@ fn orphans(facts: &Facts) -> Verdict {
 }
 
 fn shared(facts: &Facts) -> Verdict {
-    facts.looked(|_, judgement| match &judgement.shared {
+    facts.with_inspection(|_, judgement| match &judgement.shared {
         Some(verdict) if verdict.outcome() == Outcome::Complete => Verdict::passed("complete"),
         Some(verdict) => {
             let only = Judgement { shared: Some(verdict.clone()), ..Judgement::default() };
@@ -164,7 +164,7 @@ fn shared(facts: &Facts) -> Verdict {
 }
 
 fn demo(facts: &Facts) -> Verdict {
-    facts.looked(|_, judgement| {
+    facts.with_inspection(|_, judgement| {
         if facts.demo.is_empty() {
             return Verdict::not_applicable("no step bootstraps a tenant");
         }
@@ -178,7 +178,7 @@ fn demo(facts: &Facts) -> Verdict {
 }
 
 fn all(facts: &Facts) -> Verdict {
-    facts.looked(|_, judgement| {
+    facts.with_inspection(|_, judgement| {
         let complete = || format!("{} complete", count(judgement.tenants.len(), "tenant"));
         incomplete(judgement.tenants.clone(), complete)
     })
@@ -207,7 +207,7 @@ fn tables(facts: &Facts) -> Verdict {
             Verdict::failed(some(silent), "grant the gate's role SELECT, or read the database's message")
         }
         Some(Err(why)) => Verdict::failed(why.clone(), "correct that, then ask again"),
-        None => facts.looked(|_, _| Verdict::not_applicable("no table is expected")),
+        None => facts.with_inspection(|_, _| Verdict::not_applicable("no table is expected")),
     }
 }
 

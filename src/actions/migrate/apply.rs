@@ -9,7 +9,7 @@ use crate::{
     actions::{judge::inspect, run_state::RunState},
     cause::Cause,
     config::{OnTenantFailure, Scope, Selection, Source},
-    database::Share,
+    database::LockMode,
     failure::Failure,
     outcome::{ActionEvent, FailureDetails, wording},
     tenants::gate::Outcome,
@@ -44,8 +44,8 @@ pub(crate) async fn apply(
     }
     // Replicas share the work on all tenants; a schema that is named is migrated by the run that was asked.
     let together = tenants == Some(&Selection::All) && settings.cooperate;
-    let share = if together { Share::WithOthers } else { Share::Alone };
-    let locked = state.acquire_as(share, &|text| on_event(ActionEvent::Note(text))).await?;
+    let mode = if together { LockMode::Shared } else { LockMode::Exclusive };
+    let locked = state.acquire_as(mode, &|text| on_event(ActionEvent::Note(text))).await?;
     // Another run may have applied it since the first inspection.
     let (_, before) = inspect(context, tenants.is_none(), tenants).await?;
     list = WorkList::from(&before);
@@ -85,7 +85,7 @@ fn finished(list: WorkList, applied: &Applied, mut failed: Failed) -> Result<(),
     if failed.schemas.is_empty() && failed.run.is_none() && list.broken.is_empty() {
         return Ok(());
     }
-    let not_begun: Vec<&str> = list
+    let not_started: Vec<&str> = list
         .pending
         .iter()
         .filter(|schema| {
@@ -95,7 +95,7 @@ fn finished(list: WorkList, applied: &Applied, mut failed: Failed) -> Result<(),
         .map(|schema| wording::name(schema.as_deref()))
         .collect();
     let done = (list.pending.len() > 1)
-        .then(|| wording::migrated(applied.migrations.len(), list.pending.len(), &not_begun));
+        .then(|| wording::migrated(applied.migrations.len(), list.pending.len(), &not_started));
     let judgement = list.broken_only();
     let output = failed.last_lines();
     let failure = match (failed.run, &judgement) {
@@ -110,8 +110,8 @@ fn finished(list: WorkList, applied: &Applied, mut failed: Failed) -> Result<(),
             Failure::Database { what: "migrating".into(), why }
         }
         (None, broken) => {
-            let unfit = broken.as_ref().map_or(0, |broken| broken.verdicts().count());
-            Failure::MigrationFailed { failed: failed.schemas.len(), unfit }
+            let unmigratable = broken.as_ref().map_or(0, |broken| broken.verdicts().count());
+            Failure::MigrationFailed { failed: failed.schemas.len(), unmigratable }
         }
     };
     Err(FailureDetails { failure, judgement, failed: failed.schemas, refusal: None, output, done })

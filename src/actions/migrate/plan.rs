@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::Applied;
 use crate::{
-    failure::{Failure, Left},
+    failure::{Cleanup, Failure},
     outcome::SchemaFailure,
     tenants::{
         gate::{Judgement, Verdict},
@@ -46,7 +46,7 @@ impl WorkList {
                 return true;
             };
             let (tenant, why) = (tenant.clone(), why.into());
-            first.get_or_insert(Failure::Provisioning { tenant, why, left: Left::Unproved });
+            first.get_or_insert(Failure::Provisioning { tenant, why, left: Cleanup::Unproven });
             false
         });
         first

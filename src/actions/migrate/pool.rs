@@ -16,9 +16,9 @@ use crate::{
     },
     cause::Kind,
     config::{OnTenantFailure, Selection, Source},
-    database::{ApplyEnd, ApplyError, Limits, MigrationFile, Schema, Share},
+    database::{ApplyEnd, ApplyError, Limits, LockMode, MigrationFile, Schema},
     failure::Failure,
-    frameworks::{Ending, Migrating, Project},
+    frameworks::{Migrating, Project, StopPolicy},
     outcome::{ActionEvent, SchemaFailure},
     tenants::gate::Finding,
     words::{count, duration},
@@ -79,7 +79,7 @@ pub(super) async fn run(
     let is_canary =
         |tenant: &Option<String>| tenant.as_ref().is_some_and(|name| settings.canary.contains(name));
     let (canaries, mut rest): (Vec<_>, Vec<_>) = pending.iter().cloned().partition(is_canary);
-    if locked.share() == Share::WithOthers {
+    if locked.mode() == LockMode::Shared {
         // Each replica begins at another tenant, so that two seldom try the same.
         fastrand::shuffle(&mut rest);
     }
@@ -137,13 +137,13 @@ impl Pool<'_> {
                 return Ok(());
             }
             group = self.still_pending(&locked_by_others).await?;
-            let patience = self.context.config.lock_timeout;
+            let time_limit = self.context.config.lock_timeout;
             if group.len() < before {
                 self.last_advance = Instant::now();
-            } else if self.last_advance.elapsed() >= patience {
+            } else if self.last_advance.elapsed() >= time_limit {
                 let names: Vec<&str> = group.iter().flatten().map(String::as_str).take(3).collect();
                 let holder = format!("another run is migrating {}, and nothing advances", names.join(", "));
-                return Err(Failure::LockTimedOut { after: patience, holder });
+                return Err(Failure::LockTimedOut { after: time_limit, holder });
             }
             if !group.is_empty() {
                 if !std::mem::replace(&mut noted, true) {
@@ -278,7 +278,7 @@ async fn by_framework(
     enough: &Enough,
     on_event: &dyn Fn(ActionEvent),
 ) -> Vec<SchemaResult> {
-    if locked.share() == Share::Alone {
+    if locked.mode() == LockMode::Exclusive {
         return migrated(context, locked, project, &schemas, enough, on_event).await;
     }
     let first = schemas.first().cloned().flatten();
@@ -286,7 +286,7 @@ async fn by_framework(
         Err(failure) => vec![(first, Err(MigrateError::Run(failure)))],
         Ok(Claim { ours, held, others }) => {
             let mut results = migrated(context, locked, project, &ours, enough, on_event).await;
-            locked.give_tenants(held);
+            locked.release_tenants(held);
             results.extend(others.into_iter().map(|tenant| (tenant, Err(MigrateError::LockedByOther))));
             results
         }
@@ -305,13 +305,13 @@ async fn migrated(
     let run = async {
         locked.check().await?;
         let apply = &context.migrations()?.apply;
-        let ending = match apply.on_tenant_failure {
-            OnTenantFailure::Stop => Ending::Stop,
-            OnTenantFailure::Continue { .. } => Ending::Continue,
+        let stop_policy = match apply.on_tenant_failure {
+            OnTenantFailure::Stop => StopPolicy::Stop,
+            OnTenantFailure::Continue { .. } => StopPolicy::Continue,
         };
         let manifest = &context.expectation().await?.manifest;
         let shared_schema = manifest.shared_schema.as_deref().unwrap_or("public");
-        let migrating = Migrating { ending, timeout: apply.timeout, shared_schema };
+        let migrating = Migrating { stop_policy, timeout: apply.timeout, shared_schema };
         Ok(project.migrate(schemas, migrating, enough.asked(), on_event).await)
     };
     match run.await {
@@ -342,7 +342,7 @@ async fn claim(
     schemas: Vec<Option<String>>,
 ) -> Result<Claim, Failure> {
     let names: Vec<String> = schemas.iter().flatten().cloned().collect();
-    let free = locked.take_tenants(names.clone()).await?;
+    let free = locked.acquire_tenants(names.clone()).await?;
     let held: Vec<String> =
         names.into_iter().zip(free).filter_map(|(name, free)| free.then_some(name)).collect();
     let pending = if held.is_empty() {
@@ -360,8 +360,8 @@ async fn apply_files(
     locked: &Locked<'_>,
     tenant: Option<&str>,
 ) -> Result<Vec<String>, MigrateError> {
-    let gives_way = locked.share() == Share::WithOthers;
-    let limits = Limits { gives_way, ..context.limits().map_err(MigrateError::Run)? };
+    let nowait = locked.mode() == LockMode::Shared;
+    let limits = Limits { nowait, ..context.limits().map_err(MigrateError::Run)? };
     let applying = async {
         locked.not_lost()?;
         let expectation = context.expectation().await?;
@@ -387,7 +387,7 @@ async fn apply_files(
     let out_of_time = |error: &ApplyError| error.why.kind == Kind::Silent && limits.deadline.has_passed();
     match limits.deadline.limit(applying).await {
         Ok(Ok(Ok(applied))) => Ok(applied.migrations),
-        Ok(Ok(Err(error))) if error.end == ApplyEnd::TakenByOther && gives_way => {
+        Ok(Ok(Err(error))) if error.end == ApplyEnd::HeldByOther && nowait => {
             Err(MigrateError::LockedByOther)
         }
         Ok(Ok(Err(error))) if error.end == ApplyEnd::Refused => {

@@ -12,7 +12,7 @@ use crate::{
     config::Source,
     database::{self, DatabaseError},
     deadline::Deadline,
-    failure::{Failure, Left, chain},
+    failure::{Cleanup, Failure, chain},
     frameworks::{self, run_to_end},
     outcome::{ActionEvent, FailureDetails},
     tenants::gate::Judgement,
@@ -42,15 +42,18 @@ pub(super) async fn create(
         } else {
             continue;
         };
-        return Err(
-            Failure::Provisioning { tenant: tenant.clone(), why: why.into(), left: Left::Unproved }.into()
-        );
+        return Err(Failure::Provisioning {
+            tenant: tenant.clone(),
+            why: why.into(),
+            left: Cleanup::Unproven,
+        }
+        .into());
     }
     state.history.begin(context).await;
     let noted: Vec<(String, String)> =
         missing.iter().map(|tenant| (tenant.clone(), database::nonce())).collect();
     let journal = |error: DatabaseError| error.into_failure("writing the journal");
-    context.database()?.announce(locked, &context.run, &noted).await.map_err(journal)?;
+    context.database()?.record_intent(locked, &context.run, &noted).await.map_err(journal)?;
     state.rollback.register(InFlight::Command(noted.clone()));
     let (ran, output) = run_command(context, run, on_event).await?;
     let (tenant, why) = match (ran, after(state, tenants).await) {
@@ -131,7 +134,7 @@ pub(super) async fn complete(
     register_rest(&state.rollback, created);
     let struck = match (state.context.database(), locked) {
         (Ok(database), Some(locked)) => {
-            database.strike(locked, &[nonce]).await.map_err(|error| error.to_string())
+            database.delete_entries(locked, &[nonce]).await.map_err(|error| error.to_string())
         }
         (Ok(_), None) => Err("this run no longer holds the lock".into()),
         (Err(failure), _) => Err(failure.to_string()),
@@ -180,11 +183,11 @@ fn register_rest(rollback: &Rollback, created: &Created) {
 fn failure(tenant: String, why: String, outcome: RollbackOutcome) -> Failure {
     match outcome {
         RollbackOutcome::Nothing | RollbackOutcome::Complete => {
-            Failure::Provisioning { tenant, why: why.into(), left: Left::Nothing }
+            Failure::Provisioning { tenant, why: why.into(), left: Cleanup::Complete }
         }
         // The next run cannot know what the command has created.
-        RollbackOutcome::Unproved(what) | RollbackOutcome::Later(what) => {
-            Failure::Provisioning { tenant, why: format!("{why}; {what}").into(), left: Left::Unproved }
+        RollbackOutcome::Unproven(what) | RollbackOutcome::Later(what) => {
+            Failure::Provisioning { tenant, why: format!("{why}; {what}").into(), left: Cleanup::Unproven }
         }
     }
 }

@@ -7,12 +7,12 @@ use crate::{
     actions::{context::RunContext, history, judge::rules, lock::Locked, run_state::RunState},
     cause::{Cause, Kind},
     database::{Creation, ProvisionError, template::Template},
-    failure::{Failure, Left, chain},
-    frameworks::{Ending, MigrateError, Migrating, Project},
+    failure::{Cleanup, Failure, chain},
+    frameworks::{MigrateError, Migrating, Project, StopPolicy},
     outcome::{ActionEvent, FailureDetails, SchemaFailure, wording},
     tenants::{
-        found::Look,
         gate::{Outcome, judge_schema},
+        inspection::SchemaState,
         manifest::{Expected, Manifest},
     },
     words::duration,
@@ -57,11 +57,11 @@ pub(crate) async fn create(
 }
 
 /// What is left of an attempt, and why if that is anything.
-fn left(outcome: RollbackOutcome) -> (Left, Option<String>) {
+fn left(outcome: RollbackOutcome) -> (Cleanup, Option<String>) {
     match outcome {
-        RollbackOutcome::Nothing | RollbackOutcome::Complete => (Left::Nothing, None),
-        RollbackOutcome::Unproved(why) => (Left::Unproved, Some(why)),
-        RollbackOutcome::Later(why) => (Left::Later, Some(why)),
+        RollbackOutcome::Nothing | RollbackOutcome::Complete => (Cleanup::Complete, None),
+        RollbackOutcome::Unproven(why) => (Cleanup::Unproven, Some(why)),
+        RollbackOutcome::Later(why) => (Cleanup::Deferred, Some(why)),
     }
 }
 
@@ -76,7 +76,7 @@ struct Failed {
     schema: Option<SchemaFailure>,
     output: Vec<String>,
     /// None if that is still to be seen.
-    left: Option<Left>,
+    left: Option<Cleanup>,
     /// One that says more than that a tenant could not be made: credentials, the lock.
     failure: Option<Failure>,
 }
@@ -93,7 +93,7 @@ async fn attempt(
     let expected = expected(manifest, new);
     let (limits, timeout, database) =
         (context.limits()?, context.migrations()?.apply.timeout, context.database()?);
-    let verify = |look: &Look| verified(context, manifest, &expected, look);
+    let verify = |state: &SchemaState| verified(context, manifest, &expected, state);
     if let (Some(project), None) = (context.project()?, template) {
         migrated(context, locked, project, new, on_event).await?;
         locked.check().await?;
@@ -132,7 +132,7 @@ async fn migrated(
     locked.check().await?;
     let timeout = context.migrations()?.apply.timeout;
     // Only a tenant's schema is created here.
-    let migrating = Migrating { ending: Ending::AtOnce, timeout, shared_schema: "" };
+    let migrating = Migrating { stop_policy: StopPolicy::AtOnce, timeout, shared_schema: "" };
     let schemas = [Some(new.schema.clone())];
     match project.migrate(&schemas, migrating, pending(), on_event).await.pop() {
         Some((_, Ok(()))) => {}
@@ -152,10 +152,10 @@ async fn migrated(
             return Err(Failed::because("the framework's program ended before it began"));
         }
     }
-    let look = database.look_at(&new.schema, &expected, manifest.framework.shape()).await;
-    let complete = look
+    let state = database.inspect_schema(&new.schema, &expected, manifest.framework.shape()).await;
+    let complete = state
         .map_err(|error| error.to_string())
-        .and_then(|look| verified(context, manifest, &expected, &look));
+        .and_then(|state| verified(context, manifest, &expected, &state));
     complete.map_err(Failed::because)
 }
 
@@ -189,9 +189,9 @@ fn verified(
     context: &RunContext,
     manifest: &Manifest,
     expected: &Expected,
-    look: &Look,
+    state: &SchemaState,
 ) -> Result<(), String> {
-    let verdict = judge_schema(manifest, expected, look, rules(context, 0));
+    let verdict = judge_schema(manifest, expected, state, rules(context, 0));
     if verdict.outcome() == Outcome::Complete {
         return Ok(());
     }
@@ -233,14 +233,14 @@ impl From<Failure> for Failed {
 
 impl Failed {
     /// The failure, once it is known what is left and why.
-    fn details(self, tenant: &str, left: Left, more: Option<String>) -> FailureDetails {
+    fn details(self, tenant: &str, left: Cleanup, more: Option<String>) -> FailureDetails {
         let failure = match self.failure {
-            Some(failure) if left == Left::Nothing || left == Left::AsItWas => failure,
+            Some(failure) if left == Cleanup::Complete || left == Cleanup::NothingCreated => failure,
             _ => {
                 let why = match more {
                     Some(more) => {
                         let text = format!("{}; {more}", self.why);
-                        self.why.worded(text)
+                        self.why.with_text(text)
                     }
                     None => self.why,
                 };

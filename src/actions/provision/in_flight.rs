@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use super::tenant_request::domains;
 use crate::{
     actions::{context::RunContext, lock::Locked},
-    database::{Creation, DatabaseError, Undone},
+    database::{Creation, DatabaseError, ProvisionState},
     failure::{Failure, chain},
-    tenants::{found::Look, manifest::Expected},
+    tenants::{inspection::SchemaState, manifest::Expected},
 };
 
 #[derive(Debug, Clone)]
@@ -40,7 +40,7 @@ impl InFlight {
         &self,
         context: &RunContext,
         locked: &Locked<'_>,
-    ) -> Result<Undone, DatabaseError> {
+    ) -> Result<ProvisionState, DatabaseError> {
         let database = context.database().map_err(|failure| internal(&failure))?;
         match self {
             InFlight::Creation(new) => {
@@ -50,7 +50,7 @@ impl InFlight {
             }
             InFlight::Command(tenants) => {
                 remove(context, locked, tenants).await?;
-                Ok(Undone::Nothing)
+                Ok(ProvisionState::Absent)
             }
         }
     }
@@ -67,7 +67,7 @@ async fn remove(
     let limits = context.removal_limits().map_err(|failure| internal(&failure))?;
     let domains = domains(context).await;
     database.end_programs(locked, &context.run).await?;
-    let ours = database.at_work_on(&context.run).await?;
+    let ours = database.in_progress(&context.run).await?;
     let now = registered(context).await.map_err(|failure| internal(&failure))?;
     for (tenant, nonce) in noted.iter().filter(|(tenant, _)| ours.contains(tenant)) {
         if now.contains(tenant)
@@ -75,15 +75,15 @@ async fn remove(
         {
             database.delete(locked, tenant, domains, &context.run, &limits).await?;
         }
-        database.strike(locked, std::slice::from_ref(nonce)).await?;
+        database.delete_entries(locked, std::slice::from_ref(nonce)).await?;
     }
     Ok(())
 }
 
 pub(super) async fn schema_exists(context: &RunContext, schema: &str) -> Result<bool, Failure> {
     let shape = context.expectation().await?.manifest.framework.shape();
-    let look = context.database()?.look_at(schema, &Expected::default(), shape).await;
-    Ok(look.map_err(|error| error.into_failure("inspecting the demo tenants"))? != Look::NoSchema)
+    let state = context.database()?.inspect_schema(schema, &Expected::default(), shape).await;
+    Ok(state.map_err(|error| error.into_failure("inspecting the demo tenants"))? != SchemaState::NoSchema)
 }
 
 /// Everybody whom the registry names, also in rows that its `where` leaves out.

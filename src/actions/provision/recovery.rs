@@ -3,8 +3,8 @@
 use super::{in_flight::schema_exists, rollback::Rollback, tenant_request::domains};
 use crate::{
     actions::{context::RunContext, judge::inspect_named, lock::Locked},
-    database::Became,
-    failure::{Failure, Left, chain},
+    database::RecoveryResult,
+    failure::{Cleanup, Failure, chain},
     outcome::FailureDetails,
     tenants::gate::{Judgement, Outcome, Verdict},
 };
@@ -24,22 +24,22 @@ pub(crate) async fn recover(
         }
     };
     for left in leftovers {
-        let (tenant, begun) = (&left.tenant, &left.begun);
-        if matches!(left.became, Became::Unproved(_)) {
+        let (tenant, started_by) = (&left.tenant, &left.started_by);
+        if matches!(left.result, RecoveryResult::Unproven(_)) {
             match settle(context, locked, tenant).await {
                 Ok(true) => continue,
                 Ok(false) => {}
                 Err(why) => rollback.note_unproved(tenant.clone(), why),
             }
         }
-        on_note(match left.became {
-            Became::Removed => {
+        on_note(match left.result {
+            RecoveryResult::Removed => {
                 rollback.note_recovered(tenant.clone());
-                format!("`{tenant}`, which {begun} left unfinished: removed")
+                format!("`{tenant}`, which {started_by} left unfinished: removed")
             }
-            Became::Unproved(why) => format!("`{tenant}` was left as it is: {why}"),
-            Became::Failed(why) => {
-                format!("`{tenant}`, which {begun} left unfinished, could not be removed yet: {why}")
+            RecoveryResult::Unproven(why) => format!("`{tenant}` was left as it is: {why}"),
+            RecoveryResult::Failed(why) => {
+                format!("`{tenant}`, which {started_by} left unfinished, could not be removed yet: {why}")
             }
         });
     }
@@ -50,7 +50,7 @@ pub(crate) async fn recover(
 async fn settle(context: &RunContext, locked: &Locked<'_>, tenant: &str) -> Result<bool, String> {
     let named = [tenant.to_owned()];
     let Ok(database) = context.database() else { return Ok(false) };
-    if !database.announced(&named).await.is_ok_and(|noted| !noted.is_empty()) {
+    if !database.intents(&named).await.is_ok_and(|noted| !noted.is_empty()) {
         return Ok(false);
     }
     let judgement = inspect_named(context, &named).await.map_err(|failure| chain(&failure))?;
@@ -70,9 +70,9 @@ pub(super) async fn refuse_unproved(
     let tenants: Vec<String> = judgement.tenants.keys().cloned().collect();
     let database = context.database()?;
     let noted =
-        database.announced(&tenants).await.map_err(|error| error.into_failure("reading the journal"))?;
+        database.intents(&tenants).await.map_err(|error| error.into_failure("reading the journal"))?;
     let mut done = Vec::new();
-    for (nonce, tenant, begun) in noted {
+    for (nonce, tenant, started_by) in noted {
         let verdict = judgement.tenants.get(&tenant);
         let complete = verdict.is_some_and(|verdict| verdict.outcome() == Outcome::Complete);
         let gone = verdict.is_some_and(Verdict::is_absent) && !schema_exists(context, &tenant).await?;
@@ -80,12 +80,16 @@ pub(super) async fn refuse_unproved(
             done.push(nonce);
             continue;
         }
-        let why =
-            format!("{begun} had the framework create it and was killed, and nothing proves what it created");
-        return Err(Failure::Provisioning { tenant, why: why.into(), left: Left::Unproved }.into());
+        let why = format!(
+            "{started_by} had the framework create it and was killed, and nothing proves what it created"
+        );
+        return Err(Failure::Provisioning { tenant, why: why.into(), left: Cleanup::Unproven }.into());
     }
     if !done.is_empty() {
-        database.strike(locked, &done).await.map_err(|error| error.into_failure("writing the journal"))?;
+        database
+            .delete_entries(locked, &done)
+            .await
+            .map_err(|error| error.into_failure("writing the journal"))?;
     }
     Ok(())
 }

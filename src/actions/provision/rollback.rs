@@ -14,8 +14,8 @@ use crate::{
         context::RunContext,
         lock::{Locked, RunLock},
     },
-    database::{DatabaseError, Undone},
-    deadline::{Deadline, Passed},
+    database::{DatabaseError, ProvisionState},
+    deadline::{Deadline, Elapsed},
     words::duration,
 };
 
@@ -42,7 +42,7 @@ pub(super) enum RollbackOutcome {
     Nothing,
     /// The tenant is complete: only the answer was lost.
     Complete,
-    Unproved(String),
+    Unproven(String),
     /// It could not be rolled back now.
     Later(String),
 }
@@ -121,7 +121,7 @@ fn words(in_flight: &InFlight, outcome: RollbackOutcome) -> String {
     let outcome = match outcome {
         RollbackOutcome::Nothing => "rolled back".into(),
         RollbackOutcome::Complete => "complete".into(),
-        RollbackOutcome::Unproved(why) => {
+        RollbackOutcome::Unproven(why) => {
             format!("not rolled back: cannot prove that this run created it: {why}")
         }
         RollbackOutcome::Later(why) if in_flight.is_journalled() => {
@@ -145,8 +145,8 @@ pub(super) async fn roll_back(
         return RollbackOutcome::Later("this run no longer holds the lock".into());
     };
     let whole = deadline.left();
-    let undone = deadline.limit(undo(context, locked, in_flight, deadline.within(RESTART)));
-    undone.await.unwrap_or_else(|Passed| {
+    let outcome = deadline.limit(undo(context, locked, in_flight, deadline.within(RESTART)));
+    outcome.await.unwrap_or_else(|Elapsed| {
         RollbackOutcome::Later(format!("the time for it was over after {}", duration(whole)))
     })
 }
@@ -162,9 +162,9 @@ async fn undo(
             return RollbackOutcome::Later(failure.to_string());
         }
         match in_flight.undo(context, locked).await {
-            Ok(Undone::Nothing) => return RollbackOutcome::Nothing,
-            Ok(Undone::Whole) => return RollbackOutcome::Complete,
-            Ok(Undone::Unproved(why)) => return RollbackOutcome::Unproved(why),
+            Ok(ProvisionState::Absent) => return RollbackOutcome::Nothing,
+            Ok(ProvisionState::Complete) => return RollbackOutcome::Complete,
+            Ok(ProvisionState::Unproven(why)) => return RollbackOutcome::Unproven(why),
             Err(DatabaseError::NotYet(_)) if !restart.has_passed() => sleep(PAUSE).await,
             Err(error) => return RollbackOutcome::Later(error.to_string()),
         }

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use crate::{
     actions::context::{RunContext, lacks},
-    database::{Creation, Written},
+    database::{Creation, RegistryRow},
     failure::Failure,
-    tenants::manifest::{Domains, Filled},
+    tenants::manifest::{ColumnValue, Domains},
 };
 
 /// The column that holds what people call a tenant, where there is one beside the schema's.
@@ -39,7 +39,7 @@ impl TenantRequest {
             };
             new.columns.clone_from(&model.defaults);
             if model.columns.contains(NAME) && registry.schema_column != NAME {
-                new.columns.insert(NAME.into(), Filled::Text(self.name.clone()));
+                new.columns.insert(NAME.into(), ColumnValue::Text(self.name.clone()));
             }
             if let Some((column, _)) = self.set.iter().find(|(column, _)| !model.columns.contains(column)) {
                 let known: Vec<&str> = model.columns.iter().map(String::as_str).collect();
@@ -47,18 +47,18 @@ impl TenantRequest {
                 return usage(format!("--set: the tenants' table has no column `{column}`; it has {known}"));
             }
         } else if schema != &self.name {
-            new.columns.insert(NAME.into(), Filled::Text(self.name.clone()));
+            new.columns.insert(NAME.into(), ColumnValue::Text(self.name.clone()));
         }
         for (column, value) in &self.set {
             if *column == registry.schema_column {
                 return usage(format!("--set: `{column}` is what --schema says"));
             }
-            new.columns.insert(column.clone(), Filled::Text(value.clone()));
+            new.columns.insert(column.clone(), ColumnValue::Text(value.clone()));
         }
         let manifest = &context.expectation().await?.manifest;
         if let Some(column) = manifest.type_column() {
             // The framework asks the row which migrations are the schema's.
-            new.rows = Written::First;
+            new.rows = RegistryRow::BeforeMigrations;
             let kind = kind(&new.columns, Some(column));
             if !kind.is_some_and(|kind| manifest.types.contains_key(kind)) {
                 let known: Vec<&str> = manifest.types.keys().map(String::as_str).collect();
@@ -86,9 +86,12 @@ pub(crate) async fn domains(context: &RunContext) -> Option<&Domains> {
 }
 
 /// The type of a tenant that is to be made, where there are types.
-pub(super) fn kind<'a>(columns: &'a BTreeMap<String, Filled>, type_column: Option<&str>) -> Option<&'a str> {
+pub(super) fn kind<'a>(
+    columns: &'a BTreeMap<String, ColumnValue>,
+    type_column: Option<&str>,
+) -> Option<&'a str> {
     match columns.get(type_column?)? {
-        Filled::Text(text) => Some(text),
-        Filled::Now | Filled::Uuid => None,
+        ColumnValue::Text(text) => Some(text),
+        ColumnValue::Now | ColumnValue::Uuid => None,
     }
 }

@@ -9,35 +9,35 @@ use crate::{
 };
 
 pub(crate) async fn run(
-    work: &RunState,
+    state: &RunState,
     arguments: &TenantBootstrap,
     on_event: &dyn Fn(ActionEvent),
 ) -> Result<TenantOutcome, Failure> {
-    work.history.at("portcullis tenant bootstrap");
+    state.history.at("portcullis tenant bootstrap");
     let mut all = Bootstrapped::default();
-    let mut trouble: Option<FailureDetails> = None;
+    let mut details: Option<FailureDetails> = None;
     let mut asked = false;
-    for step in &work.context.config.steps {
+    for step in &state.context.config.steps {
         let Action::Bootstrap { tenants, run } = &step.action else { continue };
         asked = true;
         let (became, failed) =
-            provision::bootstrap::bootstrap(work, tenants, run, arguments.stop, on_event).await;
+            provision::bootstrap::bootstrap(state, tenants, run, arguments.stop, on_event).await;
         all.created.extend(became.created);
         all.kept.extend(became.kept);
         all.failed.extend(became.failed);
         if let Some(failed) = failed {
-            trouble.get_or_insert(failed);
+            details.get_or_insert(failed);
             if arguments.stop {
                 break;
             }
         }
     }
-    work.close(trouble.as_ref().map_or(Ok(()), |trouble| Err(&trouble.failure))).await;
+    state.close(details.as_ref().map_or(Ok(()), |details| Err(&details.failure))).await;
     if !asked {
         return Err(Failure::ConfigLacks {
             what: "this".into(),
             needs: "bootstrap = { tenants = [...] } in a step",
         });
     }
-    Ok(TenantOutcome::Bootstrapped { tenants: all, failure: trouble })
+    Ok(TenantOutcome::Bootstrapped { tenants: all, failure: details })
 }

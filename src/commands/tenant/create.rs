@@ -13,7 +13,7 @@ use crate::{
 };
 
 pub(crate) async fn run(
-    work: &RunState,
+    state: &RunState,
     arguments: &TenantCreate,
     on_event: &dyn Fn(ActionEvent),
 ) -> TenantOutcome {
@@ -24,21 +24,21 @@ pub(crate) async fn run(
         set: arguments.set.clone(),
     };
     let schema = wanted.schema.as_ref().unwrap_or(&wanted.name).clone();
-    work.history.at("portcullis tenant create");
+    state.history.at("portcullis tenant create");
     let begun = Instant::now();
-    let result = create(work, &wanted, on_event).await;
+    let result = create(state, &wanted, on_event).await;
     let took = begun.elapsed();
-    work.close(result.as_ref().map(drop).map_err(|trouble| &trouble.failure)).await;
+    state.close(result.as_ref().map(drop).map_err(|details| &details.failure)).await;
     TenantOutcome::Created { tenant: wanted.name, schema, took, failure: result.err() }
 }
 
 async fn create(
-    work: &RunState,
+    state: &RunState,
     wanted: &TenantRequest,
     on_event: &dyn Fn(ActionEvent),
 ) -> Result<(), FailureDetails> {
-    let new = wanted.creation(&work.context).await?;
-    let locked = work.acquire(&|text| on_event(ActionEvent::Note(text))).await?;
-    let template = template::configured(&work.context).await?;
-    create::create(work, &locked, &new, template.as_ref(), on_event).await
+    let new = wanted.creation(&state.context).await?;
+    let locked = state.acquire(&|text| on_event(ActionEvent::Note(text))).await?;
+    let template = template::configured(&state.context).await?;
+    create::create(state, &locked, &new, template.as_ref(), on_event).await
 }

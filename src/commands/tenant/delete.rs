@@ -8,11 +8,11 @@ use crate::{
     database::DatabaseError,
     failure::Failure,
     outcome::{ActionEvent, command::TenantOutcome},
-    tenants::found::Deleted,
+    tenants::inspection::Deleted,
 };
 
 pub(crate) async fn run(
-    work: &RunState,
+    state: &RunState,
     arguments: &TenantDelete,
     on_event: &dyn Fn(ActionEvent),
 ) -> Result<TenantOutcome, Failure> {
@@ -20,14 +20,14 @@ pub(crate) async fn run(
     if !arguments.yes {
         confirm(name, on_event).await?;
     }
-    work.history.at("portcullis tenant delete");
-    let deleted = remove(work, name, on_event).await?;
+    state.history.at("portcullis tenant delete");
+    let deleted = remove(state, name, on_event).await?;
     let deleted =
         deleted.map_err(|error| Failure::Deleting { tenant: name.clone(), why: error.into_cause() });
     if deleted.is_ok() {
-        work.history.changed(Some(name), &["deleted".into()]);
+        state.history.changed(Some(name), &["deleted".into()]);
     }
-    work.close(deleted.as_ref().map(drop)).await;
+    state.close(deleted.as_ref().map(drop)).await;
     deleted.map(|deleted| TenantOutcome::Deleted { tenant: name.clone(), deleted })
 }
 

@@ -16,20 +16,20 @@ use crate::{
 };
 
 pub(crate) async fn run(
-    work: &RunState,
+    state: &RunState,
     what: &Tenant,
     on_event: &dyn Fn(ActionEvent),
 ) -> Result<TenantOutcome, Failure> {
     match what {
-        Tenant::Create(arguments) => Ok(create::run(work, arguments, on_event).await),
-        Tenant::Bootstrap(arguments) => bootstrap::run(work, arguments, on_event).await,
-        Tenant::List(arguments) => show::list(work, arguments).await,
-        Tenant::Show(arguments) => show::show(work, arguments).await,
+        Tenant::Create(arguments) => Ok(create::run(state, arguments, on_event).await),
+        Tenant::Bootstrap(arguments) => bootstrap::run(state, arguments, on_event).await,
+        Tenant::List(arguments) => show::list(state, arguments).await,
+        Tenant::Show(arguments) => show::show(state, arguments).await,
         Tenant::Template => {
             let failed = |failure| TenantOutcome::Failed { tenant: None, failure };
-            Ok(template::run(work, on_event).await.unwrap_or_else(failed))
+            Ok(template::run(state, on_event).await.unwrap_or_else(failed))
         }
-        Tenant::Delete(arguments) => delete::run(work, arguments, on_event).await,
+        Tenant::Delete(arguments) => delete::run(state, arguments, on_event).await,
     }
 }
 

@@ -9,8 +9,8 @@ use crate::{
     tenants::gate::{Judgement, Outcome},
 };
 
-pub(crate) async fn list(work: &RunState, arguments: &TenantList) -> Result<TenantOutcome, Failure> {
-    let mut judgement = judgement(work, &Selection::All).await?;
+pub(crate) async fn list(state: &RunState, arguments: &TenantList) -> Result<TenantOutcome, Failure> {
+    let mut judgement = judgement(state, &Selection::All).await?;
     let wanted = arguments.state.map(|state| match state {
         State::Complete => Outcome::Complete,
         State::Incomplete => Outcome::Incomplete,
@@ -20,15 +20,15 @@ pub(crate) async fn list(work: &RunState, arguments: &TenantList) -> Result<Tena
     Ok(TenantOutcome::Listed(judgement))
 }
 
-pub(crate) async fn show(work: &RunState, arguments: &TenantShow) -> Result<TenantOutcome, Failure> {
+pub(crate) async fn show(state: &RunState, arguments: &TenantShow) -> Result<TenantOutcome, Failure> {
     let name = &arguments.name;
-    let judgement = judgement(work, &Selection::Named(vec![name.clone()])).await?;
+    let judgement = judgement(state, &Selection::Named(vec![name.clone()])).await?;
     let verdict = judgement.tenants.get(name).cloned().unwrap_or_default();
     Ok(TenantOutcome::Shown { tenant: name.clone(), verdict })
 }
 
 /// Of tenants alone, whatever the size of the registry.
-async fn judgement(work: &RunState, tenants: &Selection) -> Result<Judgement, Failure> {
-    let (_, judgement) = inspect(&work.context, true, Some(tenants)).await?;
+async fn judgement(state: &RunState, tenants: &Selection) -> Result<Judgement, Failure> {
+    let (_, judgement) = inspect(&state.context, true, Some(tenants)).await?;
     Ok(Judgement { shared: None, too_few: None, ..judgement })
 }

@@ -6,12 +6,12 @@ use crate::{
 };
 
 pub(super) async fn run(
-    work: &RunState,
+    state: &RunState,
     on_event: &dyn Fn(ActionEvent),
 ) -> Result<TenantOutcome, FailureDetails> {
-    let made = template::make(work, on_event).await;
-    work.lock.release().await;
+    let made = template::make(state, on_event).await;
+    state.lock.release().await;
     let template = made?;
-    let path = work.context.migrations()?.template.clone().unwrap_or_default();
+    let path = state.context.migrations()?.template.clone().unwrap_or_default();
     Ok(TenantOutcome::TemplateWritten { path, release: template.release, server: template.server })
 }

@@ -10,11 +10,11 @@ use super::{
     connection::Connection,
     ledgers, lock,
     quote::{identifier, literal},
-    run::{self, Mode, bare},
+    run::{self, Mode, apply_error},
 };
 use crate::{
     database::{Applied, ApplyEnd, ApplyError, Limits, MigrationFile, Schema, pending::pending},
-    tenants::found::Recorded,
+    tenants::inspection::LedgerRow,
 };
 
 /// Takes a lock that lasts as long as the transaction.
@@ -73,21 +73,21 @@ impl Postgres {
                 Ok(()) => {
                     // A lock of the session's own is left behind, too.
                     if outside_of.is_none() && applied.len() == before {
-                        self.give_back_untouched(connection).await;
+                        self.release_clean(connection).await;
                     } else {
-                        self.give_back(connection).await;
+                        self.release(connection).await;
                     }
                     return Ok(());
                 }
                 Err(error) => {
                     // Where another run is at work, nothing was begun.
-                    let taken = error.end == ApplyEnd::TakenByOther;
+                    let taken = error.end == ApplyEnd::HeldByOther;
                     if taken {
-                        self.give_back_untouched(connection).await;
+                        self.release_clean(connection).await;
                     } else {
                         connection.close().await;
                     }
-                    if !error.is_locked() || (taken && limits.gives_way) || attempt == ATTEMPTS {
+                    if !error.is_locked() || (taken && limits.nowait) || attempt == ATTEMPTS {
                         return Err(error);
                     }
                 }
@@ -120,7 +120,7 @@ pub(super) async fn inside(
         for file in pending.iter().take(batch) {
             run::file(connection, schema, file, limits, Mode::Inside).await?;
         }
-        connection.run("COMMIT", limits.deadline).await.map_err(|error| bare(&error))?;
+        connection.run("COMMIT", limits.deadline).await.map_err(|error| apply_error(&error))?;
         applied.extend(pending.iter().take(batch).map(|file| file.name()));
         if batch == pending.len() {
             return Ok(());
@@ -134,14 +134,14 @@ async fn begin(
     schema: &str,
     limits: &Limits,
     create: bool,
-) -> Result<Vec<Recorded>, ApplyError> {
+) -> Result<Vec<LedgerRow>, ApplyError> {
     if let Some(recorded) = at_once(connection, schema, limits).await? {
         return Ok(recorded);
     }
-    connection.rows(&run::begin(limits)).await.map_err(|error| bare(&error))?;
-    if let Err(error) = lock::schema(connection, schema, TRANSACTION, limits.gives_way).await {
-        if error.end == ApplyEnd::TakenByOther {
-            connection.rows("ROLLBACK").await.map_err(|error| bare(&error))?;
+    connection.rows(&run::begin(limits)).await.map_err(|error| apply_error(&error))?;
+    if let Err(error) = lock::schema(connection, schema, TRANSACTION, limits.nowait).await {
+        if error.end == ApplyEnd::HeldByOther {
+            connection.rows("ROLLBACK").await.map_err(|error| apply_error(&error))?;
         }
         return Err(error);
     }
@@ -154,21 +154,21 @@ async fn at_once(
     connection: &mut Connection,
     schema: &str,
     limits: &Limits,
-) -> Result<Option<Vec<Recorded>>, ApplyError> {
+) -> Result<Option<Vec<LedgerRow>>, ApplyError> {
     let (begin, lock) = (run::begin(limits), lock::attempt(schema, TRANSACTION));
     let message = format!("{begin}; {lock}; {}", ledgers::select(LEDGER, 0, schema));
     match connection.rows(&message).await {
         Ok(rows) => {
             if let Some((lock, ledger)) = rows.split_first()
-                && connect::flag(lock, 0).map_err(|error| bare(&error))?
+                && connect::flag(lock, 0).map_err(|error| apply_error(&error))?
             {
                 return recorded_in(ledger).map(Some);
             }
         }
         Err(error) if matches!(connect::code(&error), Some(NO_SCHEMA | NO_TABLE)) => {}
-        Err(error) => return Err(bare(&error)),
+        Err(error) => return Err(apply_error(&error)),
     }
-    connection.rows("ROLLBACK").await.map_err(|error| bare(&error))?;
+    connection.rows("ROLLBACK").await.map_err(|error| apply_error(&error))?;
     Ok(None)
 }
 
@@ -181,7 +181,7 @@ pub(super) async fn outside(
     create: bool,
     applied: &mut Vec<String>,
 ) -> Result<(), ApplyError> {
-    lock::schema(connection, schema, "pg_try_advisory_lock", limits.gives_way).await?;
+    lock::schema(connection, schema, "pg_try_advisory_lock", limits.nowait).await?;
     let recorded = recorded(connection, schema, create).await?;
     for file in pending(files, &recorded)? {
         run::file(connection, schema, file, limits, Mode::Outside).await?;
@@ -195,7 +195,7 @@ async fn recorded(
     connection: &mut Connection,
     schema: &str,
     create: bool,
-) -> Result<Vec<Recorded>, ApplyError> {
+) -> Result<Vec<LedgerRow>, ApplyError> {
     if !has_ledger(connection, schema).await? {
         if !create {
             return Err(ApplyError::of(format!(
@@ -205,16 +205,16 @@ async fn recorded(
         }
         let sql = format!("CREATE SCHEMA IF NOT EXISTS {}", identifier(schema));
         if !exists(connection, schema).await? {
-            connection.rows(&sql).await.map_err(|error| bare(&error))?;
+            connection.rows(&sql).await.map_err(|error| apply_error(&error))?;
         }
-        connection.rows(&run::create_ledger(schema)).await.map_err(|error| bare(&error))?;
+        connection.rows(&run::create_ledger(schema)).await.map_err(|error| apply_error(&error))?;
     }
     let rows = connection.rows(&ledgers::select(LEDGER, 0, schema)).await;
-    recorded_in(&rows.map_err(|error| bare(&error))?)
+    recorded_in(&rows.map_err(|error| apply_error(&error))?)
 }
 
-fn recorded_in(rows: &[PgRow]) -> Result<Vec<Recorded>, ApplyError> {
-    rows.iter().map(ledgers::recorded).collect::<Result<_, _>>().map_err(|error| bare(&error))
+fn recorded_in(rows: &[PgRow]) -> Result<Vec<LedgerRow>, ApplyError> {
+    rows.iter().map(ledgers::recorded).collect::<Result<_, _>>().map_err(|error| apply_error(&error))
 }
 
 async fn has_ledger(connection: &mut Connection, schema: &str) -> Result<bool, ApplyError> {
@@ -224,11 +224,11 @@ async fn has_ledger(connection: &mut Connection, schema: &str) -> Result<bool, A
         literal(schema),
         literal(LEDGER.table),
     );
-    Ok(!connection.rows(&sql).await.map_err(|error| bare(&error))?.is_empty())
+    Ok(!connection.rows(&sql).await.map_err(|error| apply_error(&error))?.is_empty())
 }
 
 pub(super) async fn exists(connection: &mut Connection, schema: &str) -> Result<bool, ApplyError> {
     let sql =
         format!("SELECT 1::text FROM pg_catalog.pg_namespace WHERE nspname::text = {}", literal(schema));
-    Ok(!connection.rows(&sql).await.map_err(|error| bare(&error))?.is_empty())
+    Ok(!connection.rows(&sql).await.map_err(|error| apply_error(&error))?.is_empty())
 }

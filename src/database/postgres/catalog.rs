@@ -20,7 +20,7 @@ use super::{
 use crate::{
     cause::{Cause, Kind},
     tenants::{
-        found::{InvalidIndex, Look, OtherKind, Recorded, Seen},
+        inspection::{InvalidIndex, LedgerRow, OtherKind, SchemaSnapshot, SchemaState},
         manifest::{Kind as TableKind, Kinds, Tables},
     },
 };
@@ -67,7 +67,7 @@ pub(super) struct Facts {
     /// Not every expected table and column was there at the first look.
     short: bool,
     /// All but the ledger's rows.
-    seen: Seen,
+    snapshot: SchemaSnapshot,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,26 +86,26 @@ impl Facts {
     }
 
     /// What is certain without the ledger's rows; `name` is its table's.
-    pub(super) fn without_ledger(&self, tables: &Tables, name: &str) -> Look {
+    pub(super) fn without_ledger(&self, tables: &Tables, name: &str) -> SchemaState {
         match self.ledger {
-            Ledger::Closed => Look::Failed(Cause::new(
+            Ledger::Closed => SchemaState::Failed(Cause::new(
                 Kind::Permission,
                 "no privilege: the role has no USAGE on the schema",
             )),
             Ledger::Unreadable => {
                 let why = format!("no privilege: the role may not SELECT from `{name}`");
-                Look::Failed(Cause::new(Kind::Permission, why))
+                SchemaState::Failed(Cause::new(Kind::Permission, why))
             }
             Ledger::Absent => {
-                let there = |table: &&String| !self.seen.missing_tables.contains(*table);
-                Look::NoLedger { tables: tables.keys().filter(there).cloned().collect() }
+                let there = |table: &&String| !self.snapshot.missing_tables.contains(*table);
+                SchemaState::NoLedger { tables: tables.keys().filter(there).cloned().collect() }
             }
-            Ledger::Readable => Look::Failed(format!("`{name}` was not read").into()),
+            Ledger::Readable => SchemaState::Failed(format!("`{name}` was not read").into()),
         }
     }
 
-    pub(super) fn with_ledger(self, ledger: Arc<[Recorded]>) -> Look {
-        Look::Seen(Seen { ledger, ..self.seen })
+    pub(super) fn with_ledger(self, ledger: Arc<[LedgerRow]>) -> SchemaState {
+        SchemaState::Read(SchemaSnapshot { ledger, ..self.snapshot })
     }
 }
 
@@ -139,7 +139,7 @@ pub(super) async fn facts(
                     (true, true, false) => Ledger::Unreadable,
                     (true, true, true) => Ledger::Readable,
                 };
-                let facts = Facts { ledger, short: !whole, seen: Seen::default() };
+                let facts = Facts { ledger, short: !whole, snapshot: SchemaSnapshot::default() };
                 all.extend(text(&row, 0)?.map(|schema| (schema, facts)));
             } else if index == groups.len() {
                 note_index(&mut all, &row)?;
@@ -189,7 +189,7 @@ fn note_index(all: &mut BTreeMap<String, Facts>, row: &PgRow) -> Result<(), sqlx
         return Ok(());
     };
     if let Some(facts) = all.get_mut(&schema) {
-        facts.seen.invalid_indexes.push(InvalidIndex { name, table, unique: flag(row, 3)? });
+        facts.snapshot.invalid_indexes.push(InvalidIndex { name, table, unique: flag(row, 3)? });
     }
     Ok(())
 }
@@ -200,17 +200,17 @@ fn note_missing(
     row: &PgRow,
 ) -> Result<(), sqlx::Error> {
     let (Some(schema), Some(table)) = (text(row, 0)?, text(row, 1)?) else { return Ok(()) };
-    let Some(Facts { seen, .. }) = all.get_mut(&schema) else { return Ok(()) };
+    let Some(Facts { snapshot, .. }) = all.get_mut(&schema) else { return Ok(()) };
     match (text(row, 2)?, text(row, 3)?.and_then(|other| kind(&other))) {
         (_, Some(found)) => {
             let expected = group.kind(&table);
-            seen.other_kinds.push(OtherKind { table, expected, found });
+            snapshot.other_kinds.push(OtherKind { table, expected, found });
         }
         (Some(column), None) => {
-            seen.missing_columns.entry(table).or_default().insert(column);
+            snapshot.missing_columns.entry(table).or_default().insert(column);
         }
         (None, None) => {
-            seen.missing_tables.insert(table);
+            snapshot.missing_tables.insert(table);
         }
     }
     Ok(())

@@ -24,14 +24,14 @@ const OUT_OF_MEMORY: &str = "53200";
 
 /// Where and how to ask.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Work<'a> {
+pub(super) struct ReadOptions<'a> {
     pub(super) config: &'a config::Postgres,
     pub(super) timeout: Duration,
     pub(super) server: Server,
 }
 
 /// The query for one schema, and what its rows come to.
-pub(super) trait Ask {
+pub(super) trait SchemaQuery {
     type Answer: Default;
 
     /// A SELECT whose first column is the schema's number.
@@ -43,59 +43,59 @@ pub(super) trait Ask {
 }
 
 /// By schema: the answer, or why there is none.
-pub(super) type Answers<T> = BTreeMap<String, Result<T, sqlx::Error>>;
+pub(super) type Results<T> = BTreeMap<String, Result<T, sqlx::Error>>;
 
 /// An answer for each of the schemas.
-pub(super) async fn ask<A: Ask>(
+pub(super) async fn query<A: SchemaQuery>(
     reading: &mut Reading,
-    work: Work<'_>,
-    ask: &A,
+    options: ReadOptions<'_>,
+    query: &A,
     schemas: Vec<String>,
-) -> Result<Answers<A::Answer>, DatabaseError> {
-    let connections = work.server.connections(schemas.len());
-    let chunk = work.server.chunk(connections, schemas.len());
+) -> Result<Results<A::Answer>, DatabaseError> {
+    let connections = options.server.connections(schemas.len());
+    let chunk = options.server.chunk(connections, schemas.len());
     let queue = Mutex::new(schemas.chunks(chunk).map(<[String]>::to_vec).collect());
     let others = (1..connections).map(async |_| {
-        let mut reading = match Reading::open(work.config, work.timeout).await {
+        let mut reading = match Reading::open(options.config, options.timeout).await {
             Ok(reading) => reading,
             Err(why) => {
                 // The first connection does it alone.
                 tracing::debug!(%why, "no further connection");
-                return Ok(Answers::new());
+                return Ok(Results::new());
             }
         };
-        let answers = one_connection(&mut reading, ask, &queue).await;
+        let answers = one_connection(&mut reading, query, &queue).await;
         reading.close().await;
         answers
     });
     let others = async { join_all(others).await.into_iter().collect::<Result<Vec<_>, _>>() };
-    let (mut answers, others) = try_join(one_connection(reading, ask, &queue), others).await?;
+    let (mut answers, others) = try_join(one_connection(reading, query, &queue), others).await?;
     answers.extend(others.into_iter().flatten());
     Ok(answers)
 }
 
 type Queue = Mutex<Vec<Vec<String>>>;
 
-async fn one_connection<A: Ask>(
+async fn one_connection<A: SchemaQuery>(
     reading: &mut Reading,
-    ask: &A,
+    query: &A,
     queue: &Queue,
-) -> Result<Answers<A::Answer>, DatabaseError> {
-    let mut found = Answers::new();
+) -> Result<Results<A::Answer>, DatabaseError> {
+    let mut found = Results::new();
     while let Some(mut schemas) = take(queue) {
-        let (message, ends) = message(ask, &schemas);
+        let (message, ends) = message(query, &schemas);
         let mut answers: Vec<A::Answer> = schemas.iter().map(|_| A::Answer::default()).collect();
         let mut note = |_, row: PgRow| {
             let number = connect::number_at(&row, 0)?;
             match answers.get_mut(number) {
-                Some(answer) => ask.take(answer, &row),
+                Some(answer) => query.take(answer, &row),
                 None => Err(sqlx::Error::Protocol("an answer to no question".into())),
             }
         };
         let (_, outcome) = reading.each(&[message], &mut note).await;
         let error = match outcome {
             Ok(()) => {
-                ask.settled(schemas.len());
+                query.settled(schemas.len());
                 found.extend(schemas.into_iter().zip(answers.into_iter().map(Ok)));
                 continue;
             }
@@ -107,14 +107,14 @@ async fn one_connection<A: Ask>(
         {
             let schema = schemas.remove(ends.partition_point(|end| *end < position).min(schemas.len() - 1));
             found.insert(schema, Err(error));
-            ask.settled(1);
+            query.settled(1);
             put(queue, schemas);
         } else if schemas.len() > 1 {
             let half = schemas.split_off(schemas.len() / 2);
             put(queue, schemas);
             put(queue, half);
         } else {
-            ask.settled(1);
+            query.settled(1);
             found.extend(schemas.pop().map(|schema| (schema, Err(error))));
         }
     }
@@ -122,11 +122,11 @@ async fn one_connection<A: Ask>(
 }
 
 /// One query for all of the schemas, and where in it each one's part ends.
-fn message<A: Ask>(ask: &A, schemas: &[String]) -> (String, Vec<usize>) {
+fn message<A: SchemaQuery>(query: &A, schemas: &[String]) -> (String, Vec<usize>) {
     let (mut message, mut length, mut ends) = (String::new(), 0, Vec::with_capacity(schemas.len()));
     for (number, schema) in schemas.iter().enumerate() {
         let between = if number == 0 { "" } else { UNION };
-        let select = ask.select(number, schema);
+        let select = query.select(number, schema);
         length += between.len() + select.chars().count();
         message += between;
         message += &select;
@@ -152,7 +152,7 @@ mod tests {
 
     struct Named;
 
-    impl Ask for Named {
+    impl SchemaQuery for Named {
         type Answer = ();
 
         fn select(&self, number: usize, schema: &str) -> String {

@@ -1,7 +1,7 @@
 //! An open connection. It cannot be asked anything without a limit in time.
 //!
 //! A server, a proxy or a backend may fall silent at any statement, while its kernel keeps the socket alive. Portcullis' own
-//! questions (journal, registry, locks, BEGIN and COMMIT) get [`ANSWER`] each, or what whoever asks has set; statements of
+//! questions (journal, registry, locks, BEGIN and COMMIT) get [`QUERY_TIMEOUT`] each, or what whoever asks has set; statements of
 //! migrations get the deadline of their migration.
 
 use std::{io, time::Duration};
@@ -15,7 +15,7 @@ use sqlx::{
 use crate::{deadline::Deadline, words::duration};
 
 /// For the answer to a question of Portcullis' own, unless something else is configured.
-pub(super) const ANSWER: Duration = Duration::from_secs(30);
+pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// For the end of a session that the server is told of; else it notices by the closed socket.
 const CLOSE: Duration = Duration::from_secs(1);
@@ -31,7 +31,7 @@ pub(super) struct Connection {
 
 impl Connection {
     pub(super) fn new(inner: PgConnection) -> Self {
-        Self { inner, each: ANSWER, silent: false }
+        Self { inner, each: QUERY_TIMEOUT, silent: false }
     }
 
     /// From now on each question gets so long.

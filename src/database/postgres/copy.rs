@@ -1,10 +1,12 @@
 //! Makes one tenant whole as a copy of a template, in one transaction.
 
-use super::{Postgres, connect, connection::Connection, rename::rename, run::bare, structure::structure};
+use super::{
+    Postgres, connect, connection::Connection, rename::rename, run::apply_error, structure::structure,
+};
 use crate::{
     config,
     database::{ApplyError, Creation, DatabaseError, Limits, ProvisionError, template::Template},
-    tenants::{found::Look, ledger::Shape, manifest::Expected},
+    tenants::{inspection::SchemaState, ledger::LedgerLayout, manifest::Expected},
 };
 
 /// What pg_dump sets before it writes anything, for this transaction alone.
@@ -20,9 +22,9 @@ impl Postgres {
         &self,
         new: &Creation,
         template: &Template,
-        (expected, shape): (&Expected, Shape),
+        (expected, shape): (&Expected, LedgerLayout),
         limits: &Limits,
-        verify: &dyn Fn(&Look) -> Result<(), String>,
+        verify: &dyn Fn(&SchemaState) -> Result<(), String>,
     ) -> Result<(), ProvisionError> {
         let registry = self.registry_for(new)?;
         let mut connection = self.prepared(limits).await?;
@@ -31,7 +33,7 @@ impl Postgres {
             let _ = connection.rows("ROLLBACK").await;
             return Err(error);
         }
-        self.seal(connection, &new.schema, (expected, shape), verify, limits).await
+        self.commit_marker(connection, &new.schema, (expected, shape), verify, limits).await
     }
 
     /// The server's major version, and the digest of what a schema is made of.
@@ -52,7 +54,7 @@ impl Postgres {
         template: &Template,
         limits: &Limits,
     ) -> Result<(), ProvisionError> {
-        let failed = |error: sqlx::Error| ProvisionError::from(bare(&error));
+        let failed = |error: sqlx::Error| ProvisionError::from(apply_error(&error));
         self.open(connection, registry, new, limits).await?;
         let version = version(connection).await.map_err(failed)?;
         if version != template.server {

@@ -2,12 +2,12 @@
 
 use super::{
     Postgres, apply::exists, connect, connection::Connection, journal, lock, provision::refuse_name,
-    quote::literal, remove, run::bare,
+    quote::literal, remove, run::apply_error,
 };
 use crate::{
     config,
     database::{ApplyError, DatabaseError, Limits, nonce},
-    tenants::{found::Deleted, manifest::Domains},
+    tenants::{inspection::Deleted, manifest::Domains},
 };
 
 impl Postgres {
@@ -29,27 +29,27 @@ impl Postgres {
             .map_err(ApplyError::into_failed)?;
         let failed = |error: sqlx::Error| connect::failed(&error);
         let registered = self.is_registered(&mut connection, registry, schema).await.map_err(failed)?;
-        let stands = exists(&mut connection, schema).await.map_err(ApplyError::into_failed)?;
-        if !registered && !stands {
+        let schema_exists = exists(&mut connection, schema).await.map_err(ApplyError::into_failed)?;
+        if !registered && !schema_exists {
             return refuse("no row and no schema of that name is there".into());
         }
-        if stands {
-            match whose(&mut connection, schema, &self.registry_name()).await.map_err(failed)? {
-                Whose::Others(registry) => {
+        if schema_exists {
+            match owner(&mut connection, schema, &self.registry_name()).await.map_err(failed)? {
+                Owner::Other(registry) => {
                     return refuse(format!("the journal says that it belongs to the registry `{registry}`"));
                 }
-                Whose::Nobodys if !registered => {
+                Owner::Unknown if !registered => {
                     return refuse(
                         "the registry does not name it, and nothing in the journal says that the schema of that name is its \
                          tenant's: register it first, or drop the schema by hand"
                             .into(),
                     );
                 }
-                Whose::Nobodys | Whose::Ours => {}
+                Owner::Unknown | Owner::This => {}
             }
             journal::ensure(&mut connection).await.map_err(failed)?;
         }
-        let what = Doomed { schema, run, registry, domains, stands };
+        let what = Doomed { schema, run, registry, domains, schema_exists };
         let deleted = self.delete_all(&mut connection, &what, limits).await;
         if deleted.is_err() {
             let _ = connection.rows("ROLLBACK").await;
@@ -64,12 +64,12 @@ impl Postgres {
         what: &Doomed<'_>,
         limits: &Limits,
     ) -> Result<Deleted, ApplyError> {
-        let Doomed { schema, run, registry, domains, stands } = *what;
-        let failed = |error: sqlx::Error| bare(&error);
+        let Doomed { schema, run, registry, domains, schema_exists } = *what;
+        let failed = |error: sqlx::Error| apply_error(&error);
         let begin = remove::begin(limits);
         let nonce = nonce();
         connection.rows(&begin).await.map_err(failed)?;
-        if stands {
+        if schema_exists {
             remove::refuse_outside(connection, schema).await?;
         }
         let rows = self.delete_rows(connection, registry, domains, schema).await;
@@ -77,14 +77,18 @@ impl Postgres {
         let ours = journal::of(schema, &self.registry_name());
         let earlier = format!("DELETE FROM portcullis.journal WHERE {ours}");
         let mut deleted = Deleted { rows, domains, tables: None, transactions: 1 };
-        if stands {
-            let enter =
-                journal::enter((&nonce, run, &self.registry_name()), schema, journal::Kind::Removing, false);
-            connection.rows(&format!("{earlier}; {enter}; COMMIT")).await.map_err(failed)?;
+        if schema_exists {
+            let insert_entry = journal::insert_entry(
+                (&nonce, run, &self.registry_name()),
+                schema,
+                journal::Kind::Removing,
+                false,
+            );
+            connection.rows(&format!("{earlier}; {insert_entry}; COMMIT")).await.map_err(failed)?;
             let dropped = remove::drop_tables(connection, schema, limits).await?;
             connection.rows(&begin).await.map_err(failed)?;
             remove::drop_schema(connection, schema, limits).await?;
-            connection.rows(&journal::strike(&nonce)).await.map_err(failed)?;
+            connection.rows(&journal::delete_entries(&nonce)).await.map_err(failed)?;
             deleted.tables = Some(dropped.tables);
             deleted.transactions += dropped.transactions + 1;
         } else if journal::exists(connection).await.map_err(failed)? {
@@ -100,28 +104,28 @@ struct Doomed<'a> {
     run: &'a str,
     registry: &'a config::Registry,
     domains: Option<&'a Domains>,
-    stands: bool,
+    schema_exists: bool,
 }
 
 /// To whom the journal says that a schema belongs.
-enum Whose {
-    Ours,
+enum Owner {
+    This,
     /// By the name of the registry.
-    Others(String),
-    Nobodys,
+    Other(String),
+    Unknown,
 }
 
 /// What was noted before a framework's command made it has no mark, and proves nothing against another registry.
-async fn whose(connection: &mut Connection, schema: &str, ours: &str) -> Result<Whose, sqlx::Error> {
-    let mut whose = Whose::Nobodys;
+async fn owner(connection: &mut Connection, schema: &str, ours: &str) -> Result<Owner, sqlx::Error> {
+    let mut owner = Owner::Unknown;
     for entry in journal::entries(connection, &format!("tenant = {}", literal(schema))).await? {
         let proved = journal::is_proved(connection, &entry.nonce).await?;
         if entry.registry != ours && proved {
-            return Ok(Whose::Others(entry.registry));
+            return Ok(Owner::Other(entry.registry));
         }
         if entry.registry == ours && (proved || entry.kind == journal::Kind::Command) {
-            whose = Whose::Ours;
+            owner = Owner::This;
         }
     }
-    Ok(whose)
+    Ok(owner)
 }

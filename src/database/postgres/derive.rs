@@ -10,7 +10,7 @@ use super::{
     run::{self, Mode},
 };
 use crate::{
-    database::{ApplyError, DatabaseError, Derived, Limits, Made, MigrationFile},
+    database::{ApplyError, DatabaseError, Derived, Limits, MigrationFile, TableSet},
     deadline::Deadline,
 };
 
@@ -58,7 +58,7 @@ impl Derivation {
             statement_timeout: None,
             search_path: search_path.to_vec(),
             all_in_one: false,
-            gives_way: false,
+            nowait: false,
             deadline: Deadline::after(TIMEOUT),
         };
         let names = ["shared", "tenant"].map(|which| format!("portcullis_{which}_{nonce:016x}"));
@@ -80,12 +80,12 @@ impl Derivation {
             Ok(Derived { shared, tenant })
         }
         .await;
-        let undone = connection.rows("ROLLBACK").await;
+        let state = connection.rows("ROLLBACK").await;
         if derived.is_err() {
             // A file that committed has left them there. Its own error is the one to report.
             self.drop_schemas(connection).await;
         } else {
-            undone.map_err(|error| connect::failed(&error))?;
+            state.map_err(|error| connect::failed(&error))?;
         }
         derived
     }
@@ -118,7 +118,7 @@ impl Derivation {
         which: usize,
         files: &[MigrationFile],
         committed: bool,
-    ) -> Result<Made, DatabaseError> {
+    ) -> Result<TableSet, DatabaseError> {
         let name = &self.names[which];
         let create = format!("CREATE SCHEMA {}; {}", identifier(name), run::create_ledger(name));
         connection.rows(&create).await.map_err(|error| connect::failed(&error))?;
@@ -133,7 +133,7 @@ impl Derivation {
             }
             .map_err(ApplyError::into_failed)?;
         }
-        let mut made = Made::default();
+        let mut made = TableSet::default();
         let read = |error: sqlx::Error| connect::failed(&error);
         for row in connection.rows(&catalog::tables(name, LEDGER.table)).await.map_err(read)? {
             let Some(table) = connect::text(&row, 0).map_err(read)? else { continue };

@@ -184,7 +184,7 @@ async fn leftovers(reading: &mut Reading) -> Result<Vec<String>, DatabaseError> 
     let marked = texts(reading, &journal::marked()).await?;
     left.extend(marked.into_iter().map(|schema| format!("the half-made schema {schema}")));
     if !texts(reading, &journal::readable()).await?.is_empty() {
-        left.extend(texts(reading, &journal::announced()).await?);
+        left.extend(texts(reading, &journal::intents()).await?);
     }
     Ok(left)
 }

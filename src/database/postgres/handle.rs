@@ -5,11 +5,11 @@ use std::sync::{
     atomic::{AtomicBool, Ordering},
 };
 
-use super::{idle::Idle, kept::Kept};
-use crate::{config, frameworks::sql, tenants::ledger::Shape};
+use super::{cached_reader::CachedReader, connection_pool::WriterPool};
+use crate::{config, frameworks::sql, tenants::ledger::LedgerLayout};
 
 /// The ledger that this program writes; another framework's is only read.
-pub(super) const LEDGER: Shape = sql::SHAPE;
+pub(super) const LEDGER: LedgerLayout = sql::SHAPE;
 
 /// The SQLSTATE of a statement that ran longer than its time-out.
 pub(super) const QUERY_CANCELED: &str = "57014";
@@ -23,8 +23,8 @@ pub(crate) struct Postgres {
     pub(super) run: String,
     /// Whether there is a pooler in transaction mode before the server; known once the lock was asked for.
     pub(super) pooled: Arc<AtomicBool>,
-    pub(super) kept: Kept,
-    pub(super) idle: Idle,
+    pub(super) writer_pool: WriterPool,
+    pub(super) cached_reader: CachedReader,
 }
 
 impl Postgres {
@@ -34,8 +34,8 @@ impl Postgres {
             registry: registry.cloned(),
             run: run.to_owned(),
             pooled: Arc::default(),
-            kept: Kept::default(),
-            idle: Idle::default(),
+            writer_pool: WriterPool::default(),
+            cached_reader: CachedReader::default(),
         }
     }
 

@@ -6,12 +6,12 @@
 use super::{
     connect,
     connection::Connection,
-    own,
+    metadata_schema,
     quote::{identifier, literal},
 };
 
 /// Before the nonce, in the comment of a schema that is not whole.
-pub(super) const MARK: &str = "portcullis: not whole, ";
+pub(super) const OWNERSHIP_TAG: &str = "portcullis: not whole, ";
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS portcullis.journal (nonce text PRIMARY KEY, run text NOT NULL, \
      registry text NOT NULL, tenant text NOT NULL, kind text NOT NULL, schema oid, rows boolean NOT NULL DEFAULT false, \
@@ -49,29 +49,32 @@ pub(super) struct Entry {
     /// The registry's rows were written in the same transaction as this.
     pub(super) rows: bool,
     /// `run 1a2b3c4d at 2026-11-23 20:23:00 UTC`.
-    pub(super) begun: String,
+    pub(super) started_by: String,
 }
 
 /// Whether there is a journal at all.
 pub(super) async fn exists(connection: &mut Connection) -> Result<bool, sqlx::Error> {
-    let sql = format!("SELECT 1::text WHERE pg_catalog.to_regclass('{}.journal') IS NOT NULL", own::SCHEMA);
+    let sql = format!(
+        "SELECT 1::text WHERE pg_catalog.to_regclass('{}.journal') IS NOT NULL",
+        metadata_schema::SCHEMA
+    );
     Ok(!connection.rows(&sql).await?.is_empty())
 }
 
 /// Makes the journal, if there is none. Outside of a transaction.
 pub(super) async fn ensure(connection: &mut Connection) -> Result<(), sqlx::Error> {
-    if exists(connection).await? { Ok(()) } else { own::ensure(connection, TABLE).await }
+    if exists(connection).await? { Ok(()) } else { metadata_schema::ensure(connection, TABLE).await }
 }
 
 /// Statements that write an entry for a schema that exists, and mark the schema.
-pub(super) fn enter(entry: (&str, &str, &str), schema: &str, kind: Kind, rows: bool) -> String {
+pub(super) fn insert_entry(entry: (&str, &str, &str), schema: &str, kind: Kind, rows: bool) -> String {
     let (nonce, run, registry) = entry;
     format!(
         "COMMENT ON SCHEMA {} IS {}; INSERT INTO {}.journal (nonce, run, registry, tenant, kind, rows, schema) \
          SELECT {}, {}, {}, {tenant}, '{}', {rows}, n.oid FROM pg_catalog.pg_namespace n WHERE n.nspname::text = {tenant}",
         identifier(schema),
-        literal(&format!("{MARK}{nonce}")),
-        own::SCHEMA,
+        literal(&format!("{OWNERSHIP_TAG}{nonce}")),
+        metadata_schema::SCHEMA,
         literal(nonce),
         literal(run),
         literal(registry),
@@ -81,10 +84,10 @@ pub(super) fn enter(entry: (&str, &str, &str), schema: &str, kind: Kind, rows: b
 }
 
 /// A statement that writes an entry for a tenant of which nothing exists yet.
-pub(super) fn announce(nonce: &str, run: &str, registry: &str, tenant: &str) -> String {
+pub(super) fn record_intent(nonce: &str, run: &str, registry: &str, tenant: &str) -> String {
     format!(
         "INSERT INTO {}.journal (nonce, run, registry, tenant, kind) VALUES ({}, {}, {}, {}, '{}')",
-        own::SCHEMA,
+        metadata_schema::SCHEMA,
         literal(nonce),
         literal(run),
         literal(registry),
@@ -94,8 +97,8 @@ pub(super) fn announce(nonce: &str, run: &str, registry: &str, tenant: &str) -> 
 }
 
 /// A statement that removes an entry.
-pub(super) fn strike(nonce: &str) -> String {
-    format!("DELETE FROM {}.journal WHERE nonce = {}", own::SCHEMA, literal(nonce))
+pub(super) fn delete_entries(nonce: &str) -> String {
+    format!("DELETE FROM {}.journal WHERE nonce = {}", metadata_schema::SCHEMA, literal(nonce))
 }
 
 /// Removes the entry and the mark of a schema that is whole now, and says in which transaction. None if it is no longer the
@@ -105,8 +108,11 @@ pub(super) async fn close(
     nonce: &str,
     schema: &str,
 ) -> Result<Option<u64>, sqlx::Error> {
-    let sql =
-        format!("{} AND {} RETURNING pg_catalog.txid_current()::text", strike(nonce), proved("journal"));
+    let sql = format!(
+        "{} AND {} RETURNING pg_catalog.txid_current()::text",
+        delete_entries(nonce),
+        proved("journal")
+    );
     let rows = connection.rows(&sql).await?;
     if rows.is_empty() {
         return Ok(None);
@@ -119,7 +125,7 @@ pub(super) async fn close(
 pub(super) async fn is_proved(connection: &mut Connection, nonce: &str) -> Result<bool, sqlx::Error> {
     let sql = format!(
         "SELECT 1::text FROM {}.journal j WHERE j.nonce = {} AND {}",
-        own::SCHEMA,
+        metadata_schema::SCHEMA,
         literal(nonce),
         proved("j")
     );
@@ -135,7 +141,7 @@ pub(super) async fn entries(connection: &mut Connection, condition: &str) -> Res
         "SELECT nonce, tenant, kind, rows::text, 'run ' || run || ' at ' || \
          to_char(begun_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC', run, registry \
          FROM {}.journal WHERE {condition} ORDER BY begun_at, nonce",
-        own::SCHEMA
+        metadata_schema::SCHEMA
     );
     let mut entries = Vec::new();
     for row in connection.rows(&sql).await? {
@@ -154,7 +160,7 @@ pub(super) async fn entries(connection: &mut Connection, condition: &str) -> Res
             tenant: word(1)?,
             kind,
             rows,
-            begun: word(4)?,
+            started_by: word(4)?,
         });
     }
     Ok(entries)
@@ -170,13 +176,13 @@ fn proved(journal: &str) -> String {
     format!(
         "EXISTS (SELECT FROM pg_catalog.pg_namespace n WHERE n.oid = {journal}.schema AND n.nspname::text = {journal}.tenant \
          AND pg_catalog.obj_description(n.oid, 'pg_namespace') = {} || {journal}.nonce)",
-        literal(MARK)
+        literal(OWNERSHIP_TAG)
     )
 }
 
 /// Asks whether there is a journal, and whether this role may read it.
 pub(super) fn readable() -> String {
-    let schema = own::SCHEMA;
+    let schema = metadata_schema::SCHEMA;
     format!(
         "SELECT 1::text FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE n.nspname = '{schema}' AND c.relname = 'journal' \
@@ -185,11 +191,11 @@ pub(super) fn readable() -> String {
 }
 
 /// What the framework's own commands were about to make, in words: no schema bears a mark of it.
-pub(super) fn announced() -> String {
+pub(super) fn intents() -> String {
     format!(
         "SELECT 'the note that run ' || run || ' had the framework make ' || tenant FROM {}.journal WHERE kind = '{}' \
          ORDER BY begun_at, nonce",
-        own::SCHEMA,
+        metadata_schema::SCHEMA,
         Kind::Command.word(),
     )
 }
@@ -200,6 +206,6 @@ pub(super) fn marked() -> String {
         "SELECT n.nspname::text FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_description d \
          ON d.objoid = n.oid AND d.classoid = 'pg_catalog.pg_namespace'::regclass AND d.objsubid = 0 \
          WHERE d.description LIKE {} ORDER BY 1",
-        literal(&format!("{MARK}%"))
+        literal(&format!("{OWNERSHIP_TAG}%"))
     )
 }

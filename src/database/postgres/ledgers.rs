@@ -9,29 +9,29 @@ use std::{cell::Cell, collections::BTreeMap, sync::Arc};
 use sqlx::postgres::PgRow;
 
 use super::{
-    chunks::{self, Ask, Work},
+    chunks::{self, ReadOptions, SchemaQuery},
     connect::{self, flag, text},
     quote::{identifier, qualified},
     reading::Reading,
 };
 use crate::{
     database::DatabaseError,
-    tenants::{found::Recorded, ledger::Shape},
+    tenants::{inspection::LedgerRow, ledger::LedgerLayout},
 };
 
 /// Of so few the rows are asked for at once.
 const FEW: usize = 4;
 
 /// By schema: the ledger's rows, or why they could not be read.
-pub(super) type Ledgers = BTreeMap<String, Result<Arc<[Recorded]>, sqlx::Error>>;
+pub(super) type Ledgers = BTreeMap<String, Result<Arc<[LedgerRow]>, sqlx::Error>>;
 
 /// The rows of each schema's ledger.
 pub(super) async fn read(
     reading: &mut Reading,
-    work: Work<'_>,
-    shape: Shape,
+    options: ReadOptions<'_>,
+    shape: LedgerLayout,
     schemas: Vec<String>,
-    looked: &dyn Fn(usize, usize),
+    on_progress: &dyn Fn(usize, usize),
 ) -> Result<Ledgers, DatabaseError> {
     let mut ledgers = Ledgers::new();
     let mut kinds: Vec<(Option<Digest>, Vec<String>)> = Vec::new();
@@ -39,9 +39,9 @@ pub(super) async fn read(
         kinds.extend(schemas.into_iter().map(|schema| (None, vec![schema])));
     } else {
         let mut same: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
-        let digests = Digests { shape, total: schemas.len(), done: Cell::new(0), looked };
-        looked(0, digests.total);
-        for (schema, answer) in chunks::ask(reading, work, &digests, schemas).await? {
+        let digests = Digests { shape, total: schemas.len(), done: Cell::new(0), on_progress };
+        on_progress(0, digests.total);
+        for (schema, answer) in chunks::query(reading, options, &digests, schemas).await? {
             match answer {
                 Ok(digest) => same.entry(digest).or_default().push(schema),
                 Err(error) => drop(ledgers.insert(schema, Err(error))),
@@ -52,12 +52,12 @@ pub(super) async fn read(
     // Each turn settles at least one schema of each kind.
     while !kinds.is_empty() {
         let first = kinds.iter().filter_map(|(_, schemas)| schemas.last().cloned()).collect();
-        let mut rows = chunks::ask(reading, work, &Rows(shape), first).await?;
+        let mut rows = chunks::query(reading, options, &Rows(shape), first).await?;
         kinds.retain_mut(|(digest, schemas)| {
             let Some(first) = schemas.pop() else { return false };
             match rows.remove(&first) {
                 Some(Ok(answer)) => {
-                    let ledger: Arc<[Recorded]> = answer.recorded.into();
+                    let ledger: Arc<[LedgerRow]> = answer.recorded.into();
                     // Where it has changed since, it says nothing of the others.
                     if *digest == Some(answer.digest) {
                         ledgers.extend(schemas.drain(..).map(|schema| (schema, Ok(Arc::clone(&ledger)))));
@@ -74,7 +74,7 @@ pub(super) async fn read(
 }
 
 /// The rows of one ledger.
-pub(super) fn select(shape: Shape, number: usize, schema: &str) -> String {
+pub(super) fn select(shape: LedgerLayout, number: usize, schema: &str) -> String {
     format!(
         "SELECT {number}, count(*) OVER (), (sum({hash}) OVER ())::text, {id}, coalesce({name}::text, ''), \
          {checksum}, {succeeded} FROM {table}",
@@ -97,8 +97,8 @@ pub(super) fn select(shape: Shape, number: usize, schema: &str) -> String {
 }
 
 /// A row that [`select`] reads.
-pub(super) fn recorded(row: &PgRow) -> Result<Recorded, sqlx::Error> {
-    Ok(Recorded {
+pub(super) fn recorded(row: &PgRow) -> Result<LedgerRow, sqlx::Error> {
+    Ok(LedgerRow {
         id: text(row, 3)?.unwrap_or_default(),
         name: text(row, 4)?.unwrap_or_default(),
         checksum: text(row, 5)?,
@@ -121,7 +121,7 @@ impl Digest {
 
 /// One row's part of the digest: all that its judgement depends on, and never null. What comes first seeds the hash
 /// of what comes next, which costs half of what a concatenation does.
-fn hash(shape: Shape) -> String {
+fn hash(shape: LedgerLayout) -> String {
     let seeded = |text: &str, seed: &str| {
         format!("pg_catalog.hashtextextended({text} COLLATE pg_catalog.\"C\", {seed})")
     };
@@ -148,13 +148,13 @@ fn text_of(column: &str) -> String {
 
 /// The pass that takes nearly all of a look's time.
 struct Digests<'a> {
-    shape: Shape,
+    shape: LedgerLayout,
     total: usize,
     done: Cell<usize>,
-    looked: &'a dyn Fn(usize, usize),
+    on_progress: &'a dyn Fn(usize, usize),
 }
 
-impl Ask for Digests<'_> {
+impl SchemaQuery for Digests<'_> {
     type Answer = Digest;
 
     fn select(&self, number: usize, schema: &str) -> String {
@@ -169,19 +169,19 @@ impl Ask for Digests<'_> {
 
     fn settled(&self, schemas: usize) {
         self.done.set(self.done.get() + schemas);
-        (self.looked)(self.done.get(), self.total);
+        (self.on_progress)(self.done.get(), self.total);
     }
 }
 
-struct Rows(Shape);
+struct Rows(LedgerLayout);
 
 #[derive(Default)]
 struct Ledger {
     digest: Digest,
-    recorded: Vec<Recorded>,
+    recorded: Vec<LedgerRow>,
 }
 
-impl Ask for Rows {
+impl SchemaQuery for Rows {
     type Answer = Ledger;
 
     fn select(&self, number: usize, schema: &str) -> String {

@@ -1,23 +1,22 @@
 //! PostgreSQL: one schema for what tenants share, and one for each tenant.
 
-mod answer;
 pub(crate) mod apply;
+mod cached_reader;
 mod catalog;
 mod chunks;
 mod connect;
 mod connection;
+mod connection_pool;
 mod copy;
 mod delete;
 mod derive;
 mod examine;
 mod handle;
-mod idle;
+mod inspect;
 mod journal;
-mod kept;
 mod ledgers;
 pub(crate) mod lock;
-mod look;
-mod own;
+mod metadata_schema;
 mod provision;
 mod quote;
 mod reading;
@@ -31,6 +30,7 @@ mod run;
 mod server;
 mod sql;
 mod structure;
+mod table_probe;
 mod writer;
 
 pub(crate) use self::handle::Postgres;

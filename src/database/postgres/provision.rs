@@ -6,15 +6,17 @@ use super::{
     catalog::{self, Group, More},
     connect,
     connection::Connection,
-    journal, ledgers, lock, own,
+    journal, ledgers, lock, metadata_schema,
     quote::identifier,
     reading::Reading,
-    run::{self, Mode, bare},
+    run::{self, Mode, apply_error},
 };
 use crate::{
     config,
-    database::{ApplyError, Creation, DatabaseError, Limits, MigrationFile, ProvisionError, Schema, Written},
-    tenants::{found::Look, ledger::Shape, manifest::Expected},
+    database::{
+        ApplyError, Creation, DatabaseError, Limits, MigrationFile, ProvisionError, RegistryRow, Schema,
+    },
+    tenants::{inspection::SchemaState, ledger::LedgerLayout, manifest::Expected},
 };
 
 /// PostgreSQL cuts longer names off without a word.
@@ -27,7 +29,7 @@ impl Postgres {
         files: &[MigrationFile],
         expected: &Expected,
         limits: &Limits,
-        verify: &dyn Fn(&Look) -> Result<(), String>,
+        verify: &dyn Fn(&SchemaState) -> Result<(), String>,
     ) -> Result<(), ProvisionError> {
         if !files.iter().any(|file| file.no_transaction) {
             match self.provision_at_once(new, files, expected, limits, verify).await {
@@ -37,7 +39,7 @@ impl Postgres {
         }
         self.make(new, true, limits).await?;
         self.apply(&Schema::Tenant(new.schema.clone()), files, limits).await?;
-        verify(&self.look_at(&new.schema, expected, LEDGER).await?).map_err(ApplyError::of)?;
+        verify(&self.inspect_schema(&new.schema, expected, LEDGER).await?).map_err(ApplyError::of)?;
         self.finish(new, limits).await
     }
 
@@ -48,7 +50,7 @@ impl Postgres {
         files: &[MigrationFile],
         expected: &Expected,
         limits: &Limits,
-        verify: &dyn Fn(&Look) -> Result<(), String>,
+        verify: &dyn Fn(&SchemaState) -> Result<(), String>,
     ) -> Result<(), ProvisionError> {
         let registry = self.registry_for(new)?;
         let mut connection = self.prepared(limits).await?;
@@ -58,7 +60,7 @@ impl Postgres {
             connection.close().await;
             return Err(error);
         }
-        self.seal(connection, &new.schema, (expected, LEDGER), verify, limits).await
+        self.commit_marker(connection, &new.schema, (expected, LEDGER), verify, limits).await
     }
 
     /// The schema, empty but for its ledger, its mark and the journal's entry, in one transaction.
@@ -70,20 +72,20 @@ impl Postgres {
         let registry = self.registry_for(new)?;
         let mut connection = self.prepared(limits).await?;
         self.open(&mut connection, registry, new, limits).await?;
-        let failed = |error: sqlx::Error| bare(&error);
+        let failed = |error: sqlx::Error| apply_error(&error);
         match new.rows {
-            Written::First => self.write_rows(&mut connection, registry, new).await?,
-            Written::Last => {
+            RegistryRow::BeforeMigrations => self.write_rows(&mut connection, registry, new).await?,
+            RegistryRow::AfterMigrations => {
                 // Whether the rows can be written at all is known before the long work.
                 connection.rows("SAVEPOINT rows").await.map_err(failed)?;
                 self.write_rows(&mut connection, registry, new).await?;
                 connection.rows("ROLLBACK TO SAVEPOINT rows").await.map_err(failed)?;
             }
-            Written::Never => {}
+            RegistryRow::Never => {}
         }
-        let schema = self.make_schema(new, ledger, new.rows == Written::First);
+        let schema = self.make_schema(new, ledger, new.rows == RegistryRow::BeforeMigrations);
         connection.rows(&format!("{schema}; COMMIT")).await.map_err(failed)?;
-        self.give_back(connection).await;
+        self.release(connection).await;
         Ok(())
     }
 
@@ -91,10 +93,10 @@ impl Postgres {
     pub(crate) async fn finish(&self, new: &Creation, limits: &Limits) -> Result<(), ProvisionError> {
         let registry = self.registry_for(new)?;
         let mut connection = self.prepared(limits).await?;
-        let failed = |error: sqlx::Error| bare(&error);
+        let failed = |error: sqlx::Error| apply_error(&error);
         connection.rows(&run::begin(limits)).await.map_err(failed)?;
         lock::schema(&mut connection, &new.schema, "pg_try_advisory_xact_lock", false).await?;
-        let registers = new.rows == Written::Last;
+        let registers = new.rows == RegistryRow::AfterMigrations;
         // The migrations may have taken minutes, and not every registry's column is unique.
         if registers && self.is_registered(&mut connection, registry, &new.schema).await.map_err(failed)? {
             let why = format!("somebody has registered `{}` while it was being made", new.schema);
@@ -105,41 +107,42 @@ impl Postgres {
             self.write_rows(&mut connection, registry, new).await?;
         }
         connection.rows("COMMIT").await.map_err(failed)?;
-        self.give_back(connection).await;
+        self.release(connection).await;
         Ok(())
     }
 
     /// What stands in one schema, whether or not it is registered.
-    pub(crate) async fn look_at(
+    pub(crate) async fn inspect_schema(
         &self,
         schema: &str,
         expected: &Expected,
-        shape: Shape,
-    ) -> Result<Look, DatabaseError> {
+        shape: LedgerLayout,
+    ) -> Result<SchemaState, DatabaseError> {
         let mut connection = self.writer().await?;
         connection.rows("BEGIN READ ONLY").await.map_err(|error| connect::failed(&error))?;
         let mut reading = Reading::inside(connection);
-        let look = look(&mut reading, schema, expected, shape).await;
+        let state = inspect(&mut reading, schema, expected, shape).await;
         reading.close().await;
-        look.map_err(|error| connect::failed(&error))
+        state.map_err(|error| connect::failed(&error))
     }
 
     /// The last look at what the open transaction has made, and its commit.
-    pub(super) async fn seal(
+    pub(super) async fn commit_marker(
         &self,
         connection: Connection,
         schema: &str,
-        (expected, shape): (&Expected, Shape),
-        verify: &dyn Fn(&Look) -> Result<(), String>,
+        (expected, shape): (&Expected, LedgerLayout),
+        verify: &dyn Fn(&SchemaState) -> Result<(), String>,
         limits: &Limits,
     ) -> Result<(), ProvisionError> {
         // From here on the connection is lent to the look, which reads inside the transaction.
         let mut reading = Reading::inside(connection);
-        let look = look(&mut reading, schema, expected, shape).await.map_err(|error| bare(&error))?;
+        let state =
+            inspect(&mut reading, schema, expected, shape).await.map_err(|error| apply_error(&error))?;
         let mut connection = reading.into_inner();
-        verify(&look).map_err(ApplyError::of)?;
-        connection.run("COMMIT", limits.deadline).await.map_err(|error| bare(&error))?;
-        self.give_back(connection).await;
+        verify(&state).map_err(ApplyError::of)?;
+        connection.run("COMMIT", limits.deadline).await.map_err(|error| apply_error(&error))?;
+        self.release(connection).await;
         Ok(())
     }
 
@@ -155,7 +158,7 @@ impl Postgres {
         self.open(connection, registry, new, limits).await?;
         self.write_rows(connection, registry, new).await?;
         // A file that commits by itself commits the journal's entry too.
-        connection.rows(&self.make_schema(new, true, true)).await.map_err(|error| bare(&error))?;
+        connection.rows(&self.make_schema(new, true, true)).await.map_err(|error| apply_error(&error))?;
         for file in files {
             run::file(connection, &new.schema, file, limits, Mode::Unseen).await?;
         }
@@ -167,8 +170,8 @@ impl Postgres {
         let mut connection = self.writer_for(limits).await?;
         journal::ensure(&mut connection).await.map_err(|error| {
             let why = connect::cause(&error);
-            let text = format!("cannot keep the journal in the schema `{}`: {why}", own::SCHEMA);
-            ProvisionError::refusing(why.worded(text))
+            let text = format!("cannot keep the journal in the schema `{}`: {why}", metadata_schema::SCHEMA);
+            ProvisionError::refusing(why.with_text(text))
         })?;
         Ok(connection)
     }
@@ -181,23 +184,24 @@ impl Postgres {
         new: &Creation,
         limits: &Limits,
     ) -> Result<(), ProvisionError> {
-        let failed = |error: sqlx::Error| ProvisionError::from(bare(&error));
+        let failed = |error: sqlx::Error| ProvisionError::from(apply_error(&error));
         connection.rows(&run::begin(limits)).await.map_err(failed)?;
         lock::schema(connection, &new.schema, "pg_try_advisory_xact_lock", false).await?;
         let registered = self.is_registered(connection, registry, &new.schema).await.map_err(failed)?;
-        let stands = exists(connection, &new.schema).await?;
+        let schema_exists = exists(connection, &new.schema).await?;
         let ours = journal::of(&new.schema, &self.registry_name());
         for entry in journal::entries(connection, &ours).await.map_err(failed)? {
-            let proved = stands && journal::is_proved(connection, &entry.nonce).await.map_err(failed)?;
+            let proved =
+                schema_exists && journal::is_proved(connection, &entry.nonce).await.map_err(failed)?;
             if proved && (entry.rows || !registered) {
                 return Err(ProvisionError::later(format!(
                     "what {} left of `{}` stands there still",
-                    entry.begun, new.schema
+                    entry.started_by, new.schema
                 )));
             }
         }
         let schema = format!("the schema `{}`", new.schema);
-        ProvisionError::if_exists(&new.schema, registered, stands.then_some(schema.as_str()))
+        ProvisionError::if_exists(&new.schema, registered, schema_exists.then_some(schema.as_str()))
     }
 
     pub(super) fn make_schema(&self, new: &Creation, ledger: bool, rows: bool) -> String {
@@ -206,7 +210,12 @@ impl Postgres {
         format!(
             "CREATE SCHEMA {}; {}{ledger}",
             identifier(&new.schema),
-            journal::enter((&new.nonce, &new.run, &registry), &new.schema, journal::Kind::Making, rows),
+            journal::insert_entry(
+                (&new.nonce, &new.run, &registry),
+                &new.schema,
+                journal::Kind::Making,
+                rows
+            ),
         )
     }
 
@@ -216,9 +225,9 @@ impl Postgres {
         new: &Creation,
     ) -> Result<(), ApplyError> {
         let closed =
-            journal::close(connection, &new.nonce, &new.schema).await.map_err(|error| bare(&error))?;
+            journal::close(connection, &new.nonce, &new.schema).await.map_err(|error| apply_error(&error))?;
         let gone = "the journal's entry or the schema's mark is gone: another run has taken over";
-        new.seal.note(closed.ok_or_else(|| ApplyError::of(gone))?);
+        new.commit_marker.note(closed.ok_or_else(|| ApplyError::of(gone))?);
         Ok(())
     }
 
@@ -248,7 +257,7 @@ pub(super) fn refuse_name(tenant: &str, shared: &str) -> Option<String> {
         "is reserved by PostgreSQL".to_owned()
     } else if tenant == shared {
         "is the shared schema".to_owned()
-    } else if tenant == own::SCHEMA {
+    } else if tenant == metadata_schema::SCHEMA {
         "is where Portcullis keeps its own tables".to_owned()
     } else {
         return None;
@@ -256,18 +265,18 @@ pub(super) fn refuse_name(tenant: &str, shared: &str) -> Option<String> {
     Some(format!("the name `{}` {why}", tenant.escape_debug()))
 }
 
-async fn look(
+async fn inspect(
     reading: &mut Reading,
     schema: &str,
     expected: &Expected,
-    shape: Shape,
-) -> Result<Look, sqlx::Error> {
+    shape: LedgerLayout,
+) -> Result<SchemaState, sqlx::Error> {
     let groups =
         [Group { schemas: vec![schema.to_owned()], tables: &expected.tables, kinds: &expected.kinds }];
     let mut all = catalog::facts(reading, &groups, shape.table, &mut More::default()).await?;
     catalog::missing(reading, &groups, &mut all).await?;
     match all.remove(schema) {
-        None => Ok(Look::NoSchema),
+        None => Ok(SchemaState::NoSchema),
         Some(facts) if facts.has_ledger_to_read() => {
             let rows = reading.rows(&ledgers::select(shape, 0, schema)).await?;
             Ok(facts.with_ledger(rows.iter().map(ledgers::recorded).collect::<Result<_, _>>()?))

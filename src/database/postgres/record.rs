@@ -2,7 +2,7 @@
 
 use sqlx::Row as _;
 
-use super::{Postgres, connect, connection::Connection, own, quote::literal, run};
+use super::{Postgres, connect, connection::Connection, metadata_schema, quote::literal, run};
 use crate::database::{
     DatabaseError,
     record::{self, Author, Dialect, Entry, Row, Run},
@@ -28,7 +28,7 @@ const NOTHING_YET: [&str; 2] = ["42P01", "3F000"];
 impl Postgres {
     pub(crate) async fn write_record(&self, run: &str, entries: &[Entry]) -> Result<(), DatabaseError> {
         // Once the lock is lost, a session that bears the run's name is ended, and the loss is to be written down.
-        let (mut connection, kept) = match self.kept().await {
+        let (mut connection, writer_pool) = match self.writer_pool().await {
             Some(connection) => (connection, true),
             None => (run::writer(self.direct()).await?, false),
         };
@@ -37,13 +37,13 @@ impl Postgres {
         if written.as_ref().is_err_and(is_nothing_yet) {
             written = async {
                 connection.rows("ROLLBACK").await?;
-                own::ensure(&mut connection, &DIALECT.tables()).await?;
+                metadata_schema::ensure(&mut connection, &DIALECT.tables()).await?;
                 connection.rows(&sql).await
             }
             .await;
         }
-        if kept {
-            self.give_back(connection).await;
+        if writer_pool {
+            self.release(connection).await;
         } else {
             connection.close().await;
         }

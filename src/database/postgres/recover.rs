@@ -9,11 +9,13 @@ use super::{
     lock,
     quote::literal,
     reading::Reading,
-    run::bare,
+    run::apply_error,
 };
 use crate::{
     config,
-    database::{ApplyError, Became, Creation, DatabaseError, Leftover, Limits, Seal, Undone},
+    database::{
+        ApplyError, CommitMarker, Creation, DatabaseError, Limits, ProvisionState, Recovered, RecoveryResult,
+    },
     tenants::manifest::Domains,
 };
 
@@ -21,40 +23,50 @@ use crate::{
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// For reading the registry.
-const LOOK: Duration = Duration::from_mins(2);
+const REGISTRY_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Looks in all.
-const LOOKS: u32 = 40;
+const ATTEMPTS: u32 = 40;
 
 impl Postgres {
     /// Takes back an attempt of this run that failed, ran out of time or was interrupted.
-    pub(crate) async fn undo(&self, new: &Creation, limits: &Limits) -> Result<Undone, DatabaseError> {
-        let Some(registry) = &self.registry else { return Ok(Undone::Nothing) };
+    pub(crate) async fn undo(
+        &self,
+        new: &Creation,
+        limits: &Limits,
+    ) -> Result<ProvisionState, DatabaseError> {
+        let Some(registry) = &self.registry else { return Ok(ProvisionState::Absent) };
         let mut connection = self.writer_for(limits).await?;
         // The session that was given up may still hold the schema's lock: it is not judged before it has ended.
         lock::schema(&mut connection, &new.schema, "pg_try_advisory_lock", false).await.map_err(words)?;
         let condition = format!("nonce = {}", literal(&new.nonce));
         let entries = journal::entries(&mut connection, &condition).await;
         let entries = entries.map_err(|error| connect::failed(&error))?;
-        let undone = if let Some(entry) = entries.first() {
+        let state = if let Some(entry) = entries.first() {
             end_programs(&mut connection, &entry.run).await.map_err(words)?;
             let domains = new.domain.as_ref().map(|(domains, _)| domains);
-            self.remove_announced(&mut connection, registry, domains, entry, limits).await.map_err(words)?
+            self.remove_recorded(&mut connection, registry, domains, entry, limits).await.map_err(words)?
         } else {
-            let stands = apply::exists(&mut connection, &new.schema).await.map_err(words)?;
+            let schema_exists = apply::exists(&mut connection, &new.schema).await.map_err(words)?;
             let registered = self.is_registered(&mut connection, registry, &new.schema).await;
             let registered = registered.map_err(|error| connect::failed(&error))?;
-            let committed = is_committed(&mut connection, &new.seal).await;
-            match (stands, registered) {
-                (true, true) if committed.map_err(|error| connect::failed(&error))? => Undone::Whole,
+            let committed = is_committed(&mut connection, &new.commit_marker).await;
+            match (schema_exists, registered) {
+                (true, true) if committed.map_err(|error| connect::failed(&error))? => {
+                    ProvisionState::Complete
+                }
                 // What both are is somebody else's, who was quicker.
-                (false, false) | (true, true) => Undone::Nothing,
-                (true, false) => Undone::Unproved(format!("a schema `{}` appeared meanwhile", new.schema)),
-                (false, true) => Undone::Unproved(format!("a row for `{}` appeared meanwhile", new.schema)),
+                (false, false) | (true, true) => ProvisionState::Absent,
+                (true, false) => {
+                    ProvisionState::Unproven(format!("a schema `{}` appeared meanwhile", new.schema))
+                }
+                (false, true) => {
+                    ProvisionState::Unproven(format!("a row for `{}` appeared meanwhile", new.schema))
+                }
             }
         };
-        self.give_back(connection).await;
-        Ok(undone)
+        self.release(connection).await;
+        Ok(state)
     }
 
     /// Takes back what killed runs have left. Only the holder of the lock may ask.
@@ -62,7 +74,7 @@ impl Postgres {
         &self,
         domains: Option<&Domains>,
         limits: &Limits,
-    ) -> Result<Vec<Leftover>, DatabaseError> {
+    ) -> Result<Vec<Recovered>, DatabaseError> {
         let Some(registry) = &self.registry else { return Ok(Vec::new()) };
         let mut connection = self.writer_for(limits).await?;
         // What another registry's runs are making is theirs to take back.
@@ -70,20 +82,20 @@ impl Postgres {
         let entries = journal::entries(&mut connection, &ours).await;
         let mut left = Vec::new();
         for entry in entries.map_err(|error| connect::failed(&error))? {
-            let became = match self.recovered(&mut connection, registry, domains, &entry, limits).await {
+            let result = match self.recovered(&mut connection, registry, domains, &entry, limits).await {
                 Ok(None) => continue,
-                Ok(Some(Undone::Nothing | Undone::Whole)) => Became::Removed,
-                Ok(Some(Undone::Unproved(why))) => Became::Unproved(why),
+                Ok(Some(ProvisionState::Absent | ProvisionState::Complete)) => RecoveryResult::Removed,
+                Ok(Some(ProvisionState::Unproven(why))) => RecoveryResult::Unproven(why),
                 // One that cannot be removed keeps none of the others from it.
                 Err(error) => {
                     let _ = connection.rows("ROLLBACK").await;
-                    Became::Failed(error.why.text)
+                    RecoveryResult::Failed(error.why.text)
                 }
             };
-            let Entry { tenant, begun, .. } = entry;
-            left.push(Leftover { tenant, begun, became });
+            let Entry { tenant, started_by, .. } = entry;
+            left.push(Recovered { tenant, started_by, result });
         }
-        self.give_back(connection).await;
+        self.release(connection).await;
         Ok(left)
     }
 
@@ -95,48 +107,52 @@ impl Postgres {
         domains: Option<&Domains>,
         entry: &Entry,
         limits: &Limits,
-    ) -> Result<Option<Undone>, ApplyError> {
+    ) -> Result<Option<ProvisionState>, ApplyError> {
         lock::schema(connection, &entry.tenant, "pg_try_advisory_lock", false).await?;
         let condition = format!("nonce = {}", literal(&entry.nonce));
-        if journal::entries(connection, &condition).await.map_err(|error| bare(&error))?.is_empty() {
+        if journal::entries(connection, &condition).await.map_err(|error| apply_error(&error))?.is_empty() {
             return Ok(None);
         }
         end_programs(connection, &entry.run).await?;
-        self.remove_announced(connection, registry, domains, entry, limits).await.map(Some)
+        self.remove_recorded(connection, registry, domains, entry, limits).await.map(Some)
     }
 
     /// Notes, before a framework's own command makes them, that these tenants are absent.
-    pub(crate) async fn announce(&self, run: &str, absent: &[(String, String)]) -> Result<(), DatabaseError> {
+    pub(crate) async fn record_intent(
+        &self,
+        run: &str,
+        absent: &[(String, String)],
+    ) -> Result<(), DatabaseError> {
         let mut connection = self.writer().await?;
         journal::ensure(&mut connection).await.map_err(|error| connect::failed(&error))?;
         let mut sql = String::from("BEGIN");
         for (tenant, nonce) in absent {
-            sql += &format!("; {}", journal::announce(nonce, run, &self.registry_name(), tenant));
+            sql += &format!("; {}", journal::record_intent(nonce, run, &self.registry_name(), tenant));
         }
         connection.rows(&(sql + "; COMMIT")).await.map_err(|error| connect::failed(&error))?;
-        self.give_back(connection).await;
+        self.release(connection).await;
         Ok(())
     }
 
     /// Removes those notes.
-    pub(crate) async fn strike(&self, nonces: &[String]) -> Result<(), DatabaseError> {
+    pub(crate) async fn delete_entries(&self, nonces: &[String]) -> Result<(), DatabaseError> {
         let mut connection = self.writer().await?;
-        let sql: Vec<String> = nonces.iter().map(|nonce| journal::strike(nonce)).collect();
+        let sql: Vec<String> = nonces.iter().map(|nonce| journal::delete_entries(nonce)).collect();
         connection.rows(&sql.join("; ")).await.map_err(|error| connect::failed(&error))?;
-        self.give_back(connection).await;
+        self.release(connection).await;
         Ok(())
     }
 
     pub(crate) async fn end_programs(&self, run: &str) -> Result<(), DatabaseError> {
         let mut connection = self.writer().await?;
         let ended = end_programs(&mut connection, run).await;
-        self.give_back(connection).await;
+        self.release(connection).await;
         ended.map_err(words)
     }
 
     pub(crate) async fn registered(&self) -> Result<BTreeSet<String>, DatabaseError> {
         let Some(registry) = &self.registry else { return Ok(BTreeSet::new()) };
-        let mut reading = Reading::open(self.direct(), LOOK).await?;
+        let mut reading = Reading::open(self.direct(), REGISTRY_TIMEOUT).await?;
         let rows = self.read_registry(&mut reading, registry, None).await;
         reading.close().await;
         let rows = rows?;
@@ -144,28 +160,28 @@ impl Postgres {
     }
 
     /// The tenants that the journal says this run is making or removing.
-    pub(crate) async fn at_work_on(&self, run: &str) -> Result<BTreeSet<String>, DatabaseError> {
+    pub(crate) async fn in_progress(&self, run: &str) -> Result<BTreeSet<String>, DatabaseError> {
         let mut connection = self.writer().await?;
         let ours = format!("run = {} AND registry = {}", literal(run), literal(&self.registry_name()));
         let entries = journal::entries(&mut connection, &ours).await;
-        self.give_back(connection).await;
+        self.release(connection).await;
         let entries = entries.map_err(|error| connect::failed(&error))?;
         Ok(entries.into_iter().map(|entry| entry.tenant).collect())
     }
 
     /// Which of these tenants a killed run had noted: nonce, tenant, and when it was.
-    pub(crate) async fn announced(
+    pub(crate) async fn intents(
         &self,
         tenants: &[String],
     ) -> Result<Vec<(String, String, String)>, DatabaseError> {
         let mut connection = self.writer().await?;
         let ours = format!("kind = 'command' AND registry = {}", literal(&self.registry_name()));
         let entries = journal::entries(&mut connection, &ours).await;
-        self.give_back(connection).await;
+        self.release(connection).await;
         let named = entries.map_err(|error| connect::failed(&error))?.into_iter();
         Ok(named
             .filter(|entry| tenants.contains(&entry.tenant))
-            .map(|entry| (entry.nonce, entry.tenant, entry.begun))
+            .map(|entry| (entry.nonce, entry.tenant, entry.started_by))
             .collect())
     }
 }
@@ -179,8 +195,8 @@ async fn end_programs(connection: &mut Connection, run: &str) -> Result<(), Appl
         literal(&format!("portcullis:{run}"))
     );
     let mut quiet = false;
-    for _ in 0..LOOKS {
-        let ended = !connection.rows(&sql).await.map_err(|error| bare(&error))?.is_empty();
+    for _ in 0..ATTEMPTS {
+        let ended = !connection.rows(&sql).await.map_err(|error| apply_error(&error))?.is_empty();
         if !ended && quiet {
             return Ok(());
         }
@@ -191,8 +207,11 @@ async fn end_programs(connection: &mut Connection, run: &str) -> Result<(), Appl
 }
 
 /// Whether the transaction that was to make the tenant whole did.
-async fn is_committed(connection: &mut Connection, seal: &Seal) -> Result<bool, sqlx::Error> {
-    let Some(transaction) = seal.transaction() else { return Ok(false) };
+async fn is_committed(
+    connection: &mut Connection,
+    commit_marker: &CommitMarker,
+) -> Result<bool, sqlx::Error> {
+    let Some(transaction) = commit_marker.transaction() else { return Ok(false) };
     let sql = format!("SELECT coalesce(pg_catalog.txid_status({transaction}) = 'committed', false)::text");
     let rows = connection.rows(&sql).await?;
     rows.first().map_or(Ok(false), |row| connect::flag(row, 0))

@@ -7,7 +7,7 @@ use super::{
     catalog::RELATIONS,
     connect,
     derive::THROW_AWAY,
-    own,
+    metadata_schema,
     quote::{array, identifier, literal, qualified},
     reading::Reading,
 };
@@ -65,7 +65,8 @@ impl Postgres {
     ) -> Result<Rows, DatabaseError> {
         let (schema, name) = table(registry, &self.config.shared_schema);
         let refuse = |error: sqlx::Error| {
-            connect::failed(&error).worded(|why| format!("cannot read the registry `{schema}.{name}`: {why}"))
+            connect::failed(&error)
+                .with_text(|why| format!("cannot read the registry `{schema}.{name}`: {why}"))
         };
         // The condition is the operator's own SQL and may call what stands in the shared schema.
         let sql = format!(
@@ -112,7 +113,7 @@ impl Postgres {
              AND NOT EXISTS (SELECT FROM {} r WHERE r.{}::text = n.nspname::text)",
             literal(ledger),
             literal(&self.config.shared_schema),
-            literal(own::SCHEMA),
+            literal(metadata_schema::SCHEMA),
             literal(THROW_AWAY),
             qualified(schema, name),
             identifier(&registry.schema_column),

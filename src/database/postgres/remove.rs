@@ -5,11 +5,11 @@ use super::{
     connection::Connection,
     journal::{self, Entry, Kind},
     quote::{identifier, literal, qualified},
-    run::bare,
+    run::apply_error,
 };
 use crate::{
     config,
-    database::{ApplyError, Limits, Undone, postgres::Postgres},
+    database::{ApplyError, Limits, ProvisionState, postgres::Postgres},
     tenants::manifest::Domains,
 };
 
@@ -28,46 +28,46 @@ pub(super) struct Dropped {
 
 impl Postgres {
     /// Removes what an entry of the journal announces, if it proves whose it is; the entry goes with it.
-    pub(super) async fn remove_announced(
+    pub(super) async fn remove_recorded(
         &self,
         connection: &mut Connection,
         registry: &config::Registry,
         domains: Option<&Domains>,
         entry: &Entry,
         limits: &Limits,
-    ) -> Result<Undone, ApplyError> {
-        let failed = |error: sqlx::Error| bare(&error);
-        let (schema, begun) = (&entry.tenant, &entry.begun);
+    ) -> Result<ProvisionState, ApplyError> {
+        let failed = |error: sqlx::Error| apply_error(&error);
+        let (schema, started_by) = (&entry.tenant, &entry.started_by);
         let registered = self.is_registered(connection, registry, schema).await.map_err(failed)?;
-        let stands = super::apply::exists(connection, schema).await?;
-        if entry.kind == Kind::Command && (registered || stands) {
-            return Ok(Undone::Unproved(format!(
-                "`{schema}` was absent when {begun} had the framework make it, and nothing proves what it made"
+        let schema_exists = super::apply::exists(connection, schema).await?;
+        if entry.kind == Kind::Command && (registered || schema_exists) {
+            return Ok(ProvisionState::Unproven(format!(
+                "`{schema}` was absent when {started_by} had the framework make it, and nothing proves what it made"
             )));
         }
-        if stands && !journal::is_proved(connection, &entry.nonce).await.map_err(failed)? {
-            return Ok(Undone::Unproved(format!(
-                "the schema `{schema}` does not bear the mark of {begun}, which began to make it"
+        if schema_exists && !journal::is_proved(connection, &entry.nonce).await.map_err(failed)? {
+            return Ok(ProvisionState::Unproven(format!(
+                "the schema `{schema}` does not bear the mark of {started_by}, which began to make it"
             )));
         }
         if registered && !entry.rows {
-            return Ok(Undone::Unproved(format!(
-                "the registry names `{schema}`, and {begun}, which made the schema, did not write that"
+            return Ok(ProvisionState::Unproven(format!(
+                "the registry names `{schema}`, and {started_by}, which made the schema, did not write that"
             )));
         }
-        if stands {
+        if schema_exists {
             drop_tables(connection, schema, limits).await?;
         }
         connection.rows(&begin(limits)).await.map_err(failed)?;
         if registered {
             self.delete_rows(connection, registry, domains, schema).await.map_err(failed)?;
         }
-        if stands {
+        if schema_exists {
             drop_schema(connection, schema, limits).await?;
         }
-        let end = format!("{}; COMMIT", journal::strike(&entry.nonce));
+        let end = format!("{}; COMMIT", journal::delete_entries(&entry.nonce));
         connection.run(&end, limits.deadline).await.map_err(failed)?;
-        Ok(Undone::Nothing)
+        Ok(ProvisionState::Absent)
     }
 }
 
@@ -85,7 +85,7 @@ pub(super) async fn drop_tables(
     schema: &str,
     limits: &Limits,
 ) -> Result<Dropped, ApplyError> {
-    let failed = |error: sqlx::Error| bare(&error);
+    let failed = |error: sqlx::Error| apply_error(&error);
     let mut dropped = Dropped::default();
     let budget = budget(connection).await.map_err(failed)?;
     loop {
@@ -110,15 +110,15 @@ pub(super) async fn drop_schema(
 ) -> Result<(), ApplyError> {
     refuse_outside(connection, schema).await?;
     let sql = format!("DROP SCHEMA {} CASCADE", identifier(schema));
-    connection.run(&sql, limits.deadline).await.map_err(|error| bare(&error))
+    connection.run(&sql, limits.deadline).await.map_err(|error| apply_error(&error))
 }
 
 /// CASCADE takes along what depends on the schema wherever it stands. Asked inside the transaction that drops.
 pub(super) async fn refuse_outside(connection: &mut Connection, schema: &str) -> Result<(), ApplyError> {
-    let rows = connection.rows(&outside(schema)).await.map_err(|error| bare(&error))?;
+    let rows = connection.rows(&outside(schema)).await.map_err(|error| apply_error(&error))?;
     let mut names = Vec::new();
     for row in &rows {
-        names.extend(connect::text(row, 0).map_err(|error| bare(&error))?);
+        names.extend(connect::text(row, 0).map_err(|error| apply_error(&error))?);
     }
     if names.is_empty() {
         return Ok(());
@@ -174,14 +174,14 @@ async fn batch(connection: &mut Connection, schema: &str, budget: u64) -> Result
         let (Some(name), Some(what)) = (connect::text(&row, 0)?, connect::text(&row, 1)?) else {
             continue;
         };
-        let own: u64 = connect::text(&row, 2)?.and_then(|text| text.parse().ok()).unwrap_or(1);
-        batch.rest += own;
+        let metadata_schema: u64 = connect::text(&row, 2)?.and_then(|text| text.parse().ok()).unwrap_or(1);
+        batch.rest += metadata_schema;
         batch.count += 1;
         if batch.kind.is_empty() {
             batch.kind.clone_from(&what);
         }
-        if what == batch.kind && (batch.tables.is_empty() || weight + own <= budget) {
-            weight += own;
+        if what == batch.kind && (batch.tables.is_empty() || weight + metadata_schema <= budget) {
+            weight += metadata_schema;
             batch.tables.push(qualified(schema, &name));
         }
     }

@@ -99,13 +99,13 @@ impl Rename<'_> {
             return body.len() + 2 * mark;
         }
         let renamed = Rename { comments: true, ..*self }.code(body);
-        let mut own = "$portcullis$".to_owned();
+        let mut metadata_schema = "$portcullis$".to_owned();
         let mut number = 0;
-        while renamed.contains(&own) {
+        while renamed.contains(&metadata_schema) {
             number += 1;
-            own = format!("$portcullis{number}$");
+            metadata_schema = format!("$portcullis{number}$");
         }
-        *out += &format!("{own}{renamed}{own}");
+        *out += &format!("{metadata_schema}{renamed}{metadata_schema}");
         body.len() + 2 * mark
     }
 }
@@ -215,8 +215,8 @@ mod tests {
     proptest! {
         #[test]
         fn what_does_not_hold_the_name_stays_as_it_is(sql in "[a-z '\"$1;.\\n-]{0,60}") {
-            let kept = renamed(&sql, "other");
-            prop_assert!(!kept.contains("other"), "{kept}");
+            let writer_pool = renamed(&sql, "other");
+            prop_assert!(!writer_pool.contains("other"), "{writer_pool}");
         }
     }
 }

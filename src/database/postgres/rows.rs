@@ -10,8 +10,8 @@ use super::{
 };
 use crate::{
     config,
-    database::{ApplyError, Creation, postgres::run::bare},
-    tenants::manifest::{Domains, Filled},
+    database::{ApplyError, Creation, postgres::run::apply_error},
+    tenants::manifest::{ColumnValue, Domains},
 };
 
 impl Postgres {
@@ -33,7 +33,7 @@ impl Postgres {
         registry: &config::Registry,
         new: &Creation,
     ) -> Result<(), ApplyError> {
-        let failed = |error: sqlx::Error| bare(&error);
+        let failed = |error: sqlx::Error| apply_error(&error);
         let sql = format!(
             "SET LOCAL search_path = {shared}; {insert}; SET CONSTRAINTS ALL IMMEDIATE; \
              SELECT 1::text FROM {row} AND {condition}",
@@ -80,14 +80,16 @@ impl Postgres {
 
     fn insert(&self, registry: &config::Registry, new: &Creation) -> String {
         let (place, name) = registry::table(registry, &self.config.shared_schema);
-        let schema = (registry.schema_column.clone(), Filled::Text(new.schema.clone()));
-        let columns: BTreeMap<String, Filled> = new.columns.clone().into_iter().chain([schema]).collect();
+        let schema = (registry.schema_column.clone(), ColumnValue::Text(new.schema.clone()));
+        let columns: BTreeMap<String, ColumnValue> =
+            new.columns.clone().into_iter().chain([schema]).collect();
         let insert = |table: &str, names: Vec<&str>| {
             let names: Vec<String> = names.into_iter().map(identifier).collect();
             format!("INSERT INTO {} ({})", qualified(place, table), names.join(", "))
         };
-        let values =
-            |columns: &BTreeMap<String, Filled>| columns.values().map(value).collect::<Vec<_>>().join(", ");
+        let values = |columns: &BTreeMap<String, ColumnValue>| {
+            columns.values().map(value).collect::<Vec<_>>().join(", ")
+        };
         let tenant = format!(
             "{} VALUES ({})",
             insert(name, columns.keys().map(String::as_str).collect()),
@@ -95,8 +97,8 @@ impl Postgres {
         );
         let Some((domains, domain)) = &new.domain else { return tenant };
         let mut columns = domains.defaults.clone();
-        columns.insert(domains.domain_column.clone(), Filled::Text(domain.clone()));
-        columns.extend(domains.primary_column.clone().map(|name| (name, Filled::Text("true".into()))));
+        columns.insert(domains.domain_column.clone(), ColumnValue::Text(domain.clone()));
+        columns.extend(domains.primary_column.clone().map(|name| (name, ColumnValue::Text("true".into()))));
         columns.remove(&domains.tenant_column);
         let key = identifier(&domains.key_column);
         let names = [domains.tenant_column.as_str()].into_iter().chain(columns.keys().map(String::as_str));
@@ -109,10 +111,10 @@ impl Postgres {
 }
 
 /// A literal without a type takes the column's.
-fn value(filled: &Filled) -> String {
+fn value(filled: &ColumnValue) -> String {
     match filled {
-        Filled::Text(text) => literal(text),
-        Filled::Now => "pg_catalog.now()".into(),
-        Filled::Uuid => "pg_catalog.gen_random_uuid()".into(),
+        ColumnValue::Text(text) => literal(text),
+        ColumnValue::Now => "pg_catalog.now()".into(),
+        ColumnValue::Uuid => "pg_catalog.gen_random_uuid()".into(),
     }
 }

@@ -13,7 +13,7 @@ use super::{
 use crate::{
     cause::{Cause, Kind},
     config,
-    database::{ApplyEnd, ApplyError, DatabaseError, Limits, MigrationFile, places},
+    database::{ApplyEnd, ApplyError, DatabaseError, Limits, MigrationFile, sql_lexer},
     deadline::Deadline,
     words::hex,
 };
@@ -108,8 +108,8 @@ pub(super) async fn primary(config: &config::Postgres, name: &str) -> Result<Con
 /// The line on which a failed statement stands.
 pub(super) fn line(sql: &str, done: usize, error: &sqlx::Error) -> Option<usize> {
     match connect::server(error)?.position() {
-        Some(PgErrorPosition::Original(position)) => Some(places::line_of_position(sql, position)),
-        _ => places::line_of_statement(sql, done),
+        Some(PgErrorPosition::Original(position)) => Some(sql_lexer::line_of_position(sql, position)),
+        _ => sql_lexer::line_of_statement(sql, done),
     }
 }
 
@@ -137,7 +137,7 @@ fn prepare(
     };
     // What is built concurrently waits for every transaction that is under way, other tenants' too, and keeps nobody
     // out meanwhile; given up, it leaves an invalid index behind.
-    let waits = mode == Mode::Outside && places::without_concurrently(&file.sql) != file.sql;
+    let waits = mode == Mode::Outside && sql_lexer::without_concurrently(&file.sql) != file.sql;
     let lock_timeout = if waits { 0 } else { limits.lock_timeout.as_millis() };
     let settings = session(connection, lifetime);
     let schemas = [schema].into_iter().chain(limits.search_path.iter().map(String::as_str));
@@ -161,24 +161,24 @@ pub(super) async fn file(
     limits: &Limits,
     mode: Mode,
 ) -> Result<(), ApplyError> {
-    let begun = Instant::now();
-    let ours = |error: sqlx::Error| trouble(file, None, mode, &error);
+    let started = Instant::now();
+    let failed = |error: sqlx::Error| file_error(file, None, mode, &error);
     let (prepare, ask) = (prepare(connection, schema, file, limits, mode), transaction(mode));
     let first = format!("{prepare}; {ask}; {}", insert(schema, file));
-    let before = connection.rows(&first).await.and_then(|rows| answer(&rows)).map_err(ours)?;
+    let before = connection.rows(&first).await.and_then(|rows| answer(&rows)).map_err(failed)?;
     let text = match mode {
-        Mode::Unseen if file.no_transaction => places::without_concurrently(&file.sql),
+        Mode::Unseen if file.no_transaction => sql_lexer::without_concurrently(&file.sql),
         _ => file.sql.clone(),
     };
     if let Err((line, error)) = statements(connection, &text, limits.deadline, mode).await {
-        let failure = trouble(file, line, mode, &error);
-        let dirty = mode == Mode::Outside || stands(connection, schema, file).await;
+        let failure = file_error(file, line, mode, &error);
+        let dirty = mode == Mode::Outside || is_recorded(connection, schema, file).await;
         return Err(if dirty { ApplyError { end: ApplyEnd::Dirty, ..failure } } else { failure });
     }
     // What does not run in the same transaction any more is not recorded as done.
     let same = format!("({ask}) = {}", literal(before.as_deref().unwrap_or_default()));
-    let last = format!("{prepare}; {ask}; {} AND {same}", update(schema, file, begun.elapsed()));
-    let after = connection.rows(&last).await.and_then(|rows| answer(&rows)).map_err(ours)?;
+    let last = format!("{prepare}; {ask}; {} AND {same}", update(schema, file, started.elapsed()));
+    let after = connection.rows(&last).await.and_then(|rows| answer(&rows)).map_err(failed)?;
     if after == before { Ok(()) } else { Err(left(file, mode)) }
 }
 
@@ -194,7 +194,7 @@ async fn statements(
         let outcome = connection.statements(text, deadline).await;
         return outcome.map_err(|(done, error)| (line(text, done, &error), error));
     }
-    for (start, statement) in places::split(text) {
+    for (start, statement) in sql_lexer::split(text) {
         connection.run(statement, deadline).await.map_err(|error| {
             let before = text.get(..start).map_or(0, |before| before.matches('\n').count());
             (line(statement, 0, &error).map(|line| before + line), error)
@@ -204,13 +204,13 @@ async fn statements(
 }
 
 /// An error that belongs to no file.
-pub(super) fn bare(error: &sqlx::Error) -> ApplyError {
+pub(super) fn apply_error(error: &sqlx::Error) -> ApplyError {
     ApplyError::of(connect::cause(error))
 }
 
 /// Rolls back, and asks whether the row of a file that did not succeed is still there: then the file has
 /// committed by itself.
-async fn stands(connection: &mut Connection, schema: &str, file: &MigrationFile) -> bool {
+async fn is_recorded(connection: &mut Connection, schema: &str, file: &MigrationFile) -> bool {
     let ledger = qualified(schema, LEDGER.table);
     let row = format!("SELECT 1 FROM {ledger} WHERE version = {} AND NOT success", file.version);
     // Each on its own: an error of the second would otherwise take the first back.
@@ -219,13 +219,13 @@ async fn stands(connection: &mut Connection, schema: &str, file: &MigrationFile)
 }
 
 /// An error of a statement that belongs to a file.
-pub(super) fn trouble(
+pub(super) fn file_error(
     file: &MigrationFile,
     line: Option<usize>,
     mode: Mode,
     error: &sqlx::Error,
 ) -> ApplyError {
-    let error = bare(error).at(file, line);
+    let error = apply_error(error).at(file, line);
     // Half of it may be done: it is not tried again.
     let end = if mode == Mode::Outside && error.is_locked() { ApplyEnd::Failed } else { error.end };
     ApplyError { end, ..error }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     DatabaseError, Postgres, QUERY_CANCELED, connect,
-    lock::MARK,
+    lock::OWNERSHIP_TAG,
     run::{self, Lifetime},
 };
 use crate::deadline::Deadline;
@@ -24,7 +24,7 @@ impl Postgres {
         locked: bool,
     ) -> Result<(), DatabaseError> {
         // What is done under the lock is ended by its next holder, and nothing else is.
-        let name = if locked { format!("{}{}", MARK, self.run) } else { "portcullis".into() };
+        let name = if locked { format!("{}{}", OWNERSHIP_TAG, self.run) } else { "portcullis".into() };
         let mut connection = run::primary(self.direct(), &name).await?;
         let settings = run::session(&connection, Lifetime::Session);
         connection.rows(&settings).await.map_err(|error| connect::failed(&error))?;
@@ -36,7 +36,7 @@ impl Postgres {
             }
             let failed = connect::failed(&error);
             return Err(match run::line(sql, done, &error) {
-                Some(line) => failed.worded(|why| format!("line {line}: {why}")),
+                Some(line) => failed.with_text(|why| format!("line {line}: {why}")),
                 None => failed,
             });
         }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::{
     DatabaseError, Postgres, connect,
-    connection::{ANSWER, Connection},
-    kept::USES,
-    lock::{MARK, OURS},
+    connection::{Connection, QUERY_TIMEOUT},
+    connection_pool::USES,
+    lock::{OURS, OWNERSHIP_TAG},
     run::{self, Lifetime},
 };
 use crate::database::Limits;
@@ -15,17 +15,20 @@ impl Postgres {
     /// The same, whose statements may wait for a lock as the limits say.
     pub(super) async fn writer_for(&self, limits: &Limits) -> Result<Connection, DatabaseError> {
         let mut connection = self.writer().await?;
-        connection.answers_within(ANSWER + limits.lock_timeout);
+        connection.answers_within(QUERY_TIMEOUT + limits.lock_timeout);
         Ok(connection)
     }
 
     /// A connection for changes, which names the run to whoever holds the lock after it.
     pub(super) async fn writer(&self) -> Result<Connection, DatabaseError> {
-        if let Some(connection) = self.kept().await {
+        if let Some(connection) = self.writer_pool().await {
             return Ok(connection);
         }
-        let name =
-            if self.run.is_empty() { "portcullis".to_owned() } else { format!("{MARK}{}{OURS}", self.run) };
+        let name = if self.run.is_empty() {
+            "portcullis".to_owned()
+        } else {
+            format!("{OWNERSHIP_TAG}{}{OURS}", self.run)
+        };
         let mut connection = connect::unless_full(async || run::primary(self.direct(), &name).await).await?;
         if !self.is_pooled() {
             let settings = run::session(&connection, Lifetime::Session);
@@ -39,13 +42,15 @@ impl Postgres {
         if !self.is_pooled()
             && let Ok(connection) = self.writer().await
         {
-            self.give_back_untouched(connection).await;
+            self.release_clean(connection).await;
         }
     }
 
     /// One that was given back and still answers, as a new one would be.
-    pub(super) async fn kept(&self) -> Option<Connection> {
-        while let Some(mut connection) = self.kept.with(|kept| kept.as_mut()?.connections.pop()) {
+    pub(super) async fn writer_pool(&self) -> Option<Connection> {
+        while let Some(mut connection) =
+            self.writer_pool.with(|writer_pool| writer_pool.as_mut()?.connections.pop())
+        {
             // One that is silent is given up soon: a new one may answer.
             connection.answers_within(Duration::from_secs(2));
             let settings = run::session(&connection, Lifetime::Session);
@@ -53,7 +58,7 @@ impl Postgres {
             let answer = connection.rows(&sql).await;
             if answer.is_ok_and(|rows| rows.first().is_some_and(|row| !connect::flag(row, 0).unwrap_or(true)))
             {
-                connection.answers_within(ANSWER);
+                connection.answers_within(QUERY_TIMEOUT);
                 return Some(connection);
             }
         }
@@ -61,27 +66,27 @@ impl Postgres {
     }
 
     /// Gives one back. Nothing of what was done on it stays: no setting, role, lock, cursor, statement or table of its own.
-    pub(super) async fn give_back(&self, mut connection: Connection) {
-        if self.kept.with(|kept| kept.is_none())
+    pub(super) async fn release(&self, mut connection: Connection) {
+        if self.writer_pool.with(|writer_pool| writer_pool.is_none())
             || !connection.is_usable()
             || connection.rows("DISCARD ALL").await.is_err()
         {
             connection.close().await;
         } else {
-            self.give_back_untouched(connection).await;
+            self.release_clean(connection).await;
         }
     }
 
     /// The same, where nothing was done on it that could stay. Behind a pooler, a session is anybody's.
-    pub(super) async fn give_back_untouched(&self, connection: Connection) {
+    pub(super) async fn release_clean(&self, connection: Connection) {
         let pooled = self.is_pooled();
-        let refused = self.kept.with(|kept| match kept {
-            Some(spare) if !pooled => {
-                spare.given_back += 1;
-                if spare.given_back.is_multiple_of(USES) {
+        let refused = self.writer_pool.with(|writer_pool| match writer_pool {
+            Some(idle_connections) if !pooled => {
+                idle_connections.released += 1;
+                if idle_connections.released.is_multiple_of(USES) {
                     return Some(connection);
                 }
-                spare.connections.push(connection);
+                idle_connections.connections.push(connection);
                 None
             }
             _ => Some(connection),

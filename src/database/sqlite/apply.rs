@@ -6,10 +6,10 @@ use std::{collections::BTreeMap, time::Duration};
 use sqlx::{Connection, Row, sqlite::SqliteConnection};
 use tokio::time::Instant;
 
-use super::{LEDGER, Sqlite, disk, files, look};
+use super::{LEDGER, Sqlite, disk, files, inspect};
 use crate::{
-    database::{Applied, ApplyEnd, ApplyError, Limits, MigrationFile, Schema, pending::pending, places},
-    tenants::found::Recorded,
+    database::{Applied, ApplyEnd, ApplyError, Limits, MigrationFile, Schema, pending::pending, sql_lexer},
+    tenants::inspection::LedgerRow,
     words::{count, hex},
 };
 
@@ -43,16 +43,16 @@ impl Sqlite {
         for segment in files.chunk_by(|a, b| !a.no_transaction && !b.no_transaction) {
             let mut attempt = 1;
             let more = loop {
-                let patience = if limits.gives_way { Duration::ZERO } else { limits.lock_timeout };
-                let mut connection = files::write(&path, create, patience).await?;
+                let busy_timeout = if limits.nowait { Duration::ZERO } else { limits.lock_timeout };
+                let mut connection = files::write(&path, create, busy_timeout).await?;
                 let outcome =
                     apply(&mut connection, segment, create, limits.all_in_one, &mut applied.migrations).await;
                 // Closing rolls back what was not committed.
                 let _ = connection.close().await;
                 match outcome {
                     // The file's own lock is the tenant's.
-                    Err(error) if error.is_locked() && limits.gives_way => {
-                        break Err(ApplyError { end: ApplyEnd::TakenByOther, ..error });
+                    Err(error) if error.is_locked() && limits.nowait => {
+                        break Err(ApplyError { end: ApplyEnd::HeldByOther, ..error });
                     }
                     Err(error) if error.is_locked() && attempt < ATTEMPTS => {
                         let pause = fastrand::u64(100..=300) * u64::from(attempt);
@@ -80,18 +80,18 @@ async fn apply(
 ) -> Result<(), ApplyError> {
     let outside = files.iter().any(|file| file.no_transaction);
     loop {
-        files::rows(connection, "BEGIN IMMEDIATE").await.map_err(|error| bare(&error))?;
+        files::rows(connection, "BEGIN IMMEDIATE").await.map_err(|error| apply_error(&error))?;
         let recorded = recorded(connection, create).await?;
         let pending = pending(files, &recorded)?;
         let batch = if all_in_one { pending.len() } else { pending.len().min(1) };
         if outside {
-            files::rows(connection, "COMMIT").await.map_err(|error| bare(&error))?;
+            files::rows(connection, "COMMIT").await.map_err(|error| apply_error(&error))?;
         }
         for file in pending.iter().take(batch) {
             run(connection, file, outside).await?;
         }
         if !outside {
-            files::rows(connection, "COMMIT").await.map_err(|error| bare(&error))?;
+            files::rows(connection, "COMMIT").await.map_err(|error| apply_error(&error))?;
         }
         applied.extend(pending.iter().take(batch).map(|file| file.name()));
         if batch == pending.len() {
@@ -100,16 +100,16 @@ async fn apply(
     }
 }
 
-async fn recorded(connection: &mut SqliteConnection, create: bool) -> Result<Vec<Recorded>, ApplyError> {
-    if !Sqlite::has_table(connection, LEDGER.table).await.map_err(|error| bare(&error))? {
+async fn recorded(connection: &mut SqliteConnection, create: bool) -> Result<Vec<LedgerRow>, ApplyError> {
+    if !Sqlite::has_table(connection, LEDGER.table).await.map_err(|error| apply_error(&error))? {
         if !create {
             let why =
                 format!("the ledger `{}` is not there, and is not made again for a tenant", LEDGER.table);
             return Err(ApplyError::of(why));
         }
-        files::rows(connection, CREATE_LEDGER).await.map_err(|error| bare(&error))?;
+        files::rows(connection, CREATE_LEDGER).await.map_err(|error| apply_error(&error))?;
     }
-    look::our_ledger(connection).await.map_err(|error| bare(&error))
+    inspect::our_ledger(connection).await.map_err(|error| apply_error(&error))
 }
 
 /// The rows that refer to rows that do not exist: by table, how many.
@@ -128,17 +128,17 @@ pub(super) async fn run(
     file: &MigrationFile,
     outside: bool,
 ) -> Result<(), ApplyError> {
-    let begun = Instant::now();
-    let ours = |error: sqlx::Error| trouble(file, None, outside, &error);
-    files::rows(connection, &insert(file)).await.map_err(ours)?;
+    let started_by = Instant::now();
+    let failed = |error: sqlx::Error| file_error(file, None, outside, &error);
+    files::rows(connection, &insert(file)).await.map_err(failed)?;
     // A savepoint does not outlive its transaction, so releasing it proves that the file did not end that.
     if !outside {
-        files::rows(connection, "SAVEPOINT portcullis").await.map_err(ours)?;
+        files::rows(connection, "SAVEPOINT portcullis").await.map_err(failed)?;
     }
-    let before = dangling(connection).await.map_err(ours)?;
+    let before = dangling(connection).await.map_err(failed)?;
     if let Err((done, error)) = files::statements(connection, &file.sql).await {
-        let line = places::line_of_statement(&file.sql, done);
-        let failed = trouble(file, line, outside, &error);
+        let line = sql_lexer::line_of_statement(&file.sql, done);
+        let failed = file_error(file, line, outside, &error);
         return Err(if outside { ApplyError { end: ApplyEnd::Dirty, ..failed } } else { failed });
     }
     let (end, why) = if outside {
@@ -152,7 +152,7 @@ pub(super) async fn run(
     if files::rows(connection, end).await.is_err() {
         return Err(ApplyError { end: ApplyEnd::Dirty, ..ApplyError::of(why).at(file, None) });
     }
-    let after = dangling(connection).await.map_err(ours)?;
+    let after = dangling(connection).await.map_err(failed)?;
     if let Some((table, rows)) =
         after.iter().find(|(table, rows)| before.get(*table).is_none_or(|few| few < *rows))
     {
@@ -163,12 +163,12 @@ pub(super) async fn run(
         let error = ApplyError::of(why).at(file, None);
         return Err(if outside { ApplyError { end: ApplyEnd::Dirty, ..error } } else { error });
     }
-    let took = i64::try_from(begun.elapsed().as_nanos()).unwrap_or(i64::MAX);
+    let took = i64::try_from(started_by.elapsed().as_nanos()).unwrap_or(i64::MAX);
     let update = format!(
         "UPDATE {} SET success = 1, execution_time = {took} WHERE version = {}",
         LEDGER.table, file.version
     );
-    files::rows(connection, &update).await.map_err(ours)?;
+    files::rows(connection, &update).await.map_err(failed)?;
     Ok(())
 }
 
@@ -182,14 +182,14 @@ fn insert(file: &MigrationFile) -> String {
     )
 }
 
-fn trouble(file: &MigrationFile, line: Option<usize>, outside: bool, error: &sqlx::Error) -> ApplyError {
-    let error = bare(error).at(file, line);
+fn file_error(file: &MigrationFile, line: Option<usize>, outside: bool, error: &sqlx::Error) -> ApplyError {
+    let error = apply_error(error).at(file, line);
     // Half of it may be done: it is not tried again.
     let end = if outside && error.is_locked() { ApplyEnd::Failed } else { error.end };
     ApplyError { end, ..error }
 }
 
 /// An error that belongs to no file.
-pub(super) fn bare(error: &sqlx::Error) -> ApplyError {
+pub(super) fn apply_error(error: &sqlx::Error) -> ApplyError {
     ApplyError::of(files::cause(error))
 }

@@ -4,9 +4,9 @@ use sqlx::{Connection, Row};
 
 use super::{
     LEDGER, Sqlite, apply, files,
-    look::{COLUMNS, kind},
+    inspect::{COLUMNS, kind},
 };
-use crate::database::{ApplyError, DatabaseError, Derived, Made, MigrationFile};
+use crate::database::{ApplyError, DatabaseError, Derived, MigrationFile, TableSet};
 
 impl Sqlite {
     pub(crate) async fn derive(
@@ -19,7 +19,7 @@ impl Sqlite {
     }
 }
 
-async fn tables(files: &[MigrationFile]) -> Result<Made, DatabaseError> {
+async fn tables(files: &[MigrationFile]) -> Result<TableSet, DatabaseError> {
     let failed = |error: sqlx::Error| files::failed(&error);
     let mut connection = files::memory().await.map_err(failed)?;
     files::rows(&mut connection, apply::CREATE_LEDGER).await.map_err(failed)?;
@@ -32,7 +32,7 @@ async fn tables(files: &[MigrationFile]) -> Result<Made, DatabaseError> {
             files::rows(&mut connection, "COMMIT").await.map_err(failed)?;
         }
     }
-    let mut made = Made::default();
+    let mut made = TableSet::default();
     for row in files::rows(&mut connection, COLUMNS).await.map_err(failed)? {
         let table: String = row.try_get(0).map_err(failed)?;
         let column: Option<String> = row.try_get(1).map_err(failed)?;

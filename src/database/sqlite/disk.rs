@@ -17,7 +17,7 @@ use nix::unistd::{AccessFlags, access};
 use crate::{cause::Cause, files};
 
 /// What SQLite keeps beside a file.
-pub(super) const BESIDE: [&str; 4] = ["", "-journal", "-wal", "-shm"];
+pub(super) const STAGING_SUFFIX: [&str; 4] = ["", "-journal", "-wal", "-shm"];
 
 /// Does something to a path; the error reads `cannot DOING PATH: ...`.
 pub(super) async fn at<T: Send + 'static>(
@@ -97,7 +97,7 @@ pub(super) async fn is_same(one: &Path, other: &Path) -> Result<bool, Cause> {
 /// With what SQLite keeps beside it. What is not there is gone already.
 pub(super) async fn remove(path: &Path) -> Result<(), Cause> {
     at("remove", path, |path| {
-        for suffix in BESIDE {
+        for suffix in STAGING_SUFFIX {
             let mut path = path.as_os_str().to_owned();
             path.push(suffix);
             match fs::remove_file(PathBuf::from(path)) {

@@ -33,7 +33,7 @@ pub(super) async fn read(path: &Path) -> Result<Option<SqliteConnection>, Cause>
     let open = |error| {
         let why = cause(&error);
         let text = format!("cannot open `{}`: {why}", path.display());
-        why.worded(text)
+        why.with_text(text)
     };
     let mut connection = only.connect().await.map_err(open)?;
     match rows(&mut connection, TOUCH).await {
@@ -54,18 +54,18 @@ pub(super) async fn read_existing(path: &Path) -> Result<SqliteConnection, Datab
 }
 
 async fn undo(path: &Path) -> Result<(), Cause> {
-    let undone = async {
+    let state = async {
         let mut connection = options(path).connect().await?;
         rows(&mut connection, TOUCH).await?;
         connection.close().await
     };
-    undone.await.map_err(|error| {
+    state.await.map_err(|error| {
         let why = cause(&error);
         let text = format!(
             "`{}` was left in the middle of a write, which cannot be undone: {why}; make the file and its folder writable",
             path.display(),
         );
-        why.worded(text)
+        why.with_text(text)
     })
 }
 
@@ -84,7 +84,8 @@ pub(super) async fn write(
     }
     disk::exists(path).await.map_err(DatabaseError::Never)?;
     let opened = options(path).create_if_missing(create).busy_timeout(busy).connect().await;
-    opened.map_err(|error| refused(&error).worded(|why| format!("cannot open `{}`: {why}", path.display())))
+    opened
+        .map_err(|error| refused(&error).with_text(|why| format!("cannot open `{}`: {why}", path.display())))
 }
 
 /// A file that cannot be used now, or not at all.

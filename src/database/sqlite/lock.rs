@@ -15,7 +15,7 @@ use nix::fcntl::OFlag;
 use super::Sqlite;
 use crate::{
     cause::Cause,
-    database::{DatabaseError, Proof, Share},
+    database::{DatabaseError, LockMode, LockState},
     files,
     words::rfc3339,
 };
@@ -34,7 +34,7 @@ impl Sqlite {
     pub(crate) async fn lock_holder(&self) -> Result<Option<String>, DatabaseError> {
         let path = self.folder.join(LOCK_FILE);
         let name = path.clone();
-        let look = move || {
+        let state = move || {
             let mut file = match open(OpenOptions::new().read(true), &path) {
                 Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
                 file => file?,
@@ -45,7 +45,7 @@ impl Sqlite {
                 Err(TryLockError::Error(error)) => Err(error),
             }
         };
-        in_time(files::TIMEOUT, look).await?.map_err(|error| {
+        in_time(files::TIMEOUT, state).await?.map_err(|error| {
             DatabaseError::Failed(Cause::io(&format!("cannot look at the lock `{}`", name.display()), &error))
         })
     }
@@ -57,9 +57,9 @@ impl Sqlite {
 
 impl Session {
     /// Tries once. The answer is the present holder, in words; None if it is held now.
-    pub(crate) async fn try_take(
+    pub(crate) async fn try_acquire(
         &mut self,
-        share: Share,
+        share: LockMode,
         limit: Duration,
     ) -> Result<Option<String>, DatabaseError> {
         let (path, run) = (self.path.clone(), self.run.clone());
@@ -68,57 +68,57 @@ impl Session {
             DatabaseError::Never(Cause::io(&format!("cannot lock `{}`", self.path.display()), &error))
         })?;
         match taken {
-            Taken::Held(file) => {
+            Acquired::Held(file) => {
                 self.file = Some(file);
                 Ok(None)
             }
-            Taken::By(holder) => Ok(Some(holder)),
+            Acquired::By(holder) => Ok(Some(holder)),
         }
     }
 
     /// Whether the file that is locked is still the one that others find.
-    pub(crate) async fn check(&self, limit: Duration) -> Result<Proof, DatabaseError> {
+    pub(crate) async fn check(&self, limit: Duration) -> Result<LockState, DatabaseError> {
         let path = self.path.clone();
-        let lost = Proof::Lost(format!("`{}` was removed or replaced", path.display()));
+        let lost = LockState::Lost(format!("`{}` was removed or replaced", path.display()));
         let Some(file) = self.file.as_ref().and_then(|file| file.try_clone().ok()) else { return Ok(lost) };
         let same = in_time(limit, move || Ok(is_at(&file, &path))).await?;
-        Ok(if same.unwrap_or(false) { Proof::Held } else { lost })
+        Ok(if same.unwrap_or(false) { LockState::Held } else { lost })
     }
 
-    pub(crate) fn let_go(&mut self) {
+    pub(crate) fn release_lock(&mut self) {
         self.file = None;
     }
 }
 
-enum Taken {
+enum Acquired {
     Held(File),
     By(String),
 }
 
-fn take(path: &Path, run: &str, share: Share) -> io::Result<Taken> {
+fn take(path: &Path, run: &str, share: LockMode) -> io::Result<Acquired> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
     let mut file = open(OpenOptions::new().create(true).truncate(false).read(true).write(true), path)?;
     let locked = match share {
-        Share::Alone => file.try_lock(),
-        Share::WithOthers => file.try_lock_shared(),
+        LockMode::Exclusive => file.try_lock(),
+        LockMode::Shared => file.try_lock_shared(),
     };
     match locked {
         Ok(()) => {}
-        Err(TryLockError::WouldBlock) => return Ok(Taken::By(holder(&mut file))),
+        Err(TryLockError::WouldBlock) => return Ok(Acquired::By(holder(&mut file))),
         Err(TryLockError::Error(error)) => return Err(error),
     }
     if !is_at(&file, path) {
         // Somebody removed it between the two: a lock on that file keeps nobody out.
-        return Ok(Taken::By("a process that has just removed the lock's file".into()));
+        return Ok(Acquired::By("a process that has just removed the lock's file".into()));
     }
     file.set_len(0)?;
     file.rewind()?;
     let now = rfc3339(SystemTime::now());
     let (day, time) = (now.get(..10).unwrap_or_default(), now.get(11..19).unwrap_or_default());
     write!(file, "portcullis {run}, process {}, since {day} {time} UTC", std::process::id())?;
-    Ok(Taken::Held(file))
+    Ok(Acquired::Held(file))
 }
 
 /// Never waits for the other end of a FIFO, and follows no link.

@@ -1,17 +1,17 @@
 //! SQLite: one folder with one file for what tenants share, and one file for each tenant.
 
-mod answer;
 mod apply;
+mod cleanup;
 mod derive;
 mod disk;
 mod examine;
 mod files;
+mod inspect;
 pub(crate) mod lock;
-mod look;
 mod provision;
 mod record;
 mod registry;
-mod remains;
+mod table_probe;
 #[cfg(test)]
 mod tests;
 
@@ -19,10 +19,10 @@ use std::{path::PathBuf, time::Duration};
 
 use sqlx::{Connection, sqlite::SqliteConnection};
 
-use super::{DatabaseError, places};
-use crate::{config, frameworks::sql, tenants::ledger::Shape};
+use super::{DatabaseError, sql_lexer};
+use crate::{config, frameworks::sql, tenants::ledger::LedgerLayout};
 
-const LEDGER: Shape = sql::SHAPE;
+const LEDGER: LedgerLayout = sql::SHAPE;
 
 /// Where the folder is, and how the registry is named.
 #[derive(Debug, Clone)]
@@ -63,7 +63,7 @@ impl Sqlite {
         let _ = connection.close().await;
         answer
             .map(drop)
-            .map_err(|error| files::refused(&error).worded(|why| format!("`{}`: {why}", shared.display())))
+            .map_err(|error| files::refused(&error).with_text(|why| format!("`{}`: {why}", shared.display())))
     }
 
     pub(super) async fn run_sql(&self, sql: &str, _: Duration, _: bool) -> Result<(), DatabaseError> {
@@ -72,8 +72,8 @@ impl Sqlite {
         let _ = connection.close().await;
         outcome.map_err(|(done, error)| {
             let failed = files::failed(&error);
-            match places::line_of_statement(sql, done) {
-                Some(line) => failed.worded(|why| format!("line {line}: {why}")),
+            match sql_lexer::line_of_statement(sql, done) {
+                Some(line) => failed.with_text(|why| format!("line {line}: {why}")),
                 None => failed,
             }
         })

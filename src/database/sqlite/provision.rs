@@ -7,16 +7,16 @@ use sqlx::{Connection, Row, sqlite::SqliteConnection};
 
 use super::{
     LEDGER, Sqlite,
-    apply::{self, CREATE_LEDGER, bare},
-    disk, files, look, registry,
-    remains::beside,
+    apply::{self, CREATE_LEDGER, apply_error},
+    cleanup::staging_path,
+    disk, files, inspect, registry,
 };
 use crate::{
     config,
     database::{ApplyError, Creation, Limits, MigrationFile, ProvisionError},
     tenants::{
-        found::Look,
-        manifest::{Expected, Filled},
+        inspection::SchemaState,
+        manifest::{ColumnValue, Expected},
     },
 };
 
@@ -27,7 +27,7 @@ impl Sqlite {
         files: &[MigrationFile],
         expected: &Expected,
         limits: &Limits,
-        verify: &dyn Fn(&Look) -> Result<(), String>,
+        verify: &dyn Fn(&SchemaState) -> Result<(), String>,
     ) -> Result<(), ProvisionError> {
         let Some(registry) = &self.registry else {
             return Err(ProvisionError::refusing("there is no registry to write the tenant into"));
@@ -38,17 +38,17 @@ impl Sqlite {
         };
         let mut shared = files::write(&self.shared(), false, limits.lock_timeout).await?;
         register(&mut shared, registry, new, &path).await?;
-        let beside = beside(&path, &new.nonce);
-        build(&beside, files, expected, limits, verify).await?;
-        if !disk::place(&beside, &path).await.map_err(ApplyError::of)? {
+        let staging_path = staging_path(&path, &new.nonce);
+        build(&staging_path, files, expected, limits, verify).await?;
+        if !disk::place(&staging_path, &path).await.map_err(ApplyError::of)? {
             return Err(ApplyError::of(format!("`{}` appeared meanwhile", path.display())).into());
         }
         // Transactions have no numbers here; that it was reached says the same.
-        new.seal.note(1);
-        files::rows(&mut shared, "COMMIT").await.map_err(|error| bare(&error))?;
+        new.commit_marker.note(1);
+        files::rows(&mut shared, "COMMIT").await.map_err(|error| apply_error(&error))?;
         let _ = shared.close().await;
         // As long as both names are there, the next holder of the lock does it.
-        let _ = disk::remove(&beside).await;
+        let _ = disk::remove(&staging_path).await;
         Ok(())
     }
 }
@@ -60,7 +60,7 @@ async fn register(
     new: &Creation,
     path: &Path,
 ) -> Result<(), ProvisionError> {
-    let failed = |error: sqlx::Error| ProvisionError::from(bare(&error));
+    let failed = |error: sqlx::Error| ProvisionError::from(apply_error(&error));
     let tenant = &new.schema;
     let table = files::identifier(registry::table(registry));
     let column = files::identifier(&registry.schema_column);
@@ -74,8 +74,8 @@ async fn register(
     let file = format!("`{}`", path.display());
     let exists = disk::exists(path).await.map_err(ApplyError::of)?;
     ProvisionError::if_exists(tenant, registered, exists.then_some(file.as_str()))?;
-    let schema = (registry.schema_column.clone(), Filled::Text(tenant.clone()));
-    let columns: BTreeMap<String, Filled> = new.columns.clone().into_iter().chain([schema]).collect();
+    let schema = (registry.schema_column.clone(), ColumnValue::Text(tenant.clone()));
+    let columns: BTreeMap<String, ColumnValue> = new.columns.clone().into_iter().chain([schema]).collect();
     let names: Vec<String> = columns.keys().map(|name| files::identifier(name)).collect();
     let values: Vec<String> = columns.values().map(value).collect();
     let insert = format!("INSERT INTO {table} ({}) VALUES ({})", names.join(", "), values.join(", "));
@@ -85,11 +85,11 @@ async fn register(
     if counts { Ok(()) } else { Err(ApplyError::of("a new row does not meet the registry's `where`").into()) }
 }
 
-fn value(filled: &Filled) -> String {
+fn value(filled: &ColumnValue) -> String {
     match filled {
-        Filled::Text(text) => files::literal(text),
-        Filled::Now => "CURRENT_TIMESTAMP".into(),
-        Filled::Uuid => "lower(hex(randomblob(16)))".into(),
+        ColumnValue::Text(text) => files::literal(text),
+        ColumnValue::Now => "CURRENT_TIMESTAMP".into(),
+        ColumnValue::Uuid => "lower(hex(randomblob(16)))".into(),
     }
 }
 
@@ -98,23 +98,24 @@ async fn build(
     files: &[MigrationFile],
     expected: &Expected,
     limits: &Limits,
-    verify: &dyn Fn(&Look) -> Result<(), String>,
+    verify: &dyn Fn(&SchemaState) -> Result<(), String>,
 ) -> Result<(), ApplyError> {
     let mut connection = files::write(path, true, limits.lock_timeout).await?;
-    files::rows(&mut connection, CREATE_LEDGER).await.map_err(|error| bare(&error))?;
+    files::rows(&mut connection, CREATE_LEDGER).await.map_err(|error| apply_error(&error))?;
     for segment in files.chunk_by(|a, b| a.no_transaction == b.no_transaction) {
         let outside = segment.iter().any(|file| file.no_transaction);
         if !outside {
-            files::rows(&mut connection, "BEGIN").await.map_err(|error| bare(&error))?;
+            files::rows(&mut connection, "BEGIN").await.map_err(|error| apply_error(&error))?;
         }
         for file in segment {
             apply::run(&mut connection, file, outside).await?;
         }
         if !outside {
-            files::rows(&mut connection, "COMMIT").await.map_err(|error| bare(&error))?;
+            files::rows(&mut connection, "COMMIT").await.map_err(|error| apply_error(&error))?;
         }
     }
-    let look = look::inside(&mut connection, expected, LEDGER).await.map_err(|error| bare(&error))?;
-    verify(&look).map_err(ApplyError::of)?;
-    connection.close().await.map_err(|error| bare(&error))
+    let state =
+        inspect::inside(&mut connection, expected, LEDGER).await.map_err(|error| apply_error(&error))?;
+    verify(&state).map_err(ApplyError::of)?;
+    connection.close().await.map_err(|error| apply_error(&error))
 }

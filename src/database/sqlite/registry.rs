@@ -47,7 +47,7 @@ async fn rows(
 ) -> Result<Option<Rows>, DatabaseError> {
     let name = table(registry);
     let refuse = |error: sqlx::Error| {
-        files::failed(&error).worded(|why| format!("cannot read the registry `{name}`: {why}"))
+        files::failed(&error).with_text(|why| format!("cannot read the registry `{name}`: {why}"))
     };
     if !Sqlite::has_table(connection, name).await.map_err(refuse)? {
         return Ok(None);

@@ -11,13 +11,13 @@ use crate::{
     cause::Kind,
     config::{self, Selection},
     database::{
-        ApplyEnd, Creation, DatabaseError, Limits, MigrationFile, Proof, ProvisionError, Question, Schema,
-        Share, UNHEARD, Undone, resolve,
+        ApplyEnd, Creation, DatabaseError, InspectRequest, Limits, LockMode, LockState, MigrationFile,
+        NO_PROGRESS, ProvisionError, ProvisionState, Schema, resolve,
     },
     deadline::Deadline,
     frameworks::sql::LEDGER,
     tenants::{
-        found::{Found, Look, Rows, Seen},
+        inspection::{Inspection, Rows, SchemaSnapshot, SchemaState},
         manifest::{Expected, Manifest},
     },
 };
@@ -28,7 +28,7 @@ fn limits() -> Limits {
         statement_timeout: None,
         search_path: Vec::new(),
         all_in_one: false,
-        gives_way: false,
+        nowait: false,
         deadline: Deadline::after(LIMIT),
     }
 }
@@ -88,7 +88,7 @@ impl Place {
     async fn manifest(&self) -> Manifest {
         let (shared, tenant) = (self.files("shared"), self.files("tenant"));
         let derived = self.database().derive(&shared, &tenant, &[]).await.unwrap();
-        let expected = |files: &[MigrationFile], made: crate::database::Made| Expected {
+        let expected = |files: &[MigrationFile], made: crate::database::TableSet| Expected {
             migrations: files.iter().map(MigrationFile::expected).collect(),
             tables: made.tables,
             kinds: made.kinds,
@@ -96,17 +96,17 @@ impl Place {
         Manifest::new(&LEDGER, expected(&shared, derived.shared), expected(&tenant, derived.tenant))
     }
 
-    async fn look(&self, tenants: &Selection) -> Found {
+    async fn inspect(&self, tenants: &Selection) -> Inspection {
         let manifest = self.manifest().await;
-        let question = Question {
+        let question = InspectRequest {
             manifest: &manifest,
             shared: true,
             tenants: Some(tenants),
             timeout: Duration::from_secs(20),
             allow_standby: false,
-            looked: UNHEARD,
+            on_progress: NO_PROGRESS,
         };
-        self.database().look(&question).await.unwrap()
+        self.database().inspect(&question).await.unwrap()
     }
 
     async fn provision(&self, tenant: &str) -> Result<(), ProvisionError> {
@@ -136,9 +136,9 @@ fn run<F: Future<Output = ()>>(test: F) {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(test);
 }
 
-fn seen(look: &Look) -> &Seen {
-    match look {
-        Look::Seen(seen) => seen,
+fn seen(state: &SchemaState) -> &SchemaSnapshot {
+    match state {
+        SchemaState::Read(seen) => seen,
         other => unreachable!("{other:?}"),
     }
 }
@@ -148,17 +148,17 @@ fn a_provisioned_tenant_is_seen_whole() {
     run(async {
         let place = Place::new();
         place.database().ping().await.unwrap();
-        assert_eq!(place.look(&Selection::All).await.shared, Some(Look::NoSchema));
+        assert_eq!(place.inspect(&Selection::All).await.shared, Some(SchemaState::NoSchema));
         assert!(!place.at("var").exists(), "a look makes nothing");
         place.shared().await;
         place.database().ping().await.unwrap();
         for name in ["demo", "a'b.c \"D\""] {
             place.provision(name).await.unwrap();
         }
-        let found = place.look(&Selection::All).await;
+        let found = place.inspect(&Selection::All).await;
         assert_eq!((found.registered, found.tenants.len(), found.orphans.len()), (2, 2, 0));
-        for look in found.tenants.values().chain(&found.shared) {
-            let seen = seen(look);
+        for state in found.tenants.values().chain(&found.shared) {
+            let seen = seen(state);
             assert!(seen.missing_tables.is_empty() && seen.missing_columns.is_empty(), "{seen:?}");
             assert!(seen.ledger.iter().all(|row| row.succeeded && row.checksum.is_some()));
         }
@@ -184,16 +184,20 @@ fn every_kind_of_damage_is_seen() {
         place.sql("tenants/dirty.sqlite", "UPDATE _sqlx_migrations SET success = 0 WHERE version = 2").await;
         place.sql("shared.sqlite", "DELETE FROM tenants WHERE schema_name = 'stray'").await;
         place.sql("shared.sqlite", "INSERT INTO tenants (schema_name) VALUES ('../shared')").await;
-        let found = place.look(&Selection::All).await;
+        let found = place.inspect(&Selection::All).await;
         assert!(seen(&found.tenants["lying"]).missing_tables.contains("finance_invoice"));
         assert!(seen(&found.tenants["column"]).missing_columns["finance_invoice"].contains("note"));
-        assert_eq!(found.tenants["gone"], Look::NoSchema);
-        assert!(matches!(&found.tenants["ledgerless"], Look::NoLedger { tables } if tables.len() == 1));
-        assert!(matches!(&found.tenants["broken"], Look::Failed(why) if why.text.contains("not a database")));
-        assert!(matches!(&found.tenants["../shared"], Look::Failed(_)));
+        assert_eq!(found.tenants["gone"], SchemaState::NoSchema);
+        assert!(
+            matches!(&found.tenants["ledgerless"], SchemaState::NoLedger { tables } if tables.len() == 1)
+        );
+        assert!(
+            matches!(&found.tenants["broken"], SchemaState::Failed(why) if why.text.contains("not a database"))
+        );
+        assert!(matches!(&found.tenants["../shared"], SchemaState::Failed(_)));
         assert!(seen(&found.tenants["dirty"]).ledger.iter().any(|row| row.id == "2" && !row.succeeded));
         assert!(found.orphans.iter().eq(["stray"]));
-        let found = place.look(&Selection::Named(vec!["nobody".into()])).await;
+        let found = place.inspect(&Selection::Named(vec!["nobody".into()])).await;
         assert!(found.unregistered.contains("nobody") && found.tenants.is_empty());
     });
 }
@@ -219,7 +223,7 @@ fn a_rebuilt_table_keeps_the_rows_that_refer_to_it_and_a_dangling_row_is_an_erro
         let error = place.database().apply(&schema, &place.files("tenant"), &limits()).await.unwrap_err();
         assert!(error.why.text.contains("1 row of `many`"), "{error:?}");
         fs::remove_file(place.at("tenant/5_dangling.sql")).unwrap();
-        let found = place.look(&Selection::All).await;
+        let found = place.inspect(&Selection::All).await;
         assert_eq!(seen(&found.tenants["demo"]).ledger.len(), 4);
     });
 }
@@ -237,7 +241,7 @@ fn a_failing_migration_is_rolled_back_and_named_with_its_line() {
         assert_eq!(error.migration.as_deref(), Some("4 bad"));
         assert!(error.place.as_ref().unwrap().ends_with("4_bad.sql:3"), "{error:?}");
         place.write("tenant/4_bad.sql", "CREATE TABLE other (id BIGINT);");
-        let found = place.look(&Selection::All).await;
+        let found = place.inspect(&Selection::All).await;
         assert_eq!(error.applied, ["3 good"], "each file has its own transaction");
         assert_eq!(seen(&found.tenants["demo"]).ledger.len(), 3);
         let applied = place.database().apply(&schema, &place.files("tenant"), &limits()).await.unwrap();
@@ -271,16 +275,16 @@ fn a_tenant_that_is_not_verified_leaves_nothing() {
         place.shared().await;
         let expected = place.manifest().await.tenant;
         let (database, files) = (place.database(), place.files("tenant"));
-        let refuse = |look: &Look| {
-            assert_eq!(seen(look).ledger.len(), 2);
+        let refuse = |state: &SchemaState| {
+            assert_eq!(seen(state).ledger.len(), 2);
             Err("no".to_owned())
         };
         let new = Creation::of("demo", "test");
         let error = database.provision(&new, &files, &expected, &limits(), &refuse).await.unwrap_err();
         assert_eq!((error.why.text.as_str(), error.left), ("no", None));
-        assert_eq!(database.undo(&new, &limits()).await.unwrap(), Undone::Nothing);
+        assert_eq!(database.undo(&new, &limits()).await.unwrap(), ProvisionState::Absent);
         assert!(place.tenants().is_empty());
-        assert!(place.look(&Selection::All).await.tenants.is_empty());
+        assert!(place.inspect(&Selection::All).await.tenants.is_empty());
         place.write("var/tenants/squatter.sqlite", "");
         let error = place.provision("squatter").await.unwrap_err();
         assert!(error.why.text.contains("does not name"), "{error:?}");
@@ -298,12 +302,12 @@ fn what_became_of_an_attempt_is_proved_by_its_last_transaction_alone() {
         let new = Creation::of("demo", "test");
         database.provision(&new, &files, &expected, &limits(), &|_| Ok(())).await.unwrap();
         assert_eq!(place.tenants(), ["demo.sqlite"]);
-        assert_eq!(database.undo(&new, &limits()).await.unwrap(), Undone::Whole);
+        assert_eq!(database.undo(&new, &limits()).await.unwrap(), ProvisionState::Complete);
         // Another attempt at the same name did not make what stands there.
         let other = Creation::of("demo", "test");
-        assert_eq!(database.undo(&other, &limits()).await.unwrap(), Undone::Nothing);
+        assert_eq!(database.undo(&other, &limits()).await.unwrap(), ProvisionState::Absent);
         assert_eq!(place.tenants(), ["demo.sqlite"]);
-        assert_eq!(seen(&place.look(&Selection::All).await.tenants["demo"]).ledger.len(), 2);
+        assert_eq!(seen(&place.inspect(&Selection::All).await.tenants["demo"]).ledger.len(), 2);
     });
 }
 
@@ -314,14 +318,14 @@ fn an_attempt_that_was_given_up_between_its_file_and_its_row_leaves_neither() {
         place.shared().await;
         place.provision("demo").await.unwrap();
         let new = Creation::of("demo", "test");
-        let beside = super::remains::beside(&place.at("var/tenants/demo.sqlite"), &new.nonce);
-        fs::hard_link(place.at("var/tenants/demo.sqlite"), &beside).unwrap();
+        let staging_path = super::cleanup::staging_path(&place.at("var/tenants/demo.sqlite"), &new.nonce);
+        fs::hard_link(place.at("var/tenants/demo.sqlite"), &staging_path).unwrap();
         // The row was committed: only the second name goes.
-        assert_eq!(place.database().undo(&new, &limits()).await.unwrap(), Undone::Nothing);
+        assert_eq!(place.database().undo(&new, &limits()).await.unwrap(), ProvisionState::Absent);
         assert_eq!(place.tenants(), ["demo.sqlite"]);
-        fs::hard_link(place.at("var/tenants/demo.sqlite"), &beside).unwrap();
+        fs::hard_link(place.at("var/tenants/demo.sqlite"), &staging_path).unwrap();
         place.sql("shared.sqlite", "DELETE FROM tenants").await;
-        assert_eq!(place.database().undo(&new, &limits()).await.unwrap(), Undone::Nothing);
+        assert_eq!(place.database().undo(&new, &limits()).await.unwrap(), ProvisionState::Absent);
         assert!(place.tenants().is_empty());
     });
 }
@@ -347,19 +351,19 @@ fn the_lock_is_one_runs_at_a_time_and_names_its_holder() {
         let place = Place::new();
         let mut first = place.database().lock_session("run-1");
         let mut second = place.database().lock_session("run-2");
-        assert_eq!(first.try_take(Share::Alone, LIMIT).await.unwrap(), None);
-        let holder = second.try_take(Share::Alone, LIMIT).await.unwrap().unwrap();
+        assert_eq!(first.try_acquire(LockMode::Exclusive, LIMIT).await.unwrap(), None);
+        let holder = second.try_acquire(LockMode::Exclusive, LIMIT).await.unwrap().unwrap();
         assert!(holder.contains("portcullis run-1, process ") && holder.contains(", since 2"), "{holder}");
-        assert_eq!(second.try_take(Share::WithOthers, LIMIT).await.unwrap(), Some(holder.clone()));
+        assert_eq!(second.try_acquire(LockMode::Shared, LIMIT).await.unwrap(), Some(holder.clone()));
         assert_eq!(place.database().lock_holder().await.unwrap(), Some(holder));
-        assert_eq!(first.check(LIMIT).await, Ok(Proof::Held));
-        first.let_go();
-        assert!(matches!(first.check(LIMIT).await, Ok(Proof::Lost(_))));
-        assert_eq!(second.try_take(Share::WithOthers, LIMIT).await.unwrap(), None);
-        assert_eq!(first.try_take(Share::WithOthers, LIMIT).await.unwrap(), None);
+        assert_eq!(first.check(LIMIT).await, Ok(LockState::Held));
+        first.release_lock();
+        assert!(matches!(first.check(LIMIT).await, Ok(LockState::Lost(_))));
+        assert_eq!(second.try_acquire(LockMode::Shared, LIMIT).await.unwrap(), None);
+        assert_eq!(first.try_acquire(LockMode::Shared, LIMIT).await.unwrap(), None);
         // A file that is removed keeps nobody out any more.
         std::fs::remove_file(place.at("var/portcullis.lock")).unwrap();
-        assert!(matches!(first.check(LIMIT).await, Ok(Proof::Lost(why)) if why.contains("removed")));
+        assert!(matches!(first.check(LIMIT).await, Ok(LockState::Lost(why)) if why.contains("removed")));
     });
 }
 
@@ -411,7 +415,7 @@ fn what_a_killed_process_left_half_written_is_undone_and_then_read() {
         // As the disk holds it after the kill.
         fs::write(&path, data).unwrap();
         fs::write(&journal, undo).unwrap();
-        let found = place.look(&Selection::All).await;
+        let found = place.inspect(&Selection::All).await;
         let seen = seen(&found.tenants["demo"]);
         assert!(seen.missing_tables.is_empty() && seen.ledger.len() == 2, "{seen:?}");
         assert!(!journal.exists());
@@ -428,15 +432,15 @@ fn what_is_no_regular_file_in_a_tenants_place_is_named_and_hangs_nothing() {
         let path = place.at("var/tenants/demo.sqlite");
         fs::remove_file(&path).unwrap();
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
-        let failed = |found: Found| match &found.tenants["demo"] {
-            Look::Failed(why) => why.text.clone(),
+        let failed = |found: Inspection| match &found.tenants["demo"] {
+            SchemaState::Failed(why) => why.text.clone(),
             other => unreachable!("{other:?}"),
         };
-        let why = failed(place.look(&Selection::All).await);
+        let why = failed(place.inspect(&Selection::All).await);
         assert!(why.contains("no regular file"), "{why}");
         fs::remove_file(&path).unwrap();
         std::os::unix::fs::symlink(place.at("var/tenants/other.sqlite"), &path).unwrap();
-        let why = failed(place.look(&Selection::All).await);
+        let why = failed(place.inspect(&Selection::All).await);
         assert!(why.contains("symbolic link"), "{why}");
     });
 }
@@ -448,9 +452,9 @@ fn a_damaged_file_is_corrupt_by_its_code() {
         place.shared().await;
         place.provision("demo").await.unwrap();
         place.write("var/tenants/demo.sqlite", &"no database ".repeat(100));
-        let found = place.look(&Selection::All).await;
+        let found = place.inspect(&Selection::All).await;
         assert!(
-            matches!(&found.tenants["demo"], Look::Failed(why) if why.kind == Kind::Corrupt),
+            matches!(&found.tenants["demo"], SchemaState::Failed(why) if why.kind == Kind::Corrupt),
             "{found:?}"
         );
     });

@@ -6,8 +6,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::tenants::{
-    found::Recorded,
-    ledger::{Commands, Comparison, Ledger, Shape},
+    inspection::LedgerRow,
+    ledger::{Commands, Comparison, Ledger, LedgerLayout},
     manifest::{Expected, Migration},
 };
 
@@ -34,8 +34,8 @@ impl Ledger for Rules {
         self.name
     }
 
-    fn shape(&self) -> Shape {
-        Shape {
+    fn shape(&self) -> LedgerLayout {
+        LedgerLayout {
             table: "django_migrations",
             app: Some("app"),
             id: "name",
@@ -46,7 +46,7 @@ impl Ledger for Rules {
         }
     }
 
-    fn compare(&self, expected: &Expected, recorded: &[Recorded]) -> Comparison {
+    fn compare(&self, expected: &Expected, recorded: &[LedgerRow]) -> Comparison {
         compare(expected, recorded, self.squashes)
     }
 
@@ -64,7 +64,7 @@ enum Squashes {
     Nested,
 }
 
-fn compare(expected: &Expected, recorded: &[Recorded], squashes: Squashes) -> Comparison {
+fn compare(expected: &Expected, recorded: &[LedgerRow], squashes: Squashes) -> Comparison {
     let mut rows: BTreeMap<&str, usize> = BTreeMap::new();
     for row in recorded {
         *rows.entry(&row.id).or_default() += 1;

@@ -30,7 +30,7 @@ pub(super) fn advise(steps: &mut Steps, cause: &Cause, schemas: &[Option<&str>],
         Kind::Exists if let Some(record) = record => steps.paste(text, record),
         Kind::Locked if cause.sqlstate() == Some("55P03") => steps.paste(text, BLOCKERS),
         Kind::TooManyConnections if cause.sqlstate().is_some() => steps.paste(text, SESSIONS),
-        _ => steps.tell(text),
+        _ => steps.add_step(text),
     }
     if cause.kind == Kind::Permission && cause.sqlstate().is_some() {
         steps.see("see which privileges the role lacks", steps::doctor());
@@ -49,7 +49,7 @@ pub(super) fn of_migrations(steps: &mut Steps, failed: &[SchemaFailure], created
         let schemas: Vec<Option<&str>> = alike.iter().map(|failure| failure.tenant.as_deref()).collect();
         if first.dirty {
             steps.cause("a migration that cannot run in a transaction stopped half-way");
-            steps.tell(format!(
+            steps.add_step(format!(
                 "{}: undo by hand what the migration did, and delete its ledger row",
                 names(&schemas)
             ));
@@ -62,7 +62,7 @@ pub(super) fn of_migrations(steps: &mut Steps, failed: &[SchemaFailure], created
             });
             let correct = format!("correct the cause in {}", names(&schemas));
             if created {
-                steps.tell(correct);
+                steps.add_step(correct);
             } else {
                 steps.apply(format!("{correct}, then apply again"), steps::migrate(&schemas));
             }

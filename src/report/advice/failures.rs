@@ -7,7 +7,7 @@ use super::{
     steps::{self, Steps},
 };
 use crate::{
-    failure::{Failure, Left},
+    failure::{Cleanup, Failure},
     outcome::SchemaFailure,
     tenants::{gate::Judgement, quarantine},
     words::count,
@@ -25,10 +25,10 @@ pub(super) fn advise(steps: &mut Steps, failure: &Failure, explained: bool) {
         steps.cause(cause);
     }
     if let Some(text) = after(failure, steps.running.again(), !steps.is_empty()) {
-        steps.tell(text);
+        steps.add_step(text);
     }
-    if let Failure::Provisioning { tenant, left: Left::Unproved, .. } = failure {
-        steps.tell(format!(
+    if let Failure::Provisioning { tenant, left: Cleanup::Unproven, .. } = failure {
+        steps.add_step(format!(
             "inspect the schema of {tenant}: if it is a real tenant, add its registry row; if it is not, drop the schema by hand",
         ));
         steps.apply("or delete a registered tenant", steps::delete(tenant));
@@ -52,13 +52,13 @@ fn likely(failure: &Failure) -> Option<&'static str> {
 fn after(failure: &Failure, again: &str, known: bool) -> Option<String> {
     let lead = if known { "then" } else { "correct the cause, then" };
     Some(match failure {
-        Failure::Provisioning { tenant, left: Left::Nothing, .. } => {
+        Failure::Provisioning { tenant, left: Cleanup::Complete, .. } => {
             format!("{lead} {again}; the schema, rows and journal entry of {tenant} were removed")
         }
-        Failure::Provisioning { tenant, left: Left::AsItWas, .. } if !known => {
+        Failure::Provisioning { tenant, left: Cleanup::NothingCreated, .. } if !known => {
             format!("correct the cause, or name another tenant than {tenant}, then {again}")
         }
-        Failure::Provisioning { left: Left::AsItWas, .. }
+        Failure::Provisioning { left: Cleanup::NothingCreated, .. }
         | Failure::Refused { .. }
         | Failure::Database { .. }
         | Failure::Unproven { .. }
@@ -68,7 +68,7 @@ fn after(failure: &Failure, again: &str, known: bool) -> Option<String> {
         {
             format!("then {again}")
         }
-        Failure::Provisioning { tenant, left: Left::Later, .. } => {
+        Failure::Provisioning { tenant, left: Cleanup::Deferred, .. } => {
             format!("{lead} {again}: what this attempt left of {tenant} is removed first")
         }
         Failure::Deleting { tenant, .. } => {
@@ -88,7 +88,7 @@ fn alone(steps: &mut Steps, failure: &Failure) {
             "name the file with --config FILE or PORTCULLIS_CONFIG, or run without steps",
             "portcullis run --no-config -- COMMAND",
         ),
-        Failure::ConfigUnreadable { source, .. } => steps.tell(match source.kind() {
+        Failure::ConfigUnreadable { source, .. } => steps.add_step(match source.kind() {
             io::ErrorKind::IsADirectory => "name the file, not its folder",
             io::ErrorKind::InvalidData => "save the file as UTF-8",
             _ => "make the file readable to this user",
@@ -96,7 +96,7 @@ fn alone(steps: &mut Steps, failure: &Failure) {
         Failure::ConfigInvalid { path, .. } => {
             steps.apply("correct the file, then check it", steps::check(&path.display().to_string()));
         }
-        Failure::ConfigLacks { needs, .. } => steps.tell(format!("add `{needs}` to the configuration file")),
+        Failure::ConfigLacks { needs, .. } => steps.add_step(format!("add `{needs}` to the configuration file")),
         Failure::ManifestMissing { make, .. }
         | Failure::ManifestStale { make, .. }
         | Failure::ManifestInvalid { make, .. } => steps.apply(
@@ -109,27 +109,27 @@ fn alone(steps: &mut Steps, failure: &Failure) {
                 steps::template(),
             );
         }
-        Failure::MigrationsUnreadable { .. } => steps.tell("correct the folder or the file's name"),
+        Failure::MigrationsUnreadable { .. } => steps.add_step("correct the folder or the file's name"),
         Failure::WaitTimedOut { .. } => {
-            steps.tell("read that service's own log, or give it more time with `timeout`");
+            steps.add_step("read that service's own log, or give it more time with `timeout`");
         }
         Failure::Refused { what, .. } => {
-            steps.tell(format!("correct the address and the credentials of {what}; a retry will not help"));
+            steps.add_step(format!("correct the address and the credentials of {what}; a retry will not help"));
         }
         Failure::Incomplete { .. } => {
             steps.see("see what is incomplete", steps::verify(&[]));
             if steps.is_empty() {
-                steps.tell(format!("correct what is listed above, then {again}"));
+                steps.add_step(format!("correct what is listed above, then {again}"));
             }
         }
         Failure::NotRegistered { tenant } => {
             steps.apply("create the tenant, or correct its name", steps::create(tenant));
         }
         Failure::MigrationFailed { .. } | Failure::NotDerivable { .. } => {
-            steps.tell(format!("correct the migration or the data that it fails on, then {again}"));
+            steps.add_step(format!("correct the migration or the data that it fails on, then {again}"));
         }
         Failure::ReplayFailed { .. } => {
-            steps.tell(format!("read the last lines above, correct the cause, then {again}"));
+            steps.add_step(format!("read the last lines above, correct the cause, then {again}"));
         }
         Failure::NotReplayable { tenant, .. } => {
             steps.see("see what is wrong", steps::verify(&[Some(tenant)]));
@@ -137,29 +137,29 @@ fn alone(steps: &mut Steps, failure: &Failure) {
         Failure::Unproven { .. } => {
             steps.see("see what can be read and what cannot", steps::doctor());
             if steps.is_empty() {
-                steps.tell("read the message above, and correct what it names");
+                steps.add_step("read the message above, and correct what it names");
             }
         }
         Failure::LockTimedOut { .. } => {
-            steps.tell("see what the holder does; its lock ends with its session");
+            steps.add_step("see what the holder does; its lock ends with its session");
         }
-        Failure::CommandFailed { .. } => steps.tell("read the command's last lines above"),
+        Failure::CommandFailed { .. } => steps.add_step("read the command's last lines above"),
         Failure::CommandMissing { .. } => {
-            steps.tell("install the program in the image, or correct the configured command");
+            steps.add_step("install the program in the image, or correct the configured command");
         }
-        Failure::CommandNotSpawned { .. } => steps.tell(
+        Failure::CommandNotSpawned { .. } => steps.add_step(
             "give the container what is missing: a higher limit on processes or open files, memory, or its /dev",
         ),
-        Failure::SqlFailed { .. } => steps.tell("correct the step's SQL"),
-        Failure::TimedOut { .. } => steps.tell("find out why it hangs, or give it more time with `timeout`"),
-        Failure::Database { .. } => steps.tell(format!("read the database's message, then {again}")),
+        Failure::SqlFailed { .. } => steps.add_step("correct the step's SQL"),
+        Failure::TimedOut { .. } => steps.add_step("find out why it hangs, or give it more time with `timeout`"),
+        Failure::Database { .. } => steps.add_step(format!("read the database's message, then {again}")),
         Failure::ServerNotFound { .. } => {
-            steps.tell("correct the server's command, or install the program in the image");
+            steps.add_step("correct the server's command, or install the program in the image");
         }
         Failure::ServerNotExecutable { .. } => {
-            steps.tell("make the file executable, for this machine's architecture");
+            steps.add_step("make the file executable, for this machine's architecture");
         }
-        Failure::Internal { .. } => steps.tell("report it, with the lines above"),
+        Failure::Internal { .. } => steps.add_step("report it, with the lines above"),
         Failure::Provisioning { .. }
         | Failure::Deleting { .. }
         | Failure::LockLost { .. }
@@ -176,7 +176,7 @@ pub(super) fn choice(
 ) {
     if let (None, Some(failed)) = (judgement, failed) {
         if failed.tenant.is_some() && matches!(failure, Failure::MigrationFailed { .. }) {
-            steps.tell(
+            steps.add_step(
                 "or decide to serve the others: `on_failure = \"warn\"` on the step that migrates, and `[gate] incomplete = \
                  \"quarantine\"` with `max_quarantined`, which keeps the server from those that fail",
             );

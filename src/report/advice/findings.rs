@@ -33,7 +33,7 @@ pub(super) fn advise(steps: &mut Steps, judgement: &Judgement) {
         steps.cause(
             "the image has the migration files with other line ends (CRLF or LF) than when they were applied",
         );
-        steps.tell(format!(
+        steps.add_step(format!(
             "check the files out with the line ends that were applied to {}: `*.sql text eol=lf` in .gitattributes, then \
              build the image and the manifest again",
             names(&line_ends)
@@ -42,7 +42,7 @@ pub(super) fn advise(steps: &mut Steps, judgement: &Judgement) {
     let altered = with(|finding| matches!(finding, Finding::Altered { line_ends_alone: false, .. }));
     if !altered.is_empty() {
         steps.cause("a migration's file was changed after it had been applied");
-        steps.tell(format!(
+        steps.add_step(format!(
             "restore the old text of the file and write a new migration for the change (it was applied to {})",
             names(&altered)
         ));
@@ -51,7 +51,7 @@ pub(super) fn advise(steps: &mut Steps, judgement: &Judgement) {
         with(|finding| matches!(finding, Finding::Diverged { .. } | Finding::Ahead { blocks: true, .. }));
     if !other_code.is_empty() {
         steps.cause("newer or other code has migrated this database");
-        steps.tell(format!(
+        steps.add_step(format!(
             "start the release that has migrated {}, or migrate back with that release; where one SQL file replaces older ones, \
              say so in its first lines: `-- replaces: 1-42`",
             names(&other_code)
@@ -72,7 +72,7 @@ pub(super) fn advise(steps: &mut Steps, judgement: &Judgement) {
     if !index.is_empty() {
         steps.cause("CREATE UNIQUE INDEX CONCURRENTLY failed, probably on duplicate rows");
         let text = format!("{}: drop the index, remove the duplicates, build it again", names(&index));
-        steps.tell(text);
+        steps.add_step(text);
     }
     unread(steps, judgement);
 }
@@ -94,18 +94,18 @@ fn lost(steps: &mut Steps, judgement: &Judgement, first_start: bool) {
     let shadowed = with(|finding| matches!(finding, Finding::Shadowed { .. }));
     if !shadowed.is_empty() && tables.is_empty() {
         steps.cause("the shared schema has a table of the same name, which queries reach instead");
-        steps.tell(format!("{}: create the tenant's own tables from a backup", names(&shadowed)));
+        steps.add_step(format!("{}: create the tenant's own tables from a backup", names(&shadowed)));
     }
     let kind = with(|finding| matches!(finding, Finding::OtherKind { .. }));
     if !kind.is_empty() {
         steps.cause("something else has a table's name, such as a view");
         steps.see(format!("see what it is in {}", names(&kind)), steps::verify(&kind));
-        steps.tell(format!("{}: rename or drop it, and restore the table", names(&kind)));
+        steps.add_step(format!("{}: rename or drop it, and restore the table", names(&kind)));
     }
     let ledger = with(|finding| matches!(finding, Finding::NoLedger { tables } if !tables.is_empty()));
     if !ledger.is_empty() {
         steps.cause("the ledger's table was dropped; the schema still has its other tables");
-        steps.tell(format!(
+        steps.add_step(format!(
             "{}: restore the ledger's table from a backup: nothing else knows what was applied; the other tables need nothing",
             names(&ledger)
         ));
@@ -121,7 +121,7 @@ fn lost(steps: &mut Steps, judgement: &Judgement, first_start: bool) {
         let text = format!("restore {} from a backup, or delete what is not a tenant", names(&gone));
         match gone.first() {
             Some(Some(tenant)) => steps.apply(text, steps::delete(tenant)),
-            _ => steps.tell(format!("restore {} from a backup", names(&gone))),
+            _ => steps.add_step(format!("restore {} from a backup", names(&gone))),
         }
     }
 }
@@ -156,9 +156,9 @@ fn bring_back(steps: &mut Steps, judgement: &Judgement, tables: &[Option<&str>])
                 .replace("{migration}", "NAME")
                 .replace("{tenant}", &steps::quoted(tenant)),
         );
-        steps.tell("or restore what is missing from a backup");
+        steps.add_step("or restore what is missing from a backup");
     } else {
-        steps.tell(format!(
+        steps.add_step(format!(
             "{}: restore what is missing from a backup, or run that part of the migration's own SQL",
             names(tables)
         ));
@@ -182,7 +182,7 @@ fn replayable(judgement: &Judgement) -> Option<(Vec<Option<&str>>, &str)> {
 fn unread(steps: &mut Steps, judgement: &Judgement) {
     let failed = judgement.verdicts().flat_map(|(schema, verdict)| {
         verdict.findings.iter().filter_map(move |finding| match finding {
-            Finding::LookFailed { why } => Some((schema, why)),
+            Finding::Unreadable { why } => Some((schema, why)),
             _ => None,
         })
     });
@@ -212,7 +212,7 @@ fn unread(steps: &mut Steps, judgement: &Judgement) {
         }
         Some((rows, least)) => {
             steps.cause("tenants are missing from the registry, or it is not the right database");
-            steps.tell(format!(
+            steps.add_step(format!(
                 "check `[database]`: the registry has {rows} rows and `min_rows` is {least}; restore the rows from a \
                  backup, or correct `min_rows`"
             ));

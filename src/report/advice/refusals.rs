@@ -17,7 +17,7 @@ pub(super) fn advise(steps: &mut Steps, refusal: &Refusal, failure: &Failure) {
         Refusal::Circle(_) => {
             steps.see("restore the tables of both from a backup, then judge it again", verify());
         }
-        Refusal::Standing(_) => {
+        Refusal::StartupStatus(_) => {
             steps.see("restore the missing tables from a backup, then judge it again", verify());
         }
         Refusal::Code(_) => {

@@ -20,7 +20,7 @@ pub(crate) struct Action {
 }
 
 /// A command line of Portcullis.
-pub(super) struct Own {
+pub(super) struct PortcullisCommand {
     of: Running,
     line: String,
 }
@@ -44,7 +44,7 @@ impl Steps {
         self.advice.cause.is_some()
     }
 
-    pub(super) fn tell(&mut self, text: impl Into<String>) {
+    pub(super) fn add_step(&mut self, text: impl Into<String>) {
         self.add(text.into(), None);
     }
 
@@ -54,14 +54,14 @@ impl Steps {
     }
 
     /// A command that shows more; it is left out where it is the one that runs.
-    pub(super) fn see(&mut self, text: impl Into<String>, own: Own) {
+    pub(super) fn see(&mut self, text: impl Into<String>, own: PortcullisCommand) {
         if own.of != self.running {
             self.add(text.into(), Some(own.line));
         }
     }
 
     /// A command that changes something; where it is the one that runs, it is to be run again.
-    pub(super) fn apply(&mut self, text: impl Into<String>, own: Own) {
+    pub(super) fn apply(&mut self, text: impl Into<String>, own: PortcullisCommand) {
         let text = text.into();
         if own.of == self.running {
             self.add(format!("{text}: {}", self.running.again()), None);
@@ -71,7 +71,7 @@ impl Steps {
     }
 
     /// The command that runs, but for other arguments.
-    pub(super) fn rerun(&mut self, text: impl Into<String>, own: Own) {
+    pub(super) fn rerun(&mut self, text: impl Into<String>, own: PortcullisCommand) {
         self.add(text.into(), Some(own.line));
     }
 
@@ -111,25 +111,25 @@ pub(super) fn names(schemas: &[Option<&str>]) -> String {
 }
 
 /// `portcullis verify` for the first few of these tenants.
-pub(super) fn verify(schemas: &[Option<&str>]) -> Own {
+pub(super) fn verify(schemas: &[Option<&str>]) -> PortcullisCommand {
     let tenants: Vec<&str> = schemas.iter().flatten().copied().collect();
     let line = if tenants.len() < schemas.len() || tenants.len() > NAMED {
         "portcullis verify".into()
     } else {
         format!("portcullis verify{}", arguments(&tenants))
     };
-    Own { of: Running::Verify, line }
+    PortcullisCommand { of: Running::Verify, line }
 }
 
 /// `portcullis migrate` for exactly these, or for all where they are many.
-pub(super) fn migrate(schemas: &[Option<&str>]) -> Own {
+pub(super) fn migrate(schemas: &[Option<&str>]) -> PortcullisCommand {
     let tenants: Vec<&str> = schemas.iter().flatten().copied().collect();
     let line = match (tenants.len() < schemas.len(), tenants.len()) {
         (true, 0) => "portcullis migrate --shared".into(),
         (false, 1..=NAMED) => format!("portcullis migrate{}", arguments(&tenants)),
         _ => "portcullis migrate".into(),
     };
-    Own { of: Running::Migrate, line }
+    PortcullisCommand { of: Running::Migrate, line }
 }
 
 /// The names as arguments, also where one begins like an option.
@@ -138,39 +138,48 @@ fn arguments(tenants: &[&str]) -> String {
     tenants.iter().fold(lead.to_owned(), |text, tenant| text + &format!(" {}", quoted(tenant)))
 }
 
-pub(super) fn repair(tenant: &str) -> Own {
-    Own { of: Running::Repair, line: format!("portcullis repair{}", arguments(&[tenant])) }
+pub(super) fn repair(tenant: &str) -> PortcullisCommand {
+    PortcullisCommand { of: Running::Repair, line: format!("portcullis repair{}", arguments(&[tenant])) }
 }
 
 /// `target` is a tenant, or None for all that have lost the app.
-pub(super) fn replay(target: Option<&str>, app: &str, options: &str) -> Own {
+pub(super) fn replay(target: Option<&str>, app: &str, options: &str) -> PortcullisCommand {
     let target = target.map_or_else(|| "--all-affected".to_owned(), quoted);
-    Own { of: Running::Replay, line: format!("portcullis repair {target} --replay {}{options}", quoted(app)) }
+    PortcullisCommand {
+        of: Running::Replay,
+        line: format!("portcullis repair {target} --replay {}{options}", quoted(app)),
+    }
 }
 
-pub(super) fn delete(tenant: &str) -> Own {
-    Own { of: Running::TenantDelete, line: format!("portcullis tenant delete {}", quoted(tenant)) }
+pub(super) fn delete(tenant: &str) -> PortcullisCommand {
+    PortcullisCommand {
+        of: Running::TenantDelete,
+        line: format!("portcullis tenant delete {}", quoted(tenant)),
+    }
 }
 
-pub(super) fn create(tenant: &str) -> Own {
-    Own { of: Running::TenantCreate, line: format!("portcullis tenant create {}", quoted(tenant)) }
+pub(super) fn create(tenant: &str) -> PortcullisCommand {
+    PortcullisCommand {
+        of: Running::TenantCreate,
+        line: format!("portcullis tenant create {}", quoted(tenant)),
+    }
 }
 
-pub(super) fn template() -> Own {
-    Own { of: Running::TenantTemplate, line: "portcullis tenant template".into() }
+pub(super) fn template() -> PortcullisCommand {
+    PortcullisCommand { of: Running::TenantTemplate, line: "portcullis tenant template".into() }
 }
 
-pub(super) fn check(path: &str) -> Own {
-    Own { of: Running::Check, line: format!("portcullis check --config {}", quoted(path)) }
+pub(super) fn check(path: &str) -> PortcullisCommand {
+    PortcullisCommand { of: Running::Check, line: format!("portcullis check --config {}", quoted(path)) }
 }
 
 /// `make` is the whole command line.
-pub(super) fn manifest(make: &str) -> Own {
-    Own { of: Running::Manifest, line: make.to_owned() }
+pub(super) fn manifest(make: &str) -> PortcullisCommand {
+    PortcullisCommand { of: Running::Manifest, line: make.to_owned() }
 }
 
-pub(super) fn doctor() -> Own {
-    Own { of: Running::Doctor, line: "portcullis doctor".into() }
+pub(super) fn doctor() -> PortcullisCommand {
+    PortcullisCommand { of: Running::Doctor, line: "portcullis doctor".into() }
 }
 
 /// The word as a POSIX shell takes it.

@@ -6,9 +6,9 @@ use super::*;
 use crate::{
     cause::{Cause, Code, Kind},
     cli::Format,
-    failure::{Counts, Left},
+    failure::{Cleanup, Counts},
     outcome::{SchemaFailure, command::Verified, doctor, wording},
-    report::{answer::Render, doctor as rendered, facts::Facts},
+    report::{command_output::Render, doctor as rendered, failure_report::FailureReport},
     tenants::{
         gate::{Finding, Verdict},
         ledger::Commands,
@@ -78,9 +78,9 @@ fn findings() -> Vec<Finding> {
         Finding::OtherKind { table: table(), expected: manifest::Kind::Table, found: manifest::Kind::View },
         Finding::MissingColumns { table: table(), columns: some(), dropped_by_newer: false },
         Finding::InvalidIndex { index: "i".into(), table: table(), unique: true },
-        Finding::LookFailed { why: sql("42501") },
-        Finding::LookFailed { why: sqlite(11) },
-        Finding::LookFailed { why: "no code".into() },
+        Finding::Unreadable { why: sql("42501") },
+        Finding::Unreadable { why: sqlite(11) },
+        Finding::Unreadable { why: "no code".into() },
         Finding::Vanished,
     ]
 }
@@ -95,7 +95,7 @@ fn judged(finding: Finding, tenants: &[&str]) -> Judgement {
 fn failures(judgement: &Judgement) -> Vec<FailureDetails> {
     let migrating = FailureDetails {
         judgement: Some(judgement.clone()),
-        ..FailureDetails::from(Failure::MigrationFailed { failed: 0, unfit: 1 })
+        ..FailureDetails::from(Failure::MigrationFailed { failed: 0, unmigratable: 1 })
     };
     FailureDetails::unless_complete(judgement.clone()).err().into_iter().chain([migrating]).collect()
 }
@@ -129,7 +129,7 @@ fn all_renderers_give_the_same_advice_for_the_same_finding() {
         let judgement = judged(finding.clone(), &["acme", "globex"]);
         let findings_alone = of_findings(&judgement, Running::Doctor).actions;
         let Some(details) = failures(&judgement).into_iter().next() else { continue };
-        let facts = Facts::of(None, &details, Running::Doctor);
+        let facts = FailureReport::of(None, &details, Running::Doctor);
         // The gate's failure may add what a person can decide, and nothing comes between.
         assert_eq!(facts.next[..findings_alone.len()], findings_alone[..], "{finding:?}");
         let check = doctor::Checked {
@@ -171,9 +171,9 @@ fn each_cause_has_advice_of_its_own_wherever_it_occurs() {
         };
         let migrating = FailureDetails {
             failed: vec![schema],
-            ..FailureDetails::from(Failure::MigrationFailed { failed: 1, unfit: 0 })
+            ..FailureDetails::from(Failure::MigrationFailed { failed: 1, unmigratable: 0 })
         };
-        let reading = judged(Finding::LookFailed { why: cause.clone() }, &["acme"]);
+        let reading = judged(Finding::Unreadable { why: cause.clone() }, &["acme"]);
         let everywhere = [
             migrating,
             FailureDetails::unless_complete(reading).unwrap_err(),
@@ -230,16 +230,16 @@ fn places(why: &Cause) -> Vec<(&'static str, FailureDetails, Option<&'static str
     let at = |commands, failure: Failure| FailureDetails { failed: vec![failed(commands)], ..failure.into() };
     let record = Commands { record: Some("record {app} {migration} {tenant}"), ..Commands::default() };
     let provisioning = |left| Failure::Provisioning { tenant: acme(), why: why.clone(), left };
-    let reading = judged(Finding::LookFailed { why: why.clone() }, &["acme"]);
+    let reading = judged(Finding::Unreadable { why: why.clone() }, &["acme"]);
     vec![
         (
             "a migration",
-            at(Commands::default(), Failure::MigrationFailed { failed: 1, unfit: 0 }),
+            at(Commands::default(), Failure::MigrationFailed { failed: 1, unmigratable: 0 }),
             Some("acme"),
         ),
         (
             "a framework's migration",
-            at(record, Failure::MigrationFailed { failed: 1, unfit: 0 }),
+            at(record, Failure::MigrationFailed { failed: 1, unmigratable: 0 }),
             Some("acme"),
         ),
         (
@@ -247,11 +247,11 @@ fn places(why: &Cause) -> Vec<(&'static str, FailureDetails, Option<&'static str
             at(record, Failure::Database { what: "migrating".into(), why: why.clone() }),
             Some("acme"),
         ),
-        ("a new tenant's migration", at(record, provisioning(Left::Nothing)), Some("acme")),
-        ("a new tenant", provisioning(Left::Nothing).into(), Some("acme")),
-        ("a new tenant's start", provisioning(Left::AsItWas).into(), Some("acme")),
-        ("a new tenant's rest", provisioning(Left::Later).into(), Some("acme")),
-        ("a tenant of nobody", provisioning(Left::Unproved).into(), Some("acme")),
+        ("a new tenant's migration", at(record, provisioning(Cleanup::Complete)), Some("acme")),
+        ("a new tenant", provisioning(Cleanup::Complete).into(), Some("acme")),
+        ("a new tenant's start", provisioning(Cleanup::NothingCreated).into(), Some("acme")),
+        ("a new tenant's rest", provisioning(Cleanup::Deferred).into(), Some("acme")),
+        ("a tenant of nobody", provisioning(Cleanup::Unproven).into(), Some("acme")),
         ("a deletion", Failure::Deleting { tenant: acme(), why: why.clone() }.into(), Some("acme")),
         ("the gate", FailureDetails::unless_complete(reading).unwrap_err(), Some("acme")),
         ("a login", Failure::Refused { what: "the database".into(), why: why.clone() }.into(), None),
@@ -284,7 +284,7 @@ fn a_cause_has_one_advice_wherever_it_occurs_for_its_tenants_and_never_the_comma
         let by_doctor = of_remedy(&doctor::Remedy::Cause(why.clone()));
         for (place, details, tenant) in places(&why) {
             for (running, line) in COMMANDS {
-                let facts = Facts::of(None, &details, running);
+                let facts = FailureReport::of(None, &details, running);
                 let told: Vec<String> = facts.next.iter().map(Action::line).collect();
                 let context = format!("{why:?} at {place} in {running:?}: {told:#?}");
                 assert!(!told.is_empty(), "{context}");
@@ -312,7 +312,7 @@ fn verify_says_in_json_what_its_box_says() {
     for finding in findings() {
         let judgement = judged(finding.clone(), &["acme"]);
         let Err(details) = FailureDetails::unless_complete(judgement.clone()) else { continue };
-        let facts = Facts::of(None, &details, Running::Verify);
+        let facts = FailureReport::of(None, &details, Running::Verify);
         let verified = Verified { judgement, stale: Vec::new(), app: None, quiet: false };
         let answer = verified.render(Format::Json, false);
         let json: serde_json::Value = serde_json::from_str(&answer.text).unwrap();
@@ -331,7 +331,7 @@ fn a_framework_names_the_command_that_records_a_migration() {
         commands,
         ..SchemaFailure::default()
     };
-    let failure = Failure::MigrationFailed { failed: 1, unfit: 0 };
+    let failure = Failure::MigrationFailed { failed: 1, unmigratable: 0 };
     let details = FailureDetails { failed: vec![failed], ..failure.into() };
     let command = advice(&details, Running::Run).actions[0].command.clone();
     assert_eq!(command.as_deref(), Some("record finance 0002_invoices acme"));
@@ -345,11 +345,11 @@ fn a_lost_connection_is_no_fault_of_the_migration_and_an_unreachable_server_none
     };
     let unreachable = system(io::ErrorKind::ConnectionRefused);
     let unproven = Failure::Unproven { what: "everything is complete".into(), why: unreachable }.into();
-    let said = told(&unproven, Running::Verify);
-    assert!(!said.contains("privilege") && said.contains("start the server"), "{said}");
+    let message = told(&unproven, Running::Verify);
+    assert!(!message.contains("privilege") && message.contains("start the server"), "{message}");
     let corrupt = Failure::Refused { what: "the database".into(), why: sqlite(11) }.into();
-    let said = told(&corrupt, Running::Run);
-    assert!(!said.contains("credentials") && said.contains("restore the file"), "{said}");
+    let message = told(&corrupt, Running::Run);
+    assert!(!message.contains("credentials") && message.contains("restore the file"), "{message}");
     assert!(told(&Failure::SqlFailed { why: sql("42501") }.into(), Running::Run).contains("GRANT"));
 }
 
@@ -366,8 +366,8 @@ fn a_first_start_is_told_as_one_with_the_one_command() {
     let empty = Judgement { too_few: Some((0, 1)), ..Judgement::default() };
     let failure = Failure::Incomplete { counts: Counts::default() };
     let details = FailureDetails { judgement: Some(empty), ..failure.into() };
-    let said: String = super::advice(&details, Running::Run).actions.iter().map(Action::line).collect();
-    assert!(said.contains("portcullis tenant create") && !said.contains("backup"), "{said}");
+    let message: String = super::advice(&details, Running::Run).actions.iter().map(Action::line).collect();
+    assert!(message.contains("portcullis tenant create") && !message.contains("backup"), "{message}");
 }
 
 #[test]

@@ -58,18 +58,18 @@ impl<'a> Redis<'a> {
                 Err(Fault::Refused(line))
                     if self.user.is_some() && line.contains("wrong number of arguments") =>
                 {
-                    self.judge(send(&mut stream, &["AUTH", password]).await, Asked::Login)?;
+                    self.judge(send(&mut stream, &["AUTH", password]).await, VerifyRequest::Login)?;
                 }
-                answer => self.judge(answer, Asked::Login)?,
+                answer => self.judge(answer, VerifyRequest::Login)?,
             }
         }
         if let Some(database) = self.database.filter(|database| *database != "0") {
-            self.judge(send(&mut stream, &["SELECT", database]).await, Asked::Login)?;
+            self.judge(send(&mut stream, &["SELECT", database]).await, VerifyRequest::Login)?;
         }
-        self.judge(send(&mut stream, &["PING"]).await, Asked::Ping)
+        self.judge(send(&mut stream, &["PING"]).await, VerifyRequest::Ping)
     }
 
-    fn judge(&self, answer: Result<(), Fault>, asked: Asked) -> Result<(), Attempt> {
+    fn judge(&self, answer: Result<(), Fault>, asked: VerifyRequest) -> Result<(), Attempt> {
         let line = match answer {
             Ok(()) => return Ok(()),
             Err(Fault::Io(error)) => {
@@ -85,7 +85,9 @@ impl<'a> Redis<'a> {
         }
         Err(match line.split(' ').next().unwrap_or_default() {
             "WRONGPASS" | "NOAUTH" | "NOPERM" | "DENIED" => Attempt::Never(why),
-            "ERR" if asked == Asked::Login && !line.contains("max number of clients") => Attempt::Never(why),
+            "ERR" if asked == VerifyRequest::Login && !line.contains("max number of clients") => {
+                Attempt::Never(why)
+            }
             _ => Attempt::NotYet(why),
         })
     }
@@ -102,7 +104,7 @@ impl Probe for Redis<'_> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Asked {
+enum VerifyRequest {
     /// AUTH and SELECT: what they refuse stays refused, unless the server is merely full.
     Login,
     Ping,

@@ -25,7 +25,7 @@ mod tests {
     use tokio::net::TcpListener;
 
     use crate::{
-        config::{Awaited, Wait},
+        config::{Wait, WaitTarget},
         outcome::event::Event,
         steps::wait::wait,
     };
@@ -38,15 +38,15 @@ mod tests {
     #[tokio::test]
     async fn a_port_that_opens_late_is_waited_for() {
         let address = free().await;
-        let tcp = Awaited::Tcp { host: "localhost".into(), port: address.port() };
+        let tcp = WaitTarget::Tcp { host: "localhost".into(), port: address.port() };
         let (opened, causes) = (RefCell::new(None), RefCell::new(Vec::new()));
         // The listener opens when the first refusal is heard, never before.
-        let say = |event| {
+        let on_event = |event| {
             let Event::Waiting { last, .. } = event else { return };
             causes.borrow_mut().push(last);
             opened.borrow_mut().get_or_insert_with(|| std::net::TcpListener::bind(address).unwrap());
         };
-        wait(0, &Wait { what: tcp, timeout: Duration::from_secs(30) }, None, &say).await.unwrap();
+        wait(0, &Wait { what: tcp, timeout: Duration::from_secs(30) }, None, &on_event).await.unwrap();
         let causes = causes.into_inner();
         assert_eq!(causes.len(), 1, "{causes:?}");
         assert!(causes[0].ends_with("connection refused"), "{causes:?}");
@@ -55,7 +55,7 @@ mod tests {
     #[tokio::test]
     async fn a_port_that_stays_closed_times_out_with_the_reason() {
         let address = free().await;
-        let tcp = Awaited::Tcp { host: "127.0.0.1".into(), port: address.port() };
+        let tcp = WaitTarget::Tcp { host: "127.0.0.1".into(), port: address.port() };
         let failure = wait(0, &Wait { what: tcp, timeout: Duration::from_millis(400) }, None, &|_| {}).await;
         let failure = failure.unwrap_err();
         assert_eq!(

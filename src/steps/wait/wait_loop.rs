@@ -40,7 +40,7 @@ impl WaitLoop<'_> {
         let mut had_answer = false;
         for attempt in 1.. {
             let limit = deadline.within(ATTEMPT_TIMEOUT);
-            let begun = Instant::now();
+            let started = Instant::now();
             let mut answer = pin!(limit.limit(probe(limit)));
             let mut is_slow = false;
             let answer = if let Ok(answer) = timeout(SLOW, &mut answer).await {
@@ -58,7 +58,7 @@ impl WaitLoop<'_> {
                 Ok(Attempt::NotYet(why)) => report(why),
                 // The deadline cut this attempt short, which proves less than what an earlier one found.
                 Err(_) if limit == deadline && had_answer && !is_slow => break,
-                Err(_) => report(format!("no answer in {}", duration(begun.elapsed()))),
+                Err(_) => report(format!("no answer in {}", duration(started.elapsed()))),
             }
             had_answer = true;
             let pause = Deadline::after(PAUSES.pause(attempt, fastrand::f64()));
@@ -102,8 +102,8 @@ mod tests {
     async fn what_comes_late_is_waited_for() {
         let mut looks = 0;
         let said = Said::default();
-        let say = note(&said);
-        let answer = until("x", 60 * SECOND, &say, async |_| {
+        let on_event = note(&said);
+        let answer = until("x", 60 * SECOND, &on_event, async |_| {
             looks += 1;
             if looks < 4 { Attempt::NotYet("connection refused".into()) } else { Attempt::Ready }
         });
@@ -126,20 +126,20 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_last_cause_stands_in_the_message_when_the_time_is_over() {
-        let begun = Instant::now();
+        let started = Instant::now();
         let failure =
             until("x", 7 * SECOND, &|_, _| {}, async |_| Attempt::NotYet("still loading".into())).await;
         let failure = failure.unwrap_err();
         assert_eq!(failure.to_string(), "x was not ready within 7 s: still loading");
-        assert_eq!((failure.code(), begun.elapsed().as_secs()), (69, 7));
+        assert_eq!((failure.code(), started.elapsed().as_secs()), (69, 7));
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_attempt_that_hangs_is_reported_and_in_the_end_given_up() {
         let mut looks = 0;
         let said = Said::default();
-        let say = note(&said);
-        let answer = until("x", 60 * SECOND, &say, async |_| {
+        let on_event = note(&said);
+        let answer = until("x", 60 * SECOND, &on_event, async |_| {
             looks += 1;
             if looks == 1 { pending().await } else { Attempt::Ready }
         });
@@ -162,10 +162,10 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn no_attempt_goes_on_past_the_deadline() {
-        let begun = Instant::now();
+        let started = Instant::now();
         let failure = until("x", 2 * SECOND, &|_, _| {}, async |_| pending().await).await.unwrap_err();
         assert_eq!(failure.to_string(), "x was not ready within 2 s: no answer in 2 s");
-        assert_eq!(begun.elapsed().as_secs(), 2);
+        assert_eq!(started.elapsed().as_secs(), 2);
     }
 
     #[tokio::test(start_paused = true)]
@@ -180,11 +180,11 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_changed_cause_is_said_at_once_and_an_old_one_again_after_ten_seconds() {
-        let begun = Instant::now();
+        let started = Instant::now();
         let said = Said::default();
-        let say = note(&said);
-        let failure = until("x", 30 * SECOND, &say, async |_| {
-            let cause = if begun.elapsed() < 3 * SECOND { "cannot resolve" } else { "refused" };
+        let on_event = note(&said);
+        let failure = until("x", 30 * SECOND, &on_event, async |_| {
+            let cause = if started.elapsed() < 3 * SECOND { "cannot resolve" } else { "refused" };
             Attempt::NotYet(cause.into())
         });
         failure.await.unwrap_err();

@@ -11,7 +11,7 @@ use super::*;
 use crate::{
     frameworks::sql::LEDGER as SQL,
     tenants::{
-        found::{InvalidIndex, OtherKind, Recorded},
+        inspection::{InvalidIndex, LedgerRow, OtherKind},
         manifest::{Kind, Migration},
     },
 };
@@ -36,8 +36,8 @@ fn expected() -> Expected {
     }
 }
 
-fn row(id: u32) -> Recorded {
-    Recorded {
+fn row(id: u32) -> LedgerRow {
+    LedgerRow {
         id: id.to_string(),
         name: "migration".into(),
         checksum: Some(format!("{id:02x}")),
@@ -45,49 +45,57 @@ fn row(id: u32) -> Recorded {
     }
 }
 
-fn seen(rows: &[u32]) -> Seen {
-    Seen { ledger: rows.iter().map(|id| row(*id)).collect(), ..Seen::default() }
+fn snapshot(rows: &[u32]) -> SchemaSnapshot {
+    SchemaSnapshot { ledger: rows.iter().map(|id| row(*id)).collect(), ..SchemaSnapshot::default() }
 }
 
-fn rows(seen: &mut Seen) -> &mut [Recorded] {
-    Arc::make_mut(&mut seen.ledger)
+fn rows(snapshot: &mut SchemaSnapshot) -> &mut [LedgerRow] {
+    Arc::make_mut(&mut snapshot.ledger)
 }
 
-fn judged(look: &Look) -> Verdict {
-    judge_schema(&manifest(), &expected(), look, RULES)
+fn judged(state: &SchemaState) -> Verdict {
+    judge_schema(&manifest(), &expected(), state, RULES)
 }
 
-fn assert_judged(sentence: &str, look: &Look, outcome: Outcome, kind: fn(&Finding) -> bool) {
-    let verdict = judged(look);
+fn assert_judged(sentence: &str, state: &SchemaState, outcome: Outcome, kind: fn(&Finding) -> bool) {
+    let verdict = judged(state);
     assert_eq!(verdict.outcome(), outcome, "{sentence}: {verdict:?}");
     assert!(verdict.findings.iter().any(kind), "{sentence}: {verdict:?}");
 }
 
 #[test]
 fn a_schema_with_everything_is_complete_and_nothing_is_said_of_it() {
-    assert_eq!(judged(&Look::Seen(seen(&[1, 2, 3]))), Verdict::default());
+    assert_eq!(judged(&SchemaState::Read(snapshot(&[1, 2, 3]))), Verdict::default());
 }
 
 #[test]
 fn each_row_of_the_truth_table_holds() {
     let table = |name: &str| BTreeSet::from([name.to_owned()]);
-    let with = |rows: &[u32], change: fn(&mut Seen)| {
-        let mut seen = seen(rows);
-        change(&mut seen);
-        Look::Seen(seen)
+    let with = |rows: &[u32], change: fn(&mut SchemaSnapshot)| {
+        let mut snapshot = snapshot(rows);
+        change(&mut snapshot);
+        SchemaState::Read(snapshot)
     };
     let index = |unique| InvalidIndex { name: "i".into(), table: "finance_invoice".into(), unique };
 
-    assert_judged("no schema", &Look::NoSchema, Outcome::Incomplete, |f| matches!(f, Finding::NoSchema));
-    assert_judged("no ledger", &Look::NoLedger { tables: BTreeSet::new() }, Outcome::Incomplete, |f| {
-        matches!(f, Finding::NoLedger { .. })
-    });
-    assert_judged("the last one is pending", &Look::Seen(seen(&[1, 2])), Outcome::Incomplete, |f| {
-        *f == Finding::Pending { migrations: vec!["3 migration".into()] }
+    assert_judged("no schema", &SchemaState::NoSchema, Outcome::Incomplete, |f| {
+        matches!(f, Finding::NoSchema)
     });
     assert_judged(
+        "no ledger",
+        &SchemaState::NoLedger { tables: BTreeSet::new() },
+        Outcome::Incomplete,
+        |f| matches!(f, Finding::NoLedger { .. }),
+    );
+    assert_judged(
+        "the last one is pending",
+        &SchemaState::Read(snapshot(&[1, 2])),
+        Outcome::Incomplete,
+        |f| *f == Finding::Pending { migrations: vec!["3 migration".into()] },
+    );
+    assert_judged(
         "a gap below later ones is pending",
-        &Look::Seen(seen(&[1, 3])),
+        &SchemaState::Read(snapshot(&[1, 3])),
         Outcome::Incomplete,
         |f| *f == Finding::Pending { migrations: vec!["2 migration".into()] },
     );
@@ -115,42 +123,48 @@ fn each_row_of_the_truth_table_holds() {
         Outcome::Incomplete,
         |f| matches!(f, Finding::Altered { .. }),
     );
-    assert_judged("unknown and pending", &Look::Seen(seen(&[1, 2, 9])), Outcome::Incomplete, |f| {
-        *f == Finding::Diverged { unknown: vec!["9 migration".into()] }
-    });
-    assert_judged("unknown and nothing pending", &Look::Seen(seen(&[1, 2, 3, 9])), Outcome::Complete, |f| {
-        *f == Finding::Ahead { unknown: vec!["9 migration".into()], blocks: false }
-    });
-    assert_judged("recorded twice", &Look::Seen(seen(&[1, 2, 3, 3])), Outcome::Complete, |f| {
+    assert_judged(
+        "unknown and pending",
+        &SchemaState::Read(snapshot(&[1, 2, 9])),
+        Outcome::Incomplete,
+        |f| *f == Finding::Diverged { unknown: vec!["9 migration".into()] },
+    );
+    assert_judged(
+        "unknown and nothing pending",
+        &SchemaState::Read(snapshot(&[1, 2, 3, 9])),
+        Outcome::Complete,
+        |f| *f == Finding::Ahead { unknown: vec!["9 migration".into()], blocks: false },
+    );
+    assert_judged("recorded twice", &SchemaState::Read(snapshot(&[1, 2, 3, 3])), Outcome::Complete, |f| {
         matches!(f, Finding::Duplicate { .. })
     });
-    assert_judged("not allowed to look", &Look::Failed("denied".into()), Outcome::Unproven, |f| {
-        matches!(f, Finding::LookFailed { .. })
+    assert_judged("not allowed to look", &SchemaState::Failed("denied".into()), Outcome::Unproven, |f| {
+        matches!(f, Finding::Unreadable { .. })
     });
-    assert_judged("vanished", &Look::Vanished, Outcome::Unproven, |f| matches!(f, Finding::Vanished));
+    assert_judged("vanished", &SchemaState::Vanished, Outcome::Unproven, |f| matches!(f, Finding::Vanished));
 
     let view = OtherKind { table: "finance_invoice".into(), expected: Kind::Table, found: Kind::View };
-    let with_view = Seen { other_kinds: vec![view], ..seen(&[1, 2, 3]) };
-    assert_judged("a view where the table was", &Look::Seen(with_view), Outcome::Incomplete, |f| {
+    let with_view = SchemaSnapshot { other_kinds: vec![view], ..snapshot(&[1, 2, 3]) };
+    assert_judged("a view where the table was", &SchemaState::Read(with_view), Outcome::Incomplete, |f| {
         matches!(f, Finding::OtherKind { found: Kind::View, .. })
     });
-    let mut lying = seen(&[1, 2, 3]);
+    let mut lying = snapshot(&[1, 2, 3]);
     lying.missing_tables = table("finance_invoice");
-    assert_judged("a lying ledger", &Look::Seen(lying.clone()), Outcome::Incomplete, |f| {
+    assert_judged("a lying ledger", &SchemaState::Read(lying.clone()), Outcome::Incomplete, |f| {
         matches!(f, Finding::MissingTables { dropped_by_newer: false, .. })
     });
     lying.ledger = lying.ledger.iter().cloned().chain([row(9)]).collect();
-    assert_judged("ahead and a table missing", &Look::Seen(lying), Outcome::Incomplete, |f| {
+    assert_judged("ahead and a table missing", &SchemaState::Read(lying), Outcome::Incomplete, |f| {
         matches!(f, Finding::MissingTables { dropped_by_newer: true, .. })
     });
-    let mut column = seen(&[1, 2, 3]);
+    let mut column = snapshot(&[1, 2, 3]);
     column.missing_columns = BTreeMap::from([("finance_invoice".to_owned(), table("total"))]);
-    assert_judged("a column missing", &Look::Seen(column), Outcome::Incomplete, |f| {
+    assert_judged("a column missing", &SchemaState::Read(column), Outcome::Incomplete, |f| {
         matches!(f, Finding::MissingColumns { .. })
     });
     for (unique, outcome) in [(true, Outcome::Incomplete), (false, Outcome::Complete)] {
-        let look = Seen { invalid_indexes: vec![index(unique)], ..seen(&[1, 2, 3]) };
-        assert_judged("an invalid index", &Look::Seen(look), outcome, |f| {
+        let state = SchemaSnapshot { invalid_indexes: vec![index(unique)], ..snapshot(&[1, 2, 3]) };
+        assert_judged("an invalid index", &SchemaState::Read(state), outcome, |f| {
             matches!(f, Finding::InvalidIndex { .. })
         });
     }
@@ -159,7 +173,7 @@ fn each_row_of_the_truth_table_holds() {
 #[test]
 fn a_database_ahead_of_the_code_blocks_if_it_is_asked_to() {
     let rules = Rules { ahead_blocks: true, ..RULES };
-    let verdict = judge_schema(&manifest(), &expected(), &Look::Seen(seen(&[1, 2, 3, 9])), rules);
+    let verdict = judge_schema(&manifest(), &expected(), &SchemaState::Read(snapshot(&[1, 2, 3, 9])), rules);
     assert_eq!(verdict.outcome(), Outcome::Incomplete);
 }
 
@@ -167,17 +181,17 @@ fn manifest() -> Manifest {
     Manifest::new(&SQL, Expected::default(), expected())
 }
 
-fn found(tenants: &[(&str, Look)]) -> Found {
-    Found {
-        tenants: tenants.iter().map(|(name, look)| ((*name).to_owned(), look.clone())).collect(),
+fn found(tenants: &[(&str, SchemaState)]) -> Inspection {
+    Inspection {
+        tenants: tenants.iter().map(|(name, state)| ((*name).to_owned(), state.clone())).collect(),
         registered: tenants.len(),
-        ..Found::default()
+        ..Inspection::default()
     }
 }
 
 #[test]
 fn a_tenant_that_is_not_registered_is_incomplete() {
-    let mut found = found(&[("acme", Look::Seen(seen(&[1, 2, 3])))]);
+    let mut found = found(&[("acme", SchemaState::Read(snapshot(&[1, 2, 3])))]);
     found.unregistered.insert("demo".into());
     let judgement = judge(&manifest(), &found, RULES);
     assert_eq!(judgement.outcome(), Outcome::Incomplete);
@@ -186,7 +200,7 @@ fn a_tenant_that_is_not_registered_is_incomplete() {
 
 #[test]
 fn a_registry_with_fewer_rows_than_it_must_have_proves_nothing() {
-    let found = found(&[("acme", Look::Seen(seen(&[1, 2, 3])))]);
+    let found = found(&[("acme", SchemaState::Read(snapshot(&[1, 2, 3])))]);
     let judgement = judge(&manifest(), &found, Rules { at_least: 2, ..RULES });
     assert_eq!(judgement.too_few, Some((1, 2)));
     assert_eq!(judgement.outcome(), Outcome::Unproven);
@@ -194,20 +208,20 @@ fn a_registry_with_fewer_rows_than_it_must_have_proves_nothing() {
 
 #[test]
 fn incomplete_wins_over_unproven_and_both_are_listed() {
-    let found = found(&[("acme", Look::Failed("denied".into())), ("demo", Look::NoSchema)]);
+    let found = found(&[("acme", SchemaState::Failed("denied".into())), ("demo", SchemaState::NoSchema)]);
     let judgement = judge(&manifest(), &found, RULES);
     assert_eq!(judgement.outcome(), Outcome::Incomplete);
     assert_eq!(judgement.count(Outcome::Unproven), 1);
     assert_eq!(judgement.count(Outcome::Incomplete), 1);
 }
 
-fn any_look() -> impl Strategy<Value = Look> {
+fn any_state() -> impl Strategy<Value = SchemaState> {
     let ledger = prop::collection::vec((1u32..6, any::<bool>(), any::<bool>()), 0..6);
-    let seen = (ledger, any::<bool>(), any::<bool>()).prop_map(|(rows, table, unique)| {
-        Look::Seen(Seen {
+    let snapshot = (ledger, any::<bool>(), any::<bool>()).prop_map(|(rows, table, unique)| {
+        SchemaState::Read(SchemaSnapshot {
             ledger: rows
                 .into_iter()
-                .map(|(id, succeeded, same)| Recorded {
+                .map(|(id, succeeded, same)| LedgerRow {
                     checksum: Some(if same { format!("{id:02x}") } else { "ff".into() }),
                     succeeded,
                     ..row(id)
@@ -224,49 +238,49 @@ fn any_look() -> impl Strategy<Value = Look> {
         })
     });
     prop_oneof![
-        4 => seen,
-        1 => Just(Look::NoSchema),
-        1 => Just(Look::NoLedger { tables: BTreeSet::new() }),
-        1 => Just(Look::Failed("denied".into())),
-        1 => Just(Look::Vanished),
+        4 => snapshot,
+        1 => Just(SchemaState::NoSchema),
+        1 => Just(SchemaState::NoLedger { tables: BTreeSet::new() }),
+        1 => Just(SchemaState::Failed("denied".into())),
+        1 => Just(SchemaState::Vanished),
     ]
 }
 
 proptest! {
     /// The definition of complete, written a second time and the other way round.
     #[test]
-    fn a_schema_is_complete_only_if_all_is_recorded_well_and_stands(look in any_look()) {
-        let whole = match &look {
-            Look::Seen(seen) => {
+    fn a_schema_is_complete_only_if_all_is_recorded_well_and_stands(state in any_state()) {
+        let whole = match &state {
+            SchemaState::Read(snapshot) => {
                 expected().migrations.iter().all(|migration| {
-                    let mut rows = seen.ledger.iter().filter(|row| row.id == migration.id).peekable();
+                    let mut rows = snapshot.ledger.iter().filter(|row| row.id == migration.id).peekable();
                     rows.peek().is_some() && rows.all(|row| row.succeeded && row.checksum == migration.checksum)
-                }) && seen.ledger.iter().all(|row| row.succeeded)
-                    && seen.missing_tables.is_empty()
-                    && !seen.invalid_indexes.iter().any(|index| index.unique)
+                }) && snapshot.ledger.iter().all(|row| row.succeeded)
+                    && snapshot.missing_tables.is_empty()
+                    && !snapshot.invalid_indexes.iter().any(|index| index.unique)
             }
             _ => false,
         };
-        prop_assert_eq!(judged(&look).outcome() == Outcome::Complete, whole);
+        prop_assert_eq!(judged(&state).outcome() == Outcome::Complete, whole);
     }
 
     #[test]
     fn one_tenant_that_is_not_complete_closes_the_gate_whatever_the_others_are(
-        looks in prop::collection::vec(any_look(), 1..6),
+        looks in prop::collection::vec(any_state(), 1..6),
     ) {
         let names: Vec<String> = (0..looks.len()).map(|n| format!("t{n}")).collect();
         let tenants: Vec<_> = names.iter().map(String::as_str).zip(looks.iter().cloned()).collect();
         let judgement = judge(&manifest(), &found(&tenants), RULES);
-        let worst = looks.iter().map(|look| judged(look).outcome()).max().unwrap_or(Outcome::Complete);
+        let worst = looks.iter().map(|state| judged(state).outcome()).max().unwrap_or(Outcome::Complete);
         prop_assert_eq!(judgement.outcome(), worst);
         prop_assert_eq!(judgement.tenants.len(), looks.len());
     }
 
     #[test]
-    fn a_tenant_that_may_be_migrated_has_its_schema_and_ledger(look in any_look()) {
-        let verdict = judged(&look);
+    fn a_tenant_that_may_be_migrated_has_its_schema_and_ledger(state in any_state()) {
+        let verdict = judged(&state);
         if verdict.is_pending() && verdict.may_be_migrated() {
-            prop_assert!(matches!(look, Look::Seen(_)));
+            prop_assert!(matches!(state, SchemaState::Read(_)));
         }
     }
 }

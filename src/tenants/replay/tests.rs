@@ -7,8 +7,8 @@ use super::*;
 use crate::{
     frameworks::sql::LEDGER,
     tenants::{
-        found::{Found, Recorded},
         gate::{Finding, Rules, Verdict, judge},
+        inspection::{Inspection, LedgerRow},
         manifest::{Expected, Migration, Owner},
     },
 };
@@ -41,12 +41,12 @@ fn manifest() -> Manifest {
     }
 }
 
-fn look(recorded: &[&str], missing: &[&str]) -> Look {
-    let row = |id: &&str| Recorded { id: (*id).into(), name: (*id).into(), checksum: None, succeeded: true };
-    Look::Seen(Seen {
+fn state(recorded: &[&str], missing: &[&str]) -> SchemaState {
+    let row = |id: &&str| LedgerRow { id: (*id).into(), name: (*id).into(), checksum: None, succeeded: true };
+    SchemaState::Read(SchemaSnapshot {
         ledger: recorded.iter().map(row).collect(),
         missing_tables: missing.iter().map(|table| (*table).to_owned()).collect(),
-        ..Seen::default()
+        ..SchemaSnapshot::default()
     })
 }
 
@@ -56,21 +56,26 @@ fn shadows(tables: &[&str]) -> BTreeSet<String> {
     tables.iter().map(|table| (*table).to_owned()).collect()
 }
 
-fn judged(look: Look, copies: &[&str]) -> Verdict {
-    let tenants = BTreeMap::from([("acme".to_owned(), look)]);
-    let found = Found { tenants, registered: 1, shadows: shadows(copies), ..Found::default() };
+fn judged(state: SchemaState, copies: &[&str]) -> Verdict {
+    let tenants = BTreeMap::from([("acme".to_owned(), state)]);
+    let found = Inspection { tenants, registered: 1, shadows: shadows(copies), ..Inspection::default() };
     let mut judgement = judge(&manifest(), &found, Rules { ahead_blocks: false, at_least: 0 });
     judgement.tenants.remove("acme").unwrap()
 }
 
-fn replayed(app: &str, look: &Look, copies: &[&str], allow_code: bool) -> Result<Vec<String>, Refusal> {
+fn replayed(
+    app: &str,
+    state: &SchemaState,
+    copies: &[&str],
+    allow_code: bool,
+) -> Result<Vec<String>, Refusal> {
     let manifest = manifest();
-    may_replay(&manifest, &manifest.tenant.tables, app, look, &shadows(copies), allow_code)
+    may_replay(&manifest, &manifest.tenant.tables, app, state, &shadows(copies), allow_code)
 }
 
 #[test]
 fn a_lost_table_is_told_beside_what_another_app_has_pending() {
-    let verdict = judged(look(&["contacts.1", "contacts.2", "invoice.1"], &["c", "i_more"]), &[]);
+    let verdict = judged(state(&["contacts.1", "contacts.2", "invoice.1"], &["c", "i_more"]), &[]);
     let missing = Finding::MissingTables { tables: vec!["c".into()], dropped_by_newer: false };
     assert!(verdict.findings.contains(&missing), "{verdict:?}");
     let models = verdict.findings.iter().filter(|finding| matches!(finding, Finding::Models { .. }));
@@ -80,16 +85,16 @@ fn a_lost_table_is_told_beside_what_another_app_has_pending() {
 
 #[test]
 fn what_is_pending_is_not_applied_where_it_would_change_the_shared_schemas_copy() {
-    let moved = judged(look(&["contacts.1", "invoice.1", "invoice.2"], &["c"]), &["c"]);
+    let moved = judged(state(&["contacts.1", "invoice.1", "invoice.2"], &["c"]), &["c"]);
     assert!(moved.is_pending() && !moved.may_be_migrated(), "{moved:?}");
     assert!(moved.findings.iter().any(|finding| matches!(finding, Finding::Models { whole: true, .. })));
-    let fresh = judged(look(&["invoice.1", "invoice.2"], &["c"]), &["c"]);
+    let fresh = judged(state(&["invoice.1", "invoice.2"], &["c"]), &["c"]);
     assert!(fresh.may_be_migrated(), "the app's first migration makes the table: {fresh:?}");
 }
 
 #[test]
 fn of_two_lost_apps_the_one_that_the_other_stands_on_comes_first() {
-    let lost = look(&ALL, &["c", "i", "i_more"]);
+    let lost = state(&ALL, &["c", "i", "i_more"]);
     assert_eq!(replayed("invoice", &lost, &[], false), Err(Refusal::After(vec!["contacts".into()])));
     assert_eq!(replayed("contacts", &lost, &["c"], true), Ok(vec!["c".into()]));
     let verdict = judged(lost, &[]);
@@ -108,34 +113,34 @@ fn of_two_lost_apps_the_one_that_the_other_stands_on_comes_first() {
 fn where_two_lost_apps_stand_on_each_other_neither_is_told_to_come_first() {
     let mut manifest = manifest();
     manifest.depends.insert("contacts".into(), BTreeSet::from(["invoice".to_owned()]));
-    let lost = look(&ALL, &["c", "i", "i_more"]);
+    let lost = state(&ALL, &["c", "i", "i_more"]);
     for (app, other) in [("contacts", "invoice"), ("invoice", "contacts")] {
         let answer = may_replay(&manifest, &manifest.tenant.tables, app, &lost, &BTreeSet::new(), true);
         assert_eq!(answer, Err(Refusal::Circle(vec![other.into()])));
     }
-    let one = look(&ALL, &["c"]);
+    let one = state(&ALL, &["c"]);
     let answer = may_replay(&manifest, &manifest.tenant.tables, "contacts", &one, &BTreeSet::new(), true);
     assert_eq!(answer, Ok(vec![]));
 }
 
 #[test]
 fn an_app_is_replayed_whatever_is_pending_if_it_was_applied_once() {
-    let behind = look(&["contacts.1", "contacts.2", "invoice.1"], &["i", "i_more"]);
+    let behind = state(&["contacts.1", "contacts.2", "invoice.1"], &["i", "i_more"]);
     assert_eq!(replayed("invoice", &behind, &[], false), Ok(vec![]));
-    let other = look(&["contacts.1", "invoice.1", "invoice.2"], &["i", "i_more"]);
+    let other = state(&["contacts.1", "invoice.1", "invoice.2"], &["i", "i_more"]);
     assert_eq!(replayed("invoice", &other, &[], false), Ok(vec![]));
-    let never = look(&["contacts.1", "contacts.2"], &["i", "i_more"]);
+    let never = state(&["contacts.1", "contacts.2"], &["i", "i_more"]);
     let pending = Refusal::Pending(vec!["invoice.1".into(), "invoice.2".into()]);
     assert_eq!(replayed("invoice", &never, &[], false), Err(pending));
 }
 
 #[test]
 fn what_stands_what_runs_code_and_what_is_unknown_is_refused() {
-    assert_eq!(replayed("invoice", &look(&ALL, &[]), &[], false), Err(Refusal::NothingMissing));
-    let standing = Err(Refusal::Standing(vec!["i_more".into()]));
-    assert_eq!(replayed("invoice", &look(&ALL, &["i"]), &[], false), standing);
+    assert_eq!(replayed("invoice", &state(&ALL, &[]), &[], false), Err(Refusal::NothingMissing));
+    let standing = Err(Refusal::StartupStatus(vec!["i_more".into()]));
+    assert_eq!(replayed("invoice", &state(&ALL, &["i"]), &[], false), standing);
     let code = Err(Refusal::Code(vec!["contacts.2".into()]));
-    assert_eq!(replayed("contacts", &look(&ALL, &["c"]), &[], false), code);
-    assert_eq!(replayed("nonsense", &look(&ALL, &["c"]), &[], false), Err(Refusal::NoSuchApp));
-    assert_eq!(replayed("invoice", &Look::NoSchema, &[], false), Err(Refusal::NoLedger));
+    assert_eq!(replayed("contacts", &state(&ALL, &["c"]), &[], false), code);
+    assert_eq!(replayed("nonsense", &state(&ALL, &["c"]), &[], false), Err(Refusal::NoSuchApp));
+    assert_eq!(replayed("invoice", &SchemaState::NoSchema, &[], false), Err(Refusal::NoLedger));
 }

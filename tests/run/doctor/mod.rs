@@ -15,7 +15,7 @@ fn checks(outcome: &Outcome) -> BTreeMap<String, (String, String)> {
     let said: Value =
         serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{error}\n{outcome}"));
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let one = |check: &Value| (text(&check["id"]), (text(&check["outcome"]), text(&check["said"])));
+    let one = |check: &Value| (text(&check["id"]), (text(&check["outcome"]), text(&check["message"])));
     said["checks"].as_array().unwrap().iter().map(one).collect()
 }
 

@@ -3,18 +3,18 @@
 //! Nobody ever blocks inside `pg_advisory_lock`: such a session holds a snapshot, and CREATE INDEX
 //! CONCURRENTLY waits for it for ever.
 
+mod orphaned_backends;
 mod pooler;
 mod session;
-mod strays;
 
 use std::time::Duration;
 
 use sha2::{Digest, Sha256};
 use sqlx::postgres::PgRow;
 
+pub(super) use self::orphaned_backends::{OURS, OWNERSHIP_TAG};
 pub(crate) use self::session::Session;
-pub(super) use self::strays::{MARK, OURS};
-use super::{Postgres, connect, connection::Connection, run::bare};
+use super::{Postgres, connect, connection::Connection, run::apply_error};
 use crate::{
     cause::{Cause, Kind},
     database::{ApplyEnd, ApplyError, DatabaseError},
@@ -28,7 +28,7 @@ const RUN: i32 = 0x504f_5254;
 const SQLX: i64 = 0x3d32_ad9e;
 
 /// How long another run may be at work on a schema before it counts as locked.
-const SCHEMA_PATIENCE: Duration = Duration::from_secs(5);
+const SCHEMA_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Postgres {
     pub(in super::super) async fn lock_holder(&self) -> Result<Option<String>, DatabaseError> {
@@ -59,18 +59,18 @@ pub(super) async fn schema(
     connection: &mut Connection,
     schema: &str,
     function: &str,
-    gives_way: bool,
+    nowait: bool,
 ) -> Result<(), ApplyError> {
     let sql = attempt(schema, function);
-    let deadline = Deadline::after(SCHEMA_PATIENCE);
+    let deadline = Deadline::after(SCHEMA_LOCK_TIMEOUT);
     loop {
-        let rows = connection.rows(&sql).await.map_err(|error| bare(&error))?;
+        let rows = connection.rows(&sql).await.map_err(|error| apply_error(&error))?;
         if rows.first().is_some_and(|row| connect::flag(row, 0).unwrap_or(false)) {
             return Ok(());
         }
-        if gives_way || deadline.has_passed() {
+        if nowait || deadline.has_passed() {
             let why = Cause::new(Kind::Locked, format!("another session is changing the schema `{schema}`"));
-            return Err(ApplyError { end: ApplyEnd::TakenByOther, ..ApplyError::of(why) });
+            return Err(ApplyError { end: ApplyEnd::HeldByOther, ..ApplyError::of(why) });
         }
         tokio::time::sleep(Duration::from_millis(fastrand::u64(50..=150))).await;
     }

@@ -28,15 +28,15 @@ use tokio::{runtime::Handle, time};
 use super::{
     super::{
         Postgres, connect,
-        connection::{ANSWER, rows_by},
+        connection::{QUERY_TIMEOUT, rows_by},
         quote::literal,
         run::{self, Lifetime},
     },
-    RUN, attempt, holder, just_ended, named, pooler, run_held, schema_key, sqlx_held, strays,
+    RUN, attempt, holder, just_ended, named, orphaned_backends, pooler, run_held, schema_key, sqlx_held,
 };
 use crate::{
     cause::{Cause, Kind},
-    database::{DatabaseError, Proof, Share, Stray},
+    database::{DatabaseError, LockMode, LockState, OrphanedBackend},
     deadline::Deadline,
 };
 
@@ -84,7 +84,7 @@ impl Postgres {
             run::primary(self.direct(), "portcullis"),
             connect::listener(self.direct(), &name)
         )?;
-        let pooled = pooler::between(&mut probe, &mut listener, Deadline::after(ANSWER)).await;
+        let pooled = pooler::between(&mut probe, &mut listener, Deadline::after(QUERY_TIMEOUT)).await;
         probe.close().await;
         let pooled = pooled.map_err(|error| connect::failed(&error))?;
         self.found_pooled(pooled);
@@ -100,7 +100,7 @@ impl Postgres {
         };
         if !pooled {
             let settings = session.settings(Lifetime::Session).await?;
-            session.ask(&format!("{settings}; LISTEN {}", channel(session.key)), ANSWER).await?;
+            session.ask(&format!("{settings}; LISTEN {}", channel(session.key)), QUERY_TIMEOUT).await?;
         }
         Ok(session)
     }
@@ -108,12 +108,12 @@ impl Postgres {
 
 impl Session {
     /// Tries once. The answer is the present holder, in words; None if it is held now.
-    pub(in super::super::super) async fn try_take(
+    pub(in super::super::super) async fn try_acquire(
         &mut self,
-        share: Share,
+        share: LockMode,
         limit: Duration,
     ) -> Result<Option<String>, DatabaseError> {
-        let shared = if share == Share::WithOthers { "_shared" } else { "" };
+        let shared = if share == LockMode::Shared { "_shared" } else { "" };
         let (key, sqlx) = (self.key, self.sqlx);
         let xact = if self.pooled { "xact_" } else { "" };
         let sql = format!(
@@ -133,7 +133,7 @@ impl Session {
             self.backend = text(1).zip(text(2));
             self.name_itself(limit).await?;
             if !self.pooled {
-                self.server.kept.begin();
+                self.server.writer_pool.begin();
             }
             return Ok(None);
         }
@@ -145,7 +145,7 @@ impl Session {
             let rows = self.ask(&holder(&run_held(key)), limit).await?;
             named(&rows).map(|who| who.unwrap_or_else(just_ended))
         };
-        self.let_go(limit).await?;
+        self.release_lock(limit).await?;
         who.map(Some).map_err(|error| connect::failed(&error))
     }
 
@@ -181,7 +181,10 @@ impl Session {
     }
 
     /// Whether the same backend answers and still holds the lock.
-    pub(in super::super::super) async fn check(&mut self, limit: Duration) -> Result<Proof, DatabaseError> {
+    pub(in super::super::super) async fn check(
+        &mut self,
+        limit: Duration,
+    ) -> Result<LockState, DatabaseError> {
         let sql = format!(
             "SELECT a.pid::text, {STARTED}, (SELECT count(*) FROM pg_catalog.pg_locks l \
              WHERE l.locktype = 'advisory' AND l.granted AND l.pid = a.pid \
@@ -192,13 +195,13 @@ impl Session {
         let rows = self.ask(&sql, limit).await?;
         let text = |column| rows.first().and_then(|row| connect::text(row, column).ok().flatten());
         Ok(if text(0).zip(text(1)) != self.backend {
-            Proof::Lost(
+            LockState::Lost(
                 "another backend answers: the connection was made again, or a pooler is between".into(),
             )
         } else if text(2).is_none_or(|held| held == "0") {
-            Proof::Lost("the session does not hold it any more".into())
+            LockState::Lost("the session does not hold it any more".into())
         } else {
-            Proof::Held
+            LockState::Held
         })
     }
 
@@ -206,10 +209,12 @@ impl Session {
     pub(in super::super::super) fn witness(
         &self,
         limit: Duration,
-    ) -> impl Future<Output = Result<Proof, DatabaseError>> + 'static {
+    ) -> impl Future<Output = Result<LockState, DatabaseError>> + 'static {
         let (server, key, backend) = (self.server.clone(), self.key, self.backend.clone());
         async move {
-            let Some((pid, started)) = backend else { return Ok(Proof::Lost("it was never held".into())) };
+            let Some((pid, started)) = backend else {
+                return Ok(LockState::Lost("it was never held".into()));
+            };
             let sql = format!(
                 "SELECT 1::text FROM pg_catalog.pg_locks l \
                  JOIN pg_catalog.pg_stat_get_activity({pid}) a ON a.pid = l.pid AND {STARTED} = {} \
@@ -226,24 +231,24 @@ impl Session {
             };
             let rows = Deadline::after(limit).limit(asked).await.unwrap_or(Err(DatabaseError::TimedOut))?;
             Ok(if rows.is_empty() {
-                Proof::Lost("the server has ended the session that held it".into())
+                LockState::Lost("the server has ended the session that held it".into())
             } else {
-                Proof::Held
+                LockState::Held
             })
         }
     }
 
     /// Ends the backends of runs that do not hold the lock, and says which of them are still there.
-    pub(in super::super::super) async fn end_strays(
+    pub(in super::super::super) async fn end_orphaned_backends(
         &mut self,
         limit: Duration,
-    ) -> Result<Vec<Stray>, DatabaseError> {
-        let ended = strays::end(self.connection().await?, Deadline::after(limit)).await;
+    ) -> Result<Vec<OrphanedBackend>, DatabaseError> {
+        let ended = orphaned_backends::end(self.connection().await?, Deadline::after(limit)).await;
         ended.map_err(|error| connect::failed(&error))
     }
 
     /// Takes these schemas' own locks, and says for each whether it was free. They are held until the end.
-    pub(in super::super::super) async fn take_schemas(
+    pub(in super::super::super) async fn acquire_schemas(
         &mut self,
         names: &[String],
         limit: Duration,
@@ -258,7 +263,7 @@ impl Session {
     }
 
     /// Gives schemas' locks back, where that can be done before the end.
-    pub(in super::super::super) async fn give_schemas(
+    pub(in super::super::super) async fn release_schemas(
         &mut self,
         names: &[String],
         limit: Duration,
@@ -274,8 +279,11 @@ impl Session {
     }
 
     /// Lets go of everything it holds, and tells those who wait. The session stays.
-    pub(in super::super::super) async fn let_go(&mut self, limit: Duration) -> Result<(), DatabaseError> {
-        self.server.kept.end().await;
+    pub(in super::super::super) async fn release_lock(
+        &mut self,
+        limit: Duration,
+    ) -> Result<(), DatabaseError> {
+        self.server.writer_pool.end().await;
         let told = self.backend.take().map(|_| format!("; NOTIFY {}", channel(self.key))).unwrap_or_default();
         let sql = if self.pooled {
             "COMMIT".to_owned()

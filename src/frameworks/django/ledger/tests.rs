@@ -35,8 +35,8 @@ fn expected(migrations: Vec<Migration>) -> Expected {
     Expected { migrations, ..Expected::default() }
 }
 
-fn rows(ids: &[&str]) -> Vec<Recorded> {
-    let row = |id: &&str| Recorded { id: (*id).into(), name: (*id).into(), checksum: None, succeeded: true };
+fn rows(ids: &[&str]) -> Vec<LedgerRow> {
+    let row = |id: &&str| LedgerRow { id: (*id).into(), name: (*id).into(), checksum: None, succeeded: true };
     ids.iter().map(row).collect()
 }
 

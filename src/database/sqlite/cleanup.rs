@@ -12,26 +12,26 @@ use sqlx::Connection;
 
 use super::{
     LEDGER, Sqlite,
-    disk::{self, BESIDE},
+    disk::{self, STAGING_SUFFIX},
     files, registry,
 };
 use crate::{
-    database::{Became, Creation, DatabaseError, Leftover, Limits, Undone},
-    tenants::{found::Deleted, manifest::Domains},
+    database::{Creation, DatabaseError, Limits, ProvisionState, Recovered, RecoveryResult},
+    tenants::{inspection::Deleted, manifest::Domains},
 };
 
 /// Digits of a nonce.
 const NONCE: usize = 32;
 
 /// The name under which an attempt builds the file that is to stand in this place.
-pub(super) fn beside(place: &Path, nonce: &str) -> PathBuf {
+pub(super) fn staging_path(place: &Path, nonce: &str) -> PathBuf {
     place.with_extension(format!("{nonce}.new"))
 }
 
 impl Sqlite {
     /// Removes what an attempt has left: nothing stays, unless its last transaction went through all the same.
-    pub(crate) async fn undo(&self, new: &Creation, _: &Limits) -> Result<Undone, DatabaseError> {
-        let Some(place) = self.tenant(&new.schema) else { return Ok(Undone::Nothing) };
+    pub(crate) async fn undo(&self, new: &Creation, _: &Limits) -> Result<ProvisionState, DatabaseError> {
+        let Some(place) = self.tenant(&new.schema) else { return Ok(ProvisionState::Absent) };
         // SQLite's own thread may be in the middle of a statement of the attempt that was dropped, also of its COMMIT: only
         // who has the write lock knows what became of it.
         let failing = DatabaseError::Failed;
@@ -43,20 +43,24 @@ impl Sqlite {
             files::rows(shared, "BEGIN IMMEDIATE").await.map_err(|error| failed(&error))?;
         }
         let registered = self.registered().await?.contains(&new.schema);
-        let beside = beside(&place, &new.nonce);
-        if !registered && disk::is_same(&beside, &place).await.map_err(failing)? {
+        let staging_path = staging_path(&place, &new.nonce);
+        if !registered && disk::is_same(&staging_path, &place).await.map_err(failing)? {
             disk::remove(&place).await.map_err(failing)?;
         }
-        disk::remove(&beside).await.map_err(failing)?;
+        disk::remove(&staging_path).await.map_err(failing)?;
         if let Some(shared) = shared {
             let _ = shared.close().await;
         }
         Ok(match (registered, disk::exists(&place).await.map_err(failing)?) {
-            (true, true) if new.seal.transaction().is_some() => Undone::Whole,
+            (true, true) if new.commit_marker.transaction().is_some() => ProvisionState::Complete,
             // What both are is somebody else's, who was quicker.
-            (false, false) | (true, true) => Undone::Nothing,
-            (true, false) => Undone::Unproved(format!("a row for `{}` appeared meanwhile", new.schema)),
-            (false, true) => Undone::Unproved(format!("a file for `{}` appeared meanwhile", new.schema)),
+            (false, false) | (true, true) => ProvisionState::Absent,
+            (true, false) => {
+                ProvisionState::Unproven(format!("a row for `{}` appeared meanwhile", new.schema))
+            }
+            (false, true) => {
+                ProvisionState::Unproven(format!("a file for `{}` appeared meanwhile", new.schema))
+            }
         })
     }
 
@@ -70,7 +74,7 @@ impl Sqlite {
         &self,
         _: Option<&Domains>,
         _: &Limits,
-    ) -> Result<Vec<Leftover>, DatabaseError> {
+    ) -> Result<Vec<Recovered>, DatabaseError> {
         let folder = self.tenants_folder();
         let names = disk::names(&folder).await.unwrap_or_default().into_iter();
         let left: Vec<(String, String)> =
@@ -81,21 +85,21 @@ impl Sqlite {
         let registered = self.registered().await?;
         let mut leftovers = Vec::new();
         for (tenant, name) in left {
-            let (beside, place) = (folder.join(&name), folder.join(format!("{tenant}.sqlite")));
+            let (staging_path, place) = (folder.join(&name), folder.join(format!("{tenant}.sqlite")));
             let whole = registered.contains(&tenant);
             let removed = async {
-                let placed = disk::is_same(&beside, &place).await?;
+                let placed = disk::is_same(&staging_path, &place).await?;
                 if placed && !whole {
                     disk::remove(&place).await?;
                 }
-                disk::remove(&beside).await.map(|()| placed)
+                disk::remove(&staging_path).await.map(|()| placed)
             };
-            let became = match removed.await {
+            let result = match removed.await {
                 Ok(placed) if placed && whole => continue,
-                Ok(_) => Became::Removed,
-                Err(why) => Became::Failed(why.text),
+                Ok(_) => RecoveryResult::Removed,
+                Err(why) => RecoveryResult::Failed(why.text),
             };
-            leftovers.push(Leftover { tenant, begun: format!("a run that built `{name}`"), became });
+            leftovers.push(Recovered { tenant, started_by: format!("a run that built `{name}`"), result });
         }
         Ok(leftovers)
     }
@@ -137,7 +141,7 @@ impl Sqlite {
             let _ = connection.close().await;
             disk::remove(&path).await.map_err(|why| {
                 let text = format!("its row is gone, and its file cannot be removed: {why}");
-                DatabaseError::Failed(why.worded(text))
+                DatabaseError::Failed(why.with_text(text))
             })?;
         }
         Ok(Deleted { rows, domains: 0, tables, transactions: 1 })
@@ -146,7 +150,7 @@ impl Sqlite {
 
 /// The tenant of a file that is being built, by its name; also of what SQLite keeps beside it.
 fn built(name: &str) -> Option<&str> {
-    let name = BESIDE.iter().skip(1).find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
+    let name = STAGING_SUFFIX.iter().skip(1).find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
     let (tenant, nonce) = name.strip_suffix(".new")?.rsplit_once('.')?;
     let is_nonce = nonce.len() == NONCE && nonce.bytes().all(|byte| byte.is_ascii_hexdigit());
     (is_nonce && !tenant.is_empty()).then_some(tenant)

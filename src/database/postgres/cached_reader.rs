@@ -14,9 +14,9 @@ const KEEP: Duration = Duration::from_millis(500);
 
 /// None while none is kept; else with the task that ends it.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Idle(Arc<Mutex<Option<(Connection, AbortHandle)>>>);
+pub(super) struct CachedReader(Arc<Mutex<Option<(Connection, AbortHandle)>>>);
 
-impl Idle {
+impl CachedReader {
     /// The one that is kept, if it still answers.
     pub(super) async fn take(&self) -> Option<Connection> {
         let (mut connection, end) = self.replace(None)?;

@@ -3,7 +3,7 @@
 use sqlx::{Connection, Row};
 
 use super::{Sqlite, files};
-use crate::{database::DatabaseError, tenants::found::Rows};
+use crate::{database::DatabaseError, tenants::inspection::Rows};
 
 impl Sqlite {
     pub(crate) async fn count(

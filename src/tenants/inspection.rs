@@ -10,11 +10,11 @@ use crate::cause::Cause;
 
 /// Everything one look found.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Found {
+pub(crate) struct Inspection {
     /// Present if the shared schema was asked for.
-    pub(crate) shared: Option<Look>,
+    pub(crate) shared: Option<SchemaState>,
     /// One entry for every registered tenant that was asked for, whatever became of the look at it.
-    pub(crate) tenants: BTreeMap<String, Look>,
+    pub(crate) tenants: BTreeMap<String, SchemaState>,
     /// Tenants that were asked for by name and that the registry does not hold.
     pub(crate) unregistered: BTreeSet<String>,
     /// How many rows the registry holds in all.
@@ -34,13 +34,13 @@ pub(crate) struct Found {
 
 /// What one look at one schema saw.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Look {
+pub(crate) enum SchemaState {
     NoSchema,
     /// The schema is there and holds no ledger. `tables` are the expected ones that stand there all the same.
     NoLedger {
         tables: BTreeSet<String>,
     },
-    Seen(Seen),
+    Read(SchemaSnapshot),
     /// The look itself failed: no privilege, an error, a time-out.
     Failed(Cause),
     /// Dropped while it was looked at.
@@ -49,9 +49,9 @@ pub(crate) enum Look {
 
 /// A schema that could be read.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Seen {
+pub(crate) struct SchemaSnapshot {
     /// Tenants whose ledgers are the same may share one: ten thousand copies would be half a gigabyte.
-    pub(crate) ledger: Arc<[Recorded]>,
+    pub(crate) ledger: Arc<[LedgerRow]>,
     pub(crate) missing_tables: BTreeSet<String>,
     /// What stands under a table's name and is something else.
     pub(crate) other_kinds: Vec<OtherKind>,
@@ -62,7 +62,7 @@ pub(crate) struct Seen {
 
 /// One row of a ledger.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Recorded {
+pub(crate) struct LedgerRow {
     pub(crate) id: String,
     /// The description in the ledger; empty where there is none.
     pub(crate) name: String,

@@ -9,12 +9,12 @@ use std::{
 use tokio::time::{Instant, sleep};
 
 use super::{
-    foreign,
     output::{Output, Source},
-    progress::{self, Pace, Progress},
+    progress::{self, LineThrottle, Progress},
     repair,
-    silence::{self, Silence},
+    silent_steps::{self, SilentSteps},
     streams::columns,
+    terminal_filter,
 };
 use crate::{
     outcome::{ActionEvent, event::Event},
@@ -22,29 +22,29 @@ use crate::{
 };
 
 /// Dropped, it takes its bar away.
-pub(crate) struct ByHand {
+pub(crate) struct CliProgress {
     name: &'static str,
     colour: bool,
     output: Output,
-    pace: RefCell<Pace>,
+    throttle: RefCell<LineThrottle>,
     since: Cell<Option<Instant>>,
     started: Instant,
-    silence: RefCell<Silence>,
+    silent_steps: RefCell<SilentSteps>,
 }
 
-impl ByHand {
+impl CliProgress {
     /// `colour` is that of standard error.
     pub(crate) fn new(name: &'static str, output: &Output, colour: bool) -> Self {
-        let mut silence = Silence::default();
-        silence.hear(&Event::StepStarted { step: 0 }, Duration::ZERO);
+        let mut silent_steps = SilentSteps::default();
+        silent_steps.note(&Event::StepStarted { step: 0 }, Duration::ZERO);
         Self {
             name,
             colour,
             output: output.clone(),
-            pace: RefCell::default(),
+            throttle: RefCell::default(),
             since: Cell::default(),
             started: Instant::now(),
-            silence: RefCell::new(silence),
+            silent_steps: RefCell::new(silent_steps),
         }
     }
 
@@ -54,43 +54,43 @@ impl ByHand {
         loop {
             tokio::select! {
                 result = &mut work => return result,
-                () = sleep(silence::LONG / 4) => self.mention_silence(),
+                () = sleep(silent_steps::LONG / 4) => self.mention_silence(),
             }
         }
     }
 
     fn mention_silence(&self) {
-        let due = self.silence.borrow().due(self.started.elapsed());
+        let due = self.silent_steps.borrow().due(self.started.elapsed());
         for event in due {
-            self.hear(&event);
+            self.note(&event);
             if let Event::Note { text, .. } = event {
-                self.output.say(&text);
+                self.output.print_line(&text);
             }
         }
     }
 
-    fn hear(&self, event: &Event) {
-        self.silence.borrow_mut().hear(event, self.started.elapsed());
+    fn note(&self, event: &Event) {
+        self.silent_steps.borrow_mut().note(event, self.started.elapsed());
     }
 
     pub(crate) fn on_event(&self, event: ActionEvent) {
         match event {
             ActionEvent::Note(text) => {
-                self.output.say(&text);
-                self.hear(&Event::Note { step: 0, text });
+                self.output.print_line(&text);
+                self.note(&Event::Note { step: 0, text });
             }
             ActionEvent::Progress { done, total, what } => {
                 self.tell(done, total, what);
-                self.hear(&Event::Progress { step: 0, done, total, what: what.into() });
+                self.note(&Event::Progress { step: 0, done, total, what: what.into() });
             }
             ActionEvent::Output { tenant, stream, line } => {
                 let line =
                     self.output.masked_line(&Source { step: 0, stream, tenant: tenant.clone() }, &line);
                 self.child(tenant.as_deref(), stream, &line);
-                self.hear(&Event::Output { step: 0, stream, tenant, line });
+                self.note(&Event::Output { step: 0, stream, tenant, line });
             }
             ActionEvent::RepairStep(number, step) => {
-                self.output.say(&repair::line(number, &step, self.colour));
+                self.output.print_line(&repair::line(number, &step, self.colour));
             }
         }
     }
@@ -102,7 +102,7 @@ impl ByHand {
         let progress = Progress { done, total, what: what.to_owned(), since: Duration::ZERO };
         if self.output.draws() {
             self.output.bar(Some(progress::bar(self.name, &progress, taken, columns())));
-        } else if self.pace.borrow_mut().is_due(0, done, total, taken) {
+        } else if self.throttle.borrow_mut().is_due(0, done, total, taken) {
             self.output.mention(&progress::words(&progress, taken));
         }
     }
@@ -111,11 +111,11 @@ impl ByHand {
     fn child(&self, tenant: Option<&str>, stream: process::Stream, line: &str) {
         let mark = if stream == process::Stream::Out { "|" } else { "!" };
         let lead = tenant.map(|tenant| format!("{tenant} ")).unwrap_or_default();
-        self.output.mention(&format!("{lead}{mark} {}", foreign::without_colour(line)));
+        self.output.mention(&format!("{lead}{mark} {}", terminal_filter::without_colour(line)));
     }
 }
 
-impl Drop for ByHand {
+impl Drop for CliProgress {
     fn drop(&mut self) {
         if self.output.draws() && self.since.get().is_some() {
             self.output.bar(None);

@@ -11,22 +11,22 @@ const CHARACTERS: usize = 200;
 
 /// The running steps.
 #[derive(Debug, Default)]
-pub(super) struct Silence(BTreeMap<usize, Heard>);
+pub(super) struct SilentSteps(BTreeMap<usize, LastOutput>);
 
 #[derive(Debug)]
-struct Heard {
+struct LastOutput {
     started: Duration,
     /// When there was last something to read of it.
     at: Duration,
     last: Option<String>,
 }
 
-impl Silence {
-    pub(super) fn hear(&mut self, event: &Event, at: Duration) {
+impl SilentSteps {
+    pub(super) fn note(&mut self, event: &Event, at: Duration) {
         let Some(step) = event.step() else { return };
         match event {
             Event::StepStarted { .. } => {
-                self.0.insert(step, Heard { started: at, at, last: None });
+                self.0.insert(step, LastOutput { started: at, at, last: None });
             }
             Event::StepDone { .. } | Event::StepFailed { .. } | Event::Blocked { .. } => {
                 self.0.remove(&step);
@@ -49,15 +49,15 @@ impl Silence {
     pub(super) fn due(&self, at: Duration) -> Vec<Event> {
         let silent = self.0.iter().filter(|(_, heard)| at.saturating_sub(heard.at) >= LONG);
         silent
-            .map(|(step, Heard { started, last, .. })| {
+            .map(|(step, LastOutput { started, last, .. })| {
                 let seconds = Duration::from_secs(at.saturating_sub(*started).as_secs());
-                let said = last.as_ref().map_or_else(
+                let message = last.as_ref().map_or_else(
                     || "it has printed nothing".to_owned(),
                     |last| format!("its last line: {last}"),
                 );
                 Event::Note {
                     step: *step,
-                    text: format!("still running after {}; {said}", duration(seconds)),
+                    text: format!("still running after {}; {message}", duration(seconds)),
                 }
             })
             .collect()
@@ -71,28 +71,28 @@ mod tests {
 
     #[test]
     fn a_silent_step_is_mentioned_with_its_last_line_once_a_minute() {
-        let mut silence = Silence::default();
+        let mut silent_steps = SilentSteps::default();
         let second = Duration::from_secs;
-        let mut said = Vec::new();
-        silence.hear(&Event::StepStarted { step: 2 }, second(5));
+        let mut message = Vec::new();
+        silent_steps.note(&Event::StepStarted { step: 2 }, second(5));
         for at in (0..=300).map(second) {
             if at == second(10) {
                 let line = "creating the tables".to_owned();
-                silence.hear(&Event::Output { step: 2, stream: Stream::Out, tenant: None, line }, at);
+                silent_steps.note(&Event::Output { step: 2, stream: Stream::Out, tenant: None, line }, at);
             }
-            for event in silence.due(at) {
-                silence.hear(&event, at);
+            for event in silent_steps.due(at) {
+                silent_steps.note(&event, at);
                 if let Event::Note { text, .. } = event {
-                    said.push(text);
+                    message.push(text);
                 }
             }
             if at == second(150) {
                 let summary = "done".into();
-                silence.hear(&Event::StepDone { step: 2, took: second(145), summary }, at);
+                silent_steps.note(&Event::StepDone { step: 2, took: second(145), summary }, at);
             }
         }
         assert_eq!(
-            said,
+            message,
             [
                 "still running after 65 s; its last line: creating the tables",
                 "still running after 2 m 5 s; its last line: creating the tables"

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, time::Duration};
 use serde::Serialize;
 
 use super::{
-    facts::{Facts, Place},
+    failure_report::{FailureReport, StepPosition},
     progress::{self, Progress},
     running::Running,
 };
@@ -23,7 +23,7 @@ use crate::{
 const LINES: usize = 15;
 
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Standing {
+pub(crate) struct StartupStatus {
     pub(crate) run: String,
     pub(crate) role: Option<String>,
     pub(crate) phase: Phase,
@@ -33,7 +33,7 @@ pub(crate) struct Standing {
     /// What the last judgement counted.
     pub(crate) schemas: Option<Schemas>,
     /// Set once a blocking step has failed.
-    pub(crate) facts: Option<Facts>,
+    pub(crate) facts: Option<FailureReport>,
     /// How long it took, once it is over.
     pub(crate) took: Option<Duration>,
     /// How the gate was opened though not everything was complete.
@@ -61,7 +61,7 @@ pub(crate) struct Step {
     pub(crate) since: Duration,
     pub(crate) took: Option<Duration>,
     /// The last that is known of it: its summary, why it was skipped, what it waits for.
-    pub(crate) said: String,
+    pub(crate) message: String,
     pub(crate) progress: Option<Progress>,
 }
 
@@ -98,13 +98,13 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
-    pub(crate) fn of(how: &Opening, trouble: &FailureDetails) -> Self {
+    pub(crate) fn of(how: &Opening, details: &FailureDetails) -> Self {
         let reason = match how {
             Opening::Override { reason } => Some(reason.clone()),
             Opening::Report | Opening::Quarantine { .. } => None,
         };
-        let tenants = trouble.judgement.as_ref().map(quarantine::incomplete).unwrap_or_default();
-        Self { how: how.word(), reason, what: failure::chain(&trouble.failure), tenants }
+        let tenants = details.judgement.as_ref().map(quarantine::incomplete).unwrap_or_default();
+        Self { how: how.word(), reason, what: failure::chain(&details.failure), tenants }
     }
 }
 
@@ -136,8 +136,8 @@ impl State {
     }
 }
 
-impl Standing {
-    pub(crate) fn tell(&mut self, event: &Event, at: Duration) {
+impl StartupStatus {
+    pub(crate) fn apply(&mut self, event: &Event, at: Duration) {
         match event {
             Event::Started { run, role, steps } => self.start(run, role.as_deref(), steps),
             Event::StepStarted { step } => self.with(*step, |step| {
@@ -166,28 +166,28 @@ impl Standing {
                 let (incomplete, unproven) = (*incomplete, *unproven);
                 self.schemas = Some(Schemas { complete, accepted, incomplete, quarantined: 0, unproven });
             }
-            Event::Opened { step, how, trouble } => {
+            Event::Opened { step, how, details } => {
                 if let (Opening::Quarantine { tenants }, Some(schemas)) = (how, &mut self.schemas) {
                     schemas.quarantined = tenants.len();
                     schemas.incomplete = schemas.incomplete.saturating_sub(tenants.len());
                 }
                 self.line(*step, &format!("warning: the gate is open: {}", how.words()));
-                self.opened.push(Opened::of(how, trouble));
+                self.opened.push(Opened::of(how, details));
             }
             Event::StepDone { step, took, summary } => self.end(*step, State::Ok, Some(*took), summary),
-            Event::StepFailed { step, took, blocking, trouble } => {
-                self.unprovisioned |= matches!(trouble.failure, Failure::Provisioning { .. });
-                let why = failure::chain(&trouble.failure);
+            Event::StepFailed { step, took, blocking, details } => {
+                self.unprovisioned |= matches!(details.failure, Failure::Provisioning { .. });
+                let why = failure::chain(&details.failure);
                 let state = if *blocking { State::Failed } else { State::Warned };
                 self.end(*step, state, Some(*took), &why);
                 if *blocking && self.facts.is_none() {
-                    self.block(Some(*step), trouble);
+                    self.block(Some(*step), details);
                     self.phase = Phase::Stopping;
                 }
             }
             Event::Stopping { .. } => self.phase = Phase::Stopping,
-            Event::Blocked { step, took, trouble } => {
-                self.block(*step, trouble);
+            Event::Blocked { step, took, details } => {
+                self.block(*step, details);
                 self.phase = Phase::Blocked;
                 self.took = Some(*took);
             }
@@ -202,9 +202,9 @@ impl Standing {
     }
 
     /// A step's name and place.
-    pub(crate) fn place(&self, step: usize) -> Place {
+    pub(crate) fn place(&self, step: usize) -> StepPosition {
         let name = self.steps.get(step).map(|step| step.name.clone()).unwrap_or_default();
-        Place { number: step + 1, of: self.steps.len(), name }
+        StepPosition { number: step + 1, of: self.steps.len(), name }
     }
 
     /// A running step's progress as one line for a terminal.
@@ -242,15 +242,15 @@ impl Standing {
             state: State::Todo,
             since: Duration::ZERO,
             took: None,
-            said: String::new(),
+            message: String::new(),
             progress: None,
         };
         self.steps = steps.iter().map(todo).collect();
     }
 
-    fn block(&mut self, step: Option<usize>, trouble: &FailureDetails) {
+    fn block(&mut self, step: Option<usize>, details: &FailureDetails) {
         let place = step.map(|step| self.place(step));
-        self.facts = Some(Facts::of(place, trouble, Running::Run));
+        self.facts = Some(FailureReport::of(place, details, Running::Run));
     }
 
     fn with(&mut self, step: usize, change: impl FnOnce(&mut Step)) {
@@ -259,17 +259,17 @@ impl Standing {
         }
     }
 
-    fn end(&mut self, step: usize, state: State, took: Option<Duration>, said: &str) {
+    fn end(&mut self, step: usize, state: State, took: Option<Duration>, message: &str) {
         self.with(step, |step| {
             step.state = state;
             step.took = took;
-            said.clone_into(&mut step.said);
+            message.clone_into(&mut step.message);
         });
     }
 
     fn say(&mut self, step: usize, text: String) {
         self.line(step, &text);
-        self.with(step, |step| step.said = text);
+        self.with(step, |step| step.message = text);
     }
 
     fn line(&mut self, step: usize, text: &str) {
@@ -291,22 +291,22 @@ mod tests {
 
     use super::*;
 
-    fn standing(events: &[Event]) -> Standing {
-        let mut standing = Standing::default();
+    fn status(events: &[Event]) -> StartupStatus {
+        let mut status = StartupStatus::default();
         let steps = vec!["one".into(), "two".into()];
-        standing.tell(&Event::Started { run: "1".into(), role: None, steps }, Duration::ZERO);
+        status.apply(&Event::Started { run: "1".into(), role: None, steps }, Duration::ZERO);
         for event in events {
-            standing.tell(event, Duration::from_secs(1));
+            status.apply(event, Duration::from_secs(1));
         }
-        standing
+        status
     }
 
     #[test]
     fn the_current_step_is_the_one_that_runs_then_the_one_to_come() {
-        assert_eq!(standing(&[]).current(), Some(0));
-        assert_eq!(standing(&[Event::StepStarted { step: 1 }]).current(), Some(1));
+        assert_eq!(status(&[]).current(), Some(0));
+        assert_eq!(status(&[Event::StepStarted { step: 1 }]).current(), Some(1));
         let skipped = Event::StepSkipped { step: 0, reason: "role".into() };
-        assert_eq!(standing(&[skipped]).current(), Some(1));
+        assert_eq!(status(&[skipped]).current(), Some(1));
     }
 
     #[test]
@@ -315,20 +315,20 @@ mod tests {
             step,
             took: Duration::ZERO,
             blocking: true,
-            trouble: Failure::Interrupted { signal, doing: "now".into() }.into(),
+            details: Failure::Interrupted { signal, doing: "now".into() }.into(),
         };
-        let standing = standing(&[failed(1, 15), failed(0, 2)]);
-        let facts = standing.facts.unwrap();
+        let status = status(&[failed(1, 15), failed(0, 2)]);
+        let facts = status.facts.unwrap();
         assert_eq!((facts.exit_code, facts.step.unwrap().number), (143, 2));
-        assert_eq!(standing.phase, Phase::Stopping);
+        assert_eq!(status.phase, Phase::Stopping);
     }
 
     #[test]
     fn only_the_last_lines_are_kept() {
         let line =
             |n: usize| Event::Output { step: 0, stream: Stream::Out, tenant: None, line: n.to_string() };
-        let standing = standing(&(0..100).map(line).collect::<Vec<_>>());
-        assert_eq!(standing.lines.len(), LINES);
-        assert_eq!(standing.lines.back().map(String::as_str), Some("one: | 99"));
+        let status = status(&(0..100).map(line).collect::<Vec<_>>());
+        assert_eq!(status.lines.len(), LINES);
+        assert_eq!(status.lines.back().map(String::as_str), Some("one: | 99"));
     }
 }

@@ -15,16 +15,16 @@ use crate::{
 
 /// The facts of one failure.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Facts {
+pub(crate) struct FailureReport {
     pub(crate) exit_code: u8,
     /// The failure's stable name.
     pub(crate) failure: &'static str,
     /// None if it was no step that failed.
-    pub(crate) step: Option<Place>,
+    pub(crate) step: Option<StepPosition>,
     pub(crate) what: String,
     pub(crate) done: Option<String>,
     /// The bad schemas, the proven ones first.
-    pub(crate) schemas: Vec<Schema>,
+    pub(crate) schemas: Vec<ReportedSchema>,
     pub(crate) likely_cause: Option<&'static str>,
     pub(crate) next: Vec<Action>,
     /// The child's last lines.
@@ -33,7 +33,7 @@ pub(crate) struct Facts {
 
 /// A step and where it stands, from 1.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Place {
+pub(crate) struct StepPosition {
     pub(crate) number: usize,
     pub(crate) of: usize,
     pub(crate) name: String,
@@ -41,7 +41,7 @@ pub(crate) struct Place {
 
 /// A schema and everything wrong with it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Schema {
+pub(crate) struct ReportedSchema {
     /// None for the shared schema.
     pub(crate) tenant: Option<String>,
     pub(crate) findings: Vec<Line>,
@@ -54,7 +54,7 @@ pub(crate) struct Line {
     pub(crate) text: String,
 }
 
-impl Facts {
+impl FailureReport {
     /// Replaces every text by what `change` makes of it.
     pub(crate) fn change(&mut self, change: &mut dyn FnMut(&str) -> String) {
         let mut texts = vec![&mut self.what];
@@ -74,13 +74,13 @@ impl Facts {
         }
     }
 
-    pub(crate) fn of(step: Option<Place>, details: &FailureDetails, running: Running) -> Self {
+    pub(crate) fn of(step: Option<StepPosition>, details: &FailureDetails, running: Running) -> Self {
         let advice = advice(details, running);
         let judged = |outcome| {
             let verdicts = details.judgement.iter().flat_map(Judgement::verdicts);
-            verdicts.filter(move |(_, verdict)| verdict.outcome() == outcome).map(Schema::judged)
+            verdicts.filter(move |(_, verdict)| verdict.outcome() == outcome).map(ReportedSchema::judged)
         };
-        let failed = details.failed.iter().map(Schema::failed);
+        let failed = details.failed.iter().map(ReportedSchema::failed);
         Self {
             exit_code: details.failure.code(),
             failure: details.failure.id(),
@@ -95,7 +95,7 @@ impl Facts {
     }
 }
 
-impl Schema {
+impl ReportedSchema {
     fn judged((tenant, verdict): (Option<&str>, &Verdict)) -> Self {
         let line = |finding| {
             let (label, text) = wording::words(finding);

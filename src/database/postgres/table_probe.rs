@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{DatabaseError, Postgres, QUERY_CANCELED, connect, quote::qualified, reading::Reading};
-use crate::tenants::found::Rows;
+use crate::tenants::inspection::Rows;
 
 /// A server process never gives back what it caches of each table.
 const TENANTS_A_CONNECTION: usize = 200;

@@ -61,16 +61,16 @@ impl Planned {
 fn wrap(text: &mut String, start: &str, words: &str) {
     let indent = start.chars().count().min(WIDTH / 2 + 10);
     let mut line = start.to_owned();
-    let mut begun = false;
+    let mut started = false;
     for word in words.split(' ') {
-        if begun && line.chars().count() + word.chars().count() > WIDTH {
+        if started && line.chars().count() + word.chars().count() > WIDTH {
             text.push_str(line.trim_end());
             text.push('\n');
             line = " ".repeat(indent);
         }
         line.push_str(word);
         line.push(' ');
-        begun = true;
+        started = true;
     }
     text.push_str(line.trim_end());
     text.push('\n');

@@ -12,21 +12,21 @@ pub(super) const ROUND: Duration = Duration::from_millis(10);
 
 /// When the rungs of the ladder are due.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Ladder {
+pub(super) struct Escalation {
     kill: Deadline,
     give_up: Deadline,
 }
 
 /// What is due now.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Rung {
+pub(super) enum Stage {
     /// Nothing, for as long as this.
     Grace(Duration),
     Kill,
     GiveUp,
 }
 
-impl Ladder {
+impl Escalation {
     /// For processes that are asked to end now.
     pub(super) fn with_grace(grace: Duration) -> Self {
         Self { kill: Deadline::after(grace), give_up: Deadline::after(grace.saturating_add(GIVE_UP)) }
@@ -38,13 +38,13 @@ impl Ladder {
         *self = Self { kill: self.kill.min(shorter.kill), give_up: self.give_up.min(shorter.give_up) };
     }
 
-    pub(super) fn rung(&self) -> Rung {
+    pub(super) fn stage(&self) -> Stage {
         if self.give_up.has_passed() {
-            return Rung::GiveUp;
+            return Stage::GiveUp;
         }
         match self.kill.left() {
-            Duration::ZERO => Rung::Kill,
-            left => Rung::Grace(left),
+            Duration::ZERO => Stage::Kill,
+            left => Stage::Grace(left),
         }
     }
 }

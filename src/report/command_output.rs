@@ -4,8 +4,8 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    advice, doctor, facts::Facts, failure_box, foreign, github::annotation, history, judgement, repair,
-    running::Running, tenants,
+    advice, doctor, failure_box, failure_report::FailureReport, github::annotation, history, judgement,
+    repair, running::Running, tenants, terminal_filter,
 };
 use crate::{
     cli::Format,
@@ -23,7 +23,7 @@ use crate::{
 
 /// A command's output and its exit code.
 #[derive(Debug, Default)]
-pub(crate) struct Answer {
+pub(crate) struct CommandOutput {
     /// For standard output.
     pub(crate) text: String,
     /// For standard error.
@@ -34,10 +34,10 @@ pub(crate) struct Answer {
 /// A result that can be shown.
 pub(crate) trait Render {
     /// `colour` is that of standard output.
-    fn render(self, format: Format, colour: bool) -> Answer;
+    fn render(self, format: Format, colour: bool) -> CommandOutput;
 }
 
-impl Answer {
+impl CommandOutput {
     pub(crate) fn good(text: impl Into<String>) -> Self {
         Self { text: text.into(), failure: None, code: 0 }
     }
@@ -72,10 +72,10 @@ impl Answer {
     }
 
     /// For standard error.
-    pub(crate) fn complaint(&self, running: Running, colour: bool) -> Option<String> {
+    pub(crate) fn error_text(&self, running: Running, colour: bool) -> Option<String> {
         let details = self.failure.as_ref()?;
         let problems = match &details.failure {
-            Failure::ConfigInvalid { rendered, .. } => format!("{}\n", foreign::rendered(rendered)),
+            Failure::ConfigInvalid { rendered, .. } => format!("{}\n", terminal_filter::rendered(rendered)),
             _ => String::new(),
         };
         Some(problems + &failure_box::of_command(details, running, colour))
@@ -88,61 +88,61 @@ fn pretty(value: &impl Serialize) -> String {
 }
 
 impl Render for String {
-    fn render(self, _: Format, _: bool) -> Answer {
-        Answer::good(self)
+    fn render(self, _: Format, _: bool) -> CommandOutput {
+        CommandOutput::good(self)
     }
 }
 
 /// A yes or no with its reason.
 impl Render for (bool, String) {
-    fn render(self, _: Format, _: bool) -> Answer {
-        Answer { code: u8::from(!self.0), ..Answer::good(self.1 + "\n") }
+    fn render(self, _: Format, _: bool) -> CommandOutput {
+        CommandOutput { code: u8::from(!self.0), ..CommandOutput::good(self.1 + "\n") }
     }
 }
 
 impl Render for ConfigChecked {
-    fn render(self, _: Format, _: bool) -> Answer {
+    fn render(self, _: Format, _: bool) -> CommandOutput {
         let gap = if self.warnings.is_empty() { "" } else { "\n" };
         let steps = count(self.steps, "step");
-        Answer::good(format!("{}{gap}{}: valid, {steps}\n", self.warnings, self.path.display()))
+        CommandOutput::good(format!("{}{gap}{}: valid, {steps}\n", self.warnings, self.path.display()))
     }
 }
 
 impl Render for Plan {
-    fn render(self, format: Format, _: bool) -> Answer {
+    fn render(self, format: Format, _: bool) -> CommandOutput {
         match format {
-            Format::Json => Answer::good(pretty(&json!(self))),
-            _ => Answer::good(self.text()),
+            Format::Json => CommandOutput::good(pretty(&json!(self))),
+            _ => CommandOutput::good(self.text()),
         }
     }
 }
 
 impl Render for Vec<Run> {
-    fn render(self, format: Format, _: bool) -> Answer {
+    fn render(self, format: Format, _: bool) -> CommandOutput {
         match format {
-            Format::Json => Answer::good(pretty(&json!(self))),
-            _ => Answer::good(history::text(&self)),
+            Format::Json => CommandOutput::good(pretty(&json!(self))),
+            _ => CommandOutput::good(history::text(&self)),
         }
     }
 }
 
 impl Render for Vec<Checked> {
-    fn render(self, format: Format, colour: bool) -> Answer {
+    fn render(self, format: Format, colour: bool) -> CommandOutput {
         let text = match format {
             Format::Json => doctor::json(&self),
             Format::Junit => doctor::junit(&self),
             Format::Text | Format::Github => doctor::text(&self, colour),
         };
-        Answer { code: u8::from(doctor::has_failed(&self)), ..Answer::good(text) }
+        CommandOutput { code: u8::from(doctor::has_failed(&self)), ..CommandOutput::good(text) }
     }
 }
 
 impl Render for Verified {
-    fn render(self, format: Format, _: bool) -> Answer {
+    fn render(self, format: Format, _: bool) -> CommandOutput {
         let Self { judgement, stale, app, quiet } = self;
         let warning = |text: String| match format {
             Format::Github => format!("{}\n", annotation("warning", "portcullis", &text)),
-            _ => foreign::line(&format!("warning: {text}")),
+            _ => terminal_filter::line(&format!("warning: {text}")),
         };
         let warnings: String = wording::warnings(&judgement).into_iter().chain(stale).map(warning).collect();
         let (whole, before) = match format {
@@ -157,66 +157,67 @@ impl Render for Verified {
         };
         let of_app = app.map(|app| format!(", as far as `{app}` is concerned")).unwrap_or_default();
         let answer = match FailureDetails::unless_complete(judgement) {
-            Ok(_) if quiet => Answer::good(""),
-            Ok(summary) => Answer::good(format!("{before}complete: {summary}{of_app}\n")),
-            Err(failure) => Answer { text: before, ..Answer::bad(failure) },
+            Ok(_) if quiet => CommandOutput::good(""),
+            Ok(summary) => CommandOutput::good(format!("{before}complete: {summary}{of_app}\n")),
+            Err(failure) => CommandOutput { text: before, ..CommandOutput::bad(failure) },
         };
         match whole {
-            Some(text) => Answer { text, ..answer.without_box() },
+            Some(text) => CommandOutput { text, ..answer.without_box() },
             None => answer,
         }
     }
 }
 
 impl Render for Migrated {
-    fn render(self, format: Format, _: bool) -> Answer {
+    fn render(self, format: Format, _: bool) -> CommandOutput {
         match self {
             Self::Pending(judgement) if format == Format::Json => {
-                Answer::good(pretty(&judgement::json(&judgement)))
+                CommandOutput::good(pretty(&judgement::json(&judgement)))
             }
             Self::Applied { parts, failure } if format == Format::Json => {
                 let one = |(part, summary): &(&str, String)| json!({ "part": part, "summary": summary });
                 let text = pretty(&json!({
                     "outcome": if failure.is_some() { "failed" } else { "done" },
                     "parts": parts.iter().map(one).collect::<Vec<_>>(),
-                    "failure": failure.as_ref().map(|details| Facts::of(None, details, Running::Migrate)),
+                    "failure": failure.as_ref().map(|details| FailureReport::of(None, details, Running::Migrate)),
                 }));
-                Answer::with(text, failure).without_box()
+                CommandOutput::with(text, failure).without_box()
             }
             Self::Applied { parts, failure } => {
                 let text = parts
                     .iter()
                     .fold(String::new(), |text, (part, summary)| text + &format!("{part}: {summary}\n"));
-                Answer::with(text, failure)
+                CommandOutput::with(text, failure)
             }
             Self::Pending(judgement) => {
                 let text = tenants::findings(&judgement);
-                Answer::good(if text.is_empty() { "nothing pending\n".into() } else { text })
+                CommandOutput::good(if text.is_empty() { "nothing pending\n".into() } else { text })
             }
         }
     }
 }
 
 impl Render for Repairs {
-    fn render(self, format: Format, _: bool) -> Answer {
+    fn render(self, format: Format, _: bool) -> CommandOutput {
         let text = match format {
             Format::Json => pretty(&repair::json(&self.tenants)),
             _ => repair::summary(&self.tenants, self.app.as_deref(), self.dry_run),
         };
-        let answer = Answer::with(text, self.tenants.into_iter().find_map(|(_, repaired)| repaired.trouble));
+        let answer =
+            CommandOutput::with(text, self.tenants.into_iter().find_map(|(_, repaired)| repaired.details));
         if format == Format::Json { answer.without_box() } else { answer }
     }
 }
 
 impl Render for ManifestMade {
-    fn render(self, _: Format, _: bool) -> Answer {
+    fn render(self, _: Format, _: bool) -> CommandOutput {
         let (name, release) = (self.path.display(), self.release);
         let Some([shared, tenant]) = self.written else {
-            return Answer::good(format!("{name}: up to date, release {release}\n"));
+            return CommandOutput::good(format!("{name}: up to date, release {release}\n"));
         };
         let counts =
             |(migrations, tables)| format!("{}, {}", count(migrations, "migration"), count(tables, "table"));
-        Answer::good(format!(
+        CommandOutput::good(format!(
             "{name}: written, release {release}\n  shared: {}\n  tenant: {}\n",
             counts(shared),
             counts(tenant)
@@ -225,7 +226,7 @@ impl Render for ManifestMade {
 }
 
 impl Render for TenantOutcome {
-    fn render(self, format: Format, _: bool) -> Answer {
+    fn render(self, format: Format, _: bool) -> CommandOutput {
         let absent = matches!(&self, Self::Shown { verdict, .. } if verdict.is_absent());
         if format == Format::Json {
             // A signal ends the command without an answer; a configuration's problems are written for people alone.
@@ -240,11 +241,11 @@ impl Render for TenantOutcome {
                     outcome => pretty(&tenants::json(outcome)),
                 }
             };
-            let answer = Answer::with(text, self.into_failure());
+            let answer = CommandOutput::with(text, self.into_failure());
             let answer = if interrupted || invalid { answer } else { answer.without_box() };
-            return Answer { code: answer.code.max(u8::from(absent)), ..answer };
+            return CommandOutput { code: answer.code.max(u8::from(absent)), ..answer };
         }
-        let answer = Answer::with(tenants::text(&self), self.into_failure());
-        Answer { code: answer.code.max(u8::from(absent)), ..answer }
+        let answer = CommandOutput::with(tenants::text(&self), self.into_failure());
+        CommandOutput { code: answer.code.max(u8::from(absent)), ..answer }
     }
 }

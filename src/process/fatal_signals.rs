@@ -8,12 +8,12 @@ use super::signals::{Info, SignalSet};
 
 /// The rule for one start.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct EndingSignals {
+pub(crate) struct FatalSignals {
     /// Only if a process sent them: a timer, a closed pipe or a terminal's new size is no wish of anybody's.
     if_sent: SignalSet,
 }
 
-impl EndingSignals {
+impl FatalSignals {
     pub(super) fn new(ignored: SignalSet) -> Self {
         let harmless = SignalSet::ENDING.or(SignalSet::HARMLESS).or(ignored);
         Self { if_sent: SignalSet::ALL.without(harmless) }
@@ -45,7 +45,7 @@ mod tests {
 
     #[test]
     fn what_would_end_a_program_without_handlers_ends_us() {
-        let ending = EndingSignals::new(SignalSet::of(&[libc::SIGPIPE]));
+        let ending = FatalSignals::new(SignalSet::of(&[libc::SIGPIPE]));
         let (sent, kernel) = (libc::SI_USER, 0x80);
         for (signal, code, expected, why) in [
             (libc::SIGTERM, sent, true, "it asks for the end"),

@@ -7,29 +7,29 @@ use sqlx::{Connection, Row, sqlite::SqliteConnection};
 use super::{LEDGER, Sqlite, disk, files, registry::Rows};
 use crate::{
     config::Selection,
-    database::{DatabaseError, Made, Question},
+    database::{DatabaseError, InspectRequest, TableSet},
     tenants::{
-        found::{Found, Look, OtherKind, Recorded, Seen},
-        ledger::Shape,
+        inspection::{Inspection, LedgerRow, OtherKind, SchemaSnapshot, SchemaState},
+        ledger::LedgerLayout,
         manifest::{Expected, Kind, Kinds},
     },
 };
 
 impl Sqlite {
-    pub(crate) async fn look(&self, question: &Question<'_>) -> Result<Found, DatabaseError> {
-        let manifest = question.manifest;
+    pub(crate) async fn inspect(&self, request: &InspectRequest<'_>) -> Result<Inspection, DatabaseError> {
+        let manifest = request.manifest;
         let shape = manifest.framework.shape();
-        let mut found = Found::default();
-        if question.shared {
+        let mut found = Inspection::default();
+        if request.shared {
             found.shared = Some(file(&self.shared(), &manifest.shared, shape).await);
         }
-        let Some(selection) = question.tenants else {
+        let Some(selection) = request.tenants else {
             return Ok(found);
         };
         let rows = match self.read_registry().await? {
             Some(rows) => rows,
             None => self.registry.as_ref().map_or(Ok(Rows::default()), |registry| {
-                question.without_registry(super::registry::table(registry), &found).map(|()| Rows::default())
+                request.without_registry(super::registry::table(registry), &found).map(|()| Rows::default())
             })?,
         };
         found.registered = rows.tenants.len();
@@ -44,14 +44,14 @@ impl Sqlite {
         };
         let total = asked.len();
         for (done, name) in asked.into_iter().enumerate() {
-            (question.looked)(done, total);
-            let look = match self.tenant(name) {
+            (request.on_progress)(done, total);
+            let state = match self.tenant(name) {
                 Some(path) => file(&path, &manifest.tenant, shape).await,
-                None => Look::Failed("the name cannot be a file's".into()),
+                None => SchemaState::Failed("the name cannot be a file's".into()),
             };
-            found.tenants.insert(name.clone(), look);
+            found.tenants.insert(name.clone(), state);
         }
-        (question.looked)(total, total);
+        (request.on_progress)(total, total);
         if *selection == Selection::All && self.registry.is_some() {
             found.orphans = self.orphans(&rows).await?;
         }
@@ -71,43 +71,43 @@ impl Sqlite {
 }
 
 /// One look at one file, whatever becomes of it.
-async fn file(path: &Path, expected: &Expected, shape: Shape) -> Look {
+async fn file(path: &Path, expected: &Expected, shape: LedgerLayout) -> SchemaState {
     let mut connection = match files::read(path).await {
         Ok(Some(connection)) => connection,
-        Ok(None) => return Look::NoSchema,
-        Err(_) if disk::exists(path).await == Ok(false) => return Look::Vanished,
-        Err(why) => return Look::Failed(why),
+        Ok(None) => return SchemaState::NoSchema,
+        Err(_) if disk::exists(path).await == Ok(false) => return SchemaState::Vanished,
+        Err(why) => return SchemaState::Failed(why),
     };
-    let look = async {
+    let state = async {
         files::rows(&mut connection, "BEGIN").await?;
         inside(&mut connection, expected, shape).await
     }
     .await;
     let _ = connection.close().await;
-    look.unwrap_or_else(|error: sqlx::Error| Look::Failed(files::cause(&error)))
+    state.unwrap_or_else(|error: sqlx::Error| SchemaState::Failed(files::cause(&error)))
 }
 
 /// The look inside the transaction that is open.
 pub(super) async fn inside(
     connection: &mut SqliteConnection,
     expected: &Expected,
-    shape: Shape,
-) -> Result<Look, sqlx::Error> {
+    shape: LedgerLayout,
+) -> Result<SchemaState, sqlx::Error> {
     let present = present(connection).await?;
-    let mut seen = compare(expected, &present);
+    let mut snapshot = compare(expected, &present);
     if !present.tables.contains_key(shape.table) {
-        let missing = &seen.missing_tables;
+        let missing = &snapshot.missing_tables;
         let tables = expected.tables.keys().filter(|table| !missing.contains(*table)).cloned().collect();
-        return Ok(Look::NoLedger { tables });
+        return Ok(SchemaState::NoLedger { tables });
     }
-    seen.ledger = ledger(connection, shape).await?.into();
-    Ok(Look::Seen(seen))
+    snapshot.ledger = ledger(connection, shape).await?.into();
+    Ok(SchemaState::Read(snapshot))
 }
 
 /// Every table and view with its columns. SQLite compares names without regard to case, so they are here
 /// in lower case.
-async fn present(connection: &mut SqliteConnection) -> Result<Made, sqlx::Error> {
-    let mut present = Made::default();
+async fn present(connection: &mut SqliteConnection) -> Result<TableSet, sqlx::Error> {
+    let mut present = TableSet::default();
     for row in files::rows(connection, COLUMNS).await? {
         let column = row.try_get::<Option<String>, _>(1)?.map(|name| name.to_ascii_lowercase());
         let table = row.try_get::<String, _>(0)?.to_ascii_lowercase();
@@ -126,35 +126,38 @@ pub(super) const COLUMNS: &str = "SELECT m.name, c.name, m.type FROM sqlite_mast
     LEFT JOIN pragma_table_xinfo(m.name) c ON c.hidden <> 1 \
     WHERE m.type IN ('table', 'view') AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";
 
-fn compare(expected: &Expected, present: &Made) -> Seen {
-    let mut seen = Seen::default();
+fn compare(expected: &Expected, present: &TableSet) -> SchemaSnapshot {
+    let mut snapshot = SchemaSnapshot::default();
     for (table, columns) in &expected.tables {
         let name = table.to_ascii_lowercase();
         let Some(there) = present.tables.get(&name) else {
-            seen.missing_tables.insert(table.clone());
+            snapshot.missing_tables.insert(table.clone());
             continue;
         };
         let kind = |kinds: &Kinds, name: &str| kinds.get(name).copied().unwrap_or_default();
         let (expected, found) = (kind(&expected.kinds, table), kind(&present.kinds, &name));
         if expected != found {
-            seen.other_kinds.push(OtherKind { table: table.clone(), expected, found });
+            snapshot.other_kinds.push(OtherKind { table: table.clone(), expected, found });
             continue;
         }
         let missing: BTreeSet<String> =
             columns.iter().filter(|column| !there.contains(&column.to_ascii_lowercase())).cloned().collect();
         if !missing.is_empty() {
-            seen.missing_columns.insert(table.clone(), missing);
+            snapshot.missing_columns.insert(table.clone(), missing);
         }
     }
-    seen
+    snapshot
 }
 
 /// The rows of the ledger that this program writes.
-pub(super) async fn our_ledger(connection: &mut SqliteConnection) -> Result<Vec<Recorded>, sqlx::Error> {
+pub(super) async fn our_ledger(connection: &mut SqliteConnection) -> Result<Vec<LedgerRow>, sqlx::Error> {
     ledger(connection, LEDGER).await
 }
 
-async fn ledger(connection: &mut SqliteConnection, shape: Shape) -> Result<Vec<Recorded>, sqlx::Error> {
+async fn ledger(
+    connection: &mut SqliteConnection,
+    shape: LedgerLayout,
+) -> Result<Vec<LedgerRow>, sqlx::Error> {
     let sql = format!(
         "SELECT CAST({} AS TEXT), CAST(coalesce({}, '') AS TEXT), {}, CAST({} AS INTEGER) FROM {}",
         files::identifier(shape.id),
@@ -169,7 +172,7 @@ async fn ledger(connection: &mut SqliteConnection, shape: Shape) -> Result<Vec<R
     let rows = files::rows(connection, &sql).await?;
     rows.iter()
         .map(|row| {
-            Ok(Recorded {
+            Ok(LedgerRow {
                 id: row.try_get(0)?,
                 name: row.try_get(1)?,
                 checksum: row.try_get(2)?,

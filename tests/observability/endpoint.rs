@@ -18,10 +18,10 @@ use crate::{
     run::lock::{slow, until_at_work},
     support::{
         http::{answers, free_port, get},
-        patience::until_true,
         portcullis::Portcullis,
         process::Running,
         terminal::Session,
+        time_limits::until_true,
     },
 };
 

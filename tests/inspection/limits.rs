@@ -8,7 +8,7 @@ use std::{
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
-use crate::support::{cluster::block_on, fleet, patience::until_true, server::Server};
+use crate::support::{cluster::block_on, fleet, server::Server, time_limits::until_true};
 
 /// Between two looks at the lock table.
 const PAUSE: Duration = Duration::from_millis(2);

@@ -10,19 +10,19 @@ pub(super) const USES: u32 = 50;
 
 /// None while none is kept.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Kept(Arc<Mutex<Option<Spare>>>);
+pub(super) struct WriterPool(Arc<Mutex<Option<IdleConnections>>>);
 
 /// Those that nobody uses just now.
 #[derive(Debug, Default)]
-pub(super) struct Spare {
+pub(super) struct IdleConnections {
     pub(super) connections: Vec<Connection>,
-    pub(super) given_back: u32,
+    pub(super) released: u32,
 }
 
-impl Kept {
+impl WriterPool {
     /// From now on they are kept.
     pub(super) fn begin(&self) {
-        self.with(|kept| *kept = Some(Spare::default()));
+        self.with(|writer_pool| *writer_pool = Some(IdleConnections::default()));
     }
 
     /// From now on none is, and those that there are end.
@@ -32,7 +32,7 @@ impl Kept {
         }
     }
 
-    pub(super) fn with<T>(&self, change: impl FnOnce(&mut Option<Spare>) -> T) -> T {
+    pub(super) fn with<T>(&self, change: impl FnOnce(&mut Option<IdleConnections>) -> T) -> T {
         change(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

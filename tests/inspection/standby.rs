@@ -1,6 +1,6 @@
 //! A hot standby, which proves only itself.
 
-use crate::support::{fleet, patience::until_true, server::Server};
+use crate::support::{fleet, server::Server, time_limits::until_true};
 
 #[test]
 fn a_standby_is_refused_unless_it_is_allowed() {

@@ -89,7 +89,7 @@ fn judged(folder: &Path) -> Outcome {
     let python = source.join("target/kubernetes/bin/python");
     assert!(python.exists(), "{} is not there: run scripts/kubernetes", python.display());
     let mut command = Command::new(python);
-    command.arg(source.join("tests/outside/kubernetes.py")).arg(folder);
+    command.arg(source.join("tests/observability/kubernetes.py")).arg(folder);
     Running::start(command, false).wait()
 }
 

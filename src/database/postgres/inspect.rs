@@ -11,7 +11,7 @@ use std::{
 use super::{
     DatabaseError, Postgres,
     catalog::{self, Facts, Group, More},
-    chunks::Work,
+    chunks::ReadOptions,
     connect, journal, ledgers,
     reading::Reading,
     registry::{self, Rows},
@@ -20,65 +20,69 @@ use super::{
 use crate::{
     cause::{Cause, Kind},
     config::{self, Selection},
-    database::Question,
+    database::InspectRequest,
     tenants::{
-        found::{Found, Look, Recorded},
+        inspection::{Inspection, LedgerRow, SchemaState},
         manifest::{Manifest, Tables},
     },
 };
 
 impl Postgres {
-    pub(crate) async fn look(&self, question: &Question<'_>) -> Result<Found, DatabaseError> {
-        let connection = match self.idle.take().await {
+    pub(crate) async fn inspect(&self, request: &InspectRequest<'_>) -> Result<Inspection, DatabaseError> {
+        let connection = match self.cached_reader.take().await {
             Some(connection) => connection,
             None => connect::unless_full(async || connect::connect(self.reader()).await).await?,
         };
-        let mut reading = Reading::on(connection, question.timeout);
-        let found = self.found(&mut reading, question).await;
+        let mut reading = Reading::on(connection, request.timeout);
+        let found = self.found(&mut reading, request).await;
         match found {
-            Ok(_) => self.idle.keep(reading.into_inner()),
+            Ok(_) => self.cached_reader.keep(reading.into_inner()),
             Err(_) => reading.close().await,
         }
         found
     }
 
-    async fn found(&self, reading: &mut Reading, question: &Question<'_>) -> Result<Found, DatabaseError> {
-        let registry = question.tenants.and(self.registry.as_ref());
+    async fn found(
+        &self,
+        reading: &mut Reading,
+        request: &InspectRequest<'_>,
+    ) -> Result<Inspection, DatabaseError> {
+        let registry = request.tenants.and(self.registry.as_ref());
         let (server, registered) = self.first(reading, registry).await?;
-        if server.standby && !question.allow_standby {
+        if server.standby && !request.allow_standby {
             let why = "the server is a standby, which proves only itself; `allow_standby` accepts it";
             return Err(DatabaseError::Failed(Cause::new(Kind::ReadOnly, why)));
         }
-        let manifest = question.manifest;
+        let manifest = request.manifest;
         let rows = match registry {
             Some(registry) if registered => {
                 self.read_registry(reading, registry, manifest.type_column()).await?
             }
             _ => Rows::default(),
         };
-        let mut found = Found { registered: rows.tenants.len(), ..Found::default() };
-        let asked = question
+        let mut found = Inspection { registered: rows.tenants.len(), ..Inspection::default() };
+        let asked = request
             .tenants
             .map_or_else(Vec::new, |selection| asked(selection, &rows, &mut found.unregistered));
-        let mut looks = BTreeMap::new();
-        let mut groups = groups(manifest, asked, &rows, &mut looks);
-        if question.shared {
+        let mut states = BTreeMap::new();
+        let mut groups = groups(manifest, asked, &rows, &mut states);
+        if request.shared {
             let schemas = vec![self.config.shared_schema.clone()];
             groups.push(Group { schemas, tables: &manifest.shared.tables, kinds: &manifest.shared.kinds });
         }
         let mut more = More::default();
-        let orphans = registry.filter(|_| registered && question.tenants == Some(&Selection::All));
+        let orphans = registry.filter(|_| registered && request.tenants == Some(&Selection::All));
         if let Some(registry) = orphans {
             more.statements.push(self.orphans(registry, manifest.framework.shape().table));
             more.statements.push(journal::marked());
         }
-        if manifest.has_apps() && question.tenants.is_some() {
+        if manifest.has_apps() && request.tenants.is_some() {
             more.statements.push(self.shadows(manifest));
         }
-        let work = Work { config: self.reader(), timeout: question.timeout, server };
-        looks.extend(schemas(reading, work, question, &groups, &mut more).await?);
+        let options = ReadOptions { config: self.reader(), timeout: request.timeout, server };
+        states.extend(schemas(reading, options, request, &groups, &mut more).await?);
         if let (Some(registry), true) = (registry, registered) {
-            self.note_vanished(reading, registry, &mut looks).await?;
+            self.note_vanished(reading, registry, &mut states).await?;
         }
         let mut answers = more.answers.into_iter();
         found.orphans = orphans.and_then(|_| answers.next()).unwrap_or_default();
@@ -86,11 +90,11 @@ impl Postgres {
         found.orphans.retain(|schema| !found.unfinished.contains(schema));
         found.shadows = answers.next().unwrap_or_default();
         found.types = rows.types;
-        found.shared = question.shared.then(|| looks.remove(&self.config.shared_schema)).flatten();
-        found.tenants = looks;
+        found.shared = request.shared.then(|| states.remove(&self.config.shared_schema)).flatten();
+        found.tenants = states;
         if let (Some(registry), false) = (registry, registered) {
             let (_, table) = registry::table(registry, &self.config.shared_schema);
-            question.without_registry(table, &found)?;
+            request.without_registry(table, &found)?;
         }
         Ok(found)
     }
@@ -127,16 +131,16 @@ impl Postgres {
         &self,
         reading: &mut Reading,
         registry: &config::Registry,
-        looks: &mut BTreeMap<String, Look>,
+        states: &mut BTreeMap<String, SchemaState>,
     ) -> Result<(), DatabaseError> {
-        if !looks.values().any(|look| *look == Look::NoSchema) {
+        if !states.values().any(|state| *state == SchemaState::NoSchema) {
             return Ok(());
         }
         let rows = self.read_registry(reading, registry, None).await?;
         let still: BTreeSet<&String> = rows.tenants.iter().chain([&self.config.shared_schema]).collect();
-        for (tenant, look) in looks {
-            if *look == Look::NoSchema && !still.contains(tenant) {
-                *look = Look::Vanished;
+        for (tenant, state) in states {
+            if *state == SchemaState::NoSchema && !still.contains(tenant) {
+                *state = SchemaState::Vanished;
             }
         }
         Ok(())
@@ -162,7 +166,7 @@ fn groups<'a>(
     manifest: &'a Manifest,
     asked: Vec<String>,
     rows: &Rows,
-    looks: &mut BTreeMap<String, Look>,
+    states: &mut BTreeMap<String, SchemaState>,
 ) -> Vec<Group<'a>> {
     let kinds = &manifest.tenant.kinds;
     if manifest.types.is_empty() {
@@ -179,7 +183,7 @@ fn groups<'a>(
                 .push(tenant);
         } else {
             let why = format!("its type `{kind}` is none that the manifest knows");
-            looks.insert(tenant, Look::Failed(why.into()));
+            states.insert(tenant, SchemaState::Failed(why.into()));
         }
     }
     by_type.into_values().collect()
@@ -188,42 +192,42 @@ fn groups<'a>(
 /// One look for each of the schemas, whatever becomes of it.
 async fn schemas(
     reading: &mut Reading,
-    work: Work<'_>,
-    question: &Question<'_>,
+    options: ReadOptions<'_>,
+    request: &InspectRequest<'_>,
     groups: &[Group<'_>],
     more: &mut More,
-) -> Result<BTreeMap<String, Look>, DatabaseError> {
-    let shape = question.manifest.framework.shape();
+) -> Result<BTreeMap<String, SchemaState>, DatabaseError> {
+    let shape = request.manifest.framework.shape();
     let failed = |error: sqlx::Error| connect::failed(&error);
     let mut facts = catalog::facts(reading, groups, shape.table, more).await.map_err(failed)?;
     let readable = facts.iter().filter(|(_, facts)| facts.has_ledger_to_read());
     let readable = readable.map(|(schema, _)| schema.clone()).collect();
-    let mut ledgers = ledgers::read(reading, work, shape, readable, question.looked).await?;
+    let mut ledgers = ledgers::read(reading, options, shape, readable, request.on_progress).await?;
     catalog::missing(reading, groups, &mut facts).await.map_err(failed)?;
-    let mut looks = BTreeMap::new();
+    let mut states = BTreeMap::new();
     for group in groups {
         for schema in &group.schemas {
-            let look = match facts.remove(schema) {
-                None => Look::NoSchema,
+            let state = match facts.remove(schema) {
+                None => SchemaState::NoSchema,
                 Some(facts) => one(facts, ledgers.remove(schema), group.tables, shape.table),
             };
-            looks.insert(schema.clone(), look);
+            states.insert(schema.clone(), state);
         }
     }
-    Ok(looks)
+    Ok(states)
 }
 
 fn one(
     facts: Facts,
-    ledger: Option<Result<Arc<[Recorded]>, sqlx::Error>>,
+    ledger: Option<Result<Arc<[LedgerRow]>, sqlx::Error>>,
     tables: &Tables,
     name: &str,
-) -> Look {
+) -> SchemaState {
     match ledger {
         Some(Ok(ledger)) => facts.with_ledger(ledger),
         // It was there a moment ago.
-        Some(Err(error)) if matches!(connect::code(&error), Some("3F000" | "42P01")) => Look::Vanished,
-        Some(Err(error)) => Look::Failed(connect::cause(&error)),
+        Some(Err(error)) if matches!(connect::code(&error), Some("3F000" | "42P01")) => SchemaState::Vanished,
+        Some(Err(error)) => SchemaState::Failed(connect::cause(&error)),
         None => facts.without_ledger(tables, name),
     }
 }

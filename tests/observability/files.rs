@@ -4,7 +4,7 @@ use std::{fs, time::Instant};
 
 use serde_json::Value;
 
-use crate::support::{patience::was_prompt, portcullis::Portcullis};
+use crate::support::{portcullis::Portcullis, time_limits::was_prompt};
 
 const BLOCKED: &str =
     "[[step]]\nname = \"files\"\ncommand = { run = [\"sh\", \"-c\", \"echo no space; exit 5\"] }\n";
@@ -111,7 +111,7 @@ fn a_tenant_that_could_not_be_created_notifies_even_where_it_only_warns() {
     portcullis.run(["run"]).exits(0).says("served\n");
     let told: Value = serde_json::from_str(&fs::read_to_string(portcullis.path("told")).unwrap()).unwrap();
     assert_eq!(told["warned"][0]["name"], "demo", "{told}");
-    assert!(told["warned"][0]["said"].as_str().unwrap().contains("cannot provision `demo`"), "{told}");
+    assert!(told["warned"][0]["message"].as_str().unwrap().contains("cannot provision `demo`"), "{told}");
 }
 
 #[test]

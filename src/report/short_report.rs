@@ -1,14 +1,14 @@
 //! The facts of a failure in few bytes, the most useful first: Kubernetes' termination message, and the end of a
 //! log whose box is longer than what Kubernetes shows of it.
 
-use super::facts::Facts;
+use super::failure_report::FailureReport;
 use crate::outcome::wording;
 
 /// How many of a child's last lines are worth room.
 const LINES: usize = 8;
 
 /// At most `limit` bytes, cut at a character, each line ended.
-pub(crate) fn brief(facts: &Facts, limit: usize) -> String {
+pub(crate) fn short_report(facts: &FailureReport, limit: usize) -> String {
     let mut text = head(facts);
     let tail = output(facts);
     let schemas: Vec<String> = facts.schemas.iter().map(schema).collect();
@@ -24,7 +24,7 @@ pub(crate) fn brief(facts: &Facts, limit: usize) -> String {
     text
 }
 
-fn head(facts: &Facts) -> String {
+fn head(facts: &FailureReport) -> String {
     let place =
         facts.step.as_ref().map(|step| format!(" in step {} of {}, {}", step.number, step.of, step.name));
     let mut text = format!(
@@ -46,7 +46,7 @@ fn head(facts: &Facts) -> String {
     text
 }
 
-fn schema(schema: &super::facts::Schema) -> String {
+fn schema(schema: &super::failure_report::ReportedSchema) -> String {
     format!("{}: {}\n", wording::name(schema.tenant.as_deref()), schema.sentence())
 }
 
@@ -74,7 +74,7 @@ fn fitting(lines: &[String], room: usize) -> String {
     text
 }
 
-fn output(facts: &Facts) -> impl Iterator<Item = String> {
+fn output(facts: &FailureReport) -> impl Iterator<Item = String> {
     let skip = facts.output.len().saturating_sub(LINES);
     facts.output[skip..].iter().map(|line| format!("| {line}\n"))
 }
@@ -86,18 +86,18 @@ mod tests {
     use super::*;
     use crate::report::{
         advice::Action,
-        facts::{Line, Place, Schema},
+        failure_report::{Line, ReportedSchema, StepPosition},
     };
 
-    fn facts(schemas: Vec<(String, String)>, what: &str) -> Facts {
-        let schema = |(name, finding)| Schema {
+    fn facts(schemas: Vec<(String, String)>, what: &str) -> FailureReport {
+        let schema = |(name, finding)| ReportedSchema {
             tenant: Some(name),
             findings: vec![Line { label: "table missing", text: finding }],
         };
-        Facts {
+        FailureReport {
             exit_code: 1,
             failure: "incomplete",
-            step: Some(Place { number: 6, of: 8, name: "every tenant is complete".into() }),
+            step: Some(StepPosition { number: 6, of: 8, name: "every tenant is complete".into() }),
             what: what.into(),
             done: None,
             schemas: schemas.into_iter().map(schema).collect(),
@@ -109,7 +109,7 @@ mod tests {
 
     #[test]
     fn the_most_useful_comes_first() {
-        let text = brief(&facts(vec![("acme".into(), "invoice".into())], "1 incomplete"), 4_096);
+        let text = short_report(&facts(vec![("acme".into(), "invoice".into())], "1 incomplete"), 4_096);
         insta::assert_snapshot!(text, @r"
         portcullis: exit 1 (incomplete) in step 6 of 8, every tenant is complete: 1 incomplete
         next: see: portcullis verify
@@ -122,7 +122,7 @@ mod tests {
     #[test]
     fn ten_thousand_tenants_are_counted_where_they_do_not_fit() {
         let schemas = (0..10_000).map(|n| (format!("tenant_{n}"), "2 invoices".to_owned())).collect();
-        let text = brief(&facts(schemas, "10000 incomplete"), 2_048);
+        let text = short_report(&facts(schemas, "10000 incomplete"), 2_048);
         assert!(text.len() <= 2_048);
         let listed = text.lines().filter(|line| line.starts_with("tenant_")).count();
         assert!(text.contains(&format!("... and {} more\n", 10_000 - listed)), "{text}");
@@ -137,7 +137,7 @@ mod tests {
             limit in 200_usize..4_096,
         ) {
             let schemas = names.into_iter().map(|name| (name.clone(), name.repeat(9))).collect();
-            let text = brief(&facts(schemas, &what), limit);
+            let text = short_report(&facts(schemas, &what), limit);
             prop_assert!(text.len() <= limit);
             prop_assert!(text.starts_with("portcullis: exit 1 (incomplete)"));
         }

@@ -8,10 +8,10 @@ use super::{
     super::{connect, connection::rows_by},
     RUN,
 };
-use crate::{database::Stray, deadline::Deadline};
+use crate::{database::OrphanedBackend, deadline::Deadline};
 
 /// Before the id of the run, in the name of a session that changes things.
-pub(in super::super) const MARK: &str = "portcullis:";
+pub(in super::super) const OWNERSHIP_TAG: &str = "portcullis:";
 /// Behind it, where the session is ours: such a one is fenced by its schema's lock.
 pub(in super::super) const OURS: &str = " sql";
 
@@ -26,13 +26,14 @@ const MAY_END: &str = "(pg_catalog.pg_has_role(a.usesysid, 'USAGE') \
 pub(super) async fn end(
     connection: &mut PgConnection,
     deadline: Deadline,
-) -> Result<Vec<Stray>, sqlx::Error> {
-    let mut strays = Vec::new();
+) -> Result<Vec<OrphanedBackend>, sqlx::Error> {
+    let mut orphaned_backends = Vec::new();
     for row in rows_by(connection, &left(), deadline).await? {
         let (Some(pid), Some(name)) = (connect::text(&row, 0)?, connect::text(&row, 1)?) else { continue };
-        strays.push(Stray { fenced: name.ends_with(OURS), name: format!("{name}, process {pid}") });
+        orphaned_backends
+            .push(OrphanedBackend { fenced: name.ends_with(OURS), name: format!("{name}, process {pid}") });
     }
-    Ok(strays)
+    Ok(orphaned_backends)
 }
 
 /// The backends whose run is not among those that hold a lock; that of another registry is as good. The function beneath
@@ -43,7 +44,7 @@ fn left() -> String {
          a AS MATERIALIZED (SELECT s.pid, s.usesysid, s.application_name FROM d, pg_catalog.pg_stat_get_activity(NULL) s \
          WHERE s.datid = d.oid AND s.application_name LIKE 'portcullis%') \
          SELECT a.pid::text, a.application_name, CASE WHEN {MAY_END} THEN pg_catalog.pg_terminate_backend(a.pid) END::text \
-         FROM a WHERE a.application_name LIKE '{MARK}%' \
+         FROM a WHERE a.application_name LIKE '{OWNERSHIP_TAG}%' \
          AND split_part(split_part(a.application_name, ':', 2), ' ', 1) NOT IN (\
          SELECT split_part(h.application_name, ' ', 2) FROM d, a h JOIN pg_catalog.pg_locks l ON l.pid = h.pid \
          WHERE l.locktype = 'advisory' AND l.granted AND h.application_name LIKE 'portcullis %' \
