@@ -123,6 +123,35 @@ pub(crate) struct Sources {
     pub(crate) files: BTreeMap<String, String>,
 }
 
+/// Each object of a list on a line of its own, so that a diff shows one line for each migration.
+fn one_line_each(pretty: &str) -> String {
+    let mut text = String::new();
+    let mut end = None;
+    for (number, line) in pretty.lines().enumerate() {
+        let content = line.trim_start();
+        match end {
+            None if number > 0 && content == "{" => {
+                text += line;
+                end = Some(line.replace('{', "}"));
+                continue;
+            }
+            None => text += line,
+            Some(ref closing) if line.starts_with(closing) => {
+                text += " ";
+                text += content;
+                end = None;
+            }
+            Some(_) => {
+                text += " ";
+                text += content;
+                continue;
+            }
+        }
+        text.push('\n');
+    }
+    text
+}
+
 impl Manifest<String> {
     /// With the rules that `framework` names.
     pub(crate) fn resolved(self, framework: &'static dyn Ledger) -> Manifest {
@@ -199,7 +228,7 @@ impl Manifest {
     /// As the file holds it.
     pub(crate) fn to_file(&self) -> serde_json::Result<String> {
         let file = Self { digest: Some(hex(&self.content_digest())), ..self.clone() };
-        Ok(serde_json::to_string_pretty(&file)? + "\n")
+        Ok(one_line_each(&serde_json::to_string_pretty(&file)?))
     }
 
     /// The manifest of a file that is as it was written; else why it is not.

@@ -1,5 +1,7 @@
 //! Migrations that fail, hang, cannot run in a transaction or end it: what becomes of the tenant, and of the others.
 
+use sha2::{Digest, Sha256};
+
 use crate::support::{project::Project, time_limits::until};
 
 const POSITIVE: &str = "ALTER TABLE item ADD COLUMN extra int;\n\nALTER TABLE item ADD CHECK (n > 0);\n";
@@ -199,8 +201,26 @@ pub(super) fn behind_the_manifest(project: Project, file: &str, new: &str) -> Pr
     let old = std::fs::read_to_string(project.portcullis.path(file)).unwrap();
     let manifest = std::fs::read_to_string(project.portcullis.path("manifest.json")).unwrap();
     assert!(manifest.contains(&digest(&old)));
-    let manifest = manifest.replace(&digest(&old), &digest(new));
+    let other_ends = |text: &str| digest(&text.replace('\n', "\r\n"));
+    let manifest = manifest.replace(&digest(&old), &digest(new)).replace(&other_ends(&old), &other_ends(new));
+    let manifest = sealed_again(&manifest);
     project.file("manifest.json", &manifest).file(file, new)
+}
+
+/// The manifest with the digest of its new content: SHA-256 of the same JSON without the digest and without blanks.
+fn sealed_again(manifest: &str) -> String {
+    let (before, rest) = manifest.split_once("\"digest\": \"").unwrap();
+    let (_, after) = rest.split_once("\",").unwrap();
+    let mut in_text = false;
+    let compact: String = format!("{before}{after}")
+        .chars()
+        .filter(|c| {
+            in_text ^= *c == '"';
+            in_text || !c.is_whitespace()
+        })
+        .collect();
+    let digest = format!("{:x}", Sha256::digest(compact));
+    format!("{before}\"digest\": \"{digest}\",{after}")
 }
 
 #[track_caller]

@@ -6,11 +6,12 @@ use std::{collections::BTreeSet, time::Duration};
 use super::{
     LEDGER, Postgres, apply, catalog, connect,
     connection::Connection,
+    provision::needs_commit,
     quote::{identifier, literal},
     run::{self, Mode},
 };
 use crate::{
-    database::{ApplyError, DatabaseError, Derived, Limits, MigrationFile, TableSet},
+    database::{ApplyError, DatabaseError, Derived, Limits, MigrationFile, TableSet, sql_lexer},
     deadline::Deadline,
 };
 
@@ -32,8 +33,7 @@ impl Postgres {
         let mut connection = run::writer(self.direct()).await?;
         let derivation = Derivation::new(search_path, self.is_pooled());
         let mut derived = derivation.rolled_back(&mut connection, shared, tenant).await;
-        // A message that was cut off leaves nothing that could be tried again.
-        if matches!(derived, Err(DatabaseError::Failed(_))) && connection.is_usable() {
+        if matches!(&derived, Err(DatabaseError::Failed(why)) if needs_commit(why)) {
             derived = derivation.committed(&mut connection, shared, tenant).await;
         }
         connection.close().await;
@@ -123,6 +123,8 @@ impl Derivation {
         let create = format!("CREATE SCHEMA {}; {}", identifier(name), run::create_ledger(name));
         connection.rows(&create).await.map_err(|error| connect::failed(&error))?;
         for file in files {
+            // On an empty table both ways make the same index, and a concurrent one waits for every other transaction.
+            let file = &MigrationFile { sql: sql_lexer::without_concurrently(&file.sql), ..file.clone() };
             let one = std::slice::from_ref(file);
             let (connection, limits, applied) = (&mut *connection, &self.limits, &mut Vec::new());
             match (committed, file.no_transaction) {

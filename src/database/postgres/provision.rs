@@ -12,6 +12,7 @@ use super::{
     run::{self, Mode, apply_error},
 };
 use crate::{
+    cause::Cause,
     config,
     database::{
         ApplyError, Creation, DatabaseError, Limits, MigrationFile, ProvisionError, RegistryRow, Schema,
@@ -33,7 +34,7 @@ impl Postgres {
     ) -> Result<(), ProvisionError> {
         if !files.iter().any(|file| file.no_transaction) {
             match self.provision_at_once(new, files, expected, limits, verify).await {
-                Err(error) if needs_commit(&error) => {}
+                Err(error) if needs_commit(&error.why) => {}
                 other => return other,
             }
         }
@@ -242,9 +243,10 @@ impl Postgres {
     }
 }
 
-/// A file needs the commit of one before it: to use a new value of an enum, or to alter a table that has pending events.
-fn needs_commit(error: &ProvisionError) -> bool {
-    matches!(error.why.sqlstate(), Some("55P04" | "55006"))
+/// A file cannot run in the transaction of the files before it: it uses a new value of an enum, alters a table that has pending
+/// events, or runs in no transaction at all (VACUUM).
+pub(super) fn needs_commit(why: &Cause) -> bool {
+    matches!(why.sqlstate(), Some("55P04" | "55006" | "25001"))
 }
 
 /// Why a schema cannot have such a name.
