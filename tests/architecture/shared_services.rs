@@ -3,7 +3,7 @@
 use std::{fs, path::Path};
 
 /// Their server is their own.
-const OWN_SERVER: [&str; 1] = ["reading/limits.rs"];
+const OWN_SERVER: [&str; 1] = ["inspection/limits.rs"];
 
 /// It blocks in a read.
 const BLOCKS: &str = "while self.more() {}";
@@ -47,7 +47,7 @@ fn nothing_is_asked_again_without_a_pause() {
     for (name, text) in all() {
         for line in text.lines().map(str::trim) {
             let empty = (line.starts_with("while ") || line.starts_with("until ")) && line.ends_with("{}");
-            assert!(!empty || line == BLOCKS, "tests/{name}: `{line}`: use support::patience");
+            assert!(!empty || line == BLOCKS, "tests/{name}: `{line}`: use support::time_limits");
         }
     }
 }

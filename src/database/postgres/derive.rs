@@ -23,6 +23,10 @@ const TIMEOUT: Duration = Duration::from_mins(30);
 /// The names of throw-away schemas, as a regular expression; the digits are the key of the lock that their maker holds.
 pub(super) const THROW_AWAY: &str = "^portcullis_(shared|tenant)_[0-9a-f]{16}$";
 
+/// A row of a catalog that is visible although its transaction has not ended is this transaction's own.
+const MADE_HERE: &str = "CASE WHEN pg_catalog.age(o.xmin) <= 0 THEN pg_catalog.txid_status(\
+    (pg_catalog.txid_current() >> 32 << 32) + o.xmin::text::int8) = 'in progress' ELSE false END";
+
 impl Postgres {
     pub(crate) async fn derive(
         &self,
@@ -100,12 +104,11 @@ impl Derivation {
         if !self.pooled {
             self.drop_abandoned(connection).await.map_err(|error| connect::failed(&error))?;
         }
-        let before = self.outside(connection).await?;
         let derived = async {
-            let shared = self.made(connection, 0, shared, true).await?;
-            let tenant = self.made(connection, 1, tenant, true).await?;
-            self.refuse_outside(connection, &before).await?;
-            Ok(Derived { shared, tenant })
+            Ok(Derived {
+                shared: self.made(connection, 0, shared, true).await?,
+                tenant: self.made(connection, 1, tenant, true).await?,
+            })
         }
         .await;
         self.drop_schemas(connection).await;
@@ -145,26 +148,29 @@ impl Derivation {
         Ok(made)
     }
 
-    /// What is new in the database and in neither of the two schemas.
+    /// What this transaction has made in the database and in neither of the two schemas.
     async fn outside(&self, connection: &mut Connection) -> Result<BTreeSet<String>, DatabaseError> {
         let [shared, tenant] = [literal(&self.names[0]), literal(&self.names[1])];
-        let in_schema = |kind: &str, catalog: &str, column: &str| {
+        let of_database = |kind: &str, catalog: &str, name: &str| {
+            format!("SELECT '{kind} `' || {name} || '`' FROM pg_catalog.{catalog} o WHERE {MADE_HERE}")
+        };
+        let of_schema = |kind: &str, catalog: &str, column: &str| {
             format!(
                 "SELECT '{kind} `' || n.nspname || '.' || o.{column}name || '`' FROM pg_catalog.{catalog} o \
-                 JOIN pg_catalog.pg_namespace n ON n.oid = o.{column}namespace WHERE n.nspname !~ '^pg_' \
-                 AND n.nspname::text NOT IN ({shared}, {tenant}) AND pg_catalog.age(o.xmin) <= 0"
+                 JOIN pg_catalog.pg_namespace n ON n.oid = o.{column}namespace WHERE {MADE_HERE} \
+                 AND n.nspname !~ '^pg_' AND n.nspname::text NOT IN ({shared}, {tenant})"
             )
         };
-        let sql = format!(
-            "SELECT 'extension `' || extname || '`' FROM pg_catalog.pg_extension UNION ALL \
-             SELECT 'schema `' || nspname || '`' FROM pg_catalog.pg_namespace \
-             WHERE nspname !~ '^pg_' AND nspname !~ {throw_away} UNION ALL \
-             SELECT 'event trigger `' || evtname || '`' FROM pg_catalog.pg_event_trigger UNION ALL \
-             SELECT 'publication `' || pubname || '`' FROM pg_catalog.pg_publication UNION ALL {} UNION ALL {}",
-            in_schema("relation", "pg_class", "rel"),
-            in_schema("function", "pg_proc", "pro"),
-            throw_away = literal(THROW_AWAY),
-        );
+        let sql = [
+            of_database("extension", "pg_extension", "extname"),
+            of_database("schema", "pg_namespace", "nspname")
+                + &format!(" AND nspname::text NOT IN ({shared}, {tenant})"),
+            of_database("event trigger", "pg_event_trigger", "evtname"),
+            of_database("publication", "pg_publication", "pubname"),
+            of_schema("relation", "pg_class", "rel"),
+            of_schema("function", "pg_proc", "pro"),
+        ]
+        .join(" UNION ALL ");
         let failed = |error: sqlx::Error| connect::failed(&error);
         let rows = connection.rows(&sql).await.map_err(failed)?;
         rows.iter()
