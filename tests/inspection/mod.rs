@@ -5,5 +5,6 @@ mod limits;
 mod names;
 mod races;
 mod registry;
+mod row_security;
 mod standby;
 mod statements;

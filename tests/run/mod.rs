@@ -24,6 +24,7 @@ mod sample;
 mod secrets;
 mod sessions;
 mod settling;
+mod sql_files;
 mod sql_steps;
 mod sqlx_cli;
 mod stopping;

@@ -1,0 +1,168 @@
+//! SQL files as psql and sqlx run them: what a manifest is derived from, what is applied, and what is refused.
+
+use std::fs;
+
+use crate::support::project::Project;
+
+/// The manifest is a file, made of the files as they are.
+fn with_manifest(project: Project) -> Project {
+    let project = project.replace("auto = true", "file = \"manifest.json\"");
+    project.portcullis.run(["manifest", "sql"]).exits(0);
+    project
+}
+
+#[test]
+fn a_file_may_use_what_the_file_before_it_has_committed() {
+    let project = Project::complete("")
+        .file(
+            "tenant/2_state.sql",
+            "CREATE TYPE state AS ENUM ('open');\nALTER TABLE item ADD state state;\n",
+        )
+        .file("tenant/3_void.sql", "ALTER TYPE state ADD VALUE 'void';\n")
+        .file("tenant/4_use.sql", "ALTER TABLE item ALTER state SET DEFAULT 'void';\n");
+    let project = with_manifest(project);
+    project.start().exits(0).says("the server started");
+    assert_eq!(project.ledger("b"), ["1", "2", "3", "4"]);
+    // A new tenant, which is made in one transaction where that is possible.
+    project.portcullis.run(["tenant", "create", "d"]).exits(0);
+    assert_eq!(project.ledger("d"), ["1", "2", "3", "4"]);
+    let left = "SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 'portcullis\\_%'";
+    assert!(project.database.column(left).is_empty(), "no throw-away schema is left");
+}
+
+#[test]
+fn the_statements_of_a_file_without_a_transaction_run_one_by_one() {
+    let project = Project::complete("").file(
+        "tenant/2_indexes.sql",
+        "-- no-transaction\nCREATE INDEX CONCURRENTLY one ON item (n); -- the first; of two\n\
+         CREATE INDEX CONCURRENTLY two ON item (n, n);\nVACUUM item;\n",
+    );
+    let project = with_manifest(project);
+    project.start().exits(0);
+    assert_eq!(project.ledger("a"), ["1", "2"]);
+    let project = project.file("tenant/3_bad.sql", "-- no-transaction\nSELECT 1;\nSELECT\n  nonsense;\n");
+    project.portcullis.run(["manifest", "sql"]).exits(1).says("3_bad.sql:4");
+}
+
+#[test]
+fn each_file_is_committed_before_the_next_unless_one_transaction_is_asked_for() {
+    for (apply, applied) in [("", vec!["1", "2"]), ("transaction = \"schema\"", vec!["1"])] {
+        let project =
+            Project::complete(apply).file("tenant/2_good.sql", "ALTER TABLE item ADD good int;\n").file(
+                "tenant/3_bad.sql",
+                "SELECT 1 / count(*) FROM public.tenants WHERE name = current_schema();\n",
+            );
+        let project = with_manifest(project.file("tenant/3_bad.sql", "SELECT 1;\n"));
+        let failing = "SELECT 1 / (1 - count(*)) FROM public.tenants WHERE name = current_schema();\n";
+        let project = super::migrations::behind_the_manifest(project, "tenant/3_bad.sql", failing);
+        project.start().exits(1).says("3_bad.sql").says("division by zero");
+        assert_eq!(project.ledger("a"), applied, "{apply}");
+    }
+}
+
+#[test]
+fn a_file_that_looks_like_a_migration_and_would_not_be_applied_ends_the_start() {
+    for name in ["2-paid.sql", "2.sql", "paid.sql", "2_paid.SQL", "new/2_paid.sql"] {
+        let project =
+            Project::complete("").file(&format!("tenant/{name}"), "ALTER TABLE item ADD paid bool;\n");
+        project.start().exits(78).says(name).says_not("the server started");
+        project.portcullis.run(["manifest", "sql"]).exits(78).says(name);
+    }
+}
+
+#[test]
+fn an_image_without_migrations_is_not_complete() {
+    let project = with_manifest(Project::complete(""));
+    project.database.execute("DROP TABLE a.item");
+    fs::remove_file(project.portcullis.path("tenant/1_item.sql")).unwrap();
+    project.start().exits(78).says_not("the server started");
+    project.portcullis.run(["manifest", "sql"]).exits(78).says("no migration is expected of tenants");
+    let project = project.replace("file = \"manifest.json\"", "file = \"manifest.json\", empty = true");
+    project.portcullis.run(["manifest", "sql"]).exits(0);
+}
+
+#[test]
+fn an_edited_manifest_ends_the_start() {
+    let project = with_manifest(Project::complete(""));
+    let path = project.portcullis.path("manifest.json");
+    let manifest = fs::read_to_string(&path).unwrap();
+    fs::write(&path, manifest.replace("\"n\"\n", "\n")).unwrap();
+    project.database.execute("ALTER TABLE b.item DROP COLUMN n");
+    project.start().exits(78).says("edited or damaged").says_not("the server started");
+    project.portcullis.run(["manifest", "sql", "--check"]).exits(78);
+}
+
+#[test]
+fn the_check_of_a_manifest_asks_no_database() {
+    let project = Project::new("").file("tenant/2_state.sql", "CREATE TYPE state AS ENUM ('open');\n");
+    let project = with_manifest(project).env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none");
+    project.portcullis.run(["manifest", "sql", "--check"]).exits(0);
+    let project = project.env("DATABASE_URL", "sqlite://build");
+    project.portcullis.run(["manifest", "sql", "--check"]).exits(0);
+    let project = project.file("tenant/3_more.sql", "SELECT 1;\n");
+    project.portcullis.run(["manifest", "sql", "--check"]).exits(78).says("3 more");
+}
+
+#[test]
+fn line_ends_that_changed_are_named_as_the_reason() {
+    let project = with_manifest(Project::complete(""));
+    let file = project.portcullis.path("tenant/1_item.sql");
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, text.replace('\n', "\r\n")).unwrap();
+    project.portcullis.run(["manifest", "sql"]).exits(0);
+    project.start().exits(1).says("by line ends alone").says("eol=lf");
+}
+
+#[test]
+fn a_baseline_takes_the_place_of_the_files_that_it_replaces() {
+    let project = Project::new("")
+        .file("tenant/2_two.sql", "ALTER TABLE item ADD two int;\n")
+        .file("tenant/3_three.sql", "ALTER TABLE item ADD three int;\n")
+        .started();
+    let partly = project.database.column("DELETE FROM c._sqlx_migrations WHERE version = 3 RETURNING 'x'");
+    assert_eq!(partly, ["x"]);
+    for old in ["1_item", "2_two", "3_three"] {
+        fs::remove_file(project.portcullis.path(&format!("tenant/{old}.sql"))).unwrap();
+    }
+    let baseline = "-- replaces: 1-3\nCREATE TABLE item (n bigint, two int, three int);\n";
+    let project = project.file("tenant/4_baseline.sql", baseline);
+    project.start().exits(1).says("4 baseline").says("a part of what the file replaces");
+    project
+        .database
+        .execute("INSERT INTO c._sqlx_migrations SELECT * FROM b._sqlx_migrations WHERE version = 3");
+    project.start().exits(0).says("the server started");
+    assert_eq!(project.ledger("a"), ["1", "2", "3"]);
+    project.portcullis.run(["tenant", "create", "d"]).exits(0);
+    assert_eq!(project.ledger("d"), ["4"]);
+    project.portcullis.run(["verify"]).exits(0);
+    let project = project.file("tenant/4_baseline.sql", "-- replaces: 3-x\nSELECT 1;\n");
+    project.start().exits(78).says("-- replaces: 3-x");
+}
+
+#[test]
+fn extensions_are_found_in_the_schemas_that_the_search_path_adds() {
+    let project = Project::complete("");
+    project.database.execute("CREATE DOMAIN public.cents AS bigint");
+    let project = project.file("tenant/2_cents.sql", "ALTER TABLE item ADD price cents;\n");
+    project.start().exits(1).says("search_path");
+    let project = project.replace("tenant = \"tenant\"", "tenant = \"tenant\"\nsearch_path = [\"public\"]");
+    project.start().exits(0);
+    assert_eq!(project.columns("c"), ["n", "price"]);
+}
+
+#[test]
+fn a_tenants_file_that_makes_something_for_all_is_refused() {
+    for (sql, made) in [
+        ("CREATE SCHEMA IF NOT EXISTS audit;\n", "schema `audit`"),
+        ("CREATE TABLE IF NOT EXISTS public.audit (n int);\n", "relation `public.audit`"),
+        (
+            "CREATE OR REPLACE FUNCTION public.one() RETURNS int LANGUAGE sql AS 'SELECT 1';\n",
+            "function `public.one`",
+        ),
+    ] {
+        let project = Project::new("").file("tenant/2_audit.sql", sql);
+        project.start().exits(1).says(made);
+        let project = project.file("shared/2_audit.sql", sql);
+        project.start().exits(0);
+    }
+}
