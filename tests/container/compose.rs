@@ -154,11 +154,11 @@ impl Project {
         let deadline = Instant::now() + ENGINE;
         loop {
             let log = self.podman(&["logs", &self.container(service)]).exits(0);
-            let said = log.stderr + &log.stdout;
-            if said.contains(text) {
-                return said;
+            let printed = log.stderr + &log.stdout;
+            if printed.contains(text) {
+                return printed;
             }
-            assert!(Instant::now() < deadline, "{service} does not say {text:?}: {said}");
+            assert!(Instant::now() < deadline, "{service} does not say {text:?}: {printed}");
             thread::sleep(Duration::from_millis(300));
         }
     }

@@ -32,7 +32,7 @@ fn the_finance_invoice_incident_in_a_container() {
         running.wait_for_line("Listening at");
         assert_eq!(get(port, "/t/demo/invoices/").0, 200);
         podman(&["kill", "--signal", "TERM", &format!("{}-{name}", image.short())]).exits(0);
-        running.wait().exits(0).says("demo tenants: ok").says("static files: ok").says_not("WARN")
+        running.wait().exits(0).prints("demo tenants: ok").prints("static files: ok").prints_not("WARN")
     };
     page("first");
 
@@ -44,13 +44,13 @@ fn the_finance_invoice_incident_in_a_container() {
     }
     assert!(!answers(port));
     // Whatever is typed behind the image's name passes the gate first, unless the configuration lets it through.
-    start("third", &["python", "-c", "print('reached')"]).wait().exits(1).says_not("reached");
+    start("third", &["python", "-c", "print('reached')"]).wait().exits(1).prints_not("reached");
 
     start("fourth", &["portcullis", "repair", "demo", "--replay", "finance"])
         .wait()
         .exits(0)
-        .says("finance.0004_invoice_payment run again");
-    page("fifth").says("every tenant is complete: ok");
+        .prints("finance.0004_invoice_payment run again");
+    page("fifth").prints("every tenant is complete: ok");
 }
 
 /// The example as its own Dockerfile makes it.

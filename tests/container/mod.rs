@@ -29,7 +29,7 @@ fn the_image_starts_the_server_and_is_blocked_by_a_lying_ledger() {
     running.wait_for_line("invoices: listening");
     assert_eq!(get(port, "/demo/finance/invoices/").0, 200);
     podman(&["kill", "--signal", "TERM", &name]).exits(0);
-    running.wait().exits(0).says("static files: ok").says_not("warning");
+    running.wait().exits(0).prints("static files: ok").prints_not("warning");
 
     database.execute("DROP TABLE acme.finance_invoice");
     let blocked = start(&image, &format!("{}-second", image.short()), &database, port, &[]).wait().exits(1);
@@ -42,7 +42,7 @@ fn the_image_starts_the_server_and_is_blocked_by_a_lying_ledger() {
     start(&image, &format!("{}-fourth", image.short()), &database, port, &["/invoices", "nonsense"])
         .wait()
         .exits(1)
-        .says("finance_invoice");
+        .prints("finance_invoice");
 }
 
 #[test]

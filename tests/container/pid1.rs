@@ -55,11 +55,11 @@ fn a_term_in_a_step_ends_its_whole_tree_and_another_session_survives_a_steps_end
     running.wait_for_line("second is up");
     podman(&["exec", &name, "/busybox", "ps"])
         .exits(0)
-        .says("sleep 2000")
-        .says_not("sleep 1001")
-        .says("sleep 1000");
+        .prints("sleep 2000")
+        .prints_not("sleep 1001")
+        .prints("sleep 1000");
     podman(&["kill", "--signal", "TERM", &name]).exits(0);
-    running.wait().exits(143).says("SIGTERM");
+    running.wait().exits(143).prints("SIGTERM");
     drop(beside);
 }
 
@@ -85,11 +85,11 @@ fn a_term_in_every_phase_ends_the_container_cleanly_and_in_time() {
         let running = Running::start(podman_run(&image, &["--name", &name], &["run"]), false);
         running.wait_for_line(line);
         podman(&["kill", "--signal", "TERM", &name]).exits(0);
-        let begun = std::time::Instant::now();
+        let started = std::time::Instant::now();
         let outcome = running.wait();
         assert_eq!(outcome.code, Some(code), "{phase}: {outcome}");
         // Docker kills ten seconds after its TERM.
-        assert!(begun.elapsed().as_secs() < 10, "{phase}: {:?}", begun.elapsed());
+        assert!(started.elapsed().as_secs() < 10, "{phase}: {:?}", started.elapsed());
     }
 }
 
@@ -101,7 +101,7 @@ fn supervise_mode_forwards_reaps_and_returns_the_servers_code() {
     let running = Running::start(podman_run(&image, &["--name", &name], &["run"]), false);
     running.wait_for_line("server is up");
     podman(&["kill", "--signal", "TERM", &name]).exits(0);
-    running.wait().exits(9).says("rolled back");
+    running.wait().exits(9).prints("rolled back");
 }
 
 #[test]

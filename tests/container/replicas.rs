@@ -55,9 +55,9 @@ impl<'a> Replicas<'a> {
     #[track_caller]
     fn until(&self, how_many: usize, text: &str) {
         let deadline = Instant::now() + ENOUGH;
-        let said = || self.running.iter().filter(|(_, replica)| replica.has_said(text)).count();
-        while said() < how_many {
-            assert!(Instant::now() < deadline, "{} of {how_many} have said {text:?}", said());
+        let printed = || self.running.iter().filter(|(_, replica)| replica.has_printed(text)).count();
+        while printed() < how_many {
+            assert!(Instant::now() < deadline, "{} of {how_many} have said {text:?}", printed());
             thread::sleep(Duration::from_millis(50));
         }
     }
@@ -66,13 +66,13 @@ impl<'a> Replicas<'a> {
     #[track_caller]
     fn none_serves(&self) {
         for (_, replica) in &self.running {
-            assert!(!replica.has_said("the server started"));
+            assert!(!replica.has_printed("the server started"));
         }
     }
 
     /// Takes out the one that does not wait for the lock.
     fn holder(&mut self) -> (String, Running) {
-        let waits = |replica: &Running| replica.has_said("waiting for the lock");
+        let waits = |replica: &Running| replica.has_printed("waiting for the lock");
         let holder =
             self.running.iter().position(|(_, replica)| !waits(replica)).expect("one of them holds it");
         self.running.remove(holder)
@@ -154,7 +154,7 @@ fn of_ten_containers_one_does_the_work_and_all_serve_when_it_is_done() {
     replicas.none_serves();
     replicas.go_on();
     for outcome in replicas.wait() {
-        outcome.exits(0).says("gate: ok").says("the server started");
+        outcome.exits(0).prints("gate: ok").prints("the server started");
     }
     assert_eq!(project.database.column("SELECT n::text FROM applied ORDER BY 1"), ["1", "2"]);
     done_once(&project);
@@ -174,7 +174,7 @@ fn when_the_holders_container_is_killed_another_goes_on_and_nothing_is_done_twic
     replicas.none_serves();
     replicas.go_on();
     for outcome in replicas.wait() {
-        outcome.exits(0).says("the server started");
+        outcome.exits(0).prints("the server started");
     }
     done_once(&project);
 }
@@ -189,14 +189,14 @@ fn a_term_ends_who_migrates_and_who_waits_for_the_lock_and_nothing_is_left() {
         podman(&image, &["kill", "--signal=TERM", name]);
     }
     for outcome in replicas.wait() {
-        let outcome = outcome.exits(143).says_not("the server started");
+        let outcome = outcome.exits(143).prints_not("the server started");
         assert!(outcome.failure_box().contains("SIGTERM"), "{outcome}");
     }
     project.until(false, HOLDER);
     assert_eq!(project.ledger("a"), ["1"], "what was under way was rolled back");
     replicas.go_on();
     let mut next = Replicas::start(&image, &project, 1);
-    next.wait().remove(0).exits(0).says("the server started");
+    next.wait().remove(0).exits(0).prints("the server started");
     done_once(&project);
 }
 
@@ -214,14 +214,14 @@ fn a_container_whose_network_is_cut_stops_and_does_not_serve_and_another_goes_on
     let (name, cut) = replicas.holder();
     let first = project.database.column(HOLDER);
     podman(&image, &["network", "disconnect", &network.name, &name]);
-    let outcome = cut.wait().exits(75).says("no answer in").says_not("the server started");
+    let outcome = cut.wait().exits(75).prints("no answer in").prints_not("the server started");
     assert!(outcome.failure_box().contains("lock-lost"), "{outcome}");
     // Nobody has told the server, which finds out by itself.
     project.until(true, &format!("{HOLDER} AND pid <> {}", first[0]));
     replicas.none_serves();
     replicas.go_on();
     for outcome in replicas.wait() {
-        outcome.exits(0).says("the server started");
+        outcome.exits(0).prints("the server started");
     }
     done_once(&project);
 }
@@ -230,11 +230,11 @@ fn a_container_whose_network_is_cut_stops_and_does_not_serve_and_another_goes_on
 fn containers_that_cooperate_share_the_tenants_out() {
     let (image, project) = containers(twelve("jobs = 2, cooperate = true"));
     let mut replicas = Replicas::start(&image, &project, 3);
-    crate::run::cooperate::until_at_work(&project, 3);
+    crate::run::cooperate::until_migrating(&project, 3);
     replicas.none_serves();
     crate::run::cooperate::meet(&project);
     for outcome in replicas.wait() {
-        outcome.exits(0).says("the server started");
+        outcome.exits(0).prints("the server started");
     }
     crate::run::cooperate::each_once(&project);
 }

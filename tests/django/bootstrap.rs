@@ -90,9 +90,9 @@ fn nothing_is_left(project: &Project) {
 fn what_the_command_has_made_is_migrated_and_verified_by_the_run() {
     let project = with_command(r#"["a", "b"]"#, r#"["python", "bare.py", "a", "b"]"#);
     with_migration(&project, "SELECT 1");
-    project.portcullis.run(["tenant", "bootstrap"]).exits(0).says("2 created");
+    project.portcullis.run(["tenant", "bootstrap"]).exits(0).prints("2 created");
     assert!(journal(&project).is_empty());
-    project.portcullis.run(["verify"]).exits(0).says("2 tenants complete");
+    project.portcullis.run(["verify"]).exits(0).prints("2 tenants complete");
 }
 
 #[test]
@@ -103,7 +103,7 @@ fn a_row_that_the_condition_leaves_out_was_there_before_and_stays() {
                client.auto_create_schema = False; client.save()";
     project.python(&["-c", row]).exits(0);
     let refused = project.portcullis.run(["tenant", "bootstrap"]).exits(73);
-    refused.says("`where` leaves out").says("cannot prove that this run");
+    refused.prints("`where` leaves out").prints("cannot prove that this run");
     assert_eq!(clients(&project), ["demo"]);
 }
 
@@ -115,9 +115,9 @@ fn those_that_a_failure_keeps_from_being_made_whole_are_removed() {
         .portcullis
         .run(["tenant", "bootstrap", "--stop"])
         .exits(73)
-        .says("`b` was being created: rolled back");
+        .prints("`b` was being created: rolled back");
     nothing_is_left(&project);
-    project.portcullis.run(["tenant", "bootstrap"]).exits(73).says("2 failed");
+    project.portcullis.run(["tenant", "bootstrap"]).exits(73).prints("2 failed");
     nothing_is_left(&project);
 }
 
@@ -128,7 +128,7 @@ fn a_signal_while_they_are_migrated_takes_all_of_them_back() {
     let running = project.portcullis.spawn(["tenant", "bootstrap"]);
     project.database.until_sleeping();
     running.signal(Signal::SIGTERM);
-    running.wait().exits(143).says("`a`, `b` was being created: rolled back");
+    running.wait().exits(143).prints("`a`, `b` was being created: rolled back");
     nothing_is_left(&project);
 }
 
@@ -149,7 +149,7 @@ fn a_signal_while_one_is_removed_takes_the_others_back_too() {
         project.database.until(true, removing);
         running.signal(Signal::SIGTERM);
     });
-    running.wait().exits(143).says("`a`, `b` was being created: rolled back");
+    running.wait().exits(143).prints("`a`, `b` was being created: rolled back");
     nothing_is_left(&project);
 }
 
@@ -159,7 +159,7 @@ fn a_command_that_goes_on_after_the_signal_is_waited_for_first() {
     let running = project.portcullis.spawn(["tenant", "bootstrap"]);
     until_true("the command to be ready", || project.portcullis.path("ready").exists());
     running.signal(Signal::SIGTERM);
-    running.wait().exits(143).says("rolled back");
+    running.wait().exits(143).prints("rolled back");
     nothing_is_left(&project);
 }
 
@@ -177,15 +177,15 @@ fn a_step_that_fails_beside_it_has_it_taken_back_under_the_lock() {
     let next = project.portcullis.spawn(["tenant", "delete", "nobody", "--yes"]);
     next.wait_for_line("waiting for the lock");
     fs::write(project.portcullis.path("fail"), "").unwrap();
-    running.wait().exits(79).says("`demo` was being created: rolled back");
-    next.wait().exits(73).says_not("left as it is").says("no row and no schema");
+    running.wait().exits(79).prints("`demo` was being created: rolled back");
+    next.wait().exits(73).prints_not("left as it is").prints("no row and no schema");
     nothing_is_left(&project);
 }
 
 #[test]
 fn the_note_of_a_run_that_died_behind_its_work_is_struck_and_harms_nobody() {
     let project = with_command(r#"["demo"]"#, r#"["python", "manage.py", "bootstrap_demo_tenants", "demo"]"#);
-    project.portcullis.run(["tenant", "bootstrap"]).exits(0).says("1 created");
+    project.portcullis.run(["tenant", "bootstrap"]).exits(0).prints("1 created");
     let note = "INSERT INTO portcullis.journal (nonce, run, registry, tenant, kind) \
                 VALUES ('1', 'dead', 'public.customers_client', 'demo', 'command')";
     project.database.execute(note);
@@ -193,15 +193,15 @@ fn the_note_of_a_run_that_died_behind_its_work_is_struck_and_harms_nobody() {
     project.database.execute(
         "INSERT INTO demo.django_migrations (app, name, applied) VALUES ('finance', '0099_newer', now())",
     );
-    project.portcullis.run(["tenant", "bootstrap"]).exits(0).says("1 kept");
-    project.portcullis.run(["tenant", "create", "acme"]).exits(0).says_not("left as it is");
+    project.portcullis.run(["tenant", "bootstrap"]).exits(0).prints("1 kept");
+    project.portcullis.run(["tenant", "create", "acme"]).exits(0).prints_not("left as it is");
     assert!(journal(&project).is_empty());
 }
 
 #[test]
 fn what_a_killed_command_left_half_made_is_not_migrated_and_ends_the_start() {
     let project = with_command(r#"["demo"]"#, r#"["python", "manage.py", "bootstrap_demo_tenants", "demo"]"#);
-    project.portcullis.run(["tenant", "bootstrap"]).exits(0).says("1 created");
+    project.portcullis.run(["tenant", "bootstrap"]).exits(0).prints("1 created");
     project.database.execute(
         "INSERT INTO portcullis.journal (nonce, run, registry, tenant, kind) \
          VALUES ('1', 'dead', 'public.customers_client', 'demo', 'command'); \
@@ -209,7 +209,7 @@ fn what_a_killed_command_left_half_made_is_not_migrated_and_ends_the_start() {
          ALTER TABLE demo.finance_invoice DROP COLUMN total, DROP COLUMN paid_on",
     );
     // Migrated, it would look complete, and nobody would ask what else the command was about to do.
-    project.portcullis.run(["migrate", "--all"]).exits(73).says("`demo`").says("nothing proves");
+    project.portcullis.run(["migrate", "--all"]).exits(73).prints("`demo`").prints("nothing proves");
     project.portcullis.run(["tenant", "bootstrap"]).exits(73);
     assert!(!journal(&project).is_empty());
 }

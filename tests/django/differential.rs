@@ -106,8 +106,8 @@ fn agree(project: &Project, rules: &str) {
     project.database.execute(
         "DELETE FROM public.django_migrations WHERE name IN ('0003_invoice_status', '0002_contact_place', '0012_alter_user_first_name_max_length')",
     );
-    let expected = django_says(project);
-    let (found, text) = gate_says(project);
+    let expected = django_verdicts(project);
+    let (found, text) = gate_verdicts(project);
 
     let right = broken.iter().filter(|(_, django)| matches!(django, Django::Right(_)));
     let public = PUBLIC.to_owned();
@@ -149,14 +149,14 @@ fn the_own_check_of_django_tenants_stops_at_the_first_names_nothing_writes_and_h
         .portcullis
         .run(["verify"])
         .exits(1)
-        .says("ghost")
-        .says("second")
-        .says("third")
-        .says("0004_invoice_payment");
+        .prints("ghost")
+        .prints("second")
+        .prints("third")
+        .prints("0004_invoice_payment");
     assert_eq!(ledgers(), ["0"], "the gate writes nothing");
     // A schema with a ledger that belongs to no tenant is named, and is nobody's fault.
     project.database.execute("DELETE FROM customers_client WHERE schema_name = 'third'");
-    project.portcullis.run(["verify"]).exits(1).says("no tenant row names: third");
+    project.portcullis.run(["verify"]).exits(1).prints("no tenant row names: third");
 
     let theirs = project.manage(&["migrate_schemas", "--check", "--no-color"]).exits(1);
     assert_eq!(ledgers(), ["1"], "a check that creates a table");
@@ -193,19 +193,19 @@ fn break_tenants(project: &Project) -> (BTreeMap<String, Django>, Vec<String>) {
     (broken, generated)
 }
 
-struct Said {
+struct DjangoVerdict {
     pending: Vec<String>,
     content: bool,
 }
 
-fn django_says(project: &Project) -> BTreeMap<String, Said> {
+fn django_verdicts(project: &Project) -> BTreeMap<String, DjangoVerdict> {
     let outcome = project.python(&["-c", ORACLE]).exits(0);
     let answers: BTreeMap<String, Value> = serde_json::from_str(&outcome.stdout).unwrap();
-    let said = |answer: &Value| Said {
+    let verdict = |answer: &Value| DjangoVerdict {
         pending: strings(&answer["pending"]),
         content: answer["content"].as_bool().unwrap(),
     };
-    answers.iter().map(|(name, answer)| (name.clone(), said(answer))).collect()
+    answers.iter().map(|(name, answer)| (name.clone(), verdict(answer))).collect()
 }
 
 struct Judged {
@@ -214,7 +214,7 @@ struct Judged {
     findings: Vec<String>,
 }
 
-fn gate_says(project: &Project) -> (BTreeMap<String, Judged>, String) {
+fn gate_verdicts(project: &Project) -> (BTreeMap<String, Judged>, String) {
     let outcome = project.portcullis.run(["verify", "--format", "json"]).exits(1);
     let answer: Value = serde_json::from_str(&outcome.stdout).unwrap();
     let judged = |verdict: &Value| {

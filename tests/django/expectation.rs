@@ -40,13 +40,13 @@ fn in_development_django_is_asked_at_each_start_and_that_is_said() {
     project.configure("manifest  = { file = \"portcullis.manifest.json\" }", "manifest  = { auto = true }");
     project.portcullis.run(["verify"]).exits(0);
     add(&project, "0005_note", "0004_invoice_payment", "note");
-    project.portcullis.run(["verify"]).exits(1).says("finance.0005_note");
+    project.portcullis.run(["verify"]).exits(1).prints("finance.0005_note");
     project.configure("[[step]]\nname = \"invoice totals\"", "[[step]]\nname = \"totals\"");
     let started = project.portcullis.run(["run", "--no-server"]).exits(0);
     started
-        .says("Python is started once more")
-        .says("RUN portcullis manifest django")
-        .says("finance.0005_note");
+        .prints("Python is started once more")
+        .prints("RUN portcullis manifest django")
+        .prints("finance.0005_note");
     let files = fs::read_dir(project.portcullis.folder()).unwrap().map(|file| file.unwrap().file_name());
     assert!(!files.into_iter().any(|name| name.to_string_lossy().contains("manifest")), "nothing is left");
 }
@@ -61,7 +61,12 @@ fn production_is_judged_against_the_next_release_before_it_is_deployed() {
     remove(&project, "0005_note");
     make(&project);
     project.portcullis.run(["verify"]).exits(0);
-    project.portcullis.run(["verify", "--manifest", next]).exits(1).says("demo").says("finance.0005_note");
+    project
+        .portcullis
+        .run(["verify", "--manifest", next])
+        .exits(1)
+        .prints("demo")
+        .prints("finance.0005_note");
     // A release that takes a table's column away expects less than is there.
     let text = fs::read_to_string(project.portcullis.path(now)).unwrap();
     fs::write(project.portcullis.path(next), text.replace("\"paid_on\", ", "")).unwrap();
@@ -75,18 +80,18 @@ fn one_app_alone_can_be_asked_for() {
         "DROP TABLE demo.finance_invoice CASCADE; DELETE FROM demo.django_migrations WHERE app = 'contacts'",
     );
     let finance = project.portcullis.run(["verify", "--app", "finance"]).exits(1);
-    finance.says("finance_invoice").says_not("contacts.0001");
+    finance.prints("finance_invoice").prints_not("contacts.0001");
     project
         .portcullis
         .run(["verify", "--app", "contacts"])
         .exits(1)
-        .says("contacts.0001")
-        .says_not("finance_invoice");
-    project.portcullis.run(["verify", "--app", "auth"]).exits(0).says("as far as `auth` is concerned");
-    project.portcullis.run(["verify", "--app", "finances"]).exits(64).says("it has auth,");
+        .prints("contacts.0001")
+        .prints_not("finance_invoice");
+    project.portcullis.run(["verify", "--app", "auth"]).exits(0).prints("as far as `auth` is concerned");
+    project.portcullis.run(["verify", "--app", "finances"]).exits(64).prints("it has auth,");
     // What concerns the whole schema concerns every app.
     project.database.execute("DROP SCHEMA demo CASCADE");
-    project.portcullis.run(["verify", "--app", "auth"]).exits(1).says("no schema");
+    project.portcullis.run(["verify", "--app", "auth"]).exits(1).prints("no schema");
 }
 
 #[test]
@@ -122,17 +127,17 @@ fn older_code_is_ahead_retired_or_diverged_by_what_the_database_recorded() {
     // The release before: its migration is unknown, and nothing is pending.
     remove(&project, "0005_note");
     make(&project);
-    project.portcullis.run(["verify"]).exits(0).says("warning").says("finance.0005_note").says("ahead");
+    project.portcullis.run(["verify"]).exits(0).prints("warning").prints("finance.0005_note").prints("ahead");
     project.configure("[tenants]", "[gate]\nahead = \"block\"\n\n[tenants]");
-    project.portcullis.run(["verify"]).exits(1).says("finance.0005_note");
+    project.portcullis.run(["verify"]).exits(1).prints("finance.0005_note");
     project.configure("[gate]\nahead = \"block\"\n\n", "");
-    project.portcullis.run(["migrate"]).exits(0).says("nothing pending");
+    project.portcullis.run(["migrate"]).exits(0).prints("nothing pending");
 
     // Another branch: it has a migration of its own beside the unknown one.
     add(&project, "0005_other", "0004_invoice_payment", "other");
     make(&project);
-    project.portcullis.run(["verify"]).exits(1).says("diverged").says("finance.0005_note");
-    project.portcullis.run(["migrate", "--all"]).exits(1).says("diverged");
+    project.portcullis.run(["verify"]).exits(1).prints("diverged").prints("finance.0005_note");
+    project.portcullis.run(["migrate", "--all"]).exits(1).prints("diverged");
     let others = "SELECT name::text FROM demo.django_migrations WHERE name = '0005_other'";
     assert!(project.database.column(others).is_empty(), "nothing was applied onto it");
     remove(&project, "0005_other");
@@ -145,7 +150,7 @@ fn older_code_is_ahead_retired_or_diverged_by_what_the_database_recorded() {
     let gone = project.portcullis.run(["verify"]).exits(0);
     let about_demo = gone.stdout.lines().filter(|line| line.contains("demo") && line.contains("finance."));
     assert_eq!(about_demo.count(), 1, "{gone}");
-    gone.says("retired");
+    gone.prints("retired");
 }
 
 const TYPES: &str = r#"
@@ -199,18 +204,18 @@ fn with_types_of_tenants_each_is_judged_by_the_tables_of_its_own() {
                   Client(schema_name='big', name='Big', kind='full').save(verbosity=0)\n\
                   Client(schema_name='small', name='Small', kind='light').save(verbosity=0)";
     project.manage(&["shell", "-v0", "-c", create]).exits(0);
-    project.portcullis.run(["verify"]).exits(0).says("2 tenants complete");
+    project.portcullis.run(["verify"]).exits(0).prints("2 tenants complete");
 
     // Each has lost what its type needs, and only that counts.
     project.database.execute("DROP TABLE big.finance_invoice");
-    project.portcullis.run(["verify"]).exits(1).says("big").says("finance.Invoice").says("1 of 3");
+    project.portcullis.run(["verify"]).exits(1).prints("big").prints("finance.Invoice").prints("1 of 3");
     project.portcullis.run(["repair", "big", "--replay", "finance"]).exits(0);
-    project.portcullis.run(["repair", "small", "--replay", "finance"]).exits(1).says("cannot be replayed");
+    project.portcullis.run(["repair", "small", "--replay", "finance"]).exits(1).prints("cannot be replayed");
     project.database.execute("DROP TABLE big.finance_invoice");
     let all = project.portcullis.run(["repair", "--all-affected", "--replay", "finance"]).exits(0);
-    all.says("big: complete").says_not("small");
+    all.prints("big: complete").prints_not("small");
     project.database.execute("ALTER TABLE small.contacts_contact DROP COLUMN city");
-    project.portcullis.run(["verify"]).exits(1).says("small").says("contacts_contact").says("1 of 3");
+    project.portcullis.run(["verify"]).exits(1).prints("small").prints("contacts_contact").prints("1 of 3");
     project.database.execute("ALTER TABLE small.contacts_contact ADD COLUMN city varchar(100)");
 
     // A migration is recorded in both and makes its column in one.
@@ -250,25 +255,25 @@ fn an_app_that_moved_from_shared_to_tenants_is_found_and_replayed() {
     make(&project);
     let blocked = project.portcullis.run(["verify"]).exits(1);
     blocked
-        .says("contacts.Contact")
-        .says("finance.Invoice")
-        .says("shadowed")
-        .says("acme")
-        .says("demo")
-        .says("portcullis repair --all-affected --replay contacts");
+        .prints("contacts.Contact")
+        .prints("finance.Invoice")
+        .prints("shadowed")
+        .prints("acme")
+        .prints("demo")
+        .prints("portcullis repair --all-affected --replay contacts");
     project.manage(&["migrate_schemas", "--check", "-v0"]).exits(0);
     // Its foreign key would lead to public's contacts.
     let early = project.portcullis.run(["repair", "acme", "--replay", "finance"]).exits(1);
-    early.says("depend on those of contacts").says("portcullis repair acme --replay contacts");
+    early.prints("depend on those of contacts").prints("portcullis repair acme --replay contacts");
     let asked = project.portcullis.run(["repair", "--all-affected", "--replay", "contacts"]).exits(1);
-    asked.says("portcullis repair acme --replay contacts --allow-code");
+    asked.prints("portcullis repair acme --replay contacts --allow-code");
     project
         .portcullis
         .run(["repair", "--all-affected", "--replay", "contacts", "--allow-code"])
         .exits(1)
-        .says("public.contacts_contact holds 1 row")
-        .says("acme: contacts.0001_initial run again")
-        .says("demo: contacts.0001_initial run again");
+        .prints("public.contacts_contact holds 1 row")
+        .prints("acme: contacts.0001_initial run again")
+        .prints("demo: contacts.0001_initial run again");
     project.portcullis.run(["repair", "--all-affected", "--replay", "finance"]).exits(0);
     project.portcullis.run(["verify"]).exits(0);
     assert_eq!(project.database.column("SELECT name::text FROM public.contacts_contact"), ["Ada"]);
@@ -288,15 +293,15 @@ fn nothing_is_applied_onto_public_where_an_app_moved_and_has_a_new_migration() {
         )
     };
     let refused = project.portcullis.run(["migrate"]).exits(1);
-    refused.says("shadowed").says("finance.0005_note").says("--all-affected --replay contacts");
+    refused.prints("shadowed").prints("finance.0005_note").prints("--all-affected --replay contacts");
     assert!(notes().is_empty(), "public's invoices are as they were");
     project
         .portcullis
         .run(["repair", "--all-affected", "--replay", "contacts", "--allow-code"])
         .exits(1)
-        .says("--replay finance");
+        .prints("--replay finance");
     let repaired = project.portcullis.run(["repair", "--all-affected", "--replay", "finance"]).exits(0);
-    repaired.says("acme: finance.0005_note run again");
+    repaired.prints("acme: finance.0005_note run again");
     project.portcullis.run(["verify"]).exits(0);
     assert_eq!(notes(), ["acme", "demo"]);
     // Django alone would have changed the copy.
@@ -321,5 +326,5 @@ fn a_project_in_a_folder_of_its_own_is_found_by_its_manage_py() {
     project.portcullis.run(["migrate", "--shared"]).exits(0);
     project.portcullis.run(["verify"]).exits(0);
     add_in(&inside, "0005_note", "0004_invoice_payment", "note");
-    project.portcullis.run(["verify"]).exits(78).says("0005_note.py");
+    project.portcullis.run(["verify"]).exits(78).prints("0005_note.py");
 }

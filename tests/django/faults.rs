@@ -67,38 +67,38 @@ fn both(env: &[(&str, &str)]) -> (Outcome, Outcome) {
 fn no_password_is_printed() {
     let (database, redis) = ("postgres://app:hunter2@127.0.0.1:1/app", "redis://:swordfish@127.0.0.1:1/0");
     let theirs = shell(&place(STEPS), &[("DATABASE_URL", database), ("REDIS_URL", redis)]).wait();
-    theirs.says("hunter2").says("swordfish");
+    theirs.prints("hunter2").prints("swordfish");
     for wait in [
         "[database]\nurl = \"${DATABASE_URL}\"\n[[step]]\nname = \"it\"\nwait.database = { timeout = \"1s\" }\n",
         "[[step]]\nname = \"it\"\nwait.redis = { url = \"${REDIS_URL}\", timeout = \"1s\" }\n",
     ] {
         let ours = place(wait).env("DATABASE_URL", database).env("REDIS_URL", redis).run(["run"]);
-        ours.exits(69).says_not("hunter2").says_not("swordfish");
+        ours.exits(69).prints_not("hunter2").prints_not("swordfish");
     }
 }
 
 #[test]
 fn a_check_that_fails_blocks_though_its_output_is_kept() {
     let (theirs, ours) = both(&[("CREATE_DEMO_TENANT", "true"), ("FAIL", "verify")]);
-    theirs.exits(0).says("SERVING");
-    ours.exits(79).says("verify failed").says_not("SERVING");
+    theirs.exits(0).prints("SERVING");
+    ours.exits(79).prints("verify failed").prints_not("SERVING");
 }
 
 #[test]
 fn a_migration_that_fails_blocks() {
     let (theirs, ours) = both(&[("FAIL", "migrate")]);
-    theirs.exits(0).says("SERVING");
-    ours.exits(79).says_not("SERVING");
+    theirs.exits(0).prints("SERVING");
+    ours.exits(79).prints_not("SERVING");
 }
 
 #[test]
 fn every_tenant_is_verified_whatever_the_flags_say() {
     for (name, value) in [("SKIP_MIGRATIONS", "1"), ("CREATE_DEMO_TENANT", "false")] {
         let theirs = place(STEPS);
-        shell(&theirs, &[(name, value)]).wait().says("SERVING");
+        shell(&theirs, &[(name, value)]).wait().prints("SERVING");
         assert!(!fs::read_to_string(theirs.path("ran")).unwrap().contains("verify"));
         let ours = place(STEPS).env(name, value);
-        ours.run(["run"]).exits(0).says("SERVING");
+        ours.run(["run"]).exits(0).prints("SERVING");
         assert!(fs::read_to_string(ours.path("ran")).unwrap().contains("verify"));
     }
 }
@@ -106,7 +106,7 @@ fn every_tenant_is_verified_whatever_the_flags_say() {
 #[test]
 fn a_wrong_password_is_not_retried() {
     let theirs = place(STEPS);
-    shell(&theirs, &[("FAIL", "wait")]).wait().says("attempt 3").says("SERVING");
+    shell(&theirs, &[("FAIL", "wait")]).wait().prints("attempt 3").prints("SERVING");
     let url = cluster();
     let (scheme, rest) = url.split_once("://").unwrap();
     let (_, server) = rest.split_once('@').unwrap();
@@ -124,14 +124,14 @@ fn a_tenant_whose_check_raises_is_not_counted_as_good() {
         r#"{"acme": {"domain": "a", "ledger": null}, "demo": {"domain": "d", "ledger": ["0001_initial", "0002_invoice"]}}"#,
     );
     let demo = [("CREATE_DEMO_TENANT", "true")];
-    shell(&theirs, &demo).wait().exits(0).says("2 of 2 tenants OK").says("SERVING");
+    shell(&theirs, &demo).wait().exits(0).prints("2 of 2 tenants OK").prints("SERVING");
     let ours = Sample::complete_on(Engine::Sqlite);
     fs::write(ours.portcullis.path("var/tenants/acme.sqlite"), "this is no database at all").unwrap();
-    ours.portcullis.run(["verify"]).exits(74).says("acme");
+    ours.portcullis.run(["verify"]).exits(74).prints("acme");
 
     // And one without a domain ends their check, which nobody notices; ours has no use for it.
     let theirs = place(STEPS).file("tenants.json", r#"{"acme": {"ledger": []}, "demo": {"domain": "d"}}"#);
-    shell(&theirs, &demo).wait().exits(0).says("KeyError").says("SERVING");
+    shell(&theirs, &demo).wait().exits(0).prints("KeyError").prints("SERVING");
     let ours = Project::complete();
     ours.database.execute("DELETE FROM customers_domain");
     ours.portcullis.run(["verify"]).exits(0);
@@ -144,18 +144,18 @@ fn a_ledger_that_lies_is_found_out() {
     shell(&theirs, &[("CREATE_DEMO_TENANT", "true")])
         .wait()
         .exits(0)
-        .says("1 of 1 tenants OK")
-        .says("SERVING");
+        .prints("1 of 1 tenants OK")
+        .prints("SERVING");
     let ours = Sample::complete_on(Engine::Sqlite);
     ours.execute(Some("acme"), "DROP TABLE finance_invoice");
-    ours.run().exits(1).says("acme").says("finance_invoice");
+    ours.run().exits(1).prints("acme").prints("finance_invoice");
 }
 
 #[test]
 fn a_check_only_looks_and_there_is_one_for_the_demo_tenant_and_one_for_all() {
     let behind = r#"{"acme": {"domain": "a", "ledger": []}}"#;
     let theirs = place(STEPS).file("tenants.json", behind);
-    shell(&theirs, &[("CREATE_DEMO_TENANT", "true")]).wait().exits(0).says("SERVING");
+    shell(&theirs, &[("CREATE_DEMO_TENANT", "true")]).wait().exits(0).prints("SERVING");
     assert!(fs::read_to_string(theirs.path("tenants.json")).unwrap().contains("0002_invoice"), "it wrote");
     let ran = fs::read_to_string(theirs.path("ran")).unwrap();
     assert_eq!(ran.matches("verify").count(), 1, "one check for both");
@@ -166,7 +166,7 @@ fn a_check_only_looks_and_there_is_one_for_the_demo_tenant_and_one_for_all() {
     ours.database.execute("DELETE FROM acme.django_migrations WHERE name = '0004_invoice_payment'");
     let before = ledger();
     ours.portcullis.run(["verify", "--tenant", "demo"]).exits(0);
-    ours.portcullis.run(["verify"]).exits(1).says("acme").says("0004_invoice_payment");
+    ours.portcullis.run(["verify"]).exits(1).prints("acme").prints("0004_invoice_payment");
     assert_eq!(ledger(), before);
 }
 
@@ -195,7 +195,11 @@ fn a_run_that_is_killed_or_fails_leaves_no_lock_behind() {
     assert!(left() > 500, "for {} s nobody may migrate", left());
     // And without Redis, nobody is locked out at all.
     drop(server);
-    shell(&place(STEPS), &[("LOCK_PORT", &port)]).wait().exits(0).says("Connection refused").says("SERVING");
+    shell(&place(STEPS), &[("LOCK_PORT", &port)])
+        .wait()
+        .exits(0)
+        .prints("Connection refused")
+        .prints("SERVING");
 
     let mut ours = project::Project::new("");
     ours.portcullis = ours.portcullis.file("shared/2_slow.sql", "SELECT pg_sleep(3);\n");
@@ -231,8 +235,8 @@ fn a_lock_is_nobody_elses_to_take_away() {
 
     let ours = lock::slow().env("LOCK_TIMEOUT", "300ms");
     let holder = ours.portcullis.spawn(["run"]);
-    lock::until_at_work(&ours);
-    ours.portcullis.run(["run"]).exits(75).says_not("the server started");
+    lock::until_migrating(&ours);
+    ours.portcullis.run(["run"]).exits(75).prints_not("the server started");
     ours.until(true, lock::HOLDER);
     ours.database.execute("INSERT INTO public.go_on VALUES (1)");
     holder.wait().exits(0);
@@ -251,21 +255,21 @@ fn a_migration_gets_the_signal_and_the_time_to_roll_back() {
     let running = Running::start(command, true);
     running.wait_for_line("under way");
     running.signal(Signal::SIGTERM);
-    running.wait().says_not("SERVING");
+    running.wait().prints_not("SERVING");
     assert!(!theirs.path("rolled back").exists(), "it was killed where it stood");
 
     let ours = place(STEPS).env("SLOW", "migrate").in_own_pid_namespace();
     let running = ours.spawn(["run"]);
     running.wait_for_line("under way");
     running.signal(Signal::SIGTERM);
-    running.wait().exits(143).says("SIGTERM").says_not("SERVING");
+    running.wait().exits(143).prints("SIGTERM").prints_not("SERVING");
     assert!(ours.path("rolled back").exists());
 }
 
 #[test]
 fn with_nothing_to_do_no_python_is_started() {
     let theirs = place(STEPS);
-    shell(&theirs, &[("CREATE_DEMO_TENANT", "true")]).wait().says("SERVING");
+    shell(&theirs, &[("CREATE_DEMO_TENANT", "true")]).wait().prints("SERVING");
     let ran = fs::read_to_string(theirs.path("ran")).unwrap();
     assert_eq!(ran.lines().count(), 5, "each question starts one: {ran}");
 
@@ -285,7 +289,7 @@ fn with_nothing_to_do_no_python_is_started() {
     let path = format!("{}:{}", python.parent().unwrap().display(), std::env::var("PATH").unwrap());
     ours.set("PATH", &path);
     ours.set("CREATE_DEMO_TENANT", "yes");
-    ours.portcullis.run(["run"]).exits(0).says("every tenant is complete: ok");
+    ours.portcullis.run(["run"]).exits(0).prints("every tenant is complete: ok");
     assert!(!ours.portcullis.path("started").exists());
     // It would have been counted.
     ours.portcullis.run(["manifest", "django", "--check"]).exits(0);
@@ -296,17 +300,21 @@ fn with_nothing_to_do_no_python_is_started() {
 fn true_means_the_same_however_it_is_written_and_errors_are_seen() {
     for word in ["1", "true", "yes", "on"] {
         let ours = place(STEPS).env("CREATE_DEMO_TENANT", word).env("FAIL", "collectstatic");
-        ours.run(["run"]).exits(0).says("collectstatic failed").says("SERVING");
+        ours.run(["run"]).exits(0).prints("collectstatic failed").prints("SERVING");
         assert!(fs::read_to_string(ours.path("ran")).unwrap().contains("bootstrap"), "{word}");
     }
     let theirs = place(STEPS);
     shell(&theirs, &[("CREATE_DEMO_TENANT", "1"), ("FAIL", "collectstatic")])
         .wait()
-        .says_not("collectstatic failed");
+        .prints_not("collectstatic failed");
     assert!(!fs::read_to_string(theirs.path("ran")).unwrap().contains("bootstrap"));
     // Step numbers that add up, and colours only for those who see them.
     let theirs = place(STEPS);
-    shell(&theirs, &[("CREATE_DEMO_TENANT", "true")]).wait().says("[2.5/5]").says("[4.6/6]").says("\x1b[");
-    place(STEPS).run(["run"]).says("[1/4] migrate").says("[4/4] static files").says_not("\x1b[");
-    place(STEPS).env("CREATE_DEMO_TENANT", "maybe").run(["run"]).exits(78).says("neither true nor false");
+    shell(&theirs, &[("CREATE_DEMO_TENANT", "true")])
+        .wait()
+        .prints("[2.5/5]")
+        .prints("[4.6/6]")
+        .prints("\x1b[");
+    place(STEPS).run(["run"]).prints("[1/4] migrate").prints("[4/4] static files").prints_not("\x1b[");
+    place(STEPS).env("CREATE_DEMO_TENANT", "maybe").run(["run"]).exits(78).prints("neither true nor false");
 }

@@ -22,7 +22,7 @@ fn the_finance_invoice_incident_does_not_reach_a_customer() {
 
     project.database.execute("DROP TABLE demo.finance_invoice CASCADE");
     project.manage(&["migrate_schemas", "--check", "-v0"]).exits(0);
-    let blocked = project.portcullis.run(["run"]).exits(1).says_not("Listening");
+    let blocked = project.portcullis.run(["run"]).exits(1).prints_not("Listening");
     let text = blocked.failure_box();
     for word in [TENANT, "finance_invoice", "finance.Invoice", "portcullis repair demo --replay finance"] {
         assert!(text.contains(word), "{word}: {blocked}");
@@ -33,16 +33,19 @@ fn the_finance_invoice_incident_does_not_reach_a_customer() {
 fn a_manifest_that_is_missing_or_stale_is_refused_with_the_command_that_makes_it() {
     let project = Project::new();
     for command in ["verify", "run"] {
-        let missing = project.portcullis.run([command]).exits(78).says("portcullis.manifest.json");
-        missing.says("RUN portcullis manifest django");
+        let missing = project.portcullis.run([command]).exits(78).prints("portcullis.manifest.json");
+        missing.prints("RUN portcullis manifest django");
     }
     project.portcullis.run(["manifest", "django"]).exits(0);
     let migration = project.portcullis.path("finance/migrations/0004_invoice_payment.py");
     let text = fs::read_to_string(&migration).unwrap();
     fs::write(&migration, text.clone() + "\n# changed\n").unwrap();
     let stale = project.portcullis.run(["verify"]).exits(78);
-    stale.says("0004_invoice_payment.py").says("was changed since").says("RUN portcullis manifest django");
-    project.portcullis.run(["run"]).exits(78).says("0004_invoice_payment.py").says_not("Listening");
+    stale
+        .prints("0004_invoice_payment.py")
+        .prints("was changed since")
+        .prints("RUN portcullis manifest django");
+    project.portcullis.run(["run"]).exits(78).prints("0004_invoice_payment.py").prints_not("Listening");
     project.portcullis.run(["manifest", "django", "--check"]).exits(78);
     fs::write(&migration, text).unwrap();
     project.portcullis.run(["manifest", "django", "--check"]).exits(0);
@@ -52,7 +55,7 @@ fn a_manifest_that_is_missing_or_stale_is_refused_with_the_command_that_makes_it
 fn a_manifest_needs_no_database_and_the_settings_named_in_the_environment_will_do() {
     let mut project = Project::new();
     project.set("DB_HOST", "192.0.2.1");
-    project.portcullis.run(["manifest", "django"]).exits(0).says("23 migrations, 9 tables");
+    project.portcullis.run(["manifest", "django"]).exits(0).prints("23 migrations, 9 tables");
     let config = fs::read_to_string(project.portcullis.path("config.toml")).unwrap();
     let config = config.replace("manage    = \"manage.py\"\n", "");
     fs::write(project.portcullis.path("config.toml"), config).unwrap();
@@ -68,15 +71,15 @@ fn settings_that_cannot_be_loaded_are_shown_with_the_place() {
     fs::write(&settings, text.replace("DEBUG = ", "os.environ[\"NOWHERE\"]\nDEBUG = ")).unwrap();
     let failed = project.portcullis.run(["manifest", "django"]).exits(79);
     failed
-        .says("exited with 1: KeyError: 'NOWHERE'")
-        .says("   |   File \"")
-        .says("invoicing/settings.py\", line ");
+        .prints("exited with 1: KeyError: 'NOWHERE'")
+        .prints("   |   File \"")
+        .prints("invoicing/settings.py\", line ");
 }
 
 #[test]
 fn a_ledger_that_was_dropped_is_not_taken_for_a_schema_that_was() {
     let project = Project::complete();
     project.database.execute("DROP TABLE demo.django_migrations");
-    let lost = project.portcullis.run(["verify"]).exits(1).says("restore the ledger's table from a backup");
-    lost.says_not("remove the tenant's row");
+    let lost = project.portcullis.run(["verify"]).exits(1).prints("restore the ledger's table from a backup");
+    lost.prints_not("remove the tenant's row");
 }

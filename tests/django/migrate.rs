@@ -33,10 +33,10 @@ fn tenants_that_are_behind_are_migrated_and_one_that_fails_is_shown_with_its_out
     ] {
         assert!(text.contains(word) || outcome.stderr.contains(word), "{word}: {outcome}");
     }
-    project.portcullis.run(["verify"]).exits(1).says("1 of 5 schemas incomplete").says("bad");
+    project.portcullis.run(["verify"]).exits(1).prints("1 of 5 schemas incomplete").prints("bad");
 
     project.database.execute("ALTER TABLE bad.finance_invoice DROP COLUMN total");
-    project.portcullis.run(["migrate"]).exits(0).says("1 migration applied");
+    project.portcullis.run(["migrate"]).exits(0).prints("1 migration applied");
     project.portcullis.run(["verify"]).exits(0);
 }
 
@@ -50,7 +50,7 @@ fn the_first_failure_of_several_at_work_tells_truly_how_many_were_migrated() {
         "SELECT table_schema::text FROM information_schema.columns WHERE table_name = 'finance_invoice' \
          AND column_name = 'paid_on' AND table_schema IN ('acme', 'bad', 'corp', 'dune') ORDER BY 1",
     );
-    let outcome = outcome.says(&format!("{} of 4 schemas migrated", migrated.len()));
+    let outcome = outcome.prints(&format!("{} of 4 schemas migrated", migrated.len()));
     for name in ["acme", "corp", "dune"].iter().filter(|name| !migrated.iter().any(|other| other == *name)) {
         assert!(outcome.stderr.contains("not begun: ") && outcome.stderr.contains(name), "{name}: {outcome}");
     }
@@ -66,7 +66,7 @@ fn the_configured_command_gets_each_schema_as_one_argument() {
     behind(&project, &["acme"]);
     let run = "run = [\"python\", \"manage.py\", \"migrate_schemas\", \"--schema={schema}\"],";
     project.configure("apply     = {", &format!("apply = {{ {run}"));
-    project.portcullis.run(["migrate"]).exits(0).says("1 migration applied");
+    project.portcullis.run(["migrate"]).exits(0).prints("1 migration applied");
     project.portcullis.run(["verify"]).exits(0);
 }
 
@@ -93,7 +93,7 @@ fn as_many_as_configured_are_at_work_at_a_time_and_no_name_is_taken_apart() {
     }
     std::fs::write(project.portcullis.path("together.sh"), TOGETHER).unwrap();
     project.configure("jobs = 4", "jobs = 2, run = [\"sh\", \"together.sh\", \"{schema}\"]");
-    project.portcullis.run(["migrate"]).exits(0).says("4 migrations applied to 4 schemas");
+    project.portcullis.run(["migrate"]).exits(0).prints("4 migrations applied to 4 schemas");
     let counts = std::fs::read_to_string(project.portcullis.path("counts")).unwrap();
     assert_eq!(counts.split_whitespace().max(), Some("2"), "{counts}");
     assert!(
@@ -105,10 +105,10 @@ fn as_many_as_configured_are_at_work_at_a_time_and_no_name_is_taken_apart() {
     // The same through one Python for many, and where the box says what to type.
     project.database.execute(&BEHIND.replace("{}", &format!("\"{odd}\"")));
     project.configure(", run = [\"sh\", \"together.sh\", \"{schema}\"]", "");
-    project.portcullis.run(["migrate"]).exits(0).says("1 migration applied");
+    project.portcullis.run(["migrate"]).exits(0).prints("1 migration applied");
     project.database.execute(&format!("DROP TABLE \"{odd}\".finance_invoice"));
     let typed = format!("portcullis repair '{odd}' --replay finance");
-    project.portcullis.run(["verify"]).exits(1).says(&typed);
+    project.portcullis.run(["verify"]).exits(1).prints(&typed);
     project.portcullis.run(["repair", odd, "--replay", "finance"]).exits(0);
 }
 
@@ -119,7 +119,7 @@ fn what_other_code_recorded_is_never_applied_onto() {
     project.database.execute(
         "INSERT INTO acme.django_migrations (app, name, applied) VALUES ('finance', '0004_other', now())",
     );
-    project.portcullis.run(["migrate"]).exits(1).says("diverged").says("0004_other");
+    project.portcullis.run(["migrate"]).exits(1).prints("diverged").prints("0004_other");
     let rows = project
         .database
         .column("SELECT name::text FROM acme.django_migrations WHERE name = '0004_invoice_payment'");
@@ -139,8 +139,9 @@ fn every_line_says_whose_it_is_and_each_failed_tenant_is_shown_with_its_own() {
         outcome.stderr.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
     let of = |tenant: &str| {
         let its = |line: &&Value| line["event"] == "output" && line["tenant"] == tenant;
-        let said: Vec<&str> = lines.iter().filter(its).map(|line| line["line"].as_str().unwrap()).collect();
-        said.join("\n")
+        let printed: Vec<&str> =
+            lines.iter().filter(its).map(|line| line["line"].as_str().unwrap()).collect();
+        printed.join("\n")
     };
     assert!(of("acme").contains("Applying finance.0004_invoice_payment... OK"), "{outcome}");
     assert!(of("bad").contains("column \"total\"") && !of("bad").contains("paid_on"), "{outcome}");
@@ -151,7 +152,10 @@ fn every_line_says_whose_it_is_and_each_failed_tenant_is_shown_with_its_own() {
     let again = project.portcullis.run(["migrate"]).exits(1);
     let text = again.failure_box();
     for line in ["bad: ", "worse: "] {
-        assert!(text.lines().any(|said| said.contains("   | ") && said.contains(line)), "{line}: {again}");
+        assert!(
+            text.lines().any(|printed| printed.contains("   | ") && printed.contains(line)),
+            "{line}: {again}"
+        );
     }
 }
 
@@ -248,7 +252,7 @@ fn a_canary_that_fails_holds_the_others_back() {
     behind(&project, &["acme", "corp"]);
     project.database.execute(&BEHIND.replace("{}", "demo"));
     project.database.execute("ALTER TABLE demo.finance_invoice ADD COLUMN total int");
-    project.portcullis.run(["migrate"]).exits(1).says("demo").says("0 of 3 schemas migrated");
+    project.portcullis.run(["migrate"]).exits(1).prints("demo").prints("0 of 3 schemas migrated");
     let applied = "SELECT 'yes' FROM acme.django_migrations WHERE name = '0004_invoice_payment'";
     assert!(project.database.column(applied).is_empty());
     project.database.execute("ALTER TABLE demo.finance_invoice DROP COLUMN total");

@@ -37,12 +37,12 @@ fn output_without_line_ends_or_in_any_encoding_disturbs_nothing() {
     fs::write(&settings, NOISE.to_owned() + &text + NOISE).unwrap();
     fs::write(project.portcullis.path("finance/migrations/0005_noisy.py"), NOISY).unwrap();
     project.portcullis.run(["manifest", "django"]).exits(0);
-    project.portcullis.run(["migrate"]).exits(0).says("tenants: 1 migration applied");
+    project.portcullis.run(["migrate"]).exits(0).prints("tenants: 1 migration applied");
     project.portcullis.run(["tenant", "create", "beta"]).exits(0);
-    project.portcullis.run(["verify"]).exits(0).says("2 tenants complete");
+    project.portcullis.run(["verify"]).exits(0).prints("2 tenants complete");
     project.database.execute("DROP TABLE beta.finance_invoice");
     let repaired = project.portcullis.run(["repair", "beta", "--replay", "finance", "--allow-code"]).exits(0);
-    repaired.says("beta: finance.0005_noisy run again");
+    repaired.prints("beta: finance.0005_noisy run again");
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn a_failure_before_the_first_schema_is_told_by_its_exception() {
     let settings = project.portcullis.path("invoicing/settings.py");
     let text = fs::read_to_string(&settings).unwrap();
     fs::write(&settings, text + "\nraise RuntimeError('no licence\\nfor this host')\n").unwrap();
-    project.portcullis.run(["migrate"]).exits(1).says("exited with 1: RuntimeError: no licence");
+    project.portcullis.run(["migrate"]).exits(1).prints("exited with 1: RuntimeError: no licence");
 }
 
 const STEP: &str =
@@ -78,7 +78,7 @@ fn what_a_command_prints_is_shown_while_it_runs_and_not_kept() {
         status.lines().find_map(|line| line.strip_prefix("VmHWM:")?.split_whitespace().next()).unwrap();
     assert!(peak.parse::<u32>().unwrap() < 60_000, "{peak} kB");
     fs::write(project.portcullis.path("measured"), "").unwrap();
-    running.wait().exits(73).says("`sh` exited with 3");
+    running.wait().exits(73).prints("`sh` exited with 3");
 }
 
 /// The settings say so, and wait until they are heard.

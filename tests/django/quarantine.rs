@@ -24,7 +24,7 @@ fn the_healthy_tenants_are_served_and_the_broken_one_answers_503() {
     let (status, body) = get(port, "/t/acme/invoices/");
     assert_eq!((status, body.contains("maintained")), (503, true), "{body}");
     server.signal(Signal::SIGTERM);
-    server.wait().exits(0).says("the server is told to keep out acme");
+    server.wait().exits(0).prints("the server is told to keep out acme");
 
     // A migration of all, with nobody broken, lets everybody in again.
     project
@@ -34,5 +34,5 @@ fn the_healthy_tenants_are_served_and_the_broken_one_answers_503() {
     server.wait_for_line("Listening at");
     assert_eq!(get(port, "/t/globex/invoices/").0, 200);
     server.signal(Signal::SIGTERM);
-    server.wait().exits(0).says_not("THE GATE IS OPEN");
+    server.wait().exits(0).prints_not("THE GATE IS OPEN");
 }

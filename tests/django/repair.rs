@@ -9,20 +9,20 @@ fn a_dropped_table_is_made_again_by_replaying_its_app() {
         "DROP TABLE demo.finance_invoice; \
          CREATE TABLE public.finance_invoice (id bigint); INSERT INTO public.finance_invoice VALUES (1), (2)",
     );
-    project.portcullis.run(["verify"]).exits(1).says("finance.Invoice").says("shadowed");
-    project.portcullis.run(["migrate"]).exits(0).says("nothing pending");
-    project.portcullis.run(["repair", "demo"]).exits(1).says("2/5  FAILED").says("--replay finance");
+    project.portcullis.run(["verify"]).exits(1).prints("finance.Invoice").prints("shadowed");
+    project.portcullis.run(["migrate"]).exits(0).prints("nothing pending");
+    project.portcullis.run(["repair", "demo"]).exits(1).prints("2/5  FAILED").prints("--replay finance");
     let dry = project.portcullis.run(["repair", "demo", "--replay", "finance", "--dry-run"]).exits(0);
-    dry.says("would be applied again").says("finance.0004_invoice_payment");
+    dry.prints("would be applied again").prints("finance.0004_invoice_payment");
     project.portcullis.run(["verify"]).exits(1);
 
     let repaired = project.portcullis.run(["repair", "demo", "--replay", "finance"]).exits(0);
     repaired
-        .says("finance.0004_invoice_payment run again")
-        .says("public.finance_invoice holds 2 rows, which stay")
-        .says("5/5  ok")
-        .says("finance_invoice 0 rows")
-        .says_not("foreign key");
+        .prints("finance.0004_invoice_payment run again")
+        .prints("public.finance_invoice holds 2 rows, which stay")
+        .prints("5/5  ok")
+        .prints("finance_invoice 0 rows")
+        .prints_not("foreign key");
     project.portcullis.run(["verify"]).exits(0);
     assert_eq!(project.database.column("SELECT count(*)::text FROM public.finance_invoice"), ["2"]);
     // Django itself finds the ledger as it would have written it.
@@ -34,19 +34,19 @@ fn a_dropped_table_is_made_again_by_replaying_its_app() {
 fn what_cannot_be_replayed_is_explained_and_left_as_it_is() {
     let project = Project::complete();
     let repair = |app| project.portcullis.run(["repair", "demo", "--replay", app]);
-    repair("finance").exits(1).says("cannot be replayed");
-    repair("nonsense").exits(1).says("cannot be replayed");
-    project.portcullis.run(["repair", "nobody", "--replay", "finance"]).exits(1).says("nobody");
+    repair("finance").exits(1).prints("cannot be replayed");
+    repair("nonsense").exits(1).prints("cannot be replayed");
+    project.portcullis.run(["repair", "nobody", "--replay", "finance"]).exits(1).prints("nobody");
     project.database.execute("DROP TABLE demo.contacts_contact CASCADE");
-    repair("contacts").exits(1).says("contacts.0003_contact_sort_name").says("--allow-code");
+    repair("contacts").exits(1).prints("contacts.0003_contact_sort_name").prints("--allow-code");
     project.database.execute("DROP TABLE demo.auth_group CASCADE");
-    repair("auth").exits(1).says("still exist");
+    repair("auth").exits(1).prints("still exist");
     project
         .portcullis
         .run(["repair", "demo", "--replay", "contacts", "--allow-code"])
         .exits(1)
-        .says("finance_invoice.contact_id has lost its foreign key")
-        .says("auth_group");
+        .prints("finance_invoice.contact_id has lost its foreign key")
+        .prints("auth_group");
     assert_eq!(
         project.database.column("SELECT count(*)::text FROM pg_tables WHERE schemaname = 'demo' AND tablename = 'contacts_contact'"),
         ["1"],
@@ -66,8 +66,8 @@ fn a_replay_that_fails_leaves_the_ledger_as_it_was() {
         .portcullis
         .run(["repair", "demo", "--replay", "finance"])
         .exits(1)
-        .says("rolled back")
-        .says("already exists");
+        .prints("rolled back")
+        .prints("already exists");
     assert_eq!(ledger(), before);
 }
 
@@ -77,12 +77,12 @@ fn every_tenant_that_lost_an_app_is_repaired_at_once() {
     project.copies(&["acme".into(), "globex".into()]);
     project.database.execute("DROP TABLE demo.finance_invoice; DROP TABLE globex.finance_invoice");
     let outcome = project.portcullis.run(["repair", "--all-affected", "--replay", "finance"]).exits(0);
-    outcome.says("demo: finance.").says("globex: finance.").says_not("acme: finance.");
+    outcome.prints("demo: finance.").prints("globex: finance.").prints_not("acme: finance.");
     project
         .portcullis
         .run(["repair", "--all-affected", "--replay", "finance"])
         .exits(0)
-        .says("no tenant has lost");
+        .prints("no tenant has lost");
 }
 
 #[test]
@@ -93,6 +93,6 @@ fn what_is_pending_is_applied_through_the_framework() {
          ALTER TABLE demo.finance_invoice DROP COLUMN total, DROP COLUMN paid_on",
     );
     let repaired = project.portcullis.run(["repair", "demo"]).exits(0);
-    repaired.says("1 migration applied: finance.0004_invoice_payment").says("5/5  ok");
+    repaired.prints("1 migration applied: finance.0004_invoice_payment").prints("5/5  ok");
     project.manage(&["migrate_schemas", "--check", "-v0"]).exits(0);
 }

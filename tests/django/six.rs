@@ -41,19 +41,19 @@ fn a_lost_app_is_replayed_and_what_is_behind_is_migrated() {
     let project = project();
     project.database.execute("DROP TABLE demo.finance_invoice; DROP TABLE demo.contacts_contact");
     project.manage(&["migrate_schemas", "--check", "-v0"]).exits(0);
-    project.portcullis.run(["verify"]).exits(1).says("contacts.Contact").says("finance.Invoice");
+    project.portcullis.run(["verify"]).exits(1).prints("contacts.Contact").prints("finance.Invoice");
     let replayed = project.portcullis.run(["repair", "demo", "--replay", "contacts"]).exits(1);
     // What runs code is not in the squash, and still stands beside it.
-    replayed.says("--allow-code");
+    replayed.prints("--allow-code");
     let replayed =
         project.portcullis.run(["repair", "demo", "--replay", "contacts", "--allow-code"]).exits(1);
-    replayed.says("contacts.0001_squashed_0003_sort_name run again");
+    replayed.prints("contacts.0001_squashed_0003_sort_name run again");
     project.portcullis.run(["repair", "demo", "--replay", "finance"]).exits(0);
     project.database.execute(
         "DELETE FROM demo.django_migrations WHERE name = '0004_invoice_payment'; \
          ALTER TABLE demo.finance_invoice DROP COLUMN total, DROP COLUMN paid_on",
     );
-    project.portcullis.run(["migrate"]).exits(0).says("1 migration applied");
+    project.portcullis.run(["migrate"]).exits(0).prints("1 migration applied");
     project.portcullis.run(["verify"]).exits(0);
     project.manage(&["migrate_schemas", "--check", "-v0"]).exits(0);
 }

@@ -61,7 +61,7 @@ fn with_template() -> Project {
         "manifest  = {",
         "template  = { file = \"portcullis.template.sql\" }\nmanifest  = {",
     );
-    project.portcullis.run(["tenant", "template"]).exits(0).says("portcullis.template.sql");
+    project.portcullis.run(["tenant", "template"]).exits(0).prints("portcullis.template.sql");
     project
 }
 
@@ -90,10 +90,10 @@ fn dump(project: &Project, schema: &str) -> String {
     let pattern = format!("--schema=\"{}\"", schema.replace('"', "\"\""));
     let mut command = Command::new("pg_dump");
     command.args([pattern.as_str(), "--no-owner", "--quote-all-identifiers", "--inserts"]).arg(url);
-    let said: Outcome = Running::start(command, false).wait().exits(0);
+    let printed: Outcome = Running::start(command, false).wait().exits(0);
     let quoted = format!("\"{}\"", schema.replace('"', "\"\""));
     let in_text = quoted.replace('\'', "''");
-    let same = said
+    let same = printed
         .stdout
         .replace(&in_text, "\"TENANT\"")
         .replace(&quoted, "\"TENANT\"")
@@ -175,9 +175,9 @@ fn a_template_that_is_stale_changed_or_gone_is_refused() {
     let doctor = || doctor::check(&project, "template-fits");
     assert_eq!(doctor().0, "passed");
     let refused = |why: &str| {
-        let (outcome, said) = doctor();
-        assert!(outcome == "failed" && said.contains(why), "{outcome}: {said}");
-        let outcome = create().exits(78).says("template-unusable").says("portcullis tenant template");
+        let (outcome, printed) = doctor();
+        assert!(outcome == "failed" && printed.contains(why), "{outcome}: {printed}");
+        let outcome = create().exits(78).prints("template-unusable").prints("portcullis tenant template");
         let words: Vec<&str> = outcome.failure_box().split_whitespace().collect();
         assert!(words.join(" ").contains(why), "{outcome}");
     };
@@ -202,9 +202,9 @@ fn a_template_that_is_stale_changed_or_gone_is_refused() {
     // One that another major version wrote, whose digest is right.
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, made_on(&text, "9")).unwrap();
-    let (outcome, said) = doctor();
-    assert!(outcome == "failed" && said.contains("it was made on PostgreSQL 9"), "{outcome}: {said}");
-    project.portcullis.run(["tenant", "create", "globex"]).exits(73).says("made on PostgreSQL 9");
+    let (outcome, printed) = doctor();
+    assert!(outcome == "failed" && printed.contains("it was made on PostgreSQL 9"), "{outcome}: {printed}");
+    project.portcullis.run(["tenant", "create", "globex"]).exits(73).prints("made on PostgreSQL 9");
 }
 
 /// The same template as if it had been made on another version of the server.
@@ -236,7 +236,7 @@ fn a_copy_that_fails_half_way_leaves_nothing() {
     let project = with_template();
     // What the dump makes stands in the way as soon as a schema is made.
     fails_at(&project, "acme.finance_invoice%");
-    project.portcullis.run(["tenant", "create", "acme"]).exits(73).says("not today").says("rolled back");
+    project.portcullis.run(["tenant", "create", "acme"]).exits(73).prints("not today").prints("rolled back");
     let left = project.database.column(
         "SELECT nspname::text FROM pg_namespace WHERE nspname = 'acme' \
          UNION ALL SELECT schema_name::text FROM customers_client WHERE schema_name = 'acme' \
@@ -278,7 +278,7 @@ fn a_template_is_made_also_where_a_row_of_the_registry_needs_more_than_its_defau
         "template  = { file = \"portcullis.template.sql\" }\nmanifest  = {",
     );
     project.portcullis.run(["tenant", "template"]).exits(0);
-    project.portcullis.run(["tenant", "create", "acme"]).exits(73).says("owner_id").says("rolled back");
+    project.portcullis.run(["tenant", "create", "acme"]).exits(73).prints("owner_id").prints("rolled back");
 }
 
 #[test]
@@ -293,8 +293,8 @@ fn what_is_left_of_a_template_that_could_not_be_made_is_told_and_not_denied() {
     let failed = project.portcullis.run(["tenant", "template"]).exits(73);
     let words = failed.failure_box().split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(words.contains("it is kept") && words.contains("(not rolled back yet: the next run"), "{failed}");
-    failed.says("not today");
+    failed.prints("not today");
     project.database.execute("DROP EVENT TRIGGER in_the_way; DROP EVENT TRIGGER keeps");
     edit(&project, "config.toml", "template  = {", "# template  = {");
-    project.portcullis.run(["tenant", "create", "acme"]).exits(0).says("left unfinished: removed");
+    project.portcullis.run(["tenant", "create", "acme"]).exits(0).prints("left unfinished: removed");
 }

@@ -63,11 +63,11 @@ fn a_created_tenant_is_whole_for_the_gate_for_django_and_for_its_visitors() {
     assert!(journal(&project).is_empty());
     // A domain that is taken is known before the long work, and nothing is left.
     let taken = ["tenant", "create", "other", "--domain", "acme.localhost"];
-    project.portcullis.run(taken).exits(73).says("customers_domain").says("rolled back");
-    project.portcullis.run(["tenant", "create", "other", "--set", "colour=red"]).exits(64).says("colour");
+    project.portcullis.run(taken).exits(73).prints("customers_domain").prints("rolled back");
+    project.portcullis.run(["tenant", "create", "other", "--set", "colour=red"]).exits(64).prints("colour");
     assert_eq!(schemas(&project), ["acme"]);
     let deleted = project.portcullis.run(["tenant", "delete", "acme", "--yes"]).exits(0);
-    deleted.says("1 domain").says("its schema");
+    deleted.prints("1 domain").prints("its schema");
     assert!(schemas(&project).is_empty() && clients(&project).is_empty());
 }
 
@@ -76,7 +76,7 @@ fn a_migration_that_fails_is_shown_in_djangos_words_and_leaves_nothing() {
     let project = empty();
     with_migration(&project, FAILS);
     let failed = project.portcullis.run(["tenant", "create", "acme"]).exits(73);
-    failed.says("rolled back").says("not today").says("finance.0005_own");
+    failed.prints("rolled back").prints("not today").prints("finance.0005_own");
     let failed = project.portcullis.run(["tenant", "create", "acme", "--json"]).exits(73);
     let answer: Value = serde_json::from_str(&failed.stdout).unwrap();
     assert_eq!(answer["failure"]["left"], "nothing");
@@ -112,7 +112,7 @@ fn a_time_out_a_signal_and_a_kill_leave_nothing_and_nothing_in_public() {
     let running = project.portcullis.spawn(["tenant", "create", "acme"]);
     project.database.until_sleeping();
     running.signal(Signal::SIGTERM);
-    running.wait().exits(143).says("`acme` was being created: rolled back");
+    running.wait().exits(143).prints("`acme` was being created: rolled back");
     assert!(schemas(&project).is_empty() && journal(&project).is_empty());
 
     let running = project.portcullis.spawn(["tenant", "create", "acme"]);
@@ -120,10 +120,10 @@ fn a_time_out_a_signal_and_a_kill_leave_nothing_and_nothing_in_public() {
     running.signal(Signal::SIGKILL);
     running.wait();
     assert_eq!(journal(&project), ["acme making"]);
-    project.portcullis.run(["verify"]).exits(0).says("left behind by a run that was killed: acme");
+    project.portcullis.run(["verify"]).exits(0).prints("left behind by a run that was killed: acme");
     fs::remove_file(project.portcullis.path("finance/migrations/0005_own.py")).unwrap();
     project.portcullis.run(["manifest", "django"]).exits(0);
-    project.portcullis.run(["tenant", "create", "globex"]).exits(0).says("left unfinished: removed");
+    project.portcullis.run(["tenant", "create", "globex"]).exits(0).prints("left unfinished: removed");
     assert_eq!(schemas(&project), ["globex"]);
 
     with_migration(&project, SLOW);
@@ -137,8 +137,8 @@ fn a_time_out_a_signal_and_a_kill_leave_nothing_and_nothing_in_public() {
         .portcullis
         .run(["tenant", "create", "acme"])
         .exits(73)
-        .says("ran longer than 6 s")
-        .says("(rolled back)");
+        .prints("ran longer than 6 s")
+        .prints("(rolled back)");
     assert_eq!(
         (schemas(&project), clients(&project)),
         (vec!["globex".to_owned()], vec!["globex".to_owned()])
@@ -156,7 +156,10 @@ fn a_command_of_the_projects_own_that_fails_takes_back_what_was_named_and_nothin
     let ending = "\n        Client(schema_name=\"customer\", name=\"A customer\").save(verbosity=0)\n        raise RuntimeError(\"seeding failed\")\n";
     fs::write(&bootstrap, text.trim_end().to_owned() + ending).unwrap();
     let failed = project.portcullis.run(["tenant", "bootstrap"]).exits(73);
-    failed.says("rolled back").says("seeding failed").says("tenant `customer` was created by someone else");
+    failed
+        .prints("rolled back")
+        .prints("seeding failed")
+        .prints("tenant `customer` was created by someone else");
     assert_eq!(
         (schemas(&project), clients(&project)),
         (vec!["customer".to_owned()], vec!["customer".to_owned()])
@@ -173,10 +176,10 @@ fn a_command_of_the_projects_own_that_fails_takes_back_what_was_named_and_nothin
     fs::write(&bootstrap, &text).unwrap();
     project.database.execute("DROP TABLE demo.finance_invoice CASCADE");
     let refused = project.portcullis.run(["tenant", "bootstrap"]).exits(73);
-    refused.says("demo").says("cannot prove that this run created it");
+    refused.prints("demo").prints("cannot prove that this run created it");
     assert!(schemas(&project).contains(&"demo".to_owned()));
     project.portcullis.run(["tenant", "delete", "demo", "--yes"]).exits(0);
-    project.portcullis.run(["tenant", "bootstrap"]).exits(0).says("1 created");
+    project.portcullis.run(["tenant", "bootstrap"]).exits(0).prints("1 created");
     project.portcullis.run(["verify"]).exits(0);
 }
 
@@ -199,8 +202,8 @@ fn customers_who_sign_up_while_the_demo_tenants_are_made_are_never_touched() {
     bootstrapping
         .wait()
         .exits(0)
-        .says("tenant `customer0` was created by someone else")
-        .says("tenant `customer2` was created by someone else");
+        .prints("tenant `customer0` was created by someone else")
+        .prints("tenant `customer2` was created by someone else");
     let expected: Vec<String> = ["customer0", "customer1", "customer2", "demo"].map(str::to_owned).to_vec();
     assert_eq!((schemas(&project), clients(&project)), (expected.clone(), expected));
     project.portcullis.run(["verify"]).exits(0);
@@ -223,14 +226,14 @@ fn the_applications_own_snippet_creates_a_tenant_and_tells_its_failures_apart() 
     let create = "create_tenant('Acme GmbH', 'acme', 'acme.localhost')";
     call(create).exits(0);
     project.portcullis.run(["verify"]).exits(0);
-    call(&format!("try:\n  {create}\nexcept Exists as e:\n  print('taken', e)")).exits(0).says("taken");
-    call(&format!("with transaction.atomic():\n  {create}")).exits(1).says("inside a transaction");
+    call(&format!("try:\n  {create}\nexcept Exists as e:\n  print('taken', e)")).exits(0).prints("taken");
+    call(&format!("with transaction.atomic():\n  {create}")).exits(1).prints("inside a transaction");
     with_migration(&project, FAILS);
     let other = "create_tenant('Other', 'other', 'other.localhost')";
     call(&format!("try:\n  {other}\nexcept NotCreated as e:\n  print('again', e.again, e)"))
         .exits(0)
-        .says("again False")
-        .says("rolled back");
+        .prints("again False")
+        .prints("rolled back");
     assert_eq!(schemas(&project), ["acme"]);
 }
 
@@ -243,7 +246,7 @@ fn with_types_of_tenants_each_is_made_of_what_its_type_needs() {
     let create = |name: &str, kind: &str| {
         project.portcullis.run(["tenant", "create", name, "--set", &format!("kind={kind}")])
     };
-    create("odd", "none").exits(64).says("no type `none`").says("full, light");
+    create("odd", "none").exits(64).prints("no type `none`").prints("full, light");
     create("small", "light").exits(0);
     create("big", "full").exits(0);
     // Nothing said is what the model says.
@@ -252,14 +255,14 @@ fn with_types_of_tenants_each_is_made_of_what_its_type_needs() {
     assert_eq!(project.database.column(kinds), ["big full", "plain full", "small light"]);
     let invoices = "SELECT schemaname::text FROM pg_tables WHERE tablename = 'finance_invoice' ORDER BY 1";
     assert_eq!(project.database.column(invoices), ["big", "plain"]);
-    project.portcullis.run(["verify"]).exits(0).says("3 tenants complete");
+    project.portcullis.run(["verify"]).exits(0).prints("3 tenants complete");
     project.manage(&["migrate_schemas", "--check", "-v0"]).exits(0);
 
     // The row comes first here: it goes with the schema, whatever ends the creation.
     let kept = ["big", "plain", "small"].map(str::to_owned).to_vec();
     let left = || (schemas(&project), clients(&project), journal(&project));
     with_migration(&project, FAILS);
-    create("failing", "full").exits(73).says("not today").says("rolled back");
+    create("failing", "full").exits(73).prints("not today").prints("rolled back");
     assert_eq!(left(), (kept.clone(), kept.clone(), vec![]));
     with_migration(&project, SLOW);
     let running = project.portcullis.spawn(["tenant", "create", "killed"]);
@@ -271,7 +274,7 @@ fn with_types_of_tenants_each_is_made_of_what_its_type_needs() {
     project.portcullis.run(["verify", "--tenant", "killed"]).exits(1);
     fs::remove_file(project.portcullis.path("finance/migrations/0005_own.py")).unwrap();
     project.portcullis.run(["manifest", "django"]).exits(0);
-    create("small2", "light").exits(0).says("`killed`").says("left unfinished: removed");
+    create("small2", "light").exits(0).prints("`killed`").prints("left unfinished: removed");
     let kept = ["big", "plain", "small", "small2"].map(str::to_owned).to_vec();
     assert_eq!(left(), (kept.clone(), kept, vec![]));
     project.portcullis.run(["verify"]).exits(0);

@@ -16,7 +16,7 @@ fn an_invalid_index_is_found_among_few_tenants_and_among_many() {
         database.execute(&fleet::copies(&fleet::names(more)));
         let outcome = fleet.run(["verify", "--format", "json"]).exits(1);
         assert_eq!(fleet::findings(&outcome), [("index".into(), "invalid_index".into())], "{outcome}");
-        fleet.run(["verify"]).exits(1).says("bad");
+        fleet.run(["verify"]).exits(1).prints("bad");
     }
 }
 
@@ -40,7 +40,7 @@ fn a_schema_that_nobody_registered_and_a_tenant_that_is_not_registered_are_named
     database.execute(&fleet::copies(&["stray"]));
     database.execute("DELETE FROM tenants WHERE name = 'stray'");
     let outcome = fleet.run(["verify", "--format", "json"]).exits(0);
-    let said: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
-    assert_eq!(said["orphans"], serde_json::json!(["stray"]), "{outcome}");
-    fleet.run(["verify", "--tenant", "nobody"]).exits(1).says("nobody");
+    let printed: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
+    assert_eq!(printed["orphans"], serde_json::json!(["stray"]), "{outcome}");
+    fleet.run(["verify", "--tenant", "nobody"]).exits(1).prints("nobody");
 }

@@ -56,7 +56,7 @@ fn a_server_of_twenty_connections_and_a_full_lock_table_is_read_and_nobody_else_
             .collect();
         done.store(true, Ordering::Relaxed);
         for outcome in outcomes {
-            outcome.exits(0).says("401 tenants complete");
+            outcome.exits(0).prints("401 tenants complete");
         }
         assert!(other.join().unwrap() > 0);
         let (locks, sessions) = most.join().unwrap();

@@ -63,16 +63,16 @@ fn one_schema_that_may_not_be_read_is_named_and_the_others_are_judged() {
     let junit = fleet.run(["verify", "--format", "junit"]).exits(1);
     // Each tenant and the shared schema.
     junit
-        .says(
+        .prints(
             "<testsuite name=\"portcullis verify\" tests=\"132\" failures=\"1\" errors=\"3\" skipped=\"0\">",
         )
-        .says("<testcase classname=\"tenant\" name=\"t99\"><failure message=\"table missing: item")
-        .says("<testcase classname=\"tenant\" name=\"t51\"><error message=\"cannot read: no privilege")
-        .says("<testcase classname=\"tenant\" name=\"t50\"></testcase>");
+        .prints("<testcase classname=\"tenant\" name=\"t99\"><failure message=\"table missing: item")
+        .prints("<testcase classname=\"tenant\" name=\"t51\"><error message=\"cannot read: no privilege")
+        .prints("<testcase classname=\"tenant\" name=\"t50\"></testcase>");
     let github = fleet.run(["verify", "--format", "github"]).exits(1);
     github
-        .says("::error title=t99::table missing: item")
-        .says("::error title=t51::cannot read: no privilege");
+        .prints("::error title=t99::table missing: item")
+        .prints("::error title=t51::cannot read: no privilege");
     database.execute(&format!("DROP OWNED BY {reader}; DROP ROLE {reader}"));
 }
 
@@ -114,5 +114,9 @@ fn what_stands_under_a_tables_name_must_be_of_its_kind() {
     let outcome = fleet.run(["verify", "--format", "json"]).exits(1);
     let told = ["hidden", "swapped"].map(|tenant| (tenant.to_owned(), "other_kind".to_owned()));
     assert_eq!(fleet::findings(&outcome), told, "{outcome}");
-    fleet.run(["verify"]).exits(1).says("item is a view, not a table").says("totals is a table, not a view");
+    fleet
+        .run(["verify"])
+        .exits(1)
+        .prints("item is a view, not a table")
+        .prints("totals is a table, not a view");
 }

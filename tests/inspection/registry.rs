@@ -16,7 +16,7 @@ fn a_registry_that_is_missing_is_never_a_registry_without_tenants() {
     fleet.run(["verify"]).exits(0);
     // No migration makes it, so nothing but the question itself can tell that it is gone.
     database.execute("DROP TABLE others");
-    fleet.run(["verify"]).exits(74).says("others");
+    fleet.run(["verify"]).exits(74).prints("others");
 }
 
 #[test]
@@ -24,7 +24,7 @@ fn a_registry_that_the_migrations_make_is_missing_in_the_shared_schema() {
     let database = Database::fresh();
     let fleet = fleet::complete(&database.url());
     database.execute("DROP TABLE tenants");
-    fleet.run(["verify"]).exits(1).says("the shared schema").says("table missing   tenants");
+    fleet.run(["verify"]).exits(1).prints("the shared schema").prints("table missing   tenants");
 }
 
 #[test]
@@ -36,11 +36,11 @@ fn the_condition_decides_which_rows_are_tenants() {
         "ALTER TABLE tenants ADD COLUMN status text; UPDATE tenants SET status = 'live'; \
          INSERT INTO tenants VALUES ('absent', 'pending'), ('unknown', NULL)",
     );
-    fleet.run(["verify"]).exits(1).says("absent").says("unknown");
+    fleet.run(["verify"]).exits(1).prints("absent").prints("unknown");
     let condition =
         "table = \"public.tenants\", schema_column = \"name\", where = \"status <> 'pending' -- not yet\"";
     let fleet = with_registry(fleet, condition);
-    fleet.run(["verify"]).exits(0).says("2 tenants complete");
+    fleet.run(["verify"]).exits(0).prints("2 tenants complete");
 }
 
 #[test]
@@ -51,5 +51,5 @@ fn a_registry_that_cannot_be_read_in_time_proves_nothing() {
     let fleet =
         fleet.config(&config.replace("tenants = \"all\" }", "tenants = \"all\", timeout = \"300ms\" }"));
     let outcome = database.while_held("LOCK TABLE tenants", || fleet.run(["run"]));
-    outcome.exits(74).says_not("the server started");
+    outcome.exits(74).prints_not("the server started");
 }

@@ -17,9 +17,9 @@ fn a_policy_on_the_registry_that_hides_tenants_keeps_the_gate_shut() {
         format!("url = \"${{DATABASE_URL}}\"\nreader = {{ user = \"{role}_reader\", password = \"bound\" }}");
     let project = project.replace("url = \"${DATABASE_URL}\"", &reader);
     let outcome = project.portcullis.run(["verify"]);
-    project.start().exits(74).says_not("the server started");
+    project.start().exits(74).prints_not("the server started");
     project.database.execute(&format!("DROP OWNED BY \"{role}_reader\"; DROP ROLE \"{role}_reader\""));
-    outcome.exits(74).says("row-level security").says("BYPASSRLS");
+    outcome.exits(74).prints("row-level security").prints("BYPASSRLS");
 }
 
 #[test]
@@ -30,7 +30,7 @@ fn a_row_that_the_condition_leaves_out_needs_no_schema() {
         "ALTER TABLE tenants DROP CONSTRAINT tenants_pkey; ALTER TABLE tenants ALTER name DROP NOT NULL; \
          INSERT INTO tenants VALUES (NULL)",
     );
-    project.start().exits(0).says("the server started");
+    project.start().exits(0).prints("the server started");
     let project = project.replace("where = \"name IS NOT NULL\"", "where = \"true\"");
-    project.portcullis.run(["verify"]).exits(74).says("a row without a schema name");
+    project.portcullis.run(["verify"]).exits(74).prints("a row without a schema name");
 }

@@ -15,7 +15,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    run::lock::{slow, until_at_work},
+    run::lock::{slow, until_migrating},
     support::{
         http::{answers, free_port, get},
         portcullis::Portcullis,
@@ -71,15 +71,15 @@ fn probes_pages_and_metrics_are_answered_during_the_start_up() {
 #[test]
 fn health_asks_the_file_and_knows_before_and_after_the_handover() {
     let portcullis = waiting(free_port());
-    portcullis.run(["health", "--live"]).exits(1).says("cannot read `state`");
+    portcullis.run(["health", "--live"]).exits(1).prints("cannot read `state`");
     let running = at_the_flag(&portcullis);
-    portcullis.run(["health"]).exits(1).says("starting: step 2 of 2, the flag");
+    portcullis.run(["health"]).exits(1).prints("starting: step 2 of 2, the flag");
     portcullis.run(["health", "--live"]).exits(0);
     std::fs::write(portcullis.path("go"), "").unwrap();
     running.wait_for_line("starting sleep");
-    portcullis.run(["health"]).exits(0).says("ready");
+    portcullis.run(["health"]).exits(0).prints("ready");
     drop(running);
-    portcullis.run(["health"]).exits(1).says("gone");
+    portcullis.run(["health"]).exits(1).prints("gone");
 }
 
 #[test]
@@ -88,9 +88,9 @@ fn health_asks_the_endpoint_where_there_is_no_file() {
     let portcullis = waiting(port);
     let config = std::fs::read_to_string(portcullis.path("config.toml")).unwrap();
     let portcullis = portcullis.config(&config.replace("file = \"state\"\n", ""));
-    portcullis.run(["health", "--live"]).exits(1).says("nobody answers");
+    portcullis.run(["health", "--live"]).exits(1).prints("nobody answers");
     let running = at_the_flag(&portcullis);
-    portcullis.run(["health"]).exits(1).says("starting: step 2 of 2, the flag");
+    portcullis.run(["health"]).exits(1).prints("starting: step 2 of 2, the flag");
     portcullis.run(["health", "--live"]).exits(0);
     drop(running);
 }
@@ -135,7 +135,7 @@ fn it_answers_while_a_long_migration_runs_and_nobody_reads_the_terminal() {
         .replace("[lock]", &format!("[status]\nlisten = \"127.0.0.1:{port}\"\n[lock]"))
         .replace("[[step]]\nname = \"shared schema\"", &format!("{talk}[[step]]\nname = \"shared schema\""));
     let terminal = Session::start(project.portcullis.command(["run"]));
-    until_at_work(&project);
+    until_migrating(&project);
     // The others are done soon, and this one is not.
     let mut done = Value::Null;
     while done.as_u64().is_none_or(|done| done == 0) {

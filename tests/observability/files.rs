@@ -40,7 +40,7 @@ fn the_metrics_file_remembers_the_last_success() {
 fn a_file_that_cannot_be_written_is_a_warning() {
     let ok = "[[step]]\nname = \"fine\"\ncommand = { run = [\"true\"] }\n";
     let portcullis = Portcullis::new().config(&format!("[metrics]\nfile = \"/nowhere/out.prom\"\n{ok}"));
-    portcullis.run(["run"]).exits(0).says("warning: cannot write `/nowhere/out.prom`");
+    portcullis.run(["run"]).exits(0).prints("warning: cannot write `/nowhere/out.prom`");
 }
 
 #[test]
@@ -49,7 +49,7 @@ fn an_address_that_is_taken_is_a_warning() {
     let address = taken.local_addr().unwrap();
     let ok = "[[step]]\nname = \"fine\"\ncommand = { run = [\"true\"] }\n";
     let portcullis = Portcullis::new().config(&format!("[status]\nlisten = \"{address}\"\n{ok}"));
-    portcullis.run(["run"]).exits(0).says("warning: cannot listen at");
+    portcullis.run(["run"]).exits(0).prints("warning: cannot listen at");
 }
 
 #[test]
@@ -58,7 +58,7 @@ fn who_is_notified_gets_the_facts_without_passwords() {
     let step =
         "[[step]]\nname = \"leaky\"\ncommand = { run = [\"sh\", \"-c\", \"echo got $API_TOKEN; exit 5\"] }\n";
     let portcullis = Portcullis::new().config(&format!("{notify}{step}")).env("API_TOKEN", "correct-horse");
-    portcullis.run(["run"]).exits(79).says("got ********").says_not("correct-horse");
+    portcullis.run(["run"]).exits(79).prints("got ********").prints_not("correct-horse");
     let told = fs::read_to_string(portcullis.path("told")).unwrap();
     assert!(!told.contains("correct-horse"), "{told}");
     let told: Value = serde_json::from_str(&told).unwrap();
@@ -76,7 +76,7 @@ fn who_is_notified_gets_all_that_there_is_to_say() {
     let step = "[[step]]\nname = \"long\"\n\
                 command.run = [\"sh\", \"-c\", \"for i in $(seq 20); do printf '%016000d\\\\n' 0; done; exit 5\"]\n";
     let portcullis = Portcullis::new().config(&format!("{notify}{step}"));
-    portcullis.run(["run"]).exits(79).says_not("[notify]");
+    portcullis.run(["run"]).exits(79).prints_not("[notify]");
     let told: Value = serde_json::from_str(&fs::read_to_string(portcullis.path("told")).unwrap()).unwrap();
     assert_eq!(told["failure"]["output"].as_array().unwrap().len(), 20);
 }
@@ -85,12 +85,12 @@ fn who_is_notified_gets_all_that_there_is_to_say() {
 fn a_notification_that_hangs_or_is_missing_changes_nothing() {
     let notify =
         "[notify]\ncommand = [\"sh\", \"-c\", \"trap '' TERM; sleep 100 & wait\"]\ntimeout = \"500ms\"\n";
-    let begun = Instant::now();
+    let started = Instant::now();
     let portcullis = Portcullis::new().config(&format!("{notify}{BLOCKED}"));
-    portcullis.run(["run"]).exits(79).says("[notify] command: it ran longer than 500 ms");
-    was_prompt(begun);
+    portcullis.run(["run"]).exits(79).prints("[notify] command: it ran longer than 500 ms");
+    was_prompt(started);
     let portcullis = portcullis.config(&format!("[notify]\ncommand = [\"/nowhere/tell\"]\n{BLOCKED}"));
-    portcullis.run(["run"]).exits(79).says("[notify] command: it could not be started");
+    portcullis.run(["run"]).exits(79).prints("[notify] command: it could not be started");
 }
 
 #[test]
@@ -108,7 +108,7 @@ fn a_tenant_that_could_not_be_created_notifies_even_where_it_only_warns() {
         .file("tenant/1_notes.sql", "CREATE TABLE notes (id integer PRIMARY KEY);\n")
         // Nobody can prove whose it is.
         .file("var/tenants/demo.sqlite", "not a database");
-    portcullis.run(["run"]).exits(0).says("served\n");
+    portcullis.run(["run"]).exits(0).prints("served\n");
     let told: Value = serde_json::from_str(&fs::read_to_string(portcullis.path("told")).unwrap()).unwrap();
     assert_eq!(told["warned"][0]["name"], "demo", "{told}");
     assert!(told["warned"][0]["message"].as_str().unwrap().contains("cannot provision `demo`"), "{told}");

@@ -46,7 +46,7 @@ fn levels_leave_out_what_matters_less() {
     let portcullis = Portcullis::new().config(STEPS);
     let quiet = portcullis.run(["run", "--role", "web", "--log-level", "warn"]).exits(0);
     assert_eq!(quiet.stderr.lines().count(), 1, "{quiet}");
-    quiet.says("failed, going on");
+    quiet.prints("failed, going on");
     let silent = portcullis.run(["run", "--role", "web", "--log-level", "error"]).exits(0);
     assert_eq!(silent.stderr, "");
 }
@@ -57,14 +57,14 @@ fn the_most_that_can_be_shown_is_still_one_object_a_line() {
     for (level, variable) in [("debug", ""), ("info", "trace")] {
         portcullis = portcullis.env("PORTCULLIS_LOG", variable);
         let arguments = ["run", "--role", "web", "--log-format", "json", "--log-level", level];
-        let outcome = portcullis.run(arguments).exits(0).says_not("correct-horse");
+        let outcome = portcullis.run(arguments).exits(0).prints_not("correct-horse");
         let lines = outcome.stderr.lines().map(|line| serde_json::from_str::<Value>(line).expect(line));
         let diagnostics = lines.filter(|line| line["event"] == "diagnostic").count();
         assert!(diagnostics > 0, "{outcome}");
     }
     let portcullis = portcullis.env("PORTCULLIS_LOG", "");
-    portcullis.run(["run", "--role", "web", "--log-level", "debug"]).exits(0).says("DEBUG portcullis");
-    portcullis.run(["run", "--role", "web"]).exits(0).says_not("DEBUG");
+    portcullis.run(["run", "--role", "web", "--log-level", "debug"]).exits(0).prints("DEBUG portcullis");
+    portcullis.run(["run", "--role", "web"]).exits(0).prints_not("DEBUG");
 }
 
 #[test]
@@ -83,17 +83,17 @@ fn github_gets_groups_and_annotations() {
     let outcome =
         Portcullis::new().config(STEPS).env("GITHUB_ACTIONS", "true").run(["run", "--role", "web"]).exits(0);
     outcome
-        .says("::group::talk\n")
-        .says("::endgroup::\n")
-        .says("::warning title=optional::`false` exited with 1\n");
+        .prints("::group::talk\n")
+        .prints("::endgroup::\n")
+        .prints("::warning title=optional::`false` exited with 1\n");
 }
 
 #[test]
 fn colours_are_for_terminals_and_for_who_asks() {
     let portcullis = Portcullis::new().config(STEPS);
-    portcullis.run(["run", "--role", "web"]).exits(0).says_not("\u{1b}");
-    portcullis.run(["run", "--role", "web", "--color", "always"]).exits(0).says("\u{1b}[");
+    portcullis.run(["run", "--role", "web"]).exits(0).prints_not("\u{1b}");
+    portcullis.run(["run", "--role", "web", "--color", "always"]).exits(0).prints("\u{1b}[");
     let forced = portcullis.env("FORCE_COLOR", "1");
-    forced.run(["run", "--role", "web"]).exits(0).says("\u{1b}[");
-    forced.run(["run", "--role", "web", "--color", "never"]).exits(0).says_not("\u{1b}");
+    forced.run(["run", "--role", "web"]).exits(0).prints("\u{1b}[");
+    forced.run(["run", "--role", "web", "--color", "never"]).exits(0).prints_not("\u{1b}");
 }

@@ -11,8 +11,8 @@ use crate::support::{
 fn every_shipped_configuration_is_valid() {
     for file in ["docker/kubernetes/base/config.toml", "docker/replicas/config.toml"] {
         let portcullis = Portcullis::new().config(&read(file)).env("DB_HOST", "db");
-        portcullis.run(["check"]).exits(0).says_not("warning");
-        portcullis.run(["plan"]).exits(0).says("every tenant is complete");
+        portcullis.run(["check"]).exits(0).prints_not("warning");
+        portcullis.run(["plan"]).exits(0).prints("every tenant is complete");
     }
 }
 
@@ -80,7 +80,7 @@ fn a_manifest_that_breaks_a_rule_is_found() {
         let text = fs::read_to_string(&path).unwrap();
         assert!(text.contains(right), "{file} does not hold {right}");
         fs::write(&path, text.replace(right, wrong)).unwrap();
-        judged(folder.path()).exits(1).says(words);
+        judged(folder.path()).exits(1).prints(words);
     }
 }
 

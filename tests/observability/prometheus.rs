@@ -29,8 +29,8 @@ fn the_metrics_file_is_as_prometheus_wants_it() {
     let mut command = Command::new("promtool");
     command.args(["check", "metrics"]).stdin(Stdio::from(metrics));
     let output = command.output().expect("promtool: run scripts/promtool, and have target/tools/bin in PATH");
-    let said = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
-    assert!(output.status.success() && said.is_empty(), "{said}");
+    let printed = String::from_utf8_lossy(&output.stderr) + String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && printed.is_empty(), "{printed}");
 }
 
 fn promtool(arguments: &[&str]) -> Outcome {

@@ -69,7 +69,7 @@ fn bash_completes_subcommands_and_options() {
         );
         let mut bash = Command::new("bash");
         bash.args(["--norc", "-c", &script]).current_dir(folder.folder());
-        Running::start(bash, false).wait().exits(0).says(expected);
+        Running::start(bash, false).wait().exits(0).prints(expected);
     }
 }
 
@@ -77,14 +77,14 @@ fn bash_completes_subcommands_and_options() {
 fn every_shell_gets_completions_and_every_subcommand_has_a_manual_page() {
     let portcullis = Portcullis::new();
     for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
-        portcullis.run(["completions", shell]).exits(0).says("tenant");
+        portcullis.run(["completions", shell]).exits(0).prints("tenant");
     }
-    portcullis.run(["man"]).exits(0).says(".TH portcullis 1").says("portcullis\\-verify(1)");
-    portcullis.run(["man", "run"]).exits(0).says(".TH portcullis-run 1").says("\\-\\-no\\-server");
+    portcullis.run(["man"]).exits(0).prints(".TH portcullis 1").prints("portcullis\\-verify(1)");
+    portcullis.run(["man", "run"]).exits(0).prints(".TH portcullis-run 1").prints("\\-\\-no\\-server");
     portcullis
         .run(["man", "tenant", "create"])
         .exits(0)
-        .says(".TH portcullis-tenant-create 1")
-        .says("\\-\\-domain");
-    portcullis.run(["man", "tenant", "nonsense"]).exits(64).says("no subcommand `nonsense`");
+        .prints(".TH portcullis-tenant-create 1")
+        .prints("\\-\\-domain");
+    portcullis.run(["man", "tenant", "nonsense"]).exits(64).prints("no subcommand `nonsense`");
 }

@@ -18,19 +18,19 @@ fn term_is_heard_while_a_step_prints_without_end() {
         let running =
             steps(&sh("talks", "", &format!("echo up; {script}"))).in_own_pid_namespace().spawn(["run"]);
         running.wait_for_line("| up");
-        let begun = Instant::now();
+        let started = Instant::now();
         running.signal(Signal::SIGTERM);
         running.wait().exits(143);
-        was_prompt(begun);
+        was_prompt(started);
     }
 }
 
 #[test]
 fn the_time_out_of_a_step_that_prints_without_end_is_kept() {
     for script in ENDLESS {
-        let begun = Instant::now();
+        let started = Instant::now();
         steps(&sh("talks", "command.timeout = \"500ms\"", script)).run(["run"]).exits(124);
-        was_prompt(begun);
+        was_prompt(started);
     }
 }
 
@@ -38,17 +38,17 @@ fn the_time_out_of_a_step_that_prints_without_end_is_kept() {
 fn the_time_out_of_its_sibling_is_kept() {
     let talks = sh("talks", "after = \"start\"", "exec yes");
     let quiet = sh("quiet", "after = \"start\"\ncommand.timeout = \"1s\"", "exec sleep 1000");
-    let begun = Instant::now();
-    steps(&(talks + &quiet)).run(["run"]).exits(124).says("quiet");
-    was_prompt(begun);
+    let started = Instant::now();
+    steps(&(talks + &quiet)).run(["run"]).exits(124).prints("quiet");
+    was_prompt(started);
 }
 
 #[test]
 fn the_time_out_of_a_notification_that_prints_without_end_is_kept() {
     let notify = "[notify]\ncommand = [\"yes\"]\ntimeout = \"500ms\"\n";
-    let begun = Instant::now();
+    let started = Instant::now();
     steps(&(sh("fails", "", "exit 5") + notify)).run(["run"]).exits(79);
-    was_prompt(begun);
+    was_prompt(started);
 }
 
 #[test]

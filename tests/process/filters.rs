@@ -82,7 +82,7 @@ fn pid_1_needs_no_prctl() {
 fn elsewhere_a_refused_prctl_is_a_warning() {
     for options in ["init", "run --config $CONFIG"] {
         let ran = start_without_prctl(&format!("$PORTCULLIS {options} -- bash -c 'exit 3'; exit $?")).code(3);
-        let said = String::from_utf8_lossy(&ran.get_output().stderr).into_owned();
-        assert!(said.contains("warning: prctl is refused"), "{options}: {said}");
+        let printed = String::from_utf8_lossy(&ran.get_output().stderr).into_owned();
+        assert!(printed.contains("warning: prctl is refused"), "{options}: {printed}");
     }
 }

@@ -47,13 +47,13 @@ command = ["{}", "--bind", "127.0.0.1:{port}", "app:app"]
     let place = Portcullis::new().config(&config).file("app.py", APP).in_own_pid_namespace();
     let running = place.spawn(["run"]);
     running.wait_for_line("Booting worker");
-    let begun = Instant::now();
-    while begun.elapsed() < WATCHED {
+    let started = Instant::now();
+    while started.elapsed() < WATCHED {
         assert_eq!(get(port, "/").0, 200);
         std::thread::sleep(Duration::from_millis(50));
     }
     running.signal(Signal::SIGTERM);
-    running.wait().exits(0).says_not("failed to boot");
+    running.wait().exits(0).prints_not("failed to boot");
 }
 
 /// Without us in between, the same orphan does take it down: this is what the test above would see.
@@ -68,5 +68,5 @@ fn an_orphan_that_exits_with_3_takes_a_bare_gunicorn_down() {
         gunicorn()
     ));
     command.current_dir(place.folder());
-    Running::start(command, true).wait().exits(3).says("failed to boot");
+    Running::start(command, true).wait().exits(3).prints("failed to boot");
 }

@@ -6,11 +6,11 @@ use assert_cmd::assert::OutputAssertExt;
 
 use super::{
     namespace::{script, stdout},
-    start_up::{ALONE, configuration, run, run_in, says_it_is_alone},
+    start_up::{ALONE, configuration, has_no_other_processes, run, run_in},
 };
 use crate::support::time_limits::was_prompt;
 
-fn everything_said(ran: &assert_cmd::assert::Assert) -> String {
+fn all_output(ran: &assert_cmd::assert::Assert) -> String {
     stdout(ran) + &String::from_utf8_lossy(&ran.get_output().stderr)
 }
 
@@ -29,15 +29,15 @@ const UNTIL_HEADLESS: &str = "until grep -q '^State:.Z' /proc/$!/status; do slee
 fn a_process_whose_first_thread_has_ended_is_a_leftover_that_is_killed() {
     let step = format!("{} & {UNTIL_HEADLESS}; exit 0", headless());
     let step = step.replace('\'', "\"").replace("\"IGNORE\"", "q(IGNORE)").replace("$SIG", "\\$SIG");
-    let begun = Instant::now();
+    let started = Instant::now();
     let ran = run(&[("command.grace = \"200ms\"", &step)], ALONE).code(0);
-    assert!(says_it_is_alone(&ran), "{}", everything_said(&ran));
-    assert!(everything_said(&ran).contains("left a process behind"), "{}", everything_said(&ran));
-    was_prompt(begun);
+    assert!(has_no_other_processes(&ran), "{}", all_output(&ran));
+    assert!(all_output(&ran).contains("left a process behind"), "{}", all_output(&ran));
+    was_prompt(started);
     // Also where nobody else would get the orphan.
     let around = "RUN; echo code $?; pgrep -c -x perl; exit 0";
     let ran = run_in(around, &[("command.grace = \"200ms\"", &step)], "true").code(0);
-    assert!(stdout(&ran).ends_with("code 0\n0\n"), "{}", everything_said(&ran));
+    assert!(stdout(&ran).ends_with("code 0\n0\n"), "{}", all_output(&ran));
 }
 
 #[test]
@@ -47,8 +47,8 @@ fn no_attempt_runs_beside_a_process_whose_first_thread_has_ended() {
     for around in ["exec RUN", "RUN; exit $?"] {
         let options = "command.grace = \"200ms\"\ncommand.retries = 2\ncommand.backoff = \"10ms\"";
         let ran = run_in(around, &[(options, &step)], "true").code(79);
-        let said = everything_said(&ran);
-        assert_eq!(said.lines().filter(|line| line.ends_with("| 0")).count(), 4, "{said}");
+        let printed = all_output(&ran);
+        assert_eq!(printed.lines().filter(|line| line.ends_with("| 0")).count(), 4, "{printed}");
     }
 }
 
@@ -59,26 +59,26 @@ fn a_stub_that_is_stopped_delays_no_time_out_and_no_signal() {
         "while :; do kill -STOP $PPID; done",
         "trap '' TERM; while :; do kill -STOP $PPID; done",
     ] {
-        let begun = Instant::now();
+        let started = Instant::now();
         let options = "command.timeout = \"500ms\"\ncommand.grace = \"200ms\"";
         let around = "RUN; code=$?; pgrep -c -x bash; exit $code";
         let ran = run_in(around, &[(options, stops)], "true").code(124);
         // This script itself is left.
-        assert!(stdout(&ran).ends_with("1\n"), "{stops}: {}", everything_said(&ran));
+        assert!(stdout(&ran).ends_with("1\n"), "{stops}: {}", all_output(&ran));
         let folder = tempfile::tempdir().unwrap();
         let up = folder.path().join("up");
         let step = format!("touch {}; {stops}", up.display());
         let around =
             format!("RUN & until [ -e {} ]; do sleep 0.01; done; kill -TERM $!; wait $!", up.display());
         run_in(&around, &[("command.grace = \"200ms\"", &step)], "true").code(143);
-        was_prompt(begun);
+        was_prompt(started);
     }
 }
 
 #[test]
 fn a_signal_that_a_step_sends_to_its_parent_is_no_order_to_the_stub() {
     let ran = run(&[("", "kill -USR1 $PPID; sleep 0.1; echo went on")], "true").code(0);
-    assert!(everything_said(&ran).contains("| went on"), "{}", everything_said(&ran));
+    assert!(all_output(&ran).contains("| went on"), "{}", all_output(&ran));
 }
 
 #[test]
@@ -96,11 +96,11 @@ fn a_stub_that_cannot_fork_is_a_failure_whatever_codes_are_accepted() {
         );
         let ran = script(&around).assert();
         let server = proof.with_extension("server");
-        let said = everything_said(&ran);
-        assert_eq!(server.exists(), proof.exists(), "with {processes} processes: {said}");
+        let printed = all_output(&ran);
+        assert_eq!(server.exists(), proof.exists(), "with {processes} processes: {printed}");
         if !proof.exists() {
-            refused += i32::from(said.contains("cannot start a process for `bash`"));
-            assert!(!said.contains("exited with 70"), "with {processes} processes: {said}");
+            refused += i32::from(printed.contains("cannot start a process for `bash`"));
+            assert!(!printed.contains("exited with 70"), "with {processes} processes: {printed}");
         }
         let _ = (std::fs::remove_file(&server), std::fs::remove_file(&proof));
     }
@@ -115,26 +115,26 @@ fn a_stub_that_ends_without_a_report_is_never_the_programs_end() {
     );
     let ran = ran.code(79);
     assert!(
-        everything_said(&ran).contains("the process that watched it was killed by SIGKILL"),
+        all_output(&ran).contains("the process that watched it was killed by SIGKILL"),
         "{}",
-        everything_said(&ran)
+        all_output(&ran)
     );
 }
 
 #[test]
 fn what_is_missing_for_a_step_is_named() {
     let ran = run_in("mount -t tmpfs none /dev; exec RUN", &[("", "true")], "true").code(79);
-    let said = everything_said(&ran);
+    let printed = all_output(&ran);
     assert!(
-        said.contains("cannot start a process for `bash`: cannot open /dev/null: no such file"),
-        "{said}"
+        printed.contains("cannot start a process for `bash`: cannot open /dev/null: no such file"),
+        "{printed}"
     );
     let mut named = 0;
     for descriptors in 3..20 {
         let ran = run_in(&format!("ulimit -n {descriptors}; exec RUN"), &[("", "true")], "true");
-        let said = everything_said(&ran);
-        assert!(!said.contains("cannot start `bash`"), "with {descriptors} descriptors: {said}");
-        named += i32::from(said.to_lowercase().contains("too many open files"));
+        let printed = all_output(&ran);
+        assert!(!printed.contains("cannot start `bash`"), "with {descriptors} descriptors: {printed}");
+        named += i32::from(printed.to_lowercase().contains("too many open files"));
     }
     assert!(named > 0, "no limit was too low");
 }
@@ -150,10 +150,10 @@ fn a_step_that_is_killed_for_want_of_memory_says_so() {
     let step = "exec perl -e \"\\$x = q(x) x 200_000_000; sleep 1\"";
     let ran = run_in(group, &[("", step)], "true");
     if ran.get_output().status.code() == Some(3) {
-        assert!(std::env::var_os("CI").is_none(), "cannot make a cgroup: {}", everything_said(&ran));
+        assert!(std::env::var_os("CI").is_none(), "cannot make a cgroup: {}", all_output(&ran));
         eprintln!("not tested: this user cannot make a memory cgroup");
         return;
     }
-    let said = everything_said(&ran.code(79));
-    assert!(said.contains("was killed by SIGKILL; out of memory"), "{said}");
+    let printed = all_output(&ran.code(79));
+    assert!(printed.contains("was killed by SIGKILL; out of memory"), "{printed}");
 }

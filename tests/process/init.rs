@@ -183,8 +183,8 @@ fn signals_go_to_the_program_alone_or_if_asked_to_its_whole_group() {
         (&["-g"], &["child", "program"]),
         (&["--signal-group"], &["child", "program"]),
     ] {
-        let said = stdout(&init(options, BOTH_LISTEN).code(0));
-        let mut lines: Vec<_> = said.lines().collect();
+        let printed = stdout(&init(options, BOTH_LISTEN).code(0));
+        let mut lines: Vec<_> = printed.lines().collect();
         lines.sort_unstable();
         assert_eq!(lines, expected, "{options:?}");
     }
@@ -298,13 +298,13 @@ fn a_stopped_descendant_is_continued_so_that_it_can_end() {
 #[test]
 fn what_a_program_that_crashes_leaves_ends_within_a_second_or_as_told() {
     for (script, code) in [("sleep 1000 & exit 1", 1), ("sleep 1000 & kill -SEGV $$", 139)] {
-        let begun = std::time::Instant::now();
+        let started = std::time::Instant::now();
         init(&[], script).code(code);
-        was_quick(begun);
+        was_quick(started);
     }
-    let begun = std::time::Instant::now();
+    let started = std::time::Instant::now();
     init(&[], "(trap '' TERM; exec sleep 1000) & exit 1").code(1);
-    was_quick(begun);
+    was_quick(started);
     // It rolls back for longer than a second, and is left the time that the option names.
     let slow = "trap 'sleep 2; echo rolled back >&5; exit' TERM; echo up; while :; do sleep 0.01; done";
     let ran = init(

@@ -30,10 +30,10 @@ fn a_signal_ends_a_start_whose_configuration_cannot_be_read() {
             let running = portcullis.spawn(arguments);
             // Opening succeeds once it reads, and it hangs for as long as nothing is written.
             let _writer = std::fs::File::options().write(true).open(&fifo).unwrap();
-            let begun = Instant::now();
+            let started = Instant::now();
             running.signal(signal);
             running.wait().exits(code);
-            was_quick(begun);
+            was_quick(started);
         }
     }
 }
@@ -50,7 +50,7 @@ fn every_signal_whose_default_ends_a_process_ends_the_steps_in_order() {
             let running = portcullis.spawn(["run"]);
             running.wait_for_line("| up");
             send(running.pid().as_raw(), number);
-            running.wait().exits(128 + number).says("| rolls back").says_not("the server started");
+            running.wait().exits(128 + number).prints("| rolls back").prints_not("the server started");
         }
     }
 }
@@ -79,7 +79,7 @@ fn what_ends_no_process_by_default_does_not_end_the_steps() {
         send(running.pid().as_raw(), number);
     }
     std::fs::write(portcullis.path("go"), "").unwrap();
-    running.wait().exits(0).says("the server started");
+    running.wait().exits(0).prints("the server started");
 }
 
 #[test]
@@ -89,7 +89,7 @@ fn a_declared_stop_signal_ends_the_steps_whatever_its_default_is() {
     let running = Portcullis::new().config(&text).in_own_pid_namespace().spawn(["run"]);
     running.wait_for_line("| up");
     send(running.pid().as_raw(), libc::SIGWINCH);
-    running.wait().exits(128 + libc::SIGWINCH).says("| rolls back");
+    running.wait().exits(128 + libc::SIGWINCH).prints("| rolls back");
 }
 
 #[test]
@@ -108,12 +108,12 @@ fn a_second_signal_shortens_the_grace() {
     let script = "trap '' TERM INT; echo up; while :; do sleep 0.02; done";
     let running = steps(&sh("deaf", "command.grace = \"1m\"", script)).in_own_pid_namespace().spawn(["run"]);
     running.wait_for_line("| up");
-    let begun = Instant::now();
+    let started = Instant::now();
     running.signal(Signal::SIGTERM);
     running.wait_for_line("SIGTERM arrived");
     running.signal(Signal::SIGINT);
-    running.wait().exits(143).says("was killed");
-    was_prompt(begun);
+    running.wait().exits(143).prints("was killed");
+    was_prompt(started);
 }
 
 #[test]
@@ -126,10 +126,10 @@ fn a_shutdown_ends_within_its_budget_whatever_the_steps_do() {
         "RUN & until [ -e {} ]; do sleep 0.01; done; kill -TERM $!; wait $!; code=$?; pgrep -c -x sleep; exit $code",
         folder.path().join("up").display()
     );
-    let begun = Instant::now();
+    let started = Instant::now();
     let ran =
         run_in(&around, &[("command.grace = \"2s\"\n[server]\ngrace = \"1s\"", &step)], "true").code(143);
-    was_quick(begun);
+    was_quick(started);
     assert!(stdout(&ran).ends_with("0\n"), "{}", stdout(&ran));
 }
 

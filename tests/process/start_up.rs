@@ -39,6 +39,6 @@ fn quoted(text: &str) -> String {
 /// The server counts who is there; pgrep leaves itself out.
 pub const ALONE: &str = "pgrep -c . ; pgrep -a .; exit 0";
 
-pub fn says_it_is_alone(ran: &Assert) -> bool {
+pub fn has_no_other_processes(ran: &Assert) -> bool {
     stdout(ran).lines().any(|line| line == "1")
 }

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 
 use super::{
     namespace::{script, stdout},
-    start_up::{ALONE, configuration, run, run_in, says_it_is_alone},
+    start_up::{ALONE, configuration, has_no_other_processes, run, run_in},
 };
 use assert_cmd::assert::OutputAssertExt;
 
@@ -21,7 +21,7 @@ fn leftovers_end_with_the_main_process_whatever_they_do() {
         let step = format!("{leftover} exit 0");
         let step = step.replace("& exit", "&\nexit").replace(") exit", ")\nexit");
         let ran = run(&[("command.grace = \"200ms\"", &step)], ALONE).code(0);
-        assert!(says_it_is_alone(&ran), "after {leftover}: {}", stdout(&ran));
+        assert!(has_no_other_processes(&ran), "after {leftover}: {}", stdout(&ran));
     }
 }
 
@@ -39,7 +39,7 @@ fn a_tree_whose_stub_is_killed_ends_too_and_its_sibling_goes_on() {
     );
     let ran =
         run(&[("command.grace = \"200ms\"\non_failure = \"warn\"", &killed), ("", &sibling)], ALONE).code(0);
-    assert!(done.exists() && says_it_is_alone(&ran), "{}", stdout(&ran));
+    assert!(done.exists() && has_no_other_processes(&ran), "{}", stdout(&ran));
     let left = run_in("RUN; pgrep -c -x sleep", &[("command.grace = \"200ms\"", &killed)], "true");
     assert!(stdout(&left).ends_with("0\n"), "{}", stdout(&left));
 }
@@ -143,7 +143,7 @@ fn an_unprivileged_user_with_hidepid_and_no_new_privileges_is_served_as_well() {
         )],
         ALONE,
     );
-    assert!(says_it_is_alone(&ran), "{}", stdout(&ran));
+    assert!(has_no_other_processes(&ran), "{}", stdout(&ran));
 }
 
 #[test]

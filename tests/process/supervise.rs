@@ -58,9 +58,9 @@ fn every_signal_reaches_the_server_and_its_code_is_ours() {
 fn descendants_are_waited_for_up_to_the_grace() {
     let ran = run("8s", "", "(sleep 0.5; echo finished) & exit 0").code(0);
     assert_eq!(stdout(&ran), "finished\n");
-    let begun = std::time::Instant::now();
+    let started = std::time::Instant::now();
     run("300ms", "", "(trap '' TERM; sleep 1000) & exit 4").code(4);
-    was_prompt(begun);
+    was_prompt(started);
 }
 
 #[test]
@@ -86,9 +86,9 @@ fn a_program_that_stays_is_heard_all_the_time_and_ends_with_the_server() {
     let folder = tempfile::tempdir().unwrap();
     let server = format!("{}; echo server; exit 3", until_up(&folder));
     let ran = run("8s", &(proxy(&folder) + &step("next", "", "true")), &server).code(3);
-    let said: Vec<_> = stdout(&ran).lines().map(str::to_owned).collect();
-    assert!(said.ends_with(&["server".into(), "proxy ends".into()]), "{said:?}");
-    assert!(said.contains(&"proxy is up".into()), "{said:?}");
+    let printed: Vec<_> = stdout(&ran).lines().map(str::to_owned).collect();
+    assert!(printed.ends_with(&["server".into(), "proxy ends".into()]), "{printed:?}");
+    assert!(printed.contains(&"proxy is up".into()), "{printed:?}");
 }
 
 #[test]
@@ -132,8 +132,8 @@ fn a_failing_later_step_ends_what_stays_before_we_exit() {
     let with_sleepers = proxy(&folder).replace("cat;", "cat; setsid sleep 1000 &");
     let around = "RUN; echo code $?; pgrep -c -x sleep; exit 0";
     let ran = run_in(around, "8s", &(with_sleepers + &later), "echo server").code(0);
-    let said = stdout(&ran);
-    assert!(said.contains("proxy ends") && said.ends_with("code 79\n0\n"), "{said}");
+    let printed = stdout(&ran);
+    assert!(printed.contains("proxy ends") && printed.ends_with("code 79\n0\n"), "{printed}");
 }
 
 #[test]
@@ -163,8 +163,8 @@ fn what_a_server_that_crashes_leaves_ends_within_a_second() {
     std::fs::write(file.path(), "[server]\nmode = \"supervise\"\n").unwrap();
     let run = format!("exec $PORTCULLIS run --config {} -- bash -c", file.path().display());
     for leftover in ["sleep 1000 &", "(trap \"\" TERM; exec sleep 1000) &"] {
-        let begun = std::time::Instant::now();
+        let started = std::time::Instant::now();
         script(&format!("{run} '{leftover} kill -SEGV $$'")).assert().code(139);
-        was_quick(begun);
+        was_quick(started);
     }
 }

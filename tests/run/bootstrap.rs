@@ -7,7 +7,7 @@ const NOT_B: &str = "CREATE TABLE half (id int);\nDO $$ BEGIN IF current_schema(
 #[test]
 fn a_tenant_that_fails_neither_hides_nor_stops_the_others() {
     let project = Project::new("").file("tenant/2_not_b.sql", NOT_B);
-    let outcome = project.start().exits(73).says_not("the server started");
+    let outcome = project.start().exits(73).prints_not("the server started");
     let shown = outcome.failure_box();
     for text in ["2 created", "1 failed", "not this one", "2_not_b.sql:2", "rolled back"] {
         assert!(shown.contains(text), "{text}: {outcome}");
@@ -21,7 +21,7 @@ fn a_tenant_that_fails_neither_hides_nor_stops_the_others() {
     let project = project.file("tenant/2_not_b.sql", "CREATE TABLE half (id int);\n");
     let project = project.replace("tenants = [\"a\", \"b\", \"c\"] }", "tenants = [\"b\"] }");
     project.database.execute("DROP SCHEMA a, c CASCADE; DELETE FROM tenants");
-    project.start().exits(0).says("1 created");
+    project.start().exits(0).prints("1 created");
 }
 
 #[test]
@@ -43,7 +43,7 @@ fn every_tenant_that_fails_is_named() {
 fn a_schema_that_stood_before_is_neither_adopted_nor_dropped() {
     let project = Project::new("");
     project.database.execute("CREATE SCHEMA b; CREATE TABLE b.precious AS SELECT 42 AS n");
-    project.start().exits(73).says("`b`").says("registry does not name").says_not("the server started");
+    project.start().exits(73).prints("`b`").prints("registry does not name").prints_not("the server started");
     assert_eq!(project.database.column("SELECT n::text FROM b.precious"), ["42"]);
     assert_eq!(
         project.database.column("SELECT relname::text FROM pg_class WHERE relnamespace = 'b'::regnamespace"),
@@ -57,7 +57,7 @@ fn a_tenant_that_stands_is_migrated_and_not_made_again() {
     let project = Project::complete("");
     project.database.execute("INSERT INTO b.item VALUES (7)");
     let project = project.file("tenant/2_more.sql", "ALTER TABLE item ADD COLUMN more int;\n");
-    project.start().exits(0).says("0 created, 3 kept");
+    project.start().exits(0).prints("0 created, 3 kept");
     assert_eq!(project.database.column("SELECT n::text FROM b.item"), ["7"]);
     assert_eq!(project.columns("b"), ["more", "n"]);
 }

@@ -41,26 +41,26 @@ fn a_lying_ledger_closes_the_gate(engine: Engine) {
 fn a_missing_column_closes_the_gate(engine: Engine) {
     let sample = Sample::complete_on(engine);
     sample.execute(Some("acme"), "ALTER TABLE finance_invoice DROP COLUMN paid_on");
-    blocked(&sample).says("acme").says("paid_on");
+    blocked(&sample).prints("acme").prints("paid_on");
 }
 
 fn a_lost_schema_closes_the_gate_and_is_not_made_again(engine: Engine) {
     let sample = Sample::complete_on(engine);
     sample.drop_schema("globex");
-    blocked(&sample).says("globex");
-    blocked(&sample).says("globex");
+    blocked(&sample).prints("globex");
+    blocked(&sample).prints("globex");
 }
 
 fn a_lost_ledger_closes_the_gate(engine: Engine) {
     let sample = Sample::complete_on(engine);
     sample.execute(Some("globex"), "DROP TABLE _sqlx_migrations");
-    blocked(&sample).says("globex");
+    blocked(&sample).prints("globex");
 }
 
 fn a_migration_recorded_as_failed_closes_the_gate(engine: Engine) {
     let sample = Sample::complete_on(engine);
     sample.execute(Some("demo"), "UPDATE _sqlx_migrations SET success = false WHERE version = 4");
-    blocked(&sample).says("demo").says("4 invoice paid on");
+    blocked(&sample).prints("demo").prints("4 invoice paid on");
 }
 
 fn an_altered_migration_closes_the_gate(engine: Engine) {
@@ -70,13 +70,13 @@ fn an_altered_migration_closes_the_gate(engine: Engine) {
         "UPDATE _sqlx_migrations SET checksum = (SELECT checksum FROM _sqlx_migrations WHERE version = 1) \
          WHERE version = 2",
     );
-    blocked(&sample).says("acme").says("2 invoices");
+    blocked(&sample).prints("acme").prints("2 invoices");
 }
 
 fn a_deleted_ledger_row_makes_migrate_fail_on_the_existing_table(engine: Engine) {
     let sample = Sample::complete_on(engine);
     sample.execute(Some("acme"), "DELETE FROM _sqlx_migrations WHERE version = 2");
-    let outcome = blocked(&sample).says("acme").says("finance_invoice").says("already exists");
+    let outcome = blocked(&sample).prints("acme").prints("finance_invoice").prints("already exists");
     assert!(outcome.failure_box().contains("2_invoices.sql"), "{outcome}");
     assert_eq!(sample.number(Some("acme"), "SELECT count(*) FROM {}_sqlx_migrations"), 3);
     assert_eq!(sample.number(Some("acme"), "SELECT count(*) FROM {}finance_invoice"), 4);
@@ -88,7 +88,7 @@ fn a_tenant_ahead_of_the_code_is_served_with_a_warning(engine: Engine) {
     let server = sample.serve();
     assert_eq!(get(sample.port, "/acme/finance/invoices/").0, 200);
     server.signal(nix::sys::signal::Signal::SIGTERM);
-    server.wait().exits(0).says("acme").says("ahead");
+    server.wait().exits(0).prints("acme").prints("ahead");
 }
 
 fn a_tenant_that_is_ahead_and_behind_closes_the_gate(engine: Engine) {
@@ -98,7 +98,7 @@ fn a_tenant_that_is_ahead_and_behind_closes_the_gate(engine: Engine) {
         Some("acme"),
         "DELETE FROM _sqlx_migrations WHERE version = 3; DROP INDEX finance_invoice_customer",
     );
-    blocked(&sample).says("acme").says("99");
+    blocked(&sample).prints("acme").prints("99");
     // What is diverged is left alone, though the pending file alone would have gone through.
     assert_eq!(sample.number(Some("acme"), "SELECT count(*) FROM {}_sqlx_migrations WHERE version = 3"), 0);
 }
@@ -106,7 +106,7 @@ fn a_tenant_that_is_ahead_and_behind_closes_the_gate(engine: Engine) {
 fn a_tenant_that_was_registered_by_hand_closes_the_gate(engine: Engine) {
     let sample = Sample::complete_on(engine);
     sample.execute(None, "INSERT INTO tenants (schema_name, name) VALUES ('initech', 'Initech')");
-    blocked(&sample).says("initech");
+    blocked(&sample).prints("initech");
 }
 
 fn every_broken_tenant_is_named(engine: Engine) {
@@ -123,14 +123,14 @@ fn every_broken_tenant_is_named(engine: Engine) {
 fn a_broken_shared_schema_closes_the_gate(engine: Engine) {
     let sample = Sample::complete_on(engine);
     sample.execute(None, "DROP TABLE billing_plan");
-    blocked(&sample).says("billing_plan");
+    blocked(&sample).prints("billing_plan");
 }
 
 fn the_gate_alone_says_the_same(engine: Engine) {
     let sample = Sample::complete_on(engine);
     sample.portcullis.run(["verify"]).exits(0);
     sample.execute(Some("acme"), LYING);
-    sample.portcullis.run(["verify"]).exits(1).says("acme").says("finance_invoice");
+    sample.portcullis.run(["verify"]).exits(1).prints("acme").prints("finance_invoice");
     sample.portcullis.run(["verify", "--tenant", "demo"]).exits(0);
     let json = sample.portcullis.run(["verify", "--format", "json"]).exits(1).stdout;
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON alone on standard output");
@@ -143,9 +143,9 @@ fn a_pending_migration_is_applied_at_the_next_start(engine: Engine) {
         .portcullis
         .file("migrations/tenant/5_notes.sql", "CREATE TABLE crm_note (id bigint PRIMARY KEY);\n");
     // The manifest does not know the file yet.
-    sample.portcullis.run(["run", "--no-server"]).exits(78).says("portcullis manifest sql");
+    sample.portcullis.run(["run", "--no-server"]).exits(78).prints("portcullis manifest sql");
     sample.portcullis.run(["manifest", "sql"]).exits(0);
-    sample.portcullis.run(["verify"]).exits(1).says("5 notes");
+    sample.portcullis.run(["verify"]).exits(1).prints("5 notes");
     sample.portcullis.run(["run", "--no-server"]).exits(0);
     assert_eq!(sample.number(Some("demo"), "SELECT count(*) FROM {}crm_note"), 0);
 }
@@ -153,7 +153,7 @@ fn a_pending_migration_is_applied_at_the_next_start(engine: Engine) {
 /// A start that must end with 1, the box, and no server.
 #[track_caller]
 fn blocked(sample: &Sample) -> Outcome {
-    let outcome = sample.run().exits(1).says_not("invoices: listening");
+    let outcome = sample.run().exits(1).prints_not("invoices: listening");
     assert!(!answers(sample.port));
     assert!(outcome.failure_box().contains("THE SERVER WAS NOT STARTED"), "{outcome}");
     outcome

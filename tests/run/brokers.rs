@@ -12,7 +12,7 @@ fn wait(kind: &str, url: &str) -> Outcome {
 
 /// What the box tells, without its line breaks; empty if the service was ready.
 fn refusal(kind: &str, url: &str) -> String {
-    let outcome = wait(kind, url).says_not("hunter2");
+    let outcome = wait(kind, url).prints_not("hunter2");
     if outcome.code == Some(0) {
         return String::new();
     }

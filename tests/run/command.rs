@@ -16,7 +16,7 @@ fn the_argv_meets_no_shell() {
 name = "words"
 command.run = ["printf", "<%s>", "two words", "$HOME", "*", "; exit 3", ""]
 "#;
-    steps(step).run(["run"]).exits(0).says("<two words><$HOME><*><; exit 3><>");
+    steps(step).run(["run"]).exits(0).prints("<two words><$HOME><*><; exit 3><>");
 }
 
 #[test]
@@ -32,27 +32,27 @@ fn the_environment_is_ours_with_what_the_step_adds_and_the_folder_is_the_steps()
         .env("OURS", "inherited")
         .run(["run"])
         .exits(0)
-        .says("| two words, new, inherited, <>, 1")
-        .says("| below");
+        .prints("| two words, new, inherited, <>, 1")
+        .prints("| below");
 }
 
 #[test]
 fn a_command_reads_nothing_from_us() {
-    steps(&sh("reads", "", "cat; echo end of input")).run(["run"]).exits(0).says("| end of input");
+    steps(&sh("reads", "", "cat; echo end of input")).run(["run"]).exits(0).prints("| end of input");
 }
 
 #[test]
 fn only_accepted_codes_are_a_success() {
-    steps(&sh("three", "command.accept = [0, 3]", "exit 3")).run(["run"]).exits(0).says(STARTED);
+    steps(&sh("three", "command.accept = [0, 3]", "exit 3")).run(["run"]).exits(0).prints(STARTED);
     let only_three = sh("three", "command.accept = 3", "exit 0");
-    steps(&only_three).run(["run"]).exits(79).says("exited with 0").says_not(STARTED);
+    steps(&only_three).run(["run"]).exits(79).prints("exited with 0").prints_not(STARTED);
 }
 
 #[test]
 fn a_command_is_tried_again_until_it_succeeds() {
     let script = "echo x >> attempts; [ $(wc -l < attempts) -ge 3 ]";
     let portcullis = steps(&sh("flaky", "command.retries = 9\ncommand.backoff = \"10ms\"", script));
-    portcullis.run(["run"]).exits(0).says("attempt 2 failed").says("at attempt 3").says(STARTED);
+    portcullis.run(["run"]).exits(0).prints("attempt 2 failed").prints("at attempt 3").prints(STARTED);
     assert_eq!(attempts(&portcullis), 3);
 }
 
@@ -60,7 +60,7 @@ fn a_command_is_tried_again_until_it_succeeds() {
 fn retries_that_are_used_up_block_with_the_last_code() {
     let script = "echo x >> attempts; exit $(wc -l < attempts)";
     let portcullis = steps(&sh("flaky", "command.retries = 2\ncommand.backoff = \"10ms\"", script));
-    portcullis.run(["run"]).exits(79).says("exited with 3").says_not(STARTED);
+    portcullis.run(["run"]).exits(79).prints("exited with 3").prints_not(STARTED);
     assert_eq!(attempts(&portcullis), 3);
 }
 
@@ -70,29 +70,33 @@ fn an_attempt_out_of_time_hears_term_and_is_killed_after_the_grace() {
     steps(&sh("deaf", "command.timeout = \"2s\"\ncommand.grace = \"300ms\"", script))
         .run(["run"])
         .exits(124)
-        .says("| heard TERM")
-        .says("was killed")
-        .says_not(STARTED);
+        .prints("| heard TERM")
+        .prints("was killed")
+        .prints_not(STARTED);
 }
 
 #[test]
 fn an_attempt_out_of_time_is_followed_by_another() {
     let script = "[ -e once ] && exit 0; touch once; sleep 1000";
     let options = "command.timeout = \"3s\"\ncommand.retries = 1\ncommand.backoff = \"10ms\"";
-    steps(&sh("slow once", options, script)).run(["run"]).exits(0).says("ran longer than 3 s").says(STARTED);
+    steps(&sh("slow once", options, script))
+        .run(["run"])
+        .exits(0)
+        .prints("ran longer than 3 s")
+        .prints(STARTED);
 }
 
 #[test]
 fn the_time_for_all_attempts_ends_the_one_that_runs() {
     let options = "command.total_timeout = \"500ms\"\ncommand.retries = 9\ncommand.backoff = \"10ms\"";
-    steps(&sh("slow", options, "sleep 1000")).run(["run"]).exits(124).says("with all its attempts");
+    steps(&sh("slow", options, "sleep 1000")).run(["run"]).exits(124).prints("with all its attempts");
 }
 
 #[test]
 fn the_time_for_all_attempts_allows_no_pause_beyond_it() {
     let options = "command.total_timeout = \"20s\"\ncommand.retries = 9\ncommand.backoff = \"100s\"\ncommand.max_backoff = \"100s\"";
     let portcullis = steps(&sh("failing", options, "echo x >> attempts; exit 5"));
-    portcullis.run(["run"]).exits(79).says("exited with 5");
+    portcullis.run(["run"]).exits(79).prints("exited with 5");
     assert_eq!(attempts(&portcullis), 1);
 }
 
@@ -101,9 +105,9 @@ fn a_failure_that_only_warns_lets_the_server_start() {
     steps(&sh("optional", "on_failure = \"warn\"", "echo why >&2; exit 5"))
         .run(["run"])
         .exits(0)
-        .says("failed, going on")
-        .says("exited with 5")
-        .says(STARTED);
+        .prints("failed, going on")
+        .prints("exited with 5")
+        .prints(STARTED);
 }
 
 #[test]
@@ -114,20 +118,25 @@ fn both_streams_are_shown_while_the_command_runs() {
     assert_eq!(running.wait_for_line("to out"), "[1/1] talks: | to out");
     assert_eq!(running.wait_for_line("to err"), "[1/1] talks: ! to err");
     fs::write(portcullis.path("go"), "").unwrap();
-    running.wait().exits(0).says("[1/1] talks: | unfinished\n");
+    running.wait().exits(0).prints("[1/1] talks: | unfinished\n");
 }
 
 #[test]
 fn a_program_that_is_missing_is_not_tried_again() {
     let step = "[[step]]\nname = \"gone\"\ncommand = { run = [\"no-such-program\"], retries = 9, backoff = \"10ms\" }\n";
-    steps(step).run(["run"]).exits(79).says("no-such-program").says_not("trying again");
+    steps(step).run(["run"]).exits(79).prints("no-such-program").prints_not("trying again");
 }
 
 #[test]
 fn a_program_that_must_not_be_run_is_not_tried_again() {
     let step =
         "[[step]]\nname = \"plain\"\ncommand = { run = [\"./plain\"], retries = 9, backoff = \"10ms\" }\n";
-    steps(step).file("plain", "").run(["run"]).exits(79).says("permission denied").says_not("trying again");
+    steps(step)
+        .file("plain", "")
+        .run(["run"])
+        .exits(79)
+        .prints("permission denied")
+        .prints_not("trying again");
 }
 
 #[test]
@@ -135,13 +144,13 @@ fn what_a_command_leaves_behind_is_ended_with_a_warning() {
     // The server would still see it: whoever holds the output open is waited for.
     let outcome =
         steps(&sh("forks", "", "sleep 1000 & sleep 1000 & echo done")).in_own_pid_namespace().run(["run"]);
-    outcome.exits(0).says("warning:").says("left 2 processes behind").says(STARTED);
+    outcome.exits(0).prints("warning:").prints("left 2 processes behind").prints(STARTED);
 }
 
 #[test]
 fn the_box_ends_with_the_commands_last_lines() {
     let script = "for n in $(seq 50); do echo \"line $n.\"; done; exit 5";
-    let outcome = steps(&sh("talks", "", script)).run(["run"]).exits(79).says("| line 1.");
+    let outcome = steps(&sh("talks", "", script)).run(["run"]).exits(79).prints("| line 1.");
     let shown = outcome.failure_box();
     assert!(shown.contains("   | line 36.\n") && shown.contains("   | line 50.\n"), "{shown}");
     assert!(!shown.contains("line 1."), "{shown}");
@@ -154,9 +163,10 @@ fn standard_error_comes_after_the_output_that_was_written_before_it() {
     let portcullis = Portcullis::new().config(&step);
     for _ in 0..20 {
         let outcome = portcullis.run(["run"]).exits(79);
-        let said: Vec<_> = outcome.stderr.lines().filter(|line| line.starts_with("[1/1] talk: ")).collect();
-        let last = said.iter().position(|line| line.ends_with("| out 20")).unwrap();
-        assert!(said[last + 1].ends_with("! why it failed"), "{outcome}");
+        let printed: Vec<_> =
+            outcome.stderr.lines().filter(|line| line.starts_with("[1/1] talk: ")).collect();
+        let last = printed.iter().position(|line| line.ends_with("| out 20")).unwrap();
+        assert!(printed[last + 1].ends_with("! why it failed"), "{outcome}");
     }
 }
 

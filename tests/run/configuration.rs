@@ -7,7 +7,7 @@ use crate::support::{
 
 #[test]
 fn an_empty_file_hands_over_at_once() {
-    Portcullis::new().config("").run(["run", "--", "echo", "handed over"]).exits(0).says("handed over");
+    Portcullis::new().config("").run(["run", "--", "echo", "handed over"]).exits(0).prints("handed over");
 }
 
 #[test]
@@ -22,7 +22,7 @@ fn check_reports_every_error_at_once() {
     let text =
         "[server]\ncomand = [\"true\"]\n\n[[step]]\nname = \"a\"\nwait.database = { timeout = \"soon\" }\n";
     let outcome = Portcullis::new().config(text).run(["check"]).exits(78);
-    outcome.says("comand").says("soon");
+    outcome.prints("comand").prints("soon");
 }
 
 #[test]
@@ -35,7 +35,7 @@ fn the_shipped_file_is_valid() {
 #[test]
 fn plan_touches_nothing_and_says_why_a_step_is_skipped() {
     let sample = Sample::on(Engine::Sqlite).env("SKIP_MIGRATIONS", "yes");
-    sample.portcullis.run(["plan"]).exits(0).says("tenant schemas").says("SKIP_MIGRATIONS");
+    sample.portcullis.run(["plan"]).exits(0).prints("tenant schemas").prints("SKIP_MIGRATIONS");
     let json = sample.portcullis.run(["plan", "--format", "json"]).exits(0).stdout;
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON alone on standard output");
     assert!(json.to_string().contains("every tenant is complete"), "{json}");
@@ -45,16 +45,16 @@ fn plan_touches_nothing_and_says_why_a_step_is_skipped() {
 #[test]
 fn what_cannot_be_read_as_a_file_is_said_to_be_what_it_is() {
     let portcullis = Portcullis::new();
-    portcullis.run(["run", "--config", "."]).exits(78).says("name the file, not its folder");
+    portcullis.run(["run", "--config", "."]).exits(78).prints("name the file, not its folder");
     std::fs::write(portcullis.path("config.toml"), b"role = \"\xff\"").unwrap();
-    portcullis.run(["run"]).exits(78).says("save the file as UTF-8");
+    portcullis.run(["run"]).exits(78).prints("save the file as UTF-8");
 }
 
 #[test]
 fn what_is_said_of_a_problem_fits_eighty_columns() {
     let config = "[database]\nhost = \"db\"\nsslmode = \"requird\"\n[gate]\nsettle_timeout = 120\n";
     let portcullis = Portcullis::new().config(config);
-    let outcome = portcullis.run(["check"]).exits(78).says("verify-full");
+    let outcome = portcullis.run(["check"]).exits(78).prints("verify-full");
     let long: Vec<_> = outcome
         .stderr
         .lines()

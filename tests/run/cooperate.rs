@@ -34,7 +34,7 @@ pub(crate) fn twelve(apply: &str) -> Project {
 
 /// Returns once so many runs are inside the migration.
 #[track_caller]
-pub(crate) fn until_at_work(project: &Project, runs: usize) {
+pub(crate) fn until_migrating(project: &Project, runs: usize) {
     project.until(true, &format!("{AT_WORK} HAVING count(DISTINCT application_name) = {runs}"));
 }
 
@@ -55,9 +55,9 @@ pub(crate) fn each_once(project: &Project) {
 fn three_replicas_share_the_tenants_and_none_serves_before_all_are_done() {
     let project = twelve("jobs = 2, cooperate = true");
     let runs = [(); 3].map(|()| project.portcullis.spawn(["run"]));
-    until_at_work(&project, 3);
+    until_migrating(&project, 3);
     meet(&project);
-    let done = runs.map(|run| applied(&run.wait().exits(0).says("the server started").stderr));
+    let done = runs.map(|run| applied(&run.wait().exits(0).prints("the server started").stderr));
     each_once(&project);
     assert_eq!(done.iter().sum::<usize>(), 12, "{done:?}");
     assert!(done.iter().all(|done| *done > 0), "{done:?}");
@@ -67,12 +67,12 @@ fn three_replicas_share_the_tenants_and_none_serves_before_all_are_done() {
 fn a_killed_replicas_tenants_are_taken_over() {
     let project = twelve("jobs = 2, cooperate = true");
     let killed = project.portcullis.spawn(["run"]);
-    until_at_work(&project, 1);
+    until_migrating(&project, 1);
     let other = project.portcullis.spawn(["run"]);
-    until_at_work(&project, 2);
+    until_migrating(&project, 2);
     killed.signal(Signal::SIGKILL);
     meet(&project);
-    other.wait().exits(0).says("the server started");
+    other.wait().exits(0).prints("the server started");
     each_once(&project);
 }
 
@@ -84,8 +84,8 @@ fn a_replica_that_finds_all_tenants_taken_waits_and_looks_again() {
     let second = project.portcullis.spawn(["run"]);
     second.wait_for_line("other replicas are migrating 12 tenants");
     meet(&project);
-    first.wait().exits(0).says("12 migrations applied");
-    second.wait().exits(0).says("the server started");
+    first.wait().exits(0).prints("12 migrations applied");
+    second.wait().exits(0).prints("the server started");
     each_once(&project);
 }
 
@@ -94,7 +94,7 @@ fn who_does_not_cooperate_waits_for_those_who_do() {
     let project = twelve("jobs = 2");
     let cooperating: Vec<Running> =
         (0..2).map(|_| project.portcullis.spawn(["migrate", "--all", "--cooperate"])).collect();
-    until_at_work(&project, 2);
+    until_migrating(&project, 2);
     let alone = project.portcullis.spawn(["run"]);
     let line = alone.wait_for_line("waiting for the lock");
     assert!(line.contains(", and 1 more"), "{line}");
@@ -102,7 +102,7 @@ fn who_does_not_cooperate_waits_for_those_who_do() {
     for run in cooperating {
         run.wait().exits(0);
     }
-    alone.wait().exits(0).says("the server started");
+    alone.wait().exits(0).prints("the server started");
     each_once(&project);
 }
 
@@ -113,7 +113,7 @@ fn the_shared_schema_is_one_replicas_work_also_where_they_cooperate() {
         .file("tenant/2_count.sql", "INSERT INTO item VALUES (1);\n");
     let runs = [(); 4].map(|()| project.portcullis.spawn(["run"]));
     for run in runs {
-        run.wait().exits(0).says("the server started");
+        run.wait().exits(0).prints("the server started");
     }
     assert_eq!(project.database.column("SELECT n::text FROM applied"), ["1"]);
     for tenant in ["a", "b", "c"] {

@@ -30,7 +30,7 @@ fn one_when_a_migration_fails() {
     sample.execute(Some("acme"), table);
     sample.portcullis = sample.portcullis.file("migrations/tenant/5_notes.sql", table);
     sample.portcullis.run(["manifest", "sql"]).exits(0);
-    sample.portcullis.run(["run", "--no-server"]).exits(1).says("5_notes.sql");
+    sample.portcullis.run(["run", "--no-server"]).exits(1).prints("5_notes.sql");
 }
 
 #[test]
@@ -40,13 +40,13 @@ fn sixty_four_for_an_argument_that_does_not_exist() {
 
 #[test]
 fn sixty_four_for_no_configuration_and_no_server() {
-    Portcullis::new().run(["run", "--no-config"]).exits(64).says("<SERVER>");
+    Portcullis::new().run(["run", "--no-config"]).exits(64).prints("<SERVER>");
 }
 
 #[test]
 fn sixty_nine_when_a_wait_never_comes_true() {
     let wait = format!("wait.tcp = {{ address = \"127.0.0.1:{}\", timeout = \"300ms\" }}", free_port());
-    step(&wait).run(["run"]).exits(69).says("refused");
+    step(&wait).run(["run"]).exits(69).prints("refused");
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn seventy_three_when_a_tenant_cannot_be_provisioned() {
     let sample = Sample::complete_on(Engine::Postgres);
     sample.execute(None, "DELETE FROM tenants WHERE schema_name = 'demo'");
     // A schema of that name stands there, and nothing proves that we made it.
-    sample.portcullis.run(["run", "--no-server"]).exits(73).says("demo");
+    sample.portcullis.run(["run", "--no-server"]).exits(73).prints("demo");
 }
 
 #[test]
@@ -72,7 +72,7 @@ fn seventy_four_when_completeness_cannot_be_proved() {
     let sample = sample.env("DATABASE_URL", &format!("postgres://{role}:reader@{server}"));
     let outcome = sample.portcullis.run(["verify"]);
     database.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
-    outcome.exits(74).says("demo");
+    outcome.exits(74).prints("demo");
 }
 
 #[test]
@@ -82,31 +82,31 @@ fn seventy_seven_when_the_password_is_wrong() {
     let portcullis = step("wait.database = { timeout = \"30s\" }");
     let text = format!("[database]\nurl = \"postgres://postgres:wr0ng@{server}\"\n");
     let config = fs::read_to_string(portcullis.path("config.toml")).unwrap();
-    portcullis.config(&(text + &config)).run(["run"]).exits(77).says("password").says_not("wr0ng");
+    portcullis.config(&(text + &config)).run(["run"]).exits(77).prints("password").prints_not("wr0ng");
 }
 
 #[test]
 fn seventy_seven_when_the_database_does_not_exist() {
     let (server, _) = cluster().rsplit_once('/').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
     let sample = Sample::on(Engine::Sqlite).env("DATABASE_URL", &format!("{server}/no_such_database"));
-    sample.portcullis.run(["run"]).exits(77).says("no_such_database");
+    sample.portcullis.run(["run"]).exits(77).prints("no_such_database");
 }
 
 #[test]
 fn seventy_eight_without_a_configuration_file() {
-    Portcullis::new().run(["run", "--", "true"]).exits(78).says("config.toml");
+    Portcullis::new().run(["run", "--", "true"]).exits(78).prints("config.toml");
 }
 
 #[test]
 fn seventy_eight_for_an_invalid_configuration() {
-    step("comand = { run = [\"true\"] }").run(["run"]).exits(78).says("command");
+    step("comand = { run = [\"true\"] }").run(["run"]).exits(78).prints("command");
 }
 
 #[test]
 fn seventy_eight_without_a_manifest() {
     let sample = Sample::on(Engine::Sqlite);
     fs::remove_file(sample.portcullis.path("portcullis.manifest.json")).unwrap();
-    sample.portcullis.run(["run"]).exits(78).says("portcullis manifest sql");
+    sample.portcullis.run(["run"]).exits(78).prints("portcullis manifest sql");
 }
 
 #[test]
@@ -114,13 +114,13 @@ fn seventy_nine_when_a_command_fails() {
     step("command = { run = [\"sh\", \"-c\", \"echo it was me; exit 5\"] }")
         .run(["run"])
         .exits(79)
-        .says("5")
-        .says("it was me");
+        .prints("5")
+        .prints("it was me");
 }
 
 #[test]
 fn seventy_nine_when_a_command_is_missing() {
-    step("command = { run = [\"no-such-program\"] }").run(["run"]).exits(79).says("no-such-program");
+    step("command = { run = [\"no-such-program\"] }").run(["run"]).exits(79).prints("no-such-program");
 }
 
 #[test]
@@ -132,12 +132,12 @@ fn one_hundred_and_twenty_four_when_a_command_takes_too_long() {
 fn one_hundred_and_twenty_six_when_the_server_cannot_be_executed() {
     let portcullis = Portcullis::new().config("").file("server", "");
     fs::set_permissions(portcullis.path("server"), fs::Permissions::from_mode(0o644)).unwrap();
-    portcullis.run(["run", "--", "./server"]).exits(126).says("server");
+    portcullis.run(["run", "--", "./server"]).exits(126).prints("server");
 }
 
 #[test]
 fn one_hundred_and_twenty_seven_when_the_server_is_not_found() {
-    Portcullis::new().config("").run(["run", "--", "no-such-server"]).exits(127).says("no-such-server");
+    Portcullis::new().config("").run(["run", "--", "no-such-server"]).exits(127).prints("no-such-server");
 }
 
 #[test]
@@ -147,7 +147,7 @@ fn one_hundred_and_forty_three_when_a_step_is_stopped_by_term() {
         .spawn(["run"]);
     running.wait_for_line("under way");
     running.signal(Signal::SIGTERM);
-    running.wait().exits(143).says("SIGTERM");
+    running.wait().exits(143).prints("SIGTERM");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::lock::{HOLDER, slow, until_at_work};
+use super::lock::{HOLDER, slow, until_migrating};
 use crate::support::{
     cluster::cluster,
     process::{Outcome, Running},
@@ -21,7 +21,7 @@ const MORE: &str = "ALTER TABLE item ADD COLUMN more int;\n";
 fn a_holder_whose_session_is_ended_stops_and_does_not_serve() {
     let project = slow();
     let holder = project.portcullis.spawn(["run"]);
-    until_at_work(&project);
+    until_migrating(&project);
     end_holder(&project);
     is_lost(&project, &holder.wait());
 }
@@ -30,7 +30,7 @@ fn a_holder_whose_session_is_ended_stops_and_does_not_serve() {
 fn a_holder_whose_session_is_frozen_goes_on_because_the_server_lists_its_lock() {
     let project = silent_for("2s");
     let holder = project.portcullis.spawn(["run"]);
-    until_at_work(&project);
+    until_migrating(&project);
     let backend = Pid::from_raw(project.database.column(HOLDER)[0].parse().unwrap());
     kill(backend, Signal::SIGSTOP).unwrap();
     // Longer than the session may be silent where nothing else can be asked.
@@ -38,7 +38,7 @@ fn a_holder_whose_session_is_frozen_goes_on_because_the_server_lists_its_lock() 
     project.database.execute("INSERT INTO public.go_on VALUES (1)");
     let outcome = holder.wait();
     kill(backend, Signal::SIGCONT).unwrap();
-    let outcome = outcome.exits(0).says("the server started");
+    let outcome = outcome.exits(0).prints("the server started");
     assert!(!outcome.stderr.contains("the lock was lost"), "{outcome}");
     assert_eq!(project.database.column("SELECT n::text FROM a.item ORDER BY 1"), ["1", "2"]);
 }
@@ -52,7 +52,7 @@ fn a_holder_whose_frozen_session_is_ended_by_the_server_stops() {
     let through = direct.replace(&server, &format!("127.0.0.1:{}", proxy.port()));
     let project = project.env("DATABASE_URL", &through);
     let holder = project.portcullis.spawn(["run"]);
-    until_at_work(&project);
+    until_migrating(&project);
     // The proxy says nothing of the end; new connections pass.
     proxy.block_old();
     end_holder(&project);
@@ -70,7 +70,7 @@ fn a_holder_whose_network_is_cut_stops_and_does_not_serve() {
     let through = direct.replace(&server, &format!("127.0.0.1:{}", proxy.port()));
     let project = project.env("DATABASE_URL", &through);
     let holder = project.portcullis.spawn(["run"]);
-    until_at_work(&project);
+    until_migrating(&project);
     proxy.block();
     let outcome = holder.wait();
     // The forwarder's own system still answers for us; a real network would not.
@@ -88,13 +88,13 @@ fn silence_that_ends_in_time_ends_nothing() {
     let through = direct.replace(&server, &format!("127.0.0.1:{}", proxy.port()));
     let project = project.env("DATABASE_URL", &through);
     let holder = project.portcullis.spawn(["run"]);
-    until_at_work(&project);
+    until_migrating(&project);
     proxy.block();
     // As long as a checkpoint may last.
     thread::sleep(Duration::from_secs(5));
     proxy.give_up();
     project.database.execute("INSERT INTO public.go_on VALUES (1)");
-    holder.wait().exits(0).says("the server started");
+    holder.wait().exits(0).prints("the server started");
     assert_eq!(project.database.column("SELECT n::text FROM a.item ORDER BY 1"), ["1", "2"]);
 }
 
@@ -110,7 +110,7 @@ fn is_lost(project: &Project, outcome: &Outcome) {
     assert!(outcome.failure_box().contains("the migration lock was lost"), "{outcome}");
     assert!(!outcome.stdout.contains("the server started"), "{outcome}");
     project.database.execute("INSERT INTO public.go_on VALUES (1)");
-    project.start().exits(0).says("the server started");
+    project.start().exits(0).prints("the server started");
     for (tenant, rows) in [("a", vec!["1", "2"]), ("b", vec!["2"]), ("c", vec!["2"])] {
         assert_eq!(project.database.column(&format!("SELECT n::text FROM {tenant}.item ORDER BY 1")), rows);
     }
@@ -126,7 +126,8 @@ fn on_the_loss_of_the_lock_programs_are_killed_without_a_word() {
     let holder = project.portcullis.spawn(["run"]);
     holder.wait_for_line("the command is up");
     end_holder(&project);
-    let outcome = holder.wait().exits(75).says("the migration lock was lost").says_not("the server started");
+    let outcome =
+        holder.wait().exits(75).prints("the migration lock was lost").prints_not("the server started");
     assert!(!project.portcullis.path("told").exists(), "{outcome}");
 }
 
@@ -134,13 +135,13 @@ fn on_the_loss_of_the_lock_programs_are_killed_without_a_word() {
 fn a_killed_holders_work_is_taken_over_and_nothing_is_done_twice() {
     let project = slow();
     let holder = project.portcullis.spawn(["run"]);
-    until_at_work(&project);
+    until_migrating(&project);
     let waiter = project.portcullis.spawn(["run"]);
     waiter.wait_for_line("waiting for the lock: portcullis ");
     holder.signal(Signal::SIGKILL);
     holder.wait();
     project.database.execute("INSERT INTO public.go_on VALUES (1)");
-    waiter.wait().exits(0).says("the server started");
+    waiter.wait().exits(0).prints("the server started");
     assert_eq!(project.database.column("SELECT n::text FROM a.item ORDER BY 1"), ["1", "2"]);
 }
 
@@ -163,7 +164,7 @@ fn after_the_first_row_of_the_next_run_there_is_none_of_a_killed_holders_program
     let waiter = project.portcullis.spawn(["run"]);
     waiter.wait_for_line("waiting for the lock");
     holder.signal(Signal::SIGKILL);
-    waiter.wait().exits(73).says("exited with 3");
+    waiter.wait().exits(73).prints("exited with 3");
     let new = "SELECT 'all' FROM written WHERE who = 'new' HAVING count(*) = 9";
     assert_eq!(project.database.column(new), ["all"]);
     let late = "SELECT id::text FROM written WHERE who = 'old' \
@@ -180,8 +181,8 @@ fn a_session_that_an_earlier_run_left_is_ended_before_anything_is_changed() {
     command.args(["-c", "BEGIN; INSERT INTO a.item VALUES (7); SELECT pg_sleep(3600); COMMIT"]);
     let left = Running::start(command, false);
     project.until_sleeping();
-    project.start().exits(0).says("an earlier run's session is ended first").says("the server started");
-    left.wait().says("terminating connection due to administrator command");
+    project.start().exits(0).prints("an earlier run's session is ended first").prints("the server started");
+    left.wait().prints("terminating connection due to administrator command");
     assert!(project.database.column("SELECT n::text FROM a.item").is_empty());
 }
 
@@ -202,7 +203,7 @@ fn where_the_lock_cannot_be_asked_for_nothing_is_done() {
     let project = project.env("DATABASE_URL", &url);
     let outcome = project.start();
     project.database.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
-    let outcome = outcome.exits(74).says_not("the server started");
+    let outcome = outcome.exits(74).prints_not("the server started");
     assert!(outcome.stderr.contains("taking the lock"), "{outcome}");
     assert_eq!(project.ledger("a"), ["1"]);
 }
@@ -224,7 +225,7 @@ pub(super) fn server() -> (String, u16) {
 fn what_is_done_once_carries_the_name_of_its_run_and_plain_commands_do_not() {
     let steps = "\n[[step]]\nname = \"first\"\ncommand = { run = [\"sh\", \"-c\", \"echo once as $PGAPPNAME.\"], once_per_release = true }\n\
                  [[step]]\nname = \"second\"\ncommand = { run = [\"sh\", \"-c\", \"echo plain as $PGAPPNAME.\"] }\n";
-    let outcome = Project::complete("").step(steps).start().exits(0).says("plain as .");
+    let outcome = Project::complete("").step(steps).start().exits(0).prints("plain as .");
     let run = outcome.stderr.split("run ").nth(1).unwrap().split(',').next().unwrap();
     assert!(outcome.stderr.contains(&format!("once as portcullis:{run}.")), "{outcome}");
 }

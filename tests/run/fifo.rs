@@ -31,14 +31,14 @@ fn a_fifo_in_the_place_of_a_file_is_named_at_once() {
             sample.portcullis.run(["run", "--no-server"]).exits(0);
             replace_by_fifo(&sample.portcullis.path(file));
         }
-        let begun = Instant::now();
-        let outcome = sample.portcullis.run(["run", "--no-server"]).says(cause);
+        let started = Instant::now();
+        let outcome = sample.portcullis.run(["run", "--no-server"]).prints(cause);
         assert_eq!(outcome.code, Some(code), "{file}: {outcome}");
-        was_quick(begun);
+        was_quick(started);
         for command in ["verify", "doctor"] {
-            let begun = Instant::now();
+            let started = Instant::now();
             sample.portcullis.run([command]);
-            was_quick(begun);
+            was_quick(started);
         }
     }
 }
@@ -51,9 +51,9 @@ fn a_fifo_in_the_place_of_a_certificate_is_named_at_once() {
         let url = format!("postgres://me@127.0.0.1:{}/db?sslmode=require&{name}=fifo{others}", free_port());
         let portcullis = waits_for_database(&format!("url = \"{url}\"")).file("other", "");
         mkfifo(&portcullis.path("fifo"));
-        let begun = Instant::now();
-        portcullis.run(["run"]).exits(77).says(name).says("not a regular file");
-        was_quick(begun);
+        let started = Instant::now();
+        portcullis.run(["run"]).exits(77).prints(name).prints("not a regular file");
+        was_quick(started);
     }
 }
 
@@ -66,16 +66,16 @@ fn a_fifo_in_the_place_of_a_file_that_is_written_holds_up_no_start() {
         for name in ["metrics", "state", "termination"] {
             mkfifo(&portcullis.path(name));
         }
-        let begun = Instant::now();
+        let started = Instant::now();
         portcullis.run(["run"]).exits(code);
-        was_quick(begun);
+        was_quick(started);
     }
     let sample = Sample::complete_on(Engine::Sqlite);
     fs::remove_file(sample.portcullis.path("portcullis.manifest.json")).unwrap();
     mkfifo(&sample.portcullis.path("portcullis.manifest.json"));
-    let begun = Instant::now();
+    let started = Instant::now();
     sample.portcullis.run(["manifest", "sql"]).exits(0);
-    was_quick(begun);
+    was_quick(started);
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_quarantine_file_that_is_a_fifo_is_replaced() {
     let gate = "[gate]\nincomplete = \"quarantine\"\nmax = 2\nquarantine_file = \"list.json\"\n[[step]]\nname = \"database\"";
     let portcullis = sample.portcullis.config(&config.replacen("[[step]]\nname = \"database\"", gate, 1));
     mkfifo(&portcullis.path("list.json"));
-    portcullis.run(["run", "--", "cat", "list.json"]).exits(0).says("[]");
+    portcullis.run(["run", "--", "cat", "list.json"]).exits(0).prints("[]");
 }
 
 #[test]

@@ -10,20 +10,20 @@ const SHOW: &str =
 #[test]
 fn a_broken_tenant_blocks_all_and_the_box_names_the_choice() {
     let project = broken("");
-    let outcome = start(&project).exits(1).says_not("the server started");
-    let said = outcome.failure_box().split_whitespace().collect::<Vec<_>>().join(" ");
+    let outcome = start(&project).exits(1).prints_not("the server started");
+    let printed = outcome.failure_box().split_whitespace().collect::<Vec<_>>().join(" ");
     for words in [
         "or decide to serve the 2 other tenants meanwhile: `[gate] incomplete = \"quarantine\"`, `max_quarantined = 1`;",
         "PORTCULLIS_OVERRIDE=\"gate:REASON\"",
     ] {
-        assert!(said.contains(words), "{said}");
+        assert!(printed.contains(words), "{printed}");
     }
 }
 
 #[test]
 fn a_gate_that_only_reports_says_everything_and_blocks_nothing() {
     let project = broken("[gate]\nmode = \"report\"\n");
-    let outcome = start(&project).exits(0).says("the server started");
+    let outcome = start(&project).exits(0).prints("the server started");
     let text = outcome.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
     for words in [
         "THE GATE IS OPEN, THOUGH NOT EVERYTHING IS COMPLETE report",
@@ -40,16 +40,15 @@ fn a_gate_that_only_reports_says_everything_and_blocks_nothing() {
 fn a_gate_that_only_reports_does_not_excuse_a_step_that_fails() {
     let project = broken("[gate]\nmode = \"report\"\n")
         .step("[[step]]\nname = \"fails\"\ncommand = { run = [\"false\"] }\n");
-    start(&project).exits(79).says_not("the server started");
+    start(&project).exits(79).prints_not("the server started");
 }
 
 #[test]
 fn accepted_drift_is_waived_until_its_day_and_still_listed() {
     let project = broken(&accept("b", "item", "2999-12-31"));
-    start(&project)
-        .exits(0)
-        .says("the server started")
-        .says("b: accepted: table missing: item (its ledger is complete); until 2999-12-31: being restored");
+    start(&project).exits(0).prints("the server started").prints(
+        "b: accepted: table missing: item (its ledger is complete); until 2999-12-31: being restored",
+    );
     project.portcullis.run(["verify"]).exits(0);
     let json = project.portcullis.run(["verify", "--format", "json"]).exits(0).stdout;
     let json: Value = serde_json::from_str(&json).unwrap();
@@ -64,20 +63,20 @@ fn accepted_drift_is_waived_until_its_day_and_still_listed() {
 #[test]
 fn an_entry_that_has_expired_waives_nothing_and_says_so() {
     let project = broken(&accept("b", "item", "2026-01-31"));
-    start(&project).exits(1).says("`[[accept]]` of b: item expired on 2026-01-31 (being restored)");
+    start(&project).exits(1).prints("`[[accept]]` of b: item expired on 2026-01-31 (being restored)");
 }
 
 #[test]
 fn an_entry_that_is_not_needed_any_more_says_so() {
     let project = broken(&(accept("b", "item", "2999-12-31") + &accept("a", "item", "2999-12-31")));
-    start(&project).exits(0).says("`[[accept]]` of a: item is no longer needed: remove it");
+    start(&project).exits(0).prints("`[[accept]]` of a: item is no longer needed: remove it");
 }
 
 #[test]
 fn an_accepted_tenant_is_left_alone_by_migrate() {
     let project = Project::complete("").step(&accept("b", "1 item", "2999-12-31"));
     project.database.execute("UPDATE b._sqlx_migrations SET checksum = '\\x00'");
-    project.start().exits(0).says("b: accepted: altered: 1 item");
+    project.start().exits(0).prints("b: accepted: altered: 1 item");
 }
 
 #[test]
@@ -85,13 +84,13 @@ fn the_healthy_tenants_are_served_and_the_server_knows_the_others() {
     let project = broken("[gate]\nincomplete = \"quarantine\"\nmax_quarantined = 1\n");
     start(&project)
         .exits(0)
-        .says("THE GATE IS OPEN, THOUGH NOT EVERYTHING IS COMPLETE")
-        .says("the server is told to keep out b")
-        .says("list=[\"b\"]\n[\"b\"]\nthe server started");
-    project.portcullis.run(["history", "--limit", "1"]).exits(0).says("QUARANTINE of b");
+        .prints("THE GATE IS OPEN, THOUGH NOT EVERYTHING IS COMPLETE")
+        .prints("the server is told to keep out b")
+        .prints("list=[\"b\"]\n[\"b\"]\nthe server started");
+    project.portcullis.run(["history", "--limit", "1"]).exits(0).prints("QUARANTINE of b");
     // Nobody is kept out any more, and the server is told that, too.
     project.database.execute("CREATE TABLE b.item (n bigint)");
-    start(&project).exits(0).says("list=[]\n[]\nthe server started");
+    start(&project).exits(0).prints("list=[]\n[]\nthe server started");
 }
 
 #[test]
@@ -100,10 +99,10 @@ fn the_list_reaches_a_server_that_is_supervised_and_a_file_of_choice() {
         "[gate]\nincomplete = \"quarantine\"\nmax_quarantined = 1\nquarantine_file = \"kept-out.json\"\n",
     )
     .replace("[server]", "[server]\nmode = \"supervise\"");
-    start(&project).exits(0).says("list=[\"b\"]\n[\"b\"]\nthe server started");
+    start(&project).exits(0).prints("list=[\"b\"]\n[\"b\"]\nthe server started");
     assert_eq!(std::fs::read_to_string(project.portcullis.path("kept-out.json")).unwrap(), "[\"b\"]");
     let project = project.replace("\nquarantine_file = \"kept-out.json\"", "");
-    start(&project).exits(0).says("list=[\"b\"]\n[\"b\"]\nthe server started");
+    start(&project).exits(0).prints("list=[\"b\"]\n[\"b\"]\nthe server started");
 }
 
 #[test]
@@ -111,28 +110,28 @@ fn a_list_that_cannot_be_written_keeps_the_server_away() {
     let project = broken(
         "[gate]\nincomplete = \"quarantine\"\nmax_quarantined = 1\nquarantine_file = \"no/such/folder\"\n",
     );
-    start(&project).exits(74).says("whom to keep out").says_not("the server started");
+    start(&project).exits(74).prints("whom to keep out").prints_not("the server started");
 }
 
 #[test]
 fn more_than_may_be_quarantined_block() {
     let project = broken("[gate]\nincomplete = \"quarantine\"\nmax_quarantined = 1\n");
     project.database.execute("DROP TABLE c.item");
-    start(&project).exits(1).says_not("the server started");
+    start(&project).exits(1).prints_not("the server started");
 }
 
 #[test]
 fn a_broken_shared_schema_is_never_quarantined() {
     let project = broken("[gate]\nincomplete = \"quarantine\"\nmax_quarantined = 3\n");
     project.database.execute("ALTER TABLE _sqlx_migrations RENAME TO lost");
-    start(&project).exits(1).says_not("the server started");
+    start(&project).exits(1).prints_not("the server started");
 }
 
 #[test]
 fn a_tenant_that_a_step_names_is_never_quarantined() {
     let project = broken("[gate]\nincomplete = \"quarantine\"\nmax_quarantined = 3\n")
         .replace("verify = { tenants = \"all\" } # every", "verify = { tenants = [\"b\"] }");
-    start(&project).exits(1).says_not("the server started");
+    start(&project).exits(1).prints_not("the server started");
 }
 
 #[test]
@@ -143,7 +142,7 @@ fn a_tenant_whose_migration_fails_at_night_is_quarantined_where_the_steps_say_so
         .step("[gate]\nincomplete = \"quarantine\"\nmax_quarantined = 1\nsettle_timeout = \"0s\"\n")
         .file("tenant/2_positive.sql", "ALTER TABLE item ADD CONSTRAINT positive CHECK (n > 0);\n");
     project.database.execute("INSERT INTO b.item VALUES (-1)");
-    project.start().exits(0).says("the server is told to keep out b").says("the server started");
+    project.start().exits(0).prints("the server is told to keep out b").prints("the server started");
     assert_eq!(project.ledger("a"), ["1", "2"]);
 }
 
@@ -152,19 +151,19 @@ fn an_override_opens_once_and_is_remembered() {
     let project = broken("").env("PORTCULLIS_OVERRIDE", "gate:acme pays at midnight");
     start(&project)
         .exits(0)
-        .says("THE GATE IS OPEN, THOUGH NOT EVERYTHING IS COMPLETE")
-        .says("PORTCULLIS_OVERRIDE says: acme pays at midnight")
-        .says("the server started");
-    project.portcullis.run(["history"]).exits(0).says("OVERRIDE of b, because: acme pays at midnight");
+        .prints("THE GATE IS OPEN, THOUGH NOT EVERYTHING IS COMPLETE")
+        .prints("PORTCULLIS_OVERRIDE says: acme pays at midnight")
+        .prints("the server started");
+    project.portcullis.run(["history"]).exits(0).prints("OVERRIDE of b, because: acme pays at midnight");
     // Neither a restart of the container nor another pod is somebody's decision.
     project.database.execute("UPDATE portcullis.run SET host = 'another-pod'");
     start(&project)
         .exits(1)
-        .says("PORTCULLIS_OVERRIDE does not open the gate: run ")
-        .says("it opens once")
-        .says_not("the server started");
+        .prints("PORTCULLIS_OVERRIDE does not open the gate: run ")
+        .prints("it opens once")
+        .prints_not("the server started");
     let project = project.env("PORTCULLIS_OVERRIDE", "gate:once more, until the backup is in");
-    start(&project).exits(0).says("the server started");
+    start(&project).exits(0).prints("the server started");
 }
 
 #[test]
@@ -173,15 +172,15 @@ fn an_override_that_cannot_be_remembered_opens_nothing() {
     project.database.execute(
         "DROP SCHEMA portcullis CASCADE; CREATE SCHEMA portcullis; CREATE VIEW portcullis.run AS SELECT 1 AS nothing",
     );
-    start(&project).exits(1).says("does not open the gate").says_not("the server started");
+    start(&project).exits(1).prints("does not open the gate").prints_not("the server started");
 }
 
 #[test]
 fn an_override_that_nothing_needs_says_so_and_is_not_used_up() {
     let project = gated("").env("PORTCULLIS_OVERRIDE", "gate:in case");
-    start(&project).exits(0).says("the gate did not need it");
+    start(&project).exits(0).prints("the gate did not need it");
     project.database.execute("DROP TABLE b.item");
-    start(&project).exits(0).says("the server started");
+    start(&project).exits(0).prints("the server started");
 }
 
 #[test]
@@ -189,7 +188,7 @@ fn an_override_without_a_reason_is_a_usage_error() {
     let mut project = gated("");
     for word in ["gate", "gate:", "gate: ", "everything:please", "true"] {
         project = project.env("PORTCULLIS_OVERRIDE", word);
-        start(&project).exits(64).says("gate:REASON").says_not("the server started");
+        start(&project).exits(64).prints("gate:REASON").prints_not("the server started");
     }
 }
 

@@ -3,7 +3,7 @@
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::{lock::until_at_work, on_both_engines};
+use super::{lock::until_migrating, on_both_engines};
 use crate::support::{
     project::{Project, sh},
     sample::{Engine, Sample},
@@ -44,13 +44,13 @@ fn a_failed_run_is_in_the_history_with_its_exit_code() {
         .file("tenant/2_positive.sql", "ALTER TABLE item ADD CONSTRAINT positive CHECK (n > 0);\n");
     project.database.execute("INSERT INTO b.item VALUES (-1)");
     project.start().exits(1);
-    project.portcullis.run(["history", "--limit", "1"]).exits(0).says("migration-failed, exit 1");
+    project.portcullis.run(["history", "--limit", "1"]).exits(0).prints("migration-failed, exit 1");
 }
 
 #[test]
 fn nothing_was_changed_where_nobody_has_written_anything() {
     let project = Project::new("");
-    project.portcullis.run(["history"]).exits(0).says("no run has changed anything yet");
+    project.portcullis.run(["history"]).exits(0).prints("no run has changed anything yet");
     assert!(!project.exists("portcullis"));
 }
 
@@ -66,7 +66,7 @@ fn a_start_at_head_does_not_even_make_the_schema() {
 fn a_record_that_cannot_be_written_is_a_warning_and_no_verdict() {
     let project = Project::new("");
     project.database.execute("CREATE SCHEMA portcullis; CREATE VIEW portcullis.run AS SELECT 1 AS nothing");
-    project.start().exits(0).says("warning: this run is not recorded").says("the server started");
+    project.start().exits(0).prints("warning: this run is not recorded").prints("the server started");
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn three_first_starts_at_once_make_one_record_of_what_each_did() {
     let project = Project::new("");
     let runs = [(); 3].map(|()| project.portcullis.spawn(["run"]));
     for run in runs {
-        run.wait().exits(0).says_not("not recorded");
+        run.wait().exits(0).prints_not("not recorded");
     }
     let changed = project.database.column("SELECT coalesce(tenant, '-') FROM portcullis.change ORDER BY 1");
     assert_eq!(changed, ["-", "a", "b", "c"]);
@@ -90,25 +90,25 @@ fn who_waits_hears_how_far_the_holder_is() {
     );
     project.database.execute("CREATE TABLE public.go_on (n int); INSERT INTO c.item VALUES (1)");
     let holder = project.portcullis.spawn(["run"]);
-    until_at_work(&project);
+    until_migrating(&project);
     project.until(true, "SELECT 'yes' FROM portcullis.run WHERE done = 2");
-    project.portcullis.run(["history"]).exits(0).says("not ended: in `tenant schemas`, 2 of 3 tenants");
+    project.portcullis.run(["history"]).exits(0).prints("not ended: in `tenant schemas`, 2 of 3 tenants");
     let waiter = project.portcullis.spawn(["run"]);
     let line = waiter.wait_for_line("waiting for the lock");
     assert!(line.contains("in `tenant schemas`: 2 of 3 tenants"), "{line}");
     project.database.execute("INSERT INTO public.go_on VALUES (1)");
     holder.wait().exits(0);
-    waiter.wait().exits(0).says("the server started");
+    waiter.wait().exits(0).prints("the server started");
 }
 
 #[test]
 fn a_step_that_is_done_once_is_not_done_by_the_next_start() {
     let project = once();
     project.start().exits(0);
-    project.start().exits(0).says("done for this release by run ");
+    project.start().exits(0).prints("done for this release by run ");
     assert_eq!(project.database.column("SELECT n::text FROM public.seeded"), ["1"]);
     assert_eq!(std::fs::read_to_string(project.portcullis.path("seeded")).unwrap(), "x\n");
-    project.portcullis.run(["plan"]).exits(0).says("once a release");
+    project.portcullis.run(["plan"]).exits(0).prints("once a release");
 }
 
 #[test]
@@ -116,7 +116,7 @@ fn two_replicas_do_it_once() {
     let project = once();
     let runs = [(); 3].map(|()| project.portcullis.spawn(["run"]));
     for run in runs {
-        run.wait().exits(0).says("the server started");
+        run.wait().exits(0).prints("the server started");
     }
     assert_eq!(project.database.column("SELECT n::text FROM public.seeded"), ["1"]);
     assert_eq!(std::fs::read_to_string(project.portcullis.path("seeded")).unwrap(), "x\n");
@@ -166,7 +166,7 @@ fn a_failure_is_not_taken_for_done() {
 fn what_cannot_be_recorded_is_not_done_once() {
     let project = once();
     project.database.execute("CREATE SCHEMA portcullis; CREATE VIEW portcullis.run AS SELECT 1 AS nothing");
-    project.start().exits(74).says_not("the server started");
+    project.start().exits(74).prints_not("the server started");
     assert!(project.database.column("SELECT n::text FROM public.seeded").is_empty());
 }
 

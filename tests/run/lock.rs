@@ -23,7 +23,7 @@ fn two_first_starts_at_once_apply_everything_once_and_both_serve() {
         .file("tenant/2_count.sql", "INSERT INTO item VALUES (1);\n");
     let runs = [(); 3].map(|()| project.portcullis.spawn(["run"]));
     for run in runs {
-        run.wait().exits(0).says("the server started");
+        run.wait().exits(0).prints("the server started");
     }
     assert_eq!(project.database.column("SELECT n::text FROM applied"), ["1"]);
     for tenant in ["a", "b", "c"] {
@@ -35,7 +35,7 @@ fn two_first_starts_at_once_apply_everything_once_and_both_serve() {
 fn who_waits_says_who_holds_the_lock_and_goes_on_when_it_is_free() {
     let project = slow();
     let holder = project.portcullis.spawn(["run"]);
-    until_at_work(&project);
+    until_migrating(&project);
     let waiter = project.portcullis.spawn(["run"]);
     let line = waiter.wait_for_line("waiting for the lock");
     for text in ["portcullis ", "process ", ", since 2"] {
@@ -43,7 +43,7 @@ fn who_waits_says_who_holds_the_lock_and_goes_on_when_it_is_free() {
     }
     project.database.execute("INSERT INTO public.go_on VALUES (1)");
     holder.wait().exits(0);
-    waiter.wait().exits(0).says("the server started");
+    waiter.wait().exits(0).prints("the server started");
     assert_eq!(project.database.column("SELECT n::text FROM a.item ORDER BY 1"), ["1", "2"]);
 }
 
@@ -51,9 +51,9 @@ fn who_waits_says_who_holds_the_lock_and_goes_on_when_it_is_free() {
 fn a_lock_that_is_not_had_in_time_is_seventy_five_and_names_the_holder() {
     let project = slow().env("LOCK_TIMEOUT", "300ms");
     let holder = project.portcullis.spawn(["run"]);
-    until_at_work(&project);
-    let outcome = project.portcullis.run(["run"]).exits(75).says_not("the server started");
-    outcome.says("within 300 ms: portcullis ");
+    until_migrating(&project);
+    let outcome = project.portcullis.run(["run"]).exits(75).prints_not("the server started");
+    outcome.prints("within 300 ms: portcullis ");
     project.database.execute("INSERT INTO public.go_on VALUES (1)");
     holder.wait().exits(0);
 }
@@ -63,7 +63,7 @@ fn nine_waiters_hold_nothing_that_an_index_built_beside_them_would_wait_for() {
     let index = "-- no-transaction\nCREATE INDEX CONCURRENTLY item_n ON item (n);\n";
     let project = slow().file("tenant/3_index.sql", index);
     let holder = project.portcullis.spawn(["run"]);
-    until_at_work(&project);
+    until_migrating(&project);
     let waiters = [(); 9].map(|()| project.portcullis.spawn(["run"]));
     for waiter in &waiters {
         waiter.wait_for_line("waiting for the lock");
@@ -71,9 +71,9 @@ fn nine_waiters_hold_nothing_that_an_index_built_beside_them_would_wait_for() {
     let blocked = "SELECT 'blocked' FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
     assert!(project.database.column(blocked).is_empty());
     project.database.execute("INSERT INTO public.go_on VALUES (1)");
-    holder.wait().exits(0).says("the server started");
+    holder.wait().exits(0).prints("the server started");
     for waiter in waiters {
-        waiter.wait().exits(0).says("the server started");
+        waiter.wait().exits(0).prints("the server started");
     }
     let valid = "SELECT indrelid::regclass::text FROM pg_index WHERE indisvalid \
                  AND indexrelid::regclass::text LIKE '%.item_n' ORDER BY 1";
@@ -85,7 +85,7 @@ fn nine_waiters_hold_nothing_that_an_index_built_beside_them_would_wait_for() {
 fn two_that_spell_the_same_database_differently_exclude_each_other() {
     let project = slow();
     let holder = project.portcullis.spawn(["run"]);
-    until_at_work(&project);
+    until_migrating(&project);
     let url = project.database.url();
     let (login, place) = url.strip_prefix("postgres://").unwrap().split_once('@').unwrap();
     let (user, password) = login.split_once(':').unwrap();
@@ -102,7 +102,7 @@ fn two_that_spell_the_same_database_differently_exclude_each_other() {
     waiter.wait_for_line("waiting for the lock: portcullis ");
     other.database.execute("INSERT INTO public.go_on VALUES (1)");
     holder.wait().exits(0);
-    waiter.wait().exits(0).says("the server started");
+    waiter.wait().exits(0).prints("the server started");
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn a_standby_is_never_changed() {
         .file("tenant/2_more.sql", "ALTER TABLE item ADD COLUMN more int;\n");
     project.portcullis.run(["manifest", "sql"]).exits(0);
     let project = project.env("DATABASE_URL", &standby.url("app"));
-    let outcome = project.start().exits(74).says_not("the server started");
+    let outcome = project.start().exits(74).prints_not("the server started");
     assert!(outcome.stderr.contains("the server is a standby: nothing can be changed there"), "{outcome}");
 }
 
@@ -164,7 +164,7 @@ pub(crate) fn made_slow(project: Project) -> Project {
 
 /// Returns once the lock is held and the slow migration runs. Without the first, the migration could be the one that
 /// only shows what it would make.
-pub(crate) fn until_at_work(project: &Project) {
+pub(crate) fn until_migrating(project: &Project) {
     project.until(true, HOLDER);
     project.until_running("until it may go on");
 }
@@ -176,7 +176,7 @@ fn a_server_that_falls_silent_after_the_login_holds_nobody_up_past_the_locks_tim
     let project = slow().env("LOCK_TIMEOUT", "8s");
     let direct = project.database.url();
     let holder = project.portcullis.spawn(["run"]);
-    until_at_work(&project);
+    until_migrating(&project);
     let through = direct.replace(&server, &format!("127.0.0.1:{}", proxy.port()));
     let project = project.env("DATABASE_URL", &through);
     let waiter = project.portcullis.spawn(["run"]);
@@ -250,6 +250,6 @@ fn with_sessions_in_use(number: usize, then: &dyn Fn(&Project, &Running)) {
     project.database.execute(&format!(
         "REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}"
     ));
-    outcome.exits(0).says("the server started");
+    outcome.exits(0).prints("the server started");
     assert_eq!(project.env("DATABASE_URL", &direct).ledger("a"), ["1", "2"]);
 }

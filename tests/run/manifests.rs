@@ -56,14 +56,14 @@ fn the_next_releases_manifest_says_what_will_be_pending(engine: Engine) {
     sample.portcullis = sample.portcullis.file(MANIFEST, &now);
     sample.portcullis.run(["verify"]).exits(0);
     let outcome = sample.portcullis.run(["verify", "--manifest", "next.json"]).exits(1);
-    outcome.says("demo").says("acme").says("globex").says("5 notes");
-    sample.portcullis.run(["verify", "--manifest", "none.json"]).exits(78).says("none.json");
+    outcome.prints("demo").prints("acme").prints("globex").prints("5 notes");
+    sample.portcullis.run(["verify", "--manifest", "none.json"]).exits(78).prints("none.json");
 }
 
 fn the_manifest_holds_every_column(engine: Engine) {
     let sample = Sample::on(engine);
     fs::remove_file(sample.portcullis.path(MANIFEST)).unwrap();
-    sample.portcullis.run(["manifest", "sql", "--check"]).exits(78).says(MAKE);
+    sample.portcullis.run(["manifest", "sql", "--check"]).exits(78).prints(MAKE);
     sample.portcullis.run(["manifest", "sql"]).exits(0);
     let text = fs::read_to_string(sample.portcullis.path(MANIFEST)).unwrap();
     let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
@@ -78,7 +78,7 @@ fn a_manifest_that_cannot_be_read_names_the_command() {
     for text in ["", "{", "{\"format\": 99}", "null"] {
         let mut sample = Sample::on(Engine::Sqlite);
         sample.portcullis = sample.portcullis.file(MANIFEST, text);
-        sample.run().exits(78).says(MANIFEST).says(MAKE);
+        sample.run().exits(78).prints(MANIFEST).prints(MAKE);
     }
 }
 
@@ -94,15 +94,15 @@ fn with_auto_the_manifest_is_derived_at_the_start() {
         sample.portcullis = sample.portcullis.config(&derived);
         sample.portcullis.run(["run", "--no-server"]).exits(0);
         sample.execute(Some("acme"), "ALTER TABLE finance_invoice DROP COLUMN paid_on");
-        sample.portcullis.run(["run", "--no-server"]).exits(1).says("paid_on");
+        sample.portcullis.run(["run", "--no-server"]).exits(1).prints("paid_on");
         assert!(!sample.portcullis.path(MANIFEST).exists());
     }
 }
 
 #[track_caller]
 fn stale(sample: &Sample, migration: &str) {
-    let outcome = sample.run().exits(78).says_not("invoices: listening");
+    let outcome = sample.run().exits(78).prints_not("invoices: listening");
     assert!(outcome.failure_box().contains(MAKE), "{outcome}");
-    outcome.says("stale").says(migration);
-    sample.portcullis.run(["manifest", "sql", "--check"]).exits(78).says(MAKE);
+    outcome.prints("stale").prints(migration);
+    sample.portcullis.run(["manifest", "sql", "--check"]).exits(78).prints(MAKE);
 }

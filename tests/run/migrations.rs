@@ -20,7 +20,7 @@ fn failing_in(tenants: &[&str], apply: &str) -> Project {
 #[test]
 fn a_failing_tenant_is_rolled_back_and_named_with_the_line() {
     let project = failing_in(&["b"], "jobs = 1");
-    let outcome = project.start().exits(1).says_not("the server started");
+    let outcome = project.start().exits(1).prints_not("the server started");
     let shown = outcome.failure_box();
     for text in ["   b\n", "2 positive", "tenant/2_positive.sql:3", "violated", "portcullis migrate b"] {
         assert!(shown.contains(text), "{text}: {outcome}");
@@ -33,7 +33,7 @@ fn a_failing_tenant_is_rolled_back_and_named_with_the_line() {
 #[test]
 fn by_default_the_first_failure_stops_the_others() {
     let project = failing_in(&["b"], "jobs = 1");
-    project.start().exits(1).says("1 of 3");
+    project.start().exits(1).prints("1 of 3");
     assert_eq!(project.ledger("a"), AFTER);
     assert_eq!(project.ledger("c"), BEFORE);
 }
@@ -41,7 +41,7 @@ fn by_default_the_first_failure_stops_the_others() {
 #[test]
 fn with_continue_the_others_are_migrated_and_the_step_fails() {
     let project = failing_in(&["a", "b"], "jobs = 1, on_tenant_failure = \"continue\"");
-    let outcome = project.start().exits(1).says("2 schemas").says("1 of 3");
+    let outcome = project.start().exits(1).prints("2 schemas").prints("1 of 3");
     assert!(outcome.failure_box().contains("   a, b\n"), "{outcome}");
     assert_eq!(project.ledger("c"), AFTER);
 }
@@ -49,7 +49,7 @@ fn with_continue_the_others_are_migrated_and_the_step_fails() {
 #[test]
 fn at_most_so_many_failures_are_borne() {
     let project = failing_in(&["a", "b"], "jobs = 1, on_tenant_failure = \"continue\", max_failures = 2");
-    project.start().exits(1).says("2 schemas");
+    project.start().exits(1).prints("2 schemas");
     assert_eq!(project.ledger("c"), BEFORE);
 }
 
@@ -69,7 +69,7 @@ fn a_canary_is_migrated_alone_before_all_others() {
 fn a_file_that_must_run_outside_a_transaction_does() {
     let index = "-- no-transaction\nCREATE INDEX CONCURRENTLY item_n ON item (n);\n";
     let project = Project::complete("").file("tenant/2_index.sql", index).file("tenant/3_more.sql", POSITIVE);
-    project.start().exits(0).says("the server started");
+    project.start().exits(0).prints("the server started");
     let valid = "SELECT indrelid::regclass::text FROM pg_index WHERE indisvalid \
                  AND indexrelid::regclass::text LIKE '%.item_n' ORDER BY 1";
     assert_eq!(project.database.column(valid), ["a.item", "b.item", "c.item"]);
@@ -86,19 +86,19 @@ fn a_file_that_fails_outside_a_transaction_leaves_its_tenant_dirty() {
     }
     // It is not simply tried again.
     project.database.execute("DELETE FROM b.item");
-    project.start().exits(1).says("dirty").says("2 index");
+    project.start().exits(1).prints("dirty").prints("2 index");
     assert_eq!(project.ledger("b"), BEFORE);
 }
 
 #[test]
 fn a_file_that_commits_is_found_out_and_leaves_nothing_of_the_derivation() {
     let project = Project::complete("").file("tenant/2_commits.sql", "CREATE TABLE x (id int);\nCOMMIT;\n");
-    project.start().exits(1).says("2_commits.sql").says("COMMIT");
-    only_ours_are_there(&project);
+    project.start().exits(1).prints("2_commits.sql").prints("COMMIT");
+    assert_only_tenant_schemas(&project);
     let project =
         project.file("tenant/2_commits.sql", "CREATE TABLE x (id int);\nCOMMIT;\nBEGIN;\nSELECT 1/0;\n");
-    project.start().exits(1).says("division by zero");
-    only_ours_are_there(&project);
+    project.start().exits(1).prints("division by zero");
+    assert_only_tenant_schemas(&project);
 }
 
 #[test]
@@ -107,9 +107,9 @@ fn a_file_that_commits_and_then_fails_is_not_said_to_be_rolled_back() {
     let project = project.replace("auto = true", "file = \"manifest.json\"");
     project.portcullis.run(["manifest", "sql"]).exits(0);
     let text = "CREATE TABLE x (id int);\nCOMMIT;\nSELECT 1/n FROM item;\n";
-    let project = behind_the_manifest(project, "tenant/2_commits.sql", text);
+    let project = edit_migration_and_manifest(project, "tenant/2_commits.sql", text);
     project.database.execute("INSERT INTO a.item VALUES (0)");
-    let outcome = project.start().exits(1).says("2_commits.sql:3").says_not("it was rolled back");
+    let outcome = project.start().exits(1).prints("2_commits.sql:3").prints_not("it was rolled back");
     assert!(outcome.failure_box().contains("dirty"), "{outcome}");
 }
 
@@ -118,9 +118,9 @@ fn a_tenant_whose_provisioning_was_committed_half_way_is_removed_again() {
     let project = Project::new("").file("tenant/2_commits.sql", "SELECT 1;\n");
     let project = project.replace("auto = true", "file = \"manifest.json\"");
     project.portcullis.run(["manifest", "sql"]).exits(0);
-    let project = behind_the_manifest(project, "tenant/2_commits.sql", "COMMIT;\nSELECT 1/0;\n");
+    let project = edit_migration_and_manifest(project, "tenant/2_commits.sql", "COMMIT;\nSELECT 1/0;\n");
     // The journal's entry was committed with it, and proves whose it is.
-    project.start().exits(73).says("(rolled back)").says_not("not rolled back");
+    project.start().exits(73).prints("(rolled back)").prints_not("not rolled back");
     assert!(!project.exists("a"));
     assert!(project.database.column("SELECT name FROM tenants").is_empty());
 }
@@ -129,7 +129,7 @@ fn a_tenant_whose_provisioning_was_committed_half_way_is_removed_again() {
 fn a_file_outside_a_transaction_that_runs_out_of_time_is_named_dirty() {
     let slow = "-- no-transaction\nSELECT pg_sleep(40) WHERE current_schema() = 'b';\n";
     let project = Project::complete("timeout = \"9s\"").file("tenant/2_slow.sql", slow);
-    let outcome = project.start().exits(1).says("ran longer than 9 s");
+    let outcome = project.start().exits(1).prints("ran longer than 9 s");
     let shown = outcome.failure_box();
     assert!(shown.contains("2 slow") && shown.contains("dirty"), "{outcome}");
 }
@@ -139,7 +139,7 @@ fn the_first_failure_lets_a_file_that_runs_outside_a_transaction_come_to_its_end
     let both = "-- no-transaction\nSELECT pg_sleep(2) WHERE current_schema() = 'b';\n";
     let bad = "DO $$ BEGIN IF current_schema() = 'a' THEN RAISE EXCEPTION 'not this one'; END IF; END $$;\n";
     let project = Project::complete("jobs = 3").file("tenant/2_slow.sql", both).file("tenant/3_bad.sql", bad);
-    project.start().exits(1).says("not this one");
+    project.start().exits(1).prints("not this one");
     assert_eq!(project.ledger("b"), ["1", "2", "3"]);
 }
 
@@ -148,7 +148,7 @@ fn a_lock_that_is_not_had_in_time_fails_the_tenant() {
     let project =
         Project::complete("jobs = 1, lock_timeout = \"50ms\"").file("tenant/2_positive.sql", POSITIVE);
     project.database.while_held("LOCK TABLE b.item", || {
-        project.start().exits(1).says("lock timeout").says("2_positive.sql:1");
+        project.start().exits(1).prints("lock timeout").prints("2_positive.sql:1");
     });
     project.start().exits(0);
 }
@@ -164,7 +164,7 @@ fn a_lock_that_is_free_at_a_later_attempt_is_had_soon_enough() {
         project.until(true, &format!("{waiting} AND pid <> {first}"));
         run
     });
-    run.wait().exits(0).says("the server started");
+    run.wait().exits(0).prints("the server started");
     assert_eq!(project.ledger("b"), AFTER);
 }
 
@@ -179,12 +179,12 @@ fn a_tenant_out_of_time_fails_and_the_others_go_on() {
 }
 
 #[track_caller]
-fn hangs(setting: &str, says: &str) {
+fn hangs(setting: &str, prints: &str) {
     let apply = format!("jobs = 1, on_tenant_failure = \"continue\", {setting}");
     let slow = "ALTER TABLE item ADD COLUMN late int;\nSELECT pg_sleep(600) FROM item;\n";
     let project = Project::complete(&apply).file("tenant/2_slow.sql", slow);
     project.database.execute("INSERT INTO b.item VALUES (1)");
-    project.start().exits(1).says(says);
+    project.start().exits(1).prints(prints);
     assert_eq!(
         (project.ledger("a"), project.ledger("c")),
         (AFTER.map(Into::into).into(), AFTER.map(Into::into).into())
@@ -193,7 +193,7 @@ fn hangs(setting: &str, says: &str) {
 }
 
 /// Gives a file another text, and the manifest its checksum: the text could not be derived.
-pub(super) fn behind_the_manifest(project: Project, file: &str, new: &str) -> Project {
+pub(super) fn edit_migration_and_manifest(project: Project, file: &str, new: &str) -> Project {
     let digest = |text: &str| {
         let sql = format!("SELECT encode(sha384(convert_to($text${text}$text$, 'UTF8')), 'hex')");
         project.database.column(&sql).remove(0)
@@ -203,12 +203,12 @@ pub(super) fn behind_the_manifest(project: Project, file: &str, new: &str) -> Pr
     assert!(manifest.contains(&digest(&old)));
     let other_ends = |text: &str| digest(&text.replace('\n', "\r\n"));
     let manifest = manifest.replace(&digest(&old), &digest(new)).replace(&other_ends(&old), &other_ends(new));
-    let manifest = sealed_again(&manifest);
+    let manifest = with_new_digest(&manifest);
     project.file("manifest.json", &manifest).file(file, new)
 }
 
 /// The manifest with the digest of its new content: SHA-256 of the same JSON without the digest and without blanks.
-fn sealed_again(manifest: &str) -> String {
+fn with_new_digest(manifest: &str) -> String {
     let (before, rest) = manifest.split_once("\"digest\": \"").unwrap();
     let (_, after) = rest.split_once("\",").unwrap();
     let mut in_text = false;
@@ -224,7 +224,7 @@ fn sealed_again(manifest: &str) -> String {
 }
 
 #[track_caller]
-fn only_ours_are_there(project: &Project) {
+fn assert_only_tenant_schemas(project: &Project) {
     let schemas = "SELECT nspname::text FROM pg_namespace WHERE nspname NOT LIKE 'pg_%' AND nspname NOT IN ('information_schema', 'portcullis') ORDER BY 1";
     assert_eq!(project.database.column(schemas), ["a", "b", "c", "public"]);
 }

@@ -10,7 +10,7 @@ const STARTED: &str = "the server started";
 fn steps_run_in_the_order_of_the_file() {
     let text = ["c", "a", "b"].map(|name| sh(name, "", &format!("echo {name} >> order"))).concat();
     let portcullis = steps(&text);
-    portcullis.run(["run"]).exits(0).says(STARTED);
+    portcullis.run(["run"]).exits(0).prints(STARTED);
     assert_eq!(fs::read_to_string(portcullis.path("order")).unwrap(), "c\na\nb\n");
 }
 
@@ -18,7 +18,7 @@ fn steps_run_in_the_order_of_the_file() {
 fn steps_after_start_run_side_by_side() {
     // Each waits for the other: one after the other, neither would end.
     let text = sh("a", "", &meets("a", "b")) + &sh("b", "after = \"start\"", &meets("b", "a"));
-    steps(&text).run(["run"]).exits(0).says(STARTED);
+    steps(&text).run(["run"]).exits(0).prints(STARTED);
 }
 
 #[test]
@@ -27,7 +27,7 @@ fn a_step_waits_only_for_those_that_it_names() {
         + &sh("long", "after = [\"first\"]", &meets("long", "beside"))
         + &sh("beside", "after = [\"first\"]", &format!("[ -e first ] && {}", meets("beside", "long")))
         + &sh("last", "", "[ -e long ] && [ -e beside ]");
-    steps(&text).run(["run"]).exits(0).says(STARTED);
+    steps(&text).run(["run"]).exits(0).prints(STARTED);
 }
 
 #[test]
@@ -37,7 +37,7 @@ fn a_blocking_failure_ends_its_siblings_and_decides_the_code() {
         + &sh("bad", "after = \"start\"", "while [ ! -e ready ]; do sleep 0.02; done; exit 5")
         + &sh("later", "", "touch later");
     let portcullis = steps(&text).in_own_pid_namespace();
-    let outcome = portcullis.run(["run"]).exits(79).says("asked to end").says_not(STARTED);
+    let outcome = portcullis.run(["run"]).exits(79).prints("asked to end").prints_not(STARTED);
     assert!(outcome.failure_box().contains("2 of 3: bad"), "{outcome}");
     assert!(outcome.failure_box().contains("exited with 5"), "{outcome}");
     assert!(!portcullis.path("later").exists());
@@ -48,14 +48,14 @@ fn a_sibling_that_does_not_end_is_killed_after_the_grace() {
     let deaf = "trap '' TERM; touch ready; while :; do sleep 0.02; done";
     let text = sh("deaf", "command.grace = \"200ms\"", deaf)
         + &sh("bad", "after = \"start\"", "while [ ! -e ready ]; do sleep 0.02; done; exit 5");
-    steps(&text).in_own_pid_namespace().run(["run"]).exits(79).says("was killed").says_not(STARTED);
+    steps(&text).in_own_pid_namespace().run(["run"]).exits(79).prints("was killed").prints_not(STARTED);
 }
 
 #[test]
 fn a_blocking_failure_ends_a_wait_beside_it() {
     let text = "[[step]]\nname = \"file\"\nwait.file = { path = \"never\", timeout = \"10m\" }\n".to_owned()
         + &sh("bad", "after = \"start\"", "exit 5");
-    steps(&text).run(["run"]).exits(79).says("2 of 2: bad");
+    steps(&text).run(["run"]).exits(79).prints("2 of 2: bad");
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn a_failure_that_warns_and_a_skipped_step_count_as_done() {
         + &sh("skipped", "when = { env = \"NOT_SET\" }", "touch skipped")
         + &sh("after both", "after = [\"warns\", \"skipped\"]", "touch ran");
     let portcullis = steps(&text);
-    portcullis.run(["run"]).exits(0).says("NOT_SET").says(STARTED);
+    portcullis.run(["run"]).exits(0).prints("NOT_SET").prints(STARTED);
     assert!(portcullis.path("ran").exists() && !portcullis.path("skipped").exists());
 }
 
@@ -73,10 +73,10 @@ fn roles_choose_steps_by_globs() {
     let text = sh("workers", "when = { role = [\"worker\", \"celery-*\"] }", "echo chosen");
     let portcullis = steps(&text);
     for (role, chosen) in [("worker", true), ("celery-beat", true), ("celery", false), ("web", false)] {
-        let outcome = portcullis.run(["--role", role, "run"]).exits(0).says(STARTED);
+        let outcome = portcullis.run(["--role", role, "run"]).exits(0).prints(STARTED);
         assert_eq!(outcome.stderr.contains("chosen"), chosen, "{role}: {outcome}");
     }
-    portcullis.run(["run"]).exits(78).says("role");
+    portcullis.run(["run"]).exits(78).prints("role");
 }
 
 #[test]
@@ -96,7 +96,7 @@ fn conditions_by_variable_are_strict_booleans() {
         assert_eq!(outcome.stderr.contains("| by env"), wanted, "{value}: {outcome}");
         assert_eq!(outcome.stderr.contains("| by unless"), !wanted, "{value}: {outcome}");
     }
-    steps(&text).env("WANTED", "maybe").run(["run"]).exits(78).says("WANTED").says_not(STARTED);
+    steps(&text).env("WANTED", "maybe").run(["run"]).exits(78).prints("WANTED").prints_not(STARTED);
 }
 
 #[test]
@@ -111,22 +111,22 @@ fn what_is_pending_is_decided_when_the_steps_turn_comes() {
         .map(|what| format!("[[step]]\nname = \"{what} again\"\n{}", after.replace("WHAT", what)))
         .concat();
     let project = project.step(&after);
-    project.portcullis.run(["plan"]).exits(0).says("decided at its turn");
+    project.portcullis.run(["plan"]).exits(0).prints("decided at its turn");
     // The same question has another answer once the migrations ran.
-    project.start().exits(0).says("| before").says_not("| afterwards").says("nothing is pending");
-    project.start().exits(0).says_not("| before").says_not("| afterwards");
+    project.start().exits(0).prints("| before").prints_not("| afterwards").prints("nothing is pending");
+    project.start().exits(0).prints_not("| before").prints_not("| afterwards");
     let project = project.file("tenant/2_more.sql", "ALTER TABLE item ADD COLUMN more int;\n");
     let project = project.replace(
         "when = { pending = \"shared\" }\ncommand.run = [\"echo\", \"before\"]",
         "when = { pending = \"tenants\" }\ncommand.run = [\"echo\", \"before\"]",
     );
-    project.start().exits(0).says("| before").says_not("| afterwards");
+    project.start().exits(0).prints("| before").prints_not("| afterwards");
 }
 
 #[test]
 fn a_warning_of_the_configuration_stands_on_lines_of_its_own() {
-    let said = Project::new("").start().exits(0).stderr;
-    assert!(said.starts_with("warning: ") && said.contains("\nportcullis: version"), "{said}");
+    let printed = Project::new("").start().exits(0).stderr;
+    assert!(printed.starts_with("warning: ") && printed.contains("\nportcullis: version"), "{printed}");
 }
 
 /// Says that it is there, and waits for the other.

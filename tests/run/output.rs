@@ -38,25 +38,25 @@ fn a_full_standard_error_changes_no_exit_code() {
 #[test]
 fn a_warning_ends_with_its_line() {
     let portcullis = Portcullis::new().config(WARNED);
-    let said = portcullis.run(["check"]).exits(0).stdout;
-    assert!(said.lines().any(|line| line == "config.toml: valid, 0 steps"), "{said}");
+    let printed = portcullis.run(["check"]).exits(0).stdout;
+    assert!(printed.lines().any(|line| line == "config.toml: valid, 0 steps"), "{printed}");
     let step = "\n[[step]]\nname = \"a\"\ncommand = { run = [\"true\"] }\n";
-    let said = portcullis.config(&(WARNED.to_owned() + step)).run(["run"]).exits(0).stderr;
-    assert!(said.lines().any(|line| line.starts_with("portcullis: version")), "{said}");
+    let printed = portcullis.config(&(WARNED.to_owned() + step)).run(["run"]).exits(0).stderr;
+    assert!(printed.lines().any(|line| line.starts_with("portcullis: version")), "{printed}");
 }
 
 #[test]
 fn without_a_server_none_is_said_to_start() {
     let config =
         "[[step]]\nname = \"a\"\ncommand = { run = [\"true\"] }\n[server]\ncommand = [\"sleep\", \"60\"]\n";
-    Portcullis::new().config(config).run(["run", "--no-server"]).exits(0).says_not("starting");
+    Portcullis::new().config(config).run(["run", "--no-server"]).exits(0).prints_not("starting");
 }
 
 #[test]
 fn diagnostics_show_no_argument_of_a_step() {
     let config = "[[step]]\nname = \"a\"\ncommand = { run = [\"true\", \"${TOKEN}\"] }\n[server]\ncommand = [\"true\"]\n";
     let portcullis = Portcullis::new().config(config).env("TOKEN", "hunter2");
-    portcullis.env("PORTCULLIS_LOG", "trace").run(["run"]).exits(0).says_not("hunter2");
+    portcullis.env("PORTCULLIS_LOG", "trace").run(["run"]).exits(0).prints_not("hunter2");
 }
 
 #[test]
@@ -64,7 +64,7 @@ fn an_argv_that_is_let_past_the_gate_is_said_to_be() {
     let config = "[server]\ncommand = [\"false\"]\npassthrough = [[\"sh\"]]\n";
     let outcome = Portcullis::new().config(config).run(["run", "--", "sh", "-c", "echo alone"]).exits(0);
     assert_eq!(outcome.stdout, "alone\n");
-    outcome.says("no step runs and nothing is proved");
+    outcome.prints("no step runs and nothing is proved");
 }
 
 #[test]
@@ -76,9 +76,9 @@ fn a_file_that_is_wrong_keeps_out_nobody_who_comes_to_look() {
         let config = if wrong.starts_with('[') { format!("{good}{wrong}") } else { format!("{wrong}{good}") };
         let portcullis = Portcullis::new().config(&config);
         let outcome =
-            portcullis.run(look).exits(0).says("no step runs and nothing is proved").says("1 problem");
+            portcullis.run(look).exits(0).prints("no step runs and nothing is proved").prints("1 problem");
         assert_eq!(outcome.stdout, "alone\n", "{config}");
-        portcullis.run(["run", "--", "echo", "served"]).exits(78).says_not("served\n");
+        portcullis.run(["run", "--", "echo", "served"]).exits(78).prints_not("served\n");
         portcullis.run(["run"]).exits(78);
     }
 }
@@ -93,7 +93,7 @@ fn a_pass_through_list_that_is_in_doubt_lets_nobody_through() {
         "passthrough = \"sh\"",
     ] {
         let portcullis = Portcullis::new().config(&format!("rol = 1\n[server]\n{doubtful}\n"));
-        portcullis.run(["run", "--", "sh", "-c", "echo alone"]).exits(78).says_not("alone\n");
+        portcullis.run(["run", "--", "sh", "-c", "echo alone"]).exits(78).prints_not("alone\n");
     }
 }
 
@@ -164,10 +164,10 @@ fn a_reader_that_is_blocked_keeps_no_start_up_from_ending() {
     let config = "[[step]]\nname = \"talk\"\ncommand.run = [\"sh\", \"-c\", \"seq 60000; exit 3\"]\n";
     let portcullis = Portcullis::new().config(config);
     let (_reader, writer) = unread();
-    let begun = Instant::now();
+    let started = Instant::now();
     let mut child = command(&portcullis, &["run"]).stderr(writer).spawn().unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(79));
-    was_prompt(begun);
+    was_prompt(started);
 }
 
 #[test]

@@ -10,7 +10,7 @@ fn the_gate_works_through_a_pooler() {
     let project = Project::complete("");
     let pooler = Pooler::before(&project.database, 3);
     let project = project.env("DATABASE_URL", &pooler.url());
-    project.start().exits(0).says("the server started");
+    project.start().exits(0).prints("the server started");
     project.database.execute("DROP TABLE b.item");
     let outcome = project.portcullis.run(["verify"]).exits(1);
     assert!(outcome.failure_box().contains("   b\n"), "{outcome}");
@@ -34,7 +34,7 @@ fn the_lock_keeps_others_out_through_a_pooler() {
     assert_eq!(project.database.column(holds), ["idle in transaction"]);
     project.database.execute("INSERT INTO public.go_on VALUES (1)");
     for run in [holder, through, beside] {
-        run.wait().exits(0).says("the server started");
+        run.wait().exits(0).prints("the server started");
     }
     assert_eq!(project.database.column("SELECT n::text FROM a.item ORDER BY 1"), ["1", "2"]);
     let held = "SELECT 'held' FROM pg_locks WHERE locktype = 'advisory' \
@@ -47,7 +47,7 @@ fn what_needs_a_session_is_refused_behind_a_pooler_and_works_with_a_way_around_i
     let project = Project::complete("").file("tenant/2_index.sql", INDEX);
     let (direct, pooler) = (project.database.url(), Pooler::before(&project.database, 20));
     let project = project.env("DATABASE_URL", &pooler.url());
-    let outcome = project.start().exits(1).says_not("the server started");
+    let outcome = project.start().exits(1).prints_not("the server started");
     for text in ["pooler in transaction mode", "`direct`", "2_index.sql"] {
         assert!(outcome.stderr.contains(text), "{text}: {outcome}");
     }
@@ -55,6 +55,6 @@ fn what_needs_a_session_is_refused_behind_a_pooler_and_works_with_a_way_around_i
     let project = project
         .replace("url = \"${DATABASE_URL}\"", "url = \"${DATABASE_URL}\"\ndirect = { url = \"${DIRECT}\" }")
         .env("DIRECT", &direct);
-    project.start().exits(0).says("the server started");
+    project.start().exits(0).prints("the server started");
     assert_eq!(project.ledger("a"), ["1", "2"]);
 }

@@ -48,7 +48,7 @@ fn a_terminal_gets_a_bar_below_its_lines() {
 
 #[test]
 fn by_hand_there_is_a_line_now_and_then_too() {
-    slow().portcullis.run(["migrate"]).exits(0).says("2 of 3 tenants migrated, 0.");
+    slow().portcullis.run(["migrate"]).exits(0).prints("2 of 3 tenants migrated, 0.");
 }
 
 #[test]

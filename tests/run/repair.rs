@@ -25,7 +25,7 @@ fn a_tenant_that_is_behind_is_repaired_in_five_steps(engine: Engine) {
     let repaired = sample.portcullis.run(["repair", "acme"]).exits(0);
     let steps: Vec<&str> = repaired.stderr.lines().collect();
     assert_eq!(steps.len(), 5, "{repaired}");
-    for (number, (line, said)) in steps
+    for (number, (line, printed)) in steps
         .iter()
         .zip([
             "`acme` is registered",
@@ -36,7 +36,7 @@ fn a_tenant_that_is_behind_is_repaired_in_five_steps(engine: Engine) {
         ])
         .enumerate()
     {
-        assert!(line.starts_with(&format!("{}/5  ok", number + 1)) && line.contains(said), "{line}");
+        assert!(line.starts_with(&format!("{}/5  ok", number + 1)) && line.contains(printed), "{line}");
     }
     assert!(repaired.stdout.contains("acme: complete"), "{repaired}");
     sample.portcullis.run(["verify"]).exits(0);
@@ -46,7 +46,9 @@ fn a_dry_run_says_what_would_be_applied_and_changes_nothing(engine: Engine) {
     let sample = Sample::complete_on(engine);
     sample.execute(Some("acme"), BEHIND);
     let dry = sample.portcullis.run(["repair", "acme", "--dry-run"]).exits(0);
-    dry.says("would be applied: 4 invoice paid on").says("1 migration would be applied").says_not("complete");
+    dry.prints("would be applied: 4 invoice paid on")
+        .prints("1 migration would be applied")
+        .prints_not("complete");
     sample.portcullis.run(["verify", "--tenant", "acme"]).exits(1);
 }
 
@@ -54,7 +56,7 @@ fn a_tenant_that_is_complete_is_asked_all_the_same(engine: Engine) {
     let sample = Sample::complete_on(engine);
     sample.execute(Some("acme"), "DELETE FROM finance_invoice");
     let repaired = sample.portcullis.run(["repair", "acme", "--dry-run"]).exits(0);
-    repaired.says("nothing to apply").says("finance_invoice 0 rows");
+    repaired.prints("nothing to apply").prints("finance_invoice 0 rows");
 }
 
 fn the_repair_stops_at_the_step_that_fails(engine: Engine) {
@@ -63,36 +65,36 @@ fn the_repair_stops_at_the_step_that_fails(engine: Engine) {
         .portcullis
         .run(["repair", "nobody"])
         .exits(1)
-        .says("1/5  FAILED")
-        .says("stopped at 1")
-        .says_not("2/5");
+        .prints("1/5  FAILED")
+        .prints("stopped at 1")
+        .prints_not("2/5");
     sample.execute(Some("demo"), "DROP TABLE finance_invoice");
     let lying = sample.portcullis.run(["repair", "demo"]).exits(1);
-    lying.says("2/5  FAILED").says("finance_invoice").says("stopped at 2: its state").says_not("3/5");
+    lying.prints("2/5  FAILED").prints("finance_invoice").prints("stopped at 2: its state").prints_not("3/5");
     sample.execute(Some("acme"), "DELETE FROM _sqlx_migrations WHERE version = 4");
     let fails = sample.portcullis.run(["repair", "acme"]).exits(1);
-    fails.says("3/5  FAILED").says("4 invoice paid on").says("stopped at 3: apply").says_not("4/5");
+    fails.prints("3/5  FAILED").prints("4 invoice paid on").prints("stopped at 3: apply").prints_not("4/5");
     sample.drop_schema("globex");
-    sample.portcullis.run(["repair", "globex"]).exits(1).says("no schema").says("stopped at 2");
+    sample.portcullis.run(["repair", "globex"]).exits(1).prints("no schema").prints("stopped at 2");
 }
 
 fn programs_read_the_same_as_json(engine: Engine) {
     let sample = Sample::complete_on(engine);
     sample.execute(Some("acme"), BEHIND);
     let repaired = sample.portcullis.run(["repair", "acme", "--format", "json"]).exits(0);
-    let said: Value = serde_json::from_str(&repaired.stdout).unwrap();
-    let tenant = &said["tenants"][0];
-    assert_eq!(said["outcome"], "done");
+    let printed: Value = serde_json::from_str(&repaired.stdout).unwrap();
+    let tenant = &printed["tenants"][0];
+    assert_eq!(printed["outcome"], "done");
     assert_eq!(tenant["applied"][0], "4 invoice paid on");
     assert_eq!(tenant["steps"].as_array().unwrap().len(), 5);
-    assert!(tenant["tables"].as_array().unwrap().iter().all(|table| table["rows"].is_u64()), "{said}");
+    assert!(tenant["tables"].as_array().unwrap().iter().all(|table| table["rows"].is_u64()), "{printed}");
 
     sample.execute(Some("demo"), "DROP TABLE finance_invoice");
     let failed = sample.portcullis.run(["repair", "demo", "--format", "json"]).exits(1);
-    let said: Value = serde_json::from_str(&failed.stdout).unwrap();
-    let failure = &said["tenants"][0]["failure"];
-    assert_eq!((said["outcome"].as_str(), failure["step"]["number"].as_u64()), (Some("failed"), Some(2)));
-    assert!(!failure["next"].as_array().unwrap().is_empty(), "{said}");
+    let printed: Value = serde_json::from_str(&failed.stdout).unwrap();
+    let failure = &printed["tenants"][0]["failure"];
+    assert_eq!((printed["outcome"].as_str(), failure["step"]["number"].as_u64()), (Some("failed"), Some(2)));
+    assert!(!failure["next"].as_array().unwrap().is_empty(), "{printed}");
 }
 
 #[test]
@@ -113,17 +115,17 @@ fn a_table_that_nobody_may_read_ends_the_repair_at_the_last_step() {
     database.execute(&format!("DROP OWNED BY {role} CASCADE; DROP ROLE {role}"));
     outcome
         .exits(74)
-        .says("5/5  FAILED")
-        .says("permission denied for table finance_invoice")
-        .says_not("row, ");
+        .prints("5/5  FAILED")
+        .prints("permission denied for table finance_invoice")
+        .prints_not("row, ");
 }
 
 #[test]
 fn a_step_is_coloured_only_where_it_is_wanted() {
     let sample = Sample::complete_on(Engine::Sqlite);
-    sample.portcullis.run(["repair", "acme"]).exits(0).says_not("\u{1b}[");
-    sample.portcullis.run(["--color", "always", "repair", "acme"]).exits(0).says("\u{1b}[32mok");
+    sample.portcullis.run(["repair", "acme"]).exits(0).prints_not("\u{1b}[");
+    sample.portcullis.run(["--color", "always", "repair", "acme"]).exits(0).prints("\u{1b}[32mok");
     let forced = sample.env("FORCE_COLOR", "1");
-    forced.portcullis.run(["repair", "acme"]).exits(0).says("\u{1b}[32mok");
-    forced.env("NO_COLOR", "1").portcullis.run(["repair", "acme"]).exits(0).says_not("\u{1b}[");
+    forced.portcullis.run(["repair", "acme"]).exits(0).prints("\u{1b}[32mok");
+    forced.env("NO_COLOR", "1").portcullis.run(["repair", "acme"]).exits(0).prints_not("\u{1b}[");
 }

@@ -70,7 +70,7 @@ fn a_password_never_reaches_the_log(engine: Engine) {
     let password = url.split_once("postgres:").and_then(|(_, rest)| rest.split_once('@'));
     let outcome = sample.env("PORTCULLIS_LOG", "debug").portcullis.run(["run", "--no-server"]).exits(0);
     if let Some((password, _)) = password {
-        outcome.says_not(password.rsplit(':').next().unwrap());
+        outcome.prints_not(password.rsplit(':').next().unwrap());
     }
 }
 
@@ -115,9 +115,9 @@ fn an_argv_that_passes_through_runs_no_step() {
         .portcullis
         .run(["run", "--", "sh", "-c", "echo straight through"])
         .exits(0)
-        .says("straight through");
+        .prints("straight through");
     assert!(!sample.portcullis.path("var").exists());
-    sample.portcullis.run(["run", "--", "echo", "after the gate"]).exits(0).says("after the gate");
+    sample.portcullis.run(["run", "--", "echo", "after the gate"]).exits(0).prints("after the gate");
     assert!(sample.portcullis.path("var/tenants/demo.sqlite").exists());
 }
 
@@ -145,5 +145,7 @@ fn files(folder: &Path) -> BTreeMap<String, SystemTime> {
 fn static_files_that_cannot_be_written_are_a_warning_that_says_why() {
     let sample = Sample::on(Engine::Sqlite).env("STATIC_ROOT", "/proc/nowhere");
     let started = sample.portcullis.run(["run", "--no-server"]).exits(0);
-    started.says("cannot write static files to `/proc/nowhere`: No such file or directory").says_not("Os {");
+    started
+        .prints("cannot write static files to `/proc/nowhere`: No such file or directory")
+        .prints_not("Os {");
 }

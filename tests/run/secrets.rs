@@ -18,19 +18,19 @@ const BY_VARIABLE: &str = "password = { env = \"DB_PASSWORD\" }";
 fn a_password_in_a_url_is_used_and_never_shown() {
     let project = Project::new("").env("PORTCULLIS_LOG", "trace");
     let password = parts_of(&project)[0].clone();
-    silent_everywhere(&project, &password);
+    assert_never_printed(&project, &password);
 }
 
 #[test]
 fn a_password_in_a_variable_is_used_and_never_shown() {
     let (project, password) = by_parts(BY_VARIABLE);
-    silent_everywhere(&project.env("DB_PASSWORD", &password), &password);
+    assert_never_printed(&project.env("DB_PASSWORD", &password), &password);
 }
 
 #[test]
 fn a_password_in_pgpassword_is_used_and_never_shown() {
     let (project, password) = by_parts("");
-    silent_everywhere(&project.env("PGPASSWORD", &password), &password);
+    assert_never_printed(&project.env("PGPASSWORD", &password), &password);
 }
 
 #[test]
@@ -38,15 +38,15 @@ fn a_password_in_a_file_that_a_variable_names_is_used_and_never_shown() {
     let (project, password) = by_parts(BY_VARIABLE);
     let file = project.portcullis.path("password").to_str().unwrap().to_owned();
     let project = project.env("DB_PASSWORD_FILE", &file);
-    silent_everywhere(&project, &password);
-    no_child_has_it(project, &password);
+    assert_never_printed(&project, &password);
+    assert_no_child_has(project, &password);
 }
 
 #[test]
 fn a_password_in_a_file_is_used_and_never_shown() {
     let (project, password) = by_parts("password = { file = \"password\" }");
-    silent_everywhere(&project, &password);
-    no_child_has_it(project, &password);
+    assert_never_printed(&project, &password);
+    assert_no_child_has(project, &password);
 }
 
 #[test]
@@ -76,7 +76,7 @@ fn a_password_file_that_rotates_is_read_again_at_the_next_connection() {
     fs::write(portcullis.path("rotated"), "").unwrap();
     let outcome = running.wait();
     database.execute(&format!("DROP ROLE {user}"));
-    outcome.exits(0).says("after: ok").says_not("of-two");
+    outcome.exits(0).prints("after: ok").prints_not("of-two");
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn a_wrong_password_is_not_shown_either() {
     let wrong = project.database.url().replace("postgres://postgres:", "postgres://postgres:wr0ng-");
     let (password, _) = wrong.strip_prefix("postgres://postgres:").unwrap().split_once('@').unwrap();
     let project = project.env("DATABASE_URL", &wrong).env("PORTCULLIS_LOG", "trace");
-    project.start().exits(77).says_not(password).says_not("wr0ng");
+    project.start().exits(77).prints_not(password).prints_not("wr0ng");
 }
 
 #[test]
@@ -93,7 +93,7 @@ fn both_a_password_and_its_file_are_an_error_that_shows_neither() {
     let text = "[database]\nhost = \"h\"\nname = \"n\"\nuser = \"u\"\npassword = { env = \"DB_PASSWORD\" }\n";
     let portcullis = steps(text).env("DB_PASSWORD", "hunter2").env("DB_PASSWORD_FILE", "/dev/null");
     for arguments in [["check"], ["plan"], ["run"]] {
-        portcullis.run(arguments).exits(78).says("DB_PASSWORD_FILE").says_not("hunter2");
+        portcullis.run(arguments).exits(78).prints("DB_PASSWORD_FILE").prints_not("hunter2");
     }
 }
 
@@ -108,9 +108,9 @@ fn a_variable_for_one_command_reaches_that_command_alone() {
             "tr '\\0' '\\n' < /proc/$PPID/cmdline; exit 5",
         );
     let portcullis = steps(&text).file("token", "hunter2\n").env("PORTCULLIS_LOG", "trace");
-    portcullis.run(["check"]).exits(0).says_not("hunter2");
-    portcullis.run(["plan", "--format", "json"]).exits(0).says_not("hunter2");
-    portcullis.run(["run"]).exits(79).says("2/3").says_not("hunter2");
+    portcullis.run(["check"]).exits(0).prints_not("hunter2");
+    portcullis.run(["plan", "--format", "json"]).exits(0).prints_not("hunter2");
+    portcullis.run(["run"]).exits(79).prints("2/3").prints_not("hunter2");
 }
 
 #[test]
@@ -120,7 +120,7 @@ fn a_mistake_beside_a_secret_does_not_quote_it() {
         .env("DATABASE_URL", "postgres//me:hunter2@host/name")
         .env("DB_PASSWORD", "hunter2")
         .env("CACHE_URL", "redis:://:hunter2@cache");
-    portcullis.run(["check"]).exits(78).says("config.toml").says_not("hunter2");
+    portcullis.run(["check"]).exits(78).prints("config.toml").prints_not("hunter2");
 }
 
 #[test]
@@ -131,9 +131,9 @@ fn a_secret_under_two_names_is_masked_and_a_users_name_is_not() {
         .env("PGPASSWORD", "correct-horse-battery")
         .env("POSTGRES_PASSWORD", "postgres")
         .env("PGUSER", "postgres");
-    portcullis.run(["run"]).exits(0).says("got ******** as postgres").says_not("correct-horse");
+    portcullis.run(["run"]).exits(0).prints("got ******** as postgres").prints_not("correct-horse");
     let json = portcullis.run(["run", "--log-format", "json"]).exits(0);
-    json.says("got ******** as postgres").says_not("correct-horse");
+    json.prints("got ******** as postgres").prints_not("correct-horse");
 }
 
 #[test]
@@ -152,7 +152,7 @@ fn a_secret_is_masked_however_it_is_spelled_and_wherever_it_is_cut() {
         let portcullis =
             steps(&command(&format!("{script}; exit 3"))).env("MY_TOKEN", "p@ss/wörd \"5%\\x' end");
         for format in ["plain", "json"] {
-            let outcome = portcullis.run(["run", "--log-format", format]).exits(79).says("********");
+            let outcome = portcullis.run(["run", "--log-format", format]).exits(79).prints("********");
             for part in
                 ["ss/w", "rd \"5", "rd%20", "rd+", "x' end", "&quot;5", "QHNzL3fDtnJkICI1", "OnBAc3Mvd"]
             {
@@ -167,7 +167,7 @@ fn a_secret_of_several_lines_is_masked_line_by_line() {
     let key = "-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG9w0BAQ\nEFAASCBKcwggSjAgEAAoIBAQ\n-----END KEY-----";
     let script = r#"printf '%s\n' "$TLS_SECRET"; printf '%s\n' "$TLS_SECRET" | sed -n 2p; exit 3"#;
     let portcullis = steps(&command(script)).env("TLS_SECRET", key);
-    portcullis.run(["run"]).exits(79).says("********").says_not("MIIEv").says_not("EFAA");
+    portcullis.run(["run"]).exits(79).prints("********").prints_not("MIIEv").prints_not("EFAA");
 }
 
 #[test]
@@ -182,8 +182,8 @@ fn a_password_in_a_url_that_nobody_declared_is_masked() {
         portcullis
             .run(["run"])
             .exits(79)
-            .says(&format!("| using {shown}"))
-            .says_not(&format!("| using {url}"));
+            .prints(&format!("| using {shown}"))
+            .prints_not(&format!("| using {url}"));
     }
 }
 
@@ -192,16 +192,16 @@ fn the_log_names_the_server_and_not_its_arguments() {
     let text = "[[step]]\nname = \"a\"\ncommand.run = [\"true\"]\n\
                 [server]\ncommand = [\"true\", \"--api-key\", \"${SOME_API}\"]\n";
     let portcullis = Portcullis::new().config(text).env("SOME_API", "sk-live-0123456789");
-    portcullis.run(["run"]).exits(0).says("starting true\n").says_not("sk-live");
+    portcullis.run(["run"]).exits(0).prints("starting true\n").prints_not("sk-live");
     let json = portcullis.run(["run", "--log-format", "json"]).exits(0);
-    json.says("\"argv\":[\"true\"]").says_not("sk-live");
+    json.prints("\"argv\":[\"true\"]").prints_not("sk-live");
 }
 
 #[test]
 fn a_mistaken_argument_shows_no_secret() {
     let portcullis = Portcullis::new().env("API_TOKEN", "sk-live-0123456789");
     let outcome = portcullis.run(["run", "--tokn=sk-live-0123456789\u{1b}[31m"]).exits(64);
-    outcome.says("--tokn").says_not("sk-live").says_not("\u{1b}[31m");
+    outcome.prints("--tokn").prints_not("sk-live").prints_not("\u{1b}[31m");
 }
 
 /// A project's interpreter that prints what it was given.
@@ -223,8 +223,8 @@ fn every_command_masks_what_a_projects_program_prints() {
         .env("DB_PASSWORD", "correct-horse-battery")
         .env("PGPASSWORD", "correct-horse-battery");
     fs::set_permissions(portcullis.path("python"), fs::Permissions::from_mode(0o755)).unwrap();
-    let outcome = portcullis.run(["manifest", "django"]).says("login failed with ********");
-    outcome.says_not("correct-horse").says_not("another-secret-value");
+    let outcome = portcullis.run(["manifest", "django"]).prints("login failed with ********");
+    outcome.prints_not("correct-horse").prints_not("another-secret-value");
 }
 
 #[test]
@@ -232,8 +232,8 @@ fn the_history_holds_no_secret() {
     let project = Project::new("").env("API_TOKEN", "correct-horse-battery").step(
         "[[step]]\nname = \"broken\"\nsql = { run = \"SELECT 'correct-horse-battery'::integer\", once_per_release = true }\n",
     );
-    project.start().exits(79).says("********").says_not("correct-horse");
-    run(&project, &["history", "--format", "json"]).exits(0).says("broken").says_not("correct-horse");
+    project.start().exits(79).prints("********").prints_not("correct-horse");
+    run(&project, &["history", "--format", "json"]).exits(0).prints("broken").prints_not("correct-horse");
 }
 
 fn command(script: &str) -> String {
@@ -258,22 +258,22 @@ fn parts_of(project: &Project) -> [String; 3] {
 }
 
 /// Through every command, a start that succeeds and one that ends in the box.
-fn silent_everywhere(project: &Project, password: &str) {
+fn assert_never_printed(project: &Project, password: &str) {
     for arguments in [vec!["check"], vec!["plan"], vec!["plan", "--format", "json"]] {
-        run(project, &arguments).exits(0).says_not(password);
+        run(project, &arguments).exits(0).prints_not(password);
     }
-    project.start().exits(0).says_not(password);
+    project.start().exits(0).prints_not(password);
     project.database.execute("DROP TABLE b.item");
-    let shown = project.start().exits(1).says_not(password);
+    let shown = project.start().exits(1).prints_not(password);
     assert!(shown.failure_box().contains("item"), "{shown}");
-    run(project, &["verify", "--format", "json"]).exits(1).says_not(password);
-    run(project, &["verify"]).exits(1).says_not(password);
+    run(project, &["verify", "--format", "json"]).exits(1).prints_not(password);
+    run(project, &["verify"]).exits(1).prints_not(password);
 }
 
 /// What is in our own environment is the operator's to pass on; a file's content is not.
-fn no_child_has_it(project: Project, password: &str) {
+fn assert_no_child_has(project: Project, password: &str) {
     let project = project.step(&sh("look", "after = \"start\"", LOOK));
-    project.start().exits(79).says("look: | portcullis").says_not(password);
+    project.start().exits(79).prints("look: | portcullis").prints_not(password);
 }
 
 fn run(project: &Project, arguments: &[&str]) -> Outcome {

@@ -3,7 +3,7 @@
 
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 
-use super::migrations::behind_the_manifest;
+use super::migrations::edit_migration_and_manifest;
 use crate::support::{cluster::Database, fleet, project::Project};
 
 /// Every file records which session ran it, and what it found there of the file before.
@@ -46,10 +46,10 @@ fn nothing_that_a_file_leaves_in_its_session_reaches_the_next_file_or_tenant() {
         .file("tenant/4_outside.sql", "-- no-transaction\nSELECT 4;\n")
         .file("tenant/5_table.sql", &format!("{FOUND}CREATE TABLE made (id BIGINT);\n"));
     let project = with_manifest(project);
-    let project = behind_the_manifest(project, "tenant/3_inside.sql", &format!("{FOUND}{LEAK}"));
+    let project = edit_migration_and_manifest(project, "tenant/3_inside.sql", &format!("{FOUND}{LEAK}"));
     let outside = format!("-- no-transaction\n{FOUND}{LEAK}");
-    let project = behind_the_manifest(project, "tenant/4_outside.sql", &outside);
-    project.start().exits(0).says("the server started");
+    let project = edit_migration_and_manifest(project, "tenant/4_outside.sql", &outside);
+    project.start().exits(0).prints("the server started");
     let found = project.database.column("SELECT DISTINCT tenant || ': ' || found FROM found ORDER BY 1");
     assert_eq!(found, ["a: ", "b: ", "c: "]);
     assert_eq!(project.database.column("SELECT count(*)::text FROM found"), ["9"]);
@@ -73,7 +73,7 @@ fn settings_of_one_file_change_no_other_file_of_an_old_or_a_new_tenant() {
         .file("tenant/5_index.sql", index)
         .file("tenant/6_last.sql", "CREATE TABLE last (id BIGINT);\n")
         .replace("tenants = [\"a\", \"b\", \"c\"] }\n[[step]]", "tenants = [\"d\"] }\n[[step]]");
-    project.start().exits(0).says("the server started");
+    project.start().exits(0).prints("the server started");
     for tenant in ["a", "d"] {
         assert_eq!(project.ledger(tenant), ["1", "3", "4", "5", "6"], "{tenant}");
     }
@@ -106,7 +106,7 @@ fn after_a_failure_the_next_schema_gets_a_new_session() {
         .file("tenant/3_who.sql", FOUND)
         .file("tenant/4_bad.sql", bad);
     let project = with_manifest(project);
-    let outcome = project.start().exits(1).says("not this one");
+    let outcome = project.start().exits(1).prints("not this one");
     assert_eq!(project.ledger("c"), ["1", "3", "4"], "{outcome}");
     // Files 3 of `a` and `b` were committed in their own transactions, or rolled back: no session served two tenants.
     let shared = "SELECT session::text FROM found GROUP BY session HAVING count(DISTINCT tenant) > 1";
@@ -127,7 +127,7 @@ fn what_another_run_has_done_is_seen_whatever_the_default_isolation_is() {
         .execute(&format!("ALTER DATABASE {name} SET default_transaction_isolation = 'repeatable read'"));
     let runs = [(); 3].map(|()| project.portcullis.spawn(["run"]));
     for run in runs {
-        run.wait().exits(0).says("the server started");
+        run.wait().exits(0).prints("the server started");
     }
     assert_eq!(project.database.column("SELECT n::text FROM applied"), ["1"]);
     for tenant in ["a", "b", "c"] {
@@ -147,7 +147,7 @@ fn only_sessions_of_runs_without_the_lock_are_ended() {
             runtime.block_on(PgConnection::connect_with(&options.application_name(name))).unwrap()
         })
         .collect();
-    project.start().exits(0).says("the server started");
+    project.start().exits(0).prints("the server started");
     let alive: Vec<bool> =
         sessions.iter_mut().map(|session| runtime.block_on(session.ping()).is_ok()).collect();
     assert_eq!(alive, [false, false, true, true, true]);
@@ -158,7 +158,7 @@ fn a_tenant_that_does_not_verify_after_its_migrations_is_rolled_back() {
     // The same file makes another column in one schema than everywhere else.
     let differs = "DO $$ BEGIN IF current_schema() <> 'b' THEN ALTER TABLE item ADD COLUMN extra int; END IF; END $$;\n";
     let project = Project::new("").file("tenant/2_differs.sql", differs);
-    let outcome = project.start().exits(73).says_not("the server started");
+    let outcome = project.start().exits(73).prints_not("the server started");
     assert!(outcome.failure_box().contains("extra"), "{outcome}");
     assert!(!project.exists("b"));
     assert!(!project.database.column("SELECT name FROM tenants").contains(&"b".to_owned()), "{outcome}");

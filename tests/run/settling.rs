@@ -19,7 +19,7 @@ fn a_gate_waits_for_the_run_that_holds_the_lock() {
     let sample = next_release(Sample::complete_on(Engine::Postgres), "SELECT pg_sleep(2);");
     let migrating = sample.portcullis.spawn(["migrate"]);
     let judged = sample.portcullis.run(["verify"]).exits(0);
-    judged.says("at work: portcullis ");
+    judged.prints("at work: portcullis ");
     migrating.wait().exits(0);
 }
 
@@ -39,12 +39,12 @@ fn a_gate_waits_for_the_holder_of_the_file_lock() {
 fn what_is_pending_and_does_not_change_is_judged_after_a_second_look() {
     let sample = next_release(Sample::complete_on(Engine::Sqlite), "SELECT 1;");
     let judged = sample.portcullis.run(["verify"]).exits(1);
-    judged.says("checking again").says("99 slow");
+    judged.prints("checking again").prints("99 slow");
 }
 
 #[test]
 fn a_table_that_is_missing_is_not_looked_for_twice() {
     let sample = Sample::complete_on(Engine::Sqlite);
     sample.execute(Some("acme"), "DROP TABLE finance_invoice");
-    sample.portcullis.run(["verify"]).exits(1).says_not("checking again");
+    sample.portcullis.run(["verify"]).exits(1).prints_not("checking again");
 }

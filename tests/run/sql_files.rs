@@ -21,7 +21,7 @@ fn a_file_may_use_what_the_file_before_it_has_committed() {
         .file("tenant/3_void.sql", "ALTER TYPE state ADD VALUE 'void';\n")
         .file("tenant/4_use.sql", "ALTER TABLE item ALTER state SET DEFAULT 'void';\n");
     let project = with_manifest(project);
-    project.start().exits(0).says("the server started");
+    project.start().exits(0).prints("the server started");
     assert_eq!(project.ledger("b"), ["1", "2", "3", "4"]);
     // A new tenant, which is made in one transaction where that is possible.
     project.portcullis.run(["tenant", "create", "d"]).exits(0);
@@ -41,7 +41,7 @@ fn the_statements_of_a_file_without_a_transaction_run_one_by_one() {
     project.start().exits(0);
     assert_eq!(project.ledger("a"), ["1", "2"]);
     let project = project.file("tenant/3_bad.sql", "-- no-transaction\nSELECT 1;\nSELECT\n  nonsense;\n");
-    project.portcullis.run(["manifest", "sql"]).exits(1).says("3_bad.sql:4");
+    project.portcullis.run(["manifest", "sql"]).exits(1).prints("3_bad.sql:4");
 }
 
 #[test]
@@ -54,8 +54,8 @@ fn each_file_is_committed_before_the_next_unless_one_transaction_is_asked_for() 
             );
         let project = with_manifest(project.file("tenant/3_bad.sql", "SELECT 1;\n"));
         let failing = "SELECT 1 / (1 - count(*)) FROM public.tenants WHERE name = current_schema();\n";
-        let project = super::migrations::behind_the_manifest(project, "tenant/3_bad.sql", failing);
-        project.start().exits(1).says("3_bad.sql").says("division by zero");
+        let project = super::migrations::edit_migration_and_manifest(project, "tenant/3_bad.sql", failing);
+        project.start().exits(1).prints("3_bad.sql").prints("division by zero");
         assert_eq!(project.ledger("a"), applied, "{apply}");
     }
 }
@@ -65,8 +65,8 @@ fn a_file_that_looks_like_a_migration_and_would_not_be_applied_ends_the_start() 
     for name in ["2-paid.sql", "2.sql", "paid.sql", "2_paid.SQL", "new/2_paid.sql"] {
         let project =
             Project::complete("").file(&format!("tenant/{name}"), "ALTER TABLE item ADD paid bool;\n");
-        project.start().exits(78).says(name).says_not("the server started");
-        project.portcullis.run(["manifest", "sql"]).exits(78).says(name);
+        project.start().exits(78).prints(name).prints_not("the server started");
+        project.portcullis.run(["manifest", "sql"]).exits(78).prints(name);
     }
 }
 
@@ -75,8 +75,8 @@ fn an_image_without_migrations_is_not_complete() {
     let project = with_manifest(Project::complete(""));
     project.database.execute("DROP TABLE a.item");
     fs::remove_file(project.portcullis.path("tenant/1_item.sql")).unwrap();
-    project.start().exits(78).says_not("the server started");
-    project.portcullis.run(["manifest", "sql"]).exits(78).says("no migration is expected of tenants");
+    project.start().exits(78).prints_not("the server started");
+    project.portcullis.run(["manifest", "sql"]).exits(78).prints("no migration is expected of tenants");
     let project = project.replace("file = \"manifest.json\"", "file = \"manifest.json\", empty = true");
     project.portcullis.run(["manifest", "sql"]).exits(0);
 }
@@ -88,7 +88,7 @@ fn an_edited_manifest_ends_the_start() {
     let manifest = fs::read_to_string(&path).unwrap();
     fs::write(&path, manifest.replace("\"n\"\n", "\n")).unwrap();
     project.database.execute("ALTER TABLE b.item DROP COLUMN n");
-    project.start().exits(78).says("edited or damaged").says_not("the server started");
+    project.start().exits(78).prints("edited or damaged").prints_not("the server started");
     project.portcullis.run(["manifest", "sql", "--check"]).exits(78);
 }
 
@@ -100,7 +100,7 @@ fn the_check_of_a_manifest_asks_no_database() {
     let project = project.env("DATABASE_URL", "sqlite://build");
     project.portcullis.run(["manifest", "sql", "--check"]).exits(0);
     let project = project.file("tenant/3_more.sql", "SELECT 1;\n");
-    project.portcullis.run(["manifest", "sql", "--check"]).exits(78).says("3 more");
+    project.portcullis.run(["manifest", "sql", "--check"]).exits(78).prints("3 more");
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn line_ends_that_changed_are_named_as_the_reason() {
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replace('\n', "\r\n")).unwrap();
     project.portcullis.run(["manifest", "sql"]).exits(0);
-    project.start().exits(1).says("by line ends alone").says("eol=lf");
+    project.start().exits(1).prints("by line ends alone").prints("eol=lf");
 }
 
 #[test]
@@ -126,17 +126,17 @@ fn a_baseline_takes_the_place_of_the_files_that_it_replaces() {
     }
     let baseline = "-- replaces: 1-3\nCREATE TABLE item (n bigint, two int, three int);\n";
     let project = project.file("tenant/4_baseline.sql", baseline);
-    project.start().exits(1).says("4 baseline").says("a part of what the file replaces");
+    project.start().exits(1).prints("4 baseline").prints("a part of what the file replaces");
     project
         .database
         .execute("INSERT INTO c._sqlx_migrations SELECT * FROM b._sqlx_migrations WHERE version = 3");
-    project.start().exits(0).says("the server started");
+    project.start().exits(0).prints("the server started");
     assert_eq!(project.ledger("a"), ["1", "2", "3"]);
     project.portcullis.run(["tenant", "create", "d"]).exits(0);
     assert_eq!(project.ledger("d"), ["4"]);
     project.portcullis.run(["verify"]).exits(0);
     let project = project.file("tenant/4_baseline.sql", "-- replaces: 3-x\nSELECT 1;\n");
-    project.start().exits(78).says("-- replaces: 3-x");
+    project.start().exits(78).prints("-- replaces: 3-x");
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn extensions_are_found_in_the_schemas_that_the_search_path_adds() {
     let project = Project::complete("");
     project.database.execute("CREATE DOMAIN public.cents AS bigint");
     let project = project.file("tenant/2_cents.sql", "ALTER TABLE item ADD price cents;\n");
-    project.start().exits(1).says("search_path");
+    project.start().exits(1).prints("search_path");
     let project = project.replace("tenant = \"tenant\"", "tenant = \"tenant\"\nsearch_path = [\"public\"]");
     project.start().exits(0);
     assert_eq!(project.columns("c"), ["n", "price"]);
@@ -161,7 +161,7 @@ fn a_tenants_file_that_makes_something_for_all_is_refused() {
         ),
     ] {
         let project = Project::new("").file("tenant/2_audit.sql", sql);
-        project.start().exits(1).says(made);
+        project.start().exits(1).prints(made);
         let project = project.file("shared/2_audit.sql", sql);
         project.start().exits(0);
     }

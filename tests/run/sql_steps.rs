@@ -10,14 +10,14 @@ fn sql(text: &str) -> Project {
 #[test]
 fn several_statements_run_in_one_step() {
     let project = sql("run = \"CREATE TABLE seeded (n int); INSERT INTO seeded VALUES (1)\"");
-    project.start().exits(0).says("the server started");
+    project.start().exits(0).prints("the server started");
     assert_eq!(project.database.column("SELECT n::text FROM seeded"), ["1"]);
 }
 
 #[test]
 fn an_error_names_its_line() {
     let project = sql("run = \"CREATE TABLE seeded (n int);\\nSELECT absent_column\"");
-    let outcome = project.start().exits(79).says_not("the server started");
+    let outcome = project.start().exits(79).prints_not("the server started");
     assert!(outcome.failure_box().contains("line 2"), "{outcome}");
     assert!(project.database.column("SELECT 'x' FROM pg_class WHERE relname = 'seeded'").is_empty());
 }
@@ -25,6 +25,6 @@ fn an_error_names_its_line() {
 #[test]
 fn statements_that_take_too_long_are_ended() {
     let project = sql("run = \"SELECT pg_sleep(600)\", timeout = \"200ms\"");
-    project.start().exits(124).says("200 ms").says_not("the server started");
+    project.start().exits(124).prints("200 ms").prints_not("the server started");
     project.until_gone("pg_sleep(600)");
 }

@@ -24,17 +24,17 @@ const NEXT: (&str, &str) =
 fn sqlx_finds_nothing_pending_in_what_we_applied(engine: Engine) {
     let sample = Sample::complete_on(engine);
     for tenant in TENANTS {
-        let outcome = sqlx(&sample, "info", Some(tenant)).says_not("pending").says_not("mismatch");
+        let outcome = sqlx(&sample, "info", Some(tenant)).prints_not("pending").prints_not("mismatch");
         assert_eq!(outcome.stdout.matches("/installed").count(), 4, "{outcome}");
     }
-    sqlx(&sample, "info", None).says_not("pending").says("3/installed");
+    sqlx(&sample, "info", None).prints_not("pending").prints("3/installed");
 }
 
 fn sqlx_continues_what_we_began(engine: Engine) {
     let mut sample = Sample::complete_on(engine);
     sample.portcullis = sample.portcullis.file(NEXT.0, NEXT.1);
     for tenant in TENANTS {
-        sqlx(&sample, "run", Some(tenant)).says("Applied 5/migrate notes");
+        sqlx(&sample, "run", Some(tenant)).prints("Applied 5/migrate notes");
     }
     sample.portcullis.run(["manifest", "sql"]).exits(0);
     sample.portcullis.run(["verify"]).exits(0);
@@ -43,12 +43,12 @@ fn sqlx_continues_what_we_began(engine: Engine) {
 fn we_continue_what_sqlx_began(engine: Engine) {
     let mut sample = Sample::complete_on(engine);
     sample.portcullis = sample.portcullis.file(NEXT.0, NEXT.1);
-    sqlx(&sample, "run", Some("demo")).says("Applied 5/migrate notes");
+    sqlx(&sample, "run", Some("demo")).prints("Applied 5/migrate notes");
     sample.portcullis.run(["manifest", "sql"]).exits(0);
-    sample.portcullis.run(["verify"]).exits(1).says("acme");
+    sample.portcullis.run(["verify"]).exits(1).prints("acme");
     sample.portcullis.run(["run", "--no-server"]).exits(0);
     for tenant in TENANTS {
-        sqlx(&sample, "info", Some(tenant)).says("5/installed").says_not("pending");
+        sqlx(&sample, "info", Some(tenant)).prints("5/installed").prints_not("pending");
     }
 }
 
@@ -86,5 +86,5 @@ fn a_server_that_migrates_with_sqlx_is_waited_for_like_another_run() {
     waiting.wait_for_line("waiting for the lock: a program that migrates with sqlx");
     project.database.execute("INSERT INTO go_on VALUES (1)");
     server.join().unwrap();
-    waiting.wait().exits(0).says("the server started");
+    waiting.wait().exits(0).prints("the server started");
 }

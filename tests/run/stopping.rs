@@ -19,7 +19,7 @@ fn a_wait_ends_with_the_signal() {
         let running = steps(&wait).in_own_pid_namespace().spawn(["run"]);
         running.wait_for_line("refused");
         running.signal(signal);
-        says_where(&running.wait().exits(code), signal, "during step 1 of 1, `port`");
+        assert_stopped_at(&running.wait().exits(code), signal, "during step 1 of 1, `port`");
     }
 }
 
@@ -32,8 +32,8 @@ fn a_pause_between_attempts_ends_with_the_signal() {
         let running = portcullis.spawn(["run"]);
         running.wait_for_line("trying again");
         running.signal(signal);
-        let outcome = running.wait().exits(code).says("between two attempts");
-        says_where(&outcome, signal, "during step 1 of 2, `flaky`");
+        let outcome = running.wait().exits(code).prints("between two attempts");
+        assert_stopped_at(&outcome, signal, "during step 1 of 2, `flaky`");
         assert!(!portcullis.path("later").exists());
     }
 }
@@ -49,7 +49,7 @@ fn a_command_hears_the_signal_and_has_the_time_to_roll_back() {
         let running = portcullis.spawn(["run"]);
         running.wait_for_line("| ready");
         running.signal(signal);
-        says_where(&running.wait().exits(code), signal, "during step 1 of 1, `long`");
+        assert_stopped_at(&running.wait().exits(code), signal, "during step 1 of 1, `long`");
         assert!(portcullis.path("rolled-back").exists());
     }
 }
@@ -64,7 +64,7 @@ fn a_command_that_ignores_the_signal_is_killed_after_the_grace() {
     running.wait_for_line("SIGTERM arrived");
     running.signal(Signal::SIGINT);
     // The first signal decides.
-    says_where(&running.wait().exits(143), Signal::SIGTERM, "`deaf`");
+    assert_stopped_at(&running.wait().exits(143), Signal::SIGTERM, "`deaf`");
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn every_step_that_runs_is_stopped() {
     running.wait_for_line("| one runs");
     running.wait_for_line("| two runs");
     running.signal(Signal::SIGTERM);
-    running.wait().exits(143).says("| one ends").says("| two ends").says_not("the server started");
+    running.wait().exits(143).prints("| one ends").prints("| two ends").prints_not("the server started");
 }
 
 #[test]
@@ -114,9 +114,9 @@ fn migration_ends_with(signal: Signal, code: i32) {
     project.until_sleeping();
     running.signal(signal);
     let outcome = running.wait().exits(code);
-    says_where(&outcome, signal, "during step 2 of 5, `tenant schemas`");
+    assert_stopped_at(&outcome, signal, "during step 2 of 5, `tenant schemas`");
     assert!(outcome.failure_box().contains("1 of 3 tenants"), "{outcome}");
-    nothing_of_ours_is_left(&project);
+    assert_no_session_or_lock(&project);
     assert_eq!(project.columns("a"), ["late", "n"]);
     for tenant in ["b", "c"] {
         assert_eq!((project.columns(tenant), project.ledger(tenant)), (vec!["n".into()], vec!["1".into()]));
@@ -136,8 +136,8 @@ fn a_bootstrap_leaves_nothing_of_the_tenant_at_work() {
     project.until_sleeping();
     running.signal(Signal::SIGTERM);
     let outcome = running.wait().exits(143);
-    says_where(&outcome, Signal::SIGTERM, "`demo tenants`");
-    nothing_of_ours_is_left(&project);
+    assert_stopped_at(&outcome, Signal::SIGTERM, "`demo tenants`");
+    assert_no_session_or_lock(&project);
     assert_eq!(project.database.column("SELECT name FROM tenants"), ["a"]);
     assert!(!project.exists("b") && !project.exists("c"));
 }
@@ -151,15 +151,15 @@ fn a_run_that_waits_for_the_lock_ends_with_the_signal() {
     let waiter = project.portcullis.spawn(["run"]);
     waiter.wait_for_line("waiting for the lock");
     waiter.signal(Signal::SIGTERM);
-    says_where(&waiter.wait().exits(143), Signal::SIGTERM, "`tenant schemas`");
+    assert_stopped_at(&waiter.wait().exits(143), Signal::SIGTERM, "`tenant schemas`");
     holder.signal(Signal::SIGTERM);
     holder.wait().exits(143);
-    nothing_of_ours_is_left(&project);
+    assert_no_session_or_lock(&project);
 }
 
 /// No session, and with it no lock. The server looks for a lost client once a second.
 #[track_caller]
-fn nothing_of_ours_is_left(project: &Project) {
+fn assert_no_session_or_lock(project: &Project) {
     let ours = "SELECT application_name FROM pg_stat_activity WHERE datname = current_database() \
                 AND pid <> pg_backend_pid() AND application_name LIKE 'portcullis%'";
     project.until(false, ours);
@@ -169,8 +169,8 @@ fn nothing_of_ours_is_left(project: &Project) {
 }
 
 #[track_caller]
-fn says_where(outcome: &Outcome, signal: Signal, place: &str) {
-    let said = outcome.failure_box().split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(said.contains(signal.as_str()) && said.contains(place), "{outcome}");
+fn assert_stopped_at(outcome: &Outcome, signal: Signal, place: &str) {
+    let printed = outcome.failure_box().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(printed.contains(signal.as_str()) && printed.contains(place), "{outcome}");
     assert!(!outcome.stdout.contains("the server started"), "{outcome}");
 }

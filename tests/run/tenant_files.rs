@@ -51,11 +51,11 @@ const WHOLE: [&str; 3] = ["acme.sqlite", "demo.sqlite", "globex.sqlite"];
 fn a_deleted_tenants_file_is_gone_and_no_other_is() {
     let sample = Sample::complete_on(Engine::Sqlite);
     let delete = |name| sample.portcullis.run(["tenant", "delete", name, "--yes"]);
-    delete("acme").exits(0).says("1 row of the registry");
+    delete("acme").exits(0).prints("1 row of the registry");
     assert_eq!(files(&sample), WHOLE[1..]);
     assert_eq!(rows(&sample, "acme"), 0);
-    sample.portcullis.run(["verify"]).exits(0).says("2 tenants complete");
-    delete("acme").exits(73).says("no row and no file");
+    sample.portcullis.run(["verify"]).exits(0).prints("2 tenants complete");
+    delete("acme").exits(73).prints("no row and no file");
     // A deletion that was killed between the row and the file is gone on with.
     sample.execute(None, "DELETE FROM tenants WHERE schema_name = 'demo'");
     delete("demo").exits(0);
@@ -70,7 +70,7 @@ fn a_deleted_tenants_file_is_gone_and_no_other_is() {
     }
     assert_eq!(files(&sample), ["notes.sqlite"]);
     assert!(sample.portcullis.path("var/shared.sqlite").exists());
-    sample.portcullis.run(["tenant", "bootstrap"]).exits(0).says("3 created");
+    sample.portcullis.run(["tenant", "bootstrap"]).exits(0).prints("3 created");
 }
 
 #[test]
@@ -80,18 +80,18 @@ fn what_a_killed_run_was_building_is_no_tenant_and_is_removed_by_the_next_holder
     running.wait();
     assert!(files(&sample).iter().any(|name| name.starts_with("initech.") && is_being_built(name)));
     assert_eq!(rows(&sample, "initech"), 0);
-    sample.portcullis.run(["verify"]).exits(0).says("3 tenants complete");
+    sample.portcullis.run(["verify"]).exits(0).prints("3 tenants complete");
     let next = sample.portcullis.run(["tenant", "create", "hooli"]).exits(0);
-    next.says("`initech`").says("left unfinished: removed");
+    next.prints("`initech`").prints("left unfinished: removed");
     assert_eq!(files(&sample), ["acme.sqlite", "demo.sqlite", "globex.sqlite", "hooli.sqlite"]);
-    sample.portcullis.run(["verify"]).exits(0).says("4 tenants complete");
+    sample.portcullis.run(["verify"]).exits(0).prints("4 tenants complete");
 }
 
 #[test]
 fn a_signal_and_a_time_out_in_the_middle_leave_neither_file_nor_row() {
     let (sample, running) = in_the_middle(Sample::complete_on(Engine::Sqlite));
     running.signal(Signal::SIGTERM);
-    running.wait().exits(143).says("`initech` was being created: rolled back");
+    running.wait().exits(143).prints("`initech` was being created: rolled back");
     assert_eq!(files(&sample), WHOLE);
     assert_eq!(rows(&sample, "initech"), 0);
     let config = fs::read_to_string(sample.portcullis.path("config.toml")).unwrap();
@@ -100,7 +100,7 @@ fn a_signal_and_a_time_out_in_the_middle_leave_neither_file_nor_row() {
     let config = config.replace(key, &format!("{key}apply = {{ timeout = \"1s\" }}\n"));
     let sample = sample.file("config.toml", &config);
     let outcome = sample.portcullis.run(["tenant", "create", "initech"]).exits(73);
-    outcome.says("ran longer than 1 s").says("(rolled back)");
+    outcome.prints("ran longer than 1 s").prints("(rolled back)");
     assert_eq!(files(&sample), WHOLE);
     assert_eq!(rows(&sample, "initech"), 0);
 }
@@ -113,17 +113,17 @@ fn a_file_is_removed_only_if_its_second_name_proves_who_built_it_and_no_row_name
     let recover = || sample.portcullis.run(["tenant", "create", "acme"]);
     // Killed behind its commit: the tenant is whole.
     fs::hard_link(path("globex.sqlite"), beside("globex")).unwrap();
-    recover().exits(73).says_not("removed");
+    recover().exits(73).prints_not("removed");
     assert_eq!(files(&sample), WHOLE);
     // Killed before it: the file in its place is the run's own.
     fs::hard_link(path("globex.sqlite"), beside("globex")).unwrap();
     sample.execute(None, "DELETE FROM tenants WHERE schema_name = 'globex'");
-    recover().exits(73).says("`globex`").says("left unfinished: removed");
+    recover().exits(73).prints("`globex`").prints("left unfinished: removed");
     assert_eq!(files(&sample), ["acme.sqlite", "demo.sqlite"]);
     // Somebody else's file in the same place.
     fs::copy(path("demo.sqlite"), beside("demo")).unwrap();
     sample.execute(None, "DELETE FROM tenants WHERE schema_name = 'demo'");
-    recover().exits(73).says("`demo`");
+    recover().exits(73).prints("`demo`");
     assert_eq!(files(&sample), ["acme.sqlite", "demo.sqlite"]);
 }
 
@@ -142,7 +142,7 @@ fn a_framework_on_sqlite_is_refused_before_anything_is_opened() {
         portcullis.run(["tenant", "template"]),
         portcullis.run(["repair", "acme", "--replay", "finance"]),
     ] {
-        refused.exits(78).says("config.toml:6:13").says("`framework = \"django\"` needs PostgreSQL");
+        refused.exits(78).prints("config.toml:6:13").prints("`framework = \"django\"` needs PostgreSQL");
     }
     assert!(!portcullis.path("var").exists());
 }

@@ -33,7 +33,7 @@ fn several_waits_at_once_each_end_when_theirs_comes() {
     running.wait_for_line("it answered 503 Service Unavailable");
     running.wait_for_line("http: ok");
     let _listener = TcpListener::bind(("127.0.0.1", tcp)).unwrap();
-    running.wait().exits(0).says("tcp: ok").says(STARTED);
+    running.wait().exits(0).prints("tcp: ok").prints(STARTED);
 }
 
 #[test]
@@ -55,8 +55,8 @@ fn a_wait_in_vain_ends_with_the_last_cause() {
         (format!("amqp = {{ url = \"amqp://127.0.0.1:{}\", timeout = \"1s\" }}", free_port()), "refused"),
     ] {
         let outcome = steps(&format!("[[step]]\nname = \"vain\"\nwait.{wait}\n")).run(["run"]).exits(69);
-        let said = outcome.failure_box().split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
-        assert!(said.contains(&cause.to_lowercase()), "{cause}: {outcome}");
+        let printed = outcome.failure_box().split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase();
+        assert!(printed.contains(&cause.to_lowercase()), "{cause}: {outcome}");
     }
 }
 
@@ -77,9 +77,9 @@ fn a_database_that_cannot_be_logged_in_to_is_not_waited_for() {
         let portcullis = steps(&format!(
             "[database]\n{database}\n[[step]]\nname = \"database\"\nwait.database = {{ timeout = \"1s\" }}\n"
         ));
-        let outcome = portcullis.run(["run"]).exits(code).says_not(STARTED);
-        let said = outcome.failure_box().split_whitespace().collect::<String>();
-        assert!(said.contains(cause), "{cause}: {outcome}");
+        let outcome = portcullis.run(["run"]).exits(code).prints_not(STARTED);
+        let printed = outcome.failure_box().split_whitespace().collect::<String>();
+        assert!(printed.contains(cause), "{cause}: {outcome}");
     }
 }
 
@@ -91,7 +91,7 @@ fn redis_that_starts_late_is_logged_in_to() {
     let running = portcullis.spawn(["run"]);
     running.wait_for_line("waiting for Redis");
     let _server = Redis::with(port, &["--requirepass", "right"]);
-    running.wait().exits(0).says(STARTED).says_not(":right");
+    running.wait().exits(0).prints(STARTED).prints_not(":right");
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn a_port_that_listens_and_never_answers_is_said_to_be_silent() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     let wait = format!("wait.redis = {{ url = \"redis://127.0.0.1:{port}\", timeout = \"1s\" }}");
-    steps(&format!("[[step]]\nname = \"vain\"\n{wait}\n")).run(["run"]).exits(69).says("no answer in 1 s");
+    steps(&format!("[[step]]\nname = \"vain\"\n{wait}\n")).run(["run"]).exits(69).prints("no answer in 1 s");
 }
 
 #[test]
@@ -119,7 +119,7 @@ fn postgres_that_is_refused_then_starts_and_then_is_there() {
     let promoted =
         as_postgres(&["pg_ctl", "promote", "--silent", "-D", data.to_str().unwrap()]).output().unwrap();
     assert!(promoted.status.success(), "{promoted:?}");
-    running.wait().exits(0).says(STARTED);
+    running.wait().exits(0).prints(STARTED);
 }
 
 /// Answers one request after the other, each with its status.

@@ -10,7 +10,7 @@ fn a_worker_on_an_empty_database_waits_for_the_migrating_run_and_then_serves() {
     let ours = "SELECT relname::text FROM pg_class WHERE relname IN ('tenants', '_sqlx_migrations')";
     assert!(project.database.column(ours).is_empty(), "the worker made something");
     project.start().exits(0);
-    worker.wait().exits(0).says("the server started");
+    worker.wait().exits(0).prints("the server started");
 }
 
 #[test]
@@ -20,7 +20,7 @@ fn a_worker_of_the_next_release_waits_for_its_migrations() {
     worker.wait_for_line("3 of 4 schemas incomplete");
     assert_eq!(project.ledger("a"), ["1"]);
     project.start().exits(0);
-    worker.wait().exits(0).says("the server started");
+    worker.wait().exits(0).prints("the server started");
 }
 
 #[test]
@@ -31,22 +31,22 @@ fn a_worker_does_not_wait_for_a_tenant_whose_ledger_lies() {
     work(&project.portcullis)
         .wait()
         .exits(1)
-        .says("item")
-        .says_not("waiting for")
-        .says_not("the server started");
+        .prints("item")
+        .prints_not("waiting for")
+        .prints_not("the server started");
     // Not even beside one that is only pending.
     let project = project.file("tenant/2_more.sql", "CREATE TABLE more (n int);\n");
     project
         .database
         .execute("CREATE TABLE b.item (); DELETE FROM b._sqlx_migrations; DROP TABLE b._sqlx_migrations");
-    work(&project.portcullis).wait().exits(1).says("lost").says_not("waiting for");
+    work(&project.portcullis).wait().exits(1).prints("lost").prints_not("waiting for");
 }
 
 #[test]
 fn a_worker_whose_wait_ends_says_what_is_still_pending() {
     let project = Project::complete("").replace("wait = \"50s\"", "wait = \"2s\"");
     let project = project.file("tenant/2_more.sql", "CREATE TABLE more (n int);\n");
-    let outcome = work(&project.portcullis).wait().exits(1).says_not("the server started");
+    let outcome = work(&project.portcullis).wait().exits(1).prints_not("the server started");
     assert!(outcome.failure_box().contains("2 more"), "{outcome}");
     assert_eq!(project.ledger("a"), ["1"]);
 }

@@ -109,10 +109,10 @@ impl Place {
     pub fn length(&self, life: Life) -> Duration {
         self.clear();
         let running = self.start(false);
-        let begun = Instant::now();
+        let started = Instant::now();
         let pid = listening(&running, false);
         running.wait_for_line(life.last_line());
-        let length = begun.elapsed().mul_f64(1.2);
+        let length = started.elapsed().mul_f64(1.2);
         kill(pid, Signal::SIGTERM).unwrap();
         running.wait().exits(143);
         length
@@ -129,9 +129,9 @@ impl Place {
         if let Err(error) = kill(pid, Signal::SIGTERM) {
             panic!("run {run}, TERM after {at:?}: {error}\n{}", running.wait());
         }
-        let begun = Instant::now();
+        let started = Instant::now();
         let outcome = running.wait();
-        let took = begun.elapsed();
+        let took = started.elapsed();
         assert_eq!(outcome.code, Some(143), "run {run}, TERM after {at:?}\n{outcome}");
         assert!(took < ENOUGH, "run {run}, TERM after {at:?}, took {took:?}\n{outcome}");
         let left = outcome.stdout.lines().last().unwrap_or_default();
@@ -169,13 +169,13 @@ impl Place {
     fn holds_no_lock(&self) {
         let locks = "SELECT locktype || ' ' || mode FROM pg_locks WHERE pid <> pg_backend_pid() \
                      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-        let begun = Instant::now();
+        let started = Instant::now();
         loop {
             let held = self.database.column(locks);
             if held.is_empty() {
                 return;
             }
-            assert!(begun.elapsed() < ENOUGH, "locks are held: {held:?}");
+            assert!(started.elapsed() < ENOUGH, "locks are held: {held:?}");
             thread::sleep(Duration::from_millis(20));
         }
     }
@@ -183,7 +183,7 @@ impl Place {
 
 /// Waits until it has taken the signals over: as PID 1, the kernel drops what comes before.
 fn listening(running: &Running, below_a_shell: bool) -> Pid {
-    let begun = Instant::now();
+    let started = Instant::now();
     let init = running.pid();
     loop {
         let pid = if below_a_shell { first_child(init) } else { Some(init) };
@@ -193,7 +193,7 @@ fn listening(running: &Running, below_a_shell: bool) -> Pid {
         {
             return pid;
         }
-        assert!(begun.elapsed() < Duration::from_mins(1), "it does not start");
+        assert!(started.elapsed() < Duration::from_mins(1), "it does not start");
         thread::sleep(Duration::from_millis(1));
     }
 }

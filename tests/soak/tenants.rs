@@ -80,9 +80,9 @@ fn a_kill_at_any_instant_of_a_creation_leaves_a_tenant_whole_or_absent() {
         server.execute(DB, "DROP SCHEMA IF EXISTS before, measured CASCADE; DELETE FROM tenants");
         place.run(["tenant", "create", "before"]).exits(0);
         server.execute(DB, "INSERT INTO before.one VALUES (42)");
-        let begun = Instant::now();
+        let started = Instant::now();
         place.run(["tenant", "create", "measured"]).exits(0);
-        let length = begun.elapsed().mul_f64(1.1);
+        let length = started.elapsed().mul_f64(1.1);
         for run in 0..creations / 2 {
             let mut random = fastrand::Rng::with_seed(seed.wrapping_mul(1_000_003) + run * 2 + half);
             let running = place.spawn(["tenant", "create", "acme"]);
@@ -129,9 +129,9 @@ fn a_kill_at_any_instant_of_a_creation_in_a_file_leaves_a_tenant_whole_or_absent
     let place = &sample.portcullis;
     let dump = |tenant: &str| fs::read(place.path(&format!("var/tenants/{tenant}.sqlite"))).ok();
     let before = TENANTS.map(dump);
-    let begun = Instant::now();
+    let started = Instant::now();
     place.run(["tenant", "create", "acme2"]).exits(0);
-    let length = begun.elapsed().mul_f64(1.1);
+    let length = started.elapsed().mul_f64(1.1);
     place.run(["tenant", "delete", "acme2", "--yes"]).exits(0);
     let (mut whole, mut absent) = (0, 0);
     for run in 0..creations {
@@ -183,9 +183,9 @@ fn a_kill_at_any_instant_of_djangos_creation_leaves_a_tenant_whole_or_absent() {
             .column("SELECT tablename::text FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
     };
     let before = public();
-    let begun = Instant::now();
+    let started = Instant::now();
     project.portcullis.run(["tenant", "create", "measured"]).exits(0);
-    let length = begun.elapsed().mul_f64(1.3);
+    let length = started.elapsed().mul_f64(1.3);
     // Counted by PostgreSQL itself: tables, indexes and sequences, and what the ledger holds.
     let made_of = |schema: &str| {
         let relations = format!(

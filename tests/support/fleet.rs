@@ -57,9 +57,9 @@ pub fn names(count: usize) -> Vec<String> {
 
 /// Every kind of finding that `verify --format json` tells, each with its tenant; and why a look failed.
 pub fn findings(outcome: &Outcome) -> Vec<(String, String)> {
-    let said: serde_json::Value = serde_json::from_str(&outcome.stdout).expect("JSON on standard output");
-    let said = said.get("judgement").unwrap_or(&said);
-    let tenants = said["tenants"].as_object().unwrap_or_else(|| panic!("no tenants\n{outcome}"));
+    let report: serde_json::Value = serde_json::from_str(&outcome.stdout).expect("JSON on standard output");
+    let report = report.get("judgement").unwrap_or(&report);
+    let tenants = report["tenants"].as_object().unwrap_or_else(|| panic!("no tenants\n{outcome}"));
     let kinds = |(tenant, verdict): (&String, &serde_json::Value)| -> Vec<(String, String)> {
         let findings = verdict["findings"].as_array().unwrap();
         let kind = |finding: &serde_json::Value| {

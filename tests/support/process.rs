@@ -38,17 +38,17 @@ impl Outcome {
 
     /// Also across the line breaks of a box.
     #[track_caller]
-    pub fn says(self, text: &str) -> Self {
+    pub fn prints(self, text: &str) -> Self {
         let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
-        let said = [&self.stdout, &self.stderr]
+        let printed = [&self.stdout, &self.stderr]
             .into_iter()
             .any(|stream| stream.contains(text) || one_line(stream).contains(&one_line(text)));
-        assert!(said, "does not say {text:?}\n{self}");
+        assert!(printed, "does not say {text:?}\n{self}");
         self
     }
 
     #[track_caller]
-    pub fn says_not(self, text: &str) -> Self {
+    pub fn prints_not(self, text: &str) -> Self {
         assert!(!self.stdout.contains(text) && !self.stderr.contains(text), "says {text:?}\n{self}");
         self
     }
@@ -75,13 +75,13 @@ pub struct Running {
     child: Child,
     /// The child forks the process that matters (`unshare --fork`).
     forks: bool,
-    said: Arc<Said>,
+    printed: Arc<Output>,
     ended: bool,
     folder: Option<Arc<TempDir>>,
 }
 
 #[derive(Default)]
-struct Said {
+struct Output {
     text: Mutex<Text>,
     more: Condvar,
 }
@@ -101,10 +101,10 @@ impl Running {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
-        let said = Arc::new(Said::default());
-        follow(child.stdout.take().unwrap(), &said, |text| &mut text.stdout);
-        follow(child.stderr.take().unwrap(), &said, |text| &mut text.stderr);
-        Self { child, forks, said, ended: false, folder: None }
+        let printed = Arc::new(Output::default());
+        follow(child.stdout.take().unwrap(), &printed, |text| &mut text.stdout);
+        follow(child.stderr.take().unwrap(), &printed, |text| &mut text.stderr);
+        Self { child, forks, printed, ended: false, folder: None }
     }
 
     /// Keeps a temporary folder until the process has ended.
@@ -135,26 +135,31 @@ impl Running {
     /// The first line of either stream that holds `text`.
     #[track_caller]
     pub fn wait_for_line(&self, text: &str) -> String {
-        let find = |said: &Text| {
-            said.stdout.lines().chain(said.stderr.lines()).find(|line| line.contains(text)).map(str::to_owned)
+        let find = |printed: &Text| {
+            printed
+                .stdout
+                .lines()
+                .chain(printed.stderr.lines())
+                .find(|line| line.contains(text))
+                .map(str::to_owned)
         };
-        let guard = self.said.text.lock().unwrap();
-        let (said, timeout) = self
-            .said
+        let guard = self.printed.text.lock().unwrap();
+        let (printed, timeout) = self
+            .printed
             .more
-            .wait_timeout_while(guard, ENOUGH, |said| find(said).is_none() && said.closed < 2)
+            .wait_timeout_while(guard, ENOUGH, |printed| find(printed).is_none() && printed.closed < 2)
             .unwrap();
-        find(&said).unwrap_or_else(|| {
+        find(&printed).unwrap_or_else(|| {
             let how = if timeout.timed_out() { "hangs" } else { "ended" };
-            let Text { stdout, stderr, .. } = &*said;
+            let Text { stdout, stderr, .. } = &*printed;
             panic!("{how} before it said {text:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}")
         })
     }
 
     /// Whether either stream holds this by now.
-    pub fn has_said(&self, text: &str) -> bool {
-        let said = self.said.text.lock().unwrap();
-        said.stdout.contains(text) || said.stderr.contains(text)
+    pub fn has_printed(&self, text: &str) -> bool {
+        let printed = self.printed.text.lock().unwrap();
+        printed.stdout.contains(text) || printed.stderr.contains(text)
     }
 
     /// Waits for the end of the process and of its output.
@@ -167,11 +172,11 @@ impl Running {
     #[track_caller]
     pub fn wait_up_to(mut self, patience: Duration) -> Outcome {
         // The streams end first: with them, no descendant holds on to them either.
-        let guard = self.said.text.lock().unwrap();
-        let (mut said, timeout) =
-            self.said.more.wait_timeout_while(guard, patience, |said| said.closed < 2).unwrap();
-        let (stdout, stderr) = (std::mem::take(&mut said.stdout), std::mem::take(&mut said.stderr));
-        drop(said);
+        let guard = self.printed.text.lock().unwrap();
+        let (mut printed, timeout) =
+            self.printed.more.wait_timeout_while(guard, patience, |printed| printed.closed < 2).unwrap();
+        let (stdout, stderr) = (std::mem::take(&mut printed.stdout), std::mem::take(&mut printed.stderr));
+        drop(printed);
         assert!(!timeout.timed_out(), "hangs\n--- stdout\n{stdout}\n--- stderr\n{stderr}");
         let status = self.child.wait().unwrap();
         self.ended = true;
@@ -189,17 +194,17 @@ impl Drop for Running {
     }
 }
 
-fn follow(stream: impl Read + Send + 'static, said: &Arc<Said>, into: fn(&mut Text) -> &mut String) {
-    let said = Arc::clone(said);
+fn follow(stream: impl Read + Send + 'static, printed: &Arc<Output>, into: fn(&mut Text) -> &mut String) {
+    let printed = Arc::clone(printed);
     thread::spawn(move || {
         let mut lines = BufReader::new(stream);
         let mut line = Vec::new();
         while lines.read_until(b'\n', &mut line).is_ok_and(|read| read > 0) {
-            into(&mut said.text.lock().unwrap()).push_str(&String::from_utf8_lossy(&line));
-            said.more.notify_all();
+            into(&mut printed.text.lock().unwrap()).push_str(&String::from_utf8_lossy(&line));
+            printed.more.notify_all();
             line.clear();
         }
-        said.text.lock().unwrap().closed += 1;
-        said.more.notify_all();
+        printed.text.lock().unwrap().closed += 1;
+        printed.more.notify_all();
     });
 }

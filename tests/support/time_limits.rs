@@ -33,14 +33,14 @@ pub fn until_true(what: &str, mut look: impl FnMut() -> bool) {
 
 /// Checks that something took less than the shortest time-out that could have ended it, which is 8 s.
 #[track_caller]
-pub fn was_quick(begun: Instant) {
-    let took = begun.elapsed();
+pub fn was_quick(started: Instant) {
+    let took = started.elapsed();
     assert!(took < QUICK, "took {took:?}");
 }
 
 /// Checks that something which would otherwise take a minute or more has taken seconds.
 #[track_caller]
-pub fn was_prompt(begun: Instant) {
-    let took = begun.elapsed();
+pub fn was_prompt(started: Instant) {
+    let took = started.elapsed();
     assert!(took < PROMPT, "took {took:?}");
 }

@@ -99,5 +99,5 @@ fn a_ci_server_reads_it_as_junit() {
         print(len(suite) == int(suite.get('tests')), failed)";
     let mut python = Command::new("python3");
     python.args(["-c", script]).current_dir(sample.portcullis.folder());
-    Running::start(python, false).wait().exits(0).says("True ['demo-complete', 'tenants-complete']");
+    Running::start(python, false).wait().exits(0).prints("True ['demo-complete', 'tenants-complete']");
 }

@@ -12,11 +12,11 @@ use crate::support::{portcullis::Portcullis, process::Outcome};
 
 /// Each check's outcome and words, by its name.
 fn checks(outcome: &Outcome) -> BTreeMap<String, (String, String)> {
-    let said: Value =
+    let printed: Value =
         serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{error}\n{outcome}"));
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let one = |check: &Value| (text(&check["id"]), (text(&check["outcome"]), text(&check["message"])));
-    said["checks"].as_array().unwrap().iter().map(one).collect()
+    printed["checks"].as_array().unwrap().iter().map(one).collect()
 }
 
 fn examine(portcullis: &Portcullis) -> BTreeMap<String, (String, String)> {

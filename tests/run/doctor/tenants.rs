@@ -50,8 +50,8 @@ fn a_sound_installation_fails_no_check(engine: Engine) {
         ]),
     }
     only(&sample.portcullis, &expected);
-    let text = sample.portcullis.run(["doctor"]).exits(0).says("3 tenants complete");
-    text.says_not("\u{1b}[");
+    let text = sample.portcullis.run(["doctor"]).exits(0).prints("3 tenants complete");
+    text.prints_not("\u{1b}[");
 }
 
 fn each_broken_tenant_is_told_by_its_own_checks(engine: Engine) {

@@ -17,9 +17,9 @@ fn a_tenant_that_is_being_created_does_not_break_the_gate() {
     let running = project.portcullis.spawn(["tenant", "create", "acme"]);
     project.until_sleeping();
     let verified = project.portcullis.run(["verify"]).exits(0);
-    verified.says("being created").says_not("incomplete");
+    verified.prints("being created").prints_not("incomplete");
     running.wait().exits(0);
-    project.portcullis.run(["verify"]).exits(0).says_not("being created");
+    project.portcullis.run(["verify"]).exits(0).prints_not("being created");
     // One that the application registers itself, and says when it is ready.
     let ready = "ALTER TABLE tenants ADD ready boolean NOT NULL DEFAULT true;\n";
     let project = with(project, "shared/2_ready.sql", ready);
@@ -29,7 +29,7 @@ fn a_tenant_that_is_being_created_does_not_break_the_gate() {
     project.portcullis.run(["verify"]).exits(0);
     // A new row that would not count is refused before anything is made.
     let refused = project.portcullis.run(["tenant", "create", "odd", "--set", "ready=false"]).exits(73);
-    refused.says("a new row does not meet").says("rolled back");
+    refused.prints("a new row does not meet").prints("rolled back");
     assert!(!project.exists("odd"));
 }
 
@@ -105,18 +105,18 @@ fn two_registries_in_one_database_leave_each_others_tenants_alone() {
     let project = with(Project::complete(""), "tenant/2_slow.sql", SLOW);
     let other = beside(&project);
     let delete = |name| other.run(["tenant", "delete", name, "--yes"]);
-    delete("a").exits(73).says("the registry does not name it");
+    delete("a").exits(73).prints("the registry does not name it");
     assert_eq!((project.exists("a"), tenants(&project)), (true, vec!["a".into(), "b".into(), "c".into()]));
     // What another registry's run is making is not even its own if a row says so.
     killed_in_the_middle(&project, "acme", Signal::SIGKILL);
-    delete("acme").exits(73).says("registry `public.tenants`");
+    delete("acme").exits(73).prints("registry `public.tenants`");
     project.database.execute("INSERT INTO others VALUES ('acme')");
-    delete("acme").exits(73).says("registry `public.tenants`");
+    delete("acme").exits(73).prints("registry `public.tenants`");
     assert!(project.exists("acme"));
     // A row is removed, and no note of another registry goes with it.
     project.until_gone("pg_sleep");
     project.database.execute("DROP SCHEMA acme CASCADE");
-    delete("acme").exits(0).says("1 row of the registry").says("no schema");
+    delete("acme").exits(0).prints("1 row of the registry").prints("no schema");
     assert_eq!(journal(&project), ["acme making"]);
 }
 
@@ -127,20 +127,20 @@ fn two_registries_in_one_database_leave_each_others_runs_alone() {
     // Neither is the lock the same, nor is what is under way a killed run's.
     let running = project.portcullis.spawn(["tenant", "create", "acme"]);
     project.until_sleeping();
-    other.run(["tenant", "create", "globex"]).exits(0).says_not("acme");
+    other.run(["tenant", "create", "globex"]).exits(0).prints_not("acme");
     project.until_sleeping();
     running.signal(Signal::SIGKILL);
     running.wait();
     // What was left by it is taken back by whoever knows its registry.
-    other.run(["tenant", "create", "initech"]).exits(0).says_not("acme");
+    other.run(["tenant", "create", "initech"]).exits(0).prints_not("acme");
     assert_eq!(journal(&project), ["acme making"]);
     let project = with(project, "tenant/2_slow.sql", "CREATE TABLE quick (id int);\n");
     project
         .portcullis
         .run(["tenant", "create", "hooli"])
         .exits(0)
-        .says("`acme`")
-        .says("left unfinished: removed");
+        .prints("`acme`")
+        .prints("left unfinished: removed");
     assert_eq!(tenants(&project), ["hooli"]);
     assert_eq!(project.database.column("SELECT name FROM others ORDER BY 1"), ["globex", "initech"]);
 }

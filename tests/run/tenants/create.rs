@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{BAD, empty, journal, json, tenants, with};
-use crate::run::migrations::behind_the_manifest;
+use crate::run::migrations::edit_migration_and_manifest;
 use crate::support::project::Project;
 
 #[test]
@@ -34,10 +34,14 @@ fn the_rows_other_columns_are_what_the_command_line_says() {
     assert_eq!(project.database.column(row), ["acme|Acme GmbH|it's \\ \"x\""]);
     // A column that nobody filled, and one that is not there.
     let lacking = project.portcullis.run(["tenant", "create", "globex"]).exits(73);
-    lacking.says("plan").says("rolled back");
-    project.portcullis.run(["tenant", "create", "globex", "--set", "plans=x"]).exits(73).says("plans");
+    lacking.prints("plan").prints("rolled back");
+    project.portcullis.run(["tenant", "create", "globex", "--set", "plans=x"]).exits(73).prints("plans");
     project.portcullis.run(["tenant", "create", "globex", "--set", "schema=x"]).exits(64);
-    project.portcullis.run(["tenant", "create", "globex", "--domain", "x.example"]).exits(64).says("domains");
+    project
+        .portcullis
+        .run(["tenant", "create", "globex", "--domain", "x.example"])
+        .exits(64)
+        .prints("domains");
     assert!(!project.exists("globex"));
 }
 
@@ -50,7 +54,7 @@ fn what_is_there_already_is_refused_and_left_alone() {
     project.database.execute("CREATE SCHEMA stray; INSERT INTO tenants VALUES ('ghost')");
     for (tenant, why) in [("stray", "registry does not name"), ("ghost", "its schema is not there")] {
         let refused = project.portcullis.run(["tenant", "create", tenant]).exits(73);
-        refused.says(why).says("not rolled back: cannot prove that this run created it");
+        refused.prints(why).prints("not rolled back: cannot prove that this run created it");
     }
     assert!(project.exists("stray"));
     assert_eq!(tenants(&project), ["acme", "ghost"]);
@@ -72,12 +76,12 @@ fn a_migration_that_fails_leaves_nothing_in_one_transaction_or_in_many() {
 #[test]
 fn a_file_that_commits_by_itself_and_fails_leaves_nothing_either() {
     let project = with(empty(""), "tenant/2_commits.sql", "SELECT 1;\n");
-    let project = behind_the_manifest(
+    let project = edit_migration_and_manifest(
         project,
         "tenant/2_commits.sql",
         "CREATE TABLE x (id int);\nCOMMIT;\nSELECT 1/0;\n",
     );
-    project.portcullis.run(["tenant", "create", "acme"]).exits(73).says("rolled back");
+    project.portcullis.run(["tenant", "create", "acme"]).exits(73).prints("rolled back");
     assert!(!project.exists("acme") && tenants(&project).is_empty() && journal(&project).is_empty());
 }
 
@@ -90,7 +94,7 @@ fn a_time_out_is_said_to_be_rolled_back_because_it_is() {
             &format!("{first}SELECT pg_sleep(40) WHERE current_schema() = 'acme';\n"),
         );
         let outcome = project.portcullis.run(["tenant", "create", "acme"]).exits(73);
-        outcome.says("ran longer than 1 s").says("(rolled back)");
+        outcome.prints("ran longer than 1 s").prints("(rolled back)");
         assert!(!project.exists("acme") && tenants(&project).is_empty() && journal(&project).is_empty());
     }
 }
@@ -107,11 +111,11 @@ fn the_command_bootstraps_what_the_steps_name() {
     let project = project.file("tenant/2_not_b.sql", "SELECT 1;\n");
     project.portcullis.run(["tenant", "delete", "a", "--yes"]).exits(0);
     project.portcullis.run(["tenant", "delete", "c", "--yes"]).exits(0);
-    project.portcullis.run(["tenant", "bootstrap"]).exits(0).says("3 created, 0 kept, 0 failed");
-    project.portcullis.run(["tenant", "bootstrap"]).exits(0).says("0 created, 3 kept");
+    project.portcullis.run(["tenant", "bootstrap"]).exits(0).prints("3 created, 0 kept, 0 failed");
+    project.portcullis.run(["tenant", "bootstrap"]).exits(0).prints("0 created, 3 kept");
     let stopped = with(project, "tenant/3_none.sql", BAD);
     stopped.database.execute("DROP SCHEMA a, b, c CASCADE; DELETE FROM tenants");
-    stopped.portcullis.run(["tenant", "bootstrap", "--stop"]).exits(73).says("0 created, 0 kept, 1 failed");
+    stopped.portcullis.run(["tenant", "bootstrap", "--stop"]).exits(73).prints("0 created, 0 kept, 1 failed");
 }
 
 #[test]
@@ -137,7 +141,7 @@ fn tenants_are_listed_and_shown_with_what_the_gate_says() {
         (tenants["tenants"].as_array().unwrap().len(), &tenants["tenants"][0]["tenant"]),
         (1, &"b".into())
     );
-    project.portcullis.run(["tenant", "show", "b"]).exits(0).says("item");
-    project.portcullis.run(["tenant", "show", "a"]).exits(0).says("complete");
+    project.portcullis.run(["tenant", "show", "b"]).exits(0).prints("item");
+    project.portcullis.run(["tenant", "show", "a"]).exits(0).prints("complete");
     project.portcullis.run(["tenant", "show", "nobody"]).exits(1);
 }

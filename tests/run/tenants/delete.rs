@@ -10,23 +10,23 @@ use crate::support::{process::Running, project::Project, server::Server};
 #[test]
 fn a_deleted_tenant_is_gone_and_nothing_else_is() {
     let project = Project::complete("");
-    project.portcullis.run(["tenant", "delete", "a"]).exits(64).says("--yes");
+    project.portcullis.run(["tenant", "delete", "a"]).exits(64).prints("--yes");
     assert!(project.exists("a"));
     let deleted = project.portcullis.run(["tenant", "delete", "a", "--yes"]).exits(0);
-    deleted.says("1 row of the registry").says("2 tables");
+    deleted.prints("1 row of the registry").prints("2 tables");
     assert!(!project.exists("a"));
     assert_eq!(tenants(&project), ["b", "c"]);
-    project.portcullis.run(["tenant", "delete", "a", "--yes"]).exits(73).says("no row and no schema");
+    project.portcullis.run(["tenant", "delete", "a", "--yes"]).exits(73).prints("no row and no schema");
     // What is no tenant's is not deleted, whatever it is called.
     project.database.execute("CREATE SCHEMA reports; CREATE VIEW reports.items AS SELECT * FROM b.item");
     for name in ["public", "reports", "pg_catalog", "portcullis"] {
         project.portcullis.run(["tenant", "delete", name, "--yes"]).exits(73);
     }
     // Nor is a tenant on whose tables somebody else's view stands.
-    project.portcullis.run(["tenant", "delete", "b", "--yes"]).exits(73).says("reports.items");
+    project.portcullis.run(["tenant", "delete", "b", "--yes"]).exits(73).prints("reports.items");
     project.portcullis.run(["verify"]).exits(0);
     project.database.execute("DROP SCHEMA c CASCADE");
-    project.portcullis.run(["tenant", "delete", "c", "--yes"]).exits(0).says("no schema");
+    project.portcullis.run(["tenant", "delete", "c", "--yes"]).exits(0).prints("no schema");
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn a_deletion_asks_for_the_name_on_a_terminal() {
         command.env("DATABASE_URL", project.database.url());
         Running::start(command, false).wait()
     };
-    delete("b").exits(64).says("type its name").says("nothing was removed");
+    delete("b").exits(64).prints("type its name").prints("nothing was removed");
     assert!(project.exists("a") && project.exists("b"));
     delete("a").exits(0);
     assert!(!project.exists("a") && project.exists("b"));
@@ -96,13 +96,18 @@ fn a_killed_deletion_is_finished_by_the_next_holder_of_the_lock() {
         (vec!["b".into(), "c".into()], vec!["a removing".into()])
     );
     project.until_gone("DROP SCHEMA");
-    project.portcullis.run(["verify"]).exits(0).says("being created or removed").says("2 tenants complete");
+    project
+        .portcullis
+        .run(["verify"])
+        .exits(0)
+        .prints("being created or removed")
+        .prints("2 tenants complete");
     project
         .portcullis
         .run(["tenant", "create", "other"])
         .exits(0)
-        .says("`a`")
-        .says("left unfinished: removed");
+        .prints("`a`")
+        .prints("left unfinished: removed");
     assert!(!project.exists("a") && journal(&project).is_empty());
     project.portcullis.run(["tenant", "create", "a"]).exits(0);
 }
@@ -111,7 +116,7 @@ fn a_killed_deletion_is_finished_by_the_next_holder_of_the_lock() {
 fn a_deletion_that_cannot_go_on_is_gone_on_with_by_hand() {
     let project = Project::complete("lock_timeout = \"1s\"");
     project.database.while_held("LOCK TABLE a.item IN ACCESS SHARE MODE", || {
-        project.portcullis.run(["tenant", "delete", "a", "--yes"]).exits(73).says("lock timeout");
+        project.portcullis.run(["tenant", "delete", "a", "--yes"]).exits(73).prints("lock timeout");
     });
     assert_eq!(tenants(&project), ["b", "c"]);
     project.portcullis.run(["tenant", "delete", "a", "--yes"]).exits(0);

@@ -12,14 +12,14 @@ use crate::support::proxy::Proxy;
 fn a_signal_in_the_middle_leaves_nothing() {
     let project = with(empty(""), "tenant/2_slow.sql", SLOW);
     let outcome = killed_in_the_middle(&project, "acme", Signal::SIGTERM).exits(143);
-    outcome.says("`acme` was being created: rolled back");
+    outcome.prints("`acme` was being created: rolled back");
     assert!(!project.exists("acme") && tenants(&project).is_empty() && journal(&project).is_empty());
     // In a start-up too.
     let project = project.replace("tenants = [\"a\", \"b\", \"c\"] }", "tenants = [\"a\"] }");
     let running = project.portcullis.spawn(["run"]);
     project.until_sleeping();
     running.signal(Signal::SIGTERM);
-    running.wait().exits(143).says("`a` was being created: rolled back");
+    running.wait().exits(143).prints("`a` was being created: rolled back");
     assert!(!project.exists("a") && journal(&project).is_empty());
 }
 
@@ -36,11 +36,11 @@ fn a_signal_while_the_server_is_silent_ends_the_run_within_the_grace() {
     proxy.block();
     let signalled = Instant::now();
     running.signal(Signal::SIGTERM);
-    let outcome = running.wait().exits(143).says("`a` was being created: not rolled back");
+    let outcome = running.wait().exits(143).prints("`a` was being created: not rolled back");
     let took = signalled.elapsed();
     proxy.give_up();
     assert!(took < Duration::from_secs(15), "{took:?} {outcome}");
-    outcome.says("the next run that acquires the lock does it");
+    outcome.prints("the next run that acquires the lock does it");
 }
 
 #[test]
@@ -51,12 +51,12 @@ fn what_a_killed_run_left_is_no_broken_tenant_and_is_removed_by_the_next_holder_
     assert_eq!(journal(&project), ["acme making"]);
     // The gate has no tenant to judge, and says what stands there.
     let verified = project.portcullis.run(["verify"]).exits(0);
-    verified.says("left behind by a run that was killed: acme").says_not("no tenant row names");
+    verified.prints("left behind by a run that was killed: acme").prints_not("no tenant row names");
     let project = with(project, "tenant/2_slow.sql", "CREATE TABLE quick (id int);\n");
     // A start with nothing else to do takes it away.
     project.database.execute("SELECT 1");
     let outcome = project.portcullis.run(["migrate"]).exits(0);
-    outcome.says("`acme`").says("left unfinished: removed");
+    outcome.prints("`acme`").prints("left unfinished: removed");
     assert!(!project.exists("acme") && journal(&project).is_empty());
     project.portcullis.run(["tenant", "create", "acme"]).exits(0);
 }
@@ -74,18 +74,18 @@ fn what_cannot_be_removed_of_one_killed_run_keeps_nobody_from_removing_the_other
         std::fs::write(project.portcullis.path("tenant/2_slow.sql"), quick).unwrap();
         project.portcullis.run(["manifest", "sql"]).exits(0);
         let created = project.portcullis.run(["tenant", "create", "globex"]).exits(0);
-        let created = created.says("`acme`").says("could not be removed yet").says("lock timeout");
-        created.says("`globex`, which").says("left unfinished: removed");
+        let created = created.prints("`acme`").prints("could not be removed yet").prints("lock timeout");
+        created.prints("`globex`, which").prints("left unfinished: removed");
         let later = project.portcullis.run(["tenant", "create", "acme", "--json"]).exits(73);
         assert_eq!(json(&later)["failure"]["left"], "later", "{later}");
     });
     assert_eq!((tenants(&project), journal(&project)), (vec!["globex".into()], vec!["acme making".into()]));
     // Nor does what would go along with it.
     project.database.execute("CREATE VIEW seen AS SELECT version FROM acme._sqlx_migrations");
-    project.portcullis.run(["tenant", "create", "hooli"]).exits(0).says("depends on it: view public.seen");
+    project.portcullis.run(["tenant", "create", "hooli"]).exits(0).prints("depends on it: view public.seen");
     assert_eq!(journal(&project), ["acme making"]);
     project.database.execute("DROP VIEW seen");
-    project.portcullis.run(["tenant", "create", "acme"]).exits(0).says("left unfinished: removed");
+    project.portcullis.run(["tenant", "create", "acme"]).exits(0).prints("left unfinished: removed");
     assert!(journal(&project).is_empty());
 }
 
@@ -101,13 +101,13 @@ fn what_the_mark_does_not_prove_is_named_and_left() {
     project.database.execute(taken);
     let project = with(project, "tenant/2_slow.sql", "CREATE TABLE quick (id int);\n");
     let refused = project.portcullis.run(["tenant", "create", "acme"]).exits(73);
-    refused.says("does not bear the mark").says("not rolled back: cannot prove that this run created it");
+    refused.prints("does not bear the mark").prints("not rolled back: cannot prove that this run created it");
     assert_eq!(project.database.column("SELECT count(*)::text FROM acme.precious"), ["0"]);
     // A row that somebody else wrote is not ours either, nor then the schema.
     let project = with(project, "tenant/2_slow.sql", SLOW);
     killed_in_the_middle(&project, "globex", Signal::SIGKILL);
     project.database.execute("INSERT INTO tenants VALUES ('globex')");
     let project = with(project, "tenant/2_slow.sql", "CREATE TABLE quick (id int);\n");
-    project.portcullis.run(["tenant", "create", "other"]).exits(0).says("did not write that");
+    project.portcullis.run(["tenant", "create", "other"]).exits(0).prints("did not write that");
     assert!(project.exists("globex"));
 }

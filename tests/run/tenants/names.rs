@@ -52,7 +52,7 @@ fn any_legal_name_makes_a_tenant_and_any_other_is_refused_with_its_reason() {
         if legal {
             let outcome = outcome.exits(0);
             assert!(found.contains(&name) && rows.contains(&name), "{name:?}: {outcome}");
-            project.portcullis.run(["tenant", "show", "--", &name]).exits(0).says(": complete");
+            project.portcullis.run(["tenant", "show", "--", &name]).exits(0).prints(": complete");
             project.portcullis.run(["tenant", "delete", "--yes", "--", &name]).exits(0);
         } else {
             let outcome = outcome.exits(73);
