@@ -12,7 +12,7 @@ use crate::{
         run_state::{RECORDED, ROLLED_BACK, RunState},
     },
     config::{OnFailure, Step},
-    database::record,
+    database::history,
     deadline::Deadline,
     failure::{self, Failure},
     outcome::{FailureDetails, event::Event, wording},
@@ -226,7 +226,7 @@ impl Engine<'_> {
             Ok(summary) => ("ok", summary.clone()),
             Err(details) => ("failed", failure::chain(&details.failure)),
         };
-        let step = record::Step {
+        let step = history::Step {
             name: self.plan.steps[step].step.name.clone(),
             milliseconds: u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             outcome: outcome.into(),

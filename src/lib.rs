@@ -17,7 +17,7 @@ mod run;
 mod runtime;
 
 mod notify;
-mod quarantine;
+mod quarantine_list;
 mod status;
 
 mod engine;

@@ -17,7 +17,7 @@ use crate::{
     outcome::event::Event,
     plan::{self, Decision, Plan},
     process::{self, Inherited, Processes, Signals},
-    quarantine,
+    quarantine_list,
     report::{
         Files, Output, Report,
         output::{NOT_PID_1, ORPHANS_LOST},
@@ -260,7 +260,7 @@ fn start_up(
         }
         let mut variables = Vec::new();
         if result.is_ok() {
-            result = quarantine::variables(&context.config.gate, &state.bypasses.quarantined())
+            result = quarantine_list::variables(&context.config.gate, &state.bypasses.quarantined())
                 .await
                 .map(|list| variables = list)
                 .map_err(engine::Blocked::from);

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     config::{GateMode, OnIncomplete},
-    database::record::Exception,
+    database::history::Exception,
     failure::{Failure, chain},
     outcome::{FailureDetails, event::Opening},
     tenants::quarantine,

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::context::RunContext;
 use crate::{
-    database::record::{At, Author, Change, Entry, Exception, Run, Step},
+    database::history::{At, Author, Change, Entry, Exception, Run, Step},
     failure::Failure,
 };
 
@@ -103,7 +103,7 @@ impl RunHistory {
         } else {
             context
                 .database()?
-                .write_record(&context.run, &[entry])
+                .write_history(&context.run, &[entry])
                 .await
                 .map_err(crate::database::DatabaseError::into_cause)
         };
@@ -122,7 +122,7 @@ impl RunHistory {
     pub(super) async fn must_note(&self, context: &RunContext, exception: Exception) -> Result<(), Failure> {
         self.must_begin(context).await?;
         let entry = Entry::Exception(exception);
-        let written = context.database()?.write_record(&context.run, &[entry]).await;
+        let written = context.database()?.write_history(&context.run, &[entry]).await;
         written.map_err(|error| error.into_failure("recording the override"))
     }
 
@@ -157,7 +157,7 @@ impl RunHistory {
         let entries = self.entries.take();
         let written = match context.database() {
             Ok(database) => {
-                database.write_record(&context.run, &entries).await.map_err(|error| error.to_string())
+                database.write_history(&context.run, &entries).await.map_err(|error| error.to_string())
             }
             Err(failure) => Err(failure.to_string()),
         };
@@ -171,7 +171,7 @@ impl RunHistory {
 /// The lock's holder in words, with how far that run says it has come.
 pub(super) async fn with_progress(context: &RunContext, holder: String) -> String {
     let Ok(database) = context.database() else { return holder };
-    let runs = database.read_record(1, false).await.unwrap_or_default();
+    let runs = database.read_history(1, false).await.unwrap_or_default();
     let at =
         runs.into_iter().find(|run| run.ended.is_none() && holder.contains(&run.id)).and_then(|run| run.at);
     match at {
@@ -194,7 +194,7 @@ pub(super) async fn who_overrode(context: &RunContext, reason: &str) -> Result<O
 
 /// The newest runs first.
 pub(crate) async fn recent(context: &RunContext, limit: u32) -> Result<Vec<Run>, Failure> {
-    let runs = context.database()?.read_record(limit, true).await;
+    let runs = context.database()?.read_history(limit, true).await;
     runs.map_err(|error| error.into_failure("reading the record of runs"))
 }
 

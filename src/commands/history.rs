@@ -3,7 +3,7 @@
 use crate::{
     actions::{context::RunContext, history},
     cli,
-    database::record::Run,
+    database::history::Run,
     failure::Failure,
 };
 

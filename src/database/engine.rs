@@ -13,8 +13,8 @@ use super::{
     Applied, ApplyError, Creation, DatabaseError, Derived, LockProof, LockSession, MigrationFile,
     ProvisionError, ProvisionState, Recovered,
     examined::Examined,
+    history::{Author, Entry, Run},
     postgres::Postgres,
-    record::{Author, Entry, Run},
     request::{InspectRequest, Limits, Schema},
     sqlite::Sqlite,
     template::Template,
@@ -91,9 +91,9 @@ engine! {
         /// Who holds the lock, in words. It takes and writes nothing.
         fn lock_holder() -> Result<Option<String>, DatabaseError>;
         /// Writes down what a run did; made by the first who has something to write.
-        fn write_record(run: &'a str, entries: &'a [Entry]) -> Result<(), DatabaseError>;
+        fn write_history(run: &'a str, entries: &'a [Entry]) -> Result<(), DatabaseError>;
         /// The newest runs first; without their steps and changes unless `whole`.
-        fn read_record(limit: u32, whole: bool) -> Result<Vec<Run>, DatabaseError>;
+        fn read_history(limit: u32, whole: bool) -> Result<Vec<Run>, DatabaseError>;
         /// Who did a step of a release, if anybody did; `what` is the digest of what it does.
         fn who_did(release: &'a str, step: &'a str, what: &'a str) -> Result<Option<Author>, DatabaseError>;
         /// The first run that opened the gate of a release for a reason, if there is one.

@@ -6,11 +6,11 @@
 mod creation;
 mod engine;
 pub(crate) mod examined;
+pub(crate) mod history;
 pub(crate) mod migrations;
 mod outcome;
 mod pending;
 mod postgres;
-pub(crate) mod record;
 mod request;
 mod session;
 mod sql_lexer;
@@ -31,7 +31,7 @@ pub(crate) use self::{
 };
 use self::{
     engine::Engine,
-    record::{Author, Entry, Run},
+    history::{Author, Entry, Run},
 };
 use crate::{config, deadline::Deadline, tenants::inspection::Inspection};
 
@@ -81,12 +81,12 @@ impl Database {
         within(timeout, self.0.run_sql(sql, timeout, locked.is_some())).await
     }
 
-    pub(crate) async fn write_record(&self, run: &str, entries: &[Entry]) -> Result<(), DatabaseError> {
-        within(RECORD, self.0.write_record(run, entries)).await
+    pub(crate) async fn write_history(&self, run: &str, entries: &[Entry]) -> Result<(), DatabaseError> {
+        within(RECORD, self.0.write_history(run, entries)).await
     }
 
-    pub(crate) async fn read_record(&self, limit: u32, whole: bool) -> Result<Vec<Run>, DatabaseError> {
-        within(RECORD, self.0.read_record(limit, whole)).await
+    pub(crate) async fn read_history(&self, limit: u32, whole: bool) -> Result<Vec<Run>, DatabaseError> {
+        within(RECORD, self.0.read_history(limit, whole)).await
     }
 
     pub(crate) async fn who_did(

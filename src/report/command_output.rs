@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     cli::Format,
-    database::record::Run,
+    database::history::Run,
     failure::Failure,
     outcome::{
         FailureDetails,

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use super::terminal_filter;
 use crate::{
-    database::record::{Change, Exception, Run, Step},
+    database::history::{Change, Exception, Run, Step},
     outcome::wording,
     words::{duration, list},
 };
@@ -70,7 +70,7 @@ fn exception(exception: &Exception) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::database::record::At;
+    use crate::database::history::At;
 
     #[test]
     fn the_history_says_who_changed_what_and_how_it_ended() {

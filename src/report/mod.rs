@@ -22,11 +22,11 @@ pub(crate) mod output;
 pub(crate) mod page;
 pub(crate) mod progress;
 pub(crate) mod prometheus;
-mod queue;
 pub(crate) mod repair;
 pub(crate) mod running;
 mod silent_steps;
 pub(crate) mod startup_status;
+mod stderr_writer;
 pub(crate) mod streams;
 pub(crate) mod style;
 mod table;
@@ -52,9 +52,9 @@ use self::{
     github::Groups,
     output::Source,
     progress::LineThrottle,
-    queue::Priority,
     silent_steps::SilentSteps,
     startup_status::StartupStatus,
+    stderr_writer::Priority,
     style::{Layout, Style},
 };
 use crate::{config::environment::Environment, files, outcome::event::Event};

@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     mask::{Lines, Mask},
-    queue::{Priority, Queue},
+    stderr_writer::{Priority, Queue},
     streams::Stream,
     terminal_filter,
 };

@@ -10,7 +10,7 @@ use super::{
     connection::Connection,
     ledgers, lock,
     quote::{identifier, literal},
-    run::{self, Mode, apply_error},
+    run_migration::{self, Mode, apply_error},
 };
 use crate::{
     database::{Applied, ApplyEnd, ApplyError, Limits, MigrationFile, Schema, pending::pending},
@@ -118,7 +118,7 @@ pub(super) async fn inside(
         let pending = pending(files, &recorded)?;
         let batch = if limits.all_in_one { pending.len() } else { pending.len().min(1) };
         for file in pending.iter().take(batch) {
-            run::file(connection, schema, file, limits, Mode::Inside).await?;
+            run_migration::file(connection, schema, file, limits, Mode::Inside).await?;
         }
         connection.run("COMMIT", limits.deadline).await.map_err(|error| apply_error(&error))?;
         applied.extend(pending.iter().take(batch).map(|file| file.name()));
@@ -138,7 +138,7 @@ async fn begin(
     if let Some(recorded) = at_once(connection, schema, limits).await? {
         return Ok(recorded);
     }
-    connection.rows(&run::begin(limits)).await.map_err(|error| apply_error(&error))?;
+    connection.rows(&run_migration::begin(limits)).await.map_err(|error| apply_error(&error))?;
     if let Err(error) = lock::schema(connection, schema, TRANSACTION, limits.nowait).await {
         if error.end == ApplyEnd::HeldByOther {
             connection.rows("ROLLBACK").await.map_err(|error| apply_error(&error))?;
@@ -155,7 +155,7 @@ async fn at_once(
     schema: &str,
     limits: &Limits,
 ) -> Result<Option<Vec<LedgerRow>>, ApplyError> {
-    let (begin, lock) = (run::begin(limits), lock::attempt(schema, TRANSACTION));
+    let (begin, lock) = (run_migration::begin(limits), lock::attempt(schema, TRANSACTION));
     let message = format!("{begin}; {lock}; {}", ledgers::select(LEDGER, 0, schema));
     match connection.rows(&message).await {
         Ok(rows) => {
@@ -184,7 +184,7 @@ pub(super) async fn outside(
     lock::schema(connection, schema, "pg_try_advisory_lock", limits.nowait).await?;
     let recorded = recorded(connection, schema, create).await?;
     for file in pending(files, &recorded)? {
-        run::file(connection, schema, file, limits, Mode::Outside).await?;
+        run_migration::file(connection, schema, file, limits, Mode::Outside).await?;
         applied.push(file.name());
     }
     Ok(())
@@ -207,7 +207,7 @@ async fn recorded(
         if !exists(connection, schema).await? {
             connection.rows(&sql).await.map_err(|error| apply_error(&error))?;
         }
-        connection.rows(&run::create_ledger(schema)).await.map_err(|error| apply_error(&error))?;
+        connection.rows(&run_migration::create_ledger(schema)).await.map_err(|error| apply_error(&error))?;
     }
     let rows = connection.rows(&ledgers::select(LEDGER, 0, schema)).await;
     recorded_in(&rows.map_err(|error| apply_error(&error))?)

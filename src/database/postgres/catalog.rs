@@ -15,7 +15,7 @@ use sqlx::postgres::PgRow;
 use super::{
     connect::{flag, text},
     quote::{array, literal},
-    reading::Reading,
+    read_only::Reading,
 };
 use crate::{
     cause::{Cause, Kind},

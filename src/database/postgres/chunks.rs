@@ -14,7 +14,7 @@ use std::{
 use futures_util::future::{join_all, try_join};
 use sqlx::postgres::PgRow;
 
-use super::{connect, reading::Reading, server::Server};
+use super::{connect, read_only::Reading, server::Server};
 use crate::{config, database::DatabaseError};
 
 const UNION: &str = " UNION ALL ";

@@ -1,7 +1,8 @@
 //! Makes one tenant whole as a copy of a template, in one transaction.
 
 use super::{
-    Postgres, connect, connection::Connection, rename::rename, run::apply_error, structure::structure,
+    Postgres, connect, connection::Connection, rename::rename, run_migration::apply_error,
+    structure::structure,
 };
 use crate::{
     config,

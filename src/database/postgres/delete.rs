@@ -1,8 +1,8 @@
 //! Deletes a tenant: its rows first, then its schema. What a killed deletion leaves, the next holder of the lock removes.
 
 use super::{
-    Postgres, apply::exists, connect, connection::Connection, journal, lock, provision::refuse_name,
-    quote::literal, remove, run::apply_error,
+    Postgres, apply::exists, connect, connection::Connection, drop_schema, journal, lock,
+    provision::refuse_name, quote::literal, run_migration::apply_error,
 };
 use crate::{
     config,
@@ -66,11 +66,11 @@ impl Postgres {
     ) -> Result<Deleted, ApplyError> {
         let Doomed { schema, run, registry, domains, schema_exists } = *what;
         let failed = |error: sqlx::Error| apply_error(&error);
-        let begin = remove::begin(limits);
+        let begin = drop_schema::begin(limits);
         let nonce = nonce();
         connection.rows(&begin).await.map_err(failed)?;
         if schema_exists {
-            remove::refuse_outside(connection, schema).await?;
+            drop_schema::refuse_outside(connection, schema).await?;
         }
         let rows = self.delete_rows(connection, registry, domains, schema).await;
         let (rows, domains) = rows.map_err(failed)?;
@@ -85,9 +85,9 @@ impl Postgres {
                 false,
             );
             connection.rows(&format!("{earlier}; {insert_entry}; COMMIT")).await.map_err(failed)?;
-            let dropped = remove::drop_tables(connection, schema, limits).await?;
+            let dropped = drop_schema::drop_tables(connection, schema, limits).await?;
             connection.rows(&begin).await.map_err(failed)?;
-            remove::drop_schema(connection, schema, limits).await?;
+            drop_schema::drop_schema(connection, schema, limits).await?;
             connection.rows(&journal::delete_entries(&nonce)).await.map_err(failed)?;
             deleted.tables = Some(dropped.tables);
             deleted.transactions += dropped.transactions + 1;

@@ -8,7 +8,7 @@ use super::{
     connection::Connection,
     provision::needs_commit,
     quote::{identifier, literal},
-    run::{self, Mode},
+    run_migration::{self, Mode},
 };
 use crate::{
     database::{ApplyError, DatabaseError, Derived, Limits, MigrationFile, TableSet, sql_lexer},
@@ -34,7 +34,7 @@ impl Postgres {
         tenant: &[MigrationFile],
         search_path: &[String],
     ) -> Result<Derived, DatabaseError> {
-        let mut connection = run::writer(self.direct()).await?;
+        let mut connection = run_migration::writer(self.direct()).await?;
         let derivation = Derivation::new(search_path, self.is_pooled());
         let mut derived = derivation.rolled_back(&mut connection, shared, tenant).await;
         if matches!(&derived, Err(DatabaseError::Failed(why)) if needs_commit(why)) {
@@ -123,7 +123,7 @@ impl Derivation {
         committed: bool,
     ) -> Result<TableSet, DatabaseError> {
         let name = &self.names[which];
-        let create = format!("CREATE SCHEMA {}; {}", identifier(name), run::create_ledger(name));
+        let create = format!("CREATE SCHEMA {}; {}", identifier(name), run_migration::create_ledger(name));
         connection.rows(&create).await.map_err(|error| connect::failed(&error))?;
         for file in files {
             // On an empty table both ways make the same index, and a concurrent one waits for every other transaction.
@@ -131,7 +131,7 @@ impl Derivation {
             let one = std::slice::from_ref(file);
             let (connection, limits, applied) = (&mut *connection, &self.limits, &mut Vec::new());
             match (committed, file.no_transaction) {
-                (false, _) => run::file(connection, name, file, limits, Mode::Unseen).await,
+                (false, _) => run_migration::file(connection, name, file, limits, Mode::Unseen).await,
                 (true, true) if self.pooled => Err(apply::needs_session(file)),
                 (true, true) => apply::outside(connection, name, one, limits, false, applied).await,
                 (true, false) => apply::inside(connection, name, one, limits, false, applied).await,

@@ -9,7 +9,7 @@ use super::{
     connection::Connection,
     copy, journal,
     quote::{array, identifier, literal, qualified},
-    reading::Reading,
+    read_only::Reading,
     registry,
 };
 use crate::{

@@ -13,7 +13,7 @@ use super::{
     catalog::{self, Facts, Group, More},
     chunks::ReadOptions,
     connect, journal, ledgers,
-    reading::Reading,
+    read_only::Reading,
     registry::{self, Rows},
     server::{self, Server},
 };

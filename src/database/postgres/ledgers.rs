@@ -12,7 +12,7 @@ use super::{
     chunks::{self, ReadOptions, SchemaQuery},
     connect::{self, flag, text},
     quote::{identifier, qualified},
-    reading::Reading,
+    read_only::Reading,
 };
 use crate::{
     database::DatabaseError,

@@ -8,8 +8,8 @@ use super::{
     connection::Connection,
     journal, ledgers, lock, metadata_schema,
     quote::identifier,
-    reading::Reading,
-    run::{self, Mode, apply_error},
+    read_only::Reading,
+    run_migration::{self, Mode, apply_error},
 };
 use crate::{
     cause::Cause,
@@ -95,7 +95,7 @@ impl Postgres {
         let registry = self.registry_for(new)?;
         let mut connection = self.prepared(limits).await?;
         let failed = |error: sqlx::Error| apply_error(&error);
-        connection.rows(&run::begin(limits)).await.map_err(failed)?;
+        connection.rows(&run_migration::begin(limits)).await.map_err(failed)?;
         lock::schema(&mut connection, &new.schema, "pg_try_advisory_xact_lock", false).await?;
         let registers = new.rows == RegistryRow::AfterMigrations;
         // The migrations may have taken minutes, and not every registry's column is unique.
@@ -161,7 +161,7 @@ impl Postgres {
         // A file that commits by itself commits the journal's entry too.
         connection.rows(&self.make_schema(new, true, true)).await.map_err(|error| apply_error(&error))?;
         for file in files {
-            run::file(connection, &new.schema, file, limits, Mode::Unseen).await?;
+            run_migration::file(connection, &new.schema, file, limits, Mode::Unseen).await?;
         }
         Ok(self.close_journal(connection, new).await?)
     }
@@ -186,7 +186,7 @@ impl Postgres {
         limits: &Limits,
     ) -> Result<(), ProvisionError> {
         let failed = |error: sqlx::Error| ProvisionError::from(apply_error(&error));
-        connection.rows(&run::begin(limits)).await.map_err(failed)?;
+        connection.rows(&run_migration::begin(limits)).await.map_err(failed)?;
         lock::schema(connection, &new.schema, "pg_try_advisory_xact_lock", false).await?;
         let registered = self.is_registered(connection, registry, &new.schema).await.map_err(failed)?;
         let schema_exists = exists(connection, &new.schema).await?;
@@ -206,7 +206,8 @@ impl Postgres {
     }
 
     pub(super) fn make_schema(&self, new: &Creation, ledger: bool, rows: bool) -> String {
-        let ledger = if ledger { format!("; {}", run::create_ledger(&new.schema)) } else { String::new() };
+        let ledger =
+            if ledger { format!("; {}", run_migration::create_ledger(&new.schema)) } else { String::new() };
         let registry = self.registry_name();
         format!(
             "CREATE SCHEMA {}; {}{ledger}",

@@ -8,8 +8,8 @@ use super::{
     journal::{self, Entry},
     lock,
     quote::literal,
-    reading::Reading,
-    run::apply_error,
+    read_only::Reading,
+    run_migration::apply_error,
 };
 use crate::{
     config,

@@ -9,7 +9,7 @@ use super::{
     derive::THROW_AWAY,
     metadata_schema,
     quote::{array, identifier, literal, qualified},
-    reading::Reading,
+    read_only::Reading,
 };
 use crate::{config, tenants::manifest::Manifest};
 

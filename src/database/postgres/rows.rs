@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     config,
-    database::{ApplyError, Creation, postgres::run::apply_error},
+    database::{ApplyError, Creation, postgres::run_migration::apply_error},
     tenants::manifest::{ColumnValue, Domains},
 };
 

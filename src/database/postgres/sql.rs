@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     DatabaseError, Postgres, QUERY_CANCELED, connect,
     lock::OWNERSHIP_TAG,
-    run::{self, Lifetime},
+    run_migration::{self, Lifetime},
 };
 use crate::deadline::Deadline;
 
@@ -25,8 +25,8 @@ impl Postgres {
     ) -> Result<(), DatabaseError> {
         // What is done under the lock is ended by its next holder, and nothing else is.
         let name = if locked { format!("{}{}", OWNERSHIP_TAG, self.run) } else { "portcullis".into() };
-        let mut connection = run::primary(self.direct(), &name).await?;
-        let settings = run::session(&connection, Lifetime::Session);
+        let mut connection = run_migration::primary(self.direct(), &name).await?;
+        let settings = run_migration::session(&connection, Lifetime::Session);
         connection.rows(&settings).await.map_err(|error| connect::failed(&error))?;
         let limit = format!("SET statement_timeout = {}", timeout.as_millis());
         connection.rows(&limit).await.map_err(|error| connect::failed(&error))?;
@@ -35,7 +35,7 @@ impl Postgres {
                 return Err(DatabaseError::TimedOut);
             }
             let failed = connect::failed(&error);
-            return Err(match run::line(sql, done, &error) {
+            return Err(match run_migration::line(sql, done, &error) {
                 Some(line) => failed.with_text(|why| format!("line {line}: {why}")),
                 None => failed,
             });

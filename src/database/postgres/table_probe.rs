@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{DatabaseError, Postgres, QUERY_CANCELED, connect, quote::qualified, reading::Reading};
+use super::{DatabaseError, Postgres, QUERY_CANCELED, connect, quote::qualified, read_only::Reading};
 use crate::tenants::inspection::Rows;
 
 /// A server process never gives back what it caches of each table.

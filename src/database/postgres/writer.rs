@@ -7,7 +7,7 @@ use super::{
     connection::{Connection, QUERY_TIMEOUT},
     connection_pool::USES,
     lock::{OURS, OWNERSHIP_TAG},
-    run::{self, Lifetime},
+    run_migration::{self, Lifetime},
 };
 use crate::database::Limits;
 
@@ -29,9 +29,10 @@ impl Postgres {
         } else {
             format!("{OWNERSHIP_TAG}{}{OURS}", self.run)
         };
-        let mut connection = connect::unless_full(async || run::primary(self.direct(), &name).await).await?;
+        let mut connection =
+            connect::unless_full(async || run_migration::primary(self.direct(), &name).await).await?;
         if !self.is_pooled() {
-            let settings = run::session(&connection, Lifetime::Session);
+            let settings = run_migration::session(&connection, Lifetime::Session);
             connection.rows(&settings).await.map_err(|error| connect::failed(&error))?;
         }
         Ok(connection)
@@ -53,7 +54,7 @@ impl Postgres {
         {
             // One that is silent is given up soon: a new one may answer.
             connection.answers_within(Duration::from_secs(2));
-            let settings = run::session(&connection, Lifetime::Session);
+            let settings = run_migration::session(&connection, Lifetime::Session);
             let sql = format!("{settings}; SELECT pg_catalog.pg_is_in_recovery()::text");
             let answer = connection.rows(&sql).await;
             if answer.is_ok_and(|rows| rows.first().is_some_and(|row| !connect::flag(row, 0).unwrap_or(true)))

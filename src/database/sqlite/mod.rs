@@ -6,10 +6,10 @@ mod derive;
 mod disk;
 mod examine;
 mod files;
+mod history;
 mod inspect;
 pub(crate) mod lock;
 mod provision;
-mod record;
 mod registry;
 mod table_probe;
 #[cfg(test)]

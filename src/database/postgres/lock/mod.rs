@@ -14,7 +14,7 @@ use sqlx::postgres::PgRow;
 
 pub(super) use self::orphaned_backends::{OURS, OWNERSHIP_TAG};
 pub(crate) use self::session::Session;
-use super::{Postgres, connect, connection::Connection, run::apply_error};
+use super::{Postgres, connect, connection::Connection, run_migration::apply_error};
 use crate::{
     cause::{Cause, Kind},
     database::{ApplyEnd, ApplyError, DatabaseError},

@@ -30,7 +30,7 @@ use super::{
         Postgres, connect,
         connection::{QUERY_TIMEOUT, rows_by},
         quote::literal,
-        run::{self, Lifetime},
+        run_migration::{self, Lifetime},
     },
     RUN, attempt, holder, just_ended, named, orphaned_backends, pooler, run_held, schema_key, sqlx_held,
 };
@@ -81,7 +81,7 @@ impl Postgres {
         // The first one says in words why there can be none; both, whether there is a pooler between.
         let name = format!("portcullis {run}");
         let (mut probe, mut listener) = tokio::try_join!(
-            run::primary(self.direct(), "portcullis"),
+            run_migration::primary(self.direct(), "portcullis"),
             connect::listener(self.direct(), &name)
         )?;
         let pooled = pooler::between(&mut probe, &mut listener, Deadline::after(QUERY_TIMEOUT)).await;
@@ -124,7 +124,7 @@ impl Session {
         if self.pooled {
             let settings = self.settings(Lifetime::Transaction).await?;
             // In any other level it would hold a snapshot until its end.
-            self.ask(&format!("{}; {settings}", run::BEGIN), limit).await?;
+            self.ask(&format!("{}; {settings}", run_migration::BEGIN), limit).await?;
         }
         let rows = self.ask(&sql, limit).await?;
         let had = |index: usize| rows.get(index).is_some_and(|row| connect::flag(row, 0).unwrap_or(false));
@@ -224,7 +224,7 @@ impl Session {
                 run_held(key),
             );
             let asked = async {
-                let mut connection = run::primary(server.direct(), "portcullis").await?;
+                let mut connection = run_migration::primary(server.direct(), "portcullis").await?;
                 let rows = connection.rows(&sql).await;
                 connection.close().await;
                 rows.map_err(|error| connect::failed(&error))
@@ -307,7 +307,7 @@ impl Session {
     async fn settings(&mut self, lifetime: Lifetime) -> Result<String, DatabaseError> {
         let unreachable = self.silence + MARGIN;
         let version = self.connection().await?.server_version_num().unwrap_or_default();
-        Ok(run::settings(version, lifetime, unreachable))
+        Ok(run_migration::settings(version, lifetime, unreachable))
     }
 
     async fn ask(&mut self, sql: &str, limit: Duration) -> Result<Vec<PgRow>, DatabaseError> {

@@ -2,10 +2,10 @@
 
 use sqlx::Row as _;
 
-use super::{Postgres, connect, connection::Connection, metadata_schema, quote::literal, run};
+use super::{Postgres, connect, connection::Connection, metadata_schema, quote::literal, run_migration};
 use crate::database::{
     DatabaseError,
-    record::{self, Author, Dialect, Entry, Row, Run},
+    history::{self, Author, Dialect, Entry, Row, Run},
 };
 
 const DIALECT: Dialect = Dialect {
@@ -26,11 +26,11 @@ const DIALECT: Dialect = Dialect {
 const NOTHING_YET: [&str; 2] = ["42P01", "3F000"];
 
 impl Postgres {
-    pub(crate) async fn write_record(&self, run: &str, entries: &[Entry]) -> Result<(), DatabaseError> {
+    pub(crate) async fn write_history(&self, run: &str, entries: &[Entry]) -> Result<(), DatabaseError> {
         // Once the lock is lost, a session that bears the run's name is ended, and the loss is to be written down.
         let (mut connection, writer_pool) = match self.writer_pool().await {
             Some(connection) => (connection, true),
-            None => (run::writer(self.direct()).await?, false),
+            None => (run_migration::writer(self.direct()).await?, false),
         };
         let sql = format!("BEGIN; {}; COMMIT", DIALECT.write(run, entries));
         let mut written = connection.rows(&sql).await;
@@ -71,10 +71,10 @@ impl Postgres {
         let mut connection = connect::connect(self.direct()).await?;
         let found = rows(&mut connection, sql).await;
         connection.close().await;
-        Ok(found?.first().map(record::author))
+        Ok(found?.first().map(history::author))
     }
 
-    pub(crate) async fn read_record(&self, limit: u32, whole: bool) -> Result<Vec<Run>, DatabaseError> {
+    pub(crate) async fn read_history(&self, limit: u32, whole: bool) -> Result<Vec<Run>, DatabaseError> {
         let mut connection = connect::connect(self.direct()).await?;
         let found = read(&mut connection, limit, whole).await;
         connection.close().await;
@@ -84,13 +84,13 @@ impl Postgres {
 
 async fn read(connection: &mut Connection, limit: u32, whole: bool) -> Result<Vec<Run>, DatabaseError> {
     let found = rows(connection, &DIALECT.runs(limit)).await?;
-    let mut runs: Vec<Run> = found.iter().map(record::run).collect();
+    let mut runs: Vec<Run> = found.iter().map(history::run).collect();
     if whole && !runs.is_empty() {
         let mut parts = [Vec::new(), Vec::new(), Vec::new()];
         for (part, sql) in parts.iter_mut().zip(DIALECT.parts(&runs)) {
             *part = rows(connection, &sql).await?;
         }
-        record::put(&mut runs, &parts);
+        history::put(&mut runs, &parts);
     }
     Ok(runs)
 }

@@ -7,7 +7,7 @@ use sqlx::{Connection, Row as _, sqlite::SqliteConnection};
 use super::{Sqlite, files};
 use crate::database::{
     DatabaseError,
-    record::{self, Author, Dialect, Entry, Row, Run},
+    history::{self, Author, Dialect, Entry, Row, Run},
 };
 
 const DIALECT: Dialect = Dialect {
@@ -24,7 +24,7 @@ impl Sqlite {
         self.folder.join("portcullis.sqlite")
     }
 
-    pub(crate) async fn write_record(&self, run: &str, entries: &[Entry]) -> Result<(), DatabaseError> {
+    pub(crate) async fn write_history(&self, run: &str, entries: &[Entry]) -> Result<(), DatabaseError> {
         let mut connection = files::write(&self.record_file(), true, files::BUSY).await?;
         let sql = format!("BEGIN IMMEDIATE; {}; {}; COMMIT", DIALECT.tables(), DIALECT.write(run, entries));
         let written = files::rows(&mut connection, &sql).await;
@@ -53,10 +53,10 @@ impl Sqlite {
         let Some(mut connection) = self.open_record().await? else { return Ok(None) };
         let found = rows(&mut connection, sql).await;
         let _ = connection.close().await;
-        Ok(found?.first().map(record::author))
+        Ok(found?.first().map(history::author))
     }
 
-    pub(crate) async fn read_record(&self, limit: u32, whole: bool) -> Result<Vec<Run>, DatabaseError> {
+    pub(crate) async fn read_history(&self, limit: u32, whole: bool) -> Result<Vec<Run>, DatabaseError> {
         let Some(mut connection) = self.open_record().await? else { return Ok(Vec::new()) };
         let found = read(&mut connection, limit, whole).await;
         let _ = connection.close().await;
@@ -71,13 +71,13 @@ impl Sqlite {
 
 async fn read(connection: &mut SqliteConnection, limit: u32, whole: bool) -> Result<Vec<Run>, DatabaseError> {
     let found = rows(connection, &DIALECT.runs(limit)).await?;
-    let mut runs: Vec<Run> = found.iter().map(record::run).collect();
+    let mut runs: Vec<Run> = found.iter().map(history::run).collect();
     if whole && !runs.is_empty() {
         let mut parts = [Vec::new(), Vec::new(), Vec::new()];
         for (part, sql) in parts.iter_mut().zip(DIALECT.parts(&runs)) {
             *part = rows(connection, &sql).await?;
         }
-        record::put(&mut runs, &parts);
+        history::put(&mut runs, &parts);
     }
     Ok(runs)
 }

@@ -5,7 +5,7 @@ use super::{
     connection::Connection,
     journal::{self, Entry, Kind},
     quote::{identifier, literal, qualified},
-    run::apply_error,
+    run_migration::apply_error,
 };
 use crate::{
     config,
