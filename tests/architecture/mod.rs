@@ -40,7 +40,7 @@ fn assert_none(what: &str, found: &BTreeSet<String>) {
 }
 
 #[test]
-fn every_module_stands_on_a_floor() {
+fn every_module_has_a_floor() {
     let floors = floors();
     let modules: BTreeSet<String> =
         imports::all().iter().flat_map(|(from, to)| [module(from), module(to)]).map(str::to_owned).collect();
@@ -49,7 +49,7 @@ fn every_module_stands_on_a_floor() {
 }
 
 #[test]
-fn no_import_goes_up() {
+fn no_module_imports_from_a_higher_floor() {
     let floors = floors();
     let height = |file: &str| floors.get(module(file)).copied().unwrap_or_default();
     let up = imports::all().into_iter().filter(|(from, to)| height(from) < height(to));
@@ -57,7 +57,7 @@ fn no_import_goes_up() {
 }
 
 #[test]
-fn only_the_top_sees_the_report() {
+fn only_the_top_floor_imports_the_report() {
     let seen = imports::all()
         .into_iter()
         .filter(|(from, to)| module(to) == "report" && to != OUTPUT && !SEE_REPORT.contains(&module(from)));
@@ -65,7 +65,7 @@ fn only_the_top_sees_the_report() {
 }
 
 #[test]
-fn no_files_import_each_other_in_a_circle() {
+fn no_files_import_each_other_in_a_cycle() {
     let mut next: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (from, to) in imports::all() {
         next.entry(from).or_default().insert(to);
@@ -89,7 +89,7 @@ const FRAMEWORK_WORDS: [&str; 4] = ["django", "manage.py", "migrate_schemas", "t
 const NAME_FRAMEWORKS: [&str; 3] = ["frameworks", "config", "cli"];
 
 #[test]
-fn nothing_but_its_own_files_names_a_framework() {
+fn only_a_frameworks_own_files_name_it() {
     let naming = imports::files().into_iter().filter(|(file, code)| {
         let code = code.to_lowercase();
         !NAME_FRAMEWORKS.contains(&module(file)) && FRAMEWORK_WORDS.iter().any(|word| code.contains(word))

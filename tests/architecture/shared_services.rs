@@ -30,7 +30,7 @@ fn all() -> Vec<(String, String)> {
 }
 
 #[test]
-fn sessions_are_looked_up_in_the_tests_own_database_alone() {
+fn every_session_query_is_limited_to_the_tests_database() {
     for (name, text) in all() {
         for (at, _) in text.match_indices("pg_stat_activity") {
             let statement = text[at..].split("\";").next().unwrap_or_default();
@@ -43,7 +43,7 @@ fn sessions_are_looked_up_in_the_tests_own_database_alone() {
 }
 
 #[test]
-fn nothing_is_asked_again_without_a_pause() {
+fn every_polling_loop_pauses() {
     for (name, text) in all() {
         for line in text.lines().map(str::trim) {
             let empty = (line.starts_with("while ") || line.starts_with("until ")) && line.ends_with("{}");

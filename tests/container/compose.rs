@@ -78,7 +78,7 @@ fn ten_replicas_start_at_once_and_one_of_them_migrates() {
 }
 
 #[test]
-fn beside_postgresql_the_sample_is_served_at_the_port_that_was_asked_for() {
+fn the_sample_with_postgresql_serves_on_the_requested_port() {
     let images = vec![("INVOICES_IMAGE", Image::sample()), ("POSTGRES_IMAGE", postgres())];
     let port = free_port();
     let variables = [("POSTGRES_PASSWORD", "correct-horse".to_owned()), ("PORT", port.to_string())];

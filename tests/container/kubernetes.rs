@@ -66,7 +66,7 @@ fn the_deployment_starts_ten_replicas_and_one_of_them_migrates() {
 }
 
 #[test]
-fn the_deployment_beside_the_job_waits_for_it_and_only_verifies() {
+fn the_deployment_waits_for_the_migrate_job_and_only_verifies() {
     let (image, base) = (Image::sample(), postgres());
     let cluster = Cluster::new(&image, &base);
     let deployment = cluster.play("verifying");

@@ -46,7 +46,7 @@ fn the_image_starts_the_server_and_is_blocked_by_a_lying_ledger() {
 }
 
 #[test]
-fn the_image_says_what_it_is_runs_as_nobody_and_knows_how_to_ask_for_its_health() {
+fn the_image_has_labels_an_unprivileged_user_and_a_health_check() {
     let image = Image::sample();
     let mut inspect = image.podman();
     inspect.args(["image", "inspect", image.name()]);

@@ -40,7 +40,7 @@ fn image(steps: &[&str], server: &str) -> Image {
 }
 
 #[test]
-fn a_term_in_a_step_ends_its_whole_tree_and_another_session_survives_a_steps_end() {
+fn a_term_ends_a_steps_process_tree_and_an_exec_session_survives_the_step() {
     let script = "/busybox setsid /busybox sleep 1000 & (trap \"\" TERM; /busybox sleep 1001 &) ; echo step is up; until [ -e /tmp/go ]; do /busybox sleep 0.05; done";
     let image = image(&[script, "echo second is up; /busybox sleep 1000"], "");
     let name = format!("{}-steps", image.short());
@@ -64,7 +64,7 @@ fn a_term_in_a_step_ends_its_whole_tree_and_another_session_survives_a_steps_end
 }
 
 #[test]
-fn a_term_in_every_phase_ends_the_container_cleanly_and_in_time() {
+fn a_term_in_any_phase_stops_the_container_in_time() {
     let busybox = |script: &str| format!("[\"/busybox\", \"sh\", \"-c\", '''{script}''']");
     let step = |options: &str| format!("[[step]]\nname = \"one\"\n{options}\n");
     let script = "trap \"exit 0\" TERM; echo up; while :; do /busybox sleep 0.05; done";
@@ -94,7 +94,7 @@ fn a_term_in_every_phase_ends_the_container_cleanly_and_in_time() {
 }
 
 #[test]
-fn supervise_mode_forwards_reaps_and_returns_the_servers_code() {
+fn supervise_mode_forwards_signals_reaps_orphans_and_returns_the_servers_code() {
     let server = "[server]\nmode = \"supervise\"\ncommand = [\"/busybox\", \"sh\", \"-c\", '''trap \"echo rolled back; exit 9\" TERM; (/busybox setsid /busybox sleep 0.1 &) ; echo server is up; while :; do /busybox sleep 0.05; done''']\n";
     let image = image(&["echo step"], server);
     let name = format!("{}-supervised", image.short());
@@ -105,7 +105,7 @@ fn supervise_mode_forwards_reaps_and_returns_the_servers_code() {
 }
 
 #[test]
-fn the_server_is_what_a_direct_exec_would_have_made_it() {
+fn the_server_process_equals_a_directly_executed_one() {
     let image = image(&["/busybox setsid /busybox sleep 0.1 & exit 0"], "");
     let look = |arguments: &[&str]| {
         let look = "/busybox grep -E \"^(Sig|Shd|Cap|NoNew|Seccomp|Threads|Umask|Groups|Uid|Gid|PPid)\" /proc/self/status | /busybox grep -v SigQ; /busybox cut -d\" \" -f1,4-8 /proc/$$/stat; /busybox ls /proc/$$/fd; ulimit -a; pwd";

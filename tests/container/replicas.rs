@@ -143,7 +143,7 @@ fn podman(image: &Image, arguments: &[&str]) -> Outcome {
 }
 
 #[test]
-fn of_ten_containers_one_does_the_work_and_all_serve_when_it_is_done() {
+fn one_of_ten_containers_migrates_and_all_serve_afterwards() {
     let project = slow()
         .file("shared/2_count.sql", "CREATE TABLE applied (n int);\nINSERT INTO applied VALUES (1);\n")
         .step("[[step]]\nname = \"first data\"\nsql = { run = \"INSERT INTO applied VALUES (2)\", once_per_release = true }\n");
@@ -161,7 +161,7 @@ fn of_ten_containers_one_does_the_work_and_all_serve_when_it_is_done() {
 }
 
 #[test]
-fn when_the_holders_container_is_killed_another_goes_on_and_nothing_is_done_twice() {
+fn another_container_takes_over_when_the_lock_holder_is_killed() {
     let (image, project) = containers(slow());
     let mut replicas = Replicas::start(&image, &project, 10);
     project.until_running("until it may go on");
@@ -180,7 +180,7 @@ fn when_the_holders_container_is_killed_another_goes_on_and_nothing_is_done_twic
 }
 
 #[test]
-fn a_term_ends_who_migrates_and_who_waits_for_the_lock_and_nothing_is_left() {
+fn a_term_stops_the_migrating_and_the_waiting_container_without_leftovers() {
     let (image, project) = containers(slow());
     let mut replicas = Replicas::start(&image, &project, 2);
     project.until_running("until it may go on");
@@ -201,7 +201,7 @@ fn a_term_ends_who_migrates_and_who_waits_for_the_lock_and_nothing_is_left() {
 }
 
 #[test]
-fn a_container_whose_network_is_cut_stops_and_does_not_serve_and_another_goes_on() {
+fn a_container_without_network_stops_and_another_takes_over() {
     let server = Server::start("listen_addresses = '*'");
     let project = made_slow(Project::on(Database::on(server.url("postgres")), "").started());
     let (image, project) = containers(project);
@@ -227,7 +227,7 @@ fn a_container_whose_network_is_cut_stops_and_does_not_serve_and_another_goes_on
 }
 
 #[test]
-fn containers_that_cooperate_share_the_tenants_out() {
+fn cooperating_containers_share_the_tenants() {
     let (image, project) = containers(twelve("jobs = 2, cooperate = true"));
     let mut replicas = Replicas::start(&image, &project, 3);
     crate::run::cooperate::until_migrating(&project, 3);

@@ -87,7 +87,7 @@ fn nothing_is_left(project: &Project) {
 }
 
 #[test]
-fn what_the_command_has_made_is_migrated_and_verified_by_the_run() {
+fn the_run_migrates_and_verifies_the_tenants_that_the_command_creates() {
     let project = with_command(r#"["a", "b"]"#, r#"["python", "bare.py", "a", "b"]"#);
     with_migration(&project, "SELECT 1");
     project.portcullis.run(["tenant", "bootstrap"]).exits(0).prints("2 created");
@@ -96,7 +96,7 @@ fn what_the_command_has_made_is_migrated_and_verified_by_the_run() {
 }
 
 #[test]
-fn a_row_that_the_condition_leaves_out_was_there_before_and_stays() {
+fn an_existing_row_outside_the_condition_is_not_removed() {
     let project = with_command(r#"["demo"]"#, r#"["python", "-c", "raise SystemExit(3)"]"#);
     project.configure("where = \"schema_name <> 'public'\"", "where = \"name <> 'pending'\"");
     let row = "import bare; client = bare.Client(schema_name='demo', name='pending'); \
@@ -108,7 +108,7 @@ fn a_row_that_the_condition_leaves_out_was_there_before_and_stays() {
 }
 
 #[test]
-fn those_that_a_failure_keeps_from_being_made_whole_are_removed() {
+fn a_failure_removes_the_tenants_that_are_not_complete() {
     let project = with_command(r#"["a", "b"]"#, r#"["python", "bare.py", "a", "b"]"#);
     with_migration(&project, FAILS);
     project
@@ -122,7 +122,7 @@ fn those_that_a_failure_keeps_from_being_made_whole_are_removed() {
 }
 
 #[test]
-fn a_signal_while_they_are_migrated_takes_all_of_them_back() {
+fn a_signal_during_the_migrations_rolls_every_tenant_back() {
     let project = with_command(r#"["a", "b"]"#, r#"["python", "bare.py", "a", "b"]"#);
     with_migration(&project, SLOW);
     let running = project.portcullis.spawn(["tenant", "bootstrap"]);
@@ -133,7 +133,7 @@ fn a_signal_while_they_are_migrated_takes_all_of_them_back() {
 }
 
 #[test]
-fn a_signal_while_one_is_removed_takes_the_others_back_too() {
+fn a_signal_during_a_removal_also_rolls_the_other_tenants_back() {
     let project = with_command(r#"["a", "b"]"#, r#"["python", "bare.py", "a", "b"]"#);
     with_migration(
         &project,
@@ -154,7 +154,7 @@ fn a_signal_while_one_is_removed_takes_the_others_back_too() {
 }
 
 #[test]
-fn a_command_that_goes_on_after_the_signal_is_waited_for_first() {
+fn the_rollback_waits_for_a_command_that_continues_after_the_signal() {
     let project = with_command(r#"["demo"]"#, r#"["python", "late.py"]"#);
     let running = project.portcullis.spawn(["tenant", "bootstrap"]);
     until_true("the command to be ready", || project.portcullis.path("ready").exists());
@@ -164,7 +164,7 @@ fn a_command_that_goes_on_after_the_signal_is_waited_for_first() {
 }
 
 #[test]
-fn a_step_that_fails_beside_it_has_it_taken_back_under_the_lock() {
+fn a_failing_parallel_step_rolls_the_bootstrap_back_under_the_lock() {
     let project = with_command(r#"["demo"]"#, r#"["python", "bare.py", "demo"]"#);
     with_migration(&project, SLOW);
     let config = fs::read_to_string(project.portcullis.path("config.toml")).unwrap();
@@ -183,7 +183,7 @@ fn a_step_that_fails_beside_it_has_it_taken_back_under_the_lock() {
 }
 
 #[test]
-fn the_note_of_a_run_that_died_behind_its_work_is_struck_and_harms_nobody() {
+fn the_journal_entry_of_a_run_killed_after_its_commit_is_deleted_without_harm() {
     let project = with_command(r#"["demo"]"#, r#"["python", "manage.py", "bootstrap_demo_tenants", "demo"]"#);
     project.portcullis.run(["tenant", "bootstrap"]).exits(0).prints("1 created");
     let note = "INSERT INTO portcullis.journal (nonce, run, registry, tenant, kind) \
@@ -199,7 +199,7 @@ fn the_note_of_a_run_that_died_behind_its_work_is_struck_and_harms_nobody() {
 }
 
 #[test]
-fn what_a_killed_command_left_half_made_is_not_migrated_and_ends_the_start() {
+fn a_half_created_tenant_of_a_killed_command_stops_the_start() {
     let project = with_command(r#"["demo"]"#, r#"["python", "manage.py", "bootstrap_demo_tenants", "demo"]"#);
     project.portcullis.run(["tenant", "bootstrap"]).exits(0).prints("1 created");
     project.database.execute(

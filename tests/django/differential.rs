@@ -87,13 +87,13 @@ const PUBLIC: &str = "public";
 const GENERATED: usize = 24;
 
 #[test]
-fn the_gate_says_of_every_tenant_what_django_says_and_more() {
+fn the_gate_agrees_with_django_for_every_tenant() {
     let project = Project::complete();
     agree(&project, "django-5.2");
 }
 
 #[test]
-fn the_gate_says_of_squashes_of_squashes_what_django_6_says() {
+fn the_gate_agrees_with_django_6_about_squashes_of_squashes() {
     let project = six::project();
     agree(&project, "django-6.0");
 }
@@ -137,7 +137,7 @@ fn agree(project: &Project, rules: &str) {
 }
 
 #[test]
-fn the_own_check_of_django_tenants_stops_at_the_first_names_nothing_writes_and_hangs() {
+fn the_check_of_django_tenants_stops_at_the_first_tenant_and_hangs() {
     let project = Project::complete();
     project.copies(&["ghost".into(), "second".into(), "third".into()]);
     project.database.execute("DROP TABLE ghost.django_migrations; DELETE FROM second.django_migrations; DELETE FROM third.django_migrations");

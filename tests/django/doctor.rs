@@ -18,7 +18,7 @@ pub(super) fn check(project: &Project, id: &str) -> (String, String) {
 }
 
 #[test]
-fn code_that_creates_tenants_by_itself_is_named_with_its_line() {
+fn code_that_creates_tenants_itself_is_reported_with_its_line() {
     let project = Project::complete();
     project.portcullis.run(["doctor"]).exits(0);
     let (outcome, printed) = check(&project, "tenant-creation");
@@ -31,7 +31,7 @@ fn code_that_creates_tenants_by_itself_is_named_with_its_line() {
 }
 
 #[test]
-fn an_app_of_the_project_that_is_in_no_tenants_schema_is_named() {
+fn a_project_app_without_tables_in_any_tenant_is_reported() {
     let project = Project::new();
     project.portcullis.run(["manifest", "django"]).exits(0);
     let (outcome, printed) = check(&project, "tenant-apps");

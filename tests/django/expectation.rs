@@ -34,7 +34,7 @@ fn make(project: &Project) -> Outcome {
 }
 
 #[test]
-fn in_development_django_is_asked_at_each_start_and_that_is_said() {
+fn a_development_start_derives_the_manifest_from_django_and_logs_it() {
     let project = Project::complete();
     fs::remove_file(project.portcullis.path("portcullis.manifest.json")).unwrap();
     project.configure("manifest  = { file = \"portcullis.manifest.json\" }", "manifest  = { auto = true }");
@@ -52,7 +52,7 @@ fn in_development_django_is_asked_at_each_start_and_that_is_said() {
 }
 
 #[test]
-fn production_is_judged_against_the_next_release_before_it_is_deployed() {
+fn verify_compares_production_with_the_next_releases_manifest() {
     let project = Project::complete();
     add(&project, "0005_note", "0004_invoice_payment", "note");
     make(&project);
@@ -74,7 +74,7 @@ fn production_is_judged_against_the_next_release_before_it_is_deployed() {
 }
 
 #[test]
-fn one_app_alone_can_be_asked_for() {
+fn verify_can_be_limited_to_one_app() {
     let project = Project::complete();
     project.database.execute(
         "DROP TABLE demo.finance_invoice CASCADE; DELETE FROM demo.django_migrations WHERE app = 'contacts'",
@@ -95,7 +95,7 @@ fn one_app_alone_can_be_asked_for() {
 }
 
 #[test]
-fn a_manifest_is_readable_and_a_migration_is_one_line_of_its_diff() {
+fn a_new_migration_adds_one_line_to_the_manifest() {
     let project = Project::new();
     make(&project);
     let path = project.portcullis.path("portcullis.manifest.json");
@@ -118,7 +118,7 @@ fn a_manifest_is_readable_and_a_migration_is_one_line_of_its_diff() {
 }
 
 #[test]
-fn older_code_is_ahead_retired_or_diverged_by_what_the_database_recorded() {
+fn older_code_reports_ahead_retired_or_diverged_ledgers() {
     let project = Project::complete();
     add(&project, "0005_note", "0004_invoice_payment", "note");
     make(&project);
@@ -189,7 +189,7 @@ pub(super) fn with_types(project: &Project) {
 }
 
 #[test]
-fn with_types_of_tenants_each_is_judged_by_the_tables_of_its_own() {
+fn each_tenant_is_compared_with_the_tables_of_its_type() {
     let project = Project::new();
     with_types(&project);
     make(&project);
@@ -283,7 +283,7 @@ fn an_app_that_moved_from_shared_to_tenants_is_found_and_replayed() {
 }
 
 #[test]
-fn nothing_is_applied_onto_public_where_an_app_moved_and_has_a_new_migration() {
+fn migrate_does_not_touch_public_when_a_moved_app_has_a_new_migration() {
     let project = moved();
     add(&project, "0005_note", "0004_invoice_payment", "note");
     make(&project);
@@ -313,7 +313,7 @@ fn nothing_is_applied_onto_public_where_an_app_moved_and_has_a_new_migration() {
 }
 
 #[test]
-fn a_project_in_a_folder_of_its_own_is_found_by_its_manage_py() {
+fn a_project_in_a_subfolder_is_found_by_its_manage_py() {
     let project = Project::new();
     let folder = project.portcullis.folder();
     let inside = folder.join("src");

@@ -78,21 +78,21 @@ fn no_password_is_printed() {
 }
 
 #[test]
-fn a_check_that_fails_blocks_though_its_output_is_kept() {
+fn a_failing_check_blocks_although_its_output_is_captured() {
     let (theirs, ours) = both(&[("CREATE_DEMO_TENANT", "true"), ("FAIL", "verify")]);
     theirs.exits(0).prints("SERVING");
     ours.exits(79).prints("verify failed").prints_not("SERVING");
 }
 
 #[test]
-fn a_migration_that_fails_blocks() {
+fn a_failing_migration_blocks() {
     let (theirs, ours) = both(&[("FAIL", "migrate")]);
     theirs.exits(0).prints("SERVING");
     ours.exits(79).prints_not("SERVING");
 }
 
 #[test]
-fn every_tenant_is_verified_whatever_the_flags_say() {
+fn every_tenant_is_verified_with_any_flags() {
     for (name, value) in [("SKIP_MIGRATIONS", "1"), ("CREATE_DEMO_TENANT", "false")] {
         let theirs = place(STEPS);
         shell(&theirs, &[(name, value)]).wait().prints("SERVING");
@@ -138,7 +138,7 @@ fn a_tenant_whose_check_raises_is_not_counted_as_good() {
 }
 
 #[test]
-fn a_ledger_that_lies_is_found_out() {
+fn a_lying_ledger_is_detected() {
     let lying = r#"{"acme": {"domain": "a", "ledger": ["0001_initial", "0002_invoice"], "tables": []}}"#;
     let theirs = place(STEPS).file("tenants.json", lying);
     shell(&theirs, &[("CREATE_DEMO_TENANT", "true")])
@@ -152,7 +152,7 @@ fn a_ledger_that_lies_is_found_out() {
 }
 
 #[test]
-fn a_check_only_looks_and_there_is_one_for_the_demo_tenant_and_one_for_all() {
+fn checks_are_read_only_and_exist_for_one_tenant_and_for_all() {
     let behind = r#"{"acme": {"domain": "a", "ledger": []}}"#;
     let theirs = place(STEPS).file("tenants.json", behind);
     shell(&theirs, &[("CREATE_DEMO_TENANT", "true")]).wait().exits(0).prints("SERVING");
@@ -177,7 +177,7 @@ fn redis(port: &str, arguments: &[&str]) -> String {
 }
 
 #[test]
-fn a_run_that_is_killed_or_fails_leaves_no_lock_behind() {
+fn a_killed_or_failed_run_leaves_no_lock_behind() {
     let server = Redis::start();
     let port = server.port().to_string();
     let theirs = place(STEPS);
@@ -216,7 +216,7 @@ fn a_run_that_is_killed_or_fails_leaves_no_lock_behind() {
 }
 
 #[test]
-fn a_lock_is_nobody_elses_to_take_away() {
+fn another_run_cannot_remove_a_held_lock() {
     let server = Redis::start();
     let port = server.port().to_string();
     let holds = [("LOCK_PORT", port.as_str()), ("UNTIL_TOLD", "migrate")];
@@ -243,7 +243,7 @@ fn a_lock_is_nobody_elses_to_take_away() {
 }
 
 #[test]
-fn a_migration_gets_the_signal_and_the_time_to_roll_back() {
+fn a_migration_receives_the_signal_and_has_time_to_roll_back() {
     let theirs = place(STEPS);
     let mut command = Command::new("unshare");
     if !nix::unistd::geteuid().is_root() {
@@ -267,7 +267,7 @@ fn a_migration_gets_the_signal_and_the_time_to_roll_back() {
 }
 
 #[test]
-fn with_nothing_to_do_no_python_is_started() {
+fn a_start_with_nothing_to_do_runs_no_python() {
     let theirs = place(STEPS);
     shell(&theirs, &[("CREATE_DEMO_TENANT", "true")]).wait().prints("SERVING");
     let ran = fs::read_to_string(theirs.path("ran")).unwrap();
@@ -297,7 +297,7 @@ fn with_nothing_to_do_no_python_is_started() {
 }
 
 #[test]
-fn true_means_the_same_however_it_is_written_and_errors_are_seen() {
+fn every_spelling_of_true_is_equal_and_invalid_values_are_errors() {
     for word in ["1", "true", "yes", "on"] {
         let ours = place(STEPS).env("CREATE_DEMO_TENANT", word).env("FAIL", "collectstatic");
         ours.run(["run"]).exits(0).prints("collectstatic failed").prints("SERVING");

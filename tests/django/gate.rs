@@ -30,7 +30,7 @@ fn the_finance_invoice_incident_does_not_reach_a_customer() {
 }
 
 #[test]
-fn a_manifest_that_is_missing_or_stale_is_refused_with_the_command_that_makes_it() {
+fn a_missing_or_stale_manifest_is_rejected_with_the_command_that_builds_it() {
     let project = Project::new();
     for command in ["verify", "run"] {
         let missing = project.portcullis.run([command]).exits(78).prints("portcullis.manifest.json");
@@ -52,7 +52,7 @@ fn a_manifest_that_is_missing_or_stale_is_refused_with_the_command_that_makes_it
 }
 
 #[test]
-fn a_manifest_needs_no_database_and_the_settings_named_in_the_environment_will_do() {
+fn building_a_manifest_needs_no_database_and_accepts_settings_from_the_environment() {
     let mut project = Project::new();
     project.set("DB_HOST", "192.0.2.1");
     project.portcullis.run(["manifest", "django"]).exits(0).prints("23 migrations, 9 tables");
@@ -64,7 +64,7 @@ fn a_manifest_needs_no_database_and_the_settings_named_in_the_environment_will_d
 }
 
 #[test]
-fn settings_that_cannot_be_loaded_are_shown_with_the_place() {
+fn settings_that_cannot_be_loaded_are_reported_with_their_line() {
     let project = Project::new();
     let settings = project.portcullis.path("invoicing/settings.py");
     let text = fs::read_to_string(&settings).unwrap();
@@ -77,7 +77,7 @@ fn settings_that_cannot_be_loaded_are_shown_with_the_place() {
 }
 
 #[test]
-fn a_ledger_that_was_dropped_is_not_taken_for_a_schema_that_was() {
+fn a_dropped_ledger_is_not_reported_as_a_dropped_schema() {
     let project = Project::complete();
     project.database.execute("DROP TABLE demo.django_migrations");
     let lost = project.portcullis.run(["verify"]).exits(1).prints("restore the ledger's table from a backup");

@@ -16,7 +16,7 @@ fn behind(project: &Project, names: &[&str]) {
 }
 
 #[test]
-fn tenants_that_are_behind_are_migrated_and_one_that_fails_is_shown_with_its_output() {
+fn pending_tenants_are_migrated_and_a_failing_one_is_shown_with_its_output() {
     let project = Project::complete();
     behind(&project, &["acme", "bad", "corp"]);
     project.database.execute("ALTER TABLE bad.finance_invoice ADD COLUMN total int");
@@ -41,7 +41,7 @@ fn tenants_that_are_behind_are_migrated_and_one_that_fails_is_shown_with_its_out
 }
 
 #[test]
-fn the_first_failure_of_several_at_work_tells_truly_how_many_were_migrated() {
+fn the_first_of_several_parallel_failures_reports_the_right_number_of_migrated_tenants() {
     let project = Project::complete();
     behind(&project, &["acme", "bad", "corp", "dune"]);
     project.database.execute("ALTER TABLE bad.finance_invoice ADD COLUMN total int");
@@ -81,7 +81,7 @@ rmdir "at work/$1"
 "#;
 
 #[test]
-fn as_many_as_configured_are_at_work_at_a_time_and_no_name_is_taken_apart() {
+fn the_configured_number_of_commands_runs_in_parallel_and_no_name_is_split() {
     let project = Project::complete();
     behind(&project, &["acme", "bolt", "corp", "odd"]);
     let odd = "Odd $(touch pwned) & `more` *";
@@ -113,7 +113,7 @@ fn as_many_as_configured_are_at_work_at_a_time_and_no_name_is_taken_apart() {
 }
 
 #[test]
-fn what_other_code_recorded_is_never_applied_onto() {
+fn a_ledger_with_unknown_migrations_is_never_migrated() {
     let project = Project::complete();
     behind(&project, &["acme"]);
     project.database.execute(
@@ -127,7 +127,7 @@ fn what_other_code_recorded_is_never_applied_onto() {
 }
 
 #[test]
-fn every_line_says_whose_it_is_and_each_failed_tenant_is_shown_with_its_own() {
+fn every_line_names_its_tenant_and_each_failure_shows_its_own_lines() {
     let project = Project::complete();
     behind(&project, &["acme", "bad", "worse"]);
     project.database.execute(
@@ -171,7 +171,7 @@ class Migration(migrations.Migration):
 "#;
 
 #[test]
-fn the_projects_own_commands_go_past_the_pooler_and_name_the_run() {
+fn project_commands_bypass_the_pooler_and_carry_the_run_identifier() {
     let mut project = Project::complete();
     let host = "host     = \"${DB_HOST:-localhost}\"";
     project.configure(host, "host     = \"127.0.0.1\"");
@@ -187,7 +187,7 @@ fn the_projects_own_commands_go_past_the_pooler_and_name_the_run() {
 }
 
 #[test]
-fn replicas_that_cooperate_migrate_no_tenant_that_another_has() {
+fn cooperating_replicas_never_migrate_the_same_tenant() {
     let project = Project::complete();
     behind(&project, &["acme", "corp", "held"]);
     let digest = sha2::Sha256::digest("portcullis schema held");
@@ -233,7 +233,7 @@ class Migration(migrations.Migration):
 "#;
 
 #[test]
-fn a_migration_that_commits_by_itself_and_fails_is_not_said_to_be_rolled_back() {
+fn a_failing_migration_that_committed_is_not_reported_as_rolled_back() {
     let project = Project::complete();
     std::fs::write(project.portcullis.path("finance/migrations/0005_half.py"), HALF).unwrap();
     project.portcullis.run(["manifest", "django"]).exits(0);
@@ -247,7 +247,7 @@ fn a_migration_that_commits_by_itself_and_fails_is_not_said_to_be_rolled_back() 
 }
 
 #[test]
-fn a_canary_that_fails_holds_the_others_back() {
+fn a_failing_canary_stops_all_other_tenants() {
     let project = Project::complete();
     behind(&project, &["acme", "corp"]);
     project.database.execute(&BEHIND.replace("{}", "demo"));

@@ -30,7 +30,7 @@ class Migration(migrations.Migration):
 "#;
 
 #[test]
-fn output_without_line_ends_or_in_any_encoding_disturbs_nothing() {
+fn output_without_line_ends_or_in_any_encoding_is_accepted() {
     let project = Project::complete();
     let settings = project.portcullis.path("invoicing/settings.py");
     let text = fs::read_to_string(&settings).unwrap();
@@ -46,7 +46,7 @@ fn output_without_line_ends_or_in_any_encoding_disturbs_nothing() {
 }
 
 #[test]
-fn a_failure_before_the_first_schema_is_told_by_its_exception() {
+fn a_failure_before_the_first_schema_is_reported_by_its_exception() {
     let project = Project::complete();
     fs::write(project.portcullis.path("finance/migrations/0005_noisy.py"), NOISY).unwrap();
     project.portcullis.run(["manifest", "django"]).exits(0);
@@ -60,7 +60,7 @@ const STEP: &str =
     r#"bootstrap = { tenants = ["demo"], run = ["python", "manage.py", "bootstrap_demo_tenants", "demo"] }"#;
 
 #[test]
-fn what_a_command_prints_is_shown_while_it_runs_and_not_kept() {
+fn command_output_is_shown_at_once_and_not_buffered() {
     let mut project = empty();
     project.set("CREATE_DEMO_TENANT", "1");
     let script = "echo at work; while [ ! -e heard ]; do sleep 0.05; done; yes 'a line of output' | head -400000; \
@@ -90,7 +90,7 @@ while os.path.exists("slow") and not os.path.exists("heard"):
 "#;
 
 #[test]
-fn what_a_project_prints_is_shown_while_every_command_by_hand_runs() {
+fn project_output_is_shown_while_a_manual_command_runs() {
     let project = Project::complete();
     let settings = project.portcullis.path("invoicing/settings.py");
     let text = fs::read_to_string(&settings).unwrap();

@@ -8,7 +8,7 @@ use crate::support::{
 };
 
 #[test]
-fn the_healthy_tenants_are_served_and_the_broken_one_answers_503() {
+fn complete_tenants_are_served_and_a_broken_one_returns_503() {
     let port = free_port();
     let mut project = Project::complete();
     project.set("PORT", &port.to_string());

@@ -3,7 +3,7 @@
 use crate::support::django::Project;
 
 #[test]
-fn a_dropped_table_is_made_again_by_replaying_its_app() {
+fn a_replay_restores_a_dropped_table() {
     let project = Project::complete();
     project.database.execute(
         "DROP TABLE demo.finance_invoice; \
@@ -31,7 +31,7 @@ fn a_dropped_table_is_made_again_by_replaying_its_app() {
 }
 
 #[test]
-fn what_cannot_be_replayed_is_explained_and_left_as_it_is() {
+fn an_app_that_cannot_be_replayed_is_explained_and_not_changed() {
     let project = Project::complete();
     let repair = |app| project.portcullis.run(["repair", "demo", "--replay", app]);
     repair("finance").exits(1).prints("cannot be replayed");
@@ -55,7 +55,7 @@ fn what_cannot_be_replayed_is_explained_and_left_as_it_is() {
 }
 
 #[test]
-fn a_replay_that_fails_leaves_the_ledger_as_it_was() {
+fn a_failing_replay_does_not_change_the_ledger() {
     let project = Project::complete();
     // A relation of the same name that is no table: the look finds nothing, and CREATE TABLE fails.
     project.database.execute("DROP TABLE demo.finance_invoice; CREATE SEQUENCE demo.finance_invoice");
@@ -72,7 +72,7 @@ fn a_replay_that_fails_leaves_the_ledger_as_it_was() {
 }
 
 #[test]
-fn every_tenant_that_lost_an_app_is_repaired_at_once() {
+fn one_command_repairs_every_tenant_that_lost_an_app() {
     let project = Project::complete();
     project.copies(&["acme".into(), "globex".into()]);
     project.database.execute("DROP TABLE demo.finance_invoice; DROP TABLE globex.finance_invoice");
@@ -86,7 +86,7 @@ fn every_tenant_that_lost_an_app_is_repaired_at_once() {
 }
 
 #[test]
-fn what_is_pending_is_applied_through_the_framework() {
+fn pending_migrations_are_applied_by_the_framework() {
     let project = Project::complete();
     project.database.execute(
         "DELETE FROM demo.django_migrations WHERE name = '0004_invoice_payment'; \

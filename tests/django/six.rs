@@ -26,7 +26,7 @@ pub fn project() -> Project {
 }
 
 #[test]
-fn generated_ledgers_are_judged_against_what_both_djangos_answer_today() {
+fn generated_ledgers_get_the_verdict_of_both_django_versions() {
     for (release, file) in [(Release::Five, "ledgers-5.2.json"), (Release::Six, "ledgers-6.0.json")] {
         let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/django");
         let mut command = std::process::Command::new(release.programs().join("python"));
@@ -37,7 +37,7 @@ fn generated_ledgers_are_judged_against_what_both_djangos_answer_today() {
 }
 
 #[test]
-fn a_lost_app_is_replayed_and_what_is_behind_is_migrated() {
+fn a_lost_app_is_replayed_and_pending_migrations_are_applied() {
     let project = project();
     project.database.execute("DROP TABLE demo.finance_invoice; DROP TABLE demo.contacts_contact");
     project.manage(&["migrate_schemas", "--check", "-v0"]).exits(0);

@@ -118,7 +118,7 @@ fn dump(project: &Project, schema: &str) -> String {
 }
 
 #[test]
-fn a_copy_is_exactly_what_the_framework_makes() {
+fn a_copy_equals_a_schema_that_the_framework_migrated() {
     let project = Project::complete();
     every_kind(&project);
     project.portcullis.run(["tenant", "create", "plain"]).exits(0);
@@ -167,7 +167,7 @@ fn a_copy_is_exactly_what_the_framework_makes() {
 }
 
 #[test]
-fn a_template_that_is_stale_changed_or_gone_is_refused() {
+fn a_stale_changed_or_missing_template_is_rejected() {
     let project = with_template();
     let path = project.portcullis.path("portcullis.template.sql");
     let text = fs::read_to_string(&path).unwrap();
@@ -232,7 +232,7 @@ fn fails_at(project: &Project, object: &str) {
 }
 
 #[test]
-fn a_copy_that_fails_half_way_leaves_nothing() {
+fn a_failing_copy_leaves_nothing() {
     let project = with_template();
     // What the dump makes stands in the way as soon as a schema is made.
     fails_at(&project, "acme.finance_invoice%");
@@ -246,7 +246,7 @@ fn a_copy_that_fails_half_way_leaves_nothing() {
 }
 
 #[test]
-fn a_copy_that_is_not_what_the_template_is_leaves_nothing() {
+fn a_copy_that_differs_from_the_template_is_rolled_back() {
     let project = with_template();
     // Nothing is missing, and yet it is another table than the framework makes.
     project.database.execute(
@@ -266,7 +266,7 @@ fn a_copy_that_is_not_what_the_template_is_leaves_nothing() {
 }
 
 #[test]
-fn a_template_is_made_also_where_a_row_of_the_registry_needs_more_than_its_defaults() {
+fn a_template_can_be_built_when_the_registry_has_required_columns() {
     let project = Project::new();
     project.portcullis.run(["manifest", "django"]).exits(0);
     project.portcullis.run(["migrate", "--shared"]).exits(0);
@@ -282,7 +282,7 @@ fn a_template_is_made_also_where_a_row_of_the_registry_needs_more_than_its_defau
 }
 
 #[test]
-fn what_is_left_of_a_template_that_could_not_be_made_is_told_and_not_denied() {
+fn a_failed_template_build_reports_the_schema_that_it_leaves() {
     let project = with_template();
     // Neither the making nor the removing succeeds.
     fails_at(&project, "portcullis_template%.finance_invoice");

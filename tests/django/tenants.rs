@@ -48,7 +48,7 @@ pub(super) const FAILS: &str =
 pub(super) const SLOW: &str = "SELECT pg_sleep(40) WHERE current_schema() NOT IN ('public')";
 
 #[test]
-fn a_created_tenant_is_whole_for_the_gate_for_django_and_for_its_visitors() {
+fn a_created_tenant_is_complete_for_the_gate_for_django_and_for_visitors() {
     let project = empty();
     let create =
         ["tenant", "create", "Acme GmbH", "--schema", "acme", "--domain", "acme.localhost", "--json"];
@@ -72,7 +72,7 @@ fn a_created_tenant_is_whole_for_the_gate_for_django_and_for_its_visitors() {
 }
 
 #[test]
-fn a_migration_that_fails_is_shown_in_djangos_words_and_leaves_nothing() {
+fn a_failing_migration_shows_djangos_error_and_leaves_nothing() {
     let project = empty();
     with_migration(&project, FAILS);
     let failed = project.portcullis.run(["tenant", "create", "acme"]).exits(73);
@@ -85,7 +85,7 @@ fn a_migration_that_fails_is_shown_in_djangos_words_and_leaves_nothing() {
 }
 
 #[test]
-fn an_interpreter_that_is_not_there_is_the_reason_and_leaves_nothing() {
+fn a_missing_interpreter_is_reported_and_leaves_nothing() {
     let project = empty();
     project.configure("framework = \"django\"", "framework = \"django\"\npython = \"no-such-python\"");
     let failed = project.portcullis.run(["tenant", "create", "acme", "--json"]).exits(73);
@@ -100,7 +100,7 @@ fn an_interpreter_that_is_not_there_is_the_reason_and_leaves_nothing() {
 }
 
 #[test]
-fn a_time_out_a_signal_and_a_kill_leave_nothing_and_nothing_in_public() {
+fn a_time_out_a_signal_and_a_kill_leave_no_tenant_and_no_rows_in_public() {
     let project = empty();
     let public = || {
         project
@@ -147,7 +147,7 @@ fn a_time_out_a_signal_and_a_kill_leave_nothing_and_nothing_in_public() {
 }
 
 #[test]
-fn a_command_of_the_projects_own_that_fails_takes_back_what_was_named_and_nothing_else() {
+fn a_failing_project_command_rolls_back_only_the_named_tenants() {
     let mut project = empty();
     project.set("CREATE_DEMO_TENANT", "1");
     // It makes the demo tenant and then fails; a customer signs up meanwhile.
@@ -184,7 +184,7 @@ fn a_command_of_the_projects_own_that_fails_takes_back_what_was_named_and_nothin
 }
 
 #[test]
-fn customers_who_sign_up_while_the_demo_tenants_are_made_are_never_touched() {
+fn a_bootstrap_does_not_touch_customers_who_sign_up_meanwhile() {
     let mut project = empty();
     project.set("CREATE_DEMO_TENANT", "1");
     // The demo tenant is not done before the last customer is there.
@@ -210,7 +210,7 @@ fn customers_who_sign_up_while_the_demo_tenants_are_made_are_never_touched() {
 }
 
 #[test]
-fn the_applications_own_snippet_creates_a_tenant_and_tells_its_failures_apart() {
+fn the_documented_snippet_creates_a_tenant_and_distinguishes_its_failures() {
     let mut project = empty();
     let path = std::env::var("PATH").unwrap();
     let built =
@@ -238,7 +238,7 @@ fn the_applications_own_snippet_creates_a_tenant_and_tells_its_failures_apart() 
 }
 
 #[test]
-fn with_types_of_tenants_each_is_made_of_what_its_type_needs() {
+fn each_tenant_is_created_with_the_tables_of_its_type() {
     let project = Project::new();
     with_types(&project);
     project.portcullis.run(["manifest", "django"]).exits(0);

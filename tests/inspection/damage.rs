@@ -21,7 +21,7 @@ fn an_invalid_index_is_found_among_few_tenants_and_among_many() {
 }
 
 #[test]
-fn a_ledger_that_cannot_be_read_hides_no_other() {
+fn an_unreadable_ledger_does_not_hide_the_others() {
     let database = Database::fresh();
     let fleet = fleet::complete(&database.url());
     database.execute(&fleet::copies(&fleet::names(7)));
@@ -34,7 +34,7 @@ fn a_ledger_that_cannot_be_read_hides_no_other() {
 }
 
 #[test]
-fn a_schema_that_nobody_registered_and_a_tenant_that_is_not_registered_are_named() {
+fn an_unregistered_schema_and_an_unregistered_tenant_are_named() {
     let database = Database::fresh();
     let fleet = fleet::complete(&database.url());
     database.execute(&fleet::copies(&["stray"]));

@@ -16,7 +16,7 @@ const PAUSE: Duration = Duration::from_millis(2);
 const OURS: &str = "SELECT count(*)::text FROM pg_stat_activity WHERE application_name LIKE 'portcullis%'";
 
 #[test]
-fn a_server_of_twenty_connections_and_a_full_lock_table_is_read_and_nobody_else_notices() {
+fn an_inspection_works_with_twenty_connections_and_a_full_lock_table() {
     let server = Server::start("max_connections = 20\nmax_locks_per_transaction = 10");
     server.execute("postgres", "CREATE DATABASE app");
     server.execute("postgres", "CREATE DATABASE other");

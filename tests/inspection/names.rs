@@ -6,7 +6,7 @@ use crate::support::{
 };
 
 #[test]
-fn a_tenant_is_never_looked_up_through_search_path() {
+fn a_tenant_is_never_found_through_search_path() {
     let database = Database::fresh();
     let fleet = fleet::complete(&database.url());
     database.execute(&fleet::copies(&["whole", "tableless", "ledgerless"]));
@@ -31,7 +31,7 @@ fn a_tenant_is_never_looked_up_through_search_path() {
 }
 
 #[test]
-fn one_schema_that_may_not_be_read_is_named_and_the_others_are_judged() {
+fn a_schema_without_read_permission_is_named_and_the_others_are_inspected() {
     let database = Database::fresh();
     let reader = format!("{}_reader", database.name());
     let fleet = fleet::complete(&database.url()).env("READER", &reader);
@@ -77,7 +77,7 @@ fn one_schema_that_may_not_be_read_is_named_and_the_others_are_judged() {
 }
 
 #[test]
-fn a_ledger_that_somebody_holds_locked_is_named_and_the_others_are_judged() {
+fn a_locked_ledger_is_named_and_the_others_are_inspected() {
     let database = Database::fresh();
     let fleet = fleet::complete(&database.url());
     database.execute(&fleet::copies(&fleet::names(20)));
@@ -92,7 +92,7 @@ fn a_ledger_that_somebody_holds_locked_is_named_and_the_others_are_judged() {
 }
 
 #[test]
-fn what_stands_under_a_tables_name_must_be_of_its_kind() {
+fn an_expected_table_must_not_be_another_kind_of_relation() {
     let database = Database::fresh();
     let fleet = fleet::complete(&database.url())
         .file("tenant/3_totals.sql", "CREATE VIEW totals AS SELECT count(n) AS items FROM item;\n");

@@ -8,7 +8,7 @@ use std::{
 use crate::support::{cluster::Database, fleet};
 
 #[test]
-fn tenants_that_come_and_go_are_never_judged_wrongly() {
+fn tenants_created_or_deleted_during_an_inspection_get_no_wrong_verdict() {
     let database = Database::fresh();
     let fleet = fleet::complete(&database.url());
     database.execute(&fleet::copies(&fleet::names(60)));
@@ -44,7 +44,7 @@ fn tenants_that_come_and_go_are_never_judged_wrongly() {
 }
 
 #[test]
-fn a_tenant_that_is_migrated_meanwhile_has_no_lying_ledger() {
+fn a_tenant_migrated_during_an_inspection_has_no_lying_ledger() {
     let database = Database::fresh();
     let fleet = fleet::complete(&database.url());
     let names = fleet::names(60);

@@ -8,7 +8,7 @@ fn with_registry(fleet: Portcullis, registry: &str) -> Portcullis {
 }
 
 #[test]
-fn a_registry_that_is_missing_is_never_a_registry_without_tenants() {
+fn a_missing_registry_is_not_an_empty_registry() {
     let database = Database::fresh();
     let fleet = fleet::complete(&database.url());
     database.execute("CREATE TABLE others (LIKE tenants); INSERT INTO others SELECT * FROM tenants");
@@ -20,7 +20,7 @@ fn a_registry_that_is_missing_is_never_a_registry_without_tenants() {
 }
 
 #[test]
-fn a_registry_that_the_migrations_make_is_missing_in_the_shared_schema() {
+fn a_registry_created_by_migrations_is_reported_missing_in_the_shared_schema() {
     let database = Database::fresh();
     let fleet = fleet::complete(&database.url());
     database.execute("DROP TABLE tenants");
@@ -44,7 +44,7 @@ fn the_condition_decides_which_rows_are_tenants() {
 }
 
 #[test]
-fn a_registry_that_cannot_be_read_in_time_proves_nothing() {
+fn a_registry_read_that_times_out_is_unproven() {
     let database = Database::fresh();
     let fleet = fleet::complete(&database.url());
     let config = std::fs::read_to_string(fleet.path("config.toml")).unwrap();

@@ -3,7 +3,7 @@
 use crate::support::project::Project;
 
 #[test]
-fn a_policy_on_the_registry_that_hides_tenants_keeps_the_gate_shut() {
+fn a_row_policy_that_hides_registry_rows_closes_the_gate() {
     let project = Project::complete("");
     project.database.execute("DROP TABLE b.item");
     project.portcullis.run(["verify"]).exits(1);
@@ -23,7 +23,7 @@ fn a_policy_on_the_registry_that_hides_tenants_keeps_the_gate_shut() {
 }
 
 #[test]
-fn a_row_that_the_condition_leaves_out_needs_no_schema() {
+fn a_row_outside_the_condition_needs_no_schema() {
     let project = Project::complete("")
         .replace("schema_column = \"name\"", "schema_column = \"name\", where = \"name IS NOT NULL\"");
     project.database.execute(

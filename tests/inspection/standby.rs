@@ -3,7 +3,7 @@
 use crate::support::{fleet, server::Server, time_limits::until_true};
 
 #[test]
-fn a_standby_is_refused_unless_it_is_allowed() {
+fn a_standby_is_rejected_unless_it_is_allowed() {
     let primary = Server::start("wal_level = replica");
     primary.execute("postgres", "CREATE DATABASE app");
     let fleet = fleet::complete(&primary.url("app"));

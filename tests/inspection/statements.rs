@@ -5,7 +5,7 @@ use crate::support::{fleet, server::Server};
 const LOGGED: &str = "log_statement = all\nlog_line_prefix = '%a|'\nlog_min_messages = warning";
 
 #[test]
-fn a_start_with_nothing_to_do_sends_nothing_but_reads() {
+fn a_start_with_nothing_to_do_only_sends_reads() {
     let server = Server::start(LOGGED);
     server.execute("postgres", "CREATE DATABASE app");
     let fleet = fleet::complete(&server.url("app"));
@@ -46,7 +46,7 @@ fn a_start_with_nothing_to_do_sends_nothing_but_reads() {
 }
 
 #[test]
-fn a_start_with_nothing_to_do_logs_in_as_seldom_as_can_be() {
+fn a_start_with_nothing_to_do_opens_the_fewest_connections() {
     let server = Server::start("log_connections = on\nlog_line_prefix = '%a|'");
     server.execute("postgres", "CREATE DATABASE app");
     let fleet = fleet::complete(&server.url("app"));

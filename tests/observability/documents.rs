@@ -9,7 +9,7 @@ use std::{
 const FOLDERS: [&str; 4] = ["", "docs", "docs/decisions", "docker/kubernetes"];
 
 #[test]
-fn every_link_of_the_documents_leads_to_a_heading() {
+fn every_link_in_the_documents_has_a_target() {
     let broken: Vec<String> = documents()
         .iter()
         .flat_map(|document| {
@@ -29,7 +29,7 @@ fn every_link_of_the_documents_leads_to_a_heading() {
 
 /// `src/` may be left out, as in the table of the guarantees.
 #[test]
-fn every_source_file_that_the_architecture_names_exists() {
+fn every_source_file_in_the_architecture_document_exists() {
     let text = prose(&root().join("ARCHITECTURE.md"));
     let missing: Vec<&str> = text
         .split('`')

@@ -69,7 +69,7 @@ fn probes_pages_and_metrics_are_answered_during_the_start_up() {
 }
 
 #[test]
-fn health_asks_the_file_and_knows_before_and_after_the_handover() {
+fn health_reads_the_status_file_before_and_after_the_handover() {
     let portcullis = waiting(free_port());
     portcullis.run(["health", "--live"]).exits(1).prints("cannot read `state`");
     let running = at_the_flag(&portcullis);
@@ -83,7 +83,7 @@ fn health_asks_the_file_and_knows_before_and_after_the_handover() {
 }
 
 #[test]
-fn health_asks_the_endpoint_where_there_is_no_file() {
+fn health_asks_the_endpoint_without_a_status_file() {
     let port = free_port();
     let portcullis = waiting(port);
     let config = std::fs::read_to_string(portcullis.path("config.toml")).unwrap();
@@ -96,7 +96,7 @@ fn health_asks_the_endpoint_where_there_is_no_file() {
 }
 
 #[test]
-fn it_answers_while_nobody_reads_the_log() {
+fn the_endpoint_responds_while_the_log_is_not_read() {
     let port = free_port();
     let portcullis = Portcullis::new().config(&format!(
         "[status]\nlisten = \"127.0.0.1:{port}\"\n[[step]]\nname = \"talk\"\ncommand = {{ run = [\"sh\", \"-c\", \
@@ -127,7 +127,7 @@ fn it_answers_while_nobody_reads_the_log() {
 }
 
 #[test]
-fn it_answers_while_a_long_migration_runs_and_nobody_reads_the_terminal() {
+fn the_endpoint_responds_during_a_migration_with_a_blocked_terminal() {
     let port = free_port();
     // More than any terminal holds.
     let talk = "[[step]]\nname = \"talk\"\ncommand.run = [\"seq\", \"100000\"]\n";
@@ -157,7 +157,7 @@ const BIND: &str = "use Socket; socket(S, PF_INET, SOCK_STREAM, 0) or exit 96; \
                     bind(S, sockaddr_in(shift, INADDR_LOOPBACK)) or exit 98; listen(S, 1) or exit 97";
 
 #[test]
-fn the_port_is_free_before_the_exec_a_hundred_times_of_a_hundred() {
+fn the_port_is_free_before_each_of_a_hundred_execs() {
     // Below the ports that the kernel gives to clients, lest a client's own port be in the way.
     let port = u16::try_from(20_000 + std::process::id() % 10_000).unwrap();
     let portcullis = Portcullis::new().config(&format!(
@@ -187,7 +187,7 @@ fn the_port_is_free_before_the_exec_a_hundred_times_of_a_hundred() {
 }
 
 #[test]
-fn idle_connections_starve_no_probe() {
+fn idle_connections_do_not_block_probes() {
     let port = free_port();
     let portcullis = waiting(port);
     let running = at_the_flag(&portcullis);
@@ -199,7 +199,7 @@ fn idle_connections_starve_no_probe() {
 }
 
 #[test]
-fn no_client_leaves_the_port_in_time_wait() {
+fn no_client_connection_leaves_the_port_in_time_wait() {
     let port = u16::try_from(30_000 + std::process::id() % 2_000).unwrap();
     let portcullis = Portcullis::new().config(&format!(
         "[status]\nlisten = \"127.0.0.1:{port}\"\n\

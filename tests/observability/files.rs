@@ -37,14 +37,14 @@ fn the_metrics_file_remembers_the_last_success() {
 }
 
 #[test]
-fn a_file_that_cannot_be_written_is_a_warning() {
+fn an_unwritable_file_is_a_warning() {
     let ok = "[[step]]\nname = \"fine\"\ncommand = { run = [\"true\"] }\n";
     let portcullis = Portcullis::new().config(&format!("[metrics]\nfile = \"/nowhere/out.prom\"\n{ok}"));
     portcullis.run(["run"]).exits(0).prints("warning: cannot write `/nowhere/out.prom`");
 }
 
 #[test]
-fn an_address_that_is_taken_is_a_warning() {
+fn an_address_in_use_is_a_warning() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let ok = "[[step]]\nname = \"fine\"\ncommand = { run = [\"true\"] }\n";
@@ -53,7 +53,7 @@ fn an_address_that_is_taken_is_a_warning() {
 }
 
 #[test]
-fn who_is_notified_gets_the_facts_without_passwords() {
+fn a_notification_has_the_facts_without_passwords() {
     let notify = "[notify]\ncommand = [\"sh\", \"-c\", 'cat > told; printf %s \"$PORTCULLIS_NOTIFICATION\" > summary']\n";
     let step =
         "[[step]]\nname = \"leaky\"\ncommand = { run = [\"sh\", \"-c\", \"echo got $API_TOKEN; exit 5\"] }\n";
@@ -71,7 +71,7 @@ fn who_is_notified_gets_the_facts_without_passwords() {
 }
 
 #[test]
-fn who_is_notified_gets_all_that_there_is_to_say() {
+fn a_notification_has_every_field() {
     let notify = "[notify]\ncommand = [\"sh\", \"-c\", 'cat > told']\n";
     let step = "[[step]]\nname = \"long\"\n\
                 command.run = [\"sh\", \"-c\", \"for i in $(seq 20); do printf '%016000d\\\\n' 0; done; exit 5\"]\n";
@@ -82,7 +82,7 @@ fn who_is_notified_gets_all_that_there_is_to_say() {
 }
 
 #[test]
-fn a_notification_that_hangs_or_is_missing_changes_nothing() {
+fn a_hanging_or_missing_notification_program_has_no_effect() {
     let notify =
         "[notify]\ncommand = [\"sh\", \"-c\", \"trap '' TERM; sleep 100 & wait\"]\ntimeout = \"500ms\"\n";
     let started = Instant::now();
@@ -94,7 +94,7 @@ fn a_notification_that_hangs_or_is_missing_changes_nothing() {
 }
 
 #[test]
-fn a_tenant_that_could_not_be_created_notifies_even_where_it_only_warns() {
+fn a_failed_creation_notifies_even_if_the_step_only_warns() {
     let config = "[notify]\ncommand = [\"sh\", \"-c\", 'cat > told']\n\
                   [database]\nurl = \"sqlite://var\"\n\
                   [tenants]\nregistry = { table = \"tenants\", schema_column = \"schema_name\" }\n\
@@ -115,7 +115,7 @@ fn a_tenant_that_could_not_be_created_notifies_even_where_it_only_warns() {
 }
 
 #[test]
-fn of_three_hundred_broken_tenants_the_log_ends_with_the_most_useful() {
+fn the_log_of_three_hundred_broken_tenants_ends_with_the_most_useful_lines() {
     let config = "[database]\nurl = \"sqlite://var\"\n\
                   [tenants]\nregistry = { table = \"tenants\", schema_column = \"schema_name\" }\n\
                   [migrations]\nshared = \"shared\"\ntenant = \"tenant\"\nmanifest.auto = true\n\
@@ -155,7 +155,7 @@ fn of_three_hundred_broken_tenants_the_log_ends_with_the_most_useful() {
 }
 
 #[test]
-fn what_fails_and_only_warns_notifies_nobody() {
+fn a_failure_that_only_warns_sends_no_notification() {
     let notify = "[notify]\ncommand = [\"touch\", \"told\"]\n";
     let portcullis = Portcullis::new().config(&format!("{notify}{BLOCKED}on_failure = \"warn\"\n"));
     portcullis.run(["run"]).exits(0);

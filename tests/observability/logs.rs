@@ -33,7 +33,7 @@ fn every_line_is_an_object_with_the_documented_fields() {
 }
 
 #[test]
-fn a_configuration_that_is_wrong_is_told_in_json_too() {
+fn an_invalid_configuration_is_also_reported_as_json() {
     let portcullis = Portcullis::new().config("rol = \"web\"").env("PORTCULLIS_LOG_FORMAT", "json");
     let outcome = portcullis.run(["run"]).exits(78);
     let line: Value = serde_json::from_str(outcome.stderr.trim_end()).expect(&outcome.stderr);
@@ -42,7 +42,7 @@ fn a_configuration_that_is_wrong_is_told_in_json_too() {
 }
 
 #[test]
-fn levels_leave_out_what_matters_less() {
+fn the_log_level_filters_lines() {
     let portcullis = Portcullis::new().config(STEPS);
     let quiet = portcullis.run(["run", "--role", "web", "--log-level", "warn"]).exits(0);
     assert_eq!(quiet.stderr.lines().count(), 1, "{quiet}");
@@ -52,7 +52,7 @@ fn levels_leave_out_what_matters_less() {
 }
 
 #[test]
-fn the_most_that_can_be_shown_is_still_one_object_a_line() {
+fn the_longest_output_is_still_one_object_per_line() {
     let mut portcullis = Portcullis::new().config(STEPS).env("API_TOKEN", "correct-horse");
     for (level, variable) in [("debug", ""), ("info", "trace")] {
         portcullis = portcullis.env("PORTCULLIS_LOG", variable);
@@ -89,7 +89,7 @@ fn github_gets_groups_and_annotations() {
 }
 
 #[test]
-fn colours_are_for_terminals_and_for_who_asks() {
+fn colours_are_printed_on_terminals_and_on_request() {
     let portcullis = Portcullis::new().config(STEPS);
     portcullis.run(["run", "--role", "web"]).exits(0).prints_not("\u{1b}");
     portcullis.run(["run", "--role", "web", "--color", "always"]).exits(0).prints("\u{1b}[");

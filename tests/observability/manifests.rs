@@ -17,7 +17,7 @@ fn every_shipped_configuration_is_valid() {
 }
 
 #[test]
-fn a_deployment_beside_a_job_only_verifies() {
+fn a_deployment_with_a_migrate_job_only_verifies() {
     let config = read("docker/kubernetes/base/config.toml");
     let portcullis = Portcullis::new().config(&config).env("DB_HOST", "db").env("SKIP_MIGRATIONS", "true");
     let plan = portcullis.run(["plan", "--format", "json"]).exits(0).stdout;
@@ -33,7 +33,7 @@ fn a_deployment_beside_a_job_only_verifies() {
 }
 
 #[test]
-fn hooks_and_waves_carry_the_same_configuration() {
+fn hooks_and_waves_have_the_same_configuration() {
     let config = read("docker/kubernetes/base/config.toml");
     let lines = || config.lines().filter(|line| !line.starts_with("#:schema"));
     let expected: String =
@@ -45,12 +45,12 @@ fn hooks_and_waves_carry_the_same_configuration() {
 }
 
 #[test]
-fn the_manifests_are_what_kubernetes_and_a_gate_ask_for() {
+fn the_manifests_satisfy_kubernetes_and_the_gate() {
     judged(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docker/kubernetes")).exits(0);
 }
 
 #[test]
-fn a_manifest_that_breaks_a_rule_is_found() {
+fn a_manifest_that_breaks_a_rule_is_reported() {
     for (file, right, wrong, words) in [
         ("pod.yaml", "runAsNonRoot: true", "runAsNonRoot: false", "may run as root"),
         ("pod.yaml", "drop: [ALL]", "drop: [NET_RAW]", "keeps capabilities"),

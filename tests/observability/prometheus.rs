@@ -12,13 +12,13 @@ use crate::support::{
 };
 
 #[test]
-fn the_alert_rules_fire_when_they_should_and_only_then() {
+fn the_alert_rules_fire_exactly_on_their_conditions() {
     promtool(&["check", "rules", "docker/alerts.yaml"]).exits(0);
     promtool(&["test", "rules", "tests/fixtures/alerts.yaml"]).exits(0);
 }
 
 #[test]
-fn the_metrics_file_is_as_prometheus_wants_it() {
+fn the_metrics_file_is_valid_for_prometheus() {
     let portcullis = Portcullis::new().config(
         "[metrics]\nfile = \"out.prom\"\n\
          [[step]]\nname = 'quotes \" and \\ backslashes'\non_failure = \"warn\"\ncommand.run = [\"false\"]\n\

@@ -11,7 +11,7 @@ use crate::support::{
 };
 
 #[test]
-fn five_outputs_tell_the_same_facts() {
+fn five_outputs_contain_the_same_facts() {
     let mut sample = Sample::complete_on(Engine::Sqlite);
     sample.execute(Some("acme"), "DROP TABLE finance_invoice");
     let port = free_port();

@@ -13,7 +13,7 @@ use crate::support::{
 const ENDLESS: [&str; 3] = ["exec yes", "exec yes \"$(printf %08000d 0)\"", "exec cat /dev/zero"];
 
 #[test]
-fn term_is_heard_while_a_step_prints_without_end() {
+fn a_term_stops_a_step_that_prints_without_end() {
     for script in ENDLESS {
         let running =
             steps(&sh("talks", "", &format!("echo up; {script}"))).in_own_pid_namespace().spawn(["run"]);
@@ -26,7 +26,7 @@ fn term_is_heard_while_a_step_prints_without_end() {
 }
 
 #[test]
-fn the_time_out_of_a_step_that_prints_without_end_is_kept() {
+fn a_step_that_prints_without_end_times_out() {
     for script in ENDLESS {
         let started = Instant::now();
         steps(&sh("talks", "command.timeout = \"500ms\"", script)).run(["run"]).exits(124);
@@ -35,7 +35,7 @@ fn the_time_out_of_a_step_that_prints_without_end_is_kept() {
 }
 
 #[test]
-fn the_time_out_of_its_sibling_is_kept() {
+fn a_sibling_of_a_step_that_prints_without_end_times_out() {
     let talks = sh("talks", "after = \"start\"", "exec yes");
     let quiet = sh("quiet", "after = \"start\"\ncommand.timeout = \"1s\"", "exec sleep 1000");
     let started = Instant::now();
@@ -44,7 +44,7 @@ fn the_time_out_of_its_sibling_is_kept() {
 }
 
 #[test]
-fn the_time_out_of_a_notification_that_prints_without_end_is_kept() {
+fn a_notification_that_prints_without_end_times_out() {
     let notify = "[notify]\ncommand = [\"yes\"]\ntimeout = \"500ms\"\n";
     let started = Instant::now();
     steps(&(sh("fails", "", "exit 5") + notify)).run(["run"]).exits(79);
@@ -52,7 +52,7 @@ fn the_time_out_of_a_notification_that_prints_without_end_is_kept() {
 }
 
 #[test]
-fn no_more_than_the_last_lines_of_a_long_output_are_kept_in_memory() {
+fn only_the_last_lines_of_a_long_output_stay_in_memory() {
     let script = "seq 400000; grep VmHWM /proc/1/status; exit 3";
     let outcome = steps(&sh("talks", "", script)).in_own_pid_namespace().run(["run"]).exits(79);
     let peak = outcome.failure_box().lines().find_map(|line| line.split_once("VmHWM:")).unwrap().1;

@@ -27,7 +27,7 @@ fn gunicorn() -> String {
 }
 
 #[test]
-fn an_orphan_of_a_step_that_exits_with_3_does_not_take_gunicorn_down() {
+fn an_orphan_of_a_step_that_exits_with_3_does_not_stop_gunicorn() {
     let port = free_port();
     let config = format!(
         r#"
@@ -58,7 +58,7 @@ command = ["{}", "--bind", "127.0.0.1:{port}", "app:app"]
 
 /// Without us in between, the same orphan does take it down: this is what the test above would see.
 #[test]
-fn an_orphan_that_exits_with_3_takes_a_bare_gunicorn_down() {
+fn an_orphan_that_exits_with_3_stops_an_unprotected_gunicorn() {
     let place = Portcullis::new().file("app.py", APP);
     let mut command = Command::new("unshare");
     command.args(["--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-c"]);

@@ -25,12 +25,12 @@ fn equals_a_direct_exec(before: &str) -> String {
 }
 
 #[test]
-fn with_nothing_special() {
+fn the_server_equals_a_direct_exec() {
     assert!(equals_a_direct_exec("exec SERVER").contains("Threads:\t1"));
 }
 
 #[test]
-fn with_signals_blocked_and_ignored() {
+fn the_server_equals_a_direct_exec_with_blocked_and_ignored_signals() {
     let seen = equals_a_direct_exec(
         "exec env --block-signal=TERM,ILL,TTIN --ignore-signal=INT,SEGV,TTOU,PIPE,CHLD,HUP SERVER",
     );
@@ -44,7 +44,7 @@ fn with_signals_blocked_and_ignored() {
 }
 
 #[test]
-fn with_signals_pending() {
+fn the_server_equals_a_direct_exec_with_pending_signals() {
     let seen = equals_a_direct_exec(
         "exec env --block-signal=TERM,USR1,PIPE,CHLD bash -c 'kill -USR1 $$; kill -TERM $$; kill -PIPE $$; exec SERVER'",
     );
@@ -52,27 +52,27 @@ fn with_signals_pending() {
 }
 
 #[test]
-fn with_standard_descriptors_closed_and_others_open() {
+fn the_server_equals_a_direct_exec_with_unusual_descriptors() {
     equals_a_direct_exec("exec 0<&- 7</dev/null 8>/dev/null; exec SERVER");
     equals_a_direct_exec("exec 0<&- 2>&-; exec SERVER");
 }
 
 #[test]
-fn with_limits_umask_folder_and_privileges_of_its_own() {
+fn the_server_equals_a_direct_exec_with_limits_umask_folder_and_privileges() {
     equals_a_direct_exec(
         "ulimit -n 64; ulimit -c 0; ulimit -s 4096; umask 027; cd /usr; exec setpriv --no-new-privs --bounding-set=-all SERVER",
     );
 }
 
 #[test]
-fn with_a_session_and_group_of_its_own_and_not_as_pid_1() {
+fn the_server_equals_a_direct_exec_in_its_own_session_and_not_as_pid_1() {
     equals_a_direct_exec("setsid -w SERVER; exit $?");
     equals_a_direct_exec("set -m; SERVER; exit $?");
     equals_a_direct_exec("SERVER; exit $?");
 }
 
 #[test]
-fn a_child_from_before_is_still_the_servers() {
+fn a_child_that_existed_before_belongs_to_the_server() {
     let look = "pgrep -P 1 -x sleep | wc -l";
     let ran = script(&format!(
         "sleep 1000 & exec $PORTCULLIS run --no-config -- bash -c '{look}; kill %1; exit 0'"
@@ -82,7 +82,7 @@ fn a_child_from_before_is_still_the_servers() {
 }
 
 #[test]
-fn the_subreaper_flag_is_taken_back() {
+fn the_subreaper_flag_is_restored() {
     // An orphan of the server goes to PID 1, not to the server.
     let orphan = "until read -r pid name state parent rest < /proc/$$/stat; [ $parent != $0 ]; do sleep 0.01; done; echo $parent";
     let server = format!(
@@ -95,13 +95,13 @@ fn the_subreaper_flag_is_taken_back() {
 }
 
 #[test]
-fn a_server_that_is_not_there_is_127_and_one_that_cannot_run_126() {
+fn a_missing_server_is_127_and_one_that_cannot_run_is_126() {
     script("exec $PORTCULLIS run --no-config -- no-such-server").assert().code(127);
     script("exec $PORTCULLIS run --no-config -- /etc/passwd").assert().code(126);
 }
 
 #[test]
-fn orphans_with_any_exit_code_do_not_disturb_a_server_in_the_next_life() {
+fn orphans_do_not_disturb_a_server_after_a_restart() {
     // The child from before ends once the server runs, and init reaps it.
     let child = "(until pgrep -f still > /dev/null; do sleep 0.01; done; exit 3) & child=$!;";
     let server = "until [ ! -e /proc/'$child' ]; do sleep 0.01; done; echo still here";

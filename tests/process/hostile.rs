@@ -26,7 +26,7 @@ fn headless() -> String {
 const UNTIL_HEADLESS: &str = "until grep -q '^State:.Z' /proc/$!/status; do sleep 0.01; done";
 
 #[test]
-fn a_process_whose_first_thread_has_ended_is_a_leftover_that_is_killed() {
+fn a_remaining_process_whose_first_thread_has_ended_is_killed() {
     let step = format!("{} & {UNTIL_HEADLESS}; exit 0", headless());
     let step = step.replace('\'', "\"").replace("\"IGNORE\"", "q(IGNORE)").replace("$SIG", "\\$SIG");
     let started = Instant::now();
@@ -41,7 +41,7 @@ fn a_process_whose_first_thread_has_ended_is_a_leftover_that_is_killed() {
 }
 
 #[test]
-fn no_attempt_runs_beside_a_process_whose_first_thread_has_ended() {
+fn no_attempt_starts_while_a_process_without_its_first_thread_runs() {
     let step = format!("pgrep -c -x perl; {} & {UNTIL_HEADLESS}; exit 1", headless());
     let step = step.replace('\'', "\"").replace("\"IGNORE\"", "q(IGNORE)").replace("$SIG", "\\$SIG");
     for around in ["exec RUN", "RUN; exit $?"] {
@@ -53,7 +53,7 @@ fn no_attempt_runs_beside_a_process_whose_first_thread_has_ended() {
 }
 
 #[test]
-fn a_stub_that_is_stopped_delays_no_time_out_and_no_signal() {
+fn a_stopped_stub_delays_no_time_out_and_no_signal() {
     for stops in [
         "kill -STOP $PPID; sleep 1000",
         "while :; do kill -STOP $PPID; done",
@@ -76,13 +76,13 @@ fn a_stub_that_is_stopped_delays_no_time_out_and_no_signal() {
 }
 
 #[test]
-fn a_signal_that_a_step_sends_to_its_parent_is_no_order_to_the_stub() {
+fn the_stub_ignores_a_signal_from_its_step() {
     let ran = run(&[("", "kill -USR1 $PPID; sleep 0.1; echo went on")], "true").code(0);
     assert!(all_output(&ran).contains("| went on"), "{}", all_output(&ran));
 }
 
 #[test]
-fn a_stub_that_cannot_fork_is_a_failure_whatever_codes_are_accepted() {
+fn a_stub_that_cannot_fork_is_a_failure_with_any_accepted_codes() {
     let folder = tempfile::tempdir().unwrap();
     let proof = folder.path().join("proof");
     std::fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
@@ -108,7 +108,7 @@ fn a_stub_that_cannot_fork_is_a_failure_whatever_codes_are_accepted() {
 }
 
 #[test]
-fn a_stub_that_ends_without_a_report_is_never_the_programs_end() {
+fn a_stub_that_ends_without_a_report_is_a_failure() {
     let ran = run(
         &[("command.accept = [0, 137]\ncommand.grace = \"100ms\"", "kill -KILL $PPID; sleep 1000")],
         "echo server",
@@ -122,7 +122,7 @@ fn a_stub_that_ends_without_a_report_is_never_the_programs_end() {
 }
 
 #[test]
-fn what_is_missing_for_a_step_is_named() {
+fn a_failed_step_names_the_missing_file() {
     let ran = run_in("mount -t tmpfs none /dev; exec RUN", &[("", "true")], "true").code(79);
     let printed = all_output(&ran);
     assert!(
@@ -140,7 +140,7 @@ fn what_is_missing_for_a_step_is_named() {
 }
 
 #[test]
-fn a_step_that_is_killed_for_want_of_memory_says_so() {
+fn a_step_killed_for_memory_is_reported_as_such() {
     // The memory controller of either version, where this user may make a group.
     let group = "name=portcullis-test.$$; \
         if [ -d /sys/fs/cgroup/memory ]; then group=/sys/fs/cgroup/memory/$name; limit=memory.limit_in_bytes; \

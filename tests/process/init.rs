@@ -5,14 +5,14 @@ use crate::support::time_limits::{was_prompt, was_quick};
 use assert_cmd::assert::OutputAssertExt;
 
 #[test]
-fn the_programs_exit_code_is_ours() {
+fn init_returns_the_programs_exit_code() {
     init(&[], "exit 7").code(7);
     init(&[], "kill -TERM $$").code(143);
     init(&[], "kill -KILL $$").code(137);
 }
 
 #[test]
-fn a_missing_program_is_127_and_one_that_cannot_be_run_126() {
+fn a_missing_program_is_127_and_one_that_cannot_run_is_126() {
     pid_1(&["portcullis", "init", "--", "no-such-program"]).assert().code(127);
     pid_1(&["portcullis", "init", "--", "/etc/passwd"]).assert().code(126);
     pid_1(&["portcullis", "init", "--", "/"]).assert().code(126);
@@ -34,7 +34,7 @@ for signal in $SIGNALS; do
 done"#;
 
 #[test]
-fn every_catchable_signal_is_passed_on() {
+fn every_catchable_signal_is_forwarded() {
     // bash cannot trap 32 and 33, which belong to the C library; 17 is what bash itself waits with; 20 to 22 stop.
     let signals: Vec<String> = (1..=64)
         .filter(|signal| ![9, 17, 19, 20, 21, 22, 32, 33].contains(signal))
@@ -55,7 +55,7 @@ fn a_signal_can_be_rewritten_or_dropped() {
 }
 
 #[test]
-fn chosen_exit_codes_become_zero() {
+fn configured_exit_codes_become_zero() {
     init(&["--remap-exit", "143", "-e", "3"], "kill -TERM $$").code(0);
     init(&["--remap-exit", "143", "-e", "3"], "exit 3").code(0);
     init(&["--remap-exit", "143", "-e", "3"], "exit 4").code(4);
@@ -70,7 +70,7 @@ fn a_descendant_may_finish_after_the_main_process() {
 }
 
 #[test]
-fn a_descendant_in_another_session_hears_of_the_end_too() {
+fn a_descendant_in_another_session_receives_term_too() {
     let ran = init(
         &[],
         "exec 5>&1; coproc setsid bash -c \"trap 'sleep 0.3; echo rolled back >&5; exit' TERM; echo up; while :; do sleep 0.01; done\"; \
@@ -87,7 +87,7 @@ fn a_descendant_that_ignores_term_is_killed_after_the_grace() {
 }
 
 #[test]
-fn the_program_starts_with_the_signal_state_that_we_were_started_with() {
+fn the_program_starts_with_the_original_signal_state() {
     let state = "--block-signal=TERM,ILL,TTIN --ignore-signal=INT,SEGV,TTOU,PIPE,CHLD,HUP";
     let look = "grep -E 'Sig(Blk|Ign)' /proc/self/status";
     let direct = stdout(&script(&format!("exec env {state} {look}")).assert().code(0));
@@ -97,7 +97,7 @@ fn the_program_starts_with_the_signal_state_that_we_were_started_with() {
 }
 
 #[test]
-fn not_pid_1_it_says_so_and_reaps_as_a_subreaper() {
+fn init_without_pid_1_warns_and_reaps_as_a_subreaper() {
     let ran = script("$PORTCULLIS init -- bash -c '(sleep 0.2; ps -o ppid= -p $BASHPID >/dev/null) & echo $PPID; (sleep 0.1; cut -d\" \" -f4 /proc/self/stat) & exit 6' ; echo code $?").assert();
     let out = stdout(&ran);
     assert!(out.contains("code 6"), "{out}");
@@ -106,7 +106,7 @@ fn not_pid_1_it_says_so_and_reaps_as_a_subreaper() {
 }
 
 #[test]
-fn not_pid_1_an_orphan_is_ours_and_a_stranger_is_never_touched() {
+fn init_without_pid_1_reaps_its_orphans_and_no_other_process() {
     let out = stdout(
         &script(
             "sleep 1000 & stranger=$!; \
@@ -120,7 +120,7 @@ fn not_pid_1_an_orphan_is_ours_and_a_stranger_is_never_touched() {
 }
 
 #[test]
-fn children_from_before_an_exec_are_strangers() {
+fn init_ignores_children_from_before_its_exec() {
     let out = stdout(
         &script(
             "bash -c 'sleep 1000 & echo $! >&3; exec $PORTCULLIS init -- bash -c \"exit 8\"' 3>&1; echo $?; pgrep -c -x sleep",
@@ -132,7 +132,7 @@ fn children_from_before_an_exec_are_strangers() {
 }
 
 #[test]
-fn the_parents_death_is_announced_as_chosen() {
+fn the_configured_signal_reports_the_death_of_the_parent() {
     let folder = tempfile::tempdir().unwrap();
     let out = stdout(
         &script(
@@ -147,12 +147,12 @@ fn the_parents_death_is_announced_as_chosen() {
 }
 
 #[test]
-fn init_holds_no_pipe_and_no_folder_of_its_programs() {
+fn init_keeps_no_pipe_and_no_folder_of_the_program_open() {
     init(&[], "until [ \"$(ls /proc/1/fd | tr '\\n' ' ')\" = '0 1 2 ' ] && [ $(readlink /proc/1/cwd) = / ]; do :; done").code(0);
 }
 
 #[test]
-fn sockets_that_were_passed_to_us_are_the_programs() {
+fn inherited_sockets_reach_the_program() {
     let ran =
         script("LISTEN_PID=$$ exec $PORTCULLIS init -- bash -c '[ \"$LISTEN_PID\" = $$ ] && echo mine'")
             .assert();
@@ -162,7 +162,7 @@ fn sockets_that_were_passed_to_us_are_the_programs() {
 }
 
 #[test]
-fn a_stop_reaches_the_program_and_a_continuation_ends_it() {
+fn a_stop_suspends_the_program_and_cont_resumes_it() {
     let ran = init(
         &[],
         "setsid bash -c 'kill -TSTP 1; until grep -q \"^State:.T\" /proc/2/status; do :; done; echo stopped; kill -CONT 1' & \
@@ -177,7 +177,7 @@ const BOTH_LISTEN: &str = "exec 5>&1; coproc bash -c 'trap \"echo child >&5\" US
                            until [ \"$got\" ]; do sleep 0.01; done; kill -USR2 $COPROC_PID; wait $COPROC_PID; echo $got";
 
 #[test]
-fn signals_go_to_the_program_alone_or_if_asked_to_its_whole_group() {
+fn signals_go_to_the_program_or_on_request_to_its_process_group() {
     for (options, expected) in [
         (&[][..], &["program"][..]),
         (&["-g"], &["child", "program"]),
@@ -191,7 +191,7 @@ fn signals_go_to_the_program_alone_or_if_asked_to_its_whole_group() {
 }
 
 #[test]
-fn a_stop_can_be_dropped_or_become_another_signal() {
+fn a_stop_signal_can_be_dropped_or_rewritten() {
     let ran = init(&["-r", "TSTP:0"], "kill -TSTP 1; sleep 0.2; echo not stopped; exit 2");
     assert_eq!(stdout(&ran.code(2)), "not stopped\n");
     let ran = init(
@@ -202,7 +202,7 @@ fn a_stop_can_be_dropped_or_become_another_signal() {
 }
 
 #[test]
-fn a_script_without_an_interpreters_line_is_a_shells_and_a_binary_is_not() {
+fn a_script_without_a_shebang_runs_in_a_shell_and_a_binary_does_not() {
     use std::os::unix::fs::PermissionsExt;
     let folder = tempfile::tempdir().unwrap();
     let file = |name: &str, text: &[u8]| {
@@ -231,7 +231,7 @@ fn a_script_without_an_interpreters_line_is_a_shells_and_a_binary_is_not() {
 }
 
 #[test]
-fn a_real_time_signal_that_ends_the_program_counts_as_any_other() {
+fn a_real_time_signal_that_ends_the_program_sets_the_exit_code() {
     init(&[], "kill -64 $$").code(192);
 }
 
@@ -255,21 +255,21 @@ fn is_suspended_by(options: &str, stop: &str, becomes: &str) {
 }
 
 #[test]
-fn a_stop_that_is_rewritten_suspends_init_all_the_same() {
+fn a_rewritten_stop_signal_still_suspends_init() {
     for stop in ["TSTP", "TTIN", "TTOU"] {
         is_suspended_by(&format!("-r {stop}:HUP"), stop, "HUP");
     }
 }
 
 #[test]
-fn a_program_that_catches_a_stop_does_not_keep_init_from_being_suspended() {
+fn init_is_suspended_even_if_the_program_catches_the_stop() {
     for stop in ["TSTP", "TTIN", "TTOU"] {
         is_suspended_by("--group", stop, stop);
     }
 }
 
 #[test]
-fn descendants_get_term_and_no_continuation_that_they_do_not_need() {
+fn running_descendants_receive_term_and_no_cont() {
     for options in [&[][..], &["--grace", "0"]] {
         let listens = "trap 'echo cont >&5' CONT; trap 'echo term >&5; exit' TERM; echo up; while :; do sleep 0.01; done";
         let ran = init(
@@ -281,7 +281,7 @@ fn descendants_get_term_and_no_continuation_that_they_do_not_need() {
 }
 
 #[test]
-fn a_stopped_descendant_is_continued_so_that_it_can_end() {
+fn a_stopped_descendant_receives_cont_so_that_it_can_end() {
     let stopped =
         "trap 'echo term >&5; exit' TERM; echo $BASHPID; kill -STOP $BASHPID; while :; do sleep 0.01; done";
     let until = "until grep -q '^State:.T' /proc/$pid/status; do sleep 0.01; done";
@@ -296,7 +296,7 @@ fn a_stopped_descendant_is_continued_so_that_it_can_end() {
 }
 
 #[test]
-fn what_a_program_that_crashes_leaves_ends_within_a_second_or_as_told() {
+fn descendants_of_a_crashed_program_end_within_the_grace() {
     for (script, code) in [("sleep 1000 & exit 1", 1), ("sleep 1000 & kill -SEGV $$", 139)] {
         let started = std::time::Instant::now();
         init(&[], script).code(code);

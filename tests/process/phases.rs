@@ -16,7 +16,7 @@ use crate::support::{
 use assert_cmd::assert::OutputAssertExt;
 
 #[test]
-fn a_signal_ends_a_start_whose_configuration_cannot_be_read() {
+fn a_signal_ends_a_start_that_hangs_on_its_configuration() {
     for (signal, code) in [(Signal::SIGTERM, 143), (Signal::SIGINT, 130), (Signal::SIGHUP, 129)] {
         for arguments in [
             ["run", "--config", "fifo"],
@@ -39,7 +39,7 @@ fn a_signal_ends_a_start_whose_configuration_cannot_be_read() {
 }
 
 #[test]
-fn every_signal_whose_default_ends_a_process_ends_the_steps_in_order() {
+fn every_terminating_signal_ends_the_steps_in_order() {
     for number in
         [libc::SIGUSR1, libc::SIGUSR2, libc::SIGALRM, libc::SIGIO, libc::SIGABRT, libc::SIGSEGV, 37, 64]
     {
@@ -56,7 +56,7 @@ fn every_signal_whose_default_ends_a_process_ends_the_steps_in_order() {
 }
 
 #[test]
-fn signals_that_the_c_library_keeps_leave_no_step_behind() {
+fn signals_reserved_by_the_c_library_leave_no_step_behind() {
     for number in [32, 33, 34] {
         let portcullis = steps(&sh("long", "", "echo up; until [ -e go ]; do sleep 0.02; done"));
         let running = portcullis.spawn(["run"]);
@@ -70,7 +70,7 @@ fn signals_that_the_c_library_keeps_leave_no_step_behind() {
 }
 
 #[test]
-fn what_ends_no_process_by_default_does_not_end_the_steps() {
+fn a_non_terminating_signal_does_not_end_the_steps() {
     let script = "echo up; until [ -e go ]; do sleep 0.02; done";
     let portcullis = steps(&sh("long", "", script)).in_own_pid_namespace();
     let running = portcullis.spawn(["run"]);
@@ -83,7 +83,7 @@ fn what_ends_no_process_by_default_does_not_end_the_steps() {
 }
 
 #[test]
-fn a_declared_stop_signal_ends_the_steps_whatever_its_default_is() {
+fn a_declared_stop_signal_ends_the_steps() {
     let script = "trap 'echo rolls back; exit 1' TERM; echo up; while :; do sleep 0.02; done";
     let text = sh("long", "", script) + "[server]\nstop_signal = \"SIGWINCH\"\n";
     let running = Portcullis::new().config(&text).in_own_pid_namespace().spawn(["run"]);
@@ -93,7 +93,7 @@ fn a_declared_stop_signal_ends_the_steps_whatever_its_default_is() {
 }
 
 #[test]
-fn a_signal_from_the_time_of_the_steps_does_not_reach_a_supervised_server() {
+fn a_signal_during_the_steps_does_not_reach_a_supervised_server() {
     // A timer that was set before us runs out during the step: nobody sent its signal. The server has no handler.
     let file = configuration(&[("", "until [ $(ps -o etimes= -p 1) -ge 2 ]; do sleep 0.05; done")]);
     let text = std::fs::read_to_string(file.path()).unwrap() + "[server]\nmode = \"supervise\"\n";
@@ -117,7 +117,7 @@ fn a_second_signal_shortens_the_grace() {
 }
 
 #[test]
-fn a_shutdown_ends_within_its_budget_whatever_the_steps_do() {
+fn a_shutdown_ends_within_its_budget_with_any_steps() {
     // A step that stays has the same grace; all of it together takes no longer than the one budget.
     let step = "trap '' TERM; (setsid bash -c 'trap \"\" TERM; sleep 1000' &); touch up; while :; do sleep 0.02; done";
     let folder = tempfile::tempdir().unwrap();

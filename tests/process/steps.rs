@@ -9,7 +9,7 @@ use super::{
 use assert_cmd::assert::OutputAssertExt;
 
 #[test]
-fn leftovers_end_with_the_main_process_whatever_they_do() {
+fn remaining_processes_end_with_the_main_process() {
     for leftover in [
         "sleep 1000 &",
         "setsid sleep 1000 &",
@@ -26,7 +26,7 @@ fn leftovers_end_with_the_main_process_whatever_they_do() {
 }
 
 #[test]
-fn a_tree_whose_stub_is_killed_ends_too_and_its_sibling_goes_on() {
+fn a_process_tree_ends_with_its_killed_stub_and_its_sibling_continues() {
     let folder = tempfile::tempdir().unwrap();
     let (stub, done) = (folder.path().join("stub"), folder.path().join("done"));
     let leftovers = "setsid sleep 1000 & (trap '' TERM; setsid sleep 1000 &) ;";
@@ -45,7 +45,7 @@ fn a_tree_whose_stub_is_killed_ends_too_and_its_sibling_goes_on() {
 }
 
 #[test]
-fn a_term_that_comes_before_the_stubs_first_instruction_ends_the_step() {
+fn a_term_before_the_stubs_first_instruction_ends_the_step() {
     let pending = "sigprocmask(SIG_BLOCK, POSIX::SigSet->new(SIGTERM)); kill TERM => $$; exec @ARGV";
     let stub = "\"$PORTCULLIS\" __step 200 3 $$ '' -- sleep 1000 3>/dev/null";
     let around =
@@ -55,7 +55,7 @@ fn a_term_that_comes_before_the_stubs_first_instruction_ends_the_step() {
 }
 
 #[test]
-fn a_step_that_needs_a_second_to_roll_back_gets_it() {
+fn a_step_has_a_second_to_roll_back() {
     let folder = tempfile::tempdir().unwrap();
     let (ready, rolled) = (folder.path().join("ready"), folder.path().join("rolled"));
     let step = format!(
@@ -71,7 +71,7 @@ fn a_step_that_needs_a_second_to_roll_back_gets_it() {
 }
 
 #[test]
-fn every_ending_signal_ends_the_whole_tree_within_the_grace() {
+fn every_terminating_signal_ends_the_process_tree_within_the_grace() {
     for (signal, code) in [("TERM", 143), ("INT", 130), ("QUIT", 131), ("HUP", 129)] {
         let folder = tempfile::tempdir().unwrap();
         let ready = folder.path().join("ready");
@@ -89,7 +89,7 @@ fn every_ending_signal_ends_the_whole_tree_within_the_grace() {
 }
 
 #[test]
-fn a_step_hears_signals_even_if_we_were_started_deaf() {
+fn a_step_receives_signals_that_the_run_inherited_as_blocked() {
     let step = "grep -E 'Sig(Blk|Ign)' /proc/self/status > $LOOK";
     let look = tempfile::NamedTempFile::new().unwrap();
     let around = format!(
@@ -102,13 +102,13 @@ fn a_step_hears_signals_even_if_we_were_started_deaf() {
 }
 
 #[test]
-fn a_step_reads_nothing_and_the_server_reads_everything() {
+fn standard_input_is_empty_for_steps_and_complete_for_the_server() {
     let ran = run_in("printf 'for the server' | RUN", &[("", "cat; wc -c")], "cat");
     assert!(stdout(&ran.code(0)).contains("for the server"));
 }
 
 #[test]
-fn an_exec_session_beside_us_survives() {
+fn an_exec_session_in_the_container_survives() {
     // A process whose parent stands outside of the namespace, as docker exec makes them.
     let folder = tempfile::tempdir().unwrap();
     let (ready, go) = (folder.path().join("ready"), folder.path().join("go"));
@@ -134,7 +134,7 @@ fn an_exec_session_beside_us_survives() {
 }
 
 #[test]
-fn an_unprivileged_user_with_hidepid_and_no_new_privileges_is_served_as_well() {
+fn process_trees_end_for_an_unprivileged_user_with_hidepid() {
     let ran = run_in(
         "mount -o remount,hidepid=2 /proc; exec setpriv --reuid 65532 --regid 65532 --clear-groups --no-new-privs --bounding-set=-all RUN",
         &[(
@@ -147,7 +147,7 @@ fn an_unprivileged_user_with_hidepid_and_no_new_privileges_is_served_as_well() {
 }
 
 #[test]
-fn a_leftover_that_may_not_be_killed_keeps_the_server_away_but_nobody_waiting() {
+fn a_process_that_cannot_be_killed_prevents_the_server_without_a_hang() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o777)).unwrap();
     let (become_other, up) = (folder.path().join("become"), folder.path().join("up"));
@@ -168,7 +168,7 @@ fn a_leftover_that_may_not_be_killed_keeps_the_server_away_but_nobody_waiting() 
 }
 
 #[test]
-fn a_missing_program_or_a_failing_step_is_79() {
+fn a_missing_program_and_a_failing_step_are_79() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "[[step]]\nname = \"x\"\ncommand.run = [\"no-such-program\"]\n").unwrap();
     script(&format!("exec $PORTCULLIS run --config {} -- true", file.path().display())).assert().code(79);
@@ -177,7 +177,7 @@ fn a_missing_program_or_a_failing_step_is_79() {
 }
 
 #[test]
-fn the_server_is_the_same_with_steps_before_it_as_without() {
+fn steps_do_not_change_the_server_process() {
     let look = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/process/look.pl");
     let state = "env --block-signal=TERM,ILL,TTIN --ignore-signal=INT,SEGV,TTOU,PIPE,HUP";
     let file = configuration(&[("", "(sleep 0.01; exit 3) & echo step"), ("", "setsid sleep 0.1")]);
@@ -190,14 +190,14 @@ fn the_server_is_the_same_with_steps_before_it_as_without() {
 }
 
 #[test]
-fn output_is_complete_and_a_line_without_its_end_is_a_line() {
+fn output_is_complete_with_an_unterminated_last_line() {
     let ran = run(&[("", "seq 1 20000; printf last")], "true").code(0);
     let out = stdout(&ran) + &String::from_utf8_lossy(&ran.get_output().stderr);
     assert!(out.contains("20000") && out.contains("last"), "{}", &out[out.len().saturating_sub(300)..]);
 }
 
 #[test]
-fn a_tree_ends_also_where_proc_is_missing_or_shows_another_namespace() {
+fn a_process_tree_ends_without_a_usable_proc() {
     for around in [
         "umount -l /proc; exec RUN",
         "exec unshare --pid --fork --kill-child RUN",

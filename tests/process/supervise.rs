@@ -44,7 +44,7 @@ fn until_up(folder: &TempDir) -> String {
 }
 
 #[test]
-fn every_signal_reaches_the_server_and_its_code_is_ours() {
+fn every_signal_reaches_the_server_and_its_exit_code_is_returned() {
     let server = "trap 'echo usr1; kill -HUP 1' USR1; trap 'echo hup; kill -TERM 1' HUP; \
                   trap 'echo term; exit 9' TERM; kill -USR1 1; while :; do sleep 0.01; done";
     let ran = run("8s", &step("one", "", "true"), server).code(9);
@@ -69,20 +69,20 @@ fn a_server_that_ignores_term_is_killed_after_the_grace() {
 }
 
 #[test]
-fn the_server_leads_a_session_of_its_own() {
+fn the_server_leads_a_new_session() {
     let look = "read -r pid name state parent group session rest < /proc/$$/stat; [ $$ = $group ] && [ $$ = $session ]";
     run("8s", "", look).code(0);
 }
 
 #[test]
-fn not_pid_1_it_says_so_and_works_the_same() {
+fn supervise_mode_without_pid_1_warns_and_works() {
     let ran = run_in("RUN; exit $?", "300ms", "", "(setsid sleep 1000 &) ; exit 6").code(6);
     let noted = String::from_utf8(ran.get_output().stderr.clone()).unwrap();
     assert!(noted.contains("not PID 1"), "{noted}");
 }
 
 #[test]
-fn a_program_that_stays_is_heard_all_the_time_and_ends_with_the_server() {
+fn a_staying_program_is_logged_and_ends_with_the_server() {
     let folder = tempfile::tempdir().unwrap();
     let server = format!("{}; echo server; exit 3", until_up(&folder));
     let ran = run("8s", &(proxy(&folder) + &step("next", "", "true")), &server).code(3);
@@ -92,7 +92,7 @@ fn a_program_that_stays_is_heard_all_the_time_and_ends_with_the_server() {
 }
 
 #[test]
-fn a_term_ends_the_server_and_what_stays() {
+fn a_term_ends_the_server_and_the_staying_programs() {
     let folder = tempfile::tempdir().unwrap();
     let server = format!("{}; kill -TERM 1; sleep 1000", until_up(&folder));
     let ran = run("8s", &proxy(&folder), &server).code(143);
@@ -100,20 +100,20 @@ fn a_term_ends_the_server_and_what_stays() {
 }
 
 #[test]
-fn what_stays_and_ignores_term_is_killed_after_the_grace() {
+fn a_staying_program_that_ignores_term_is_killed_after_the_grace() {
     let stubborn = staying("trap '' TERM; (setsid sleep 1000 &) ; while :; do sleep 0.01; done");
     let ran = run_in("RUN; echo $?; pgrep -c -x sleep; exit 0", "300ms", &stubborn, "exit 3").code(0);
     assert_eq!(stdout(&ran).lines().rev().take(2).collect::<Vec<_>>(), ["0", "3"]);
 }
 
 #[test]
-fn what_stays_may_end_before_the_server() {
+fn a_staying_program_may_end_before_the_server() {
     let ran = run("8s", &(staying("exit 5") + &step("next", "", "sleep 0.2")), "echo server; exit 3").code(3);
     assert!(stdout(&ran).contains("server"));
 }
 
 #[test]
-fn what_cannot_be_started_to_stay_is_a_failed_step() {
+fn a_staying_program_that_cannot_start_is_a_failed_step() {
     for wrong in ["command.run = [\"no-such-program\"]", "command = { run = [\"true\"], cwd = \"/nowhere\" }"]
     {
         let steps = format!("[[step]]\nname = \"proxy\"\n{wrong}\n");
@@ -126,7 +126,7 @@ fn what_cannot_be_started_to_stay_is_a_failed_step() {
 }
 
 #[test]
-fn a_failing_later_step_ends_what_stays_before_we_exit() {
+fn a_failing_later_step_ends_the_staying_programs_before_the_exit() {
     let folder = tempfile::tempdir().unwrap();
     let later = step("later", "", &format!("{}; exit 1", until_up(&folder)));
     let with_sleepers = proxy(&folder).replace("cat;", "cat; setsid sleep 1000 &");
@@ -137,7 +137,7 @@ fn a_failing_later_step_ends_what_stays_before_we_exit() {
 }
 
 #[test]
-fn a_term_during_a_later_step_ends_what_stays_too() {
+fn a_term_during_a_later_step_ends_the_staying_programs() {
     let folder = tempfile::tempdir().unwrap();
     let later = step("later", "", &format!("{}; kill -TERM 1; sleep 1000", until_up(&folder)));
     let ran = run("8s", &(proxy(&folder) + &later), "echo server").code(143);
@@ -145,7 +145,7 @@ fn a_term_during_a_later_step_ends_what_stays_too() {
 }
 
 #[test]
-fn without_a_server_nothing_stays() {
+fn no_program_stays_without_a_server() {
     let folder = tempfile::tempdir().unwrap();
     let later = step("later", "", &until_up(&folder));
     let around = "RUN --no-server; echo code $?; pgrep -c -x sleep; exit 0";
@@ -158,7 +158,7 @@ fn without_a_server_nothing_stays() {
 }
 
 #[test]
-fn what_a_server_that_crashes_leaves_ends_within_a_second() {
+fn descendants_of_a_crashed_server_end_within_a_second() {
     let file = NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "[server]\nmode = \"supervise\"\n").unwrap();
     let run = format!("exec $PORTCULLIS run --config {} -- bash -c", file.path().display());

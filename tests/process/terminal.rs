@@ -18,7 +18,7 @@ fn who(session: &mut Session) -> Vec<i32> {
 }
 
 #[test]
-fn the_program_leads_a_session_of_its_own_and_has_the_terminal() {
+fn the_program_leads_a_new_session_and_has_the_terminal() {
     let mut session = session(&["portcullis", "init", "--", "bash", "-c", WHO]);
     let who = who(&mut session);
     assert!(who[0] != 1 && who.iter().all(|id| *id == who[0]), "{who:?}");
@@ -26,7 +26,7 @@ fn the_program_leads_a_session_of_its_own_and_has_the_terminal() {
 }
 
 #[test]
-fn with_group_it_stays_in_the_session_and_is_in_the_foreground() {
+fn with_group_the_program_stays_in_the_session_in_the_foreground() {
     let mut session = session(&["portcullis", "init", "--group", "--", "bash", "-c", WHO]);
     let who = who(&mut session);
     assert!(who[0] != 1 && who[1] == who[0] && who[2] == 1 && who[3] == who[0], "{who:?}");
@@ -46,7 +46,7 @@ fn ctrl_c_reaches_the_program() {
 }
 
 #[test]
-fn ctrl_z_cannot_stop_what_nobody_could_continue() {
+fn ctrl_z_does_not_stop_a_program_without_a_parent_shell() {
     for options in [&[][..], &["--group"]] {
         let script = "echo up; read -r word; echo got $word; exit 3";
         let argv = [&["portcullis", "init"], options, &["--", "bash", "-c", script]].concat();
@@ -77,7 +77,7 @@ fn a_shell_as_the_program_has_job_control() {
 }
 
 #[test]
-fn below_a_shell_it_is_suspended_and_resumed_with_its_program() {
+fn a_shell_suspends_and_resumes_init_with_its_program() {
     for options in ["", "--group"] {
         let mut session = session(&["bash", "--norc", "-i"]);
         session.press("PS1=ready'>'\n");
@@ -116,7 +116,7 @@ fn ctrl_c_ends_a_step() {
 }
 
 #[test]
-fn a_step_cannot_be_stopped_by_the_terminal_nor_take_the_servers_input() {
+fn a_step_is_not_stopped_by_the_terminal_and_does_not_read_the_servers_input() {
     let (_file, mut session) =
         with_step("cat < /dev/tty; echo x > /dev/tty; echo be''gun; read -r word; sleep 0.2; exit 0");
     session.until("begun");

@@ -5,7 +5,7 @@ use crate::support::project::Project;
 const NOT_B: &str = "CREATE TABLE half (id int);\nDO $$ BEGIN IF current_schema() = 'b' THEN RAISE EXCEPTION 'not this one'; END IF; END $$;\n";
 
 #[test]
-fn a_tenant_that_fails_neither_hides_nor_stops_the_others() {
+fn a_failing_tenant_does_not_hide_or_stop_the_others() {
     let project = Project::new("").file("tenant/2_not_b.sql", NOT_B);
     let outcome = project.start().exits(73).prints_not("the server started");
     let shown = outcome.failure_box();
@@ -25,7 +25,7 @@ fn a_tenant_that_fails_neither_hides_nor_stops_the_others() {
 }
 
 #[test]
-fn every_tenant_that_fails_is_named() {
+fn every_failing_tenant_is_named() {
     let both = NOT_B.replace("= 'b'", "IN ('a', 'c')");
     let project = Project::new("").file("tenant/2_not_both.sql", &both);
     let outcome = project.start().exits(73);
@@ -40,7 +40,7 @@ fn every_tenant_that_fails_is_named() {
 }
 
 #[test]
-fn a_schema_that_stood_before_is_neither_adopted_nor_dropped() {
+fn an_existing_schema_is_neither_adopted_nor_dropped() {
     let project = Project::new("");
     project.database.execute("CREATE SCHEMA b; CREATE TABLE b.precious AS SELECT 42 AS n");
     project.start().exits(73).prints("`b`").prints("registry does not name").prints_not("the server started");
@@ -53,7 +53,7 @@ fn a_schema_that_stood_before_is_neither_adopted_nor_dropped() {
 }
 
 #[test]
-fn a_tenant_that_stands_is_migrated_and_not_made_again() {
+fn an_existing_tenant_is_migrated_and_not_created_again() {
     let project = Project::complete("");
     project.database.execute("INSERT INTO b.item VALUES (7)");
     let project = project.file("tenant/2_more.sql", "ALTER TABLE item ADD COLUMN more int;\n");

@@ -10,17 +10,17 @@ use crate::support::{
 on_both_engines! {
     a_lying_ledger_closes_the_gate
     a_missing_column_closes_the_gate
-    a_lost_schema_closes_the_gate_and_is_not_made_again
+    a_lost_schema_closes_the_gate_and_is_not_created_again
     a_lost_ledger_closes_the_gate
     a_migration_recorded_as_failed_closes_the_gate
     an_altered_migration_closes_the_gate
     a_deleted_ledger_row_makes_migrate_fail_on_the_existing_table
     a_tenant_ahead_of_the_code_is_served_with_a_warning
     a_tenant_that_is_ahead_and_behind_closes_the_gate
-    a_tenant_that_was_registered_by_hand_closes_the_gate
+    a_manually_registered_tenant_closes_the_gate
     every_broken_tenant_is_named
     a_broken_shared_schema_closes_the_gate
-    the_gate_alone_says_the_same
+    the_verify_command_reports_the_same
     a_pending_migration_is_applied_at_the_next_start
 }
 
@@ -44,7 +44,7 @@ fn a_missing_column_closes_the_gate(engine: Engine) {
     blocked(&sample).prints("acme").prints("paid_on");
 }
 
-fn a_lost_schema_closes_the_gate_and_is_not_made_again(engine: Engine) {
+fn a_lost_schema_closes_the_gate_and_is_not_created_again(engine: Engine) {
     let sample = Sample::complete_on(engine);
     sample.drop_schema("globex");
     blocked(&sample).prints("globex");
@@ -103,7 +103,7 @@ fn a_tenant_that_is_ahead_and_behind_closes_the_gate(engine: Engine) {
     assert_eq!(sample.number(Some("acme"), "SELECT count(*) FROM {}_sqlx_migrations WHERE version = 3"), 0);
 }
 
-fn a_tenant_that_was_registered_by_hand_closes_the_gate(engine: Engine) {
+fn a_manually_registered_tenant_closes_the_gate(engine: Engine) {
     let sample = Sample::complete_on(engine);
     sample.execute(None, "INSERT INTO tenants (schema_name, name) VALUES ('initech', 'Initech')");
     blocked(&sample).prints("initech");
@@ -126,7 +126,7 @@ fn a_broken_shared_schema_closes_the_gate(engine: Engine) {
     blocked(&sample).prints("billing_plan");
 }
 
-fn the_gate_alone_says_the_same(engine: Engine) {
+fn the_verify_command_reports_the_same(engine: Engine) {
     let sample = Sample::complete_on(engine);
     sample.portcullis.run(["verify"]).exits(0);
     sample.execute(Some("acme"), LYING);

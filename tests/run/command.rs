@@ -10,7 +10,7 @@ use crate::support::{
 const STARTED: &str = "the server started";
 
 #[test]
-fn the_argv_meets_no_shell() {
+fn the_argv_is_not_passed_to_a_shell() {
     let step = r#"
 [[step]]
 name = "words"
@@ -20,7 +20,7 @@ command.run = ["printf", "<%s>", "two words", "$HOME", "*", "; exit 3", ""]
 }
 
 #[test]
-fn the_environment_is_ours_with_what_the_step_adds_and_the_folder_is_the_steps() {
+fn a_command_inherits_the_environment_with_the_steps_additions_and_folder() {
     let options =
         "command.cwd = \"below\"\ncommand.env = { ADDED = \"two words\", CHANGED = \"new\", EMPTY = \"\" }";
     let script = "echo \"$ADDED, $CHANGED, $OURS, <$EMPTY>, ${EMPTY+set}\"; basename \"$PWD\"";
@@ -37,19 +37,19 @@ fn the_environment_is_ours_with_what_the_step_adds_and_the_folder_is_the_steps()
 }
 
 #[test]
-fn a_command_reads_nothing_from_us() {
+fn a_command_has_an_empty_standard_input() {
     steps(&sh("reads", "", "cat; echo end of input")).run(["run"]).exits(0).prints("| end of input");
 }
 
 #[test]
-fn only_accepted_codes_are_a_success() {
+fn only_accepted_exit_codes_are_a_success() {
     steps(&sh("three", "command.accept = [0, 3]", "exit 3")).run(["run"]).exits(0).prints(STARTED);
     let only_three = sh("three", "command.accept = 3", "exit 0");
     steps(&only_three).run(["run"]).exits(79).prints("exited with 0").prints_not(STARTED);
 }
 
 #[test]
-fn a_command_is_tried_again_until_it_succeeds() {
+fn a_command_is_retried_until_it_succeeds() {
     let script = "echo x >> attempts; [ $(wc -l < attempts) -ge 3 ]";
     let portcullis = steps(&sh("flaky", "command.retries = 9\ncommand.backoff = \"10ms\"", script));
     portcullis.run(["run"]).exits(0).prints("attempt 2 failed").prints("at attempt 3").prints(STARTED);
@@ -57,7 +57,7 @@ fn a_command_is_tried_again_until_it_succeeds() {
 }
 
 #[test]
-fn retries_that_are_used_up_block_with_the_last_code() {
+fn exhausted_retries_block_with_the_last_exit_code() {
     let script = "echo x >> attempts; exit $(wc -l < attempts)";
     let portcullis = steps(&sh("flaky", "command.retries = 2\ncommand.backoff = \"10ms\"", script));
     portcullis.run(["run"]).exits(79).prints("exited with 3").prints_not(STARTED);
@@ -65,7 +65,7 @@ fn retries_that_are_used_up_block_with_the_last_code() {
 }
 
 #[test]
-fn an_attempt_out_of_time_hears_term_and_is_killed_after_the_grace() {
+fn an_attempt_that_times_out_receives_term_and_is_killed_after_the_grace() {
     let script = "trap 'echo heard TERM' TERM; while :; do sleep 0.05; done";
     steps(&sh("deaf", "command.timeout = \"2s\"\ncommand.grace = \"300ms\"", script))
         .run(["run"])
@@ -76,7 +76,7 @@ fn an_attempt_out_of_time_hears_term_and_is_killed_after_the_grace() {
 }
 
 #[test]
-fn an_attempt_out_of_time_is_followed_by_another() {
+fn an_attempt_that_times_out_is_retried() {
     let script = "[ -e once ] && exit 0; touch once; sleep 1000";
     let options = "command.timeout = \"3s\"\ncommand.retries = 1\ncommand.backoff = \"10ms\"";
     steps(&sh("slow once", options, script))
@@ -87,13 +87,13 @@ fn an_attempt_out_of_time_is_followed_by_another() {
 }
 
 #[test]
-fn the_time_for_all_attempts_ends_the_one_that_runs() {
+fn the_total_time_limit_ends_the_running_attempt() {
     let options = "command.total_timeout = \"500ms\"\ncommand.retries = 9\ncommand.backoff = \"10ms\"";
     steps(&sh("slow", options, "sleep 1000")).run(["run"]).exits(124).prints("with all its attempts");
 }
 
 #[test]
-fn the_time_for_all_attempts_allows_no_pause_beyond_it() {
+fn no_pause_exceeds_the_total_time_limit() {
     let options = "command.total_timeout = \"20s\"\ncommand.retries = 9\ncommand.backoff = \"100s\"\ncommand.max_backoff = \"100s\"";
     let portcullis = steps(&sh("failing", options, "echo x >> attempts; exit 5"));
     portcullis.run(["run"]).exits(79).prints("exited with 5");
@@ -122,13 +122,13 @@ fn both_streams_are_shown_while_the_command_runs() {
 }
 
 #[test]
-fn a_program_that_is_missing_is_not_tried_again() {
+fn a_missing_program_is_not_retried() {
     let step = "[[step]]\nname = \"gone\"\ncommand = { run = [\"no-such-program\"], retries = 9, backoff = \"10ms\" }\n";
     steps(step).run(["run"]).exits(79).prints("no-such-program").prints_not("trying again");
 }
 
 #[test]
-fn a_program_that_must_not_be_run_is_not_tried_again() {
+fn a_program_without_execute_permission_is_not_retried() {
     let step =
         "[[step]]\nname = \"plain\"\ncommand = { run = [\"./plain\"], retries = 9, backoff = \"10ms\" }\n";
     steps(step)
@@ -140,7 +140,7 @@ fn a_program_that_must_not_be_run_is_not_tried_again() {
 }
 
 #[test]
-fn what_a_command_leaves_behind_is_ended_with_a_warning() {
+fn remaining_processes_of_a_command_are_ended_with_a_warning() {
     // The server would still see it: whoever holds the output open is waited for.
     let outcome =
         steps(&sh("forks", "", "sleep 1000 & sleep 1000 & echo done")).in_own_pid_namespace().run(["run"]);

@@ -6,12 +6,12 @@ use crate::support::{
 };
 
 #[test]
-fn an_empty_file_hands_over_at_once() {
+fn an_empty_configuration_hands_over_at_once() {
     Portcullis::new().config("").run(["run", "--", "echo", "handed over"]).exits(0).prints("handed over");
 }
 
 #[test]
-fn a_variable_names_the_file() {
+fn a_variable_names_the_configuration_file() {
     let portcullis = Portcullis::new().file("elsewhere.toml", "");
     portcullis.run(["run", "--", "true"]).exits(78);
     portcullis.env("PORTCULLIS_CONFIG", "elsewhere.toml").run(["run", "--", "true"]).exits(0);
@@ -33,7 +33,7 @@ fn the_shipped_file_is_valid() {
 }
 
 #[test]
-fn plan_touches_nothing_and_says_why_a_step_is_skipped() {
+fn plan_has_no_side_effects_and_explains_skipped_steps() {
     let sample = Sample::on(Engine::Sqlite).env("SKIP_MIGRATIONS", "yes");
     sample.portcullis.run(["plan"]).exits(0).prints("tenant schemas").prints("SKIP_MIGRATIONS");
     let json = sample.portcullis.run(["plan", "--format", "json"]).exits(0).stdout;
@@ -43,7 +43,7 @@ fn plan_touches_nothing_and_says_why_a_step_is_skipped() {
 }
 
 #[test]
-fn what_cannot_be_read_as_a_file_is_said_to_be_what_it_is() {
+fn a_configuration_path_that_is_no_file_is_reported_by_its_kind() {
     let portcullis = Portcullis::new();
     portcullis.run(["run", "--config", "."]).exits(78).prints("name the file, not its folder");
     std::fs::write(portcullis.path("config.toml"), b"role = \"\xff\"").unwrap();
@@ -51,7 +51,7 @@ fn what_cannot_be_read_as_a_file_is_said_to_be_what_it_is() {
 }
 
 #[test]
-fn what_is_said_of_a_problem_fits_eighty_columns() {
+fn problem_reports_fit_eighty_columns() {
     let config = "[database]\nhost = \"db\"\nsslmode = \"requird\"\n[gate]\nsettle_timeout = 120\n";
     let portcullis = Portcullis::new().config(config);
     let outcome = portcullis.run(["check"]).exits(78).prints("verify-full");

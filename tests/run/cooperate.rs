@@ -64,7 +64,7 @@ fn three_replicas_share_the_tenants_and_none_serves_before_all_are_done() {
 }
 
 #[test]
-fn a_killed_replicas_tenants_are_taken_over() {
+fn the_tenants_of_a_killed_replica_are_migrated_by_another() {
     let project = twelve("jobs = 2, cooperate = true");
     let killed = project.portcullis.spawn(["run"]);
     until_migrating(&project, 1);
@@ -77,7 +77,7 @@ fn a_killed_replicas_tenants_are_taken_over() {
 }
 
 #[test]
-fn a_replica_that_finds_all_tenants_taken_waits_and_looks_again() {
+fn a_replica_waits_and_inspects_again_when_others_migrate_all_tenants() {
     let project = twelve("jobs = 12, cooperate = true");
     let first = project.portcullis.spawn(["migrate", "--all"]);
     project.until(true, &format!("{AT_WORK} HAVING count(*) = 12"));
@@ -90,7 +90,7 @@ fn a_replica_that_finds_all_tenants_taken_waits_and_looks_again() {
 }
 
 #[test]
-fn who_does_not_cooperate_waits_for_those_who_do() {
+fn a_non_cooperating_run_waits_for_cooperating_ones() {
     let project = twelve("jobs = 2");
     let cooperating: Vec<Running> =
         (0..2).map(|_| project.portcullis.spawn(["migrate", "--all", "--cooperate"])).collect();
@@ -107,7 +107,7 @@ fn who_does_not_cooperate_waits_for_those_who_do() {
 }
 
 #[test]
-fn the_shared_schema_is_one_replicas_work_also_where_they_cooperate() {
+fn one_cooperating_replica_migrates_the_shared_schema() {
     let project = Project::new("cooperate = true")
         .file("shared/2_count.sql", "CREATE TABLE applied (n int);\nINSERT INTO applied VALUES (1);\n")
         .file("tenant/2_count.sql", "INSERT INTO item VALUES (1);\n");

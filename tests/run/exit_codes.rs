@@ -12,7 +12,7 @@ use crate::support::{
 };
 
 #[test]
-fn zero_when_all_is_done() {
+fn zero_when_every_step_succeeds() {
     Sample::on(Engine::Sqlite).portcullis.run(["run", "--no-server"]).exits(0);
 }
 
@@ -34,7 +34,7 @@ fn one_when_a_migration_fails() {
 }
 
 #[test]
-fn sixty_four_for_an_argument_that_does_not_exist() {
+fn sixty_four_for_an_unknown_argument() {
     Portcullis::new().run(["run", "--no-such-thing"]).exits(64);
 }
 
@@ -44,7 +44,7 @@ fn sixty_four_for_no_configuration_and_no_server() {
 }
 
 #[test]
-fn sixty_nine_when_a_wait_never_comes_true() {
+fn sixty_nine_when_a_wait_times_out() {
     let wait = format!("wait.tcp = {{ address = \"127.0.0.1:{}\", timeout = \"300ms\" }}", free_port());
     step(&wait).run(["run"]).exits(69).prints("refused");
 }

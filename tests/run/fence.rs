@@ -18,7 +18,7 @@ use crate::support::{
 const MORE: &str = "ALTER TABLE item ADD COLUMN more int;\n";
 
 #[test]
-fn a_holder_whose_session_is_ended_stops_and_does_not_serve() {
+fn a_lock_holder_whose_session_is_terminated_stops_and_does_not_serve() {
     let project = slow();
     let holder = project.portcullis.spawn(["run"]);
     until_migrating(&project);
@@ -27,7 +27,7 @@ fn a_holder_whose_session_is_ended_stops_and_does_not_serve() {
 }
 
 #[test]
-fn a_holder_whose_session_is_frozen_goes_on_because_the_server_lists_its_lock() {
+fn a_lock_holder_with_a_frozen_session_continues_while_the_server_lists_its_lock() {
     let project = silent_for("2s");
     let holder = project.portcullis.spawn(["run"]);
     until_migrating(&project);
@@ -44,7 +44,7 @@ fn a_holder_whose_session_is_frozen_goes_on_because_the_server_lists_its_lock() 
 }
 
 #[test]
-fn a_holder_whose_frozen_session_is_ended_by_the_server_stops() {
+fn a_lock_holder_stops_when_the_server_ends_its_frozen_session() {
     let (server, port) = server();
     let proxy = Proxy::to(port);
     let project = silent_for("20s");
@@ -62,7 +62,7 @@ fn a_holder_whose_frozen_session_is_ended_by_the_server_stops() {
 }
 
 #[test]
-fn a_holder_whose_network_is_cut_stops_and_does_not_serve() {
+fn a_lock_holder_without_network_stops_and_does_not_serve() {
     let (server, port) = server();
     let proxy = Proxy::to(port);
     let project = silent_for("4s");
@@ -80,7 +80,7 @@ fn a_holder_whose_network_is_cut_stops_and_does_not_serve() {
 }
 
 #[test]
-fn silence_that_ends_in_time_ends_nothing() {
+fn a_short_silence_of_the_server_stops_nothing() {
     let (server, port) = server();
     let proxy = Proxy::to(port);
     let project = silent_for("30s");
@@ -117,7 +117,7 @@ fn is_lost(project: &Project, outcome: &Outcome) {
 }
 
 #[test]
-fn on_the_loss_of_the_lock_programs_are_killed_without_a_word() {
+fn programs_are_killed_at_once_when_the_lock_is_lost() {
     let script = "trap \"echo told > told\" TERM; echo the command is up; while :; do sleep 0.05; done";
     let demo = "[[step]]\nname = \"demo tenants\"";
     let command =
@@ -132,7 +132,7 @@ fn on_the_loss_of_the_lock_programs_are_killed_without_a_word() {
 }
 
 #[test]
-fn a_killed_holders_work_is_taken_over_and_nothing_is_done_twice() {
+fn the_next_run_continues_the_work_of_a_killed_lock_holder() {
     let project = slow();
     let holder = project.portcullis.spawn(["run"]);
     until_migrating(&project);
@@ -146,7 +146,7 @@ fn a_killed_holders_work_is_taken_over_and_nothing_is_done_twice() {
 }
 
 #[test]
-fn after_the_first_row_of_the_next_run_there_is_none_of_a_killed_holders_program() {
+fn no_program_of_a_killed_lock_holder_writes_after_the_next_run_starts() {
     // A framework's command that will not end, and connects again for each of its rows.
     let script = r#"trap "" TERM
         write() { psql -qX "$DATABASE_URL" -c "INSERT INTO written (who) VALUES ('$1')"; }
@@ -173,7 +173,7 @@ fn after_the_first_row_of_the_next_run_there_is_none_of_a_killed_holders_program
 }
 
 #[test]
-fn a_session_that_an_earlier_run_left_is_ended_before_anything_is_changed() {
+fn an_orphaned_backend_is_ended_before_any_change() {
     let project = Project::complete("").file("tenant/2_more.sql", MORE);
     // As a framework's command would leave it, whose run is gone.
     let mut command = Command::new("psql");
@@ -187,7 +187,7 @@ fn a_session_that_an_earlier_run_left_is_ended_before_anything_is_changed() {
 }
 
 #[test]
-fn where_the_lock_cannot_be_asked_for_nothing_is_done() {
+fn a_run_changes_nothing_if_the_lock_cannot_be_requested() {
     let project = Project::complete("").replace("auto = true", "file = \"manifest.json\"");
     let project = project.file("tenant/2_more.sql", MORE);
     project.portcullis.run(["manifest", "sql"]).exits(0);
@@ -222,7 +222,7 @@ pub(super) fn server() -> (String, u16) {
 }
 
 #[test]
-fn what_is_done_once_carries_the_name_of_its_run_and_plain_commands_do_not() {
+fn once_per_release_commands_carry_the_run_identifier_and_plain_commands_do_not() {
     let steps = "\n[[step]]\nname = \"first\"\ncommand = { run = [\"sh\", \"-c\", \"echo once as $PGAPPNAME.\"], once_per_release = true }\n\
                  [[step]]\nname = \"second\"\ncommand = { run = [\"sh\", \"-c\", \"echo plain as $PGAPPNAME.\"] }\n";
     let outcome = Project::complete("").step(steps).start().exits(0).prints("plain as .");

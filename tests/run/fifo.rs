@@ -13,7 +13,7 @@ use crate::support::{
 };
 
 #[test]
-fn a_fifo_in_the_place_of_a_file_is_named_at_once() {
+fn a_fifo_instead_of_a_file_is_reported_at_once() {
     for (file, code, cause) in [
         ("portcullis.manifest.json", 78, "not a regular file"),
         ("migrations/tenant/2_invoices.sql", 78, "not a regular file"),
@@ -44,7 +44,7 @@ fn a_fifo_in_the_place_of_a_file_is_named_at_once() {
 }
 
 #[test]
-fn a_fifo_in_the_place_of_a_certificate_is_named_at_once() {
+fn a_fifo_instead_of_a_certificate_is_reported_at_once() {
     for name in ["sslrootcert", "sslcert", "sslkey"] {
         let others = if name == "sslcert" { "&sslkey=other" } else { "&sslcert=other" };
         let others = if name == "sslrootcert" { "" } else { others };
@@ -58,7 +58,7 @@ fn a_fifo_in_the_place_of_a_certificate_is_named_at_once() {
 }
 
 #[test]
-fn a_fifo_in_the_place_of_a_file_that_is_written_holds_up_no_start() {
+fn a_fifo_instead_of_an_output_file_does_not_block_the_start() {
     let config = "[metrics]\nfile = \"metrics\"\n[status]\nfile = \"state\"\n";
     for (script, code) in [("true", 0), ("false", 79)] {
         let portcullis = steps(&format!("{config}{}", sh("only", "", script)))
@@ -89,7 +89,7 @@ fn a_quarantine_file_that_is_a_fifo_is_replaced() {
 }
 
 #[test]
-fn a_signal_is_heard_while_a_password_file_hangs() {
+fn a_signal_ends_a_start_while_a_password_file_hangs() {
     let port = free_port();
     let given = format!("host = \"127.0.0.1\"\nport = {port}\nname = \"db\"\nuser = \"me\"\n");
     let portcullis = waits_for_database(&format!("{given}password = {{ file = \"fifo\" }}"));

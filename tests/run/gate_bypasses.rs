@@ -8,7 +8,7 @@ const SHOW: &str =
     "echo list=$PORTCULLIS_QUARANTINED; cat $PORTCULLIS_QUARANTINE_FILE; echo; echo the server started";
 
 #[test]
-fn a_broken_tenant_blocks_all_and_the_box_names_the_choice() {
+fn a_broken_tenant_blocks_the_start_and_the_box_offers_the_bypasses() {
     let project = broken("");
     let outcome = start(&project).exits(1).prints_not("the server started");
     let printed = outcome.failure_box().split_whitespace().collect::<Vec<_>>().join(" ");
@@ -21,7 +21,7 @@ fn a_broken_tenant_blocks_all_and_the_box_names_the_choice() {
 }
 
 #[test]
-fn a_gate_that_only_reports_says_everything_and_blocks_nothing() {
+fn a_gate_in_report_mode_reports_every_finding_and_blocks_nothing() {
     let project = broken("[gate]\nmode = \"report\"\n");
     let outcome = start(&project).exits(0).prints("the server started");
     let text = outcome.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -37,14 +37,14 @@ fn a_gate_that_only_reports_says_everything_and_blocks_nothing() {
 }
 
 #[test]
-fn a_gate_that_only_reports_does_not_excuse_a_step_that_fails() {
+fn report_mode_does_not_excuse_a_failing_step() {
     let project = broken("[gate]\nmode = \"report\"\n")
         .step("[[step]]\nname = \"fails\"\ncommand = { run = [\"false\"] }\n");
     start(&project).exits(79).prints_not("the server started");
 }
 
 #[test]
-fn accepted_drift_is_waived_until_its_day_and_still_listed() {
+fn accepted_findings_are_ignored_until_their_date_and_still_listed() {
     let project = broken(&accept("b", "item", "2999-12-31"));
     start(&project).exits(0).prints("the server started").prints(
         "b: accepted: table missing: item (its ledger is complete); until 2999-12-31: being restored",
@@ -61,26 +61,26 @@ fn accepted_drift_is_waived_until_its_day_and_still_listed() {
 }
 
 #[test]
-fn an_entry_that_has_expired_waives_nothing_and_says_so() {
+fn an_expired_accept_entry_is_reported_and_ignores_nothing() {
     let project = broken(&accept("b", "item", "2026-01-31"));
     start(&project).exits(1).prints("`[[accept]]` of b: item expired on 2026-01-31 (being restored)");
 }
 
 #[test]
-fn an_entry_that_is_not_needed_any_more_says_so() {
+fn an_unused_accept_entry_is_reported() {
     let project = broken(&(accept("b", "item", "2999-12-31") + &accept("a", "item", "2999-12-31")));
     start(&project).exits(0).prints("`[[accept]]` of a: item is no longer needed: remove it");
 }
 
 #[test]
-fn an_accepted_tenant_is_left_alone_by_migrate() {
+fn migrate_does_not_touch_an_accepted_tenant() {
     let project = Project::complete("").step(&accept("b", "1 item", "2999-12-31"));
     project.database.execute("UPDATE b._sqlx_migrations SET checksum = '\\x00'");
     project.start().exits(0).prints("b: accepted: altered: 1 item");
 }
 
 #[test]
-fn the_healthy_tenants_are_served_and_the_server_knows_the_others() {
+fn complete_tenants_are_served_and_the_server_gets_the_list_of_the_others() {
     let project = broken("[gate]\nincomplete = \"quarantine\"\nmax_quarantined = 1\n");
     start(&project)
         .exits(0)
@@ -94,7 +94,7 @@ fn the_healthy_tenants_are_served_and_the_server_knows_the_others() {
 }
 
 #[test]
-fn the_list_reaches_a_server_that_is_supervised_and_a_file_of_choice() {
+fn the_quarantine_list_reaches_a_supervised_server_and_a_configured_file() {
     let project = broken(
         "[gate]\nincomplete = \"quarantine\"\nmax_quarantined = 1\nquarantine_file = \"kept-out.json\"\n",
     )
@@ -106,7 +106,7 @@ fn the_list_reaches_a_server_that_is_supervised_and_a_file_of_choice() {
 }
 
 #[test]
-fn a_list_that_cannot_be_written_keeps_the_server_away() {
+fn an_unwritable_quarantine_list_prevents_the_server() {
     let project = broken(
         "[gate]\nincomplete = \"quarantine\"\nmax_quarantined = 1\nquarantine_file = \"no/such/folder\"\n",
     );
@@ -114,7 +114,7 @@ fn a_list_that_cannot_be_written_keeps_the_server_away() {
 }
 
 #[test]
-fn more_than_may_be_quarantined_block() {
+fn more_broken_tenants_than_the_maximum_block() {
     let project = broken("[gate]\nincomplete = \"quarantine\"\nmax_quarantined = 1\n");
     project.database.execute("DROP TABLE c.item");
     start(&project).exits(1).prints_not("the server started");
@@ -128,14 +128,14 @@ fn a_broken_shared_schema_is_never_quarantined() {
 }
 
 #[test]
-fn a_tenant_that_a_step_names_is_never_quarantined() {
+fn a_tenant_named_by_a_step_is_never_quarantined() {
     let project = broken("[gate]\nincomplete = \"quarantine\"\nmax_quarantined = 3\n")
         .replace("verify = { tenants = \"all\" } # every", "verify = { tenants = [\"b\"] }");
     start(&project).exits(1).prints_not("the server started");
 }
 
 #[test]
-fn a_tenant_whose_migration_fails_at_night_is_quarantined_where_the_steps_say_so() {
+fn a_tenant_whose_migration_fails_is_quarantined_if_configured() {
     let project = Project::complete("on_tenant_failure = \"continue\"")
         .replace("migrate.tenants = {}", "migrate.tenants = {}\non_failure = \"warn\"")
         .replace("bootstrap = { tenants = [\"a\", \"b\", \"c\"] }", "command.run = [\"true\"]")
@@ -147,7 +147,7 @@ fn a_tenant_whose_migration_fails_at_night_is_quarantined_where_the_steps_say_so
 }
 
 #[test]
-fn an_override_opens_once_and_is_remembered() {
+fn an_override_opens_the_gate_once_and_is_recorded() {
     let project = broken("").env("PORTCULLIS_OVERRIDE", "gate:acme pays at midnight");
     start(&project)
         .exits(0)
@@ -167,7 +167,7 @@ fn an_override_opens_once_and_is_remembered() {
 }
 
 #[test]
-fn an_override_that_cannot_be_remembered_opens_nothing() {
+fn an_override_that_cannot_be_recorded_does_not_open_the_gate() {
     let project = broken("").env("PORTCULLIS_OVERRIDE", "gate:now");
     project.database.execute(
         "DROP SCHEMA portcullis CASCADE; CREATE SCHEMA portcullis; CREATE VIEW portcullis.run AS SELECT 1 AS nothing",
@@ -176,7 +176,7 @@ fn an_override_that_cannot_be_remembered_opens_nothing() {
 }
 
 #[test]
-fn an_override_that_nothing_needs_says_so_and_is_not_used_up() {
+fn an_unneeded_override_is_reported_and_not_consumed() {
     let project = gated("").env("PORTCULLIS_OVERRIDE", "gate:in case");
     start(&project).exits(0).prints("the gate did not need it");
     project.database.execute("DROP TABLE b.item");
@@ -193,7 +193,7 @@ fn an_override_without_a_reason_is_a_usage_error() {
 }
 
 #[test]
-fn metrics_and_a_notification_tell_of_an_open_gate() {
+fn metrics_and_a_notification_report_a_bypassed_gate() {
     let project = broken(
         "[gate]\nincomplete = \"quarantine\"\nmax_quarantined = 1\n[metrics]\nfile = \"m.prom\"\n\
          [notify]\ncommand = [\"sh\", \"-c\", \"echo $PORTCULLIS_NOTIFICATION > told\"]\n",
@@ -216,7 +216,7 @@ fn metrics_and_a_notification_tell_of_an_open_gate() {
 }
 
 #[test]
-fn a_notification_tells_of_an_override_and_its_reason() {
+fn a_notification_reports_an_override_and_its_reason() {
     let notify = "[notify]\ncommand = [\"sh\", \"-c\", \"echo $PORTCULLIS_NOTIFICATION > told\"]\n";
     let project = broken(notify).env("PORTCULLIS_OVERRIDE", "gate:a restore is under way");
     start(&project).exits(0);
@@ -228,7 +228,7 @@ fn a_notification_tells_of_an_override_and_its_reason() {
 }
 
 #[test]
-fn the_json_log_tells_of_an_open_gate_with_the_whole_judgement() {
+fn the_json_log_reports_a_bypassed_gate_with_the_complete_verdict() {
     let project = broken("").env("PORTCULLIS_OVERRIDE", "gate:now").env("PORTCULLIS_LOG_FORMAT", "json");
     let outcome = start(&project).exits(0);
     let line = outcome.stderr.lines().find(|line| line.contains("\"gate_opened\"")).unwrap();

@@ -10,11 +10,11 @@ use crate::support::{
 };
 
 on_both_engines! {
-    a_run_that_changes_something_is_in_the_history
+    a_run_with_changes_is_in_the_history
     a_start_with_nothing_to_do_leaves_no_trace
 }
 
-fn a_run_that_changes_something_is_in_the_history(engine: Engine) {
+fn a_run_with_changes_is_in_the_history(engine: Engine) {
     let sample = Sample::complete_on(engine);
     let text = sample.portcullis.run(["history"]).exits(0).stdout;
     for words in ["ok\n", "created", "acme", "demo tenants", "release ", "version "] {
@@ -48,14 +48,14 @@ fn a_failed_run_is_in_the_history_with_its_exit_code() {
 }
 
 #[test]
-fn nothing_was_changed_where_nobody_has_written_anything() {
+fn a_run_without_writes_is_recorded_as_unchanged() {
     let project = Project::new("");
     project.portcullis.run(["history"]).exits(0).prints("no run has changed anything yet");
     assert!(!project.exists("portcullis"));
 }
 
 #[test]
-fn a_start_at_head_does_not_even_make_the_schema() {
+fn a_complete_database_gets_no_metadata_schema() {
     let project = Project::complete("");
     project.database.execute("DROP SCHEMA portcullis CASCADE");
     project.start().exits(0);
@@ -63,14 +63,14 @@ fn a_start_at_head_does_not_even_make_the_schema() {
 }
 
 #[test]
-fn a_record_that_cannot_be_written_is_a_warning_and_no_verdict() {
+fn an_unwritable_history_record_is_a_warning() {
     let project = Project::new("");
     project.database.execute("CREATE SCHEMA portcullis; CREATE VIEW portcullis.run AS SELECT 1 AS nothing");
     project.start().exits(0).prints("warning: this run is not recorded").prints("the server started");
 }
 
 #[test]
-fn three_first_starts_at_once_make_one_record_of_what_each_did() {
+fn three_concurrent_first_starts_write_one_record_each_at_most() {
     let project = Project::new("");
     let runs = [(); 3].map(|()| project.portcullis.spawn(["run"]));
     for run in runs {
@@ -81,7 +81,7 @@ fn three_first_starts_at_once_make_one_record_of_what_each_did() {
 }
 
 #[test]
-fn who_waits_hears_how_far_the_holder_is() {
+fn a_waiting_run_reports_the_progress_of_the_lock_holder() {
     let project = Project::complete("jobs = 1").file(
         "tenant/2_slow.sql",
         "DO $$ BEGIN -- until it may go on\n\
@@ -102,7 +102,7 @@ fn who_waits_hears_how_far_the_holder_is() {
 }
 
 #[test]
-fn a_step_that_is_done_once_is_not_done_by_the_next_start() {
+fn a_once_per_release_step_does_not_run_at_the_next_start() {
     let project = once();
     project.start().exits(0);
     project.start().exits(0).prints("done for this release by run ");
@@ -112,7 +112,7 @@ fn a_step_that_is_done_once_is_not_done_by_the_next_start() {
 }
 
 #[test]
-fn two_replicas_do_it_once() {
+fn two_replicas_run_a_once_per_release_step_once() {
     let project = once();
     let runs = [(); 3].map(|()| project.portcullis.spawn(["run"]));
     for run in runs {
@@ -123,7 +123,7 @@ fn two_replicas_do_it_once() {
 }
 
 #[test]
-fn another_release_and_a_changed_step_do_it_again() {
+fn another_release_or_a_changed_step_runs_it_again() {
     let project = once();
     project.start().exits(0);
     let project = project.file("tenant/2_more.sql", "ALTER TABLE item ADD COLUMN more int;\n");
@@ -135,7 +135,7 @@ fn another_release_and_a_changed_step_do_it_again() {
 }
 
 #[test]
-fn killed_in_the_middle_it_is_done_again() {
+fn a_killed_once_per_release_step_runs_again() {
     let project = Project::complete("").step(&sh(
         "seed",
         "",
@@ -152,7 +152,7 @@ fn killed_in_the_middle_it_is_done_again() {
 }
 
 #[test]
-fn a_failure_is_not_taken_for_done() {
+fn a_failed_once_per_release_step_runs_again() {
     let project = Project::complete("").step(
         "[[step]]\nname = \"seed\"\nsql = { run = \"INSERT INTO public.seeded VALUES (1)\", once_per_release = true }\n",
     );
@@ -163,7 +163,7 @@ fn a_failure_is_not_taken_for_done() {
 }
 
 #[test]
-fn what_cannot_be_recorded_is_not_done_once() {
+fn a_once_per_release_step_that_cannot_be_recorded_does_not_run() {
     let project = once();
     project.database.execute("CREATE SCHEMA portcullis; CREATE VIEW portcullis.run AS SELECT 1 AS nothing");
     project.start().exits(74).prints_not("the server started");

@@ -17,7 +17,7 @@ pub(crate) const HOLDER: &str = "SELECT pid::text FROM pg_stat_activity WHERE da
                       AND application_name LIKE 'portcullis % since %'";
 
 #[test]
-fn two_first_starts_at_once_apply_everything_once_and_both_serve() {
+fn two_concurrent_first_starts_apply_everything_once_and_both_serve() {
     let project = Project::new("")
         .file("shared/2_count.sql", "CREATE TABLE applied (n int);\nINSERT INTO applied VALUES (1);\n")
         .file("tenant/2_count.sql", "INSERT INTO item VALUES (1);\n");
@@ -32,7 +32,7 @@ fn two_first_starts_at_once_apply_everything_once_and_both_serve() {
 }
 
 #[test]
-fn who_waits_says_who_holds_the_lock_and_goes_on_when_it_is_free() {
+fn a_waiting_run_names_the_lock_holder_and_continues_when_the_lock_is_free() {
     let project = slow();
     let holder = project.portcullis.spawn(["run"]);
     until_migrating(&project);
@@ -48,7 +48,7 @@ fn who_waits_says_who_holds_the_lock_and_goes_on_when_it_is_free() {
 }
 
 #[test]
-fn a_lock_that_is_not_had_in_time_is_seventy_five_and_names_the_holder() {
+fn a_lock_time_out_is_seventy_five_and_names_the_holder() {
     let project = slow().env("LOCK_TIMEOUT", "300ms");
     let holder = project.portcullis.spawn(["run"]);
     until_migrating(&project);
@@ -59,7 +59,7 @@ fn a_lock_that_is_not_had_in_time_is_seventy_five_and_names_the_holder() {
 }
 
 #[test]
-fn nine_waiters_hold_nothing_that_an_index_built_beside_them_would_wait_for() {
+fn nine_waiting_runs_do_not_block_a_concurrent_index_build() {
     let index = "-- no-transaction\nCREATE INDEX CONCURRENTLY item_n ON item (n);\n";
     let project = slow().file("tenant/3_index.sql", index);
     let holder = project.portcullis.spawn(["run"]);
@@ -82,7 +82,7 @@ fn nine_waiters_hold_nothing_that_an_index_built_beside_them_would_wait_for() {
 }
 
 #[test]
-fn two_that_spell_the_same_database_differently_exclude_each_other() {
+fn two_spellings_of_one_database_share_one_lock() {
     let project = slow();
     let holder = project.portcullis.spawn(["run"]);
     until_migrating(&project);
@@ -123,7 +123,7 @@ fn a_standby_is_never_changed() {
 }
 
 #[test]
-fn on_sqlite_who_waits_says_who_holds_the_lock_and_takes_over_when_it_is_killed() {
+fn on_sqlite_a_waiting_run_names_the_lock_holder_and_takes_over_when_it_is_killed() {
     let sample = Sample::complete_on(Engine::Sqlite);
     let config = fs::read_to_string(sample.portcullis.path("config.toml")).unwrap();
     let config = config.replace(r#"file = "portcullis.manifest.json""#, "auto = true");
@@ -170,7 +170,7 @@ pub(crate) fn until_migrating(project: &Project) {
 }
 
 #[test]
-fn a_server_that_falls_silent_after_the_login_holds_nobody_up_past_the_locks_time_out() {
+fn a_server_that_hangs_after_the_login_does_not_delay_the_lock_time_out() {
     let (server, port) = super::fence::server();
     let proxy = Proxy::to(port);
     let project = slow().env("LOCK_TIMEOUT", "8s");
@@ -190,14 +190,14 @@ fn a_server_that_falls_silent_after_the_login_holds_nobody_up_past_the_locks_tim
 }
 
 #[test]
-fn a_role_without_a_connection_to_spare_is_waited_for() {
+fn a_run_waits_for_a_free_connection_of_its_role() {
     with_sessions_in_use(2, &|_, run| {
         run.wait_for_line("waiting for the lock: too many connections");
     });
 }
 
 #[test]
-fn a_connection_to_spare_is_waited_for_under_the_lock_too() {
+fn a_run_with_the_lock_also_waits_for_a_free_connection() {
     let holder = "SELECT 'yes' FROM pg_stat_activity WHERE application_name ~ '^portcullis [0-9a-f]{8}' \
                   AND datname = current_database()";
     with_sessions_in_use(1, &|project, _| project.until(true, holder));

@@ -9,12 +9,12 @@ const MANIFEST: &str = "portcullis.manifest.json";
 const MAKE: &str = "portcullis manifest sql";
 
 on_both_engines! {
-    a_manifest_that_does_not_match_its_files_ends_the_start
-    the_next_releases_manifest_says_what_will_be_pending
-    the_manifest_holds_every_column
+    a_manifest_that_does_not_match_its_files_stops_the_start
+    the_next_releases_manifest_shows_the_future_pending_migrations
+    the_manifest_contains_every_column
 }
 
-fn a_manifest_that_does_not_match_its_files_ends_the_start(engine: Engine) {
+fn a_manifest_that_does_not_match_its_files_stops_the_start(engine: Engine) {
     let mut sample = Sample::complete_on(engine);
     let before = fs::read_to_string(sample.portcullis.path(MANIFEST)).unwrap();
     let index =
@@ -45,7 +45,7 @@ fn a_manifest_that_does_not_match_its_files_ends_the_start(engine: Engine) {
     );
 }
 
-fn the_next_releases_manifest_says_what_will_be_pending(engine: Engine) {
+fn the_next_releases_manifest_shows_the_future_pending_migrations(engine: Engine) {
     let mut sample = Sample::complete_on(engine);
     let now = fs::read_to_string(sample.portcullis.path(MANIFEST)).unwrap();
     let table = "CREATE TABLE crm_note (id bigint PRIMARY KEY);\n";
@@ -60,7 +60,7 @@ fn the_next_releases_manifest_says_what_will_be_pending(engine: Engine) {
     sample.portcullis.run(["verify", "--manifest", "none.json"]).exits(78).prints("none.json");
 }
 
-fn the_manifest_holds_every_column(engine: Engine) {
+fn the_manifest_contains_every_column(engine: Engine) {
     let sample = Sample::on(engine);
     fs::remove_file(sample.portcullis.path(MANIFEST)).unwrap();
     sample.portcullis.run(["manifest", "sql", "--check"]).exits(78).prints(MAKE);
@@ -74,7 +74,7 @@ fn the_manifest_holds_every_column(engine: Engine) {
 }
 
 #[test]
-fn a_manifest_that_cannot_be_read_names_the_command() {
+fn an_unreadable_manifest_names_the_command_that_builds_it() {
     for text in ["", "{", "{\"format\": 99}", "null"] {
         let mut sample = Sample::on(Engine::Sqlite);
         sample.portcullis = sample.portcullis.file(MANIFEST, text);
@@ -83,7 +83,7 @@ fn a_manifest_that_cannot_be_read_names_the_command() {
 }
 
 #[test]
-fn with_auto_the_manifest_is_derived_at_the_start() {
+fn an_automatic_manifest_is_derived_at_the_start() {
     for engine in [Engine::Sqlite, Engine::Postgres] {
         let mut sample = Sample::on(engine);
         fs::remove_file(sample.portcullis.path(MANIFEST)).unwrap();

@@ -18,7 +18,7 @@ fn failing_in(tenants: &[&str], apply: &str) -> Project {
 }
 
 #[test]
-fn a_failing_tenant_is_rolled_back_and_named_with_the_line() {
+fn a_failing_tenant_is_rolled_back_and_reported_with_its_line() {
     let project = failing_in(&["b"], "jobs = 1");
     let outcome = project.start().exits(1).prints_not("the server started");
     let shown = outcome.failure_box();
@@ -39,7 +39,7 @@ fn by_default_the_first_failure_stops_the_others() {
 }
 
 #[test]
-fn with_continue_the_others_are_migrated_and_the_step_fails() {
+fn with_continue_the_other_tenants_are_migrated_and_the_step_fails() {
     let project = failing_in(&["a", "b"], "jobs = 1, on_tenant_failure = \"continue\"");
     let outcome = project.start().exits(1).prints("2 schemas").prints("1 of 3");
     assert!(outcome.failure_box().contains("   a, b\n"), "{outcome}");
@@ -47,7 +47,7 @@ fn with_continue_the_others_are_migrated_and_the_step_fails() {
 }
 
 #[test]
-fn at_most_so_many_failures_are_borne() {
+fn the_step_stops_after_the_maximum_number_of_failures() {
     let project = failing_in(&["a", "b"], "jobs = 1, on_tenant_failure = \"continue\", max_failures = 2");
     project.start().exits(1).prints("2 schemas");
     assert_eq!(project.ledger("c"), BEFORE);
@@ -66,7 +66,7 @@ fn a_canary_is_migrated_alone_before_all_others() {
 }
 
 #[test]
-fn a_file_that_must_run_outside_a_transaction_does() {
+fn a_file_marked_no_transaction_runs_outside_a_transaction() {
     let index = "-- no-transaction\nCREATE INDEX CONCURRENTLY item_n ON item (n);\n";
     let project = Project::complete("").file("tenant/2_index.sql", index).file("tenant/3_more.sql", POSITIVE);
     project.start().exits(0).prints("the server started");
@@ -76,7 +76,7 @@ fn a_file_that_must_run_outside_a_transaction_does() {
 }
 
 #[test]
-fn a_file_that_fails_outside_a_transaction_leaves_its_tenant_dirty() {
+fn a_file_failing_outside_a_transaction_leaves_its_tenant_dirty() {
     let index = "-- no-transaction\nCREATE UNIQUE INDEX CONCURRENTLY item_n ON item (n);\n";
     let project = Project::complete("jobs = 1").file("tenant/2_index.sql", index);
     project.database.execute("INSERT INTO b.item VALUES (1), (1)");
@@ -91,7 +91,7 @@ fn a_file_that_fails_outside_a_transaction_leaves_its_tenant_dirty() {
 }
 
 #[test]
-fn a_file_that_commits_is_found_out_and_leaves_nothing_of_the_derivation() {
+fn a_file_that_commits_is_detected_and_leaves_nothing_of_the_derivation() {
     let project = Project::complete("").file("tenant/2_commits.sql", "CREATE TABLE x (id int);\nCOMMIT;\n");
     project.start().exits(1).prints("2_commits.sql").prints("COMMIT");
     assert_only_tenant_schemas(&project);
@@ -102,7 +102,7 @@ fn a_file_that_commits_is_found_out_and_leaves_nothing_of_the_derivation() {
 }
 
 #[test]
-fn a_file_that_commits_and_then_fails_is_not_said_to_be_rolled_back() {
+fn a_file_that_commits_and_then_fails_is_not_reported_as_rolled_back() {
     let project = Project::complete("jobs = 1").file("tenant/2_commits.sql", "SELECT 1;\n");
     let project = project.replace("auto = true", "file = \"manifest.json\"");
     project.portcullis.run(["manifest", "sql"]).exits(0);
@@ -114,7 +114,7 @@ fn a_file_that_commits_and_then_fails_is_not_said_to_be_rolled_back() {
 }
 
 #[test]
-fn a_tenant_whose_provisioning_was_committed_half_way_is_removed_again() {
+fn a_partly_committed_provisioning_is_removed() {
     let project = Project::new("").file("tenant/2_commits.sql", "SELECT 1;\n");
     let project = project.replace("auto = true", "file = \"manifest.json\"");
     project.portcullis.run(["manifest", "sql"]).exits(0);
@@ -126,7 +126,7 @@ fn a_tenant_whose_provisioning_was_committed_half_way_is_removed_again() {
 }
 
 #[test]
-fn a_file_outside_a_transaction_that_runs_out_of_time_is_named_dirty() {
+fn a_file_that_times_out_outside_a_transaction_is_reported_dirty() {
     let slow = "-- no-transaction\nSELECT pg_sleep(40) WHERE current_schema() = 'b';\n";
     let project = Project::complete("timeout = \"9s\"").file("tenant/2_slow.sql", slow);
     let outcome = project.start().exits(1).prints("ran longer than 9 s");
@@ -135,7 +135,7 @@ fn a_file_outside_a_transaction_that_runs_out_of_time_is_named_dirty() {
 }
 
 #[test]
-fn the_first_failure_lets_a_file_that_runs_outside_a_transaction_come_to_its_end() {
+fn the_first_failure_does_not_interrupt_a_file_outside_a_transaction() {
     let both = "-- no-transaction\nSELECT pg_sleep(2) WHERE current_schema() = 'b';\n";
     let bad = "DO $$ BEGIN IF current_schema() = 'a' THEN RAISE EXCEPTION 'not this one'; END IF; END $$;\n";
     let project = Project::complete("jobs = 3").file("tenant/2_slow.sql", both).file("tenant/3_bad.sql", bad);
@@ -144,7 +144,7 @@ fn the_first_failure_lets_a_file_that_runs_outside_a_transaction_come_to_its_end
 }
 
 #[test]
-fn a_lock_that_is_not_had_in_time_fails_the_tenant() {
+fn a_table_lock_time_out_fails_the_tenant() {
     let project =
         Project::complete("jobs = 1, lock_timeout = \"50ms\"").file("tenant/2_positive.sql", POSITIVE);
     project.database.while_held("LOCK TABLE b.item", || {
@@ -154,7 +154,7 @@ fn a_lock_that_is_not_had_in_time_fails_the_tenant() {
 }
 
 #[test]
-fn a_lock_that_is_free_at_a_later_attempt_is_had_soon_enough() {
+fn a_table_lock_is_acquired_at_a_later_attempt() {
     let project =
         Project::complete("jobs = 1, lock_timeout = \"400ms\"").file("tenant/2_positive.sql", POSITIVE);
     let waiting = "SELECT pid::text FROM pg_locks WHERE NOT granted AND relation = 'b.item'::regclass";
@@ -169,12 +169,12 @@ fn a_lock_that_is_free_at_a_later_attempt_is_had_soon_enough() {
 }
 
 #[test]
-fn a_statement_out_of_time_fails_the_tenant() {
+fn a_statement_time_out_fails_the_tenant() {
     hangs("statement_timeout = \"400ms\"", "statement timeout");
 }
 
 #[test]
-fn a_tenant_out_of_time_fails_and_the_others_go_on() {
+fn a_tenant_that_times_out_fails_and_the_others_continue() {
     hangs("timeout = \"4s\"", "ran longer than 4 s");
 }
 

@@ -22,7 +22,7 @@ fn steps_after_start_run_side_by_side() {
 }
 
 #[test]
-fn a_step_waits_only_for_those_that_it_names() {
+fn a_step_waits_only_for_the_steps_that_it_names() {
     let text = sh("first", "", "touch first")
         + &sh("long", "after = [\"first\"]", &meets("long", "beside"))
         + &sh("beside", "after = [\"first\"]", &format!("[ -e first ] && {}", meets("beside", "long")))
@@ -31,7 +31,7 @@ fn a_step_waits_only_for_those_that_it_names() {
 }
 
 #[test]
-fn a_blocking_failure_ends_its_siblings_and_decides_the_code() {
+fn a_blocking_failure_ends_its_siblings_and_sets_the_exit_code() {
     let long = "trap 'echo asked to end; exit 0' TERM; touch ready; while :; do sleep 0.02; done";
     let text = sh("long", "", long)
         + &sh("bad", "after = \"start\"", "while [ ! -e ready ]; do sleep 0.02; done; exit 5")
@@ -52,14 +52,14 @@ fn a_sibling_that_does_not_end_is_killed_after_the_grace() {
 }
 
 #[test]
-fn a_blocking_failure_ends_a_wait_beside_it() {
+fn a_blocking_failure_ends_a_parallel_wait() {
     let text = "[[step]]\nname = \"file\"\nwait.file = { path = \"never\", timeout = \"10m\" }\n".to_owned()
         + &sh("bad", "after = \"start\"", "exit 5");
     steps(&text).run(["run"]).exits(79).prints("2 of 2: bad");
 }
 
 #[test]
-fn a_failure_that_warns_and_a_skipped_step_count_as_done() {
+fn a_warning_failure_and_a_skipped_step_satisfy_dependencies() {
     let text = sh("warns", "on_failure = \"warn\"", "exit 5")
         + &sh("skipped", "when = { env = \"NOT_SET\" }", "touch skipped")
         + &sh("after both", "after = [\"warns\", \"skipped\"]", "touch ran");
@@ -100,7 +100,7 @@ fn conditions_by_variable_are_strict_booleans() {
 }
 
 #[test]
-fn what_is_pending_is_decided_when_the_steps_turn_comes() {
+fn pending_migrations_are_determined_when_the_step_starts() {
     let project = Project::new("").replace(
         "[[step]]\nname = \"shared schema\"",
         "[[step]]\nname = \"backup\"\nwhen = { pending = \"shared\" }\ncommand.run = [\"echo\", \"before\"]\n\
@@ -124,7 +124,7 @@ fn what_is_pending_is_decided_when_the_steps_turn_comes() {
 }
 
 #[test]
-fn a_warning_of_the_configuration_stands_on_lines_of_its_own() {
+fn a_configuration_warning_has_separate_lines() {
     let printed = Project::new("").start().exits(0).stderr;
     assert!(printed.starts_with("warning: ") && printed.contains("\nportcullis: version"), "{printed}");
 }

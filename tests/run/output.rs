@@ -46,7 +46,7 @@ fn a_warning_ends_with_its_line() {
 }
 
 #[test]
-fn without_a_server_none_is_said_to_start() {
+fn without_a_server_no_start_is_reported() {
     let config =
         "[[step]]\nname = \"a\"\ncommand = { run = [\"true\"] }\n[server]\ncommand = [\"sleep\", \"60\"]\n";
     Portcullis::new().config(config).run(["run", "--no-server"]).exits(0).prints_not("starting");
@@ -60,7 +60,7 @@ fn diagnostics_show_no_argument_of_a_step() {
 }
 
 #[test]
-fn an_argv_that_is_let_past_the_gate_is_said_to_be() {
+fn an_argv_that_passes_through_is_reported() {
     let config = "[server]\ncommand = [\"false\"]\npassthrough = [[\"sh\"]]\n";
     let outcome = Portcullis::new().config(config).run(["run", "--", "sh", "-c", "echo alone"]).exits(0);
     assert_eq!(outcome.stdout, "alone\n");
@@ -68,7 +68,7 @@ fn an_argv_that_is_let_past_the_gate_is_said_to_be() {
 }
 
 #[test]
-fn a_file_that_is_wrong_keeps_out_nobody_who_comes_to_look() {
+fn an_invalid_configuration_lets_a_shell_pass_through() {
     let good =
         "[server]\ncommand = [\"false\"]\npassthrough = [[\"sh\"], [\"python\", \"manage.py\", \"shell\"]]\n";
     let look = ["run", "--", "sh", "-c", "echo alone"];
@@ -84,7 +84,7 @@ fn a_file_that_is_wrong_keeps_out_nobody_who_comes_to_look() {
 }
 
 #[test]
-fn a_pass_through_list_that_is_in_doubt_lets_nobody_through() {
+fn an_unreadable_pass_through_list_lets_no_program_through() {
     for doubtful in [
         "passthrough = [[\"sh\"], []]",
         "passthrough = [[\"sh\"], [\"${UNSET:?}\"]]",
@@ -105,7 +105,7 @@ fn unread() -> (OwnedFd, OwnedFd) {
 }
 
 #[test]
-fn a_terminal_that_nobody_reads_keeps_no_command_from_ending() {
+fn a_blocked_terminal_does_not_prevent_a_command_from_ending() {
     // More problems than the pipe takes.
     let config = (0..200).map(|number| format!("unknown_{number} = 1\n")).collect::<Vec<_>>().concat();
     let portcullis = Portcullis::new().config(&config);
@@ -123,7 +123,7 @@ fn a_terminal_that_nobody_reads_keeps_no_command_from_ending() {
 }
 
 #[test]
-fn diagnostics_that_nobody_reads_hold_up_no_start_up() {
+fn unread_diagnostics_do_not_block_the_start() {
     let steps = (0..60)
         .map(|number| {
             format!("[[step]]\nname = \"step {number}\"\nafter = \"start\"\ncommand.run = [\"true\"]\n")
@@ -140,7 +140,7 @@ fn diagnostics_that_nobody_reads_hold_up_no_start_up() {
 }
 
 #[test]
-fn a_slow_reader_gets_the_whole_box_and_the_right_code() {
+fn a_slow_reader_gets_the_complete_box_and_the_right_exit_code() {
     let config =
         "[[step]]\nname = \"talk\"\ncommand.run = [\"sh\", \"-c\", \"seq -f 'line %.0f' 200000; exit 3\"]\n";
     let portcullis = Portcullis::new().config(config);
@@ -160,7 +160,7 @@ fn a_slow_reader_gets_the_whole_box_and_the_right_code() {
 }
 
 #[test]
-fn a_reader_that_is_blocked_keeps_no_start_up_from_ending() {
+fn a_blocked_reader_does_not_prevent_the_end_of_the_start() {
     let config = "[[step]]\nname = \"talk\"\ncommand.run = [\"sh\", \"-c\", \"seq 60000; exit 3\"]\n";
     let portcullis = Portcullis::new().config(config);
     let (_reader, writer) = unread();
@@ -171,7 +171,7 @@ fn a_reader_that_is_blocked_keeps_no_start_up_from_ending() {
 }
 
 #[test]
-fn what_a_terminal_obeys_is_shown_and_the_colours_of_children_are_left_out() {
+fn control_characters_are_escaped_and_colours_of_children_are_removed() {
     let script =
         r"printf 'a\033[31mred\033[0m \033]0;title\007 \302\2332J \342\200\256rtl \010\rover\n'; exit 3";
     let config = format!("[[step]]\nname = \"talk\"\ncommand.run = [\"sh\", \"-c\", '''{script}''']\n")
@@ -195,7 +195,7 @@ fn what_a_terminal_obeys_is_shown_and_the_colours_of_children_are_left_out() {
 }
 
 #[test]
-fn a_tenants_name_forges_no_line() {
+fn a_tenants_name_cannot_forge_a_line() {
     let name = "acme\nportcullis: ready after 1 ms; starting gunicorn\n::error::forged\u{1b}[31m\u{202e}";
     let sample = Sample::complete_on(Engine::Postgres);
     sample.execute(None, &format!("INSERT INTO tenants (schema_name) VALUES ('{name}')"));
@@ -221,7 +221,7 @@ fn a_tenants_name_forges_no_line() {
 }
 
 #[test]
-fn nothing_but_the_output_touches_the_streams() {
+fn only_the_output_module_writes_to_the_streams() {
     let mut folders = vec![std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src")];
     while let Some(folder) = folders.pop() {
         for entry in std::fs::read_dir(folder).unwrap() {

@@ -17,7 +17,7 @@ fn the_gate_works_through_a_pooler() {
 }
 
 #[test]
-fn the_lock_keeps_others_out_through_a_pooler() {
+fn the_lock_excludes_other_runs_through_a_pooler() {
     let project = slow();
     let (direct, pooler) = (project.database.url(), Pooler::before(&project.database, 20));
     let project = project.env("DATABASE_URL", &pooler.url());
@@ -43,7 +43,7 @@ fn the_lock_keeps_others_out_through_a_pooler() {
 }
 
 #[test]
-fn what_needs_a_session_is_refused_behind_a_pooler_and_works_with_a_way_around_it() {
+fn session_features_are_rejected_behind_a_pooler_and_work_with_a_direct_connection() {
     let project = Project::complete("").file("tenant/2_index.sql", INDEX);
     let (direct, pooler) = (project.database.url(), Pooler::before(&project.database, 20));
     let project = project.env("DATABASE_URL", &pooler.url());

@@ -3,7 +3,7 @@
 use crate::support::{cluster::Database, fleet, process::Outcome, project::Project};
 
 #[test]
-fn a_log_gets_a_line_now_and_then_with_the_rate_and_the_time_left() {
+fn a_log_gets_regular_progress_lines_with_the_rate_and_the_time_left() {
     let outcome = slow().portcullis.run(["run"]).exits(0);
     let lines: Vec<_> = outcome.stderr.lines().filter(|line| line.contains("tenants migrated")).collect();
     let [first, second] = lines.as_slice() else { panic!("{outcome}") };
@@ -18,7 +18,7 @@ fn a_log_gets_a_line_now_and_then_with_the_rate_and_the_time_left() {
 }
 
 #[test]
-fn json_gets_an_event_with_the_numbers() {
+fn the_json_log_gets_progress_events_with_numbers() {
     let outcome = slow().env("PORTCULLIS_LOG_FORMAT", "json").portcullis.run(["run"]).exits(0);
     let line = outcome.stderr.lines().find(|line| line.contains("\"progress\"")).unwrap();
     let line: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -29,7 +29,7 @@ fn json_gets_an_event_with_the_numbers() {
 }
 
 #[test]
-fn a_terminal_gets_a_bar_below_its_lines() {
+fn a_terminal_gets_a_progress_bar_below_the_lines() {
     let project = slow();
     let outcome = project.portcullis.on_a_terminal(["run"]).wait().exits(0);
     for text in [
@@ -47,12 +47,12 @@ fn a_terminal_gets_a_bar_below_its_lines() {
 }
 
 #[test]
-fn by_hand_there_is_a_line_now_and_then_too() {
+fn a_manual_command_prints_regular_progress_lines() {
     slow().portcullis.run(["migrate"]).exits(0).prints("2 of 3 tenants migrated, 0.");
 }
 
 #[test]
-fn demo_tenants_are_counted_too() {
+fn a_bootstrap_reports_progress() {
     let project = Project::new("jobs = 1").file("tenant/2_slow.sql", "SELECT pg_sleep(1.2);\n");
     let outcome = project.env("PORTCULLIS_LOG_FORMAT", "json").start().exits(0);
     let told: Vec<serde_json::Value> = outcome
@@ -67,7 +67,7 @@ fn demo_tenants_are_counted_too() {
 }
 
 #[test]
-fn a_look_that_takes_its_time_says_how_far_it_is() {
+fn a_long_inspection_reports_progress() {
     let database = Database::fresh();
     let fleet = fleet::complete(&database.url());
     database.execute(&fleet::copies(&fleet::names(3)));

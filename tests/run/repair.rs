@@ -9,17 +9,17 @@ use crate::support::{
 };
 
 on_both_engines! {
-    a_tenant_that_is_behind_is_repaired_in_five_steps
-    a_dry_run_says_what_would_be_applied_and_changes_nothing
-    a_tenant_that_is_complete_is_asked_all_the_same
-    the_repair_stops_at_the_step_that_fails
-    programs_read_the_same_as_json
+    a_tenant_with_pending_migrations_is_repaired_in_five_steps
+    a_dry_run_lists_the_pending_migrations_and_changes_nothing
+    a_complete_tenant_is_verified_too
+    the_repair_stops_at_the_failing_step
+    the_json_output_has_the_same_facts
 }
 
 const BEHIND: &str =
     "DELETE FROM _sqlx_migrations WHERE version = 4; ALTER TABLE finance_invoice DROP COLUMN paid_on";
 
-fn a_tenant_that_is_behind_is_repaired_in_five_steps(engine: Engine) {
+fn a_tenant_with_pending_migrations_is_repaired_in_five_steps(engine: Engine) {
     let sample = Sample::complete_on(engine);
     sample.execute(Some("acme"), BEHIND);
     let repaired = sample.portcullis.run(["repair", "acme"]).exits(0);
@@ -42,7 +42,7 @@ fn a_tenant_that_is_behind_is_repaired_in_five_steps(engine: Engine) {
     sample.portcullis.run(["verify"]).exits(0);
 }
 
-fn a_dry_run_says_what_would_be_applied_and_changes_nothing(engine: Engine) {
+fn a_dry_run_lists_the_pending_migrations_and_changes_nothing(engine: Engine) {
     let sample = Sample::complete_on(engine);
     sample.execute(Some("acme"), BEHIND);
     let dry = sample.portcullis.run(["repair", "acme", "--dry-run"]).exits(0);
@@ -52,14 +52,14 @@ fn a_dry_run_says_what_would_be_applied_and_changes_nothing(engine: Engine) {
     sample.portcullis.run(["verify", "--tenant", "acme"]).exits(1);
 }
 
-fn a_tenant_that_is_complete_is_asked_all_the_same(engine: Engine) {
+fn a_complete_tenant_is_verified_too(engine: Engine) {
     let sample = Sample::complete_on(engine);
     sample.execute(Some("acme"), "DELETE FROM finance_invoice");
     let repaired = sample.portcullis.run(["repair", "acme", "--dry-run"]).exits(0);
     repaired.prints("nothing to apply").prints("finance_invoice 0 rows");
 }
 
-fn the_repair_stops_at_the_step_that_fails(engine: Engine) {
+fn the_repair_stops_at_the_failing_step(engine: Engine) {
     let sample = Sample::complete_on(engine);
     sample
         .portcullis
@@ -78,7 +78,7 @@ fn the_repair_stops_at_the_step_that_fails(engine: Engine) {
     sample.portcullis.run(["repair", "globex"]).exits(1).prints("no schema").prints("stopped at 2");
 }
 
-fn programs_read_the_same_as_json(engine: Engine) {
+fn the_json_output_has_the_same_facts(engine: Engine) {
     let sample = Sample::complete_on(engine);
     sample.execute(Some("acme"), BEHIND);
     let repaired = sample.portcullis.run(["repair", "acme", "--format", "json"]).exits(0);
@@ -98,7 +98,7 @@ fn programs_read_the_same_as_json(engine: Engine) {
 }
 
 #[test]
-fn a_table_that_nobody_may_read_ends_the_repair_at_the_last_step() {
+fn a_table_without_read_permission_stops_the_repair_at_the_last_step() {
     let database = Database::fresh();
     let role = format!("{}_reader", database.name());
     let sample = Sample::on(Engine::Sqlite).env("DATABASE_URL", &database.url());
@@ -121,7 +121,7 @@ fn a_table_that_nobody_may_read_ends_the_repair_at_the_last_step() {
 }
 
 #[test]
-fn a_step_is_coloured_only_where_it_is_wanted() {
+fn repair_steps_are_coloured_only_on_request() {
     let sample = Sample::complete_on(Engine::Sqlite);
     sample.portcullis.run(["repair", "acme"]).exits(0).prints_not("\u{1b}[");
     sample.portcullis.run(["--color", "always", "repair", "acme"]).exits(0).prints("\u{1b}[32mok");

@@ -13,15 +13,15 @@ use crate::support::{
 };
 
 on_both_engines! {
-    the_first_start_ends_in_a_server_that_answers
+    the_first_start_ends_with_a_server_that_responds
     the_second_start_changes_nothing
     the_server_is_the_process_that_was_started
     a_worker_does_not_migrate
-    the_shipped_manifest_is_what_the_migrations_make
+    the_shipped_manifest_matches_the_migrations
     a_password_never_reaches_the_log
 }
 
-fn the_first_start_ends_in_a_server_that_answers(engine: Engine) {
+fn the_first_start_ends_with_a_server_that_responds(engine: Engine) {
     let sample = Sample::on(engine);
     let server = sample.serve();
     for tenant in TENANTS {
@@ -59,7 +59,7 @@ fn a_worker_does_not_migrate(engine: Engine) {
     assert!(!sample.portcullis.path("var/tenants/demo.sqlite").exists());
 }
 
-fn the_shipped_manifest_is_what_the_migrations_make(engine: Engine) {
+fn the_shipped_manifest_matches_the_migrations(engine: Engine) {
     let sample = Sample::on(engine);
     sample.portcullis.run(["manifest", "sql", "--check"]).exits(0);
 }
@@ -102,7 +102,7 @@ fn a_start_with_nothing_to_do_takes_no_lock() {
 }
 
 #[test]
-fn without_configuration_the_argv_runs_and_its_code_counts() {
+fn without_a_configuration_the_argv_runs_and_its_exit_code_is_returned() {
     let portcullis = Portcullis::new();
     portcullis.run(["run", "--no-config", "--", "true"]).exits(0);
     portcullis.run(["run", "--no-config", "--", "sh", "-c", "exit 7"]).exits(7);
@@ -142,7 +142,7 @@ fn files(folder: &Path) -> BTreeMap<String, SystemTime> {
 }
 
 #[test]
-fn static_files_that_cannot_be_written_are_a_warning_that_says_why() {
+fn unwritable_static_files_are_a_warning_with_the_reason() {
     let sample = Sample::on(Engine::Sqlite).env("STATIC_ROOT", "/proc/nowhere");
     let started = sample.portcullis.run(["run", "--no-server"]).exits(0);
     started

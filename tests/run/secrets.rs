@@ -34,7 +34,7 @@ fn a_password_in_pgpassword_is_used_and_never_shown() {
 }
 
 #[test]
-fn a_password_in_a_file_that_a_variable_names_is_used_and_never_shown() {
+fn a_password_in_a_file_named_by_a_variable_is_used_and_never_shown() {
     let (project, password) = by_parts(BY_VARIABLE);
     let file = project.portcullis.path("password").to_str().unwrap().to_owned();
     let project = project.env("DB_PASSWORD_FILE", &file);
@@ -89,7 +89,7 @@ fn a_wrong_password_is_not_shown_either() {
 }
 
 #[test]
-fn both_a_password_and_its_file_are_an_error_that_shows_neither() {
+fn a_password_together_with_a_password_file_is_an_error_that_shows_neither() {
     let text = "[database]\nhost = \"h\"\nname = \"n\"\nuser = \"u\"\npassword = { env = \"DB_PASSWORD\" }\n";
     let portcullis = steps(text).env("DB_PASSWORD", "hunter2").env("DB_PASSWORD_FILE", "/dev/null");
     for arguments in [["check"], ["plan"], ["run"]] {
@@ -98,7 +98,7 @@ fn both_a_password_and_its_file_are_an_error_that_shows_neither() {
 }
 
 #[test]
-fn a_variable_for_one_command_reaches_that_command_alone() {
+fn a_variable_of_one_command_reaches_only_that_command() {
     let given = "command.env = { TOKEN = { file = \"token\" } }";
     let text = sh("given", given, "[ \"$TOKEN\" = \"$(cat token)\" ]")
         + &sh("other", "on_failure = \"warn\"", LOOK)
@@ -114,7 +114,7 @@ fn a_variable_for_one_command_reaches_that_command_alone() {
 }
 
 #[test]
-fn a_mistake_beside_a_secret_does_not_quote_it() {
+fn an_error_near_a_secret_does_not_quote_it() {
     let text = "[database]\nurl = \"${DATABASE_URL}\"\nport = \"${DB_PASSWORD}\"\n[[step]]\nname = \"cache\"\nwait.redis = { url = \"${CACHE_URL}\" }\n";
     let portcullis = steps(text)
         .env("DATABASE_URL", "postgres//me:hunter2@host/name")
@@ -124,7 +124,7 @@ fn a_mistake_beside_a_secret_does_not_quote_it() {
 }
 
 #[test]
-fn a_secret_under_two_names_is_masked_and_a_users_name_is_not() {
+fn a_secret_in_two_variables_is_masked_and_a_user_name_is_not() {
     let text = sh("leaky", "on_failure = \"warn\"", "echo got $DB_PASSWORD as $PGUSER; exit 3");
     let portcullis = steps(&text)
         .env("DB_PASSWORD", "correct-horse-battery")
@@ -137,7 +137,7 @@ fn a_secret_under_two_names_is_masked_and_a_users_name_is_not() {
 }
 
 #[test]
-fn a_secret_is_masked_however_it_is_spelled_and_wherever_it_is_cut() {
+fn a_secret_is_masked_in_every_encoding_and_when_it_is_cut() {
     for script in [
         r#"printf '%s\n' "$MY_TOKEN""#,
         r"printf 'p%%40ss%%2Fw%%C3%%B6rd%%20%%225%%25%%5Cx%%27%%20end\n'",
@@ -171,7 +171,7 @@ fn a_secret_of_several_lines_is_masked_line_by_line() {
 }
 
 #[test]
-fn a_password_in_a_url_that_nobody_declared_is_masked() {
+fn an_undeclared_password_in_a_url_is_masked() {
     for (url, shown) in [
         ("postgres://app:a/b@db/x", "postgres://app:********@db/x"),
         ("postgres://app:a#b@db/x", "postgres://app:********@db/x"),
@@ -198,7 +198,7 @@ fn the_log_names_the_server_and_not_its_arguments() {
 }
 
 #[test]
-fn a_mistaken_argument_shows_no_secret() {
+fn an_invalid_argument_shows_no_secret() {
     let portcullis = Portcullis::new().env("API_TOKEN", "sk-live-0123456789");
     let outcome = portcullis.run(["run", "--tokn=sk-live-0123456789\u{1b}[31m"]).exits(64);
     outcome.prints("--tokn").prints_not("sk-live").prints_not("\u{1b}[31m");
@@ -208,7 +208,7 @@ fn a_mistaken_argument_shows_no_secret() {
 const PROGRAM: &str = "#!/bin/sh\necho \"login failed with $DB_PASSWORD and $EXTRA\" >&2\nexit 1\n";
 
 #[test]
-fn every_command_masks_what_a_projects_program_prints() {
+fn every_command_masks_the_output_of_project_programs() {
     let config = "[database]\nurl = \"${DATABASE_URL}\"\n\
                   [tenants]\nregistry = { table = \"public.tenants\", schema_column = \"schema_name\" }\n\
                   [migrations]\nframework = \"django\"\npython = \"./python\"\nmanage = \"manage.py\"\n\

@@ -40,7 +40,7 @@ fn with_manifest(project: Project) -> Project {
 }
 
 #[test]
-fn nothing_that_a_file_leaves_in_its_session_reaches_the_next_file_or_tenant() {
+fn session_state_of_a_file_does_not_reach_the_next_file_or_tenant() {
     let project = recording("jobs = 1")
         .file("tenant/3_inside.sql", "SELECT 3;\n")
         .file("tenant/4_outside.sql", "-- no-transaction\nSELECT 4;\n")
@@ -63,7 +63,7 @@ fn nothing_that_a_file_leaves_in_its_session_reaches_the_next_file_or_tenant() {
 }
 
 #[test]
-fn settings_of_one_file_change_no_other_file_of_an_old_or_a_new_tenant() {
+fn settings_of_one_file_do_not_affect_other_files() {
     let project = Project::complete("");
     project.database.execute("CREATE SCHEMA elsewhere");
     let index = "-- no-transaction\nCREATE INDEX CONCURRENTLY made_id ON made (id);\n";
@@ -114,7 +114,7 @@ fn after_a_failure_the_next_schema_gets_a_new_session() {
 }
 
 #[test]
-fn what_another_run_has_done_is_seen_whatever_the_default_isolation_is() {
+fn changes_of_another_run_are_visible_with_any_default_isolation() {
     let project = Project::new("cooperate = true")
         .file(
             "shared/2_slow.sql",

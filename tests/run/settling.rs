@@ -24,7 +24,7 @@ fn a_gate_waits_for_the_run_that_holds_the_lock() {
 }
 
 #[test]
-fn a_gate_waits_for_the_holder_of_the_file_lock() {
+fn a_gate_waits_for_the_file_lock_holder() {
     let sample = next_release(Sample::complete_on(Engine::Sqlite), "SELECT 1;");
     let lock = File::open(sample.portcullis.path("var/portcullis.lock")).unwrap();
     lock.lock().unwrap();
@@ -36,14 +36,14 @@ fn a_gate_waits_for_the_holder_of_the_file_lock() {
 }
 
 #[test]
-fn what_is_pending_and_does_not_change_is_judged_after_a_second_look() {
+fn an_unchanged_pending_state_is_final_after_the_second_inspection() {
     let sample = next_release(Sample::complete_on(Engine::Sqlite), "SELECT 1;");
     let judged = sample.portcullis.run(["verify"]).exits(1);
     judged.prints("checking again").prints("99 slow");
 }
 
 #[test]
-fn a_table_that_is_missing_is_not_looked_for_twice() {
+fn a_missing_table_is_not_inspected_again() {
     let sample = Sample::complete_on(Engine::Sqlite);
     sample.execute(Some("acme"), "DROP TABLE finance_invoice");
     sample.portcullis.run(["verify"]).exits(1).prints_not("checking again");

@@ -12,7 +12,7 @@ fn with_manifest(project: Project) -> Project {
 }
 
 #[test]
-fn a_file_may_use_what_the_file_before_it_has_committed() {
+fn a_file_can_use_the_commits_of_the_file_before_it() {
     let project = Project::complete("")
         .file(
             "tenant/2_state.sql",
@@ -45,7 +45,7 @@ fn the_statements_of_a_file_without_a_transaction_run_one_by_one() {
 }
 
 #[test]
-fn each_file_is_committed_before_the_next_unless_one_transaction_is_asked_for() {
+fn each_file_is_committed_before_the_next_unless_one_transaction_is_configured() {
     for (apply, applied) in [("", vec!["1", "2"]), ("transaction = \"schema\"", vec!["1"])] {
         let project =
             Project::complete(apply).file("tenant/2_good.sql", "ALTER TABLE item ADD good int;\n").file(
@@ -61,7 +61,7 @@ fn each_file_is_committed_before_the_next_unless_one_transaction_is_asked_for() 
 }
 
 #[test]
-fn a_file_that_looks_like_a_migration_and_would_not_be_applied_ends_the_start() {
+fn a_file_with_a_mistyped_migration_name_stops_the_start() {
     for name in ["2-paid.sql", "2.sql", "paid.sql", "2_paid.SQL", "new/2_paid.sql"] {
         let project =
             Project::complete("").file(&format!("tenant/{name}"), "ALTER TABLE item ADD paid bool;\n");
@@ -82,7 +82,7 @@ fn an_image_without_migrations_is_not_complete() {
 }
 
 #[test]
-fn an_edited_manifest_ends_the_start() {
+fn an_edited_manifest_stops_the_start() {
     let project = with_manifest(Project::complete(""));
     let path = project.portcullis.path("manifest.json");
     let manifest = fs::read_to_string(&path).unwrap();
@@ -93,7 +93,7 @@ fn an_edited_manifest_ends_the_start() {
 }
 
 #[test]
-fn the_check_of_a_manifest_asks_no_database() {
+fn checking_a_manifest_needs_no_database() {
     let project = Project::new("").file("tenant/2_state.sql", "CREATE TYPE state AS ENUM ('open');\n");
     let project = with_manifest(project).env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/none");
     project.portcullis.run(["manifest", "sql", "--check"]).exits(0);
@@ -104,7 +104,7 @@ fn the_check_of_a_manifest_asks_no_database() {
 }
 
 #[test]
-fn line_ends_that_changed_are_named_as_the_reason() {
+fn changed_line_ends_are_named_as_the_reason() {
     let project = with_manifest(Project::complete(""));
     let file = project.portcullis.path("tenant/1_item.sql");
     let text = fs::read_to_string(&file).unwrap();
@@ -114,7 +114,7 @@ fn line_ends_that_changed_are_named_as_the_reason() {
 }
 
 #[test]
-fn a_baseline_takes_the_place_of_the_files_that_it_replaces() {
+fn a_baseline_replaces_its_files() {
     let project = Project::new("")
         .file("tenant/2_two.sql", "ALTER TABLE item ADD two int;\n")
         .file("tenant/3_three.sql", "ALTER TABLE item ADD three int;\n")
@@ -140,7 +140,7 @@ fn a_baseline_takes_the_place_of_the_files_that_it_replaces() {
 }
 
 #[test]
-fn extensions_are_found_in_the_schemas_that_the_search_path_adds() {
+fn extensions_are_found_through_the_search_path() {
     let project = Project::complete("");
     project.database.execute("CREATE DOMAIN public.cents AS bigint");
     let project = project.file("tenant/2_cents.sql", "ALTER TABLE item ADD price cents;\n");
@@ -151,7 +151,7 @@ fn extensions_are_found_in_the_schemas_that_the_search_path_adds() {
 }
 
 #[test]
-fn a_tenants_file_that_makes_something_for_all_is_refused() {
+fn a_tenant_file_that_creates_shared_objects_is_rejected() {
     for (sql, made) in [
         ("CREATE SCHEMA IF NOT EXISTS audit;\n", "schema `audit`"),
         ("CREATE TABLE IF NOT EXISTS public.audit (n int);\n", "relation `public.audit`"),

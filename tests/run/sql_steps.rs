@@ -23,7 +23,7 @@ fn an_error_names_its_line() {
 }
 
 #[test]
-fn statements_that_take_too_long_are_ended() {
+fn statements_that_time_out_are_cancelled() {
     let project = sql("run = \"SELECT pg_sleep(600)\", timeout = \"200ms\"");
     project.start().exits(124).prints("200 ms").prints_not("the server started");
     project.until_gone("pg_sleep(600)");

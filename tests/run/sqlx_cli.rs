@@ -13,15 +13,15 @@ use crate::support::{
 };
 
 on_both_engines! {
-    sqlx_finds_nothing_pending_in_what_we_applied
-    sqlx_continues_what_we_began
-    we_continue_what_sqlx_began
+    sqlx_finds_nothing_pending_after_a_run
+    sqlx_continues_after_a_run
+    a_run_continues_after_sqlx
 }
 
 const NEXT: (&str, &str) =
     ("migrations/tenant/5_notes.sql", "CREATE TABLE crm_note (id bigint PRIMARY KEY);\n");
 
-fn sqlx_finds_nothing_pending_in_what_we_applied(engine: Engine) {
+fn sqlx_finds_nothing_pending_after_a_run(engine: Engine) {
     let sample = Sample::complete_on(engine);
     for tenant in TENANTS {
         let outcome = sqlx(&sample, "info", Some(tenant)).prints_not("pending").prints_not("mismatch");
@@ -30,7 +30,7 @@ fn sqlx_finds_nothing_pending_in_what_we_applied(engine: Engine) {
     sqlx(&sample, "info", None).prints_not("pending").prints("3/installed");
 }
 
-fn sqlx_continues_what_we_began(engine: Engine) {
+fn sqlx_continues_after_a_run(engine: Engine) {
     let mut sample = Sample::complete_on(engine);
     sample.portcullis = sample.portcullis.file(NEXT.0, NEXT.1);
     for tenant in TENANTS {
@@ -40,7 +40,7 @@ fn sqlx_continues_what_we_began(engine: Engine) {
     sample.portcullis.run(["verify"]).exits(0);
 }
 
-fn we_continue_what_sqlx_began(engine: Engine) {
+fn a_run_continues_after_sqlx(engine: Engine) {
     let mut sample = Sample::complete_on(engine);
     sample.portcullis = sample.portcullis.file(NEXT.0, NEXT.1);
     sqlx(&sample, "run", Some("demo")).prints("Applied 5/migrate notes");
@@ -64,7 +64,7 @@ fn sqlx(sample: &Sample, what: &str, tenant: Option<&str>) -> Outcome {
 
 /// The command line tool takes no lock; the library, which servers migrate with, does.
 #[test]
-fn a_server_that_migrates_with_sqlx_is_waited_for_like_another_run() {
+fn a_run_waits_for_a_server_that_migrates_with_sqlx() {
     let project =
         Project::complete("").file("tenant/2_more.sql", "ALTER TABLE item ADD COLUMN more int;\n").file(
             "elsewhere/9000_slow.sql",

@@ -39,7 +39,7 @@ fn a_pause_between_attempts_ends_with_the_signal() {
 }
 
 #[test]
-fn a_command_hears_the_signal_and_has_the_time_to_roll_back() {
+fn a_command_receives_the_signal_and_has_time_to_roll_back() {
     for (signal, code) in SIGNALS {
         let name = &signal.as_str()[3..];
         let script = format!(
@@ -81,22 +81,22 @@ fn every_step_that_runs_is_stopped() {
 }
 
 #[test]
-fn a_migration_that_hears_term_is_rolled_back_and_says_how_far_it_came() {
+fn a_term_during_a_migration_rolls_it_back_and_reports_the_progress() {
     migration_ends_with(Signal::SIGTERM, 143);
 }
 
 #[test]
-fn a_migration_that_hears_int_is_rolled_back_and_says_how_far_it_came() {
+fn an_int_during_a_migration_rolls_it_back_and_reports_the_progress() {
     migration_ends_with(Signal::SIGINT, 130);
 }
 
 #[test]
-fn a_migration_that_hears_quit_is_rolled_back_and_says_how_far_it_came() {
+fn a_quit_during_a_migration_rolls_it_back_and_reports_the_progress() {
     migration_ends_with(Signal::SIGQUIT, 131);
 }
 
 #[test]
-fn a_migration_that_hears_hup_is_rolled_back_and_says_how_far_it_came() {
+fn a_hup_during_a_migration_rolls_it_back_and_reports_the_progress() {
     migration_ends_with(Signal::SIGHUP, 129);
 }
 
@@ -127,7 +127,7 @@ fn migration_ends_with(signal: Signal, code: i32) {
 }
 
 #[test]
-fn a_bootstrap_leaves_nothing_of_the_tenant_at_work() {
+fn a_signal_during_a_bootstrap_rolls_the_current_tenant_back() {
     let project = Project::new("")
         .file("tenant/2_slow.sql", "SELECT CASE WHEN current_schema() = 'b' THEN pg_sleep(600) END;\n");
     let running = project.portcullis.spawn(["run"]);

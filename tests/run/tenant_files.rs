@@ -48,7 +48,7 @@ fn in_the_middle(sample: Sample) -> (Sample, Running) {
 const WHOLE: [&str; 3] = ["acme.sqlite", "demo.sqlite", "globex.sqlite"];
 
 #[test]
-fn a_deleted_tenants_file_is_gone_and_no_other_is() {
+fn deleting_a_tenant_removes_its_file_and_no_other() {
     let sample = Sample::complete_on(Engine::Sqlite);
     let delete = |name| sample.portcullis.run(["tenant", "delete", name, "--yes"]);
     delete("acme").exits(0).prints("1 row of the registry");
@@ -74,7 +74,7 @@ fn a_deleted_tenants_file_is_gone_and_no_other_is() {
 }
 
 #[test]
-fn what_a_killed_run_was_building_is_no_tenant_and_is_removed_by_the_next_holder_of_the_lock() {
+fn the_next_lock_holder_removes_the_staging_file_of_a_killed_run() {
     let (sample, running) = in_the_middle(Sample::complete_on(Engine::Sqlite));
     running.signal(Signal::SIGKILL);
     running.wait();
@@ -88,7 +88,7 @@ fn what_a_killed_run_was_building_is_no_tenant_and_is_removed_by_the_next_holder
 }
 
 #[test]
-fn a_signal_and_a_time_out_in_the_middle_leave_neither_file_nor_row() {
+fn a_signal_or_a_time_out_during_a_creation_leaves_no_file_and_no_row() {
     let (sample, running) = in_the_middle(Sample::complete_on(Engine::Sqlite));
     running.signal(Signal::SIGTERM);
     running.wait().exits(143).prints("`initech` was being created: rolled back");
@@ -106,7 +106,7 @@ fn a_signal_and_a_time_out_in_the_middle_leave_neither_file_nor_row() {
 }
 
 #[test]
-fn a_file_is_removed_only_if_its_second_name_proves_who_built_it_and_no_row_names_it() {
+fn a_file_is_removed_only_with_proof_of_ownership_and_without_a_registry_row() {
     let sample = Sample::complete_on(Engine::Sqlite);
     let path = |name: &str| sample.portcullis.path(&format!("var/tenants/{name}"));
     let beside = |tenant: &str| path(&format!("{tenant}.{NONCE}.new"));
@@ -128,7 +128,7 @@ fn a_file_is_removed_only_if_its_second_name_proves_who_built_it_and_no_row_name
 }
 
 #[test]
-fn a_framework_on_sqlite_is_refused_before_anything_is_opened() {
+fn a_framework_on_sqlite_is_rejected_before_the_database_is_opened() {
     let config = "[database]\nurl = \"sqlite://var\"\n\
                   [tenants]\nregistry = { table = \"tenants\", schema_column = \"schema_name\" }\n\
                   [migrations]\nframework = \"django\"\ntemplate = { file = \"template.sql\" }\n\

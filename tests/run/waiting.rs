@@ -15,7 +15,7 @@ use crate::support::{cluster::cluster, http::free_port, project::steps, redis::R
 const STARTED: &str = "the server started";
 
 #[test]
-fn several_waits_at_once_each_end_when_theirs_comes() {
+fn parallel_waits_end_independently() {
     let (tcp, http) = (free_port(), free_port());
     let text = format!(
         "[[step]]\nname = \"tcp\"\nwait.tcp = {{ address = \"localhost:{tcp}\" }}\n\
@@ -37,7 +37,7 @@ fn several_waits_at_once_each_end_when_theirs_comes() {
 }
 
 #[test]
-fn a_wait_in_vain_ends_with_the_last_cause() {
+fn a_wait_that_times_out_reports_the_last_cause() {
     let port = free_port();
     answer(port, ["503 Service Unavailable"; 100]);
     for (wait, cause) in [
@@ -61,7 +61,7 @@ fn a_wait_in_vain_ends_with_the_last_cause() {
 }
 
 #[test]
-fn a_database_that_cannot_be_logged_in_to_is_not_waited_for() {
+fn a_wait_ends_at_once_when_the_login_is_rejected() {
     let url = cluster();
     let place = url.rsplit_once('@').unwrap().1;
     let (address, _) = place.split_once('/').unwrap();
@@ -84,7 +84,7 @@ fn a_database_that_cannot_be_logged_in_to_is_not_waited_for() {
 }
 
 #[test]
-fn redis_that_starts_late_is_logged_in_to() {
+fn a_wait_logs_in_to_redis_that_starts_late() {
     let port = free_port();
     let wait = format!("wait.redis = {{ url = \"redis://:right@127.0.0.1:{port}/0\", timeout = \"50s\" }}");
     let portcullis = steps(&format!("[[step]]\nname = \"cache\"\n{wait}\n"));
@@ -95,7 +95,7 @@ fn redis_that_starts_late_is_logged_in_to() {
 }
 
 #[test]
-fn a_port_that_listens_and_never_answers_is_said_to_be_silent() {
+fn a_port_that_never_responds_is_reported_as_silent() {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     let wait = format!("wait.redis = {{ url = \"redis://127.0.0.1:{port}\", timeout = \"1s\" }}");
@@ -103,7 +103,7 @@ fn a_port_that_listens_and_never_answers_is_said_to_be_silent() {
 }
 
 #[test]
-fn postgres_that_is_refused_then_starts_and_then_is_there() {
+fn a_wait_succeeds_when_postgres_becomes_ready() {
     let port = free_port();
     let portcullis = steps(&format!(
         "[database]\nhost = \"127.0.0.1\"\nport = {port}\nname = \"postgres\"\nuser = \"postgres\"\n\

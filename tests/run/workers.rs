@@ -24,7 +24,7 @@ fn a_worker_of_the_next_release_waits_for_its_migrations() {
 }
 
 #[test]
-fn a_worker_does_not_wait_for_a_tenant_whose_ledger_lies() {
+fn a_worker_does_not_wait_for_a_tenant_with_a_lying_ledger() {
     // It would wait fifty seconds for what nobody is about to do.
     let project = Project::complete("").replace("wait = \"50s\"", "wait = \"10m\"");
     project.database.execute("DROP TABLE b.item");
@@ -43,7 +43,7 @@ fn a_worker_does_not_wait_for_a_tenant_whose_ledger_lies() {
 }
 
 #[test]
-fn a_worker_whose_wait_ends_says_what_is_still_pending() {
+fn a_worker_whose_wait_times_out_reports_the_pending_migrations() {
     let project = Project::complete("").replace("wait = \"50s\"", "wait = \"2s\"");
     let project = project.file("tenant/2_more.sql", "CREATE TABLE more (n int);\n");
     let outcome = work(&project.portcullis).wait().exits(1).prints_not("the server started");

@@ -25,7 +25,7 @@ fn a_term_at_any_instant_of_a_start_up_ends_it() {
 }
 
 #[test]
-fn in_supervise_mode_no_term_is_lost_in_a_whole_life() {
+fn in_supervise_mode_no_term_is_lost_at_any_time() {
     soak(Life::Supervised);
 }
 

@@ -51,7 +51,7 @@ const HALF_MADE: &str = "SELECT nspname::text FROM pg_namespace WHERE nspname NO
     ('information_schema', 'public', 'portcullis', 'stray') AND nspname::text NOT IN (SELECT name FROM tenants)";
 
 #[test]
-fn a_kill_at_any_instant_of_a_creation_leaves_a_tenant_whole_or_absent() {
+fn a_kill_at_any_instant_of_a_creation_leaves_a_tenant_complete_or_absent() {
     let mut server = Server::start("max_connections = 40");
     let seed = number("PORTCULLIS_SOAK_SEED").unwrap_or(1);
     let creations = number("PORTCULLIS_SOAK_CREATIONS").unwrap_or(CREATIONS);
@@ -122,7 +122,7 @@ fn a_kill_at_any_instant_of_a_creation_leaves_a_tenant_whole_or_absent() {
 }
 
 #[test]
-fn a_kill_at_any_instant_of_a_creation_in_a_file_leaves_a_tenant_whole_or_absent() {
+fn a_kill_at_any_instant_of_a_creation_in_a_file_leaves_a_tenant_complete_or_absent() {
     let seed = number("PORTCULLIS_SOAK_SEED").unwrap_or(1);
     let creations = number("PORTCULLIS_SOAK_CREATIONS").unwrap_or(CREATIONS);
     let sample = Sample::complete_on(Engine::Sqlite);
@@ -169,7 +169,7 @@ fn a_kill_at_any_instant_of_a_creation_in_a_file_leaves_a_tenant_whole_or_absent
 }
 
 #[test]
-fn a_kill_at_any_instant_of_djangos_creation_leaves_a_tenant_whole_or_absent() {
+fn a_kill_at_any_instant_of_a_django_creation_leaves_a_tenant_complete_or_absent() {
     let seed = number("PORTCULLIS_SOAK_SEED").unwrap_or(1);
     let creations = number("PORTCULLIS_SOAK_DJANGO").unwrap_or(DJANGO);
     let project = django::Project::complete();

@@ -10,7 +10,7 @@ use crate::support::{
 };
 
 #[test]
-fn a_configuration_that_is_not_valid_is_the_one_failure() {
+fn an_invalid_configuration_is_the_only_failure() {
     let broken =
         Portcullis::new().config("[databse]\nurl = \"sqlite://var\"\n").file("Dockerfile", "FROM a\n");
     only(&broken, &[("configuration-valid", "failed"), ("lock", "not_applicable"), ("entrypoint", "warned")]);
@@ -18,7 +18,7 @@ fn a_configuration_that_is_not_valid_is_the_one_failure() {
 }
 
 #[test]
-fn a_server_that_cannot_run_and_a_start_that_is_not_gated_have_failed() {
+fn a_server_that_cannot_run_and_an_ungated_start_are_failures() {
     let sample = Sample::complete_on(Engine::Sqlite).env("INVOICES", "/nonexistent/invoices");
     only(&sample.portcullis, &[("server-command", "failed")]);
     let config = fs::read_to_string(sample.portcullis.path("config.toml")).unwrap();
@@ -43,7 +43,7 @@ fn a_server_that_cannot_run_and_a_start_that_is_not_gated_have_failed() {
 }
 
 #[test]
-fn who_is_pid_1_is_told() {
+fn the_doctor_reports_the_program_with_pid_1() {
     let sample = Sample::complete_on(Engine::Sqlite);
     let own = sample.env("A", "b");
     let first = own.portcullis.run(["doctor", "--format", "json"]);
@@ -69,7 +69,7 @@ fn who_is_pid_1_is_told() {
 }
 
 #[test]
-fn a_termination_message_that_cannot_be_written_has_failed() {
+fn an_unwritable_termination_message_is_a_failure() {
     let sample = Sample::complete_on(Engine::Sqlite);
     let path = sample.portcullis.path("message").display().to_string();
     let sample = sample.env("PORTCULLIS_TERMINATION_LOG", &path);
@@ -79,7 +79,7 @@ fn a_termination_message_that_cannot_be_written_has_failed() {
 }
 
 #[test]
-fn an_image_that_does_not_start_with_the_gate_has_failed() {
+fn an_image_that_does_not_start_with_portcullis_is_a_failure() {
     let sample = Sample::complete_on(Engine::Sqlite);
     let sample = sample.file("Dockerfile", "FROM scratch\nENTRYPOINT [\"/portcullis\", \"run\", \"--\"]\n");
     only(&sample.portcullis, &[("entrypoint", "passed")]);
@@ -88,7 +88,7 @@ fn an_image_that_does_not_start_with_the_gate_has_failed() {
 }
 
 #[test]
-fn a_ci_server_reads_it_as_junit() {
+fn the_doctor_prints_junit_for_a_ci_server() {
     let sample = Sample::complete_on(Engine::Sqlite);
     sample.execute(Some("acme"), "DROP TABLE finance_invoice");
     let junit = sample.portcullis.run(["doctor", "--format", "junit"]).exits(1);

@@ -11,7 +11,7 @@ use crate::support::{
 };
 
 #[test]
-fn a_database_that_is_not_there_hides_no_other_check() {
+fn an_unreachable_database_hides_no_other_check() {
     let sample = Sample::on(Engine::Sqlite).env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing");
     let found = only(
         &sample.portcullis,
@@ -28,7 +28,7 @@ fn a_database_that_is_not_there_hides_no_other_check() {
 }
 
 #[test]
-fn a_role_has_what_it_needs_and_a_readers_role_no_more() {
+fn the_role_has_its_permissions_and_the_reader_role_no_more() {
     let database = Database::fresh();
     let (writer, reader) = (format!("{}_writer", database.name()), format!("{}_reader", database.name()));
     database.execute(&format!(
@@ -88,7 +88,7 @@ fn a_role_has_what_it_needs_and_a_readers_role_no_more() {
 }
 
 #[test]
-fn who_holds_the_lock_is_named() {
+fn the_doctor_names_the_lock_holder() {
     let project = Project::complete("")
         .file("tenant/2_slow.sql", "SELECT pg_sleep(50) WHERE current_schema() = 'a';\n");
     let migrating = project.portcullis.spawn(["migrate"]);
@@ -101,7 +101,7 @@ fn who_holds_the_lock_is_named() {
 }
 
 #[test]
-fn a_pooler_in_transaction_mode_is_seen_and_a_direct_connection_goes_past_it() {
+fn a_pooler_in_transaction_mode_is_detected_and_a_direct_connection_bypasses_it() {
     let sample = Sample::complete_on(Engine::Postgres);
     let direct = sample.sqlx_url(None);
     let pooler = Pooler::before(sample.database(), 20);

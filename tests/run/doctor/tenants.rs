@@ -7,13 +7,13 @@ use crate::run::on_both_engines;
 use crate::support::sample::{Engine, Sample};
 
 on_both_engines! {
-    a_sound_installation_fails_no_check
-    each_broken_tenant_is_told_by_its_own_checks
-    a_manifest_that_is_gone_hides_no_other_check
-    what_a_killed_run_left_behind_is_told
+    a_correct_installation_fails_no_check
+    each_broken_tenant_fails_its_own_checks
+    a_missing_manifest_hides_no_other_check
+    the_doctor_reports_the_leftovers_of_a_killed_run
 }
 
-fn a_sound_installation_fails_no_check(engine: Engine) {
+fn a_correct_installation_fails_no_check(engine: Engine) {
     let sample = Sample::complete_on(engine);
     let passed = [
         "configuration-valid",
@@ -54,7 +54,7 @@ fn a_sound_installation_fails_no_check(engine: Engine) {
     text.prints_not("\u{1b}[");
 }
 
-fn each_broken_tenant_is_told_by_its_own_checks(engine: Engine) {
+fn each_broken_tenant_fails_its_own_checks(engine: Engine) {
     let sample = Sample::complete_on(engine);
     sample.execute(Some("acme"), "DROP TABLE finance_invoice");
     let found = only(
@@ -79,7 +79,7 @@ fn each_broken_tenant_is_told_by_its_own_checks(engine: Engine) {
     );
 }
 
-fn a_manifest_that_is_gone_hides_no_other_check(engine: Engine) {
+fn a_missing_manifest_hides_no_other_check(engine: Engine) {
     let sample = Sample::complete_on(engine);
     fs::remove_file(sample.portcullis.path("portcullis.manifest.json")).unwrap();
     only(
@@ -95,7 +95,7 @@ fn a_manifest_that_is_gone_hides_no_other_check(engine: Engine) {
     );
 }
 
-fn what_a_killed_run_left_behind_is_told(engine: Engine) {
+fn the_doctor_reports_the_leftovers_of_a_killed_run(engine: Engine) {
     let sample = Sample::complete_on(engine);
     let sample = match engine {
         Engine::Postgres => {
@@ -115,7 +115,7 @@ fn what_a_killed_run_left_behind_is_told(engine: Engine) {
 }
 
 #[test]
-fn a_name_that_the_registry_holds_twice_has_failed() {
+fn a_duplicate_name_in_the_registry_is_a_failure() {
     let sample = Sample::complete_on(Engine::Postgres);
     sample.execute(None, "ALTER TABLE tenants DROP CONSTRAINT tenants_pkey CASCADE; INSERT INTO tenants SELECT * FROM tenants WHERE schema_name = 'acme'");
     let found = only(&sample.portcullis, &[("registry-duplicates", "failed")]);

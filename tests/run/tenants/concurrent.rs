@@ -34,7 +34,7 @@ fn a_tenant_that_is_being_created_does_not_break_the_gate() {
 }
 
 #[test]
-fn a_row_that_somebody_writes_while_a_tenant_is_made_is_never_doubled() {
+fn a_registry_row_written_during_a_creation_is_not_duplicated() {
     let waits = "-- no-transaction\nDO $$ BEGIN IF current_schema() = 'acme' THEN \
                  WHILE NOT EXISTS (SELECT FROM public.tenants) LOOP PERFORM pg_sleep(0.02); END LOOP; END IF; END $$;\n";
     let project = empty("");
@@ -51,7 +51,7 @@ fn a_row_that_somebody_writes_while_a_tenant_is_made_is_never_doubled() {
 }
 
 #[test]
-fn two_creations_of_one_tenant_at_once_make_it_once() {
+fn two_concurrent_creations_of_one_tenant_create_it_once() {
     let project =
         with(empty(""), "tenant/2_slow.sql", "SELECT pg_sleep(1) WHERE current_schema() = 'acme';\n");
     let first = project.portcullis.spawn(["tenant", "create", "acme"]);
@@ -63,7 +63,7 @@ fn two_creations_of_one_tenant_at_once_make_it_once() {
 }
 
 #[test]
-fn what_somebody_else_makes_meanwhile_is_never_taken_for_ours() {
+fn a_tenant_created_by_someone_else_is_never_removed() {
     let project = empty("");
     // The application writes the row and makes the schema, and commits once our own row waits for that.
     let sign_up = "BEGIN; INSERT INTO tenants VALUES ('acme'); CREATE SCHEMA acme; CREATE TABLE acme.precious (id int); \
@@ -101,7 +101,7 @@ fn beside(project: &Project) -> Portcullis {
 }
 
 #[test]
-fn two_registries_in_one_database_leave_each_others_tenants_alone() {
+fn two_registries_in_one_database_do_not_touch_each_others_tenants() {
     let project = with(Project::complete(""), "tenant/2_slow.sql", SLOW);
     let other = beside(&project);
     let delete = |name| other.run(["tenant", "delete", name, "--yes"]);
@@ -121,7 +121,7 @@ fn two_registries_in_one_database_leave_each_others_tenants_alone() {
 }
 
 #[test]
-fn two_registries_in_one_database_leave_each_others_runs_alone() {
+fn two_registries_in_one_database_do_not_touch_each_others_runs() {
     let project = with(empty(""), "tenant/2_slow.sql", SLOW);
     let other = beside(&project);
     // Neither is the lock the same, nor is what is under way a killed run's.

@@ -7,7 +7,7 @@ use crate::run::migrations::edit_migration_and_manifest;
 use crate::support::project::Project;
 
 #[test]
-fn a_created_tenant_is_one_that_the_gate_passes() {
+fn a_created_tenant_passes_the_gate() {
     let project = empty("");
     let outcome = project.portcullis.run(["tenant", "create", "acme", "--json"]).exits(0);
     let answer = json(&outcome);
@@ -21,7 +21,7 @@ fn a_created_tenant_is_one_that_the_gate_passes() {
 }
 
 #[test]
-fn the_rows_other_columns_are_what_the_command_line_says() {
+fn the_command_line_sets_the_other_columns_of_the_registry_row() {
     let project = empty("").file(
         "shared/2_more.sql",
         "ALTER TABLE tenants RENAME name TO schema; ALTER TABLE tenants ADD name text, ADD plan text NOT NULL;\n",
@@ -46,7 +46,7 @@ fn the_rows_other_columns_are_what_the_command_line_says() {
 }
 
 #[test]
-fn what_is_there_already_is_refused_and_left_alone() {
+fn an_existing_tenant_is_rejected_and_not_changed() {
     let project = empty("");
     project.portcullis.run(["tenant", "create", "acme"]).exits(0);
     let again = project.portcullis.run(["tenant", "create", "acme", "--json"]).exits(73);
@@ -61,7 +61,7 @@ fn what_is_there_already_is_refused_and_left_alone() {
 }
 
 #[test]
-fn a_migration_that_fails_leaves_nothing_in_one_transaction_or_in_many() {
+fn a_failing_migration_leaves_nothing_with_one_or_many_transactions() {
     for first in ["", "-- no-transaction\n"] {
         let project = with(empty(""), "tenant/2_bad.sql", &format!("{first}{BAD}"));
         let outcome = project.portcullis.run(["tenant", "create", "acme", "--json"]).exits(73);
@@ -74,7 +74,7 @@ fn a_migration_that_fails_leaves_nothing_in_one_transaction_or_in_many() {
 }
 
 #[test]
-fn a_file_that_commits_by_itself_and_fails_leaves_nothing_either() {
+fn a_failing_file_that_commits_leaves_nothing() {
     let project = with(empty(""), "tenant/2_commits.sql", "SELECT 1;\n");
     let project = edit_migration_and_manifest(
         project,
@@ -86,7 +86,7 @@ fn a_file_that_commits_by_itself_and_fails_leaves_nothing_either() {
 }
 
 #[test]
-fn a_time_out_is_said_to_be_rolled_back_because_it_is() {
+fn a_time_out_is_rolled_back_and_reported_as_such() {
     for first in ["", "-- no-transaction\n"] {
         let project = with(
             empty("timeout = \"1s\""),
@@ -100,7 +100,7 @@ fn a_time_out_is_said_to_be_rolled_back_because_it_is() {
 }
 
 #[test]
-fn the_command_bootstraps_what_the_steps_name() {
+fn the_bootstrap_command_creates_the_tenants_that_the_steps_name() {
     let project = empty("").file(
         "tenant/2_not_b.sql",
         "DO $$ BEGIN IF current_schema() = 'b' THEN RAISE EXCEPTION 'not this one'; END IF; END $$;\n",
@@ -119,7 +119,7 @@ fn the_command_bootstraps_what_the_steps_name() {
 }
 
 #[test]
-fn a_creation_that_failed_is_told() {
+fn a_failed_creation_is_reported() {
     let project = with(empty(""), "tenant/2_bad.sql", BAD)
         .step("[notify]\ncommand = [\"sh\", \"-c\", 'printf %s \"$PORTCULLIS_NOTIFICATION\" > told']\n");
     project.portcullis.run(["tenant", "create", "acme"]).exits(73);
@@ -130,7 +130,7 @@ fn a_creation_that_failed_is_told() {
 }
 
 #[test]
-fn tenants_are_listed_and_shown_with_what_the_gate_says() {
+fn tenants_are_listed_and_shown_with_their_verdict() {
     let project = Project::complete("");
     project.database.execute("DROP TABLE b.item");
     let list = project.portcullis.run(["tenant", "list"]).exits(0);

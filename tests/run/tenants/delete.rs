@@ -8,7 +8,7 @@ use super::{empty, journal, json, tenants};
 use crate::support::{process::Running, project::Project, server::Server};
 
 #[test]
-fn a_deleted_tenant_is_gone_and_nothing_else_is() {
+fn deleting_a_tenant_removes_nothing_else() {
     let project = Project::complete("");
     project.portcullis.run(["tenant", "delete", "a"]).exits(64).prints("--yes");
     assert!(project.exists("a"));
@@ -30,7 +30,7 @@ fn a_deleted_tenant_is_gone_and_nothing_else_is() {
 }
 
 #[test]
-fn a_program_that_asks_for_json_gets_it_for_a_failure_too() {
+fn a_failure_is_printed_as_json_on_request() {
     let project = Project::complete("");
     project.database.execute("CREATE VIEW items AS SELECT * FROM b.item");
     let refused = project.portcullis.run(["tenant", "delete", "b", "--yes", "--json"]).exits(73);
@@ -82,7 +82,7 @@ fn a_deletion_asks_for_the_name_on_a_terminal() {
 }
 
 #[test]
-fn a_killed_deletion_is_finished_by_the_next_holder_of_the_lock() {
+fn the_next_lock_holder_completes_a_killed_deletion() {
     let project = Project::complete("");
     project.database.while_held("LOCK TABLE a.item IN ACCESS SHARE MODE", || {
         let deleting = project.portcullis.spawn(["tenant", "delete", "a", "--yes"]);
@@ -113,7 +113,7 @@ fn a_killed_deletion_is_finished_by_the_next_holder_of_the_lock() {
 }
 
 #[test]
-fn a_deletion_that_cannot_go_on_is_gone_on_with_by_hand() {
+fn a_blocked_deletion_can_be_continued_manually() {
     let project = Project::complete("lock_timeout = \"1s\"");
     project.database.while_held("LOCK TABLE a.item IN ACCESS SHARE MODE", || {
         project.portcullis.run(["tenant", "delete", "a", "--yes"]).exits(73).prints("lock timeout");
@@ -124,7 +124,7 @@ fn a_deletion_that_cannot_go_on_is_gone_on_with_by_hand() {
 }
 
 #[test]
-fn a_large_tenant_is_deleted_in_as_many_transactions_as_the_lock_table_asks_for() {
+fn a_large_tenant_is_deleted_in_transactions_that_fit_the_lock_table() {
     const DB: &str = "postgres";
     let server = Server::start("max_connections = 20\nmax_locks_per_transaction = 10");
     let project = empty("");
@@ -144,7 +144,7 @@ fn a_large_tenant_is_deleted_in_as_many_transactions_as_the_lock_table_asks_for(
 }
 
 #[test]
-fn a_deletion_that_would_take_along_what_stands_elsewhere_is_refused_with_its_name() {
+fn a_deletion_that_would_drop_objects_of_other_schemas_is_rejected_with_their_names() {
     let outside = [
         ("CREATE TABLE audit (id int, kind a.colour)", "column kind of table public.audit"),
         ("CREATE TABLE audit (id int, kind a.colour[])", "column kind of table public.audit"),

@@ -9,7 +9,7 @@ use crate::run::fence;
 use crate::support::proxy::Proxy;
 
 #[test]
-fn a_signal_in_the_middle_leaves_nothing() {
+fn a_signal_during_a_creation_leaves_nothing() {
     let project = with(empty(""), "tenant/2_slow.sql", SLOW);
     let outcome = killed_in_the_middle(&project, "acme", Signal::SIGTERM).exits(143);
     outcome.prints("`acme` was being created: rolled back");
@@ -44,7 +44,7 @@ fn a_signal_while_the_server_is_silent_ends_the_run_within_the_grace() {
 }
 
 #[test]
-fn what_a_killed_run_left_is_no_broken_tenant_and_is_removed_by_the_next_holder_of_the_lock() {
+fn the_next_lock_holder_removes_the_unfinished_tenant_of_a_killed_run() {
     let project = with(empty(""), "tenant/2_slow.sql", SLOW);
     killed_in_the_middle(&project, "acme", Signal::SIGKILL);
     assert!(project.exists("acme"));
@@ -62,7 +62,7 @@ fn what_a_killed_run_left_is_no_broken_tenant_and_is_removed_by_the_next_holder_
 }
 
 #[test]
-fn what_cannot_be_removed_of_one_killed_run_keeps_nobody_from_removing_the_others() {
+fn an_unremovable_schema_does_not_prevent_the_removal_of_the_others() {
     let project = with(empty("lock_timeout = \"1s\""), "tenant/2_slow.sql", SLOW);
     killed_in_the_middle(&project, "acme", Signal::SIGKILL);
     project.until_gone("pg_sleep");
@@ -90,7 +90,7 @@ fn what_cannot_be_removed_of_one_killed_run_keeps_nobody_from_removing_the_other
 }
 
 #[test]
-fn what_the_mark_does_not_prove_is_named_and_left() {
+fn a_schema_without_a_valid_ownership_tag_is_named_and_not_removed() {
     let project = with(empty(""), "tenant/2_slow.sql", SLOW);
     killed_in_the_middle(&project, "acme", Signal::SIGKILL);
     project.until_gone("pg_sleep");

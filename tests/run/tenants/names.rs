@@ -3,7 +3,7 @@
 use super::{empty, json, tenants, with};
 
 #[test]
-fn any_legal_name_makes_a_tenant_and_any_other_is_refused_with_its_reason() {
+fn legal_names_create_tenants_and_other_names_are_rejected_with_a_reason() {
     use proptest::{
         strategy::{Strategy, ValueTree},
         test_runner::{Config, TestRunner},
