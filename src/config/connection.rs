@@ -17,6 +17,9 @@ use super::{
 
 const DEFAULT_PORT: u16 = 5432;
 
+/// libpq's word for the certificates that the operating system trusts.
+pub(crate) const SYSTEM_ROOTS: &str = "system";
+
 pub(super) const SCHEMES: [&str; 3] = ["postgres", "postgresql", "sqlite"];
 
 #[derive(Clone, Copy)]
@@ -163,7 +166,7 @@ fn fields(mut table: Table<'_>, beside_sqlite: Option<bool>) -> Option<Connectio
         parts.parameters.insert("sslrootcert".into(), certificate);
     }
     let password = match table.node("password") {
-        None => parts.password.take().map(Password::DeclaredTables),
+        None => parts.password.take().map(Password::Literal),
         Some(_) if on_sqlite || beside_sqlite == Some(true) => None,
         Some(_) if parts.password.is_some() => {
             table.report_at("password", "`password` is given twice: here and in `url`", None);
@@ -188,6 +191,55 @@ fn part<T: Read>(table: &mut Table<'_>, key: &'static str, part: &mut Option<T>,
     }
 }
 
+/// libpq's variables that make a connection more careful, or another one, with the parameters that they stand for. Those that
+/// are not supported are refused, like their parameters.
+const VARIABLES: [(&str, &str); 19] = [
+    ("PGSSLMODE", "sslmode"),
+    ("PGSSLROOTCERT", "sslrootcert"),
+    ("PGSSLCERT", "sslcert"),
+    ("PGSSLKEY", "sslkey"),
+    ("PGOPTIONS", "options"),
+    ("PGCHANNELBINDING", "channel_binding"),
+    ("PGGSSENCMODE", "gssencmode"),
+    ("PGHOSTADDR", "hostaddr"),
+    ("PGREQUIREAUTH", "require_auth"),
+    ("PGREQUIREPEER", "requirepeer"),
+    ("PGREQUIRESSL", "requiressl"),
+    ("PGSERVICE", "service"),
+    ("PGSSLCERTMODE", "sslcertmode"),
+    ("PGSSLCRL", "sslcrl"),
+    ("PGSSLCRLDIR", "sslcrldir"),
+    ("PGSSLMAXPROTOCOLVERSION", "ssl_max_protocol_version"),
+    ("PGSSLMINPROTOCOLVERSION", "ssl_min_protocol_version"),
+    ("PGSSLNEGOTIATION", "sslnegotiation"),
+    ("PGTARGETSESSIONATTRS", "target_session_attrs"),
+];
+
+/// The parameters with those that only a variable gives.
+fn with_variables(
+    mut parameters: BTreeMap<String, String>,
+    env: &Environment,
+) -> Result<BTreeMap<String, String>, String> {
+    for (variable, name) in VARIABLES {
+        if let (false, Some(value)) = (parameters.contains_key(name), env.get(variable)) {
+            url::check_parameter("postgres", name, value).map_err(|fault| {
+                let why = fault
+                    .message
+                    .replace(&format!("parameter `{name}` of the URL"), &format!("variable `{variable}`"));
+                format!("{why}: libpq would obey it")
+            })?;
+            parameters.insert(name.into(), value.into());
+        }
+    }
+    if parameters.get("sslrootcert").is_some_and(|roots| roots == SYSTEM_ROOTS) {
+        let mode = parameters.entry("sslmode".into()).or_insert_with(|| "verify-full".into());
+        if mode != "verify-full" {
+            return Err("`sslrootcert = \"system\"` needs `sslmode = \"verify-full\"`".into());
+        }
+    }
+    Ok(parameters)
+}
+
 /// Fills what is absent from the PG* variables, as libpq does; the rest must be given.
 fn complete(fields: ConnectionFields, env: &Environment, shared_schema: String) -> Result<Postgres, String> {
     let parts = fields.parts;
@@ -210,10 +262,9 @@ fn complete(fields: ConnectionFields, env: &Environment, shared_schema: String) 
         name: needed(parts.name, "name", "PGDATABASE")?,
         user: needed(parts.user, "user", "PGUSER")?,
         password: fields.password.unwrap_or_else(|| {
-            variable("PGPASSWORD")
-                .map_or(Password::None, |password| Password::DeclaredTables(Secret::new(password)))
+            variable("PGPASSWORD").map_or(Password::None, |password| Password::Literal(Secret::new(password)))
         }),
-        parameters: parts.parameters,
+        parameters: with_variables(parts.parameters, env)?,
         shared_schema,
         direct: None,
         reader: None,

@@ -34,4 +34,4 @@ mod values;
 
 #[cfg(test)]
 pub(crate) use self::tables::FRAMEWORKS;
-pub(crate) use self::types::*;
+pub(crate) use self::{connection::SYSTEM_ROOTS, types::*};

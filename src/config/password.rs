@@ -24,14 +24,14 @@ impl Read for Password {
     fn read(node: &Node, _: Kind, reading: &Reading<'_>) -> Result<Self, Problem> {
         let password = match &node.value {
             Value::Text(text) if text.is_empty() => Password::None,
-            Value::Text(text) => Password::DeclaredTables(Secret::new(text.clone())),
+            Value::Text(text) => Password::Literal(Secret::new(text.clone())),
             Value::Table(_) => match Table::of(node, &FORMS, reading) {
                 Some(table) => from_table(table)?,
                 None => Password::None,
             },
             _ => return Err(values::wrong_secret(node, "a text, { env = \"NAME\" } or { file = \"PATH\" }")),
         };
-        if let Password::DeclaredTables(secret) = &password {
+        if let Password::Literal(secret) = &password {
             reading.remember([KnownSecret::plain(secret.expose())]);
         }
         Ok(password)
@@ -63,7 +63,7 @@ fn from_variable(name: &str, env: &Environment) -> Result<Password, String> {
     let file = format!("{name}_FILE");
     match (env.get(name), env.get(&file)) {
         (Some(_), Some(_)) => Err(format!("both `{name}` and `{file}` are set: unset one of them")),
-        (Some(value), None) => Ok(Password::DeclaredTables(Secret::new(value))),
+        (Some(value), None) => Ok(Password::Literal(Secret::new(value))),
         (None, Some(path)) => Ok(Password::File(path.into())),
         (None, None) => Err(format!("neither `{name}` nor `{file}` is set")),
     }

@@ -47,7 +47,7 @@ impl KnownSecret {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Password {
     None,
-    DeclaredTables(Secret),
+    Literal(Secret),
     /// Read again at every connection, because it may rotate.
     File(PathBuf),
 }
@@ -57,7 +57,7 @@ impl Password {
     pub(crate) fn read_now(&self) -> Result<Option<Secret>, String> {
         match self {
             Password::None => Ok(None),
-            Password::DeclaredTables(secret) => Ok(Some(secret.clone())),
+            Password::Literal(secret) => Ok(Some(secret.clone())),
             Password::File(path) => from_file(path, files::read_text_now(path, LARGEST)).map(Some),
         }
     }

@@ -143,7 +143,7 @@ fn absent_parts_come_from_the_variables_of_libpq() {
         unreachable!()
     };
     assert_eq!((one.host.as_str(), one.port, one.user.as_str(), one.name.as_str()), ("h", 1, "me", "d"));
-    assert_eq!(one.password, Password::DeclaredTables(Secret::new("hunter2")));
+    assert_eq!(one.password, Password::Literal(Secret::new("hunter2")));
 }
 
 #[test]
@@ -226,4 +226,37 @@ fn a_former_key_is_read_with_a_warning_and_never_beside_the_present_one() {
     assert_eq!(messages(both, &env), ["`settle` and `settle_timeout` are the same key"]);
     let wrong = "[gate]\nsettle = 5";
     assert_eq!(messages(wrong, &env).len(), 2);
+}
+
+#[test]
+fn libpqs_variables_count_or_are_refused() {
+    let url = "[database]\nurl = \"postgres://app@db/shop\"";
+    let with = |variable: &str, value: &str| {
+        let env = Environment::from([(variable, value)]);
+        let found = messages(url, &env);
+        match (found.is_empty(), valid(url, &env).database) {
+            (true, Some(Database::Postgres(postgres))) => Ok(postgres.parameters),
+            _ => Err(found.join("; ")),
+        }
+    };
+    assert_eq!(with("PGSSLMODE", "require").unwrap()["sslmode"], "require");
+    assert_eq!(with("PGSSLROOTCERT", "system").unwrap()["sslmode"], "verify-full");
+    let of_url = "[database]\nurl = \"postgres://app@db/shop?sslmode=verify-full\"";
+    let env = Environment::from([("PGSSLMODE", "disable")]);
+    let Some(Database::Postgres(postgres)) = valid(of_url, &env).database else { unreachable!() };
+    assert_eq!(postgres.parameters["sslmode"], "verify-full");
+    let refused = |variable: &str, value: &str| {
+        let env = Environment::from([(variable, value)]);
+        messages(url, &env).join("; ")
+    };
+    for (variable, value) in [
+        ("PGSSLMODE", "sometimes"),
+        ("PGSSLCRL", "/crl.pem"),
+        ("PGCHANNELBINDING", "require"),
+        ("PGSERVICE", "main"),
+    ] {
+        assert!(refused(variable, value).contains(&format!("variable `{variable}`")), "{variable}");
+    }
+    let weak = "[database]\nurl = \"postgres://app@db/shop?sslmode=require&sslrootcert=system\"";
+    assert_eq!(messages(weak, &Environment::default()).len(), 1);
 }

@@ -5,7 +5,10 @@
 mod fault;
 mod parameters;
 
-pub(super) use self::{fault::Fault, parameters::SSL_MODES};
+pub(super) use self::{
+    fault::Fault,
+    parameters::{SSL_MODES, check as check_parameter},
+};
 
 use std::fmt;
 

@@ -16,6 +16,10 @@ use tokio::{
 
 use crate::{deadline::Deadline, files::Outstanding, words::duration};
 
+/// Where the usual base images keep the certificates that `update-ca-certificates` and its like maintain.
+pub(crate) const CERTIFICATE_BUNDLES: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+
 /// An address that is silent for so long delays the next one no longer (RFC 8305, section 8).
 const STAGGER: Duration = Duration::from_millis(250);
 

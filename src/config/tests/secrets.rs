@@ -17,7 +17,7 @@ fn a_password_comes_from_a_variable_or_its_file_but_not_from_both() {
         _ => Password::None,
     };
     let given = Environment::from([("DB_PASSWORD", "hunter2")]);
-    assert_eq!(password(&given), Password::DeclaredTables(Secret::new("hunter2")));
+    assert_eq!(password(&given), Password::Literal(Secret::new("hunter2")));
     let file = Environment::from([("DB_PASSWORD_FILE", "/run/p")]);
     assert_eq!(password(&file), Password::File("/run/p".into()));
     let both = Environment::from([("DB_PASSWORD", "hunter2"), ("DB_PASSWORD_FILE", "/run/p")]);

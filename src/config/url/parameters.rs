@@ -116,7 +116,7 @@ const AMQP: Parameters = &[
 ];
 
 /// Refuses what would be ignored.
-pub(super) fn check(scheme: &str, name: &str, value: &str) -> Result<(), Fault> {
+pub(in crate::config) fn check(scheme: &str, name: &str, value: &str) -> Result<(), Fault> {
     let known = match scheme {
         // There, parameters are part of what is asked for.
         "http" | "https" => return Ok(()),

@@ -11,9 +11,10 @@ use tokio_rustls::rustls;
 use super::{super::DatabaseError, connection::Connection};
 use crate::{
     cause::{Cause, Code, Kind},
-    config,
+    config::{self, SYSTEM_ROOTS},
     deadline::Deadline,
     files,
+    net::CERTIFICATE_BUNDLES,
 };
 
 /// For the look-up, the connection and the login together.
@@ -210,6 +211,10 @@ async fn options(config: &config::Postgres) -> Result<PgConnectOptions, Database
             "sslmode" => options.ssl_mode(value.parse().map_err(|_| {
                 DatabaseError::Never(Cause::new(Kind::Certificate, format!("`sslmode` cannot be `{value}`")))
             })?),
+            "sslrootcert" if value == SYSTEM_ROOTS => match system_roots().await? {
+                Some(roots) => options.ssl_root_cert_from_pem(roots),
+                None => options,
+            },
             "sslrootcert" => options.ssl_root_cert_from_pem(pem(name, value).await?),
             "sslcert" => options.ssl_client_cert_from_pem(pem(name, value).await?),
             "sslkey" => options.ssl_client_key_from_pem(pem(name, value).await?),
@@ -218,7 +223,29 @@ async fn options(config: &config::Postgres) -> Result<PgConnectOptions, Database
             _ => options,
         };
     }
+    // As in libpq: whoever names an authority wants the certificate checked.
+    let has = |name: &str, value: &str| config.parameters.get(name).is_some_and(|given| given == value);
+    if has("sslmode", "require") && config.parameters.contains_key("sslrootcert") {
+        options = options.ssl_mode(PgSslMode::VerifyCa);
+    }
     Ok(options)
+}
+
+/// The image's own certificates; without any, Mozilla's are trusted.
+async fn system_roots() -> Result<Option<Vec<u8>>, DatabaseError> {
+    for bundle in CERTIFICATE_BUNDLES {
+        let file = PathBuf::from(bundle);
+        let read = files::within(files::TIMEOUT, move || files::read_now(&file, u64::MAX)).await;
+        match read {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => {
+                let why = Cause::io(&format!("cannot read the system's certificates `{bundle}`"), &error);
+                return Err(DatabaseError::Never(why));
+            }
+            Ok(roots) => return Ok(Some(roots)),
+        }
+    }
+    Ok(None)
 }
 
 /// The server's own command line, `-c name=value -c name=value`, in which a backslash keeps a blank from

@@ -13,11 +13,7 @@ use tokio_rustls::{
     },
 };
 
-use crate::{database::Attempt, files};
-
-/// Where the usual base images keep the certificates that `update-ca-certificates` and its like maintain.
-const BUNDLES: [&str; 3] =
-    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+use crate::{database::Attempt, files, net::CERTIFICATE_BUNDLES};
 
 /// What is trusted, read at the first connection.
 #[derive(Default)]
@@ -29,7 +25,7 @@ pub(super) async fn secure(
     host: &str,
     roots: &mut Roots,
 ) -> Result<TlsStream<TcpStream>, Attempt> {
-    secure_with(stream, host, roots, BUNDLES.map(PathBuf::from).into()).await
+    secure_with(stream, host, roots, CERTIFICATE_BUNDLES.map(PathBuf::from).into()).await
 }
 
 async fn secure_with(
