@@ -1,4 +1,4 @@
-//! What every action of a run reads: configuration, database, programs, manifest. It does not change during the run.
+//! Holds what every action of a run reads and none changes: configuration, database, programs, manifest.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::{
     tenants::manifest::Manifest,
 };
 
-/// At least so long may the removal of one tenant take.
+/// The shortest time limit for removing one tenant.
 const REMOVAL: Duration = Duration::from_mins(1);
 
 pub(crate) struct RunContext {
@@ -44,7 +44,7 @@ impl RunContext {
         self.config.migrations.as_ref().ok_or_else(|| lacks("[migrations]"))
     }
 
-    /// What the code expects; read once, or derived once if `auto = true`.
+    /// The migrations and tables that the code expects; read once, or derived once if `auto = true`.
     pub(crate) async fn expectation(&self) -> Result<&Expectation, Failure> {
         self.expectation.get_or_try_init(|| async { expectation::load(&self.sources()?, &log).await }).await
     }
@@ -57,7 +57,7 @@ impl RunContext {
         expectation::make(&self.sources()?, on_event).await
     }
 
-    /// The manifest's file, if it is what the configured files make.
+    /// Reads the manifest file and checks that it matches the configured migration files.
     pub(crate) async fn check_manifest(
         &self,
         on_event: &dyn Fn(ActionEvent),
@@ -65,7 +65,7 @@ impl RunContext {
         expectation::check(&self.sources()?, on_event).await
     }
 
-    /// The project whose framework applies the migrations; None if Portcullis itself does.
+    /// The project whose framework applies the migrations; None if Portcullis itself applies them.
     pub(crate) fn project(&self) -> Result<Option<Project<'_>>, Failure> {
         match &self.migrations()?.source {
             Source::Sql { .. } => Ok(None),
@@ -86,7 +86,7 @@ impl RunContext {
         })
     }
 
-    /// The same for what is removed again: a short `apply.timeout` is about migrations.
+    /// The limits for removing a tenant: a short `apply.timeout` limits migrations only.
     pub(crate) fn removal_limits(&self) -> Result<Limits, Failure> {
         let limits = self.limits()?;
         Ok(Limits { deadline: limits.deadline.max(Deadline::after(REMOVAL)), ..limits })
@@ -102,14 +102,14 @@ impl RunContext {
     }
 }
 
-/// The manifest is asked for wherever it is needed first; what the project prints meanwhile belongs to no step.
+/// The manifest is read by the first action that needs it, so the project's output belongs to no step.
 fn log(event: ActionEvent) {
     if let ActionEvent::Output { line, .. } = event {
-        tracing::info!("the project, asked for its manifest: {line}");
+        tracing::info!("the project, while it prints its manifest: {line}");
     }
 }
 
-/// The configuration lacks what an action needs.
+/// The configuration lacks a table that an action needs.
 pub(super) fn lacks(needs: &'static str) -> Failure {
     Failure::ConfigLacks { what: "this".into(), needs }
 }

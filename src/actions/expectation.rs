@@ -1,4 +1,4 @@
-//! What the code expects: the migration files on disk and the manifest that was made of them.
+//! Loads what the code expects: the migration files on disk and the manifest built from them.
 
 use std::{io, path::Path};
 
@@ -12,7 +12,7 @@ use crate::{
     tenants::manifest::{Expected, FORMAT, Manifest, Migration},
 };
 
-/// What an expectation is made of.
+/// The inputs of an expectation.
 pub(super) struct Sources<'a> {
     pub(super) migrations: &'a Migrations,
     pub(super) database: Option<&'a Database>,
@@ -21,7 +21,7 @@ pub(super) struct Sources<'a> {
     pub(super) has_registry: bool,
 }
 
-/// The files and the manifest, which agree with each other.
+/// The migration files and the manifest that matches them.
 #[derive(Debug)]
 pub(crate) struct Expectation {
     pub(crate) manifest: Manifest,
@@ -29,7 +29,7 @@ pub(crate) struct Expectation {
     pub(crate) tenant: Vec<MigrationFile>,
 }
 
-/// Reads the files and the manifest, and refuses one that does not match the other.
+/// Reads the files and the manifest, and fails if they do not match.
 pub(super) async fn load(
     sources: &Sources<'_>,
     on_event: &dyn Fn(ActionEvent),
@@ -64,8 +64,8 @@ pub(super) async fn load(
     }
 }
 
-/// Compares the manifest's file with what it was made of. That of SQL files proves itself by its digest and their checksums: no
-/// database is asked.
+/// Compares the manifest's file with its sources. The manifest of SQL files contains a digest and their checksums, so
+/// the comparison needs no database.
 pub(super) async fn check(
     sources: &Sources<'_>,
     on_event: &dyn Fn(ActionEvent),
@@ -79,7 +79,7 @@ pub(super) async fn check(
             sql::staleness(&manifest, &shared, &tenant)
         }
         Source::External(_) => (self::make(sources, on_event).await? != manifest)
-            .then(|| "the migrations make something else".into()),
+            .then(|| "the migrations no longer produce this manifest".into()),
     };
     refuse_empty(sources, &manifest)?;
     match why {
@@ -109,7 +109,7 @@ fn expected(files: &[MigrationFile]) -> Vec<Migration> {
     files.iter().map(MigrationFile::expected).collect()
 }
 
-/// The manifest of the files on disk, derived where nothing of it remains.
+/// Derives the manifest from the files on disk, in a database that keeps nothing of it.
 async fn derive(
     sources: &Sources<'_>,
     shared: &[MigrationFile],
@@ -136,13 +136,13 @@ async fn derive(
     Ok(manifest)
 }
 
-/// Where nothing is expected, everything would be complete.
+/// Without an expectation, every database would count as complete.
 fn refuse_empty(sources: &Sources<'_>, manifest: &Manifest) -> Result<(), Failure> {
     let Migrations { manifest: path, empty_manifest, .. } = sources.migrations;
     let of_tenants = manifest.tenant.migrations.is_empty() && manifest.tenant.tables.is_empty();
     let why = match manifest.shared.migrations.is_empty() && manifest.shared.tables.is_empty() {
         _ if *empty_manifest => return Ok(()),
-        true if of_tenants => "no migration is expected at all",
+        true if of_tenants => "no migration is expected",
         _ if of_tenants && sources.has_registry => "no migration is expected of tenants",
         _ => return Ok(()),
     };
@@ -151,12 +151,12 @@ fn refuse_empty(sources: &Sources<'_>, manifest: &Manifest) -> Result<(), Failur
     Err(Failure::ManifestInvalid { path: path.clone(), why, make })
 }
 
-/// The command that makes the configured manifest.
+/// The command that builds the configured manifest.
 pub(crate) fn make_command(migrations: &Migrations) -> &'static str {
     frameworks::of(migrations).make()
 }
 
-/// Reads a manifest file; `make` is the command that would make it.
+/// Reads a manifest file; `make` is the command that builds it.
 pub(crate) async fn read(path: &Path, make: &str) -> Result<Manifest, Failure> {
     let invalid = |why: String| Failure::ManifestInvalid { path: path.to_owned(), why, make: make.into() };
     let text = match files::read(path, files::TIMEOUT).await {
@@ -169,7 +169,7 @@ pub(crate) async fn read(path: &Path, make: &str) -> Result<Manifest, Failure> {
     parse(path, &text, make)?.proved().map_err(|why| invalid(why.into()))
 }
 
-/// Reads a manifest's text; `path` is where it comes from.
+/// Parses a manifest; `path` is its source, for messages.
 pub(crate) fn parse(path: &Path, text: &str, make: &str) -> Result<Manifest, Failure> {
     let invalid = |why: String| Failure::ManifestInvalid { path: path.to_owned(), why, make: make.into() };
     frameworks::parse(text).map_err(|error| match error {
@@ -195,7 +195,7 @@ pub(super) async fn make(
         return Ok(manifest);
     }
     let Source::Sql { shared, tenant } = source else {
-        return Err(Failure::Internal { what: "no project can be asked".into() }.into());
+        return Err(Failure::Internal { what: "no project can print the manifest".into() }.into());
     };
     Ok(derive(sources, &resolve(shared).await?, &resolve(tenant).await?).await?)
 }

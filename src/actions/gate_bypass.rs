@@ -1,4 +1,4 @@
-//! The named ways in which the gate opens although not everything is complete. None is a default.
+//! Implements the explicit ways to open the gate despite findings. None is a default.
 
 use std::cell::RefCell;
 
@@ -14,7 +14,7 @@ use crate::{
     tenants::quarantine,
 };
 
-/// What this run was told, and which tenants it keeps from the server.
+/// The configured bypass of this run, and the tenants that it quarantines.
 #[derive(Default)]
 pub(crate) struct GateBypasses {
     /// The reason in `PORTCULLIS_OVERRIDE`.
@@ -32,13 +32,13 @@ impl GateBypasses {
         self.quarantined.borrow().clone()
     }
 
-    /// Every tenant is judged again: earlier findings no longer count.
+    /// Discards earlier findings, because every tenant is judged again.
     pub(crate) fn forget(&self) {
         self.quarantined.borrow_mut().clear();
     }
 
-    /// Whether the gate opens all the same, and how. `every` if every tenant was asked for: a tenant that a step names
-    /// must be complete. `warn` hears why the gate stays shut although the override is set.
+    /// Returns how the gate opens despite the failure, if it does. `every` is true if the step verifies every tenant:
+    /// a tenant that a step names must be complete. `warn` receives the reason why an override does not apply.
     pub(crate) async fn bypass(
         &self,
         context: &RunContext,
@@ -84,7 +84,7 @@ impl GateBypasses {
     }
 }
 
-/// Only what the gate itself says, or that it could say nothing: not a signal, nor a wrong configuration.
+/// An override covers the gate's findings and an inconclusive inspection, not a signal or an invalid configuration.
 fn may_open(failure: &Failure) -> bool {
     matches!(
         failure,
@@ -96,8 +96,8 @@ fn may_open(failure: &Failure) -> bool {
     )
 }
 
-/// Opens once for a release and reason, whichever the container: an override that cannot be recorded, or that another run
-/// has recorded first, opens nothing.
+/// Opens the gate once per release and reason, across all containers. An override that cannot be recorded, or that
+/// another run recorded first, does not open it.
 async fn overridden(
     context: &RunContext,
     history: &RunHistory,
@@ -109,14 +109,14 @@ async fn overridden(
     let exception =
         Exception { kind: "override".into(), reason: Some(reason.to_owned()), tenants: tenants.to_vec() };
     history.must_note(context, exception).await.map_err(words)?;
-    // Another run may have recorded it between the question and the record.
+    // Another run may have recorded it between the query and the record.
     is_first(context, reason).await
 }
 
 async fn is_first(context: &RunContext, reason: &str) -> Result<(), String> {
     match history::who_overrode(context, reason).await.map_err(|failure| chain(&failure))? {
         Some(first) if first.run != context.run => Err(format!(
-            "run {} has used it at {}, and it opens once for a release and reason; if it must be, give another reason",
+            "run {} used it at {}, and a reason works once per release; to override again, give another reason",
             first.run, first.time
         )),
         _ => Ok(()),

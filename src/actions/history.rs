@@ -1,5 +1,5 @@
-//! The history of this run: what it changed, step by step. It starts with the first change, so that a run that
-//! changes nothing writes nothing. Only `once_per_release` and the override depend on it.
+//! Records what this run changes, step by step. The record starts with the first change: a run that changes nothing
+//! writes nothing. Only `once_per_release` and the override depend on it.
 
 use std::{
     cell::{Cell, RefCell},
@@ -14,28 +14,28 @@ use crate::{
     failure::Failure,
 };
 
-/// How often progress and changes are written down.
+/// The interval at which progress and changes are written.
 pub(super) const EVERY: Duration = Duration::from_secs(1);
 
-/// The change that is recorded for a tenant that was created.
+/// The change that is recorded for a created tenant.
 pub(super) const CREATED: &str = "created";
 
-/// What is not written down yet, and whether it will be.
+/// The entries that are not written yet, and the state of the record.
 #[derive(Default)]
 pub(crate) struct RunHistory {
     started: Cell<bool>,
-    /// It could not be written: nothing more is tried, but for the end.
+    /// A write failed: only the end of the run is still tried.
     gave_up: Cell<bool>,
     entries: RefCell<Vec<Entry>>,
-    /// The step that is under way.
+    /// The current step.
     step: RefCell<String>,
-    /// How far it was when that was last written down, and when.
+    /// The progress that was last written, and when.
     written: Cell<Option<(usize, Instant)>>,
     record_error: RefCell<Option<String>>,
 }
 
 impl RunHistory {
-    /// This run is about to change something.
+    /// Starts the record before the first change.
     pub(crate) async fn begin(&self, context: &RunContext) {
         if self.started.replace(true) {
             return;
@@ -50,7 +50,7 @@ impl RunHistory {
         self.write(context).await;
     }
 
-    /// As `begin`, for what must not happen unless it is recorded.
+    /// Like `begin`, but fails if the record cannot be written.
     pub(crate) async fn must_begin(&self, context: &RunContext) -> Result<(), Failure> {
         self.begin(context).await;
         match self.record_error.borrow().as_ref() {
@@ -65,19 +65,19 @@ impl RunHistory {
         }
     }
 
-    /// A step begins.
+    /// Sets the current step.
     pub(crate) fn at(&self, step: &str) {
         step.clone_into(&mut self.step.borrow_mut());
         self.written.set(None);
     }
 
-    /// What was applied to a schema.
+    /// Records what was applied to a schema.
     pub(crate) fn changed(&self, tenant: Option<&str>, what: &[String]) {
         let change = Change { tenant: tenant.map(str::to_owned), what: what.to_vec() };
         self.entries.borrow_mut().push(Entry::Change(change));
     }
 
-    /// How far the step has come; written down now and then.
+    /// Records the progress of the step, at most once per interval.
     pub(crate) async fn progress(&self, context: &RunContext, done: usize, total: usize) {
         if self.written.get().is_some_and(|(written, at)| written == done || at.elapsed() < EVERY) {
             return;
@@ -89,13 +89,13 @@ impl RunHistory {
         self.write(context).await;
     }
 
-    /// A step has ended.
+    /// Records the end of a step.
     pub(crate) async fn step(&self, context: &RunContext, step: Step) {
         self.entries.borrow_mut().push(Entry::Step(step));
         self.write(context).await;
     }
 
-    /// A step with `once_per_release = true` was done; fails if that could not be written down.
+    /// Records that a step with `once_per_release = true` is done; fails if the record cannot be written.
     pub(crate) async fn once(&self, context: &RunContext, step: &str, what: &str) -> Result<(), Failure> {
         let entry = Entry::Once { release: release(context).await, step: step.into(), what: what.into() };
         let written = if self.gave_up.get() {
@@ -108,17 +108,17 @@ impl RunHistory {
                 .map_err(crate::database::DatabaseError::into_cause)
         };
         written.map_err(|why| Failure::Database {
-            what: format!("recording that `{step}` was done, so that the next start would do it again,"),
+            what: format!("recording that `{step}` is done (the next start would repeat it)"),
             why,
         })
     }
 
-    /// The gate was opened although not everything is complete.
+    /// Records that the gate was opened despite findings.
     pub(super) fn exception(&self, exception: Exception) {
         self.entries.borrow_mut().push(Entry::Exception(exception));
     }
 
-    /// As `exception`; fails if it could not be written down.
+    /// Like `exception`, but fails if the record cannot be written.
     pub(super) async fn must_note(&self, context: &RunContext, exception: Exception) -> Result<(), Failure> {
         self.must_begin(context).await?;
         let entry = Entry::Exception(exception);
@@ -126,7 +126,7 @@ impl RunHistory {
         written.map_err(|error| error.into_failure("recording the override"))
     }
 
-    /// The run has ended.
+    /// Records the end of the run.
     pub(crate) async fn end(&self, context: &RunContext, result: Result<(), &Failure>) {
         if !self.started.get() {
             return;
@@ -135,7 +135,7 @@ impl RunHistory {
             result.map_or_else(|failure| (failure.id(), failure.code()), |()| ("ok", 0));
         let ended = Entry::Ended { outcome: outcome.into(), exit_code };
         if self.gave_up.replace(false) {
-            // Whoever reads the record should not take the run for one that is still under way.
+            // A reader must not take this run for one that is still active.
             self.entries.replace(vec![ended]);
         } else {
             self.entries.borrow_mut().push(ended);
@@ -143,7 +143,7 @@ impl RunHistory {
         self.write(context).await;
     }
 
-    /// Why the run could not be recorded, once.
+    /// Why the run could not be recorded; returned once.
     pub(crate) fn record_error(&self) -> Option<String> {
         self.record_error
             .take()
@@ -168,7 +168,7 @@ impl RunHistory {
     }
 }
 
-/// The lock's holder in words, with how far that run says it has come.
+/// The description of the lock's holder, with the progress that its run has recorded.
 pub(super) async fn with_progress(context: &RunContext, holder: String) -> String {
     let Ok(database) = context.database() else { return holder };
     let runs = database.read_history(1, false).await.unwrap_or_default();
@@ -180,25 +180,25 @@ pub(super) async fn with_progress(context: &RunContext, holder: String) -> Strin
     }
 }
 
-/// The run that did this step of this release, if there is one.
+/// The run that completed this step for this release, if one did.
 pub(crate) async fn who_did(context: &RunContext, step: &str, what: &str) -> Result<Option<Author>, Failure> {
     let found = context.database()?.who_did(&release(context).await, step, what).await;
-    found.map_err(|error| error.into_failure("reading the record of runs"))
+    found.map_err(|error| error.into_failure("reading the history of runs"))
 }
 
-/// The first run that opened this release's gate for this reason, if there is one.
+/// The first run that overrode this release's gate with this reason, if one did.
 pub(super) async fn who_overrode(context: &RunContext, reason: &str) -> Result<Option<Author>, Failure> {
     let found = context.database()?.who_overrode(&release(context).await, reason).await;
-    found.map_err(|error| error.into_failure("reading the record of runs"))
+    found.map_err(|error| error.into_failure("reading the history of runs"))
 }
 
-/// The newest runs first.
+/// The latest runs, newest first.
 pub(crate) async fn recent(context: &RunContext, limit: u32) -> Result<Vec<Run>, Failure> {
     let runs = context.database()?.read_history(limit, true).await;
-    runs.map_err(|error| error.into_failure("reading the record of runs"))
+    runs.map_err(|error| error.into_failure("reading the history of runs"))
 }
 
-/// The release: the manifest's digest. Empty for a run without one.
+/// The release (the manifest's digest). Empty without a manifest.
 async fn release(context: &RunContext) -> String {
     match context.expectation().await {
         Ok(expectation) => expectation.manifest.release(),
@@ -206,7 +206,7 @@ async fn release(context: &RunContext) -> String {
     }
 }
 
-/// What this machine or container calls itself.
+/// The host name of this machine or container.
 fn host() -> String {
     nix::unistd::gethostname().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }

@@ -1,4 +1,4 @@
-//! Inspects the database once, read-only, and judges what was found by the configured rules.
+//! Inspects the database once, read-only, and judges the inspection by the configured rules.
 
 use std::time::{Duration, SystemTime};
 
@@ -19,18 +19,18 @@ use crate::{
     words,
 };
 
-/// How long one inspection may take where the configuration sets no limit.
+/// The time limit of one inspection if the configuration sets none.
 pub(crate) const INSPECTION: Duration = Duration::from_mins(2);
 
-/// Inspects the shared schema, if asked, and these tenants, by the run's own manifest. The size of the registry counts
-/// only where every tenant is asked for.
+/// Inspects the shared schema, if requested, and these tenants, by the run's own manifest. The size of the registry
+/// counts only if every tenant is selected.
 pub(crate) async fn inspect(
     context: &RunContext,
     shared: bool,
     tenants: Option<&Selection>,
 ) -> Result<(Inspection, Judgement), Failure> {
     let manifest = &context.expectation().await?.manifest;
-    let found = ask(context, &question(context, manifest, shared, tenants, INSPECTION)).await;
+    let found = observe(context, &inspect_request(context, manifest, shared, tenants, INSPECTION)).await;
     let found = found.map_err(|error| error.into_failure("inspecting the schemas"))?;
     let mut judgement = judge(context, manifest, &found);
     if tenants != Some(&Selection::All) {
@@ -39,20 +39,20 @@ pub(crate) async fn inspect(
     Ok((found, judgement))
 }
 
-/// The named tenants' judgement.
+/// The judgement of the named tenants.
 pub(crate) async fn inspect_named(context: &RunContext, tenants: &[String]) -> Result<Judgement, Failure> {
     let named = Selection::Named(tenants.to_vec());
     Ok(inspect(context, false, Some(&named)).await?.1)
 }
 
-/// Whether anything of this scope is pending, for `when = { pending = ... }`.
+/// Whether anything in this scope is pending, for `when = { pending = ... }`.
 pub(crate) async fn is_pending(context: &RunContext, scope: Scope) -> Result<bool, Failure> {
     let tenants = (scope == Scope::Tenants).then_some(&Selection::All);
     let (_, judgement) = inspect(context, scope == Scope::Shared, tenants).await?;
     Ok(judgement.verdicts().any(|(_, verdict)| verdict.is_pending()))
 }
 
-pub(super) fn question<'a>(
+pub(super) fn inspect_request<'a>(
     context: &RunContext,
     manifest: &'a Manifest,
     shared: bool,
@@ -63,18 +63,18 @@ pub(super) fn question<'a>(
     InspectRequest { manifest, shared, tenants, timeout, allow_standby, on_progress: NO_PROGRESS }
 }
 
-pub(super) async fn ask(
+pub(super) async fn observe(
     context: &RunContext,
-    question: &InspectRequest<'_>,
+    request: &InspectRequest<'_>,
 ) -> Result<Inspection, DatabaseError> {
     let database = context.database().map_err(|failure| DatabaseError::Failed(failure.to_string().into()))?;
     let started = Instant::now();
-    let found = database.inspect(question).await?;
+    let found = database.inspect(request).await?;
     tracing::debug!(tenants = found.tenants.len(), took = ?started.elapsed(), "inspected");
     Ok(found)
 }
 
-/// Judges what was found by the configured rules.
+/// Judges an inspection by the configured rules.
 pub(super) fn judge(context: &RunContext, manifest: &Manifest, found: &Inspection) -> Judgement {
     let at_least = context.config.registry.as_ref().map_or(0, |registry| registry.at_least);
     let mut judgement = gate::judge(manifest, found, rules(context, at_least));
@@ -89,14 +89,14 @@ pub(super) fn rules(context: &RunContext, at_least: usize) -> Rules {
     Rules { ahead_blocks: context.config.gate.ahead == Ahead::Block, at_least }
 }
 
-/// Entries of `[[accept]]` that no longer do anything, in words.
+/// Describes the `[[accept]]` entries that no longer match a finding.
 pub(crate) fn stale_accepts(context: &RunContext, judgement: &Judgement) -> Vec<String> {
     let stale = judgement.stale(&context.config.accepts, today());
     stale.into_iter().map(|(accept, why)| wording::stale(accept, why)).collect()
 }
 
-/// The day on the clock, in UTC.
+/// Today's date, in UTC.
 fn today() -> Day {
-    // A clock that cannot be read counts as the last of all days, on which nothing is waived any more.
+    // With an unreadable clock, the date is the last possible day, on which every acceptance has expired.
     words::rfc3339(SystemTime::now()).parse().unwrap_or(Day::LAST)
 }

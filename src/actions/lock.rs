@@ -1,4 +1,4 @@
-//! The one lock of a run: taken by the first step that changes something, kept until the last of them.
+//! Holds the run's lock, from the first step that changes something to the last.
 
 use std::{cell::RefCell, ops::Deref, rc::Rc, time::Duration};
 
@@ -19,16 +19,16 @@ use crate::{
     failure::Failure,
 };
 
-/// The longest pause between two attempts; the real one is jittered below it.
+/// The longest pause between two attempts; the actual pause is jittered below it.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What every question to the server gets, however short the lock's own limit is.
-const LEAST: Duration = Duration::from_secs(5);
+/// The shortest limit of one query, even if the lock's own limit is shorter.
+const MIN_QUERY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// Between two looks whether an earlier run's sessions are gone.
+/// The pause between two checks for an earlier run's sessions.
 const CHECK_PAUSE: Duration = Duration::from_millis(100);
-/// The shortest pause between two lines about the same holder.
-const SAY_AGAIN: Duration = Duration::from_secs(5);
+/// The shortest pause between two messages about the same holder.
+const REPEAT_MESSAGE: Duration = Duration::from_secs(5);
 
 /// The lock, if this run holds it.
 pub(crate) struct RunLock {
@@ -44,13 +44,13 @@ struct Held {
     proof: LockProof,
 }
 
-/// Proof that this run has acquired the lock. Whatever changes a schema asks for it. As long as a guard exists, the
-/// lock is not released; that it is not lost either, [`Locked::check`] asks the server.
+/// Proves that this run has acquired the lock; every function that changes a schema requires it. While a guard
+/// exists, the lock is not released. It may still be lost: [`Locked::check`] queries the server.
 #[derive(Clone)]
 pub(crate) struct Locked<'a> {
     lock: &'a RunLock,
     held: Rc<Held>,
-    /// This run had to wait for the lock, so that what it knew before may no longer be true.
+    /// This run waited for the lock, so that earlier inspections may be outdated.
     pub(crate) waited: bool,
 }
 
@@ -61,8 +61,8 @@ impl Default for RunLock {
 }
 
 impl RunLock {
-    /// Returns once this run holds the lock, alone or with other runs that share it. A run that holds it the other way
-    /// releases it first. `on_note` hears who holds it meanwhile; `first` is what the new holder does before all else.
+    /// Returns once this run holds the lock in this mode; releases it first if this run holds it in the other mode.
+    /// `on_note` receives messages about the current holder; `first` runs before anything else under the new lock.
     pub(super) async fn acquire(
         &self,
         context: &RunContext,
@@ -78,10 +78,10 @@ impl RunLock {
                 return Ok(locked);
             }
             drop(locked);
-            self.released(context, deadline).await?;
+            self.release_when_unused(context, deadline).await?;
         }
-        let (mut session, proof, waited) = take(mode, context, deadline, on_note).await?;
-        // The next change needs a connection, and a login takes as long as this.
+        let (mut session, proof, waited) = wait_for_lock(mode, context, deadline, on_note).await?;
+        // The next change needs a connection, and logging in takes about as long.
         let (ended, ()) =
             tokio::join!(end_orphaned_backends(&mut session, context, deadline, on_note), log_in(context));
         if let Err(failure) = ended {
@@ -103,7 +103,7 @@ impl RunLock {
         Some(Locked { lock: self, held, waited: false })
     }
 
-    /// The work's result, unless the lock is lost first: then the work is dropped, and all programs were killed.
+    /// Returns the work's result. If the lock is lost first, the work is dropped, after all programs were killed.
     pub(crate) async fn fenced<T, E: From<Failure>>(
         &self,
         work: impl Future<Output = Result<T, E>>,
@@ -114,11 +114,11 @@ impl RunLock {
             _ = lost.wait_for(Option::is_some) => {}
             done = work => return done,
         }
-        // Only a loss ends the wait.
+        // Only the loss of the lock ends the wait.
         self.not_lost().and_then(|()| Err(not_held())).map_err(E::from)
     }
 
-    /// Who holds it, in words, if another run does. None also where that cannot be read.
+    /// Describes the holder if another run holds the lock. None also if the holder cannot be read.
     pub(crate) async fn held_by_another(&self, context: &RunContext) -> Option<String> {
         if self.held.borrow().is_some() {
             return None;
@@ -135,8 +135,8 @@ impl RunLock {
         }
     }
 
-    /// Releases the lock once no other step has its guard.
-    async fn released(&self, context: &RunContext, deadline: Deadline) -> Result<(), Failure> {
+    /// Releases the lock once no other step holds its guard.
+    async fn release_when_unused(&self, context: &RunContext, deadline: Deadline) -> Result<(), Failure> {
         self.release().await;
         while self.held.borrow().is_some() {
             if deadline.has_passed() {
@@ -172,34 +172,34 @@ impl Locked<'_> {
         self.held.mode
     }
 
-    /// Fails unless the server says that this run still holds the lock.
+    /// Fails unless the server confirms that this run still holds the lock.
     pub(crate) async fn check(&self) -> Result<(), Failure> {
         let held = self.held.heartbeat.check().await;
         self.lock.not_lost()?;
         if held { Ok(()) } else { Err(not_held()) }
     }
 
-    /// Fails if the lock is known to be lost; asks nobody.
+    /// Fails if the lock is known to be lost; queries nothing.
     pub(super) fn not_lost(&self) -> Result<(), Failure> {
         self.lock.not_lost()
     }
 
-    /// Takes tenants' own locks beside that of the run, and says for each whether it was free.
+    /// Acquires the tenants' own locks in addition to the run's lock, and returns for each whether it was free.
     pub(super) async fn acquire_tenants(&self, tenants: Vec<String>) -> Result<Vec<bool>, Failure> {
-        let taken = self.held.heartbeat.take(tenants).await;
+        let acquired = self.held.heartbeat.acquire_tenants(tenants).await;
         self.lock.not_lost()?;
-        taken.ok_or_else(not_held)?.map_err(|error| error.into_failure("taking a tenant's lock"))
+        acquired.ok_or_else(not_held)?.map_err(|error| error.into_failure("acquiring a tenant's lock"))
     }
 
     pub(super) fn release_tenants(&self, tenants: Vec<String>) {
-        self.held.heartbeat.give(tenants);
+        self.held.heartbeat.release_tenants(tenants);
     }
 }
 
-/// A session that can take the lock, or why there is no connection to spare for one now.
+/// Opens a session for the lock, or returns why the server has no free connection.
 async fn open(context: &RunContext, deadline: Deadline) -> Result<Result<LockSession, Cause>, Failure> {
     let opening = context.database()?.lock_session(&context.run, context.config.lock_silence_timeout);
-    match question(deadline).limit(opening).await.unwrap_or(Err(DatabaseError::TimedOut)) {
+    match query_deadline(deadline).limit(opening).await.unwrap_or(Err(DatabaseError::TimedOut)) {
         Ok(session) => Ok(Ok(session)),
         Err(DatabaseError::NotYet(why) | DatabaseError::Failed(why))
             if why.kind == Kind::TooManyConnections =>
@@ -210,9 +210,9 @@ async fn open(context: &RunContext, deadline: Deadline) -> Result<Result<LockSes
     }
 }
 
-/// For one question: what is left of the time, but never so little that a server in order could not answer.
-fn question(deadline: Deadline) -> Deadline {
-    deadline.max(Deadline::after(LEAST))
+/// The deadline of one query: the remaining time, but always enough for a healthy server to answer.
+fn query_deadline(deadline: Deadline) -> Deadline {
+    deadline.max(Deadline::after(MIN_QUERY_TIMEOUT))
 }
 
 async fn log_in(context: &RunContext) {
@@ -221,8 +221,8 @@ async fn log_in(context: &RunContext) {
     }
 }
 
-/// Waits until a session holds the lock; true if it had to. A server without a connection to spare is waited for, too.
-async fn take(
+/// Waits until a session holds the lock; returns true if it waited. Also waits for a server without free connections.
+async fn wait_for_lock(
     mode: LockMode,
     context: &RunContext,
     deadline: Deadline,
@@ -251,8 +251,8 @@ async fn take(
         if deadline.has_passed() {
             return Err(Failure::LockTimedOut { after: context.config.lock_timeout, holder });
         }
-        // What changes is how far the holder has come; that is worth a line now and then.
-        if last.as_ref().is_none_or(|(message, at)| *message != holder && at.elapsed() >= SAY_AGAIN) {
+        // The holder's progress changes often; it is reported at most once per interval.
+        if last.as_ref().is_none_or(|(message, at)| *message != holder && at.elapsed() >= REPEAT_MESSAGE) {
             on_note(format!("waiting for the lock: {holder}"));
             last = Some((holder, Instant::now()));
         }
@@ -264,7 +264,7 @@ async fn take(
             false
         };
         if broke {
-            // Only the session that waited; whether there can be another is the next question.
+            // Only this session broke; the next attempt shows whether another can be opened.
             opened = None;
         }
     }
@@ -276,41 +276,41 @@ async fn try_acquire(
     deadline: Deadline,
     context: &RunContext,
 ) -> Result<Result<LockProof, String>, Failure> {
-    let limit = question(deadline).left();
+    let limit = query_deadline(deadline).left();
     session.try_acquire(mode, limit).await.map_err(|error| match error.into_cause() {
         why if why.kind == Kind::Silent => Failure::LockTimedOut {
             after: context.config.lock_timeout,
-            holder: format!("the server does not say who holds it: {why}"),
+            holder: format!("the server does not report the holder: {why}"),
         },
         why => failure(DatabaseError::Failed(why)),
     })
 }
 
-/// Ends what earlier runs have left in the database. Where a framework's own session was among it, its run may not
-/// know yet that it has lost the lock: for as long as that can take, nobody of it may come back.
+/// Ends the orphaned backends of earlier runs. If one of them belonged to a framework's program, its run may not know
+/// yet that it has lost the lock. So no backend may reappear for as long as that run can take to notice.
 async fn end_orphaned_backends(
     session: &mut LockSession,
     context: &RunContext,
     deadline: Deadline,
     on_note: &dyn Fn(String),
 ) -> Result<(), Failure> {
-    let mut quiet_since: Option<Instant> = None;
-    let mut message = false;
+    let mut last_orphan: Option<Instant> = None;
+    let mut noted = false;
     loop {
         let orphaned_backends =
-            session.end_orphaned_backends(question(deadline).left()).await.map_err(failure)?;
+            session.end_orphaned_backends(query_deadline(deadline).left()).await.map_err(failure)?;
         if let Some(backend) = orphaned_backends.iter().find(|backend| !backend.fenced) {
-            quiet_since = Some(Instant::now() + CHECK_PAUSE);
+            last_orphan = Some(Instant::now() + CHECK_PAUSE);
             if deadline.has_passed() {
-                let holder = format!("an earlier run's session is still there: {}", backend.name);
+                let holder = format!("an earlier run's session still exists: {}", backend.name);
                 return Err(Failure::LockTimedOut { after: context.config.lock_timeout, holder });
             }
-            if !message {
-                on_note(format!("an earlier run's session is ended first: {}", backend.name));
-                message = true;
+            if !noted {
+                on_note(format!("terminating an earlier run's session first: {}", backend.name));
+                noted = true;
             }
         }
-        let quiet = quiet_since.is_none_or(|since| since.elapsed() >= FENCE);
+        let quiet = last_orphan.is_none_or(|since| since.elapsed() >= FENCE);
         if quiet && orphaned_backends.iter().all(|backend| backend.fenced) {
             return Ok(());
         }
@@ -323,5 +323,5 @@ fn not_held() -> Failure {
 }
 
 fn failure(error: DatabaseError) -> Failure {
-    error.into_failure("taking the lock")
+    error.into_failure("acquiring the lock")
 }

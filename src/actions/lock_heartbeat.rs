@@ -1,8 +1,7 @@
-//! The holder's heartbeat: it alone has the lock's session, and on the loss of the lock it kills what works under it.
-//!
-//! Silence is not loss: while the session does not answer, another connection is asked whether the server still lists it. Only
-//! what nothing could prove for `[lock] silence_timeout` counts as lost (`database::postgres::lock::session` says why nobody
-//! else can have the lock before that).
+//! Runs the lock's heartbeat. Its task alone uses the lock's session, and kills all programs of the run if the lock
+//! is lost. Silence is not loss: while the session does not answer, a second connection checks whether the server
+//! still lists it. The lock counts as lost only if nothing proves it for `[lock] silence_timeout`
+//! (`database::postgres::lock::session` explains why no other run can acquire the lock before that).
 
 use std::{cell::RefCell, time::Duration};
 
@@ -20,39 +19,39 @@ use crate::{
     words::duration,
 };
 
-/// Between two checks that the lock is still held. What the server itself says is heard at once.
-const BEAT: Duration = Duration::from_secs(1);
+/// The interval between two checks. A notification from the server is handled immediately.
+const BEAT_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long the lock's session may take to answer before another connection is asked.
+/// The time limit of a query on the lock's session, before a second connection is used.
 const QUERY_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// For the other connection, login included.
-const WITNESS: Duration = Duration::from_secs(3);
+/// The time limit of the second connection, including its login.
+const WITNESS_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// For the end in peace.
-const RELEASE: Duration = Duration::from_secs(2);
+/// The time limit of a regular release.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// In this time a holder whose session has ended knows that, and nothing of it works any more.
+/// Within this time, a holder whose session has ended notices it and has stopped all its work.
 pub(super) const FENCE: Duration = Duration::from_millis(3_500);
 
-/// The way to the task that holds the lock.
+/// The channel to the task that holds the lock.
 pub(super) struct LockHeartbeat {
     requests: mpsc::UnboundedSender<Request>,
     task: RefCell<Option<JoinHandle<()>>>,
 }
 
-/// What the session is wanted for.
+/// A request to the task.
 enum Request {
-    /// A check, now.
+    /// Checks the lock immediately.
     Check(oneshot::Sender<()>),
     AcquireTenants(Vec<String>, oneshot::Sender<Result<Vec<bool>, DatabaseError>>),
     ReleaseTenants(Vec<String>),
-    /// The end, in peace.
+    /// Releases the lock and ends the task.
     Release,
 }
 
 impl LockHeartbeat {
-    /// Keeps the session from now on. `lost` receives why it could not, after everything below `processes` was killed.
+    /// Starts the heartbeat. `lost` receives the reason of a loss, after every program below `processes` was killed.
     pub(super) fn start(
         session: LockSession,
         silence_timeout: Duration,
@@ -62,7 +61,7 @@ impl LockHeartbeat {
         let (requests, received) = mpsc::unbounded_channel();
         let task = tokio::task::spawn_local(async move {
             let mut holder = Holder { session, silence_timeout, proved: Instant::now() };
-            if let Err(why) = holder.keep(received).await {
+            if let Err(why) = holder.run(received).await {
                 processes.kill();
                 lost.send_replace(Some(why));
             }
@@ -70,25 +69,28 @@ impl LockHeartbeat {
         Self { requests, task: RefCell::new(Some(task)) }
     }
 
-    /// Returns once it is proved that the lock is held; false if it is lost.
+    /// Returns true once the server has proved that the lock is held; false if it is lost.
     pub(super) async fn check(&self) -> bool {
         let (answer, answered) = oneshot::channel();
         self.requests.send(Request::Check(answer)).is_ok() && answered.await.is_ok()
     }
 
-    /// Takes tenants' own locks, and returns for each whether it was free; None if the lock was lost.
-    pub(super) async fn take(&self, tenants: Vec<String>) -> Option<Result<Vec<bool>, DatabaseError>> {
+    /// Acquires tenants' own locks, and returns for each whether it was free; None if the lock was lost.
+    pub(super) async fn acquire_tenants(
+        &self,
+        tenants: Vec<String>,
+    ) -> Option<Result<Vec<bool>, DatabaseError>> {
         let (answer, answered) = oneshot::channel();
         self.requests.send(Request::AcquireTenants(tenants, answer)).ok()?;
         answered.await.ok()
     }
 
-    pub(super) fn give(&self, tenants: Vec<String>) {
-        // Where the task has ended, nothing is held.
+    pub(super) fn release_tenants(&self, tenants: Vec<String>) {
+        // If the task has ended, no lock is held.
         let _ = self.requests.send(Request::ReleaseTenants(tenants));
     }
 
-    /// Gives the lock back. A peer that is silent does not hold up the end: the session ends with this process.
+    /// Releases the lock. A silent server does not delay the end: the session ends with this process.
     pub(super) async fn release(&self) {
         let _ = self.requests.send(Request::Release);
         let task = self.task.take();
@@ -101,22 +103,22 @@ impl LockHeartbeat {
 struct Holder {
     session: LockSession,
     silence_timeout: Duration,
-    /// When the last question was sent whose answer proved that the lock is held.
+    /// The time at which the last successful check was sent.
     proved: Instant,
 }
 
 impl Holder {
-    /// Returns when it was released, or why it was lost.
-    async fn keep(&mut self, mut requests: mpsc::UnboundedReceiver<Request>) -> Result<(), String> {
-        // It was taken just now.
-        let mut next = Instant::now() + BEAT;
+    /// Returns once the lock is released, or with the reason of its loss.
+    async fn run(&mut self, mut requests: mpsc::UnboundedReceiver<Request>) -> Result<(), String> {
+        // The lock was acquired just now.
+        let mut next = Instant::now() + BEAT_INTERVAL;
         loop {
             tokio::select! {
                 biased;
                 why = self.session.ended() => return Err(why),
                 request = requests.recv() => match request {
                     None | Some(Request::Release) => {
-                        let _ = Deadline::after(RELEASE).limit(self.session.release_lock(RELEASE)).await;
+                        let _ = Deadline::after(RELEASE_TIMEOUT).limit(self.session.release_lock(RELEASE_TIMEOUT)).await;
                         return Ok(());
                     }
                     Some(Request::Check(answer)) => {
@@ -124,30 +126,30 @@ impl Holder {
                         let _ = answer.send(());
                     }
                     Some(Request::AcquireTenants(tenants, answer)) => {
-                        let taken = loop {
+                        let acquired = loop {
                             match self.session.acquire_tenants(&tenants, QUERY_TIMEOUT).await {
                                 Err(error) if is_silent(&error) => self.prove().await?,
-                                taken => break taken,
+                                acquired => break acquired,
                             }
                         };
-                        let _ = answer.send(taken);
+                        let _ = answer.send(acquired);
                     }
                     Some(Request::ReleaseTenants(tenants)) => {
-                        // What cannot be given back now is given back with the end.
+                        // A lock that cannot be released now is released when the session ends.
                         let _ = self.session.release_tenants(&tenants, QUERY_TIMEOUT).await;
                     }
                 },
                 () = time::sleep_until(next) => {
                     self.prove().await?;
-                    // One that cannot be asked now is asked at the next beat.
+                    // Backends that cannot be checked now are checked at the next beat.
                     let _ = self.session.end_orphaned_backends(QUERY_TIMEOUT).await;
-                    next = Instant::now() + BEAT;
+                    next = Instant::now() + BEAT_INTERVAL;
                 }
             }
         }
     }
 
-    /// Returns once something proves that the lock is held, or why it counts as lost.
+    /// Returns once the lock is proved to be held, or with the reason why it counts as lost.
     async fn prove(&mut self) -> Result<(), String> {
         loop {
             let sent = Instant::now();
@@ -157,13 +159,13 @@ impl Holder {
                 Err(error) => return Err(error.to_string()),
             };
             let sent = Instant::now();
-            let witness = self.session.witness(WITNESS);
-            let seen = tokio::select! {
+            let witness = self.session.witness(WITNESS_TIMEOUT);
+            let witnessed = tokio::select! {
                 biased;
                 why = self.session.ended() => return Err(why),
-                seen = witness => seen,
+                witnessed = witness => witnessed,
             };
-            match seen {
+            match witnessed {
                 Ok(proof) => return self.judge(proof, sent),
                 Err(error) => tracing::debug!(%why, %error, "nothing proves that the lock is held"),
             }

@@ -1,4 +1,4 @@
-//! Brings one tenant to completeness in five steps, and stops at the first that fails.
+//! Makes one tenant complete in five steps, and stops at the first failure.
 
 use super::{context::RunContext, judge::inspect, migrate::apply, run_state::RunState};
 use crate::{
@@ -18,17 +18,17 @@ use crate::{
     },
 };
 
-/// What is asked for.
+/// The options of a repair.
 pub(crate) struct RepairRequest<'a> {
     pub(crate) tenant: &'a str,
-    /// Runs this app's migrations again instead of applying what is pending.
+    /// Runs this app's migrations again instead of applying the pending ones.
     pub(crate) replay: Option<&'a str>,
     pub(crate) allow_code: bool,
-    /// Say what would be applied, and change nothing.
+    /// Reports what would be applied, and changes nothing.
     pub(crate) dry_run: bool,
 }
 
-/// Works through the steps; the last one reached is the one that failed, if there is trouble.
+/// Runs the steps. After a failure, the last reported step is the one that failed.
 pub(crate) async fn repair(
     state: &RunState,
     request: &RepairRequest<'_>,
@@ -64,11 +64,11 @@ impl StepLog<'_> {
     }
 }
 
-/// What the state leaves to do.
+/// The work that the state requires.
 enum Todo {
     Nothing,
     Apply(Vec<String>),
-    /// The app's migrations, and those of its tables that the shared schema has copies of.
+    /// The app's migrations, and its tables that also exist in the shared schema.
     Replay(Vec<String>, Vec<String>),
 }
 
@@ -102,7 +102,7 @@ async fn steps(
     let kind = found.types.get(request.tenant).map(String::as_str);
     let tables: Vec<String> = manifest.tables_of(kind).keys().cloned().collect();
     let answers = run.context.database()?.count(request.tenant, &tables).await;
-    let answers = answers.map_err(|error| error.into_failure("asking the tenant's tables"))?;
+    let answers = answers.map_err(|error| error.into_failure("reading the tenant's tables"))?;
     let silent: Vec<String> = answers
         .iter()
         .filter_map(|(table, rows)| match rows {
@@ -115,18 +115,18 @@ async fn steps(
         log.passed(wording::rows(&log.repaired.tables));
         return Ok(());
     }
-    let what = format!("the tables of `{}` answer", request.tenant);
+    let what = format!("the tables of `{}` are readable", request.tenant);
     Err(Failure::Unproven { what, why: silent.join("; ").into() }.into())
 }
 
-/// Everything that the gate says of the tenant, in one line.
+/// The gate's findings about the tenant, in one line.
 fn state(judgement: &Judgement) -> String {
     let findings = judgement.tenants.values().flat_map(|verdict| &verdict.findings);
     let message = wording::sentence(findings);
     if message.is_empty() { "complete".into() } else { message }
 }
 
-/// What can be done about the state; anything that applying does not change ends the repair here.
+/// Decides how to repair the state. A finding that applying migrations cannot fix ends the repair.
 fn todo(
     manifest: &Manifest,
     request: &RepairRequest<'_>,
@@ -167,7 +167,7 @@ fn migrations_of(manifest: &Manifest, app: &str) -> Vec<String> {
     of_app.map(|migration| migration.name.clone()).collect()
 }
 
-/// The third step. False if a dry run leaves something to do, so that there is nothing to verify yet.
+/// The third step. Returns false if a dry run leaves work, so that nothing can be verified yet.
 async fn apply_todo(
     state: &RunState,
     request: &RepairRequest<'_>,
@@ -187,7 +187,7 @@ async fn apply_todo(
             let applied = apply::apply(state, Some(&only), log.on_event).await?;
             log.repaired.applied =
                 applied.migrations.get(&Some(request.tenant.to_owned())).cloned().unwrap_or_default();
-            // Another run may have been quicker.
+            // Another run may have applied it first.
             let mut message = applied.summary();
             if !log.repaired.applied.is_empty() {
                 message = format!("{message}: {}", log.repaired.applied.join(", "));
@@ -208,7 +208,7 @@ async fn apply_todo(
     Ok(true)
 }
 
-/// Looks again under the lock: somebody else may have repaired it meanwhile.
+/// Inspects again under the lock, because another run may have repaired the tenant in the meantime.
 async fn replayed(
     state: &RunState,
     request: &RepairRequest<'_>,
@@ -241,8 +241,8 @@ async fn inspect_one(context: &RunContext, tenant: &str) -> Result<(Inspection, 
     inspect(context, false, Some(&Selection::Named(vec![tenant.to_owned()]))).await
 }
 
-/// The tenants that lost tables of an app, whether or not a replay brings them back. An app of which no tenant has
-/// tables is everybody's to explain.
+/// The tenants that lost tables of an app, whether or not a replay restores them. If no tenant has tables of the app,
+/// every tenant is listed.
 pub(crate) async fn affected(context: &RunContext, app: &str) -> Result<Vec<String>, Failure> {
     let manifest: &Manifest = &context.expectation().await?.manifest;
     let (found, _) = inspect(context, false, Some(&Selection::All)).await?;
@@ -254,7 +254,7 @@ pub(crate) async fn affected(context: &RunContext, app: &str) -> Result<Vec<Stri
     let unknown = answers.iter().all(|(_, answer)| *answer == Err(Refusal::NoSuchApp));
     let lost = answers.into_iter().filter(|(_, answer)| match answer {
         Err(Refusal::NothingMissing) => false,
-        // Another type of tenant has them.
+        // Another type of tenant has this app.
         Err(Refusal::NoSuchApp) => unknown,
         _ => true,
     });

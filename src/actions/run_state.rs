@@ -1,4 +1,4 @@
-//! One execution of Portcullis: the context that its actions read, and what the run itself holds and writes down.
+//! Holds one execution of Portcullis: the context that its actions read, and the run's lock, history and rollback.
 
 use std::time::Duration;
 
@@ -11,9 +11,9 @@ use super::{
 };
 use crate::{config::Config, database::LockMode, deadline::Deadline, failure::Failure, process::Processes};
 
-/// So long before a shutdown's end, a rollback that is not done is left to the next run.
+/// At this time before the shutdown's end, an unfinished rollback is left to the next run.
 pub(crate) const ROLLED_BACK: Duration = Duration::from_millis(600);
-/// So long before a shutdown's end, the run's end must be recorded and the lock released.
+/// At this time before the shutdown's end, the run's end must be recorded and the lock released.
 pub(crate) const RECORDED: Duration = Duration::from_millis(300);
 
 pub(crate) struct RunState {
@@ -35,13 +35,13 @@ impl RunState {
         }
     }
 
-    /// Returns once this run holds the lock. What killed runs left is recovered first. `on_note` hears who holds the
-    /// lock meanwhile.
+    /// Returns once this run holds the lock and has recovered what killed runs left unfinished. `on_note` receives
+    /// messages about the current holder.
     pub(crate) async fn acquire(&self, on_note: &dyn Fn(String)) -> Result<Locked<'_>, Failure> {
         self.acquire_as(LockMode::Exclusive, on_note).await
     }
 
-    /// The same, alone or shared with other replicas.
+    /// Like `acquire`, in a given mode.
     pub(crate) async fn acquire_as(
         &self,
         mode: LockMode,
@@ -54,16 +54,16 @@ impl RunState {
         self.lock.acquire(&self.context, mode, deadline, on_note, recover).await
     }
 
-    /// Ends a run that a signal has stopped, within its time. Returns what became of a provisioning in progress, in words.
+    /// Ends a run after a signal, within its time limit. Returns a message about the rollback, if one was needed.
     pub(crate) async fn shut_down(&self, failure: &Failure) -> Option<String> {
         let deadline = self.context.processes.shutdown().deadline();
         let text = self.roll_back(deadline.before(ROLLED_BACK)).await;
-        // If the time is over, the lock ends with its session, and the history shows a run without an end.
+        // If the time is over, the lock is released with its session, and the history shows a run without an end.
         let _ = deadline.before(RECORDED).limit(self.close(Err(failure))).await;
         text
     }
 
-    /// Rolls back what an ended step has left in progress; in words, if there was anything.
+    /// Rolls back what an ended step left in progress. Returns a message if a rollback was needed.
     pub(crate) async fn roll_back(&self, deadline: Deadline) -> Option<String> {
         self.rollback.roll_back_in_flight(&self.context, &self.lock, deadline).await
     }

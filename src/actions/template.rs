@@ -1,4 +1,4 @@
-//! The template that a framework's new tenants are copied from: made once for a release, and refused once it is stale.
+//! Builds the template that new tenants of a framework are copied from, once per release; rejects a stale template.
 
 use std::{io, path::Path, time::Duration};
 
@@ -21,15 +21,15 @@ use crate::{
     process::Child,
 };
 
-/// For pg_dump, which reads one empty tenant.
+/// The time limit of pg_dump, which reads one empty tenant.
 const TIMEOUT: Duration = Duration::from_mins(5);
 const GRACE: Duration = Duration::from_secs(8);
 const PASSWORD_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// pg_dump writes so many rows into one INSERT.
+/// The number of rows that pg_dump writes into one INSERT.
 const ROWS: &str = "--rows-per-insert=500";
 
-/// The configured template, if there is one; an error if it is not of this release.
+/// The configured template, if one exists; an error if it was built for another release.
 pub(crate) async fn configured(context: &RunContext) -> Result<Option<Template>, Failure> {
     let Some(path) = &context.migrations()?.template else { return Ok(None) };
     let unusable = |why: String| Failure::TemplateUnusable { path: path.clone(), why };
@@ -48,12 +48,12 @@ pub(crate) async fn configured(context: &RunContext) -> Result<Option<Template>,
     )))
 }
 
-/// Has the framework make a tenant that nobody ever sees, and writes it down. Returns what was written.
+/// Has the framework create a temporary tenant, and writes it to the template file. Returns what was written.
 pub(crate) async fn make(
     state: &RunState,
     on_event: &dyn Fn(ActionEvent),
 ) -> Result<Template, FailureDetails> {
-    let lacks = |needs| Failure::ConfigLacks { what: "making a template".into(), needs };
+    let lacks = |needs| Failure::ConfigLacks { what: "building a template".into(), needs };
     let context = &state.context;
     let migrations = context.migrations()?;
     let path = migrations.template.as_ref().ok_or_else(|| lacks("migrations.template"))?;
@@ -64,10 +64,10 @@ pub(crate) async fn make(
     let manifest = &context.expectation().await?.manifest;
     if !manifest.types.is_empty() {
         let message =
-            "there are types of tenants, and a template is of one: the framework migrates each".into();
+            "tenants have several types, and a template covers only one: let the framework migrate each tenant".into();
         return Err(Failure::Usage { message }.into());
     }
-    // Nobody's data holds this name by chance.
+    // The random suffix cannot collide with data.
     let name = format!("portcullis_template_{:016x}", fastrand::u64(..));
     let new = Creation { rows: RegistryRow::Never, ..TenantRequest::named(&name).creation(context).await? };
     let direct = postgres.direct.as_deref().unwrap_or(postgres);
@@ -86,7 +86,7 @@ pub(crate) async fn make(
         Ok(Template { release: manifest.release(), server, schema: name.clone(), structure, sql })
     })
     .await;
-    // If it cannot be removed, the next one replaces it.
+    // If the file cannot be removed, the next build replaces it.
     let _ = files::within(files::TIMEOUT, move || files::remove_now(&dump)).await;
     let template = written?;
     files::replace(path, template.text(), files::TIMEOUT).await.map_err(|error| {
@@ -101,7 +101,7 @@ async fn read(path: &Path) -> Result<String, Failure> {
     files::read(path, files::TIMEOUT).await.map_err(unusable)
 }
 
-/// Runs pg_dump; the password stands in its environment alone.
+/// Runs pg_dump; only its environment contains the password.
 async fn dumped(
     context: &RunContext,
     direct: &config::Postgres,
@@ -120,7 +120,7 @@ async fn dumped(
     argv.extend([format!("--username={}", direct.user), format!("--dbname={}", plain_name(&direct.name))]);
     let refused = |why: String| Failure::Refused { what: "the database".into(), why: why.into() };
     let password = Deadline::after(PASSWORD_TIMEOUT).limit(direct.password.read()).await;
-    let silent = |_| Err("the password's file did not answer in time".into());
+    let silent = |_| Err("reading the password file timed out".into());
     let password = password.unwrap_or_else(silent).map_err(refused)?;
     let mut env: Vec<(String, String)> = Vec::new();
     env.extend(password.map(|password| ("PGPASSWORD".to_owned(), password.expose().to_owned())));
@@ -146,7 +146,7 @@ async fn dumped(
     })
 }
 
-/// libpq takes a database's name that holds `=` or begins like a URL for a whole connection string.
+/// libpq parses a database name that contains `=` or begins like a URL as a connection string.
 fn plain_name(name: &str) -> String {
     format!("dbname='{}'", name.replace('\\', "\\\\").replace('\'', "\\'"))
 }

@@ -1,10 +1,10 @@
-//! Asks the gate until it has an answer that time alone will not change.
+//! Runs the gate until its judgement is final.
 
 use tokio::time::{self, Duration, Instant};
 
 use super::{
     context::RunContext,
-    judge::{ask, judge, question},
+    judge::{inspect_request, judge, observe},
     lock::RunLock,
 };
 use crate::{
@@ -17,89 +17,89 @@ use crate::{
     words::duration,
 };
 
-/// What progress counts.
-pub(crate) const LOOKED: &str = "schemas inspected";
+/// The unit of progress.
+pub(crate) const INSPECTED: &str = "schemas inspected";
 
-/// The pause between two looks.
+/// The pause between two inspections.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// What is asked of the gate.
+/// The parameters of a verification.
 pub(crate) struct VerifyRequest<'a> {
     pub(crate) manifest: &'a Manifest,
     pub(crate) shared: bool,
     pub(crate) tenants: &'a Selection,
-    /// For one look.
+    /// The time limit of one inspection.
     pub(crate) timeout: Duration,
-    /// How long to look again while others may still have work to do.
+    /// How long to repeat the inspection while other runs may still migrate.
     pub(crate) wait: Option<Duration>,
-    /// Hears how many schemas of how many the first look has been at.
+    /// Receives the progress of the first inspection: schemas inspected, and their total.
     pub(crate) on_progress: &'a dyn Fn(usize, usize),
 }
 
-/// Returns the judgement. `say` hears why it looks again, and since when.
+/// Returns the judgement. `on_wait` receives the reason of each repetition, and the elapsed time.
 pub(crate) async fn verify(
     context: &RunContext,
     lock: &RunLock,
-    asked: &VerifyRequest<'_>,
+    request: &VerifyRequest<'_>,
     on_wait: &dyn Fn(String, Duration),
 ) -> Result<Judgement, Failure> {
     let started = Instant::now();
     let mut previous = None;
     let mut last = String::new();
     loop {
-        let on_progress = inspect(context, asked, previous.is_none()).await;
+        let inspection = inspect(context, request, previous.is_none()).await;
         let elapsed = started.elapsed() + PAUSE;
-        let again = match &on_progress {
+        let again = match &inspection {
             Ok(judgement) if judgement.is_only_pending() => {
-                why_again(context, lock, asked, judgement, previous.as_ref(), elapsed).await
+                reason_to_repeat(context, lock, request, judgement, previous.as_ref(), elapsed).await
             }
-            Err(DatabaseError::NotYet(why)) if asked.wait.is_some_and(|wait| elapsed < wait) => {
+            Err(DatabaseError::NotYet(why)) if request.wait.is_some_and(|wait| elapsed < wait) => {
                 Some(why.to_string())
             }
             _ => None,
         };
         let Some(why) = again else {
-            return on_progress.map_err(|error| failure(error, asked.timeout));
+            return inspection.map_err(|error| failure(error, request.timeout));
         };
         if why != last {
             on_wait(why.clone(), started.elapsed());
             last = why;
         }
-        previous = on_progress.ok();
+        previous = inspection.ok();
         time::sleep(PAUSE).await;
     }
 }
 
 async fn inspect(
     context: &RunContext,
-    asked: &VerifyRequest<'_>,
+    request: &VerifyRequest<'_>,
     first: bool,
 ) -> Result<Judgement, DatabaseError> {
-    let question = InspectRequest {
-        on_progress: if first { asked.on_progress } else { NO_PROGRESS },
-        ..question(context, asked.manifest, asked.shared, Some(asked.tenants), asked.timeout)
+    let inspect_request = InspectRequest {
+        on_progress: if first { request.on_progress } else { NO_PROGRESS },
+        ..inspect_request(context, request.manifest, request.shared, Some(request.tenants), request.timeout)
     };
-    Ok(judge(context, asked.manifest, &ask(context, &question).await?))
+    Ok(judge(context, request.manifest, &observe(context, &inspect_request).await?))
 }
 
-/// All that is wrong is work that others may still do. Whether they will: because it is waited for, because a run
-/// holds the lock, or because it advanced since the look before, as a tenant does that is being created.
-async fn why_again(
+/// Returns the reason to inspect again, if pending migrations are the only findings and other runs may still apply
+/// them: a wait is requested, a run holds the lock, or the judgement has advanced (a tenant is being created).
+async fn reason_to_repeat(
     context: &RunContext,
     lock: &RunLock,
-    asked: &VerifyRequest<'_>,
+    request: &VerifyRequest<'_>,
     judgement: &Judgement,
     previous: Option<&Judgement>,
     elapsed: Duration,
 ) -> Option<String> {
     let summary = wording::summary(judgement);
-    if asked.wait.is_some_and(|wait| elapsed < wait) {
+    if request.wait.is_some_and(|wait| elapsed < wait) {
         return Some(summary);
     }
     if elapsed < context.config.lock_timeout
         && let Some(holder) = lock.held_by_another(context).await
     {
-        return Some(format!("{summary}; at work: {holder}"));
+        return Some(format!("{summary}; in progress: {holder}"));
     }
     let advanced = previous.is_none_or(|previous| previous != judgement);
     (advanced && elapsed < context.config.gate.settle).then(|| format!("{summary}; checking again"))

@@ -44,7 +44,7 @@ pub(crate) async fn run(
         wait: None,
         on_progress: &|done, total| {
             if !arguments.quiet {
-                on_event(ActionEvent::Progress { done, total, what: verify::LOOKED });
+                on_event(ActionEvent::Progress { done, total, what: verify::INSPECTED });
             }
         },
     };

@@ -39,7 +39,7 @@ async fn ask(verify: &Verify, context: &Context<'_>) -> Result<String, FailureDe
         tenants: &verify.tenants,
         timeout: verify.timeout,
         wait: verify.wait,
-        on_progress: &|done, total| context.progress(done, total, verify::LOOKED),
+        on_progress: &|done, total| context.progress(done, total, verify::INSPECTED),
     };
     let on_event = |last, elapsed| {
         let what = "everything to be complete".into();

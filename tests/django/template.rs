@@ -203,7 +203,7 @@ fn a_stale_changed_or_missing_template_is_rejected() {
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, made_on(&text, "9")).unwrap();
     let (outcome, printed) = doctor();
-    assert!(outcome == "failed" && printed.contains("it was made on PostgreSQL 9"), "{outcome}: {printed}");
+    assert!(outcome == "failed" && printed.contains("it was built on PostgreSQL 9"), "{outcome}: {printed}");
     project.portcullis.run(["tenant", "create", "globex"]).exits(73).prints("made on PostgreSQL 9");
 }
 

@@ -181,7 +181,7 @@ fn an_orphaned_backend_is_ended_before_any_change() {
     command.args(["-c", "BEGIN; INSERT INTO a.item VALUES (7); SELECT pg_sleep(3600); COMMIT"]);
     let left = Running::start(command, false);
     project.until_sleeping();
-    project.start().exits(0).prints("an earlier run's session is ended first").prints("the server started");
+    project.start().exits(0).prints("terminating an earlier run's session first").prints("the server started");
     left.wait().prints("terminating connection due to administrator command");
     assert!(project.database.column("SELECT n::text FROM a.item").is_empty());
 }
@@ -204,7 +204,7 @@ fn a_run_changes_nothing_if_the_lock_cannot_be_requested() {
     let outcome = project.start();
     project.database.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
     let outcome = outcome.exits(74).prints_not("the server started");
-    assert!(outcome.stderr.contains("taking the lock"), "{outcome}");
+    assert!(outcome.stderr.contains("acquiring the lock"), "{outcome}");
     assert_eq!(project.ledger("a"), ["1"]);
 }
 

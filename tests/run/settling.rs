@@ -19,7 +19,7 @@ fn a_gate_waits_for_the_run_that_holds_the_lock() {
     let sample = next_release(Sample::complete_on(Engine::Postgres), "SELECT pg_sleep(2);");
     let migrating = sample.portcullis.spawn(["migrate"]);
     let judged = sample.portcullis.run(["verify"]).exits(0);
-    judged.prints("at work: portcullis ");
+    judged.prints("in progress: portcullis ");
     migrating.wait().exits(0);
 }
 
@@ -29,7 +29,7 @@ fn a_gate_waits_for_the_file_lock_holder() {
     let lock = File::open(sample.portcullis.path("var/portcullis.lock")).unwrap();
     lock.lock().unwrap();
     let judging = sample.portcullis.spawn(["verify"]);
-    judging.wait_for_line("at work: portcullis ");
+    judging.wait_for_line("in progress: portcullis ");
     drop(lock);
     sample.portcullis.run(["migrate"]).exits(0);
     judging.wait().exits(0);

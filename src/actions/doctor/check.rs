@@ -1,4 +1,4 @@
-//! One check, and what is given to all of them.
+//! Defines a check and the input that all checks share.
 
 use std::{
     path::{Path, PathBuf},
@@ -12,23 +12,23 @@ use crate::{
     words,
 };
 
-/// What is examined.
+/// The input of every check.
 pub(crate) struct DoctorInput<'a> {
-    /// The configuration file's.
+    /// The path of the configuration file.
     pub(crate) path: &'a Path,
     pub(crate) processes: &'a Processes,
-    /// Where the termination message goes, if anywhere.
+    /// The path of the termination message, if it has one.
     pub(crate) termination: Option<PathBuf>,
 }
 
-/// One check: its stable name, what people call it, and the function that answers.
+/// One check: its stable id, its displayed name, and its function.
 pub(super) struct Check<F> {
     pub(super) id: &'static str,
     pub(super) name: &'static str,
     pub(super) run: fn(&F) -> Verdict,
 }
 
-/// A failure as a verdict, with the same advice as everywhere.
+/// Turns a failure into a verdict with the failure's own hint.
 pub(super) fn failed(failure: Rc<Failure>) -> Verdict {
     Verdict::Failed(chain(&failure), Remedy::Failure(failure))
 }
@@ -37,7 +37,7 @@ pub(super) fn no_configuration() -> Verdict {
     Verdict::not_applicable("the configuration is not valid")
 }
 
-/// The first few of a list.
+/// The first few names of a list.
 pub(super) fn some(names: &[String]) -> String {
     words::list(names, 5)
 }

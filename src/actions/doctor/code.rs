@@ -1,4 +1,4 @@
-//! The checks of the application's code and image: they read files beside the configuration and start nothing.
+//! Checks the application's code and image. Reads files next to the configuration and starts nothing.
 
 use std::{
     collections::BTreeSet,
@@ -20,22 +20,22 @@ use crate::{
 pub(super) const CHECKS: [Check<Code>; 3] = [
     Check { id: "tenant-apps", name: "the project's apps are tenants'", run: tenant_apps },
     Check { id: "entrypoint", name: "the image's entrypoint", run: entrypoint },
-    Check { id: "tenant-creation", name: "code that creates tenants", run: creations },
+    Check { id: "tenant-creation", name: "code that creates tenants", run: tenant_creations },
 ];
 
 const DOCKERFILES: [&str; 3] = ["Dockerfile", "Containerfile", "docker/Dockerfile"];
 
-/// What stands in the project's folder.
+/// The files of the project's folder.
 pub(super) struct Code {
-    /// None if Portcullis applies the migrations itself, or the manifest cannot be read.
+    /// None if Portcullis applies the migrations itself, or the manifest is unreadable.
     apps: Option<Apps>,
     dockerfile: Option<(PathBuf, String)>,
     passthrough: Vec<Vec<String>>,
     /// None if Portcullis applies the migrations itself.
-    creations: Option<Result<Vec<Creation>, String>>,
+    tenant_creations: Option<Result<Vec<Creation>, String>>,
 }
 
-/// The project's own apps that have tables, by where those stand.
+/// The project's own apps that have tables, grouped by the schema that contains these.
 struct Apps {
     about: FrameworkInfo,
     make: &'static str,
@@ -55,7 +55,7 @@ impl Code {
                 break;
             }
         }
-        let (mut apps, mut creations) = (None, None);
+        let (mut apps, mut tenant_creations) = (None, None);
         if let Some(context) = context
             && let Some(migrations) = &context.config.migrations
             && let Source::External(project) = &migrations.source
@@ -71,23 +71,23 @@ impl Code {
             let (folder, commands) = (project.folder().to_owned(), commands.collect::<Vec<_>>());
             let found =
                 files::within(files::TIMEOUT, move || Ok(external.creations(&folder, &commands))).await;
-            creations = Some(found.unwrap_or_else(|error| Err(error.to_string())));
+            tenant_creations = Some(found.unwrap_or_else(|error| Err(error.to_string())));
         }
         let passthrough = context.map_or_else(Vec::new, |context| context.config.server.passthrough.clone());
-        Self { apps, dockerfile, passthrough, creations }
+        Self { apps, dockerfile, passthrough, tenant_creations }
     }
 }
 
 impl Apps {
     fn of(manifest: &Manifest, about: FrameworkInfo, make: &'static str) -> Self {
         let (mut of_tenants, mut only_shared) = (BTreeSet::new(), BTreeSet::new());
-        let is_ours =
+        let runs_the_gate =
             |app: &str| manifest.sources.get(app).is_some_and(|sources| sources.folder.is_relative());
         let registers =
             manifest.registry.as_ref().and_then(|registry| manifest.app_of_table(&registry.table));
         let every_tenant = manifest.types.values().chain([&manifest.tenant.tables]);
         let in_tenants: BTreeSet<&String> = every_tenant.flat_map(|tables| tables.keys()).collect();
-        for (table, owner) in manifest.owners.iter().filter(|(_, owner)| is_ours(&owner.app)) {
+        for (table, owner) in manifest.owners.iter().filter(|(_, owner)| runs_the_gate(&owner.app)) {
             if in_tenants.contains(table) {
                 of_tenants.insert(owner.app.clone());
             } else if Some(owner.app.as_str()) != registers {
@@ -111,7 +111,7 @@ fn tenant_apps(code: &Code) -> Verdict {
         (false, true) => Verdict::passed(ours),
         (true, false) => Verdict::failed(
             format!("none of the project's apps has tables in a tenant's schema: {shared}"),
-            format!("{put}, then make the manifest again: {make}"),
+            format!("{put}, then build the manifest again: {make}"),
         ),
         (false, false) => Verdict::warned(
             format!("only in the shared schema: {shared}"),
@@ -122,7 +122,7 @@ fn tenant_apps(code: &Code) -> Verdict {
 
 fn entrypoint(code: &Code) -> Verdict {
     let Some((path, text)) = &code.dockerfile else {
-        return Verdict::not_applicable(format!("none of {} is here", DOCKERFILES.join(", ")));
+        return Verdict::not_applicable(format!("none of {} exists", DOCKERFILES.join(", ")));
     };
     let path = path.display();
     let remedy = "write ENTRYPOINT [\"portcullis\", \"run\", \"--\"] into the last stage";
@@ -131,16 +131,16 @@ fn entrypoint(code: &Code) -> Verdict {
             format!(
                 "{path}:{line}: `CMD {command}` runs a shell, which `[server] passthrough` starts without the gate"
             ),
-            "write CMD as a JSON array of the server's words, or take the shell out of `passthrough`",
+            "write CMD as a JSON array of the server's arguments, or remove the shell from `passthrough`",
         );
     }
     match last(text, "ENTRYPOINT") {
-        None => Verdict::warned(format!("{path}: the last stage has no ENTRYPOINT of its own"), remedy),
+        None => Verdict::warned(format!("{path}: the last stage has no ENTRYPOINT"), remedy),
         Some((line, words)) => match serde_json::from_str::<Vec<String>>(&words) {
             Err(_) => {
-                Verdict::failed(format!("{path}:{line}: a shell is PID 1, and passes no signal on"), remedy)
+                Verdict::failed(format!("{path}:{line}: a shell is PID 1 and forwards no signals"), remedy)
             }
-            Ok(argv) if is_ours(&argv) => Verdict::passed(format!("{path}:{line}")),
+            Ok(argv) if runs_the_gate(&argv) => Verdict::passed(format!("{path}:{line}")),
             Ok(argv) => Verdict::failed(
                 format!("{path}:{line}: `{}` starts without the gate", argv.join(" ")),
                 remedy,
@@ -149,17 +149,17 @@ fn entrypoint(code: &Code) -> Verdict {
     }
 }
 
-/// The program, perhaps behind an init, and the command that gates.
-fn is_ours(argv: &[String]) -> bool {
+/// Whether this argv runs the gate: `portcullis run`, possibly behind an init.
+fn runs_the_gate(argv: &[String]) -> bool {
     let program =
         argv.iter().position(|word| Path::new(word).file_name().is_some_and(|name| name == "portcullis"));
     program.is_some_and(|at| argv.iter().skip(at).any(|word| word == "run"))
 }
 
-/// An instruction's line, from 1, and its text.
+/// An instruction's line number, from 1, and its text.
 type Instruction = (usize, String);
 
-/// The image's CMD, if it is one that no step precedes. In its shell form, Docker runs it by `/bin/sh -c`.
+/// The image's CMD, if it starts without any step. Docker runs the shell form with `/bin/sh -c`.
 fn ungated_command(dockerfile: &str, passthrough: &[Vec<String>]) -> Option<Instruction> {
     let (line, command) = last(dockerfile, "CMD")?;
     let argv = serde_json::from_str::<Vec<String>>(&command)
@@ -167,7 +167,7 @@ fn ungated_command(dockerfile: &str, passthrough: &[Vec<String>]) -> Option<Inst
     plan::passes_through(passthrough, &argv).then_some((line, command))
 }
 
-/// The last stage's instruction without its name; continued lines are one.
+/// The arguments of the last stage's instruction, with continued lines joined.
 fn last(dockerfile: &str, instruction: &str) -> Option<Instruction> {
     let (mut found, mut current): (Option<Instruction>, Option<Instruction>) = (None, None);
     for (number, line) in (1..).zip(dockerfile.lines()) {
@@ -191,8 +191,8 @@ fn last(dockerfile: &str, instruction: &str) -> Option<Instruction> {
     found
 }
 
-fn creations(code: &Code) -> Verdict {
-    let found = match &code.creations {
+fn tenant_creations(code: &Code) -> Verdict {
+    let found = match &code.tenant_creations {
         None => return Verdict::not_applicable("no project of a framework"),
         Some(Err(why)) => return Verdict::failed(why.clone(), "make the project's folder readable"),
         Some(Ok(found)) => found,
@@ -204,14 +204,14 @@ fn creations(code: &Code) -> Verdict {
         .collect();
     if !unguarded.is_empty() {
         return Verdict::warned(
-            format!("tenants are made without a way back at {}", some(&unguarded)),
-            "let that code call `portcullis tenant create`, which leaves a whole tenant or nothing",
+            format!("code creates tenants without a rollback at {}", some(&unguarded)),
+            "let that code call `portcullis tenant create`, which creates a complete tenant or nothing",
         );
     }
     match found.len() {
         0 => Verdict::passed("none was found"),
         places => Verdict::passed(format!(
-            "{}, through Portcullis or with its own migrating",
+            "{}, through Portcullis or with its own migrate call",
             count(places, "place")
         )),
     }
@@ -223,11 +223,11 @@ mod tests {
 
     fn of(dockerfile: &str) -> Verdict {
         let dockerfile = Some((PathBuf::from("Dockerfile"), dockerfile.to_owned()));
-        entrypoint(&Code { apps: None, dockerfile, passthrough: Vec::new(), creations: None })
+        entrypoint(&Code { apps: None, dockerfile, passthrough: Vec::new(), tenant_creations: None })
     }
 
     #[test]
-    fn the_last_stages_entrypoint_counts_and_must_be_the_gate() {
+    fn the_entrypoint_of_the_last_stage_must_run_the_gate() {
         for good in [
             "FROM a AS b\nENTRYPOINT [\"sh\"]\nFROM c\nENTRYPOINT [\"/portcullis\", \"run\", \"--\"]\n",
             "FROM a\nentrypoint [\"tini\", \"--\", \\\n  # a comment\n  \"/usr/local/bin/portcullis\", \"run\"]\nCMD []",
@@ -245,14 +245,14 @@ mod tests {
     }
 
     #[test]
-    fn a_command_in_its_shell_form_must_not_pass_the_gate() {
+    fn a_shell_form_cmd_must_not_bypass_the_gate() {
         let of = |command: &str, words: &[&str]| {
             let text = format!("FROM a\nENTRYPOINT [\"portcullis\", \"run\", \"--\"]\nCMD {command}\n");
             entrypoint(&Code {
                 apps: None,
                 dockerfile: Some((PathBuf::from("Dockerfile"), text)),
                 passthrough: words.iter().map(|word| vec![(*word).to_owned()]).collect(),
-                creations: None,
+                tenant_creations: None,
             })
         };
         assert!(matches!(of("gunicorn app.wsgi", &["bash", "sh"]), Verdict::Failed(..)));

@@ -24,10 +24,10 @@ pub(super) const CHECKS: [Check<Loaded>; 3] = [
     Check { id: "server-command", name: "server command can run", run: server },
 ];
 
-/// The file as it was read, before there was a runtime: one that does not answer must not make us deaf.
+/// The configuration file, read before the runtime starts: a file system that hangs must not block signals.
 pub(crate) struct Loaded {
     result: Result<(Config, String), Rc<Failure>>,
-    /// Where the server's program is, or why it cannot run. None if the file names none.
+    /// The path of the server's program, or why it cannot run. None if the file names no program.
     program: Option<Result<PathBuf, String>>,
 }
 
@@ -58,14 +58,14 @@ fn valid(loaded: &Loaded) -> Verdict {
         return Verdict::passed(count(config.steps.len(), "step"));
     }
     let first = warnings.lines().next().unwrap_or_default().trim_start_matches("warning: ");
-    Verdict::warned(first, "read the warning at its place: portcullis check")
+    Verdict::warned(first, "show every warning with its position: portcullis check")
 }
 
-/// The original's check that the entrypoint blocks: some step judges every tenant, whatever the flags say.
+/// Checks that a step verifies every tenant, unconditionally.
 fn gated(loaded: &Loaded) -> Verdict {
     let Some(config) = loaded.config() else { return no_configuration() };
     if config.migrations.is_none() {
-        return Verdict::not_applicable("there is no `[migrations]`");
+        return Verdict::not_applicable("`[migrations]` is not configured");
     }
     let last = "let the last step be `verify = { tenants = \"all\" }`, without `when`";
     let judges_all = |step: &&config::Step| matches!(&step.action, Action::Verify(verify) if verify.tenants == Selection::All);
@@ -75,14 +75,14 @@ fn gated(loaded: &Loaded) -> Verdict {
     }
     match gates.find(|step| step.when == When::default()) {
         Some(step) => Verdict::passed(format!("by the step `{}`, always", step.name)),
-        None => Verdict::warned("every tenant is verified under conditions only", last),
+        None => Verdict::warned("every step that verifies all tenants has a condition", last),
     }
 }
 
 fn server(loaded: &Loaded) -> Verdict {
     match &loaded.program {
         _ if loaded.config().is_none() => no_configuration(),
-        None => Verdict::not_applicable("the file names none: it stands behind `run --`"),
+        None => Verdict::not_applicable("the file names no command; `run --` gives it"),
         Some(Ok(path)) => Verdict::passed(path.display().to_string()),
         Some(Err(why)) => {
             Verdict::failed(why, "install the program in the image, or correct `[server] command`")
@@ -90,7 +90,7 @@ fn server(loaded: &Loaded) -> Verdict {
     }
 }
 
-/// Where execvp would find the program; or why it would not run it.
+/// The path that execvp would use, or why execvp would fail.
 fn runnable(program: &str, path: &str) -> Result<PathBuf, String> {
     let candidates: Vec<PathBuf> = if program.contains('/') {
         vec![program.into()]
@@ -107,30 +107,30 @@ fn runnable(program: &str, path: &str) -> Result<PathBuf, String> {
     };
     match interpreter(found) {
         Some(interpreter) if files::metadata_now(Path::new(&interpreter)).is_err() => {
-            Err(format!("`{}` needs `{interpreter}`, which is not there", found.display()))
+            Err(format!("`{}` needs `{interpreter}`, which does not exist", found.display()))
         }
         _ => Ok(found.clone()),
     }
 }
 
-/// What the first line of a script names.
+/// The interpreter that the first line of a script names.
 fn interpreter(script: &Path) -> Option<String> {
     let start = files::beginning_now(script, 256).ok()?;
     let line = start.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
     String::from_utf8_lossy(line).split_whitespace().next().map(str::to_owned)
 }
 
-/// Reads the expectation, which every look at a tenant needs.
+/// Reads the expectation, which every inspection of a tenant needs.
 pub(super) async fn manifest(context: Option<&RunContext>) -> Verdict {
     let Some(context) = context else { return no_configuration() };
     let Some(migrations) = &context.config.migrations else {
-        return Verdict::not_applicable("there is no `[migrations]`");
+        return Verdict::not_applicable("`[migrations]` is not configured");
     };
     if migrations.auto_manifest {
         let make = crate::actions::expectation::make_command(migrations);
         return Verdict::warned(
-            "`manifest = { auto = true }` makes it at every start",
-            format!("for production, make it when the image is built: {make}"),
+            "`manifest = { auto = true }` builds the manifest at every start",
+            format!("for production, build it together with the image: {make}"),
         );
     }
     match context.expectation().await {
@@ -148,7 +148,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_program_runs_only_if_the_kernel_would_run_it() {
+    fn only_a_program_that_the_kernel_can_execute_is_runnable() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str, mode| {
             let path = folder.path().join(name);

@@ -1,4 +1,4 @@
-//! The checks of the server: reachable, privileges, pooler, lock, limits, clock.
+//! Checks the database server: reachability, privileges, pooler, lock, limits, clock.
 
 use super::{
     check::{Check, no_configuration, some},
@@ -19,31 +19,31 @@ pub(super) const CHECKS: [Check<Facts>; 7] = [
     Check { id: "role-privileges", name: "role's privileges", run: privileges },
     Check { id: "gate-role", name: "gate's role only reads", run: gate_role },
     Check { id: "pooler", name: "pooler", run: pooler },
-    Check { id: "lock", name: "lock can be had", run: lock },
+    Check { id: "lock", name: "lock is available", run: lock },
     Check { id: "server-limits", name: "server's limits", run: limits },
     Check { id: "clock", name: "clock", run: clock },
 ];
 
-/// A table's creation locks it, its indexes, its sequence and what stores its long values.
+/// Creating a table locks the table, its indexes, its sequence and its TOAST table.
 const LOCKS_A_TABLE: u64 = 4;
-/// The gate's own.
+/// The connections that the gate opens.
 const CONNECTIONS: u64 = 5;
 const DOUBTFUL_SKEW: i64 = 5_000;
 const WRONG_SKEW: i64 = 60_000;
 
-/// What is known of the server.
+/// The facts about the server.
 #[derive(Default)]
 pub(super) struct Facts {
     connection: Connection,
     pub(super) examined: Examined,
-    /// Who holds the lock, if anyone does; or why it cannot be had.
+    /// The lock's holder, if it has one, or why it cannot be read.
     pub(super) lock: Option<Result<Option<String>, DatabaseError>>,
     is_server: bool,
-    /// What the configuration's steps change.
+    /// The objects that the configured steps change.
     changes: Changes,
     jobs: u64,
     tenants: u64,
-    /// How many tables a tenant has.
+    /// The number of tables of a tenant.
     tables: u64,
 }
 
@@ -91,13 +91,13 @@ impl Facts {
         facts
     }
 
-    /// The verdict of a fact that only a server has, once it is there.
+    /// Judges a fact that only a server has, once it is connected.
     fn of_server<T>(&self, fact: Option<&Result<T, String>>, judge: impl FnOnce(&T) -> Verdict) -> Verdict {
         match (&self.connection, fact) {
-            (Connection::Ready, _) if !self.is_server => Verdict::not_applicable("SQLite has none"),
+            (Connection::Ready, _) if !self.is_server => Verdict::not_applicable("SQLite has no server"),
             (Connection::Ready, Some(Ok(fact))) => judge(fact),
             (Connection::Ready, Some(Err(why))) => {
-                Verdict::failed(why.clone(), "read the database's message: this check could not be made")
+                Verdict::failed(why.clone(), "read the database's message: this check could not run")
             }
             (Connection::Ready, None) => Verdict::not_applicable("not configured"),
             (other, _) => other.not_applicable(),
@@ -109,7 +109,7 @@ fn reachable(facts: &Facts) -> Verdict {
     match &facts.connection {
         Connection::Ready => Verdict::passed("logged in"),
         Connection::Failed(cause) => Verdict::Failed(cause.to_string(), Remedy::Cause(cause.clone())),
-        Connection::NotConfigured => Verdict::not_applicable("there is no `[database]`"),
+        Connection::NotConfigured => Verdict::not_applicable("`[database]` is not configured"),
         Connection::NoConfiguration => no_configuration(),
     }
 }
@@ -144,9 +144,9 @@ fn privileges(facts: &Facts) -> Verdict {
         if writer.superuser || writer.creates_roles {
             let what = if writer.superuser { "is a superuser" } else { "may create roles" };
             let remedy = "let an ordinary role own the schemas: CREATE on the database is all that it needs";
-            return Verdict::warned(format!("`{name}` {what}, which is more than is needed"), remedy);
+            return Verdict::warned(format!("`{name}` {what}, which is more than it needs"), remedy);
         }
-        Verdict::passed(format!("`{name}` may do what the steps need"))
+        Verdict::passed(format!("`{name}` has the privileges that the steps need"))
     })
 }
 
@@ -175,21 +175,21 @@ fn pooler(facts: &Facts) -> Verdict {
     facts.of_server(facts.examined.pooler.as_ref(), |pooler| match pooler {
         Pooler::None => Verdict::passed("none in transaction mode"),
         Pooler::Transaction { bypassed: true } => {
-            Verdict::passed("in transaction mode, and `[database] direct` goes past it")
+            Verdict::passed("in transaction mode, and `[database] direct` bypasses it")
         }
         Pooler::Transaction { bypassed: false } => Verdict::warned(
-            "in transaction mode: a session's lock and settings do not hold there",
-            "name the server itself in `[database] direct`: lock, migrations and new tenants go there",
+            "in transaction mode, which keeps neither a session's locks nor its settings",
+            "set `[database] direct` to the server's own address, for the lock, migrations and new tenants",
         ),
     })
 }
 
 fn lock(facts: &Facts) -> Verdict {
     match (&facts.connection, &facts.lock) {
-        (Connection::Ready, Some(Ok(None))) => Verdict::passed("nobody holds it"),
+        (Connection::Ready, Some(Ok(None))) => Verdict::passed("not held"),
         (Connection::Ready, Some(Ok(Some(holder)))) => Verdict::warned(
             format!("held by {holder}"),
-            "see what the holder does; its lock ends with its session",
+            "inspect the holder; the lock is released when its session ends",
         ),
         (Connection::Ready, Some(Err(error))) => Verdict::failed(
             error.to_string(),
@@ -214,7 +214,7 @@ fn limits(facts: &Facts) -> Verdict {
         let one = tables * LOCKS_A_TABLE;
         if limits.locks < one {
             return Verdict::failed(
-                format!("the lock table has room for {}, and making one tenant of {tables} tables takes about {one}", limits.locks),
+                format!("the lock table has room for {}, and creating one tenant with {tables} tables takes about {one}", limits.locks),
                 "raise max_locks_per_transaction (the server must be restarted)",
             );
         }
@@ -228,7 +228,7 @@ fn limits(facts: &Facts) -> Verdict {
         }
         let free = room.saturating_sub(limits.used);
         if free < needed {
-            let remedy = "raise max_connections, or find out who holds them: SELECT * FROM pg_stat_activity";
+            let remedy = "raise max_connections, or find out who uses them: SELECT * FROM pg_stat_activity";
             return Verdict::warned(format!("{free} of {room} sessions are free, and a start needs {needed}"), remedy);
         }
         let all = tenants * tables;
@@ -247,7 +247,7 @@ fn clock(facts: &Facts) -> Verdict {
     facts.of_server(facts.examined.ahead.as_ref(), |ahead| {
         let remedy = "synchronize both machines' clocks (NTP)";
         let side = if *ahead < 0 { "behind" } else { "ahead of" };
-        let message = format!("the database's is {} ms {side} ours", ahead.abs());
+        let message = format!("the database's clock is {} ms {side} this machine's", ahead.abs());
         match ahead.abs() {
             WRONG_SKEW.. => Verdict::failed(message, remedy),
             DOUBTFUL_SKEW.. => Verdict::warned(message, remedy),
@@ -266,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_that_is_off_is_told_by_how_much() {
+    fn a_wrong_clock_is_reported_with_its_offset() {
         let with = |ahead| clock(&facts(Examined { ahead: Some(Ok(ahead)), ..Examined::default() }));
         assert!(matches!(with(-900), Verdict::Passed(_)));
         assert!(matches!(with(-9_000), Verdict::Warned(message, _) if message.contains("9000 ms behind")));
@@ -274,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn the_servers_limits_are_held_against_the_number_of_tenants() {
+    fn the_servers_limits_are_compared_with_the_number_of_tenants() {
         let with = |limits: ServerLimits, tenants| {
             let examined = Examined { limits: Some(Ok(limits)), ..Examined::default() };
             limits_of(&Facts { tenants, tables: 30, jobs: 4, ..facts(examined) })
@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_check_that_errors_has_failed() {
+    fn a_check_with_an_error_fails() {
         let examined = Examined { pooler: Some(Err("it broke".into())), ..Examined::default() };
         assert!(matches!(pooler(&facts(examined)), Verdict::Failed(..)));
         let unreachable = Facts { connection: Connection::NotConfigured, ..Facts::default() };

@@ -1,4 +1,4 @@
-//! The facts that several groups of checks use, each fetched once: the login and the inspection of every schema.
+//! Fetches the facts that several groups of checks use: the login and the inspection of every schema.
 
 use std::rc::Rc;
 
@@ -6,7 +6,7 @@ use super::check::no_configuration;
 use crate::{
     actions::{
         context::RunContext,
-        judge::{INSPECTION, ask, judge, question},
+        judge::{INSPECTION, inspect_request, judge, observe},
     },
     cause::Cause,
     config::Selection,
@@ -16,7 +16,7 @@ use crate::{
     tenants::{gate::Judgement, inspection::Inspection, manifest::Manifest},
 };
 
-/// What one attempt to log in came to.
+/// The result of one attempt to log in.
 #[derive(Debug, Clone, Default)]
 pub(super) enum Connection {
     #[default]
@@ -30,17 +30,17 @@ impl Connection {
     pub(super) fn not_applicable(&self) -> Verdict {
         match self {
             Connection::NoConfiguration => no_configuration(),
-            Connection::NotConfigured => Verdict::not_applicable("there is no `[database]`"),
+            Connection::NotConfigured => Verdict::not_applicable("`[database]` is not configured"),
             Connection::Ready | Connection::Failed(_) => Verdict::not_applicable("no connection"),
         }
     }
 }
 
-/// The login, and what the gate says of every schema.
+/// The login, and the gate's judgement of every schema.
 pub(super) struct DatabaseFacts {
     pub(super) connection: Connection,
     pub(super) manifest: Option<Manifest>,
-    /// None if there is no manifest to judge by.
+    /// None without a manifest to judge by.
     pub(super) inspection: Option<Result<(Inspection, Judgement), Rc<Failure>>>,
 }
 
@@ -49,14 +49,17 @@ impl DatabaseFacts {
         let connection = connect(context).await;
         let mut facts = Self { connection, manifest: None, inspection: None };
         if let Some(context) = context {
-            // Its own check says why it cannot be read.
+            // The check of the manifest reports why it is unreadable.
             facts.manifest = context.expectation().await.ok().map(|expectation| expectation.manifest.clone());
         }
         if let (Connection::Ready, Some(context), Some(manifest)) =
             (&facts.connection, context, &facts.manifest)
         {
-            let found =
-                ask(context, &question(context, manifest, true, Some(&Selection::All), INSPECTION)).await;
+            let found = observe(
+                context,
+                &inspect_request(context, manifest, true, Some(&Selection::All), INSPECTION),
+            )
+            .await;
             let judged = found.map(|found| {
                 let judgement = judge(context, manifest, &found);
                 (found, judgement)
@@ -72,7 +75,7 @@ impl DatabaseFacts {
         found.map(|(found, _)| found.tenants.keys().cloned().collect()).unwrap_or_default()
     }
 
-    /// How many tables a tenant has.
+    /// The number of tables of a tenant.
     pub(super) fn tables(&self) -> u64 {
         let tables = self.manifest.as_ref().map_or(0, |manifest| manifest.tenant.tables.len());
         u64::try_from(tables).unwrap_or(u64::MAX)

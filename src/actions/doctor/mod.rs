@@ -1,5 +1,5 @@
-//! Every check of configuration, process, database, tenants and code. Each is one function in its group's table;
-//! facts are fetched once, each on its own, so that one that cannot be read hides no other.
+//! Runs every check of configuration, process, database, tenants and code. Each check is one function in its group's
+//! table. Facts are fetched once and separately, so that an unreadable fact hides no other.
 
 mod check;
 mod code;
@@ -14,7 +14,7 @@ pub(crate) use self::{check::DoctorInput, config::Loaded};
 use super::context::RunContext;
 use crate::outcome::doctor::Checked;
 
-/// Makes every check, in the order in which they are shown.
+/// Runs every check, in the order of display.
 pub(crate) async fn examine(input: &DoctorInput<'_>, loaded: &Loaded) -> Vec<Checked> {
     let context = loaded.config().map(|config| RunContext::new(config.clone(), input.processes.clone()));
     let context = context.as_ref();

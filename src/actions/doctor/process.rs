@@ -1,4 +1,4 @@
-//! The checks of where the program runs: who is PID 1, the termination message, name look-ups.
+//! Checks the environment of the process: PID 1, the termination message, name resolution.
 
 use std::{
     io,
@@ -17,17 +17,17 @@ use crate::{
 pub(super) const CHECKS: [Check<ProcessFacts>; 3] = [
     Check { id: "pid-1", name: "PID 1", run: pid_1 },
     Check { id: "termination-log", name: "termination message", run: termination_log },
-    Check { id: "resolver", name: "name look-ups", run: resolver },
+    Check { id: "resolver", name: "name resolution", run: resolver },
 ];
 
-/// Where this process runs.
+/// The environment of this process.
 pub(super) struct ProcessFacts {
     pid: u32,
-    /// What PID 1 calls itself, if that can be seen.
+    /// The name of PID 1, if it is readable.
     first: Option<String>,
-    /// Where the termination message goes, and whether it can be written there.
+    /// The path of the termination message, and whether it is writable.
     termination: Option<(PathBuf, io::Result<()>)>,
-    /// Without a configured server, musl's resolver asks one on this machine.
+    /// Without a configured server, musl's resolver queries one on this machine.
     is_musl: bool,
     resolv_conf: Option<String>,
     /// The database's host, if it is a name.
@@ -58,12 +58,12 @@ impl ProcessFacts {
     }
 }
 
-/// None also where it takes too long.
+/// None also if reading takes too long.
 async fn read(path: &str) -> Option<String> {
     files::read(Path::new(path), files::TIMEOUT).await.ok()
 }
 
-/// A file that does not exist is made when it is needed.
+/// A file that does not exist is created when it is needed.
 async fn is_writable(path: &Path) -> io::Result<()> {
     let path = path.to_owned();
     files::within(files::TIMEOUT, move || {
@@ -81,10 +81,10 @@ fn pid_1(facts: &ProcessFacts) -> Verdict {
     let known = |names: &[&str], name: &str| names.contains(&name);
     match facts.first.as_deref() {
         _ if facts.pid == 1 => Verdict::passed("this process is PID 1"),
-        None => Verdict::not_applicable("/proc does not say who PID 1 is"),
+        None => Verdict::not_applicable("/proc does not show PID 1"),
         Some(name) if known(&INITS, name) => Verdict::passed(format!("PID 1 is `{name}`")),
         Some(name) if known(&SHELLS, name) => Verdict::warned(
-            format!("PID 1 is the shell `{name}`, which passes no signal on"),
+            format!("PID 1 is the shell `{name}`, which forwards no signals"),
             "write ENTRYPOINT in its JSON form, [\"portcullis\", \"run\", \"--\"], or `exec portcullis` in the script",
         ),
         Some(name) => {
@@ -101,24 +101,24 @@ fn termination_log(facts: &ProcessFacts) -> Verdict {
         Ok(()) => Verdict::passed(format!("`{}` can be written", path.display())),
         Err(error) => Verdict::failed(
             format!("cannot write `{}`: {error}", path.display()),
-            "let the container's user write it, or name another with PORTCULLIS_TERMINATION_LOG",
+            "make it writable for the container's user, or set PORTCULLIS_TERMINATION_LOG to another path",
         ),
     }
 }
 
 fn resolver(facts: &ProcessFacts) -> Verdict {
     let Some(host) = &facts.host else {
-        return Verdict::not_applicable("the database's host is no name that must be looked up");
+        return Verdict::not_applicable("the database's host is not a name that must be resolved");
     };
     let servers = facts.resolv_conf.iter().flat_map(|text| text.lines());
     match servers.filter(|line| line.trim_start().starts_with("nameserver")).count() {
         0 if facts.is_musl => Verdict::failed(
-            format!("/etc/resolv.conf names no server: a look-up of `{host}` takes 5 s and fails"),
+            format!("/etc/resolv.conf names no server: resolving `{host}` takes 5 s and fails"),
             "mount /etc/resolv.conf into the image, or give the database's address as numbers",
         ),
         0 => Verdict::warned(
-            format!("/etc/resolv.conf names no server, and `{host}` must be looked up"),
-            "mount /etc/resolv.conf into the image, unless /etc/hosts holds the name",
+            format!("/etc/resolv.conf names no server, and `{host}` must be resolved"),
+            "mount /etc/resolv.conf into the image, unless /etc/hosts contains the name",
         ),
         servers => Verdict::passed(crate::words::count(servers, "name server")),
     }
@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn a_shell_as_pid_1_is_worth_a_warning() {
+    fn a_shell_as_pid_1_is_a_warning() {
         assert!(matches!(pid_1(&facts()), Verdict::Passed(_)));
         let with = |name: &str| pid_1(&ProcessFacts { first: Some(name.into()), ..facts() });
         assert!(matches!(with("sh"), Verdict::Warned(..)));
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn musl_without_a_name_server_fails_where_a_name_must_be_looked_up() {
+    fn musl_without_a_name_server_fails_if_a_name_must_be_resolved() {
         assert!(matches!(resolver(&facts()), Verdict::Passed(_)));
         let missing = || ProcessFacts { resolv_conf: None, ..facts() };
         assert!(matches!(resolver(&missing()), Verdict::Failed(..)));

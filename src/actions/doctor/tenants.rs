@@ -1,4 +1,4 @@
-//! The checks of what is in the database: registry, shared schema, tenants, their tables, leftovers.
+//! Checks the content of the database: registry, shared schema, tenants, their tables, remnants of killed runs.
 
 use std::{collections::BTreeMap, rc::Rc};
 
@@ -30,23 +30,23 @@ pub(super) const CHECKS: [Check<Facts>; 9] = [
     Check { id: "shared-complete", name: "shared schema is complete", run: shared },
     Check { id: "demo-complete", name: "demo tenants are complete", run: demo },
     Check { id: "tenants-complete", name: "all tenants are complete", run: all },
-    Check { id: "tables-answer", name: "required tables answer", run: tables },
+    Check { id: "tables-answer", name: "required tables are readable", run: tables },
     Check { id: "template-fits", name: "template of new tenants", run: template },
-    Check { id: "leftovers", name: "no leftovers of killed runs", run: leftovers },
+    Check { id: "leftovers", name: "no remnants of killed runs", run: leftovers },
 ];
 
-/// What is known of the tenants.
+/// The facts about the tenants.
 pub(super) struct Facts {
     database: DatabaseFacts,
     has_registry: bool,
     demo: Vec<String>,
     duplicates: Fact<Vec<String>>,
     leftovers: Fact<Vec<String>>,
-    /// Another run is at work, so that what looks left behind may be in use.
-    at_work: bool,
-    /// Tenants of which a table does not answer, with the reason.
-    silent: Option<Result<Vec<String>, String>>,
-    /// What new tenants are copied from, where there is something to compare it with.
+    /// Another run is active, so that what looks orphaned may be in use.
+    another_run_active: bool,
+    /// Tenants with an unreadable table, each with the reason.
+    unreadable: Option<Result<Vec<String>, String>>,
+    /// The template of new tenants, if a manifest exists to compare it with.
     template: Option<Result<Option<Template>, Rc<Failure>>>,
     major: Fact<String>,
 }
@@ -63,16 +63,16 @@ impl Facts {
                 demo.extend(tenants.iter().cloned());
             }
         }
-        let silent = match (
+        let unreadable = match (
             &database.inspection,
             &database.manifest,
             context.and_then(|context| context.database().ok()),
         ) {
             (Some(Ok((found, judgement))), Some(manifest), Some(database)) => {
-                // What is incomplete is told already, table by table.
-                let whole =
+                // The findings already name what is incomplete, table by table.
+                let complete_tenants =
                     judgement.tenants.iter().filter(|(_, verdict)| verdict.outcome() == Outcome::Complete);
-                let asked = whole.map(|(tenant, _)| {
+                let asked = complete_tenants.map(|(tenant, _)| {
                     let tables = manifest.tables_of(found.types.get(tenant).map(String::as_str));
                     (tenant.clone(), tables.keys().cloned().collect())
                 });
@@ -92,27 +92,29 @@ impl Facts {
             demo,
             duplicates: server.examined.duplicates.clone(),
             leftovers: server.examined.leftovers.clone(),
-            at_work: matches!(server.lock, Some(Ok(Some(_)))),
-            silent,
+            another_run_active: matches!(server.lock, Some(Ok(Some(_)))),
+            unreadable,
             database,
         }
     }
 
-    /// The verdict on the look, if it could be made.
+    /// Judges the inspection, if one was possible.
     fn with_inspection(&self, judge: impl FnOnce(&Inspection, &Judgement) -> Verdict) -> Verdict {
         match (&self.database.connection, &self.database.inspection) {
             (Connection::Ready, Some(Ok((found, judgement)))) => judge(found, judgement),
             (Connection::Ready, Some(Err(failure))) => failed(failure.clone()),
-            (Connection::Ready, None) => Verdict::not_applicable("there is no manifest to judge by"),
+            (Connection::Ready, None) => Verdict::not_applicable("no manifest exists to judge by"),
             (other, _) => other.not_applicable(),
         }
     }
 }
 
 fn registry(facts: &Facts) -> Verdict {
-    let remedy = "correct `[tenants] registry`, or make its table: portcullis migrate --shared";
+    let remedy = "correct `[tenants] registry`, or create its table: portcullis migrate --shared";
     match (&facts.database.connection, &facts.duplicates) {
-        (Connection::Ready, _) if !facts.has_registry => Verdict::not_applicable("there is no `[tenants]`"),
+        (Connection::Ready, _) if !facts.has_registry => {
+            Verdict::not_applicable("`[tenants]` is not configured")
+        }
         (Connection::Ready, Some(Err(why))) => Verdict::failed(why.clone(), remedy),
         (Connection::Ready, fact) => match &facts.database.inspection {
             Some(Ok((_, Judgement { too_few: Some((rows, least)), .. }))) => Verdict::Failed(
@@ -121,7 +123,7 @@ fn registry(facts: &Facts) -> Verdict {
             ),
             Some(Ok((found, _))) => Verdict::passed(count(found.registered, "tenant")),
             Some(Err(failure)) => failed(failure.clone()),
-            None if fact.is_some() => Verdict::passed("it answers"),
+            None if fact.is_some() => Verdict::passed("it is readable"),
             None => Verdict::failed("its table does not exist yet", remedy),
         },
         (other, _) => other.not_applicable(),
@@ -130,9 +132,9 @@ fn registry(facts: &Facts) -> Verdict {
 
 fn duplicates(facts: &Facts) -> Verdict {
     match (&facts.database.connection, &facts.duplicates) {
-        (Connection::Ready, Some(Ok(names))) if names.is_empty() => Verdict::passed("every name once"),
+        (Connection::Ready, Some(Ok(names))) if names.is_empty() => Verdict::passed("every name is unique"),
         (Connection::Ready, Some(Ok(names))) => Verdict::failed(
-            format!("more than once: {}", some(names)),
+            format!("duplicate names: {}", some(names)),
             "delete the surplus rows, then make the column UNIQUE",
         ),
         (Connection::Ready, Some(Err(_)) | None) => Verdict::not_applicable("no registry could be read"),
@@ -146,8 +148,8 @@ fn orphans(facts: &Facts) -> Verdict {
             return Verdict::passed("every schema with a ledger has a tenant");
         }
         Verdict::warned(
-            format!("no row names {}", some(&judgement.orphans)),
-            "register them, or drop them once a backup is proved",
+            format!("the registry has no row for {}", some(&judgement.orphans)),
+            "register them, or drop them after a verified backup",
         )
     })
 }
@@ -159,7 +161,7 @@ fn shared(facts: &Facts) -> Verdict {
             let only = Judgement { shared: Some(verdict.clone()), ..Judgement::default() };
             Verdict::Failed(findings(verdict), about(only))
         }
-        None => Verdict::not_applicable("not asked for"),
+        None => Verdict::not_applicable("not checked"),
     })
 }
 
@@ -184,7 +186,7 @@ fn all(facts: &Facts) -> Verdict {
     })
 }
 
-/// Those that are not complete, or what there is to say if all are.
+/// The incomplete tenants, or a message if all are complete.
 fn incomplete(mut tenants: BTreeMap<String, Schema>, complete: impl FnOnce() -> String) -> Verdict {
     tenants.retain(|_, verdict| verdict.outcome() != Outcome::Complete);
     if tenants.is_empty() {
@@ -195,33 +197,33 @@ fn incomplete(mut tenants: BTreeMap<String, Schema>, complete: impl FnOnce() -> 
     Verdict::Failed(some(&bad), about(Judgement { tenants, ..Judgement::default() }))
 }
 
-/// The remedy for findings is that of the gate.
+/// The gate's own remedy for the findings.
 fn about(judgement: Judgement) -> Remedy {
     Remedy::Findings(Rc::new(judgement))
 }
 
 fn tables(facts: &Facts) -> Verdict {
-    match &facts.silent {
-        Some(Ok(silent)) if silent.is_empty() => Verdict::passed("in every complete tenant"),
-        Some(Ok(silent)) => {
-            Verdict::failed(some(silent), "grant the gate's role SELECT, or read the database's message")
+    match &facts.unreadable {
+        Some(Ok(unreadable)) if unreadable.is_empty() => Verdict::passed("in every complete tenant"),
+        Some(Ok(unreadable)) => {
+            Verdict::failed(some(unreadable), "grant the gate's role SELECT, or read the database's message")
         }
-        Some(Err(why)) => Verdict::failed(why.clone(), "correct that, then ask again"),
+        Some(Err(why)) => Verdict::failed(why.clone(), "correct that, then run doctor again"),
         None => facts.with_inspection(|_, _| Verdict::not_applicable("no table is expected")),
     }
 }
 
 fn template(facts: &Facts) -> Verdict {
     let template = match &facts.template {
-        None => return Verdict::not_applicable("there is no manifest to compare one with"),
+        None => return Verdict::not_applicable("no manifest exists to compare it with"),
         Some(Ok(None)) => return Verdict::not_applicable("none is configured"),
         Some(Err(failure)) => return failed(failure.clone()),
         Some(Ok(Some(template))) => template,
     };
     match &facts.major {
         Some(Ok(major)) if *major != template.server => Verdict::failed(
-            format!("it was made on PostgreSQL {}, and the server is {major}", template.server),
-            "make it again on the server's version: portcullis tenant template",
+            format!("it was built on PostgreSQL {}, and the server is {major}", template.server),
+            "build it again on the server's version: portcullis tenant template",
         ),
         _ => Verdict::passed(format!("release {}, PostgreSQL {}", template.release, template.server)),
     }
@@ -230,14 +232,16 @@ fn template(facts: &Facts) -> Verdict {
 fn leftovers(facts: &Facts) -> Verdict {
     match (&facts.database.connection, &facts.leftovers) {
         (Connection::Ready, Some(Ok(left))) if left.is_empty() => Verdict::passed("none"),
-        (Connection::Ready, Some(Ok(_))) if facts.at_work => {
-            Verdict::not_applicable("another run is at work, and they may be its own")
+        (Connection::Ready, Some(Ok(_))) if facts.another_run_active => {
+            Verdict::not_applicable("another run is active, and they may belong to it")
         }
         (Connection::Ready, Some(Ok(left))) => Verdict::warned(
             some(left),
-            "a killed run left them: the next run recovers what is journalled; drop the others by hand",
+            "a killed run left them: the next run removes those in the journal; drop the others by hand",
         ),
-        (Connection::Ready, Some(Err(why))) => Verdict::failed(why.clone(), "correct that, then ask again"),
+        (Connection::Ready, Some(Err(why))) => {
+            Verdict::failed(why.clone(), "correct that, then run doctor again")
+        }
         (Connection::Ready, None) => Verdict::not_applicable("not configured"),
         (other, _) => other.not_applicable(),
     }

@@ -1,4 +1,4 @@
-//! Applies what is pending: inspects, acquires the lock if there is anything to do, inspects again, applies.
+//! Applies pending migrations: inspects, acquires the lock if anything is pending, inspects again, applies.
 
 use super::{
     Applied,
@@ -27,7 +27,7 @@ pub(crate) async fn scope(
     }
 }
 
-/// Applies to the tenants selected, or to the shared schema if None.
+/// Applies to the selected tenants, or to the shared schema if None.
 pub(crate) async fn apply(
     state: &RunState,
     tenants: Option<&Selection>,
@@ -38,11 +38,11 @@ pub(crate) async fn apply(
     let (_, before) = inspect(context, tenants.is_none(), tenants).await?;
     let mut applied = Applied { schemas: before.verdicts().count(), ..Applied::default() };
     let mut list = WorkList::from(&before);
-    // A new holder of the lock also removes what killed runs have left.
+    // A new holder of the lock also removes what killed runs left unfinished.
     if list.pending.is_empty() && before.unfinished.is_empty() {
         return finished(list, &applied, Failed::default()).map(|()| applied);
     }
-    // Replicas share the work on all tenants; a schema that is named is migrated by the run that was asked.
+    // Replicas share the work on all tenants; a run migrates the schemas that its command names itself.
     let together = tenants == Some(&Selection::All) && settings.cooperate;
     let mode = if together { LockMode::Shared } else { LockMode::Exclusive };
     let locked = state.acquire_as(mode, &|text| on_event(ActionEvent::Note(text))).await?;
@@ -54,7 +54,7 @@ pub(crate) async fn apply(
         let waited = locked.waited;
         drop(locked);
         if waited {
-            // Other runs that wait for the lock need not wait for what else this run does.
+            // Other runs must not wait for the lock while this run does unrelated work.
             state.lock.release().await;
         }
         finished(list, &applied, Failed::default())?;
@@ -104,7 +104,7 @@ fn finished(list: WorkList, applied: &Applied, mut failed: Failed) -> Result<(),
             let why = wording::counts(broken).to_string().into();
             Failure::Unproven { what: "nothing is pending".into(), why }
         }
-        // Nobody knows what became of it: that is no migration that failed.
+        // The result is unknown, so this is not a failed migration.
         (None, None) if failed.schemas.iter().all(|schema| schema.why.is_connection()) => {
             let why = failed.schemas.first().map_or_else(Cause::default, |schema| schema.why.clone());
             Failure::Database { what: "migrating".into(), why }

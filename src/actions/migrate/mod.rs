@@ -1,4 +1,4 @@
-//! Migrating schemas, and what that comes to.
+//! Migrates schemas and summarizes the results.
 
 pub(crate) mod apply;
 mod plan;
@@ -10,12 +10,12 @@ use tokio::sync::watch;
 
 use crate::{failure::Failure, frameworks, outcome::SchemaFailure, words::count};
 
-/// What applying did.
+/// The result of applying migrations.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Applied {
-    /// How many schemas were inspected.
+    /// The number of inspected schemas.
     pub(crate) schemas: usize,
-    /// What was applied, by schema: a tenant's name, or None for the shared schema.
+    /// The applied migrations by schema: a tenant's name, or None for the shared schema.
     pub(crate) migrations: BTreeMap<Option<String>, Vec<String>>,
 }
 
@@ -35,9 +35,9 @@ impl Applied {
 /// Why one schema was not migrated.
 #[derive(Debug)]
 pub(crate) enum MigrateError {
-    /// A failure of its own, with the last lines of output.
+    /// The schema's failure, with the last lines of output.
     Schema(SchemaFailure, Vec<String>),
-    /// Another run is migrating it.
+    /// Another run holds the schema's lock.
     LockedByOther,
     /// A failure that ends this run.
     Run(Failure),
@@ -52,27 +52,27 @@ impl From<frameworks::MigrateError> for MigrateError {
     }
 }
 
-/// Asks the workers to begin nothing more, and to finish what they have begun.
+/// Tells the workers to start no further schema and to finish those in progress.
 #[derive(Debug)]
-pub(crate) struct Enough(watch::Sender<bool>);
+pub(crate) struct StopRequest(watch::Sender<bool>);
 
-impl Default for Enough {
+impl Default for StopRequest {
     fn default() -> Self {
         Self(watch::Sender::new(false))
     }
 }
 
-impl Enough {
-    pub(super) fn ask(&self) {
+impl StopRequest {
+    pub(super) fn request(&self) {
         self.0.send_replace(true);
     }
 
-    pub(super) fn is_asked(&self) -> bool {
+    pub(super) fn is_requested(&self) -> bool {
         *self.0.borrow()
     }
 
-    /// Pends as long as nobody asks.
-    pub(super) async fn asked(&self) {
+    /// Pends until the stop is requested.
+    pub(super) async fn requested(&self) {
         // The sender lives as long as this future.
         let _ = self.0.subscribe().wait_for(|asked| *asked).await;
     }

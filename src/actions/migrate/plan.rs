@@ -1,4 +1,4 @@
-//! Computes from a judgement which schemas are to be migrated, and afterwards what was migrated. Pure.
+//! Computes from a judgement which schemas to migrate, and afterwards which were migrated. Pure.
 
 use std::collections::BTreeMap;
 
@@ -12,10 +12,10 @@ use crate::{
     },
 };
 
-/// What a judgement leaves to do.
+/// The work that a judgement shows.
 pub(super) struct WorkList {
     pub(super) pending: Vec<Option<String>>,
-    /// Schemas that must not be touched, with the reason.
+    /// Schemas that must not be changed, with the reason.
     pub(super) broken: BTreeMap<Option<String>, Verdict>,
 }
 
@@ -37,7 +37,7 @@ impl From<&Judgement> for WorkList {
 }
 
 impl WorkList {
-    /// Leaves out the tenants of which nothing proves which run created them: migrated, they would look complete. Returns
+    /// Removes the tenants whose creator is not proved, because a migration would make them look complete. Returns
     /// the first as a failure.
     pub(super) fn take_unproved(&mut self, why: impl Fn(&str) -> Option<String>) -> Option<Failure> {
         let mut first = None;
@@ -52,7 +52,7 @@ impl WorkList {
         first
     }
 
-    /// The judgement of the broken schemas alone, if there are any.
+    /// The judgement of the broken schemas, if any exist.
     pub(super) fn broken_only(self) -> Option<Judgement> {
         if self.broken.is_empty() {
             return None;
@@ -68,8 +68,8 @@ impl WorkList {
     }
 }
 
-/// A framework's command may succeed and leave something pending: only a second judgement says what it applied. Returns
-/// the schemas that are still pending, which are no longer counted as migrated.
+/// A framework's command may succeed and leave migrations pending, so a second judgement decides what was applied.
+/// Returns the schemas that are still pending; they no longer count as migrated.
 pub(super) fn confirm(
     manifest: &Manifest,
     before: &Judgement,

@@ -1,12 +1,12 @@
-//! The worker pool: canaries first, then the rest, several at a time. With other replicas, it migrates the tenants that
-//! no other run has locked, and inspects again until nothing is left.
+//! Runs the worker pool: canaries first, then the other tenants, several at a time. With other replicas, it migrates
+//! the tenants that no other run has locked, and inspects again until none is pending.
 
 use std::{future, time::Duration};
 
 use futures_util::{StreamExt, stream, stream::LocalBoxStream};
 use tokio::time::{self, Instant};
 
-use super::{Applied, Enough, MigrateError, plan::WorkList};
+use super::{Applied, MigrateError, StopRequest, plan::WorkList};
 use crate::{
     actions::{
         context::RunContext,
@@ -24,29 +24,29 @@ use crate::{
     words::{count, duration},
 };
 
-/// The longest pause before it inspects again the tenants that other replicas have locked.
+/// The longest pause before the pool inspects the tenants that other replicas have locked.
 const PAUSE: Duration = Duration::from_secs(1);
 
 /// The unit of progress.
 const MIGRATED: &str = "tenants migrated";
 
-/// What failed.
+/// The failures of the pool.
 #[derive(Default)]
 pub(super) struct Failed {
     pub(super) schemas: Vec<SchemaFailure>,
-    /// The last lines of each schema that printed some.
+    /// The last lines of output, by schema.
     output: Vec<(Option<String>, Vec<String>)>,
-    /// A failure of the whole run, which left the rest undone.
+    /// A failure of the whole run, which ended the remaining work.
     pub(super) run: Option<Failure>,
 }
 
-/// Of so many failed schemas the last lines are shown.
+/// The number of failed schemas whose last lines are shown.
 const SHOWN_SCHEMAS: usize = 4;
-/// And so many lines of each, where there are several.
+/// The number of lines shown for each, if several failed.
 const SHOWN_LINES: usize = 3;
 
 impl Failed {
-    /// The last lines: all that were kept of one schema, the end of each of several, by name.
+    /// The last lines: all lines of a single schema, or the end of each of several, with its name.
     pub(super) fn last_lines(&mut self) -> Vec<String> {
         let output = std::mem::take(&mut self.output);
         if let [(_, lines)] = output.as_slice() {
@@ -62,7 +62,7 @@ impl Failed {
     }
 }
 
-/// Migrates all of these schemas, or as many as failures allow.
+/// Migrates these schemas, or as many as the failure limit allows.
 pub(super) async fn run(
     context: &RunContext,
     locked: &Locked<'_>,
@@ -80,7 +80,7 @@ pub(super) async fn run(
         |tenant: &Option<String>| tenant.as_ref().is_some_and(|name| settings.canary.contains(name));
     let (canaries, mut rest): (Vec<_>, Vec<_>) = pending.iter().cloned().partition(is_canary);
     if locked.mode() == LockMode::Shared {
-        // Each replica begins at another tenant, so that two seldom try the same.
+        // Each replica starts at another tenant, so that two rarely try the same.
         fastrand::shuffle(&mut rest);
     }
     let mut pool = Pool {
@@ -99,7 +99,7 @@ pub(super) async fn run(
     }
     for (group, jobs, at_most) in [(canaries, 1, 1), (rest, settings.jobs.max(1), at_most)] {
         if pool.failed.schemas.is_empty()
-            && let Err(failure) = pool.work_through(group, jobs, at_most).await
+            && let Err(failure) = pool.migrate_group(group, jobs, at_most).await
         {
             pool.failed.run = Some(failure);
             break;
@@ -117,13 +117,13 @@ struct Pool<'a> {
     failed: Failed,
     done: usize,
     total: usize,
-    /// When a schema was last seen to be done, by whichever run.
+    /// When a schema was last completed, by any run.
     last_advance: Instant,
 }
 
 impl Pool<'_> {
-    /// Until nothing of the group is left, or so many have failed.
-    async fn work_through(
+    /// Migrates until the group is empty or the failure limit is reached.
+    async fn migrate_group(
         &mut self,
         mut group: Vec<Option<String>>,
         jobs: usize,
@@ -132,7 +132,7 @@ impl Pool<'_> {
         let mut noted = false;
         while !group.is_empty() {
             let before = group.len();
-            let locked_by_others = self.once(group, jobs, at_most).await?;
+            let locked_by_others = self.try_each(group, jobs, at_most).await?;
             if locked_by_others.is_empty() || self.failed.schemas.len() >= at_most {
                 return Ok(());
             }
@@ -142,7 +142,7 @@ impl Pool<'_> {
                 self.last_advance = Instant::now();
             } else if self.last_advance.elapsed() >= time_limit {
                 let names: Vec<&str> = group.iter().flatten().map(String::as_str).take(3).collect();
-                let holder = format!("another run is migrating {}, and nothing advances", names.join(", "));
+                let holder = format!("another run is migrating {} and makes no progress", names.join(", "));
                 return Err(Failure::LockTimedOut { after: time_limit, holder });
             }
             if !group.is_empty() {
@@ -156,9 +156,9 @@ impl Pool<'_> {
         Ok(())
     }
 
-    /// Tries each once, and returns those that another run has locked. Once too many have failed, nothing more is begun,
-    /// and what was begun is waited for: it counts.
-    async fn once(
+    /// Tries each schema try_each, and returns those that another run has locked. After too many failures, no further
+    /// schema is started, but those in progress are finished and counted.
+    async fn try_each(
         &mut self,
         group: Vec<Option<String>>,
         jobs: usize,
@@ -166,12 +166,12 @@ impl Pool<'_> {
     ) -> Result<Vec<Option<String>>, Failure> {
         let mut locked_by_others = Vec::new();
         let mut ended = Ok(());
-        let enough = Enough::default();
+        let stop = StopRequest::default();
         let Self { context, locked, on_event, .. } = *self;
         let is_sql = matches!(context.migrations()?.source, Source::Sql { .. });
-        let mut results = results(context, locked, group, jobs, on_event, &enough)?;
+        let mut results = results(context, locked, group, jobs, on_event, &stop)?;
         loop {
-            // Runs that wait for the lock read how far this one is, also while it hangs at one tenant.
+            // Progress is also written while one tenant hangs, because waiting runs read it.
             let Ok(next) = time::timeout(history::EVERY, results.next()).await else {
                 self.history.progress(context, self.done, self.total).await;
                 continue;
@@ -200,19 +200,20 @@ impl Pool<'_> {
                 }
                 Err(MigrateError::Run(failure)) => {
                     ended = ended.and(Err(failure));
-                    enough.ask();
+                    stop.request();
                     continue;
                 }
             }
             self.advance(1).await;
             if self.failed.schemas.len() >= at_most {
-                enough.ask();
+                stop.request();
             }
         }
         ended.map(|()| locked_by_others)
     }
 
-    /// Those of them that no run has migrated meanwhile. What another run has broken is for that run and the gate to report.
+    /// The schemas that no run has migrated yet. A schema that another run broke is reported by that run and by the
+    /// gate.
     async fn still_pending(&mut self, tried: &[Option<String>]) -> Result<Vec<Option<String>>, Failure> {
         let names: Vec<String> = tried.iter().flatten().cloned().collect();
         let list = WorkList::from(&inspect_named(self.context, &names).await?);
@@ -235,21 +236,21 @@ impl Pool<'_> {
     }
 }
 
-/// What became of one schema.
+/// The result of one schema.
 type SchemaResult = (Option<String>, Result<Vec<String>, MigrateError>);
 
-/// What becomes of each of the schemas, in the order in which they end.
+/// The results of the schemas, in the order of completion.
 fn results<'a>(
     context: &'a RunContext,
     locked: &'a Locked<'a>,
     group: Vec<Option<String>>,
     jobs: usize,
     on_event: &'a dyn Fn(ActionEvent),
-    enough: &'a Enough,
+    stop: &'a StopRequest,
 ) -> Result<LocalBoxStream<'a, SchemaResult>, Failure> {
     Ok(match &context.migrations()?.source {
         Source::Sql { .. } => stream::iter(group)
-            .take_while(|_| future::ready(!enough.is_asked()))
+            .take_while(|_| future::ready(!stop.is_requested()))
             .map(move |tenant| async move {
                 let result = apply_files(context, locked, tenant.as_deref()).await;
                 (tenant, result)
@@ -259,8 +260,8 @@ fn results<'a>(
         Source::External(_) => {
             let Some(project) = context.project()? else { return Ok(stream::empty().boxed_local()) };
             stream::iter(project.batches(&group, jobs))
-                .take_while(|_| future::ready(!enough.is_asked()))
-                .map(move |schemas| by_framework(context, locked, project, schemas, enough, on_event))
+                .take_while(|_| future::ready(!stop.is_requested()))
+                .map(move |schemas| by_framework(context, locked, project, schemas, stop, on_event))
                 .buffer_unordered(jobs)
                 .flat_map(stream::iter)
                 .boxed_local()
@@ -268,24 +269,24 @@ fn results<'a>(
     })
 }
 
-/// Has the framework migrate one batch: with other replicas, those schemas that none of them has locked. The locks are this
-/// run's own session's, and its heartbeat watches over them.
+/// Has the framework migrate one batch; with other replicas, only the schemas that no other run has locked. The locks
+/// belong to the lock's session and are covered by its heartbeat.
 async fn by_framework(
     context: &RunContext,
     locked: &Locked<'_>,
     project: Project<'_>,
     schemas: Vec<Option<String>>,
-    enough: &Enough,
+    stop: &StopRequest,
     on_event: &dyn Fn(ActionEvent),
 ) -> Vec<SchemaResult> {
     if locked.mode() == LockMode::Exclusive {
-        return migrated(context, locked, project, &schemas, enough, on_event).await;
+        return migrated(context, locked, project, &schemas, stop, on_event).await;
     }
     let first = schemas.first().cloned().flatten();
     match claim(context, locked, schemas).await {
         Err(failure) => vec![(first, Err(MigrateError::Run(failure)))],
-        Ok(Claim { ours, held, others }) => {
-            let mut results = migrated(context, locked, project, &ours, enough, on_event).await;
+        Ok(Claim { claimed, held, others }) => {
+            let mut results = migrated(context, locked, project, &claimed, stop, on_event).await;
             locked.release_tenants(held);
             results.extend(others.into_iter().map(|tenant| (tenant, Err(MigrateError::LockedByOther))));
             results
@@ -298,7 +299,7 @@ async fn migrated(
     locked: &Locked<'_>,
     project: Project<'_>,
     schemas: &[Option<String>],
-    enough: &Enough,
+    stop: &StopRequest,
     on_event: &dyn Fn(ActionEvent),
 ) -> Vec<SchemaResult> {
     let Some(first) = schemas.first() else { return Vec::new() };
@@ -312,7 +313,7 @@ async fn migrated(
         let manifest = &context.expectation().await?.manifest;
         let shared_schema = manifest.shared_schema.as_deref().unwrap_or("public");
         let migrating = Migrating { stop_policy, timeout: apply.timeout, shared_schema };
-        Ok(project.migrate(schemas, migrating, enough.asked(), on_event).await)
+        Ok(project.migrate(schemas, migrating, stop.requested(), on_event).await)
     };
     match run.await {
         Err(failure) => vec![(first.clone(), Err(MigrateError::Run(failure)))],
@@ -326,13 +327,13 @@ async fn migrated(
     }
 }
 
-/// What a replica has got of a share.
+/// The part of a batch that a replica has claimed.
 struct Claim {
-    /// Pending, and locked by this run.
-    ours: Vec<Option<String>>,
-    /// Locked by this run, whether or not anything is pending.
+    /// Pending and locked by this run.
+    claimed: Vec<Option<String>>,
+    /// Locked by this run, whether or not migrations are pending.
     held: Vec<String>,
-    /// Locked or done by other runs.
+    /// Locked or completed by other runs.
     others: Vec<Option<String>>,
 }
 
@@ -348,11 +349,11 @@ async fn claim(
     let pending = if held.is_empty() {
         Vec::new()
     } else {
-        // Another replica may have finished one between the inspection and the lock.
+        // Another replica may have completed one between the inspection and the lock.
         WorkList::from(&inspect_named(context, &held).await?).pending
     };
-    let (ours, others) = schemas.into_iter().partition(|schema| pending.contains(schema));
-    Ok(Claim { ours, held, others })
+    let (claimed, others) = schemas.into_iter().partition(|schema| pending.contains(schema));
+    Ok(Claim { claimed, held, others })
 }
 
 async fn apply_files(
@@ -383,7 +384,7 @@ async fn apply_files(
         };
         MigrateError::Schema(failure, Vec::new())
     };
-    // The last statement has the same limit, and may notice it first.
+    // The last statement has the same limit and may reach it first.
     let out_of_time = |error: &ApplyError| error.why.kind == Kind::Silent && limits.deadline.has_passed();
     match limits.deadline.limit(applying).await {
         Ok(Ok(Ok(applied))) => Ok(applied.migrations),
@@ -404,7 +405,7 @@ async fn apply_files(
     }
 }
 
-/// What the ledger says is half done, after a time-out. None also where that cannot be read.
+/// The migration that the ledger shows as half applied after a time-out. None also if the ledger is unreadable.
 async fn half_done(context: &RunContext, tenant: Option<&str>) -> Option<String> {
     let named = tenant.map(|name| Selection::Named(vec![name.to_owned()]));
     let (_, judgement) = inspect(context, named.is_none(), named.as_ref()).await.ok()?;

@@ -14,7 +14,7 @@ use crate::{
     tenants::gate::{Outcome, Verdict},
 };
 
-/// Each tenant on its own: one that fails neither hides nor stops the others, unless `stop` says so.
+/// Creates each tenant separately: a failure neither hides nor stops the others, unless `stop` requests it.
 pub(crate) async fn bootstrap(
     state: &RunState,
     tenants: &[String],
@@ -23,7 +23,7 @@ pub(crate) async fn bootstrap(
     on_event: &dyn Fn(ActionEvent),
 ) -> (Bootstrapped, Option<FailureDetails>) {
     let mut bootstrapped = Bootstrapped::default();
-    // What the framework's command has created, and is not complete yet.
+    // Tenants that the framework's command has created and that are not complete yet.
     let mut created = Created::new();
     let result = each(state, tenants, run, stop, &mut bootstrapped, &mut created, on_event).await;
     if !created.is_empty() {
@@ -46,7 +46,7 @@ async fn each(
     let mut judgement = inspect_named(context, tenants).await?;
     let complete = |verdict: &Verdict| verdict.outcome() == Outcome::Complete;
     if !run.is_empty() && !judgement.tenants.values().all(complete) {
-        // A journal entry is known to be a killed run's only under the lock.
+        // Only under the lock does a journal entry prove that its run was killed.
         let locked = state.acquire(&note).await?;
         judgement = inspect_named(context, tenants).await?;
         refuse_unproved(context, &locked, &judgement).await?;
@@ -85,7 +85,7 @@ async fn each(
                 let why = chain(&other.failure);
                 note(format!("`{tenant}` failed: {why}"));
                 bootstrapped.failed.push((tenant.clone(), why));
-                // The next tenant would meet the same.
+                // The next tenant would fail for the same reason.
                 let last = matches!(
                     other.failure,
                     Failure::LockTimedOut { .. } | Failure::LockLost { .. } | Failure::Refused { .. }
@@ -111,7 +111,7 @@ async fn each(
     Err(details)
 }
 
-/// Progress of a single tenant is not worth showing.
+/// The progress of a single tenant is not shown.
 async fn advance(state: &RunState, done: usize, total: usize, on_event: &dyn Fn(ActionEvent)) {
     if total > 1 {
         on_event(ActionEvent::Progress { done, total, what: "demo tenants complete" });
@@ -119,7 +119,7 @@ async fn advance(state: &RunState, done: usize, total: usize, on_event: &dyn Fn(
     }
 }
 
-/// Creates a tenant that was absent; false if another run had created it meanwhile.
+/// Creates an absent tenant; returns false if another run has created it in the meantime.
 async fn create_absent(
     state: &RunState,
     tenant: &str,
@@ -137,7 +137,7 @@ async fn create_absent(
     Ok(true)
 }
 
-/// A tenant that exists is migrated and judged, never created again.
+/// Migrates and judges a tenant that exists; it is never created again.
 async fn bring_up_to_date(
     state: &RunState,
     tenant: &str,

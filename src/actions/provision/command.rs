@@ -1,5 +1,6 @@
-//! Has a framework's own command create tenants. It creates the schemas itself, so no nonce can precede them: the journal
-//! notes which of the named tenants were absent, and only those are ever removed, by the run that noted them.
+//! Has a framework's own command create tenants. The command creates the schemas itself, so no nonce can precede
+//! them: the journal records which of the named tenants were absent. Only those are ever removed, and only by the run
+//! that recorded them.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,7 +22,7 @@ use crate::{
 /// The tenants that were absent and that the command has created, each with the nonce of its journal entry.
 pub(super) type Created = BTreeMap<String, String>;
 
-/// Runs the command, if any of the tenants is absent. If it fails, those that were absent are removed again.
+/// Runs the command if any of the tenants is absent. If it fails, removes the tenants that were absent.
 pub(super) async fn create(
     state: &RunState,
     locked: &Locked<'_>,
@@ -36,9 +37,9 @@ pub(super) async fn create(
     let before = registered(context).await?;
     for tenant in &missing {
         let why = if before.contains(tenant) {
-            format!("the registry names `{tenant}`, in a row that `where` leaves out")
+            format!("the registry contains `{tenant}`, in a row that `where` excludes")
         } else if schema_exists(context, tenant).await? {
-            format!("a schema `{tenant}` exists that the registry does not name")
+            format!("a schema `{tenant}` exists, but the registry has no row for it")
         } else {
             continue;
         };
@@ -66,7 +67,7 @@ pub(super) async fn create(
                 note(format!("created by `{}`: {}", run.join(" "), missing.join(", ")));
                 return Ok(noted.into_iter().collect());
             };
-            (left.clone(), format!("`{}` succeeded, and `{left}` is not in the registry", run.join(" ")))
+            (left.clone(), format!("`{}` succeeded, but `{left}` is not in the registry", run.join(" ")))
         }
         (Err(why), after) => {
             if let Ok((_, now)) = after {
@@ -80,7 +81,7 @@ pub(super) async fn create(
     Err(FailureDetails { output, ..failure(tenant, why, outcome).into() })
 }
 
-/// Why the command failed, in words, if it did, and its last lines.
+/// Returns why the command failed, if it did, and its last lines.
 async fn run_command(
     context: &RunContext,
     argv: &[String],
@@ -103,7 +104,7 @@ async fn run_command(
     Ok((accepted.map(drop).map_err(|failure| failure.to_string()), finished.last.into()))
 }
 
-/// The named tenants that are still absent, and everybody who is in the registry.
+/// The named tenants that are still absent, and every tenant in the registry.
 async fn after(state: &RunState, tenants: &[String]) -> Result<(Vec<String>, BTreeSet<String>), Failure> {
     let judgement = inspect_named(&state.context, tenants).await?;
     Ok((absent(&judgement), registered(&state.context).await?))
@@ -122,7 +123,7 @@ fn note_newcomers(
     }
 }
 
-/// One of those that the command has created is complete: its journal entry goes, and only the others are rolled back.
+/// Marks one created tenant as complete: deletes its journal entry, and excludes it from the rollback.
 pub(super) async fn complete(
     state: &RunState,
     locked: Option<&Locked<'_>>,
@@ -132,14 +133,14 @@ pub(super) async fn complete(
 ) {
     let Some(nonce) = created.remove(tenant) else { return };
     register_rest(&state.rollback, created);
-    let struck = match (state.context.database(), locked) {
+    let deleted = match (state.context.database(), locked) {
         (Ok(database), Some(locked)) => {
             database.delete_entries(locked, &[nonce]).await.map_err(|error| error.to_string())
         }
         (Ok(_), None) => Err("this run no longer holds the lock".into()),
         (Err(failure), _) => Err(failure.to_string()),
     };
-    if let Err(why) = struck {
+    if let Err(why) = deleted {
         on_note(format!(
             "the journal entry of `{tenant}` stays until the next run finds the tenant complete: {why}"
         ));
@@ -163,7 +164,7 @@ pub(super) async fn remove_one(
     FailureDetails { failure: failure(tenant.to_owned(), why, outcome), ..details }
 }
 
-/// Removes those that were not reached because others had failed.
+/// Removes the created tenants that were not verified because others had failed.
 pub(super) async fn remove_rest(state: &RunState, created: &Created, on_note: &dyn Fn(String)) {
     register_rest(&state.rollback, created);
     let deadline = Deadline::after(rollback::LIMIT);
@@ -185,14 +186,14 @@ fn failure(tenant: String, why: String, outcome: RollbackOutcome) -> Failure {
         RollbackOutcome::Nothing | RollbackOutcome::Complete => {
             Failure::Provisioning { tenant, why: why.into(), left: Cleanup::Complete }
         }
-        // The next run cannot know what the command has created.
+        // The next run cannot prove what the command created.
         RollbackOutcome::Unproven(what) | RollbackOutcome::Later(what) => {
             Failure::Provisioning { tenant, why: format!("{why}; {what}").into(), left: Cleanup::Unproven }
         }
     }
 }
 
-/// The tenants that the registry does not hold.
+/// The tenants that the registry does not contain.
 fn absent(judgement: &Judgement) -> Vec<String> {
     let absent = judgement.tenants.iter().filter(|(_, verdict)| verdict.is_absent());
     absent.map(|(tenant, _)| tenant.clone()).collect()

@@ -1,4 +1,4 @@
-//! Creates one tenant, whichever the framework: completely, or nothing of it.
+//! Creates one tenant with any framework: completely, or not at all.
 
 use std::future::pending;
 
@@ -18,7 +18,7 @@ use crate::{
     words::duration,
 };
 
-/// Registry rows, schema, every migration, verified; as a copy of the template if there is one.
+/// Creates registry rows and schema, applies every migration, verifies. Copies the template if one exists.
 pub(crate) async fn create(
     state: &RunState,
     locked: &Locked<'_>,
@@ -27,7 +27,7 @@ pub(crate) async fn create(
     on_event: &dyn Fn(ActionEvent),
 ) -> Result<(), FailureDetails> {
     let context = &state.context;
-    // A manifest that is stale changes nothing.
+    // A stale manifest must not change anything.
     context.expectation().await?;
     state.history.begin(context).await;
     state.rollback.register(InFlight::Creation(new.clone()));
@@ -56,7 +56,7 @@ pub(crate) async fn create(
     Err(failed.details(&new.schema, left, why))
 }
 
-/// What is left of an attempt, and why if that is anything.
+/// The result of the cleanup, with the reason if it was incomplete.
 fn left(outcome: RollbackOutcome) -> (Cleanup, Option<String>) {
     match outcome {
         RollbackOutcome::Nothing | RollbackOutcome::Complete => (Cleanup::Complete, None),
@@ -70,14 +70,14 @@ fn created(state: &RunState, new: &Creation) {
     state.history.changed(Some(&new.schema), &[history::CREATED.into()]);
 }
 
-/// Why an attempt came to nothing.
+/// Why an attempt failed.
 struct Failed {
     why: Cause,
     schema: Option<SchemaFailure>,
     output: Vec<String>,
-    /// None if that is still to be seen.
+    /// None until the cleanup is known.
     left: Option<Cleanup>,
-    /// One that says more than that a tenant could not be made: credentials, the lock.
+    /// A more specific failure than a failed creation: credentials, the lock.
     failure: Option<Failure>,
 }
 
@@ -118,7 +118,7 @@ async fn attempt(
     }
 }
 
-/// Creates the schema and has the framework migrate it; the journal knows of it, and it is not registered yet.
+/// Creates the schema and has the framework migrate it. The journal has its entry; the registry has no row yet.
 async fn migrated(
     context: &RunContext,
     locked: &Locked<'_>,
@@ -143,13 +143,13 @@ async fn migrated(
                 ..Failed::because(schema.why.to_string())
             });
         }
-        // A missing program is why there is no tenant, as one that fails is.
+        // A missing program fails the creation like a program that exits with an error.
         Some((_, Err(MigrateError::Run(failure @ Failure::CommandMissing { .. })))) => {
             return Err(Failed::because(chain(&failure)));
         }
         Some((_, Err(MigrateError::Run(failure)))) => return Err(failure.into()),
         None => {
-            return Err(Failed::because("the framework's program ended before it began"));
+            return Err(Failed::because("the framework's program ended before the migration started"));
         }
     }
     let state = database.inspect_schema(&new.schema, &expected, manifest.framework.shape()).await;
@@ -159,7 +159,7 @@ async fn migrated(
     complete.map_err(Failed::because)
 }
 
-/// Has the framework create a schema that is never registered, lets it be read, and removes it again.
+/// Has the framework create a schema that is never registered, passes it to `read`, and deletes it.
 pub(crate) async fn scratch<T>(
     state: &RunState,
     locked: &Locked<'_>,
@@ -184,7 +184,7 @@ pub(crate) async fn scratch<T>(
     }
 }
 
-/// The gate's judgement of it.
+/// The gate's judgement of the tenant.
 fn verified(
     context: &RunContext,
     manifest: &Manifest,
@@ -198,7 +198,7 @@ fn verified(
     Err(format!("it was not complete after its migrations: {}", wording::sentence(verdict.findings.iter())))
 }
 
-/// What this tenant must hold, by its type where there are types.
+/// The expected schema of this tenant, by its type if types are configured.
 fn expected(manifest: &Manifest, new: &Creation) -> Expected {
     let kind = kind(&new.columns, manifest.type_column());
     let tables = manifest.tables_of(kind).clone();
@@ -232,7 +232,7 @@ impl From<Failure> for Failed {
 }
 
 impl Failed {
-    /// The failure, once it is known what is left and why.
+    /// The failure, after the cleanup and its reason are known.
     fn details(self, tenant: &str, left: Cleanup, more: Option<String>) -> FailureDetails {
         let failure = match self.failure {
             Some(failure) if left == Cleanup::Complete || left == Cleanup::NothingCreated => failure,

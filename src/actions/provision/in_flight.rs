@@ -1,4 +1,4 @@
-//! A provisioning in progress, and how it is undone.
+//! Describes a provisioning in progress, and how to roll it back.
 
 use std::collections::BTreeSet;
 
@@ -12,14 +12,15 @@ use crate::{
 
 #[derive(Debug, Clone)]
 pub(super) enum InFlight {
-    /// By this program: the journal and the nonce prove what it created.
+    /// Created by this program: the journal and the nonce prove it.
     Creation(Creation),
-    /// By the framework's own command: tenants that were absent before, each with the nonce of its journal entry.
+    /// Created by the framework's own command: tenants that were absent before, each with the nonce of its journal
+    /// entry.
     Command(Vec<(String, String)>),
 }
 
 impl InFlight {
-    /// The tenants, in words.
+    /// The names of the tenants, for messages.
     pub(super) fn names(&self) -> String {
         match self {
             InFlight::Creation(new) => format!("`{}`", new.schema),
@@ -30,12 +31,12 @@ impl InFlight {
         }
     }
 
-    /// The next run can prove from the journal what this one created.
+    /// Whether the journal proves to the next run what this run created.
     pub(super) fn is_journalled(&self) -> bool {
         matches!(self, InFlight::Creation(_))
     }
 
-    /// Removes whatever was created. The guard proves that no other run may be doing the same.
+    /// Removes everything that was created. The guard proves that no other run does the same.
     pub(super) async fn undo(
         &self,
         context: &RunContext,
@@ -56,8 +57,8 @@ impl InFlight {
     }
 }
 
-/// Removes those of the noted tenants that exist now, and their journal entries. If the journal no longer has this run's
-/// entries, another run has held the lock meanwhile, and the tenants may be its own.
+/// Removes the recorded tenants that exist, and their journal entries. If the journal no longer has this run's
+/// entries, another run has held the lock in the meantime, and the tenants may belong to it.
 async fn remove(
     context: &RunContext,
     locked: &Locked<'_>,
@@ -67,9 +68,9 @@ async fn remove(
     let limits = context.removal_limits().map_err(|failure| internal(&failure))?;
     let domains = domains(context).await;
     database.end_programs(locked, &context.run).await?;
-    let ours = database.in_progress(&context.run).await?;
+    let own_entries = database.in_progress(&context.run).await?;
     let now = registered(context).await.map_err(|failure| internal(&failure))?;
-    for (tenant, nonce) in noted.iter().filter(|(tenant, _)| ours.contains(tenant)) {
+    for (tenant, nonce) in noted.iter().filter(|(tenant, _)| own_entries.contains(tenant)) {
         if now.contains(tenant)
             || schema_exists(context, tenant).await.map_err(|failure| internal(&failure))?
         {
@@ -86,7 +87,7 @@ pub(super) async fn schema_exists(context: &RunContext, schema: &str) -> Result<
     Ok(state.map_err(|error| error.into_failure("inspecting the demo tenants"))? != SchemaState::NoSchema)
 }
 
-/// Everybody whom the registry names, also in rows that its `where` leaves out.
+/// Every tenant in the registry, including rows that its `where` excludes.
 pub(super) async fn registered(context: &RunContext) -> Result<BTreeSet<String>, Failure> {
     let names = context.database()?.registered().await;
     names.map_err(|error| error.into_failure("reading the registry"))

@@ -1,4 +1,4 @@
-//! Creates tenants completely, or leaves nothing of them.
+//! Creates tenants completely, or not at all.
 
 pub(crate) mod bootstrap;
 mod command;

@@ -1,4 +1,4 @@
-//! Removes what killed runs have left; whoever acquires the lock does it first.
+//! Removes what killed runs left unfinished. A run does this first when it acquires the lock.
 
 use super::{in_flight::schema_exists, rollback::Rollback, tenant_request::domains};
 use crate::{
@@ -19,7 +19,7 @@ pub(crate) async fn recover(
     let leftovers = match database.recover(locked, domains(context).await, &limits).await {
         Ok(leftovers) => leftovers,
         Err(error) => {
-            on_note(format!("cannot look for what killed runs have left: {error}"));
+            on_note(format!("cannot check for tenants that killed runs left unfinished: {error}"));
             return;
         }
     };
@@ -37,7 +37,7 @@ pub(crate) async fn recover(
                 rollback.note_recovered(tenant.clone());
                 format!("`{tenant}`, which {started_by} left unfinished: removed")
             }
-            RecoveryResult::Unproven(why) => format!("`{tenant}` was left as it is: {why}"),
+            RecoveryResult::Unproven(why) => format!("`{tenant}` was not changed: {why}"),
             RecoveryResult::Failed(why) => {
                 format!("`{tenant}`, which {started_by} left unfinished, could not be removed yet: {why}")
             }
@@ -45,8 +45,8 @@ pub(crate) async fn recover(
     }
 }
 
-/// Deletes the journal entry of a killed command's tenant if the tenant is complete or gone; false if it has no entry. The
-/// error says why the tenant must not be touched.
+/// Deletes the journal entry of a killed command's tenant if the tenant is complete or gone; returns false if it has
+/// no entry. The error is the reason why the tenant must not be changed.
 async fn settle(context: &RunContext, locked: &Locked<'_>, tenant: &str) -> Result<bool, String> {
     let named = [tenant.to_owned()];
     let Ok(database) = context.database() else { return Ok(false) };
@@ -61,7 +61,7 @@ async fn settle(context: &RunContext, locked: &Locked<'_>, tenant: &str) -> Resu
     }
 }
 
-/// Refuses what a killed command may have left: nothing proves which run created it.
+/// Refuses tenants that a killed command may have created, because nothing proves which run created them.
 pub(super) async fn refuse_unproved(
     context: &RunContext,
     locked: &Locked<'_>,
@@ -80,9 +80,8 @@ pub(super) async fn refuse_unproved(
             done.push(nonce);
             continue;
         }
-        let why = format!(
-            "{started_by} had the framework create it and was killed, and nothing proves what it created"
-        );
+        let why =
+            format!("{started_by} was killed while the framework created it; nothing proves what it created");
         return Err(Failure::Provisioning { tenant, why: why.into(), left: Cleanup::Unproven }.into());
     }
     if !done.is_empty() {

@@ -19,31 +19,31 @@ use crate::{
     words::duration,
 };
 
-/// How long a server that restarts is waited for.
+/// The time to wait for a server that restarts.
 const RESTART: Duration = Duration::from_secs(15);
 
-/// For everything, where nothing presses.
+/// The time limit of a rollback outside a shutdown.
 pub(crate) const LIMIT: Duration = Duration::from_mins(5);
 
 const PAUSE: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
 pub(crate) struct Rollback {
-    /// One provisioning at a time.
+    /// The current provisioning; only one runs at a time.
     in_flight: RefCell<Option<InFlight>>,
-    /// Tenants that killed runs had left, and that this run has removed.
+    /// Tenants that killed runs left unfinished and that this run has removed.
     recovered: RefCell<BTreeSet<String>>,
-    /// Tenants that a killed run's command has left, with the reason why they are not touched.
+    /// Tenants that a killed run's command left, with the reason why they must not be changed.
     unproved: RefCell<BTreeMap<String, String>>,
 }
 
-/// What became of a provisioning that was rolled back.
+/// The result of a rollback.
 pub(super) enum RollbackOutcome {
     Nothing,
-    /// The tenant is complete: only the answer was lost.
+    /// The tenant is complete: the commit succeeded, but its answer was lost.
     Complete,
     Unproven(String),
-    /// It could not be rolled back now.
+    /// The rollback is not possible now.
     Later(String),
 }
 
@@ -69,12 +69,12 @@ impl Rollback {
         self.unproved.borrow().get(tenant).cloned()
     }
 
-    /// This run has removed the tenant, which a killed run had left.
+    /// Whether this run has removed the tenant after a killed run.
     pub(crate) fn recovered(&self, tenant: &str) -> bool {
         self.recovered.borrow().contains(tenant)
     }
 
-    /// Rolls back what is in progress.
+    /// Rolls back the provisioning in progress.
     pub(super) async fn roll_back(&self, context: &RunContext, locked: &Locked<'_>) -> RollbackOutcome {
         let in_flight = self.in_flight.borrow().clone();
         match in_flight {
@@ -87,14 +87,15 @@ impl Rollback {
         }
     }
 
-    /// The time for rolling back is over; in words, if there was anything to roll back.
+    /// Gives up the rollback because its time is over. Returns a message if a rollback was pending.
     pub(crate) fn abandon(&self) -> Option<String> {
         let in_flight = self.in_flight.take()?;
-        let why = "the time for it was over".to_owned();
+        let why = "its time limit was reached".to_owned();
         Some(words(&in_flight, RollbackOutcome::Later(why)))
     }
 
-    /// Rolls back what an ended step has left in progress, as far as the deadline allows; in words, if there was anything.
+    /// Rolls back what an ended step left in progress, within the deadline. Returns a message if a rollback was
+    /// needed.
     pub(crate) async fn roll_back_in_flight(
         &self,
         context: &RunContext,
@@ -103,10 +104,10 @@ impl Rollback {
     ) -> Option<String> {
         let in_flight = self.in_flight.borrow().clone()?;
         if !in_flight.is_journalled() {
-            // The framework's command would go on creating what is removed here.
+            // The framework's command would continue to create what is removed here.
             let half = Deadline::after(deadline.left() / 2);
             if half.limit(context.processes.finish(false)).await.is_err() {
-                // What it does now is removed anyway.
+                // Everything that it creates now is removed anyway.
                 context.processes.kill();
                 let _ = deadline.limit(context.processes.finish(false)).await;
             }
@@ -128,13 +129,13 @@ fn words(in_flight: &InFlight, outcome: RollbackOutcome) -> String {
             format!("not rolled back: {why}; the next run that acquires the lock does it")
         }
         RollbackOutcome::Later(why) => {
-            format!("not rolled back: {why}; nothing proves to the next run what it created")
+            format!("not rolled back: {why}; the next run cannot prove what was created")
         }
     };
     format!("{} was being created: {outcome}", in_flight.names())
 }
 
-/// Undoes this, and tries again while the server restarts.
+/// Rolls back, and retries while the server restarts.
 pub(super) async fn roll_back(
     context: &RunContext,
     locked: Option<&Locked<'_>>,
@@ -144,10 +145,10 @@ pub(super) async fn roll_back(
     let Some(locked) = locked else {
         return RollbackOutcome::Later("this run no longer holds the lock".into());
     };
-    let whole = deadline.left();
+    let time_limit = deadline.left();
     let outcome = deadline.limit(undo(context, locked, in_flight, deadline.within(RESTART)));
     outcome.await.unwrap_or_else(|Elapsed| {
-        RollbackOutcome::Later(format!("the time for it was over after {}", duration(whole)))
+        RollbackOutcome::Later(format!("its time limit of {} was reached", duration(time_limit)))
     })
 }
 

@@ -1,4 +1,4 @@
-//! A request for a tenant, and the rows that the manifest and the command line make of it.
+//! A request for a tenant, and the registry rows that it results in.
 
 use std::collections::BTreeMap;
 
@@ -9,16 +9,16 @@ use crate::{
     tenants::manifest::{ColumnValue, Domains},
 };
 
-/// The column that holds what people call a tenant, where there is one beside the schema's.
+/// The column with a tenant's display name, if it differs from the schema's column.
 const NAME: &str = "name";
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TenantRequest {
     pub(crate) name: String,
-    /// The name's own, if None.
+    /// The schema; None means that it equals the name.
     pub(crate) schema: Option<String>,
     pub(crate) domain: Option<String>,
-    /// Columns of the registry's row.
+    /// Columns of the registry row.
     pub(crate) set: Vec<(String, String)>,
 }
 
@@ -27,7 +27,7 @@ impl TenantRequest {
         Self { name: name.to_owned(), ..Self::default() }
     }
 
-    /// With every column that is known beforehand.
+    /// The request with every column that is names in advance.
     pub(crate) async fn creation(&self, context: &RunContext) -> Result<Creation, Failure> {
         let usage = |message: String| Err(Failure::Usage { message });
         let schema = self.schema.as_ref().unwrap_or(&self.name);
@@ -42,36 +42,36 @@ impl TenantRequest {
                 new.columns.insert(NAME.into(), ColumnValue::Text(self.name.clone()));
             }
             if let Some((column, _)) = self.set.iter().find(|(column, _)| !model.columns.contains(column)) {
-                let known: Vec<&str> = model.columns.iter().map(String::as_str).collect();
-                let known = known.join(", ");
-                return usage(format!("--set: the tenants' table has no column `{column}`; it has {known}"));
+                let names: Vec<&str> = model.columns.iter().map(String::as_str).collect();
+                let names = names.join(", ");
+                return usage(format!("--set: the tenants' table has no column `{column}`; it has {names}"));
             }
         } else if schema != &self.name {
             new.columns.insert(NAME.into(), ColumnValue::Text(self.name.clone()));
         }
         for (column, value) in &self.set {
             if *column == registry.schema_column {
-                return usage(format!("--set: `{column}` is what --schema says"));
+                return usage(format!("--set: `{column}` is set by --schema"));
             }
             new.columns.insert(column.clone(), ColumnValue::Text(value.clone()));
         }
         let manifest = &context.expectation().await?.manifest;
         if let Some(column) = manifest.type_column() {
-            // The framework asks the row which migrations are the schema's.
+            // The framework reads from the row which migrations the schema gets.
             new.rows = RegistryRow::BeforeMigrations;
             let kind = kind(&new.columns, Some(column));
             if !kind.is_some_and(|kind| manifest.types.contains_key(kind)) {
-                let known: Vec<&str> = manifest.types.keys().map(String::as_str).collect();
-                let known = known.join(", ");
+                let names: Vec<&str> = manifest.types.keys().map(String::as_str).collect();
+                let names = names.join(", ");
                 return usage(match kind {
-                    Some(kind) => format!("--set: there is no type `{kind}` of tenants; there are {known}"),
-                    None => format!("there are types of tenants, {known}: say --set {column}=TYPE"),
+                    Some(kind) => format!("--set: unknown tenant type `{kind}`; the types are {names}"),
+                    None => format!("tenants have types ({names}): give one with --set {column}=TYPE"),
                 });
             }
         }
         if let Some(domain) = &self.domain {
             let Some(domains) = domains(context).await else {
-                return usage("--domain: the manifest knows no table of domains".into());
+                return usage("--domain: the manifest has no table of domains".into());
             };
             new.domain = Some((domains.clone(), domain.clone()));
         }
@@ -79,13 +79,13 @@ impl TenantRequest {
     }
 }
 
-/// The table of domains, where the manifest knows one.
+/// The table of domains, if the manifest has one.
 pub(crate) async fn domains(context: &RunContext) -> Option<&Domains> {
     let expectation = context.expectation().await.ok()?;
     expectation.manifest.registry.as_ref()?.domains.as_ref()
 }
 
-/// The type of a tenant that is to be made, where there are types.
+/// The type of the tenant to create, if tenants have types.
 pub(super) fn kind<'a>(
     columns: &'a BTreeMap<String, ColumnValue>,
     type_column: Option<&str>,
