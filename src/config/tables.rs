@@ -17,12 +17,12 @@ use super::{
 use crate::{signal_names, tenants::accept::Accept};
 
 /// What `framework` may say; None if Portcullis applies the migrations itself.
-pub(crate) const FRAMEWORKS: [(&str, External); 2] = [("sql", None), ("django", Some("django"))];
+pub(crate) const FRAMEWORKS: &[(&str, External)] = &[("sql", None), ("django", Some("django"))];
 
 pub(super) type External = Option<&'static str>;
 
 impl Keyword for External {
-    const KEYWORDS: &'static [(&'static str, Self)] = &FRAMEWORKS;
+    const KEYWORDS: &'static [(&'static str, Self)] = FRAMEWORKS;
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]

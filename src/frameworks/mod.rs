@@ -22,7 +22,7 @@ use crate::{
     tenants::manifest::{FORMAT, Manifest},
 };
 
-pub(crate) const ALL: [&dyn Framework; 2] = [&sql::Sql, &django::Django];
+pub(crate) const ALL: &[&dyn Framework] = &[&sql::Sql, &django::Django];
 
 impl<'a> Project<'a> {
     pub(crate) fn new(
@@ -47,7 +47,7 @@ pub(crate) fn of(migrations: &Migrations) -> &'static dyn Framework {
 }
 
 fn named(name: &str) -> Option<&'static dyn Framework> {
-    ALL.into_iter().find(|framework| framework.name() == name)
+    ALL.iter().copied().find(|framework| framework.name() == name)
 }
 
 /// Reads a manifest's text.
@@ -62,7 +62,7 @@ pub(crate) fn parse(text: &str) -> Result<Manifest, ParseError> {
         return Err(ParseError::OtherFormat(format));
     }
     let manifest: Manifest<String> = serde_json::from_str(text).map_err(invalid)?;
-    let mut rules = ALL.into_iter().flat_map(Framework::ledgers);
+    let mut rules = ALL.iter().flat_map(|framework| framework.ledgers());
     match rules.find(|rules| rules.name() == manifest.framework) {
         Some(rules) => Ok(manifest.resolved(*rules)),
         None => Err(ParseError::Invalid(format!("no framework `{}` is known", manifest.framework))),
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn a_manifest_is_read_as_it_was_written_with_the_rules_of_its_framework() {
-        for rules in ALL.into_iter().flat_map(Framework::ledgers) {
+        for rules in ALL.iter().flat_map(|framework| framework.ledgers()) {
             let written = Manifest::new(*rules, Expected::default(), Expected::default());
             let text = written.to_file().unwrap();
             assert_eq!(parse(&text).unwrap().proved().unwrap(), written, "{text}");
@@ -98,8 +98,10 @@ mod tests {
 
     #[test]
     fn the_configuration_names_the_same_frameworks() {
-        let named = config::FRAMEWORKS.map(|(name, external)| (name, external.is_some()));
-        let known = ALL.map(|framework| (framework.name(), framework.external().is_some()));
+        let named: Vec<_> =
+            config::FRAMEWORKS.iter().map(|(name, external)| (*name, external.is_some())).collect();
+        let known: Vec<_> =
+            ALL.iter().map(|framework| (framework.name(), framework.external().is_some())).collect();
         assert_eq!(named, known);
     }
 
