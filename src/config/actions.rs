@@ -3,13 +3,14 @@
 use std::ops::Range;
 
 use super::{
-    Action, Command, Scope, Verify, Wait, WaitTarget,
+    Action, Command, Scope, Verify,
     command_fields::argv,
     fields::Table,
     interpolate::{Node, Value},
     keys::{KINDS, Keyword},
     problem::Problem,
     values::Names,
+    wait,
 };
 
 impl Keyword for Scope {
@@ -34,7 +35,7 @@ pub(super) fn read(step: &mut Table<'_>) -> Found {
     for kind in KINDS {
         let Some(entry) = step.entry(kind) else { continue };
         let action = step.table(kind).and_then(|table| match kind {
-            "wait" => wait(table),
+            "wait" => wait::read(table).map(Action::Wait),
             "sql" => sql(table),
             "migrate" => migrate(table),
             "bootstrap" => bootstrap(table),
@@ -50,26 +51,6 @@ pub(super) fn read(step: &mut Table<'_>) -> Found {
         }
     }
     found
-}
-
-fn wait(mut table: Table<'_>) -> Option<Action> {
-    let choice = table.choice();
-    table.finish();
-    let (kind, mut table) = choice?;
-    let what = match kind {
-        "tcp" => table.get("address").map(|(host, port)| WaitTarget::Tcp { host, port }),
-        "http" => {
-            let status = table.value("status");
-            table.get("url").map(|url| WaitTarget::Http { url, status })
-        }
-        "database" => Some(WaitTarget::Database),
-        "redis" => table.get("url").map(|url| WaitTarget::Redis { url }),
-        "amqp" => table.get("url").map(|url| WaitTarget::Amqp { url }),
-        _ => table.get("path").map(|path| WaitTarget::File { path }),
-    };
-    let timeout = table.value("timeout");
-    table.finish();
-    Some(Action::Wait(Wait { what: what?, timeout }))
 }
 
 fn sql(mut table: Table<'_>) -> Option<Action> {

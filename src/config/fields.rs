@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::{
     interpolate::{Entry, Node, Value},
     keys::{Key, Kind, Need, Section},
-    problem::{Problem, shown},
+    problem::Problem,
     reading::Reading,
     values::{self, Read},
 };
@@ -18,9 +18,10 @@ pub(super) struct Table<'t> {
     pub(super) reading: &'t Reading<'t>,
     pub(super) section: &'static Section,
     /// Keys of another framework than this one are errors.
-    framework: Option<&'static str>,
-    entries: &'t [Entry],
-    read: Vec<&'static str>,
+    pub(super) framework: Option<&'static str>,
+    pub(super) entries: &'t [Entry],
+    /// The keys that were asked for, with their former names.
+    pub(super) read: Vec<&'static str>,
 }
 
 impl<'t> Table<'t> {
@@ -120,7 +121,7 @@ impl<'t> Table<'t> {
 
     /// The one key of a table that takes exactly one.
     pub(super) fn choice(&mut self) -> Option<(&'static str, Table<'t>)> {
-        let (name, words) = (self.section.name, self.section.one_of);
+        let (name, words) = (self.section.name, self.section.choices());
         let mut given: Vec<_> =
             words.iter().filter_map(|word| self.entry(word).map(|entry| (*word, entry))).collect();
         given.sort_by_key(|(_, entry)| entry.key_span.start);
@@ -181,43 +182,6 @@ impl<'t> Table<'t> {
     fn given(&self, name: &str) -> Option<&'t Entry> {
         let of = |name: &str| self.entries.iter().find(|entry| entry.key == name);
         of(name).or_else(|| of(self.section.key(name)?.former?))
-    }
-
-    /// Reports each key that has its former name.
-    fn report_former_names(&self) {
-        for (key, former) in self.section.keys.iter().filter_map(|key| Some((key, key.former?))) {
-            let Some(entry) = self.entries.iter().find(|entry| entry.key == former) else { continue };
-            let span = entry.key_span.clone();
-            self.report(if self.entries.iter().any(|entry| entry.key == key.name) {
-                Problem::error(span, format!("`{former}` and `{}` are the same key", key.name))
-                    .help(format!("remove `{former}`, the former name"))
-            } else {
-                Problem::warning(span, format!("`{former}` is now `{}`", key.name))
-                    .help("the next release does not accept the former name")
-            });
-        }
-    }
-
-    /// Reports every key that is unknown, and returns how many there were.
-    pub(super) fn finish(self) -> usize {
-        self.report_former_names();
-        let unknown = self.entries.iter().filter(|entry| !self.read.contains(&entry.key.as_str()));
-        unknown.map(|entry| self.report(self.unknown(entry))).count()
-    }
-
-    fn unknown(&self, entry: &Entry) -> Problem {
-        let problem = |message: String| Problem::error(entry.key_span.clone(), message);
-        if let Some(framework) = self.section.key(&entry.key).and_then(|key| key.framework) {
-            return problem(format!("`{}` needs `framework = \"{framework}\"`", entry.key));
-        }
-        let known = self.section.keys.iter().filter(|key| key.is_of(self.framework));
-        let known: Vec<&str> = known.map(|key| key.name).collect();
-        let problem = problem(format!("{} has no key `{}`", self.section.name, shown(&entry.key)));
-        match self.reading.nearest(&entry.key, &known) {
-            Some(near) => problem.help(format!("did you mean `{near}`?")),
-            None if known.is_empty() => problem,
-            None => problem.help(format!("one of: {}", known.join(", "))),
-        }
     }
 
     fn declared(&self, name: &str) -> Option<&'static Key> {

@@ -42,8 +42,18 @@ pub(super) struct Section {
     pub(super) name: &'static str,
     pub(super) doc: &'static str,
     pub(super) keys: &'static [Key],
-    /// Exactly one of these keys is given; empty where any may be.
-    pub(super) one_of: &'static [&'static str],
+    pub(super) choice: Choice,
+}
+
+/// Which keys of a table exclude each other.
+#[derive(Clone, Copy)]
+pub(super) enum Choice {
+    /// None.
+    Free,
+    /// Exactly one of these is given.
+    OneOf(&'static [&'static str]),
+    /// Exactly one is given, and no other key exists.
+    OneOfAll,
 }
 
 /// A key of a table.
@@ -113,11 +123,24 @@ pub(super) enum Kind {
 
 impl Section {
     pub(super) const fn new(name: &'static str, doc: &'static str, keys: &'static [Key]) -> Self {
-        Self { name, doc, keys, one_of: &[] }
+        Self { name, doc, keys, choice: Choice::Free }
     }
 
-    pub(super) const fn one_of(self, one_of: &'static [&'static str]) -> Self {
-        Self { one_of, ..self }
+    pub(super) const fn one_of(self, keys: &'static [&'static str]) -> Self {
+        Self { choice: Choice::OneOf(keys), ..self }
+    }
+
+    pub(super) const fn one_of_all(self) -> Self {
+        Self { choice: Choice::OneOfAll, ..self }
+    }
+
+    /// The keys of which exactly one is given; empty where any may be.
+    pub(super) fn choices(&self) -> Vec<&'static str> {
+        match self.choice {
+            Choice::Free => Vec::new(),
+            Choice::OneOf(keys) => keys.to_vec(),
+            Choice::OneOfAll => self.keys.iter().map(|key| key.name).collect(),
+        }
     }
 
     pub(super) fn key(&self, name: &str) -> Option<&'static Key> {

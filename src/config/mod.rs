@@ -29,8 +29,10 @@ mod tables;
 #[cfg(test)]
 mod tests;
 mod types;
+mod unknown_keys;
 pub(crate) mod url;
 mod values;
+mod wait;
 
 #[cfg(test)]
 pub(crate) use self::tables::FRAMEWORKS;

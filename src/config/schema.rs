@@ -4,7 +4,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{
-    keys::{Key, Kind, Need, ROOT, Section},
+    keys::{Choice, Key, Kind, Need, ROOT, Section},
     password::FORMS,
 };
 
@@ -40,11 +40,13 @@ fn object(section: &'static Section, framework: Option<&'static str>) -> Value {
     if !required.is_empty() {
         merge(&mut object, json!({ "required": required }));
     }
-    if section.one_of.len() == section.keys.len() && !section.keys.is_empty() {
-        merge(&mut object, json!({ "minProperties": 1, "maxProperties": 1 }));
-    } else if !section.one_of.is_empty() {
-        let forms: Vec<Value> = section.one_of.iter().map(|key| json!({ "required": [key] })).collect();
-        merge(&mut object, json!({ "oneOf": forms }));
+    match section.choice {
+        Choice::Free => {}
+        Choice::OneOf(keys) => {
+            let forms: Vec<Value> = keys.iter().map(|key| json!({ "required": [key] })).collect();
+            merge(&mut object, json!({ "oneOf": forms }));
+        }
+        Choice::OneOfAll => merge(&mut object, json!({ "minProperties": 1, "maxProperties": 1 })),
     }
     object
 }

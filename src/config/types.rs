@@ -325,14 +325,7 @@ impl Action {
     /// `wait.tcp`, `migrate.shared`, `verify`, ...
     pub(crate) fn kind(&self) -> &'static str {
         match self {
-            Action::Wait(wait) => match wait.what {
-                WaitTarget::Tcp { .. } => "wait.tcp",
-                WaitTarget::Http { .. } => "wait.http",
-                WaitTarget::Database => "wait.database",
-                WaitTarget::Redis { .. } => "wait.redis",
-                WaitTarget::Amqp { .. } => "wait.amqp",
-                WaitTarget::File { .. } => "wait.file",
-            },
+            Action::Wait(wait) => wait.kind,
             Action::Sql { .. } => "sql",
             Action::Migrate(Scope::Shared) => "migrate.shared",
             Action::Migrate(Scope::Tenants) => "migrate.tenants",
@@ -363,6 +356,8 @@ impl Action {
 /// What is waited for, and how long.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wait {
+    /// `wait.tcp`, `wait.file`, ...
+    pub(crate) kind: &'static str,
     pub(crate) what: WaitTarget,
     pub(crate) timeout: Duration,
 }

@@ -1,11 +1,11 @@
 //! The keys of a step and of what it does.
 
 use super::{
-    super::{OnFailure, Scope, values::REDIS_SCHEMES},
+    super::{OnFailure, Scope, wait::WAIT},
     Key,
     Kind::{
-        Address, After, AllOrNames, Argv, Boolean, Duration, DurationOrZero, Number, OneOrMany, Path,
-        StepName, Table, Text, Texts, Url, Variables, Word,
+        After, AllOrNames, Argv, Boolean, Duration, DurationOrZero, Number, OneOrMany, Path, StepName, Table,
+        Text, Texts, Variables, Word,
     },
     Section, words,
 };
@@ -45,57 +45,6 @@ const WHEN: Section = Section::new(
     ],
 );
 
-const TIMEOUT: Key = key!(timeout: Duration, = "2m", "How long to wait.");
-
-const WAIT: Section = Section::new(
-    "`wait`",
-    "Waits for exactly one thing.",
-    &[
-        key!(tcp: Table(&TCP), "Waits until a connection is accepted."),
-        key!(http: Table(&HTTP), "Waits until the answer has an accepted status."),
-        key!(database: Table(&WAIT_DATABASE), "Waits until the configured database accepts the login."),
-        key!(redis: Table(&REDIS), "Waits until Redis or Valkey accepts the login and answers."),
-        key!(amqp: Table(&AMQP),
-            "Waits until the broker (RabbitMQ) accepts the login and opens the virtual host."),
-        key!(file: Table(&FILE), "Waits until the file exists."),
-    ],
-)
-.one_of(&["tcp", "http", "database", "redis", "amqp", "file"]);
-const TCP: Section = Section::new(
-    "`wait.tcp`",
-    "",
-    &[key!(address: Address, required, "An IPv6 address has brackets: `\"[::1]:5432\"`."), TIMEOUT],
-);
-const HTTP: Section = Section::new(
-    "`wait.http`",
-    "",
-    &[
-        key!(url: Url(&["http", "https"]), required, "The URL, requested with GET."),
-        key!(status: OneOrMany(&Number(100, 599)), ? "any from 200 to 399", "Accepted statuses."),
-        TIMEOUT,
-    ],
-);
-const WAIT_DATABASE: Section = Section::new("`wait.database`", "", &[TIMEOUT]);
-const REDIS: Section = Section::new(
-    "`wait.redis`",
-    "",
-    &[
-        key!(url: Url(&REDIS_SCHEMES), required,
-            "The path is the number of the database. With `unix://` it is a socket, and `?db=`, `user=` and `pass=` are parameters."),
-        TIMEOUT,
-    ],
-);
-const AMQP: Section = Section::new(
-    "`wait.amqp`",
-    "",
-    &[
-        key!(url: Url(&["amqp", "amqps"]), required,
-            "The text after the first slash is the virtual host; empty means `/`."),
-        TIMEOUT,
-    ],
-);
-const FILE: Section = Section::new("`wait.file`", "", &[key!(path: Path, required, "The file."), TIMEOUT]);
-
 const ONCE: Key = key!(once_per_release: Boolean, = "false",
             "Run the step [once per release](history.md#steps-that-run-once-per-release), under the lock.")
 .formerly("once");
@@ -118,7 +67,7 @@ const MIGRATE: Section = Section::new(
         key!(tenants: Table(&MIGRATE_TENANTS), "Every tenant's migrations."),
     ],
 )
-.one_of(&["shared", "tenants"]);
+.one_of_all();
 const MIGRATE_SHARED: Section = Section::new("`migrate.shared`", "", &[]);
 const MIGRATE_TENANTS: Section = Section::new("`migrate.tenants`", "", &[]);
 

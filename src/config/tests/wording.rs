@@ -355,8 +355,8 @@ fn one_thing_wrong_is_one_message() {
         ("[lock]\ntimeout = \"0s\"", "`0s` is not longer than nothing"),
         ("[lock]\ntimeout = \"900h\"", "`900h` is not at most 168h"),
         (
-            "[[step]]\nname = \"a\"\nafter = \"start\"\nwait = { tcp = { address = \"h:1\" }, file = { path = \"f\" } }",
-            "`wait` takes one of tcp, http, database, redis, amqp, file: `file` is one too many",
+            "[[step]]\nname = \"a\"\nmigrate = { shared = {}, tenants = {} }\n[[step]]\nname = \"b\"\nverify = { tenants = \"all\" }\n[database]\nurl=\"sqlite://v\"\n[tenants]\nregistry = { table = \"t\", schema_column = \"s\" }\n[migrations]\nshared=\"s\"\ntenant=\"t\"",
+            "`migrate` takes one of shared, tenants: `tenants` is one too many",
         ),
         (
             "[[step]]\nname = \"a\"\ncommand = { run = [\"x\"], accept = 256 }",

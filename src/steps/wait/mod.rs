@@ -105,7 +105,11 @@ mod tests {
 
     #[tokio::test]
     async fn waiting_for_a_database_that_is_not_configured_is_a_configuration_error() {
-        let database = config::Wait { what: WaitTarget::Database, timeout: Duration::from_secs(1) };
+        let database = config::Wait {
+            kind: "wait.database",
+            what: WaitTarget::Database,
+            timeout: Duration::from_secs(1),
+        };
         let failure = wait(0, &database, None, &|_| {}).await.unwrap_err();
         assert_eq!(failure.code(), 78);
     }

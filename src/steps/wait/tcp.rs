@@ -46,7 +46,9 @@ mod tests {
             causes.borrow_mut().push(last);
             opened.borrow_mut().get_or_insert_with(|| std::net::TcpListener::bind(address).unwrap());
         };
-        wait(0, &Wait { what: tcp, timeout: Duration::from_secs(30) }, None, &on_event).await.unwrap();
+        wait(0, &Wait { kind: "wait.tcp", what: tcp, timeout: Duration::from_secs(30) }, None, &on_event)
+            .await
+            .unwrap();
         let causes = causes.into_inner();
         assert_eq!(causes.len(), 1, "{causes:?}");
         assert!(causes[0].ends_with("connection refused"), "{causes:?}");
@@ -56,7 +58,13 @@ mod tests {
     async fn a_port_that_stays_closed_times_out_with_the_reason() {
         let address = free().await;
         let tcp = WaitTarget::Tcp { host: "127.0.0.1".into(), port: address.port() };
-        let failure = wait(0, &Wait { what: tcp, timeout: Duration::from_millis(400) }, None, &|_| {}).await;
+        let failure = wait(
+            0,
+            &Wait { kind: "wait.tcp", what: tcp, timeout: Duration::from_millis(400) },
+            None,
+            &|_| {},
+        )
+        .await;
         let failure = failure.unwrap_err();
         assert_eq!(
             failure.to_string(),
