@@ -1,20 +1,20 @@
-//! Why a server, a file or a connection did not do what it was asked: codes and kinds as fields, beside the text for people.
+//! Why a server, a file or a connection failed: kind and code as fields, and the text for people.
 //!
-//! The kind comes from the SQLSTATE, SQLite's result code or the kind of I/O error, never from a message: a server words its
-//! messages in its own language. Imports nothing of ours.
+//! The kind comes from the SQLSTATE, SQLite's result code or the kind of I/O error, never from a message, because servers
+//! translate their messages.
 
 use std::{fmt, io};
 
-/// A cause with all that is known about it.
+/// The cause of a failure.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Cause {
     pub(crate) kind: Kind,
     pub(crate) code: Option<Code>,
-    /// For people: the message as the server or the system worded it, with its place and code.
+    /// For people: the original message of the server or the system, with its place and code.
     pub(crate) text: String,
 }
 
-/// Who gave which code.
+/// The original code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Code {
     SqlState([u8; 5]),
@@ -23,23 +23,23 @@ pub(crate) enum Code {
     Io(io::ErrorKind),
 }
 
-/// What an operator would do differently about it.
+/// Each kind needs another action of the operator.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// Found by Portcullis itself, or without a code that says more.
+    /// Detected by Portcullis itself, or without a known code.
     #[default]
     Other,
-    /// No connection came about: nobody listens, the name is unknown, the server is starting or stopping.
+    /// No connection: nothing listens, the name is unknown, or the server is starting or stopping.
     Unreachable,
     /// The credentials, the database's name or `pg_hba.conf` are wrong.
     Authentication,
     /// The certificate or the TLS settings.
     Certificate,
-    /// The server, the database or the role has no connection to spare.
+    /// The server, the database or the role has reached its limit of connections.
     TooManyConnections,
-    /// An open connection ended: what became of its transaction is unknown.
+    /// An open connection ended: the outcome of its transaction is unknown.
     Lost,
-    /// No answer in time.
+    /// No response in time.
     Silent,
     /// The server or the transaction is read-only, or the server is a standby.
     ReadOnly,
@@ -53,11 +53,11 @@ pub(crate) enum Kind {
     Locked,
     /// The statement ran longer than its time-out, or was cancelled.
     Cancelled,
-    /// The file or a page of it is damaged, or is no database.
+    /// The file is damaged or is not a database.
     Corrupt,
-    /// An object of that name exists already.
+    /// An object with that name exists already.
     Exists,
-    /// An object that is named does not exist.
+    /// A named object does not exist.
     Missing,
     /// The data violate a constraint.
     Constraint,
@@ -68,7 +68,7 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    /// By the SQLSTATE of an open session's error.
+    /// The kind of an SQLSTATE in an open session.
     pub(crate) fn of_sqlstate(code: &str) -> Self {
         match code {
             "53300" => Self::TooManyConnections,
@@ -92,7 +92,7 @@ impl Kind {
         }
     }
 
-    /// By SQLite's result code; its low byte is the primary code.
+    /// The kind of an SQLite result code, whose low byte is the primary code.
     pub(crate) fn of_sqlite(code: i32) -> Self {
         match code & 0xff {
             3 | 23 => Self::Permission,
@@ -136,7 +136,7 @@ impl Cause {
         Self { kind, code: None, text: text.into() }
     }
 
-    /// Of a file or a socket; `text` says which, the error is added.
+    /// The cause of an I/O error; `text` names the file or the socket.
     pub(crate) fn io(text: &str, error: &io::Error) -> Self {
         Self {
             kind: Kind::of_io(error.kind()),
@@ -145,7 +145,7 @@ impl Cause {
         }
     }
 
-    /// The same cause in other words.
+    /// The same cause with another text.
     pub(crate) fn with_text(self, text: impl Into<String>) -> Self {
         Self { text: text.into(), ..self }
     }
@@ -157,7 +157,7 @@ impl Cause {
         }
     }
 
-    /// Nothing is known about the state of the database: the connection did not come about, ended or is silent.
+    /// The state of the database is unknown: the connection failed, ended or does not respond.
     pub(crate) fn is_connection(&self) -> bool {
         matches!(self.kind, Kind::Unreachable | Kind::TooManyConnections | Kind::Lost | Kind::Silent)
     }
@@ -195,7 +195,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kind_comes_from_the_code_alone() {
+    fn the_code_alone_determines_the_kind() {
         for (code, kind) in [
             ("25006", Kind::ReadOnly),
             ("53100", Kind::DiskFull),

@@ -1,6 +1,4 @@
-//! Every way in which Portcullis can fail: the message, the stable identifier and the exit code. `report::advice` says what to do.
-//!
-//! It prints nothing and stands at the bottom: everything else may depend on it.
+//! Every kind of failure: its message, its stable identifier and its exit code. `report::advice` adds what to do.
 
 use std::{fmt, io, path::PathBuf, time::Duration};
 
@@ -9,10 +7,10 @@ use crate::{
     words::{self, count},
 };
 
-/// One failure that ends the program, or would end it if its step did not say `on_failure = "warn"`.
+/// A failure that ends the program, unless its step has `on_failure = "warn"`.
 ///
-/// One variant per thing that an operator would do differently. Messages are lower case and do not hold
-/// their cause: [`std::error::Error::source`] does.
+/// Each variant needs another action of the operator. Messages are lower case and do not contain their cause, which
+/// [`std::error::Error::source`] returns.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
     #[error("{message}")]
@@ -26,13 +24,13 @@ pub(crate) enum Failure {
         #[source]
         source: io::Error,
     },
-    /// `rendered` shows every problem at its place, ready to print.
+    /// `rendered` shows every problem with its line of the file.
     #[error("`{path}` has {}", words::count(*count, "problem"))]
     ConfigInvalid { path: PathBuf, count: usize, rendered: String },
     #[error("{what} needs `{needs}` in the configuration")]
     ConfigLacks { what: String, needs: &'static str },
 
-    #[error("there is no manifest at `{path}`")]
+    #[error("the manifest `{path}` does not exist")]
     ManifestMissing { path: PathBuf, make: String },
     #[error("the manifest `{path}` is stale: {why}")]
     ManifestStale { path: PathBuf, why: String, make: String },
@@ -56,7 +54,7 @@ pub(crate) enum Failure {
     MigrationFailed {
         /// Schemas in which a migration failed.
         failed: usize,
-        /// Schemas whose state no migration can be applied to.
+        /// Schemas that cannot be migrated in their current state.
         unmigratable: usize,
     },
     #[error("cannot derive the manifest: {why}")]
@@ -82,7 +80,7 @@ pub(crate) enum Failure {
     CommandFailed { program: String, ended: String },
     #[error("cannot start `{program}`: {why}")]
     CommandMissing { program: String, why: String },
-    /// There was no process for it: a limit, no memory, no /dev/null.
+    /// No process could be started: a limit, no memory, no /dev/null.
     #[error("cannot start a process for `{program}`: {why}")]
     CommandNotSpawned { program: String, why: String },
     #[error("the SQL failed: {why}")]
@@ -108,13 +106,13 @@ pub(crate) enum Failure {
     Internal { what: String },
 }
 
-/// What the gate counted.
+/// The gate's counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) schemas: usize,
     pub(crate) incomplete: usize,
     pub(crate) unproven: usize,
-    /// The rows of the registry and how many it must have, where it has fewer.
+    /// The registry's rows and `min_rows`, if there are too few.
     pub(crate) too_few: Option<(usize, usize)>,
 }
 
@@ -130,16 +128,16 @@ impl fmt::Display for Counts {
     }
 }
 
-/// What a provisioning that failed has left.
+/// The state after a failed provisioning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cleanup {
-    /// What it had made is removed again.
+    /// Everything that was created is removed.
     Complete,
-    /// It had made nothing yet.
+    /// Nothing had been created.
     NothingCreated,
-    /// It could not be removed now; the journal proves whose it is, and the next run that takes the lock removes it.
+    /// The removal failed; the next run that acquires the lock removes everything that the journal lists.
     Deferred,
-    /// Something stands there that it cannot prove to be its own.
+    /// Something exists, and nothing proves that this run created it.
     Unproven,
 }
 
@@ -155,7 +153,7 @@ impl Cleanup {
 }
 
 impl Failure {
-    /// The process's exit code, as `docs/exit-codes.md` lists them.
+    /// The exit code of the process, as listed in `docs/exit-codes.md`.
     pub(crate) fn code(&self) -> u8 {
         match self {
             Failure::Incomplete { .. }
@@ -191,7 +189,7 @@ impl Failure {
         }
     }
 
-    /// A stable name for this way to fail, which tells it from the server's own exit codes.
+    /// The stable identifier, which distinguishes it from an exit code of the server.
     pub(crate) fn id(&self) -> &'static str {
         match self {
             Failure::Usage { .. } => "usage",
@@ -229,7 +227,7 @@ impl Failure {
         }
     }
 
-    /// The tenant that it is about.
+    /// The affected tenant.
     pub(crate) fn tenant(&self) -> Option<&str> {
         match self {
             Failure::Provisioning { tenant, .. }
@@ -241,7 +239,7 @@ impl Failure {
         }
     }
 
-    /// Why a server, a file or a connection failed, where that is what it is about.
+    /// The cause, if a server, a file or a connection failed.
     pub(crate) fn cause(&self) -> Option<&Cause> {
         match self {
             Failure::WaitTimedOut { last: why, .. }
@@ -272,7 +270,7 @@ fn ended(limit: Option<Duration>) -> String {
     limit.map_or_else(|| "failed".into(), |limit| format!("ran longer than {}", words::duration(limit)))
 }
 
-/// `SIGTERM` for 15; a real-time signal or an unknown one by its number.
+/// `SIGTERM` for 15; the number for a real-time or unknown signal.
 pub(crate) fn signal_name(signal: i32) -> String {
     nix::sys::signal::Signal::try_from(signal)
         .map_or_else(|_| format!("signal {signal}"), |s| s.as_str().to_owned())

@@ -1,13 +1,13 @@
 //! Portcullis: a container entrypoint that proves every tenant is completely migrated before it starts the server.
 //!
-//! Data travels `config -> plan -> engine -> steps -> (judgement in tenants, effects in database and process)
-//! -> handover`, and `report` is told about everything. The modules stand in the order in which data passes them.
+//! Data flows through `config -> plan -> engine -> steps -> (judgement in tenants, effects in database and process)
+//! -> handover`, and `report` receives every event. The modules are in the order in which data passes them.
 
-// `print!` and its kind panic where the stream is full or closed: say it through `report`, or return it.
+// `print!` and similar macros panic if the stream is full or closed: use `report`, or return the text.
 #![deny(clippy::print_stderr, clippy::print_stdout)]
 // A start-up is one future, as deep as its calls.
 #![recursion_limit = "256"]
-#![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests make files of their own"))]
+#![cfg_attr(test, expect(clippy::disallowed_methods, reason = "tests write files directly"))]
 
 mod cli;
 mod config;
@@ -66,10 +66,10 @@ use crate::{
     run::Globals,
 };
 
-/// What a panic is told through, once there is something that masks it.
+/// The output for a panic's message, once the secrets are known.
 static OUTPUT: OnceLock<Output> = OnceLock::new();
 
-/// A panic ends the program by `end`, after a line that says where it was.
+/// Makes a panic print its message and its place, and then call `end`.
 pub fn catch_panics(end: fn()) {
     panic::set_hook(Box::new(move |panic| {
         let line = format!("portcullis: internal error: {panic}");
@@ -81,7 +81,7 @@ pub fn catch_panics(end: fn()) {
     }));
 }
 
-/// Does what the command line says and returns the exit code. It does not return if a server is started.
+/// Runs the command and returns the exit code. It does not return if it executes a server.
 #[must_use]
 pub fn main(arguments: &[OsString]) -> u8 {
     if let Some(code) = process::stub_main(arguments) {
@@ -89,7 +89,7 @@ pub fn main(arguments: &[OsString]) -> u8 {
     }
     let inherited = process::take_over();
     let cli = Cli::of(arguments);
-    // Before everything that only a failure needs: what is done here delays every program behind an init.
+    // `init` runs before the preparations of the other commands, which would delay its program.
     let init = match &cli {
         Ok(Cli { command: Command::Init(arguments), .. }) => {
             Some(commands::init::init(&inherited, arguments))
@@ -107,14 +107,14 @@ pub fn main(arguments: &[OsString]) -> u8 {
     };
     let colour = style::colour(cli.global.output_options.color, &env, Stream::Err.is_terminal());
     let running = Running::from(&cli.command);
-    let answer = match (init, report::trace::start(&env, out)) {
+    let output = match (init, report::trace::start(&env, out)) {
         (Some(Err(failure)), _) | (_, Err(failure)) => CommandOutput::bad(failure.into()),
-        _ => answer(cli, &env, &inherited, out, colour),
+        _ => dispatch(cli, &env, &inherited, out, colour),
     };
-    print_line(out, running, &answer, Some(&inherited), colour)
+    print_output(out, running, &output, &inherited, colour)
 }
 
-/// Help and versions go to standard output, mistakes to standard error: an argument that is quoted may be a secret.
+/// Prints help and versions to standard output, and errors to standard error.
 fn usage(out: &Output, error: &clap::Error, env: &Environment) -> u8 {
     let stream = if error.use_stderr() { Stream::Err } else { Stream::Out };
     let text = error.render();
@@ -124,19 +124,19 @@ fn usage(out: &Output, error: &clap::Error, env: &Environment) -> u8 {
         out.error_text(&text);
         return Failure::Usage { message: String::new() }.code();
     }
-    // Nobody is left to tell if standard output is closed.
+    // A closed standard output cannot be reported.
     let _ = out.answer(&text);
     0
 }
 
 #[expect(clippy::too_many_lines, reason = "one arm a subcommand")]
-fn answer(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colour: bool) -> CommandOutput {
+fn dispatch(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colour: bool) -> CommandOutput {
     let path = cli
         .global
         .config
         .or_else(|| env.get("PORTCULLIS_CONFIG").map(PathBuf::from))
         .unwrap_or_else(|| PathBuf::from("config.toml"));
-    // What goes to standard output may be read by a person while standard error is not, and the other way round.
+    // Standard output may be a terminal while standard error is not, and vice versa.
     let output_colour = style::colour(cli.global.output_options.color, env, Stream::Out.is_terminal());
     let given = overrides(&cli.command, cli.global.role.as_deref());
     let configured = || -> Result<Config, Failure> {
@@ -151,7 +151,7 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colo
             run::run(run, &globals, env, inherited, out)
                 .map_or_else(|failure| CommandOutput::bad(failure.into()), CommandOutput::code)
         }
-        // It has ended before anything was prepared for the others.
+        // `main` has run it already.
         Command::Init(_) => CommandOutput::code(0),
         Command::Health { live } => {
             let health = process::interruptible(inherited, || commands::health::run(&path, env, *live));
@@ -252,7 +252,7 @@ fn answer(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, colo
     }
 }
 
-/// A command that may change the database: it ends if the lock is lost, and what a signal leaves in progress is rolled back.
+/// Runs a command that may change the database: it ends if the lock is lost, and a signal rolls back the work in progress.
 fn changing<T>(
     inherited: &Inherited,
     config: Config,
@@ -263,11 +263,11 @@ fn changing<T>(
         inherited,
         |processes| RunState::new(config, processes),
         async |state| {
-            let answer = Box::pin(state.lock.fenced(work(state))).await;
+            let result = Box::pin(state.lock.fenced(work(state))).await;
             if let Some(text) = state.history.record_error() {
                 out.print_line(&format!("warning: {text}"));
             }
-            answer
+            result
         },
         async |state, failure| {
             if let Some(text) = state.shut_down(failure).await {
@@ -277,7 +277,7 @@ fn changing<T>(
     )
 }
 
-/// What the command line says instead of the file.
+/// The settings of the command line, which override the file.
 fn overrides(command: &Command, role: Option<&str>) -> Overrides {
     let role = role.filter(|role| !role.is_empty()).map(str::to_owned);
     match command {
@@ -288,24 +288,22 @@ fn overrides(command: &Command, role: Option<&str>) -> Overrides {
     }
 }
 
-/// Prints what a command has to say, for as long as whoever reads it takes. A closed pipe is nobody's loss.
-fn print_line(
+/// Prints a command's output and waits for a slow reader. A closed pipe is not a failure.
+fn print_output(
     out: &Output,
     running: Running,
-    answer: &CommandOutput,
-    inherited: Option<&Inherited>,
+    output: &CommandOutput,
+    inherited: &Inherited,
     colour: bool,
 ) -> u8 {
     out.flush();
-    let error_text = answer.error_text(running, colour);
-    if answer.text.is_empty() && error_text.is_none() {
-        return answer.code;
+    let error_text = output.error_text(running, colour);
+    if output.text.is_empty() && error_text.is_none() {
+        return output.code;
     }
-    if let Some(inherited) = inherited {
-        process::end_at_once(inherited);
-    }
-    let mut code = answer.code;
-    if let Err(error) = out.answer(&answer.text)
+    process::end_at_once(inherited);
+    let mut code = output.code;
+    if let Err(error) = out.answer(&output.text)
         && error.kind() != io::ErrorKind::BrokenPipe
     {
         out.error_text(&format!("portcullis: cannot write to standard output: {error}\n"));

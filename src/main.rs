@@ -2,17 +2,17 @@
 
 use std::process::ExitCode;
 
-/// musl's own asks the kernel for each handful of small pieces, which was a quarter of the time that `init` takes.
+/// musl's allocator makes a system call for every few small allocations, which took a quarter of the time of `init`.
 #[cfg(target_env = "musl")]
 #[global_allocator]
 static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
 
-/// `EX_SOFTWARE` of sysexits.h: what a panic ends with, in every build.
+/// `EX_SOFTWARE` of sysexits.h: the exit code of a panic, in every build.
 const INTERNAL: i32 = 70;
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "a panic must not look like a child's signal, nor like success"
+    reason = "the exit code of a panic must differ from a signal and from success"
 )]
 fn main() -> ExitCode {
     portcullis::catch_panics(|| std::process::exit(INTERNAL));

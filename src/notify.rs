@@ -1,5 +1,5 @@
-//! Tells somebody that a start-up needs attention, by a command. It never fails or holds up anything for longer
-//! than its own time-out.
+//! Runs the configured command when a start-up needs attention. It fails nothing, and delays nothing for longer than
+//! its time-out.
 
 use std::time::Duration;
 
@@ -19,12 +19,12 @@ use crate::{
 /// Between TERM and KILL, for a command that does not end by itself.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// Linux allows a variable 128 KiB.
+/// Linux limits a variable to 128 KiB.
 const LONGEST: usize = 64 * 1024;
 
-/// Why nobody may have been told.
+/// Why the notification may not have been sent.
 pub(crate) enum NotifyError {
-    /// A signal arrived meanwhile.
+    /// A signal arrived during the command.
     Signal(i32),
     Failed(String),
 }
@@ -41,8 +41,7 @@ pub(crate) async fn notify(
     run_command(notify, facts, processes, signals.next()).await
 }
 
-/// Tells of a tenant that could not be created, if there is somebody to tell. Nothing is held up by it for longer than its own
-/// time-out.
+/// Sends a notification about a tenant that could not be created, if `[notify]` is configured.
 pub(crate) async fn not_created(context: &RunContext, outcome: &TenantOutcome, out: &Output) {
     let (Some((tenant, failure)), Some(notify)) = (outcome.not_created(), &context.config.notify) else {
         return;
@@ -70,7 +69,7 @@ async fn run_command(
     let tree = files::in_memory("portcullis-notification", &facts)
         .and_then(|input| processes.spawn_with_input(&child, &input))
         .map_err(|error| NotifyError::Failed(format!("cannot start it: {error}")))?;
-    // Its output must be read, or it would block; it is of no interest.
+    // The output is read so that the command does not block, and is discarded.
     let finished = tree.run(Deadline::after(notify.timeout), signal, |_, _| None).await;
     match (finished.cut, finished.reason) {
         (Some(StopReason::Stopped(signal)), _) => Err(NotifyError::Signal(signal)),
@@ -82,7 +81,7 @@ async fn run_command(
     }
 }
 
-/// What fits into a variable, which the kernel limits: of long facts, only what is short.
+/// Shortens the facts to the size of a variable, by leaving out long values.
 fn short(facts: &str) -> String {
     if facts.len() <= LONGEST {
         return facts.to_owned();

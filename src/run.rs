@@ -29,8 +29,8 @@ use crate::{
     status::Endpoint,
 };
 
-/// Runs the steps and starts the server; returns the exit code, with everything said, if it does not.
-/// A failure comes back only where nobody knows yet how to say it.
+/// Runs the steps and executes the server. If it returns an exit code, the cause is already reported; a failure is one
+/// that occurred before there was a report.
 pub(crate) fn run(
     arguments: &cli::Run,
     globals: &Globals<'_>,
@@ -59,7 +59,7 @@ pub(crate) fn run(
     let report = Report::start(style, out, files.unwrap_or_default(), env);
     let result = match loaded {
         None => serve(inherited, &Server::plain(&arguments.server)),
-        Some(Err(refused)) => past_the_file(arguments, inherited, &report, refused),
+        Some(Err(refused)) => pass_through_despite_invalid_config(arguments, inherited, &report, refused),
         Some(Ok((config, warnings))) => {
             if !warnings.is_empty() {
                 report.emit(&Event::ConfigWarnings { rendered: warnings });
@@ -67,19 +67,19 @@ pub(crate) fn run(
             gate(arguments, config, env, inherited, &report)
         }
     };
-    result.or_else(|failure| Ok(end(&report, failure)))
+    result.or_else(|failure| Ok(report_failure(&report, failure)))
 }
 
-/// What holds for every subcommand.
+/// The global options of the command line.
 pub(crate) struct Globals<'a> {
     pub(crate) path: &'a Path,
     pub(crate) overrides: &'a config::Overrides,
     pub(crate) output_options: &'a cli::OutputOptions,
 }
 
-/// A file that is wrong must not keep out whoever comes to look: an argv that runs no step needs nothing of it but the
-/// list that says so.
-fn past_the_file(
+/// Starts an argv of `[server] passthrough` although the configuration is invalid, so that a shell in the container stays
+/// usable.
+fn pass_through_despite_invalid_config(
     arguments: &cli::Run,
     inherited: &Inherited,
     report: &Report,
@@ -94,8 +94,8 @@ fn past_the_file(
     pass_through(&Server::of(&server, arguments), inherited, report)
 }
 
-/// Says what failed outside of the steps.
-fn end(report: &Report, failure: Failure) -> u8 {
+/// Reports a failure outside of the steps, and returns its exit code.
+fn report_failure(report: &Report, failure: Failure) -> u8 {
     let code = failure.code();
     let (_, took) = report.status().now();
     report.emit(&Event::Blocked { step: None, took, details: failure.into() });
@@ -111,11 +111,11 @@ fn gate(
     report: &Report,
 ) -> Result<u8, Failure> {
     let mut server = Server::of(&config.server, arguments);
-    // Only an argv that somebody typed: the file's own command is never let past the gate.
+    // Only for an argv of the command line: the file's command always passes the gate.
     if plan::passes_through(&config.server.passthrough, &arguments.server) {
         return pass_through(&server, inherited, report);
     }
-    // It is recorded and compared with what was recorded.
+    // Masked here, because the reason is recorded in the database and compared with earlier records.
     let reason = config::gate_override::reason(env)?.map(|reason| report.output().masked(&reason));
     let plan = plan::plan(&config)?;
     if arguments.no_server {
@@ -131,7 +131,7 @@ fn gate(
     serve(inherited, &server)
 }
 
-/// The server, and how it is started.
+/// The server and its settings.
 struct Server {
     argv: Vec<String>,
     mode: Mode,
@@ -198,8 +198,8 @@ fn serve(inherited: &Inherited, server: &Server) -> Result<u8, Failure> {
     }
 }
 
-/// Works through the plan; 0 if the server may start, with variables for it, else the exit code, with everything
-/// said.
+/// Runs the plan. Returns 0 and the server's variables if the server may start, else the exit code after the report of
+/// the failure.
 fn start_up(
     plan: &Plan,
     reason: Option<&str>,
@@ -210,10 +210,10 @@ fn start_up(
 ) -> Result<(u8, Vec<(String, String)>), Failure> {
     let endpoint = config.status.listen.and_then(|address| {
         let opened = Endpoint::open(address, report.status(), report.output().clone());
-        // Probes are a convenience; the gate is not held up by them.
-        let say =
+        // A port that is in use must not block the start.
+        let warn =
             |error| report.emit(&Event::Remark { text: format!("cannot listen at {address}: {error}") });
-        opened.map_err(say).ok()
+        opened.map_err(warn).ok()
     });
     inherited.declare_stop_signal(config.server.stop_signal);
     let budget = shutdown_budget(plan, &config);
@@ -221,7 +221,7 @@ fn start_up(
         Output::note(ORPHANS_LOST);
     }
     let result = runtime::block_on(inherited, budget, async |processes, mut signals| {
-        let begun = Instant::now();
+        let started = Instant::now();
         let bypasses = GateBypasses::with_reason(reason.map(str::to_owned));
         let state = RunState { bypasses, ..RunState::new(config, processes.clone()) };
         let context = &state.context;
@@ -247,7 +247,7 @@ fn start_up(
             report.emit(&Event::Remark { text });
         }
         let notify = context.config.notify.as_ref();
-        // What was only warned about is told before the handover; the box is not held up by the notification.
+        // Warnings are sent before the handover; after a failure, the box comes before the notification.
         if let (true, Some(notify)) = (result.is_ok(), notify) {
             result = notify_about(notify, report, &processes, &mut signals).await;
         }
@@ -265,7 +265,7 @@ fn start_up(
                 .map(|list| variables = list)
                 .map_err(engine::Blocked::from);
         }
-        let took = begun.elapsed();
+        let took = started.elapsed();
         let code = match result {
             Ok(()) if server.is_empty() => {
                 report.emit(&Event::Finished { took });
@@ -279,12 +279,12 @@ fn start_up(
                 let code = details.failure.code();
                 report.emit(&Event::Blocked { step, took, details });
                 if let Some(notify) = notify {
-                    // It is over: a signal changes nothing any more.
-                    let told = notify_about(notify, report, &processes, &mut signals);
+                    // The start-up has failed already: a signal changes nothing.
+                    let notified = notify_about(notify, report, &processes, &mut signals);
                     if processes.shutdown().has_begun() {
-                        let _ = processes.shutdown().deadline().limit(told).await;
+                        let _ = processes.shutdown().deadline().limit(notified).await;
                     } else {
-                        let _ = told.await;
+                        let _ = notified.await;
                     }
                     processes.finish(false).await;
                 }
@@ -300,7 +300,7 @@ fn start_up(
     result
 }
 
-/// What a shutdown during the steps may take in all: the server's grace, or a step's where that is longer.
+/// The time limit of a shutdown during the steps: the longest of the graces of the server and the steps.
 fn shutdown_budget(plan: &Plan, config: &Config) -> std::time::Duration {
     let steps = plan.steps.iter().filter_map(|planned| match (&planned.decision, &planned.step.action) {
         (Decision::Skip { .. }, _) => None,
@@ -310,7 +310,7 @@ fn shutdown_budget(plan: &Plan, config: &Config) -> std::time::Duration {
     steps.fold(config.server.grace, std::time::Duration::max)
 }
 
-/// Runs the command of `[notify]` if there is something to tell; fails only if a signal arrives meanwhile.
+/// Runs the command of `[notify]` if the outcome is notable; fails only if a signal arrives during it.
 async fn notify_about(
     command: &config::Notify,
     report: &Report,
@@ -333,8 +333,8 @@ async fn notify_about(
     }
 }
 
-/// What can still come between the last step and the server: somebody who cannot be killed, and a signal that
-/// was read too late for the engine, so that nobody else will hear of it.
+/// Two events still prevent the handover after the last step: a process that cannot be killed, and a signal that
+/// arrived too late for the engine.
 fn may_serve(gone: bool, arrived: Option<i32>) -> Result<(), engine::Blocked> {
     let failure = match arrived {
         Some(signal) => Failure::Interrupted { signal, doing: "after the last step".into() },
@@ -360,8 +360,8 @@ async fn preflight(plan: &Plan, context: &RunContext, report: &Report) -> Result
     {
         let (make, about) = (make_command(migrations), external.about());
         let text = format!(
-            "`manifest.auto`: {} is started once more to ask {} what it expects, and only this container's \
-             code is asked; in production, put `RUN {make}` into the Dockerfile",
+            "`manifest.auto`: this start runs {} an additional time to read what {} expects, and it proves only \
+             this container's code; in production, put `RUN {make}` into the Dockerfile",
             about.interpreter, about.title
         );
         report.emit(&Event::Remark { text });

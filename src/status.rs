@@ -1,8 +1,8 @@
-//! The endpoint for probes, people and Prometheus while the start-up is under way.
+//! The endpoint for probes, people and Prometheus during the start-up.
 //!
-//! It has a thread and a runtime of its own: it answers while a migration computes and while the terminal is
-//! blocked. Its port is free once it is closed: connections are reset rather than left in TIME_WAIT, so that even
-//! a server that does not set SO_REUSEADDR can bind it.
+//! It has its own thread and runtime, so that it responds while a migration computes and while the terminal is
+//! blocked. Closing it frees the port at once: connections are reset instead of left in TIME_WAIT, so that a server
+//! without SO_REUSEADDR can bind it.
 
 use std::{
     collections::VecDeque,
@@ -34,12 +34,12 @@ use tokio::{
 
 use crate::report::{Output, Shared, json, page, prometheus, startup_status::Phase, terminal_filter};
 
-/// Probes are few; more connections than this are a mistake or worse.
+/// The maximum number of open connections; the oldest is closed for a new one.
 const CONNECTIONS: usize = 64;
-/// How long a connection may take for its next request.
+/// The time limit for the next request of a connection.
 const IDLE: Duration = Duration::from_secs(5);
-/// How long the other side has to close after its last answer. Whoever knows an answer's length closes at once; others
-/// wait for us.
+/// The time for the client to close after the last response. Clients that know its length close at once; others wait
+/// for the end of the connection.
 const LINGER: Duration = Duration::from_millis(100);
 
 /// The endpoint while it is open.
@@ -63,7 +63,7 @@ impl Endpoint {
                     () = accept(listener, source) => {}
                 }
             });
-            // Drops every connection; nobody waits for threads that there are none of.
+            // Drops every connection.
             runtime.shutdown_background();
         })?;
         Ok(Self { stop, thread })
@@ -76,7 +76,7 @@ impl Endpoint {
     }
 }
 
-/// What is answered from.
+/// The source of the responses.
 struct Source {
     status: Shared,
     output: Output,
@@ -89,12 +89,12 @@ async fn accept(listener: TcpListener, source: Arc<Source>) {
     let mut open: VecDeque<AbortHandle> = VecDeque::new();
     loop {
         let Ok((stream, _)) = listener.accept().await else {
-            // Out of descriptors, most probably; they come back.
+            // Probably out of descriptors, which is temporary.
             time::sleep(Duration::from_millis(100)).await;
             continue;
         };
         let source = Arc::clone(&source);
-        // However it is dropped from now on, nothing stays behind in TIME_WAIT.
+        // The connection must not stay in TIME_WAIT, however it ends.
         if stream.set_zero_linger().is_err() {
             continue;
         }
@@ -102,7 +102,7 @@ async fn accept(listener: TcpListener, source: Arc<Source>) {
         if open.len() >= CONNECTIONS
             && let Some(oldest) = open.pop_front()
         {
-            // A probe is answered at once: whoever has been here the longest only waits.
+            // Responses are immediate, so the oldest connection is idle.
             oldest.abort();
         }
         open.push_back(tokio::spawn(serve(stream, source)).abort_handle());
@@ -110,12 +110,12 @@ async fn accept(listener: TcpListener, source: Arc<Source>) {
 }
 
 async fn serve(stream: TcpStream, source: Arc<Source>) {
-    let answers = service_fn(move |request| ready(Ok::<_, Infallible>(source.answer(&request))));
+    let service = service_fn(move |request| ready(Ok::<_, Infallible>(source.respond(&request))));
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(IDLE)
-        .serve_connection(TokioIo::new(stream), answers);
-    // A request that makes no sense has got its answer, too.
+        .serve_connection(TokioIo::new(stream), service);
+    // An invalid request also has its response.
     let _ = poll_fn(|context| connection.poll_without_shutdown(context)).await;
     let mut stream = connection.into_parts().io.into_inner();
     let mut rest = [0; 512];
@@ -125,8 +125,8 @@ async fn serve(stream: TcpStream, source: Arc<Source>) {
     }
 }
 
-/// Whoever closes first is left with TIME_WAIT once the other side has closed, too. So nothing of the other side is heard any
-/// more before the end is said, and a reset follows it: by then the answer has arrived.
+/// Closes before the client does, without TIME_WAIT: once the response is acknowledged, it drops incoming packets, sends
+/// the end and then a reset.
 async fn close_first(mut stream: TcpStream) {
     let arrived = async {
         while unsent(&stream) > 0 {
@@ -134,16 +134,16 @@ async fn close_first(mut stream: TcpStream) {
         }
     };
     let _ = time::timeout(IDLE, arrived).await;
-    let_nothing_in(&stream);
+    drop_incoming(&stream);
     let _ = stream.shutdown().await;
 }
 
-/// From now on, everything that arrives is dropped.
-fn let_nothing_in(stream: &TcpStream) {
-    let mut nothing = libc::sock_filter { code: BPF_RETURN, jt: 0, jf: 0, k: 0 };
-    let filter = libc::sock_fprog { len: 1, filter: &raw mut nothing };
+/// Makes the kernel drop all packets that arrive for this socket.
+fn drop_incoming(stream: &TcpStream) {
+    let mut drop_all = libc::sock_filter { code: BPF_RETURN, jt: 0, jf: 0, k: 0 };
+    let filter = libc::sock_fprog { len: 1, filter: &raw mut drop_all };
     let size = libc::socklen_t::try_from(size_of_val(&filter)).unwrap_or_default();
-    // SAFETY: the kernel copies the one instruction of the filter, which lets nothing through.
+    // SAFETY: the kernel copies the only instruction of the filter before the call returns.
     unsafe {
         libc::setsockopt(
             stream.as_raw_fd(),
@@ -155,7 +155,7 @@ fn let_nothing_in(stream: &TcpStream) {
     }
 }
 
-/// How many bytes the other side has not acknowledged.
+/// The number of bytes that the client has not acknowledged.
 fn unsent(stream: &TcpStream) -> libc::c_int {
     let mut bytes: libc::c_int = 0;
     // SAFETY: the call writes one number.
@@ -163,11 +163,11 @@ fn unsent(stream: &TcpStream) -> libc::c_int {
     bytes
 }
 
-/// `BPF_RET | BPF_K`: ends a filter with a number of bytes to let through.
+/// `BPF_RET | BPF_K`: returns the number of bytes to accept.
 const BPF_RETURN: u16 = 0x06;
 
 impl Source {
-    fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    fn respond(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         let (startup, elapsed) = self.status.now();
         let unready = match startup.phase {
             Phase::Ready => StatusCode::OK,
@@ -177,21 +177,21 @@ impl Source {
             "/livez" => (StatusCode::OK, JSON, json::status(&startup, elapsed).to_string() + "\n"),
             "/readyz" | "/startupz" => (unready, JSON, json::status(&startup, elapsed).to_string() + "\n"),
             "/metrics" => (StatusCode::OK, METRICS, prometheus::text(&startup, elapsed, None)),
-            // Also for the server's own pages: whoever comes too early sees why.
+            // Also for the server's paths: a browser that is too early gets the reason.
             _ => (unready, HTML, page::html(&startup, elapsed)),
         };
-        let answer = Response::builder()
+        let response = Response::builder()
             .status(status)
             .header("content-type", kind)
             .header("cache-control", "no-store")
             .header("x-portcullis", startup.phase.word());
-        let answer = if status == StatusCode::SERVICE_UNAVAILABLE {
-            answer.header("retry-after", "2")
+        let response = if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.header("retry-after", "2")
         } else {
-            answer
+            response
         };
-        // The parts are constants: they cannot be wrong.
-        answer.body(Full::from(self.shown(&text, kind == JSON))).unwrap_or_default()
+        // The headers are constants and valid.
+        response.body(Full::from(self.shown(&text, kind == JSON))).unwrap_or_default()
     }
 
     fn shown(&self, text: &str, json: bool) -> String {

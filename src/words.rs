@@ -28,7 +28,7 @@ pub(crate) fn duration(duration: Duration) -> String {
     }
 }
 
-/// A whole number and its unit: `500ms`, `90s`, `2m` or `1h`.
+/// An integer and its unit: `500ms`, `90s`, `2m` or `1h`.
 pub(crate) fn read_duration(text: &str) -> Option<Duration> {
     let (number, unit) = text.split_at(text.find(|letter: char| !letter.is_ascii_digit())?);
     let number: u64 = number.parse().ok()?;
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_worded_as_people_write_them() {
+    fn a_duration_has_the_units_that_people_write() {
         for (millis, words) in [
             (0, "0 ms"),
             (999, "999 ms"),

@@ -1,4 +1,4 @@
-//! In which format a command answers: one option for all of them, each with the formats that it has.
+//! The option for a command's output format; each command lists the formats that it has.
 
 use clap::{
     Args, ValueEnum,
@@ -11,16 +11,16 @@ pub(crate) enum Format {
     Text,
     /// One JSON value on standard output
     Json,
-    /// JUnit's XML, for CI servers
+    /// JUnit XML, for CI servers
     Junit,
     /// Annotations of a GitHub workflow
     Github,
 }
 
-/// The option of a command that answers as text or JSON.
+/// The option of a command that prints text or JSON.
 #[derive(Debug, Args)]
 pub(crate) struct TextOrJson {
-    /// How to answer
+    /// The format of the output
     #[arg(long, value_parser = only(&[Format::Text, Format::Json]), default_value = "text", value_name = "FORMAT")]
     format: Format,
     /// The same as --format json

@@ -1,4 +1,4 @@
-//! The arguments of `portcullis init`, in the words that tini and dumb-init taught.
+//! The arguments of `portcullis init`, named as those of tini and dumb-init.
 
 use std::time::Duration;
 
@@ -6,30 +6,30 @@ use clap::Args;
 
 use crate::{signal_names, words::read_duration};
 
-/// Run one program as init: pass signals on, reap, exit with its code.
+/// Run one program as init: forward signals, reap orphans, exit with its code.
 #[derive(Debug, Args)]
 pub(crate) struct Init {
-    /// Pass signal S on as R, or not at all if R is 0; names or numbers
+    /// Forward signal S as R, or drop it if R is 0; names or numbers
     #[arg(short = 'r', long = "rewrite", value_name = "S:R", value_parser = rewrite)]
     pub(crate) rewrites: Vec<(i32, i32)>,
 
-    /// Pass signals on to the program's process group instead of the program alone
+    /// Forward signals to the program's process group instead of the program alone
     #[arg(short = 'g', long)]
     pub(crate) signal_group: bool,
 
-    /// Give the program a process group only, instead of a session of its own
+    /// Give the program a new process group instead of a new session
     #[arg(long)]
     pub(crate) group: bool,
 
-    /// Get (and so pass on) this signal when the parent process dies
+    /// Receive and forward this signal when the parent process dies
     #[arg(short = 'p', long, value_name = "SIGNAL", value_parser = signal_names::number)]
     pub(crate) parent_death_signal: Option<i32>,
 
-    /// Exit with 0 where the program's code is this one; may be repeated
+    /// Exit with 0 if the program exits with this code; repeatable
     #[arg(short = 'e', long, value_name = "CODE")]
     pub(crate) remap_exit: Vec<u8>,
 
-    /// How long descendants may outlive the program [default: 8s, and 1s if it crashed]
+    /// How long descendants may outlive the program [default: 8s, or 1s after a crash]
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) grace: Option<Duration>,
 
@@ -39,7 +39,7 @@ pub(crate) struct Init {
 }
 
 impl Init {
-    /// Without any option.
+    /// The arguments without any option.
     pub(super) fn of(argv: Vec<String>) -> Self {
         Self {
             rewrites: Vec::new(),
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn a_time_has_a_unit_and_seconds_need_none() {
+    fn a_time_without_a_unit_is_in_seconds() {
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
         assert_eq!(duration("8"), Ok(Duration::from_secs(8)));
         assert!(duration("8d").is_err() && duration("s").is_err());

@@ -15,8 +15,8 @@ pub(crate) use self::{
 };
 use crate::logging::{LogFormat, LogLevel};
 
-/// Works through the start-up steps, proves that every tenant is completely migrated, and only then
-/// starts the server.
+/// Runs the start-up steps, proves that every tenant is completely migrated, and then starts the
+/// server.
 #[derive(Debug, Parser)]
 #[command(
     name = "portcullis",
@@ -28,13 +28,13 @@ use crate::logging::{LogFormat, LogLevel};
   CMD [\"gunicorn\", \"app.wsgi\"]
 
 First steps:
-  portcullis check            is config.toml right?
-  portcullis plan             what would a start do?
-  portcullis verify           is everything migrated? Changes nothing
-  portcullis run -- SERVER    do it, then start the server
+  portcullis check            validates config.toml
+  portcullis plan             shows the steps of a start
+  portcullis verify           proves that every migration is applied; reads only
+  portcullis run -- SERVER    runs the steps, then starts the server
 
-Exit codes: 0 done, 1 incomplete, 64 usage, 69 not there in time, 70 internal, 73 provisioning,
-74 not proven, 75 lock, 77 refused, 78 configuration, 79 a command failed, 124 out of time,
+Exit codes: 0 done, 1 incomplete, 64 usage, 69 not ready in time, 70 internal, 73 provisioning,
+74 not proven, 75 lock, 77 refused, 78 configuration, 79 a command failed, 124 timed out,
 126 and 127 the server cannot be started, 128+n ended by signal n."
 )]
 pub(crate) struct Cli {
@@ -45,13 +45,13 @@ pub(crate) struct Cli {
 }
 
 impl Cli {
-    /// The command line, or what there is to say instead of obeying it.
+    /// Parses the command line; the error holds the help, the version or a usage message.
     pub(crate) fn of(arguments: &[OsString]) -> Result<Self, clap::Error> {
         Self::without_options(arguments).map_or_else(|| Self::try_parse_from(arguments), Ok)
     }
 
-    /// What stands in front of most programs: `run -- SERVER`, `run --no-config -- SERVER` and `init -- ARGV`. To prepare
-    /// for all that could stand there would take as long as all the rest that happens before the program runs.
+    /// Parses the most frequent forms, `run -- SERVER`, `run --no-config -- SERVER` and `init -- ARGV`, without clap: its
+    /// parser takes as long as everything else before the program starts.
     fn without_options(arguments: &[OsString]) -> Option<Self> {
         let dashes = arguments.iter().position(|word| word == "--")?;
         let subcommand: Vec<&str> =
@@ -72,29 +72,29 @@ impl Cli {
     }
 }
 
-/// What every subcommand understands.
+/// The options of every subcommand.
 #[derive(Debug, Default, Args)]
 pub(crate) struct Global {
     /// The configuration file [default: PORTCULLIS_CONFIG, else config.toml]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) config: Option<PathBuf>,
-    /// This container's role; wins over `role` in the file
+    /// The role of this container; overrides `role` in the file
     #[arg(long, global = true)]
     pub(crate) role: Option<String>,
     #[command(flatten)]
     pub(crate) output_options: OutputOptions,
 }
 
-/// How output looks.
+/// The options of the output.
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct OutputOptions {
-    /// How `run` logs [default: PORTCULLIS_LOG_FORMAT, else the file's `[log] format`, else auto]
+    /// The log format of `run` [default: PORTCULLIS_LOG_FORMAT, else the file's `[log] format`, else auto]
     #[arg(long, global = true, value_enum, value_name = "FORMAT")]
     pub(crate) log_format: Option<LogFormat>,
-    /// The least important events that `run` logs [default: the file's `[log] level`, else info]
+    /// The lowest level that `run` logs [default: the file's `[log] level`, else info]
     #[arg(long, global = true, value_enum, value_name = "LEVEL")]
     pub(crate) log_level: Option<LogLevel>,
-    /// Wins over NO_COLOR, FORCE_COLOR and what is a terminal
+    /// When to use colour; overrides NO_COLOR, FORCE_COLOR and the detection of a terminal
     #[arg(long, global = true, value_enum, value_name = "WHEN", default_value_t)]
     pub(crate) color: Colour,
 }
@@ -109,105 +109,107 @@ pub(crate) enum Colour {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// The entrypoint: work through the steps, then exec the server
+    /// The entrypoint: run the steps, then exec the server
     #[command(after_help = "Examples:
-  portcullis run                            steps, then [server] command of the file
-  portcullis run -- gunicorn app.wsgi       steps, then this server
-  portcullis run --no-server                steps only: an init container or a Job
-  portcullis run --no-config -- sleep 60    no steps at all")]
+  portcullis run                            runs the steps, then [server] command
+  portcullis run -- gunicorn app.wsgi       runs the steps, then this server
+  portcullis run --no-server                runs the steps only: an init container or a Job
+  portcullis run --no-config -- sleep 60    runs no step")]
     Run(Run),
-    /// A plain init: forward signals, reap, and exit with the child's code
+    /// A plain init: forward signals, reap orphans, and exit with the child's code
     #[command(after_help = "Examples:
   portcullis init -- gunicorn app.wsgi
-  portcullis init -r TERM:QUIT -- nginx        nginx finishes its requests at QUIT
-  portcullis init -e 143 -- java -jar app.jar  ended by TERM is a success")]
+  portcullis init -r TERM:QUIT -- nginx        QUIT lets nginx finish its requests
+  portcullis init -e 143 -- java -jar app.jar  an end by TERM is a success")]
     Init(Init),
-    /// Show the steps in order, with what is skipped and why; touches nothing
+    /// Show the steps in order, and why some are skipped; changes nothing
     #[command(after_help = "Examples:
   portcullis plan
-  portcullis plan --role worker            what a worker would do
+  portcullis plan --role worker            the plan of a worker
   portcullis plan --format json")]
     Plan {
         #[command(flatten)]
         answer: TextOrJson,
     },
     /// Read the configuration offline and report every error at once
-    #[command(after_help = "Exit codes: 0 it is valid, 78 it is not.
+    #[command(after_help = "Exit codes: 0 valid, 78 invalid.
 
 Examples:
   portcullis check
   portcullis check --config docker/config.toml")]
     Check,
-    /// Ask the gate: is everything completely migrated? Reads only
-    #[command(after_help = "Exit codes: 0 complete, 1 proven incomplete, 74 could not prove it.
+    /// Run the gate: prove that everything is completely migrated; reads only
+    #[command(after_help = "Exit codes: 0 complete, 1 incomplete, 74 not proven.
 
 Examples:
   portcullis verify
   portcullis verify demo acme
-  portcullis verify --app finance                    what one Django app asks for
+  portcullis verify --app finance                    only this Django app
   portcullis verify --format junit > verify.xml")]
     Verify(Verify),
-    /// Apply what is pending
+    /// Apply pending migrations
     #[command(after_help = "Examples:
   portcullis migrate                 the shared schema, then every tenant
   portcullis migrate --shared
   portcullis migrate acme
-  portcullis migrate --dry-run       say what is pending, change nothing")]
+  portcullis migrate --dry-run       lists what is pending, changes nothing")]
     Migrate(Migrate),
-    /// Bring one tenant to completeness, in five steps: exists, state, apply, verify, tables answer
+    /// Make one tenant complete in five steps: exists, state, apply, verify, read its tables
     #[command(
         after_help = "Exit codes: 0 complete, 1 incomplete or a migration failed, 74 not proven, 75 lock.
 
 Examples:
-  portcullis repair acme                                 apply what is pending, then verify
-  portcullis repair acme --dry-run                       say what would be applied, change nothing
-  portcullis repair acme --replay finance                a complete ledger, and none of the app's tables
+  portcullis repair acme                                 applies what is pending, then verifies
+  portcullis repair acme --dry-run                       lists what would be applied, changes nothing
+  portcullis repair acme --replay finance                the ledger is complete, and the app's tables are lost
   portcullis repair --all-affected --replay finance      an app that moved from SHARED_APPS to TENANT_APPS"
     )]
     Repair(Repair),
-    /// Create tenants, list and show them, delete them
+    /// Create, list, show and delete tenants
     #[command(after_help = "Examples:
   portcullis tenant list --state incomplete
   portcullis tenant create acme
-  portcullis help tenant create            all that it understands")]
+  portcullis help tenant create            all its options")]
     Tenant {
         #[command(subcommand)]
         what: Tenant,
     },
-    /// Make every check of configuration, process, database, tenants and code; changes nothing
-    #[command(after_help = "Exit codes: 0 no check failed, 1 at least one did.
+    /// Check configuration, process, database, tenants and code; changes nothing
+    #[command(after_help = "Exit codes: 0 no check failed, 1 a check failed.
 
 Examples:
   portcullis doctor
   portcullis doctor --format json
   portcullis doctor --format junit > doctor.xml")]
     Doctor {
-        /// How to answer
+        /// The format of the output
         #[arg(long, value_parser = format::only(&[Format::Text, Format::Json, Format::Junit]), default_value = "text",
             value_name = "FORMAT")]
         format: Format,
     },
-    /// Write down what the code expects; run it when the image is built
+    /// Write the manifest, which lists what the code expects; run it when the image is built
     #[command(after_help = "Examples:
   portcullis manifest sql
-  portcullis manifest django --check       in CI: is the committed one right?")]
+  portcullis manifest django --check       in CI: compares with the committed file")]
     Manifest {
         #[command(subcommand)]
         framework: ManifestOf,
     },
-    /// Ask how the start-up stands, for probes in an image without a shell
-    #[command(after_help = "It asks the file of `[status] file`, else the endpoint of `[status] listen`.
+    /// Report the status of the start-up, for probes in an image without a shell
+    #[command(
+        after_help = "It reads the file of `[status] file`, else it asks the endpoint of `[status] listen`.
 Exit codes: 0 yes, 1 no.
 
 Examples:
-  portcullis health           has the start-up finished? (readiness, Docker's HEALTHCHECK)
-  portcullis health --live    is it alive, or finished? (liveness)")]
+  portcullis health           0 once the start-up has finished (readiness, Docker's HEALTHCHECK)
+  portcullis health --live    0 also while the start-up is running (liveness)"
+    )]
     Health {
-        /// Ask whether it is alive instead of finished
+        /// Succeed also while the start-up is running
         #[arg(long)]
         live: bool,
     },
-    /// Show what earlier runs changed, the newest first
+    /// Show the changes of earlier runs, the newest first
     #[command(after_help = "Examples:
   portcullis history
   portcullis history --limit 100 --format json")]
@@ -218,12 +220,12 @@ Examples:
 and in the first line of config.toml:
   #:schema ./portcullis.schema.json")]
     Schema,
-    /// Print a shell's completions
+    /// Print the completion script of a shell
     #[command(after_help = "Examples:
   portcullis completions bash > /etc/bash_completion.d/portcullis
   portcullis completions fish > ~/.config/fish/completions/portcullis.fish")]
     Completions { shell: clap_complete::Shell },
-    /// Print the manual page, or that of a subcommand
+    /// Print the manual page of the program or of a subcommand
     #[command(after_help = "Examples:
   portcullis man | man -l -
   portcullis man tenant create | man -l -")]
@@ -232,24 +234,24 @@ and in the first line of config.toml:
 
 #[derive(Debug, Args)]
 pub(crate) struct Run {
-    /// End after the steps, with 0
+    /// Exit with 0 after the steps
     #[arg(long)]
     pub(crate) no_server: bool,
     /// Read no configuration file and run no step
     #[arg(long, requires = "server")]
     pub(crate) no_config: bool,
-    /// The server to start, instead of the file's
+    /// The server to start; overrides `[server] command`
     #[arg(last = true, value_name = "SERVER")]
     pub(crate) server: Vec<String>,
 }
 
-/// The tenants that a command is for; none means all.
+/// The tenants of a command; none means all.
 #[derive(Debug, Args)]
 pub(crate) struct Tenants {
     /// Only these tenants
     #[arg(value_name = "TENANT")]
     tenants: Vec<String>,
-    /// The former way to name one.
+    /// The deprecated form of the argument.
     #[arg(long = "tenant", value_name = "NAME", hide = true)]
     former: Vec<String>,
 }
@@ -264,16 +266,16 @@ impl Tenants {
 pub(crate) struct Verify {
     #[command(flatten)]
     pub(crate) only: Tenants,
-    /// Judge only what this app's migrations and models ask for (Django)
+    /// Check only the migrations and models of this app (Django)
     #[arg(long)]
     pub(crate) app: Option<String>,
-    /// Judge against this manifest, the next release's for example
+    /// Compare with this manifest, for example the one of the next release
     #[arg(long, value_name = "FILE")]
     pub(crate) manifest: Option<PathBuf>,
-    /// Say nothing when everything is complete
+    /// Print nothing if everything is complete
     #[arg(long)]
     pub(crate) quiet: bool,
-    /// How to answer; junit makes each schema a test case
+    /// The format of the output; junit reports each schema as a test case
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
 }
@@ -286,16 +288,16 @@ pub(crate) struct Migrate {
     pub(crate) shared: bool,
     #[command(flatten)]
     pub(crate) only: Tenants,
-    /// Every tenant, and not the shared schema
+    /// Every tenant, without the shared schema
     #[arg(long, conflicts_with_all = ["tenants", "former"])]
     pub(crate) all: bool,
-    /// How many tenants at a time
+    /// The number of tenants to migrate at the same time
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
     pub(crate) jobs: Option<u16>,
-    /// Share the tenants with other replicas that do the same
+    /// Share the tenants with other replicas that use this option
     #[arg(long)]
     pub(crate) cooperate: bool,
-    /// Say what is pending and change nothing
+    /// List pending migrations and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
     #[command(flatten)]
@@ -304,7 +306,7 @@ pub(crate) struct Migrate {
 
 #[derive(Debug, Args)]
 pub(crate) struct History {
-    /// How many runs
+    /// The number of runs to show
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: u32,
     #[command(flatten)]
@@ -316,16 +318,16 @@ pub(crate) struct Repair {
     /// The tenants to repair, one after the other
     #[arg(required_unless_present = "all_affected", value_name = "TENANT")]
     pub(crate) tenant: Vec<String>,
-    /// Forget this app's migrations in the tenant's ledger and run them again, in one transaction (Django)
+    /// Delete this app's ledger rows of the tenant and run its migrations again, in one transaction (Django)
     #[arg(long, value_name = "APP")]
     pub(crate) replay: Option<String>,
     /// Every tenant that has lost all of the app's tables
     #[arg(long, conflicts_with = "tenant", requires = "replay")]
     pub(crate) all_affected: bool,
-    /// Also where its migrations run Python or SQL of their own
+    /// Also replay migrations that run custom Python or SQL
     #[arg(long, requires = "replay")]
     pub(crate) allow_code: bool,
-    /// Say what would be applied and change nothing
+    /// List what would be applied and change nothing
     #[arg(long)]
     pub(crate) dry_run: bool,
     #[command(flatten)]
@@ -334,25 +336,25 @@ pub(crate) struct Repair {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ManifestOf {
-    /// Of native SQL migrations: applied where nothing of it remains
+    /// From native SQL migrations, which are applied to a temporary schema
     #[command(
-        after_help = "Exit codes: 0 written (or the same), 1 a migration cannot be applied, 78 another one is there.
+        after_help = "Exit codes: 0 written or unchanged, 1 a migration cannot be applied, 78 --check found a difference.
 
 Examples:
   portcullis manifest sql                      after a change in the migrations; commit both
-  RUN portcullis manifest sql --check          in a Dockerfile: a forgotten one ends the build"
+  RUN portcullis manifest sql --check          in a Dockerfile: an outdated manifest fails the build"
     )]
     Sql {
-        /// Compare with the file that is there instead of writing it
+        /// Compare with the existing file instead of writing it
         #[arg(long)]
         check: bool,
     },
-    /// Of a Django project, which is asked with its own Python; needs no database
+    /// From a Django project, which its own Python loads; needs no database
     #[command(after_help = "Examples:
-  RUN portcullis manifest django               in a Dockerfile: no start asks again
-  portcullis manifest django --check           in CI, where it is committed")]
+  RUN portcullis manifest django               in a Dockerfile: a start does not load the project
+  portcullis manifest django --check           in CI, if the manifest is committed")]
     Django {
-        /// Compare with the file that is there instead of writing it
+        /// Compare with the existing file instead of writing it
         #[arg(long)]
         check: bool,
     },
@@ -373,7 +375,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_help_of_every_subcommand_teaches_by_an_example_that_it_understands() {
+    fn the_help_of_every_subcommand_has_an_example_that_parses() {
         fn walk(command: &clap::Command, path: &str) {
             for subcommand in command.get_subcommands().filter(|command| command.get_name() != "help") {
                 let path = format!("{path} {}", subcommand.get_name());
@@ -382,7 +384,7 @@ mod tests {
                 assert!(!examples.is_empty(), "`{path}` has no example");
                 for line in examples {
                     let line = line.trim_start().trim_start_matches("RUN ");
-                    // What explains it stands at a distance; what a shell does with it is the shell's.
+                    // Three blanks separate the explanation; `|` and `>` are for the shell.
                     let line = line.split("   ").next().unwrap_or_default();
                     let words =
                         line.split(' ').take_while(|word| !["|", ">"].contains(word)).map(OsString::from);
@@ -399,7 +401,7 @@ mod tests {
     }
 
     #[test]
-    fn tenants_are_named_by_arguments_and_still_by_the_former_option() {
+    fn tenants_are_named_by_arguments_and_by_the_deprecated_option() {
         let names = |line: &str| match Cli::try_parse_from(line.split(' ')).ok()?.command {
             Command::Verify(verify) => Some(verify.only.names()),
             Command::Migrate(migrate) => Some(migrate.only.names()),
@@ -415,8 +417,8 @@ mod tests {
     }
 
     #[test]
-    fn a_command_line_without_options_is_read_as_clap_reads_it() {
-        for (line, read) in [
+    fn a_command_line_without_options_is_parsed_as_clap_parses_it() {
+        for (line, is_simple) in [
             ("portcullis run --", true),
             ("portcullis run -- gunicorn --version -- x", true),
             ("portcullis run --no-config -- true", true),
@@ -431,11 +433,11 @@ mod tests {
             ("--", false),
         ] {
             let words: Vec<_> = line.split(' ').map(OsString::from).collect();
-            let ours = Cli::without_options(&words).map(|cli| format!("{cli:?}"));
-            assert_eq!(ours.is_some(), read, "{line}");
-            if read {
-                let claps = Cli::try_parse_from(&words).map(|cli| format!("{cli:?}"));
-                assert_eq!(ours, claps.ok(), "{line}");
+            let parsed = Cli::without_options(&words).map(|cli| format!("{cli:?}"));
+            assert_eq!(parsed.is_some(), is_simple, "{line}");
+            if is_simple {
+                let by_clap = Cli::try_parse_from(&words).map(|cli| format!("{cli:?}"));
+                assert_eq!(parsed, by_clap.ok(), "{line}");
             }
         }
     }

@@ -6,10 +6,10 @@ use super::format::{Format, TextOrJson};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Tenant {
-    /// Create one: rows, schema, every migration, verified; or nothing of it
+    /// Create a tenant completely (rows, schema, every migration, verified), or not at all
     #[command(
         after_help = "Exit codes: 0 the tenant is complete, 73 it could not be created (rolled back, or the message says what
-stands there), 75 the lock could not be acquired in time, 77 refused, 78 configuration or manifest.
+exists), 75 the lock could not be acquired in time, 77 refused, 78 configuration or manifest.
 
 Examples:
   portcullis tenant create acme
@@ -17,14 +17,14 @@ Examples:
   portcullis tenant create acme --set plan=team --format json"
     )]
     Create(TenantCreate),
-    /// Create the configured demo tenants that are absent, and migrate those that are there
-    #[command(after_help = "Exit codes: 0 all of them are whole, 73 at least one could not be created.
+    /// Create the configured demo tenants that are absent, and migrate those that exist
+    #[command(after_help = "Exit codes: 0 all of them are complete, 73 at least one could not be created.
 
 Examples:
   portcullis tenant bootstrap
   portcullis tenant bootstrap --stop --format json")]
     Bootstrap(TenantBootstrap),
-    /// List the tenants, each with what the gate says of it; reads only
+    /// List the tenants with the gate's verdict on each; reads only
     #[command(after_help = "Examples:
   portcullis tenant list
   portcullis tenant list --state incomplete --format json")]
@@ -34,11 +34,11 @@ Examples:
   portcullis tenant show acme
   portcullis tenant show acme --format json")]
     Show(TenantShow),
-    /// Write down what new tenants are copied from, once for each release (Django)
+    /// Build the tenant template for this release (Django)
     #[command(after_help = "Example:
   portcullis tenant template                   after each change of the migrations")]
     Template,
-    /// Delete a tenant: its rows, then its schema with everything in it
+    /// Delete a tenant: its registry rows and its schema with everything in it
     #[command(after_help = "Examples:
   portcullis tenant delete acme                asks for the name again
   portcullis tenant delete acme --yes --format json   for programs")]
@@ -60,15 +60,15 @@ impl Tenant {
 
 #[derive(Debug, Args)]
 pub(crate) struct TenantCreate {
-    /// What people call it; also its schema's name, unless --schema says otherwise
+    /// The tenant's name; also its schema's name unless --schema is given
     pub(crate) name: String,
-    /// The schema's name, as it is: nothing is folded, cut or escaped
+    /// The exact name of the schema: nothing is folded, cut or escaped
     #[arg(long, value_name = "NAME")]
     pub(crate) schema: Option<String>,
-    /// The host by which requests find it (django-tenants)
+    /// The host name that requests use (django-tenants)
     #[arg(long, value_name = "HOST")]
     pub(crate) domain: Option<String>,
-    /// A column of the registry's row; repeatable
+    /// Set a registry column; repeatable
     #[arg(long, value_name = "COLUMN=VALUE", value_parser = assignment)]
     pub(crate) set: Vec<(String, String)>,
     #[command(flatten)]
@@ -77,7 +77,7 @@ pub(crate) struct TenantCreate {
 
 #[derive(Debug, Args)]
 pub(crate) struct TenantBootstrap {
-    /// End at the first that fails
+    /// Stop at the first failure
     #[arg(long)]
     pub(crate) stop: bool,
     #[command(flatten)]
@@ -86,7 +86,7 @@ pub(crate) struct TenantBootstrap {
 
 #[derive(Debug, Args)]
 pub(crate) struct TenantList {
-    /// Only those of this state
+    /// List only tenants in this state
     #[arg(long, value_enum)]
     pub(crate) state: Option<State>,
     #[command(flatten)]
@@ -111,12 +111,12 @@ pub(crate) struct TenantDelete {
     pub(crate) answer: TextOrJson,
 }
 
-/// What the gate says of a tenant.
+/// The gate's verdict on a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum State {
     Complete,
     Incomplete,
-    /// It could not be proved, one way or the other
+    /// Neither proven complete nor proven incomplete
     Unproven,
 }
 

@@ -1,4 +1,4 @@
-//! `portcullis doctor`: every check, each with its remedy. It changes nothing.
+//! `portcullis doctor`: runs every check and gives its remedy; changes nothing.
 
 use crate::{
     actions::doctor::{self, DoctorInput, Loaded},

@@ -1,4 +1,4 @@
-//! `portcullis health`: asks the state file, else the endpoint, how the start-up stands.
+//! `portcullis health`: reads the status of the start-up from the state file, else from the endpoint.
 
 use std::{
     fmt::Display,
@@ -21,20 +21,20 @@ use crate::{
     words::duration,
 };
 
-/// Kubernetes gives a probe one second by default.
+/// Below the default time limit of a Kubernetes probe, one second.
 const TIMEOUT: Duration = Duration::from_millis(800);
 
-/// What is known of the start-up.
+/// The known status of the start-up.
 #[derive(Debug, PartialEq, Eq)]
 enum Known {
     Starting(String),
     Blocked(String),
-    /// The server has taken over.
+    /// The server has started.
     Finished(String),
-    Nothing(String),
+    Unknown(String),
 }
 
-/// Whether it is so, and why.
+/// Whether the probe succeeds, and why.
 pub(crate) fn run(path: &Path, env: &Environment, live: bool) -> Result<(bool, String), Failure> {
     let status = config::load::load(path, env, &Overrides::default())?.status;
     let internal = |error| Failure::Internal { what: format!("cannot start the runtime: {error}") };
@@ -47,32 +47,32 @@ pub(crate) fn run(path: &Path, env: &Environment, live: bool) -> Result<(bool, S
             (None, None) => None,
         }
     });
-    // A file that hangs is not waited for.
+    // Does not wait for a read that hangs.
     runtime.shutdown_background();
     let Some(known) = known else {
         return Err(Failure::ConfigLacks { what: "`portcullis health`".into(), needs: "[status]" });
     };
-    let answer = match known {
+    let result = match known {
         Known::Starting(text) => (live, text),
         Known::Finished(text) => (true, text),
-        Known::Blocked(text) | Known::Nothing(text) => (false, text),
+        Known::Blocked(text) | Known::Unknown(text) => (false, text),
     };
-    Ok(answer)
+    Ok(result)
 }
 
 async fn of_file(path: &Path, deadline: Deadline) -> Known {
     let state = match files::read(path, deadline.left()).await {
         Ok(text) => text,
-        Err(error) => return Known::Nothing(format!("cannot read `{}`: {error}", path.display())),
+        Err(error) => return Known::Unknown(format!("cannot read `{}`: {error}", path.display())),
     };
     let Ok(state) = serde_json::from_str::<Value>(&state) else {
-        return Known::Nothing(format!("`{}` is not a state file", path.display()));
+        return Known::Unknown(format!("`{}` is not a state file", path.display()));
     };
-    // The server has the same process id: the start-up became it.
+    // The server has the same process id, because the start-up executes it.
     let pid = state["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).filter(|pid| *pid > 0);
     let gone = pid.is_none_or(|pid| kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH));
     if gone {
-        return Known::Nothing("the process that wrote the state is gone".into());
+        return Known::Unknown("the process that wrote the state file has ended".into());
     }
     of_state(&state)
 }
@@ -96,19 +96,21 @@ fn of_state(state: &Value) -> Known {
 }
 
 async fn of_endpoint(address: SocketAddr, deadline: Deadline) -> Known {
-    let answer = deadline.limit(ask(address)).await;
-    let nobody = |why: &dyn Display| Known::Nothing(format!("nobody answers at {address}: {why}"));
-    match answer {
-        Ok(Ok(None)) => Known::Finished("the server answers".into()),
-        Ok(Ok(Some(body))) => serde_json::from_slice(&body)
-            .map_or_else(|_| Known::Nothing("the answer makes no sense".into()), |state| of_state(&state)),
-        Ok(Err(error)) => nobody(&error),
-        Err(_) => nobody(&format!("no answer in {}", duration(TIMEOUT))),
+    let response = deadline.limit(request_state(address)).await;
+    let unreachable = |why: &dyn Display| Known::Unknown(format!("no response from {address}: {why}"));
+    match response {
+        Ok(Ok(None)) => Known::Finished("the server responds".into()),
+        Ok(Ok(Some(body))) => serde_json::from_slice(&body).map_or_else(
+            |_| Known::Unknown("the response is not valid JSON".into()),
+            |state| of_state(&state),
+        ),
+        Ok(Err(error)) => unreachable(&error),
+        Err(_) => unreachable(&format!("timed out after {}", duration(TIMEOUT))),
     }
 }
 
-/// The endpoint's state; None if somebody else answers, which is the server that took over.
-async fn ask(address: SocketAddr) -> io::Result<Option<Vec<u8>>> {
+/// The endpoint's state; None if the server responds instead of the endpoint.
+async fn request_state(address: SocketAddr) -> io::Result<Option<Vec<u8>>> {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
         IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
@@ -116,10 +118,10 @@ async fn ask(address: SocketAddr) -> io::Result<Option<Vec<u8>>> {
     };
     let mut stream = TcpStream::connect((ip, address.port())).await?;
     let request = Request { host: "localhost", target: "/readyz", headers: "" };
-    let answer = request.send(&mut stream).await?;
-    // The endpoint names itself in a header.
-    match answer.header("X-Portcullis") {
-        Some(_) => answer.body(&mut stream).await.map(Some),
+    let response = request.send(&mut stream).await?;
+    // Only the endpoint sends this header.
+    match response.header("X-Portcullis") {
+        Some(_) => response.body(&mut stream).await.map(Some),
         None => Ok(None),
     }
 }

@@ -1,4 +1,4 @@
-//! `portcullis history`: what earlier runs changed, as the database remembers it.
+//! `portcullis history`: the changes of earlier runs, as recorded in the database.
 
 use crate::{
     actions::{context::RunContext, history},

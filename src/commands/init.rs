@@ -1,4 +1,4 @@
-//! `portcullis init`: a plain init in front of one program, as tini, dumb-init and catatonit are.
+//! `portcullis init`: a plain init for one program, like tini, dumb-init and catatonit.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use crate::{
     report::output::{NOT_PID_1, ORPHANS_LOST, Output},
 };
 
-/// How long descendants may outlive a program that ended in order.
+/// How long descendants may outlive a program that ended normally.
 const GRACE: Duration = Duration::from_secs(8);
 
 /// Returns the program's exit code.

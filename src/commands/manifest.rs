@@ -1,4 +1,4 @@
-//! `portcullis manifest`: writes down what the migrations make.
+//! `portcullis manifest`: writes the manifest, or compares it with the existing file.
 
 use crate::{
     actions::{context::RunContext, expectation},

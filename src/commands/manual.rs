@@ -1,4 +1,4 @@
-//! What the command line says of itself: completions and manual pages.
+//! Completions and manual pages, generated from the command line's definition.
 
 use std::io;
 
@@ -13,7 +13,7 @@ pub(crate) fn completions(shell: Shell) -> Result<String, Failure> {
     text(script)
 }
 
-/// The page of the program, or of the subcommand that these words lead to.
+/// The manual page of the program, or of the named subcommand.
 pub(crate) fn page(subcommand: &[String]) -> Result<String, Failure> {
     let mut command = Cli::command();
     command.build();

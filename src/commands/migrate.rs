@@ -1,4 +1,4 @@
-//! `portcullis migrate`: applies what is pending, by hand.
+//! `portcullis migrate`: applies pending migrations.
 
 use crate::{
     actions::{judge::inspect, migrate::apply, run_state::RunState},

@@ -1,4 +1,4 @@
-//! `portcullis plan`: the steps in order, and what is skipped.
+//! `portcullis plan`: the steps in order, with the skipped ones.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! `portcullis repair`: brings one tenant to completeness in five steps, or each that has lost an app.
+//! `portcullis repair`: makes the named tenants complete in five steps, or each tenant that has lost an app's tables.
 
 use crate::{
     actions::{
@@ -10,7 +10,7 @@ use crate::{
     outcome::{ActionEvent, command::Repairs, repair::Repaired},
 };
 
-/// The exit code of what concerns one tenant alone.
+/// The exit code of a failure that concerns one tenant only.
 const INCOMPLETE: u8 = 1;
 
 pub(crate) async fn run(
@@ -41,7 +41,7 @@ pub(crate) async fn run(
         };
         let repaired = repair::repair(state, &request, &on_step).await;
         state.close(repaired.details.as_ref().map_or(Ok(()), |details| Err(&details.failure))).await;
-        // What one tenant lacks is no reason to leave the others as they are; what ends the run is.
+        // A failure of one tenant does not stop the others; a failure of the run does.
         let ends = repaired.details.as_ref().is_some_and(|details| details.failure.code() != INCOMPLETE);
         done.push((tenant, repaired));
         if ends {

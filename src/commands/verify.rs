@@ -31,12 +31,12 @@ pub(crate) async fn run(
         None => &state.context.expectation().await?.manifest,
     };
     if let Some(app) = &arguments.app {
-        known(app, manifest)?;
+        check_app(app, manifest)?;
     }
     let only = arguments.only.names();
     let is_all = only.is_empty();
     let named = Selection::Named(only);
-    let asked = VerifyRequest {
+    let request = VerifyRequest {
         manifest,
         shared: is_all,
         tenants: if is_all { &Selection::All } else { &named },
@@ -49,7 +49,7 @@ pub(crate) async fn run(
         },
     };
     let mut judgement =
-        verify::verify(&state.context, &state.lock, &asked, &|why, _| on_event(ActionEvent::Note(why)))
+        verify::verify(&state.context, &state.lock, &request, &|why, _| on_event(ActionEvent::Note(why)))
             .await?;
     let unused = stale_accepts(&state.context, &judgement);
     if let Some(app) = &arguments.app {
@@ -58,12 +58,12 @@ pub(crate) async fn run(
     Ok(Verified { judgement, stale: unused, app: arguments.app.clone(), quiet: arguments.quiet })
 }
 
-fn known(app: &str, manifest: &Manifest) -> Result<(), Failure> {
+fn check_app(app: &str, manifest: &Manifest) -> Result<(), Failure> {
     let apps: Vec<&str> = manifest.apps().into_iter().collect();
     let message = match apps.as_slice() {
         apps if apps.contains(&app) => return Ok(()),
-        [] => "--app: the manifest knows no apps".into(),
-        apps => format!("--app: the manifest knows no app `{app}`; it has {}", apps.join(", ")),
+        [] => "--app: the manifest has no apps".into(),
+        apps => format!("--app: the manifest has no app `{app}`; its apps are {}", apps.join(", ")),
     };
     Err(Failure::Usage { message })
 }

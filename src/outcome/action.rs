@@ -1,4 +1,4 @@
-//! What an action reports while it runs: a step makes events of the start-up of it, a command prints it.
+//! The events of an action: a step converts them to events of the start-up, a command prints them.
 
 use super::repair::Step;
 use crate::process::Stream;
@@ -10,12 +10,12 @@ pub(crate) enum ActionEvent {
         total: usize,
         what: &'static str,
     },
-    /// A line that a program printed; `tenant` if it works for one alone.
+    /// A line of a program's output; `tenant` if the program works for one tenant.
     Output {
         tenant: Option<String>,
         stream: Stream,
         line: String,
     },
-    /// A step of a repair is over; the number counts from 1.
+    /// A step of a repair has ended; the number counts from 1.
     RepairStep(usize, Step),
 }

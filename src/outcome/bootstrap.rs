@@ -1,6 +1,6 @@
-//! What became of the configured demo tenants.
+//! The result of a bootstrap.
 
-/// What became of the configured demo tenants.
+/// The configured demo tenants by result.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Bootstrapped {
     pub(crate) created: Vec<String>,

@@ -12,7 +12,7 @@ use crate::tenants::{
 pub(crate) struct ConfigChecked {
     pub(crate) path: PathBuf,
     pub(crate) steps: usize,
-    /// Rendered at their places.
+    /// Rendered with their lines of the file.
     pub(crate) warnings: String,
 }
 
@@ -21,20 +21,20 @@ pub(crate) struct Verified {
     pub(crate) judgement: Judgement,
     /// Entries of `[[accept]]` that have no effect.
     pub(crate) stale: Vec<String>,
-    /// What other apps ask for is left out.
+    /// The only app that was checked.
     pub(crate) app: Option<String>,
-    /// Nothing is said of what is complete.
+    /// Print nothing if everything is complete.
     pub(crate) quiet: bool,
 }
 
 /// `migrate`
 pub(crate) enum Migrated {
     Applied {
-        /// Each part with its summary.
+        /// Each part and its summary.
         parts: Vec<(&'static str, String)>,
         failure: Option<FailureDetails>,
     },
-    /// A dry run: what the gate finds.
+    /// The judgement of a dry run.
     Pending(Judgement),
 }
 
@@ -50,7 +50,7 @@ pub(crate) struct Repairs {
 pub(crate) struct ManifestMade {
     pub(crate) path: PathBuf,
     pub(crate) release: String,
-    /// How many migrations and tables the shared schema and a tenant have; None if it was only compared.
+    /// The numbers of migrations and tables of the shared schema and of a tenant; None if it was only compared.
     pub(crate) written: Option<[(usize, usize); 2]>,
 }
 
@@ -84,7 +84,7 @@ pub(crate) enum TenantOutcome {
         release: String,
         server: String,
     },
-    /// Of one tenant or of none in particular.
+    /// A failure of one tenant, or of none in particular.
     Failed {
         tenant: Option<String>,
         failure: FailureDetails,
@@ -112,7 +112,7 @@ impl TenantOutcome {
         }
     }
 
-    /// The tenant that could not be created, with the reason.
+    /// The tenant that could not be created, and the failure.
     pub(crate) fn not_created(&self) -> Option<(&str, &FailureDetails)> {
         match self {
             Self::Created { schema, failure: Some(failure), .. } => Some((schema, failure)),

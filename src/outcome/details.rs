@@ -1,4 +1,4 @@
-//! A failure with all that is known about it, as fields.
+//! A failure and its details, as fields.
 
 use super::wording;
 use crate::{
@@ -11,40 +11,40 @@ use crate::{
     },
 };
 
-/// A failure with everything the box shows beside it.
+/// A failure and the details that the box shows.
 #[derive(Debug)]
 pub(crate) struct FailureDetails {
     pub(crate) failure: Failure,
-    /// What the gate said, if it was asked.
+    /// The gate's judgement, if it ran.
     pub(crate) judgement: Option<Judgement>,
-    /// Tenants (or the shared schema) at which applying failed.
+    /// The schemas in which a migration failed.
     pub(crate) failed: Vec<SchemaFailure>,
-    /// Why an app is not replayed.
+    /// The reason to refuse a replay.
     pub(crate) refusal: Option<Refusal>,
-    /// The child's last lines.
+    /// The last lines of the child's output.
     pub(crate) output: Vec<String>,
-    /// What had been done before it failed, in words: `412 of 800 tenants`.
+    /// The work that was done before the failure: `412 of 800 tenants`.
     pub(crate) done: Option<String>,
 }
 
-/// One schema at which a migration failed; it was rolled back unless `dirty`.
+/// A schema in which a migration failed; it was rolled back unless `dirty`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct SchemaFailure {
     /// A tenant's name, or None for the shared schema.
     pub(crate) tenant: Option<String>,
-    /// The migration's name, if it came so far.
+    /// The migration's name, if the failure is in one.
     pub(crate) migration: Option<String>,
     /// `migrations/tenant/2_invoices.sql:14`.
     pub(crate) place: Option<String>,
     pub(crate) why: Cause,
-    /// A migration that cannot run in a transaction stopped half-way.
+    /// A migration that cannot run in a transaction is half applied.
     pub(crate) dirty: bool,
-    /// Its framework's.
+    /// The commands of its framework.
     pub(crate) commands: Commands,
 }
 
 impl FailureDetails {
-    /// The judgement's summary if it came out complete, else what is wrong.
+    /// The judgement's summary if everything is complete, else the failure.
     pub(crate) fn unless_complete(judgement: Judgement) -> Result<String, Self> {
         match Self::failure_of(&judgement) {
             None => Ok(wording::summary(&judgement)),
@@ -52,7 +52,7 @@ impl FailureDetails {
         }
     }
 
-    /// What is wrong, if anything is.
+    /// The failure of a judgement; None if everything is complete.
     pub(crate) fn failure_of(judgement: &Judgement) -> Option<Failure> {
         let counts = wording::counts(judgement);
         match judgement.outcome() {

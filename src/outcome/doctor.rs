@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::{cause::Cause, failure::Failure, tenants::gate::Judgement};
 
-/// What one check came to. What did not pass has a remedy.
+/// The result of one check, with a remedy unless it passed.
 #[derive(Debug, Clone)]
 pub(crate) enum Verdict {
     Passed(String),
@@ -13,21 +13,21 @@ pub(crate) enum Verdict {
     NotApplicable(String),
 }
 
-/// What to do about it. For what the gate or a failure says too, `report` gives the same advice as there.
+/// What to do. `report` words a finding, a cause or a failure as it does elsewhere.
 #[derive(Debug, Clone)]
 pub(crate) enum Remedy {
     Text(String),
-    /// The schemas that the check is about.
+    /// The findings of the affected schemas.
     Findings(Rc<Judgement>),
     Cause(Cause),
     Failure(Rc<Failure>),
 }
 
-/// One check that was made.
+/// A check and its result.
 #[derive(Debug, Clone)]
 pub(crate) struct Checked {
     pub(crate) group: &'static str,
-    /// Stable, for programs.
+    /// A stable identifier, for programs.
     pub(crate) id: &'static str,
     pub(crate) name: &'static str,
     pub(crate) verdict: Verdict,

@@ -5,10 +5,10 @@ use std::time::Duration;
 use super::FailureDetails;
 use crate::process::Stream;
 
-/// One thing that happened. `step` is a position in the plan, from 0.
+/// One event. `step` is a position in the plan, from 0.
 #[derive(Debug)]
 pub(crate) enum Event {
-    /// `steps` holds every step's name, in the order of the plan.
+    /// `steps` lists the names of all steps, in the order of the plan.
     Started {
         run: String,
         role: Option<String>,
@@ -21,21 +21,21 @@ pub(crate) enum Event {
         step: usize,
         reason: String,
     },
-    /// A line of a child's output, without its line end; `tenant` if the child works for one alone.
+    /// A line of a child's output, without its line end; `tenant` if the child works for one tenant.
     Output {
         step: usize,
         stream: Stream,
         tenant: Option<String>,
         line: String,
     },
-    /// Not there yet; `last` is the last cause seen.
+    /// Not reachable yet; `last` is the most recent cause.
     Waiting {
         step: usize,
         what: String,
         last: String,
         elapsed: Duration,
     },
-    /// An attempt failed and another follows after `pause`.
+    /// An attempt failed, and the next follows after `pause`.
     Retrying {
         step: usize,
         attempt: u32,
@@ -48,7 +48,7 @@ pub(crate) enum Event {
         total: usize,
         what: String,
     },
-    /// Something worth a line.
+    /// An informational line.
     Note {
         step: usize,
         text: String,
@@ -57,16 +57,16 @@ pub(crate) enum Event {
         step: usize,
         text: String,
     },
-    /// What the gate counted, whatever it made of it.
+    /// The gate's counts, whether it opens or not.
     Judged {
         step: usize,
         complete: usize,
-        /// Complete, but for what is accepted.
+        /// Complete except for accepted findings.
         accepted: usize,
         incomplete: usize,
         unproven: usize,
     },
-    /// The gate opens though not everything is complete.
+    /// A bypass opens the gate although not everything is complete.
     Opened {
         step: usize,
         how: Opening,
@@ -84,11 +84,11 @@ pub(crate) enum Event {
         blocking: bool,
         details: FailureDetails,
     },
-    /// A signal arrived, or if there is none a step failed: what runs is being stopped.
+    /// Running steps are being stopped, because of a signal or a failed step.
     Stopping {
         signal: Option<i32>,
     },
-    /// The start-up ends here; `step` is the one that failed, if one did.
+    /// The start-up has failed; `step` is the failed step, if any.
     Blocked {
         step: Option<usize>,
         took: Duration,
@@ -98,11 +98,11 @@ pub(crate) enum Event {
         argv: Vec<String>,
         took: Duration,
     },
-    /// The steps are done and there is no server.
+    /// The steps have ended, and there is no server to start.
     Finished {
         took: Duration,
     },
-    /// What is doubtful in the configuration, rendered at its places.
+    /// Warnings about the configuration, rendered with its lines.
     ConfigWarnings {
         rendered: String,
     },
@@ -113,7 +113,7 @@ pub(crate) enum Event {
 }
 
 impl Event {
-    /// The step that it is about.
+    /// The step of the event.
     pub(crate) fn step(&self) -> Option<usize> {
         match self {
             Self::StepStarted { step }
@@ -139,7 +139,7 @@ impl Event {
     }
 }
 
-/// The named ways to open the gate all the same.
+/// The bypasses that open the gate.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Opening {
     /// `[gate] mode = "report"`
@@ -159,14 +159,14 @@ impl Opening {
         }
     }
 
-    /// What it means, in a sentence.
+    /// The effect, in a sentence.
     pub(crate) fn words(&self) -> String {
         match self {
             Opening::Report => "`[gate] mode = \"report\"` blocks nothing".into(),
             Opening::Quarantine { tenants } => {
-                format!("the server is told to keep out {}", tenants.join(", "))
+                format!("the server must not serve {}", tenants.join(", "))
             }
-            Opening::Override { reason } => format!("PORTCULLIS_OVERRIDE says: {reason}"),
+            Opening::Override { reason } => format!("PORTCULLIS_OVERRIDE is set: {reason}"),
         }
     }
 }

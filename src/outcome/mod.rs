@@ -1,4 +1,4 @@
-//! What happened: events, failures with their details, results of checks and repairs. Values only; `report` renders them.
+//! The results: events, failures and their details, results of checks and repairs. Values only; `report` renders them.
 
 mod action;
 pub(crate) mod bootstrap;

@@ -1,13 +1,12 @@
-//! A repair: its steps and how each ended.
+//! The steps of a repair and their results.
 
 use super::FailureDetails;
 use crate::tenants::inspection::Rows;
 
-/// The steps by name, in their order.
-pub(crate) const STEPS: [&str; 5] =
-    ["the tenant exists", "its state", "apply", "verify", "its tables answer"];
+/// The names of the steps, in order.
+pub(crate) const STEPS: [&str; 5] = ["the tenant exists", "its state", "apply", "verify", "read its tables"];
 
-/// How one step ended, and what it has to say.
+/// The result of one step, and its message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Step {
     pub(crate) ended: StepResult,
@@ -18,18 +17,18 @@ pub(crate) struct Step {
 pub(crate) enum StepResult {
     Passed,
     Failed,
-    /// A dry run stopped short of it.
+    /// A dry run does not run it.
     NotRun,
 }
 
-/// What became of one tenant.
+/// The result for one tenant.
 #[derive(Debug, Default)]
 pub(crate) struct Repaired {
-    /// Those that were reached, in the order of [`STEPS`].
+    /// The steps that were reached, in the order of [`STEPS`].
     pub(crate) steps: Vec<Step>,
-    /// What was applied, or in a dry run would be.
+    /// The migrations that were applied, or in a dry run would be.
     pub(crate) applied: Vec<String>,
-    /// Every expected table, with what it answered.
+    /// Every expected table and its rows.
     pub(crate) tables: Vec<(String, Rows)>,
     pub(crate) details: Option<FailureDetails>,
 }

@@ -1,4 +1,4 @@
-//! What the gate found, in words.
+//! The wording of findings, counts and positions.
 
 use std::collections::BTreeSet;
 
@@ -14,19 +14,19 @@ use crate::{
     words::{self, count},
 };
 
-/// One finding in words: what it is, and which migrations, tables or columns.
+/// A finding's label and its migrations, tables or columns.
 pub(crate) fn words(finding: &Finding) -> (&'static str, String) {
     let newer = |by_newer: bool, text: String| {
         if by_newer { format!("{text} (dropped by newer code)") } else { text }
     };
     match finding {
-        Finding::NotRegistered => ("not registered", "the tenant registry has no such row".into()),
+        Finding::NotRegistered => ("not registered", "the registry has no row for it".into()),
         Finding::NoSchema => ("no schema", "registered, but its schema does not exist".into()),
         Finding::NoLedger { tables } if tables.is_empty() => {
             ("no ledger", "no migration was ever applied".into())
         }
         Finding::NoLedger { tables } => {
-            ("no ledger", format!("lost: the schema still has its tables ({})", list(tables)))
+            ("no ledger", format!("lost: the schema still contains tables ({})", list(tables)))
         }
         Finding::Pending { migrations } => ("pending", list(migrations)),
         Finding::Dirty { migrations } => ("dirty", format!("{} (recorded as failed)", list(migrations))),
@@ -34,7 +34,7 @@ pub(crate) fn words(finding: &Finding) -> (&'static str, String) {
             ("altered", format!("{} (other checksum)", list(migrations)))
         }
         Finding::Altered { migrations, line_ends_alone: true } => {
-            ("altered", format!("{} (by line ends alone)", list(migrations)))
+            ("altered", format!("{} (only the line ends differ)", list(migrations)))
         }
         Finding::Diverged { unknown } => ("diverged", format!("{} (unknown to this code)", list(unknown))),
         Finding::Ahead { unknown, .. } => ("ahead", format!("{} (unknown to this code)", list(unknown))),
@@ -61,7 +61,7 @@ pub(crate) fn words(finding: &Finding) -> (&'static str, String) {
         }
         Finding::Duplicate { migrations } => ("recorded twice", list(migrations)),
         Finding::Unreadable { why } => ("cannot read", why.to_string()),
-        Finding::Vanished => ("vanished", "dropped while it was being read".into()),
+        Finding::Vanished => ("vanished", "dropped during the inspection".into()),
         Finding::Accepted { finding, until, reason } => {
             let (what, which) = words(finding);
             ("accepted", format!("{what}: {which}; until {until}: {reason}"))
@@ -69,7 +69,7 @@ pub(crate) fn words(finding: &Finding) -> (&'static str, String) {
     }
 }
 
-/// More are counted; JSON has all.
+/// A longer list ends with a count; JSON has all.
 const LISTED: usize = 25;
 
 fn list<T: AsRef<str>>(names: &[T]) -> String {
@@ -104,7 +104,7 @@ pub(crate) fn counts(judgement: &Judgement) -> Counts {
     }
 }
 
-/// What is worth a warning though nothing is incomplete by it.
+/// The warnings: findings that do not make a schema incomplete.
 pub(crate) fn warnings(judgement: &Judgement) -> Vec<String> {
     let mut warnings: Vec<String> = judgement
         .verdicts()
@@ -116,27 +116,27 @@ pub(crate) fn warnings(judgement: &Judgement) -> Vec<String> {
         })
         .collect();
     if !judgement.orphans.is_empty() {
-        warnings.push(format!("no tenant row names: {}", list(&judgement.orphans)));
+        warnings.push(format!("schemas without a tenant: {}", list(&judgement.orphans)));
     }
     if !judgement.unfinished.is_empty() {
         warnings.push(format!(
-            "being created or removed, or left behind by a run that was killed: {}",
+            "creation or deletion in progress, or interrupted by a kill: {}",
             list(&judgement.unfinished)
         ));
     }
     warnings
 }
 
-/// An entry of `[[accept]]` that does nothing any more.
+/// An entry of `[[accept]]` that has no effect.
 pub(crate) fn stale(accept: &Accept, why: Stale) -> String {
     let Accept { tenant, what, until, reason } = accept;
     match why {
         Stale::Expired => format!("`[[accept]]` of {tenant}: {what} expired on {until} ({reason})"),
-        Stale::Unused => format!("`[[accept]]` of {tenant}: {what} is no longer needed: remove it"),
+        Stale::Unused => format!("`[[accept]]` of {tenant}: {what} is no longer needed; remove it"),
     }
 }
 
-/// How far a migration of several schemas has come; the first of those that were not begun are named.
+/// The progress of a migration of several schemas, with the first ones that were not started.
 pub(crate) fn migrated(done: usize, total: usize, not_started: &[&str]) -> String {
     const SHOWN: usize = 5;
     let text = format!("{done} of {total} schemas migrated");
@@ -145,32 +145,32 @@ pub(crate) fn migrated(done: usize, total: usize, not_started: &[&str]) -> Strin
     }
     let shown = not_started.iter().take(SHOWN).copied().collect::<Vec<_>>().join(", ");
     match not_started.len().saturating_sub(SHOWN) {
-        0 => format!("{text}; not begun: {shown}"),
-        more => format!("{text}; not begun: {shown} and {more} more"),
+        0 => format!("{text}; not started: {shown}"),
+        more => format!("{text}; not started: {shown} and {more} more"),
     }
 }
 
-/// What a signal interrupted between or before steps.
+/// Where a signal arrived: between two steps.
 pub(crate) fn after_steps(finished: usize, steps: usize) -> String {
     format!("after {finished} of {steps} steps")
 }
 
-/// What a signal interrupted; `step` is a position in the plan, from 0.
+/// Where a signal arrived: during a step; `step` is a position in the plan, from 0.
 pub(crate) fn during_step(step: usize, steps: usize, name: &str) -> String {
     format!("during step {} of {steps}, `{name}`", step + 1)
 }
 
-/// Why what runs is being stopped.
+/// The reason to stop the running steps.
 pub(crate) fn stopping(signal: Option<i32>) -> String {
     signal.map_or_else(|| "a step failed".into(), |signal| format!("{} arrived", signal_name(signal)))
 }
 
-/// Why a step is skipped whose condition is decided at its turn.
+/// The reason to skip a step whose condition is evaluated at its turn.
 pub(crate) const NOTHING_PENDING: &str = "nothing is pending";
-/// What a signal interrupted there.
-pub(crate) const DECIDING: &str = "while it looked for pending migrations";
+/// Where a signal arrived: during that evaluation.
+pub(crate) const DECIDING: &str = "while checking for pending migrations";
 
-/// What people call a schema.
+/// The name of a schema in messages.
 pub(crate) fn name(tenant: Option<&str>) -> &str {
     tenant.unwrap_or("the shared schema")
 }
@@ -184,9 +184,9 @@ pub(crate) fn sentence<'a>(findings: impl Iterator<Item = &'a Finding>) -> Strin
     message.collect::<Vec<_>>().join("; ")
 }
 
-/// What every table answered: `crm_customer 3 rows, finance_invoice 12 rows`.
+/// Every table and its rows: `crm_customer 3 rows, finance_invoice 12 rows`.
 pub(crate) fn rows(tables: &[(String, Rows)]) -> String {
-    let answers: Vec<String> = tables
+    let parts: Vec<String> = tables
         .iter()
         .map(|(table, rows)| match rows {
             Rows::Counted(rows) => {
@@ -196,20 +196,20 @@ pub(crate) fn rows(tables: &[(String, Rows)]) -> String {
             Rows::Failed(why) => format!("{table} cannot be read: {why}"),
         })
         .collect();
-    if answers.is_empty() { "no table is expected".into() } else { list(&answers) }
+    if parts.is_empty() { "no table is expected".into() } else { list(&parts) }
 }
 
-/// Why an app's migrations are not run again.
+/// The reason to refuse a replay.
 pub(crate) fn refusal(refusal: &Refusal) -> String {
     let list =
         |names: &[String]| list(&names.iter().collect::<BTreeSet<_>>().into_iter().collect::<Vec<_>>());
     match refusal {
-        Refusal::NoApps => "the manifest does not say which tables belong to which app".into(),
-        Refusal::NoSuchApp => "a tenant has no tables of such an app".into(),
+        Refusal::NoApps => "the manifest does not assign tables to apps".into(),
+        Refusal::NoSuchApp => "the manifest has no tables of this app for a tenant".into(),
         Refusal::NoLedger => "its schema or ledger does not exist, or cannot be read".into(),
         Refusal::Pending(names) => format!("its migrations were never applied ({})", list(names)),
         Refusal::After(apps) => {
-            format!("its migrations depend on those of {}, whose tables are lost too", list(apps))
+            format!("its migrations depend on those of {}, whose tables are also lost", list(apps))
         }
         Refusal::Circle(apps) => {
             format!(
@@ -219,9 +219,9 @@ pub(crate) fn refusal(refusal: &Refusal) -> String {
         }
         Refusal::NothingMissing => "none of its tables is missing".into(),
         Refusal::StartupStatus(tables) => {
-            format!("{} still exist, and running everything again would fail on that", list(tables))
+            format!("{} still exist, and the replay would fail because of them", list(tables))
         }
-        Refusal::Code(names) => format!("it runs code of its own in {}", list(names)),
-        Refusal::NotAtomic(names) => format!("{} cannot be part of one transaction", list(names)),
+        Refusal::Code(names) => format!("its migrations run custom code: {}", list(names)),
+        Refusal::NotAtomic(names) => format!("{} cannot run in a transaction", list(names)),
     }
 }

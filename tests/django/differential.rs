@@ -156,7 +156,7 @@ fn the_check_of_django_tenants_stops_at_the_first_tenant_and_hangs() {
     assert_eq!(ledgers(), ["0"], "the gate writes nothing");
     // A schema with a ledger that belongs to no tenant is named, and is nobody's fault.
     project.database.execute("DELETE FROM customers_client WHERE schema_name = 'third'");
-    project.portcullis.run(["verify"]).exits(1).prints("no tenant row names: third");
+    project.portcullis.run(["verify"]).exits(1).prints("schemas without a tenant: third");
 
     let theirs = project.manage(&["migrate_schemas", "--check", "--no-color"]).exits(1);
     assert_eq!(ledgers(), ["1"], "a check that creates a table");

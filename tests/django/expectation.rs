@@ -44,7 +44,7 @@ fn a_development_start_derives_the_manifest_from_django_and_logs_it() {
     project.configure("[[step]]\nname = \"invoice totals\"", "[[step]]\nname = \"totals\"");
     let started = project.portcullis.run(["run", "--no-server"]).exits(0);
     started
-        .prints("Python is started once more")
+        .prints("this start runs Python an additional time")
         .prints("RUN portcullis manifest django")
         .prints("finance.0005_note");
     let files = fs::read_dir(project.portcullis.folder()).unwrap().map(|file| file.unwrap().file_name());

@@ -52,7 +52,10 @@ fn the_first_of_several_parallel_failures_reports_the_right_number_of_migrated_t
     );
     let outcome = outcome.prints(&format!("{} of 4 schemas migrated", migrated.len()));
     for name in ["acme", "corp", "dune"].iter().filter(|name| !migrated.iter().any(|other| other == *name)) {
-        assert!(outcome.stderr.contains("not begun: ") && outcome.stderr.contains(name), "{name}: {outcome}");
+        assert!(
+            outcome.stderr.contains("not started: ") && outcome.stderr.contains(name),
+            "{name}: {outcome}"
+        );
     }
     let recorded = project
         .database

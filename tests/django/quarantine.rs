@@ -24,7 +24,7 @@ fn complete_tenants_are_served_and_a_broken_one_returns_503() {
     let (status, body) = get(port, "/t/acme/invoices/");
     assert_eq!((status, body.contains("maintained")), (503, true), "{body}");
     server.signal(Signal::SIGTERM);
-    server.wait().exits(0).prints("the server is told to keep out acme");
+    server.wait().exits(0).prints("the server must not serve acme");
 
     // A migration of all, with nobody broken, lets everybody in again.
     project

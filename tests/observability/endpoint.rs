@@ -88,7 +88,7 @@ fn health_asks_the_endpoint_without_a_status_file() {
     let portcullis = waiting(port);
     let config = std::fs::read_to_string(portcullis.path("config.toml")).unwrap();
     let portcullis = portcullis.config(&config.replace("file = \"state\"\n", ""));
-    portcullis.run(["health", "--live"]).exits(1).prints("nobody answers");
+    portcullis.run(["health", "--live"]).exits(1).prints("no response from");
     let running = at_the_flag(&portcullis);
     portcullis.run(["health"]).exits(1).prints("starting: step 2 of 2, the flag");
     portcullis.run(["health", "--live"]).exits(0);

@@ -69,7 +69,7 @@ fn an_expired_accept_entry_is_reported_and_ignores_nothing() {
 #[test]
 fn an_unused_accept_entry_is_reported() {
     let project = broken(&(accept("b", "item", "2999-12-31") + &accept("a", "item", "2999-12-31")));
-    start(&project).exits(0).prints("`[[accept]]` of a: item is no longer needed: remove it");
+    start(&project).exits(0).prints("`[[accept]]` of a: item is no longer needed; remove it");
 }
 
 #[test]
@@ -85,7 +85,7 @@ fn complete_tenants_are_served_and_the_server_gets_the_list_of_the_others() {
     start(&project)
         .exits(0)
         .prints("THE GATE IS OPEN, THOUGH NOT EVERYTHING IS COMPLETE")
-        .prints("the server is told to keep out b")
+        .prints("the server must not serve b")
         .prints("list=[\"b\"]\n[\"b\"]\nthe server started");
     project.portcullis.run(["history", "--limit", "1"]).exits(0).prints("QUARANTINE of b");
     // Nobody is kept out any more, and the server is told that, too.
@@ -142,7 +142,7 @@ fn a_tenant_whose_migration_fails_is_quarantined_if_configured() {
         .step("[gate]\nincomplete = \"quarantine\"\nmax_quarantined = 1\nsettle_timeout = \"0s\"\n")
         .file("tenant/2_positive.sql", "ALTER TABLE item ADD CONSTRAINT positive CHECK (n > 0);\n");
     project.database.execute("INSERT INTO b.item VALUES (-1)");
-    project.start().exits(0).prints("the server is told to keep out b").prints("the server started");
+    project.start().exits(0).prints("the server must not serve b").prints("the server started");
     assert_eq!(project.ledger("a"), ["1", "2"]);
 }
 
@@ -152,7 +152,7 @@ fn an_override_opens_the_gate_once_and_is_recorded() {
     start(&project)
         .exits(0)
         .prints("THE GATE IS OPEN, THOUGH NOT EVERYTHING IS COMPLETE")
-        .prints("PORTCULLIS_OVERRIDE says: acme pays at midnight")
+        .prints("PORTCULLIS_OVERRIDE is set: acme pays at midnight")
         .prints("the server started");
     project.portcullis.run(["history"]).exits(0).prints("OVERRIDE of b, because: acme pays at midnight");
     // Neither a restart of the container nor another pod is somebody's decision.

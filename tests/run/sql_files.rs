@@ -110,7 +110,7 @@ fn changed_line_ends_are_named_as_the_reason() {
     let text = fs::read_to_string(&file).unwrap();
     fs::write(&file, text.replace('\n', "\r\n")).unwrap();
     project.portcullis.run(["manifest", "sql"]).exits(0);
-    project.start().exits(1).prints("by line ends alone").prints("eol=lf");
+    project.start().exits(1).prints("only the line ends differ").prints("eol=lf");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! `portcullis tenant bootstrap`: what the `bootstrap` steps do, by hand.
+//! `portcullis tenant bootstrap`: runs the configuration's `bootstrap` steps.
 
 use crate::{
     actions::{provision, run_state::RunState},
@@ -16,15 +16,15 @@ pub(crate) async fn run(
     state.history.at("portcullis tenant bootstrap");
     let mut all = Bootstrapped::default();
     let mut details: Option<FailureDetails> = None;
-    let mut asked = false;
+    let mut configured = false;
     for step in &state.context.config.steps {
         let Action::Bootstrap { tenants, run } = &step.action else { continue };
-        asked = true;
-        let (became, failed) =
+        configured = true;
+        let (result, failed) =
             provision::bootstrap::bootstrap(state, tenants, run, arguments.stop, on_event).await;
-        all.created.extend(became.created);
-        all.kept.extend(became.kept);
-        all.failed.extend(became.failed);
+        all.created.extend(result.created);
+        all.kept.extend(result.kept);
+        all.failed.extend(result.failed);
         if let Some(failed) = failed {
             details.get_or_insert(failed);
             if arguments.stop {
@@ -33,9 +33,9 @@ pub(crate) async fn run(
         }
     }
     state.close(details.as_ref().map_or(Ok(()), |details| Err(&details.failure))).await;
-    if !asked {
+    if !configured {
         return Err(Failure::ConfigLacks {
-            what: "this".into(),
+            what: "`tenant bootstrap`".into(),
             needs: "bootstrap = { tenants = [...] } in a step",
         });
     }

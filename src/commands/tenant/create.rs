@@ -1,4 +1,4 @@
-//! `portcullis tenant create`: for people, and for the web application that calls it.
+//! `portcullis tenant create`: provisions one tenant, for people and for web applications.
 
 use tokio::time::Instant;
 
@@ -17,27 +17,27 @@ pub(crate) async fn run(
     arguments: &TenantCreate,
     on_event: &dyn Fn(ActionEvent),
 ) -> TenantOutcome {
-    let wanted = TenantRequest {
+    let request = TenantRequest {
         name: arguments.name.clone(),
         schema: arguments.schema.clone(),
         domain: arguments.domain.clone(),
         set: arguments.set.clone(),
     };
-    let schema = wanted.schema.as_ref().unwrap_or(&wanted.name).clone();
+    let schema = request.schema.as_ref().unwrap_or(&request.name).clone();
     state.history.at("portcullis tenant create");
-    let begun = Instant::now();
-    let result = create(state, &wanted, on_event).await;
-    let took = begun.elapsed();
+    let started = Instant::now();
+    let result = create(state, &request, on_event).await;
+    let took = started.elapsed();
     state.close(result.as_ref().map(drop).map_err(|details| &details.failure)).await;
-    TenantOutcome::Created { tenant: wanted.name, schema, took, failure: result.err() }
+    TenantOutcome::Created { tenant: request.name, schema, took, failure: result.err() }
 }
 
 async fn create(
     state: &RunState,
-    wanted: &TenantRequest,
+    request: &TenantRequest,
     on_event: &dyn Fn(ActionEvent),
 ) -> Result<(), FailureDetails> {
-    let new = wanted.creation(&state.context).await?;
+    let new = request.creation(&state.context).await?;
     let locked = state.acquire(&|text| on_event(ActionEvent::Note(text))).await?;
     let template = template::configured(&state.context).await?;
     create::create(state, &locked, &new, template.as_ref(), on_event).await

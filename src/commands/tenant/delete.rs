@@ -1,4 +1,4 @@
-//! `portcullis tenant delete`: asks for the name again, and removes everything of the tenant.
+//! `portcullis tenant delete`: asks for confirmation, and removes everything of the tenant.
 
 use std::io::{self, IsTerminal};
 
@@ -31,7 +31,7 @@ pub(crate) async fn run(
     deleted.map(|deleted| TenantOutcome::Deleted { tenant: name.clone(), deleted })
 }
 
-/// Removes it under the lock.
+/// Removes the tenant while holding the lock.
 async fn remove(
     state: &RunState,
     name: &str,
@@ -39,26 +39,28 @@ async fn remove(
 ) -> Result<Result<Deleted, DatabaseError>, Failure> {
     let context = &state.context;
     let locked = state.acquire(&|text| on_event(ActionEvent::Note(text))).await?;
-    // Without a manifest it is not known which rows of domains go with the tenant's.
+    // The manifest tells whether the tenant has rows of domains.
     context.expectation().await?;
     let (limits, domains) = (context.removal_limits()?, domains(context).await);
     state.history.begin(context).await;
     let registered = context.database()?.registered().await;
     let registered = registered.map_err(|error| error.into_failure("reading the registry"))?;
     if state.rollback.recovered(name) && !registered.contains(name) {
-        // An earlier deletion or creation was all that there was of it.
+        // The recovery of an interrupted creation or deletion has removed everything.
         return Ok(Ok(Deleted::default()));
     }
     Ok(context.database()?.delete(&locked, name, domains, &context.run, &limits).await)
 }
 
-/// The name once more, from the terminal.
+/// Asks for the tenant's name on the terminal.
 async fn confirm(name: &str, on_event: &dyn Fn(ActionEvent)) -> Result<(), Failure> {
     let usage = |message: String| Failure::Usage { message };
     if !io::stdin().is_terminal() {
-        return Err(usage("there is no terminal to ask: say --yes".into()));
+        return Err(usage(
+            "standard input is not a terminal, so nothing can confirm the deletion: use --yes".into(),
+        ));
     }
-    let text = format!("this removes the tenant `{name}` with everything in it; type its name to go on:");
+    let text = format!("this deletes the tenant `{name}` and all its data; type its name to confirm:");
     on_event(ActionEvent::Note(text));
     let read = tokio::task::spawn_blocking(|| {
         let mut line = String::new();
@@ -68,6 +70,6 @@ async fn confirm(name: &str, on_event: &dyn Fn(ActionEvent)) -> Result<(), Failu
     if typed.trim_end_matches(['\n', '\r']) == name {
         Ok(())
     } else {
-        Err(usage(format!("that is not `{name}`: nothing was removed")))
+        Err(usage(format!("the input is not `{name}`: nothing was deleted")))
     }
 }

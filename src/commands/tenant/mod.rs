@@ -1,4 +1,4 @@
-//! `portcullis tenant`: makes tenants, shows them and deletes them.
+//! `portcullis tenant`: creates, lists, shows and deletes tenants.
 
 pub(crate) mod bootstrap;
 pub(crate) mod create;
@@ -33,7 +33,7 @@ pub(crate) async fn run(
     }
 }
 
-/// The outcome of a command that failed before it had one.
+/// The outcome of a command that failed before it had a result.
 pub(crate) fn failed(what: &Tenant, failure: Failure) -> TenantOutcome {
     let failure = FailureDetails::from(failure);
     match what {

@@ -1,4 +1,4 @@
-//! `portcullis tenant list` and `show`: what the gate says of tenants. Both read only.
+//! `portcullis tenant list` and `show`: the gate's verdicts on tenants. Both only read.
 
 use crate::{
     actions::{judge::inspect, run_state::RunState},
@@ -11,12 +11,12 @@ use crate::{
 
 pub(crate) async fn list(state: &RunState, arguments: &TenantList) -> Result<TenantOutcome, Failure> {
     let mut judgement = judgement(state, &Selection::All).await?;
-    let wanted = arguments.state.map(|state| match state {
+    let outcome = arguments.state.map(|state| match state {
         State::Complete => Outcome::Complete,
         State::Incomplete => Outcome::Incomplete,
         State::Unproven => Outcome::Unproven,
     });
-    judgement.tenants.retain(|_, verdict| wanted.is_none_or(|wanted| verdict.outcome() == wanted));
+    judgement.tenants.retain(|_, verdict| outcome.is_none_or(|outcome| verdict.outcome() == outcome));
     Ok(TenantOutcome::Listed(judgement))
 }
 
@@ -27,7 +27,7 @@ pub(crate) async fn show(state: &RunState, arguments: &TenantShow) -> Result<Ten
     Ok(TenantOutcome::Shown { tenant: name.clone(), verdict })
 }
 
-/// Of tenants alone, whatever the size of the registry.
+/// The judgement of tenants only, without the shared schema and the registry's size.
 async fn judgement(state: &RunState, tenants: &Selection) -> Result<Judgement, Failure> {
     let (_, judgement) = inspect(&state.context, true, Some(tenants)).await?;
     Ok(Judgement { shared: None, too_few: None, ..judgement })

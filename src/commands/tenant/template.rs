@@ -1,4 +1,4 @@
-//! `portcullis tenant template`: writes down what new tenants are copied from.
+//! `portcullis tenant template`: builds the template of new tenants.
 
 use crate::{
     actions::{run_state::RunState, template},
@@ -9,9 +9,9 @@ pub(super) async fn run(
     state: &RunState,
     on_event: &dyn Fn(ActionEvent),
 ) -> Result<TenantOutcome, FailureDetails> {
-    let made = template::make(state, on_event).await;
+    let result = template::make(state, on_event).await;
     state.lock.release().await;
-    let template = made?;
+    let template = result?;
     let path = state.context.migrations()?.template.clone().unwrap_or_default();
     Ok(TenantOutcome::TemplateWritten { path, release: template.release, server: template.server })
 }

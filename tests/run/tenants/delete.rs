@@ -75,7 +75,7 @@ fn a_deletion_asks_for_the_name_on_a_terminal() {
         command.env("DATABASE_URL", project.database.url());
         Running::start(command, false).wait()
     };
-    delete("b").exits(64).prints("type its name").prints("nothing was removed");
+    delete("b").exits(64).prints("type its name").prints("nothing was deleted");
     assert!(project.exists("a") && project.exists("b"));
     delete("a").exits(0);
     assert!(!project.exists("a") && project.exists("b"));
@@ -100,7 +100,7 @@ fn the_next_lock_holder_completes_a_killed_deletion() {
         .portcullis
         .run(["verify"])
         .exits(0)
-        .prints("being created or removed")
+        .prints("creation or deletion in progress")
         .prints("2 tenants complete");
     project
         .portcullis
