@@ -1,14 +1,14 @@
-//! One limit in time for everything that waits: it is made once, and travels with every question.
+//! A time limit for everything that waits: it is created once and passed to every operation.
 
 use std::time::Duration;
 
 use tokio::time::{Instant, timeout_at};
 
-/// The instant at which whoever made it stops waiting.
+/// The instant at which the caller stops waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Deadline(Instant);
 
-/// The deadline came before the result.
+/// The deadline passed before the result arrived.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Elapsed;
 
@@ -17,17 +17,17 @@ impl Deadline {
         Self(Instant::now() + limit)
     }
 
-    /// The earlier of this one and `limit` from now: a part's own limit never exceeds that of the whole.
+    /// The earlier of this deadline and `limit` from now, so that a part never gets more time than its caller.
     pub(crate) fn within(self, limit: Duration) -> Self {
         self.min(Self::after(limit))
     }
 
-    /// What is to be over before this one, by so much.
+    /// A deadline earlier than this one by `reserve`.
     pub(crate) fn before(self, reserve: Duration) -> Self {
         Self(self.0.checked_sub(reserve).unwrap_or(self.0))
     }
 
-    /// Zero once it has passed.
+    /// The remaining time; zero after the deadline.
     pub(crate) fn left(self) -> Duration {
         self.0.saturating_duration_since(Instant::now())
     }
@@ -40,7 +40,7 @@ impl Deadline {
         self.0
     }
 
-    /// The work's result, unless the deadline comes first: then the work is dropped.
+    /// Returns the work's result. If the deadline passes first, the work is dropped.
     pub(crate) async fn limit<T>(self, work: impl Future<Output = T>) -> Result<T, Elapsed> {
         timeout_at(self.0, work).await.map_err(|_| Elapsed)
     }
@@ -53,14 +53,14 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn a_part_never_gets_more_time_than_the_whole() {
-        let whole = Deadline::after(Duration::from_secs(3));
-        assert_eq!(whole.within(Duration::from_secs(9)), whole);
-        assert_eq!(whole.within(Duration::from_secs(1)).left(), Duration::from_secs(1));
+    async fn a_part_never_gets_more_time_than_its_caller() {
+        let total = Deadline::after(Duration::from_secs(3));
+        assert_eq!(total.within(Duration::from_secs(9)), total);
+        assert_eq!(total.within(Duration::from_secs(1)).left(), Duration::from_secs(1));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn work_that_hangs_is_cut_off() {
+    async fn work_that_hangs_is_dropped_at_the_deadline() {
         let deadline = Deadline::after(Duration::from_secs(1));
         assert_eq!(deadline.limit(pending::<()>()).await, Err(Elapsed));
         assert!(deadline.has_passed());

@@ -1,4 +1,5 @@
-//! Walks the plan: starts each step when those before it are done, races them with shutdown, emits events. No SQL, no words.
+//! Executes the plan: starts each step when its predecessors are done, stops all on a signal, emits events. No SQL,
+//! no texts.
 
 use std::{cell::Cell, future, pin::pin, time::Duration};
 
@@ -26,10 +27,10 @@ use crate::{
     },
 };
 
-/// What ends running siblings when a blocking step fails.
+/// The signal that ends running siblings when a blocking step fails.
 const SIBLING_FAILED: i32 = libc::SIGTERM;
 
-/// What ended the start-up: the step, if one did, and why.
+/// The cause that ended the start-up, and its step, if it was a step.
 pub(crate) struct Blocked {
     pub(crate) step: Option<usize>,
     pub(crate) details: FailureDetails,
@@ -41,7 +42,7 @@ impl From<Failure> for Blocked {
     }
 }
 
-/// Works through the plan. Returns once nothing runs any more.
+/// Executes the plan. Returns once no step is running.
 pub(crate) async fn run(
     plan: &Plan,
     state: &RunState,
@@ -106,7 +107,7 @@ impl Engine<'_> {
                         stopper.stop(SIBLING_FAILED);
                         blocked = Some(Blocked { step: Some(step), details });
                     }
-                    // A stopped step is rolled back under the lock.
+                    // After a failure, the lock is still needed for the rollback.
                     if self.interrupted.get().is_none() && blocked.is_none() && !self.locked_steps_left(&done) {
                         self.state.lock.release().await;
                     }
@@ -116,7 +117,7 @@ impl Engine<'_> {
         self.unless_interrupted(blocked.map_or(Ok(()), Err), done.iter().filter(|done| **done).count())
     }
 
-    /// The result, unless a signal arrived: it decides the code.
+    /// Returns the result, unless a signal arrived: the signal then determines the exit code.
     fn unless_interrupted(&self, result: Result<(), Blocked>, finished: usize) -> Result<(), Blocked> {
         let Some(signal) = self.interrupted.get() else { return result };
         let blocked = result.err();
@@ -139,7 +140,7 @@ impl Engine<'_> {
         stopper.stop(signal);
     }
 
-    /// The work's result; None if a signal arrived and the shutdown's time is over but for the reserve.
+    /// Returns the work's result; None if a signal arrived and the shutdown's time is over, except for the reserve.
     async fn ending<T>(
         &self,
         signals: &mut Signals,
@@ -158,7 +159,7 @@ impl Engine<'_> {
         }
     }
 
-    /// Returns when the shutdown's time is over but for the reserve; pends if no signal has arrived.
+    /// Returns when the shutdown's time is over, except for the reserve; pends if no signal has arrived.
     async fn passed(&self, reserve: Duration) {
         let shutdown = self.state.context.processes.shutdown();
         if shutdown.has_begun() {
@@ -168,7 +169,7 @@ impl Engine<'_> {
         }
     }
 
-    /// Runs one step, and returns the failure that must end the start-up, if there is any.
+    /// Runs one step, and returns the failure if it must end the start-up.
     async fn step(&self, step: usize, asked: Stop) -> Option<FailureDetails> {
         let started = Instant::now();
         let Step { action, on_failure, .. } = &self.plan.steps[step].step;
@@ -176,8 +177,8 @@ impl Engine<'_> {
             Decision::Run => Ok(None),
             Decision::Skip { reason } => Ok(Some(reason.clone())),
             Decision::DecidedAtItsTurn { pending } => {
-                let look = is_pending(&self.state.context, *pending);
-                match Box::pin(asked.clone().race(look)).await {
+                let inspection = is_pending(&self.state.context, *pending);
+                match Box::pin(asked.clone().race(inspection)).await {
                     Ok(Ok(true)) => Ok(None),
                     Ok(Ok(false)) => Ok(Some(wording::NOTHING_PENDING.into())),
                     Ok(Err(failure)) => Err(failure),
@@ -193,7 +194,7 @@ impl Engine<'_> {
             Ok(None) => {
                 self.report.emit(&Event::StepStarted { step });
                 self.state.history.at(&self.plan.steps[step].step.name);
-                // Not the action itself: its arguments may hold what came from a secret variable.
+                // The action itself is not logged: its arguments may contain a secret variable's value.
                 tracing::debug!(step, kind = action.kind(), "step");
                 let emit = |event| self.report.emit(&event);
                 Box::pin(steps::run(action, Context::new(step, self.state, asked, &emit))).await
@@ -220,7 +221,7 @@ impl Engine<'_> {
         }
     }
 
-    /// Writes down how the step ended, if this run is one that is recorded.
+    /// Records the end of the step, if this run is recorded.
     async fn record(&self, step: usize, took: Duration, result: &Result<String, FailureDetails>) {
         let (outcome, message) = match result {
             Ok(summary) => ("ok", summary.clone()),

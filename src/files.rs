@@ -1,8 +1,7 @@
-//! All file work that may hang (a FIFO, a device, a dead network mount), kept off the one thread that reacts to signals.
-//!
-//! A hanging call cannot be ended: the thread stays behind, and the program ends without it. Functions that end in
-//! `_now` block: they are for work inside of `within`, and for the time before a runtime starts. `clippy.toml` bans the
-//! standard library's calls everywhere else, apart from `/proc` and descriptors that are open already.
+//! Runs all file operations that may hang (a FIFO, a device, a dead network mount) outside the thread that handles
+//! signals. A hanging call cannot be ended: its thread remains, and the program exits without it. Functions that end
+//! in `_now` block: they are for work inside `within`, and for the time before a runtime starts. `clippy.toml` bans
+//! the standard library's calls everywhere else, except for `/proc` and open descriptors.
 #![expect(clippy::disallowed_methods, reason = "the one place that touches files")]
 
 use std::{
@@ -22,15 +21,15 @@ use tokio::task::JoinHandle;
 
 use crate::{deadline::Deadline, words};
 
-/// How many calls may hang at once; one more fails instead of taking another thread.
-const MOST: usize = 64;
+/// The number of calls that may hang at the same time; a further call fails instead of using another thread.
+const MAX_HANGING: usize = 64;
 
-/// What takes longer lies on a dead mount, or is a FIFO.
+/// The time limit of a file operation; a longer one is on a dead mount or a FIFO.
 pub(crate) const TIMEOUT: Duration = Duration::from_secs(10);
 
 static RUNNING: AtomicUsize = AtomicUsize::new(0);
 
-/// Runs file work in a thread of its own; a time-out is an error like any other, and leaves the work to itself.
+/// Runs file work in its own thread. A time-out is returned as an error; the work continues unobserved.
 pub(crate) fn within<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
@@ -43,11 +42,11 @@ pub(crate) fn within<T: Send + 'static>(
     }
 }
 
-/// Starts at once, so that the future does not hold the work.
+/// Starts immediately, so that the future does not own the work.
 fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> impl Future<Output = io::Result<T>> {
-    let one_more = |running| (running < MOST).then_some(running + 1);
+    let one_more = |running| (running < MAX_HANGING).then_some(running + 1);
     let counted = RUNNING.fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
     let started = counted.is_ok().then(|| {
         tokio::task::spawn_blocking(move || {
@@ -58,15 +57,14 @@ fn blocking<T: Send + 'static>(
     });
     async move {
         let Some(started) = started else {
-            return Err(io::Error::other(format!("{MOST} earlier file operations still hang")));
+            return Err(io::Error::other(format!("{MAX_HANGING} earlier file operations still hang")));
         };
-        // The runtime ends, or the work panicked.
+        // The runtime is shutting down, or the work panicked.
         started.await.unwrap_or_else(|error| Err(io::Error::other(error)))
     }
 }
 
-/// A blocking question that is asked again and again: while it hangs, asking waits for its answer, and no further
-/// thread is taken.
+/// A blocking query that is repeated: while it hangs, further calls wait for its answer and use no further thread.
 pub(crate) struct Outstanding<T>(Option<JoinHandle<io::Result<T>>>);
 
 impl<T> Default for Outstanding<T> {
@@ -76,7 +74,7 @@ impl<T> Default for Outstanding<T> {
 }
 
 impl<T: Send + 'static> Outstanding<T> {
-    /// Dropping the future loses nothing: the next call gets the answer.
+    /// Cancel safe: after the future is dropped, the next call gets the answer.
     pub(crate) async fn ask(
         &mut self,
         question: impl FnOnce() -> io::Result<T> + Send + 'static,
@@ -88,14 +86,14 @@ impl<T: Send + 'static> Outstanding<T> {
     }
 }
 
-/// A regular file's whole text.
+/// Reads a regular file as text.
 pub(crate) fn read(path: &Path, limit: Duration) -> impl Future<Output = io::Result<String>> + use<> {
     let path = path.to_owned();
     within(limit, move || text(read_now(&path, u64::MAX)?))
 }
 
-/// The whole of a regular file, or an error if it is larger than so many bytes. Anything else is neither waited for nor
-/// emptied.
+/// Reads a regular file, or fails if it is larger than `most` bytes. Anything else is an error; nothing is read from
+/// a FIFO or a device.
 pub(crate) fn read_now(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     bytes(open_regular(path)?, most)
 }
@@ -107,7 +105,7 @@ pub(crate) fn beginning_now(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// A text that may also come from a pipe (`<(...)` of a shell), which is waited for.
+/// Reads text that may also come from a pipe (`<(...)` of a shell); waits for the pipe.
 pub(crate) fn read_text_now(path: &Path, most: u64) -> io::Result<String> {
     text(bytes(File::open(path)?, most)?)
 }
@@ -129,13 +127,13 @@ fn bytes(file: File, most: u64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// An error if it is not UTF-8.
+/// Fails if the bytes are not UTF-8.
 pub(crate) fn text(bytes: Vec<u8>) -> io::Result<String> {
     String::from_utf8(bytes)
         .map_err(|_| io::Error::new(io::ErrorKind::InvalidData, "stream did not contain valid UTF-8"))
 }
 
-/// Of the file that a link leads to.
+/// The metadata of the file, after following links.
 pub(crate) fn metadata_now(path: &Path) -> io::Result<Metadata> {
     std::fs::metadata(path)
 }
@@ -144,7 +142,7 @@ pub(crate) fn list_now(folder: &Path) -> io::Result<ReadDir> {
     std::fs::read_dir(folder)
 }
 
-/// Whether the kernel would allow it.
+/// Whether the kernel would allow the access.
 pub(crate) fn access_now(path: &Path, flags: AccessFlags) -> io::Result<()> {
     access(path, flags).map_err(io::Error::from)
 }
@@ -153,7 +151,7 @@ pub(crate) fn remove_now(path: &Path) -> io::Result<()> {
     std::fs::remove_file(path)
 }
 
-/// Writes beside the file and renames, so that no reader ever sees half of it.
+/// Writes a new file next to the target and renames it, so that no reader ever sees a partial file.
 pub(crate) fn replace(
     path: &Path,
     text: String,
@@ -163,26 +161,26 @@ pub(crate) fn replace(
     within(limit, move || replace_now(&path, text.as_bytes()))
 }
 
-/// The same, in the calling thread.
+/// Like `replace`, in the calling thread.
 pub(crate) fn replace_now(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut temporary = path.as_os_str().to_owned();
     temporary.push(format!(".{}.new", std::process::id()));
     let temporary = PathBuf::from(temporary);
     std::fs::write(&temporary, bytes).and_then(|()| std::fs::rename(&temporary, path)).inspect_err(|_| {
-        // A file that could not be put in its place is of no use.
+        // The temporary file is useless if the rename failed.
         let _ = std::fs::remove_file(&temporary);
     })
 }
 
-/// Writes into the file itself, in the calling thread; it is made if it is absent.
+/// Overwrites or creates the file itself, in the calling thread.
 pub(crate) fn overwrite_now(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut options = OpenOptions::new();
-    // Opened without waiting: a FIFO that nobody reads is an error.
+    // Non-blocking: a FIFO without a reader is an error.
     options.write(true).truncate(true).create(true).custom_flags(libc::O_NONBLOCK);
     options.open(path)?.write_all(bytes)
 }
 
-/// A file that needs no place, to be read from its beginning by whoever inherits it.
+/// An anonymous file, for a child that inherits it and reads it from the beginning.
 pub(crate) fn in_memory(name: &str, text: &str) -> io::Result<OwnedFd> {
     let mut file = File::from(memfd_create(name, MFdFlags::empty())?);
     file.write_all(text.as_bytes())?;
@@ -200,12 +198,12 @@ mod tests {
     use crate::deadline::{Deadline, Elapsed};
 
     #[tokio::test]
-    async fn a_question_that_hangs_is_asked_once() {
+    async fn a_query_that_hangs_is_started_once() {
         let (answer, hangs) = mpsc::channel();
         let mut question = Outstanding::default();
         let soon = || Deadline::after(Duration::from_millis(20));
         assert_eq!(soon().limit(question.ask(move || Ok(hangs.recv().unwrap()))).await.err(), Some(Elapsed));
-        let never = || unreachable!("the first question still hangs");
+        let never = || unreachable!("the first query still hangs");
         assert_eq!(soon().limit(question.ask(never)).await.err(), Some(Elapsed));
         answer.send(7).unwrap();
         assert_eq!(question.ask(never).await.unwrap(), 7);

@@ -1,4 +1,4 @@
-//! How `run` logs: the words of the command line, the environment and the file.
+//! Defines the log formats and levels of `run`, for the command line, the environment and the file.
 
 use clap::ValueEnum;
 
@@ -14,7 +14,7 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// From the most important to the least.
+/// From the most to the least important.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
 pub(crate) enum LogLevel {
     Error,

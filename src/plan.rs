@@ -1,5 +1,5 @@
-//! Computes the plan: configuration, environment and role become ordered steps with decisions. Pure: it
-//! touches nothing, and what can only be known at a step's turn is said to be so.
+//! Computes the plan: configuration, environment and role become ordered steps with decisions. Pure: a condition that
+//! depends on the database is marked as decided when the step starts.
 
 mod rendered;
 
@@ -12,13 +12,13 @@ use crate::{
     failure::Failure,
 };
 
-/// The ordered steps after conditions are decided.
+/// The ordered steps, with their conditions evaluated.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Plan {
     pub(crate) role: Option<String>,
     /// In the order of the file, which is always a valid order.
     pub(crate) steps: Vec<Planned>,
-    /// The server's program; its arguments may hold what came from a variable.
+    /// The server's program; its arguments may contain a variable's value.
     pub(crate) server: Option<String>,
 }
 
@@ -26,7 +26,7 @@ pub(crate) struct Plan {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Planned {
     pub(crate) step: Step,
-    /// Positions of the steps that must be done before it starts.
+    /// Positions of the steps that must be done before this one starts.
     pub(crate) after: Vec<usize>,
     pub(crate) decision: Decision,
 }
@@ -38,7 +38,7 @@ pub(crate) enum Decision {
     Skip {
         reason: String,
     },
-    /// Runs if something is pending there when its turn comes.
+    /// Runs if migrations are pending in this scope when the step starts.
     DecidedAtItsTurn {
         #[serde(serialize_with = "rendered::scope")]
         pending: Scope,
@@ -46,7 +46,7 @@ pub(crate) enum Decision {
 }
 
 impl Plan {
-    /// The steps that are not done while everything they come after is: those to start, and those that run.
+    /// The steps that are not done but whose predecessors are: those to start, and those that run.
     pub(crate) fn ready(&self, done: &[bool]) -> Vec<usize> {
         let is_done = |step: usize| done.get(step).copied().unwrap_or(false);
         let ready = |at: &usize| !is_done(*at) && self.steps[*at].after.iter().all(|step| is_done(*step));
@@ -54,7 +54,7 @@ impl Plan {
     }
 }
 
-/// Decides every step.
+/// Decides the conditions of every step.
 pub(crate) fn plan(config: &Config) -> Result<Plan, Failure> {
     let role = config.role.as_deref();
     let steps = config.steps.iter().enumerate().map(|(at, step)| {
@@ -72,7 +72,7 @@ pub(crate) fn plan(config: &Config) -> Result<Plan, Failure> {
     })
 }
 
-/// Whether this argv runs no step: it begins with one of `server.passthrough`.
+/// Whether this argv runs no step, because it begins with an entry of `server.passthrough`.
 pub(crate) fn passes_through(passthrough: &[Vec<String>], argv: &[String]) -> bool {
     passthrough.iter().any(|beginning| match (beginning.split_first(), argv.split_first()) {
         (Some((program, words)), Some((given, rest))) => {
@@ -112,11 +112,11 @@ fn either<'n>(names: impl IntoIterator<Item = &'n String>) -> String {
     names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")
 }
 
-/// Whether the pattern matches the whole text: `*` stands for any characters, `?` for one.
+/// Whether the pattern matches the whole text: `*` is any text, `?` one character.
 fn matches(pattern: &str, text: &str) -> bool {
     let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
     let (mut p, mut t) = (0, 0);
-    // Where to go on if what follows the last star does not fit: one character further into the text.
+    // The position to resume from if the text after the last star does not match: one character later.
     let mut retry = None;
     while t < text.len() {
         match pattern.get(p) {

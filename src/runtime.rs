@@ -1,4 +1,4 @@
-//! The asynchronous runtime with the reaper and the signals in it, for as long as steps run.
+//! Runs the asynchronous runtime with the reaper and the signals, for as long as steps run.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use crate::{
     process::{Inherited, Processes, Signals},
 };
 
-/// What a shutdown may take in all, where nothing else is configured: Docker kills after 10 s.
+/// The default time limit of a shutdown: Docker kills after 10 s.
 pub(crate) const SHUTDOWN_BUDGET: Duration = Duration::from_secs(8);
 
-/// Runs the work to its end on this thread. The runtime's other threads (name look-ups) are not waited for.
+/// Runs the work to its end on this thread. Does not wait for the runtime's other threads (name resolution).
 pub(crate) fn block_on<T>(
     inherited: &Inherited,
     shutdown_budget: Duration,
@@ -43,7 +43,7 @@ pub(crate) fn until_signalled<T>(
     )
 }
 
-/// The same, of work on a state; where a signal ended the work, `then` follows, within the shutdown's time.
+/// Like `until_signalled`, with a state: after a signal, `then` runs within the shutdown's time.
 pub(crate) fn until_signalled_then<S, T>(
     inherited: &Inherited,
     state: impl FnOnce(Processes) -> S,
@@ -58,10 +58,10 @@ pub(crate) fn until_signalled_then<S, T>(
             result = work(&state) => result,
         };
         if let Err(failure @ Failure::Interrupted { .. }) = &result {
-            // What has no time left is found by the next run, as after a kill.
+            // What this run does not finish, the next run recovers, as after a kill.
             let _ = processes.shutdown().deadline().limit(then(&state, failure)).await;
         }
-        // What the work had started got TERM when it was dropped.
+        // The programs of the work got TERM when it was dropped.
         processes.finish(false).await;
         result
     })

@@ -1,42 +1,42 @@
-//! As much of an HTTP/1.1 client as a probe needs: one GET, its status, and a short body.
+//! A minimal HTTP/1.1 client for probes: one GET, its status, and a short body.
 
 use std::io::{self, ErrorKind};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// More than any head or body that a probe has a use for.
-const LONGEST: usize = 1_000_000;
+/// The largest accepted head or body.
+const MAX_BYTES: usize = 1_000_000;
 
-/// Asks for `target`; `headers` are whole lines.
+/// A GET request for `target`; `headers` are complete lines.
 pub(crate) struct Request<'a> {
     pub(crate) host: &'a str,
     pub(crate) target: &'a str,
     pub(crate) headers: &'a str,
 }
 
-/// A final answer: its head was read, its body not yet.
+/// A final answer: its head was read, its body was not.
 pub(crate) struct Answer {
     pub(crate) status: u16,
     head: String,
-    /// What came behind the head.
+    /// The bytes received after the head.
     rest: Vec<u8>,
 }
 
 impl Request<'_> {
-    /// Sends the request and reads the answer's head. The server will end the connection behind its answer.
+    /// Sends the request and reads the answer's head. The server closes the connection after its answer.
     pub(crate) async fn send<S>(&self, stream: &mut S) -> io::Result<Answer>
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
         let Self { host, target, headers } = self;
         if [host, target].iter().any(|part| part.contains(|c: char| c.is_control() || c == ' ')) {
-            return Err(io::Error::new(ErrorKind::InvalidInput, "the address cannot be asked for"));
+            return Err(io::Error::new(ErrorKind::InvalidInput, "the address is not a valid request target"));
         }
         let agent = concat!("portcullis/", env!("CARGO_PKG_VERSION"));
         let text = format!(
             "GET {target} HTTP/1.1\r\nHost: {host}\r\nUser-Agent: {agent}\r\nConnection: close\r\n{headers}\r\n"
         );
-        // A server that answers and closes at once may have read nothing; what counts is its answer.
+        // A server that answers and closes immediately may not read the request; only its answer counts.
         let sent = stream.write_all(text.as_bytes()).await;
         let mut bytes = Vec::new();
         loop {
@@ -47,12 +47,15 @@ impl Request<'_> {
                 if !(100..200).contains(&status) {
                     return Ok(Answer { status, head, rest });
                 }
-                // 100 and 103 announce the answer.
+                // Statuses 100 and 103 precede the answer.
                 bytes = rest;
             }
-            if bytes.len() > LONGEST || stream.read_buf(&mut bytes).await? == 0 {
+            if bytes.len() > MAX_BYTES || stream.read_buf(&mut bytes).await? == 0 {
                 sent?;
-                return Err(io::Error::new(ErrorKind::UnexpectedEof, "the connection ended without one"));
+                return Err(io::Error::new(
+                    ErrorKind::UnexpectedEof,
+                    "the connection ended without an answer",
+                ));
             }
         }
     }
@@ -64,17 +67,18 @@ impl Answer {
         pairs.filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
     }
 
-    /// As many bytes as are announced, or up to the connection's end.
+    /// Reads as many bytes as are announced, or up to the end of the connection.
     pub(crate) async fn body(mut self, stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
-        let length = self.header("Content-Length").and_then(|length| length.parse().ok()).unwrap_or(LONGEST);
-        let length = length.min(LONGEST);
+        let length =
+            self.header("Content-Length").and_then(|length| length.parse().ok()).unwrap_or(MAX_BYTES);
+        let length = length.min(MAX_BYTES);
         while self.rest.len() < length && stream.read_buf(&mut self.rest).await? > 0 {}
         self.rest.truncate(length);
         Ok(self.rest)
     }
 }
 
-/// From `HTTP/1.1 200 OK`.
+/// The status of `HTTP/1.1 200 OK`.
 fn status(head: &str) -> io::Result<u16> {
     let mut words = head.split([' ', '\r']);
     let version = words.next().filter(|version| version.starts_with("HTTP/1."));
@@ -106,7 +110,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn answers_are_read_as_far_as_they_go() {
+    async fn a_body_ends_at_its_length_or_with_the_connection() {
         let early = "HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n";
         for (answer, status, body) in [
             ("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nokay", 200, "ok"),
@@ -118,7 +122,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_is_not_http_is_an_error() {
+    async fn an_answer_that_is_not_http_is_an_error() {
         for answer in
             ["", "HTTP/1.1 200 OK\r\n", "SSH-2.0-x\r\n\r\n", "HTTP/1.1 twenty\r\n\r\n", "HTTP/2 200\r\n\r\n"]
         {
@@ -127,7 +131,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn no_line_can_be_smuggled_into_the_request() {
+    async fn no_header_line_can_be_injected_into_the_request() {
         let request = Request { host: "h", target: "/x HTTP/1.1\r\nA: b", headers: "" };
         assert!(request.send(&mut tokio::io::duplex(9).0).await.is_err());
     }

@@ -1,4 +1,5 @@
-//! TCP connections to a host by its name: looked up afresh, and all of its addresses raced (RFC 8305, "happy eyeballs").
+//! Connects to a host by its name: resolves it each time, and races all of its addresses (RFC 8305, "happy
+//! eyeballs").
 
 pub(crate) mod http;
 
@@ -16,17 +17,17 @@ use tokio::{
 
 use crate::{deadline::Deadline, files::Outstanding, words::duration};
 
-/// Where the usual base images keep the certificates that `update-ca-certificates` and its like maintain.
+/// The certificate bundles of common base images, which `update-ca-certificates` and similar programs maintain.
 pub(crate) const CERTIFICATE_BUNDLES: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
-/// An address that is silent for so long delays the next one no longer (RFC 8305, section 8).
+/// The time after which a silent address no longer delays the next one (RFC 8305, section 8).
 const STAGGER: Duration = Duration::from_millis(250);
 
-/// For the look-up and all addresses together; the next attempt may find other addresses.
+/// The time limit for resolution and all addresses; the next attempt may find other addresses.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A host and a port, connected to once or again and again.
+/// A host and a port, for one or more connections.
 pub(crate) struct Target {
     host: String,
     port: u16,
@@ -39,7 +40,7 @@ impl Target {
         Self { host, port, lookup: Outstanding::default() }
     }
 
-    /// `host:port` as people write it, with an IPv6 address in brackets.
+    /// `host:port` in the usual form, with an IPv6 address in brackets.
     pub(crate) fn name(&self) -> String {
         if self.host.contains(':') {
             format!("[{}]:{}", self.host, self.port)
@@ -48,22 +49,22 @@ impl Target {
         }
     }
 
-    /// Connects to the address that answers first, or says why none does.
+    /// Connects to the first address that answers, or returns why none does.
     pub(crate) async fn connect(&mut self, deadline: Deadline) -> Result<TcpStream, String> {
         let deadline = deadline.within(CONNECT_TIMEOUT);
         let limit = deadline.left();
         let (host, port) = (self.host.clone(), self.port);
         let look_up = self.lookup.ask(move || Ok((host.as_str(), port).to_socket_addrs()?.collect()));
         match deadline.limit(look_up).await {
-            Ok(Ok(addresses)) => race(by_turns(addresses), deadline).await,
+            Ok(Ok(addresses)) => race(alternate_families(addresses), deadline).await,
             Ok(Err(error)) => Err(format!("cannot resolve `{}`: {}", self.host, reason(&error))),
             Err(_) => Err(format!("cannot resolve `{}`: no answer in {}", self.host, duration(limit))),
         }
     }
 }
 
-/// The families alternate, beginning with the one that the system prefers (RFC 8305, section 4).
-fn by_turns(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+/// Alternates the families, starting with the one that the system prefers (RFC 8305, section 4).
+fn alternate_families(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let preferred = addresses.first().is_some_and(SocketAddr::is_ipv4);
     let (first, second): (Vec<_>, Vec<_>) =
         addresses.into_iter().partition(|address| address.is_ipv4() == preferred);
@@ -106,7 +107,7 @@ async fn race(addresses: Vec<SocketAddr>, deadline: Deadline) -> Result<TcpStrea
     }
 }
 
-/// The cause without the decoration that the standard library puts around it.
+/// The cause without the standard library's decoration.
 fn reason(error: &io::Error) -> String {
     let text = error.to_string();
     let text = text.split_once(" (os error").map_or(text.as_str(), |(words, _)| words);
@@ -121,14 +122,14 @@ mod tests {
 
     use super::*;
 
-    /// An address that never answers: the listener's queue is full. It lasts as long as the value.
-    struct BlackHole {
+    /// An address that never answers, because the listener's queue is full. It exists as long as the value.
+    struct SilentAddress {
         address: SocketAddr,
         _listener: TcpListener,
         _queue: Vec<std::net::TcpStream>,
     }
 
-    impl BlackHole {
+    impl SilentAddress {
         fn new() -> Self {
             let socket = TcpSocket::new_v4().unwrap();
             socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
@@ -141,8 +142,8 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_host_whose_first_address_is_a_black_hole_is_reached() {
-        let hole = BlackHole::new();
+    async fn a_host_with_a_silent_first_address_is_reached() {
+        let hole = SilentAddress::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let deadline = Deadline::after(Duration::from_secs(8));
@@ -152,7 +153,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn an_address_that_refuses_delays_the_next_one_by_nothing() {
+    async fn an_address_that_refuses_does_not_delay_the_next_one() {
         let refuses = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addresses = vec![refuses, listener.local_addr().unwrap()];
@@ -162,21 +163,21 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn addresses_that_are_all_silent_are_named_at_the_deadline() {
-        let hole = BlackHole::new();
+    async fn a_time_out_names_all_silent_addresses() {
+        let hole = SilentAddress::new();
         let why = race(vec![hole.address], Deadline::after(Duration::from_millis(400))).await.unwrap_err();
         assert!(why.starts_with(&format!("cannot connect to {}: no answer in ", hole.address)), "{why}");
     }
 
     #[test]
-    fn families_take_turns() {
+    fn address_families_alternate() {
         let address = |text: &str| -> SocketAddr { format!("{text}:1").parse().unwrap() };
-        let found = by_turns(["[::1]", "[::2]", "[::3]", "10.0.0.1"].map(address).into());
+        let found = alternate_families(["[::1]", "[::2]", "[::3]", "10.0.0.1"].map(address).into());
         assert_eq!(found, ["[::1]", "10.0.0.1", "[::2]", "[::3]"].map(address));
     }
 
     #[tokio::test]
-    async fn a_name_that_cannot_be_resolved_is_named() {
+    async fn a_failed_resolution_names_the_host() {
         let mut target = Target::new("no-such-host.invalid", 1);
         let why = target.connect(Deadline::after(Duration::from_secs(9))).await.unwrap_err();
         assert!(why.starts_with("cannot resolve `no-such-host.invalid`: "), "{why}");

@@ -1,4 +1,4 @@
-//! How a plan is written: as text in 80 columns, and the words of its JSON.
+//! Renders a plan as text in 80 columns and as JSON.
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 
@@ -6,11 +6,11 @@ use super::{Decision, Plan, Planned};
 use crate::config::{OnFailure, Scope};
 
 const WIDTH: usize = 80;
-/// Longer names push their own line out of the columns.
+/// A longer name breaks the columns of its own line only.
 const WIDEST_NAME: usize = 32;
 
 impl Plan {
-    /// One line a step: number, name, kind and decision, in columns.
+    /// One line per step: number, name, kind and decision, in columns.
     pub(crate) fn text(&self) -> String {
         let number = self.steps.len().to_string().len();
         let longest = self.steps.iter().map(|step| step.step.name.chars().count()).max().unwrap_or(0);
@@ -57,7 +57,7 @@ impl Planned {
     }
 }
 
-/// Writes words behind the columns, on as many lines as they need.
+/// Writes words after the columns, on as many lines as they need.
 fn wrap(text: &mut String, start: &str, words: &str) {
     let indent = start.chars().count().min(WIDTH / 2 + 10);
     let mut line = start.to_owned();

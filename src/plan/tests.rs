@@ -1,4 +1,4 @@
-//! Plans from small configurations, and the laws of their order.
+//! Tests plans of small configurations, and properties of their order.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use insta::assert_snapshot;
@@ -53,7 +53,7 @@ fn config(env: &Environment, role: Option<&str>) -> Config {
 }
 
 #[test]
-fn a_plan_says_what_runs_and_why_the_rest_does_not() {
+fn a_plan_shows_what_runs_and_why_the_rest_does_not() {
     let env = Environment::from([("SKIP_MIGRATIONS", "yes")]);
     let plan = plan(&config(&env, Some("web"))).unwrap();
     assert_snapshot!(plan.text(), @r#"
@@ -77,7 +77,7 @@ fn a_plan_says_what_runs_and_why_the_rest_does_not() {
 }
 
 #[test]
-fn a_role_is_needed_only_where_a_step_asks_for_it() {
+fn a_role_is_required_only_if_a_step_has_a_role_condition() {
     let failure = plan(&config(&Environment::default(), None)).unwrap_err();
     assert_eq!(failure.to_string(), "the step `broker` needs `role` in the configuration");
     let empty = of_text("", &Environment::default(), None).unwrap();
@@ -123,7 +123,7 @@ fn a_shell_passes_through_and_the_server_does_not() {
     }
 }
 
-/// Plans whose steps come after everything, nothing or some of the steps above.
+/// Plans whose steps come after all, none or some of the steps above.
 fn plans() -> impl Strategy<Value = Plan> {
     prop::collection::vec((0..3_u8, any::<u16>()), 0..12).prop_map(|orders| {
         let steps = orders.iter().enumerate().map(|(at, (order, mask))| Planned {

@@ -1,4 +1,4 @@
-//! `bootstrap`: creates the configured demo tenants that are absent, and migrates those that exist.
+//! Runs `bootstrap` steps: creates the absent demo tenants, and migrates those that exist.
 
 use super::context::Context;
 use crate::{actions::provision::bootstrap::bootstrap, outcome::FailureDetails};

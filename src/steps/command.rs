@@ -1,6 +1,5 @@
-//! The `command` step: runs a program until it succeeds, its attempts are used up, or a signal ends it.
-//!
-//! No shell is involved. Whatever ends an attempt, its whole process tree is gone before the next begins.
+//! Runs `command` steps: repeats a program until it succeeds, its attempts are used up, or a signal ends it. No shell
+//! is involved. The process tree of an attempt is gone before the next attempt starts.
 
 use std::{collections::VecDeque, io, time::Duration};
 
@@ -16,7 +15,7 @@ use crate::{
     words::duration,
 };
 
-/// Runs the command and returns in words how it ended.
+/// Runs the command and returns how it ended.
 pub(crate) async fn run(
     step: usize,
     command: &config::Command,
@@ -25,7 +24,7 @@ pub(crate) async fn run(
     on_event: &dyn Fn(Event),
 ) -> Result<String, FailureDetails> {
     if command.background {
-        return stay(command, processes, shutdown).await;
+        return start_background(command, processes, shutdown).await;
     }
     let schedule =
         Schedule { first: command.backoff, max: command.max_backoff, total: command.total_timeout };
@@ -68,8 +67,8 @@ pub(crate) async fn run(
     }
 }
 
-/// Starts a program that stays, and is done.
-async fn stay(
+/// Starts a background program; the step is done once it runs.
+async fn start_background(
     command: &config::Command,
     processes: &Processes,
     shutdown: &mut Stop,
@@ -84,7 +83,7 @@ async fn stay(
         }
     };
     match started {
-        Ok(crate::process::ExitReason::Started) => Ok("started, and stays".into()),
+        Ok(crate::process::ExitReason::Started) => Ok("started in the background".into()),
         Ok(reason) => Ok(reason.accepted(program, &[]).map(exited)?),
         Err(error) => Err(not_spawned(program, &error).into()),
     }
@@ -98,21 +97,21 @@ struct Attempt<'a> {
     on_event: &'a dyn Fn(Event),
 }
 
-/// Why an attempt failed.
+/// A failed attempt.
 struct Failed {
     failure: Failure,
-    /// Another attempt could help, and nothing of this one is left.
+    /// Another attempt could succeed, and no process of this one is left.
     repeatable: bool,
     last: VecDeque<String>,
 }
 
 impl Attempt<'_> {
-    /// From the start of the program until its tree is gone.
+    /// Runs the program until its process tree is gone.
     async fn run(&self, processes: &Processes, shutdown: &mut Stop) -> Result<i32, Failed> {
         let Self { step, command, allowed, on_event } = *self;
         let program = program(command);
         let deadline = Deadline::after(allowed);
-        // What is done once is done under the lock, and does not outlive its holder.
+        // A step that runs once per release runs under the lock, and must not outlive the lock's holder.
         let child = child(command);
         let spawned = if command.once { processes.spawn_fenced(&child) } else { processes.spawn(&child) };
         let tree = match spawned {
@@ -162,17 +161,17 @@ fn exited(code: i32) -> String {
 }
 
 fn warnings(program: &str, grace: Duration, finished: &Finished) -> Vec<String> {
-    let mut found = Vec::new();
+    let mut notes = Vec::new();
     if finished.cut.is_none() && finished.leftovers > 0 {
-        found.push(match finished.leftovers {
-            1 => format!("`{program}` left a process behind, which was ended"),
-            many => format!("`{program}` left {many} processes behind, which were ended"),
+        notes.push(match finished.leftovers {
+            1 => format!("`{program}` left a process behind; it was terminated"),
+            many => format!("`{program}` left {many} processes behind; they were terminated"),
         });
     }
     if finished.killed && !matches!(finished.cut, Some(StopReason::Stopped(_))) {
-        found.push(format!("`{program}` did not end within {} and was killed", duration(grace)));
+        notes.push(format!("`{program}` did not end within {} and was killed", duration(grace)));
     } else if finished.killed {
-        found.push(format!("`{program}` did not end in time and was killed"));
+        notes.push(format!("`{program}` did not end in time and was killed"));
     }
-    found
+    notes
 }

@@ -1,4 +1,4 @@
-//! What a step may use, and how it reports.
+//! Provides what a step may use, and its reporting.
 
 use std::{
     cell::{Cell, RefCell},
@@ -13,7 +13,7 @@ use crate::{
     outcome::{ActionEvent, event::Event},
 };
 
-/// How often progress is worth an event; the report decides which of them become lines.
+/// The shortest interval between two progress events; the report decides which become lines.
 const EVERY: Duration = Duration::from_millis(200);
 
 /// What a step may use.
@@ -22,36 +22,36 @@ pub(crate) struct Context<'a> {
     pub(crate) step: usize,
     pub(crate) state: &'a RunState,
     pub(crate) stop: Stop,
-    pub(crate) tell: &'a dyn Fn(Event),
+    pub(crate) on_event: &'a dyn Fn(Event),
     progress: Throttle,
 }
 
 impl<'a> Context<'a> {
-    pub(crate) fn new(position: usize, state: &'a RunState, stop: Stop, tell: &'a dyn Fn(Event)) -> Self {
-        Self { step: position, state, stop, tell, progress: Throttle::default() }
+    pub(crate) fn new(position: usize, state: &'a RunState, stop: Stop, on_event: &'a dyn Fn(Event)) -> Self {
+        Self { step: position, state, stop, on_event, progress: Throttle::default() }
     }
 
     pub(crate) fn note(&self, text: String) {
-        (self.tell)(Event::Note { step: self.step, text });
+        (self.on_event)(Event::Note { step: self.step, text });
     }
 
     pub(crate) fn warn(&self, text: String) {
-        (self.tell)(Event::Warning { step: self.step, text });
+        (self.on_event)(Event::Warning { step: self.step, text });
     }
 
     pub(crate) fn progress(&self, done: usize, total: usize, what: &str) {
         let event = Event::Progress { step: self.step, done, total, what: what.to_owned() };
         if let Some(event) = self.progress.add(event, done == 0 || done == total) {
-            (self.tell)(event);
+            (self.on_event)(event);
         }
     }
 
-    /// What an action that works on several tenants reports.
+    /// Reports an event of an action that works on several tenants.
     pub(crate) fn report(&self, event: ActionEvent) {
         match event {
             ActionEvent::Note(text) => self.note(text),
             ActionEvent::Output { tenant, stream, line } => {
-                (self.tell)(Event::Output { step: self.step, stream, tenant, line });
+                (self.on_event)(Event::Output { step: self.step, stream, tenant, line });
             }
             ActionEvent::Progress { done, total, what } => {
                 self.progress.done.replace(Some(format!("{done} of {total} {what}")));
@@ -61,35 +61,35 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// How far the step had come, in words.
+    /// The last progress, for messages.
     pub(super) fn done(&self) -> Option<String> {
         self.progress.done.take()
     }
 
-    /// The last progress before a tenant that takes long would otherwise never be told.
-    pub(super) async fn tell_late_progress(&self) -> ! {
+    /// Emits progress that was held back, so that a slow tenant does not hide it.
+    pub(super) async fn emit_late_progress(&self) -> ! {
         loop {
             sleep(EVERY).await;
             if let Some(event) = self.progress.late() {
-                (self.tell)(event);
+                (self.on_event)(event);
             }
         }
     }
 }
 
-/// Lets progress through now and then.
+/// Limits how often progress is emitted.
 #[derive(Default)]
 struct Throttle {
-    /// How far the step has come, in words, for when it is interrupted.
+    /// The last progress, for the message of an interruption.
     done: RefCell<Option<String>>,
-    /// When progress was last let through.
+    /// When progress was last emitted.
     last: Cell<Option<Instant>>,
-    /// Progress that came too soon after that.
+    /// Progress that was held back because the interval had not passed.
     pending: RefCell<Option<Event>>,
 }
 
 impl Throttle {
-    /// The event, if it may be told now.
+    /// The event, if it may be emitted now.
     fn add(&self, event: Event, at_once: bool) -> Option<Event> {
         self.pending.replace(Some(event));
         let due = at_once || self.last.get().is_none_or(|last| last.elapsed() >= EVERY);

@@ -1,4 +1,4 @@
-//! `migrate`: applies what is pending in the shared schema or in every tenant.
+//! Runs `migrate` steps: applies pending migrations in the shared schema or in every tenant.
 
 use super::context::Context;
 use crate::{actions::migrate::apply, config::Scope, outcome::FailureDetails};

@@ -1,4 +1,4 @@
-//! The kinds of step, one file each: they do one thing, and say what they saw.
+//! Runs the kinds of step, one file each. A step does one thing and returns the result.
 
 pub(crate) mod bootstrap;
 pub(crate) mod command;
@@ -41,20 +41,20 @@ async fn run_now(
     locked: Option<&Locked<'_>>,
 ) -> Result<String, FailureDetails> {
     if let Action::Command(command) = action {
-        let Context { step, state, stop, tell, .. } = context;
+        let Context { step, state, stop, on_event, .. } = context;
         let command = if command.once { &once::named(command, &state.context.run) } else { command };
         let processes = &state.context.processes;
-        return state.lock.fenced(command::run(*step, command, processes, stop, tell)).await;
+        return state.lock.fenced(command::run(*step, command, processes, stop, on_event)).await;
     }
     let context = &*context;
-    // Everything else may end anywhere: SQL rolls back with its connection.
+    // All other actions may end at any point: SQL is rolled back with its connection.
     let mut stop = context.stop.clone();
     let work = async {
         match action {
             Action::Wait(wait) => {
                 let database = context.state.context.database().ok();
-                wait::wait(context.step, wait, database, context.tell).await?;
-                Ok("there".into())
+                wait::wait(context.step, wait, database, context.on_event).await?;
+                Ok("ready".into())
             }
             Action::Sql { run, timeout, .. } => sql::run(run, *timeout, locked, context).await,
             Action::Migrate(scope) => migrate::run(*scope, context).await,
@@ -63,16 +63,16 @@ async fn run_now(
             Action::Command(_) => Ok(String::new()),
         }
     };
-    let told = async {
+    let reported = async {
         tokio::select! {
             biased;
             done = work => done,
-            never = context.tell_late_progress() => never,
+            never = context.emit_late_progress() => never,
         }
     };
-    let result = Box::pin(stop.race(context.state.lock.fenced(told))).await;
+    let result = Box::pin(stop.race(context.state.lock.fenced(reported))).await;
     result.unwrap_or_else(|signal| {
-        let failure = Failure::Interrupted { signal, doing: "while it was under way".into() };
+        let failure = Failure::Interrupted { signal, doing: "while it ran".into() };
         Err(FailureDetails { done: context.done(), ..FailureDetails::from(failure) })
     })
 }

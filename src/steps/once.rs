@@ -1,5 +1,5 @@
-//! `once_per_release = true`: a step that is done once a release, under the lock, and skipped only if the record of runs says
-//! that this step of this release was done. Killed between its end and its record, it is done again.
+//! Runs steps with `once_per_release = true` under the lock, once per release. A step is skipped only if the history
+//! records it for this release. A step that was killed before its record is run again.
 
 use sha2::{Digest, Sha256};
 
@@ -11,15 +11,15 @@ use crate::{
     words::hex,
 };
 
-/// Whether the step is left to do.
+/// Whether the step must run.
 pub(super) enum OnceDecision<'a> {
-    /// Another run did it already; in words.
+    /// Another run has completed it; a message says which.
     Done(String),
-    /// Under the lock.
+    /// The step must run, under this lock.
     Todo(Locked<'a>),
 }
 
-/// What the step does, as a digest; None if it is done at every start. A step that was changed is another step.
+/// A digest of the step's action; None if the step runs at every start. A changed step counts as another step.
 pub(super) fn what(action: &Action) -> Option<String> {
     match action {
         Action::Sql { run, once: true, .. } => Some(digest(run)),
@@ -33,11 +33,12 @@ pub(super) fn what(action: &Action) -> Option<String> {
     }
 }
 
-/// Asks the record, then acquires the lock and asks again: another run may have done it meanwhile.
+/// Reads the history, acquires the lock and reads again, because another run may have completed the step in the
+/// meantime.
 pub(super) async fn turn<'a>(context: &Context<'a>, what: &str) -> Result<OnceDecision<'a>, Failure> {
     let state = context.state;
     let name = &state.context.config.steps[context.step].name;
-    // Without a manifest there is no release to do it for.
+    // Without a manifest, the release is unknown.
     state.context.expectation().await?;
     if let Some(done) = history::who_did(&state.context, name, what).await? {
         return Ok(OnceDecision::Done(format!("done for this release by run {} at {}", done.run, done.time)));
@@ -50,14 +51,14 @@ pub(super) async fn turn<'a>(context: &Context<'a>, what: &str) -> Result<OnceDe
     Ok(OnceDecision::Todo(locked))
 }
 
-/// The command with the run's name, by which the next holder of the lock ends what it left in the database.
+/// The command with the run's application name, by which the next lock holder ends its orphaned backends.
 pub(super) fn named(command: &Command, run: &str) -> Command {
     let mut command = command.clone();
     command.env.entry("PGAPPNAME".into()).or_insert_with(|| Secret::new(format!("portcullis:{run}")));
     command
 }
 
-/// Writes down that it was done. A failure says so: the next start would do it again.
+/// Records that the step is done. A failure is reported, because the next start would repeat the step.
 pub(super) async fn done(context: &Context<'_>, locked: &Locked<'_>, what: &str) -> Result<(), Failure> {
     let state = context.state;
     locked.check().await?;

@@ -1,27 +1,27 @@
-//! Computes how long to pause before the next attempt. Pure: it never sleeps and never asks the time.
+//! Computes the pause before the next attempt. Pure: it never sleeps and never reads the clock.
 
 use std::time::Duration;
 
-/// Pauses that double from `first` up to `max`, each shortened by jitter to between a half and the whole,
-/// so that replicas that fail together do not come back together.
+/// Pauses that double from `first` up to `max`. Jitter shortens each to between 50% and 100%, so that replicas that
+/// fail together do not retry together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Schedule {
     pub(crate) first: Duration,
     pub(crate) max: Duration,
-    /// For all attempts with their pauses; None sets no limit.
+    /// The limit for all attempts and pauses; None sets no limit.
     pub(crate) total: Option<Duration>,
 }
 
 impl Schedule {
-    /// The pause after the attempt of that number, counted from 1. `jitter` is from 0 to 1.
+    /// The pause after this attempt, counted from 1. `jitter` is from 0 to 1.
     pub(crate) fn pause(&self, attempt: u32, jitter: f64) -> Duration {
         let doublings = attempt.saturating_sub(1).min(31);
-        let whole = self.first.saturating_mul(1 << doublings).min(self.max);
-        let half = whole / 2;
-        half + whole.saturating_sub(half).mul_f64(jitter.clamp(0.0, 1.0))
+        let full = self.first.saturating_mul(1 << doublings).min(self.max);
+        let half = full / 2;
+        half + full.saturating_sub(half).mul_f64(jitter.clamp(0.0, 1.0))
     }
 
-    /// The same pause, or None if no time is left for another attempt once it is over.
+    /// Like `pause`, but None if the time is over after the pause.
     pub(crate) fn next(&self, attempt: u32, jitter: f64, elapsed: Duration) -> Option<Duration> {
         let pause = self.pause(attempt, jitter);
         match self.total {
@@ -47,10 +47,10 @@ mod tests {
         for (attempt, shortest, longest, why) in [
             (1, 125, 250, "the first pause is as configured"),
             (2, 250, 500, "the second is twice as long"),
-            (3, 500, 1000, "and so on"),
+            (3, 500, 1000, "the third is four times as long"),
             (4, 1000, 2000, "up to the cap"),
-            (5, 1000, 2000, "which it keeps"),
-            (u32::MAX, 1000, 2000, "for ever"),
+            (5, 1000, 2000, "it stays at the cap"),
+            (u32::MAX, 1000, 2000, "it never exceeds the cap"),
             (0, 125, 250, "an attempt before the first counts as the first"),
         ] {
             assert_eq!(schedule.pause(attempt, 0.0), ms(shortest), "{why}");
@@ -59,11 +59,11 @@ mod tests {
     }
 
     #[test]
-    fn no_attempt_follows_when_its_pause_would_use_up_the_time() {
+    fn no_attempt_follows_a_pause_that_exceeds_the_time_limit() {
         let schedule = Schedule { first: ms(1000), max: ms(8000), total: Some(ms(3000)) };
         for (elapsed, next, why) in [
-            (0, Some(ms(1000)), "there is time"),
-            (1999, Some(ms(1000)), "there is a little time"),
+            (0, Some(ms(1000)), "enough time is left"),
+            (1999, Some(ms(1000)), "little time is left"),
             (2000, None, "the pause would end at the deadline"),
             (9000, None, "the deadline has passed"),
         ] {
@@ -73,13 +73,13 @@ mod tests {
         assert_eq!(
             endless.next(1, 1.0, Duration::MAX),
             Some(ms(1000)),
-            "without a limit there is always time"
+            "without a limit, time is always left"
         );
     }
 
     proptest! {
         #[test]
-        fn a_pause_is_between_half_and_whole_and_never_above_the_cap(
+        fn a_pause_is_between_half_and_all_of_its_length_and_never_above_the_cap(
             first in 0..100_000_u64, max in 0..100_000_u64, attempt: u32, jitter in 0.0..=1.0_f64,
         ) {
             let schedule = Schedule { first: ms(first), max: ms(max), total: None };

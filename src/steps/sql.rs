@@ -1,4 +1,4 @@
-//! `sql`: statements against the shared database.
+//! Runs `sql` steps: statements in the shared database.
 
 use std::{ops::Deref, time::Duration};
 

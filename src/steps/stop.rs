@@ -1,12 +1,12 @@
-//! The wish that everything running end: a signal that arrived, or a sibling that failed.
+//! Requests the end of all running steps, after a signal or a sibling's failure.
 
 use tokio::sync::watch;
 
-/// The asking side, which the engine holds.
+/// The requesting side, held by the engine.
 #[derive(Debug)]
 pub(crate) struct Stopper(watch::Sender<Option<i32>>);
 
-/// The listening side, one for each step.
+/// The receiving side, one per step.
 #[derive(Debug, Clone)]
 pub(crate) struct Stop(watch::Receiver<Option<i32>>);
 
@@ -16,7 +16,7 @@ pub(crate) fn pair() -> (Stopper, Stop) {
 }
 
 impl Stopper {
-    /// Asks; the first signal asked for stays.
+    /// Requests the end; the first signal is kept.
     pub(crate) fn stop(&self, signal: i32) {
         self.0.send_if_modified(|asked| {
             let first = asked.is_none();
@@ -27,7 +27,7 @@ impl Stopper {
 }
 
 impl Stop {
-    /// The signal to pass on to children; pends as long as nobody asks.
+    /// The signal to send to children; pends until the end is requested.
     pub(crate) async fn requested(&mut self) -> i32 {
         loop {
             if let Some(signal) = *self.0.borrow_and_update() {
@@ -39,8 +39,8 @@ impl Stop {
         }
     }
 
-    /// The future's result, or the signal that asked for the end first. The future is then dropped: only
-    /// for work that may end anywhere, such as SQL, which rolls back with its connection.
+    /// Returns the future's result, or the signal if the end is requested first. The future is then dropped, so it
+    /// must be safe to end at any point, as SQL is: it is rolled back with its connection.
     pub(crate) async fn race<T>(&mut self, work: impl Future<Output = T>) -> Result<T, i32> {
         tokio::select! {
             biased;

@@ -1,4 +1,4 @@
-//! `verify`: asks the gate.
+//! Runs `verify` steps: the gate.
 
 use super::context::Context;
 use crate::{
@@ -28,7 +28,7 @@ pub(super) async fn run(verify: &Verify, context: &Context<'_>) -> Result<String
         return Err(details);
     };
     let summary = format!("{}; {}", chain(&details.failure), how.words());
-    (context.tell)(Event::Opened { step: context.step, how, details });
+    (context.on_event)(Event::Opened { step: context.step, how, details });
     Ok(summary)
 }
 
@@ -43,7 +43,7 @@ async fn ask(verify: &Verify, context: &Context<'_>) -> Result<String, FailureDe
     };
     let on_event = |last, elapsed| {
         let what = "everything to be complete".into();
-        (context.tell)(Event::Waiting { step: context.step, what, last, elapsed });
+        (context.on_event)(Event::Waiting { step: context.step, what, last, elapsed });
     };
     let judgement = verify::verify(&context.state.context, &context.state.lock, &asked, &on_event).await?;
     for warning in wording::warnings(&judgement) {
@@ -53,7 +53,7 @@ async fn ask(verify: &Verify, context: &Context<'_>) -> Result<String, FailureDe
         context.warn(warning);
     }
     let accepted = judgement.accepted();
-    (context.tell)(Event::Judged {
+    (context.on_event)(Event::Judged {
         step: context.step,
         complete: judgement.count(Outcome::Complete) - accepted,
         accepted,

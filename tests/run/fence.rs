@@ -181,7 +181,11 @@ fn an_orphaned_backend_is_ended_before_any_change() {
     command.args(["-c", "BEGIN; INSERT INTO a.item VALUES (7); SELECT pg_sleep(3600); COMMIT"]);
     let left = Running::start(command, false);
     project.until_sleeping();
-    project.start().exits(0).prints("terminating an earlier run's session first").prints("the server started");
+    project
+        .start()
+        .exits(0)
+        .prints("terminating an earlier run's session first")
+        .prints("the server started");
     left.wait().prints("terminating connection due to administrator command");
     assert!(project.database.column("SELECT n::text FROM a.item").is_empty());
 }

@@ -30,7 +30,7 @@ fn parallel_waits_end_independently() {
     fs::write(portcullis.path("ready"), "").unwrap();
     running.wait_for_line("file: ok");
     answer(http, ["503 Service Unavailable", "200 OK"]);
-    running.wait_for_line("it answered 503 Service Unavailable");
+    running.wait_for_line("the answer is 503 Service Unavailable");
     running.wait_for_line("http: ok");
     let _listener = TcpListener::bind(("127.0.0.1", tcp)).unwrap();
     running.wait().exits(0).prints("tcp: ok").prints(STARTED);
@@ -50,7 +50,7 @@ fn a_wait_that_times_out_reports_the_last_cause() {
             "connection refused",
         ),
         ("tcp = { address = \"no-such-host.invalid:1\", timeout = \"1s\" }".into(), "cannot resolve"),
-        ("file = { path = \"never\", timeout = \"1s\" }".into(), "there is no such file"),
+        ("file = { path = \"never\", timeout = \"1s\" }".into(), "the file does not exist"),
         (format!("redis = {{ url = \"redis://127.0.0.1:{}\", timeout = \"1s\" }}", free_port()), "refused"),
         (format!("amqp = {{ url = \"amqp://127.0.0.1:{}\", timeout = \"1s\" }}", free_port()), "refused"),
     ] {

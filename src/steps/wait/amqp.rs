@@ -1,7 +1,6 @@
-//! `wait.amqp`: an AMQP 0-9-1 broker such as RabbitMQ; connect, log in, open the virtual host, close.
-//!
-//! Only the handshake is spoken, in the few frames of `frame`. Source: the AMQP 0-9-1 specification, chapters 2.2
-//! and 4.2, and RabbitMQ's `authentication_failure_close` extension.
+//! Waits for an AMQP 0-9-1 broker such as RabbitMQ: connects, logs in, opens the virtual host, closes. Implements
+//! only the handshake, with the frames of `frame`. Source: the AMQP 0-9-1 specification, chapters 2.2 and 4.2, and
+//! RabbitMQ's `authentication_failure_close` extension.
 
 mod frame;
 
@@ -18,10 +17,10 @@ use crate::{
     deadline::Deadline,
 };
 
-/// Asks the broker to say that a login was refused; without it, it would only hang up.
-const SAYS_REFUSALS: &str = "authentication_failure_close";
+/// Requests an explicit rejection of a failed login; without it, the broker only closes the connection.
+const EXPLICIT_REJECTION: &str = "authentication_failure_close";
 
-/// What a broker answers with where the virtual host, or a login, is refused for good.
+/// The reply code of a broker that permanently rejects a login or the access to the virtual host.
 const ACCESS_REFUSED: u16 = 403;
 const NOT_ALLOWED: u16 = 530;
 
@@ -55,8 +54,8 @@ impl Probe for Amqp {
     }
 }
 
-/// What an address says: `amqp://USER:PASSWORD@HOST:PORT/VHOST`, each part percent-encoded. As in Celery, all that
-/// stands behind the first slash is the virtual host, and nothing there means the virtual host `/`.
+/// The credentials of an address `amqp://USER:PASSWORD@HOST:PORT/VHOST`, with each part percent-encoded. As in
+/// Celery, the text after the first slash is the virtual host; empty means `/`.
 struct Login {
     user: Vec<u8>,
     password: Vec<u8>,
@@ -78,24 +77,24 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(stream: S, login: &Login) -
     let no_answer = |fault: Fault| Attempt::NotYet(fault.to_string());
     let mut channel = Channel::open(stream).await.map_err(no_answer)?;
     let start = expect(&mut channel, START, login).await?;
-    let says_refusals = start.holds(SAYS_REFUSALS);
+    let rejects_explicitly = start.holds(EXPLICIT_REJECTION);
 
     channel.send(START_OK, &start_ok(login)).await.map_err(no_answer)?;
     let tune = match channel.receive().await {
-        // Hanging up is the only refusal that a broker without the extension knows.
-        Err(Fault::Closed) if !says_refusals => {
-            return Err(Attempt::Never("it hung up on the login".into()));
+        // A broker without the extension rejects a login only by closing the connection.
+        Err(Fault::Closed) if !rejects_explicitly => {
+            return Err(Attempt::Never("it closed the connection at the login".into()));
         }
         answer => judge(answer, TUNE, login)?,
     };
-    // What the broker proposes is as good as anything for a connection that ends at once.
+    // Any parameters are fine for a connection that ends immediately.
     channel.send(TUNE_OK, &tune).await.map_err(no_answer)?;
 
     let vhost = Arguments::default().short_text(&login.vhost).short_text(b"").octet(0);
     channel.send(OPEN, &vhost).await.map_err(no_answer)?;
     expect(&mut channel, OPEN_OK, login).await?;
 
-    // It answered what was asked; taking leave only spares the broker's log a warning.
+    // The probe has succeeded; closing cleanly only avoids a warning in the broker's log.
     if channel.send(CLOSE, &Arguments::default().short(200).short_text(b"").short(0).short(0)).await.is_ok() {
         let _ = channel.receive().await;
     }
@@ -103,7 +102,7 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(stream: S, login: &Login) -
 }
 
 fn start_ok(login: &Login) -> Arguments {
-    let capabilities = Arguments::default().short_text(SAYS_REFUSALS.as_bytes()).octet(b't').octet(1);
+    let capabilities = Arguments::default().short_text(EXPLICIT_REJECTION.as_bytes()).octet(b't').octet(1);
     let properties = Arguments::default()
         .short_text(b"product")
         .octet(b'S')
@@ -127,7 +126,7 @@ async fn expect<S: AsyncRead + AsyncWrite + Unpin>(
     judge(channel.receive().await, wanted, login)
 }
 
-/// The arguments of the method that was due, or what its absence means.
+/// Returns the arguments of the expected method, or the result that another answer means.
 fn judge(
     answer: Result<(Method, Arguments), Fault>,
     wanted: Method,
@@ -137,16 +136,16 @@ fn judge(
         Ok((method, arguments)) if method == wanted => Ok(arguments),
         Ok((CLOSE, arguments)) => Err(refusal(&arguments, login)),
         Ok((CLOSE_OK, _)) | Err(Fault::Closed) => Err(Attempt::NotYet(Fault::Closed.to_string())),
-        Ok((method, _)) => Err(Attempt::NotYet(format!("an answer that was not asked for: {method:?}"))),
+        Ok((method, _)) => Err(Attempt::NotYet(format!("an unexpected answer: {method:?}"))),
         Err(Fault::Version) => Err(Attempt::Never(Fault::Version.to_string())),
         Err(fault) => Err(Attempt::NotYet(fault.to_string())),
     }
 }
 
-/// A broker that is full or on its way down refuses everybody for a while; what is refused to us stays refused.
+/// A broker that is full or shutting down rejects every client temporarily; other rejections are permanent.
 fn refusal(arguments: &Arguments, login: &Login) -> Attempt {
     let (code, text) = arguments.reply();
-    // The first sentence says it; the second sends the reader to the broker's log.
+    // The first sentence is the cause; the second refers to the broker's log.
     let mut why = format!("{code} {}", text.split(". ").next().unwrap_or_default().trim_end_matches('.'));
     let password = String::from_utf8_lossy(&login.password);
     if !password.is_empty() && login.password != login.user {

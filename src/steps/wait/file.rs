@@ -1,4 +1,4 @@
-//! `wait.file`: whether a file exists.
+//! Waits until a file exists.
 
 use std::{
     fs::Metadata,
@@ -17,7 +17,7 @@ use crate::{
     words::duration,
 };
 
-/// A file system that is silent for so long is reported; it is not asked again before it answers.
+/// A file system that is silent for this time is reported; it is queried again only after it answers.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) struct File {
@@ -44,11 +44,11 @@ impl Probe for File {
             match limit.limit(answer).await {
                 Ok(Ok(_)) => Attempt::Ready,
                 Ok(Err(error)) if error.kind() == ErrorKind::NotFound => {
-                    Attempt::NotYet("there is no such file".into())
+                    Attempt::NotYet("the file does not exist".into())
                 }
-                Ok(Err(error)) => Attempt::NotYet(format!("cannot look at it: {error}")),
+                Ok(Err(error)) => Attempt::NotYet(format!("cannot inspect it: {error}")),
                 Err(_) => Attempt::NotYet(format!(
-                    "the file system gives no answer in {}",
+                    "the file system does not answer within {}",
                     duration(ANSWER_TIMEOUT)
                 )),
             }
@@ -64,12 +64,12 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn a_file_is_ready_as_soon_as_it_exists_also_as_a_fifo_that_nobody_opens() {
+    async fn a_file_is_ready_as_soon_as_it_exists_even_if_it_is_a_fifo_without_a_reader() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ready");
         let mut file = File::new(&path);
         let deadline = Deadline::after(Duration::from_secs(9));
-        assert_eq!(file.probe(deadline).await, Attempt::NotYet("there is no such file".into()));
+        assert_eq!(file.probe(deadline).await, Attempt::NotYet("the file does not exist".into()));
         nix::unistd::mkfifo(&path, nix::sys::stat::Mode::S_IRWXU).unwrap();
         assert_eq!(file.probe(deadline).await, Attempt::Ready);
     }

@@ -1,4 +1,4 @@
-//! `wait.http`: GET, and the status decides.
+//! Waits for an HTTP server: GET with an accepted status.
 
 use base64::prelude::{BASE64_STANDARD, Engine};
 use futures_util::future::{FutureExt, LocalBoxFuture};
@@ -8,12 +8,12 @@ use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 use super::{probe::Probe, service::Service};
 use crate::{config::url::Endpoint, database::Attempt, deadline::Deadline, net::http::Request};
 
-/// What a request cannot hold as it is.
+/// Characters that a request target must encode.
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'{').add(b'}');
 
 pub(super) struct Http<'a> {
     url: &'a Endpoint,
-    /// The statuses that count; none means 200 to 399.
+    /// The accepted statuses; empty means 200 to 399.
     accepted: &'a [u16],
     service: Service,
 }
@@ -37,7 +37,7 @@ impl<'a> Http<'a> {
 }
 
 impl Probe for Http<'_> {
-    /// Without credentials and without the query, which may hold a key.
+    /// The URL without credentials and without the query, which may contain a key.
     fn name(&self) -> String {
         let path = target(self.url).split('?').next().unwrap_or_default().to_owned();
         format!("`{}://{}{path}`", self.url.scheme, authority(self.url))
@@ -59,8 +59,8 @@ fn judge(code: u16, accepted: &[u16]) -> Attempt {
     let status = StatusCode::from_u16(code).map_or_else(|_| code.to_string(), |status| status.to_string());
     match code {
         _ if ready => Attempt::Ready,
-        401 | 403 => Attempt::Never(format!("it answered {status}")),
-        _ => Attempt::NotYet(format!("it answered {status}")),
+        401 | 403 => Attempt::Never(format!("the answer is {status}")),
+        _ => Attempt::NotYet(format!("the answer is {status}")),
     }
 }
 
@@ -110,7 +110,7 @@ mod tests {
         Endpoint::of(url).unwrap()
     }
 
-    /// Serves one connection: `status` if the request is for `/health?deep=1` and brings `authorization`, else 404.
+    /// Serves one connection: `status` if the request is for `/health?deep=1` and has `authorization`, else 404.
     async fn serve(status: u16, authorization: Option<&'static str>) -> u16 {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -132,7 +132,7 @@ mod tests {
         port
     }
 
-    async fn told(url: &Endpoint, accepted: &[u16]) -> String {
+    async fn outcome(url: &Endpoint, accepted: &[u16]) -> String {
         let deadline = Deadline::after(std::time::Duration::from_secs(20));
         match Http::new(url, accepted).probe(deadline).await {
             Attempt::Ready => "ready".into(),
@@ -142,36 +142,36 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_status_decides() {
+    async fn an_accepted_status_is_ready() {
         for (status, accepted, expected) in [
             (200, &[][..], "ready"),
             (302, &[], "ready"),
-            (503, &[], "not yet: it answered 503 Service Unavailable"),
-            (404, &[], "not yet: it answered 404 Not Found"),
-            (401, &[], "never: it answered 401 Unauthorized"),
-            (403, &[], "never: it answered 403 Forbidden"),
+            (503, &[], "not yet: the answer is 503 Service Unavailable"),
+            (404, &[], "not yet: the answer is 404 Not Found"),
+            (401, &[], "never: the answer is 401 Unauthorized"),
+            (403, &[], "never: the answer is 403 Forbidden"),
             (401, &[401], "ready"),
-            (200, &[204], "not yet: it answered 200 OK"),
+            (200, &[204], "not yet: the answer is 200 OK"),
         ] {
             let port = serve(status, None).await;
             let url = endpoint(&format!("http://127.0.0.1:{port}/health?deep=1"));
-            assert_eq!(told(&url, accepted).await, expected, "{status} with {accepted:?}");
+            assert_eq!(outcome(&url, accepted).await, expected, "{status} with {accepted:?}");
         }
     }
 
     #[tokio::test]
-    async fn credentials_in_the_address_log_in() {
+    async fn credentials_in_the_url_are_sent() {
         // printf 'me:p@ss' | base64
         let port = serve(200, Some("Basic bWU6cEBzcw==")).await;
         let url = endpoint(&format!("http://me:p%40ss@127.0.0.1:{port}/health?deep=1"));
-        assert_eq!(told(&url, &[]).await, "ready");
+        assert_eq!(outcome(&url, &[]).await, "ready");
     }
 
     #[tokio::test]
-    async fn a_server_that_hangs_up_is_asked_again() {
+    async fn a_server_that_closes_the_connection_is_retried() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = endpoint(&format!("http://{}/", listener.local_addr().unwrap()));
         tokio::spawn(async move { drop(listener.accept().await.unwrap()) });
-        assert!(told(&url, &[]).await.starts_with("not yet: no HTTP answer: "));
+        assert!(outcome(&url, &[]).await.starts_with("not yet: no HTTP answer: "));
     }
 }

@@ -1,6 +1,5 @@
-//! The `wait` step: probes what is awaited until it is ready, refuses for good, or the time is over.
-//!
-//! A new kind of wait is one new file with a `Probe`, and one line in `probe` here.
+//! Runs `wait` steps: probes a target until it is ready, permanently fails, or the time is over. A new kind of wait
+//! needs a new file with a `Probe` and a line in `probe` here.
 
 mod amqp;
 mod file;
@@ -24,7 +23,7 @@ use crate::{
     outcome::event::Event,
 };
 
-/// Waits. `say` hears why it is not ready yet, whenever the cause changes and every ten seconds.
+/// Waits for the target. Reports why it is not ready when the cause changes and every ten seconds.
 pub(crate) async fn wait(
     step: usize,
     wait: &config::Wait,
@@ -77,7 +76,7 @@ mod tests {
     use crate::config::url::Endpoint;
 
     #[test]
-    fn what_is_awaited_is_named_without_its_password() {
+    fn messages_name_the_target_without_its_password() {
         let url = |text: &str| Endpoint::of(text).unwrap();
         for (awaited, words) in [
             (WaitTarget::Tcp { host: "db".into(), port: 5432 }, "`db:5432`"),

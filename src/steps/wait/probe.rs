@@ -1,14 +1,14 @@
-//! What every kind of wait can do.
+//! Defines what every kind of wait implements.
 
 use futures_util::future::LocalBoxFuture;
 
 use crate::{database::Attempt, deadline::Deadline};
 
-/// One thing that is awaited.
+/// A target to wait for.
 pub(super) trait Probe {
-    /// In words that hold no password.
+    /// The target's name for messages, without a password.
     fn name(&self) -> String;
 
-    /// One attempt. It limits its own connection; the deadline is that of the attempt.
+    /// Makes one attempt. It limits its own connection; the deadline is that of the attempt.
     fn probe(&mut self, deadline: Deadline) -> LocalBoxFuture<'_, Attempt>;
 }

@@ -1,6 +1,5 @@
-//! `wait.redis`: Redis or Valkey; connect, log in, select the database, PING.
-//!
-//! Source: the Redis serialization protocol, version 2. Each of these commands is answered by one line.
+//! Waits for Redis or Valkey: connects, logs in, selects the database, sends PING. Source: the Redis serialization
+//! protocol, version 2. The answer to each of these commands is one line.
 
 use std::io::{self, ErrorKind};
 
@@ -17,7 +16,7 @@ use crate::{
     deadline::Deadline,
 };
 
-/// No answer to these commands is longer.
+/// The longest answer to these commands.
 const LONGEST_LINE: u64 = 8 * 1024;
 
 pub(super) struct Redis<'a> {
@@ -54,7 +53,7 @@ impl<'a> Redis<'a> {
                 None => send(&mut stream, &["AUTH", password]).await,
             };
             match answer {
-                // Before version 6 there were no users.
+                // Redis had no users before version 6.
                 Err(Fault::Refused(line))
                     if self.user.is_some() && line.contains("wrong number of arguments") =>
                 {
@@ -77,9 +76,9 @@ impl<'a> Redis<'a> {
             }
             Err(Fault::Refused(line)) => line,
         };
-        // The first sentence tells the cause; DENIED goes on for a page.
+        // The first sentence is the cause; a DENIED error has many more.
         let mut why = line.split(". ").next().unwrap_or_default().trim_end_matches('.').to_owned();
-        // A proxy that does not know AUTH may quote it.
+        // A proxy that does not know AUTH may quote the command.
         if let Some(password) = self.password.filter(|password| !password.is_empty()) {
             why = why.replace(password, "<secret>");
         }
@@ -105,14 +104,14 @@ impl Probe for Redis<'_> {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum VerifyRequest {
-    /// AUTH and SELECT: what they refuse stays refused, unless the server is merely full.
+    /// AUTH and SELECT: rejections are permanent, unless the server is only full.
     Login,
     Ping,
 }
 
-/// Why a command came to nothing.
+/// Why a command failed.
 enum Fault {
-    /// The server's error, with its code first.
+    /// The server's error, beginning with its code.
     Refused(String),
     Io(io::Error),
 }
@@ -123,7 +122,7 @@ async fn send(stream: &mut BufStream<Box<dyn Stream>>, words: &[&str]) -> Result
     for word in words {
         command += &format!("${}\r\n{word}\r\n", word.len());
     }
-    // A server that is full answers and closes before it reads anything.
+    // A full server answers and closes before it reads the command.
     let sent = async { stream.write_all(command.as_bytes()).await.and(stream.flush().await) }.await;
     let mut line = Vec::new();
     let read = stream.take(LONGEST_LINE).read_until(b'\n', &mut line).await;
@@ -135,7 +134,7 @@ async fn send(stream: &mut BufStream<Box<dyn Stream>>, words: &[&str]) -> Result
         (None, Ok(())) if line.is_empty() => {
             Err(Fault::Io(io::Error::new(ErrorKind::UnexpectedEof, "it closed the connection")))
         }
-        _ => Err(Fault::Io(io::Error::new(ErrorKind::InvalidData, "the answer is not Redis'"))),
+        _ => Err(Fault::Io(io::Error::new(ErrorKind::InvalidData, "the answer is not from Redis"))),
     }
 }
 

@@ -1,4 +1,4 @@
-//! A connection to a service behind a URL: its host by name, and TLS if the URL asks for it.
+//! Connects to a service by its URL: resolves the host, and uses TLS if the URL requires it.
 
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -8,7 +8,7 @@ use tokio::{
 use super::tls::{self, Roots};
 use crate::{database::Attempt, deadline::Deadline, net::Target};
 
-/// What services speak over.
+/// A byte stream to a service.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Unpin> Stream for S {}
 
@@ -23,7 +23,7 @@ impl Service {
         Self::Host { target: Target::new(host, port), tls }
     }
 
-    /// Where it is, without credentials.
+    /// The service's address, without credentials.
     pub(super) fn name(&self) -> String {
         match self {
             Self::Host { target, .. } => target.name(),

@@ -1,4 +1,4 @@
-//! `wait.tcp`: whether a port accepts connections.
+//! Waits until a port accepts connections.
 
 use futures_util::future::{FutureExt, LocalBoxFuture};
 
@@ -30,17 +30,17 @@ mod tests {
         steps::wait::wait,
     };
 
-    /// An address that nobody listens on: it was free a moment ago.
+    /// An address without a listener: its port was free a moment ago.
     async fn free() -> SocketAddr {
         TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap()
     }
 
     #[tokio::test]
-    async fn a_port_that_opens_late_is_waited_for() {
+    async fn the_wait_succeeds_once_a_late_port_opens() {
         let address = free().await;
         let tcp = WaitTarget::Tcp { host: "localhost".into(), port: address.port() };
         let (opened, causes) = (RefCell::new(None), RefCell::new(Vec::new()));
-        // The listener opens when the first refusal is heard, never before.
+        // The listener opens after the first refusal, never before.
         let on_event = |event| {
             let Event::Waiting { last, .. } = event else { return };
             causes.borrow_mut().push(last);

@@ -1,4 +1,4 @@
-//! TLS on an open connection. Trusts Mozilla's roots and the roots that the image brings along.
+//! Secures an open connection with TLS. Trusts Mozilla's roots and the roots in the image.
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -15,11 +15,11 @@ use tokio_rustls::{
 
 use crate::{database::Attempt, files, net::CERTIFICATE_BUNDLES};
 
-/// What is trusted, read at the first connection.
+/// The trusted roots, read at the first connection.
 #[derive(Default)]
 pub(super) struct Roots(Option<Arc<ClientConfig>>);
 
-/// Makes the connection secure. A certificate that cannot be trusted will not be trusted later either.
+/// Secures the connection. An untrusted certificate is a permanent failure.
 pub(super) async fn secure(
     stream: TcpStream,
     host: &str,
@@ -53,7 +53,7 @@ async fn secure_with(
 
 fn trusting(bundles: &[PathBuf]) -> Result<ClientConfig, rustls::Error> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    // An image without a bundle, or with an entry that cannot be read, still has Mozilla's roots.
+    // An image without a bundle, or with an unreadable entry, still has Mozilla's roots.
     for found in bundles.iter().filter_map(|bundle| CertificateDer::pem_file_iter(bundle).ok()) {
         roots.add_parsable_certificates(found.flatten());
     }
@@ -78,7 +78,7 @@ mod tests {
 
     use super::*;
 
-    /// A self-signed certificate for `localhost`, and a listener that shows it once.
+    /// A self-signed certificate for `localhost`, and a listener that presents it once.
     async fn server(folder: &Path) -> (TcpStream, PathBuf) {
         let (key, cert) = (folder.join("key.pem"), folder.join("cert.pem"));
         let mut openssl = Command::new("openssl");
@@ -100,14 +100,14 @@ mod tests {
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         tokio::spawn(async move {
             let (stream, _) = listener.accept().await.unwrap();
-            // The client may refuse the certificate, which the server sees as an error.
+            // The client may reject the certificate, which the server sees as an error.
             drop(TlsAcceptor::from(Arc::new(config)).accept(stream).await);
         });
         (stream, cert)
     }
 
     #[tokio::test]
-    async fn a_certificate_that_nobody_vouches_for_is_permanent() {
+    async fn an_untrusted_certificate_is_a_permanent_failure() {
         let folder = tempfile::tempdir().unwrap();
         let (stream, _) = server(folder.path()).await;
         let refusal = secure(stream, "localhost", &mut Roots::default()).await.unwrap_err();
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_certificate_for_another_name_is_permanent() {
+    async fn a_certificate_for_another_name_is_a_permanent_failure() {
         let folder = tempfile::tempdir().unwrap();
         let (stream, cert) = server(folder.path()).await;
         let refusal =
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_port_that_does_not_speak_tls_yet_is_tried_again() {
+    async fn a_port_without_tls_is_retried() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let stream = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         drop(listener.accept().await.unwrap());

@@ -1,10 +1,10 @@
-//! AMQP's frames and the encoding of methods' arguments, as far as a handshake needs them.
+//! Encodes and decodes AMQP's frames and method arguments, as far as a handshake needs them.
 
 use std::{fmt, io};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// A class and a method of it.
+/// A method, with its class.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Method(pub(super) u16, pub(super) u16);
 
@@ -17,21 +17,21 @@ pub(super) const OPEN_OK: Method = Method(10, 41);
 pub(super) const CLOSE: Method = Method(10, 50);
 pub(super) const CLOSE_OK: Method = Method(10, 51);
 
-/// What a client says first: the protocol and its version, 0-9-1.
+/// The client's greeting: the protocol and its version, 0-9-1.
 pub(super) const GREETING: [u8; 8] = *b"AMQP\0\0\x09\x01";
 
 const METHOD_FRAME: u8 = 1;
 const HEARTBEAT_FRAME: u8 = 8;
 const FRAME_END: u8 = 0xCE;
 
-/// More than any broker says of itself; what claims to be longer is not AMQP.
+/// The largest accepted frame; a larger one is not AMQP.
 const LONGEST: usize = 128 * 1024;
 
-/// Why there is no method to look at.
+/// Why no method was received.
 #[derive(Debug)]
 pub(super) enum Fault {
     Closed,
-    /// It speaks AMQP, and not this one.
+    /// The peer speaks another version of AMQP.
     Version,
     NotAmqp,
     Io(io::Error),
@@ -59,7 +59,7 @@ impl From<io::Error> for Fault {
     }
 }
 
-/// A connection on its channel 0, where connections are negotiated.
+/// A connection's channel 0, on which connections are negotiated.
 pub(super) struct Channel<S> {
     stream: S,
 }
@@ -82,7 +82,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<S> {
         Ok(())
     }
 
-    /// The next method; heartbeats are passed over.
+    /// Receives the next method; heartbeats are skipped.
     pub(super) async fn receive(&mut self) -> Result<(Method, Arguments), Fault> {
         loop {
             let mut head = [0; 7];
@@ -110,7 +110,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Channel<S> {
     }
 }
 
-/// A method's arguments, encoded.
+/// The encoded arguments of a method.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Arguments(pub(super) Vec<u8>);
 
@@ -125,7 +125,7 @@ impl Arguments {
         self
     }
 
-    /// Cut to the 255 bytes that such a text can have.
+    /// Truncates to the 255 bytes that a short text can have.
     pub(super) fn short_text(mut self, text: &[u8]) -> Self {
         let text = &text[..text.len().min(usize::from(u8::MAX))];
         self.0.push(u8::try_from(text.len()).unwrap_or(u8::MAX));
@@ -133,7 +133,7 @@ impl Arguments {
         self
     }
 
-    /// A long text or a table, which are encoded alike.
+    /// A long text or a table; both have the same encoding.
     pub(super) fn long_text(mut self, text: &[u8]) -> Self {
         self.0.extend(length(text));
         self.0.extend(text);
@@ -149,12 +149,12 @@ impl Arguments {
         &self.0
     }
 
-    /// Whether a broker's properties name this capability: none of them names one that it does not have.
+    /// Whether the broker's properties contain this capability. A broker lists only capabilities that it has.
     pub(super) fn holds(&self, name: &str) -> bool {
         self.0.windows(name.len()).any(|window| window == name.as_bytes())
     }
 
-    /// The code and the text of a `close`.
+    /// The reply code and text of a `close`.
     pub(super) fn reply(&self) -> (u16, String) {
         let length = self.0.get(2).copied().map_or(0, usize::from);
         let text = self.0.get(3..3 + length).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! The frames of brokers that a real one cannot be brought to be at will.
+//! Tests answers that a real broker cannot be made to send on demand.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -11,7 +11,7 @@ use tokio::{
 
 use super::{frame::GREETING, *};
 
-async fn look(url: &Endpoint) -> String {
+async fn probe_once(url: &Endpoint) -> String {
     match Amqp::new(url).probe(Deadline::after(Duration::from_secs(20))).await {
         Attempt::Ready => "ready".into(),
         Attempt::NotYet(why) => format!("not yet: {why}"),
@@ -19,7 +19,7 @@ async fn look(url: &Endpoint) -> String {
     }
 }
 
-/// A method frame, byte for byte as the specification draws it.
+/// A method frame, with the bytes of the specification.
 fn frame(method: Method, arguments: &[u8]) -> Vec<u8> {
     let size = u32::try_from(arguments.len() + 4).unwrap();
     let mut frame = vec![1, 0, 0];
@@ -50,8 +50,8 @@ fn close(code: u16, text: &str) -> Vec<u8> {
     frame(CLOSE, Arguments::default().short(code).short_text(text.as_bytes()).short(0).short(0).bytes())
 }
 
-/// Answers the greeting and then each frame with the next of `answers`, hangs up after the last, and returns what
-/// it was sent.
+/// Answers the greeting and then each frame with the next of `answers`, closes after the last, and returns what it
+/// received.
 async fn scripted(answers: Vec<Vec<u8>>) -> (String, Vec<u8>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = Endpoint::of(&format!("amqp://me:hunter2@{}/v", listener.local_addr().unwrap())).unwrap();
@@ -69,23 +69,23 @@ async fn scripted(answers: Vec<Vec<u8>>) -> (String, Vec<u8>) {
         }
         sent
     };
-    tokio::join!(look(&url), server)
+    tokio::join!(probe_once(&url), server)
 }
 
 #[tokio::test]
-async fn transient_and_permanent_answers_are_told_apart() {
+async fn transient_and_permanent_answers_are_distinguished() {
     let tune = || frame(TUNE, &[0, 0, 0, 2, 0, 0, 0, 60]);
     let open_ok = || frame(OPEN_OK, &[0]);
     let heartbeat = vec![8, 0, 0, 0, 0, 0, 0, 0xCE];
     for (answers, expected) in [
-        (vec![start(SAYS_REFUSALS), tune(), vec![], open_ok(), frame(CLOSE_OK, &[])], "ready"),
+        (vec![start(EXPLICIT_REJECTION), tune(), vec![], open_ok(), frame(CLOSE_OK, &[])], "ready"),
         (vec![[heartbeat, start("")].concat(), tune(), vec![], open_ok()], "ready"),
         (vec![], "not yet: it closed the connection"),
-        (vec![start("")], "never: it hung up on the login"),
-        (vec![start(SAYS_REFUSALS)], "not yet: it closed the connection"),
+        (vec![start("")], "never: it closed the connection at the login"),
+        (vec![start(EXPLICIT_REJECTION)], "not yet: it closed the connection"),
         (
             vec![
-                start(SAYS_REFUSALS),
+                start(EXPLICIT_REJECTION),
                 close(403, "ACCESS_REFUSED - Login was refused, hunter2. See the log."),
             ],
             "never: 403 ACCESS_REFUSED - Login was refused, <secret>",
@@ -112,8 +112,8 @@ async fn transient_and_permanent_answers_are_told_apart() {
 }
 
 #[tokio::test]
-async fn the_greeting_and_the_login_are_those_of_the_specification() {
-    let (_, sent) = scripted(vec![start(SAYS_REFUSALS), close(403, "")]).await;
+async fn the_greeting_and_the_login_match_the_specification() {
+    let (_, sent) = scripted(vec![start(EXPLICIT_REJECTION), close(403, "")]).await;
     let (greeting, login) = sent.split_at(8);
     assert_eq!(greeting, b"AMQP\0\0\x09\x01");
     assert_eq!(login[..3], [1, 0, 0]);
@@ -122,8 +122,8 @@ async fn the_greeting_and_the_login_are_those_of_the_specification() {
 }
 
 #[tokio::test]
-async fn a_port_that_nobody_listens_on_is_tried_again() {
+async fn a_port_without_a_listener_is_retried() {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let url = Endpoint::of(&format!("amqp://127.0.0.1:{port}")).unwrap();
-    assert!(look(&url).await.ends_with("connection refused"));
+    assert!(probe_once(&url).await.ends_with("connection refused"));
 }

@@ -1,4 +1,4 @@
-//! The bytes of servers in states that a real one cannot be brought into at will.
+//! Tests answers that a real server cannot be made to send on demand.
 
 #![expect(clippy::unwrap_used, reason = "tests")]
 
@@ -11,7 +11,7 @@ use tokio::{
 
 use super::*;
 
-async fn look(url: &Endpoint) -> String {
+async fn probe_once(url: &Endpoint) -> String {
     match Redis::new(url).probe(Deadline::after(Duration::from_secs(20))).await {
         Attempt::Ready => "ready".into(),
         Attempt::NotYet(why) => format!("not yet: {why}"),
@@ -19,7 +19,7 @@ async fn look(url: &Endpoint) -> String {
     }
 }
 
-/// Answers whatever comes first on one connection with `answer`, and every further command with `+OK`.
+/// Answers the first command on a connection with `answer`, and every further command with `+OK`.
 async fn answering(answer: &'static str) -> Endpoint {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -35,7 +35,7 @@ async fn answering(answer: &'static str) -> Endpoint {
 }
 
 #[tokio::test]
-async fn transient_and_permanent_answers_are_told_apart() {
+async fn transient_and_permanent_answers_are_distinguished() {
     for (answer, expected) in [
         ("-LOADING dataset in memory\r\n", "not yet: LOADING dataset in memory"),
         ("-MASTERDOWN link is down\r\n", "not yet: MASTERDOWN link is down"),
@@ -49,29 +49,29 @@ async fn transient_and_permanent_answers_are_told_apart() {
             "never: ERR unknown command 'AUTH', with '<secret>'",
         ),
     ] {
-        assert_eq!(look(&answering(answer).await).await, expected, "{answer}");
+        assert_eq!(probe_once(&answering(answer).await).await, expected, "{answer}");
     }
 }
 
 #[tokio::test]
-async fn an_error_that_is_no_refusal_is_tried_again() {
+async fn an_error_that_is_not_a_rejection_is_retried() {
     let url = answering("-ERR no server connection available\r\n").await;
     let without_login = Endpoint { user: None, password: None, ..url };
-    assert_eq!(look(&without_login).await, "not yet: ERR no server connection available");
+    assert_eq!(probe_once(&without_login).await, "not yet: ERR no server connection available");
 }
 
 #[tokio::test]
-async fn a_socket_that_is_not_there_is_tried_again() {
+async fn a_missing_socket_is_retried() {
     let url = Endpoint::of("unix:///nonexistent/redis.sock?pass=right").unwrap();
-    assert!(look(&url).await.starts_with("not yet: cannot connect: "));
+    assert!(probe_once(&url).await.starts_with("not yet: cannot connect: "));
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_or_not_redis_is_tried_again() {
+async fn an_unreachable_server_or_one_that_is_not_redis_is_retried() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = Endpoint::of(&format!("redis://{}", listener.local_addr().unwrap())).unwrap();
-    let (hung_up, ()) = tokio::join!(look(&url), async { drop(listener.accept().await.unwrap()) });
-    assert!(hung_up.starts_with("not yet: no answer from Redis: "));
+    let (closed, ()) = tokio::join!(probe_once(&url), async { drop(listener.accept().await.unwrap()) });
+    assert!(closed.starts_with("not yet: no answer from Redis: "));
     drop(listener);
-    assert!(look(&url).await.ends_with("connection refused"));
+    assert!(probe_once(&url).await.ends_with("connection refused"));
 }
