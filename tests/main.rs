@@ -1,4 +1,4 @@
-//! Every test that needs the real binary, real processes or real services: one program, one folder an area.
+//! Every test that needs the real binary, real processes or real services: one program, one folder per area.
 #![expect(clippy::disallowed_methods, reason = "tests start and wait for processes themselves")]
 #![expect(clippy::expect_used, clippy::panic, clippy::unwrap_used, reason = "tests")]
 

@@ -13,9 +13,9 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteConnection},
 };
 
-/// Where the data is.
+/// The location of the data.
 pub enum Database {
-    /// The password stands in a file if one is named, which is read at every connection: it may rotate.
+    /// A password file is read at every connection, because the password may rotate.
     Postgres { options: Box<PgConnectOptions>, password: Option<PathBuf> },
     /// Holds `shared.sqlite` and `tenants/<schema>.sqlite`.
     Sqlite(PathBuf),
@@ -37,7 +37,7 @@ impl Database {
         }
     }
 
-    /// The tenant's invoices, or None where the registry does not hold the tenant.
+    /// The tenant's invoices, or None if the registry does not contain the tenant.
     pub async fn invoices(&self, tenant: &str) -> Result<Option<Vec<Invoice>>, sqlx::Error> {
         match self {
             Self::Postgres { options, password: None } => from_postgres(options, tenant).await,
@@ -64,11 +64,11 @@ async fn from_postgres(
     sqlx::query_as(AssertSqlSafe(query(&schema))).fetch_all(&mut connection).await.map(Some)
 }
 
-/// While containers come and go, their network's name server now and then knows no name for a moment.
+/// A container network's name server sometimes fails briefly while containers start and stop.
 async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
     for _ in 1..LOOK_UPS {
         match PgConnection::connect_with(options).await {
-            // The standard library has no kind for it, only these words.
+            // The standard library has no error kind for it, only this message.
             Err(sqlx::Error::Io(error))
                 if error.to_string().starts_with("failed to lookup address information") =>
             {

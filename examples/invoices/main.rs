@@ -1,4 +1,4 @@
-//! A small invoice web server: what the shipped `config.toml` hands over to.
+//! A small invoice web server, the server of the shipped `config.toml`.
 //!
 //! `invoices` serves `http://127.0.0.1:$PORT/TENANT/finance/invoices/` from that tenant's table
 //! `finance_invoice`; `invoices collectstatic FOLDER` writes the style sheet that the pages link to.
@@ -36,7 +36,7 @@ async fn main() -> ExitCode {
 
 /// Serves until TERM or INT, which end it with 0.
 async fn serve() -> Result<(), Box<dyn Error>> {
-    // As PID 1 a signal without a handler is dropped, so these come before everything that takes time.
+    // The kernel drops signals without a handler for PID 1, so the handlers are installed first.
     let mut term = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let password =

@@ -1,4 +1,4 @@
-//! Words the pages: HTML from values, nothing else.
+//! Renders the pages: HTML from values.
 
 use crate::database::Invoice;
 
@@ -18,7 +18,7 @@ pub fn invoices(tenant: &str, invoices: &[Invoice]) -> String {
     document("Invoices", &body)
 }
 
-/// A page that says what went wrong.
+/// A page that reports an error.
 pub fn problem(title: &str, detail: &str) -> String {
     document(title, &format!("<h1>{}</h1>\n<p>{}</p>", escape(title), escape(detail)))
 }

@@ -1,4 +1,4 @@
-//! Answers requests: finds the page that a path names and the status that it deserves.
+//! Handles requests: selects the page and the status for a path.
 
 use std::{convert::Infallible, path::PathBuf, sync::Arc};
 
@@ -15,16 +15,16 @@ use tokio::net::TcpListener;
 
 use crate::{database::Database, page};
 
-/// What the server serves.
+/// The state of the server.
 pub struct Site {
     pub database: Database,
-    /// Where `collectstatic` put the style sheet.
+    /// The folder into which `collectstatic` wrote the style sheet.
     pub static_root: PathBuf,
 }
 
 const HTML: &str = "text/html; charset=utf-8";
 
-/// Serves until it is dropped.
+/// Serves until the future is dropped.
 pub async fn serve(listener: TcpListener, site: Site) {
     let site = Arc::new(site);
     loop {

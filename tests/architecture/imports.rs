@@ -1,5 +1,5 @@
-//! Every import of `src`, as pairs of files: `use` declarations, and paths that begin with `crate`, `super` or `self`.
-//! Tests inside of `src` may import anything, and do not count.
+//! Every import of `src` as pairs of files: `use` declarations and paths that start with `crate`, `super` or `self`.
+//! Tests inside `src` may import anything and do not count.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,14 +7,14 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The files of `src` by the path of their module (the crate's own is empty), and what each of them hands on:
-/// `pub use` under its name.
+/// The files of `src` by their module path (empty for the crate root), with the names that each of them re-exports
+/// (`pub use`).
 struct Modules {
     files: BTreeMap<Vec<String>, String>,
     handed_on: BTreeMap<Vec<String>, Vec<String>>,
 }
 
-/// The files of `src`, relative to it, with their text but for tests and comments.
+/// The files of `src` (relative paths) with their text, without tests and comments.
 pub fn files() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut paths = Vec::new();
@@ -29,7 +29,7 @@ pub fn files() -> Vec<(String, String)> {
     paths.into_iter().map(file).collect()
 }
 
-/// Which file imports which, both relative to `src`.
+/// Pairs of importing and imported file, relative to `src`.
 pub fn all() -> BTreeSet<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut paths = Vec::new();
@@ -75,14 +75,14 @@ fn module(name: &str) -> Vec<String> {
     if name == "lib" { Vec::new() } else { name.split('/').map(str::to_owned).collect() }
 }
 
-/// The file of the innermost module that a path leads to, also by way of what another hands on.
+/// The file of the innermost module that a path leads to, also through re-exports.
 fn owner(mut path: Vec<String>, modules: &Modules) -> String {
     let handed = |path: &[String]| {
         let length = (1..=path.len()).find(|&length| modules.handed_on.contains_key(&path[..length]))?;
         let rest = path[length..].iter().cloned();
         Some(modules.handed_on[&path[..length]].iter().cloned().chain(rest).collect())
     };
-    // As far as a chain of those may reasonably be.
+    // A limit for chains of re-exports.
     for _ in 0..5 {
         path = handed(&path).unwrap_or(path);
     }
@@ -90,7 +90,7 @@ fn owner(mut path: Vec<String>, modules: &Modules) -> String {
     lengths.find_map(|length| modules.files.get(&path[..length])).expect("src/lib.rs").clone()
 }
 
-/// Without comments, texts and modules of tests.
+/// The code without comments, string literals and test modules.
 fn production_code(text: &str) -> String {
     let mut code = String::new();
     let mut rest = text;
@@ -127,12 +127,12 @@ fn production_code(text: &str) -> String {
     code
 }
 
-/// Whether a module begins here, and not only its name.
+/// True if this opens an inline module and does not only declare one.
 fn opens(code: &str) -> bool {
     code.find(['{', ';']).is_some_and(|found| code[found..].starts_with('{'))
 }
 
-/// The code's paths as they are written, and whether they are handed on.
+/// The code's paths as they are written, and whether they are re-exported.
 fn written(code: &str) -> Vec<(bool, String)> {
     let mut paths = Vec::new();
     for statement in code.split(';') {
@@ -173,7 +173,7 @@ fn expand(before: &str, tree: &str, paths: &mut Vec<String>) {
     }
 }
 
-/// None for what belongs to another crate.
+/// None for a path of another crate.
 fn absolute(path: &str, here: &[String], modules: &Modules) -> Option<Vec<String>> {
     let mut words: Vec<String> = path.split("::").map(|word| word.trim().to_owned()).collect();
     let child = || here.iter().cloned().chain(words.first().cloned()).collect::<Vec<_>>();

@@ -1,4 +1,4 @@
-//! The floors of CONTRIBUTING.md, and that no import goes up, around, or into what a floor may not see.
+//! Checks the floors of CONTRIBUTING.md: no import goes up, in a cycle, or into a module that its floor may not use.
 
 mod imports;
 mod shared_services;
@@ -9,10 +9,10 @@ use std::{
     path::Path,
 };
 
-/// Besides these and the report itself, nobody sees the report.
+/// Only these modules and the report itself may import the report.
 const SEE_REPORT: [&str; 7] = ["report", "engine", "run", "lib", "main", "notify", "status"];
 
-/// The object that every byte leaves through, which commands are given.
+/// The output object that commands receive.
 const OUTPUT: &str = "report/output.rs";
 
 /// The height of each top-level module; the bottom is 0.
@@ -83,9 +83,9 @@ fn no_files_import_each_other_in_a_cycle() {
     assert_none("files import each other", &next.keys().filter(in_circle).cloned().collect());
 }
 
-/// Words by which a framework is known that has a file of its own.
+/// Words that name a framework with its own file.
 const FRAMEWORK_WORDS: [&str; 4] = ["django", "manage.py", "migrate_schemas", "tenant_command"];
-/// The frameworks' own files; the declaration of the keys, and the command line, which list what there is.
+/// The frameworks' own files, and the declarations of the keys and of the command line, which list the frameworks.
 const NAME_FRAMEWORKS: [&str; 3] = ["frameworks", "config", "cli"];
 
 #[test]

@@ -1,14 +1,14 @@
-//! Tests run side by side on one cluster and one machine: none of them sees or touches the other's.
+//! Tests run in parallel on one cluster and one machine: no test reads or changes another test's data.
 
 use std::{fs, path::Path};
 
-/// Their server is their own.
+/// These tests start their own server.
 const OWN_SERVER: [&str; 1] = ["inspection/limits.rs"];
 
-/// It blocks in a read.
+/// This loop blocks in a read.
 const BLOCKS: &str = "while self.more() {}";
 
-/// Every file of `tests`, by its path below that folder.
+/// Every file of `tests`, with its path relative to that folder.
 fn files(folder: &Path, found: &mut Vec<(String, String)>) {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     for entry in fs::read_dir(folder).unwrap() {

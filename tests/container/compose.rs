@@ -1,4 +1,4 @@
-//! The compose files as they are shipped, each service in a container of its own, on images made of this machine's
+//! The shipped compose files: each service runs in a container, on images that are built from this machine's
 //! programs.
 
 use std::{
@@ -64,7 +64,7 @@ fn ten_replicas_start_at_once_and_one_of_them_migrates() {
         let log = project.until(&web, "invoices: listening");
         let (status, page) = get(project.port(&web), "/acme/finance/invoices/");
         assert_eq!(status, 200, "{page}");
-        // What the file's own health check asks.
+        // The file's health check sends the same request.
         project.podman(&["healthcheck", "run", &project.container(&web)]).exits(0);
         assert!(
             log.contains("redis: ok")
@@ -86,16 +86,16 @@ fn the_sample_with_postgresql_serves_on_the_requested_port() {
     let log = project.until("web_1", "invoices: listening");
     assert_eq!(get(port, "/demo/finance/invoices/").0, 200);
     assert!(!log.contains("correct-horse"), "{log}");
-    // The image's own health check.
+    // The health check of the image.
     project.podman(&["healthcheck", "run", &project.container("web_1")]).exits(0);
 }
 
-/// How many starts in this log found the shared schema behind.
+/// The number of starts in this log that migrated the shared schema.
 fn applied_the_shared_schema(log: &str) -> usize {
     log.lines().filter(|line| line.contains("shared schema: ok: ") && line.contains("applied")).count()
 }
 
-/// A compose file that is up, under a name of its own; dropped, nothing is left of it.
+/// A running compose project with a unique name; dropping it removes all its containers.
 struct Project {
     file: &'static str,
     name: String,
@@ -111,7 +111,7 @@ impl Project {
     ) -> Self {
         let name = images[0].1.short().to_owned();
         let project = Self { file, name, images, variables: variables.to_vec() };
-        // Containers that are up already stay; only what the engine stumbled over is made again.
+        // Running containers stay; only the failed ones are created again.
         engine_succeeds(|| project.command(&["up", "--detach", "--no-build"]));
         project
     }
@@ -125,7 +125,7 @@ impl Project {
         let program = root.join("target/compose/bin/podman-compose");
         assert!(program.exists(), "there is no target/compose: run scripts/podman-compose");
         let mut command = Command::new(program);
-        // The engine's own settings are the same for whoever starts it.
+        // The engine has the same settings for every user.
         for (name, value) in self.images[0].1.podman().get_envs() {
             command.env(name, value.unwrap());
         }
@@ -142,13 +142,13 @@ impl Project {
         Running::start(command, false).wait()
     }
 
-    /// Where a service's port 8000 is reached from here.
+    /// The local port that leads to a service's port 8000.
     fn port(&self, service: &str) -> u16 {
         let answer = self.podman(&["port", &self.container(service), "8000"]).exits(0).stdout;
         answer.trim().rsplit(':').next().unwrap().parse().unwrap()
     }
 
-    /// A container's log, once it has said this.
+    /// A container's log as soon as it contains this text.
     #[track_caller]
     fn until(&self, service: &str, text: &str) -> String {
         let deadline = Instant::now() + ENGINE;

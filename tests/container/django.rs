@@ -1,4 +1,4 @@
-//! The Django example in real containers: the image that its own Dockerfile makes, and the incident replayed in it.
+//! The Django example in real containers: the image that its Dockerfile builds, and the incident replayed in it.
 
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
@@ -43,7 +43,7 @@ fn the_finance_invoice_incident_in_a_container() {
         assert!(text.contains(word), "{word}: {blocked}");
     }
     assert!(!answers(port));
-    // Whatever is typed behind the image's name passes the gate first, unless the configuration lets it through.
+    // A command after the image's name runs behind the gate, unless the configuration lists it for pass-through.
     start("third", &["python", "-c", "print('reached')"]).wait().exits(1).prints_not("reached");
 
     start("fourth", &["portcullis", "repair", "demo", "--replay", "finance"])
@@ -53,13 +53,13 @@ fn the_finance_invoice_incident_in_a_container() {
     page("fifth").prints("every tenant is complete: ok");
 }
 
-/// The example as its own Dockerfile makes it.
+/// The image that the example's Dockerfile builds.
 pub fn image() -> Image {
     let bases = [("PYTHON", &python()), ("PORTCULLIS", &Image::program())];
     Image::of_dockerfile("examples/django/Dockerfile", &bases, &[])
 }
 
-/// This machine's Python with what the example needs, as a base image: nothing is left for `pip install` to fetch.
+/// A base image with this machine's Python and the example's packages: `pip install` has nothing to fetch.
 fn python() -> Image {
     let asked = Command::new(django::venv().join("python"))
         .args(["-c", "import sys; print(sys.base_prefix, '%d.%d' % sys.version_info[:2])"])
@@ -78,7 +78,7 @@ fn python() -> Image {
     Image::of_parts(&parts, stage, |root| {
         program(root, "pip", "from pip._internal.cli.main import main; main()");
         program(root, "gunicorn", "from gunicorn.app.wsgiapp import run; run()");
-        // Debian's Python wants to be told that an image is not a machine.
+        // Debian's Python refuses to install packages outside a virtual environment without this option.
         let _ = fs::remove_file(root.join(format!("usr/local/lib/python{version}/EXTERNALLY-MANAGED")));
     })
 }

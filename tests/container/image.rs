@@ -1,5 +1,5 @@
-//! Images out of this machine's programs and the static binaries, without any registry: what the shipped Dockerfiles
-//! make of base images, and one that holds next to nothing.
+//! Images built from this machine's programs and the static binaries, without a registry: those of the shipped
+//! Dockerfiles, and a nearly empty one.
 
 use std::{
     fs,
@@ -14,14 +14,14 @@ use tempfile::TempDir;
 
 use crate::support::process::Running;
 
-/// What an engine may take for images and for many containers while everything else is tested as well.
+/// The time limit for the container engine on a busy machine.
 pub const ENGINE: Duration = Duration::from_mins(5);
 
-/// What the engine says of itself where it stumbles over what it does for another test at that moment.
+/// Errors of the engine when it works for another test at the same time.
 const STUMBLES: [&str; 6] =
     ["layer not known", "image not known", "aardvark-dns", "netavark", "dnsname", "database is locked"];
 
-/// Runs the engine until it succeeds; again only where the failure is the engine's own, never a container's.
+/// Runs the engine; retries only failures of the engine itself, never those of a container.
 #[track_caller]
 pub fn engine_succeeds(command: impl Fn() -> Command) {
     let mut outcome = Running::start(command(), false).wait_up_to(ENGINE);
@@ -35,24 +35,24 @@ pub fn engine_succeeds(command: impl Fn() -> Command) {
     outcome.exits(0);
 }
 
-/// An image; dropped, it is removed.
+/// An image; dropping it removes the image.
 pub struct Image {
     name: String,
     folder: TempDir,
 }
 
 impl Image {
-    /// The shipped sample.
+    /// The image of the shipped sample.
     pub fn sample() -> Self {
         Self::of_dockerfile("docker/Dockerfile", &[("RUST_IMAGE", &rust())], &[])
     }
 
-    /// The program alone, as other images take it.
+    /// The image that contains only the program; other images copy from it.
     pub fn program() -> Self {
         Self::of_dockerfile("docker/Dockerfile", &[("RUST_IMAGE", &rust())], &["--target", "portcullis"])
     }
 
-    /// Nothing but the program, this configuration, and a static busybox for its steps.
+    /// An image with the program, this configuration and a static busybox for its steps.
     pub fn bare(config: &str) -> Self {
         let image = Self::in_a_folder();
         let root = image.folder.path().join("root");
@@ -63,7 +63,7 @@ impl Image {
         image.made_of("COPY root/ /\nWORKDIR /\nENTRYPOINT [\"/portcullis\"]\n")
     }
 
-    /// Parts of this machine, as `tests/fixtures/images/rootfs.sh` takes them, and what `fill` adds to them.
+    /// An image with parts of this machine (see `tests/fixtures/images/rootfs.sh`) and the files that `fill` adds.
     pub fn of_parts(parts: &[String], stage: &str, fill: impl FnOnce(&Path)) -> Self {
         let image = Self::in_a_folder();
         let root = image.folder.path().join("root");
@@ -75,7 +75,7 @@ impl Image {
         image.made_of(&format!("COPY root/ /\n{stage}"))
     }
 
-    /// What a shipped Dockerfile makes of these base images, with no network to make it.
+    /// The image that a shipped Dockerfile builds on these base images, without a network.
     pub fn of_dockerfile(file: &str, bases: &[(&str, &Self)], arguments: &[&str]) -> Self {
         let source = Path::new(env!("CARGO_MANIFEST_DIR"));
         let mut words =
@@ -99,14 +99,14 @@ impl Image {
     }
 
     fn built(self, arguments: &[String], context: &Path) -> Self {
-        // What podman needs on a machine whose control groups are a mixture, and which lacks CAP_SYS_RESOURCE.
+        // podman needs this on a machine with mixed control groups and without CAP_SYS_RESOURCE.
         let conf = "[containers]\ndefault_ulimits = [\"nofile=20000:20000\", \"nproc=20000:20000\"]\n\
                     [engine]\nruntime = \"runc\"\ncgroup_manager = \"cgroupfs\"\nevents_logger = \"file\"\n";
         fs::write(self.folder.path().join("containers.conf"), conf).unwrap();
         engine_succeeds(|| {
             let mut build = self.podman();
-            // As docker does, which knows of health checks. Without a cache of layers: looking for one fails where
-            // another test removes its image at that moment.
+            // docker's format keeps health checks. No layer cache: its lookup fails if another test removes an image
+            // at that moment.
             build
                 .args(["build", "--format=docker", "--layers=false", "--tag", &self.name])
                 .args(arguments)
@@ -116,7 +116,7 @@ impl Image {
         self
     }
 
-    /// The engine, to be asked about this image and its containers. Health checks run when they are told to.
+    /// The engine's command for this image and its containers. Health checks run only on request.
     pub fn podman(&self) -> Command {
         let mut podman = Command::new("podman");
         podman
@@ -129,14 +129,14 @@ impl Image {
         &self.name
     }
 
-    /// Without the registry, as a container may be called.
+    /// The name without the registry, which is also valid for a container.
     pub fn short(&self) -> &str {
         self.name.trim_start_matches("localhost/")
     }
 }
 
-/// A base image in which `cargo build` takes what was built already, for whatever target it was; nothing else of the
-/// Dockerfile is spared.
+/// A base image in which `cargo build` copies the existing binaries for any target; the rest of the
+/// Dockerfile runs unchanged.
 fn rust() -> Image {
     Image::of_parts(&[], "ENV PATH=/bin\n", |root| {
         fs::create_dir(root.join("built")).unwrap();

@@ -1,5 +1,5 @@
-//! `docker/kubernetes`, as far as podman plays it: the Pod with its gate, the Deployment with its ten replicas, and the
-//! Deployment that only verifies, beside the Job.
+//! `docker/kubernetes` as far as podman supports it: the Pod with its gate, the Deployment with ten replicas, and the
+//! Deployment that only verifies while the Job migrates.
 
 use std::{
     fs,
@@ -36,7 +36,7 @@ fn the_pod_passes_its_gate_in_an_init_container() {
             "",
         );
     let played = Played::of(&image, "host", &manifest);
-    // The gate's container has ended before the other one began, so nothing is left to wait for but the listener.
+    // The gate's container ends before the server's container starts, so the test only waits for the listener.
     let web = played.until(&format!("{pod}-web"), "invoices: listening");
     assert_eq!(get(port, "/demo/finance/invoices/").0, 200);
     let gate = played.log(&format!("{pod}-gate"));
@@ -54,7 +54,7 @@ fn the_deployment_starts_ten_replicas_and_one_of_them_migrates() {
         let web = cluster.replica(number);
         let log = deployment.until(&web, "invoices: listening");
         migrated += steps_that_applied(&log);
-        // What the startupProbe asks.
+        // The startupProbe sends the same request.
         deployment.podman(&["exec", &web, "/portcullis", "health"]).exits(0);
     }
     assert_eq!(migrated, 1, "one of them migrated, the others found nothing to do");
@@ -82,19 +82,19 @@ fn the_deployment_waits_for_the_migrate_job_and_only_verifies() {
     }
 }
 
-/// How many times the shared schema was behind.
+/// The number of starts that migrated the shared schema.
 fn steps_that_applied(log: &str) -> usize {
     let done = log.lines().filter(|line| line.contains("\"step_done\"") && line.contains("shared schema"));
     done.filter(|line| line.contains("applied")).count()
 }
 
-/// A network of its own with a PostgreSQL called `postgres` in it; dropped, nothing is left of it.
+/// A network with a PostgreSQL named `postgres`; dropping it removes both.
 struct Cluster<'a> {
     image: &'a Image,
     name: String,
 }
 
-/// A Secret's data, and what it is decoded: podman 4 hands the former on as it stands.
+/// A Secret's data and its decoded value: podman 4 does not decode the data.
 const SECRET: [&str; 2] = ["Y29ycmVjdC1ob3JzZQ==", "correct-horse"];
 
 impl<'a> Cluster<'a> {
@@ -130,7 +130,7 @@ impl<'a> Cluster<'a> {
         assert!(python.exists(), "{} is not there: run scripts/kubernetes", python.display());
         let mut command = Command::new(python);
         command.arg(source.join("tests/observability/playable.py"));
-        // The network's own name server does not always answer where the machine is busy.
+        // The network's name server sometimes does not respond on a busy machine.
         let postgres = self.address_of(&self.database()).to_string();
         command.args([what, &self.name, self.image.name(), SECRET[0], &postgres]);
         Played::of(self.image, &self.name, &Running::start(command, false).wait().exits(0).stdout)
@@ -163,7 +163,7 @@ impl Drop for Cluster<'_> {
     }
 }
 
-/// What podman has made of manifests; dropped, it is taken down.
+/// The objects that podman created from manifests; dropping it removes them.
 struct Played<'a> {
     image: &'a Image,
     file: tempfile::NamedTempFile,
@@ -191,7 +191,7 @@ impl<'a> Played<'a> {
         log.stderr + &log.stdout
     }
 
-    /// A container's log, once it has said this.
+    /// A container's log as soon as it contains this text.
     #[track_caller]
     fn until(&self, container: &str, text: &str) -> String {
         let deadline = Instant::now() + ENGINE;

@@ -1,4 +1,4 @@
-//! The real image, `FROM scratch`, as PID 1 of a real container beside a real PostgreSQL.
+//! The real image, `FROM scratch`, as PID 1 of a real container with a real PostgreSQL.
 
 mod compose;
 mod django;
@@ -37,7 +37,7 @@ fn the_image_starts_the_server_and_is_blocked_by_a_lying_ledger() {
     assert!(blocked.failure_box().contains("acme"), "{blocked}");
     assert!(!answers(port));
 
-    // Typed behind the image's name, a program of the pass-through list runs no step: here there is no such program.
+    // A program of the pass-through list runs no step; this image does not contain the program.
     start(&image, &format!("{}-third", image.short()), &database, port, &["bash"]).wait().exits(127);
     start(&image, &format!("{}-fourth", image.short()), &database, port, &["/invoices", "nonsense"])
         .wait()
@@ -64,7 +64,7 @@ fn the_image_has_labels_an_unprivileged_user_and_a_health_check() {
     }
 }
 
-/// As hardened as a container can be: read-only, without a capability, as a user without a name.
+/// A hardened container: read-only, without capabilities, with a user that has no name.
 fn start(image: &Image, name: &str, database: &Database, port: u16, argv: &[&str]) -> Running {
     let mut command = image.podman();
     command

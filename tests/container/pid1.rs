@@ -1,5 +1,5 @@
-//! As PID 1 of a container that is as hardened as one can be: nothing in the image but us and one more static
-//! program, read-only, a user without a name, no capability, no new privileges.
+//! PID 1 of a hardened container: the image contains only Portcullis and one static program, it is read-only, and its
+//! user has no name, no capabilities and no new privileges.
 
 use std::process::Command;
 
@@ -11,7 +11,7 @@ use crate::support::{
 
 const STEP: &str = "[[step]]\nname = \"step NUMBER\"\ncommand = { run = [\"/busybox\", \"sh\", \"-c\", '''SCRIPT'''], grace = \"500ms\" }\n";
 
-/// `podman run` with these arguments of its own and of ours; `config.toml` is a step with this script.
+/// `podman run` with these arguments for podman and for Portcullis; `config.toml` has one step with this script.
 fn podman_run(image: &Image, own: &[&str], arguments: &[&str]) -> Command {
     let mut command = image.podman();
     command
@@ -88,7 +88,7 @@ fn a_term_in_any_phase_stops_the_container_in_time() {
         let started = std::time::Instant::now();
         let outcome = running.wait();
         assert_eq!(outcome.code, Some(code), "{phase}: {outcome}");
-        // Docker kills ten seconds after its TERM.
+        // Docker sends KILL ten seconds after TERM.
         assert!(started.elapsed().as_secs() < 10, "{phase}: {:?}", started.elapsed());
     }
 }
@@ -118,7 +118,7 @@ fn the_server_process_equals_a_directly_executed_one() {
     assert!(after_steps.ends_with(&direct), "{after_steps}\n--- is not\n{direct}");
 }
 
-/// A container with a terminal, as `-it` gives one; we hold the other end.
+/// A container with a terminal, as with `-it`; the test holds the other end.
 fn session(image: &Image, arguments: &[&str]) -> Session {
     Session::start(podman_run(image, &["--interactive", "--tty"], arguments))
 }
@@ -142,7 +142,7 @@ fn with_a_terminal_a_shell_has_job_control() {
         session.press("/busybox sh -c 'echo be\"\"gun; /busybox sleep 1000'\n");
         session.until("begun");
         if server.is_empty() {
-            // The shell itself is PID 1 and leads the session.
+            // The shell is PID 1 and leads the session.
             session.press("\x03");
         } else {
             session.press("\x1a");

@@ -23,7 +23,7 @@ use crate::{
 
 const SERVER: &str = "command = [\"/busybox\", \"echo\", \"the server started\"]";
 
-/// Containers of one image, with the project's folder mounted; dropped, they are removed.
+/// Containers of one image with the project's folder mounted; dropping it removes them.
 struct Replicas<'a> {
     project: &'a Project,
     running: Vec<(String, Running)>,
@@ -34,7 +34,7 @@ impl<'a> Replicas<'a> {
         Self::start_on(image, project, how_many, "host", &project.database.url())
     }
 
-    /// On a network, from which the database has this address.
+    /// Starts them on a network from which the database has this address.
     fn start_on(image: &'a Image, project: &'a Project, how_many: usize, network: &str, url: &str) -> Self {
         let mut replicas = Self { project, running: Vec::new() };
         for number in 0..how_many {
@@ -51,7 +51,7 @@ impl<'a> Replicas<'a> {
         replicas
     }
 
-    /// Returns once so many have said this.
+    /// Waits until this number of containers has printed this text.
     #[track_caller]
     fn until(&self, how_many: usize, text: &str) {
         let deadline = Instant::now() + ENOUGH;
@@ -62,7 +62,7 @@ impl<'a> Replicas<'a> {
         }
     }
 
-    /// Nobody serves, or could.
+    /// Checks that no container serves.
     #[track_caller]
     fn none_serves(&self) {
         for (_, replica) in &self.running {
@@ -70,7 +70,7 @@ impl<'a> Replicas<'a> {
         }
     }
 
-    /// Takes out the one that does not wait for the lock.
+    /// Removes and returns the container that holds the lock.
     fn holder(&mut self) -> (String, Running) {
         let waits = |replica: &Running| replica.has_printed("waiting for the lock");
         let holder =
@@ -95,13 +95,13 @@ impl Drop for Replicas<'_> {
     }
 }
 
-/// The project with a server that the image has.
+/// The project with a server that the image contains.
 fn containers(project: Project) -> (Image, Project) {
     let project = project.replace("command = [\"echo\", \"the server started\"]", SERVER);
     (Image::bare(""), project)
 }
 
-/// Every tenant's work was done once.
+/// Checks that every tenant was migrated once.
 #[track_caller]
 fn done_once(project: &Project) {
     for (tenant, rows) in [("a", vec!["1", "2"]), ("b", vec!["2"]), ("c", vec!["2"])] {
@@ -109,7 +109,7 @@ fn done_once(project: &Project) {
     }
 }
 
-/// A network of containers, on which this machine has an address; dropped, it is gone.
+/// A container network on which this machine has an address; dropping it removes the network.
 struct Network<'a> {
     image: &'a Image,
     name: String,
@@ -216,7 +216,7 @@ fn a_container_without_network_stops_and_another_takes_over() {
     podman(&image, &["network", "disconnect", &network.name, &name]);
     let outcome = cut.wait().exits(75).prints("no answer in").prints_not("the server started");
     assert!(outcome.failure_box().contains("lock-lost"), "{outcome}");
-    // Nobody has told the server, which finds out by itself.
+    // The server detects the lost connection itself.
     project.until(true, &format!("{HOLDER} AND pid <> {}", first[0]));
     replicas.none_serves();
     replicas.go_on();

@@ -1,4 +1,4 @@
-//! Tenants that the project's own command makes: whole by the run that had them made, or gone again.
+//! Tenants that the project's command creates: the run completes them or rolls them back.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use super::tenants::{FAILS, SLOW, clients, empty, journal, schemas, with_migration};
 use crate::support::{django::Project, time_limits::until_true};
 
-/// Makes tenants without the newest migration, which the run then has to apply.
+/// Creates tenants without the newest migration, which the run then applies.
 const BARE: &str = r#"
 import os, pathlib, sys
 
@@ -33,7 +33,7 @@ if __name__ == "__main__":
     make(sys.argv[1:])
 "#;
 
-/// Makes the tenant only once it is asked to end.
+/// Creates the tenant only after it has received TERM.
 const LATE: &str = r#"
 import pathlib, signal, sys, time
 
@@ -70,7 +70,7 @@ command = { run = ["sh", "-c", "trap '' TERM; sleep 45"], grace = "6s" }
 const STEP: &str =
     r#"bootstrap = { tenants = ["demo"], run = ["python", "manage.py", "bootstrap_demo_tenants", "demo"] }"#;
 
-/// The project with a command of its own.
+/// The project with a bootstrap command.
 fn with_command(tenants: &str, run: &str) -> Project {
     let mut project = empty();
     project.set("CREATE_DEMO_TENANT", "1");
@@ -173,7 +173,7 @@ fn a_failing_parallel_step_rolls_the_bootstrap_back_under_the_lock() {
     project.portcullis.run(["check"]).exits(0);
     let running = project.portcullis.spawn(["run", "--no-server"]);
     project.database.until_sleeping();
-    // Whoever has the lock next finds nothing of it any more.
+    // The next lock holder finds no journal entry.
     let next = project.portcullis.spawn(["tenant", "delete", "nobody", "--yes"]);
     next.wait_for_line("waiting for the lock");
     fs::write(project.portcullis.path("fail"), "").unwrap();
@@ -189,7 +189,7 @@ fn the_journal_entry_of_a_run_killed_after_its_commit_is_deleted_without_harm() 
     let note = "INSERT INTO portcullis.journal (nonce, run, registry, tenant, kind) \
                 VALUES ('1', 'dead', 'public.customers_client', 'demo', 'command')";
     project.database.execute(note);
-    // A release that was rolled back since: complete, with a warning.
+    // A release that was rolled back later: complete, with a warning.
     project.database.execute(
         "INSERT INTO demo.django_migrations (app, name, applied) VALUES ('finance', '0099_newer', now())",
     );
@@ -208,7 +208,7 @@ fn a_half_created_tenant_of_a_killed_command_stops_the_start() {
          DELETE FROM demo.django_migrations WHERE name = '0004_invoice_payment'; \
          ALTER TABLE demo.finance_invoice DROP COLUMN total, DROP COLUMN paid_on",
     );
-    // Migrated, it would look complete, and nobody would ask what else the command was about to do.
+    // A migrated tenant would look complete although the command did not finish.
     project.portcullis.run(["migrate", "--all"]).exits(73).prints("`demo`").prints("nothing proves");
     project.portcullis.run(["tenant", "bootstrap"]).exits(73);
     assert!(!journal(&project).is_empty());

@@ -1,4 +1,4 @@
-//! The gate and Django itself, asked about the same broken tenants, on Django 5.2 and on 6.0.
+//! Compares the gate's verdicts on broken tenants with Django's, on Django 5.2 and 6.0.
 
 use std::{collections::BTreeMap, fs};
 
@@ -9,7 +9,7 @@ use crate::support::django::{Project, TENANT};
 
 const ORACLE: &str = include_str!("../fixtures/django/showmigrations.py");
 
-/// Each a tenant's name, how it is broken (`{}` is its schema), and whether Django's own check is wrong about it.
+/// A tenant's name, the SQL that breaks it (`{}` is its schema), and whether Django's check is wrong about it.
 const BROKEN: &[(&str, &str, Django)] = &[
     ("whole", "SELECT 1", Django::Right(&[])),
     (
@@ -73,7 +73,7 @@ const BROKEN: &[(&str, &str, Django)] = &[
     ("no_schema", "DROP SCHEMA {} CASCADE", Django::Wrong(&["no_schema"])),
 ];
 
-/// Whether Django's own check is right, and what the gate finds besides what is pending.
+/// Whether Django's check is right, and the gate's findings other than pending migrations.
 #[derive(Clone, Copy)]
 enum Django {
     Right(&'static [&'static str]),
@@ -83,7 +83,7 @@ enum Django {
 /// The shared schema.
 const PUBLIC: &str = "public";
 
-/// Generated ledgers beside the hand-broken ones.
+/// Generated ledgers in addition to the manually broken ones.
 const GENERATED: usize = 24;
 
 #[test]
@@ -98,7 +98,7 @@ fn the_gate_agrees_with_django_6_about_squashes_of_squashes() {
     agree(&project, "django-6.0");
 }
 
-/// Breaks tenants, asks both, and compares.
+/// Breaks tenants and compares the verdicts of both.
 fn agree(project: &Project, rules: &str) {
     let manifest = fs::read_to_string(project.portcullis.path("portcullis.manifest.json")).unwrap();
     assert!(manifest.contains(&format!("\"framework\": \"{rules}\"")), "{manifest}");
@@ -154,7 +154,7 @@ fn the_check_of_django_tenants_stops_at_the_first_tenant_and_hangs() {
         .prints("third")
         .prints("0004_invoice_payment");
     assert_eq!(ledgers(), ["0"], "the gate writes nothing");
-    // A schema with a ledger that belongs to no tenant is named, and is nobody's fault.
+    // A schema with a ledger and without a tenant is named and is no finding.
     project.database.execute("DELETE FROM customers_client WHERE schema_name = 'third'");
     project.portcullis.run(["verify"]).exits(1).prints("schemas without a tenant: third");
 
@@ -166,11 +166,11 @@ fn the_check_of_django_tenants_stops_at_the_first_tenant_and_hangs() {
     );
     let reached = ["ghost", "second", "third"].iter().filter(|name| theirs.stdout.contains(**name)).count();
     assert_eq!(reached, 1, "it stops at the first\n{theirs}");
-    // In a pool of processes the exit of one of them is never heard of: this takes as long as it may.
+    // A pool of processes does not notice the exit of one of them and hangs until the time limit.
     project.manage_within(12, &["migrate_schemas", "--check", "--executor=multiprocessing"]).exits(124);
 }
 
-/// Makes the broken tenants; their names, and those of the generated ones.
+/// Creates the broken tenants; returns their names and those of the generated ones.
 fn break_tenants(project: &Project) -> (BTreeMap<String, Django>, Vec<String>) {
     let broken: BTreeMap<String, Django> =
         BROKEN.iter().map(|(name, _, django)| ((*name).to_owned(), *django)).collect();
@@ -179,7 +179,7 @@ fn break_tenants(project: &Project) -> (BTreeMap<String, Django>, Vec<String>) {
     for (name, sql, _) in BROKEN {
         project.database.execute(&sql.replace("{}", name));
     }
-    // Each row stays or goes by the bits of a hash, which is the same at every run. Most of them stay.
+    // The bits of a hash select the deleted rows, identically at every run. Most rows stay.
     for (number, name) in generated.iter().enumerate() {
         let modulus = 2 + number % 11;
         project.database.execute(&format!(

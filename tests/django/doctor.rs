@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::django::Project;
 
-/// The outcome and the words of one check.
+/// The outcome and the message of one check.
 pub(super) fn check(project: &Project, id: &str) -> (String, String) {
     let outcome = project.portcullis.run(["doctor", "--format", "json"]);
     let printed: Value =

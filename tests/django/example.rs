@@ -1,4 +1,4 @@
-//! The example's configuration: short, and with every step of the shell script that it replaces.
+//! The example's configuration is short and has every step of the shell script that it replaces.
 
 use std::{fs, path::Path};
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::portcullis::Portcullis;
 
-/// What the script did, in its order.
+/// The actions of the script, in order.
 const STEPS: [&str; 16] = [
     "database",
     "redis",
@@ -26,7 +26,7 @@ const STEPS: [&str; 16] = [
     "test suite",
 ];
 
-/// What only a flag starts.
+/// The actions that need a flag.
 const FLAGGED: [&str; 7] = [
     "demo tenants",
     "demo tenant is complete",

@@ -1,4 +1,4 @@
-//! What is expected: at development, of the next release, of older code, and by type of tenant.
+//! The expected state: in development, for the next release, for older code, and by tenant type.
 
 use std::{fs, path::Path};
 
@@ -67,7 +67,7 @@ fn verify_compares_production_with_the_next_releases_manifest() {
         .exits(1)
         .prints("demo")
         .prints("finance.0005_note");
-    // A release that takes a table's column away expects less than is there.
+    // A release that removes a column expects less than exists.
     let text = fs::read_to_string(project.portcullis.path(now)).unwrap();
     fs::write(project.portcullis.path(next), text.replace("\"paid_on\", ", "")).unwrap();
     project.portcullis.run(["verify", "--manifest", next]).exits(0);
@@ -89,7 +89,7 @@ fn verify_can_be_limited_to_one_app() {
         .prints_not("finance_invoice");
     project.portcullis.run(["verify", "--app", "auth"]).exits(0).prints("as far as `auth` is concerned");
     project.portcullis.run(["verify", "--app", "finances"]).exits(64).prints("it has auth,");
-    // What concerns the whole schema concerns every app.
+    // A finding about the complete schema concerns every app.
     project.database.execute("DROP SCHEMA demo CASCADE");
     project.portcullis.run(["verify", "--app", "auth"]).exits(1).prints("no schema");
 }
@@ -104,7 +104,7 @@ fn a_new_migration_adds_one_line_to_the_manifest() {
     make(&project);
     let after = fs::read_to_string(&path).unwrap();
     let new: Vec<&str> = after.lines().filter(|line| !before.contains(line.trim_end_matches(','))).collect();
-    // The manifest's digest, the migration in both schemas, the table's columns, and the digest of the module.
+    // The digest of the manifest, the migration in both schemas, the columns, and the digest of the module.
     assert_eq!(new.len(), 5, "{new:?}");
     assert!(new.iter().any(|line| line.contains("\"id\": \"finance.0005_note\"")), "{new:?}");
     let facts: Value = serde_json::from_str(&after).unwrap();
@@ -124,7 +124,7 @@ fn older_code_reports_ahead_retired_or_diverged_ledgers() {
     make(&project);
     project.portcullis.run(["migrate"]).exits(0);
 
-    // The release before: its migration is unknown, and nothing is pending.
+    // The previous release: the new migration is unknown, and nothing is pending.
     remove(&project, "0005_note");
     make(&project);
     project.portcullis.run(["verify"]).exits(0).prints("warning").prints("finance.0005_note").prints("ahead");
@@ -133,7 +133,7 @@ fn older_code_reports_ahead_retired_or_diverged_ledgers() {
     project.configure("[gate]\nahead = \"block\"\n\n", "");
     project.portcullis.run(["migrate"]).exits(0).prints("nothing pending");
 
-    // Another branch: it has a migration of its own beside the unknown one.
+    // Another branch: it has another migration besides the unknown one.
     add(&project, "0005_other", "0004_invoice_payment", "other");
     make(&project);
     project.portcullis.run(["verify"]).exits(1).prints("diverged").prints("finance.0005_note");
@@ -142,7 +142,7 @@ fn older_code_reports_ahead_retired_or_diverged_ledgers() {
     assert!(project.database.column(others).is_empty(), "nothing was applied onto it");
     remove(&project, "0005_other");
 
-    // The app is gone altogether: one line, whatever its rows.
+    // The app is removed: one line for all of its rows.
     let settings = project.portcullis.path("invoicing/settings.py");
     let text = fs::read_to_string(&settings).unwrap();
     fs::write(settings, text.replace("    \"finance\",\n", "")).unwrap();
@@ -206,7 +206,7 @@ fn each_tenant_is_compared_with_the_tables_of_its_type() {
     project.manage(&["shell", "-v0", "-c", create]).exits(0);
     project.portcullis.run(["verify"]).exits(0).prints("2 tenants complete");
 
-    // Each has lost what its type needs, and only that counts.
+    // Each tenant has lost a table of its type, and only that is a finding.
     project.database.execute("DROP TABLE big.finance_invoice");
     project.portcullis.run(["verify"]).exits(1).prints("big").prints("finance.Invoice").prints("1 of 3");
     project.portcullis.run(["repair", "big", "--replay", "finance"]).exits(0);
@@ -218,7 +218,7 @@ fn each_tenant_is_compared_with_the_tables_of_its_type() {
     project.portcullis.run(["verify"]).exits(1).prints("small").prints("contacts_contact").prints("1 of 3");
     project.database.execute("ALTER TABLE small.contacts_contact ADD COLUMN city varchar(100)");
 
-    // A migration is recorded in both and makes its column in one.
+    // A migration is recorded in both types and creates its column in one.
     add(&project, "0005_note", "0004_invoice_payment", "note");
     make(&project);
     project.portcullis.run(["migrate"]).exits(0);
@@ -262,7 +262,7 @@ fn an_app_that_moved_from_shared_to_tenants_is_found_and_replayed() {
         .prints("demo")
         .prints("portcullis repair --all-affected --replay contacts");
     project.manage(&["migrate_schemas", "--check", "-v0"]).exits(0);
-    // Its foreign key would lead to public's contacts.
+    // Its foreign key would reference public's contacts.
     let early = project.portcullis.run(["repair", "acme", "--replay", "finance"]).exits(1);
     early.prints("depend on those of contacts").prints("portcullis repair acme --replay contacts");
     let asked = project.portcullis.run(["repair", "--all-affected", "--replay", "contacts"]).exits(1);
@@ -304,7 +304,7 @@ fn migrate_does_not_touch_public_when_a_moved_app_has_a_new_migration() {
     repaired.prints("acme: finance.0005_note run again");
     project.portcullis.run(["verify"]).exits(0);
     assert_eq!(notes(), ["acme", "demo"]);
-    // Django alone would have changed the copy.
+    // Django itself would have changed the copy in public.
     let theirs = moved();
     add(&theirs, "0005_note", "0004_invoice_payment", "note");
     theirs.manage(&["migrate_schemas", "--tenant", "--schema=acme", "-v0"]).exits(0);

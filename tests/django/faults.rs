@@ -1,4 +1,4 @@
-//! Faults of the shell entrypoint, each shown, and Portcullis without it. What they have to do with tenants' tables is
+//! Demonstrates each fault of the shell entrypoint, and Portcullis without it. Faults about tenants' tables are
 //! in the other files of this folder.
 
 use std::{fs, os::unix::fs::PermissionsExt, process::Command};
@@ -129,7 +129,7 @@ fn a_tenant_whose_check_raises_is_not_counted_as_good() {
     fs::write(ours.portcullis.path("var/tenants/acme.sqlite"), "this is no database at all").unwrap();
     ours.portcullis.run(["verify"]).exits(74).prints("acme");
 
-    // And one without a domain ends their check, which nobody notices; ours has no use for it.
+    // A tenant without a domain ends the script's check silently; Portcullis does not need the domain.
     let theirs = place(STEPS).file("tenants.json", r#"{"acme": {"ledger": []}, "demo": {"domain": "d"}}"#);
     shell(&theirs, &demo).wait().exits(0).prints("KeyError").prints("SERVING");
     let ours = Project::complete();
@@ -170,7 +170,7 @@ fn checks_are_read_only_and_exist_for_one_tenant_and_for_all() {
     assert_eq!(ledger(), before);
 }
 
-/// What `redis-cli` answers.
+/// The output of `redis-cli`.
 fn redis(port: &str, arguments: &[&str]) -> String {
     let answer = Command::new("redis-cli").args(["-p", port]).args(arguments).output().unwrap();
     String::from_utf8(answer.stdout).unwrap().trim().to_owned()
@@ -189,11 +189,11 @@ fn a_killed_or_failed_run_leaves_no_lock_behind() {
     let left = || redis(&port, &["ttl", "migrating"]).parse::<u32>().unwrap();
     assert!(left() > 500, "for {} s nobody may migrate", left());
     redis(&port, &["del", "migrating"]);
-    // A check that fails leaves it, too.
+    // A failing check leaves it as well.
     let nobody = place(STEPS).file("tenants.json", "{}");
     shell(&nobody, &[("LOCK_PORT", &port), ("CREATE_DEMO_TENANT", "true")]).wait().exits(1);
     assert!(left() > 500, "for {} s nobody may migrate", left());
-    // And without Redis, nobody is locked out at all.
+    // Without Redis, the script excludes no other run.
     drop(server);
     shell(&place(STEPS), &[("LOCK_PORT", &port)])
         .wait()
@@ -223,7 +223,7 @@ fn another_run_cannot_remove_a_held_lock() {
     let (first, second) = (place(STEPS), place(STEPS));
     let slow = shell(&first, &holds);
     slow.wait_for_line("under way");
-    // As after ten minutes.
+    // The state after ten minutes.
     redis(&port, &["expire", "migrating", "0"]);
     let other = shell(&second, &holds);
     other.wait_for_line("under way");
@@ -291,7 +291,7 @@ fn a_start_with_nothing_to_do_runs_no_python() {
     ours.set("CREATE_DEMO_TENANT", "yes");
     ours.portcullis.run(["run"]).exits(0).prints("every tenant is complete: ok");
     assert!(!ours.portcullis.path("started").exists());
-    // It would have been counted.
+    // A start of Python would have been counted.
     ours.portcullis.run(["manifest", "django", "--check"]).exits(0);
     assert!(ours.portcullis.path("started").exists());
 }
@@ -308,7 +308,7 @@ fn every_spelling_of_true_is_equal_and_invalid_values_are_errors() {
         .wait()
         .prints_not("collectstatic failed");
     assert!(!fs::read_to_string(theirs.path("ran")).unwrap().contains("bootstrap"));
-    // Step numbers that add up, and colours only for those who see them.
+    // The step numbers are correct, and colours appear only on terminals.
     let theirs = place(STEPS);
     shell(&theirs, &[("CREATE_DEMO_TENANT", "true")])
         .wait()

@@ -1,4 +1,4 @@
-//! What a start of the Django example proves before gunicorn runs.
+//! The gate of the Django example before gunicorn runs.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! `migrate` through the project's own command: only those that are behind, each with its own output.
+//! `migrate` with the project's command: only tenants with pending migrations, each with its own output.
 
 use serde_json::Value;
 use sha2::Digest as _;
@@ -73,7 +73,7 @@ fn the_configured_command_gets_each_schema_as_one_argument() {
     project.portcullis.run(["verify"]).exits(0);
 }
 
-/// Waits until another stands beside it, and notes how many are at work.
+/// Waits until another command runs in parallel, and records how many run.
 const TOGETHER: &str = r#"
 set -e
 mkdir "begun/$1" "at work/$1"
@@ -105,7 +105,7 @@ fn the_configured_number_of_commands_runs_in_parallel_and_no_name_is_split() {
     );
     project.portcullis.run(["verify"]).exits(0);
 
-    // The same through one Python for many, and where the box says what to type.
+    // The same with one Python for many tenants, and with a command in the box.
     project.database.execute(&BEHIND.replace("{}", &format!("\"{odd}\"")));
     project.configure(", run = [\"sh\", \"together.sh\", \"{schema}\"]", "");
     project.portcullis.run(["migrate"]).exits(0).prints("1 migration applied");
@@ -180,7 +180,7 @@ fn project_commands_bypass_the_pooler_and_carry_the_run_identifier() {
     project.configure(host, "host     = \"127.0.0.1\"");
     project.configure("apply     = {", "apply     = { env = { DB_HOST = \"127.0.0.1\" },");
     std::fs::write(project.portcullis.path("finance/migrations/0005_seen.py"), SEEN).unwrap();
-    // What the settings say without `apply.env` leads nowhere.
+    // The address in the settings without `apply.env` is unreachable.
     project.set("DB_HOST", "192.0.2.1");
     project.portcullis.run(["manifest", "django"]).exits(0);
     project.portcullis.run(["migrate"]).exits(0);
@@ -195,7 +195,7 @@ fn cooperating_replicas_never_migrate_the_same_tenant() {
     behind(&project, &["acme", "corp", "held"]);
     let digest = sha2::Sha256::digest("portcullis schema held");
     let key = digest.iter().take(8).fold(0_i64, |key, byte| (key << 8) | i64::from(*byte));
-    // As another replica holds it.
+    // As if another replica held it.
     let hold = format!("SELECT pg_advisory_lock({key})::text, pg_sleep(3600)");
     let mut psql = std::process::Command::new("psql");
     psql.args(["-qX", &project.database.url(), "-c", &hold]);
@@ -212,7 +212,7 @@ fn cooperating_replicas_never_migrate_the_same_tenant() {
             "SELECT count(*)::text FROM {tenant}.django_migrations WHERE name = '0004_invoice_payment'"
         ))
     };
-    // Whichever of the two has them.
+    // Either of the two can have them.
     until_true("both to be applied", || [applied("acme"), applied("corp")] == [["1"], ["1"]]);
     assert_eq!(applied("held"), ["0"]);
     drop(other);

@@ -1,4 +1,4 @@
-//! The Django example end to end: real django-tenants on Django 5.2 and 6.0, real PostgreSQL, Django's own answers.
+//! The Django example end to end: real django-tenants on Django 5.2 and 6.0, real PostgreSQL, Django's own checks.
 
 mod bootstrap;
 mod differential;

@@ -1,11 +1,11 @@
-//! What a project's programs print: shown while they run, bounded in memory, and without a say in how they ended.
+//! The output of a project's programs: shown while they run, bounded in memory, no influence on the result.
 
 use std::fs;
 
 use super::tenants::empty;
 use crate::support::{django::Project, time_limits::until_true};
 
-/// Text without a line end, bytes that are no UTF-8, and lines that look like our own messages.
+/// Text without a line end, bytes that are no UTF-8, and lines that look like Portcullis' messages.
 const NOISE: &str = r#"
 import os
 os.write(1, b"\xff\xfe loading\x1etenant:demo settings...")
@@ -81,7 +81,7 @@ fn command_output_is_shown_at_once_and_not_buffered() {
     running.wait().exits(73).prints("`sh` exited with 3");
 }
 
-/// The settings say so, and wait until they are heard.
+/// The settings print a line and wait until the test has read it.
 const SLOW: &str = r#"
 import os, time
 print("the settings wait", flush=True)

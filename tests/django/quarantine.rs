@@ -1,4 +1,4 @@
-//! The middleware that keeps quarantined tenants out, in a real gunicorn.
+//! The middleware that rejects requests to quarantined tenants, in a real gunicorn.
 
 use nix::sys::signal::Signal;
 
@@ -26,7 +26,7 @@ fn complete_tenants_are_served_and_a_broken_one_returns_503() {
     server.signal(Signal::SIGTERM);
     server.wait().exits(0).prints("the server must not serve acme");
 
-    // A migration of all, with nobody broken, lets everybody in again.
+    // After a repair, every tenant is served again.
     project
         .database
         .execute("DROP SCHEMA acme CASCADE; DELETE FROM customers_client WHERE schema_name = 'acme'");

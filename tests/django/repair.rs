@@ -1,4 +1,4 @@
-//! `repair --replay`: what plain migrating rightly leaves alone.
+//! `repair --replay`: restores what `migrate` does not change.
 
 use crate::support::django::Project;
 
@@ -25,7 +25,7 @@ fn a_replay_restores_a_dropped_table() {
         .prints_not("foreign key");
     project.portcullis.run(["verify"]).exits(0);
     assert_eq!(project.database.column("SELECT count(*)::text FROM public.finance_invoice"), ["2"]);
-    // Django itself finds the ledger as it would have written it.
+    // The ledger equals the one that Django writes.
     project.manage(&["migrate_schemas", "--check", "-v0"]).exits(0);
     project.manage(&["load_demo_data"]).exits(0);
 }
@@ -57,7 +57,7 @@ fn an_app_that_cannot_be_replayed_is_explained_and_not_changed() {
 #[test]
 fn a_failing_replay_does_not_change_the_ledger() {
     let project = Project::complete();
-    // A relation of the same name that is no table: the look finds nothing, and CREATE TABLE fails.
+    // A relation of the same name that is no table: the inspection finds no table, and CREATE TABLE fails.
     project.database.execute("DROP TABLE demo.finance_invoice; CREATE SEQUENCE demo.finance_invoice");
     let ledger =
         || project.database.column("SELECT app || '.' || name FROM demo.django_migrations ORDER BY 1");

@@ -43,7 +43,7 @@ fn a_lost_app_is_replayed_and_pending_migrations_are_applied() {
     project.manage(&["migrate_schemas", "--check", "-v0"]).exits(0);
     project.portcullis.run(["verify"]).exits(1).prints("contacts.Contact").prints("finance.Invoice");
     let replayed = project.portcullis.run(["repair", "demo", "--replay", "contacts"]).exits(1);
-    // What runs code is not in the squash, and still stands beside it.
+    // A migration that runs code is not in the squash and still exists.
     replayed.prints("--allow-code");
     let replayed =
         project.portcullis.run(["repair", "demo", "--replay", "contacts", "--allow-code"]).exits(1);

@@ -1,4 +1,4 @@
-//! New Django tenants copied from a template: exact, fast, in one transaction, and refused once it is stale.
+//! New Django tenants copied from a template: exact, fast, in one transaction; a stale template is rejected.
 
 use std::{fs, process::Command};
 
@@ -11,7 +11,7 @@ use crate::support::{
     process::{Outcome, Running},
 };
 
-/// Every kind of object that a tenant's schema may hold, in terms of the search path, as a project's migration makes them.
+/// Every kind of object that a tenant's schema may contain, with unqualified names, as in a project's migration.
 const KINDS: &str = r#"
     CREATE SEQUENCE numbers START 100 INCREMENT 5;
     CREATE TYPE colour AS ENUM ('red', 'gr''een');
@@ -52,7 +52,7 @@ const KINDS: &str = r#"
     REFRESH MATERIALIZED VIEW totals;
 "#;
 
-/// A project whose tenants have every kind of object beside the example's tables, and whose template is made.
+/// A project whose tenants have every kind of object besides the example's tables, and whose template is built.
 fn with_template() -> Project {
     let project = Project::complete();
     edit(
@@ -72,7 +72,7 @@ fn edit(project: &Project, name: &str, old: &str, new: &str) {
     fs::write(path, text.replace(old, new)).unwrap();
 }
 
-/// Adds a migration that makes every kind of object.
+/// Adds a migration that creates every kind of object.
 fn every_kind(project: &Project) {
     let text = format!(
         "from django.db import migrations\n\n\nclass Migration(migrations.Migration):\n    \
@@ -84,7 +84,7 @@ fn every_kind(project: &Project) {
     project.portcullis.run(["migrate"]).exits(0);
 }
 
-/// What pg_dump says of a schema, with the schema's name made the same for all and what differs by time left out.
+/// The pg_dump of a schema with a normalized schema name and without times.
 fn dump(project: &Project, schema: &str) -> String {
     let url = format!("{}/{}", cluster().rsplit_once('/').unwrap().0, project.database.name());
     let pattern = format!("--schema=\"{}\"", schema.replace('"', "\"\""));
@@ -112,7 +112,7 @@ fn dump(project: &Project, schema: &str) -> String {
             }
         })
         .collect();
-    // The order of objects that do not depend on each other is that of their making.
+    // Independent objects appear in the order of their creation.
     lines.sort_unstable();
     lines.join("\n")
 }
@@ -155,7 +155,7 @@ fn a_copy_equals_a_schema_that_the_framework_migrated() {
         }
     }
     project.portcullis.run(["verify"]).exits(0);
-    // Sequences go on where the template's ended, and the copy's own functions and triggers work.
+    // Sequences continue after the template's last value, and the copy's functions and triggers work.
     project.database.execute(
         "SET search_path = acme; INSERT INTO acme.parent (price) VALUES (9); UPDATE acme.parent SET price = 8 WHERE price = 9",
     );
@@ -199,7 +199,7 @@ fn a_stale_changed_or_missing_template_is_rejected() {
     create().exits(0);
     project.portcullis.run(["verify", "--tenant", "acme"]).exits(0);
 
-    // One that another major version wrote, whose digest is right.
+    // A template of another major version with a correct digest.
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, made_on(&text, "9")).unwrap();
     let (outcome, printed) = doctor();
@@ -207,7 +207,7 @@ fn a_stale_changed_or_missing_template_is_rejected() {
     project.portcullis.run(["tenant", "create", "globex"]).exits(73).prints("made on PostgreSQL 9");
 }
 
-/// The same template as if it had been made on another version of the server.
+/// The same template as if another version of the server had written it.
 fn made_on(template: &str, version: &str) -> String {
     let (header, rest) = template.split_once("-- release: ").unwrap();
     let mut rest = rest.splitn(6, '\n');
@@ -221,7 +221,7 @@ fn made_on(template: &str, version: &str) -> String {
     )
 }
 
-/// Lets no object of such a name be made.
+/// Makes the creation of an object with this name fail.
 fn fails_at(project: &Project, object: &str) {
     project.database.execute(&format!(
         "CREATE FUNCTION public.in_the_way() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN \
@@ -234,7 +234,7 @@ fn fails_at(project: &Project, object: &str) {
 #[test]
 fn a_failing_copy_leaves_nothing() {
     let project = with_template();
-    // What the dump makes stands in the way as soon as a schema is made.
+    // A trigger creates a conflicting object in every new schema.
     fails_at(&project, "acme.finance_invoice%");
     project.portcullis.run(["tenant", "create", "acme"]).exits(73).prints("not today").prints("rolled back");
     let left = project.database.column(
@@ -248,7 +248,7 @@ fn a_failing_copy_leaves_nothing() {
 #[test]
 fn a_copy_that_differs_from_the_template_is_rolled_back() {
     let project = with_template();
-    // Nothing is missing, and yet it is another table than the framework makes.
+    // No table is missing, but one differs from the framework's.
     project.database.execute(
         "CREATE FUNCTION public.meddles() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN \
          IF EXISTS (SELECT FROM pg_event_trigger_ddl_commands() WHERE command_tag = 'CREATE TABLE' \
@@ -284,7 +284,7 @@ fn a_template_can_be_built_when_the_registry_has_required_columns() {
 #[test]
 fn a_failed_template_build_reports_the_schema_that_it_leaves() {
     let project = with_template();
-    // Neither the making nor the removing succeeds.
+    // Both the creation and the removal fail.
     fails_at(&project, "portcullis_template%.finance_invoice");
     project.database.execute(
         "CREATE FUNCTION public.keeps() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'it is kept'; END $$; \

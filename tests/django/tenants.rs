@@ -1,4 +1,4 @@
-//! Tenants of a real django-tenants project: made whole through its own migrations, or not at all.
+//! Tenants of a real django-tenants project: its migrations create them completely, or not at all.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::expectation::with_types;
 use crate::support::django::Project;
 
-/// The manifest and the shared schema; no tenant.
+/// A project with a manifest and a shared schema, without tenants.
 pub(super) fn empty() -> Project {
     let project = Project::new();
     project.portcullis.run(["manifest", "django"]).exits(0);
@@ -31,7 +31,7 @@ pub(super) fn journal(project: &Project) -> Vec<String> {
     project.database.column("SELECT tenant || ' ' || kind FROM portcullis.journal ORDER BY 1")
 }
 
-/// Has one migration of a tenant do something of its own: fail, or take long.
+/// Adds a tenant migration with this SQL, to fail or to take long.
 pub(super) fn with_migration(project: &Project, sql: &str) {
     let text = format!(
         "from django.db import migrations\n\n\nclass Migration(migrations.Migration):\n    \
@@ -42,7 +42,7 @@ pub(super) fn with_migration(project: &Project, sql: &str) {
     project.portcullis.run(["migrate", "--shared"]).exits(0);
 }
 
-/// Shared tables know nothing of the migration's SQL: it runs in tenants alone.
+/// The SQL runs only in tenants, not in the shared schema.
 pub(super) const FAILS: &str =
     "DO $$ BEGIN IF current_schema() <> 'public' THEN RAISE EXCEPTION 'not today'; END IF; END $$";
 pub(super) const SLOW: &str = "SELECT pg_sleep(40) WHERE current_schema() NOT IN ('public')";
@@ -61,7 +61,7 @@ fn a_created_tenant_is_complete_for_the_gate_for_django_and_for_visitors() {
                || '|' || d.is_primary::text FROM customers_client c JOIN customers_domain d ON d.tenant_id = c.id";
     assert_eq!(project.database.column(row), ["acme|Acme GmbH|true|acme.localhost|true"]);
     assert!(journal(&project).is_empty());
-    // A domain that is taken is known before the long work, and nothing is left.
+    // A domain in use is detected before the long work, and nothing remains.
     let taken = ["tenant", "create", "other", "--domain", "acme.localhost"];
     project.portcullis.run(taken).exits(73).prints("customers_domain").prints("rolled back");
     project.portcullis.run(["tenant", "create", "other", "--set", "colour=red"]).exits(64).prints("colour");
@@ -150,7 +150,7 @@ fn a_time_out_a_signal_and_a_kill_leave_no_tenant_and_no_rows_in_public() {
 fn a_failing_project_command_rolls_back_only_the_named_tenants() {
     let mut project = empty();
     project.set("CREATE_DEMO_TENANT", "1");
-    // It makes the demo tenant and then fails; a customer signs up meanwhile.
+    // The command creates the demo tenant and then fails; a customer signs up meanwhile.
     let bootstrap = project.portcullis.path("customers/management/commands/bootstrap_demo_tenants.py");
     let text = fs::read_to_string(&bootstrap).unwrap();
     let ending = "\n        Client(schema_name=\"customer\", name=\"A customer\").save(verbosity=0)\n        raise RuntimeError(\"seeding failed\")\n";
@@ -165,7 +165,7 @@ fn a_failing_project_command_rolls_back_only_the_named_tenants() {
         (vec!["customer".to_owned()], vec!["customer".to_owned()])
     );
     assert!(journal(&project).is_empty());
-    // Killed, it leaves what nobody can prove.
+    // A killed command leaves a schema without proof of ownership.
     let sleeping = text.trim_end().to_owned()
         + "\n        from django.db import connection\n        connection.cursor().execute(\"SELECT pg_sleep(40)\")\n";
     fs::write(&bootstrap, sleeping).unwrap();
@@ -187,7 +187,7 @@ fn a_failing_project_command_rolls_back_only_the_named_tenants() {
 fn a_bootstrap_does_not_touch_customers_who_sign_up_meanwhile() {
     let mut project = empty();
     project.set("CREATE_DEMO_TENANT", "1");
-    // The demo tenant is not done before the last customer is there.
+    // The demo tenant is complete only after the last customer exists.
     with_migration(
         &project,
         "DO $$ BEGIN WHILE current_schema() = 'demo' AND NOT EXISTS (SELECT FROM customers_client WHERE schema_name = 'customer2') \
@@ -249,7 +249,7 @@ fn each_tenant_is_created_with_the_tables_of_its_type() {
     create("odd", "none").exits(64).prints("no type `none`").prints("full, light");
     create("small", "light").exits(0);
     create("big", "full").exits(0);
-    // Nothing said is what the model says.
+    // Without options, the model's defaults apply.
     project.portcullis.run(["tenant", "create", "plain"]).exits(0);
     let kinds = "SELECT schema_name || ' ' || kind FROM customers_client ORDER BY 1";
     assert_eq!(project.database.column(kinds), ["big full", "plain full", "small light"]);
@@ -258,7 +258,7 @@ fn each_tenant_is_created_with_the_tables_of_its_type() {
     project.portcullis.run(["verify"]).exits(0).prints("3 tenants complete");
     project.manage(&["migrate_schemas", "--check", "-v0"]).exits(0);
 
-    // The row comes first here: it goes with the schema, whatever ends the creation.
+    // Here the row is written first: it is removed with the schema after any interruption.
     let kept = ["big", "plain", "small"].map(str::to_owned).to_vec();
     let left = || (schemas(&project), clients(&project), journal(&project));
     with_migration(&project, FAILS);
@@ -270,7 +270,7 @@ fn each_tenant_is_created_with_the_tables_of_its_type() {
     assert_eq!(journal(&project), ["killed making"]);
     running.signal(Signal::SIGKILL);
     running.wait();
-    // What is half made has a row: the gate is shut until the next holder of the lock has taken it away.
+    // The half-created tenant has a row: the gate is closed until the next lock holder has removed it.
     project.portcullis.run(["verify", "--tenant", "killed"]).exits(1);
     fs::remove_file(project.portcullis.path("finance/migrations/0005_own.py")).unwrap();
     project.portcullis.run(["manifest", "django"]).exits(0);

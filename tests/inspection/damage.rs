@@ -1,4 +1,4 @@
-//! Damage that only PostgreSQL knows: invalid indexes, ledgers that cannot be read, schemas that nobody registered.
+//! Damage specific to PostgreSQL: invalid indexes, unreadable ledgers, unregistered schemas.
 
 use crate::support::{cluster::Database, fleet};
 
@@ -11,7 +11,7 @@ fn an_invalid_index_is_found_among_few_tenants_and_among_many() {
         "CREATE UNIQUE INDEX bad ON \"index\".item (n); \
          UPDATE pg_index SET indisvalid = false WHERE indexrelid = '\"index\".bad'::regclass",
     );
-    // Of many schemas, indexes are asked for in another way.
+    // The query for indexes differs for many schemas.
     for more in [0, 30] {
         database.execute(&fleet::copies(&fleet::names(more)));
         let outcome = fleet.run(["verify", "--format", "json"]).exits(1);

@@ -1,4 +1,4 @@
-//! What a look takes of the server: connections and room in the lock table.
+//! The resources that an inspection takes from the server: connections and entries in the lock table.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -10,7 +10,7 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use crate::support::{cluster::block_on, fleet, server::Server, time_limits::until_true};
 
-/// Between two looks at the lock table.
+/// The pause between two reads of the lock table.
 const PAUSE: Duration = Duration::from_millis(2);
 
 const OURS: &str = "SELECT count(*)::text FROM pg_stat_activity WHERE application_name LIKE 'portcullis%'";
@@ -30,7 +30,7 @@ fn an_inspection_works_with_twenty_connections_and_a_full_lock_table() {
             server.execute("other", &few.concat());
         }
     }
-    // All that the lock table has room for, without us; a tenth of what is configured is ours.
+    // Every free entry of the lock table; a tenth of the configured size is left for the inspection.
     let room = locks(&server, usize::MAX).expect_err("a thousand tables fit");
     let theirs = room - 20 - 30;
     assert!(room < 800, "all ledgers at once would fit: {room}");
@@ -46,7 +46,7 @@ fn an_inspection_works_with_twenty_connections_and_a_full_lock_table() {
             rounds
         });
         let most = scope.spawn(|| most_locks(&server, &done));
-        // One after the other: a server that is busy ends a session a moment after its client has.
+        // Sequentially: a busy server ends a session some time after its client.
         let outcomes: Vec<_> = (0..8)
             .map(|_| {
                 let outcome = fleet.run(["verify"]);
@@ -61,12 +61,12 @@ fn an_inspection_works_with_twenty_connections_and_a_full_lock_table() {
         assert!(other.join().unwrap() > 0);
         let (locks, sessions) = most.join().unwrap();
         assert!(sessions <= 2, "{sessions} connections of 20");
-        // Ten for a ledger and its key in each of two chunks of five; a session's first sixteen need no room.
+        // Ten locks for a ledger and its key in each of two chunks of five; a session's first sixteen use no entry.
         assert!(locks <= 20, "{locks} locks");
     });
 }
 
-/// Takes so many locks in one transaction of the other database; the error is how many it had.
+/// Takes this number of locks in one transaction of the other database; the error is the number it got.
 fn locks(server: &Server, most: usize) -> Result<(), usize> {
     block_on(async {
         let mut connection = PgConnection::connect(&server.url("other")).await.unwrap();
@@ -80,14 +80,14 @@ fn locks(server: &Server, most: usize) -> Result<(), usize> {
                 return Err(number);
             }
         }
-        // The locks are gone when this is answered; at the connection's end, they go some time later.
+        // ROLLBACK releases the locks before it returns; closing the connection releases them later.
         connection.execute("ROLLBACK").await.unwrap();
         connection.close().await.unwrap();
         Ok(())
     })
 }
 
-/// How many locks our sessions held in the shared table at once, and how many sessions there were.
+/// The most locks that Portcullis held in the shared table at once, and its most sessions.
 fn most_locks(server: &Server, done: &AtomicBool) -> (i64, i64) {
     let sql = "SELECT count(*) FILTER (WHERE NOT l.fastpath AND c.oid IS NOT NULL), count(DISTINCT a.pid) \
         FROM pg_stat_activity a LEFT JOIN pg_locks l ON l.pid = a.pid AND l.locktype = 'relation' \

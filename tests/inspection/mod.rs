@@ -1,4 +1,4 @@
-//! How the gate reads PostgreSQL: what it sends, what it takes of the server, and that it is never wrong.
+//! How the gate reads PostgreSQL: its statements, its resources, and the correctness of its verdicts.
 
 mod damage;
 mod limits;

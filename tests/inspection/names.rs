@@ -1,4 +1,4 @@
-//! Whose tables are looked at: each tenant's own, whatever `search_path` leads to, and whatever may not be read.
+//! An inspection reads each tenant's own tables, with any `search_path` and with missing permissions.
 
 use crate::support::{
     cluster::{Database, cluster},
@@ -10,7 +10,7 @@ fn a_tenant_is_never_found_through_search_path() {
     let database = Database::fresh();
     let fleet = fleet::complete(&database.url());
     database.execute(&fleet::copies(&["whole", "tableless", "ledgerless"]));
-    // Complete copies of everything, and of the catalog, stand first on everybody's path.
+    // Complete copies of the tables and of the catalog come first on every search path.
     database.execute(
         "CREATE TABLE public.item (LIKE demo.item); \
          CREATE TABLE public.pg_class AS SELECT * FROM pg_catalog.pg_class; \
@@ -55,13 +55,13 @@ fn a_schema_without_read_permission_is_named_and_the_others_are_inspected() {
         ["t51", "t52"],
         "{outcome}"
     );
-    // What is proven to be bad counts more, and both are told.
+    // Proven findings take precedence, and both are reported.
     database.execute("DROP TABLE t99.item; ALTER TABLE t98._sqlx_migrations DROP COLUMN checksum");
     let outcome = fleet.run(["verify", "--format", "json"]).exits(1);
     let told: Vec<String> = fleet::findings(&outcome).into_iter().map(|(tenant, _)| tenant).collect();
     assert_eq!(told, ["t51", "t52", "t98", "t99"], "{outcome}");
     let junit = fleet.run(["verify", "--format", "junit"]).exits(1);
-    // Each tenant and the shared schema.
+    // One for each tenant and one for the shared schema.
     junit
         .prints(
             "<testsuite name=\"portcullis verify\" tests=\"132\" failures=\"1\" errors=\"3\" skipped=\"0\">",

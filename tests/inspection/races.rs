@@ -1,4 +1,4 @@
-//! Others go on while the gate looks: what it says must have been true.
+//! Other sessions make changes during an inspection: every verdict was true at some moment.
 
 use std::{
     sync::atomic::{AtomicBool, Ordering},
@@ -18,7 +18,7 @@ fn tenants_created_or_deleted_during_an_inspection_get_no_wrong_verdict() {
             let mut rounds = 0;
             while !done.load(Ordering::Relaxed) {
                 for name in ["a1", "m1", "z1"] {
-                    // Each in one transaction, as a good application does it.
+                    // Each creation is one transaction, as in a correct application.
                     database.execute(&fleet::copy(name));
                 }
                 for name in ["z1", "a1", "m1"] {

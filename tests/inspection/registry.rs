@@ -1,4 +1,4 @@
-//! The registry: which rows are tenants, and that a registry which cannot be read never counts as empty.
+//! The registry: which rows are tenants; an unreadable registry never counts as empty.
 
 use crate::support::{cluster::Database, fleet, portcullis::Portcullis};
 
@@ -14,7 +14,7 @@ fn a_missing_registry_is_not_an_empty_registry() {
     database.execute("CREATE TABLE others (LIKE tenants); INSERT INTO others SELECT * FROM tenants");
     let fleet = with_registry(fleet, "table = \"others\", schema_column = \"name\"");
     fleet.run(["verify"]).exits(0);
-    // No migration makes it, so nothing but the question itself can tell that it is gone.
+    // No migration creates the registry, so only its own query can report that it is missing.
     database.execute("DROP TABLE others");
     fleet.run(["verify"]).exits(74).prints("others");
 }

@@ -1,4 +1,4 @@
-//! Row-level security and conditions of the registry: the gate never takes a part of the rows for all of them.
+//! Row-level security and conditions of the registry: the gate never takes some of the rows for all rows.
 
 use crate::support::project::Project;
 

@@ -1,4 +1,4 @@
-//! A hot standby, which proves only itself.
+//! A hot standby, whose verdict does not hold for the primary.
 
 use crate::support::{fleet, server::Server, time_limits::until_true};
 

@@ -10,7 +10,7 @@ fn a_start_with_nothing_to_do_only_sends_reads() {
     server.execute("postgres", "CREATE DATABASE app");
     let fleet = fleet::complete(&server.url("app"));
     server.execute("app", &fleet::copies(&fleet::names(120)));
-    // A role that could write nothing if it wanted to.
+    // A role without any write permission.
     server.execute(
         "app",
         "CREATE ROLE watcher LOGIN; GRANT SELECT ON ALL TABLES IN SCHEMA public, demo TO watcher; \
@@ -57,7 +57,7 @@ fn a_start_with_nothing_to_do_opens_the_fewest_connections() {
     assert_eq!(log.matches("connection authorized").count(), 1, "{log}");
 }
 
-/// The next transaction number: whoever writes anything takes one.
+/// The next transaction number: every writing transaction takes one.
 fn written(server: &Server) -> String {
     server.one("app", "SELECT pg_snapshot_xmax(pg_current_snapshot())::text")
 }

@@ -52,7 +52,7 @@ fn leads_somewhere(document: &Path, link: &str) -> bool {
     target.exists() && (heading.is_empty() || headings(&target).contains(heading))
 }
 
-/// As GitHub derives the anchor of a heading from its text.
+/// The anchor that GitHub derives from the text of a heading.
 fn headings(document: &Path) -> BTreeSet<String> {
     let text = prose(document);
     let titles =
@@ -65,7 +65,7 @@ fn headings(document: &Path) -> BTreeSet<String> {
     titles.map(|title| title.to_lowercase().chars().filter_map(letter).collect()).collect()
 }
 
-/// The text without its blocks of code.
+/// The text without its code blocks.
 fn prose(document: &Path) -> String {
     let text = fs::read_to_string(document).unwrap();
     text.split("```").step_by(2).collect()

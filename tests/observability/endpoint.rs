@@ -1,4 +1,4 @@
-//! The endpoint during the start-up, `portcullis health`, and the port that must be free afterwards.
+//! The endpoint during the start-up, `portcullis health`, and the port, which must be free afterwards.
 
 use std::{
     io::{Read, Write},
@@ -25,7 +25,7 @@ use crate::{
     },
 };
 
-/// A start-up that lasts until the file `go` is there, then ends well.
+/// A start-up that waits for the file `go` and then succeeds.
 fn waiting(port: u16) -> Portcullis {
     Portcullis::new().config(&format!(
         "[status]\nlisten = \"127.0.0.1:{port}\"\nfile = \"state\"\n\
@@ -129,14 +129,14 @@ fn the_endpoint_responds_while_the_log_is_not_read() {
 #[test]
 fn the_endpoint_responds_during_a_migration_with_a_blocked_terminal() {
     let port = free_port();
-    // More than any terminal holds.
+    // More than the buffer of any terminal.
     let talk = "[[step]]\nname = \"talk\"\ncommand.run = [\"seq\", \"100000\"]\n";
     let project = slow()
         .replace("[lock]", &format!("[status]\nlisten = \"127.0.0.1:{port}\"\n[lock]"))
         .replace("[[step]]\nname = \"shared schema\"", &format!("{talk}[[step]]\nname = \"shared schema\""));
     let terminal = Session::start(project.portcullis.command(["run"]));
     until_migrating(&project);
-    // The others are done soon, and this one is not.
+    // The other tenants finish soon; this one does not.
     let mut done = Value::Null;
     while done.as_u64().is_none_or(|done| done == 0) {
         assert_eq!(get(port, "/livez").0, 200);
@@ -145,20 +145,20 @@ fn the_endpoint_responds_during_a_migration_with_a_blocked_terminal() {
         assert_eq!((status, state["step"]["name"].as_str()), (503, Some("tenant schemas")));
         done = state["progress"]["done"].clone();
     }
-    // The page shows the bar of the step that runs.
+    // The page shows the progress bar of the running step.
     let (_, page) = get(port, "/");
     assert!(page.contains("of 3 tenants migrated") && page.contains("<progress"), "{page}");
     terminal.signal(nix::sys::signal::Signal::SIGTERM);
     terminal.exits(143);
 }
 
-/// Binds without SO_REUSEADDR, which fails if anything is left of the endpoint, even in TIME_WAIT.
+/// Binds without SO_REUSEADDR, which fails if any connection of the endpoint remains, even in TIME_WAIT.
 const BIND: &str = "use Socket; socket(S, PF_INET, SOCK_STREAM, 0) or exit 96; \
                     bind(S, sockaddr_in(shift, INADDR_LOOPBACK)) or exit 98; listen(S, 1) or exit 97";
 
 #[test]
 fn the_port_is_free_before_each_of_a_hundred_execs() {
-    // Below the ports that the kernel gives to clients, lest a client's own port be in the way.
+    // Below the kernel's range for client ports, so that no client uses the port.
     let port = u16::try_from(20_000 + std::process::id() % 10_000).unwrap();
     let portcullis = Portcullis::new().config(&format!(
         "[status]\nlisten = \"127.0.0.1:{port}\"\n[[step]]\nname = \"itself\"\n\
@@ -217,7 +217,7 @@ fn no_client_connection_leaves_the_port_in_time_wait() {
             let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
             stream.write_all(request.as_bytes()).unwrap();
             let mut answer = Vec::new();
-            // It reads until the other side says that this is the end.
+            // The client reads until the endpoint closes the connection.
             stream.read_to_end(&mut answer).unwrap();
             assert!(answer.starts_with(b"HTTP/1."), "{request:?}: {}", String::from_utf8_lossy(&answer));
         }
@@ -226,7 +226,7 @@ fn no_client_connection_leaves_the_port_in_time_wait() {
     running.wait().exits(0);
 }
 
-/// One client keeps its connection until it is closed, the other goes as soon as it has asked.
+/// Sends a request; a patient client waits until the endpoint closes the connection, another closes at once.
 fn ask(port: u16, patient: bool) {
     let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else {
         thread::sleep(Duration::from_millis(1));

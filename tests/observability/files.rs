@@ -1,4 +1,4 @@
-//! The termination message, the metrics file, and the command that is notified.
+//! The termination message, the metrics file and the notification command.
 
 use std::{fs, time::Instant};
 
@@ -106,7 +106,7 @@ fn a_failed_creation_notifies_even_if_the_step_only_warns() {
         .config(config)
         .file("shared/1_tenants.sql", "CREATE TABLE tenants (schema_name text PRIMARY KEY);\n")
         .file("tenant/1_notes.sql", "CREATE TABLE notes (id integer PRIMARY KEY);\n")
-        // Nobody can prove whose it is.
+        // The owner of the schema cannot be proven.
         .file("var/tenants/demo.sqlite", "not a database");
     portcullis.run(["run"]).exits(0).prints("served\n");
     let told: Value = serde_json::from_str(&fs::read_to_string(portcullis.path("told")).unwrap()).unwrap();
@@ -136,7 +136,7 @@ fn the_log_of_three_hundred_broken_tenants_ends_with_the_most_useful_lines() {
     };
 
     let log = portcullis.run(["run"]).exits(1).stderr;
-    // What Kubernetes shows of a log: 2048 bytes or 80 lines of its end, whichever is less.
+    // Kubernetes shows the end of a log: 2048 bytes or 80 lines, whichever is less.
     let begin = log.ceil_char_boundary(log.len().saturating_sub(2_048));
     let shown: Vec<_> = log[begin..].lines().rev().take(80).collect();
     let shown: Vec<_> = shown.into_iter().rev().collect();

@@ -1,4 +1,4 @@
-//! Lines as programs read them: JSON, GitHub's workflow commands, colours.
+//! Log formats for programs: JSON, GitHub's workflow commands, colours.
 
 use serde_json::Value;
 

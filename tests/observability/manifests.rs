@@ -1,4 +1,4 @@
-//! The manifests under docker/: their configurations are valid, and those that hold a copy hold the same.
+//! The manifests under docker/: their configurations are valid, and all copies are equal.
 
 use std::{fs, path::Path, process::Command};
 

@@ -1,4 +1,4 @@
-//! What others see of a start-up: the endpoint, the log, files, and the program that is notified.
+//! The outputs of a start-up: the endpoint, the log, files and the notification.
 
 mod documents;
 mod endpoint;

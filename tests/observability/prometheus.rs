@@ -1,4 +1,4 @@
-//! What Prometheus' own tool says of the metrics and of the alert rules.
+//! Checks the metrics and the alert rules with Prometheus' own tool.
 
 use std::{
     fs::File,

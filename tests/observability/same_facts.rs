@@ -1,4 +1,4 @@
-//! A step in trouble: text, JSON, the endpoint, the termination message and the exit code say the same.
+//! A failing step: text, JSON, the endpoint, the termination message and the exit code report the same.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ fn five_outputs_contain_the_same_facts() {
     let mut sample = Sample::complete_on(Engine::Sqlite);
     sample.execute(Some("acme"), "DROP TABLE finance_invoice");
     let port = free_port();
-    // While the notification is under way, the endpoint still answers.
+    // The endpoint still responds while the notification runs.
     let notify = "until [ -e asked ]; do sleep 0.05; done";
     let listen = format!("[status]\nlisten = \"127.0.0.1:{port}\"\n");
     let config = fs::read_to_string(sample.portcullis.path("config.toml")).unwrap();
@@ -61,7 +61,7 @@ fn five_outputs_contain_the_same_facts() {
     assert!(text.failure_box().contains(&format!("{} of {}", facts["step"]["number"], facts["step"]["of"])));
 }
 
-/// Runs it in a format until it is blocked, and asks the endpoint while it still can be asked.
+/// Runs a blocked start with a log format, and reads the endpoint before the end.
 fn blocked(sample: &Sample, port: u16, format: &'static str, line: &str) -> (Outcome, Value, String) {
     let asked = sample.portcullis.path("asked");
     let _ = fs::remove_file(&asked);

@@ -1,4 +1,4 @@
-//! A child that prints without end delays nothing: signals, time-outs and siblings are as quick as ever.
+//! A child that prints without end delays neither signals nor time-outs nor siblings.
 
 use std::time::Instant;
 
@@ -9,7 +9,7 @@ use crate::support::{
     time_limits::was_prompt,
 };
 
-/// Programs that are always ahead of us.
+/// Programs that print faster than Portcullis reads.
 const ENDLESS: [&str; 3] = ["exec yes", "exec yes \"$(printf %08000d 0)\"", "exec cat /dev/zero"];
 
 #[test]

@@ -48,7 +48,7 @@ fn init_and_steps_need_no_newer_system_call() {
     }
 }
 
-/// The words that make prctl fail in what follows them; unshare itself needs it.
+/// The command prefix that makes prctl fail; unshare itself needs prctl.
 fn without_prctl() -> Vec<String> {
     let number = libc::SYS_prctl;
     let script = format!(

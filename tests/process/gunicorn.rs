@@ -1,5 +1,5 @@
-//! From the field: gunicorn reaps every child of its process, and takes one that exits with 3 for a worker that
-//! cannot boot. Orphans of start-up steps took whole servers down that way.
+//! A real incident: gunicorn reaps every child of its process and treats exit code 3 as a worker that
+//! cannot boot. Orphans of start-up steps stopped whole servers that way.
 
 use std::{
     path::Path,
@@ -17,7 +17,7 @@ use crate::support::{
 
 const APP: &str =
     "open('booted', 'w')\ndef app(environ, start):\n    start('200 OK', [])\n    return [b'ok']\n";
-/// Longer than the orphans below would live.
+/// Longer than the lifetime of the orphans below.
 const WATCHED: Duration = Duration::from_secs(2);
 
 fn gunicorn() -> String {
@@ -56,7 +56,7 @@ command = ["{}", "--bind", "127.0.0.1:{port}", "app:app"]
     running.wait().exits(0).prints_not("failed to boot");
 }
 
-/// Without us in between, the same orphan does take it down: this is what the test above would see.
+/// Without Portcullis, the same orphan stops gunicorn: this proves that the test above detects the fault.
 #[test]
 fn an_orphan_that_exits_with_3_stops_an_unprotected_gunicorn() {
     let place = Portcullis::new().file("app.py", APP);

@@ -1,12 +1,12 @@
-//! The server starts as if nothing had come before it.
+//! The server process has the same state as without any start-up before it.
 
 use super::namespace::{PORTCULLIS, script, stdout};
 use assert_cmd::assert::OutputAssertExt;
 
-/// Prints everything about itself that survives exec and can be seen.
+/// Prints every visible attribute of a process that survives exec.
 const LOOK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/process/look.pl");
 
-/// Runs `before` and then the look, directly and through a start-up without steps.
+/// Runs `before` and then the inspection script, directly and through a start-up without steps.
 fn equals_a_direct_exec(before: &str) -> String {
     let run = |through: &str| {
         let server = format!("{through} perl {LOOK} one \"two three\"");
@@ -35,7 +35,7 @@ fn the_server_equals_a_direct_exec_with_blocked_and_ignored_signals() {
         "exec env --block-signal=TERM,ILL,TTIN --ignore-signal=INT,SEGV,TTOU,PIPE,CHLD,HUP SERVER",
     );
     assert!(seen.contains("SigBlk:\t0000000000104008"), "{seen}");
-    // perl takes SIGCHLD for itself before it looks; cat changes nothing.
+    // perl resets SIGCHLD before it reads its state; cat does not.
     let look = "exec env --ignore-signal=INT,SEGV,TTOU,PIPE,CHLD,HUP $PORTCULLIS run --no-config -- cat /proc/self/status";
     let seen = stdout(&script(look).assert().code(0));
     let ignored = seen.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap().trim();
@@ -102,7 +102,7 @@ fn a_missing_server_is_127_and_one_that_cannot_run_is_126() {
 
 #[test]
 fn orphans_do_not_disturb_a_server_after_a_restart() {
-    // The child from before ends once the server runs, and init reaps it.
+    // The earlier child ends while the server runs, and init reaps it.
     let child = "(until pgrep -f still > /dev/null; do sleep 0.01; done; exit 3) & child=$!;";
     let server = "until [ ! -e /proc/'$child' ]; do sleep 0.01; done; echo still here";
     let out =

@@ -1,4 +1,4 @@
-//! Steps that fight the process that watches them, and machines that have too little for a step.
+//! Steps that disturb their stub, and machines with too few resources for a step.
 
 use std::time::Instant;
 
@@ -14,7 +14,7 @@ fn all_output(ran: &assert_cmd::assert::Assert) -> String {
     stdout(ran) + &String::from_utf8_lossy(&ran.get_output().stderr)
 }
 
-/// A program whose first thread ends while another goes on: its state is that of a dead process.
+/// A program whose first thread ends while another continues: its state is that of a dead process.
 fn headless() -> String {
     let exit = libc::SYS_exit;
     format!(
@@ -22,7 +22,7 @@ fn headless() -> String {
     )
 }
 
-/// Waits for it in the shell.
+/// A shell fragment that waits for that program.
 const UNTIL_HEADLESS: &str = "until grep -q '^State:.Z' /proc/$!/status; do sleep 0.01; done";
 
 #[test]
@@ -34,7 +34,7 @@ fn a_remaining_process_whose_first_thread_has_ended_is_killed() {
     assert!(has_no_other_processes(&ran), "{}", all_output(&ran));
     assert!(all_output(&ran).contains("left a process behind"), "{}", all_output(&ran));
     was_prompt(started);
-    // Also where nobody else would get the orphan.
+    // Also if no other process would adopt the orphan.
     let around = "RUN; echo code $?; pgrep -c -x perl; exit 0";
     let ran = run_in(around, &[("command.grace = \"200ms\"", &step)], "true").code(0);
     assert!(stdout(&ran).ends_with("code 0\n0\n"), "{}", all_output(&ran));
@@ -63,7 +63,7 @@ fn a_stopped_stub_delays_no_time_out_and_no_signal() {
         let options = "command.timeout = \"500ms\"\ncommand.grace = \"200ms\"";
         let around = "RUN; code=$?; pgrep -c -x bash; exit $code";
         let ran = run_in(around, &[(options, stops)], "true").code(124);
-        // This script itself is left.
+        // Only this script remains.
         assert!(stdout(&ran).ends_with("1\n"), "{stops}: {}", all_output(&ran));
         let folder = tempfile::tempdir().unwrap();
         let up = folder.path().join("up");
@@ -141,7 +141,7 @@ fn a_failed_step_names_the_missing_file() {
 
 #[test]
 fn a_step_killed_for_memory_is_reported_as_such() {
-    // The memory controller of either version, where this user may make a group.
+    // The memory controller of either version, if this user may create a group.
     let group = "name=portcullis-test.$$; \
         if [ -d /sys/fs/cgroup/memory ]; then group=/sys/fs/cgroup/memory/$name; limit=memory.limit_in_bytes; \
         else group=/sys/fs/cgroup/$name; limit=memory.max; fi; \

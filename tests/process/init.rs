@@ -24,7 +24,7 @@ fn orphans_are_reaped() {
     assert_eq!(stdout(&init(&[], zombies).code(0)), "0\n");
 }
 
-/// Each signal is sent to PID 1 by the program itself, which goes on when it has got it back.
+/// The program sends each signal to PID 1 and continues when it receives the signal back.
 const ECHOES: &str = r#"
 for signal in $SIGNALS; do trap "got=$signal" $signal; done
 for signal in $SIGNALS; do
@@ -35,7 +35,7 @@ done"#;
 
 #[test]
 fn every_catchable_signal_is_forwarded() {
-    // bash cannot trap 32 and 33, which belong to the C library; 17 is what bash itself waits with; 20 to 22 stop.
+    // bash cannot trap 32 and 33 (C library) and uses 17 itself; 20 to 22 stop a process.
     let signals: Vec<String> = (1..=64)
         .filter(|signal| ![9, 17, 19, 20, 21, 22, 32, 33].contains(signal))
         .map(|signal: i32| signal.to_string())
@@ -171,7 +171,7 @@ fn a_stop_suspends_the_program_and_cont_resumes_it() {
     assert_eq!(stdout(&ran.code(0)), "stopped\ncontinued\n");
 }
 
-/// The program and a child of its say what they get of a USR1 that reaches init; then the child gets a USR2.
+/// The program and its child print whether they receive a USR1 sent to init; then the child receives a USR2.
 const BOTH_LISTEN: &str = "exec 5>&1; coproc bash -c 'trap \"echo child >&5\" USR1; trap \"exit\" USR2; echo up; while :; do sleep 0.01; done'; \
                            trap 'got=program' USR1; read -r up <&${COPROC[0]}; kill -USR1 1; \
                            until [ \"$got\" ]; do sleep 0.01; done; kill -USR2 $COPROC_PID; wait $COPROC_PID; echo $got";
@@ -220,7 +220,7 @@ fn a_script_without_a_shebang_runs_in_a_shell_and_a_binary_does_not() {
             assert_eq!(stdout(&command.env("PATH", &path).assert().code(4)), "it is me\n");
         }
         pid_1(&[front, &[foreign.as_str()]].concat()).assert().code(126);
-        // What comes first in PATH and may not be run does not hide what comes later.
+        // A file without execute permission in PATH does not hide a later one.
         let hidden = folder.path().join("hidden");
         std::fs::create_dir_all(&hidden).unwrap();
         std::fs::write(hidden.join("plain"), "").unwrap();
@@ -235,7 +235,7 @@ fn a_real_time_signal_that_ends_the_program_sets_the_exit_code() {
     init(&[], "kill -64 $$").code(192);
 }
 
-/// What the program gets, a stop or what it is rewritten to, is a file. Its own children would be stopped with it.
+/// The program writes the received signal to a file, because its children would be stopped with it.
 fn is_suspended_by(options: &str, stop: &str, becomes: &str) {
     let folder = tempfile::tempdir().unwrap();
     let program = format!(
@@ -305,7 +305,7 @@ fn descendants_of_a_crashed_program_end_within_the_grace() {
     let started = std::time::Instant::now();
     init(&[], "(trap '' TERM; exec sleep 1000) & exit 1").code(1);
     was_quick(started);
-    // It rolls back for longer than a second, and is left the time that the option names.
+    // The rollback takes longer than a second, within the time that the option sets.
     let slow = "trap 'sleep 2; echo rolled back >&5; exit' TERM; echo up; while :; do sleep 0.01; done";
     let ran = init(
         &["--grace", "30s"],

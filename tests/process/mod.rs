@@ -1,4 +1,4 @@
-//! PID 1 and everything below it, each test in a PID namespace of its own.
+//! PID 1 and its descendants; each test runs in a new PID namespace.
 
 mod fairness;
 mod filters;

@@ -1,15 +1,15 @@
-//! A fresh PID namespace whose PID 1 is what the test names. A hang is a failure: it is killed.
+//! A new PID namespace with the test's command as PID 1. A command that hangs is killed and fails the test.
 
 use std::process::Command;
 
 use assert_cmd::assert::{Assert, OutputAssertExt};
 
-/// After so many seconds, as `support::time_limits::ENOUGH`.
+/// The time limit in seconds, equal to `support::time_limits::ENOUGH`.
 const HANGS: &str = "100";
 
 pub const PORTCULLIS: &str = env!("CARGO_BIN_EXE_portcullis");
 
-/// The words before a command that make it PID 1 of a new namespace.
+/// The command prefix that makes a command PID 1 of a new namespace.
 pub fn namespace() -> Vec<&'static str> {
     let mut words = vec!["timeout", "--foreground", "-s", "KILL", HANGS, "unshare"];
     // SAFETY: asks for an id.
@@ -20,7 +20,7 @@ pub fn namespace() -> Vec<&'static str> {
     words
 }
 
-/// `argv` as PID 1. Every `portcullis` stands for the program under test.
+/// `argv` as PID 1. The word `portcullis` is replaced by the program under test.
 pub fn pid_1(argv: &[&str]) -> Command {
     let words: Vec<&str> = namespace().into_iter().chain(argv.iter().copied()).collect();
     let mut command = Command::new(words[0]);
@@ -29,7 +29,7 @@ pub fn pid_1(argv: &[&str]) -> Command {
     command
 }
 
-/// A script as PID 1, in bash, which knows `$PORTCULLIS`.
+/// A bash script as PID 1; `$PORTCULLIS` is the program under test.
 pub fn script(text: &str) -> Command {
     pid_1(&["bash", "-c", text])
 }
@@ -40,7 +40,7 @@ pub fn init(options: &[&str], script: &str) -> Assert {
     pid_1(&argv).assert()
 }
 
-/// What it wrote to its standard output.
+/// The standard output.
 pub fn stdout(assert: &Assert) -> String {
     String::from_utf8(assert.get_output().stdout.clone()).unwrap()
 }

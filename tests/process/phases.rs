@@ -1,4 +1,4 @@
-//! Signals and the phases of a start: while the configuration is read, during steps, and at the change to the server.
+//! Signals in each phase of a start: while the configuration is read, during the steps, and at the handover.
 
 use std::time::Instant;
 
@@ -28,7 +28,7 @@ fn a_signal_ends_a_start_that_hangs_on_its_configuration() {
             let fifo = portcullis.path("fifo");
             nix::unistd::mkfifo(&fifo, nix::sys::stat::Mode::S_IRWXU).unwrap();
             let running = portcullis.spawn(arguments);
-            // Opening succeeds once it reads, and it hangs for as long as nothing is written.
+            // Opening the FIFO succeeds when Portcullis reads it; the read hangs until something is written.
             let _writer = std::fs::File::options().write(true).open(&fifo).unwrap();
             let started = Instant::now();
             running.signal(signal);
@@ -63,7 +63,7 @@ fn signals_reserved_by_the_c_library_leave_no_step_behind() {
         running.wait_for_line("| up");
         send(running.pid().as_raw(), number);
         std::fs::write(portcullis.path("go"), "").unwrap();
-        // Ended in order or not heard, but never ended with a step still running.
+        // Either stopped in order or unaffected, but never ended with a running step.
         let outcome = running.wait();
         assert!(matches!(outcome.code, Some(0 | 160..=162)), "{outcome}");
     }
@@ -94,7 +94,7 @@ fn a_declared_stop_signal_ends_the_steps() {
 
 #[test]
 fn a_signal_during_the_steps_does_not_reach_a_supervised_server() {
-    // A timer that was set before us runs out during the step: nobody sent its signal. The server has no handler.
+    // A timer that was set before the start expires during the step: its signal has no sender.
     let file = configuration(&[("", "until [ $(ps -o etimes= -p 1) -ge 2 ]; do sleep 0.05; done")]);
     let text = std::fs::read_to_string(file.path()).unwrap() + "[server]\nmode = \"supervise\"\n";
     std::fs::write(file.path(), text).unwrap();
@@ -118,7 +118,7 @@ fn a_second_signal_shortens_the_grace() {
 
 #[test]
 fn a_shutdown_ends_within_its_budget_with_any_steps() {
-    // A step that stays has the same grace; all of it together takes no longer than the one budget.
+    // A staying step has the same grace; the complete shutdown stays within one budget.
     let step = "trap '' TERM; (setsid bash -c 'trap \"\" TERM; sleep 1000' &); touch up; while :; do sleep 0.02; done";
     let folder = tempfile::tempdir().unwrap();
     let step = step.replace("touch up", &format!("touch {}", folder.path().join("up").display()));
@@ -133,7 +133,7 @@ fn a_shutdown_ends_within_its_budget_with_any_steps() {
     assert!(stdout(&ran).ends_with("0\n"), "{}", stdout(&ran));
 }
 
-/// Real-time signals have no name here.
+/// `nix` has no names for real-time signals.
 fn send(pid: i32, number: i32) {
     // SAFETY: the process is the test's own child.
     assert_eq!(unsafe { libc::kill(pid, number) }, 0, "{:?}", signal::Signal::try_from(number));

@@ -1,11 +1,11 @@
-//! A start-up of steps in bash as PID 1, and a server in bash after it.
+//! A start-up as PID 1 whose steps and server are bash scripts.
 
 use std::{fmt::Write, os::unix::fs::PermissionsExt};
 
 use super::namespace::{script, stdout};
 use assert_cmd::assert::{Assert, OutputAssertExt};
 
-/// Names of steps, options inside `command`, and scripts, side by side.
+/// A configuration of steps with these options inside `command` and these scripts; the steps run in parallel.
 pub fn configuration(steps: &[(&str, &str)]) -> tempfile::NamedTempFile {
     let mut text = String::new();
     for (number, (options, script)) in steps.iter().enumerate() {
@@ -21,7 +21,7 @@ pub fn configuration(steps: &[(&str, &str)]) -> tempfile::NamedTempFile {
     file
 }
 
-/// Runs the steps as PID 1, in bash, then SERVER; `around` says where with `RUN`.
+/// Runs the steps and then the server as PID 1; the script `around` contains `RUN` where Portcullis starts.
 pub fn run_in(around: &str, steps: &[(&str, &str)], server: &str) -> Assert {
     let file = configuration(steps);
     let run = format!("$PORTCULLIS run --config {} -- bash -c {}", file.path().display(), quoted(server));
@@ -36,7 +36,7 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// The server counts who is there; pgrep leaves itself out.
+/// True if the server found no other process; pgrep does not count itself.
 pub const ALONE: &str = "pgrep -c . ; pgrep -a .; exit 0";
 
 pub fn has_no_other_processes(ran: &Assert) -> bool {

@@ -1,4 +1,4 @@
-//! A step's whole tree ends with the step.
+//! A step's process tree ends with the step.
 
 use std::os::unix::fs::PermissionsExt;
 
@@ -31,7 +31,7 @@ fn a_process_tree_ends_with_its_killed_stub_and_its_sibling_continues() {
     let (stub, done) = (folder.path().join("stub"), folder.path().join("done"));
     let leftovers = "setsid sleep 1000 & (trap '' TERM; setsid sleep 1000 &) ;";
     let killed = format!("{leftovers} echo $PPID > {}; kill -KILL $PPID; sleep 1000", stub.display());
-    // The sibling outlives the stub that is killed.
+    // The sibling outlives the killed stub.
     let sibling = format!(
         "until [ -s {0} ]; do sleep 0.01; done; while kill -0 $(< {0}); do sleep 0.01; done; touch {1}",
         stub.display(),
@@ -109,7 +109,7 @@ fn standard_input_is_empty_for_steps_and_complete_for_the_server() {
 
 #[test]
 fn an_exec_session_in_the_container_survives() {
-    // A process whose parent stands outside of the namespace, as docker exec makes them.
+    // A process whose parent is outside the namespace, as with docker exec.
     let folder = tempfile::tempdir().unwrap();
     let (ready, go) = (folder.path().join("ready"), folder.path().join("go"));
     let step = format!(
@@ -151,7 +151,7 @@ fn a_process_that_cannot_be_killed_prevents_the_server_without_a_hang() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o777)).unwrap();
     let (become_other, up) = (folder.path().join("become"), folder.path().join("up"));
-    // A program that changes its user: 65532 may not signal it any more.
+    // A program that changes its user: 65532 may no longer signal it.
     let around = format!(
         "install --mode=4755 $(command -v setpriv) {}; exec setpriv --reuid 65532 --regid 65532 --clear-groups RUN",
         become_other.display()

@@ -1,4 +1,4 @@
-//! `mode = "supervise"`, and steps that stay beside the server, through the real engine.
+//! `mode = "supervise"`, and steps that continue while the server runs.
 
 use assert_cmd::assert::{Assert, OutputAssertExt};
 use tempfile::{NamedTempFile, TempDir};
@@ -6,7 +6,7 @@ use tempfile::{NamedTempFile, TempDir};
 use super::namespace::{script, stdout};
 use crate::support::time_limits::{was_prompt, was_quick};
 
-/// `steps` and then `server` in bash, supervised with this grace; `around` says where with `RUN`.
+/// Runs `steps` and then `server` in bash, supervised with this grace; `around` contains `RUN` where Portcullis starts.
 fn run_in(around: &str, grace: &str, steps: &str, server: &str) -> Assert {
     let file = NamedTempFile::new().unwrap();
     let text = format!("[server]\nmode = \"supervise\"\ngrace = \"{grace}\"\n{steps}");
@@ -30,7 +30,7 @@ fn staying(script: &str) -> String {
     step("proxy", "command.background = true", script)
 }
 
-/// Says that it is up, and that it was asked to end.
+/// A script that prints that it runs, and that it received TERM.
 fn proxy(folder: &TempDir) -> String {
     let up = folder.path().join("up");
     staying(&format!(

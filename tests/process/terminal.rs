@@ -1,9 +1,9 @@
-//! `-it`: a pseudo-terminal, as docker and a shell give one.
+//! `-it`: a pseudo-terminal, as from docker and a shell.
 
 use super::namespace::pid_1;
 use crate::support::terminal::Session;
 
-/// `argv` as PID 1, leader of a session whose terminal we hold the other end of.
+/// `argv` as PID 1 and leader of a session; the test holds the other end of its terminal.
 fn session(argv: &[&str]) -> Session {
     Session::start(pid_1(&[&["setsid", "--ctty"], argv].concat()))
 }

@@ -1,4 +1,4 @@
-//! Several demo tenants: each is whole or absent, and none hides another.
+//! Several demo tenants: each is complete or absent, and no failure hides another.
 
 use crate::support::project::Project;
 
@@ -17,7 +17,7 @@ fn a_failing_tenant_does_not_hide_or_stop_the_others() {
         assert_eq!(project.ledger(tenant), ["1", "2"]);
     }
     assert!(!project.exists("b"));
-    // Nothing is left that would stand in the way.
+    // Nothing remains that blocks the next start.
     let project = project.file("tenant/2_not_b.sql", "CREATE TABLE half (id int);\n");
     let project = project.replace("tenants = [\"a\", \"b\", \"c\"] }", "tenants = [\"b\"] }");
     project.database.execute("DROP SCHEMA a, c CASCADE; DELETE FROM tenants");

@@ -1,4 +1,4 @@
-//! Each way of breaking a tenant: the next start ends at once with the box, and the server never starts.
+//! Each kind of broken tenant: the next start ends at once with the box, and the server never starts.
 
 use super::on_both_engines;
 use crate::support::{
@@ -99,7 +99,7 @@ fn a_tenant_that_is_ahead_and_behind_closes_the_gate(engine: Engine) {
         "DELETE FROM _sqlx_migrations WHERE version = 3; DROP INDEX finance_invoice_customer",
     );
     blocked(&sample).prints("acme").prints("99");
-    // What is diverged is left alone, though the pending file alone would have gone through.
+    // A diverged tenant is not migrated, although the pending file alone would succeed.
     assert_eq!(sample.number(Some("acme"), "SELECT count(*) FROM {}_sqlx_migrations WHERE version = 3"), 0);
 }
 
@@ -113,7 +113,7 @@ fn every_broken_tenant_is_named(engine: Engine) {
     let sample = Sample::complete_on(engine);
     sample.execute(Some("acme"), LYING);
     sample.execute(Some("globex"), "DROP TABLE finance_invoice; DROP TABLE crm_customer");
-    // The named check stands first and would hide those that it does not name.
+    // The check of named tenants comes first and would hide the other tenants.
     let outcome = blocked(&sample.env("SKIP_DEMO_TENANTS", "true"));
     for word in ["acme", "globex", "finance_invoice", "crm_customer"] {
         assert!(outcome.failure_box().contains(word), "{word}: {outcome}");
@@ -142,7 +142,7 @@ fn a_pending_migration_is_applied_at_the_next_start(engine: Engine) {
     sample.portcullis = sample
         .portcullis
         .file("migrations/tenant/5_notes.sql", "CREATE TABLE crm_note (id bigint PRIMARY KEY);\n");
-    // The manifest does not know the file yet.
+    // The manifest does not contain the file yet.
     sample.portcullis.run(["run", "--no-server"]).exits(78).prints("portcullis manifest sql");
     sample.portcullis.run(["manifest", "sql"]).exits(0);
     sample.portcullis.run(["verify"]).exits(1).prints("5 notes");

@@ -10,7 +10,7 @@ fn wait(kind: &str, url: &str) -> Outcome {
     steps(&format!("[[step]]\nname = \"service\"\n{wait}\n")).run(["run"])
 }
 
-/// What the box tells, without its line breaks; empty if the service was ready.
+/// The text of the box without line breaks; empty if the service was ready.
 fn refusal(kind: &str, url: &str) -> String {
     let outcome = wait(kind, url).prints_not("hunter2");
     if outcome.code == Some(0) {

@@ -1,4 +1,4 @@
-//! The `command` step: what the child gets, how often it is tried, and how it is ended.
+//! The `command` step: the child's environment, its retries and its end.
 
 use std::fs;
 
@@ -24,7 +24,7 @@ fn a_command_inherits_the_environment_with_the_steps_additions_and_folder() {
     let options =
         "command.cwd = \"below\"\ncommand.env = { ADDED = \"two words\", CHANGED = \"new\", EMPTY = \"\" }";
     let script = "echo \"$ADDED, $CHANGED, $OURS, <$EMPTY>, ${EMPTY+set}\"; basename \"$PWD\"";
-    // A brace would be filled in from our own environment.
+    // `${...}` would be replaced from the environment of the run.
     let script = script.replace("${EMPTY+set}", "$(env | grep -c ^EMPTY=)");
     steps(&sh("look", options, &script))
         .file("below/file", "")
@@ -141,7 +141,7 @@ fn a_program_without_execute_permission_is_not_retried() {
 
 #[test]
 fn remaining_processes_of_a_command_are_ended_with_a_warning() {
-    // The server would still see it: whoever holds the output open is waited for.
+    // The run waits for every process that holds the output open, so the server would see it.
     let outcome =
         steps(&sh("forks", "", "sleep 1000 & sleep 1000 & echo done")).in_own_pid_namespace().run(["run"]);
     outcome.exits(0).prints("warning:").prints("left 2 processes behind").prints(STARTED);

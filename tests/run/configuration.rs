@@ -1,4 +1,4 @@
-//! What the configuration file decides before any step: missing, empty, checked, planned.
+//! The configuration file before any step: missing, empty, checked, planned.
 
 use crate::support::{
     portcullis::Portcullis,

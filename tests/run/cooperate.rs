@@ -1,14 +1,14 @@
-//! Replicas that help each other: each takes tenants that nobody else has, and none serves before all are done.
+//! Cooperating replicas: no tenant is migrated twice, and no replica serves before all tenants are complete.
 
 use nix::sys::signal::Signal;
 
 use crate::support::{process::Running, project::Project};
 
-/// Sessions that are inside the migration at this moment.
+/// The sessions that run the migration now.
 const AT_WORK: &str = "SELECT 'yes' FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' \
     AND query LIKE '%until they have met%' AND application_name LIKE 'portcullis:%'";
 
-/// Twelve tenants whose next migration waits for a row in `met`, and leaves a row of its own.
+/// Twelve tenants whose next migration waits for a row in `met`, and then inserts a row.
 pub(crate) fn twelve(apply: &str) -> Project {
     let project = Project::complete(apply).file(
         "tenant/2_meet.sql",
@@ -25,14 +25,14 @@ pub(crate) fn twelve(apply: &str) -> Project {
         );
     }
     project.database.execute(&sql);
-    // The manifest is derived while there is nothing to wait for.
+    // The manifest is derived before the migration has to wait.
     let project = project.replace("auto = true", "file = \"manifest.json\"");
     project.portcullis.run(["manifest", "sql"]).exits(0);
     project.database.execute("INSERT INTO meeting VALUES (1)");
     project
 }
 
-/// Returns once so many runs are inside the migration.
+/// Waits until this number of runs are in the migration.
 #[track_caller]
 pub(crate) fn until_migrating(project: &Project, runs: usize) {
     project.until(true, &format!("{AT_WORK} HAVING count(DISTINCT application_name) = {runs}"));
@@ -42,7 +42,7 @@ pub(crate) fn meet(project: &Project) {
     project.database.execute("INSERT INTO met VALUES (1)");
 }
 
-/// Each tenant's migration ran once.
+/// Checks that each tenant's migration ran once.
 #[track_caller]
 pub(crate) fn each_once(project: &Project) {
     for tenant in project.database.column("SELECT name FROM tenants") {

@@ -1,4 +1,4 @@
-//! The table of `docs/exit-codes.md`, one test a line.
+//! The table of `docs/exit-codes.md`, one test per line.
 
 use std::{fs, net::TcpListener, os::unix::fs::PermissionsExt};
 
@@ -53,7 +53,7 @@ fn sixty_nine_when_a_wait_times_out() {
 fn seventy_three_when_a_tenant_cannot_be_provisioned() {
     let sample = Sample::complete_on(Engine::Postgres);
     sample.execute(None, "DELETE FROM tenants WHERE schema_name = 'demo'");
-    // A schema of that name stands there, and nothing proves that we made it.
+    // A schema of that name exists, and nothing proves that Portcullis created it.
     sample.portcullis.run(["run", "--no-server"]).exits(73).prints("demo");
 }
 
@@ -152,7 +152,7 @@ fn one_hundred_and_forty_three_when_a_step_is_stopped_by_term() {
 
 #[test]
 fn one_hundred_and_thirty_when_a_wait_is_stopped_by_int() {
-    // Bound and never accepted: the login never answers.
+    // The listener never accepts, so the login gets no response.
     let silent = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = silent.local_addr().unwrap().port();
     let wait = format!("wait.redis = {{ url = \"redis://127.0.0.1:{port}\", timeout = \"50s\" }}");
@@ -167,7 +167,7 @@ fn the_server_keeps_its_own_code() {
     Portcullis::new().config("").run(["run", "--", "sh", "-c", "exit 42"]).exits(42);
 }
 
-/// A configuration of one step, and a server that would be seen.
+/// A configuration with one step, and a server whose start is visible.
 fn step(kind: &str) -> Portcullis {
     Portcullis::new().config(&format!(
         "[server]\ncommand = [\"echo\", \"the server started\"]\n\n[[step]]\nname = \"the only step\"\n{kind}\n"

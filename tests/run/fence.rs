@@ -1,4 +1,4 @@
-//! Who loses the lock stops changing things before anyone else starts, and does not serve.
+//! A run that loses the lock makes no change after the next run has started, and does not serve.
 
 use std::{process::Command, thread, time::Duration};
 
@@ -33,7 +33,7 @@ fn a_lock_holder_with_a_frozen_session_continues_while_the_server_lists_its_lock
     until_migrating(&project);
     let backend = Pid::from_raw(project.database.column(HOLDER)[0].parse().unwrap());
     kill(backend, Signal::SIGSTOP).unwrap();
-    // Longer than the session may be silent where nothing else can be asked.
+    // Longer than the silence time-out that applies without a second connection.
     project.until(true, "SELECT 'yes' WHERE clock_timestamp() > (SELECT state_change + interval '6 s' FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%until it may go on%' AND pid <> pg_backend_pid() LIMIT 1)");
     project.database.execute("INSERT INTO public.go_on VALUES (1)");
     let outcome = holder.wait();
@@ -53,7 +53,7 @@ fn a_lock_holder_stops_when_the_server_ends_its_frozen_session() {
     let project = project.env("DATABASE_URL", &through);
     let holder = project.portcullis.spawn(["run"]);
     until_migrating(&project);
-    // The proxy says nothing of the end; new connections pass.
+    // The proxy does not forward the end of the session; new connections pass.
     proxy.block_old();
     end_holder(&project);
     let outcome = holder.wait();
@@ -73,7 +73,7 @@ fn a_lock_holder_without_network_stops_and_does_not_serve() {
     until_migrating(&project);
     proxy.block();
     let outcome = holder.wait();
-    // The forwarder's own system still answers for us; a real network would not.
+    // The proxy's TCP stack still acknowledges for the client; a real network would not.
     proxy.give_up();
     assert!(outcome.stderr.contains("no answer in 4 s"), "{outcome}");
     is_lost(&project.env("DATABASE_URL", &direct), &outcome);
@@ -90,7 +90,7 @@ fn a_short_silence_of_the_server_stops_nothing() {
     let holder = project.portcullis.spawn(["run"]);
     until_migrating(&project);
     proxy.block();
-    // As long as a checkpoint may last.
+    // The length of a checkpoint.
     thread::sleep(Duration::from_secs(5));
     proxy.give_up();
     project.database.execute("INSERT INTO public.go_on VALUES (1)");
@@ -98,12 +98,12 @@ fn a_short_silence_of_the_server_stops_nothing() {
     assert_eq!(project.database.column("SELECT n::text FROM a.item ORDER BY 1"), ["1", "2"]);
 }
 
-/// A slow one, with so much patience for a server that says nothing.
+/// A slow project with this silence time-out.
 fn silent_for(patience: &str) -> Project {
     slow().replace("[lock]", &format!("[lock]\nsilence_timeout = \"{patience}\""))
 }
 
-/// Nothing of the holder's was kept, and the next run does all of it, once.
+/// Checks that the lock holder's work was rolled back, and that the next run does it once.
 #[track_caller]
 fn is_lost(project: &Project, outcome: &Outcome) {
     assert_eq!(outcome.code, Some(75), "{outcome}");
@@ -147,7 +147,7 @@ fn the_next_run_continues_the_work_of_a_killed_lock_holder() {
 
 #[test]
 fn no_program_of_a_killed_lock_holder_writes_after_the_next_run_starts() {
-    // A framework's command that will not end, and connects again for each of its rows.
+    // A framework's command that ignores TERM and connects again for each row.
     let script = r#"trap "" TERM
         write() { psql -qX "$DATABASE_URL" -c "INSERT INTO written (who) VALUES ('$1')"; }
         if mkdir first; then
@@ -175,7 +175,7 @@ fn no_program_of_a_killed_lock_holder_writes_after_the_next_run_starts() {
 #[test]
 fn an_orphaned_backend_is_ended_before_any_change() {
     let project = Project::complete("").file("tenant/2_more.sql", MORE);
-    // As a framework's command would leave it, whose run is gone.
+    // The state after a framework's command whose run was killed.
     let mut command = Command::new("psql");
     command.env("PGAPPNAME", "portcullis:0badc0de").args(["-qX", &project.database.url()]);
     command.args(["-c", "BEGIN; INSERT INTO a.item VALUES (7); SELECT pg_sleep(3600); COMMIT"]);

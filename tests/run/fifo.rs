@@ -1,4 +1,4 @@
-//! A FIFO that nobody writes to, in the place of each file that a start reads or writes: it hangs and deafens nothing.
+//! A FIFO without a writer instead of each file that a start reads or writes: the start handles signals and ends.
 
 use std::{fs, path::Path, time::Instant};
 
@@ -96,7 +96,7 @@ fn a_signal_ends_a_start_while_a_password_file_hangs() {
     let fifo = portcullis.path("fifo");
     mkfifo(&fifo);
     let running = portcullis.in_own_pid_namespace().spawn(["run"]);
-    // Opening succeeds once it reads, and it hangs for as long as nothing is written.
+    // Opening the FIFO succeeds when Portcullis reads it; the read hangs until something is written.
     let _writer = fs::File::options().write(true).open(&fifo).unwrap();
     let signalled = Instant::now();
     running.signal(Signal::SIGTERM);

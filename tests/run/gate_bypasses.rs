@@ -1,4 +1,4 @@
-//! The named ways in which the gate opens though not everything is complete: each is asked for, loud, and remembered.
+//! The four bypasses of the gate: each must be configured, is reported, and is recorded.
 
 use serde_json::Value;
 
@@ -55,7 +55,7 @@ fn accepted_findings_are_ignored_until_their_date_and_still_listed() {
     let finding = &json["tenants"]["b"]["findings"][0];
     assert_eq!((&finding["kind"], &finding["until"]), (&"accepted".into(), &"2999-12-31".into()));
     assert_eq!(finding["finding"]["tables"][0], "item");
-    // Anything that nobody has accepted blocks as ever.
+    // A finding without an accept entry still blocks.
     project.database.execute("DROP TABLE c.item");
     start(&project).exits(1);
 }
@@ -88,7 +88,7 @@ fn complete_tenants_are_served_and_the_server_gets_the_list_of_the_others() {
         .prints("the server must not serve b")
         .prints("list=[\"b\"]\n[\"b\"]\nthe server started");
     project.portcullis.run(["history", "--limit", "1"]).exits(0).prints("QUARANTINE of b");
-    // Nobody is kept out any more, and the server is told that, too.
+    // No tenant is quarantined any longer, and the server gets the empty list.
     project.database.execute("CREATE TABLE b.item (n bigint)");
     start(&project).exits(0).prints("list=[]\n[]\nthe server started");
 }
@@ -155,7 +155,7 @@ fn an_override_opens_the_gate_once_and_is_recorded() {
         .prints("PORTCULLIS_OVERRIDE is set: acme pays at midnight")
         .prints("the server started");
     project.portcullis.run(["history"]).exits(0).prints("OVERRIDE of b, because: acme pays at midnight");
-    // Neither a restart of the container nor another pod is somebody's decision.
+    // An override does not apply to a restart of the container or to another pod.
     project.database.execute("UPDATE portcullis.run SET host = 'another-pod'");
     start(&project)
         .exits(1)
@@ -238,12 +238,12 @@ fn the_json_log_reports_a_bypassed_gate_with_the_complete_verdict() {
     assert_eq!(line["judgement"]["tenants"]["b"]["outcome"], "incomplete");
 }
 
-/// Starts with a gate over all tenants and nothing else.
+/// Starts with the role whose only step is the gate over all tenants.
 fn start(project: &Project) -> Outcome {
     project.portcullis.run(["run", "--role", "gate"])
 }
 
-/// Complete, with a role that has the gate alone; `more` is added to the configuration.
+/// A complete project with a role that only runs the gate; `more` is added to the configuration.
 fn gated(more: &str) -> Project {
     Project::complete("")
         .replace("[\"echo\", \"the server started\"]", &format!("[\"sh\", \"-c\", \"{SHOW}\"]"))
@@ -251,7 +251,7 @@ fn gated(more: &str) -> Project {
         .step(more)
 }
 
-/// As `gated`, and tenant `b` has lost its table.
+/// Like `gated`, but tenant `b` has lost its table.
 fn broken(more: &str) -> Project {
     let project = gated(more);
     project.database.execute("DROP TABLE b.item");

@@ -1,4 +1,4 @@
-//! The record of runs: `portcullis history`, and the steps that are done once a release.
+//! The history of runs: `portcullis history`, and the steps that run once per release.
 
 use nix::sys::signal::Signal;
 use serde_json::Value;
@@ -70,7 +70,7 @@ fn an_unwritable_history_record_is_a_warning() {
 }
 
 #[test]
-fn three_concurrent_first_starts_write_one_record_each_at_most() {
+fn three_concurrent_first_starts_record_each_change_once() {
     let project = Project::new("");
     let runs = [(); 3].map(|()| project.portcullis.spawn(["run"]));
     for run in runs {
@@ -170,7 +170,7 @@ fn a_once_per_release_step_that_cannot_be_recorded_does_not_run() {
     assert!(project.database.column("SELECT n::text FROM public.seeded").is_empty());
 }
 
-/// One with two steps that are done once, in SQL and by a command.
+/// A project with two once-per-release steps: SQL and a command.
 fn once() -> Project {
     let project = Project::new("")
         .step("[[step]]\nname = \"seed\"\nsql = { run = \"INSERT INTO public.seeded VALUES (1)\", once_per_release = true }\n")

@@ -1,4 +1,4 @@
-//! Two runs at once on one database.
+//! Concurrent runs on one database.
 
 use std::{fs, process::Command};
 
@@ -127,7 +127,7 @@ fn on_sqlite_a_waiting_run_names_the_lock_holder_and_takes_over_when_it_is_kille
     let sample = Sample::complete_on(Engine::Sqlite);
     let config = fs::read_to_string(sample.portcullis.path("config.toml")).unwrap();
     let config = config.replace(r#"file = "portcullis.manifest.json""#, "auto = true");
-    // In a bootstrap's own program the holder stays until it is killed.
+    // The lock holder stays in the bootstrap's program until it is killed.
     let step = "\n[[step]]\nname = \"static\"\ncommand.run = [\"sh\", \"-c\", \"mkdir first || exit 0; echo it is held; sleep 1000\"]\n\
                 [[step]]\nname = \"once more\"\nmigrate.tenants = {}\n";
     let (head, gate) = config.split_once("[[step]]\nname = \"every tenant").expect("the gate stands last");
@@ -146,7 +146,7 @@ fn on_sqlite_a_waiting_run_names_the_lock_holder_and_takes_over_when_it_is_kille
     assert_eq!(sample.number(Some("demo"), "SELECT count(*) FROM {}most"), 0);
 }
 
-/// One whose next migration of tenant `a` waits for a row in `go_on`, and then adds one of its own.
+/// A project whose next migration of tenant `a` waits for a row in `go_on`, and then inserts a row.
 pub(crate) fn slow() -> Project {
     made_slow(Project::complete(""))
 }
@@ -162,8 +162,8 @@ pub(crate) fn made_slow(project: Project) -> Project {
     project
 }
 
-/// Returns once the lock is held and the slow migration runs. Without the first, the migration could be the one that
-/// only shows what it would make.
+/// Waits until the lock is held and the slow migration runs. Without the lock, the migration could be the one of the
+/// derivation of the manifest.
 pub(crate) fn until_migrating(project: &Project) {
     project.until(true, HOLDER);
     project.until_running("until it may go on");
@@ -203,7 +203,7 @@ fn a_run_with_the_lock_also_waits_for_a_free_connection() {
     with_sessions_in_use(1, &|project, _| project.until(true, holder));
 }
 
-/// A start of a role that may have three sessions, while so many of them are in use; they end after `then`.
+/// Starts with a role of at most three sessions while this number of them is in use; they end after `then`.
 fn with_sessions_in_use(number: usize, then: &dyn Fn(&Project, &Running)) {
     let project =
         Project::complete("jobs = 1").file("tenant/2_more.sql", "ALTER TABLE item ADD COLUMN more int;\n");

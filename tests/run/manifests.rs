@@ -20,7 +20,7 @@ fn a_manifest_that_does_not_match_its_files_stops_the_start(engine: Engine) {
     let index =
         fs::read_to_string(sample.portcullis.path("migrations/tenant/3_invoice_customer_index.sql")).unwrap();
 
-    // A file that changed.
+    // A changed file.
     sample.portcullis = sample
         .portcullis
         .file("migrations/tenant/3_invoice_customer_index.sql", &(index.clone() + "-- changed\n"));
@@ -28,14 +28,14 @@ fn a_manifest_that_does_not_match_its_files_stops_the_start(engine: Engine) {
     sample.portcullis = sample.portcullis.file("migrations/tenant/3_invoice_customer_index.sql", &index);
     sample.portcullis.run(["run", "--no-server"]).exits(0);
 
-    // A file that was added to the shared folder.
+    // A file added to the shared folder.
     sample.portcullis = sample
         .portcullis
         .file("migrations/shared/9_later.sql", "CREATE TABLE later (id bigint PRIMARY KEY);\n");
     stale(&sample, "9 later");
     fs::remove_file(sample.portcullis.path("migrations/shared/9_later.sql")).unwrap();
 
-    // A file that is gone.
+    // A removed file.
     fs::remove_file(sample.portcullis.path("migrations/tenant/4_invoice_paid_on.sql")).unwrap();
     stale(&sample, "4 invoice paid on");
     assert_eq!(
@@ -69,7 +69,7 @@ fn the_manifest_contains_every_column(engine: Engine) {
     let manifest: serde_json::Value = serde_json::from_str(&text).unwrap();
     let columns = manifest["tenant"]["tables"]["finance_invoice"].as_array().unwrap();
     assert!(columns.iter().any(|column| column == "paid_on"), "{columns:?}");
-    // Derived elsewhere: nothing came into being here.
+    // The derivation created nothing in this database.
     assert_eq!(sample.portcullis.run(["verify"]).exits(1).signal, None);
 }
 

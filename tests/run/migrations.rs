@@ -1,4 +1,4 @@
-//! Migrations that fail, hang, cannot run in a transaction or end it: what becomes of the tenant, and of the others.
+//! Migrations that fail, hang, cannot run in a transaction or end it: the effects on the tenant and on the others.
 
 use sha2::{Digest, Sha256};
 
@@ -8,7 +8,7 @@ const POSITIVE: &str = "ALTER TABLE item ADD COLUMN extra int;\n\nALTER TABLE it
 const BEFORE: [&str; 1] = ["1"];
 const AFTER: [&str; 2] = ["1", "2"];
 
-/// A project whose second migration fails in the tenants named.
+/// A project whose second migration fails in these tenants.
 fn failing_in(tenants: &[&str], apply: &str) -> Project {
     let project = Project::complete(apply).file("tenant/2_positive.sql", POSITIVE);
     for tenant in tenants {
@@ -84,7 +84,7 @@ fn a_file_failing_outside_a_transaction_leaves_its_tenant_dirty() {
     for text in ["dirty", "2_index.sql:2", "half-way"] {
         assert!(outcome.failure_box().contains(text), "{text}: {outcome}");
     }
-    // It is not simply tried again.
+    // The migration is not retried.
     project.database.execute("DELETE FROM b.item");
     project.start().exits(1).prints("dirty").prints("2 index");
     assert_eq!(project.ledger("b"), BEFORE);
@@ -119,7 +119,7 @@ fn a_partly_committed_provisioning_is_removed() {
     let project = project.replace("auto = true", "file = \"manifest.json\"");
     project.portcullis.run(["manifest", "sql"]).exits(0);
     let project = edit_migration_and_manifest(project, "tenant/2_commits.sql", "COMMIT;\nSELECT 1/0;\n");
-    // The journal's entry was committed with it, and proves whose it is.
+    // The journal entry was committed with the schema and proves its owner.
     project.start().exits(73).prints("(rolled back)").prints_not("not rolled back");
     assert!(!project.exists("a"));
     assert!(project.database.column("SELECT name FROM tenants").is_empty());
@@ -192,7 +192,7 @@ fn hangs(setting: &str, prints: &str) {
     assert_eq!((project.ledger("b"), project.columns("b")), (vec!["1".into()], vec!["n".into()]));
 }
 
-/// Gives a file another text, and the manifest its checksum: the text could not be derived.
+/// Replaces a file and its checksum in the manifest, because the new text cannot be derived.
 pub(super) fn edit_migration_and_manifest(project: Project, file: &str, new: &str) -> Project {
     let digest = |text: &str| {
         let sql = format!("SELECT encode(sha384(convert_to($text${text}$text$, 'UTF8')), 'hex')");
@@ -207,7 +207,7 @@ pub(super) fn edit_migration_and_manifest(project: Project, file: &str, new: &st
     project.file("manifest.json", &manifest).file(file, new)
 }
 
-/// The manifest with the digest of its new content: SHA-256 of the same JSON without the digest and without blanks.
+/// Updates the manifest's digest: SHA-256 of the same JSON without the digest and without white space.
 fn with_new_digest(manifest: &str) -> String {
     let (before, rest) = manifest.split_once("\"digest\": \"").unwrap();
     let (_, after) = rest.split_once("\",").unwrap();

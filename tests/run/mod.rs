@@ -1,4 +1,4 @@
-//! The entrypoint end to end, on both engines: the shipped sample, started, started again and broken.
+//! The entrypoint end to end, on both engines: first start, second start, broken tenants.
 
 mod bootstrap;
 mod broken_tenants;
@@ -33,7 +33,7 @@ mod tenants;
 mod waiting;
 mod workers;
 
-/// One test for each engine out of a function that takes the engine.
+/// Generates one test for each engine from a function that takes the engine.
 macro_rules! on_both_engines {
     ($($name:ident)*) => {
         mod postgres {

@@ -1,4 +1,4 @@
-//! Which steps run, and in which order.
+//! The selection of steps and their order.
 
 use std::fs;
 
@@ -16,7 +16,7 @@ fn steps_run_in_the_order_of_the_file() {
 
 #[test]
 fn steps_after_start_run_side_by_side() {
-    // Each waits for the other: one after the other, neither would end.
+    // Each step waits for the other: run one after the other, neither would end.
     let text = sh("a", "", &meets("a", "b")) + &sh("b", "after = \"start\"", &meets("b", "a"));
     steps(&text).run(["run"]).exits(0).prints(STARTED);
 }
@@ -112,7 +112,7 @@ fn pending_migrations_are_determined_when_the_step_starts() {
         .concat();
     let project = project.step(&after);
     project.portcullis.run(["plan"]).exits(0).prints("decided at its turn");
-    // The same question has another answer once the migrations ran.
+    // The condition has another result after the migrations.
     project.start().exits(0).prints("| before").prints_not("| afterwards").prints("nothing is pending");
     project.start().exits(0).prints_not("| before").prints_not("| afterwards");
     let project = project.file("tenant/2_more.sql", "ALTER TABLE item ADD COLUMN more int;\n");
@@ -129,7 +129,7 @@ fn a_configuration_warning_has_separate_lines() {
     assert!(printed.starts_with("warning: ") && printed.contains("\nportcullis: version"), "{printed}");
 }
 
-/// Says that it is there, and waits for the other.
+/// A script that creates its file and waits for the other's.
 fn meets(own: &str, other: &str) -> String {
     format!("touch {own}; while [ ! -e {other} ]; do sleep 0.02; done")
 }

@@ -1,4 +1,4 @@
-//! What is said, and that nothing depends on somebody being there to hear it.
+//! The output, and that no result depends on its being read.
 
 use std::{
     fs::{File, OpenOptions},
@@ -97,7 +97,7 @@ fn an_unreadable_pass_through_list_lets_no_program_through() {
     }
 }
 
-/// A pipe of one page that nobody reads stands for a terminal that is blocked.
+/// An unread pipe of one page simulates a blocked terminal.
 fn unread() -> (OwnedFd, OwnedFd) {
     let (reader, writer) = nix::unistd::pipe().unwrap();
     fcntl(&writer, FcntlArg::F_SETPIPE_SZ(4_096)).unwrap();
@@ -106,12 +106,12 @@ fn unread() -> (OwnedFd, OwnedFd) {
 
 #[test]
 fn a_blocked_terminal_does_not_prevent_a_command_from_ending() {
-    // More problems than the pipe takes.
+    // More problems than fit into the pipe.
     let config = (0..200).map(|number| format!("unknown_{number} = 1\n")).collect::<Vec<_>>().concat();
     let portcullis = Portcullis::new().config(&config);
     let (reader, writer) = unread();
     let mut child = command(&portcullis, &["check"]).stderr(writer).spawn().unwrap();
-    // Once the pipe is full, it waits for a reader for ever.
+    // A write to the full pipe blocks without a reader.
     let mut written: libc::c_int = 0;
     while written < 4_096 {
         // SAFETY: the call writes one number.
@@ -147,7 +147,7 @@ fn a_slow_reader_gets_the_complete_box_and_the_right_exit_code() {
     let (reader, writer) = nix::unistd::pipe().unwrap();
     let mut child = command(&portcullis, &["run"]).stderr(writer).spawn().unwrap();
     let (mut reader, mut log, mut piece) = (File::from(reader), String::new(), [0; 4_096]);
-    // 200 kB a second.
+    // The reader takes 200 kB per second.
     while let Ok(length @ 1..) = reader.read(&mut piece) {
         log += std::str::from_utf8(&piece[..length]).unwrap();
         std::thread::sleep(Duration::from_millis(20));
@@ -186,7 +186,7 @@ fn control_characters_are_escaped_and_colours_of_children_are_removed() {
         serde_json::from_str::<serde_json::Value>(line).unwrap_or_else(|error| panic!("{error}: {line}"));
     }
     let termination = std::fs::read_to_string(portcullis.path("termination")).unwrap();
-    // Our own colours begin with ESC [ and end with m.
+    // Portcullis' own colours start with ESC [ and end with m.
     let own = regex_lite::Regex::new("\u{1b}\\[[0-9;]*m").unwrap();
     for written in [own.replace_all(&text.stderr, "").into_owned(), json.stderr, termination] {
         let raw = |c: char| c != '\n' && c.is_control() || matches!(c, '\u{202a}'..='\u{202e}');

@@ -1,4 +1,4 @@
-//! Behind a real PgBouncer in transaction mode: the gate, the lock, migrations, and what needs a way around it.
+//! Behind a real PgBouncer in transaction mode: the gate, the lock, migrations, and features that need a session.
 
 use super::lock::slow;
 use crate::support::{pooler::Pooler, project::Project};
@@ -28,7 +28,7 @@ fn the_lock_excludes_other_runs_through_a_pooler() {
     let project = project.env("DATABASE_URL", &direct);
     let beside = project.portcullis.spawn(["run"]);
     beside.wait_for_line("waiting for the lock: portcullis ");
-    // It is held by a transaction that holds no snapshot.
+    // A transaction without a snapshot holds the lock.
     let holds = "SELECT state FROM pg_stat_activity WHERE datname = current_database() \
                  AND application_name LIKE 'portcullis % since %' AND backend_xmin IS NULL AND backend_xid IS NULL";
     assert_eq!(project.database.column(holds), ["idle in transaction"]);

@@ -1,4 +1,4 @@
-//! How far a long step is: a bar on a terminal, lines elsewhere, and what others are told.
+//! The progress of a long step: a bar on a terminal, lines in a log, and progress for other runs.
 
 use crate::support::{cluster::Database, fleet, process::Outcome, project::Project};
 
@@ -40,7 +40,7 @@ fn a_terminal_gets_a_progress_bar_below_the_lines() {
     ] {
         assert!(outcome.stdout.contains(text), "{text:?}\n{outcome}");
     }
-    // Nothing of the bar is left in front of the line that follows.
+    // The bar is erased before the next line.
     let end = outcome.stdout.lines().find(|line| line.contains("3 migrations applied")).unwrap();
     let (_, after) = end.rsplit_once("\u{1b}[2K").unwrap();
     assert!(after.contains("[2/5] tenant schemas:"), "{end:?}");
@@ -81,7 +81,7 @@ fn a_long_inspection_reports_progress() {
         verify = { tenants = "all" }
         "#,
     );
-    // The look waits for one of the five, again and again, in ever smaller company.
+    // The inspection waits for a locked table in one of the five tenants, in smaller and smaller chunks.
     let [log, cli_progress, quiet, terminal, terminal_by_hand] =
         database.while_held("LOCK TABLE demo._sqlx_migrations", || {
             let running = [
@@ -105,7 +105,7 @@ fn a_long_inspection_reports_progress() {
     }
 }
 
-/// One in which each tenant takes more than a second, one after the other.
+/// A project that migrates one tenant at a time, each for more than a second.
 fn slow() -> Project {
     Project::complete("jobs = 1").file("tenant/2_slow.sql", "SELECT pg_sleep(1.2) FROM (SELECT count(*) FROM item) AS once WHERE current_schema() IN ('a', 'b', 'c');\n")
 }

@@ -1,4 +1,4 @@
-//! `portcullis repair TENANT`: five steps on either engine, each of which can be the last.
+//! `portcullis repair TENANT`: five steps on either engine; each can be the last.
 
 use serde_json::Value;
 

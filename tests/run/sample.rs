@@ -1,4 +1,4 @@
-//! The sample from nothing to a server that answers, and its second start.
+//! The sample from an empty database to a responding server, and its second start.
 
 use std::{collections::BTreeMap, fs, path::Path, time::SystemTime};
 
@@ -85,7 +85,7 @@ fn a_start_with_nothing_to_do_takes_no_lock() {
     let (_, server) = url.split_once('@').unwrap();
     let sample = Sample::on(Engine::Sqlite).env("DATABASE_URL", &format!("postgres://{role}:app@{server}"));
     sample.portcullis.run(["run", "--no-server"]).exits(0);
-    // Whoever tries to take an advisory lock from here on is refused.
+    // Every later request for an advisory lock fails.
     database.execute(
         "DO $$ DECLARE f regprocedure; BEGIN
            FOR f IN SELECT oid FROM pg_catalog.pg_proc WHERE proname LIKE 'pg%advisory%' LOOP
@@ -127,7 +127,7 @@ fn stop(server: Running) {
     server.wait().exits(0);
 }
 
-/// Every file below a folder with its time of change; the static files are written at each start.
+/// Every file below a folder with its modification time; the static files are written at each start.
 fn files(folder: &Path) -> BTreeMap<String, SystemTime> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder).into_iter().flatten() {

@@ -1,4 +1,4 @@
-//! No password reaches a line, the box, the plan, a check, or a child that was not given it.
+//! No password reaches a line, the box, the plan, a check, or a child without permission.
 
 use std::{fs, os::unix::fs::PermissionsExt};
 
@@ -9,7 +9,7 @@ use crate::support::{
     project::{Project, sh, steps},
 };
 
-/// Prints its own environment, and how its ancestors were started and with what.
+/// Prints its own environment, and the arguments and environments of its ancestors.
 const LOOK: &str = "env; for p in $PPID self; do tr '\\0' '\\n' < /proc/$p/cmdline; tr '\\0' '\\n' < /proc/$p/environ; done; exit 5";
 
 const BY_VARIABLE: &str = "password = { env = \"DB_PASSWORD\" }";
@@ -70,7 +70,7 @@ fn a_password_file_that_rotates_is_read_again_at_the_next_connection() {
     let running = portcullis.spawn(["run"]);
     running.wait_for_line("rotation: started");
     database.execute(&format!("ALTER ROLE {user} PASSWORD 'second-of-two'"));
-    // As a Secret's volume changes: the new file takes the old one's place.
+    // A Secret's volume changes this way: the new file replaces the old one.
     fs::write(portcullis.path("next"), "second-of-two\n").unwrap();
     fs::rename(portcullis.path("next"), portcullis.path("password")).unwrap();
     fs::write(portcullis.path("rotated"), "").unwrap();
@@ -204,7 +204,7 @@ fn an_invalid_argument_shows_no_secret() {
     outcome.prints("--tokn").prints_not("sk-live").prints_not("\u{1b}[31m");
 }
 
-/// A project's interpreter that prints what it was given.
+/// A project's interpreter that prints its arguments and environment.
 const PROGRAM: &str = "#!/bin/sh\necho \"login failed with $DB_PASSWORD and $EXTRA\" >&2\nexit 1\n";
 
 #[test]
@@ -240,7 +240,7 @@ fn command(script: &str) -> String {
     format!("[[step]]\nname = \"leaky\"\ncommand.run = [\"sh\", \"-c\", '''{script}''']\n")
 }
 
-/// The database in parts, with this line for its password, which stands in a file.
+/// The database in parts, with this line for its password, which is in a file.
 fn by_parts(line: &str) -> (Project, String) {
     let project = Project::new("").env("PORTCULLIS_LOG", "trace");
     let [password, port, name] = parts_of(&project);
@@ -257,7 +257,7 @@ fn parts_of(project: &Project) -> [String; 3] {
     [password, server.split_once(':').unwrap().1, name].map(str::to_owned)
 }
 
-/// Through every command, a start that succeeds and one that ends in the box.
+/// Runs every command, a successful start and one that ends with the box.
 fn assert_never_printed(project: &Project, password: &str) {
     for arguments in [vec!["check"], vec!["plan"], vec!["plan", "--format", "json"]] {
         run(project, &arguments).exits(0).prints_not(password);
@@ -270,7 +270,7 @@ fn assert_never_printed(project: &Project, password: &str) {
     run(project, &["verify"]).exits(1).prints_not(password);
 }
 
-/// What is in our own environment is the operator's to pass on; a file's content is not.
+/// A child inherits the environment of the run, but never the content of a password file.
 fn assert_no_child_has(project: Project, password: &str) {
     let project = project.step(&sh("look", "after = \"start\"", LOOK));
     project.start().exits(79).prints("look: | portcullis").prints_not(password);

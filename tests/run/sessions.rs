@@ -1,12 +1,12 @@
-//! The database sessions of a run: what one file changes in its session never reaches the next file, and a session
-//! goes on from one schema to the next.
+//! The database sessions of a run: session state of one file never reaches the next file, and one session
+//! serves several schemas.
 
 use sqlx::{Connection, PgConnection, postgres::PgConnectOptions};
 
 use super::migrations::edit_migration_and_manifest;
 use crate::support::{cluster::Database, fleet, project::Project};
 
-/// Every file records which session ran it, and what it found there of the file before.
+/// Every file records its session and the session state that it finds.
 const FOUND: &str = "INSERT INTO public.found SELECT pg_backend_pid(), current_schema(), concat_ws(' ', \
     CASE WHEN current_setting('search_path') <> current_schema() THEN 'search_path' END, \
     CASE WHEN current_setting('work_mem') = '77kB' THEN 'setting' END, \
@@ -31,7 +31,7 @@ fn recording(apply: &str) -> Project {
     project
 }
 
-/// The manifest is derived once, and what that recorded is deleted.
+/// Derives the manifest once and deletes the rows that this recorded.
 fn with_manifest(project: Project) -> Project {
     let project = project.replace("auto = true", "file = \"manifest.json\"");
     project.portcullis.run(["manifest", "sql"]).exits(0);
@@ -54,7 +54,7 @@ fn session_state_of_a_file_does_not_reach_the_next_file_or_tenant() {
     assert_eq!(found, ["a: ", "b: ", "c: "]);
     assert_eq!(project.database.column("SELECT count(*)::text FROM found"), ["9"]);
     assert_eq!(project.database.column("SELECT count(DISTINCT session)::text FROM found"), ["1"]);
-    // After the run, none of its sessions is left.
+    // After the run, none of its sessions exists.
     project.until(
         false,
         "SELECT 'yes' FROM pg_stat_activity WHERE datname = current_database() \
@@ -155,7 +155,7 @@ fn only_sessions_of_runs_without_the_lock_are_ended() {
 
 #[test]
 fn a_tenant_that_does_not_verify_after_its_migrations_is_rolled_back() {
-    // The same file makes another column in one schema than everywhere else.
+    // The file creates a different column in one schema.
     let differs = "DO $$ BEGIN IF current_schema() <> 'b' THEN ALTER TABLE item ADD COLUMN extra int; END IF; END $$;\n";
     let project = Project::new("").file("tenant/2_differs.sql", differs);
     let outcome = project.start().exits(73).prints_not("the server started");

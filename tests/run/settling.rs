@@ -1,4 +1,4 @@
-//! The gate looks again while others are at work, and judges at once when nobody is.
+//! The gate inspects again while another run migrates, and decides at once otherwise.
 
 use std::{
     fs::{self, File},

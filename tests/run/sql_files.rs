@@ -1,10 +1,10 @@
-//! SQL files as psql and sqlx run them: what a manifest is derived from, what is applied, and what is refused.
+//! SQL files as psql and sqlx run them: the derivation of a manifest, accepted files and rejected files.
 
 use std::fs;
 
 use crate::support::project::Project;
 
-/// The manifest is a file, made of the files as they are.
+/// A project whose manifest is a file, built from the current files.
 fn with_manifest(project: Project) -> Project {
     let project = project.replace("auto = true", "file = \"manifest.json\"");
     project.portcullis.run(["manifest", "sql"]).exits(0);
@@ -23,7 +23,7 @@ fn a_file_can_use_the_commits_of_the_file_before_it() {
     let project = with_manifest(project);
     project.start().exits(0).prints("the server started");
     assert_eq!(project.ledger("b"), ["1", "2", "3", "4"]);
-    // A new tenant, which is made in one transaction where that is possible.
+    // A new tenant, which is created in one transaction if possible.
     project.portcullis.run(["tenant", "create", "d"]).exits(0);
     assert_eq!(project.ledger("d"), ["1", "2", "3", "4"]);
     let left = "SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 'portcullis\\_%'";

@@ -1,4 +1,4 @@
-//! Steps of SQL: they run, their errors have a line, and their time is limited.
+//! SQL steps: they run, their errors have a line number, and their time is limited.
 
 use crate::support::project::Project;
 

@@ -1,4 +1,4 @@
-//! The real sqlx command line tool reads and continues our ledger, and we continue its.
+//! The real sqlx command line tool and Portcullis continue each other's ledger.
 
 use std::{process::Command, thread};
 
@@ -62,7 +62,7 @@ fn sqlx(sample: &Sample, what: &str, tenant: Option<&str>) -> Outcome {
     Running::start(command, false).wait().exits(0)
 }
 
-/// The command line tool takes no lock; the library, which servers migrate with, does.
+/// The command line tool takes no lock; the library, which servers use, does.
 #[test]
 fn a_run_waits_for_a_server_that_migrates_with_sqlx() {
     let project =
@@ -71,7 +71,7 @@ fn a_run_waits_for_a_server_that_migrates_with_sqlx() {
             "DO $$ BEGIN -- sqlx is at work\n\
              WHILE NOT EXISTS (SELECT FROM public.go_on) LOOP PERFORM pg_sleep(0.02); END LOOP; END $$;\n",
         );
-    // A ledger of its own, in the same database: sqlx locks the database, not the ledger.
+    // A separate ledger in the same database: sqlx locks the database, not the ledger.
     project.database.execute("CREATE SCHEMA elsewhere; CREATE TABLE go_on (n int)");
     let url = format!("{}?options=-c%20search_path%3Delsewhere", project.database.url());
     let folder = project.portcullis.path("elsewhere");

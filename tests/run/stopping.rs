@@ -1,4 +1,4 @@
-//! Stopped at any moment: the code, the message, and nothing left behind.
+//! A stop at any moment: the exit code, the message, and no leftovers.
 
 use nix::sys::signal::Signal;
 
@@ -63,7 +63,7 @@ fn a_command_that_ignores_the_signal_is_killed_after_the_grace() {
     running.signal(Signal::SIGTERM);
     running.wait_for_line("SIGTERM arrived");
     running.signal(Signal::SIGINT);
-    // The first signal decides.
+    // The first signal sets the exit code.
     assert_stopped_at(&running.wait().exits(143), Signal::SIGTERM, "`deaf`");
 }
 
@@ -106,7 +106,7 @@ fn migration_ends_with(signal: Signal, code: i32) {
     project.database.execute("INSERT INTO b.item VALUES (1)");
     project.portcullis = project.portcullis.in_own_pid_namespace();
     let running = project.portcullis.spawn(["run"]);
-    // The first tenant runs the same text, and does not stay in it.
+    // The first tenant runs the same text without sleeping.
     project.until(
         true,
         "SELECT 'done' FROM pg_attribute WHERE attrelid = 'a.item'::regclass AND attname = 'late'",
@@ -121,7 +121,7 @@ fn migration_ends_with(signal: Signal, code: i32) {
     for tenant in ["b", "c"] {
         assert_eq!((project.columns(tenant), project.ledger(tenant)), (vec!["n".into()], vec!["1".into()]));
     }
-    // Nothing stands in the way of the next start.
+    // Nothing blocks the next start.
     project.database.execute("DELETE FROM b.item");
     project.start().exits(0);
 }
@@ -131,7 +131,7 @@ fn a_signal_during_a_bootstrap_rolls_the_current_tenant_back() {
     let project = Project::new("")
         .file("tenant/2_slow.sql", "SELECT CASE WHEN current_schema() = 'b' THEN pg_sleep(600) END;\n");
     let running = project.portcullis.spawn(["run"]);
-    // The derivation of the manifest and the first tenant run the same text, and do not stay in it.
+    // The derivation of the manifest and the first tenant run the same text without sleeping.
     project.until(true, "SELECT 'whole' FROM pg_namespace WHERE nspname = 'a'");
     project.until_sleeping();
     running.signal(Signal::SIGTERM);
@@ -157,7 +157,7 @@ fn a_run_that_waits_for_the_lock_ends_with_the_signal() {
     assert_no_session_or_lock(&project);
 }
 
-/// No session, and with it no lock. The server looks for a lost client once a second.
+/// Checks that no session and no lock exists. The server checks for lost clients once a second.
 #[track_caller]
 fn assert_no_session_or_lock(project: &Project) {
     let ours = "SELECT application_name FROM pg_stat_activity WHERE datname = current_database() \

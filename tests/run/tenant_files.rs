@@ -1,4 +1,4 @@
-//! `portcullis tenant` on SQLite, where a tenant is a file: whole or absent, and no other file is touched.
+//! `portcullis tenant` on SQLite: a tenant's file is complete or absent, and no other file is changed.
 
 use std::fs;
 
@@ -13,12 +13,12 @@ use crate::support::{
 
 const NONCE: &str = "0123456789abcdef0123456789abcdef";
 
-/// Runs for ever where the tenant `initech` is made, and nowhere else.
+/// Never ends in the creation of the tenant `initech`, and ends at once elsewhere.
 const SLOW: &str = "CREATE TABLE slow (n INT);\nWITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c WHERE n < (\
     SELECT CASE WHEN file LIKE '%/initech.%' THEN 1e18 ELSE 1 END FROM pragma_database_list WHERE name = 'main'))\
     SELECT count(*) FROM c;\n";
 
-/// The files of tenants, in order.
+/// The sorted files of tenants.
 fn files(sample: &Sample) -> Vec<String> {
     let entries = fs::read_dir(sample.portcullis.path("var/tenants")).unwrap();
     let mut names: Vec<String> =
@@ -35,7 +35,7 @@ fn rows(sample: &Sample, tenant: &str) -> i64 {
     sample.number(None, &format!("SELECT count(*) FROM {{}}tenants WHERE schema_name = '{tenant}'"))
 }
 
-/// The sample with a file that never ends, and a creation that is in the middle of it.
+/// The sample with a file that never ends, and a creation that runs it.
 fn in_the_middle(sample: Sample) -> (Sample, Running) {
     let sample = sample.file("migrations/tenant/9_slow.sql", SLOW);
     sample.portcullis.run(["manifest", "sql"]).exits(0);
@@ -56,14 +56,14 @@ fn deleting_a_tenant_removes_its_file_and_no_other() {
     assert_eq!(rows(&sample, "acme"), 0);
     sample.portcullis.run(["verify"]).exits(0).prints("2 tenants complete");
     delete("acme").exits(73).prints("no row and no file");
-    // A deletion that was killed between the row and the file is gone on with.
+    // A deletion that was killed between the row and the file is completed.
     sample.execute(None, "DELETE FROM tenants WHERE schema_name = 'demo'");
     delete("demo").exits(0);
     // A row without a file.
     sample.drop_schema("globex");
     delete("globex").exits(0);
     assert!(files(&sample).is_empty());
-    // What is no tenant's is not deleted, wherever it lies.
+    // A file that belongs to no tenant is not deleted, wherever it is.
     fs::write(sample.portcullis.path("var/tenants/notes.sqlite"), "").unwrap();
     for name in ["notes", "../shared", "shared", ".", ""] {
         delete(name).exits(73);
@@ -111,16 +111,16 @@ fn a_file_is_removed_only_with_proof_of_ownership_and_without_a_registry_row() {
     let path = |name: &str| sample.portcullis.path(&format!("var/tenants/{name}"));
     let beside = |tenant: &str| path(&format!("{tenant}.{NONCE}.new"));
     let recover = || sample.portcullis.run(["tenant", "create", "acme"]);
-    // Killed behind its commit: the tenant is whole.
+    // Killed after its commit: the tenant is complete.
     fs::hard_link(path("globex.sqlite"), beside("globex")).unwrap();
     recover().exits(73).prints_not("removed");
     assert_eq!(files(&sample), WHOLE);
-    // Killed before it: the file in its place is the run's own.
+    // Killed before its commit: the file was created by the run.
     fs::hard_link(path("globex.sqlite"), beside("globex")).unwrap();
     sample.execute(None, "DELETE FROM tenants WHERE schema_name = 'globex'");
     recover().exits(73).prints("`globex`").prints("left unfinished: removed");
     assert_eq!(files(&sample), ["acme.sqlite", "demo.sqlite"]);
-    // Somebody else's file in the same place.
+    // Another program's file with the same name.
     fs::copy(path("demo.sqlite"), beside("demo")).unwrap();
     sample.execute(None, "DELETE FROM tenants WHERE schema_name = 'demo'");
     recover().exits(73).prints("`demo`");

@@ -1,4 +1,4 @@
-//! Waits for what comes late, what never comes, and what refuses us for good.
+//! Waits for services that start late, never start, or reject the login permanently.
 
 use std::{
     fs,
@@ -112,7 +112,7 @@ fn a_wait_succeeds_when_postgres_becomes_ready() {
     let data = Server::postgres_files(portcullis.folder(), port);
     let running = portcullis.spawn(["run"]);
     running.wait_for_line("refused");
-    // A standby that takes no sessions is a server that is starting up for as long as we want.
+    // A standby that accepts no sessions simulates a server that is starting up.
     fs::write(data.join("standby.signal"), "").unwrap();
     let _server = Server::postgres(&data);
     running.wait_for_line("the database system is");
@@ -122,7 +122,7 @@ fn a_wait_succeeds_when_postgres_becomes_ready() {
     running.wait().exits(0).prints(STARTED);
 }
 
-/// Answers one request after the other, each with its status.
+/// Responds to successive requests with these statuses.
 fn answer<const N: usize>(port: u16, statuses: [&'static str; N]) {
     let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
     thread::spawn(move || {
@@ -134,7 +134,7 @@ fn answer<const N: usize>(port: u16, statuses: [&'static str; N]) {
     });
 }
 
-/// A real server; dropped, it is killed.
+/// A real server; dropping it kills the server.
 struct Server(Child);
 
 impl Server {
@@ -169,7 +169,7 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // INT is a fast shutdown for both; through `runuser` too, which passes it on.
+        // INT is a fast shutdown, also through `runuser`, which forwards it.
         let pid = nix::unistd::Pid::from_raw(i32::try_from(self.0.id()).unwrap());
         let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM);
         let _ = self.0.wait();

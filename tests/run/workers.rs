@@ -1,4 +1,4 @@
-//! A worker waits until everything is complete, and never migrates.
+//! A worker waits until every tenant is complete, and never migrates.
 
 use crate::support::{portcullis::Portcullis, process::Running, project::Project};
 
@@ -25,7 +25,7 @@ fn a_worker_of_the_next_release_waits_for_its_migrations() {
 
 #[test]
 fn a_worker_does_not_wait_for_a_tenant_with_a_lying_ledger() {
-    // It would wait fifty seconds for what nobody is about to do.
+    // Waiting would take fifty seconds, because no run is about to migrate.
     let project = Project::complete("").replace("wait = \"50s\"", "wait = \"10m\"");
     project.database.execute("DROP TABLE b.item");
     work(&project.portcullis)
@@ -34,7 +34,7 @@ fn a_worker_does_not_wait_for_a_tenant_with_a_lying_ledger() {
         .prints("item")
         .prints_not("waiting for")
         .prints_not("the server started");
-    // Not even beside one that is only pending.
+    // Not even if another tenant is only pending.
     let project = project.file("tenant/2_more.sql", "CREATE TABLE more (n int);\n");
     project
         .database

@@ -1,4 +1,4 @@
-//! One life with everything in it that a TERM could meet, and what must hold after the TERM.
+//! One life with everything that a TERM can interrupt, and the checks after the TERM.
 
 use std::{
     fs,
@@ -58,12 +58,12 @@ migrate.shared = {}
 name = "sql"
 sql.run = "SELECT pg_sleep(0.1)"
 "#;
-/// Nothing comes after it: whatever the instant, it lies before the handover.
+/// No server follows: every instant is before the handover.
 const ENDLESS: &str = "[[step]]\nname = \"endless\"\ncommand = { run = [\"bash\", \"-c\", \"echo the last step runs; exec sleep 1000\"], grace = \"1s\" }\n";
 const STAYS: &str = "[[step]]\nname = \"proxy\"\nafter = \"start\"\ncommand = { run = [\"sleep\", \"1000\"], background = true }\n";
 const SERVER: &str = "[server]\nmode = \"supervise\"\ngrace = \"1s\"\ncommand = [\"bash\", \"-c\", \"echo the server runs; exec sleep 1000\"]\n";
 
-/// The longest grace above, and what a busy machine may add.
+/// The longest grace above, plus the delay of a busy machine.
 const ENOUGH: Duration = Duration::from_secs(1 + 14);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,7 +73,7 @@ pub enum Life {
 }
 
 impl Life {
-    /// What it says at its end: the last step has begun, or the server.
+    /// Its last line: the last step or the server has started.
     fn last_line(self) -> &'static str {
         match self {
             Life::StartUp => "the last step runs",
@@ -82,7 +82,7 @@ impl Life {
     }
 }
 
-/// A folder and a database, for one run after another.
+/// A folder and a database that successive runs use.
 pub struct Place {
     portcullis: Portcullis,
     database: Database,
@@ -105,7 +105,7 @@ impl Place {
         Self { portcullis, database }
     }
 
-    /// How long a life takes on this machine that nobody ends early, and a little more.
+    /// The time that an uninterrupted life takes on this machine, plus a margin.
     pub fn length(&self, life: Life) -> Duration {
         self.clear();
         let running = self.start(false);
@@ -118,10 +118,10 @@ impl Place {
         length
     }
 
-    /// Starts a run, sends TERM after this time, checks everything, and says what the TERM met.
+    /// Starts a run, sends TERM after this time, checks everything, and returns what the TERM interrupted.
     pub fn term_after(&self, at: Duration, run: u64) -> String {
         self.clear();
-        // Every other run stands below a shell, which can say who is left.
+        // Every other run is the child of a shell, which can list the remaining processes.
         let below_a_shell = run % 2 == 1;
         let running = self.start(below_a_shell);
         let pid = listening(&running, below_a_shell);
@@ -140,7 +140,7 @@ impl Place {
         met(&outcome)
     }
 
-    /// Nothing is applied, and no file is there.
+    /// Checks that nothing is applied and no file exists.
     fn clear(&self) {
         self.database.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public");
         for file in ["came", "tried"] {
@@ -152,7 +152,7 @@ impl Place {
         let mut command = Command::new("unshare");
         command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
         if below_a_shell {
-            // pgrep leaves itself out; the shell is the one that is left.
+            // pgrep does not count itself; the one remaining process is the shell.
             let script = "\"$@\" run; code=$?; echo -n 'left '; pgrep -c .; exit $code";
             command.args(["bash", "-c", script, "bash"]);
         }
@@ -165,7 +165,7 @@ impl Place {
         Running::start(command, true)
     }
 
-    /// The server notices a moment later that a connection was closed.
+    /// The server detects a closed connection some time later.
     fn holds_no_lock(&self) {
         let locks = "SELECT locktype || ' ' || mode FROM pg_locks WHERE pid <> pg_backend_pid() \
                      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
@@ -181,7 +181,7 @@ impl Place {
     }
 }
 
-/// Waits until it has taken the signals over: as PID 1, the kernel drops what comes before.
+/// Waits until the signal handlers are installed: the kernel drops earlier signals to PID 1.
 fn listening(running: &Running, below_a_shell: bool) -> Pid {
     let started = Instant::now();
     let init = running.pid();
@@ -215,7 +215,7 @@ fn blocks_term(pid: Pid) -> bool {
         .is_ok_and(|blocked| blocked >> (Signal::SIGTERM as i32 - 1) & 1 == 1)
 }
 
-/// In words: the step that was interrupted, if the box names one.
+/// The interrupted step, if the box names one.
 fn met(outcome: &Outcome) -> String {
     let word = |text: &str| {
         let at = outcome.stderr.find(text)?;

@@ -1,6 +1,6 @@
-//! A TERM at many seeded instants: of a start-up before the handover, and of the whole life in supervise mode.
+//! A TERM at many seeded instants: of a start-up before the handover, and of a complete life in supervise mode.
 //!
-//! `make test` runs fifty of each, `make soak` a thousand. `tenants` does the same to creations, with KILL.
+//! `make test` runs fifty of each, `make soak` a thousand. `tenants` sends KILL to creations.
 
 mod life;
 mod tenants;

@@ -1,4 +1,4 @@
-//! KILL at many seeded instants of creations, and crashes of PostgreSQL in the middle: a tenant is whole or absent.
+//! KILL at many seeded instants of creations, and crashes of PostgreSQL: a tenant is complete or absent.
 //!
 //! `make test` kills fifty native creations and a few of Django's, `make soak` four hundred and a hundred.
 
@@ -16,9 +16,9 @@ use crate::support::{
 
 const CREATIONS: u64 = 50;
 const DJANGO: u64 = 3;
-/// Of so many, some must come out whole and some absent.
+/// From this number of creations on, some must be complete and some absent.
 const MANY: u64 = 100;
-/// Every so manieth creation meets a crash of the server.
+/// The server crashes during every creation whose number is a multiple of this.
 const CRASHES: u64 = 10;
 
 const DB: &str = "postgres";
@@ -43,10 +43,10 @@ name = "gate"
 verify = { tenants = "all" }
 "#;
 
-/// What every tenant must hold, counted by PostgreSQL itself.
+/// The objects of a complete tenant, counted by PostgreSQL.
 const BROKEN: &str = "SELECT t.name FROM tenants t WHERE 3 <> (SELECT count(*) FROM pg_class c \
     JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = t.name AND c.relname IN ('one', 'one_id', 'three'))";
-/// A schema that is neither a tenant's nor one that stood before.
+/// A schema that is neither a tenant's nor an earlier one.
 const HALF_MADE: &str = "SELECT nspname::text FROM pg_namespace WHERE nspname NOT LIKE 'pg_%' AND nspname NOT IN \
     ('information_schema', 'public', 'portcullis', 'stray') AND nspname::text NOT IN (SELECT name FROM tenants)";
 
@@ -61,7 +61,7 @@ fn a_kill_at_any_instant_of_a_creation_leaves_a_tenant_complete_or_absent() {
         .file("shared/1_tenants.sql", "CREATE TABLE tenants (name text PRIMARY KEY);\n")
         .file("tenant/1_one.sql", "CREATE TABLE one (id int);\nSELECT pg_sleep(0.02);\n")
         .file("tenant/3_three.sql", "CREATE TABLE three (id int);\n");
-    // In one transaction, and through the journal.
+    // In one transaction, and with the journal.
     let inside = "CREATE INDEX one_id ON one (id);\n";
     let outside = "-- no-transaction\nCREATE INDEX CONCURRENTLY one_id ON one (id);\n";
     let mut place = place.file("tenant/2_index.sql", outside);
@@ -76,7 +76,7 @@ fn a_kill_at_any_instant_of_a_creation_leaves_a_tenant_complete_or_absent() {
     for (half, text) in [(0, outside), (1, inside)] {
         place = place.file("tenant/2_index.sql", text);
         place.run(["manifest", "sql"]).exits(0);
-        // The ledger of the tenant that stood before must know the file as it is now.
+        // The ledger of the existing tenant must have the checksum of the current file.
         server.execute(DB, "DROP SCHEMA IF EXISTS before, measured CASCADE; DELETE FROM tenants");
         place.run(["tenant", "create", "before"]).exits(0);
         server.execute(DB, "INSERT INTO before.one VALUES (42)");
@@ -95,7 +95,7 @@ fn a_kill_at_any_instant_of_a_creation_leaves_a_tenant_complete_or_absent() {
                 running.signal(Signal::SIGKILL);
                 running.wait();
             }
-            // What the gate passes is whole, also before anybody has taken anything back.
+            // A tenant that the gate passes is complete, also before any rollback.
             place.run(["verify"]).exits(0);
             assert!(server.column(DB, BROKEN).is_empty(), "run {run}, seed {seed}");
             place.run(["run", "--no-server"]).exits(0);
@@ -142,10 +142,10 @@ fn a_kill_at_any_instant_of_a_creation_in_a_file_leaves_a_tenant_complete_or_abs
         running.wait();
         let about = format!("run {run}, seed {seed}");
         let rows = || sample.number(None, "SELECT count(*) FROM {}tenants WHERE schema_name = 'acme2'");
-        // What the gate passes is whole, also before anybody has taken anything back.
+        // A tenant that the gate passes is complete, also before any rollback.
         place.run(["verify"]).exits(0);
         place.run(["migrate"]).exits(0);
-        // Only who takes the lock takes back, and nothing is pending that would.
+        // Only a run with the lock rolls back, and nothing pending makes a run acquire it.
         place.run(["tenant", "create", "acme"]).exits(73);
         let mut files: Vec<String> = fs::read_dir(place.path("var/tenants"))
             .unwrap()
@@ -174,7 +174,7 @@ fn a_kill_at_any_instant_of_a_django_creation_leaves_a_tenant_complete_or_absent
     let creations = number("PORTCULLIS_SOAK_DJANGO").unwrap_or(DJANGO);
     let project = django::Project::complete();
     let config = fs::read_to_string(project.portcullis.path("config.toml")).unwrap();
-    // The start's own steps for tables and tenants, and not the application's.
+    // The steps for tables and tenants, without those of the application.
     let cut = config.find("[[step]]\nname = \"invoice totals\"").unwrap();
     fs::write(project.portcullis.path("config.toml"), &config[..cut]).unwrap();
     let public = || {
@@ -186,7 +186,7 @@ fn a_kill_at_any_instant_of_a_django_creation_leaves_a_tenant_complete_or_absent
     let started = Instant::now();
     project.portcullis.run(["tenant", "create", "measured"]).exits(0);
     let length = started.elapsed().mul_f64(1.3);
-    // Counted by PostgreSQL itself: tables, indexes and sequences, and what the ledger holds.
+    // PostgreSQL counts the tables, indexes and sequences and the rows of the ledger.
     let made_of = |schema: &str| {
         let relations = format!(
             "SELECT relkind::text || ' ' || relname FROM pg_class WHERE relnamespace = '{schema}'::regnamespace ORDER BY 1"
@@ -202,7 +202,7 @@ fn a_kill_at_any_instant_of_a_django_creation_leaves_a_tenant_complete_or_absent
         thread::sleep(length.mul_f64(random.f64()));
         running.signal(Signal::SIGKILL);
         running.wait();
-        // What the gate passes is whole, also before anybody has taken anything back.
+        // A tenant that the gate passes is complete, also before any rollback.
         project.portcullis.run(["verify"]).exits(0);
         project.portcullis.run(["run", "--no-server"]).exits(0);
         let schema = project.database.column("SELECT nspname::text FROM pg_namespace WHERE nspname = 'acme'");

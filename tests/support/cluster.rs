@@ -1,4 +1,4 @@
-//! A fresh database per test, in the private PostgreSQL cluster that `scripts/cluster` runs or on a test's own server.
+//! A new database per test, in the private PostgreSQL cluster that `scripts/cluster` runs or on a test's own server.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -6,9 +6,9 @@ use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
 use super::time_limits::until_true;
 
-/// An empty database; dropped, it is gone.
+/// An empty database; dropping it drops the database.
 pub struct Database {
-    /// The address of its server's own database.
+    /// The address of the server's default database.
     server: String,
     name: String,
 }
@@ -18,12 +18,12 @@ impl Database {
         Self::on(cluster())
     }
 
-    /// On the server of which this is another database's address.
+    /// Creates it on the server whose default database has this address.
     pub fn on(server: String) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("test_{}_{number}", std::process::id());
-        // Nobody, and no background work of the server's, can be connected to this template.
+        // No session and no background process is ever connected to this template.
         execute(&server, &format!("CREATE DATABASE {name} TEMPLATE template0"));
         Self { server, name }
     }
@@ -32,7 +32,7 @@ impl Database {
         &self.name
     }
 
-    /// As the server's superuser.
+    /// The address with the server's superuser.
     pub fn url(&self) -> String {
         let (server, _) = self.server.rsplit_once('/').expect("an address ends in /DATABASE");
         format!("{server}/{}", self.name)
@@ -43,7 +43,7 @@ impl Database {
         execute(&self.url(), sql);
     }
 
-    /// Does something while another session's transaction holds what these statements lock.
+    /// Runs `work` while the transaction of another session holds the locks of these statements.
     pub fn while_held<T>(&self, sql: &str, work: impl FnOnce() -> T) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let mut holder = runtime.block_on(PgConnection::connect(&self.url())).unwrap();
@@ -54,7 +54,7 @@ impl Database {
         result
     }
 
-    /// Asks again and again over one connection: the first column, as text, of every row.
+    /// Passes `work` a query function on one connection; it returns the first column of every row as text.
     pub fn watch<T>(&self, work: impl FnOnce(&mut dyn FnMut(&str) -> Vec<String>) -> T) -> T {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let mut connection = runtime.block_on(PgConnection::connect(&self.url())).unwrap();
@@ -64,14 +64,14 @@ impl Database {
         })
     }
 
-    /// Asks again until a query has rows, or has none.
+    /// Repeats a query until it has rows (`rows`) or none.
     #[track_caller]
     pub fn until(&self, rows: bool, sql: &str) {
         let wanted = if rows { "rows" } else { "no rows" };
         self.watch(|ask| until_true(&format!("{wanted} of {sql}"), || ask(sql).is_empty() != rows));
     }
 
-    /// Returns once a session sleeps in `pg_sleep`, and has done what stands before it.
+    /// Waits until a session is in `pg_sleep`.
     #[track_caller]
     pub fn until_sleeping(&self) {
         let sleeping = "SELECT 'yes' FROM pg_stat_activity WHERE datname = current_database() \
@@ -79,7 +79,7 @@ impl Database {
         self.until(true, sleeping);
     }
 
-    /// The first column, as text, of every row.
+    /// The first column of every row as text.
     pub fn column(&self, sql: &str) -> Vec<String> {
         block_on(async {
             let mut connection = PgConnection::connect(&self.url()).await.unwrap();
@@ -90,7 +90,7 @@ impl Database {
 
 impl Drop for Database {
     fn drop(&mut self) {
-        // A second panic would hide the first, which says what failed.
+        // A second panic would hide the first one.
         if !std::thread::panicking() {
             execute(&self.server, &format!("DROP DATABASE {} WITH (FORCE)", self.name));
         }
@@ -104,7 +104,7 @@ pub fn cluster() -> String {
     )
 }
 
-/// Runs a future to its end, on a runtime of its own.
+/// Runs a future to completion on a new runtime.
 pub fn block_on<T>(future: impl Future<Output = T>) -> T {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
 }

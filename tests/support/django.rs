@@ -1,4 +1,4 @@
-//! The Django example in a folder of its own, with a database in which one tenant is complete.
+//! The Django example in a temporary folder, with a database in which one tenant is complete.
 
 use std::{
     path::{Path, PathBuf},
@@ -12,15 +12,15 @@ use super::{
     redis::Redis,
 };
 
-/// The tenant that the project makes by itself; others are copies of it.
+/// The tenant that the project creates; others are copies of it.
 pub const TENANT: &str = "demo";
 
-/// Which Django the project runs on.
+/// The Django version of the project.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Release {
-    /// 5.2, for which the example is written.
+    /// 5.2, the version of the example.
     Five,
-    /// 6.0, where squashes may be squashed again.
+    /// 6.0, which allows squashes of squashes.
     Six,
 }
 
@@ -33,14 +33,14 @@ pub struct Project {
 }
 
 impl Project {
-    /// The project as it is shipped, its manifest made, its shared schema and the demo tenant migrated.
+    /// The shipped project with a manifest, a migrated shared schema and a migrated demo tenant.
     pub fn complete() -> Self {
         let project = Self::new();
         project.make();
         project
     }
 
-    /// Makes the manifest, the shared schema and the demo tenant of the project as it stands.
+    /// Builds the manifest, the shared schema and the demo tenant of the current project.
     pub fn make(&self) {
         self.portcullis.run(["manifest", "django"]).exits(0);
         self.portcullis.run(["migrate", "--shared"]).exits(0);
@@ -66,12 +66,12 @@ impl Project {
         let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/django");
         let copied = Command::new("cp").arg("-r").arg(example.join(".")).arg(portcullis.folder()).status();
         assert!(copied.unwrap().success());
-        // One that somebody made in the source folder is not part of what is shipped.
+        // A manifest in the source folder is not shipped.
         let _ = std::fs::remove_file(portcullis.path("portcullis.manifest.json"));
         Self { portcullis, database, env, python: programs.join("python"), _redis: redis }
     }
 
-    /// Sets a variable for the binary and for the project's own commands.
+    /// Sets a variable for the binary and for the project's commands.
     pub fn set(&mut self, name: &str, value: &str) {
         let portcullis = std::mem::replace(&mut self.portcullis, Portcullis::new());
         self.portcullis = portcullis.env(name, value);
@@ -79,7 +79,7 @@ impl Project {
         self.env.push((name.to_owned(), value.to_owned()));
     }
 
-    /// Changes the configuration's text.
+    /// Replaces text in the configuration.
     #[track_caller]
     pub fn configure(&self, from: &str, to: &str) {
         let path = self.portcullis.path("config.toml");
@@ -88,12 +88,12 @@ impl Project {
         std::fs::write(&path, config.replacen(from, to, 1)).unwrap();
     }
 
-    /// The project's own command line.
+    /// Runs the project's `manage.py`.
     pub fn manage(&self, arguments: &[&str]) -> Outcome {
         self.python(&[&["manage.py"], arguments].concat())
     }
 
-    /// The same, ended with 124 after so many seconds.
+    /// The same with a time limit in seconds; it exits with 124 at the limit.
     pub fn manage_within(&self, seconds: u32, arguments: &[&str]) -> Outcome {
         let mut command = Command::new("timeout");
         command.arg(seconds.to_string()).arg(&self.python).arg("manage.py");
@@ -110,7 +110,7 @@ impl Project {
         Running::start(command, false).wait()
     }
 
-    /// Registers tenants whose schemas are copies of the demo tenant's: its tables, its ledger, no rows.
+    /// Registers tenants whose schemas are copies of the demo tenant's: its tables and its ledger, without rows.
     pub fn copies(&self, names: &[String]) {
         let tables = self.database.column(&format!(
             "SELECT tablename::text FROM pg_tables WHERE schemaname = '{TENANT}' ORDER BY 1"
@@ -140,7 +140,7 @@ impl Release {
     }
 }
 
-/// What the example's settings read from the environment.
+/// The variables that the example's settings read.
 pub fn settings(database: &Database, redis: &Redis) -> Vec<(String, String)> {
     let url = url::parts(&cluster());
     [
@@ -155,7 +155,7 @@ pub fn settings(database: &Database, redis: &Redis) -> Vec<(String, String)> {
     .into()
 }
 
-/// The programs of the virtual environment that `scripts/django-venv.sh` makes.
+/// The programs of the virtual environment that `scripts/django-venv.sh` builds.
 pub fn venv() -> PathBuf {
     made("target/venv/bin", "gunicorn", "scripts/django-venv.sh")
 }
@@ -174,7 +174,7 @@ mod url {
         pub password: String,
     }
 
-    /// Of `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, which is what `scripts/cluster` gives.
+    /// The parts of `postgres://USER:PASSWORD@HOST:PORT/DATABASE`, the form that `scripts/cluster` prints.
     pub fn parts(url: &str) -> Parts {
         let split = || {
             let (_, rest) = url.split_once("://")?;

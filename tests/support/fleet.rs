@@ -1,4 +1,4 @@
-//! A project with as many tenants as it takes, on any PostgreSQL: each with a table `item` and two migrations.
+//! A project with any number of tenants, on any PostgreSQL: each with a table `item` and two migrations.
 
 use super::{portcullis::Portcullis, process::Outcome};
 
@@ -23,7 +23,7 @@ name = "gate"
 verify = { tenants = "all" }
 "#;
 
-/// The files, and the tenant `demo`, complete.
+/// The files and the complete tenant `demo`.
 pub fn complete(url: &str) -> Portcullis {
     let portcullis = Portcullis::new()
         .config(CONFIG)
@@ -36,7 +36,7 @@ pub fn complete(url: &str) -> Portcullis {
     portcullis
 }
 
-/// Makes the tenants of these names as copies of `demo`.
+/// The SQL that creates tenants with these names as copies of `demo`.
 pub fn copies<N: AsRef<str>>(names: &[N]) -> String {
     names.iter().fold(String::new(), |sql, name| sql + &copy(name.as_ref()))
 }
@@ -55,7 +55,7 @@ pub fn names(count: usize) -> Vec<String> {
     (0..count).map(|number| format!("t{number}")).collect()
 }
 
-/// Every kind of finding that `verify --format json` tells, each with its tenant; and why a look failed.
+/// Every kind of finding in the output of `verify --format json`, with its tenant and its reason.
 pub fn findings(outcome: &Outcome) -> Vec<(String, String)> {
     let report: serde_json::Value = serde_json::from_str(&outcome.stdout).expect("JSON on standard output");
     let report = report.get("judgement").unwrap_or(&report);

@@ -1,4 +1,4 @@
-//! Free ports, and the one request that tests make.
+//! Free ports and HTTP requests.
 
 use std::{
     io::{Read, Write},
@@ -11,10 +11,10 @@ use std::{
 
 use super::time_limits::{ENOUGH, until};
 
-/// Below those from which the system takes the ports of outgoing connections.
+/// Below the system's range for outgoing connections.
 const PORTS: std::ops::Range<u16> = 12_000..32_000;
 
-/// A port that nobody listens on, and that no other test gets before this process ends.
+/// A port without a listener, which no other test gets before this process ends.
 pub fn free_port() -> u16 {
     until("a free port", || {
         let port = fastrand::u16(PORTS);
@@ -32,7 +32,7 @@ pub fn get(port: u16, path: &str) -> (u16, String) {
     get_from((Ipv4Addr::LOCALHOST, port).into(), path)
 }
 
-/// The same from elsewhere.
+/// The same from another address.
 pub fn get_from(address: SocketAddr, path: &str) -> (u16, String) {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(ENOUGH)).unwrap();
@@ -44,7 +44,7 @@ pub fn get_from(address: SocketAddr, path: &str) -> (u16, String) {
     (status, body.to_owned())
 }
 
-/// Whether anybody listens there.
+/// True if a program listens on this port.
 pub fn answers(port: u16) -> bool {
     TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
 }

@@ -1,4 +1,4 @@
-//! What tests share: the binary in a folder of its own, databases, the sample, ports.
+//! Shared test support: the binary in a temporary folder, databases, the sample, ports.
 
 pub mod cluster;
 pub mod django;

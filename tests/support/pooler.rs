@@ -1,4 +1,4 @@
-//! A real PgBouncer in transaction mode before the private cluster. Whoever comes is let in.
+//! A real PgBouncer in transaction mode in front of the private cluster. It accepts every login.
 
 use std::{
     fs,
@@ -16,7 +16,7 @@ use super::{
     time_limits::until_true,
 };
 
-/// Dropped, it ends.
+/// A running PgBouncer; dropping it ends the process.
 pub struct Pooler {
     database: String,
     port: u16,
@@ -25,7 +25,7 @@ pub struct Pooler {
 }
 
 impl Pooler {
-    /// Before one database; it has so many connections of its own.
+    /// In front of one database, with this number of server connections.
     pub fn before(database: &Database, connections: usize) -> Self {
         let url = cluster();
         let (login, place) = url.split_once("://").unwrap().1.split_once('@').unwrap();
@@ -45,7 +45,7 @@ impl Pooler {
         let program =
             ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"].into_iter().find(|path| fs::exists(path).unwrap());
         let mut command = Command::new(program.expect("pgbouncer is not installed: run scripts/packages"));
-        // It refuses to run as root.
+        // PgBouncer refuses to run as root.
         if geteuid().is_root() {
             let user = User::from_name("postgres").unwrap().expect("there is a user `postgres`");
             chown(&file, Some(user.uid.as_raw()), Some(user.gid.as_raw())).unwrap();

@@ -1,4 +1,4 @@
-//! The built binary in a temporary folder of its own, with an environment that holds nothing by chance.
+//! The built binary in a temporary folder, with a defined environment.
 
 use std::{
     collections::BTreeMap,
@@ -13,16 +13,16 @@ use tempfile::TempDir;
 
 use super::process::{Outcome, Running};
 
-/// A place to run the binary in; dropped, it is removed.
+/// A folder and an environment for the binary; dropping it removes the folder.
 pub struct Portcullis {
-    /// Shared with what runs in it, which may outlive this value.
+    /// Shared with the processes that run in it, which may outlive this value.
     folder: Arc<TempDir>,
     env: BTreeMap<String, String>,
     own_pid_namespace: bool,
 }
 
 impl Portcullis {
-    /// An empty folder, and an environment of PATH alone.
+    /// An empty folder, and an environment with only PATH.
     pub fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("portcullis-test.").tempdir().unwrap();
         // Other users' processes (a container's, a reader's) must be able to enter.
@@ -35,7 +35,7 @@ impl Portcullis {
         }
     }
 
-    /// Writes `config.toml`, which is where the binary looks by default.
+    /// Writes `config.toml`, the default path of the configuration.
     pub fn config(self, text: &str) -> Self {
         self.file("config.toml", text)
     }
@@ -52,7 +52,7 @@ impl Portcullis {
         self
     }
 
-    /// Runs the binary as PID 1 of a fresh PID namespace, which ends with it.
+    /// Runs the binary as PID 1 of a new PID namespace, which ends with it.
     pub fn in_own_pid_namespace(mut self) -> Self {
         self.own_pid_namespace = true;
         self
@@ -66,12 +66,12 @@ impl Portcullis {
         self.folder.path().join(name)
     }
 
-    /// Starts it and waits for its end; a hang is a failed test.
+    /// Runs the binary and waits for its end; a hang is a failed test.
     pub fn run<const N: usize>(&self, arguments: [&str; N]) -> Outcome {
         self.spawn(arguments).wait()
     }
 
-    /// Runs the binary on a pseudo-terminal, whose screen is the standard output.
+    /// Runs the binary on a pseudo-terminal, whose content is the standard output.
     pub fn on_a_terminal<const N: usize>(&self, arguments: [&str; N]) -> Running {
         let line = format!("{} {}", env!("CARGO_BIN_EXE_portcullis"), arguments.join(" "));
         let mut command = Command::new("script");
@@ -84,7 +84,7 @@ impl Portcullis {
         Running::start(self.command(arguments), self.own_pid_namespace).inside(Arc::clone(&self.folder))
     }
 
-    /// The same, to be started with streams of the test's choice.
+    /// The command, which the test can start with other streams.
     pub fn command<const N: usize>(&self, arguments: [&str; N]) -> Command {
         let mut command = if self.own_pid_namespace {
             let mut command = Command::new("unshare");
@@ -102,7 +102,7 @@ impl Portcullis {
     }
 }
 
-/// The example web server, built beside the binary.
+/// The example web server, built with the binary.
 pub fn invoices() -> PathBuf {
     let path = Path::new(env!("CARGO_BIN_EXE_portcullis")).with_file_name("examples/invoices");
     assert!(path.exists(), "{} is not built: cargo build --examples", path.display());

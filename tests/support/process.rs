@@ -1,4 +1,4 @@
-//! A child process that tests follow line by line; what hangs is a failed test.
+//! A child process whose output tests follow line by line; a hang is a failed test.
 
 use std::{
     fs,
@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use super::time_limits::{ENOUGH, until};
 
-/// How a process ended, and all that it said.
+/// The result and the output of a process.
 #[derive(Debug)]
 pub struct Outcome {
     /// None if a signal ended it.
@@ -29,14 +29,14 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    /// Checks the exit code, showing everything that was said where it differs.
+    /// Checks the exit code; a difference shows the complete output.
     #[track_caller]
     pub fn exits(self, code: i32) -> Self {
         assert_eq!(self.code, Some(code), "{self}");
         self
     }
 
-    /// Also across the line breaks of a box.
+    /// Checks that either stream contains this text, also across the line breaks of a box.
     #[track_caller]
     pub fn prints(self, text: &str) -> Self {
         let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
@@ -53,7 +53,7 @@ impl Outcome {
         self
     }
 
-    /// The box: from its first rule to its last.
+    /// The box from its first rule to its last.
     #[track_caller]
     pub fn failure_box(&self) -> &str {
         let rule = "=".repeat(80);
@@ -70,10 +70,10 @@ impl std::fmt::Display for Outcome {
     }
 }
 
-/// A process that is under way; dropped, it is killed.
+/// A running process; dropping it kills the process.
 pub struct Running {
     child: Child,
-    /// The child forks the process that matters (`unshare --fork`).
+    /// The child forks the tested process (`unshare --fork`).
     forks: bool,
     printed: Arc<Output>,
     ended: bool,
@@ -113,7 +113,7 @@ impl Running {
         self
     }
 
-    /// The process itself, also inside a PID namespace.
+    /// The tested process, also inside a PID namespace.
     pub fn pid(&self) -> Pid {
         let outer = self.child.id();
         let id = if self.forks {
@@ -132,7 +132,7 @@ impl Running {
         kill(self.pid(), signal).unwrap();
     }
 
-    /// The first line of either stream that holds `text`.
+    /// Waits for the first line of either stream that contains `text`.
     #[track_caller]
     pub fn wait_for_line(&self, text: &str) -> String {
         let find = |printed: &Text| {
@@ -156,7 +156,7 @@ impl Running {
         })
     }
 
-    /// Whether either stream holds this by now.
+    /// True if either stream contains this text already.
     pub fn has_printed(&self, text: &str) -> bool {
         let printed = self.printed.text.lock().unwrap();
         printed.stdout.contains(text) || printed.stderr.contains(text)
@@ -168,10 +168,10 @@ impl Running {
         self.wait_up_to(ENOUGH)
     }
 
-    /// The same for what has more to do.
+    /// The same with another time limit.
     #[track_caller]
     pub fn wait_up_to(mut self, patience: Duration) -> Outcome {
-        // The streams end first: with them, no descendant holds on to them either.
+        // The streams end first: then no descendant holds them open.
         let guard = self.printed.text.lock().unwrap();
         let (mut printed, timeout) =
             self.printed.more.wait_timeout_while(guard, patience, |printed| printed.closed < 2).unwrap();
@@ -187,7 +187,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         if !self.ended {
-            // With `--kill-child`, the whole namespace goes with it.
+            // With `--kill-child`, this kills the complete namespace.
             let _ = self.child.kill();
             let _ = self.child.wait();
         }

@@ -1,4 +1,4 @@
-//! A project as small as can be: tenants `a`, `b` and `c` on PostgreSQL, each with a table `item`, and steps in `sh`.
+//! A minimal project: tenants `a`, `b` and `c` on PostgreSQL, each with a table `item`, and steps in `sh`.
 
 use super::{cluster::Database, portcullis::Portcullis};
 
@@ -39,14 +39,14 @@ when = { role = "worker" }
 verify = { tenants = ["a", "b", "c"], wait = "50s" }
 "#;
 
-/// The files, the configuration and a database of their own.
+/// The files, the configuration and a new database.
 pub struct Project {
     pub portcullis: Portcullis,
     pub database: Database,
 }
 
 impl Project {
-    /// Nothing is in the database yet. `apply` is the inside of `migrations.apply`.
+    /// With an empty database. `apply` is the content of `migrations.apply`.
     pub fn new(apply: &str) -> Self {
         Self::on(Database::fresh(), apply)
     }
@@ -60,7 +60,7 @@ impl Project {
         Self { portcullis, database }
     }
 
-    /// With all three tenants complete; `apply` counts from the next start on.
+    /// With three complete tenants.
     pub fn complete(apply: &str) -> Self {
         Self::new(apply).started()
     }
@@ -70,14 +70,14 @@ impl Project {
         self
     }
 
-    /// Changes the configuration's text.
+    /// Replaces text in the configuration.
     pub fn replace(self, old: &str, new: &str) -> Self {
         let text = std::fs::read_to_string(self.portcullis.path("config.toml")).unwrap();
         assert!(text.contains(old), "{old} is not in {text}");
         self.config(&text.replace(old, new))
     }
 
-    /// Adds to the end of the configuration.
+    /// Appends to the configuration.
     pub fn step(self, text: &str) -> Self {
         let config = std::fs::read_to_string(self.portcullis.path("config.toml")).unwrap();
         self.config(&(config + text))
@@ -97,7 +97,7 @@ impl Project {
         self.portcullis.run(["run"])
     }
 
-    /// The versions that a tenant's ledger records as done.
+    /// The versions that a tenant's ledger records as applied.
     pub fn ledger(&self, tenant: &str) -> Vec<String> {
         let sql =
             format!("SELECT version::text FROM {tenant}._sqlx_migrations WHERE success ORDER BY version");
@@ -118,13 +118,13 @@ impl Project {
             .is_empty()
     }
 
-    /// Asks again until a query has rows, or has none.
+    /// Repeats a query until it has rows (`rows`) or none.
     #[track_caller]
     pub fn until(&self, rows: bool, sql: &str) {
         self.database.until(rows, sql);
     }
 
-    /// Returns once one of our sessions is inside a statement that holds this text.
+    /// Waits until a session runs a statement that contains this text.
     #[track_caller]
     pub fn until_running(&self, text: &str) {
         self.until(
@@ -136,13 +136,13 @@ impl Project {
         );
     }
 
-    /// Returns once a session sleeps in `pg_sleep`, and has done what stands before it.
+    /// Waits until a session is in `pg_sleep`.
     #[track_caller]
     pub fn until_sleeping(&self) {
         self.database.until_sleeping();
     }
 
-    /// Returns once no other session's last statement holds this text.
+    /// Waits until no other session's last statement contains this text.
     #[track_caller]
     pub fn until_gone(&self, text: &str) {
         self.until(
@@ -160,7 +160,7 @@ impl Project {
     }
 }
 
-/// Steps alone, and a server that would be seen.
+/// A configuration with these steps and a server whose start is visible.
 pub fn steps(text: &str) -> Portcullis {
     Portcullis::new().config(&format!("[server]\ncommand = [\"echo\", \"the server started\"]\n{text}"))
 }

@@ -1,4 +1,4 @@
-//! A way to the private cluster that a test can block: nothing passes any more, and nobody is told.
+//! A proxy to the private cluster that a test can block: connections stay open and pass nothing.
 
 use std::{
     io::{Read, Write},
@@ -11,18 +11,18 @@ use std::{
     time::Duration,
 };
 
-/// Forwards connections for as long as the test lasts.
+/// Forwards connections until the test ends.
 pub struct Proxy {
     port: u16,
-    /// Of all connections.
+    /// True if all connections are blocked.
     blocked: Arc<AtomicBool>,
-    /// The connections before this one pass nothing.
+    /// Connections with a lower number are blocked.
     blocked_before: Arc<AtomicUsize>,
     connections: Arc<AtomicUsize>,
 }
 
 impl Proxy {
-    /// To a port of this machine.
+    /// Forwards to a port of this machine.
     pub fn to(server: u16) -> Self {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -50,17 +50,17 @@ impl Proxy {
         self.port
     }
 
-    /// From now on nothing passes, in either direction, on old connections or new ones: neither data nor an end.
+    /// Blocks old and new connections in both directions: neither data nor a close passes.
     pub fn block(&self) {
         self.blocked.store(true, Ordering::SeqCst);
     }
 
-    /// The same for the connections that there are; new ones pass.
+    /// Blocks the existing connections; new ones pass.
     pub fn block_old(&self) {
         self.blocked_before.store(self.connections.load(Ordering::SeqCst), Ordering::SeqCst);
     }
 
-    /// As the server ends what it cannot reach any more.
+    /// Unblocks every connection, as if the server closed those that it cannot reach.
     pub fn give_up(&self) {
         self.blocked.store(false, Ordering::SeqCst);
         self.blocked_before.store(0, Ordering::SeqCst);

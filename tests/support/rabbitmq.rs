@@ -1,5 +1,5 @@
-//! A RabbitMQ of a test's own, in a folder and a PID namespace of its own; dropped, it ends, and with it Erlang's port
-//! mapper, which it leaves behind.
+//! A RabbitMQ for one test, in a temporary folder and a new PID namespace; dropping it ends it and Erlang's port
+//! mapper, which RabbitMQ itself does not stop.
 
 use std::{fs, process::Command};
 
@@ -14,7 +14,7 @@ pub struct RabbitMq {
 }
 
 impl RabbitMq {
-    /// The user `me` with the password `p@ss`, and the virtual host `shop/eu`.
+    /// With the user `me`, the password `p@ss` and the virtual host `shop/eu`.
     pub fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let (port, distribution, mapper) = (free_port(), free_port(), free_port());

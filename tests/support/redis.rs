@@ -1,4 +1,4 @@
-//! A Redis of a test's own, on a free port; dropped, it is gone.
+//! A Redis for one test, on a free port; dropping it ends the process.
 
 use std::{
     io::{BufRead, BufReader},

@@ -1,4 +1,4 @@
-//! The shipped sample in a folder of its own, on either engine, and ways to break its tenants.
+//! The shipped sample in a temporary folder, on either engine, and ways to break its tenants.
 
 use std::{fs, path::Path};
 
@@ -20,7 +20,7 @@ pub enum Engine {
     Sqlite,
 }
 
-/// `config.toml`, the migrations and the manifest as they are shipped, and a database of their own.
+/// The shipped `config.toml`, migrations and manifest, and a new database.
 pub struct Sample {
     pub portcullis: Portcullis,
     pub port: u16,
@@ -50,25 +50,25 @@ impl Sample {
         Self { portcullis, port, database }
     }
 
-    /// Of one on PostgreSQL.
+    /// The database of a sample on PostgreSQL.
     pub fn database(&self) -> &Database {
         self.database.as_ref().expect("a database of its own")
     }
 
-    /// One that has been started once and stopped again.
+    /// A sample that was started once and stopped.
     pub fn complete_on(engine: Engine) -> Self {
         let sample = Self::on(engine);
         sample.portcullis.run(["run", "--no-server"]).exits(0);
         sample
     }
 
-    /// The same sample under a changed environment.
+    /// Sets a variable.
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.portcullis = self.portcullis.env(name, value);
         self
     }
 
-    /// The same sample with another text in one of its files.
+    /// Writes a file.
     pub fn file(mut self, name: &str, text: &str) -> Self {
         self.portcullis = self.portcullis.file(name, text);
         self
@@ -86,7 +86,7 @@ impl Sample {
         running
     }
 
-    /// What sqlx's own command line tool needs to reach a schema; None is the shared one.
+    /// The URL of a schema for sqlx's command line tool; None is the shared schema.
     pub fn sqlx_url(&self, tenant: Option<&str>) -> String {
         match (&self.database, tenant) {
             (Some(database), Some(tenant)) => {
@@ -111,7 +111,7 @@ impl Sample {
         }
     }
 
-    /// A single number from a tenant's schema, or from the shared one; `{}` stands for the schema's prefix.
+    /// A number from a tenant's schema, or from the shared one; `{}` is replaced by the schema's prefix.
     pub fn number(&self, tenant: Option<&str>, sql: &str) -> i64 {
         match &self.database {
             Some(database) => {

@@ -1,5 +1,5 @@
-//! A PostgreSQL server of a test's own, where what is looked at is the server itself: its limits, its log, its
-//! standby. Everybody may log in, from this machine and, where it listens to them, from its containers.
+//! A PostgreSQL server for one test, for tests of the server's limits, its log or its standby. Every login is
+//! accepted from this machine and, if the server listens there, from its containers.
 
 use std::{
     fs,
@@ -20,7 +20,7 @@ use tempfile::TempDir;
 
 use super::{cluster::block_on, http::free_port, time_limits::until_true};
 
-/// Dropped, it is stopped and gone.
+/// A running server; dropping it stops the server and removes its data.
 pub struct Server {
     folder: TempDir,
     port: u16,
@@ -28,7 +28,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// A fresh one; `settings` are lines of its postgresql.conf.
+    /// A new server; `settings` are lines of its postgresql.conf.
     pub fn start(settings: &str) -> Self {
         let folder = folder();
         let data = folder.path().join("data");
@@ -46,7 +46,7 @@ impl Server {
         Self::run(folder)
     }
 
-    /// A hot standby of this one, which has everything that this one has now.
+    /// A hot standby of this server with its current data.
     pub fn standby(&self) -> Self {
         let folder = folder();
         let mut copy = program("pg_basebackup");
@@ -72,7 +72,7 @@ impl Server {
         });
     }
 
-    /// The first column of the first row, as text.
+    /// The first column of the first row as text.
     pub fn one(&self, database: &str, sql: &str) -> String {
         block_on(async {
             let mut connection = PgConnection::connect(&self.url(database)).await.unwrap();
@@ -82,7 +82,7 @@ impl Server {
         })
     }
 
-    /// The first column of every row, as text.
+    /// The first column of every row as text.
     pub fn column(&self, database: &str, sql: &str) -> Vec<String> {
         block_on(async {
             let mut connection = PgConnection::connect(&self.url(database)).await.unwrap();
@@ -90,7 +90,7 @@ impl Server {
         })
     }
 
-    /// Ends it as a lost machine would, and starts it again.
+    /// Crashes the server and starts it again.
     pub fn crash(&mut self) {
         kill(Pid::from_raw(self.process.id().cast_signed()), Signal::SIGQUIT).unwrap();
         self.process.wait().unwrap();
@@ -98,7 +98,7 @@ impl Server {
         self.wait();
     }
 
-    /// Everything that it has logged.
+    /// The complete log.
     pub fn log(&self) -> String {
         fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
@@ -131,13 +131,13 @@ fn begin(folder: &TempDir, port: u16) -> Child {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        // Sessions are ended, nothing waits for them.
+        // A fast shutdown, which ends the sessions.
         let _ = kill(Pid::from_raw(self.process.id().cast_signed()), Signal::SIGINT);
         let _ = self.process.wait();
     }
 }
 
-/// PostgreSQL refuses to run as root.
+/// A program of PostgreSQL, which refuses to run as root.
 fn program(name: &str) -> Command {
     let mut installed: Vec<PathBuf> =
         fs::read_dir("/usr/lib/postgresql").unwrap().map(|entry| entry.unwrap().path()).collect();

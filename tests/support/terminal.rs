@@ -1,4 +1,4 @@
-//! A pseudo-terminal, as docker and a shell give one: a child is on it, and a test holds the other end.
+//! A pseudo-terminal, as from docker and a shell: a child runs on it, and the test holds the other end.
 
 use std::{
     fs::{File, OpenOptions},
@@ -24,7 +24,7 @@ use super::time_limits::ENOUGH;
 pub struct Session {
     child: Child,
     screen: File,
-    /// All that was on the screen, and how far a test has read it.
+    /// The complete output, and the length that the test has read.
     seen: String,
     read: usize,
 }
@@ -37,7 +37,7 @@ impl Session {
         Self { child, screen, seen: String::new(), read: 0 }
     }
 
-    /// Reads until this was on the screen, and returns what was there up to its end.
+    /// Reads until this text was printed, and returns the output up to its end.
     #[track_caller]
     pub fn until(&mut self, text: &str) -> &str {
         let end = loop {
@@ -58,7 +58,7 @@ impl Session {
         kill(Pid::from_raw(i32::try_from(self.child.id()).unwrap()), signal).unwrap();
     }
 
-    /// Waits for the end of all that is on the terminal, and checks the child's exit code.
+    /// Waits for the end of every process on the terminal, and checks the child's exit code.
     #[track_caller]
     pub fn exits(mut self, code: i32) {
         while self.more() {}
@@ -66,7 +66,7 @@ impl Session {
         assert_eq!(status.code(), Some(code), "{status}\n{}", self.seen);
     }
 
-    /// Reads what comes next; false once nobody has the terminal any more.
+    /// Reads more output; false when no process has the terminal open.
     #[track_caller]
     fn more(&mut self) -> bool {
         let deadline = Instant::now() + ENOUGH;
@@ -77,7 +77,7 @@ impl Session {
             let ready = poll(&mut descriptors, PollTimeout::try_from(left).unwrap()).unwrap();
             assert!(ready > 0, "hangs with this on the screen:\n{}", self.seen);
             let mut piece = [0; 1024];
-            // The error is how the kernel says that the other end is closed.
+            // An error means that the other end is closed.
             let length = self.screen.read(&mut piece).unwrap_or(0);
             bytes.extend_from_slice(&piece[..length]);
             if let (Ok(text), true) = (str::from_utf8(&bytes), length > 0) {
@@ -91,7 +91,7 @@ impl Session {
     }
 }
 
-/// Both ends, closed on exec from the first moment: no child of another test's may hold one of them.
+/// Opens both ends with close-on-exec: no child of another test may inherit one.
 fn open() -> (File, OwnedFd) {
     let screen = posix_openpt(OFlag::O_RDWR | OFlag::O_NOCTTY | OFlag::O_CLOEXEC).unwrap();
     grantpt(&screen).unwrap();

@@ -1,4 +1,4 @@
-//! How long tests wait, and how they wait for what cannot be followed as a stream: asked again after a pause.
+//! The time limits of tests, and polling for conditions.
 
 use std::{
     thread,
@@ -6,13 +6,13 @@ use std::{
 };
 
 const PAUSE: Duration = Duration::from_millis(20);
-/// After this something counts as hanging. Two other programs may keep both processors busy.
+/// After this time a test counts as hanging. Other programs may keep both processors busy.
 pub const ENOUGH: Duration = Duration::from_secs(100);
 const QUICK: Duration = Duration::from_millis(7_500);
-/// What takes a second or two may take this long on a busy machine.
+/// The limit on a busy machine for something that takes a second or two.
 const PROMPT: Duration = Duration::from_secs(25);
 
-/// The first value that there is.
+/// Polls until there is a value.
 #[track_caller]
 pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + ENOUGH;
@@ -25,20 +25,20 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
     }
 }
 
-/// Returns once it is so.
+/// Polls until the condition is true.
 #[track_caller]
 pub fn until_true(what: &str, mut look: impl FnMut() -> bool) {
     until(what, || look().then_some(()));
 }
 
-/// Checks that something took less than the shortest time-out that could have ended it, which is 8 s.
+/// Checks that this took less than 8 s, the shortest time-out that could have ended it.
 #[track_caller]
 pub fn was_quick(started: Instant) {
     let took = started.elapsed();
     assert!(took < QUICK, "took {took:?}");
 }
 
-/// Checks that something which would otherwise take a minute or more has taken seconds.
+/// Checks that this took seconds; a failure would take a minute or more.
 #[track_caller]
 pub fn was_prompt(started: Instant) {
     let took = started.elapsed();

@@ -1,4 +1,4 @@
-//! `portcullis doctor`: each check passes on what is sound and does not on what is broken, and hides no other.
+//! `portcullis doctor`: each check passes on a correct installation, fails on a broken one, and hides no other.
 
 mod host;
 mod server;
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::support::{portcullis::Portcullis, process::Outcome};
 
-/// Each check's outcome and words, by its name.
+/// Each check's outcome and message by its name.
 fn checks(outcome: &Outcome) -> BTreeMap<String, (String, String)> {
     let printed: Value =
         serde_json::from_str(&outcome.stdout).unwrap_or_else(|error| panic!("{error}\n{outcome}"));
@@ -23,7 +23,7 @@ fn examine(portcullis: &Portcullis) -> BTreeMap<String, (String, String)> {
     checks(&portcullis.run(["doctor", "--format", "json"]))
 }
 
-/// Checks that the named ones came out so, and that nothing else has failed.
+/// Asserts the outcome of these checks, and that no other check failed.
 #[track_caller]
 fn only(portcullis: &Portcullis, expected: &[(&str, &str)]) -> BTreeMap<String, (String, String)> {
     let outcome = portcullis.run(["doctor", "--format", "json"]);

@@ -1,4 +1,4 @@
-//! Checks of the database server: its roles, its lock and a pooler before it.
+//! Checks of the database server: its roles, its lock and its pooler.
 
 use std::fs;
 
@@ -92,7 +92,7 @@ fn the_doctor_names_the_lock_holder() {
     let project = Project::complete("")
         .file("tenant/2_slow.sql", "SELECT pg_sleep(50) WHERE current_schema() = 'a';\n");
     let migrating = project.portcullis.spawn(["migrate"]);
-    // Not where the manifest is derived, which makes other schemas.
+    // Not in the derivation of the manifest, which creates other schemas.
     project.until_sleeping();
     let found = examine(&project.portcullis);
     drop(migrating);

@@ -1,4 +1,4 @@
-//! Checks of the tenants, the manifest and what a killed run left, on both engines.
+//! Checks of the tenants, the manifest and the leftovers of a killed run, on both engines.
 
 use std::fs;
 

@@ -1,4 +1,4 @@
-//! Creations beside the gate, each other, the application and another registry.
+//! Creations concurrent with the gate, each other, the application and another registry.
 
 use std::thread;
 
@@ -20,14 +20,14 @@ fn a_tenant_that_is_being_created_does_not_break_the_gate() {
     verified.prints("being created").prints_not("incomplete");
     running.wait().exits(0);
     project.portcullis.run(["verify"]).exits(0).prints_not("being created");
-    // One that the application registers itself, and says when it is ready.
+    // A tenant that the application registers and later marks as ready.
     let ready = "ALTER TABLE tenants ADD ready boolean NOT NULL DEFAULT true;\n";
     let project = with(project, "shared/2_ready.sql", ready);
     let project = project.replace("schema_column = \"name\"", "schema_column = \"name\", where = \"ready\"");
     project.portcullis.run(["migrate", "--shared"]).exits(0);
     project.database.execute("INSERT INTO tenants VALUES ('pending', false); CREATE SCHEMA pending");
     project.portcullis.run(["verify"]).exits(0);
-    // A new row that would not count is refused before anything is made.
+    // A new row outside the condition is rejected before anything is created.
     let refused = project.portcullis.run(["tenant", "create", "odd", "--set", "ready=false"]).exits(73);
     refused.prints("a new row does not meet").prints("rolled back");
     assert!(!project.exists("odd"));
@@ -38,7 +38,7 @@ fn a_registry_row_written_during_a_creation_is_not_duplicated() {
     let waits = "-- no-transaction\nDO $$ BEGIN IF current_schema() = 'acme' THEN \
                  WHILE NOT EXISTS (SELECT FROM public.tenants) LOOP PERFORM pg_sleep(0.02); END LOOP; END IF; END $$;\n";
     let project = empty("");
-    // Nothing in the registry keeps a name from standing there twice.
+    // The registry has no unique constraint on the name.
     project.database.execute("ALTER TABLE tenants DROP CONSTRAINT tenants_pkey");
     let project = with(project, "tenant/2_waits.sql", waits);
     let running = project.portcullis.spawn(["tenant", "create", "acme", "--json"]);
@@ -65,7 +65,7 @@ fn two_concurrent_creations_of_one_tenant_create_it_once() {
 #[test]
 fn a_tenant_created_by_someone_else_is_never_removed() {
     let project = empty("");
-    // The application writes the row and makes the schema, and commits once our own row waits for that.
+    // The application writes the row and creates the schema, and commits when Portcullis' insert waits for it.
     let sign_up = "BEGIN; INSERT INTO tenants VALUES ('acme'); CREATE SCHEMA acme; CREATE TABLE acme.precious (id int); \
                    DO $$ BEGIN WHILE NOT EXISTS (SELECT FROM pg_locks l WHERE NOT l.granted \
                    AND pg_backend_pid() = ANY (pg_blocking_pids(l.pid))) LOOP PERFORM pg_sleep(0.02); END LOOP; END $$; COMMIT";
@@ -83,7 +83,7 @@ fn a_tenant_created_by_someone_else_is_never_removed() {
     assert_eq!(tenants(&project), ["acme"]);
 }
 
-/// Another project with a registry of its own in the same database.
+/// Another project with its own registry in the same database.
 fn beside(project: &Project) -> Portcullis {
     project.database.execute("CREATE TABLE others (name text PRIMARY KEY)");
     let config = std::fs::read_to_string(project.portcullis.path("config.toml")).unwrap();
@@ -107,13 +107,13 @@ fn two_registries_in_one_database_do_not_touch_each_others_tenants() {
     let delete = |name| other.run(["tenant", "delete", name, "--yes"]);
     delete("a").exits(73).prints("the registry does not name it");
     assert_eq!((project.exists("a"), tenants(&project)), (true, vec!["a".into(), "b".into(), "c".into()]));
-    // What another registry's run is making is not even its own if a row says so.
+    // An unfinished tenant of another registry is not adopted even if a row names it.
     killed_in_the_middle(&project, "acme", Signal::SIGKILL);
     delete("acme").exits(73).prints("registry `public.tenants`");
     project.database.execute("INSERT INTO others VALUES ('acme')");
     delete("acme").exits(73).prints("registry `public.tenants`");
     assert!(project.exists("acme"));
-    // A row is removed, and no note of another registry goes with it.
+    // A row is removed without the journal entry of another registry.
     project.until_gone("pg_sleep");
     project.database.execute("DROP SCHEMA acme CASCADE");
     delete("acme").exits(0).prints("1 row of the registry").prints("no schema");
@@ -124,14 +124,14 @@ fn two_registries_in_one_database_do_not_touch_each_others_tenants() {
 fn two_registries_in_one_database_do_not_touch_each_others_runs() {
     let project = with(empty(""), "tenant/2_slow.sql", SLOW);
     let other = beside(&project);
-    // Neither is the lock the same, nor is what is under way a killed run's.
+    // The two have different locks, and the running creation is not a killed run.
     let running = project.portcullis.spawn(["tenant", "create", "acme"]);
     project.until_sleeping();
     other.run(["tenant", "create", "globex"]).exits(0).prints_not("acme");
     project.until_sleeping();
     running.signal(Signal::SIGKILL);
     running.wait();
-    // What was left by it is taken back by whoever knows its registry.
+    // Its leftovers are removed by the next run with the same registry.
     other.run(["tenant", "create", "initech"]).exits(0).prints_not("acme");
     assert_eq!(journal(&project), ["acme making"]);
     let project = with(project, "tenant/2_slow.sql", "CREATE TABLE quick (id int);\n");

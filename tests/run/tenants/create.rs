@@ -1,4 +1,4 @@
-//! What a creation makes, refuses and tells.
+//! A creation: its results, rejections and messages.
 
 use serde_json::Value;
 
@@ -32,7 +32,7 @@ fn the_command_line_sets_the_other_columns_of_the_registry_row() {
     project.portcullis.run(create).exits(0);
     let row = "SELECT schema || '|' || name || '|' || plan FROM tenants";
     assert_eq!(project.database.column(row), ["acme|Acme GmbH|it's \\ \"x\""]);
-    // A column that nobody filled, and one that is not there.
+    // A required column without a value, and an unknown column.
     let lacking = project.portcullis.run(["tenant", "create", "globex"]).exits(73);
     lacking.prints("plan").prints("rolled back");
     project.portcullis.run(["tenant", "create", "globex", "--set", "plans=x"]).exits(73).prints("plans");

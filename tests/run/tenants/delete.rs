@@ -1,4 +1,4 @@
-//! A deletion removes the tenant and nothing else, and is finished where it was interrupted.
+//! A deletion removes only the tenant, and an interrupted deletion is completed.
 
 use std::process::Command;
 
@@ -17,12 +17,12 @@ fn deleting_a_tenant_removes_nothing_else() {
     assert!(!project.exists("a"));
     assert_eq!(tenants(&project), ["b", "c"]);
     project.portcullis.run(["tenant", "delete", "a", "--yes"]).exits(73).prints("no row and no schema");
-    // What is no tenant's is not deleted, whatever it is called.
+    // A schema that belongs to no tenant is not deleted, whatever its name.
     project.database.execute("CREATE SCHEMA reports; CREATE VIEW reports.items AS SELECT * FROM b.item");
     for name in ["public", "reports", "pg_catalog", "portcullis"] {
         project.portcullis.run(["tenant", "delete", name, "--yes"]).exits(73);
     }
-    // Nor is a tenant on whose tables somebody else's view stands.
+    // A tenant with a foreign view on its tables is not deleted.
     project.portcullis.run(["tenant", "delete", "b", "--yes"]).exits(73).prints("reports.items");
     project.portcullis.run(["verify"]).exits(0);
     project.database.execute("DROP SCHEMA c CASCADE");
@@ -42,7 +42,7 @@ fn a_failure_is_printed_as_json_on_request() {
     assert_eq!(json(&deleted)["deleted"], true);
     let unasked = json(&project.portcullis.run(["tenant", "delete", "c", "--json"]).exits(64));
     assert_eq!((&unasked["deleted"], &unasked["failure"]["id"]), (&false.into(), &"usage".into()));
-    // Before anything of the database is asked.
+    // The name is checked before any database access.
     let project = project.replace("registry = {", "registri = {");
     for arguments in
         [["list", "--state=complete", "--json"], ["show", "b", "--json"], ["create", "d", "--json"]]
@@ -90,7 +90,7 @@ fn the_next_lock_holder_completes_a_killed_deletion() {
         deleting.signal(Signal::SIGKILL);
         deleting.wait();
     });
-    // No request finds the tenant any more, and its schema is said to be what it is.
+    // Requests no longer find the tenant, and its schema is reported as an unfinished deletion.
     assert_eq!(
         (tenants(&project), journal(&project)),
         (vec!["b".into(), "c".into()], vec!["a removing".into()])
@@ -135,7 +135,7 @@ fn a_large_tenant_is_deleted_in_transactions_that_fit_the_lock_table() {
     for table in 0..120 {
         server.execute(DB, &format!("CREATE TABLE acme.t{table} (id serial PRIMARY KEY, name text)"));
     }
-    // In one transaction the server could not do it.
+    // One transaction would exceed the server's lock table.
     let deleted = place.run(["tenant", "delete", "acme", "--yes", "--json"]).exits(0);
     let answer = json(&deleted);
     assert_eq!(answer["tables"], 122, "{deleted}");
@@ -168,7 +168,7 @@ fn a_deletion_that_would_drop_objects_of_other_schemas_is_rejected_with_their_na
         ("CREATE FUNCTION audit(a.colour) RETURNS int LANGUAGE sql AS 'SELECT 1'", "function public.audit"),
     ];
     let project = Project::complete("");
-    // All that a tenant is made of, and what of it points elsewhere, stands in nobody's way.
+    // The tenant's own objects and its references to other schemas do not block the deletion.
     project.database.execute(
         "CREATE TABLE users (id int PRIMARY KEY); CREATE FUNCTION half(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1 / 2'; \
          SET search_path = a, public; \

@@ -1,4 +1,4 @@
-//! A creation that a signal or a kill ends leaves nothing, or what the next holder of the lock removes.
+//! A creation ended by a signal or a kill leaves nothing, or leftovers that the next lock holder removes.
 
 use std::time::{Duration, Instant};
 
@@ -14,7 +14,7 @@ fn a_signal_during_a_creation_leaves_nothing() {
     let outcome = killed_in_the_middle(&project, "acme", Signal::SIGTERM).exits(143);
     outcome.prints("`acme` was being created: rolled back");
     assert!(!project.exists("acme") && tenants(&project).is_empty() && journal(&project).is_empty());
-    // In a start-up too.
+    // The same in a start-up.
     let project = project.replace("tenants = [\"a\", \"b\", \"c\"] }", "tenants = [\"a\"] }");
     let running = project.portcullis.spawn(["run"]);
     project.until_sleeping();
@@ -49,13 +49,13 @@ fn the_next_lock_holder_removes_the_unfinished_tenant_of_a_killed_run() {
     killed_in_the_middle(&project, "acme", Signal::SIGKILL);
     assert!(project.exists("acme"));
     assert_eq!(journal(&project), ["acme making"]);
-    // The gate has no tenant to judge, and says what stands there.
+    // The gate has no tenant to inspect, and reports the leftover schema.
     let verified = project.portcullis.run(["verify"]).exits(0);
     verified
         .prints("creation or deletion in progress, or interrupted by a kill: acme")
         .prints_not("schemas without a tenant");
     let project = with(project, "tenant/2_slow.sql", "CREATE TABLE quick (id int);\n");
-    // A start with nothing else to do takes it away.
+    // A start with nothing else to do removes it.
     project.database.execute("SELECT 1");
     let outcome = project.portcullis.run(["migrate"]).exits(0);
     outcome.prints("`acme`").prints("left unfinished: removed");
@@ -82,7 +82,7 @@ fn an_unremovable_schema_does_not_prevent_the_removal_of_the_others() {
         assert_eq!(json(&later)["failure"]["left"], "later", "{later}");
     });
     assert_eq!((tenants(&project), journal(&project)), (vec!["globex".into()], vec!["acme making".into()]));
-    // Nor does what would go along with it.
+    // Nor are the objects that would be dropped with it.
     project.database.execute("CREATE VIEW seen AS SELECT version FROM acme._sqlx_migrations");
     project.portcullis.run(["tenant", "create", "hooli"]).exits(0).prints("depends on it: view public.seen");
     assert_eq!(journal(&project), ["acme making"]);
@@ -96,7 +96,7 @@ fn a_schema_without_a_valid_ownership_tag_is_named_and_not_removed() {
     let project = with(empty(""), "tenant/2_slow.sql", SLOW);
     killed_in_the_middle(&project, "acme", Signal::SIGKILL);
     project.until_gone("pg_sleep");
-    // Somebody else has taken the name since, and even the mark.
+    // Another program has used the name since, and even the ownership tag.
     let taken = "DO $$ DECLARE mark text := obj_description('acme'::regnamespace, 'pg_namespace'); BEGIN \
                  DROP SCHEMA acme CASCADE; CREATE SCHEMA acme; CREATE TABLE acme.precious (id int); \
                  EXECUTE format('COMMENT ON SCHEMA acme IS %L', mark); END $$";
@@ -105,7 +105,7 @@ fn a_schema_without_a_valid_ownership_tag_is_named_and_not_removed() {
     let refused = project.portcullis.run(["tenant", "create", "acme"]).exits(73);
     refused.prints("does not bear the mark").prints("not rolled back: cannot prove that this run created it");
     assert_eq!(project.database.column("SELECT count(*)::text FROM acme.precious"), ["0"]);
-    // A row that somebody else wrote is not ours either, nor then the schema.
+    // A row of another program is not removed, and therefore neither is the schema.
     let project = with(project, "tenant/2_slow.sql", SLOW);
     killed_in_the_middle(&project, "globex", Signal::SIGKILL);
     project.database.execute("INSERT INTO tenants VALUES ('globex')");

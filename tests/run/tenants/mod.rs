@@ -1,4 +1,4 @@
-//! `portcullis tenant`: whole or absent, whatever ends a creation, and nothing touched that is anybody else's.
+//! `portcullis tenant`: a tenant is complete or absent after any interruption, and other objects are not changed.
 
 mod concurrent;
 mod create;
@@ -11,20 +11,20 @@ use serde_json::Value;
 
 use crate::support::{process::Outcome, project::Project};
 
-/// A file that runs outside a transaction, and long enough to be met in the middle.
+/// A file that runs outside a transaction, long enough to be interrupted.
 const SLOW: &str = "-- no-transaction\nCREATE TABLE slow (id int);\nSELECT pg_sleep(50) WHERE current_schema() NOT LIKE 'portcullis%';\n";
 
-/// Fails wherever a tenant is made of it, and not where the manifest is.
+/// Fails in the creation of a tenant, and not in the derivation of the manifest.
 const BAD: &str = "CREATE TABLE x (id int);\nDO $$ BEGIN IF current_schema() NOT LIKE 'portcullis%' THEN RAISE EXCEPTION 'bad'; END IF; END $$;\n";
 
-/// The shared schema is there, and no tenant.
+/// A project with a shared schema and without tenants.
 fn empty(apply: &str) -> Project {
     let project = Project::new(apply);
     project.portcullis.run(["migrate", "--shared"]).exits(0);
     project
 }
 
-/// With another file, which the manifest knows.
+/// Adds a file and derives the manifest.
 fn with(project: Project, name: &str, text: &str) -> Project {
     let mut project = project.file(name, text);
     let config = std::fs::read_to_string(project.portcullis.path("config.toml")).unwrap();
@@ -47,7 +47,7 @@ fn journal(project: &Project) -> Vec<String> {
     project.database.column("SELECT tenant || ' ' || kind FROM portcullis.journal ORDER BY 1")
 }
 
-/// Starts a creation and returns once its slow file runs.
+/// Starts a creation and sends the signal while its slow file runs.
 fn killed_in_the_middle(project: &Project, tenant: &str, signal: Signal) -> Outcome {
     let running = project.portcullis.spawn(["tenant", "create", tenant]);
     project.until_sleeping();

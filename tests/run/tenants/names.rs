@@ -1,4 +1,4 @@
-//! Names that a tenant may have, and those that are refused.
+//! Valid and invalid names of tenants.
 
 use super::{empty, json, tenants, with};
 
