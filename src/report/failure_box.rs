@@ -189,14 +189,14 @@ mod tests {
            acme
              table missing   finance_invoice (its ledger is complete)
 
-         likely cause  tables were dropped or never created, although the ledger says
-                       that they were
+         likely cause  tables were dropped or never created, although the ledger records
+                       them as created
 
          what to do
            1. see exactly what is missing in acme
                 portcullis verify acme
            2. acme: restore what is missing from a backup, or run that part of the
-              migration's own SQL
+              migration's SQL
         ================================================================================
         "#);
     }
@@ -236,13 +236,13 @@ mod tests {
                        deleted, or someone created it by hand
 
          what to do
-           1. acme: if the object is not as the migration makes it, drop it; if it is,
-              put back the migration's ledger row
+           1. acme: if the object differs from the migration's, drop it; if it is the
+              same, restore the migration's ledger row
            2. then apply again in acme
                 portcullis migrate acme
-           3. or decide to serve the others: `on_failure = "warn"` on the step that
-              migrates, and `[gate] incomplete = "quarantine"` with `max_quarantined`,
-              which keeps the server from those that fail
+           3. or serve only the complete tenants: set `on_failure = "warn"` on the step
+              that migrates, and `[gate] incomplete = "quarantine"` with
+              `max_quarantined`
         ================================================================================
         "#);
     }

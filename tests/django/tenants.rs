@@ -120,7 +120,7 @@ fn a_time_out_a_signal_and_a_kill_leave_no_tenant_and_no_rows_in_public() {
     running.signal(Signal::SIGKILL);
     running.wait();
     assert_eq!(journal(&project), ["acme making"]);
-    project.portcullis.run(["verify"]).exits(0).prints("left behind by a run that was killed: acme");
+    project.portcullis.run(["verify"]).exits(0).prints("interrupted by a kill: acme");
     fs::remove_file(project.portcullis.path("finance/migrations/0005_own.py")).unwrap();
     project.portcullis.run(["manifest", "django"]).exits(0);
     project.portcullis.run(["tenant", "create", "globex"]).exits(0).prints("left unfinished: removed");

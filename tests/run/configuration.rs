@@ -45,7 +45,7 @@ fn plan_has_no_side_effects_and_explains_skipped_steps() {
 #[test]
 fn a_configuration_path_that_is_no_file_is_reported_by_its_kind() {
     let portcullis = Portcullis::new();
-    portcullis.run(["run", "--config", "."]).exits(78).prints("name the file, not its folder");
+    portcullis.run(["run", "--config", "."]).exits(78).prints("set the path of the file, not of its folder");
     std::fs::write(portcullis.path("config.toml"), b"role = \"\xff\"").unwrap();
     portcullis.run(["run"]).exits(78).prints("save the file as UTF-8");
 }

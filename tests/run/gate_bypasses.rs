@@ -13,7 +13,7 @@ fn a_broken_tenant_blocks_the_start_and_the_box_offers_the_bypasses() {
     let outcome = start(&project).exits(1).prints_not("the server started");
     let printed = outcome.failure_box().split_whitespace().collect::<Vec<_>>().join(" ");
     for words in [
-        "or decide to serve the 2 other tenants meanwhile: `[gate] incomplete = \"quarantine\"`, `max_quarantined = 1`;",
+        "or serve the 2 other tenants until then: set `[gate] incomplete = \"quarantine\"` and `max_quarantined = 1`;",
         "PORTCULLIS_OVERRIDE=\"gate:REASON\"",
     ] {
         assert!(printed.contains(words), "{printed}");

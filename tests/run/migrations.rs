@@ -81,7 +81,7 @@ fn a_file_failing_outside_a_transaction_leaves_its_tenant_dirty() {
     let project = Project::complete("jobs = 1").file("tenant/2_index.sql", index);
     project.database.execute("INSERT INTO b.item VALUES (1), (1)");
     let outcome = project.start().exits(1);
-    for text in ["dirty", "2_index.sql:2", "half-way"] {
+    for text in ["dirty", "2_index.sql:2", "half applied"] {
         assert!(outcome.failure_box().contains(text), "{text}: {outcome}");
     }
     // The migration is not retried.

@@ -1,4 +1,4 @@
-//! What to do about a cause: an SQLSTATE, a code of SQLite, an error of the system or of the network.
+//! The advice for a cause: an SQLSTATE, an SQLite code, an error of the system or of the network.
 
 use std::io;
 
@@ -8,24 +8,24 @@ use crate::{
     outcome::SchemaFailure,
 };
 
-/// The likely cause, and what to do about it.
-type Known = (&'static str, &'static str);
+/// The likely cause, and what to do.
+type CauseAdvice = (&'static str, &'static str);
 
-/// Which sessions block others, and which are blocked.
+/// Lists blocked sessions and the sessions that block them.
 const BLOCKERS: &str = "SELECT pid, pg_blocking_pids(pid), state, query FROM pg_stat_activity WHERE \
                         cardinality(pg_blocking_pids(pid)) > 0";
 const SESSIONS: &str =
     "SELECT usename, application_name, state, count(*) FROM pg_stat_activity GROUP BY 1, 2, 3";
 
-/// `schemas` are those at which it occurred, if it was at a schema.
-/// `record` is the command that records as applied what was being applied there.
+/// `schemas` are the schemas in which the cause occurred, if any. `record` is the command that records the failed
+/// migration as applied.
 pub(super) fn advise(steps: &mut Steps, cause: &Cause, schemas: &[Option<&str>], record: Option<String>) {
     let by_kind = || of_kind(cause.kind);
     let known = if cause.kind == Kind::RowSecurity { by_kind() } else { of_code(cause).or_else(by_kind) };
-    let Some((likely, what)) = known else { return };
+    let Some((likely, advice)) = known else { return };
     steps.cause(likely);
     let place = if schemas.is_empty() { String::new() } else { format!("{}: ", names(schemas)) };
-    let text = format!("{place}{what}");
+    let text = format!("{place}{advice}");
     match cause.kind {
         Kind::Exists if let Some(record) = record => steps.paste(text, record),
         Kind::Locked if cause.sqlstate() == Some("55P03") => steps.paste(text, BLOCKERS),
@@ -37,18 +37,18 @@ pub(super) fn advise(steps: &mut Steps, cause: &Cause, schemas: &[Option<&str>],
     }
 }
 
-/// What to do about schemas at which a migration failed. `created` if they were being created and are gone again.
+/// The advice for schemas in which a migration failed. `created` if their creation was rolled back.
 pub(super) fn of_migrations(steps: &mut Steps, failed: &[SchemaFailure], created: bool) {
-    let mut left: Vec<&SchemaFailure> = failed.iter().collect();
-    while let Some(first) = left.first().copied() {
+    let mut pending: Vec<&SchemaFailure> = failed.iter().collect();
+    while let Some(first) = pending.first().copied() {
         let is_alike = |other: &&SchemaFailure| {
             (other.dirty, other.why.kind, other.why.code) == (first.dirty, first.why.kind, first.why.code)
         };
-        let (alike, others): (Vec<_>, Vec<_>) = left.into_iter().partition(is_alike);
-        left = others;
+        let (alike, others): (Vec<_>, Vec<_>) = pending.into_iter().partition(is_alike);
+        pending = others;
         let schemas: Vec<Option<&str>> = alike.iter().map(|failure| failure.tenant.as_deref()).collect();
         if first.dirty {
-            steps.cause("a migration that cannot run in a transaction stopped half-way");
+            steps.cause("a migration that cannot run in a transaction is half applied");
             steps.add_step(format!(
                 "{}: undo by hand what the migration did, and delete its ledger row",
                 names(&schemas)
@@ -56,9 +56,9 @@ pub(super) fn of_migrations(steps: &mut Steps, failed: &[SchemaFailure], created
         }
         if of_code(&first.why).is_none() && of_kind(first.why.kind).is_none() {
             steps.cause(if first.migration.is_some() {
-                "the migration does not fit the data or the schema that it met; it was rolled back"
+                "the migration does not fit the data or the schema; it was rolled back"
             } else {
-                "the schema's command failed, or the schema is not in a state that can be migrated"
+                "the schema's command failed, or the schema cannot be migrated in its current state"
             });
             let correct = format!("correct the cause in {}", names(&schemas));
             if created {
@@ -75,7 +75,7 @@ pub(super) fn of_migrations(steps: &mut Steps, failed: &[SchemaFailure], created
     }
 }
 
-/// The framework's command that records the failed migration, with the names that are known.
+/// The framework's command that records the failed migration as applied, with the names filled in.
 fn record(failed: &SchemaFailure) -> Option<String> {
     let (app, migration) = failed.migration.as_deref()?.split_once('.')?;
     let names = [("{app}", app), ("{migration}", migration), ("{tenant}", failed.tenant.as_deref()?)];
@@ -83,7 +83,7 @@ fn record(failed: &SchemaFailure) -> Option<String> {
     Some(names.into_iter().fold(line, |line, (place, name)| line.replace(place, &steps::quoted(name))))
 }
 
-fn of_code(cause: &Cause) -> Option<Known> {
+fn of_code(cause: &Cause) -> Option<CauseAdvice> {
     match &cause.code {
         Some(Code::SqlState(_)) => cause.sqlstate().and_then(of_sqlstate),
         Some(Code::Sqlite(code)) => of_sqlite(*code),
@@ -92,14 +92,14 @@ fn of_code(cause: &Cause) -> Option<Known> {
     }
 }
 
-fn of_sqlstate(code: &str) -> Option<Known> {
+fn of_sqlstate(code: &str) -> Option<CauseAdvice> {
     Some(match code {
         "28P01" => (
             "the password is wrong",
             "correct the password in `[database]`, or in the variable or file that it comes from",
         ),
         "28000" => (
-            "the role does not exist or may not log in, or pg_hba.conf has no entry for it from here",
+            "the role does not exist or may not log in, or pg_hba.conf has no entry for it from this address",
             "correct the user name in `[database]`, or add an entry to the server's pg_hba.conf",
         ),
         "3D000" => {
@@ -111,60 +111,60 @@ fn of_sqlstate(code: &str) -> Option<Known> {
              ownership to alter them), or connect as the role that owns the schemas",
         ),
         "53300" => (
-            "the server, the database or the role has no connection left",
-            "end sessions that are not needed, raise max_connections, or lower `[migrations] apply.jobs`; see who holds them",
+            "the server, the database or the role has reached its connection limit",
+            "end unneeded sessions, raise max_connections, or lower `[migrations] apply.jobs`; this query lists the sessions",
         ),
         "53100" | "58030" => (
             "the server's disk is full or fails",
-            "free space on the database server's disk; what was not committed is rolled back",
+            "free space on the database server's disk; uncommitted changes are rolled back",
         ),
         "53200" => (
             "the server ran out of memory, or its lock table is full",
-            "raise max_locks_per_transaction if the message names shared memory (needs a restart), else give the server more memory",
+            "raise max_locks_per_transaction if the message names shared memory (requires a restart), else give the server more memory",
         ),
         "53400" => (
             "a limit of the server's configuration is exceeded",
-            "raise the limit that the message names (temp_file_limit or the like)",
+            "raise the limit that the message names, for example temp_file_limit",
         ),
         "25006" => (
-            "the server is read-only: a standby, a failover, a full disk at a hosting provider, or \
+            "the server is read-only: a standby, a failover, a hosting provider's reaction to a full disk, or \
              default_transaction_read_only",
-            "connect to the primary, or find out why it accepts no writes: SHOW transaction_read_only",
+            "connect to the primary, or check why it accepts no writes: SHOW transaction_read_only",
         ),
         "57P01" | "57P02" | "57P03" => (
             "the server is starting, shutting down or failing over",
-            "wait until the server accepts connections; its log says why it stopped",
+            "wait until the server accepts connections; its log has the reason",
         ),
         "57P04" => ("the database was dropped", "create the database, or correct its name in `[database]`"),
         "55P03" => (
             "another session holds a table lock (probably a running or stuck migration)",
-            "end the session that blocks, or wait for it; this names it",
+            "end the blocking session, or wait for it; this query lists it",
         ),
         "57014" => (
             "the statement ran longer than `statement_timeout`, or someone cancelled it",
-            "make the statement quicker, or raise `[migrations] apply.statement_timeout` (or the role's setting)",
+            "make the statement faster, or raise `[migrations] apply.statement_timeout` (or the role's setting)",
         ),
         "25P03" | "25P04" => (
-            "the server ended the transaction by its idle or transaction time-out",
+            "the server ended the transaction because of its idle or transaction time-out",
             "raise the role's idle_in_transaction_session_timeout or transaction_timeout",
         ),
         "40001" | "40P01" => (
             "the transaction conflicted with another one (a deadlock or a serialization failure)",
-            "stop what else writes to these tables; the transaction was rolled back",
+            "stop other sessions that write to these tables; the transaction was rolled back",
         ),
         "42P04" | "42P06" | "42P07" | "42701" | "42710" | "42723" => (
             "the object exists already: the ledger row of the migration was deleted, or someone created it by hand",
-            "if the object is not as the migration makes it, drop it; if it is, put back the migration's ledger row",
+            "if the object differs from the migration's, drop it; if it is the same, restore the migration's ledger row",
         ),
         "3F000" | "42P01" | "42703" | "42704" | "42883" => (
-            "the schema, table, column or function that is used does not exist here",
-            "restore it, or correct the migration that uses it; SQL files find names in their own schema alone, unless \
-             `[migrations] search_path` adds others (extensions)",
+            "a schema, table, column or function that is used does not exist",
+            "restore it, or correct the migration that uses it; SQL files find names only in their own schema and in \
+             `[migrations] search_path` (for extensions)",
         ),
         "42601" => ("the SQL has a syntax error", "correct the migration's file"),
-        "23505" => ("existing rows hold the same value twice", "merge or delete the duplicate rows"),
+        "23505" => ("existing rows have duplicate values", "merge or delete the duplicate rows"),
         "23502" => (
-            "existing rows have no value for a column that needs one",
+            "existing rows have no value for a column that requires one",
             "fill the column in the existing rows, or give it a default",
         ),
         "23503" => (
@@ -174,7 +174,9 @@ fn of_sqlstate(code: &str) -> Option<Known> {
         "23514" | "23P01" => {
             ("existing rows violate the constraint", "correct the rows that the message names")
         }
-        "0A000" => ("the server's version cannot do this", "correct the migration, or upgrade the server"),
+        "0A000" => {
+            ("the server's version does not support this", "correct the migration, or upgrade the server")
+        }
         "XX001" | "XX002" => (
             "the server reports damaged data",
             "stop writing, check the server's disks, and restore from a backup",
@@ -183,7 +185,7 @@ fn of_sqlstate(code: &str) -> Option<Known> {
     })
 }
 
-fn of_sqlite(code: i32) -> Option<Known> {
+fn of_sqlite(code: i32) -> Option<CauseAdvice> {
     Some(match code & 0xff {
         11 => (
             "the database file is damaged",
@@ -208,80 +210,84 @@ fn of_sqlite(code: i32) -> Option<Known> {
         ),
         10 => (
             "the disk or the network file system failed",
-            "check the volume; SQLite needs one with working locks",
+            "check the volume; SQLite requires one with working locks",
         ),
         3 | 23 => {
-            ("this user may not do that with the file", "give this user access to the file and its folder")
+            ("this user lacks a permission on the file", "give this user access to the file and its folder")
         }
         19 => ("existing rows violate the constraint", "correct the rows that the message names"),
         _ => return None,
     })
 }
 
-fn of_io(kind: io::ErrorKind) -> Option<Known> {
+fn of_io(kind: io::ErrorKind) -> Option<CauseAdvice> {
     use io::ErrorKind as Io;
     Some(match kind {
         Io::ConnectionRefused => (
             "nothing listens at that address: the server is not running yet, or the port is wrong",
-            "start the server, or correct the address; its own log says why it does not listen",
+            "start the server, or correct the address; the server's log has the reason",
         ),
-        Io::HostUnreachable | Io::NetworkUnreachable | Io::NetworkDown | Io::AddrNotAvailable => (
-            "the network has no route to that address",
-            "check the network, the address and the firewall between them",
-        ),
+        Io::HostUnreachable | Io::NetworkUnreachable | Io::NetworkDown | Io::AddrNotAvailable => {
+            ("the network has no route to that address", "check the network, the address and the firewalls")
+        }
         Io::NotFound => ("the file or socket does not exist", "create it, or correct its path"),
         Io::PermissionDenied => ("this user may not use the file or socket", "give this user access to it"),
         _ => return None,
     })
 }
 
-fn of_kind(kind: Kind) -> Option<Known> {
+fn of_kind(kind: Kind) -> Option<CauseAdvice> {
     Some(match kind {
         Kind::Other | Kind::Rejected => return None,
         Kind::Unreachable => (
             "the server is not running, or its name or port is wrong",
-            "start the server, or correct the address; check that the name resolves from here",
+            "start the server, or correct the address; check that the name resolves in this container",
         ),
         Kind::Authentication => (
             "the credentials are wrong, or the account may not log in",
             "correct the user name and the password",
         ),
         Kind::Certificate => (
-            "the server's certificate does not prove its name, its authority is not trusted here, or the TLS settings do not fit",
-            "name the authority's certificate (`sslrootcert`), correct the host name, or renew the certificate",
+            "the server's certificate is for another name, its authority is not trusted, or the TLS settings do not match",
+            "set the authority's certificate (`sslrootcert`), correct the host name, or renew the certificate",
         ),
         Kind::TooManyConnections => (
-            "the server has no connection left",
-            "end connections that are not needed, or raise the server's limit",
+            "the server has reached its connection limit",
+            "end unneeded connections, or raise the server's limit",
         ),
         Kind::Lost => (
-            "the connection broke: the server ended, or the network failed",
-            "look for a crash or restart in the server's log; the ledgers record what was committed",
+            "the connection was lost: the server ended, or the network failed",
+            "check the server's log for a crash or a restart; the ledgers record the committed migrations",
         ),
         Kind::Silent => (
-            "the server or the network did not answer in time (overload, a paused machine, a firewall that drops packets)",
-            "check the server's load and the network between them",
+            "the server or the network did not respond in time (overload, a paused machine, a firewall that drops packets)",
+            "check the server's load and the network",
         ),
-        Kind::ReadOnly => ("it is read-only", "write to the primary, or make the file system writable"),
+        Kind::ReadOnly => (
+            "the server or the file system is read-only",
+            "connect to the primary, or make the file system writable",
+        ),
         Kind::DiskFull => ("the disk is full", "free space on the disk"),
-        Kind::OutOfMemory => ("memory ran out", "give it more memory"),
+        Kind::OutOfMemory => ("the memory is exhausted", "raise the memory limit"),
         Kind::Permission => {
             ("this user lacks a privilege", "give this user the privilege that the message names")
         }
         Kind::RowSecurity => (
-            "a row-level security policy hides rows of that table from the role, and a judgement of a part proves nothing",
-            "let the role see every row: ALTER ROLE ... BYPASSRLS, or connect as the table's owner, without FORCE ROW LEVEL \
-             SECURITY; a policy that shows every row is not enough",
+            "a row-level security policy hides rows of the table from the role, and hidden rows prove nothing",
+            "give the role access to every row: ALTER ROLE ... BYPASSRLS, or connect as the table's owner without FORCE ROW \
+             LEVEL SECURITY; a policy that shows every row is not enough",
         ),
         Kind::Locked => ("another session holds the lock", "wait for the other session, or end it"),
         Kind::Cancelled => {
-            ("the statement was cancelled or ran out of time", "give it more time, or make it quicker")
+            ("the statement was cancelled or timed out", "raise the time limit, or make the statement faster")
         }
         Kind::Corrupt => ("the data are damaged", "restore them from a backup"),
         Kind::Exists => {
-            ("an object of that name exists already", "drop it, or record that the migration was applied")
+            ("an object with that name exists already", "drop it, or record the migration as applied")
         }
-        Kind::Missing => ("an object that is used does not exist", "restore it, or correct what uses it"),
+        Kind::Missing => {
+            ("a required object does not exist", "restore it, or correct the migration that uses it")
+        }
         Kind::Constraint => ("existing rows violate a constraint", "correct the rows that the message names"),
         Kind::File => ("a local file cannot be used", "correct its path, its permissions or its content"),
     })

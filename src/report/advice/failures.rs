@@ -1,4 +1,4 @@
-//! What to do about a failure that the gate's findings do not explain.
+//! The advice for a failure that the gate's findings do not explain.
 
 use std::io;
 
@@ -13,7 +13,7 @@ use crate::{
     words::count,
 };
 
-/// `explained` if there is advice on the schemas at which it failed.
+/// `explained` if the failed schemas already have advice.
 pub(super) fn advise(steps: &mut Steps, failure: &Failure, explained: bool) {
     if !explained && let Some(cause) = failure.cause() {
         let schemas: Vec<Option<&str>> = failure.tenant().into_iter().map(Some).collect();
@@ -29,26 +29,26 @@ pub(super) fn advise(steps: &mut Steps, failure: &Failure, explained: bool) {
     }
     if let Failure::Provisioning { tenant, left: Cleanup::Unproven, .. } = failure {
         steps.add_step(format!(
-            "inspect the schema of {tenant}: if it is a real tenant, add its registry row; if it is not, drop the schema by hand",
+            "inspect the schema of {tenant}: if it is a real tenant, add its registry row; if it is not, drop the schema manually",
         ));
         steps.apply("or delete a registered tenant", steps::delete(tenant));
     }
     if steps.is_empty() {
-        alone(steps, failure);
+        fallback(steps, failure);
     }
 }
 
 fn likely(failure: &Failure) -> Option<&'static str> {
     Some(match failure {
-        Failure::WaitTimedOut { .. } => "the service is not up, or its name or port is wrong",
-        Failure::CommandMissing { .. } => "the program is not in the image, or PATH does not lead to it",
-        Failure::TimedOut { .. } => "it hangs, or its time-out is too short",
-        Failure::LockTimedOut { .. } => "another run is migrating, or hangs while it holds the lock",
+        Failure::WaitTimedOut { .. } => "the service is not running, or its name or port is wrong",
+        Failure::CommandMissing { .. } => "the program is not in the image, or not in PATH",
+        Failure::TimedOut { .. } => "it hangs, or its time limit is too short",
+        Failure::LockTimedOut { .. } => "another run is migrating, or it hangs while it holds the lock",
         _ => return None,
     })
 }
 
-/// The last step, once the cause is corrected; `known` if there is advice on the cause.
+/// The last step, after the correction of the cause; `known` if the cause has advice.
 fn after(failure: &Failure, again: &str, known: bool) -> Option<String> {
     let lead = if known { "then" } else { "correct the cause, then" };
     Some(match failure {
@@ -56,7 +56,7 @@ fn after(failure: &Failure, again: &str, known: bool) -> Option<String> {
             format!("{lead} {again}; the schema, rows and journal entry of {tenant} were removed")
         }
         Failure::Provisioning { tenant, left: Cleanup::NothingCreated, .. } if !known => {
-            format!("correct the cause, or name another tenant than {tenant}, then {again}")
+            format!("correct the cause, or use another name than {tenant}, then {again}")
         }
         Failure::Provisioning { left: Cleanup::NothingCreated, .. }
         | Failure::Refused { .. }
@@ -69,27 +69,27 @@ fn after(failure: &Failure, again: &str, known: bool) -> Option<String> {
             format!("then {again}")
         }
         Failure::Provisioning { tenant, left: Cleanup::Deferred, .. } => {
-            format!("{lead} {again}: what this attempt left of {tenant} is removed first")
+            format!("{lead} {again}: it first removes the unfinished creation of {tenant}")
         }
         Failure::Deleting { tenant, .. } => {
-            format!("{lead} {again}: it removes what is left of {tenant}")
+            format!("{lead} {again}: it removes the rest of {tenant}")
         }
-        Failure::LockLost { .. } => format!("{again}: the ledgers record what was committed"),
+        Failure::LockLost { .. } => format!("{again}: the ledgers record the committed migrations"),
         _ => return None,
     })
 }
 
-/// Nothing else is known about it.
-fn alone(steps: &mut Steps, failure: &Failure) {
+/// The advice for a failure without any other advice.
+fn fallback(steps: &mut Steps, failure: &Failure) {
     let again = steps.running.again();
     match failure {
         Failure::Usage { .. } => steps.paste("see the help", "portcullis --help"),
         Failure::ConfigMissing { .. } => steps.paste(
-            "name the file with --config FILE or PORTCULLIS_CONFIG, or run without steps",
+            "set the file with --config FILE or PORTCULLIS_CONFIG, or run without steps",
             "portcullis run --no-config -- COMMAND",
         ),
         Failure::ConfigUnreadable { source, .. } => steps.add_step(match source.kind() {
-            io::ErrorKind::IsADirectory => "name the file, not its folder",
+            io::ErrorKind::IsADirectory => "set the path of the file, not of its folder",
             io::ErrorKind::InvalidData => "save the file as UTF-8",
             _ => "make the file readable to this user",
         }),
@@ -100,26 +100,26 @@ fn alone(steps: &mut Steps, failure: &Failure) {
         Failure::ManifestMissing { make, .. }
         | Failure::ManifestStale { make, .. }
         | Failure::ManifestInvalid { make, .. } => steps.apply(
-            format!("make it when the image is built, with `RUN {make}` in its Dockerfile, or in CI"),
+            format!("create it in the image build with `RUN {make}` in the Dockerfile, or in CI"),
             steps::manifest(make),
         ),
         Failure::TemplateUnusable { .. } => {
             steps.apply(
-                "make it again for this release, where its shared schema is migrated",
+                "build it again for this release, in a database whose shared schema is migrated",
                 steps::template(),
             );
         }
-        Failure::MigrationsUnreadable { .. } => steps.add_step("correct the folder or the file's name"),
+        Failure::MigrationsUnreadable { .. } => steps.add_step("correct the folder, or the name of the file"),
         Failure::WaitTimedOut { .. } => {
-            steps.add_step("read that service's own log, or give it more time with `timeout`");
+            steps.add_step("read the log of the service, or raise `timeout`");
         }
         Failure::Refused { what, .. } => {
-            steps.add_step(format!("correct the address and the credentials of {what}; a retry will not help"));
+            steps.add_step(format!("correct the address and the credentials of {what}; a retry does not help"));
         }
         Failure::Incomplete { .. } => {
             steps.see("see what is incomplete", steps::verify(&[]));
             if steps.is_empty() {
-                steps.add_step(format!("correct what is listed above, then {again}"));
+                steps.add_step(format!("correct the findings above, then {again}"));
             }
         }
         Failure::NotRegistered { tenant } => {
@@ -135,23 +135,23 @@ fn alone(steps: &mut Steps, failure: &Failure) {
             steps.see("see what is wrong", steps::verify(&[Some(tenant)]));
         }
         Failure::Unproven { .. } => {
-            steps.see("see what can be read and what cannot", steps::doctor());
+            steps.see("see what is readable and what is not", steps::doctor());
             if steps.is_empty() {
-                steps.add_step("read the message above, and correct what it names");
+                steps.add_step("read the message above, and correct its cause");
             }
         }
         Failure::LockTimedOut { .. } => {
-            steps.add_step("see what the holder does; its lock ends with its session");
+            steps.add_step("check what the holder does; its lock ends with its session");
         }
         Failure::CommandFailed { .. } => steps.add_step("read the command's last lines above"),
         Failure::CommandMissing { .. } => {
             steps.add_step("install the program in the image, or correct the configured command");
         }
         Failure::CommandNotSpawned { .. } => steps.add_step(
-            "give the container what is missing: a higher limit on processes or open files, memory, or its /dev",
+            "give the container the missing resource: a higher limit on processes or open files, memory, or its /dev",
         ),
         Failure::SqlFailed { .. } => steps.add_step("correct the step's SQL"),
-        Failure::TimedOut { .. } => steps.add_step("find out why it hangs, or give it more time with `timeout`"),
+        Failure::TimedOut { .. } => steps.add_step("check why it hangs, or raise `timeout`"),
         Failure::Database { .. } => steps.add_step(format!("read the database's message, then {again}")),
         Failure::ServerNotFound { .. } => {
             steps.add_step("correct the server's command, or install the program in the image");
@@ -159,7 +159,7 @@ fn alone(steps: &mut Steps, failure: &Failure) {
         Failure::ServerNotExecutable { .. } => {
             steps.add_step("make the file executable, for this machine's architecture");
         }
-        Failure::Internal { .. } => steps.add_step("report it, with the lines above"),
+        Failure::Internal { .. } => steps.add_step("report this bug with the lines above"),
         Failure::Provisioning { .. }
         | Failure::Deleting { .. }
         | Failure::LockLost { .. }
@@ -167,7 +167,7 @@ fn alone(steps: &mut Steps, failure: &Failure) {
     }
 }
 
-/// Blocking all tenants or serving the others is a decision for a person.
+/// The alternative of serving the complete tenants, which a person must decide.
 pub(super) fn choice(
     steps: &mut Steps,
     failure: &Failure,
@@ -177,8 +177,8 @@ pub(super) fn choice(
     if let (None, Some(failed)) = (judgement, failed) {
         if failed.tenant.is_some() && matches!(failure, Failure::MigrationFailed { .. }) {
             steps.add_step(
-                "or decide to serve the others: `on_failure = \"warn\"` on the step that migrates, and `[gate] incomplete = \
-                 \"quarantine\"` with `max_quarantined`, which keeps the server from those that fail",
+                "or serve only the complete tenants: set `on_failure = \"warn\"` on the step that migrates, and `[gate] incomplete = \
+                 \"quarantine\"` with `max_quarantined`",
             );
         }
         return;
@@ -192,8 +192,8 @@ pub(super) fn choice(
     }
     let others = count(judgement.tenants.len() - bad, "other tenant");
     let text = format!(
-        "or decide to serve the {others} meanwhile: `[gate] incomplete = \"quarantine\"`, `max_quarantined = {bad}`; or open the \
-         gate once, as it is"
+        "or serve the {others} until then: set `[gate] incomplete = \"quarantine\"` and `max_quarantined = {bad}`; or open the \
+         gate once for all tenants"
     );
     steps.paste(text, "PORTCULLIS_OVERRIDE=\"gate:REASON\"");
 }

@@ -1,4 +1,4 @@
-//! What to do about the gate's findings: each kind once, with the schemas that have it.
+//! The advice for the gate's findings: each kind once, with the schemas that have it.
 
 use super::{
     causes,
@@ -12,7 +12,7 @@ use crate::{
 pub(super) fn advise(steps: &mut Steps, judgement: &Judgement) {
     let first_start = judgement.shared.as_ref().is_some_and(Verdict::is_fresh);
     if first_start {
-        steps.cause("the database is empty: nothing was migrated yet");
+        steps.cause("the database is empty: no migration was applied yet");
         steps.apply("create the shared schema and its tables", steps::migrate(&[]));
     }
     lost(steps, judgement, first_start);
@@ -20,7 +20,7 @@ pub(super) fn advise(steps: &mut Steps, judgement: &Judgement) {
 
     let dirty = with(|finding| matches!(finding, Finding::Dirty { .. }));
     if !dirty.is_empty() {
-        steps.cause("a migration that cannot run in a transaction stopped half-way");
+        steps.cause("a migration that cannot run in a transaction is half applied");
         steps.see("see which migration", steps::verify(&dirty));
         let text = format!(
             "{}: undo by hand what the migration did, delete its ledger row, then apply it again",
@@ -31,17 +31,17 @@ pub(super) fn advise(steps: &mut Steps, judgement: &Judgement) {
     let line_ends = with(|finding| matches!(finding, Finding::Altered { line_ends_alone: true, .. }));
     if !line_ends.is_empty() {
         steps.cause(
-            "the image has the migration files with other line ends (CRLF or LF) than when they were applied",
+            "the image has the migration files with other line ends (CRLF or LF) than the applied files",
         );
         steps.add_step(format!(
-            "check the files out with the line ends that were applied to {}: `*.sql text eol=lf` in .gitattributes, then \
+            "restore the line ends of the files that were applied to {}: `*.sql text eol=lf` in .gitattributes, then \
              build the image and the manifest again",
             names(&line_ends)
         ));
     }
     let altered = with(|finding| matches!(finding, Finding::Altered { line_ends_alone: false, .. }));
     if !altered.is_empty() {
-        steps.cause("a migration's file was changed after it had been applied");
+        steps.cause("a migration's file was changed after it was applied");
         steps.add_step(format!(
             "restore the old text of the file and write a new migration for the change (it was applied to {})",
             names(&altered)
@@ -52,8 +52,8 @@ pub(super) fn advise(steps: &mut Steps, judgement: &Judgement) {
     if !other_code.is_empty() {
         steps.cause("newer or other code has migrated this database");
         steps.add_step(format!(
-            "start the release that has migrated {}, or migrate back with that release; where one SQL file replaces older ones, \
-             say so in its first lines: `-- replaces: 1-42`",
+            "start the release that has migrated {}, or migrate back with that release; if one SQL file replaces older ones, \
+             declare it in its first lines: `-- replaces: 1-42`",
             names(&other_code)
         ));
     }
@@ -87,18 +87,18 @@ fn lost(steps: &mut Steps, judgement: &Judgement, first_start: bool) {
         )
     });
     if !tables.is_empty() {
-        steps.cause("tables were dropped or never created, although the ledger says that they were");
+        steps.cause("tables were dropped or never created, although the ledger records them as created");
         steps.see(format!("see exactly what is missing in {}", names(&tables)), steps::verify(&tables));
-        bring_back(steps, judgement, &tables);
+        restore_tables(steps, judgement, &tables);
     }
     let shadowed = with(|finding| matches!(finding, Finding::Shadowed { .. }));
     if !shadowed.is_empty() && tables.is_empty() {
-        steps.cause("the shared schema has a table of the same name, which queries reach instead");
+        steps.cause("the shared schema has a table of the same name, which queries use instead");
         steps.add_step(format!("{}: create the tenant's own tables from a backup", names(&shadowed)));
     }
     let kind = with(|finding| matches!(finding, Finding::OtherKind { .. }));
     if !kind.is_empty() {
-        steps.cause("something else has a table's name, such as a view");
+        steps.cause("another object, such as a view, has the name of a table");
         steps.see(format!("see what it is in {}", names(&kind)), steps::verify(&kind));
         steps.add_step(format!("{}: rename or drop it, and restore the table", names(&kind)));
     }
@@ -106,7 +106,7 @@ fn lost(steps: &mut Steps, judgement: &Judgement, first_start: bool) {
     if !ledger.is_empty() {
         steps.cause("the ledger's table was dropped; the schema still has its other tables");
         steps.add_step(format!(
-            "{}: restore the ledger's table from a backup: nothing else knows what was applied; the other tables need nothing",
+            "{}: restore the ledger's table from a backup, because nothing else records the applied migrations",
             names(&ledger)
         ));
     }
@@ -114,11 +114,11 @@ fn lost(steps: &mut Steps, judgement: &Judgement, first_start: bool) {
         Finding::NoLedger { tables } => tables.is_empty(),
         finding => matches!(finding, Finding::NoSchema),
     });
-    // An empty shared schema is a first start, not a loss.
+    // An empty shared schema means a first start.
     gone.retain(|schema| schema.is_some() || !first_start);
     if !gone.is_empty() {
         steps.cause("the schema was dropped, or the tenant was registered without being created");
-        let text = format!("restore {} from a backup, or delete what is not a tenant", names(&gone));
+        let text = format!("restore {} from a backup, or delete the tenant", names(&gone));
         match gone.first() {
             Some(Some(tenant)) => steps.apply(text, steps::delete(tenant)),
             _ => steps.add_step(format!("restore {} from a backup", names(&gone))),
@@ -126,16 +126,16 @@ fn lost(steps: &mut Steps, judgement: &Judgement, first_start: bool) {
     }
 }
 
-/// What brings lost tables back.
-fn bring_back(steps: &mut Steps, judgement: &Judgement, tables: &[Option<&str>]) {
+/// The advice for restoring lost tables.
+fn restore_tables(steps: &mut Steps, judgement: &Judgement, tables: &[Option<&str>]) {
     if let Some((tenants, app)) = replayable(judgement) {
         let target = if let [Some(tenant)] = tenants[..] { Some(tenant) } else { None };
         let text = format!(
-            "run the migrations of `{app}` again for {}; migrating does nothing about it, because the ledger says that \
-             they are done",
+            "run the migrations of `{app}` again for {}; `migrate` does not restore the tables, because the ledger records \
+             these migrations as applied",
             names(&tenants)
         );
-        // The app that was just replayed has its tables again: these findings are about another one.
+        // After a replay, these findings are about another app.
         steps.rerun(text, steps::replay(target, app, ""));
         return;
     }
@@ -159,13 +159,13 @@ fn bring_back(steps: &mut Steps, judgement: &Judgement, tables: &[Option<&str>])
         steps.add_step("or restore what is missing from a backup");
     } else {
         steps.add_step(format!(
-            "{}: restore what is missing from a backup, or run that part of the migration's own SQL",
+            "{}: restore what is missing from a backup, or run that part of the migration's SQL",
             names(tables)
         ));
     }
 }
 
-/// An app of which tenants lost every table, and of no app that its migrations depend on: with those tenants.
+/// An app that can be replayed, with its tenants: they have lost all its tables, and none of the apps that it depends on.
 fn replayable(judgement: &Judgement) -> Option<(Vec<Option<&str>>, &str)> {
     fn apps(verdict: &Verdict) -> impl Iterator<Item = &str> {
         verdict.findings.iter().filter_map(|finding| match finding {
@@ -178,7 +178,7 @@ fn replayable(judgement: &Judgement) -> Option<(Vec<Option<&str>>, &str)> {
     Some((lost.map(|(tenant, _)| Some(tenant.as_str())).collect(), app))
 }
 
-/// What could not be read, and a registry that is too small.
+/// The advice for unreadable schemas, and for a registry with too few tenants.
 fn unread(steps: &mut Steps, judgement: &Judgement) {
     let failed = judgement.verdicts().flat_map(|(schema, verdict)| {
         verdict.findings.iter().filter_map(move |finding| match finding {
@@ -196,22 +196,22 @@ fn unread(steps: &mut Steps, judgement: &Judgement) {
     for (why, schemas) in causes {
         causes::advise(steps, why, &schemas, None);
         steps.cause("a schema could not be read");
-        steps.apply(format!("then judge {} again", names(&schemas)), steps::verify(&schemas));
+        steps.apply(format!("then verify {} again", names(&schemas)), steps::verify(&schemas));
     }
     if !schemas(judgement, |finding| matches!(finding, Finding::Vanished)).is_empty() {
-        steps.cause("a schema was dropped while it was being read");
-        steps.see("judge again", steps::verify(&[]));
+        steps.cause("a schema was dropped during the inspection");
+        steps.see("verify again", steps::verify(&[]));
     }
     match judgement.too_few {
         Some((0, least)) => {
-            steps.cause("the registry has no tenant yet, or it is not the right database");
+            steps.cause("the registry has no tenant yet, or this is the wrong database");
             let text = format!(
-                "create the first tenant, or set `min_rows` (now {least}) to 0 for as long as there is none"
+                "create the first tenant, or set `min_rows` (now {least}) to 0 until the first tenant exists"
             );
             steps.apply(text, steps::create("NAME"));
         }
         Some((rows, least)) => {
-            steps.cause("tenants are missing from the registry, or it is not the right database");
+            steps.cause("tenants are missing from the registry, or this is the wrong database");
             steps.add_step(format!(
                 "check `[database]`: the registry has {rows} rows and `min_rows` is {least}; restore the rows from a \
                  backup, or correct `min_rows`"

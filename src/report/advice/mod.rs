@@ -1,6 +1,6 @@
-//! What probably caused a failure, and what to do next: a function of the failure, its cause and the gate's findings. Pure.
+//! The likely cause of a failure and the next steps: a function of the failure, its cause and the gate's findings. Pure.
 //!
-//! The gate, the doctor, `repair` and every command ask here, so that the same finding has the same advice everywhere.
+//! The gate, the doctor, `repair` and every command use it, so that a finding has the same advice everywhere.
 
 mod causes;
 mod failures;
@@ -19,10 +19,10 @@ use crate::{
     tenants::gate::Judgement,
 };
 
-/// What to do about a failure of the command that is running.
+/// The advice for a failure of the running command.
 pub(crate) fn advice(details: &FailureDetails, running: Running) -> Advice {
     let mut steps = Steps::new(running);
-    // Someone sent the signal, and knows why.
+    // The sender of the signal knows the reason.
     if matches!(details.failure, Failure::Interrupted { .. }) {
         return steps.advice();
     }
@@ -40,7 +40,7 @@ pub(crate) fn advice(details: &FailureDetails, running: Running) -> Advice {
     steps.advice()
 }
 
-/// What the failure that the gate's findings make advises; nothing if everything is complete.
+/// The advice for the gate's failure; empty if everything is complete.
 pub(crate) fn of_gate(judgement: &Judgement, running: Running) -> Advice {
     let mut steps = Steps::new(running);
     if let Some(failure) = FailureDetails::failure_of(judgement) {
@@ -51,14 +51,14 @@ pub(crate) fn of_gate(judgement: &Judgement, running: Running) -> Advice {
     steps.advice()
 }
 
-/// What to do about the gate's findings.
+/// The advice for the gate's findings.
 pub(crate) fn of_findings(judgement: &Judgement, running: Running) -> Advice {
     let mut steps = Steps::new(running);
     findings::advise(&mut steps, judgement);
     steps.advice()
 }
 
-/// What to do about what a check of the doctor found.
+/// The advice for the result of a doctor's check.
 pub(crate) fn of_remedy(remedy: &Remedy) -> Advice {
     match remedy {
         Remedy::Text(text) => {

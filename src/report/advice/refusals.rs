@@ -1,4 +1,4 @@
-//! What to do instead where an app's migrations are not run again.
+//! The advice for a refused replay.
 
 use super::steps::{self, Steps};
 use crate::{failure::Failure, tenants::replay::Refusal};
@@ -9,21 +9,24 @@ pub(super) fn advise(steps: &mut Steps, refusal: &Refusal, failure: &Failure) {
     match refusal {
         Refusal::NoApps | Refusal::NoSuchApp => steps.see("see which tables are missing", verify()),
         Refusal::NoLedger | Refusal::NothingMissing => steps.see("see what is wrong", verify()),
-        Refusal::Pending(_) => steps.apply("apply them", steps::repair(tenant)),
+        Refusal::Pending(_) => steps.apply("apply the migrations", steps::repair(tenant)),
         Refusal::After(apps) => {
             let first = apps.first().map_or(app.as_str(), String::as_str);
-            steps.rerun("begin with the app that it depends on", steps::replay(Some(tenant), first, ""));
+            steps.rerun("first replay the app that it depends on", steps::replay(Some(tenant), first, ""));
         }
         Refusal::Circle(_) => {
-            steps.see("restore the tables of both from a backup, then judge it again", verify());
+            steps
+                .see("restore the tables of both apps from a backup, then verify the tenant again", verify());
         }
         Refusal::StartupStatus(_) => {
-            steps.see("restore the missing tables from a backup, then judge it again", verify());
+            steps.see("restore the missing tables from a backup, then verify the tenant again", verify());
         }
         Refusal::Code(_) => {
             let own = steps::replay(Some(tenant), app, " --allow-code");
-            steps.rerun("read that code; if it may run again", own);
+            steps.rerun("read that code; if it can run again", own);
         }
-        Refusal::NotAtomic(_) => steps.see("restore its tables from a backup, then judge it again", verify()),
+        Refusal::NotAtomic(_) => {
+            steps.see("restore its tables from a backup, then verify the tenant again", verify())
+        }
     }
 }

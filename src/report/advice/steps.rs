@@ -1,25 +1,25 @@
-//! Collects the likely cause and the steps of one advice. No step sends people back to the command that is running.
+//! Collects the likely cause and the steps of one advice. No step advises the running command.
 
 use serde::Serialize;
 
 use super::super::running::Running;
 use crate::{outcome::wording, words};
 
-/// The likely cause and what to do, in the order in which it is worth trying.
+/// The likely cause and the steps, in the order in which to try them.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Advice {
     pub(crate) cause: Option<&'static str>,
     pub(crate) actions: Vec<Action>,
 }
 
-/// One thing to do; the command can be pasted as it stands.
+/// One step; its command can be pasted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Action {
     pub(crate) text: String,
     pub(crate) command: Option<String>,
 }
 
-/// A command line of Portcullis.
+/// A command line of Portcullis. `of` is its command.
 pub(super) struct PortcullisCommand {
     of: Running,
     line: String,
@@ -35,7 +35,7 @@ impl Steps {
         Self { running, advice: Advice::default() }
     }
 
-    /// The likely cause; the first one stays.
+    /// Sets the likely cause unless it is set.
     pub(super) fn cause(&mut self, cause: &'static str) {
         self.advice.cause.get_or_insert(cause);
     }
@@ -48,19 +48,19 @@ impl Steps {
         self.add(text.into(), None);
     }
 
-    /// Something that is not Portcullis: SQL, a shell's command.
+    /// Adds a step with another command: SQL, or a shell's command.
     pub(super) fn paste(&mut self, text: impl Into<String>, command: impl Into<String>) {
         self.add(text.into(), Some(command.into()));
     }
 
-    /// A command that shows more; it is left out where it is the one that runs.
+    /// Adds a command that shows more, unless it is the running command.
     pub(super) fn see(&mut self, text: impl Into<String>, own: PortcullisCommand) {
         if own.of != self.running {
             self.add(text.into(), Some(own.line));
         }
     }
 
-    /// A command that changes something; where it is the one that runs, it is to be run again.
+    /// Adds a command that changes something; for the running command, the step is to run it again.
     pub(super) fn apply(&mut self, text: impl Into<String>, own: PortcullisCommand) {
         let text = text.into();
         if own.of == self.running {
@@ -70,7 +70,7 @@ impl Steps {
         }
     }
 
-    /// The command that runs, but for other arguments.
+    /// Adds a command even if it is the running one, because its arguments differ.
     pub(super) fn rerun(&mut self, text: impl Into<String>, own: PortcullisCommand) {
         self.add(text.into(), Some(own.line));
     }
@@ -92,7 +92,7 @@ impl Steps {
 }
 
 impl Action {
-    /// In one line.
+    /// The step in one line.
     pub(crate) fn line(&self) -> String {
         match &self.command {
             Some(command) => format!("{}: {command}", self.text),
@@ -101,7 +101,7 @@ impl Action {
     }
 }
 
-/// So many tenants are named before the rest is counted.
+/// The maximum number of names; the others are counted.
 const NAMED: usize = 3;
 
 /// `acme, beta, gamma and 12 more`; None is the shared schema.
@@ -110,7 +110,7 @@ pub(super) fn names(schemas: &[Option<&str>]) -> String {
     words::list(&names, NAMED)
 }
 
-/// `portcullis verify` for the first few of these tenants.
+/// `portcullis verify` for these tenants, or for all if they are many.
 pub(super) fn verify(schemas: &[Option<&str>]) -> PortcullisCommand {
     let tenants: Vec<&str> = schemas.iter().flatten().copied().collect();
     let line = if tenants.len() < schemas.len() || tenants.len() > NAMED {
@@ -121,7 +121,7 @@ pub(super) fn verify(schemas: &[Option<&str>]) -> PortcullisCommand {
     PortcullisCommand { of: Running::Verify, line }
 }
 
-/// `portcullis migrate` for exactly these, or for all where they are many.
+/// `portcullis migrate` for these schemas, or for all if they are many.
 pub(super) fn migrate(schemas: &[Option<&str>]) -> PortcullisCommand {
     let tenants: Vec<&str> = schemas.iter().flatten().copied().collect();
     let line = match (tenants.len() < schemas.len(), tenants.len()) {
@@ -132,7 +132,7 @@ pub(super) fn migrate(schemas: &[Option<&str>]) -> PortcullisCommand {
     PortcullisCommand { of: Running::Migrate, line }
 }
 
-/// The names as arguments, also where one begins like an option.
+/// The names as arguments, after `--` if one begins with `-`.
 fn arguments(tenants: &[&str]) -> String {
     let lead = if tenants.iter().any(|tenant| tenant.starts_with('-')) { " --" } else { "" };
     tenants.iter().fold(lead.to_owned(), |text, tenant| text + &format!(" {}", quoted(tenant)))
@@ -142,7 +142,7 @@ pub(super) fn repair(tenant: &str) -> PortcullisCommand {
     PortcullisCommand { of: Running::Repair, line: format!("portcullis repair{}", arguments(&[tenant])) }
 }
 
-/// `target` is a tenant, or None for all that have lost the app.
+/// `target` is a tenant, or None for all affected tenants.
 pub(super) fn replay(target: Option<&str>, app: &str, options: &str) -> PortcullisCommand {
     let target = target.map_or_else(|| "--all-affected".to_owned(), quoted);
     PortcullisCommand {
@@ -173,7 +173,7 @@ pub(super) fn check(path: &str) -> PortcullisCommand {
     PortcullisCommand { of: Running::Check, line: format!("portcullis check --config {}", quoted(path)) }
 }
 
-/// `make` is the whole command line.
+/// `make` is the complete command line.
 pub(super) fn manifest(make: &str) -> PortcullisCommand {
     PortcullisCommand { of: Running::Manifest, line: make.to_owned() }
 }
@@ -182,7 +182,7 @@ pub(super) fn doctor() -> PortcullisCommand {
     PortcullisCommand { of: Running::Doctor, line: "portcullis doctor".into() }
 }
 
-/// The word as a POSIX shell takes it.
+/// The word, quoted for a POSIX shell.
 pub(super) fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
     if !word.is_empty() && word.chars().all(plain) {

@@ -32,7 +32,7 @@ const COMMANDS: [(Running, &str); 9] = [
 const PRINT: &str = "print {app} {migration} {tenant}";
 
 fn sql(code: &str) -> Cause {
-    // The server's own language is not English: nothing depends on its words.
+    // The advice does not depend on the server's language.
     Cause { kind: Kind::of_sqlstate(code), code: Code::sqlstate(code), text: "Fehler".into() }
 }
 
@@ -91,7 +91,7 @@ fn judged(finding: Finding, tenants: &[&str]) -> Judgement {
     Judgement { tenants, ..Judgement::default() }
 }
 
-/// The failures that the gate, and a migration that met such a schema, make of a judgement.
+/// The failures of the gate and of a migration with this judgement.
 fn failures(judgement: &Judgement) -> Vec<FailureDetails> {
     let migrating = FailureDetails {
         judgement: Some(judgement.clone()),
@@ -101,7 +101,7 @@ fn failures(judgement: &Judgement) -> Vec<FailureDetails> {
 }
 
 #[test]
-fn every_finding_has_advice_that_names_its_tenants_and_never_the_command_that_runs() {
+fn every_finding_has_advice_that_names_its_tenants_and_not_the_running_command() {
     for finding in findings() {
         let judgement = judged(finding.clone(), &["acme"]);
         for (running, line) in COMMANDS {
@@ -109,15 +109,15 @@ fn every_finding_has_advice_that_names_its_tenants_and_never_the_command_that_ru
                 let advice = advice(&details, running);
                 assert!(!advice.actions.is_empty(), "{running:?} {finding:?}");
                 for action in &advice.actions {
-                    // `repair --replay` does something else than `repair`.
+                    // `repair --replay` differs from `repair`.
                     let is_itself =
                         |command: &String| command.starts_with(line) && !command.contains("--replay");
                     let itself = action.command.as_ref().is_some_and(is_itself);
                     assert!(!itself, "{running:?} advises itself for {finding:?}: {action:?}");
                 }
-                let told: String = advice.actions.iter().map(Action::line).collect();
+                let text: String = advice.actions.iter().map(Action::line).collect();
                 let about_all = matches!(finding, Finding::Vanished);
-                assert!(about_all || told.contains("acme"), "{running:?} {finding:?}: {told}");
+                assert!(about_all || text.contains("acme"), "{running:?} {finding:?}: {text}");
             }
         }
     }
@@ -130,7 +130,7 @@ fn all_renderers_give_the_same_advice_for_the_same_finding() {
         let findings_alone = of_findings(&judgement, Running::Doctor).actions;
         let Some(details) = failures(&judgement).into_iter().next() else { continue };
         let facts = FailureReport::of(None, &details, Running::Doctor);
-        // The gate's failure may add what a person can decide, and nothing comes between.
+        // The gate's failure may append an alternative.
         assert_eq!(facts.next[..findings_alone.len()], findings_alone[..], "{finding:?}");
         let check = doctor::Checked {
             group: "tenants",
@@ -148,7 +148,7 @@ fn all_renderers_give_the_same_advice_for_the_same_finding() {
 }
 
 #[test]
-fn each_cause_has_advice_of_its_own_wherever_it_occurs() {
+fn each_cause_has_its_own_advice_in_every_failure() {
     let causes = [
         "28P01", "28000", "3D000", "42501", "53300", "53100", "53200", "25006", "57P01", "55P03", "42P07",
         "42P01", "23505", "23502", "23503", "57014", "40001", "42601",
@@ -213,12 +213,12 @@ const EVERY_KIND: [Kind; 20] = [
     Kind::Constraint,
     Kind::Rejected,
     Kind::File,
-    // Once more, with what an unknown code gives.
+    // The kind of an unknown code.
     Kind::Rejected,
 ];
 
-/// Each place at which a cause can occur, with the tenant that it is about.
-fn places(why: &Cause) -> Vec<(&'static str, FailureDetails, Option<&'static str>)> {
+/// Every failure that can have a cause, with the affected tenant.
+fn failures_with_cause(why: &Cause) -> Vec<(&'static str, FailureDetails, Option<&'static str>)> {
     let acme = || "acme".to_owned();
     let failed = |commands| SchemaFailure {
         tenant: Some(acme()),
@@ -251,7 +251,7 @@ fn places(why: &Cause) -> Vec<(&'static str, FailureDetails, Option<&'static str
         ("a new tenant", provisioning(Cleanup::Complete).into(), Some("acme")),
         ("a new tenant's start", provisioning(Cleanup::NothingCreated).into(), Some("acme")),
         ("a new tenant's rest", provisioning(Cleanup::Deferred).into(), Some("acme")),
-        ("a tenant of nobody", provisioning(Cleanup::Unproven).into(), Some("acme")),
+        ("an unproven creation", provisioning(Cleanup::Unproven).into(), Some("acme")),
         ("a deletion", Failure::Deleting { tenant: acme(), why: why.clone() }.into(), Some("acme")),
         ("the gate", FailureDetails::unless_complete(reading).unwrap_err(), Some("acme")),
         ("a login", Failure::Refused { what: "the database".into(), why: why.clone() }.into(), None),
@@ -274,7 +274,7 @@ fn places(why: &Cause) -> Vec<(&'static str, FailureDetails, Option<&'static str
 }
 
 #[test]
-fn a_cause_has_one_advice_wherever_it_occurs_for_its_tenants_and_never_the_command_that_runs() {
+fn a_cause_has_the_same_advice_in_every_failure_for_its_tenants_and_not_the_running_command() {
     let coded = [
         "28P01", "3D000", "42501", "53300", "25006", "55P03", "57014", "42P07", "42P01", "23505", "57P01",
         "XX001",
@@ -282,22 +282,22 @@ fn a_cause_has_one_advice_wherever_it_occurs_for_its_tenants_and_never_the_comma
     let by_kind = EVERY_KIND.map(|kind| Cause::new(kind, "fehler"));
     for why in by_kind.into_iter().chain(coded.map(sql)).chain([8, 11, 13, 19].map(sqlite)) {
         let by_doctor = of_remedy(&doctor::Remedy::Cause(why.clone()));
-        for (place, details, tenant) in places(&why) {
+        for (place, details, tenant) in failures_with_cause(&why) {
             for (running, line) in COMMANDS {
                 let facts = FailureReport::of(None, &details, running);
-                let told: Vec<String> = facts.next.iter().map(Action::line).collect();
-                let context = format!("{why:?} at {place} in {running:?}: {told:#?}");
-                assert!(!told.is_empty(), "{context}");
-                // In any language: nothing is taken from the message.
-                assert!(!told.iter().any(|told| told.contains("ehler")), "{context}");
-                assert!(!told.iter().any(|told| told.contains(line)), "it advises itself: {context}");
+                let steps: Vec<String> = facts.next.iter().map(Action::line).collect();
+                let context = format!("{why:?} at {place} in {running:?}: {steps:#?}");
+                assert!(!steps.is_empty(), "{context}");
+                // The advice does not repeat the message.
+                assert!(!steps.iter().any(|step| step.contains("ehler")), "{context}");
+                assert!(!steps.iter().any(|step| step.contains(line)), "it advises itself: {context}");
                 if let Some(tenant) = tenant {
-                    assert!(told.iter().any(|told| told.contains(tenant)), "{context}");
+                    assert!(steps.iter().any(|step| step.contains(tenant)), "{context}");
                 }
                 if let Some(cause) = by_doctor.cause {
                     assert_eq!(facts.likely_cause, Some(cause), "{context}");
-                    let what = &by_doctor.actions[0].text;
-                    assert!(told.iter().any(|told| told.contains(what.as_str())), "{what}\n{context}");
+                    let text = &by_doctor.actions[0].text;
+                    assert!(steps.iter().any(|step| step.contains(text.as_str())), "{text}\n{context}");
                 }
             }
         }
@@ -308,21 +308,21 @@ fn a_cause_has_one_advice_wherever_it_occurs_for_its_tenants_and_never_the_comma
 }
 
 #[test]
-fn verify_says_in_json_what_its_box_says() {
+fn the_json_of_verify_has_the_advice_of_its_box() {
     for finding in findings() {
         let judgement = judged(finding.clone(), &["acme"]);
         let Err(details) = FailureDetails::unless_complete(judgement.clone()) else { continue };
         let facts = FailureReport::of(None, &details, Running::Verify);
         let verified = Verified { judgement, stale: Vec::new(), app: None, quiet: false };
-        let answer = verified.render(Format::Json, false);
-        let json: serde_json::Value = serde_json::from_str(&answer.text).unwrap();
+        let output = verified.render(Format::Json, false);
+        let json: serde_json::Value = serde_json::from_str(&output.text).unwrap();
         assert_eq!(json["likely_cause"], serde_json::json!(facts.likely_cause), "{finding:?}");
         assert_eq!(json["next"], serde_json::json!(facts.next), "{finding:?}");
     }
 }
 
 #[test]
-fn a_framework_names_the_command_that_records_a_migration() {
+fn the_advice_has_the_frameworks_command_that_records_a_migration() {
     let commands = Commands { record: Some("record {app} {migration} {tenant}"), ..Commands::default() };
     let failed = SchemaFailure {
         tenant: Some("acme".into()),
@@ -338,29 +338,29 @@ fn a_framework_names_the_command_that_records_a_migration() {
 }
 
 #[test]
-fn a_lost_connection_is_no_fault_of_the_migration_and_an_unreachable_server_none_of_privileges() {
-    let told = |details: &FailureDetails, running| {
+fn the_advice_for_an_unreachable_server_or_a_damaged_file_does_not_blame_privileges() {
+    let advice_text = |details: &FailureDetails, running| {
         let Advice { cause, actions } = advice(details, running);
         format!("{}; {}", cause.unwrap_or_default(), actions.iter().map(Action::line).collect::<String>())
     };
     let unreachable = system(io::ErrorKind::ConnectionRefused);
     let unproven = Failure::Unproven { what: "everything is complete".into(), why: unreachable }.into();
-    let message = told(&unproven, Running::Verify);
+    let message = advice_text(&unproven, Running::Verify);
     assert!(!message.contains("privilege") && message.contains("start the server"), "{message}");
     let corrupt = Failure::Refused { what: "the database".into(), why: sqlite(11) }.into();
-    let message = told(&corrupt, Running::Run);
+    let message = advice_text(&corrupt, Running::Run);
     assert!(!message.contains("credentials") && message.contains("restore the file"), "{message}");
-    assert!(told(&Failure::SqlFailed { why: sql("42501") }.into(), Running::Run).contains("GRANT"));
+    assert!(advice_text(&Failure::SqlFailed { why: sql("42501") }.into(), Running::Run).contains("GRANT"));
 }
 
 #[test]
-fn a_first_start_is_told_as_one_with_the_one_command() {
+fn the_advice_for_a_first_start_is_one_command() {
     let judgement = Judgement {
         shared: Some(Verdict { findings: vec![Finding::NoLedger { tables: Vec::new() }] }),
         ..Judgement::default()
     };
     let advice = advice(&FailureDetails::unless_complete(judgement).unwrap_err(), Running::Verify);
-    assert_eq!(advice.cause, Some("the database is empty: nothing was migrated yet"));
+    assert_eq!(advice.cause, Some("the database is empty: no migration was applied yet"));
     let commands: Vec<_> = advice.actions.iter().map(|action| action.command.as_deref()).collect();
     assert_eq!(commands, [Some("portcullis migrate")]);
     let empty = Judgement { too_few: Some((0, 1)), ..Judgement::default() };
@@ -371,7 +371,7 @@ fn a_first_start_is_told_as_one_with_the_one_command() {
 }
 
 #[test]
-fn many_tenants_are_named_by_the_first_few() {
+fn the_advice_names_the_first_tenants_and_counts_the_others() {
     let names: Vec<String> = (1..=15).map(|n| format!("t{n:02}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let judgement = judged(Finding::Pending { migrations: vec!["2 invoices".into()] }, &names);
