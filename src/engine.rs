@@ -162,7 +162,7 @@ impl Engine<'_> {
     /// Returns when the shutdown's time is over, except for the reserve; pends if no signal has arrived.
     async fn passed(&self, reserve: Duration) {
         let shutdown = self.state.context.processes.shutdown();
-        if shutdown.has_begun() {
+        if shutdown.has_started() {
             sleep_until(shutdown.deadline().before(reserve).instant()).await;
         } else {
             future::pending::<()>().await;
@@ -235,7 +235,7 @@ impl Engine<'_> {
         };
         let recorded = self.state.history.step(&self.state.context, step);
         let shutdown = self.state.context.processes.shutdown();
-        if shutdown.has_begun() {
+        if shutdown.has_started() {
             // If the time is over, the end of the run is still recorded.
             let _ = shutdown.deadline().before(ROLLED_BACK).limit(recorded).await;
         } else {

@@ -281,7 +281,7 @@ fn start_up(
                 if let Some(notify) = notify {
                     // The start-up has failed already: a signal changes nothing.
                     let notified = notify_about(notify, report, &processes, &mut signals);
-                    if processes.shutdown().has_begun() {
+                    if processes.shutdown().has_started() {
                         let _ = processes.shutdown().deadline().limit(notified).await;
                     } else {
                         let _ = notified.await;

@@ -1,4 +1,5 @@
-//! One stream of a child's output as lines. It reads only when asked, so the kernel's pipe is the bounded queue.
+//! Reads one stream of a child's output as lines. It reads only on demand, so that the kernel's pipe is the bounded
+//! queue.
 
 use std::{
     io::{self, Read},
@@ -7,33 +8,33 @@ use std::{
 
 use tokio::io::{Interest, unix::AsyncFd};
 
-/// Longer lines are cut in pieces of so many bytes.
+/// Longer lines are split into pieces of this size.
 const LINE_BYTES: usize = 16 * 1024;
 
-/// How much is read at a time.
+/// The size of one read.
 const PIECE_BYTES: usize = 8 * 1024;
 
-/// Which of a child's two streams.
+/// One of a child's two streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) enum Stream {
     Out,
     Err,
 }
 
-/// The reading end of a pipe, and what was read but has no line end yet.
+/// The reading end of a pipe, and the bytes that do not form a complete line yet.
 pub(super) struct Lines {
     pipe: Option<AsyncFd<std::fs::File>>,
     buffer: Vec<u8>,
-    /// Where the first line that was not taken yet begins.
-    taken: usize,
+    /// The start of the first line that was not returned yet.
+    returned: usize,
 }
 
 impl Lines {
-    /// The descriptor must not block.
+    /// The descriptor must be non-blocking.
     pub(super) fn of(pipe: OwnedFd) -> io::Result<Self> {
-        // SAFETY: the file owns its descriptor, and nobody replaces it.
+        // SAFETY: the file owns its descriptor, and no other code replaces it.
         let pipe = unsafe { AsyncFd::register_with_interest(std::fs::File::from(pipe), Interest::READABLE)? };
-        Ok(Self { pipe: Some(pipe), buffer: Vec::new(), taken: 0 })
+        Ok(Self { pipe: Some(pipe), buffer: Vec::new(), returned: 0 })
     }
 
     pub(super) fn is_open(&self) -> bool {
@@ -45,14 +46,14 @@ impl Lines {
     }
 
     pub(super) fn has_line(&self) -> bool {
-        let unread = &self.buffer[self.taken..];
+        let unread = &self.buffer[self.returned..];
         let ended = !self.is_open() && !unread.is_empty();
         ended || unread.len() >= LINE_BYTES || unread.contains(&b'\n')
     }
 
-    /// A line that was read already; at the end of the stream also one without its line end.
+    /// Returns a line that was already read; at the end of the stream also an unterminated one.
     pub(super) fn take_line(&mut self) -> Option<String> {
-        let unread = &self.buffer[self.taken..];
+        let unread = &self.buffer[self.returned..];
         let end = unread.iter().position(|byte| *byte == b'\n');
         let (length, skipped) = match end {
             Some(end) if end <= LINE_BYTES => (end, 1),
@@ -65,21 +66,21 @@ impl Lines {
             line = line.strip_suffix(b"\r").unwrap_or(line);
         }
         let line = String::from_utf8_lossy(line).into_owned();
-        self.taken += length + skipped;
+        self.returned += length + skipped;
         Some(line)
     }
 
-    /// Until there is something to read, or the end. Cancel safe.
+    /// Waits until the stream has data or has ended. Cancel safe.
     pub(super) async fn ready(&self) {
         match &self.pipe {
-            // The reader finds an error.
+            // The next read reports the error.
             Some(pipe) => drop(pipe.readable().await),
             None => std::future::pending().await,
         }
     }
 
-    /// Reads a piece of what is there, or notices the end. Where more may follow, nothing to read is no end. Returns how
-    /// much it read.
+    /// Reads available data, or detects the end. If more may follow, an empty pipe is not the end. Returns the number
+    /// of bytes.
     pub(super) fn read(&mut self, more_may_follow: bool) -> usize {
         match self.chunk() {
             Ok(length @ 1..) => return length,
@@ -90,7 +91,7 @@ impl Lines {
         0
     }
 
-    /// How much was read: nothing at the end of the stream.
+    /// Reads once and returns the number of bytes: zero at the end of the stream.
     fn chunk(&mut self) -> io::Result<usize> {
         let Some(pipe) = &self.pipe else {
             return Ok(0);
@@ -98,17 +99,17 @@ impl Lines {
         let mut chunk = [0; PIECE_BYTES];
         let read = pipe.try_io(Interest::READABLE, |pipe| (&*pipe).read(&mut chunk));
         let length = match read {
-            // The news of what has just arrived may not have come yet.
+            // The readiness event of new data may still be missing.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => pipe.get_ref().read(&mut chunk)?,
             read => read?,
         };
-        self.buffer.drain(..std::mem::take(&mut self.taken));
+        self.buffer.drain(..std::mem::take(&mut self.returned));
         self.buffer.extend_from_slice(&chunk[..length]);
         Ok(length)
     }
 }
 
-/// The last position up to `limit` at which no UTF-8 character is cut in two.
+/// The last position up to `limit` that does not split a UTF-8 character.
 fn character_end(bytes: &[u8], limit: usize) -> usize {
     let continues = |at: usize| bytes.get(at).is_some_and(|byte| byte & 0b1100_0000 == 0b1000_0000);
     (limit - 3..=limit).rev().find(|at| !continues(*at)).unwrap_or(limit)
@@ -120,7 +121,7 @@ mod tests {
     use super::*;
 
     fn ended(bytes: &[u8]) -> Lines {
-        Lines { pipe: None, buffer: bytes.to_vec(), taken: 0 }
+        Lines { pipe: None, buffer: bytes.to_vec(), returned: 0 }
     }
 
     #[test]
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_line_is_cut_between_characters() {
+    fn a_long_line_is_split_between_characters() {
         let mut lines = ended(format!("a{}", "\u{e9}".repeat(LINE_BYTES)).as_bytes());
         let first = lines.take_line().unwrap();
         assert_eq!(first.len(), LINE_BYTES - 1);

@@ -1,4 +1,4 @@
-//! The processes below a stub: waits until they are gone, passes signals on, ends what is left over.
+//! Manages the processes below a stub: waits until they are gone, forwards signals, ends those left over.
 
 use std::{collections::HashSet, time::Duration};
 
@@ -11,21 +11,21 @@ use super::{
 };
 use crate::deadline::Deadline;
 
-/// What ends by itself within this time after the main process is not called left over.
+/// A process that exits by itself within this time after the main process is not reported as left over.
 const LINGER: Duration = Duration::from_millis(50);
 
-/// What the stub knows about the processes below it.
+/// The stub's knowledge of the processes below it.
 pub(super) struct DescendantTree {
     main: i32,
     parent: u32,
     grace: Duration,
     end: Option<MainState>,
-    /// The first signal that was passed on; processes that are found later get it too.
+    /// The first signal that was forwarded; processes that are found later receive it too.
     ending: Option<i32>,
-    asked: HashSet<i32>,
+    signalled: HashSet<i32>,
     linger: Option<Deadline>,
     escalation: Option<Escalation>,
-    leftovers: usize,
+    left_behind: usize,
     killed: bool,
 }
 
@@ -38,19 +38,19 @@ impl DescendantTree {
             grace,
             end: None,
             ending: None,
-            asked: HashSet::new(),
+            signalled: HashSet::new(),
             linger: None,
             escalation: None,
-            leftovers: 0,
+            left_behind: 0,
             killed: false,
         }
     }
 
-    /// Returns when no process is left, or none that can be killed: those are then our parent's to judge.
+    /// Returns when no process is left, or none that can be killed; those are then handled by the stub's parent.
     pub(super) fn wait(mut self) -> StubReport {
         if std::os::unix::process::parent_id() != self.parent {
-            // It ended before its death could be announced to us.
-            self.signal(announced_by());
+            // The parent died before its death signal was set.
+            self.signal(parent_death_signal());
         }
         loop {
             let all_gone = self.reap();
@@ -58,7 +58,7 @@ impl DescendantTree {
             let survivors = !all_gone && patience == Some(Stage::GiveUp);
             if all_gone || survivors {
                 let main = self.end.unwrap_or(MainState::Signalled(libc::SIGKILL));
-                return StubReport { main, leftovers: self.leftovers, killed: self.killed, survivors };
+                return StubReport { main, left_behind: self.left_behind, killed: self.killed, survivors };
             }
             let patience = match patience {
                 Some(Stage::Grace(left)) => Some(left),
@@ -75,7 +75,7 @@ impl DescendantTree {
         }
     }
 
-    /// Collects the dead; true when no process is left, neither dead nor alive.
+    /// Reaps dead children; returns true when no process is left, dead or alive.
     fn reap(&mut self) -> bool {
         loop {
             let mut status = 0;
@@ -93,15 +93,15 @@ impl DescendantTree {
         }
     }
 
-    /// Does what is due, and returns what is due next; None if nothing is.
+    /// Performs the actions that are due, and returns the next stage; None if none is pending.
     fn act(&mut self) -> Option<Stage> {
         if self.linger.is_some_and(Deadline::has_passed) {
             self.linger = None;
             let below = descendants::descendants();
-            self.leftovers = below.iter().filter(|pid| descendants::is_alive(**pid)).count();
-            // A process that was asked already may be cleaning up.
-            let new: Vec<i32> = below.into_iter().filter(|pid| !self.asked.contains(pid)).collect();
-            self.ask(&new, self.ending.unwrap_or(libc::SIGTERM));
+            self.left_behind = below.iter().filter(|pid| descendants::is_alive(**pid)).count();
+            // A process that already received the signal may be cleaning up.
+            let new: Vec<i32> = below.into_iter().filter(|pid| !self.signalled.contains(pid)).collect();
+            self.send(&new, self.ending.unwrap_or(libc::SIGTERM));
         }
         let stage = self.escalation.as_ref().map(Escalation::stage);
         match (stage, self.linger) {
@@ -113,12 +113,12 @@ impl DescendantTree {
         stage
     }
 
-    /// A program that tells its parent something by USR1 means no order.
+    /// KILL_TREE is accepted only from the parent: programs may send USR1 to their parent for other reasons.
     fn may_send(&self, info: &Info) -> bool {
         info.signal() != KILL_TREE || info.sender().is_none_or(|sender| sender == self.parent)
     }
 
-    /// Passes a signal on to the whole tree and starts its grace.
+    /// Forwards a signal to the whole tree and starts its grace.
     fn signal(&mut self, signal: i32) {
         if signal == KILL_TREE {
             self.grace = Duration::ZERO;
@@ -126,18 +126,18 @@ impl DescendantTree {
             return;
         }
         self.ending.get_or_insert(signal);
-        self.ask(&descendants::descendants(), signal);
+        self.send(&descendants::descendants(), signal);
     }
 
-    fn ask(&mut self, pids: &[i32], signal: i32) {
-        escalation::ask(pids, signal);
-        self.asked.extend(pids);
+    fn send(&mut self, pids: &[i32], signal: i32) {
+        escalation::send(pids, signal);
+        self.signalled.extend(pids);
         self.escalation.get_or_insert_with(|| Escalation::with_grace(self.grace));
     }
 }
 
-/// The signal by which our parent's death is announced.
-fn announced_by() -> i32 {
+/// The signal that announces the parent's death.
+fn parent_death_signal() -> i32 {
     let mut signal = 0;
     // SAFETY: the pointer is to a signal's number.
     unsafe { libc::prctl(libc::PR_GET_PDEATHSIG, &raw mut signal) };

@@ -1,7 +1,6 @@
-//! Records what the process was started with, before Rust's runtime changes it.
-//!
-//! The runtime ignores SIGPIPE, which also throws away a pending one, and opens /dev/null in place of closed
-//! standard descriptors. With SIGCHLD ignored no exit status could be had, so that is undone at once.
+//! Records the inherited signal dispositions and descriptors before Rust's runtime changes them. The runtime ignores
+//! SIGPIPE, which also discards a pending one, and opens /dev/null in place of closed standard descriptors. An
+//! ignored SIGCHLD would hide every exit status, so it is reset immediately.
 
 use std::sync::{
     Mutex,
@@ -21,13 +20,15 @@ pub(crate) fn ignored() -> SignalSet {
     SignalSet(IGNORED.load(Relaxed))
 }
 
-/// The signals that are ignored now: those that were, but for SIGCHLD, the one that Rust's runtime adds, and ours.
+/// The signals that are ignored now: the inherited ones, except SIGCHLD and those that the runtime and this process
+/// ignore.
 pub(crate) fn ignored_now() -> SignalSet {
     let added = SignalSet(ADDED.load(Relaxed)).or(SignalSet::of(&[libc::SIGPIPE]));
     ignored().without(SignalSet::of(&[libc::SIGCHLD])).or(added)
 }
 
-/// A C library unblocks the signals that it keeps to itself where it starts a thread; one from outside would end us.
+/// A C library unblocks its internal signals when it starts a thread; one sent from outside would then end this
+/// process.
 pub(crate) fn ignore_library_signals() {
     SignalSet::LIBRARY.iter().for_each(signals::set_ignored);
     ADDED.store(SignalSet::LIBRARY.0, Relaxed);
@@ -38,7 +39,7 @@ pub(crate) fn blocked() -> SignalSet {
     SignalSet(BLOCKED.load(Relaxed))
 }
 
-/// The signals that were pending, which the process does not see: they are the server's.
+/// The signals that were pending when this process started; they belong to the server.
 pub(crate) fn pending() -> Vec<Info> {
     PENDING.lock().map(|pending| pending.clone()).unwrap_or_default()
 }
@@ -57,10 +58,10 @@ static BEFORE_MAIN: extern "C" fn() = record;
 extern "C" fn record() {
     let blocked = signals::mask();
     BLOCKED.store(blocked.0, Relaxed);
-    // Before anything is blocked: what arrives from here on is ours.
+    // Signals that are already pending belong to the server; later ones belong to this process.
     let waiting = signals::pending();
     if std::process::id() == 1 {
-        // The kernel drops what PID 1 neither blocks nor handles, so every moment counts.
+        // The kernel discards signals that PID 1 neither blocks nor handles, so this must happen early.
         signals::swap_mask(SignalSet::ALL);
     }
     let mut ignored = SignalSet::NONE;
@@ -80,7 +81,7 @@ extern "C" fn record() {
 
     let mut closed = 0;
     for descriptor in 0..3 {
-        // SAFETY: asks for a descriptor's flags; changes nothing.
+        // SAFETY: reads a descriptor's flags; changes nothing.
         if unsafe { libc::fcntl(descriptor, libc::F_GETFD) } == -1 {
             closed |= 1 << descriptor;
         }

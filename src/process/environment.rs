@@ -1,4 +1,4 @@
-//! The environment that children get: ours, as it is, with what a step adds or a new process id needs.
+//! Builds the environment of children: this process's own, with a step's variables and a corrected LISTEN_PID.
 
 use std::{
     cell::Cell,
@@ -10,22 +10,23 @@ use std::{
 use super::arguments::{c_strings, pointers};
 
 const LISTEN_PID: &[u8] = b"LISTEN_PID=";
-/// The name, ten digits and the end of the string.
+/// The length of the name, ten digits and the final NUL.
 const LISTEN_PID_BYTES: usize = 24;
 
 unsafe extern "C" {
     static environ: *const *const c_char;
 }
 
-/// Our environment with these variables in place of those of the same name.
+/// This process's environment, with these variables replacing those of the same name.
 #[expect(
     clippy::disallowed_methods,
-    reason = "passed on as it is, also where it is not UTF-8; nothing is read from it"
+    reason = "passed on unchanged, even if it is not UTF-8; no value is read"
 )]
 pub(super) fn with(added: &[(String, String)]) -> io::Result<Vec<CString>> {
-    let kept = std::env::vars_os().filter(|(name, _)| !added.iter().any(|(added, _)| name == added.as_str()));
+    let inherited =
+        std::env::vars_os().filter(|(name, _)| !added.iter().any(|(added, _)| name == added.as_str()));
     let added = added.iter().map(|(name, value)| (name.into(), value.into()));
-    c_strings(kept.chain(added).map(|(name, value): (OsString, OsString)| {
+    c_strings(inherited.chain(added).map(|(name, value): (OsString, OsString)| {
         let mut pair = name.into_vec();
         pair.push(b'=');
         pair.extend(value.into_vec());
@@ -33,17 +34,17 @@ pub(super) fn with(added: &[(String, String)]) -> io::Result<Vec<CString>> {
     }))
 }
 
-/// An environment as exec takes it: ours with variables in place of those of the same name.
+/// An environment in the form that exec takes: this process's own, with variables replacing those of the same name.
 pub(super) struct ExecEnvironment {
     entries: Vec<*const c_char>,
-    /// What the pointers lead to, where it is not our own environment.
+    /// Owns the strings that are not part of this process's environment.
     _strings: Vec<CString>,
 }
 
 impl ExecEnvironment {
     pub(super) fn with(added: &[(String, String)]) -> io::Result<Self> {
         if added.is_empty() {
-            return Ok(Self { entries: our_environment(), _strings: Vec::new() });
+            return Ok(Self { entries: own_environment(), _strings: Vec::new() });
         }
         let strings = with(added)?;
         Ok(Self { entries: pointers(&strings), _strings: strings })
@@ -54,21 +55,21 @@ impl ExecEnvironment {
         &self.entries
     }
 
-    /// A LISTEN_PID that names us is replaced by one that the child fills in.
+    /// Replaces a LISTEN_PID of this process by one that the child fills in.
     pub(super) fn replace_listen_pid(&mut self, by: &ListenPid) {
-        let ours = std::process::id().to_string();
+        let own_pid = std::process::id().to_string();
         for entry in self.entries.iter_mut().filter(|entry| !entry.is_null()) {
-            // SAFETY: the environment holds whole strings.
+            // SAFETY: the environment consists of NUL-terminated strings.
             let text = unsafe { CStr::from_ptr(*entry) }.to_bytes();
-            if text.strip_prefix(LISTEN_PID) == Some(ours.as_bytes()) {
+            if text.strip_prefix(LISTEN_PID) == Some(own_pid.as_bytes()) {
                 *entry = by.0.as_ptr().cast();
             }
         }
     }
 }
 
-/// Our environment, ended by a null pointer.
-fn our_environment() -> Vec<*const c_char> {
+/// This process's environment, ended by a null pointer.
+fn own_environment() -> Vec<*const c_char> {
     let mut found = Vec::new();
     // SAFETY: the array ends with a null pointer, and nothing changes the environment.
     unsafe {
@@ -82,24 +83,24 @@ fn our_environment() -> Vec<*const c_char> {
     found
 }
 
-/// A variable's value, as it was given.
+/// A variable's raw value.
 pub(super) fn value(name: &[u8]) -> Option<&'static [u8]> {
-    our_environment().iter().filter(|entry| !entry.is_null()).find_map(|entry| {
-        // SAFETY: the environment holds whole strings.
+    own_environment().iter().filter(|entry| !entry.is_null()).find_map(|entry| {
+        // SAFETY: the environment consists of NUL-terminated strings.
         let text = unsafe { CStr::from_ptr(*entry) }.to_bytes();
         text.strip_prefix(name)?.strip_prefix(b"=")
     })
 }
 
-/// A LISTEN_PID variable whose number the child fills in itself, without allocating.
+/// A LISTEN_PID variable whose number the child fills in, without allocating.
 #[derive(Default)]
 pub(super) struct ListenPid(Cell<[u8; LISTEN_PID_BYTES]>);
 
 impl ListenPid {
-    /// Async-signal-safe. The parent, which shares this, is suspended.
+    /// Async-signal-safe. The parent, which shares the memory, is suspended.
     pub(super) fn set(&self, pid: i32) {
         let mut text = [0; LISTEN_PID_BYTES];
-        // It always fits, and what follows the number is zero.
+        // The number always fits, and the remaining bytes are zero.
         let _ = (&mut text[..])
             .write_all(LISTEN_PID)
             .and_then(|()| write!(&mut text[LISTEN_PID.len()..], "{pid}"));

@@ -1,38 +1,38 @@
-//! The way to end processes: a signal that asks, a grace, KILL again and again, and at last giving up.
+//! Ends processes in stages: a signal, a grace, repeated KILL, and finally giving up.
 
 use std::time::Duration;
 
 use super::{descendants, signals};
 use crate::deadline::Deadline;
 
-/// A process that cannot be killed (another user's, or one in the kernel) is waited for no longer than this after KILL.
+/// The longest wait after KILL for a process that cannot be killed (another user's, or one blocked in the kernel).
 pub(super) const GIVE_UP: Duration = Duration::from_secs(2);
-/// Between two rounds of KILL: processes may fork in between.
+/// The interval between two rounds of KILL, because processes may fork in between.
 pub(super) const ROUND: Duration = Duration::from_millis(10);
 
-/// When the rungs of the ladder are due.
+/// The times at which the stages start.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Escalation {
     kill: Deadline,
     give_up: Deadline,
 }
 
-/// What is due now.
+/// The current stage.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stage {
-    /// Nothing, for as long as this.
+    /// The grace, with its remaining time.
     Grace(Duration),
     Kill,
     GiveUp,
 }
 
 impl Escalation {
-    /// For processes that are asked to end now.
+    /// The stages for processes that receive the signal now.
     pub(super) fn with_grace(grace: Duration) -> Self {
         Self { kill: Deadline::after(grace), give_up: Deadline::after(grace.saturating_add(GIVE_UP)) }
     }
 
-    /// The same, with no more than this left of the grace.
+    /// Shortens the remaining grace to at most this.
     pub(super) fn shorten(&mut self, grace: Duration) {
         let shorter = Self::with_grace(grace);
         *self = Self { kill: self.kill.min(shorter.kill), give_up: self.give_up.min(shorter.give_up) };
@@ -49,8 +49,8 @@ impl Escalation {
     }
 }
 
-/// Asks these processes to end. One that is stopped could not react, so it is continued.
-pub(super) fn ask(pids: &[i32], signal: i32) {
+/// Sends the signal to these processes. A stopped process is continued, so that it can handle the signal.
+pub(super) fn send(pids: &[i32], signal: i32) {
     for pid in pids {
         let stopped = descendants::is_stopped(*pid);
         signals::send(*pid, signal);
@@ -60,8 +60,8 @@ pub(super) fn ask(pids: &[i32], signal: i32) {
     }
 }
 
-/// Whether one of these processes was alive and could be killed. All get KILL, whatever they look like: a process
-/// whose first thread has ended looks dead.
+/// Kills all of these processes, even those that look dead: a process whose first thread has ended does. Returns
+/// whether any was alive and could be killed.
 pub(super) fn kill(pids: &[i32]) -> bool {
     let killed = |pid: &&i32| {
         let alive = descendants::is_alive(**pid);

@@ -1,5 +1,5 @@
-//! Ends this process from a signal's handler, where nobody reads signals: while the configuration is read, while a
-//! result is printed, and at the handover.
+//! Ends this process from a signal handler while no code reads signals: during the reading of the configuration,
+//! during output, and at the handover.
 
 use std::ffi::c_int;
 
@@ -8,8 +8,9 @@ use super::{
     signals::{self, SignalSet},
 };
 
-/// Does blocking work before there is a runtime. TERM, INT, QUIT and HUP end the process meanwhile, also as PID 1;
-/// afterwards signals are blocked and read again, and none is lost. The work starts no thread: that would never block them.
+/// Does blocking work before a runtime exists. TERM, INT, QUIT and HUP end the process during the work, even as PID
+/// 1. Afterwards signals are blocked and read again, and none is lost. The work must not start a thread, which would
+/// never block them.
 pub(crate) fn interruptible<T>(inherited: &Inherited, work: impl FnOnce() -> T) -> T {
     end_at_once(inherited);
     let result = work();
@@ -17,14 +18,14 @@ pub(crate) fn interruptible<T>(inherited: &Inherited, work: impl FnOnce() -> T) 
     result
 }
 
-/// From now on a signal ends this process at once, also while it waits for a terminal that nobody reads.
+/// From now on, a signal ends this process immediately, even while it writes to a terminal that is not read.
 pub(crate) fn end_at_once(inherited: &Inherited) {
     let handled = SignalSet::ENDING.without(inherited.ignored);
     handled.iter().for_each(end_on);
     signals::swap_mask(SignalSet::ALL.without(handled));
 }
 
-/// As PID 1, a signal without a handler is lost. An exec puts a handler back to the default.
+/// PID 1 ignores signals without a handler. An exec resets a handler to the default.
 pub(super) fn end_on(signal: c_int) {
     let handler: extern "C" fn(c_int) = end;
     // SAFETY: the handler makes async-signal-safe calls only.

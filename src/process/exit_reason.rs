@@ -1,22 +1,22 @@
-//! How a program's main process ended, and what that means: one mapping of ends to failures for everybody.
+//! Describes how a program's main process ended, and maps each way to a failure.
 
 use std::io;
 
 use crate::failure::{Failure, signal_name};
 
-/// What became of the main process.
+/// How the main process ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ExitReason {
     Exited(i32),
     Signalled(i32),
-    /// It runs, and its end is not waited for.
+    /// The process runs; its end is not awaited.
     Started,
     NotStarted {
-        /// There was no process for it: another attempt may have one.
+        /// No process could be created; another attempt may succeed.
         no_process: bool,
         why: String,
     },
-    /// Nobody has seen its end: the stub that watched it is gone.
+    /// The end was not observed, because the stub is gone.
     Unknown {
         why: String,
     },
@@ -24,7 +24,7 @@ pub(crate) enum ExitReason {
 
 impl ExitReason {
     pub(super) fn missing_program() -> Self {
-        Self::not_executable("there is no such program, or no interpreter for it".into())
+        Self::not_executable("the program or its interpreter does not exist".into())
     }
 
     pub(super) fn not_executable(why: String) -> Self {
@@ -35,18 +35,18 @@ impl ExitReason {
         Self::NotStarted { no_process: true, why }
     }
 
-    /// The end as the predicate of a sentence about the program.
+    /// The predicate of a sentence about the program.
     pub(crate) fn words(&self) -> String {
         match self {
             Self::Exited(code) => format!("exited with {code}"),
             Self::Signalled(signal) => format!("was killed by {}", signal_name(*signal)),
-            Self::Started => "goes on".into(),
+            Self::Started => "keeps running".into(),
             Self::NotStarted { why, .. } => format!("could not be started: {why}"),
-            Self::Unknown { why } => format!("ended unseen: {why}"),
+            Self::Unknown { why } => format!("ended with an unknown result: {why}"),
         }
     }
 
-    /// The code, if it is one of those that count as success.
+    /// The exit code, if it counts as success.
     pub(crate) fn accepted(&self, program: &str, accept: &[i32]) -> Result<i32, Failure> {
         let program = program.to_owned();
         match self {
@@ -55,7 +55,7 @@ impl ExitReason {
                 Err(Failure::CommandNotSpawned { program, why: why.clone() })
             }
             Self::NotStarted { why, .. } => Err(Failure::CommandMissing { program, why: why.clone() }),
-            Self::Started => Err(Failure::Internal { what: format!("`{program}` goes on") }),
+            Self::Started => Err(Failure::Internal { what: format!("`{program}` keeps running") }),
             Self::Exited(_) | Self::Signalled(_) | Self::Unknown { .. } => {
                 Err(Failure::CommandFailed { program, ended: self.words() })
             }
@@ -63,7 +63,7 @@ impl ExitReason {
     }
 }
 
-/// An error of the kernel's in lower case and without its number, to stand in a sentence.
+/// A kernel error in lower case and without its number, for use in a sentence.
 pub(super) fn error_words(error: &io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error").next().unwrap_or_default().to_lowercase()

@@ -1,32 +1,32 @@
-//! How a program ended that was run to its end.
+//! Describes how a program ended.
 
 use std::{collections::VecDeque, time::Duration};
 
 use super::{exit_reason::ExitReason, stub_report::StubReport};
 use crate::failure::Failure;
 
-/// The last lines of output that are kept.
+/// The number of last output lines that are kept for reports.
 pub(crate) const LAST_LINES: usize = 40;
 
 /// The end of a program and of its whole tree.
 #[derive(Debug)]
 pub(crate) struct Finished {
     pub(crate) reason: ExitReason,
-    /// Why we ended it ourselves.
+    /// Why Portcullis ended it.
     pub(crate) cut: Option<StopReason>,
-    /// Processes of the tree left over when its main process ended.
-    pub(crate) leftovers: usize,
-    /// Some had to be killed after the grace.
+    /// The number of processes that were still running when the main process ended.
+    pub(crate) left_behind: usize,
+    /// Some processes had to be killed after the grace.
     pub(crate) killed: bool,
-    /// Some could not be killed: nothing may be started in their place.
+    /// Some processes could not be killed: no replacement may be started.
     pub(crate) survivors: bool,
-    /// Meanwhile the kernel killed a process of this container for want of memory.
+    /// The kernel killed a process of this container during the run because memory was exhausted.
     pub(crate) out_of_memory: bool,
-    /// The last lines of its output.
+    /// The last lines of output.
     pub(crate) last: VecDeque<String>,
 }
 
-/// Why a tree was ended before its program had ended.
+/// Why a tree was ended before its program had exited.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StopReason {
     TimedOut,
@@ -40,12 +40,12 @@ impl Finished {
         last: VecDeque<String>,
         out_of_memory: bool,
     ) -> Self {
-        let StubReport { main, leftovers, killed, survivors } = report;
-        Self { reason: main.reason(), cut, leftovers, killed, survivors, out_of_memory, last }
+        let StubReport { main, left_behind, killed, survivors } = report;
+        Self { reason: main.reason(), cut, left_behind, killed, survivors, out_of_memory, last }
     }
 
-    /// The program's code, if it is one of those that count as success. A program that we ended is never a success,
-    /// whatever it made of the signal. `allowed` is the time that it had.
+    /// The exit code, if it counts as success. A program that Portcullis ended is never successful, whatever code it
+    /// returns. `allowed` is its time limit.
     pub(crate) fn accepted(&self, program: &str, accept: &[i32], allowed: Duration) -> Result<i32, Failure> {
         if let Some(StopReason::Stopped(signal)) = self.cut {
             return Err(Failure::Interrupted { signal, doing: format!("while `{program}` ran") });
@@ -62,7 +62,7 @@ impl Finished {
         match result {
             Err(Failure::CommandFailed { program, ended }) if self.out_of_memory => {
                 let ended = format!(
-                    "{ended}; out of memory: meanwhile the kernel killed a process of this container"
+                    "{ended}; out of memory: the kernel killed a process of this container at the same time"
                 );
                 Err(Failure::CommandFailed { program, ended })
             }
@@ -70,7 +70,7 @@ impl Finished {
         }
     }
 
-    /// Whether another attempt could help and may be made.
+    /// Whether another attempt could succeed and is allowed.
     pub(crate) fn may_be_repeated(&self) -> bool {
         let lasting = matches!(self.reason, ExitReason::NotStarted { no_process: false, .. });
         !lasting && !self.survivors && !matches!(self.cut, Some(StopReason::Stopped(_)))
@@ -83,8 +83,8 @@ mod tests {
 
     /// The code, or the failure with its exit code and whether another attempt may follow.
     fn outcome(reason: ExitReason, cut: Option<StopReason>, survivors: bool, out_of_memory: bool) -> String {
-        let (leftovers, killed, last) = (0, false, VecDeque::new());
-        let finished = Finished { reason, cut, leftovers, killed, survivors, out_of_memory, last };
+        let (left_behind, killed, last) = (0, false, VecDeque::new());
+        let finished = Finished { reason, cut, left_behind, killed, survivors, out_of_memory, last };
         match finished.accepted("sync", &[0, 3], Duration::from_secs(9)) {
             Ok(code) => code.to_string(),
             Err(failure) => {
@@ -95,8 +95,8 @@ mod tests {
     }
 
     #[test]
-    fn what_an_end_means() {
-        let missing = "79 cannot start `sync`: there is no such program, or no interpreter for it";
+    fn each_exit_reason_has_its_failure() {
+        let missing = "79 cannot start `sync`: the program or its interpreter does not exist";
         let denied = || ExitReason::not_executable("permission denied".into());
         let no_process = || ExitReason::no_process("resource temporarily unavailable".into());
         let unknown = || ExitReason::Unknown { why: "the process that watched it exited with 70".into() };
@@ -112,7 +112,11 @@ mod tests {
                 None,
                 "79 cannot start a process for `sync`: resource temporarily unavailable, again",
             ),
-            (unknown(), None, "79 `sync` ended unseen: the process that watched it exited with 70, again"),
+            (
+                unknown(),
+                None,
+                "79 `sync` ended with an unknown result: the process that watched it exited with 70, again",
+            ),
             (ExitReason::missing_program(), Some(StopReason::TimedOut), missing),
             (ExitReason::Exited(0), Some(StopReason::TimedOut), "124 `sync` ran longer than 9 s, again"),
             (ExitReason::Signalled(15), Some(StopReason::TimedOut), "124 `sync` ran longer than 9 s, again"),
@@ -124,17 +128,17 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_started_beside_a_process_that_cannot_be_killed() {
+    fn no_program_is_started_while_a_process_cannot_be_killed() {
         let words = outcome(ExitReason::Exited(0), Some(StopReason::TimedOut), true, false);
         assert_eq!(words, "70 internal error: a process that `sync` left behind cannot be killed");
     }
 
     #[test]
-    fn a_failure_while_memory_was_short_says_so() {
+    fn a_failure_during_a_memory_shortage_reports_it() {
         let words = outcome(ExitReason::Exited(137), None, false, true);
         assert_eq!(
             words,
-            "79 `sync` exited with 137; out of memory: meanwhile the kernel killed a process of this container, again"
+            "79 `sync` exited with 137; out of memory: the kernel killed a process of this container at the same time, again"
         );
         assert_eq!(outcome(ExitReason::Exited(0), None, false, true), "0");
     }

@@ -1,4 +1,4 @@
-//! What becomes of a signal that reaches an init, and of a main process that was stopped.
+//! Handles signals that reach an init, and a main process that was stopped.
 
 use std::time::Duration;
 
@@ -11,12 +11,12 @@ use super::{
 };
 use crate::deadline::Deadline;
 
-/// What a terminal stops a job with.
+/// The signals by which a terminal stops a job.
 const STOPS: SignalSet = SignalSet::of(&[libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU]);
-/// So long the main process may take to stop before we do; it may also catch the signal and go on.
+/// The time that the main process has to stop before Portcullis stops; it may also catch the signal and continue.
 const STOP_TIMEOUT: Duration = Duration::from_millis(100);
 
-/// What a signal that asks us to end leaves to descendants that outlive the main process.
+/// The grace that remains for descendants that outlive the main process after a signal that requests the end.
 const SHORTENED_GRACE: Duration = Duration::from_secs(1);
 
 impl Supervision<'_> {
@@ -49,7 +49,7 @@ impl Supervision<'_> {
             && rewritten.is_none()
             && matches!(self.place, SessionPlacement::Session | SessionPlacement::SessionWithTerminal)
         {
-            // Nobody in a session of its own could continue it, so the kernel would not stop it.
+            // The kernel ignores a terminal stop in an orphaned session, because no shell could continue it.
             signal = libc::SIGSTOP;
         }
         if signal == libc::SIGCONT {
@@ -64,7 +64,8 @@ impl Supervision<'_> {
         signals::send(if group { -self.main } else { self.main }, signal);
     }
 
-    /// Stops with the main process, so that the shell above takes over; it continues us, and we the main process.
+    /// Stops together with the main process, so that the shell above takes over. The shell continues Portcullis,
+    /// which continues the main process.
     pub(super) fn main_stopped(&mut self, by: i32) {
         let by_terminal = self.place == SessionPlacement::ForegroundGroup && STOPS.contains(by);
         if by_terminal && !terminal::has_job_control_above(self.inherited.is_pid_1) {
@@ -74,8 +75,8 @@ impl Supervision<'_> {
         }
     }
 
-    /// The namespace's PID 1 cannot be stopped from inside. A STOP would only make the kernel forget a CONT that is on
-    /// its way, here and where somebody was quicker to continue us than we to stop.
+    /// The namespace's PID 1 cannot be stopped from inside. A STOP would only make the kernel discard a CONT that is
+    /// on its way, here and if this process was continued before it could stop.
     pub(super) fn suspend(&mut self) {
         self.suspend = None;
         if !self.inherited.is_pid_1 && !signals::pending().contains(libc::SIGCONT) {

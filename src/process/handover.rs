@@ -1,4 +1,4 @@
-//! The handover: everything is put back and the server takes this process's place.
+//! Performs the handover: restores everything inherited and replaces this process by the server.
 
 use std::io;
 
@@ -13,13 +13,12 @@ use super::{
 };
 use crate::failure::Failure;
 
-/// Puts everything back and execs, with these variables in the environment; returns only if it failed. A signal pending until the last moment is returned
-/// as [`Failure::Interrupted`].
-///
-/// The caller has seen `waitpid(-1)` say ECHILD and shut the runtime down.
+/// Restores everything inherited and execs the server with these variables; returns only on failure. A signal that
+/// arrived until the last moment is returned as [`Failure::Interrupted`]. The caller has received ECHILD from
+/// `waitpid(-1)` and has shut down the runtime.
 pub(crate) fn handover(inherited: &Inherited, argv: &[String], variables: &[(String, String)]) -> Failure {
     let Some(program) = argv.first() else {
-        return Failure::Internal { what: "there is no server to hand over to".into() };
+        return Failure::Internal { what: "no server is configured for the handover".into() };
     };
     let words = c_strings(argv).and_then(|words| Ok((words, ExecEnvironment::with(variables)?)));
     let (words, environment) = match words {
@@ -43,7 +42,7 @@ pub(crate) fn handover(inherited: &Inherited, argv: &[String], variables: &[(Str
     not_executed(program, source)
 }
 
-/// The exit codes of every shell: 127 for what is not there, 126 for what cannot be run.
+/// The exit codes that every shell uses: 127 for a missing program, 126 for one that cannot be executed.
 pub(super) fn not_executed(program: &str, source: io::Error) -> Failure {
     if source.kind() == io::ErrorKind::NotFound {
         Failure::ServerNotFound { program: program.to_owned() }
@@ -54,8 +53,9 @@ pub(super) fn not_executed(program: &str, source: io::Error) -> Failure {
 
 fn put_back(inherited: &Inherited) -> Result<(), Failure> {
     if inherited.is_subreaper && !inherited.is_pid_1 && !inherited.was_subreaper {
-        inherited::set_subreaper(false)
-            .map_err(|error| Failure::Internal { what: format!("cannot stop being a subreaper: {error}") })?;
+        inherited::set_subreaper(false).map_err(|error| Failure::Internal {
+            what: format!("cannot unset the subreaper attribute: {error}"),
+        })?;
     }
     for descriptor in &inherited.closed {
         // SAFETY: Rust's runtime opened /dev/null in its place; it closes with the exec.
@@ -66,7 +66,7 @@ fn put_back(inherited: &Inherited) -> Result<(), Failure> {
     for signal in now_ignored.without(inherited.ignored).iter() {
         signals::set_default(signal);
     }
-    // All of them: the C library takes 33 for itself as soon as there was a thread.
+    // Includes 33, which the C library uses once a thread has existed.
     inherited.ignored.iter().for_each(signals::set_ignored);
     let handled = SignalSet::ENDING.without(inherited.ignored).without(inherited.blocked);
     handled.iter().for_each(exit_handler::end_on);
@@ -75,11 +75,11 @@ fn put_back(inherited: &Inherited) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Takes what arrived for us before the server is started: it would reach a server that has no handler yet. One that
-/// asks us to end does so; what arrives from here on is the server's.
+/// Reads the signals for this process before the server starts, which has no handlers yet. Returns a failure if one
+/// requests the end; later signals belong to the server.
 pub(super) fn consume_pending(inherited: &Inherited) -> Result<(), Failure> {
-    let (ours, ending) = (signals::pending(), inherited.ending());
-    while let Some(info) = signals::take(ours, Some(std::time::Duration::ZERO)) {
+    let (pending, ending) = (signals::pending(), inherited.ending());
+    while let Some(info) = signals::take(pending, Some(std::time::Duration::ZERO)) {
         if ending.contain(&info) {
             let doing = "at the handover to the server".into();
             return Err(Failure::Interrupted { signal: info.signal(), doing });

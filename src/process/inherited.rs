@@ -1,4 +1,4 @@
-//! Taking over: the first act of main, and what the server must get back for it.
+//! Takes over at the start of main, and records the state that the server must get back.
 
 use std::{cell::Cell, io};
 
@@ -8,21 +8,21 @@ use super::{
     signals::{self, Info, SignalSet},
 };
 
-/// What the process was started with and the server must get back.
+/// The inherited state that the server must get back.
 pub(crate) struct Inherited {
     pub(super) blocked: SignalSet,
     pub(super) ignored: SignalSet,
-    /// Pending when we were started, so not for us.
+    /// Signals that were pending at the start, and so belong to the server.
     pub(super) pending: Vec<Info>,
     /// Standard descriptors that were closed.
     pub(super) closed: Vec<i32>,
     pub(super) is_pid_1: bool,
     pub(super) was_subreaper: bool,
-    /// Orphans below us become our children: not so where the system call is refused.
+    /// Orphans become children of this process, unless the system call was refused.
     pub(super) is_subreaper: bool,
-    /// The program that exec'ed us may have left children, which are its business and then the server's.
+    /// Children of a program that exec'ed this one; they belong to it and then to the server.
     pub(super) children: Vec<i32>,
-    /// The image's STOPSIGNAL, where it is declared.
+    /// The image's STOPSIGNAL, if it is declared.
     stop_signal: Cell<Option<i32>>,
 }
 
@@ -32,12 +32,12 @@ impl Inherited {
         self.is_pid_1
     }
 
-    /// Whether processes that lose their parent are left to somebody else, so that they cannot be reaped and ended.
+    /// Whether orphans are adopted by another process, so that they cannot be reaped and ended.
     pub(crate) fn loses_orphans(&self) -> bool {
         !self.is_pid_1 && !self.is_subreaper
     }
 
-    /// This signal asks us to end too, whatever its default action is.
+    /// Declares a signal that requests the end, whatever its default action is.
     pub(crate) fn declare_stop_signal(&self, signal: Option<i32>) {
         self.stop_signal.set(signal);
     }
@@ -51,12 +51,12 @@ impl Inherited {
     }
 }
 
-/// First act of main: block and take signals, become a subreaper when not PID 1. Called before any thread or
-/// runtime exists; a handful of system calls.
+/// The first action of main: blocks and reads signals, becomes a subreaper unless it is PID 1. Runs before any thread
+/// or runtime exists, with few system calls.
 pub(crate) fn take_over() -> Inherited {
     signals::swap_mask(SignalSet::ALL);
     let is_pid_1 = std::process::id() == 1;
-    // PID 1 gets every orphan anyway. A refusal (by seccomp) leaves orphans to the container's init.
+    // PID 1 adopts every orphan anyway. If seccomp refuses the call, orphans are left to the container's init.
     let was_subreaper = !is_pid_1 && nix::sys::prctl::get_child_subreaper().unwrap_or(false);
     let is_subreaper = is_pid_1 || was_subreaper || set_subreaper(true).is_ok();
     let children = if descendants::have_children() { descendants::children() } else { Vec::new() };
@@ -73,7 +73,7 @@ pub(crate) fn take_over() -> Inherited {
     }
 }
 
-/// Whether orphans below this process become its children.
+/// Sets whether orphans below this process become its children.
 pub(super) fn set_subreaper(on: bool) -> io::Result<()> {
     Ok(nix::sys::prctl::set_child_subreaper(on)?)
 }

@@ -1,8 +1,7 @@
-//! Starts one process with exactly the state that is asked for.
-//!
-//! std's spawn passes our blocked signals on and glibc's posix_spawn leaves signals 32 and 33 ignored, so this is
-//! `clone(VM | VFORK)`: as quick as they are, and the child reports what it could not do through shared memory.
-//! Between clone and exec the child makes system calls only: other threads may hold any lock.
+//! Starts one process with exactly the requested state. std's spawn passes on this process's blocked signals, and
+//! glibc's posix_spawn leaves signals 32 and 33 ignored. So this uses `clone(VM | VFORK)`: it is as fast, and the
+//! child reports errors through shared memory. Between clone and exec, the child makes system calls only, because
+//! other threads may hold any lock.
 
 use std::{
     cell::Cell,
@@ -18,13 +17,13 @@ use super::{
     signals::{self, SignalSet},
 };
 
-/// Enough for what the child does, unoptimized, with a signal's frame on top.
+/// Enough for the child's code, unoptimized, plus a signal frame.
 const STACK_BYTES: usize = 64 * 1024;
 
-/// What to start and how.
+/// The process to start.
 pub(super) struct Launch<'a> {
     pub(super) argv: &'a [CString],
-    /// Without it, the program is searched in PATH.
+    /// Without a stub, the program is searched in PATH.
     pub(super) stub: Option<&'a Stub<'a>>,
     pub(super) cwd: Option<&'a CStr>,
     pub(super) place: SessionPlacement,
@@ -33,41 +32,41 @@ pub(super) struct Launch<'a> {
     pub(super) ignored: SignalSet,
     /// Closed in the child.
     pub(super) closed: &'a [c_int],
-    /// Added to our environment where there is no stub.
+    /// Added to this process's environment if no stub is used.
     pub(super) variables: &'a [(String, String)],
-    /// Sockets that systemd or podman passed to us are meant for the child: LISTEN_PID must name it.
+    /// The sockets that systemd or podman passed are for the child: LISTEN_PID must name it.
     pub(super) takes_sockets: bool,
 }
 
-/// What the stub of a step gets beside its argv.
+/// The additional parameters of a step's stub.
 pub(super) struct Stub<'a> {
-    /// Tried in turn.
+    /// Tried in this order.
     pub(super) programs: &'a [&'a CStr],
     pub(super) environment: &'a [CString],
-    /// For its descriptors 0, 1 and 2.
+    /// The descriptors 0, 1 and 2 of the stub.
     pub(super) stdio: [c_int; 3],
-    /// Stays open in it.
-    pub(super) kept: c_int,
-    /// Sent to it when the thread that starts it ends.
+    /// A descriptor that stays open in the stub.
+    pub(super) status_fd: c_int,
+    /// The signal that the stub receives when the thread that starts it ends.
     pub(super) parent_death: c_int,
 }
 
 /// The child's session and process group.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SessionPlacement {
-    /// A process group of its own.
+    /// A new process group.
     Group,
-    /// The same, and it is the terminal's foreground group.
+    /// A new process group, which is the terminal's foreground group.
     ForegroundGroup,
     Session,
-    /// The same, and its standard input becomes its controlling terminal.
+    /// A new session, with standard input as its controlling terminal.
     SessionWithTerminal,
 }
 
-/// The child could not become the program.
+/// The child could not execute the program.
 #[derive(Debug)]
 pub(super) struct NotLaunched {
-    /// It was the program itself rather than its working directory.
+    /// The exec itself failed, not the change of the working directory.
     pub(super) at_exec: bool,
     pub(super) source: io::Error,
 }
@@ -88,16 +87,16 @@ pub(super) fn launch(launch: &Launch) -> io::Result<Result<i32, NotLaunched>> {
 fn launch_file(launch: &Launch) -> io::Result<Result<i32, NotLaunched>> {
     let argv = pointers(launch.argv);
     let listen_pid = ListenPid::default();
-    let (stubs, mut ours);
+    let (stubs, mut own_environment);
     let environment = if let Some(stub) = launch.stub {
         stubs = pointers(stub.environment);
         &stubs[..]
     } else {
-        ours = ExecEnvironment::with(launch.variables)?;
+        own_environment = ExecEnvironment::with(launch.variables)?;
         if launch.takes_sockets {
-            ours.replace_listen_pid(&listen_pid);
+            own_environment.replace_listen_pid(&listen_pid);
         }
-        ours.entries()
+        own_environment.entries()
     };
     let child = Shared {
         launch,
@@ -111,7 +110,8 @@ fn launch_file(launch: &Launch) -> io::Result<Result<i32, NotLaunched>> {
     let mut stack: Vec<u128> = Vec::with_capacity(STACK_BYTES / size_of::<u128>() + argv.len());
     let flags = libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD;
     // SAFETY: the stack grows down from the end of an allocation that outlives the child's use of it, as does
-    // `child`: VFORK suspends us until the child execs or exits. The vector's buffer is aligned to 16 bytes.
+    // `child`: VFORK suspends this process until the child execs or exits. The vector's buffer is aligned to 16
+    // bytes.
     let pid = unsafe {
         let top = stack.as_mut_ptr().add(stack.capacity());
         libc::clone(run, top.cast(), flags, (&raw const child).cast_mut().cast())
@@ -122,13 +122,13 @@ fn launch_file(launch: &Launch) -> io::Result<Result<i32, NotLaunched>> {
     let Some((at_exec, errno)) = child.failed.get() else {
         return Ok(Ok(pid));
     };
-    // It has exited already, and nobody knows this id: the reaper must not take it for an orphan.
-    // SAFETY: the status is not asked for.
+    // The child has already exited and its id is unknown elsewhere: the reaper must not take it for an orphan.
+    // SAFETY: no status is requested.
     unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
     Ok(Err(NotLaunched { at_exec, source: io::Error::from_raw_os_error(errno) }))
 }
 
-/// What parent and child share while the parent is suspended.
+/// The state that parent and child share while the parent is suspended.
 struct Shared<'a> {
     launch: &'a Launch<'a>,
     program: &'a Program,
@@ -136,7 +136,7 @@ struct Shared<'a> {
     environment: &'a [*const c_char],
     listen_pid: &'a ListenPid,
     ignored_now: SignalSet,
-    /// Whether it came as far as exec, and the error's number.
+    /// Whether the child reached exec, and the error number.
     failed: Cell<Option<(bool, c_int)>>,
 }
 
@@ -145,12 +145,12 @@ extern "C" fn run(shared: *mut c_void) -> c_int {
     let child = unsafe { &*shared.cast::<Shared>() };
     let (at_exec, errno) = become_program(child);
     child.failed.set(Some((at_exec, errno)));
-    // A kernel that copies the memory instead of sharing it still says this much.
-    // SAFETY: ends the child without running anything of the parent's.
+    // A kernel that copies the memory instead of sharing it still reports this code.
+    // SAFETY: ends the child without running any code of the parent.
     unsafe { libc::_exit(if errno == libc::ENOENT { 127 } else { 126 }) }
 }
 
-/// Returns only what went wrong.
+/// Returns only the error.
 fn become_program(child: &Shared) -> (bool, c_int) {
     let launch = child.launch;
     take_place(launch.place);
@@ -163,7 +163,7 @@ fn become_program(child: &Shared) -> (bool, c_int) {
                     return (false, errno());
                 }
             }
-            libc::fcntl(stub.kept, libc::F_SETFD, 0);
+            libc::fcntl(stub.status_fd, libc::F_SETFD, 0);
         }
         for descriptor in launch.closed {
             libc::close(*descriptor);
@@ -177,11 +177,11 @@ fn become_program(child: &Shared) -> (bool, c_int) {
     for signal in child.ignored_now.without(launch.ignored).iter() {
         signals::set_default(signal);
     }
-    // All of them: the C library takes 33 for itself as soon as there was a thread.
+    // Includes 33, which the C library uses once a thread has existed.
     launch.ignored.iter().for_each(signals::set_ignored);
     signals::swap_mask(launch.mask);
     let Some(stub) = launch.stub else {
-        // SAFETY: asks for an id.
+        // SAFETY: reads an id.
         child.listen_pid.set(unsafe { libc::getpid() });
         return (true, child.program.exec(child.argv, child.environment));
     };
@@ -192,7 +192,7 @@ fn become_program(child: &Shared) -> (bool, c_int) {
     (true, errno())
 }
 
-/// A process that leads already, or has no terminal, stays as it is.
+/// A process that already leads, or has no terminal, stays unchanged.
 fn take_place(place: SessionPlacement) {
     // SAFETY: system calls on the child itself; TTOU is blocked, so that a background group may call tcsetpgrp.
     unsafe {

@@ -1,4 +1,4 @@
-//! Whether the kernel has killed processes of our memory cgroup for want of memory.
+//! Detects whether the kernel has killed a process of this memory cgroup because memory was exhausted.
 
 #![expect(clippy::disallowed_methods, reason = "/proc and cgroup files never block")]
 
@@ -7,36 +7,36 @@ use std::{
     os::unix::fs::FileExt,
 };
 
-/// The counter that the kernel keeps, and what it was when it was last read.
+/// The kernel's counter, and the value that was last read.
 pub(super) struct OomKills {
     file: Option<File>,
-    seen: u64,
+    last: u64,
 }
 
 impl OomKills {
-    /// Counts from now on. Where no counter can be read, nothing is ever counted.
+    /// Starts counting. Without a readable counter, no kill is ever detected.
     pub(super) fn start() -> Self {
         let groups = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let file = candidates(&groups).iter().find_map(|path| {
             let file = File::open(path).ok()?;
             count(&file).is_some().then_some(file)
         });
-        let seen = file.as_ref().and_then(count).unwrap_or(0);
-        Self { file, seen }
+        let last = file.as_ref().and_then(count).unwrap_or(0);
+        Self { file, last }
     }
 
-    /// Whether there were any since the last time.
+    /// Whether the counter has grown since the last call.
     pub(super) fn any_new(&mut self) -> bool {
-        let now = self.file.as_ref().and_then(count).unwrap_or(self.seen);
-        now > std::mem::replace(&mut self.seen, now)
+        let now = self.file.as_ref().and_then(count).unwrap_or(self.last);
+        now > std::mem::replace(&mut self.last, now)
     }
 }
 
-/// The files that may hold the counter, in a container and outside of one.
+/// The files that may contain the counter, inside and outside of a container.
 fn candidates(groups: &str) -> Vec<String> {
     let mut found = Vec::new();
     for line in groups.lines() {
-        // The number of the hierarchy, its controllers, our group in it.
+        // The hierarchy's number, its controllers, and this process's group in it.
         let mut fields = line.splitn(3, ':');
         let (Some(number), Some(controllers), Some(group)) = (fields.next(), fields.next(), fields.next())
         else {
@@ -54,7 +54,7 @@ fn candidates(groups: &str) -> Vec<String> {
     found
 }
 
-/// Both versions of cgroups write `oom_kill N` on a line of its own.
+/// Both versions of cgroups have a line `oom_kill N`.
 fn count(file: &File) -> Option<u64> {
     let mut text = [0; 1024];
     let length = file.read_at(&mut text, 0).ok()?;
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_counter_is_where_either_version_of_cgroups_has_it() {
+    fn the_counter_is_found_with_both_versions_of_cgroups() {
         assert_eq!(candidates("0::/\n"), ["/sys/fs/cgroup/memory.events", "/sys/fs/cgroup/memory.events"]);
         let old = candidates("9:name=systemd:/\n4:cpu,memory:/docker/abc\n0::/\n");
         assert_eq!(old[0], "/sys/fs/cgroup/memory/docker/abc/memory.oom_control");
@@ -81,7 +81,7 @@ mod tests {
     fn only_new_kills_are_counted() {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(b"low 0\noom 3\noom_kill 2\noom_group_kill 1\n").unwrap();
-        let mut kills = OomKills { file: Some(file.try_clone().unwrap()), seen: 2 };
+        let mut kills = OomKills { file: Some(file.try_clone().unwrap()), last: 2 };
         assert!(!kills.any_new());
         file.write_all_at(b"low 0\noom 5\noom_kill 4\noom_group_kill 1\n", 0).unwrap();
         assert!(kills.any_new() && !kills.any_new());

@@ -1,7 +1,6 @@
-//! Everything that PID 1 owes to its children and to the server: taking signals, one reaper, a stub per step, the
-//! handover, and staying as init.
-//!
-//! [`take_over`] comes first in main, [`handover()`] or [`supervise()`] last; what runs in between is a tree of processes each.
+//! Implements the duties of PID 1 to its children and to the server: reading signals, reaping, a stub per step, the
+//! handover, and staying as init. [`take_over`] comes first in main, [`handover()`] or [`supervise()`] last; every
+//! program in between runs as a process tree.
 
 mod arguments;
 mod capture;

@@ -1,7 +1,6 @@
-//! Which file a program's name means, and its exec, as shells and every other init have it.
-//!
-//! The C libraries differ in what they make of a script without an interpreter's line, and their search allocates or
-//! not as they like; this is the same everywhere, and its exec is async-signal-safe.
+//! Finds the file that a program's name refers to, and executes it, with the rules of shells and other inits. The C
+//! libraries differ in their handling of a script without an interpreter line, and their search may allocate. This
+//! code behaves the same everywhere, and its exec is async-signal-safe.
 
 use std::{
     ffi::{CStr, CString, OsStr, c_char, c_int},
@@ -13,17 +12,17 @@ use std::{
 use super::{arguments::c_strings, environment};
 use crate::files;
 
-/// Where programs are looked for if PATH is not set.
+/// The search path if PATH is not set.
 const DEFAULT_PATH: &[u8] = b"/usr/local/bin:/bin:/usr/bin";
 const SHELL: &CStr = c"/bin/sh";
-/// A text has no byte of zero in so many first bytes.
-const LOOKED_AT: u64 = 256;
+/// A file is a text if its first bytes, up to this number, contain no NUL.
+const TEXT_PROBE_BYTES: u64 = 256;
 
-/// The files that a name may mean, in the order in which they are tried.
+/// The files that a name may refer to, in the order of the search.
 pub(super) struct Program(Vec<CString>);
 
 impl Program {
-    /// A name without a slash is looked for in PATH.
+    /// A name without a slash is searched in PATH.
     pub(super) fn named(name: &CStr) -> Self {
         let name = name.to_bytes();
         if name.is_empty() || name.contains(&b'/') {
@@ -37,7 +36,7 @@ impl Program {
         Self(path.split(|byte| *byte == b':').filter_map(|folder| file(folder).ok()).collect())
     }
 
-    /// Returns only what went wrong, as an error's number. Both arrays end with a null pointer.
+    /// Returns only the error number. Both arrays must end with a null pointer.
     pub(super) fn exec(&self, argv: &[*const c_char], environment: &[*const c_char]) -> c_int {
         let mut denied = false;
         for file in &self.0 {
@@ -55,7 +54,7 @@ impl Program {
         if denied { libc::EACCES } else { libc::ENOENT }
     }
 
-    /// What to run instead where the kernel knows no format for the file (ENOEXEC): the shell, if it is a text.
+    /// The shell command to run if the kernel does not know the file's format (ENOEXEC) and the file is a text.
     pub(super) fn as_script(&self, argv: &[CString]) -> Option<Vec<CString>> {
         let script = self
             .0
@@ -68,14 +67,14 @@ impl Program {
     }
 }
 
-/// Asking is quick; an exec that fails has made and thrown away an address space.
+/// This check is fast; a failing exec creates and discards an address space.
 fn is_absent(file: &CStr) -> bool {
-    // SAFETY: the name ends with a zero; nothing is changed.
-    let there = unsafe { libc::access(file.as_ptr(), libc::F_OK) } == 0;
-    !there && matches!(io::Error::last_os_error().raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR))
+    // SAFETY: the name ends with a NUL; nothing is changed.
+    let exists = unsafe { libc::access(file.as_ptr(), libc::F_OK) } == 0;
+    !exists && matches!(io::Error::last_os_error().raw_os_error(), Some(libc::ENOENT | libc::ENOTDIR))
 }
 
 fn is_script(file: &Path) -> bool {
     files::metadata_now(file).is_ok_and(|found| found.permissions().mode() & 0o111 != 0)
-        && files::beginning_now(file, LOOKED_AT).is_ok_and(|beginning| !beginning.contains(&0))
+        && files::beginning_now(file, TEXT_PROBE_BYTES).is_ok_and(|beginning| !beginning.contains(&0))
 }

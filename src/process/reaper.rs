@@ -1,7 +1,6 @@
-//! The one reaper: it alone collects exit statuses, and hands each to the tree whose stub it was.
-//!
-//! A child that is no stub is an orphan and is simply collected. When a stub is killed, its tree becomes ours: TERM,
-//! grace, KILL, as the stub would have done.
+//! The only reaper: collects every exit status, and passes a stub's to its tree. A child that is not a stub is an
+//! orphan, and its status is discarded. When a stub is killed, this process ends its tree as the stub would have:
+//! TERM, grace, KILL.
 
 use std::{
     cell::{OnceCell, RefCell},
@@ -34,7 +33,8 @@ use super::{
     stub_report::{MainState, REPORT_BYTES, StubReport},
 };
 
-/// A program may stop its stub again and again; other tasks run in between.
+/// The number of stopped stubs handled at once: a program may stop its stub repeatedly, and other tasks must run in
+/// between.
 const MOST_STOPS: usize = 8;
 
 pub(super) type ReportReceiver = watch::Receiver<Option<StubReport>>;
@@ -45,26 +45,26 @@ pub(crate) struct Processes(Rc<ReaperState>);
 
 struct ReaperState {
     stubs: RefCell<HashMap<i32, RunningStub>>,
-    /// Children from before us, which are left alone.
+    /// Children that existed before this process's program; they are never ended.
     strangers: Vec<i32>,
-    /// A child was collected.
+    /// A child was reaped.
     reaped: Notify,
     shutdown: Shutdown,
     oom_kills: OnceCell<RefCell<OomKills>>,
 }
 
-/// A stub that runs, or is dead and not collected yet: its id cannot be another process's.
+/// A stub that runs, or is dead and not reaped yet: its id cannot belong to another process.
 struct RunningStub {
     status: File,
-    /// Its program stays beside the server.
+    /// Its program keeps running next to the server.
     stays: bool,
     grace: Duration,
     report: watch::Sender<Option<StubReport>>,
 }
 
 impl Processes {
-    /// Starts the reaper; nothing that arrived since [`super::take_over`] is lost. From the first signal that asks us
-    /// to end, everything has to be done within the budget.
+    /// Starts the reaper; no signal since [`super::take_over`] is lost. After the first signal that requests the end,
+    /// all work must finish within the budget.
     pub(crate) fn start(inherited: &Inherited, budget: Duration) -> io::Result<(Self, Signals)> {
         if !inherited.is_pid_1 {
             dispositions::ignore_library_signals();
@@ -86,12 +86,12 @@ impl Processes {
         Ok((processes, signals))
     }
 
-    /// The time limit of the shutdown, which begins with the first signal that asks us to end.
+    /// The time limit of the shutdown, which starts with the first signal that requests the end.
     pub(crate) fn shutdown(&self) -> &Shutdown {
         &self.0.shutdown
     }
 
-    /// Kills every tree without its grace, but for what stays.
+    /// Kills every tree without a grace, except for background programs.
     pub(crate) fn kill(&self) {
         self.kill_trees(|stub| !stub.stays);
     }
@@ -102,7 +102,7 @@ impl Processes {
         }
     }
 
-    /// Starts a stub; its report arrives once its whole tree is gone. The file is the status pipe's reading end.
+    /// Starts a stub; its report arrives once its tree is gone. The file is the status pipe's reading end.
     pub(super) fn start_tree(
         &self,
         child: &Child,
@@ -111,20 +111,21 @@ impl Processes {
     ) -> io::Result<(i32, ReportReceiver, File)> {
         self.0.oom_kills.get_or_init(|| RefCell::new(OomKills::start()));
         let (status, child_status) =
-            pipe2(OFlag::O_CLOEXEC).map_err(|error| named("cannot make a pipe", &error.into()))?;
+            pipe2(OFlag::O_CLOEXEC).map_err(|error| named("cannot create a pipe", &error.into()))?;
         fcntl(&status, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
         let status = File::from(status);
         let second = status.try_clone()?;
         let pid = start_stub(child, output, &child_status, death)?;
         let (report, receiver) = watch::channel(None);
-        let stays = matches!(output, Output::Ours);
+        let stays = matches!(output, Output::Inherited);
         let stub = RunningStub { status, stays, grace: child.grace, report };
         self.0.stubs.borrow_mut().insert(pid, stub);
         Ok((pid, receiver, second))
     }
 
-    /// Ends every process below us within the shutdown's time (TERM, grace, KILL), but for what stays if `some_stay`.
-    /// False if one is left that cannot be killed; else `waitpid(-1)` has said ECHILD, or would without what stays.
+    /// Ends every process below this one within the shutdown's time (TERM, grace, KILL), except for background
+    /// programs if `some_stay`. Returns false if a process cannot be killed. Otherwise `waitpid(-1)` has returned
+    /// ECHILD, or would without background programs.
     pub(crate) async fn finish(&self, some_stay: bool) -> bool {
         let staying: Vec<i32> = if some_stay { self.staying() } else { Vec::new() };
         let stubs: Vec<i32> = self.0.stubs.borrow().keys().copied().collect();
@@ -139,7 +140,7 @@ impl Processes {
         self.0.stubs.borrow().iter().filter(|(_, stub)| stub.stays).map(|(pid, _)| *pid).collect()
     }
 
-    /// Our children, but for strangers and these.
+    /// This process's children, except for strangers and these.
     fn left_but(&self, spared: &[i32]) -> Vec<i32> {
         if !descendants::have_children() {
             return Vec::new();
@@ -149,14 +150,14 @@ impl Processes {
         left
     }
 
-    /// Tells a stub, unless it was collected: its id may be another process's by now.
+    /// Signals a stub, unless it was reaped: its id may belong to another process now.
     pub(super) fn send_signal(&self, stub: i32, signal: i32) {
         if self.0.stubs.borrow().contains_key(&stub) {
             send_to_stub(stub, signal);
         }
     }
 
-    /// For a stub that does not do its work; [`Processes::reap`] then ends its tree.
+    /// Kills a stub that does not work; [`Processes::reap`] then ends its tree.
     pub(super) fn kill_stub(&self, stub: i32) {
         if let Some(running) = self.0.stubs.borrow_mut().get_mut(&stub) {
             running.grace = Duration::ZERO;
@@ -164,13 +165,12 @@ impl Processes {
         }
     }
 
-    /// Whether the kernel has killed a process for want of memory since this was last asked.
+    /// Whether the kernel has killed a process because memory was exhausted since the last call.
     pub(super) fn ran_out_of_memory(&self) -> bool {
         self.0.oom_kills.get().is_some_and(|kills| kills.borrow_mut().any_new())
     }
 
-    /// Collects the dead until there are none, and continues stubs that were stopped: nothing else would be able to
-    /// end their trees.
+    /// Reaps all dead children, and continues stopped stubs: only a running stub ends its tree.
     fn reap(&self) {
         let mut stops = 0;
         loop {
@@ -184,7 +184,7 @@ impl Processes {
                 self.send_signal(pid, libc::SIGCONT);
                 stops += 1;
                 if stops == MOST_STOPS {
-                    // Its continuation is announced by another SIGCHLD.
+                    // Another SIGCHLD announces that it has been continued.
                     return;
                 }
                 continue;
@@ -199,7 +199,7 @@ impl Processes {
 
     fn stub_ended(&self, mut stub: RunningStub, status: i32) {
         let mut bytes = Vec::with_capacity(REPORT_BYTES);
-        // At most one report: whoever else holds the pipe's other end would make us wait for more.
+        // Reads at most one report: another process with the pipe's other end could delay the end of the stream.
         let _ = (&mut stub.status).take(REPORT_BYTES as u64).read_to_end(&mut bytes);
         let report = StubReport::from_bytes(&bytes);
         if let Some(report) = report
@@ -208,7 +208,7 @@ impl Processes {
             stub.report.send_replace(Some(report));
             return;
         }
-        // The stub was killed, or gave up after the grace: its tree is ours.
+        // The stub was killed, or gave up after the grace, so this process must end its tree.
         let processes = self.clone();
         let grace = if report.is_some() { Duration::ZERO } else { stub.grace };
         tokio::task::spawn_local(async move {
@@ -226,13 +226,13 @@ impl Processes {
         self.left_but(&stubs)
     }
 
-    /// Ends these of our children and everything below them.
+    /// Ends these children and everything below them.
     async fn end(&self, escalation: Escalation, children: impl Fn() -> Vec<i32>) -> StubReport {
         let orphans = self.orphans();
         let first = descendants::below(children().into_iter().filter(|pid| orphans.contains(pid)).collect());
         let mut report = StubReport::of(MainState::Exited(0));
-        report.leftovers = first.iter().filter(|pid| descendants::is_alive(**pid)).count();
-        escalation::ask(&first, libc::SIGTERM);
+        report.left_behind = first.iter().filter(|pid| descendants::is_alive(**pid)).count();
+        escalation::send(&first, libc::SIGTERM);
         loop {
             let left = children();
             if left.is_empty() {
@@ -240,7 +240,7 @@ impl Processes {
             }
             match escalation.stage() {
                 Stage::Grace(_) => {}
-                // A stub that is killed leaves its tree to us, and the next round finds it.
+                // The children of a killed stub become children of this process, and the next round finds them.
                 Stage::Kill => report.killed |= escalation::kill(&descendants::below(left)),
                 Stage::GiveUp => {
                     report.survivors = true;
@@ -252,7 +252,7 @@ impl Processes {
     }
 }
 
-/// A stub that was stopped is continued: it has work to do.
+/// Continues a stub that was stopped, so that it can work.
 fn send_to_stub(stub: i32, signal: i32) {
     signals::send(stub, signal);
     signals::send(stub, libc::SIGCONT);

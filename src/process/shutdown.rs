@@ -1,5 +1,5 @@
-//! The one time limit of a shutdown: the first signal that asks us to end starts it, and everything that follows shares
-//! it.
+//! Defines the time limit of a shutdown: the first signal that requests the end starts it, and everything afterwards
+//! shares it.
 
 use std::time::Duration;
 
@@ -7,12 +7,12 @@ use tokio::{sync::watch, time::sleep_until};
 
 use crate::deadline::Deadline;
 
-/// What a second signal leaves of the time.
+/// The remaining time after a second signal.
 const SHORTENED: Duration = Duration::from_secs(2);
-/// The last part of the time is for our own work: by then every child has been killed.
+/// The last part of the time, for this process's own work: every child has been killed by then.
 const RESERVE: Duration = Duration::from_secs(1);
 
-/// The time that a shutdown may take, and its deadline once it has begun.
+/// The time limit of a shutdown, and its deadline once it has started.
 pub(crate) struct Shutdown {
     budget: Duration,
     deadline: watch::Sender<Option<Deadline>>,
@@ -23,17 +23,17 @@ impl Shutdown {
         Self { budget, deadline: watch::Sender::new(None) }
     }
 
-    /// The deadline for all that is left to do. Before a signal arrives, the budget is counted from now.
+    /// The deadline of all remaining work. Before a signal arrives, the budget counts from now.
     pub(crate) fn deadline(&self) -> Deadline {
         self.deadline.borrow().unwrap_or_else(|| Deadline::after(self.budget))
     }
 
     /// Whether a signal has arrived.
-    pub(crate) fn has_begun(&self) -> bool {
+    pub(crate) fn has_started(&self) -> bool {
         self.deadline.borrow().is_some()
     }
 
-    /// The first signal starts the budget; a later one shortens what is left of it.
+    /// The first signal starts the budget; a later one shortens the remaining time.
     pub(super) fn signal_arrived(&self) {
         self.deadline.send_modify(|deadline| {
             *deadline = Some(match *deadline {
@@ -43,7 +43,7 @@ impl Shutdown {
         });
     }
 
-    /// How long children may take that are asked to end now.
+    /// The grace of children that are ended now.
     pub(super) fn grace(&self) -> Duration {
         self.deadline().left().saturating_sub(self.reserve())
     }
@@ -83,7 +83,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn everything_after_the_first_signal_shares_one_deadline() {
         let shutdown = Shutdown::with_budget(BUDGET);
-        assert!(!shutdown.has_begun());
+        assert!(!shutdown.has_started());
         shutdown.signal_arrived();
         tokio::time::advance(Duration::from_secs(3)).await;
         assert_eq!(shutdown.deadline().left(), Duration::from_secs(5));
@@ -105,7 +105,7 @@ mod tests {
             () = second => {}
         }
         assert_eq!(started.elapsed(), Duration::from_secs(4));
-        // A third one gives nothing back.
+        // A third signal does not extend the time.
         shutdown.signal_arrived();
         assert_eq!(shutdown.deadline().left(), Duration::from_secs(1));
     }

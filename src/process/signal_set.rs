@@ -1,17 +1,17 @@
-//! Sets of signals, all 64 of them, as the kernel numbers them.
+//! Sets of all 64 signals, with the kernel's numbers.
 
 /// The highest signal number.
 pub(crate) const LAST: i32 = 64;
 
-/// A set of signals: bit n-1 stands for signal n.
+/// A set of signals: bit n-1 represents signal n.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub(crate) struct SignalSet(pub(crate) u64);
 
 impl SignalSet {
     pub(crate) const NONE: Self = Self(0);
-    /// Including KILL and STOP, which the kernel leaves out by itself.
+    /// Includes KILL and STOP, which the kernel ignores in masks.
     pub(crate) const ALL: Self = Self(u64::MAX);
-    /// What does not end a process by default, and KILL, which cannot be received.
+    /// Signals whose default action does not end a process, and KILL, which cannot be received.
     pub(crate) const HARMLESS: Self = Self::of(&[
         libc::SIGCHLD,
         libc::SIGCONT,
@@ -23,9 +23,9 @@ impl SignalSet {
         libc::SIGTTOU,
         libc::SIGKILL,
     ]);
-    /// What a C library (glibc or musl) may keep to itself and leave unblocked in its threads.
+    /// Signals that a C library (glibc or musl) uses internally and leaves unblocked in its threads.
     pub(crate) const LIBRARY: Self = Self::of(&[32, 33, 34]);
-    /// What always asks us to end.
+    /// Signals that always request the end.
     pub(crate) const ENDING: Self = Self::of(&[libc::SIGTERM, libc::SIGINT, libc::SIGQUIT, libc::SIGHUP]);
 
     pub(crate) const fn of(signals: &[i32]) -> Self {
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_set_holds_exactly_what_was_put_into_it() {
+    fn a_set_contains_exactly_the_given_signals() {
         let mut set = SignalSet::of(&[1, 15, 64]);
         set.insert(33);
         assert_eq!(set.iter().collect::<Vec<_>>(), [1, 15, 33, 64]);

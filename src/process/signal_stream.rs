@@ -1,4 +1,4 @@
-//! Signals as they arrive while the runtime runs: a child's end for the reaper, what asks us to end for the engine.
+//! Reads signals while the runtime runs: a child's end is passed to the reaper, a request to end to the engine.
 
 use std::{
     fs::File,
@@ -16,10 +16,10 @@ use super::{
     signals::{self, SignalSet},
 };
 
-/// So many signals are read before other tasks run: real-time signals queue up.
+/// The number of signals read before other tasks run, because real-time signals queue up.
 const BATCH: usize = 32;
 
-/// The signals that ask us to end, as they arrive.
+/// The signals that request the end, in the order of arrival.
 pub(crate) struct Signals(mpsc::UnboundedReceiver<i32>);
 
 impl Signals {
@@ -30,14 +30,14 @@ impl Signals {
         }
     }
 
-    /// One that has arrived already.
+    /// A signal that has already arrived.
     pub(crate) fn arrived(&mut self) -> Option<i32> {
         self.0.try_recv().ok()
     }
 }
 
-/// Starts to read signals; nothing that arrived since they were blocked is lost. `on_child` is called when at least
-/// one child has ended or stopped, `on_ending` with each signal that asks us to end.
+/// Starts reading signals; none that arrived since they were blocked is lost. `on_child` is called when at least one
+/// child has ended or stopped, `on_ending` with each signal that requests the end.
 pub(super) fn listen(
     ending: FatalSignals,
     on_child: impl Fn() + 'static,
@@ -45,7 +45,7 @@ pub(super) fn listen(
 ) -> io::Result<Signals> {
     let awaited = ending.all().or(SignalSet::of(&[libc::SIGCHLD]));
     let arrivals = File::from(signals::descriptor(awaited)?);
-    // SAFETY: the file owns its descriptor, and nobody replaces it.
+    // SAFETY: the file owns its descriptor, and no other code replaces it.
     let arrivals = unsafe { AsyncFd::register_with_interest(arrivals, Interest::READABLE)? };
     let (sender, receiver) = mpsc::unbounded_channel();
     tokio::task::spawn_local(async move {
@@ -61,7 +61,7 @@ pub(super) fn listen(
                     on_child();
                 } else if ending.contains(signal, code) {
                     on_ending();
-                    // Nobody listens once the start-up is over; the handover examines what is pending itself.
+                    // After the start-up, the receiver is gone; the handover reads pending signals itself.
                     let _ = sender.send(signal);
                 }
             }
@@ -79,7 +79,7 @@ fn read_signal(mut arrivals: &File) -> io::Result<(i32, i32)> {
     if arrivals.read(&mut info)? != INFO_BYTES {
         return Err(io::ErrorKind::WouldBlock.into());
     }
-    // The number, an errno and the code are the first fields.
+    // The first fields are the number, an errno and the code.
     let field = |at: usize| i32::from_ne_bytes([info[at], info[at + 1], info[at + 2], info[at + 3]]);
     Ok((field(0), field(8)))
 }

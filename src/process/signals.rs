@@ -1,7 +1,5 @@
-//! Signal sets, masks, dispositions and pending signals, exactly as the kernel keeps them.
-//!
-//! The C libraries hide signals 32 to 34 from their callers, and nix knows no real-time signals, but the server
-//! must get all 64 back as they were: these are the bare system calls.
+//! Signal masks, dispositions and pending signals, with bare system calls. The C libraries hide signals 32 to 34 from
+//! their callers, and nix does not support real-time signals, but the server must get all 64 back unchanged.
 
 use std::{io, mem, ptr, time::Duration};
 
@@ -10,7 +8,7 @@ pub(crate) use super::signal_set::{LAST, SignalSet};
 /// The size of the kernel's signal set in bytes.
 const SET_BYTES: usize = size_of::<u64>();
 
-/// Replaces the calling thread's blocked signals and returns what they were.
+/// Replaces the calling thread's blocked signals and returns the previous ones.
 pub(crate) fn swap_mask(set: SignalSet) -> SignalSet {
     let mut old = SignalSet::NONE;
     // SAFETY: both pointers are to sets of the size named; the call cannot fail with valid arguments.
@@ -26,7 +24,7 @@ pub(crate) fn swap_mask(set: SignalSet) -> SignalSet {
     old
 }
 
-/// What is blocked in the calling thread.
+/// The signals that are blocked in the calling thread.
 pub(crate) fn mask() -> SignalSet {
     let mut now = SignalSet::NONE;
     // SAFETY: as above; without a new set the call only reads.
@@ -42,7 +40,7 @@ pub(crate) fn mask() -> SignalSet {
     now
 }
 
-/// What has arrived and is blocked.
+/// The signals that are blocked and have arrived.
 pub(crate) fn pending() -> SignalSet {
     let mut set = SignalSet::NONE;
     // SAFETY: the pointer is to a set of the size named.
@@ -50,8 +48,8 @@ pub(crate) fn pending() -> SignalSet {
     set
 }
 
-/// The kernel's `struct sigaction`, whose first word is the handler on every architecture; the rest is zero for
-/// the two dispositions that we set.
+/// The kernel's `struct sigaction`, whose first word is the handler on every architecture; the rest is zero for the
+/// two dispositions used here.
 #[repr(C)]
 #[derive(Default)]
 struct Action {
@@ -79,7 +77,7 @@ pub(crate) fn set_ignored(signal: i32) {
 /// Async-signal-safe: children call it between fork and exec.
 fn set_disposition(signal: i32, handler: libc::sighandler_t) {
     let action = Action { handler, rest: [0; 7] };
-    // SAFETY: as above. KILL and STOP are refused, which is right.
+    // SAFETY: as above. The kernel refuses KILL and STOP, as intended.
     unsafe {
         libc::syscall(
             libc::SYS_rt_sigaction,
@@ -91,11 +89,11 @@ fn set_disposition(signal: i32, handler: libc::sighandler_t) {
     }
 }
 
-/// A signal with all that the kernel says about it (`siginfo_t`).
+/// A signal with all its kernel data (`siginfo_t`).
 #[derive(Clone, Copy)]
 pub(crate) struct Info(libc::siginfo_t);
 
-// SAFETY: its pointers are data of whoever sent the signal; nothing here follows them.
+// SAFETY: its pointers are data of the signal's sender; no code here follows them.
 unsafe impl Send for Info {}
 
 impl Info {
@@ -107,12 +105,12 @@ impl Info {
         self.0.si_code
     }
 
-    /// Whether a process sent it, rather than the kernel.
+    /// Whether a process sent it, and not the kernel.
     pub(crate) fn was_sent(&self) -> bool {
         self.0.si_code <= libc::SI_USER
     }
 
-    /// The process that sent it; None where that stands outside of our PID namespace.
+    /// The process that sent it; None if that is outside of this PID namespace.
     pub(crate) fn sender(&self) -> Option<u32> {
         if !self.was_sent() {
             return None;
@@ -121,10 +119,11 @@ impl Info {
         u32::try_from(unsafe { self.0.si_pid() }).ok().filter(|pid| *pid != 0)
     }
 
-    /// Makes it pending again for this process, or for this thread if it was the thread's, sender and all.
+    /// Makes the signal pending again with its original data, for this process, or for this thread if it was directed
+    /// at the thread.
     pub(crate) fn put_back(&self) {
         let (pid, info) = (std::process::id(), &raw const self.0);
-        // SAFETY: a process may queue any signal to itself; the pointer is to a whole siginfo.
+        // SAFETY: a process may queue any signal to itself; the pointer is to a complete siginfo.
         unsafe {
             if self.0.si_code == libc::SI_TKILL {
                 let thread = libc::syscall(libc::SYS_gettid);
@@ -136,23 +135,23 @@ impl Info {
     }
 }
 
-/// Takes the next signal of `set`, all of which must be blocked. Waits for it without end, or up to `patience`;
+/// Reads the next signal of `set`, all of which must be blocked. Waits without a limit, or up to `limit`. Returns
 /// None when the time is over or a stop and continuation interrupted the wait.
-pub(crate) fn take(set: SignalSet, patience: Option<Duration>) -> Option<Info> {
-    // SAFETY: a siginfo is plain numbers, for which zero is valid.
+pub(crate) fn take(set: SignalSet, limit: Option<Duration>) -> Option<Info> {
+    // SAFETY: a siginfo consists of plain numbers, for which zero is valid.
     let mut info: libc::siginfo_t = unsafe { mem::zeroed() };
-    let patience = patience.map(nix::sys::time::TimeSpec::from_duration);
-    let timeout = patience.as_ref().map_or(ptr::null(), |patience| ptr::from_ref(patience.as_ref()));
+    let limit = limit.map(nix::sys::time::TimeSpec::from_duration);
+    let timeout = limit.as_ref().map_or(ptr::null(), |limit| ptr::from_ref(limit.as_ref()));
     // SAFETY: all pointers are to live values of the types that the call expects.
-    let taken = unsafe {
+    let signal = unsafe {
         libc::syscall(libc::SYS_rt_sigtimedwait, &raw const set.0, &raw mut info, timeout, SET_BYTES)
     };
-    (taken > 0).then_some(Info(info))
+    (signal > 0).then_some(Info(info))
 }
 
-/// Tells one process. One that is gone, or not ours to signal, is nothing that the caller could change.
+/// Signals one process. A failure is ignored, because the process is gone or not accessible.
 pub(crate) fn send(pid: i32, signal: i32) -> bool {
-    // SAFETY: callers pass the id of a process that we started, never 0 or -1; a group is named on purpose.
+    // SAFETY: callers pass the id of a process that this program started, never 0 or -1; a group is named on purpose.
     unsafe { libc::kill(pid, signal) == 0 }
 }
 
@@ -162,6 +161,6 @@ pub(crate) fn descriptor(set: SignalSet) -> io::Result<std::os::fd::OwnedFd> {
     // SAFETY: the pointer is to a set of the size named.
     let raw = unsafe { libc::syscall(libc::SYS_signalfd4, -1, &raw const set.0, SET_BYTES, flags) };
     let raw = i32::try_from(raw).ok().filter(|raw| *raw >= 0).ok_or_else(io::Error::last_os_error)?;
-    // SAFETY: the kernel has just made it for us.
+    // SAFETY: the kernel has just created the descriptor for this call.
     Ok(unsafe { std::os::fd::FromRawFd::from_raw_fd(raw) })
 }

@@ -18,39 +18,39 @@ use super::{
     stub_protocol::{KILL_TREE, STAY, STEP},
 };
 
-/// What to run as a step.
+/// The program of a step.
 pub(crate) struct Child {
     pub(crate) argv: Vec<String>,
-    /// Added to our own environment.
+    /// Added to this process's environment.
     pub(crate) env: Vec<(String, String)>,
     pub(crate) cwd: Option<PathBuf>,
-    /// Between TERM and KILL.
+    /// The time between TERM and KILL.
     pub(crate) grace: Duration,
 }
 
-/// Where a step's output goes.
+/// The destination of a step's output.
 #[derive(Clone, Copy)]
 pub(super) enum Output<'a> {
     Pipes {
-        /// Nothing to read if absent.
+        /// None for an empty input.
         input: Option<&'a OwnedFd>,
         out: &'a OwnedFd,
         err: &'a OwnedFd,
     },
-    /// To our own streams, for as long as it stays.
-    Ours,
+    /// This process's own streams, for a background program.
+    Inherited,
 }
 
-/// What a stub does when we end.
+/// What a stub does when Portcullis ends.
 #[derive(Clone, Copy)]
 pub(super) enum ParentDeath {
-    /// TERM to its tree, grace, KILL.
+    /// Sends TERM to its tree, and KILL after the grace.
     Term,
-    /// KILL to its tree, at once.
+    /// Sends KILL to its tree immediately.
     Kill,
 }
 
-/// Returns the stub's id. `status` is for the stub's report. An error says which thing was missing.
+/// Returns the stub's id. `status` is for the stub's report. An error names what was missing.
 pub(super) fn start_stub(
     child: &Child,
     output: Output<'_>,
@@ -62,7 +62,7 @@ pub(super) fn start_stub(
     let nothing = OwnedFd::from(nothing.map_err(|error| named("cannot open /dev/null", &error))?);
     let (word, input, out, err) = match output {
         Output::Pipes { input, out, err } => (STEP, input, out.as_raw_fd(), err.as_raw_fd()),
-        Output::Ours => (STAY, None, libc::STDOUT_FILENO, libc::STDERR_FILENO),
+        Output::Inherited => (STAY, None, libc::STDOUT_FILENO, libc::STDERR_FILENO),
     };
     let cwd = child.cwd.clone().map(PathBuf::into_os_string).unwrap_or_default();
     let mut argv: Vec<OsString> = vec![
@@ -79,7 +79,7 @@ pub(super) fn start_stub(
         programs: &[c"/proc/self/exe", recorded_program()],
         environment: &with(&child.env)?,
         stdio: [input.unwrap_or(&nothing).as_raw_fd(), out, err],
-        kept: status.as_raw_fd(),
+        status_fd: status.as_raw_fd(),
         parent_death: match death {
             ParentDeath::Term => libc::SIGTERM,
             ParentDeath::Kill => KILL_TREE,
@@ -89,7 +89,7 @@ pub(super) fn start_stub(
         argv: &c_strings(argv)?,
         stub: Some(&stub),
         cwd: None,
-        // Without a terminal, nothing in the tree can be stopped by one, or wait for an answer from it.
+        // Without a terminal, no process of the tree can be stopped by one, or wait for its input.
         place: SessionPlacement::Session,
         mask: SignalSet::ALL,
         ignored: SignalSet::NONE,
@@ -101,14 +101,14 @@ pub(super) fn start_stub(
     launched.map_err(|not| named("cannot execute portcullis itself", &not.source))
 }
 
-/// An error that names what it is about: the program is not to blame.
+/// An error that names its subject, because the step's program is not its cause.
 pub(super) fn named(what: &str, error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{what}: {}", error_words(error)))
 }
 
-/// The path by which the kernel started us, for where /proc is missing.
+/// The path by which the kernel started this program, in case /proc is missing.
 fn recorded_program() -> &'static CStr {
-    // SAFETY: the kernel's own record, which lives as long as the process; 0 where there is none.
+    // SAFETY: the kernel's own record, which lives as long as the process; 0 if it is missing.
     unsafe {
         let path = libc::getauxval(libc::AT_EXECFN);
         if path == 0 { c"" } else { CStr::from_ptr(path as *const libc::c_char) }

@@ -1,8 +1,8 @@
-//! The stub of a step: a subreaper below which the step's whole tree runs, so that ECHILD proves it gone.
-//!
-//! Given `__step GRACE_MS STATUS_FD PARENT CWD -- ARGV` with every signal blocked, it starts ARGV, passes TERM,
-//! INT, QUIT and HUP on to everything below, kills what is left after the grace, and writes one [`StubReport`]. With
-//! `__stay` in place of `__step`, it writes one more as soon as ARGV runs, which may stay beside the server.
+//! Runs the stub of a step: a subreaper above the step's whole tree, so that ECHILD proves the tree gone. With the
+//! arguments `__step GRACE_MS STATUS_FD PARENT CWD -- ARGV` and every signal blocked, it starts ARGV, forwards TERM,
+//! INT, QUIT and HUP to all descendants, kills those left after the grace, and writes one [`StubReport`]. With
+//! `__stay` instead of `__step`, it also writes a report as soon as ARGV runs; ARGV may then keep running next to the
+//! server.
 
 use std::{
     ffi::{CString, OsStr, OsString},
@@ -21,11 +21,10 @@ use super::{
     stub_report::{MainState, StubReport},
 };
 
-/// The stub's own failure; the report says the rest, and without one nothing counts as the program's code.
+/// The exit code of a failed stub. Only a report counts as the program's result, never this code.
 const STUB_FAILED: u8 = 70;
 
-/// If argv says this process is the stub of a step, run it and return its exit code. Called by main before
-/// anything else is parsed.
+/// Runs the stub and returns its exit code, if argv starts one. Called by main before anything else is parsed.
 pub(crate) fn stub_main(args: &[OsString]) -> Option<u8> {
     let word = args.get(1)?;
     if word != STEP && word != STAY {
@@ -54,13 +53,13 @@ impl Step {
             return None;
         }
         let status = number(status)?;
-        // SAFETY: asks for a flag and sets one: the step's own processes must not hold the descriptor.
+        // SAFETY: reads a flag and sets one: the step's own processes must not inherit the descriptor.
         if unsafe { libc::fcntl(status, libc::F_SETFD, libc::FD_CLOEXEC) } == -1 {
             return None;
         }
         Some(Self {
             grace: Duration::from_millis(number(grace)?),
-            // SAFETY: the reaper opened it for us, and nobody else here knows its number.
+            // SAFETY: the reaper opened it for this process, and no other code here uses its number.
             status: unsafe { std::fs::File::from_raw_fd(status) },
             parent: number(parent)?,
             cwd: if cwd.is_empty() { None } else { Some(CString::new(cwd.as_bytes()).ok()?) },
@@ -75,9 +74,9 @@ fn number<N: std::str::FromStr>(word: &OsStr) -> Option<N> {
 
 fn run(mut step: Step, stays: bool) -> io::Result<()> {
     signals::swap_mask(SignalSet::ALL);
-    // What arrived before our first instruction is for us, as all that comes later: a TERM would be lost.
+    // Signals that arrived before this process's first instruction belong to it: otherwise a TERM would be lost.
     dispositions::pending().iter().for_each(signals::Info::put_back);
-    // Where that is refused, what leaves the tree is ended by our parent, at the end of the start-up.
+    // If this is refused, processes that leave the tree are ended by the parent at the end of the start-up.
     let _ = inherited::set_subreaper(true);
     let launched = launch(&Launch {
         argv: &step.argv,
@@ -90,7 +89,7 @@ fn run(mut step: Step, stays: bool) -> io::Result<()> {
         variables: &[],
         takes_sockets: false,
     });
-    let_go_of_output();
+    release_output();
     let errno = |error: &io::Error| error.raw_os_error().unwrap_or(libc::EIO);
     let report = match launched {
         Ok(Ok(main)) => {
@@ -104,14 +103,14 @@ fn run(mut step: Step, stays: bool) -> io::Result<()> {
         Err(error) => StubReport::of(MainState::NoProcess(errno(&error))),
     };
     let written = step.status.write_all(&report.to_bytes());
-    // After the handover to supervise nobody reads how a program that stayed has ended.
+    // After the handover in supervise mode, no process reads the end of a background program.
     if stays { Ok(()) } else { written }
 }
 
-/// The streams end when the step's own processes have closed them.
-fn let_go_of_output() {
+/// Closes this process's copies, so that the streams end with the step's own processes.
+fn release_output() {
     for stream in [libc::STDOUT_FILENO, libc::STDERR_FILENO] {
-        // SAFETY: replaces our own copy by /dev/null, which the reaper gave us as standard input.
+        // SAFETY: replaces this process's copy by /dev/null, which the reaper passed as standard input.
         unsafe { libc::dup2(libc::STDIN_FILENO, stream) };
     }
 }

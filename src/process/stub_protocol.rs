@@ -1,9 +1,9 @@
-//! How a stub is controlled: by its first argument when it starts, and later by a signal from its parent.
+//! Defines how a stub is controlled: by its first argument at the start, and later by a signal from its parent.
 
 /// The first argument of a stub.
 pub(super) const STEP: &str = "__step";
-/// The same, of a program that stays beside the server.
+/// The first argument of a background program's stub.
 pub(super) const STAY: &str = "__stay";
 
-/// Has a stub kill its tree at once. Only its parent may send it.
+/// Makes a stub kill its tree immediately. Only its parent may send it.
 pub(super) const KILL_TREE: i32 = libc::SIGUSR1;

@@ -1,4 +1,4 @@
-//! What a stub reports about its tree, and how the report travels through the status pipe.
+//! Defines a stub's report about its tree, and its encoding in the status pipe.
 
 use std::{ffi::c_int, io};
 
@@ -6,32 +6,32 @@ use super::exit_reason::{ExitReason, error_words};
 use crate::failure::signal_name;
 
 const NUMBERS: usize = 5;
-/// Below the size that a pipe takes whole.
+/// Below the size that a pipe writes atomically.
 pub(super) const REPORT_BYTES: usize = NUMBERS * size_of::<i32>();
 
 /// How the tree of a step ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct StubReport {
     pub(super) main: MainState,
-    pub(super) leftovers: usize,
-    /// Some had to be killed after the grace.
+    pub(super) left_behind: usize,
+    /// Some processes had to be killed after the grace.
     pub(super) killed: bool,
-    /// Some could not be killed.
+    /// Some processes could not be killed.
     pub(super) survivors: bool,
 }
 
-/// What became of the main process.
+/// How the main process ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MainState {
     Exited(i32),
     Signalled(i32),
-    /// Not an end: a program that stays runs now.
+    /// Not an end: a background program runs now.
     Started,
-    /// The error's number.
+    /// The program could not be executed; the error number.
     NoProgram(i32),
     NoDirectory(i32),
     NoProcess(i32),
-    /// The stub ended without a report; its own status as waitpid writes it.
+    /// The stub ended without a report; its own status from waitpid.
     StubExited(c_int),
 }
 
@@ -58,7 +58,7 @@ impl MainState {
         }
     }
 
-    /// Of a status as waitpid writes it.
+    /// Decodes a status from waitpid.
     pub(super) fn of(status: c_int) -> Self {
         if libc::WIFEXITED(status) {
             Self::Exited(libc::WEXITSTATUS(status))
@@ -69,9 +69,9 @@ impl MainState {
 }
 
 impl StubReport {
-    /// Of a tree that left nothing behind.
+    /// The report of a tree without processes left over.
     pub(super) fn of(main: MainState) -> Self {
-        Self { main, leftovers: 0, killed: false, survivors: false }
+        Self { main, left_behind: 0, killed: false, survivors: false }
     }
 
     pub(super) fn to_bytes(self) -> Vec<u8> {
@@ -84,12 +84,12 @@ impl StubReport {
             MainState::NoProcess(errno) => (5, errno),
             MainState::StubExited(status) => (6, status),
         };
-        let leftovers = i32::try_from(self.leftovers).unwrap_or(i32::MAX);
-        let numbers = [kind, value, leftovers, self.killed.into(), self.survivors.into()];
+        let left_behind = i32::try_from(self.left_behind).unwrap_or(i32::MAX);
+        let numbers = [kind, value, left_behind, self.killed.into(), self.survivors.into()];
         numbers.map(i32::to_ne_bytes).concat()
     }
 
-    /// None for anything but one whole report.
+    /// None unless the bytes are exactly one complete report.
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         if bytes.len() != REPORT_BYTES {
             return None;
@@ -98,7 +98,7 @@ impl StubReport {
         for (number, bytes) in numbers.iter_mut().zip(bytes.chunks_exact(size_of::<i32>())) {
             *number = i32::from_ne_bytes(bytes.try_into().ok()?);
         }
-        let [kind, value, leftovers, killed, survivors] = numbers;
+        let [kind, value, left_behind, killed, survivors] = numbers;
         let main = match kind {
             0 => MainState::Exited(value),
             1 => MainState::Signalled(value),
@@ -109,8 +109,8 @@ impl StubReport {
             6 => MainState::StubExited(value),
             _ => return None,
         };
-        let leftovers = usize::try_from(leftovers).ok()?;
-        Some(Self { main, leftovers, killed: killed != 0, survivors: survivors != 0 })
+        let left_behind = usize::try_from(left_behind).ok()?;
+        Some(Self { main, left_behind, killed: killed != 0, survivors: survivors != 0 })
     }
 }
 
@@ -119,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_report_arrives_as_it_was_sent() {
+    fn a_report_is_received_unchanged() {
         for main in [
             MainState::Exited(5),
             MainState::Signalled(64),
@@ -129,14 +129,14 @@ mod tests {
             MainState::NoProcess(libc::EAGAIN),
             MainState::StubExited(70 << 8),
         ] {
-            let report = StubReport { main, leftovers: 3, killed: true, survivors: true };
+            let report = StubReport { main, left_behind: 3, killed: true, survivors: true };
             assert_eq!(StubReport::from_bytes(&report.to_bytes()), Some(report));
         }
         assert_eq!(StubReport::from_bytes(&[0; 8]), None);
     }
 
     #[test]
-    fn a_stub_without_a_report_never_counts_as_the_program() {
+    fn the_exit_code_of_a_stub_never_counts_as_the_programs() {
         let accepted = MainState::StubExited(70 << 8).reason().accepted("sync", &[70]);
         assert_eq!(accepted.map_err(|failure| failure.code()), Err(79));
     }

@@ -1,6 +1,5 @@
-//! Staying as init: every signal is passed on, everybody below is reaped, and the main process's code is ours.
-//!
-//! A plain loop around one system call that waits for a signal, so that an idle process never wakes up.
+//! Stays as init: forwards every signal, reaps every descendant, and returns the main process's exit code. It is a
+//! plain loop around one system call that waits for a signal, so that an idle process never wakes up.
 
 use std::time::Duration;
 
@@ -18,37 +17,37 @@ use super::{
 };
 use crate::{deadline::Deadline, failure::Failure};
 
-/// The last part of the grace, in which descendants that were waited for in vain have had TERM.
+/// The last part of the grace: descendants that are still running receive TERM.
 const LAST_CALL: Duration = Duration::from_secs(1);
-/// Descendants get so much time after TERM also where no grace is allowed.
+/// The minimum time of descendants after TERM, even without a grace.
 const SHORTEST_GRACE: Duration = Duration::from_millis(50);
-/// What a program that crashed leaves behind gets no more time than this, unless told otherwise.
+/// The default grace of the descendants of a crashed program.
 pub(crate) const CRASH_GRACE: Duration = Duration::from_secs(1);
 
-/// How to stay as init.
+/// The options of an init.
 pub(crate) struct SuperviseOptions {
-    /// A signal that arrives, and what is passed on for it; 0 for nothing.
+    /// The signal to forward for a signal that arrives; 0 discards it.
     pub(crate) rewrites: Vec<(i32, i32)>,
     pub(crate) target: Target,
-    /// A session of its own for the main process, with the terminal; or a process group only.
+    /// Gives the main process a new session with the terminal, instead of only a new process group.
     pub(crate) own_session: bool,
-    /// Sent to us, and so passed on, when our parent dies.
+    /// The signal that this process receives and forwards when its parent dies.
     pub(crate) parent_death: Option<i32>,
     /// Exit codes of the main process that become 0.
     pub(crate) remap: Vec<u8>,
-    /// How long descendants may outlive a main process that ended in order.
+    /// How long descendants may outlive a main process that exited normally.
     pub(crate) grace: Duration,
-    /// The same, of one that failed or was killed without a signal that we passed on.
+    /// The same for a main process that failed or was killed without a forwarded signal.
     pub(crate) crash_grace: Duration,
-    /// Between a signal that asks the main process to end and KILL; None leaves it all the time it takes.
+    /// The time between a signal that requests the end of the main process and KILL; None sets no limit.
     pub(crate) main_grace: Option<Duration>,
-    /// Start-up steps came before: signals that arrived during them are not the main process's.
+    /// Start-up steps ran before: signals that arrived during them are not forwarded.
     pub(crate) after_steps: bool,
     /// Added to the main process's environment.
     pub(crate) variables: Vec<(String, String)>,
 }
 
-/// Who gets a signal that is passed on.
+/// The receiver of a forwarded signal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Target {
     Main,
@@ -56,14 +55,14 @@ pub(crate) enum Target {
     Group,
 }
 
-/// `mode = "supervise"` and `portcullis init`. Returns the main process's exit code, 128+n if a signal ended it.
+/// Runs `mode = "supervise"` and `portcullis init`. Returns the main process's exit code, 128+n if a signal ended it.
 pub(crate) fn supervise(
     inherited: &Inherited,
     options: &SuperviseOptions,
     argv: &[String],
 ) -> Result<u8, Failure> {
     let Some(program) = argv.first() else {
-        return Err(Failure::Internal { what: "there is nothing to supervise".into() });
+        return Err(Failure::Internal { what: "no program to supervise was given".into() });
     };
     let unexecuted = |source| not_executed(program, source);
     let words = c_strings(argv).map_err(unexecuted)?;
@@ -72,7 +71,7 @@ pub(crate) fn supervise(
         consume_pending(inherited)?;
     }
     if let Some(signal) = options.parent_death {
-        // SAFETY: an attribute of this process alone.
+        // SAFETY: sets an attribute of this process only.
         unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, signal) };
     }
     let background = if descendants::have_children() { descendants::children() } else { Vec::new() };
@@ -117,7 +116,7 @@ pub(crate) fn supervise(
 }
 
 impl SuperviseOptions {
-    /// Our own exit code for the main process's end.
+    /// The exit code for the main process's end.
     fn code(&self, end: MainState) -> u8 {
         let code = match end {
             MainState::Exited(code) => code,
@@ -129,25 +128,26 @@ impl SuperviseOptions {
     }
 }
 
-/// The state of the one loop.
+/// The state of the loop.
 pub(super) struct Supervision<'a> {
     pub(super) inherited: &'a Inherited,
     pub(super) options: &'a SuperviseOptions,
     pub(super) main: i32,
     pub(super) place: SessionPlacement,
-    /// Children from before the main process: they end with it.
+    /// Children from before the main process; they end with it.
     background: Vec<i32>,
     pub(super) end: Option<MainState>,
     pub(super) asked_to_end: bool,
-    /// We passed a stop on: we stop once the main process has, or at this time if it does not.
+    /// A stop was forwarded: this process stops together with the main process, or at this time if that does not
+    /// stop.
     pub(super) suspend: Option<Deadline>,
-    /// When descendants that may finish get TERM.
+    /// When descendants in their grace receive TERM.
     last_call: Option<Deadline>,
     pub(super) escalation: Option<Escalation>,
 }
 
 impl Supervision<'_> {
-    /// Returns when the main process and everything below us are gone.
+    /// Returns when the main process and all descendants are gone.
     fn wait(&mut self) -> MainState {
         loop {
             let any_left = self.reap();
@@ -166,7 +166,7 @@ impl Supervision<'_> {
         }
     }
 
-    /// Collects the dead; false when no process is left, neither dead nor alive.
+    /// Reaps dead children; returns false when no process is left, dead or alive.
     fn reap(&mut self) -> bool {
         loop {
             let mut status = 0;
@@ -182,7 +182,7 @@ impl Supervision<'_> {
         }
     }
 
-    /// A shutdown and a crash end the descendants at once; after a main process that is done, they may finish.
+    /// After a shutdown or a crash, descendants are ended immediately; otherwise they may finish.
     fn main_ended(&mut self, end: MainState) {
         self.end = Some(end);
         self.suspend = None;
@@ -190,25 +190,25 @@ impl Supervision<'_> {
         if self.asked_to_end || crashed {
             let grace = if self.asked_to_end { self.options.grace } else { self.options.crash_grace };
             self.escalation = Some(Escalation::with_grace(grace.max(SHORTEST_GRACE)));
-            escalation::ask(&self.below(), libc::SIGTERM);
+            escalation::send(&self.below(), libc::SIGTERM);
         } else {
             let background: Vec<i32> =
                 self.own_children().into_iter().filter(|pid| self.background.contains(pid)).collect();
             let grace = self.options.grace;
             self.escalation = Some(Escalation::with_grace(grace.max(SHORTEST_GRACE)));
             self.last_call = Some(Deadline::after(grace.saturating_sub(LAST_CALL.min(grace / 4))));
-            escalation::ask(&background, libc::SIGTERM);
+            escalation::send(&background, libc::SIGTERM);
         }
     }
 
-    /// Does what is due, and returns how long nothing else will be.
+    /// Performs the actions that are due, and returns the time until the next one.
     fn act(&mut self, stage: Option<Stage>) -> Option<Duration> {
         if self.suspend.is_some_and(Deadline::has_passed) {
             self.suspend();
         }
         if self.last_call.is_some_and(Deadline::has_passed) {
             self.last_call = None;
-            escalation::ask(&self.below(), libc::SIGTERM);
+            escalation::send(&self.below(), libc::SIGTERM);
         }
         let kill = stage.map(|stage| match stage {
             Stage::Grace(left) => left,
@@ -225,9 +225,9 @@ impl Supervision<'_> {
         descendants::below(self.own_children())
     }
 
-    /// Without those that were there before us.
+    /// The children, except for those from before this process's program.
     fn own_children(&self) -> Vec<i32> {
-        // Most programs leave none, and asking the kernel is quicker than reading /proc.
+        // Most programs leave none, and this query is faster than reading /proc.
         if !descendants::have_children() {
             return Vec::new();
         }

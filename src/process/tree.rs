@@ -1,4 +1,4 @@
-//! One program's process tree: it is started, its output is read line by line, and it is ended early where needed.
+//! Runs one program's process tree: starts it, reads its output line by line, and ends it early if required.
 
 use std::{
     collections::VecDeque,
@@ -29,15 +29,15 @@ use super::{
 };
 use crate::deadline::Deadline;
 
-/// So many lines are handled before other tasks run: signals, time-outs and the lock's heartbeat do not wait for a
-/// program that prints without end.
+/// The number of lines handled before other tasks run, so that endless output does not delay signals, time-outs and
+/// the lock's heartbeat.
 const BATCH: usize = 32;
-/// Once a tree is gone its pipes hold no more than this; a process outside of it may still write.
+/// The maximum that is read from the pipes after the tree is gone; a process outside of it may still write.
 const MOST_LEFT_IN_PIPES: usize = 2 * 1024 * 1024;
-/// How much longer than its grace a stub may take to end its tree.
+/// The time beyond its grace that a stub has to end its tree.
 const STUB_MARGIN: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// A running tree. Dropped while it runs, it gets TERM.
+/// A running tree. If it is dropped while it runs, it receives TERM.
 pub(crate) struct Tree {
     stub: i32,
     grace: std::time::Duration,
@@ -46,7 +46,7 @@ pub(crate) struct Tree {
     err: Lines,
     /// Written once, by the reaper.
     report: ReportReceiver,
-    /// What may still be read after the end.
+    /// The number of bytes that may still be read after the end.
     left_in_pipes: usize,
 }
 
@@ -56,18 +56,18 @@ impl Processes {
         self.spawn_with(child, None, ParentDeath::Term)
     }
 
-    /// The same, of a step that reads this.
+    /// Starts a program that reads this input.
     pub(crate) fn spawn_with_input(&self, child: &Child, input: &OwnedFd) -> io::Result<Tree> {
         self.spawn_with(child, Some(input), ParentDeath::Term)
     }
 
-    /// The same, of a tree that must not outlive us: whatever ends us, it is killed at once.
+    /// Starts a program that must not outlive Portcullis: it is killed when Portcullis ends for any reason.
     pub(crate) fn spawn_fenced(&self, child: &Child) -> io::Result<Tree> {
         self.spawn_with(child, None, ParentDeath::Kill)
     }
 
     fn spawn_with(&self, child: &Child, input: Option<&OwnedFd>, death: ParentDeath) -> io::Result<Tree> {
-        let pipe = || pipe2(OFlag::O_CLOEXEC).map_err(|error| named("cannot make a pipe", &error.into()));
+        let pipe = || pipe2(OFlag::O_CLOEXEC).map_err(|error| named("cannot create a pipe", &error.into()));
         let (out, child_out) = pipe()?;
         let (err, child_err) = pipe()?;
         for end in [&out, &err] {
@@ -80,11 +80,11 @@ impl Processes {
         Ok(Tree { stub, grace, processes, out, err, report, left_in_pipes: MOST_LEFT_IN_PIPES })
     }
 
-    /// Starts a program that may stay beside the server, with our own output; returns once it runs
-    /// ([`ExitReason::Started`]), or what became of it instead. It is ended by [`Processes::finish`] alone.
+    /// Starts a background program with this process's own output. Returns once it runs ([`ExitReason::Started`]), or
+    /// with the reason why it does not. Only [`Processes::finish`] ends it.
     pub(crate) async fn spawn_to_stay(&self, child: &Child) -> io::Result<ExitReason> {
-        let (_stub, mut ended, status) = self.start_tree(child, Output::Ours, ParentDeath::Term)?;
-        // SAFETY: the file owns its descriptor, and nobody replaces it.
+        let (_stub, mut ended, status) = self.start_tree(child, Output::Inherited, ParentDeath::Term)?;
+        // SAFETY: the file owns its descriptor, and no other code replaces it.
         let status = unsafe { AsyncFd::register_with_interest(status, Interest::READABLE)? };
         let first = tokio::select! {
             _ = status.readable() => {
@@ -94,7 +94,7 @@ impl Processes {
             }
             _ = ended.wait_for(Option::is_some) => None,
         };
-        // The reaper may have been quicker to read the report.
+        // The reaper may have read the report first.
         let first = match first {
             Some(first) => Some(first),
             None => ended.wait_for(Option::is_some).await.ok().and_then(|report| *report),
@@ -104,10 +104,9 @@ impl Processes {
 }
 
 impl Tree {
-    /// Runs the program to its end. At the deadline its tree gets TERM, and when `stop` returns a signal that one; then
-    /// its grace, then KILL.
-    ///
-    /// `on_line` gets each line of output without its line end, lossy UTF-8, at most 16 KiB a line. It returns the new
+    /// Runs the program to its end. At the deadline, its tree receives TERM; when `stop` returns a signal, that
+    /// signal. KILL follows after the grace. `on_line` receives each line of output without its line end, as lossy
+    /// UTF-8 of at most 16 KiB. It returns a new deadline if the line changes it.
     /// deadline, if the line moves it.
     pub(crate) async fn run(
         mut self,
@@ -132,7 +131,7 @@ impl Tree {
                     stub_limit = Some(self.terminate(libc::SIGTERM));
                 }
                 () = passed(stub_limit), if stub_limit.is_some() => {
-                    // The stub hangs, or was stopped again and again. Its tree becomes the reaper's.
+                    // The stub hangs, or was stopped repeatedly. The reaper ends its tree.
                     self.processes.kill_stub(self.stub);
                     stub_limit = None;
                 }
@@ -156,13 +155,14 @@ impl Tree {
         Finished::new(report, cut, last, out_of_memory)
     }
 
-    /// Returns when there is a line to take, or the report once the tree has ended and all lines were taken. Cancel safe.
+    /// Returns when a line is available, or the report once the tree has ended and all lines were returned. Cancel
+    /// safe.
     async fn read(&mut self) -> Option<StubReport> {
         while !self.out.has_line() && !self.err.has_line() {
             let ended = *self.report.borrow();
             match ended {
                 Some(report) if !self.out.is_open() && !self.err.is_open() => return Some(report),
-                // All of one before the other, and last the stream on which a program says why it ends.
+                // One stream after the other; standard error last, because it usually contains the cause.
                 Some(_) if self.out.is_open() => self.read_rest_of(Stream::Out),
                 Some(_) => self.read_rest_of(Stream::Err),
                 None => {
@@ -174,7 +174,7 @@ impl Tree {
                             return Some(StubReport::of(MainState::Signalled(libc::SIGKILL)));
                         },
                     }
-                    // In this order, so that whatever was written before a line of standard error is read with it.
+                    // This order ensures that output written before a line of standard error is read with it.
                     self.err.read(true);
                     self.out.read(true);
                 }
@@ -198,9 +198,9 @@ impl Tree {
         out.or_else(|| self.err.take_line().map(|line| (Stream::Err, line)))
     }
 
-    /// The whole tree gets this signal, then grace, then KILL. Returns until when the stub may take for that.
+    /// Sends the signal to the whole tree, then KILL after the grace. Returns the deadline of the stub.
     fn terminate(&self, signal: i32) -> Deadline {
-        // Programs clean up on the usual four; any other would only end them at once.
+        // Programs clean up on the usual four signals; any other would only end them immediately.
         let signal = if SignalSet::ENDING.contains(signal) { signal } else { libc::SIGTERM };
         self.processes.send_signal(self.stub, signal);
         Deadline::after(self.grace.saturating_add(GIVE_UP + STUB_MARGIN))

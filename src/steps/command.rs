@@ -162,8 +162,8 @@ fn exited(code: i32) -> String {
 
 fn warnings(program: &str, grace: Duration, finished: &Finished) -> Vec<String> {
     let mut notes = Vec::new();
-    if finished.cut.is_none() && finished.leftovers > 0 {
-        notes.push(match finished.leftovers {
+    if finished.cut.is_none() && finished.left_behind > 0 {
+        notes.push(match finished.left_behind {
             1 => format!("`{program}` left a process behind; it was terminated"),
             many => format!("`{program}` left {many} processes behind; they were terminated"),
         });
