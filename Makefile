@@ -1,4 +1,4 @@
-# `make run` starts the sample, `make test` proves everything; the rest is for those who work on the source.
+# `make run` starts the sample, `make test` runs every test; the other targets are for development.
 
 PORT ?= 8000
 export PORT
@@ -12,11 +12,11 @@ run: build
 build: toolchain
 	cargo build --locked --release --bins --example invoices
 
-# What the sample's migrations expect; commit the result with the migration that changed it.
+# Builds the sample's manifest; commit it with the migration that changed it.
 manifest: build
 	target/release/portcullis manifest sql
 
-# The fast loop: needs no service, and touches nothing outside of target/.
+# The fast checks: they need no service and change nothing outside target/.
 check: toolchain components
 	cargo fmt --check
 	cargo clippy --locked --all-targets -- -D warnings
@@ -48,7 +48,7 @@ toolchain:
 	@command -v cc >/dev/null || { \
 	  echo "a C compiler is missing (SQLite is built from source): apt-get install gcc libc6-dev" >&2; exit 1; }
 
-# A minimal Rust toolchain has neither.
+# A minimal Rust toolchain contains neither component.
 .PHONY: components
 components:
 	@{ cargo fmt --version && cargo clippy --version; } >/dev/null 2>&1 || rustup component add rustfmt clippy

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Prints what happens when after a TERM, as it is logged: to a step that rolls back for a second, and to one that
-# ignores TERM until its grace is over. Fails if it is not in this order. Needs root.
+# Prints the log after a TERM with times: for a step that rolls back for a second, and for one that ignores TERM until
+# its grace ends. Fails if the order of the lines is wrong. Needs root.
 # usage: benches/delays.sh [target/release/portcullis]
 set -euo pipefail
 
@@ -16,16 +16,16 @@ after_term() {
   echo "$title"
   perl -MTime::HiRes=time -e '
     my ($portcullis, $config, @expected) = @ARGV; my ($sent, $pid);
-    $pid = open my $said, "-|";
+    $pid = open my $output, "-|";
     if (!$pid) { open STDERR, ">&", \*STDOUT;
       exec qw(unshare --pid --fork --kill-child --mount-proc), $portcullis, "run", "--config", $config, "--", "true" or die }
-    while (my $line = <$said>) {
+    while (my $line = <$output>) {
       chomp $line;
       if ($sent) { printf "%7.1f ms  %s\n", 1e3 * (time - $sent), $line if $line =~ /\S/;
         shift @expected if @expected && index($line, $expected[0]) >= 0 }
       elsif ($line =~ /step is up/) { open my $list, "<", "/proc/$pid/task/$pid/children"; my ($init) = split " ", <$list>;
         $sent = time; kill TERM => $init; print "    0.0 ms  TERM is sent\n" } }
-    close $said; printf "%7.1f ms  the namespace is gone, code %d\n\n", 1e3 * (time - $sent), $? >> 8;
+    close $output; printf "%7.1f ms  the namespace is gone, code %d\n\n", 1e3 * (time - $sent), $? >> 8;
     die "not as expected: $expected[0]\n" if @expected; exit($? >> 8 == 143 ? 0 : 1)' \
     "$portcullis" "$folder/config.toml" "$@"
 }
@@ -33,6 +33,6 @@ after_term() {
 after_term "A step that rolls back for a second; grace 8 s:" \
   "trap 'echo rolling back; sleep 1; echo rolled back; exit 1' TERM; echo step is up; while :; do sleep 0.01; done" 8s \
   "SIGTERM arrived" "rolling back" "rolled back" "exit 143"
-after_term "A step whose members ignore TERM, one in a session of its own; grace 1.5 s:" \
+after_term "A step whose members ignore TERM, one in another session; grace 1.5 s:" \
   "trap '' TERM; (setsid sleep 1000 &) ; echo step is up; sleep 1000" 1500ms \
   "SIGTERM arrived" "was killed" "exit 143"

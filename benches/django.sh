@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Measures the Django example with many tenants against the framework's own ways, and prints the tables that
-# docs/from-entrypoint-sh.md quotes: one verification, a start with nothing pending, and migrating with one Python for
-# many tenants against one for each.
+# Measures the Django example with many tenants against the framework's own commands, and prints the tables that
+# docs/from-entrypoint-sh.md quotes: one verification, a start with nothing pending, and migrating with one Python
+# process for many tenants against one process for each.
 # usage: benches/django.sh [TENANTS...]        (1 100 1000 by default; a start is measured at each, too)
-# PORTCULLIS names the binary (target/release/portcullis by default), RUNS how often each is measured (3).
+# PORTCULLIS names the binary (target/release/portcullis by default), RUNS the number of measurements (3).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 if [ -z "${PORTCULLIS_TEST_POSTGRES:-}" ]; then
@@ -36,13 +36,13 @@ export REDIS_URL=redis://127.0.0.1:$redis_port/0
 cp -r examples/django/. "$work"
 cd "$work"
 sql -d postgres -c 'DROP DATABASE IF EXISTS django_bench WITH (FORCE)' -c 'CREATE DATABASE django_bench'
-# A start up to the last verification: what follows is the application's own, on both sides.
+# A start up to the last verification: the later steps belong to the application on both sides.
 sed -i '/^name = "invoice totals"/,$d' config.toml
 sed -i '$d' config.toml
 "$PORTCULLIS" manifest django >/dev/null
 "$PORTCULLIS" migrate --shared >/dev/null
 python manage.py bootstrap_demo_tenants demo -v0 >/dev/null
-# Copies of the one tenant that Django made: its tables and its ledger. A thousand take seconds.
+# Copies of the tenant that Django created: its tables and its ledger. A thousand copies take seconds.
 sql -d django_bench >/dev/null <<'END'
 CREATE PROCEDURE copies(first int, last int) LANGUAGE plpgsql AS $$
 DECLARE
@@ -63,7 +63,7 @@ BEGIN
 END $$;
 END
 
-# measure NAME COMMAND: the medians of wall and processor time, with all descendants, into the file NAME.
+# measure NAME COMMAND: the medians of wall and processor time, with all descendants, written to the file NAME.
 measure() {
   python - "$@" <<'END'
 import os, statistics, subprocess, sys, time
@@ -71,19 +71,19 @@ import os, statistics, subprocess, sys, time
 name, *command = sys.argv[1:]
 walls, processors = [], []
 for _ in range(int(os.environ["RUNS"])):
-    begun = time.monotonic()
+    start = time.monotonic()
     child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    said = child.stderr.read()
+    errors = child.stderr.read()
     _, status, used = os.wait4(child.pid, 0)
     if status:
-        sys.exit(f"{command} failed\n{said.decode()}")
-    walls.append(time.monotonic() - begun)
+        sys.exit(f"{command} failed\n{errors.decode()}")
+    walls.append(time.monotonic() - start)
     processors.append(used.ru_utime + used.ru_stime)
 with open(name, "w") as file:
     print(statistics.median(walls), statistics.median(processors), file=file)
 END
 }
-# row WHAT OURS THEIRS: a line of a table, of two files that `measure` wrote.
+# row WHAT PORTCULLIS FRAMEWORK: a line of a table from two files that `measure` wrote.
 row() {
   cat "$2" "$3" | awk -v what="$1" '
     function time(s) { return s < 1 ? sprintf("%.0f ms", s * 1000) : sprintf("%.1f s", s) }
@@ -104,15 +104,15 @@ for wanted in ${*:-1 100 1000}; do
     made=$wanted
   fi
   echo "measuring $made tenants" >&2
-  measure ours "$PORTCULLIS" verify
-  measure theirs python manage.py migrate_schemas --check
-  verified+=$(row "$made" ours theirs)$'\n'
-  measure ours "$PORTCULLIS" run --no-server
-  measure theirs sh -c "$shell"
-  started+=$(row "$made" ours theirs)$'\n'
+  measure portcullis "$PORTCULLIS" verify
+  measure framework python manage.py migrate_schemas --check
+  verified+=$(row "$made" portcullis framework)$'\n'
+  measure portcullis "$PORTCULLIS" run --no-server
+  measure framework sh -c "$shell"
+  started+=$(row "$made" portcullis framework)$'\n'
 done
 
-# Half of them, at most fifty, are put one migration behind.
+# Half of the tenants, at most fifty, lose one migration.
 behind=$(((made + 1) / 2))
 [ "$behind" -le 50 ] || behind=50
 cat >fall-behind <<END

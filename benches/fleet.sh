@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Makes a project and a fleet of tenants for measuring: sourced by the scripts beside it.
+# Creates a project and many tenants for a benchmark; the other scripts of this folder source it.
 
 # fleet_project FOLDER MIGRATIONS: a configuration whose tenants have four tables, two indexes and MIGRATIONS migrations.
 fleet_project() {
@@ -38,24 +38,24 @@ END
   done
 }
 
-# fleet_procedures: to be run once in the database. copies(a, b) makes the tenants a to b out of the tenant `demo`, as its own
-# migrations left it: what is measured is the reading, not the migrating.
+# fleet_procedures: SQL to run once in the database. copies(a, b) creates the tenants a to b as copies of the migrated
+# tenant `demo`: the benchmark measures the inspection, not the migrations.
 fleet_procedures() {
   cat <<'END'
 CREATE OR REPLACE PROCEDURE copies(first int, last int) LANGUAGE plpgsql AS $$
 DECLARE
   name text;
-  wanted text;
+  source text;
 BEGIN
   FOR number IN first..last LOOP
     name := 'tenant_' || lpad(number::text, 5, '0');
     EXECUTE format('CREATE SCHEMA %I', name);
-    FOREACH wanted IN ARRAY ARRAY['crm_customer', 'crm_contact', 'finance_invoice', 'finance_line', '_sqlx_migrations'] LOOP
-      EXECUTE format('CREATE TABLE %I.%I (LIKE demo.%I INCLUDING ALL)', name, wanted, wanted);
+    FOREACH source IN ARRAY ARRAY['crm_customer', 'crm_contact', 'finance_invoice', 'finance_line', '_sqlx_migrations'] LOOP
+      EXECUTE format('CREATE TABLE %I.%I (LIKE demo.%I INCLUDING ALL)', name, source, source);
     END LOOP;
     EXECUTE format('INSERT INTO %I._sqlx_migrations SELECT * FROM demo._sqlx_migrations', name);
     INSERT INTO tenants (schema_name) VALUES (name);
-    -- Not too many locks, and not too much cached for tables that are never seen again.
+    -- Limits the locks and the caches of one transaction.
     IF number % 50 = 0 THEN COMMIT; END IF;
   END LOOP;
 END $$;

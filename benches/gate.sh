@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Measures how the gate reads PostgreSQL: against the same SQL driven raw over as many connections, its memory, how it
-# grows with tenants and with migrations, and a start with nothing pending. One run, one machine; a server with its
-# own default limits and memory, and fsync off. Writes docs/gate.csv and docs/gate.svg; ten minutes or more.
+# Measures the gate on PostgreSQL: its time against the same SQL through psql over as many connections, its memory, its
+# growth with tenants and with migrations, and a start with nothing pending. One run on one machine; the server has the
+# default limits and memory, and fsync off. Writes docs/gate.csv and docs/gate.svg; takes ten minutes or more.
 # usage: benches/gate.sh [target/release/portcullis]
 #        SIZES='100:180 1000:180 10000:180 1000:10 1000:100 1000:400' (tenants:migrations), RUNS=7;
-#        KEEP=yes leaves the databases in a cluster of one's own, and goes on with those that are there
+#        KEEP=yes keeps the databases of an existing cluster and uses those that exist
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -27,16 +27,16 @@ sql() { psql --quiet --no-psqlrc --no-align --tuples-only --set=ON_ERROR_STOP=1 
 now() { date +%s%N; }
 median() { sort -n | awk '{ all[NR] = $1 } END { print all[int((NR + 1) / 2)] }'; }
 
-# record DATABASE: what one look sends, as psql scripts: before.sql, 1.sql ... N.sql (one a connection) and after.sql.
+# record DATABASE: the SQL of one inspection as psql scripts: before.sql, 1.sql ... N.sql (one per connection), after.sql.
 record() {
   local log
   log=$(dirname "$(sql "$DATABASE_URL" --command='SHOW data_directory')")/server.log
   sql "$DATABASE_URL" --command="ALTER DATABASE $1 SET log_statement = 'all'"
-  local begun=$(stat -c %s "$log")
+  local start=$(stat -c %s "$log")
   "$portcullis" verify >/dev/null
   sql "$DATABASE_URL" --command="ALTER DATABASE $1 RESET log_statement"
   rm -f "$work"/*.sql
-  tail -c +"$((begun + 1))" "$log" | awk -v folder="$work" '
+  tail -c +"$((start + 1))" "$log" | awk -v folder="$work" '
     !/ LOG:  statement: BEGIN READ ONLY; / { next }
     {
       match($0, /\[[0-9]+\]/); process = substr($0, RSTART, RLENGTH)
@@ -44,12 +44,12 @@ record() {
       if (first == "") first = process
       if (!(process in number)) number[process] = ++connections
       digests = /UNION ALL/ && !/OVER \(\)/
-      if (process == first && !digests) file = begun ? "after" : "before"
-      else { file = number[process]; begun = 1 }
+      if (process == first && !digests) file = started ? "after" : "before"
+      else { file = number[process]; started = 1 }
       print $0 ";" > (folder "/" file ".sql")
     }'
   touch "$work/after.sql"
-  # The first connection reads the catalog, then its chunks beside the others.
+  # The first connection reads the catalog, then its chunks in parallel with the others.
   local number others
   others=$(find "$work" -maxdepth 1 -name '[0-9]*.sql' ! -name 1.sql | wc -l)
   : >"$work/others" >"$work/join"
@@ -69,31 +69,31 @@ record() {
   connections=$((others + 1))
 }
 
-ours() { "$portcullis" verify --quiet >/dev/null; }
+portcullis_verify() { "$portcullis" verify --quiet >/dev/null; }
 raw() { sql "$DATABASE_URL" --file="$work/all" >/dev/null; }
-timed() { local begun; begun=$(now); "$@"; echo $((($(now) - begun) / 10000)); }
+timed() { local start; start=$(now); "$@"; echo $((($(now) - start) / 10000)); }
 
-measure() { # measure TENANTS MIGRATIONS: in hundredths of milliseconds, one after the other, so that both meet the same
+measure() { # measure TENANTS MIGRATIONS: in hundredths of milliseconds, in turn, so that both run under the same load
   local index
   record "$database"
-  : >"$work/ours.ms" >"$work/raw.ms"
-  ours; raw
+  : >"$work/portcullis.ms" >"$work/raw.ms"
+  portcullis_verify; raw
   for index in $(seq "$runs"); do
-    timed ours >>"$work/ours.ms"
+    timed portcullis_verify >>"$work/portcullis.ms"
     timed raw >>"$work/raw.ms"
   done
-  local ours raw peak
-  ours=$(median <"$work/ours.ms") raw=$(median <"$work/raw.ms")
+  local own raw peak
+  own=$(median <"$work/portcullis.ms") raw=$(median <"$work/raw.ms")
   /usr/bin/time -f %M -o "$work/peak" "$portcullis" verify --quiet >/dev/null
   peak=$(cat "$work/peak")
-  awk -v t="$1" -v m="$2" -v o="$ours" -v r="$raw" -v p="$peak" -v c="$connections" 'BEGIN {
+  awk -v t="$1" -v m="$2" -v o="$own" -v r="$raw" -v p="$peak" -v c="$connections" 'BEGIN {
     printf "%d,%d,%.1f,%.1f,%.1f\n", t, m, o / 100, r / 100, p / 1024 >> "'"$work/csv"'"
     printf "%6d tenants, %3d migrations: %8.1f ms, the same SQL through psql %8.1f ms over %d connections: %.2f times; peak %.1f MB\n", t, m, o / 100, r / 100, c, o / r, p / 1024
   }'
 }
 
-echo "tenants,migrations,ours,raw,peak" >"$work/csv"
-echo "$(nproc) cores, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1); $(sql "$PORTCULLIS_TEST_POSTGRES" --command='SHOW server_version'); five tables a tenant, its ledger counted"
+echo "tenants,migrations,portcullis,raw,peak" >"$work/csv"
+echo "$(nproc) cores, $(sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1); $(sql "$PORTCULLIS_TEST_POSTGRES" --command='SHOW server_version'); five tables per tenant, including the ledger"
 for migrations in $(tr ' ' '\n' <<<"$sizes" | cut -d: -f2 | sort -nu); do
   database=fleet_$migrations
   export DATABASE_URL=$server/$database
@@ -120,11 +120,11 @@ for migrations in $(tr ' ' '\n' <<<"$sizes" | cut -d: -f2 | sort -nu); do
     fi
   done
   if [ "${tenants:-0}" = 10000 ]; then
-    # One migration behind, every tenant: the other look that everybody meets.
+    # Every tenant has one pending migration: the inspection before a migration.
     echo 'SELECT 1;' >"tenant/$((migrations + 1))_next.sql"
     "$portcullis" manifest sql >/dev/null
     /usr/bin/time -f '%e s, peak %M kB' -o "$work/peak" "$portcullis" migrate --dry-run >/dev/null 2>&1 || true
-    echo "   every one of $tenants behind by one migration, migrate --dry-run: $(tail -n 1 "$work/peak")"
+    echo "   one pending migration in each of $tenants tenants, migrate --dry-run: $(tail -n 1 "$work/peak")"
   fi
   cd /
   rm -rf "$work/project"

@@ -1,12 +1,12 @@
 #!/usr/bin/env bash
-# Measures portcullis beside tini, dumb-init and catatonit, each in a PID namespace of its own, and prints the
-# ratios and the table that docs/pid1.md quotes. Needs root and a release build:
+# Compares portcullis with tini, dumb-init and catatonit, each in a new PID namespace, and prints the ratios and the
+# table that docs/pid1.md quotes. Needs root and a release build:
 #     benches/pid1.sh [$(scripts/static)/portcullis]
-# Everything comes from one run: its whole output is what docs/pid1.md shows.
+# docs/pid1.md shows the complete output of one run.
 set -euo pipefail
 
 PORTCULLIS=$(realpath "${1:-$("$(dirname "$0")/../scripts/static")/portcullis}")
-ROUNDS=${ROUNDS:-1500}      # whole runs of `true` for each program
+ROUNDS=${ROUNDS:-1500}      # complete runs of `true` for each program
 SECONDS_OF_FORKS=${SECONDS_OF_FORKS:-10}
 SECONDS_IDLE=${SECONDS_IDLE:-10}
 TERMS=${TERMS:-200}         # TERMs at random instants around the handover
@@ -21,16 +21,16 @@ fi
 
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-# As an image and a package have a program, written in one go: what a linker has just written lies in the page cache in small
-# pieces, each of which is mapped on its own.
+# Copied in one write, as in an image and a package: the linker leaves the file in the page cache in small pieces, each of
+# which is mapped separately.
 cp "$PORTCULLIS" "$folder/portcullis"
 PORTCULLIS=$folder/portcullis
 
-# As PID 1 of a new namespace; a hang ends after a minute.
+# Runs a command as PID 1 of a new namespace, for at most a minute.
 ns() { timeout --foreground -s KILL 60 unshare --pid --fork --kill-child --mount-proc "$@"; }
 
-# The words before a command for each program.
-words() {
+# The command prefix of each program.
+prefix() {
     case $1 in
         tini) echo "tini --" ;;
         dumb-init) echo "dumb-init --" ;;
@@ -40,16 +40,16 @@ words() {
     esac
 }
 
-exit_code_of_a_signal() { echo "$(code ns $(words "$1") sh -c 'kill -TERM $$') / $(code ns $(words "$1") sh -c 'kill -KILL $$')"; }
+exit_code_of_a_signal() { echo "$(code ns $(prefix "$1") sh -c 'kill -TERM $$') / $(code ns $(prefix "$1") sh -c 'kill -KILL $$')"; }
 
 remaps_an_exit_code() {
-    local said
+    local output
     case $1 in
-        tini) said=$(code ns tini -e 143 -- sh -c 'exit 143') ;;
-        portcullis) said=$(code ns "$PORTCULLIS" init -e 143 -- sh -c 'exit 143') ;;
+        tini) output=$(code ns tini -e 143 -- sh -c 'exit 143') ;;
+        portcullis) output=$(code ns "$PORTCULLIS" init -e 143 -- sh -c 'exit 143') ;;
         *) echo "no such option"; return ;;
     esac
-    [ "$said" = 0 ] && echo yes || echo no
+    [ "$output" = 0 ] && echo yes || echo no
 }
 
 rewrites_a_signal() {
@@ -62,8 +62,8 @@ rewrites_a_signal() {
     [ "$(code ns $front bash -c 'trap "exit 33" QUIT; sleep 0.1; kill -TERM 1; while :; do sleep 0.01; done')" = 33 ] && echo yes || echo no
 }
 
-hears_of_its_parents_death() {
-    local front said
+receives_signal_on_parents_death() {
+    local front output
     case $1 in
         tini) front="tini -s -p SIGUSR2 --" ;;
         portcullis) front="$PORTCULLIS init -p SIGUSR2 --" ;;
@@ -74,63 +74,63 @@ $front bash -c 'trap "echo orphaned; exit 0" USR2; while :; do sleep 0.01; done'
 sleep 0.5
 kill -KILL \$\$
 BASH
-    said=$(ns bash -c 'bash "$1"; sleep 0.5' bash "$folder/parent" 2> /dev/null || true)
-    [ "$said" = orphaned ] && echo yes || echo no
+    output=$(ns bash -c 'bash "$1"; sleep 0.5' bash "$folder/parent" 2> /dev/null || true)
+    [ "$output" = orphaned ] && echo yes || echo no
 }
 
 runs_a_script_without_an_interpreter() {
     printf 'exit 44\n' > "$folder/script"
     chmod +x "$folder/script"
-    [ "$(code ns $(words "$1") "$folder/script")" = 44 ] && echo yes || echo no
+    [ "$(code ns $(prefix "$1") "$folder/script")" = 44 ] && echo yes || echo no
 }
 
 code() { local code=0; "$@" > /dev/null 2>&1 || code=$?; echo "$code"; }
 
-codes_of_what_cannot_run() { echo "$(code ns $(words "$1") no-such-program) / $(code ns $(words "$1") /etc/passwd)"; }
+codes_of_what_cannot_run() { echo "$(code ns $(prefix "$1") no-such-program) / $(code ns $(prefix "$1") /etc/passwd)"; }
 
 late_grandchild() {
-    local said
-    said=$(ns $(words "$1") sh -c '(sleep 1; echo finished) & exit 0' 2> /dev/null || true)
-    [ "$said" = finished ] && echo finishes || echo killed
+    local output
+    output=$(ns $(prefix "$1") sh -c '(sleep 1; echo finished) & exit 0' 2> /dev/null || true)
+    [ "$output" = finished ] && echo finishes || echo killed
 }
 
-# The milliseconds after which a container is gone whose program crashes and leaves a child; the same if the child ignores TERM.
+# The milliseconds until a container ends after its program crashed and left a child; the same if the child ignores TERM.
 end_after_a_crash() {
     local start middle
     start=$(date +%s%3N)
-    code ns $(words "$1") sh -c 'sleep 1000 & exit 1' > "$folder/said"
+    code ns $(prefix "$1") sh -c 'sleep 1000 & exit 1' > "$folder/output"
     middle=$(date +%s%3N)
-    code ns $(words "$1") sh -c '(trap "" TERM; exec sleep 1000) & exit 1' > "$folder/said"
+    code ns $(prefix "$1") sh -c '(trap "" TERM; exec sleep 1000) & exit 1' > "$folder/output"
     echo "$((middle - start)) / $(($(date +%s%3N) - middle)) ms"
 }
 
-# TERM to PID 1; the main process ends on it at once.
-other_session_hears_term() {
-    local said
-    said=$(ns $(words "$1") bash -c '
-        setsid bash -c "trap \"echo heard; exit\" TERM; while :; do sleep 0.01; done" &
+# Sends TERM to PID 1; the main process ends at once.
+other_session_receives_term() {
+    local output
+    output=$(ns $(prefix "$1") bash -c '
+        setsid bash -c "trap \"echo received; exit\" TERM; while :; do sleep 0.01; done" &
         trap "exit 0" TERM; sleep 0.3; kill -TERM 1; while :; do sleep 0.01; done' 2> /dev/null || true)
-    [ "$said" = heard ] && echo yes || echo no
+    [ "$output" = received ] && echo yes || echo no
 }
 
 cleanup_after_term() {
-    local said
-    said=$(ns $(words "$1") bash -c '
+    local output
+    output=$(ns $(prefix "$1") bash -c '
         bash -c "trap \"sleep 1; echo rolled back; exit\" TERM; while :; do sleep 0.01; done" &
         trap "exit 0" TERM; sleep 0.3; kill -TERM 1; while :; do sleep 0.01; done' 2> /dev/null || true)
-    [ "$said" = "rolled back" ] && echo yes || echo no
+    [ "$output" = "rolled back" ] && echo yes || echo no
 }
 
 signal_state() {
     local state="env --block-signal=TERM,ILL,TTIN --ignore-signal=INT,SEGV,TTOU,PIPE,HUP"
     ns $state sh -c 'exec cat /proc/self/status' 2> /dev/null | grep -E '^Sig(Blk|Ign)' > "$folder/direct" || true
-    ns $state $(words "$1") cat /proc/self/status 2> /dev/null | grep -E '^Sig(Blk|Ign)' > "$folder/ours" || true
-    cmp -s "$folder/direct" "$folder/ours" && echo exact || echo changed
+    ns $state $(prefix "$1") cat /proc/self/status 2> /dev/null | grep -E '^Sig(Blk|Ign)' > "$folder/through" || true
+    cmp -s "$folder/direct" "$folder/through" && echo exact || echo changed
 }
 
-# Sent one by one to PID 1 from outside; the program says what it got. KILL, STOP and CHLD are nobody's to pass on,
-# and the three that a terminal stops with have a row of their own.
-signals_passed_on() {
+# Sends signals to PID 1 from outside; the program prints those that it receives. KILL, STOP and CHLD cannot be forwarded,
+# and the three stop signals of a terminal have a separate row.
+signals_forwarded() {
     cat > "$folder/catch.pl" << 'PERL'
 $| = 1; my @names = split / /, do { require Config; $Config::Config{sig_name} };
 my @numbers = split / /, $Config::Config{sig_num};
@@ -139,7 +139,7 @@ my %got; for my $i (1 .. $#names) { my $n = $numbers[$i]; next if $n < 1 || $n =
 print "ready\n"; select undef, undef, undef, 1 while 1;
 PERL
     : > "$folder/got"
-    timeout -s KILL 60 unshare --pid --fork --kill-child --mount-proc $(words "$1") perl "$folder/catch.pl" \
+    timeout -s KILL 60 unshare --pid --fork --kill-child --mount-proc $(prefix "$1") perl "$folder/catch.pl" \
         > "$folder/got" 2> /dev/null &
     local job=$! unshare init
     until grep -q ready "$folder/got"; do sleep 0.01; done
@@ -159,40 +159,40 @@ PERL
     echo "$got of 56"
 }
 
-# TSTP to PID 1, then CONT: whether the program was stopped, and went on.
+# Sends TSTP and then CONT to PID 1: does the program stop and continue?
 stops_and_continues() {
-    local said
-    said=$(ns $(words "$1") perl -e '
+    local output
+    output=$(ns $(prefix "$1") perl -e '
         my $child = fork; if (!$child) { setpgrp; select undef, undef, undef, 0.3; kill TSTP => 1;
             for (1 .. 100) { select undef, undef, undef, 0.01; open my $f, "<", "/proc/" . getppid . "/stat";
                 if (<$f> =~ /\) T /) { syswrite STDOUT, "stops"; last } }
             kill CONT => 1; exit }
         waitpid $child, 0; syswrite STDOUT, " and continues"' 2> /dev/null || true)
-    case $said in "stops and continues") echo yes ;; *) echo no ;; esac
+    case $output in "stops and continues") echo yes ;; *) echo no ;; esac
 }
 
-# Below another PID 1: whose child does an orphan become?
+# Below another PID 1: which process adopts an orphan?
 reaps_when_not_pid_1() {
-    local said=
-    # A busy machine may be late; only who has spoken counts.
-    until [ -n "$said" ]; do
-        said=$(ns sh -c "$(words "$1") bash -c '(sh -c \"sleep 0.3; cut -d\\\" \\\" -f4 /proc/\\\$\\\$/stat\" &) ; sleep 2' 2> /dev/null; exit 0")
+    local output=
+    # On a busy machine the first attempts may print nothing.
+    until [ -n "$output" ]; do
+        output=$(ns sh -c "$(prefix "$1") bash -c '(sh -c \"sleep 0.3; cut -d\\\" \\\" -f4 /proc/\\\$\\\$/stat\" &) ; sleep 2' 2> /dev/null; exit 0")
     done
-    [ "$said" = 1 ] && echo no || echo yes
+    [ "$output" = 1 ] && echo no || echo yes
 }
 
-# Wake-ups of PID 1 while its program sleeps, and its anonymous memory.
+# The wake-ups of PID 1 while its program sleeps, and its anonymous memory.
 idle() {
-    ns $(words "$1") perl -e '
+    ns $(prefix "$1") perl -e '
         sub of { open my $f, "<", "/proc/1/status"; my $s = 0; my $m = 0;
             while (<$f>) { $s += $1 if /ctxt_switches:\s+(\d+)/; $m = $1 if /^RssAnon:\s+(\d+)/ } return ($s, $m) }
         select undef, undef, undef, 0.5; my ($before) = of(); select undef, undef, undef, $ARGV[0];
         my ($after, $memory) = of(); print $after - $before, " ", $memory, "\n"' "$SECONDS_IDLE" 2> /dev/null
 }
 
-# Orphans as fast as the machine forks; zombies that are still there a moment later were lost.
+# Creates orphans at the highest rate; zombies that remain afterwards were not reaped.
 orphans() {
-    ns $(words "$1") perl -e '
+    ns $(prefix "$1") perl -e '
         my $end = time + $ARGV[0]; my $made = 0;
         while (time < $end) { my $child = fork; if (!$child) { for (1 .. 20) { exit 0 if !fork } exit 0 }
             waitpid $child, 0; $made += 20 }
@@ -203,16 +203,16 @@ orphans() {
         print "$zombies of $made\n"' "$SECONDS_OF_FORKS" 2> /dev/null
 }
 
-holds_descriptors() { ns $(words "$1") sh -c 'sleep 0.2; ls /proc/1/fd | wc -l; exit 0' 7< /dev/null 8> /dev/null 2> /dev/null; }
+holds_descriptors() { ns $(prefix "$1") sh -c 'sleep 0.2; ls /proc/1/fd | wc -l; exit 0' 7< /dev/null 8> /dev/null 2> /dev/null; }
 
 listen_pid() {
-    local said
-    said=$(ns sh -c 'export LISTEN_PID=$$; exec '"$(words "$1")"' sh -c "[ \"\$LISTEN_PID\" = \$\$ ] && echo yes || echo no"' 2> /dev/null)
-    echo "$said"
+    local output
+    output=$(ns sh -c 'export LISTEN_PID=$$; exec '"$(prefix "$1")"' sh -c "[ \"\$LISTEN_PID\" = \$\$ ] && echo yes || echo no"' 2> /dev/null)
+    echo "$output"
 }
 
-# The time of whole runs, in turn, so that a busy machine is busy for all: the median of each, and its fastest tenth.
-# All of them as PID 1 of one namespace each would measure unshare; not PID 1, tini needs -s to be as useful.
+# The time of complete runs, in turn, so that all run under the same load: the median of each, and its fastest tenth.
+# None runs as PID 1, because that would measure unshare; tini therefore needs -s.
 times() {
     perl -MTime::HiRes=time -e '
         my ($rounds, @programs) = @ARGV; my %times; open STDERR, ">", "/dev/null";
@@ -224,10 +224,10 @@ times() {
         "$PORTCULLIS init -- true" "$PORTCULLIS run --no-config -- true"
 }
 
-# perl acts on a signal between two operations of its own, and so loses one just before a system call; not like this.
+# By default perl handles signals between two of its operations and loses one just before a system call.
 export PERL_SIGNALS=unsafe
 
-# TERMs at random instants around the start; lost are those after which the server still runs.
+# Sends TERM at random instants around the start; a TERM is lost if the server still runs afterwards.
 lost_terms() {
     perl -MTime::HiRes=usleep -MPOSIX=:sys_wait_h -e '
         my ($runs, @words) = @ARGV; my $lost = 0;
@@ -257,13 +257,13 @@ measured "missing / not executable" codes_of_what_cannot_run
 measured "exit code when TERM / KILL ends the program" exit_code_of_a_signal
 measured "an exit code can be mapped to 0" remaps_an_exit_code
 measured "a signal can be rewritten" rewrites_a_signal
-measured "a signal on the death of the parent process" hears_of_its_parents_death
+measured "a signal on the death of the parent process" receives_signal_on_parents_death
 measured "a script without a \`#!\` line runs" runs_a_script_without_an_interpreter
 measured "a grandchild that needs 1 s more than a successful main process" late_grandchild
 measured "end of the container after a crash; the same if a child ignores TERM" end_after_a_crash
 measured "a descendant has 1 s to clean up after TERM" cleanup_after_term
-measured "a descendant in another session gets TERM" other_session_hears_term
-measured "signals forwarded" signals_passed_on
+measured "a descendant in another session gets TERM" other_session_receives_term
+measured "signals forwarded" signals_forwarded
 measured "TSTP and CONT stop and continue the program" stops_and_continues
 measured "inherited signal mask and ignored signals" signal_state
 measured "reaps orphans when not PID 1" reaps_when_not_pid_1

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Measures one native migration of many tenants, in one run on one machine: by one replica and by four that help each
-# other, against one psql a tenant, the framework's own executor, and one connection with one script.
-# Prints a table to paste, as ratios to that last one, and how long it takes others to go on.
-# usage: benches/replicas.sh        (TENANTS=1000 by default; DJANGO=0 leaves the framework out; PORTCULLIS=a binary)
+# Measures one native migration of many tenants, in one run on one machine: by one replica and by four that cooperate,
+# against one psql per tenant, the framework's own executor, and one script on one connection.
+# Prints a table with ratios to the last one, and the time until a waiting run continues.
+# usage: benches/replicas.sh        (TENANTS=1000 by default; DJANGO=0 omits the framework; PORTCULLIS=a binary)
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -41,7 +41,7 @@ migrate.tenants = {}
 END
 change='ALTER TABLE invoice ADD COLUMN due date'
 
-# fresh NAME: a database with all tenants as the first migration left them, and the second one pending.
+# fresh NAME: a database in which every tenant has the first migration, and the second one is pending.
 fresh() {
   psql --quiet "$PORTCULLIS_TEST_POSTGRES" --command="CREATE DATABASE $1"
   export DATABASE_URL=$server/$1
@@ -67,37 +67,37 @@ END
   echo "$change;" >tenant/2_due.sql
   "$portcullis" manifest sql >/dev/null 2>&1
 }
-# proved: everything is complete, or the figure says nothing.
-proved() { "$portcullis" verify >/dev/null 2>&1 || { echo "not everything was migrated" >&2; exit 1; }; }
+# assert_complete: fails unless every tenant is complete.
+assert_complete() { "$portcullis" verify >/dev/null 2>&1 || { echo "not everything was migrated" >&2; exit 1; }; }
 
 fresh one
-begun=$(now); "$portcullis" migrate --all >/dev/null 2>&1; one=$(since "$begun"); proved
+start=$(now); "$portcullis" migrate --all >/dev/null 2>&1; one=$(since "$start"); assert_complete
 
 fresh four
-begun=$(now)
+start=$(now)
 pids=()
 for _ in 1 2 3 4; do
   "$portcullis" migrate --all --cooperate >/dev/null 2>&1 &
   pids+=($!)
 done
 wait "${pids[@]}"; pids=()
-four=$(since "$begun"); proved
+four=$(since "$start"); assert_complete
 
-# The same statements that every way must run: the change and its ledger row, a transaction a tenant.
+# The statements of every method: the change and its ledger row, one transaction per tenant.
 statements() {
   echo "BEGIN; SET LOCAL search_path = $1; $change; INSERT INTO $1._sqlx_migrations VALUES (2, 'due', now(), true, decode('$checksum', 'hex'), 1); COMMIT;"
 }
 checksum=$(sha384sum tenant/2_due.sql | cut -d' ' -f1)
 fresh each
-begun=$(now)
+start=$(now)
 for number in $(seq "$tenants"); do statements "tenant_$number" | sql; done
-each=$(since "$begun"); proved
+each=$(since "$start"); assert_complete
 
 fresh raw
 for number in $(seq "$tenants"); do statements "tenant_$number"; done >script.sql
-begun=$(now); sql --file=script.sql; raw=$(since "$begun"); proved
+start=$(now); sql --file=script.sql; raw=$(since "$start"); assert_complete
 
-# The framework's own executor, over as many of its tenants as it can be asked for in reasonable time.
+# The framework's own executor, on a limited number of tenants, because it is slow.
 framework=
 python=$repository/target/venv/bin/python
 if [ "${DJANGO:-1}" = 1 ] && [ -x "$python" ]; then
@@ -121,12 +121,12 @@ if [ "${DJANGO:-1}" = 1 ] && [ -x "$python" ]; then
     echo "ALTER TABLE $name.finance_invoice DROP COLUMN total, DROP COLUMN paid_on;"
     echo "SELECT setval(pg_get_serial_sequence('$name.django_migrations', 'id'), 1000);"
   done | sql >/dev/null
-  begun=$(now); "$python" manage.py migrate_schemas --tenant -v0 >/dev/null 2>&1; took=$(since "$begun")
+  start=$(now); "$python" manage.py migrate_schemas --tenant -v0 >/dev/null 2>&1; took=$(since "$start")
   framework=$(awk -v took="$took" -v some="$some" -v all="$tenants" 'BEGIN { printf "%.3f", took / some * all }')
   cd ..
 fi
 
-# How long it takes until another goes on: after a release, and after a holder is killed.
+# The time until a waiting run continues: after the lock is released, and after its holder is killed.
 fresh handing
 echo "DO \$\$ BEGIN WHILE NOT EXISTS (SELECT FROM public.go_on) LOOP PERFORM pg_sleep(0.005); END LOOP; END \$\$;" >tenant/2_due.sql
 sql --command='CREATE TABLE go_on (n int); INSERT INTO go_on VALUES (1)'
@@ -140,24 +140,24 @@ name=$(sql --command="$holder")
 "$portcullis" run --no-server >waiter.log 2>&1 & second=$!
 pids=("$first" "$second")
 until grep -q 'waiting for the lock' waiter.log; do sleep 0.05; done
-begun=$(now); kill -9 "$first"; until_holder "$name"; killed=$(since "$begun")
+start=$(now); kill -9 "$first"; until_holder "$name"; killed=$(since "$start")
 name=$(sql --command="$holder")
 "$portcullis" run --no-server >waiter2.log 2>&1 & third=$!
 pids=("$second" "$third")
 until grep -q 'waiting for the lock' waiter2.log; do sleep 0.05; done
 sql --command='INSERT INTO go_on VALUES (1)'
-wait "$second"; begun=$(now); wait "$third"; released=$(since "$begun"); pids=()
+wait "$second"; start=$(now); wait "$third"; released=$(since "$start"); pids=()
 
 row() { printf '| %s | %s | %s |\n' "$1" "$2" "$(awk -v a="$2" -v b="$raw" 'BEGIN { printf "%.1f", a / b }')"; }
 echo
 echo "One migration (a column and its ledger row) of $tenants tenants, $(nproc) cores, $(psql --version | awk '{ print "PostgreSQL " $3 }'), $("$portcullis" --version)"
 echo
-echo '| way | seconds | to the raw script |'
+echo '| method | seconds | relative to the raw script |'
 echo '|---|---|---|'
 row 'one connection, one script (the limit)' "$raw"
 row 'portcullis migrate, jobs = 4' "$one"
-row 'four that cooperate, jobs = 4 each' "$four"
-row 'one psql a tenant' "$each"
+row 'four cooperating replicas, jobs = 4 each' "$four"
+row 'one psql per tenant' "$each"
 [ -z "$framework" ] || row "the framework's own executor (from $some tenants)" "$framework"
 echo
-echo "another goes on $killed s after the holder was killed; a waiter has ended $released s after the holder"
+echo "a waiting run continues $killed s after its lock holder is killed, and ends $released s after its lock holder"

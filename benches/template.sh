@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Measures how long a Django tenant takes: migrated by the framework, and copied from a template. Once with the example
-# (25 tables, 176 migrations with those of the tenant's other apps), once with a project that is generated as large as asked.
+# Measures the creation of a Django tenant: migrated by the framework, and copied from a template. Once with the example
+# (25 tables, 176 migrations with those of the tenant's other apps), once with a generated project of the given size.
 # usage: [RUNS=5] [PORTCULLIS_TEST_PLACE=/dev/shm] scripts/cluster benches/template.sh [TABLES MIGRATIONS]...
 #        (25 176 and 250 350 by default)
 set -euo pipefail
@@ -15,7 +15,7 @@ login=${address%%@*} place=${address#*@} place=${place%%/*}
 export DB_USER=${login%%:*} DB_PASSWORD=${login#*:} DB_HOST=${place%%:*} DB_PORT=${place##*:} DB_NAME=template_bench
 export DJANGO_SETTINGS_MODULE=invoicing.settings PYTHONDONTWRITEBYTECODE=1
 sql() { PGPASSWORD=$DB_PASSWORD psql -qtAX -v ON_ERROR_STOP=1 -h "$DB_HOST" -p "$DB_PORT" -U "$DB_USER" "$@"; }
-seconds() { # seconds COMMAND...: how long it took
+seconds() { # seconds COMMAND...: its duration
   local start=$EPOCHREALTIME
   "$@" >"$work/out" 2>&1 || { cat "$work/out" >&2; exit 1; }
   awk -v a="$start" -v b="$EPOCHREALTIME" 'BEGIN { print b - a }'
@@ -23,7 +23,7 @@ seconds() { # seconds COMMAND...: how long it took
 median() { sort -n | awk '{ v[NR] = $1 } END { print (NR % 2) ? v[(NR + 1) / 2] : (v[NR / 2] + v[NR / 2 + 1]) / 2 }'; }
 
 work=$(mktemp -d)
-# As an image has it: fresh from the linker it lies in the page cache in small pieces.
+# Copied in one write, as in an image: the linker leaves the file in the page cache in small pieces.
 portcullis=$work/portcullis
 cp "$built" "$portcullis"
 trap 'sql -d postgres -c "DROP DATABASE IF EXISTS template_bench WITH (FORCE)"; rm -rf "$work"' EXIT
@@ -34,7 +34,7 @@ measure() { # measure TABLES MIGRATIONS
   cd "$work/project"
   sql -d postgres -c 'DROP DATABASE IF EXISTS template_bench WITH (FORCE)' -c 'CREATE DATABASE template_bench'
   "$portcullis" manifest django >/dev/null
-  # An app with the tables and migrations that are still missing: tables by CreateModel, the rest by AddField.
+  # An app with the missing tables and migrations: tables by CreateModel, other migrations by AddField.
   python - "$1" "$2" <<'GENERATE'
 import json, pathlib, sys
 tables, migrations = int(sys.argv[1]), int(sys.argv[2])
@@ -76,7 +76,7 @@ GENERATE
   local size
   size=$(python -c 'import json; t = json.load(open("portcullis.manifest.json"))["tenant"]; print(len(t["tables"]) + 1, "tables,", len(t["migrations"]), "migrations")')
   local framework copied by_framework by_template made
-  # Made first: ext4 is slow to make files soon after it has removed others, which the template's scratch tenant leaves behind.
+  # The template is built first: ext4 creates files slowly after removals, such as those of the template's scratch tenant.
   sed -i 's/^manifest  = {/template  = { file = "portcullis.template.sql" }\n&/' config.toml
   made=$(seconds "$portcullis" tenant template)
   sed -i.template '/^template  = /d' config.toml
@@ -90,7 +90,7 @@ GENERATE
   cd "$OLDPWD"
 }
 
-echo "| a Django tenant of | by the framework | from the template | ratio | making the template |"
+echo "| a Django tenant of | by the framework | from the template | ratio | building the template |"
 echo "|---|---|---|---|---|"
 [ $# -gt 0 ] || set -- 25 176 250 350
 while [ $# -gt 1 ]; do

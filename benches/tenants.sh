@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Measures the making and the deletion of tenants: SQL migrations against the same SQL through psql, Django's own migrations,
-# and a tenant of many tables deleted. It needs a running cluster: scripts/cluster benches/tenants.sh
+# Measures the creation and the deletion of tenants: SQL migrations against the same SQL through psql, Django's migrations,
+# and the deletion of a tenant with many tables. It needs a running cluster: scripts/cluster benches/tenants.sh
 # usage: [TABLES=25] [RUNS=10] [MANY=300] [PROFILE=release] benches/tenants.sh
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -15,11 +15,11 @@ psql "$PORTCULLIS_TEST_POSTGRES" -c 'DROP DATABASE IF EXISTS tenants_bench WITH 
 export DATABASE_URL=$server/tenants_bench
 
 # milliseconds COMMAND...: of the wall clock
-milliseconds() { local begun; begun=$(date +%s%N); "$@" >/dev/null; echo $((($(date +%s%N) - begun) / 1000000)); }
+milliseconds() { local start; start=$(date +%s%N); "$@" >/dev/null; echo $((($(date +%s%N) - start) / 1000000)); }
 median() { sort -n | awk '{ all[NR] = $1 } END { print all[int((NR + 1) / 2)] }'; }
 ratio() { awk -v a="$1" -v b="$2" 'BEGIN { printf "%.2f", a / b }'; }
 
-# project TABLES: a project of that many migrations, each a table with its index
+# project TABLES: a project with this number of migrations, each with a table and an index
 project() {
   rm -rf "$work/sql" && mkdir -p "$work/sql/shared" "$work/sql/tenant" && cd "$work/sql"
   cat >config.toml <<'END'
@@ -46,12 +46,12 @@ through_psql() {
 }
 
 project "$tables"
-# In turn, so that both meet the same machine.
+# In turn, so that both run under the same load.
 for run in $(seq "$runs"); do
   milliseconds through_psql "p$run" >>"$work/psql"
-  milliseconds "$portcullis" tenant create "t$run" >>"$work/ours"
+  milliseconds "$portcullis" tenant create "t$run" >>"$work/portcullis"
 done
-psql=$(median <"$work/psql") ours=$(median <"$work/ours")
+psql=$(median <"$work/psql") own=$(median <"$work/portcullis")
 psql "$DATABASE_URL" -c "SELECT format('DROP SCHEMA %I CASCADE', name) FROM tenants \gexec" 2>/dev/null || true
 for run in $(seq "$runs"); do psql "$DATABASE_URL" -c "DROP SCHEMA IF EXISTS p$run CASCADE" -c "DROP SCHEMA IF EXISTS t$run CASCADE" 2>/dev/null; done
 
@@ -76,6 +76,6 @@ fi
 
 echo "| figure | value |"
 echo "|---|---|"
-echo "| \`tenant create\`, SQL, $tables tables, against the same SQL through psql | $(ratio "$ours" "$psql") times ($ours against $psql ms) |"
-echo "| \`tenant create\`, the Django example, by its own migrations | $django ms |"
+echo "| \`tenant create\`, SQL, $tables tables, relative to the same SQL through psql | $(ratio "$own" "$psql") times ($own ms and $psql ms) |"
+echo "| \`tenant create\`, the Django example, by its migrations | $django ms |"
 echo "| \`tenant delete\`, $many tables with an index each | $deleted ms |"

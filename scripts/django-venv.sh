@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes target/venv, in which the Django example runs; does nothing if it is there and up to date.
+# Builds target/venv, in which the Django example runs; does nothing if it is up to date.
 set -eu
 cd "$(dirname "$0")/.."
 wanted=$(cat examples/django/requirements.txt)

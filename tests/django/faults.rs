@@ -219,7 +219,7 @@ fn a_killed_or_failed_run_leaves_no_lock_behind() {
 fn another_run_cannot_remove_a_held_lock() {
     let server = Redis::start();
     let port = server.port().to_string();
-    let holds = [("LOCK_PORT", port.as_str()), ("UNTIL_TOLD", "migrate")];
+    let holds = [("LOCK_PORT", port.as_str()), ("WAIT_FOR_GO", "migrate")];
     let (first, second) = (place(STEPS), place(STEPS));
     let slow = shell(&first, &holds);
     slow.wait_for_line("under way");

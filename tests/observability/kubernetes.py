@@ -1,4 +1,4 @@
-"""Judges manifests: Kubernetes' own schemas, the restricted pod security standard, and what a gate needs.
+"""Checks manifests: Kubernetes' own schemas, the restricted pod security standard, and the requirements of a gate.
 
 usage: kubernetes.py FOLDER
 """
@@ -12,8 +12,8 @@ import kubernetes_validate
 import yaml
 
 VERSION = "1.31"
-FOR_GOOD, AGAIN = {1, 77, 78}, {69, 75}
-# By annotation: what is needed comes first.
+PERMANENT, RETRIED = {1, 77, 78}, {69, 75}
+# The annotations that order resources.
 ORDERS = ["helm.sh/hook-weight", "argocd.argoproj.io/sync-wave"]
 
 
@@ -23,16 +23,16 @@ def main(folder):
     for path, documents in files.items():
         manifests = [document for document in documents if "kustomize" not in document["apiVersion"]]
         for manifest in manifests:
-            problems += [f"{path.relative_to(folder)}: {what}" for what in judged(manifest)]
+            problems += [f"{path.relative_to(folder)}: {what}" for what in checked(manifest)]
         problems += [f"{path.relative_to(folder)}: {what}" for what in out_of_order(manifests)]
     [deployment] = files[folder / "base/deployment.yaml"]
-    for what in judged(with_component(deployment, files[folder / "component/kustomization.yaml"][0])):
+    for what in checked(with_component(deployment, files[folder / "component/kustomization.yaml"][0])):
         problems.append(f"base with component: {what}")
-    print("\n".join(problems) or f"{len(files)} files are as they should be")
+    print("\n".join(problems) or f"{len(files)} files are correct")
     return 1 if problems else 0
 
 
-def judged(manifest):
+def checked(manifest):
     name = f"{manifest['kind']} {manifest['metadata']['name']}"
     try:
         kubernetes_validate.validate(manifest, VERSION, strict=True)
@@ -40,12 +40,12 @@ def judged(manifest):
         yield f"{name}: {'/'.join(map(str, error.path))}: {error.message}"
         return
     pod = manifest["spec"] if manifest["kind"] == "Pod" else manifest.get("spec", {}).get("template", {}).get("spec")
-    for what in pod and [*restricted(pod), *whole(pod)] or []:
+    for what in pod and [*restricted(pod), *consistent(pod)] or []:
         yield f"{name}: {what}"
     if manifest["kind"] == "Deployment":
-        yield from (f"{name}: {what}" for what in patient(manifest["spec"], pod))
+        yield from (f"{name}: {what}" for what in deployable(manifest["spec"], pod))
     if manifest["kind"] == "Job":
-        yield from (f"{name}: {what}" for what in decided(manifest["spec"], pod))
+        yield from (f"{name}: {what}" for what in retryable(manifest["spec"], pod))
 
 
 def restricted(pod):
@@ -69,7 +69,7 @@ def restricted(pod):
             yield f"{container['name']} may write to its image"
 
 
-def whole(pod):
+def consistent(pod):
     volumes = {volume["name"] for volume in pod.get("volumes", [])}
     for container in pod.get("initContainers", []) + pod["containers"]:
         for mount in container.get("volumeMounts", []):
@@ -80,33 +80,33 @@ def whole(pod):
             if (value and "PASSWORD" in name and not name.endswith("_FILE")) or re.search("://[^/]*:[^/]*@", value):
                 yield f"{container['name']} has a password in its manifest"
     if pod.get("terminationGracePeriodSeconds", 0) <= 8:
-        yield "kills before a step's grace is over"
+        yield "has a terminationGracePeriodSeconds that is not longer than a step's grace"
 
 
-def patient(spec, pod):
+def deployable(spec, pod):
     for container in pod["containers"]:
         probe = container.get("startupProbe")
         if not probe:
             yield f"{container['name']} has no startupProbe"
             continue
-        patience = probe["periodSeconds"] * probe["failureThreshold"]
-        if spec.get("progressDeadlineSeconds", 600) <= patience:
-            yield f"the rollout's deadline is not longer than the startupProbe's {patience} s"
+        startup = probe["periodSeconds"] * probe["failureThreshold"]
+        if spec.get("progressDeadlineSeconds", 600) <= startup:
+            yield f"the rollout's deadline is not longer than the startupProbe's {startup} s"
 
 
-def decided(spec, pod):
+def retryable(spec, pod):
     if pod.get("restartPolicy") != "Never":
         yield "a podFailurePolicy needs restartPolicy: Never"
     actions = {}
     for rule in spec.get("podFailurePolicy", {}).get("rules", []):
         for code in rule.get("onExitCodes", {}).get("values", []):
             actions[code] = rule["action"]
-    for code in sorted(FOR_GOOD):
+    for code in sorted(PERMANENT):
         if actions.get(code) != "FailJob":
             yield f"exit code {code} does not fail the Job"
-    for code in sorted(AGAIN):
+    for code in sorted(RETRIED):
         if actions.get(code) != "Count":
-            yield f"exit code {code} is not tried again"
+            yield f"exit code {code} is not retried"
 
 
 def out_of_order(manifests):
@@ -128,7 +128,7 @@ def out_of_order(manifests):
 
 
 def with_component(deployment, component):
-    """What kustomize makes of it: the component's operations are all of one kind."""
+    """The output of kustomize: every operation of the component appends to a list."""
     deployment = copy.deepcopy(deployment)
     for patch in component["patches"]:
         for operation in yaml.safe_load(patch["patch"]):

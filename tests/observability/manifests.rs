@@ -64,7 +64,7 @@ fn a_manifest_that_breaks_a_rule_is_reported() {
             "x",
         ),
         ("variants/job.yaml", "[1, 73, 77, 78]", "[1, 73, 77]", "exit code 78 does not fail the Job"),
-        ("variants/job.yaml", "values: [69, 75]", "values: [69]", "exit code 75 is not tried again"),
+        ("variants/job.yaml", "values: [69, 75]", "values: [69]", "exit code 75 is not retried"),
         ("variants/argo-wave.yaml", "sync-wave: \"-2\"", "sync-wave: \"0\"", "does not follow the ConfigMap"),
         (
             "variants/helm-hook.yaml",

@@ -1,7 +1,7 @@
-"""Prints manifests of docker/kubernetes so that podman plays them under names of their own, as `kubectl apply -k` would
-apply them: with the ConfigMap that kustomize generates, a Secret, and a Job as the pod that it starts.
+"""Prints manifests of docker/kubernetes for podman, with unique names, as `kubectl apply -k` would apply them: with the
+ConfigMap that kustomize generates, a Secret, and a Job as the pod that it starts.
 
-POSTGRES is where the name `postgres` leads.
+POSTGRES is the address of the host name `postgres`.
 
 usage: playable.py deployment|verifying|job NAME IMAGE SECRET POSTGRES
 """
@@ -34,30 +34,30 @@ def main(what, name, image, secret, postgres):
         job = yaml.safe_load((FOLDER / "variants/job.yaml").read_text())
         spec = job["spec"]["template"]["spec"]
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": f"{name}-job"}, "spec": spec}
-        manifests = [config, own(pod, spec, name, image, postgres)]
+        manifests = [config, with_unique_names(pod, spec, name, image, postgres)]
     else:
         deployment = yaml.safe_load((BASE / "deployment.yaml").read_text())
         if what == "verifying":
             component = yaml.safe_load((FOLDER / "component/kustomization.yaml").read_text())
             deployment = with_component(deployment, component)
         deployment["metadata"]["name"] = name
-        manifests = [config, password, own(deployment, deployment["spec"]["template"]["spec"], name, image, postgres)]
+        manifests = [config, password, with_unique_names(deployment, deployment["spec"]["template"]["spec"], name, image, postgres)]
     print(yaml.safe_dump_all(manifests))
 
 
-def own(manifest, pod, name, image, postgres):
-    """Under names of its own: podman shares volumes, also empty ones, among all pods."""
+def with_unique_names(manifest, pod, name, image, postgres):
+    """Makes names unique: podman shares volumes, also empty ones, among all pods."""
     for volume in pod["volumes"]:
         volume["name"] = f"{name}-{volume['name']}"
         if "configMap" in volume:
             volume["configMap"]["name"] = f"{name}-{volume['configMap']['name']}"
         if "secret" in volume:
-            # podman 4.3 falls over a Secret that does not say so.
+            # podman 4.3 fails on a Secret without this key.
             volume["secret"] |= {"secretName": f"{name}-{volume['secret']['secretName']}", "optional": False}
     pod["hostAliases"] = [{"ip": postgres, "hostnames": ["postgres"]}]
     for container in pod["containers"]:
         container["image"] = image
-        # podman takes a container's port for one of the host.
+        # podman would publish a container's port on the host.
         container.pop("ports", None)
         for mount in container["volumeMounts"]:
             mount["name"] = f"{name}-{mount['name']}"

@@ -1,5 +1,5 @@
-# Prints everything about its own process that survives exec and can be seen. One process, and no shell: a shell
-# changes its own signal state.
+# Prints every visible attribute of its process that survives exec. It uses no shell, because a shell changes its own
+# signal state.
 use strict;
 sub of { open my $file, '<', "/proc/self/$_[0]" or return "no $_[0]: $!\n"; local $/; <$file> }
 print grep { /^(Sig[PBIC]|Shd|Cap|NoNewPrivs|Seccomp|Threads|Umask|Groups|Uid|Gid)/ } map { "$_\n" } split /\n/, of('status');

@@ -1,4 +1,4 @@
-"""Whom a tenant sends invoices to."""
+"""The contacts of a tenant, who receive its invoices."""
 
 from django.db import models
 

@@ -1,7 +1,7 @@
-"""Creates a customer's tenant from the web application: whole, or not at all.
+"""Creates a customer's tenant from the web application: completely, or not at all.
 
-Not inside a transaction of the caller's own: the command works in sessions of its own, and would wait for the caller that
-waits for it. Call it from a background job where migrations take longer than a request may.
+Do not call it inside a transaction: the command has its own sessions and would wait for the caller, which waits for it.
+Call it from a background job if the migrations take longer than a request may.
 """
 
 import json
@@ -10,12 +10,12 @@ import subprocess
 
 from django.db import transaction
 
-# Whoever signs up does not wait as long as a deployment.
+# A sign-up waits for a shorter time than a deployment.
 LOCK_TIMEOUT = "20s"
 
 
 class NotCreated(Exception):
-    """It was not created; `again` says whether trying again later may help."""
+    """The tenant was not created. `again` is true if a later attempt may succeed."""
 
     def __init__(self, message, again=False):
         super().__init__(message)
@@ -23,7 +23,7 @@ class NotCreated(Exception):
 
 
 class Exists(NotCreated):
-    """The name is taken."""
+    """The name is already used."""
 
 
 def create_tenant(name, schema, domain):
@@ -40,6 +40,6 @@ def create_tenant(name, schema, domain):
         raise NotCreated(f"ended with {done.returncode}: {done.stderr[-2000:]}", again=done.returncode > 128)
     if failure["left"] == "as it was":
         raise Exists(failure["message"])
-    # The lock was not had in time, the database did not answer, or what is left is removed first by the next run.
+    # A lock time-out, an unreachable database, or leftovers that the next run removes.
     again = done.returncode in (74, 75) or failure["left"] == "later"
     raise NotCreated(failure["message"], again=again)

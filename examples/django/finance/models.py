@@ -8,7 +8,7 @@ class Invoice(models.Model):
     number = models.CharField(max_length=20, unique=True)
     contact = models.ForeignKey(Contact, on_delete=models.PROTECT)
     issued_on = models.DateField()
-    # Each with `text` and `amount`.
+    # Each line has `text` and `amount`.
     lines = models.JSONField(default=list)
     status = models.CharField(max_length=10, default="open")
     paid_on = models.DateField(null=True)

@@ -10,7 +10,7 @@ from finance.models import Invoice
 
 
 class InvoicePage(TenantTestCase):
-    def test_an_invoice_stands_on_its_tenants_page(self):
+    def test_an_invoice_is_on_its_tenants_page(self):
         contact = Contact.objects.create(name="Ada")
         Invoice.objects.create(number="7", contact=contact, issued_on=datetime.date(2026, 1, 1))
         self.assertContains(TenantClient(self.tenant).get("/invoices/"), "7: Ada")

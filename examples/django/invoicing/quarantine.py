@@ -1,7 +1,7 @@
-"""Answers 503 for the tenants that Portcullis told the server to keep out (`[gate] incomplete = "quarantine"`).
+"""Returns 503 for quarantined tenants (`[gate] incomplete = "quarantine"`).
 
-The list is that of the start: a tenant that is repaired is let in by the next start. Stands right behind the
-middleware that sets `request.tenant`.
+The list is fixed at the start: a repaired tenant is served after the next start. Place it directly after the middleware
+that sets `request.tenant`.
 """
 
 import json
@@ -15,7 +15,7 @@ RETRY_AFTER_SECONDS = 300
 class Quarantine:
     def __init__(self, get_response):
         self.get_response = get_response
-        # The variable and not the file: workers that change their user may not reach what the master inherited.
+        # The variable, not the file: workers that change their user may have no access to the file that the master inherited.
         self.schemas = frozenset(json.loads(os.environ.get("PORTCULLIS_QUARANTINED") or "[]"))
 
     def __call__(self, request):

@@ -1,4 +1,4 @@
-"""Settings of the invoicing example. Everything that differs between places comes from the environment."""
+"""Settings of the invoicing example. Everything that differs between deployments comes from the environment."""
 
 import os
 from pathlib import Path

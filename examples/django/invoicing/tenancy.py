@@ -1,4 +1,4 @@
-"""Chooses the tenant of a request: by the path `/t/NAME/...`, else by the Host."""
+"""Chooses the tenant of a request: by the path `/t/NAME/...`, otherwise by the host name."""
 
 from django.http import Http404
 from django_tenants.middleware.main import TenantMainMiddleware

@@ -1,4 +1,4 @@
-"""Pages of no tenant."""
+"""Pages outside the tenants."""
 
 from django.http import HttpResponse
 from django.urls import path

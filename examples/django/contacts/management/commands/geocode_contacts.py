@@ -1,4 +1,4 @@
-"""Gives a place on the map to every tenant's contacts in a city that the table below knows."""
+"""Sets the coordinates of every tenant's contacts in a city of the table below."""
 
 from contacts.models import Contact
 from customers.models import Client

@@ -1,4 +1,4 @@
-"""Fills the total of every tenant's invoices that have none, from their lines."""
+"""Computes the missing totals of every tenant's invoices from their lines."""
 
 from customers.models import Client
 from django.core.management.base import BaseCommand

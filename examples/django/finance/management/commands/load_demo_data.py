@@ -1,4 +1,4 @@
-"""Gives the demo tenant two contacts and three invoices, once."""
+"""Creates two contacts and three invoices in the demo tenant, once."""
 
 import datetime
 
