@@ -1,4 +1,4 @@
-//! What is to be made of a tenant: its schema, its rows, and the nonce that proves later who made it.
+//! The request to create a tenant: its schema, its rows, and the nonce that later proves which run created it.
 
 use std::{
     collections::BTreeMap,
@@ -10,11 +10,11 @@ use std::{
 
 use crate::tenants::manifest::{ColumnValue, Domains};
 
-/// One tenant that is to be made.
+/// One tenant to create.
 #[derive(Debug, Clone)]
 pub(crate) struct Creation {
     pub(crate) schema: String,
-    /// The registry row's columns beside the schema's own.
+    /// The registry row's columns, without the schema column.
     pub(crate) columns: BTreeMap<String, ColumnValue>,
     pub(crate) domain: Option<(Domains, String)>,
     pub(crate) rows: RegistryRow,
@@ -23,24 +23,24 @@ pub(crate) struct Creation {
     pub(crate) commit_marker: CommitMarker,
 }
 
-/// When the rows are, where that is not the transaction that makes the schema.
+/// When the registry rows are written if the schema's own transaction does not write them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RegistryRow {
-    /// Before the schema is migrated, because the framework looks there.
+    /// Before the schema is migrated, because the framework reads them.
     BeforeMigrations,
-    /// Once it is whole.
+    /// After the schema is complete.
     AfterMigrations,
-    /// Nobody ever registers it.
+    /// The schema is never registered.
     Never,
 }
 
-/// Which transaction makes it whole, noted before that is committed: where the answer is lost, or is not waited for, it proves
-/// that a tenant which stands there is this one. Shared by all copies.
+/// The transaction that completes the tenant, recorded before its commit. If the commit's reply is lost, it proves that an existing
+/// tenant is this one. All copies share it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CommitMarker(Arc<AtomicU64>);
 
 impl Creation {
-    /// Of a tenant that is its schema and nothing more.
+    /// A tenant without registry columns and without a domain.
     pub(crate) fn of(schema: &str, run: &str) -> Self {
         Self {
             schema: schema.to_owned(),
@@ -65,7 +65,7 @@ impl CommitMarker {
     }
 }
 
-/// What nobody else has ever written.
+/// A new random nonce.
 pub(crate) fn nonce() -> String {
     format!("{:032x}", fastrand::u128(..))
 }

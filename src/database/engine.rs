@@ -1,4 +1,4 @@
-//! What every engine does. Each operation stands once in the table below: the trait and both engines' parts of it follow.
+//! The operations of every engine. The table below declares each operation once; the trait and both implementations are generated.
 
 #![expect(
     clippy::elidable_lifetime_names,
@@ -28,11 +28,11 @@ use crate::{
     },
 };
 
-/// What the gate says of a tenant before other sessions can see it.
+/// The gate's verdict on a tenant before other sessions can see it.
 pub(crate) type Verify<'a> = &'a dyn Fn(&SchemaState) -> Result<(), String>;
 
-/// `changes` need the proof that this run holds the lock. `external` is what [`Capabilities`] calls `external_programs`, with
-/// the answer of an engine that has none.
+/// `changes` need the proof that this run holds the lock. `external` operations belong to [`Capabilities`]'s `external_programs`
+/// and name the result of an engine without that capability.
 macro_rules! engine {
     (
         reads { $($(#[$read_doc:meta])* fn $read:ident($($read_arg:ident: $read_type:ty),*) -> $read_answer:ty;)* }
@@ -43,8 +43,8 @@ macro_rules! engine {
         /// One engine.
         pub(crate) trait Engine: std::fmt::Debug {
             fn capabilities(&self) -> &'static Capabilities;
-            /// A session that can take the lock, and holds nothing yet. `silence` is how long it may be that nothing can be asked
-            /// before a lock that is held counts as lost.
+            /// A session that can acquire the lock and does not hold it yet. A held lock counts as lost after the database has been
+            /// unreachable for `silence`.
             fn lock_session<'a>(&'a self, run: &'a str, silence: Duration) -> LocalBoxFuture<'a, Result<LockSession, DatabaseError>>;
             $($(#[$read_doc])* fn $read<'a>(&'a self, $($read_arg: $read_type),*) -> LocalBoxFuture<'a, $read_answer>;)*
             $($(#[$change_doc])* fn $change<'a>(&'a self, locked: &LockProof, $($change_arg: $change_type),*) -> LocalBoxFuture<'a, $change_answer>;)*
@@ -74,78 +74,77 @@ macro_rules! engine {
     };
 }
 
-/// The check of the configuration refuses what would come here.
+/// The configuration check rejects every case that would reach this error.
 fn unsupported() -> DatabaseError {
-    DatabaseError::Failed("the database's engine cannot do that".into())
+    DatabaseError::Failed("the database engine does not support this operation".into())
 }
 
 engine! {
     reads {
-        /// One login and the smallest question.
+        /// One login and one trivial query.
         fn ping() -> Result<(), DatabaseError>;
-        /// The gate's look.
+        /// The gate's inspection.
         fn inspect(question: &'a InspectRequest<'a>) -> Result<Inspection, DatabaseError>;
-        /// Runs the statements as they are given, in one message, where tenants share. `locked` says that this run holds the
-        /// lock for it.
+        /// Runs the statements unchanged in one message in the shared schema. `locked` means that this run holds the lock.
         fn run_sql(sql: &'a str, timeout: Duration, locked: bool) -> Result<(), DatabaseError>;
-        /// Who holds the lock, in words. It takes and writes nothing.
+        /// A description of the lock's holder. It acquires and writes nothing.
         fn lock_holder() -> Result<Option<String>, DatabaseError>;
-        /// Writes down what a run did; made by the first who has something to write.
+        /// Writes entries to the history. The first writer creates the tables.
         fn write_history(run: &'a str, entries: &'a [Entry]) -> Result<(), DatabaseError>;
-        /// The newest runs first; without their steps and changes unless `whole`.
-        fn read_history(limit: u32, whole: bool) -> Result<Vec<Run>, DatabaseError>;
-        /// Who did a step of a release, if anybody did; `what` is the digest of what it does.
+        /// The newest runs first; their steps, changes and exceptions only if `with_parts`.
+        fn read_history(limit: u32, with_parts: bool) -> Result<Vec<Run>, DatabaseError>;
+        /// The run that did a step of a release, if one did; `what` is the digest of the step's content.
         fn who_did(release: &'a str, step: &'a str, what: &'a str) -> Result<Option<Author>, DatabaseError>;
-        /// The first run that opened the gate of a release for a reason, if there is one.
+        /// The first run that opened the gate of a release for this reason, if one did.
         fn who_overrode(release: &'a str, reason: &'a str) -> Result<Option<Author>, DatabaseError>;
-        /// Every tenant that the registry names, also in rows that do not count.
+        /// Every tenant in the registry, including rows that `where` excludes.
         fn registered() -> Result<BTreeSet<String>, DatabaseError>;
-        /// Facts for the doctor, each on its own.
+        /// Facts for the doctor, each fetched independently.
         fn examine(tenants: &'a [String]) -> Examined;
-        /// The tenants of which a table does not answer a query, with the reason.
-        fn silent(tenants: &'a [(String, Vec<String>)]) -> Result<Vec<String>, DatabaseError>;
-        /// What each of a tenant's tables answers.
+        /// The tenants with a table that cannot be queried, with the reason.
+        fn unreadable_tables(tenants: &'a [(String, Vec<String>)]) -> Result<Vec<String>, DatabaseError>;
+        /// The number of rows in each of a tenant's tables.
         fn count(tenant: &'a str, tables: &'a [String]) -> Result<Vec<(String, Rows)>, DatabaseError>;
-        /// Applies all migrations where nothing remains of it, and reads back what they made.
+        /// Applies all migrations to temporary schemas and reads the resulting tables.
         fn derive(shared: &'a [MigrationFile], tenant: &'a [MigrationFile], search_path: &'a [String]) -> Result<Derived, DatabaseError>;
     }
     changes {
-        /// Applies those of `files` that the schema's ledger lacks, in order; it may be given all of them.
+        /// Applies the pending ones of `files` to the schema, in order.
         fn apply(schema: &'a Schema, files: &'a [MigrationFile], limits: &'a Limits) -> Result<Applied, ApplyError>;
-        /// Makes a tenant whole, or fails; then `undo` takes back what there is. `verify` is asked before anyone else can see
-        /// the tenant.
+        /// Creates a complete tenant or fails; `undo` then rolls back the rest. `verify` is called before other sessions can
+        /// see the tenant.
         fn provision(new: &'a Creation, files: &'a [MigrationFile], expected: &'a Expected, limits: &'a Limits, verify: Verify<'a>) -> Result<(), ProvisionError>;
-        /// Takes back an attempt that did not come to its end.
+        /// Rolls back an attempt that did not complete.
         fn undo(new: &'a Creation, limits: &'a Limits) -> Result<ProvisionState, DatabaseError>;
-        /// Takes back what killed runs have left.
+        /// Rolls back the unfinished work of killed runs.
         fn recover(domains: Option<&'a Domains>, limits: &'a Limits) -> Result<Vec<Recovered>, DatabaseError>;
         /// Deletes a tenant: its rows, then its schema.
         fn delete(tenant: &'a str, domains: Option<&'a Domains>, run: &'a str, limits: &'a Limits) -> Result<Deleted, DatabaseError>;
     }
     external_reads {
-        /// Logs in for the first of the changes under the lock. If it cannot, that change says why.
+        /// Opens a connection for the first change under the lock. If that fails, the change reports the error.
         fn log_in() -> () = ();
-        /// The server's major version, and the digest of what a schema is made of.
+        /// The server's major version and the digest of a schema's structure.
         fn structure(schema: &'a str) -> Result<(String, String), DatabaseError> = Err(unsupported());
-        /// What stands in one schema, whether or not it is registered.
+        /// The state of one schema, registered or not.
         fn inspect_schema(schema: &'a str, expected: &'a Expected, shape: LedgerLayout) -> Result<SchemaState, DatabaseError> = Err(unsupported());
-        /// The tenants that this run is making or removing, as far as that is noted.
+        /// The tenants that this run is creating or deleting according to the journal.
         fn in_progress(run: &'a str) -> Result<BTreeSet<String>, DatabaseError> = Ok(BTreeSet::new());
-        /// Which of these tenants are noted: each one's nonce, its name, and since when.
+        /// The journal's intents for these tenants: nonce, name and start time of each.
         fn intents(tenants: &'a [String]) -> Result<Vec<(String, String, String)>, DatabaseError> = Ok(Vec::new());
     }
     external_changes {
-        /// Makes a tenant whole as a copy of a template, in one transaction.
+        /// Creates a complete tenant as a copy of a template, in one transaction.
         fn copy(new: &'a Creation, template: &'a Template, made: (&'a Expected, LedgerLayout), limits: &'a Limits, verify: Verify<'a>) -> Result<(), ProvisionError> = Err(unsupported().into());
-        /// Makes an empty schema that a framework is to migrate, and announces it in the journal.
+        /// Creates an empty schema for a framework to migrate and records it in the journal.
         fn begin(new: &'a Creation, limits: &'a Limits) -> Result<(), ProvisionError> = Err(unsupported().into());
-        /// Registers what was begun, migrated and verified.
+        /// Registers a tenant that was created, migrated and verified.
         fn finish(new: &'a Creation, limits: &'a Limits) -> Result<(), ProvisionError> = Err(unsupported().into());
-        /// Notes that these tenants are absent, each with its nonce, before a framework's command makes them.
+        /// Records, before a framework's command creates them, that these tenants are absent; each has a nonce.
         fn record_intent(run: &'a str, absent: &'a [(String, String)]) -> Result<(), DatabaseError> = Err(unsupported());
-        /// Removes those notes.
+        /// Deletes these journal entries.
         fn delete_entries(nonces: &'a [String]) -> Result<(), DatabaseError> = Err(unsupported());
-        /// Ends the sessions that a run's programs have left.
+        /// Ends the sessions that a run's programs have left open.
         fn end_programs(run: &'a str) -> Result<(), DatabaseError> = Ok(());
     }
 }

@@ -1,41 +1,41 @@
-//! What the doctor asks of a database: facts, each fetched on its own. None has no meaning on this engine.
+//! The facts that the doctor reads from a database, each fetched independently. None means that the engine has no such fact.
 
-/// A fact, or why it could not be had.
+/// A fact, or the reason why it is unknown.
 pub(crate) type Fact<T> = Option<Result<T, String>>;
 
 #[derive(Debug, Default)]
 pub(crate) struct Examined {
-    /// The role that changes things.
+    /// The role that makes changes.
     pub(crate) writer: Fact<Writer>,
-    /// The role of the gate, where it has one of its own.
+    /// The gate's role, if it has its own.
     pub(crate) reader: Fact<Reader>,
     pub(crate) pooler: Fact<Pooler>,
     pub(crate) limits: Fact<ServerLimits>,
     /// The server's major version.
     pub(crate) major: Fact<String>,
-    /// How many milliseconds the database's clock is ahead of ours.
+    /// How many milliseconds the database's clock is ahead of this machine's.
     pub(crate) ahead: Fact<i64>,
-    /// Names that the registry holds more than once.
+    /// Names that occur more than once in the registry.
     pub(crate) duplicates: Fact<Vec<String>>,
-    /// What killed runs have left behind, in words.
+    /// Descriptions of what killed runs have left behind.
     pub(crate) leftovers: Fact<Vec<String>>,
 }
 
 #[derive(Debug, Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a privilege of its own")]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate privilege")]
 pub(crate) struct Writer {
     pub(crate) name: String,
     pub(crate) superuser: bool,
     pub(crate) creates_roles: bool,
-    /// May make schemas.
+    /// May create schemas.
     pub(crate) creates_schemas: bool,
-    /// May make tables in the shared schema; true if it is not there yet.
+    /// May create tables in the shared schema; true if the schema does not exist yet.
     pub(crate) creates_shared: bool,
-    /// May read, write and take back rows of the registry; true if it is not there yet.
+    /// May read, insert and delete rows of the registry; true if the table does not exist yet.
     pub(crate) registers: bool,
-    /// Tenants' schemas in which it may not make tables.
+    /// Tenants' schemas in which it may not create tables.
     pub(crate) closed: Vec<String>,
-    /// Tenants' tables that are another role's, some of them.
+    /// Examples of tenants' tables that another role owns.
     pub(crate) others: Vec<String>,
 }
 
@@ -44,17 +44,17 @@ pub(crate) struct Reader {
     pub(crate) name: String,
     pub(crate) superuser: bool,
     pub(crate) creates_roles: bool,
-    /// What it may do beside reading, in words.
+    /// Descriptions of its privileges beyond reading.
     pub(crate) writes: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pooler {
-    /// Each client has a server process of its own.
+    /// Each client has its own server process.
     None,
-    /// Statements of one client reach several server processes.
+    /// One client's statements reach several server processes.
     Transaction {
-        /// The configured direct connection goes past it.
+        /// The configured direct connection bypasses the pooler.
         bypassed: bool,
     },
 }
@@ -62,12 +62,12 @@ pub(crate) enum Pooler {
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct ServerLimits {
     pub(crate) max_connections: u64,
-    /// Those that this role cannot have.
+    /// Connections that this role cannot use.
     pub(crate) reserved: u64,
-    /// How many sessions there are now.
+    /// The current number of sessions.
     pub(crate) used: u64,
-    /// How many sessions this role may have, if it has a limit of its own, and how many it has now.
+    /// The role's own connection limit, if it has one, and its current number of sessions.
     pub(crate) role: Option<(u64, u64)>,
-    /// How many locks the server's table has room for.
+    /// The capacity of the server's lock table.
     pub(crate) locks: u64,
 }

@@ -1,5 +1,4 @@
-//! The record of runs: what a run writes, and what is read back. The SQL is the same on both engines, but for
-//! the few words of a [`Dialect`].
+//! The history: the entries that runs write, and the runs read from it. The SQL of the engines differs only in the [`Dialect`].
 
 use serde::Serialize;
 
@@ -8,13 +7,13 @@ use serde::Serialize;
 pub(crate) struct Run {
     #[serde(rename = "run")]
     pub(crate) id: String,
-    /// The manifest's digest; empty if the run knew no manifest.
+    /// The manifest's digest; empty if the run had no manifest.
     pub(crate) release: String,
     pub(crate) version: String,
     pub(crate) role: Option<String>,
     pub(crate) host: String,
     pub(crate) started: String,
-    /// None for a run that is under way or was killed.
+    /// None for a run that is still running or was killed.
     pub(crate) ended: Option<String>,
     pub(crate) outcome: Option<String>,
     pub(crate) exit_code: Option<u64>,
@@ -24,7 +23,7 @@ pub(crate) struct Run {
     pub(crate) exceptions: Vec<Exception>,
 }
 
-/// How far a run has come in the step that it is in.
+/// A run's progress in its current step.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct At {
     pub(crate) step: String,
@@ -40,7 +39,7 @@ pub(crate) struct Step {
     pub(crate) message: String,
 }
 
-/// What was applied to one schema.
+/// The changes to one schema.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Change {
     /// None for the shared schema.
@@ -48,7 +47,7 @@ pub(crate) struct Change {
     pub(crate) what: Vec<String>,
 }
 
-/// A gate that was opened though not everything was complete.
+/// A gate that was opened despite findings.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub(crate) struct Exception {
     /// `override` or `quarantine`.
@@ -57,7 +56,7 @@ pub(crate) struct Exception {
     pub(crate) tenants: Vec<String>,
 }
 
-/// One thing to write down of a run.
+/// One entry of a run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Entry {
     Began {
@@ -68,7 +67,7 @@ pub(crate) enum Entry {
     },
     At(At),
     Step(Step),
-    /// A step with `once_per_release = true` was done; `what` is the digest of what it does.
+    /// A step with `once_per_release = true` was done; `what` is the digest of the step's content.
     Once {
         release: String,
         step: String,
@@ -82,22 +81,22 @@ pub(crate) enum Entry {
     },
 }
 
-/// Who wrote an entry that was looked for.
+/// The run that wrote an entry, and when.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Author {
     pub(crate) run: String,
     pub(crate) time: String,
 }
 
-/// Where the engines differ.
+/// The differences between the engines.
 pub(super) struct Dialect {
-    /// In front of every table's name.
+    /// The prefix of every table's name.
     pub(super) schema: &'static str,
     pub(super) literal: fn(&str) -> String,
     pub(super) now: &'static str,
-    /// A column of the time, as text.
+    /// A timestamp column, as text.
     pub(super) time: fn(&str) -> String,
-    /// The declaration of a column that counts by itself.
+    /// The declaration of an auto-increment column.
     pub(super) counter: &'static str,
     pub(super) timestamp: &'static str,
 }
@@ -119,7 +118,7 @@ impl Dialect {
         )
     }
 
-    /// Statements that write the entries of one run.
+    /// The statements that write the entries of one run.
     pub(super) fn write(&self, run: &str, entries: &[Entry]) -> String {
         let statements: Vec<String> = entries.iter().map(|entry| self.statement(run, entry)).collect();
         statements.join("; ")
@@ -178,7 +177,7 @@ impl Dialect {
         }
     }
 
-    /// Who did this step of this release.
+    /// Selects the run that did this step of this release.
     pub(super) fn who_did(&self, release: &str, step: &str, what: &str) -> String {
         let Self { schema, literal, time, .. } = self;
         format!(
@@ -190,7 +189,7 @@ impl Dialect {
         )
     }
 
-    /// Who opened the gate of this release on this host for this reason.
+    /// Selects the first run that opened the gate of this release for this reason.
     pub(super) fn who_overrode(&self, release: &str, reason: &str) -> String {
         let Self { schema, literal, time, .. } = self;
         format!(
@@ -202,7 +201,7 @@ impl Dialect {
         )
     }
 
-    /// The newest runs first.
+    /// Selects the newest runs first.
     pub(super) fn runs(&self, limit: u32) -> String {
         let Self { schema, time, .. } = self;
         format!(
@@ -213,7 +212,7 @@ impl Dialect {
         )
     }
 
-    /// The steps, changes and exceptions of these runs, three statements, each row beginning with its run.
+    /// Three statements that select the steps, changes and exceptions of these runs. The first column is the run.
     pub(super) fn parts(&self, runs: &[Run]) -> [String; 3] {
         let Self { schema, literal, .. } = self;
         let runs: Vec<String> = runs.iter().map(|run| literal(&run.id)).collect();
@@ -249,8 +248,8 @@ pub(super) fn run(row: &Row) -> Run {
     }
 }
 
-/// Puts the rows of [`Dialect::parts`] where they belong.
-pub(super) fn put(runs: &mut [Run], [steps, changes, exceptions]: &[Vec<Row>; 3]) {
+/// Adds the rows of [`Dialect::parts`] to their runs.
+pub(super) fn add_parts(runs: &mut [Run], [steps, changes, exceptions]: &[Vec<Row>; 3]) {
     let place =
         |runs: &[Run], row: &Row| runs.iter().position(|run| Some(&run.id) == column(row, 0).as_ref());
     for row in steps {
@@ -285,7 +284,7 @@ fn number(row: &Row, index: usize) -> u64 {
     text(row, index).parse().unwrap_or_default()
 }
 
-/// Names as one text; nothing that a name may hold can break it.
+/// Names as one text, in JSON so that any character in a name is safe.
 fn list(names: &[String]) -> String {
     serde_json::Value::from(names).to_string()
 }

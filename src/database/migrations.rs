@@ -1,4 +1,4 @@
-//! Reads a folder of SQL migrations: sqlx's naming, sqlx's checksums, its own resolver.
+//! Reads a folder of SQL migrations with sqlx's own resolver: its file names and its checksums.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -11,10 +11,10 @@ use sha2::{Digest, Sha384};
 
 use crate::{failure::Failure, files, frameworks::sql, tenants::manifest::Migration, words::hex};
 
-/// How deep SQL files that would not be applied are looked for; links may lead in a circle.
+/// The depth of the search for SQL files that would not be applied; links may be circular.
 const DEPTH: u32 = 4;
 
-/// One migration file that leads upwards.
+/// One up migration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct MigrationFile {
     pub(crate) version: i64,
@@ -23,21 +23,21 @@ pub(crate) struct MigrationFile {
     pub(crate) sql: String,
     /// SHA-384 of the text.
     pub(crate) checksum: Vec<u8>,
-    /// The same of the text with the other line ends, CRLF or LF; None where no line ends.
+    /// The checksum of the text with the other line ends, CRLF or LF; None for a text of one line.
     pub(crate) other_line_ends: Option<Vec<u8>>,
-    /// The versions that a baseline stands for, as its `-- replaces:` says.
+    /// The versions that a baseline replaces, from its `-- replaces:` line.
     pub(crate) replaces: Vec<String>,
-    /// The first line says `-- no-transaction`.
+    /// The first line is `-- no-transaction`.
     pub(crate) no_transaction: bool,
 }
 
 impl MigrationFile {
-    /// What people call it: `1 tenants`.
+    /// The name in messages: `1 tenants`.
     pub(crate) fn name(&self) -> String {
         format!("{} {}", self.version, self.description)
     }
 
-    /// As the manifest expects it.
+    /// The manifest's entry for it.
     pub(crate) fn expected(&self) -> Migration {
         Migration {
             id: self.version.to_string(),
@@ -50,12 +50,12 @@ impl MigrationFile {
     }
 }
 
-/// The folder's migrations by version. What leads downwards is left out; a file that looks like a migration and would not
-/// be applied is an error.
+/// The folder's migrations by version, without down migrations. A file that looks like a migration and would not be applied is
+/// an error.
 pub(crate) fn resolve(folder: &Path) -> Result<Vec<MigrationFile>, Failure> {
     let unreadable = |why: String| Failure::MigrationsUnreadable { path: folder.to_owned(), why };
     for entry in files::list_now(folder).map_err(|error| unreadable(error.to_string()))?.flatten() {
-        // sqlx would pass over it in silence.
+        // sqlx would ignore it without a message.
         let path = entry.path();
         let is_sql = path.extension().is_some_and(|extension| extension == "sql");
         if is_sql && files::metadata_now(&path).is_ok_and(|found| !found.is_file()) {
@@ -63,9 +63,9 @@ pub(crate) fn resolve(folder: &Path) -> Result<Vec<MigrationFile>, Failure> {
         }
     }
     let resolved = sqlx::migrate::resolve_blocking(folder).map_err(|error| unreadable(chain(&error)))?;
-    let taken: BTreeSet<OsString> =
+    let applied: BTreeSet<OsString> =
         resolved.iter().filter_map(|(_, path)| path.file_name().map(OsString::from)).collect();
-    if let Some(why) = passed_over(folder, &taken).map_err(|error| unreadable(error.to_string()))? {
+    if let Some(why) = ignored_file(folder, &applied).map_err(|error| unreadable(error.to_string()))? {
         return Err(unreadable(why));
     }
     let mut files: BTreeMap<i64, MigrationFile> = BTreeMap::new();
@@ -88,7 +88,7 @@ pub(crate) fn resolve(folder: &Path) -> Result<Vec<MigrationFile>, Failure> {
         };
         // A NUL would end the message to the server in the middle of the file.
         if file.sql.contains('\0') {
-            return Err(unreadable(format!("`{}` holds a NUL byte", name.display())));
+            return Err(unreadable(format!("`{}` contains a NUL byte", name.display())));
         }
         if let Some(other) = files.insert(file.version, file) {
             return Err(unreadable(format!(
@@ -102,14 +102,14 @@ pub(crate) fn resolve(folder: &Path) -> Result<Vec<MigrationFile>, Failure> {
     Ok(files.into_values().collect())
 }
 
-/// Why one of the folder's entries looks like a migration and is none.
-fn passed_over(folder: &Path, taken: &BTreeSet<OsString>) -> io::Result<Option<String>> {
+/// The error for an entry of the folder that looks like a migration and is none.
+fn ignored_file(folder: &Path, applied: &BTreeSet<OsString>) -> io::Result<Option<String>> {
     let (mut found, mut folders) = (Vec::new(), vec![(folder.to_owned(), DEPTH)]);
     while let Some((path, depth)) = folders.pop() {
         for entry in files::list_now(&path)? {
             let entry = entry?;
             let (name, entry) = (entry.file_name(), entry.path());
-            // Kubernetes keeps a volume's earlier content in such folders, and editors their own files.
+            // Kubernetes stores a volume's earlier content in hidden folders; editors store their own files there.
             let is_hidden = name.as_encoded_bytes().starts_with(b".");
             if is_hidden {
                 continue;
@@ -123,7 +123,7 @@ fn passed_over(folder: &Path, taken: &BTreeSet<OsString>) -> io::Result<Option<S
     }
     found.sort();
     let mut names = found.iter().map(|file| file.strip_prefix(folder).unwrap_or(file).as_os_str());
-    Ok(names.find(|name| is_sql(name) && !taken.contains(*name)).map(|name| {
+    Ok(names.find(|name| is_sql(name) && !applied.contains(*name)).map(|name| {
         format!(
             "`{}` would not be applied: a migration is a file of the folder itself and is named `NUMBER_WORDS.sql`, as in \
              `0002_paid.sql`",
@@ -132,7 +132,7 @@ fn passed_over(folder: &Path, taken: &BTreeSet<OsString>) -> io::Result<Option<S
     }))
 }
 
-/// By its ending, in capitals or not.
+/// By its extension, in any case.
 fn is_sql(name: &OsStr) -> bool {
     let extension = Path::new(name).extension().unwrap_or_default();
     ["sql", "psql", "pgsql"].iter().any(|known| extension.eq_ignore_ascii_case(known))
@@ -143,7 +143,7 @@ fn other_line_ends(text: &str) -> Option<Vec<u8>> {
     (other != text).then(|| Sha384::digest(other).to_vec())
 }
 
-/// What `-- replaces: 1-42, 44` among the comments before the first statement says.
+/// The ranges in `-- replaces: 1-42, 44` among the comments before the first statement.
 fn replaces(text: &str) -> Result<Vec<String>, String> {
     let head = text.lines().map(str::trim).take_while(|line| line.is_empty() || line.starts_with("--"));
     let lists = head.filter_map(|line| line.trim_start_matches('-').trim().strip_prefix("replaces:"));
@@ -151,7 +151,7 @@ fn replaces(text: &str) -> Result<Vec<String>, String> {
     ranges
         .map(|range| match sql::range(range) {
             Some(versions) if versions.start() <= versions.end() => Ok(range.to_owned()),
-            _ => Err(format!("`-- replaces: {range}` is no version and no range such as `1-42`")),
+            _ => Err(format!("`-- replaces: {range}` is neither a version nor a range such as `1-42`")),
         })
         .collect()
 }
@@ -180,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn migrations_come_in_the_order_of_their_versions() {
+    fn migrations_are_ordered_by_version() {
         let folder = folder(&[
             ("10_later.sql", "SELECT 10"),
             ("2_first_of_all.up.sql", "-- no-transaction\nSELECT 2"),
@@ -203,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn what_looks_like_a_migration_and_would_not_be_applied_is_an_error_that_names_it() {
+    fn a_file_that_looks_like_a_migration_and_would_not_be_applied_is_an_error() {
         for name in [
             "0002-paid.sql",
             "0002.sql",

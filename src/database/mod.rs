@@ -1,7 +1,6 @@
-//! All SQL of the product: reading, the lock, applying migrations, provisioning. It judges nothing.
+//! All SQL of the product: inspection, the lock, migrations, provisioning. It makes no verdicts.
 //!
-//! A [`Database`] is a handle: it connects once an operation and keeps nothing open in between. What it
-//! finds is put into the types of `tenants`, and what goes wrong is a value, in words.
+//! A [`Database`] is a handle. It returns results in the types of `tenants`, and errors as values with a description.
 
 mod creation;
 mod engine;
@@ -35,10 +34,10 @@ use self::{
 };
 use crate::{config, deadline::Deadline, tenants::inspection::Inspection};
 
-/// For reading or writing the record of runs: nothing waits long for it.
+/// For one read or write of the history.
 const RECORD: Duration = Duration::from_secs(5);
 
-/// The configured database. What its engine does is reached through it; what has a limit here stands here.
+/// The configured database. It dereferences to its engine; the methods here add a time limit.
 #[derive(Debug, Clone)]
 pub(crate) struct Database(Rc<dyn Engine>);
 
@@ -51,7 +50,7 @@ impl Deref for Database {
 }
 
 impl Database {
-    /// Does no I/O. Sessions that change something carry the run's id.
+    /// Does no I/O. The sessions that make changes carry the run's id.
     pub(crate) fn new(config: &config::Database, registry: Option<&config::Registry>, run: &str) -> Self {
         Self(match config {
             config::Database::Postgres(config) => Rc::new(postgres::Postgres::new(config, registry, run)),
@@ -59,7 +58,7 @@ impl Database {
         })
     }
 
-    /// One login and the smallest question.
+    /// One login and one trivial query.
     pub(crate) async fn ping(&self) -> Attempt {
         match self.0.ping().await {
             Ok(()) => Attempt::Ready,
@@ -85,8 +84,8 @@ impl Database {
         within(RECORD, self.0.write_history(run, entries)).await
     }
 
-    pub(crate) async fn read_history(&self, limit: u32, whole: bool) -> Result<Vec<Run>, DatabaseError> {
-        within(RECORD, self.0.read_history(limit, whole)).await
+    pub(crate) async fn read_history(&self, limit: u32, with_parts: bool) -> Result<Vec<Run>, DatabaseError> {
+        within(RECORD, self.0.read_history(limit, with_parts)).await
     }
 
     pub(crate) async fn who_did(
@@ -106,8 +105,8 @@ impl Database {
         within(RECORD, self.0.who_overrode(release, reason)).await
     }
 
-    /// Who holds the lock, if anyone does. It is taken for a moment where that writes nothing.
-    pub(crate) async fn lock_could_be_had(&self, run: &str) -> Result<Option<String>, DatabaseError> {
+    /// The lock's holder, if it has one. On a server, the check acquires the lock for a moment.
+    pub(crate) async fn probe_lock(&self, run: &str) -> Result<Option<String>, DatabaseError> {
         if !self.capabilities().server {
             return self.lock_holder().await;
         }

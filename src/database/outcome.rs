@@ -1,4 +1,4 @@
-//! What operations on a database come to, as values with their reasons in words.
+//! The results of database operations: values with their reasons as text.
 
 use super::MigrationFile;
 use crate::{
@@ -7,32 +7,32 @@ use crate::{
     tenants::manifest::{Kind as TableKind, Kinds, Tables},
 };
 
-/// What became of one attempt to log in.
+/// The result of one attempt to log in.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Attempt {
     Ready,
-    /// May be different in a moment: refused, unresolvable, starting up, too many connections.
+    /// A later attempt may succeed: refused, unresolvable, starting up, too many connections.
     NotYet(String),
-    /// Trying again will not help: wrong password, missing database, bad certificate.
+    /// No later attempt can succeed: wrong password, missing database, bad certificate.
     Never(String),
 }
 
-/// Why an operation came to nothing.
+/// Why an operation failed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum DatabaseError {
-    /// Could not connect, and a later attempt might.
+    /// Could not connect; a later attempt may succeed.
     #[error("{0}")]
     NotYet(Cause),
-    /// Could not connect, and no later attempt will.
+    /// Could not connect; no later attempt can succeed.
     #[error("{0}")]
     Never(Cause),
     #[error("{0}")]
     Failed(Cause),
-    #[error("it ran out of time")]
+    #[error("it timed out")]
     TimedOut,
 }
 
-/// What was applied, by the names that people call the migrations.
+/// The applied migrations, by the names that messages use.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Applied {
     pub(crate) migrations: Vec<String>,
@@ -43,12 +43,12 @@ pub(crate) struct Applied {
 #[error("{why}")]
 pub(crate) struct ApplyError {
     pub(crate) end: ApplyEnd,
-    /// The migration that failed; None if none was begun.
+    /// The migration that failed; None if none was started.
     pub(crate) migration: Option<String>,
     /// `file:line`, or the file alone.
     pub(crate) place: Option<String>,
     pub(crate) why: Cause,
-    /// Applied and kept before the failure.
+    /// Applied and committed before the failure.
     pub(crate) applied: Vec<String>,
 }
 
@@ -58,15 +58,15 @@ pub(crate) enum ApplyEnd {
     /// It was rolled back.
     #[default]
     Failed,
-    /// The ledger now says that a migration is half done.
+    /// The ledger now records a half-applied migration.
     Dirty,
-    /// Authentication, a missing database and their like: trying again will not help.
+    /// A permanent error such as authentication or a missing database.
     Refused,
-    /// The connection ended or is silent, and it is not known what became of the transaction.
+    /// The connection ended or does not respond; the transaction's outcome is unknown.
     Lost,
     /// A lock was not released in time, at each of several attempts.
     LockTimeout,
-    /// Another run holds the schema's own lock: it is migrating it.
+    /// Another run holds the schema's lock because it is migrating the schema.
     HeldByOther,
 }
 
@@ -77,42 +77,42 @@ pub(crate) struct ProvisionError {
     pub(crate) why: Cause,
     pub(crate) migration: Option<String>,
     pub(crate) place: Option<String>,
-    /// None if that is to be asked: see `Database::undo`.
+    /// None if `Database::undo` must find it out.
     pub(crate) left: Option<Cleanup>,
     pub(crate) refused: bool,
 }
 
-/// What an attempt to make a tenant came to, looked at afterwards.
+/// The state after an attempt to create a tenant, read afterwards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ProvisionState {
     /// Nothing is left of it.
     Absent,
-    /// The tenant is whole: only the answer was lost.
+    /// The tenant is complete; only the reply was lost.
     Complete,
-    /// In words.
+    /// With a description.
     Unproven(String),
 }
 
-/// One thing that a killed run had left.
+/// One unfinished creation or deletion of a killed run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Recovered {
     pub(crate) tenant: String,
-    /// When and by which run it was begun.
+    /// The run that started it, and when.
     pub(crate) started_by: String,
     pub(crate) result: RecoveryResult,
 }
 
-/// What became of it.
+/// The result of its recovery.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RecoveryResult {
     Removed,
-    /// Nothing proves whose it is.
+    /// Nothing proves which run created it.
     Unproven(String),
-    /// It could not be removed now, and is tried again by whoever comes next.
+    /// It could not be removed now. The next run tries again.
     Failed(String),
 }
 
-/// The tables that migrations make, each with its columns, and what of them is something else.
+/// The tables that migrations create, each with its columns, and the kinds of those that are not ordinary tables.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct TableSet {
     pub(crate) tables: Tables,
@@ -120,7 +120,7 @@ pub(crate) struct TableSet {
 }
 
 impl TableSet {
-    /// One column of one of them, if it has any.
+    /// Adds a table and one of its columns, if it has any.
     pub(super) fn note(&mut self, table: String, kind: TableKind, column: Option<String>) {
         if kind != TableKind::Table {
             self.kinds.insert(table.clone(), kind);
@@ -129,7 +129,7 @@ impl TableSet {
     }
 }
 
-/// What the migrations make where nothing was before.
+/// The tables that the migrations create in an empty database.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Derived {
     pub(crate) shared: TableSet,
@@ -148,7 +148,7 @@ impl ApplyError {
         Self { end, why, ..Self::default() }
     }
 
-    /// Of a file, at a line of it if that is known.
+    /// With the file and, if known, the line.
     pub(super) fn at(self, file: &MigrationFile, line: Option<usize>) -> Self {
         let path = file.path.display();
         let place = line.map_or_else(|| path.to_string(), |line| format!("{path}:{line}"));
@@ -159,7 +159,7 @@ impl ApplyError {
         matches!(self.end, ApplyEnd::LockTimeout | ApplyEnd::HeldByOther)
     }
 
-    /// In words that hold the place.
+    /// Converts it; the text contains the place.
     pub(super) fn into_failed(self) -> DatabaseError {
         DatabaseError::Failed(match self.place {
             Some(place) => {
@@ -172,7 +172,7 @@ impl ApplyError {
 }
 
 impl DatabaseError {
-    /// The failure of an operation that is not the gate's.
+    /// The failure of an operation outside the gate.
     pub(crate) fn into_failure(self, doing: &str) -> Failure {
         match self {
             Self::Never(why) => Failure::Refused { what: "the database".into(), why },
@@ -187,47 +187,47 @@ impl DatabaseError {
         }
     }
 
-    /// The same error, said in other words.
-    pub(super) fn with_text(self, words: impl FnOnce(&Cause) -> String) -> Self {
-        let word = |why: Cause| {
-            let text = words(&why);
+    /// The same error with another text.
+    pub(super) fn with_text(self, reword: impl FnOnce(&Cause) -> String) -> Self {
+        let convert = |why: Cause| {
+            let text = reword(&why);
             why.with_text(text)
         };
         match self {
-            Self::NotYet(why) => Self::NotYet(word(why)),
-            Self::Never(why) => Self::Never(word(why)),
-            Self::Failed(why) => Self::Failed(word(why)),
+            Self::NotYet(why) => Self::NotYet(convert(why)),
+            Self::Never(why) => Self::Never(convert(why)),
+            Self::Failed(why) => Self::Failed(convert(why)),
             Self::TimedOut => Self::TimedOut,
         }
     }
 }
 
 impl ProvisionError {
-    /// Nothing was begun.
+    /// Nothing was created.
     pub(super) fn refusing(why: impl Into<Cause>) -> Self {
         Self { why: why.into(), left: Some(Cleanup::NothingCreated), ..Self::default() }
     }
 
-    /// What stands there is a killed run's, and could not be removed yet.
+    /// A killed run's schema still exists and could not be removed yet.
     pub(super) fn later(why: impl Into<Cause>) -> Self {
         Self { why: why.into(), left: Some(Cleanup::Deferred), ..Self::default() }
     }
 
-    /// What stands there may be anybody's.
+    /// The owner of the existing schema or row is unknown.
     pub(super) fn unproved(why: impl Into<Cause>) -> Self {
         Self { why: why.into(), left: Some(Cleanup::Unproven), ..Self::default() }
     }
 
-    /// Nothing that exists before is adopted: `schema` is the schema or the file of the tenant.
+    /// Fails if the tenant already exists, even partly; `schema` is its schema or its file.
     pub(super) fn if_exists(tenant: &str, registered: bool, schema: Option<&str>) -> Result<(), Self> {
         match (registered, schema) {
             (false, None) => Ok(()),
-            (true, Some(_)) => Err(Self::refusing(format!("`{tenant}` exists already"))),
+            (true, Some(_)) => Err(Self::refusing(format!("`{tenant}` already exists"))),
             (false, Some(schema)) => {
-                Err(Self::unproved(format!("{schema} exists, and the registry does not name `{tenant}`")))
+                Err(Self::unproved(format!("{schema} exists, but the registry does not contain `{tenant}`")))
             }
             (true, None) => Err(Self::unproved(format!(
-                "the registry names `{tenant}` already, and its schema is not there"
+                "the registry already contains `{tenant}`, but its schema does not exist"
             ))),
         }
     }
@@ -254,25 +254,25 @@ impl From<ApplyError> for ProvisionError {
     }
 }
 
-/// What is known of the lock that a run holds.
+/// The state of the lock that a run holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum LockState {
     Held,
-    /// In words.
+    /// With a description.
     Lost(String),
 }
 
-/// Whether a run shares the lock with others of its kind.
+/// Whether a run shares the lock with other runs in shared mode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum LockMode {
     Exclusive,
     Shared,
 }
 
-/// A session that a run has left behind which no longer holds the lock.
+/// A session of a run that no longer holds the lock.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OrphanedBackend {
     pub(crate) name: String,
-    /// It is our own, and changes nothing without its schema's lock.
+    /// It belongs to Portcullis itself and changes nothing without its schema's lock.
     pub(crate) fenced: bool,
 }

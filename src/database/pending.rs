@@ -1,4 +1,4 @@
-//! Which migration files a ledger lacks.
+//! Finds the migration files that a ledger does not record.
 
 use super::{ApplyError, MigrationFile};
 use crate::{
@@ -6,15 +6,14 @@ use crate::{
     tenants::inspection::LedgerRow,
 };
 
-/// The files that a ledger lacks. One that says dirty or altered cannot be continued; rows of versions
-/// that no file has are left to the gate.
+/// The pending files. A dirty or altered row is an error; the gate judges rows without a file.
 pub(super) fn pending<'a>(
     files: &'a [MigrationFile],
     recorded: &[LedgerRow],
 ) -> Result<Vec<&'a MigrationFile>, ApplyError> {
     if let Some(dirty) = recorded.iter().find(|row| !row.succeeded) {
         let name = format!("{} {}", dirty.id, dirty.name);
-        return Err(ApplyError::of(format!("the ledger says that `{name}` failed or is half done")));
+        return Err(ApplyError::of(format!("the ledger records that `{name}` failed or is half applied")));
     }
     let mut pending = Vec::new();
     for file in files {
@@ -23,7 +22,7 @@ pub(super) fn pending<'a>(
             (None, Replaced::Not) => pending.push(file),
             (None, Replaced::Fully) => {}
             (None, Replaced::InPart) => {
-                let why = "only a part of what the file replaces was applied: apply the rest with the release before";
+                let why = "only some of the migrations that the file replaces were applied: apply the others with the previous release";
                 return Err(ApplyError::of(why).at(file, None));
             }
             (Some(row), _) if row.checksum == expected.checksum => {}

@@ -1,4 +1,4 @@
-//! What an operation on a database is asked: which look, which schema, and within which limits.
+//! The parameters of database operations: the inspection, the schema and the limits.
 
 use std::time::Duration;
 
@@ -13,63 +13,63 @@ use crate::{
     },
 };
 
-/// What the gate asks of one look.
+/// The parameters of one inspection.
 #[derive(Clone, Copy)]
 pub(crate) struct InspectRequest<'a> {
     pub(crate) manifest: &'a Manifest,
     pub(crate) shared: bool,
-    /// None asks for no tenant.
+    /// None inspects no tenant.
     pub(crate) tenants: Option<&'a Selection>,
-    /// For the whole look.
+    /// For the entire inspection.
     pub(crate) timeout: Duration,
     pub(crate) allow_standby: bool,
-    /// Hears how many schemas of how many the look has been at.
+    /// Called with the number of inspected schemas and their total.
     pub(crate) on_progress: &'a dyn Fn(usize, usize),
 }
 
-/// For whoever does not want to know how far a look is.
+/// For callers that do not report progress.
 pub(crate) const NO_PROGRESS: &dyn Fn(usize, usize) = &|_, _| {};
 
-/// Which schema a migration is applied to.
+/// The schema to which a migration is applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Schema {
     Shared,
     Tenant(String),
 }
 
-/// How long one migration may wait and run.
+/// The limits of one migration.
 #[derive(Debug, Clone)]
 pub(crate) struct Limits {
     /// For one statement's wait for a lock.
     pub(crate) lock_timeout: Duration,
-    /// For one statement; None leaves the server's setting alone. SQLite has no such limit.
+    /// For one statement; None leaves the server's setting unchanged. SQLite has no such limit.
     pub(crate) statement_timeout: Option<Duration>,
-    /// Schemas in which names are looked up after the schema's own.
+    /// Schemas in which names are resolved after the schema itself.
     pub(crate) search_path: Vec<String>,
-    /// All pending files of a schema run in one transaction, not each in its own.
+    /// All pending files of a schema run in one transaction instead of one transaction per file.
     pub(crate) all_in_one: bool,
-    /// Where another run is at work on the schema: give up at once, because there is other work.
+    /// Fail at once if another run is migrating the schema.
     pub(crate) nowait: bool,
-    /// For all of it together.
+    /// For the entire operation.
     pub(crate) deadline: Deadline,
 }
 
 impl InspectRequest<'_> {
-    /// A registry that is not there has no tenants only where the shared schema's own look says that
-    /// something is missing: no tenant at all must never look like all tenants complete.
+    /// A missing registry counts as empty only if the inspection of the shared schema reports that something is missing.
+    /// Otherwise a lost registry would look like "all tenants complete".
     pub(super) fn without_registry(&self, table: &str, found: &Inspection) -> Result<(), DatabaseError> {
-        let told = match &found.shared {
+        let reported = match &found.shared {
             Some(SchemaState::Read(_)) => self.manifest.shared.tables.contains_key(table),
             Some(SchemaState::NoLedger { .. }) => self.manifest.shared != Expected::default(),
             Some(_) => true,
             None => false,
         };
-        if told || matches!(self.tenants, Some(Selection::Named(_))) {
+        if reported || matches!(self.tenants, Some(Selection::Named(_))) {
             return Ok(());
         }
         Err(DatabaseError::Failed(Cause::new(
             Kind::Missing,
-            format!("the registry's table `{table}` is not there"),
+            format!("the registry's table `{table}` does not exist"),
         )))
     }
 }

@@ -1,6 +1,6 @@
-//! The session of the lock on a run, whichever the engine. The lock ends with it at the latest.
+//! The session that holds a run's lock, on either engine. The lock ends with the session at the latest.
 //!
-//! Every question gets a limit; where none is given, the database has its own.
+//! Every operation has a time limit: the caller's or the database's.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use futures_util::future::LocalBoxFuture;
 
 use super::{DatabaseError, LockMode, LockState, OrphanedBackend, postgres, sqlite};
 
-/// Proof that this run has acquired the lock. Only a session that took it gives one.
+/// Proof that this run has acquired the lock. Only the session that acquired the lock returns it.
 #[derive(Debug)]
 pub(crate) struct LockProof(());
 
-/// Waits for the lock, then holds it.
+/// Acquires and holds the lock.
 #[derive(Debug)]
 pub(crate) enum LockSession {
     Postgres(Box<postgres::lock::Session>),
@@ -20,23 +20,23 @@ pub(crate) enum LockSession {
 }
 
 impl LockSession {
-    /// Tries once. The answer is the proof, or the present holder in words.
+    /// Tries once. Returns the proof, or a description of the current holder.
     pub(crate) async fn try_acquire(
         &mut self,
-        share: LockMode,
+        mode: LockMode,
         limit: Duration,
     ) -> Result<Result<LockProof, String>, DatabaseError> {
         let holder = match self {
-            Self::Postgres(it) => it.try_acquire(share, limit).await?,
-            Self::Sqlite(it) => it.try_acquire(share, limit).await?,
+            Self::Postgres(session) => session.try_acquire(mode, limit).await?,
+            Self::Sqlite(session) => session.try_acquire(mode, limit).await?,
         };
         Ok(holder.map_or(Ok(LockProof(())), Err))
     }
 
-    /// Until a holder lets go, or the time is up.
+    /// Waits until a holder releases the lock or the time is up.
     pub(crate) async fn until_free(&mut self, at_most: Duration) -> Result<(), DatabaseError> {
         match self {
-            Self::Postgres(it) => it.until_free(at_most).await,
+            Self::Postgres(session) => session.until_free(at_most).await,
             Self::Sqlite(_) => {
                 tokio::time::sleep(at_most).await;
                 Ok(())
@@ -44,77 +44,75 @@ impl LockSession {
         }
     }
 
-    /// Pends as long as nothing is known to be wrong, and then says what is. Cancel safe.
+    /// Stays pending until the session is known to have failed, then returns the reason. Cancel safe.
     pub(crate) async fn ended(&mut self) -> String {
         match self {
-            Self::Postgres(it) => it.ended().await,
+            Self::Postgres(session) => session.ended().await,
             Self::Sqlite(_) => std::future::pending().await,
         }
     }
 
-    /// Whether the lock is still held by this very session. An error says nothing of that.
+    /// Whether this session still holds the lock. An error leaves that open.
     pub(crate) async fn check(&mut self, limit: Duration) -> Result<LockState, DatabaseError> {
         match self {
-            Self::Postgres(it) => it.check(limit).await,
-            Self::Sqlite(it) => it.check(limit).await,
+            Self::Postgres(session) => session.check(limit).await,
+            Self::Sqlite(session) => session.check(limit).await,
         }
     }
 
-    /// The same, asked in another way while the session itself is silent.
+    /// The same check over another connection while this session does not respond.
     pub(crate) fn witness(
         &self,
         limit: Duration,
     ) -> LocalBoxFuture<'static, Result<LockState, DatabaseError>> {
         match self {
-            Self::Postgres(it) => Box::pin(it.witness(limit)),
-            // The system's lock on an open file ends with this process, however long its file system says nothing.
+            Self::Postgres(session) => Box::pin(session.witness(limit)),
+            // The operating system's lock on an open file ends with this process, even while the file system does not respond.
             Self::Sqlite(_) => Box::pin(std::future::ready(Ok(LockState::Held))),
         }
     }
 
-    /// Ends what runs that do not hold the lock have left in the database, and says what was there.
+    /// Ends and returns the orphaned backends of runs that no longer hold the lock.
     pub(crate) async fn end_orphaned_backends(
         &mut self,
         limit: Duration,
     ) -> Result<Vec<OrphanedBackend>, DatabaseError> {
         match self {
-            Self::Postgres(it) => it.end_orphaned_backends(limit).await,
+            Self::Postgres(session) => session.end_orphaned_backends(limit).await,
             Self::Sqlite(_) => Ok(Vec::new()),
         }
     }
 
-    /// Takes tenants' own locks, and says for each whether it was free.
+    /// Tries to acquire tenants' own locks and returns for each whether it was free.
     pub(crate) async fn acquire_tenants(
         &mut self,
         names: &[String],
         limit: Duration,
     ) -> Result<Vec<bool>, DatabaseError> {
         match self {
-            Self::Postgres(it) => it.acquire_schemas(names, limit).await,
-            Self::Sqlite(_) => {
-                Err(DatabaseError::Failed("tenants have locks of their own on PostgreSQL alone".into()))
-            }
+            Self::Postgres(session) => session.acquire_schemas(names, limit).await,
+            Self::Sqlite(_) => Err(DatabaseError::Failed("only PostgreSQL has a lock per tenant".into())),
         }
     }
 
-    /// Gives tenants' own locks back.
+    /// Releases tenants' own locks.
     pub(crate) async fn release_tenants(
         &mut self,
         names: &[String],
         limit: Duration,
     ) -> Result<(), DatabaseError> {
         match self {
-            Self::Postgres(it) => it.release_schemas(names, limit).await,
+            Self::Postgres(session) => session.release_schemas(names, limit).await,
             Self::Sqlite(_) => Ok(()),
         }
     }
 
-    /// Lets go of all that it holds.
+    /// Releases all locks that it holds.
     pub(crate) async fn release_lock(&mut self, limit: Duration) -> Result<(), DatabaseError> {
         match self {
-            Self::Postgres(it) => it.release_lock(limit).await,
-            Self::Sqlite(it) => {
-                it.release_lock();
+            Self::Postgres(session) => session.release_lock(limit).await,
+            Self::Sqlite(session) => {
+                session.release_lock();
                 Ok(())
             }
         }

@@ -1,19 +1,19 @@
-//! Finds its way in SQL text: on which line an error stands, and which words are code. It reads quotes,
-//! comments and dollar quotes, and understands nothing else.
+//! Splits SQL text into tokens to find the line of an error and the words that are code. It knows only quotes, comments and dollar
+//! quotes.
 
 /// The line, from 1, of a position in characters, from 1, as PostgreSQL counts.
 pub(super) fn line_of_position(sql: &str, position: usize) -> usize {
     1 + sql.chars().take(position.saturating_sub(1)).filter(|c| *c == '\n').count()
 }
 
-/// The line, from 1, on which the statement after so many others begins.
+/// The line, from 1, on which the statement after `before` others starts.
 pub(super) fn line_of_statement(sql: &str, before: usize) -> Option<usize> {
     let start = statements(sql).nth(before)?;
     Some(1 + sql.get(..start)?.matches('\n').count())
 }
 
-/// The same text with `CONCURRENTLY` blanked out where an index is made, dropped or rebuilt, so that it can
-/// run in a transaction. Every position stays where it was.
+/// The same text with `CONCURRENTLY` blanked out where an index is created, dropped or rebuilt, so that it can run in a
+/// transaction. Every position stays the same.
 pub(super) fn without_concurrently(sql: &str) -> String {
     let mut text = sql.to_owned();
     let (mut first, mut previous) = ("", "");
@@ -44,7 +44,7 @@ struct Token<'a> {
     text: &'a str,
 }
 
-/// Each statement that is not empty, with the byte at which it starts, as psql sends them one by one.
+/// Each non-empty statement and its byte offset, split as psql splits them.
 pub(super) fn split(sql: &str) -> impl Iterator<Item = (usize, &str)> {
     let mut starts = statements(sql).peekable();
     std::iter::from_fn(move || {
@@ -54,8 +54,7 @@ pub(super) fn split(sql: &str) -> impl Iterator<Item = (usize, &str)> {
     })
 }
 
-/// Where each statement that is not empty starts. The body of a trigger or of `BEGIN ATOMIC` belongs to
-/// its statement.
+/// The byte offset of each non-empty statement. The body of a trigger or of `BEGIN ATOMIC` belongs to its statement.
 fn statements(sql: &str) -> impl Iterator<Item = usize> {
     let (mut at_start, mut creating, mut depth, mut parentheses) = (true, false, 0_usize, 0_usize);
     tokens(sql).filter_map(move |token| {
@@ -95,16 +94,16 @@ fn tokens(sql: &str) -> impl Iterator<Item = Token<'_>> {
             } else if rest.starts_with("/*") {
                 at += comment(rest);
             } else {
-                let (shown, whole) = token(rest, first);
+                let (shown, length) = token(rest, first);
                 let token = Token { start: at, text: rest.get(..shown)? };
-                at += whole;
+                at += length;
                 return Some(token);
             }
         }
     })
 }
 
-/// How long a block comment is; PostgreSQL's nest.
+/// The length of a block comment; PostgreSQL's comments nest.
 fn comment(rest: &str) -> usize {
     let (mut depth, mut at) = (0_usize, 0);
     let bytes = rest.as_bytes();
@@ -121,7 +120,7 @@ fn comment(rest: &str) -> usize {
     at
 }
 
-/// How much of a token is shown, and how long it is.
+/// The visible length and the total length of a token.
 fn token(rest: &str, first: char) -> (usize, usize) {
     let word = |c: char| c.is_alphanumeric() || c == '_' || c == '$';
     match first {
@@ -174,7 +173,7 @@ mod tests {
     }
 
     #[test]
-    fn statements_end_at_semicolons_that_are_code() {
+    fn a_semicolon_in_a_string_or_comment_does_not_end_a_statement() {
         let sql = "-- one; two\nSELECT ';', $x$ ; $x$, \"a;b\"; /* ; /* ; */ */\n;;\nSELECT E'\\';' ;\n";
         assert_eq!(line_of_statement(sql, 0), Some(2));
         assert_eq!(line_of_statement(sql, 1), Some(4));
@@ -196,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn concurrently_is_blanked_only_where_it_is_a_word_of_an_index_statement() {
+    fn concurrently_is_blanked_only_in_an_index_statement() {
         let sql = "CREATE UNIQUE INDEX CONCURRENTLY a ON b (c); SELECT 'CREATE INDEX CONCURRENTLY'; -- INDEX CONCURRENTLY";
         let blanked = without_concurrently(sql);
         assert_eq!(blanked.len(), sql.len());
@@ -206,7 +205,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_text_is_too_strange(sql in "[-a'\"$/*;E\\\\ \nä1]{0,40}", before in 0_usize..4) {
+        fn no_text_makes_the_lexer_panic(sql in "[-a'\"$/*;E\\\\ \nä1]{0,40}", before in 0_usize..4) {
             let _ = line_of_statement(&sql, before);
             prop_assert_eq!(without_concurrently(&sql).len(), sql.len());
         }

@@ -1,20 +1,20 @@
-//! A template's file: one tenant's schema as pg_dump wrote it, with what proves that it is whole and of this release.
+//! A template file: the pg_dump of one tenant's schema with a digest that proves its integrity and its release.
 
 use sha2::{Digest, Sha256};
 
 const HEADER: &str =
     "-- Portcullis's template of a tenant, made by `portcullis tenant template`. Do not edit it.";
 
-/// One tenant's schema, under a name that stands nowhere else.
+/// One tenant's schema under a unique name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Template {
-    /// The release whose manifest it was verified by.
+    /// The release whose manifest verified it.
     pub(crate) release: String,
-    /// The server's major version: another one may write down the same structure in other words.
+    /// The server's major version; other versions may describe the same structure differently.
     pub(crate) server: String,
     /// The name in the dump.
     pub(crate) schema: String,
-    /// The digest of what the schema is made of.
+    /// The digest of the schema's structure.
     pub(crate) structure: String,
     pub(crate) sql: String,
 }
@@ -30,15 +30,17 @@ impl Template {
         )
     }
 
-    /// Reads a file's text; the error is in words.
+    /// Parses a file's text.
     pub(crate) fn parse(text: &str) -> Result<Self, String> {
-        let mut rest =
-            text.strip_prefix(HEADER).and_then(|rest| rest.strip_prefix('\n')).ok_or("it is no template")?;
+        let mut rest = text
+            .strip_prefix(HEADER)
+            .and_then(|rest| rest.strip_prefix('\n'))
+            .ok_or("it is not a template")?;
         let mut field = |name: &str| {
-            let (line, after) = rest.split_once('\n').ok_or("it was cut short")?;
+            let (line, after) = rest.split_once('\n').ok_or("it is truncated")?;
             rest = after;
             let value = line.strip_prefix("-- ").and_then(|line| line.strip_prefix(name)?.strip_prefix(": "));
-            value.map(str::to_owned).ok_or_else(|| format!("it lacks `{name}`"))
+            value.map(str::to_owned).ok_or_else(|| format!("the line `{name}` is missing"))
         };
         let (release, server) = (field("release")?, field("server")?);
         let (schema, structure, digest) = (field("schema")?, field("structure")?, field("digest")?);
@@ -46,22 +48,22 @@ impl Template {
         if template.digest() == digest {
             Ok(template)
         } else {
-            Err("it was changed after it was made".into())
+            Err("it was changed after it was built".into())
         }
     }
 
     fn digest(&self) -> String {
         let Self { release, server, schema, structure, sql } = self;
-        let whole = [release, server, schema, structure, sql].map(String::as_str).join("\n");
-        Sha256::digest(whole).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
+        let content = [release, server, schema, structure, sql].map(String::as_str).join("\n");
+        Sha256::digest(content).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"))
     }
 }
 
-/// What pg_dump wrote, without what belongs to its own session, the schema's creation and the schema's comment.
+/// pg_dump's output without its session settings, the schema's creation and the schema's comment.
 pub(crate) fn cleaned(dump: &str, schema: &str) -> Result<String, String> {
     let create = format!("CREATE SCHEMA \"{schema}\";\n");
-    let (_, after) = dump.split_once(&create).ok_or("pg_dump wrote no schema")?;
-    // Only what stands before the first table: further down, the same words can be a row's.
+    let (_, after) = dump.split_once(&create).ok_or("pg_dump's output does not contain the schema")?;
+    // Only before the first table: later the same words may be a row's data.
     let comment = format!("COMMENT ON SCHEMA \"{schema}\" IS ");
     let after = match after.split_once(&comment) {
         Some((before, rest))
@@ -72,7 +74,7 @@ pub(crate) fn cleaned(dump: &str, schema: &str) -> Result<String, String> {
         _ => after,
     };
     let mut sql = String::with_capacity(after.len());
-    // psql's own, which newer versions write around everything.
+    // Newer versions of pg_dump surround their output with these psql commands.
     let end = after.rfind("\n\\unrestrict ").unwrap_or(after.len());
     sql += after.get(..end).unwrap_or(after);
     sql.push('\n');
@@ -96,18 +98,18 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read_again_and_a_change_is_seen() {
+    fn a_written_template_parses_and_a_changed_one_does_not() {
         let text = template().text();
         assert_eq!(Template::parse(&text).unwrap(), template());
         assert!(Template::parse(&text.replace("item", "iten")).unwrap_err().contains("changed"));
         assert!(
             Template::parse(&text.replace("release: ab12", "release: ef56")).unwrap_err().contains("changed")
         );
-        assert!(Template::parse("CREATE TABLE x ();").unwrap_err().contains("no template"));
+        assert!(Template::parse("CREATE TABLE x ();").unwrap_err().contains("not a template"));
     }
 
     #[test]
-    fn only_the_schemas_content_is_kept() {
+    fn only_the_schemas_content_stays_in_the_dump() {
         let dump = "\\restrict abc\nSET statement_timeout = 0;\nCREATE SCHEMA \"t\";\n\n--\n-- Name: SCHEMA \"t\"; Type: COMMENT\n--\n\n\
             COMMENT ON SCHEMA \"t\" IS 'portcullis: not whole';\n\nCREATE TABLE \"t\".\"a\" ();\n\\unrestrict abc\n\n";
         assert_eq!(cleaned(dump, "t").unwrap().trim(), "CREATE TABLE \"t\".\"a\" ();");

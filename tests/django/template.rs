@@ -183,7 +183,7 @@ fn a_stale_changed_or_missing_template_is_rejected() {
     };
 
     fs::write(&path, text.replace("finance_invoice", "finance_invoise")).unwrap();
-    refused("it was changed after it was made");
+    refused("it was changed after it was built");
     fs::remove_file(&path).unwrap();
     refused("it does not exist");
     fs::write(&path, &text).unwrap();

@@ -18,9 +18,9 @@ fn a_fifo_instead_of_a_file_is_reported_at_once() {
         ("portcullis.manifest.json", 78, "not a regular file"),
         ("migrations/tenant/2_invoices.sql", 78, "not a regular file"),
         ("migrations/tenant", 78, "Not a directory"),
-        ("var/shared.sqlite", 77, "no regular file"),
-        ("var/tenants/acme.sqlite", 74, "no regular file"),
-        ("var/portcullis.lock", 74, "no regular file"),
+        ("var/shared.sqlite", 77, "not a regular file"),
+        ("var/tenants/acme.sqlite", 74, "not a regular file"),
+        ("var/portcullis.lock", 74, "not a regular file"),
     ] {
         let sample = Sample::on(Engine::Sqlite);
         // A start with nothing to do takes no lock.

@@ -55,7 +55,7 @@ fn deleting_a_tenant_removes_its_file_and_no_other() {
     assert_eq!(files(&sample), WHOLE[1..]);
     assert_eq!(rows(&sample, "acme"), 0);
     sample.portcullis.run(["verify"]).exits(0).prints("2 tenants complete");
-    delete("acme").exits(73).prints("no row and no file");
+    delete("acme").exits(73).prints("no registry row and no file");
     // A deletion that was killed between the row and the file is completed.
     sample.execute(None, "DELETE FROM tenants WHERE schema_name = 'demo'");
     delete("demo").exits(0);

@@ -86,7 +86,7 @@ impl Facts {
         };
         if let (Connection::Ready, Ok(database)) = (&facts.connection, context.database()) {
             facts.examined = database.examine(&names).await;
-            facts.lock = Some(Box::pin(database.lock_could_be_had(&context.run)).await);
+            facts.lock = Some(Box::pin(database.probe_lock(&context.run)).await);
         }
         facts
     }

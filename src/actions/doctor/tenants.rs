@@ -77,7 +77,7 @@ impl Facts {
                     (tenant.clone(), tables.keys().cloned().collect())
                 });
                 let asked: Vec<(String, Vec<String>)> = asked.collect();
-                Some(database.silent(&asked).await.map_err(|error| error.to_string()))
+                Some(database.unreadable_tables(&asked).await.map_err(|error| error.to_string()))
             }
             _ => None,
         };

@@ -90,7 +90,7 @@ async fn read(connection: &mut Connection, limit: u32, whole: bool) -> Result<Ve
         for (part, sql) in parts.iter_mut().zip(DIALECT.parts(&runs)) {
             *part = rows(connection, &sql).await?;
         }
-        history::put(&mut runs, &parts);
+        history::add_parts(&mut runs, &parts);
     }
     Ok(runs)
 }

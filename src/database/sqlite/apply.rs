@@ -1,5 +1,5 @@
-//! Applies migrations to one file: each in a transaction of its own, or all in one where that is configured; what cannot run
-//! in a transaction, on its own.
+//! Applies migrations to one database file: one transaction per migration, or one for all if configured. A migration that cannot
+//! run in a transaction runs alone.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -13,10 +13,10 @@ use crate::{
     words::{count, hex},
 };
 
-/// Attempts in all, where another process's lock stood in the way.
+/// The number of attempts if another process holds a lock.
 const ATTEMPTS: u32 = 6;
 
-/// The ledger as sqlx makes it.
+/// The ledger as sqlx creates it.
 pub(super) const CREATE_LEDGER: &str = "CREATE TABLE IF NOT EXISTS _sqlx_migrations (\
     version BIGINT PRIMARY KEY, description TEXT NOT NULL, \
     installed_on TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP, success BOOLEAN NOT NULL, \
@@ -32,12 +32,14 @@ impl Sqlite {
         let path = match schema {
             Schema::Shared => self.shared(),
             Schema::Tenant(name) => {
-                self.tenant(name).ok_or_else(|| ApplyError::of("the name cannot be a file's"))?
+                self.tenant(name).ok_or_else(|| ApplyError::of("the name is not valid as a file name"))?
             }
         };
         let create = *schema == Schema::Shared;
         if !create && !disk::exists(&path).await.map_err(ApplyError::of)? {
-            return Err(ApplyError::of("the tenant's file is not there, and is not made again"));
+            return Err(ApplyError::of(
+                "the tenant's file does not exist; Portcullis does not create it again",
+            ));
         }
         let mut applied = Applied::default();
         for segment in files.chunk_by(|a, b| !a.no_transaction && !b.no_transaction) {
@@ -47,10 +49,10 @@ impl Sqlite {
                 let mut connection = files::write(&path, create, busy_timeout).await?;
                 let outcome =
                     apply(&mut connection, segment, create, limits.all_in_one, &mut applied.migrations).await;
-                // Closing rolls back what was not committed.
+                // Closing the connection rolls back an open transaction.
                 let _ = connection.close().await;
                 match outcome {
-                    // The file's own lock is the tenant's.
+                    // The lock of the file is the tenant's lock.
                     Err(error) if error.is_locked() && limits.nowait => {
                         break Err(ApplyError { end: ApplyEnd::HeldByOther, ..error });
                     }
@@ -70,7 +72,7 @@ impl Sqlite {
     }
 }
 
-/// Files that all run in transactions, or one that does not.
+/// Applies files that all run in transactions, or one file that does not.
 async fn apply(
     connection: &mut SqliteConnection,
     files: &[MigrationFile],
@@ -78,19 +80,19 @@ async fn apply(
     all_in_one: bool,
     applied: &mut Vec<String>,
 ) -> Result<(), ApplyError> {
-    let outside = files.iter().any(|file| file.no_transaction);
+    let no_transaction = files.iter().any(|file| file.no_transaction);
     loop {
         files::rows(connection, "BEGIN IMMEDIATE").await.map_err(|error| apply_error(&error))?;
         let recorded = recorded(connection, create).await?;
         let pending = pending(files, &recorded)?;
         let batch = if all_in_one { pending.len() } else { pending.len().min(1) };
-        if outside {
+        if no_transaction {
             files::rows(connection, "COMMIT").await.map_err(|error| apply_error(&error))?;
         }
         for file in pending.iter().take(batch) {
-            run(connection, file, outside).await?;
+            run(connection, file, no_transaction).await?;
         }
-        if !outside {
+        if !no_transaction {
             files::rows(connection, "COMMIT").await.map_err(|error| apply_error(&error))?;
         }
         applied.extend(pending.iter().take(batch).map(|file| file.name()));
@@ -103,16 +105,18 @@ async fn apply(
 async fn recorded(connection: &mut SqliteConnection, create: bool) -> Result<Vec<LedgerRow>, ApplyError> {
     if !Sqlite::has_table(connection, LEDGER.table).await.map_err(|error| apply_error(&error))? {
         if !create {
-            let why =
-                format!("the ledger `{}` is not there, and is not made again for a tenant", LEDGER.table);
+            let why = format!(
+                "the tenant's ledger `{}` does not exist; Portcullis does not create it again",
+                LEDGER.table
+            );
             return Err(ApplyError::of(why));
         }
         files::rows(connection, CREATE_LEDGER).await.map_err(|error| apply_error(&error))?;
     }
-    inspect::our_ledger(connection).await.map_err(|error| apply_error(&error))
+    inspect::own_ledger(connection).await.map_err(|error| apply_error(&error))
 }
 
-/// The rows that refer to rows that do not exist: by table, how many.
+/// The number of rows per table that refer to rows that do not exist.
 async fn dangling(connection: &mut SqliteConnection) -> Result<BTreeMap<String, usize>, sqlx::Error> {
     let mut dangling = BTreeMap::new();
     for row in files::rows(connection, "PRAGMA foreign_key_check").await? {
@@ -121,32 +125,32 @@ async fn dangling(connection: &mut SqliteConnection) -> Result<BTreeMap<String, 
     Ok(dangling)
 }
 
-/// Runs one file and records it. The row is there before the file runs, as one that did not succeed: a
-/// file that commits by itself, or dies half-way outside a transaction, leaves the ledger saying so.
+/// Runs one file and records it. Its ledger row is inserted as failed before the file runs, so that a file that commits by itself, or
+/// that stops half-way outside a transaction, stays recorded as dirty.
 pub(super) async fn run(
     connection: &mut SqliteConnection,
     file: &MigrationFile,
-    outside: bool,
+    no_transaction: bool,
 ) -> Result<(), ApplyError> {
-    let started_by = Instant::now();
-    let failed = |error: sqlx::Error| file_error(file, None, outside, &error);
+    let started = Instant::now();
+    let failed = |error: sqlx::Error| file_error(file, None, no_transaction, &error);
     files::rows(connection, &insert(file)).await.map_err(failed)?;
-    // A savepoint does not outlive its transaction, so releasing it proves that the file did not end that.
-    if !outside {
+    // A savepoint ends with its transaction. Releasing it proves that the file did not end the transaction.
+    if !no_transaction {
         files::rows(connection, "SAVEPOINT portcullis").await.map_err(failed)?;
     }
     let before = dangling(connection).await.map_err(failed)?;
     if let Err((done, error)) = files::statements(connection, &file.sql).await {
         let line = sql_lexer::line_of_statement(&file.sql, done);
-        let failed = file_error(file, line, outside, &error);
-        return Err(if outside { ApplyError { end: ApplyEnd::Dirty, ..failed } } else { failed });
+        let failed = file_error(file, line, no_transaction, &error);
+        return Err(if no_transaction { ApplyError { end: ApplyEnd::Dirty, ..failed } } else { failed });
     }
-    let (end, why) = if outside {
+    let (end, why) = if no_transaction {
         ("BEGIN; COMMIT", "the file leaves a transaction open")
     } else {
         (
             "RELEASE portcullis",
-            "the file ends the transaction that it runs in: it says COMMIT, ROLLBACK or BEGIN itself",
+            "the file ends the transaction in which it runs: it contains COMMIT, ROLLBACK or BEGIN",
         )
     };
     if files::rows(connection, end).await.is_err() {
@@ -154,16 +158,16 @@ pub(super) async fn run(
     }
     let after = dangling(connection).await.map_err(failed)?;
     if let Some((table, rows)) =
-        after.iter().find(|(table, rows)| before.get(*table).is_none_or(|few| few < *rows))
+        after.iter().find(|(table, rows)| before.get(*table).is_none_or(|earlier| earlier < *rows))
     {
         let why = format!(
             "the file leaves {} of `{table}` that refer to rows that do not exist",
             count(*rows, "row")
         );
         let error = ApplyError::of(why).at(file, None);
-        return Err(if outside { ApplyError { end: ApplyEnd::Dirty, ..error } } else { error });
+        return Err(if no_transaction { ApplyError { end: ApplyEnd::Dirty, ..error } } else { error });
     }
-    let took = i64::try_from(started_by.elapsed().as_nanos()).unwrap_or(i64::MAX);
+    let took = i64::try_from(started.elapsed().as_nanos()).unwrap_or(i64::MAX);
     let update = format!(
         "UPDATE {} SET success = 1, execution_time = {took} WHERE version = {}",
         LEDGER.table, file.version
@@ -182,10 +186,15 @@ fn insert(file: &MigrationFile) -> String {
     )
 }
 
-fn file_error(file: &MigrationFile, line: Option<usize>, outside: bool, error: &sqlx::Error) -> ApplyError {
+fn file_error(
+    file: &MigrationFile,
+    line: Option<usize>,
+    no_transaction: bool,
+    error: &sqlx::Error,
+) -> ApplyError {
     let error = apply_error(error).at(file, line);
-    // Half of it may be done: it is not tried again.
-    let end = if outside && error.is_locked() { ApplyEnd::Failed } else { error.end };
+    // Half of the file may be applied, so it is not retried.
+    let end = if no_transaction && error.is_locked() { ApplyEnd::Failed } else { error.end };
     ApplyError { end, ..error }
 }
 

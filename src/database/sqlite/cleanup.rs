@@ -1,7 +1,7 @@
-//! Files that attempts to make a tenant have left, this run's and killed runs', and the deletion of a tenant.
+//! Removes the files of unfinished creations, of this run and of killed runs, and deletes tenants.
 //!
-//! A file is built as `<tenant>.<nonce>.new`, and linked to its place. As long as both names are there and the registry
-//! has no row, the file in its place is proved to be the one that was built.
+//! A file is built as `<tenant>.<nonce>.new` and linked to its final path. While both names exist and the registry has no row, they
+//! prove that the file at the final path was built by that run.
 
 use std::{
     collections::BTreeSet,
@@ -12,7 +12,7 @@ use sqlx::Connection;
 
 use super::{
     LEDGER, Sqlite,
-    disk::{self, STAGING_SUFFIX},
+    disk::{self, FILE_SUFFIXES},
     files, registry,
 };
 use crate::{
@@ -20,20 +20,20 @@ use crate::{
     tenants::{inspection::Deleted, manifest::Domains},
 };
 
-/// Digits of a nonce.
+/// The number of digits of a nonce.
 const NONCE: usize = 32;
 
-/// The name under which an attempt builds the file that is to stand in this place.
-pub(super) fn staging_path(place: &Path, nonce: &str) -> PathBuf {
-    place.with_extension(format!("{nonce}.new"))
+/// The path at which an attempt builds the file for this final path.
+pub(super) fn staging_path(final_path: &Path, nonce: &str) -> PathBuf {
+    final_path.with_extension(format!("{nonce}.new"))
 }
 
 impl Sqlite {
-    /// Removes what an attempt has left: nothing stays, unless its last transaction went through all the same.
+    /// Removes the files of an attempt, unless its last transaction was committed.
     pub(crate) async fn undo(&self, new: &Creation, _: &Limits) -> Result<ProvisionState, DatabaseError> {
-        let Some(place) = self.tenant(&new.schema) else { return Ok(ProvisionState::Absent) };
-        // SQLite's own thread may be in the middle of a statement of the attempt that was dropped, also of its COMMIT: only
-        // who has the write lock knows what became of it.
+        let Some(final_path) = self.tenant(&new.schema) else { return Ok(ProvisionState::Absent) };
+        // SQLite's thread may still run a statement of the dropped attempt, even its COMMIT: the outcome is certain only under the
+        // write lock.
         let failing = DatabaseError::Failed;
         let mut shared = None;
         if disk::exists(&self.shared()).await.map_err(failing)? {
@@ -43,24 +43,26 @@ impl Sqlite {
             files::rows(shared, "BEGIN IMMEDIATE").await.map_err(|error| failed(&error))?;
         }
         let registered = self.registered().await?.contains(&new.schema);
-        let staging_path = staging_path(&place, &new.nonce);
-        if !registered && disk::is_same(&staging_path, &place).await.map_err(failing)? {
-            disk::remove(&place).await.map_err(failing)?;
+        let staging_path = staging_path(&final_path, &new.nonce);
+        if !registered && disk::is_same(&staging_path, &final_path).await.map_err(failing)? {
+            disk::remove(&final_path).await.map_err(failing)?;
         }
         disk::remove(&staging_path).await.map_err(failing)?;
         if let Some(shared) = shared {
             let _ = shared.close().await;
         }
-        Ok(match (registered, disk::exists(&place).await.map_err(failing)?) {
+        Ok(match (registered, disk::exists(&final_path).await.map_err(failing)?) {
             (true, true) if new.commit_marker.transaction().is_some() => ProvisionState::Complete,
-            // What both are is somebody else's, who was quicker.
+            // If both exist, another process created them first.
             (false, false) | (true, true) => ProvisionState::Absent,
-            (true, false) => {
-                ProvisionState::Unproven(format!("a row for `{}` appeared meanwhile", new.schema))
-            }
-            (false, true) => {
-                ProvisionState::Unproven(format!("a file for `{}` appeared meanwhile", new.schema))
-            }
+            (true, false) => ProvisionState::Unproven(format!(
+                "another process registered `{}` at the same time",
+                new.schema
+            )),
+            (false, true) => ProvisionState::Unproven(format!(
+                "another process created a file for `{}` at the same time",
+                new.schema
+            )),
         })
     }
 
@@ -69,7 +71,7 @@ impl Sqlite {
         Ok(rows.tenants.into_iter().chain(rows.others).collect())
     }
 
-    /// Removes what killed runs were building.
+    /// Removes the unfinished files of killed runs.
     pub(crate) async fn recover(
         &self,
         _: Option<&Domains>,
@@ -77,34 +79,34 @@ impl Sqlite {
     ) -> Result<Vec<Recovered>, DatabaseError> {
         let folder = self.tenants_folder();
         let names = disk::names(&folder).await.unwrap_or_default().into_iter();
-        let left: Vec<(String, String)> =
-            names.filter_map(|name| Some((built(&name)?.to_owned(), name))).collect();
-        if left.is_empty() {
+        let staged: Vec<(String, String)> =
+            names.filter_map(|name| Some((staged_tenant(&name)?.to_owned(), name))).collect();
+        if staged.is_empty() {
             return Ok(Vec::new());
         }
         let registered = self.registered().await?;
-        let mut leftovers = Vec::new();
-        for (tenant, name) in left {
-            let (staging_path, place) = (folder.join(&name), folder.join(format!("{tenant}.sqlite")));
-            let whole = registered.contains(&tenant);
+        let mut recovered = Vec::new();
+        for (tenant, name) in staged {
+            let (staging_path, final_path) = (folder.join(&name), folder.join(format!("{tenant}.sqlite")));
+            let complete = registered.contains(&tenant);
             let removed = async {
-                let placed = disk::is_same(&staging_path, &place).await?;
-                if placed && !whole {
-                    disk::remove(&place).await?;
+                let linked = disk::is_same(&staging_path, &final_path).await?;
+                if linked && !complete {
+                    disk::remove(&final_path).await?;
                 }
-                disk::remove(&staging_path).await.map(|()| placed)
+                disk::remove(&staging_path).await.map(|()| linked)
             };
             let result = match removed.await {
-                Ok(placed) if placed && whole => continue,
+                Ok(linked) if linked && complete => continue,
                 Ok(_) => RecoveryResult::Removed,
                 Err(why) => RecoveryResult::Failed(why.text),
             };
-            leftovers.push(Recovered { tenant, started_by: format!("a run that built `{name}`"), result });
+            recovered.push(Recovered { tenant, started_by: format!("the run that built `{name}`"), result });
         }
-        Ok(leftovers)
+        Ok(recovered)
     }
 
-    /// The row goes first: a file that no row names is nobody's tenant.
+    /// Deletes the row first: a file without a row is not a tenant.
     pub(crate) async fn delete(
         &self,
         tenant: &str,
@@ -113,8 +115,8 @@ impl Sqlite {
         _: &Limits,
     ) -> Result<Deleted, DatabaseError> {
         let refuse = |why: &str| Err(DatabaseError::Failed(why.into()));
-        let Some(config) = &self.registry else { return refuse("there is no registry") };
-        let Some(path) = self.tenant(tenant) else { return refuse("the name cannot be a file's") };
+        let Some(config) = &self.registry else { return refuse("no registry is configured") };
+        let Some(path) = self.tenant(tenant) else { return refuse("the name is not valid as a file name") };
         let mut shared = files::write(&self.shared(), false, files::BUSY).await?;
         let sql = format!(
             "DELETE FROM {} WHERE {} = {} RETURNING 1",
@@ -125,22 +127,24 @@ impl Sqlite {
         let rows = files::rows(&mut shared, &sql).await;
         let _ = shared.close().await;
         let rows = rows.map_err(|error| failed(&error))?.len();
-        let stands = disk::exists(&path).await.map_err(DatabaseError::Failed)?;
-        if rows == 0 && !stands {
-            return refuse("no row and no file of that name is there");
+        let file_exists = disk::exists(&path).await.map_err(DatabaseError::Failed)?;
+        if rows == 0 && !file_exists {
+            return refuse("no registry row and no file of that name exists");
         }
         let mut tables = None;
-        if stands {
+        if file_exists {
             let mut connection = files::read_existing(&path).await?;
             if rows == 0 && !Sqlite::has_table(&mut connection, LEDGER.table).await.unwrap_or(false) {
-                return refuse("the registry does not name it, and the file of that name is not a tenant's");
+                return refuse(
+                    "the registry does not contain it, and the file of that name is not a tenant's",
+                );
             }
             let sql =
                 "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";
             tables = files::rows(&mut connection, sql).await.ok().map(|rows| rows.len());
             let _ = connection.close().await;
             disk::remove(&path).await.map_err(|why| {
-                let text = format!("its row is gone, and its file cannot be removed: {why}");
+                let text = format!("its registry row was deleted, but its file cannot be removed: {why}");
                 DatabaseError::Failed(why.with_text(text))
             })?;
         }
@@ -148,9 +152,9 @@ impl Sqlite {
     }
 }
 
-/// The tenant of a file that is being built, by its name; also of what SQLite keeps beside it.
-fn built(name: &str) -> Option<&str> {
-    let name = STAGING_SUFFIX.iter().skip(1).find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
+/// The tenant of a staging file, or of a file that SQLite adds to it, from the file name.
+fn staged_tenant(name: &str) -> Option<&str> {
+    let name = FILE_SUFFIXES.iter().skip(1).find_map(|suffix| name.strip_suffix(suffix)).unwrap_or(name);
     let (tenant, nonce) = name.strip_suffix(".new")?.rsplit_once('.')?;
     let is_nonce = nonce.len() == NONCE && nonce.bytes().all(|byte| byte.is_ascii_hexdigit());
     (is_nonce && !tenant.is_empty()).then_some(tenant)
@@ -166,13 +170,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_file_with_a_nonce_is_one_that_was_being_built() {
+    fn only_a_file_name_with_a_nonce_is_a_staging_file() {
         let nonce = "0123456789abcdef0123456789abcdef";
-        assert_eq!(built(&format!("a.b.{nonce}.new")), Some("a.b"));
-        assert_eq!(built(&format!("acme.{nonce}.new-wal")), Some("acme"));
+        assert_eq!(staged_tenant(&format!("a.b.{nonce}.new")), Some("a.b"));
+        assert_eq!(staged_tenant(&format!("acme.{nonce}.new-wal")), Some("acme"));
         for name in ["acme.sqlite", "acme.new", "acme.0123.new", &format!(".{nonce}.new"), "acme.sqlite-wal"]
         {
-            assert_eq!(built(name), None, "{name}");
+            assert_eq!(staged_tenant(name), None, "{name}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What the migrations make where nothing was before: in memory.
+//! Derives the tables that the migrations create, in an empty database in memory.
 
 use sqlx::{Connection, Row};
 
@@ -32,15 +32,15 @@ async fn tables(files: &[MigrationFile]) -> Result<TableSet, DatabaseError> {
             files::rows(&mut connection, "COMMIT").await.map_err(failed)?;
         }
     }
-    let mut made = TableSet::default();
+    let mut derived = TableSet::default();
     for row in files::rows(&mut connection, COLUMNS).await.map_err(failed)? {
         let table: String = row.try_get(0).map_err(failed)?;
         let column: Option<String> = row.try_get(1).map_err(failed)?;
         if table != LEDGER.table {
             let kind = kind(row.try_get(2).map_err(failed)?);
-            made.note(table, kind, column);
+            derived.note(table, kind, column);
         }
     }
     let _ = connection.close().await;
-    Ok(made)
+    Ok(derived)
 }

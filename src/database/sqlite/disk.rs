@@ -1,9 +1,8 @@
-//! Work on the file system beside SQLite's own: off the runtime's thread, each piece with a limit.
+//! File system operations outside SQLite: each runs off the runtime's thread, with a time limit.
 //!
-//! What lies in the data folder is not trusted to be what its name says: only a regular file is opened, never a FIFO (which
-//! hangs) nor a link (which leads elsewhere).
+//! The data folder is not trusted. Only regular files are opened, never a FIFO (it hangs) or a link (it leads elsewhere).
 
-#![expect(clippy::disallowed_methods, reason = "every call stands inside of `files::within`")]
+#![expect(clippy::disallowed_methods, reason = "every call is inside `files::within`")]
 
 use std::{
     fs,
@@ -16,10 +15,10 @@ use nix::unistd::{AccessFlags, access};
 
 use crate::{cause::Cause, files};
 
-/// What SQLite keeps beside a file.
-pub(super) const STAGING_SUFFIX: [&str; 4] = ["", "-journal", "-wal", "-shm"];
+/// The suffixes of a database file and of the files that SQLite adds to it.
+pub(super) const FILE_SUFFIXES: [&str; 4] = ["", "-journal", "-wal", "-shm"];
 
-/// Does something to a path; the error reads `cannot DOING PATH: ...`.
+/// Runs `work` on a path; the error is `cannot DOING PATH: ...`.
 pub(super) async fn at<T: Send + 'static>(
     doing: &str,
     path: &Path,
@@ -30,13 +29,13 @@ pub(super) async fn at<T: Send + 'static>(
     done.map_err(|error| Cause::io(&format!("cannot {doing} `{}`", path.display()), &error))
 }
 
-/// Whether there is a regular file; anything else of that name is an error.
+/// Whether a regular file exists; anything else of that name is an error.
 pub(super) async fn exists(path: &Path) -> Result<bool, Cause> {
     at("use", path, is_file).await
 }
 
-/// Whether a file is there that SQLite can be let read. Readers of one with a write-ahead log must write its index beside it;
-/// SQLite itself only says that it cannot open the file.
+/// Whether a file exists that SQLite can read. A reader of a file with a write-ahead log must be able to write the folder; SQLite's
+/// own error does not explain that.
 pub(super) async fn readable(path: &Path) -> Result<bool, Cause> {
     at("open", path, |path| Ok(is_file(path)? && has_usable_log(path)?)).await
 }
@@ -45,9 +44,9 @@ fn is_file(path: &Path) -> io::Result<bool> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.is_file() => Ok(true),
         Ok(found) if found.is_symlink() => {
-            Err(io::Error::other("it is a symbolic link: put the file itself there"))
+            Err(io::Error::other("it is a symbolic link: replace the link with the file"))
         }
-        Ok(_) => Err(io::Error::other("it is no regular file")),
+        Ok(_) => Err(io::Error::other("it is not a regular file")),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
@@ -60,18 +59,18 @@ fn has_usable_log(path: &Path) -> io::Result<bool> {
     let folder = path.parent().unwrap_or(Path::new("."));
     if read == 20 && header.get(18..) == Some(&[2, 2]) && access(folder, AccessFlags::W_OK).is_err() {
         return Err(io::Error::other(
-            "it has a write-ahead log, and its folder is not writable: make the folder writable, or the file \
-             `PRAGMA journal_mode = delete`",
+            "it has a write-ahead log, and its folder is not writable: make the folder writable, or run \
+            `PRAGMA journal_mode = delete` on the file",
         ));
     }
     Ok(true)
 }
 
 pub(super) async fn make_folder(folder: &Path) -> Result<(), Cause> {
-    at("make the folder", folder, |folder| fs::create_dir_all(folder)).await
+    at("create the folder", folder, |folder| fs::create_dir_all(folder)).await
 }
 
-/// The names in a folder; none where there is no folder.
+/// The names in a folder; empty if the folder does not exist.
 pub(super) async fn names(folder: &Path) -> Result<Vec<String>, Cause> {
     at("list the folder", folder, |folder| {
         let entries = match fs::read_dir(folder) {
@@ -85,7 +84,7 @@ pub(super) async fn names(folder: &Path) -> Result<Vec<String>, Cause> {
 
 pub(super) async fn is_same(one: &Path, other: &Path) -> Result<bool, Cause> {
     let other = other.to_owned();
-    at("look at", one, move |one| {
+    at("inspect", one, move |one| {
         Ok(match (fs::symlink_metadata(one), fs::symlink_metadata(other)) {
             (Ok(one), Ok(other)) => (one.dev(), one.ino()) == (other.dev(), other.ino()),
             _ => false,
@@ -94,10 +93,10 @@ pub(super) async fn is_same(one: &Path, other: &Path) -> Result<bool, Cause> {
     .await
 }
 
-/// With what SQLite keeps beside it. What is not there is gone already.
+/// Removes a database file and the files that SQLite adds to it. A missing file is no error.
 pub(super) async fn remove(path: &Path) -> Result<(), Cause> {
     at("remove", path, |path| {
-        for suffix in STAGING_SUFFIX {
+        for suffix in FILE_SUFFIXES {
             let mut path = path.as_os_str().to_owned();
             path.push(suffix);
             match fs::remove_file(PathBuf::from(path)) {
@@ -110,12 +109,12 @@ pub(super) async fn remove(path: &Path) -> Result<(), Cause> {
     .await
 }
 
-/// Puts the file in its place, where nothing may be, and makes both survive a power cut. False where something is.
-pub(super) async fn place(new: &Path, path: &Path) -> Result<bool, Cause> {
+/// Moves the file to a free path and syncs the file and the folder. False if the path is not free.
+pub(super) async fn move_to_free_path(new: &Path, path: &Path) -> Result<bool, Cause> {
     let new = new.to_owned();
-    at("put the file at", path, move |path| {
+    at("move the file to", path, move |path| {
         fs::File::open(&new)?.sync_all()?;
-        // A hard link fails where something is; a rename would replace it. Not every file system has links.
+        // A hard link fails if the path exists; a rename would replace it. Not every file system has links.
         match fs::hard_link(&new, path) {
             Ok(()) => {}
             Err(error) if error.kind() == ErrorKind::AlreadyExists => return Ok(false),
@@ -128,7 +127,7 @@ pub(super) async fn place(new: &Path, path: &Path) -> Result<bool, Cause> {
     .await
 }
 
-/// Whether files can be made in a folder, or in the nearest one above it that exists: the first writer makes the rest.
+/// Checks that files can be created in a folder or in its nearest existing parent; the first writer creates the rest.
 pub(super) async fn writable(folder: &Path) -> Result<(), Cause> {
     at("write to", folder, |folder| {
         let mut nearest = folder;

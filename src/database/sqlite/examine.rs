@@ -1,4 +1,4 @@
-//! What the doctor asks of SQLite: duplicates in the registry, and files that killed runs have left behind.
+//! The doctor's facts about SQLite: duplicates in the registry and files left by killed runs.
 
 use std::path::Path;
 
@@ -13,10 +13,10 @@ use crate::{
 
 impl Sqlite {
     pub(crate) async fn examine(&self, _: &[String]) -> Examined {
-        let words = |error: DatabaseError| error.to_string();
+        let text = |error: DatabaseError| error.to_string();
         Examined {
             duplicates: match &self.registry {
-                Some(registry) => self.duplicates(registry).await.map_err(words).transpose(),
+                Some(registry) => self.duplicates(registry).await.map_err(text).transpose(),
                 None => None,
             },
             leftovers: Some(self.leftovers().await.map_err(|why| why.text)),
@@ -24,7 +24,7 @@ impl Sqlite {
         }
     }
 
-    /// None where there is no file yet.
+    /// None if the file does not exist yet.
     async fn duplicates(&self, registry: &config::Registry) -> Result<Option<Vec<String>>, DatabaseError> {
         let opened = files::read(&self.shared()).await.map_err(DatabaseError::Failed)?;
         let Some(mut connection) = opened else { return Ok(None) };
@@ -39,14 +39,14 @@ impl Sqlite {
         names.map(Some).map_err(|error| files::failed(&error))
     }
 
-    /// Files that were being built beside their places.
+    /// Staging files.
     async fn leftovers(&self) -> Result<Vec<String>, Cause> {
         let folder = self.tenants_folder();
         let names = disk::names(&folder).await?.into_iter();
         let built = names.filter(|name| Path::new(name).extension().is_some_and(|end| end == "new"));
-        let mut left: Vec<String> =
+        let mut leftovers: Vec<String> =
             built.map(|name| format!("the file {}", folder.join(name).display())).collect();
-        left.sort_unstable();
-        Ok(left)
+        leftovers.sort_unstable();
+        Ok(leftovers)
     }
 }

@@ -1,4 +1,4 @@
-//! Opens SQLite files, runs statements on them, and words what they say.
+//! Opens SQLite files, runs statements on them and describes their errors.
 
 use std::{path::Path, time::Duration};
 
@@ -14,46 +14,46 @@ use crate::{
     database::DatabaseError,
 };
 
-/// For another process's write.
+/// The wait for another process's write.
 pub(super) const BUSY: Duration = Duration::from_secs(5);
 
-/// A write was cut off in the middle (SQLITE_READONLY_RECOVERY, SQLITE_READONLY_ROLLBACK): who may only read cannot undo it.
-const CUT_OFF: [i32; 2] = [264, 776];
+/// A write was interrupted (SQLITE_READONLY_RECOVERY, SQLITE_READONLY_ROLLBACK); a read-only connection cannot roll it back.
+const INTERRUPTED: [i32; 2] = [264, 776];
 
-/// Reads no more than the file's header.
+/// Reads only the file's header.
 const TOUCH: &str = "PRAGMA schema_version";
 
-/// Opens a file, only to read; None if there is none. What a killed process left half written is undone first, as any other
-/// program that opens the file would do it.
+/// Opens a file read-only; None if it does not exist. An interrupted write of a killed process is rolled back first, as by any program
+/// that opens the file.
 pub(super) async fn read(path: &Path) -> Result<Option<SqliteConnection>, Cause> {
     if !disk::readable(path).await? {
         return Ok(None);
     }
-    let only = options(path).read_only(true);
+    let read_only = options(path).read_only(true);
     let open = |error| {
         let why = cause(&error);
         let text = format!("cannot open `{}`: {why}", path.display());
         why.with_text(text)
     };
-    let mut connection = only.connect().await.map_err(open)?;
+    let mut connection = read_only.connect().await.map_err(open)?;
     match rows(&mut connection, TOUCH).await {
-        Err(error) if is_cut_off(&error) => {
-            undo(path).await?;
-            only.connect().await.map(Some).map_err(open)
+        Err(error) if is_interrupted(&error) => {
+            roll_back(path).await?;
+            read_only.connect().await.map(Some).map_err(open)
         }
-        // Any other error is that of whoever reads next.
+        // The next read reports any other error.
         _ => Ok(Some(connection)),
     }
 }
 
-/// The same for a file that must be there.
+/// The same for a file that must exist.
 pub(super) async fn read_existing(path: &Path) -> Result<SqliteConnection, DatabaseError> {
     let missing =
-        || Cause::new(Kind::Missing, format!("cannot open `{}`: there is no such file", path.display()));
+        || Cause::new(Kind::Missing, format!("cannot open `{}`: the file does not exist", path.display()));
     read(path).await.and_then(|opened| opened.ok_or_else(missing)).map_err(DatabaseError::Failed)
 }
 
-async fn undo(path: &Path) -> Result<(), Cause> {
+async fn roll_back(path: &Path) -> Result<(), Cause> {
     let state = async {
         let mut connection = options(path).connect().await?;
         rows(&mut connection, TOUCH).await?;
@@ -62,18 +62,18 @@ async fn undo(path: &Path) -> Result<(), Cause> {
     state.await.map_err(|error| {
         let why = cause(&error);
         let text = format!(
-            "`{}` was left in the middle of a write, which cannot be undone: {why}; make the file and its folder writable",
+            "`{}` contains an interrupted write that cannot be rolled back: {why}; make the file and its folder writable",
             path.display(),
         );
         why.with_text(text)
     })
 }
 
-fn is_cut_off(error: &sqlx::Error) -> bool {
-    code(error).is_some_and(|code| CUT_OFF.contains(&code))
+fn is_interrupted(error: &sqlx::Error) -> bool {
+    code(error).is_some_and(|code| INTERRUPTED.contains(&code))
 }
 
-/// Opens a file to write, and makes it and its folder if that is wanted.
+/// Opens a file for writing; `create` creates it and its folder.
 pub(super) async fn write(
     path: &Path,
     create: bool,
@@ -88,7 +88,7 @@ pub(super) async fn write(
         .map_err(|error| refused(&error).with_text(|why| format!("cannot open `{}`: {why}", path.display())))
 }
 
-/// A file that cannot be used now, or not at all.
+/// The error of a file that cannot be used now, or never.
 pub(super) fn refused(error: &sqlx::Error) -> DatabaseError {
     let why = cause(error);
     if why.kind == Kind::Locked { DatabaseError::NotYet(why) } else { DatabaseError::Never(why) }
@@ -114,7 +114,7 @@ pub(super) async fn rows(
     sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection).await
 }
 
-/// Runs several statements. The error comes with how many of them were done.
+/// Runs several statements. The error includes the number of completed ones.
 pub(super) async fn statements(
     connection: &mut SqliteConnection,
     sql: &str,
@@ -131,12 +131,12 @@ pub(super) async fn statements(
     }
 }
 
-/// What an error means.
+/// The cause of an error.
 pub(super) fn cause(error: &sqlx::Error) -> Cause {
-    let (Some(said), Some(code)) = (error.as_database_error(), code(error)) else {
+    let (Some(database_error), Some(code)) = (error.as_database_error(), code(error)) else {
         return error.to_string().into();
     };
-    let text = format!("{} (code {code})", said.message());
+    let text = format!("{} (code {code})", database_error.message());
     Cause { kind: Kind::of_sqlite(code), code: Some(Code::Sqlite(code)), text }
 }
 
@@ -149,12 +149,12 @@ pub(super) fn is_busy(error: &sqlx::Error) -> bool {
     cause(error).kind == Kind::Locked
 }
 
-/// A name, quoted.
+/// A quoted identifier.
 pub(super) fn identifier(name: &str) -> String {
     format!("\"{}\"", name.replace('\0', "\u{fffd}").replace('"', "\"\""))
 }
 
-/// A text; SQLite knows no escapes in it.
+/// A string literal; SQLite has no escapes in it.
 pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\0', "\u{fffd}").replace('\'', "''"))
 }
@@ -165,7 +165,7 @@ fn options(path: &Path) -> SqliteConnectOptions {
         .busy_timeout(BUSY)
         .statement_cache_capacity(0)
         .disable_statement_logging()
-        // As SQLite does by itself: a table that is rebuilt would lose the rows that refer to it. A migration is checked at its end.
+        // SQLite's default: rebuilding a table would delete the rows that refer to it. Each migration is checked at its end.
         .foreign_keys(false)
 }
 
@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_and_texts_are_quoted_whatever_they_hold() {
+    fn any_name_and_any_text_is_quoted() {
         assert_eq!(identifier("a\"b"), "\"a\"\"b\"");
         assert_eq!(literal("it's \\"), "'it''s \\'");
     }

@@ -1,4 +1,4 @@
-//! The record of runs: a file of its own beside the shared one, where no tenant is looked for.
+//! The history: a separate file next to the shared one, outside the tenants' folder.
 
 use std::path::PathBuf;
 
@@ -56,35 +56,39 @@ impl Sqlite {
         Ok(found?.first().map(history::author))
     }
 
-    pub(crate) async fn read_history(&self, limit: u32, whole: bool) -> Result<Vec<Run>, DatabaseError> {
+    pub(crate) async fn read_history(&self, limit: u32, with_parts: bool) -> Result<Vec<Run>, DatabaseError> {
         let Some(mut connection) = self.open_record().await? else { return Ok(Vec::new()) };
-        let found = read(&mut connection, limit, whole).await;
+        let found = read(&mut connection, limit, with_parts).await;
         let _ = connection.close().await;
         found
     }
 
-    /// None if nobody has written anything yet.
+    /// None if no run has written anything yet.
     async fn open_record(&self) -> Result<Option<SqliteConnection>, DatabaseError> {
         files::read(&self.record_file()).await.map_err(DatabaseError::Failed)
     }
 }
 
-async fn read(connection: &mut SqliteConnection, limit: u32, whole: bool) -> Result<Vec<Run>, DatabaseError> {
+async fn read(
+    connection: &mut SqliteConnection,
+    limit: u32,
+    with_parts: bool,
+) -> Result<Vec<Run>, DatabaseError> {
     let found = rows(connection, &DIALECT.runs(limit)).await?;
     let mut runs: Vec<Run> = found.iter().map(history::run).collect();
-    if whole && !runs.is_empty() {
+    if with_parts && !runs.is_empty() {
         let mut parts = [Vec::new(), Vec::new(), Vec::new()];
         for (part, sql) in parts.iter_mut().zip(DIALECT.parts(&runs)) {
             *part = rows(connection, &sql).await?;
         }
-        history::put(&mut runs, &parts);
+        history::add_parts(&mut runs, &parts);
     }
     Ok(runs)
 }
 
 async fn rows(connection: &mut SqliteConnection, sql: &str) -> Result<Vec<Row>, DatabaseError> {
     let failed = |error: sqlx::Error| files::failed(&error);
-    // A file that its maker was killed over holds no table yet.
+    // The run that created the file may have been killed before it created the tables.
     if !Sqlite::has_table(connection, "exception").await.map_err(failed)? {
         return Ok(Vec::new());
     }

@@ -1,4 +1,4 @@
-//! The gate's look at SQLite: each file opened read-only, in one read transaction.
+//! The gate's inspection of SQLite: opens each file read-only and reads it in one transaction.
 
 use std::{collections::BTreeSet, path::Path};
 
@@ -21,7 +21,7 @@ impl Sqlite {
         let shape = manifest.framework.shape();
         let mut found = Inspection::default();
         if request.shared {
-            found.shared = Some(file(&self.shared(), &manifest.shared, shape).await);
+            found.shared = Some(inspect_file(&self.shared(), &manifest.shared, shape).await);
         }
         let Some(selection) = request.tenants else {
             return Ok(found);
@@ -33,7 +33,7 @@ impl Sqlite {
             })?,
         };
         found.registered = rows.tenants.len();
-        let asked: Vec<&String> = match selection {
+        let selected: Vec<&String> = match selection {
             Selection::All => rows.tenants.iter().collect(),
             Selection::Named(names) => {
                 let (known, unknown): (Vec<&String>, _) =
@@ -42,12 +42,12 @@ impl Sqlite {
                 known
             }
         };
-        let total = asked.len();
-        for (done, name) in asked.into_iter().enumerate() {
+        let total = selected.len();
+        for (done, name) in selected.into_iter().enumerate() {
             (request.on_progress)(done, total);
             let state = match self.tenant(name) {
-                Some(path) => file(&path, &manifest.tenant, shape).await,
-                None => SchemaState::Failed("the name cannot be a file's".into()),
+                Some(path) => inspect_file(&path, &manifest.tenant, shape).await,
+                None => SchemaState::Failed("the name is not valid as a file name".into()),
             };
             found.tenants.insert(name.clone(), state);
         }
@@ -58,7 +58,7 @@ impl Sqlite {
         Ok(found)
     }
 
-    /// Files that no row of the registry names.
+    /// Files without a row in the registry.
     async fn orphans(&self, rows: &Rows) -> Result<BTreeSet<String>, DatabaseError> {
         let names = disk::names(&self.tenants_folder()).await.map_err(DatabaseError::Failed)?;
         let tenants = names.iter().filter_map(|name| name.strip_suffix(".sqlite"));
@@ -70,8 +70,8 @@ impl Sqlite {
     }
 }
 
-/// One look at one file, whatever becomes of it.
-async fn file(path: &Path, expected: &Expected, shape: LedgerLayout) -> SchemaState {
+/// Inspects one file; an error becomes its state.
+async fn inspect_file(path: &Path, expected: &Expected, shape: LedgerLayout) -> SchemaState {
     let mut connection = match files::read(path).await {
         Ok(Some(connection)) => connection,
         Ok(None) => return SchemaState::NoSchema,
@@ -87,7 +87,7 @@ async fn file(path: &Path, expected: &Expected, shape: LedgerLayout) -> SchemaSt
     state.unwrap_or_else(|error: sqlx::Error| SchemaState::Failed(files::cause(&error)))
 }
 
-/// The look inside the transaction that is open.
+/// Inspects within the open transaction.
 pub(super) async fn inside(
     connection: &mut SqliteConnection,
     expected: &Expected,
@@ -104,8 +104,7 @@ pub(super) async fn inside(
     Ok(SchemaState::Read(snapshot))
 }
 
-/// Every table and view with its columns. SQLite compares names without regard to case, so they are here
-/// in lower case.
+/// Every table and view with its columns, in lower case because SQLite compares names without regard to case.
 async fn present(connection: &mut SqliteConnection) -> Result<TableSet, sqlx::Error> {
     let mut present = TableSet::default();
     for row in files::rows(connection, COLUMNS).await? {
@@ -116,12 +115,12 @@ async fn present(connection: &mut SqliteConnection) -> Result<TableSet, sqlx::Er
     Ok(present)
 }
 
-/// Of `sqlite_master.type`.
+/// The kind of a `sqlite_master.type`.
 pub(super) fn kind(kind: &str) -> Kind {
     if kind == "view" { Kind::View } else { Kind::Table }
 }
 
-/// Hidden columns of virtual tables (1) are none; generated ones (2, 3) are.
+/// Excludes hidden columns of virtual tables (1) and includes generated ones (2, 3).
 pub(super) const COLUMNS: &str = "SELECT m.name, c.name, m.type FROM sqlite_master m \
     LEFT JOIN pragma_table_xinfo(m.name) c ON c.hidden <> 1 \
     WHERE m.type IN ('table', 'view') AND m.name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";
@@ -130,7 +129,7 @@ fn compare(expected: &Expected, present: &TableSet) -> SchemaSnapshot {
     let mut snapshot = SchemaSnapshot::default();
     for (table, columns) in &expected.tables {
         let name = table.to_ascii_lowercase();
-        let Some(there) = present.tables.get(&name) else {
+        let Some(existing) = present.tables.get(&name) else {
             snapshot.missing_tables.insert(table.clone());
             continue;
         };
@@ -140,8 +139,11 @@ fn compare(expected: &Expected, present: &TableSet) -> SchemaSnapshot {
             snapshot.other_kinds.push(OtherKind { table: table.clone(), expected, found });
             continue;
         }
-        let missing: BTreeSet<String> =
-            columns.iter().filter(|column| !there.contains(&column.to_ascii_lowercase())).cloned().collect();
+        let missing: BTreeSet<String> = columns
+            .iter()
+            .filter(|column| !existing.contains(&column.to_ascii_lowercase()))
+            .cloned()
+            .collect();
         if !missing.is_empty() {
             snapshot.missing_columns.insert(table.clone(), missing);
         }
@@ -149,8 +151,8 @@ fn compare(expected: &Expected, present: &TableSet) -> SchemaSnapshot {
     snapshot
 }
 
-/// The rows of the ledger that this program writes.
-pub(super) async fn our_ledger(connection: &mut SqliteConnection) -> Result<Vec<LedgerRow>, sqlx::Error> {
+/// The rows of the ledger that Portcullis writes.
+pub(super) async fn own_ledger(connection: &mut SqliteConnection) -> Result<Vec<LedgerRow>, sqlx::Error> {
     ledger(connection, LEDGER).await
 }
 

@@ -1,6 +1,6 @@
-//! The lock for a whole run: the system's own lock on a file in the folder, which ends with its process.
+//! A run's lock: the operating system's lock on a file in the folder. It ends with its process.
 
-#![expect(clippy::disallowed_methods, reason = "every call stands inside of `files::within`")]
+#![expect(clippy::disallowed_methods, reason = "every call is inside `files::within`")]
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
@@ -22,7 +22,7 @@ use crate::{
 
 const LOCK_FILE: &str = "portcullis.lock";
 
-/// Waits for the lock, then holds it as long as the file is open.
+/// Acquires the lock and holds it while the file is open.
 #[derive(Debug)]
 pub(crate) struct Session {
     path: PathBuf,
@@ -46,7 +46,10 @@ impl Sqlite {
             }
         };
         in_time(files::TIMEOUT, state).await?.map_err(|error| {
-            DatabaseError::Failed(Cause::io(&format!("cannot look at the lock `{}`", name.display()), &error))
+            DatabaseError::Failed(Cause::io(
+                &format!("cannot read the lock file `{}`", name.display()),
+                &error,
+            ))
         })
     }
 
@@ -56,18 +59,18 @@ impl Sqlite {
 }
 
 impl Session {
-    /// Tries once. The answer is the present holder, in words; None if it is held now.
+    /// Tries once. Returns a description of the current holder; None if this session now holds the lock.
     pub(crate) async fn try_acquire(
         &mut self,
-        share: LockMode,
+        mode: LockMode,
         limit: Duration,
     ) -> Result<Option<String>, DatabaseError> {
         let (path, run) = (self.path.clone(), self.run.clone());
-        let taken = in_time(limit, move || take(&path, &run, share)).await?;
-        let taken = taken.map_err(|error| {
+        let acquired = in_time(limit, move || acquire(&path, &run, mode)).await?;
+        let acquired = acquired.map_err(|error| {
             DatabaseError::Never(Cause::io(&format!("cannot lock `{}`", self.path.display()), &error))
         })?;
-        match taken {
+        match acquired {
             Acquired::Held(file) => {
                 self.file = Some(file);
                 Ok(None)
@@ -76,7 +79,7 @@ impl Session {
         }
     }
 
-    /// Whether the file that is locked is still the one that others find.
+    /// Whether the locked file is still the file at the path.
     pub(crate) async fn check(&self, limit: Duration) -> Result<LockState, DatabaseError> {
         let path = self.path.clone();
         let lost = LockState::Lost(format!("`{}` was removed or replaced", path.display()));
@@ -95,12 +98,12 @@ enum Acquired {
     By(String),
 }
 
-fn take(path: &Path, run: &str, share: LockMode) -> io::Result<Acquired> {
+fn acquire(path: &Path, run: &str, mode: LockMode) -> io::Result<Acquired> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
     let mut file = open(OpenOptions::new().create(true).truncate(false).read(true).write(true), path)?;
-    let locked = match share {
+    let locked = match mode {
         LockMode::Exclusive => file.try_lock(),
         LockMode::Shared => file.try_lock_shared(),
     };
@@ -110,8 +113,8 @@ fn take(path: &Path, run: &str, share: LockMode) -> io::Result<Acquired> {
         Err(TryLockError::Error(error)) => return Err(error),
     }
     if !is_at(&file, path) {
-        // Somebody removed it between the two: a lock on that file keeps nobody out.
-        return Ok(Acquired::By("a process that has just removed the lock's file".into()));
+        // Another process removed the file after it was opened: a lock on it excludes no other run.
+        return Ok(Acquired::By("a process that has just removed the lock file".into()));
     }
     file.set_len(0)?;
     file.rewind()?;
@@ -121,13 +124,13 @@ fn take(path: &Path, run: &str, share: LockMode) -> io::Result<Acquired> {
     Ok(Acquired::Held(file))
 }
 
-/// Never waits for the other end of a FIFO, and follows no link.
+/// Opens without waiting for the other end of a FIFO and without following links.
 fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
     let file = options.custom_flags((OFlag::O_NONBLOCK | OFlag::O_NOFOLLOW).bits()).open(path)?;
-    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is no regular file")) }
+    if file.metadata()?.is_file() { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
 }
 
-/// The work's result, or that its file system says nothing.
+/// The result of the work, or `TimedOut` if the file system does not respond.
 async fn in_time<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
@@ -139,12 +142,11 @@ async fn in_time<T: Send + 'static>(
 }
 
 fn is_at(file: &File, path: &Path) -> bool {
-    let same =
-        |ours: fs::Metadata, theirs: fs::Metadata| ours.dev() == theirs.dev() && ours.ino() == theirs.ino();
-    file.metadata().is_ok_and(|ours| fs::metadata(path).is_ok_and(|theirs| same(ours, theirs)))
+    let same = |one: fs::Metadata, other: fs::Metadata| one.dev() == other.dev() && one.ino() == other.ino();
+    file.metadata().is_ok_and(|one| fs::metadata(path).is_ok_and(|other| same(one, other)))
 }
 
-/// What the holder wrote about itself.
+/// The holder's own description in the file.
 fn holder(file: &mut File) -> String {
     let mut text = String::new();
     let _ = file.read_to_string(&mut text);

@@ -1,4 +1,4 @@
-//! SQLite: one folder with one file for what tenants share, and one file for each tenant.
+//! SQLite: one folder with one file as the shared schema and one file per tenant.
 
 mod apply;
 mod cleanup;
@@ -24,7 +24,7 @@ use crate::{config, frameworks::sql, tenants::ledger::LedgerLayout};
 
 const LEDGER: LedgerLayout = sql::SHAPE;
 
-/// Where the folder is, and how the registry is named.
+/// The folder and the registry's configuration.
 #[derive(Debug, Clone)]
 pub(crate) struct Sqlite {
     folder: PathBuf,
@@ -44,13 +44,13 @@ impl Sqlite {
         self.folder.join("tenants")
     }
 
-    /// None for a name that cannot be a file's.
+    /// None for a name that is not valid as a file name.
     fn tenant(&self, name: &str) -> Option<PathBuf> {
-        let fits = !name.is_empty()
+        let valid = !name.is_empty()
             && name.len() <= 200
             && !name.starts_with('.')
             && !name.contains(|c: char| c == '/' || c.is_control());
-        fits.then(|| self.tenants_folder().join(format!("{name}.sqlite")))
+        valid.then(|| self.tenants_folder().join(format!("{name}.sqlite")))
     }
 
     pub(super) async fn ping(&self) -> Result<(), DatabaseError> {
@@ -58,10 +58,10 @@ impl Sqlite {
         let Some(mut connection) = files::read(&shared).await.map_err(DatabaseError::Never)? else {
             return disk::writable(&self.folder).await.map_err(DatabaseError::Never);
         };
-        // A file that is no database says so at the first read, not when it is opened.
-        let answer = files::rows(&mut connection, "SELECT count(*) FROM sqlite_master").await;
+        // A file that is not a database fails at the first read, not when it is opened.
+        let reply = files::rows(&mut connection, "SELECT count(*) FROM sqlite_master").await;
         let _ = connection.close().await;
-        answer
+        reply
             .map(drop)
             .map_err(|error| files::refused(&error).with_text(|why| format!("`{}`: {why}", shared.display())))
     }
@@ -79,7 +79,7 @@ impl Sqlite {
         })
     }
 
-    /// Whether a table or view of that name stands in an open file.
+    /// Whether an open file contains a table or view of that name.
     async fn has_table(connection: &mut SqliteConnection, name: &str) -> Result<bool, sqlx::Error> {
         let sql = format!(
             "SELECT 1 FROM sqlite_master WHERE type IN ('table', 'view') AND name = {} COLLATE NOCASE",

@@ -1,5 +1,5 @@
-//! Makes one tenant whole: a file is built beside its place, synced and linked there, the registry's row is committed,
-//! and only then does the file's first name go, which proves until then whose it is.
+//! Creates one complete tenant: builds a staging file, syncs it, links it to the final path and commits the registry row. The
+//! staging name is removed last; until then it proves which run created the file.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -30,30 +30,36 @@ impl Sqlite {
         verify: &dyn Fn(&SchemaState) -> Result<(), String>,
     ) -> Result<(), ProvisionError> {
         let Some(registry) = &self.registry else {
-            return Err(ProvisionError::refusing("there is no registry to write the tenant into"));
+            return Err(ProvisionError::refusing(
+                "no registry is configured: the tenant has no table to be registered in",
+            ));
         };
         let Some(path) = self.tenant(&new.schema) else {
-            let why = format!("the name `{}` cannot be a file's", new.schema.escape_debug());
+            let why = format!("the name `{}` is not valid as a file name", new.schema.escape_debug());
             return Err(ProvisionError::refusing(why));
         };
         let mut shared = files::write(&self.shared(), false, limits.lock_timeout).await?;
         register(&mut shared, registry, new, &path).await?;
         let staging_path = staging_path(&path, &new.nonce);
         build(&staging_path, files, expected, limits, verify).await?;
-        if !disk::place(&staging_path, &path).await.map_err(ApplyError::of)? {
-            return Err(ApplyError::of(format!("`{}` appeared meanwhile", path.display())).into());
+        if !disk::move_to_free_path(&staging_path, &path).await.map_err(ApplyError::of)? {
+            return Err(ApplyError::of(format!(
+                "another process created `{}` at the same time",
+                path.display()
+            ))
+            .into());
         }
-        // Transactions have no numbers here; that it was reached says the same.
+        // SQLite's transactions have no numbers: any number marks that this point was reached.
         new.commit_marker.note(1);
         files::rows(&mut shared, "COMMIT").await.map_err(|error| apply_error(&error))?;
         let _ = shared.close().await;
-        // As long as both names are there, the next holder of the lock does it.
+        // If this fails, the next holder of the lock removes it.
         let _ = disk::remove(&staging_path).await;
         Ok(())
     }
 }
 
-/// Writes the row in a transaction that stays open. Nothing that stood there before is adopted.
+/// Writes the row in a transaction that stays open. Fails if the tenant already exists, even partly.
 async fn register(
     shared: &mut SqliteConnection,
     registry: &config::Registry,
@@ -81,12 +87,16 @@ async fn register(
     let insert = format!("INSERT INTO {table} ({}) VALUES ({})", names.join(", "), values.join(", "));
     files::rows(shared, &insert).await.map_err(failed)?;
     let rows = files::rows(shared, &row).await.map_err(failed)?;
-    let counts = rows.first().is_some_and(|row| row.try_get::<i64, _>(0).is_ok_and(|value| value != 0));
-    if counts { Ok(()) } else { Err(ApplyError::of("a new row does not meet the registry's `where`").into()) }
+    let matches = rows.first().is_some_and(|row| row.try_get::<i64, _>(0).is_ok_and(|value| value != 0));
+    if matches {
+        Ok(())
+    } else {
+        Err(ApplyError::of("the new row does not match the registry's `where`").into())
+    }
 }
 
-fn value(filled: &ColumnValue) -> String {
-    match filled {
+fn value(column_value: &ColumnValue) -> String {
+    match column_value {
         ColumnValue::Text(text) => files::literal(text),
         ColumnValue::Now => "CURRENT_TIMESTAMP".into(),
         ColumnValue::Uuid => "lower(hex(randomblob(16)))".into(),
@@ -103,14 +113,14 @@ async fn build(
     let mut connection = files::write(path, true, limits.lock_timeout).await?;
     files::rows(&mut connection, CREATE_LEDGER).await.map_err(|error| apply_error(&error))?;
     for segment in files.chunk_by(|a, b| a.no_transaction == b.no_transaction) {
-        let outside = segment.iter().any(|file| file.no_transaction);
-        if !outside {
+        let no_transaction = segment.iter().any(|file| file.no_transaction);
+        if !no_transaction {
             files::rows(&mut connection, "BEGIN").await.map_err(|error| apply_error(&error))?;
         }
         for file in segment {
-            apply::run(&mut connection, file, outside).await?;
+            apply::run(&mut connection, file, no_transaction).await?;
         }
-        if !outside {
+        if !no_transaction {
             files::rows(&mut connection, "COMMIT").await.map_err(|error| apply_error(&error))?;
         }
     }

@@ -14,12 +14,12 @@ pub(super) struct Rows {
     pub(super) others: Vec<String>,
 }
 
-/// A schema in front of the table's name has no meaning here.
+/// The registry's table without a schema prefix, which SQLite does not have.
 pub(super) fn table(registry: &config::Registry) -> &str {
     registry.table.split_once('.').map_or(&registry.table, |(_, table)| table)
 }
 
-/// A row's condition; the line break ends a comment in it.
+/// The configured condition; the line break ends a trailing comment in it.
 pub(super) fn condition(registry: &config::Registry) -> String {
     registry
         .condition
@@ -28,7 +28,7 @@ pub(super) fn condition(registry: &config::Registry) -> String {
 }
 
 impl Sqlite {
-    /// None if there is no such table, or no file yet.
+    /// None if the table or the file does not exist yet.
     pub(super) async fn read_registry(&self) -> Result<Option<Rows>, DatabaseError> {
         let Some(registry) = &self.registry else {
             return Ok(Some(Rows::default()));
@@ -61,17 +61,17 @@ async fn rows(
     let mut rows = Rows::default();
     for row in files::rows(connection, &sql).await.map_err(refuse)? {
         let tenant: Option<String> = row.try_get(0).map_err(refuse)?;
-        let counts = row.try_get::<i64, _>(1).map_err(refuse)? != 0;
+        let matches = row.try_get::<i64, _>(1).map_err(refuse)? != 0;
         let Some(tenant) = tenant.filter(|tenant| !tenant.is_empty()) else {
-            if !counts {
+            if !matches {
                 continue;
             }
             let why = format!(
-                "the registry `{name}` holds a row without a schema name that `where` does not leave out"
+                "the registry `{name}` contains a row without a schema name that `where` does not exclude"
             );
             return Err(DatabaseError::Failed(why.into()));
         };
-        let list = if counts { &mut rows.tenants } else { &mut rows.others };
+        let list = if matches { &mut rows.tenants } else { &mut rows.others };
         list.push(tenant);
     }
     rows.tenants.sort_unstable();

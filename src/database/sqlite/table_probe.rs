@@ -1,4 +1,4 @@
-//! Asks a tenant's tables a question each, in its own file, opened read-only.
+//! Queries each of a tenant's tables in the tenant's file, opened read-only.
 
 use sqlx::{Connection, Row};
 
@@ -11,10 +11,11 @@ impl Sqlite {
         tenant: &str,
         tables: &[String],
     ) -> Result<Vec<(String, Rows)>, DatabaseError> {
-        let path =
-            self.tenant(tenant).ok_or_else(|| DatabaseError::Failed("the name cannot be a file's".into()))?;
+        let path = self
+            .tenant(tenant)
+            .ok_or_else(|| DatabaseError::Failed("the name is not valid as a file name".into()))?;
         let mut connection = files::read_existing(&path).await?;
-        let mut answers = Vec::new();
+        let mut counts = Vec::new();
         for table in tables {
             let sql = format!("SELECT count(*) FROM {}", files::identifier(table));
             let counted = files::rows(&mut connection, &sql).await.and_then(|rows| {
@@ -24,24 +25,24 @@ impl Sqlite {
                 Ok(rows) => Rows::Counted(rows.cast_unsigned()),
                 Err(error) => Rows::Failed(files::cause(&error).text),
             };
-            answers.push((table.clone(), rows));
+            counts.push((table.clone(), rows));
         }
         let _ = connection.close().await;
-        Ok(answers)
+        Ok(counts)
     }
 
-    pub(crate) async fn silent(
+    pub(crate) async fn unreadable_tables(
         &self,
         tenants: &[(String, Vec<String>)],
     ) -> Result<Vec<String>, DatabaseError> {
-        let mut silent = Vec::new();
+        let mut unreadable = Vec::new();
         for (tenant, tables) in tenants {
             for (table, rows) in self.count(tenant, tables).await? {
                 if let Rows::Failed(why) = rows {
-                    silent.push(format!("{tenant}: `{table}`: {why}"));
+                    unreadable.push(format!("{tenant}: `{table}`: {why}"));
                 }
             }
         }
-        Ok(silent)
+        Ok(unreadable)
     }
 }

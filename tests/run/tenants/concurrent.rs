@@ -105,7 +105,7 @@ fn two_registries_in_one_database_do_not_touch_each_others_tenants() {
     let project = with(Project::complete(""), "tenant/2_slow.sql", SLOW);
     let other = beside(&project);
     let delete = |name| other.run(["tenant", "delete", name, "--yes"]);
-    delete("a").exits(73).prints("the registry does not name it");
+    delete("a").exits(73).prints("the registry does not contain it");
     assert_eq!((project.exists("a"), tenants(&project)), (true, vec!["a".into(), "b".into(), "c".into()]));
     // An unfinished tenant of another registry is not adopted even if a row names it.
     killed_in_the_middle(&project, "acme", Signal::SIGKILL);

@@ -52,7 +52,7 @@ fn an_existing_tenant_is_rejected_and_not_changed() {
     let again = project.portcullis.run(["tenant", "create", "acme", "--json"]).exits(73);
     assert_eq!(json(&again)["failure"]["left"], "as it was", "{again}");
     project.database.execute("CREATE SCHEMA stray; INSERT INTO tenants VALUES ('ghost')");
-    for (tenant, why) in [("stray", "registry does not name"), ("ghost", "its schema is not there")] {
+    for (tenant, why) in [("stray", "registry does not contain"), ("ghost", "its schema does not exist")] {
         let refused = project.portcullis.run(["tenant", "create", tenant]).exits(73);
         refused.prints(why).prints("not rolled back: cannot prove that this run created it");
     }
