@@ -94,9 +94,9 @@ engine! {
         /// The newest runs first; their steps, changes and exceptions only if `with_parts`.
         fn read_history(limit: u32, with_parts: bool) -> Result<Vec<Run>, DatabaseError>;
         /// The run that did a step of a release, if one did; `what` is the digest of the step's content.
-        fn who_did(release: &'a str, step: &'a str, what: &'a str) -> Result<Option<Author>, DatabaseError>;
+        fn step_author(release: &'a str, step: &'a str, what: &'a str) -> Result<Option<Author>, DatabaseError>;
         /// The first run that opened the gate of a release for this reason, if one did.
-        fn who_overrode(release: &'a str, reason: &'a str) -> Result<Option<Author>, DatabaseError>;
+        fn override_author(release: &'a str, reason: &'a str) -> Result<Option<Author>, DatabaseError>;
         /// Every tenant in the registry, including rows that `where` excludes.
         fn registered() -> Result<BTreeSet<String>, DatabaseError>;
         /// Facts for the doctor, each fetched independently.

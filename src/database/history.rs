@@ -178,7 +178,7 @@ impl Dialect {
     }
 
     /// Selects the run that did this step of this release.
-    pub(super) fn who_did(&self, release: &str, step: &str, what: &str) -> String {
+    pub(super) fn step_author(&self, release: &str, step: &str, what: &str) -> String {
         let Self { schema, literal, time, .. } = self;
         format!(
             "SELECT run, {} FROM {schema}once WHERE release = {} AND step = {} AND what = {}",
@@ -190,7 +190,7 @@ impl Dialect {
     }
 
     /// Selects the first run that opened the gate of this release for this reason.
-    pub(super) fn who_overrode(&self, release: &str, reason: &str) -> String {
+    pub(super) fn override_author(&self, release: &str, reason: &str) -> String {
         let Self { schema, literal, time, .. } = self;
         format!(
             "SELECT e.run, {} FROM {schema}exception e JOIN {schema}run r ON r.run = e.run WHERE r.release = {} \

@@ -88,21 +88,21 @@ impl Database {
         within(RECORD, self.0.read_history(limit, with_parts)).await
     }
 
-    pub(crate) async fn who_did(
+    pub(crate) async fn step_author(
         &self,
         release: &str,
         step: &str,
         what: &str,
     ) -> Result<Option<Author>, DatabaseError> {
-        within(RECORD, self.0.who_did(release, step, what)).await
+        within(RECORD, self.0.step_author(release, step, what)).await
     }
 
-    pub(crate) async fn who_overrode(
+    pub(crate) async fn override_author(
         &self,
         release: &str,
         reason: &str,
     ) -> Result<Option<Author>, DatabaseError> {
-        within(RECORD, self.0.who_overrode(release, reason)).await
+        within(RECORD, self.0.override_author(release, reason)).await
     }
 
     /// The lock's holder, if it has one. On a server, the check acquires the lock for a moment.

@@ -258,7 +258,7 @@ fn a_copy_that_differs_from_the_template_is_rolled_back() {
     let outcome = project.portcullis.run(["tenant", "create", "acme"]).exits(73);
     let words: Vec<&str> = outcome.failure_box().split_whitespace().collect();
     assert!(
-        words.join(" ").contains("the copy is not made of what the template is (rolled back)"),
+        words.join(" ").contains("the structure of the copy differs from the template (rolled back)"),
         "{outcome}"
     );
     let left = project.database.column("SELECT nspname::text FROM pg_namespace WHERE nspname = 'acme'");

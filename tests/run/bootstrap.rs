@@ -43,7 +43,12 @@ fn every_failing_tenant_is_named() {
 fn an_existing_schema_is_neither_adopted_nor_dropped() {
     let project = Project::new("");
     project.database.execute("CREATE SCHEMA b; CREATE TABLE b.precious AS SELECT 42 AS n");
-    project.start().exits(73).prints("`b`").prints("registry does not contain").prints_not("the server started");
+    project
+        .start()
+        .exits(73)
+        .prints("`b`")
+        .prints("registry does not contain")
+        .prints_not("the server started");
     assert_eq!(project.database.column("SELECT n::text FROM b.precious"), ["42"]);
     assert_eq!(
         project.database.column("SELECT relname::text FROM pg_class WHERE relnamespace = 'b'::regnamespace"),

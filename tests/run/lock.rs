@@ -119,7 +119,7 @@ fn a_standby_is_never_changed() {
     project.portcullis.run(["manifest", "sql"]).exits(0);
     let project = project.env("DATABASE_URL", &standby.url("app"));
     let outcome = project.start().exits(74).prints_not("the server started");
-    assert!(outcome.stderr.contains("the server is a standby: nothing can be changed there"), "{outcome}");
+    assert!(outcome.stderr.contains("the server is a standby, which accepts no changes"), "{outcome}");
 }
 
 #[test]

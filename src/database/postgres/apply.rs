@@ -1,5 +1,5 @@
-//! Applies migrations to one schema: each file in a transaction of its own, as psql and sqlx do, or all in one where that is
-//! configured; what cannot run in a transaction, on its own.
+//! Applies migrations to one schema: one transaction per file, as psql and sqlx do, or one for all if configured. A file that cannot
+//! run in a transaction runs alone.
 
 use std::time::Duration;
 
@@ -17,18 +17,18 @@ use crate::{
     tenants::inspection::LedgerRow,
 };
 
-/// Takes a lock that lasts as long as the transaction.
+/// Acquires a lock that ends with the transaction.
 const TRANSACTION: &str = "pg_try_advisory_xact_lock";
 
-/// SQLSTATE of a schema and of a table that is not there.
+/// The SQLSTATEs of a missing schema and a missing table.
 const NO_SCHEMA: &str = "3F000";
 const NO_TABLE: &str = "42P01";
 
-/// Attempts in all, where another session's lock stood in the way.
+/// The number of attempts if another session holds a lock.
 const ATTEMPTS: u32 = 6;
 
 impl Postgres {
-    /// Applies those of `files` that the schema's ledger lacks, in order; it may be given all of them.
+    /// Applies the pending ones of `files` to the schema, in order.
     pub(crate) async fn apply(
         &self,
         schema: &Schema,
@@ -57,22 +57,22 @@ impl Postgres {
         create: bool,
         applied: &mut Vec<String>,
     ) -> Result<(), ApplyError> {
-        let outside_of = files.iter().find(|file| file.no_transaction);
-        if let Some(file) = outside_of.filter(|_| self.is_pooled()) {
+        let no_transaction = files.iter().find(|file| file.no_transaction);
+        if let Some(file) = no_transaction.filter(|_| self.is_pooled()) {
             return Err(needs_session(file));
         }
         let mut attempt = 1;
         loop {
             let mut connection = self.writer_for(limits).await?;
             let before = applied.len();
-            let outcome = match outside_of {
+            let outcome = match no_transaction {
                 Some(_) => outside(&mut connection, schema, files, limits, create, applied).await,
                 None => inside(&mut connection, schema, files, limits, create, applied).await,
             };
             match outcome {
                 Ok(()) => {
-                    // A lock of the session's own is left behind, too.
-                    if outside_of.is_none() && applied.len() == before {
+                    // A file outside a transaction leaves a session lock behind.
+                    if no_transaction.is_none() && applied.len() == before {
                         self.release_clean(connection).await;
                     } else {
                         self.release(connection).await;
@@ -80,14 +80,14 @@ impl Postgres {
                     return Ok(());
                 }
                 Err(error) => {
-                    // Where another run is at work, nothing was begun.
-                    let taken = error.end == ApplyEnd::HeldByOther;
-                    if taken {
+                    // If another run holds the schema's lock, no transaction is open.
+                    let held_by_other = error.end == ApplyEnd::HeldByOther;
+                    if held_by_other {
                         self.release_clean(connection).await;
                     } else {
                         connection.close().await;
                     }
-                    if !error.is_locked() || (taken && limits.nowait) || attempt == ATTEMPTS {
+                    if !error.is_locked() || (held_by_other && limits.nowait) || attempt == ATTEMPTS {
                         return Err(error);
                     }
                 }
@@ -98,13 +98,13 @@ impl Postgres {
     }
 }
 
-/// What runs outside a transaction needs a session of its own, for its lock and its settings.
+/// The error of a file outside a transaction behind a pooler: it needs its own session for its lock and its settings.
 pub(super) fn needs_session(file: &MigrationFile) -> ApplyError {
-    let why = "a pooler in transaction mode is between, and the file runs outside a transaction: set `direct` in `[database]`";
+    let why = "the file runs outside a transaction, which does not work through a pooler in transaction mode: set `direct` in `[database]`";
     ApplyError::of(why).at(file, None)
 }
 
-/// Files that run in transactions. Between two of them another run may go on: what is pending is read again.
+/// Applies files in transactions. Reads the pending files again after each one, because another run may continue in between.
 pub(super) async fn inside(
     connection: &mut Connection,
     schema: &str,
@@ -118,7 +118,7 @@ pub(super) async fn inside(
         let pending = pending(files, &recorded)?;
         let batch = if limits.all_in_one { pending.len() } else { pending.len().min(1) };
         for file in pending.iter().take(batch) {
-            run_migration::file(connection, schema, file, limits, Mode::Inside).await?;
+            run_migration::file(connection, schema, file, limits, Mode::InTransaction).await?;
         }
         connection.run("COMMIT", limits.deadline).await.map_err(|error| apply_error(&error))?;
         applied.extend(pending.iter().take(batch).map(|file| file.name()));
@@ -128,14 +128,14 @@ pub(super) async fn inside(
     }
 }
 
-/// Begins a transaction under the schema's lock, and says what its ledger records.
+/// Begins a transaction, acquires the schema's lock and reads the ledger.
 async fn begin(
     connection: &mut Connection,
     schema: &str,
     limits: &Limits,
     create: bool,
 ) -> Result<Vec<LedgerRow>, ApplyError> {
-    if let Some(recorded) = at_once(connection, schema, limits).await? {
+    if let Some(recorded) = begin_in_one_message(connection, schema, limits).await? {
         return Ok(recorded);
     }
     connection.rows(&run_migration::begin(limits)).await.map_err(|error| apply_error(&error))?;
@@ -148,9 +148,9 @@ async fn begin(
     recorded(connection, schema, create).await
 }
 
-/// Begins, takes the schema's lock and reads its ledger in one message. None, and nothing is begun, where another run
-/// has the lock or there is no ledger.
-async fn at_once(
+/// Begins, acquires the schema's lock and reads its ledger in one message. None, without an open transaction, if another run holds
+/// the lock or the ledger does not exist.
+async fn begin_in_one_message(
     connection: &mut Connection,
     schema: &str,
     limits: &Limits,
@@ -172,7 +172,7 @@ async fn at_once(
     Ok(None)
 }
 
-/// One file in no transaction, under a lock that the session holds.
+/// Applies one file outside a transaction, under a session lock.
 pub(super) async fn outside(
     connection: &mut Connection,
     schema: &str,
@@ -184,13 +184,13 @@ pub(super) async fn outside(
     lock::schema(connection, schema, "pg_try_advisory_lock", limits.nowait).await?;
     let recorded = recorded(connection, schema, create).await?;
     for file in pending(files, &recorded)? {
-        run_migration::file(connection, schema, file, limits, Mode::Outside).await?;
+        run_migration::file(connection, schema, file, limits, Mode::NoTransaction).await?;
         applied.push(file.name());
     }
     Ok(())
 }
 
-/// What the ledger says now. One that is not there is made for the shared schema alone.
+/// The ledger's rows. A missing ledger is created only if `create`.
 async fn recorded(
     connection: &mut Connection,
     schema: &str,
@@ -199,7 +199,7 @@ async fn recorded(
     if !has_ledger(connection, schema).await? {
         if !create {
             return Err(ApplyError::of(format!(
-                "the schema or its ledger `{}` is not there, and is not made again for a tenant",
+                "the tenant's schema or its ledger `{}` does not exist; Portcullis does not create it again",
                 LEDGER.table
             )));
         }

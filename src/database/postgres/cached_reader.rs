@@ -1,5 +1,4 @@
-//! The connection of the last look, kept for the next one: steps look one after another, and a login costs more than the
-//! look at a hundred tenants. Whoever only waits keeps none.
+//! Caches the connection of the last inspection for the next one: a login costs more than the inspection of a hundred tenants.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -9,27 +8,27 @@ use std::{
 use super::connection::Connection;
 use tokio::{task::AbortHandle, time};
 
-/// Shorter than the pause between two looks of one that waits.
-const KEEP: Duration = Duration::from_millis(500);
+/// Shorter than the pause between two attempts of a wait, so that a wait caches no connection.
+const LIFETIME: Duration = Duration::from_millis(500);
 
-/// None while none is kept; else with the task that ends it.
+/// None without a cached connection; otherwise the connection and the task that closes it.
 #[derive(Debug, Clone, Default)]
 pub(super) struct CachedReader(Arc<Mutex<Option<(Connection, AbortHandle)>>>);
 
 impl CachedReader {
-    /// The one that is kept, if it still answers.
+    /// Removes and returns the cached connection if it still responds.
     pub(super) async fn take(&self) -> Option<Connection> {
         let (mut connection, end) = self.replace(None)?;
         end.abort();
         connection.is_alive().await.then_some(connection)
     }
 
-    /// Keeps one on which nothing was done that could stay.
-    pub(super) fn keep(&self, connection: Connection) {
-        let place = self.clone();
+    /// Caches a connection that carries no session state.
+    pub(super) fn put(&self, connection: Connection) {
+        let cache = self.clone();
         let end = tokio::spawn(async move {
-            time::sleep(KEEP).await;
-            if let Some((connection, _)) = place.replace(None) {
+            time::sleep(LIFETIME).await;
+            if let Some((connection, _)) = cache.replace(None) {
                 connection.close().await;
             }
         });

@@ -1,9 +1,8 @@
-//! Reads PostgreSQL's catalog: which schemas, ledgers, tables, columns and indexes stand there, and
-//! which of them this role may read.
+//! Reads PostgreSQL's catalog: the schemas, ledgers, tables, columns and indexes, and this role's privileges on them.
 //!
-//! Only `pg_catalog`: `information_schema` leaves out what a role may not see, so that a table without a
-//! privilege looks absent, and is several times slower. What is asked of each schema is a subquery of its own that
-//! can only follow the indexes: the catalog of many new schemas has no statistics, and a join goes astray on it.
+//! It uses only `pg_catalog`. `information_schema` is several times slower and hides tables without a privilege, so that they look
+//! absent. Each schema has its own subquery that can only use indexes: without statistics, a join over many new schemas gets a bad
+//! plan.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,10 +24,10 @@ use crate::{
     },
 };
 
-/// What holds rows and has columns.
+/// The relation kinds that have rows and columns.
 pub(super) const RELATIONS: &str = "('r', 'p', 'v', 'm', 'f')";
 
-/// So many schemas are not worth reading every index for.
+/// Up to this number of schemas, their indexes are found without reading every index of the database.
 const FEW: usize = 20;
 
 /// `pg_class.relkind` of each kind.
@@ -46,7 +45,7 @@ pub(super) fn kind(relkind: &str) -> Option<TableKind> {
     kinds.into_iter().find(|kind| relkinds(*kind).contains(relkind))
 }
 
-/// Schemas that must hold the same tables.
+/// Schemas that must contain the same tables.
 #[derive(Debug)]
 pub(super) struct Group<'a> {
     pub(super) schemas: Vec<String>,
@@ -64,9 +63,9 @@ impl Group<'_> {
 #[derive(Debug)]
 pub(super) struct Facts {
     ledger: Ledger,
-    /// Not every expected table and column was there at the first look.
-    short: bool,
-    /// All but the ledger's rows.
+    /// An expected table or column was missing at the first read.
+    incomplete: bool,
+    /// Without the ledger's rows.
     snapshot: SchemaSnapshot,
 }
 
@@ -85,7 +84,7 @@ impl Facts {
         self.ledger == Ledger::Readable
     }
 
-    /// What is certain without the ledger's rows; `name` is its table's.
+    /// The state that follows without the ledger's rows; `name` is the ledger's table.
     pub(super) fn without_ledger(&self, tables: &Tables, name: &str) -> SchemaState {
         match self.ledger {
             Ledger::Closed => SchemaState::Failed(Cause::new(
@@ -97,8 +96,8 @@ impl Facts {
                 SchemaState::Failed(Cause::new(Kind::Permission, why))
             }
             Ledger::Absent => {
-                let there = |table: &&String| !self.snapshot.missing_tables.contains(*table);
-                SchemaState::NoLedger { tables: tables.keys().filter(there).cloned().collect() }
+                let exists = |table: &&String| !self.snapshot.missing_tables.contains(*table);
+                SchemaState::NoLedger { tables: tables.keys().filter(exists).cloned().collect() }
             }
             Ledger::Readable => SchemaState::Failed(format!("`{name}` was not read").into()),
         }
@@ -109,7 +108,7 @@ impl Facts {
     }
 }
 
-/// What else the catalog is asked in the same message.
+/// Further catalog queries in the same message.
 #[derive(Debug, Default)]
 pub(super) struct More {
     pub(super) statements: Vec<String>,
@@ -117,7 +116,7 @@ pub(super) struct More {
     pub(super) answers: Vec<BTreeSet<String>>,
 }
 
-/// The facts of each of the schemas that exists.
+/// The facts of each schema that exists.
 pub(super) async fn facts(
     reading: &mut Reading,
     groups: &[Group<'_>],
@@ -132,14 +131,14 @@ pub(super) async fn facts(
     let (_, outcome) = reading
         .each(&statements, &mut |index, row| {
             if let Some(group) = groups.get(index) {
-                let whole = text(&row, 4)? == Some(group.tables.len().to_string());
+                let complete = text(&row, 4)? == Some(group.tables.len().to_string());
                 let ledger = match (flag(&row, 1)?, flag(&row, 2)?, flag(&row, 3)?) {
                     (false, _, _) => Ledger::Closed,
                     (true, false, _) => Ledger::Absent,
                     (true, true, false) => Ledger::Unreadable,
                     (true, true, true) => Ledger::Readable,
                 };
-                let facts = Facts { ledger, short: !whole, snapshot: SchemaSnapshot::default() };
+                let facts = Facts { ledger, incomplete: !complete, snapshot: SchemaSnapshot::default() };
                 all.extend(text(&row, 0)?.map(|schema| (schema, facts)));
             } else if index == groups.len() {
                 note_index(&mut all, &row)?;
@@ -152,27 +151,27 @@ pub(super) async fn facts(
     outcome.map(|()| all)
 }
 
-/// Says what is missing where something was. To be asked after the ledgers were read: what a migration made in
-/// between is then both recorded and there.
+/// Lists the missing tables and columns of the incomplete schemas. It must run after the ledgers were read, so that a table of a
+/// migration that runs at the same time is both recorded and present.
 pub(super) async fn missing(
     reading: &mut Reading,
     groups: &[Group<'_>],
     all: &mut BTreeMap<String, Facts>,
 ) -> Result<(), sqlx::Error> {
     for group in groups {
-        let is_short = |schema: &&String| all.get(*schema).is_some_and(|facts| facts.short);
-        let short: Vec<&str> = group.schemas.iter().filter(is_short).map(String::as_str).collect();
-        if short.is_empty() {
+        let is_incomplete = |schema: &&String| all.get(*schema).is_some_and(|facts| facts.incomplete);
+        let incomplete: Vec<&str> = group.schemas.iter().filter(is_incomplete).map(String::as_str).collect();
+        if incomplete.is_empty() {
             continue;
         }
-        for row in reading.rows(&details(&short, group)).await? {
+        for row in reading.rows(&details(&incomplete, group)).await? {
             note_missing(all, group, &row)?;
         }
     }
     Ok(())
 }
 
-/// The tables of one schema with their columns, its ledger left out.
+/// The tables of one schema with their columns, without the ledger.
 pub(super) fn tables(schema: &str, ledger: &str) -> String {
     format!(
         "SELECT c.relname::text, a.attname::text, c.relkind::text FROM pg_catalog.pg_class c \
@@ -216,7 +215,7 @@ fn note_missing(
     Ok(())
 }
 
-/// The expectation, one row a table.
+/// The expectation as a CTE with one row per table.
 fn expected(group: &Group<'_>) -> String {
     let rows: Vec<String> = group
         .tables
@@ -235,7 +234,7 @@ fn expected(group: &Group<'_>) -> String {
     format!("WITH expected(tab, kinds, cols) AS MATERIALIZED ({rows}) ")
 }
 
-/// Names that a cast to `name` would cut off are those of no schema.
+/// Selects the named schemas. A name that a cast to `name` would truncate matches no schema.
 fn wanted<'a>(schemas: impl IntoIterator<Item = &'a str>) -> String {
     format!(
         "pg_namespace n JOIN unnest({}) AS wanted(name) ON n.nspname = wanted.name::name AND n.nspname::text = wanted.name",
@@ -243,7 +242,7 @@ fn wanted<'a>(schemas: impl IntoIterator<Item = &'a str>) -> String {
     )
 }
 
-/// A privilege function answers null of what was dropped since: it is asked again with the ledger.
+/// Counts the complete tables. A privilege function returns null for a dropped object; the query of the ledger finds that.
 fn counts(group: &Group<'_>, ledger: &str) -> String {
     format!(
         "{}SELECT n.nspname::text, coalesce(has_schema_privilege(n.oid, 'USAGE'), true)::text, \
@@ -273,8 +272,8 @@ fn details(schemas: &[&str], group: &Group<'_>) -> String {
     )
 }
 
-/// Those of all schemas are few, but finding them is to read every index in the database; those of a few schemas are found by
-/// what depends on each.
+/// Selects the invalid indexes. For many schemas it reads every index of the database, for a few schemas it follows their
+/// dependencies.
 fn invalid_indexes(groups: &[Group<'_>]) -> String {
     let schemas: Vec<&str> = groups.iter().flat_map(|group| &group.schemas).map(String::as_str).collect();
     let here = if schemas.len() > FEW {

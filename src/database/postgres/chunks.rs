@@ -1,9 +1,8 @@
-//! Asks the same of many schemas: chunks of them, each chunk one message, over a few connections.
+//! Runs the same query on many schemas: in chunks, one message per chunk, over a few connections.
 //!
-//! A chunk holds the locks of all its schemas until its transaction ends, so it is kept small. One that errors is
-//! asked again without the schema at which the server points, or in halves until the one to blame stands alone. The
-//! further connections are fresh and closed at once, because a server process never gives back what it caches for
-//! each table.
+//! A chunk holds the locks of all its schemas until its transaction ends, so chunks are small. A chunk that fails runs again without
+//! the schema at which the server's error points, or in halves until one schema is left. The additional connections are new and are
+//! closed afterwards, because a server process never frees its cache of each table.
 
 use std::{
     collections::BTreeMap,
@@ -19,10 +18,10 @@ use crate::{config, database::DatabaseError};
 
 const UNION: &str = " UNION ALL ";
 
-/// The lock table is full (SQLSTATE 53200): no schema is to blame for it.
+/// The lock table is full (SQLSTATE 53200); the schema in the error is not the cause.
 const OUT_OF_MEMORY: &str = "53200";
 
-/// Where and how to ask.
+/// The server and the limits of a query.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ReadOptions<'a> {
     pub(super) config: &'a config::Postgres,
@@ -30,7 +29,7 @@ pub(super) struct ReadOptions<'a> {
     pub(super) server: Server,
 }
 
-/// The query for one schema, and what its rows come to.
+/// The query for one schema and the result of its rows.
 pub(super) trait SchemaQuery {
     type Answer: Default;
 
@@ -38,14 +37,14 @@ pub(super) trait SchemaQuery {
     fn select(&self, number: usize, schema: &str) -> String;
     fn take(&self, answer: &mut Self::Answer, row: &PgRow) -> Result<(), sqlx::Error>;
 
-    /// So many more have their answer, whatever it is.
-    fn settled(&self, _schemas: usize) {}
+    /// Called when this many more schemas have a result.
+    fn on_done(&self, _schemas: usize) {}
 }
 
-/// By schema: the answer, or why there is none.
+/// By schema: the answer or the error.
 pub(super) type Results<T> = BTreeMap<String, Result<T, sqlx::Error>>;
 
-/// An answer for each of the schemas.
+/// The answer for each schema.
 pub(super) async fn query<A: SchemaQuery>(
     reading: &mut Reading,
     options: ReadOptions<'_>,
@@ -59,8 +58,8 @@ pub(super) async fn query<A: SchemaQuery>(
         let mut reading = match Reading::open(options.config, options.timeout).await {
             Ok(reading) => reading,
             Err(why) => {
-                // The first connection does it alone.
-                tracing::debug!(%why, "no further connection");
+                // The first connection reads the remaining schemas.
+                tracing::debug!(%why, "cannot open an additional connection");
                 return Ok(Results::new());
             }
         };
@@ -89,13 +88,13 @@ async fn one_connection<A: SchemaQuery>(
             let number = connect::number_at(&row, 0)?;
             match answers.get_mut(number) {
                 Some(answer) => query.take(answer, &row),
-                None => Err(sqlx::Error::Protocol("an answer to no question".into())),
+                None => Err(sqlx::Error::Protocol("the server returned a row for an unknown schema".into())),
             }
         };
         let (_, outcome) = reading.each(&[message], &mut note).await;
         let error = match outcome {
             Ok(()) => {
-                query.settled(schemas.len());
+                query.on_done(schemas.len());
                 found.extend(schemas.into_iter().zip(answers.into_iter().map(Ok)));
                 continue;
             }
@@ -107,21 +106,21 @@ async fn one_connection<A: SchemaQuery>(
         {
             let schema = schemas.remove(ends.partition_point(|end| *end < position).min(schemas.len() - 1));
             found.insert(schema, Err(error));
-            query.settled(1);
+            query.on_done(1);
             put(queue, schemas);
         } else if schemas.len() > 1 {
             let half = schemas.split_off(schemas.len() / 2);
             put(queue, schemas);
             put(queue, half);
         } else {
-            query.settled(1);
+            query.on_done(1);
             found.extend(schemas.pop().map(|schema| (schema, Err(error))));
         }
     }
     Ok(found)
 }
 
-/// One query for all of the schemas, and where in it each one's part ends.
+/// One query for all schemas, and the end position of each schema's part.
 fn message<A: SchemaQuery>(query: &A, schemas: &[String]) -> (String, Vec<usize>) {
     let (mut message, mut length, mut ends) = (String::new(), 0, Vec::with_capacity(schemas.len()));
     for (number, schema) in schemas.iter().enumerate() {
@@ -165,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn a_position_leads_to_its_schema() {
+    fn an_error_position_identifies_its_schema() {
         let schemas = ["ä", "bcd", "ü"].map(str::to_owned);
         let (text, ends) = message(&Named, &schemas);
         assert_eq!(text, "SELECT 0 FROM ä UNION ALL SELECT 1 FROM bcd UNION ALL SELECT 2 FROM ü");

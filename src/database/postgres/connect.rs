@@ -1,4 +1,4 @@
-//! Connecting to PostgreSQL, and what its errors mean.
+//! Connects to PostgreSQL and classifies its errors.
 
 use std::{io, path::PathBuf, time::Duration};
 
@@ -17,23 +17,23 @@ use crate::{
     net::CERTIFICATE_BUNDLES,
 };
 
-/// For the look-up, the connection and the login together.
+/// For the name resolution, the connection and the login together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long, and how often, a server without a free connection is asked again.
+/// The time limit and the pause of retries if the server has no free connection.
 const FULL: Duration = Duration::from_secs(30);
 const FULL_PAUSE: Duration = Duration::from_millis(200);
 
-/// A name server that is just being told of other containers says for a moment that it knows no such name.
+/// While containers start, a name server may not know a name for a moment.
 const LOOK_UPS: usize = 5;
 const LOOK_UP_PAUSE: Duration = Duration::from_millis(300);
 
-/// One fresh connection: the name is looked up and the password read again.
+/// Opens a new connection: resolves the name and reads the password again.
 pub(super) async fn connect(config: &config::Postgres) -> Result<Connection, DatabaseError> {
     connect_as(config, None).await
 }
 
-/// The same, of an application of this name.
+/// The same with this application name.
 pub(super) async fn connect_as(
     config: &config::Postgres,
     name: Option<&str>,
@@ -43,14 +43,14 @@ pub(super) async fn connect_as(
         if let Some(name) = name {
             options = options.application_name(name);
         }
-        looked_up(async || Box::pin(options.connect()).await)
+        retry_look_up(async || Box::pin(options.connect()).await)
             .await
             .map_err(|error| refusal(&place(config), &error))
     };
     in_time(config, login).await.map(Connection::new)
 }
 
-/// Tries again while the server, the database or the role has no connection to spare.
+/// Retries while the server, the database or the role has no free connection.
 pub(super) async fn unless_full<T>(
     connect: impl AsyncFn() -> Result<T, DatabaseError>,
 ) -> Result<T, DatabaseError> {
@@ -67,14 +67,17 @@ pub(super) async fn unless_full<T>(
     }
 }
 
-/// Files, look-up, connection and login; none of them may hang.
+/// Limits the entire login: files, name resolution, connection and authentication.
 async fn in_time<T>(
     config: &config::Postgres,
     login: impl Future<Output = Result<T, DatabaseError>>,
 ) -> Result<T, DatabaseError> {
     Deadline::after(CONNECT_TIMEOUT).limit(login).await.unwrap_or_else(|_| {
         let (place, limit) = (place(config), crate::words::duration(CONNECT_TIMEOUT));
-        Err(DatabaseError::NotYet(Cause::new(Kind::Silent, format!("{place} gave no answer in {limit}"))))
+        Err(DatabaseError::NotYet(Cause::new(
+            Kind::Silent,
+            format!("{place} did not respond within {limit}"),
+        )))
     })
 }
 
@@ -82,8 +85,8 @@ fn place(config: &config::Postgres) -> String {
     format!("{}:{}", config.host, config.port)
 }
 
-/// Once more where the name could not be looked up.
-async fn looked_up<T>(connect: impl AsyncFn() -> Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
+/// Retries if the name could not be resolved.
+async fn retry_look_up<T>(connect: impl AsyncFn() -> Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
     for _ in 1..LOOK_UPS {
         match connect().await {
             Err(sqlx::Error::Io(error)) if is_look_up(&error) => tokio::time::sleep(LOOK_UP_PAUSE).await,
@@ -93,12 +96,12 @@ async fn looked_up<T>(connect: impl AsyncFn() -> Result<T, sqlx::Error>) -> Resu
     connect().await
 }
 
-/// The standard library has no kind for it, only these words.
+/// The standard library has no error kind for it, only this text.
 fn is_look_up(error: &io::Error) -> bool {
     error.to_string().starts_with("failed to lookup address information")
 }
 
-/// A connection that hears what the server says unasked. Where it breaks, the next question makes another.
+/// A connection that receives notifications. If it breaks, the next query opens another one.
 pub(super) async fn listener(config: &config::Postgres, name: &str) -> Result<PgListener, DatabaseError> {
     let login = async {
         let pool = PgPoolOptions::new()
@@ -107,7 +110,7 @@ pub(super) async fn listener(config: &config::Postgres, name: &str) -> Result<Pg
             .idle_timeout(None)
             .acquire_timeout(CONNECT_TIMEOUT)
             .connect_lazy_with(options(config).await?.application_name(name));
-        let listener = looked_up(async || PgListener::connect_with(&pool).await).await;
+        let listener = retry_look_up(async || PgListener::connect_with(&pool).await).await;
         listener.map_err(|error| refusal(&place(config), &error))
     };
     let mut listener = in_time(config, login).await?;
@@ -126,35 +129,35 @@ pub(super) fn flag(row: &PgRow, column: usize) -> Result<bool, sqlx::Error> {
     Ok(text(row, column)?.as_deref() == Some("true"))
 }
 
-/// A whole number in the first column of the first row.
+/// An unsigned number in a column of the first row.
 pub(super) fn number(rows: &[PgRow], column: usize) -> Result<u64, sqlx::Error> {
     let value = rows.first().map(|row| text(row, column)).transpose()?.flatten();
     value.and_then(|value| value.parse().ok()).ok_or(sqlx::Error::RowNotFound)
 }
 
-/// A column as the server writes it, whatever its type.
-pub(super) fn written(row: &PgRow, column: usize) -> Result<Option<&str>, sqlx::Error> {
+/// A column's text representation, for any type.
+pub(super) fn raw_text(row: &PgRow, column: usize) -> Result<Option<&str>, sqlx::Error> {
     let value = row.try_get_raw(column)?;
     if value.is_null() { Ok(None) } else { value.as_str().map(Some).map_err(sqlx::Error::Decode) }
 }
 
-/// A column that counts.
+/// A column with a count.
 pub(super) fn number_at(row: &PgRow, column: usize) -> Result<usize, sqlx::Error> {
-    let text = written(row, column)?.unwrap_or_default();
+    let text = raw_text(row, column)?.unwrap_or_default();
     text.parse().map_err(|_| sqlx::Error::Protocol(format!("`{text}` is not a number")))
 }
 
-/// SQLSTATE.
+/// The SQLSTATE.
 pub(super) fn code(error: &sqlx::Error) -> Option<&str> {
     server(error).map(PgDatabaseError::code)
 }
 
-/// What the server said: the error itself, without our own decoration.
+/// The server's error without sqlx's additions.
 pub(super) fn server(error: &sqlx::Error) -> Option<&PgDatabaseError> {
     error.as_database_error()?.try_downcast_ref()
 }
 
-/// What a statement's error means. The text is the server's, without our own decoration but for the code.
+/// The cause of a statement's error. The text is the server's text and the SQLSTATE.
 pub(super) fn cause(error: &sqlx::Error) -> Cause {
     let Some(server) = server(error) else {
         return match error {
@@ -172,7 +175,7 @@ pub(super) fn cause(error: &sqlx::Error) -> Cause {
         text.push_str(more);
     }
     let text = format!("{text} (SQLSTATE {})", server.code());
-    // Its SQLSTATE is that of any lacking privilege; only the place in the server's source tells the two apart.
+    // Row security has the same SQLSTATE as a missing privilege; only the server's routine differs.
     let kind = match server.routine() {
         Some("check_enable_rls") => Kind::RowSecurity,
         _ => Kind::of_sqlstate(server.code()),
@@ -180,17 +183,17 @@ pub(super) fn cause(error: &sqlx::Error) -> Cause {
     Cause { kind, code: Code::sqlstate(server.code()), text }
 }
 
-/// A statement that failed.
+/// The error of a failed statement.
 pub(super) fn failed(error: &sqlx::Error) -> DatabaseError {
     DatabaseError::Failed(cause(error))
 }
 
-/// The session ended, will end or is silent: nothing more can be had from it.
+/// The session has ended, will end or does not respond.
 pub(super) fn is_lost(error: &sqlx::Error) -> bool {
     matches!(cause(error).kind, Kind::Lost | Kind::Silent)
 }
 
-/// sqlx's options print their password in `Debug`: they never leave this file.
+/// sqlx's options print the password in `Debug`, so they never leave this file.
 async fn options(config: &config::Postgres) -> Result<PgConnectOptions, DatabaseError> {
     let password = config.password.read().await;
     let password = password.map_err(|error| DatabaseError::Never(Cause::new(Kind::File, error)))?;
@@ -202,7 +205,7 @@ async fn options(config: &config::Postgres) -> Result<PgConnectOptions, Database
         .database(&config.name)
         .application_name("portcullis")
         .ssl_mode(PgSslMode::Prefer)
-        // PgBouncer refuses start-up parameters that it does not know.
+        // PgBouncer rejects unknown start-up parameters.
         .extra_float_digits(None)
         .statement_cache_capacity(0)
         .disable_statement_logging();
@@ -248,8 +251,8 @@ async fn system_roots() -> Result<Option<Vec<u8>>, DatabaseError> {
     Ok(None)
 }
 
-/// The server's own command line, `-c name=value -c name=value`, in which a backslash keeps a blank from
-/// ending the word (PostgreSQL's `pg_split_opts`). sqlx takes names and values apart, and escapes them again.
+/// Parses the server's command line, `-c name=value -c name=value`, in which a backslash escapes a blank (PostgreSQL's
+/// `pg_split_opts`). sqlx needs separate names and values and escapes them again.
 fn raw_options(options: PgConnectOptions, value: &str) -> PgConnectOptions {
     options.options(setting_pairs(value))
 }
@@ -265,14 +268,14 @@ fn setting_pairs(value: &str) -> Vec<(String, String)> {
             (_, None) => {}
         }
     }
-    let plain = |word: &str| {
+    let pair = |word: &str| {
         let word = word.strip_prefix("--").or_else(|| word.strip_prefix("-c")).unwrap_or(word);
         word.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()))
     };
-    words.iter().filter_map(|word| plain(word)).collect()
+    words.iter().filter_map(|word| pair(word)).collect()
 }
 
-/// Read here, off the runtime's thread: sqlx would read the file in it.
+/// Reads the file off the runtime's thread; sqlx would read it on that thread.
 async fn pem(name: &str, path: &str) -> Result<Vec<u8>, DatabaseError> {
     let file = PathBuf::from(path);
     files::within(files::TIMEOUT, move || files::read_now(&file, u64::MAX)).await.map_err(|error| {
@@ -280,13 +283,13 @@ async fn pem(name: &str, path: &str) -> Result<Vec<u8>, DatabaseError> {
     })
 }
 
-/// What a connection that did not come about means: whether to try again.
+/// Classifies a failed connection: temporary or permanent.
 fn refusal(place: &str, error: &sqlx::Error) -> DatabaseError {
     if let Some(server) = server(error) {
-        let (why, passes) = (cause(error), passes(server.code(), server.message()));
-        return match passes {
+        let (why, temporary) = (cause(error), is_temporary(server.code(), server.message()));
+        return match temporary {
             true if why.is_connection() => DatabaseError::NotYet(why),
-            // It ended before it was a session.
+            // The connection ended before the session started.
             true => DatabaseError::NotYet(Cause { kind: Kind::Unreachable, ..why }),
             false if why.kind == Kind::Lost => {
                 DatabaseError::Never(Cause { kind: Kind::Authentication, ..why })
@@ -317,9 +320,9 @@ fn refusal(place: &str, error: &sqlx::Error) -> DatabaseError {
     }
 }
 
-/// Whether a login that was rejected may succeed later. A pooler says nearly everything with 08P01, and words it in English
-/// alone: only there the message decides.
-fn passes(code: &str, message: &str) -> bool {
+/// Whether a rejected login may succeed later. A pooler uses 08P01 for nearly every error, always in English; only for it the message
+/// decides.
+fn is_temporary(code: &str, message: &str) -> bool {
     match code.get(..2) {
         Some("08") => !["authentication failed", "no such database", "no such user", "unsupported startup"]
             .iter()
@@ -329,7 +332,7 @@ fn passes(code: &str, message: &str) -> bool {
     }
 }
 
-/// Only what rustls says of a certificate is for good; a handshake that was cut short is not.
+/// Only rustls's certificate errors are permanent; an interrupted handshake is not.
 fn is_certificate(error: &io::Error) -> bool {
     let mut cause: Option<&(dyn std::error::Error + 'static)> = error.get_ref().map(|inner| inner as _);
     while let Some(error) = cause {
@@ -351,20 +354,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_servers_own_options_are_taken_apart() {
+    fn the_servers_command_line_is_split_into_settings() {
         let pairs = setting_pairs("-c search_path=a,b -cgeqo=off  --work_mem=1MB -c app=a\\ b\\\\c");
         let pairs: Vec<_> = pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
         assert_eq!(pairs, [("search_path", "a,b"), ("geqo", "off"), ("work_mem", "1MB"), ("app", "a b\\c")]);
     }
 
     #[test]
-    fn what_a_pooler_says_of_credentials_is_for_good() {
-        assert!(!passes("08P01", "password authentication failed"));
-        assert!(passes("08P01", "server_login_retry"));
+    fn a_poolers_credential_error_is_permanent() {
+        assert!(!is_temporary("08P01", "password authentication failed"));
+        assert!(is_temporary("08P01", "server_login_retry"));
     }
 
     #[test]
-    fn a_server_that_starts_or_is_full_may_be_tried_again() {
+    fn a_starting_or_full_server_is_a_temporary_error() {
         for (code, later) in [
             ("57P03", true),
             ("53300", true),
@@ -373,7 +376,7 @@ mod tests {
             ("3D000", false),
             ("42501", false),
         ] {
-            assert_eq!(passes(code, ""), later, "{code}");
+            assert_eq!(is_temporary(code, ""), later, "{code}");
         }
     }
 }

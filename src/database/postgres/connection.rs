@@ -1,8 +1,8 @@
-//! An open connection. It cannot be asked anything without a limit in time.
+//! An open connection. Every query has a time limit.
 //!
-//! A server, a proxy or a backend may fall silent at any statement, while its kernel keeps the socket alive. Portcullis' own
-//! questions (journal, registry, locks, BEGIN and COMMIT) get [`QUERY_TIMEOUT`] each, or what whoever asks has set; statements of
-//! migrations get the deadline of their migration.
+//! A server, a proxy or a backend may stop responding at any statement while its kernel still answers keepalives. Portcullis's own
+//! queries (journal, registry, locks, BEGIN and COMMIT) get [`QUERY_TIMEOUT`] each or the caller's limit; statements of migrations get
+//! the deadline of their migration.
 
 use std::{io, time::Duration};
 
@@ -14,29 +14,29 @@ use sqlx::{
 
 use crate::{deadline::Deadline, words::duration};
 
-/// For the answer to a question of Portcullis' own, unless something else is configured.
+/// For one of Portcullis's own queries, unless another limit is configured.
 pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// For the end of a session that the server is told of; else it notices by the closed socket.
+/// For the orderly end of a session; otherwise the server notices the closed socket.
 const CLOSE: Duration = Duration::from_secs(1);
 
-/// A connection, and how long each question may take.
+/// A connection and the time limit of each query.
 #[derive(Debug)]
 pub(super) struct Connection {
     inner: PgConnection,
-    each: Duration,
-    /// An answer was not waited for: nobody knows what the session does now.
-    silent: bool,
+    query_timeout: Duration,
+    /// A query timed out, so the state of the session is unknown.
+    timed_out: bool,
 }
 
 impl Connection {
     pub(super) fn new(inner: PgConnection) -> Self {
-        Self { inner, each: QUERY_TIMEOUT, silent: false }
+        Self { inner, query_timeout: QUERY_TIMEOUT, timed_out: false }
     }
 
-    /// From now on each question gets so long.
-    pub(super) fn answers_within(&mut self, each: Duration) {
-        self.each = each;
+    /// Sets the time limit of the following queries.
+    pub(super) fn set_query_timeout(&mut self, query_timeout: Duration) {
+        self.query_timeout = query_timeout;
     }
 
     pub(super) fn server_version(&self) -> u32 {
@@ -55,7 +55,7 @@ impl Connection {
         self.answers(sql, take).await.map(|()| rows)
     }
 
-    /// Runs several statements in one message. The error comes with how many of them were done.
+    /// Runs several statements in one message. The error includes the number of completed ones.
     pub(super) async fn statements(
         &mut self,
         sql: &str,
@@ -70,18 +70,18 @@ impl Connection {
         outcome.map_err(|error| (done, error))
     }
 
-    /// Statements that may take long: to drop what is large, to commit what was deferred.
+    /// Runs statements that may take long, such as a large DROP or a COMMIT with deferred constraints.
     pub(super) async fn run(&mut self, sql: &str, deadline: Deadline) -> Result<(), sqlx::Error> {
         self.statements(sql, deadline).await.map_err(|(_, error)| error)
     }
 
-    /// Gives every row and the end of every statement away as they come.
+    /// Passes every row and the end of every statement to `take` as they arrive.
     pub(super) async fn answers(
         &mut self,
         sql: &str,
         take: &mut dyn FnMut(Either<PgQueryResult, PgRow>) -> Result<(), sqlx::Error>,
     ) -> Result<(), sqlx::Error> {
-        self.answers_until(sql, Deadline::after(self.each), take).await
+        self.answers_until(sql, Deadline::after(self.query_timeout), take).await
     }
 
     async fn answers_until(
@@ -99,30 +99,30 @@ impl Connection {
             Ok(())
         };
         deadline.limit(all).await.unwrap_or_else(|_| {
-            self.silent = true;
-            Err(silent(limit))
+            self.timed_out = true;
+            Err(timeout_error(limit))
         })
     }
 
-    /// Whether it still answers.
+    /// Whether it still responds.
     pub(super) async fn is_alive(&mut self) -> bool {
-        !self.silent && matches!(Deadline::after(CLOSE).limit(self.inner.ping()).await, Ok(Ok(())))
+        !self.timed_out && matches!(Deadline::after(CLOSE).limit(self.inner.ping()).await, Ok(Ok(())))
     }
 
-    /// Whether it can be asked more.
+    /// Whether further queries are possible.
     pub(super) fn is_usable(&self) -> bool {
-        !self.silent
+        !self.timed_out
     }
 
     pub(super) async fn close(self) {
-        if !self.silent {
-            // The server notices anyway.
+        if !self.timed_out {
+            // On an error the server notices the closed socket.
             let _ = Deadline::after(CLOSE).limit(self.inner.close()).await;
         }
     }
 }
 
-/// The same for a connection that sqlx's listener owns.
+/// The rows of a query on a connection that sqlx's listener owns.
 pub(super) async fn rows_by(
     connection: &mut PgConnection,
     sql: &str,
@@ -130,10 +130,10 @@ pub(super) async fn rows_by(
 ) -> Result<Vec<PgRow>, sqlx::Error> {
     let limit = deadline.left();
     let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection);
-    deadline.limit(rows).await.unwrap_or_else(|_| Err(silent(limit)))
+    deadline.limit(rows).await.unwrap_or_else(|_| Err(timeout_error(limit)))
 }
 
-fn silent(limit: Duration) -> sqlx::Error {
-    let text = format!("the server gave no answer in {}", duration(limit));
+fn timeout_error(limit: Duration) -> sqlx::Error {
+    let text = format!("the server did not respond within {}", duration(limit));
     sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, text))
 }

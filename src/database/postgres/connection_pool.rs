@@ -1,18 +1,17 @@
-//! Connections for changes, kept from one operation to the next for as long as the run holds the lock: a login costs more than
-//! most of what is done after it.
+//! The pool of connections for changes. It is open while the run holds the lock: a login costs more than most operations.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::connection::Connection;
 
-/// A server process never gives back what it caches of each schema's tables, so every so manieth that is given back ends.
+/// Every 50th released connection is closed, because a server process never frees its cache of each schema's tables.
 pub(super) const USES: u32 = 50;
 
-/// None while none is kept.
+/// None while the pool is closed.
 #[derive(Debug, Clone, Default)]
 pub(super) struct WriterPool(Arc<Mutex<Option<IdleConnections>>>);
 
-/// Those that nobody uses just now.
+/// The connections that are not in use.
 #[derive(Debug, Default)]
 pub(super) struct IdleConnections {
     pub(super) connections: Vec<Connection>,
@@ -20,13 +19,13 @@ pub(super) struct IdleConnections {
 }
 
 impl WriterPool {
-    /// From now on they are kept.
-    pub(super) fn begin(&self) {
-        self.with(|writer_pool| *writer_pool = Some(IdleConnections::default()));
+    /// Opens the pool.
+    pub(super) fn open(&self) {
+        self.with(|idle| *idle = Some(IdleConnections::default()));
     }
 
-    /// From now on none is, and those that there are end.
-    pub(super) async fn end(&self) {
+    /// Closes the pool and its idle connections.
+    pub(super) async fn close(&self) {
         for connection in self.with(Option::take).unwrap_or_default().connections {
             connection.close().await;
         }

@@ -1,4 +1,4 @@
-//! Makes one tenant whole as a copy of a template, in one transaction.
+//! Creates one complete tenant as a copy of a template, in one transaction.
 
 use super::{
     Postgres, connect, connection::Connection, rename::rename, run_migration::apply_error,
@@ -10,7 +10,7 @@ use crate::{
     tenants::{inspection::SchemaState, ledger::LedgerLayout, manifest::Expected},
 };
 
-/// What pg_dump sets before it writes anything, for this transaction alone.
+/// The settings at the start of pg_dump's output, for this transaction only.
 const AS_DUMPED: &str = "SET LOCAL search_path = ''; SET LOCAL check_function_bodies = false; SET LOCAL xmloption = content; \
     SET LOCAL row_security = off; SET LOCAL client_min_messages = warning; SET LOCAL standard_conforming_strings = on";
 
@@ -29,15 +29,15 @@ impl Postgres {
     ) -> Result<(), ProvisionError> {
         let registry = self.registry_for(new)?;
         let mut connection = self.prepared(limits).await?;
-        if let Err(error) = self.copied(&mut connection, registry, new, template, limits).await {
-            // Nobody has to wait for the server to notice that we are gone.
+        if let Err(error) = self.copy_in_transaction(&mut connection, registry, new, template, limits).await {
+            // Other sessions do not have to wait until the server notices the closed connection.
             let _ = connection.rows("ROLLBACK").await;
             return Err(error);
         }
-        self.commit_marker(connection, &new.schema, (expected, shape), verify, limits).await
+        self.verify_and_commit(connection, &new.schema, (expected, shape), verify, limits).await
     }
 
-    /// The server's major version, and the digest of what a schema is made of.
+    /// The server's major version and the digest of a schema's structure.
     pub(crate) async fn structure(&self, schema: &str) -> Result<(String, String), DatabaseError> {
         let mut connection = self.writer().await?;
         let read = async {
@@ -47,7 +47,7 @@ impl Postgres {
         read.await.map_err(|error: sqlx::Error| connect::failed(&error))
     }
 
-    async fn copied(
+    async fn copy_in_transaction(
         &self,
         connection: &mut Connection,
         registry: &config::Registry,
@@ -59,19 +59,19 @@ impl Postgres {
         self.open(connection, registry, new, limits).await?;
         let version = version(connection).await.map_err(failed)?;
         if version != template.server {
-            let made = &template.server;
+            let built_on = &template.server;
             let why = format!(
-                "the template was made on PostgreSQL {made}, and this is {version}: make it again there"
+                "the template was built on PostgreSQL {built_on}, but this server is version {version}: build the template again there"
             );
             return Err(ProvisionError::refusing(why));
         }
         self.write_rows(connection, registry, new).await?;
-        let schema = format!("{}; {AS_DUMPED}", self.make_schema(new, false, true));
+        let schema = format!("{}; {AS_DUMPED}", self.create_schema(new, false, true));
         connection.rows(&schema).await.map_err(failed)?;
         let sql = rename(&template.sql, &template.schema, &new.schema);
         connection.run(&sql, limits.deadline).await.map_err(failed)?;
         if structure(connection, &new.schema).await.map_err(failed)? != template.structure {
-            return Err(ApplyError::of("the copy is not made of what the template is").into());
+            return Err(ApplyError::of("the structure of the copy differs from the template").into());
         }
         Ok(self.close_journal(connection, new).await?)
     }

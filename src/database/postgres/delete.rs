@@ -1,4 +1,4 @@
-//! Deletes a tenant: its rows first, then its schema. What a killed deletion leaves, the next holder of the lock removes.
+//! Deletes a tenant: its rows first, then its schema. The next holder of the lock completes an interrupted deletion.
 
 use super::{
     Postgres, apply::exists, connect, connection::Connection, drop_schema, journal, lock,
@@ -19,7 +19,7 @@ impl Postgres {
         limits: &Limits,
     ) -> Result<Deleted, DatabaseError> {
         let refuse = |why: String| Err(DatabaseError::Failed(why.into()));
-        let Some(registry) = &self.registry else { return refuse("there is no registry".into()) };
+        let Some(registry) = &self.registry else { return refuse("no registry is configured".into()) };
         if let Some(why) = refuse_name(schema, &self.config.shared_schema) {
             return refuse(why);
         }
@@ -31,17 +31,19 @@ impl Postgres {
         let registered = self.is_registered(&mut connection, registry, schema).await.map_err(failed)?;
         let schema_exists = exists(&mut connection, schema).await.map_err(ApplyError::into_failed)?;
         if !registered && !schema_exists {
-            return refuse("no row and no schema of that name is there".into());
+            return refuse("no registry row and no schema of that name exists".into());
         }
         if schema_exists {
             match owner(&mut connection, schema, &self.registry_name()).await.map_err(failed)? {
                 Owner::Other(registry) => {
-                    return refuse(format!("the journal says that it belongs to the registry `{registry}`"));
+                    return refuse(format!(
+                        "the journal records that it belongs to the registry `{registry}`"
+                    ));
                 }
                 Owner::Unknown if !registered => {
                     return refuse(
-                        "the registry does not name it, and nothing in the journal says that the schema of that name is its \
-                         tenant's: register it first, or drop the schema by hand"
+                        "the registry does not contain it, and the journal does not record that the schema of that name is one of the \
+                        registry's tenants: register it first, or drop the schema by hand"
                             .into(),
                     );
                 }
@@ -49,8 +51,8 @@ impl Postgres {
             }
             journal::ensure(&mut connection).await.map_err(failed)?;
         }
-        let what = Doomed { schema, run, registry, domains, schema_exists };
-        let deleted = self.delete_all(&mut connection, &what, limits).await;
+        let deletion = Deletion { schema, run, registry, domains, schema_exists };
+        let deleted = self.delete_all(&mut connection, &deletion, limits).await;
         if deleted.is_err() {
             let _ = connection.rows("ROLLBACK").await;
         }
@@ -61,10 +63,10 @@ impl Postgres {
     async fn delete_all(
         &self,
         connection: &mut Connection,
-        what: &Doomed<'_>,
+        deletion: &Deletion<'_>,
         limits: &Limits,
     ) -> Result<Deleted, ApplyError> {
-        let Doomed { schema, run, registry, domains, schema_exists } = *what;
+        let Deletion { schema, run, registry, domains, schema_exists } = *deletion;
         let failed = |error: sqlx::Error| apply_error(&error);
         let begin = drop_schema::begin(limits);
         let nonce = nonce();
@@ -74,8 +76,8 @@ impl Postgres {
         }
         let rows = self.delete_rows(connection, registry, domains, schema).await;
         let (rows, domains) = rows.map_err(failed)?;
-        let ours = journal::of(schema, &self.registry_name());
-        let earlier = format!("DELETE FROM portcullis.journal WHERE {ours}");
+        let entries = journal::entries_of(schema, &self.registry_name());
+        let delete_entries = format!("DELETE FROM portcullis.journal WHERE {entries}");
         let mut deleted = Deleted { rows, domains, tables: None, transactions: 1 };
         if schema_exists {
             let insert_entry = journal::insert_entry(
@@ -84,7 +86,7 @@ impl Postgres {
                 journal::Kind::Removing,
                 false,
             );
-            connection.rows(&format!("{earlier}; {insert_entry}; COMMIT")).await.map_err(failed)?;
+            connection.rows(&format!("{delete_entries}; {insert_entry}; COMMIT")).await.map_err(failed)?;
             let dropped = drop_schema::drop_tables(connection, schema, limits).await?;
             connection.rows(&begin).await.map_err(failed)?;
             drop_schema::drop_schema(connection, schema, limits).await?;
@@ -92,14 +94,14 @@ impl Postgres {
             deleted.tables = Some(dropped.tables);
             deleted.transactions += dropped.transactions + 1;
         } else if journal::exists(connection).await.map_err(failed)? {
-            connection.rows(&earlier).await.map_err(failed)?;
+            connection.rows(&delete_entries).await.map_err(failed)?;
         }
         connection.run("COMMIT", limits.deadline).await.map_err(failed)?;
         Ok(deleted)
     }
 }
 
-struct Doomed<'a> {
+struct Deletion<'a> {
     schema: &'a str,
     run: &'a str,
     registry: &'a config::Registry,
@@ -107,23 +109,23 @@ struct Doomed<'a> {
     schema_exists: bool,
 }
 
-/// To whom the journal says that a schema belongs.
+/// The owner of a schema according to the journal.
 enum Owner {
     This,
-    /// By the name of the registry.
+    /// Another registry, by name.
     Other(String),
     Unknown,
 }
 
-/// What was noted before a framework's command made it has no mark, and proves nothing against another registry.
-async fn owner(connection: &mut Connection, schema: &str, ours: &str) -> Result<Owner, sqlx::Error> {
+/// Finds the owner. An intent of a framework's command has no ownership tag and proves nothing against another registry.
+async fn owner(connection: &mut Connection, schema: &str, this_registry: &str) -> Result<Owner, sqlx::Error> {
     let mut owner = Owner::Unknown;
     for entry in journal::entries(connection, &format!("tenant = {}", literal(schema))).await? {
         let proved = journal::is_proved(connection, &entry.nonce).await?;
-        if entry.registry != ours && proved {
+        if entry.registry != this_registry && proved {
             return Ok(Owner::Other(entry.registry));
         }
-        if entry.registry == ours && (proved || entry.kind == journal::Kind::Command) {
+        if entry.registry == this_registry && (proved || entry.kind == journal::Kind::Command) {
             owner = Owner::This;
         }
     }

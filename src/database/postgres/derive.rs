@@ -1,5 +1,5 @@
-//! The schema that the migrations make on an empty database: in one transaction that is rolled back, or, where a file needs the
-//! commit of one before it, in throw-away schemas.
+//! Derives the tables that the migrations create in an empty database: in one transaction that is rolled back, or, if a file needs the
+//! commit of an earlier one, in temporary schemas.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -15,16 +15,16 @@ use crate::{
     deadline::Deadline,
 };
 
-/// For a lock on what both a migration and another session touch.
+/// For a lock on an object that a migration and another session use.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// For all migrations together.
 const TIMEOUT: Duration = Duration::from_mins(30);
 
-/// The names of throw-away schemas, as a regular expression; the digits are the key of the lock that their maker holds.
-pub(super) const THROW_AWAY: &str = "^portcullis_(shared|tenant)_[0-9a-f]{16}$";
+/// The names of temporary schemas as a regular expression. The digits are the key of the lock that their creator holds.
+pub(super) const TEMPORARY_SCHEMA: &str = "^portcullis_(shared|tenant)_[0-9a-f]{16}$";
 
-/// A row of a catalog that is visible although its transaction has not ended is this transaction's own.
-const MADE_HERE: &str = "CASE WHEN pg_catalog.age(o.xmin) <= 0 THEN pg_catalog.txid_status(\
+/// A visible catalog row of a transaction in progress belongs to this transaction.
+const CREATED_HERE: &str = "CASE WHEN pg_catalog.age(o.xmin) <= 0 THEN pg_catalog.txid_status(\
     (pg_catalog.txid_current() >> 32 << 32) + o.xmin::text::int8) = 'in progress' ELSE false END";
 
 impl Postgres {
@@ -36,9 +36,9 @@ impl Postgres {
     ) -> Result<Derived, DatabaseError> {
         let mut connection = run_migration::writer(self.direct()).await?;
         let derivation = Derivation::new(search_path, self.is_pooled());
-        let mut derived = derivation.rolled_back(&mut connection, shared, tenant).await;
+        let mut derived = derivation.derive_rolled_back(&mut connection, shared, tenant).await;
         if matches!(&derived, Err(DatabaseError::Failed(why)) if needs_commit(why)) {
-            derived = derivation.committed(&mut connection, shared, tenant).await;
+            derived = derivation.derive_committed(&mut connection, shared, tenant).await;
         }
         connection.close().await;
         derived
@@ -46,7 +46,7 @@ impl Postgres {
 }
 
 struct Derivation {
-    /// A random number that is the key of a lock, too.
+    /// A random number, also the key of a lock.
     key: i64,
     /// The shared schema and the tenant's.
     names: [String; 2],
@@ -69,7 +69,7 @@ impl Derivation {
         Self { key: nonce.cast_signed(), names, limits, pooled }
     }
 
-    async fn rolled_back(
+    async fn derive_rolled_back(
         &self,
         connection: &mut Connection,
         shared: &[MigrationFile],
@@ -77,16 +77,16 @@ impl Derivation {
     ) -> Result<Derived, DatabaseError> {
         connection.rows("BEGIN").await.map_err(|error| connect::failed(&error))?;
         let derived = async {
-            let shared = self.made(connection, 0, shared, false).await?;
-            let before = self.outside(connection).await?;
-            let tenant = self.made(connection, 1, tenant, false).await?;
+            let shared = self.derived_tables(connection, 0, shared, false).await?;
+            let before = self.objects_outside(connection).await?;
+            let tenant = self.derived_tables(connection, 1, tenant, false).await?;
             self.refuse_outside(connection, &before).await?;
             Ok(Derived { shared, tenant })
         }
         .await;
         let state = connection.rows("ROLLBACK").await;
         if derived.is_err() {
-            // A file that committed has left them there. Its own error is the one to report.
+            // A file that contains COMMIT has left the schemas behind. The error of the file is reported.
             self.drop_schemas(connection).await;
         } else {
             state.map_err(|error| connect::failed(&error))?;
@@ -94,8 +94,8 @@ impl Derivation {
         derived
     }
 
-    /// Each file in a transaction of its own, or in none, as production applies it.
-    async fn committed(
+    /// Runs each file in its own transaction, or in none, as `apply` does.
+    async fn derive_committed(
         &self,
         connection: &mut Connection,
         shared: &[MigrationFile],
@@ -106,8 +106,8 @@ impl Derivation {
         }
         let derived = async {
             Ok(Derived {
-                shared: self.made(connection, 0, shared, true).await?,
-                tenant: self.made(connection, 1, tenant, true).await?,
+                shared: self.derived_tables(connection, 0, shared, true).await?,
+                tenant: self.derived_tables(connection, 1, tenant, true).await?,
             })
         }
         .await;
@@ -115,49 +115,51 @@ impl Derivation {
         derived
     }
 
-    async fn made(
+    async fn derived_tables(
         &self,
         connection: &mut Connection,
         which: usize,
         files: &[MigrationFile],
-        committed: bool,
+        commit: bool,
     ) -> Result<TableSet, DatabaseError> {
         let name = &self.names[which];
         let create = format!("CREATE SCHEMA {}; {}", identifier(name), run_migration::create_ledger(name));
         connection.rows(&create).await.map_err(|error| connect::failed(&error))?;
         for file in files {
-            // On an empty table both ways make the same index, and a concurrent one waits for every other transaction.
+            // CONCURRENTLY waits for every other transaction, and on an empty table the index is the same without it.
             let file = &MigrationFile { sql: sql_lexer::without_concurrently(&file.sql), ..file.clone() };
             let one = std::slice::from_ref(file);
             let (connection, limits, applied) = (&mut *connection, &self.limits, &mut Vec::new());
-            match (committed, file.no_transaction) {
-                (false, _) => run_migration::file(connection, name, file, limits, Mode::Unseen).await,
+            match (commit, file.no_transaction) {
+                (false, _) => {
+                    run_migration::file(connection, name, file, limits, Mode::InPrivateTransaction).await
+                }
                 (true, true) if self.pooled => Err(apply::needs_session(file)),
                 (true, true) => apply::outside(connection, name, one, limits, false, applied).await,
                 (true, false) => apply::inside(connection, name, one, limits, false, applied).await,
             }
             .map_err(ApplyError::into_failed)?;
         }
-        let mut made = TableSet::default();
+        let mut tables = TableSet::default();
         let read = |error: sqlx::Error| connect::failed(&error);
         for row in connection.rows(&catalog::tables(name, LEDGER.table)).await.map_err(read)? {
             let Some(table) = connect::text(&row, 0).map_err(read)? else { continue };
             let kind = connect::text(&row, 2).map_err(read)?.and_then(|kind| catalog::kind(&kind));
-            made.note(table, kind.unwrap_or_default(), connect::text(&row, 1).map_err(read)?);
+            tables.note(table, kind.unwrap_or_default(), connect::text(&row, 1).map_err(read)?);
         }
-        Ok(made)
+        Ok(tables)
     }
 
-    /// What this transaction has made in the database and in neither of the two schemas.
-    async fn outside(&self, connection: &mut Connection) -> Result<BTreeSet<String>, DatabaseError> {
+    /// The objects that this transaction has created outside the two schemas.
+    async fn objects_outside(&self, connection: &mut Connection) -> Result<BTreeSet<String>, DatabaseError> {
         let [shared, tenant] = [literal(&self.names[0]), literal(&self.names[1])];
         let of_database = |kind: &str, catalog: &str, name: &str| {
-            format!("SELECT '{kind} `' || {name} || '`' FROM pg_catalog.{catalog} o WHERE {MADE_HERE}")
+            format!("SELECT '{kind} `' || {name} || '`' FROM pg_catalog.{catalog} o WHERE {CREATED_HERE}")
         };
         let of_schema = |kind: &str, catalog: &str, column: &str| {
             format!(
                 "SELECT '{kind} `' || n.nspname || '.' || o.{column}name || '`' FROM pg_catalog.{catalog} o \
-                 JOIN pg_catalog.pg_namespace n ON n.oid = o.{column}namespace WHERE {MADE_HERE} \
+                 JOIN pg_catalog.pg_namespace n ON n.oid = o.{column}namespace WHERE {CREATED_HERE} \
                  AND n.nspname !~ '^pg_' AND n.nspname::text NOT IN ({shared}, {tenant})"
             )
         };
@@ -179,17 +181,17 @@ impl Derivation {
             .map_err(failed)
     }
 
-    /// Each tenant would make it again.
+    /// Rejects objects outside the tenant's schema, because each tenant would create them again.
     async fn refuse_outside(
         &self,
         connection: &mut Connection,
         before: &BTreeSet<String>,
     ) -> Result<(), DatabaseError> {
-        let after = self.outside(connection).await?;
+        let after = self.objects_outside(connection).await?;
         match after.difference(before).next() {
-            Some(made) => Err(DatabaseError::Failed(
+            Some(object) => Err(DatabaseError::Failed(
                 format!(
-                    "the tenants' files make the {made}, which is outside of the tenant's schema: make it in a shared file or in \
+                    "a tenant migration creates the {object} outside the tenant's schema: create it in a shared migration or in \
                      a `sql` step"
                 )
                 .into(),
@@ -199,7 +201,7 @@ impl Derivation {
     }
 
     async fn drop_schemas(&self, connection: &mut Connection) {
-        // Without a transaction it only warns.
+        // Without a transaction, ROLLBACK only warns.
         let _ = connection.rows("ROLLBACK").await;
         for name in &self.names {
             let drop = format!(
@@ -210,13 +212,13 @@ impl Derivation {
         }
     }
 
-    /// Takes the lock that says that these schemas are in use, and removes those of killed programs.
+    /// Acquires the lock that marks these schemas as in use, and drops the schemas of killed processes.
     async fn drop_abandoned(&self, connection: &mut Connection) -> Result<(), sqlx::Error> {
         let lock = format!("SELECT pg_catalog.pg_advisory_lock({})::text", self.key);
         connection.rows(&lock).await?;
         let all = format!(
             "SELECT nspname::text FROM pg_catalog.pg_namespace WHERE nspname ~ {}",
-            literal(THROW_AWAY)
+            literal(TEMPORARY_SCHEMA)
         );
         for row in connection.rows(&all).await? {
             let Some(name) = connect::text(&row, 0)? else { continue };
@@ -225,7 +227,7 @@ impl Derivation {
             let rows =
                 connection.rows(&format!("SELECT pg_catalog.pg_try_advisory_lock({key})::text")).await?;
             if rows.first().map(|row| connect::flag(row, 0)).transpose()? == Some(true) {
-                // Another role's schema stays.
+                // A schema of another role cannot be dropped.
                 let _ =
                     connection.rows(&format!("DROP SCHEMA IF EXISTS {} CASCADE", identifier(&name))).await;
                 connection.rows(&format!("SELECT pg_catalog.pg_advisory_unlock({key})::text")).await?;

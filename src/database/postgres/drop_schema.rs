@@ -1,4 +1,4 @@
-//! Removes a schema: in as few transactions as the server's lock table allows, and never what stands outside of it.
+//! Drops a schema, in as few transactions as the server's lock table allows, and never an object outside it.
 
 use super::{
     connect,
@@ -13,13 +13,13 @@ use crate::{
     tenants::manifest::Domains,
 };
 
-/// One transaction may fill this part of the server's lock table, which all sessions share.
-const PART_OF_LOCKS: u64 = 4;
+/// One transaction may use this share of the server's lock table, which all sessions share.
+const SHARE_OF_LOCKS: u64 = 4;
 
-/// So many of those that stand outside are named.
+/// The maximum number of named objects.
 const NAMED: usize = 5;
 
-/// What was dropped.
+/// The number of dropped tables and of transactions.
 #[derive(Debug, Default, Clone, Copy)]
 pub(super) struct Dropped {
     pub(super) tables: usize,
@@ -27,7 +27,7 @@ pub(super) struct Dropped {
 }
 
 impl Postgres {
-    /// Removes what an entry of the journal announces, if it proves whose it is; the entry goes with it.
+    /// Removes the schema, the rows and the entry, if the entry proves that its run created them.
     pub(super) async fn remove_recorded(
         &self,
         connection: &mut Connection,
@@ -42,17 +42,17 @@ impl Postgres {
         let schema_exists = super::apply::exists(connection, schema).await?;
         if entry.kind == Kind::Command && (registered || schema_exists) {
             return Ok(ProvisionState::Unproven(format!(
-                "`{schema}` was absent when {started_by} had the framework make it, and nothing proves what it made"
+                "`{schema}` was absent before {started_by} had the framework create it, and nothing proves what the framework created"
             )));
         }
         if schema_exists && !journal::is_proved(connection, &entry.nonce).await.map_err(failed)? {
             return Ok(ProvisionState::Unproven(format!(
-                "the schema `{schema}` does not bear the mark of {started_by}, which began to make it"
+                "the schema `{schema}` does not have the ownership tag of {started_by}, which started to create it"
             )));
         }
         if registered && !entry.rows {
             return Ok(ProvisionState::Unproven(format!(
-                "the registry names `{schema}`, and {started_by}, which made the schema, did not write that"
+                "the registry contains `{schema}`, but {started_by}, which created the schema, did not write that row"
             )));
         }
         if schema_exists {
@@ -71,7 +71,7 @@ impl Postgres {
     }
 }
 
-/// The beginning of a transaction that removes something.
+/// The statements that begin a transaction with DROP or DELETE.
 pub(super) fn begin(limits: &Limits) -> String {
     format!(
         "BEGIN; SET LOCAL client_min_messages = warning; SET LOCAL search_path = pg_catalog; SET LOCAL lock_timeout = {}",
@@ -79,7 +79,7 @@ pub(super) fn begin(limits: &Limits) -> String {
     )
 }
 
-/// Drops as many of the schema's tables as it takes for the rest to fit into one transaction.
+/// Drops tables of the schema until the rest fits into one transaction.
 pub(super) async fn drop_tables(
     connection: &mut Connection,
     schema: &str,
@@ -102,7 +102,7 @@ pub(super) async fn drop_tables(
     }
 }
 
-/// Drops the schema with all that is left in it, inside the transaction that is open.
+/// Drops the schema and the rest of its content in the open transaction.
 pub(super) async fn drop_schema(
     connection: &mut Connection,
     schema: &str,
@@ -113,9 +113,10 @@ pub(super) async fn drop_schema(
     connection.run(&sql, limits.deadline).await.map_err(|error| apply_error(&error))
 }
 
-/// CASCADE takes along what depends on the schema wherever it stands. Asked inside the transaction that drops.
+/// Fails if an object outside the schema depends on it, because CASCADE would drop that object. It must run in the transaction of the
+/// DROP.
 pub(super) async fn refuse_outside(connection: &mut Connection, schema: &str) -> Result<(), ApplyError> {
-    let rows = connection.rows(&outside(schema)).await.map_err(|error| apply_error(&error))?;
+    let rows = connection.rows(&dependents_outside(schema)).await.map_err(|error| apply_error(&error))?;
     let mut names = Vec::new();
     for row in &rows {
         names.extend(connect::text(row, 0).map_err(|error| apply_error(&error))?);
@@ -126,16 +127,13 @@ pub(super) async fn refuse_outside(connection: &mut Connection, schema: &str) ->
     let more = names.len().saturating_sub(NAMED);
     names.truncate(NAMED);
     let more = if more == 0 { String::new() } else { format!(" and {more} more") };
-    Err(ApplyError::of(format!(
-        "what stands outside of `{schema}` depends on it: {}{more}",
-        names.join(", ")
-    )))
+    Err(ApplyError::of(format!("objects outside `{schema}` depend on it: {}{more}", names.join(", "))))
 }
 
-/// Asks for what would be lost with the schema and does not stand in it. Inside is what depends on the schema itself, and what is
-/// a part of something inside: an index, a default, a row type. Followed by the index of `pg_depend` alone, from one object to the
-/// next (`OFFSET 0` keeps the planner from reading all of it), because other tenants' objects stand there too.
-fn outside(schema: &str) -> String {
+/// Selects the objects outside the schema that CASCADE would drop. Inside are the objects that depend on the schema, and their parts:
+/// indexes, defaults, row types. The query follows the index of `pg_depend` from object to object (`OFFSET 0` stops the planner from
+/// reading the entire table with all tenants' objects).
+fn dependents_outside(schema: &str) -> String {
     let dependent = "CROSS JOIN LATERAL (SELECT d.classid, d.objid, d.objsubid FROM pg_catalog.pg_depend d \
          WHERE d.refclassid = i.classid AND d.refobjid = i.objid";
     format!(
@@ -158,47 +156,47 @@ fn outside(schema: &str) -> String {
     )
 }
 
-/// What one transaction may drop of a schema.
+/// The tables of a schema that one transaction may drop.
 struct Batch {
     kind: String,
     tables: Vec<String>,
-    /// How much all that stands there weighs.
+    /// The number of locks for the entire rest of the schema.
     rest: u64,
     count: usize,
 }
 
 async fn batch(connection: &mut Connection, schema: &str, budget: u64) -> Result<Batch, sqlx::Error> {
     let mut batch = Batch { kind: String::new(), tables: Vec::new(), rest: 0, count: 0 };
-    let mut weight = 0;
-    for row in connection.rows(&weights(schema)).await? {
+    let mut locks = 0;
+    for row in connection.rows(&locks_per_table(schema)).await? {
         let (Some(name), Some(what)) = (connect::text(&row, 0)?, connect::text(&row, 1)?) else {
             continue;
         };
-        let metadata_schema: u64 = connect::text(&row, 2)?.and_then(|text| text.parse().ok()).unwrap_or(1);
-        batch.rest += metadata_schema;
+        let table_locks: u64 = connect::text(&row, 2)?.and_then(|text| text.parse().ok()).unwrap_or(1);
+        batch.rest += table_locks;
         batch.count += 1;
         if batch.kind.is_empty() {
             batch.kind.clone_from(&what);
         }
-        if what == batch.kind && (batch.tables.is_empty() || weight + metadata_schema <= budget) {
-            weight += metadata_schema;
+        if what == batch.kind && (batch.tables.is_empty() || locks + table_locks <= budget) {
+            locks += table_locks;
             batch.tables.push(qualified(schema, &name));
         }
     }
     Ok(batch)
 }
 
-/// How many locks one transaction may take.
+/// The number of locks that one transaction may hold.
 async fn budget(connection: &mut Connection) -> Result<u64, sqlx::Error> {
     let sql = "SELECT (current_setting('max_locks_per_transaction')::bigint * (current_setting('max_connections')::bigint \
                + current_setting('max_prepared_transactions')::bigint))::text";
     let rows = connection.rows(sql).await?;
-    Ok((connect::number(&rows, 0)? / PART_OF_LOCKS).max(1))
+    Ok((connect::number(&rows, 0)? / SHARE_OF_LOCKS).max(1))
 }
 
-/// What stands in a schema and holds rows or shows them, each with about as many locks as dropping it takes: itself and its
-/// types, its indexes, its hidden table, its constraints, defaults with their sequences, and triggers.
-fn weights(schema: &str) -> String {
+/// Selects the tables and views of a schema, each with the approximate number of locks of its DROP: the table, its types, indexes,
+/// TOAST table, constraints, defaults with their sequences, and triggers.
+fn locks_per_table(schema: &str) -> String {
     format!(
         "SELECT c.relname::text, CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' \
          WHEN 'f' THEN 'FOREIGN TABLE' ELSE 'TABLE' END, \

@@ -1,4 +1,4 @@
-//! What the doctor asks of PostgreSQL: privileges, pooler, limits, clock, duplicates, leftovers.
+//! The doctor's facts about PostgreSQL: privileges, pooler, limits, clock, duplicates, leftovers.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -17,42 +17,42 @@ use crate::{
     database::examined::{Examined, Pooler, Reader, ServerLimits, Writer},
 };
 
-/// For each question.
+/// For each query.
 const TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
 
-/// A pooler may hand out its server processes in turn: so often is enough to be given one again.
+/// A pooler may rotate its server processes; this number of attempts is enough to see one again.
 const POOLER_ATTEMPTS: usize = 8;
 
-/// Schemas that only this program makes, and never keeps.
+/// Temporary schemas of a derivation.
 const LEFTOVERS: &str = "SELECT 'the schema ' || n.nspname FROM pg_namespace n \
     WHERE n.nspname ~ '^portcullis_(shared|tenant)_[0-9a-f]{16}$' ORDER BY 1";
 
-/// How many of a kind are named.
+/// The maximum number of names per kind.
 const NAMED: usize = 5;
 
 impl Postgres {
-    /// Each fact by a question of its own: one that fails says nothing of another.
+    /// Fetches each fact separately, so that a failed query affects only its own fact.
     pub(crate) async fn examine(&self, tenants: &[String]) -> Examined {
-        let words = |error: DatabaseError| error.to_string();
+        let text = |error: DatabaseError| error.to_string();
         let mut examined = Examined {
-            writer: Some(self.writer_facts(tenants).await.map_err(words)),
+            writer: Some(self.writer_facts(tenants).await.map_err(text)),
             reader: match &self.config.reader {
-                Some(_) => Some(self.reader_facts(tenants).await.map_err(words)),
+                Some(_) => Some(self.reader_facts(tenants).await.map_err(text)),
                 None => None,
             },
-            pooler: Some(self.pooler().await.map_err(words)),
+            pooler: Some(self.pooler().await.map_err(text)),
             ..Examined::default()
         };
         match Reading::open(self.reader(), TIMEOUT).await {
             Ok(mut reading) => {
-                examined.limits = Some(server_limits(&mut reading).await.map_err(words));
-                examined.ahead = Some(ahead(&mut reading).await.map_err(words));
-                let major = texts(&mut reading, copy::VERSION).await.map_err(words);
+                examined.limits = Some(server_limits(&mut reading).await.map_err(text));
+                examined.ahead = Some(ahead(&mut reading).await.map_err(text));
+                let major = texts(&mut reading, copy::VERSION).await.map_err(text);
                 examined.major = Some(major.map(|rows| rows.concat()));
                 if let Some(registry) = &self.registry {
-                    examined.duplicates = Some(self.duplicates(&mut reading, registry).await.map_err(words));
+                    examined.duplicates = Some(self.duplicates(&mut reading, registry).await.map_err(text));
                 }
-                examined.leftovers = Some(leftovers(&mut reading).await.map_err(words));
+                examined.leftovers = Some(leftovers(&mut reading).await.map_err(text));
                 reading.close().await;
             }
             Err(error) => {
@@ -92,14 +92,16 @@ impl Postgres {
         let mut reading = Reading::open(self.direct(), TIMEOUT).await?;
         let read = |error: sqlx::Error| connect::failed(&error);
         let rows = reading.rows(&sql).await.map_err(read)?;
-        let row = rows.first().ok_or_else(|| DatabaseError::Failed("the role is not there".into()))?;
+        let row = rows
+            .first()
+            .ok_or_else(|| DatabaseError::Failed("the current role does not exist in pg_roles".into()))?;
         let flag = |column| connect::flag(row, column).map_err(read);
         let closed = format!(
             "SELECT n.nspname::text FROM pg_namespace n JOIN unnest({}) AS t(name) ON t.name = n.nspname::text \
              WHERE NOT has_schema_privilege(n.oid, 'CREATE') ORDER BY 1",
             array(tenants.iter().map(|name| Some(name.as_str()))),
         );
-        // Who may make tables beside them may still not alter them.
+        // CREATE on a schema does not allow a role to alter other roles' tables.
         let others = format!(
             "SELECT n.nspname || '.' || c.relname || ' of ' || pg_get_userbyid(c.relowner) FROM pg_class c \
              JOIN pg_namespace n ON n.oid = c.relnamespace JOIN unnest({}) AS t(name) ON t.name = n.nspname::text \
@@ -125,7 +127,9 @@ impl Postgres {
         let read = |error: sqlx::Error| connect::failed(&error);
         let role = "SELECT r.rolname::text, r.rolsuper::text, r.rolcreaterole::text FROM pg_roles r WHERE r.rolname = current_user";
         let rows = reading.rows(role).await.map_err(read)?;
-        let row = rows.first().ok_or_else(|| DatabaseError::Failed("the role is not there".into()))?;
+        let row = rows
+            .first()
+            .ok_or_else(|| DatabaseError::Failed("the current role does not exist in pg_roles".into()))?;
         let schemas =
             array(tenants.iter().chain([&self.config.shared_schema]).map(|name| Some(name.as_str())));
         let writes = format!(
@@ -150,8 +154,8 @@ impl Postgres {
         Ok(reader)
     }
 
-    /// Through a pooler in transaction mode a statement goes to whichever server process is free, so that two
-    /// clients meet the same one, or one client meets two.
+    /// A pooler in transaction mode sends a statement to any free server process: two clients get the same process, or one client gets
+    /// two.
     async fn pooler(&self) -> Result<Pooler, DatabaseError> {
         if !is_pooled(&self.config).await? {
             return Ok(Pooler::None);
@@ -178,15 +182,15 @@ impl Postgres {
     }
 }
 
-/// What only this program makes and never keeps, and what its journal marks as not whole.
+/// Temporary schemas, schemas with an ownership tag, and intents in the journal.
 async fn leftovers(reading: &mut Reading) -> Result<Vec<String>, DatabaseError> {
-    let mut left = texts(reading, LEFTOVERS).await?;
-    let marked = texts(reading, &journal::marked()).await?;
-    left.extend(marked.into_iter().map(|schema| format!("the half-made schema {schema}")));
+    let mut leftovers = texts(reading, LEFTOVERS).await?;
+    let tagged = texts(reading, &journal::tagged_schemas()).await?;
+    leftovers.extend(tagged.into_iter().map(|schema| format!("the incomplete schema {schema}")));
     if !texts(reading, &journal::readable()).await?.is_empty() {
-        left.extend(texts(reading, &journal::intents()).await?);
+        leftovers.extend(texts(reading, &journal::intents()).await?);
     }
-    Ok(left)
+    Ok(leftovers)
 }
 
 async fn server_limits(reading: &mut Reading) -> Result<ServerLimits, DatabaseError> {
@@ -213,8 +217,8 @@ async fn ahead(reading: &mut Reading) -> Result<i64, DatabaseError> {
     let before = now();
     let rows = reading.rows(sql).await.map_err(|error| connect::failed(&error))?;
     let after = now();
-    let theirs = connect::number(&rows, 0).map_err(|error| connect::failed(&error))?;
-    Ok(i64::try_from(theirs).unwrap_or(i64::MAX) - i64::midpoint(before, after))
+    let server_time = connect::number(&rows, 0).map_err(|error| connect::failed(&error))?;
+    Ok(i64::try_from(server_time).unwrap_or(i64::MAX) - i64::midpoint(before, after))
 }
 
 /// The first column of every row.
@@ -242,9 +246,9 @@ async fn is_pooled(config: &config::Postgres) -> Result<bool, DatabaseError> {
 async fn share_a_process(one: &mut Connection, other: &mut Connection) -> Result<bool, sqlx::Error> {
     const WHO: &str = "SELECT pg_catalog.pg_backend_pid()::text";
     let first = connect::number(&one.rows(WHO).await?, 0)?;
-    // Held open, so that the pooler cannot give this process back to the first client.
+    // The open transaction prevents the pooler from giving this process back to the first client.
     let held = other.rows(&format!("BEGIN READ ONLY; {WHO}")).await?;
-    // Where a pool has only this process, asking the first client again would wait for it.
+    // If the pool has only this process, another query of the first client would wait for it.
     let mut shared = connect::number(&held, 0)? == first;
     if !shared {
         shared = connect::number(&one.rows(WHO).await?, 0)? != first;
@@ -253,7 +257,7 @@ async fn share_a_process(one: &mut Connection, other: &mut Connection) -> Result
     Ok(shared)
 }
 
-/// Milliseconds since 1970, by our own clock.
+/// Milliseconds since 1970 by this machine's clock.
 fn now() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     i64::try_from(since.as_millis()).unwrap_or(i64::MAX)

@@ -1,4 +1,4 @@
-//! The handle of one PostgreSQL database: where the server and its registry are, and what is known of it.
+//! The handle of one PostgreSQL database: its configuration, its connections and its known properties.
 
 use std::sync::{
     Arc,
@@ -8,20 +8,20 @@ use std::sync::{
 use super::{cached_reader::CachedReader, connection_pool::WriterPool};
 use crate::{config, frameworks::sql, tenants::ledger::LedgerLayout};
 
-/// The ledger that this program writes; another framework's is only read.
+/// The ledger that Portcullis writes; it only reads the ledgers of other frameworks.
 pub(super) const LEDGER: LedgerLayout = sql::SHAPE;
 
-/// The SQLSTATE of a statement that ran longer than its time-out.
+/// The SQLSTATE of a statement that timed out.
 pub(super) const QUERY_CANCELED: &str = "57014";
 
-/// Where the server is and how to log in, and where the registry stands.
+/// The server, the login and the registry.
 #[derive(Debug, Clone)]
 pub(crate) struct Postgres {
     pub(super) config: config::Postgres,
     pub(super) registry: Option<config::Registry>,
-    /// The id of the run that changes something; empty if there is none.
+    /// The id of the run that makes changes; empty if no run does.
     pub(super) run: String,
-    /// Whether there is a pooler in transaction mode before the server; known once the lock was asked for.
+    /// Whether a pooler in transaction mode is in front of the server; known after the first lock session.
     pub(super) pooled: Arc<AtomicBool>,
     pub(super) writer_pool: WriterPool,
     pub(super) cached_reader: CachedReader,
@@ -43,16 +43,16 @@ impl Postgres {
         self.pooled.load(Ordering::Relaxed)
     }
 
-    pub(super) fn found_pooled(&self, pooled: bool) {
+    pub(super) fn set_pooled(&self, pooled: bool) {
         self.pooled.store(pooled, Ordering::Relaxed);
     }
 
-    /// Past a pooler: for everything that changes something.
+    /// The configuration that bypasses a pooler, for all changes.
     pub(super) fn direct(&self) -> &config::Postgres {
         self.config.direct.as_deref().unwrap_or(&self.config)
     }
 
-    /// As the role that may only read, if there is one.
+    /// The configuration of the read-only role, if one is configured.
     pub(super) fn reader(&self) -> &config::Postgres {
         self.config.reader.as_deref().unwrap_or(&self.config)
     }

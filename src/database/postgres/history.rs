@@ -1,4 +1,4 @@
-//! The record of runs, in Portcullis' own schema.
+//! The history, in Portcullis's own schema.
 
 use sqlx::Row as _;
 
@@ -22,13 +22,13 @@ const DIALECT: Dialect = Dialect {
     timestamp: "timestamptz",
 };
 
-/// No such table, no such schema: nobody has written anything yet.
+/// The SQLSTATEs of a missing table and a missing schema: no run has written anything yet.
 const NOTHING_YET: [&str; 2] = ["42P01", "3F000"];
 
 impl Postgres {
     pub(crate) async fn write_history(&self, run: &str, entries: &[Entry]) -> Result<(), DatabaseError> {
-        // Once the lock is lost, a session that bears the run's name is ended, and the loss is to be written down.
-        let (mut connection, writer_pool) = match self.writer_pool().await {
+        // After the loss of the lock, sessions with the run's name are ended, but the loss must still be recorded.
+        let (mut connection, pooled) = match self.pooled_writer().await {
             Some(connection) => (connection, true),
             None => (run_migration::writer(self.direct()).await?, false),
         };
@@ -42,7 +42,7 @@ impl Postgres {
             }
             .await;
         }
-        if writer_pool {
+        if pooled {
             self.release(connection).await;
         } else {
             connection.close().await;
@@ -50,21 +50,21 @@ impl Postgres {
         written.map(drop).map_err(|error| connect::failed(&error))
     }
 
-    pub(crate) async fn who_did(
+    pub(crate) async fn step_author(
         &self,
         release: &str,
         step: &str,
         what: &str,
     ) -> Result<Option<Author>, DatabaseError> {
-        self.author(&DIALECT.who_did(release, step, what)).await
+        self.author(&DIALECT.step_author(release, step, what)).await
     }
 
-    pub(crate) async fn who_overrode(
+    pub(crate) async fn override_author(
         &self,
         release: &str,
         reason: &str,
     ) -> Result<Option<Author>, DatabaseError> {
-        self.author(&DIALECT.who_overrode(release, reason)).await
+        self.author(&DIALECT.override_author(release, reason)).await
     }
 
     async fn author(&self, sql: &str) -> Result<Option<Author>, DatabaseError> {
@@ -74,18 +74,18 @@ impl Postgres {
         Ok(found?.first().map(history::author))
     }
 
-    pub(crate) async fn read_history(&self, limit: u32, whole: bool) -> Result<Vec<Run>, DatabaseError> {
+    pub(crate) async fn read_history(&self, limit: u32, with_parts: bool) -> Result<Vec<Run>, DatabaseError> {
         let mut connection = connect::connect(self.direct()).await?;
-        let found = read(&mut connection, limit, whole).await;
+        let found = read(&mut connection, limit, with_parts).await;
         connection.close().await;
         found
     }
 }
 
-async fn read(connection: &mut Connection, limit: u32, whole: bool) -> Result<Vec<Run>, DatabaseError> {
+async fn read(connection: &mut Connection, limit: u32, with_parts: bool) -> Result<Vec<Run>, DatabaseError> {
     let found = rows(connection, &DIALECT.runs(limit)).await?;
     let mut runs: Vec<Run> = found.iter().map(history::run).collect();
-    if whole && !runs.is_empty() {
+    if with_parts && !runs.is_empty() {
         let mut parts = [Vec::new(), Vec::new(), Vec::new()];
         for (part, sql) in parts.iter_mut().zip(DIALECT.parts(&runs)) {
             *part = rows(connection, &sql).await?;

@@ -1,7 +1,6 @@
-//! The gate's look at PostgreSQL: registry, catalog, ledgers, in READ ONLY transactions.
+//! The gate's inspection of PostgreSQL: registry, catalog and ledgers, in READ ONLY transactions.
 //!
-//! Others go on meanwhile. What is found is what stood there at some moment of the look: what seems to be missing
-//! is asked for again at its end.
+//! Other sessions may make changes at the same time. Objects that seem to be missing are therefore queried again at the end.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -34,23 +33,23 @@ impl Postgres {
             None => connect::unless_full(async || connect::connect(self.reader()).await).await?,
         };
         let mut reading = Reading::on(connection, request.timeout);
-        let found = self.found(&mut reading, request).await;
+        let found = self.inspect_with(&mut reading, request).await;
         match found {
-            Ok(_) => self.cached_reader.keep(reading.into_inner()),
+            Ok(_) => self.cached_reader.put(reading.into_inner()),
             Err(_) => reading.close().await,
         }
         found
     }
 
-    async fn found(
+    async fn inspect_with(
         &self,
         reading: &mut Reading,
         request: &InspectRequest<'_>,
     ) -> Result<Inspection, DatabaseError> {
         let registry = request.tenants.and(self.registry.as_ref());
-        let (server, registered) = self.first(reading, registry).await?;
+        let (server, registered) = self.server_and_registry(reading, registry).await?;
         if server.standby && !request.allow_standby {
-            let why = "the server is a standby, which proves only itself; `allow_standby` accepts it";
+            let why = "the server is a standby, whose state proves nothing about the primary; `allow_standby` accepts it";
             return Err(DatabaseError::Failed(Cause::new(Kind::ReadOnly, why)));
         }
         let manifest = request.manifest;
@@ -61,11 +60,11 @@ impl Postgres {
             _ => Rows::default(),
         };
         let mut found = Inspection { registered: rows.tenants.len(), ..Inspection::default() };
-        let asked = request
+        let selected = request
             .tenants
-            .map_or_else(Vec::new, |selection| asked(selection, &rows, &mut found.unregistered));
+            .map_or_else(Vec::new, |selection| selected(selection, &rows, &mut found.unregistered));
         let mut states = BTreeMap::new();
-        let mut groups = groups(manifest, asked, &rows, &mut states);
+        let mut groups = groups(manifest, selected, &rows, &mut states);
         if request.shared {
             let schemas = vec![self.config.shared_schema.clone()];
             groups.push(Group { schemas, tables: &manifest.shared.tables, kinds: &manifest.shared.kinds });
@@ -74,13 +73,13 @@ impl Postgres {
         let orphans = registry.filter(|_| registered && request.tenants == Some(&Selection::All));
         if let Some(registry) = orphans {
             more.statements.push(self.orphans(registry, manifest.framework.shape().table));
-            more.statements.push(journal::marked());
+            more.statements.push(journal::tagged_schemas());
         }
         if manifest.has_apps() && request.tenants.is_some() {
             more.statements.push(self.shadows(manifest));
         }
         let options = ReadOptions { config: self.reader(), timeout: request.timeout, server };
-        states.extend(schemas(reading, options, request, &groups, &mut more).await?);
+        states.extend(inspect_schemas(reading, options, request, &groups, &mut more).await?);
         if let (Some(registry), true) = (registry, registered) {
             self.note_vanished(reading, registry, &mut states).await?;
         }
@@ -99,15 +98,15 @@ impl Postgres {
         Ok(found)
     }
 
-    /// What the server is, and whether the registry's table is there.
-    async fn first(
+    /// The server's properties, and whether the registry's table exists.
+    async fn server_and_registry(
         &self,
         reading: &mut Reading,
         registry: Option<&config::Registry>,
     ) -> Result<(Server, bool), DatabaseError> {
         let mut server = Vec::new();
         let mut registered = false;
-        let statements: Vec<String> = [server::ASK.to_owned()]
+        let statements: Vec<String> = [server::QUERY.to_owned()]
             .into_iter()
             .chain(registry.map(|registry| self.registry_exists(registry)))
             .collect();
@@ -126,7 +125,7 @@ impl Postgres {
         Ok((server, registered))
     }
 
-    /// A tenant that was removed meanwhile, row and schema, has not lost its schema.
+    /// Marks tenants that were deleted during the inspection, row and schema: they have not lost their schema.
     async fn note_vanished(
         &self,
         reading: &mut Reading,
@@ -147,8 +146,8 @@ impl Postgres {
     }
 }
 
-/// The tenants to look at; those that the registry does not hold are set apart.
-fn asked(selection: &Selection, rows: &Rows, unregistered: &mut BTreeSet<String>) -> Vec<String> {
+/// The tenants to inspect; tenants that the registry does not contain go to `unregistered`.
+fn selected(selection: &Selection, rows: &Rows, unregistered: &mut BTreeSet<String>) -> Vec<String> {
     match selection {
         Selection::All => rows.tenants.clone(),
         Selection::Named(names) => {
@@ -161,19 +160,19 @@ fn asked(selection: &Selection, rows: &Rows, unregistered: &mut BTreeSet<String>
     }
 }
 
-/// The tenants by the tables that their types must have, where there are types.
+/// Groups the tenants by the tables that their types must have, if the manifest has types.
 fn groups<'a>(
     manifest: &'a Manifest,
-    asked: Vec<String>,
+    selected: Vec<String>,
     rows: &Rows,
     states: &mut BTreeMap<String, SchemaState>,
 ) -> Vec<Group<'a>> {
     let kinds = &manifest.tenant.kinds;
     if manifest.types.is_empty() {
-        return vec![Group { schemas: asked, tables: &manifest.tenant.tables, kinds }];
+        return vec![Group { schemas: selected, tables: &manifest.tenant.tables, kinds }];
     }
     let mut by_type: BTreeMap<&str, Group<'a>> = BTreeMap::new();
-    for tenant in asked {
+    for tenant in selected {
         let kind = rows.types.get(&tenant).map_or("", String::as_str);
         if let Some(tables) = manifest.types.get(kind) {
             by_type
@@ -182,15 +181,15 @@ fn groups<'a>(
                 .schemas
                 .push(tenant);
         } else {
-            let why = format!("its type `{kind}` is none that the manifest knows");
+            let why = format!("the manifest does not contain its type `{kind}`");
             states.insert(tenant, SchemaState::Failed(why.into()));
         }
     }
     by_type.into_values().collect()
 }
 
-/// One look for each of the schemas, whatever becomes of it.
-async fn schemas(
+/// Inspects each schema; an error becomes its state.
+async fn inspect_schemas(
     reading: &mut Reading,
     options: ReadOptions<'_>,
     request: &InspectRequest<'_>,
@@ -225,7 +224,7 @@ fn one(
 ) -> SchemaState {
     match ledger {
         Some(Ok(ledger)) => facts.with_ledger(ledger),
-        // It was there a moment ago.
+        // It existed a moment ago.
         Some(Err(error)) if matches!(connect::code(&error), Some("3F000" | "42P01")) => SchemaState::Vanished,
         Some(Err(error)) => SchemaState::Failed(connect::cause(&error)),
         None => facts.without_ledger(tables, name),

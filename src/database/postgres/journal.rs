@@ -1,7 +1,7 @@
-//! The journal: what a run is about to make or to remove, written down before it does.
+//! The journal: the creations and deletions in progress, recorded before they start.
 //!
-//! The schema's comment holds the entry's nonce, and the entry the schema's OID: both together prove that a schema
-//! is what that run made (or was told to remove), and not somebody's of the same name.
+//! The schema's comment contains the entry's nonce, and the entry contains the schema's OID. Together they prove that a schema is the
+//! one that this run created or was asked to delete, and not another one of the same name.
 
 use super::{
     connect,
@@ -10,21 +10,21 @@ use super::{
     quote::{identifier, literal},
 };
 
-/// Before the nonce, in the comment of a schema that is not whole.
+/// The ownership tag: the schema comment before the nonce, until the schema is complete.
 pub(super) const OWNERSHIP_TAG: &str = "portcullis: not whole, ";
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS portcullis.journal (nonce text PRIMARY KEY, run text NOT NULL, \
      registry text NOT NULL, tenant text NOT NULL, kind text NOT NULL, schema oid, rows boolean NOT NULL DEFAULT false, \
      begun_at timestamptz NOT NULL DEFAULT now())";
 
-/// What an entry announces.
+/// The operation that an entry records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// A schema that we make.
+    /// This run creates a schema.
     Making,
-    /// A schema that somebody told us to remove.
+    /// This run deletes a schema.
     Removing,
-    /// A tenant that was absent before the framework's own command was to make it: nothing proves what it made.
+    /// The framework's own command creates a tenant that was absent before. Nothing proves what the command created.
     Command,
 }
 
@@ -46,13 +46,13 @@ pub(super) struct Entry {
     pub(super) registry: String,
     pub(super) tenant: String,
     pub(super) kind: Kind,
-    /// The registry's rows were written in the same transaction as this.
+    /// The same transaction wrote the registry rows.
     pub(super) rows: bool,
     /// `run 1a2b3c4d at 2026-11-23 20:23:00 UTC`.
     pub(super) started_by: String,
 }
 
-/// Whether there is a journal at all.
+/// Whether the journal's table exists.
 pub(super) async fn exists(connection: &mut Connection) -> Result<bool, sqlx::Error> {
     let sql = format!(
         "SELECT 1::text WHERE pg_catalog.to_regclass('{}.journal') IS NOT NULL",
@@ -61,12 +61,12 @@ pub(super) async fn exists(connection: &mut Connection) -> Result<bool, sqlx::Er
     Ok(!connection.rows(&sql).await?.is_empty())
 }
 
-/// Makes the journal, if there is none. Outside of a transaction.
+/// Creates the journal if it does not exist. Must run outside a transaction.
 pub(super) async fn ensure(connection: &mut Connection) -> Result<(), sqlx::Error> {
     if exists(connection).await? { Ok(()) } else { metadata_schema::ensure(connection, TABLE).await }
 }
 
-/// Statements that write an entry for a schema that exists, and mark the schema.
+/// The statements that insert an entry for an existing schema and set the schema's ownership tag.
 pub(super) fn insert_entry(entry: (&str, &str, &str), schema: &str, kind: Kind, rows: bool) -> String {
     let (nonce, run, registry) = entry;
     format!(
@@ -83,7 +83,7 @@ pub(super) fn insert_entry(entry: (&str, &str, &str), schema: &str, kind: Kind, 
     )
 }
 
-/// A statement that writes an entry for a tenant of which nothing exists yet.
+/// The statement that inserts an entry for a tenant that does not exist yet.
 pub(super) fn record_intent(nonce: &str, run: &str, registry: &str, tenant: &str) -> String {
     format!(
         "INSERT INTO {}.journal (nonce, run, registry, tenant, kind) VALUES ({}, {}, {}, {}, '{}')",
@@ -96,14 +96,14 @@ pub(super) fn record_intent(nonce: &str, run: &str, registry: &str, tenant: &str
     )
 }
 
-/// A statement that removes an entry.
+/// The statement that deletes an entry.
 pub(super) fn delete_entries(nonce: &str) -> String {
     format!("DELETE FROM {}.journal WHERE nonce = {}", metadata_schema::SCHEMA, literal(nonce))
 }
 
-/// Removes the entry and the mark of a schema that is whole now, and says in which transaction. None if it is no longer the
-/// one that was marked.
-pub(super) async fn close(
+/// Deletes the entry and the ownership tag of a complete schema and returns the transaction's number. None if the schema no longer
+/// has this tag.
+pub(super) async fn complete(
     connection: &mut Connection,
     nonce: &str,
     schema: &str,
@@ -121,7 +121,7 @@ pub(super) async fn close(
     connect::number(&rows, 0).map(Some)
 }
 
-/// Whether the schema of an entry is still the one that was marked.
+/// Whether the schema of an entry still has the entry's ownership tag.
 pub(super) async fn is_proved(connection: &mut Connection, nonce: &str) -> Result<bool, sqlx::Error> {
     let sql = format!(
         "SELECT 1::text FROM {}.journal j WHERE j.nonce = {} AND {}",
@@ -132,7 +132,7 @@ pub(super) async fn is_proved(connection: &mut Connection, nonce: &str) -> Resul
     Ok(!connection.rows(&sql).await?.is_empty())
 }
 
-/// All entries, or those of one nonce or tenant.
+/// The entries that match a condition.
 pub(super) async fn entries(connection: &mut Connection, condition: &str) -> Result<Vec<Entry>, sqlx::Error> {
     if !exists(connection).await? {
         return Ok(Vec::new());
@@ -149,7 +149,7 @@ pub(super) async fn entries(connection: &mut Connection, condition: &str) -> Res
         let kind = match word(2)?.as_str() {
             "making" => Kind::Making,
             "removing" => Kind::Removing,
-            // Also what a later version may write: nothing of it is ever touched.
+            // An unknown kind of a later version counts as a command, so that nothing is removed.
             _ => Kind::Command,
         };
         let rows = connect::flag(&row, 3)?;
@@ -166,12 +166,12 @@ pub(super) async fn entries(connection: &mut Connection, condition: &str) -> Res
     Ok(entries)
 }
 
-/// The condition of what a registry's runs have noted of one tenant.
-pub(super) fn of(tenant: &str, registry: &str) -> String {
+/// The condition of a registry's entries for one tenant.
+pub(super) fn entries_of(tenant: &str, registry: &str) -> String {
     format!("tenant = {} AND registry = {}", literal(tenant), literal(registry))
 }
 
-/// By OID, name and comment.
+/// The condition that OID, name and comment of the schema match the entry.
 fn proved(journal: &str) -> String {
     format!(
         "EXISTS (SELECT FROM pg_catalog.pg_namespace n WHERE n.oid = {journal}.schema AND n.nspname::text = {journal}.tenant \
@@ -180,7 +180,7 @@ fn proved(journal: &str) -> String {
     )
 }
 
-/// Asks whether there is a journal, and whether this role may read it.
+/// Selects a row if the journal exists and this role may read it.
 pub(super) fn readable() -> String {
     let schema = metadata_schema::SCHEMA;
     format!(
@@ -190,18 +190,18 @@ pub(super) fn readable() -> String {
     )
 }
 
-/// What the framework's own commands were about to make, in words: no schema bears a mark of it.
+/// Selects descriptions of the intents of frameworks' commands, whose schemas have no ownership tag.
 pub(super) fn intents() -> String {
     format!(
-        "SELECT 'the note that run ' || run || ' had the framework make ' || tenant FROM {}.journal WHERE kind = '{}' \
+        "SELECT 'the journal entry of run ' || run || ', which had the framework create ' || tenant FROM {}.journal WHERE kind = '{}' \
          ORDER BY begun_at, nonce",
         metadata_schema::SCHEMA,
         Kind::Command.word(),
     )
 }
 
-/// The schemas that are marked; everybody may ask.
-pub(super) fn marked() -> String {
+/// Selects the schemas with an ownership tag. Every role may run it.
+pub(super) fn tagged_schemas() -> String {
     format!(
         "SELECT n.nspname::text FROM pg_catalog.pg_namespace n JOIN pg_catalog.pg_description d \
          ON d.objoid = n.oid AND d.classoid = 'pg_catalog.pg_namespace'::regclass AND d.objsubid = 0 \

@@ -1,8 +1,8 @@
-//! Reads many ledgers: a digest of each, then the rows of one of each kind.
+//! Reads many ledgers: a digest of each, then the rows of one ledger per digest.
 //!
-//! Ten thousand tenants of one release have the same ledger, or a few: to read it once is enough. A digest is what
-//! the judgement depends on of every row, hashed and summed, and how many rows there are. It is computed by one
-//! server in one look and compared with nothing else, for the hash may differ between versions.
+//! Ten thousand tenants of one release have only a few different ledgers, so each is read once. A digest is the number of rows and the
+//! sum of their hashes over everything that affects the verdict. Digests are compared only within one inspection, because the hash may
+//! differ between server versions.
 
 use std::{cell::Cell, collections::BTreeMap, sync::Arc};
 
@@ -19,10 +19,10 @@ use crate::{
     tenants::{inspection::LedgerRow, ledger::LedgerLayout},
 };
 
-/// Of so few the rows are asked for at once.
+/// Up to this number of ledgers, the rows are read without digests.
 const FEW: usize = 4;
 
-/// By schema: the ledger's rows, or why they could not be read.
+/// By schema: the ledger's rows or the error.
 pub(super) type Ledgers = BTreeMap<String, Result<Arc<[LedgerRow]>, sqlx::Error>>;
 
 /// The rows of each schema's ledger.
@@ -38,18 +38,18 @@ pub(super) async fn read(
     if schemas.len() <= FEW {
         kinds.extend(schemas.into_iter().map(|schema| (None, vec![schema])));
     } else {
-        let mut same: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
+        let mut by_digest: BTreeMap<Digest, Vec<String>> = BTreeMap::new();
         let digests = Digests { shape, total: schemas.len(), done: Cell::new(0), on_progress };
         on_progress(0, digests.total);
         for (schema, answer) in chunks::query(reading, options, &digests, schemas).await? {
             match answer {
-                Ok(digest) => same.entry(digest).or_default().push(schema),
+                Ok(digest) => by_digest.entry(digest).or_default().push(schema),
                 Err(error) => drop(ledgers.insert(schema, Err(error))),
             }
         }
-        kinds.extend(same.into_iter().map(|(digest, schemas)| (Some(digest), schemas)));
+        kinds.extend(by_digest.into_iter().map(|(digest, schemas)| (Some(digest), schemas)));
     }
-    // Each turn settles at least one schema of each kind.
+    // Each iteration reads at least one schema of each kind.
     while !kinds.is_empty() {
         let first = kinds.iter().filter_map(|(_, schemas)| schemas.last().cloned()).collect();
         let mut rows = chunks::query(reading, options, &Rows(shape), first).await?;
@@ -58,7 +58,7 @@ pub(super) async fn read(
             match rows.remove(&first) {
                 Some(Ok(answer)) => {
                     let ledger: Arc<[LedgerRow]> = answer.recorded.into();
-                    // Where it has changed since, it says nothing of the others.
+                    // A ledger that has changed since its digest says nothing about the others.
                     if *digest == Some(answer.digest) {
                         ledgers.extend(schemas.drain(..).map(|schema| (schema, Ok(Arc::clone(&ledger)))));
                     }
@@ -73,7 +73,7 @@ pub(super) async fn read(
     Ok(ledgers)
 }
 
-/// The rows of one ledger.
+/// The statement that reads one ledger.
 pub(super) fn select(shape: LedgerLayout, number: usize, schema: &str) -> String {
     format!(
         "SELECT {number}, count(*) OVER (), (sum({hash}) OVER ())::text, {id}, coalesce({name}::text, ''), \
@@ -96,7 +96,7 @@ pub(super) fn select(shape: LedgerLayout, number: usize, schema: &str) -> String
     )
 }
 
-/// A row that [`select`] reads.
+/// Parses a row of [`select`].
 pub(super) fn recorded(row: &PgRow) -> Result<LedgerRow, sqlx::Error> {
     Ok(LedgerRow {
         id: text(row, 3)?.unwrap_or_default(),
@@ -106,7 +106,7 @@ pub(super) fn recorded(row: &PgRow) -> Result<LedgerRow, sqlx::Error> {
     })
 }
 
-/// How many rows, and the sum of their hashes.
+/// The number of rows and the sum of their hashes.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Digest {
     count: usize,
@@ -115,12 +115,12 @@ struct Digest {
 
 impl Digest {
     fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
-        Ok(Self { count: connect::number_at(row, 1)?, sum: connect::written(row, 2)?.map(str::to_owned) })
+        Ok(Self { count: connect::number_at(row, 1)?, sum: connect::raw_text(row, 2)?.map(str::to_owned) })
     }
 }
 
-/// One row's part of the digest: all that its judgement depends on, and never null. What comes first seeds the hash
-/// of what comes next, which costs half of what a concatenation does.
+/// The hash of everything in a row that affects the verdict; never null. Each part's hash is the seed of the next, which costs half of
+/// a concatenation.
 fn hash(shape: LedgerLayout) -> String {
     let seeded = |text: &str, seed: &str| {
         format!("pg_catalog.hashtextextended({text} COLLATE pg_catalog.\"C\", {seed})")
@@ -128,7 +128,7 @@ fn hash(shape: LedgerLayout) -> String {
     let outcome = match (shape.checksum, shape.succeeded) {
         (Some(checksum), None) => Some(text_of(checksum)),
         (None, Some(succeeded)) => Some(text_of(succeeded)),
-        // What failed is judged by that alone.
+        // For a failed row the checksum does not matter.
         (Some(checksum), Some(succeeded)) => {
             Some(format!("CASE WHEN {} THEN {} ELSE '-' END", identifier(succeeded), text_of(checksum)))
         }
@@ -146,7 +146,7 @@ fn text_of(column: &str) -> String {
     format!("coalesce({}::text, '')", identifier(column))
 }
 
-/// The pass that takes nearly all of a look's time.
+/// The digest query, which takes most of an inspection's time.
 struct Digests<'a> {
     shape: LedgerLayout,
     total: usize,
@@ -167,7 +167,7 @@ impl SchemaQuery for Digests<'_> {
         Ok(())
     }
 
-    fn settled(&self, schemas: usize) {
+    fn on_done(&self, schemas: usize) {
         self.done.set(self.done.get() + schemas);
         (self.on_progress)(self.done.get(), self.total);
     }

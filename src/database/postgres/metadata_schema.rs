@@ -1,4 +1,4 @@
-//! Portcullis' own schema: made by the first run that has something to write there, by nobody else.
+//! Portcullis's own schema. The first run that has something to write there creates it.
 
 use std::time::Duration;
 
@@ -6,17 +6,17 @@ use super::{connect, connection::Connection, quote::literal};
 
 pub(super) const SCHEMA: &str = "portcullis";
 
-/// The key under which the schema and its tables are made.
-const MAKING: i64 = 0x706f_7274_6f77_6e73;
+/// The key of the lock for the creation of the schema and its tables.
+const CREATION_LOCK: i64 = 0x706f_7274_6f77_6e73;
 
-/// Attempts in all, while another session makes them.
+/// The number of attempts while another session creates them.
 const ATTEMPTS: u32 = 50;
 
-/// Makes the schema and these tables (`CREATE TABLE IF NOT EXISTS ...`), also if two do it at once.
+/// Creates the schema and these tables (`CREATE TABLE IF NOT EXISTS ...`), safely for several sessions at the same time.
 pub(super) async fn ensure(connection: &mut Connection, tables: &str) -> Result<(), sqlx::Error> {
     for attempt in 1..=ATTEMPTS {
-        // Asked again and again: whoever blocks in the lock holds a snapshot.
-        let begin = format!("BEGIN; SELECT pg_catalog.pg_try_advisory_xact_lock({MAKING})::text");
+        // A retry loop, because a session that blocks on the lock holds a snapshot.
+        let begin = format!("BEGIN; SELECT pg_catalog.pg_try_advisory_xact_lock({CREATION_LOCK})::text");
         let rows = connection.rows(&begin).await?;
         if attempt == ATTEMPTS || rows.first().map(|row| connect::flag(row, 0)).transpose()? == Some(true) {
             break;
@@ -24,7 +24,7 @@ pub(super) async fn ensure(connection: &mut Connection, tables: &str) -> Result<
         connection.rows("ROLLBACK").await?;
         tokio::time::sleep(Duration::from_millis(fastrand::u64(20..=100))).await;
     }
-    // `IF NOT EXISTS` asks for the privilege to make the schema even where it is there.
+    // `IF NOT EXISTS` needs the privilege to create the schema even if the schema exists.
     let exists =
         format!("SELECT 1::text FROM pg_catalog.pg_namespace WHERE nspname::text = {}", literal(SCHEMA));
     let schema = if connection.rows(&exists).await?.is_empty() {
@@ -32,10 +32,10 @@ pub(super) async fn ensure(connection: &mut Connection, tables: &str) -> Result<
     } else {
         String::new()
     };
-    let made = connection.rows(&format!("{schema}{tables}; COMMIT")).await;
-    if made.is_err() {
-        // The error of making them is what counts.
+    let created = connection.rows(&format!("{schema}{tables}; COMMIT")).await;
+    if created.is_err() {
+        // The error of the creation is reported.
         let _ = connection.rows("ROLLBACK").await;
     }
-    made.map(drop)
+    created.map(drop)
 }

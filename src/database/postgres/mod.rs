@@ -1,4 +1,4 @@
-//! PostgreSQL: one schema for what tenants share, and one for each tenant.
+//! PostgreSQL: one shared schema and one schema per tenant.
 
 pub(crate) mod apply;
 mod cached_reader;

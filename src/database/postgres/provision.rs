@@ -1,4 +1,4 @@
-//! Makes one tenant whole: in one transaction, or where that cannot be, in several that the journal holds together.
+//! Creates one complete tenant: in one transaction, or, if that is not possible, in several that the journal connects.
 
 use super::{
     LEDGER, Postgres,
@@ -20,7 +20,7 @@ use crate::{
     tenants::{inspection::SchemaState, ledger::LedgerLayout, manifest::Expected},
 };
 
-/// PostgreSQL cuts longer names off without a word.
+/// PostgreSQL truncates longer names without an error.
 const MAX_NAME: usize = 63;
 
 impl Postgres {
@@ -33,19 +33,18 @@ impl Postgres {
         verify: &dyn Fn(&SchemaState) -> Result<(), String>,
     ) -> Result<(), ProvisionError> {
         if !files.iter().any(|file| file.no_transaction) {
-            match self.provision_at_once(new, files, expected, limits, verify).await {
+            match self.provision_in_one_transaction(new, files, expected, limits, verify).await {
                 Err(error) if needs_commit(&error.why) => {}
                 other => return other,
             }
         }
-        self.make(new, true, limits).await?;
+        self.create(new, true, limits).await?;
         self.apply(&Schema::Tenant(new.schema.clone()), files, limits).await?;
         verify(&self.inspect_schema(&new.schema, expected, LEDGER).await?).map_err(ApplyError::of)?;
         self.finish(new, limits).await
     }
 
-    /// All in one transaction.
-    async fn provision_at_once(
+    async fn provision_in_one_transaction(
         &self,
         new: &Creation,
         files: &[MigrationFile],
@@ -56,20 +55,20 @@ impl Postgres {
         let registry = self.registry_for(new)?;
         let mut connection = self.prepared(limits).await?;
         if let Err(error) = self.build(&mut connection, registry, new, files, limits).await {
-            // Nobody has to wait for the server to notice that we are gone.
+            // Other sessions do not have to wait until the server notices the closed connection.
             let _ = connection.rows("ROLLBACK").await;
             connection.close().await;
             return Err(error);
         }
-        self.commit_marker(connection, &new.schema, (expected, LEDGER), verify, limits).await
+        self.verify_and_commit(connection, &new.schema, (expected, LEDGER), verify, limits).await
     }
 
-    /// The schema, empty but for its ledger, its mark and the journal's entry, in one transaction.
+    /// Creates the empty schema, its ownership tag and the journal's entry in one transaction.
     pub(crate) async fn begin(&self, new: &Creation, limits: &Limits) -> Result<(), ProvisionError> {
-        self.make(new, false, limits).await
+        self.create(new, false, limits).await
     }
 
-    async fn make(&self, new: &Creation, ledger: bool, limits: &Limits) -> Result<(), ProvisionError> {
+    async fn create(&self, new: &Creation, ledger: bool, limits: &Limits) -> Result<(), ProvisionError> {
         let registry = self.registry_for(new)?;
         let mut connection = self.prepared(limits).await?;
         self.open(&mut connection, registry, new, limits).await?;
@@ -77,20 +76,20 @@ impl Postgres {
         match new.rows {
             RegistryRow::BeforeMigrations => self.write_rows(&mut connection, registry, new).await?,
             RegistryRow::AfterMigrations => {
-                // Whether the rows can be written at all is known before the long work.
+                // Checks before the long migrations that the rows can be written.
                 connection.rows("SAVEPOINT rows").await.map_err(failed)?;
                 self.write_rows(&mut connection, registry, new).await?;
                 connection.rows("ROLLBACK TO SAVEPOINT rows").await.map_err(failed)?;
             }
             RegistryRow::Never => {}
         }
-        let schema = self.make_schema(new, ledger, new.rows == RegistryRow::BeforeMigrations);
+        let schema = self.create_schema(new, ledger, new.rows == RegistryRow::BeforeMigrations);
         connection.rows(&format!("{schema}; COMMIT")).await.map_err(failed)?;
         self.release(connection).await;
         Ok(())
     }
 
-    /// The rows, and the end of what the journal announced, in one transaction.
+    /// Writes the rows and completes the journal's entry in one transaction.
     pub(crate) async fn finish(&self, new: &Creation, limits: &Limits) -> Result<(), ProvisionError> {
         let registry = self.registry_for(new)?;
         let mut connection = self.prepared(limits).await?;
@@ -98,9 +97,9 @@ impl Postgres {
         connection.rows(&run_migration::begin(limits)).await.map_err(failed)?;
         lock::schema(&mut connection, &new.schema, "pg_try_advisory_xact_lock", false).await?;
         let registers = new.rows == RegistryRow::AfterMigrations;
-        // The migrations may have taken minutes, and not every registry's column is unique.
+        // Another session may have registered the tenant during the migrations, and not every registry's column is unique.
         if registers && self.is_registered(&mut connection, registry, &new.schema).await.map_err(failed)? {
-            let why = format!("somebody has registered `{}` while it was being made", new.schema);
+            let why = format!("another session registered `{}` during its creation", new.schema);
             return Err(ApplyError::of(why).into());
         }
         self.close_journal(&mut connection, new).await?;
@@ -112,7 +111,7 @@ impl Postgres {
         Ok(())
     }
 
-    /// What stands in one schema, whether or not it is registered.
+    /// The state of one schema, registered or not.
     pub(crate) async fn inspect_schema(
         &self,
         schema: &str,
@@ -127,8 +126,8 @@ impl Postgres {
         state.map_err(|error| connect::failed(&error))
     }
 
-    /// The last look at what the open transaction has made, and its commit.
-    pub(super) async fn commit_marker(
+    /// Verifies the schema in the open transaction and commits.
+    pub(super) async fn verify_and_commit(
         &self,
         connection: Connection,
         schema: &str,
@@ -136,7 +135,6 @@ impl Postgres {
         verify: &dyn Fn(&SchemaState) -> Result<(), String>,
         limits: &Limits,
     ) -> Result<(), ProvisionError> {
-        // From here on the connection is lent to the look, which reads inside the transaction.
         let mut reading = Reading::inside(connection);
         let state =
             inspect(&mut reading, schema, expected, shape).await.map_err(|error| apply_error(&error))?;
@@ -147,7 +145,7 @@ impl Postgres {
         Ok(())
     }
 
-    /// All in the transaction that nobody sees before it is whole.
+    /// Creates everything in one transaction, invisible to other sessions until it is complete.
     async fn build(
         &self,
         connection: &mut Connection,
@@ -158,26 +156,27 @@ impl Postgres {
     ) -> Result<(), ProvisionError> {
         self.open(connection, registry, new, limits).await?;
         self.write_rows(connection, registry, new).await?;
-        // A file that commits by itself commits the journal's entry too.
-        connection.rows(&self.make_schema(new, true, true)).await.map_err(|error| apply_error(&error))?;
+        // A file that contains COMMIT commits the journal's entry, too.
+        connection.rows(&self.create_schema(new, true, true)).await.map_err(|error| apply_error(&error))?;
         for file in files {
-            run_migration::file(connection, &new.schema, file, limits, Mode::Unseen).await?;
+            run_migration::file(connection, &new.schema, file, limits, Mode::InPrivateTransaction).await?;
         }
         Ok(self.close_journal(connection, new).await?)
     }
 
-    /// A connection to a database in which the journal stands.
+    /// A connection to a database in which the journal exists.
     pub(super) async fn prepared(&self, limits: &Limits) -> Result<Connection, ProvisionError> {
         let mut connection = self.writer_for(limits).await?;
         journal::ensure(&mut connection).await.map_err(|error| {
             let why = connect::cause(&error);
-            let text = format!("cannot keep the journal in the schema `{}`: {why}", metadata_schema::SCHEMA);
+            let text =
+                format!("cannot create the journal in the schema `{}`: {why}", metadata_schema::SCHEMA);
             ProvisionError::refusing(why.with_text(text))
         })?;
         Ok(connection)
     }
 
-    /// A transaction under the schema's lock, in which nothing of the tenant stands.
+    /// Begins a transaction under the schema's lock and fails if the tenant already exists, even partly.
     pub(super) async fn open(
         &self,
         connection: &mut Connection,
@@ -190,14 +189,14 @@ impl Postgres {
         lock::schema(connection, &new.schema, "pg_try_advisory_xact_lock", false).await?;
         let registered = self.is_registered(connection, registry, &new.schema).await.map_err(failed)?;
         let schema_exists = exists(connection, &new.schema).await?;
-        let ours = journal::of(&new.schema, &self.registry_name());
-        for entry in journal::entries(connection, &ours).await.map_err(failed)? {
+        let condition = journal::entries_of(&new.schema, &self.registry_name());
+        for entry in journal::entries(connection, &condition).await.map_err(failed)? {
             let proved =
                 schema_exists && journal::is_proved(connection, &entry.nonce).await.map_err(failed)?;
             if proved && (entry.rows || !registered) {
                 return Err(ProvisionError::later(format!(
-                    "what {} left of `{}` stands there still",
-                    entry.started_by, new.schema
+                    "`{}` still exists incompletely from {}",
+                    new.schema, entry.started_by
                 )));
             }
         }
@@ -205,7 +204,7 @@ impl Postgres {
         ProvisionError::if_exists(&new.schema, registered, schema_exists.then_some(schema.as_str()))
     }
 
-    pub(super) fn make_schema(&self, new: &Creation, ledger: bool, rows: bool) -> String {
+    pub(super) fn create_schema(&self, new: &Creation, ledger: bool, rows: bool) -> String {
         let ledger =
             if ledger { format!("; {}", run_migration::create_ledger(&new.schema)) } else { String::new() };
         let registry = self.registry_name();
@@ -226,16 +225,20 @@ impl Postgres {
         connection: &mut Connection,
         new: &Creation,
     ) -> Result<(), ApplyError> {
-        let closed =
-            journal::close(connection, &new.nonce, &new.schema).await.map_err(|error| apply_error(&error))?;
-        let gone = "the journal's entry or the schema's mark is gone: another run has taken over";
-        new.commit_marker.note(closed.ok_or_else(|| ApplyError::of(gone))?);
+        let transaction = journal::complete(connection, &new.nonce, &new.schema)
+            .await
+            .map_err(|error| apply_error(&error))?;
+        let gone =
+            "the journal's entry or the schema's ownership tag no longer exists: another run has taken over";
+        new.commit_marker.note(transaction.ok_or_else(|| ApplyError::of(gone))?);
         Ok(())
     }
 
     pub(super) fn registry_for(&self, new: &Creation) -> Result<&config::Registry, ProvisionError> {
         let Some(registry) = &self.registry else {
-            return Err(ProvisionError::refusing("there is no registry to write the tenant into"));
+            return Err(ProvisionError::refusing(
+                "no registry is configured: the tenant has no table to be registered in",
+            ));
         };
         match refuse_name(&new.schema, &self.config.shared_schema) {
             Some(why) => Err(ProvisionError::refusing(why)),
@@ -244,16 +247,16 @@ impl Postgres {
     }
 }
 
-/// A file cannot run in the transaction of the files before it: it uses a new value of an enum, alters a table that has pending
-/// events, or runs in no transaction at all (VACUUM).
+/// Whether a file failed because it cannot run in the transaction of the files before it: it uses a new value of an enum, alters a
+/// table with pending trigger events, or cannot run in a transaction (VACUUM).
 pub(super) fn needs_commit(why: &Cause) -> bool {
     matches!(why.sqlstate(), Some("55P04" | "55006" | "25001"))
 }
 
-/// Why a schema cannot have such a name.
+/// The reason why a schema cannot have this name.
 pub(super) fn refuse_name(tenant: &str, shared: &str) -> Option<String> {
     let why = if tenant.is_empty() || tenant.contains('\0') {
-        "is empty or holds a NUL".to_owned()
+        "is empty or contains a NUL".to_owned()
     } else if tenant.len() > MAX_NAME {
         format!("is longer than {MAX_NAME} bytes")
     } else if tenant.starts_with("pg_") || tenant == "information_schema" {
@@ -261,7 +264,7 @@ pub(super) fn refuse_name(tenant: &str, shared: &str) -> Option<String> {
     } else if tenant == shared {
         "is the shared schema".to_owned()
     } else if tenant == metadata_schema::SCHEMA {
-        "is where Portcullis keeps its own tables".to_owned()
+        "is the schema of Portcullis's own tables".to_owned()
     } else {
         return None;
     };

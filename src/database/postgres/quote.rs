@@ -1,25 +1,24 @@
-//! Writes names and texts into SQL, so that they can be nothing else.
+//! Quotes identifiers and literals in SQL.
 //!
-//! Statements go over the simple protocol, which has no parameters: a pooler in transaction mode
-//! understands nothing more.
+//! Statements use the simple protocol, which works through a pooler in transaction mode and has no parameters.
 
-/// A name, quoted.
+/// A quoted identifier.
 pub(super) fn identifier(name: &str) -> String {
-    format!("\"{}\"", clean(name).replace('"', "\"\""))
+    format!("\"{}\"", replace_nul(name).replace('"', "\"\""))
 }
 
-/// A table in a schema.
+/// A quoted table name with its schema.
 pub(super) fn qualified(schema: &str, table: &str) -> String {
     format!("{}.{}", identifier(schema), identifier(table))
 }
 
-/// A text, whatever `standard_conforming_strings` says.
+/// A string literal that is valid with any `standard_conforming_strings`.
 pub(super) fn literal(text: &str) -> String {
-    let text = clean(text).replace('\'', "''");
+    let text = replace_nul(text).replace('\'', "''");
     if text.contains('\\') { format!("E'{}'", text.replace('\\', "\\\\")) } else { format!("'{text}'") }
 }
 
-/// An array of texts, some of which may be null.
+/// A text array; elements may be null.
 pub(super) fn array<'a>(texts: impl IntoIterator<Item = Option<&'a str>>) -> String {
     let elements: Vec<String> = texts
         .into_iter()
@@ -31,9 +30,8 @@ pub(super) fn array<'a>(texts: impl IntoIterator<Item = Option<&'a str>>) -> Str
     format!("{}::text[]", literal(&format!("{{{}}}", elements.join(","))))
 }
 
-/// PostgreSQL has no NUL in any name or text, and the message would end there: with the mark instead,
-/// the name is one that nothing has.
-fn clean(text: &str) -> String {
+/// Replaces NUL, which would end the message: PostgreSQL allows it in no name, and no object has the replacement in its name.
+fn replace_nul(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
@@ -44,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_quoted_whatever_they_hold() {
+    fn any_name_and_any_text_is_quoted() {
         assert_eq!(identifier("a\"b.c-D$$"), "\"a\"\"b.c-D$$\"");
         assert_eq!(literal("it's"), "'it''s'");
         assert_eq!(literal("a\\'b"), "E'a\\\\''b'");

@@ -1,4 +1,4 @@
-//! A connection that only reads, and on which every name is looked up in `pg_catalog` alone.
+//! A read-only connection on which names are resolved only in `pg_catalog`.
 
 use std::time::Duration;
 
@@ -10,22 +10,21 @@ use sqlx::{
 use super::{DatabaseError, connect, connection::Connection};
 use crate::config;
 
-/// For a lock that somebody else's DDL holds on what is looked at.
+/// For a lock that another session's DDL holds on an inspected object.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// The server cancels a statement at its time-out; the answer that says so takes a moment.
+/// The server's error for a statement that timed out needs a moment to arrive.
 const MARGIN: Duration = Duration::from_secs(2);
 
-/// A policy that would hide rows is an error.
+/// A row security policy that would hide rows is an error.
 const UNFILTERED: &str = "SET LOCAL row_security = off";
 const FIXED: &str = "SET LOCAL search_path = pg_catalog; SET LOCAL row_security = off";
 
-/// A connection that only reads: each message is a READ ONLY transaction of its own, which also holds
-/// through a pooler in transaction mode.
+/// A read-only connection: each message is its own READ ONLY transaction, also through a pooler in transaction mode.
 pub(super) struct Reading {
     connection: Connection,
     begin: String,
-    /// How many statements `begin` is.
+    /// The number of statements in `begin`.
     before: usize,
     end: &'static str,
 }
@@ -36,7 +35,7 @@ impl Reading {
     }
 
     pub(super) fn on(mut connection: Connection, timeout: Duration) -> Self {
-        connection.answers_within(timeout + MARGIN);
+        connection.set_query_timeout(timeout + MARGIN);
         let begin = format!(
             "BEGIN READ ONLY; {FIXED}; SET LOCAL statement_timeout = {}; SET LOCAL lock_timeout = {}; ",
             timeout.as_millis().max(1),
@@ -45,13 +44,12 @@ impl Reading {
         Self { connection, begin, before: 5, end: "; COMMIT" }
     }
 
-    /// Reads inside the transaction that this connection is in.
+    /// Reads inside the connection's open transaction.
     pub(super) fn inside(connection: Connection) -> Self {
         Self { connection, begin: format!("{FIXED}; "), before: 2, end: "" }
     }
 
-    /// From here on rows are filtered by the policies of their tables, as for the application: only to see whether a table
-    /// can be read at all.
+    /// Applies row security policies, as for the application. It is only for checks whether a table can be read.
     pub(super) fn under_policies(self) -> Self {
         let begin = self.begin.replace(UNFILTERED, "SET LOCAL row_security = on");
         Self { begin, ..self }
@@ -73,8 +71,8 @@ impl Reading {
         outcome.map(|()| rows)
     }
 
-    /// Asks several statements in one message, and gives each row away with its statement's position. Returns how
-    /// many were answered whole: where that is not all of them, the next one is the one that failed.
+    /// Runs several statements in one message and passes each row with its statement's position to `take`. Returns the number of completed
+    /// statements; after an error, the next statement is the failed one.
     pub(super) async fn each<S: AsRef<str>>(
         &mut self,
         statements: &[S],
@@ -99,13 +97,13 @@ impl Reading {
             })
             .await;
         if outcome.is_err() && !self.end.is_empty() && self.connection.is_usable() {
-            // The rest of the message was not read: the failed transaction is still open.
+            // The server ignored the rest of the message, so the failed transaction is still open.
             let _ = self.connection.rows("ROLLBACK").await;
         }
         (done.saturating_sub(self.before).min(statements.len()), outcome)
     }
 
-    /// Where in what was asked last the server points, in characters from one.
+    /// The error's position in the last statements, in characters from one.
     pub(super) fn position(&self, error: &sqlx::Error) -> Option<usize> {
         match connect::server(error)?.position()? {
             PgErrorPosition::Original(position) => position.checked_sub(self.begin.chars().count()),

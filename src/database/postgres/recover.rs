@@ -1,4 +1,4 @@
-//! Takes back what an attempt to make a tenant has left: this run's own, or a killed run's.
+//! Rolls back unfinished creations and deletions of this run and of killed runs.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -19,17 +19,17 @@ use crate::{
     tenants::manifest::Domains,
 };
 
-/// Between two looks at whether a run's programs still have sessions.
+/// Between two checks whether a run's programs still have sessions.
 const PAUSE: Duration = Duration::from_millis(200);
 
 /// For reading the registry.
 const REGISTRY_TIMEOUT: Duration = Duration::from_mins(2);
 
-/// Looks in all.
+/// The number of checks.
 const ATTEMPTS: u32 = 40;
 
 impl Postgres {
-    /// Takes back an attempt of this run that failed, ran out of time or was interrupted.
+    /// Rolls back an attempt of this run that failed, timed out or was interrupted.
     pub(crate) async fn undo(
         &self,
         new: &Creation,
@@ -37,17 +37,21 @@ impl Postgres {
     ) -> Result<ProvisionState, DatabaseError> {
         let Some(registry) = &self.registry else { return Ok(ProvisionState::Absent) };
         let mut connection = self.writer_for(limits).await?;
-        // The session that was given up may still hold the schema's lock: it is not judged before it has ended.
-        lock::schema(&mut connection, &new.schema, "pg_try_advisory_lock", false).await.map_err(words)?;
+        // The abandoned session may still hold the schema's lock. The outcome is certain only after that session has ended.
+        lock::schema(&mut connection, &new.schema, "pg_try_advisory_lock", false)
+            .await
+            .map_err(into_error)?;
         let condition = format!("nonce = {}", literal(&new.nonce));
         let entries = journal::entries(&mut connection, &condition).await;
         let entries = entries.map_err(|error| connect::failed(&error))?;
         let state = if let Some(entry) = entries.first() {
-            end_programs(&mut connection, &entry.run).await.map_err(words)?;
+            end_programs(&mut connection, &entry.run).await.map_err(into_error)?;
             let domains = new.domain.as_ref().map(|(domains, _)| domains);
-            self.remove_recorded(&mut connection, registry, domains, entry, limits).await.map_err(words)?
+            self.remove_recorded(&mut connection, registry, domains, entry, limits)
+                .await
+                .map_err(into_error)?
         } else {
-            let schema_exists = apply::exists(&mut connection, &new.schema).await.map_err(words)?;
+            let schema_exists = apply::exists(&mut connection, &new.schema).await.map_err(into_error)?;
             let registered = self.is_registered(&mut connection, registry, &new.schema).await;
             let registered = registered.map_err(|error| connect::failed(&error))?;
             let committed = is_committed(&mut connection, &new.commit_marker).await;
@@ -55,21 +59,23 @@ impl Postgres {
                 (true, true) if committed.map_err(|error| connect::failed(&error))? => {
                     ProvisionState::Complete
                 }
-                // What both are is somebody else's, who was quicker.
+                // If both exist, another session created them first.
                 (false, false) | (true, true) => ProvisionState::Absent,
-                (true, false) => {
-                    ProvisionState::Unproven(format!("a schema `{}` appeared meanwhile", new.schema))
-                }
-                (false, true) => {
-                    ProvisionState::Unproven(format!("a row for `{}` appeared meanwhile", new.schema))
-                }
+                (true, false) => ProvisionState::Unproven(format!(
+                    "another session created the schema `{}` at the same time",
+                    new.schema
+                )),
+                (false, true) => ProvisionState::Unproven(format!(
+                    "another session registered `{}` at the same time",
+                    new.schema
+                )),
             }
         };
         self.release(connection).await;
         Ok(state)
     }
 
-    /// Takes back what killed runs have left. Only the holder of the lock may ask.
+    /// Rolls back the unfinished work of killed runs. Only the holder of the lock may call it.
     pub(crate) async fn recover(
         &self,
         domains: Option<&Domains>,
@@ -77,30 +83,30 @@ impl Postgres {
     ) -> Result<Vec<Recovered>, DatabaseError> {
         let Some(registry) = &self.registry else { return Ok(Vec::new()) };
         let mut connection = self.writer_for(limits).await?;
-        // What another registry's runs are making is theirs to take back.
-        let ours = format!("registry = {}", literal(&self.registry_name()));
-        let entries = journal::entries(&mut connection, &ours).await;
-        let mut left = Vec::new();
+        // Another registry's runs recover their own entries.
+        let condition = format!("registry = {}", literal(&self.registry_name()));
+        let entries = journal::entries(&mut connection, &condition).await;
+        let mut all = Vec::new();
         for entry in entries.map_err(|error| connect::failed(&error))? {
-            let result = match self.recovered(&mut connection, registry, domains, &entry, limits).await {
+            let result = match self.recover_entry(&mut connection, registry, domains, &entry, limits).await {
                 Ok(None) => continue,
                 Ok(Some(ProvisionState::Absent | ProvisionState::Complete)) => RecoveryResult::Removed,
                 Ok(Some(ProvisionState::Unproven(why))) => RecoveryResult::Unproven(why),
-                // One that cannot be removed keeps none of the others from it.
+                // A failure does not stop the recovery of the other entries.
                 Err(error) => {
                     let _ = connection.rows("ROLLBACK").await;
                     RecoveryResult::Failed(error.why.text)
                 }
             };
             let Entry { tenant, started_by, .. } = entry;
-            left.push(Recovered { tenant, started_by, result });
+            all.push(Recovered { tenant, started_by, result });
         }
         self.release(connection).await;
-        Ok(left)
+        Ok(all)
     }
 
-    /// Takes one of them back; None if another run of those that share the lock was quicker.
-    async fn recovered(
+    /// Recovers one entry; None if another run that shares the lock was faster.
+    async fn recover_entry(
         &self,
         connection: &mut Connection,
         registry: &config::Registry,
@@ -117,7 +123,7 @@ impl Postgres {
         self.remove_recorded(connection, registry, domains, entry, limits).await.map(Some)
     }
 
-    /// Notes, before a framework's own command makes them, that these tenants are absent.
+    /// Records that these tenants are absent, before a framework's own command creates them.
     pub(crate) async fn record_intent(
         &self,
         run: &str,
@@ -134,7 +140,7 @@ impl Postgres {
         Ok(())
     }
 
-    /// Removes those notes.
+    /// Deletes these journal entries.
     pub(crate) async fn delete_entries(&self, nonces: &[String]) -> Result<(), DatabaseError> {
         let mut connection = self.writer().await?;
         let sql: Vec<String> = nonces.iter().map(|nonce| journal::delete_entries(nonce)).collect();
@@ -147,7 +153,7 @@ impl Postgres {
         let mut connection = self.writer().await?;
         let ended = end_programs(&mut connection, run).await;
         self.release(connection).await;
-        ended.map_err(words)
+        ended.map_err(into_error)
     }
 
     pub(crate) async fn registered(&self) -> Result<BTreeSet<String>, DatabaseError> {
@@ -159,24 +165,24 @@ impl Postgres {
         Ok(rows.tenants.into_iter().chain(rows.others).collect())
     }
 
-    /// The tenants that the journal says this run is making or removing.
+    /// The tenants that this run is creating or deleting according to the journal.
     pub(crate) async fn in_progress(&self, run: &str) -> Result<BTreeSet<String>, DatabaseError> {
         let mut connection = self.writer().await?;
-        let ours = format!("run = {} AND registry = {}", literal(run), literal(&self.registry_name()));
-        let entries = journal::entries(&mut connection, &ours).await;
+        let condition = format!("run = {} AND registry = {}", literal(run), literal(&self.registry_name()));
+        let entries = journal::entries(&mut connection, &condition).await;
         self.release(connection).await;
         let entries = entries.map_err(|error| connect::failed(&error))?;
         Ok(entries.into_iter().map(|entry| entry.tenant).collect())
     }
 
-    /// Which of these tenants a killed run had noted: nonce, tenant, and when it was.
+    /// The intents of killed runs for these tenants: nonce, tenant, run and time.
     pub(crate) async fn intents(
         &self,
         tenants: &[String],
     ) -> Result<Vec<(String, String, String)>, DatabaseError> {
         let mut connection = self.writer().await?;
-        let ours = format!("kind = 'command' AND registry = {}", literal(&self.registry_name()));
-        let entries = journal::entries(&mut connection, &ours).await;
+        let condition = format!("kind = 'command' AND registry = {}", literal(&self.registry_name()));
+        let entries = journal::entries(&mut connection, &condition).await;
         self.release(connection).await;
         let named = entries.map_err(|error| connect::failed(&error))?.into_iter();
         Ok(named
@@ -186,8 +192,8 @@ impl Postgres {
     }
 }
 
-/// Ends the sessions that a run's programs have left: a statement goes on without whoever asked for it, and one that
-/// comes after its schema is gone would land in another.
+/// Ends the sessions of a run's programs. A statement continues without its client, and after the schema is dropped it could change
+/// another schema.
 async fn end_programs(connection: &mut Connection, run: &str) -> Result<(), ApplyError> {
     let sql = format!(
         "SELECT pg_catalog.pg_terminate_backend(pid)::text FROM pg_catalog.pg_stat_activity \
@@ -203,10 +209,12 @@ async fn end_programs(connection: &mut Connection, run: &str) -> Result<(), Appl
         quiet = !ended;
         tokio::time::sleep(PAUSE).await;
     }
-    Err(ApplyError::of("a program of that run comes back as often as its session is ended: kill it first"))
+    Err(ApplyError::of(
+        "a program of that run reconnects whenever its session is ended: kill the program first",
+    ))
 }
 
-/// Whether the transaction that was to make the tenant whole did.
+/// Whether the transaction that completes the tenant was committed.
 async fn is_committed(
     connection: &mut Connection,
     commit_marker: &CommitMarker,
@@ -217,6 +225,6 @@ async fn is_committed(
     rows.first().map_or(Ok(false), |row| connect::flag(row, 0))
 }
 
-fn words(error: ApplyError) -> DatabaseError {
+fn into_error(error: ApplyError) -> DatabaseError {
     error.into_failed()
 }

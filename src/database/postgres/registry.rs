@@ -6,7 +6,7 @@ use super::{
     DatabaseError, Postgres,
     catalog::RELATIONS,
     connect,
-    derive::THROW_AWAY,
+    derive::TEMPORARY_SCHEMA,
     metadata_schema,
     quote::{array, identifier, literal, qualified},
     read_only::Reading,
@@ -16,7 +16,7 @@ use crate::{config, tenants::manifest::Manifest};
 /// The registry's rows.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
-    /// Rows that meet the configured condition, in order.
+    /// Rows that match the configured condition, in order.
     pub(super) tenants: Vec<String>,
     /// Rows that do not.
     pub(super) others: Vec<String>,
@@ -24,12 +24,12 @@ pub(super) struct Rows {
     pub(super) types: BTreeMap<String, String>,
 }
 
-/// Where the registry's table stands: in the shared schema unless it says otherwise.
+/// The schema and the name of the registry's table; the default is the shared schema.
 pub(super) fn table<'a>(registry: &'a config::Registry, shared: &'a str) -> (&'a str, &'a str) {
     registry.table.split_once('.').unwrap_or((shared, &registry.table))
 }
 
-/// A row's condition; the line break ends a comment in it.
+/// The configured condition; the line break ends a trailing comment in it.
 pub(super) fn condition(registry: &config::Registry) -> String {
     registry
         .condition
@@ -38,7 +38,7 @@ pub(super) fn condition(registry: &config::Registry) -> String {
 }
 
 impl Postgres {
-    /// The registry's table with its schema; empty if there is none.
+    /// The registry's table with its schema; empty without a registry.
     pub(super) fn registry_name(&self) -> String {
         self.registry.as_ref().map_or_else(String::new, |registry| {
             let (schema, table) = table(registry, &self.config.shared_schema);
@@ -46,7 +46,7 @@ impl Postgres {
         })
     }
 
-    /// Asks whether the registry's table is there.
+    /// Selects a row if the registry's table exists.
     pub(super) fn registry_exists(&self, registry: &config::Registry) -> String {
         let (schema, name) = table(registry, &self.config.shared_schema);
         format!(
@@ -68,7 +68,7 @@ impl Postgres {
             connect::failed(&error)
                 .with_text(|why| format!("cannot read the registry `{schema}.{name}`: {why}"))
         };
-        // The condition is the operator's own SQL and may call what stands in the shared schema.
+        // The condition is the operator's SQL and may call functions in the shared schema.
         let sql = format!(
             "SET LOCAL search_path = {}; SELECT {column}::text, {condition}::text, {kind}::text FROM {table} ORDER BY 1",
             identifier(&self.config.shared_schema),
@@ -79,21 +79,21 @@ impl Postgres {
         );
         let mut rows = Rows::default();
         for row in reading.rows(&sql).await.map_err(refuse)? {
-            let counts = connect::flag(&row, 1).map_err(refuse)?;
+            let matches = connect::flag(&row, 1).map_err(refuse)?;
             let Some(tenant) = connect::text(&row, 0).map_err(refuse)?.filter(|name| !name.is_empty()) else {
-                if !counts {
+                if !matches {
                     continue;
                 }
                 let why = format!(
-                    "the registry `{schema}.{name}` holds a row without a schema name that `where` does not leave out"
+                    "the registry `{schema}.{name}` contains a row without a schema name that `where` does not exclude"
                 );
                 return Err(DatabaseError::Failed(why.into()));
             };
-            // The shared schema may be registered like a tenant; it is judged as what it is.
+            // Some frameworks register the shared schema like a tenant. The gate judges it as the shared schema.
             if tenant == self.config.shared_schema {
                 continue;
             }
-            let list = if counts { &mut rows.tenants } else { &mut rows.others };
+            let list = if matches { &mut rows.tenants } else { &mut rows.others };
             if let Some(kind) = connect::text(&row, 2).map_err(refuse)? {
                 rows.types.insert(tenant.clone(), kind);
             }
@@ -104,7 +104,7 @@ impl Postgres {
         Ok(rows)
     }
 
-    /// Asks for the schemas that hold a ledger and that no row of the registry names.
+    /// Selects the schemas that contain a ledger and have no row in the registry.
     pub(super) fn orphans(&self, registry: &config::Registry, ledger: &str) -> String {
         let (schema, name) = table(registry, &self.config.shared_schema);
         format!(
@@ -114,13 +114,13 @@ impl Postgres {
             literal(ledger),
             literal(&self.config.shared_schema),
             literal(metadata_schema::SCHEMA),
-            literal(THROW_AWAY),
+            literal(TEMPORARY_SCHEMA),
             qualified(schema, name),
             identifier(&registry.schema_column),
         )
     }
 
-    /// Asks for the tables that only a tenant is expected to have and that stand in the shared schema.
+    /// Selects the tables in the shared schema that only tenants should have.
     pub(super) fn shadows(&self, manifest: &Manifest) -> String {
         let of_tenants =
             manifest.types.values().chain([&manifest.tenant.tables]).flat_map(|tables| tables.keys());

@@ -1,13 +1,13 @@
-//! Puts another schema's name into what pg_dump wrote of one, so that it can be nothing else than that name.
+//! Replaces the schema's name in a dump of pg_dump, safely for any new name.
 //!
-//! The dump is made with every identifier quoted, and its schema's name stands nowhere else: where it is quoted it is an
-//! identifier, in a text it is text, and elsewhere (a function's body) it is code.
+//! Every identifier in the dump is quoted, and the old name is unique: in quotes it is an identifier, in a string it is text, and
+//! elsewhere (a function's body) it is code.
 
 use std::borrow::Cow;
 
 use super::quote::identifier;
 
-/// The dump with `to` in the place of the schema `from`, which is a plain lower-case word.
+/// The dump with `to` instead of the schema `from`, which is a lower-case word without special characters.
 pub(super) fn rename(dump: &str, from: &str, to: &str) -> String {
     Rename { from, to, quoted: (&identifier(from), &identifier(to)), comments: false }.code(dump)
 }
@@ -17,7 +17,7 @@ struct Rename<'a> {
     to: &'a str,
     /// Both as identifiers.
     quoted: (&'a str, &'a str),
-    /// pg_dump's own say what its objects are called; those in a body belong to it.
+    /// Whether comments stay: pg_dump's own are dropped, those in a function's body are part of it.
     comments: bool,
 }
 
@@ -26,7 +26,7 @@ impl Rename<'_> {
         let mut out = String::with_capacity(sql.len());
         let mut rest = sql;
         while let Some(first) = rest.chars().next() {
-            let taken = match first {
+            let length = match first {
                 '\'' => {
                     let length = text(rest, ends_in_e(&out));
                     out += &self.inside_text(&rest[..length]);
@@ -54,24 +54,24 @@ impl Rename<'_> {
                     length
                 }
             };
-            rest = &rest[taken..];
+            rest = &rest[length..];
         }
         out
     }
 
-    /// A text with its quotes: a qualified name in it is quoted, and everything else is as it is.
+    /// Renames inside a string literal: a quoted name stays quoted, another one stays plain.
     fn inside_text(&self, text: &str) -> String {
         let doubled = |name: &str| name.replace('\'', "''");
         let (from, to) = self.quoted;
         self.replaced(&self.replaced(text, from, &doubled(to)), self.from, &doubled(self.to)).into_owned()
     }
 
-    /// Most pieces are too short to hold the name, and are not searched.
+    /// Replaces the name; pieces shorter than the name are not searched.
     fn replaced<'t>(&self, text: &'t str, from: &str, to: &str) -> Cow<'t, str> {
         if text.len() < self.from.len() { text.into() } else { text.replace(from, to).into() }
     }
 
-    /// A name could end the comment that it stands in.
+    /// Renames inside a comment, without characters that could end the comment.
     fn comment(&self, comment: &str, out: &mut String) -> usize {
         if self.comments {
             let to: String = self.to.chars().map(|c| if "\n\r*/".contains(c) { ' ' } else { c }).collect();
@@ -80,37 +80,37 @@ impl Rename<'_> {
         comment.len()
     }
 
-    /// A body between dollar quotes is code, and must not hold the mark that ends it.
+    /// Renames inside a dollar-quoted body, which is code, with a tag that the body does not contain.
     fn dollar(&self, rest: &str, out: &mut String) -> usize {
-        let is_mark = |c: char| c.is_alphanumeric() || c == '_';
-        let mark = rest[1..].find('$').map(|end| &rest[..end + 2]);
-        let mark = mark.filter(|mark| mark[1..mark.len() - 1].chars().all(is_mark));
-        let after_a_word = out.chars().next_back().is_some_and(is_mark);
-        let body = mark.filter(|_| !after_a_word).and_then(|mark| {
-            let inner = &rest[mark.len()..];
-            inner.find(mark).map(|end| (&inner[..end], mark.len()))
+        let is_tag_char = |c: char| c.is_alphanumeric() || c == '_';
+        let tag = rest[1..].find('$').map(|end| &rest[..end + 2]);
+        let tag = tag.filter(|tag| tag[1..tag.len() - 1].chars().all(is_tag_char));
+        let after_a_word = out.chars().next_back().is_some_and(is_tag_char);
+        let body = tag.filter(|_| !after_a_word).and_then(|tag| {
+            let inner = &rest[tag.len()..];
+            inner.find(tag).map(|end| (&inner[..end], tag.len()))
         });
-        let Some((body, mark)) = body else {
+        let Some((body, tag)) = body else {
             out.push('$');
             return 1;
         };
         if !body.contains(self.from) {
-            *out += &rest[..body.len() + 2 * mark];
-            return body.len() + 2 * mark;
+            *out += &rest[..body.len() + 2 * tag];
+            return body.len() + 2 * tag;
         }
         let renamed = Rename { comments: true, ..*self }.code(body);
-        let mut metadata_schema = "$portcullis$".to_owned();
+        let mut new_tag = "$portcullis$".to_owned();
         let mut number = 0;
-        while renamed.contains(&metadata_schema) {
+        while renamed.contains(&new_tag) {
             number += 1;
-            metadata_schema = format!("$portcullis{number}$");
+            new_tag = format!("$portcullis{number}$");
         }
-        *out += &format!("{metadata_schema}{renamed}{metadata_schema}");
-        body.len() + 2 * mark
+        *out += &format!("{new_tag}{renamed}{new_tag}");
+        body.len() + 2 * tag
     }
 }
 
-/// How long a text is, with its quotes; with escapes if it is written `E'...'`.
+/// The length of a string literal with its quotes; `escapes` for `E'...'`.
 fn text(rest: &str, escapes: bool) -> usize {
     let mut chars = rest.char_indices().skip(1).peekable();
     while let Some((at, c)) = chars.next() {
@@ -124,7 +124,7 @@ fn text(rest: &str, escapes: bool) -> usize {
     rest.len()
 }
 
-/// How long a comment between marks is; there may be others in it.
+/// The length of a block comment; comments nest.
 fn block(rest: &str) -> usize {
     let mut depth = 0;
     let mut at = 0;
@@ -144,7 +144,7 @@ fn block(rest: &str) -> usize {
     rest.len()
 }
 
-/// How long a quoted identifier is.
+/// The length of a quoted identifier.
 fn quoted(rest: &str) -> usize {
     let mut chars = rest.char_indices().skip(1).peekable();
     while let Some((at, c)) = chars.next() {
@@ -157,7 +157,7 @@ fn quoted(rest: &str) -> usize {
     rest.len()
 }
 
-/// Whether a text that follows is written with escapes.
+/// Whether the next string literal has escapes.
 fn ends_in_e(out: &str) -> bool {
     let mut back = out.chars().rev();
     matches!(back.next(), Some('e' | 'E')) && !back.next().is_some_and(|c| c.is_alphanumeric() || c == '_')
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_is_quoted_as_its_place_asks() {
+    fn the_new_name_is_quoted_for_its_context() {
         for (sql, expected) in [
             ("CREATE TABLE \"TPL\".\"item\" ();", "CREATE TABLE \"a'b\"\"c\".\"item\" ();"),
             ("SELECT setval('\"TPL\".\"s\"', 1);", "SELECT setval('\"a''b\"\"c\".\"s\"', 1);"),
@@ -214,9 +214,9 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_does_not_hold_the_name_stays_as_it_is(sql in "[a-z '\"$1;.\\n-]{0,60}") {
-            let writer_pool = renamed(&sql, "other");
-            prop_assert!(!writer_pool.contains("other"), "{writer_pool}");
+        fn text_without_the_old_name_never_gets_the_new_one(sql in "[a-z '\"$1;.\\n-]{0,60}") {
+            let result = renamed(&sql, "other");
+            prop_assert!(!result.contains("other"), "{result}");
         }
     }
 }

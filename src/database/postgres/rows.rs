@@ -1,4 +1,4 @@
-//! A tenant's rows in the registry and among the domains: writes them and removes them.
+//! Writes and deletes a tenant's rows in the registry and in the domains table.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl Postgres {
-    /// Whether the registry names it, in a row that counts or in one that does not.
+    /// Whether the registry contains it, including rows that `where` excludes.
     pub(super) async fn is_registered(
         &self,
         connection: &mut Connection,
@@ -26,7 +26,7 @@ impl Postgres {
         Ok(!connection.rows(&row).await?.is_empty())
     }
 
-    /// Writes the rows; the new one must count as a tenant.
+    /// Writes the rows; the new registry row must match `where`.
     pub(super) async fn write_rows(
         &self,
         connection: &mut Connection,
@@ -43,12 +43,12 @@ impl Postgres {
             condition = registry::condition(registry),
         );
         if connection.rows(&sql).await.map_err(failed)?.is_empty() {
-            return Err(ApplyError::of("a new row does not meet the registry's `where`"));
+            return Err(ApplyError::of("the new row does not match the registry's `where`"));
         }
         Ok(())
     }
 
-    /// Removes the rows of the registry and, before them, those of the domains; says how many of each.
+    /// Deletes the domain rows, then the registry rows; returns the numbers of registry rows and domain rows.
     pub(super) async fn delete_rows(
         &self,
         connection: &mut Connection,
@@ -58,10 +58,10 @@ impl Postgres {
     ) -> Result<(usize, usize), sqlx::Error> {
         let (mut domain_rows, row) = (0, self.row(registry, schema));
         if let Some(domains) = domains {
-            let (place, _) = registry::table(registry, &self.config.shared_schema);
+            let (schema_of_tables, _) = registry::table(registry, &self.config.shared_schema);
             let sql = format!(
                 "DELETE FROM {} WHERE {} IN (SELECT {} FROM {row}) RETURNING 1::text",
-                qualified(place, &domains.table),
+                qualified(schema_of_tables, &domains.table),
                 identifier(&domains.tenant_column),
                 identifier(&domains.key_column),
             );
@@ -71,21 +71,21 @@ impl Postgres {
         Ok((connection.rows(&sql).await?.len(), domain_rows))
     }
 
-    /// The registry's table and the condition of one tenant.
+    /// The registry's table with the condition for one tenant.
     fn row(&self, registry: &config::Registry, schema: &str) -> String {
-        let (place, name) = registry::table(registry, &self.config.shared_schema);
-        let (table, column) = (qualified(place, name), identifier(&registry.schema_column));
+        let (schema_of_tables, name) = registry::table(registry, &self.config.shared_schema);
+        let (table, column) = (qualified(schema_of_tables, name), identifier(&registry.schema_column));
         format!("{table} WHERE {column}::text = {}", literal(schema))
     }
 
     fn insert(&self, registry: &config::Registry, new: &Creation) -> String {
-        let (place, name) = registry::table(registry, &self.config.shared_schema);
+        let (schema_of_tables, name) = registry::table(registry, &self.config.shared_schema);
         let schema = (registry.schema_column.clone(), ColumnValue::Text(new.schema.clone()));
         let columns: BTreeMap<String, ColumnValue> =
             new.columns.clone().into_iter().chain([schema]).collect();
         let insert = |table: &str, names: Vec<&str>| {
             let names: Vec<String> = names.into_iter().map(identifier).collect();
-            format!("INSERT INTO {} ({})", qualified(place, table), names.join(", "))
+            format!("INSERT INTO {} ({})", qualified(schema_of_tables, table), names.join(", "))
         };
         let values = |columns: &BTreeMap<String, ColumnValue>| {
             columns.values().map(value).collect::<Vec<_>>().join(", ")
@@ -110,9 +110,9 @@ impl Postgres {
     }
 }
 
-/// A literal without a type takes the column's.
-fn value(filled: &ColumnValue) -> String {
-    match filled {
+/// The SQL of a value; an untyped literal gets the column's type.
+fn value(column_value: &ColumnValue) -> String {
+    match column_value {
         ColumnValue::Text(text) => literal(text),
         ColumnValue::Now => "pg_catalog.now()".into(),
         ColumnValue::Uuid => "pg_catalog.gen_random_uuid()".into(),

@@ -1,4 +1,4 @@
-//! Runs one migration file on a connection that changes things, and records it in the ledger.
+//! Runs one migration file on a connection for changes and records it in the ledger.
 
 use std::time::Duration;
 
@@ -18,16 +18,15 @@ use crate::{
     words::hex,
 };
 
-/// How a file's statements meet the transaction.
+/// How a file relates to the transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Mode {
-    /// In the transaction that is open.
-    Inside,
-    /// In the transaction that is open, where nobody else can see the tables: what must run outside is
-    /// made to run inside.
-    Unseen,
-    /// In none.
-    Outside,
+    /// In the open transaction.
+    InTransaction,
+    /// In the open transaction, in which other sessions cannot see the tables: a file that must run outside a transaction is changed so
+    /// that it can run inside.
+    InPrivateTransaction,
+    NoTransaction,
 }
 
 /// How long a setting of the session lasts.
@@ -40,17 +39,17 @@ pub(super) enum Lifetime {
 /// After this time the server ends a session that it cannot reach.
 const UNREACHABLE: Duration = Duration::from_secs(10);
 
-/// Before the server asks whether a peer that says nothing is still there, and between two such questions.
+/// The server's TCP keepalive settings, in seconds.
 const KEEPALIVE_IDLE: u64 = 5;
 const KEEPALIVE_INTERVAL: u64 = 2;
 
-/// What each of our sessions sets that holds a lock or changes something.
+/// The settings of every session that holds a lock or makes changes.
 pub(super) fn session(connection: &Connection, lifetime: Lifetime) -> String {
     settings(connection.server_version(), lifetime, UNREACHABLE)
 }
 
-/// The server notices when we are gone: within a second in the middle of a statement, and after the given time if the network
-/// says nothing any more. It does not end a session that only holds a lock. Each setting with the version that has it first.
+/// With these settings the server notices a dead client: within a second during a statement, and after `unreachable` if the network
+/// fails. The server does not end idle sessions. Each setting has the first version that supports it.
 pub(super) fn settings(version: u32, lifetime: Lifetime, unreachable: Duration) -> String {
     let count = unreachable.as_secs().saturating_sub(KEEPALIVE_IDLE).div_ceil(KEEPALIVE_INTERVAL).max(1);
     let set = match lifetime {
@@ -71,10 +70,10 @@ pub(super) fn settings(version: u32, lifetime: Lifetime, unreachable: Duration) 
     known.map(|(_, name, value)| format!("{set} {name} = {value}")).collect::<Vec<_>>().join("; ")
 }
 
-/// Whatever the server's default is: what another run has committed is seen as soon as its lock is had.
+/// Independent of the server's default, this level makes another run's commits visible once its lock is acquired.
 pub(super) const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED";
 
-/// A transaction that waits for a lock only so long, and in which a policy that would hide rows is an error.
+/// Begins a transaction with a lock timeout, in which a row security policy that would hide rows is an error.
 pub(super) fn begin(limits: &Limits) -> String {
     format!(
         "{BEGIN}; SET LOCAL row_security = off; SET LOCAL lock_timeout = {}",
@@ -82,7 +81,7 @@ pub(super) fn begin(limits: &Limits) -> String {
     )
 }
 
-/// A connection for changes: past the pooler, and never to a standby.
+/// A connection for changes: it bypasses the pooler and never reaches a standby.
 pub(super) async fn writer(config: &config::Postgres) -> Result<Connection, DatabaseError> {
     let mut connection = primary(config, "portcullis").await?;
     let settings = session(&connection, Lifetime::Session);
@@ -90,7 +89,7 @@ pub(super) async fn writer(config: &config::Postgres) -> Result<Connection, Data
     Ok(connection)
 }
 
-/// A connection of that name to a server that may be changed.
+/// A connection with this application name to a primary server.
 pub(super) async fn primary(config: &config::Postgres, name: &str) -> Result<Connection, DatabaseError> {
     let mut connection = connect::connect_as(config, Some(name)).await?;
     let sql = "SELECT pg_catalog.pg_is_in_recovery()::text";
@@ -99,13 +98,13 @@ pub(super) async fn primary(config: &config::Postgres, name: &str) -> Result<Con
     if standby.map_err(|error| connect::failed(&error))?.unwrap_or(false) {
         return Err(DatabaseError::Failed(Cause::new(
             Kind::ReadOnly,
-            "the server is a standby: nothing can be changed there",
+            "the server is a standby, which accepts no changes",
         )));
     }
     Ok(connection)
 }
 
-/// The line on which a failed statement stands.
+/// The line of a failed statement.
 pub(super) fn line(sql: &str, done: usize, error: &sqlx::Error) -> Option<usize> {
     match connect::server(error)?.position() {
         Some(PgErrorPosition::Original(position)) => Some(sql_lexer::line_of_position(sql, position)),
@@ -113,7 +112,7 @@ pub(super) fn line(sql: &str, done: usize, error: &sqlx::Error) -> Option<usize>
     }
 }
 
-/// The ledger as sqlx makes it.
+/// The ledger as sqlx creates it.
 pub(super) fn create_ledger(schema: &str) -> String {
     format!(
         "CREATE TABLE IF NOT EXISTS {} (version BIGINT PRIMARY KEY, description TEXT NOT NULL, \
@@ -123,7 +122,7 @@ pub(super) fn create_ledger(schema: &str) -> String {
     )
 }
 
-/// Undoes what an earlier file may have set, and makes names resolve to the schema first, and then to what is configured.
+/// Resets the settings of earlier files and sets the search path to the schema and the configured schemas.
 fn prepare(
     connection: &Connection,
     schema: &str,
@@ -132,13 +131,13 @@ fn prepare(
     mode: Mode,
 ) -> String {
     let (local, lifetime) = match mode {
-        Mode::Outside => ("", Lifetime::Session),
-        Mode::Inside | Mode::Unseen => ("LOCAL ", Lifetime::Transaction),
+        Mode::NoTransaction => ("", Lifetime::Session),
+        Mode::InTransaction | Mode::InPrivateTransaction => ("LOCAL ", Lifetime::Transaction),
     };
-    // What is built concurrently waits for every transaction that is under way, other tenants' too, and keeps nobody
-    // out meanwhile; given up, it leaves an invalid index behind.
-    let waits = mode == Mode::Outside && sql_lexer::without_concurrently(&file.sql) != file.sql;
-    let lock_timeout = if waits { 0 } else { limits.lock_timeout.as_millis() };
+    // A concurrent build waits for every running transaction, also of other tenants, and blocks no session while it waits. If it is
+    // cancelled, it leaves an invalid index behind.
+    let is_concurrent = mode == Mode::NoTransaction && sql_lexer::without_concurrently(&file.sql) != file.sql;
+    let lock_timeout = if is_concurrent { 0 } else { limits.lock_timeout.as_millis() };
     let settings = session(connection, lifetime);
     let schemas = [schema].into_iter().chain(limits.search_path.iter().map(String::as_str));
     let search_path = schemas.map(identifier).collect::<Vec<_>>().join(", ");
@@ -152,8 +151,8 @@ fn prepare(
     sql
 }
 
-/// Runs one file and records it. The row is there before the file runs, as one that did not succeed: a
-/// file that commits by itself, or dies half-way outside a transaction, leaves the ledger saying so.
+/// Runs one file and records it. Its ledger row is inserted as failed before the file runs, so that a file that commits by itself, or
+/// that stops half-way outside a transaction, stays recorded as dirty.
 pub(super) async fn file(
     connection: &mut Connection,
     schema: &str,
@@ -163,34 +162,34 @@ pub(super) async fn file(
 ) -> Result<(), ApplyError> {
     let started = Instant::now();
     let failed = |error: sqlx::Error| file_error(file, None, mode, &error);
-    let (prepare, ask) = (prepare(connection, schema, file, limits, mode), transaction(mode));
-    let first = format!("{prepare}; {ask}; {}", insert(schema, file));
-    let before = connection.rows(&first).await.and_then(|rows| answer(&rows)).map_err(failed)?;
+    let (prepare, transaction_id) = (prepare(connection, schema, file, limits, mode), transaction(mode));
+    let first = format!("{prepare}; {transaction_id}; {}", insert(schema, file));
+    let before = connection.rows(&first).await.and_then(|rows| first_text(&rows)).map_err(failed)?;
     let text = match mode {
-        Mode::Unseen if file.no_transaction => sql_lexer::without_concurrently(&file.sql),
+        Mode::InPrivateTransaction if file.no_transaction => sql_lexer::without_concurrently(&file.sql),
         _ => file.sql.clone(),
     };
     if let Err((line, error)) = statements(connection, &text, limits.deadline, mode).await {
         let failure = file_error(file, line, mode, &error);
-        let dirty = mode == Mode::Outside || is_recorded(connection, schema, file).await;
+        let dirty = mode == Mode::NoTransaction || is_recorded(connection, schema, file).await;
         return Err(if dirty { ApplyError { end: ApplyEnd::Dirty, ..failure } } else { failure });
     }
-    // What does not run in the same transaction any more is not recorded as done.
-    let same = format!("({ask}) = {}", literal(before.as_deref().unwrap_or_default()));
-    let last = format!("{prepare}; {ask}; {} AND {same}", update(schema, file, started.elapsed()));
-    let after = connection.rows(&last).await.and_then(|rows| answer(&rows)).map_err(failed)?;
-    if after == before { Ok(()) } else { Err(left(file, mode)) }
+    // The file is recorded as successful only if the same transaction is still open.
+    let same = format!("({transaction_id}) = {}", literal(before.as_deref().unwrap_or_default()));
+    let last = format!("{prepare}; {transaction_id}; {} AND {same}", update(schema, file, started.elapsed()));
+    let after = connection.rows(&last).await.and_then(|rows| first_text(&rows)).map_err(failed)?;
+    if after == before { Ok(()) } else { Err(transaction_error(file, mode)) }
 }
 
-/// The file's statements: in one message inside the transaction; outside, where a message of several would be a transaction of
-/// its own, one by one. The error comes with its line.
+/// Runs the file's statements: in one message inside a transaction; one by one outside, because a message of several statements is a
+/// transaction. The error includes its line.
 async fn statements(
     connection: &mut Connection,
     text: &str,
     deadline: Deadline,
     mode: Mode,
 ) -> Result<(), (Option<usize>, sqlx::Error)> {
-    if mode != Mode::Outside {
+    if mode != Mode::NoTransaction {
         let outcome = connection.statements(text, deadline).await;
         return outcome.map_err(|(done, error)| (line(text, done, &error), error));
     }
@@ -208,12 +207,11 @@ pub(super) fn apply_error(error: &sqlx::Error) -> ApplyError {
     ApplyError::of(connect::cause(error))
 }
 
-/// Rolls back, and asks whether the row of a file that did not succeed is still there: then the file has
-/// committed by itself.
+/// Rolls back and checks whether the row of the failed file still exists, which means that the file has committed by itself.
 async fn is_recorded(connection: &mut Connection, schema: &str, file: &MigrationFile) -> bool {
     let ledger = qualified(schema, LEDGER.table);
     let row = format!("SELECT 1 FROM {ledger} WHERE version = {} AND NOT success", file.version);
-    // Each on its own: an error of the second would otherwise take the first back.
+    // Two messages: in one, an error of the second statement would undo the first.
     connection.rows("ROLLBACK").await.is_ok()
         && connection.rows(&row).await.is_ok_and(|rows| !rows.is_empty())
 }
@@ -226,31 +224,31 @@ pub(super) fn file_error(
     error: &sqlx::Error,
 ) -> ApplyError {
     let error = apply_error(error).at(file, line);
-    // Half of it may be done: it is not tried again.
-    let end = if mode == Mode::Outside && error.is_locked() { ApplyEnd::Failed } else { error.end };
+    // Half of the file may be applied, so it is not retried.
+    let end = if mode == Mode::NoTransaction && error.is_locked() { ApplyEnd::Failed } else { error.end };
     ApplyError { end, ..error }
 }
 
-/// A file that did not leave the transaction as it found it.
-fn left(file: &MigrationFile, mode: Mode) -> ApplyError {
+/// The error of a file that changed the state of the transaction.
+fn transaction_error(file: &MigrationFile, mode: Mode) -> ApplyError {
     let why = match mode {
-        Mode::Outside => "the file leaves a transaction open",
-        Mode::Inside | Mode::Unseen => {
-            "the file ends the transaction that it runs in: it says COMMIT, ROLLBACK or BEGIN itself"
+        Mode::NoTransaction => "the file leaves a transaction open",
+        Mode::InTransaction | Mode::InPrivateTransaction => {
+            "the file ends the transaction in which it runs: it contains COMMIT, ROLLBACK or BEGIN"
         }
     };
     ApplyError { end: ApplyEnd::Dirty, ..ApplyError::of(why).at(file, None) }
 }
 
-/// Asks for what tells one transaction from another; outside, whether there is none.
+/// Selects the transaction's id; without a transaction, whether none is open.
 fn transaction(mode: Mode) -> &'static str {
     match mode {
-        Mode::Outside => "SELECT (pg_catalog.now() = pg_catalog.statement_timestamp())::text",
-        Mode::Inside | Mode::Unseen => "SELECT pg_catalog.txid_current()::text",
+        Mode::NoTransaction => "SELECT (pg_catalog.now() = pg_catalog.statement_timestamp())::text",
+        Mode::InTransaction | Mode::InPrivateTransaction => "SELECT pg_catalog.txid_current()::text",
     }
 }
 
-fn answer(rows: &[PgRow]) -> Result<Option<String>, sqlx::Error> {
+fn first_text(rows: &[PgRow]) -> Result<Option<String>, sqlx::Error> {
     rows.first().map_or(Ok(None), |row| connect::text(row, 0))
 }
 

@@ -1,35 +1,35 @@
-//! What has to be known of the server itself, and how much of it a look may take.
+//! The server's properties, and the share of its resources that an inspection may use.
 
 use sqlx::postgres::PgRow;
 
 use super::connect;
 
-/// A look leaves nine tenths of the lock table to everybody else.
+/// An inspection uses at most a tenth of the lock table.
 const SHARE_OF_LOCKS: u64 = 10;
 /// A ledger's table and its primary key.
-const LOCKS_A_LEDGER: u64 = 2;
-/// More schemas than this in one message are slower again, and the server's memory grows with them.
+const LOCKS_PER_LEDGER: u64 = 2;
+/// Larger messages are slower and need more of the server's memory.
 const MAX_CHUNK: u64 = 50;
-/// More connections than this do not make it quicker.
+/// More connections are not faster.
 const MAX_CONNECTIONS: u64 = 4;
-/// Of all connections that the server has, and of those that are left.
+/// The shares of the server's connections and of its free connections.
 const SHARE_OF_CONNECTIONS: u64 = 10;
-const SHARE_OF_LEFT: u64 = 4;
-/// So many schemas take longer than one more login.
-const SCHEMAS_A_CONNECTION: u64 = 150;
+const SHARE_OF_FREE: u64 = 4;
+/// Reading this many schemas takes longer than one more login.
+const SCHEMAS_PER_CONNECTION: u64 = 150;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Server {
     pub(super) standby: bool,
-    /// How many locks its table has room for.
+    /// The capacity of its lock table.
     locks: u64,
     max_connections: u64,
-    /// How many more it would take of us now.
-    left: u64,
+    /// The number of connections that this role can still open.
+    free: u64,
 }
 
-/// `numbackends` is there for every role to see; `pg_stat_activity` hides what kind of session it is.
-pub(super) const ASK: &str = "SELECT pg_is_in_recovery()::text, (current_setting('max_locks_per_transaction')::int8 \
+/// Every role can read `numbackends`; `pg_stat_activity` hides the kind of a session.
+pub(super) const QUERY: &str = "SELECT pg_is_in_recovery()::text, (current_setting('max_locks_per_transaction')::int8 \
     * (current_setting('max_connections')::int8 + current_setting('max_prepared_transactions')::int8))::text, \
     current_setting('max_connections'), \
     (SELECT greatest(0, least(current_setting('max_connections')::int8 - coalesce(sum(s.numbackends), 0) \
@@ -41,29 +41,29 @@ pub(super) const ASK: &str = "SELECT pg_is_in_recovery()::text, (current_setting
        FROM pg_roles r WHERE r.rolname = current_user AND r.rolconnlimit >= 0))) FROM pg_stat_database s)::text";
 
 impl Server {
-    /// Of what answers [`ASK`].
+    /// From the rows of [`QUERY`].
     pub(super) fn of(rows: &[PgRow]) -> Result<Self, sqlx::Error> {
         Ok(Self {
             standby: rows.first().map_or(Err(sqlx::Error::RowNotFound), |row| connect::flag(row, 0))?,
             locks: connect::number(rows, 1)?,
             max_connections: connect::number(rows, 2)?,
-            left: connect::number(rows, 3)?,
+            free: connect::number(rows, 3)?,
         })
     }
 
-    /// How many connections read so many ledgers, the one that is open counted.
+    /// The number of connections for this many ledgers, including the open one.
     pub(super) fn connections(&self, schemas: usize) -> usize {
-        let worth = size(schemas).div_ceil(SCHEMAS_A_CONNECTION);
-        // The one that is open is not among those that are left.
-        let spare = 1 + self.left / SHARE_OF_LEFT;
+        let worth = size(schemas).div_ceil(SCHEMAS_PER_CONNECTION);
+        // The open connection is not one of the free ones.
+        let spare = 1 + self.free / SHARE_OF_FREE;
         let most = MAX_CONNECTIONS.min(self.max_connections / SHARE_OF_CONNECTIONS).min(spare);
         count(worth.min(most).max(1))
     }
 
-    /// How many schemas one message asks for, with so many connections at once.
+    /// The number of schemas per message with this many connections.
     pub(super) fn chunk(&self, connections: usize, schemas: usize) -> usize {
         let connections = size(connections);
-        let locks = self.locks / SHARE_OF_LOCKS / LOCKS_A_LEDGER / connections;
+        let locks = self.locks / SHARE_OF_LOCKS / LOCKS_PER_LEDGER / connections;
         count(locks.min(MAX_CHUNK).min(size(schemas).div_ceil(connections)).max(1))
     }
 }
@@ -80,12 +80,12 @@ fn count(size: u64) -> usize {
 mod tests {
     use super::*;
 
-    fn server(locks: u64, max_connections: u64, left: u64) -> Server {
-        Server { standby: false, locks, max_connections, left }
+    fn server(locks: u64, max_connections: u64, free: u64) -> Server {
+        Server { standby: false, locks, max_connections, free }
     }
 
     #[test]
-    fn a_look_never_holds_more_than_a_tenth_of_the_lock_table() {
+    fn an_inspection_never_holds_more_than_a_tenth_of_the_lock_table() {
         for (locks, connections, chunk) in [(6_400, 4, 50), (64 * 20, 2, 32), (200, 2, 5), (10, 1, 1)] {
             assert_eq!(server(locks, 100, 100).chunk(connections, 10_000), chunk, "{locks}");
             assert!(u64::try_from(chunk * connections).unwrap_or(u64::MAX) * 2 <= (locks / 10).max(2));
@@ -93,14 +93,14 @@ mod tests {
     }
 
     #[test]
-    fn a_few_tenants_are_shared_out_evenly() {
+    fn a_few_tenants_are_distributed_evenly() {
         assert_eq!(server(6_400, 100, 100).chunk(2, 60), 30);
         assert_eq!(server(6_400, 100, 100).chunk(1, 3), 3);
     }
 
     #[test]
-    fn connections_are_a_small_share_of_what_the_server_has_and_of_what_is_left() {
-        for (max, left, schemas, connections) in [
+    fn an_inspection_uses_a_small_share_of_all_and_of_the_free_connections() {
+        for (max, free, schemas, connections) in [
             (100, 90, 10_000, 4),
             (100, 90, 300, 2),
             (100, 90, 101, 1),
@@ -110,7 +110,7 @@ mod tests {
             (20, 16, 10_000, 2),
             (5, 2, 10_000, 1),
         ] {
-            assert_eq!(server(6_400, max, left).connections(schemas), connections, "{max} {left} {schemas}");
+            assert_eq!(server(6_400, max, free).connections(schemas), connections, "{max} {free} {schemas}");
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The smallest question, and statements as they are given.
+//! The `ping` query and the unchanged statements of `sql` steps.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ impl Postgres {
         timeout: Duration,
         locked: bool,
     ) -> Result<(), DatabaseError> {
-        // What is done under the lock is ended by its next holder, and nothing else is.
+        // The next holder of the lock ends the sessions with the run's name. Only a session under the lock has that name.
         let name = if locked { format!("{}{}", OWNERSHIP_TAG, self.run) } else { "portcullis".into() };
         let mut connection = run_migration::primary(self.direct(), &name).await?;
         let settings = run_migration::session(&connection, Lifetime::Session);

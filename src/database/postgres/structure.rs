@@ -1,4 +1,4 @@
-//! What a schema is made of, as one digest: the same for two schemas that differ in nothing but their names.
+//! The digest of a schema's structure. Two schemas that differ only in their names have the same digest.
 
 use super::{
     connect,
@@ -6,9 +6,9 @@ use super::{
     quote::{identifier, literal},
 };
 
-/// What stands in the schema, found by the indexes alone: the catalog has no index by schema, but one by what an object depends on,
-/// and reading all of it would take as long as there are tenants. Indexes and row types stand where their tables do.
-const FOUND: &str = "inside AS MATERIALIZED (SELECT d.classid, d.objid FROM pg_depend d \
+/// The objects in the schema, found through the index of `pg_depend`: the catalog has no index by schema, and a full read takes longer
+/// with every tenant. Indexes and row types belong to the schema of their table.
+const OBJECTS: &str = "inside AS MATERIALIZED (SELECT d.classid, d.objid FROM pg_depend d \
      WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = (SELECT oid FROM n)), \
      relation AS MATERIALIZED (SELECT c.* FROM pg_class c WHERE c.oid = ANY (ARRAY(\
      SELECT objid FROM inside WHERE classid = 'pg_class'::regclass \
@@ -21,10 +21,10 @@ const FOUND: &str = "inside AS MATERIALIZED (SELECT d.classid, d.objid FROM pg_d
      type AS MATERIALIZED (SELECT t.* FROM pg_type t WHERE t.oid = ANY (ARRAY(\
      SELECT oid FROM kind UNION ALL SELECT typarray FROM kind)))";
 
-/// A line for everything in the schema, in which the schema's own name does not stand. Columns are counted anew: a dump
-/// leaves no gaps where some were dropped.
+/// A line for each object in the schema, without the schema's name. Columns are renumbered, because a dump has no gaps for dropped
+/// columns.
 const LINES: [&str; 16] = [
-    // Also of what has no line of its own: operators, collations, extended statistics.
+    // The counts include objects without a line: operators, collations, extended statistics.
     "SELECT concat_ws(' ', 'objects', classid::regclass, count(*)) FROM inside GROUP BY classid",
     "SELECT concat_ws(' ', 'relation', c.relname, c.relkind, c.relpersistence, c.relrowsecurity, c.relforcerowsecurity, \
      c.relreplident, c.reloptions::text, pg_get_expr(c.relpartbound, c.oid)) FROM relation c",
@@ -41,14 +41,14 @@ const LINES: [&str; 16] = [
      FROM relation c JOIN pg_constraint k ON k.conrelid = c.oid",
     "SELECT concat_ws(' ', 'constraint', k.conname, t.typname, pg_get_constraintdef(k.oid)) \
      FROM type t JOIN pg_constraint k ON k.conrelid = 0 AND k.contypid = t.oid",
-    // What stands in front of it names the schema.
+    // The part before ` USING` contains the schema's name.
     "SELECT concat_ws(' ', 'index', c.relname, i.indrelid::regclass, i.indisunique, i.indisvalid, \
      substring(pg_get_indexdef(c.oid) FROM ' USING .*')) \
      FROM relation c JOIN pg_index i ON i.indexrelid = c.oid",
     "SELECT concat_ws(' ', 'view', c.relname, pg_get_viewdef(c.oid)) FROM relation c WHERE c.relkind IN ('v', 'm')",
     "SELECT concat_ws(' ', 'rule', c.relname, pg_get_ruledef(r.oid, true)) FROM relation c JOIN pg_rewrite r ON r.ev_class = c.oid \
      WHERE r.rulename <> '_RETURN'",
-    // A body may name its own schema.
+    // Without the body, which may contain the schema's name.
     "SELECT concat_ws(' ', 'function', p.proname, p.prokind, pg_get_function_arguments(p.oid), \
      pg_get_function_result(p.oid), p.provolatile, p.proisstrict, p.proparallel, p.prosecdef, l.lanname) \
      FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang \
@@ -66,12 +66,11 @@ const LINES: [&str; 16] = [
      LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.objsubid AND d.objsubid > 0",
 ];
 
-/// The digest, inside the transaction that is open. Sets `search_path` to the schema alone, so that the server does not
-/// qualify the names that stand in it.
+/// Computes the digest in the open transaction. Sets `search_path` to the schema so that the server does not qualify its names.
 pub(super) async fn structure(connection: &mut Connection, schema: &str) -> Result<String, sqlx::Error> {
     let sql = format!(
         "SET LOCAL search_path = {}; WITH n AS MATERIALIZED (SELECT oid FROM pg_namespace \
-         WHERE nspname = {name}::name AND nspname::text = {name}), {FOUND}, lines(line) AS ({}) \
+         WHERE nspname = {name}::name AND nspname::text = {name}), {OBJECTS}, lines(line) AS ({}) \
          SELECT encode(sha256(convert_to(coalesce(string_agg(line, E'\\n' ORDER BY line COLLATE \"C\"), ''), 'UTF8')), 'hex') \
          FROM lines",
         identifier(schema),

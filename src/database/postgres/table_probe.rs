@@ -1,15 +1,15 @@
-//! Asks a tenant's tables a question each, in its own schema, in READ ONLY transactions.
+//! Queries each of a tenant's tables in READ ONLY transactions.
 
 use std::time::Duration;
 
 use super::{DatabaseError, Postgres, QUERY_CANCELED, connect, quote::qualified, read_only::Reading};
 use crate::tenants::inspection::Rows;
 
-/// A server process never gives back what it caches of each table.
-const TENANTS_A_CONNECTION: usize = 200;
-const TABLES_A_STATEMENT: usize = 50;
+/// A server process never frees its cache of each table.
+const TENANTS_PER_CONNECTION: usize = 200;
+const TABLES_PER_STATEMENT: usize = 50;
 
-/// For counting one table; a larger one answers without being counted.
+/// For the count of one table; a larger table is only checked to be readable.
 const COUNT: Duration = Duration::from_secs(5);
 
 impl Postgres {
@@ -19,7 +19,7 @@ impl Postgres {
         tables: &[String],
     ) -> Result<Vec<(String, Rows)>, DatabaseError> {
         let mut reading = Reading::open(self.reader(), COUNT).await?;
-        let mut answers = Vec::new();
+        let mut counts = Vec::new();
         for table in tables {
             let name = qualified(tenant, table);
             let counted = reading.rows(&format!("SELECT pg_catalog.count(*)::text FROM {name}")).await;
@@ -32,33 +32,33 @@ impl Postgres {
                 Err(error) if connect::is_lost(&error) => return Err(connect::failed(&error)),
                 Err(error) => Rows::Failed(connect::cause(&error).text),
             };
-            answers.push((table.clone(), rows));
+            counts.push((table.clone(), rows));
         }
         reading.close().await;
-        Ok(answers)
+        Ok(counts)
     }
 
-    /// One statement a tenant, whose tables are read one row each.
-    pub(crate) async fn silent(
+    /// Reads one row of each table, with one statement per 50 tables of a tenant.
+    pub(crate) async fn unreadable_tables(
         &self,
         tenants: &[(String, Vec<String>)],
     ) -> Result<Vec<String>, DatabaseError> {
-        let mut silent = Vec::new();
-        for some in tenants.chunks(TENANTS_A_CONNECTION) {
+        let mut unreadable = Vec::new();
+        for chunk in tenants.chunks(TENANTS_PER_CONNECTION) {
             let mut reading = Reading::open(self.reader(), COUNT).await?.under_policies();
-            for (tenant, tables) in some {
+            for (tenant, tables) in chunk {
                 let row = |table: &String| format!("(SELECT 1 FROM {} LIMIT 1)", qualified(tenant, table));
-                for tables in tables.chunks(TABLES_A_STATEMENT) {
+                for tables in tables.chunks(TABLES_PER_STATEMENT) {
                     let rows: Vec<String> = tables.iter().map(row).collect();
                     match reading.rows(&format!("SELECT {}", rows.join(", "))).await {
                         Ok(_) => {}
                         Err(error) if connect::is_lost(&error) => return Err(connect::failed(&error)),
-                        Err(error) => silent.push(format!("{tenant}: {}", connect::cause(&error))),
+                        Err(error) => unreadable.push(format!("{tenant}: {}", connect::cause(&error))),
                     }
                 }
             }
             reading.close().await;
         }
-        Ok(silent)
+        Ok(unreadable)
     }
 }

@@ -1,4 +1,4 @@
-//! Connections for changes: each is taken from those that are kept, or made, and given back.
+//! Acquires connections for changes, from the pool or newly opened, and releases them.
 
 use std::time::Duration;
 
@@ -6,28 +6,28 @@ use super::{
     DatabaseError, Postgres, connect,
     connection::{Connection, QUERY_TIMEOUT},
     connection_pool::USES,
-    lock::{OURS, OWNERSHIP_TAG},
+    lock::{NATIVE_SUFFIX, OWNERSHIP_TAG},
     run_migration::{self, Lifetime},
 };
 use crate::database::Limits;
 
 impl Postgres {
-    /// The same, whose statements may wait for a lock as the limits say.
+    /// A writer whose statements may wait for a lock up to the limit.
     pub(super) async fn writer_for(&self, limits: &Limits) -> Result<Connection, DatabaseError> {
         let mut connection = self.writer().await?;
-        connection.answers_within(QUERY_TIMEOUT + limits.lock_timeout);
+        connection.set_query_timeout(QUERY_TIMEOUT + limits.lock_timeout);
         Ok(connection)
     }
 
-    /// A connection for changes, which names the run to whoever holds the lock after it.
+    /// A connection for changes. Its application name tells the next holder of the lock which run it belongs to.
     pub(super) async fn writer(&self) -> Result<Connection, DatabaseError> {
-        if let Some(connection) = self.writer_pool().await {
+        if let Some(connection) = self.pooled_writer().await {
             return Ok(connection);
         }
         let name = if self.run.is_empty() {
             "portcullis".to_owned()
         } else {
-            format!("{OWNERSHIP_TAG}{}{OURS}", self.run)
+            format!("{OWNERSHIP_TAG}{}{NATIVE_SUFFIX}", self.run)
         };
         let mut connection =
             connect::unless_full(async || run_migration::primary(self.direct(), &name).await).await?;
@@ -38,7 +38,7 @@ impl Postgres {
         Ok(connection)
     }
 
-    /// One more that nobody uses, where they are kept.
+    /// Adds an idle connection to an open pool.
     pub(crate) async fn log_in(&self) {
         if !self.is_pooled()
             && let Ok(connection) = self.writer().await
@@ -47,26 +47,26 @@ impl Postgres {
         }
     }
 
-    /// One that was given back and still answers, as a new one would be.
-    pub(super) async fn writer_pool(&self) -> Option<Connection> {
+    /// A connection of the pool that still responds, with the settings of a new one.
+    pub(super) async fn pooled_writer(&self) -> Option<Connection> {
         while let Some(mut connection) =
             self.writer_pool.with(|writer_pool| writer_pool.as_mut()?.connections.pop())
         {
-            // One that is silent is given up soon: a new one may answer.
-            connection.answers_within(Duration::from_secs(2));
+            // A connection that does not respond is replaced soon, because a new one may work.
+            connection.set_query_timeout(Duration::from_secs(2));
             let settings = run_migration::session(&connection, Lifetime::Session);
             let sql = format!("{settings}; SELECT pg_catalog.pg_is_in_recovery()::text");
             let answer = connection.rows(&sql).await;
             if answer.is_ok_and(|rows| rows.first().is_some_and(|row| !connect::flag(row, 0).unwrap_or(true)))
             {
-                connection.answers_within(QUERY_TIMEOUT);
+                connection.set_query_timeout(QUERY_TIMEOUT);
                 return Some(connection);
             }
         }
         None
     }
 
-    /// Gives one back. Nothing of what was done on it stays: no setting, role, lock, cursor, statement or table of its own.
+    /// Releases a connection without its session state: settings, role, locks, cursors, statements, temporary tables.
     pub(super) async fn release(&self, mut connection: Connection) {
         if self.writer_pool.with(|writer_pool| writer_pool.is_none())
             || !connection.is_usable()
@@ -78,10 +78,10 @@ impl Postgres {
         }
     }
 
-    /// The same, where nothing was done on it that could stay. Behind a pooler, a session is anybody's.
+    /// Releases a connection without session state. Behind a pooler it is closed, because its session may belong to another client.
     pub(super) async fn release_clean(&self, connection: Connection) {
         let pooled = self.is_pooled();
-        let refused = self.writer_pool.with(|writer_pool| match writer_pool {
+        let surplus = self.writer_pool.with(|writer_pool| match writer_pool {
             Some(idle_connections) if !pooled => {
                 idle_connections.released += 1;
                 if idle_connections.released.is_multiple_of(USES) {
@@ -92,7 +92,7 @@ impl Postgres {
             }
             _ => Some(connection),
         });
-        if let Some(connection) = refused {
+        if let Some(connection) = surplus {
             connection.close().await;
         }
     }

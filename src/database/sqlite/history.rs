@@ -32,21 +32,21 @@ impl Sqlite {
         written.map(drop).map_err(|error| files::failed(&error))
     }
 
-    pub(crate) async fn who_did(
+    pub(crate) async fn step_author(
         &self,
         release: &str,
         step: &str,
         what: &str,
     ) -> Result<Option<Author>, DatabaseError> {
-        self.author(&DIALECT.who_did(release, step, what)).await
+        self.author(&DIALECT.step_author(release, step, what)).await
     }
 
-    pub(crate) async fn who_overrode(
+    pub(crate) async fn override_author(
         &self,
         release: &str,
         reason: &str,
     ) -> Result<Option<Author>, DatabaseError> {
-        self.author(&DIALECT.who_overrode(release, reason)).await
+        self.author(&DIALECT.override_author(release, reason)).await
     }
 
     async fn author(&self, sql: &str) -> Result<Option<Author>, DatabaseError> {

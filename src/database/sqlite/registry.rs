@@ -8,7 +8,7 @@ use crate::{config, database::DatabaseError};
 /// The registry's rows.
 #[derive(Debug, Default)]
 pub(super) struct Rows {
-    /// Rows that meet the configured condition, in order.
+    /// Rows that match the configured condition, in order.
     pub(super) tenants: Vec<String>,
     /// Rows that do not.
     pub(super) others: Vec<String>,

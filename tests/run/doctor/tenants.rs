@@ -110,7 +110,7 @@ fn the_doctor_reports_the_leftovers_of_a_killed_run(engine: Engine) {
     };
     let found = only(&sample.portcullis, &[("leftovers", "warned")]);
     assert!(found["leftovers"].1.contains("0123456789abcdef"), "{found:#?}");
-    let noted = found["leftovers"].1.contains("had the framework make initech");
+    let noted = found["leftovers"].1.contains("had the framework create initech");
     assert_eq!(noted, engine == Engine::Postgres, "{found:#?}");
 }
 

@@ -46,7 +46,7 @@ fn a_registry_row_written_during_a_creation_is_not_duplicated() {
     project.database.execute("INSERT INTO tenants VALUES ('acme')");
     let answer = json(&running.wait().exits(73));
     assert_eq!(answer["failure"]["left"], "unproved", "{answer}");
-    assert!(answer["failure"]["message"].as_str().unwrap().contains("while it was being made"), "{answer}");
+    assert!(answer["failure"]["message"].as_str().unwrap().contains("during its creation"), "{answer}");
     assert_eq!(tenants(&project), ["acme"]);
 }
 

@@ -103,13 +103,15 @@ fn a_schema_without_a_valid_ownership_tag_is_named_and_not_removed() {
     project.database.execute(taken);
     let project = with(project, "tenant/2_slow.sql", "CREATE TABLE quick (id int);\n");
     let refused = project.portcullis.run(["tenant", "create", "acme"]).exits(73);
-    refused.prints("does not bear the mark").prints("not rolled back: cannot prove that this run created it");
+    refused
+        .prints("does not have the ownership tag")
+        .prints("not rolled back: cannot prove that this run created it");
     assert_eq!(project.database.column("SELECT count(*)::text FROM acme.precious"), ["0"]);
     // A row of another program is not removed, and therefore neither is the schema.
     let project = with(project, "tenant/2_slow.sql", SLOW);
     killed_in_the_middle(&project, "globex", Signal::SIGKILL);
     project.database.execute("INSERT INTO tenants VALUES ('globex')");
     let project = with(project, "tenant/2_slow.sql", "CREATE TABLE quick (id int);\n");
-    project.portcullis.run(["tenant", "create", "other"]).exits(0).prints("did not write that");
+    project.portcullis.run(["tenant", "create", "other"]).exits(0).prints("did not write that row");
     assert!(project.exists("globex"));
 }

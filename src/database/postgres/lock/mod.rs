@@ -1,7 +1,7 @@
-//! The keys of the lock on a run and of the lock on one schema, and who holds them: PostgreSQL's advisory locks.
+//! The keys and the holders of the run's lock and of the schemas' locks, which are PostgreSQL's advisory locks.
 //!
-//! Nobody ever blocks inside `pg_advisory_lock`: such a session holds a snapshot, and CREATE INDEX
-//! CONCURRENTLY waits for it for ever.
+//! No session ever blocks inside `pg_advisory_lock`: a blocked session holds a snapshot, and CREATE INDEX CONCURRENTLY would wait for
+//! it forever.
 
 mod orphaned_backends;
 mod pooler;
@@ -12,7 +12,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use sqlx::postgres::PgRow;
 
-pub(super) use self::orphaned_backends::{OURS, OWNERSHIP_TAG};
+pub(super) use self::orphaned_backends::{NATIVE_SUFFIX, OWNERSHIP_TAG};
 pub(crate) use self::session::Session;
 use super::{Postgres, connect, connection::Connection, run_migration::apply_error};
 use crate::{
@@ -21,13 +21,12 @@ use crate::{
     deadline::Deadline,
 };
 
-/// The first key of the lock on a run; the second is the registry's table.
+/// The first key of the run's lock; the second is derived from the registry's table.
 const RUN: i32 = 0x504f_5254;
-/// sqlx's own number (sqlx-postgres, `generate_lock_id`): its tool takes this times the CRC-32 of the
-/// database's name.
+/// The constant of sqlx-postgres, `generate_lock_id`: sqlx's key is this times the CRC-32 of the database's name.
 const SQLX: i64 = 0x3d32_ad9e;
 
-/// How long another run may be at work on a schema before it counts as locked.
+/// The wait for another run's migration of a schema.
 const SCHEMA_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Postgres {
@@ -35,10 +34,10 @@ impl Postgres {
         let mut connection = connect::connect(self.direct()).await?;
         let rows = connection.rows(&holder(&run_held(self.run_key()))).await;
         connection.close().await;
-        rows.and_then(|rows| named(&rows)).map_err(|error| connect::failed(&error))
+        rows.and_then(|rows| describe_holder(&rows)).map_err(|error| connect::failed(&error))
     }
 
-    /// By the registry's name as it is once everything that may be left out stands in it.
+    /// The key of the fully qualified registry name.
     fn run_key(&self) -> i32 {
         crc(&self.registry_name())
     }
@@ -48,13 +47,12 @@ impl Postgres {
     }
 }
 
-/// Asks once for the lock on one schema.
+/// The statement that tries once to acquire the lock of one schema.
 pub(super) fn attempt(schema: &str, function: &str) -> String {
     format!("SELECT pg_catalog.{function}({})::text", schema_key(schema))
 }
 
-/// Takes the lock on one schema, with one of the `pg_try_...` functions: again and again for a while, or once
-/// where there is other work to do meanwhile.
+/// Acquires the lock of one schema with one of the `pg_try_...` functions: retries for a while, or tries once if `nowait`.
 pub(super) async fn schema(
     connection: &mut Connection,
     schema: &str,
@@ -76,7 +74,7 @@ pub(super) async fn schema(
     }
 }
 
-/// Asks who holds a lock, since when. A holder names itself in its application's name, which every user may see.
+/// Selects the holder of a lock and its start. A holder describes itself in its application name, which every role may read.
 fn holder(which: &str) -> String {
     format!(
         "SELECT coalesce(nullif(split_part(a.application_name, ' since ', 1), ''), 'a session') \
@@ -91,8 +89,8 @@ fn holder(which: &str) -> String {
     )
 }
 
-/// What [`holder`] answers, in words; None if nobody holds it.
-fn named(rows: &[PgRow]) -> Result<Option<String>, sqlx::Error> {
+/// The description of a row of [`holder`]; None if no session holds the lock.
+fn describe_holder(rows: &[PgRow]) -> Result<Option<String>, sqlx::Error> {
     let Some(row) = rows.first() else { return Ok(None) };
     let (who, others) = (connect::text(row, 0)?, connect::text(row, 1)?);
     Ok(who.map(|who| match others.as_deref() {
@@ -114,13 +112,13 @@ fn sqlx_held(key: i64) -> String {
     format!("l.classid::int8 = {high} AND l.objid::int8 = {low} AND l.objsubid = 1")
 }
 
-/// The key of the lock on a schema: 64 bits, so that no two of 10,000 names share one.
+/// The key of a schema's lock: 64 bits, so that 10,000 names do not collide.
 fn schema_key(schema: &str) -> i64 {
     let digest = Sha256::digest(format!("portcullis schema {schema}"));
     digest.iter().take(8).fold(0, |key, byte| (key << 8) | i64::from(*byte))
 }
 
-/// A key for a name, in the signed form that the functions take.
+/// The key for a name, in the signed form of the lock functions.
 fn crc(name: &str) -> i32 {
     crc32fast::hash(name.as_bytes()).cast_signed()
 }

@@ -1,6 +1,6 @@
-//! Ends what runs that lost the lock have left in the database: their children's backends, and their own.
+//! Ends the orphaned backends of runs that no longer hold the lock: their own and their child processes'.
 //!
-//! A run's sessions that change things are called `portcullis:RUN`, the one that holds the lock `portcullis RUN`.
+//! The application name of a run's sessions for changes is `portcullis:RUN`, that of its lock session is `portcullis RUN`.
 
 use sqlx::postgres::PgConnection;
 
@@ -10,35 +10,37 @@ use super::{
 };
 use crate::{database::OrphanedBackend, deadline::Deadline};
 
-/// Before the id of the run, in the name of a session that changes things.
+/// The prefix of the run's id in the application name of a session for changes.
 pub(in super::super) const OWNERSHIP_TAG: &str = "portcullis:";
-/// Behind it, where the session is ours: such a one is fenced by its schema's lock.
-pub(in super::super) const OURS: &str = " sql";
+/// The suffix for Portcullis's own sessions, which are fenced by their schema's lock.
+pub(in super::super) const NATIVE_SUFFIX: &str = " sql";
 
-/// Whether the server lets this role end a session of that one. It is asked first: an error would end the transaction that
-/// holds the lock behind a pooler.
+/// Whether this role may end a session of that role. It is checked first: behind a pooler an error would end the transaction that holds
+/// the lock.
 const MAY_END: &str = "(pg_catalog.pg_has_role(a.usesysid, 'USAGE') \
      OR EXISTS (SELECT FROM pg_catalog.pg_roles m WHERE m.rolname = 'pg_signal_backend' AND pg_catalog.pg_has_role(m.oid, 'USAGE'))) \
      AND ((SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) \
      OR NOT (SELECT rolsuper FROM pg_catalog.pg_roles o WHERE o.oid = a.usesysid))";
 
-/// Ends them, as far as this user may, and returns those that were there.
+/// Ends the orphaned backends that this role may end and returns all that exist.
 pub(super) async fn end(
     connection: &mut PgConnection,
     deadline: Deadline,
 ) -> Result<Vec<OrphanedBackend>, sqlx::Error> {
     let mut orphaned_backends = Vec::new();
-    for row in rows_by(connection, &left(), deadline).await? {
+    for row in rows_by(connection, &end_query(), deadline).await? {
         let (Some(pid), Some(name)) = (connect::text(&row, 0)?, connect::text(&row, 1)?) else { continue };
-        orphaned_backends
-            .push(OrphanedBackend { fenced: name.ends_with(OURS), name: format!("{name}, process {pid}") });
+        orphaned_backends.push(OrphanedBackend {
+            fenced: name.ends_with(NATIVE_SUFFIX),
+            name: format!("{name}, process {pid}"),
+        });
     }
     Ok(orphaned_backends)
 }
 
-/// The backends whose run is not among those that hold a lock; that of another registry is as good. The function beneath
-/// `pg_stat_activity` is asked once: the view twice takes longer to plan than to read, in each run and at each heartbeat.
-fn left() -> String {
+/// Ends the backends whose run holds no lock of any registry. It calls the function behind `pg_stat_activity` once, because the view
+/// takes longer to plan than to read.
+fn end_query() -> String {
     format!(
         "WITH d AS MATERIALIZED (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()), \
          a AS MATERIALIZED (SELECT s.pid, s.usesysid, s.application_name FROM d, pg_catalog.pg_stat_get_activity(NULL) s \

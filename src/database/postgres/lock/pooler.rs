@@ -1,4 +1,4 @@
-//! Finds a pooler in transaction mode between us and the server: two of our connections meet in one backend.
+//! Detects a pooler in transaction mode: two connections reach the same backend.
 
 use sqlx::{
     Acquire,
@@ -11,14 +11,14 @@ use super::super::{
 };
 use crate::deadline::Deadline;
 
-/// Another client of the pooler may come between a question and the next, but not every time.
+/// Another client of the pooler may use the backend between two queries, but not in every round.
 const ROUNDS: u32 = 3;
 
 const PID: &str = "SELECT pg_catalog.pg_backend_pid()::text";
 
-/// A session of the server's own has its backend for itself. A pooler in transaction mode hands out the backend
-/// that was used last: a transaction on one connection gets that of the other, which then has to take another.
-pub(super) async fn between(
+/// A direct session always has its own backend. A pooler in transaction mode assigns the last used backend: a transaction on one
+/// connection gets the backend of the other, which then gets another one.
+pub(super) async fn is_pooled(
     probe: &mut Connection,
     listener: &mut PgListener,
     deadline: Deadline,

@@ -1,21 +1,20 @@
-//! The session that waits for the lock on a run, and holds it: one connection, which hears of its own end.
+//! The session that acquires and holds the run's lock: one connection that detects its own end.
 //!
-//! The lock lives as long as the session does. sqlx's listener connects again without a word, so that every check
-//! compares the backend with the one that took the lock.
+//! The lock ends with the session. sqlx's listener reconnects without an error, so every check compares the backend with the one
+//! that acquired the lock.
 //!
-//! Silence is not loss. A server that writes a checkpoint, a throttled processor or a paused machine may answer nothing for
-//! a while, and the session still holds the lock. The lock is lost when
-//! - the server says so: it ends the session, or another connection sees that it does not list the backend with its lock;
+//! A session without a response still holds the lock: the server may write a checkpoint, a processor may be throttled, a machine may be
+//! paused. The lock is lost when
+//! - the server ends the session, or another connection finds that the server does not list the backend with its lock;
 //! - the connection is closed;
-//! - nothing could be asked for `silence_timeout`, counted from the sending of the last question that was answered.
+//! - no query succeeds for `silence_timeout`, counted from the start of the last successful query.
 //!
-//! Why no other run can have the lock before that: only the end of this session releases it. The server ends a session that
-//! it cannot reach [`MARGIN`] later than `silence_timeout` after it last heard of it (`tcp_user_timeout`, and keepalives
-//! that last as long), and it heard of it no earlier than the last answered question was sent. A session that is ended by
-//! hand or with its server is seen from another connection within two seconds, which is less than the next holder waits
-//! where it finds sessions of ours (`FENCE` in `actions`); if no other connection can be made, this host cannot change
-//! anything either, and what was sent before is ended by the next holder. Behind a proxy that holds the connections of a
-//! dead client open, the server ends the session later, never earlier.
+//! No other run can acquire the lock earlier, because only the end of this session releases it. The server ends an unreachable session
+//! [`MARGIN`] later than `silence_timeout` after its last packet (`tcp_user_timeout`, and keepalives of the same length), and that
+//! packet is no older than the start of the last successful query. If an operator or a server shutdown ends the session, another
+//! connection detects that within two seconds. The next holder waits longer than that if it finds orphaned backends (`FENCE` in
+//! `actions`). If no other connection is possible, this host cannot make changes either, and the next holder ends its earlier
+//! statements. Behind a proxy that keeps a dead client's connections open, the server ends the session later, never earlier.
 
 use std::{mem::ManuallyDrop, time::Duration};
 
@@ -32,7 +31,8 @@ use super::{
         quote::literal,
         run_migration::{self, Lifetime},
     },
-    RUN, attempt, holder, just_ended, named, orphaned_backends, pooler, run_held, schema_key, sqlx_held,
+    RUN, attempt, describe_holder, holder, just_ended, orphaned_backends, pooler, run_held, schema_key,
+    sqlx_held,
 };
 use crate::{
     cause::{Cause, Kind},
@@ -40,26 +40,26 @@ use crate::{
     deadline::Deadline,
 };
 
-/// So much later than `silence_timeout` the server ends a session that it cannot reach.
+/// The server ends an unreachable session this much later than `silence_timeout`.
 const MARGIN: Duration = Duration::from_secs(5);
 
-/// When a backend `a` began, which tells it from a later one of the same number.
+/// The start of a backend `a`, which distinguishes it from a later one with the same process id.
 const STARTED: &str = "pg_catalog.date_part('epoch', a.backend_start)::text";
 
-/// Waits for the lock, then holds it.
+/// Acquires and holds the lock.
 pub(crate) struct Session {
-    /// Taken out when it is dropped.
+    /// Removed when the session is dropped.
     listener: ManuallyDrop<PgListener>,
     run: String,
     key: i32,
     sqlx: i64,
-    /// For the look from another connection.
+    /// For checks over another connection.
     server: Postgres,
-    /// A pooler gives each transaction a connection of its own: the lock lasts as long as a transaction.
+    /// A pooler assigns a server connection per transaction, so the lock ends with its transaction.
     pooled: bool,
-    /// How long it may be that nothing can be asked.
+    /// The time without a successful query after which the lock counts as lost.
     silence: Duration,
-    /// Who answered when the lock was taken: its process, and when that began.
+    /// The process id and the start of the backend that acquired the lock.
     backend: Option<(String, String)>,
 }
 
@@ -78,16 +78,16 @@ impl Postgres {
         run: &str,
         silence: Duration,
     ) -> Result<Session, DatabaseError> {
-        // The first one says in words why there can be none; both, whether there is a pooler between.
+        // The probe reports why a connection is impossible. Both together detect a pooler.
         let name = format!("portcullis {run}");
         let (mut probe, mut listener) = tokio::try_join!(
             run_migration::primary(self.direct(), "portcullis"),
             connect::listener(self.direct(), &name)
         )?;
-        let pooled = pooler::between(&mut probe, &mut listener, Deadline::after(QUERY_TIMEOUT)).await;
+        let pooled = pooler::is_pooled(&mut probe, &mut listener, Deadline::after(QUERY_TIMEOUT)).await;
         probe.close().await;
         let pooled = pooled.map_err(|error| connect::failed(&error))?;
-        self.found_pooled(pooled);
+        self.set_pooled(pooled);
         let mut session = Session {
             listener: ManuallyDrop::new(listener),
             run: run.to_owned(),
@@ -107,13 +107,13 @@ impl Postgres {
 }
 
 impl Session {
-    /// Tries once. The answer is the present holder, in words; None if it is held now.
+    /// Tries once. Returns a description of the current holder; None if this session now holds the lock.
     pub(in super::super::super) async fn try_acquire(
         &mut self,
-        share: LockMode,
+        mode: LockMode,
         limit: Duration,
     ) -> Result<Option<String>, DatabaseError> {
-        let shared = if share == LockMode::Shared { "_shared" } else { "" };
+        let shared = if mode == LockMode::Shared { "_shared" } else { "" };
         let (key, sqlx) = (self.key, self.sqlx);
         let xact = if self.pooled { "xact_" } else { "" };
         let sql = format!(
@@ -123,33 +123,34 @@ impl Session {
         );
         if self.pooled {
             let settings = self.settings(Lifetime::Transaction).await?;
-            // In any other level it would hold a snapshot until its end.
+            // At any other level the transaction would hold a snapshot until its end.
             self.ask(&format!("{}; {settings}", run_migration::BEGIN), limit).await?;
         }
         let rows = self.ask(&sql, limit).await?;
-        let had = |index: usize| rows.get(index).is_some_and(|row| connect::flag(row, 0).unwrap_or(false));
-        if had(0) && had(1) {
+        let acquired =
+            |index: usize| rows.get(index).is_some_and(|row| connect::flag(row, 0).unwrap_or(false));
+        if acquired(0) && acquired(1) {
             let text = |column| rows.first().and_then(|row| connect::text(row, column).ok().flatten());
             self.backend = text(1).zip(text(2));
-            self.name_itself(limit).await?;
+            self.set_application_name(limit).await?;
             if !self.pooled {
-                self.server.writer_pool.begin();
+                self.server.writer_pool.open();
             }
             return Ok(None);
         }
-        let who = if had(0) {
+        let who = if acquired(0) {
             let rows = self.ask(&holder(&sqlx_held(sqlx)), limit).await?;
-            named(&rows)
+            describe_holder(&rows)
                 .map(|who| format!("a program that migrates with sqlx: {}", who.unwrap_or_else(just_ended)))
         } else {
             let rows = self.ask(&holder(&run_held(key)), limit).await?;
-            named(&rows).map(|who| who.unwrap_or_else(just_ended))
+            describe_holder(&rows).map(|who| who.unwrap_or_else(just_ended))
         };
         self.release_lock(limit).await?;
         who.map(Some).map_err(|error| connect::failed(&error))
     }
 
-    /// Until a holder says that it lets go, or the time is up.
+    /// Waits for a holder's notification that it released the lock, or until the time is up.
     pub(in super::super::super) async fn until_free(
         &mut self,
         at_most: Duration,
@@ -161,26 +162,26 @@ impl Session {
         match time::timeout(at_most, self.listener.try_recv()).await {
             Ok(Ok(Some(_))) | Err(_) => Ok(()),
             Ok(Ok(None)) => {
-                let why = "the connection that waited for the lock broke";
+                let why = "the connection broke during the wait for the lock";
                 Err(DatabaseError::NotYet(Cause::new(Kind::Lost, why)))
             }
             Ok(Err(error)) => Err(connect::failed(&error)),
         }
     }
 
-    /// Pends as long as the connection stands, and then says what became of it. Cancel safe.
+    /// Stays pending until the connection ends, then returns the reason. Cancel safe.
     pub(in super::super::super) async fn ended(&mut self) -> String {
         loop {
             match self.listener.try_recv().await {
-                // Other runs that let go.
+                // Another run released its lock.
                 Ok(Some(_)) => {}
-                Ok(None) => return "the connection that held it broke".into(),
+                Ok(None) => return "the connection that held the lock broke".into(),
                 Err(error) => return connect::cause(&error).text,
             }
         }
     }
 
-    /// Whether the same backend answers and still holds the lock.
+    /// Whether the same backend responds and still holds the lock.
     pub(in super::super::super) async fn check(
         &mut self,
         limit: Duration,
@@ -196,16 +197,16 @@ impl Session {
         let text = |column| rows.first().and_then(|row| connect::text(row, column).ok().flatten());
         Ok(if text(0).zip(text(1)) != self.backend {
             LockState::Lost(
-                "another backend answers: the connection was made again, or a pooler is between".into(),
+                "another backend responds: the connection was reopened, or it goes through a pooler".into(),
             )
         } else if text(2).is_none_or(|held| held == "0") {
-            LockState::Lost("the session does not hold it any more".into())
+            LockState::Lost("the session no longer holds the lock".into())
         } else {
             LockState::Held
         })
     }
 
-    /// Asks on another connection whether the server still lists the backend with its lock. An error says nothing.
+    /// Checks over another connection whether the server still lists the backend with its lock. An error leaves that open.
     pub(in super::super::super) fn witness(
         &self,
         limit: Duration,
@@ -213,7 +214,7 @@ impl Session {
         let (server, key, backend) = (self.server.clone(), self.key, self.backend.clone());
         async move {
             let Some((pid, started)) = backend else {
-                return Ok(LockState::Lost("it was never held".into()));
+                return Ok(LockState::Lost("the lock was never acquired".into()));
             };
             let sql = format!(
                 "SELECT 1::text FROM pg_catalog.pg_locks l \
@@ -223,22 +224,22 @@ impl Session {
                 literal(&started),
                 run_held(key),
             );
-            let asked = async {
+            let query = async {
                 let mut connection = run_migration::primary(server.direct(), "portcullis").await?;
                 let rows = connection.rows(&sql).await;
                 connection.close().await;
                 rows.map_err(|error| connect::failed(&error))
             };
-            let rows = Deadline::after(limit).limit(asked).await.unwrap_or(Err(DatabaseError::TimedOut))?;
+            let rows = Deadline::after(limit).limit(query).await.unwrap_or(Err(DatabaseError::TimedOut))?;
             Ok(if rows.is_empty() {
-                LockState::Lost("the server has ended the session that held it".into())
+                LockState::Lost("the server has ended the session that held the lock".into())
             } else {
                 LockState::Held
             })
         }
     }
 
-    /// Ends the backends of runs that do not hold the lock, and says which of them are still there.
+    /// Ends the orphaned backends and returns those that exist.
     pub(in super::super::super) async fn end_orphaned_backends(
         &mut self,
         limit: Duration,
@@ -247,22 +248,22 @@ impl Session {
         ended.map_err(|error| connect::failed(&error))
     }
 
-    /// Takes these schemas' own locks, and says for each whether it was free. They are held until the end.
+    /// Tries to acquire these schemas' locks and returns for each whether it was free. They are held until the session releases them.
     pub(in super::super::super) async fn acquire_schemas(
         &mut self,
         names: &[String],
         limit: Duration,
     ) -> Result<Vec<bool>, DatabaseError> {
         let function = if self.pooled { "pg_try_advisory_xact_lock" } else { "pg_try_advisory_lock" };
-        let tries: Vec<String> = names.iter().map(|name| attempt(name, function)).collect();
-        let rows = self.ask(&tries.join("; "), limit).await?;
+        let statements: Vec<String> = names.iter().map(|name| attempt(name, function)).collect();
+        let rows = self.ask(&statements.join("; "), limit).await?;
         rows.iter()
             .map(|row| connect::flag(row, 0))
             .collect::<Result<_, _>>()
             .map_err(|error| connect::failed(&error))
     }
 
-    /// Gives schemas' locks back, where that can be done before the end.
+    /// Releases schemas' locks. Behind a pooler they stay until the end of the transaction.
     pub(in super::super::super) async fn release_schemas(
         &mut self,
         names: &[String],
@@ -271,30 +272,31 @@ impl Session {
         if self.pooled || names.is_empty() {
             return Ok(());
         }
-        let gives: Vec<String> = names
+        let statements: Vec<String> = names
             .iter()
             .map(|name| format!("SELECT pg_catalog.pg_advisory_unlock({})::text", schema_key(name)))
             .collect();
-        self.ask(&gives.join("; "), limit).await.map(drop)
+        self.ask(&statements.join("; "), limit).await.map(drop)
     }
 
-    /// Lets go of everything it holds, and tells those who wait. The session stays.
+    /// Releases all its locks and notifies the waiting runs. The session stays open.
     pub(in super::super::super) async fn release_lock(
         &mut self,
         limit: Duration,
     ) -> Result<(), DatabaseError> {
-        self.server.writer_pool.end().await;
-        let told = self.backend.take().map(|_| format!("; NOTIFY {}", channel(self.key))).unwrap_or_default();
+        self.server.writer_pool.close().await;
+        let notify =
+            self.backend.take().map(|_| format!("; NOTIFY {}", channel(self.key))).unwrap_or_default();
         let sql = if self.pooled {
             "COMMIT".to_owned()
         } else {
             "SELECT pg_catalog.pg_advisory_unlock_all()::text".into()
         };
-        self.ask(&format!("{sql}{told}"), limit).await.map(drop)
+        self.ask(&format!("{sql}{notify}"), limit).await.map(drop)
     }
 
-    /// Who waits reads it, whatever it may see of others' sessions.
-    async fn name_itself(&mut self, limit: Duration) -> Result<(), DatabaseError> {
+    /// Sets an application name that describes the holder. Waiting runs can read it even without other privileges.
+    async fn set_application_name(&mut self, limit: Duration) -> Result<(), DatabaseError> {
         let sql = format!(
             "SELECT pg_catalog.set_config('application_name', {} || ' since ' \
              || to_char(pg_catalog.clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC', {})",
@@ -316,7 +318,7 @@ impl Session {
             let connection = self.connection().await?;
             rows_by(connection, sql, deadline).await.map_err(|error| connect::failed(&error))
         };
-        // A connection that is gone is made again first, which may take long.
+        // A closed connection is reopened first, which may take long.
         deadline.limit(rows).await.unwrap_or(Err(DatabaseError::TimedOut))
     }
 
@@ -327,13 +329,13 @@ impl Session {
 
 impl Drop for Session {
     fn drop(&mut self) {
-        // SAFETY: nobody uses the value after its drop.
+        // SAFETY: the value is not used after its drop.
         let listener = unsafe { ManuallyDrop::take(&mut self.listener) };
         if Handle::try_current().is_ok() {
             drop(listener);
         } else {
-            // Its drop starts a task, which is a panic where no runtime is left. The process ends, or becomes the
-            // server, and the socket is closed with that.
+            // The listener's drop starts a task, which panics without a runtime. The socket is closed when the process ends or
+            // becomes the server.
             std::mem::forget(listener);
         }
     }
