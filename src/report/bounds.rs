@@ -1,12 +1,12 @@
-//! How long a line of text for people may be. JSON is complete.
+//! The maximum length of a line of text for people. JSON is complete.
 
 use std::borrow::Cow;
 
-/// A longer line is cut, at an item of the list that makes it long.
+/// A longer line is cut after an item of its list.
 const LONGEST: usize = 2_000;
 const SEPARATOR: &str = ", ";
 
-/// The line, or its beginning with how many items of its list are left out.
+/// The line, or its beginning and the number of omitted items.
 pub(super) fn capped(line: &str) -> Cow<'_, str> {
     if line.len() <= LONGEST {
         return Cow::Borrowed(line);

@@ -1,4 +1,4 @@
-//! A child's line as JSON. There may be millions of them: it is written without a tree of values.
+//! A child's line as JSON. It is serialized without a tree of values, because a child may print millions of lines.
 
 use std::time::SystemTime;
 
@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::startup_status::StartupStatus;
 use crate::{process::Stream, words::rfc3339};
 
-/// The fields that `docs/logs.md` promises.
+/// The fields that `docs/logs.md` lists.
 #[derive(Serialize)]
 struct Fields<'a> {
     event: &'static str,
@@ -28,13 +28,13 @@ struct Fields<'a> {
     traceparent: Option<&'a str>,
 }
 
-/// One of a child's lines.
+/// A child's line.
 pub(super) struct Output<'a> {
     pub(super) step: usize,
     pub(super) stream: Stream,
     pub(super) tenant: Option<&'a str>,
     pub(super) line: &'a str,
-    /// The same in words.
+    /// The line as text for people.
     pub(super) message: &'a str,
 }
 
@@ -59,6 +59,6 @@ pub(super) fn json(
         time: &rfc3339(now),
         traceparent,
     };
-    // Of texts and numbers alone, nothing can fail.
+    // Texts and numbers always serialize.
     serde_json::to_string(&fields).unwrap_or_default()
 }

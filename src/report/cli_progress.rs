@@ -1,4 +1,4 @@
-//! How far a command is that somebody started by hand: a bar on a terminal, a line now and then elsewhere.
+//! The progress of a command other than `run`: a bar on a terminal, else an occasional line.
 
 use std::{
     cell::{Cell, RefCell},
@@ -21,7 +21,7 @@ use crate::{
     process,
 };
 
-/// Dropped, it takes its bar away.
+/// Removes its bar when it is dropped.
 pub(crate) struct CliProgress {
     name: &'static str,
     colour: bool,
@@ -48,7 +48,7 @@ impl CliProgress {
         }
     }
 
-    /// Runs the command's work, and mentions it when nothing is heard of it for long.
+    /// Runs the command's work, and prints a line while the work is silent.
     pub(crate) async fn watch<T>(&self, work: impl Future<Output = T>) -> T {
         let mut work = pin!(work);
         loop {
@@ -80,13 +80,13 @@ impl CliProgress {
                 self.note(&Event::Note { step: 0, text });
             }
             ActionEvent::Progress { done, total, what } => {
-                self.tell(done, total, what);
+                self.show_progress(done, total, what);
                 self.note(&Event::Progress { step: 0, done, total, what: what.into() });
             }
             ActionEvent::Output { tenant, stream, line } => {
                 let line =
                     self.output.masked_line(&Source { step: 0, stream, tenant: tenant.clone() }, &line);
-                self.child(tenant.as_deref(), stream, &line);
+                self.print_child_line(tenant.as_deref(), stream, &line);
                 self.note(&Event::Output { step: 0, stream, tenant, line });
             }
             ActionEvent::RepairStep(number, step) => {
@@ -95,7 +95,7 @@ impl CliProgress {
         }
     }
 
-    fn tell(&self, done: usize, total: usize, what: &str) {
+    fn show_progress(&self, done: usize, total: usize, what: &str) {
         let since = self.since.get().unwrap_or_else(Instant::now);
         self.since.set(Some(since));
         let taken = since.elapsed();
@@ -107,8 +107,8 @@ impl CliProgress {
         }
     }
 
-    /// A line of a framework's program, as the log of a start-up has it.
-    fn child(&self, tenant: Option<&str>, stream: process::Stream, line: &str) {
+    /// Prints a line of a framework's program in the format of the log.
+    fn print_child_line(&self, tenant: Option<&str>, stream: process::Stream, line: &str) {
         let mark = if stream == process::Stream::Out { "|" } else { "!" };
         let lead = tenant.map(|tenant| format!("{tenant} ")).unwrap_or_default();
         self.output.mention(&format!("{lead}{mark} {}", terminal_filter::without_colour(line)));

@@ -1,4 +1,4 @@
-//! Renders what a command came to, in the format that was asked for: the one place where results become text.
+//! Renders a command's result in the requested format: the only place where results become text.
 
 use serde::Serialize;
 use serde_json::json;
@@ -50,7 +50,7 @@ impl CommandOutput {
         Self { code, ..Self::default() }
     }
 
-    /// What a command came to, or why it came to nothing.
+    /// The output for a result, or for the failure.
     pub(crate) fn of<T: Render>(
         result: Result<T, impl Into<FailureDetails>>,
         format: Format,
@@ -62,7 +62,7 @@ impl CommandOutput {
         }
     }
 
-    /// The text, beside the failure if there is one.
+    /// The output with this text, and with the failure if any.
     fn with(text: String, failure: Option<FailureDetails>) -> Self {
         Self { text, ..failure.map_or_else(Self::default, Self::bad) }
     }
@@ -83,7 +83,7 @@ impl CommandOutput {
 }
 
 fn pretty(value: &impl Serialize) -> String {
-    // Nothing that is rendered has a key that is not text, or fails to serialize itself.
+    // All keys are texts, so that serializing always succeeds.
     serde_json::to_string_pretty(value).unwrap_or_default() + "\n"
 }
 
@@ -144,26 +144,27 @@ impl Render for Verified {
             Format::Github => format!("{}\n", annotation("warning", "portcullis", &text)),
             _ => terminal_filter::line(&format!("warning: {text}")),
         };
-        let warnings: String = wording::warnings(&judgement).into_iter().chain(stale).map(warning).collect();
-        let (whole, before) = match format {
+        let warning_lines: String =
+            wording::warnings(&judgement).into_iter().chain(stale).map(warning).collect();
+        let (complete_output, warnings) = match format {
             Format::Json => {
                 let mut everything = judgement::json(&judgement);
                 everything.advice = Some(advice::of_gate(&judgement, Running::Verify).into());
                 (Some(pretty(&everything)), String::new())
             }
             Format::Junit => (Some(judgement::junit(&judgement)), String::new()),
-            Format::Github => (None, judgement::annotations(&judgement) + &warnings),
-            Format::Text => (None, warnings),
+            Format::Github => (None, judgement::annotations(&judgement) + &warning_lines),
+            Format::Text => (None, warning_lines),
         };
-        let of_app = app.map(|app| format!(", as far as `{app}` is concerned")).unwrap_or_default();
-        let answer = match FailureDetails::unless_complete(judgement) {
+        let of_app = app.map(|app| format!(" (only the app `{app}`)")).unwrap_or_default();
+        let output = match FailureDetails::unless_complete(judgement) {
             Ok(_) if quiet => CommandOutput::good(""),
-            Ok(summary) => CommandOutput::good(format!("{before}complete: {summary}{of_app}\n")),
-            Err(failure) => CommandOutput { text: before, ..CommandOutput::bad(failure) },
+            Ok(summary) => CommandOutput::good(format!("{warnings}complete: {summary}{of_app}\n")),
+            Err(failure) => CommandOutput { text: warnings, ..CommandOutput::bad(failure) },
         };
-        match whole {
-            Some(text) => CommandOutput { text, ..answer.without_box() },
-            None => answer,
+        match complete_output {
+            Some(text) => CommandOutput { text, ..output.without_box() },
+            None => output,
         }
     }
 }
@@ -203,9 +204,9 @@ impl Render for Repairs {
             Format::Json => pretty(&repair::json(&self.tenants)),
             _ => repair::summary(&self.tenants, self.app.as_deref(), self.dry_run),
         };
-        let answer =
+        let output =
             CommandOutput::with(text, self.tenants.into_iter().find_map(|(_, repaired)| repaired.details));
-        if format == Format::Json { answer.without_box() } else { answer }
+        if format == Format::Json { output.without_box() } else { output }
     }
 }
 
@@ -229,7 +230,7 @@ impl Render for TenantOutcome {
     fn render(self, format: Format, _: bool) -> CommandOutput {
         let absent = matches!(&self, Self::Shown { verdict, .. } if verdict.is_absent());
         if format == Format::Json {
-            // A signal ends the command without an answer; a configuration's problems are written for people alone.
+            // After a signal there is no JSON; problems of a configuration are only in the text for people.
             let failure = self.failure().map(|details| &details.failure);
             let interrupted = matches!(failure, Some(Failure::Interrupted { .. }));
             let invalid = matches!(failure, Some(Failure::ConfigInvalid { .. }));
@@ -241,11 +242,11 @@ impl Render for TenantOutcome {
                     outcome => pretty(&tenants::json(outcome)),
                 }
             };
-            let answer = CommandOutput::with(text, self.into_failure());
-            let answer = if interrupted || invalid { answer } else { answer.without_box() };
-            return CommandOutput { code: answer.code.max(u8::from(absent)), ..answer };
+            let output = CommandOutput::with(text, self.into_failure());
+            let output = if interrupted || invalid { output } else { output.without_box() };
+            return CommandOutput { code: output.code.max(u8::from(absent)), ..output };
         }
-        let answer = CommandOutput::with(tenants::text(&self), self.into_failure());
-        CommandOutput { code: answer.code.max(u8::from(absent)), ..answer }
+        let output = CommandOutput::with(tenants::text(&self), self.into_failure());
+        CommandOutput { code: output.code.max(u8::from(absent)), ..output }
     }
 }

@@ -1,4 +1,4 @@
-//! What the doctor found, as text, JSON and JUnit.
+//! The doctor's results as text, JSON and JUnit.
 
 use console::Style as Paint;
 use serde_json::{Value, json};
@@ -78,7 +78,7 @@ pub(crate) fn junit(checks: &[Checked]) -> String {
     junit::suite("portcullis doctor", &checks.iter().map(case).collect::<Vec<_>>())
 }
 
-/// All steps in one line.
+/// The steps of the advice in one line.
 fn remedy(remedy: &Remedy) -> String {
     of_remedy(remedy).actions.iter().map(Action::line).collect::<Vec<_>>().join("; ")
 }
@@ -110,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn each_outcome_reads_in_text() {
+    fn the_text_shows_each_outcome() {
         insta::assert_snapshot!(text(&checks(), false), @r"
         configuration
           FAILED  server command  no `a<b>`
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn what_failed_is_a_failure_for_every_program() {
+    fn a_failed_check_is_a_failure_in_json_and_junit() {
         assert!(has_failed(&checks()));
         let message: Value = serde_json::from_str(&json(&checks())).unwrap_or_default();
         assert_eq!(

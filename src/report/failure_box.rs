@@ -1,5 +1,5 @@
-//! The box that says what failed, why, which tenants, and what to type. 80 columns; rules above and below
-//! only, so that commands can be pasted.
+//! The box of a failure: the failure, its cause, the tenants and the next commands. It has 80 columns, and rules only
+//! above and below, so that commands can be pasted.
 
 use console::Style;
 
@@ -14,11 +14,12 @@ use crate::{
 };
 
 pub(super) const WIDTH: usize = 80;
-/// So many groups of schemas with the same findings are listed, and so many names of a group; `verify --format json` has all.
+/// The maximum number of groups of schemas with the same findings, and of names in a group; `verify --format json` has
+/// all.
 const LISTED: usize = 10;
-/// How many of a child's last lines the box repeats.
+/// The number of a child's last lines in the box.
 const LINES: usize = 15;
-/// The room for a label in front of its text.
+/// The width of a finding's label.
 const LABEL: usize = 16;
 
 /// The box of a command that failed.
@@ -48,7 +49,7 @@ pub(super) fn rule(paint: &Style, colour: bool) -> String {
     format!("{}\n", terminal_filter::painted("=".repeat(WIDTH), paint, colour))
 }
 
-/// Where, what, which schemas, and the last lines of the command.
+/// The step, the failure, the schemas, and the last lines of the command.
 pub(super) fn body(text: &mut String, facts: &FailureReport, why_open: Option<&str>) {
     if let Some(step) = &facts.step {
         fact(text, "step", &format!("{} of {}: {}", step.number, step.of, step.name));
@@ -70,7 +71,7 @@ pub(super) fn body(text: &mut String, facts: &FailureReport, why_open: Option<&s
     }
 }
 
-/// The likely cause, and what to type next.
+/// The likely cause and the next steps.
 pub(super) fn what_to_do(text: &mut String, facts: &FailureReport) {
     if let Some(cause) = facts.likely_cause {
         text.push('\n');
@@ -85,14 +86,14 @@ pub(super) fn what_to_do(text: &mut String, facts: &FailureReport) {
     }
 }
 
-/// Schemas with the same findings stand together.
+/// Groups schemas with the same findings.
 fn schemas(text: &mut String, schemas: &[ReportedSchema]) {
     let mut groups: Vec<(&[Line], Vec<&str>)> = Vec::new();
     let mut left_out = 0;
     for schema in schemas {
         let name = wording::name(schema.tenant.as_deref());
         match groups.iter().position(|(findings, _)| *findings == schema.findings) {
-            Some(place) => groups[place].1.push(name),
+            Some(index) => groups[index].1.push(name),
             None if groups.len() == LISTED => left_out += 1,
             None => groups.push((&schema.findings, vec![name])),
         }
@@ -115,7 +116,7 @@ fn fact(text: &mut String, name: &str, value: &str) {
     wrap(text, &format!(" {name:<13} "), value);
 }
 
-/// Appends `value` after `lead`, folded at spaces to the width, with the lead's width as indent.
+/// Appends `lead` and `value`, wrapped at spaces, with the lead's width as indent.
 fn wrap(text: &mut String, lead: &str, value: &str) {
     let indent = " ".repeat(lead.chars().count());
     let room = WIDTH - indent.len();
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn the_box_for_a_lying_ledger_names_tenant_table_and_command() {
+    fn the_box_for_a_lying_ledger_shows_the_tenant_the_table_and_the_command() {
         let finding =
             Finding::MissingTables { tables: vec!["finance_invoice".into()], dropped_by_newer: false };
         let text = boxed(Some((6, "every tenant is complete")), &blocked(judgement(&[("acme", finding)])));
@@ -202,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn the_box_for_a_failed_migration_shows_its_place_and_what_was_rolled_back() {
+    fn the_box_for_a_failed_migration_shows_its_place_and_its_cause() {
         let failed = SchemaFailure {
             tenant: Some("acme".into()),
             migration: Some("2 invoices".into()),
@@ -248,7 +249,7 @@ mod tests {
     }
 
     #[test]
-    fn the_box_for_a_command_repeats_its_last_lines() {
+    fn the_box_for_a_command_shows_its_last_lines() {
         let failure =
             Failure::CommandFailed { program: "collectstatic".into(), ended: "exited with 5".into() };
         let details =
@@ -270,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn the_box_caps_its_list_and_never_exceeds_eighty_columns() {
+    fn the_box_limits_its_list_and_its_width() {
         let pending =
             |n| Finding::Pending { migrations: (0..n).map(|id| format!("{id} a long name")).collect() };
         let names: Vec<String> = (0..30).map(|n| format!("tenant_with_quite_a_long_name_{n}")).collect();

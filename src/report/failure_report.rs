@@ -1,5 +1,5 @@
-//! What every output says about a start-up that was blocked, or about a gate that is open all the same. Pure: text, JSON, the
-//! endpoint and the termination message are made of the same value, so that they cannot contradict each other.
+//! The facts of a blocked start-up or of a bypassed gate. Pure: text, JSON, the endpoint and the termination message
+//! render the same value, so that they never contradict each other.
 
 use serde::{Serialize, Serializer};
 
@@ -17,21 +17,21 @@ use crate::{
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct FailureReport {
     pub(crate) exit_code: u8,
-    /// The failure's stable name.
+    /// The failure's stable identifier.
     pub(crate) failure: &'static str,
-    /// None if it was no step that failed.
+    /// None if the failure is outside of the steps.
     pub(crate) step: Option<StepPosition>,
     pub(crate) what: String,
     pub(crate) done: Option<String>,
-    /// The bad schemas, the proven ones first.
+    /// The failed schemas, then the incomplete ones, then the unproven ones.
     pub(crate) schemas: Vec<ReportedSchema>,
     pub(crate) likely_cause: Option<&'static str>,
     pub(crate) next: Vec<Action>,
-    /// The child's last lines.
+    /// The last lines of the child's output.
     pub(crate) output: Vec<String>,
 }
 
-/// A step and where it stands, from 1.
+/// A step and its position, from 1.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct StepPosition {
     pub(crate) number: usize,
@@ -39,7 +39,7 @@ pub(crate) struct StepPosition {
     pub(crate) name: String,
 }
 
-/// A schema and everything wrong with it.
+/// A schema and its findings.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct ReportedSchema {
     /// None for the shared schema.
@@ -47,7 +47,7 @@ pub(crate) struct ReportedSchema {
     pub(crate) findings: Vec<Line>,
 }
 
-/// One thing that is wrong, or a part of it.
+/// A labelled line about a schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Line {
     pub(crate) label: &'static str,
@@ -55,7 +55,7 @@ pub(crate) struct Line {
 }
 
 impl FailureReport {
-    /// Replaces every text by what `change` makes of it.
+    /// Applies `change` to every text.
     pub(crate) fn change(&mut self, change: &mut dyn FnMut(&str) -> String) {
         let mut texts = vec![&mut self.what];
         texts.extend(self.step.as_mut().map(|step| &mut step.name));
@@ -110,11 +110,13 @@ impl ReportedSchema {
         findings.extend(failure.migration.as_ref().map(|migration| line("migration", migration)));
         findings.extend(failure.place.as_ref().map(|place| line("at", place)));
         findings.push(Line { label: "why", text: failure.why.to_string() });
-        findings.extend(failure.dirty.then(|| line("dirty", &"it could not be rolled back".to_owned())));
+        findings.extend(
+            failure.dirty.then(|| line("dirty", &"the migration could not be rolled back".to_owned())),
+        );
         Self { tenant: failure.tenant.clone(), findings }
     }
 
-    /// Its findings in one line.
+    /// The findings in one line.
     pub(crate) fn sentence(&self) -> String {
         self.findings.iter().map(Line::sentence).collect::<Vec<_>>().join("; ")
     }

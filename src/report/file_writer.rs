@@ -1,4 +1,4 @@
-//! Keeps files up to date from a thread of its own: a FIFO or a dead mount in a file's place holds nobody up.
+//! Writes files in a separate thread, so that a FIFO or a dead mount at a file's path delays nothing else.
 
 use std::{
     collections::BTreeMap,
@@ -9,9 +9,9 @@ use std::{
     time::Duration,
 };
 
-/// Whoever has read the line of an event may ask the files; a file that takes longer is not waited for again.
+/// The time limit for writing the files before an event's line is printed; a late file is not waited for again.
 const PROMPT: Duration = Duration::from_millis(100);
-/// What the end of the program waits for.
+/// The time limit at the end of the program.
 const LAST: Duration = Duration::from_secs(1);
 
 type Job = Box<dyn FnOnce(&Path) -> io::Result<()> + Send>;
@@ -32,7 +32,7 @@ struct State {
     /// The latest job of each file.
     jobs: BTreeMap<PathBuf, Job>,
     working: bool,
-    /// A job was not done in time, and has not been since.
+    /// A job was late, and the queue has not been empty since.
     is_late: bool,
     failed: Vec<(PathBuf, io::Error)>,
 }
@@ -44,7 +44,7 @@ impl fmt::Debug for State {
 }
 
 impl FileWriter {
-    /// Writes the file, in the place of an older job for it that has not begun.
+    /// Writes the file, and replaces a queued job for it.
     pub(super) fn write(&self, path: &Path, job: impl FnOnce(&Path) -> io::Result<()> + Send + 'static) {
         let mut state = self.0.state();
         state.jobs.insert(path.to_owned(), Box::new(job));
@@ -56,7 +56,7 @@ impl FileWriter {
         self.0.changed.notify_all();
     }
 
-    /// Waits until the files are written, if they usually are at once.
+    /// Waits until the files are written, unless a file is late.
     pub(super) fn settle(&self) {
         let state = self.0.state();
         if !state.is_late {
@@ -74,7 +74,7 @@ impl FileWriter {
         }
     }
 
-    /// What could not be written since the last question.
+    /// Takes the failures since the last call.
     pub(super) fn failed(&self) -> Vec<(PathBuf, io::Error)> {
         std::mem::take(&mut self.0.state().failed)
     }
@@ -121,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_file_that_hangs_holds_nobody_up_and_the_latest_content_wins() {
+    fn a_file_that_hangs_delays_nothing_and_the_latest_content_is_written() {
         let writer = FileWriter::default();
         let (go, gone) = mpsc::channel::<()>();
         writer.write(Path::new("a"), move |_| gone.recv().map_err(io::Error::other));

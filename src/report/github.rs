@@ -1,18 +1,18 @@
 //! Events as GitHub's workflow commands: a group for each step, annotations for warnings and failures.
 //!
-//! Groups do not nest, and steps may overlap: a step that starts beside another one stays in its group.
+//! Groups do not nest, but steps may overlap: a step that starts during another one is in the other one's group.
 
 use super::startup_status::StartupStatus;
 use crate::{failure, outcome::event::Event};
 
-/// Which step's group is open.
+/// The step of the open group.
 #[derive(Debug, Default)]
 pub(crate) struct Groups {
     open: Option<usize>,
 }
 
 impl Groups {
-    /// What stands before the event's own lines, and what stands after them.
+    /// The lines before and after the event's own lines.
     pub(crate) fn around(&mut self, event: &Event, status: &StartupStatus) -> (Vec<String>, Vec<String>) {
         let name = |step: usize| status.place(step).name;
         let (mut before, mut after) = (Vec::new(), Vec::new());
@@ -50,7 +50,7 @@ pub(crate) fn annotation(level: &str, title: &str, text: &str) -> String {
     format!("::{level} title={title}::{}", message(text))
 }
 
-/// As the runner reads it back (actions/toolkit, command.ts).
+/// Escapes a text as the runner unescapes it (actions/toolkit, command.ts).
 fn message(text: &str) -> String {
     text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
@@ -63,7 +63,7 @@ mod tests {
     use crate::failure::Failure;
 
     #[test]
-    fn a_step_is_a_group_and_its_failure_an_annotation() {
+    fn a_step_is_a_group_and_its_failure_is_an_annotation() {
         let mut status = StartupStatus::default();
         let steps = vec!["one: first, then".into(), "two".into()];
         status.apply(&Event::Started { run: "1".into(), role: None, steps }, Duration::ZERO);

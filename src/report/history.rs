@@ -1,4 +1,4 @@
-//! Words the record of runs: a table for people, the newest run first.
+//! The record of runs as text, the newest run first.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -9,14 +9,14 @@ use crate::{
     words::{duration, list},
 };
 
-/// So much of a release's digest tells it from all others.
+/// The number of digits of a release's digest that identifies it.
 const RELEASE: usize = 12;
-/// So many tenants are named; JSON names all.
+/// The maximum number of named tenants; JSON names all.
 const NAMED: usize = 5;
 
 pub(crate) fn text(runs: &[Run]) -> String {
     if runs.is_empty() {
-        return "no run has changed anything yet\n".into();
+        return "no run has made a change yet\n".into();
     }
     runs.iter().map(run).collect::<Vec<_>>().join("\n")
 }
@@ -27,8 +27,10 @@ fn run(run: &Run) -> String {
             let code = run.exit_code.filter(|code| *code != 0).map(|code| format!(", exit {code}"));
             format!("{outcome}{}", code.unwrap_or_default())
         }
-        (None, Some(at)) => format!("not ended: in `{}`, {} of {} tenants", at.step, at.done, at.total),
-        (None, None) => "not ended: under way, or killed".into(),
+        (None, Some(at)) => {
+            format!("running or killed: step `{}`, {} of {} tenants", at.step, at.done, at.total)
+        }
+        (None, None) => "running or killed".into(),
     };
     let role = run.role.as_ref().map(|role| format!(", role {role}")).unwrap_or_default();
     let release = run.release.get(..RELEASE).unwrap_or(&run.release);
@@ -51,19 +53,19 @@ fn step(step: &Step) -> String {
     terminal_filter::line(&format!("    {:<7} {time:>8}  {}: {}", step.outcome, step.name, step.message))
 }
 
-/// One line for all the tenants to which the same was done.
+/// One line for all tenants with the same changes.
 fn changes(changes: &[Change]) -> Vec<String> {
     let mut same: BTreeMap<&[String], Vec<&str>> = BTreeMap::new();
     for change in changes {
         same.entry(&change.what).or_default().push(wording::name(change.tenant.as_deref()));
     }
     same.into_iter()
-        .map(|(what, who)| format!("changed {}: {}", list(&who, NAMED), what.join(", ")))
+        .map(|(changes, schemas)| format!("changed {}: {}", list(&schemas, NAMED), changes.join(", ")))
         .collect()
 }
 
 fn exception(exception: &Exception) -> String {
-    let reason = exception.reason.as_ref().map(|reason| format!(", because: {reason}")).unwrap_or_default();
+    let reason = exception.reason.as_ref().map(|reason| format!(", reason: {reason}")).unwrap_or_default();
     format!("{} of {}{reason}", exception.kind.to_uppercase(), list(&exception.tenants, NAMED))
 }
 
@@ -73,7 +75,7 @@ mod tests {
     use crate::database::history::At;
 
     #[test]
-    fn the_history_says_who_changed_what_and_how_it_ended() {
+    fn the_history_shows_the_steps_changes_and_outcome_of_each_run() {
         let change = |tenant: Option<&str>| Change {
             tenant: tenant.map(str::to_owned),
             what: vec!["2 invoices".into(), "3 totals".into()],
@@ -109,9 +111,9 @@ mod tests {
             release 0123456789ab, version 0.1.0, role web, host web-1
             ok         8.4 s  tenant schemas: 14 migrations applied to 7 schemas
             changed t1, t2, t3, t4, t5 and 2 more: 2 invoices, 3 totals
-            OVERRIDE of acme, because: acme pays
+            OVERRIDE of acme, reason: acme pays
 
-          run cafe0002  not ended: in `tenant schemas`, 412 of 800 tenants
+          run cafe0002  running or killed: step `tenant schemas`, 412 of 800 tenants
             release , version , host web-2
         ");
     }

@@ -1,4 +1,4 @@
-//! Events as JSON, one object a line. `docs/logs.md` lists the fields; they are a promise.
+//! Events as JSON, one object a line. `docs/logs.md` lists the fields, which are stable.
 
 use std::time::{Duration, SystemTime};
 
@@ -16,11 +16,11 @@ use crate::{
     words::rfc3339,
 };
 
-/// The longest last line that Kubernetes shows whole where there is no termination message, with room for one line
-/// about a notification that failed.
+/// The longest last line that Kubernetes shows completely without a termination message, with room for one line about
+/// a failed notification.
 const TAIL: usize = 1_700;
 
-/// The event as lines: one, and after the end of a long story its facts again in few bytes.
+/// The event as one line, and after a long failure as a second line with a summary.
 pub(crate) fn lines(
     event: &Event,
     status: &StartupStatus,
@@ -48,7 +48,7 @@ pub(crate) fn lines(
                 object.insert("failure".into(), facts.failure.into());
                 Value::Object(object).to_string()
             };
-            // JSON escapes what the limit does not know of; each round gives the overhang back.
+            // JSON's escapes lengthen the text, so each round reduces the limit by the excess.
             let mut limit = TAIL - 1;
             let mut summary = last(limit);
             while summary.len() >= TAIL && limit > 0 {
@@ -88,14 +88,14 @@ fn common(
     object
 }
 
-/// What the state file holds, for `portcullis health`.
+/// The content of the state file, for `portcullis health`.
 pub(crate) fn state(status: &StartupStatus, elapsed: Duration, pid: u32) -> String {
     let mut value = self::status(status, elapsed);
     value["pid"] = pid.into();
     value.to_string() + "\n"
 }
 
-/// What `[notify] command` is given: the state without the list of steps.
+/// The input of `[notify] command`: the status without the list of steps.
 pub(crate) fn notification(status: &StartupStatus, elapsed: Duration) -> String {
     let facts = &status.facts;
     json!({
@@ -111,7 +111,7 @@ pub(crate) fn notification(status: &StartupStatus, elapsed: Duration) -> String 
     .to_string()
 }
 
-/// What the endpoint and the last line say about the whole start-up.
+/// The status of the start-up, for the endpoint and the state file.
 pub(crate) fn status(status: &StartupStatus, elapsed: Duration) -> Value {
     let current = status.current().map(|step| status.place(step));
     let progress = status
@@ -192,7 +192,7 @@ fn fields(event: &Event, status: &StartupStatus) -> Value {
             json!({ "duration_seconds": seconds(*took), "steps": steps(status) })
         }
         Event::Stopping { signal } => json!({ "why": wording::stopping(*signal) }),
-        // A child's line has its own way.
+        // `child_line` renders a child's line.
         Event::Output { .. }
         | Event::StepStarted { .. }
         | Event::Note { .. }
@@ -202,7 +202,7 @@ fn fields(event: &Event, status: &StartupStatus) -> Value {
     }
 }
 
-/// The facts that every output tells, and here all of the gate's judgement, uncapped.
+/// The facts of the failure, and the complete judgement.
 fn blocked(status: &StartupStatus, took: Duration, details: &FailureDetails) -> Value {
     let rendered = match &details.failure {
         Failure::ConfigInvalid { rendered, .. } => Some(super::terminal_filter::without_colour(rendered)),
@@ -243,7 +243,7 @@ mod tests {
     use crate::process::Stream;
 
     #[test]
-    fn times_are_written_as_rfc_3339_has_them() {
+    fn times_have_the_format_of_rfc_3339() {
         for (seconds, text) in [
             (0, "1970-01-01T00:00:00.000Z"),
             (951_782_399, "2000-02-28T23:59:59.000Z"),
@@ -256,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn a_childs_line_is_wrapped_with_step_stream_and_tenant() {
+    fn a_childs_line_has_its_step_stream_and_tenant() {
         let mut status = StartupStatus::default();
         let started =
             Event::Started { run: "cafe".into(), role: Some("web".into()), steps: vec!["files".into()] };

@@ -1,4 +1,4 @@
-//! Words the gate's judgement, as text and as JSON. JSON is never capped.
+//! The gate's judgement as JUnit, as GitHub's annotations and as JSON, which is always complete.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::{
     tenants::gate::{Finding, Judgement, Outcome, Verdict},
 };
 
-/// GitHub shows so many of one step.
+/// The number of annotations that GitHub shows for one step.
 const ANNOTATIONS: usize = 10;
 
 /// Each schema as a test case.
@@ -46,7 +46,7 @@ pub(crate) fn junit(judgement: &Judgement) -> String {
     junit::suite("portcullis verify", &cases)
 }
 
-/// What is wrong as GitHub's annotations, as many as it shows of one step.
+/// The findings as GitHub's annotations, at most as many as GitHub shows.
 pub(crate) fn annotations(judgement: &Judgement) -> String {
     let bad = || judgement.verdicts().filter(|(_, verdict)| verdict.outcome() != Outcome::Complete);
     let shown = if bad().count() > ANNOTATIONS { ANNOTATIONS - 1 } else { ANNOTATIONS };
@@ -58,10 +58,10 @@ pub(crate) fn annotations(judgement: &Judgement) -> String {
     bad().take(shown).map(one).chain(rest).map(|line| line + "\n").collect()
 }
 
-/// Everything, for programs. It borrows: a value of its own for each of many tenants would take much memory.
+/// The complete judgement, for programs. It borrows, because copies for many tenants would take much memory.
 #[derive(Serialize)]
 pub(crate) struct Everything<'a> {
-    /// Left out where no failure is told.
+    /// None in an output without a failure.
     #[serde(flatten)]
     pub(crate) advice: Option<AdviceFields>,
     orphans: &'a [String],
@@ -73,7 +73,7 @@ pub(crate) struct Everything<'a> {
     unfinished: &'a [String],
 }
 
-/// What to do about it.
+/// The likely cause and the next steps.
 #[derive(Serialize)]
 pub(crate) struct AdviceFields {
     likely_cause: Option<&'static str>,
@@ -102,7 +102,7 @@ pub(crate) struct OneSchema<'a> {
 }
 
 impl<'a> OneSchema<'a> {
-    /// `tenant` where it is not the key.
+    /// `tenant` is for lists; a map has it as the key.
     pub(crate) fn new(verdict: &'a Verdict, tenant: Option<&'a str>) -> Self {
         Self { findings: &verdict.findings, outcome: outcome_word(verdict.outcome()), tenant }
     }

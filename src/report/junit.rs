@@ -1,4 +1,4 @@
-//! Results as JUnit's XML, which Jenkins, GitLab and others read.
+//! Results as JUnit XML, which Jenkins, GitLab and others read.
 
 /// One test case.
 pub(crate) struct Case<'a> {
@@ -7,12 +7,12 @@ pub(crate) struct Case<'a> {
     pub(crate) result: Result,
 }
 
-/// What a test case came to, in words.
+/// The result of a test case, with its message.
 pub(crate) enum Result {
     Passed(String),
-    /// What failed, and what to do.
+    /// The failure, and what to do.
     Failed(String, String),
-    /// It could not be found out.
+    /// The result could not be determined.
     Error(String),
     Skipped(String),
 }
@@ -45,7 +45,7 @@ pub(crate) fn suite(name: &str, cases: &[Case<'_>]) -> String {
     text + "</testsuite>\n</testsuites>\n"
 }
 
-/// Text inside an XML element or attribute. XML has no way to write most control characters.
+/// Escapes text for an XML element or attribute. XML cannot represent most control characters.
 fn xml(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,4 +1,4 @@
-//! Told about everything, decides nothing: each output is one file with a function of events.
+//! Receives every event and decides nothing; each kind of output is one file.
 
 pub(crate) mod advice;
 mod bounds;
@@ -57,9 +57,9 @@ use self::{
     stderr_writer::Priority,
     style::{Layout, Style},
 };
-use crate::{config::environment::Environment, files, outcome::event::Event};
+use crate::{config::environment::Environment, outcome::event::Event};
 
-/// Where events go. Cheap to clone.
+/// Receives the events of a start-up. Cheap to clone.
 #[derive(Debug, Clone)]
 pub(crate) struct Report(Rc<Inner>);
 
@@ -74,12 +74,12 @@ struct Inner {
     termination: Option<PathBuf>,
     files: Files,
     writer: FileWriter,
-    /// Each file is complained about once.
-    complained: Cell<bool>,
+    /// Only the first failure to write a file is reported.
+    has_warned: Cell<bool>,
     traceparent: Option<String>,
 }
 
-/// Files that are kept up to date; each is absent if nobody asked for it.
+/// The configured files that follow the start-up.
 #[derive(Debug, Default)]
 pub(crate) struct Files {
     /// For `portcullis health`.
@@ -88,12 +88,12 @@ pub(crate) struct Files {
     pub(crate) metrics: Option<PathBuf>,
 }
 
-/// How the start-up stands, for whoever asks from another thread.
+/// The status of the start-up, shared with other threads.
 #[derive(Debug, Clone)]
 pub(crate) struct Shared(Arc<Mutex<StartupStatus>>, Instant);
 
 impl Shared {
-    /// A copy, and how long the start-up has taken so far.
+    /// A copy of the status, and the elapsed time.
     pub(crate) fn now(&self) -> (StartupStatus, Duration) {
         (self.0.lock().unwrap_or_else(PoisonError::into_inner).clone(), self.1.elapsed())
     }
@@ -113,7 +113,7 @@ impl Report {
             termination: termination::path(env),
             files,
             writer: FileWriter::default(),
-            complained: Cell::new(false),
+            has_warned: Cell::new(false),
             traceparent: env.get("TRACEPARENT").map(str::to_owned),
         }))
     }
@@ -126,7 +126,7 @@ impl Report {
                 return;
             }
             let source = Source { step: *step, stream: *stream, tenant: tenant.clone() };
-            // Line by line, because a secret may go on in the next one.
+            // In order, because a secret may continue in the next line.
             let line = inner.output.masked_line(&source, line);
             let Source { step, stream, tenant } = source;
             masked = Event::Output { step, stream, tenant, line };
@@ -143,21 +143,21 @@ impl Report {
                 (event, &mut status.facts)
             {
                 facts.change(&mut |text| inner.output.masked(text));
-                // Together, because a secret may go on in the next line.
+                // Joined, because a secret may continue in the next line.
                 let last = inner.output.masked(&facts.output.join("\n"));
                 facts.output = last.lines().map(str::to_owned).collect();
             }
             self.write_files(event, &status);
             self.lines(event, &status, at)
         };
-        // Whoever has read the line may ask the files.
+        // A reader of the line may read the files next.
         if changes(event) {
             self.settle();
         }
-        inner.output.lines(weight(event), lines.iter().map(String::as_str));
+        inner.output.lines(priority(event), lines.iter().map(String::as_str));
     }
 
-    /// Mentions steps that say nothing for long, for as long as it is polled.
+    /// Reports silent steps; runs until it is dropped.
     pub(crate) async fn mention_silence<T>(&self) -> T {
         loop {
             tokio::time::sleep(silent_steps::LONG / 4).await;
@@ -178,7 +178,7 @@ impl Report {
 
     pub(crate) fn flush(&self) {
         self.0.writer.flush();
-        self.complain();
+        self.warn_about_files();
         self.0.output.flush();
     }
 
@@ -199,7 +199,7 @@ impl Report {
         before.into_iter().chain(lines).chain(after).collect()
     }
 
-    /// Progress is a bar where there can be one, and a line now and then elsewhere.
+    /// Draws progress as a bar if possible, and else throttles its lines.
     fn is_worth_a_line(&self, event: &Event, status: &StartupStatus, at: Duration) -> bool {
         let Inner { style, output, throttle, .. } = &*self.0;
         match event {
@@ -221,41 +221,41 @@ impl Report {
     }
 
     fn write_files(&self, event: &Event, status: &StartupStatus) {
-        let Inner { output, termination, files: kept, writer, status: shared, .. } = &*self.0;
+        let Inner { output, termination, files, writer, status: shared, .. } = &*self.0;
         if let (Event::Blocked { .. }, Some(path), Some(facts)) = (event, termination, &status.facts) {
             let message = termination::message(facts);
-            writer.write(path, move |path| files::overwrite_now(path, message.as_bytes()));
+            writer.write(path, move |path| crate::files::overwrite_now(path, message.as_bytes()));
         }
         let over =
             matches!(event, Event::Blocked { .. } | Event::HandingOver { .. } | Event::Finished { .. });
-        if let (true, Some(path)) = (over, &kept.metrics) {
+        if let (true, Some(path)) = (over, &files.metrics) {
             let (status, output) = (status.clone(), output.clone());
             writer.write(path, move |path| prometheus::write(path, &status, SystemTime::now(), &output));
         }
-        if let (true, Some(path)) = (changes(event), &kept.state) {
+        if let (true, Some(path)) = (changes(event), &files.state) {
             let state = json::state(status, shared.1.elapsed(), std::process::id());
             let state = terminal_filter::shown_json(&output.masked(state.trim_end())).into_owned() + "\n";
-            writer.write(path, move |path| files::replace_now(path, state.as_bytes()));
+            writer.write(path, move |path| crate::files::replace_now(path, state.as_bytes()));
         }
     }
 
     fn settle(&self) {
         self.0.writer.settle();
-        self.complain();
+        self.warn_about_files();
     }
 
-    /// A file that cannot be written is worth a warning, and nothing more.
-    fn complain(&self) {
+    /// Warns about a file that cannot be written.
+    fn warn_about_files(&self) {
         for (path, error) in self.0.writer.failed() {
-            if !self.0.complained.replace(true) {
+            if !self.0.has_warned.replace(true) {
                 self.emit(&Event::Remark { text: format!("cannot write `{}`: {error}", path.display()) });
             }
         }
     }
 }
 
-/// What people must read is never dropped.
-fn weight(event: &Event) -> Priority {
+/// Important lines are never dropped.
+fn priority(event: &Event) -> Priority {
     match event {
         Event::Output { .. } | Event::Progress { .. } | Event::Waiting { .. } | Event::Judged { .. } => {
             Priority::Dropped
@@ -264,7 +264,7 @@ fn weight(event: &Event) -> Priority {
     }
 }
 
-/// Whether somebody who asks for the state would get another answer.
+/// Whether the event changes the status.
 fn changes(event: &Event) -> bool {
     !matches!(event, Event::Output { .. } | Event::Note { .. } | Event::Remark { .. })
 }

@@ -1,4 +1,4 @@
-//! The box that says that the gate is open though not everything is complete: how, for whom, and what to do about it.
+//! The box of a bypassed gate: which bypass opened it, which schemas are not complete, and what to do.
 
 use console::Style;
 
@@ -7,7 +7,7 @@ use crate::outcome::event::Opening;
 
 pub(crate) fn render(how: &Opening, facts: &FailureReport, colour: bool) -> String {
     let yellow = Style::new().yellow().bold();
-    let title = "THE GATE IS OPEN, THOUGH NOT EVERYTHING IS COMPLETE";
+    let title = "THE GATE IS OPEN, BUT NOT EVERYTHING IS COMPLETE";
     let mut text = failure_box::head(title, how.word(), &yellow, colour);
     failure_box::body(&mut text, facts, Some(&how.words()));
     failure_box::what_to_do(&mut text, facts);

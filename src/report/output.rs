@@ -1,6 +1,6 @@
-//! The one way out: every byte that leaves the process passes the mask and the filter here.
+//! All output: every byte that leaves the process passes the mask and the filter here.
 //!
-//! Made as soon as the environment is known, and told of the configuration's secrets as soon as it is read. Cheap to clone.
+//! It masks the secrets of the environment from the beginning, and those of the configuration once it is read.
 
 use std::{
     collections::HashMap,
@@ -19,39 +19,39 @@ use crate::{
     process,
 };
 
-/// What is different for whoever stays in front of a program without being PID 1.
+/// The note of an init that is not PID 1.
 pub(crate) const NOT_PID_1: &str =
-    "portcullis: not PID 1, so orphans are reaped as a subreaper and the namespace does not end with this";
+    "portcullis: not PID 1: reaps orphans as a subreaper, and the namespace does not end with this process";
 
-/// Where the kernel or a filter refuses what makes this process a subreaper.
+/// The warning if the kernel or a filter denies to become a subreaper.
 pub(crate) const ORPHANS_LOST: &str =
-    "portcullis: warning: prctl is refused (by seccomp?), so orphans are neither reaped nor ended by this";
+    "portcullis: warning: prctl is denied (by seccomp?): this process neither reaps nor ends orphans";
 
-/// So much of a long answer is masked and written at a time.
+/// The size of the pieces in which a long text is masked and written.
 const PIECE: usize = 64 * 1024;
 
-/// Where everything goes.
+/// The output of the process. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct Output(Arc<Inner>);
 
 struct Inner {
     environment: Environment,
-    /// A line can be drawn again and again.
+    /// Standard error is a terminal that can redraw a line.
     draws: bool,
-    look: Mutex<OutputSettings>,
-    /// Its thread starts with the first line: a start without one is not charged for it.
+    settings: Mutex<OutputSettings>,
+    /// Its thread starts with the first line, because a start without output does not need it.
     queue: OnceLock<Queue>,
 }
 
 #[derive(Default)]
 struct OutputSettings {
     mask: Mask,
-    /// The mask is made for the first text: a program that prints nothing is not charged for it.
+    /// The mask is created for the first text, because a start without output does not need it.
     has_mask: bool,
     json: bool,
-    /// Lines of each source that a secret may be divided over.
+    /// The state of the mask for each source, because a secret may span lines.
     sources: HashMap<Source, Lines>,
-    /// Our own lines.
+    /// The same for Portcullis's own lines.
     lines: Lines,
 }
 
@@ -64,7 +64,7 @@ impl OutputSettings {
     }
 }
 
-/// Whose lines follow each other.
+/// A source of consecutive lines.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Source {
     pub(crate) step: usize,
@@ -79,24 +79,24 @@ impl fmt::Debug for Output {
 }
 
 impl Output {
-    /// Knows the secrets of the environment.
+    /// Masks the secrets of the environment.
     pub(crate) fn new(environment: &Environment) -> Self {
         Self(Arc::new(Inner {
             environment: environment.clone(),
             draws: Stream::Err.is_terminal() && environment.get("TERM") != Some("dumb"),
-            look: Mutex::default(),
+            settings: Mutex::default(),
             queue: OnceLock::new(),
         }))
     }
 
-    /// From now on the configuration's secrets are masked, too.
+    /// Also masks the secrets of the configuration from now on.
     pub(crate) fn arm(&self, config: &Config) {
-        let mut look = self.settings();
-        look.mask = Mask::new(&self.0.environment, Some(config));
-        look.has_mask = true;
+        let mut settings = self.settings();
+        settings.mask = Mask::new(&self.0.environment, Some(config));
+        settings.has_mask = true;
     }
 
-    /// Lines are JSON from now on.
+    /// Declares lines to be JSON from now on.
     pub(crate) fn set_json(&self, json: bool) {
         self.settings().json = json;
         if let Some(queue) = self.0.queue.get() {
@@ -108,50 +108,50 @@ impl Output {
         self.settings().json
     }
 
-    /// Whether a command started by hand can draw a bar.
+    /// Whether a command can draw a bar.
     pub(crate) fn draws(&self) -> bool {
         self.0.draws
     }
 
-    /// A text without secrets, for what is kept or sent elsewhere: files, the endpoint, a notification, the history.
+    /// The text without secrets, for files, the endpoint, notifications and the history.
     pub(crate) fn masked(&self, text: &str) -> String {
         self.mask().apply(text)
     }
 
-    /// A line of a child without secrets, also those that its line before began.
+    /// A child's line without secrets, and without the rest of a secret that began in its previous line.
     pub(crate) fn masked_line(&self, source: &Source, line: &str) -> String {
-        let mut look = self.look();
-        let OutputSettings { mask, sources, .. } = &mut *look;
+        let mut settings = self.settings_with_mask();
+        let OutputSettings { mask, sources, .. } = &mut *settings;
         if !sources.contains_key(source) {
             sources.insert(source.clone(), Lines::default());
         }
         sources.get_mut(source).map_or_else(String::new, |lines| lines.mask(mask, line))
     }
 
-    /// One line that people must read.
+    /// Prints an important line.
     pub(crate) fn print_line(&self, line: &str) {
         self.lines(Priority::Kept, [line]);
     }
 
-    /// One line about the work, which may be dropped if nobody reads.
+    /// Prints a line that may be dropped if the reader is slow.
     pub(crate) fn mention(&self, line: &str) {
         self.lines(Priority::Dropped, [line]);
     }
 
-    /// Lines for standard error, masked and filtered.
-    pub(super) fn lines<'a>(&self, weight: Priority, lines: impl IntoIterator<Item = &'a str>) {
-        let mut look = self.look();
-        let OutputSettings { mask, json, lines: own, .. } = &mut *look;
+    /// Prints lines to standard error, masked and filtered.
+    pub(super) fn lines<'a>(&self, priority: Priority, lines: impl IntoIterator<Item = &'a str>) {
+        let mut settings = self.settings_with_mask();
+        let OutputSettings { mask, json, lines: own, .. } = &mut *settings;
         let queue = self.queue(*json);
         for line in lines {
             let masked = own.mask(mask, line);
             let shown =
                 if *json { terminal_filter::shown_json(&masked) } else { terminal_filter::shown(&masked) };
-            queue.line(weight, shown.into_owned());
+            queue.line(priority, shown.into_owned());
         }
     }
 
-    /// Whether a line that may be dropped would be; it is counted as dropped then.
+    /// Whether the queue is full; if so, counts a dropped line.
     pub(super) fn drops(&self) -> bool {
         let full = self.0.queue.get().is_some_and(Queue::is_full);
         if full && let Some(queue) = self.0.queue.get() {
@@ -160,47 +160,47 @@ impl Output {
         full
     }
 
-    /// Draws a bar below the lines, or takes it away.
+    /// Draws a bar below the lines, or removes it.
     pub(crate) fn bar(&self, bar: Option<String>) {
-        let look = self.look();
-        let bar = bar.map(|bar| terminal_filter::shown(&look.mask.apply(&bar)).into_owned());
-        self.queue(look.json).bar(bar);
+        let settings = self.settings_with_mask();
+        let bar = bar.map(|bar| terminal_filter::shown(&settings.mask.apply(&bar)).into_owned());
+        self.queue(settings.json).bar(bar);
     }
 
-    /// A note from this thread, unless that would mean to wait for a reader. A thread for one line would cost `init` more
-    /// than everything else, and so would the mask: a fixed line holds no secret.
+    /// Prints a fixed line, unless the stream is blocked. It uses neither the queue's thread nor the mask, which would take
+    /// `init` longer than everything else.
     pub(crate) fn note(line: &'static str) {
         Self::without_secrets(line);
     }
 
-    /// A command's answer on standard output, for as long as whoever reads it takes.
+    /// Prints a command's result to standard output, and waits for a slow reader.
     pub(crate) fn answer(&self, text: &str) -> io::Result<()> {
         self.write(Stream::Out, text)
     }
 
-    /// What ends a command, on standard error, for as long as whoever reads it takes.
+    /// Prints a command's failure to standard error, and waits for a slow reader.
     pub(crate) fn error_text(&self, text: &str) {
-        // Nobody is left to tell if standard error is closed.
+        // A closed standard error cannot be reported.
         let _ = self.write(Stream::Err, text);
     }
 
-    /// What a panic says. It may have come from anywhere, from in here, too: nothing is waited for.
+    /// Prints the message of a panic. It waits for no lock, because the panic may have come from this file.
     pub(crate) fn last_words(&self, line: &str) {
         self.flush();
-        let mask = self.0.look.try_lock().map(|mut look| {
-            look.ensure_mask(&self.0.environment);
-            look.mask.clone()
+        let mask = self.0.settings.try_lock().map(|mut settings| {
+            settings.ensure_mask(&self.0.environment);
+            settings.mask.clone()
         });
         let line = mask.map_or_else(|_| "portcullis: internal error".to_owned(), |mask| mask.apply(line));
         Self::without_secrets(&line);
     }
 
-    /// A line that holds no secret, unless that would mean to wait for a reader.
+    /// Prints a line without secrets, unless the stream is blocked.
     pub(crate) fn without_secrets(line: &str) {
         Stream::Err.write_if_read(&format!("{}\n", terminal_filter::shown(line)));
     }
 
-    /// Returns once everything is written, or the reader is blocked or much too slow.
+    /// Waits until everything is written, or the reader is blocked or too slow.
     pub(crate) fn flush(&self) {
         if let Some(queue) = self.0.queue.get() {
             queue.flush();
@@ -210,7 +210,7 @@ impl Output {
     fn write(&self, stream: Stream, text: &str) -> io::Result<()> {
         let mask = self.mask();
         let mut lines = Lines::default();
-        // No text for people begins so, and all of ours for programs does.
+        // All JSON begins like this, and no text for people does.
         let json = text.starts_with(['{', '[']);
         let mut piece = String::new();
         for line in text.split_inclusive('\n') {
@@ -230,7 +230,7 @@ impl Output {
     }
 
     fn mask(&self) -> Mask {
-        self.look().mask.clone()
+        self.settings_with_mask().mask.clone()
     }
 
     fn queue(&self, json: bool) -> &Queue {
@@ -241,14 +241,13 @@ impl Output {
         })
     }
 
-    /// With the mask.
-    fn look(&self) -> MutexGuard<'_, OutputSettings> {
-        let mut look = self.settings();
-        look.ensure_mask(&self.0.environment);
-        look
+    fn settings_with_mask(&self) -> MutexGuard<'_, OutputSettings> {
+        let mut settings = self.settings();
+        settings.ensure_mask(&self.0.environment);
+        settings
     }
 
     fn settings(&self) -> MutexGuard<'_, OutputSettings> {
-        self.0.look.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.settings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

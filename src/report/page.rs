@@ -1,4 +1,4 @@
-//! The page that a browser gets during the start-up. It refreshes itself until the server answers instead.
+//! The page for browsers during the start-up. It refreshes itself until the server responds.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use super::terminal_filter;
 use crate::{outcome::wording, words::duration};
 
 const STYLE: &str = include_str!("page.css");
-/// Asks again and again; once another server answers, it is that server's turn.
+/// Polls the page; reloads it once the server responds.
 const SCRIPT: &str = include_str!("page.js");
 
-/// How many schemas a page lists; the log lists more.
+/// The maximum number of schemas; the log lists more.
 const SCHEMAS: usize = 10;
 
 pub(crate) fn html(status: &StartupStatus, elapsed: Duration) -> String {
@@ -42,10 +42,10 @@ pub(crate) fn html(status: &StartupStatus, elapsed: Duration) -> String {
     )
 }
 
-/// The text as HTML has it, also within an attribute.
+/// Escapes a text for HTML, also in an attribute.
 pub(crate) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
-    // A child's colours would show as noise.
+    // Escaped colours of a child would be unreadable.
     for c in terminal_filter::escaped(&terminal_filter::without_colour(text)).chars() {
         match c {
             '&' => escaped += "&amp;",
@@ -69,7 +69,7 @@ fn title(status: &StartupStatus) -> String {
     }
 }
 
-/// Each step is an equal part of the bar, and a step's own progress a part of its part.
+/// Each step is an equal part of the bar, and a step's progress fills its part.
 fn bar(status: &StartupStatus) -> String {
     let own = |step: &Step| match (&step.progress, step.state) {
         (Some(progress), State::Running) if progress.total > 0 => progress.done * 1_000 / progress.total,
@@ -98,7 +98,7 @@ fn row(step: &Step, elapsed: Duration) -> String {
     )
 }
 
-/// What blocks it, which schemas, and what to do: the same facts as the box has.
+/// The failure, the schemas and the next steps, as in the box.
 fn failure(status: &StartupStatus) -> String {
     let Some(facts) = &status.facts else {
         return String::new();
@@ -132,7 +132,7 @@ mod tests {
     use crate::{outcome::event::Event, process::Stream};
 
     #[test]
-    fn nothing_that_a_child_prints_becomes_markup() {
+    fn the_output_of_a_child_never_becomes_markup() {
         let mut status = StartupStatus::default();
         let steps = vec!["<i>".to_owned()];
         status.apply(&Event::Started { run: "1".into(), role: None, steps }, Duration::ZERO);

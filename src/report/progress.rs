@@ -1,47 +1,46 @@
-//! How far a long step is: a bar on a terminal, a line now and then elsewhere. Pure: it is told the time.
+//! The progress of a long step: a bar on a terminal, else an occasional line. Pure: the caller passes the time.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::words::duration;
 
-/// A line at least so often, if there is news.
+/// The maximum time between two lines, if there is progress.
 const EVERY: Duration = Duration::from_secs(5);
-/// Also for every so many parts of the whole,
+/// A line is also due for each of these parts of the total, but not more often than `MINIMUM`.
 const PARTS: usize = 10;
-/// but never more often than this.
-const SELDOM: Duration = Duration::from_secs(1);
+const MINIMUM: Duration = Duration::from_secs(1);
 
-/// The bar itself takes at most so many columns.
+/// The maximum width of the bar itself.
 const BAR: usize = 30;
-/// Below this, there is no bar, only its words.
+/// The minimum width of the bar itself; with less room there is only the text.
 const SHORTEST: usize = 6;
 
-/// So much of a step is done.
+/// The progress of a step.
 #[derive(Debug, Clone)]
 pub(crate) struct Progress {
     pub(crate) done: usize,
     pub(crate) total: usize,
     pub(crate) what: String,
-    /// When the first of it was told, since the beginning of the start-up.
+    /// The time of the first progress, since the start of the start-up.
     pub(crate) since: Duration,
 }
 
-/// When each step's progress was last worth a line.
+/// The last printed progress of each step, and its time.
 #[derive(Debug, Default)]
 pub(crate) struct LineThrottle(BTreeMap<usize, (usize, Duration)>);
 
 impl LineThrottle {
-    /// Whether this progress of a step is worth a line at this time.
+    /// Whether to print a line for this progress.
     pub(crate) fn is_due(&mut self, step: usize, done: usize, total: usize, at: Duration) -> bool {
-        let Some((message, when)) = self.0.get_mut(&step) else {
+        let Some((printed, when)) = self.0.get_mut(&step) else {
             self.0.insert(step, (done, at));
             return false;
         };
         let since = at.saturating_sub(*when);
-        let part = done.saturating_sub(*message) * PARTS >= total;
-        let due = done < total && (since >= EVERY || (part && since >= SELDOM));
+        let part = done.saturating_sub(*printed) * PARTS >= total;
+        let due = done < total && (since >= EVERY || (part && since >= MINIMUM));
         if due {
-            (*message, *when) = (done, at);
+            (*printed, *when) = (done, at);
         }
         due
     }
@@ -62,7 +61,7 @@ pub(crate) fn words(progress: &Progress, taken: Duration) -> String {
             format!("{} a second", tenths / 10)
         };
         let more = u128::try_from(total.saturating_sub(*done)).unwrap_or_default();
-        // It is an estimate: nobody is helped by parts of a second.
+        // An estimate needs no fractions of a second.
         let left = u64::try_from((millis * more / some).div_ceil(1_000)).unwrap_or(u64::MAX);
         let left = Duration::from_secs(left);
         text += &format!(", {rate}, {} left", duration(left).replace(".0 s", " s"));
@@ -70,7 +69,7 @@ pub(crate) fn words(progress: &Progress, taken: Duration) -> String {
     text
 }
 
-/// One line of at most so many columns.
+/// One line that is shorter than `columns`.
 pub(crate) fn bar(name: &str, progress: &Progress, taken: Duration, columns: usize) -> String {
     let words = words(progress, taken);
     let columns = columns.saturating_sub(1);
@@ -95,7 +94,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bar_has_the_rate_and_the_time_left_and_fits() {
+    fn the_bar_shows_the_rate_and_the_time_left_and_fits_the_terminal() {
         let taken = Duration::from_secs(10);
         assert_eq!(
             bar("tenant schemas", &progress(412), taken, 100),
@@ -118,13 +117,13 @@ mod tests {
         let mut throttle = LineThrottle::default();
         let ms = Duration::from_millis;
         for (done, at, due, why) in [
-            (1, ms(0), false, "the first is news of the start"),
+            (1, ms(0), false, "the first progress only starts the clock"),
             (200, ms(900), false, "a second has not passed"),
             (201, ms(1_000), true, "more than a tenth"),
             (210, ms(5_900), false, "neither"),
             (211, ms(6_000), true, "five seconds"),
             (291, ms(7_100), true, "a tenth again"),
-            (800, ms(20_000), false, "the end has its own line"),
+            (800, ms(20_000), false, "the end of the step has its own line"),
         ] {
             assert_eq!(throttle.is_due(3, done, 800, at), due, "{why}");
         }

@@ -87,7 +87,7 @@ fn verify_can_be_limited_to_one_app() {
         .exits(1)
         .prints("contacts.0001")
         .prints_not("finance_invoice");
-    project.portcullis.run(["verify", "--app", "auth"]).exits(0).prints("as far as `auth` is concerned");
+    project.portcullis.run(["verify", "--app", "auth"]).exits(0).prints("only the app `auth`");
     project.portcullis.run(["verify", "--app", "finances"]).exits(64).prints("it has auth,");
     // A finding about the complete schema concerns every app.
     project.database.execute("DROP SCHEMA demo CASCADE");

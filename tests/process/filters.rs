@@ -83,6 +83,6 @@ fn a_refused_prctl_is_a_warning_when_not_pid_1() {
     for options in ["init", "run --config $CONFIG"] {
         let ran = start_without_prctl(&format!("$PORTCULLIS {options} -- bash -c 'exit 3'; exit $?")).code(3);
         let printed = String::from_utf8_lossy(&ran.get_output().stderr).into_owned();
-        assert!(printed.contains("warning: prctl is refused"), "{options}: {printed}");
+        assert!(printed.contains("warning: prctl is denied"), "{options}: {printed}");
     }
 }

@@ -26,7 +26,7 @@ fn a_gate_in_report_mode_reports_every_finding_and_blocks_nothing() {
     let outcome = start(&project).exits(0).prints("the server started");
     let text = outcome.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
     for words in [
-        "THE GATE IS OPEN, THOUGH NOT EVERYTHING IS COMPLETE report",
+        "THE GATE IS OPEN, BUT NOT EVERYTHING IS COMPLETE report",
         "b table missing item (its ledger is complete)",
         "`[gate] mode = \"report\"` blocks nothing",
         "portcullis verify b",
@@ -84,7 +84,7 @@ fn complete_tenants_are_served_and_the_server_gets_the_list_of_the_others() {
     let project = broken("[gate]\nincomplete = \"quarantine\"\nmax_quarantined = 1\n");
     start(&project)
         .exits(0)
-        .prints("THE GATE IS OPEN, THOUGH NOT EVERYTHING IS COMPLETE")
+        .prints("THE GATE IS OPEN, BUT NOT EVERYTHING IS COMPLETE")
         .prints("the server must not serve b")
         .prints("list=[\"b\"]\n[\"b\"]\nthe server started");
     project.portcullis.run(["history", "--limit", "1"]).exits(0).prints("QUARANTINE of b");
@@ -151,10 +151,10 @@ fn an_override_opens_the_gate_once_and_is_recorded() {
     let project = broken("").env("PORTCULLIS_OVERRIDE", "gate:acme pays at midnight");
     start(&project)
         .exits(0)
-        .prints("THE GATE IS OPEN, THOUGH NOT EVERYTHING IS COMPLETE")
+        .prints("THE GATE IS OPEN, BUT NOT EVERYTHING IS COMPLETE")
         .prints("PORTCULLIS_OVERRIDE is set: acme pays at midnight")
         .prints("the server started");
-    project.portcullis.run(["history"]).exits(0).prints("OVERRIDE of b, because: acme pays at midnight");
+    project.portcullis.run(["history"]).exits(0).prints("OVERRIDE of b, reason: acme pays at midnight");
     // An override does not apply to a restart of the container or to another pod.
     project.database.execute("UPDATE portcullis.run SET host = 'another-pod'");
     start(&project)

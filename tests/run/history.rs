@@ -50,7 +50,7 @@ fn a_failed_run_is_in_the_history_with_its_exit_code() {
 #[test]
 fn a_run_without_writes_is_recorded_as_unchanged() {
     let project = Project::new("");
-    project.portcullis.run(["history"]).exits(0).prints("no run has changed anything yet");
+    project.portcullis.run(["history"]).exits(0).prints("no run has made a change yet");
     assert!(!project.exists("portcullis"));
 }
 
@@ -92,7 +92,7 @@ fn a_waiting_run_reports_the_progress_of_the_lock_holder() {
     let holder = project.portcullis.spawn(["run"]);
     until_migrating(&project);
     project.until(true, "SELECT 'yes' FROM portcullis.run WHERE done = 2");
-    project.portcullis.run(["history"]).exits(0).prints("not ended: in `tenant schemas`, 2 of 3 tenants");
+    project.portcullis.run(["history"]).exits(0).prints("running or killed: step `tenant schemas`, 2 of 3 tenants");
     let waiter = project.portcullis.spawn(["run"]);
     let line = waiter.wait_for_line("waiting for the lock");
     assert!(line.contains("in `tenant schemas`: 2 of 3 tenants"), "{line}");
