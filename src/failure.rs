@@ -34,6 +34,8 @@ pub(crate) enum Failure {
     ManifestMissing { path: PathBuf, make: String },
     #[error("the manifest `{path}` is stale: {why}")]
     ManifestStale { path: PathBuf, why: String, make: String },
+    #[error("the project connects to another database than `[database]`: {why}")]
+    OtherDatabase { why: String },
     #[error("cannot read the manifest `{path}`: {why}")]
     ManifestInvalid { path: PathBuf, why: String, make: String },
     #[error("cannot use the template `{path}`: {why}")]
@@ -175,6 +177,7 @@ impl Failure {
             | Failure::ConfigLacks { .. }
             | Failure::ManifestMissing { .. }
             | Failure::ManifestStale { .. }
+            | Failure::OtherDatabase { .. }
             | Failure::ManifestInvalid { .. }
             | Failure::TemplateUnusable { .. }
             | Failure::MigrationsUnreadable { .. } => 78,
@@ -199,6 +202,7 @@ impl Failure {
             Failure::ConfigLacks { .. } => "config-lacks",
             Failure::ManifestMissing { .. } => "manifest-missing",
             Failure::ManifestStale { .. } => "manifest-stale",
+            Failure::OtherDatabase { .. } => "other-database",
             Failure::ManifestInvalid { .. } => "manifest-invalid",
             Failure::TemplateUnusable { .. } => "template-unusable",
             Failure::MigrationsUnreadable { .. } => "migrations-unreadable",

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use serde_json::json;
 use tokio::sync::OnceCell;
 
 use super::expectation::{self, Expectation};
 use crate::{
-    config::{Config, Migrations, Source, Transaction},
+    config::{self, Config, Migrations, Source, Transaction},
     database::{Database, Limits},
     deadline::Deadline,
     failure::Failure,
@@ -26,6 +27,7 @@ pub(crate) struct RunContext {
     pub(crate) processes: Processes,
     database: Option<Database>,
     expectation: OnceCell<Expectation>,
+    identity: OnceCell<String>,
 }
 
 impl RunContext {
@@ -33,7 +35,7 @@ impl RunContext {
         let run = format!("{:08x}", fastrand::u32(..));
         let database =
             config.database.as_ref().map(|database| Database::new(database, config.registry.as_ref(), &run));
-        Self { run, config, processes, database, expectation: OnceCell::new() }
+        Self { run, config, processes, database, expectation: OnceCell::new(), identity: OnceCell::new() }
     }
 
     pub(crate) fn database(&self) -> Result<&Database, Failure> {
@@ -69,8 +71,30 @@ impl RunContext {
     pub(crate) fn project(&self) -> Result<Option<Project<'_>>, Failure> {
         match &self.migrations()?.source {
             Source::Sql { .. } => Ok(None),
-            Source::External(project) => Project::new(project, &self.processes, &self.run).map(Some),
+            Source::External(project) => {
+                let database = self.identity.get().map(String::as_str);
+                Project::new(project, &self.processes, &self.run, database).map(Some)
+            }
         }
+    }
+
+    /// From now on the project's programs refuse another database than the configured one.
+    pub(crate) async fn identify_database(&self) -> Result<(), Failure> {
+        let (Source::External(_), Some(config::Database::Postgres(postgres))) =
+            (&self.migrations()?.source, &self.config.database)
+        else {
+            return Ok(());
+        };
+        let postgres = postgres.direct.as_deref().unwrap_or(postgres);
+        let name = format!("{} at {}:{}", postgres.name, postgres.host, postgres.port);
+        let identity = async {
+            let identity = self.database()?.identity().await;
+            let (question, answer) =
+                identity.map_err(|error| error.into_failure("identifying the database"))?;
+            let facts = json!({ "name": name, "question": question, "answer": answer });
+            Ok::<_, Failure>(facts.to_string())
+        };
+        self.identity.get_or_try_init(|| identity).await.map(drop)
     }
 
     pub(crate) fn limits(&self) -> Result<Limits, Failure> {

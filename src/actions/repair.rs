@@ -221,6 +221,7 @@ async fn replayed(
         (Some(app), Todo::Replay(_, copies)) => {
             state.history.begin(&state.context).await;
             locked.check().await?;
+            state.context.identify_database().await?;
             let project = state.context.project()?.ok_or_else(|| {
                 let message = "only a framework's own program can replay migrations".into();
                 Failure::Usage { message }

@@ -124,6 +124,8 @@ engine! {
     external_reads {
         /// Opens a connection for the first change under the lock. If that fails, the change reports the error.
         fn log_in() -> () = ();
+        /// A query whose answer tells this database from every other one, and the answer.
+        fn identity() -> Result<(String, String), DatabaseError> = Err(unsupported());
         /// The server's major version and the digest of a schema's structure.
         fn structure(schema: &'a str) -> Result<(String, String), DatabaseError> = Err(unsupported());
         /// The state of one schema, registered or not.

@@ -21,6 +21,9 @@ use crate::{
 /// Enough that the program's start does not count, few enough that progress is seen and memory is given back.
 const BATCH: usize = 25;
 
+/// The class of the exception by which a project's program refuses to change another database.
+pub(super) const OTHER_DATABASE: &str = "__main__.OtherDatabase";
+
 /// How a project is to apply its migrations.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Migrating<'a> {
@@ -91,6 +94,9 @@ impl Project<'_> {
         };
         let ProgramExit { program, finished } =
             self.start(argv, Deadline::after(timeout), stop, on_line).await?;
+        if let Some(why) = batch.other_database.take() {
+            return Err(Failure::OtherDatabase { why });
+        }
         let ended = match (finished.reason.accepted(&program, &[0]), finished.cut) {
             (Err(failure @ (Failure::CommandMissing { .. } | Failure::CommandNotSpawned { .. })), _) => {
                 return Err(failure);
@@ -145,6 +151,7 @@ struct Batch<'a> {
     applying: Step,
     /// What happened before the first schema.
     error: Option<Cause>,
+    other_database: Option<String>,
     /// By the schema's place.
     outcomes: Vec<(usize, Result<(), SchemaFailure>)>,
     on_event: &'a dyn Fn(ActionEvent),
@@ -168,6 +175,7 @@ impl<'a> Batch<'a> {
             lines,
             applying: None,
             error: None,
+            other_database: None,
             outcomes: Vec::new(),
             on_event,
         }
@@ -215,6 +223,9 @@ impl<'a> Batch<'a> {
             Message::Applying(migration) => self.applying = Some(migration),
             Message::Applied(_) => self.applying = None,
             Message::Done(_) => self.settle(Ok(())),
+            Message::Failed(error) if error.class.as_deref() == Some(OTHER_DATABASE) => {
+                self.other_database = Some(error.message);
+            }
             Message::Failed(error) if self.current.is_some() => self.settle(Err(error.cause())),
             Message::Failed(error) => self.error = Some(error.cause()),
             Message::Note(note) => self.output(Stream::Out, &note),

@@ -29,12 +29,13 @@ impl<'a> Project<'a> {
         settings: &'a config::Project,
         processes: &'a Processes,
         run: &'a str,
+        database: Option<&'a str>,
     ) -> Result<Self, Failure> {
         let unknown =
             || Failure::Internal { what: format!("no program of `{}` is known", settings.framework) };
         let known = named(settings.framework).ok_or_else(unknown)?;
         let framework = known.external().ok_or_else(unknown)?;
-        Ok(Self { framework, make: known.make(), settings, processes, run })
+        Ok(Self { framework, make: known.make(), settings, processes, run, database })
     }
 }
 

@@ -23,6 +23,8 @@ pub(crate) struct Project<'a> {
     pub(super) processes: &'a Processes,
     /// The run's identifier, by which the database knows its sessions.
     pub(super) run: &'a str,
+    /// The configured database, as the project's programs compare it with their own; None where nothing is changed.
+    pub(super) database: Option<&'a str>,
 }
 
 /// How a program of the project's ended.
@@ -42,7 +44,8 @@ impl Project<'_> {
         on_line: impl FnMut(Stream, &str) -> Option<Deadline>,
     ) -> Result<ProgramExit, Failure> {
         let program = argv.first().cloned().unwrap_or_default();
-        let child = child(self.run, self.framework.about().env, &self.settings.env, argv);
+        let mut child = child(self.run, self.framework.about().env, &self.settings.env, argv);
+        child.env.extend(self.database.map(|database| ("PORTCULLIS_DATABASE".into(), database.to_owned())));
         let stop = async {
             stop.await;
             libc::SIGTERM

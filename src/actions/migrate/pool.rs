@@ -71,6 +71,7 @@ pub(super) async fn run(
     applied: &mut Applied,
     on_event: &dyn Fn(ActionEvent),
 ) -> Result<Failed, Failure> {
+    context.identify_database().await?;
     let settings = &context.migrations()?.apply;
     let at_most = match settings.on_tenant_failure {
         OnTenantFailure::Stop => 1,
@@ -258,7 +259,9 @@ fn results<'a>(
             .buffer_unordered(jobs)
             .boxed_local(),
         Source::External(_) => {
-            let Some(project) = context.project()? else { return Ok(stream::empty().boxed_local()) };
+            let Some(project) = context.project()? else {
+                return Ok(stream::empty().boxed_local());
+            };
             stream::iter(project.batches(&group, jobs))
                 .take_while(|_| future::ready(!stop.is_requested()))
                 .map(move |schemas| by_framework(context, locked, project, schemas, stop, on_event))

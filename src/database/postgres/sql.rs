@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     DatabaseError, Postgres, QUERY_CANCELED, connect,
-    lock::OWNERSHIP_TAG,
+    lock::RUN_PREFIX,
     run_migration::{self, Lifetime},
 };
 use crate::deadline::Deadline;
@@ -24,7 +24,7 @@ impl Postgres {
         locked: bool,
     ) -> Result<(), DatabaseError> {
         // The next holder of the lock ends the sessions with the run's name. Only a session under the lock has that name.
-        let name = if locked { format!("{}{}", OWNERSHIP_TAG, self.run) } else { "portcullis".into() };
+        let name = if locked { format!("{}{}", RUN_PREFIX, self.run) } else { "portcullis".into() };
         let mut connection = run_migration::primary(self.direct(), &name).await?;
         let settings = run_migration::session(&connection, Lifetime::Session);
         connection.rows(&settings).await.map_err(|error| connect::failed(&error))?;

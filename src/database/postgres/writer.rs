@@ -6,10 +6,15 @@ use super::{
     DatabaseError, Postgres, connect,
     connection::{Connection, QUERY_TIMEOUT},
     connection_pool::USES,
-    lock::{NATIVE_SUFFIX, OWNERSHIP_TAG},
+    lock::{NATIVE_SUFFIX, RUN_PREFIX},
     run_migration::{self, Lifetime},
 };
 use crate::database::Limits;
+
+/// The same text on every connection to a database, whatever its role and settings are, and another one elsewhere.
+const IDENTITY: &str = "SELECT pg_catalog.current_database() || ' ' || d.oid || ' ' || \
+    (EXTRACT(EPOCH FROM pg_catalog.pg_postmaster_start_time()) * 1000000)::bigint FROM pg_catalog.pg_database d \
+    WHERE d.datname = pg_catalog.current_database()";
 
 impl Postgres {
     /// A writer whose statements may wait for a lock up to the limit.
@@ -27,7 +32,7 @@ impl Postgres {
         let name = if self.run.is_empty() {
             "portcullis".to_owned()
         } else {
-            format!("{OWNERSHIP_TAG}{}{NATIVE_SUFFIX}", self.run)
+            format!("{RUN_PREFIX}{}{NATIVE_SUFFIX}", self.run)
         };
         let mut connection =
             connect::unless_full(async || run_migration::primary(self.direct(), &name).await).await?;

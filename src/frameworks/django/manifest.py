@@ -141,8 +141,8 @@ def tables(models, alias, schema, kind):
     found = {}
     for model in models:
         options = model._meta
-        # A quoted name with a dot in it stands in a schema of its own choice.
-        if not options.can_migrate(connection) or options.db_table.startswith('"'):
+        # A name with quotes in it, as in `"reports"."monthly"`, chooses a schema of its own.
+        if not options.can_migrate(connection) or '"' in options.db_table:
             continue
         if router.allow_migrate_model(alias, model):
             columns = {cut(field.column) for field in options.local_concrete_fields if field.column}

@@ -16,6 +16,7 @@ def main():
     if on_failure != "at-once":
         signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
     prepare(manage)
+    check_database()
     tell_migrations()
     from django.apps import apps
 

@@ -56,15 +56,50 @@ def prepare(manage):
     if manage:
         import django.core.management as management
 
+        utility = management.ManagementUtility
+        originals = management.execute_from_command_line, utility.execute
         reached = []
-        original, management.execute_from_command_line = management.execute_from_command_line, lambda *_: reached.append(True)
-        sys.argv = [manage, "migrate"]
-        runpy.run_path(manage, run_name="__main__")
-        management.execute_from_command_line = original
+        management.execute_from_command_line = utility.execute = lambda *_: reached.append(True)
+        # A manage.py that goes another way runs a command that changes nothing.
+        sys.argv = [manage, "version"]
+        try:
+            runpy.run_path(manage, run_name="__main__")
+        except SystemExit:
+            if not reached:
+                raise
+        finally:
+            management.execute_from_command_line, utility.execute = originals
         if not reached:
-            sys.exit(f"{manage} does not call execute_from_command_line")
+            sys.exit(f"{manage} calls neither execute_from_command_line nor ManagementUtility.execute")
     import django
 
     django.setup()
+
+
+class OtherDatabase(Exception):
+    """The project's settings name another database than Portcullis's configuration."""
+
+
+def check_database():
+    """Compares the database that the project would change with the one that Portcullis has locked and judges."""
+    if "PORTCULLIS_DATABASE" not in os.environ:
+        return
+    from django.apps import apps
+    from django.db import connections
+
+    alias = "default"
+    if apps.is_installed("django_tenants"):
+        from django_tenants.utils import get_tenant_database_alias
+
+        alias = get_tenant_database_alias()
+    expected, connection = json.loads(os.environ["PORTCULLIS_DATABASE"]), connections[alias]
+    settings = connection.settings_dict
+    name = f"{settings['NAME']} at {settings['HOST'] or 'localhost'}:{settings['PORT'] or 5432}"
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(expected["question"])
+            if cursor.fetchone()[0] == expected["answer"]:
+                return
+    raise OtherDatabase(f"the project's is `{name}`, and `[database]` is `{expected['name']}`")
 
 

@@ -10,6 +10,7 @@ import shlex
 def main():
     manage, name, app, copies = sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]
     prepare(manage)
+    check_database()
     from django.db import connections, transaction
     from django_tenants import utils
 

@@ -97,6 +97,10 @@ fn fallback(steps: &mut Steps, failure: &Failure) {
             steps.apply("correct the file, then check it", steps::check(&path.display().to_string()));
         }
         Failure::ConfigLacks { needs, .. } => steps.add_step(format!("add `{needs}` to the configuration file")),
+        Failure::OtherDatabase { .. } => steps.add_step(
+            "let both read the same variables: correct `[database]`, or the database in the project's settings (with a pooler: \
+             `[database] direct`)",
+        ),
         Failure::ManifestMissing { make, .. }
         | Failure::ManifestStale { make, .. }
         | Failure::ManifestInvalid { make, .. } => steps.apply(

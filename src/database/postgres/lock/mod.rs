@@ -12,7 +12,7 @@ use std::time::Duration;
 use sha2::{Digest, Sha256};
 use sqlx::postgres::PgRow;
 
-pub(super) use self::orphaned_backends::{NATIVE_SUFFIX, OWNERSHIP_TAG};
+pub(super) use self::orphaned_backends::{NATIVE_SUFFIX, RUN_PREFIX};
 pub(crate) use self::session::Session;
 use super::{Postgres, connect, connection::Connection, run_migration::apply_error};
 use crate::{

@@ -11,7 +11,7 @@ use super::{
 use crate::{database::OrphanedBackend, deadline::Deadline};
 
 /// The prefix of the run's id in the application name of a session for changes.
-pub(in super::super) const OWNERSHIP_TAG: &str = "portcullis:";
+pub(in super::super) const RUN_PREFIX: &str = "portcullis:";
 /// The suffix for Portcullis's own sessions, which are fenced by their schema's lock.
 pub(in super::super) const NATIVE_SUFFIX: &str = " sql";
 
@@ -46,7 +46,7 @@ fn end_query() -> String {
          a AS MATERIALIZED (SELECT s.pid, s.usesysid, s.application_name FROM d, pg_catalog.pg_stat_get_activity(NULL) s \
          WHERE s.datid = d.oid AND s.application_name LIKE 'portcullis%') \
          SELECT a.pid::text, a.application_name, CASE WHEN {MAY_END} THEN pg_catalog.pg_terminate_backend(a.pid) END::text \
-         FROM a WHERE a.application_name LIKE '{OWNERSHIP_TAG}%' \
+         FROM a WHERE a.application_name LIKE '{RUN_PREFIX}%' \
          AND split_part(split_part(a.application_name, ':', 2), ' ', 1) NOT IN (\
          SELECT split_part(h.application_name, ' ', 2) FROM d, a h JOIN pg_catalog.pg_locks l ON l.pid = h.pid \
          WHERE l.locktype = 'advisory' AND l.granted AND h.application_name LIKE 'portcullis %' \
