@@ -158,7 +158,7 @@ impl Project {
             if printed.contains(text) {
                 return printed;
             }
-            assert!(Instant::now() < deadline, "{service} does not say {text:?}: {printed}");
+            assert!(Instant::now() < deadline, "{service} does not print {text:?}: {printed}");
             thread::sleep(Duration::from_millis(300));
         }
     }

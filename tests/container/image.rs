@@ -18,7 +18,7 @@ use crate::support::process::Running;
 pub const ENGINE: Duration = Duration::from_mins(5);
 
 /// Errors of the engine when it works for another test at the same time.
-const STUMBLES: [&str; 6] =
+const ENGINE_ERRORS: [&str; 6] =
     ["layer not known", "image not known", "aardvark-dns", "netavark", "dnsname", "database is locked"];
 
 /// Runs the engine; retries only failures of the engine itself, never those of a container.
@@ -26,10 +26,10 @@ const STUMBLES: [&str; 6] =
 pub fn engine_succeeds(command: impl Fn() -> Command) {
     let mut outcome = Running::start(command(), false).wait_up_to(ENGINE);
     for _ in 0..2 {
-        if outcome.code == Some(0) || !STUMBLES.iter().any(|stumble| outcome.stderr.contains(stumble)) {
+        if outcome.code == Some(0) || !ENGINE_ERRORS.iter().any(|error| outcome.stderr.contains(error)) {
             break;
         }
-        eprintln!("the engine stumbled: {outcome}");
+        eprintln!("retrying after an engine error: {outcome}");
         outcome = Running::start(command(), false).wait_up_to(ENGINE);
     }
     outcome.exits(0);
@@ -60,7 +60,7 @@ impl Image {
         copy(&binaries().join("portcullis"), &root);
         copy(Path::new("/bin/busybox"), &root);
         fs::write(root.join("config.toml"), config).unwrap();
-        image.made_of("COPY root/ /\nWORKDIR /\nENTRYPOINT [\"/portcullis\"]\n")
+        image.build_from("COPY root/ /\nWORKDIR /\nENTRYPOINT [\"/portcullis\"]\n")
     }
 
     /// An image with parts of this machine (see `tests/fixtures/images/rootfs.sh`) and the files that `fill` adds.
@@ -72,7 +72,7 @@ impl Image {
         make.arg(&root).args(parts);
         Running::start(make, false).wait_up_to(ENGINE).exits(0);
         fill(&root);
-        image.made_of(&format!("COPY root/ /\n{stage}"))
+        image.build_from(&format!("COPY root/ /\n{stage}"))
     }
 
     /// The image that a shipped Dockerfile builds on these base images, without a network.
@@ -92,7 +92,7 @@ impl Image {
         Self { name, folder: tempfile::tempdir().unwrap() }
     }
 
-    fn made_of(self, stage: &str) -> Self {
+    fn build_from(self, stage: &str) -> Self {
         fs::write(self.folder.path().join("Dockerfile"), format!("FROM scratch\n{stage}")).unwrap();
         let context = self.folder.path().to_owned();
         self.built(&[], &context)

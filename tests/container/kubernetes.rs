@@ -127,7 +127,7 @@ impl<'a> Cluster<'a> {
     fn play(&self, what: &str) -> Played<'a> {
         let source = Path::new(env!("CARGO_MANIFEST_DIR"));
         let python = source.join("target/kubernetes/bin/python");
-        assert!(python.exists(), "{} is not there: run scripts/kubernetes", python.display());
+        assert!(python.exists(), "{} is missing: run scripts/kubernetes", python.display());
         let mut command = Command::new(python);
         command.arg(source.join("tests/observability/playable.py"));
         // The network's name server sometimes does not respond on a busy machine.
@@ -200,7 +200,7 @@ impl<'a> Played<'a> {
             if log.contains(text) {
                 return log;
             }
-            assert!(Instant::now() < deadline, "{container} does not say {text:?}: {log}");
+            assert!(Instant::now() < deadline, "{container} does not print {text:?}: {log}");
             thread::sleep(Duration::from_millis(300));
         }
     }

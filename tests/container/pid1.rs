@@ -47,10 +47,10 @@ fn a_term_ends_a_steps_process_tree_and_an_exec_session_survives_the_step() {
     let own = ["--tmpfs=/tmp:mode=1777", "--name", &name];
     let running = Running::start(podman_run(&image, &own, &["run", "--", "/busybox", "true"]), false);
     running.wait_for_line("step is up");
-    let mut beside = Command::new("podman");
-    beside.args(["exec", &name, "/busybox", "sh", "-c", "echo beside; /busybox sleep 2000; echo ended"]);
-    let beside = Running::start(beside, false);
-    beside.wait_for_line("beside");
+    let mut session = Command::new("podman");
+    session.args(["exec", &name, "/busybox", "sh", "-c", "echo session; /busybox sleep 2000; echo ended"]);
+    let session = Running::start(session, false);
+    session.wait_for_line("session");
     podman(&["exec", &name, "/busybox", "touch", "/tmp/go"]).exits(0);
     running.wait_for_line("second is up");
     podman(&["exec", &name, "/busybox", "ps"])
@@ -60,7 +60,7 @@ fn a_term_ends_a_steps_process_tree_and_an_exec_session_survives_the_step() {
         .prints("sleep 1000");
     podman(&["kill", "--signal", "TERM", &name]).exits(0);
     running.wait().exits(143).prints("SIGTERM");
-    drop(beside);
+    drop(session);
 }
 
 #[test]
@@ -107,14 +107,14 @@ fn supervise_mode_forwards_signals_reaps_orphans_and_returns_the_servers_code() 
 #[test]
 fn the_server_process_equals_a_directly_executed_one() {
     let image = image(&["/busybox setsid /busybox sleep 0.1 & exit 0"], "");
-    let look = |arguments: &[&str]| {
-        let look = "/busybox grep -E \"^(Sig|Shd|Cap|NoNew|Seccomp|Threads|Umask|Groups|Uid|Gid|PPid)\" /proc/self/status | /busybox grep -v SigQ; /busybox cut -d\" \" -f1,4-8 /proc/$$/stat; /busybox ls /proc/$$/fd; ulimit -a; pwd";
-        let arguments = [arguments, &["/busybox", "sh", "-c", look]].concat();
+    let process_state = |arguments: &[&str]| {
+        let process_state = "/busybox grep -E \"^(Sig|Shd|Cap|NoNew|Seccomp|Threads|Umask|Groups|Uid|Gid|PPid)\" /proc/self/status | /busybox grep -v SigQ; /busybox cut -d\" \" -f1,4-8 /proc/$$/stat; /busybox ls /proc/$$/fd; ulimit -a; pwd";
+        let arguments = [arguments, &["/busybox", "sh", "-c", process_state]].concat();
         Running::start(podman_run(&image, &["--entrypoint=[]"], &arguments), false).wait().exits(0).stdout
     };
-    let direct = look(&[]);
+    let direct = process_state(&[]);
     assert!(direct.contains("NoNewPrivs:\t1") && direct.contains("CapBnd:\t0000000000000000"), "{direct}");
-    let after_steps = look(&["/portcullis", "run", "--"]);
+    let after_steps = process_state(&["/portcullis", "run", "--"]);
     assert!(after_steps.ends_with(&direct), "{after_steps}\n--- is not\n{direct}");
 }
 

@@ -9,8 +9,8 @@ use std::{
 use super::image::Image;
 use crate::{
     run::{
-        cooperate::twelve,
-        lock::{HOLDER, made_slow, slow},
+        cooperate::twelve_tenants,
+        lock::{HOLDER, slow, with_slow_migration},
     },
     support::{
         cluster::Database,
@@ -57,14 +57,14 @@ impl<'a> Replicas<'a> {
         let deadline = Instant::now() + ENOUGH;
         let printed = || self.running.iter().filter(|(_, replica)| replica.has_printed(text)).count();
         while printed() < how_many {
-            assert!(Instant::now() < deadline, "{} of {how_many} have said {text:?}", printed());
+            assert!(Instant::now() < deadline, "{} of {how_many} have printed {text:?}", printed());
             thread::sleep(Duration::from_millis(50));
         }
     }
 
     /// Checks that no container serves.
     #[track_caller]
-    fn none_serves(&self) {
+    fn assert_none_serves(&self) {
         for (_, replica) in &self.running {
             assert!(!replica.has_printed("the server started"));
         }
@@ -78,7 +78,7 @@ impl<'a> Replicas<'a> {
         self.running.remove(holder)
     }
 
-    fn go_on(&self) {
+    fn release(&self) {
         self.project.database.execute("INSERT INTO public.go_on VALUES (1)");
     }
 
@@ -103,7 +103,7 @@ fn containers(project: Project) -> (Image, Project) {
 
 /// Checks that every tenant was migrated once.
 #[track_caller]
-fn done_once(project: &Project) {
+fn assert_migrated_once(project: &Project) {
     for (tenant, rows) in [("a", vec!["1", "2"]), ("b", vec!["2"]), ("c", vec!["2"])] {
         assert_eq!(project.database.column(&format!("SELECT n::text FROM {tenant}.item ORDER BY 1")), rows);
     }
@@ -151,13 +151,13 @@ fn one_of_ten_containers_migrates_and_all_serve_afterwards() {
     let mut replicas = Replicas::start(&image, &project, 10);
     project.until_running("until it may go on");
     replicas.until(9, "waiting for the lock: portcullis ");
-    replicas.none_serves();
-    replicas.go_on();
+    replicas.assert_none_serves();
+    replicas.release();
     for outcome in replicas.wait() {
         outcome.exits(0).prints("gate: ok").prints("the server started");
     }
     assert_eq!(project.database.column("SELECT n::text FROM applied ORDER BY 1"), ["1", "2"]);
-    done_once(&project);
+    assert_migrated_once(&project);
 }
 
 #[test]
@@ -171,12 +171,12 @@ fn another_container_takes_over_when_the_lock_holder_is_killed() {
     podman(&image, &["kill", "--signal=KILL", &name]);
     killed.wait().exits(137);
     project.until(true, &format!("{HOLDER} AND pid <> {}", first[0]));
-    replicas.none_serves();
-    replicas.go_on();
+    replicas.assert_none_serves();
+    replicas.release();
     for outcome in replicas.wait() {
         outcome.exits(0).prints("the server started");
     }
-    done_once(&project);
+    assert_migrated_once(&project);
 }
 
 #[test]
@@ -194,16 +194,16 @@ fn a_term_stops_the_migrating_and_the_waiting_container_without_leftovers() {
     }
     project.until(false, HOLDER);
     assert_eq!(project.ledger("a"), ["1"], "what was under way was rolled back");
-    replicas.go_on();
+    replicas.release();
     let mut next = Replicas::start(&image, &project, 1);
     next.wait().remove(0).exits(0).prints("the server started");
-    done_once(&project);
+    assert_migrated_once(&project);
 }
 
 #[test]
 fn a_container_without_network_stops_and_another_takes_over() {
     let server = Server::start("listen_addresses = '*'");
-    let project = made_slow(Project::on(Database::on(server.url("postgres")), "").started());
+    let project = with_slow_migration(Project::on(Database::on(server.url("postgres")), "").started());
     let (image, project) = containers(project);
     let network = Network::create(&image);
     let (host, port, name) = (network.address(), server.port(), project.database.name());
@@ -218,23 +218,23 @@ fn a_container_without_network_stops_and_another_takes_over() {
     assert!(outcome.failure_box().contains("lock-lost"), "{outcome}");
     // The server detects the lost connection itself.
     project.until(true, &format!("{HOLDER} AND pid <> {}", first[0]));
-    replicas.none_serves();
-    replicas.go_on();
+    replicas.assert_none_serves();
+    replicas.release();
     for outcome in replicas.wait() {
         outcome.exits(0).prints("the server started");
     }
-    done_once(&project);
+    assert_migrated_once(&project);
 }
 
 #[test]
 fn cooperating_containers_share_the_tenants() {
-    let (image, project) = containers(twelve("jobs = 2, cooperate = true"));
+    let (image, project) = containers(twelve_tenants("jobs = 2, cooperate = true"));
     let mut replicas = Replicas::start(&image, &project, 3);
     crate::run::cooperate::until_migrating(&project, 3);
-    replicas.none_serves();
-    crate::run::cooperate::meet(&project);
+    replicas.assert_none_serves();
+    crate::run::cooperate::release(&project);
     for outcome in replicas.wait() {
         outcome.exits(0).prints("the server started");
     }
-    crate::run::cooperate::each_once(&project);
+    crate::run::cooperate::assert_each_migrated_once(&project);
 }

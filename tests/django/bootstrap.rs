@@ -34,7 +34,7 @@ if __name__ == "__main__":
 "#;
 
 /// Creates the tenant only after it has received TERM.
-const LATE: &str = r#"
+const CREATE_AFTER_TERM: &str = r#"
 import pathlib, signal, sys, time
 
 import bare
@@ -53,12 +53,12 @@ while True:
 "#;
 
 /// A step that fails while the demo tenant is being migrated.
-const BESIDE: &str = r#"
+const PARALLEL_STEP: &str = r#"
 [[step]]
 name = "demo tenants"
 bootstrap = { tenants = ["demo"], run = ["python", "bare.py", "demo"] }
 [[step]]
-name = "beside"
+name = "parallel"
 after = "start"
 command = { run = ["sh", "-c", "while [ ! -e fail ]; do sleep 0.1; done; exit 3"] }
 [[step]]
@@ -75,13 +75,13 @@ fn with_command(tenants: &str, run: &str) -> Project {
     let mut project = empty();
     project.set("CREATE_DEMO_TENANT", "1");
     fs::write(project.portcullis.path("bare.py"), BARE).unwrap();
-    fs::write(project.portcullis.path("late.py"), LATE).unwrap();
+    fs::write(project.portcullis.path("late.py"), CREATE_AFTER_TERM).unwrap();
     project.configure(STEP, &format!("bootstrap = {{ tenants = {tenants}, run = {run} }}"));
     project
 }
 
 #[track_caller]
-fn nothing_is_left(project: &Project) {
+fn assert_nothing_left(project: &Project) {
     let none = Vec::<String>::new();
     assert_eq!((schemas(project), clients(project), journal(project)), (none.clone(), none.clone(), none));
 }
@@ -116,9 +116,9 @@ fn a_failure_removes_the_tenants_that_are_not_complete() {
         .run(["tenant", "bootstrap", "--stop"])
         .exits(73)
         .prints("`b` was being created: rolled back");
-    nothing_is_left(&project);
+    assert_nothing_left(&project);
     project.portcullis.run(["tenant", "bootstrap"]).exits(73).prints("2 failed");
-    nothing_is_left(&project);
+    assert_nothing_left(&project);
 }
 
 #[test]
@@ -129,7 +129,7 @@ fn a_signal_during_the_migrations_rolls_every_tenant_back() {
     project.database.until_sleeping();
     running.signal(Signal::SIGTERM);
     running.wait().exits(143).prints("`a`, `b` was being created: rolled back");
-    nothing_is_left(&project);
+    assert_nothing_left(&project);
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn a_signal_during_a_removal_also_rolls_the_other_tenants_back() {
         running.signal(Signal::SIGTERM);
     });
     running.wait().exits(143).prints("`a`, `b` was being created: rolled back");
-    nothing_is_left(&project);
+    assert_nothing_left(&project);
 }
 
 #[test]
@@ -160,7 +160,7 @@ fn the_rollback_waits_for_a_command_that_continues_after_the_signal() {
     until_true("the command to be ready", || project.portcullis.path("ready").exists());
     running.signal(Signal::SIGTERM);
     running.wait().exits(143).prints("rolled back");
-    nothing_is_left(&project);
+    assert_nothing_left(&project);
 }
 
 #[test]
@@ -169,7 +169,7 @@ fn a_failing_parallel_step_rolls_the_bootstrap_back_under_the_lock() {
     with_migration(&project, SLOW);
     let config = fs::read_to_string(project.portcullis.path("config.toml")).unwrap();
     let (head, _) = config.split_once("[[step]]").unwrap();
-    fs::write(project.portcullis.path("config.toml"), head.to_owned() + BESIDE).unwrap();
+    fs::write(project.portcullis.path("config.toml"), head.to_owned() + PARALLEL_STEP).unwrap();
     project.portcullis.run(["check"]).exits(0);
     let running = project.portcullis.spawn(["run", "--no-server"]);
     project.database.until_sleeping();
@@ -179,7 +179,7 @@ fn a_failing_parallel_step_rolls_the_bootstrap_back_under_the_lock() {
     fs::write(project.portcullis.path("fail"), "").unwrap();
     running.wait().exits(79).prints("`demo` was being created: rolled back");
     next.wait().exits(73).prints_not("left as it is").prints("no row and no schema");
-    nothing_is_left(&project);
+    assert_nothing_left(&project);
 }
 
 #[test]

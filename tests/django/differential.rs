@@ -10,72 +10,80 @@ use crate::support::django::{Project, TENANT};
 const ORACLE: &str = include_str!("../fixtures/django/showmigrations.py");
 
 /// A tenant's name, the SQL that breaks it (`{}` is its schema), and whether Django's check is wrong about it.
-const BROKEN: &[(&str, &str, Django)] = &[
-    ("whole", "SELECT 1", Django::Right(&[])),
+const BROKEN: &[(&str, &str, DjangoCheck)] = &[
+    ("complete", "SELECT 1", DjangoCheck::Right(&[])),
     (
         "last_pending",
         "DELETE FROM {}.django_migrations WHERE name = '0004_invoice_payment'",
-        Django::Right(&[]),
+        DjangoCheck::Right(&[]),
     ),
-    ("gap", "DELETE FROM {}.django_migrations WHERE name = '0002_contact_place'", Django::Right(&[])),
-    ("gap_in_shared_app", "DELETE FROM {}.django_migrations WHERE app = 'customers'", Django::Right(&[])),
-    ("whole_app_pending", "DELETE FROM {}.django_migrations WHERE app = 'finance'", Django::Right(&[])),
-    ("empty_ledger", "DELETE FROM {}.django_migrations", Django::Right(&[])),
+    ("gap", "DELETE FROM {}.django_migrations WHERE name = '0002_contact_place'", DjangoCheck::Right(&[])),
+    (
+        "gap_in_shared_app",
+        "DELETE FROM {}.django_migrations WHERE app = 'customers'",
+        DjangoCheck::Right(&[]),
+    ),
+    ("whole_app_pending", "DELETE FROM {}.django_migrations WHERE app = 'finance'", DjangoCheck::Right(&[])),
+    ("empty_ledger", "DELETE FROM {}.django_migrations", DjangoCheck::Right(&[])),
     (
         "only_originals",
         "DELETE FROM {}.django_migrations WHERE name LIKE '0001_squashed%'",
-        Django::Right(&[]),
+        DjangoCheck::Right(&[]),
     ),
     (
         "squash_in_part",
         "DELETE FROM {}.django_migrations WHERE name IN ('0003_invoice_status', '0001_squashed_0003_invoice_status')",
-        Django::Right(&[]),
+        DjangoCheck::Right(&[]),
     ),
     (
         "squash_row_lies",
         "DELETE FROM {}.django_migrations WHERE name IN ('0002_invoice_lines', '0003_invoice_status')",
-        Django::Right(&[]),
+        DjangoCheck::Right(&[]),
     ),
     (
         "squash_without_originals",
         "DELETE FROM {}.django_migrations WHERE app = 'finance' \
          AND name IN ('0001_initial', '0002_invoice_lines', '0003_invoice_status')",
-        Django::Right(&[]),
+        DjangoCheck::Right(&[]),
     ),
     (
         "ahead",
         "INSERT INTO {}.django_migrations (app, name, applied) VALUES ('finance', '0099_future', now())",
-        Django::Right(&["ahead"]),
+        DjangoCheck::Right(&["ahead"]),
     ),
     (
         "retired",
         "INSERT INTO {}.django_migrations (app, name, applied) VALUES ('gone', '0001_initial', now())",
-        Django::Right(&["retired"]),
+        DjangoCheck::Right(&["retired"]),
     ),
     (
         "twice",
         "INSERT INTO {}.django_migrations (app, name, applied) VALUES ('auth', '0001_initial', now())",
-        Django::Right(&["recorded_twice"]),
+        DjangoCheck::Right(&["recorded_twice"]),
     ),
     (
         "diverged",
         "UPDATE {}.django_migrations SET name = '0004_other' WHERE name = '0004_invoice_payment'",
-        Django::Right(&["diverged"]),
+        DjangoCheck::Right(&["diverged"]),
     ),
-    ("lying", "DROP TABLE {}.finance_invoice", Django::Wrong(&["missing_tables"])),
-    ("lying_column", "ALTER TABLE {}.finance_invoice DROP COLUMN total", Django::Wrong(&["missing_columns"])),
+    ("lying", "DROP TABLE {}.finance_invoice", DjangoCheck::Wrong(&["missing_tables"])),
+    (
+        "lying_column",
+        "ALTER TABLE {}.finance_invoice DROP COLUMN total",
+        DjangoCheck::Wrong(&["missing_columns"]),
+    ),
     (
         "shadowed",
         "DROP TABLE {}.contacts_contact; CREATE TABLE IF NOT EXISTS public.contacts_contact (id bigint)",
-        Django::Wrong(&["shadowed"]),
+        DjangoCheck::Wrong(&["shadowed"]),
     ),
-    ("no_ledger", "DROP TABLE {}.django_migrations", Django::Wrong(&["no_ledger"])),
-    ("no_schema", "DROP SCHEMA {} CASCADE", Django::Wrong(&["no_schema"])),
+    ("no_ledger", "DROP TABLE {}.django_migrations", DjangoCheck::Wrong(&["no_ledger"])),
+    ("no_schema", "DROP SCHEMA {} CASCADE", DjangoCheck::Wrong(&["no_schema"])),
 ];
 
 /// Whether Django's check is right, and the gate's findings other than pending migrations.
 #[derive(Clone, Copy)]
-enum Django {
+enum DjangoCheck {
     Right(&'static [&'static str]),
     Wrong(&'static [&'static str]),
 }
@@ -89,17 +97,17 @@ const GENERATED: usize = 24;
 #[test]
 fn the_gate_agrees_with_django_for_every_tenant() {
     let project = Project::complete();
-    agree(&project, "django-5.2");
+    assert_agreement(&project, "django-5.2");
 }
 
 #[test]
 fn the_gate_agrees_with_django_6_about_squashes_of_squashes() {
     let project = six::project();
-    agree(&project, "django-6.0");
+    assert_agreement(&project, "django-6.0");
 }
 
 /// Breaks tenants and compares the verdicts of both.
-fn agree(project: &Project, rules: &str) {
+fn assert_agreement(project: &Project, rules: &str) {
     let manifest = fs::read_to_string(project.portcullis.path("portcullis.manifest.json")).unwrap();
     assert!(manifest.contains(&format!("\"framework\": \"{rules}\"")), "{manifest}");
     let (broken, generated) = break_tenants(project);
@@ -109,7 +117,7 @@ fn agree(project: &Project, rules: &str) {
     let expected = django_verdicts(project);
     let (found, text) = gate_verdicts(project);
 
-    let right = broken.iter().filter(|(_, django)| matches!(django, Django::Right(_)));
+    let right = broken.iter().filter(|(_, django)| matches!(django, DjangoCheck::Right(_)));
     let public = PUBLIC.to_owned();
     assert!(!found[PUBLIC].pending.is_empty(), "{text}");
     for name in right.map(|(name, _)| name).chain(&generated).chain([&public]) {
@@ -125,11 +133,11 @@ fn agree(project: &Project, rules: &str) {
     );
 
     for (name, django) in &broken {
-        let (Django::Right(findings) | Django::Wrong(findings)) = django;
+        let (DjangoCheck::Right(findings) | DjangoCheck::Wrong(findings)) = django;
         for finding in *findings {
             assert!(found[name].findings.iter().any(|found| found == finding), "{name}: {text}");
         }
-        assert!(matches!(django, Django::Right(_)) || !found[name].complete, "{name}");
+        assert!(matches!(django, DjangoCheck::Right(_)) || !found[name].complete, "{name}");
     }
     for name in ["lying", "lying_column", "shadowed"] {
         assert!(expected[name].content, "Django is content with `{name}`, whose ledger is complete");
@@ -158,21 +166,21 @@ fn the_check_of_django_tenants_stops_at_the_first_tenant_and_hangs() {
     project.database.execute("DELETE FROM customers_client WHERE schema_name = 'third'");
     project.portcullis.run(["verify"]).exits(1).prints("schemas without a tenant: third");
 
-    let theirs = project.manage(&["migrate_schemas", "--check", "--no-color"]).exits(1);
+    let check = project.manage(&["migrate_schemas", "--check", "--no-color"]).exits(1);
     assert_eq!(ledgers(), ["1"], "a check that creates a table");
     assert!(
-        !theirs.stdout.contains("0004_invoice_payment") && !theirs.stderr.contains("0004_invoice_payment"),
-        "{theirs}"
+        !check.stdout.contains("0004_invoice_payment") && !check.stderr.contains("0004_invoice_payment"),
+        "{check}"
     );
-    let reached = ["ghost", "second", "third"].iter().filter(|name| theirs.stdout.contains(**name)).count();
-    assert_eq!(reached, 1, "it stops at the first\n{theirs}");
+    let reached = ["ghost", "second", "third"].iter().filter(|name| check.stdout.contains(**name)).count();
+    assert_eq!(reached, 1, "it stops at the first\n{check}");
     // A pool of processes does not notice the exit of one of them and hangs until the time limit.
     project.manage_within(12, &["migrate_schemas", "--check", "--executor=multiprocessing"]).exits(124);
 }
 
 /// Creates the broken tenants; returns their names and those of the generated ones.
-fn break_tenants(project: &Project) -> (BTreeMap<String, Django>, Vec<String>) {
-    let broken: BTreeMap<String, Django> =
+fn break_tenants(project: &Project) -> (BTreeMap<String, DjangoCheck>, Vec<String>) {
+    let broken: BTreeMap<String, DjangoCheck> =
         BROKEN.iter().map(|(name, _, django)| ((*name).to_owned(), *django)).collect();
     let generated: Vec<String> = (0..GENERATED).map(|number| format!("generated_{number}")).collect();
     project.copies(&broken.keys().chain(&generated).cloned().collect::<Vec<_>>());
@@ -208,13 +216,13 @@ fn django_verdicts(project: &Project) -> BTreeMap<String, DjangoVerdict> {
     answers.iter().map(|(name, answer)| (name.clone(), verdict(answer))).collect()
 }
 
-struct Judged {
+struct GateVerdict {
     pending: Vec<String>,
     complete: bool,
     findings: Vec<String>,
 }
 
-fn gate_verdicts(project: &Project) -> (BTreeMap<String, Judged>, String) {
+fn gate_verdicts(project: &Project) -> (BTreeMap<String, GateVerdict>, String) {
     let outcome = project.portcullis.run(["verify", "--format", "json"]).exits(1);
     let answer: Value = serde_json::from_str(&outcome.stdout).unwrap();
     let judged = |verdict: &Value| {
@@ -222,7 +230,7 @@ fn gate_verdicts(project: &Project) -> (BTreeMap<String, Judged>, String) {
         let pending = findings.iter().find(|finding| finding["kind"] == "pending");
         let mut pending = pending.map(|finding| strings(&finding["migrations"])).unwrap_or_default();
         pending.sort();
-        Judged {
+        GateVerdict {
             pending,
             complete: verdict["outcome"] == "complete",
             findings: findings.iter().map(|finding| finding["kind"].as_str().unwrap().to_owned()).collect(),

@@ -46,11 +46,12 @@ fn read(name: &str) -> String {
 
 /// The steps that a container does not skip.
 fn plan(env: &[(&str, &str)]) -> Vec<String> {
-    let mut place = Portcullis::new().config(&read("examples/django/config.toml")).env("DB_PASSWORD", "x");
+    let mut portcullis =
+        Portcullis::new().config(&read("examples/django/config.toml")).env("DB_PASSWORD", "x");
     for (name, value) in env {
-        place = place.env(name, value);
+        portcullis = portcullis.env(name, value);
     }
-    let answer = place.run(["plan", "--format", "json"]).exits(0);
+    let answer = portcullis.run(["plan", "--format", "json"]).exits(0);
     let plan: Value = serde_json::from_str(&answer.stdout).unwrap();
     let steps = plan["steps"].as_array().unwrap();
     let run = steps.iter().filter(|step| step["decision"].get("skip").is_none());
@@ -74,6 +75,6 @@ fn the_configuration_is_short_and_has_every_step_of_the_script() {
     let waits = ["database", "redis", "broker", "demo tenant is complete", "every tenant is complete"];
     assert_eq!(worker, [waits.as_slice(), &["deployment check"]].concat(), "a worker writes nothing");
     let skipping = [("SKIP_MIGRATIONS", "1"), ("SKIP_BACKFILL", "true"), ("SKIP_COLLECTSTATIC", "on")];
-    let left = ["database", "redis", "extensions", "every tenant is complete", "cache table"];
-    assert_eq!(plan(&skipping), left, "whatever is skipped, every tenant is verified");
+    let remaining = ["database", "redis", "extensions", "every tenant is complete", "cache table"];
+    assert_eq!(plan(&skipping), remaining, "whatever is skipped, every tenant is verified");
 }

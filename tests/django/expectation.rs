@@ -29,7 +29,7 @@ fn remove(project: &Project, name: &str) {
     fs::remove_file(project.portcullis.path(&format!("finance/migrations/{name}.py"))).unwrap();
 }
 
-fn make(project: &Project) -> Outcome {
+fn build_manifest(project: &Project) -> Outcome {
     project.portcullis.run(["manifest", "django"]).exits(0)
 }
 
@@ -55,11 +55,11 @@ fn a_development_start_derives_the_manifest_from_django_and_logs_it() {
 fn verify_compares_production_with_the_next_releases_manifest() {
     let project = Project::complete();
     add(&project, "0005_note", "0004_invoice_payment", "note");
-    make(&project);
+    build_manifest(&project);
     let (now, next) = ("portcullis.manifest.json", "next.json");
     fs::rename(project.portcullis.path(now), project.portcullis.path(next)).unwrap();
     remove(&project, "0005_note");
-    make(&project);
+    build_manifest(&project);
     project.portcullis.run(["verify"]).exits(0);
     project
         .portcullis
@@ -97,11 +97,11 @@ fn verify_can_be_limited_to_one_app() {
 #[test]
 fn a_new_migration_adds_one_line_to_the_manifest() {
     let project = Project::new();
-    make(&project);
+    build_manifest(&project);
     let path = project.portcullis.path("portcullis.manifest.json");
     let before = fs::read_to_string(&path).unwrap();
     add(&project, "0005_note", "0004_invoice_payment", "note");
-    make(&project);
+    build_manifest(&project);
     let after = fs::read_to_string(&path).unwrap();
     let new: Vec<&str> = after.lines().filter(|line| !before.contains(line.trim_end_matches(','))).collect();
     // The digest of the manifest, the migration in both schemas, the columns, and the digest of the module.
@@ -121,12 +121,12 @@ fn a_new_migration_adds_one_line_to_the_manifest() {
 fn older_code_reports_ahead_retired_or_diverged_ledgers() {
     let project = Project::complete();
     add(&project, "0005_note", "0004_invoice_payment", "note");
-    make(&project);
+    build_manifest(&project);
     project.portcullis.run(["migrate"]).exits(0);
 
     // The previous release: the new migration is unknown, and nothing is pending.
     remove(&project, "0005_note");
-    make(&project);
+    build_manifest(&project);
     project.portcullis.run(["verify"]).exits(0).prints("warning").prints("finance.0005_note").prints("ahead");
     project.configure("[tenants]", "[gate]\nahead = \"block\"\n\n[tenants]");
     project.portcullis.run(["verify"]).exits(1).prints("finance.0005_note");
@@ -135,7 +135,7 @@ fn older_code_reports_ahead_retired_or_diverged_ledgers() {
 
     // Another branch: it has another migration besides the unknown one.
     add(&project, "0005_other", "0004_invoice_payment", "other");
-    make(&project);
+    build_manifest(&project);
     project.portcullis.run(["verify"]).exits(1).prints("diverged").prints("finance.0005_note");
     project.portcullis.run(["migrate", "--all"]).exits(1).prints("diverged");
     let others = "SELECT name::text FROM demo.django_migrations WHERE name = '0005_other'";
@@ -146,11 +146,11 @@ fn older_code_reports_ahead_retired_or_diverged_ledgers() {
     let settings = project.portcullis.path("invoicing/settings.py");
     let text = fs::read_to_string(&settings).unwrap();
     fs::write(settings, text.replace("    \"finance\",\n", "")).unwrap();
-    make(&project);
-    let gone = project.portcullis.run(["verify"]).exits(0);
-    let about_demo = gone.stdout.lines().filter(|line| line.contains("demo") && line.contains("finance."));
-    assert_eq!(about_demo.count(), 1, "{gone}");
-    gone.prints("retired");
+    build_manifest(&project);
+    let removed = project.portcullis.run(["verify"]).exits(0);
+    let about_demo = removed.stdout.lines().filter(|line| line.contains("demo") && line.contains("finance."));
+    assert_eq!(about_demo.count(), 1, "{removed}");
+    removed.prints("retired");
 }
 
 const TYPES: &str = r#"
@@ -192,7 +192,7 @@ pub(super) fn with_types(project: &Project) {
 fn each_tenant_is_compared_with_the_tables_of_its_type() {
     let project = Project::new();
     with_types(&project);
-    make(&project);
+    build_manifest(&project);
     let manifest = fs::read_to_string(project.portcullis.path("portcullis.manifest.json")).unwrap();
     let manifest: Value = serde_json::from_str(&manifest).unwrap();
     assert!(manifest["types"]["full"].get("finance_invoice").is_some());
@@ -220,7 +220,7 @@ fn each_tenant_is_compared_with_the_tables_of_its_type() {
 
     // A migration is recorded in both types and creates its column in one.
     add(&project, "0005_note", "0004_invoice_payment", "note");
-    make(&project);
+    build_manifest(&project);
     project.portcullis.run(["migrate"]).exits(0);
     project.portcullis.run(["verify"]).exits(0);
     let notes = "SELECT table_schema::text FROM information_schema.columns WHERE column_name = 'note'";
@@ -238,7 +238,7 @@ fn moved() -> Project {
         "    \"contacts\",\n    \"finance\",\n    \"django.contrib.staticfiles\",\n",
     );
     fs::write(&settings, before).unwrap();
-    make(&project);
+    build_manifest(&project);
     project.portcullis.run(["migrate", "--shared"]).exits(0);
     project.manage(&["bootstrap_demo_tenants", "demo", "acme", "-v0"]).exits(0);
     project.portcullis.run(["verify"]).exits(0);
@@ -252,7 +252,7 @@ fn moved() -> Project {
 #[test]
 fn an_app_that_moved_from_shared_to_tenants_is_found_and_replayed() {
     let project = moved();
-    make(&project);
+    build_manifest(&project);
     let blocked = project.portcullis.run(["verify"]).exits(1);
     blocked
         .prints("contacts.Contact")
@@ -286,7 +286,7 @@ fn an_app_that_moved_from_shared_to_tenants_is_found_and_replayed() {
 fn migrate_does_not_touch_public_when_a_moved_app_has_a_new_migration() {
     let project = moved();
     add(&project, "0005_note", "0004_invoice_payment", "note");
-    make(&project);
+    build_manifest(&project);
     let notes = || {
         project.database.column(
             "SELECT table_schema::text FROM information_schema.columns WHERE column_name = 'note' ORDER BY 1",
@@ -305,11 +305,11 @@ fn migrate_does_not_touch_public_when_a_moved_app_has_a_new_migration() {
     project.portcullis.run(["verify"]).exits(0);
     assert_eq!(notes(), ["acme", "demo"]);
     // Django itself would have changed the copy in public.
-    let theirs = moved();
-    add(&theirs, "0005_note", "0004_invoice_payment", "note");
-    theirs.manage(&["migrate_schemas", "--tenant", "--schema=acme", "-v0"]).exits(0);
+    let by_django = moved();
+    add(&by_django, "0005_note", "0004_invoice_payment", "note");
+    by_django.manage(&["migrate_schemas", "--tenant", "--schema=acme", "-v0"]).exits(0);
     let changed = "SELECT table_schema::text FROM information_schema.columns WHERE column_name = 'note'";
-    assert_eq!(theirs.database.column(changed), ["public"]);
+    assert_eq!(by_django.database.column(changed), ["public"]);
 }
 
 #[test]
@@ -322,7 +322,7 @@ fn a_project_in_a_subfolder_is_found_by_its_manage_py() {
         fs::rename(folder.join(name), inside.join(name)).unwrap();
     }
     project.configure("manage    = \"manage.py\"", "manage    = \"src/manage.py\"");
-    make(&project);
+    build_manifest(&project);
     project.portcullis.run(["migrate", "--shared"]).exits(0);
     project.portcullis.run(["verify"]).exits(0);
     add_in(&inside, "0005_note", "0004_invoice_payment", "note");

@@ -74,7 +74,7 @@ fn the_configured_command_gets_each_schema_as_one_argument() {
 }
 
 /// Waits until another command runs in parallel, and records how many run.
-const TOGETHER: &str = r#"
+const PARALLEL: &str = r#"
 set -e
 mkdir "begun/$1" "at work/$1"
 ls "at work" | wc -l >> counts
@@ -94,7 +94,7 @@ fn the_configured_number_of_commands_runs_in_parallel_and_no_name_is_split() {
     for folder in ["begun", "at work"] {
         std::fs::create_dir(project.portcullis.path(folder)).unwrap();
     }
-    std::fs::write(project.portcullis.path("together.sh"), TOGETHER).unwrap();
+    std::fs::write(project.portcullis.path("together.sh"), PARALLEL).unwrap();
     project.configure("jobs = 4", "jobs = 2, run = [\"sh\", \"together.sh\", \"{schema}\"]");
     project.portcullis.run(["migrate"]).exits(0).prints("4 migrations applied to 4 schemas");
     let counts = std::fs::read_to_string(project.portcullis.path("counts")).unwrap();
@@ -162,14 +162,14 @@ fn every_line_names_its_tenant_and_each_failure_shows_its_own_lines() {
     }
 }
 
-const SEEN: &str = r#"
+const RECORD_SESSION: &str = r#"
 from django.db import migrations
 
 
 class Migration(migrations.Migration):
     dependencies = [("finance", "0004_invoice_payment")]
     operations = [
-        migrations.RunSQL("CREATE TABLE seen AS SELECT current_setting('application_name') AS name"),
+        migrations.RunSQL("CREATE TABLE session AS SELECT current_setting('application_name') AS name"),
     ]
 "#;
 
@@ -179,12 +179,12 @@ fn project_commands_bypass_the_pooler_and_carry_the_run_identifier() {
     let host = "host     = \"${DB_HOST:-localhost}\"";
     project.configure(host, "host     = \"127.0.0.1\"");
     project.configure("apply     = {", "apply     = { env = { DB_HOST = \"127.0.0.1\" },");
-    std::fs::write(project.portcullis.path("finance/migrations/0005_seen.py"), SEEN).unwrap();
+    std::fs::write(project.portcullis.path("finance/migrations/0005_session.py"), RECORD_SESSION).unwrap();
     // The address in the settings without `apply.env` is unreachable.
     project.set("DB_HOST", "192.0.2.1");
     project.portcullis.run(["manifest", "django"]).exits(0);
     project.portcullis.run(["migrate"]).exits(0);
-    let names = project.database.column("SELECT name FROM demo.seen");
+    let names = project.database.column("SELECT name FROM demo.session");
     assert!(names[0].starts_with("portcullis:"), "{names:?}");
     project.portcullis.run(["verify"]).exits(0);
 }

@@ -50,7 +50,7 @@ fn an_app_that_cannot_be_replayed_is_explained_and_not_changed() {
     assert_eq!(
         project.database.column("SELECT count(*)::text FROM pg_tables WHERE schemaname = 'demo' AND tablename = 'contacts_contact'"),
         ["1"],
-        "contacts was replayed, and what else is missing is still told"
+        "contacts was replayed, and the other missing tables are still reported"
     );
 }
 

@@ -21,7 +21,7 @@ pub fn project() -> Project {
     for (name, text) in SQUASHES {
         fs::write(project.portcullis.path(&format!("contacts/migrations/{name}.py")), text).unwrap();
     }
-    project.make();
+    project.build();
     project
 }
 
@@ -32,7 +32,10 @@ fn generated_ledgers_get_the_verdict_of_both_django_versions() {
         let mut command = std::process::Command::new(release.programs().join("python"));
         command.arg(fixtures.join("ledgers.py"));
         let answers = Running::start(command, false).wait().exits(0).stdout;
-        assert!(answers == fs::read_to_string(fixtures.join(file)).unwrap(), "{file} is not what it answers");
+        assert!(
+            answers == fs::read_to_string(fixtures.join(file)).unwrap(),
+            "{file} differs from its results"
+        );
     }
 }
 

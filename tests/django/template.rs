@@ -35,7 +35,7 @@ const KINDS: &str = r#"
     CREATE VIEW cheap AS SELECT p.id, p.price FROM parent p WHERE p.price < 10;
     CREATE MATERIALIZED VIEW totals AS SELECT count(*) AS n FROM parent;
     CREATE FUNCTION twice(x int) RETURNS int LANGUAGE plpgsql STABLE AS $fn$
-      BEGIN -- it's kept
+      BEGIN -- it's quoted
       RETURN x * 2 + length('$$ it''s "quoted"') /* as is, "too" */; END $fn$;
     CREATE FUNCTION touch() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN NEW.note := 'touched'; RETURN NEW; END $$;
     CREATE TRIGGER touched BEFORE UPDATE ON parent FOR EACH ROW EXECUTE FUNCTION touch();
@@ -130,10 +130,10 @@ fn a_copy_equals_a_schema_that_the_framework_migrated() {
     );
     project.portcullis.run(["tenant", "template"]).exits(0);
     let template = fs::read_to_string(project.portcullis.path("portcullis.template.sql")).unwrap();
-    let left = project
+    let remaining = project
         .database
         .column("SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 'portcullis\\_template%'");
-    assert!(left.is_empty(), "{left:?}");
+    assert!(remaining.is_empty(), "{remaining:?}");
     let framework = dump(&project, "plain");
     assert!(template.contains("CREATE TRIGGER") && framework.contains("CREATE TRIGGER"));
     for name in ["acme", "Ac\"me's", "a.b-c$$d", "_Ünï", "select"] {
@@ -192,8 +192,8 @@ fn a_stale_changed_or_missing_template_is_rejected() {
     fs::write(project.portcullis.path("finance/migrations/0005_more.py"), migration).unwrap();
     project.portcullis.run(["manifest", "django"]).exits(0);
     refused("the template was built for release");
-    let left = project.database.column("SELECT nspname::text FROM pg_namespace WHERE nspname = 'acme'");
-    assert!(left.is_empty());
+    let remaining = project.database.column("SELECT nspname::text FROM pg_namespace WHERE nspname = 'acme'");
+    assert!(remaining.is_empty());
 
     project.portcullis.run(["tenant", "template"]).exits(0);
     create().exits(0);
@@ -201,21 +201,21 @@ fn a_stale_changed_or_missing_template_is_rejected() {
 
     // A template of another major version with a correct digest.
     let text = fs::read_to_string(&path).unwrap();
-    fs::write(&path, made_on(&text, "9")).unwrap();
+    fs::write(&path, written_on(&text, "9")).unwrap();
     let (outcome, printed) = doctor();
     assert!(outcome == "failed" && printed.contains("it was built on PostgreSQL 9"), "{outcome}: {printed}");
     project.portcullis.run(["tenant", "create", "globex"]).exits(73).prints("made on PostgreSQL 9");
 }
 
 /// The same template as if another version of the server had written it.
-fn made_on(template: &str, version: &str) -> String {
+fn written_on(template: &str, version: &str) -> String {
     let (header, rest) = template.split_once("-- release: ").unwrap();
     let mut rest = rest.splitn(6, '\n');
     let mut field = || rest.next().unwrap().rsplit(": ").next().unwrap().to_owned();
     let (release, _, schema, structure, _) = (field(), field(), field(), field(), field());
     let sql = rest.next().unwrap();
-    let whole = [release.as_str(), version, &schema, &structure, sql].join("\n");
-    let digest = Sha256::digest(whole).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
+    let digested = [release.as_str(), version, &schema, &structure, sql].join("\n");
+    let digest = Sha256::digest(digested).iter().fold(String::new(), |hex, byte| format!("{hex}{byte:02x}"));
     format!(
         "{header}-- release: {release}\n-- server: {version}\n-- schema: {schema}\n-- structure: {structure}\n-- digest: {digest}\n{sql}"
     )
@@ -237,12 +237,12 @@ fn a_failing_copy_leaves_nothing() {
     // A trigger creates a conflicting object in every new schema.
     fails_at(&project, "acme.finance_invoice%");
     project.portcullis.run(["tenant", "create", "acme"]).exits(73).prints("not today").prints("rolled back");
-    let left = project.database.column(
+    let remaining = project.database.column(
         "SELECT nspname::text FROM pg_namespace WHERE nspname = 'acme' \
          UNION ALL SELECT schema_name::text FROM customers_client WHERE schema_name = 'acme' \
          UNION ALL SELECT tenant FROM portcullis.journal",
     );
-    assert!(left.is_empty(), "{left:?}");
+    assert!(remaining.is_empty(), "{remaining:?}");
 }
 
 #[test]
@@ -261,8 +261,8 @@ fn a_copy_that_differs_from_the_template_is_rolled_back() {
         words.join(" ").contains("the structure of the copy differs from the template (rolled back)"),
         "{outcome}"
     );
-    let left = project.database.column("SELECT nspname::text FROM pg_namespace WHERE nspname = 'acme'");
-    assert!(left.is_empty(), "{left:?}");
+    let remaining = project.database.column("SELECT nspname::text FROM pg_namespace WHERE nspname = 'acme'");
+    assert!(remaining.is_empty(), "{remaining:?}");
 }
 
 #[test]
@@ -287,12 +287,15 @@ fn a_failed_template_build_reports_the_schema_that_it_leaves() {
     // Both the creation and the removal fail.
     fails_at(&project, "portcullis_template%.finance_invoice");
     project.database.execute(
-        "CREATE FUNCTION public.keeps() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'it is kept'; END $$; \
+        "CREATE FUNCTION public.keeps() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'the schema is protected'; END $$; \
          CREATE EVENT TRIGGER keeps ON ddl_command_start WHEN TAG IN ('DROP SCHEMA') EXECUTE FUNCTION public.keeps()",
     );
     let failed = project.portcullis.run(["tenant", "template"]).exits(73);
     let words = failed.failure_box().split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(words.contains("it is kept") && words.contains("(not rolled back yet: the next run"), "{failed}");
+    assert!(
+        words.contains("the schema is protected") && words.contains("(not rolled back yet: the next run"),
+        "{failed}"
+    );
     failed.prints("not today");
     project.database.execute("DROP EVENT TRIGGER in_the_way; DROP EVENT TRIGGER keeps");
     edit(&project, "config.toml", "template  = {", "# template  = {");

@@ -62,8 +62,8 @@ fn a_created_tenant_is_complete_for_the_gate_for_django_and_for_visitors() {
     assert_eq!(project.database.column(row), ["acme|Acme GmbH|true|acme.localhost|true"]);
     assert!(journal(&project).is_empty());
     // A domain in use is detected before the long work, and nothing remains.
-    let taken = ["tenant", "create", "other", "--domain", "acme.localhost"];
-    project.portcullis.run(taken).exits(73).prints("customers_domain").prints("rolled back");
+    let same_domain = ["tenant", "create", "other", "--domain", "acme.localhost"];
+    project.portcullis.run(same_domain).exits(73).prints("customers_domain").prints("rolled back");
     project.portcullis.run(["tenant", "create", "other", "--set", "colour=red"]).exits(64).prints("colour");
     assert_eq!(schemas(&project), ["acme"]);
     let deleted = project.portcullis.run(["tenant", "delete", "acme", "--yes"]).exits(0);
@@ -259,11 +259,11 @@ fn each_tenant_is_created_with_the_tables_of_its_type() {
     project.manage(&["migrate_schemas", "--check", "-v0"]).exits(0);
 
     // Here the row is written first: it is removed with the schema after any interruption.
-    let kept = ["big", "plain", "small"].map(str::to_owned).to_vec();
-    let left = || (schemas(&project), clients(&project), journal(&project));
+    let tenants = ["big", "plain", "small"].map(str::to_owned).to_vec();
+    let state = || (schemas(&project), clients(&project), journal(&project));
     with_migration(&project, FAILS);
     create("failing", "full").exits(73).prints("not today").prints("rolled back");
-    assert_eq!(left(), (kept.clone(), kept.clone(), vec![]));
+    assert_eq!(state(), (tenants.clone(), tenants.clone(), vec![]));
     with_migration(&project, SLOW);
     let running = project.portcullis.spawn(["tenant", "create", "killed"]);
     project.database.until_sleeping();
@@ -275,7 +275,7 @@ fn each_tenant_is_created_with_the_tables_of_its_type() {
     fs::remove_file(project.portcullis.path("finance/migrations/0005_own.py")).unwrap();
     project.portcullis.run(["manifest", "django"]).exits(0);
     create("small2", "light").exits(0).prints("`killed`").prints("left unfinished: removed");
-    let kept = ["big", "plain", "small", "small2"].map(str::to_owned).to_vec();
-    assert_eq!(left(), (kept.clone(), kept, vec![]));
+    let tenants = ["big", "plain", "small", "small2"].map(str::to_owned).to_vec();
+    assert_eq!(state(), (tenants.clone(), tenants, vec![]));
     project.portcullis.run(["verify"]).exits(0);
 }

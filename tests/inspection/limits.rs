@@ -13,7 +13,8 @@ use crate::support::{cluster::block_on, fleet, server::Server, time_limits::unti
 /// The pause between two reads of the lock table.
 const PAUSE: Duration = Duration::from_millis(2);
 
-const OURS: &str = "SELECT count(*)::text FROM pg_stat_activity WHERE application_name LIKE 'portcullis%'";
+const SESSIONS: &str =
+    "SELECT count(*)::text FROM pg_stat_activity WHERE application_name LIKE 'portcullis%'";
 
 #[test]
 fn an_inspection_works_with_twenty_connections_and_a_full_lock_table() {
@@ -32,15 +33,15 @@ fn an_inspection_works_with_twenty_connections_and_a_full_lock_table() {
     }
     // Every free entry of the lock table; a tenth of the configured size is left for the inspection.
     let room = locks(&server, usize::MAX).expect_err("a thousand tables fit");
-    let theirs = room - 20 - 30;
+    let locked = room - 20 - 30;
     assert!(room < 800, "all ledgers at once would fit: {room}");
-    locks(&server, theirs).expect("they fit without us");
+    locks(&server, locked).expect("the lock table has room without an inspection");
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
         let other = scope.spawn(|| {
             let mut rounds = 0;
             while rounds == 0 || !done.load(Ordering::Relaxed) {
-                locks(&server, theirs).unwrap_or_else(|had| panic!("no room for more than {had} locks"));
+                locks(&server, locked).unwrap_or_else(|had| panic!("no room for more than {had} locks"));
                 rounds += 1;
             }
             rounds
@@ -50,7 +51,7 @@ fn an_inspection_works_with_twenty_connections_and_a_full_lock_table() {
         let outcomes: Vec<_> = (0..8)
             .map(|_| {
                 let outcome = fleet.run(["verify"]);
-                until_true("the sessions to end", || server.one("app", OURS) == "0");
+                until_true("the sessions to end", || server.one("app", SESSIONS) == "0");
                 outcome
             })
             .collect();

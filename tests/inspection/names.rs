@@ -9,7 +9,7 @@ use crate::support::{
 fn a_tenant_is_never_found_through_search_path() {
     let database = Database::fresh();
     let fleet = fleet::complete(&database.url());
-    database.execute(&fleet::copies(&["whole", "tableless", "ledgerless"]));
+    database.execute(&fleet::copies(&["complete", "tableless", "ledgerless"]));
     // Complete copies of the tables and of the catalog come first on every search path.
     database.execute(
         "CREATE TABLE public.item (LIKE demo.item); \
@@ -20,14 +20,14 @@ fn a_tenant_is_never_found_through_search_path() {
          DROP TABLE tableless.item; DROP TABLE ledgerless._sqlx_migrations",
     );
     database.execute(&format!(
-        "ALTER DATABASE {} SET search_path = public, whole, demo, pg_catalog",
+        "ALTER DATABASE {} SET search_path = public, complete, demo, pg_catalog",
         database.name()
     ));
     let outcome = fleet.run(["verify", "--format", "json"]).exits(1);
     let findings = fleet::findings(&outcome);
-    let told: Vec<(&str, &str)> =
+    let found: Vec<(&str, &str)> =
         findings.iter().map(|(tenant, kind)| (tenant.as_str(), kind.as_str())).collect();
-    assert_eq!(told, [("ledgerless", "no_ledger"), ("tableless", "missing_tables")], "{outcome}");
+    assert_eq!(found, [("ledgerless", "no_ledger"), ("tableless", "missing_tables")], "{outcome}");
 }
 
 #[test]
@@ -48,18 +48,18 @@ fn a_schema_without_read_permission_is_named_and_the_others_are_inspected() {
          REVOKE ALL ON SCHEMA t51 FROM {reader}; REVOKE ALL ON t52._sqlx_migrations FROM {reader}",
     ));
     let outcome = fleet.run(["verify", "--format", "json"]).exits(74);
-    let told = fleet::findings(&outcome);
-    assert!(told.iter().all(|(_, why)| why.contains("no privilege")), "{outcome}");
+    let found = fleet::findings(&outcome);
+    assert!(found.iter().all(|(_, why)| why.contains("no privilege")), "{outcome}");
     assert_eq!(
-        told.iter().map(|(tenant, _)| tenant.as_str()).collect::<Vec<_>>(),
+        found.iter().map(|(tenant, _)| tenant.as_str()).collect::<Vec<_>>(),
         ["t51", "t52"],
         "{outcome}"
     );
     // Proven findings take precedence, and both are reported.
     database.execute("DROP TABLE t99.item; ALTER TABLE t98._sqlx_migrations DROP COLUMN checksum");
     let outcome = fleet.run(["verify", "--format", "json"]).exits(1);
-    let told: Vec<String> = fleet::findings(&outcome).into_iter().map(|(tenant, _)| tenant).collect();
-    assert_eq!(told, ["t51", "t52", "t98", "t99"], "{outcome}");
+    let found: Vec<String> = fleet::findings(&outcome).into_iter().map(|(tenant, _)| tenant).collect();
+    assert_eq!(found, ["t51", "t52", "t98", "t99"], "{outcome}");
     let junit = fleet.run(["verify", "--format", "junit"]).exits(1);
     // One for each tenant and one for the shared schema.
     junit
@@ -83,9 +83,9 @@ fn a_locked_ledger_is_named_and_the_others_are_inspected() {
     database.execute(&fleet::copies(&fleet::names(20)));
     let outcome = database
         .while_held("LOCK TABLE t7._sqlx_migrations", || fleet.run(["verify", "--format", "json"]).exits(74));
-    let told = fleet::findings(&outcome);
+    let found = fleet::findings(&outcome);
     assert!(
-        matches!(&told[..], [(tenant, why)] if tenant == "t7" && why.contains("lock timeout")),
+        matches!(&found[..], [(tenant, why)] if tenant == "t7" && why.contains("lock timeout")),
         "{outcome}"
     );
     fleet.run(["verify"]).exits(0);
@@ -100,20 +100,20 @@ fn an_expected_table_must_not_be_another_kind_of_relation() {
     fleet.run(["run", "--no-server"]).exits(0);
     let manifest = std::fs::read_to_string(fleet.path("portcullis.manifest.json")).unwrap();
     assert!(manifest.contains("\"totals\": \"view\""), "{manifest}");
-    for name in ["whole", "hidden", "swapped", "parted"] {
+    for name in ["complete", "hidden", "swapped", "parted"] {
         let view = format!("CREATE VIEW {name}.totals AS SELECT count(n) AS items FROM {name}.item");
         database.execute(&(fleet::copy(name) + &view));
     }
     database.execute(
-        "DROP TABLE hidden.item CASCADE; CREATE VIEW hidden.item AS SELECT * FROM whole.item; \
+        "DROP TABLE hidden.item CASCADE; CREATE VIEW hidden.item AS SELECT * FROM complete.item; \
          CREATE VIEW hidden.totals AS SELECT 1 AS items; \
          DROP VIEW swapped.totals; CREATE TABLE swapped.totals (items bigint); \
          DROP TABLE parted.item CASCADE; CREATE TABLE parted.item (n bigint, note text) PARTITION BY LIST (n); \
          CREATE VIEW parted.totals AS SELECT 1 AS items",
     );
     let outcome = fleet.run(["verify", "--format", "json"]).exits(1);
-    let told = ["hidden", "swapped"].map(|tenant| (tenant.to_owned(), "other_kind".to_owned()));
-    assert_eq!(fleet::findings(&outcome), told, "{outcome}");
+    let found = ["hidden", "swapped"].map(|tenant| (tenant.to_owned(), "other_kind".to_owned()));
+    assert_eq!(fleet::findings(&outcome), found, "{outcome}");
     fleet
         .run(["verify"])
         .exits(1)

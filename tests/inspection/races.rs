@@ -63,12 +63,12 @@ fn a_tenant_migrated_during_an_inspection_has_no_lying_ledger() {
                 database.execute(&ahead.replace("{}", name));
             }
         });
-        let mut seen = Vec::new();
+        let mut found = Vec::new();
         while !migrating.is_finished() {
             let outcome = fleet.run(["verify", "--manifest", "portcullis.manifest.json", "--format", "json"]);
-            seen.extend(fleet::findings(&outcome));
+            found.extend(fleet::findings(&outcome));
         }
-        assert!(seen.iter().all(|(_, kind)| kind == "pending"), "{seen:?}");
+        assert!(found.iter().all(|(_, kind)| kind == "pending"), "{found:?}");
         migrating.join().unwrap();
     });
     fleet.run(["verify"]).exits(0);

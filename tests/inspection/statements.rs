@@ -19,10 +19,10 @@ fn a_start_with_nothing_to_do_only_sends_reads() {
          EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA t%s TO watcher', n); END LOOP; END $$",
     );
     let fleet = fleet.env("READER", "watcher");
-    let before = (server.log().len(), written(&server));
+    let before = (server.log().len(), transaction_number(&server));
     fleet.run(["run", "--no-server"]).exits(0);
     fleet.run(["verify"]).exits(0);
-    assert_eq!(written(&server), before.1, "a transaction wrote something");
+    assert_eq!(transaction_number(&server), before.1, "a transaction wrote something");
     let log = server.log().split_off(before.0);
     assert!(!log.contains("ERROR"), "{log}");
     let sent: Vec<&str> = log.lines().filter_map(|line| line.strip_prefix("portcullis")).collect();
@@ -58,6 +58,6 @@ fn a_start_with_nothing_to_do_opens_the_fewest_connections() {
 }
 
 /// The next transaction number: every writing transaction takes one.
-fn written(server: &Server) -> String {
+fn transaction_number(server: &Server) -> String {
     server.one("app", "SELECT pg_snapshot_xmax(pg_current_snapshot())::text")
 }

@@ -35,7 +35,7 @@ fn waiting(port: u16) -> Portcullis {
     ))
 }
 
-fn at_the_flag(portcullis: &Portcullis) -> Running {
+fn running(portcullis: &Portcullis) -> Running {
     let running = portcullis.spawn(["run"]);
     running.wait_for_line("the flag: started");
     running
@@ -45,7 +45,7 @@ fn at_the_flag(portcullis: &Portcullis) -> Running {
 fn probes_pages_and_metrics_are_answered_during_the_start_up() {
     let port = free_port();
     let portcullis = waiting(port);
-    let running = at_the_flag(&portcullis);
+    let running = running(&portcullis);
     assert_eq!(get(port, "/livez").0, 200);
     for path in ["/readyz", "/startupz"] {
         let (status, body) = get(port, path);
@@ -72,7 +72,7 @@ fn probes_pages_and_metrics_are_answered_during_the_start_up() {
 fn health_reads_the_status_file_before_and_after_the_handover() {
     let portcullis = waiting(free_port());
     portcullis.run(["health", "--live"]).exits(1).prints("cannot read `state`");
-    let running = at_the_flag(&portcullis);
+    let running = running(&portcullis);
     portcullis.run(["health"]).exits(1).prints("starting: step 2 of 2, the flag");
     portcullis.run(["health", "--live"]).exits(0);
     std::fs::write(portcullis.path("go"), "").unwrap();
@@ -89,7 +89,7 @@ fn health_asks_the_endpoint_without_a_status_file() {
     let config = std::fs::read_to_string(portcullis.path("config.toml")).unwrap();
     let portcullis = portcullis.config(&config.replace("file = \"state\"\n", ""));
     portcullis.run(["health", "--live"]).exits(1).prints("no response from");
-    let running = at_the_flag(&portcullis);
+    let running = running(&portcullis);
     portcullis.run(["health"]).exits(1).prints("starting: step 2 of 2, the flag");
     portcullis.run(["health", "--live"]).exits(0);
     drop(running);
@@ -171,7 +171,7 @@ fn the_port_is_free_before_each_of_a_hundred_execs() {
             let over = Arc::clone(&over);
             thread::spawn(move || {
                 while !over.load(Ordering::Relaxed) {
-                    ask(port, patient);
+                    request(port, patient);
                 }
             })
         })
@@ -190,7 +190,7 @@ fn the_port_is_free_before_each_of_a_hundred_execs() {
 fn idle_connections_do_not_block_probes() {
     let port = free_port();
     let portcullis = waiting(port);
-    let running = at_the_flag(&portcullis);
+    let running = running(&portcullis);
     let idle: Vec<_> = (0..100).map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap()).collect();
     for _ in 0..40 {
         assert_eq!(get(port, "/livez").0, 200);
@@ -227,7 +227,7 @@ fn no_client_connection_leaves_the_port_in_time_wait() {
 }
 
 /// Sends a request; a patient client waits until the endpoint closes the connection, another closes at once.
-fn ask(port: u16, patient: bool) {
+fn request(port: u16, patient: bool) {
     let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else {
         thread::sleep(Duration::from_millis(1));
         return;

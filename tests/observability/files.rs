@@ -33,7 +33,7 @@ fn the_metrics_file_remembers_the_last_success() {
     let others = fs::read_dir(portcullis.folder())
         .unwrap()
         .filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().contains(".new"));
-    assert_eq!(others.count(), 0, "a file that was written beside is left");
+    assert_eq!(others.count(), 0, "a staging file remains");
 }
 
 #[test]
@@ -45,8 +45,8 @@ fn an_unwritable_file_is_a_warning() {
 
 #[test]
 fn an_address_in_use_is_a_warning() {
-    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = taken.local_addr().unwrap();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
     let ok = "[[step]]\nname = \"fine\"\ncommand = { run = [\"true\"] }\n";
     let portcullis = Portcullis::new().config(&format!("[status]\nlisten = \"{address}\"\n{ok}"));
     portcullis.run(["run"]).exits(0).prints("warning: cannot listen at");
@@ -54,16 +54,16 @@ fn an_address_in_use_is_a_warning() {
 
 #[test]
 fn a_notification_has_the_facts_without_passwords() {
-    let notify = "[notify]\ncommand = [\"sh\", \"-c\", 'cat > told; printf %s \"$PORTCULLIS_NOTIFICATION\" > summary']\n";
+    let notify = "[notify]\ncommand = [\"sh\", \"-c\", 'cat > notification; printf %s \"$PORTCULLIS_NOTIFICATION\" > summary']\n";
     let step =
         "[[step]]\nname = \"leaky\"\ncommand = { run = [\"sh\", \"-c\", \"echo got $API_TOKEN; exit 5\"] }\n";
     let portcullis = Portcullis::new().config(&format!("{notify}{step}")).env("API_TOKEN", "correct-horse");
     portcullis.run(["run"]).exits(79).prints("got ********").prints_not("correct-horse");
-    let told = fs::read_to_string(portcullis.path("told")).unwrap();
-    assert!(!told.contains("correct-horse"), "{told}");
-    let told: Value = serde_json::from_str(&told).unwrap();
-    assert_eq!(told["status"], "blocked");
-    assert_eq!(told["failure"]["output"], serde_json::json!(["got ********"]));
+    let notification = fs::read_to_string(portcullis.path("notification")).unwrap();
+    assert!(!notification.contains("correct-horse"), "{notification}");
+    let notification: Value = serde_json::from_str(&notification).unwrap();
+    assert_eq!(notification["status"], "blocked");
+    assert_eq!(notification["failure"]["output"], serde_json::json!(["got ********"]));
     let summary = fs::read_to_string(portcullis.path("summary")).unwrap();
     let summary: Value = serde_json::from_str(&summary).unwrap();
     assert_eq!(summary["status"], "blocked");
@@ -72,13 +72,14 @@ fn a_notification_has_the_facts_without_passwords() {
 
 #[test]
 fn a_notification_has_every_field() {
-    let notify = "[notify]\ncommand = [\"sh\", \"-c\", 'cat > told']\n";
+    let notify = "[notify]\ncommand = [\"sh\", \"-c\", 'cat > notification']\n";
     let step = "[[step]]\nname = \"long\"\n\
                 command.run = [\"sh\", \"-c\", \"for i in $(seq 20); do printf '%016000d\\\\n' 0; done; exit 5\"]\n";
     let portcullis = Portcullis::new().config(&format!("{notify}{step}"));
     portcullis.run(["run"]).exits(79).prints_not("[notify]");
-    let told: Value = serde_json::from_str(&fs::read_to_string(portcullis.path("told")).unwrap()).unwrap();
-    assert_eq!(told["failure"]["output"].as_array().unwrap().len(), 20);
+    let notification: Value =
+        serde_json::from_str(&fs::read_to_string(portcullis.path("notification")).unwrap()).unwrap();
+    assert_eq!(notification["failure"]["output"].as_array().unwrap().len(), 20);
 }
 
 #[test]
@@ -89,13 +90,13 @@ fn a_hanging_or_missing_notification_program_has_no_effect() {
     let portcullis = Portcullis::new().config(&format!("{notify}{BLOCKED}"));
     portcullis.run(["run"]).exits(79).prints("[notify] command: it ran longer than 500 ms");
     was_prompt(started);
-    let portcullis = portcullis.config(&format!("[notify]\ncommand = [\"/nowhere/tell\"]\n{BLOCKED}"));
+    let portcullis = portcullis.config(&format!("[notify]\ncommand = [\"/nowhere/notify\"]\n{BLOCKED}"));
     portcullis.run(["run"]).exits(79).prints("[notify] command: it could not be started");
 }
 
 #[test]
 fn a_failed_creation_notifies_even_if_the_step_only_warns() {
-    let config = "[notify]\ncommand = [\"sh\", \"-c\", 'cat > told']\n\
+    let config = "[notify]\ncommand = [\"sh\", \"-c\", 'cat > notification']\n\
                   [database]\nurl = \"sqlite://var\"\n\
                   [tenants]\nregistry = { table = \"tenants\", schema_column = \"schema_name\" }\n\
                   [migrations]\nshared = \"shared\"\ntenant = \"tenant\"\nmanifest.auto = true\n\
@@ -109,9 +110,13 @@ fn a_failed_creation_notifies_even_if_the_step_only_warns() {
         // The owner of the schema cannot be proven.
         .file("var/tenants/demo.sqlite", "not a database");
     portcullis.run(["run"]).exits(0).prints("served\n");
-    let told: Value = serde_json::from_str(&fs::read_to_string(portcullis.path("told")).unwrap()).unwrap();
-    assert_eq!(told["warned"][0]["name"], "demo", "{told}");
-    assert!(told["warned"][0]["message"].as_str().unwrap().contains("cannot provision `demo`"), "{told}");
+    let notification: Value =
+        serde_json::from_str(&fs::read_to_string(portcullis.path("notification")).unwrap()).unwrap();
+    assert_eq!(notification["warned"][0]["name"], "demo", "{notification}");
+    assert!(
+        notification["warned"][0]["message"].as_str().unwrap().contains("cannot provision `demo`"),
+        "{notification}"
+    );
 }
 
 #[test]
@@ -130,9 +135,9 @@ fn the_log_of_three_hundred_broken_tenants_ends_with_the_most_useful_lines() {
         .file("tenant/1_notes.sql", "CREATE TABLE notes (id integer PRIMARY KEY);\n")
         .env("PORTCULLIS_TERMINATION_LOG", "termination");
     let words = ["exit 1 (incomplete)", "every tenant", "restore tenänt_of", "tenant delete"];
-    let places = |text: &str| {
-        let place = |word: &str| text.find(word).unwrap_or_else(|| panic!("{word:?} is not in {text}"));
-        words.map(place)
+    let positions = |text: &str| {
+        let position = |word: &str| text.find(word).unwrap_or_else(|| panic!("{word:?} is not in {text}"));
+        words.map(position)
     };
 
     let log = portcullis.run(["run"]).exits(1).stderr;
@@ -140,26 +145,29 @@ fn the_log_of_three_hundred_broken_tenants_ends_with_the_most_useful_lines() {
     let begin = log.ceil_char_boundary(log.len().saturating_sub(2_048));
     let shown: Vec<_> = log[begin..].lines().rev().take(80).collect();
     let shown: Vec<_> = shown.into_iter().rev().collect();
-    places(&shown.join("\n"));
+    positions(&shown.join("\n"));
 
     let message = fs::read(portcullis.path("termination")).unwrap();
     assert!(message.len() <= 4_096, "{}", message.len());
-    assert!(places(std::str::from_utf8(&message).unwrap()).is_sorted(), "the most useful comes first");
+    assert!(
+        positions(std::str::from_utf8(&message).unwrap()).is_sorted(),
+        "the most useful line comes first"
+    );
 
     let json = portcullis.run(["run", "--log-format", "json"]).exits(1).stderr;
     let last = json.lines().next_back().unwrap();
     assert!(last.len() < 2_048, "{}", last.len());
     let last: Value = serde_json::from_str(last).unwrap();
     assert_eq!((&last["event"], &last["exit_code"]), (&"summary".into(), &1.into()));
-    assert!(places(last["message"].as_str().unwrap()).is_sorted(), "the most useful comes first");
+    assert!(positions(last["message"].as_str().unwrap()).is_sorted(), "the most useful line comes first");
 }
 
 #[test]
 fn a_failure_that_only_warns_sends_no_notification() {
-    let notify = "[notify]\ncommand = [\"touch\", \"told\"]\n";
+    let notify = "[notify]\ncommand = [\"touch\", \"notification\"]\n";
     let portcullis = Portcullis::new().config(&format!("{notify}{BLOCKED}on_failure = \"warn\"\n"));
     portcullis.run(["run"]).exits(0);
-    assert!(!portcullis.path("told").exists());
+    assert!(!portcullis.path("notification").exists());
 }
 
 #[track_caller]

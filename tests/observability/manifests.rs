@@ -46,7 +46,7 @@ fn hooks_and_waves_have_the_same_configuration() {
 
 #[test]
 fn the_manifests_satisfy_kubernetes_and_the_gate() {
-    judged(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docker/kubernetes")).exits(0);
+    checked(&Path::new(env!("CARGO_MANIFEST_DIR")).join("docker/kubernetes")).exits(0);
 }
 
 #[test]
@@ -78,16 +78,16 @@ fn a_manifest_that_breaks_a_rule_is_reported() {
         Command::new("cp").arg("-R").args([&source, folder.path()]).status().unwrap();
         let path = folder.path().join(file);
         let text = fs::read_to_string(&path).unwrap();
-        assert!(text.contains(right), "{file} does not hold {right}");
+        assert!(text.contains(right), "{file} does not contain {right}");
         fs::write(&path, text.replace(right, wrong)).unwrap();
-        judged(folder.path()).exits(1).prints(words);
+        checked(folder.path()).exits(1).prints(words);
     }
 }
 
-fn judged(folder: &Path) -> Outcome {
+fn checked(folder: &Path) -> Outcome {
     let source = Path::new(env!("CARGO_MANIFEST_DIR"));
     let python = source.join("target/kubernetes/bin/python");
-    assert!(python.exists(), "{} is not there: run scripts/kubernetes", python.display());
+    assert!(python.exists(), "{} is missing: run scripts/kubernetes", python.display());
     let mut command = Command::new(python);
     command.arg(source.join("tests/observability/kubernetes.py")).arg(folder);
     Running::start(command, false).wait()

@@ -42,7 +42,7 @@ fn the_printed_schema_accepts_the_shipped_files_and_rejects_mistakes() {
 
 fn validated(schema: &str, config: &str) -> Outcome {
     let python = root().join("target/kubernetes/bin/python");
-    assert!(python.exists(), "{} is not there: run scripts/kubernetes", python.display());
+    assert!(python.exists(), "{} is missing: run scripts/kubernetes", python.display());
     let folder = Portcullis::new().file("schema.json", schema).config(config);
     let mut command = Command::new(python);
     command.args(["-c", VALIDATE]).args([folder.path("schema.json"), folder.path("config.toml")]);

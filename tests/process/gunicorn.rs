@@ -22,7 +22,7 @@ const WATCHED: Duration = Duration::from_secs(2);
 
 fn gunicorn() -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/gunicorn/bin/gunicorn");
-    assert!(path.exists(), "{} is not there: run scripts/gunicorn", path.display());
+    assert!(path.exists(), "{} is missing: run scripts/gunicorn", path.display());
     path.to_str().unwrap().to_owned()
 }
 
@@ -44,8 +44,8 @@ command = ["{}", "--bind", "127.0.0.1:{port}", "app:app"]
 "#,
         gunicorn()
     );
-    let place = Portcullis::new().config(&config).file("app.py", APP).in_own_pid_namespace();
-    let running = place.spawn(["run"]);
+    let portcullis = Portcullis::new().config(&config).file("app.py", APP).in_own_pid_namespace();
+    let running = portcullis.spawn(["run"]);
     running.wait_for_line("Booting worker");
     let started = Instant::now();
     while started.elapsed() < WATCHED {
@@ -59,7 +59,7 @@ command = ["{}", "--bind", "127.0.0.1:{port}", "app:app"]
 /// Without Portcullis, the same orphan stops gunicorn: this proves that the test above detects the fault.
 #[test]
 fn an_orphan_that_exits_with_3_stops_an_unprotected_gunicorn() {
-    let place = Portcullis::new().file("app.py", APP);
+    let portcullis = Portcullis::new().file("app.py", APP);
     let mut command = Command::new("unshare");
     command.args(["--pid", "--fork", "--kill-child", "--mount-proc", "bash", "-c"]);
     let port = free_port();
@@ -67,6 +67,6 @@ fn an_orphan_that_exits_with_3_stops_an_unprotected_gunicorn() {
         "(until [ -e booted ]; do sleep 0.1; done; exit 3) & exec {} --bind 127.0.0.1:{port} app:app",
         gunicorn()
     ));
-    command.current_dir(place.folder());
+    command.current_dir(portcullis.folder());
     Running::start(command, true).wait().exits(3).prints("failed to boot");
 }

@@ -4,12 +4,12 @@ use super::namespace::{PORTCULLIS, script, stdout};
 use assert_cmd::assert::OutputAssertExt;
 
 /// Prints every visible attribute of a process that survives exec.
-const LOOK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/process/look.pl");
+const SHOW_STATE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/process/process_state.pl");
 
 /// Runs `before` and then the inspection script, directly and through a start-up without steps.
 fn equals_a_direct_exec(before: &str) -> String {
     let run = |through: &str| {
-        let server = format!("{through} perl {LOOK} one \"two three\"");
+        let server = format!("{through} perl {SHOW_STATE} one \"two three\"");
         stdout(
             &script(&before.replace("SERVER", &server))
                 .env_clear()
@@ -31,24 +31,24 @@ fn the_server_equals_a_direct_exec() {
 
 #[test]
 fn the_server_equals_a_direct_exec_with_blocked_and_ignored_signals() {
-    let seen = equals_a_direct_exec(
+    let state = equals_a_direct_exec(
         "exec env --block-signal=TERM,ILL,TTIN --ignore-signal=INT,SEGV,TTOU,PIPE,CHLD,HUP SERVER",
     );
-    assert!(seen.contains("SigBlk:\t0000000000104008"), "{seen}");
+    assert!(state.contains("SigBlk:\t0000000000104008"), "{state}");
     // perl resets SIGCHLD before it reads its state; cat does not.
-    let look = "exec env --ignore-signal=INT,SEGV,TTOU,PIPE,CHLD,HUP $PORTCULLIS run --no-config -- cat /proc/self/status";
-    let seen = stdout(&script(look).assert().code(0));
-    let ignored = seen.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap().trim();
+    let command = "exec env --ignore-signal=INT,SEGV,TTOU,PIPE,CHLD,HUP $PORTCULLIS run --no-config -- cat /proc/self/status";
+    let state = stdout(&script(command).assert().code(0));
+    let ignored = state.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap().trim();
     let ignored = u64::from_str_radix(ignored, 16).unwrap();
-    assert_eq!(ignored & 0x7fff_ffff, 0x0021_1403, "{seen}");
+    assert_eq!(ignored & 0x7fff_ffff, 0x0021_1403, "{state}");
 }
 
 #[test]
 fn the_server_equals_a_direct_exec_with_pending_signals() {
-    let seen = equals_a_direct_exec(
+    let state = equals_a_direct_exec(
         "exec env --block-signal=TERM,USR1,PIPE,CHLD bash -c 'kill -USR1 $$; kill -TERM $$; kill -PIPE $$; exec SERVER'",
     );
-    assert!(seen.contains("ShdPnd:\t0000000000005200"), "{seen}");
+    assert!(state.contains("ShdPnd:\t0000000000005200"), "{state}");
 }
 
 #[test]
@@ -73,9 +73,9 @@ fn the_server_equals_a_direct_exec_in_its_own_session_and_not_as_pid_1() {
 
 #[test]
 fn a_child_that_existed_before_belongs_to_the_server() {
-    let look = "pgrep -P 1 -x sleep | wc -l";
+    let command = "pgrep -P 1 -x sleep | wc -l";
     let ran = script(&format!(
-        "sleep 1000 & exec $PORTCULLIS run --no-config -- bash -c '{look}; kill %1; exit 0'"
+        "sleep 1000 & exec $PORTCULLIS run --no-config -- bash -c '{command}; kill %1; exit 0'"
     ));
     let mut ran = ran;
     assert_eq!(stdout(&ran.assert().code(0)), "1\n");

@@ -23,11 +23,11 @@ fn headless() -> String {
 }
 
 /// A shell fragment that waits for that program.
-const UNTIL_HEADLESS: &str = "until grep -q '^State:.Z' /proc/$!/status; do sleep 0.01; done";
+const WAIT_FOR_HEADLESS: &str = "until grep -q '^State:.Z' /proc/$!/status; do sleep 0.01; done";
 
 #[test]
 fn a_remaining_process_whose_first_thread_has_ended_is_killed() {
-    let step = format!("{} & {UNTIL_HEADLESS}; exit 0", headless());
+    let step = format!("{} & {WAIT_FOR_HEADLESS}; exit 0", headless());
     let step = step.replace('\'', "\"").replace("\"IGNORE\"", "q(IGNORE)").replace("$SIG", "\\$SIG");
     let started = Instant::now();
     let ran = run(&[("command.grace = \"200ms\"", &step)], ALONE).code(0);
@@ -42,7 +42,7 @@ fn a_remaining_process_whose_first_thread_has_ended_is_killed() {
 
 #[test]
 fn no_attempt_starts_while_a_process_without_its_first_thread_runs() {
-    let step = format!("pgrep -c -x perl; {} & {UNTIL_HEADLESS}; exit 1", headless());
+    let step = format!("pgrep -c -x perl; {} & {WAIT_FOR_HEADLESS}; exit 1", headless());
     let step = step.replace('\'', "\"").replace("\"IGNORE\"", "q(IGNORE)").replace("$SIG", "\\$SIG");
     for around in ["exec RUN", "RUN; exit $?"] {
         let options = "command.grace = \"200ms\"\ncommand.retries = 2\ncommand.backoff = \"10ms\"";
@@ -77,8 +77,8 @@ fn a_stopped_stub_delays_no_time_out_and_no_signal() {
 
 #[test]
 fn the_stub_ignores_a_signal_from_its_step() {
-    let ran = run(&[("", "kill -USR1 $PPID; sleep 0.1; echo went on")], "true").code(0);
-    assert!(all_output(&ran).contains("| went on"), "{}", all_output(&ran));
+    let ran = run(&[("", "kill -USR1 $PPID; sleep 0.1; echo continued")], "true").code(0);
+    assert!(all_output(&ran).contains("| continued"), "{}", all_output(&ran));
 }
 
 #[test]
@@ -104,7 +104,7 @@ fn a_stub_that_cannot_fork_is_a_failure_with_any_accepted_codes() {
         }
         let _ = (std::fs::remove_file(&server), std::fs::remove_file(&proof));
     }
-    assert!(refused > 0, "no limit kept the step from starting");
+    assert!(refused > 0, "no process limit made the step fail");
 }
 
 #[test]

@@ -89,10 +89,11 @@ fn a_descendant_that_ignores_term_is_killed_after_the_grace() {
 #[test]
 fn the_program_starts_with_the_original_signal_state() {
     let state = "--block-signal=TERM,ILL,TTIN --ignore-signal=INT,SEGV,TTOU,PIPE,CHLD,HUP";
-    let look = "grep -E 'Sig(Blk|Ign)' /proc/self/status";
-    let direct = stdout(&script(&format!("exec env {state} {look}")).assert().code(0));
-    let ours = stdout(&script(&format!("exec env {state} $PORTCULLIS init -- {look}")).assert().code(0));
-    assert_eq!(ours, direct);
+    let show_masks = "grep -E 'Sig(Blk|Ign)' /proc/self/status";
+    let direct = stdout(&script(&format!("exec env {state} {show_masks}")).assert().code(0));
+    let through_init =
+        stdout(&script(&format!("exec env {state} $PORTCULLIS init -- {show_masks}")).assert().code(0));
+    assert_eq!(through_init, direct);
     assert!(direct.contains("SigBlk:\t0000000000104008"), "{direct}");
 }
 
@@ -101,8 +102,8 @@ fn init_without_pid_1_warns_and_reaps_as_a_subreaper() {
     let ran = script("$PORTCULLIS init -- bash -c '(sleep 0.2; ps -o ppid= -p $BASHPID >/dev/null) & echo $PPID; (sleep 0.1; cut -d\" \" -f4 /proc/self/stat) & exit 6' ; echo code $?").assert();
     let out = stdout(&ran);
     assert!(out.contains("code 6"), "{out}");
-    let noted = String::from_utf8(ran.get_output().stderr.clone()).unwrap();
-    assert!(noted.contains("not PID 1"), "{noted}");
+    let stderr = String::from_utf8(ran.get_output().stderr.clone()).unwrap();
+    assert!(stderr.contains("not PID 1"), "{stderr}");
 }
 
 #[test]

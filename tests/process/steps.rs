@@ -10,7 +10,7 @@ use assert_cmd::assert::OutputAssertExt;
 
 #[test]
 fn remaining_processes_end_with_the_main_process() {
-    for leftover in [
+    for child in [
         "sleep 1000 &",
         "setsid sleep 1000 &",
         "(setsid bash -c 'sleep 1000 & sleep 1000' &)",
@@ -18,10 +18,10 @@ fn remaining_processes_end_with_the_main_process() {
         "setsid bash -c 'exec 0<&- 1>&- 2>&-; sleep 1000' &",
         "bash -c 'kill -STOP $$' &",
     ] {
-        let step = format!("{leftover} exit 0");
+        let step = format!("{child} exit 0");
         let step = step.replace("& exit", "&\nexit").replace(") exit", ")\nexit");
         let ran = run(&[("command.grace = \"200ms\"", &step)], ALONE).code(0);
-        assert!(has_no_other_processes(&ran), "after {leftover}: {}", stdout(&ran));
+        assert!(has_no_other_processes(&ran), "after {child}: {}", stdout(&ran));
     }
 }
 
@@ -29,8 +29,8 @@ fn remaining_processes_end_with_the_main_process() {
 fn a_process_tree_ends_with_its_killed_stub_and_its_sibling_continues() {
     let folder = tempfile::tempdir().unwrap();
     let (stub, done) = (folder.path().join("stub"), folder.path().join("done"));
-    let leftovers = "setsid sleep 1000 & (trap '' TERM; setsid sleep 1000 &) ;";
-    let killed = format!("{leftovers} echo $PPID > {}; kill -KILL $PPID; sleep 1000", stub.display());
+    let children = "setsid sleep 1000 & (trap '' TERM; setsid sleep 1000 &) ;";
+    let killed = format!("{children} echo $PPID > {}; kill -KILL $PPID; sleep 1000", stub.display());
     // The sibling outlives the killed stub.
     let sibling = format!(
         "until [ -s {0} ]; do sleep 0.01; done; while kill -0 $(< {0}); do sleep 0.01; done; touch {1}",
@@ -40,8 +40,8 @@ fn a_process_tree_ends_with_its_killed_stub_and_its_sibling_continues() {
     let ran =
         run(&[("command.grace = \"200ms\"\non_failure = \"warn\"", &killed), ("", &sibling)], ALONE).code(0);
     assert!(done.exists() && has_no_other_processes(&ran), "{}", stdout(&ran));
-    let left = run_in("RUN; pgrep -c -x sleep", &[("command.grace = \"200ms\"", &killed)], "true");
-    assert!(stdout(&left).ends_with("0\n"), "{}", stdout(&left));
+    let remaining = run_in("RUN; pgrep -c -x sleep", &[("command.grace = \"200ms\"", &killed)], "true");
+    assert!(stdout(&remaining).ends_with("0\n"), "{}", stdout(&remaining));
 }
 
 #[test]
@@ -90,15 +90,15 @@ fn every_terminating_signal_ends_the_process_tree_within_the_grace() {
 
 #[test]
 fn a_step_receives_signals_that_the_run_inherited_as_blocked() {
-    let step = "grep -E 'Sig(Blk|Ign)' /proc/self/status > $LOOK";
-    let look = tempfile::NamedTempFile::new().unwrap();
+    let step = "grep -E 'Sig(Blk|Ign)' /proc/self/status > $MASKS";
+    let masks = tempfile::NamedTempFile::new().unwrap();
     let around = format!(
-        "export LOOK={}; exec env --block-signal=TERM,INT,USR1 --ignore-signal=HUP,PIPE,CHLD,QUIT RUN",
-        look.path().display()
+        "export MASKS={}; exec env --block-signal=TERM,INT,USR1 --ignore-signal=HUP,PIPE,CHLD,QUIT RUN",
+        masks.path().display()
     );
     run_in(&around, &[("", step)], "true").code(0);
-    let seen = std::fs::read_to_string(look.path()).unwrap();
-    assert_eq!(seen, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
+    let state = std::fs::read_to_string(masks.path()).unwrap();
+    assert_eq!(state, "SigBlk:\t0000000000000000\nSigIgn:\t0000000000000000\n");
 }
 
 #[test]
@@ -129,8 +129,8 @@ fn an_exec_session_in_the_container_survives() {
         go.display()
     );
     let ran = script(&outside).assert();
-    let seen = stdout(&ran);
-    assert!(seen.contains("sleep 77") && !seen.contains("sleep 1000"), "{seen}");
+    let state = stdout(&ran);
+    assert!(state.contains("sleep 77") && !state.contains("sleep 1000"), "{state}");
 }
 
 #[test]
@@ -178,15 +178,17 @@ fn a_missing_program_and_a_failing_step_are_79() {
 
 #[test]
 fn steps_do_not_change_the_server_process() {
-    let look = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/process/look.pl");
+    let show_state = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/process/process_state.pl");
     let state = "env --block-signal=TERM,ILL,TTIN --ignore-signal=INT,SEGV,TTOU,PIPE,HUP";
     let file = configuration(&[("", "(sleep 0.01; exit 3) & echo step"), ("", "setsid sleep 0.1")]);
-    let with =
-        script(&format!("exec {state} $PORTCULLIS run --config {} -- perl {look}", file.path().display()));
+    let with = script(&format!(
+        "exec {state} $PORTCULLIS run --config {} -- perl {show_state}",
+        file.path().display()
+    ));
     let mut with = with;
-    let direct = stdout(&script(&format!("exec {state} perl {look}")).assert().code(0));
-    let seen = stdout(&with.assert().code(0));
-    assert!(seen.ends_with(&direct), "{seen}\n--- is not\n{direct}");
+    let direct = stdout(&script(&format!("exec {state} perl {show_state}")).assert().code(0));
+    let state = stdout(&with.assert().code(0));
+    assert!(state.ends_with(&direct), "{state}\n--- is not\n{direct}");
 }
 
 #[test]

@@ -39,7 +39,7 @@ fn proxy(folder: &TempDir) -> String {
     ))
 }
 
-fn until_up(folder: &TempDir) -> String {
+fn until_ready(folder: &TempDir) -> String {
     format!("until [ -e {} ]; do sleep 0.01; done", folder.path().join("up").display())
 }
 
@@ -70,21 +70,21 @@ fn a_server_that_ignores_term_is_killed_after_the_grace() {
 
 #[test]
 fn the_server_leads_a_new_session() {
-    let look = "read -r pid name state parent group session rest < /proc/$$/stat; [ $$ = $group ] && [ $$ = $session ]";
-    run("8s", "", look).code(0);
+    let script_text = "read -r pid name state parent group session rest < /proc/$$/stat; [ $$ = $group ] && [ $$ = $session ]";
+    run("8s", "", script_text).code(0);
 }
 
 #[test]
 fn supervise_mode_without_pid_1_warns_and_works() {
     let ran = run_in("RUN; exit $?", "300ms", "", "(setsid sleep 1000 &) ; exit 6").code(6);
-    let noted = String::from_utf8(ran.get_output().stderr.clone()).unwrap();
-    assert!(noted.contains("not PID 1"), "{noted}");
+    let stderr = String::from_utf8(ran.get_output().stderr.clone()).unwrap();
+    assert!(stderr.contains("not PID 1"), "{stderr}");
 }
 
 #[test]
 fn a_staying_program_is_logged_and_ends_with_the_server() {
     let folder = tempfile::tempdir().unwrap();
-    let server = format!("{}; echo server; exit 3", until_up(&folder));
+    let server = format!("{}; echo server; exit 3", until_ready(&folder));
     let ran = run("8s", &(proxy(&folder) + &step("next", "", "true")), &server).code(3);
     let printed: Vec<_> = stdout(&ran).lines().map(str::to_owned).collect();
     assert!(printed.ends_with(&["server".into(), "proxy ends".into()]), "{printed:?}");
@@ -94,7 +94,7 @@ fn a_staying_program_is_logged_and_ends_with_the_server() {
 #[test]
 fn a_term_ends_the_server_and_the_staying_programs() {
     let folder = tempfile::tempdir().unwrap();
-    let server = format!("{}; kill -TERM 1; sleep 1000", until_up(&folder));
+    let server = format!("{}; kill -TERM 1; sleep 1000", until_ready(&folder));
     let ran = run("8s", &proxy(&folder), &server).code(143);
     assert!(stdout(&ran).contains("proxy ends"), "{}", stdout(&ran));
 }
@@ -128,7 +128,7 @@ fn a_staying_program_that_cannot_start_is_a_failed_step() {
 #[test]
 fn a_failing_later_step_ends_the_staying_programs_before_the_exit() {
     let folder = tempfile::tempdir().unwrap();
-    let later = step("later", "", &format!("{}; exit 1", until_up(&folder)));
+    let later = step("later", "", &format!("{}; exit 1", until_ready(&folder)));
     let with_sleepers = proxy(&folder).replace("cat;", "cat; setsid sleep 1000 &");
     let around = "RUN; echo code $?; pgrep -c -x sleep; exit 0";
     let ran = run_in(around, "8s", &(with_sleepers + &later), "echo server").code(0);
@@ -139,7 +139,7 @@ fn a_failing_later_step_ends_the_staying_programs_before_the_exit() {
 #[test]
 fn a_term_during_a_later_step_ends_the_staying_programs() {
     let folder = tempfile::tempdir().unwrap();
-    let later = step("later", "", &format!("{}; kill -TERM 1; sleep 1000", until_up(&folder)));
+    let later = step("later", "", &format!("{}; kill -TERM 1; sleep 1000", until_ready(&folder)));
     let ran = run("8s", &(proxy(&folder) + &later), "echo server").code(143);
     assert!(stdout(&ran).contains("proxy ends"), "{}", stdout(&ran));
 }
@@ -147,7 +147,7 @@ fn a_term_during_a_later_step_ends_the_staying_programs() {
 #[test]
 fn no_program_stays_without_a_server() {
     let folder = tempfile::tempdir().unwrap();
-    let later = step("later", "", &until_up(&folder));
+    let later = step("later", "", &until_ready(&folder));
     let around = "RUN --no-server; echo code $?; pgrep -c -x sleep; exit 0";
     let file = NamedTempFile::new().unwrap();
     let text = format!("[server]\nmode = \"supervise\"\n{}{later}", proxy(&folder));
@@ -162,9 +162,9 @@ fn descendants_of_a_crashed_server_end_within_a_second() {
     let file = NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "[server]\nmode = \"supervise\"\n").unwrap();
     let run = format!("exec $PORTCULLIS run --config {} -- bash -c", file.path().display());
-    for leftover in ["sleep 1000 &", "(trap \"\" TERM; exec sleep 1000) &"] {
+    for remaining in ["sleep 1000 &", "(trap \"\" TERM; exec sleep 1000) &"] {
         let started = std::time::Instant::now();
-        script(&format!("{run} '{leftover} kill -SEGV $$'")).assert().code(139);
+        script(&format!("{run} '{remaining} kill -SEGV $$'")).assert().code(139);
         was_quick(started);
     }
 }

@@ -9,27 +9,27 @@ fn session(argv: &[&str]) -> Session {
 }
 
 /// Prints pid, group, session and foreground group of the shell.
-const WHO: &str = "read -r pid name state parent group session tty foreground rest < /proc/$$/stat; echo who $pid $group $session $foreground.";
+const PRINT_IDS: &str = "read -r pid name state parent group session tty foreground rest < /proc/$$/stat; echo ids $pid $group $session $foreground.";
 
-/// The four numbers that [`WHO`] prints.
-fn who(session: &mut Session) -> Vec<i32> {
-    session.until("who ");
+/// The four numbers that [`PRINT_IDS`] prints.
+fn ids(session: &mut Session) -> Vec<i32> {
+    session.until("ids ");
     session.until(".").split(' ').map(|number| number.trim_end_matches('.').parse().unwrap()).collect()
 }
 
 #[test]
 fn the_program_leads_a_new_session_and_has_the_terminal() {
-    let mut session = session(&["portcullis", "init", "--", "bash", "-c", WHO]);
-    let who = who(&mut session);
-    assert!(who[0] != 1 && who.iter().all(|id| *id == who[0]), "{who:?}");
+    let mut session = session(&["portcullis", "init", "--", "bash", "-c", PRINT_IDS]);
+    let ids = ids(&mut session);
+    assert!(ids[0] != 1 && ids.iter().all(|id| *id == ids[0]), "{ids:?}");
     session.exits(0);
 }
 
 #[test]
 fn with_group_the_program_stays_in_the_session_in_the_foreground() {
-    let mut session = session(&["portcullis", "init", "--group", "--", "bash", "-c", WHO]);
-    let who = who(&mut session);
-    assert!(who[0] != 1 && who[1] == who[0] && who[2] == 1 && who[3] == who[0], "{who:?}");
+    let mut session = session(&["portcullis", "init", "--group", "--", "bash", "-c", PRINT_IDS]);
+    let ids = ids(&mut session);
+    assert!(ids[0] != 1 && ids[1] == ids[0] && ids[2] == 1 && ids[3] == ids[0], "{ids:?}");
     session.exits(0);
 }
 

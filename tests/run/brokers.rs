@@ -34,10 +34,10 @@ fn redis_is_ready_after_a_real_login_only() {
         ("me:secret@", "3", "NOPERM"),
         (":p%40ss@", "99", "DB index is out of range"),
     ] {
-        let told = refusal("redis", &format!("redis://{credentials}127.0.0.1:{port}/{database}"));
+        let message = refusal("redis", &format!("redis://{credentials}127.0.0.1:{port}/{database}"));
         assert!(
-            told.is_empty() == cause.is_empty() && told.contains(cause),
-            "{credentials}{database}: {told}"
+            message.is_empty() == cause.is_empty() && message.contains(cause),
+            "{credentials}{database}: {message}"
         );
     }
 }
@@ -76,7 +76,10 @@ fn rabbitmq_is_ready_after_a_real_login_to_a_virtual_host() {
         ("me:p%40ss@", "//", "vhost / not found"),
         ("me:p%40ss@", "", "vhost / not found"),
     ] {
-        let told = refusal("amqp", &broker.url(credentials, vhost));
-        assert!(told.is_empty() == cause.is_empty() && told.contains(cause), "{credentials} {vhost}: {told}");
+        let message = refusal("amqp", &broker.url(credentials, vhost));
+        assert!(
+            message.is_empty() == cause.is_empty() && message.contains(cause),
+            "{credentials} {vhost}: {message}"
+        );
     }
 }

@@ -23,13 +23,13 @@ command.run = ["printf", "<%s>", "two words", "$HOME", "*", "; exit 3", ""]
 fn a_command_inherits_the_environment_with_the_steps_additions_and_folder() {
     let options =
         "command.cwd = \"below\"\ncommand.env = { ADDED = \"two words\", CHANGED = \"new\", EMPTY = \"\" }";
-    let script = "echo \"$ADDED, $CHANGED, $OURS, <$EMPTY>, ${EMPTY+set}\"; basename \"$PWD\"";
+    let script = "echo \"$ADDED, $CHANGED, $INHERITED, <$EMPTY>, ${EMPTY+set}\"; basename \"$PWD\"";
     // `${...}` would be replaced from the environment of the run.
     let script = script.replace("${EMPTY+set}", "$(env | grep -c ^EMPTY=)");
     steps(&sh("look", options, &script))
         .file("below/file", "")
         .env("CHANGED", "old")
-        .env("OURS", "inherited")
+        .env("INHERITED", "inherited")
         .run(["run"])
         .exits(0)
         .prints("| two words, new, inherited, <>, 1")
@@ -66,11 +66,11 @@ fn exhausted_retries_block_with_the_last_exit_code() {
 
 #[test]
 fn an_attempt_that_times_out_receives_term_and_is_killed_after_the_grace() {
-    let script = "trap 'echo heard TERM' TERM; while :; do sleep 0.05; done";
+    let script = "trap 'echo received TERM' TERM; while :; do sleep 0.05; done";
     steps(&sh("deaf", "command.timeout = \"2s\"\ncommand.grace = \"300ms\"", script))
         .run(["run"])
         .exits(124)
-        .prints("| heard TERM")
+        .prints("| received TERM")
         .prints("was killed")
         .prints_not(STARTED);
 }

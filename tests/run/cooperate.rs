@@ -5,11 +5,11 @@ use nix::sys::signal::Signal;
 use crate::support::{process::Running, project::Project};
 
 /// The sessions that run the migration now.
-const AT_WORK: &str = "SELECT 'yes' FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' \
+const MIGRATING: &str = "SELECT 'yes' FROM pg_stat_activity WHERE datname = current_database() AND state = 'active' \
     AND query LIKE '%until they have met%' AND application_name LIKE 'portcullis:%'";
 
 /// Twelve tenants whose next migration waits for a row in `met`, and then inserts a row.
-pub(crate) fn twelve(apply: &str) -> Project {
+pub(crate) fn twelve_tenants(apply: &str) -> Project {
     let project = Project::complete(apply).file(
         "tenant/2_meet.sql",
         "DO $$ BEGIN -- until they have met\n\
@@ -35,16 +35,16 @@ pub(crate) fn twelve(apply: &str) -> Project {
 /// Waits until this number of runs are in the migration.
 #[track_caller]
 pub(crate) fn until_migrating(project: &Project, runs: usize) {
-    project.until(true, &format!("{AT_WORK} HAVING count(DISTINCT application_name) = {runs}"));
+    project.until(true, &format!("{MIGRATING} HAVING count(DISTINCT application_name) = {runs}"));
 }
 
-pub(crate) fn meet(project: &Project) {
+pub(crate) fn release(project: &Project) {
     project.database.execute("INSERT INTO met VALUES (1)");
 }
 
 /// Checks that each tenant's migration ran once.
 #[track_caller]
-pub(crate) fn each_once(project: &Project) {
+pub(crate) fn assert_each_migrated_once(project: &Project) {
     for tenant in project.database.column("SELECT name FROM tenants") {
         assert_eq!(project.database.column(&format!("SELECT n::text FROM {tenant}.item")), ["2"], "{tenant}");
         assert_eq!(project.ledger(&tenant), ["1", "2"]);
@@ -53,57 +53,57 @@ pub(crate) fn each_once(project: &Project) {
 
 #[test]
 fn three_replicas_share_the_tenants_and_none_serves_before_all_are_done() {
-    let project = twelve("jobs = 2, cooperate = true");
+    let project = twelve_tenants("jobs = 2, cooperate = true");
     let runs = [(); 3].map(|()| project.portcullis.spawn(["run"]));
     until_migrating(&project, 3);
-    meet(&project);
+    release(&project);
     let done = runs.map(|run| applied(&run.wait().exits(0).prints("the server started").stderr));
-    each_once(&project);
+    assert_each_migrated_once(&project);
     assert_eq!(done.iter().sum::<usize>(), 12, "{done:?}");
     assert!(done.iter().all(|done| *done > 0), "{done:?}");
 }
 
 #[test]
 fn the_tenants_of_a_killed_replica_are_migrated_by_another() {
-    let project = twelve("jobs = 2, cooperate = true");
+    let project = twelve_tenants("jobs = 2, cooperate = true");
     let killed = project.portcullis.spawn(["run"]);
     until_migrating(&project, 1);
     let other = project.portcullis.spawn(["run"]);
     until_migrating(&project, 2);
     killed.signal(Signal::SIGKILL);
-    meet(&project);
+    release(&project);
     other.wait().exits(0).prints("the server started");
-    each_once(&project);
+    assert_each_migrated_once(&project);
 }
 
 #[test]
 fn a_replica_waits_and_inspects_again_when_others_migrate_all_tenants() {
-    let project = twelve("jobs = 12, cooperate = true");
+    let project = twelve_tenants("jobs = 12, cooperate = true");
     let first = project.portcullis.spawn(["migrate", "--all"]);
-    project.until(true, &format!("{AT_WORK} HAVING count(*) = 12"));
+    project.until(true, &format!("{MIGRATING} HAVING count(*) = 12"));
     let second = project.portcullis.spawn(["run"]);
     second.wait_for_line("other replicas are migrating 12 tenants");
-    meet(&project);
+    release(&project);
     first.wait().exits(0).prints("12 migrations applied");
     second.wait().exits(0).prints("the server started");
-    each_once(&project);
+    assert_each_migrated_once(&project);
 }
 
 #[test]
 fn a_non_cooperating_run_waits_for_cooperating_ones() {
-    let project = twelve("jobs = 2");
+    let project = twelve_tenants("jobs = 2");
     let cooperating: Vec<Running> =
         (0..2).map(|_| project.portcullis.spawn(["migrate", "--all", "--cooperate"])).collect();
     until_migrating(&project, 2);
     let alone = project.portcullis.spawn(["run"]);
     let line = alone.wait_for_line("waiting for the lock");
     assert!(line.contains(", and 1 more"), "{line}");
-    meet(&project);
+    release(&project);
     for run in cooperating {
         run.wait().exits(0);
     }
     alone.wait().exits(0).prints("the server started");
-    each_once(&project);
+    assert_each_migrated_once(&project);
 }
 
 #[test]
@@ -127,6 +127,6 @@ fn applied(text: &str) -> usize {
         let before = line.split(" migration").next()?.rsplit(' ').next()?;
         before.trim_start_matches('(').parse().ok()
     };
-    let told = |line: &&str| line.contains(" migration applied") || line.contains(" migrations applied");
-    text.lines().filter(told).find_map(number).unwrap_or_default()
+    let summary = |line: &&str| line.contains(" migration applied") || line.contains(" migrations applied");
+    text.lines().filter(summary).find_map(number).unwrap_or_default()
 }

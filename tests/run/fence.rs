@@ -23,12 +23,12 @@ fn a_lock_holder_whose_session_is_terminated_stops_and_does_not_serve() {
     let holder = project.portcullis.spawn(["run"]);
     until_migrating(&project);
     end_holder(&project);
-    is_lost(&project, &holder.wait());
+    assert_lock_lost(&project, &holder.wait());
 }
 
 #[test]
 fn a_lock_holder_with_a_frozen_session_continues_while_the_server_lists_its_lock() {
-    let project = silent_for("2s");
+    let project = with_silence_timeout("2s");
     let holder = project.portcullis.spawn(["run"]);
     until_migrating(&project);
     let backend = Pid::from_raw(project.database.column(HOLDER)[0].parse().unwrap());
@@ -47,7 +47,7 @@ fn a_lock_holder_with_a_frozen_session_continues_while_the_server_lists_its_lock
 fn a_lock_holder_stops_when_the_server_ends_its_frozen_session() {
     let (server, port) = server();
     let proxy = Proxy::to(port);
-    let project = silent_for("20s");
+    let project = with_silence_timeout("20s");
     let direct = project.database.url();
     let through = direct.replace(&server, &format!("127.0.0.1:{}", proxy.port()));
     let project = project.env("DATABASE_URL", &through);
@@ -58,14 +58,14 @@ fn a_lock_holder_stops_when_the_server_ends_its_frozen_session() {
     end_holder(&project);
     let outcome = holder.wait();
     assert!(outcome.stderr.contains("the server has ended the session"), "{outcome}");
-    is_lost(&project.env("DATABASE_URL", &direct), &outcome);
+    assert_lock_lost(&project.env("DATABASE_URL", &direct), &outcome);
 }
 
 #[test]
 fn a_lock_holder_without_network_stops_and_does_not_serve() {
     let (server, port) = server();
     let proxy = Proxy::to(port);
-    let project = silent_for("4s");
+    let project = with_silence_timeout("4s");
     let direct = project.database.url();
     let through = direct.replace(&server, &format!("127.0.0.1:{}", proxy.port()));
     let project = project.env("DATABASE_URL", &through);
@@ -76,14 +76,14 @@ fn a_lock_holder_without_network_stops_and_does_not_serve() {
     // The proxy's TCP stack still acknowledges for the client; a real network would not.
     proxy.give_up();
     assert!(outcome.stderr.contains("no answer in 4 s"), "{outcome}");
-    is_lost(&project.env("DATABASE_URL", &direct), &outcome);
+    assert_lock_lost(&project.env("DATABASE_URL", &direct), &outcome);
 }
 
 #[test]
 fn a_short_silence_of_the_server_stops_nothing() {
     let (server, port) = server();
     let proxy = Proxy::to(port);
-    let project = silent_for("30s");
+    let project = with_silence_timeout("30s");
     let direct = project.database.url();
     let through = direct.replace(&server, &format!("127.0.0.1:{}", proxy.port()));
     let project = project.env("DATABASE_URL", &through);
@@ -99,13 +99,13 @@ fn a_short_silence_of_the_server_stops_nothing() {
 }
 
 /// A slow project with this silence time-out.
-fn silent_for(patience: &str) -> Project {
-    slow().replace("[lock]", &format!("[lock]\nsilence_timeout = \"{patience}\""))
+fn with_silence_timeout(timeout: &str) -> Project {
+    slow().replace("[lock]", &format!("[lock]\nsilence_timeout = \"{timeout}\""))
 }
 
 /// Checks that the lock holder's work was rolled back, and that the next run does it once.
 #[track_caller]
-fn is_lost(project: &Project, outcome: &Outcome) {
+fn assert_lock_lost(project: &Project, outcome: &Outcome) {
     assert_eq!(outcome.code, Some(75), "{outcome}");
     assert!(outcome.failure_box().contains("the migration lock was lost"), "{outcome}");
     assert!(!outcome.stdout.contains("the server started"), "{outcome}");
@@ -118,7 +118,8 @@ fn is_lost(project: &Project, outcome: &Outcome) {
 
 #[test]
 fn programs_are_killed_at_once_when_the_lock_is_lost() {
-    let script = "trap \"echo told > told\" TERM; echo the command is up; while :; do sleep 0.05; done";
+    let script =
+        "trap \"echo received > received\" TERM; echo the command is up; while :; do sleep 0.05; done";
     let demo = "[[step]]\nname = \"demo tenants\"";
     let command =
         format!("[[step]]\nname = \"static\"\ncommand.run = [\"sh\", \"-c\", '''{script}''']\n{demo}");
@@ -128,7 +129,7 @@ fn programs_are_killed_at_once_when_the_lock_is_lost() {
     end_holder(&project);
     let outcome =
         holder.wait().exits(75).prints("the migration lock was lost").prints_not("the server started");
-    assert!(!project.portcullis.path("told").exists(), "{outcome}");
+    assert!(!project.portcullis.path("received").exists(), "{outcome}");
 }
 
 #[test]
@@ -179,14 +180,14 @@ fn an_orphaned_backend_is_ended_before_any_change() {
     let mut command = Command::new("psql");
     command.env("PGAPPNAME", "portcullis:0badc0de").args(["-qX", &project.database.url()]);
     command.args(["-c", "BEGIN; INSERT INTO a.item VALUES (7); SELECT pg_sleep(3600); COMMIT"]);
-    let left = Running::start(command, false);
+    let orphan = Running::start(command, false);
     project.until_sleeping();
     project
         .start()
         .exits(0)
         .prints("terminating an earlier run's session first")
         .prints("the server started");
-    left.wait().prints("terminating connection due to administrator command");
+    orphan.wait().prints("terminating connection due to administrator command");
     assert!(project.database.column("SELECT n::text FROM a.item").is_empty());
 }
 

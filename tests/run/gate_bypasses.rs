@@ -96,12 +96,12 @@ fn complete_tenants_are_served_and_the_server_gets_the_list_of_the_others() {
 #[test]
 fn the_quarantine_list_reaches_a_supervised_server_and_a_configured_file() {
     let project = broken(
-        "[gate]\nincomplete = \"quarantine\"\nmax_quarantined = 1\nquarantine_file = \"kept-out.json\"\n",
+        "[gate]\nincomplete = \"quarantine\"\nmax_quarantined = 1\nquarantine_file = \"quarantined.json\"\n",
     )
     .replace("[server]", "[server]\nmode = \"supervise\"");
     start(&project).exits(0).prints("list=[\"b\"]\n[\"b\"]\nthe server started");
-    assert_eq!(std::fs::read_to_string(project.portcullis.path("kept-out.json")).unwrap(), "[\"b\"]");
-    let project = project.replace("\nquarantine_file = \"kept-out.json\"", "");
+    assert_eq!(std::fs::read_to_string(project.portcullis.path("quarantined.json")).unwrap(), "[\"b\"]");
+    let project = project.replace("\nquarantine_file = \"quarantined.json\"", "");
     start(&project).exits(0).prints("list=[\"b\"]\n[\"b\"]\nthe server started");
 }
 
@@ -196,7 +196,7 @@ fn an_override_without_a_reason_is_a_usage_error() {
 fn metrics_and_a_notification_report_a_bypassed_gate() {
     let project = broken(
         "[gate]\nincomplete = \"quarantine\"\nmax_quarantined = 1\n[metrics]\nfile = \"m.prom\"\n\
-         [notify]\ncommand = [\"sh\", \"-c\", \"echo $PORTCULLIS_NOTIFICATION > told\"]\n",
+         [notify]\ncommand = [\"sh\", \"-c\", \"echo $PORTCULLIS_NOTIFICATION > notification\"]\n",
     );
     start(&project).exits(0);
     let metrics = std::fs::read_to_string(project.portcullis.path("m.prom")).unwrap();
@@ -209,22 +209,23 @@ fn metrics_and_a_notification_report_a_bypassed_gate() {
     ] {
         assert!(metrics.contains(line), "{line} is not in {metrics}");
     }
-    let told = std::fs::read_to_string(project.portcullis.path("told")).unwrap();
-    let told: Value = serde_json::from_str(&told).unwrap();
-    assert_eq!(told["gate_opened"][0]["how"], "quarantine");
-    assert_eq!(told["gate_opened"][0]["tenants"][0], "b");
+    let notification = std::fs::read_to_string(project.portcullis.path("notification")).unwrap();
+    let notification: Value = serde_json::from_str(&notification).unwrap();
+    assert_eq!(notification["gate_opened"][0]["how"], "quarantine");
+    assert_eq!(notification["gate_opened"][0]["tenants"][0], "b");
 }
 
 #[test]
 fn a_notification_reports_an_override_and_its_reason() {
-    let notify = "[notify]\ncommand = [\"sh\", \"-c\", \"echo $PORTCULLIS_NOTIFICATION > told\"]\n";
+    let notify = "[notify]\ncommand = [\"sh\", \"-c\", \"echo $PORTCULLIS_NOTIFICATION > notification\"]\n";
     let project = broken(notify).env("PORTCULLIS_OVERRIDE", "gate:a restore is under way");
     start(&project).exits(0);
-    let told: Value =
-        serde_json::from_str(&std::fs::read_to_string(project.portcullis.path("told")).unwrap()).unwrap();
-    assert_eq!(told["gate_opened"][0]["how"], "override");
-    assert_eq!(told["gate_opened"][0]["reason"], "a restore is under way");
-    assert_eq!(told["status"], "starting");
+    let notification: Value =
+        serde_json::from_str(&std::fs::read_to_string(project.portcullis.path("notification")).unwrap())
+            .unwrap();
+    assert_eq!(notification["gate_opened"][0]["how"], "override");
+    assert_eq!(notification["gate_opened"][0]["reason"], "a restore is under way");
+    assert_eq!(notification["status"], "starting");
 }
 
 #[test]

@@ -92,7 +92,11 @@ fn a_waiting_run_reports_the_progress_of_the_lock_holder() {
     let holder = project.portcullis.spawn(["run"]);
     until_migrating(&project);
     project.until(true, "SELECT 'yes' FROM portcullis.run WHERE done = 2");
-    project.portcullis.run(["history"]).exits(0).prints("running or killed: step `tenant schemas`, 2 of 3 tenants");
+    project
+        .portcullis
+        .run(["history"])
+        .exits(0)
+        .prints("running or killed: step `tenant schemas`, 2 of 3 tenants");
     let waiter = project.portcullis.spawn(["run"]);
     let line = waiter.wait_for_line("waiting for the lock");
     assert!(line.contains("in `tenant schemas`: 2 of 3 tenants"), "{line}");

@@ -87,9 +87,9 @@ fn two_spellings_of_one_database_share_one_lock() {
     let holder = project.portcullis.spawn(["run"]);
     until_migrating(&project);
     let url = project.database.url();
-    let (login, place) = url.strip_prefix("postgres://").unwrap().split_once('@').unwrap();
+    let (login, address) = url.strip_prefix("postgres://").unwrap().split_once('@').unwrap();
     let (user, password) = login.split_once(':').unwrap();
-    let (host, port) = place.split_once('/').unwrap().0.split_once(':').unwrap();
+    let (host, port) = address.split_once('/').unwrap().0.split_once(':').unwrap();
     assert_eq!(host, "127.0.0.1");
     let name = project.database.name().to_owned();
     let parts = format!(
@@ -130,7 +130,7 @@ fn on_sqlite_a_waiting_run_names_the_lock_holder_and_takes_over_when_it_is_kille
     // The lock holder stays in the bootstrap's program until it is killed.
     let step = "\n[[step]]\nname = \"static\"\ncommand.run = [\"sh\", \"-c\", \"mkdir first || exit 0; echo it is held; sleep 1000\"]\n\
                 [[step]]\nname = \"once more\"\nmigrate.tenants = {}\n";
-    let (head, gate) = config.split_once("[[step]]\nname = \"every tenant").expect("the gate stands last");
+    let (head, gate) = config.split_once("[[step]]\nname = \"every tenant").expect("the gate is last");
     let config = format!("{head}{step}[[step]]\nname = \"every tenant{gate}");
     let sample = sample
         .file("config.toml", &config)
@@ -148,10 +148,10 @@ fn on_sqlite_a_waiting_run_names_the_lock_holder_and_takes_over_when_it_is_kille
 
 /// A project whose next migration of tenant `a` waits for a row in `go_on`, and then inserts a row.
 pub(crate) fn slow() -> Project {
-    made_slow(Project::complete(""))
+    with_slow_migration(Project::complete(""))
 }
 
-pub(crate) fn made_slow(project: Project) -> Project {
+pub(crate) fn with_slow_migration(project: Project) -> Project {
     let project = project.file(
         "tenant/2_slow.sql",
         "DO $$ BEGIN -- until it may go on\n\

@@ -24,9 +24,9 @@ fn steps_after_start_run_side_by_side() {
 #[test]
 fn a_step_waits_only_for_the_steps_that_it_names() {
     let text = sh("first", "", "touch first")
-        + &sh("long", "after = [\"first\"]", &meets("long", "beside"))
-        + &sh("beside", "after = [\"first\"]", &format!("[ -e first ] && {}", meets("beside", "long")))
-        + &sh("last", "", "[ -e long ] && [ -e beside ]");
+        + &sh("long", "after = [\"first\"]", &meets("long", "other"))
+        + &sh("other", "after = [\"first\"]", &format!("[ -e first ] && {}", meets("other", "long")))
+        + &sh("last", "", "[ -e long ] && [ -e other ]");
     steps(&text).run(["run"]).exits(0).prints(STARTED);
 }
 

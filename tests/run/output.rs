@@ -71,12 +71,12 @@ fn an_argv_that_passes_through_is_reported() {
 fn an_invalid_configuration_lets_a_shell_pass_through() {
     let good =
         "[server]\ncommand = [\"false\"]\npassthrough = [[\"sh\"], [\"python\", \"manage.py\", \"shell\"]]\n";
-    let look = ["run", "--", "sh", "-c", "echo alone"];
+    let shell = ["run", "--", "sh", "-c", "echo alone"];
     for wrong in ["rol = 1\n", "role = \"${UNSET:?}\"\n", "[tenants]\n"] {
         let config = if wrong.starts_with('[') { format!("{good}{wrong}") } else { format!("{wrong}{good}") };
         let portcullis = Portcullis::new().config(&config);
         let outcome =
-            portcullis.run(look).exits(0).prints("no step runs and nothing is proved").prints("1 problem");
+            portcullis.run(shell).exits(0).prints("no step runs and nothing is proved").prints("1 problem");
         assert_eq!(outcome.stdout, "alone\n", "{config}");
         portcullis.run(["run", "--", "echo", "served"]).exits(78).prints_not("served\n");
         portcullis.run(["run"]).exits(78);

@@ -26,20 +26,20 @@ fn the_lock_excludes_other_runs_through_a_pooler() {
     let through = project.portcullis.spawn(["run"]);
     through.wait_for_line("waiting for the lock: portcullis ");
     let project = project.env("DATABASE_URL", &direct);
-    let beside = project.portcullis.spawn(["run"]);
-    beside.wait_for_line("waiting for the lock: portcullis ");
+    let second = project.portcullis.spawn(["run"]);
+    second.wait_for_line("waiting for the lock: portcullis ");
     // A transaction without a snapshot holds the lock.
     let holds = "SELECT state FROM pg_stat_activity WHERE datname = current_database() \
                  AND application_name LIKE 'portcullis % since %' AND backend_xmin IS NULL AND backend_xid IS NULL";
     assert_eq!(project.database.column(holds), ["idle in transaction"]);
     project.database.execute("INSERT INTO public.go_on VALUES (1)");
-    for run in [holder, through, beside] {
+    for run in [holder, through, second] {
         run.wait().exits(0).prints("the server started");
     }
     assert_eq!(project.database.column("SELECT n::text FROM a.item ORDER BY 1"), ["1", "2"]);
-    let held = "SELECT 'held' FROM pg_locks WHERE locktype = 'advisory' \
+    let locks = "SELECT 'held' FROM pg_locks WHERE locktype = 'advisory' \
                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-    assert!(project.database.column(held).is_empty());
+    assert!(project.database.column(locks).is_empty());
 }
 
 #[test]

@@ -55,15 +55,15 @@ fn a_manual_command_prints_regular_progress_lines() {
 fn a_bootstrap_reports_progress() {
     let project = Project::new("jobs = 1").file("tenant/2_slow.sql", "SELECT pg_sleep(1.2);\n");
     let outcome = project.env("PORTCULLIS_LOG_FORMAT", "json").start().exits(0);
-    let told: Vec<serde_json::Value> = outcome
+    let events: Vec<serde_json::Value> = outcome
         .stderr
         .lines()
         .filter(|line| line.contains("\"progress\""))
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    let told: Vec<_> = told.iter().map(|line| (line["done"].as_u64(), line["what"].as_str())).collect();
+    let events: Vec<_> = events.iter().map(|line| (line["done"].as_u64(), line["what"].as_str())).collect();
     let what = Some("demo tenants complete");
-    assert_eq!(told, [(Some(1), what), (Some(2), what)], "{outcome}");
+    assert_eq!(events, [(Some(1), what), (Some(2), what)], "{outcome}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::support::{
 };
 
 /// Prints its own environment, and the arguments and environments of its ancestors.
-const LOOK: &str = "env; for p in $PPID self; do tr '\\0' '\\n' < /proc/$p/cmdline; tr '\\0' '\\n' < /proc/$p/environ; done; exit 5";
+const PRINT_ENVIRONMENTS: &str = "env; for p in $PPID self; do tr '\\0' '\\n' < /proc/$p/cmdline; tr '\\0' '\\n' < /proc/$p/environ; done; exit 5";
 
 const BY_VARIABLE: &str = "password = { env = \"DB_PASSWORD\" }";
 
@@ -101,7 +101,7 @@ fn a_password_together_with_a_password_file_is_an_error_that_shows_neither() {
 fn a_variable_of_one_command_reaches_only_that_command() {
     let given = "command.env = { TOKEN = { file = \"token\" } }";
     let text = sh("given", given, "[ \"$TOKEN\" = \"$(cat token)\" ]")
-        + &sh("other", "on_failure = \"warn\"", LOOK)
+        + &sh("other", "on_failure = \"warn\"", PRINT_ENVIRONMENTS)
         + &sh(
             "look",
             "command.env = { TOKEN = { file = \"token\" } }",
@@ -252,8 +252,8 @@ fn by_parts(line: &str) -> (Project, String) {
 /// Password, port and name.
 fn parts_of(project: &Project) -> [String; 3] {
     let url = project.database.url();
-    let (password, place) = url.strip_prefix("postgres://postgres:").unwrap().split_once('@').unwrap();
-    let (server, name) = place.split_once('/').unwrap();
+    let (password, address) = url.strip_prefix("postgres://postgres:").unwrap().split_once('@').unwrap();
+    let (server, name) = address.split_once('/').unwrap();
     [password, server.split_once(':').unwrap().1, name].map(str::to_owned)
 }
 
@@ -272,7 +272,7 @@ fn assert_never_printed(project: &Project, password: &str) {
 
 /// A child inherits the environment of the run, but never the content of a password file.
 fn assert_no_child_has(project: Project, password: &str) {
-    let project = project.step(&sh("look", "after = \"start\"", LOOK));
+    let project = project.step(&sh("look", "after = \"start\"", PRINT_ENVIRONMENTS));
     project.start().exits(79).prints("look: | portcullis").prints_not(password);
 }
 

@@ -26,8 +26,8 @@ fn a_file_can_use_the_commits_of_the_file_before_it() {
     // A new tenant, which is created in one transaction if possible.
     project.portcullis.run(["tenant", "create", "d"]).exits(0);
     assert_eq!(project.ledger("d"), ["1", "2", "3", "4"]);
-    let left = "SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 'portcullis\\_%'";
-    assert!(project.database.column(left).is_empty(), "no throw-away schema is left");
+    let schemas = "SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 'portcullis\\_%'";
+    assert!(project.database.column(schemas).is_empty(), "a temporary schema remains");
 }
 
 #[test]

@@ -68,7 +68,7 @@ fn a_run_waits_for_a_server_that_migrates_with_sqlx() {
     let project =
         Project::complete("").file("tenant/2_more.sql", "ALTER TABLE item ADD COLUMN more int;\n").file(
             "elsewhere/9000_slow.sql",
-            "DO $$ BEGIN -- sqlx is at work\n\
+            "DO $$ BEGIN -- sqlx migrates\n\
              WHILE NOT EXISTS (SELECT FROM public.go_on) LOOP PERFORM pg_sleep(0.02); END LOOP; END $$;\n",
         );
     // A separate ledger in the same database: sqlx locks the database, not the ledger.
@@ -81,7 +81,7 @@ fn a_run_waits_for_a_server_that_migrates_with_sqlx() {
             Migrator::new(folder).await.unwrap().run(&mut connection).await.unwrap();
         });
     });
-    project.until_running("sqlx is at work");
+    project.until_running("sqlx migrates");
     let waiting = project.portcullis.spawn(["run"]);
     waiting.wait_for_line("waiting for the lock: a program that migrates with sqlx");
     project.database.execute("INSERT INTO go_on VALUES (1)");

@@ -132,7 +132,7 @@ fn a_signal_during_a_bootstrap_rolls_the_current_tenant_back() {
         .file("tenant/2_slow.sql", "SELECT CASE WHEN current_schema() = 'b' THEN pg_sleep(600) END;\n");
     let running = project.portcullis.spawn(["run"]);
     // The derivation of the manifest and the first tenant run the same text without sleeping.
-    project.until(true, "SELECT 'whole' FROM pg_namespace WHERE nspname = 'a'");
+    project.until(true, "SELECT 'complete' FROM pg_namespace WHERE nspname = 'a'");
     project.until_sleeping();
     running.signal(Signal::SIGTERM);
     let outcome = running.wait().exits(143);
@@ -160,17 +160,17 @@ fn a_run_that_waits_for_the_lock_ends_with_the_signal() {
 /// Checks that no session and no lock exists. The server checks for lost clients once a second.
 #[track_caller]
 fn assert_no_session_or_lock(project: &Project) {
-    let ours = "SELECT application_name FROM pg_stat_activity WHERE datname = current_database() \
+    let sessions = "SELECT application_name FROM pg_stat_activity WHERE datname = current_database() \
                 AND pid <> pg_backend_pid() AND application_name LIKE 'portcullis%'";
-    project.until(false, ours);
+    project.until(false, sessions);
     let locks = "SELECT pid::text FROM pg_locks WHERE locktype = 'advisory' \
                  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
     assert!(project.database.column(locks).is_empty());
 }
 
 #[track_caller]
-fn assert_stopped_at(outcome: &Outcome, signal: Signal, place: &str) {
+fn assert_stopped_at(outcome: &Outcome, signal: Signal, position: &str) {
     let printed = outcome.failure_box().split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(printed.contains(signal.as_str()) && printed.contains(place), "{outcome}");
+    assert!(printed.contains(signal.as_str()) && printed.contains(position), "{outcome}");
     assert!(!outcome.stdout.contains("the server started"), "{outcome}");
 }

@@ -36,7 +36,7 @@ fn rows(sample: &Sample, tenant: &str) -> i64 {
 }
 
 /// The sample with a file that never ends, and a creation that runs it.
-fn in_the_middle(sample: Sample) -> (Sample, Running) {
+fn during_a_creation(sample: Sample) -> (Sample, Running) {
     let sample = sample.file("migrations/tenant/9_slow.sql", SLOW);
     sample.portcullis.run(["manifest", "sql"]).exits(0);
     sample.portcullis.run(["migrate"]).exits(0);
@@ -45,14 +45,14 @@ fn in_the_middle(sample: Sample) -> (Sample, Running) {
     (sample, running)
 }
 
-const WHOLE: [&str; 3] = ["acme.sqlite", "demo.sqlite", "globex.sqlite"];
+const COMPLETE: [&str; 3] = ["acme.sqlite", "demo.sqlite", "globex.sqlite"];
 
 #[test]
 fn deleting_a_tenant_removes_its_file_and_no_other() {
     let sample = Sample::complete_on(Engine::Sqlite);
     let delete = |name| sample.portcullis.run(["tenant", "delete", name, "--yes"]);
     delete("acme").exits(0).prints("1 row of the registry");
-    assert_eq!(files(&sample), WHOLE[1..]);
+    assert_eq!(files(&sample), COMPLETE[1..]);
     assert_eq!(rows(&sample, "acme"), 0);
     sample.portcullis.run(["verify"]).exits(0).prints("2 tenants complete");
     delete("acme").exits(73).prints("no registry row and no file");
@@ -75,7 +75,7 @@ fn deleting_a_tenant_removes_its_file_and_no_other() {
 
 #[test]
 fn the_next_lock_holder_removes_the_staging_file_of_a_killed_run() {
-    let (sample, running) = in_the_middle(Sample::complete_on(Engine::Sqlite));
+    let (sample, running) = during_a_creation(Sample::complete_on(Engine::Sqlite));
     running.signal(Signal::SIGKILL);
     running.wait();
     assert!(files(&sample).iter().any(|name| name.starts_with("initech.") && is_being_built(name)));
@@ -89,10 +89,10 @@ fn the_next_lock_holder_removes_the_staging_file_of_a_killed_run() {
 
 #[test]
 fn a_signal_or_a_time_out_during_a_creation_leaves_no_file_and_no_row() {
-    let (sample, running) = in_the_middle(Sample::complete_on(Engine::Sqlite));
+    let (sample, running) = during_a_creation(Sample::complete_on(Engine::Sqlite));
     running.signal(Signal::SIGTERM);
     running.wait().exits(143).prints("`initech` was being created: rolled back");
-    assert_eq!(files(&sample), WHOLE);
+    assert_eq!(files(&sample), COMPLETE);
     assert_eq!(rows(&sample, "initech"), 0);
     let config = fs::read_to_string(sample.portcullis.path("config.toml")).unwrap();
     let key = "[migrations]\n";
@@ -101,7 +101,7 @@ fn a_signal_or_a_time_out_during_a_creation_leaves_no_file_and_no_row() {
     let sample = sample.file("config.toml", &config);
     let outcome = sample.portcullis.run(["tenant", "create", "initech"]).exits(73);
     outcome.prints("ran longer than 1 s").prints("(rolled back)");
-    assert_eq!(files(&sample), WHOLE);
+    assert_eq!(files(&sample), COMPLETE);
     assert_eq!(rows(&sample, "initech"), 0);
 }
 
@@ -109,19 +109,19 @@ fn a_signal_or_a_time_out_during_a_creation_leaves_no_file_and_no_row() {
 fn a_file_is_removed_only_with_proof_of_ownership_and_without_a_registry_row() {
     let sample = Sample::complete_on(Engine::Sqlite);
     let path = |name: &str| sample.portcullis.path(&format!("var/tenants/{name}"));
-    let beside = |tenant: &str| path(&format!("{tenant}.{NONCE}.new"));
+    let staging_path = |tenant: &str| path(&format!("{tenant}.{NONCE}.new"));
     let recover = || sample.portcullis.run(["tenant", "create", "acme"]);
     // Killed after its commit: the tenant is complete.
-    fs::hard_link(path("globex.sqlite"), beside("globex")).unwrap();
+    fs::hard_link(path("globex.sqlite"), staging_path("globex")).unwrap();
     recover().exits(73).prints_not("removed");
-    assert_eq!(files(&sample), WHOLE);
+    assert_eq!(files(&sample), COMPLETE);
     // Killed before its commit: the file was created by the run.
-    fs::hard_link(path("globex.sqlite"), beside("globex")).unwrap();
+    fs::hard_link(path("globex.sqlite"), staging_path("globex")).unwrap();
     sample.execute(None, "DELETE FROM tenants WHERE schema_name = 'globex'");
     recover().exits(73).prints("`globex`").prints("left unfinished: removed");
     assert_eq!(files(&sample), ["acme.sqlite", "demo.sqlite"]);
     // Another program's file with the same name.
-    fs::copy(path("demo.sqlite"), beside("demo")).unwrap();
+    fs::copy(path("demo.sqlite"), staging_path("demo")).unwrap();
     sample.execute(None, "DELETE FROM tenants WHERE schema_name = 'demo'");
     recover().exits(73).prints("`demo`");
     assert_eq!(files(&sample), ["acme.sqlite", "demo.sqlite"]);

@@ -29,7 +29,7 @@ fn parallel_waits_end_independently() {
     }
     fs::write(portcullis.path("ready"), "").unwrap();
     running.wait_for_line("file: ok");
-    answer(http, ["503 Service Unavailable", "200 OK"]);
+    respond(http, ["503 Service Unavailable", "200 OK"]);
     running.wait_for_line("the answer is 503 Service Unavailable");
     running.wait_for_line("http: ok");
     let _listener = TcpListener::bind(("127.0.0.1", tcp)).unwrap();
@@ -39,7 +39,7 @@ fn parallel_waits_end_independently() {
 #[test]
 fn a_wait_that_times_out_reports_the_last_cause() {
     let port = free_port();
-    answer(port, ["503 Service Unavailable"; 100]);
+    respond(port, ["503 Service Unavailable"; 100]);
     for (wait, cause) in [
         (
             format!("http = {{ url = \"http://127.0.0.1:{port}/\", timeout = \"1s\" }}"),
@@ -63,13 +63,13 @@ fn a_wait_that_times_out_reports_the_last_cause() {
 #[test]
 fn a_wait_ends_at_once_when_the_login_is_rejected() {
     let url = cluster();
-    let place = url.rsplit_once('@').unwrap().1;
-    let (address, _) = place.split_once('/').unwrap();
+    let address = url.rsplit_once('@').unwrap().1;
+    let (address, _) = address.split_once('/').unwrap();
     let (host, port) = address.split_once(':').unwrap();
     let given = |rest: &str| format!("host = \"{host}\"\nport = {port}\nname = \"postgres\"\n{rest}");
     for (database, code, cause) in [
         (format!("url = \"{url}_no_such_database\""), 77, "postgres_no_such_database"),
-        (format!("url = \"postgres://no_such_role:x@{place}\""), 77, "no_such_role"),
+        (format!("url = \"postgres://no_such_role:x@{address}\""), 77, "no_such_role"),
         (given("user = \"postgres\"\npassword = { file = \"/nonexistent\" }"), 77, "/nonexistent"),
         (format!("url = \"{url}?sslrootcert=/nonexistent.pem\""), 77, "sslrootcert"),
         (format!("url = \"postgres://postgres@127.0.0.1:{}/postgres\"", free_port()), 69, "refused"),
@@ -123,7 +123,7 @@ fn a_wait_succeeds_when_postgres_becomes_ready() {
 }
 
 /// Responds to successive requests with these statuses.
-fn answer<const N: usize>(port: u16, statuses: [&'static str; N]) {
+fn respond<const N: usize>(port: u16, statuses: [&'static str; N]) {
     let listener = TcpListener::bind(("127.0.0.1", port)).unwrap();
     thread::spawn(move || {
         for status in statuses {

@@ -83,12 +83,12 @@ impl Life {
 }
 
 /// A folder and a database that successive runs use.
-pub struct Place {
+pub struct Workspace {
     portcullis: Portcullis,
     database: Database,
 }
 
-impl Place {
+impl Workspace {
     pub fn new(life: Life) -> Self {
         let database = Database::fresh();
         let config = match life {
@@ -134,8 +134,8 @@ impl Place {
         let took = started.elapsed();
         assert_eq!(outcome.code, Some(143), "run {run}, TERM after {at:?}\n{outcome}");
         assert!(took < ENOUGH, "run {run}, TERM after {at:?}, took {took:?}\n{outcome}");
-        let left = outcome.stdout.lines().last().unwrap_or_default();
-        assert!(!below_a_shell || left == "left 1", "run {run}, TERM after {at:?}\n{outcome}");
+        let remaining = outcome.stdout.lines().last().unwrap_or_default();
+        assert!(!below_a_shell || remaining == "remaining 1", "run {run}, TERM after {at:?}\n{outcome}");
         self.holds_no_lock();
         met(&outcome)
     }
@@ -153,7 +153,7 @@ impl Place {
         command.args(["--pid", "--fork", "--kill-child", "--mount-proc"]);
         if below_a_shell {
             // pgrep does not count itself; the one remaining process is the shell.
-            let script = "\"$@\" run; code=$?; echo -n 'left '; pgrep -c .; exit $code";
+            let script = "\"$@\" run; code=$?; echo -n 'remaining '; pgrep -c .; exit $code";
             command.args(["bash", "-c", script, "bash"]);
         }
         command.arg(env!("CARGO_BIN_EXE_portcullis"));
@@ -171,11 +171,11 @@ impl Place {
                      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
         let started = Instant::now();
         loop {
-            let held = self.database.column(locks);
-            if held.is_empty() {
+            let locks_held = self.database.column(locks);
+            if locks_held.is_empty() {
                 return;
             }
-            assert!(started.elapsed() < ENOUGH, "locks are held: {held:?}");
+            assert!(started.elapsed() < ENOUGH, "locks are held: {locks_held:?}");
             thread::sleep(Duration::from_millis(20));
         }
     }

@@ -14,7 +14,7 @@ use std::{
     thread,
 };
 
-use life::{Life, Place};
+use life::{Life, Workspace};
 
 const RUNS: u64 = 50;
 const WORKERS: u64 = 4;
@@ -32,12 +32,12 @@ fn in_supervise_mode_no_term_is_lost_at_any_time() {
 fn soak(life: Life) {
     let seed = number("PORTCULLIS_SOAK_SEED").unwrap_or(1);
     let runs = number("PORTCULLIS_SOAK_RUNS").unwrap_or(RUNS);
-    let length = Place::new(life).length(life);
+    let length = Workspace::new(life).length(life);
     let (next, met) = (AtomicU64::new(0), Mutex::new(BTreeMap::<String, u64>::new()));
     thread::scope(|scope| {
         for _ in 0..WORKERS {
             scope.spawn(|| {
-                let place = Place::new(life);
+                let workspace = Workspace::new(life);
                 loop {
                     let run = next.fetch_add(1, Ordering::Relaxed);
                     if run >= runs {
@@ -45,7 +45,7 @@ fn soak(life: Life) {
                     }
                     let mut random = fastrand::Rng::with_seed(seed.wrapping_mul(1_000_003) + run);
                     let at = length.mul_f64(random.f64());
-                    let during = place.term_after(at, run);
+                    let during = workspace.term_after(at, run);
                     *met.lock().unwrap().entry(during).or_default() += 1;
                 }
             });

@@ -47,7 +47,7 @@ verify = { tenants = "all" }
 const BROKEN: &str = "SELECT t.name FROM tenants t WHERE 3 <> (SELECT count(*) FROM pg_class c \
     JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = t.name AND c.relname IN ('one', 'one_id', 'three'))";
 /// A schema that is neither a tenant's nor an earlier one.
-const HALF_MADE: &str = "SELECT nspname::text FROM pg_namespace WHERE nspname NOT LIKE 'pg_%' AND nspname NOT IN \
+const INCOMPLETE: &str = "SELECT nspname::text FROM pg_namespace WHERE nspname NOT LIKE 'pg_%' AND nspname NOT IN \
     ('information_schema', 'public', 'portcullis', 'stray') AND nspname::text NOT IN (SELECT name FROM tenants)";
 
 #[test]
@@ -55,7 +55,7 @@ fn a_kill_at_any_instant_of_a_creation_leaves_a_tenant_complete_or_absent() {
     let mut server = Server::start("max_connections = 40");
     let seed = number("PORTCULLIS_SOAK_SEED").unwrap_or(1);
     let creations = number("PORTCULLIS_SOAK_CREATIONS").unwrap_or(CREATIONS);
-    let place = Portcullis::new()
+    let portcullis = Portcullis::new()
         .env("DATABASE_URL", &server.url(DB))
         .config(CONFIG)
         .file("shared/1_tenants.sql", "CREATE TABLE tenants (name text PRIMARY KEY);\n")
@@ -64,28 +64,28 @@ fn a_kill_at_any_instant_of_a_creation_leaves_a_tenant_complete_or_absent() {
     // In one transaction, and with the journal.
     let inside = "CREATE INDEX one_id ON one (id);\n";
     let outside = "-- no-transaction\nCREATE INDEX CONCURRENTLY one_id ON one (id);\n";
-    let mut place = place.file("tenant/2_index.sql", outside);
-    place.run(["manifest", "sql"]).exits(0);
-    place.run(["migrate", "--shared"]).exits(0);
-    place.run(["tenant", "create", "before"]).exits(0);
+    let mut portcullis = portcullis.file("tenant/2_index.sql", outside);
+    portcullis.run(["manifest", "sql"]).exits(0);
+    portcullis.run(["migrate", "--shared"]).exits(0);
+    portcullis.run(["tenant", "create", "before"]).exits(0);
     server.execute(
         DB,
         "INSERT INTO before.one VALUES (42); CREATE SCHEMA stray; CREATE TABLE stray.one AS SELECT 42 AS id",
     );
-    let (mut whole, mut absent) = (0, 0);
+    let (mut complete, mut absent) = (0, 0);
     for (half, text) in [(0, outside), (1, inside)] {
-        place = place.file("tenant/2_index.sql", text);
-        place.run(["manifest", "sql"]).exits(0);
+        portcullis = portcullis.file("tenant/2_index.sql", text);
+        portcullis.run(["manifest", "sql"]).exits(0);
         // The ledger of the existing tenant must have the checksum of the current file.
         server.execute(DB, "DROP SCHEMA IF EXISTS before, measured CASCADE; DELETE FROM tenants");
-        place.run(["tenant", "create", "before"]).exits(0);
+        portcullis.run(["tenant", "create", "before"]).exits(0);
         server.execute(DB, "INSERT INTO before.one VALUES (42)");
         let started = Instant::now();
-        place.run(["tenant", "create", "measured"]).exits(0);
+        portcullis.run(["tenant", "create", "measured"]).exits(0);
         let length = started.elapsed().mul_f64(1.1);
         for run in 0..creations / 2 {
             let mut random = fastrand::Rng::with_seed(seed.wrapping_mul(1_000_003) + run * 2 + half);
-            let running = place.spawn(["tenant", "create", "acme"]);
+            let running = portcullis.spawn(["tenant", "create", "acme"]);
             thread::sleep(length.mul_f64(random.f64()));
             if run % CRASHES == 0 {
                 server.crash();
@@ -96,11 +96,11 @@ fn a_kill_at_any_instant_of_a_creation_leaves_a_tenant_complete_or_absent() {
                 running.wait();
             }
             // A tenant that the gate passes is complete, also before any rollback.
-            place.run(["verify"]).exits(0);
+            portcullis.run(["verify"]).exits(0);
             assert!(server.column(DB, BROKEN).is_empty(), "run {run}, seed {seed}");
-            place.run(["run", "--no-server"]).exits(0);
+            portcullis.run(["run", "--no-server"]).exits(0);
             let about = format!("run {run}, half {half}, seed {seed}");
-            assert_eq!(server.column(DB, HALF_MADE), Vec::<String>::new(), "{about}");
+            assert_eq!(server.column(DB, INCOMPLETE), Vec::<String>::new(), "{about}");
             assert_eq!(
                 server.column(DB, "SELECT tenant FROM portcullis.journal"),
                 Vec::<String>::new(),
@@ -111,14 +111,14 @@ fn a_kill_at_any_instant_of_a_creation_leaves_a_tenant_complete_or_absent() {
             if server.column(DB, "SELECT name FROM tenants WHERE name = 'acme'").is_empty() {
                 absent += 1;
             } else {
-                whole += 1;
-                place.run(["tenant", "delete", "acme", "--yes"]).exits(0);
+                complete += 1;
+                portcullis.run(["tenant", "delete", "acme", "--yes"]).exits(0);
             }
         }
     }
-    println!("seed {seed}: {creations} creations killed or crashed, {whole} whole, {absent} absent");
+    println!("seed {seed}: {creations} creations killed or crashed, {complete} complete, {absent} absent");
     assert!(absent > 0, "no instant was early enough");
-    assert!(creations < MANY || whole > 0, "no instant was late enough");
+    assert!(creations < MANY || complete > 0, "no instant was late enough");
 }
 
 #[test]
@@ -126,28 +126,28 @@ fn a_kill_at_any_instant_of_a_creation_in_a_file_leaves_a_tenant_complete_or_abs
     let seed = number("PORTCULLIS_SOAK_SEED").unwrap_or(1);
     let creations = number("PORTCULLIS_SOAK_CREATIONS").unwrap_or(CREATIONS);
     let sample = Sample::complete_on(Engine::Sqlite);
-    let place = &sample.portcullis;
-    let dump = |tenant: &str| fs::read(place.path(&format!("var/tenants/{tenant}.sqlite"))).ok();
+    let portcullis = &sample.portcullis;
+    let dump = |tenant: &str| fs::read(portcullis.path(&format!("var/tenants/{tenant}.sqlite"))).ok();
     let before = TENANTS.map(dump);
     let started = Instant::now();
-    place.run(["tenant", "create", "acme2"]).exits(0);
+    portcullis.run(["tenant", "create", "acme2"]).exits(0);
     let length = started.elapsed().mul_f64(1.1);
-    place.run(["tenant", "delete", "acme2", "--yes"]).exits(0);
-    let (mut whole, mut absent) = (0, 0);
+    portcullis.run(["tenant", "delete", "acme2", "--yes"]).exits(0);
+    let (mut complete, mut absent) = (0, 0);
     for run in 0..creations {
         let mut random = fastrand::Rng::with_seed(seed.wrapping_mul(3_000_017) + run);
-        let running = place.spawn(["tenant", "create", "acme2"]);
+        let running = portcullis.spawn(["tenant", "create", "acme2"]);
         thread::sleep(length.mul_f64(random.f64()));
         running.signal(Signal::SIGKILL);
         running.wait();
         let about = format!("run {run}, seed {seed}");
         let rows = || sample.number(None, "SELECT count(*) FROM {}tenants WHERE schema_name = 'acme2'");
         // A tenant that the gate passes is complete, also before any rollback.
-        place.run(["verify"]).exits(0);
-        place.run(["migrate"]).exits(0);
+        portcullis.run(["verify"]).exits(0);
+        portcullis.run(["migrate"]).exits(0);
         // Only a run with the lock rolls back, and nothing pending makes a run acquire it.
-        place.run(["tenant", "create", "acme"]).exits(73);
-        let mut files: Vec<String> = fs::read_dir(place.path("var/tenants"))
+        portcullis.run(["tenant", "create", "acme"]).exits(73);
+        let mut files: Vec<String> = fs::read_dir(portcullis.path("var/tenants"))
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
@@ -158,14 +158,14 @@ fn a_kill_at_any_instant_of_a_creation_in_a_file_leaves_a_tenant_complete_or_abs
             absent += 1;
         } else {
             assert_eq!(files, ["acme2.sqlite"], "{about}");
-            place.run(["verify", "--tenant", "acme2"]).exits(0);
-            place.run(["tenant", "delete", "acme2", "--yes"]).exits(0);
-            whole += 1;
+            portcullis.run(["verify", "--tenant", "acme2"]).exits(0);
+            portcullis.run(["tenant", "delete", "acme2", "--yes"]).exits(0);
+            complete += 1;
         }
     }
-    println!("seed {seed}: {creations} creations in files killed, {whole} whole, {absent} absent");
+    println!("seed {seed}: {creations} creations in files killed, {complete} complete, {absent} absent");
     assert!(absent > 0, "no instant was early enough");
-    assert!(creations < MANY || whole > 0, "no instant was late enough");
+    assert!(creations < MANY || complete > 0, "no instant was late enough");
 }
 
 #[test]
@@ -195,7 +195,7 @@ fn a_kill_at_any_instant_of_a_django_creation_leaves_a_tenant_complete_or_absent
         (project.database.column(&relations), project.database.column(&ledger))
     };
     let (demo, measured) = (made_of("demo"), made_of("measured"));
-    let (mut whole, mut absent) = (0, 0);
+    let (mut complete, mut absent) = (0, 0);
     for run in 0..creations {
         let mut random = fastrand::Rng::with_seed(seed.wrapping_mul(2_000_003) + run);
         let running = project.portcullis.spawn(["tenant", "create", "acme"]);
@@ -215,11 +215,13 @@ fn a_kill_at_any_instant_of_a_django_creation_leaves_a_tenant_complete_or_absent
         if row.is_empty() {
             absent += 1;
         } else {
-            whole += 1;
+            complete += 1;
             assert_eq!(made_of("acme"), measured, "run {run}, seed {seed}");
             project.portcullis.run(["tenant", "delete", "acme", "--yes"]).exits(0);
         }
     }
-    println!("seed {seed}: {creations} creations through Django killed, {whole} whole, {absent} absent");
-    assert!(creations < MANY || (whole > 0 && absent > 0), "the instants were all early or all late");
+    println!(
+        "seed {seed}: {creations} creations through Django killed, {complete} complete, {absent} absent"
+    );
+    assert!(creations < MANY || (complete > 0 && absent > 0), "the instants were all early or all late");
 }

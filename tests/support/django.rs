@@ -36,12 +36,12 @@ impl Project {
     /// The shipped project with a manifest, a migrated shared schema and a migrated demo tenant.
     pub fn complete() -> Self {
         let project = Self::new();
-        project.make();
+        project.build();
         project
     }
 
     /// Builds the manifest, the shared schema and the demo tenant of the current project.
-    pub fn make(&self) {
+    pub fn build(&self) {
         self.portcullis.run(["manifest", "django"]).exits(0);
         self.portcullis.run(["migrate", "--shared"]).exits(0);
         self.manage(&["bootstrap_demo_tenants", TENANT, "-v0"]).exits(0);
@@ -84,7 +84,7 @@ impl Project {
     pub fn configure(&self, from: &str, to: &str) {
         let path = self.portcullis.path("config.toml");
         let config = std::fs::read_to_string(&path).unwrap();
-        assert!(config.contains(from), "config.toml does not say {from:?}");
+        assert!(config.contains(from), "config.toml does not contain {from:?}");
         std::fs::write(&path, config.replacen(from, to, 1)).unwrap();
     }
 
@@ -135,7 +135,7 @@ impl Release {
     pub fn programs(self) -> PathBuf {
         match self {
             Release::Five => venv(),
-            Release::Six => made("target/django-6/bin", "python", "scripts/django-6"),
+            Release::Six => installed("target/django-6/bin", "python", "scripts/django-6"),
         }
     }
 }
@@ -157,12 +157,12 @@ pub fn settings(database: &Database, redis: &Redis) -> Vec<(String, String)> {
 
 /// The programs of the virtual environment that `scripts/django-venv.sh` builds.
 pub fn venv() -> PathBuf {
-    made("target/venv/bin", "gunicorn", "scripts/django-venv.sh")
+    installed("target/venv/bin", "gunicorn", "scripts/django-venv.sh")
 }
 
-fn made(folder: &str, program: &str, by: &str) -> PathBuf {
+fn installed(folder: &str, program: &str, by: &str) -> PathBuf {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
-    assert!(path.join(program).exists(), "there is no {folder}: run {by}");
+    assert!(path.join(program).exists(), "{folder} is missing: run {by}");
     path
 }
 
@@ -183,7 +183,7 @@ mod url {
             let (host, port) = rest.split_once('/')?.0.split_once(':')?;
             Some((host, port, user, password))
         };
-        let (host, port, user, password) = split().expect("the cluster's address, whole");
+        let (host, port, user, password) = split().expect("a complete cluster address");
         Parts { host: host.into(), port: port.into(), user: user.into(), password: password.into() }
     }
 }

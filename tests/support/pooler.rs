@@ -28,9 +28,9 @@ impl Pooler {
     /// In front of one database, with this number of server connections.
     pub fn before(database: &Database, connections: usize) -> Self {
         let url = cluster();
-        let (login, place) = url.split_once("://").unwrap().1.split_once('@').unwrap();
+        let (login, address) = url.split_once("://").unwrap().1.split_once('@').unwrap();
         let (user, password) = login.split_once(':').unwrap();
-        let (host, server) = place.split_once('/').unwrap().0.split_once(':').unwrap();
+        let (host, server) = address.split_once('/').unwrap().0.split_once(':').unwrap();
         let port = free_port();
         let folder = tempfile::Builder::new().prefix("portcullis-pooler.").tempdir().unwrap();
         let name = database.name();
@@ -47,7 +47,7 @@ impl Pooler {
         let mut command = Command::new(program.expect("pgbouncer is not installed: run scripts/packages"));
         // PgBouncer refuses to run as root.
         if geteuid().is_root() {
-            let user = User::from_name("postgres").unwrap().expect("there is a user `postgres`");
+            let user = User::from_name("postgres").unwrap().expect("the user `postgres` exists");
             chown(&file, Some(user.uid.as_raw()), Some(user.gid.as_raw())).unwrap();
             command.arg("--user=postgres");
         }

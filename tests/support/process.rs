@@ -43,13 +43,13 @@ impl Outcome {
         let printed = [&self.stdout, &self.stderr]
             .into_iter()
             .any(|stream| stream.contains(text) || one_line(stream).contains(&one_line(text)));
-        assert!(printed, "does not say {text:?}\n{self}");
+        assert!(printed, "does not print {text:?}\n{self}");
         self
     }
 
     #[track_caller]
     pub fn prints_not(self, text: &str) -> Self {
-        assert!(!self.stdout.contains(text) && !self.stderr.contains(text), "says {text:?}\n{self}");
+        assert!(!self.stdout.contains(text) && !self.stderr.contains(text), "prints {text:?}\n{self}");
         self
     }
 
@@ -152,7 +152,7 @@ impl Running {
         find(&printed).unwrap_or_else(|| {
             let how = if timeout.timed_out() { "hangs" } else { "ended" };
             let Text { stdout, stderr, .. } = &*printed;
-            panic!("{how} before it said {text:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}")
+            panic!("{how} before it printed {text:?}\n--- stdout\n{stdout}\n--- stderr\n{stderr}")
         })
     }
 
@@ -170,11 +170,11 @@ impl Running {
 
     /// The same with another time limit.
     #[track_caller]
-    pub fn wait_up_to(mut self, patience: Duration) -> Outcome {
+    pub fn wait_up_to(mut self, limit: Duration) -> Outcome {
         // The streams end first: then no descendant holds them open.
         let guard = self.printed.text.lock().unwrap();
         let (mut printed, timeout) =
-            self.printed.more.wait_timeout_while(guard, patience, |printed| printed.closed < 2).unwrap();
+            self.printed.more.wait_timeout_while(guard, limit, |printed| printed.closed < 2).unwrap();
         let (stdout, stderr) = (std::mem::take(&mut printed.stdout), std::mem::take(&mut printed.stderr));
         drop(printed);
         assert!(!timeout.timed_out(), "hangs\n--- stdout\n{stdout}\n--- stderr\n{stderr}");

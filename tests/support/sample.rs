@@ -52,7 +52,7 @@ impl Sample {
 
     /// The database of a sample on PostgreSQL.
     pub fn database(&self) -> &Database {
-        self.database.as_ref().expect("a database of its own")
+        self.database.as_ref().expect("a sample on PostgreSQL")
     }
 
     /// A sample that was started once and stopped.

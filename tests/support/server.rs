@@ -94,7 +94,7 @@ impl Server {
     pub fn crash(&mut self) {
         kill(Pid::from_raw(self.process.id().cast_signed()), Signal::SIGQUIT).unwrap();
         self.process.wait().unwrap();
-        self.process = begin(&self.folder, self.port);
+        self.process = spawn(&self.folder, self.port);
         self.wait();
     }
 
@@ -105,7 +105,7 @@ impl Server {
 
     fn run(folder: TempDir) -> Self {
         let port = free_port();
-        let process = begin(&folder, port);
+        let process = spawn(&folder, port);
         let server = Self { folder, port, process };
         server.wait();
         server
@@ -116,7 +116,7 @@ impl Server {
     }
 }
 
-fn begin(folder: &TempDir, port: u16) -> Child {
+fn spawn(folder: &TempDir, port: u16) -> Child {
     let log = fs::File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
     program("postgres")
         .arg("-D")
@@ -151,7 +151,7 @@ fn program(name: &str) -> Command {
 }
 
 fn server_user() -> Option<User> {
-    geteuid().is_root().then(|| User::from_name("postgres").unwrap().expect("there is a user `postgres`"))
+    geteuid().is_root().then(|| User::from_name("postgres").unwrap().expect("the user `postgres` exists"))
 }
 
 fn folder() -> TempDir {

@@ -25,7 +25,7 @@ pub struct Session {
     child: Child,
     screen: File,
     /// The complete output, and the length that the test has read.
-    seen: String,
+    text: String,
     read: usize,
 }
 
@@ -34,20 +34,20 @@ impl Session {
         let (screen, terminal) = open();
         let other = || Stdio::from(terminal.try_clone().unwrap());
         let child = command.stdin(other()).stdout(other()).stderr(other()).spawn().unwrap();
-        Self { child, screen, seen: String::new(), read: 0 }
+        Self { child, screen, text: String::new(), read: 0 }
     }
 
     /// Reads until this text was printed, and returns the output up to its end.
     #[track_caller]
     pub fn until(&mut self, text: &str) -> &str {
         let end = loop {
-            if let Some(at) = self.seen[self.read..].find(text) {
+            if let Some(at) = self.text[self.read..].find(text) {
                 break self.read + at + text.len();
             }
-            assert!(self.more(), "the screen closed before {text:?} was on it:\n{}", self.seen);
+            assert!(self.more(), "the screen closed before {text:?} was on it:\n{}", self.text);
         };
         let begin = std::mem::replace(&mut self.read, end);
-        &self.seen[begin..end]
+        &self.text[begin..end]
     }
 
     pub fn press(&mut self, keys: &str) {
@@ -63,7 +63,7 @@ impl Session {
     pub fn exits(mut self, code: i32) {
         while self.more() {}
         let status = self.child.wait().unwrap();
-        assert_eq!(status.code(), Some(code), "{status}\n{}", self.seen);
+        assert_eq!(status.code(), Some(code), "{status}\n{}", self.text);
     }
 
     /// Reads more output; false when no process has the terminal open.
@@ -72,16 +72,16 @@ impl Session {
         let deadline = Instant::now() + ENOUGH;
         let mut bytes = Vec::new();
         loop {
-            let left = deadline.saturating_duration_since(Instant::now());
+            let remaining = deadline.saturating_duration_since(Instant::now());
             let mut descriptors = [PollFd::new(self.screen.as_fd(), PollFlags::POLLIN)];
-            let ready = poll(&mut descriptors, PollTimeout::try_from(left).unwrap()).unwrap();
-            assert!(ready > 0, "hangs with this on the screen:\n{}", self.seen);
+            let ready = poll(&mut descriptors, PollTimeout::try_from(remaining).unwrap()).unwrap();
+            assert!(ready > 0, "hangs with this on the screen:\n{}", self.text);
             let mut piece = [0; 1024];
             // An error means that the other end is closed.
             let length = self.screen.read(&mut piece).unwrap_or(0);
             bytes.extend_from_slice(&piece[..length]);
             if let (Ok(text), true) = (str::from_utf8(&bytes), length > 0) {
-                self.seen.push_str(text);
+                self.text.push_str(text);
                 return true;
             }
             if length == 0 {

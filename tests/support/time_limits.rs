@@ -14,10 +14,10 @@ const PROMPT: Duration = Duration::from_secs(25);
 
 /// Polls until there is a value.
 #[track_caller]
-pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+pub fn until<T>(what: &str, mut poll: impl FnMut() -> Option<T>) -> T {
     let deadline = Instant::now() + ENOUGH;
     loop {
-        if let Some(value) = look() {
+        if let Some(value) = poll() {
             return value;
         }
         assert!(Instant::now() < deadline, "waited in vain for {what}");
@@ -27,8 +27,8 @@ pub fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
 
 /// Polls until the condition is true.
 #[track_caller]
-pub fn until_true(what: &str, mut look: impl FnMut() -> bool) {
-    until(what, || look().then_some(()));
+pub fn until_true(what: &str, mut poll: impl FnMut() -> bool) {
+    until(what, || poll().then_some(()));
 }
 
 /// Checks that this took less than 8 s, the shortest time-out that could have ended it.

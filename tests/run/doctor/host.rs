@@ -2,7 +2,7 @@
 
 use std::{fs, process::Command};
 
-use super::{checks, only};
+use super::{assert_outcomes, checks};
 use crate::support::{
     portcullis::Portcullis,
     process::Running,
@@ -13,20 +13,26 @@ use crate::support::{
 fn an_invalid_configuration_is_the_only_failure() {
     let broken =
         Portcullis::new().config("[databse]\nurl = \"sqlite://var\"\n").file("Dockerfile", "FROM a\n");
-    only(&broken, &[("configuration-valid", "failed"), ("lock", "not_applicable"), ("entrypoint", "warned")]);
-    only(&Portcullis::new(), &[("configuration-valid", "failed"), ("gate-blocks", "not_applicable")]);
+    assert_outcomes(
+        &broken,
+        &[("configuration-valid", "failed"), ("lock", "not_applicable"), ("entrypoint", "warned")],
+    );
+    assert_outcomes(
+        &Portcullis::new(),
+        &[("configuration-valid", "failed"), ("gate-blocks", "not_applicable")],
+    );
 }
 
 #[test]
 fn a_server_that_cannot_run_and_an_ungated_start_are_failures() {
     let sample = Sample::complete_on(Engine::Sqlite).env("INVOICES", "/nonexistent/invoices");
-    only(&sample.portcullis, &[("server-command", "failed")]);
+    assert_outcomes(&sample.portcullis, &[("server-command", "failed")]);
     let config = fs::read_to_string(sample.portcullis.path("config.toml")).unwrap();
     let sample = sample.file(
         "config.toml",
         &config.replace("verify = { tenants = \"all\" }", "verify = { tenants = [\"demo\"] }"),
     );
-    only(
+    assert_outcomes(
         &sample.portcullis,
         &[("gate-blocks", "failed"), ("server-command", "failed"), ("configuration-valid", "warned")],
     );
@@ -35,11 +41,11 @@ fn a_server_that_cannot_run_and_an_ungated_start_are_failures() {
         "when = { env = \"GATE\" }\nverify = { tenants = \"all\" }",
     );
     let sample = sample.file("config.toml", &conditional);
-    only(&sample.portcullis, &[("gate-blocks", "warned"), ("server-command", "failed")]);
+    assert_outcomes(&sample.portcullis, &[("gate-blocks", "warned"), ("server-command", "failed")]);
     let few =
         config.replace("schema_column = \"schema_name\"", "schema_column = \"schema_name\", min_rows = 9");
     let sample = sample.file("config.toml", &few);
-    only(&sample.portcullis, &[("registry-readable", "failed"), ("server-command", "failed")]);
+    assert_outcomes(&sample.portcullis, &[("registry-readable", "failed"), ("server-command", "failed")]);
 }
 
 #[test]
@@ -73,18 +79,18 @@ fn an_unwritable_termination_message_is_a_failure() {
     let sample = Sample::complete_on(Engine::Sqlite);
     let path = sample.portcullis.path("message").display().to_string();
     let sample = sample.env("PORTCULLIS_TERMINATION_LOG", &path);
-    only(&sample.portcullis, &[("termination-log", "passed")]);
+    assert_outcomes(&sample.portcullis, &[("termination-log", "passed")]);
     let sample = sample.env("PORTCULLIS_TERMINATION_LOG", "/nonexistent/message");
-    only(&sample.portcullis, &[("termination-log", "failed")]);
+    assert_outcomes(&sample.portcullis, &[("termination-log", "failed")]);
 }
 
 #[test]
 fn an_image_that_does_not_start_with_portcullis_is_a_failure() {
     let sample = Sample::complete_on(Engine::Sqlite);
     let sample = sample.file("Dockerfile", "FROM scratch\nENTRYPOINT [\"/portcullis\", \"run\", \"--\"]\n");
-    only(&sample.portcullis, &[("entrypoint", "passed")]);
+    assert_outcomes(&sample.portcullis, &[("entrypoint", "passed")]);
     let sample = sample.file("Dockerfile", "FROM scratch\nENTRYPOINT exec /portcullis run --\n");
-    only(&sample.portcullis, &[("entrypoint", "failed")]);
+    assert_outcomes(&sample.portcullis, &[("entrypoint", "failed")]);
 }
 
 #[test]

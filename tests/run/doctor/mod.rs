@@ -25,7 +25,7 @@ fn examine(portcullis: &Portcullis) -> BTreeMap<String, (String, String)> {
 
 /// Asserts the outcome of these checks, and that no other check failed.
 #[track_caller]
-fn only(portcullis: &Portcullis, expected: &[(&str, &str)]) -> BTreeMap<String, (String, String)> {
+fn assert_outcomes(portcullis: &Portcullis, expected: &[(&str, &str)]) -> BTreeMap<String, (String, String)> {
     let outcome = portcullis.run(["doctor", "--format", "json"]);
     let found = checks(&outcome);
     for (id, outcome) in expected {

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{examine, only};
+use super::{assert_outcomes, examine};
 use crate::support::{
     cluster::Database,
     pooler::Pooler,
@@ -13,7 +13,7 @@ use crate::support::{
 #[test]
 fn an_unreachable_database_hides_no_other_check() {
     let sample = Sample::on(Engine::Sqlite).env("DATABASE_URL", "postgres://nobody@127.0.0.1:1/nothing");
-    let found = only(
+    let found = assert_outcomes(
         &sample.portcullis,
         &[
             ("database-reachable", "failed"),
@@ -53,7 +53,7 @@ fn the_role_has_its_permissions_and_the_reader_role_no_more() {
     database.execute(&grant.replace("ROLE", &reader));
 
     let run = |expected: &[(&str, &str)]| {
-        only(&sample.portcullis, expected);
+        assert_outcomes(&sample.portcullis, expected);
     };
     let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
         run(&[("role-privileges", "passed"), ("gate-role", "passed"), ("tables-answer", "passed")]);
@@ -106,10 +106,10 @@ fn a_pooler_in_transaction_mode_is_detected_and_a_direct_connection_bypasses_it(
     let direct = sample.sqlx_url(None);
     let pooler = Pooler::before(sample.database(), 20);
     let sample = sample.env("DATABASE_URL", &pooler.url());
-    only(&sample.portcullis, &[("pooler", "warned")]);
+    assert_outcomes(&sample.portcullis, &[("pooler", "warned")]);
     let config = fs::read_to_string(sample.portcullis.path("config.toml")).unwrap();
     let line = "url = \"${DATABASE_URL:-sqlite://var}\"";
     let sample = sample
         .file("config.toml", &config.replace(line, &format!("{line}\ndirect = {{ url = \"{direct}\" }}")));
-    only(&sample.portcullis, &[("pooler", "passed"), ("lock", "passed")]);
+    assert_outcomes(&sample.portcullis, &[("pooler", "passed"), ("lock", "passed")]);
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::only;
+use super::assert_outcomes;
 use crate::run::on_both_engines;
 use crate::support::sample::{Engine, Sample};
 
@@ -49,7 +49,7 @@ fn a_correct_installation_fails_no_check(engine: Engine) {
             ("clock", "not_applicable"),
         ]),
     }
-    only(&sample.portcullis, &expected);
+    assert_outcomes(&sample.portcullis, &expected);
     let text = sample.portcullis.run(["doctor"]).exits(0).prints("3 tenants complete");
     text.prints_not("\u{1b}[");
 }
@@ -57,7 +57,7 @@ fn a_correct_installation_fails_no_check(engine: Engine) {
 fn each_broken_tenant_fails_its_own_checks(engine: Engine) {
     let sample = Sample::complete_on(engine);
     sample.execute(Some("acme"), "DROP TABLE finance_invoice");
-    let found = only(
+    let found = assert_outcomes(
         &sample.portcullis,
         &[
             ("tenants-complete", "failed"),
@@ -68,12 +68,12 @@ fn each_broken_tenant_fails_its_own_checks(engine: Engine) {
     );
     assert!(found["tenants-complete"].1.contains("acme: table missing: finance_invoice"), "{found:#?}");
     sample.execute(None, "DELETE FROM tenants WHERE schema_name = 'acme'");
-    only(
+    assert_outcomes(
         &sample.portcullis,
         &[("orphan-schemas", "warned"), ("demo-complete", "failed"), ("tenants-complete", "passed")],
     );
     sample.execute(None, "UPDATE _sqlx_migrations SET success = false WHERE version = 3");
-    only(
+    assert_outcomes(
         &sample.portcullis,
         &[("shared-complete", "failed"), ("demo-complete", "failed"), ("tenants-complete", "passed")],
     );
@@ -82,7 +82,7 @@ fn each_broken_tenant_fails_its_own_checks(engine: Engine) {
 fn a_missing_manifest_hides_no_other_check(engine: Engine) {
     let sample = Sample::complete_on(engine);
     fs::remove_file(sample.portcullis.path("portcullis.manifest.json")).unwrap();
-    only(
+    assert_outcomes(
         &sample.portcullis,
         &[
             ("manifest-fresh", "failed"),
@@ -108,16 +108,16 @@ fn the_doctor_reports_the_leftovers_of_a_killed_run(engine: Engine) {
         }
         Engine::Sqlite => sample.file("var/tenants/initech.0123456789abcdef.new", ""),
     };
-    let found = only(&sample.portcullis, &[("leftovers", "warned")]);
+    let found = assert_outcomes(&sample.portcullis, &[("leftovers", "warned")]);
     assert!(found["leftovers"].1.contains("0123456789abcdef"), "{found:#?}");
-    let noted = found["leftovers"].1.contains("had the framework create initech");
-    assert_eq!(noted, engine == Engine::Postgres, "{found:#?}");
+    let mentioned = found["leftovers"].1.contains("had the framework create initech");
+    assert_eq!(mentioned, engine == Engine::Postgres, "{found:#?}");
 }
 
 #[test]
 fn a_duplicate_name_in_the_registry_is_a_failure() {
     let sample = Sample::complete_on(Engine::Postgres);
     sample.execute(None, "ALTER TABLE tenants DROP CONSTRAINT tenants_pkey CASCADE; INSERT INTO tenants SELECT * FROM tenants WHERE schema_name = 'acme'");
-    let found = only(&sample.portcullis, &[("registry-duplicates", "failed")]);
+    let found = assert_outcomes(&sample.portcullis, &[("registry-duplicates", "failed")]);
     assert!(found["registry-duplicates"].1.contains("acme"), "{found:#?}");
 }

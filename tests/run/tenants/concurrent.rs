@@ -4,7 +4,7 @@ use std::thread;
 
 use nix::sys::signal::Signal;
 
-use super::{SLOW, empty, journal, json, killed_in_the_middle, tenants, with};
+use super::{SLOW, empty, journal, json, signalled_during_creation, tenants, with};
 use crate::support::{portcullis::Portcullis, project::Project};
 
 #[test]
@@ -84,7 +84,7 @@ fn a_tenant_created_by_someone_else_is_never_removed() {
 }
 
 /// Another project with its own registry in the same database.
-fn beside(project: &Project) -> Portcullis {
+fn second_registry(project: &Project) -> Portcullis {
     project.database.execute("CREATE TABLE others (name text PRIMARY KEY)");
     let config = std::fs::read_to_string(project.portcullis.path("config.toml")).unwrap();
     let other = Portcullis::new()
@@ -103,12 +103,12 @@ fn beside(project: &Project) -> Portcullis {
 #[test]
 fn two_registries_in_one_database_do_not_touch_each_others_tenants() {
     let project = with(Project::complete(""), "tenant/2_slow.sql", SLOW);
-    let other = beside(&project);
+    let other = second_registry(&project);
     let delete = |name| other.run(["tenant", "delete", name, "--yes"]);
     delete("a").exits(73).prints("the registry does not contain it");
     assert_eq!((project.exists("a"), tenants(&project)), (true, vec!["a".into(), "b".into(), "c".into()]));
     // An unfinished tenant of another registry is not adopted even if a row names it.
-    killed_in_the_middle(&project, "acme", Signal::SIGKILL);
+    signalled_during_creation(&project, "acme", Signal::SIGKILL);
     delete("acme").exits(73).prints("registry `public.tenants`");
     project.database.execute("INSERT INTO others VALUES ('acme')");
     delete("acme").exits(73).prints("registry `public.tenants`");
@@ -123,7 +123,7 @@ fn two_registries_in_one_database_do_not_touch_each_others_tenants() {
 #[test]
 fn two_registries_in_one_database_do_not_touch_each_others_runs() {
     let project = with(empty(""), "tenant/2_slow.sql", SLOW);
-    let other = beside(&project);
+    let other = second_registry(&project);
     // The two have different locks, and the running creation is not a killed run.
     let running = project.portcullis.spawn(["tenant", "create", "acme"]);
     project.until_sleeping();

@@ -120,13 +120,18 @@ fn the_bootstrap_command_creates_the_tenants_that_the_steps_name() {
 
 #[test]
 fn a_failed_creation_is_reported() {
-    let project = with(empty(""), "tenant/2_bad.sql", BAD)
-        .step("[notify]\ncommand = [\"sh\", \"-c\", 'printf %s \"$PORTCULLIS_NOTIFICATION\" > told']\n");
+    let project = with(empty(""), "tenant/2_bad.sql", BAD).step(
+        "[notify]\ncommand = [\"sh\", \"-c\", 'printf %s \"$PORTCULLIS_NOTIFICATION\" > notification']\n",
+    );
     project.portcullis.run(["tenant", "create", "acme"]).exits(73);
-    let told: Value =
-        serde_json::from_str(&std::fs::read_to_string(project.portcullis.path("told")).unwrap()).unwrap();
-    assert_eq!((&told["event"], &told["tenant"]), (&"tenant creation failed".into(), &"acme".into()));
-    assert_eq!(told["failure"]["left"], "nothing");
+    let notification: Value =
+        serde_json::from_str(&std::fs::read_to_string(project.portcullis.path("notification")).unwrap())
+            .unwrap();
+    assert_eq!(
+        (&notification["event"], &notification["tenant"]),
+        (&"tenant creation failed".into(), &"acme".into())
+    );
+    assert_eq!(notification["failure"]["left"], "nothing");
 }
 
 #[test]

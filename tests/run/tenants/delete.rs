@@ -128,15 +128,15 @@ fn a_large_tenant_is_deleted_in_transactions_that_fit_the_lock_table() {
     const DB: &str = "postgres";
     let server = Server::start("max_connections = 20\nmax_locks_per_transaction = 10");
     let project = empty("");
-    let mut place = project.portcullis;
-    place = place.env("DATABASE_URL", &server.url(DB));
-    place.run(["migrate", "--shared"]).exits(0);
-    place.run(["tenant", "create", "acme"]).exits(0);
+    let mut portcullis = project.portcullis;
+    portcullis = portcullis.env("DATABASE_URL", &server.url(DB));
+    portcullis.run(["migrate", "--shared"]).exits(0);
+    portcullis.run(["tenant", "create", "acme"]).exits(0);
     for table in 0..120 {
         server.execute(DB, &format!("CREATE TABLE acme.t{table} (id serial PRIMARY KEY, name text)"));
     }
     // One transaction would exceed the server's lock table.
-    let deleted = place.run(["tenant", "delete", "acme", "--yes", "--json"]).exits(0);
+    let deleted = portcullis.run(["tenant", "delete", "acme", "--yes", "--json"]).exits(0);
     let answer = json(&deleted);
     assert_eq!(answer["tables"], 122, "{deleted}");
     assert!(answer["transactions"].as_u64().unwrap() > 10, "{deleted}");

@@ -4,14 +4,14 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
-use super::{SLOW, empty, journal, json, killed_in_the_middle, tenants, with};
+use super::{SLOW, empty, journal, json, signalled_during_creation, tenants, with};
 use crate::run::fence;
 use crate::support::proxy::Proxy;
 
 #[test]
 fn a_signal_during_a_creation_leaves_nothing() {
     let project = with(empty(""), "tenant/2_slow.sql", SLOW);
-    let outcome = killed_in_the_middle(&project, "acme", Signal::SIGTERM).exits(143);
+    let outcome = signalled_during_creation(&project, "acme", Signal::SIGTERM).exits(143);
     outcome.prints("`acme` was being created: rolled back");
     assert!(!project.exists("acme") && tenants(&project).is_empty() && journal(&project).is_empty());
     // The same in a start-up.
@@ -46,7 +46,7 @@ fn a_signal_while_the_server_is_silent_ends_the_run_within_the_grace() {
 #[test]
 fn the_next_lock_holder_removes_the_unfinished_tenant_of_a_killed_run() {
     let project = with(empty(""), "tenant/2_slow.sql", SLOW);
-    killed_in_the_middle(&project, "acme", Signal::SIGKILL);
+    signalled_during_creation(&project, "acme", Signal::SIGKILL);
     assert!(project.exists("acme"));
     assert_eq!(journal(&project), ["acme making"]);
     // The gate has no tenant to inspect, and reports the leftover schema.
@@ -66,10 +66,10 @@ fn the_next_lock_holder_removes_the_unfinished_tenant_of_a_killed_run() {
 #[test]
 fn an_unremovable_schema_does_not_prevent_the_removal_of_the_others() {
     let project = with(empty("lock_timeout = \"1s\""), "tenant/2_slow.sql", SLOW);
-    killed_in_the_middle(&project, "acme", Signal::SIGKILL);
+    signalled_during_creation(&project, "acme", Signal::SIGKILL);
     project.until_gone("pg_sleep");
     project.database.while_held("LOCK TABLE acme._sqlx_migrations IN ACCESS SHARE MODE", || {
-        killed_in_the_middle(&project, "globex", Signal::SIGKILL);
+        signalled_during_creation(&project, "globex", Signal::SIGKILL);
         assert_eq!(journal(&project), ["acme making", "globex making"]);
         project.until_gone("pg_sleep");
         let quick = "CREATE TABLE quick (id int);\n";
@@ -94,13 +94,13 @@ fn an_unremovable_schema_does_not_prevent_the_removal_of_the_others() {
 #[test]
 fn a_schema_without_a_valid_ownership_tag_is_named_and_not_removed() {
     let project = with(empty(""), "tenant/2_slow.sql", SLOW);
-    killed_in_the_middle(&project, "acme", Signal::SIGKILL);
+    signalled_during_creation(&project, "acme", Signal::SIGKILL);
     project.until_gone("pg_sleep");
     // Another program has used the name since, and even the ownership tag.
-    let taken = "DO $$ DECLARE mark text := obj_description('acme'::regnamespace, 'pg_namespace'); BEGIN \
+    let reused = "DO $$ DECLARE mark text := obj_description('acme'::regnamespace, 'pg_namespace'); BEGIN \
                  DROP SCHEMA acme CASCADE; CREATE SCHEMA acme; CREATE TABLE acme.precious (id int); \
                  EXECUTE format('COMMENT ON SCHEMA acme IS %L', mark); END $$";
-    project.database.execute(taken);
+    project.database.execute(reused);
     let project = with(project, "tenant/2_slow.sql", "CREATE TABLE quick (id int);\n");
     let refused = project.portcullis.run(["tenant", "create", "acme"]).exits(73);
     refused
@@ -109,7 +109,7 @@ fn a_schema_without_a_valid_ownership_tag_is_named_and_not_removed() {
     assert_eq!(project.database.column("SELECT count(*)::text FROM acme.precious"), ["0"]);
     // A row of another program is not removed, and therefore neither is the schema.
     let project = with(project, "tenant/2_slow.sql", SLOW);
-    killed_in_the_middle(&project, "globex", Signal::SIGKILL);
+    signalled_during_creation(&project, "globex", Signal::SIGKILL);
     project.database.execute("INSERT INTO tenants VALUES ('globex')");
     let project = with(project, "tenant/2_slow.sql", "CREATE TABLE quick (id int);\n");
     project.portcullis.run(["tenant", "create", "other"]).exits(0).prints("did not write that row");

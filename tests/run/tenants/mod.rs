@@ -48,7 +48,7 @@ fn journal(project: &Project) -> Vec<String> {
 }
 
 /// Starts a creation and sends the signal while its slow file runs.
-fn killed_in_the_middle(project: &Project, tenant: &str, signal: Signal) -> Outcome {
+fn signalled_during_creation(project: &Project, tenant: &str, signal: Signal) -> Outcome {
     let running = project.portcullis.spawn(["tenant", "create", tenant]);
     project.until_sleeping();
     running.signal(signal);

@@ -10,7 +10,7 @@ opendir my $folder, '/proc/self/fd';
 my $folder_id = fileno $folder;
 for my $fd (sort { $a <=> $b } grep { /\d/ && $_ != fileno $folder } readdir $folder) {
     my $target = readlink "/proc/self/fd/$fd";
-    next if $target =~ /look\.pl$/;
+    next if $target =~ /process_state\.pl$/;
     print "$fd ", $target =~ s/\d+//gr, ' ', of("fdinfo/$fd") =~ /^(flags:.*)$/m, "\n";
 }
 my $flag = pack 'i', -1;
