@@ -46,6 +46,17 @@ fn every_source_file_in_the_architecture_document_exists() {
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
+#[test]
+fn the_map_answers_twenty_questions_with_files_that_exist() {
+    let text = fs::read_to_string(root().join("CONTRIBUTING.md")).unwrap();
+    let table = text.split_once("| where is ... |").expect("the map's questions").1;
+    let rows = table.lines().skip(2).take_while(|line| line.starts_with('|'));
+    let files: Vec<&str> = rows.map(|row| row.rsplit('`').nth(1).unwrap_or(row)).collect();
+    let missing: Vec<&&str> = files.iter().filter(|file| !root().join("src").join(file).is_file()).collect();
+    assert_eq!(files.len(), 20);
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
 fn leads_somewhere(document: &Path, link: &str) -> bool {
     let (file, heading) = link.split_once('#').unwrap_or((link, ""));
     let target = if file.is_empty() { document.to_owned() } else { document.parent().unwrap().join(file) };
