@@ -107,6 +107,14 @@ mod tests {
     }
 
     #[test]
+    fn the_command_line_makes_the_manifest_of_every_framework() {
+        for framework in ALL {
+            let words: Vec<_> = framework.make().split(' ').map(std::ffi::OsString::from).collect();
+            assert!(crate::cli::Cli::of(&words).is_ok(), "{}", framework.make());
+        }
+    }
+
+    #[test]
     fn a_manifest_of_another_format_is_recognised_whatever_else_it_holds() {
         let text = r#"{ "format": 1, "framework": "django-5.2", "django": {} }"#;
         assert_eq!(parse(text), Err(ParseError::OtherFormat(1)));

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{
     advice, doctor, failure_box, failure_report::FailureReport, github::annotation, history, judgement,
-    repair, running::Running, tenants, terminal_filter,
+    junit, repair, running::Running, tenants, terminal_filter,
 };
 use crate::{
     cli::Format,
@@ -130,7 +130,7 @@ impl Render for Vec<Checked> {
     fn render(self, format: Format, colour: bool) -> CommandOutput {
         let text = match format {
             Format::Json => doctor::json(&self),
-            Format::Junit => doctor::junit(&self),
+            Format::Junit => junit::render(&doctor::test_suite(&self)),
             Format::Text | Format::Github => doctor::text(&self, colour),
         };
         CommandOutput { code: u8::from(doctor::has_failed(&self)), ..CommandOutput::good(text) }
@@ -152,7 +152,7 @@ impl Render for Verified {
                 everything.advice = Some(advice::of_gate(&judgement, Running::Verify).into());
                 (Some(pretty(&everything)), String::new())
             }
-            Format::Junit => (Some(judgement::junit(&judgement)), String::new()),
+            Format::Junit => (Some(junit::render(&judgement::test_suite(&judgement))), String::new()),
             Format::Github => (None, judgement::annotations(&judgement) + &warning_lines),
             Format::Text => (None, warning_lines),
         };

@@ -1,12 +1,12 @@
-//! The doctor's results as text, JSON and JUnit.
+//! The doctor's results as text, JSON and test cases.
 
 use console::Style as Paint;
 use serde_json::{Value, json};
 
 use super::{
     advice::{Action, of_remedy},
-    junit::{self, Case},
     terminal_filter,
+    test_suite::{TestCase, TestResult, TestSuite},
 };
 use crate::{
     outcome::doctor::{Checked, Remedy, Verdict},
@@ -62,20 +62,20 @@ pub(crate) fn json(checks: &[Checked]) -> String {
 }
 
 /// Each check as a test case.
-pub(crate) fn junit(checks: &[Checked]) -> String {
-    let case = |check: &'_ Checked| Case {
+pub(crate) fn test_suite(checks: &[Checked]) -> TestSuite<'_> {
+    let cases = checks.iter().map(|check| TestCase {
         class: check.group,
         name: check.id,
         result: match check.verdict.clone() {
-            Verdict::Passed(message) => junit::Result::Passed(message),
+            Verdict::Passed(message) => TestResult::Passed(message),
             Verdict::Warned(message, advice) => {
-                junit::Result::Passed(format!("warned: {message}; {}", remedy(&advice)))
+                TestResult::Passed(format!("warned: {message}; {}", remedy(&advice)))
             }
-            Verdict::Failed(message, advice) => junit::Result::Failed(message, remedy(&advice)),
-            Verdict::NotApplicable(message) => junit::Result::Skipped(message),
+            Verdict::Failed(message, advice) => TestResult::Failed { message, remedy: remedy(&advice) },
+            Verdict::NotApplicable(message) => TestResult::Skipped(message),
         },
-    };
-    junit::suite("portcullis doctor", &checks.iter().map(case).collect::<Vec<_>>())
+    });
+    TestSuite { name: "portcullis doctor", cases: cases.collect() }
 }
 
 /// The steps of the advice in one line.
@@ -134,7 +134,7 @@ mod tests {
             (&message["outcome"], &message["checks"][0]["outcome"]),
             (&"failed".into(), &"failed".into())
         );
-        let xml = junit(&checks());
+        let xml = crate::report::junit::render(&test_suite(&checks()));
         assert!(xml.contains("tests=\"4\" failures=\"1\" errors=\"0\" skipped=\"1\""), "{xml}");
         assert!(xml.contains("<failure message=\"no `a&lt;b&gt;`\">install it</failure>"), "{xml}");
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::{
     advice::{Action, Advice},
     github,
-    junit::{self, Case},
+    test_suite::{TestCase, TestResult, TestSuite},
 };
 use crate::{
     failure::Counts,
@@ -19,31 +19,31 @@ use crate::{
 const ANNOTATIONS: usize = 10;
 
 /// Each schema as a test case.
-pub(crate) fn junit(judgement: &Judgement) -> String {
-    let mut cases: Vec<Case<'_>> = judgement
+pub(crate) fn test_suite(judgement: &Judgement) -> TestSuite<'_> {
+    let mut cases: Vec<TestCase<'_>> = judgement
         .verdicts()
         .map(|(tenant, verdict)| {
             let outcome = verdict.outcome();
             let message = sentence(message(verdict, outcome));
-            Case {
+            TestCase {
                 class: if tenant.is_some() { "tenant" } else { "shared" },
                 name: name(tenant),
                 result: match outcome {
-                    Outcome::Complete => junit::Result::Passed(message),
-                    Outcome::Unproven => junit::Result::Error(message),
-                    Outcome::Incomplete => junit::Result::Failed(message, String::new()),
+                    Outcome::Complete => TestResult::Passed(message),
+                    Outcome::Unproven => TestResult::Error(message),
+                    Outcome::Incomplete => TestResult::Failed { message, remedy: String::new() },
                 },
             }
         })
         .collect();
     let few =
         judgement.too_few.map(|too_few| Counts { too_few: Some(too_few), ..Counts::default() }.to_string());
-    cases.extend(few.map(|few| Case {
+    cases.extend(few.map(|few| TestCase {
         class: "registry",
         name: "the registry",
-        result: junit::Result::Error(few),
+        result: TestResult::Error(few),
     }));
-    junit::suite("portcullis verify", &cases)
+    TestSuite { name: "portcullis verify", cases }
 }
 
 /// The findings as GitHub's annotations, at most as many as GitHub shows.

@@ -33,6 +33,7 @@ mod table;
 pub(crate) mod tenants;
 pub(crate) mod terminal_filter;
 pub(crate) mod termination;
+mod test_suite;
 mod text;
 pub(crate) mod trace;
 
