@@ -259,9 +259,9 @@ impl Report {
 fn priority(event: &Event) -> Priority {
     match event {
         Event::Output { .. } | Event::Progress { .. } | Event::Waiting { .. } | Event::Judged { .. } => {
-            Priority::Dropped
+            Priority::Droppable
         }
-        _ => Priority::Kept,
+        _ => Priority::Important,
     }
 }
 

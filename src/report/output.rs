@@ -130,12 +130,12 @@ impl Output {
 
     /// Prints an important line.
     pub(crate) fn print_line(&self, line: &str) {
-        self.lines(Priority::Kept, [line]);
+        self.lines(Priority::Important, [line]);
     }
 
     /// Prints a line that may be dropped if the reader is slow.
     pub(crate) fn mention(&self, line: &str) {
-        self.lines(Priority::Dropped, [line]);
+        self.lines(Priority::Droppable, [line]);
     }
 
     /// Prints lines to standard error, masked and filtered.

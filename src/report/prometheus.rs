@@ -1,4 +1,4 @@
-//! Metrics in Prometheus' text format, for the endpoint and for node exporter's textfile collector.
+//! Metrics in the text format of Prometheus, for the endpoint and for node exporter's textfile collector.
 
 use std::{
     collections::BTreeSet,
@@ -16,27 +16,27 @@ use super::{
 };
 use crate::files;
 
-/// A larger file is none of ours.
+/// A larger file is not from Portcullis.
 const LARGEST: u64 = 1 << 20;
 const LAST_SUCCESS: &str = "portcullis_last_success_timestamp_seconds";
 
-/// What is known now; `last_success` is carried over from earlier runs.
+/// The current metrics; `last_success` comes from earlier runs.
 pub(crate) fn text(status: &StartupStatus, elapsed: Duration, last_success: Option<f64>) -> String {
     let mut text = String::new();
     let role = label(status.role.as_deref().unwrap_or_default());
     let version = env!("CARGO_PKG_VERSION");
     family(&mut text, "portcullis_info", "gauge", "The version and role; always 1.");
     line(&mut text, "portcullis_info", &format!("role=\"{role}\",version=\"{version}\""), 1.0);
-    family(&mut text, "portcullis_startup_phase", "gauge", "1 for the phase that the start-up is in.");
+    family(&mut text, "portcullis_startup_phase", "gauge", "1 for the current phase of the start-up.");
     for phase in [Phase::Starting, Phase::Stopping, Phase::Blocked, Phase::Ready] {
         let labels = format!("phase=\"{}\"", phase.word());
         line(&mut text, "portcullis_startup_phase", &labels, flag(status.phase == phase));
     }
-    family(&mut text, "portcullis_startup_duration_seconds", "gauge", "How long the start-up has taken.");
+    family(&mut text, "portcullis_startup_duration_seconds", "gauge", "The duration of the start-up.");
     line(&mut text, "portcullis_startup_duration_seconds", "", seconds(status.took.unwrap_or(elapsed)));
     steps(&mut text, status, elapsed);
     if let Some(schemas) = status.schemas {
-        family(&mut text, "portcullis_schemas", "gauge", "Schemas by what the last judgement found.");
+        family(&mut text, "portcullis_schemas", "gauge", "Schemas by the result of the last judgement.");
         for (state, number) in [
             ("complete", schemas.complete),
             ("accepted", schemas.accepted),
@@ -48,35 +48,35 @@ pub(crate) fn text(status: &StartupStatus, elapsed: Duration, last_success: Opti
         }
     }
     if !status.opened.is_empty() {
-        family(
-            &mut text,
-            "portcullis_gate_opened",
-            "gauge",
-            "How the gate was opened though not everything was complete; always 1.",
-        );
+        family(&mut text, "portcullis_gate_opened", "gauge", "The bypass that opened the gate; always 1.");
         let how: BTreeSet<&str> = status.opened.iter().map(|opened| opened.how).collect();
         for how in how {
             line(&mut text, "portcullis_gate_opened", &format!("how=\"{how}\""), 1.0);
         }
     }
     if let Some(facts) = &status.facts {
-        family(&mut text, "portcullis_failure", "gauge", "Why the start-up was blocked; always 1.");
+        family(&mut text, "portcullis_failure", "gauge", "The failure that blocked the start-up; always 1.");
         let labels = format!("failure=\"{}\",exit_code=\"{}\"", facts.failure, facts.exit_code);
         line(&mut text, "portcullis_failure", &labels, 1.0);
     }
     if let Some(time) = last_success {
-        family(&mut text, LAST_SUCCESS, "gauge", "When a start-up last succeeded, as Unix time.");
+        family(&mut text, LAST_SUCCESS, "gauge", "The Unix time of the last successful start-up.");
         line(&mut text, LAST_SUCCESS, "", time);
     }
     text
 }
 
-/// Replaces the file; a start-up that did not succeed keeps the time of the last one that did.
+/// Replaces the file; a failed start-up preserves the time of the last success.
 pub(crate) fn write(path: &Path, status: &StartupStatus, now: SystemTime, output: &Output) -> io::Result<()> {
     let now = seconds(now.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default());
     let last_success = if status.phase == Phase::Ready { Some(now) } else { recorded(path) };
     let mut text = text(status, Duration::ZERO, last_success);
-    family(&mut text, "portcullis_last_run_timestamp_seconds", "gauge", "When a start-up last ended.");
+    family(
+        &mut text,
+        "portcullis_last_run_timestamp_seconds",
+        "gauge",
+        "The Unix time of the end of the last start-up.",
+    );
     line(&mut text, "portcullis_last_run_timestamp_seconds", "", now);
     files::replace_now(path, output.masked(&text).as_bytes())
 }
@@ -94,7 +94,7 @@ fn steps(text: &mut String, status: &StartupStatus, elapsed: Duration) {
         text,
         "portcullis_step_duration_seconds",
         "gauge",
-        "How long each step took, or has taken so far.",
+        "The duration of each step, also of a running one.",
     );
     for step in &status.steps {
         let took = match step.state {
@@ -106,7 +106,7 @@ fn steps(text: &mut String, status: &StartupStatus, elapsed: Duration) {
             line(text, "portcullis_step_duration_seconds", &labels, seconds(took));
         }
     }
-    family(text, "portcullis_step_state", "gauge", "The state that each step is in; always 1.");
+    family(text, "portcullis_step_state", "gauge", "The state of each step; always 1.");
     for step in &status.steps {
         let labels = format!("step=\"{}\",state=\"{}\"", label(&step.name), step.state.word());
         line(text, "portcullis_step_state", &labels, 1.0);
@@ -115,7 +115,7 @@ fn steps(text: &mut String, status: &StartupStatus, elapsed: Duration) {
     let progress: Vec<_> =
         running.filter_map(|step| Some((label(&step.name), step.progress.as_ref()?))).collect();
     if !progress.is_empty() {
-        family(text, "portcullis_step_progress_ratio", "gauge", "How far each running step has come.");
+        family(text, "portcullis_step_progress_ratio", "gauge", "The progress of each running step.");
         for (name, progress) in progress {
             let ratio = float(progress.done) / float(progress.total.max(1));
             line(text, "portcullis_step_progress_ratio", &format!("step=\"{name}\""), ratio);
@@ -132,7 +132,7 @@ fn line(text: &mut String, name: &str, labels: &str, value: f64) {
     let _ = writeln!(text, "{name}{labels} {value}");
 }
 
-/// As the format escapes a label's value.
+/// Escapes the value of a label.
 fn label(value: &str) -> String {
     terminal_filter::escaped(value).replace('\\', "\\\\").replace('"', "\\\"")
 }
@@ -141,7 +141,7 @@ fn flag(set: bool) -> f64 {
     if set { 1.0 } else { 0.0 }
 }
 
-#[expect(clippy::cast_precision_loss, reason = "nobody has 2^52 tenants")]
+#[expect(clippy::cast_precision_loss, reason = "2^52 tenants are not possible")]
 fn float(number: usize) -> f64 {
     number as f64
 }

@@ -1,4 +1,4 @@
-//! Words a repair: its steps as they end, its summary, and all of it as JSON.
+//! A repair as text and JSON: its steps as they end, and its summary.
 
 use console::Style as Paint;
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ use crate::{
     words::count,
 };
 
-/// One step that is over.
+/// The line of a step that has ended.
 pub(crate) fn line(number: usize, step: &Step, colour: bool) -> String {
     let (word, paint) = match step.ended {
         StepResult::Passed => ("ok", Paint::new().green()),
@@ -26,7 +26,7 @@ pub(crate) fn line(number: usize, step: &Step, colour: bool) -> String {
     format!("{number}/{}  {word}  {name:<17}  {}", STEPS.len(), step.message)
 }
 
-/// What is said at the end, on standard output.
+/// The summary for standard output.
 pub(crate) fn summary(done: &[(String, Repaired)], app: Option<&str>, dry_run: bool) -> String {
     if let ([], Some(app)) = (done, app) {
         return format!("no tenant has lost a table of `{app}`\n");
@@ -42,7 +42,7 @@ pub(crate) fn summary(done: &[(String, Repaired)], app: Option<&str>, dry_run: b
     done.iter().map(one).collect()
 }
 
-/// Everything, for programs.
+/// The complete result, for programs.
 pub(crate) fn json(done: &[(String, Repaired)]) -> Value {
     let tenants: Vec<Value> = done.iter().map(|(tenant, repaired)| one(tenant, repaired)).collect();
     let failed = done.iter().any(|(_, repaired)| repaired.details.is_some());

@@ -1,4 +1,4 @@
-//! Which command is running: the title of its box, and what its advice must not send people back to.
+//! The running command: the title of its box, and how to run it again.
 
 use crate::cli::{Command, Tenant};
 
@@ -22,35 +22,35 @@ pub(crate) enum Running {
     TenantDelete,
     TenantShow,
     Health,
-    /// It prints what the program knows about itself.
+    /// `schema`, `completions` or `man`.
     Printing,
 }
 
 impl Running {
-    /// What the failure box says at its top.
+    /// The title of the failure box.
     pub(crate) fn title(self) -> &'static str {
         match self {
             Running::Run => "THE SERVER WAS NOT STARTED",
             Running::Init => "THE PROGRAM WAS NOT STARTED",
-            Running::Plan => "NO PLAN",
+            Running::Plan => "CANNOT MAKE THE PLAN",
             Running::Check => "THE CONFIGURATION IS NOT VALID",
             Running::Verify => "THE GATE IS CLOSED",
             Running::Migrate => "NOT EVERYTHING WAS APPLIED",
-            Running::Manifest => "NO MANIFEST WAS WRITTEN",
+            Running::Manifest => "THE MANIFEST WAS NOT WRITTEN",
             Running::Doctor => "THE DOCTOR DID NOT RUN",
             Running::History => "CANNOT READ THE HISTORY",
             Running::Repair | Running::Replay => "THE TENANT IS NOT COMPLETE",
             Running::TenantCreate => "THE TENANT WAS NOT CREATED",
             Running::TenantBootstrap => "NOT EVERY DEMO TENANT IS COMPLETE",
-            Running::TenantTemplate => "NO TEMPLATE WAS WRITTEN",
+            Running::TenantTemplate => "THE TEMPLATE WAS NOT WRITTEN",
             Running::TenantDelete => "THE TENANT WAS NOT DELETED",
-            Running::TenantShow => "CANNOT LIST TENANTS",
+            Running::TenantShow => "CANNOT SHOW TENANTS",
             Running::Health => "CANNOT READ THE STATUS",
             Running::Printing => "NOTHING WAS PRINTED",
         }
     }
 
-    /// What to do once the cause is corrected.
+    /// The step after the correction of the cause.
     pub(super) fn again(self) -> &'static str {
         match self {
             Running::Run => "start again",

@@ -1,18 +1,18 @@
-//! The facts of a failure in few bytes, the most useful first: Kubernetes' termination message, and the end of a
-//! log whose box is longer than what Kubernetes shows of it.
+//! The facts of a failure in few bytes, the most useful first: the termination message of Kubernetes, and the end of a
+//! log whose box is longer than Kubernetes shows.
 
 use super::failure_report::FailureReport;
 use crate::outcome::wording;
 
-/// How many of a child's last lines are worth room.
+/// The maximum number of a child's last lines.
 const LINES: usize = 8;
 
-/// At most `limit` bytes, cut at a character, each line ended.
+/// At most `limit` bytes of complete characters, with line ends.
 pub(crate) fn short_report(facts: &FailureReport, limit: usize) -> String {
     let mut text = head(facts);
     let tail = output(facts);
     let schemas: Vec<String> = facts.schemas.iter().map(schema).collect();
-    // The list gives way to everything above it, and the last lines of the child give way to the list.
+    // The head has priority over the list, and the list over the child's last lines.
     let room = limit.saturating_sub(text.len());
     text += &fitting(&schemas, room);
     for line in tail {
@@ -50,7 +50,7 @@ fn schema(schema: &super::failure_report::ReportedSchema) -> String {
     format!("{}: {}\n", wording::name(schema.tenant.as_deref()), schema.sentence())
 }
 
-/// As many lines as fit into `room`, with how many are left out.
+/// As many lines as fit into `room`, and the number of omitted lines.
 fn fitting(lines: &[String], room: usize) -> String {
     let total: usize = lines.iter().map(String::len).sum();
     if total <= room {
@@ -62,7 +62,7 @@ fn fitting(lines: &[String], room: usize) -> String {
     for (index, line) in lines.iter().enumerate() {
         if text.len() + line.len() > room {
             if index == 0 {
-                // One schema with a thousand findings is still worth its name and the first of them.
+                // A single long line is cut instead of omitted.
                 text += line[..line.floor_char_boundary(room.saturating_sub(1))].trim_end();
                 text.push('\n');
                 return if lines.len() > 1 { text + &more(lines.len() - 1) } else { text };
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_useful_comes_first() {
+    fn the_most_useful_facts_come_first() {
         let text = short_report(&facts(vec![("acme".into(), "invoice".into())], "1 incomplete"), 4_096);
         insta::assert_snapshot!(text, @r"
         portcullis: exit 1 (incomplete) in step 6 of 8, every tenant is complete: 1 incomplete
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn ten_thousand_tenants_are_counted_where_they_do_not_fit() {
+    fn tenants_that_do_not_fit_are_counted() {
         let schemas = (0..10_000).map(|n| (format!("tenant_{n}"), "2 invoices".to_owned())).collect();
         let text = short_report(&facts(schemas, "10000 incomplete"), 2_048);
         assert!(text.len() <= 2_048);
@@ -131,7 +131,7 @@ mod tests {
     proptest! {
         #![proptest_config(proptest::prelude::ProptestConfig::with_cases(64))]
         #[test]
-        fn it_never_exceeds_its_limit_nor_breaks_a_character(
+        fn the_report_fits_its_limit_and_has_complete_characters(
             names in proptest::collection::vec("[a-zé☃]{1,60}", 0..80),
             what in "[ -~é☃\u{1F600}]{0,3000}",
             limit in 200_usize..4_096,

@@ -1,12 +1,12 @@
-//! Which running steps have not been heard of for long. Pure: it is told the time.
+//! The running steps without recent output. Pure: the caller passes the time.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use crate::{outcome::event::Event, words::duration};
 
-/// A step that says nothing for so long is mentioned.
+/// The time without output after which a step is reported.
 pub(crate) const LONG: Duration = Duration::from_mins(1);
-/// So much of its last line is repeated.
+/// The maximum length of the quoted last line.
 const CHARACTERS: usize = 200;
 
 /// The running steps.
@@ -16,7 +16,7 @@ pub(super) struct SilentSteps(BTreeMap<usize, LastOutput>);
 #[derive(Debug)]
 struct LastOutput {
     started: Duration,
-    /// When there was last something to read of it.
+    /// The time of the last event.
     at: Duration,
     last: Option<String>,
 }
@@ -31,23 +31,23 @@ impl SilentSteps {
             Event::StepDone { .. } | Event::StepFailed { .. } | Event::Blocked { .. } => {
                 self.0.remove(&step);
             }
-            // Progress is not always worth a line; it is no silence either way.
+            // Progress also counts, even if it prints no line.
             _ => {
-                if let Some(heard) = self.0.get_mut(&step) {
-                    heard.at = at;
+                if let Some(output) = self.0.get_mut(&step) {
+                    output.at = at;
                     if let Event::Output { line, .. } = event
                         && !line.trim().is_empty()
                     {
-                        heard.last = Some(line.chars().take(CHARACTERS).collect());
+                        output.last = Some(line.chars().take(CHARACTERS).collect());
                     }
                 }
             }
         }
     }
 
-    /// What is to be said of the steps that have been silent for too long.
+    /// The notes about steps that have been silent for too long.
     pub(super) fn due(&self, at: Duration) -> Vec<Event> {
-        let silent = self.0.iter().filter(|(_, heard)| at.saturating_sub(heard.at) >= LONG);
+        let silent = self.0.iter().filter(|(_, output)| at.saturating_sub(output.at) >= LONG);
         silent
             .map(|(step, LastOutput { started, last, .. })| {
                 let seconds = Duration::from_secs(at.saturating_sub(*started).as_secs());
@@ -70,7 +70,7 @@ mod tests {
     use crate::process::Stream;
 
     #[test]
-    fn a_silent_step_is_mentioned_with_its_last_line_once_a_minute() {
+    fn a_silent_step_is_reported_with_its_last_line_once_a_minute() {
         let mut silent_steps = SilentSteps::default();
         let second = Duration::from_secs;
         let mut message = Vec::new();

@@ -1,4 +1,4 @@
-//! How the start-up stands: what all events so far add up to. Pure: it is told the time.
+//! The status of the start-up, built from its events. Pure: the caller passes the time.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -19,7 +19,7 @@ use crate::{
     tenants::quarantine,
 };
 
-/// How many last lines are kept for the page.
+/// The number of last lines for the page.
 const LINES: usize = 15;
 
 #[derive(Debug, Clone, Default)]
@@ -28,15 +28,15 @@ pub(crate) struct StartupStatus {
     pub(crate) role: Option<String>,
     pub(crate) phase: Phase,
     pub(crate) steps: Vec<Step>,
-    /// The last lines of children and of ourselves, oldest first.
+    /// The last lines of the log, the oldest first.
     pub(crate) lines: VecDeque<String>,
-    /// What the last judgement counted.
+    /// The counts of the last judgement.
     pub(crate) schemas: Option<Schemas>,
     /// Set once a blocking step has failed.
     pub(crate) facts: Option<FailureReport>,
-    /// How long it took, once it is over.
+    /// The duration, once the start-up has ended.
     pub(crate) took: Option<Duration>,
-    /// How the gate was opened though not everything was complete.
+    /// The bypasses that opened the gate.
     pub(crate) opened: Vec<Opened>,
     /// A tenant could not be created.
     pub(crate) unprovisioned: bool,
@@ -46,7 +46,7 @@ pub(crate) struct StartupStatus {
 pub(crate) enum Phase {
     #[default]
     Starting,
-    /// Something failed or a signal arrived: what runs is being stopped.
+    /// Running steps are being stopped, because of a failure or a signal.
     Stopping,
     Blocked,
     /// Every blocking step succeeded.
@@ -57,10 +57,10 @@ pub(crate) enum Phase {
 pub(crate) struct Step {
     pub(crate) name: String,
     pub(crate) state: State,
-    /// When it started, since the beginning of the start-up.
+    /// The time of its start, since the start of the start-up.
     pub(crate) since: Duration,
     pub(crate) took: Option<Duration>,
-    /// The last that is known of it: its summary, why it was skipped, what it waits for.
+    /// The latest message: its summary, the reason to skip it, or the cause of its wait.
     pub(crate) message: String,
     pub(crate) progress: Option<Progress>,
 }
@@ -71,12 +71,12 @@ pub(crate) enum State {
     Running,
     Ok,
     Skipped,
-    /// It failed, and the start-up goes on.
+    /// It failed, and the start-up continues.
     Warned,
     Failed,
 }
 
-/// How many schemas a judgement found in each state.
+/// The number of schemas in each state.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Schemas {
     pub(crate) complete: usize,
@@ -86,14 +86,14 @@ pub(crate) struct Schemas {
     pub(crate) unproven: usize,
 }
 
-/// A gate that was opened all the same.
+/// A gate that a bypass opened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct Opened {
     /// `report`, `quarantine` or `override`.
     pub(crate) how: &'static str,
     pub(crate) reason: Option<String>,
     pub(crate) what: String,
-    /// The tenants that are proven incomplete; with `quarantine`, those that the server is told to keep out.
+    /// The incomplete tenants; with `quarantine`, the server must not serve them.
     pub(crate) tenants: Vec<String>,
 }
 
@@ -150,16 +150,16 @@ impl StartupStatus {
                 self.line(*step, &format!("{mark} {line}"));
             }
             Event::Waiting { step, what, last, .. } => {
-                self.say(*step, format!("waiting for {what}: {last}"));
+                self.set_message(*step, format!("waiting for {what}: {last}"));
             }
             Event::Retrying { step, attempt, why, .. } => {
-                self.say(*step, format!("attempt {attempt} failed: {why}"));
+                self.set_message(*step, format!("attempt {attempt} failed: {why}"));
             }
             Event::Progress { step, done, total, what } => self.with(*step, |step| {
                 let since = step.progress.as_ref().map_or(at, |progress| progress.since);
                 step.progress = Some(Progress { done: *done, total: *total, what: what.clone(), since });
             }),
-            Event::Note { step, text } => self.say(*step, text.clone()),
+            Event::Note { step, text } => self.set_message(*step, text.clone()),
             Event::Warning { step, text } => self.line(*step, &format!("warning: {text}")),
             Event::Judged { complete, accepted, incomplete, unproven, .. } => {
                 let (complete, accepted) = (*complete, *accepted);
@@ -195,13 +195,13 @@ impl StartupStatus {
                 self.phase = Phase::Ready;
                 self.took = Some(*took);
             }
-            // They are about a file, not about the start-up.
+            // These warnings are about a file, not about the start-up.
             Event::ConfigWarnings { .. } => {}
             Event::Remark { text } => self.push(format!("warning: {text}")),
         }
     }
 
-    /// A step's name and place.
+    /// A step's name and position.
     pub(crate) fn place(&self, step: usize) -> StepPosition {
         let name = self.steps.get(step).map(|step| step.name.clone()).unwrap_or_default();
         StepPosition { number: step + 1, of: self.steps.len(), name }
@@ -214,13 +214,13 @@ impl StartupStatus {
         Some(progress::bar(name, progress, at.saturating_sub(progress.since), columns))
     }
 
-    /// The step that an outsider should look at: the first that runs, else the first that is to come.
+    /// The current step: the first running one, else the first that has not started.
     pub(crate) fn current(&self) -> Option<usize> {
         let first = |state| self.steps.iter().position(|step| step.state == state);
         first(State::Running).or_else(|| first(State::Todo))
     }
 
-    /// Whether somebody should be told who does not read logs. Whoever sent a signal knows.
+    /// Whether to send a notification. The sender of a signal needs none.
     pub(crate) fn is_notable(&self) -> bool {
         let blocked = self.phase == Phase::Blocked;
         let interrupted = self.facts.as_ref().is_some_and(|facts| facts.failure == "interrupted");
@@ -229,7 +229,7 @@ impl StartupStatus {
             || self.opened.iter().any(|opened| opened.how != "report")
     }
 
-    /// How many steps are over, whatever came of them.
+    /// The number of steps that have ended, with any result.
     pub(crate) fn over(&self) -> usize {
         self.steps.iter().filter(|step| step.state.is_over()).count()
     }
@@ -267,7 +267,7 @@ impl StartupStatus {
         });
     }
 
-    fn say(&mut self, step: usize, text: String) {
+    fn set_message(&mut self, step: usize, text: String) {
         self.line(step, &text);
         self.with(step, |step| step.message = text);
     }
@@ -302,7 +302,7 @@ mod tests {
     }
 
     #[test]
-    fn the_current_step_is_the_one_that_runs_then_the_one_to_come() {
+    fn the_current_step_is_the_running_one_or_the_next_one() {
         assert_eq!(status(&[]).current(), Some(0));
         assert_eq!(status(&[Event::StepStarted { step: 1 }]).current(), Some(1));
         let skipped = Event::StepSkipped { step: 0, reason: "role".into() };
@@ -310,7 +310,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_blocking_failure_is_the_one_that_is_told() {
+    fn the_first_blocking_failure_is_reported() {
         let failed = |step, signal| Event::StepFailed {
             step,
             took: Duration::ZERO,
@@ -324,7 +324,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_last_lines_are_kept() {
+    fn the_status_has_only_the_last_lines() {
         let line =
             |n: usize| Event::Output { step: 0, stream: Stream::Out, tenant: None, line: n.to_string() };
         let status = status(&(0..100).map(line).collect::<Vec<_>>());

@@ -1,7 +1,6 @@
-//! Writes lines to standard error from a thread of its own, so that a reader that is slow or blocked delays nobody.
+//! Writes lines to standard error from a separate thread, so that a slow or blocked reader delays nothing.
 //!
-//! Lines that people must read are never dropped. Lines of children and progress are, when too many wait, and are counted
-//! in their place.
+//! Important lines are never dropped. Lines of children and of progress are dropped and counted if too many of them wait.
 
 use std::{
     collections::VecDeque,
@@ -15,57 +14,57 @@ use tokio::time::Instant;
 
 use super::streams::Stream;
 
-/// How much of what may be dropped waits for the reader.
+/// The maximum size of the droppable lines in the queue.
 const WAITING_BYTES: usize = 1 << 20;
-/// So much is written at a time.
+/// The size of a batch of lines,
 const BATCH: usize = 32 * 1024;
-/// In pieces of this size, so that a slow reader is seen to read.
+/// which is written in pieces of this size, to detect that a slow reader still reads.
 const PIECE: usize = 8 * 1024;
-/// To the first column, and nothing on the line.
+/// Moves to the first column and clears the line.
 const CLEAR: &str = "\r\x1b[2K";
-/// A reader that takes nothing for so long is blocked: the end of the program does not wait for it.
+/// A reader that reads nothing for this time is blocked, and the end of the program does not wait for it.
 const BLOCKED: Duration = Duration::from_secs(2);
-/// The end of the program waits no longer than this for a reader that is slow.
+/// The maximum time that the end of the program waits for a slow reader.
 const SLOW: Duration = Duration::from_secs(6);
-/// From then on, what may be dropped gives way to what must be read.
-const IMPATIENT: Duration = Duration::from_secs(1);
+/// After this time, the end of the program drops the droppable lines.
+const DROP_AFTER: Duration = Duration::from_secs(1);
 
-/// How often the end of the program looks whether something was written.
-const LOOK: Duration = Duration::from_millis(100);
+/// The interval in which the end of the program checks the progress of the writes.
+const CHECK_INTERVAL: Duration = Duration::from_millis(100);
 
-/// Whether a line may be dropped.
+/// Whether a line may be dropped if the reader is slow.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Priority {
-    Kept,
-    Dropped,
+    Important,
+    Droppable,
 }
 
 /// The sending end.
 #[derive(Debug)]
 pub(super) struct Queue {
     shared: Arc<Shared>,
-    /// False where no thread can be started (an old engine's filter refuses clone3): lines are written at once, then.
+    /// False if no thread can be started (an old engine's filter denies clone3); lines are then written directly.
     threaded: bool,
 }
 
 #[derive(Debug, Default)]
 struct Shared {
     waiting: Mutex<Waiting>,
-    /// Something waits to be written.
+    /// Signals that the queue has lines.
     filled: Condvar,
-    /// Something was written.
+    /// Signals that something was written.
     written: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct Waiting {
     lines: VecDeque<(Priority, String)>,
-    /// Of lines that may be dropped.
+    /// The size of the droppable lines.
     bytes: usize,
-    /// Lines that were dropped since the last that waits.
+    /// The number of lines that were dropped since the last line in the queue.
     dropped: u64,
     json: bool,
-    /// What is to stand below the last line from now on; empty for nothing.
+    /// The new bar; empty to remove it.
     bar: Option<String>,
     /// A batch is being written.
     writing: bool,
@@ -80,28 +79,28 @@ impl Queue {
         Self { shared, threaded: thread.is_ok() }
     }
 
-    /// From now on, the line about dropped lines is JSON.
+    /// Declares the line about dropped lines to be JSON from now on.
     pub(super) fn set_json(&self, json: bool) {
         self.waiting().json = json;
     }
 
-    /// Whether a line that may be dropped would be.
+    /// Whether a droppable line would be dropped.
     pub(super) fn is_full(&self) -> bool {
         self.threaded && self.waiting().bytes >= WAITING_BYTES
     }
 
-    /// Counts a line that was not even made.
+    /// Counts a dropped line that was not rendered.
     pub(super) fn drop_line(&self) {
         self.waiting().dropped += 1;
     }
 
-    pub(super) fn line(&self, weight: Priority, line: String) {
+    pub(super) fn line(&self, priority: Priority, line: String) {
         if !self.threaded {
             Stream::Err.write_if_read(&(line + "\n"));
             return;
         }
         let mut waiting = self.waiting();
-        if weight == Priority::Dropped {
+        if priority == Priority::Droppable {
             if waiting.bytes >= WAITING_BYTES {
                 waiting.dropped += 1;
                 return;
@@ -109,14 +108,14 @@ impl Queue {
             waiting.bytes += line.len();
         }
         waiting.report_dropped();
-        waiting.lines.push_back((weight, line));
-        // A writer that is at work comes back by itself.
+        waiting.lines.push_back((priority, line));
+        // A writer that is writing checks the queue again.
         if !waiting.writing {
             self.shared.filled.notify_one();
         }
     }
 
-    /// Draws the bar, or takes it away.
+    /// Draws the bar, or removes it.
     pub(super) fn bar(&self, bar: Option<String>) {
         if self.threaded {
             self.waiting().bar = Some(bar.unwrap_or_default());
@@ -124,7 +123,7 @@ impl Queue {
         }
     }
 
-    /// Returns once everything is written, or the reader turns out to be blocked or much too slow.
+    /// Waits until everything is written, or the reader is blocked or too slow.
     pub(super) fn flush(&self) {
         if !self.threaded {
             return;
@@ -132,15 +131,18 @@ impl Queue {
         let mut waiting = self.waiting();
         let started = Instant::now();
         let (mut read, mut batches) = (started, waiting.batches);
-        while waiting.is_something_left() && started.elapsed() < SLOW && read.elapsed() < BLOCKED {
+        while waiting.has_unwritten() && started.elapsed() < SLOW && read.elapsed() < BLOCKED {
             if waiting.batches != batches {
                 (read, batches) = (Instant::now(), waiting.batches);
             }
-            if started.elapsed() >= IMPATIENT {
-                waiting.keep_what_must_be_read();
+            if started.elapsed() >= DROP_AFTER {
+                waiting.drop_droppable();
             }
-            let changed =
-                self.shared.written.wait_timeout(waiting, LOOK).unwrap_or_else(PoisonError::into_inner);
+            let changed = self
+                .shared
+                .written
+                .wait_timeout(waiting, CHECK_INTERVAL)
+                .unwrap_or_else(PoisonError::into_inner);
             waiting = changed.0;
         }
     }
@@ -151,37 +153,37 @@ impl Queue {
 }
 
 impl Waiting {
-    fn is_something_left(&self) -> bool {
+    fn has_unwritten(&self) -> bool {
         self.writing || !self.lines.is_empty() || self.bar.is_some() || self.dropped > 0
     }
 
     fn report_dropped(&mut self) {
         let missing = mem::take(&mut self.dropped);
         if missing > 0 {
-            self.lines.push_back((Priority::Kept, dropped_text(missing, self.json)));
+            self.lines.push_back((Priority::Important, dropped_text(missing, self.json)));
         }
     }
 
-    fn keep_what_must_be_read(&mut self) {
+    fn drop_droppable(&mut self) {
         let before = self.lines.len();
-        self.lines.retain(|(weight, _)| *weight == Priority::Kept);
-        let gone = before - self.lines.len();
-        if gone > 0 {
+        self.lines.retain(|(priority, _)| *priority == Priority::Important);
+        let dropped = before - self.lines.len();
+        if dropped > 0 {
             self.bytes = 0;
-            let words = dropped_text(u64::try_from(gone).unwrap_or(u64::MAX), self.json);
-            self.lines.push_front((Priority::Kept, words));
+            let words = dropped_text(u64::try_from(dropped).unwrap_or(u64::MAX), self.json);
+            self.lines.push_front((Priority::Important, words));
         }
     }
 
-    /// The next lines to be written together, with line ends.
+    /// The next batch of lines, with line ends.
     fn batch(&mut self) -> String {
         let mut batch = String::new();
         while batch.len() < BATCH {
             if self.lines.is_empty() {
                 self.report_dropped();
             }
-            let Some((weight, line)) = self.lines.pop_front() else { break };
-            if weight == Priority::Dropped {
+            let Some((priority, line)) = self.lines.pop_front() else { break };
+            if priority == Priority::Droppable {
                 self.bytes = self.bytes.saturating_sub(line.len());
             }
             batch += &line;
@@ -191,7 +193,7 @@ impl Waiting {
     }
 }
 
-/// For as long as the program lives.
+/// Writes until the program ends.
 fn write_all(shared: &Shared) {
     let mut bar = String::new();
     let mut waiting = shared.waiting.lock().unwrap_or_else(PoisonError::into_inner);
@@ -211,7 +213,7 @@ fn write_all(shared: &Shared) {
             bar = next;
         }
         text += &bar;
-        // Nobody is left to tell if standard error is closed.
+        // A closed standard error cannot be reported.
         for piece in text.as_bytes().chunks(PIECE) {
             let _ = Stream::Err.write_all(piece);
             let mut waiting = shared.waiting.lock().unwrap_or_else(PoisonError::into_inner);

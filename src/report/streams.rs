@@ -1,4 +1,4 @@
-//! The two streams as the kernel has them. Nothing else of the crate touches them (a lint says so).
+//! Standard output and standard error as descriptors. A lint prevents other access to them.
 
 use std::{
     io::{self, IsTerminal},
@@ -18,7 +18,7 @@ pub(crate) enum Stream {
     Err,
 }
 
-/// How wide the terminal at standard error is at this moment.
+/// The current width of the terminal at standard error.
 pub(super) fn columns() -> usize {
     console::Term::stderr().size().1.into()
 }
@@ -28,15 +28,15 @@ impl Stream {
         self.with(|descriptor| descriptor.is_terminal())
     }
 
-    /// Writes everything, for as long as the reader takes. Without the lock of the standard library: a thread that is blocked
-    /// here keeps no other from writing.
+    /// Writes everything, and waits for a slow reader. It does not take the lock of the standard library, so that a blocked
+    /// thread does not block others.
     pub(super) fn write_all(self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
             match self.with(|descriptor| write(descriptor, bytes)) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(length) => bytes = &bytes[length..],
                 Err(Errno::EINTR) => {}
-                // Somebody else made it non-blocking.
+                // Another process made the stream non-blocking.
                 Err(Errno::EAGAIN) => {
                     self.is_writable(PollTimeout::NONE);
                 }
@@ -46,10 +46,10 @@ impl Stream {
         Ok(())
     }
 
-    /// Writes from this thread, unless that would mean to wait for a reader.
+    /// Writes, unless the stream is blocked.
     pub(super) fn write_if_read(self, text: &str) {
         if self.is_writable(PollTimeout::ZERO) {
-            // Nobody is left to tell if the stream is closed.
+            // A closed stream cannot be reported.
             let _ = self.write_all(text.as_bytes());
         }
     }
@@ -61,7 +61,7 @@ impl Stream {
         })
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the one place that touches the streams")]
+    #[expect(clippy::disallowed_methods, reason = "the only access to the streams")]
     fn with<T>(self, work: impl FnOnce(std::os::fd::BorrowedFd<'_>) -> T) -> T {
         match self {
             Self::Out => work(io::stdout().as_fd()),

@@ -1,4 +1,4 @@
-//! How output looks, decided once: format, level, colour, and whether GitHub Actions reads it.
+//! The style of the output: format, level, colour, and whether GitHub Actions reads it.
 
 use crate::{
     cli::{Colour, OutputOptions},
@@ -12,22 +12,22 @@ pub(crate) struct Style {
     pub(crate) layout: Layout,
     pub(crate) colour: bool,
     pub(crate) level: LogLevel,
-    /// Progress is a line that is drawn again and again.
+    /// Progress is a line that is redrawn.
     pub(crate) bar: bool,
-    /// Lines may be GitHub's workflow commands.
+    /// The output may contain GitHub's workflow commands.
     pub(crate) github: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Layout {
-    /// With the time so far in front of each line.
+    /// Each line begins with the elapsed time.
     Pretty,
     Plain,
     Json,
 }
 
 impl Style {
-    /// Flags win over the environment, which wins over the file; `log` is None before the file is read.
+    /// Flags override the environment, which overrides the file; `log` is None before the file is read.
     pub(crate) fn new(
         output_options: &OutputOptions,
         env: &Environment,
@@ -62,7 +62,7 @@ pub(crate) fn colour(flag: Colour, env: &Environment, terminal: bool) -> bool {
     }
 }
 
-/// For images whose failures before the file is read must be JSON, too.
+/// The format for failures before the file is read.
 fn of_environment(env: &Environment) -> Result<Option<LogFormat>, Failure> {
     let Some(word) = env.get("PORTCULLIS_LOG_FORMAT") else {
         return Ok(None);

@@ -1,4 +1,4 @@
-//! The table at the end: every step with how it ended, how long it took and what it said. 80 columns.
+//! The table at the end: the result, duration and message of every step. It has 80 columns.
 
 use console::Style as Paint;
 
@@ -9,7 +9,7 @@ use super::{
 use crate::words::duration;
 
 const WIDTH: usize = 80;
-/// A longer name leaves no room for what the step said.
+/// The maximum width of a step's name.
 const NAME: usize = 28;
 
 pub(crate) fn table(status: &StartupStatus, colour: bool) -> Vec<String> {
@@ -38,7 +38,7 @@ fn paint(state: State) -> Paint {
     }
 }
 
-/// The first line, at most so many characters of it.
+/// The first line, cut to `room` characters.
 fn short(text: &str, room: usize) -> String {
     let line = text.lines().next().unwrap_or_default();
     if line.chars().count() <= room {
@@ -55,7 +55,7 @@ mod tests {
     use crate::{failure::Failure, outcome::event::Event};
 
     #[test]
-    fn the_table_shows_each_steps_end_and_fits_eighty_columns() {
+    fn the_table_shows_the_result_of_each_step_in_eighty_columns() {
         let mut status = StartupStatus::default();
         let steps =
             ["database", "broker", "static files", "a step with a rather long name, as some have", "last"];
@@ -64,7 +64,7 @@ mod tests {
         let failure = |code: &str| Failure::CommandFailed { program: "collect".into(), ended: code.into() };
         for event in [
             Event::Started { run: "1".into(), role: None, steps },
-            Event::StepDone { step: 0, took: second * 2, summary: "there".into() },
+            Event::StepDone { step: 0, took: second * 2, summary: "reachable".into() },
             Event::StepSkipped { step: 1, reason: "the role is web".into() },
             Event::StepFailed {
                 step: 2,
@@ -76,16 +76,16 @@ mod tests {
                 step: 3,
                 took: second * 724,
                 blocking: true,
-                details: failure("said something that is much too long for a line of this table").into(),
+                details: failure("printed something that is much too long for a line of this table").into(),
             },
         ] {
             status.apply(&event, second);
         }
         insta::assert_snapshot!(table(&status, false).join("\n"), @r"
-          1  ok            2 s  database                      there
+          1  ok            2 s  database                      reachable
           2  skipped         -  broker                        the role is web
           3  warned      12 ms  static files                  `collect` exited with 5
-          4  failed   12 m 4 s  a step with a rather long...  `collect` said somethin...
+          4  failed   12 m 4 s  a step with a rather long...  `collect` printed somet...
           5  not run         -  last
         ");
         assert!(table(&status, false).iter().all(|line| line.chars().count() <= WIDTH));

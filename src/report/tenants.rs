@@ -1,4 +1,4 @@
-//! What the commands for tenants say, as text and as JSON.
+//! The results of the commands for tenants, as text and JSON.
 
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -25,7 +25,7 @@ pub(crate) fn text(outcome: &TenantOutcome) -> String {
         TenantOutcome::Created { schema, failure: None, .. } => {
             format!("`{schema}` created, migrated and verified\n")
         }
-        // It failed before it began.
+        // It failed before the first tenant.
         TenantOutcome::Bootstrapped { tenants, failure: Some(_) } if *tenants == Bootstrapped::default() => {
             String::new()
         }
@@ -48,16 +48,16 @@ pub(crate) fn text(outcome: &TenantOutcome) -> String {
 pub(crate) fn json(outcome: &TenantOutcome) -> Value {
     match outcome {
         TenantOutcome::Created { tenant, schema, took, failure } => {
-            let mut answer = json!({
+            let mut value = json!({
                 "tenant": tenant,
                 "schema": schema,
                 "created": failure.is_none(),
                 "took_ms": u64::try_from(took.as_millis()).unwrap_or(u64::MAX),
             });
             if let Some(failure) = failure {
-                answer["failure"] = self::failure(failure, Running::TenantCreate);
+                value["failure"] = self::failure(failure, Running::TenantCreate);
             }
-            answer
+            value
         }
         TenantOutcome::Bootstrapped { tenants, failure } => {
             let one = |(tenant, why): &(String, String)| json!({ "tenant": tenant, "why": why });
@@ -107,7 +107,7 @@ pub(crate) fn listed(judgement: &Judgement) -> Listed<'_> {
     Listed { orphans: &judgement.orphans, tenants, unfinished: &judgement.unfinished }
 }
 
-/// Each finding in a line.
+/// One line for each finding.
 pub(crate) fn findings(judgement: &Judgement) -> String {
     let of_schema = |(tenant, verdict): (Option<&str>, &Verdict)| {
         let name = wording::name(tenant).to_owned();
@@ -119,12 +119,12 @@ pub(crate) fn findings(judgement: &Judgement) -> String {
     judgement.verdicts().map(of_schema).collect()
 }
 
-/// What the command of `[notify]` finds in its variable.
+/// The input of the command of `[notify]`.
 pub(crate) fn notification(run: &str, tenant: &str, details: &FailureDetails) -> Value {
     json!({ "event": "tenant creation failed", "run": run, "tenant": tenant, "failure": failure(details, Running::TenantCreate) })
 }
 
-/// One line a tenant.
+/// One line for each tenant.
 fn list(judgement: &Judgement) -> String {
     let width = judgement.tenants.keys().map(|name| name.chars().count()).max().unwrap_or(0);
     let mut text = String::new();
@@ -142,7 +142,7 @@ fn list(judgement: &Judgement) -> String {
     text
 }
 
-/// Everything that there is to say of one.
+/// A tenant's verdict and findings.
 fn show(name: &str, verdict: &Verdict) -> String {
     let mut text = terminal_filter::line(&format!("{name}: {}", judgement::outcome_word(verdict.outcome())));
     for finding in &verdict.findings {
@@ -152,7 +152,7 @@ fn show(name: &str, verdict: &Verdict) -> String {
     text
 }
 
-/// What was removed, in words.
+/// The number of removed rows and tables.
 fn deleted(name: &str, deleted: &Deleted) -> String {
     if deleted.transactions == 0 {
         return terminal_filter::line(&format!(
@@ -171,7 +171,7 @@ fn deleted(name: &str, deleted: &Deleted) -> String {
     terminal_filter::line(&format!("`{name}` deleted: {} ({transactions})", parts.join(", ")))
 }
 
-/// The outcome, and the first thing that there is to say.
+/// The outcome, and the most severe finding.
 fn short_report(verdict: &Verdict) -> String {
     let outcome = judgement::outcome_word(verdict.outcome());
     match verdict.findings.iter().max_by_key(|finding| finding.outcome()) {

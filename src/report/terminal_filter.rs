@@ -1,7 +1,7 @@
-//! The filter for terminals: what others wrote (names, server messages, lines of children) is shown, never obeyed.
+//! The filter for terminals: foreign text (names, server messages, lines of children) cannot control the terminal.
 //!
-//! Control characters, direction marks and invisible separators are escaped. Colour is written by [`painted`] alone, with a
-//! mark in the place of ESC that [`shown`] turns into ESC at the very end.
+//! Control characters, direction marks and invisible separators are escaped. Only [`painted`] writes colour, with a
+//! placeholder for ESC that [`shown`] replaces at the end.
 
 use std::borrow::Cow;
 
@@ -9,11 +9,11 @@ use console::Style;
 
 use super::bounds;
 
-/// A noncharacter: no text has a reason to hold it.
+/// The placeholder for ESC, a noncharacter that no text needs.
 const PAINT: char = '\u{fdd0}';
 const ESCAPE: char = '\x1b';
 
-/// Text in our own colour. The text itself is escaped.
+/// The escaped text in a colour.
 pub(crate) fn painted(text: impl AsRef<str>, style: &Style, colour: bool) -> String {
     let text = escaped(text.as_ref());
     if !colour {
@@ -22,12 +22,12 @@ pub(crate) fn painted(text: impl AsRef<str>, style: &Style, colour: bool) -> Str
     style.clone().force_styling(true).apply_to(text).to_string().replace(ESCAPE, &PAINT.to_string())
 }
 
-/// Text that a renderer of ours painted (annotate-snippets, which replaces control characters itself).
+/// Coloured text of annotate-snippets, which replaces control characters itself.
 pub(crate) fn rendered(text: &str) -> String {
     text.replace("\x1b[", &format!("{PAINT}["))
 }
 
-/// A child's line without its colours: they mean something on its own terminal only.
+/// A child's line without its colours.
 pub(crate) fn without_colour(text: &str) -> Cow<'_, str> {
     if !text.contains("\x1b[") {
         return Cow::Borrowed(text);
@@ -44,23 +44,23 @@ pub(crate) fn without_colour(text: &str) -> Cow<'_, str> {
     Cow::Owned(plain)
 }
 
-/// Foreign text for one line of ours: also its line ends are escaped.
+/// Foreign text for a part of a line: line ends are escaped, too.
 pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
     escape(text, |c| c == PAINT || is_dangerous(c))
 }
 
-/// One line of a text, ended: what others wrote in it ends no line, and it is not endless.
+/// One line with its line end: line ends of foreign text are escaped, and its length is limited.
 pub(crate) fn line(line: &str) -> String {
     bounds::capped(line).replace('\n', "\\n") + "\n"
 }
 
-/// One line of ours for people, with our colours.
+/// One line for people, with the colours of [`painted`].
 pub(crate) fn shown(line: &str) -> Cow<'_, str> {
-    let Cow::Owned(line) = escape(line, is_dangerous) else { return painted_back(line) };
-    Cow::Owned(painted_back(&line).into_owned())
+    let Cow::Owned(line) = escape(line, is_dangerous) else { return with_colours(line) };
+    Cow::Owned(with_colours(&line).into_owned())
 }
 
-/// One line of JSON: what JSON leaves as it is and a terminal obeys is written as JSON's escapes.
+/// One line of JSON, with JSON's escapes for characters that control a terminal.
 pub(crate) fn shown_json(line: &str) -> Cow<'_, str> {
     if line.bytes().all(|byte| (b' '..0x7f).contains(&byte)) {
         return Cow::Borrowed(line);
@@ -93,8 +93,8 @@ fn escape(text: &str, escapes: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-/// The marks of our colours as what a terminal reads; a mark without a colour is escaped.
-fn painted_back(line: &str) -> Cow<'_, str> {
+/// Replaces the placeholders of colours by ESC; other placeholders are escaped.
+fn with_colours(line: &str) -> Cow<'_, str> {
     if !line.contains(PAINT) {
         return Cow::Borrowed(line);
     }
@@ -113,12 +113,12 @@ fn painted_back(line: &str) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// What moves a cursor, ends a line, changes the direction or cannot be seen. A tab is what it is.
+/// Whether the character moves the cursor, ends the line, changes the direction or is invisible. A tab is allowed.
 fn is_dangerous(c: char) -> bool {
     match c {
         '\t' => false,
         c if c.is_control() => true,
-        // The last are tags, which spell invisible text.
+        // The last range is tags, which spell invisible text.
         _ => matches!(
             c,
             '\u{061c}'
@@ -136,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_terminal_obeys_is_escaped() {
+    fn characters_that_control_a_terminal_are_escaped() {
         for (text, expected) in [
             ("acme", "acme"),
             ("a\tb é", "a\tb é"),
@@ -152,14 +152,14 @@ mod tests {
     }
 
     #[test]
-    fn our_colours_stay_and_those_of_others_do_not() {
+    fn only_colours_of_portcullis_reach_the_terminal() {
         let line = painted("ok\x1b[0m", &Style::new().green(), true) + " \x1b[31mred";
         assert_eq!(shown(&line), "\x1b[32mok\\x1b[0m\x1b[0m \\x1b[31mred");
         assert_eq!(painted("ok", &Style::new().green(), false), "ok");
     }
 
     #[test]
-    fn json_stays_json() {
+    fn filtered_json_has_the_same_value() {
         let line = serde_json::json!({ "name": "a\u{202e}\x7f\u{9b}\nb" }).to_string();
         let shown = shown_json(&line);
         assert_eq!(shown, "{\"name\":\"a\\u202e\\u007f\\u009b\\nb\"}");

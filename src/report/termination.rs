@@ -1,14 +1,14 @@
-//! Kubernetes' termination message: a file whose first 4096 bytes `kubectl describe pod` shows.
+//! The termination message of Kubernetes: a file whose first 4096 bytes `kubectl describe pod` shows.
 
 use std::path::{Path, PathBuf};
 
 use super::{failure_report::FailureReport, short_report::short_report, terminal_filter};
 use crate::{config::environment::Environment, files};
 
-/// What Kubernetes reads of it.
+/// The number of bytes that Kubernetes reads.
 pub(crate) const LIMIT: usize = 4_096;
 
-/// Where the message goes: the variable, or in Kubernetes the default path, which the kubelet made.
+/// The path of the variable, or in Kubernetes the default path, which the kubelet creates.
 pub(crate) fn path(env: &Environment) -> Option<PathBuf> {
     if let Some(path) = env.get("PORTCULLIS_TERMINATION_LOG") {
         return Some(path.into());
@@ -18,7 +18,7 @@ pub(crate) fn path(env: &Environment) -> Option<PathBuf> {
         .then(|| default.into())
 }
 
-/// Foreign text can forge no line of it.
+/// The message, with escaped line ends in foreign text.
 pub(crate) fn message(facts: &FailureReport) -> String {
     let mut facts = facts.clone();
     facts.change(&mut |text| terminal_filter::escaped(text).into_owned());

@@ -1,4 +1,4 @@
-//! Events as lines of text: one line an event, and at the end the table and the box.
+//! Events as text: one line for each event, and at the end the table and the box.
 
 use std::time::Duration;
 
@@ -23,12 +23,12 @@ use crate::{
     words::{count, duration},
 };
 
-/// Kubernetes shows 2048 bytes or 80 lines of a log where there is no termination message
-/// (`FallbackToLogsOnError`); this leaves room for a line about a notification that failed.
+/// Kubernetes shows the last 2048 bytes or 80 lines of a log without a termination message
+/// (`FallbackToLogsOnError`); this leaves room for a line about a failed notification.
 const TAIL_BYTES: usize = 1_800;
 const TAIL_LINES: usize = 78;
 
-/// The lines for an event; `at` is the time since the start-up began.
+/// The lines for an event; `at` is the time since the start of the start-up.
 pub(crate) fn lines(event: &Event, status: &StartupStatus, at: Duration, style: Style) -> Vec<String> {
     if let Event::ConfigWarnings { rendered } = event {
         return rendered_lines(rendered, style.colour).collect();
@@ -75,7 +75,7 @@ pub(crate) fn lines(event: &Event, status: &StartupStatus, at: Duration, style: 
     lines
 }
 
-/// What annotate-snippets made, which replaces control characters itself.
+/// The lines of annotate-snippets, which replaces control characters itself.
 fn rendered_lines(rendered: &str, colour: bool) -> impl Iterator<Item = String> {
     let text = if colour {
         terminal_filter::rendered(rendered)
@@ -85,12 +85,12 @@ fn rendered_lines(rendered: &str, colour: bool) -> impl Iterator<Item = String> 
     text.trim_end().lines().map(str::to_owned).collect::<Vec<_>>().into_iter()
 }
 
-/// The event in words, without its step.
+/// The text of an event, without its step.
 pub(crate) fn message(event: &Event, status: &StartupStatus) -> String {
     Words { colour: false, status, at: None }.of(event)
 }
 
-/// How much an event matters.
+/// The level of an event.
 pub(crate) fn level(event: &Event) -> LogLevel {
     match event {
         Event::Blocked { .. } | Event::StepFailed { blocking: true, .. } => LogLevel::Error,
@@ -109,12 +109,12 @@ pub(crate) fn level(event: &Event) -> LogLevel {
 struct Words<'a> {
     colour: bool,
     status: &'a StartupStatus,
-    /// None where the time has a place of its own.
+    /// None in JSON, which has a field for the time.
     at: Option<Duration>,
 }
 
 impl Words<'_> {
-    /// Whose line it is: `[3/8] tenant schemas: `.
+    /// The beginning of the line: `[3/8] tenant schemas: `.
     fn lead(&self, event: &Event) -> String {
         match event.step() {
             Some(step) => {
@@ -146,7 +146,7 @@ impl Words<'_> {
                 format!("waiting for {what} since {}: {last}", duration(*elapsed))
             }
             Event::Retrying { attempt, pause, why, .. } => {
-                format!("attempt {attempt} failed: {why}; trying again in {}", duration(*pause))
+                format!("attempt {attempt} failed: {why}; retrying in {}", duration(*pause))
             }
             Event::Progress { step, .. } => {
                 let progress = self.status.steps.get(*step).and_then(|step| step.progress.as_ref());
@@ -161,7 +161,7 @@ impl Words<'_> {
             }
             Event::Opened { how, details, .. } => {
                 let (what, why) = (failure::chain(&details.failure), how.words());
-                format!("the gate is open though not everything is complete: {what}; {why}")
+                format!("the gate is open, but not everything is complete: {what}; {why}")
             }
             Event::Warning { text, .. } | Event::Remark { text } => {
                 format!("{} {text}", self.paint("warning:", &Paint::new().yellow().bold()))
@@ -175,14 +175,16 @@ impl Words<'_> {
                 let failed = if *blocking {
                     self.paint("failed", &Paint::new().red().bold())
                 } else {
-                    self.paint("failed, going on", &Paint::new().yellow().bold())
+                    self.paint("failed, continuing", &Paint::new().yellow().bold())
                 };
                 format!("{failed}: {} ({})", failure::chain(&details.failure), duration(*time))
             }
-            Event::Stopping { signal } => format!("{}; stopping what runs", wording::stopping(*signal)),
+            Event::Stopping { signal } => {
+                format!("{}; stopping the running steps", wording::stopping(*signal))
+            }
             Event::Blocked { details, .. } => failure::chain(&details.failure),
             Event::HandingOver { argv, took: time } => {
-                // Not its arguments: a secret may be among them.
+                // Without its arguments, which may contain a secret.
                 let program = argv.first().map_or("", String::as_str);
                 format!("ready after {}; starting {program}", duration(*time))
             }

@@ -1,4 +1,4 @@
-//! Diagnostics of Portcullis itself, below the log's events: for whoever looks for a fault in it.
+//! Diagnostics of Portcullis itself, for debugging it.
 
 use std::io;
 
@@ -8,7 +8,7 @@ use tracing_subscriber::{Layer, filter::Targets, fmt, layer::SubscriberExt, util
 use super::output::Output;
 use crate::{config::environment::Environment, failure::Failure, logging::LogLevel};
 
-/// Starts them if `PORTCULLIS_LOG` asks for them: ours and those of the libraries, from this level on.
+/// Enables the diagnostics of Portcullis and its libraries from the level of `PORTCULLIS_LOG` on, if it is set.
 pub(crate) fn start(env: &Environment, output: &Output) -> Result<(), Failure> {
     let Some(word) = env.get("PORTCULLIS_LOG") else {
         return Ok(());
@@ -20,7 +20,7 @@ pub(crate) fn start(env: &Environment, output: &Output) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A log that shows everything shows our own diagnostics, too, unless the variable has said which.
+/// Enables the diagnostics of Portcullis at the log level `debug`, unless `PORTCULLIS_LOG` is set.
 pub(super) fn start_with(level: LogLevel, output: &Output) {
     match level {
         LogLevel::Debug => {
@@ -35,14 +35,14 @@ fn show(targets: Targets, output: &Output) {
     let layer = fmt::layer()
         .with_writer(move || Diagnostics(output.clone()))
         .with_ansi(false)
-        // It would report them with `eprintln!`, which panics where standard error is closed.
+        // It reports them with `eprintln!`, which panics if standard error is closed.
         .log_internal_errors(false)
         .with_filter(targets);
-    // Whoever was first has said which.
+    // It fails if `PORTCULLIS_LOG` has already configured them.
     let _ = tracing_subscriber::registry().with(layer).try_init();
 }
 
-/// Takes whole lines of diagnostics.
+/// Prints complete lines of diagnostics.
 struct Diagnostics(Output);
 
 impl io::Write for Diagnostics {

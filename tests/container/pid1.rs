@@ -76,7 +76,7 @@ fn a_term_in_any_phase_stops_the_container_in_time() {
         ("a wait", step("wait.file = { path = \"/never\" }"), "one: started", 143),
         ("a login", step("wait.redis = { url = \"redis://127.0.0.1:1/0\" }"), "one: waiting", 143),
         ("a step", step(&format!("command.run = {}", busybox("echo up; /busybox sleep 1000"))), "| up", 143),
-        ("a pause", step(pause), "trying again", 143),
+        ("a pause", step(pause), "retrying in", 143),
         ("the server", served.clone(), "up", 0),
         ("a supervised server", served.clone() + "mode = \"supervise\"\n" + &step(&stays), "up", 0),
     ] {

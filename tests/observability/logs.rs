@@ -46,7 +46,7 @@ fn the_log_level_filters_lines() {
     let portcullis = Portcullis::new().config(STEPS);
     let quiet = portcullis.run(["run", "--role", "web", "--log-level", "warn"]).exits(0);
     assert_eq!(quiet.stderr.lines().count(), 1, "{quiet}");
-    quiet.prints("failed, going on");
+    quiet.prints("failed, continuing");
     let silent = portcullis.run(["run", "--role", "web", "--log-level", "error"]).exits(0);
     assert_eq!(silent.stderr, "");
 }

@@ -30,7 +30,7 @@ fn a_pause_between_attempts_ends_with_the_signal() {
         let text = sh("flaky", options, "echo x >> attempts; exit 5") + &sh("later", "", "touch later");
         let portcullis = steps(&text).in_own_pid_namespace();
         let running = portcullis.spawn(["run"]);
-        running.wait_for_line("trying again");
+        running.wait_for_line("retrying in");
         running.signal(signal);
         let outcome = running.wait().exits(code).prints("between two attempts");
         assert_stopped_at(&outcome, signal, "during step 1 of 2, `flaky`");
