@@ -43,6 +43,15 @@ impl Postgres {
         Ok(connection)
     }
 
+    pub(crate) async fn identity(&self) -> Result<(String, String), DatabaseError> {
+        let mut connection = self.writer().await?;
+        let rows = connection.rows(IDENTITY).await.map_err(|error| connect::failed(&error))?;
+        self.release_clean(connection).await;
+        let answer = rows.first().map(|row| connect::text(row, 0)).transpose();
+        let answer = answer.map_err(|error| connect::failed(&error))?.flatten().unwrap_or_default();
+        Ok((IDENTITY.into(), answer))
+    }
+
     /// Adds an idle connection to an open pool.
     pub(crate) async fn log_in(&self) {
         if !self.is_pooled()
