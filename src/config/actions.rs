@@ -1,4 +1,4 @@
-//! Reads what a step does: exactly one of the six kinds.
+//! Reads the action of a step: exactly one of the six kinds.
 
 use std::ops::Range;
 
@@ -18,18 +18,18 @@ impl Keyword for Scope {
         &[("shared", Scope::Shared), ("tenants", Scope::Tenants)];
 }
 
-/// What was found in a step.
+/// The result of reading a step's kinds.
 pub(super) struct Found {
     pub(super) action: Option<Action>,
-    /// How many kinds are given.
+    /// The number of kinds that are given.
     pub(super) count: usize,
-    /// The first kind's key.
+    /// The key of the first kind.
     pub(super) place: Option<Range<usize>>,
-    /// Where it says that the command stays.
+    /// The place of `background = true`.
     pub(super) background: Option<Range<usize>>,
 }
 
-/// Reads each kind that is given, so that the problems of all are reported, and takes the first.
+/// Reads every given kind, so that the problems of all are reported, and returns the first.
 pub(super) fn read(step: &mut Table<'_>) -> Found {
     let mut found = Found { action: None, count: 0, place: None, background: None };
     for kind in KINDS {
@@ -46,8 +46,8 @@ pub(super) fn read(step: &mut Table<'_>) -> Found {
         if found.count == 1 {
             (found.action, found.place) = (action, Some(entry.key_span.clone()));
         } else {
-            let message = format!("a step does one thing: `{kind}` is one too many");
-            step.report(Problem::error(entry.key_span.clone(), message).help("make it a step of its own"));
+            let message = format!("a step has exactly one kind: `{kind}` is one too many");
+            step.report(Problem::error(entry.key_span.clone(), message).help("move it to a separate step"));
         }
     }
     found
@@ -81,7 +81,7 @@ fn verify(mut table: Table<'_>) -> Option<Action> {
     Some(Action::Verify(Verify { tenants: tenants?, shared, wait, timeout }))
 }
 
-/// How one attempt after another is made, of which a program that stays has none.
+/// The keys of repeated attempts, which a background program does not have.
 const ATTEMPTS: [&str; 6] = ["timeout", "total_timeout", "retries", "backoff", "max_backoff", "accept"];
 
 fn command(mut table: Table<'_>, background: &mut Option<Range<usize>>) -> Action {
@@ -106,17 +106,17 @@ fn command(mut table: Table<'_>, background: &mut Option<Range<usize>>) -> Actio
     if let Some(Node { value: Value::List(list), .. }) = table.node("accept")
         && list.is_empty()
     {
-        table.report_at("accept", "`accept` is empty: no exit code would do", None);
+        table.report_at("accept", "`accept` is empty: no exit code would count as success", None);
     }
     if command.background && command.once {
-        let message = "what stays beside the server cannot be done once a release";
+        let message = "`once_per_release` cannot be combined with `background`";
         table.report_at("once_per_release", message, Some("remove `once_per_release`, or `background`"));
     }
     if command.background {
         *background = table.node("background").map(|node| node.span.clone());
         for key in ATTEMPTS {
             if let Some(entry) = table.entry(key) {
-                let message = format!("`{key}` says nothing beside `background = true`");
+                let message = format!("`{key}` has no effect with `background = true`");
                 table.report(Problem::error(entry.key_span.clone(), message).help("remove it"));
             }
         }

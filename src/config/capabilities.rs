@@ -1,16 +1,16 @@
-//! What each database engine can do, as data: the check of a file, the doctor and the database read it here.
+//! Lists the features of each database engine as data, for the check of a file, the doctor and the database.
 
 use super::{Action, Database, fields::Table, problem::Problem, steps::ParsedStep};
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Capabilities {
-    /// As messages call the engine.
+    /// The engine's name in messages.
     pub(crate) engine: &'static str,
-    /// Programs other than Portcullis can create, copy and migrate tenants: the journal proves what they created.
+    /// The engine supports programs that create, copy and migrate tenants: the journal proves what they created.
     pub(crate) external_programs: bool,
-    /// It ends a statement that runs for too long.
+    /// The engine can limit the time of a statement.
     pub(crate) statement_timeout: bool,
-    /// It is a server: it has roles, limits and a clock, and perhaps a pooler before it.
+    /// The engine is a server: it has roles, limits and a clock, and possibly a pooler.
     pub(crate) server: bool,
 }
 
@@ -43,7 +43,7 @@ impl Capabilities {
         }
     }
 
-    /// Reports a limit that this engine does not have.
+    /// Reports a limit that this engine does not support.
     pub(super) fn check_statement_timeout(&self, table: &mut Table<'_>) {
         if let (false, Some(node)) = (self.statement_timeout, table.node("statement_timeout")) {
             let message =
@@ -54,7 +54,7 @@ impl Capabilities {
         }
     }
 
-    /// The problem of a step that this engine cannot do.
+    /// The problem of a step that this engine does not support.
     pub(super) fn problem_of(&self, draft: &ParsedStep) -> Option<Problem> {
         let Some(Action::Bootstrap { run, .. }) = &draft.action else { return None };
         if self.external_programs || run.is_empty() {

@@ -1,4 +1,5 @@
-//! Checks across steps and tables: what a step needs is configured, and nothing overtakes a writer.
+//! Checks across steps and tables: everything that a step needs is configured, and no step runs before a writer that
+//! it needs.
 
 use std::ops::Range;
 
@@ -7,10 +8,10 @@ use super::{
     capabilities::Capabilities, problem::Problem, reading::Reading, steps::ParsedStep,
 };
 
-/// Which tables the file has, whether or not they are right.
+/// The tables that the file contains, whether or not they are valid.
 pub(super) struct DeclaredTables<'g> {
     pub(super) database: bool,
-    /// None if the database is not known.
+    /// None if the engine is unknown.
     pub(super) engine: Option<&'static Capabilities>,
     pub(super) tenants: bool,
     pub(super) migrations: bool,
@@ -18,7 +19,7 @@ pub(super) struct DeclaredTables<'g> {
     pub(super) incomplete: &'g OnIncomplete,
 }
 
-/// Where warnings about a whole table point.
+/// The places of warnings about a whole table.
 pub(super) struct TableSpans {
     pub(super) tenants: Option<Range<usize>>,
     pub(super) migrations: Option<Range<usize>>,
@@ -36,11 +37,11 @@ pub(super) fn across(
         if let Some(problem) = given.engine.and_then(|engine| engine.problem_of(draft)) {
             problems.report(problem);
         }
-        stays(draft, given, problems);
+        check_background(draft, given, problems);
         blocks_before_the_gate(draft, given, problems);
-        overtakes(drafts, at, &before[at], problems);
+        check_order(drafts, at, &before[at], problems);
     }
-    gate_stands(drafts, places, problems);
+    check_gate(drafts, places, problems);
 }
 
 fn needs(draft: &ParsedStep, given: &DeclaredTables<'_>, problems: &Reading<'_>) {
@@ -49,7 +50,7 @@ fn needs(draft: &ParsedStep, given: &DeclaredTables<'_>, problems: &Reading<'_>)
     };
     let (database, migrations, tenants) = match action {
         Action::Wait(wait) => (wait.what == WaitTarget::Database, false, false),
-        // What is done once a release needs the lock, the record, and a manifest that names the release.
+        // A step that runs once per release needs the lock, the history, and a manifest that identifies the release.
         Action::Sql { once, .. } => (true, *once, false),
         Action::Migrate(Scope::Shared) => (true, true, false),
         Action::Migrate(Scope::Tenants) | Action::Bootstrap { .. } | Action::Verify(_) => (true, true, true),
@@ -69,16 +70,16 @@ fn needs(draft: &ParsedStep, given: &DeclaredTables<'_>, problems: &Reading<'_>)
     }
 }
 
-/// After an exec nobody would be left to end what a step started.
-fn stays(draft: &ParsedStep, given: &DeclaredTables<'_>, problems: &Reading<'_>) {
+/// After an exec, no process would be left to end a background program.
+fn check_background(draft: &ParsedStep, given: &DeclaredTables<'_>, problems: &Reading<'_>) {
     if let (Some(place), Mode::Exec) = (&draft.background, given.mode) {
-        let message = format!("{} can stay only beside `mode = \"supervise\"`", draft.called);
+        let message = format!("{} runs in the background, which needs `mode = \"supervise\"`", draft.called);
         let help = "write `mode = \"supervise\"` in `[server]`, or remove `background`";
         problems.report(Problem::error(place.clone(), message).help(help));
     }
 }
 
-/// Whoever serves the others when a tenant is incomplete will want to when its migration fails.
+/// With a quarantine, a failed migration of one tenant should not block the others either.
 fn blocks_before_the_gate(draft: &ParsedStep, given: &DeclaredTables<'_>, problems: &Reading<'_>) {
     let migrates = matches!(draft.action, Some(Action::Migrate(Scope::Tenants)));
     let quarantines = matches!(given.incomplete, OnIncomplete::Quarantine { .. });
@@ -93,7 +94,7 @@ fn blocks_before_the_gate(draft: &ParsedStep, given: &DeclaredTables<'_>, proble
 }
 
 /// A step that changes or judges the database must come after every step above it that changes it.
-fn overtakes(drafts: &[ParsedStep], at: usize, before: &Positions, problems: &Reading<'_>) {
+fn check_order(drafts: &[ParsedStep], at: usize, before: &Positions, problems: &Reading<'_>) {
     let draft = &drafts[at];
     let (Some(place), true) = (&draft.after_span, minds_writers(draft)) else {
         return;
@@ -134,7 +135,7 @@ impl Positions {
     }
 }
 
-/// For each step, every step that is done before it starts.
+/// For each step, every step that must be done before it starts.
 fn predecessors(drafts: &[ParsedStep]) -> Vec<Positions> {
     let none = Positions(vec![0; drafts.len() / 64 + 1]);
     let mut all: Vec<Positions> = Vec::with_capacity(drafts.len());
@@ -155,8 +156,8 @@ fn predecessors(drafts: &[ParsedStep]) -> Vec<Positions> {
     all
 }
 
-/// Warns if the server could start although nobody looked at every tenant after the last change.
-fn gate_stands(drafts: &[ParsedStep], places: &TableSpans, problems: &Reading<'_>) {
+/// Warns if the server could start without a verification of every tenant after the last change.
+fn check_gate(drafts: &[ParsedStep], places: &TableSpans, problems: &Reading<'_>) {
     let Some(place) = places.migrations.as_ref().or(places.tenants.as_ref()) else {
         return;
     };

@@ -1,4 +1,4 @@
-//! Reads what steps, the server and the framework's commands have in common: an argv and variables.
+//! Reads the fields that steps, the server and the framework's commands share: an argv and variables.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use super::{
 
 struct Argv(Vec<String>);
 
-/// A program with its arguments; None if it is absent or wrong. An argument may be empty, the program may not.
+/// A program with its arguments; None if it is absent or invalid. An argument may be empty, the program may not.
 pub(super) fn argv(table: &mut Table<'_>, key: &'static str) -> Option<Vec<String>> {
     let Argv(words) = table.get(key)?;
     let least = table.section.key(key).map(|key| key.kind);
@@ -26,7 +26,7 @@ pub(super) fn argv(table: &mut Table<'_>, key: &'static str) -> Option<Vec<Strin
     if words.first().is_some_and(String::is_empty)
         && let Some(Node { value: Value::List(list), .. }) = table.node(key)
     {
-        let message = format!("`{key}` begins with the program's name");
+        let message = format!("`{key}` must begin with the program's name");
         table.report(Problem::error(list[0].span.clone(), message));
     }
     Some(words)
@@ -53,14 +53,14 @@ impl Read for Argv {
     }
 }
 
-/// The child's own variables. Here an empty text is a value: it sets the variable to nothing.
+/// The child's own variables. An empty text is a value here: it sets the variable to the empty string.
 impl Read for BTreeMap<String, Secret> {
     fn read(node: &Node, kind: Kind, reading: &Reading<'_>) -> Result<Self, Problem> {
         let Value::Table(entries) = &node.value else { return Err(values::wrong(node, "a table")) };
         let mut variables = BTreeMap::new();
         for entry in entries {
             if entry.key.is_empty() || entry.key.contains(['=', '\0']) {
-                let message = format!("`{}` cannot be a variable's name", shown(&entry.key));
+                let message = format!("`{}` is not a valid name of a variable", shown(&entry.key));
                 reading.report(Problem::error(entry.key_span.clone(), message));
             }
             let declared = matches!(entry.node.value, Value::Table(_)) || is_secret_name(&entry.key);

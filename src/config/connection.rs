@@ -1,4 +1,4 @@
-//! Reads `[database]`: a URL or its parts, what `direct` and `reader` inherit, and the PG* variables.
+//! Reads `[database]`: a URL or its parts, the keys that `direct` and `reader` inherit, and the PG* variables.
 
 use std::{collections::BTreeMap, path::PathBuf};
 
@@ -17,7 +17,7 @@ use super::{
 
 const DEFAULT_PORT: u16 = 5432;
 
-/// libpq's word for the certificates that the operating system trusts.
+/// libpq's keyword for the certificates that the operating system trusts.
 pub(crate) const SYSTEM_ROOTS: &str = "system";
 
 pub(super) const SCHEMES: [&str; 3] = ["postgres", "postgresql", "sqlite"];
@@ -37,14 +37,14 @@ impl Keyword for SslMode {
     };
 }
 
-/// What one table gives of a connection; `direct` and `reader` give what differs.
+/// The connection fields of one table; `direct` and `reader` contain only what differs.
 struct ConnectionFields {
     parts: Parts,
     password: Option<Password>,
     folder: Option<PathBuf>,
 }
 
-/// What is known of how to reach a PostgreSQL database.
+/// The known parts of a PostgreSQL connection.
 #[derive(Default)]
 struct Parts {
     host: Option<String>,
@@ -69,7 +69,7 @@ impl Read for DatabaseUrl {
         if let Some(("sqlite", folder)) = text.split_once("://") {
             return match folder {
                 "" => Err(wrong("a sqlite:// URL needs a folder".into())),
-                _ if folder.contains('?') => Err(wrong("a sqlite:// URL takes no parameters".into())),
+                _ if folder.contains('?') => Err(wrong("a sqlite:// URL has no parameters".into())),
                 _ => url::decode(folder).map(|folder| Self::Sqlite(folder.into())).map_err(wrong),
             };
         }
@@ -80,7 +80,7 @@ impl Read for DatabaseUrl {
 }
 
 impl Parts {
-    /// libpq lets parameters stand for parts, too.
+    /// As in libpq, parameters may also give the parts.
     fn of(url: Endpoint) -> Result<Self, Fault> {
         if url.path.contains('/') {
             return Err(url::DELIMITERS.into());
@@ -120,10 +120,10 @@ pub(super) fn read(mut table: Table<'_>) -> Option<Database> {
     let schema = table.value("schema");
     let (span, reading) = (table.span.clone(), table.reading);
     let base = fields(table, None);
-    // Beside SQLite they have no meaning, and their passwords are not asked for.
-    let beside_sqlite = base.as_ref().map(|base| base.folder.is_some());
-    let direct = direct.map(|table| fields(table, beside_sqlite));
-    let reader = reader.map(|table| fields(table, beside_sqlite));
+    // With SQLite these tables have no effect, and their passwords are not read.
+    let base_is_sqlite = base.as_ref().map(|base| base.folder.is_some());
+    let direct = direct.map(|table| fields(table, base_is_sqlite));
+    let reader = reader.map(|table| fields(table, base_is_sqlite));
     let base = base?;
     if let Some(folder) = base.folder {
         return Some(Database::Sqlite(Sqlite { folder }));
@@ -139,11 +139,11 @@ pub(super) fn read(mut table: Table<'_>) -> Option<Database> {
     Some(Database::Postgres(Box::new(Postgres { direct, reader, ..base })))
 }
 
-/// `beside_sqlite` is None for `[database]` itself.
-fn fields(mut table: Table<'_>, beside_sqlite: Option<bool>) -> Option<ConnectionFields> {
+/// `base_is_sqlite` is None for `[database]` itself.
+fn fields(mut table: Table<'_>, base_is_sqlite: Option<bool>) -> Option<ConnectionFields> {
     let url_given = table.node("url").map(|node| node.span.clone());
     let url = table.get::<DatabaseUrl>("url");
-    // What is given and wrong is reported already: it is not reported as missing, too.
+    // A key that is given but invalid is already reported; it is not reported as missing, too.
     let broken = (url_given.is_some() && url.is_none())
         || ["url", "host", "port", "name", "user"].iter().any(|key| table.is_unfilled(key));
     let (mut parts, folder) = match url {
@@ -151,9 +151,12 @@ fn fields(mut table: Table<'_>, beside_sqlite: Option<bool>) -> Option<Connectio
         Some(DatabaseUrl::Sqlite(folder)) => (Parts::default(), Some(folder)),
         None => (Parts::default(), None),
     };
-    let on_sqlite = beside_sqlite.is_none() && folder.is_some();
-    if let (Some(place), Some(false), true) = (&url_given, beside_sqlite, folder.is_some()) {
-        table.report(Problem::error(place.clone(), "this must be a postgres:// URL, as `[database]` is"));
+    let on_sqlite = base_is_sqlite.is_none() && folder.is_some();
+    if let (Some(place), Some(false), true) = (&url_given, base_is_sqlite, folder.is_some()) {
+        table.report(Problem::error(
+            place.clone(),
+            "this must be a postgres:// URL, like that of `[database]`",
+        ));
     }
     part(&mut table, "host", &mut parts.host, on_sqlite);
     part(&mut table, "port", &mut parts.port, on_sqlite);
@@ -167,7 +170,7 @@ fn fields(mut table: Table<'_>, beside_sqlite: Option<bool>) -> Option<Connectio
     }
     let password = match table.node("password") {
         None => parts.password.take().map(Password::Literal),
-        Some(_) if on_sqlite || beside_sqlite == Some(true) => None,
+        Some(_) if on_sqlite || base_is_sqlite == Some(true) => None,
         Some(_) if parts.password.is_some() => {
             table.report_at("password", "`password` is given twice: here and in `url`", None);
             None
@@ -183,7 +186,7 @@ fn part<T: Read>(table: &mut Table<'_>, key: &'static str, part: &mut Option<T>,
         return;
     }
     if on_sqlite {
-        table.report_at(key, &format!("`{key}` has no meaning beside a sqlite:// URL"), None);
+        table.report_at(key, &format!("`{key}` cannot be combined with a sqlite:// URL"), None);
     } else if part.is_some() {
         table.report_at(key, &format!("`{key}` is given twice: here and in `url`"), None);
     } else {
@@ -191,8 +194,8 @@ fn part<T: Read>(table: &mut Table<'_>, key: &'static str, part: &mut Option<T>,
     }
 }
 
-/// libpq's variables that make a connection more careful, or another one, with the parameters that they stand for. Those that
-/// are not supported are refused, like their parameters.
+/// libpq's variables that change a connection's security or target, with their parameters. Unsupported ones are
+/// refused, like their parameters.
 const VARIABLES: [(&str, &str); 19] = [
     ("PGSSLMODE", "sslmode"),
     ("PGSSLROOTCERT", "sslrootcert"),
@@ -215,7 +218,7 @@ const VARIABLES: [(&str, &str); 19] = [
     ("PGTARGETSESSIONATTRS", "target_session_attrs"),
 ];
 
-/// The parameters with those that only a variable gives.
+/// The parameters, including those that only a variable gives.
 fn with_variables(
     mut parameters: BTreeMap<String, String>,
     env: &Environment,
@@ -226,7 +229,7 @@ fn with_variables(
                 let why = fault
                     .message
                     .replace(&format!("parameter `{name}` of the URL"), &format!("variable `{variable}`"));
-                format!("{why}: libpq would obey it")
+                format!("{why}: libpq would use it")
             })?;
             parameters.insert(name.into(), value.into());
         }
@@ -240,7 +243,7 @@ fn with_variables(
     Ok(parameters)
 }
 
-/// Fills what is absent from the PG* variables, as libpq does; the rest must be given.
+/// Fills absent parts from the PG* variables, as libpq does; the others are required.
 fn complete(fields: ConnectionFields, env: &Environment, shared_schema: String) -> Result<Postgres, String> {
     let parts = fields.parts;
     let variable = |name: &str| env.get(name).map(str::to_owned);
@@ -271,7 +274,7 @@ fn complete(fields: ConnectionFields, env: &Environment, shared_schema: String) 
     })
 }
 
-/// What is not given stays as in `[database]`. None if nothing differs.
+/// Keys that are not given are those of `[database]`. None if nothing differs.
 fn inherit(base: &Postgres, fields: ConnectionFields) -> Option<Postgres> {
     let ConnectionFields { parts, password, .. } = fields;
     let mut parameters = base.parameters.clone();

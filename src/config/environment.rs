@@ -1,4 +1,4 @@
-//! The environment, read once into a value.
+//! Reads the environment once into a value.
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -7,7 +7,7 @@ use std::{collections::BTreeMap, fmt, sync::Arc};
 pub(crate) struct Environment(Arc<BTreeMap<String, String>>);
 
 impl Environment {
-    /// The process's own environment; a variable that is not UTF-8 is left to the server alone.
+    /// The process's own environment; a variable that is not UTF-8 is only passed to the server.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
     pub(crate) fn of_process() -> Self {
         let variables = std::env::vars_os()
@@ -24,7 +24,7 @@ impl Environment {
         self.0.keys().map(String::as_str)
     }
 
-    /// A strict boolean: unset is false, and a word that is neither true nor false is handed back.
+    /// A strict boolean: unset is false; a word that is neither true nor false is returned as the error.
     pub(crate) fn flag(&self, name: &str) -> Result<bool, String> {
         let Some(value) = self.get(name) else {
             return Ok(false);
@@ -33,7 +33,7 @@ impl Environment {
     }
 }
 
-/// What a word says: true, 1, yes, on, or their opposites; None for any other.
+/// Parses true, 1, yes, on, or their opposites; None for any other word.
 pub(super) fn flag(word: &str) -> Option<bool> {
     match word.to_ascii_lowercase().as_str() {
         "true" | "1" | "yes" | "on" => Some(true),
@@ -42,7 +42,7 @@ pub(super) fn flag(word: &str) -> Option<bool> {
     }
 }
 
-/// The names alone: a value may be a secret.
+/// Shows the names only: a value may be a secret.
 impl fmt::Debug for Environment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_set().entries(self.0.keys()).finish()

@@ -1,6 +1,5 @@
-//! Reads the declared keys of one table of the filled tree. A key that is not declared is unknown.
-//!
-//! serde stops at the first error in a table; this collects all of them.
+//! Reads the declared keys of one table of the filled tree. An undeclared key is unknown. serde stops at the first
+//! error in a table; this collects all of them.
 
 use std::ops::Range;
 
@@ -17,15 +16,15 @@ pub(super) struct Table<'t> {
     pub(super) span: Range<usize>,
     pub(super) reading: &'t Reading<'t>,
     pub(super) section: &'static Section,
-    /// Keys of another framework than this one are errors.
+    /// Keys of other frameworks are errors.
     pub(super) framework: Option<&'static str>,
     pub(super) entries: &'t [Entry],
-    /// The keys that were asked for, with their former names.
+    /// The keys that were read, with their former names.
     pub(super) read: Vec<&'static str>,
 }
 
 impl<'t> Table<'t> {
-    /// None, and a problem, if the value is no table.
+    /// None, after reporting a problem, if the value is not a table.
     pub(super) fn of(node: &'t Node, section: &'static Section, reading: &'t Reading<'t>) -> Option<Self> {
         let Value::Table(entries) = &node.value else {
             reading.report(values::wrong(node, "a table"));
@@ -35,12 +34,12 @@ impl<'t> Table<'t> {
         Some(Self { span, reading, section, framework: None, entries, read: Vec::new() })
     }
 
-    /// From here on, keys of other frameworks are unknown, also in the tables of this one.
+    /// Makes keys of other frameworks unknown, including in the tables of this one.
     pub(super) fn only(&mut self, framework: &'static str) {
         self.framework = Some(framework);
     }
 
-    /// The value of a key; None if it is absent, an empty text or could not be filled in.
+    /// The value of a key; None if it is absent, empty, or could not be filled in.
     pub(super) fn node(&mut self, name: &'static str) -> Option<&'t Node> {
         self.entry(name).map(|entry| &entry.node)
     }
@@ -57,7 +56,7 @@ impl<'t> Table<'t> {
         })
     }
 
-    /// The key's value or its default; None if there is neither, or if it is wrong, which is reported.
+    /// The key's value or its default; None if it has neither, or if it is invalid, which is reported.
     pub(super) fn get<T: Read>(&mut self, name: &'static str) -> Option<T> {
         let key = self.declared(name)?;
         match (self.node(name), key.need) {
@@ -71,12 +70,12 @@ impl<'t> Table<'t> {
         }
     }
 
-    /// The same; what is wrong, and reported, reads as nothing.
+    /// Like `get`, with the type's default for an invalid value, which is reported.
     pub(super) fn value<T: Read + Default>(&mut self, name: &'static str) -> T {
         self.get(name).unwrap_or_default()
     }
 
-    /// The key's value as a table of its own.
+    /// The key's value as a table.
     pub(super) fn table(&mut self, name: &'static str) -> Option<Table<'t>> {
         let (Kind::Table(section), node) = (self.declared(name)?.kind, self.node(name)) else { return None };
         let Some(node) = node else {
@@ -89,7 +88,7 @@ impl<'t> Table<'t> {
         Some(Table { framework: self.framework, ..table })
     }
 
-    /// The same; an absent table has every default.
+    /// Like `table`; an absent table has every default.
     pub(super) fn table_or_defaults(&mut self, name: &'static str) -> Option<Table<'t>> {
         let Kind::Table(section) = self.declared(name)?.kind else { return None };
         let found = self.table(name);
@@ -98,7 +97,7 @@ impl<'t> Table<'t> {
         Some(found.unwrap_or(absent))
     }
 
-    /// The tables of `[[name]]`, at most so many.
+    /// The tables of `[[name]]`, at most `most`.
     pub(super) fn tables(&mut self, name: &'static str, most: usize) -> Vec<(&'t Node, Table<'t>)> {
         let Some(Kind::Tables(section)) = self.declared(name).map(|key| key.kind) else { return Vec::new() };
         match self.node(name) {
@@ -119,7 +118,7 @@ impl<'t> Table<'t> {
         }
     }
 
-    /// The one key of a table that takes exactly one.
+    /// The only key of a table that takes exactly one.
     pub(super) fn choice(&mut self) -> Option<(&'static str, Table<'t>)> {
         let (name, words) = (self.section.name, self.section.choices());
         let mut given: Vec<_> =
@@ -130,14 +129,14 @@ impl<'t> Table<'t> {
             self.report(Problem::error(entry.key_span.clone(), message));
         }
         if self.is_empty() {
-            let problem = Problem::error(self.span.clone(), format!("{name} does not say what"));
+            let problem = Problem::error(self.span.clone(), format!("{name} needs exactly one key"));
             self.report(problem.help(format!("give it one of {}", words.join(", "))));
         }
         let (word, _) = given.first()?;
         Some((word, self.table(word)?))
     }
 
-    /// Reports that a key is needed, unless it is given and could not be filled in.
+    /// Reports that a key is required, unless it is given and could not be filled in.
     pub(super) fn missing(&self, name: &str) {
         if !self.is_unfilled(name) {
             let empty = self.given(name);
@@ -151,7 +150,7 @@ impl<'t> Table<'t> {
         }
     }
 
-    /// The key is given and could not be filled in, which is reported already.
+    /// The key is given and could not be filled in, which is already reported.
     pub(super) fn is_unfilled(&self, name: &str) -> bool {
         self.given(name).is_some_and(|entry| matches!(entry.node.value, Value::InterpolationError))
     }
@@ -178,7 +177,7 @@ impl<'t> Table<'t> {
         self.given(name).is_some()
     }
 
-    /// The key's entry, under its present or its former name.
+    /// The key's entry, under its current or its former name.
     fn given(&self, name: &str) -> Option<&'t Entry> {
         let of = |name: &str| self.entries.iter().find(|entry| entry.key == name);
         of(name).or_else(|| of(self.section.key(name)?.former?))

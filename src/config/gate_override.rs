@@ -1,4 +1,4 @@
-//! `PORTCULLIS_OVERRIDE="gate:REASON"`: somebody has decided that the gate opens once.
+//! Reads `PORTCULLIS_OVERRIDE="gate:REASON"`, with which an operator opens the gate once.
 
 use super::environment::Environment;
 use crate::failure::Failure;
@@ -9,7 +9,7 @@ pub(crate) fn reason(env: &Environment) -> Result<Option<String>, Failure> {
     match text.split_once(':').map(|(what, reason)| (what, reason.trim())) {
         Some(("gate", reason)) if !reason.is_empty() => Ok(Some(reason.to_owned())),
         _ => Err(Failure::Usage {
-            message: "PORTCULLIS_OVERRIDE is not `gate:REASON`, with a reason that others can read".into(),
+            message: "PORTCULLIS_OVERRIDE must be `gate:REASON`, with a reason in plain text".into(),
         }),
     }
 }

@@ -1,5 +1,4 @@
-//! Fills `${VAR}` in the spanned tree: what the file says becomes what is meant, each value with its place
-//! and the variables it came from.
+//! Fills `${VAR}` in the spanned tree. Each value keeps its place and the variables that it came from.
 
 use std::ops::Range;
 
@@ -13,14 +12,14 @@ use super::{
     secret_names::is_secret_name,
 };
 
-/// Defaults may hold variables of their own, so deep.
-const DEEPEST: usize = 8;
+/// The maximum nesting of defaults that contain variables.
+const MAX_NESTING: usize = 8;
 
 /// A value at its place. It has no `Debug`: a filled-in text may be a password.
 pub(super) struct Node {
     pub(super) span: Range<usize>,
     pub(super) value: Value,
-    /// The variables whose values stand in it.
+    /// The variables whose values it contains.
     pub(super) filled_by: Vec<String>,
 }
 
@@ -32,25 +31,25 @@ pub(super) enum Value {
     Table(Vec<Entry>),
     /// A float, a date or a number out of range, which no key takes.
     Other(&'static str),
-    /// It could not be filled in, which is reported already.
+    /// It could not be filled in, which is already reported.
     InterpolationError,
 }
 
 impl Node {
-    /// What a declared default stands for.
+    /// The value of a declared default.
     pub(super) fn of_default(text: &str) -> Self {
         Self { span: 0..0, value: Value::Text(text.to_owned()), filled_by: Vec::new() }
     }
 }
 
-/// One line of a table.
+/// One entry of a table.
 pub(super) struct Entry {
     pub(super) key: String,
     pub(super) key_span: Range<usize>,
     pub(super) node: Node,
 }
 
-/// What a value is filled from, and where problems go.
+/// The source of values, and the receiver of problems.
 pub(super) struct Interpolator<'f> {
     pub(super) text: &'f str,
     pub(super) reading: &'f Reading<'f>,
@@ -76,7 +75,7 @@ impl Interpolator<'_> {
         let span = value.span();
         let mut filled_by = Vec::new();
         let value = match value.get_ref() {
-            // What the recovering parser put where a value is missing.
+            // The recovering parser inserts an empty value where one is missing.
             DeValue::String(_) | DeValue::Integer(_) | DeValue::Boolean(_) if span.is_empty() => {
                 Value::InterpolationError
             }
@@ -93,15 +92,15 @@ impl Interpolator<'_> {
     }
 
     fn string(&self, text: &str, span: &Range<usize>, filled_by: &mut Vec<String>) -> Value {
-        // Without escapes, a place in the string is a place in the file.
+        // Without escapes, a position in the string is a position in the file.
         let inside = span.start + 1..span.end.saturating_sub(1);
         let exact = self.text.get(inside.clone()).is_some_and(|raw| raw == text);
         let place = |at: Range<usize>| {
             if exact { inside.start + at.start..inside.start + at.end } else { span.clone() }
         };
-        match fill(text, self.reading.env, filled_by, DEEPEST) {
+        match fill(text, self.reading.env, filled_by, MAX_NESTING) {
             Ok(filled) => {
-                // Also a default: where the variable is not set, it is the secret.
+                // Includes a default: if the variable is not set, the default is the secret.
                 if text != filled && references(text).any(is_secret_name) {
                     self.reading.remember(secret_parts(text, &filled));
                 }
@@ -120,13 +119,13 @@ fn references(text: &str) -> impl Iterator<Item = &str> {
     text.split("${").skip(1).map(|inside| split_name(inside).0)
 }
 
-/// The variable's name at the beginning, and what follows it.
+/// The variable's name at the start, and the rest.
 fn split_name(inside: &str) -> (&str, &str) {
     let end = inside.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(inside.len());
     inside.split_at(end)
 }
 
-/// What stands in the filled text between the text's own beginning and end.
+/// The part of the filled text between the literal beginning and end.
 fn secret_parts(text: &str, filled: &str) -> Option<KnownSecret> {
     let start = text.find("${")?;
     let end = text.len() - text.rfind('}')? - 1;
@@ -134,7 +133,7 @@ fn secret_parts(text: &str, filled: &str) -> Option<KnownSecret> {
     Some(KnownSecret::plain(value))
 }
 
-/// Why a text could not be filled, and where in it.
+/// Why a text could not be filled, and the position of the error.
 struct InterpolationError {
     at: Range<usize>,
     message: String,
@@ -176,7 +175,7 @@ fn fill(
     Ok(filled)
 }
 
-/// Where the brace that opened before this text is closed.
+/// The position of the brace that closes the one before this text.
 fn closing_brace(text: &str) -> Option<usize> {
     let mut open = 1_usize;
     let mut last = '\0';
@@ -250,7 +249,7 @@ impl Reference<'_> {
         depth: usize,
     ) -> Result<String, InterpolationError> {
         if depth == 0 {
-            return Err(self.unfilled("defaults stand too deep inside each other".into(), "use fewer".into()));
+            return Err(self.unfilled("defaults are nested too deeply".into(), "nest fewer defaults".into()));
         }
         fill(default, env, filled_by, depth - 1)
             .map_err(|unfilled| InterpolationError { at: self.at.clone(), ..unfilled })
@@ -282,25 +281,25 @@ mod tests {
             ("${DOLLAR}", "${A}"),
             ("${A:?why}", "one"),
         ] {
-            let result = fill(text, &env, &mut Vec::new(), DEEPEST).ok();
+            let result = fill(text, &env, &mut Vec::new(), MAX_NESTING).ok();
             assert_eq!(result.as_deref(), Some(filled), "{text}");
         }
     }
 
     #[test]
-    fn what_cannot_be_filled_says_why() {
+    fn a_text_that_cannot_be_filled_has_its_reason() {
         let env = Environment::from([("DATABASE_URL", "x")]);
         for (text, message) in [
             ("${A}", "the variable `A` is not set"),
             ("${A:?}", "the variable `A` is not set"),
-            ("${A:?say which}", "the variable `A` is not set: say which"),
+            ("${A:?name the port}", "the variable `A` is not set: name the port"),
             ("${A", "`${` has no `}`"),
             ("${}", "`${` is not followed by a variable's name"),
             ("${A-b}", "`${A` is not followed by `}`, `:-default}` or `:?message}`"),
         ] {
-            assert_eq!(fill(text, &env, &mut Vec::new(), DEEPEST).err().unwrap().message, message);
+            assert_eq!(fill(text, &env, &mut Vec::new(), MAX_NESTING).err().unwrap().message, message);
         }
-        let unfilled = fill("x${DATABSE_URL}", &env, &mut Vec::new(), DEEPEST).err().unwrap();
+        let unfilled = fill("x${DATABSE_URL}", &env, &mut Vec::new(), MAX_NESTING).err().unwrap();
         assert_eq!((unfilled.at, unfilled.help.as_str()), (1..15, "did you mean `DATABASE_URL`?"));
     }
 }

@@ -1,7 +1,7 @@
-//! What a key of the configuration is, declared once: the readers, the JSON Schema and the tables of
-//! `docs/configuration.md` all follow the declarations. A key that is not declared cannot be read.
+//! Declares each key of the configuration once: the readers, the JSON Schema and the tables of
+//! `docs/configuration.md` follow the declarations. An undeclared key cannot be read.
 
-/// `name: kind, need, "sentence"`: the need is `required`, `= "default"`, `? "what holds without it"`, or nothing.
+/// `name: kind, need, "sentence"`: the need is `required`, `= "default"`, `? "meaning of an absent key"`, or nothing.
 macro_rules! key {
     ($name:tt: $kind:expr, required, $doc:literal $(, only $only:literal)?) => {
         key!(@ $name, $kind, crate::config::keys::Need::Required, $doc $(, $only)?)
@@ -38,21 +38,21 @@ pub(super) use self::{steps::KINDS, tables::ROOT};
 
 /// A table of the file.
 pub(super) struct Section {
-    /// How messages call it.
+    /// The section's name in messages.
     pub(super) name: &'static str,
     pub(super) doc: &'static str,
     pub(super) keys: &'static [Key],
     pub(super) choice: Choice,
 }
 
-/// Which keys of a table exclude each other.
+/// The keys of a table that exclude each other.
 #[derive(Clone, Copy)]
 pub(super) enum Choice {
-    /// None.
+    /// No key excludes another.
     Free,
-    /// Exactly one of these is given.
+    /// Exactly one of these keys is given.
     OneOf(&'static [&'static str]),
-    /// Exactly one is given, and no other key exists.
+    /// Exactly one key is given, and no other exists.
     OneOfAll,
 }
 
@@ -61,29 +61,29 @@ pub(super) struct Key {
     pub(super) name: &'static str,
     pub(super) kind: Kind,
     pub(super) need: Need,
-    /// One sentence; Markdown.
+    /// One sentence in Markdown.
     pub(super) doc: &'static str,
-    /// The `framework` that it belongs to; None for all.
+    /// The `framework` that the key belongs to; None for all.
     pub(super) framework: Option<&'static str>,
-    /// The name that it had in the release before; still read, with a warning.
+    /// The name in the previous release; still read, with a warning.
     pub(super) former: Option<&'static str>,
 }
 
-/// What holds where a key is absent.
+/// The meaning of an absent key.
 #[derive(Clone, Copy)]
 pub(super) enum Need {
     Required,
-    /// As if the file said this.
+    /// Like this value in the file.
     Default(&'static str),
-    /// In words.
+    /// A description.
     Optional(&'static str),
 }
 
-/// What a value may be.
+/// The kind of a value.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     Text,
-    /// A name that SQL can quote, perhaps with its schema.
+    /// A name that SQL can quote, optionally with its schema.
     Identifier,
     StepName,
     Path,
@@ -91,24 +91,24 @@ pub(super) enum Kind {
     Day,
     /// `host:port`
     Address,
-    /// The same with numbers only.
+    /// Like `Address`, with numbers only.
     ListenAddress,
-    /// With one of these schemes. It may hold a secret.
+    /// A URL with one of these schemes. It may contain a secret.
     Url(&'static [&'static str]),
     /// A secret.
     Password,
-    /// A table of the user's own names; each value may be a secret.
+    /// A table with names of the user's choice; each value may be a secret.
     Variables,
     Number(i64, i64),
     Boolean,
     Duration,
     DurationOrZero,
     Word(fn() -> Vec<&'static str>),
-    /// A program and its arguments; at least so many words.
+    /// A program and its arguments; at least this number of words.
     Argv(usize),
     /// A list of lists.
     Argvs,
-    /// A list, in which an empty text does not count; at least so many.
+    /// A list with at least this number of texts; empty texts do not count.
     Texts(usize),
     /// One value or a list of such values.
     OneOrMany(&'static Kind),
@@ -134,7 +134,7 @@ impl Section {
         Self { choice: Choice::OneOfAll, ..self }
     }
 
-    /// The keys of which exactly one is given; empty where any may be.
+    /// The keys of which exactly one is given; empty if any may be given.
     pub(super) fn choices(&self) -> Vec<&'static str> {
         match self.choice {
             Choice::Free => Vec::new(),
@@ -147,7 +147,7 @@ impl Section {
         self.keys.iter().find(|key| key.name == name)
     }
 
-    /// Every key of this section and of those in it.
+    /// Every key of this section and of the sections in it.
     pub(super) fn every_key(&'static self) -> Vec<&'static Key> {
         let below = |key: &'static Key| match key.kind {
             Kind::Table(section) | Kind::Tables(section) => section.every_key(),
@@ -170,7 +170,7 @@ impl Key {
     }
 }
 
-/// Words that stand for the values of a type.
+/// Keywords for the values of a type.
 pub(super) trait Keyword: Copy + 'static {
     const KEYWORDS: &'static [(&'static str, Self)];
 }

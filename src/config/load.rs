@@ -1,4 +1,4 @@
-//! From the file to a valid configuration, or every problem at its place.
+//! Loads the file as a valid configuration, or returns every problem with its place.
 
 use std::{io, path::Path};
 
@@ -19,16 +19,16 @@ use super::{
 };
 use crate::{failure::Failure, files};
 
-/// A larger file is a slip of the pen, or not a configuration.
+/// A larger file is not a configuration.
 const LARGEST: u64 = 1024 * 1024;
-/// More steps, and more `[[accept]]`, are refused.
+/// The maximum number of steps, and of `[[accept]]`.
 const MOST_STEPS: usize = 1_000;
 const MOST_ACCEPTS: usize = 10_000;
 
-/// A file that is wrong.
+/// An invalid file.
 pub(crate) struct Refused {
     pub(crate) failure: Failure,
-    /// Its `[server]`, unless there is any doubt about what its `passthrough` lists.
+    /// The `[server]` table, unless its `passthrough` could be wrong.
     pub(crate) server: Option<Server>,
 }
 
@@ -49,7 +49,7 @@ pub(crate) fn load(path: &Path, env: &Environment, overrides: &Overrides) -> Res
     Ok(load_with_warnings(path, env, overrides, false)?.0)
 }
 
-/// Reads the file, and renders its warnings (empty if there are none) or its errors.
+/// Reads the file, and renders its warnings (empty without any) or its errors.
 pub(crate) fn load_with_warnings(
     path: &Path,
     env: &Environment,
@@ -69,13 +69,13 @@ pub(crate) fn load_with_warnings(
     })
 }
 
-/// What a text says.
+/// The result of parsing a text.
 pub(super) struct Parsed {
     /// None if one of the problems is an error.
     pub(super) config: Option<Box<Config>>,
     /// In the order of the file.
     pub(super) problems: Vec<Problem>,
-    /// `[server]`, if its `passthrough` is beyond doubt.
+    /// `[server]`, if its `passthrough` is certainly correct.
     pub(super) passthrough: Option<Server>,
 }
 
@@ -102,19 +102,19 @@ pub(super) fn parse(text: &str, env: &Environment, overrides: &Overrides) -> Par
     Parsed { config, problems, passthrough }
 }
 
-/// The configuration of a text that is right.
+/// The configuration of a valid text.
 #[cfg(test)]
 pub(crate) fn of_text(text: &str, env: &Environment, role: Option<&str>) -> Option<Config> {
     let overrides = Overrides { role: role.map(str::to_owned), ..Overrides::default() };
     parse(text, env, &overrides).config.map(|config| *config)
 }
 
-/// `whole` is false for a tree that was recovered from a text with errors: what it lacks says nothing.
+/// `is_complete` is false for a tree that was recovered from a text with errors: absent keys are then not reported.
 fn read<'t>(
     root: &'t Node,
     reading: &'t Reading<'t>,
     overrides: &Overrides,
-    whole: bool,
+    is_complete: bool,
     passthrough: &mut Option<(Server, std::ops::Range<usize>)>,
 ) -> Option<Config> {
     let mut table = Table::of(root, &ROOT, reading)?;
@@ -141,7 +141,7 @@ fn read<'t>(
     let notify = table.table("notify").and_then(observability::notify);
     let metrics = table.table("metrics").and_then(observability::metrics);
     let drafts = steps::read(table.tables("step", MOST_STEPS));
-    if whole {
+    if is_complete {
         let given = check::DeclaredTables {
             incomplete: &gate.incomplete,
             mode: server.mode,

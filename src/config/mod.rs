@@ -1,7 +1,6 @@
-//! The configuration: text becomes valid values, or every error at its place. No sockets, no clock.
-//!
-//! The types of `types` are the last of three in a row: what the file says (toml's spanned tree), what is filled
-//! in (`interpolate`), and what is valid, which is all that the rest of the program sees.
+//! Turns the configuration's text into valid values, or reports every error with its place. No sockets, no clock.
+//! Reading has three stages: the content of the file (toml's spanned tree), the filled-in values (`interpolate`), and
+//! the valid values of `types`, which are all that the rest of the program uses.
 
 mod actions;
 pub(crate) mod capabilities;

@@ -1,4 +1,4 @@
-//! Reads how others see the start-up: `[log]`, `[status]`, `[notify]` and `[metrics]`.
+//! Reads the tables for observers of the start-up: `[log]`, `[status]`, `[notify]` and `[metrics]`.
 
 use std::path::PathBuf;
 

@@ -1,4 +1,4 @@
-//! The forms of a password: a text, `{ env = "NAME" }` (also NAME_FILE) or `{ file = "PATH" }`.
+//! Reads the forms of a password: a text, `{ env = "NAME" }` (also NAME_FILE) or `{ file = "PATH" }`.
 
 use super::{
     environment::Environment,
@@ -13,9 +13,9 @@ use super::{
 
 pub(super) const FORMS: Section = Section::new(
     "a password",
-    "Where a password comes from: one of these.",
+    "The source of a password: one of these.",
     &[
-        key!(env: Kind::Text, "The variable, or the file that the variable with `_FILE` behind its name names."),
+        key!(env: Kind::Text, "The variable; if it is not set, the variable with `_FILE` after this name contains the path of a file."),
         key!(file: Kind::Path, "The file."),
     ],
 );
@@ -58,7 +58,7 @@ fn from_table(mut table: Table<'_>) -> Result<Password, Problem> {
     }
 }
 
-/// `NAME`, or the file that `NAME_FILE` names. Both would leave open which one counts.
+/// Reads `NAME`, or the file that `NAME_FILE` names. If both are set, the choice would be ambiguous.
 fn from_variable(name: &str, env: &Environment) -> Result<Password, String> {
     let file = format!("{name}_FILE");
     match (env.get(name), env.get(&file)) {

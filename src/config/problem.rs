@@ -1,8 +1,8 @@
-//! One thing that is wrong with the file: its place and its words.
+//! Describes one problem of the file: its place and its texts.
 
 use std::{cell::RefCell, ops::Range};
 
-/// A name of the file is shown so far.
+/// The maximum length of a name in a message.
 const LONGEST_NAME: usize = 60;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,14 +11,14 @@ pub(crate) enum Severity {
     Warning,
 }
 
-/// One thing that is wrong, at its place. The words never hold a value that came from a variable.
+/// One problem, at its place. The texts never contain a value that came from a variable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
     pub(crate) severity: Severity,
-    /// Bytes of the file's text.
+    /// A range of bytes in the file's text.
     pub(crate) span: Range<usize>,
     pub(crate) message: String,
-    /// What to do about it.
+    /// The remedy.
     pub(crate) help: Option<String>,
 }
 
@@ -36,7 +36,7 @@ impl Problem {
     }
 }
 
-/// Collects problems while the tree is read; shared, so that every reader of a table can add to it.
+/// Collects problems while the tree is read; shared, so that every reader of a table can add some.
 #[derive(Default)]
 pub(super) struct Problems(RefCell<Vec<Problem>>);
 
@@ -49,7 +49,7 @@ impl Problems {
         self.0.borrow().len()
     }
 
-    /// Every problem, in the order of the file; what two readers report alike is reported once.
+    /// Every problem, in the order of the file; duplicates from two readers are removed.
     pub(super) fn into_sorted(self) -> Vec<Problem> {
         let mut problems = self.0.into_inner();
         problems.sort_by(|a, b| (a.span.start, &a.message).cmp(&(b.span.start, &b.message)));
@@ -58,7 +58,7 @@ impl Problems {
     }
 }
 
-/// A name that the file gives, short enough for a message and without control characters.
+/// A name from the file, short enough for a message and without control characters.
 pub(super) fn shown(name: &str) -> String {
     let mut shown: String = name.chars().take(LONGEST_NAME).flat_map(escaped).collect();
     if name.chars().nth(LONGEST_NAME).is_some() {
@@ -68,17 +68,17 @@ pub(super) fn shown(name: &str) -> String {
 }
 
 pub(super) fn escaped(c: char) -> impl Iterator<Item = char> {
-    // What turns or hides the text around it is shown as its number.
+    // Characters that reorder or hide the text around them are shown as numbers.
     let hidden = c.is_control()
         || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let (plain, number) = if hidden { (None, Some(c.escape_unicode())) } else { (Some(c), None) };
     plain.into_iter().chain(number.into_iter().flatten())
 }
 
-/// The known word that a person probably meant.
+/// The known word that was probably intended.
 pub(super) fn nearest<'k>(wrong: &str, known: &[&'k str]) -> Option<&'k str> {
     let likeness = |word: &str| strsim::damerau_levenshtein(&wrong.to_lowercase(), &word.to_lowercase());
     let (distance, word) = known.iter().map(|word| (likeness(word), *word)).min()?;
-    // A third of the letters may differ; of a short word, one.
+    // A third of the letters may differ, and at least one.
     (distance <= (wrong.chars().count() / 3).max(1)).then_some(word)
 }

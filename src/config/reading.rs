@@ -1,4 +1,4 @@
-//! What every reader of the file shares: the environment, the problems found so far, and the secrets.
+//! Shares among the readers of the file: the environment, the problems found so far, and the secrets.
 
 use std::cell::RefCell;
 
@@ -8,7 +8,7 @@ use super::{
     secret::KnownSecret,
 };
 
-/// With so many problems, suggestions cost more than they help.
+/// Beyond this number of problems, suggestions cost more than they help.
 const MOST_SUGGESTIONS: usize = 100;
 
 /// One reading of a file.
@@ -27,7 +27,7 @@ impl<'r> Reading<'r> {
         self.problems.report(problem);
     }
 
-    /// The value, or None and its problem reported.
+    /// Returns the value, or reports its problem and returns None.
     pub(super) fn take<T>(&self, read: Result<T, Problem>) -> Option<T> {
         read.map_err(|problem| self.report(problem)).ok()
     }
@@ -36,7 +36,7 @@ impl<'r> Reading<'r> {
         self.secrets.borrow_mut().extend(secrets);
     }
 
-    /// The known word that was probably meant.
+    /// The known word that was probably intended.
     pub(super) fn nearest<'k>(&self, wrong: &str, known: &[&'k str]) -> Option<&'k str> {
         if self.problems.len() > MOST_SUGGESTIONS { None } else { nearest(wrong, known) }
     }

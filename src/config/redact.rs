@@ -1,8 +1,7 @@
-//! Masks what may be a secret in the file's own text, so that a problem on its line can be shown.
-//!
-//! Works on text, not on the tree: a file that is no valid TOML has passwords too. The value of a key is shown only if
-//! every key with that name is declared to be public, so that a mistyped `pasword` shows nothing. A mask is as long in
-//! bytes as what it hides, so that places stay right.
+//! Masks possible secrets in the file's own text, so that a line with a problem can be shown. Works on text, not on
+//! the tree: a file that is not valid TOML contains passwords too. A key's value is shown only if every key with that
+//! name is declared public, so that a mistyped `pasword` shows nothing. A mask has the same length in bytes as the
+//! hidden text, so that positions stay valid.
 
 use std::collections::HashSet;
 
@@ -12,10 +11,10 @@ use super::{
     secret_names::is_secret_name,
 };
 
-/// So many URLs in one text are looked at.
+/// The maximum number of URLs that are examined in one text.
 const MOST_URLS: usize = 100;
 
-/// The text with what may be secret replaced by asterisks.
+/// The text with possible secrets replaced by asterisks.
 pub(super) fn redact(text: &str) -> String {
     let mut scanner = Scanner {
         text,
@@ -30,11 +29,11 @@ pub(super) fn redact(text: &str) -> String {
         after_option: false,
     };
     scanner.scan();
-    // Masks replace whole characters, so the bytes are UTF-8 still; were they not, nothing is shown.
+    // Masks replace complete characters, so the bytes are still UTF-8; otherwise nothing is shown.
     String::from_utf8(scanner.bytes).unwrap_or_default()
 }
 
-/// Keys whose values may be shown: the declared ones, but for those that may hold a secret at any place.
+/// Keys whose values may be shown: the declared keys, except for those that may contain a secret in any table.
 fn public_keys() -> HashSet<&'static str> {
     let keys = ROOT.every_key();
     let of_forms = FORMS.keys.iter().map(|key| key.name);
@@ -43,16 +42,16 @@ fn public_keys() -> HashSet<&'static str> {
     keys.iter().map(|key| key.name).filter(|name| !secret.contains(name)).chain(of_forms).collect()
 }
 
-/// Walks the text once, in TOML's own terms as far as it follows them.
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own about the place")]
+/// Scans the text once, with TOML's rules as far as the text follows them.
+#[expect(clippy::struct_excessive_bools, reason = "each is an independent property of the position")]
 struct Scanner<'t> {
     text: &'t str,
     bytes: Vec<u8>,
     public: HashSet<&'static str>,
     at: usize,
-    /// Where the key that may be followed by `=` begins.
+    /// The start of the key that may be followed by `=`.
     key_start: usize,
-    /// For each open bracket, whether what it holds is hidden; an inline table is walked key by key.
+    /// For each open bracket, whether its content is hidden; an inline table is scanned key by key.
     frames: Vec<(char, bool)>,
     /// Whether values are hidden here.
     hides: bool,
@@ -85,7 +84,7 @@ impl Scanner<'_> {
                     self.key_start = self.at;
                 }
                 '[' | '{' => {
-                    // There, the table holds the names of places: `password = { env = "NAME" }`.
+                    // The table of a password contains names, not secrets: `password = { env = "NAME" }`.
                     let names = c == '{' && self.of_password;
                     self.frames.push((c, self.hides && !names));
                     self.hides &= !names;
@@ -116,7 +115,7 @@ impl Scanner<'_> {
                         self.line();
                     }
                 }
-                // A URL without quotes, or a hidden value without them, may hold whatever it likes.
+                // An unquoted URL, or an unquoted hidden value, may contain any character.
                 _ if self.text[self.at..].starts_with("://") || self.hides_bare_line(c) => self.hide_line(),
                 _ => {
                     if self.hides && self.in_value && !c.is_whitespace() {
@@ -128,7 +127,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// At the beginning of a line: where it is no `key = value`, a value may follow the key at once.
+    /// Starts a line: if it is not `key = value`, a value may follow the key immediately.
     fn line(&mut self) {
         let line = &self.text[self.at..self.end_of_line()];
         let key = line.trim_start();
@@ -161,14 +160,14 @@ impl Scanner<'_> {
         self.text[self.at..].find('\n').map_or(self.text.len(), |end| self.at + end)
     }
 
-    /// A dotted key is public if each part is, or stands below `env` of a step by name alone.
+    /// A dotted key is public if each part is. Below `env` of a step, only the name decides.
     fn is_hidden(&self, key: &str) -> bool {
         let mut parts = key.split('.').map(|part| part.trim().trim_matches(['"', '\'']));
         let inherited = self.frames.last().is_some_and(|(_, hides)| *hides);
         inherited || parts.any(|part| !self.public.contains(part) || is_secret_name(part))
     }
 
-    /// A string, hidden or not; one of a single line that does not end is taken to the end of its line.
+    /// Scans a string, hidden or not; an unterminated single-line string ends with its line.
     fn string(&mut self) {
         let rest = &self.text[self.at..];
         let quotes = ["\"\"\"", "'''", "\"", "'"].into_iter().find(|quotes| rest.starts_with(quotes));
@@ -178,7 +177,7 @@ impl Scanner<'_> {
         let end = start + length.unwrap_or(self.text.len() - start);
         let closed = length.is_some() && self.text[end..].starts_with(quotes);
         self.at = if closed { end + quotes.len() } else { end };
-        // Where a key is expected, what is no key is a value.
+        // Where a key is expected, anything else is a value.
         let is_key = self.in_value || self.text[self.at..].trim_start().starts_with(['=', '.', ']']);
         let content = &self.text[start..end];
         if self.hides || self.after_option || !is_key {
@@ -189,14 +188,15 @@ impl Scanner<'_> {
         self.after_option = content.starts_with('-') && !content.contains('=') && is_secret_name(content);
     }
 
-    /// Hides credentials of URLs, and what follows a secret's name, in a text that is shown.
+    /// Hides URL credentials, and values after a secret's name, in a text that is shown.
     fn inside(&mut self, start: usize, end: usize) {
         let text = &self.text[start..end];
         let mut hidden = Vec::new();
         for (at, found) in text.match_indices("://").take(MOST_URLS) {
             let from = at + found.len();
             let rest = &text[from..];
-            // A password may hold raw delimiters: up to the last `@`. Without one, the host may have been forgotten.
+            // A password may contain unencoded delimiters, so it ends at the last `@`. Without an `@`, the host may
+            // be missing.
             let authority = rest.find(['/', '?', ' ']).map_or(rest, |end| &rest[..end]);
             if let Some(login) = rest.rfind('@') {
                 hidden.push(from..from + login);
@@ -231,7 +231,7 @@ impl Scanner<'_> {
     }
 }
 
-/// Where the closing quotes are, or a single-line string ends with its line.
+/// The position of the closing quotes, or the end of the line of a single-line string.
 fn closing(text: &str, quotes: &str) -> Option<usize> {
     let escapes = quotes.starts_with('"');
     let mut skip = false;
@@ -252,7 +252,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets_in_the_file_are_masked_and_places_stay() {
+    fn secrets_in_the_file_are_masked_and_positions_stay_valid() {
         for (text, shown) in [
             ("password = \"hunter2\" # x", "password = \"*******\" # x"),
             ("password = hunter2", "password = *******"),
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_is_written_wrong_is_masked() {
+    fn a_malformed_value_is_masked() {
         for text in [
             "password: hunter2",
             "password: \"hunter2\"",
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn the_value_of_a_key_that_is_not_declared_is_masked() {
+    fn the_value_of_an_undeclared_key_is_masked() {
         for (text, shown) in [
             ("pasword = \"hunter2\"\nhost = \"h\"", "pasword = \"*******\"\nhost = \"h\""),
             ("pasword = hunter2", "pasword = *******"),

@@ -1,4 +1,4 @@
-//! How problems look to a person: each with its line, column and caret.
+//! Renders problems for people: each with its line, column and caret.
 
 use std::{ops::Range, path::Path};
 
@@ -10,11 +10,11 @@ use super::{
 };
 use crate::words;
 
-/// How wide a problem is shown.
+/// The width of a rendered problem.
 const WIDTH: usize = 80;
-/// More problems than this are counted.
+/// Further problems are only counted.
 const MOST_SHOWN: usize = 50;
-/// Shows the problems with their lines, columns and carets. What may be a secret in the file is masked.
+/// Renders the problems with their lines, columns and carets. Possible secrets in the file are masked.
 pub(crate) fn render(path: &Path, text: &str, problems: &[Problem], colour: bool) -> String {
     let renderer = if colour { Renderer::styled() } else { Renderer::plain() }.term_width(WIDTH);
     let (path, text) = (path.display().to_string(), redact(text));
@@ -43,7 +43,7 @@ pub(crate) fn render(path: &Path, text: &str, problems: &[Problem], colour: bool
     shown.join("\n\n")
 }
 
-/// Finds the lines of rising places, each from where the last one was found.
+/// Finds the lines of ascending positions, each starting from the previous one.
 struct Lines<'t> {
     text: &'t str,
     line: usize,
@@ -51,7 +51,7 @@ struct Lines<'t> {
 }
 
 impl Lines<'_> {
-    /// The number of the line with this place, and where it begins and ends.
+    /// The number of the line with this position, and its range.
     fn of(&mut self, at: usize) -> (usize, Range<usize>) {
         let before = &self.text[self.start..at.max(self.start)];
         self.line += before.matches('\n').count();
@@ -61,7 +61,7 @@ impl Lines<'_> {
     }
 }
 
-/// The renderer fits the file's lines into the width, and leaves ours to us. A word that is too long stays whole.
+/// Wraps the message; the renderer wraps only the file's lines. A word that is too long is not split.
 fn wrapped(text: &str, width: usize) -> String {
     let text: String = text.chars().flat_map(escaped).collect();
     let (mut lines, mut length) = (String::new(), 0);

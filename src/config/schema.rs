@@ -1,5 +1,5 @@
-//! The JSON Schema of the file, for editors, made from the declared keys. It is laxer than the readers where a rule
-//! spans several keys.
+//! Builds the JSON Schema of the file, for editors, from the declared keys. It is less strict than the readers if a
+//! rule spans several keys.
 
 use serde_json::{Map, Value, json};
 
@@ -8,7 +8,7 @@ use super::{
     password::FORMS,
 };
 
-/// The schema as `portcullis schema` prints it.
+/// The schema that `portcullis schema` prints.
 pub(crate) fn schema() -> String {
     let mut schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -19,7 +19,7 @@ pub(crate) fn schema() -> String {
     format!("{schema:#}\n")
 }
 
-/// A table; where keys belong to frameworks, one form for each.
+/// The schema of a table; if keys belong to frameworks, one variant per framework.
 fn object(section: &'static Section, framework: Option<&'static str>) -> Value {
     let split = section.keys.iter().find(|key| key.name == "framework");
     if let (Some(Key { kind: Kind::Word(words), .. }), None) = (split, framework) {
@@ -34,7 +34,7 @@ fn object(section: &'static Section, framework: Option<&'static str>) -> Value {
         merge(&mut value, json!({ "deprecated": true, "description": format!("Now `{}`.", key.name) }));
         properties.insert(former.to_owned(), value);
     }
-    let is_needed = |key: &&Key| matches!(key.need, Need::Required) || is_told_by(key, framework);
+    let is_needed = |key: &&Key| matches!(key.need, Need::Required) || is_discriminated_by(key, framework);
     let required: Vec<&str> = keys().filter(is_needed).map(|key| key.name).collect();
     let mut object = json!({ "type": "object", "additionalProperties": false, "properties": properties });
     if !required.is_empty() {
@@ -51,8 +51,8 @@ fn object(section: &'static Section, framework: Option<&'static str>) -> Value {
     object
 }
 
-/// The framework is named unless it is the default.
-fn is_told_by(key: &Key, framework: Option<&str>) -> bool {
+/// The framework must be given unless it is the default.
+fn is_discriminated_by(key: &Key, framework: Option<&str>) -> bool {
     let default = match key.need {
         Need::Default(text) => Some(text),
         Need::Required | Need::Optional(_) => None,
@@ -62,7 +62,7 @@ fn is_told_by(key: &Key, framework: Option<&str>) -> bool {
 
 fn property(key: &'static Key, framework: Option<&'static str>) -> Value {
     let mut value = match (key.kind, framework) {
-        (Kind::Word(_), Some(word)) if key.name == "framework" && is_told_by(key, framework) => {
+        (Kind::Word(_), Some(word)) if key.name == "framework" && is_discriminated_by(key, framework) => {
             any_of(&json!({ "enum": [word] }), "filled")
         }
         (Kind::Word(_), Some(word)) if key.name == "framework" => {
@@ -119,7 +119,7 @@ fn of_kind(kind: Kind) -> Value {
     }
 }
 
-/// What stands at many places.
+/// Definitions that are used in several places.
 fn definitions() -> Value {
     let forms: Vec<Value> = FORMS
         .keys
@@ -158,7 +158,7 @@ fn merge(value: &mut Value, more: Value) {
     }
 }
 
-/// Markdown as plain text: links as their words, and no back-ticks.
+/// Markdown as plain text: links without their targets, and no backticks.
 pub(super) fn plain(text: &str) -> String {
     let mut plain = String::new();
     let mut rest = text;

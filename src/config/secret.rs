@@ -1,4 +1,4 @@
-//! Values that never reach a log: their `Debug` says `<secret>`, and they have no `Display`.
+//! Defines values that never reach a log: their `Debug` prints `<secret>`, and they have no `Display`.
 
 use std::{
     fmt, io,
@@ -7,10 +7,10 @@ use std::{
 
 use crate::files;
 
-/// A larger file is no password.
+/// A larger file is not a password.
 const LARGEST: u64 = 64 * 1024;
 
-/// A text that may hold a password.
+/// A text that may contain a password.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Secret(String);
 
@@ -30,7 +30,7 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// A secret, and how it is written elsewhere than as itself: percent-encoded in a URL.
+/// A secret, and its other notation: percent-encoded in a URL.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct KnownSecret {
     pub(crate) value: Secret,
@@ -43,17 +43,17 @@ impl KnownSecret {
     }
 }
 
-/// Where a password comes from.
+/// The source of a password.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Password {
     None,
     Literal(Secret),
-    /// Read again at every connection, because it may rotate.
+    /// Read again for every connection, because it may rotate.
     File(PathBuf),
 }
 
 impl Password {
-    /// The password now, in the calling thread: only where no runtime has started yet.
+    /// The current password, read in the calling thread: only before a runtime has started.
     pub(crate) fn read_now(&self) -> Result<Option<Secret>, String> {
         match self {
             Password::None => Ok(None),
@@ -62,7 +62,7 @@ impl Password {
         }
     }
 
-    /// The password now. A file is read in a thread of its own and may hang: callers limit how long they wait.
+    /// The current password. A file is read in a separate thread and may hang: callers set a limit.
     pub(crate) async fn read(&self) -> Result<Option<Secret>, String> {
         let Password::File(path) = self else { return self.read_now() };
         let read = path.clone();
@@ -71,7 +71,7 @@ impl Password {
     }
 }
 
-/// One newline at the end of a file does not belong to the password.
+/// A newline at the end of the file is not part of the password.
 fn from_file(path: &Path, text: io::Result<String>) -> Result<Secret, String> {
     let text =
         text.map_err(|error| format!("cannot read the password file `{}`: {error}", path.display()))?;

@@ -1,16 +1,16 @@
-//! Which names belong to a secret: the one list for variables, keys of the file and parameters of URLs.
+//! Decides which names belong to a secret: one list for variables, keys of the file and parameters of URLs.
 
 /// A name that contains one of these belongs to a secret.
 const KEYWORDS: [&str; 6] = ["PASSWORD", "PASSWD", "PASSPHRASE", "SECRET", "TOKEN", "CREDENTIAL"];
 /// A name with a word that ends in one of these does, too: `DB_PASS`, `API_KEY`, `REDIS_AUTH`.
 const ENDINGS: [&str; 4] = ["PASS", "PWD", "KEY", "AUTH"];
-/// These name a place, not what lies there.
+/// Names of locations, which are not secret.
 const PLACES: [&str; 4] = ["FILE", "PATH", "DIR", "SOCK"];
 
-/// Whether the value of a variable, key or parameter of this name is a secret.
+/// Whether the value of a variable, key or parameter with this name is a secret.
 pub(crate) fn is_secret_name(name: &str) -> bool {
     let name = name.to_ascii_uppercase();
-    // The working directory, as every shell exports it.
+    // The working directory, as shells export it.
     if name == "PWD" || name == "OLDPWD" {
         return false;
     }
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_name_tells_whether_its_value_is_a_secret() {
+    fn a_name_determines_whether_its_value_is_a_secret() {
         for name in [
             "DB_PASSWORD",
             "api_token",

@@ -1,4 +1,4 @@
-//! Every secret that the configuration and the environment declare, for the mask.
+//! Collects every secret that the configuration and the environment declare, for masking.
 
 use super::{
     Config, Database, Postgres,
@@ -8,16 +8,16 @@ use super::{
 };
 use crate::files;
 
-/// A longer file is no password.
+/// A longer file is not a password.
 const LARGEST: u64 = 64 * 1024;
 
-/// Variables whose names end in one of these hold what everybody may see. A password with the same value
-/// (`postgres`, for user `postgres`) hides nothing, and would take every mention of the name with it.
+/// Variables whose names end in one of these are public. A password with the same value (`postgres`, for user
+/// `postgres`) is not masked, because the mask would hide every mention of the name.
 const PUBLIC: [&str; 6] = ["USER", "USERNAME", "NAME", "HOST", "DATABASE", "DB"];
 
 impl Config {
-    /// Each secret once: passwords wherever they come from, credentials in URLs, values of `env` that come from a variable
-    /// or a file or whose names say so, and the environment's. Reads password files.
+    /// Each secret once: all passwords, credentials in URLs, secret values of `env`, and the environment's. A value
+    /// of `env` is secret if it comes from a variable or a file, or because of its name. Reads password files.
     pub(crate) fn secrets(&self, env: &Environment) -> Vec<KnownSecret> {
         let mut secrets = of_environment(env);
         secrets.extend(self.secrets.iter().cloned());
@@ -35,7 +35,7 @@ impl Config {
     }
 }
 
-/// Variables whose names say so, and passwords in variables that hold a URL.
+/// Variables with secret names, and passwords in variables that contain a URL.
 pub(crate) fn of_environment(env: &Environment) -> Vec<KnownSecret> {
     let is_public = |name: &str| PUBLIC.iter().any(|ending| name.to_ascii_uppercase().ends_with(ending));
     let public: Vec<&str> = env
@@ -54,7 +54,7 @@ pub(crate) fn of_environment(env: &Environment) -> Vec<KnownSecret> {
     secrets
 }
 
-/// Passwords in files of their own, as they are now; and the names of roles and databases, which are no secrets.
+/// Current passwords in files; and the names of roles and databases, which are not secret.
 fn of_files<'p>(postgres: &'p Postgres, secrets: &mut Vec<KnownSecret>, public: &mut Vec<&'p str>) {
     public.extend([postgres.user.as_str(), postgres.name.as_str(), postgres.host.as_str()]);
     if let Password::File(path) = &postgres.password
@@ -67,7 +67,7 @@ fn of_files<'p>(postgres: &'p Postgres, secrets: &mut Vec<KnownSecret>, public: 
     }
 }
 
-/// The password of a text that is a URL, also as it is written there. Raw delimiters in it belong to it.
+/// The password of a text that is a URL, also in its encoded form. Unencoded delimiters are part of it.
 pub(super) fn of_url(text: &str) -> Option<KnownSecret> {
     let (before, rest) = text.split_once("://")?;
     if !before.chars().all(|c| c.is_ascii_alphanumeric() || "+-.=_".contains(c)) {

@@ -1,4 +1,4 @@
-//! Reads `[[step]]`: names, order, conditions. What each step does is read by `actions`.
+//! Reads `[[step]]`: names, order, conditions. `actions` reads the kinds.
 
 use std::{collections::HashMap, ops::Range};
 
@@ -17,10 +17,10 @@ impl Keyword for OnFailure {
         &[("block", OnFailure::Block), ("warn", OnFailure::Warn)];
 }
 
-/// A step as far as it could be read, with the places that checks across steps point at.
+/// A step as far as it could be read, with the places that checks across steps refer to.
 pub(super) struct ParsedStep {
     pub(super) name: Option<String>,
-    /// How messages call it.
+    /// The step's name in messages.
     pub(super) called: String,
     pub(super) after: After,
     pub(super) after_span: Option<Range<usize>>,
@@ -29,12 +29,12 @@ pub(super) struct ParsedStep {
     pub(super) action: Option<Action>,
     /// The key of its kind.
     pub(super) kind_span: Range<usize>,
-    /// Where it says that its program stays beside the server.
+    /// The place of `background = true`.
     pub(super) background: Option<Range<usize>>,
 }
 
 impl ParsedStep {
-    /// None if it could not be read whole.
+    /// None if it could not be read completely.
     pub(super) fn into_step(self) -> Option<Step> {
         let ParsedStep { name, after, when, on_failure, action, .. } = self;
         Some(Step { name: name?, after, when, on_failure, action: action? })
@@ -75,8 +75,8 @@ fn read_one(mut table: Table<'_>, names: &StepNames<'_>, at: usize) -> ParsedSte
     if let Some(taken) = names.list[at]
         && let Some(first) = names.first.get(taken).filter(|first| **first < at)
     {
-        let message = format!("the name `{}` is taken by step {}", shown(taken), first + 1);
-        table.report_at("name", &message, Some("give each step a name of its own"));
+        let message = format!("the name `{}` is already used by step {}", shown(taken), first + 1);
+        table.report_at("name", &message, Some("give each step a unique name"));
     }
     let after_node = table.node("after");
     let after = after_node.map_or(After::Above, |node| after(node, names, at, reading));
@@ -146,8 +146,8 @@ fn after(node: &Node, names: &StepNames<'_>, at: usize, reading: &Reading<'_>) -
 }
 
 fn position(node: &Node, names: &StepNames<'_>, at: usize, reading: &Reading<'_>) -> Result<usize, Problem> {
-    let wanted = values::name(node)?;
-    let found = names.first.get(wanted.as_str());
+    let name = values::name(node)?;
+    let found = names.first.get(name.as_str());
     if let Some(found) = found.filter(|found| **found < at) {
         return Ok(*found);
     }
@@ -155,12 +155,12 @@ fn position(node: &Node, names: &StepNames<'_>, at: usize, reading: &Reading<'_>
         return Err(values::wrong(node, "the name of a step above this one"));
     }
     let message = match found {
-        Some(_) => format!("the step `{}` does not stand above this one", shown(&wanted)),
-        None => format!("there is no step `{}` above this one", shown(&wanted)),
+        Some(_) => format!("the step `{}` is not above this one", shown(&name)),
+        None => format!("no step `{}` exists above this one", shown(&name)),
     };
     let above: Vec<&str> = names.list[..at].iter().copied().flatten().collect();
     let problem = Problem::error(node.span.clone(), message);
-    Err(match reading.nearest(&wanted, &above) {
+    Err(match reading.nearest(&name, &above) {
         Some(near) => problem.help(format!("did you mean `{near}`?")),
         None => problem,
     })
@@ -171,7 +171,7 @@ fn when(mut table: Table<'_>) -> When {
         if let Some(Node { value: Value::List(list), .. }) = table.node(key)
             && list.is_empty()
         {
-            // It would ask nothing, which is not what it looks like.
+            // An empty list would have no effect, which is probably not intended.
             table.report_at(key, &format!("`{key}` is empty"), Some("remove it, or name one"));
         }
     }

@@ -1,4 +1,4 @@
-//! Reads the tables that are given once: `[tenants]`, `[migrations]`, `[gate]`, `[lock]`, `[server]`, and `[[accept]]`.
+//! Reads the tables `[tenants]`, `[migrations]`, `[gate]`, `[lock]`, `[server]`, and `[[accept]]`.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{signal_names, tenants::accept::Accept};
 
-/// What `framework` may say; None if Portcullis applies the migrations itself.
+/// The values of `framework`; None if Portcullis applies the migrations itself.
 pub(crate) const FRAMEWORKS: &[(&str, External)] = &[("sql", None), ("django", Some("django"))];
 
 pub(super) type External = Option<&'static str>;
@@ -78,7 +78,7 @@ fn registry(mut table: Table<'_>) -> Option<Registry> {
     Some(Registry { table: name?, schema_column: schema_column?, condition, at_least })
 }
 
-/// `engine` is None if the database is not known.
+/// `engine` is None if the engine is unknown.
 pub(super) fn migrations(
     mut table: Table<'_>,
     overrides: &Overrides,
@@ -105,7 +105,7 @@ pub(super) fn migrations(
     let (run, env) = (argv(&mut inner, "run").unwrap_or_default(), inner.value("env"));
     if !run.is_empty() && !run.iter().any(|word| word.contains("{schema}")) {
         let help = "as in [\"python\", \"manage.py\", \"migrate_schemas\", \"--schema={schema}\"]";
-        inner.report_at("run", "`run` does not say where `{schema}` stands", Some(help));
+        inner.report_at("run", "`run` does not contain `{schema}`", Some(help));
     }
     if let Some(engine) = engine {
         engine.check_statement_timeout(&mut inner);
@@ -156,7 +156,7 @@ pub(super) fn gate(mut table: Table<'_>) -> Gate {
     gate
 }
 
-/// `max_quarantined` has no default: how many may be kept out is the decision itself.
+/// `max_quarantined` has no default: the operator must decide it.
 fn incomplete(table: &mut Table<'_>) -> OnIncomplete {
     let incomplete = table.get("incomplete").unwrap_or(Incomplete::Block);
     let (at_most, file) = (table.get("max_quarantined"), table.get("quarantine_file"));
@@ -174,7 +174,7 @@ fn incomplete(table: &mut Table<'_>) -> OnIncomplete {
     at_most.map_or(OnIncomplete::Block, |at_most| OnIncomplete::Quarantine { at_most, file })
 }
 
-/// One entry for each thing that is named.
+/// One entry for each named finding.
 pub(super) fn accept(mut table: Table<'_>) -> Option<Vec<Accept>> {
     let tenant: Option<String> = table.get("tenant");
     let what: Option<Vec<String>> = table.get("what");
@@ -188,7 +188,7 @@ pub(super) fn accept(mut table: Table<'_>) -> Option<Vec<Accept>> {
     Some(what?.into_iter().map(accept).collect())
 }
 
-/// The time-outs of waiting for the lock, and of a server that answers nothing to its holder.
+/// The time limit for acquiring the lock, and the silence after which a held lock counts as lost.
 pub(super) fn lock(mut table: Table<'_>) -> (Duration, Duration) {
     let timeouts = (table.value("timeout"), table.value("silence_timeout"));
     table.finish();
@@ -222,7 +222,7 @@ impl Read for StopSignal {
     }
 }
 
-/// Each the beginning of an argv: at least one word, or every argv would begin with it.
+/// Prefixes of argvs: each has at least one word, because an empty prefix would match every argv.
 struct ArgvPrefixes(Vec<Vec<String>>);
 
 impl Read for ArgvPrefixes {

@@ -1,4 +1,4 @@
-//! The whole way from text to configuration, and what a person reads when it is wrong.
+//! Tests the reading of a complete text, and the rendered problems.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 mod documentation;
@@ -20,7 +20,7 @@ fn parsed(text: &str, env: &Environment) -> Parsed {
     parse_with(text, env, &Overrides::default())
 }
 
-/// What the operator reads, errors and warnings alike.
+/// The rendered errors and warnings.
 fn rendered(text: &str, env: &Environment) -> String {
     render(Path::new("config.toml"), text, &parsed(text, env).problems, false)
 }
@@ -106,7 +106,7 @@ mode = "exec"
 "#;
 
 #[test]
-fn the_sketch_of_the_contract_is_valid_on_sqlite_and_on_postgres() {
+fn a_typical_configuration_is_valid_on_sqlite_and_on_postgres() {
     let config = valid(SKETCH, &Environment::default());
     assert_eq!(config.database, Some(Database::Sqlite(Sqlite { folder: "var".into() })));
     assert_eq!(config.role.as_deref(), Some("web"));
@@ -131,7 +131,7 @@ fn an_empty_file_is_valid_and_does_nothing() {
 }
 
 #[test]
-fn absent_parts_come_from_the_variables_of_libpq() {
+fn absent_connection_parts_come_from_libpqs_variables() {
     let env = Environment::from([
         ("PGHOST", "h"),
         ("PGPORT", "1"),
@@ -147,7 +147,7 @@ fn absent_parts_come_from_the_variables_of_libpq() {
 }
 
 #[test]
-fn a_missing_file_and_a_folder_are_two_failures() {
+fn a_missing_file_and_a_folder_are_different_failures() {
     let missing =
         load(Path::new("/no/such/file.toml"), &Environment::default(), &Overrides::default()).unwrap_err();
     assert_eq!((missing.id(), missing.code()), ("config-missing", 78));
@@ -161,11 +161,11 @@ fn a_missing_file_and_a_folder_are_two_failures() {
 }
 
 #[test]
-fn only_a_supervised_server_may_have_a_program_beside_it() {
+fn a_background_program_needs_a_supervised_server() {
     let step = "[[step]]\nname = \"proxy\"\ncommand = { run = [\"proxy\"], background = true }\n";
     let none = Environment::default();
     insta::assert_snapshot!(rendered(step, &none), @r#"
-    error: step `proxy` can stay only beside `mode = "supervise"`
+    error: step `proxy` runs in the background, which needs `mode = "supervise"`
      --> config.toml:3:43
       |
     3 | command = { run = ["proxy"], background = true }
@@ -176,11 +176,11 @@ fn only_a_supervised_server_may_have_a_program_beside_it() {
     let supervised = |step: &str| messages(&format!("{step}[server]\nmode = \"supervise\"\n"), &none);
     assert!(supervised(step).is_empty());
     let retried = step.replace("true }", "true, retries = 3 }");
-    assert_eq!(supervised(&retried), ["`retries` says nothing beside `background = true`"]);
+    assert_eq!(supervised(&retried), ["`retries` has no effect with `background = true`"]);
 }
 
 #[test]
-fn a_quarantine_behind_a_migration_that_blocks_is_doubtful() {
+fn a_quarantine_after_a_blocking_migration_is_a_warning() {
     let gate = "[gate]\nincomplete = \"quarantine\"\nmax_quarantined = 1\n\n[migrations]";
     let text = SKETCH.replace("[migrations]", gate);
     let doubt =
@@ -191,7 +191,7 @@ fn a_quarantine_behind_a_migration_that_blocks_is_doubtful() {
 }
 
 #[test]
-fn a_quarantine_needs_its_limit_and_an_entry_its_day() {
+fn a_quarantine_needs_a_limit_and_an_acceptance_a_date() {
     for (text, message) in [
         ("[gate]\nincomplete = \"quarantine\"", "`[gate]` needs `max_quarantined`"),
         ("[gate]\nmax_quarantined = 3", "`max_quarantined` needs `incomplete = \"quarantine\"`"),
@@ -217,7 +217,7 @@ fn the_command_line_overrides_the_file() {
 }
 
 #[test]
-fn a_former_key_is_read_with_a_warning_and_never_beside_the_present_one() {
+fn a_former_key_is_a_warning_alone_and_an_error_with_the_current_one() {
     let env = Environment::default();
     let former = valid("[gate]\nsettle = \"5s\"", &env);
     assert_eq!(former.gate.settle, Duration::from_secs(5));
@@ -229,7 +229,7 @@ fn a_former_key_is_read_with_a_warning_and_never_beside_the_present_one() {
 }
 
 #[test]
-fn libpqs_variables_count_or_are_refused() {
+fn libpqs_variables_are_used_or_refused() {
     let url = "[database]\nurl = \"postgres://app@db/shop\"";
     let with = |variable: &str, value: &str| {
         let env = Environment::from([(variable, value)]);

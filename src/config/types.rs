@@ -1,4 +1,4 @@
-//! A valid configuration.
+//! Defines the valid configuration.
 
 use std::{
     collections::BTreeMap,
@@ -24,23 +24,23 @@ pub(crate) struct Config {
     pub(crate) registry: Option<Registry>,
     pub(crate) migrations: Option<Migrations>,
     pub(crate) gate: Gate,
-    /// Known drift that is waived for a while.
+    /// Known findings that are accepted until a date.
     pub(crate) accepts: Vec<Accept>,
     pub(crate) lock_timeout: Duration,
-    /// How long the server may answer nothing before a lock that is held counts as lost.
+    /// How long the server may be silent before a held lock counts as lost.
     pub(crate) lock_silence_timeout: Duration,
     pub(crate) steps: Vec<Step>,
     pub(crate) server: Server,
     pub(crate) log: Log,
     pub(crate) status: Status,
     pub(crate) notify: Option<Notify>,
-    /// Where metrics are written for Prometheus' node exporter.
+    /// The file for metrics, for Prometheus' node exporter.
     pub(crate) metrics: Option<PathBuf>,
-    /// What the file declares to be secret; `secrets()` has the environment's, too.
+    /// The secrets that the file declares; `secrets()` adds those of the environment.
     pub(super) secrets: Vec<KnownSecret>,
 }
 
-/// What the command line says instead of the file.
+/// The command line's replacements for values of the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Overrides {
     pub(crate) role: Option<String>,
@@ -48,14 +48,14 @@ pub(crate) struct Overrides {
     pub(crate) cooperate: bool,
 }
 
-/// Where the database is.
+/// The location of the database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Database {
     Postgres(Box<Postgres>),
     Sqlite(Sqlite),
 }
 
-/// How to reach PostgreSQL; each part as given, never read again as a URL.
+/// The parts of a PostgreSQL connection, as given; never parsed as a URL again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Postgres {
     pub(crate) host: String,
@@ -67,7 +67,7 @@ pub(crate) struct Postgres {
     pub(crate) parameters: BTreeMap<String, String>,
     /// The schema that all tenants share.
     pub(crate) shared_schema: String,
-    /// Bypasses a pooler: lock, migrations and provisioning go here.
+    /// Bypasses a pooler, for the lock, migrations and provisioning.
     pub(crate) direct: Option<Box<Postgres>>,
     /// A role that may only SELECT, for the gate.
     pub(crate) reader: Option<Box<Postgres>>,
@@ -79,34 +79,34 @@ pub(crate) struct Sqlite {
     pub(crate) folder: PathBuf,
 }
 
-/// Where the list of tenants comes from.
+/// The source of the list of tenants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Registry {
     pub(crate) table: String,
     pub(crate) schema_column: String,
     /// An SQL condition that a row must meet to count as a tenant.
     pub(crate) condition: Option<String>,
-    /// Fewer rows than this cannot be right.
+    /// The gate blocks if the registry has fewer rows.
     pub(crate) at_least: usize,
 }
 
-/// Native SQL migrations and how they are applied.
+/// The migrations and how they are applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Migrations {
     pub(crate) source: Source,
     pub(crate) manifest: PathBuf,
     /// Derive the manifest at start-up, for development.
     pub(crate) auto_manifest: bool,
-    /// The manifest may expect nothing.
+    /// The manifest may be empty.
     pub(crate) empty_manifest: bool,
     /// Schemas in which SQL files find names after their own schema.
     pub(crate) search_path: Vec<String>,
-    /// What a framework's new tenants are copied from; None has the framework migrate each.
+    /// The template that a framework's new tenants are copied from; None means that the framework migrates each.
     pub(crate) template: Option<PathBuf>,
     pub(crate) apply: Apply,
 }
 
-/// Whose migrations they are.
+/// The kind of the migrations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Source {
     /// Two folders of native SQL files.
@@ -115,22 +115,22 @@ pub(crate) enum Source {
     External(Project),
 }
 
-/// How to ask a framework's project, and how to have it apply its migrations.
+/// How to query a framework's project, and how to apply its migrations.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Project {
     pub(crate) framework: &'static str,
-    /// The project's own.
+    /// The project's own interpreter.
     pub(crate) interpreter: String,
-    /// The project's own command line; None has the framework find its settings in the environment.
+    /// The project's own command line; None means that the framework finds its settings in the environment.
     pub(crate) entry: Option<PathBuf>,
-    /// Applies to one schema, which `{schema}` stands for; empty applies to many with one start of a program.
+    /// The command that migrates one schema, given by `{schema}`; if it is empty, one program migrates many.
     pub(crate) run: Vec<String>,
-    /// What the project's commands get beside our own environment.
+    /// Added to the environment of the project's commands.
     pub(crate) env: BTreeMap<String, Secret>,
 }
 
 impl Project {
-    /// Where its paths begin.
+    /// The folder that its paths are relative to.
     pub(crate) fn folder(&self) -> &Path {
         let folder = self.entry.as_deref().and_then(Path::parent).unwrap_or(Path::new(""));
         if folder.as_os_str().is_empty() { Path::new(".") } else { folder }
@@ -141,32 +141,32 @@ impl Project {
 pub(crate) struct Apply {
     pub(crate) jobs: usize,
     pub(crate) canary: Vec<String>,
-    /// Replicas share the tenants out among them.
+    /// Replicas share the work of migrating tenants.
     pub(crate) cooperate: bool,
     pub(crate) on_tenant_failure: OnTenantFailure,
-    /// For one tenant.
+    /// The time limit for one tenant.
     pub(crate) timeout: Duration,
     pub(crate) lock_timeout: Duration,
-    /// None leaves the server's setting alone.
+    /// None keeps the server's setting.
     pub(crate) statement_timeout: Option<Duration>,
     pub(crate) transaction: Transaction,
 }
 
-/// What SQL files share a transaction.
+/// The SQL files that share a transaction.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Transaction {
-    /// Each file has its own.
+    /// Each file has its own transaction.
     #[default]
     File,
-    /// All that are pending in one schema.
+    /// All pending files of a schema share one.
     Schema,
 }
 
-/// What becomes of the others when one tenant fails. The step fails in every case.
+/// Whether the other tenants are migrated after one has failed. The step fails in either case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum OnTenantFailure {
     Stop,
-    /// Until so many have failed, if that is given.
+    /// Stops after this number of failures, if it is given.
     Continue {
         at_most: Option<usize>,
     },
@@ -175,34 +175,34 @@ pub(crate) enum OnTenantFailure {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Gate {
     pub(crate) ahead: Ahead,
-    /// A tenant that advanced between two looks is being created: look again for at most so long.
+    /// How long a tenant that advanced between two inspections is inspected again, because it is being created.
     pub(crate) settle: Duration,
     pub(crate) allow_standby: bool,
     pub(crate) mode: GateMode,
     pub(crate) incomplete: OnIncomplete,
 }
 
-/// Whether the gate's word counts.
+/// Whether the gate can block the start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum GateMode {
     Block,
-    /// Everything is said and nothing blocks: the first day on an old system.
+    /// Reports every finding and never blocks.
     Report,
 }
 
-/// What becomes of the others when some tenants are incomplete.
+/// The treatment of incomplete tenants.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum OnIncomplete {
     Block,
-    /// They are served, and the server is told whom to keep out: at most so many.
+    /// Starts the server with a list of the incomplete tenants, up to a maximum number.
     Quarantine {
         at_most: usize,
-        /// Where the list is written; None for a file in memory.
+        /// The path of the list; None for a file in memory.
         file: Option<PathBuf>,
     },
 }
 
-/// What a database that is ahead of the code means.
+/// The result if the database is ahead of the code.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Ahead {
     Warn,
@@ -212,12 +212,12 @@ pub(crate) enum Ahead {
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Server {
     pub(crate) command: Vec<String>,
-    /// Each the beginning of an argv that runs no step.
+    /// Prefixes of argvs that run no step.
     pub(crate) passthrough: Vec<Vec<String>>,
     pub(crate) mode: Mode,
-    /// Between TERM and KILL, in supervise mode.
+    /// The time between TERM and KILL, in supervise mode.
     pub(crate) grace: Duration,
-    /// The same for what a server that crashed leaves behind; where nothing is said, less.
+    /// The same for the descendants of a crashed server; None for a shorter default.
     pub(crate) crash_grace: Option<Duration>,
     /// The image's STOPSIGNAL.
     pub(crate) stop_signal: Option<i32>,
@@ -229,23 +229,23 @@ pub(crate) enum Mode {
     Supervise,
 }
 
-/// What `run` prints.
+/// The output of `run`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Log {
     pub(crate) format: LogFormat,
     pub(crate) level: LogLevel,
 }
 
-/// How others may ask how the start-up stands.
+/// The status of the start-up, for other programs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Status {
-    /// Where the endpoint listens until the server starts.
+    /// The address of the endpoint, which is open until the server starts.
     pub(crate) listen: Option<SocketAddr>,
-    /// A file that `portcullis health` reads, also after the server has started.
+    /// A file that `portcullis health` reads, even after the server has started.
     pub(crate) file: Option<PathBuf>,
 }
 
-/// What is run when the start-up is blocked.
+/// The command that runs when the start-up is blocked.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Notify {
     pub(crate) command: Vec<String>,
@@ -271,19 +271,19 @@ pub(crate) enum After {
     Steps(Vec<usize>),
 }
 
-/// Conditions; all of them must hold.
+/// Conditions, all of which must be true.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct When {
     /// Globs (`celery-*`), one of which must match; empty matches every role.
     pub(crate) role: Vec<String>,
-    /// Variables, one of which must be true; empty asks nothing.
+    /// Variables, one of which must be true; empty sets no condition.
     pub(crate) env: Vec<Flag>,
-    /// Variables, one of which being true skips the step.
+    /// Variables, any of which skips the step if it is true.
     pub(crate) unless_env: Vec<Flag>,
     pub(crate) pending: Option<Scope>,
 }
 
-/// A variable that is true or false, as it was when the configuration was read.
+/// A boolean variable, as it was when the configuration was read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Flag {
     pub(crate) name: String,
@@ -302,7 +302,7 @@ pub(crate) enum Scope {
     Tenants,
 }
 
-/// What a step does: exactly one thing.
+/// The action of a step.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Action {
     Wait(Wait),
@@ -312,7 +312,7 @@ pub(crate) enum Action {
         once: bool,
     },
     Migrate(Scope),
-    /// `run` is a framework's own command that makes them; empty makes them natively.
+    /// `run` is a framework's own command that creates the tenants; if it is empty, Portcullis creates them.
     Bootstrap {
         tenants: Vec<String>,
         run: Vec<String>,
@@ -335,7 +335,7 @@ impl Action {
         }
     }
 
-    /// Whether it is done under the lock.
+    /// Whether the step runs under the lock.
     pub(crate) fn is_locked(&self) -> bool {
         match self {
             Action::Migrate(_) | Action::Bootstrap { .. } => true,
@@ -344,7 +344,7 @@ impl Action {
         }
     }
 
-    /// Whether it is done once a release.
+    /// Whether the step runs once per release.
     pub(crate) fn is_once(&self) -> bool {
         match self {
             Action::Sql { once, .. } | Action::Command(Command { once, .. }) => *once,
@@ -353,7 +353,7 @@ impl Action {
     }
 }
 
-/// What is waited for, and how long.
+/// The target of a wait, and the time limit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Wait {
     /// `wait.tcp`, `wait.file`, ...
@@ -368,7 +368,7 @@ pub(crate) enum WaitTarget {
         host: String,
         port: u16,
     },
-    /// `status` lists what is accepted, empty meaning 200 to 399.
+    /// `status` lists the accepted statuses; empty means 200 to 399.
     Http {
         url: Endpoint,
         status: Vec<u16>,
@@ -392,9 +392,9 @@ pub(crate) struct Verify {
     pub(crate) tenants: Selection,
     /// Judge the shared schema too.
     pub(crate) shared: bool,
-    /// Look again until everything is complete, for at most so long.
+    /// Inspect again until everything is complete, for at most this time.
     pub(crate) wait: Option<Duration>,
-    /// For one look.
+    /// The time limit for one inspection.
     pub(crate) timeout: Duration,
 }
 
@@ -410,26 +410,26 @@ pub(crate) struct Command {
     pub(crate) run: Vec<String>,
     pub(crate) env: BTreeMap<String, Secret>,
     pub(crate) cwd: Option<PathBuf>,
-    /// For one attempt.
+    /// The time limit for one attempt.
     pub(crate) timeout: Duration,
-    /// For all attempts with their pauses.
+    /// The time limit for all attempts and the pauses between them.
     pub(crate) total_timeout: Option<Duration>,
-    /// Further attempts after the first.
+    /// The number of attempts after the first.
     pub(crate) retries: u32,
-    /// The first pause between attempts; each further one is twice as long, up to `max_backoff`.
+    /// The first pause between attempts; each following pause is twice as long, up to `max_backoff`.
     pub(crate) backoff: Duration,
     pub(crate) max_backoff: Duration,
     /// Exit codes that count as success.
     pub(crate) accept: Vec<i32>,
-    /// Done once it runs; it stays beside the server, and ends with it.
+    /// The step is done once the program runs; the program keeps running next to the server, and ends with it.
     pub(crate) background: bool,
-    /// Done once a release, under the lock.
+    /// Runs once per release, under the lock.
     pub(crate) once: bool,
-    /// Between TERM and KILL.
+    /// The time between TERM and KILL.
     pub(crate) grace: Duration,
 }
 
-/// Arguments and statements may hold what came from a secret variable: they never show.
+/// Arguments and statements may contain a secret variable's value, so they are never shown.
 macro_rules! opaque {
     ($($name:ident),*) => {$(
         impl std::fmt::Debug for $name {

@@ -7,7 +7,7 @@ use super::{
 };
 
 impl Table<'_> {
-    /// Reports each key that has its former name.
+    /// Reports each key with its former name.
     fn report_former_names(&self) {
         for (key, former) in self.section.keys.iter().filter_map(|key| Some((key, key.former?))) {
             let Some(entry) = self.entries.iter().find(|entry| entry.key == former) else { continue };
@@ -22,7 +22,7 @@ impl Table<'_> {
         }
     }
 
-    /// Reports every key that is unknown, and returns how many there were.
+    /// Reports every unknown key, and returns their number.
     pub(super) fn finish(self) -> usize {
         self.report_former_names();
         let unknown = self.entries.iter().filter(|entry| !self.read.contains(&entry.key.as_str()));

@@ -1,6 +1,5 @@
-//! Takes a URL apart, once: every later reader gets its parts, percent-decoded.
-//!
-//! No message here holds anything of the URL but the name of a parameter: the rest may be a password.
+//! Parses a URL once: all later code uses its percent-decoded parts. No message here contains any part of the URL
+//! except for the name of a parameter: the rest may be a password.
 
 mod fault;
 mod parameters;
@@ -19,19 +18,19 @@ use super::{
     secret_names::is_secret_name,
 };
 
-/// Where a service is, and how to log in there.
+/// The address of a service, and its credentials.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Endpoint {
     pub(crate) scheme: String,
-    /// Empty if the URL names none. An IPv6 address has no brackets.
+    /// Empty if the URL has no host. An IPv6 address has no brackets.
     pub(crate) host: String,
     pub(crate) port: Option<u16>,
     pub(crate) user: Option<String>,
     pub(crate) password: Option<Secret>,
-    /// Behind the host, without the first slash.
+    /// The part after the host, without the first slash.
     pub(crate) path: String,
     pub(crate) query: Vec<(String, Secret)>,
-    /// Path and query as they are written, for a request.
+    /// Path and query in their original form, for a request.
     pub(crate) target: Secret,
     pub(crate) written_login: (String, String),
 }
@@ -40,7 +39,7 @@ pub(super) const DELIMITERS: &str =
     "`/`, `?` and `@` inside a part of a URL must be written %2F, %3F and %40";
 
 impl Endpoint {
-    /// Takes a URL with one of these schemes apart, and checks its parameters.
+    /// Parses a URL with one of these schemes, and checks its parameters.
     pub(super) fn parse(text: &str, schemes: &[&str]) -> Result<Self, Fault> {
         let (scheme, rest) =
             text.split_once("://").filter(|(scheme, _)| schemes.contains(scheme)).ok_or_else(|| {
@@ -78,7 +77,7 @@ impl Endpoint {
         Ok(endpoint)
     }
 
-    /// As `parse`; the URL must name a host or, for Redis, a socket, and its database is a number.
+    /// Like `parse`; the URL must have a host or, for Redis, a socket, and its database is a number.
     pub(super) fn of_service(text: &str, schemes: &[&str]) -> Result<Self, Fault> {
         let url = Self::parse(text, schemes)?;
         let path = Some(url.path.as_str()).filter(|path| !path.is_empty());
@@ -97,7 +96,7 @@ impl Endpoint {
         Ok(url)
     }
 
-    /// As `parse`, with any scheme.
+    /// Like `parse`, with any scheme.
     #[cfg(test)]
     pub(crate) fn of(text: &str) -> Result<Self, String> {
         let scheme = text.split_once("://").map_or("", |(scheme, _)| scheme);
@@ -110,7 +109,7 @@ impl Endpoint {
         Some(found.1.expose()).filter(|value| !value.is_empty())
     }
 
-    /// The password, a user without one (a token, most probably), and parameters whose names say so.
+    /// The password, a user without a password (probably a token), and parameters with secret names.
     pub(crate) fn secrets(&self) -> Vec<KnownSecret> {
         let (user, password) = &self.written_login;
         let known = |value: &str, written: &str| KnownSecret {
@@ -135,7 +134,7 @@ impl Endpoint {
     }
 }
 
-/// Where it is, without what may be secret.
+/// The address, without possible secrets.
 impl fmt::Debug for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}://{}", self.scheme, self.host)?;
@@ -143,7 +142,7 @@ impl fmt::Debug for Endpoint {
     }
 }
 
-/// A name, an address, or the folder of a socket, written `%2Frun%2Fpg`.
+/// A name, an address, or the folder of a socket, encoded as `%2Frun%2Fpg`.
 fn host(address: &str) -> Result<(String, Option<u16>), Fault> {
     if address.starts_with("%2F") || address.starts_with("%2f") {
         return Ok((decode(address)?, None));
@@ -166,12 +165,12 @@ pub(super) fn decode(text: &str) -> Result<String, Fault> {
     }
     let decoded = percent_decode_str(text).decode_utf8().map_err(|_| "a part of the URL is not UTF-8")?;
     if decoded.contains('\0') {
-        return Err("a part of the URL holds a NUL character".into());
+        return Err("a part of the URL contains a NUL character".into());
     }
     Ok(decoded.into_owned())
 }
 
-/// `host`, `host:port` or `[::1]:port`; None if it is none of these.
+/// Parses `host`, `host:port` or `[::1]:port`; None for any other form.
 pub(super) fn host_and_port(text: &str) -> Option<(String, Option<u16>)> {
     let (host, port) = if let Some(bracketed) = text.strip_prefix('[') {
         let (host, rest) = bracketed.split_once(']')?;
@@ -204,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn odd_passwords_survive() {
+    fn passwords_with_special_characters_are_decoded() {
         for (written, meant) in [
             ("plain", "plain"),
             ("p%40ss%2Fw%3Ard%25", "p@ss/w:rd%"),
@@ -235,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_said_without_the_url() {
+    fn a_problem_is_reported_without_the_url() {
         for url in [
             "mysql://u:hunter2@h/d",
             "postgres://u:hunter2/x@h/d",
@@ -251,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parameter_that_would_be_ignored_is_refused() {
+    fn an_unsupported_parameter_is_refused() {
         let fault =
             |url: &str| Endpoint::parse(url, &["postgres", "redis", "rediss", "amqp", "http"]).unwrap_err();
         for parameter in [
@@ -292,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_secret_shows() {
+    fn debug_output_contains_no_secret() {
         let shown = format!("{:?}", endpoint("http://me:hunter2@h:80/x?key=hunter2"));
         assert_eq!(shown, "http://h:80");
     }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{tenants::day::Day, words::read_duration};
 
-/// Longer than this is a slip of the pen.
+/// A longer duration is probably a mistake.
 const LONGEST: Duration = Duration::from_hours(7 * 24);
 
 const DURATION: &str = "a duration such as \"90s\", \"2m\", \"500ms\" or \"1h\"";
@@ -22,7 +22,7 @@ pub(super) trait Read: Sized {
     fn read(node: &Node, kind: Kind, reading: &Reading<'_>) -> Result<Self, Problem>;
 }
 
-/// A value of the wrong kind. What came from a variable is called by the variable's name, never quoted.
+/// The problem of a value of the wrong kind. A value from a variable is named by the variable, never quoted.
 pub(super) fn wrong(node: &Node, expected: &str) -> Problem {
     let found = match &node.value {
         _ if !node.filled_by.is_empty() => {
@@ -41,7 +41,7 @@ pub(super) fn wrong(node: &Node, expected: &str) -> Problem {
     Problem::error(node.span.clone(), format!("this must be {expected}, not {found}"))
 }
 
-/// As `wrong`, for what may be a password: not even a value from the file is quoted.
+/// Like `wrong`, for a possible password: not even a value from the file is quoted.
 pub(super) fn wrong_secret(node: &Node, expected: &str) -> Problem {
     if let (Value::Text(_), true) = (&node.value, node.filled_by.is_empty()) {
         return Problem::error(node.span.clone(), format!("this is not {expected}"));
@@ -63,7 +63,7 @@ pub(super) fn text(node: &Node) -> Result<&str, Problem> {
     }
 }
 
-/// A text in a list, where an empty one cannot count as unset.
+/// A text in a list, where an empty text cannot count as unset.
 pub(super) fn name(node: &Node) -> Result<String, Problem> {
     let text = text(node)?;
     if text.is_empty() { Err(wrong(node, "a name")) } else { Ok(text.to_owned()) }
@@ -87,7 +87,7 @@ impl Read for String {
             {
                 Err(wrong(node, "a name such as \"tenants\" or \"public.tenants\""))
             }
-            // It stands in lines of output, and may be quoted anywhere.
+            // A step's name is printed in lines of output, and may be quoted anywhere.
             Kind::StepName if !node.filled_by.is_empty() => {
                 Err(Problem::error(node.span.clone(), "a step's name cannot come from a variable"))
             }
@@ -107,7 +107,7 @@ impl Read for PathBuf {
     }
 }
 
-/// `true` or `false`; a filled-in text may also say 1, yes, on and their opposites.
+/// `true` or `false`; a filled-in text may also be 1, yes, on or their opposites.
 impl Read for bool {
     fn read(node: &Node, _: Kind, _: &Reading<'_>) -> Result<Self, Problem> {
         match &node.value {
@@ -119,7 +119,7 @@ impl Read for bool {
     }
 }
 
-/// A whole number within bounds; a filled-in text counts as the number it spells.
+/// A whole number within bounds; a filled-in text is parsed as a number.
 fn number<T: TryFrom<i64>>(node: &Node, kind: Kind) -> Result<T, Problem> {
     let bounds: RangeInclusive<i64> = match kind {
         Kind::Number(least, most) => least..=most,
@@ -154,14 +154,14 @@ impl Read for Duration {
         let Value::Text(text) = &node.value else {
             let problem = wrong(node, DURATION);
             return Err(match node.value {
-                Value::Integer(number) => problem.help(format!("say the unit: \"{number}s\"")),
+                Value::Integer(number) => problem.help(format!("add the unit: \"{number}s\"")),
                 _ => problem,
             });
         };
         let duration = read_duration(text).ok_or_else(|| wrong(node, DURATION))?;
         match kind {
             _ if duration > LONGEST => Err(wrong(node, "at most 168h")),
-            Kind::Duration if duration.is_zero() => Err(wrong(node, "longer than nothing")),
+            Kind::Duration if duration.is_zero() => Err(wrong(node, "longer than zero")),
             _ => Ok(duration),
         }
     }
@@ -185,7 +185,7 @@ impl<T: Keyword> Read for T {
     }
 }
 
-/// The last day on which something counts.
+/// The last day on which an acceptance counts.
 impl Read for Day {
     fn read(node: &Node, _: Kind, _: &Reading<'_>) -> Result<Self, Problem> {
         let day = match &node.value {
@@ -196,7 +196,7 @@ impl Read for Day {
     }
 }
 
-/// `host:port`, an IPv6 address in brackets.
+/// `host:port`, with an IPv6 address in brackets.
 impl Read for (String, u16) {
     fn read(node: &Node, _: Kind, _: &Reading<'_>) -> Result<Self, Problem> {
         let found = match &node.value {
@@ -208,16 +208,16 @@ impl Read for (String, u16) {
     }
 }
 
-/// An address to listen at: numbers only, because a name may be several.
+/// An address to listen on: numbers only, because a name may have several addresses.
 impl Read for SocketAddr {
     fn read(node: &Node, _: Kind, _: &Reading<'_>) -> Result<Self, Problem> {
         let address = text(node)?.parse::<SocketAddr>().ok().filter(|address| address.port() != 0);
         address
-            .ok_or_else(|| wrong(node, "an address to listen at, such as \"0.0.0.0:8080\" or \"[::]:8080\""))
+            .ok_or_else(|| wrong(node, "an address to listen on, such as \"0.0.0.0:8080\" or \"[::]:8080\""))
     }
 }
 
-/// One value or a list. Each element's problem is reported; in a list, an empty text is an error.
+/// One value or a list. Each element's problem is reported; an empty text in a list is an error.
 impl<T: Read> Read for Vec<T> {
     fn read(node: &Node, kind: Kind, reading: &Reading<'_>) -> Result<Self, Problem> {
         let of = match kind {
@@ -242,7 +242,7 @@ impl<T: Read> Read for Vec<T> {
     }
 }
 
-/// Names in a list; an empty one, from a variable that is not set, does not count.
+/// Names in a list; an empty one, from a variable that is not set, is skipped.
 pub(super) struct Names(pub(super) Vec<String>);
 
 impl Read for Names {
@@ -253,7 +253,7 @@ impl Read for Names {
         let mut names: Vec<&str> = known.map(text).collect::<Result<_, _>>()?;
         names.retain(|name| !name.is_empty());
         if names.is_empty() && !unfilled && !matches!(kind, Kind::Texts(0)) {
-            return Err(Problem::error(node.span.clone(), "this names no tenant"));
+            return Err(Problem::error(node.span.clone(), "the list contains no tenant"));
         }
         Ok(Self(names.into_iter().map(str::to_owned).collect()))
     }
@@ -277,14 +277,14 @@ impl Read for Selection {
     }
 }
 
-/// The problem of a URL. Its parameter is named only if the URL stands in the file.
+/// The problem of a URL. Its parameter is named only if the file contains the URL.
 pub(super) fn wrong_url(node: &Node, fault: Fault) -> Problem {
     let Fault { message, parameter, help } = fault;
     let message = match parameter {
         Some(name) if node.filled_by.is_empty() => format!("{message}, `{}`", shown(&name)),
         _ => message,
     };
-    let help = help.or_else(|| (!node.filled_by.is_empty()).then(|| format!("it is {}", origin(node))));
+    let help = help.or_else(|| (!node.filled_by.is_empty()).then(|| format!("the URL is {}", origin(node))));
     let problem = Problem::error(node.span.clone(), message);
     match help {
         Some(help) => problem.help(help),
@@ -294,7 +294,7 @@ pub(super) fn wrong_url(node: &Node, fault: Fault) -> Problem {
 
 pub(super) const REDIS_SCHEMES: [&str; 6] = ["redis", "rediss", "valkey", "valkeys", "unix", "redis+unix"];
 
-/// A URL of one of the declared schemes. It may hold a password, so it is never quoted.
+/// A URL with one of the declared schemes. It may contain a password, so it is never quoted.
 impl Read for Endpoint {
     fn read(node: &Node, kind: Kind, reading: &Reading<'_>) -> Result<Self, Problem> {
         let (Value::Text(text), Kind::Url(schemes)) = (&node.value, kind) else {

@@ -1,4 +1,4 @@
-//! The kinds of `wait`: the keys of each, and how they are read.
+//! Declares and reads the kinds of `wait`.
 
 use super::{
     Wait, WaitTarget,

@@ -1,4 +1,4 @@
-//! The keys of a step and of what it does.
+//! Declares the keys of a step and of its kinds.
 
 use super::{
     super::{OnFailure, Scope, wait::WAIT},
@@ -10,7 +10,7 @@ use super::{
     Section, words,
 };
 
-/// What a step does: exactly one of these.
+/// The kinds of a step: exactly one is given.
 pub(in crate::config) const KINDS: [&str; 6] = ["wait", "sql", "migrate", "bootstrap", "verify", "command"];
 
 pub(super) const STEP: Section = Section::new(

@@ -1,4 +1,4 @@
-//! The keys of every table but those in a step.
+//! Declares the keys of every table except for those of a step.
 
 use super::{
     super::{
@@ -112,7 +112,7 @@ const MANIFEST: Section = Section::new(
         key!(file: Path, = "portcullis.manifest.json", "The file that `portcullis manifest` writes."),
         key!(auto: Boolean, = "false", "Derive the manifest at every start, for development."),
         key!(empty: Boolean, = "false",
-            "Accept a manifest that expects no migration at all, or none of tenants. Without it, such a manifest is an error (78)."),
+            "Accept a manifest that expects no migrations, or none for tenants. Without it, such a manifest is an error (78)."),
     ],
 );
 const TEMPLATE: Section = Section::new(
@@ -141,7 +141,7 @@ const APPLY: Section = Section::new(
             "How long a statement waits for a lock. After that, the transaction is tried again, up to five times. A concurrent index build outside of a transaction waits without a limit."),
         key!(statement_timeout: Duration, ? "the server's", "The time limit for one statement."),
         key!(transaction: Word(words::<Transaction>), = "file",
-            "`\"file\"`: each file has a transaction of its own, as with psql and sqlx. `\"schema\"`: all pending files of a schema share one.", only "sql"),
+            "`\"file\"`: each file has its own transaction, as with psql and sqlx. `\"schema\"`: all pending files of a schema share one.", only "sql"),
     ],
 );
 

@@ -1,4 +1,4 @@
-//! The tables of `docs/configuration.md` and the JSON Schema, against the declared keys.
+//! Compares the tables of `docs/configuration.md` and the JSON Schema with the declared keys.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::config::{
 const BEGIN: &str = "<!-- keys: ";
 const END: &str = "<!-- end -->";
 
-/// The file, with each table between `<!-- keys: PATH -->` and `<!-- end -->` made anew, and the paths.
+/// The file with regenerated tables between `<!-- keys: PATH -->` and `<!-- end -->`, and the paths.
 fn regenerated(text: &str) -> (String, BTreeSet<String>) {
     let (mut made, mut rest, mut paths) = (String::new(), text, BTreeSet::new());
     let all: BTreeSet<String> = text.split(BEGIN).skip(1).map(|part| path_of(part).to_owned()).collect();
@@ -48,7 +48,7 @@ fn table(section: &'static Section, path: &str, all: &BTreeSet<String>) -> Strin
     rows
 }
 
-/// A row for each key; the keys of a table that has no table of its own in the file follow its row.
+/// A row for each key; the keys of a table without its own section follow the key's row.
 fn write_rows(
     section: &'static Section,
     path: &str,
@@ -122,7 +122,7 @@ fn the_documentation_has_every_declared_key() {
     } else {
         assert!(
             text == made,
-            "docs/configuration.md is not what the declared keys say: UPDATE_DOCS=1 cargo test --lib documentation"
+            "docs/configuration.md does not match the declared keys; update it with: UPDATE_DOCS=1 cargo test --lib documentation"
         );
     }
     for key in ROOT.keys {
@@ -139,7 +139,7 @@ fn every_declared_key_is_documented_in_one_sentence() {
     }
 }
 
-/// Every key of every table, each at least once.
+/// A file with every key of every table.
 const SQL: &str = r#"
 role = "web"
 [database]
@@ -240,7 +240,7 @@ name = "proxy"
 command = { run = ["proxy"], background = true }
 "#;
 
-/// What stands in the place of the SQL files where a framework migrates.
+/// Replaces the keys of SQL files by those of a framework.
 const DJANGO: &str = r#"
 framework = "django"
 python = "venv/bin/python"
@@ -293,7 +293,7 @@ fn every_declared_default_is_valid() {
 }
 
 #[test]
-fn the_keys_of_one_framework_are_not_the_others() {
+fn a_key_of_another_framework_is_an_error() {
     for (migrations, message) in [
         ("shared = \"a\"\ntenant = \"b\"\nmanage = \"manage.py\"", "`manage` needs `framework = \"django\"`"),
         (
@@ -301,10 +301,7 @@ fn the_keys_of_one_framework_are_not_the_others() {
             "`run` needs `framework = \"django\"`",
         ),
         ("framework = \"django\"\nshared = \"a\"", "`shared` needs `framework = \"sql\"`"),
-        (
-            "framework = \"django\"\napply = { run = [\"migrate\"] }",
-            "`run` does not say where `{schema}` stands",
-        ),
+        ("framework = \"django\"\napply = { run = [\"migrate\"] }", "`run` does not contain `{schema}`"),
     ] {
         let found = messages(&format!("[migrations]\n{migrations}\n"), &Environment::default());
         assert!(found.contains(&message.to_owned()), "{migrations}: {found:?}");
@@ -312,7 +309,7 @@ fn the_keys_of_one_framework_are_not_the_others() {
 }
 
 #[test]
-fn an_empty_template_is_no_template() {
+fn an_empty_template_counts_as_absent() {
     let text = "[migrations]\nframework = \"django\"\ntemplate = { file = \"${X:-}\" }\n";
     let config = super::valid(text, &Environment::default());
     assert_eq!(config.migrations.unwrap().template, None);

@@ -1,10 +1,10 @@
-//! Files that are far too large are refused or read in a time that grows with their size alone.
+//! Tests files that are far too large: they are refused, or read in linear time.
 
 use super::{messages, rendered};
 use crate::config::{Overrides, environment::Environment, load::load};
 
 #[test]
-fn so_many_problems_are_counted_and_the_first_are_shown() {
+fn the_first_problems_are_shown_and_the_others_counted() {
     let text: Vec<String> = (0..10_000).map(|at| format!("unknown_{at} = {at}\n")).collect();
     let text = text.concat();
     let shown = rendered(&text, &Environment::default());
@@ -13,7 +13,7 @@ fn so_many_problems_are_counted_and_the_first_are_shown() {
 }
 
 #[test]
-fn so_many_steps_are_refused_at_the_first_that_is_too_many() {
+fn too_many_steps_are_refused_at_the_first_excess_step() {
     let step = |at: usize| format!("[[step]]\nname = \"s{at}\"\ncommand.run = [\"true\"]\n");
     let text: String = (0..4_000).map(step).collect();
     assert_eq!(messages(&text, &Environment::default()), ["more than 1000 times `[[step]]`"]);
@@ -21,7 +21,7 @@ fn so_many_steps_are_refused_at_the_first_that_is_too_many() {
 }
 
 #[test]
-fn steps_that_all_name_all_others_are_read() {
+fn steps_that_depend_on_all_others_are_read() {
     let names = |at: usize| (0..at).map(|step| format!("\"s{step}\"")).collect::<Vec<_>>().join(", ");
     let step = |at: usize| {
         let after = if at == 0 { "\"start\"".into() } else { format!("[{}]", names(at)) };

@@ -1,4 +1,4 @@
-//! Where passwords come from, and that none of them is ever shown.
+//! Tests the sources of passwords, and that no password is ever shown.
 
 use proptest::prelude::*;
 
@@ -29,7 +29,7 @@ fn a_password_comes_from_a_variable_or_its_file_but_not_from_both() {
     assert_eq!(neither, ["neither `DB_PASSWORD` nor `DB_PASSWORD_FILE` is set"]);
 }
 
-/// Every place that takes a text, filled from the same variable.
+/// Every key that takes a text, filled from the same variable.
 const SECRETS_EVERYWHERE: &str = r#"
 role = "${S}"
 [database]

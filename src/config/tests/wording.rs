@@ -1,4 +1,4 @@
-//! What a person reads when a file is wrong.
+//! Tests the rendered problems of an invalid file.
 
 use insta::assert_snapshot;
 use proptest::prelude::*;
@@ -7,8 +7,8 @@ use super::{messages, rendered};
 use crate::config::environment::Environment;
 
 #[test]
-#[expect(clippy::too_many_lines, reason = "one file with everything wrong, and what is said of it")]
-fn everything_that_is_wrong_is_said_at_once() {
+#[expect(clippy::too_many_lines, reason = "one file with every kind of problem, and its rendering")]
+fn every_problem_of_a_file_is_reported_together() {
     let text = r#"
 rol = "web"
 
@@ -88,7 +88,7 @@ command = { run = [] }
     11 | settle_timeout = 120
        |                  ^^^
        |
-       = help: say the unit: "120s"
+       = help: add the unit: "120s"
 
     error: a `[[step]]` has no key `wiat`
       --> config.toml:15:1
@@ -98,7 +98,7 @@ command = { run = [] }
        |
        = help: did you mean `wait`?
 
-    error: there is no step `database` above this one
+    error: no step `database` exists above this one
       --> config.toml:19:10
        |
     19 | after = ["database"]
@@ -142,13 +142,13 @@ command = { run = [] }
        |
        = help: did you mean `timeout`?
 
-    error: a step does one thing: `command` is one too many
+    error: a step has exactly one kind: `command` is one too many
       --> config.toml:29:1
        |
     29 | command = { run = [] }
        | ^^^^^^^
        |
-       = help: make it a step of its own
+       = help: move it to a separate step
 
     error: `run` is empty
       --> config.toml:29:19
@@ -159,7 +159,7 @@ command = { run = [] }
 }
 
 #[test]
-fn a_text_that_is_no_toml_is_read_as_far_as_it_goes() {
+fn a_text_that_is_not_toml_is_read_as_far_as_possible() {
     let text = "role =\n[gate]\nahead = \"blok\"\nsettle_timeout = = 2\n[lock\ntimeout = \"1m\"\n";
     assert_snapshot!(rendered(text, &Environment::default()), @r#"
     error: string values must be quoted, expected literal string
@@ -197,11 +197,11 @@ fn a_text_that_is_no_toml_is_read_as_far_as_it_goes() {
 }
 
 #[test]
-fn a_value_from_a_variable_is_called_by_its_name() {
+fn a_value_from_a_variable_is_reported_with_the_variables_name() {
     let text = r#"
 [gate]
 settle_timeout = "${SETTLE}"
-ahead = "${AHEAD:?say what a newer database means}"
+ahead = "${AHEAD:?decide about a newer database}"
 [lock]
 timeout = "${TIMEOUT:-5 minutes}"
 [[step]]
@@ -224,11 +224,11 @@ wait.tcp = { address = "${ADDRESS}", timeout = "${TIMEOUTS}" }
     3 | settle_timeout = "${SETTLE}"
       |                  ^^^^^^^^^^^
 
-    error: the variable `AHEAD` is not set: say what a newer database means
+    error: the variable `AHEAD` is not set: decide about a newer database
      --> config.toml:4:10
       |
-    4 | ahead = "${AHEAD:?say what a newer database means}"
-      |          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
+    4 | ahead = "${AHEAD:?decide about a newer database}"
+      |          ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
       |
       = help: set `AHEAD`
 
@@ -264,7 +264,7 @@ wait.tcp = { address = "${ADDRESS}", timeout = "${TIMEOUTS}" }
 }
 
 #[test]
-fn steps_that_overtake_a_writer_or_lack_a_table_are_refused() {
+fn steps_that_run_before_a_writer_or_lack_a_table_are_refused() {
     let text = r#"
 [database]
 url = "sqlite://var"
@@ -309,7 +309,7 @@ verify = { tenants = "all" }
 }
 
 #[test]
-fn a_server_that_nothing_guards_is_warned_of() {
+fn a_server_without_a_gate_is_a_warning() {
     let text = r#"
 [database]
 url = "sqlite://var"
@@ -335,10 +335,10 @@ verify = { tenants = "all" }
 }
 
 #[test]
-fn one_thing_wrong_is_one_message() {
+fn each_problem_is_reported_once() {
     for (text, message) in [
         ("[database]\nhost = \"h\"\nname = \"n\"", "`[database]` needs `user` (or the variable `PGUSER`)"),
-        ("[database]\nurl = \"sqlite://v\"\nhost = \"h\"", "`host` has no meaning beside a sqlite:// URL"),
+        ("[database]\nurl = \"sqlite://v\"\nhost = \"h\"", "`host` cannot be combined with a sqlite:// URL"),
         ("[database]\nurl = \"postgres://u@h/d\"\nuser = \"x\"", "`user` is given twice: here and in `url`"),
         ("[database]\nurl = \"${NONE}\"", "the variable `NONE` is not set"),
         ("[[step]]\nname = \"a\"", "step `a` does nothing"),
@@ -352,7 +352,7 @@ fn one_thing_wrong_is_one_message() {
             "[server]\npassthrough = [[]]",
             "this must be a list of words, as in [[\"sh\"], [\"python\", \"manage.py\", \"shell\"]], not a list",
         ),
-        ("[lock]\ntimeout = \"0s\"", "`0s` is not longer than nothing"),
+        ("[lock]\ntimeout = \"0s\"", "`0s` is not longer than zero"),
         ("[lock]\ntimeout = \"900h\"", "`900h` is not at most 168h"),
         (
             "[[step]]\nname = \"a\"\nmigrate = { shared = {}, tenants = {} }\n[[step]]\nname = \"b\"\nverify = { tenants = \"all\" }\n[database]\nurl=\"sqlite://v\"\n[tenants]\nregistry = { table = \"t\", schema_column = \"s\" }\n[migrations]\nshared=\"s\"\ntenant=\"t\"",
@@ -364,15 +364,15 @@ fn one_thing_wrong_is_one_message() {
         ),
         (
             "[[step]]\nname = \"a\"\nbootstrap = { tenants = [\"${NONE:-}\"] }\n[database]\nurl=\"sqlite://v\"\n[tenants]\nregistry = { table = \"t\", schema_column = \"s\" }\n[migrations]\nshared=\"s\"\ntenant=\"t\"",
-            "this names no tenant",
+            "the list contains no tenant",
         ),
         (
             "[[step]]\nname = \"a\"\ncommand = { run = [\"x\"] }\n[[step]]\nname = \"a\"\ncommand = { run = [\"x\"] }",
-            "the name `a` is taken by step 1",
+            "the name `a` is already used by step 1",
         ),
         (
             "[[step]]\nname = \"a\"\nafter = [\"a\"]\ncommand = { run = [\"x\"] }",
-            "the step `a` does not stand above this one",
+            "the step `a` is not above this one",
         ),
         ("[[step]]\nname = \"a\"\nwhen = { role = [] }\ncommand = { run = [\"x\"] }", "`role` is empty"),
         ("[database]\nhost = \"${NONE}\"\nuser = \"u\"\nname = \"n\"", "the variable `NONE` is not set"),
@@ -397,7 +397,7 @@ proptest! {
 }
 
 #[test]
-fn what_sqlite_cannot_do_is_reported_at_its_place() {
+fn features_that_sqlite_lacks_are_reported_with_their_place() {
     let on_sqlite = |rest: &str| format!("[database]\nurl = \"sqlite://v\"\n{rest}");
     let django = on_sqlite("[migrations]\nframework = \"django\"\ntemplate = { file = \"t.sql\" }\n");
     let text = rendered(&django, &Environment::default());

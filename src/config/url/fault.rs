@@ -1,12 +1,12 @@
-//! What is wrong with a URL, without anything of the URL.
+//! Describes a problem of a URL, without any part of the URL.
 
 use crate::config::problem::nearest;
 
-/// What is wrong with a URL.
+/// A problem of a URL.
 #[derive(Debug, PartialEq, Eq)]
 pub(in crate::config) struct Fault {
     pub(in crate::config) message: String,
-    /// The parameter's name as the URL has it: it may be shown only if the URL stands in the file.
+    /// The parameter's name in the URL: it may be shown only if the file contains the URL.
     pub(in crate::config) parameter: Option<String>,
     pub(in crate::config) help: Option<String>,
 }
@@ -17,7 +17,7 @@ impl From<&str> for Fault {
     }
 }
 
-/// The error for a parameter that nobody knows.
+/// The error for an unknown parameter.
 pub(super) fn unknown(name: &str, known: &[&str]) -> Fault {
     let help = match nearest(name, known) {
         Some(near) => format!("did you mean `{near}`?"),

@@ -1,17 +1,17 @@
-//! Which parameters a URL may have: one that is neither honoured nor harmless is an error, never ignored.
+//! Decides which parameters a URL may have: one that is neither used nor harmless is an error, never ignored.
 
 use super::fault::{Fault, unknown};
 
-/// libpq's words, from the least to the most careful.
+/// libpq's modes, from the least to the most secure.
 pub(in crate::config) const SSL_MODES: [&str; 6] =
     ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
 
-/// What is done about a parameter.
+/// The treatment of a parameter.
 enum Support {
     Honoured,
-    /// It tunes the application's own connections, and means nothing for a short one.
+    /// It tunes the application's own connections, and has no effect on a short one.
     Harmless,
-    /// These values ask for nothing that is not done anyway; others are refused.
+    /// These values match the fixed behaviour; others are refused.
     Only(&'static [&'static str]),
     Refused,
 }
@@ -19,7 +19,7 @@ use Support::{Harmless, Honoured, Only, Refused};
 
 type Parameters = &'static [(&'static str, Support)];
 
-/// libpq's, as of version 18.
+/// libpq's parameters, as of version 18.
 const POSTGRES: Parameters = &[
     ("host", Honoured),
     ("port", Honoured),
@@ -73,7 +73,7 @@ const POSTGRES: Parameters = &[
     ("oauth_issuer", Refused),
 ];
 
-/// Those of redis-py, which Celery and Django pass on, and of the socket's form.
+/// The parameters of redis-py, which Celery and Django pass on, and of the socket form.
 const REDIS: Parameters = &[
     ("db", Honoured),
     ("user", Honoured),
@@ -96,7 +96,7 @@ const REDIS: Parameters = &[
     ("ssl_keyfile", Refused),
 ];
 
-/// Those of RabbitMQ's clients and of Pika.
+/// The parameters of RabbitMQ's clients and of Pika.
 const AMQP: Parameters = &[
     ("auth_mechanism", Only(&["plain", "PLAIN"])),
     ("verify", Only(&["verify_peer"])),
@@ -115,10 +115,10 @@ const AMQP: Parameters = &[
     ("ssl_options", Refused),
 ];
 
-/// Refuses what would be ignored.
+/// Refuses a parameter that would be ignored.
 pub(in crate::config) fn check(scheme: &str, name: &str, value: &str) -> Result<(), Fault> {
     let known = match scheme {
-        // There, parameters are part of what is asked for.
+        // Parameters are part of the request.
         "http" | "https" => return Ok(()),
         "amqp" | "amqps" => AMQP,
         "postgres" | "postgresql" => POSTGRES,
@@ -134,6 +134,6 @@ pub(in crate::config) fn check(scheme: &str, name: &str, value: &str) -> Result<
         Only(values) => format!("the parameter `{name}` of the URL can only be {}", values.join(" or ")),
         Refused => format!("the parameter `{name}` of the URL is not supported"),
     };
-    let help = "remove it: a parameter that is ignored would make the connection another one than it says";
+    let help = "remove it: without the parameter, the connection would differ from the URL";
     Err(Fault { help: Some(help.into()), ..Fault::from(message.as_str()) })
 }
