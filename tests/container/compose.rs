@@ -123,7 +123,7 @@ impl Project {
     fn command(&self, arguments: &[&str]) -> Command {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let program = root.join("target/compose/bin/podman-compose");
-        assert!(program.exists(), "there is no target/compose: run scripts/podman-compose");
+        assert!(program.exists(), "target/compose is missing: run scripts/podman-compose");
         let mut command = Command::new(program);
         // The engine has the same settings for every user.
         for (name, value) in self.images[0].1.podman().get_envs() {
@@ -144,8 +144,8 @@ impl Project {
 
     /// The local port that leads to a service's port 8000.
     fn port(&self, service: &str) -> u16 {
-        let answer = self.podman(&["port", &self.container(service), "8000"]).exits(0).stdout;
-        answer.trim().rsplit(':').next().unwrap().parse().unwrap()
+        let output = self.podman(&["port", &self.container(service), "8000"]).exits(0).stdout;
+        output.trim().rsplit(':').next().unwrap().parse().unwrap()
     }
 
     /// A container's log as soon as it contains this text.

@@ -6,7 +6,7 @@ use super::{image::Image, podman};
 use crate::support::{
     cluster::Database,
     django,
-    http::{answers, free_port, get},
+    http::{free_port, get, is_listening},
     process::Running,
     redis::Redis,
 };
@@ -42,7 +42,7 @@ fn the_finance_invoice_incident_in_a_container() {
     for word in ["demo", "finance_invoice", "finance.Invoice", "portcullis repair demo --replay finance"] {
         assert!(text.contains(word), "{word}: {blocked}");
     }
-    assert!(!answers(port));
+    assert!(!is_listening(port));
     // A command after the image's name runs behind the gate, unless the configuration lists it for pass-through.
     start("third", &["python", "-c", "print('reached')"]).wait().exits(1).prints_not("reached");
 
@@ -61,12 +61,12 @@ pub fn image() -> Image {
 
 /// A base image with this machine's Python and the example's packages: `pip install` has nothing to fetch.
 fn python() -> Image {
-    let asked = Command::new(django::venv().join("python"))
+    let shown = Command::new(django::venv().join("python"))
         .args(["-c", "import sys; print(sys.base_prefix, '%d.%d' % sys.version_info[:2])"])
         .output()
         .unwrap();
-    let answer = String::from_utf8(asked.stdout).unwrap();
-    let (prefix, version) = answer.trim().split_once(' ').unwrap();
+    let output = String::from_utf8(shown.stdout).unwrap();
+    let (prefix, version) = output.trim().split_once(' ').unwrap();
     let packages = django::venv().with_file_name("lib").join(format!("python{version}/site-packages"));
     let parts = [
         format!("{prefix}/bin/python{version}=/usr/local/bin/python"),

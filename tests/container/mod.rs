@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use crate::support::{
     cluster::Database,
-    http::{answers, free_port, get},
+    http::{free_port, get, is_listening},
     process::{Outcome, Running},
 };
 
@@ -35,7 +35,7 @@ fn the_image_starts_the_server_and_is_blocked_by_a_lying_ledger() {
     let blocked = start(&image, &format!("{}-second", image.short()), &database, port, &[]).wait().exits(1);
     assert!(blocked.failure_box().contains("finance_invoice"), "{blocked}");
     assert!(blocked.failure_box().contains("acme"), "{blocked}");
-    assert!(!answers(port));
+    assert!(!is_listening(port));
 
     // A program of the pass-through list runs no step; this image does not contain the program.
     start(&image, &format!("{}-third", image.short()), &database, port, &["bash"]).wait().exits(127);

@@ -139,8 +139,8 @@ fn with_a_terminal_a_shell_has_job_control() {
         let mut session = session(&image, &["run", "--", "/busybox", "sh", "-i"]);
         session.press("echo re''ady\n");
         session.until("ready");
-        session.press("/busybox sh -c 'echo be\"\"gun; /busybox sleep 1000'\n");
-        session.until("begun");
+        session.press("/busybox sh -c 'echo run\"\"ning; /busybox sleep 1000'\n");
+        session.until("running");
         if server.is_empty() {
             // The shell is PID 1 and leads the session.
             session.press("\x03");

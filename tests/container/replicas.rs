@@ -30,14 +30,14 @@ struct Replicas<'a> {
 }
 
 impl<'a> Replicas<'a> {
-    fn start(image: &'a Image, project: &'a Project, how_many: usize) -> Self {
-        Self::start_on(image, project, how_many, "host", &project.database.url())
+    fn start(image: &'a Image, project: &'a Project, count: usize) -> Self {
+        Self::start_on(image, project, count, "host", &project.database.url())
     }
 
     /// Starts them on a network from which the database has this address.
-    fn start_on(image: &'a Image, project: &'a Project, how_many: usize, network: &str, url: &str) -> Self {
+    fn start_on(image: &'a Image, project: &'a Project, count: usize, network: &str, url: &str) -> Self {
         let mut replicas = Self { project, running: Vec::new() };
-        for number in 0..how_many {
+        for number in 0..count {
             let name = format!("{}-replica-{number}", image.short());
             let mut command = image.podman();
             command
@@ -53,11 +53,11 @@ impl<'a> Replicas<'a> {
 
     /// Waits until this number of containers has printed this text.
     #[track_caller]
-    fn until(&self, how_many: usize, text: &str) {
+    fn until(&self, count: usize, text: &str) {
         let deadline = Instant::now() + ENOUGH;
         let printed = || self.running.iter().filter(|(_, replica)| replica.has_printed(text)).count();
-        while printed() < how_many {
-            assert!(Instant::now() < deadline, "{} of {how_many} have printed {text:?}", printed());
+        while printed() < count {
+            assert!(Instant::now() < deadline, "{} of {count} have printed {text:?}", printed());
             thread::sleep(Duration::from_millis(50));
         }
     }
@@ -124,8 +124,8 @@ impl<'a> Network<'a> {
 
     fn address(&self) -> String {
         let gateway = "{{(index .Subnets 0).Gateway}}";
-        let answer = podman(self.image, &["network", "inspect", "--format", gateway, &self.name]);
-        answer.stdout.trim().to_owned()
+        let output = podman(self.image, &["network", "inspect", "--format", gateway, &self.name]);
+        output.stdout.trim().to_owned()
     }
 }
 

@@ -13,9 +13,9 @@ import os, pathlib, sys
 
 os.environ["DJANGO_SETTINGS_MODULE"] = "invoicing.settings"
 newest = pathlib.Path("finance/migrations/0005_own.py")
-aside = newest.with_suffix(".aside")
+hidden = newest.with_suffix(".hidden")
 if newest.exists():
-    newest.rename(aside)
+    newest.rename(hidden)
 import django
 
 django.setup()
@@ -25,8 +25,8 @@ from customers.models import Client
 def make(names):
     for name in names:
         Client(schema_name=name, name=name).save(verbosity=0)
-    if aside.exists():
-        aside.rename(newest)
+    if hidden.exists():
+        hidden.rename(newest)
 
 
 if __name__ == "__main__":
@@ -62,7 +62,7 @@ name = "parallel"
 after = "start"
 command = { run = ["sh", "-c", "while [ ! -e fail ]; do sleep 0.1; done; exit 3"] }
 [[step]]
-name = "goes on for a while"
+name = "sleeps after the signal"
 after = "start"
 command = { run = ["sh", "-c", "trap '' TERM; sleep 45"], grace = "6s" }
 "#;

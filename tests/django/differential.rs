@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs};
 
 use serde_json::Value;
 
-use super::six;
+use super::django_6;
 use crate::support::django::{Project, TENANT};
 
 const ORACLE: &str = include_str!("../fixtures/django/showmigrations.py");
@@ -102,7 +102,7 @@ fn the_gate_agrees_with_django_for_every_tenant() {
 
 #[test]
 fn the_gate_agrees_with_django_6_about_squashes_of_squashes() {
-    let project = six::project();
+    let project = django_6::project();
     assert_agreement(&project, "django-6.0");
 }
 
@@ -208,12 +208,12 @@ struct DjangoVerdict {
 
 fn django_verdicts(project: &Project) -> BTreeMap<String, DjangoVerdict> {
     let outcome = project.python(&["-c", ORACLE]).exits(0);
-    let answers: BTreeMap<String, Value> = serde_json::from_str(&outcome.stdout).unwrap();
-    let verdict = |answer: &Value| DjangoVerdict {
-        pending: strings(&answer["pending"]),
-        content: answer["content"].as_bool().unwrap(),
+    let results: BTreeMap<String, Value> = serde_json::from_str(&outcome.stdout).unwrap();
+    let verdict = |result: &Value| DjangoVerdict {
+        pending: strings(&result["pending"]),
+        content: result["content"].as_bool().unwrap(),
     };
-    answers.iter().map(|(name, answer)| (name.clone(), verdict(answer))).collect()
+    results.iter().map(|(name, result)| (name.clone(), verdict(result))).collect()
 }
 
 struct GateVerdict {
@@ -224,7 +224,7 @@ struct GateVerdict {
 
 fn gate_verdicts(project: &Project) -> (BTreeMap<String, GateVerdict>, String) {
     let outcome = project.portcullis.run(["verify", "--format", "json"]).exits(1);
-    let answer: Value = serde_json::from_str(&outcome.stdout).unwrap();
+    let result: Value = serde_json::from_str(&outcome.stdout).unwrap();
     let judged = |verdict: &Value| {
         let findings = verdict["findings"].as_array().unwrap();
         let pending = findings.iter().find(|finding| finding["kind"] == "pending");
@@ -236,12 +236,12 @@ fn gate_verdicts(project: &Project) -> (BTreeMap<String, GateVerdict>, String) {
             findings: findings.iter().map(|finding| finding["kind"].as_str().unwrap().to_owned()).collect(),
         }
     };
-    let tenants = answer["tenants"].as_object().unwrap();
+    let tenants = result["tenants"].as_object().unwrap();
     assert!(tenants.contains_key(TENANT));
     let text = project.portcullis.run(["verify"]).exits(1).stderr;
     let mut found: BTreeMap<_, _> =
         tenants.iter().map(|(name, verdict)| (name.clone(), judged(verdict))).collect();
-    found.insert(PUBLIC.into(), judged(&answer["shared"]));
+    found.insert(PUBLIC.into(), judged(&result["shared"]));
     (found, text)
 }
 

@@ -51,8 +51,8 @@ fn plan(env: &[(&str, &str)]) -> Vec<String> {
     for (name, value) in env {
         portcullis = portcullis.env(name, value);
     }
-    let answer = portcullis.run(["plan", "--format", "json"]).exits(0);
-    let plan: Value = serde_json::from_str(&answer.stdout).unwrap();
+    let result = portcullis.run(["plan", "--format", "json"]).exits(0);
+    let plan: Value = serde_json::from_str(&result.stdout).unwrap();
     let steps = plan["steps"].as_array().unwrap();
     let run = steps.iter().filter(|step| step["decision"].get("skip").is_none());
     run.map(|step| step["name"].as_str().unwrap().to_owned()).collect()

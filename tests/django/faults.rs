@@ -172,8 +172,8 @@ fn checks_are_read_only_and_exist_for_one_tenant_and_for_all() {
 
 /// The output of `redis-cli`.
 fn redis(port: &str, arguments: &[&str]) -> String {
-    let answer = Command::new("redis-cli").args(["-p", port]).args(arguments).output().unwrap();
-    String::from_utf8(answer.stdout).unwrap().trim().to_owned()
+    let output = Command::new("redis-cli").args(["-p", port]).args(arguments).output().unwrap();
+    String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
 #[test]

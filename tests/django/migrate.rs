@@ -76,11 +76,11 @@ fn the_configured_command_gets_each_schema_as_one_argument() {
 /// Waits until another command runs in parallel, and records how many run.
 const PARALLEL: &str = r#"
 set -e
-mkdir "begun/$1" "at work/$1"
-ls "at work" | wc -l >> counts
-until [ "$(ls begun | wc -l)" -ge 2 ]; do sleep 0.05; done
+mkdir "started/$1" "running/$1"
+ls "running" | wc -l >> counts
+until [ "$(ls started | wc -l)" -ge 2 ]; do sleep 0.05; done
 python manage.py migrate_schemas --tenant --schema="$1"
-rmdir "at work/$1"
+rmdir "running/$1"
 "#;
 
 #[test]
@@ -91,7 +91,7 @@ fn the_configured_number_of_commands_runs_in_parallel_and_no_name_is_split() {
     project.database.execute(&format!(
         "ALTER SCHEMA odd RENAME TO \"{odd}\"; UPDATE customers_client SET schema_name = '{odd}' WHERE schema_name = 'odd'"
     ));
-    for folder in ["begun", "at work"] {
+    for folder in ["started", "running"] {
         std::fs::create_dir(project.portcullis.path(folder)).unwrap();
     }
     std::fs::write(project.portcullis.path("together.sh"), PARALLEL).unwrap();
@@ -100,7 +100,7 @@ fn the_configured_number_of_commands_runs_in_parallel_and_no_name_is_split() {
     let counts = std::fs::read_to_string(project.portcullis.path("counts")).unwrap();
     assert_eq!(counts.split_whitespace().max(), Some("2"), "{counts}");
     assert!(
-        project.portcullis.path(&format!("begun/{odd}")).exists()
+        project.portcullis.path(&format!("started/{odd}")).exists()
             && !project.portcullis.path("pwned").exists()
     );
     project.portcullis.run(["verify"]).exits(0);

@@ -3,15 +3,15 @@
 mod bootstrap;
 mod databases;
 mod differential;
+mod django_6;
 mod doctor;
 mod example;
-mod expectation;
 mod faults;
 mod gate;
+mod manifest;
 mod migrate;
 mod output;
 mod quarantine;
 mod repair;
-mod six;
 mod template;
 mod tenants;

@@ -63,15 +63,15 @@ const STEP: &str =
 fn command_output_is_shown_at_once_and_not_buffered() {
     let mut project = empty();
     project.set("CREATE_DEMO_TENANT", "1");
-    let script = "echo at work; while [ ! -e heard ]; do sleep 0.05; done; yes 'a line of output' | head -400000; \
+    let script = "echo running; while [ ! -e released ]; do sleep 0.05; done; yes 'a line of output' | head -400000; \
                   touch printed; while [ ! -e measured ]; do sleep 0.05; done; exit 3";
     project.configure(
         STEP,
         &format!("bootstrap = {{ tenants = [\"demo\"], run = [\"sh\", \"-c\", \"{script}\"] }}"),
     );
     let running = project.portcullis.spawn(["run"]);
-    running.wait_for_line("at work");
-    fs::write(project.portcullis.path("heard"), "").unwrap();
+    running.wait_for_line("running");
+    fs::write(project.portcullis.path("released"), "").unwrap();
     until_true("everything to be printed", || project.portcullis.path("printed").exists());
     let status = fs::read_to_string(format!("/proc/{}/status", running.pid())).unwrap();
     let peak =
@@ -85,7 +85,7 @@ fn command_output_is_shown_at_once_and_not_buffered() {
 const SLOW: &str = r#"
 import os, time
 print("the settings wait", flush=True)
-while os.path.exists("slow") and not os.path.exists("heard"):
+while os.path.exists("slow") and not os.path.exists("released"):
     time.sleep(0.02)
 "#;
 
@@ -102,12 +102,12 @@ fn project_output_is_shown_while_a_manual_command_runs() {
 }
 
 fn shown_while_it_runs<const N: usize>(project: &Project, arguments: [&str; N]) {
-    let [slow, heard] = ["slow", "heard"].map(|name| project.portcullis.path(name));
+    let [slow, released] = ["slow", "released"].map(|name| project.portcullis.path(name));
     fs::write(&slow, "").unwrap();
     let running = project.portcullis.spawn(arguments);
     running.wait_for_line("the settings wait");
-    fs::write(&heard, "").unwrap();
+    fs::write(&released, "").unwrap();
     running.wait().exits(0);
     fs::remove_file(&slow).unwrap();
-    fs::remove_file(&heard).unwrap();
+    fs::remove_file(&released).unwrap();
 }

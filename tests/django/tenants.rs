@@ -5,7 +5,7 @@ use std::fs;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 
-use super::expectation::with_types;
+use super::manifest::with_types;
 use crate::support::django::Project;
 
 /// A project with a manifest and a shared schema, without tenants.
@@ -53,8 +53,8 @@ fn a_created_tenant_is_complete_for_the_gate_for_django_and_for_visitors() {
     let create =
         ["tenant", "create", "Acme GmbH", "--schema", "acme", "--domain", "acme.localhost", "--json"];
     let created = project.portcullis.run(create).exits(0);
-    let answer: Value = serde_json::from_str(&created.stdout).unwrap();
-    assert_eq!((&answer["created"], &answer["schema"]), (&true.into(), &"acme".into()));
+    let result: Value = serde_json::from_str(&created.stdout).unwrap();
+    assert_eq!((&result["created"], &result["schema"]), (&true.into(), &"acme".into()));
     project.portcullis.run(["verify"]).exits(0);
     project.manage(&["migrate_schemas", "--check", "-v0"]).exits(0);
     let row = "SELECT c.schema_name || '|' || c.name || '|' || (c.created_on = current_date)::text || '|' || d.domain \
@@ -78,9 +78,9 @@ fn a_failing_migration_shows_djangos_error_and_leaves_nothing() {
     let failed = project.portcullis.run(["tenant", "create", "acme"]).exits(73);
     failed.prints("rolled back").prints("not today").prints("finance.0005_own");
     let failed = project.portcullis.run(["tenant", "create", "acme", "--json"]).exits(73);
-    let answer: Value = serde_json::from_str(&failed.stdout).unwrap();
-    assert_eq!(answer["failure"]["left"], "nothing");
-    assert!(answer["failure"]["output"].to_string().contains("not today"));
+    let result: Value = serde_json::from_str(&failed.stdout).unwrap();
+    assert_eq!(result["failure"]["left"], "nothing");
+    assert!(result["failure"]["output"].to_string().contains("not today"));
     assert!(schemas(&project).is_empty() && clients(&project).is_empty() && journal(&project).is_empty());
 }
 

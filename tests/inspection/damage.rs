@@ -37,10 +37,10 @@ fn an_unreadable_ledger_does_not_hide_the_others() {
 fn an_unregistered_schema_and_an_unregistered_tenant_are_named() {
     let database = Database::fresh();
     let fleet = fleet::complete(&database.url());
-    database.execute(&fleet::copies(&["stray"]));
-    database.execute("DELETE FROM tenants WHERE name = 'stray'");
+    database.execute(&fleet::copies(&["orphan"]));
+    database.execute("DELETE FROM tenants WHERE name = 'orphan'");
     let outcome = fleet.run(["verify", "--format", "json"]).exits(0);
     let printed: serde_json::Value = serde_json::from_str(&outcome.stdout).unwrap();
-    assert_eq!(printed["orphans"], serde_json::json!(["stray"]), "{outcome}");
+    assert_eq!(printed["orphans"], serde_json::json!(["orphan"]), "{outcome}");
     fleet.run(["verify", "--tenant", "nobody"]).exits(1).prints("nobody");
 }

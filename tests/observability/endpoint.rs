@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::{
     run::lock::{slow, until_migrating},
     support::{
-        http::{answers, free_port, get},
+        http::{free_port, get, is_listening},
         portcullis::Portcullis,
         process::Running,
         terminal::Session,
@@ -112,7 +112,7 @@ fn the_endpoint_responds_while_the_log_is_not_read() {
         .unwrap();
     until_true("the endpoint to listen", || {
         assert!(child.try_wait().unwrap().is_none(), "it ended");
-        answers(port)
+        is_listening(port)
     });
     for _ in 0..20 {
         assert_eq!(get(port, "/livez").0, 200);
@@ -216,10 +216,10 @@ fn no_client_connection_leaves_the_port_in_time_wait() {
         for _ in 0..8 {
             let mut stream = TcpStream::connect(("127.0.0.1", port)).unwrap();
             stream.write_all(request.as_bytes()).unwrap();
-            let mut answer = Vec::new();
+            let mut response = Vec::new();
             // The client reads until the endpoint closes the connection.
-            stream.read_to_end(&mut answer).unwrap();
-            assert!(answer.starts_with(b"HTTP/1."), "{request:?}: {}", String::from_utf8_lossy(&answer));
+            stream.read_to_end(&mut response).unwrap();
+            assert!(response.starts_with(b"HTTP/1."), "{request:?}: {}", String::from_utf8_lossy(&response));
         }
     }
     std::fs::write(portcullis.path("go"), "").unwrap();

@@ -3,8 +3,8 @@
 mod documents;
 mod endpoint;
 mod files;
+mod generated_help;
 mod logs;
 mod manifests;
 mod prometheus;
 mod same_facts;
-mod teaching;

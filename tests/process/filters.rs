@@ -11,7 +11,7 @@ const REFUSED: [u32; 4] = [424, 434, 435, 436];
 /// Makes the calls above fail with `errno` in this process and its children.
 fn refuse(errno: i32) -> std::io::Result<()> {
     let statement = |code, jt, jf, k| libc::sock_filter { code, jt, jf, k };
-    let (load, equals, answer) = (0x20, 0x15, 0x06);
+    let (load, equals, ret) = (0x20, 0x15, 0x06);
     let error = 0x0005_0000 | errno.cast_unsigned();
     let allow = 0x7fff_0000;
     let mut program = [
@@ -20,8 +20,8 @@ fn refuse(errno: i32) -> std::io::Result<()> {
         statement(equals, 3, 0, REFUSED[1]),
         statement(equals, 2, 0, REFUSED[2]),
         statement(equals, 1, 0, REFUSED[3]),
-        statement(answer, 0, 0, allow),
-        statement(answer, 0, 0, error),
+        statement(ret, 0, 0, allow),
+        statement(ret, 0, 0, error),
     ];
     let filter = libc::sock_fprog { len: 7, filter: program.as_mut_ptr() };
     // SAFETY: async-signal-safe calls with pointers to live values.

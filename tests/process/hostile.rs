@@ -150,8 +150,8 @@ fn a_step_killed_for_memory_is_reported_as_such() {
     let step = "exec perl -e \"\\$x = q(x) x 200_000_000; sleep 1\"";
     let ran = run_in(group, &[("", step)], "true");
     if ran.get_output().status.code() == Some(3) {
-        assert!(std::env::var_os("CI").is_none(), "cannot make a cgroup: {}", all_output(&ran));
-        eprintln!("not tested: this user cannot make a memory cgroup");
+        assert!(std::env::var_os("CI").is_none(), "cannot create a cgroup: {}", all_output(&ran));
+        eprintln!("not tested: this user cannot create a memory cgroup");
         return;
     }
     let printed = all_output(&ran.code(79));

@@ -64,8 +64,9 @@ fn a_shell_as_the_program_has_job_control() {
     let mut session = session(&["portcullis", "init", "--", "bash", "--norc", "-i"]);
     session.press("PS1=ready'>'\n");
     session.until("ready>");
-    session.press("bash -c 'trap \"echo contin\"\"ued\" CONT; echo be''gun; while :; do sleep 0.01; done'\n");
-    session.until("begun");
+    session
+        .press("bash -c 'trap \"echo contin\"\"ued\" CONT; echo run''ning; while :; do sleep 0.01; done'\n");
+    session.until("running");
     session.press("\x1a");
     session.until("Stopped");
     session.press("fg\n");
@@ -83,9 +84,9 @@ fn a_shell_suspends_and_resumes_init_with_its_program() {
         session.press("PS1=ready'>'\n");
         session.until("ready>");
         session.press(&format!(
-            "$PORTCULLIS init {options} -- bash -c 'echo be''gun; read -r word; echo got $word; exit 4'\n"
+            "$PORTCULLIS init {options} -- bash -c 'echo run''ning; read -r word; echo got $word; exit 4'\n"
         ));
-        session.until("begun");
+        session.until("running");
         session.press("\x1a");
         session.until("Stopped");
         session.press("fg\n");
@@ -109,8 +110,8 @@ fn with_step(step: &str) -> (tempfile::NamedTempFile, Session) {
 
 #[test]
 fn ctrl_c_ends_a_step() {
-    let (_file, mut session) = with_step("echo be''gun; sleep 1000");
-    session.until("begun");
+    let (_file, mut session) = with_step("echo run''ning; sleep 1000");
+    session.until("running");
     session.press("\x03");
     session.exits(130);
 }
@@ -118,8 +119,8 @@ fn ctrl_c_ends_a_step() {
 #[test]
 fn a_step_is_not_stopped_by_the_terminal_and_does_not_read_the_servers_input() {
     let (_file, mut session) =
-        with_step("cat < /dev/tty; echo x > /dev/tty; echo be''gun; read -r word; sleep 0.2; exit 0");
-    session.until("begun");
+        with_step("cat < /dev/tty; echo x > /dev/tty; echo run''ning; read -r word; sleep 0.2; exit 0");
+    session.until("running");
     session.press("\x1afor the server\n\x04");
     session.until("for the server");
     session.exits(0);

@@ -2,7 +2,7 @@
 
 use super::on_both_engines;
 use crate::support::{
-    http::{answers, get},
+    http::{get, is_listening},
     process::Outcome,
     sample::{Engine, Sample},
 };
@@ -154,7 +154,7 @@ fn a_pending_migration_is_applied_at_the_next_start(engine: Engine) {
 #[track_caller]
 fn blocked(sample: &Sample) -> Outcome {
     let outcome = sample.run().exits(1).prints_not("invoices: listening");
-    assert!(!answers(sample.port));
+    assert!(!is_listening(sample.port));
     assert!(outcome.failure_box().contains("THE SERVER WAS NOT STARTED"), "{outcome}");
     outcome
 }

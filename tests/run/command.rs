@@ -26,7 +26,7 @@ fn a_command_inherits_the_environment_with_the_steps_additions_and_folder() {
     let script = "echo \"$ADDED, $CHANGED, $INHERITED, <$EMPTY>, ${EMPTY+set}\"; basename \"$PWD\"";
     // `${...}` would be replaced from the environment of the run.
     let script = script.replace("${EMPTY+set}", "$(env | grep -c ^EMPTY=)");
-    steps(&sh("look", options, &script))
+    steps(&sh("print environment", options, &script))
         .file("below/file", "")
         .env("CHANGED", "old")
         .env("INHERITED", "inherited")

@@ -6,7 +6,7 @@ use nix::sys::signal::Signal;
 
 use super::on_both_engines;
 use crate::support::{
-    http::{answers, get},
+    http::{get, is_listening},
     portcullis::Portcullis,
     process::Running,
     sample::{Engine, Sample, TENANTS},
@@ -55,7 +55,7 @@ fn a_worker_does_not_migrate(engine: Engine) {
     let sample = Sample::on(engine);
     let outcome = sample.portcullis.run(["--role", "worker", "run"]);
     assert_ne!(outcome.code, Some(0), "{outcome}");
-    assert!(!answers(sample.port));
+    assert!(!is_listening(sample.port));
     assert!(!sample.portcullis.path("var/tenants/demo.sqlite").exists());
 }
 

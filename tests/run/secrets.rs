@@ -103,7 +103,7 @@ fn a_variable_of_one_command_reaches_only_that_command() {
     let text = sh("given", given, "[ \"$TOKEN\" = \"$(cat token)\" ]")
         + &sh("other", "on_failure = \"warn\"", PRINT_ENVIRONMENTS)
         + &sh(
-            "look",
+            "environment",
             "command.env = { TOKEN = { file = \"token\" } }",
             "tr '\\0' '\\n' < /proc/$PPID/cmdline; exit 5",
         );
@@ -272,8 +272,8 @@ fn assert_never_printed(project: &Project, password: &str) {
 
 /// A child inherits the environment of the run, but never the content of a password file.
 fn assert_no_child_has(project: Project, password: &str) {
-    let project = project.step(&sh("look", "after = \"start\"", PRINT_ENVIRONMENTS));
-    project.start().exits(79).prints("look: | portcullis").prints_not(password);
+    let project = project.step(&sh("environment", "after = \"start\"", PRINT_ENVIRONMENTS));
+    project.start().exits(79).prints("environment: | portcullis").prints_not(password);
 }
 
 fn run(project: &Project, arguments: &[&str]) -> Outcome {

@@ -2,7 +2,7 @@
 //!
 //! `make test` runs fifty of each, `make soak` a thousand. `tenants` sends KILL to creations.
 
-mod life;
+mod lifecycle;
 mod tenants;
 
 use std::{
@@ -14,7 +14,7 @@ use std::{
     thread,
 };
 
-use life::{Life, Workspace};
+use lifecycle::{Life, Workspace};
 
 const RUNS: u64 = 50;
 const WORKERS: u64 = 4;

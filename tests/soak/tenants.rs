@@ -48,7 +48,7 @@ const BROKEN: &str = "SELECT t.name FROM tenants t WHERE 3 <> (SELECT count(*) F
     JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname = t.name AND c.relname IN ('one', 'one_id', 'three'))";
 /// A schema that is neither a tenant's nor an earlier one.
 const INCOMPLETE: &str = "SELECT nspname::text FROM pg_namespace WHERE nspname NOT LIKE 'pg_%' AND nspname NOT IN \
-    ('information_schema', 'public', 'portcullis', 'stray') AND nspname::text NOT IN (SELECT name FROM tenants)";
+    ('information_schema', 'public', 'portcullis', 'orphan') AND nspname::text NOT IN (SELECT name FROM tenants)";
 
 #[test]
 fn a_kill_at_any_instant_of_a_creation_leaves_a_tenant_complete_or_absent() {
@@ -70,7 +70,7 @@ fn a_kill_at_any_instant_of_a_creation_leaves_a_tenant_complete_or_absent() {
     portcullis.run(["tenant", "create", "before"]).exits(0);
     server.execute(
         DB,
-        "INSERT INTO before.one VALUES (42); CREATE SCHEMA stray; CREATE TABLE stray.one AS SELECT 42 AS id",
+        "INSERT INTO before.one VALUES (42); CREATE SCHEMA orphan; CREATE TABLE orphan.one AS SELECT 42 AS id",
     );
     let (mut complete, mut absent) = (0, 0);
     for (half, text) in [(0, outside), (1, inside)] {
@@ -107,7 +107,7 @@ fn a_kill_at_any_instant_of_a_creation_leaves_a_tenant_complete_or_absent() {
                 "{about}"
             );
             assert_eq!(server.column(DB, "SELECT id::text FROM before.one"), ["42"], "{about}");
-            assert_eq!(server.column(DB, "SELECT id::text FROM stray.one"), ["42"], "{about}");
+            assert_eq!(server.column(DB, "SELECT id::text FROM orphan.one"), ["42"], "{about}");
             if server.column(DB, "SELECT name FROM tenants WHERE name = 'acme'").is_empty() {
                 absent += 1;
             } else {

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::{
     cluster::{Database, cluster},
-    http::{answers, free_port},
+    http::{free_port, is_listening},
     process::Running,
     time_limits::until_true,
 };
@@ -58,7 +58,7 @@ impl Pooler {
             },
             false,
         );
-        until_true("PgBouncer to listen", || answers(port));
+        until_true("PgBouncer to listen", || is_listening(port));
         Self { database: name.to_owned(), port, _running: running, _folder: folder }
     }
 

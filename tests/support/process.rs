@@ -57,7 +57,7 @@ impl Outcome {
     #[track_caller]
     pub fn failure_box(&self) -> &str {
         let rule = "=".repeat(80);
-        let start = self.stderr.find(&rule).unwrap_or_else(|| panic!("there is no box\n{self}"));
+        let start = self.stderr.find(&rule).unwrap_or_else(|| panic!("the output contains no box\n{self}"));
         let end = self.stderr.rfind(&rule).unwrap_or(start) + rule.len();
         &self.stderr[start..end]
     }

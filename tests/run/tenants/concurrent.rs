@@ -44,9 +44,9 @@ fn a_registry_row_written_during_a_creation_is_not_duplicated() {
     let running = project.portcullis.spawn(["tenant", "create", "acme", "--json"]);
     project.until_sleeping();
     project.database.execute("INSERT INTO tenants VALUES ('acme')");
-    let answer = json(&running.wait().exits(73));
-    assert_eq!(answer["failure"]["left"], "unproved", "{answer}");
-    assert!(answer["failure"]["message"].as_str().unwrap().contains("during its creation"), "{answer}");
+    let result = json(&running.wait().exits(73));
+    assert_eq!(result["failure"]["left"], "unproved", "{result}");
+    assert!(result["failure"]["message"].as_str().unwrap().contains("during its creation"), "{result}");
     assert_eq!(tenants(&project), ["acme"]);
 }
 
@@ -76,9 +76,9 @@ fn a_tenant_created_by_someone_else_is_never_removed() {
         application.join().unwrap();
         outcome
     });
-    let answer = json(&outcome.exits(73));
-    assert_eq!((&answer["created"], &answer["failure"]["left"]), (&false.into(), &"nothing".into()));
-    assert!(answer["failure"]["message"].as_str().unwrap().contains("duplicate key"), "{answer}");
+    let result = json(&outcome.exits(73));
+    assert_eq!((&result["created"], &result["failure"]["left"]), (&false.into(), &"nothing".into()));
+    assert!(result["failure"]["message"].as_str().unwrap().contains("duplicate key"), "{result}");
     assert_eq!(project.database.column("SELECT count(*)::text FROM acme.precious"), ["0"]);
     assert_eq!(tenants(&project), ["acme"]);
 }

@@ -10,8 +10,8 @@ use crate::support::project::Project;
 fn a_created_tenant_passes_the_gate() {
     let project = empty("");
     let outcome = project.portcullis.run(["tenant", "create", "acme", "--json"]).exits(0);
-    let answer = json(&outcome);
-    assert_eq!((&answer["created"], &answer["schema"]), (&Value::Bool(true), &Value::from("acme")));
+    let result = json(&outcome);
+    assert_eq!((&result["created"], &result["schema"]), (&Value::Bool(true), &Value::from("acme")));
     project.portcullis.run(["verify", "--tenant", "acme"]).exits(0);
     assert_eq!(project.ledger("acme"), ["1"]);
     assert!(journal(&project).is_empty());
@@ -51,12 +51,12 @@ fn an_existing_tenant_is_rejected_and_not_changed() {
     project.portcullis.run(["tenant", "create", "acme"]).exits(0);
     let again = project.portcullis.run(["tenant", "create", "acme", "--json"]).exits(73);
     assert_eq!(json(&again)["failure"]["left"], "as it was", "{again}");
-    project.database.execute("CREATE SCHEMA stray; INSERT INTO tenants VALUES ('ghost')");
-    for (tenant, why) in [("stray", "registry does not contain"), ("ghost", "its schema does not exist")] {
+    project.database.execute("CREATE SCHEMA orphan; INSERT INTO tenants VALUES ('ghost')");
+    for (tenant, why) in [("orphan", "registry does not contain"), ("ghost", "its schema does not exist")] {
         let refused = project.portcullis.run(["tenant", "create", tenant]).exits(73);
         refused.prints(why).prints("not rolled back: cannot prove that this run created it");
     }
-    assert!(project.exists("stray"));
+    assert!(project.exists("orphan"));
     assert_eq!(tenants(&project), ["acme", "ghost"]);
 }
 

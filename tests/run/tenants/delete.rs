@@ -34,10 +34,10 @@ fn a_failure_is_printed_as_json_on_request() {
     let project = Project::complete("");
     project.database.execute("CREATE VIEW items AS SELECT * FROM b.item");
     let refused = project.portcullis.run(["tenant", "delete", "b", "--yes", "--json"]).exits(73);
-    let answer = json(&refused);
-    assert_eq!((&answer["tenant"], &answer["deleted"]), (&"b".into(), &false.into()), "{refused}");
-    assert_eq!(answer["failure"]["id"], "deleting-failed");
-    assert!(answer["failure"]["message"].as_str().unwrap().contains("view public.items"), "{refused}");
+    let result = json(&refused);
+    assert_eq!((&result["tenant"], &result["deleted"]), (&"b".into(), &false.into()), "{refused}");
+    assert_eq!(result["failure"]["id"], "deleting-failed");
+    assert!(result["failure"]["message"].as_str().unwrap().contains("view public.items"), "{refused}");
     let deleted = project.portcullis.run(["tenant", "delete", "a", "--yes", "--json"]).exits(0);
     assert_eq!(json(&deleted)["deleted"], true);
     let unasked = json(&project.portcullis.run(["tenant", "delete", "c", "--json"]).exits(64));
@@ -137,9 +137,9 @@ fn a_large_tenant_is_deleted_in_transactions_that_fit_the_lock_table() {
     }
     // One transaction would exceed the server's lock table.
     let deleted = portcullis.run(["tenant", "delete", "acme", "--yes", "--json"]).exits(0);
-    let answer = json(&deleted);
-    assert_eq!(answer["tables"], 122, "{deleted}");
-    assert!(answer["transactions"].as_u64().unwrap() > 10, "{deleted}");
+    let result = json(&deleted);
+    assert_eq!(result["tables"], 122, "{deleted}");
+    assert!(result["transactions"].as_u64().unwrap() > 10, "{deleted}");
     assert!(server.column(DB, "SELECT nspname::text FROM pg_namespace WHERE nspname = 'acme'").is_empty());
 }
 
@@ -148,7 +148,7 @@ fn a_deletion_that_would_drop_objects_of_other_schemas_is_rejected_with_their_na
     let outside = [
         ("CREATE TABLE audit (id int, kind a.colour)", "column kind of table public.audit"),
         ("CREATE TABLE audit (id int, kind a.colour[])", "column kind of table public.audit"),
-        ("CREATE TABLE audit (id int, whole a.item)", "column whole of table public.audit"),
+        ("CREATE TABLE audit (id int, item a.item)", "column item of table public.audit"),
         (
             "CREATE TABLE audit (id int DEFAULT nextval('a.numbers'))",
             "default value for column id of table public.audit",
@@ -160,8 +160,8 @@ fn a_deletion_that_would_drop_objects_of_other_schemas_is_rejected_with_their_na
         ("CREATE TABLE audit (id int, CONSTRAINT small CHECK (a.twice(id) < 9))", "constraint small on"),
         ("CREATE TABLE audit (id int REFERENCES a.parent)", "constraint audit_id_fkey on table public.audit"),
         (
-            "CREATE TABLE audit (id int); CREATE TRIGGER told AFTER INSERT ON audit EXECUTE FUNCTION a.tell()",
-            "trigger told on table public.audit",
+            "CREATE TABLE audit (id int); CREATE TRIGGER notify_insert AFTER INSERT ON audit EXECUTE FUNCTION a.notify_insert()",
+            "trigger notify_insert on table public.audit",
         ),
         ("CREATE VIEW audit AS SELECT a.twice(1)", "view public.audit"),
         ("CREATE TABLE audit () INHERITS (a.item)", "table public.audit"),
@@ -175,15 +175,15 @@ fn a_deletion_that_would_drop_objects_of_other_schemas_is_rejected_with_their_na
          CREATE TYPE colour AS ENUM ('red'); CREATE DOMAIN small AS int CHECK (VALUE < public.half(9)); \
          CREATE CAST (colour AS int) WITH INOUT; CREATE SEQUENCE numbers; \
          CREATE FUNCTION twice(int) RETURNS int IMMUTABLE LANGUAGE sql AS 'SELECT $1 * 2'; \
-         CREATE FUNCTION tell() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; \
+         CREATE FUNCTION notify_insert() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END'; \
          CREATE TABLE parent (id serial PRIMARY KEY, who int REFERENCES public.users, kind colour DEFAULT 'red', \
            amount small, number int DEFAULT nextval('numbers'), long int GENERATED ALWAYS AS (twice(1)) STORED, note text); \
          CREATE INDEX ON parent (public.half(id)); CREATE TABLE child (id int GENERATED ALWAYS AS IDENTITY, up int REFERENCES parent); \
          CREATE TABLE days (day date) PARTITION BY RANGE (day); CREATE TABLE rest PARTITION OF days DEFAULT; CREATE INDEX ON days (day); \
-         CREATE VIEW seen AS SELECT * FROM parent; CREATE MATERIALIZED VIEW kept AS SELECT * FROM seen; \
+         CREATE VIEW parents AS SELECT * FROM parent; CREATE MATERIALIZED VIEW stored AS SELECT * FROM parents; \
          CREATE STATISTICS both_of ON id, who FROM parent; ALTER TABLE parent ENABLE ROW LEVEL SECURITY; \
          CREATE POLICY own ON parent USING (EXISTS (SELECT FROM child)); CREATE RULE quiet AS ON DELETE TO child DO INSTEAD NOTHING; \
-         CREATE TRIGGER told AFTER INSERT ON parent FOR EACH ROW EXECUTE FUNCTION tell(); \
+         CREATE TRIGGER notify_insert AFTER INSERT ON parent FOR EACH ROW EXECUTE FUNCTION notify_insert(); \
          CREATE PUBLICATION news FOR TABLE parent; ALTER DEFAULT PRIVILEGES IN SCHEMA a GRANT SELECT ON TABLES TO PUBLIC",
     );
     for (make, what) in outside {

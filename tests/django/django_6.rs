@@ -31,9 +31,9 @@ fn generated_ledgers_get_the_verdict_of_both_django_versions() {
         let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/django");
         let mut command = std::process::Command::new(release.programs().join("python"));
         command.arg(fixtures.join("ledgers.py"));
-        let answers = Running::start(command, false).wait().exits(0).stdout;
+        let results = Running::start(command, false).wait().exits(0).stdout;
         assert!(
-            answers == fs::read_to_string(fixtures.join(file)).unwrap(),
+            results == fs::read_to_string(fixtures.join(file)).unwrap(),
             "{file} differs from its results"
         );
     }
