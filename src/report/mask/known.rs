@@ -1,4 +1,4 @@
-//! Which values are masked: what the configuration and the environment declare, but for names and numbers that hide nothing.
+//! The values to mask: the secrets of the configuration and the environment, except for names and settings.
 
 use std::collections::BTreeSet;
 
@@ -7,13 +7,13 @@ use crate::config::{
     secrets::of_environment,
 };
 
-/// A longer value is no name that somebody also uses as a password.
+/// The maximum length of a name that may also be used as a password.
 const LONGEST_NAME: usize = 16;
 
-/// The values, each as it is written.
+/// The values, also in their original spelling.
 pub(super) fn secrets(env: &Environment, config: Option<&Config>) -> Vec<String> {
     let declared = config.map_or_else(|| of_environment(env), |config| config.secrets(env));
-    // `postgres:postgres` hides nothing, and would blot out the user.
+    // `postgres:postgres` is not a secret, and masking it would hide the user name.
     let names: BTreeSet<&str> = env
         .names()
         .filter(|name| !is_secret_name(name))
@@ -31,12 +31,12 @@ pub(super) fn secrets(env: &Environment, config: Option<&Config>) -> Vec<String>
     values
 }
 
-/// A word as users, databases and hosts are called.
+/// Whether the value looks like the name of a user, a database or a host.
 fn is_name(value: &str) -> bool {
     value.len() <= LONGEST_NAME && value.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_')
 }
 
-/// What `TOKEN_CHECK` or `KEY_VERSION` may be set to.
+/// Whether the value is a setting, such as that of `TOKEN_CHECK`.
 fn is_setting(value: &str) -> bool {
     let word = value.to_ascii_lowercase();
     matches!(
@@ -50,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_secret_under_two_names_is_one_and_a_users_name_is_none() {
+    fn a_secret_of_two_variables_is_listed_once_and_a_users_name_is_not_a_secret() {
         let env = Environment::from([
             ("DB_PASSWORD", "correct-horse"),
             ("PGPASSWORD", "correct-horse"),

@@ -1,7 +1,7 @@
-//! Takes secrets out of whatever leaves the process: a child, a server or a driver may repeat what it was given.
+//! Masks secrets in all output, because a child, a server or a driver may print a secret that it received.
 //!
-//! A secret is found however it is spelled (see [`spelling`]), as base64, and where a line's end, a write or a cut divides
-//! it: [`Lines`] remembers which secrets the end of one line may begin.
+//! It finds a secret in every spelling (see [`spelling`]), in base64, and across lines: [`Lines`] remembers which secrets
+//! may begin at the end of a line.
 
 mod known;
 mod patterns;
@@ -26,25 +26,25 @@ use self::{
 use crate::config::{Config, environment::Environment};
 
 const MASK: &str = "********";
-/// A shorter value is not masked: it would take too many innocent words with it.
+/// A shorter value is not masked, because it occurs in too many other words.
 const SHORTEST: usize = 4;
-/// Base64 of a shorter value is not specific enough.
+/// The base64 of a shorter value is not specific enough.
 const SHORTEST_BASE64: usize = 6;
-/// So much of a secret's beginning is masked at the end of a line, though its rest has not come yet.
+/// A beginning of a secret of this length is masked at the end of a line, before its rest is known.
 const PART: usize = 8;
 
-/// What must not be printed. Cheap to clone.
+/// The secrets to mask. Cheap to clone.
 #[derive(Clone, Default)]
 pub(crate) struct Mask(Arc<Inner>);
 
 #[derive(Default)]
 struct Inner {
     secrets: Vec<String>,
-    /// Made when the first text is masked: `init` prints nothing.
+    /// Built for the first text, because `init` prints nothing.
     tables: OnceLock<Tables>,
 }
 
-/// The secrets as they are without blanks, and in their normal form.
+/// The secrets without blanks, and in their normal form.
 struct Tables {
     plain: Patterns,
     normal: Patterns,
@@ -57,7 +57,7 @@ impl fmt::Debug for Mask {
 }
 
 impl Mask {
-    /// Knows the secrets of the environment, and of the configuration once it is read.
+    /// Masks the secrets of the environment, and of the configuration if it is read.
     pub(crate) fn new(env: &Environment, config: Option<&Config>) -> Self {
         Self::of(known::secrets(env, config))
     }
@@ -66,7 +66,7 @@ impl Mask {
         Self(Arc::new(Inner { secrets, tables: OnceLock::new() }))
     }
 
-    /// The text without secrets, line by line; also without passwords in URLs that nobody declared.
+    /// The text without secrets, and without passwords in URLs.
     pub(crate) fn apply(&self, text: &str) -> String {
         let mut lines = Lines::default();
         let masked: Vec<String> = text.split('\n').map(|line| lines.mask(self, line)).collect();
@@ -79,7 +79,7 @@ impl Mask {
 }
 
 impl Tables {
-    /// Whether there may be a secret, or the beginning of one, in the line. Quick: most lines have none.
+    /// Whether the line may contain a secret or the beginning of one. Fast, because most lines contain none.
     fn may_concern(&self, line: &[u8]) -> bool {
         !self.plain.is_empty()
             && (spelling::is_escaped(line) || self.plain.may_concern(line) || self.normal.may_concern(line))
@@ -89,7 +89,7 @@ impl Tables {
         let (mut plain, mut decoded) = (Vec::new(), Vec::new());
         for value in secrets.iter().flat_map(|secret| parts(secret)) {
             let mut spelled = vec![value.as_bytes().to_vec()];
-            // Forms have a plus for a blank; Latin-1 has one byte for an accented letter.
+            // Forms encode a blank as a plus; Latin-1 encodes an accented letter as one byte.
             if value.contains(' ') {
                 spelled.push(value.replace(' ', "+").into_bytes());
             }
@@ -111,14 +111,15 @@ impl Tables {
     }
 }
 
-/// The whole value, and each line of one that has several.
+/// The complete value, and each line of a value with several lines.
 fn parts(secret: &str) -> impl Iterator<Item = &str> {
-    let whole = secret.trim();
-    let lines = whole.lines().map(str::trim).filter(move |line| *line != whole && line.len() >= PART);
-    [whole].into_iter().filter(|whole| whole.len() >= SHORTEST).chain(lines)
+    let value = secret.trim();
+    let lines = value.lines().map(str::trim).filter(move |line| *line != value && line.len() >= PART);
+    [value].into_iter().filter(|value| value.len() >= SHORTEST).chain(lines)
 }
 
-/// Of a value inside of others, as in `user:password`: what does not depend on its neighbours, at each of three places.
+/// The base64 of a value inside a longer text, as in `user:password`: at each of the three alignments, the part that does
+/// not depend on the neighbours.
 fn base64(value: &[u8]) -> Vec<Vec<u8>> {
     if value.len() < SHORTEST_BASE64 {
         return Vec::new();
@@ -134,31 +135,31 @@ fn base64(value: &[u8]) -> Vec<Vec<u8>> {
     spelled
 }
 
-/// Masks the lines of one source in their order.
+/// Masks the lines of one source in order.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
-    plain: Begun,
-    normal: Begun,
-    /// The first part of an escape, at the end of the last line.
+    plain: Partial,
+    normal: Partial,
+    /// The beginning of an escape at the end of the previous line.
     unfinished: Vec<u8>,
 }
 
-/// The ends of the last line that a pattern begins with: with and without the punctuation that encloses a line.
+/// The ends of the previous line that are the beginning of a pattern, with and without punctuation that encloses a line.
 #[derive(Debug, Default)]
-struct Begun(Vec<Vec<u8>>);
+struct Partial(Vec<Vec<u8>>);
 
 impl Lines {
     /// The line without secrets.
     pub(crate) fn mask(&mut self, mask: &Mask, line: &str) -> String {
         let mut places = urls::passwords(line);
         let tables = mask.tables();
-        let begun = !(self.plain.0.is_empty() && self.normal.0.is_empty() && self.unfinished.is_empty());
-        if begun || tables.may_concern(line.as_bytes()) {
+        let is_pending = !(self.plain.0.is_empty() && self.normal.0.is_empty() && self.unfinished.is_empty());
+        if is_pending || tables.may_concern(line.as_bytes()) {
             places.extend(self.plain.find(&tables.plain, &normal(line.as_bytes(), false)));
             let before = self.unfinished.len();
             let joined = [self.unfinished.as_slice(), line.as_bytes()].concat();
-            let (whole, unfinished) = joined.split_at(joined.len() - spelling::unfinished(&joined));
-            let mut text = normal(whole, true);
+            let (complete, unfinished) = joined.split_at(joined.len() - spelling::unfinished(&joined));
+            let mut text = normal(complete, true);
             for (from, to) in &mut text.places {
                 (*from, *to) = (from.saturating_sub(before), to.saturating_sub(before));
             }
@@ -169,8 +170,8 @@ impl Lines {
     }
 }
 
-impl Begun {
-    /// The places of secrets in the line, also of those that began before it and of those that may go on after it.
+impl Partial {
+    /// The places of secrets in the line, including those that began before it or may continue after it.
     fn find(&mut self, patterns: &Patterns, text: &Normal) -> Vec<Range<usize>> {
         let Normal { bytes, places } = text;
         let place = |from: usize, to: usize| places[from].0..places[to - 1].1;
@@ -187,22 +188,22 @@ impl Begun {
         cuts.sort_unstable();
         cuts.dedup();
         let mut ends = Vec::new();
-        let begun = std::mem::take(&mut self.0);
-        for begun in begun.iter().map(Vec::as_slice).chain([&[][..]]) {
+        let partials = std::mem::take(&mut self.0);
+        for partial in partials.iter().map(Vec::as_slice).chain([&[][..]]) {
             for &(from, to) in &cuts {
-                if begun.is_empty() && from > 0 {
+                if partial.is_empty() && from > 0 {
                     continue;
                 }
-                let joined = [begun, &bytes[from..to]].concat();
-                for at in 0..begun.len() {
+                let joined = [partial, &bytes[from..to]].concat();
+                for at in 0..partial.len() {
                     let end = patterns.longest_at(&joined, at).map(|length| at + length);
-                    let end = end.filter(|end| *end > begun.len());
-                    found.extend(end.map(|end| place(from, from + end - begun.len())));
+                    let end = end.filter(|end| *end > partial.len());
+                    found.extend(end.map(|end| place(from, from + end - partial.len())));
                 }
                 let Some((at, total)) = patterns.end_of(&joined) else { continue };
-                let visible = at.max(begun.len());
+                let visible = at.max(partial.len());
                 if joined.len() - at >= (total / 2).clamp(SHORTEST, PART) && visible < joined.len() {
-                    found.push(place(from + visible - begun.len(), to));
+                    found.push(place(from + visible - partial.len(), to));
                 }
                 ends.push(joined[at..].to_vec());
             }
@@ -214,12 +215,12 @@ impl Begun {
     }
 }
 
-/// What encloses a line in a box, a list or JSON.
+/// Whether the byte encloses lines in a box, a list or JSON.
 fn is_frame(byte: u8) -> bool {
     matches!(byte, b'|' | b'!' | b'"' | b'\'' | b',')
 }
 
-/// The line with the mask at these places, which may overlap.
+/// The line with masked places, which may overlap.
 fn replaced(line: &str, mut places: Vec<Range<usize>>) -> String {
     if places.is_empty() {
         return line.to_owned();
@@ -228,7 +229,7 @@ fn replaced(line: &str, mut places: Vec<Range<usize>>) -> String {
     let mut masked = String::with_capacity(line.len());
     let mut at = 0;
     for place in places {
-        // Bytes that are no whole character (Latin-1, a cut escape) are taken to its ends.
+        // A place inside a character (Latin-1, a cut escape) is extended to the complete character.
         let (start, end) = (line.floor_char_boundary(place.start), line.ceil_char_boundary(place.end));
         if start >= at || masked.is_empty() {
             masked += &line[at..start.max(at)];
@@ -270,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn base64_of_a_secret_with_whatever_is_around_it_is_masked() {
+    fn base64_of_a_text_that_contains_a_secret_is_masked() {
         let mask = mask(&["correct-horse-battery"]);
         for text in ["correct-horse-battery", "user:correct-horse-battery", "me:correct-horse-battery\n"] {
             let encoded = STANDARD_NO_PAD.encode(text);
@@ -280,23 +281,23 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_of_several_lines_is_masked_whole_and_line_by_line() {
+    fn a_secret_of_several_lines_is_masked_completely_and_line_by_line() {
         let mask = mask(&["-----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG\nabc\n-----END KEY-----\n"]);
-        let whole = "key: -----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG\nabc\n-----END KEY----- end";
-        let shown = mask.apply(whole);
+        let text = "key: -----BEGIN KEY-----\nMIIEvQIBADANBgkqhkiG\nabc\n-----END KEY----- end";
+        let shown = mask.apply(text);
         assert!(!shown.contains("MII") && !shown.contains("abc") && shown.ends_with(" end"), "{shown}");
         assert_eq!(mask.apply("and MIIEvQIBADANBgkqhkiG alone"), "and ******** alone");
     }
 
     #[test]
-    fn a_secret_goes_on_in_the_next_line_of_a_box() {
+    fn a_secret_that_continues_in_the_next_line_of_a_box_is_masked() {
         let mask = mask(&["correct horse battery staple"]);
         let shown = mask.apply("   | why: correct horse\n   | battery staple, it is");
         assert_eq!(shown, "   | why: ********\n   | ********, it is");
     }
 
     #[test]
-    fn five_thousand_secrets_and_twenty_thousand_lines_take_no_time() {
+    fn five_thousand_secrets_and_twenty_thousand_lines_are_masked_quickly() {
         let secrets: Vec<String> = (0..5_000).map(|number| format!("secret-value-{number:05}")).collect();
         let mask = Mask::of(secrets);
         let mut lines = Lines::default();
@@ -308,7 +309,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_secret_never_survives_in_any_cut(
+        fn a_secret_is_masked_wherever_it_is_cut(
             secret in "[a-z\"'\\\\ %&<,|]{0,3}[a-zA-Z0-9]{8,20}[a-z\"'\\\\/ %&<,|]{0,6}[a-z0-9]{1,4}",
             before in "[a-z \"]{0,12}",
             after in "[ a-z\"]{0,12}",

@@ -1,21 +1,21 @@
-//! Finds the longest of many patterns at each place of a text, in one pass whatever their number. Pure.
+//! Finds the longest of many patterns at each position of a text, in one pass. Pure.
 
-/// Patterns in order, each with the longest other pattern that it begins with.
+/// Sorted patterns, each with its longest prefix that is also a pattern.
 pub(super) struct Patterns {
     sorted: Vec<Vec<u8>>,
     shorter: Vec<Option<usize>>,
-    /// One bit for each pair of bytes that a pattern begins with.
+    /// One bit for each pair of first bytes of a pattern.
     pairs: Vec<u64>,
-    /// The bytes that a pattern begins with.
+    /// The first bytes of the patterns.
     firsts: [bool; 256],
     longest: usize,
 }
 
-/// A shorter pattern counts only as a word of its own: `demo` is no part of `democracy`.
+/// A shorter pattern matches only a complete word: `demo` does not match `democracy`.
 const WORD: usize = 8;
 
 impl Patterns {
-    /// Each has at least two bytes.
+    /// Patterns with fewer than two bytes are ignored.
     pub(super) fn new(mut sorted: Vec<Vec<u8>>) -> Self {
         sorted.retain(|pattern| pattern.len() >= 2);
         sorted.sort_unstable();
@@ -38,7 +38,7 @@ impl Patterns {
         Self { sorted, shorter, pairs, firsts, longest }
     }
 
-    /// False if no pattern can stand in the line or begin at its end, blanks left aside.
+    /// False if the line contains no pattern, and no beginning of one at its end; blanks are ignored.
     pub(super) fn may_concern(&self, line: &[u8]) -> bool {
         let begins = |pair: &[u8]| {
             if pair[1].is_ascii_whitespace() {
@@ -50,7 +50,7 @@ impl Patterns {
         line.last().is_some_and(|last| self.firsts[usize::from(*last)]) || line.windows(2).any(begins)
     }
 
-    /// Where the end of the text is the beginning of a pattern, and how long the pattern is.
+    /// The position of a pattern's beginning at the end of the text, and the pattern's length.
     pub(super) fn end_of(&self, text: &[u8]) -> Option<(usize, usize)> {
         let first = text.len().saturating_sub(self.longest);
         (first..text.len()).find_map(|at| Some((at, self.continues(&text[at..])?)))
@@ -60,14 +60,14 @@ impl Patterns {
         self.sorted.is_empty()
     }
 
-    /// The longest pattern at this place of the text.
+    /// The length of the longest pattern at this position of the text.
     pub(super) fn longest_at(&self, text: &[u8], at: usize) -> Option<usize> {
         if !self.may_begin(text.get(at), text.get(at + 1)) {
             return None;
         }
         let rest = &text[at..];
         let mut candidate = self.sorted.partition_point(|pattern| pattern.as_slice() <= rest).checked_sub(1);
-        // Whatever lies between a prefix of the text and the text begins with that prefix.
+        // Patterns that sort between a prefix of the text and the text begin with that prefix.
         while let Some(index) = candidate {
             let pattern = &self.sorted[index];
             if rest.starts_with(pattern) && (pattern.len() >= WORD || is_word(text, at, pattern.len())) {
@@ -78,7 +78,7 @@ impl Patterns {
         None
     }
 
-    /// The length of a pattern that begins with this text and is longer than it.
+    /// The length of a longer pattern that begins with this text.
     pub(super) fn continues(&self, text: &[u8]) -> Option<usize> {
         let begins = match text {
             [] => return None,
@@ -113,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_longest_pattern_wins_and_short_ones_are_words() {
+    fn the_longest_pattern_matches_and_short_ones_match_words_only() {
         let patterns = Patterns::new(
             ["abcdefgh", "abcdefghij", "abcdefghijklm", "demo"].map(|text| text.as_bytes().to_vec()).to_vec(),
         );
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn the_beginning_of_a_pattern_is_recognized() {
+    fn the_beginning_of_a_pattern_is_detected() {
         let patterns = Patterns::new(vec![b"secret-value".to_vec(), b"secret".to_vec()]);
         for (text, length) in
             [("s", Some(6)), ("secre", Some(6)), ("secret", Some(12)), ("secret-value", None), ("sx", None)]

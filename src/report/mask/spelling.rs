@@ -1,17 +1,17 @@
-//! The normal form of a text: percent, backslash, HTML and shell escapes are decoded until none is left, and blanks are
-//! left out. However a secret is spelled, its normal form is the same. Pure.
+//! The normal form of a text, with decoded percent, backslash, HTML and shell escapes and without blanks. All spellings
+//! of a secret have the same normal form. Pure.
 
-/// Nobody escapes more often than this.
+/// The maximum number of nested escapes.
 const ROUNDS: usize = 4;
 
-/// Bytes, and for each where it stands in the source: from, to.
+/// Bytes, each with its place in the source: from, to.
 #[derive(Debug, Default, Clone)]
 pub(super) struct Normal {
     pub(super) bytes: Vec<u8>,
     pub(super) places: Vec<(usize, usize)>,
 }
 
-/// Whether something in the text may be an escape.
+/// Whether the text may contain an escape.
 pub(super) fn is_escaped(text: &[u8]) -> bool {
     text.iter().any(|byte| matches!(byte, b'\\' | b'%' | b'&'))
 }
@@ -36,7 +36,7 @@ pub(super) fn normal(text: &[u8], decode: bool) -> Normal {
     Normal { bytes, places }
 }
 
-/// How many bytes at the end may be the first part of an escape.
+/// The number of bytes at the end that may be the beginning of an escape.
 pub(super) fn unfinished(text: &[u8]) -> usize {
     let tail = &text[text.len().saturating_sub(8)..];
     let Some(at) = tail.iter().rposition(|byte| matches!(byte, b'\\' | b'%' | b'&')) else { return 0 };
@@ -95,7 +95,7 @@ fn percent(text: &[u8]) -> Decoded {
     Some((Character::Byte(u8::try_from(number(text.get(1..3)?, 16)?).ok()?), 3))
 }
 
-/// As JSON, Python, Rust, C and shells write it.
+/// The escapes of JSON, Python, Rust, C and shells.
 fn backslash(text: &[u8]) -> Decoded {
     let byte = |byte, length| Some((Character::Byte(byte), length));
     match *text.get(1)? {
@@ -145,7 +145,7 @@ fn entity(text: &[u8]) -> Decoded {
     Some((Character::Char(character), end + 1))
 }
 
-/// A quote inside of quotes, as shells want it.
+/// A shell's escape of a quote inside quotes.
 fn quote(text: &[u8]) -> Decoded {
     ["'\\''", "'\"'\"'"]
         .iter()
@@ -180,13 +180,13 @@ mod tests {
     }
 
     #[test]
-    fn each_byte_knows_its_place() {
+    fn each_byte_has_its_place_in_the_source() {
         let Normal { bytes, places } = normal(b"x %41\\u0042", true);
         assert_eq!((bytes.as_slice(), places), (&b"xAB"[..], vec![(0, 1), (2, 5), (5, 11)]));
     }
 
     #[test]
-    fn an_escape_that_is_cut_is_recognized() {
+    fn the_beginning_of_an_escape_is_detected() {
         for (text, length) in [("a\\", 1), ("a%4", 2), ("a%41", 0), ("a\\u00e", 5), ("a &am", 3), ("abc", 0)]
         {
             assert_eq!(unfinished(text.as_bytes()), length, "{text}");

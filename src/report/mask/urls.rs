@@ -1,8 +1,8 @@
-//! Where passwords stand in URLs and connection strings, whatever they are. Pure.
+//! The places of passwords in URLs and connection strings. Pure.
 
 use std::ops::Range;
 
-/// Names of parameters that hold a secret, in lower case.
+/// The names of URL parameters with a secret, in lower case.
 const PARAMETERS: [&str; 16] = [
     "password",
     "passwd",
@@ -21,11 +21,11 @@ const PARAMETERS: [&str; 16] = [
     "sig",
     "signature",
 ];
-/// Of these, the value is a password outside of a URL, too (libpq's `host=... password=...`).
+/// Parameters with a password also outside of URLs (libpq's `host=... password=...`).
 const WORDS: [&str; 4] = ["password", "passwd", "pwd", "sslpassword"];
-/// A line is searched for the end of a password with blanks this far.
+/// The search for the end of a password with blanks is limited to this length.
 const FAR: usize = 300;
-/// A user without a password of this length or more is a token (`https://ghp_...@github.com`).
+/// A user of at least this length without a password is a token (`https://ghp_...@github.com`).
 const TOKEN: usize = 16;
 
 /// The places of passwords in one line.
@@ -45,7 +45,7 @@ pub(super) fn passwords(line: &str) -> Vec<Range<usize>> {
     found
 }
 
-/// The password (or token) between `://` and the host; `end` is where the URL ends if it holds no blank.
+/// The password (or token) between `://` and the host; `end` is the end of a URL without blanks.
 fn user_info(rest: &str, end: usize, before: &str) -> Option<Range<usize>> {
     let url = &rest[..end];
     let authority = &url[..url.find(['/', '?', '#']).unwrap_or(end)];
@@ -55,8 +55,8 @@ fn user_info(rest: &str, end: usize, before: &str) -> Option<Range<usize>> {
         let user = &authority[..authority.find('@')?];
         return (web && user.len() >= TOKEN).then_some(0..user.len());
     };
-    // The last `@` ends the password, which may hold others. None before the path: it may hold a slash, or a blank.
-    // Of a database or a broker, no path holds an `@`.
+    // The last `@` ends the password. Without one before the path, the password may contain a slash or a blank.
+    // The path of a database's or a broker's URL contains no `@`.
     let path = if web { authority } else { &url[..url.find('?').unwrap_or(end)] };
     let last = authority.rfind('@').and_then(|_| path.rfind('@')).or_else(|| {
         let port =
@@ -67,7 +67,7 @@ fn user_info(rest: &str, end: usize, before: &str) -> Option<Range<usize>> {
     (last > colon).then_some(colon + 1..last)
 }
 
-/// The `@` of a password with blanks in it.
+/// The `@` after a password with blanks.
 fn beyond_blanks(rest: &str, end: usize) -> Option<usize> {
     if !rest[end..].starts_with(' ') {
         return None;
@@ -79,7 +79,7 @@ fn beyond_blanks(rest: &str, end: usize) -> Option<usize> {
     rest[at + 1..].starts_with(|c: char| c.is_ascii_alphanumeric() || c == '[').then_some(at)
 }
 
-/// The value behind this `=`, if the name before it says that it is secret.
+/// The value after this `=`, if the parameter is secret.
 fn parameter(line: &str, equals: usize) -> Option<Range<usize>> {
     let before = &line[..equals];
     let name = before
@@ -101,7 +101,7 @@ fn parameter(line: &str, equals: usize) -> Option<Range<usize>> {
     (length > 0).then_some(equals + 1 + skip..equals + 1 + skip + length)
 }
 
-/// What no URL holds.
+/// Whether the character ends a URL.
 fn is_end(c: char) -> bool {
     c.is_whitespace() || matches!(c, '"' | '\'' | '<' | '>' | '`' | '\\')
 }
@@ -111,7 +111,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn passwords_in_urls_are_found_and_nothing_else() {
+    fn only_passwords_in_urls_are_found() {
         for (text, shown) in [
             ("connect postgres://app:hunter2@db:5432/x failed", "connect postgres://app:*@db:5432/x failed"),
             ("redis://:p:w@h/0 and amqp://a:b@c", "redis://:*@h/0 and amqp://a:*@c"),
