@@ -128,10 +128,10 @@ fi
 
 # The time until a waiting run continues: after the lock is released, and after its holder is killed.
 fresh handing
-echo "DO \$\$ BEGIN WHILE NOT EXISTS (SELECT FROM public.go_on) LOOP PERFORM pg_sleep(0.005); END LOOP; END \$\$;" >tenant/2_due.sql
-sql --command='CREATE TABLE go_on (n int); INSERT INTO go_on VALUES (1)'
+echo "DO \$\$ BEGIN WHILE NOT EXISTS (SELECT FROM public.released) LOOP PERFORM pg_sleep(0.005); END LOOP; END \$\$;" >tenant/2_due.sql
+sql --command='CREATE TABLE released (n int); INSERT INTO released VALUES (1)'
 "$portcullis" manifest sql >/dev/null 2>&1
-sql --command='TRUNCATE go_on'
+sql --command='TRUNCATE released'
 holder="SELECT coalesce(min(application_name), '') FROM pg_stat_activity WHERE datname = current_database() AND application_name LIKE 'portcullis % since %'"
 until_holder() { until [ -n "$(sql --command="$holder AND application_name <> '$1'")" ]; do sleep 0.01; done; }
 "$portcullis" run --no-server >/dev/null 2>&1 & first=$!
@@ -145,7 +145,7 @@ name=$(sql --command="$holder")
 "$portcullis" run --no-server >waiter2.log 2>&1 & third=$!
 pids=("$second" "$third")
 until grep -q 'waiting for the lock' waiter2.log; do sleep 0.05; done
-sql --command='INSERT INTO go_on VALUES (1)'
+sql --command='INSERT INTO released VALUES (1)'
 wait "$second"; start=$(now); wait "$third"; released=$(since "$start"); pids=()
 
 row() { printf '| %s | %s | %s |\n' "$1" "$2" "$(awk -v a="$2" -v b="$raw" 'BEGIN { printf "%.1f", a / b }')"; }

@@ -79,7 +79,7 @@ impl<'a> Replicas<'a> {
     }
 
     fn release(&self) {
-        self.project.database.execute("INSERT INTO public.go_on VALUES (1)");
+        self.project.database.execute("INSERT INTO public.released VALUES (1)");
     }
 
     fn wait(&mut self) -> Vec<Outcome> {
@@ -149,7 +149,7 @@ fn one_of_ten_containers_migrates_and_all_serve_afterwards() {
         .step("[[step]]\nname = \"first data\"\nsql = { run = \"INSERT INTO applied VALUES (2)\", once_per_release = true }\n");
     let (image, project) = containers(project);
     let mut replicas = Replicas::start(&image, &project, 10);
-    project.until_running("until it may go on");
+    project.until_running("wait for release");
     replicas.until(9, "waiting for the lock: portcullis ");
     replicas.assert_none_serves();
     replicas.release();
@@ -164,7 +164,7 @@ fn one_of_ten_containers_migrates_and_all_serve_afterwards() {
 fn another_container_takes_over_when_the_lock_holder_is_killed() {
     let (image, project) = containers(slow());
     let mut replicas = Replicas::start(&image, &project, 10);
-    project.until_running("until it may go on");
+    project.until_running("wait for release");
     replicas.until(9, "waiting for the lock: portcullis ");
     let (name, killed) = replicas.holder();
     let first = project.database.column(HOLDER);
@@ -183,7 +183,7 @@ fn another_container_takes_over_when_the_lock_holder_is_killed() {
 fn a_term_stops_the_migrating_and_the_waiting_container_without_leftovers() {
     let (image, project) = containers(slow());
     let mut replicas = Replicas::start(&image, &project, 2);
-    project.until_running("until it may go on");
+    project.until_running("wait for release");
     replicas.until(1, "waiting for the lock: portcullis ");
     for (name, _) in &replicas.running {
         podman(&image, &["kill", "--signal=TERM", name]);
@@ -209,7 +209,7 @@ fn a_container_without_network_stops_and_another_takes_over() {
     let (host, port, name) = (network.address(), server.port(), project.database.name());
     let url = format!("postgres://postgres@{host}:{port}/{name}");
     let mut replicas = Replicas::start_on(&image, &project, 3, &network.name, &url);
-    project.until_running("until it may go on");
+    project.until_running("wait for release");
     replicas.until(2, "waiting for the lock: portcullis ");
     let (name, cut) = replicas.holder();
     let first = project.database.column(HOLDER);

@@ -1,11 +1,11 @@
-//! Which database a project changes, and which questions change none.
+//! The database that a project changes, and commands that change no database.
 
 use std::fs;
 
 use crate::support::{cluster::Database, django::Project};
 
 #[test]
-fn a_project_that_connects_to_another_database_is_refused_before_anything_is_changed() {
+fn a_project_that_connects_to_another_database_is_rejected_before_any_change() {
     let project = Project::new();
     let other = Database::fresh();
     let settings = project.portcullis.path("invoicing/settings.py");
@@ -21,7 +21,7 @@ fn a_project_that_connects_to_another_database_is_refused_before_anything_is_cha
 }
 
 #[test]
-fn the_manifest_is_made_without_running_a_command_that_changes_the_database() {
+fn building_the_manifest_runs_no_command_that_changes_the_database() {
     let project = Project::new();
     let manage = "import os, sys\n\
                   from django.core.management import ManagementUtility\n\

@@ -1,4 +1,4 @@
-//! Django 6.0, where squashes may be squashed again.
+//! Django 6.0, which allows squashes of squashes.
 
 use std::fs;
 

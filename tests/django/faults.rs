@@ -238,7 +238,7 @@ fn another_run_cannot_remove_a_held_lock() {
     lock::until_migrating(&gated);
     gated.portcullis.run(["run"]).exits(75).prints_not("the server started");
     gated.until(true, lock::HOLDER);
-    gated.database.execute("INSERT INTO public.go_on VALUES (1)");
+    gated.database.execute("INSERT INTO public.released VALUES (1)");
     holder.wait().exits(0);
 }
 

@@ -221,7 +221,7 @@ fn written_on(template: &str, version: &str) -> String {
     )
 }
 
-/// Makes the creation of an object with this name fail.
+/// Makes the creation of objects with such a name fail.
 fn fails_at(project: &Project, object: &str) {
     project.database.execute(&format!(
         "CREATE FUNCTION public.in_the_way() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN \
@@ -234,7 +234,7 @@ fn fails_at(project: &Project, object: &str) {
 #[test]
 fn a_failing_copy_leaves_nothing() {
     let project = with_template();
-    // A trigger creates a conflicting object in every new schema.
+    // The creation of this table fails after the schema was created.
     fails_at(&project, "acme.finance_invoice%");
     project.portcullis.run(["tenant", "create", "acme"]).exits(73).prints("not today").prints("rolled back");
     let remaining = project.database.column(

@@ -36,7 +36,7 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
-/// True if the server found no other process; pgrep does not count itself.
+/// A server that counts the processes; pgrep does not count itself.
 pub const ALONE: &str = "pgrep -c . ; pgrep -a .; exit 0";
 
 pub fn has_no_other_processes(ran: &Assert) -> bool {

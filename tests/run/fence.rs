@@ -34,8 +34,8 @@ fn a_lock_holder_with_a_frozen_session_continues_while_the_server_lists_its_lock
     let backend = Pid::from_raw(project.database.column(HOLDER)[0].parse().unwrap());
     kill(backend, Signal::SIGSTOP).unwrap();
     // Longer than the silence time-out that applies without a second connection.
-    project.until(true, "SELECT 'yes' WHERE clock_timestamp() > (SELECT state_change + interval '6 s' FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%until it may go on%' AND pid <> pg_backend_pid() LIMIT 1)");
-    project.database.execute("INSERT INTO public.go_on VALUES (1)");
+    project.until(true, "SELECT 'yes' WHERE clock_timestamp() > (SELECT state_change + interval '6 s' FROM pg_stat_activity WHERE datname = current_database() AND query LIKE '%wait for release%' AND pid <> pg_backend_pid() LIMIT 1)");
+    project.database.execute("INSERT INTO public.released VALUES (1)");
     let outcome = holder.wait();
     kill(backend, Signal::SIGCONT).unwrap();
     let outcome = outcome.exits(0).prints("the server started");
@@ -93,7 +93,7 @@ fn a_short_silence_of_the_server_stops_nothing() {
     // The length of a checkpoint.
     thread::sleep(Duration::from_secs(5));
     proxy.give_up();
-    project.database.execute("INSERT INTO public.go_on VALUES (1)");
+    project.database.execute("INSERT INTO public.released VALUES (1)");
     holder.wait().exits(0).prints("the server started");
     assert_eq!(project.database.column("SELECT n::text FROM a.item ORDER BY 1"), ["1", "2"]);
 }
@@ -109,7 +109,7 @@ fn assert_lock_lost(project: &Project, outcome: &Outcome) {
     assert_eq!(outcome.code, Some(75), "{outcome}");
     assert!(outcome.failure_box().contains("the migration lock was lost"), "{outcome}");
     assert!(!outcome.stdout.contains("the server started"), "{outcome}");
-    project.database.execute("INSERT INTO public.go_on VALUES (1)");
+    project.database.execute("INSERT INTO public.released VALUES (1)");
     project.start().exits(0).prints("the server started");
     for (tenant, rows) in [("a", vec!["1", "2"]), ("b", vec!["2"]), ("c", vec!["2"])] {
         assert_eq!(project.database.column(&format!("SELECT n::text FROM {tenant}.item ORDER BY 1")), rows);
@@ -141,7 +141,7 @@ fn the_next_run_continues_the_work_of_a_killed_lock_holder() {
     waiter.wait_for_line("waiting for the lock: portcullis ");
     holder.signal(Signal::SIGKILL);
     holder.wait();
-    project.database.execute("INSERT INTO public.go_on VALUES (1)");
+    project.database.execute("INSERT INTO public.released VALUES (1)");
     waiter.wait().exits(0).prints("the server started");
     assert_eq!(project.database.column("SELECT n::text FROM a.item ORDER BY 1"), ["1", "2"]);
 }

@@ -84,11 +84,11 @@ fn three_concurrent_first_starts_record_each_change_once() {
 fn a_waiting_run_reports_the_progress_of_the_lock_holder() {
     let project = Project::complete("jobs = 1").file(
         "tenant/2_slow.sql",
-        "DO $$ BEGIN -- until it may go on\n\
-         WHILE EXISTS (SELECT FROM item) AND NOT EXISTS (SELECT FROM public.go_on) LOOP PERFORM pg_sleep(0.02); END LOOP;\n\
+        "DO $$ BEGIN -- wait for release\n\
+         WHILE EXISTS (SELECT FROM item) AND NOT EXISTS (SELECT FROM public.released) LOOP PERFORM pg_sleep(0.02); END LOOP;\n\
          END $$;\n",
     );
-    project.database.execute("CREATE TABLE public.go_on (n int); INSERT INTO c.item VALUES (1)");
+    project.database.execute("CREATE TABLE public.released (n int); INSERT INTO c.item VALUES (1)");
     let holder = project.portcullis.spawn(["run"]);
     until_migrating(&project);
     project.until(true, "SELECT 'yes' FROM portcullis.run WHERE done = 2");
@@ -100,7 +100,7 @@ fn a_waiting_run_reports_the_progress_of_the_lock_holder() {
     let waiter = project.portcullis.spawn(["run"]);
     let line = waiter.wait_for_line("waiting for the lock");
     assert!(line.contains("in `tenant schemas`: 2 of 3 tenants"), "{line}");
-    project.database.execute("INSERT INTO public.go_on VALUES (1)");
+    project.database.execute("INSERT INTO public.released VALUES (1)");
     holder.wait().exits(0);
     waiter.wait().exits(0).prints("the server started");
 }
@@ -143,14 +143,14 @@ fn a_killed_once_per_release_step_runs_again() {
     let project = Project::complete("").step(&sh(
         "seed",
         "",
-        "test -e go_on || { touch here; echo it is here; sleep 60; }; echo x >> seeded",
+        "test -e released || { touch here; echo it is here; sleep 60; }; echo x >> seeded",
     ));
     let project =
         project.replace("echo x >> seeded''']", "echo x >> seeded''']\ncommand.once_per_release = true");
     let running = project.portcullis.spawn(["run"]);
     running.wait_for_line("it is here");
     running.signal(Signal::SIGKILL);
-    let project = project.file("go_on", "");
+    let project = project.file("released", "");
     project.start().exits(0);
     assert_eq!(std::fs::read_to_string(project.portcullis.path("seeded")).unwrap(), "x\n");
 }

@@ -41,7 +41,7 @@ fn a_waiting_run_names_the_lock_holder_and_continues_when_the_lock_is_free() {
     for text in ["portcullis ", "process ", ", since 2"] {
         assert!(line.contains(text), "{line}");
     }
-    project.database.execute("INSERT INTO public.go_on VALUES (1)");
+    project.database.execute("INSERT INTO public.released VALUES (1)");
     holder.wait().exits(0);
     waiter.wait().exits(0).prints("the server started");
     assert_eq!(project.database.column("SELECT n::text FROM a.item ORDER BY 1"), ["1", "2"]);
@@ -54,7 +54,7 @@ fn a_lock_time_out_is_seventy_five_and_names_the_holder() {
     until_migrating(&project);
     let outcome = project.portcullis.run(["run"]).exits(75).prints_not("the server started");
     outcome.prints("within 300 ms: portcullis ");
-    project.database.execute("INSERT INTO public.go_on VALUES (1)");
+    project.database.execute("INSERT INTO public.released VALUES (1)");
     holder.wait().exits(0);
 }
 
@@ -70,7 +70,7 @@ fn nine_waiting_runs_do_not_block_a_concurrent_index_build() {
     }
     let blocked = "SELECT 'blocked' FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
     assert!(project.database.column(blocked).is_empty());
-    project.database.execute("INSERT INTO public.go_on VALUES (1)");
+    project.database.execute("INSERT INTO public.released VALUES (1)");
     holder.wait().exits(0).prints("the server started");
     for waiter in waiters {
         waiter.wait().exits(0).prints("the server started");
@@ -100,7 +100,7 @@ fn two_spellings_of_one_database_share_one_lock() {
         .replace("table = \"tenants\"", "table = \"public.tenants\"");
     let waiter = other.portcullis.spawn(["run"]);
     waiter.wait_for_line("waiting for the lock: portcullis ");
-    other.database.execute("INSERT INTO public.go_on VALUES (1)");
+    other.database.execute("INSERT INTO public.released VALUES (1)");
     holder.wait().exits(0);
     waiter.wait().exits(0).prints("the server started");
 }
@@ -127,7 +127,7 @@ fn on_sqlite_a_waiting_run_names_the_lock_holder_and_takes_over_when_it_is_kille
     let sample = Sample::complete_on(Engine::Sqlite);
     let config = fs::read_to_string(sample.portcullis.path("config.toml")).unwrap();
     let config = config.replace(r#"file = "portcullis.manifest.json""#, "auto = true");
-    // The lock holder stays in the bootstrap's program until it is killed.
+    // The lock holder stays in the step `static` until it is killed.
     let step = "\n[[step]]\nname = \"static\"\ncommand.run = [\"sh\", \"-c\", \"mkdir first || exit 0; echo it is held; sleep 1000\"]\n\
                 [[step]]\nname = \"once more\"\nmigrate.tenants = {}\n";
     let (head, gate) = config.split_once("[[step]]\nname = \"every tenant").expect("the gate is last");
@@ -146,7 +146,7 @@ fn on_sqlite_a_waiting_run_names_the_lock_holder_and_takes_over_when_it_is_kille
     assert_eq!(sample.number(Some("demo"), "SELECT count(*) FROM {}most"), 0);
 }
 
-/// A project whose next migration of tenant `a` waits for a row in `go_on`, and then inserts a row.
+/// A project whose next migration of tenant `a` waits for a row in `released`, and then inserts a row.
 pub(crate) fn slow() -> Project {
     with_slow_migration(Project::complete(""))
 }
@@ -154,11 +154,11 @@ pub(crate) fn slow() -> Project {
 pub(crate) fn with_slow_migration(project: Project) -> Project {
     let project = project.file(
         "tenant/2_slow.sql",
-        "DO $$ BEGIN -- until it may go on\n\
-         WHILE EXISTS (SELECT FROM item) AND NOT EXISTS (SELECT FROM public.go_on) LOOP PERFORM pg_sleep(0.02); END LOOP;\n\
+        "DO $$ BEGIN -- wait for release\n\
+         WHILE EXISTS (SELECT FROM item) AND NOT EXISTS (SELECT FROM public.released) LOOP PERFORM pg_sleep(0.02); END LOOP;\n\
          INSERT INTO item VALUES (2); END $$;\n",
     );
-    project.database.execute("CREATE TABLE public.go_on (n int); INSERT INTO a.item VALUES (1)");
+    project.database.execute("CREATE TABLE public.released (n int); INSERT INTO a.item VALUES (1)");
     project
 }
 
@@ -166,7 +166,7 @@ pub(crate) fn with_slow_migration(project: Project) -> Project {
 /// derivation of the manifest.
 pub(crate) fn until_migrating(project: &Project) {
     project.until(true, HOLDER);
-    project.until_running("until it may go on");
+    project.until_running("wait for release");
 }
 
 #[test]
@@ -185,7 +185,7 @@ fn a_server_that_hangs_after_the_login_does_not_delay_the_lock_time_out() {
     let outcome = waiter.wait().exits(75);
     assert!(outcome.stderr.contains("the server does not say who holds it"), "{outcome}");
     proxy.give_up();
-    project.database.execute("INSERT INTO public.go_on VALUES (1)");
+    project.database.execute("INSERT INTO public.released VALUES (1)");
     holder.wait().exits(0);
 }
 

@@ -22,7 +22,7 @@ fn the_lock_excludes_other_runs_through_a_pooler() {
     let (direct, pooler) = (project.database.url(), Pooler::before(&project.database, 20));
     let project = project.env("DATABASE_URL", &pooler.url());
     let holder = project.portcullis.spawn(["run"]);
-    project.until_running("until it may go on");
+    project.until_running("wait for release");
     let through = project.portcullis.spawn(["run"]);
     through.wait_for_line("waiting for the lock: portcullis ");
     let project = project.env("DATABASE_URL", &direct);
@@ -32,7 +32,7 @@ fn the_lock_excludes_other_runs_through_a_pooler() {
     let holds = "SELECT state FROM pg_stat_activity WHERE datname = current_database() \
                  AND application_name LIKE 'portcullis % since %' AND backend_xmin IS NULL AND backend_xid IS NULL";
     assert_eq!(project.database.column(holds), ["idle in transaction"]);
-    project.database.execute("INSERT INTO public.go_on VALUES (1)");
+    project.database.execute("INSERT INTO public.released VALUES (1)");
     for run in [holder, through, second] {
         run.wait().exits(0).prints("the server started");
     }

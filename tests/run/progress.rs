@@ -81,7 +81,7 @@ fn a_long_inspection_reports_progress() {
         verify = { tenants = "all" }
         "#,
     );
-    // The inspection waits for a locked table in one of the five tenants, in smaller and smaller chunks.
+    // The inspection waits for the locked ledger of `demo` repeatedly, in smaller and smaller chunks.
     let [log, cli_progress, quiet, terminal, terminal_by_hand] =
         database.while_held("LOCK TABLE demo._sqlx_migrations", || {
             let running = [

@@ -69,10 +69,10 @@ fn a_run_waits_for_a_server_that_migrates_with_sqlx() {
         Project::complete("").file("tenant/2_more.sql", "ALTER TABLE item ADD COLUMN more int;\n").file(
             "elsewhere/9000_slow.sql",
             "DO $$ BEGIN -- sqlx migrates\n\
-             WHILE NOT EXISTS (SELECT FROM public.go_on) LOOP PERFORM pg_sleep(0.02); END LOOP; END $$;\n",
+             WHILE NOT EXISTS (SELECT FROM public.released) LOOP PERFORM pg_sleep(0.02); END LOOP; END $$;\n",
         );
     // A separate ledger in the same database: sqlx locks the database, not the ledger.
-    project.database.execute("CREATE SCHEMA elsewhere; CREATE TABLE go_on (n int)");
+    project.database.execute("CREATE SCHEMA elsewhere; CREATE TABLE released (n int)");
     let url = format!("{}?options=-c%20search_path%3Delsewhere", project.database.url());
     let folder = project.portcullis.path("elsewhere");
     let server = thread::spawn(move || {
@@ -84,7 +84,7 @@ fn a_run_waits_for_a_server_that_migrates_with_sqlx() {
     project.until_running("sqlx migrates");
     let waiting = project.portcullis.spawn(["run"]);
     waiting.wait_for_line("waiting for the lock: a program that migrates with sqlx");
-    project.database.execute("INSERT INTO go_on VALUES (1)");
+    project.database.execute("INSERT INTO released VALUES (1)");
     server.join().unwrap();
     waiting.wait().exits(0).prints("the server started");
 }
