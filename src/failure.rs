@@ -135,7 +135,7 @@ impl fmt::Display for Counts {
 pub(crate) enum Cleanup {
     /// Everything that was created is removed.
     Complete,
-    /// Nothing had been created.
+    /// The run had created nothing.
     NothingCreated,
     /// The removal failed; the next run that acquires the lock removes everything that the journal lists.
     Deferred,

@@ -74,8 +74,8 @@ pub fn catch_panics(end: fn()) {
     panic::set_hook(Box::new(move |panic| {
         let line = format!("portcullis: internal error: {panic}");
         match OUTPUT.get() {
-            Some(out) => out.last_words(&line),
-            None => Output::without_secrets(&line),
+            Some(out) => out.print_panic(&line),
+            None => Output::print_without_mask(&line),
         }
         end();
     }));
@@ -103,7 +103,7 @@ pub fn main(arguments: &[OsString]) -> u8 {
     let out = OUTPUT.get_or_init(|| Output::new(&env));
     let cli = match cli {
         Ok(cli) => cli,
-        Err(error) => return usage(out, &error, &env),
+        Err(error) => return print_usage(out, &error, &env),
     };
     let colour = style::colour(cli.global.output_options.color, &env, Stream::Err.is_terminal());
     let running = Running::from(&cli.command);
@@ -115,17 +115,17 @@ pub fn main(arguments: &[OsString]) -> u8 {
 }
 
 /// Prints help and versions to standard output, and errors to standard error.
-fn usage(out: &Output, error: &clap::Error, env: &Environment) -> u8 {
+fn print_usage(out: &Output, error: &clap::Error, env: &Environment) -> u8 {
     let stream = if error.use_stderr() { Stream::Err } else { Stream::Out };
     let text = error.render();
     let colour = style::colour(cli::Colour::Auto, env, stream.is_terminal());
     let text = if colour { terminal_filter::rendered(&text.ansi().to_string()) } else { text.to_string() };
     if error.use_stderr() {
-        out.error_text(&text);
+        out.print_error(&text);
         return Failure::Usage { message: String::new() }.code();
     }
     // A closed standard output cannot be reported.
-    let _ = out.answer(&text);
+    let _ = out.print_result(&text);
     0
 }
 
@@ -168,9 +168,9 @@ fn dispatch(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, co
             let checked = process::interruptible(inherited, || commands::check::run(&path, &given, env));
             CommandOutput::of(checked, Format::Text, false)
         }
-        Command::Plan { answer } => {
+        Command::Plan { output } => {
             let plan = process::interruptible(inherited, || commands::plan::run(&path, &given, env));
-            CommandOutput::of(plan, answer.format(), false)
+            CommandOutput::of(plan, output.format(), false)
         }
         Command::Verify(arguments) => {
             let cli_progress = CliProgress::new("verify", out, colour);
@@ -202,7 +202,7 @@ fn dispatch(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, co
                 cli_progress.watch(commands::repair::run(state, arguments, &on_event)).await
             };
             let repairs = configured().and_then(|config| changing(inherited, config, out, &work));
-            CommandOutput::of(repairs, arguments.answer.format(), false)
+            CommandOutput::of(repairs, arguments.output.format(), false)
         }
         Command::Migrate(arguments) => {
             let cli_progress = CliProgress::new("migrate", out, colour);
@@ -211,14 +211,14 @@ fn dispatch(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, co
                 cli_progress.watch(commands::migrate::run(state, arguments, &on_event)).await
             };
             let migrated = configured().and_then(|config| changing(inherited, config, out, &work));
-            CommandOutput::of(migrated, arguments.answer.format(), false)
+            CommandOutput::of(migrated, arguments.output.format(), false)
         }
-        Command::Tenant { what } => {
+        Command::Tenant { command } => {
             let cli_progress = CliProgress::new("bootstrap", out, colour);
             let on_event = |event| cli_progress.on_event(event);
             let work = async |state: &RunState| {
                 let outcome =
-                    Box::pin(cli_progress.watch(commands::tenant::run(state, what, &on_event))).await;
+                    Box::pin(cli_progress.watch(commands::tenant::run(state, command, &on_event))).await;
                 if let Ok(outcome) = &outcome {
                     notify::not_created(&state.context, outcome, out).await;
                 }
@@ -226,8 +226,8 @@ fn dispatch(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, co
             };
             configured()
                 .and_then(|config| changing(inherited, config, out, &work))
-                .unwrap_or_else(|failure| commands::tenant::failed(what, failure))
-                .render(what.format(), false)
+                .unwrap_or_else(|failure| commands::tenant::failed(command, failure))
+                .render(command.format(), false)
         }
         Command::History(arguments) => {
             let runs = configured().and_then(|config| {
@@ -235,19 +235,23 @@ fn dispatch(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, co
                     commands::history::run(&RunContext::new(config, processes), arguments).await
                 })
             });
-            CommandOutput::of(runs, arguments.answer.format(), false)
+            CommandOutput::of(runs, arguments.output.format(), false)
         }
         Command::Manifest { framework } => {
             let cli_progress = CliProgress::new("manifest", out, colour);
             let on_event = |event| cli_progress.on_event(event);
-            let made = configured().and_then(|config| {
+            let result = configured().and_then(|config| {
                 runtime::until_signalled(inherited, async |processes| {
                     let context = RunContext::new(config, processes);
                     let write = commands::manifest::write(&context, framework.check(), &on_event);
                     Ok(cli_progress.watch(write).await)
                 })
             });
-            CommandOutput::of(made.map_err(FailureDetails::from).and_then(|made| made), Format::Text, false)
+            CommandOutput::of(
+                result.map_err(FailureDetails::from).and_then(|result| result),
+                Format::Text,
+                false,
+            )
         }
     }
 }
@@ -303,15 +307,15 @@ fn print_output(
     }
     process::end_at_once(inherited);
     let mut code = output.code;
-    if let Err(error) = out.answer(&output.text)
+    if let Err(error) = out.print_result(&output.text)
         && error.kind() != io::ErrorKind::BrokenPipe
     {
-        out.error_text(&format!("portcullis: cannot write to standard output: {error}\n"));
+        out.print_error(&format!("portcullis: cannot write to standard output: {error}\n"));
         let (what, why) = ("everything was printed".into(), error.to_string().into());
         code = code.max(Failure::Unproven { what, why }.code());
     }
     if let Some(error_text) = error_text {
-        out.error_text(&error_text);
+        out.print_error(&error_text);
     }
     code
 }

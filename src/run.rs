@@ -58,7 +58,7 @@ pub(crate) fn run(
         config.map(|config| Files { state: config.status.file.clone(), metrics: config.metrics.clone() });
     let report = Report::start(style, out, files.unwrap_or_default(), env);
     let result = match loaded {
-        None => serve(inherited, &Server::plain(&arguments.server)),
+        None => start_server(inherited, &Server::plain(&arguments.server)),
         Some(Err(refused)) => pass_through_despite_invalid_config(arguments, inherited, &report, refused),
         Some(Ok((config, warnings))) => {
             if !warnings.is_empty() {
@@ -128,7 +128,7 @@ fn gate(
         }
         server.variables = variables;
     }
-    serve(inherited, &server)
+    start_server(inherited, &server)
 }
 
 /// The server and its settings.
@@ -170,10 +170,10 @@ fn pass_through(server: &Server, inherited: &Inherited, report: &Report) -> Resu
     let text = format!("`{program}` is in `passthrough`: no step runs and nothing is proved");
     report.emit(&Event::Remark { text });
     report.flush();
-    serve(inherited, server)
+    start_server(inherited, server)
 }
 
-fn serve(inherited: &Inherited, server: &Server) -> Result<u8, Failure> {
+fn start_server(inherited: &Inherited, server: &Server) -> Result<u8, Failure> {
     match (server.argv.as_slice(), server.mode) {
         ([], _) => Ok(0),
         (argv, Mode::Exec) => Err(process::handover(inherited, argv, &server.variables)),
@@ -237,11 +237,12 @@ fn start_up(
         let mut result = match ready {
             Ok(()) => tokio::select! {
                 result = engine::run(plan, &state, &mut signals, report) => result,
-                never = report.mention_silence() => never,
+                never = report.report_silence() => never,
             },
             Err(failure) => Err(failure.into()),
         };
-        let overridden = |status: StartupStatus| status.opened.iter().any(|opened| opened.how == "override");
+        let overridden =
+            |status: StartupStatus| status.bypasses.iter().any(|bypass| bypass.how == "override");
         if result.is_ok() && reason.is_some() && !overridden(report.status().now().0) {
             let text = "PORTCULLIS_OVERRIDE is set, and the gate did not need it: remove it".into();
             report.emit(&Event::Remark { text });
@@ -253,7 +254,7 @@ fn start_up(
         }
         let gone = processes.finish(result.is_ok() && !server.is_empty()).await;
         if result.is_ok() {
-            result = may_serve(gone, signals.arrived());
+            result = check_handover(gone, signals.arrived());
             if result.is_err() {
                 processes.finish(false).await;
             }
@@ -335,7 +336,7 @@ async fn notify_about(
 
 /// Two events still prevent the handover after the last step: a process that cannot be killed, and a signal that
 /// arrived too late for the engine.
-fn may_serve(gone: bool, arrived: Option<i32>) -> Result<(), engine::Blocked> {
+fn check_handover(gone: bool, arrived: Option<i32>) -> Result<(), engine::Blocked> {
     let failure = match arrived {
         Some(signal) => Failure::Interrupted { signal, doing: "after the last step".into() },
         None if gone => return Ok(()),

@@ -10,7 +10,7 @@ use crate::{
     config::{GateMode, OnIncomplete},
     database::history::Exception,
     failure::{Failure, chain},
-    outcome::{FailureDetails, event::Opening},
+    outcome::{FailureDetails, event::Bypass},
     tenants::quarantine,
 };
 
@@ -46,12 +46,12 @@ impl GateBypasses {
         details: &FailureDetails,
         every: bool,
         warn: &dyn Fn(String),
-    ) -> Option<Opening> {
+    ) -> Option<Bypass> {
         if !may_open(&details.failure) {
             return None;
         }
         if context.config.gate.mode == GateMode::Report {
-            return Some(Opening::Report);
+            return Some(Bypass::Report);
         }
         let judgement = details.judgement.as_ref();
         let mut bad = judgement.map(quarantine::incomplete).unwrap_or_default();
@@ -66,7 +66,7 @@ impl GateBypasses {
             history.begin(context).await;
             let kind = "quarantine".into();
             history.exception(Exception { kind, reason: None, tenants: tenants.clone() });
-            return Some(Opening::Quarantine { tenants });
+            return Some(Bypass::Quarantine { tenants });
         }
         let reason = self.reason.clone()?;
         match overridden(context, history, &reason, &bad).await {
@@ -74,7 +74,7 @@ impl GateBypasses {
                 if quarantines.is_some() {
                     self.quarantined.borrow_mut().append(&mut bad);
                 }
-                Some(Opening::Override { reason })
+                Some(Bypass::Override { reason })
             }
             Err(why) => {
                 warn(format!("PORTCULLIS_OVERRIDE does not open the gate: {why}"));

@@ -129,7 +129,7 @@ pub(crate) enum Command {
   portcullis plan --format json")]
     Plan {
         #[command(flatten)]
-        answer: TextOrJson,
+        output: TextOrJson,
     },
     /// Read the configuration offline and report every error at once
     #[command(after_help = "Exit codes: 0 valid, 78 invalid.
@@ -172,7 +172,7 @@ Examples:
   portcullis help tenant create            all its options")]
     Tenant {
         #[command(subcommand)]
-        what: Tenant,
+        command: Tenant,
     },
     /// Check configuration, process, database, tenants and code; changes nothing
     #[command(after_help = "Exit codes: 0 no check failed, 1 a check failed.
@@ -197,7 +197,7 @@ Examples:
     },
     /// Report the status of the start-up, for probes in an image without a shell
     #[command(
-        after_help = "It reads the file of `[status] file`, else it asks the endpoint of `[status] listen`.
+        after_help = "It reads the file of `[status] file`, else it requests the endpoint of `[status] listen`.
 Exit codes: 0 yes, 1 no.
 
 Examples:
@@ -301,7 +301,7 @@ pub(crate) struct Migrate {
     #[arg(long)]
     pub(crate) dry_run: bool,
     #[command(flatten)]
-    pub(crate) answer: TextOrJson,
+    pub(crate) output: TextOrJson,
 }
 
 #[derive(Debug, Args)]
@@ -310,7 +310,7 @@ pub(crate) struct History {
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) limit: u32,
     #[command(flatten)]
-    pub(crate) answer: TextOrJson,
+    pub(crate) output: TextOrJson,
 }
 
 #[derive(Debug, Args)]
@@ -331,7 +331,7 @@ pub(crate) struct Repair {
     #[arg(long)]
     pub(crate) dry_run: bool,
     #[command(flatten)]
-    pub(crate) answer: TextOrJson,
+    pub(crate) output: TextOrJson,
 }
 
 #[derive(Debug, Subcommand)]

@@ -8,7 +8,7 @@ use super::format::{Format, TextOrJson};
 pub(crate) enum Tenant {
     /// Create a tenant completely (rows, schema, every migration, verified), or not at all
     #[command(
-        after_help = "Exit codes: 0 the tenant is complete, 73 it could not be created (rolled back, or the message says what
+        after_help = "Exit codes: 0 the tenant is complete, 73 it could not be created (rolled back, or the message names what
 exists), 75 the lock could not be acquired in time, 77 refused, 78 configuration or manifest.
 
 Examples:
@@ -48,11 +48,11 @@ Examples:
 impl Tenant {
     pub(crate) fn format(&self) -> Format {
         match self {
-            Self::Create(TenantCreate { answer, .. })
-            | Self::Bootstrap(TenantBootstrap { answer, .. })
-            | Self::List(TenantList { answer, .. })
-            | Self::Show(TenantShow { answer, .. })
-            | Self::Delete(TenantDelete { answer, .. }) => answer.format(),
+            Self::Create(TenantCreate { output, .. })
+            | Self::Bootstrap(TenantBootstrap { output, .. })
+            | Self::List(TenantList { output, .. })
+            | Self::Show(TenantShow { output, .. })
+            | Self::Delete(TenantDelete { output, .. }) => output.format(),
             Self::Template => Format::Text,
         }
     }
@@ -72,7 +72,7 @@ pub(crate) struct TenantCreate {
     #[arg(long, value_name = "COLUMN=VALUE", value_parser = assignment)]
     pub(crate) set: Vec<(String, String)>,
     #[command(flatten)]
-    pub(crate) answer: TextOrJson,
+    pub(crate) output: TextOrJson,
 }
 
 #[derive(Debug, Args)]
@@ -81,7 +81,7 @@ pub(crate) struct TenantBootstrap {
     #[arg(long)]
     pub(crate) stop: bool,
     #[command(flatten)]
-    pub(crate) answer: TextOrJson,
+    pub(crate) output: TextOrJson,
 }
 
 #[derive(Debug, Args)]
@@ -90,14 +90,14 @@ pub(crate) struct TenantList {
     #[arg(long, value_enum)]
     pub(crate) state: Option<State>,
     #[command(flatten)]
-    pub(crate) answer: TextOrJson,
+    pub(crate) output: TextOrJson,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct TenantShow {
     pub(crate) name: String,
     #[command(flatten)]
-    pub(crate) answer: TextOrJson,
+    pub(crate) output: TextOrJson,
 }
 
 #[derive(Debug, Args)]
@@ -108,7 +108,7 @@ pub(crate) struct TenantDelete {
     #[arg(long)]
     pub(crate) yes: bool,
     #[command(flatten)]
-    pub(crate) answer: TextOrJson,
+    pub(crate) output: TextOrJson,
 }
 
 /// The gate's verdict on a tenant.

@@ -24,9 +24,9 @@ use crate::{
 /// Below the default time limit of a Kubernetes probe, one second.
 const TIMEOUT: Duration = Duration::from_millis(800);
 
-/// The known status of the start-up.
+/// The health of the start-up.
 #[derive(Debug, PartialEq, Eq)]
-enum Known {
+enum Health {
     Starting(String),
     Blocked(String),
     /// The server has started.
@@ -39,70 +39,70 @@ pub(crate) fn run(path: &Path, env: &Environment, live: bool) -> Result<(bool, S
     let status = config::load::load(path, env, &Overrides::default())?.status;
     let internal = |error| Failure::Internal { what: format!("cannot start the runtime: {error}") };
     let runtime = Builder::new_current_thread().enable_all().build().map_err(internal)?;
-    let known = runtime.block_on(async {
+    let health = runtime.block_on(async {
         let deadline = Deadline::after(TIMEOUT);
         match (&status.file, status.listen) {
-            (Some(file), _) => Some(of_file(file, deadline).await),
-            (None, Some(address)) => Some(of_endpoint(address, deadline).await),
+            (Some(file), _) => Some(read_file(file, deadline).await),
+            (None, Some(address)) => Some(request_endpoint(address, deadline).await),
             (None, None) => None,
         }
     });
     // Does not wait for a read that hangs.
     runtime.shutdown_background();
-    let Some(known) = known else {
+    let Some(health) = health else {
         return Err(Failure::ConfigLacks { what: "`portcullis health`".into(), needs: "[status]" });
     };
-    let result = match known {
-        Known::Starting(text) => (live, text),
-        Known::Finished(text) => (true, text),
-        Known::Blocked(text) | Known::Unknown(text) => (false, text),
+    let result = match health {
+        Health::Starting(text) => (live, text),
+        Health::Finished(text) => (true, text),
+        Health::Blocked(text) | Health::Unknown(text) => (false, text),
     };
     Ok(result)
 }
 
-async fn of_file(path: &Path, deadline: Deadline) -> Known {
+async fn read_file(path: &Path, deadline: Deadline) -> Health {
     let state = match files::read(path, deadline.left()).await {
         Ok(text) => text,
-        Err(error) => return Known::Unknown(format!("cannot read `{}`: {error}", path.display())),
+        Err(error) => return Health::Unknown(format!("cannot read `{}`: {error}", path.display())),
     };
     let Ok(state) = serde_json::from_str::<Value>(&state) else {
-        return Known::Unknown(format!("`{}` is not a state file", path.display()));
+        return Health::Unknown(format!("`{}` is not a state file", path.display()));
     };
     // The server has the same process id, because the start-up executes it.
     let pid = state["pid"].as_i64().and_then(|pid| i32::try_from(pid).ok()).filter(|pid| *pid > 0);
     let gone = pid.is_none_or(|pid| kill(Pid::from_raw(pid), None) == Err(Errno::ESRCH));
     if gone {
-        return Known::Unknown("the process that wrote the state file has ended".into());
+        return Health::Unknown("the process that wrote the state file has ended".into());
     }
-    of_state(&state)
+    parse_state(&state)
 }
 
-fn of_state(state: &Value) -> Known {
+fn parse_state(state: &Value) -> Health {
     let status = state["status"].as_str().unwrap_or_default();
     match status {
-        "ready" => Known::Finished("ready".into()),
+        "ready" => Health::Finished("ready".into()),
         "blocked" => {
-            Known::Blocked(format!("blocked: {}", state["failure"]["what"].as_str().unwrap_or_default()))
+            Health::Blocked(format!("blocked: {}", state["failure"]["what"].as_str().unwrap_or_default()))
         }
         _ => {
             let step = &state["step"];
-            let place = match step["name"].as_str() {
+            let position = match step["name"].as_str() {
                 Some(name) => format!(": step {} of {}, {name}", step["number"], step["of"]),
                 None => String::new(),
             };
-            Known::Starting(format!("{status}{place}"))
+            Health::Starting(format!("{status}{position}"))
         }
     }
 }
 
-async fn of_endpoint(address: SocketAddr, deadline: Deadline) -> Known {
+async fn request_endpoint(address: SocketAddr, deadline: Deadline) -> Health {
     let response = deadline.limit(request_state(address)).await;
-    let unreachable = |why: &dyn Display| Known::Unknown(format!("no response from {address}: {why}"));
+    let unreachable = |why: &dyn Display| Health::Unknown(format!("no response from {address}: {why}"));
     match response {
-        Ok(Ok(None)) => Known::Finished("the server responds".into()),
+        Ok(Ok(None)) => Health::Finished("the server responds".into()),
         Ok(Ok(Some(body))) => serde_json::from_slice(&body).map_or_else(
-            |_| Known::Unknown("the response is not valid JSON".into()),
-            |state| of_state(&state),
+            |_| Health::Unknown("the response is not valid JSON".into()),
+            |state| parse_state(&state),
         ),
         Ok(Err(error)) => unreachable(&error),
         Err(_) => unreachable(&format!("timed out after {}", duration(TIMEOUT))),

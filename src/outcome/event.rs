@@ -67,9 +67,9 @@ pub(crate) enum Event {
         unproven: usize,
     },
     /// A bypass opens the gate although not everything is complete.
-    Opened {
+    GateBypassed {
         step: usize,
-        how: Opening,
+        how: Bypass,
         details: FailureDetails,
     },
     StepDone {
@@ -125,7 +125,7 @@ impl Event {
             | Self::Note { step, .. }
             | Self::Warning { step, .. }
             | Self::Judged { step, .. }
-            | Self::Opened { step, .. }
+            | Self::GateBypassed { step, .. }
             | Self::StepDone { step, .. }
             | Self::StepFailed { step, .. } => Some(*step),
             Self::Blocked { step, .. } => *step,
@@ -141,7 +141,7 @@ impl Event {
 
 /// The bypasses that open the gate.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Opening {
+pub(crate) enum Bypass {
     /// `[gate] mode = "report"`
     Report,
     /// `[gate] incomplete = "quarantine"`
@@ -150,23 +150,23 @@ pub(crate) enum Opening {
     Override { reason: String },
 }
 
-impl Opening {
+impl Bypass {
     pub(crate) fn word(&self) -> &'static str {
         match self {
-            Opening::Report => "report",
-            Opening::Quarantine { .. } => "quarantine",
-            Opening::Override { .. } => "override",
+            Bypass::Report => "report",
+            Bypass::Quarantine { .. } => "quarantine",
+            Bypass::Override { .. } => "override",
         }
     }
 
     /// The effect, in a sentence.
     pub(crate) fn words(&self) -> String {
         match self {
-            Opening::Report => "`[gate] mode = \"report\"` blocks nothing".into(),
-            Opening::Quarantine { tenants } => {
+            Bypass::Report => "`[gate] mode = \"report\"` blocks nothing".into(),
+            Bypass::Quarantine { tenants } => {
                 format!("the server must not serve {}", tenants.join(", "))
             }
-            Opening::Override { reason } => format!("PORTCULLIS_OVERRIDE is set: {reason}"),
+            Bypass::Override { reason } => format!("PORTCULLIS_OVERRIDE is set: {reason}"),
         }
     }
 }

@@ -39,8 +39,8 @@ pub(crate) fn words(finding: &Finding) -> (&'static str, String) {
         Finding::Diverged { unknown } => ("diverged", format!("{} (unknown to this code)", list(unknown))),
         Finding::Ahead { unknown, .. } => ("ahead", format!("{} (unknown to this code)", list(unknown))),
         Finding::MissingTables { tables, dropped_by_newer } => {
-            let known = if *dropped_by_newer { "" } else { " (its ledger is complete)" };
-            ("table missing", newer(*dropped_by_newer, format!("{}{known}", list(tables))))
+            let note = if *dropped_by_newer { "" } else { " (its ledger is complete)" };
+            ("table missing", newer(*dropped_by_newer, format!("{}{note}", list(tables))))
         }
         Finding::OtherKind { table, expected, found } => {
             ("other kind", format!("{table} is {}, not {}", kind(*found), kind(*expected)))
@@ -218,7 +218,7 @@ pub(crate) fn refusal(refusal: &Refusal) -> String {
             )
         }
         Refusal::NothingMissing => "none of its tables is missing".into(),
-        Refusal::StartupStatus(tables) => {
+        Refusal::TablesExist(tables) => {
             format!("{} still exist, and the replay would fail because of them", list(tables))
         }
         Refusal::Code(names) => format!("its migrations run custom code: {}", list(names)),

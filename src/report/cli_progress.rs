@@ -54,12 +54,12 @@ impl CliProgress {
         loop {
             tokio::select! {
                 result = &mut work => return result,
-                () = sleep(silent_steps::LONG / 4) => self.mention_silence(),
+                () = sleep(silent_steps::SILENCE_LIMIT / 4) => self.report_silence(),
             }
         }
     }
 
-    fn mention_silence(&self) {
+    fn report_silence(&self) {
         let due = self.silent_steps.borrow().due(self.started.elapsed());
         for event in due {
             self.note(&event);
@@ -103,7 +103,7 @@ impl CliProgress {
         if self.output.draws() {
             self.output.bar(Some(progress::bar(self.name, &progress, taken, columns())));
         } else if self.throttle.borrow_mut().is_due(0, done, total, taken) {
-            self.output.mention(&progress::words(&progress, taken));
+            self.output.print_droppable(&progress::words(&progress, taken));
         }
     }
 
@@ -111,7 +111,7 @@ impl CliProgress {
     fn print_child_line(&self, tenant: Option<&str>, stream: process::Stream, line: &str) {
         let mark = if stream == process::Stream::Out { "|" } else { "!" };
         let lead = tenant.map(|tenant| format!("{tenant} ")).unwrap_or_default();
-        self.output.mention(&format!("{lead}{mark} {}", terminal_filter::without_colour(line)));
+        self.output.print_droppable(&format!("{lead}{mark} {}", terminal_filter::without_colour(line)));
     }
 }
 

@@ -155,8 +155,8 @@ mod tests {
     };
 
     fn boxed(step: Option<(usize, &str)>, details: &FailureDetails) -> String {
-        let place = step.map(|(number, name)| StepPosition { number, of: 8, name: name.into() });
-        render(Running::Run.title(), &FailureReport::of(place, details, Running::Run), false)
+        let position = step.map(|(number, name)| StepPosition { number, of: 8, name: name.into() });
+        render(Running::Run.title(), &FailureReport::of(position, details, Running::Run), false)
     }
 
     fn judgement(tenants: &[(&str, Finding)]) -> Judgement {
@@ -234,7 +234,7 @@ mod tests {
              why             relation "finance_invoice" already exists
 
          likely cause  the object exists already: the ledger row of the migration was
-                       deleted, or someone created it by hand
+                       deleted, or the object was created by hand
 
          what to do
            1. acme: if the object differs from the migration's, drop it; if it is the

@@ -14,7 +14,7 @@ pub(crate) struct Groups {
 impl Groups {
     /// The lines before and after the event's own lines.
     pub(crate) fn around(&mut self, event: &Event, status: &StartupStatus) -> (Vec<String>, Vec<String>) {
-        let name = |step: usize| status.place(step).name;
+        let name = |step: usize| status.position(step).name;
         let (mut before, mut after) = (Vec::new(), Vec::new());
         match event {
             Event::StepStarted { step } if self.open.is_none() => {

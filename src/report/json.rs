@@ -80,10 +80,10 @@ fn common(
         object.insert("traceparent".into(), traceparent.into());
     }
     if let Some(step) = event.step() {
-        let place = status.place(step);
-        object.insert("step".into(), place.name.into());
-        object.insert("step_number".into(), place.number.into());
-        object.insert("step_count".into(), place.of.into());
+        let position = status.position(step);
+        object.insert("step".into(), position.name.into());
+        object.insert("step_number".into(), position.number.into());
+        object.insert("step_count".into(), position.of.into());
     }
     object
 }
@@ -105,7 +105,7 @@ pub(crate) fn notification(status: &StartupStatus, elapsed: Duration) -> String 
         "elapsed_seconds": seconds(status.took.unwrap_or(elapsed)),
         "warned": steps(status).into_iter().filter(|step| step["state"] == "warned").collect::<Vec<_>>(),
         "failure": facts,
-        "gate_opened": status.opened,
+        "gate_opened": status.bypasses,
         "text": facts.as_ref().map(|facts| short_report(facts, TAIL)),
     })
     .to_string()
@@ -113,7 +113,7 @@ pub(crate) fn notification(status: &StartupStatus, elapsed: Duration) -> String 
 
 /// The status of the start-up, for the endpoint and the state file.
 pub(crate) fn status(status: &StartupStatus, elapsed: Duration) -> Value {
-    let current = status.current().map(|step| status.place(step));
+    let current = status.current().map(|step| status.position(step));
     let progress = status
         .current()
         .and_then(|step| status.steps[step].progress.as_ref())
@@ -127,7 +127,7 @@ pub(crate) fn status(status: &StartupStatus, elapsed: Duration) -> Value {
         "elapsed_seconds": seconds(status.took.unwrap_or(elapsed)),
         "steps": steps(status),
         "failure": status.facts,
-        "gate_opened": status.opened,
+        "gate_opened": status.bypasses,
     })
 }
 
@@ -144,7 +144,7 @@ fn name(event: &Event) -> &'static str {
         Event::Warning { .. } | Event::Remark { .. } => "warning",
         Event::ConfigWarnings { .. } => "config_warnings",
         Event::Judged { .. } => "judged",
-        Event::Opened { .. } => "gate_opened",
+        Event::GateBypassed { .. } => "gate_opened",
         Event::StepDone { .. } => "step_done",
         Event::StepFailed { .. } => "step_failed",
         Event::Stopping { .. } => "stopping",
@@ -170,8 +170,8 @@ fn fields(event: &Event, status: &StartupStatus) -> Value {
         Event::Judged { complete, accepted, incomplete, unproven, .. } => json!({
             "complete": complete, "accepted": accepted, "incomplete": incomplete, "unproven": unproven,
         }),
-        Event::Opened { how, details, .. } => json!({
-            "opened": startup_status::Opened::of(how, details),
+        Event::GateBypassed { how, details, .. } => json!({
+            "opened": startup_status::GateBypass::of(how, details),
             "judgement": details.judgement.as_ref().map(judgement::json),
         }),
         Event::StepDone { took, summary, .. } => {

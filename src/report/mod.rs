@@ -8,6 +8,7 @@ pub(crate) mod command_output;
 pub(crate) mod doctor;
 mod short_report;
 
+mod bypass_box;
 pub(crate) mod failure_box;
 pub(crate) mod failure_report;
 mod file_writer;
@@ -17,7 +18,6 @@ pub(crate) mod json;
 pub(crate) mod judgement;
 mod junit;
 pub(crate) mod mask;
-mod opened_box;
 pub(crate) mod output;
 pub(crate) mod page;
 pub(crate) mod progress;
@@ -123,7 +123,7 @@ impl Report {
         let inner = &*self.0;
         let masked;
         let event = if let Event::Output { step, stream, tenant, line } = event {
-            if inner.output.drops() {
+            if inner.output.drops_line() {
                 return;
             }
             let source = Source { step: *step, stream: *stream, tenant: tenant.clone() };
@@ -159,9 +159,9 @@ impl Report {
     }
 
     /// Reports silent steps; runs until it is dropped.
-    pub(crate) async fn mention_silence<T>(&self) -> T {
+    pub(crate) async fn report_silence<T>(&self) -> T {
         loop {
-            tokio::time::sleep(silent_steps::LONG / 4).await;
+            tokio::time::sleep(silent_steps::SILENCE_LIMIT / 4).await;
             let due = self.0.silent_steps.borrow().due(self.0.status.1.elapsed());
             for event in &due {
                 self.emit(event);

@@ -134,7 +134,7 @@ impl Output {
     }
 
     /// Prints a line that may be dropped if the reader is slow.
-    pub(crate) fn mention(&self, line: &str) {
+    pub(crate) fn print_droppable(&self, line: &str) {
         self.lines(Priority::Droppable, [line]);
     }
 
@@ -152,7 +152,7 @@ impl Output {
     }
 
     /// Whether the queue is full; if so, counts a dropped line.
-    pub(super) fn drops(&self) -> bool {
+    pub(super) fn drops_line(&self) -> bool {
         let full = self.0.queue.get().is_some_and(Queue::is_full);
         if full && let Some(queue) = self.0.queue.get() {
             queue.drop_line();
@@ -170,33 +170,33 @@ impl Output {
     /// Prints a fixed line, unless the stream is blocked. It uses neither the queue's thread nor the mask, which would take
     /// `init` longer than everything else.
     pub(crate) fn note(line: &'static str) {
-        Self::without_secrets(line);
+        Self::print_without_mask(line);
     }
 
     /// Prints a command's result to standard output, and waits for a slow reader.
-    pub(crate) fn answer(&self, text: &str) -> io::Result<()> {
+    pub(crate) fn print_result(&self, text: &str) -> io::Result<()> {
         self.write(Stream::Out, text)
     }
 
     /// Prints a command's failure to standard error, and waits for a slow reader.
-    pub(crate) fn error_text(&self, text: &str) {
+    pub(crate) fn print_error(&self, text: &str) {
         // A closed standard error cannot be reported.
         let _ = self.write(Stream::Err, text);
     }
 
     /// Prints the message of a panic. It waits for no lock, because the panic may have come from this file.
-    pub(crate) fn last_words(&self, line: &str) {
+    pub(crate) fn print_panic(&self, line: &str) {
         self.flush();
         let mask = self.0.settings.try_lock().map(|mut settings| {
             settings.ensure_mask(&self.0.environment);
             settings.mask.clone()
         });
         let line = mask.map_or_else(|_| "portcullis: internal error".to_owned(), |mask| mask.apply(line));
-        Self::without_secrets(&line);
+        Self::print_without_mask(&line);
     }
 
     /// Prints a line without secrets, unless the stream is blocked.
-    pub(crate) fn without_secrets(line: &str) {
+    pub(crate) fn print_without_mask(line: &str) {
         Stream::Err.write_if_read(&format!("{}\n", terminal_filter::shown(line)));
     }
 

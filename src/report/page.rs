@@ -64,7 +64,7 @@ fn title(status: &StartupStatus) -> String {
         (Phase::Ready, _) => "Ready: the server starts".into(),
         (Phase::Blocked, _) => "The server was not started".into(),
         (Phase::Stopping, _) => "Stopping".into(),
-        (Phase::Starting, Some(step)) => format!("Starting: {}", status.place(step).name),
+        (Phase::Starting, Some(step)) => format!("Starting: {}", status.position(step).name),
         (Phase::Starting, None) => "Starting".into(),
     }
 }

@@ -47,9 +47,9 @@ pub(crate) fn text(status: &StartupStatus, elapsed: Duration, last_success: Opti
             line(&mut text, "portcullis_schemas", &format!("state=\"{state}\""), float(number));
         }
     }
-    if !status.opened.is_empty() {
+    if !status.bypasses.is_empty() {
         family(&mut text, "portcullis_gate_opened", "gauge", "The bypass that opened the gate; always 1.");
-        let how: BTreeSet<&str> = status.opened.iter().map(|opened| opened.how).collect();
+        let how: BTreeSet<&str> = status.bypasses.iter().map(|bypass| bypass.how).collect();
         for how in how {
             line(&mut text, "portcullis_gate_opened", &format!("how=\"{how}\""), 1.0);
         }

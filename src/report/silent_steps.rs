@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use crate::{outcome::event::Event, words::duration};
 
 /// The time without output after which a step is reported.
-pub(crate) const LONG: Duration = Duration::from_mins(1);
+pub(crate) const SILENCE_LIMIT: Duration = Duration::from_mins(1);
 /// The maximum length of the quoted last line.
 const CHARACTERS: usize = 200;
 
@@ -47,7 +47,7 @@ impl SilentSteps {
 
     /// The notes about steps that have been silent for too long.
     pub(super) fn due(&self, at: Duration) -> Vec<Event> {
-        let silent = self.0.iter().filter(|(_, output)| at.saturating_sub(output.at) >= LONG);
+        let silent = self.0.iter().filter(|(_, output)| at.saturating_sub(output.at) >= SILENCE_LIMIT);
         silent
             .map(|(step, LastOutput { started, last, .. })| {
                 let seconds = Duration::from_secs(at.saturating_sub(*started).as_secs());

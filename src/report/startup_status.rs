@@ -13,7 +13,7 @@ use crate::{
     failure::{self, Failure},
     outcome::{
         FailureDetails,
-        event::{Event, Opening},
+        event::{Bypass, Event},
     },
     process::Stream,
     tenants::quarantine,
@@ -37,7 +37,7 @@ pub(crate) struct StartupStatus {
     /// The duration, once the start-up has ended.
     pub(crate) took: Option<Duration>,
     /// The bypasses that opened the gate.
-    pub(crate) opened: Vec<Opened>,
+    pub(crate) bypasses: Vec<GateBypass>,
     /// A tenant could not be created.
     pub(crate) unprovisioned: bool,
 }
@@ -88,7 +88,7 @@ pub(crate) struct Schemas {
 
 /// A gate that a bypass opened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub(crate) struct Opened {
+pub(crate) struct GateBypass {
     /// `report`, `quarantine` or `override`.
     pub(crate) how: &'static str,
     pub(crate) reason: Option<String>,
@@ -97,11 +97,11 @@ pub(crate) struct Opened {
     pub(crate) tenants: Vec<String>,
 }
 
-impl Opened {
-    pub(crate) fn of(how: &Opening, details: &FailureDetails) -> Self {
+impl GateBypass {
+    pub(crate) fn of(how: &Bypass, details: &FailureDetails) -> Self {
         let reason = match how {
-            Opening::Override { reason } => Some(reason.clone()),
-            Opening::Report | Opening::Quarantine { .. } => None,
+            Bypass::Override { reason } => Some(reason.clone()),
+            Bypass::Report | Bypass::Quarantine { .. } => None,
         };
         let tenants = details.judgement.as_ref().map(quarantine::incomplete).unwrap_or_default();
         Self { how: how.word(), reason, what: failure::chain(&details.failure), tenants }
@@ -166,13 +166,13 @@ impl StartupStatus {
                 let (incomplete, unproven) = (*incomplete, *unproven);
                 self.schemas = Some(Schemas { complete, accepted, incomplete, quarantined: 0, unproven });
             }
-            Event::Opened { step, how, details } => {
-                if let (Opening::Quarantine { tenants }, Some(schemas)) = (how, &mut self.schemas) {
+            Event::GateBypassed { step, how, details } => {
+                if let (Bypass::Quarantine { tenants }, Some(schemas)) = (how, &mut self.schemas) {
                     schemas.quarantined = tenants.len();
                     schemas.incomplete = schemas.incomplete.saturating_sub(tenants.len());
                 }
                 self.line(*step, &format!("warning: the gate is open: {}", how.words()));
-                self.opened.push(Opened::of(how, details));
+                self.bypasses.push(GateBypass::of(how, details));
             }
             Event::StepDone { step, took, summary } => self.end(*step, State::Ok, Some(*took), summary),
             Event::StepFailed { step, took, blocking, details } => {
@@ -202,7 +202,7 @@ impl StartupStatus {
     }
 
     /// A step's name and position.
-    pub(crate) fn place(&self, step: usize) -> StepPosition {
+    pub(crate) fn position(&self, step: usize) -> StepPosition {
         let name = self.steps.get(step).map(|step| step.name.clone()).unwrap_or_default();
         StepPosition { number: step + 1, of: self.steps.len(), name }
     }
@@ -226,7 +226,7 @@ impl StartupStatus {
         let interrupted = self.facts.as_ref().is_some_and(|facts| facts.failure == "interrupted");
         (blocked && !interrupted)
             || self.unprovisioned
-            || self.opened.iter().any(|opened| opened.how != "report")
+            || self.bypasses.iter().any(|bypass| bypass.how != "report")
     }
 
     /// The number of steps that have ended, with any result.
@@ -249,8 +249,8 @@ impl StartupStatus {
     }
 
     fn block(&mut self, step: Option<usize>, details: &FailureDetails) {
-        let place = step.map(|step| self.place(step));
-        self.facts = Some(FailureReport::of(place, details, Running::Run));
+        let position = step.map(|step| self.position(step));
+        self.facts = Some(FailureReport::of(position, details, Running::Run));
     }
 
     fn with(&mut self, step: usize, change: impl FnOnce(&mut Step)) {

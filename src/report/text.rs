@@ -5,9 +5,8 @@ use std::time::Duration;
 use console::Style as Paint;
 
 use super::{
-    bounds, failure_box,
+    bounds, bypass_box, failure_box,
     failure_report::FailureReport,
-    opened_box,
     progress::{self, Progress},
     running::Running,
     short_report::short_report,
@@ -54,9 +53,9 @@ pub(crate) fn lines(event: &Event, status: &StartupStatus, at: Duration, style: 
         }
         return lines;
     }
-    if let Event::Opened { step, how, details } = event {
-        let facts = FailureReport::of(Some(status.place(*step)), details, Running::Run);
-        let text = opened_box::render(how, &facts, style.colour);
+    if let Event::GateBypassed { step, how, details } = event {
+        let facts = FailureReport::of(Some(status.position(*step)), details, Running::Run);
+        let text = bypass_box::render(how, &facts, style.colour);
         return text.lines().map(str::to_owned).collect();
     }
     let words = Words { colour: style.colour, status, at: Some(at) };
@@ -95,7 +94,7 @@ pub(crate) fn level(event: &Event) -> LogLevel {
     match event {
         Event::Blocked { .. } | Event::StepFailed { blocking: true, .. } => LogLevel::Error,
         Event::Warning { .. }
-        | Event::Opened { .. }
+        | Event::GateBypassed { .. }
         | Event::Remark { .. }
         | Event::ConfigWarnings { .. }
         | Event::StepFailed { .. }
@@ -118,8 +117,8 @@ impl Words<'_> {
     fn lead(&self, event: &Event) -> String {
         match event.step() {
             Some(step) => {
-                let place = self.status.place(step);
-                let lead = format!("[{}/{}] {}:", place.number, place.of, place.name);
+                let position = self.status.position(step);
+                let lead = format!("[{}/{}] {}:", position.number, position.of, position.name);
                 self.paint(&lead, &Paint::new().bold()) + " "
             }
             None => "portcullis: ".into(),
@@ -159,7 +158,7 @@ impl Words<'_> {
                 let accepted = if *accepted == 0 { String::new() } else { format!("{accepted} accepted, ") };
                 format!("{complete} complete, {accepted}{incomplete} incomplete, {unproven} not proven")
             }
-            Event::Opened { how, details, .. } => {
+            Event::GateBypassed { how, details, .. } => {
                 let (what, why) = (failure::chain(&details.failure), how.words());
                 format!("the gate is open, but not everything is complete: {what}; {why}")
             }

@@ -51,9 +51,9 @@ impl io::Write for Diagnostics {
         let message = text.trim();
         if self.0.is_json() {
             let line = serde_json::json!({ "level": "debug", "event": "diagnostic", "message": message });
-            self.0.mention(&line.to_string());
+            self.0.print_droppable(&line.to_string());
         } else {
-            self.0.mention(message);
+            self.0.print_droppable(message);
         }
         Ok(bytes.len())
     }

@@ -25,7 +25,7 @@ pub(crate) enum Refusal {
     /// None of its tables is missing.
     NothingMissing,
     /// Some of its tables are there, and running everything again would fail on them.
-    StartupStatus(Vec<String>),
+    TablesExist(Vec<String>),
     /// Migrations that run code of their own, which may not bear to be run again.
     Code(Vec<String>),
     /// Migrations that cannot be part of one transaction.
@@ -66,7 +66,7 @@ pub(crate) fn may_replay(
         return Err(Refusal::NothingMissing);
     }
     if !standing.is_empty() {
-        return Err(Refusal::StartupStatus(standing));
+        return Err(Refusal::TablesExist(standing));
     }
     let lost: BTreeSet<&str> = tables
         .keys()

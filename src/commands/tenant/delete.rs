@@ -39,7 +39,7 @@ async fn remove(
 ) -> Result<Result<Deleted, DatabaseError>, Failure> {
     let context = &state.context;
     let locked = state.acquire(&|text| on_event(ActionEvent::Note(text))).await?;
-    // The manifest tells whether the tenant has rows of domains.
+    // The manifest shows whether the tenant has rows of domains.
     context.expectation().await?;
     let (limits, domains) = (context.removal_limits()?, domains(context).await);
     state.history.begin(context).await;

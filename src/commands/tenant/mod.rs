@@ -17,10 +17,10 @@ use crate::{
 
 pub(crate) async fn run(
     state: &RunState,
-    what: &Tenant,
+    command: &Tenant,
     on_event: &dyn Fn(ActionEvent),
 ) -> Result<TenantOutcome, Failure> {
-    match what {
+    match command {
         Tenant::Create(arguments) => Ok(create::run(state, arguments, on_event).await),
         Tenant::Bootstrap(arguments) => bootstrap::run(state, arguments, on_event).await,
         Tenant::List(arguments) => show::list(state, arguments).await,
@@ -34,9 +34,9 @@ pub(crate) async fn run(
 }
 
 /// The outcome of a command that failed before it had a result.
-pub(crate) fn failed(what: &Tenant, failure: Failure) -> TenantOutcome {
+pub(crate) fn failed(command: &Tenant, failure: Failure) -> TenantOutcome {
     let failure = FailureDetails::from(failure);
-    match what {
+    match command {
         Tenant::Create(TenantCreate { name, schema, .. }) => TenantOutcome::Created {
             tenant: name.clone(),
             schema: schema.as_ref().unwrap_or(name).clone(),

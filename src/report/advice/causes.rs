@@ -21,9 +21,9 @@ const SESSIONS: &str =
 /// migration as applied.
 pub(super) fn advise(steps: &mut Steps, cause: &Cause, schemas: &[Option<&str>], record: Option<String>) {
     let by_kind = || of_kind(cause.kind);
-    let known = if cause.kind == Kind::RowSecurity { by_kind() } else { of_code(cause).or_else(by_kind) };
-    let Some((likely, advice)) = known else { return };
-    steps.cause(likely);
+    let found = if cause.kind == Kind::RowSecurity { by_kind() } else { of_code(cause).or_else(by_kind) };
+    let Some((likely_cause, advice)) = found else { return };
+    steps.cause(likely_cause);
     let place = if schemas.is_empty() { String::new() } else { format!("{}: ", names(schemas)) };
     let text = format!("{place}{advice}");
     match cause.kind {
@@ -41,12 +41,12 @@ pub(super) fn advise(steps: &mut Steps, cause: &Cause, schemas: &[Option<&str>],
 pub(super) fn of_migrations(steps: &mut Steps, failed: &[SchemaFailure], created: bool) {
     let mut pending: Vec<&SchemaFailure> = failed.iter().collect();
     while let Some(first) = pending.first().copied() {
-        let is_alike = |other: &&SchemaFailure| {
+        let has_same_cause = |other: &&SchemaFailure| {
             (other.dirty, other.why.kind, other.why.code) == (first.dirty, first.why.kind, first.why.code)
         };
-        let (alike, others): (Vec<_>, Vec<_>) = pending.into_iter().partition(is_alike);
+        let (same, others): (Vec<_>, Vec<_>) = pending.into_iter().partition(has_same_cause);
         pending = others;
-        let schemas: Vec<Option<&str>> = alike.iter().map(|failure| failure.tenant.as_deref()).collect();
+        let schemas: Vec<Option<&str>> = same.iter().map(|failure| failure.tenant.as_deref()).collect();
         if first.dirty {
             steps.cause("a migration that cannot run in a transaction is half applied");
             steps.add_step(format!(
@@ -141,7 +141,7 @@ fn of_sqlstate(code: &str) -> Option<CauseAdvice> {
             "end the blocking session, or wait for it; this query lists it",
         ),
         "57014" => (
-            "the statement ran longer than `statement_timeout`, or someone cancelled it",
+            "the statement ran longer than `statement_timeout`, or it was cancelled",
             "make the statement faster, or raise `[migrations] apply.statement_timeout` (or the role's setting)",
         ),
         "25P03" | "25P04" => (
@@ -153,7 +153,7 @@ fn of_sqlstate(code: &str) -> Option<CauseAdvice> {
             "stop other sessions that write to these tables; the transaction was rolled back",
         ),
         "42P04" | "42P06" | "42P07" | "42701" | "42710" | "42723" => (
-            "the object exists already: the ledger row of the migration was deleted, or someone created it by hand",
+            "the object exists already: the ledger row of the migration was deleted, or the object was created by hand",
             "if the object differs from the migration's, drop it; if it is the same, restore the migration's ledger row",
         ),
         "3F000" | "42P01" | "42703" | "42704" | "42883" => (

@@ -19,12 +19,12 @@ pub(super) fn advise(steps: &mut Steps, failure: &Failure, explained: bool) {
         let schemas: Vec<Option<&str>> = failure.tenant().into_iter().map(Some).collect();
         causes::advise(steps, cause, &schemas, None);
     }
-    if let Some(cause) = likely(failure)
+    if let Some(cause) = likely_cause(failure)
         && !steps.has_cause()
     {
         steps.cause(cause);
     }
-    if let Some(text) = after(failure, steps.running.again(), !steps.is_empty()) {
+    if let Some(text) = last_step(failure, steps.running.again(), !steps.is_empty()) {
         steps.add_step(text);
     }
     if let Failure::Provisioning { tenant, left: Cleanup::Unproven, .. } = failure {
@@ -38,7 +38,7 @@ pub(super) fn advise(steps: &mut Steps, failure: &Failure, explained: bool) {
     }
 }
 
-fn likely(failure: &Failure) -> Option<&'static str> {
+fn likely_cause(failure: &Failure) -> Option<&'static str> {
     Some(match failure {
         Failure::WaitTimedOut { .. } => "the service is not running, or its name or port is wrong",
         Failure::CommandMissing { .. } => "the program is not in the image, or not in PATH",
@@ -48,14 +48,14 @@ fn likely(failure: &Failure) -> Option<&'static str> {
     })
 }
 
-/// The last step, after the correction of the cause; `known` if the cause has advice.
-fn after(failure: &Failure, again: &str, known: bool) -> Option<String> {
-    let lead = if known { "then" } else { "correct the cause, then" };
+/// The last step, after the correction of the cause; `is_explained` if the cause has advice.
+fn last_step(failure: &Failure, again: &str, is_explained: bool) -> Option<String> {
+    let lead = if is_explained { "then" } else { "correct the cause, then" };
     Some(match failure {
         Failure::Provisioning { tenant, left: Cleanup::Complete, .. } => {
             format!("{lead} {again}; the schema, rows and journal entry of {tenant} were removed")
         }
-        Failure::Provisioning { tenant, left: Cleanup::NothingCreated, .. } if !known => {
+        Failure::Provisioning { tenant, left: Cleanup::NothingCreated, .. } if !is_explained => {
             format!("correct the cause, or use another name than {tenant}, then {again}")
         }
         Failure::Provisioning { left: Cleanup::NothingCreated, .. }
@@ -64,7 +64,7 @@ fn after(failure: &Failure, again: &str, known: bool) -> Option<String> {
         | Failure::Unproven { .. }
         | Failure::SqlFailed { .. }
         | Failure::WaitTimedOut { .. }
-            if known =>
+            if is_explained =>
         {
             format!("then {again}")
         }
@@ -172,7 +172,7 @@ fn fallback(steps: &mut Steps, failure: &Failure) {
 }
 
 /// The alternative of serving the complete tenants, which a person must decide.
-pub(super) fn choice(
+pub(super) fn alternative(
     steps: &mut Steps,
     failure: &Failure,
     judgement: Option<&Judgement>,

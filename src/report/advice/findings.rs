@@ -16,7 +16,7 @@ pub(super) fn advise(steps: &mut Steps, judgement: &Judgement) {
         steps.apply("create the shared schema and its tables", steps::migrate(&[]));
     }
     lost(steps, judgement, first_start);
-    let with = |wanted: fn(&Finding) -> bool| schemas(judgement, wanted);
+    let with = |predicate: fn(&Finding) -> bool| schemas(judgement, predicate);
 
     let dirty = with(|finding| matches!(finding, Finding::Dirty { .. }));
     if !dirty.is_empty() {
@@ -79,7 +79,7 @@ pub(super) fn advise(steps: &mut Steps, judgement: &Judgement) {
 
 /// Tables, ledgers and schemas that are gone.
 fn lost(steps: &mut Steps, judgement: &Judgement, first_start: bool) {
-    let with = |wanted: fn(&Finding) -> bool| schemas(judgement, wanted);
+    let with = |predicate: fn(&Finding) -> bool| schemas(judgement, predicate);
     let tables = with(|finding| {
         matches!(
             finding,
@@ -222,7 +222,7 @@ fn unread(steps: &mut Steps, judgement: &Judgement) {
 }
 
 /// The schemas that have such a finding.
-fn schemas(judgement: &Judgement, wanted: fn(&Finding) -> bool) -> Vec<Option<&str>> {
-    let having = judgement.verdicts().filter(|(_, verdict)| verdict.findings.iter().any(wanted));
-    having.map(|(schema, _)| schema).collect()
+fn schemas(judgement: &Judgement, predicate: fn(&Finding) -> bool) -> Vec<Option<&str>> {
+    let matching = judgement.verdicts().filter(|(_, verdict)| verdict.findings.iter().any(predicate));
+    matching.map(|(schema, _)| schema).collect()
 }

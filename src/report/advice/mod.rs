@@ -36,7 +36,7 @@ pub(crate) fn advice(details: &FailureDetails, running: Running) -> Advice {
         findings::advise(&mut steps, judgement);
     }
     failures::advise(&mut steps, &details.failure, !details.failed.is_empty());
-    failures::choice(&mut steps, &details.failure, details.judgement.as_ref(), details.failed.first());
+    failures::alternative(&mut steps, &details.failure, details.judgement.as_ref(), details.failed.first());
     steps.advice()
 }
 
@@ -46,7 +46,7 @@ pub(crate) fn of_gate(judgement: &Judgement, running: Running) -> Advice {
     if let Some(failure) = FailureDetails::failure_of(judgement) {
         findings::advise(&mut steps, judgement);
         failures::advise(&mut steps, &failure, false);
-        failures::choice(&mut steps, &failure, Some(judgement), None);
+        failures::alternative(&mut steps, &failure, Some(judgement), None);
     }
     steps.advice()
 }

@@ -18,7 +18,7 @@ pub(super) fn advise(steps: &mut Steps, refusal: &Refusal, failure: &Failure) {
             steps
                 .see("restore the tables of both apps from a backup, then verify the tenant again", verify());
         }
-        Refusal::StartupStatus(_) => {
+        Refusal::TablesExist(_) => {
             steps.see("restore the missing tables from a backup, then verify the tenant again", verify());
         }
         Refusal::Code(_) => {

@@ -137,7 +137,7 @@ fn an_app_is_replayed_whatever_is_pending_if_it_was_applied_once() {
 #[test]
 fn what_stands_what_runs_code_and_what_is_unknown_is_refused() {
     assert_eq!(replayed("invoice", &state(&ALL, &[]), &[], false), Err(Refusal::NothingMissing));
-    let standing = Err(Refusal::StartupStatus(vec!["i_more".into()]));
+    let standing = Err(Refusal::TablesExist(vec!["i_more".into()]));
     assert_eq!(replayed("invoice", &state(&ALL, &["i"]), &[], false), standing);
     let code = Err(Refusal::Code(vec!["contacts.2".into()]));
     assert_eq!(replayed("contacts", &state(&ALL, &["c"]), &[], false), code);

@@ -3,9 +3,9 @@
 use console::Style;
 
 use super::{failure_box, failure_report::FailureReport};
-use crate::outcome::event::Opening;
+use crate::outcome::event::Bypass;
 
-pub(crate) fn render(how: &Opening, facts: &FailureReport, colour: bool) -> String {
+pub(crate) fn render(how: &Bypass, facts: &FailureReport, colour: bool) -> String {
     let yellow = Style::new().yellow().bold();
     let title = "THE GATE IS OPEN, BUT NOT EVERYTHING IS COMPLETE";
     let mut text = failure_box::head(title, how.word(), &yellow, colour);
