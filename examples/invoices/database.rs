@@ -24,8 +24,8 @@ pub enum Database {
 /// One line of a tenant's page: number, customer, date of issue, cents, date of payment.
 pub type Invoice = (String, String, String, i64, Option<String>);
 
-const LOOK_UPS: usize = 5;
-const LOOK_UP_PAUSE: Duration = Duration::from_millis(300);
+const DNS_ATTEMPTS: usize = 5;
+const DNS_PAUSE: Duration = Duration::from_millis(300);
 
 const TENANT: &str = "SELECT schema_name FROM tenants WHERE schema_name = $1";
 
@@ -66,15 +66,15 @@ async fn from_postgres(
 
 /// A container network's name server sometimes fails briefly while containers start and stop.
 async fn connect(options: &PgConnectOptions) -> Result<PgConnection, sqlx::Error> {
-    for _ in 1..LOOK_UPS {
+    for _ in 1..DNS_ATTEMPTS {
         match PgConnection::connect_with(options).await {
             // The standard library has no error kind for it, only this message.
             Err(sqlx::Error::Io(error))
                 if error.to_string().starts_with("failed to lookup address information") =>
             {
-                tokio::time::sleep(LOOK_UP_PAUSE).await;
+                tokio::time::sleep(DNS_PAUSE).await;
             }
-            answer => return answer,
+            result => return result,
         }
     }
     PgConnection::connect_with(options).await
@@ -87,8 +87,8 @@ async fn from_sqlite(folder: &Path, tenant: &str) -> Result<Option<Vec<Invoice>>
     let Some((schema,)) = registered else {
         return Ok(None);
     };
-    let mut own = open(folder.join("tenants").join(format!("{schema}.sqlite"))).await?;
-    sqlx::query_as(AssertSqlSafe(query(""))).fetch_all(&mut own).await.map(Some)
+    let mut database = open(folder.join("tenants").join(format!("{schema}.sqlite"))).await?;
+    sqlx::query_as(AssertSqlSafe(query(""))).fetch_all(&mut database).await.map(Some)
 }
 
 async fn open(file: PathBuf) -> Result<SqliteConnection, sqlx::Error> {

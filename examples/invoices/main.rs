@@ -2,7 +2,7 @@
 //!
 //! `invoices` serves `http://127.0.0.1:$PORT/TENANT/finance/invoices/` from that tenant's table
 //! `finance_invoice`; `invoices collectstatic FOLDER` writes the style sheet that the pages link to.
-#![expect(clippy::disallowed_methods, reason = "a program of its own, which reads its own environment")]
+#![expect(clippy::disallowed_methods, reason = "a separate program, which reads its own environment")]
 
 mod database;
 mod page;

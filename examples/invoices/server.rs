@@ -29,17 +29,17 @@ pub async fn serve(listener: TcpListener, site: Site) {
     let site = Arc::new(site);
     loop {
         let Ok((stream, _)) = listener.accept().await else {
-            // The peer went away, or descriptors ran out for the moment.
+            // The client has closed the connection, or no descriptor is free.
             tokio::task::yield_now().await;
             continue;
         };
         let site = Arc::clone(&site);
         tokio::spawn(async move {
-            let answer = service_fn(|request| {
+            let service = service_fn(|request| {
                 let site = Arc::clone(&site);
-                async move { Ok::<_, Infallible>(site.answer(&request).await) }
+                async move { Ok::<_, Infallible>(site.handle(&request).await) }
             });
-            if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(stream), answer).await {
+            if let Err(error) = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await {
                 eprintln!("invoices: {error}");
             }
         });
@@ -47,7 +47,7 @@ pub async fn serve(listener: TcpListener, site: Site) {
 }
 
 impl Site {
-    async fn answer(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    async fn handle(&self, request: &Request<Incoming>) -> Response<Full<Bytes>> {
         let path = request.uri().path();
         match path.split('/').skip(1).collect::<Vec<_>>()[..] {
             ["static", "invoices.css"] => self.style_sheet(),
