@@ -75,11 +75,11 @@ impl<T> Default for Outstanding<T> {
 
 impl<T: Send + 'static> Outstanding<T> {
     /// Cancel safe: after the future is dropped, the next call gets the answer.
-    pub(crate) async fn ask(
+    pub(crate) async fn poll(
         &mut self,
-        question: impl FnOnce() -> io::Result<T> + Send + 'static,
+        query: impl FnOnce() -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
-        let running = self.0.get_or_insert_with(|| tokio::spawn(blocking(question)));
+        let running = self.0.get_or_insert_with(|| tokio::spawn(blocking(query)));
         let answer = running.await.unwrap_or_else(|error| Err(io::Error::other(error)));
         self.0 = None;
         answer
@@ -200,13 +200,13 @@ mod tests {
     #[tokio::test]
     async fn a_query_that_hangs_is_started_once() {
         let (answer, hangs) = mpsc::channel();
-        let mut question = Outstanding::default();
+        let mut query = Outstanding::default();
         let soon = || Deadline::after(Duration::from_millis(20));
-        assert_eq!(soon().limit(question.ask(move || Ok(hangs.recv().unwrap()))).await.err(), Some(Elapsed));
+        assert_eq!(soon().limit(query.poll(move || Ok(hangs.recv().unwrap()))).await.err(), Some(Elapsed));
         let never = || unreachable!("the first query still hangs");
-        assert_eq!(soon().limit(question.ask(never)).await.err(), Some(Elapsed));
+        assert_eq!(soon().limit(query.poll(never)).await.err(), Some(Elapsed));
         answer.send(7).unwrap();
-        assert_eq!(question.ask(never).await.unwrap(), 7);
-        assert_eq!(question.ask(|| Ok(8)).await.unwrap(), 8);
+        assert_eq!(query.poll(never).await.unwrap(), 7);
+        assert_eq!(query.poll(|| Ok(8)).await.unwrap(), 8);
     }
 }

@@ -6,11 +6,11 @@ use clap::ValueEnum;
 pub(crate) enum LogFormat {
     /// Pretty on a terminal, else plain
     Auto,
-    /// With the time so far in front of each line
+    /// Each line begins with the elapsed time
     Pretty,
-    /// One line an event
+    /// One line per event
     Plain,
-    /// One object a line
+    /// One JSON object per line
     Json,
 }
 

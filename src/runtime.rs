@@ -58,7 +58,7 @@ pub(crate) fn until_signalled_then<S, T>(
             result = work(&state) => result,
         };
         if let Err(failure @ Failure::Interrupted { .. }) = &result {
-            // What this run does not finish, the next run recovers, as after a kill.
+            // The next run recovers unfinished work, as after a kill.
             let _ = processes.shutdown().deadline().limit(then(&state, failure)).await;
         }
         // The programs of the work got TERM when it was dropped.

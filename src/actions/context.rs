@@ -78,7 +78,7 @@ impl RunContext {
         }
     }
 
-    /// From now on the project's programs refuse another database than the configured one.
+    /// Makes the project's programs refuse any database except for the configured one.
     pub(crate) async fn identify_database(&self) -> Result<(), Failure> {
         let (Source::External(_), Some(config::Database::Postgres(postgres))) =
             (&self.migrations()?.source, &self.config.database)

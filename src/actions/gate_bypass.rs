@@ -114,7 +114,7 @@ async fn overridden(
 }
 
 async fn is_first(context: &RunContext, reason: &str) -> Result<(), String> {
-    match history::who_overrode(context, reason).await.map_err(|failure| chain(&failure))? {
+    match history::run_that_overrode(context, reason).await.map_err(|failure| chain(&failure))? {
         Some(first) if first.run != context.run => Err(format!(
             "run {} used it at {}, and a reason works once per release; to override again, give another reason",
             first.run, first.time

@@ -181,13 +181,17 @@ pub(super) async fn with_progress(context: &RunContext, holder: String) -> Strin
 }
 
 /// The run that completed this step for this release, if one did.
-pub(crate) async fn who_did(context: &RunContext, step: &str, what: &str) -> Result<Option<Author>, Failure> {
+pub(crate) async fn run_that_did(
+    context: &RunContext,
+    step: &str,
+    what: &str,
+) -> Result<Option<Author>, Failure> {
     let found = context.database()?.step_author(&release(context).await, step, what).await;
     found.map_err(|error| error.into_failure("reading the history of runs"))
 }
 
 /// The first run that overrode this release's gate with this reason, if one did.
-pub(super) async fn who_overrode(context: &RunContext, reason: &str) -> Result<Option<Author>, Failure> {
+pub(super) async fn run_that_overrode(context: &RunContext, reason: &str) -> Result<Option<Author>, Failure> {
     let found = context.database()?.override_author(&release(context).await, reason).await;
     found.map_err(|error| error.into_failure("reading the history of runs"))
 }

@@ -1,4 +1,4 @@
-//! What steps and commands both do: judge, migrate, provision, repair.
+//! Implements the actions of steps and commands: judge, migrate, provision, repair.
 
 pub(crate) mod context;
 pub(crate) mod doctor;

@@ -101,22 +101,22 @@ async fn steps(
 
     let kind = found.types.get(request.tenant).map(String::as_str);
     let tables: Vec<String> = manifest.tables_of(kind).keys().cloned().collect();
-    let answers = run.context.database()?.count(request.tenant, &tables).await;
-    let answers = answers.map_err(|error| error.into_failure("reading the tenant's tables"))?;
-    let silent: Vec<String> = answers
+    let counts = run.context.database()?.count(request.tenant, &tables).await;
+    let counts = counts.map_err(|error| error.into_failure("reading the tenant's tables"))?;
+    let unreadable: Vec<String> = counts
         .iter()
         .filter_map(|(table, rows)| match rows {
             Rows::Failed(why) => Some(format!("`{table}`: {why}")),
             Rows::Counted(_) | Rows::Uncounted => None,
         })
         .collect();
-    log.repaired.tables = answers;
-    if silent.is_empty() {
+    log.repaired.tables = counts;
+    if unreadable.is_empty() {
         log.passed(wording::rows(&log.repaired.tables));
         return Ok(());
     }
     let what = format!("the tables of `{}` are readable", request.tenant);
-    Err(Failure::Unproven { what, why: silent.join("; ").into() }.into())
+    Err(Failure::Unproven { what, why: unreadable.join("; ").into() }.into())
 }
 
 /// The gate's findings about the tenant, in one line.
@@ -247,13 +247,13 @@ async fn inspect_one(context: &RunContext, tenant: &str) -> Result<(Inspection, 
 pub(crate) async fn affected(context: &RunContext, app: &str) -> Result<Vec<String>, Failure> {
     let manifest: &Manifest = &context.expectation().await?.manifest;
     let (found, _) = inspect(context, false, Some(&Selection::All)).await?;
-    let answer = |tenant: &String| {
+    let check = |tenant: &String| {
         let request = RepairRequest { tenant, replay: Some(app), allow_code: true, dry_run: true };
         (tenant.clone(), replayable(manifest, &request, app, &found))
     };
-    let answers: Vec<_> = found.tenants.keys().map(answer).collect();
-    let unknown = answers.iter().all(|(_, answer)| *answer == Err(Refusal::NoSuchApp));
-    let lost = answers.into_iter().filter(|(_, answer)| match answer {
+    let checked: Vec<_> = found.tenants.keys().map(check).collect();
+    let unknown = checked.iter().all(|(_, result)| *result == Err(Refusal::NoSuchApp));
+    let lost = checked.into_iter().filter(|(_, result)| match result {
         Err(Refusal::NothingMissing) => false,
         // Another type of tenant has this app.
         Err(Refusal::NoSuchApp) => unknown,

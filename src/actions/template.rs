@@ -81,7 +81,7 @@ pub(crate) async fn make(
             .map_err(|error| error.into_failure("reading the template's structure"))?;
         dumped(context, direct, &name, &dump, on_event).await?;
         let text = read(&dump).await?;
-        let internal = |why| Failure::Internal { what: format!("cannot read what pg_dump wrote: {why}") };
+        let internal = |why| Failure::Internal { what: format!("cannot parse the output of pg_dump: {why}") };
         let sql = template::cleaned(&text, &name).map_err(internal)?;
         Ok(Template { release: manifest.release(), server, schema: name.clone(), structure, sql })
     })

@@ -19,7 +19,7 @@ impl Keyword for Scope {
 }
 
 /// The result of reading a step's kinds.
-pub(super) struct Found {
+pub(super) struct ParsedKinds {
     pub(super) action: Option<Action>,
     /// The number of kinds that are given.
     pub(super) count: usize,
@@ -30,8 +30,8 @@ pub(super) struct Found {
 }
 
 /// Reads every given kind, so that the problems of all are reported, and returns the first.
-pub(super) fn read(step: &mut Table<'_>) -> Found {
-    let mut found = Found { action: None, count: 0, place: None, background: None };
+pub(super) fn read(step: &mut Table<'_>) -> ParsedKinds {
+    let mut found = ParsedKinds { action: None, count: 0, place: None, background: None };
     for kind in KINDS {
         let Some(entry) = step.entry(kind) else { continue };
         let action = step.table(kind).and_then(|table| match kind {

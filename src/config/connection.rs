@@ -131,11 +131,11 @@ pub(super) fn read(mut table: Table<'_>) -> Option<Database> {
     let base = reading.take(complete(base, reading.env, schema).map_err(|why| {
         Problem::error(span, why).help("give `url`, or `host`, `name`, `user` and `password`")
     }))?;
-    let beside = |fields: Option<Option<ConnectionFields>>| match fields {
+    let inherited = |fields: Option<Option<ConnectionFields>>| match fields {
         None => Some(None),
         Some(fields) => Some(inherit(&base, fields?).map(Box::new)),
     };
-    let (direct, reader) = (beside(direct)?, beside(reader)?);
+    let (direct, reader) = (inherited(direct)?, inherited(reader)?);
     Some(Database::Postgres(Box::new(Postgres { direct, reader, ..base })))
 }
 

@@ -93,20 +93,20 @@ mod tests {
 
     use super::*;
 
-    async fn ask(answer: &str) -> io::Result<(u16, Vec<u8>)> {
-        let (mut ours, mut theirs) = tokio::io::duplex(10_000);
-        theirs.write_all(answer.as_bytes()).await.unwrap();
+    async fn get(answer: &str) -> io::Result<(u16, Vec<u8>)> {
+        let (mut client, mut server) = tokio::io::duplex(10_000);
+        server.write_all(answer.as_bytes()).await.unwrap();
         let server = tokio::spawn(async move {
             let mut asked = [0; 4096];
-            let read = theirs.read(&mut asked).await.unwrap();
+            let read = server.read(&mut asked).await.unwrap();
             String::from_utf8_lossy(&asked[..read]).into_owned()
         });
         let request = Request { host: "h:80", target: "/x?y", headers: "A: b\r\n" };
-        let answer = request.send(&mut ours).await;
+        let answer = request.send(&mut client).await;
         let asked = server.await.unwrap();
         assert!(asked.starts_with("GET /x?y HTTP/1.1\r\nHost: h:80\r\n") && asked.ends_with("A: b\r\n\r\n"));
         let answer = answer?;
-        Ok((answer.status, answer.body(&mut ours).await?))
+        Ok((answer.status, answer.body(&mut client).await?))
     }
 
     #[tokio::test]
@@ -117,7 +117,7 @@ mod tests {
             ("HTTP/1.0 503\r\n\r\nuntil the end", 503, "until the end"),
             (early, 204, ""),
         ] {
-            assert_eq!(ask(answer).await.unwrap(), (status, body.into()), "{answer}");
+            assert_eq!(get(answer).await.unwrap(), (status, body.into()), "{answer}");
         }
     }
 
@@ -126,7 +126,7 @@ mod tests {
         for answer in
             ["", "HTTP/1.1 200 OK\r\n", "SSH-2.0-x\r\n\r\n", "HTTP/1.1 twenty\r\n\r\n", "HTTP/2 200\r\n\r\n"]
         {
-            assert!(ask(answer).await.is_err(), "{answer}");
+            assert!(get(answer).await.is_err(), "{answer}");
         }
     }
 

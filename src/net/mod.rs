@@ -54,7 +54,7 @@ impl Target {
         let deadline = deadline.within(CONNECT_TIMEOUT);
         let limit = deadline.left();
         let (host, port) = (self.host.clone(), self.port);
-        let look_up = self.lookup.ask(move || Ok((host.as_str(), port).to_socket_addrs()?.collect()));
+        let look_up = self.lookup.poll(move || Ok((host.as_str(), port).to_socket_addrs()?.collect()));
         match deadline.limit(look_up).await {
             Ok(Ok(addresses)) => race(alternate_families(addresses), deadline).await,
             Ok(Err(error)) => Err(format!("cannot resolve `{}`: {}", self.host, reason(&error))),
@@ -143,11 +143,11 @@ mod tests {
 
     #[tokio::test]
     async fn a_host_with_a_silent_first_address_is_reached() {
-        let hole = SilentAddress::new();
+        let silent = SilentAddress::new();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let deadline = Deadline::after(Duration::from_secs(8));
-        let stream = race(vec![hole.address, address], deadline).await.unwrap();
+        let stream = race(vec![silent.address, address], deadline).await.unwrap();
         assert_eq!(stream.peer_addr().unwrap(), address);
         assert!(deadline.left() > Duration::from_secs(5));
     }
@@ -164,9 +164,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_time_out_names_all_silent_addresses() {
-        let hole = SilentAddress::new();
-        let why = race(vec![hole.address], Deadline::after(Duration::from_millis(400))).await.unwrap_err();
-        assert!(why.starts_with(&format!("cannot connect to {}: no answer in ", hole.address)), "{why}");
+        let silent = SilentAddress::new();
+        let why = race(vec![silent.address], Deadline::after(Duration::from_millis(400))).await.unwrap_err();
+        assert!(why.starts_with(&format!("cannot connect to {}: no answer in ", silent.address)), "{why}");
     }
 
     #[test]

@@ -26,7 +26,7 @@ impl Plan {
             );
             wrap(&mut text, &start, &step.words(at));
         }
-        let server = self.server.as_deref().unwrap_or("nothing, the steps are all");
+        let server = self.server.as_deref().unwrap_or("none (the steps only)");
         text + "then: " + server + "\n"
     }
 }
@@ -37,7 +37,7 @@ impl Planned {
             Decision::Run => "run".to_owned(),
             Decision::Skip { reason } => format!("skip: {reason}"),
             Decision::DecidedAtItsTurn { pending } => {
-                format!("decided at its turn: if something is pending in {}", place(*pending))
+                format!("decided when it starts: if migrations are pending in {}", place(*pending))
             }
         };
         if self.after.is_empty() && at > 0 {
@@ -48,7 +48,7 @@ impl Planned {
             words.push_str(&numbers.join(", "));
         }
         if self.step.action.is_once() {
-            words.push_str("; once a release");
+            words.push_str("; once per release");
         }
         if self.step.on_failure == OnFailure::Warn {
             words.push_str("; a failure only warns");

@@ -62,8 +62,9 @@ fn a_plan_shows_what_runs_and_why_the_rest_does_not() {
     2  broker                    wait.redis       skip: the role `web` is not
                                                   `worker` or `celery-*`; after
                                                   start
-    3  extension                 sql              decided at its turn: if something
-                                                  is pending in the shared schema
+    3  extension                 sql              decided when it starts: if
+                                                  migrations are pending in the
+                                                  shared schema
     4  tenant schemas            migrate.tenants  skip: `SKIP_MIGRATIONS` is true
     5  demo                      bootstrap        skip: `CREATE_DEMO_TENANT` is not
                                                   true

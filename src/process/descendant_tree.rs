@@ -54,19 +54,19 @@ impl DescendantTree {
         }
         loop {
             let all_gone = self.reap();
-            let patience = if all_gone { None } else { self.act() };
-            let survivors = !all_gone && patience == Some(Stage::GiveUp);
+            let stage = if all_gone { None } else { self.act() };
+            let survivors = !all_gone && stage == Some(Stage::GiveUp);
             if all_gone || survivors {
                 let main = self.end.unwrap_or(MainState::Signalled(libc::SIGKILL));
                 return StubReport { main, left_behind: self.left_behind, killed: self.killed, survivors };
             }
-            let patience = match patience {
+            let time_left = match stage {
                 Some(Stage::Grace(left)) => Some(left),
                 Some(Stage::Kill | Stage::GiveUp) => Some(ROUND),
                 None => None,
             };
             let awaited = SignalSet::ENDING.or(SignalSet::of(&[libc::SIGCHLD, KILL_TREE]));
-            if let Some(info) = signals::take(awaited, patience)
+            if let Some(info) = signals::take(awaited, time_left)
                 && info.signal() != libc::SIGCHLD
                 && self.may_send(&info)
             {

@@ -12,7 +12,7 @@ const TRIED: RawFd = 1024;
 /// Runs once the main process has its own copies. A pipe held by init would never end, and a file system with init's
 /// working directory could not be unmounted. `all_inherited` means that this process has opened no descriptor itself:
 /// then one call closes all.
-pub(super) fn let_go(all_inherited: bool) {
+pub(super) fn close_inherited(all_inherited: bool) {
     // SAFETY: no code in this process uses an inherited descriptor.
     let closed = all_inherited && unsafe { libc::syscall(libc::SYS_close_range, FIRST, c_uint::MAX, 0) } == 0;
     // The fallback if the kernel or a filter does not support that call.

@@ -153,7 +153,7 @@ extern "C" fn run(shared: *mut c_void) -> c_int {
 /// Returns only the error.
 fn become_program(child: &Shared) -> (bool, c_int) {
     let launch = child.launch;
-    take_place(launch.place);
+    apply_placement(launch.place);
     // SAFETY: system calls on the child's own copy of the descriptors and attributes, with live arguments.
     unsafe {
         if let Some(stub) = launch.stub {
@@ -193,7 +193,7 @@ fn become_program(child: &Shared) -> (bool, c_int) {
 }
 
 /// A process that already leads, or has no terminal, stays unchanged.
-fn take_place(place: SessionPlacement) {
+fn apply_placement(place: SessionPlacement) {
     // SAFETY: system calls on the child itself; TTOU is blocked, so that a background group may call tcsetpgrp.
     unsafe {
         match place {

@@ -41,7 +41,7 @@ pub(super) enum Output<'a> {
     Inherited,
 }
 
-/// What a stub does when Portcullis ends.
+/// The action of a stub when Portcullis ends.
 #[derive(Clone, Copy)]
 pub(super) enum ParentDeath {
     /// Sends TERM to its tree, and KILL after the grace.

@@ -91,7 +91,7 @@ pub(crate) fn supervise(
         .map_err(|error| Failure::Internal { what: format!("cannot start a process: {error}") })?
         .map_err(|not| unexecuted(not.source))?;
 
-    inherited_fds::let_go(!options.after_steps);
+    inherited_fds::close_inherited(!options.after_steps);
 
     let mut supervision = Supervision {
         inherited,
@@ -157,8 +157,8 @@ impl Supervision<'_> {
             {
                 return end;
             }
-            let patience = self.act(stage);
-            if let Some(info) = signals::take(SignalSet::ALL, patience)
+            let time_left = self.act(stage);
+            if let Some(info) = signals::take(SignalSet::ALL, time_left)
                 && (info.signal() != libc::SIGCHLD || info.was_sent())
             {
                 self.pass_on(info.signal());

@@ -191,8 +191,8 @@ impl Tree {
         }
     }
 
-    /// What was read of standard output comes first. More of it is read only together with the other stream, when
-    /// both have no line left, so neither keeps the other waiting.
+    /// Returns lines of standard output first. Both streams are read again only when neither has a line left, so that
+    /// neither delays the other.
     fn take_line(&mut self) -> Option<(Stream, String)> {
         let out = self.out.take_line().map(|line| (Stream::Out, line));
         out.or_else(|| self.err.take_line().map(|line| (Stream::Err, line)))

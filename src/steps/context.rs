@@ -1,4 +1,4 @@
-//! Provides what a step may use, and its reporting.
+//! Provides the resources of a step, and its reporting.
 
 use std::{
     cell::{Cell, RefCell},
@@ -16,7 +16,7 @@ use crate::{
 /// The shortest interval between two progress events; the report decides which become lines.
 const EVERY: Duration = Duration::from_millis(200);
 
-/// What a step may use.
+/// The resources of a step.
 pub(crate) struct Context<'a> {
     /// The step's position in the plan.
     pub(crate) step: usize,

@@ -40,11 +40,11 @@ pub(super) async fn turn<'a>(context: &Context<'a>, what: &str) -> Result<OnceDe
     let name = &state.context.config.steps[context.step].name;
     // Without a manifest, the release is unknown.
     state.context.expectation().await?;
-    if let Some(done) = history::who_did(&state.context, name, what).await? {
+    if let Some(done) = history::run_that_did(&state.context, name, what).await? {
         return Ok(OnceDecision::Done(format!("done for this release by run {} at {}", done.run, done.time)));
     }
     let locked = state.acquire(&|text| context.note(text)).await?;
-    if let Some(done) = history::who_did(&state.context, name, what).await? {
+    if let Some(done) = history::run_that_did(&state.context, name, what).await? {
         return Ok(OnceDecision::Done(format!("done for this release by run {} at {}", done.run, done.time)));
     }
     state.history.must_begin(&state.context).await?;

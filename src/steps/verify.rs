@@ -18,7 +18,7 @@ pub(super) async fn run(verify: &Verify, context: &Context<'_>) -> Result<String
     if every {
         state.bypasses.forget();
     }
-    let details = match ask(verify, context).await {
+    let details = match judge(verify, context).await {
         Err(details) => details,
         complete => return complete,
     };
@@ -32,8 +32,8 @@ pub(super) async fn run(verify: &Verify, context: &Context<'_>) -> Result<String
     Ok(summary)
 }
 
-async fn ask(verify: &Verify, context: &Context<'_>) -> Result<String, FailureDetails> {
-    let asked = VerifyRequest {
+async fn judge(verify: &Verify, context: &Context<'_>) -> Result<String, FailureDetails> {
+    let request = VerifyRequest {
         manifest: &context.state.context.expectation().await?.manifest,
         shared: verify.shared,
         tenants: &verify.tenants,
@@ -45,7 +45,7 @@ async fn ask(verify: &Verify, context: &Context<'_>) -> Result<String, FailureDe
         let what = "everything to be complete".into();
         (context.on_event)(Event::Waiting { step: context.step, what, last, elapsed });
     };
-    let judgement = verify::verify(&context.state.context, &context.state.lock, &asked, &on_event).await?;
+    let judgement = verify::verify(&context.state.context, &context.state.lock, &request, &on_event).await?;
     for warning in wording::warnings(&judgement) {
         context.warn(warning);
     }

@@ -112,7 +112,7 @@ fn a_once_per_release_step_does_not_run_at_the_next_start() {
     project.start().exits(0).prints("done for this release by run ");
     assert_eq!(project.database.column("SELECT n::text FROM public.seeded"), ["1"]);
     assert_eq!(std::fs::read_to_string(project.portcullis.path("seeded")).unwrap(), "x\n");
-    project.portcullis.run(["plan"]).exits(0).prints("once a release");
+    project.portcullis.run(["plan"]).exits(0).prints("once per release");
 }
 
 #[test]

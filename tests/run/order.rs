@@ -111,7 +111,7 @@ fn pending_migrations_are_determined_when_the_step_starts() {
         .map(|what| format!("[[step]]\nname = \"{what} again\"\n{}", after.replace("WHAT", what)))
         .concat();
     let project = project.step(&after);
-    project.portcullis.run(["plan"]).exits(0).prints("decided at its turn");
+    project.portcullis.run(["plan"]).exits(0).prints("decided when it starts");
     // The condition has another result after the migrations.
     project.start().exits(0).prints("| before").prints_not("| afterwards").prints("nothing is pending");
     project.start().exits(0).prints_not("| before").prints_not("| afterwards");

@@ -82,7 +82,7 @@ fn the_next_lock_holder_removes_the_staging_file_of_a_killed_run() {
     assert_eq!(rows(&sample, "initech"), 0);
     sample.portcullis.run(["verify"]).exits(0).prints("3 tenants complete");
     let next = sample.portcullis.run(["tenant", "create", "hooli"]).exits(0);
-    next.prints("`initech`").prints("left unfinished: removed");
+    next.prints("`initech`").prints("left unfinished, was removed");
     assert_eq!(files(&sample), ["acme.sqlite", "demo.sqlite", "globex.sqlite", "hooli.sqlite"]);
     sample.portcullis.run(["verify"]).exits(0).prints("4 tenants complete");
 }
@@ -118,7 +118,7 @@ fn a_file_is_removed_only_with_proof_of_ownership_and_without_a_registry_row() {
     // Killed before its commit: the file was created by the run.
     fs::hard_link(path("globex.sqlite"), staging_path("globex")).unwrap();
     sample.execute(None, "DELETE FROM tenants WHERE schema_name = 'globex'");
-    recover().exits(73).prints("`globex`").prints("left unfinished: removed");
+    recover().exits(73).prints("`globex`").prints("left unfinished, was removed");
     assert_eq!(files(&sample), ["acme.sqlite", "demo.sqlite"]);
     // Another program's file with the same name.
     fs::copy(path("demo.sqlite"), staging_path("demo")).unwrap();

@@ -81,13 +81,13 @@ impl Code {
 impl Apps {
     fn of(manifest: &Manifest, about: FrameworkInfo, make: &'static str) -> Self {
         let (mut of_tenants, mut only_shared) = (BTreeSet::new(), BTreeSet::new());
-        let runs_the_gate =
+        let is_own_app =
             |app: &str| manifest.sources.get(app).is_some_and(|sources| sources.folder.is_relative());
         let registers =
             manifest.registry.as_ref().and_then(|registry| manifest.app_of_table(&registry.table));
         let every_tenant = manifest.types.values().chain([&manifest.tenant.tables]);
         let in_tenants: BTreeSet<&String> = every_tenant.flat_map(|tables| tables.keys()).collect();
-        for (table, owner) in manifest.owners.iter().filter(|(_, owner)| runs_the_gate(&owner.app)) {
+        for (table, owner) in manifest.owners.iter().filter(|(_, owner)| is_own_app(&owner.app)) {
             if in_tenants.contains(table) {
                 of_tenants.insert(owner.app.clone());
             } else if Some(owner.app.as_str()) != registers {
@@ -104,18 +104,18 @@ fn tenant_apps(code: &Code) -> Verdict {
         return Verdict::not_applicable("no manifest of a project with apps");
     };
     let list = |apps: &BTreeSet<String>| apps.iter().cloned().collect::<Vec<_>>().join(", ");
-    let (ours, shared) = (list(&apps.of_tenants), list(&apps.only_shared));
-    let (put, make) = (apps.about.tenant_apps, apps.make);
-    match (ours.is_empty(), shared.is_empty()) {
-        (true, true) => Verdict::not_applicable("the project has no app of its own with tables"),
-        (false, true) => Verdict::passed(ours),
+    let (of_tenants, shared) = (list(&apps.of_tenants), list(&apps.only_shared));
+    let (remedy, make) = (apps.about.tenant_apps, apps.make);
+    match (of_tenants.is_empty(), shared.is_empty()) {
+        (true, true) => Verdict::not_applicable("the project has no app with tables"),
+        (false, true) => Verdict::passed(of_tenants),
         (true, false) => Verdict::failed(
             format!("none of the project's apps has tables in a tenant's schema: {shared}"),
-            format!("{put}, then build the manifest again: {make}"),
+            format!("{remedy}, then build the manifest again: {make}"),
         ),
         (false, false) => Verdict::warned(
             format!("only in the shared schema: {shared}"),
-            format!("if their rows belong to tenants, {put}; then: {make}"),
+            format!("if their rows belong to tenants, {remedy}; then: {make}"),
         ),
     }
 }

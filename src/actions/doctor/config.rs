@@ -82,7 +82,7 @@ fn gated(loaded: &Loaded) -> Verdict {
 fn server(loaded: &Loaded) -> Verdict {
     match &loaded.program {
         _ if loaded.config().is_none() => no_configuration(),
-        None => Verdict::not_applicable("the file names no command; `run --` gives it"),
+        None => Verdict::not_applicable("the file has no command; `run -- ARGV` provides it"),
         Some(Ok(path)) => Verdict::passed(path.display().to_string()),
         Some(Err(why)) => {
             Verdict::failed(why, "install the program in the image, or correct `[server] command`")
@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(runnable("good", &path).unwrap(), folder.path().join("good"));
         assert!(runnable("orphan", &path).unwrap_err().contains("needs `/nonexistent/python`"));
         assert!(runnable("plain", &path).unwrap_err().contains("not executable"));
-        assert!(runnable("nobody", &path).unwrap_err().contains("cannot find"));
+        assert!(runnable("missing", &path).unwrap_err().contains("cannot find"));
         assert!(runnable("/nonexistent/good", &path).is_err());
     }
 }

@@ -219,7 +219,7 @@ impl Pool<'_> {
         let names: Vec<String> = tried.iter().flatten().cloned().collect();
         let list = WorkList::from(&inspect_named(self.context, &names).await?);
         for (tenant, _) in list.broken {
-            let why = "another run left it in a state in which it cannot be migrated".into();
+            let why = "another run left it in a state that cannot be migrated".into();
             let failure = SchemaFailure { tenant, why, ..SchemaFailure::default() };
             self.failed.schemas.push(failure);
         }

@@ -118,7 +118,7 @@ fn note_newcomers(
 ) {
     for newcomer in now.difference(before).filter(|name| !missing.contains(name)) {
         on_note(format!(
-            "tenant `{newcomer}` was created by someone else during this step; Portcullis did not touch it"
+            "another session created tenant `{newcomer}` during this step; Portcullis did not change it"
         ));
     }
 }

@@ -35,7 +35,7 @@ pub(crate) async fn recover(
         on_note(match left.result {
             RecoveryResult::Removed => {
                 rollback.note_recovered(tenant.clone());
-                format!("`{tenant}`, which {started_by} left unfinished: removed")
+                format!("`{tenant}`, which {started_by} left unfinished, was removed")
             }
             RecoveryResult::Unproven(why) => format!("`{tenant}` was not changed: {why}"),
             RecoveryResult::Failed(why) => {

@@ -22,12 +22,12 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) struct File {
     path: PathBuf,
-    question: Outstanding<Metadata>,
+    query: Outstanding<Metadata>,
 }
 
 impl File {
     pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), question: Outstanding::default() }
+        Self { path: path.to_owned(), query: Outstanding::default() }
     }
 }
 
@@ -39,7 +39,7 @@ impl Probe for File {
     fn probe(&mut self, deadline: Deadline) -> LocalBoxFuture<'_, Attempt> {
         let path = self.path.clone();
         let limit = deadline.within(ANSWER_TIMEOUT);
-        let answer = self.question.ask(move || files::metadata_now(&path));
+        let answer = self.query.poll(move || files::metadata_now(&path));
         async move {
             match limit.limit(answer).await {
                 Ok(Ok(_)) => Attempt::Ready,

@@ -57,18 +57,18 @@ impl<'a> Redis<'a> {
                 Err(Fault::Refused(line))
                     if self.user.is_some() && line.contains("wrong number of arguments") =>
                 {
-                    self.judge(send(&mut stream, &["AUTH", password]).await, VerifyRequest::Login)?;
+                    self.judge(send(&mut stream, &["AUTH", password]).await, Command::Login)?;
                 }
-                answer => self.judge(answer, VerifyRequest::Login)?,
+                answer => self.judge(answer, Command::Login)?,
             }
         }
         if let Some(database) = self.database.filter(|database| *database != "0") {
-            self.judge(send(&mut stream, &["SELECT", database]).await, VerifyRequest::Login)?;
+            self.judge(send(&mut stream, &["SELECT", database]).await, Command::Login)?;
         }
-        self.judge(send(&mut stream, &["PING"]).await, VerifyRequest::Ping)
+        self.judge(send(&mut stream, &["PING"]).await, Command::Ping)
     }
 
-    fn judge(&self, answer: Result<(), Fault>, asked: VerifyRequest) -> Result<(), Attempt> {
+    fn judge(&self, answer: Result<(), Fault>, command: Command) -> Result<(), Attempt> {
         let line = match answer {
             Ok(()) => return Ok(()),
             Err(Fault::Io(error)) => {
@@ -84,7 +84,7 @@ impl<'a> Redis<'a> {
         }
         Err(match line.split(' ').next().unwrap_or_default() {
             "WRONGPASS" | "NOAUTH" | "NOPERM" | "DENIED" => Attempt::Never(why),
-            "ERR" if asked == VerifyRequest::Login && !line.contains("max number of clients") => {
+            "ERR" if command == Command::Login && !line.contains("max number of clients") => {
                 Attempt::Never(why)
             }
             _ => Attempt::NotYet(why),
@@ -103,7 +103,7 @@ impl Probe for Redis<'_> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum VerifyRequest {
+enum Command {
     /// AUTH and SELECT: rejections are permanent, unless the server is only full.
     Login,
     Ping,

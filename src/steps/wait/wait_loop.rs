@@ -37,30 +37,30 @@ impl WaitLoop<'_> {
                 last = Some((why, now));
             }
         };
-        let mut had_answer = false;
+        let mut had_outcome = false;
         for attempt in 1.. {
             let limit = deadline.within(ATTEMPT_TIMEOUT);
             let started = Instant::now();
-            let mut answer = pin!(limit.limit(probe(limit)));
+            let mut attempt_result = pin!(limit.limit(probe(limit)));
             let mut is_slow = false;
-            let answer = if let Ok(answer) = timeout(SLOW, &mut answer).await {
-                answer
+            let outcome = if let Ok(outcome) = timeout(SLOW, &mut attempt_result).await {
+                outcome
             } else {
                 is_slow = true;
                 report(format!("no answer in {}", duration(SLOW)));
-                answer.await
+                attempt_result.await
             };
-            match answer {
+            match outcome {
                 Ok(Attempt::Ready) => return Ok(()),
                 Ok(Attempt::Never(why)) => {
                     return Err(Failure::Refused { what: self.what.into(), why: why.into() });
                 }
                 Ok(Attempt::NotYet(why)) => report(why),
                 // The deadline interrupted this attempt, so an earlier cause is more conclusive.
-                Err(_) if limit == deadline && had_answer && !is_slow => break,
+                Err(_) if limit == deadline && had_outcome && !is_slow => break,
                 Err(_) => report(format!("no answer in {}", duration(started.elapsed()))),
             }
-            had_answer = true;
+            had_outcome = true;
             let pause = Deadline::after(PAUSES.pause(attempt, fastrand::f64()));
             sleep_until(deadline.min(pause).instant()).await;
             if deadline.has_passed() {
@@ -103,11 +103,11 @@ mod tests {
         let mut attempts = 0;
         let reported = Reported::default();
         let on_event = note(&reported);
-        let answer = until("x", 60 * SECOND, &on_event, async |_| {
+        let wait = until("x", 60 * SECOND, &on_event, async |_| {
             attempts += 1;
             if attempts < 4 { Attempt::NotYet("connection refused".into()) } else { Attempt::Ready }
         });
-        answer.await.unwrap();
+        wait.await.unwrap();
         assert_eq!(attempts, 4);
         assert_eq!(*reported.borrow(), [("connection refused".into(), 0)], "the same cause is reported once");
     }
@@ -139,11 +139,11 @@ mod tests {
         let mut attempts = 0;
         let reported = Reported::default();
         let on_event = note(&reported);
-        let answer = until("x", 60 * SECOND, &on_event, async |_| {
+        let wait = until("x", 60 * SECOND, &on_event, async |_| {
             attempts += 1;
             if attempts == 1 { pending().await } else { Attempt::Ready }
         });
-        answer.await.unwrap();
+        wait.await.unwrap();
         assert_eq!(attempts, 2);
         assert_eq!(*reported.borrow(), [("no answer in 5 s".into(), 5), ("no answer in 30 s".into(), 30)]);
     }
@@ -151,12 +151,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_login_that_takes_eight_seconds_succeeds() {
         let mut attempts = 0;
-        let answer = until("x", 60 * SECOND, &|_, _| {}, async |_| {
+        let wait = until("x", 60 * SECOND, &|_, _| {}, async |_| {
             attempts += 1;
             tokio::time::sleep(8 * SECOND).await;
             Attempt::Ready
         });
-        answer.await.unwrap();
+        wait.await.unwrap();
         assert_eq!(attempts, 1);
     }
 

@@ -140,7 +140,7 @@ fn two_registries_in_one_database_do_not_touch_each_others_runs() {
         .run(["tenant", "create", "hooli"])
         .exits(0)
         .prints("`acme`")
-        .prints("left unfinished: removed");
+        .prints("left unfinished, was removed");
     assert_eq!(tenants(&project), ["hooli"]);
     assert_eq!(project.database.column("SELECT name FROM others ORDER BY 1"), ["globex", "initech"]);
 }

@@ -107,7 +107,7 @@ fn the_next_lock_holder_completes_a_killed_deletion() {
         .run(["tenant", "create", "other"])
         .exits(0)
         .prints("`a`")
-        .prints("left unfinished: removed");
+        .prints("left unfinished, was removed");
     assert!(!project.exists("a") && journal(&project).is_empty());
     project.portcullis.run(["tenant", "create", "a"]).exits(0);
 }

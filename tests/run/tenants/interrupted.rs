@@ -58,7 +58,7 @@ fn the_next_lock_holder_removes_the_unfinished_tenant_of_a_killed_run() {
     // A start with nothing else to do removes it.
     project.database.execute("SELECT 1");
     let outcome = project.portcullis.run(["migrate"]).exits(0);
-    outcome.prints("`acme`").prints("left unfinished: removed");
+    outcome.prints("`acme`").prints("left unfinished, was removed");
     assert!(!project.exists("acme") && journal(&project).is_empty());
     project.portcullis.run(["tenant", "create", "acme"]).exits(0);
 }
@@ -77,7 +77,7 @@ fn an_unremovable_schema_does_not_prevent_the_removal_of_the_others() {
         project.portcullis.run(["manifest", "sql"]).exits(0);
         let created = project.portcullis.run(["tenant", "create", "globex"]).exits(0);
         let created = created.prints("`acme`").prints("could not be removed yet").prints("lock timeout");
-        created.prints("`globex`, which").prints("left unfinished: removed");
+        created.prints("`globex`, which").prints("left unfinished, was removed");
         let later = project.portcullis.run(["tenant", "create", "acme", "--json"]).exits(73);
         assert_eq!(json(&later)["failure"]["left"], "later", "{later}");
     });
@@ -87,7 +87,7 @@ fn an_unremovable_schema_does_not_prevent_the_removal_of_the_others() {
     project.portcullis.run(["tenant", "create", "hooli"]).exits(0).prints("depends on it: view public.seen");
     assert_eq!(journal(&project), ["acme making"]);
     project.database.execute("DROP VIEW seen");
-    project.portcullis.run(["tenant", "create", "acme"]).exits(0).prints("left unfinished: removed");
+    project.portcullis.run(["tenant", "create", "acme"]).exits(0).prints("left unfinished, was removed");
     assert!(journal(&project).is_empty());
 }
 
