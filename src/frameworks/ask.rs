@@ -1,4 +1,4 @@
-//! Has a project say what it expects, and says whether an earlier answer is still true.
+//! Derives the manifest from a project with its own program, and detects a stale manifest.
 
 use std::{future::pending, path::Path, time::Duration};
 
@@ -17,34 +17,34 @@ use crate::{
     tenants::manifest::Manifest,
 };
 
-/// Loading a large project takes seconds; more than this is a hang.
+/// Loading a large project takes seconds; a longer run is a hang.
 const TIMEOUT: Duration = Duration::from_mins(2);
 
 impl Project<'_> {
-    /// The manifest's text, from the project itself. It is written beside `path` first, and removed from there.
+    /// The manifest's text from the project's program, which writes it to a temporary file next to `path`.
     pub(crate) async fn ask(
         &self,
         path: &Path,
         on_event: &dyn Fn(ActionEvent),
     ) -> Result<String, FailureDetails> {
         let mut lines = LastLines::default();
-        self.answer(path, &mut lines, on_event)
+        self.run_manifest_program(path, &mut lines, on_event)
             .await
             .map_err(|failure| FailureDetails { output: lines.into_vec(), ..FailureDetails::from(failure) })
     }
 
-    async fn answer(
+    async fn run_manifest_program(
         &self,
         path: &Path,
         lines: &mut LastLines,
         on_event: &dyn Fn(ActionEvent),
     ) -> Result<String, Failure> {
-        let answer = path.with_extension("json.asked");
-        let argv = self.framework.ask(self.settings, argument(&answer)?)?;
+        let output = path.with_extension("json.asked");
+        let argv = self.framework.ask(self.settings, argument(&output)?)?;
         let mut error = None;
         let on_line = |stream, line: &str| {
             if let (Stream::Out, Some(Message::Failed(failed))) = (stream, channel::message(line)) {
-                error = Some(failed.words());
+                error = Some(failed.summary());
             } else {
                 lines.push(line);
                 on_event(ActionEvent::Output { tenant: None, stream, line: line.to_owned() });
@@ -54,9 +54,10 @@ impl Project<'_> {
         let ProgramExit { program, finished } =
             self.start(argv, Deadline::after(TIMEOUT), pending(), on_line).await?;
         finished.accepted(&program, &[0], TIMEOUT).map_err(|failure| match failure {
-            Failure::TimedOut { after, .. } => {
-                Failure::TimedOut { what: format!("asking {}", self.framework.about().title), after }
-            }
+            Failure::TimedOut { after, .. } => Failure::TimedOut {
+                what: format!("deriving the manifest from {}", self.framework.about().title),
+                after,
+            },
             Failure::CommandFailed { program, ended } => {
                 let why = error.as_deref().or_else(|| lines.last()).unwrap_or_default();
                 Failure::CommandFailed { program, ended: format!("{ended}: {why}") }
@@ -64,18 +65,18 @@ impl Project<'_> {
             other => other,
         })?;
         let invalid =
-            |why: String| Failure::ManifestInvalid { path: answer.clone(), why, make: self.make.into() };
-        let reading = answer.clone();
+            |why: String| Failure::ManifestInvalid { path: output.clone(), why, make: self.make.into() };
+        let file = output.clone();
         let read = move || {
-            let text = files::read_now(&reading, u64::MAX).and_then(files::text);
-            // If it cannot be removed, the next answer replaces it.
-            let _ = files::remove_now(&reading);
+            let text = files::read_now(&file, u64::MAX).and_then(files::text);
+            // If the file cannot be removed, the next run replaces it.
+            let _ = files::remove_now(&file);
             text
         };
         files::within(files::TIMEOUT, read).await.map_err(|error| invalid(error.to_string()))
     }
 
-    /// Why the manifest no longer matches the migrations on disk, if it does not.
+    /// The reason why the manifest no longer matches the migrations on disk; None if it matches.
     pub(crate) async fn staleness(&self, manifest: &Manifest) -> Option<String> {
         let (framework, manifest, settings) = (self.framework, manifest.clone(), self.settings.clone());
         files::within(files::TIMEOUT, move || Ok(framework.staleness(&manifest, &settings)))

@@ -1,56 +1,56 @@
-//! What our helper programs say on their standard output, which is theirs alone: one JSON object a line. Whatever
-//! the project prints goes to standard error, where only the schema's separator line has a meaning.
+//! The protocol of the helper programs: one JSON object per line on their standard output. The project's output goes to standard
+//! error, in which only the separator lines have a meaning.
 
 use serde::Deserialize;
 
 use crate::cause::{Cause, Code, Kind};
 
-/// Begins the line that our helper writes into the project's output before it comes to another schema.
+/// The first character of the line that the helper writes into the project's output before each schema.
 const SEPARATOR: char = '\u{1e}';
 
 #[derive(Debug, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum Message {
-    /// It comes to this schema.
+    /// The helper starts with this schema.
     Begin(String),
     Applying(String),
     Applied(String),
-    /// It is through with this schema.
+    /// The helper is done with this schema.
     Done(String),
     Failed(Error),
     Note(String),
 }
 
-/// An exception of the project's.
+/// An exception in the project.
 #[derive(Debug, Deserialize, PartialEq, Eq)]
 pub(super) struct Error {
     /// None if it happened before the first schema.
     pub(super) schema: Option<String>,
-    /// None if the program ended by itself, with a message.
+    /// None if the program exited with a message.
     pub(super) class: Option<String>,
     pub(super) sqlstate: Option<String>,
     pub(super) message: String,
 }
 
 impl Error {
-    /// In words, with the kind that the SQLSTATE gives.
+    /// The cause, with the kind of the SQLSTATE.
     pub(super) fn cause(&self) -> Cause {
         let code = self.sqlstate.as_deref();
         Cause {
             kind: code.map(Kind::of_sqlstate).unwrap_or_default(),
             code: code.and_then(Code::sqlstate),
-            text: self.words(),
+            text: self.summary(),
         }
     }
 
-    /// The class and the first line of the message, which is the one that names what is wrong.
-    pub(super) fn words(&self) -> String {
+    /// The class and the first line of the message.
+    pub(super) fn summary(&self) -> String {
         let line = self.message.lines().find(|line| !line.trim().is_empty()).map(str::trim_end);
         self.class.as_deref().into_iter().chain(line).collect::<Vec<_>>().join(": ")
     }
 }
 
-/// None for a line that is no message of ours.
+/// Parses a line; None if it is not a message.
 pub(super) fn message(line: &str) -> Option<Message> {
     serde_json::from_str(line).ok()
 }
@@ -65,7 +65,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_failure_carries_class_sqlstate_and_message_as_fields() {
+    fn a_failure_message_contains_class_sqlstate_and_text() {
         let line = r#"{"failed": {"schema": "tenant:acme", "class": "db.ProgrammingError", "sqlstate": "42701",
             "message": "column \"total\" already exists\nLINE 1: ALTER"}}"#;
         let Some(Message::Failed(error)) = message(line) else { unreachable!("{line}") };

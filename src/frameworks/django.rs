@@ -1,4 +1,4 @@
-//! Django with django-tenants: the project's own Python says what it expects, and applies its migrations.
+//! Django with django-tenants: the project's own Python derives the manifest and applies the migrations.
 
 mod creations;
 pub(crate) mod ledger;
@@ -46,21 +46,21 @@ impl External for Django {
             title: "Django",
             interpreter: "Python",
             env: &[("PYTHONUNBUFFERED", "1")],
-            registry: "django_tenants among INSTALLED_APPS",
-            tenant_apps: "put them into TENANT_APPS",
+            registry: "django_tenants in INSTALLED_APPS",
+            tenant_apps: "add them to TENANT_APPS",
             commands: ledger::COMMANDS,
         }
     }
 
     fn staleness(&self, manifest: &Manifest, project: &Project) -> Option<String> {
         if !self.ledgers().contains(&manifest.framework) {
-            return Some("it was not made of a Django project".into());
+            return Some("it was not derived from a Django project".into());
         }
         modules::staleness(&manifest.sources, project.folder())
     }
 
-    fn ask(&self, project: &Project, answer: &str) -> Result<Vec<String>, Failure> {
-        python(project, MANIFEST, [answer.to_owned()])
+    fn ask(&self, project: &Project, output: &str) -> Result<Vec<String>, Failure> {
+        python(project, MANIFEST, [output.to_owned()])
     }
 
     fn migrate(
@@ -78,8 +78,8 @@ impl External for Django {
     }
 
     fn replay(&self, project: &Project, replay: &Replay<'_>) -> Result<Vec<String>, Failure> {
-        let given = [replay.tenant.to_owned(), replay.app.to_owned()];
-        python(project, REPLAY, given.into_iter().chain(replay.copies.iter().cloned()))
+        let arguments = [replay.tenant.to_owned(), replay.app.to_owned()];
+        python(project, REPLAY, arguments.into_iter().chain(replay.copies.iter().cloned()))
     }
 
     fn read_line<'a>(&self, line: &'a str) -> Option<Progress<'a>> {
@@ -92,7 +92,7 @@ impl External for Django {
     }
 }
 
-/// One of our scripts, run by the project's interpreter: `python -c SCRIPT MANAGE ARGUMENT...`.
+/// The command that runs a helper script with the project's interpreter: `python -c SCRIPT MANAGE ARGUMENT...`.
 fn python(
     project: &Project,
     script: &str,

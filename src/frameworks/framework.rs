@@ -1,4 +1,4 @@
-//! What a framework is to Portcullis: its ledgers' rules and, where it has a program of its own, how that is used.
+//! The interface of a framework: the rules of its ledgers and, if it has its own program, the commands of that program.
 
 use std::{
     fmt,
@@ -14,35 +14,35 @@ use crate::{
     },
 };
 
-/// One framework. `sql` is applied by Portcullis itself; every other has a program of its own.
+/// One framework. Portcullis itself applies `sql` migrations; every other framework has its own program.
 pub(crate) trait Framework: fmt::Debug + Sync {
-    /// As the configuration and `portcullis manifest` name it.
+    /// The name in the configuration and in `portcullis manifest`.
     fn name(&self) -> &'static str;
 
-    /// The rules of its releases, of which each manifest names one.
+    /// The ledger rules of its releases. Each manifest names one.
     fn ledgers(&self) -> &'static [&'static dyn Ledger];
 
-    /// The command that makes the manifest.
+    /// The command that derives the manifest.
     fn make(&self) -> &'static str;
 
-    /// How its own program is used; None if Portcullis applies the migrations itself.
+    /// The interface of its own program; None if Portcullis applies the migrations itself.
     fn external(&self) -> Option<&'static dyn External> {
         None
     }
 }
 
-/// A framework that applies its migrations with a program of its own.
+/// A framework that applies its migrations with its own program.
 pub(crate) trait External: fmt::Debug + Sync {
     fn about(&self) -> FrameworkInfo;
 
-    /// Why the manifest no longer matches the migrations on disk, if it does not. Reads files and starts nothing.
+    /// The reason why the manifest no longer matches the migrations on disk. It only reads files.
     fn staleness(&self, manifest: &Manifest, project: &config::Project) -> Option<String>;
 
-    /// The program that writes the manifest into the file `answer`.
-    fn ask(&self, project: &config::Project, answer: &str) -> Result<Vec<String>, Failure>;
+    /// The command that writes the manifest to the file `output`.
+    fn ask(&self, project: &config::Project, output: &str) -> Result<Vec<String>, Failure>;
 
-    /// The program that applies what is pending to these schemas, one after the other, and says on its channel how far it
-    /// is. Each is `shared` or `tenant:NAME`, and named so on the channel.
+    /// The command that applies the pending migrations to these schemas in turn and reports its progress on the channel. Each schema is
+    /// `shared` or `tenant:NAME`, also on the channel.
     fn migrate(
         &self,
         project: &config::Project,
@@ -50,32 +50,31 @@ pub(crate) trait External: fmt::Debug + Sync {
         stop_policy: StopPolicy,
     ) -> Result<Vec<String>, Failure>;
 
-    /// The program that runs one app's migrations again for one tenant, in one transaction.
+    /// The command that runs one app's migrations again for one tenant, in one transaction.
     fn replay(&self, project: &config::Project, replay: &Replay<'_>) -> Result<Vec<String>, Failure>;
 
-    /// What a line that the framework's own command prints says of where it is.
+    /// The progress in an output line of the framework's own command.
     fn read_line<'a>(&self, line: &'a str) -> Option<Progress<'a>>;
 
-    /// The places in the project's code that create tenants. `commands` are the words of the commands that the configuration
-    /// creates tenants with.
+    /// The places in the project's code that create tenants. `commands` are the words of the configured commands that create tenants.
     fn creations(&self, folder: &Path, commands: &[String]) -> Result<Vec<Creation>, String>;
 }
 
-/// Facts of a framework, for messages and for its program's start.
+/// Facts about a framework for messages and for the start of its program.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct FrameworkInfo {
     pub(crate) title: &'static str,
     pub(crate) interpreter: &'static str,
-    /// Variables that its program gets.
+    /// The environment variables of its program.
     pub(crate) env: &'static [(&'static str, &'static str)],
-    /// What a project lacks whose manifest knows no table of tenants.
+    /// The missing part of a project whose manifest has no registry.
     pub(crate) registry: &'static str,
-    /// How an app's tables come into the tenants' schemas.
+    /// The instruction that moves an app's tables to the tenants' schemas.
     pub(crate) tenant_apps: &'static str,
     pub(crate) commands: Commands,
 }
 
-/// Which migration a framework's program is at.
+/// The current migration of a framework's program.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Progress<'a> {
     Applying(&'a str),
@@ -88,30 +87,30 @@ pub(crate) struct Creation {
     pub(crate) file: PathBuf,
     /// From 1.
     pub(crate) line: usize,
-    /// Its file calls Portcullis or migrates explicitly, or is a command that Portcullis itself calls and judges.
+    /// Its file calls Portcullis or migrates explicitly, or it is a command that Portcullis itself runs and verifies.
     pub(crate) migrates: bool,
 }
 
-/// What a program that migrates does after a failure, and at TERM.
+/// The reaction of a migrating program to a failure and to TERM.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum StopPolicy {
-    /// Stops at the first failure. At TERM it finishes the schema that it is at: that may not run in a transaction.
+    /// Stops at the first failure. After TERM it finishes the current schema, whose migration may not run in a transaction.
     Stop,
-    /// The same, and goes on after a failure.
+    /// The same, but continues after a failure.
     Continue,
-    /// Ends at once: everything that it has done is removed afterwards.
+    /// Ends at once, because all its changes are removed afterwards.
     AtOnce,
 }
 
-/// What to replay.
+/// One replay.
 pub(crate) struct Replay<'a> {
     pub(crate) tenant: &'a str,
     pub(crate) app: &'a str,
-    /// Tables of the app that stand in the shared schema.
+    /// Tables of the app that also exist in the shared schema.
     pub(crate) copies: Vec<String>,
 }
 
-/// A path as an argument.
+/// A path as a command-line argument.
 pub(super) fn argument(path: &Path) -> Result<&str, Failure> {
     let not_text = || Failure::Usage { message: format!("`{}` is not valid UTF-8", path.display()) };
     path.to_str().ok_or_else(not_text)

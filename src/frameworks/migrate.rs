@@ -1,4 +1,4 @@
-//! Has a project apply its migrations: one start of its program for many schemas, or the configured command for each.
+//! Applies a project's migrations with its own program: one start per batch of schemas, or the configured command per schema.
 
 use std::{future::pending, time::Duration};
 
@@ -18,43 +18,42 @@ use crate::{
     words::duration,
 };
 
-/// Enough that the program's start does not count, few enough that progress is seen and memory is given back.
+/// Large enough that the start of the program does not matter, small enough for visible progress and little memory.
 const BATCH: usize = 25;
 
-/// The class of the exception by which a project's program refuses to change another database.
+/// The class of the exception with which a helper program refuses to change another database.
 pub(super) const OTHER_DATABASE: &str = "__main__.OtherDatabase";
 
-/// How a project is to apply its migrations.
+/// How a project applies its migrations.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Migrating<'a> {
     pub(crate) stop_policy: StopPolicy,
     /// For one schema.
     pub(crate) timeout: Duration,
-    /// Stands for the shared schema in the configured command.
+    /// The name of the shared schema in the configured command.
     pub(crate) shared_schema: &'a str,
 }
 
-/// What became of one schema; None is the shared one.
+/// The result for one schema; None is the shared one.
 pub(crate) type SchemaOutcome = (Option<String>, Result<(), MigrateError>);
 
 /// Why a schema was not migrated.
 #[derive(Debug)]
 pub(crate) enum MigrateError {
-    /// With the last lines of what was printed.
+    /// With the last lines of output.
     Schema(SchemaFailure, Vec<String>),
     /// The program could not be started.
     Run(Failure),
 }
 
 impl Project<'_> {
-    /// Shares the schemas out, each share for one start of a program.
+    /// Splits the schemas into batches, one per start of a program.
     pub(crate) fn batches(&self, schemas: &[Option<String>], jobs: usize) -> Vec<Vec<Option<String>>> {
         batches(schemas, jobs, self.settings.run.is_empty())
     }
 
-    /// Applies to one batch, and says what became of each schema that was begun. `on_event` gets every line that the
-    /// project prints. Once `stop` is ready, the schema that is being migrated is the last; a configured command has one, which
-    /// it may finish.
+    /// Migrates one batch and returns the result of each schema that was started. `on_event` receives every output line. Once `stop` is
+    /// ready, the current schema is the last one; a configured command may finish its only schema.
     pub(crate) async fn migrate(
         &self,
         schemas: &[Option<String>],
@@ -74,21 +73,21 @@ impl Project<'_> {
         stop: impl Future<Output = ()>,
         on_event: &dyn Fn(ActionEvent),
     ) -> Result<Vec<SchemaOutcome>, Failure> {
-        let own = &self.settings.run;
-        let argv = if own.is_empty() {
-            let keys: Vec<String> = schemas.iter().map(|schema| key(schema.as_ref())).collect();
-            self.framework.migrate(self.settings, &keys, stop_policy)?
+        let command = &self.settings.run;
+        let argv = if command.is_empty() {
+            let names: Vec<String> = schemas.iter().map(|schema| channel_name(schema.as_ref())).collect();
+            self.framework.migrate(self.settings, &names, stop_policy)?
         } else {
             let schema = schemas.first().and_then(Option::as_deref).unwrap_or(shared_schema);
-            own.iter().map(|word| word.replace("{schema}", schema)).collect()
+            command.iter().map(|word| word.replace("{schema}", schema)).collect()
         };
         let read_line = |line: &str| self.framework.read_line(line).map(Step::from);
         let commands = self.framework.about().commands;
-        let mut batch = Batch::new(schemas, (!own.is_empty()).then_some(&read_line), commands, on_event);
+        let mut batch = Batch::new(schemas, (!command.is_empty()).then_some(&read_line), commands, on_event);
         let on_line = |stream, line: &str| batch.line(stream, line).then(|| Deadline::after(timeout));
         let stop = async {
             stop.await;
-            if !own.is_empty() {
+            if !command.is_empty() {
                 pending::<()>().await;
             }
         };
@@ -103,11 +102,11 @@ impl Project<'_> {
             }
             (_, Some(StopReason::TimedOut)) => Err(format!("ran longer than {}", duration(timeout))),
             (Ok(_), _) => Ok(()),
-            // It was stopped before it began another schema.
+            // It was stopped between two schemas.
             (Err(_), Some(StopReason::Stopped(_))) if batch.current.is_none() => Ok(()),
             (Err(_), _) => Err(format!("`{program}` {}", finished.reason.words())),
         };
-        Ok(batch.ended(ended))
+        Ok(batch.into_outcomes(ended))
     }
 }
 
@@ -117,11 +116,11 @@ fn batches(schemas: &[Option<String>], jobs: usize, many: bool) -> Vec<Vec<Optio
 }
 
 /// A schema's name on the channel.
-fn key(schema: Option<&String>) -> String {
+fn channel_name(schema: Option<&String>) -> String {
     schema.map_or_else(|| "shared".to_owned(), |name| format!("tenant:{name}"))
 }
 
-/// The migration that was begun last, or None once it is done.
+/// The migration in progress; None between two migrations.
 type Step = Option<String>;
 
 impl From<Progress<'_>> for Step {
@@ -133,26 +132,26 @@ impl From<Progress<'_>> for Step {
     }
 }
 
-/// Reads a line of a configured command.
+/// Parses an output line of a configured command.
 type ReadLine<'a> = &'a dyn Fn(&str) -> Option<Step>;
 
-/// One start of a program, as its lines tell it.
+/// The state of one start of a program, derived from its output lines.
 struct Batch<'a> {
     schemas: &'a [Option<String>],
-    /// Reads the lines of a configured command, which knows no channel. It has one schema.
+    /// Parses the output of a configured command, which has no channel and one schema.
     read_line: Option<ReadLine<'a>>,
     commands: Commands,
-    /// The schema that is being migrated, by its place.
+    /// The index of the schema that is being migrated.
     current: Option<usize>,
-    /// The schema to which the output belongs, by its place.
+    /// The index of the schema to which the output belongs.
     printing: Option<usize>,
-    /// The last lines of each schema that printed something, by its place; those before the first come last.
+    /// The last output lines of each schema; the last element has the output before the first schema.
     lines: Vec<LastLines>,
     applying: Step,
-    /// What happened before the first schema.
+    /// The error before the first schema.
     error: Option<Cause>,
     other_database: Option<String>,
-    /// By the schema's place.
+    /// The results by the schema's index.
     outcomes: Vec<(usize, Result<(), SchemaFailure>)>,
     on_event: &'a dyn Fn(ActionEvent),
 }
@@ -181,7 +180,7 @@ impl<'a> Batch<'a> {
         }
     }
 
-    /// True if another schema begins with this line.
+    /// Processes a line; true if the line starts another schema.
     fn line(&mut self, stream: Stream, line: &str) -> bool {
         if let Some(read_line) = self.read_line {
             if let Some(step) = read_line(line) {
@@ -191,8 +190,8 @@ impl<'a> Batch<'a> {
             return false;
         }
         match stream {
-            Stream::Err => match channel::separator(line).and_then(|schema| self.place(schema)) {
-                Some(place) => self.printing = Some(place),
+            Stream::Err => match channel::separator(line).and_then(|schema| self.index(schema)) {
+                Some(index) => self.printing = Some(index),
                 None => self.output(Stream::Out, line),
             },
             Stream::Out => match channel::message(line) {
@@ -205,7 +204,7 @@ impl<'a> Batch<'a> {
 
     fn output(&mut self, stream: Stream, text: &str) {
         if !text.trim().is_empty() {
-            let tenant = self.printing.and_then(|place| self.schemas.get(place)?.clone());
+            let tenant = self.printing.and_then(|index| self.schemas.get(index)?.clone());
             (self.on_event)(ActionEvent::Output { tenant, stream, line: text.to_owned() });
         }
         if let Some(lines) = self.lines.get_mut(self.printing.unwrap_or(self.schemas.len())) {
@@ -216,64 +215,64 @@ impl<'a> Batch<'a> {
     fn message(&mut self, message: Message) -> bool {
         match message {
             Message::Begin(schema) => {
-                self.current = self.place(&schema);
+                self.current = self.index(&schema);
                 self.applying = None;
                 return true;
             }
             Message::Applying(migration) => self.applying = Some(migration),
             Message::Applied(_) => self.applying = None,
-            Message::Done(_) => self.settle(Ok(())),
+            Message::Done(_) => self.finish_current(Ok(())),
             Message::Failed(error) if error.class.as_deref() == Some(OTHER_DATABASE) => {
                 self.other_database = Some(error.message);
             }
-            Message::Failed(error) if self.current.is_some() => self.settle(Err(error.cause())),
+            Message::Failed(error) if self.current.is_some() => self.finish_current(Err(error.cause())),
             Message::Failed(error) => self.error = Some(error.cause()),
             Message::Note(note) => self.output(Stream::Out, &note),
         }
         false
     }
 
-    fn place(&self, schema: &str) -> Option<usize> {
-        self.schemas.iter().position(|known| key(known.as_ref()) == schema)
+    fn index(&self, schema: &str) -> Option<usize> {
+        self.schemas.iter().position(|known| channel_name(known.as_ref()) == schema)
     }
 
-    fn settle(&mut self, result: Result<(), Cause>) {
-        let Some(place) = self.current.take() else { return };
+    fn finish_current(&mut self, result: Result<(), Cause>) {
+        let Some(index) = self.current.take() else { return };
         let migration = self.applying.take();
-        let tenant = self.schemas.get(place).cloned().flatten();
+        let tenant = self.schemas.get(index).cloned().flatten();
         let commands = self.commands;
         let failure = |why| SchemaFailure { tenant, migration, why, commands, ..SchemaFailure::default() };
-        self.outcomes.push((place, result.map_err(failure)));
+        self.outcomes.push((index, result.map_err(failure)));
     }
 
-    /// The program is gone, well or not: what was under way ended with it.
-    fn ended(mut self, how: Result<(), String>) -> Vec<SchemaOutcome> {
-        match how {
-            Ok(()) => self.settle(Ok(())),
+    /// The results after the exit of the program; the schema in progress ended with it.
+    fn into_outcomes(mut self, exit: Result<(), String>) -> Vec<SchemaOutcome> {
+        match exit {
+            Ok(()) => self.finish_current(Ok(())),
             Err(why) if self.current.is_some() => {
-                let last = self.current.and_then(|place| self.lines.get(place)?.last());
+                let last = self.current.and_then(|index| self.lines.get(index)?.last());
                 let why = last.map_or(why.clone(), |last| format!("{why}: {last}"));
-                self.settle(Err(why.into()));
+                self.finish_current(Err(why.into()));
             }
-            // It died before it began anything, as when the settings cannot be imported.
+            // The program failed before the first schema, for example because the settings cannot be imported.
             Err(why) if self.outcomes.is_empty() && !self.schemas.is_empty() => {
-                let before = self.lines.pop().unwrap_or_default();
-                let cause = self.error.take().or_else(|| before.last().map(Cause::from));
+                let early_lines = self.lines.pop().unwrap_or_default();
+                let cause = self.error.take().or_else(|| early_lines.last().map(Cause::from));
                 let cause = match cause {
                     Some(Cause { kind, code, text }) => Cause { kind, code, text: format!("{why}: {text}") },
                     None => why.into(),
                 };
-                self.lines[0] = before;
+                self.lines[0] = early_lines;
                 self.current = Some(0);
-                self.settle(Err(cause));
+                self.finish_current(Err(cause));
             }
             Err(_) => {}
         }
         let (schemas, mut lines) = (self.schemas, self.lines);
-        let outcome = |(place, result): (usize, Result<(), SchemaFailure>)| {
-            let last = lines.get_mut(place).map(std::mem::take).unwrap_or_default();
+        let outcome = |(index, result): (usize, Result<(), SchemaFailure>)| {
+            let last = lines.get_mut(index).map(std::mem::take).unwrap_or_default();
             let result = result.map_err(|failure| MigrateError::Schema(failure, last.into_vec()));
-            (schemas.get(place).cloned().flatten(), result)
+            (schemas.get(index).cloned().flatten(), result)
         };
         self.outcomes.into_iter().map(outcome).collect()
     }
@@ -291,7 +290,7 @@ mod tests {
         names.iter().map(|name| Some((*name).to_owned())).collect()
     }
 
-    /// Lines of standard output begin with `{`, all others are standard error's.
+    /// Lines that start with `{` are standard output, all others standard error.
     fn feed(batch: &mut Batch<'_>, lines: &[&str]) {
         for line in lines {
             let stream = if line.starts_with('{') { Stream::Out } else { Stream::Err };
@@ -300,15 +299,15 @@ mod tests {
     }
 
     #[test]
-    fn each_schema_keeps_its_own_output_and_its_own_failure() {
+    fn output_and_failures_are_assigned_to_their_schema() {
         let schemas = tenants(&["acme", "demo", "last"]);
-        let said = RefCell::new(Vec::new());
-        let say = |event| {
+        let printed = RefCell::new(Vec::new());
+        let on_event = |event| {
             if let ActionEvent::Output { tenant, .. } = event {
-                said.borrow_mut().push(tenant);
+                printed.borrow_mut().push(tenant);
             }
         };
-        let mut batch = Batch::new(&schemas, None, Commands::default(), &say);
+        let mut batch = Batch::new(&schemas, None, Commands::default(), &on_event);
         feed(
             &mut batch,
             &[
@@ -319,7 +318,7 @@ mod tests {
                 r#"{"begin": "tenant:demo"}"#,
                 r#"{"applying": "finance.0004_invoice_payment"}"#,
                 r#"{"failed": {"schema": "tenant:demo", "class": "db.ProgrammingError", "sqlstate": "42701", "message": "column \"total\" already exists\nLINE 1"}}"#,
-                // The two streams are read independently of each other.
+                // The two streams are read independently.
                 "\u{1e}tenant:acme",
                 "  Applying finance.0004_invoice_payment... OK",
                 "\u{1e}tenant:demo",
@@ -328,23 +327,23 @@ mod tests {
                 "",
             ],
         );
-        let outcomes = batch.ended(Err("`python` exited with 1".into()));
-        assert_eq!(outcomes.len(), 2, "the third was never begun");
+        let outcomes = batch.into_outcomes(Err("`python` exited with 1".into()));
+        assert_eq!(outcomes.len(), 2, "the third was never started");
         assert!(matches!(&outcomes[0], (schema, Ok(())) if *schema == schemas[0]));
         let (_, Err(MigrateError::Schema(failure, lines))) = &outcomes[1] else { panic!("{outcomes:?}") };
         assert_eq!(failure.migration.as_deref(), Some("finance.0004_invoice_payment"));
         assert_eq!(failure.why.text, "db.ProgrammingError: column \"total\" already exists");
         assert_eq!(lines.len(), 2);
         let named: Vec<Option<String>> = ["acme", "demo", "demo"].map(|name| Some(name.to_owned())).into();
-        assert_eq!(said.into_inner(), named, "each line with whose it is");
+        assert_eq!(printed.into_inner(), named, "each line has its tenant");
     }
 
     #[test]
-    fn a_program_that_dies_takes_only_what_was_under_way_with_it() {
+    fn a_program_that_is_killed_fails_only_the_schema_in_progress() {
         let schemas = tenants(&["acme", "demo"]);
         let mut batch = Batch::new(&schemas, None, Commands::default(), &|_| {});
         feed(&mut batch, &[r#"{"begin": "tenant:acme"}"#]);
-        let outcomes = batch.ended(Err("`python` was killed by SIGKILL".into()));
+        let outcomes = batch.into_outcomes(Err("`python` was killed by SIGKILL".into()));
         let [(_, Err(MigrateError::Schema(failure, _)))] = outcomes.as_slice() else {
             panic!("{outcomes:?}")
         };
@@ -352,14 +351,14 @@ mod tests {
     }
 
     #[test]
-    fn what_fails_before_the_first_schema_is_the_first_ones_failure() {
+    fn an_error_before_the_first_schema_is_reported_for_the_first_schema() {
         let schemas = tenants(&["acme", "demo"]);
         let mut batch = Batch::new(&schemas, None, Commands::default(), &|_| {});
         feed(
             &mut batch,
             &["loading settings...", r#"{"failed": {"class": "KeyError", "message": "'HOST'"}}"#],
         );
-        let outcomes = batch.ended(Err("`python` exited with 1".into()));
+        let outcomes = batch.into_outcomes(Err("`python` exited with 1".into()));
         let [(_, Err(MigrateError::Schema(failure, lines)))] = outcomes.as_slice() else {
             panic!("{outcomes:?}")
         };
@@ -368,13 +367,13 @@ mod tests {
     }
 
     #[test]
-    fn a_configured_command_has_one_schema_and_is_read_line_by_line() {
+    fn the_output_of_a_configured_command_is_parsed_line_by_line() {
         let schemas = tenants(&["acme"]);
         let read_line = |line: &str| line.strip_prefix("at ").map(|migration| Some(migration.to_owned()));
         let mut batch = Batch::new(&schemas, Some(&read_line), Commands::default(), &|_| {});
         batch.line(Stream::Out, "at 0004");
         batch.line(Stream::Err, "disk full");
-        let outcomes = batch.ended(Err("`migrate` exited with 3".into()));
+        let outcomes = batch.into_outcomes(Err("`migrate` exited with 3".into()));
         let [(_, Err(MigrateError::Schema(failure, _)))] = outcomes.as_slice() else {
             panic!("{outcomes:?}")
         };
@@ -385,7 +384,7 @@ mod tests {
     }
 
     #[test]
-    fn many_schemas_share_a_program_and_the_configured_command_has_each_its_own() {
+    fn many_schemas_share_one_start_and_a_configured_command_starts_per_schema() {
         let names: Vec<Option<String>> = (0..120).map(|n: u32| Some(n.to_string())).collect();
         let sizes = |many, jobs| batches(&names, jobs, many).iter().map(Vec::len).collect::<Vec<_>>();
         assert_eq!(sizes(true, 4), [25, 25, 25, 25, 20]);

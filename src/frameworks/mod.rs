@@ -1,4 +1,4 @@
-//! The frameworks whose migrations Portcullis knows. Each is a file that implements [`Framework`], and a line in [`ALL`].
+//! The supported frameworks. Each is a file that implements [`Framework`] and a line in [`ALL`].
 
 mod ask;
 mod channel;
@@ -32,14 +32,14 @@ impl<'a> Project<'a> {
         database: Option<&'a str>,
     ) -> Result<Self, Failure> {
         let unknown =
-            || Failure::Internal { what: format!("no program of `{}` is known", settings.framework) };
+            || Failure::Internal { what: format!("the framework `{}` has no program", settings.framework) };
         let known = named(settings.framework).ok_or_else(unknown)?;
         let framework = known.external().ok_or_else(unknown)?;
         Ok(Self { framework, make: known.make(), settings, processes, run, database })
     }
 }
 
-/// The framework whose migrations these are.
+/// The framework of these migrations.
 pub(crate) fn of(migrations: &Migrations) -> &'static dyn Framework {
     match &migrations.source {
         Source::Sql { .. } => &sql::Sql,
@@ -66,15 +66,15 @@ pub(crate) fn parse(text: &str) -> Result<Manifest, ParseError> {
     let mut rules = ALL.iter().flat_map(|framework| framework.ledgers());
     match rules.find(|rules| rules.name() == manifest.framework) {
         Some(rules) => Ok(manifest.resolved(*rules)),
-        None => Err(ParseError::Invalid(format!("no framework `{}` is known", manifest.framework))),
+        None => Err(ParseError::Invalid(format!("the framework `{}` is unknown", manifest.framework))),
     }
 }
 
-/// Why a text is no manifest for this program.
+/// The reason why a text is not a valid manifest.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ParseError {
     Invalid(String),
-    /// It was made by an older or a newer program.
+    /// An older or a newer Portcullis wrote it.
     OtherFormat(u32),
 }
 
@@ -86,7 +86,7 @@ mod tests {
     use crate::tenants::manifest::Expected;
 
     #[test]
-    fn a_manifest_is_read_as_it_was_written_with_the_rules_of_its_framework() {
+    fn a_written_manifest_parses_with_the_rules_of_its_framework() {
         for rules in ALL.iter().flat_map(|framework| framework.ledgers()) {
             let written = Manifest::new(*rules, Expected::default(), Expected::default());
             let text = written.to_file().unwrap();
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn the_configuration_names_the_same_frameworks() {
+    fn the_configuration_has_the_same_frameworks() {
         let named: Vec<_> =
             config::FRAMEWORKS.iter().map(|(name, external)| (*name, external.is_some())).collect();
         let known: Vec<_> =
@@ -107,7 +107,7 @@ mod tests {
     }
 
     #[test]
-    fn the_command_line_makes_the_manifest_of_every_framework() {
+    fn the_command_line_has_the_manifest_command_of_every_framework() {
         for framework in ALL {
             let words: Vec<_> = framework.make().split(' ').map(std::ffi::OsString::from).collect();
             assert!(crate::cli::Cli::of(&words).is_ok(), "{}", framework.make());
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn a_manifest_of_another_format_is_recognised_whatever_else_it_holds() {
+    fn a_manifest_of_another_format_is_recognised_despite_unknown_content() {
         let text = r#"{ "format": 1, "framework": "django-5.2", "django": {} }"#;
         assert_eq!(parse(text), Err(ParseError::OtherFormat(1)));
     }

@@ -1,11 +1,11 @@
-//! The last lines of what a project's programs print.
+//! The last output lines of a project's programs.
 
 use std::collections::VecDeque;
 
-/// So many of the last lines are kept.
+/// The maximum number of lines.
 const LAST_LINES: usize = 60;
 
-/// The last lines of some output.
+/// The last non-empty lines of an output.
 #[derive(Debug, Default)]
 pub(super) struct LastLines(VecDeque<String>);
 
@@ -34,7 +34,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_the_last_lines_of_a_long_output_are_kept() {
+    fn only_the_last_lines_of_a_long_output_are_stored() {
         let mut lines = LastLines::default();
         (0..1000).for_each(|number| lines.push(&number.to_string()));
         lines.push(" ");

@@ -1,4 +1,4 @@
-//! A project whose framework applies the migrations, and the start of its programs.
+//! A project whose framework applies the migrations, and the execution of its programs.
 
 use std::{collections::BTreeMap, future::pending, io};
 
@@ -11,31 +11,31 @@ use crate::{
     process::{Child, Finished, Processes, Stream},
 };
 
-/// Between TERM and KILL: as long as Docker gives, less what the rest needs.
+/// The time between TERM and KILL: Docker's grace period minus the time of Portcullis's own shutdown.
 const GRACE: std::time::Duration = std::time::Duration::from_secs(8);
 
 #[derive(Clone, Copy)]
 pub(crate) struct Project<'a> {
     pub(crate) framework: &'static dyn External,
-    /// The command that makes the manifest.
+    /// The command that derives the manifest.
     pub(super) make: &'static str,
     pub(super) settings: &'a config::Project,
     pub(super) processes: &'a Processes,
-    /// The run's identifier, by which the database knows its sessions.
+    /// The run's id, which is part of its sessions' application names.
     pub(super) run: &'a str,
     /// The configured database, as the project's programs compare it with their own; None where nothing is changed.
     pub(super) database: Option<&'a str>,
 }
 
-/// How a program of the project's ended.
+/// The exit of a project's program.
 pub(super) struct ProgramExit {
     pub(super) program: String,
     pub(super) finished: Finished,
 }
 
 impl Project<'_> {
-    /// Runs a program to its end. `on_line` gets each line and returns the new deadline, if the line moves it. Once `stop`
-    /// is ready, the program gets TERM.
+    /// Runs a program to its end. `on_line` receives each line and may return a new deadline. Once `stop` is ready, the program receives
+    /// TERM.
     pub(super) async fn start(
         &self,
         argv: Vec<String>,
@@ -57,20 +57,20 @@ impl Project<'_> {
     }
 }
 
-/// A program of the project's, which names this run to the database.
+/// A program of the project whose database sessions have the run's application name.
 pub(crate) fn child(
     run: &str,
-    own: &[(&str, &str)],
-    given: &BTreeMap<String, Secret>,
+    framework_env: &[(&str, &str)],
+    configured_env: &BTreeMap<String, Secret>,
     argv: Vec<String>,
 ) -> Child {
     let mut env = vec![("PGAPPNAME".to_owned(), format!("portcullis:{run}"))];
-    env.extend(own.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
-    env.extend(given.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())));
+    env.extend(framework_env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
+    env.extend(configured_env.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())));
     Child { argv, env, cwd: None, grace: GRACE }
 }
 
-/// Runs a program that belongs to no tenant to its end, and hands on what it prints.
+/// Runs a program without a tenant to its end and passes its output on.
 pub(crate) async fn run_to_end(
     processes: &Processes,
     child: &Child,

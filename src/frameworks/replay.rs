@@ -1,4 +1,4 @@
-//! Has a project run one app's migrations again for one tenant, in one transaction.
+//! Runs one app's migrations again for one tenant with the project's own program, in one transaction.
 
 use std::{future::pending, time::Duration};
 
@@ -11,7 +11,7 @@ use super::{
 use crate::{deadline::Deadline, failure::Failure, outcome::ActionEvent, process::Stream};
 
 impl Project<'_> {
-    /// What was done, line by line; or why nothing was changed, with the last lines. `on_event` gets what else is printed.
+    /// The program's notes, or the failure and the last output lines; a failure changes nothing. `on_event` receives the other output.
     pub(crate) async fn replay(
         &self,
         replay: &Replay<'_>,
@@ -23,7 +23,7 @@ impl Project<'_> {
         let on_line = |stream, line: &str| {
             match (stream, channel::message(line)) {
                 (Stream::Out, Some(Message::Note(note))) => notes.push(note),
-                (Stream::Out, Some(Message::Failed(error))) => lines.push(&error.words()),
+                (Stream::Out, Some(Message::Failed(error))) => lines.push(&error.summary()),
                 _ => {
                     let tenant = Some(tenant.to_owned());
                     on_event(ActionEvent::Output { tenant, stream: Stream::Out, line: line.to_owned() });

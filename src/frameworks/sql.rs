@@ -1,5 +1,5 @@
-//! SQL files that Portcullis applies itself, in sqlx's naming and recorded as sqlx does: `_sqlx_migrations`, one row a
-//! version, with SHA-384 of the file's text.
+//! SQL files that Portcullis applies itself, with sqlx's file names and sqlx's ledger `_sqlx_migrations`: one row per version, with the
+//! SHA-384 of the file's text.
 //!
 //! Source: sqlx 0.9, `sqlx-core/src/migrate`. A row counts as applied if `success` is true.
 
@@ -58,24 +58,27 @@ impl Framework for Sql {
     }
 }
 
-/// Why the manifest does not match the files on disk, if it does not.
+/// The reason why the manifest does not match the files on disk; None if it matches.
 pub(crate) fn staleness(manifest: &Manifest, shared: &[Migration], tenant: &[Migration]) -> Option<String> {
     let folders = [("shared", &manifest.shared, shared), ("tenant", &manifest.tenant, tenant)];
     folders.into_iter().find_map(|(which, expected, on_disk)| {
         if let Some(file) = on_disk.iter().find(|file| !expected.migrations.contains(file)) {
-            return Some(format!("it does not know the {which} migration `{}` as it is on disk", file.name));
+            return Some(format!(
+                "it does not contain the current version of the {which} migration `{}`",
+                file.name
+            ));
         }
         let gone = expected.migrations.iter().find(|migration| !on_disk.contains(migration))?;
-        Some(format!("its {which} migration `{}` is not on disk", gone.name))
+        Some(format!("its {which} migration `{}` no longer exists on disk", gone.name))
     })
 }
 
-/// How much of what a baseline replaces is recorded.
+/// How many of the migrations that a baseline replaces are recorded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Replaced {
     Not,
     InPart,
-    /// The last of them is, and they are applied in order.
+    /// The last one is recorded. They are applied in order, so all are.
     Fully,
 }
 
@@ -95,7 +98,7 @@ fn is_replaced(baseline: &Migration, id: &str) -> bool {
         && baseline.replaces.iter().any(|text| range(text).is_some_and(|range| range.contains(&version)))
 }
 
-/// `7` or `1-42`, also with zeros in front.
+/// Parses `7` or `1-42`, also with leading zeros.
 pub(crate) fn range(text: &str) -> Option<RangeInclusive<i64>> {
     let (first, last) = text.split_once('-').unwrap_or((text, text));
     Some(first.trim().parse().ok()?..=last.trim().parse().ok()?)
@@ -109,7 +112,7 @@ fn compare(expected: &Expected, recorded: &[LedgerRow]) -> Comparison {
     }
     for migration in &expected.migrations {
         let replaced = replaced(migration, recorded);
-        // Those that succeeded are known, though no file has them any more.
+        // Replaced migrations that succeeded are not unknown, although their files no longer exist.
         rows.retain(|id, rows| !(is_replaced(migration, id) && rows.iter().all(|row| row.succeeded)));
         let Some(rows) = rows.remove(migration.id.as_str()) else {
             match replaced {
@@ -117,7 +120,7 @@ fn compare(expected: &Expected, recorded: &[LedgerRow]) -> Comparison {
                 Replaced::Not => comparison.pending.push(migration.name.clone()),
                 Replaced::InPart => comparison
                     .pending
-                    .push(format!("{} (applied in part, the rest is not on disk)", migration.name)),
+                    .push(format!("{} (partly applied; the rest no longer exists on disk)", migration.name)),
             }
             continue;
         };

@@ -1,4 +1,4 @@
-//! Known drift that is waived until a day. Pure: it is told the day.
+//! Known drift that is accepted until a day. Pure: today's date is an argument.
 
 use std::collections::BTreeMap;
 
@@ -7,38 +7,38 @@ use super::{
     gate::{Finding, Judgement, Outcome, Verdict},
 };
 
-/// One thing of one tenant that somebody has decided to live with for a while.
+/// One item of one tenant that the operator accepts for a while.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Accept {
     pub(crate) tenant: String,
-    /// As the box shows it: a migration, a table, `table.column`, an index, `no schema` or `no ledger`.
+    /// The item as the box shows it: a migration, a table, `table.column`, an index, `no schema` or `no ledger`.
     pub(crate) what: String,
-    /// The last day on which it is waived.
+    /// The last day on which it is accepted.
     pub(crate) until: Day,
     pub(crate) reason: String,
 }
 
-/// Why an entry does nothing any more.
+/// The reason why an entry no longer has an effect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Stale {
     Expired,
-    /// Its tenant was judged, and has no such finding.
+    /// Its tenant has no such finding.
     Unused,
 }
 
 impl Judgement {
-    /// Takes what is accepted today out of what counts. It stays in the verdicts.
+    /// Marks the findings that are accepted today. They stay in the verdicts and do not block.
     pub(crate) fn accept(&mut self, accepts: &[Accept], today: Day) {
         for (tenant, verdict) in &mut self.tenants {
-            let mine = accepts.iter().filter(|accept| accept.tenant == *tenant && accept.until >= today);
-            let mine: Vec<&Accept> = mine.collect();
-            if !mine.is_empty() {
-                verdict.accept(&mine);
+            let valid = accepts.iter().filter(|accept| accept.tenant == *tenant && accept.until >= today);
+            let valid: Vec<&Accept> = valid.collect();
+            if !valid.is_empty() {
+                verdict.accept(&valid);
             }
         }
     }
 
-    /// The entries that do nothing any more, of the tenants that were judged.
+    /// The entries for judged tenants that no longer have an effect.
     pub(crate) fn stale<'a>(&self, accepts: &'a [Accept], today: Day) -> Vec<(&'a Accept, Stale)> {
         let stale = |accept: &'a Accept| {
             let verdict = self.tenants.get(&accept.tenant)?;
@@ -54,7 +54,7 @@ impl Judgement {
         accepts.iter().filter_map(stale).collect()
     }
 
-    /// How many complete schemas are so only because something is accepted.
+    /// The number of schemas that are complete only because something is accepted.
     pub(crate) fn accepted(&self) -> usize {
         let complete = self.verdicts().filter(|(_, verdict)| verdict.outcome() == Outcome::Complete);
         let accepted = |finding: &Finding| matches!(finding, Finding::Accepted { .. });
@@ -64,28 +64,28 @@ impl Judgement {
 
 impl Verdict {
     fn accept(&mut self, accepts: &[&Accept]) {
-        let mut left = Vec::new();
+        let mut findings = Vec::new();
         for finding in std::mem::take(&mut self.findings) {
-            left.extend(split(finding, accepts));
+            findings.extend(split(finding, accepts));
         }
-        // The models are those of the missing tables, said in other words.
-        if !left.iter().any(|finding| matches!(finding, Finding::MissingTables { .. })) {
-            let first = left.iter().find_map(|finding| match finding {
+        // The models belong to the missing tables: they are accepted together.
+        if !findings.iter().any(|finding| matches!(finding, Finding::MissingTables { .. })) {
+            let first = findings.iter().find_map(|finding| match finding {
                 Finding::Accepted { until, reason, .. } => Some((*until, reason.clone())),
                 _ => None,
             });
-            for finding in &mut left {
+            for finding in &mut findings {
                 if let (Finding::Models { .. }, Some((until, reason))) = (&finding, &first) {
                     let inner = Box::new(finding.clone());
                     *finding = Finding::Accepted { finding: inner, until: *until, reason: reason.clone() };
                 }
             }
         }
-        self.findings = left;
+        self.findings = findings;
     }
 }
 
-/// What of a finding still counts, and what is accepted, entry by entry.
+/// Splits a finding into one accepted finding per entry and the rest.
 fn split(finding: Finding, accepts: &[&Accept]) -> Vec<Finding> {
     if finding.outcome() != Outcome::Incomplete {
         return vec![finding];
@@ -116,7 +116,7 @@ fn split(finding: Finding, accepts: &[&Accept]) -> Vec<Finding> {
 }
 
 impl Finding {
-    /// The things that can be accepted one by one, as they are shown; none for what cannot be accepted.
+    /// The items that can be accepted individually, as the box shows them; empty if the finding cannot be accepted.
     fn items(&self) -> Vec<String> {
         match self {
             Finding::NoSchema => vec!["no schema".into()],
@@ -142,7 +142,7 @@ impl Finding {
         }
     }
 
-    /// The same finding of these items alone.
+    /// The same finding with only these items.
     fn with(&self, items: Vec<String>) -> Finding {
         let mut finding = self.clone();
         match &mut finding {
@@ -155,7 +155,7 @@ impl Finding {
             Finding::MissingColumns { table, columns, .. } => {
                 columns.retain(|column| items.contains(&format!("{table}.{column}")));
             }
-            // These are one thing each.
+            // These findings have a single item.
             Finding::NoSchema
             | Finding::NoLedger { .. }
             | Finding::OtherKind { .. }
@@ -202,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn only_what_is_named_is_waived_and_only_until_the_day() {
+    fn only_the_named_item_is_accepted_and_only_until_the_day() {
         let today = day("2026-11-23");
         for (accepts, outcome, why) in [
             (vec![accept("acme", "invoice", "2026-11-23")], Outcome::Complete, "on the last day"),
@@ -217,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn new_drift_beside_accepted_drift_counts() {
+    fn new_drift_in_addition_to_accepted_drift_counts() {
         let mut judgement = judged(vec![missing(&["invoice", "receipt"])]);
         let accepts = [accept("acme", "invoice", "2027-01-01")];
         judgement.accept(&accepts, day("2026-11-23"));
@@ -227,14 +227,14 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_proved_cannot_be_accepted() {
+    fn an_unproven_finding_cannot_be_accepted() {
         let mut judgement = judged(vec![Finding::Unreadable { why: "no privilege".into() }]);
         judgement.accept(&[accept("acme", "no privilege", "2027-01-01")], day("2026-11-23"));
         assert_eq!(judgement.outcome(), Outcome::Unproven);
     }
 
     #[test]
-    fn entries_that_have_expired_or_found_nothing_are_told() {
+    fn expired_and_unused_entries_are_reported() {
         let accepts = [
             accept("acme", "invoice", "2026-01-01"),
             accept("acme", "receipt", "2027-01-01"),

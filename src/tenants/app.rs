@@ -1,4 +1,4 @@
-//! Which part of a judgement concerns one app.
+//! Restricts a judgement to one app.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::{
 };
 
 impl Manifest {
-    /// The apps that have migrations or models; none where the framework has no apps.
+    /// The apps that have migrations or models; empty if the framework has no apps.
     pub(crate) fn apps(&self) -> BTreeSet<&str> {
         let migrations = self.shared.migrations.iter().chain(&self.tenant.migrations);
         let apps = migrations.map(|migration| migration.app.as_str()).filter(|app| !app.is_empty());
@@ -18,7 +18,7 @@ impl Manifest {
 }
 
 impl Judgement {
-    /// Leaves out what other apps ask for. What concerns a schema as a whole stays, as does a table of nobody known.
+    /// Removes the findings of other apps. Findings about an entire schema stay, as do tables without a known app.
     pub(crate) fn only(&mut self, app: &str, manifest: &Manifest) {
         for Verdict { findings } in self.shared.iter_mut().chain(self.tenants.values_mut()) {
             findings.retain_mut(|finding| concerns(app, manifest, finding));
@@ -67,7 +67,7 @@ mod tests {
     };
 
     #[test]
-    fn only_what_the_app_asks_for_is_left() {
+    fn only_findings_of_the_app_and_of_entire_schemas_stay() {
         let mut manifest = Manifest::new(&LEDGER, Expected::default(), Expected::default());
         manifest.tenant.migrations.push(Migration {
             id: "finance.0001_initial".into(),
@@ -80,24 +80,24 @@ mod tests {
             manifest.owners.insert(table.into(), Owner { app: app.into(), model: model.into() });
         }
         assert_eq!(manifest.apps().into_iter().collect::<Vec<_>>(), ["contacts", "finance"]);
-        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect::<Vec<_>>();
+        let strings = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
         let of = |finance: bool| {
             let (app, table) =
                 if finance { ("finance", "finance_invoice") } else { ("contacts", "contacts_contact") };
-            let migrations = words(&[&format!("{app}.0001_initial")]);
+            let migrations = strings(&[&format!("{app}.0001_initial")]);
             let pending = Finding::Pending { migrations: migrations.clone() };
             let reason = "known".to_owned();
             vec![
                 Finding::Duplicate { migrations },
                 Finding::MissingColumns {
                     table: table.into(),
-                    columns: words(&["total"]),
+                    columns: strings(&["total"]),
                     dropped_by_newer: false,
                 },
                 Finding::Models {
                     app: app.into(),
                     models: Vec::new(),
-                    whole: false,
+                    all_tables: false,
                     after: Vec::new(),
                     print_sql: None,
                 },
@@ -109,11 +109,11 @@ mod tests {
             ]
         };
         let mixed = Finding::MissingTables {
-            tables: words(&["contacts_contact", "finance_invoice", "nobodys"]),
+            tables: strings(&["contacts_contact", "finance_invoice", "unowned"]),
             dropped_by_newer: false,
         };
-        let ours = Finding::MissingTables {
-            tables: words(&["finance_invoice", "nobodys"]),
+        let of_app = Finding::MissingTables {
+            tables: strings(&["finance_invoice", "unowned"]),
             dropped_by_newer: false,
         };
         let findings = [of(true), of(false), vec![mixed, Finding::NoSchema]].concat();
@@ -126,6 +126,6 @@ mod tests {
         };
         judgement.only("finance", &manifest);
         assert_eq!(judgement.shared, Some(Verdict::default()));
-        assert_eq!(judgement.tenants["demo"].findings, [of(true), vec![ours, Finding::NoSchema]].concat());
+        assert_eq!(judgement.tenants["demo"].findings, [of(true), vec![of_app, Finding::NoSchema]].concat());
     }
 }

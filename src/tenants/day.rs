@@ -1,8 +1,8 @@
-//! A day of the calendar, up to which something may be accepted. Pure: it never asks which one it is today.
+//! A calendar day, used as the end of an acceptance. Pure: it never reads the clock.
 
 use std::{fmt, str::FromStr};
 
-/// A day of the calendar, in UTC: year, month, day.
+/// A calendar day in UTC: year, month, day.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Day(u16, u8, u8);
 
@@ -13,7 +13,7 @@ impl Day {
 impl FromStr for Day {
     type Err = ();
 
-    /// `2027-01-31`; a time of day after it does not count.
+    /// Parses `2027-01-31` and ignores a time of day after it.
     fn from_str(text: &str) -> Result<Self, ()> {
         let mut parts = text.get(..10).ok_or(())?.split('-');
         let mut next = |length: usize| {
@@ -47,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_day_is_a_day_of_the_calendar() {
+    fn only_a_valid_calendar_day_parses() {
         for (text, valid) in [
             ("2027-01-31", true),
             ("2028-02-29", true),

@@ -1,32 +1,32 @@
-//! What one schema must hold: migrations, tables and columns.
+//! The expectation of one schema: migrations, tables and columns.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
-/// Each table with its columns; empty columns mean that only the table itself is looked for.
+/// Each table with its columns. Empty columns mean that only the table itself is checked.
 pub(crate) type Tables = BTreeMap<String, BTreeSet<String>>;
 
-/// What one schema must hold.
+/// The expected content of one schema.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Expected {
     /// In the order in which they are applied.
     pub(crate) migrations: Vec<Migration>,
     pub(crate) tables: Tables,
-    /// Those of `tables` that are something else.
+    /// The kinds of those `tables` that are not ordinary tables.
     #[serde(default, skip_serializing_if = "Kinds::is_empty")]
     pub(crate) kinds: Kinds,
 }
 
-/// What stands under a table's name; an ordinary table where nothing is said.
+/// The kind of each relation; an ordinary table by default.
 pub(crate) type Kinds = BTreeMap<String, Kind>;
 
-/// What can hold rows.
+/// The kind of a relation that has rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Kind {
-    /// Partitioned or not: either may become the other without the code's knowledge.
+    /// Partitioned or not: an operator may partition a table without a change of the code.
     #[default]
     Table,
     View,
@@ -34,27 +34,27 @@ pub(crate) enum Kind {
     ForeignTable,
 }
 
-/// One migration, as its framework's ledger knows it.
+/// One migration as its framework's ledger records it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Migration {
-    /// What the ledger records.
+    /// The identifier in the ledger.
     pub(crate) id: String,
-    /// What people call it: `1 tenants`.
+    /// The name in messages: `1 tenants`.
     pub(crate) name: String,
-    /// Lower-case hexadecimal, where the framework records one.
+    /// Lower-case hexadecimal, if the framework records a checksum.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) checksum: Option<String>,
     /// The checksum of the same text with the other line ends.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) other_line_ends: Option<String>,
-    /// The app that it belongs to, where the framework has apps: then `id` is `app.name`.
+    /// Its app, if the framework has apps; `id` is then `app.name`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(crate) app: String,
-    /// The migrations that it directly depends on: a ledger that records only the last ones needs them.
+    /// Its direct dependencies, for ledgers that record only the last migrations.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) depends: Vec<String>,
-    /// What a squashed migration stands for.
+    /// The migrations that a squash replaces.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) replaces: Vec<String>,
 }

@@ -1,4 +1,4 @@
-//! The gate's judgement: what is expected, held against what was found. Pure.
+//! The gate's judgement: compares the inspection with the expectation. Pure.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,26 +17,26 @@ use super::{
 };
 use crate::cause::Cause;
 
-/// How strictly to judge.
+/// The strictness of the judgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Rules {
-    /// A database that is ahead of the code blocks.
+    /// A database that is ahead of the code closes the gate.
     pub(crate) ahead_blocks: bool,
-    /// The registry must hold at least so many tenants.
+    /// The minimum number of tenants in the registry.
     pub(crate) at_least: usize,
 }
 
-/// What the whole judgement, or one schema's verdict, comes to. The worst comes last.
+/// The result of the judgement or of one verdict, in ascending order of severity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Outcome {
     Complete,
-    /// Could not be proved, one way or the other.
+    /// Neither proven complete nor proven incomplete.
     Unproven,
     /// Proven incomplete.
     Incomplete,
 }
 
-/// One thing that the gate has to say of one schema.
+/// One observation about one schema.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum Finding {
@@ -53,37 +53,38 @@ pub(crate) enum Finding {
     },
     Altered {
         migrations: Vec<String>,
-        /// The text is the same but for its line ends.
+        /// Only the line ends of the text differ.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         line_ends_alone: bool,
     },
-    /// Recorded but not expected, while expected ones are pending.
+    /// Recorded but not expected, and other migrations are pending.
     Diverged {
         #[serde(rename = "migrations")]
         unknown: Vec<String>,
     },
-    /// Recorded but not expected, and nothing pending.
+    /// Recorded but not expected, and nothing is pending.
     Ahead {
         #[serde(rename = "migrations")]
         unknown: Vec<String>,
         blocks: bool,
     },
-    /// An app's models whose tables are missing; `whole` if none of the app's tables is left. Its migrations depend on
-    /// those of the apps in `after`, which have lost tables too.
+    /// An app's models whose tables are missing. Its migrations depend on those of the apps in `after`, which have lost tables, too.
     Models {
         app: String,
         models: Vec<String>,
-        whole: bool,
+        /// None of the app's tables exists.
+        #[serde(rename = "whole")]
+        all_tables: bool,
         after: Vec<String>,
-        /// Prints a migration's SQL, by the framework's own command.
+        /// The framework's command that prints a migration's SQL.
         #[serde(skip)]
         print_sql: Option<&'static str>,
     },
-    /// Missing tables of which the shared schema has a copy that is used instead.
+    /// Missing tables; queries use the shared schema's tables of the same names instead.
     Shadowed {
         tables: Vec<String>,
     },
-    /// Recorded, of apps that the code does not have any more.
+    /// Recorded for apps that the code no longer contains.
     Retired {
         migrations: Vec<String>,
     },
@@ -91,7 +92,7 @@ pub(crate) enum Finding {
         tables: Vec<String>,
         dropped_by_newer: bool,
     },
-    /// Something else stands under a table's name.
+    /// A relation of another kind has the table's name.
     OtherKind {
         table: String,
         expected: Kind,
@@ -112,20 +113,20 @@ pub(crate) enum Finding {
         migrations: Vec<String>,
     },
     Unreadable {
-        #[serde(serialize_with = "words")]
+        #[serde(serialize_with = "as_text")]
         why: Cause,
     },
     Vanished,
-    /// Known, and waived until a day.
+    /// Known and accepted until a day.
     Accepted {
         finding: Box<Finding>,
-        #[serde(serialize_with = "words")]
+        #[serde(serialize_with = "as_text")]
         until: Day,
         reason: String,
     },
 }
 
-fn words<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
+fn as_text<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
 }
 
@@ -135,17 +136,17 @@ pub(crate) struct Verdict {
     pub(crate) findings: Vec<Finding>,
 }
 
-/// The verdict on everything that was asked for.
+/// The verdicts on everything that was inspected.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Judgement {
-    /// None if the shared schema was not asked for.
+    /// None if the shared schema was not inspected.
     pub(crate) shared: Option<Verdict>,
     pub(crate) tenants: BTreeMap<String, Verdict>,
-    /// Schemas that look like a tenant's and that no registry row names.
+    /// Schemas that look like a tenant's and have no registry row.
     pub(crate) orphans: Vec<String>,
-    /// Schemas that bear our mark: being made or removed, or left so by a killed run.
+    /// Schemas with an ownership tag: a run is creating or deleting them, or was killed while it did.
     pub(crate) unfinished: Vec<String>,
-    /// Set if the registry holds fewer rows than it must: (rows, least).
+    /// Set if the registry has fewer rows than required: (rows, minimum).
     pub(crate) too_few: Option<(usize, usize)>,
 }
 
@@ -181,12 +182,12 @@ impl Verdict {
         self.findings.iter().map(Finding::outcome).max().unwrap_or(Outcome::Complete)
     }
 
-    /// Something expected is not recorded.
+    /// Whether an expected migration is not recorded.
     pub(crate) fn is_pending(&self) -> bool {
         self.is_fresh() || self.findings.iter().any(|finding| matches!(finding, Finding::Pending { .. }))
     }
 
-    /// What is expected and not recorded, by name.
+    /// The names of the pending migrations.
     pub(crate) fn pending(&self) -> &[String] {
         for finding in &self.findings {
             if let Finding::Pending { migrations } = finding {
@@ -196,7 +197,7 @@ impl Verdict {
         &[]
     }
 
-    /// Nothing was ever applied: no schema or ledger, and none of the expected tables.
+    /// Whether nothing was ever applied: no schema or ledger, and none of the expected tables.
     pub(crate) fn is_fresh(&self) -> bool {
         match self.findings.as_slice() {
             [Finding::NoSchema] => true,
@@ -205,14 +206,13 @@ impl Verdict {
         }
     }
 
-    /// The registry has no row for it.
+    /// Whether the registry has no row for it.
     pub(crate) fn is_absent(&self) -> bool {
         self.findings == [Finding::NotRegistered]
     }
 
-    /// Nothing stands against applying what is pending. A lost schema or ledger does, as does anything that
-    /// could not be read, or that other code recorded; and a table whose place the shared schema's copy takes, because
-    /// what is pending would change that one.
+    /// Whether the pending migrations may be applied. A lost schema or ledger, an unreadable schema and a ledger of other code prevent
+    /// that. A shadowed table prevents it, too, because a pending migration would change the shared schema's table.
     pub(crate) fn may_be_migrated(&self) -> bool {
         !self.findings.iter().any(|finding| match finding {
             Finding::Shadowed { .. } => self.is_pending(),
@@ -227,8 +227,7 @@ impl Verdict {
         })
     }
 
-    /// Says which of the lost tables the shared schema's copies stand in for. One that a pending migration may still
-    /// make is not lost.
+    /// Adds the missing tables that the shared schema's tables shadow, except those that a pending migration may create.
     fn note_shadows(&mut self, manifest: &Manifest, state: &SchemaState, shadows: &BTreeSet<String>) {
         let SchemaState::Read(snapshot) = state else { return };
         let lost = |table: &&String| match manifest.app_of_table(table) {
@@ -242,7 +241,7 @@ impl Verdict {
         }
     }
 
-    /// Says which models have lost their tables, app by app.
+    /// Adds the models that have lost their tables, grouped by app.
     fn note_models(&mut self, manifest: &Manifest, tables: &Tables, state: &SchemaState) {
         let SchemaState::Read(snapshot) = state else { return };
         let mut lost: BTreeMap<&str, BTreeSet<String>> = BTreeMap::new();
@@ -256,7 +255,7 @@ impl Verdict {
                 }
             }
         }
-        let stands = |app: &str| {
+        let has_tables = |app: &str| {
             tables.keys().any(|table| {
                 manifest.app_of_table(table) == Some(app) && !snapshot.missing_tables.contains(table)
             })
@@ -270,7 +269,7 @@ impl Verdict {
             .map(|(app, models)| Finding::Models {
                 app: (*app).to_owned(),
                 models: models.iter().cloned().collect(),
-                whole: !stands(app),
+                all_tables: !has_tables(app),
                 after: after(app),
                 print_sql: manifest.framework.commands().print_sql,
             })
@@ -297,25 +296,25 @@ impl Judgement {
             .chain(self.tenants.iter().map(|(name, verdict)| (Some(name.as_str()), verdict)))
     }
 
-    /// Everything that is wrong is work that a migrating run may still be about to do.
+    /// Whether a migrating run may still resolve every finding.
     pub(crate) fn is_only_pending(&self) -> bool {
-        let awaited = |verdict: &Verdict| {
+        let resolvable = |verdict: &Verdict| {
             verdict.outcome() == Outcome::Complete
                 || verdict.is_absent()
                 || (verdict.is_pending() && (verdict.is_fresh() || verdict.may_be_migrated()))
         };
-        self.outcome() != Outcome::Complete && self.verdicts().all(|(_, verdict)| awaited(verdict))
+        self.outcome() != Outcome::Complete && self.verdicts().all(|(_, verdict)| resolvable(verdict))
     }
 
-    /// How many schemas came out so.
+    /// The number of schemas with this outcome.
     pub(crate) fn count(&self, outcome: Outcome) -> usize {
         self.verdicts().filter(|(_, verdict)| verdict.outcome() == outcome).count()
     }
 }
 
-/// Judges everything that was found.
+/// Judges an inspection.
 pub(crate) fn judge(manifest: &Manifest, found: &Inspection, rules: Rules) -> Judgement {
-    // Most tenants share one ledger; it is compared once.
+    // Most tenants share one ledger, which is compared once.
     let mut compared: BTreeMap<*const [LedgerRow], Comparison> = BTreeMap::new();
     let mut verdict = |state: &SchemaState| match state {
         SchemaState::Read(snapshot) => {
@@ -324,7 +323,7 @@ pub(crate) fn judge(manifest: &Manifest, found: &Inspection, rules: Rules) -> Ju
                 .or_insert_with(|| manifest.framework.compare(&manifest.tenant, &snapshot.ledger));
             judge_snapshot(manifest, comparison, snapshot, rules)
         }
-        unseen => judge_schema(manifest, &manifest.tenant, unseen, rules),
+        unread => judge_schema(manifest, &manifest.tenant, unread, rules),
     };
     let mut tenants: BTreeMap<String, Verdict> = found
         .tenants
@@ -383,41 +382,40 @@ fn judge_snapshot(
 ) -> Verdict {
     let newer = !ledger.unknown.is_empty() && ledger.pending.is_empty();
     let mut findings = Vec::new();
-    let mut say = |names: &[String], finding: fn(Vec<String>) -> Finding| {
+    let mut add = |names: &[String], finding: fn(Vec<String>) -> Finding| {
         if !names.is_empty() {
             findings.push(finding(names.to_vec()));
         }
     };
-    say(&ledger.dirty, |migrations| Finding::Dirty { migrations });
-    say(&ledger.altered, |migrations| Finding::Altered { migrations, line_ends_alone: false });
-    say(&ledger.altered_line_ends, |migrations| Finding::Altered { migrations, line_ends_alone: true });
+    add(&ledger.dirty, |migrations| Finding::Dirty { migrations });
+    add(&ledger.altered, |migrations| Finding::Altered { migrations, line_ends_alone: false });
+    add(&ledger.altered_line_ends, |migrations| Finding::Altered { migrations, line_ends_alone: true });
     if !ledger.pending.is_empty() {
-        say(&ledger.unknown, |unknown| Finding::Diverged { unknown });
+        add(&ledger.unknown, |unknown| Finding::Diverged { unknown });
     } else if rules.ahead_blocks {
-        say(&ledger.unknown, |unknown| Finding::Ahead { unknown, blocks: true });
+        add(&ledger.unknown, |unknown| Finding::Ahead { unknown, blocks: true });
     } else {
-        say(&ledger.unknown, |unknown| Finding::Ahead { unknown, blocks: false });
+        add(&ledger.unknown, |unknown| Finding::Ahead { unknown, blocks: false });
     }
-    say(&ledger.pending, |migrations| Finding::Pending { migrations });
-    say(&ledger.retired, |migrations| Finding::Retired { migrations });
-    say(&ledger.duplicates, |migrations| Finding::Duplicate { migrations });
-    // What a pending migration would make is not reported twice.
-    let settled = |table: &str| match manifest.app_of_table(table) {
+    add(&ledger.pending, |migrations| Finding::Pending { migrations });
+    add(&ledger.retired, |migrations| Finding::Retired { migrations });
+    add(&ledger.duplicates, |migrations| Finding::Duplicate { migrations });
+    // Tables of pending migrations are not reported in addition to the migrations.
+    let is_due = |table: &str| match manifest.app_of_table(table) {
         Some(app) => !ledger.pending.iter().any(|id| is_of(app, id)),
         None => ledger.pending.is_empty(),
     };
-    let tables: Vec<String> =
-        snapshot.missing_tables.iter().filter(|table| settled(table)).cloned().collect();
+    let tables: Vec<String> = snapshot.missing_tables.iter().filter(|table| is_due(table)).cloned().collect();
     if !tables.is_empty() {
         findings.push(Finding::MissingTables { tables, dropped_by_newer: newer });
     }
-    let other_kinds = snapshot.other_kinds.iter().filter(|other| settled(&other.table));
+    let other_kinds = snapshot.other_kinds.iter().filter(|other| is_due(&other.table));
     findings.extend(other_kinds.map(|other| Finding::OtherKind {
         table: other.table.clone(),
         expected: other.expected,
         found: other.found,
     }));
-    let missing_columns = snapshot.missing_columns.iter().filter(|(table, _)| settled(table));
+    let missing_columns = snapshot.missing_columns.iter().filter(|(table, _)| is_due(table));
     findings.extend(missing_columns.map(|(table, columns)| Finding::MissingColumns {
         table: table.clone(),
         columns: columns.iter().cloned().collect(),

@@ -1,4 +1,4 @@
-//! What a look at the database found: facts, before anyone judges them.
+//! The facts that an inspection of the database found, without verdicts.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -8,54 +8,51 @@ use std::{
 use super::expected::Kind;
 use crate::cause::Cause;
 
-/// Everything one look found.
+/// The result of one inspection.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Inspection {
-    /// Present if the shared schema was asked for.
+    /// Present if the shared schema was requested.
     pub(crate) shared: Option<SchemaState>,
-    /// One entry for every registered tenant that was asked for, whatever became of the look at it.
+    /// One entry for every requested and registered tenant, also after an error.
     pub(crate) tenants: BTreeMap<String, SchemaState>,
-    /// Tenants that were asked for by name and that the registry does not hold.
+    /// Tenants that were requested by name and are not in the registry.
     pub(crate) unregistered: BTreeSet<String>,
-    /// How many rows the registry holds in all.
+    /// The total number of rows in the registry.
     pub(crate) registered: usize,
-    /// Schemas (or files) that hold a tenant's ledger and that no registry row names; looked for only
-    /// when all tenants were asked for.
+    /// Schemas (or files) that contain a tenant's ledger and have no registry row. Empty unless all tenants were requested.
     pub(crate) orphans: BTreeSet<String>,
-    /// Schemas that a run of ours is making or removing at this moment, or was when it was killed; looked for only
-    /// when all tenants were asked for.
+    /// Schemas that a run is creating or deleting, or was when it was killed. Empty unless all tenants were requested.
     pub(crate) unfinished: BTreeSet<String>,
-    /// Each tenant's type, where the framework has types.
+    /// Each tenant's type, if the framework has types.
     pub(crate) types: BTreeMap<String, String>,
-    /// Tables that only tenants are expected to have and that stand in the shared schema all the same: where a
-    /// tenant lacks one, queries silently reach this copy.
+    /// Tables in the shared schema that only tenants should have. If a tenant's table is missing, queries silently use this one.
     pub(crate) shadows: BTreeSet<String>,
 }
 
-/// What one look at one schema saw.
+/// The state of one schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum SchemaState {
     NoSchema,
-    /// The schema is there and holds no ledger. `tables` are the expected ones that stand there all the same.
+    /// The schema exists without a ledger. `tables` are the expected tables that exist.
     NoLedger {
         tables: BTreeSet<String>,
     },
     Read(SchemaSnapshot),
-    /// The look itself failed: no privilege, an error, a time-out.
+    /// The inspection failed: no privilege, an error, a timeout.
     Failed(Cause),
-    /// Dropped while it was looked at.
+    /// Dropped during the inspection.
     Vanished,
 }
 
-/// A schema that could be read.
+/// The content of a readable schema.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct SchemaSnapshot {
-    /// Tenants whose ledgers are the same may share one: ten thousand copies would be half a gigabyte.
+    /// Tenants with equal ledgers share one copy: ten thousand copies would need half a gigabyte.
     pub(crate) ledger: Arc<[LedgerRow]>,
     pub(crate) missing_tables: BTreeSet<String>,
-    /// What stands under a table's name and is something else.
+    /// Relations that have an expected table's name and another kind.
     pub(crate) other_kinds: Vec<OtherKind>,
-    /// By table; only for tables that are there.
+    /// By table; only for tables that exist.
     pub(crate) missing_columns: BTreeMap<String, BTreeSet<String>>,
     pub(crate) invalid_indexes: Vec<InvalidIndex>,
 }
@@ -64,15 +61,15 @@ pub(crate) struct SchemaSnapshot {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct LedgerRow {
     pub(crate) id: String,
-    /// The description in the ledger; empty where there is none.
+    /// The description in the ledger; empty if it has none.
     pub(crate) name: String,
     /// Lower-case hexadecimal.
     pub(crate) checksum: Option<String>,
-    /// False for a row that says its migration failed or is half done.
+    /// False for a row of a failed or half-applied migration.
     pub(crate) succeeded: bool,
 }
 
-/// A view where a table should be, or the like.
+/// A relation of an unexpected kind, for example a view instead of a table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct OtherKind {
     pub(crate) table: String,
@@ -80,8 +77,7 @@ pub(crate) struct OtherKind {
     pub(crate) found: Kind,
 }
 
-/// An index that PostgreSQL does not trust (`indisvalid` is false): what a failed `CREATE INDEX
-/// CONCURRENTLY` leaves behind.
+/// An index that PostgreSQL does not use (`indisvalid` is false), left by a failed `CREATE INDEX CONCURRENTLY`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct InvalidIndex {
     pub(crate) name: String,
@@ -89,23 +85,23 @@ pub(crate) struct InvalidIndex {
     pub(crate) unique: bool,
 }
 
-/// What a table answered to the question how many rows it has.
+/// The result of counting a table's rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Rows {
     Counted(u64),
-    /// It answers, and has more rows than can be counted quickly.
+    /// Readable, but with too many rows for a quick count.
     Uncounted,
-    /// In words.
+    /// With a description.
     Failed(String),
 }
 
-/// What was removed of a tenant.
+/// The deleted parts of a tenant.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Deleted {
-    /// Rows of the registry, and of the domains.
+    /// Rows of the registry.
     pub(crate) rows: usize,
     pub(crate) domains: usize,
-    /// None if there was no schema.
+    /// None if the schema did not exist.
     pub(crate) tables: Option<usize>,
     pub(crate) transactions: usize,
 }

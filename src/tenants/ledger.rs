@@ -1,5 +1,4 @@
-//! The ledger in which a framework records migrations: where it is read, and what counts as applied. Each framework
-//! brings its own rules.
+//! The ledger in which a framework records migrations: its table and the framework's rules for applied migrations.
 
 use std::fmt;
 
@@ -9,53 +8,53 @@ use super::{expected::Expected, inspection::LedgerRow};
 
 /// The rules of one framework's ledger.
 pub(crate) trait Ledger: fmt::Debug + Sync {
-    /// As manifests name it.
+    /// The name in manifests.
     fn name(&self) -> &'static str;
     fn shape(&self) -> LedgerLayout;
-    /// Holds the rows of one schema against the expectation. Pure.
+    /// Compares the rows of one schema with the expectation. Pure.
     fn compare(&self, expected: &Expected, recorded: &[LedgerRow]) -> Comparison;
-    /// The framework's own commands that help people.
+    /// The framework's own commands for operators.
     fn commands(&self) -> Commands {
         Commands::default()
     }
 }
 
-/// Command lines of a framework, where it has such. `{app}`, `{migration}` and `{tenant}` stand for names.
+/// Command lines of a framework, with the placeholders `{app}`, `{migration}` and `{tenant}`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Commands {
-    /// Records a migration as applied, and runs nothing.
+    /// Records a migration as applied without running it.
     pub(crate) record: Option<&'static str>,
     /// Prints a migration's SQL.
     pub(crate) print_sql: Option<&'static str>,
 }
 
-/// Where a framework's ledger stands and which columns say what.
+/// The table and the columns of a framework's ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LedgerLayout {
     pub(crate) table: &'static str,
-    /// A column of text whose value and a full stop precede the identifier.
+    /// A text column whose value and a full stop precede the identifier.
     pub(crate) app: Option<&'static str>,
     /// Read as text.
     pub(crate) id: &'static str,
-    /// The identifier is a whole number.
+    /// The identifier is an integer.
     pub(crate) numbered: bool,
     pub(crate) name: &'static str,
-    /// A column of bytes.
+    /// A bytea column.
     pub(crate) checksum: Option<&'static str>,
     /// A boolean column.
     pub(crate) succeeded: Option<&'static str>,
 }
 
-/// A ledger held against the expectation. Every entry is what people call the migration.
+/// The difference between a ledger and the expectation. Every entry is a migration's name in messages.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Comparison {
     pub(crate) pending: Vec<String>,
     pub(crate) unknown: Vec<String>,
-    /// Recorded, of apps that the code does not have at all.
+    /// Recorded for apps that the code does not contain.
     pub(crate) retired: Vec<String>,
     pub(crate) dirty: Vec<String>,
     pub(crate) altered: Vec<String>,
-    /// The same, and the line ends alone explain it.
+    /// Altered only in the line ends.
     pub(crate) altered_line_ends: Vec<String>,
     pub(crate) duplicates: Vec<String>,
 }
@@ -81,7 +80,7 @@ mod tests {
     use super::*;
     use crate::tenants::manifest::Migration;
 
-    /// As Alembic records: one row for each last migration of the graph.
+    /// A ledger like Alembic's: one row for each head of the graph.
     #[derive(Debug)]
     struct Heads;
 
@@ -105,10 +104,10 @@ mod tests {
         fn compare(&self, expected: &Expected, recorded: &[LedgerRow]) -> Comparison {
             let find = |id: &str| expected.migrations.iter().find(|migration| migration.id == id);
             let mut applied: BTreeSet<&str> = BTreeSet::new();
-            let mut left: Vec<&str> = recorded.iter().map(|row| row.id.as_str()).collect();
-            while let Some(id) = left.pop() {
+            let mut stack: Vec<&str> = recorded.iter().map(|row| row.id.as_str()).collect();
+            while let Some(id) = stack.pop() {
                 if let (true, Some(migration)) = (applied.insert(id), find(id)) {
-                    left.extend(migration.depends.iter().map(String::as_str));
+                    stack.extend(migration.depends.iter().map(String::as_str));
                 }
             }
             let unknown = recorded.iter().map(|row| &row.id).filter(|id| find(id).is_none());
@@ -122,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_ledger_that_records_only_the_last_migrations_is_judged_by_what_they_depend_on() {
+    fn a_ledger_of_heads_is_resolved_through_the_dependencies() {
         let migration = |id: &str, depends: &[&str]| Migration {
             id: id.into(),
             depends: depends.iter().map(|id| (*id).to_owned()).collect(),
@@ -147,13 +146,13 @@ mod tests {
             let comparison = Heads.compare(&expected, &rows);
             assert_eq!(
                 (comparison.pending, comparison.unknown),
-                (words(pending), words(unknown)),
+                (strings(pending), strings(unknown)),
                 "{recorded:?}"
             );
         }
     }
 
-    fn words(words: &[&str]) -> Vec<String> {
-        words.iter().map(|word| (*word).to_owned()).collect()
+    fn strings(strings: &[&str]) -> Vec<String> {
+        strings.iter().map(|word| (*word).to_owned()).collect()
     }
 }

@@ -1,4 +1,4 @@
-//! What the code expects of the shared schema and of each tenant: migrations, tables and columns.
+//! The manifest: the migrations, tables and columns that the code expects in the shared schema and in each tenant.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,32 +12,31 @@ pub(crate) use super::expected::{Expected, Kind, Kinds, Migration, Tables};
 use super::ledger::Ledger;
 use crate::words::hex;
 
-/// The format that this program reads and writes; another number is refused.
+/// The format that Portcullis reads and writes; it rejects every other number.
 pub(crate) const FORMAT: u32 = 3;
 
-/// The whole expectation, as `portcullis.manifest.json` holds it. Everything after `types` is what a framework may
-/// say of its project, and need not.
+/// The content of `portcullis.manifest.json`. The fields after `types` are optional facts of a framework.
 ///
-/// `L` is the name of a ledger's rules as the file has it, until it is resolved.
+/// `L` is the name of the ledger's rules in the file until it is resolved.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Manifest<L = &'static dyn Ledger> {
     pub(crate) format: u32,
-    /// SHA-256 of everything else, in the file alone: it proves that nobody has edited the file.
+    /// SHA-256 of everything else, only in the file: it proves that the file was not edited.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) digest: Option<String>,
-    /// Whose ledger rules apply.
+    /// The ledger rules.
     pub(crate) framework: L,
     pub(crate) shared: Expected,
-    /// With types of tenants, `tables` are those that every type has.
+    /// With types of tenants, `tables` are the tables that every type has.
     pub(crate) tenant: Expected,
-    /// The tables of each type of tenant, where the framework has types.
+    /// The tables of each type of tenant, if the framework has types.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) types: BTreeMap<String, Tables>,
-    /// What made the manifest, by program and version.
+    /// The versions of the programs that derived the manifest.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) versions: BTreeMap<String, String>,
-    /// What the project calls its shared schema.
+    /// The name of the project's shared schema.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) shared_schema: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -45,43 +44,43 @@ pub(crate) struct Manifest<L = &'static dyn Ledger> {
     /// The expected tables that belong to an app's models.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) owners: BTreeMap<String, Owner>,
-    /// Each app with the apps whose migrations its own directly depend on.
+    /// Each app with the apps on whose migrations its own directly depend.
     #[serde(default, skip_serializing_if = "Depends::is_empty")]
     pub(crate) depends: Depends,
-    /// Migrations that run code or SQL of their own.
+    /// Migrations that run custom code or SQL.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(crate) code: BTreeSet<String>,
     /// Migrations that do not run in a transaction.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(crate) not_atomic: BTreeSet<String>,
-    /// Each app's migration files, by which the manifest is known to be stale.
+    /// Each app's migration files, which detect a stale manifest.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) sources: BTreeMap<String, Sources>,
 }
 
-/// Whose a table is.
+/// The app and the model of a table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Owner {
     pub(crate) app: String,
-    /// As people write it: `finance.Invoice`.
+    /// The model with its app: `finance.Invoice`.
     pub(crate) model: String,
 }
 
-/// Each app with the apps that it directly depends on.
+/// Each app with its direct dependencies.
 pub(crate) type Depends = BTreeMap<String, BTreeSet<String>>;
 
-/// The table of the tenants.
+/// The registry's table.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Registry {
     pub(crate) table: String,
     pub(crate) schema_column: String,
-    /// Says of which type a tenant is.
+    /// The column with the tenant's type.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) type_column: Option<String>,
     pub(crate) columns: BTreeSet<String>,
-    /// What the model puts into columns that nobody names.
+    /// The model's defaults for the other columns.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) defaults: BTreeMap<String, ColumnValue>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -103,7 +102,7 @@ pub(crate) struct Domains {
     pub(crate) defaults: BTreeMap<String, ColumnValue>,
 }
 
-/// What is written into a column.
+/// The value of a column in a new row.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum ColumnValue {
@@ -117,13 +116,13 @@ pub(crate) enum ColumnValue {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Sources {
-    /// As seen from the project's folder, or absolute.
+    /// Relative to the project's folder, or absolute.
     pub(crate) folder: PathBuf,
-    /// By file name, the beginning of each one's SHA-256.
+    /// By file name: the first bytes of the file's SHA-256.
     pub(crate) files: BTreeMap<String, String>,
 }
 
-/// Each object of a list on a line of its own, so that a diff shows one line for each migration.
+/// Writes each object of a list on one line, so that a diff shows one line per migration.
 fn one_line_each(pretty: &str) -> String {
     let mut text = String::new();
     let mut end = None;
@@ -153,7 +152,7 @@ fn one_line_each(pretty: &str) -> String {
 }
 
 impl Manifest<String> {
-    /// With the rules that `framework` names.
+    /// Replaces the name of the ledger's rules with the rules.
     pub(crate) fn resolved(self, framework: &'static dyn Ledger) -> Manifest {
         Manifest {
             format: self.format,
@@ -175,7 +174,7 @@ impl Manifest<String> {
 }
 
 impl Manifest {
-    /// Without any optional fact.
+    /// A manifest without optional facts.
     pub(crate) fn new(framework: &'static dyn Ledger, shared: Expected, tenant: Expected) -> Self {
         Self {
             format: FORMAT,
@@ -195,48 +194,48 @@ impl Manifest {
         }
     }
 
-    /// The tables that a tenant of this type must hold; the type counts only where there are types.
+    /// The tables that a tenant of this type must contain; the type is ignored if the manifest has no types.
     pub(crate) fn tables_of(&self, kind: Option<&str>) -> &Tables {
         kind.and_then(|kind| self.types.get(kind)).unwrap_or(&self.tenant.tables)
     }
 
-    /// Tables belong to apps, which may move from the shared schema to the tenants and leave their tables behind.
+    /// Whether tables belong to apps. An app that moves from the shared schema to the tenants leaves its tables behind.
     pub(crate) fn has_apps(&self) -> bool {
         !self.owners.is_empty()
     }
 
-    /// The app that a table belongs to, if the manifest says so.
+    /// The app of a table, if the manifest contains it.
     pub(crate) fn app_of_table(&self, table: &str) -> Option<&str> {
         self.owners.get(table).map(|owner| owner.app.as_str())
     }
 
-    /// The migration runs outside of a transaction: where it fails, what it did stays.
+    /// Whether the migration runs outside a transaction, so that its changes stay after a failure.
     pub(crate) fn commits_by_itself(&self, migration: &str) -> bool {
         self.not_atomic.contains(migration)
     }
 
-    /// The registry's column that says of which type a tenant is.
+    /// The registry's column with the tenant's type.
     pub(crate) fn type_column(&self) -> Option<&str> {
         self.registry.as_ref()?.type_column.as_deref()
     }
 
-    /// The digest that names a release.
+    /// The digest that identifies a release.
     pub(crate) fn release(&self) -> String {
         hex(&self.content_digest()[..8])
     }
 
-    /// As the file holds it.
+    /// The text of the file.
     pub(crate) fn to_file(&self) -> serde_json::Result<String> {
         let file = Self { digest: Some(hex(&self.content_digest())), ..self.clone() };
         Ok(one_line_each(&serde_json::to_string_pretty(&file)?))
     }
 
-    /// The manifest of a file that is as it was written; else why it is not.
+    /// Checks that the file was not changed after it was written; otherwise returns the reason.
     pub(crate) fn proved(mut self) -> Result<Self, &'static str> {
         match self.digest.take() {
             Some(digest) if digest == hex(&self.content_digest()) => Ok(self),
             Some(_) => Err("its content does not match its digest: it was edited or damaged"),
-            None => Err("it has no digest, which proves its content"),
+            None => Err("it has no digest, which is needed to prove its content"),
         }
     }
 

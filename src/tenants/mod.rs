@@ -1,5 +1,4 @@
-//! What the code expects, what was found, and the judgement between the two. Pure: it knows no SQL,
-//! opens no file and asks no clock.
+//! The manifest, the inspection's result and the gate's verdict. Pure: no SQL, no files, no clock.
 
 pub(crate) mod accept;
 pub(crate) mod app;

@@ -1,4 +1,4 @@
-//! Whether an app's migrations may be run again for a tenant whose ledger says that they were. Pure.
+//! Decides whether an app's recorded migrations may be run again for a tenant. Pure.
 
 use std::collections::BTreeSet;
 
@@ -7,32 +7,32 @@ use super::{
     manifest::{Depends, Manifest, Tables},
 };
 
-/// Why not.
+/// The reason why a replay is refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Refusal {
-    /// The manifest does not say which tables belong to which app.
+    /// The manifest does not assign tables to apps.
     NoApps,
-    /// No table of such an app is expected of a tenant.
+    /// A tenant has no expected table of such an app.
     NoSuchApp,
-    /// The schema or its ledger is not there, or could not be read.
+    /// The schema or its ledger does not exist or could not be read.
     NoLedger,
-    /// None of them was ever applied, and plain migrating applies them.
+    /// None of the migrations was ever applied; an ordinary migration applies them.
     Pending(Vec<String>),
-    /// They stand on migrations of these apps, which have lost tables too.
+    /// They depend on migrations of these apps, which have lost tables, too.
     After(Vec<String>),
-    /// The same, and those stand on these: neither can come first.
+    /// The same, and those apps depend on this one: neither can be replayed first.
     Circle(Vec<String>),
     /// None of its tables is missing.
     NothingMissing,
-    /// Some of its tables are there, and running everything again would fail on them.
+    /// Some of its tables exist, on which the migrations would fail.
     TablesExist(Vec<String>),
-    /// Migrations that run code of their own, which may not bear to be run again.
+    /// Migrations with custom code, which may not be safe to run again.
     Code(Vec<String>),
-    /// Migrations that cannot be part of one transaction.
+    /// Migrations that cannot run in one transaction.
     NotAtomic(Vec<String>),
 }
 
-/// The app's tables that the shared schema has copies of, if its migrations may be run again.
+/// The app's tables that also exist in the shared schema, if its migrations may be run again.
 pub(crate) fn may_replay(
     manifest: &Manifest,
     tables: &Tables,
@@ -57,16 +57,16 @@ pub(crate) fn may_replay(
         let pending = manifest.framework.compare(&manifest.tenant, ledger).pending;
         return Err(Refusal::Pending(pending.into_iter().filter(|id| is_of(app, id)).collect()));
     }
-    let standing: Vec<String> = of_app
+    let existing: Vec<String> = of_app
         .iter()
         .filter(|table| !missing_tables.contains(**table))
         .map(|table| (*table).clone())
         .collect();
-    if standing.len() == of_app.len() {
+    if existing.len() == of_app.len() {
         return Err(Refusal::NothingMissing);
     }
-    if !standing.is_empty() {
-        return Err(Refusal::TablesExist(standing));
+    if !existing.is_empty() {
+        return Err(Refusal::TablesExist(existing));
     }
     let lost: BTreeSet<&str> = tables
         .keys()
@@ -74,7 +74,7 @@ pub(crate) fn may_replay(
         .filter_map(|table| manifest.app_of_table(table))
         .filter(|app| recorded(app))
         .collect();
-    let after = stands_on(&manifest.depends, app, &lost);
+    let after = dependencies_in(&manifest.depends, app, &lost);
     let circle: Vec<String> =
         after.iter().filter(|other| reaches(&manifest.depends, other, app, &lost)).cloned().collect();
     if !circle.is_empty() {
@@ -92,28 +92,28 @@ pub(crate) fn may_replay(
     }
 }
 
-/// Which of these apps an app's migrations stand on at once.
-fn stands_on(depends: &Depends, app: &str, among: &BTreeSet<&str>) -> Vec<String> {
+/// The app's direct dependencies that are in `apps`.
+fn dependencies_in(depends: &Depends, app: &str, apps: &BTreeSet<&str>) -> Vec<String> {
     let of_app = depends.get(app).into_iter().flatten();
-    of_app.filter(|other| among.contains(other.as_str())).cloned().collect()
+    of_app.filter(|other| apps.contains(other.as_str())).cloned().collect()
 }
 
-/// Whether an app's migrations stand on those of another in the end.
-fn reaches(depends: &Depends, from: &str, to: &str, among: &BTreeSet<&str>) -> bool {
-    let mut snapshot = BTreeSet::new();
-    let mut left = vec![from.to_owned()];
-    while let Some(app) = left.pop() {
+/// Whether an app's migrations depend on those of another app, directly or indirectly.
+fn reaches(depends: &Depends, from: &str, to: &str, apps: &BTreeSet<&str>) -> bool {
+    let mut visited = BTreeSet::new();
+    let mut stack = vec![from.to_owned()];
+    while let Some(app) = stack.pop() {
         if app == to {
             return true;
         }
-        if snapshot.insert(app.clone()) {
-            left.extend(stands_on(depends, &app, among));
+        if visited.insert(app.clone()) {
+            stack.extend(dependencies_in(depends, &app, apps));
         }
     }
     false
 }
 
-/// Whether a migration such as `finance.0001_initial` is one of the app's.
+/// Whether a migration such as `finance.0001_initial` belongs to the app.
 pub(crate) fn is_of(app: &str, migration: &str) -> bool {
     migration.split_once('.').is_some_and(|(of, _)| of == app)
 }

@@ -43,7 +43,7 @@ fn a_missing_or_stale_manifest_is_rejected_with_the_command_that_builds_it() {
     let stale = project.portcullis.run(["verify"]).exits(78);
     stale
         .prints("0004_invoice_payment.py")
-        .prints("was changed since")
+        .prints("was changed after it was derived")
         .prints("RUN portcullis manifest django");
     project.portcullis.run(["run"]).exits(78).prints("0004_invoice_payment.py").prints_not("Listening");
     project.portcullis.run(["manifest", "django", "--check"]).exits(78);

@@ -1,7 +1,7 @@
-//! Finds the places in a Django project's Python that create tenants.
+//! Finds the places in a Django project's Python code that create tenants.
 //!
-//! It reads words, not Python: a model reached through a variable, `globals()` or another package's function is
-//! not seen, and a word inside a string counts like one in the code. What it finds is a place to look at.
+//! It searches text and does not parse Python: it misses a model behind a variable, `globals()` or another package's function, and it
+//! finds words inside strings. A person must check the places.
 
 use std::{
     collections::BTreeSet,
@@ -11,14 +11,14 @@ use std::{
 
 use crate::{files, frameworks::framework::Creation};
 
-/// Folders that hold no code of the application's own, or code that does not run in production.
-const LEFT_OUT: [&str; 7] =
+/// Folders without application code or with code that does not run in production.
+const EXCLUDED: [&str; 7] =
     ["migrations", "node_modules", "site-packages", "static", "tests", "venv", "__pycache__"];
 
-/// What makes a tenant through a model's manager.
-const MAKERS: [&str; 5] = ["create", "get_or_create", "update_or_create", "bulk_create", "acreate"];
+/// The methods of a model's manager that create a tenant.
+const CREATE_METHODS: [&str; 5] = ["create", "get_or_create", "update_or_create", "bulk_create", "acreate"];
 
-/// Every place below the folder. `commands` are the words of the commands that the configuration creates tenants with.
+/// Every place below the folder. `commands` are the words of the configured commands that create tenants.
 pub(super) fn creations(folder: &Path, commands: &[String]) -> Result<Vec<Creation>, String> {
     let mut files = Vec::new();
     python(folder, &mut files)
@@ -39,10 +39,10 @@ fn python(folder: &Path, files: &mut Vec<(PathBuf, String)>) -> io::Result<()> {
     for entry in files::list_now(folder)? {
         let entry = entry?;
         let (path, name) = (entry.path(), entry.file_name().to_string_lossy().into_owned());
-        // A link could lead anywhere, and round in a circle.
+        // Links are not followed: they may lead out of the folder or form a cycle.
         if entry.file_type()?.is_dir() {
             let is_venv = files::metadata_now(&path.join("pyvenv.cfg")).is_ok();
-            if !name.starts_with('.') && !is_venv && !LEFT_OUT.contains(&name.as_str()) {
+            if !name.starts_with('.') && !is_venv && !EXCLUDED.contains(&name.as_str()) {
                 python(&path, files)?;
             }
         } else if path.extension().is_some_and(|extension| extension == "py") && !is_test(&name) {
@@ -57,7 +57,7 @@ fn is_test(name: &str) -> bool {
     name.starts_with("test") || name.ends_with("_test.py") || name == "conftest.py"
 }
 
-/// The classes that are tenants' models: those made of django-tenants' own.
+/// The tenant models: the classes derived from django-tenants's mixin.
 fn models(text: &str) -> Vec<String> {
     let class = |line: &str| {
         let (name, bases) = code(line).trim().strip_prefix("class ")?.split_once('(')?;
@@ -74,10 +74,10 @@ fn creates(line: &str, models: &BTreeSet<String>) -> bool {
         return true;
     }
     let by_manager =
-        |name: &str| MAKERS.iter().any(|maker| line.contains(&format!("{name}.objects.{maker}(")));
+        |name: &str| CREATE_METHODS.iter().any(|method| line.contains(&format!("{name}.objects.{method}(")));
     let by_model = |name: &str| {
         let call = format!("{name}(");
-        // A class of that name is defined, not made; a longer name is another.
+        // A class definition is not a call, and a longer name is another class.
         line.match_indices(&call).any(|(at, _)| {
             let before = line.get(..at).unwrap_or_default();
             !before.ends_with(|c: char| c.is_alphanumeric() || c == '_')
@@ -87,12 +87,13 @@ fn creates(line: &str, models: &BTreeSet<String>) -> bool {
     by_manager("get_tenant_model()") || models.iter().any(|name| by_manager(name) || by_model(name))
 }
 
-/// The file itself sees to the migrations: through this program, or by the framework's own commands.
+/// Whether the file itself runs the migrations: through Portcullis or with the framework's own commands.
 fn migrates(text: &str) -> bool {
     let is_code = |line: &&str| !code(line).trim().is_empty();
     let lines: Vec<&str> = text.lines().filter(is_code).map(code).collect();
-    let says = |word: &str| lines.iter().any(|line| line.contains(word));
-    (says("portcullis") && says("tenant") && says("create")) || says("migrate_schemas")
+    let contains_word = |word: &str| lines.iter().any(|line| line.contains(word));
+    (contains_word("portcullis") && contains_word("tenant") && contains_word("create"))
+        || contains_word("migrate_schemas")
 }
 
 /// A line without its comment.
@@ -142,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_creates_none_is_left_alone() {
+    fn code_that_creates_no_tenant_is_not_reported() {
         for line in
             ["Clientele(name='x')", "# Client.objects.create()", "Client.objects.filter(x=1)", "MyClient()"]
         {
@@ -151,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_goes_through_portcullis_or_migrates_is_content() {
+    fn a_file_that_calls_portcullis_or_migrates_counts_as_migrating() {
         let call = "subprocess.run(['portcullis', 'tenant', 'create', name])\nClient(schema_name=name)\n";
         assert_eq!(found(call), [(2, true)]);
         assert_eq!(found("Client(schema_name=n).save()\ncall_command('migrate_schemas')\n"), [(1, true)]);

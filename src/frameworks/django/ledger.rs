@@ -1,4 +1,4 @@
-//! Django: `django_migrations`, one row a migration, known by its app and name; squashes have two legal ledgers.
+//! Django's ledger `django_migrations`: one row per migration, identified by app and name. A squash has two valid ledgers.
 //!
 //! Source: Django 5.2 and 6.0, `django/db/migrations/loader.py` (`build_graph`, `replace_migration`) and
 //! `executor.py` (`migration_plan` of all leaves, which is every node of the graph that is not applied).
@@ -11,7 +11,7 @@ use crate::tenants::{
     manifest::{Expected, Migration},
 };
 
-/// Until 5.2: each squash by the names it lists.
+/// Until 5.2: a squash replaces the listed migrations.
 pub(crate) const DJANGO_5: Rules = Rules { name: "django-5.2", squashes: Squashes::Flat };
 
 /// Since 6.0, where squashes may be squashed again.
@@ -22,7 +22,7 @@ pub(super) const COMMANDS: Commands = Commands {
     print_sql: Some("python manage.py tenant_command sqlmigrate {app} {migration} --schema={tenant}"),
 };
 
-/// The rules of some of Django's releases.
+/// The rules of a range of Django releases.
 #[derive(Debug)]
 pub(crate) struct Rules {
     name: &'static str,
@@ -55,12 +55,12 @@ impl Ledger for Rules {
     }
 }
 
-/// How squashes of squashes are taken.
+/// The handling of squashes of squashes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Squashes {
-    /// Until 5.2: each squash by the names it lists.
+    /// Until 5.2: a squash replaces the listed migrations.
     Flat,
-    /// Since 6.0: by what those names come to in the end, innermost squash first.
+    /// Since 6.0: listed squashes are resolved recursively, innermost first.
     Nested,
 }
 
@@ -87,15 +87,15 @@ fn compare(expected: &Expected, recorded: &[LedgerRow], squashes: Squashes) -> C
     comparison
 }
 
-/// The loader's graph of one ledger, without its edges: which nodes are left, and which count as applied.
+/// Django's migration graph for one ledger, without edges: the remaining nodes and the applied ones.
 struct Graph<'a> {
     expected: &'a [Migration],
     disk: BTreeMap<&'a str, &'a Migration>,
     nodes: BTreeSet<&'a str>,
     applied: BTreeSet<&'a str>,
-    /// Squashes that were decided, in whatever way.
+    /// Squashes that are decided.
     decided: BTreeSet<&'a str>,
-    /// Squashes that cannot be used, because they are applied in part.
+    /// Squashes that cannot be used because they are partly applied.
     partial: Vec<&'a Migration>,
 }
 
@@ -117,20 +117,20 @@ impl<'a> Graph<'a> {
         self.expected.iter().filter(|migration| !migration.replaces.is_empty())
     }
 
-    /// Every node that is not applied, in the manifest's order.
+    /// The nodes that are not applied, in the manifest's order.
     fn pending(&self) -> Vec<String> {
         let pending = |id: &str| self.nodes.contains(id) && !self.applied.contains(id);
         self.expected.iter().map(|migration| &migration.id).filter(|id| pending(id)).cloned().collect()
     }
 
-    /// Squashes that are applied in part, and whose other part is not on disk any more. Django passes over them
-    /// in silence; nothing can ever apply the rest.
+    /// Partly applied squashes whose other migrations no longer exist on disk. Django ignores them silently, and nothing can apply the
+    /// rest.
     fn stranded(&self) -> impl Iterator<Item = String> {
         let lost = |id: &&String| !self.applied.contains(id.as_str()) && !self.disk.contains_key(id.as_str());
         self.partial
             .iter()
             .filter(move |squash| squash.replaces.iter().any(|id| lost(&id)))
-            .map(|squash| format!("{} (applied in part, the rest is not on disk)", squash.id))
+            .map(|squash| format!("{} (partly applied; the rest no longer exists on disk)", squash.id))
     }
 
     fn decide(&mut self, squash: &'a Migration, squashes: Squashes) {
@@ -148,13 +148,13 @@ impl<'a> Graph<'a> {
                 targets
             }
         };
-        let done = targets.iter().filter(|target| self.applied.contains(*target)).count();
-        if done == targets.len() {
+        let applied_count = targets.iter().filter(|target| self.applied.contains(*target)).count();
+        if applied_count == targets.len() {
             self.applied.insert(&squash.id);
         } else {
             self.applied.remove(squash.id.as_str());
         }
-        if done == 0 || done == targets.len() {
+        if applied_count == 0 || applied_count == targets.len() {
             for replaced in &squash.replaces {
                 self.nodes.remove(replaced.as_str());
             }
@@ -170,14 +170,19 @@ impl<'a> Graph<'a> {
         squash.replaces.iter().filter_map(of).filter(|inner| !inner.replaces.is_empty()).collect()
     }
 
-    /// What a squash replaces in the end. A circle, which Django refuses to load, is passed through once.
-    fn resolve(&self, squash: &'a Migration, targets: &mut BTreeSet<&'a str>, seen: &mut BTreeSet<&'a str>) {
-        if !seen.insert(&squash.id) {
+    /// The migrations that a squash replaces after recursive resolution. A cycle, which Django refuses to load, is visited once.
+    fn resolve(
+        &self,
+        squash: &'a Migration,
+        targets: &mut BTreeSet<&'a str>,
+        visited: &mut BTreeSet<&'a str>,
+    ) {
+        if !visited.insert(&squash.id) {
             return;
         }
         for id in &squash.replaces {
             match self.disk.get(id.as_str()) {
-                Some(inner) if !inner.replaces.is_empty() => self.resolve(inner, targets, seen),
+                Some(inner) if !inner.replaces.is_empty() => self.resolve(inner, targets, visited),
                 _ => drop(targets.insert(id)),
             }
         }

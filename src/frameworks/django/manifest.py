@@ -1,4 +1,4 @@
-"""Writes what the project expects of its database as Portcullis's manifest.
+"""Writes the project's expectation of its database as Portcullis's manifest.
 
 `python -c SCRIPT MANAGE OUTPUT`. It needs no database.
 """
@@ -6,7 +6,7 @@
 import hashlib
 import platform
 
-# An identifier in PostgreSQL is cut to this many bytes.
+# PostgreSQL truncates identifiers to this many bytes.
 NAME_BYTES = 63
 
 
@@ -25,16 +25,16 @@ def manifest(base):
     from django.db.migrations.loader import MigrationLoader
 
     loader = MigrationLoader(None, ignore_no_migrations=True)
-    # With squashes beside what they replace.
-    whole = MigrationLoader(None, ignore_no_migrations=True, replace_migrations=False).graph
-    migrations = [entry(key, loader.disk_migrations[key]) for key in order(whole)]
+    # The graph with both squashes and the migrations that they replace.
+    full_graph = MigrationLoader(None, ignore_no_migrations=True, replace_migrations=False).graph
+    migrations = [entry(key, loader.disk_migrations[key]) for key in order(full_graph)]
     state = loader.project_state().apps
     models = [model for model in state.get_models(include_auto_created=True)]
     versions = {"django": django.get_version(), "python": platform.python_version()}
     facts = {
         "versions": versions,
         "owners": {},
-        "depends": depends(whole),
+        "depends": depends(full_graph),
         "code": sorted(name(key) for key, m in loader.disk_migrations.items() if runs_code(m.operations)),
         "not_atomic": sorted(name(key) for key, m in loader.disk_migrations.items() if not m.atomic),
         "sources": sources(loader, base),
@@ -59,7 +59,7 @@ def manifest(base):
     expected = [shared, tenant, *types.values()]
     for model in models:
         table = cut(model._meta.db_table)
-        if any(table in some for some in expected):
+        if any(table in tables_of_schema for tables_of_schema in expected):
             app = model._meta.app_label
             facts["owners"][table] = {"app": app, "model": f"{app}.{model._meta.object_name}"}
     rules = "django-6.0" if django.VERSION >= (6, 0) else "django-5.2"
@@ -75,16 +75,16 @@ def manifest(base):
 
 
 def order(graph):
-    """Every migration on disk, each after those that it depends on."""
-    placed = {}
+    """Every migration on disk, each after its dependencies."""
+    ordered = {}
     for leaf in sorted(graph.leaf_nodes()):
         for key in graph.forwards_plan(leaf):
-            placed.setdefault(key)
-    return list(placed)
+            ordered.setdefault(key)
+    return list(ordered)
 
 
 def depends(graph):
-    """The apps on whose migrations each app's own stand."""
+    """Each app with the apps on whose migrations its own depend."""
     found = {}
     for (app, _), node in sorted(graph.node_map.items()):
         found.setdefault(app, set()).update(parent.key[0] for parent in node.parents if parent.key[0] != app)
@@ -113,7 +113,7 @@ def runs_code(operations):
 
 
 def sources(loader, base):
-    """Each app's migration folder, as seen from the project's, with the digests of its modules, by which staleness is told without Python."""
+    """Each app's migration folder, relative to the project's, with the digests of its modules: they detect a stale manifest without Python."""
     from importlib import import_module
 
     found = {}
@@ -132,7 +132,7 @@ def sources(loader, base):
 
 
 def tables(models, alias, schema, kind):
-    """The tables, with their columns, that the project's routers put into such a schema."""
+    """The tables and their columns that the project's routers create in this kind of schema."""
     from django.db import connections, router
 
     connection = connections[alias]
@@ -141,7 +141,7 @@ def tables(models, alias, schema, kind):
     found = {}
     for model in models:
         options = model._meta
-        # A name with quotes in it, as in `"reports"."monthly"`, chooses a schema of its own.
+        # A name that contains quotes, as in `"reports"."monthly"`, selects its own schema.
         if not options.can_migrate(connection) or '"' in options.db_table:
             continue
         if router.allow_migrate_model(alias, model):
@@ -175,7 +175,7 @@ def registry(utils):
 
 
 def domains(options, tenant):
-    """The table by which a request's host finds its tenant."""
+    """The table that maps a request's host to its tenant."""
     link = next(field for field in options.local_concrete_fields if field.is_relation and field.related_model._meta is tenant)
     found = {
         "table": cut(options.db_table),
@@ -191,7 +191,7 @@ def domains(options, tenant):
 
 
 def defaults(options, given):
-    """What saving a new object puts into the columns that nobody names, as far as that is known beforehand."""
+    """The values that saving a new object writes to the other columns, as far as they are known in advance."""
     import uuid
 
     from django.db.models import NOT_PROVIDED
@@ -215,7 +215,7 @@ def defaults(options, given):
         elif field.has_default():
             value = field.get_default()
             if value is not None:
-                found[field.column] = {"text": words(field, value)}
+                found[field.column] = {"text": as_text(field, value)}
         elif not field.null and field.empty_strings_allowed and isinstance(field.get_default(), str):
             found[field.column] = {"text": field.get_default()}
     return found
@@ -224,7 +224,7 @@ def defaults(options, given):
 AUTO = {"AutoField", "BigAutoField", "SmallAutoField"}
 
 
-def words(field, value):
+def as_text(field, value):
     if isinstance(value, bool):
         return "true" if value else "false"
     return json.dumps(value) if isinstance(value, (dict, list)) else str(field.get_prep_value(value))
@@ -240,7 +240,7 @@ def version_of(distribution):
 
 
 def text(value, depth=0):
-    """JSON with one migration, one table and one module a line, so that a change is a line in a diff."""
+    """JSON with one line per migration, table and module, so that a change is one line in a diff."""
     pad = "  " * (depth + 1)
     if isinstance(value, dict) and value and not leaf(value):
         inner = [f"{pad}{json.dumps(key)}: {text(item, depth + 1)}" for key, item in value.items()]

@@ -12,12 +12,12 @@ stopping = []
 
 def main():
     manage, on_failure, schemas = sys.argv[1], sys.argv[2], sys.argv[3:]
-    # What was begun is finished: a migration that is not atomic would stay half done.
+    # The current schema is finished: a migration that is not atomic would stay half applied.
     if on_failure != "at-once":
         signal.signal(signal.SIGTERM, lambda *_: stopping.append(True))
     prepare(manage)
     check_database()
-    tell_migrations()
+    report_migrations()
     from django.apps import apps
 
     tenants = apps.is_installed("django_tenants")
@@ -26,13 +26,13 @@ def main():
         if stopping:
             break
         separate(schema)
-        tell(begin=schema)
-        # With --traceback, an error reaches us instead of being printed.
-        error = applied([manage or "manage.py", *command(schema, tenants), "--noinput", "--traceback"])
+        send(begin=schema)
+        # With --traceback, Django raises an error instead of printing it.
+        error = apply([manage or "manage.py", *command(schema, tenants), "--noinput", "--traceback"])
         if error is None:
-            tell(done=schema)
+            send(done=schema)
         else:
-            tell(failed={"schema": schema, **describe(error)})
+            send(failed={"schema": schema, **describe(error)})
             code = 1
             if on_failure == "stop":
                 break
@@ -40,25 +40,25 @@ def main():
 
 
 def separate(schema):
-    """Says in the project's output whose the next lines are. What stands there may lack its line end."""
+    """Writes a separator line into the project's output before the schema's lines. The previous line may lack its line end."""
     sys.stdout.flush()
     sys.stderr.flush()
     os.write(2, b"\n\x1e" + os.fsencode(schema) + b"\n")
 
 
-def tell_migrations():
+def report_migrations():
     from django.db.migrations.executor import MigrationExecutor
 
     apply_migration = MigrationExecutor.apply_migration
 
-    def told(self, state, migration, *arguments, **named):
+    def apply_and_report(self, state, migration, *arguments, **named):
         name = f"{migration.app_label}.{migration.name}"
-        tell(applying=name)
+        send(applying=name)
         state = apply_migration(self, state, migration, *arguments, **named)
-        tell(applied=name)
+        send(applied=name)
         return state
 
-    MigrationExecutor.apply_migration = told
+    MigrationExecutor.apply_migration = apply_and_report
 
 
 def command(schema, tenants):
@@ -67,8 +67,8 @@ def command(schema, tenants):
     return ["migrate_schemas", "--tenant", f"--schema={schema.removeprefix('tenant:')}"]
 
 
-def applied(argv):
-    """The error that applying ended with, if it did."""
+def apply(argv):
+    """Runs the command and returns its error, if it fails."""
     from django.core.management import CommandError, ManagementUtility
 
     try:

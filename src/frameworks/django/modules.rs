@@ -1,4 +1,4 @@
-//! Tells without Python whether the migration modules on disk are those of the manifest. It reads files and blocks.
+//! Compares the migration modules on disk with the manifest without Python. It reads files and blocks.
 
 use std::{collections::BTreeMap, io, path::Path};
 
@@ -6,10 +6,10 @@ use sha2::{Digest, Sha256};
 
 use crate::{files, tenants::manifest::Sources, words::hex};
 
-/// Why the manifest's modules are not those on disk.
+/// The reason why the manifest's modules differ from those on disk.
 pub(super) fn staleness(sources: &BTreeMap<String, Sources>, base: &Path) -> Option<String> {
     if sources.is_empty() {
-        return Some("it names no migration module".into());
+        return Some("it contains no migration module".into());
     }
     sources.iter().find_map(|(app, modules)| {
         let folder = base.join(&modules.folder);
@@ -28,16 +28,18 @@ fn difference(
     found: &BTreeMap<String, String>,
 ) -> Option<String> {
     if let Some(file) = found.keys().find(|file| !known.contains_key(*file)) {
-        return Some(format!("it does not know `{app}`'s migration `{file}`"));
+        return Some(format!("it does not contain `{app}`'s migration `{file}`"));
     }
     known.iter().find_map(|(file, digest)| match found.get(file) {
-        None => Some(format!("`{app}`'s migration `{file}` is not on disk")),
-        Some(other) if other != digest => Some(format!("`{app}`'s migration `{file}` was changed since")),
+        None => Some(format!("`{app}`'s migration `{file}` no longer exists on disk")),
+        Some(other) if other != digest => {
+            Some(format!("`{app}`'s migration `{file}` was changed after it was derived"))
+        }
         Some(_) => None,
     })
 }
 
-/// The modules of a folder that Django takes for migrations, with the beginning of their digests.
+/// The migration modules of a folder by Django's rules, with the first bytes of their digests.
 fn digests(folder: &Path) -> io::Result<BTreeMap<String, String>> {
     let mut found = BTreeMap::new();
     for entry in files::list_now(folder)? {
@@ -60,7 +62,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_module_that_came_went_or_changed_is_named() {
+    fn a_new_deleted_or_changed_module_is_reported() {
         let folder = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
         write("0001_initial.py", "one");
@@ -72,11 +74,14 @@ mod tests {
         let stale = || staleness(&sources, folder.path());
         assert_eq!(stale(), None);
         write("0002_more.py", "two");
-        assert_eq!(stale().unwrap(), "it does not know `finance`'s migration `0002_more.py`");
+        assert_eq!(stale().unwrap(), "it does not contain `finance`'s migration `0002_more.py`");
         fs::remove_file(folder.path().join("0002_more.py")).unwrap();
         write("0001_initial.py", "other");
-        assert_eq!(stale().unwrap(), "`finance`'s migration `0001_initial.py` was changed since");
+        assert_eq!(
+            stale().unwrap(),
+            "`finance`'s migration `0001_initial.py` was changed after it was derived"
+        );
         fs::remove_file(folder.path().join("0001_initial.py")).unwrap();
-        assert_eq!(stale().unwrap(), "`finance`'s migration `0001_initial.py` is not on disk");
+        assert_eq!(stale().unwrap(), "`finance`'s migration `0001_initial.py` no longer exists on disk");
     }
 }

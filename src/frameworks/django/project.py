@@ -1,7 +1,7 @@
-"""The beginning of each program by which Portcullis uses a Django project.
+"""The common part of the helper programs with which Portcullis uses a Django project.
 
-Portcullis runs it with the project's own interpreter: `python -c SCRIPT MANAGE ...`, where MANAGE may be empty. Standard
-output is Portcullis's alone: one JSON object a line. Whatever the project prints goes to standard error, into one stream.
+Portcullis runs it with the project's own interpreter: `python -c SCRIPT MANAGE ...`, where MANAGE may be empty. Standard output
+is the channel to Portcullis: one JSON object per line. The project's output goes to standard error.
 """
 
 import json
@@ -17,12 +17,12 @@ os.dup2(2, 1)
 MESSAGE_CHARACTERS = 1000
 
 
-def tell(**message):
+def send(**message):
     print(json.dumps(message), file=channel, flush=True)
 
 
 def describe(error):
-    """An exception as fields, with the SQLSTATE that psycopg knows."""
+    """An exception as fields, with psycopg's SQLSTATE."""
     sqlstate, cause, depth = None, error, 0
     while cause is not None and sqlstate is None and depth < 20:
         sqlstate = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None)
@@ -38,19 +38,19 @@ def describe(error):
 
 
 def run(main):
-    """Runs the program; an exception is told before it ends Python as usual."""
+    """Runs the program; an exception is sent before it ends Python as usual."""
     try:
         main()
     except BaseException as error:
         if not isinstance(error, SystemExit) or isinstance(error.code, str):
-            tell(failed=describe(error))
+            send(failed=describe(error))
         raise
 
 
 def prepare(manage):
-    """Sets Django up; the project's manage.py runs first, up to the point where it would execute its command line.
+    """Sets Django up. The project's manage.py runs first, up to the execution of its command line.
 
-    Whatever it prepares (settings, environment, paths) holds here too. Without it, DJANGO_SETTINGS_MODULE must be set.
+    Its preparations (settings, environment, paths) apply here, too. Without manage.py, DJANGO_SETTINGS_MODULE must be set.
     """
     sys.path.insert(0, os.path.dirname(os.path.abspath(manage)) if manage else os.getcwd())
     if manage:

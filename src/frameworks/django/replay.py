@@ -1,7 +1,7 @@
-"""Forgets one app's migrations in one tenant's ledger and runs them again, in one transaction.
+"""Deletes one app's migrations from one tenant's ledger and runs them again, in one transaction.
 
-`python -c SCRIPT MANAGE TENANT APP [TABLE...]`. Portcullis has proved before that none of the app's tables stand in the
-tenant's schema. Each TABLE is one that stands in the public schema all the same: its rows are counted and left alone.
+`python -c SCRIPT MANAGE TENANT APP [TABLE...]`. Portcullis has verified that none of the app's tables exists in the tenant's schema.
+Each TABLE is one that exists in the public schema: its rows are counted and not changed.
 """
 
 import shlex
@@ -21,7 +21,7 @@ def main():
         for table in copies:
             quoted = f"{connection.ops.quote_name(public)}.{connection.ops.quote_name(table)}"
             cursor.execute(f"SELECT count(*) FROM {quoted}")
-            tell(note=f"{public}.{table} holds {cursor.fetchone()[0]} rows, which stay where they are")
+            send(note=f"{public}.{table} contains {cursor.fetchone()[0]} rows, which are not changed")
     connection.set_tenant(tenant)
     with transaction.atomic(using=alias):
         replay(connection, app)
@@ -34,44 +34,44 @@ def replay(connection, app):
 
     MigrationRecorder(connection).migration_qs.filter(app=app).delete()
     executor = MigrationExecutor(connection)
-    # Each migration meets the models as they were at its place among those of all apps. `migrate` itself would
-    # refuse: other apps' migrations that stand on these are recorded.
+    # Each migration gets the models' state at its position in the order of all apps. `migrate` itself would refuse, because
+    # dependent migrations of other apps are recorded.
     state = ProjectState(real_apps=executor.loader.unmigrated_apps)
     for migration, _ in executor.migration_plan(executor.loader.graph.leaf_nodes(), clean_start=True):
         if migration.app_label == app:
-            stands_on_what_is_applied(executor.loader, migration, connection.schema_name)
+            check_dependencies(executor.loader, migration, connection.schema_name)
             state = executor.apply_migration(state, migration)
-            tell(note=f"{migration.app_label}.{migration.name} run again")
+            send(note=f"{migration.app_label}.{migration.name} run again")
         else:
             state = migration.mutate_state(state)
     executor.loader.build_graph()
     executor.check_replacements()
-    tell_lost_keys(connection, app, state)
+    report_lost_keys(connection, app, state)
 
 
-def tell_lost_keys(connection, app, state):
-    """Names the columns of other apps whose foreign keys went with the lost tables (DROP TABLE ... CASCADE)."""
+def report_lost_keys(connection, app, state):
+    """Reports the columns of other apps whose foreign keys were dropped with the lost tables (DROP TABLE ... CASCADE)."""
     for model in state.apps.get_models(include_auto_created=True):
         options = model._meta
         for field in options.local_concrete_fields:
-            leads_there = field.is_relation and field.related_model._meta.app_label == app
-            if options.app_label == app or not leads_there or not field.db_constraint:
+            refers_to_app = field.is_relation and field.related_model._meta.app_label == app
+            if options.app_label == app or not refers_to_app or not field.db_constraint:
                 continue
             with connection.cursor() as cursor:
-                place = [connection.schema_name, options.db_table]
-                cursor.execute("SELECT FROM pg_catalog.pg_tables WHERE schemaname = %s AND tablename = %s", place)
+                qualified_name = [connection.schema_name, options.db_table]
+                cursor.execute("SELECT FROM pg_catalog.pg_tables WHERE schemaname = %s AND tablename = %s", qualified_name)
                 constraints = connection.introspection.get_constraints(cursor, options.db_table) if cursor.rowcount else {}
             if constraints and not any(c["foreign_key"] and c["columns"] == [field.column] for c in constraints.values()):
-                tell(note=f"{options.db_table}.{field.column} has lost its foreign key, which is not made again")
+                send(note=f"{options.db_table}.{field.column} has lost its foreign key, which is not created again")
 
 
-def stands_on_what_is_applied(loader, migration, schema):
+def check_dependencies(loader, migration, schema):
     for parent in loader.graph.node_map[migration.app_label, migration.name].parents:
         app, name = parent.key
         if app != migration.app_label and parent.key not in loader.applied_migrations:
             sys.exit(
-                f"{migration.app_label}.{migration.name} stands on {app}.{name}, which is pending. "
-                f"First apply that app's alone: python manage.py migrate_schemas {app} --schema={shlex.quote(schema)}"
+                f"{migration.app_label}.{migration.name} depends on {app}.{name}, which is pending. "
+                f"First apply that app's migrations: python manage.py migrate_schemas {app} --schema={shlex.quote(schema)}"
             )
 
 

@@ -169,7 +169,7 @@ fn restore_tables(steps: &mut Steps, judgement: &Judgement, tables: &[Option<&st
 fn replayable(judgement: &Judgement) -> Option<(Vec<Option<&str>>, &str)> {
     fn apps(verdict: &Verdict) -> impl Iterator<Item = &str> {
         verdict.findings.iter().filter_map(|finding| match finding {
-            Finding::Models { app, whole: true, after, .. } if after.is_empty() => Some(app.as_str()),
+            Finding::Models { app, all_tables: true, after, .. } if after.is_empty() => Some(app.as_str()),
             _ => None,
         })
     }

@@ -62,14 +62,14 @@ fn findings() -> Vec<Finding> {
         Finding::Models {
             app: app(),
             models: some(),
-            whole: true,
+            all_tables: true,
             after: Vec::new(),
             print_sql: Some(PRINT),
         },
         Finding::Models {
             app: app(),
             models: some(),
-            whole: false,
+            all_tables: false,
             after: Vec::new(),
             print_sql: Some(PRINT),
         },

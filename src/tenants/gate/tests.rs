@@ -1,4 +1,4 @@
-//! The truth table of `docs/gate.md`, row by row, and the laws that hold for every judgement.
+//! Tests the truth table of `docs/gate.md` row by row, and the properties of every judgement.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -64,7 +64,7 @@ fn assert_judged(sentence: &str, state: &SchemaState, outcome: Outcome, kind: fn
 }
 
 #[test]
-fn a_schema_with_everything_is_complete_and_nothing_is_said_of_it() {
+fn a_complete_schema_has_no_findings() {
     assert_eq!(judged(&SchemaState::Read(snapshot(&[1, 2, 3]))), Verdict::default());
 }
 
@@ -138,7 +138,7 @@ fn each_row_of_the_truth_table_holds() {
     assert_judged("recorded twice", &SchemaState::Read(snapshot(&[1, 2, 3, 3])), Outcome::Complete, |f| {
         matches!(f, Finding::Duplicate { .. })
     });
-    assert_judged("not allowed to look", &SchemaState::Failed("denied".into()), Outcome::Unproven, |f| {
+    assert_judged("no privilege", &SchemaState::Failed("denied".into()), Outcome::Unproven, |f| {
         matches!(f, Finding::Unreadable { .. })
     });
     assert_judged("vanished", &SchemaState::Vanished, Outcome::Unproven, |f| matches!(f, Finding::Vanished));
@@ -171,7 +171,7 @@ fn each_row_of_the_truth_table_holds() {
 }
 
 #[test]
-fn a_database_ahead_of_the_code_blocks_if_it_is_asked_to() {
+fn a_database_ahead_of_the_code_closes_the_gate_if_configured() {
     let rules = Rules { ahead_blocks: true, ..RULES };
     let verdict = judge_schema(&manifest(), &expected(), &SchemaState::Read(snapshot(&[1, 2, 3, 9])), rules);
     assert_eq!(verdict.outcome(), Outcome::Incomplete);
@@ -199,7 +199,7 @@ fn a_tenant_that_is_not_registered_is_incomplete() {
 }
 
 #[test]
-fn a_registry_with_fewer_rows_than_it_must_have_proves_nothing() {
+fn a_registry_with_too_few_rows_is_unproven() {
     let found = found(&[("acme", SchemaState::Read(snapshot(&[1, 2, 3])))]);
     let judgement = judge(&manifest(), &found, Rules { at_least: 2, ..RULES });
     assert_eq!(judgement.too_few, Some((1, 2)));
@@ -207,7 +207,7 @@ fn a_registry_with_fewer_rows_than_it_must_have_proves_nothing() {
 }
 
 #[test]
-fn incomplete_wins_over_unproven_and_both_are_listed() {
+fn incomplete_is_worse_than_unproven_and_both_are_listed() {
     let found = found(&[("acme", SchemaState::Failed("denied".into())), ("demo", SchemaState::NoSchema)]);
     let judgement = judge(&manifest(), &found, RULES);
     assert_eq!(judgement.outcome(), Outcome::Incomplete);
@@ -247,10 +247,10 @@ fn any_state() -> impl Strategy<Value = SchemaState> {
 }
 
 proptest! {
-    /// The definition of complete, written a second time and the other way round.
+    /// An independent second definition of complete.
     #[test]
-    fn a_schema_is_complete_only_if_all_is_recorded_well_and_stands(state in any_state()) {
-        let whole = match &state {
+    fn a_schema_is_complete_only_if_everything_is_recorded_as_successful_and_exists(state in any_state()) {
+        let complete = match &state {
             SchemaState::Read(snapshot) => {
                 expected().migrations.iter().all(|migration| {
                     let mut rows = snapshot.ledger.iter().filter(|row| row.id == migration.id).peekable();
@@ -261,19 +261,19 @@ proptest! {
             }
             _ => false,
         };
-        prop_assert_eq!(judged(&state).outcome() == Outcome::Complete, whole);
+        prop_assert_eq!(judged(&state).outcome() == Outcome::Complete, complete);
     }
 
     #[test]
-    fn one_tenant_that_is_not_complete_closes_the_gate_whatever_the_others_are(
-        looks in prop::collection::vec(any_state(), 1..6),
+    fn one_tenant_that_is_not_complete_closes_the_gate(
+        states in prop::collection::vec(any_state(), 1..6),
     ) {
-        let names: Vec<String> = (0..looks.len()).map(|n| format!("t{n}")).collect();
-        let tenants: Vec<_> = names.iter().map(String::as_str).zip(looks.iter().cloned()).collect();
+        let names: Vec<String> = (0..states.len()).map(|n| format!("t{n}")).collect();
+        let tenants: Vec<_> = names.iter().map(String::as_str).zip(states.iter().cloned()).collect();
         let judgement = judge(&manifest(), &found(&tenants), RULES);
-        let worst = looks.iter().map(|state| judged(state).outcome()).max().unwrap_or(Outcome::Complete);
+        let worst = states.iter().map(|state| judged(state).outcome()).max().unwrap_or(Outcome::Complete);
         prop_assert_eq!(judgement.outcome(), worst);
-        prop_assert_eq!(judgement.tenants.len(), looks.len());
+        prop_assert_eq!(judgement.tenants.len(), states.len());
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! What the gate says of a tenant that lost an app's tables, and whether its apps may be replayed.
+//! The verdicts on tenants that lost an app's tables, and the decisions on a replay.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use std::collections::BTreeMap;
@@ -13,7 +13,7 @@ use crate::{
     },
 };
 
-/// `invoice` stands on `contacts`, whose second migration runs code.
+/// `invoice` depends on `contacts`, whose second migration runs code.
 fn manifest() -> Manifest {
     let migration = |id: &str| Migration {
         id: id.into(),
@@ -74,26 +74,26 @@ fn replayed(
 }
 
 #[test]
-fn a_lost_table_is_told_beside_what_another_app_has_pending() {
+fn a_lost_table_is_reported_in_addition_to_another_apps_pending_migrations() {
     let verdict = judged(state(&["contacts.1", "contacts.2", "invoice.1"], &["c", "i_more"]), &[]);
     let missing = Finding::MissingTables { tables: vec!["c".into()], dropped_by_newer: false };
     assert!(verdict.findings.contains(&missing), "{verdict:?}");
     let models = verdict.findings.iter().filter(|finding| matches!(finding, Finding::Models { .. }));
-    assert_eq!(models.count(), 1, "what invoice.2 may make is not missing: {verdict:?}");
+    assert_eq!(models.count(), 1, "a table of a pending migration is not missing: {verdict:?}");
     assert!(verdict.may_be_migrated());
 }
 
 #[test]
-fn what_is_pending_is_not_applied_where_it_would_change_the_shared_schemas_copy() {
+fn a_pending_migration_is_not_applied_if_it_would_change_the_shared_schemas_table() {
     let moved = judged(state(&["contacts.1", "invoice.1", "invoice.2"], &["c"]), &["c"]);
     assert!(moved.is_pending() && !moved.may_be_migrated(), "{moved:?}");
-    assert!(moved.findings.iter().any(|finding| matches!(finding, Finding::Models { whole: true, .. })));
+    assert!(moved.findings.iter().any(|finding| matches!(finding, Finding::Models { all_tables: true, .. })));
     let fresh = judged(state(&["invoice.1", "invoice.2"], &["c"]), &["c"]);
-    assert!(fresh.may_be_migrated(), "the app's first migration makes the table: {fresh:?}");
+    assert!(fresh.may_be_migrated(), "the app's first migration creates the table: {fresh:?}");
 }
 
 #[test]
-fn of_two_lost_apps_the_one_that_the_other_stands_on_comes_first() {
+fn of_two_lost_apps_the_dependency_is_replayed_first() {
     let lost = state(&ALL, &["c", "i", "i_more"]);
     assert_eq!(replayed("invoice", &lost, &[], false), Err(Refusal::After(vec!["contacts".into()])));
     assert_eq!(replayed("contacts", &lost, &["c"], true), Ok(vec!["c".into()]));
@@ -110,21 +110,21 @@ fn of_two_lost_apps_the_one_that_the_other_stands_on_comes_first() {
 }
 
 #[test]
-fn where_two_lost_apps_stand_on_each_other_neither_is_told_to_come_first() {
+fn two_lost_apps_that_depend_on_each_other_are_both_refused() {
     let mut manifest = manifest();
     manifest.depends.insert("contacts".into(), BTreeSet::from(["invoice".to_owned()]));
     let lost = state(&ALL, &["c", "i", "i_more"]);
     for (app, other) in [("contacts", "invoice"), ("invoice", "contacts")] {
-        let answer = may_replay(&manifest, &manifest.tenant.tables, app, &lost, &BTreeSet::new(), true);
-        assert_eq!(answer, Err(Refusal::Circle(vec![other.into()])));
+        let result = may_replay(&manifest, &manifest.tenant.tables, app, &lost, &BTreeSet::new(), true);
+        assert_eq!(result, Err(Refusal::Circle(vec![other.into()])));
     }
     let one = state(&ALL, &["c"]);
-    let answer = may_replay(&manifest, &manifest.tenant.tables, "contacts", &one, &BTreeSet::new(), true);
-    assert_eq!(answer, Ok(vec![]));
+    let result = may_replay(&manifest, &manifest.tenant.tables, "contacts", &one, &BTreeSet::new(), true);
+    assert_eq!(result, Ok(vec![]));
 }
 
 #[test]
-fn an_app_is_replayed_whatever_is_pending_if_it_was_applied_once() {
+fn an_app_that_was_applied_once_is_replayed_despite_pending_migrations() {
     let behind = state(&["contacts.1", "contacts.2", "invoice.1"], &["i", "i_more"]);
     assert_eq!(replayed("invoice", &behind, &[], false), Ok(vec![]));
     let other = state(&["contacts.1", "invoice.1", "invoice.2"], &["i", "i_more"]);
@@ -135,10 +135,10 @@ fn an_app_is_replayed_whatever_is_pending_if_it_was_applied_once() {
 }
 
 #[test]
-fn what_stands_what_runs_code_and_what_is_unknown_is_refused() {
+fn existing_tables_custom_code_and_unknown_apps_are_refused() {
     assert_eq!(replayed("invoice", &state(&ALL, &[]), &[], false), Err(Refusal::NothingMissing));
-    let standing = Err(Refusal::TablesExist(vec!["i_more".into()]));
-    assert_eq!(replayed("invoice", &state(&ALL, &["i"]), &[], false), standing);
+    let existing = Err(Refusal::TablesExist(vec!["i_more".into()]));
+    assert_eq!(replayed("invoice", &state(&ALL, &["i"]), &[], false), existing);
     let code = Err(Refusal::Code(vec!["contacts.2".into()]));
     assert_eq!(replayed("contacts", &state(&ALL, &["c"]), &[], false), code);
     assert_eq!(replayed("nonsense", &state(&ALL, &["c"]), &[], false), Err(Refusal::NoSuchApp));

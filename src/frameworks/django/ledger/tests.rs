@@ -1,4 +1,4 @@
-//! Django's own answers to generated ledgers, and the laws of squashes.
+//! Compares the verdicts on generated ledgers with Django's own, and tests the rules of squashes.
 #![expect(clippy::unwrap_used, reason = "tests")]
 
 use proptest::prelude::*;
@@ -6,7 +6,7 @@ use serde::Deserialize;
 
 use super::*;
 
-/// One line of `tests/fixtures/django/ledgers-*.json`: what is on disk, what is recorded, what Django would apply.
+/// One line of `tests/fixtures/django/ledgers-*.json`: the migrations on disk, the ledger, and Django's plan.
 #[derive(Deserialize)]
 struct Case {
     disk: Vec<Entry>,
@@ -54,7 +54,7 @@ fn pending(expected: &Expected, recorded: &[&str], squashes: Squashes) -> Vec<St
 }
 
 #[test]
-fn both_ledgers_of_a_squash_are_legal() {
+fn both_ledgers_of_a_squash_are_valid() {
     let all = ["finance.0001_initial", "finance.0002_line", "finance.0003_payment", "finance.0001_squashed"];
     for squashes in [Squashes::Flat, Squashes::Nested] {
         assert_eq!(pending(&squashed(), &all, squashes), Vec::<String>::new());
@@ -63,7 +63,7 @@ fn both_ledgers_of_a_squash_are_legal() {
 }
 
 #[test]
-fn nothing_recorded_expects_the_squash_and_a_part_expects_the_originals() {
+fn an_empty_ledger_needs_the_squash_and_a_partial_one_needs_the_originals() {
     let nothing = pending(&squashed(), &[], Squashes::Flat);
     assert_eq!(nothing, ["finance.0001_squashed", "finance.0003_payment"]);
     let part = pending(&squashed(), &["finance.0001_initial"], Squashes::Flat);
@@ -71,13 +71,13 @@ fn nothing_recorded_expects_the_squash_and_a_part_expects_the_originals() {
 }
 
 #[test]
-fn a_squash_that_is_recorded_without_what_it_replaces_is_pending() {
+fn a_squash_recorded_without_its_replaced_migrations_is_pending() {
     let recorded = ["finance.0001_squashed", "finance.0003_payment"];
     assert_eq!(pending(&squashed(), &recorded, Squashes::Flat), ["finance.0001_squashed"]);
 }
 
 #[test]
-fn a_squash_of_a_squash_follows_the_originals_since_six() {
+fn since_django_6_a_squash_of_a_squash_is_resolved_to_the_originals() {
     let expected = expected(vec![
         migration("a.1", &[]),
         migration("a.2", &[]),
@@ -91,14 +91,14 @@ fn a_squash_of_a_squash_follows_the_originals_since_six() {
 }
 
 #[test]
-fn a_squash_whose_other_part_left_the_disk_is_never_passed_over() {
+fn a_partly_applied_squash_without_its_other_files_is_pending() {
     let expected = expected(vec![migration("a.1_2", &["a.1", "a.2"])]);
-    let told = pending(&expected, &["a.1"], Squashes::Flat);
-    assert_eq!(told, ["a.1_2 (applied in part, the rest is not on disk)"]);
+    let pending = pending(&expected, &["a.1"], Squashes::Flat);
+    assert_eq!(pending, ["a.1_2 (partly applied; the rest no longer exists on disk)"]);
 }
 
 #[test]
-fn a_row_of_an_app_that_is_gone_is_retired_and_another_unknown_row_is_unknown() {
+fn a_row_of_a_removed_app_is_retired_and_any_other_unknown_row_is_unknown() {
     let recorded = ["a.1", "a.9", "gone.1", "a.1"];
     let comparison = compare(&expected(vec![migration("a.1", &[])]), &rows(&recorded), Squashes::Flat);
     assert_eq!(comparison.unknown, ["a.9"]);
@@ -127,19 +127,19 @@ fn agrees_with(fixture: &str, squashes: Squashes) {
 }
 
 #[test]
-fn four_hundred_ledgers_are_judged_as_django_five_two_judges_them() {
+fn four_hundred_ledgers_have_the_same_verdict_as_in_django_5_2() {
     agrees_with(include_str!("../../../../tests/fixtures/django/ledgers-5.2.json"), Squashes::Flat);
 }
 
 #[test]
-fn four_hundred_ledgers_are_judged_as_django_six_judges_them() {
+fn four_hundred_ledgers_have_the_same_verdict_as_in_django_6() {
     agrees_with(include_str!("../../../../tests/fixtures/django/ledgers-6.0.json"), Squashes::Nested);
 }
 
 proptest! {
-    /// Applying what is pending, as Django records it, leaves nothing pending.
+    /// After the pending migrations are applied and recorded as Django does, nothing is pending.
     #[test]
-    fn what_is_pending_and_then_recorded_is_pending_no_more(
+    fn nothing_is_pending_after_the_pending_migrations_are_recorded(
         chosen in prop::collection::btree_set(0usize..4, 0..4),
         nested in any::<bool>(),
     ) {
