@@ -172,8 +172,12 @@ impl RunHistory {
 pub(super) async fn with_progress(context: &RunContext, holder: String) -> String {
     let Ok(database) = context.database() else { return holder };
     let runs = database.read_history(1, false).await.unwrap_or_default();
-    let at =
-        runs.into_iter().find(|run| run.ended.is_none() && holder.contains(&run.id)).and_then(|run| run.at);
+    // A run names itself `portcullis ID` to the others, on either engine.
+    let id = holder.strip_prefix("portcullis ").and_then(|rest| rest.split([' ', ',']).next());
+    let at = runs
+        .into_iter()
+        .find(|run| run.ended.is_none() && id == Some(run.id.as_str()))
+        .and_then(|run| run.at);
     match at {
         Some(At { step, done, total }) => format!("{holder}; in `{step}`: {done} of {total} tenants"),
         None => holder,
