@@ -34,8 +34,8 @@ pub(crate) enum RegistryRow {
     Never,
 }
 
-/// The transaction that completes the tenant, recorded before its commit. If the commit's reply is lost, it proves that an existing
-/// tenant is this one. All copies share it.
+/// The transaction that completes the tenant, recorded before its commit. If the commit's reply is lost, it proves that
+/// an existing tenant is this one. All copies share it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct CommitMarker(Arc<AtomicU64>);
 

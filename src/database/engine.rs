@@ -1,4 +1,5 @@
-//! The operations of every engine. The table below declares each operation once; the trait and both implementations are generated.
+//! The operations of every engine. The table below declares each operation once; the trait and both implementations are
+//! generated.
 
 #![expect(
     clippy::elidable_lifetime_names,
@@ -31,8 +32,8 @@ use crate::{
 /// The gate's verdict on a tenant before other sessions can see it.
 pub(crate) type Verify<'a> = &'a dyn Fn(&SchemaState) -> Result<(), String>;
 
-/// `changes` need the proof that this run holds the lock. `external` operations belong to [`Capabilities`]'s `external_programs`
-/// and name the result of an engine without that capability.
+/// `changes` need the proof that this run holds the lock. `external` operations belong to [`Capabilities`]'s
+/// `external_programs` and name the result of an engine without that capability.
 macro_rules! engine {
     (
         reads { $($(#[$read_doc:meta])* fn $read:ident($($read_arg:ident: $read_type:ty),*) -> $read_answer:ty;)* }
@@ -40,11 +41,10 @@ macro_rules! engine {
         external_reads { $($(#[$ask_doc:meta])* fn $ask:ident($($ask_arg:ident: $ask_type:ty),*) -> $ask_answer:ty = $ask_none:expr;)* }
         external_changes { $($(#[$do_doc:meta])* fn $do:ident($($do_arg:ident: $do_type:ty),*) -> $do_answer:ty = $do_none:expr;)* }
     ) => {
-        /// One engine.
         pub(crate) trait Engine: std::fmt::Debug {
             fn capabilities(&self) -> &'static Capabilities;
-            /// A session that can acquire the lock and does not hold it yet. A held lock counts as lost after the database has been
-            /// unreachable for `silence`.
+            /// A session that can acquire the lock and does not hold it yet. A held lock counts as lost after the
+            /// database has been unreachable for `silence`.
             fn lock_session<'a>(&'a self, run: &'a str, silence: Duration) -> LocalBoxFuture<'a, Result<LockSession, DatabaseError>>;
             $($(#[$read_doc])* fn $read<'a>(&'a self, $($read_arg: $read_type),*) -> LocalBoxFuture<'a, $read_answer>;)*
             $($(#[$change_doc])* fn $change<'a>(&'a self, locked: &LockProof, $($change_arg: $change_type),*) -> LocalBoxFuture<'a, $change_answer>;)*
@@ -84,7 +84,7 @@ engine! {
         /// One login and one trivial query.
         fn ping() -> Result<(), DatabaseError>;
         /// The gate's inspection.
-        fn inspect(question: &'a InspectRequest<'a>) -> Result<Inspection, DatabaseError>;
+        fn inspect(request: &'a InspectRequest<'a>) -> Result<Inspection, DatabaseError>;
         /// Runs the statements unchanged in one message in the shared schema. `locked` means that this run holds the lock.
         fn run_sql(sql: &'a str, timeout: Duration, locked: bool) -> Result<(), DatabaseError>;
         /// A description of the lock's holder. It acquires and writes nothing.
@@ -111,11 +111,11 @@ engine! {
     changes {
         /// Applies the pending ones of `files` to the schema, in order.
         fn apply(schema: &'a Schema, files: &'a [MigrationFile], limits: &'a Limits) -> Result<Applied, ApplyError>;
-        /// Creates a complete tenant or fails; `undo` then rolls back the rest. `verify` is called before other sessions can
-        /// see the tenant.
+        /// Creates a complete tenant or fails; `roll_back` then rolls back the rest. `verify` is called before other
+        /// sessions can see the tenant.
         fn provision(new: &'a Creation, files: &'a [MigrationFile], expected: &'a Expected, limits: &'a Limits, verify: Verify<'a>) -> Result<(), ProvisionError>;
         /// Rolls back an attempt that did not complete.
-        fn undo(new: &'a Creation, limits: &'a Limits) -> Result<ProvisionState, DatabaseError>;
+        fn roll_back(new: &'a Creation, limits: &'a Limits) -> Result<ProvisionState, DatabaseError>;
         /// Rolls back the unfinished work of killed runs.
         fn recover(domains: Option<&'a Domains>, limits: &'a Limits) -> Result<Vec<Recovered>, DatabaseError>;
         /// Deletes a tenant: its rows, then its schema.
@@ -124,7 +124,7 @@ engine! {
     external_reads {
         /// Opens a connection for the first change under the lock. If that fails, the change reports the error.
         fn log_in() -> () = ();
-        /// A query whose answer tells this database from every other one, and the answer.
+        /// A query whose result identifies this database, and the result.
         fn identity() -> Result<(String, String), DatabaseError> = Err(unsupported());
         /// The server's major version and the digest of a schema's structure.
         fn structure(schema: &'a str) -> Result<(String, String), DatabaseError> = Err(unsupported());

@@ -1,4 +1,5 @@
-//! The history: the entries that runs write, and the runs read from it. The SQL of the engines differs only in the [`Dialect`].
+//! The history: the entries that runs write, and the runs read from it. The SQL of the engines differs only in the
+//! [`Dialect`].
 
 use serde::Serialize;
 

@@ -50,8 +50,8 @@ impl MigrationFile {
     }
 }
 
-/// The folder's migrations by version, without down migrations. A file that looks like a migration and would not be applied is
-/// an error.
+/// The folder's migrations by version, without down migrations. A file that looks like a migration and would not be
+/// applied is an error.
 pub(crate) fn resolve(folder: &Path) -> Result<Vec<MigrationFile>, Failure> {
     let unreadable = |why: String| Failure::MigrationsUnreadable { path: folder.to_owned(), why };
     for entry in files::list_now(folder).map_err(|error| unreadable(error.to_string()))?.flatten() {

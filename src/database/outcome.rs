@@ -77,7 +77,7 @@ pub(crate) struct ProvisionError {
     pub(crate) why: Cause,
     pub(crate) migration: Option<String>,
     pub(crate) place: Option<String>,
-    /// None if `Database::undo` must find it out.
+    /// None if `Database::roll_back` must find it out.
     pub(crate) left: Option<Cleanup>,
     pub(crate) refused: bool,
 }

@@ -67,7 +67,8 @@ impl LockSession {
     ) -> LocalBoxFuture<'static, Result<LockState, DatabaseError>> {
         match self {
             Self::Postgres(session) => Box::pin(session.witness(limit)),
-            // The operating system's lock on an open file ends with this process, even while the file system does not respond.
+            // The operating system's lock on an open file ends with this process, even while the file system does not
+            // respond.
             Self::Sqlite(_) => Box::pin(std::future::ready(Ok(LockState::Held))),
         }
     }

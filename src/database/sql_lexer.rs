@@ -1,5 +1,5 @@
-//! Splits SQL text into tokens to find the line of an error and the words that are code. It knows only quotes, comments and dollar
-//! quotes.
+//! Splits SQL text into tokens to find the line of an error and the words that are code. It knows only quotes, comments
+//! and dollar quotes.
 
 /// The line, from 1, of a position in characters, from 1, as PostgreSQL counts.
 pub(super) fn line_of_position(sql: &str, position: usize) -> usize {

@@ -1,5 +1,5 @@
-//! The protocol of the helper programs: one JSON object per line on their standard output. The project's output goes to standard
-//! error, in which only the separator lines have a meaning.
+//! The protocol of the helper programs: one JSON object per line on their standard output. The project's output goes to
+//! standard error, in which only the separator lines have a meaning.
 
 use serde::Deserialize;
 

@@ -41,8 +41,8 @@ pub(crate) trait External: fmt::Debug + Sync {
     /// The command that writes the manifest to the file `output`.
     fn ask(&self, project: &config::Project, output: &str) -> Result<Vec<String>, Failure>;
 
-    /// The command that applies the pending migrations to these schemas in turn and reports its progress on the channel. Each schema is
-    /// `shared` or `tenant:NAME`, also on the channel.
+    /// The command that applies the pending migrations to these schemas in turn and reports its progress on the
+    /// channel. Each schema is `shared` or `tenant:NAME`, also on the channel.
     fn migrate(
         &self,
         project: &config::Project,
@@ -56,7 +56,8 @@ pub(crate) trait External: fmt::Debug + Sync {
     /// The progress in an output line of the framework's own command.
     fn read_line<'a>(&self, line: &'a str) -> Option<Progress<'a>>;
 
-    /// The places in the project's code that create tenants. `commands` are the words of the configured commands that create tenants.
+    /// The places in the project's code that create tenants. `commands` are the words of the configured commands that
+    /// create tenants.
     fn creations(&self, folder: &Path, commands: &[String]) -> Result<Vec<Creation>, String>;
 }
 
@@ -102,7 +103,6 @@ pub(crate) enum StopPolicy {
     AtOnce,
 }
 
-/// One replay.
 pub(crate) struct Replay<'a> {
     pub(crate) tenant: &'a str,
     pub(crate) app: &'a str,

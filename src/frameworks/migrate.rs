@@ -1,4 +1,5 @@
-//! Applies a project's migrations with its own program: one start per batch of schemas, or the configured command per schema.
+//! Applies a project's migrations with its own program: one start per batch of schemas, or the configured command per
+//! schema.
 
 use std::{future::pending, time::Duration};
 
@@ -52,8 +53,8 @@ impl Project<'_> {
         batches(schemas, jobs, self.settings.run.is_empty())
     }
 
-    /// Migrates one batch and returns the result of each schema that was started. `on_event` receives every output line. Once `stop` is
-    /// ready, the current schema is the last one; a configured command may finish its only schema.
+    /// Migrates one batch and returns the result of each schema that was started. `on_event` receives every output
+    /// line. Once `stop` is ready, the current schema is the last one; a configured command may finish its only schema.
     pub(crate) async fn migrate(
         &self,
         schemas: &[Option<String>],

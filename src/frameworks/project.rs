@@ -23,7 +23,8 @@ pub(crate) struct Project<'a> {
     pub(super) processes: &'a Processes,
     /// The run's id, which is part of its sessions' application names.
     pub(super) run: &'a str,
-    /// The configured database, as the project's programs compare it with their own; None where nothing is changed.
+    /// The identity of the configured database, which the project's programs compare with theirs; None if they change
+    /// nothing.
     pub(super) database: Option<&'a str>,
 }
 
@@ -34,8 +35,8 @@ pub(super) struct ProgramExit {
 }
 
 impl Project<'_> {
-    /// Runs a program to its end. `on_line` receives each line and may return a new deadline. Once `stop` is ready, the program receives
-    /// TERM.
+    /// Runs a program to its end. `on_line` receives each line and may return a new deadline. Once `stop` is ready, the
+    /// program receives TERM.
     pub(super) async fn start(
         &self,
         argv: Vec<String>,

@@ -11,7 +11,8 @@ use super::{
 use crate::{deadline::Deadline, failure::Failure, outcome::ActionEvent, process::Stream};
 
 impl Project<'_> {
-    /// The program's notes, or the failure and the last output lines; a failure changes nothing. `on_event` receives the other output.
+    /// The program's notes, or the failure and the last output lines; a failure changes nothing. `on_event` receives
+    /// the other output.
     pub(crate) async fn replay(
         &self,
         replay: &Replay<'_>,

@@ -1,5 +1,5 @@
-//! SQL files that Portcullis applies itself, with sqlx's file names and sqlx's ledger `_sqlx_migrations`: one row per version, with the
-//! SHA-384 of the file's text.
+//! SQL files that Portcullis applies itself, with sqlx's file names and sqlx's ledger `_sqlx_migrations`: one row per
+//! version, with the SHA-384 of the file's text.
 //!
 //! Source: sqlx 0.9, `sqlx-core/src/migrate`. A row counts as applied if `success` is true.
 

@@ -68,7 +68,8 @@ pub(crate) enum Finding {
         unknown: Vec<String>,
         blocks: bool,
     },
-    /// An app's models whose tables are missing. Its migrations depend on those of the apps in `after`, which have lost tables, too.
+    /// An app's models whose tables are missing. Its migrations depend on those of the apps in `after`, which have lost
+    /// tables, too.
     Models {
         app: String,
         models: Vec<String>,
@@ -211,8 +212,9 @@ impl Verdict {
         self.findings == [Finding::NotRegistered]
     }
 
-    /// Whether the pending migrations may be applied. A lost schema or ledger, an unreadable schema and a ledger of other code prevent
-    /// that. A shadowed table prevents it, too, because a pending migration would change the shared schema's table.
+    /// Whether the pending migrations may be applied. A lost schema or ledger, an unreadable schema and a ledger of
+    /// other code prevent that. A shadowed table prevents it, too, because a pending migration would change the shared
+    /// schema's table.
     pub(crate) fn may_be_migrated(&self) -> bool {
         !self.findings.iter().any(|finding| match finding {
             Finding::Shadowed { .. } => self.is_pending(),

@@ -25,7 +25,8 @@ pub(crate) struct Inspection {
     pub(crate) unfinished: BTreeSet<String>,
     /// Each tenant's type, if the framework has types.
     pub(crate) types: BTreeMap<String, String>,
-    /// Tables in the shared schema that only tenants should have. If a tenant's table is missing, queries silently use this one.
+    /// Tables in the shared schema that only tenants should have. If a tenant's table is missing, queries silently use
+    /// this one.
     pub(crate) shadows: BTreeSet<String>,
 }
 
@@ -57,7 +58,6 @@ pub(crate) struct SchemaSnapshot {
     pub(crate) invalid_indexes: Vec<InvalidIndex>,
 }
 
-/// One row of a ledger.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct LedgerRow {
     pub(crate) id: String,

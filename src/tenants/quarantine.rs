@@ -2,8 +2,8 @@
 
 use super::gate::{Judgement, Outcome};
 
-/// The incomplete tenants; None if the server must not start: the shared schema is not complete, a finding is unproven, no complete
-/// tenant is left, or more than `at_most` are incomplete.
+/// The incomplete tenants; None if the server must not start: the shared schema is not complete, a finding is unproven,
+/// no complete tenant is left, or more than `at_most` are incomplete.
 pub(crate) fn quarantine(judgement: &Judgement, at_most: usize) -> Option<Vec<String>> {
     let shared = judgement.shared.as_ref().is_none_or(|verdict| verdict.outcome() == Outcome::Complete);
     let proven = judgement.too_few.is_none() && judgement.count(Outcome::Unproven) == 0;

@@ -46,7 +46,7 @@ impl InFlight {
         match self {
             InFlight::Creation(new) => {
                 database
-                    .undo(locked, new, &context.removal_limits().map_err(|failure| internal(&failure))?)
+                    .roll_back(locked, new, &context.removal_limits().map_err(|failure| internal(&failure))?)
                     .await
             }
             InFlight::Command(tenants) => {

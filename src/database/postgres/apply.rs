@@ -1,5 +1,5 @@
-//! Applies migrations to one schema: one transaction per file, as psql and sqlx do, or one for all if configured. A file that cannot
-//! run in a transaction runs alone.
+//! Applies migrations to one schema: one transaction per file, as psql and sqlx do, or one for all if configured. A
+//! file that cannot run in a transaction runs alone.
 
 use std::time::Duration;
 
@@ -66,8 +66,10 @@ impl Postgres {
             let mut connection = self.writer_for(limits).await?;
             let before = applied.len();
             let outcome = match no_transaction {
-                Some(_) => outside(&mut connection, schema, files, limits, create, applied).await,
-                None => inside(&mut connection, schema, files, limits, create, applied).await,
+                Some(_) => {
+                    apply_without_transaction(&mut connection, schema, files, limits, create, applied).await
+                }
+                None => apply_in_transactions(&mut connection, schema, files, limits, create, applied).await,
             };
             match outcome {
                 Ok(()) => {
@@ -105,7 +107,7 @@ pub(super) fn needs_session(file: &MigrationFile) -> ApplyError {
 }
 
 /// Applies files in transactions. Reads the pending files again after each one, because another run may continue in between.
-pub(super) async fn inside(
+pub(super) async fn apply_in_transactions(
     connection: &mut Connection,
     schema: &str,
     files: &[MigrationFile],
@@ -148,8 +150,8 @@ async fn begin(
     recorded(connection, schema, create).await
 }
 
-/// Begins, acquires the schema's lock and reads its ledger in one message. None, without an open transaction, if another run holds
-/// the lock or the ledger does not exist.
+/// Begins, acquires the schema's lock and reads its ledger in one message. None, without an open transaction, if
+/// another run holds the lock or the ledger does not exist.
 async fn begin_in_one_message(
     connection: &mut Connection,
     schema: &str,
@@ -173,7 +175,7 @@ async fn begin_in_one_message(
 }
 
 /// Applies one file outside a transaction, under a session lock.
-pub(super) async fn outside(
+pub(super) async fn apply_without_transaction(
     connection: &mut Connection,
     schema: &str,
     files: &[MigrationFile],

@@ -1,4 +1,5 @@
-//! Caches the connection of the last inspection for the next one: a login costs more than the inspection of a hundred tenants.
+//! Caches the connection of the last inspection for the next one: a login costs more than the inspection of a hundred
+//! tenants.
 
 use std::{
     sync::{Arc, Mutex, PoisonError},

@@ -1,8 +1,8 @@
 //! Reads PostgreSQL's catalog: the schemas, ledgers, tables, columns and indexes, and this role's privileges on them.
 //!
-//! It uses only `pg_catalog`. `information_schema` is several times slower and hides tables without a privilege, so that they look
-//! absent. Each schema has its own subquery that can only use indexes: without statistics, a join over many new schemas gets a bad
-//! plan.
+//! It uses only `pg_catalog`. `information_schema` is several times slower and hides tables without a privilege, so
+//! that they look absent. Each schema has its own subquery that can only use indexes: without statistics, a join over
+//! many new schemas gets a bad plan.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -151,8 +151,8 @@ pub(super) async fn facts(
     outcome.map(|()| all)
 }
 
-/// Lists the missing tables and columns of the incomplete schemas. It must run after the ledgers were read, so that a table of a
-/// migration that runs at the same time is both recorded and present.
+/// Lists the missing tables and columns of the incomplete schemas. It must run after the ledgers were read, so that a
+/// table of a migration that runs at the same time is both recorded and present.
 pub(super) async fn missing(
     reading: &mut Reading,
     groups: &[Group<'_>],

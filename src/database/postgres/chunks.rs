@@ -1,8 +1,8 @@
 //! Runs the same query on many schemas: in chunks, one message per chunk, over a few connections.
 //!
-//! A chunk holds the locks of all its schemas until its transaction ends, so chunks are small. A chunk that fails runs again without
-//! the schema at which the server's error points, or in halves until one schema is left. The additional connections are new and are
-//! closed afterwards, because a server process never frees its cache of each table.
+//! A chunk holds the locks of all its schemas until its transaction ends, so chunks are small. A chunk that fails runs
+//! again without the schema at which the server's error points, or in halves until one schema is left. The additional
+//! connections are new and are closed afterwards, because a server process never frees its cache of each table.
 
 use std::{
     collections::BTreeMap,

@@ -20,13 +20,13 @@ use crate::{
 /// For the name resolution, the connection and the login together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The time limit and the pause of retries if the server has no free connection.
-const FULL: Duration = Duration::from_secs(30);
+/// The time limit and the pause of retries while the server has no free connection.
+const FULL_TIMEOUT: Duration = Duration::from_secs(30);
 const FULL_PAUSE: Duration = Duration::from_millis(200);
 
 /// While containers start, a name server may not know a name for a moment.
-const LOOK_UPS: usize = 5;
-const LOOK_UP_PAUSE: Duration = Duration::from_millis(300);
+const RESOLUTION_ATTEMPTS: usize = 5;
+const RESOLUTION_PAUSE: Duration = Duration::from_millis(300);
 
 /// Opens a new connection: resolves the name and reads the password again.
 pub(super) async fn connect(config: &config::Postgres) -> Result<Connection, DatabaseError> {
@@ -43,18 +43,18 @@ pub(super) async fn connect_as(
         if let Some(name) = name {
             options = options.application_name(name);
         }
-        retry_look_up(async || Box::pin(options.connect()).await)
+        retry_name_resolution(async || Box::pin(options.connect()).await)
             .await
-            .map_err(|error| refusal(&place(config), &error))
+            .map_err(|error| refusal(&address(config), &error))
     };
-    in_time(config, login).await.map(Connection::new)
+    with_timeout(config, login).await.map(Connection::new)
 }
 
 /// Retries while the server, the database or the role has no free connection.
-pub(super) async fn unless_full<T>(
+pub(super) async fn retry_while_full<T>(
     connect: impl AsyncFn() -> Result<T, DatabaseError>,
 ) -> Result<T, DatabaseError> {
-    let deadline = Deadline::after(FULL);
+    let deadline = Deadline::after(FULL_TIMEOUT);
     loop {
         match connect().await {
             Err(DatabaseError::NotYet(why))
@@ -68,28 +68,32 @@ pub(super) async fn unless_full<T>(
 }
 
 /// Limits the entire login: files, name resolution, connection and authentication.
-async fn in_time<T>(
+async fn with_timeout<T>(
     config: &config::Postgres,
     login: impl Future<Output = Result<T, DatabaseError>>,
 ) -> Result<T, DatabaseError> {
     Deadline::after(CONNECT_TIMEOUT).limit(login).await.unwrap_or_else(|_| {
-        let (place, limit) = (place(config), crate::words::duration(CONNECT_TIMEOUT));
+        let (address, limit) = (address(config), crate::words::duration(CONNECT_TIMEOUT));
         Err(DatabaseError::NotYet(Cause::new(
             Kind::Silent,
-            format!("{place} did not respond within {limit}"),
+            format!("{address} did not respond within {limit}"),
         )))
     })
 }
 
-fn place(config: &config::Postgres) -> String {
+fn address(config: &config::Postgres) -> String {
     format!("{}:{}", config.host, config.port)
 }
 
 /// Retries if the name could not be resolved.
-async fn retry_look_up<T>(connect: impl AsyncFn() -> Result<T, sqlx::Error>) -> Result<T, sqlx::Error> {
-    for _ in 1..LOOK_UPS {
+async fn retry_name_resolution<T>(
+    connect: impl AsyncFn() -> Result<T, sqlx::Error>,
+) -> Result<T, sqlx::Error> {
+    for _ in 1..RESOLUTION_ATTEMPTS {
         match connect().await {
-            Err(sqlx::Error::Io(error)) if is_look_up(&error) => tokio::time::sleep(LOOK_UP_PAUSE).await,
+            Err(sqlx::Error::Io(error)) if is_name_resolution_error(&error) => {
+                tokio::time::sleep(RESOLUTION_PAUSE).await
+            }
             answer => return answer,
         }
     }
@@ -97,7 +101,7 @@ async fn retry_look_up<T>(connect: impl AsyncFn() -> Result<T, sqlx::Error>) -> 
 }
 
 /// The standard library has no error kind for it, only this text.
-fn is_look_up(error: &io::Error) -> bool {
+fn is_name_resolution_error(error: &io::Error) -> bool {
     error.to_string().starts_with("failed to lookup address information")
 }
 
@@ -110,16 +114,15 @@ pub(super) async fn listener(config: &config::Postgres, name: &str) -> Result<Pg
             .idle_timeout(None)
             .acquire_timeout(CONNECT_TIMEOUT)
             .connect_lazy_with(options(config).await?.application_name(name));
-        let listener = retry_look_up(async || PgListener::connect_with(&pool).await).await;
-        listener.map_err(|error| refusal(&place(config), &error))
+        let listener = retry_name_resolution(async || PgListener::connect_with(&pool).await).await;
+        listener.map_err(|error| refusal(&address(config), &error))
     };
-    let mut listener = in_time(config, login).await?;
+    let mut listener = with_timeout(config, login).await?;
     listener.eager_reconnect(false);
     listener.ignore_pool_close_event(true);
     Ok(listener)
 }
 
-/// One column of one row.
 pub(super) fn text(row: &PgRow, column: usize) -> Result<Option<String>, sqlx::Error> {
     row.try_get(column)
 }
@@ -149,17 +152,17 @@ pub(super) fn number_at(row: &PgRow, column: usize) -> Result<usize, sqlx::Error
 
 /// The SQLSTATE.
 pub(super) fn code(error: &sqlx::Error) -> Option<&str> {
-    server(error).map(PgDatabaseError::code)
+    server_error(error).map(PgDatabaseError::code)
 }
 
 /// The server's error without sqlx's additions.
-pub(super) fn server(error: &sqlx::Error) -> Option<&PgDatabaseError> {
+pub(super) fn server_error(error: &sqlx::Error) -> Option<&PgDatabaseError> {
     error.as_database_error()?.try_downcast_ref()
 }
 
 /// The cause of a statement's error. The text is the server's text and the SQLSTATE.
 pub(super) fn cause(error: &sqlx::Error) -> Cause {
-    let Some(server) = server(error) else {
+    let Some(server) = server_error(error) else {
         return match error {
             sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => {
                 Cause { text: error.to_string(), ..Cause::io("", error) }
@@ -226,7 +229,7 @@ async fn options(config: &config::Postgres) -> Result<PgConnectOptions, Database
             _ => options,
         };
     }
-    // As in libpq: whoever names an authority wants the certificate checked.
+    // As in libpq, a configured root certificate implies verification.
     let has = |name: &str, value: &str| config.parameters.get(name).is_some_and(|given| given == value);
     if has("sslmode", "require") && config.parameters.contains_key("sslrootcert") {
         options = options.ssl_mode(PgSslMode::VerifyCa);
@@ -234,7 +237,7 @@ async fn options(config: &config::Postgres) -> Result<PgConnectOptions, Database
     Ok(options)
 }
 
-/// The image's own certificates; without any, Mozilla's are trusted.
+/// The image's certificates; None if it has none, and then Mozilla's are used.
 async fn system_roots() -> Result<Option<Vec<u8>>, DatabaseError> {
     for bundle in CERTIFICATE_BUNDLES {
         let file = PathBuf::from(bundle);
@@ -284,8 +287,8 @@ async fn pem(name: &str, path: &str) -> Result<Vec<u8>, DatabaseError> {
 }
 
 /// Classifies a failed connection: temporary or permanent.
-fn refusal(place: &str, error: &sqlx::Error) -> DatabaseError {
-    if let Some(server) = server(error) {
+fn refusal(address: &str, error: &sqlx::Error) -> DatabaseError {
+    if let Some(server) = server_error(error) {
         let (why, temporary) = (cause(error), is_temporary(server.code(), server.message()));
         return match temporary {
             true if why.is_connection() => DatabaseError::NotYet(why),
@@ -299,29 +302,29 @@ fn refusal(place: &str, error: &sqlx::Error) -> DatabaseError {
     }
     match error {
         sqlx::Error::Io(error) if is_certificate(error) => {
-            DatabaseError::Never(Cause { kind: Kind::Certificate, ..Cause::io(place, error) })
+            DatabaseError::Never(Cause { kind: Kind::Certificate, ..Cause::io(address, error) })
         }
         sqlx::Error::Io(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-            DatabaseError::Never(Cause::io(place, error))
+            DatabaseError::Never(Cause::io(address, error))
         }
         sqlx::Error::Io(error) => {
-            DatabaseError::NotYet(Cause { kind: Kind::Unreachable, ..Cause::io(place, error) })
+            DatabaseError::NotYet(Cause { kind: Kind::Unreachable, ..Cause::io(address, error) })
         }
         sqlx::Error::Tls(_) => {
-            DatabaseError::Never(Cause::new(Kind::Certificate, format!("{place}: {error}")))
+            DatabaseError::Never(Cause::new(Kind::Certificate, format!("{address}: {error}")))
         }
         sqlx::Error::Configuration(_) | sqlx::Error::Encode(_) => {
-            DatabaseError::Never(Cause::new(Kind::Authentication, format!("{place}: {error}")))
+            DatabaseError::Never(Cause::new(Kind::Authentication, format!("{address}: {error}")))
         }
         sqlx::Error::Protocol(text) if text.contains("authentication method") => {
-            DatabaseError::Never(Cause::new(Kind::Authentication, format!("{place}: {error}")))
+            DatabaseError::Never(Cause::new(Kind::Authentication, format!("{address}: {error}")))
         }
-        _ => DatabaseError::NotYet(Cause::new(Kind::Unreachable, format!("{place}: {error}"))),
+        _ => DatabaseError::NotYet(Cause::new(Kind::Unreachable, format!("{address}: {error}"))),
     }
 }
 
-/// Whether a rejected login may succeed later. A pooler uses 08P01 for nearly every error, always in English; only for it the message
-/// decides.
+/// Whether a rejected login may succeed later. A pooler uses 08P01 for nearly every error, always in English; only for
+/// it the message decides.
 fn is_temporary(code: &str, message: &str) -> bool {
     match code.get(..2) {
         Some("08") => !["authentication failed", "no such database", "no such user", "unsupported startup"]

@@ -1,8 +1,8 @@
 //! An open connection. Every query has a time limit.
 //!
-//! A server, a proxy or a backend may stop responding at any statement while its kernel still answers keepalives. Portcullis's own
-//! queries (journal, registry, locks, BEGIN and COMMIT) get [`QUERY_TIMEOUT`] each or the caller's limit; statements of migrations get
-//! the deadline of their migration.
+//! A server, a proxy or a backend may stop responding at any statement while its kernel still answers keepalives.
+//! Portcullis's own queries (journal, registry, locks, BEGIN and COMMIT) get [`QUERY_TIMEOUT`] each or the caller's
+//! limit; statements of migrations get the deadline of their migration.
 
 use std::{io, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::{deadline::Deadline, words::duration};
 pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// For the orderly end of a session; otherwise the server notices the closed socket.
-const CLOSE: Duration = Duration::from_secs(1);
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A connection and the time limit of each query.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ impl Connection {
             }
             Ok(())
         };
-        self.answers(sql, take).await.map(|()| rows)
+        self.stream(sql, take).await.map(|()| rows)
     }
 
     /// Runs several statements in one message. The error includes the number of completed ones.
@@ -66,7 +66,7 @@ impl Connection {
             done += usize::from(answer.is_left());
             Ok(())
         };
-        let outcome = self.answers_until(sql, deadline, take).await;
+        let outcome = self.stream_until(sql, deadline, take).await;
         outcome.map_err(|error| (done, error))
     }
 
@@ -76,15 +76,15 @@ impl Connection {
     }
 
     /// Passes every row and the end of every statement to `take` as they arrive.
-    pub(super) async fn answers(
+    pub(super) async fn stream(
         &mut self,
         sql: &str,
         take: &mut dyn FnMut(Either<PgQueryResult, PgRow>) -> Result<(), sqlx::Error>,
     ) -> Result<(), sqlx::Error> {
-        self.answers_until(sql, Deadline::after(self.query_timeout), take).await
+        self.stream_until(sql, Deadline::after(self.query_timeout), take).await
     }
 
-    async fn answers_until(
+    async fn stream_until(
         &mut self,
         sql: &str,
         deadline: Deadline,
@@ -106,7 +106,7 @@ impl Connection {
 
     /// Whether it still responds.
     pub(super) async fn is_alive(&mut self) -> bool {
-        !self.timed_out && matches!(Deadline::after(CLOSE).limit(self.inner.ping()).await, Ok(Ok(())))
+        !self.timed_out && matches!(Deadline::after(CLOSE_TIMEOUT).limit(self.inner.ping()).await, Ok(Ok(())))
     }
 
     /// Whether further queries are possible.
@@ -117,7 +117,7 @@ impl Connection {
     pub(super) async fn close(self) {
         if !self.timed_out {
             // On an error the server notices the closed socket.
-            let _ = Deadline::after(CLOSE).limit(self.inner.close()).await;
+            let _ = Deadline::after(CLOSE_TIMEOUT).limit(self.inner.close()).await;
         }
     }
 }

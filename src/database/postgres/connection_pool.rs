@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::connection::Connection;
 
 /// Every 50th released connection is closed, because a server process never frees its cache of each schema's tables.
-pub(super) const USES: u32 = 50;
+pub(super) const RELEASES_PER_CLOSE: u32 = 50;
 
 /// None while the pool is closed.
 #[derive(Debug, Clone, Default)]

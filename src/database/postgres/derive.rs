@@ -1,5 +1,5 @@
-//! Derives the tables that the migrations create in an empty database: in one transaction that is rolled back, or, if a file needs the
-//! commit of an earlier one, in temporary schemas.
+//! Derives the tables that the migrations create in an empty database: in one transaction that is rolled back, or, if a
+//! file needs the commit of an earlier one, in temporary schemas.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -135,8 +135,12 @@ impl Derivation {
                     run_migration::file(connection, name, file, limits, Mode::InPrivateTransaction).await
                 }
                 (true, true) if self.pooled => Err(apply::needs_session(file)),
-                (true, true) => apply::outside(connection, name, one, limits, false, applied).await,
-                (true, false) => apply::inside(connection, name, one, limits, false, applied).await,
+                (true, true) => {
+                    apply::apply_without_transaction(connection, name, one, limits, false, applied).await
+                }
+                (true, false) => {
+                    apply::apply_in_transactions(connection, name, one, limits, false, applied).await
+                }
             }
             .map_err(ApplyError::into_failed)?;
         }

@@ -113,8 +113,8 @@ pub(super) async fn drop_schema(
     connection.run(&sql, limits.deadline).await.map_err(|error| apply_error(&error))
 }
 
-/// Fails if an object outside the schema depends on it, because CASCADE would drop that object. It must run in the transaction of the
-/// DROP.
+/// Fails if an object outside the schema depends on it, because CASCADE would drop that object. It must run in the
+/// transaction of the DROP.
 pub(super) async fn refuse_outside(connection: &mut Connection, schema: &str) -> Result<(), ApplyError> {
     let rows = connection.rows(&dependents_outside(schema)).await.map_err(|error| apply_error(&error))?;
     let mut names = Vec::new();
@@ -130,9 +130,9 @@ pub(super) async fn refuse_outside(connection: &mut Connection, schema: &str) ->
     Err(ApplyError::of(format!("objects outside `{schema}` depend on it: {}{more}", names.join(", "))))
 }
 
-/// Selects the objects outside the schema that CASCADE would drop. Inside are the objects that depend on the schema, and their parts:
-/// indexes, defaults, row types. The query follows the index of `pg_depend` from object to object (`OFFSET 0` stops the planner from
-/// reading the entire table with all tenants' objects).
+/// Selects the objects outside the schema that CASCADE would drop. Inside are the objects that depend on the schema,
+/// and their parts: indexes, defaults, row types. The query follows the index of `pg_depend` from object to object
+/// (`OFFSET 0` stops the planner from reading the entire table with all tenants' objects).
 fn dependents_outside(schema: &str) -> String {
     let dependent = "CROSS JOIN LATERAL (SELECT d.classid, d.objid, d.objsubid FROM pg_catalog.pg_depend d \
          WHERE d.refclassid = i.classid AND d.refobjid = i.objid";
@@ -194,8 +194,8 @@ async fn budget(connection: &mut Connection) -> Result<u64, sqlx::Error> {
     Ok((connect::number(&rows, 0)? / SHARE_OF_LOCKS).max(1))
 }
 
-/// Selects the tables and views of a schema, each with the approximate number of locks of its DROP: the table, its types, indexes,
-/// TOAST table, constraints, defaults with their sequences, and triggers.
+/// Selects the tables and views of a schema, each with the approximate number of locks of its DROP: the table, its
+/// types, indexes, TOAST table, constraints, defaults with their sequences, and triggers.
 fn locks_per_table(schema: &str) -> String {
     format!(
         "SELECT c.relname::text, CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW' \

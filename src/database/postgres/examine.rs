@@ -46,7 +46,7 @@ impl Postgres {
         match Reading::open(self.reader(), TIMEOUT).await {
             Ok(mut reading) => {
                 examined.limits = Some(server_limits(&mut reading).await.map_err(text));
-                examined.ahead = Some(ahead(&mut reading).await.map_err(text));
+                examined.ahead = Some(clock_offset(&mut reading).await.map_err(text));
                 let major = texts(&mut reading, copy::VERSION).await.map_err(text);
                 examined.major = Some(major.map(|rows| rows.concat()));
                 if let Some(registry) = &self.registry {
@@ -154,8 +154,8 @@ impl Postgres {
         Ok(reader)
     }
 
-    /// A pooler in transaction mode sends a statement to any free server process: two clients get the same process, or one client gets
-    /// two.
+    /// A pooler in transaction mode sends a statement to any free server process: two clients get the same process, or
+    /// one client gets two.
     async fn pooler(&self) -> Result<Pooler, DatabaseError> {
         if !is_pooled(&self.config).await? {
             return Ok(Pooler::None);
@@ -212,7 +212,7 @@ async fn server_limits(reading: &mut Reading) -> Result<ServerLimits, DatabaseEr
     })
 }
 
-async fn ahead(reading: &mut Reading) -> Result<i64, DatabaseError> {
+async fn clock_offset(reading: &mut Reading) -> Result<i64, DatabaseError> {
     let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint::text";
     let before = now();
     let rows = reading.rows(sql).await.map_err(|error| connect::failed(&error))?;

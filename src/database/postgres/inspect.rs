@@ -30,7 +30,7 @@ impl Postgres {
     pub(crate) async fn inspect(&self, request: &InspectRequest<'_>) -> Result<Inspection, DatabaseError> {
         let connection = match self.cached_reader.take().await {
             Some(connection) => connection,
-            None => connect::unless_full(async || connect::connect(self.reader()).await).await?,
+            None => connect::retry_while_full(async || connect::connect(self.reader()).await).await?,
         };
         let mut reading = Reading::on(connection, request.timeout);
         let found = self.inspect_with(&mut reading, request).await;

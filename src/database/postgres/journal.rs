@@ -1,7 +1,7 @@
 //! The journal: the creations and deletions in progress, recorded before they start.
 //!
-//! The schema's comment contains the entry's nonce, and the entry contains the schema's OID. Together they prove that a schema is the
-//! one that this run created or was asked to delete, and not another one of the same name.
+//! The schema's comment contains the entry's nonce, and the entry contains the schema's OID. Together they prove that a
+//! schema is the one that this run created or was asked to delete, and not another one of the same name.
 
 use super::{
     connect,
@@ -38,7 +38,6 @@ impl Kind {
     }
 }
 
-/// One entry.
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
     pub(super) nonce: String,
@@ -101,8 +100,8 @@ pub(super) fn delete_entries(nonce: &str) -> String {
     format!("DELETE FROM {}.journal WHERE nonce = {}", metadata_schema::SCHEMA, literal(nonce))
 }
 
-/// Deletes the entry and the ownership tag of a complete schema and returns the transaction's number. None if the schema no longer
-/// has this tag.
+/// Deletes the entry and the ownership tag of a complete schema and returns the transaction's number. None if the
+/// schema no longer has this tag.
 pub(super) async fn complete(
     connection: &mut Connection,
     nonce: &str,

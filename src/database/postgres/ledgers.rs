@@ -1,8 +1,8 @@
 //! Reads many ledgers: a digest of each, then the rows of one ledger per digest.
 //!
-//! Ten thousand tenants of one release have only a few different ledgers, so each is read once. A digest is the number of rows and the
-//! sum of their hashes over everything that affects the verdict. Digests are compared only within one inspection, because the hash may
-//! differ between server versions.
+//! Ten thousand tenants of one release have only a few different ledgers, so each is read once. A digest is the number
+//! of rows and the sum of their hashes over everything that affects the verdict. Digests are compared only within one
+//! inspection, because the hash may differ between server versions.
 
 use std::{cell::Cell, collections::BTreeMap, sync::Arc};
 
@@ -119,8 +119,8 @@ impl Digest {
     }
 }
 
-/// The hash of everything in a row that affects the verdict; never null. Each part's hash is the seed of the next, which costs half of
-/// a concatenation.
+/// The hash of everything in a row that affects the verdict; never null. Each part's hash is the seed of the next,
+/// which costs half of a concatenation.
 fn hash(shape: LedgerLayout) -> String {
     let seeded = |text: &str, seed: &str| {
         format!("pg_catalog.hashtextextended({text} COLLATE pg_catalog.\"C\", {seed})")

@@ -247,8 +247,8 @@ impl Postgres {
     }
 }
 
-/// Whether a file failed because it cannot run in the transaction of the files before it: it uses a new value of an enum, alters a
-/// table with pending trigger events, or cannot run in a transaction (VACUUM).
+/// Whether a file failed because it cannot run in the transaction of the files before it: it uses a new value of an
+/// enum, alters a table with pending trigger events, or cannot run in a transaction (VACUUM).
 pub(super) fn needs_commit(why: &Cause) -> bool {
     matches!(why.sqlstate(), Some("55P04" | "55006" | "25001"))
 }

@@ -30,7 +30,8 @@ pub(super) fn array<'a>(texts: impl IntoIterator<Item = Option<&'a str>>) -> Str
     format!("{}::text[]", literal(&format!("{{{}}}", elements.join(","))))
 }
 
-/// Replaces NUL, which would end the message: PostgreSQL allows it in no name, and no object has the replacement in its name.
+/// Replaces NUL, which would end the message: PostgreSQL allows it in no name, and no object has the replacement in its
+/// name.
 fn replace_nul(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }

@@ -71,8 +71,8 @@ impl Reading {
         outcome.map(|()| rows)
     }
 
-    /// Runs several statements in one message and passes each row with its statement's position to `take`. Returns the number of completed
-    /// statements; after an error, the next statement is the failed one.
+    /// Runs several statements in one message and passes each row with its statement's position to `take`. Returns the
+    /// number of completed statements; after an error, the next statement is the failed one.
     pub(super) async fn each<S: AsRef<str>>(
         &mut self,
         statements: &[S],
@@ -88,7 +88,7 @@ impl Reading {
         let before = self.before;
         let outcome = self
             .connection
-            .answers(&message, &mut |answer| match answer {
+            .stream(&message, &mut |answer| match answer {
                 Either::Left(_) => {
                     done += 1;
                     Ok(())
@@ -105,7 +105,7 @@ impl Reading {
 
     /// The error's position in the last statements, in characters from one.
     pub(super) fn position(&self, error: &sqlx::Error) -> Option<usize> {
-        match connect::server(error)?.position()? {
+        match connect::server_error(error)?.position()? {
             PgErrorPosition::Original(position) => position.checked_sub(self.begin.chars().count()),
             PgErrorPosition::Internal { .. } => None,
         }

@@ -30,7 +30,7 @@ const ATTEMPTS: u32 = 40;
 
 impl Postgres {
     /// Rolls back an attempt of this run that failed, timed out or was interrupted.
-    pub(crate) async fn undo(
+    pub(crate) async fn roll_back(
         &self,
         new: &Creation,
         limits: &Limits,
@@ -192,8 +192,8 @@ impl Postgres {
     }
 }
 
-/// Ends the sessions of a run's programs. A statement continues without its client, and after the schema is dropped it could change
-/// another schema.
+/// Ends the sessions of a run's programs. A statement continues without its client, and after the schema is dropped it
+/// could change another schema.
 async fn end_programs(connection: &mut Connection, run: &str) -> Result<(), ApplyError> {
     let sql = format!(
         "SELECT pg_catalog.pg_terminate_backend(pid)::text FROM pg_catalog.pg_stat_activity \

@@ -1,7 +1,7 @@
 //! Replaces the schema's name in a dump of pg_dump, safely for any new name.
 //!
-//! Every identifier in the dump is quoted, and the old name is unique: in quotes it is an identifier, in a string it is text, and
-//! elsewhere (a function's body) it is code.
+//! Every identifier in the dump is quoted, and the old name is unique: in quotes it is an identifier, in a string it is
+//! text, and elsewhere (a function's body) it is code.
 
 use std::borrow::Cow;
 

@@ -23,8 +23,8 @@ use crate::{
 pub(super) enum Mode {
     /// In the open transaction.
     InTransaction,
-    /// In the open transaction, in which other sessions cannot see the tables: a file that must run outside a transaction is changed so
-    /// that it can run inside.
+    /// In the open transaction, in which other sessions cannot see the tables: a file that must run outside a
+    /// transaction is changed so that it can run inside.
     InPrivateTransaction,
     NoTransaction,
 }
@@ -48,8 +48,8 @@ pub(super) fn session(connection: &Connection, lifetime: Lifetime) -> String {
     settings(connection.server_version(), lifetime, UNREACHABLE)
 }
 
-/// With these settings the server notices a dead client: within a second during a statement, and after `unreachable` if the network
-/// fails. The server does not end idle sessions. Each setting has the first version that supports it.
+/// With these settings the server notices a dead client: within a second during a statement, and after `unreachable` if
+/// the network fails. The server does not end idle sessions. Each setting has the first version that supports it.
 pub(super) fn settings(version: u32, lifetime: Lifetime, unreachable: Duration) -> String {
     let count = unreachable.as_secs().saturating_sub(KEEPALIVE_IDLE).div_ceil(KEEPALIVE_INTERVAL).max(1);
     let set = match lifetime {
@@ -106,7 +106,7 @@ pub(super) async fn primary(config: &config::Postgres, name: &str) -> Result<Con
 
 /// The line of a failed statement.
 pub(super) fn line(sql: &str, done: usize, error: &sqlx::Error) -> Option<usize> {
-    match connect::server(error)?.position() {
+    match connect::server_error(error)?.position() {
         Some(PgErrorPosition::Original(position)) => Some(sql_lexer::line_of_position(sql, position)),
         _ => sql_lexer::line_of_statement(sql, done),
     }
@@ -134,8 +134,8 @@ fn prepare(
         Mode::NoTransaction => ("", Lifetime::Session),
         Mode::InTransaction | Mode::InPrivateTransaction => ("LOCAL ", Lifetime::Transaction),
     };
-    // A concurrent build waits for every running transaction, also of other tenants, and blocks no session while it waits. If it is
-    // cancelled, it leaves an invalid index behind.
+    // A concurrent build waits for every running transaction, also of other tenants, and blocks no session while it
+    // waits. If it is cancelled, it leaves an invalid index behind.
     let is_concurrent = mode == Mode::NoTransaction && sql_lexer::without_concurrently(&file.sql) != file.sql;
     let lock_timeout = if is_concurrent { 0 } else { limits.lock_timeout.as_millis() };
     let settings = session(connection, lifetime);
@@ -151,8 +151,8 @@ fn prepare(
     sql
 }
 
-/// Runs one file and records it. Its ledger row is inserted as failed before the file runs, so that a file that commits by itself, or
-/// that stops half-way outside a transaction, stays recorded as dirty.
+/// Runs one file and records it. Its ledger row is inserted as failed before the file runs, so that a file that commits
+/// by itself, or that stops half-way outside a transaction, stays recorded as dirty.
 pub(super) async fn file(
     connection: &mut Connection,
     schema: &str,
@@ -181,8 +181,8 @@ pub(super) async fn file(
     if after == before { Ok(()) } else { Err(transaction_error(file, mode)) }
 }
 
-/// Runs the file's statements: in one message inside a transaction; one by one outside, because a message of several statements is a
-/// transaction. The error includes its line.
+/// Runs the file's statements: in one message inside a transaction; one by one outside, because a message of several
+/// statements is a transaction. The error includes its line.
 async fn statements(
     connection: &mut Connection,
     text: &str,

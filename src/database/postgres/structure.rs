@@ -6,8 +6,8 @@ use super::{
     quote::{identifier, literal},
 };
 
-/// The objects in the schema, found through the index of `pg_depend`: the catalog has no index by schema, and a full read takes longer
-/// with every tenant. Indexes and row types belong to the schema of their table.
+/// The objects in the schema, found through the index of `pg_depend`: the catalog has no index by schema, and a full
+/// read takes longer with every tenant. Indexes and row types belong to the schema of their table.
 const OBJECTS: &str = "inside AS MATERIALIZED (SELECT d.classid, d.objid FROM pg_depend d \
      WHERE d.refclassid = 'pg_namespace'::regclass AND d.refobjid = (SELECT oid FROM n)), \
      relation AS MATERIALIZED (SELECT c.* FROM pg_class c WHERE c.oid = ANY (ARRAY(\
@@ -21,8 +21,8 @@ const OBJECTS: &str = "inside AS MATERIALIZED (SELECT d.classid, d.objid FROM pg
      type AS MATERIALIZED (SELECT t.* FROM pg_type t WHERE t.oid = ANY (ARRAY(\
      SELECT oid FROM kind UNION ALL SELECT typarray FROM kind)))";
 
-/// A line for each object in the schema, without the schema's name. Columns are renumbered, because a dump has no gaps for dropped
-/// columns.
+/// A line for each object in the schema, without the schema's name. Columns are renumbered, because a dump has no gaps
+/// for dropped columns.
 const LINES: [&str; 16] = [
     // The counts include objects without a line: operators, collations, extended statistics.
     "SELECT concat_ws(' ', 'objects', classid::regclass, count(*)) FROM inside GROUP BY classid",
@@ -66,7 +66,8 @@ const LINES: [&str; 16] = [
      LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.objsubid AND d.objsubid > 0",
 ];
 
-/// Computes the digest in the open transaction. Sets `search_path` to the schema so that the server does not qualify its names.
+/// Computes the digest in the open transaction. Sets `search_path` to the schema so that the server does not qualify
+/// its names.
 pub(super) async fn structure(connection: &mut Connection, schema: &str) -> Result<String, sqlx::Error> {
     let sql = format!(
         "SET LOCAL search_path = {}; WITH n AS MATERIALIZED (SELECT oid FROM pg_namespace \

@@ -5,13 +5,13 @@ use std::time::Duration;
 use super::{
     DatabaseError, Postgres, connect,
     connection::{Connection, QUERY_TIMEOUT},
-    connection_pool::USES,
+    connection_pool::RELEASES_PER_CLOSE,
     lock::{NATIVE_SUFFIX, RUN_PREFIX},
     run_migration::{self, Lifetime},
 };
 use crate::database::Limits;
 
-/// The same text on every connection to a database, whatever its role and settings are, and another one elsewhere.
+/// Selects a text that identifies the database: equal on all its connections, with any role and settings, and unique.
 const IDENTITY: &str = "SELECT pg_catalog.current_database() || ' ' || d.oid || ' ' || \
     (EXTRACT(EPOCH FROM pg_catalog.pg_postmaster_start_time()) * 1000000)::bigint FROM pg_catalog.pg_database d \
     WHERE d.datname = pg_catalog.current_database()";
@@ -35,7 +35,7 @@ impl Postgres {
             format!("{RUN_PREFIX}{}{NATIVE_SUFFIX}", self.run)
         };
         let mut connection =
-            connect::unless_full(async || run_migration::primary(self.direct(), &name).await).await?;
+            connect::retry_while_full(async || run_migration::primary(self.direct(), &name).await).await?;
         if !self.is_pooled() {
             let settings = run_migration::session(&connection, Lifetime::Session);
             connection.rows(&settings).await.map_err(|error| connect::failed(&error))?;
@@ -47,9 +47,9 @@ impl Postgres {
         let mut connection = self.writer().await?;
         let rows = connection.rows(IDENTITY).await.map_err(|error| connect::failed(&error))?;
         self.release_clean(connection).await;
-        let answer = rows.first().map(|row| connect::text(row, 0)).transpose();
-        let answer = answer.map_err(|error| connect::failed(&error))?.flatten().unwrap_or_default();
-        Ok((IDENTITY.into(), answer))
+        let text = rows.first().map(|row| connect::text(row, 0)).transpose();
+        let text = text.map_err(|error| connect::failed(&error))?.flatten().unwrap_or_default();
+        Ok((IDENTITY.into(), text))
     }
 
     /// Adds an idle connection to an open pool.
@@ -92,13 +92,14 @@ impl Postgres {
         }
     }
 
-    /// Releases a connection without session state. Behind a pooler it is closed, because its session may belong to another client.
+    /// Releases a connection without session state. Behind a pooler it is closed, because its session may belong to
+    /// another client.
     pub(super) async fn release_clean(&self, connection: Connection) {
         let pooled = self.is_pooled();
         let surplus = self.writer_pool.with(|writer_pool| match writer_pool {
             Some(idle_connections) if !pooled => {
                 idle_connections.released += 1;
-                if idle_connections.released.is_multiple_of(USES) {
+                if idle_connections.released.is_multiple_of(RELEASES_PER_CLOSE) {
                     return Some(connection);
                 }
                 idle_connections.connections.push(connection);

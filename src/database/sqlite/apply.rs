@@ -1,5 +1,5 @@
-//! Applies migrations to one database file: one transaction per migration, or one for all if configured. A migration that cannot
-//! run in a transaction runs alone.
+//! Applies migrations to one database file: one transaction per migration, or one for all if configured. A migration
+//! that cannot run in a transaction runs alone.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -125,8 +125,8 @@ async fn dangling(connection: &mut SqliteConnection) -> Result<BTreeMap<String, 
     Ok(dangling)
 }
 
-/// Runs one file and records it. Its ledger row is inserted as failed before the file runs, so that a file that commits by itself, or
-/// that stops half-way outside a transaction, stays recorded as dirty.
+/// Runs one file and records it. Its ledger row is inserted as failed before the file runs, so that a file that commits
+/// by itself, or that stops half-way outside a transaction, stays recorded as dirty.
 pub(super) async fn run(
     connection: &mut SqliteConnection,
     file: &MigrationFile,

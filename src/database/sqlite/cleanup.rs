@@ -1,7 +1,7 @@
 //! Removes the files of unfinished creations, of this run and of killed runs, and deletes tenants.
 //!
-//! A file is built as `<tenant>.<nonce>.new` and linked to its final path. While both names exist and the registry has no row, they
-//! prove that the file at the final path was built by that run.
+//! A file is built as `<tenant>.<nonce>.new` and linked to its final path. While both names exist and the registry has
+//! no row, they prove that the file at the final path was built by that run.
 
 use std::{
     collections::BTreeSet,
@@ -30,14 +30,18 @@ pub(super) fn staging_path(final_path: &Path, nonce: &str) -> PathBuf {
 
 impl Sqlite {
     /// Removes the files of an attempt, unless its last transaction was committed.
-    pub(crate) async fn undo(&self, new: &Creation, _: &Limits) -> Result<ProvisionState, DatabaseError> {
+    pub(crate) async fn roll_back(
+        &self,
+        new: &Creation,
+        _: &Limits,
+    ) -> Result<ProvisionState, DatabaseError> {
         let Some(final_path) = self.tenant(&new.schema) else { return Ok(ProvisionState::Absent) };
-        // SQLite's thread may still run a statement of the dropped attempt, even its COMMIT: the outcome is certain only under the
-        // write lock.
+        // SQLite's thread may still run a statement of the dropped attempt, even its COMMIT: the outcome is certain
+        // only under the write lock.
         let failing = DatabaseError::Failed;
         let mut shared = None;
         if disk::exists(&self.shared()).await.map_err(failing)? {
-            shared = Some(files::write(&self.shared(), false, files::BUSY).await?);
+            shared = Some(files::write(&self.shared(), false, files::BUSY_TIMEOUT).await?);
         }
         if let Some(shared) = &mut shared {
             files::rows(shared, "BEGIN IMMEDIATE").await.map_err(|error| failed(&error))?;
@@ -117,7 +121,7 @@ impl Sqlite {
         let refuse = |why: &str| Err(DatabaseError::Failed(why.into()));
         let Some(config) = &self.registry else { return refuse("no registry is configured") };
         let Some(path) = self.tenant(tenant) else { return refuse("the name is not valid as a file name") };
-        let mut shared = files::write(&self.shared(), false, files::BUSY).await?;
+        let mut shared = files::write(&self.shared(), false, files::BUSY_TIMEOUT).await?;
         let sql = format!(
             "DELETE FROM {} WHERE {} = {} RETURNING 1",
             files::identifier(registry::table(config)),

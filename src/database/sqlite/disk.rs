@@ -34,8 +34,8 @@ pub(super) async fn exists(path: &Path) -> Result<bool, Cause> {
     at("use", path, is_file).await
 }
 
-/// Whether a file exists that SQLite can read. A reader of a file with a write-ahead log must be able to write the folder; SQLite's
-/// own error does not explain that.
+/// Whether a file exists that SQLite can read. A reader of a file with a write-ahead log must be able to write the
+/// folder; SQLite's own error does not explain that.
 pub(super) async fn readable(path: &Path) -> Result<bool, Cause> {
     at("open", path, |path| Ok(is_file(path)? && has_usable_log(path)?)).await
 }

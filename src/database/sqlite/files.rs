@@ -15,16 +15,16 @@ use crate::{
 };
 
 /// The wait for another process's write.
-pub(super) const BUSY: Duration = Duration::from_secs(5);
+pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A write was interrupted (SQLITE_READONLY_RECOVERY, SQLITE_READONLY_ROLLBACK); a read-only connection cannot roll it back.
 const INTERRUPTED: [i32; 2] = [264, 776];
 
 /// Reads only the file's header.
-const TOUCH: &str = "PRAGMA schema_version";
+const READ_HEADER: &str = "PRAGMA schema_version";
 
-/// Opens a file read-only; None if it does not exist. An interrupted write of a killed process is rolled back first, as by any program
-/// that opens the file.
+/// Opens a file read-only; None if it does not exist. An interrupted write of a killed process is rolled back first, as
+/// by any program that opens the file.
 pub(super) async fn read(path: &Path) -> Result<Option<SqliteConnection>, Cause> {
     if !disk::readable(path).await? {
         return Ok(None);
@@ -36,7 +36,7 @@ pub(super) async fn read(path: &Path) -> Result<Option<SqliteConnection>, Cause>
         why.with_text(text)
     };
     let mut connection = read_only.connect().await.map_err(open)?;
-    match rows(&mut connection, TOUCH).await {
+    match rows(&mut connection, READ_HEADER).await {
         Err(error) if is_interrupted(&error) => {
             roll_back(path).await?;
             read_only.connect().await.map(Some).map_err(open)
@@ -56,7 +56,7 @@ pub(super) async fn read_existing(path: &Path) -> Result<SqliteConnection, Datab
 async fn roll_back(path: &Path) -> Result<(), Cause> {
     let state = async {
         let mut connection = options(path).connect().await?;
-        rows(&mut connection, TOUCH).await?;
+        rows(&mut connection, READ_HEADER).await?;
         connection.close().await
     };
     state.await.map_err(|error| {
@@ -162,7 +162,7 @@ pub(super) fn literal(text: &str) -> String {
 fn options(path: &Path) -> SqliteConnectOptions {
     SqliteConnectOptions::new()
         .filename(path)
-        .busy_timeout(BUSY)
+        .busy_timeout(BUSY_TIMEOUT)
         .statement_cache_capacity(0)
         .disable_statement_logging()
         // SQLite's default: rebuilding a table would delete the rows that refer to it. Each migration is checked at its end.

@@ -25,7 +25,7 @@ impl Sqlite {
     }
 
     pub(crate) async fn write_history(&self, run: &str, entries: &[Entry]) -> Result<(), DatabaseError> {
-        let mut connection = files::write(&self.record_file(), true, files::BUSY).await?;
+        let mut connection = files::write(&self.record_file(), true, files::BUSY_TIMEOUT).await?;
         let sql = format!("BEGIN IMMEDIATE; {}; {}; COMMIT", DIALECT.tables(), DIALECT.write(run, entries));
         let written = files::rows(&mut connection, &sql).await;
         let _ = connection.close().await;

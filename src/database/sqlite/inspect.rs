@@ -80,7 +80,7 @@ async fn inspect_file(path: &Path, expected: &Expected, shape: LedgerLayout) -> 
     };
     let state = async {
         files::rows(&mut connection, "BEGIN").await?;
-        inside(&mut connection, expected, shape).await
+        inspect_open(&mut connection, expected, shape).await
     }
     .await;
     let _ = connection.close().await;
@@ -88,7 +88,7 @@ async fn inspect_file(path: &Path, expected: &Expected, shape: LedgerLayout) -> 
 }
 
 /// Inspects within the open transaction.
-pub(super) async fn inside(
+pub(super) async fn inspect_open(
     connection: &mut SqliteConnection,
     expected: &Expected,
     shape: LedgerLayout,

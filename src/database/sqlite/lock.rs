@@ -45,7 +45,7 @@ impl Sqlite {
                 Err(TryLockError::Error(error)) => Err(error),
             }
         };
-        in_time(files::TIMEOUT, state).await?.map_err(|error| {
+        with_timeout(files::TIMEOUT, state).await?.map_err(|error| {
             DatabaseError::Failed(Cause::io(
                 &format!("cannot read the lock file `{}`", name.display()),
                 &error,
@@ -66,7 +66,7 @@ impl Session {
         limit: Duration,
     ) -> Result<Option<String>, DatabaseError> {
         let (path, run) = (self.path.clone(), self.run.clone());
-        let acquired = in_time(limit, move || acquire(&path, &run, mode)).await?;
+        let acquired = with_timeout(limit, move || acquire(&path, &run, mode)).await?;
         let acquired = acquired.map_err(|error| {
             DatabaseError::Never(Cause::io(&format!("cannot lock `{}`", self.path.display()), &error))
         })?;
@@ -84,7 +84,7 @@ impl Session {
         let path = self.path.clone();
         let lost = LockState::Lost(format!("`{}` was removed or replaced", path.display()));
         let Some(file) = self.file.as_ref().and_then(|file| file.try_clone().ok()) else { return Ok(lost) };
-        let same = in_time(limit, move || Ok(is_at(&file, &path))).await?;
+        let same = with_timeout(limit, move || Ok(is_at(&file, &path))).await?;
         Ok(if same.unwrap_or(false) { LockState::Held } else { lost })
     }
 
@@ -131,7 +131,7 @@ fn open(options: &mut OpenOptions, path: &Path) -> io::Result<File> {
 }
 
 /// The result of the work, or `TimedOut` if the file system does not respond.
-async fn in_time<T: Send + 'static>(
+async fn with_timeout<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> Result<io::Result<T>, DatabaseError> {

@@ -67,7 +67,7 @@ impl Sqlite {
     }
 
     pub(super) async fn run_sql(&self, sql: &str, _: Duration, _: bool) -> Result<(), DatabaseError> {
-        let mut connection = files::write(&self.shared(), true, files::BUSY).await?;
+        let mut connection = files::write(&self.shared(), true, files::BUSY_TIMEOUT).await?;
         let outcome = files::statements(&mut connection, sql).await;
         let _ = connection.close().await;
         outcome.map_err(|(done, error)| {

@@ -1,5 +1,5 @@
-//! Creates one complete tenant: builds a staging file, syncs it, links it to the final path and commits the registry row. The
-//! staging name is removed last; until then it proves which run created the file.
+//! Creates one complete tenant: builds a staging file, syncs it, links it to the final path and commits the registry
+//! row. The staging name is removed last; until then it proves which run created the file.
 
 use std::{collections::BTreeMap, path::Path};
 
@@ -124,8 +124,9 @@ async fn build(
             files::rows(&mut connection, "COMMIT").await.map_err(|error| apply_error(&error))?;
         }
     }
-    let state =
-        inspect::inside(&mut connection, expected, LEDGER).await.map_err(|error| apply_error(&error))?;
+    let state = inspect::inspect_open(&mut connection, expected, LEDGER)
+        .await
+        .map_err(|error| apply_error(&error))?;
     verify(&state).map_err(ApplyError::of)?;
     connection.close().await.map_err(|error| apply_error(&error))
 }

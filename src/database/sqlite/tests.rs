@@ -80,7 +80,7 @@ impl Project {
 
     async fn sql(&self, file: &str, sql: &str) {
         let path = self.at("var").join(file);
-        let mut connection = files::write(&path, false, files::BUSY).await.unwrap();
+        let mut connection = files::write(&path, false, files::BUSY_TIMEOUT).await.unwrap();
         files::rows(&mut connection, sql).await.unwrap();
         connection.close().await.unwrap();
     }
@@ -290,7 +290,7 @@ fn a_tenant_that_fails_verification_is_removed_completely() {
         let new = Creation::of("demo", "test");
         let error = database.provision(&new, &files, &expected, &limits(), &refuse).await.unwrap_err();
         assert_eq!((error.why.text.as_str(), error.left), ("no", None));
-        assert_eq!(database.undo(&new, &limits()).await.unwrap(), ProvisionState::Absent);
+        assert_eq!(database.roll_back(&new, &limits()).await.unwrap(), ProvisionState::Absent);
         assert!(project.tenants().is_empty());
         assert!(project.inspect(&Selection::All).await.tenants.is_empty());
         project.write("var/tenants/squatter.sqlite", "");
@@ -310,10 +310,10 @@ fn only_the_last_transaction_of_an_attempt_proves_its_outcome() {
         let new = Creation::of("demo", "test");
         database.provision(&new, &files, &expected, &limits(), &|_| Ok(())).await.unwrap();
         assert_eq!(project.tenants(), ["demo.sqlite"]);
-        assert_eq!(database.undo(&new, &limits()).await.unwrap(), ProvisionState::Complete);
+        assert_eq!(database.roll_back(&new, &limits()).await.unwrap(), ProvisionState::Complete);
         // Another attempt with the same name did not create the existing file.
         let other = Creation::of("demo", "test");
-        assert_eq!(database.undo(&other, &limits()).await.unwrap(), ProvisionState::Absent);
+        assert_eq!(database.roll_back(&other, &limits()).await.unwrap(), ProvisionState::Absent);
         assert_eq!(project.tenants(), ["demo.sqlite"]);
         assert_eq!(snapshot(&project.inspect(&Selection::All).await.tenants["demo"]).ledger.len(), 2);
     });
@@ -329,11 +329,11 @@ fn an_attempt_that_stops_between_its_file_and_its_row_leaves_neither() {
         let staging_path = super::cleanup::staging_path(&project.at("var/tenants/demo.sqlite"), &new.nonce);
         fs::hard_link(project.at("var/tenants/demo.sqlite"), &staging_path).unwrap();
         // The row was committed: only the staging name is removed.
-        assert_eq!(project.database().undo(&new, &limits()).await.unwrap(), ProvisionState::Absent);
+        assert_eq!(project.database().roll_back(&new, &limits()).await.unwrap(), ProvisionState::Absent);
         assert_eq!(project.tenants(), ["demo.sqlite"]);
         fs::hard_link(project.at("var/tenants/demo.sqlite"), &staging_path).unwrap();
         project.sql("shared.sqlite", "DELETE FROM tenants").await;
-        assert_eq!(project.database().undo(&new, &limits()).await.unwrap(), ProvisionState::Absent);
+        assert_eq!(project.database().roll_back(&new, &limits()).await.unwrap(), ProvisionState::Absent);
         assert!(project.tenants().is_empty());
     });
 }
@@ -393,7 +393,7 @@ fn a_busy_file_is_retried_for_a_limited_time() {
         project.shared().await;
         project.provision("demo").await.unwrap();
         let path = project.at("var/tenants/demo.sqlite");
-        let mut holder = files::write(&path, false, files::BUSY).await.unwrap();
+        let mut holder = files::write(&path, false, files::BUSY_TIMEOUT).await.unwrap();
         files::rows(&mut holder, "BEGIN IMMEDIATE").await.unwrap();
         project.write("tenant/3_more.sql", "CREATE TABLE more (id BIGINT);");
         let schema = Schema::Tenant("demo".into());
@@ -412,17 +412,17 @@ fn an_interrupted_write_of_a_killed_process_is_rolled_back_before_reading() {
         project.provision("demo").await.unwrap();
         let path = project.at("var/tenants/demo.sqlite");
         let journal = project.at("var/tenants/demo.sqlite-journal");
-        let mut killed = files::write(&path, false, files::BUSY).await.unwrap();
+        let mut killed = files::write(&path, false, files::BUSY_TIMEOUT).await.unwrap();
         // More than fits into the cache, so that the journal and the pages are written before the commit.
         let half = "PRAGMA cache_size = 2; BEGIN IMMEDIATE; DROP TABLE finance_invoice; CREATE TABLE many AS \
              WITH RECURSIVE n(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM n WHERE n < 5000) SELECT n, hex(randomblob(99)) FROM n";
         files::rows(&mut killed, half).await.unwrap();
-        let (data, undo) = (fs::read(&path).unwrap(), fs::read(&journal).unwrap());
+        let (data, rollback_journal) = (fs::read(&path).unwrap(), fs::read(&journal).unwrap());
         files::rows(&mut killed, "ROLLBACK").await.unwrap();
         killed.close().await.unwrap();
         // The state on the disk after the kill.
         fs::write(&path, data).unwrap();
-        fs::write(&journal, undo).unwrap();
+        fs::write(&journal, rollback_journal).unwrap();
         let found = project.inspect(&Selection::All).await;
         let snapshot = snapshot(&found.tenants["demo"]);
         assert!(snapshot.missing_tables.is_empty() && snapshot.ledger.len() == 2, "{snapshot:?}");

@@ -1,7 +1,7 @@
 //! Finds the places in a Django project's Python code that create tenants.
 //!
-//! It searches text and does not parse Python: it misses a model behind a variable, `globals()` or another package's function, and it
-//! finds words inside strings. A person must check the places.
+//! It searches text and does not parse Python: it misses a model behind a variable, `globals()` or another package's
+//! function, and it finds words inside strings. A person must check the places.
 
 use std::{
     collections::BTreeSet,

@@ -123,8 +123,8 @@ impl<'a> Graph<'a> {
         self.expected.iter().map(|migration| &migration.id).filter(|id| pending(id)).cloned().collect()
     }
 
-    /// Partly applied squashes whose other migrations no longer exist on disk. Django ignores them silently, and nothing can apply the
-    /// rest.
+    /// Partly applied squashes whose other migrations no longer exist on disk. Django ignores them silently, and
+    /// nothing can apply the rest.
     fn stranded(&self) -> impl Iterator<Item = String> {
         let lost = |id: &&String| !self.applied.contains(id.as_str()) && !self.disk.contains_key(id.as_str());
         self.partial
@@ -170,7 +170,8 @@ impl<'a> Graph<'a> {
         squash.replaces.iter().filter_map(of).filter(|inner| !inner.replaces.is_empty()).collect()
     }
 
-    /// The migrations that a squash replaces after recursive resolution. A cycle, which Django refuses to load, is visited once.
+    /// The migrations that a squash replaces after recursive resolution. A cycle, which Django refuses to load, is
+    /// visited once.
     fn resolve(
         &self,
         squash: &'a Migration,

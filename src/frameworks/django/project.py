@@ -60,7 +60,7 @@ def prepare(manage):
         originals = management.execute_from_command_line, utility.execute
         reached = []
         management.execute_from_command_line = utility.execute = lambda *_: reached.append(True)
-        # A manage.py that goes another way runs a command that changes nothing.
+        # If manage.py uses another function, `version` changes nothing.
         sys.argv = [manage, "version"]
         try:
             runpy.run_path(manage, run_name="__main__")
@@ -77,11 +77,11 @@ def prepare(manage):
 
 
 class OtherDatabase(Exception):
-    """The project's settings name another database than Portcullis's configuration."""
+    """The project's settings contain another database than Portcullis's configuration."""
 
 
 def check_database():
-    """Compares the database that the project would change with the one that Portcullis has locked and judges."""
+    """Compares the database that the project would change with the one that Portcullis has locked and verifies."""
     if "PORTCULLIS_DATABASE" not in os.environ:
         return
     from django.apps import apps
@@ -100,6 +100,6 @@ def check_database():
             cursor.execute(expected["question"])
             if cursor.fetchone()[0] == expected["answer"]:
                 return
-    raise OtherDatabase(f"the project's is `{name}`, and `[database]` is `{expected['name']}`")
+    raise OtherDatabase(f"the project's database is `{name}`, but `[database]` is `{expected['name']}`")
 
 

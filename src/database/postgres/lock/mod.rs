@@ -1,7 +1,7 @@
 //! The keys and the holders of the run's lock and of the schemas' locks, which are PostgreSQL's advisory locks.
 //!
-//! No session ever blocks inside `pg_advisory_lock`: a blocked session holds a snapshot, and CREATE INDEX CONCURRENTLY would wait for
-//! it forever.
+//! No session ever blocks inside `pg_advisory_lock`: a blocked session holds a snapshot, and CREATE INDEX CONCURRENTLY
+//! would wait for it forever.
 
 mod orphaned_backends;
 mod pooler;

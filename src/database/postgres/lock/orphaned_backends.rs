@@ -15,8 +15,8 @@ pub(in super::super) const RUN_PREFIX: &str = "portcullis:";
 /// The suffix for Portcullis's own sessions, which are fenced by their schema's lock.
 pub(in super::super) const NATIVE_SUFFIX: &str = " sql";
 
-/// Whether this role may end a session of that role. It is checked first: behind a pooler an error would end the transaction that holds
-/// the lock.
+/// Whether this role may end a session of that role. It is checked first: behind a pooler an error would end the
+/// transaction that holds the lock.
 const MAY_END: &str = "(pg_catalog.pg_has_role(a.usesysid, 'USAGE') \
      OR EXISTS (SELECT FROM pg_catalog.pg_roles m WHERE m.rolname = 'pg_signal_backend' AND pg_catalog.pg_has_role(m.oid, 'USAGE'))) \
      AND ((SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) \
@@ -38,8 +38,8 @@ pub(super) async fn end(
     Ok(orphaned_backends)
 }
 
-/// Ends the backends whose run holds no lock of any registry. It calls the function behind `pg_stat_activity` once, because the view
-/// takes longer to plan than to read.
+/// Ends the backends whose run holds no lock of any registry. It calls the function behind `pg_stat_activity` once,
+/// because the view takes longer to plan than to read.
 fn end_query() -> String {
     format!(
         "WITH d AS MATERIALIZED (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()), \

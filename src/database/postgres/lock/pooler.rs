@@ -16,8 +16,8 @@ const ROUNDS: u32 = 3;
 
 const PID: &str = "SELECT pg_catalog.pg_backend_pid()::text";
 
-/// A direct session always has its own backend. A pooler in transaction mode assigns the last used backend: a transaction on one
-/// connection gets the backend of the other, which then gets another one.
+/// A direct session always has its own backend. A pooler in transaction mode assigns the last used backend: a
+/// transaction on one connection gets the backend of the other, which then gets another one.
 pub(super) async fn is_pooled(
     probe: &mut Connection,
     listener: &mut PgListener,

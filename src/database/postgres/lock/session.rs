@@ -1,20 +1,21 @@
 //! The session that acquires and holds the run's lock: one connection that detects its own end.
 //!
-//! The lock ends with the session. sqlx's listener reconnects without an error, so every check compares the backend with the one
-//! that acquired the lock.
+//! The lock ends with the session. sqlx's listener reconnects without an error, so every check compares the backend
+//! with the one that acquired the lock.
 //!
-//! A session without a response still holds the lock: the server may write a checkpoint, a processor may be throttled, a machine may be
-//! paused. The lock is lost when
+//! A session without a response still holds the lock: the server may write a checkpoint, a processor may be throttled,
+//! a machine may be paused. The lock is lost when
 //! - the server ends the session, or another connection finds that the server does not list the backend with its lock;
 //! - the connection is closed;
 //! - no query succeeds for `silence_timeout`, counted from the start of the last successful query.
 //!
-//! No other run can acquire the lock earlier, because only the end of this session releases it. The server ends an unreachable session
-//! [`MARGIN`] later than `silence_timeout` after its last packet (`tcp_user_timeout`, and keepalives of the same length), and that
-//! packet is no older than the start of the last successful query. If an operator or a server shutdown ends the session, another
-//! connection detects that within two seconds. The next holder waits longer than that if it finds orphaned backends (`FENCE` in
-//! `actions`). If no other connection is possible, this host cannot make changes either, and the next holder ends its earlier
-//! statements. Behind a proxy that keeps a dead client's connections open, the server ends the session later, never earlier.
+//! No other run can acquire the lock earlier, because only the end of this session releases it. The server ends an
+//! unreachable session [`MARGIN`] later than `silence_timeout` after its last packet (`tcp_user_timeout`, and
+//! keepalives of the same length), and that packet is no older than the start of the last successful query. If an
+//! operator or a server shutdown ends the session, another connection detects that within two seconds. The next holder
+//! waits longer than that if it finds orphaned backends (`FENCE` in `actions`). If no other connection is possible,
+//! this host cannot make changes either, and the next holder ends its earlier statements. Behind a proxy that keeps a
+//! dead client's connections open, the server ends the session later, never earlier.
 
 use std::{mem::ManuallyDrop, time::Duration};
 
@@ -248,7 +249,8 @@ impl Session {
         ended.map_err(|error| connect::failed(&error))
     }
 
-    /// Tries to acquire these schemas' locks and returns for each whether it was free. They are held until the session releases them.
+    /// Tries to acquire these schemas' locks and returns for each whether it was free. They are held until the session
+    /// releases them.
     pub(in super::super::super) async fn acquire_schemas(
         &mut self,
         names: &[String],
@@ -334,8 +336,8 @@ impl Drop for Session {
         if Handle::try_current().is_ok() {
             drop(listener);
         } else {
-            // The listener's drop starts a task, which panics without a runtime. The socket is closed when the process ends or
-            // becomes the server.
+            // The listener's drop starts a task, which panics without a runtime. The socket is closed when the process
+            // ends or becomes the server.
             std::mem::forget(listener);
         }
     }
