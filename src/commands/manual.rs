@@ -19,8 +19,7 @@ pub(crate) fn page(subcommand: &[String]) -> Result<String, Failure> {
     command.build();
     for name in subcommand {
         let found = command.find_subcommand(name).cloned();
-        command =
-            found.ok_or_else(|| Failure::Usage { message: format!("there is no subcommand `{name}`") })?;
+        command = found.ok_or_else(|| Failure::Usage { message: format!("unknown subcommand `{name}`") })?;
     }
     let mut page = Vec::new();
     let written: io::Result<()> = clap_mangen::Man::new(command).render(&mut page);

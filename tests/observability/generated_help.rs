@@ -86,5 +86,5 @@ fn every_shell_gets_completions_and_every_subcommand_has_a_manual_page() {
         .exits(0)
         .prints(".TH portcullis-tenant-create 1")
         .prints("\\-\\-domain");
-    portcullis.run(["man", "tenant", "nonsense"]).exits(64).prints("no subcommand `nonsense`");
+    portcullis.run(["man", "tenant", "nonsense"]).exits(64).prints("unknown subcommand `nonsense`");
 }

@@ -110,7 +110,10 @@ fn an_unwritable_quarantine_list_prevents_the_server() {
     let project = broken(
         "[gate]\nincomplete = \"quarantine\"\nmax_quarantined = 1\nquarantine_file = \"no/such/folder\"\n",
     );
-    start(&project).exits(74).prints("whom to keep out").prints_not("the server started");
+    start(&project)
+        .exits(74)
+        .prints("receives the list of quarantined tenants")
+        .prints_not("the server started");
 }
 
 #[test]
