@@ -50,11 +50,11 @@ pub(crate) async fn run(
     report: &Report,
 ) -> Result<(), Blocked> {
     let engine = Engine { plan, state, report, interrupted: Cell::default() };
-    let (stopper, asked) = stop::pair();
-    let mut result = engine.walk(signals, &stopper, &asked).await;
+    let (stopper, stop) = stop::pair();
+    let mut result = engine.walk(signals, &stopper, &stop).await;
     let interrupted = engine.interrupted.get().is_some();
     let rolled_back = state.roll_back(Deadline::after(rollback::LIMIT));
-    let rolled_back = Box::pin(engine.ending(signals, &stopper, ROLLED_BACK, rolled_back)).await;
+    let rolled_back = Box::pin(engine.within_shutdown(signals, &stopper, ROLLED_BACK, rolled_back)).await;
     if let Some(text) = rolled_back.unwrap_or_else(|| state.rollback.abandon()) {
         report.emit(&Event::Remark { text: text.clone() });
         if let Err(blocked) = &mut result {
@@ -62,7 +62,7 @@ pub(crate) async fn run(
         }
     }
     let ended = result.as_ref().map(drop).map_err(|blocked| &blocked.details.failure);
-    engine.ending(signals, &stopper, RECORDED, state.close(ended)).await;
+    engine.within_shutdown(signals, &stopper, RECORDED, state.close(ended)).await;
     if let Some(text) = state.history.record_error() {
         report.emit(&Event::Remark { text });
     }
@@ -78,7 +78,7 @@ struct Engine<'a> {
 }
 
 impl Engine<'_> {
-    async fn walk(&self, signals: &mut Signals, stopper: &Stopper, asked: &Stop) -> Result<(), Blocked> {
+    async fn walk(&self, signals: &mut Signals, stopper: &Stopper, stop: &Stop) -> Result<(), Blocked> {
         let mut done = vec![false; self.plan.steps.len()];
         let mut started = done.clone();
         let mut running = FuturesUnordered::new();
@@ -87,8 +87,8 @@ impl Engine<'_> {
             if blocked.is_none() && self.interrupted.get().is_none() {
                 for step in self.plan.ready(&done) {
                     if !std::mem::replace(&mut started[step], true) {
-                        let asked = asked.clone();
-                        running.push(async move { (step, Box::pin(self.step(step, asked)).await) });
+                        let stop = stop.clone();
+                        running.push(async move { (step, Box::pin(self.step(step, stop)).await) });
                     }
                 }
             }
@@ -141,7 +141,7 @@ impl Engine<'_> {
     }
 
     /// Returns the work's result; None if a signal arrived and the shutdown's time is over, except for the reserve.
-    async fn ending<T>(
+    async fn within_shutdown<T>(
         &self,
         signals: &mut Signals,
         stopper: &Stopper,
@@ -153,14 +153,14 @@ impl Engine<'_> {
             tokio::select! {
                 biased;
                 signal = signals.next() => self.interrupt(signal, stopper),
-                () = self.passed(reserve) => return None,
+                () = self.shutdown_is_over(reserve) => return None,
                 result = &mut work => return Some(result),
             }
         }
     }
 
     /// Returns when the shutdown's time is over, except for the reserve; pends if no signal has arrived.
-    async fn passed(&self, reserve: Duration) {
+    async fn shutdown_is_over(&self, reserve: Duration) {
         let shutdown = self.state.context.processes.shutdown();
         if shutdown.has_started() {
             sleep_until(shutdown.deadline().before(reserve).instant()).await;
@@ -170,7 +170,7 @@ impl Engine<'_> {
     }
 
     /// Runs one step, and returns the failure if it must end the start-up.
-    async fn step(&self, step: usize, asked: Stop) -> Option<FailureDetails> {
+    async fn step(&self, step: usize, stop: Stop) -> Option<FailureDetails> {
         let started = Instant::now();
         let Step { action, on_failure, .. } = &self.plan.steps[step].step;
         let skipped = match &self.plan.steps[step].decision {
@@ -178,7 +178,7 @@ impl Engine<'_> {
             Decision::Skip { reason } => Ok(Some(reason.clone())),
             Decision::DecidedAtItsTurn { pending } => {
                 let inspection = is_pending(&self.state.context, *pending);
-                match Box::pin(asked.clone().race(inspection)).await {
+                match Box::pin(stop.clone().race(inspection)).await {
                     Ok(Ok(true)) => Ok(None),
                     Ok(Ok(false)) => Ok(Some(wording::NOTHING_PENDING.into())),
                     Ok(Err(failure)) => Err(failure),
@@ -193,11 +193,11 @@ impl Engine<'_> {
             }
             Ok(None) => {
                 self.report.emit(&Event::StepStarted { step });
-                self.state.history.at(&self.plan.steps[step].step.name);
+                self.state.history.start_step(&self.plan.steps[step].step.name);
                 // The action itself is not logged: its arguments may contain a secret variable's value.
                 tracing::debug!(step, kind = action.kind(), "step");
                 let emit = |event| self.report.emit(&event);
-                Box::pin(steps::run(action, Context::new(step, self.state, asked, &emit))).await
+                Box::pin(steps::run(action, Context::new(step, self.state, stop, &emit))).await
             }
             Err(failure) => Err(FailureDetails::from(failure)),
         };
@@ -233,7 +233,7 @@ impl Engine<'_> {
             outcome: outcome.into(),
             message: self.report.output().masked(&message),
         };
-        let recorded = self.state.history.step(&self.state.context, step);
+        let recorded = self.state.history.record_step(&self.state.context, step);
         let shutdown = self.state.context.processes.shutdown();
         if shutdown.has_started() {
             // If the time is over, the end of the run is still recorded.

@@ -63,9 +63,9 @@ impl GateBypasses {
             judgement.zip(quarantines).and_then(|(judgement, most)| quarantine::quarantine(judgement, most))
         {
             self.quarantined.replace(tenants.clone());
-            history.begin(context).await;
+            history.start(context).await;
             let kind = "quarantine".into();
-            history.exception(Exception { kind, reason: None, tenants: tenants.clone() });
+            history.add_exception(Exception { kind, reason: None, tenants: tenants.clone() });
             return Some(Bypass::Quarantine { tenants });
         }
         let reason = self.reason.clone()?;
@@ -108,7 +108,7 @@ async fn overridden(
     is_first(context, reason).await?;
     let exception =
         Exception { kind: "override".into(), reason: Some(reason.to_owned()), tenants: tenants.to_vec() };
-    history.must_note(context, exception).await.map_err(words)?;
+    history.record_exception(context, exception).await.map_err(words)?;
     // Another run may have recorded it between the query and the record.
     is_first(context, reason).await
 }

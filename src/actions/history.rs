@@ -36,7 +36,7 @@ pub(crate) struct RunHistory {
 
 impl RunHistory {
     /// Starts the record before the first change.
-    pub(crate) async fn begin(&self, context: &RunContext) {
+    pub(crate) async fn start(&self, context: &RunContext) {
         if self.started.replace(true) {
             return;
         }
@@ -50,9 +50,9 @@ impl RunHistory {
         self.write(context).await;
     }
 
-    /// Like `begin`, but fails if the record cannot be written.
-    pub(crate) async fn must_begin(&self, context: &RunContext) -> Result<(), Failure> {
-        self.begin(context).await;
+    /// Like `start`, but fails if the record cannot be written.
+    pub(crate) async fn start_or_fail(&self, context: &RunContext) -> Result<(), Failure> {
+        self.start(context).await;
         match self.record_error.borrow().as_ref() {
             Some(why) => {
                 Err(Failure::Database { what: "recording the run".into(), why: why.as_str().into() })
@@ -66,19 +66,19 @@ impl RunHistory {
     }
 
     /// Sets the current step.
-    pub(crate) fn at(&self, step: &str) {
+    pub(crate) fn start_step(&self, step: &str) {
         step.clone_into(&mut self.step.borrow_mut());
         self.written.set(None);
     }
 
     /// Records what was applied to a schema.
-    pub(crate) fn changed(&self, tenant: Option<&str>, what: &[String]) {
+    pub(crate) fn record_change(&self, tenant: Option<&str>, what: &[String]) {
         let change = Change { tenant: tenant.map(str::to_owned), what: what.to_vec() };
         self.entries.borrow_mut().push(Entry::Change(change));
     }
 
     /// Records the progress of the step, at most once per interval.
-    pub(crate) async fn progress(&self, context: &RunContext, done: usize, total: usize) {
+    pub(crate) async fn record_progress(&self, context: &RunContext, done: usize, total: usize) {
         if self.written.get().is_some_and(|(written, at)| written == done || at.elapsed() < EVERY) {
             return;
         }
@@ -90,13 +90,18 @@ impl RunHistory {
     }
 
     /// Records the end of a step.
-    pub(crate) async fn step(&self, context: &RunContext, step: Step) {
+    pub(crate) async fn record_step(&self, context: &RunContext, step: Step) {
         self.entries.borrow_mut().push(Entry::Step(step));
         self.write(context).await;
     }
 
     /// Records that a step with `once_per_release = true` is done; fails if the record cannot be written.
-    pub(crate) async fn once(&self, context: &RunContext, step: &str, what: &str) -> Result<(), Failure> {
+    pub(crate) async fn record_once(
+        &self,
+        context: &RunContext,
+        step: &str,
+        what: &str,
+    ) -> Result<(), Failure> {
         let entry = Entry::Once { release: release(context).await, step: step.into(), what: what.into() };
         let written = if self.gave_up.get() {
             Err("an earlier attempt failed".into())
@@ -114,13 +119,17 @@ impl RunHistory {
     }
 
     /// Records that the gate was opened despite findings.
-    pub(super) fn exception(&self, exception: Exception) {
+    pub(super) fn add_exception(&self, exception: Exception) {
         self.entries.borrow_mut().push(Entry::Exception(exception));
     }
 
-    /// Like `exception`, but fails if the record cannot be written.
-    pub(super) async fn must_note(&self, context: &RunContext, exception: Exception) -> Result<(), Failure> {
-        self.must_begin(context).await?;
+    /// Like `add_exception`, but fails if the record cannot be written.
+    pub(super) async fn record_exception(
+        &self,
+        context: &RunContext,
+        exception: Exception,
+    ) -> Result<(), Failure> {
+        self.start_or_fail(context).await?;
         let entry = Entry::Exception(exception);
         let written = context.database()?.write_history(&context.run, &[entry]).await;
         written.map_err(|error| error.into_failure("recording the override"))

@@ -35,7 +35,7 @@ pub(crate) async fn repair(
     on_event: &dyn Fn(ActionEvent),
 ) -> Repaired {
     let mut log = StepLog { repaired: Repaired::default(), on_event };
-    state.history.at("portcullis repair");
+    state.history.start_step("portcullis repair");
     if let Err(mut details) = steps(state, request, &mut log).await {
         let failed = log.repaired.steps.len();
         log.step(StepResult::Failed, crate::failure::chain(&details.failure));
@@ -183,8 +183,8 @@ async fn apply_todo(
             return Ok(false);
         }
         Todo::Apply(names) => {
-            let only = Selection::Named(vec![request.tenant.to_owned()]);
-            let applied = apply::apply(state, Some(&only), log.on_event).await?;
+            let selection = Selection::Named(vec![request.tenant.to_owned()]);
+            let applied = apply::apply(state, Some(&selection), log.on_event).await?;
             log.repaired.applied =
                 applied.migrations.get(&Some(request.tenant.to_owned())).cloned().unwrap_or_default();
             // Another run may have applied it first.
@@ -219,7 +219,7 @@ async fn replayed(
     let manifest = &state.context.expectation().await?.manifest;
     match (request.replay, todo(manifest, request, &found, judgement)?) {
         (Some(app), Todo::Replay(_, copies)) => {
-            state.history.begin(&state.context).await;
+            state.history.start(&state.context).await;
             locked.check().await?;
             state.context.identify_database().await?;
             let project = state.context.project()?.ok_or_else(|| {
@@ -230,7 +230,7 @@ async fn replayed(
             let replay = Replay { tenant: request.tenant, app, copies };
             let replayed = project.replay(&replay, timeout, on_event).await;
             if replayed.is_ok() {
-                state.history.changed(Some(request.tenant), &[format!("`{app}` replayed")]);
+                state.history.record_change(Some(request.tenant), &[format!("`{app}` replayed")]);
             }
             replayed.map_err(|(failure, output)| FailureDetails { output, ..FailureDetails::from(failure) })
         }

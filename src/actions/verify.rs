@@ -49,7 +49,7 @@ pub(crate) async fn verify(
     loop {
         let inspection = inspect(context, request, previous.is_none()).await;
         let elapsed = started.elapsed() + PAUSE;
-        let again = match &inspection {
+        let reason = match &inspection {
             Ok(judgement) if judgement.is_only_pending() => {
                 reason_to_repeat(context, lock, request, judgement, previous.as_ref(), elapsed).await
             }
@@ -58,7 +58,7 @@ pub(crate) async fn verify(
             }
             _ => None,
         };
-        let Some(why) = again else {
+        let Some(why) = reason else {
             return inspection.map_err(|error| failure(error, request.timeout));
         };
         if why != last {

@@ -22,7 +22,7 @@ pub(crate) async fn run(
         let (_, judgement) = inspect(&state.context, shared, tenants.as_ref()).await?;
         return Ok(Migrated::Pending(judgement));
     }
-    state.history.at("portcullis migrate");
+    state.history.start_step("portcullis migrate");
     let mut done = Vec::new();
     let parts = [shared.then_some(None), tenants.as_ref().map(Some)];
     for part in parts.into_iter().flatten() {

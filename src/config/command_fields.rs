@@ -36,8 +36,9 @@ impl Read for Argv {
     fn read(node: &Node, _: Kind, reading: &Reading<'_>) -> Result<Self, Problem> {
         let filled =
             values::elements(node)?.iter().filter(|node| !matches!(node.value, Value::InterpolationError));
-        let words: Vec<String> =
-            filled.filter_map(|node| reading.take(values::text(node)).map(str::to_owned)).collect();
+        let words: Vec<String> = filled
+            .filter_map(|node| reading.value_or_report(values::text(node)).map(str::to_owned))
+            .collect();
         // `--password X` and `--password=X`
         let option = |word: &str| word.strip_prefix('-').is_some_and(is_secret_name);
         for pair in words.windows(2).filter(|pair| option(&pair[0]) && !pair[0].contains('=')) {
@@ -69,7 +70,7 @@ impl Read for BTreeMap<String, Secret> {
             let value = match &entry.node.value {
                 Value::InterpolationError => continue,
                 Value::Text(text) => Ok(Secret::new(text.clone())),
-                _ => match reading.take(<Password as Read>::read(&entry.node, kind, reading)) {
+                _ => match reading.value_or_report(<Password as Read>::read(&entry.node, kind, reading)) {
                     None => continue,
                     Some(password) => {
                         password.read_now().map(|value| value.unwrap_or_else(|| Secret::new("")))

@@ -128,7 +128,7 @@ pub(super) fn read(mut table: Table<'_>) -> Option<Database> {
     if let Some(folder) = base.folder {
         return Some(Database::Sqlite(Sqlite { folder }));
     }
-    let base = reading.take(complete(base, reading.env, schema).map_err(|why| {
+    let base = reading.value_or_report(complete(base, reading.env, schema).map_err(|why| {
         Problem::error(span, why).help("give `url`, or `host`, `name`, `user` and `password`")
     }))?;
     let inherited = |fields: Option<Option<ConnectionFields>>| match fields {

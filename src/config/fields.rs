@@ -60,7 +60,7 @@ impl<'t> Table<'t> {
     pub(super) fn get<T: Read>(&mut self, name: &'static str) -> Option<T> {
         let key = self.declared(name)?;
         match (self.node(name), key.need) {
-            (Some(node), _) => self.reading.take(T::read(node, key.kind, self.reading)),
+            (Some(node), _) => self.reading.value_or_report(T::read(node, key.kind, self.reading)),
             (None, Need::Required) => {
                 self.missing(name);
                 None

@@ -28,7 +28,7 @@ impl<'r> Reading<'r> {
     }
 
     /// Returns the value, or reports its problem and returns None.
-    pub(super) fn take<T>(&self, read: Result<T, Problem>) -> Option<T> {
+    pub(super) fn value_or_report<T>(&self, read: Result<T, Problem>) -> Option<T> {
         read.map_err(|problem| self.report(problem)).ok()
     }
 

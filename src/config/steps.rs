@@ -126,8 +126,9 @@ fn after(node: &Node, names: &StepNames<'_>, at: usize, reading: &Reading<'_>) -
         }
         Value::List(list) => {
             let filled = list.iter().filter(|node| !matches!(node.value, Value::InterpolationError));
-            let mut steps: Vec<usize> =
-                filled.filter_map(|node| reading.take(position(node, names, at, reading))).collect();
+            let mut steps: Vec<usize> = filled
+                .filter_map(|node| reading.value_or_report(position(node, names, at, reading)))
+                .collect();
             steps.sort_unstable();
             steps.dedup();
             After::Steps(steps)

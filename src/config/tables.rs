@@ -234,6 +234,6 @@ impl Read for ArgvPrefixes {
         };
         let filled =
             values::elements(node)?.iter().filter(|node| !matches!(node.value, Value::InterpolationError));
-        Ok(Self(filled.filter_map(|node| reading.take(words(node))).collect()))
+        Ok(Self(filled.filter_map(|node| reading.value_or_report(words(node))).collect()))
     }
 }

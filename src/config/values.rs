@@ -79,11 +79,11 @@ pub(super) fn elements(node: &Node) -> Result<&[Node], Problem> {
 impl Read for String {
     fn read(node: &Node, kind: Kind, _: &Reading<'_>) -> Result<Self, Problem> {
         let text = text(node)?;
-        let odd = |c: char| c == '"' || c.is_control() || c.is_whitespace();
+        let is_unquotable = |c: char| c == '"' || c.is_control() || c.is_whitespace();
         match kind {
             Kind::Identifier
                 if text.split('.').count() > 2
-                    || text.split('.').any(|part| part.is_empty() || part.contains(odd)) =>
+                    || text.split('.').any(|part| part.is_empty() || part.contains(is_unquotable)) =>
             {
                 Err(wrong(node, "a name such as \"tenants\" or \"public.tenants\""))
             }
@@ -234,7 +234,7 @@ impl<T: Read> Read for Vec<T> {
                         reading.report(wrong(node, "a name"));
                         None
                     }
-                    _ => reading.take(T::read(node, of, reading)),
+                    _ => reading.value_or_report(T::read(node, of, reading)),
                 })
                 .collect()),
             _ => T::read(node, of, reading).map(|one| vec![one]),

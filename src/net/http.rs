@@ -97,14 +97,16 @@ mod tests {
         let (mut client, mut server) = tokio::io::duplex(10_000);
         server.write_all(answer.as_bytes()).await.unwrap();
         let server = tokio::spawn(async move {
-            let mut asked = [0; 4096];
-            let read = server.read(&mut asked).await.unwrap();
-            String::from_utf8_lossy(&asked[..read]).into_owned()
+            let mut received = [0; 4096];
+            let read = server.read(&mut received).await.unwrap();
+            String::from_utf8_lossy(&received[..read]).into_owned()
         });
         let request = Request { host: "h:80", target: "/x?y", headers: "A: b\r\n" };
         let answer = request.send(&mut client).await;
-        let asked = server.await.unwrap();
-        assert!(asked.starts_with("GET /x?y HTTP/1.1\r\nHost: h:80\r\n") && asked.ends_with("A: b\r\n\r\n"));
+        let received = server.await.unwrap();
+        assert!(
+            received.starts_with("GET /x?y HTTP/1.1\r\nHost: h:80\r\n") && received.ends_with("A: b\r\n\r\n")
+        );
         let answer = answer?;
         Ok((answer.status, answer.body(&mut client).await?))
     }

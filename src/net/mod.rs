@@ -54,8 +54,8 @@ impl Target {
         let deadline = deadline.within(CONNECT_TIMEOUT);
         let limit = deadline.left();
         let (host, port) = (self.host.clone(), self.port);
-        let look_up = self.lookup.poll(move || Ok((host.as_str(), port).to_socket_addrs()?.collect()));
-        match deadline.limit(look_up).await {
+        let resolution = self.lookup.poll(move || Ok((host.as_str(), port).to_socket_addrs()?.collect()));
+        match deadline.limit(resolution).await {
             Ok(Ok(addresses)) => race(alternate_families(addresses), deadline).await,
             Ok(Err(error)) => Err(format!("cannot resolve `{}`: {}", self.host, reason(&error))),
             Err(_) => Err(format!("cannot resolve `{}`: no answer in {}", self.host, duration(limit))),

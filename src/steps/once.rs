@@ -47,7 +47,7 @@ pub(super) async fn turn<'a>(context: &Context<'a>, what: &str) -> Result<OnceDe
     if let Some(done) = history::run_that_did(&state.context, name, what).await? {
         return Ok(OnceDecision::Done(format!("done for this release by run {} at {}", done.run, done.time)));
     }
-    state.history.must_begin(&state.context).await?;
+    state.history.start_or_fail(&state.context).await?;
     Ok(OnceDecision::Todo(locked))
 }
 
@@ -63,7 +63,7 @@ pub(super) async fn done(context: &Context<'_>, locked: &Locked<'_>, what: &str)
     let state = context.state;
     locked.check().await?;
     let name = &state.context.config.steps[context.step].name;
-    state.history.once(&state.context, name, what).await
+    state.history.record_once(&state.context, name, what).await
 }
 
 fn digest(text: &str) -> String {

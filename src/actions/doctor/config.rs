@@ -1,4 +1,4 @@
-//! The checks that need no database: the file, the plan, the server's command, the manifest.
+//! Checks without a database: the file, the plan, the server's command, the manifest.
 
 use std::{
     path::{Path, PathBuf},

@@ -72,12 +72,12 @@ impl Facts {
                 // The findings already name what is incomplete, table by table.
                 let complete_tenants =
                     judgement.tenants.iter().filter(|(_, verdict)| verdict.outcome() == Outcome::Complete);
-                let asked = complete_tenants.map(|(tenant, _)| {
+                let queried = complete_tenants.map(|(tenant, _)| {
                     let tables = manifest.tables_of(found.types.get(tenant).map(String::as_str));
                     (tenant.clone(), tables.keys().cloned().collect())
                 });
-                let asked: Vec<(String, Vec<String>)> = asked.collect();
-                Some(database.unreadable_tables(&asked).await.map_err(|error| error.to_string()))
+                let queried: Vec<(String, Vec<String>)> = queried.collect();
+                Some(database.unreadable_tables(&queried).await.map_err(|error| error.to_string()))
             }
             _ => None,
         };

@@ -60,7 +60,7 @@ pub(crate) async fn apply(
         finished(list, &applied, Failed::default())?;
         return unproved.map_or(Ok(applied), |failure| Err(failure.into()));
     }
-    state.history.begin(context).await;
+    state.history.start(context).await;
     let mut failed = Failed::default();
     if list.broken.is_empty() || settings.on_tenant_failure != OnTenantFailure::Stop {
         let history = &state.history;
@@ -73,7 +73,7 @@ pub(crate) async fn apply(
             let (_, after) = inspect(context, tenants.is_none(), tenants).await?;
             failed.schemas.extend(plan::confirm(manifest, &before, &after, &mut applied));
             for (tenant, migrations) in &applied.migrations {
-                history.changed(tenant.as_deref(), migrations);
+                history.record_change(tenant.as_deref(), migrations);
             }
         }
     }

@@ -174,7 +174,7 @@ impl Pool<'_> {
         loop {
             // Progress is also written while one tenant hangs, because waiting runs read it.
             let Ok(next) = time::timeout(history::EVERY, results.next()).await else {
-                self.history.progress(context, self.done, self.total).await;
+                self.history.record_progress(context, self.done, self.total).await;
                 continue;
             };
             let Some((tenant, result)) = next else { break };
@@ -182,7 +182,7 @@ impl Pool<'_> {
                 Ok(migrations) if migrations.is_empty() => {}
                 Ok(migrations) => {
                     if is_sql {
-                        self.history.changed(tenant.as_deref(), &migrations);
+                        self.history.record_change(tenant.as_deref(), &migrations);
                     }
                     self.applied.migrations.insert(tenant, migrations);
                 }
@@ -232,7 +232,7 @@ impl Pool<'_> {
         if more > 0 && self.total > 1 {
             let (done, total) = (self.done, self.total);
             (self.on_event)(ActionEvent::Progress { done, total, what: MIGRATED });
-            self.history.progress(self.context, self.done, self.total).await;
+            self.history.record_progress(self.context, self.done, self.total).await;
         }
     }
 }

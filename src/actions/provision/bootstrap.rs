@@ -115,7 +115,7 @@ async fn each(
 async fn advance(state: &RunState, done: usize, total: usize, on_event: &dyn Fn(ActionEvent)) {
     if total > 1 {
         on_event(ActionEvent::Progress { done, total, what: "demo tenants complete" });
-        state.history.progress(&state.context, done, total).await;
+        state.history.record_progress(&state.context, done, total).await;
     }
 }
 

@@ -50,7 +50,7 @@ pub(super) async fn create(
         }
         .into());
     }
-    state.history.begin(context).await;
+    state.history.start(context).await;
     let noted: Vec<(String, String)> =
         missing.iter().map(|tenant| (tenant.clone(), database::nonce())).collect();
     let journal = |error: DatabaseError| error.into_failure("writing the journal");
@@ -62,7 +62,7 @@ pub(super) async fn create(
             note_newcomers(&now, &before, &missing, &note);
             let Some(left) = left.first() else {
                 for tenant in &missing {
-                    state.history.changed(Some(tenant), &[history::CREATED.into()]);
+                    state.history.record_change(Some(tenant), &[history::CREATED.into()]);
                 }
                 note(format!("created by `{}`: {}", run.join(" "), missing.join(", ")));
                 return Ok(noted.into_iter().collect());

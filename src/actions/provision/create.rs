@@ -29,7 +29,7 @@ pub(crate) async fn create(
     let context = &state.context;
     // A stale manifest must not change anything.
     context.expectation().await?;
-    state.history.begin(context).await;
+    state.history.start(context).await;
     state.rollback.register(InFlight::Creation(new.clone()));
     let failed = match attempt(context, locked, new, template, on_event).await {
         Ok(()) => {
@@ -67,7 +67,7 @@ fn left(outcome: RollbackOutcome) -> (Cleanup, Option<String>) {
 
 fn created(state: &RunState, new: &Creation) {
     state.rollback.forget();
-    state.history.changed(Some(&new.schema), &[history::CREATED.into()]);
+    state.history.record_change(Some(&new.schema), &[history::CREATED.into()]);
 }
 
 /// Why an attempt failed.

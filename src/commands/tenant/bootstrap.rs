@@ -13,7 +13,7 @@ pub(crate) async fn run(
     arguments: &TenantBootstrap,
     on_event: &dyn Fn(ActionEvent),
 ) -> Result<TenantOutcome, Failure> {
-    state.history.at("portcullis tenant bootstrap");
+    state.history.start_step("portcullis tenant bootstrap");
     let mut all = Bootstrapped::default();
     let mut details: Option<FailureDetails> = None;
     let mut configured = false;

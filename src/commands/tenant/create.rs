@@ -24,7 +24,7 @@ pub(crate) async fn run(
         set: arguments.set.clone(),
     };
     let schema = request.schema.as_ref().unwrap_or(&request.name).clone();
-    state.history.at("portcullis tenant create");
+    state.history.start_step("portcullis tenant create");
     let started = Instant::now();
     let result = create(state, &request, on_event).await;
     let took = started.elapsed();

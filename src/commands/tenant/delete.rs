@@ -20,12 +20,12 @@ pub(crate) async fn run(
     if !arguments.yes {
         confirm(name, on_event).await?;
     }
-    state.history.at("portcullis tenant delete");
+    state.history.start_step("portcullis tenant delete");
     let deleted = remove(state, name, on_event).await?;
     let deleted =
         deleted.map_err(|error| Failure::Deleting { tenant: name.clone(), why: error.into_cause() });
     if deleted.is_ok() {
-        state.history.changed(Some(name), &["deleted".into()]);
+        state.history.record_change(Some(name), &["deleted".into()]);
     }
     state.close(deleted.as_ref().map(drop)).await;
     deleted.map(|deleted| TenantOutcome::Deleted { tenant: name.clone(), deleted })
@@ -42,7 +42,7 @@ async fn remove(
     // The manifest shows whether the tenant has rows of domains.
     context.expectation().await?;
     let (limits, domains) = (context.removal_limits()?, domains(context).await);
-    state.history.begin(context).await;
+    state.history.start(context).await;
     let registered = context.database()?.registered().await;
     let registered = registered.map_err(|error| error.into_failure("reading the registry"))?;
     if state.rollback.recovered(name) && !registered.contains(name) {
