@@ -51,6 +51,33 @@ fn every_source_file_in_the_documents_for_developers_exists() {
     assert!(missing.is_empty(), "{missing:#?}");
 }
 
+/// A name of four words or more is the name of a test.
+#[test]
+fn every_test_in_the_documents_for_developers_exists() {
+    let text = prose(&root().join("ARCHITECTURE.md")) + &prose(&root().join("CONTRIBUTING.md"));
+    let mut code = String::new();
+    collect(&root().join("src"), &mut code);
+    collect(&root().join("tests"), &mut code);
+    let is_test = |name: &&str| {
+        name.matches('_').count() >= 3 && name.chars().all(|c| c.is_ascii_lowercase() || c == '_')
+    };
+    let names = text.split('`').skip(1).step_by(2).filter(is_test);
+    let missing: Vec<&str> = names.filter(|name| !code.contains(&format!("fn {name}("))).collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// Appends the text of every Rust file.
+fn collect(folder: &Path, code: &mut String) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            collect(&path, code);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            code.push_str(&fs::read_to_string(path).unwrap());
+        }
+    }
+}
+
 #[test]
 fn the_map_answers_twenty_questions_with_files_that_exist() {
     let text = fs::read_to_string(root().join("CONTRIBUTING.md")).unwrap();
