@@ -178,7 +178,7 @@ fn a_failing_parallel_step_rolls_the_bootstrap_back_under_the_lock() {
     next.wait_for_line("waiting for the lock");
     fs::write(project.portcullis.path("fail"), "").unwrap();
     running.wait().exits(79).prints("`demo` was being created: rolled back");
-    next.wait().exits(73).prints_not("left as it is").prints("no row and no schema");
+    next.wait().exits(73).prints_not("left as it is").prints("no registry row and no schema");
     assert_nothing_left(&project);
 }
 

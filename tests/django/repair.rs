@@ -19,7 +19,7 @@ fn a_replay_restores_a_dropped_table() {
     let repaired = project.portcullis.run(["repair", "demo", "--replay", "finance"]).exits(0);
     repaired
         .prints("finance.0004_invoice_payment run again")
-        .prints("public.finance_invoice holds 2 rows, which stay")
+        .prints("public.finance_invoice contains 2 rows, which are not changed")
         .prints("5/5  ok")
         .prints("finance_invoice 0 rows")
         .prints_not("foreign key");

@@ -204,7 +204,7 @@ fn a_stale_changed_or_missing_template_is_rejected() {
     fs::write(&path, written_on(&text, "9")).unwrap();
     let (outcome, printed) = doctor();
     assert!(outcome == "failed" && printed.contains("it was built on PostgreSQL 9"), "{outcome}: {printed}");
-    project.portcullis.run(["tenant", "create", "globex"]).exits(73).prints("made on PostgreSQL 9");
+    project.portcullis.run(["tenant", "create", "globex"]).exits(73).prints("built on PostgreSQL 9");
 }
 
 /// The same template as if another version of the server had written it.

@@ -183,7 +183,7 @@ fn a_server_that_hangs_after_the_login_does_not_delay_the_lock_time_out() {
     waiter.wait_for_line("waiting for the lock");
     proxy.block();
     let outcome = waiter.wait().exits(75);
-    assert!(outcome.stderr.contains("the server does not say who holds it"), "{outcome}");
+    assert!(outcome.stderr.contains("the server does not report the holder"), "{outcome}");
     proxy.give_up();
     project.database.execute("INSERT INTO public.released VALUES (1)");
     holder.wait().exits(0);

@@ -29,7 +29,7 @@ fn a_tenant_that_is_being_created_does_not_break_the_gate() {
     project.portcullis.run(["verify"]).exits(0);
     // A new row outside the condition is rejected before anything is created.
     let refused = project.portcullis.run(["tenant", "create", "odd", "--set", "ready=false"]).exits(73);
-    refused.prints("a new row does not meet").prints("rolled back");
+    refused.prints("the new row does not match").prints("rolled back");
     assert!(!project.exists("odd"));
 }
 
