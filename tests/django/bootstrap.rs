@@ -103,7 +103,7 @@ fn an_existing_row_outside_the_condition_is_not_removed() {
                client.auto_create_schema = False; client.save()";
     project.python(&["-c", row]).exits(0);
     let refused = project.portcullis.run(["tenant", "bootstrap"]).exits(73);
-    refused.prints("`where` leaves out").prints("cannot prove that this run");
+    refused.prints("in a row that `where` excludes").prints("cannot prove that this run");
     assert_eq!(clients(&project), ["demo"]);
 }
 

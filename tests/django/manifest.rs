@@ -271,7 +271,7 @@ fn an_app_that_moved_from_shared_to_tenants_is_found_and_replayed() {
         .portcullis
         .run(["repair", "--all-affected", "--replay", "contacts", "--allow-code"])
         .exits(1)
-        .prints("public.contacts_contact holds 1 row")
+        .prints("public.contacts_contact contains 1 row")
         .prints("acme: contacts.0001_initial run again")
         .prints("demo: contacts.0001_initial run again");
     project.portcullis.run(["repair", "--all-affected", "--replay", "finance"]).exits(0);

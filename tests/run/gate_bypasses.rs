@@ -163,7 +163,7 @@ fn an_override_opens_the_gate_once_and_is_recorded() {
     start(&project)
         .exits(1)
         .prints("PORTCULLIS_OVERRIDE does not open the gate: run ")
-        .prints("it opens once")
+        .prints("a reason works once per release")
         .prints_not("the server started");
     let project = project.env("PORTCULLIS_OVERRIDE", "gate:once more, until the backup is in");
     start(&project).exits(0).prints("the server started");
