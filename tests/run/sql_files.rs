@@ -126,7 +126,11 @@ fn a_baseline_replaces_its_files() {
     }
     let baseline = "-- replaces: 1-3\nCREATE TABLE item (n bigint, two int, three int);\n";
     let project = project.file("tenant/4_baseline.sql", baseline);
-    project.start().exits(1).prints("4 baseline").prints("only some of the migrations that the file replaces");
+    project
+        .start()
+        .exits(1)
+        .prints("4 baseline")
+        .prints("only some of the migrations that the file replaces");
     project
         .database
         .execute("INSERT INTO c._sqlx_migrations SELECT * FROM b._sqlx_migrations WHERE version = 3");

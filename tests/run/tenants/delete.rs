@@ -16,7 +16,11 @@ fn deleting_a_tenant_removes_nothing_else() {
     deleted.prints("1 row of the registry").prints("2 tables");
     assert!(!project.exists("a"));
     assert_eq!(tenants(&project), ["b", "c"]);
-    project.portcullis.run(["tenant", "delete", "a", "--yes"]).exits(73).prints("no registry row and no schema");
+    project
+        .portcullis
+        .run(["tenant", "delete", "a", "--yes"])
+        .exits(73)
+        .prints("no registry row and no schema");
     // A schema that belongs to no tenant is not deleted, whatever its name.
     project.database.execute("CREATE SCHEMA reports; CREATE VIEW reports.items AS SELECT * FROM b.item");
     for name in ["public", "reports", "pg_catalog", "portcullis"] {
