@@ -107,7 +107,6 @@ impl Tree {
     /// Runs the program to its end. At the deadline, its tree receives TERM; when `stop` returns a signal, that
     /// signal. KILL follows after the grace. `on_line` receives each line of output without its line end, as lossy
     /// UTF-8 of at most 16 KiB. It returns a new deadline if the line changes it.
-    /// deadline, if the line moves it.
     pub(crate) async fn run(
         mut self,
         deadline: Deadline,

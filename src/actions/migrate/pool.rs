@@ -157,7 +157,7 @@ impl Pool<'_> {
         Ok(())
     }
 
-    /// Tries each schema try_each, and returns those that another run has locked. After too many failures, no further
+    /// Tries each schema once, and returns those that another run has locked. After too many failures, no further
     /// schema is started, but those in progress are finished and counted.
     async fn try_each(
         &mut self,
