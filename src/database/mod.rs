@@ -35,7 +35,7 @@ use self::{
 use crate::{config, deadline::Deadline, tenants::inspection::Inspection};
 
 /// For one read or write of the history.
-const RECORD: Duration = Duration::from_secs(5);
+const HISTORY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The configured database. It dereferences to its engine; the methods here add a time limit.
 #[derive(Debug, Clone)]
@@ -81,11 +81,11 @@ impl Database {
     }
 
     pub(crate) async fn write_history(&self, run: &str, entries: &[Entry]) -> Result<(), DatabaseError> {
-        within(RECORD, self.0.write_history(run, entries)).await
+        within(HISTORY_TIMEOUT, self.0.write_history(run, entries)).await
     }
 
     pub(crate) async fn read_history(&self, limit: u32, with_parts: bool) -> Result<Vec<Run>, DatabaseError> {
-        within(RECORD, self.0.read_history(limit, with_parts)).await
+        within(HISTORY_TIMEOUT, self.0.read_history(limit, with_parts)).await
     }
 
     pub(crate) async fn step_author(
@@ -94,7 +94,7 @@ impl Database {
         step: &str,
         what: &str,
     ) -> Result<Option<Author>, DatabaseError> {
-        within(RECORD, self.0.step_author(release, step, what)).await
+        within(HISTORY_TIMEOUT, self.0.step_author(release, step, what)).await
     }
 
     pub(crate) async fn override_author(
@@ -102,7 +102,7 @@ impl Database {
         release: &str,
         reason: &str,
     ) -> Result<Option<Author>, DatabaseError> {
-        within(RECORD, self.0.override_author(release, reason)).await
+        within(HISTORY_TIMEOUT, self.0.override_author(release, reason)).await
     }
 
     /// The lock's holder, if it has one. On a server, the check acquires the lock for a moment.
@@ -110,9 +110,9 @@ impl Database {
         if !self.capabilities().server {
             return self.lock_holder().await;
         }
-        let mut session = self.lock_session(run, RECORD).await?;
-        let holder = session.try_acquire(LockMode::Exclusive, RECORD).await?.err();
-        session.release_lock(RECORD).await?;
+        let mut session = self.lock_session(run, HISTORY_TIMEOUT).await?;
+        let holder = session.try_acquire(LockMode::Exclusive, HISTORY_TIMEOUT).await?.err();
+        session.release_lock(HISTORY_TIMEOUT).await?;
         Ok(holder)
     }
 }

@@ -20,12 +20,12 @@ const DIALECT: Dialect = Dialect {
 };
 
 impl Sqlite {
-    fn record_file(&self) -> PathBuf {
+    fn history_file(&self) -> PathBuf {
         self.folder.join("portcullis.sqlite")
     }
 
     pub(crate) async fn write_history(&self, run: &str, entries: &[Entry]) -> Result<(), DatabaseError> {
-        let mut connection = files::write(&self.record_file(), true, files::BUSY_TIMEOUT).await?;
+        let mut connection = files::write(&self.history_file(), true, files::BUSY_TIMEOUT).await?;
         let sql = format!("BEGIN IMMEDIATE; {}; {}; COMMIT", DIALECT.tables(), DIALECT.write(run, entries));
         let written = files::rows(&mut connection, &sql).await;
         let _ = connection.close().await;
@@ -50,22 +50,22 @@ impl Sqlite {
     }
 
     async fn author(&self, sql: &str) -> Result<Option<Author>, DatabaseError> {
-        let Some(mut connection) = self.open_record().await? else { return Ok(None) };
+        let Some(mut connection) = self.open_history().await? else { return Ok(None) };
         let found = rows(&mut connection, sql).await;
         let _ = connection.close().await;
         Ok(found?.first().map(history::author))
     }
 
     pub(crate) async fn read_history(&self, limit: u32, with_parts: bool) -> Result<Vec<Run>, DatabaseError> {
-        let Some(mut connection) = self.open_record().await? else { return Ok(Vec::new()) };
+        let Some(mut connection) = self.open_history().await? else { return Ok(Vec::new()) };
         let found = read(&mut connection, limit, with_parts).await;
         let _ = connection.close().await;
         found
     }
 
     /// None if no run has written anything yet.
-    async fn open_record(&self) -> Result<Option<SqliteConnection>, DatabaseError> {
-        files::read(&self.record_file()).await.map_err(DatabaseError::Failed)
+    async fn open_history(&self) -> Result<Option<SqliteConnection>, DatabaseError> {
+        files::read(&self.history_file()).await.map_err(DatabaseError::Failed)
     }
 }
 
