@@ -26,7 +26,7 @@ pub(super) fn advise(steps: &mut Steps, refusal: &Refusal, failure: &Failure) {
             steps.rerun("read that code; if it can run again", own);
         }
         Refusal::NotAtomic(_) => {
-            steps.see("restore its tables from a backup, then verify the tenant again", verify())
+            steps.see("restore its tables from a backup, then verify the tenant again", verify());
         }
     }
 }
