@@ -50,8 +50,8 @@ pub(crate) async fn run(
     report: &Report,
 ) -> Result<(), Blocked> {
     let engine = Engine { plan, state, report, interrupted: Cell::default() };
-    let (stopper, stop) = stop::pair();
-    let mut result = engine.walk(signals, &stopper, &stop).await;
+    let (stopper, stop_request) = stop::pair();
+    let mut result = engine.walk(signals, &stopper, &stop_request).await;
     let interrupted = engine.interrupted.get().is_some();
     let rolled_back = state.roll_back(Deadline::after(rollback::LIMIT));
     let rolled_back = Box::pin(engine.within_shutdown(signals, &stopper, ROLLED_BACK, rolled_back)).await;
@@ -78,7 +78,12 @@ struct Engine<'a> {
 }
 
 impl Engine<'_> {
-    async fn walk(&self, signals: &mut Signals, stopper: &Stopper, stop: &Stop) -> Result<(), Blocked> {
+    async fn walk(
+        &self,
+        signals: &mut Signals,
+        stopper: &Stopper,
+        stop_request: &Stop,
+    ) -> Result<(), Blocked> {
         let mut done = vec![false; self.plan.steps.len()];
         let mut started = done.clone();
         let mut running = FuturesUnordered::new();
@@ -87,8 +92,8 @@ impl Engine<'_> {
             if blocked.is_none() && self.interrupted.get().is_none() {
                 for step in self.plan.ready(&done) {
                     if !std::mem::replace(&mut started[step], true) {
-                        let stop = stop.clone();
-                        running.push(async move { (step, Box::pin(self.step(step, stop)).await) });
+                        let stop_request = stop_request.clone();
+                        running.push(async move { (step, Box::pin(self.step(step, stop_request)).await) });
                     }
                 }
             }
@@ -170,7 +175,7 @@ impl Engine<'_> {
     }
 
     /// Runs one step, and returns the failure if it must end the start-up.
-    async fn step(&self, step: usize, stop: Stop) -> Option<FailureDetails> {
+    async fn step(&self, step: usize, stop_request: Stop) -> Option<FailureDetails> {
         let started = Instant::now();
         let Step { action, on_failure, .. } = &self.plan.steps[step].step;
         let skipped = match &self.plan.steps[step].decision {
@@ -178,7 +183,7 @@ impl Engine<'_> {
             Decision::Skip { reason } => Ok(Some(reason.clone())),
             Decision::DecidedAtItsTurn { pending } => {
                 let inspection = is_pending(&self.state.context, *pending);
-                match Box::pin(stop.clone().race(inspection)).await {
+                match Box::pin(stop_request.clone().race(inspection)).await {
                     Ok(Ok(true)) => Ok(None),
                     Ok(Ok(false)) => Ok(Some(wording::NOTHING_PENDING.into())),
                     Ok(Err(failure)) => Err(failure),
@@ -197,7 +202,7 @@ impl Engine<'_> {
                 // The action itself is not logged: its arguments may contain a secret variable's value.
                 tracing::debug!(step, kind = action.kind(), "step");
                 let emit = |event| self.report.emit(&event);
-                Box::pin(steps::run(action, Context::new(step, self.state, stop, &emit))).await
+                Box::pin(steps::run(action, Context::new(step, self.state, stop_request, &emit))).await
             }
             Err(failure) => Err(FailureDetails::from(failure)),
         };

@@ -8,8 +8,8 @@ use super::{
     signals::{self, SignalSet},
 };
 
-/// Does blocking work before a runtime exists. TERM, INT, QUIT and HUP end the process during the work, even as PID
-/// 1. Afterwards signals are blocked and read again, and none is lost. The work must not start a thread, which would
+/// Does blocking work before a runtime exists. TERM, INT, QUIT and HUP end the process during the work, also where it is
+/// PID 1. Afterwards signals are blocked and read again, and none is lost. The work must not start a thread, which would
 /// never block them.
 pub(crate) fn interruptible<T>(inherited: &Inherited, work: impl FnOnce() -> T) -> T {
     end_at_once(inherited);

@@ -10,7 +10,7 @@ use super::{
     connection::Connection,
     ledgers, lock,
     quote::{identifier, literal},
-    run_migration::{self, Mode, apply_error},
+    run_migration::{self, Transaction, apply_error},
 };
 use crate::{
     database::{Applied, ApplyEnd, ApplyError, Limits, MigrationFile, Schema, pending::pending},
@@ -120,7 +120,7 @@ pub(super) async fn apply_in_transactions(
         let pending = pending(files, &recorded)?;
         let batch = if limits.all_in_one { pending.len() } else { pending.len().min(1) };
         for file in pending.iter().take(batch) {
-            run_migration::file(connection, schema, file, limits, Mode::InTransaction).await?;
+            run_migration::file(connection, schema, file, limits, Transaction::Open).await?;
         }
         connection.run("COMMIT", limits.deadline).await.map_err(|error| apply_error(&error))?;
         applied.extend(pending.iter().take(batch).map(|file| file.name()));
@@ -186,7 +186,7 @@ pub(super) async fn apply_without_transaction(
     lock::schema(connection, schema, "pg_try_advisory_lock", limits.nowait).await?;
     let recorded = recorded(connection, schema, create).await?;
     for file in pending(files, &recorded)? {
-        run_migration::file(connection, schema, file, limits, Mode::NoTransaction).await?;
+        run_migration::file(connection, schema, file, limits, Transaction::None).await?;
         applied.push(file.name());
     }
     Ok(())

@@ -92,7 +92,7 @@ async fn retry_name_resolution<T>(
     for _ in 1..RESOLUTION_ATTEMPTS {
         match connect().await {
             Err(sqlx::Error::Io(error)) if is_name_resolution_error(&error) => {
-                tokio::time::sleep(RESOLUTION_PAUSE).await
+                tokio::time::sleep(RESOLUTION_PAUSE).await;
             }
             answer => return answer,
         }

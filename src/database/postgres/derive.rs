@@ -8,7 +8,7 @@ use super::{
     connection::Connection,
     provision::needs_commit,
     quote::{identifier, literal},
-    run_migration::{self, Mode},
+    run_migration::{self, Transaction},
 };
 use crate::{
     database::{ApplyError, DatabaseError, Derived, Limits, MigrationFile, TableSet, sql_lexer},
@@ -131,9 +131,7 @@ impl Derivation {
             let one = std::slice::from_ref(file);
             let (connection, limits, applied) = (&mut *connection, &self.limits, &mut Vec::new());
             match (commit, file.no_transaction) {
-                (false, _) => {
-                    run_migration::file(connection, name, file, limits, Mode::InPrivateTransaction).await
-                }
+                (false, _) => run_migration::file(connection, name, file, limits, Transaction::Private).await,
                 (true, true) if self.pooled => Err(apply::needs_session(file)),
                 (true, true) => {
                     apply::apply_without_transaction(connection, name, one, limits, false, applied).await

@@ -9,7 +9,7 @@ use super::{
     journal, ledgers, lock, metadata_schema,
     quote::identifier,
     read_only::Reading,
-    run_migration::{self, Mode, apply_error},
+    run_migration::{self, Transaction, apply_error},
 };
 use crate::{
     cause::Cause,
@@ -159,7 +159,7 @@ impl Postgres {
         // A file that contains COMMIT commits the journal's entry, too.
         connection.rows(&self.create_schema(new, true, true)).await.map_err(|error| apply_error(&error))?;
         for file in files {
-            run_migration::file(connection, &new.schema, file, limits, Mode::InPrivateTransaction).await?;
+            run_migration::file(connection, &new.schema, file, limits, Transaction::Private).await?;
         }
         Ok(self.close_journal(connection, new).await?)
     }

@@ -20,13 +20,13 @@ use crate::{
 
 /// How a file relates to the transaction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Mode {
+pub(super) enum Transaction {
     /// In the open transaction.
-    InTransaction,
+    Open,
     /// In the open transaction, in which other sessions cannot see the tables: a file that must run outside a
     /// transaction is changed so that it can run inside.
-    InPrivateTransaction,
-    NoTransaction,
+    Private,
+    None,
 }
 
 /// How long a setting of the session lasts.
@@ -128,15 +128,16 @@ fn prepare(
     schema: &str,
     file: &MigrationFile,
     limits: &Limits,
-    mode: Mode,
+    transaction: Transaction,
 ) -> String {
-    let (local, lifetime) = match mode {
-        Mode::NoTransaction => ("", Lifetime::Session),
-        Mode::InTransaction | Mode::InPrivateTransaction => ("LOCAL ", Lifetime::Transaction),
+    let (local, lifetime) = match transaction {
+        Transaction::None => ("", Lifetime::Session),
+        Transaction::Open | Transaction::Private => ("LOCAL ", Lifetime::Transaction),
     };
     // A concurrent build waits for every running transaction, also of other tenants, and blocks no session while it
     // waits. If it is cancelled, it leaves an invalid index behind.
-    let is_concurrent = mode == Mode::NoTransaction && sql_lexer::without_concurrently(&file.sql) != file.sql;
+    let is_concurrent =
+        transaction == Transaction::None && sql_lexer::without_concurrently(&file.sql) != file.sql;
     let lock_timeout = if is_concurrent { 0 } else { limits.lock_timeout.as_millis() };
     let settings = session(connection, lifetime);
     let schemas = [schema].into_iter().chain(limits.search_path.iter().map(String::as_str));
@@ -158,27 +159,28 @@ pub(super) async fn file(
     schema: &str,
     file: &MigrationFile,
     limits: &Limits,
-    mode: Mode,
+    transaction: Transaction,
 ) -> Result<(), ApplyError> {
     let started = Instant::now();
-    let failed = |error: sqlx::Error| file_error(file, None, mode, &error);
-    let (prepare, transaction_id) = (prepare(connection, schema, file, limits, mode), transaction(mode));
+    let failed = |error: sqlx::Error| file_error(file, None, transaction, &error);
+    let (prepare, transaction_id) =
+        (prepare(connection, schema, file, limits, transaction), id_query(transaction));
     let first = format!("{prepare}; {transaction_id}; {}", insert(schema, file));
     let before = connection.rows(&first).await.and_then(|rows| first_text(&rows)).map_err(failed)?;
-    let text = match mode {
-        Mode::InPrivateTransaction if file.no_transaction => sql_lexer::without_concurrently(&file.sql),
+    let text = match transaction {
+        Transaction::Private if file.no_transaction => sql_lexer::without_concurrently(&file.sql),
         _ => file.sql.clone(),
     };
-    if let Err((line, error)) = statements(connection, &text, limits.deadline, mode).await {
-        let failure = file_error(file, line, mode, &error);
-        let dirty = mode == Mode::NoTransaction || is_recorded(connection, schema, file).await;
+    if let Err((line, error)) = statements(connection, &text, limits.deadline, transaction).await {
+        let failure = file_error(file, line, transaction, &error);
+        let dirty = transaction == Transaction::None || is_recorded(connection, schema, file).await;
         return Err(if dirty { ApplyError { end: ApplyEnd::Dirty, ..failure } } else { failure });
     }
     // The file is recorded as successful only if the same transaction is still open.
     let same = format!("({transaction_id}) = {}", literal(before.as_deref().unwrap_or_default()));
     let last = format!("{prepare}; {transaction_id}; {} AND {same}", update(schema, file, started.elapsed()));
     let after = connection.rows(&last).await.and_then(|rows| first_text(&rows)).map_err(failed)?;
-    if after == before { Ok(()) } else { Err(transaction_error(file, mode)) }
+    if after == before { Ok(()) } else { Err(transaction_error(file, transaction)) }
 }
 
 /// Runs the file's statements: in one message inside a transaction; one by one outside, because a message of several
@@ -187,9 +189,9 @@ async fn statements(
     connection: &mut Connection,
     text: &str,
     deadline: Deadline,
-    mode: Mode,
+    transaction: Transaction,
 ) -> Result<(), (Option<usize>, sqlx::Error)> {
-    if mode != Mode::NoTransaction {
+    if transaction != Transaction::None {
         let outcome = connection.statements(text, deadline).await;
         return outcome.map_err(|(done, error)| (line(text, done, &error), error));
     }
@@ -220,20 +222,21 @@ async fn is_recorded(connection: &mut Connection, schema: &str, file: &Migration
 pub(super) fn file_error(
     file: &MigrationFile,
     line: Option<usize>,
-    mode: Mode,
+    transaction: Transaction,
     error: &sqlx::Error,
 ) -> ApplyError {
     let error = apply_error(error).at(file, line);
     // Half of the file may be applied, so it is not retried.
-    let end = if mode == Mode::NoTransaction && error.is_locked() { ApplyEnd::Failed } else { error.end };
+    let end =
+        if transaction == Transaction::None && error.is_locked() { ApplyEnd::Failed } else { error.end };
     ApplyError { end, ..error }
 }
 
 /// The error of a file that changed the state of the transaction.
-fn transaction_error(file: &MigrationFile, mode: Mode) -> ApplyError {
-    let why = match mode {
-        Mode::NoTransaction => "the file leaves a transaction open",
-        Mode::InTransaction | Mode::InPrivateTransaction => {
+fn transaction_error(file: &MigrationFile, transaction: Transaction) -> ApplyError {
+    let why = match transaction {
+        Transaction::None => "the file leaves a transaction open",
+        Transaction::Open | Transaction::Private => {
             "the file ends the transaction in which it runs: it contains COMMIT, ROLLBACK or BEGIN"
         }
     };
@@ -241,10 +244,10 @@ fn transaction_error(file: &MigrationFile, mode: Mode) -> ApplyError {
 }
 
 /// Selects the transaction's id; without a transaction, whether none is open.
-fn transaction(mode: Mode) -> &'static str {
-    match mode {
-        Mode::NoTransaction => "SELECT (pg_catalog.now() = pg_catalog.statement_timestamp())::text",
-        Mode::InTransaction | Mode::InPrivateTransaction => "SELECT pg_catalog.txid_current()::text",
+fn id_query(transaction: Transaction) -> &'static str {
+    match transaction {
+        Transaction::None => "SELECT (pg_catalog.now() = pg_catalog.statement_timestamp())::text",
+        Transaction::Open | Transaction::Private => "SELECT pg_catalog.txid_current()::text",
     }
 }
 
