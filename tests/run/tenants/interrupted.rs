@@ -97,10 +97,10 @@ fn a_schema_without_a_valid_ownership_tag_is_named_and_not_removed() {
     signalled_during_creation(&project, "acme", Signal::SIGKILL);
     project.until_gone("pg_sleep");
     // Another program has used the name since, and even the ownership tag.
-    let reused = "DO $$ DECLARE mark text := obj_description('acme'::regnamespace, 'pg_namespace'); BEGIN \
+    let reassigned = "DO $$ DECLARE mark text := obj_description('acme'::regnamespace, 'pg_namespace'); BEGIN \
                  DROP SCHEMA acme CASCADE; CREATE SCHEMA acme; CREATE TABLE acme.precious (id int); \
                  EXECUTE format('COMMENT ON SCHEMA acme IS %L', mark); END $$";
-    project.database.execute(reused);
+    project.database.execute(reassigned);
     let project = with(project, "tenant/2_slow.sql", "CREATE TABLE quick (id int);\n");
     let refused = project.portcullis.run(["tenant", "create", "acme"]).exits(73);
     refused
