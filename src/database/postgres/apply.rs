@@ -1,8 +1,6 @@
 //! Applies migrations to one schema: one transaction per file, as psql and sqlx do, or one for all if configured. A
 //! file that cannot run in a transaction runs alone.
 
-use std::time::Duration;
-
 use sqlx::postgres::PgRow;
 
 use super::{
@@ -13,7 +11,7 @@ use super::{
     run_migration::{self, Transaction, apply_error},
 };
 use crate::{
-    database::{Applied, ApplyEnd, ApplyError, Limits, MigrationFile, Schema, pending::pending},
+    database::{Applied, ApplyEnd, ApplyError, Limits, MigrationFile, Schema, pending::pending, segments},
     tenants::inspection::LedgerRow,
 };
 
@@ -23,9 +21,6 @@ const TRANSACTION: &str = "pg_try_advisory_xact_lock";
 /// The SQLSTATEs of a missing schema and a missing table.
 const NO_SCHEMA: &str = "3F000";
 const NO_TABLE: &str = "42P01";
-
-/// The number of attempts if another session holds a lock.
-const ATTEMPTS: u32 = 6;
 
 impl Postgres {
     /// Applies the pending ones of `files` to the schema, in order.
@@ -40,13 +35,10 @@ impl Postgres {
             Schema::Tenant(name) => name,
         };
         let create = *schema == Schema::Shared;
-        let mut applied = Applied::default();
-        for segment in files.chunk_by(|a, b| !a.no_transaction && !b.no_transaction) {
-            if let Err(error) = self.segment(name, segment, limits, create, &mut applied.migrations).await {
-                return Err(ApplyError { applied: applied.migrations, ..error });
-            }
-        }
-        Ok(applied)
+        segments::apply_each(files, limits, async |segment, applied| {
+            self.segment(name, segment, limits, create, applied).await
+        })
+        .await
     }
 
     async fn segment(
@@ -61,42 +53,23 @@ impl Postgres {
         if let Some(file) = no_transaction.filter(|_| self.is_pooled()) {
             return Err(needs_session(file));
         }
-        let mut attempt = 1;
-        loop {
-            let mut connection = self.writer_for(limits).await?;
-            let before = applied.len();
-            let outcome = match no_transaction {
-                Some(_) => {
-                    apply_without_transaction(&mut connection, schema, files, limits, create, applied).await
-                }
-                None => apply_in_transactions(&mut connection, schema, files, limits, create, applied).await,
-            };
-            match outcome {
-                Ok(()) => {
-                    // A file outside a transaction leaves a session lock behind.
-                    if no_transaction.is_none() && applied.len() == before {
-                        self.release_clean(connection).await;
-                    } else {
-                        self.release(connection).await;
-                    }
-                    return Ok(());
-                }
-                Err(error) => {
-                    // If another run holds the schema's lock, no transaction is open.
-                    let held_by_other = error.end == ApplyEnd::HeldByOther;
-                    if held_by_other {
-                        self.release_clean(connection).await;
-                    } else {
-                        connection.close().await;
-                    }
-                    if !error.is_locked() || (held_by_other && limits.nowait) || attempt == ATTEMPTS {
-                        return Err(error);
-                    }
-                }
+        let mut connection = self.writer_for(limits).await?;
+        let before = applied.len();
+        let outcome = match no_transaction {
+            Some(_) => {
+                apply_without_transaction(&mut connection, schema, files, limits, create, applied).await
             }
-            tokio::time::sleep(Duration::from_millis(fastrand::u64(100..=300) * u64::from(attempt))).await;
-            attempt += 1;
+            None => apply_in_transactions(&mut connection, schema, files, limits, create, applied).await,
+        };
+        match &outcome {
+            // A file outside a transaction leaves a session lock behind.
+            Ok(()) if no_transaction.is_some() || applied.len() > before => self.release(connection).await,
+            Ok(()) => self.release_clean(connection).await,
+            // If another run holds the schema's lock, no transaction is open.
+            Err(error) if error.end == ApplyEnd::HeldByOther => self.release_clean(connection).await,
+            Err(_) => connection.close().await,
         }
+        outcome
     }
 }
 

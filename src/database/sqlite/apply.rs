@@ -8,13 +8,12 @@ use tokio::time::Instant;
 
 use super::{LEDGER, Sqlite, disk, files, inspect};
 use crate::{
-    database::{Applied, ApplyEnd, ApplyError, Limits, MigrationFile, Schema, pending::pending, sql_lexer},
+    database::{
+        Applied, ApplyEnd, ApplyError, Limits, MigrationFile, Schema, pending::pending, segments, sql_lexer,
+    },
     tenants::inspection::LedgerRow,
     words::{count, hex},
 };
-
-/// The number of attempts if another process holds a lock.
-const ATTEMPTS: u32 = 6;
 
 /// The ledger as sqlx creates it.
 pub(super) const CREATE_LEDGER: &str = "CREATE TABLE IF NOT EXISTS _sqlx_migrations (\
@@ -41,34 +40,19 @@ impl Sqlite {
                 "the tenant's file does not exist; Portcullis does not create it again",
             ));
         }
-        let mut applied = Applied::default();
-        for segment in files.chunk_by(|a, b| !a.no_transaction && !b.no_transaction) {
-            let mut attempt = 1;
-            let more = loop {
-                let busy_timeout = if limits.nowait { Duration::ZERO } else { limits.lock_timeout };
-                let mut connection = files::write(&path, create, busy_timeout).await?;
-                let outcome =
-                    apply(&mut connection, segment, create, limits.all_in_one, &mut applied.migrations).await;
-                // Closing the connection rolls back an open transaction.
-                let _ = connection.close().await;
-                match outcome {
-                    // The lock of the file is the tenant's lock.
-                    Err(error) if error.is_locked() && limits.nowait => {
-                        break Err(ApplyError { end: ApplyEnd::HeldByOther, ..error });
-                    }
-                    Err(error) if error.is_locked() && attempt < ATTEMPTS => {
-                        let pause = fastrand::u64(100..=300) * u64::from(attempt);
-                        tokio::time::sleep(Duration::from_millis(pause)).await;
-                        attempt += 1;
-                    }
-                    other => break other,
-                }
-            };
-            if let Err(error) = more {
-                return Err(ApplyError { applied: applied.migrations, ..error });
-            }
-        }
-        Ok(applied)
+        let busy_timeout = if limits.nowait { Duration::ZERO } else { limits.lock_timeout };
+        segments::apply_each(files, limits, async |segment, applied| {
+            let mut connection = files::write(&path, create, busy_timeout).await?;
+            let outcome = apply(&mut connection, segment, create, limits.all_in_one, applied).await;
+            // Closing the connection rolls back an open transaction.
+            let _ = connection.close().await;
+            // The lock of the file is the tenant's lock.
+            outcome.map_err(|error| {
+                let end = if error.is_locked() && limits.nowait { ApplyEnd::HeldByOther } else { error.end };
+                ApplyError { end, ..error }
+            })
+        })
+        .await
     }
 }
 

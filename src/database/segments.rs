@@ -1,0 +1,30 @@
+//! The order in which files are applied to one schema, and the attempts if another session holds a lock. The same on both engines.
+
+use std::time::Duration;
+
+use super::{Applied, ApplyEnd, ApplyError, Limits, MigrationFile};
+
+/// The number of attempts if another session holds a lock.
+const ATTEMPTS: u32 = 6;
+
+/// Applies the files with `apply`: adjacent files that run in transactions together, each other file alone. `apply` adds the
+/// names of the files that it has committed.
+pub(super) async fn apply_each(
+    files: &[MigrationFile],
+    limits: &Limits,
+    apply: impl AsyncFn(&[MigrationFile], &mut Vec<String>) -> Result<(), ApplyError>,
+) -> Result<Applied, ApplyError> {
+    let mut applied = Applied::default();
+    for segment in files.chunk_by(|a, b| !a.no_transaction && !b.no_transaction) {
+        let mut attempt = 1;
+        while let Err(error) = apply(segment, &mut applied.migrations).await {
+            let gives_up = limits.nowait && error.end == ApplyEnd::HeldByOther;
+            if !error.is_locked() || gives_up || attempt == ATTEMPTS {
+                return Err(ApplyError { applied: applied.migrations, ..error });
+            }
+            tokio::time::sleep(Duration::from_millis(fastrand::u64(100..=300) * u64::from(attempt))).await;
+            attempt += 1;
+        }
+    }
+    Ok(applied)
+}
