@@ -88,7 +88,7 @@ fn verify_can_be_limited_to_one_app() {
         .prints("contacts.0001")
         .prints_not("finance_invoice");
     project.portcullis.run(["verify", "--app", "auth"]).exits(0).prints("only the app `auth`");
-    project.portcullis.run(["verify", "--app", "finances"]).exits(64).prints("it has auth,");
+    project.portcullis.run(["verify", "--app", "finances"]).exits(64).prints("its apps are auth,");
     // A finding about the complete schema concerns every app.
     project.database.execute("DROP SCHEMA demo CASCADE");
     project.portcullis.run(["verify", "--app", "auth"]).exits(1).prints("no schema");

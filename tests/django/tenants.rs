@@ -243,7 +243,7 @@ fn each_tenant_is_created_with_the_tables_of_its_type() {
     let create = |name: &str, kind: &str| {
         project.portcullis.run(["tenant", "create", name, "--set", &format!("kind={kind}")])
     };
-    create("odd", "none").exits(64).prints("no type `none`").prints("full, light");
+    create("odd", "none").exits(64).prints("unknown tenant type `none`").prints("full, light");
     create("small", "light").exits(0);
     create("big", "full").exits(0);
     // Without options, the model's defaults apply.

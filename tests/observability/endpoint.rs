@@ -79,7 +79,7 @@ fn health_reads_the_status_file_before_and_after_the_handover() {
     running.wait_for_line("starting sleep");
     portcullis.run(["health"]).exits(0).prints("ready");
     drop(running);
-    portcullis.run(["health"]).exits(1).prints("gone");
+    portcullis.run(["health"]).exits(1).prints("has ended");
 }
 
 #[test]
