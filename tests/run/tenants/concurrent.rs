@@ -17,9 +17,9 @@ fn a_tenant_that_is_being_created_does_not_break_the_gate() {
     let running = project.portcullis.spawn(["tenant", "create", "acme"]);
     project.until_sleeping();
     let verified = project.portcullis.run(["verify"]).exits(0);
-    verified.prints("being created").prints_not("incomplete");
+    verified.prints("creation or deletion in progress").prints_not("incomplete");
     running.wait().exits(0);
-    project.portcullis.run(["verify"]).exits(0).prints_not("being created");
+    project.portcullis.run(["verify"]).exits(0).prints_not("creation or deletion in progress");
     // A tenant that the application registers and later marks as ready.
     let ready = "ALTER TABLE tenants ADD ready boolean NOT NULL DEFAULT true;\n";
     let project = with(project, "shared/2_ready.sql", ready);
