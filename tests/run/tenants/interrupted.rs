@@ -84,7 +84,7 @@ fn an_unremovable_schema_does_not_prevent_the_removal_of_the_others() {
     assert_eq!((tenants(&project), journal(&project)), (vec!["globex".into()], vec!["acme making".into()]));
     // Nor are the objects that would be dropped with it.
     project.database.execute("CREATE VIEW seen AS SELECT version FROM acme._sqlx_migrations");
-    project.portcullis.run(["tenant", "create", "hooli"]).exits(0).prints("depends on it: view public.seen");
+    project.portcullis.run(["tenant", "create", "hooli"]).exits(0).prints("depend on it: view public.seen");
     assert_eq!(journal(&project), ["acme making"]);
     project.database.execute("DROP VIEW seen");
     project.portcullis.run(["tenant", "create", "acme"]).exits(0).prints("left unfinished, was removed");
