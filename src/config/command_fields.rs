@@ -34,8 +34,7 @@ pub(super) fn argv(table: &mut Table<'_>, key: &'static str) -> Option<Vec<Strin
 
 impl Read for Argv {
     fn read(node: &Node, _: Kind, reading: &Reading<'_>) -> Result<Self, Problem> {
-        let filled =
-            values::elements(node)?.iter().filter(|node| !matches!(node.value, Value::InterpolationError));
+        let filled = values::elements(node)?.iter().filter(|node| !matches!(node.value, Value::Unresolved));
         let words: Vec<String> = filled
             .filter_map(|node| reading.value_or_report(values::text(node)).map(str::to_owned))
             .collect();
@@ -68,7 +67,7 @@ impl Read for BTreeMap<String, Secret> {
             let known =
                 |text: &str| declared.then(|| KnownSecret::plain(text)).into_iter().chain(of_url(text));
             let value = match &entry.node.value {
-                Value::InterpolationError => continue,
+                Value::Unresolved => continue,
                 Value::Text(text) => Ok(Secret::new(text.clone())),
                 _ => match reading.value_or_report(<Password as Read>::read(&entry.node, kind, reading)) {
                     None => continue,

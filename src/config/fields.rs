@@ -51,7 +51,7 @@ impl<'t> Table<'t> {
         }
         self.given(name).filter(|entry| match &entry.node.value {
             Value::Text(text) => !text.is_empty(),
-            Value::InterpolationError => false,
+            Value::Unresolved => false,
             _ => true,
         })
     }
@@ -152,7 +152,7 @@ impl<'t> Table<'t> {
 
     /// The key is given and could not be filled in, which is already reported.
     pub(super) fn is_unfilled(&self, name: &str) -> bool {
-        self.given(name).is_some_and(|entry| matches!(entry.node.value, Value::InterpolationError))
+        self.given(name).is_some_and(|entry| matches!(entry.node.value, Value::Unresolved))
     }
 
     pub(super) fn report(&self, problem: Problem) {

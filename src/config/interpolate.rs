@@ -31,8 +31,8 @@ pub(super) enum Value {
     Table(Vec<Entry>),
     /// A float, a date or a number out of range, which no key takes.
     Other(&'static str),
-    /// It could not be filled in, which is already reported.
-    InterpolationError,
+    /// It could not be interpolated, which is already reported.
+    Unresolved,
 }
 
 impl Node {
@@ -77,7 +77,7 @@ impl Interpolator<'_> {
         let value = match value.get_ref() {
             // The recovering parser inserts an empty value where one is missing.
             DeValue::String(_) | DeValue::Integer(_) | DeValue::Boolean(_) if span.is_empty() => {
-                Value::InterpolationError
+                Value::Unresolved
             }
             DeValue::String(text) => self.string(text, &span, &mut filled_by),
             DeValue::Integer(number) => i64::from_str_radix(number.as_str(), number.radix())
@@ -108,7 +108,7 @@ impl Interpolator<'_> {
             }
             Err(InterpolationError { at, message, help }) => {
                 self.reading.report(Problem::error(place(at), message).help(help));
-                Value::InterpolationError
+                Value::Unresolved
             }
         }
     }

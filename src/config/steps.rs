@@ -125,7 +125,7 @@ fn after(node: &Node, names: &StepNames<'_>, at: usize, reading: &Reading<'_>) -
             After::Above
         }
         Value::List(list) => {
-            let filled = list.iter().filter(|node| !matches!(node.value, Value::InterpolationError));
+            let filled = list.iter().filter(|node| !matches!(node.value, Value::Unresolved));
             let mut steps: Vec<usize> = filled
                 .filter_map(|node| reading.value_or_report(position(node, names, at, reading)))
                 .collect();

@@ -232,8 +232,7 @@ impl Read for ArgvPrefixes {
             Value::List(list) if !list.is_empty() => list.iter().map(values::name).collect(),
             _ => Err(values::wrong(node, expected)),
         };
-        let filled =
-            values::elements(node)?.iter().filter(|node| !matches!(node.value, Value::InterpolationError));
+        let filled = values::elements(node)?.iter().filter(|node| !matches!(node.value, Value::Unresolved));
         Ok(Self(filled.filter_map(|node| reading.value_or_report(words(node))).collect()))
     }
 }

@@ -231,20 +231,16 @@ fn a_former_key_is_a_warning_alone_and_an_error_with_the_current_one() {
 #[test]
 fn libpqs_variables_are_used_or_refused() {
     let url = "[database]\nurl = \"postgres://app@db/shop\"";
-    let with = |variable: &str, value: &str| {
-        let env = Environment::from([(variable, value)]);
-        let found = messages(url, &env);
-        match (found.is_empty(), valid(url, &env).database) {
-            (true, Some(Database::Postgres(postgres))) => Ok(postgres.parameters),
-            _ => Err(found.join("; ")),
-        }
-    };
-    assert_eq!(with("PGSSLMODE", "require").unwrap()["sslmode"], "require");
-    assert_eq!(with("PGSSLROOTCERT", "system").unwrap()["sslmode"], "verify-full");
-    let of_url = "[database]\nurl = \"postgres://app@db/shop?sslmode=verify-full\"";
-    let env = Environment::from([("PGSSLMODE", "disable")]);
-    let Some(Database::Postgres(postgres)) = valid(of_url, &env).database else { unreachable!() };
-    assert_eq!(postgres.parameters["sslmode"], "verify-full");
+    let strict = "[database]\nurl = \"postgres://app@db/shop?sslmode=verify-full\"";
+    for (text, variable, value, mode) in [
+        (url, "PGSSLMODE", "require", "require"),
+        (url, "PGSSLROOTCERT", "system", "verify-full"),
+        (strict, "PGSSLMODE", "disable", "verify-full"),
+    ] {
+        let database = valid(text, &Environment::from([(variable, value)])).database;
+        let Some(Database::Postgres(postgres)) = database else { unreachable!() };
+        assert_eq!(postgres.parameters["sslmode"], mode, "{variable}");
+    }
     let refused = |variable: &str, value: &str| {
         let env = Environment::from([(variable, value)]);
         messages(url, &env).join("; ")

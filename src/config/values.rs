@@ -36,7 +36,7 @@ pub(super) fn wrong(node: &Node, expected: &str) -> Problem {
         Value::List(_) => "a list",
         Value::Table(_) => "a table",
         Value::Other(what) => what,
-        Value::InterpolationError => "nothing",
+        Value::Unresolved => "nothing",
     };
     Problem::error(node.span.clone(), format!("this must be {expected}, not {found}"))
 }
@@ -224,7 +224,7 @@ impl<T: Read> Read for Vec<T> {
             Kind::OneOrMany(of) => *of,
             other => other,
         };
-        let filled = |node: &&Node| !matches!(node.value, Value::InterpolationError);
+        let filled = |node: &&Node| !matches!(node.value, Value::Unresolved);
         match &node.value {
             Value::List(list) => Ok(list
                 .iter()
@@ -248,8 +248,8 @@ pub(super) struct Names(pub(super) Vec<String>);
 impl Read for Names {
     fn read(node: &Node, kind: Kind, _: &Reading<'_>) -> Result<Self, Problem> {
         let list = elements(node)?;
-        let unfilled = list.iter().any(|node| matches!(node.value, Value::InterpolationError));
-        let known = list.iter().filter(|node| !matches!(node.value, Value::InterpolationError));
+        let unfilled = list.iter().any(|node| matches!(node.value, Value::Unresolved));
+        let known = list.iter().filter(|node| !matches!(node.value, Value::Unresolved));
         let mut names: Vec<&str> = known.map(text).collect::<Result<_, _>>()?;
         names.retain(|name| !name.is_empty());
         if names.is_empty() && !unfilled && !matches!(kind, Kind::Texts(0)) {

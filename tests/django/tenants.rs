@@ -150,7 +150,7 @@ fn a_time_out_a_signal_and_a_kill_leave_no_tenant_and_no_rows_in_public() {
 fn a_failing_project_command_rolls_back_only_the_named_tenants() {
     let mut project = empty();
     project.set("CREATE_DEMO_TENANT", "1");
-    // The command creates the demo tenant and then fails; a customer signs up meanwhile.
+    // The command creates the demo tenant and then fails. A customer signs up at the same time.
     let bootstrap = project.portcullis.path("customers/management/commands/bootstrap_demo_tenants.py");
     let text = fs::read_to_string(&bootstrap).unwrap();
     let ending = "\n        Client(schema_name=\"customer\", name=\"A customer\").save(verbosity=0)\n        raise RuntimeError(\"seeding failed\")\n";

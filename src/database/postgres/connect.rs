@@ -229,10 +229,13 @@ async fn options(config: &config::Postgres) -> Result<PgConnectOptions, Database
             _ => options,
         };
     }
-    // As in libpq, a configured root certificate implies verification.
-    let has = |name: &str, value: &str| config.parameters.get(name).is_some_and(|given| given == value);
-    if has("sslmode", "require") && config.parameters.contains_key("sslrootcert") {
-        options = options.ssl_mode(PgSslMode::VerifyCa);
+    // As in libpq, a configured root certificate implies verification, and the system's roots the host name's, too: also
+    // where `direct` or `reader` gives one of the two parameters and `[database]` the other.
+    let parameter = |name: &str| config.parameters.get(name).map(String::as_str);
+    match (parameter("sslmode"), parameter("sslrootcert")) {
+        (_, Some(SYSTEM_ROOTS)) => options = options.ssl_mode(PgSslMode::VerifyFull),
+        (Some("require"), Some(_)) => options = options.ssl_mode(PgSslMode::VerifyCa),
+        _ => {}
     }
     Ok(options)
 }
