@@ -30,6 +30,7 @@ mod sqlx_cli;
 mod stopping;
 mod tenant_files;
 mod tenants;
+mod tls;
 mod waiting;
 mod workers;
 
