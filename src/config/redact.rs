@@ -39,7 +39,8 @@ fn public_keys() -> HashSet<&'static str> {
     let of_forms = FORMS.keys.iter().map(|key| key.name);
     let secret: HashSet<&str> =
         keys.iter().filter(|key| matches!(key.kind, Kind::Password)).map(|key| key.name).collect();
-    keys.iter().map(|key| key.name).filter(|name| !secret.contains(name)).chain(of_forms).collect()
+    let names = keys.iter().flat_map(|key| [key.name].into_iter().chain(key.former));
+    names.filter(|name| !secret.contains(name)).chain(of_forms).collect()
 }
 
 /// Scans the text once, with TOML's rules as far as the text follows them.

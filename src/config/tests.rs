@@ -222,6 +222,8 @@ fn a_former_key_is_a_warning_alone_and_an_error_with_the_current_one() {
     let former = valid("[gate]\nsettle = \"5s\"", &env);
     assert_eq!(former.gate.settle, Duration::from_secs(5));
     assert_eq!(messages("[gate]\nsettle = \"5s\"", &env), ["`settle` is now `settle_timeout`"]);
+    let shown = rendered("[gate]\nsettle = \"5s\"", &env);
+    assert!(shown.contains("settle = \"5s\""), "{shown}");
     let both = "[gate]\nsettle = \"5s\"\nsettle_timeout = \"6s\"";
     assert_eq!(messages(both, &env), ["`settle` and `settle_timeout` are the same key"]);
     let wrong = "[gate]\nsettle = 5";
