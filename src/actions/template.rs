@@ -10,7 +10,7 @@ use super::{
 use crate::{
     config::{self, Database},
     database::{
-        Creation, RegistryRow,
+        Creation, RegistryRow, Schema,
         template::{self, Template},
     },
     deadline::Deadline,
@@ -76,14 +76,20 @@ pub(crate) async fn make(
     let written = scratch(state, &locked, project, &new, on_event, async || {
         let (server, structure) = context
             .database()?
-            .structure(&name)
+            .structure(&Schema::Tenant(name.clone()))
             .await
             .map_err(|error| error.into_failure("reading the template's structure"))?;
         dumped(context, direct, &name, &dump, on_event).await?;
         let text = read(&dump).await?;
         let internal = |why| Failure::Internal { what: format!("cannot parse the output of pg_dump: {why}") };
         let sql = template::cleaned(&text, &name).map_err(internal)?;
-        Ok(Template { release: manifest.release(), server, schema: name.clone(), structure, sql })
+        Ok(Template {
+            release: manifest.release(),
+            server,
+            schema: name.clone(),
+            structure: structure.digest(),
+            sql,
+        })
     })
     .await;
     // If the file cannot be removed, the next build replaces it.

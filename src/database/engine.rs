@@ -26,6 +26,7 @@ use crate::{
         inspection::{Deleted, Inspection, Rows, SchemaState},
         ledger::LedgerLayout,
         manifest::{Domains, Expected},
+        structure::Structure,
     },
 };
 
@@ -126,8 +127,8 @@ engine! {
         fn log_in() -> () = ();
         /// A query whose result identifies this database, and the result.
         fn identity() -> Result<(String, String), DatabaseError> = Err(unsupported());
-        /// The server's major version and the digest of a schema's structure.
-        fn structure(schema: &'a str) -> Result<(String, String), DatabaseError> = Err(unsupported());
+        /// The server's major version and the structure of a schema.
+        fn structure(schema: &'a Schema) -> Result<(String, Structure), DatabaseError> = Err(unsupported());
         /// The state of one schema, registered or not.
         fn inspect_schema(schema: &'a str, expected: &'a Expected, shape: LedgerLayout) -> Result<SchemaState, DatabaseError> = Err(unsupported());
         /// The tenants that this run is creating or deleting according to the journal.

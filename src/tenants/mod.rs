@@ -10,3 +10,4 @@ pub(crate) mod ledger;
 pub(crate) mod manifest;
 pub(crate) mod quarantine;
 pub(crate) mod replay;
+pub(crate) mod structure;

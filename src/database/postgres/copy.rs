@@ -1,22 +1,21 @@
 //! Creates one complete tenant as a copy of a template, in one transaction.
 
 use super::{
-    Postgres, connect, connection::Connection, rename::rename, run_migration::apply_error,
-    structure::structure,
+    Postgres,
+    connection::Connection,
+    rename::rename,
+    run_migration::apply_error,
+    structure::{structure, version},
 };
 use crate::{
     config,
-    database::{ApplyError, Creation, DatabaseError, Limits, ProvisionError, template::Template},
+    database::{ApplyError, Creation, Limits, ProvisionError, template::Template},
     tenants::{inspection::SchemaState, ledger::LedgerLayout, manifest::Expected},
 };
 
 /// The settings at the start of pg_dump's output, for this transaction only.
 const AS_DUMPED: &str = "SET LOCAL search_path = ''; SET LOCAL check_function_bodies = false; SET LOCAL xmloption = content; \
     SET LOCAL row_security = off; SET LOCAL client_min_messages = warning; SET LOCAL standard_conforming_strings = on";
-
-/// The server's major version.
-pub(super) const VERSION: &str =
-    "SELECT (pg_catalog.current_setting('server_version_num')::int / 10000)::text";
 
 impl Postgres {
     pub(crate) async fn copy(
@@ -35,16 +34,6 @@ impl Postgres {
             return Err(error);
         }
         self.verify_and_commit(connection, &new.schema, (expected, shape), verify, limits).await
-    }
-
-    /// The server's major version and the digest of a schema's structure.
-    pub(crate) async fn structure(&self, schema: &str) -> Result<(String, String), DatabaseError> {
-        let mut connection = self.writer().await?;
-        let read = async {
-            connection.rows("BEGIN READ ONLY").await?;
-            Ok((version(&mut connection).await?, structure(&mut connection, schema).await?))
-        };
-        read.await.map_err(|error: sqlx::Error| connect::failed(&error))
     }
 
     async fn copy_in_transaction(
@@ -70,14 +59,9 @@ impl Postgres {
         connection.rows(&schema).await.map_err(failed)?;
         let sql = rename(&template.sql, &template.schema, &new.schema);
         connection.run(&sql, limits.deadline).await.map_err(failed)?;
-        if structure(connection, &new.schema).await.map_err(failed)? != template.structure {
+        if structure(connection, &new.schema).await.map_err(failed)?.digest() != template.structure {
             return Err(ApplyError::of("the structure of the copy differs from the template").into());
         }
         Ok(self.close_journal(connection, new).await?)
     }
-}
-
-async fn version(connection: &mut Connection) -> Result<String, sqlx::Error> {
-    let rows = connection.rows(VERSION).await?;
-    rows.first().map_or(Ok(None), |row| connect::text(row, 0)).map(Option::unwrap_or_default)
 }

@@ -7,10 +7,10 @@ use super::{
     catalog::RELATIONS,
     connect,
     connection::Connection,
-    copy, journal,
+    journal,
     quote::{array, identifier, literal, qualified},
     read_only::Reading,
-    registry,
+    registry, structure,
 };
 use crate::{
     config,
@@ -47,7 +47,7 @@ impl Postgres {
             Ok(mut reading) => {
                 examined.limits = Some(server_limits(&mut reading).await.map_err(text));
                 examined.ahead = Some(clock_offset(&mut reading).await.map_err(text));
-                let major = texts(&mut reading, copy::VERSION).await.map_err(text);
+                let major = texts(&mut reading, structure::VERSION).await.map_err(text);
                 examined.major = Some(major.map(|rows| rows.concat()));
                 if let Some(registry) = &self.registry {
                     examined.duplicates = Some(self.duplicates(&mut reading, registry).await.map_err(text));
