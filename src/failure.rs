@@ -75,11 +75,16 @@ pub(crate) enum Failure {
 
     #[error("cannot provision `{tenant}`: {why} ({})", left.words())]
     Provisioning { tenant: String, why: Cause, left: Cleanup },
+    #[error("{}", .0.message())]
+    ValuesMissing(MissingValues),
     #[error("cannot delete `{tenant}`: {why}")]
     Deleting { tenant: String, why: Cause },
 
     #[error("`{program}` {ended}")]
     CommandFailed { program: String, ended: String },
+    /// Of the program that derives the manifest.
+    #[error("the project's settings need the environment variable `{variable}`, which is not set")]
+    VariableMissing { variable: String, make: &'static str },
     #[error("cannot start `{program}`: {why}")]
     CommandMissing { program: String, why: String },
     /// No process could be started: a limit, no memory, no /dev/null.
@@ -130,26 +135,61 @@ impl fmt::Display for Counts {
     }
 }
 
+/// The columns of a new tenant's rows that have no value. Each has its name and its type.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MissingValues {
+    pub(crate) tenant: String,
+    /// Of the registry's row.
+    pub(crate) columns: Vec<(String, String)>,
+    /// Of the domain's row.
+    pub(crate) domain_columns: Vec<(String, String)>,
+    /// The given arguments of `tenant create`; None if a step's configuration gives the values.
+    pub(crate) argv: Option<Vec<String>>,
+}
+
+impl MissingValues {
+    fn message(&self) -> String {
+        let list = |columns: &[(String, String)]| {
+            let named: Vec<String> =
+                columns.iter().map(|(name, kind)| format!("`{name}` ({kind})")).collect();
+            named.join(", ")
+        };
+        let rows = [("registry row", &self.columns), ("domain's row", &self.domain_columns)];
+        let rows = rows.iter().filter(|(_, columns)| !columns.is_empty());
+        let parts: Vec<String> =
+            rows.map(|(row, columns)| format!("its {row} needs {}", list(columns))).collect();
+        format!("cannot create `{}`: {}", self.tenant, parts.join(", and "))
+    }
+}
+
 /// The state after a failed provisioning.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Cleanup {
     /// Everything that was created is removed.
     Complete,
+    /// The tenants that the framework's command created are removed.
+    TenantsRemoved,
     /// The run had created nothing.
     NothingCreated,
     /// The removal failed; the next run that acquires the lock removes everything that the journal lists.
     Deferred,
     /// Something exists, and nothing proves that this run created it.
     Unproven,
+    /// The framework's command of a killed run created it.
+    CommandKilled,
 }
 
 impl Cleanup {
     pub(crate) fn words(self) -> &'static str {
         match self {
             Cleanup::Complete => "rolled back",
+            Cleanup::TenantsRemoved => {
+                "rolled back, except for what the command wrote outside of new tenants"
+            }
             Cleanup::NothingCreated => "nothing was changed",
             Cleanup::Deferred => "not rolled back yet: the next run that acquires the lock does it",
             Cleanup::Unproven => "not rolled back: cannot prove that this run created it",
+            Cleanup::CommandKilled => "not changed: nothing proves that the command finished",
         }
     }
 }
@@ -165,6 +205,7 @@ impl Failure {
             | Failure::ReplayFailed { .. }
             | Failure::NotReplayable { .. } => 1,
             Failure::Usage { .. } => 64,
+            Failure::ValuesMissing(missing) if missing.argv.is_some() => 64,
             Failure::WaitTimedOut { .. } => 69,
             Failure::Internal { .. } => 70,
             Failure::Provisioning { .. } | Failure::Deleting { .. } => 73,
@@ -175,6 +216,7 @@ impl Failure {
             | Failure::ConfigUnreadable { .. }
             | Failure::ConfigInvalid { .. }
             | Failure::ConfigLacks { .. }
+            | Failure::ValuesMissing(_)
             | Failure::ManifestMissing { .. }
             | Failure::ManifestStale { .. }
             | Failure::OtherDatabase { .. }
@@ -183,6 +225,7 @@ impl Failure {
             | Failure::MigrationsUnreadable { .. } => 78,
             Failure::CommandFailed { .. }
             | Failure::CommandMissing { .. }
+            | Failure::VariableMissing { .. }
             | Failure::CommandNotSpawned { .. }
             | Failure::SqlFailed { .. } => 79,
             Failure::TimedOut { .. } => 124,
@@ -216,10 +259,12 @@ impl Failure {
             Failure::Unproven { .. } => "unproven",
             Failure::LockTimedOut { .. } => "lock-timed-out",
             Failure::LockLost { .. } => "lock-lost",
+            Failure::ValuesMissing(_) => "values-missing",
             Failure::Provisioning { .. } => "provisioning-failed",
             Failure::Deleting { .. } => "deleting-failed",
             Failure::CommandFailed { .. } => "command-failed",
             Failure::CommandMissing { .. } => "command-missing",
+            Failure::VariableMissing { .. } => "variable-missing",
             Failure::CommandNotSpawned { .. } => "command-not-spawned",
             Failure::SqlFailed { .. } => "sql-failed",
             Failure::TimedOut { .. } => "timed-out",
@@ -239,6 +284,7 @@ impl Failure {
             | Failure::NotRegistered { tenant }
             | Failure::ReplayFailed { tenant, .. }
             | Failure::NotReplayable { tenant, .. } => Some(tenant),
+            Failure::ValuesMissing(missing) => Some(&missing.tenant),
             _ => None,
         }
     }

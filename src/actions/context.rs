@@ -7,11 +7,11 @@ use tokio::sync::OnceCell;
 
 use super::expectation::{self, Expectation};
 use crate::{
-    config::{self, Config, Migrations, Source, Transaction},
+    config::{self, Apply, Config, Migrations, Source, Transaction},
     database::{Database, Limits},
     deadline::Deadline,
     failure::Failure,
-    frameworks::Project,
+    frameworks::{ProgramSessions, Project},
     outcome::{ActionEvent, FailureDetails},
     process::Processes,
     tenants::manifest::Manifest,
@@ -27,7 +27,7 @@ pub(crate) struct RunContext {
     pub(crate) processes: Processes,
     database: Option<Database>,
     expectation: OnceCell<Expectation>,
-    identity: OnceCell<String>,
+    sessions: OnceCell<ProgramSessions>,
 }
 
 impl RunContext {
@@ -35,7 +35,7 @@ impl RunContext {
         let run = format!("{:08x}", fastrand::u32(..));
         let database =
             config.database.as_ref().map(|database| Database::new(database, config.registry.as_ref(), &run));
-        Self { run, config, processes, database, expectation: OnceCell::new(), identity: OnceCell::new() }
+        Self { run, config, processes, database, expectation: OnceCell::new(), sessions: OnceCell::new() }
     }
 
     pub(crate) fn database(&self) -> Result<&Database, Failure> {
@@ -72,29 +72,33 @@ impl RunContext {
         match &self.migrations()?.source {
             Source::Sql { .. } => Ok(None),
             Source::External(project) => {
-                let database = self.identity.get().map(String::as_str);
-                Project::new(project, &self.processes, &self.run, database).map(Some)
+                Project::new(project, &self.processes, &self.run, self.sessions.get()).map(Some)
             }
         }
     }
 
-    /// Makes the project's programs refuse any database except for the configured one.
-    pub(crate) async fn identify_database(&self) -> Result<(), Failure> {
-        let (Source::External(_), Some(config::Database::Postgres(postgres))) =
-            (&self.migrations()?.source, &self.config.database)
-        else {
-            return Ok(());
-        };
+    /// Prepares the database sessions of the project's programs, under the lock: they refuse any database except for the
+    /// configured one, and have its time-outs. None if a program cannot change the database.
+    pub(crate) async fn program_sessions(&self) -> Result<Option<&ProgramSessions>, Failure> {
+        let Some(config::Database::Postgres(postgres)) = &self.config.database else { return Ok(None) };
         let postgres = postgres.direct.as_deref().unwrap_or(postgres);
         let name = format!("{} at {}:{}", postgres.name, postgres.host, postgres.port);
-        let identity = async {
-            let identity = self.database()?.identity().await;
+        let sessions = async {
+            let database = self.database()?;
+            let identity = database.identity().await;
             let (question, answer) =
                 identity.map_err(|error| error.into_failure("identifying the database"))?;
-            let facts = json!({ "name": name, "question": question, "answer": answer });
-            Ok::<_, Failure>(facts.to_string())
+            let identity = json!({ "name": name, "question": question, "answer": answer }).to_string();
+            let apply = &self.migrations()?.apply;
+            // A pooler refuses options, and a setting of one session would apply to other clients.
+            let options = (!database.behind_pooler().await).then(|| session_options(apply));
+            Ok::<_, Failure>(ProgramSessions {
+                identity,
+                options,
+                given_options: apply.given_options.clone(),
+            })
         };
-        self.identity.get_or_try_init(|| identity).await.map(drop)
+        self.sessions.get_or_try_init(|| sessions).await.map(Some)
     }
 
     pub(crate) fn limits(&self) -> Result<Limits, Failure> {
@@ -126,10 +130,22 @@ impl RunContext {
     }
 }
 
+/// libpq's options that set the time-outs.
+fn session_options(apply: &Apply) -> String {
+    let lock_timeout = format!("-c lock_timeout={}", apply.lock_timeout.as_millis());
+    let statement_timeout =
+        apply.statement_timeout.map(|limit| format!(" -c statement_timeout={}", limit.as_millis()));
+    lock_timeout + &statement_timeout.unwrap_or_default()
+}
+
 /// The manifest is read by the first action that needs it, so the project's output belongs to no step.
 fn log(event: ActionEvent) {
-    if let ActionEvent::Output { line, .. } = event {
-        tracing::info!("the project, while it prints its manifest: {line}");
+    match event {
+        ActionEvent::Output { line, .. } => {
+            tracing::info!("the project, while it prints its manifest: {line}");
+        }
+        ActionEvent::Note(text) => tracing::warn!("{text}"),
+        _ => {}
     }
 }
 

@@ -1,5 +1,6 @@
 //! Implements the actions of steps and commands: judge, migrate, provision, repair.
 
+mod blockers;
 pub(crate) mod context;
 pub(crate) mod doctor;
 pub(crate) mod expectation;

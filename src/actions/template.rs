@@ -2,11 +2,7 @@
 
 use std::{io, path::Path, time::Duration};
 
-use super::{
-    context::RunContext,
-    provision::{create::scratch, tenant_request::TenantRequest},
-    run_state::RunState,
-};
+use super::{context::RunContext, provision::create::scratch, run_state::RunState};
 use crate::{
     config::{self, Database},
     database::{
@@ -69,7 +65,7 @@ pub(crate) async fn make(
     }
     // The random suffix cannot collide with data.
     let name = format!("portcullis_template_{:016x}", fastrand::u64(..));
-    let new = Creation { rows: RegistryRow::Never, ..TenantRequest::named(&name).creation(context).await? };
+    let new = Creation { rows: RegistryRow::Never, ..Creation::of(&name, &context.run) };
     let direct = postgres.direct.as_deref().unwrap_or(postgres);
     let dump = path.with_extension("dump");
     let locked = state.acquire(&|text| on_event(ActionEvent::Note(text))).await?;

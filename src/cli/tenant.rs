@@ -71,6 +71,9 @@ pub(crate) struct TenantCreate {
     /// Set a registry column; repeatable
     #[arg(long, value_name = "COLUMN=VALUE", value_parser = assignment)]
     pub(crate) set: Vec<(String, String)>,
+    /// Set a column of the domain's row; repeatable
+    #[arg(long, value_name = "COLUMN=VALUE", value_parser = assignment, requires = "domain")]
+    pub(crate) domain_set: Vec<(String, String)>,
     #[command(flatten)]
     pub(crate) output: TextOrJson,
 }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use super::{
-    Action, Command, Scope, Verify,
+    Action, Bootstrap, Command, Keep, Scope, Verify,
     command_fields::argv,
     fields::Table,
     interpolate::{Node, Value},
@@ -16,6 +16,10 @@ use super::{
 impl Keyword for Scope {
     const KEYWORDS: &'static [(&'static str, Self)] =
         &[("shared", Scope::Shared), ("tenants", Scope::Tenants)];
+}
+
+impl Keyword for Keep {
+    const KEYWORDS: &'static [(&'static str, Self)] = &[("none", Keep::None), ("complete", Keep::Complete)];
 }
 
 /// The result of reading a step's kinds.
@@ -70,8 +74,17 @@ fn migrate(mut table: Table<'_>) -> Option<Action> {
 fn bootstrap(mut table: Table<'_>) -> Option<Action> {
     let tenants = table.get("tenants").map(|Names(names)| names);
     let run = argv(&mut table, "run").unwrap_or_default();
+    let (keep, values, domain) = (table.value("keep"), table.value("values"), table.value("domain"));
+    let unused: &[&'static str] = if run.is_empty() { &["keep"] } else { &["values", "domain"] };
+    for key in unused {
+        if let Some(entry) = table.entry(key) {
+            let with = if run.is_empty() { "without" } else { "with" };
+            let message = format!("`{key}` has no effect {with} `run`");
+            table.report(Problem::error(entry.key_span.clone(), message).help("remove it"));
+        }
+    }
     table.finish();
-    Some(Action::Bootstrap { tenants: tenants?, run })
+    Some(Action::Bootstrap(Bootstrap { tenants: tenants?, run, values, domain, keep }))
 }
 
 fn verify(mut table: Table<'_>) -> Option<Action> {

@@ -56,8 +56,8 @@ impl Capabilities {
 
     /// The problem of a step that this engine does not support.
     pub(super) fn problem_of(&self, draft: &ParsedStep) -> Option<Problem> {
-        let Some(Action::Bootstrap { run, .. }) = &draft.action else { return None };
-        if self.external_programs || run.is_empty() {
+        let Some(Action::Bootstrap(bootstrap)) = &draft.action else { return None };
+        if self.external_programs || bootstrap.run.is_empty() {
             return None;
         }
         let message = format!(

@@ -53,7 +53,7 @@ fn needs(draft: &ParsedStep, given: &DeclaredTables<'_>, problems: &Reading<'_>)
         // A step that runs once per release needs the lock, the history, and a manifest that identifies the release.
         Action::Sql { once, .. } => (true, *once, false),
         Action::Migrate(Scope::Shared) => (true, true, false),
-        Action::Migrate(Scope::Tenants) | Action::Bootstrap { .. } | Action::Verify(_) => (true, true, true),
+        Action::Migrate(Scope::Tenants) | Action::Bootstrap(_) | Action::Verify(_) => (true, true, true),
         Action::Command(command) => (command.once, command.once, false),
     };
     let pending = draft.when.pending;
@@ -110,11 +110,11 @@ fn check_order(drafts: &[ParsedStep], at: usize, before: &Positions, problems: &
 }
 
 fn writes(draft: &ParsedStep) -> bool {
-    matches!(draft.action, Some(Action::Migrate(_) | Action::Bootstrap { .. } | Action::Sql { .. }))
+    matches!(draft.action, Some(Action::Migrate(_) | Action::Bootstrap(_) | Action::Sql { .. }))
 }
 
 fn minds_writers(draft: &ParsedStep) -> bool {
-    matches!(draft.action, Some(Action::Migrate(_) | Action::Bootstrap { .. } | Action::Verify(_)))
+    matches!(draft.action, Some(Action::Migrate(_) | Action::Bootstrap(_) | Action::Verify(_)))
 }
 
 /// A set of steps, by position.

@@ -99,6 +99,8 @@ pub(super) enum Kind {
     Password,
     /// A table with names of the user's choice; each value may be a secret.
     Variables,
+    /// A table with names of columns; each value is a text, a number or a boolean.
+    Columns,
     Number(i64, i64),
     Boolean,
     Duration,

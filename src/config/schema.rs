@@ -92,6 +92,9 @@ fn of_kind(kind: Kind) -> Value {
         }
         Kind::Password => reference("password"),
         Kind::Variables => json!({ "type": "object", "additionalProperties": reference("password") }),
+        Kind::Columns => {
+            json!({ "type": "object", "additionalProperties": { "type": ["string", "integer", "boolean"] } })
+        }
         Kind::Number(least, most) => {
             any_of(&json!({ "type": "integer", "minimum": least, "maximum": most }), "filledNumber")
         }

@@ -89,6 +89,18 @@ pub(super) fn migrations(
         engine.check_framework(&mut table, framework);
     }
     table.only(external.unwrap_or("sql"));
+    if external.is_none() && !table.has("framework") && !table.has("shared") {
+        let frameworks = FRAMEWORKS.iter().filter(|(_, external)| external.is_some());
+        let names: Vec<String> = frameworks.map(|(name, _)| format!("framework = \"{name}\"")).collect();
+        let problem =
+            Problem::error(table.span.clone(), "`[migrations]` has neither `shared` nor `framework`");
+        let help = format!(
+            "for SQL files that Portcullis applies: shared = \"migrations/shared\"; for migrations of a framework: {}",
+            names.join(" or ")
+        );
+        table.report(problem.help(help));
+        return None;
+    }
     let (shared, tenant) = (table.get("shared"), table.get("tenant"));
     let search_path = table.get("search_path").map_or_else(Vec::new, |Names(names)| names);
     let (interpreter, entry) = (table.value("python"), table.get("manage"));
@@ -138,6 +150,7 @@ fn apply(mut table: Table<'_>, overrides: &Overrides) -> Apply {
         lock_timeout: table.value("lock_timeout"),
         statement_timeout: table.get("statement_timeout"),
         transaction: table.value("transaction"),
+        given_options: table.reading.env.get("PGOPTIONS").map(str::to_owned),
     };
     table.finish();
     apply

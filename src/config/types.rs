@@ -150,6 +150,8 @@ pub(crate) struct Apply {
     /// None keeps the server's setting.
     pub(crate) statement_timeout: Option<Duration>,
     pub(crate) transaction: Transaction,
+    /// libpq's options for the sessions of the framework's programs, from the environment.
+    pub(crate) given_options: Option<String>,
 }
 
 /// The SQL files that share a transaction.
@@ -306,17 +308,9 @@ pub(crate) enum Scope {
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) enum Action {
     Wait(Wait),
-    Sql {
-        run: String,
-        timeout: Duration,
-        once: bool,
-    },
+    Sql { run: String, timeout: Duration, once: bool },
     Migrate(Scope),
-    /// `run` is a framework's own command that creates the tenants; if it is empty, Portcullis creates them.
-    Bootstrap {
-        tenants: Vec<String>,
-        run: Vec<String>,
-    },
+    Bootstrap(Bootstrap),
     Verify(Verify),
     Command(Command),
 }
@@ -329,7 +323,7 @@ impl Action {
             Action::Sql { .. } => "sql",
             Action::Migrate(Scope::Shared) => "migrate.shared",
             Action::Migrate(Scope::Tenants) => "migrate.tenants",
-            Action::Bootstrap { .. } => "bootstrap",
+            Action::Bootstrap(_) => "bootstrap",
             Action::Verify(_) => "verify",
             Action::Command(_) => "command",
         }
@@ -338,7 +332,7 @@ impl Action {
     /// Whether the step runs under the lock.
     pub(crate) fn is_locked(&self) -> bool {
         match self {
-            Action::Migrate(_) | Action::Bootstrap { .. } => true,
+            Action::Migrate(_) | Action::Bootstrap(_) => true,
             Action::Sql { .. } | Action::Command(_) => self.is_once(),
             Action::Wait(_) | Action::Verify(_) => false,
         }
@@ -348,9 +342,32 @@ impl Action {
     pub(crate) fn is_once(&self) -> bool {
         match self {
             Action::Sql { once, .. } | Action::Command(Command { once, .. }) => *once,
-            Action::Wait(_) | Action::Migrate(_) | Action::Bootstrap { .. } | Action::Verify(_) => false,
+            Action::Wait(_) | Action::Migrate(_) | Action::Bootstrap(_) | Action::Verify(_) => false,
         }
     }
+}
+
+/// The tenants to create if they are absent.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Bootstrap {
+    pub(crate) tenants: Vec<String>,
+    /// The framework's own command that creates them; if it is empty, Portcullis creates them.
+    pub(crate) run: Vec<String>,
+    /// The columns of each tenant's registry row; `{schema}` is the tenant's schema.
+    pub(crate) values: BTreeMap<String, String>,
+    /// The columns of each tenant's domain.
+    pub(crate) domain: BTreeMap<String, String>,
+    pub(crate) keep: Keep,
+}
+
+/// The tenants that remain after the framework's own command failed or was killed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Keep {
+    /// None: they are rolled back, or nothing proves who created them.
+    #[default]
+    None,
+    /// Those that the gate finds complete.
+    Complete,
 }
 
 /// The target of a wait, and the time limit.

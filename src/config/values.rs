@@ -1,10 +1,10 @@
 //! Reads single values: texts, words, numbers, durations, addresses, lists. Each is valid, or a problem at its place.
 
-use std::{net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{collections::BTreeMap, net::SocketAddr, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use super::{
     Selection,
-    interpolate::{Node, Value},
+    interpolate::{Entry, Node, Value},
     keys::{Keyword, Kind},
     problem::{Problem, nearest, shown},
     reading::Reading,
@@ -256,6 +256,22 @@ impl Read for Names {
             return Err(Problem::error(node.span.clone(), "the list contains no tenant"));
         }
         Ok(Self(names.into_iter().map(str::to_owned).collect()))
+    }
+}
+
+/// Values of columns, as SQL's input texts.
+impl Read for BTreeMap<String, String> {
+    fn read(node: &Node, _: Kind, reading: &Reading<'_>) -> Result<Self, Problem> {
+        let Value::Table(entries) = &node.value else { return Err(wrong(node, "a table")) };
+        let value = |node: &Node| match &node.value {
+            Value::Integer(number) => Ok(number.to_string()),
+            Value::Boolean(flag) => Ok(flag.to_string()),
+            Value::Text(_) => text(node).map(str::to_owned),
+            _ => Err(wrong(node, "a text, a number, true or false")),
+        };
+        let filled = entries.iter().filter(|entry| !matches!(entry.node.value, Value::Unresolved));
+        let read = |entry: &Entry| Some((entry.key.clone(), reading.value_or_report(value(&entry.node))?));
+        Ok(filled.filter_map(read).collect())
     }
 }
 

@@ -16,11 +16,29 @@ pub(crate) struct Creation {
     pub(crate) schema: String,
     /// The registry row's columns, without the schema column.
     pub(crate) columns: BTreeMap<String, ColumnValue>,
-    pub(crate) domain: Option<(Domains, String)>,
+    pub(crate) domain: Option<NewDomain>,
     pub(crate) rows: RegistryRow,
     pub(crate) nonce: String,
     pub(crate) run: String,
     pub(crate) commit_marker: CommitMarker,
+}
+
+/// The new tenant's row in the table of domains.
+#[derive(Debug, Clone)]
+pub(crate) struct NewDomain {
+    pub(crate) table: Domains,
+    /// Every column except for the link to the tenant.
+    pub(crate) columns: BTreeMap<String, ColumnValue>,
+}
+
+/// A column of a table that new rows are written to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Column {
+    pub(crate) name: String,
+    /// For people.
+    pub(crate) kind: String,
+    /// Not NULL, and without a default.
+    pub(crate) is_required: bool,
 }
 
 /// When the registry rows are written if the schema's own transaction does not write them.

@@ -11,8 +11,8 @@ use std::{collections::BTreeSet, future::ready, time::Duration};
 use futures_util::future::LocalBoxFuture;
 
 use super::{
-    Applied, ApplyError, Creation, DatabaseError, Derived, LockProof, LockSession, MigrationFile,
-    ProvisionError, ProvisionState, Recovered,
+    Applied, ApplyError, Blocker, Column, Creation, DatabaseError, Derived, Intent, LockProof, LockSession,
+    MigrationFile, ProvisionError, ProvisionState, Recovered,
     examined::Examined,
     history::{Author, Entry, Run},
     postgres::Postgres,
@@ -100,6 +100,8 @@ engine! {
         fn override_author(release: &'a str, reason: &'a str) -> Result<Option<Author>, DatabaseError>;
         /// Every tenant in the registry, including rows that `where` excludes.
         fn registered() -> Result<BTreeSet<String>, DatabaseError>;
+        /// The columns of a table in the registry's schema; empty if the table does not exist.
+        fn columns(table: &'a str) -> Result<Vec<Column>, DatabaseError>;
         /// Facts for the doctor, each fetched independently.
         fn examine(tenants: &'a [String]) -> Examined;
         /// The tenants with a table that cannot be queried, with the reason.
@@ -127,14 +129,18 @@ engine! {
         fn log_in() -> () = ();
         /// A query whose result identifies this database, and the result.
         fn identity() -> Result<(String, String), DatabaseError> = Err(unsupported());
+        /// Whether a pooler in transaction mode is in front of the server; known under the lock.
+        fn behind_pooler() -> bool = false;
+        /// The sessions that block those of a run's programs, each with the schema of the blocked table.
+        fn blockers(run: &'a str) -> Result<Vec<Blocker>, DatabaseError> = Ok(Vec::new());
         /// The server's major version and the structure of a schema.
         fn structure(schema: &'a Schema) -> Result<(String, Structure), DatabaseError> = Err(unsupported());
         /// The state of one schema, registered or not.
         fn inspect_schema(schema: &'a str, expected: &'a Expected, shape: LedgerLayout) -> Result<SchemaState, DatabaseError> = Err(unsupported());
         /// The tenants that this run is creating or deleting according to the journal.
         fn in_progress(run: &'a str) -> Result<BTreeSet<String>, DatabaseError> = Ok(BTreeSet::new());
-        /// The journal's intents for these tenants: nonce, name and start time of each.
-        fn intents(tenants: &'a [String]) -> Result<Vec<(String, String, String)>, DatabaseError> = Ok(Vec::new());
+        /// The journal's intents for these tenants.
+        fn intents(tenants: &'a [String]) -> Result<Vec<Intent>, DatabaseError> = Ok(Vec::new());
     }
     external_changes {
         /// Creates a complete tenant as a copy of a template, in one transaction.
@@ -145,6 +151,8 @@ engine! {
         fn finish(new: &'a Creation, limits: &'a Limits) -> Result<(), ProvisionError> = Err(unsupported().into());
         /// Records, before a framework's command creates them, that these tenants are absent; each has a nonce.
         fn record_intent(run: &'a str, absent: &'a [(String, String)]) -> Result<(), DatabaseError> = Err(unsupported());
+        /// Records that the framework's command has created the tenants of these entries.
+        fn record_success(nonces: &'a [String]) -> Result<(), DatabaseError> = Err(unsupported());
         /// Deletes these journal entries.
         fn delete_entries(nonces: &'a [String]) -> Result<(), DatabaseError> = Err(unsupported());
         /// Ends the sessions that a run's programs have left open.

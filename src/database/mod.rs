@@ -20,11 +20,11 @@ pub(crate) mod template;
 use std::{ops::Deref, rc::Rc, time::Duration};
 
 pub(crate) use self::{
-    creation::{CommitMarker, Creation, RegistryRow, nonce},
+    creation::{Column, CommitMarker, Creation, NewDomain, RegistryRow, nonce},
     migrations::{MigrationFile, resolve},
     outcome::{
-        Applied, ApplyEnd, ApplyError, Attempt, DatabaseError, Derived, LockMode, LockState, OrphanedBackend,
-        ProvisionError, ProvisionState, Recovered, RecoveryResult, TableSet,
+        Applied, ApplyEnd, ApplyError, Attempt, Blocker, DatabaseError, Derived, Intent, LockMode, LockState,
+        OrphanedBackend, ProvisionError, ProvisionState, Recovered, RecoveryResult, TableSet,
     },
     request::{InspectRequest, Limits, NO_PROGRESS, Schema},
     session::{LockProof, LockSession},

@@ -93,6 +93,26 @@ pub(crate) enum ProvisionState {
     Unproven(String),
 }
 
+/// A session that blocks one of a run's programs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Blocker {
+    /// The schema of the table that the program waits for, if it waits for a table.
+    pub(crate) schema: Option<String>,
+    /// Process id, application name, user, and when its query started.
+    pub(crate) session: String,
+}
+
+/// A tenant that a framework's own command creates, as the journal records it.
+#[derive(Debug)]
+pub(crate) struct Intent {
+    pub(crate) nonce: String,
+    pub(crate) tenant: String,
+    /// `run 1a2b3c4d at 2026-11-23 20:23:00 UTC`.
+    pub(crate) started_by: String,
+    /// The command has ended with success.
+    pub(crate) succeeded: bool,
+}
+
 /// One unfinished creation or deletion of a killed run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Recovered {

@@ -43,11 +43,15 @@ impl Project<'_> {
         let argv = self.framework.ask(self.settings, argument(&output)?)?;
         let mut error = None;
         let on_line = |stream, line: &str| {
-            if let (Stream::Out, Some(Message::Failed(failed))) = (stream, channel::message(line)) {
-                error = Some(failed.summary());
-            } else {
-                lines.push(line);
-                on_event(ActionEvent::Output { tenant: None, stream, line: line.to_owned() });
+            match (stream, channel::message(line)) {
+                (Stream::Out, Some(Message::Failed(failed))) => error = Some(failed),
+                (Stream::Out, Some(Message::Warning(text))) => {
+                    on_event(ActionEvent::Note(format!("warning: {text}")));
+                }
+                _ => {
+                    lines.push(line);
+                    on_event(ActionEvent::Output { tenant: None, stream, line: line.to_owned() });
+                }
             }
             None
         };
@@ -59,6 +63,10 @@ impl Project<'_> {
                 after,
             },
             Failure::CommandFailed { program, ended } => {
+                if let Some(variable) = error.as_ref().and_then(|error| error.variable.clone()) {
+                    return Failure::VariableMissing { variable, make: self.make };
+                }
+                let error = error.map(|error| error.summary());
                 let why = error.as_deref().or_else(|| lines.last()).unwrap_or_default();
                 Failure::CommandFailed { program, ended: format!("{ended}: {why}") }
             }

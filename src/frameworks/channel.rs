@@ -1,6 +1,8 @@
 //! The protocol of the helper programs: one JSON object per line on their standard output. The project's output goes to
 //! standard error, in which only the separator lines have a meaning.
 
+use std::collections::BTreeMap;
+
 use serde::Deserialize;
 
 use crate::cause::{Cause, Code, Kind};
@@ -19,6 +21,15 @@ pub(super) enum Message {
     Done(String),
     Failed(Error),
     Note(String),
+    Warning(String),
+    Values(NewRows),
+}
+
+/// The values that the project computes for a new tenant's rows, by column.
+#[derive(Debug, Deserialize, PartialEq, Eq)]
+pub(crate) struct NewRows {
+    pub(crate) tenant: BTreeMap<String, String>,
+    pub(crate) domain: BTreeMap<String, String>,
 }
 
 /// An exception in the project.
@@ -30,6 +41,9 @@ pub(super) struct Error {
     pub(super) class: Option<String>,
     pub(super) sqlstate: Option<String>,
     pub(super) message: String,
+    /// The environment variable whose absence caused it.
+    #[serde(default)]
+    pub(super) variable: Option<String>,
 }
 
 impl Error {

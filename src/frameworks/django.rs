@@ -15,7 +15,16 @@ use crate::{
     tenants::{ledger::Ledger, manifest::Manifest},
 };
 
-const MANIFEST: &str = concat!(include_str!("django/project.py"), include_str!("django/manifest.py"));
+const MANIFEST: &str = concat!(
+    include_str!("django/project.py"),
+    include_str!("django/values.py"),
+    include_str!("django/manifest.py")
+);
+const NEW_TENANT: &str = concat!(
+    include_str!("django/project.py"),
+    include_str!("django/values.py"),
+    include_str!("django/new_tenant.py")
+);
 const MIGRATE: &str = concat!(include_str!("django/project.py"), include_str!("django/migrate.py"));
 const REPLAY: &str = concat!(include_str!("django/project.py"), include_str!("django/replay.py"));
 
@@ -75,6 +84,10 @@ impl External for Django {
             StopPolicy::AtOnce => "at-once",
         };
         python(project, MIGRATE, [stop_policy.to_owned()].into_iter().chain(schemas.iter().cloned()))
+    }
+
+    fn new_rows(&self, project: &Project) -> Option<Result<Vec<String>, Failure>> {
+        Some(python(project, NEW_TENANT, []))
     }
 
     fn replay(&self, project: &Project, replay: &Replay<'_>) -> Result<Vec<String>, Failure> {

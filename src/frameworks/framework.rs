@@ -50,6 +50,11 @@ pub(crate) trait External: fmt::Debug + Sync {
         stop_policy: StopPolicy,
     ) -> Result<Vec<String>, Failure>;
 
+    /// The command that computes the values of a new tenant's rows; None if every value is known from the manifest.
+    fn new_rows(&self, _: &config::Project) -> Option<Result<Vec<String>, Failure>> {
+        None
+    }
+
     /// The command that runs one app's migrations again for one tenant, in one transaction.
     fn replay(&self, project: &config::Project, replay: &Replay<'_>) -> Result<Vec<String>, Failure>;
 

@@ -229,6 +229,7 @@ impl<'a> Batch<'a> {
             Message::Failed(error) if self.current.is_some() => self.finish_current(Err(error.cause())),
             Message::Failed(error) => self.error = Some(error.cause()),
             Message::Note(note) => self.output(Stream::Out, &note),
+            Message::Values(_) | Message::Warning(_) => {}
         }
         false
     }

@@ -5,6 +5,7 @@ mod channel;
 pub(crate) mod django;
 mod framework;
 mod migrate;
+mod new_rows;
 mod output;
 mod project;
 mod replay;
@@ -13,7 +14,7 @@ pub(crate) mod sql;
 pub(crate) use self::{
     framework::{Creation, Framework, FrameworkInfo, Replay, StopPolicy},
     migrate::{MigrateError, Migrating},
-    project::{Project, child, run_to_end},
+    project::{ProgramSessions, Project, child, run_to_end},
 };
 use crate::{
     config::{self, Migrations, Source},
@@ -29,13 +30,13 @@ impl<'a> Project<'a> {
         settings: &'a config::Project,
         processes: &'a Processes,
         run: &'a str,
-        database: Option<&'a str>,
+        sessions: Option<&'a ProgramSessions>,
     ) -> Result<Self, Failure> {
         let unknown =
             || Failure::Internal { what: format!("the framework `{}` has no program", settings.framework) };
         let known = named(settings.framework).ok_or_else(unknown)?;
         let framework = known.external().ok_or_else(unknown)?;
-        Ok(Self { framework, make: known.make(), settings, processes, run, database })
+        Ok(Self { framework, make: known.make(), settings, processes, run, sessions })
     }
 }
 

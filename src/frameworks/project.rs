@@ -14,6 +14,9 @@ use crate::{
 /// The time between TERM and KILL: Docker's grace period minus the time of Portcullis's own shutdown.
 const GRACE: std::time::Duration = std::time::Duration::from_secs(8);
 
+/// libpq's variable for a session's settings.
+const OPTIONS: &str = "PGOPTIONS";
+
 #[derive(Clone, Copy)]
 pub(crate) struct Project<'a> {
     pub(crate) framework: &'static dyn External,
@@ -23,9 +26,19 @@ pub(crate) struct Project<'a> {
     pub(super) processes: &'a Processes,
     /// The run's id, which is part of its sessions' application names.
     pub(super) run: &'a str,
-    /// The identity of the configured database, which the project's programs compare with theirs; None if they change
-    /// nothing.
-    pub(super) database: Option<&'a str>,
+    /// None if its programs change nothing.
+    pub(super) sessions: Option<&'a ProgramSessions>,
+}
+
+/// The properties of the database sessions of programs that change the database.
+#[derive(Debug)]
+pub(crate) struct ProgramSessions {
+    /// The identity of the configured database, which the project's own programs compare with theirs.
+    pub(crate) identity: String,
+    /// libpq's options with the time-outs; None behind a pooler.
+    pub(crate) options: Option<String>,
+    /// libpq's options in the environment.
+    pub(crate) given_options: Option<String>,
 }
 
 /// The exit of a project's program.
@@ -45,8 +58,10 @@ impl Project<'_> {
         on_line: impl FnMut(Stream, &str) -> Option<Deadline>,
     ) -> Result<ProgramExit, Failure> {
         let program = argv.first().cloned().unwrap_or_default();
-        let mut child = child(self.run, self.framework.about().env, &self.settings.env, argv);
-        child.env.extend(self.database.map(|database| ("PORTCULLIS_DATABASE".into(), database.to_owned())));
+        let mut child = child(self.run, self.sessions, self.framework.about().env, &self.settings.env, argv);
+        let identity =
+            self.sessions.map(|sessions| ("PORTCULLIS_DATABASE".into(), sessions.identity.clone()));
+        child.env.extend(identity);
         let stop = async {
             stop.await;
             libc::SIGTERM
@@ -58,9 +73,10 @@ impl Project<'_> {
     }
 }
 
-/// A program of the project whose database sessions have the run's application name.
+/// A program of the project whose database sessions have the run's application name and time-outs.
 pub(crate) fn child(
     run: &str,
+    sessions: Option<&ProgramSessions>,
     framework_env: &[(&str, &str)],
     configured_env: &BTreeMap<String, Secret>,
     argv: Vec<String>,
@@ -68,6 +84,13 @@ pub(crate) fn child(
     let mut env = vec![("PGAPPNAME".to_owned(), format!("portcullis:{run}"))];
     env.extend(framework_env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
     env.extend(configured_env.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())));
+    if let Some(ProgramSessions { options: Some(options), given_options, .. }) = sessions {
+        let given = configured_env.get(OPTIONS).map(Secret::expose).or(given_options.as_deref());
+        // The last setting of a name applies.
+        let options = [options.as_str()].into_iter().chain(given).collect::<Vec<_>>().join(" ");
+        env.retain(|(name, _)| name != OPTIONS);
+        env.push((OPTIONS.into(), options));
+    }
     Child { argv, env, cwd: None, grace: GRACE }
 }
 

@@ -21,6 +21,9 @@ pub(crate) fn words(finding: &Finding) -> (&'static str, String) {
     };
     match finding {
         Finding::NotRegistered => ("not registered", "the registry has no row for it".into()),
+        Finding::HalfCreated { run } => {
+            ("half created", format!("the framework's command of {run} has not finished creating it"))
+        }
         Finding::NoSchema => ("no schema", "registered, but its schema does not exist".into()),
         Finding::NoLedger { tables } if tables.is_empty() => {
             ("no ledger", "no migration was ever applied".into())
@@ -117,6 +120,12 @@ pub(crate) fn warnings(judgement: &Judgement) -> Vec<String> {
         .collect();
     if !judgement.orphans.is_empty() {
         warnings.push(format!("schemas without a tenant: {}", list(&judgement.orphans)));
+    }
+    if !judgement.other_databases.is_empty() {
+        warnings.push(format!(
+            "databases of the project that Portcullis neither migrates nor judges: {}",
+            list(&judgement.other_databases)
+        ));
     }
     if !judgement.unfinished.is_empty() {
         warnings.push(format!(

@@ -164,9 +164,7 @@ mod tests {
         Judgement {
             shared: Some(Verdict::default()),
             tenants: tenants.iter().map(|(name, finding)| ((*name).to_owned(), verdict(finding))).collect(),
-            orphans: Vec::new(),
-            unfinished: Vec::new(),
-            too_few: None,
+            ..Judgement::default()
         }
     }
 

@@ -65,6 +65,8 @@ pub(crate) struct Everything<'a> {
     #[serde(flatten)]
     pub(crate) advice: Option<AdviceFields>,
     orphans: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    other_databases: &'a [String],
     outcome: &'static str,
     shared: Option<OneSchema<'a>>,
     summary: String,
@@ -112,6 +114,7 @@ pub(crate) fn json(judgement: &Judgement) -> Everything<'_> {
     Everything {
         advice: None,
         orphans: &judgement.orphans,
+        other_databases: &judgement.other_databases,
         outcome: outcome_word(judgement.outcome()),
         shared: judgement.shared.as_ref().map(|verdict| OneSchema::new(verdict, None)),
         summary: summary(judgement),

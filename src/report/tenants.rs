@@ -187,10 +187,10 @@ fn failure(details: &FailureDetails, running: Running) -> Value {
     let failure = &details.failure;
     let left = match failure {
         Failure::Provisioning { left, .. } => Some(match left {
-            Cleanup::Complete => "nothing",
+            Cleanup::Complete | Cleanup::TenantsRemoved => "nothing",
             Cleanup::NothingCreated => "as it was",
             Cleanup::Deferred => "later",
-            Cleanup::Unproven => "unproved",
+            Cleanup::Unproven | Cleanup::CommandKilled => "unproved",
         }),
         _ => None,
     };

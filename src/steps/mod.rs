@@ -58,7 +58,7 @@ async fn run_now(
             }
             Action::Sql { run, timeout, .. } => sql::run(run, *timeout, locked, context).await,
             Action::Migrate(scope) => migrate::run(*scope, context).await,
-            Action::Bootstrap { tenants, run } => bootstrap::run(tenants, run, context).await,
+            Action::Bootstrap(settings) => bootstrap::run(settings, context).await,
             Action::Verify(verify) => verify::run(verify, context).await,
             Action::Command(_) => Ok(String::new()),
         }

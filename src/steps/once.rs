@@ -27,7 +27,7 @@ pub(super) fn what(action: &Action) -> Option<String> {
         Action::Wait(_)
         | Action::Sql { .. }
         | Action::Migrate(_)
-        | Action::Bootstrap { .. }
+        | Action::Bootstrap(_)
         | Action::Verify(_)
         | Action::Command(_) => None,
     }

@@ -133,6 +133,7 @@ impl Finding {
             Finding::OtherKind { table, .. } => vec![table.clone()],
             Finding::InvalidIndex { index, .. } => vec![index.clone()],
             Finding::NotRegistered
+            | Finding::HalfCreated { .. }
             | Finding::Models { .. }
             | Finding::Retired { .. }
             | Finding::Duplicate { .. }
@@ -161,6 +162,7 @@ impl Finding {
             | Finding::OtherKind { .. }
             | Finding::InvalidIndex { .. }
             | Finding::NotRegistered
+            | Finding::HalfCreated { .. }
             | Finding::Models { .. }
             | Finding::Retired { .. }
             | Finding::Duplicate { .. }
@@ -188,11 +190,8 @@ mod tests {
 
     fn judged(findings: Vec<Finding>) -> Judgement {
         Judgement {
-            shared: None,
             tenants: BTreeMap::from([("acme".to_owned(), Verdict { findings })]),
-            orphans: Vec::new(),
-            unfinished: Vec::new(),
-            too_few: None,
+            ..Judgement::default()
         }
     }
 

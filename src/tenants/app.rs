@@ -49,6 +49,7 @@ fn concerns(app: &str, manifest: &Manifest, finding: &mut Finding) -> bool {
         Finding::Models { app: of, .. } => of == app,
         Finding::Accepted { finding, .. } => concerns(app, manifest, finding),
         Finding::NotRegistered
+        | Finding::HalfCreated { .. }
         | Finding::NoSchema
         | Finding::NoLedger { .. }
         | Finding::Unreadable { .. }
@@ -120,9 +121,7 @@ mod tests {
         let mut judgement = Judgement {
             shared: Some(Verdict { findings: of(false) }),
             tenants: [("demo".to_owned(), Verdict { findings })].into(),
-            orphans: Vec::new(),
-            unfinished: Vec::new(),
-            too_few: None,
+            ..Judgement::default()
         };
         judgement.only("finance", &manifest);
         assert_eq!(judgement.shared, Some(Verdict::default()));

@@ -41,6 +41,10 @@ pub(crate) enum Outcome {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum Finding {
     NotRegistered,
+    /// The framework's command that creates the tenant is running, or was killed with this run.
+    HalfCreated {
+        run: String,
+    },
     NoSchema,
     NoLedger {
         tables: Vec<String>,
@@ -147,6 +151,8 @@ pub(crate) struct Judgement {
     pub(crate) orphans: Vec<String>,
     /// Schemas with an ownership tag: a run is creating or deleting them, or was killed while it did.
     pub(crate) unfinished: Vec<String>,
+    /// The project's databases that are not judged.
+    pub(crate) other_databases: Vec<String>,
     /// Set if the registry has fewer rows than required: (rows, minimum).
     pub(crate) too_few: Option<(usize, usize)>,
 }
@@ -155,6 +161,7 @@ impl Finding {
     pub(crate) fn outcome(&self) -> Outcome {
         match self {
             Finding::NotRegistered
+            | Finding::HalfCreated { .. }
             | Finding::NoSchema
             | Finding::NoLedger { .. }
             | Finding::Pending { .. }
@@ -212,6 +219,19 @@ impl Verdict {
         self.findings == [Finding::NotRegistered]
     }
 
+    /// Whether a framework's command has not finished creating it.
+    pub(crate) fn is_half_created(&self) -> bool {
+        self.findings.iter().any(|finding| matches!(finding, Finding::HalfCreated { .. }))
+    }
+
+    /// Whether nothing but the unfinished creation is wrong.
+    pub(crate) fn has_everything(&self) -> bool {
+        let mut findings = self.findings.iter();
+        findings.all(|finding| {
+            matches!(finding, Finding::HalfCreated { .. }) || finding.outcome() == Outcome::Complete
+        })
+    }
+
     /// Whether the pending migrations may be applied. A lost schema or ledger, an unreadable schema and a ledger of
     /// other code prevent that. A shadowed table prevents it, too, because a pending migration would change the shared
     /// schema's table.
@@ -219,6 +239,7 @@ impl Verdict {
         !self.findings.iter().any(|finding| match finding {
             Finding::Shadowed { .. } => self.is_pending(),
             Finding::NotRegistered
+            | Finding::HalfCreated { .. }
             | Finding::NoSchema
             | Finding::NoLedger { .. }
             | Finding::Dirty { .. }
@@ -303,6 +324,7 @@ impl Judgement {
         let resolvable = |verdict: &Verdict| {
             verdict.outcome() == Outcome::Complete
                 || verdict.is_absent()
+                || verdict.is_half_created()
                 || (verdict.is_pending() && (verdict.is_fresh() || verdict.may_be_migrated()))
         };
         self.outcome() != Outcome::Complete && self.verdicts().all(|(_, verdict)| resolvable(verdict))
@@ -341,6 +363,11 @@ pub(crate) fn judge(manifest: &Manifest, found: &Inspection, rules: Rules) -> Ju
             (name.clone(), verdict)
         })
         .collect();
+    for (name, run) in &found.half_created {
+        if let Some(verdict) = tenants.get_mut(name) {
+            verdict.findings.push(Finding::HalfCreated { run: run.clone() });
+        }
+    }
     for name in &found.unregistered {
         tenants.insert(name.clone(), Verdict::of(Finding::NotRegistered));
     }
@@ -349,6 +376,7 @@ pub(crate) fn judge(manifest: &Manifest, found: &Inspection, rules: Rules) -> Ju
         tenants,
         orphans: found.orphans.iter().cloned().collect(),
         unfinished: found.unfinished.iter().cloned().collect(),
+        other_databases: manifest.other_databases.iter().cloned().collect(),
         too_few: (found.registered < rules.at_least).then_some((found.registered, rules.at_least)),
     }
 }

@@ -23,6 +23,8 @@ pub(crate) struct Inspection {
     pub(crate) orphans: BTreeSet<String>,
     /// Schemas that a run is creating or deleting, or was when it was killed. Empty unless all tenants were requested.
     pub(crate) unfinished: BTreeSet<String>,
+    /// Tenants that a framework's command is creating, or was when its run was killed, each with the run.
+    pub(crate) half_created: BTreeMap<String, String>,
     /// Each tenant's type, if the framework has types.
     pub(crate) types: BTreeMap<String, String>,
     /// Tables in the shared schema that only tenants should have. If a tenant's table is missing, queries silently use

@@ -53,6 +53,9 @@ pub(crate) struct Manifest<L = &'static dyn Ledger> {
     /// Migrations that do not run in a transaction.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(crate) not_atomic: BTreeSet<String>,
+    /// The project's databases that Portcullis neither migrates nor judges.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) other_databases: BTreeSet<String>,
     /// Each app's migration files, which detect a stale manifest.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) sources: BTreeMap<String, Sources>,
@@ -110,6 +113,8 @@ pub(crate) enum ColumnValue {
     /// The time of the insertion.
     Now,
     Uuid,
+    /// Only the project's code knows it, at the insertion.
+    Computed,
 }
 
 /// The migration files of one app.
@@ -168,6 +173,7 @@ impl Manifest<String> {
             depends: self.depends,
             code: self.code,
             not_atomic: self.not_atomic,
+            other_databases: self.other_databases,
             sources: self.sources,
         }
     }
@@ -190,6 +196,7 @@ impl Manifest {
             depends: Depends::new(),
             code: BTreeSet::new(),
             not_atomic: BTreeSet::new(),
+            other_databases: BTreeSet::new(),
             sources: BTreeMap::new(),
         }
     }

@@ -41,9 +41,8 @@ mod tests {
             let judgement = Judgement {
                 shared: Some(shared),
                 tenants: tenants.collect(),
-                orphans: Vec::new(),
-                unfinished: Vec::new(),
                 too_few,
+                ..Judgement::default()
             };
             assert_eq!(quarantine(&judgement, at_most), expected, "{why}");
         }

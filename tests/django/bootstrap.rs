@@ -187,7 +187,7 @@ fn the_journal_entry_of_a_run_killed_after_its_commit_is_deleted_without_harm() 
     let project = with_command(r#"["demo"]"#, r#"["python", "manage.py", "bootstrap_demo_tenants", "demo"]"#);
     project.portcullis.run(["tenant", "bootstrap"]).exits(0).prints("1 created");
     let note = "INSERT INTO portcullis.journal (nonce, run, registry, tenant, kind) \
-                VALUES ('1', 'dead', 'public.customers_client', 'demo', 'command')";
+                VALUES ('1', 'dead', 'public.customers_client', 'demo', 'created')";
     project.database.execute(note);
     // A release that was rolled back later: complete, with a warning.
     project.database.execute(
@@ -212,4 +212,61 @@ fn a_half_created_tenant_of_a_killed_command_stops_the_start() {
     project.portcullis.run(["migrate", "--all"]).exits(73).prints("`demo`").prints("nothing proves");
     project.portcullis.run(["tenant", "bootstrap"]).exits(73);
     assert!(!journal(&project).is_empty());
+}
+
+/// Creates the tenant completely; then the seeding fails, or lasts.
+const SEEDING: &str = r#"
+import sys
+
+import bare
+
+bare.make(["demo"])
+if sys.argv[1] == "fail":
+    bare.Client.objects.filter(schema_name="demo").update(name="seeded in part")
+    sys.exit("the seeding failed")
+from django.db import connection
+
+connection.cursor().execute("SELECT pg_sleep(40)")
+"#;
+
+#[test]
+fn a_failed_seeding_removes_the_tenant_unless_the_step_keeps_complete_ones() {
+    let project = with_command(r#"["demo"]"#, r#"["python", "seeding.py", "fail"]"#);
+    fs::write(project.portcullis.path("seeding.py"), SEEDING).unwrap();
+    let removed = project.portcullis.run(["tenant", "bootstrap"]).exits(73);
+    removed
+        .prints("the seeding failed")
+        .prints("rolled back, except for what the command wrote outside of new tenants");
+    assert_nothing_left(&project);
+    project.configure("bootstrap = { ", "bootstrap = { keep = \"complete\", ");
+    let kept = project.portcullis.run(["tenant", "bootstrap"]).exits(0);
+    kept.prints("the gate finds demo complete").prints("1 created");
+    assert!(journal(&project).is_empty());
+    project.portcullis.run(["tenant", "bootstrap"]).exits(0).prints("1 kept");
+    // An incomplete tenant is removed in spite of the key.
+    project.portcullis.run(["tenant", "delete", "demo", "--yes"]).exits(0);
+    with_migration(&project, "SELECT 1");
+    project.portcullis.run(["tenant", "bootstrap"]).exits(73).prints("rolled back");
+    assert_nothing_left(&project);
+}
+
+#[test]
+fn a_killed_seeding_leaves_a_tenant_that_only_the_key_keeps() {
+    let project = with_command(r#"["demo"]"#, r#"["python", "seeding.py", "sleep"]"#);
+    fs::write(project.portcullis.path("seeding.py"), SEEDING).unwrap();
+    let running = project.portcullis.spawn(["tenant", "bootstrap"]);
+    project.database.until_sleeping();
+    // Another container does not serve the tenant while the command runs.
+    let waiting = project.portcullis.spawn(["verify", "demo"]);
+    waiting.wait_for_line("in progress");
+    running.signal(Signal::SIGKILL);
+    running.wait();
+    waiting.wait().exits(1).prints("half created");
+    assert_eq!(journal(&project), ["demo command"]);
+    project.portcullis.run(["migrate", "--all"]).exits(73).prints("`demo`");
+    project.portcullis.run(["verify", "demo"]).exits(1).prints("half created");
+    project.configure("bootstrap = { ", "bootstrap = { keep = \"complete\", ");
+    project.portcullis.run(["tenant", "bootstrap"]).exits(0).prints("1 kept");
+    assert!(journal(&project).is_empty());
+    project.portcullis.run(["verify"]).exits(0);
 }

@@ -8,7 +8,7 @@ use crate::support::{django::Project, time_limits::until_true};
 const BEHIND: &str = "DELETE FROM {}.django_migrations WHERE name = '0004_invoice_payment'; \
     ALTER TABLE {}.finance_invoice DROP COLUMN total, DROP COLUMN paid_on;";
 
-fn behind(project: &Project, names: &[&str]) {
+pub(super) fn behind(project: &Project, names: &[&str]) {
     project.copies(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
     for name in names {
         project.database.execute(&BEHIND.replace("{}", name));
@@ -162,14 +162,17 @@ fn every_line_names_its_tenant_and_each_failure_shows_its_own_lines() {
     }
 }
 
-const RECORD_SESSION: &str = r#"
+pub(super) const RECORD_SESSION: &str = r#"
 from django.db import migrations
 
 
 class Migration(migrations.Migration):
     dependencies = [("finance", "0004_invoice_payment")]
     operations = [
-        migrations.RunSQL("CREATE TABLE session AS SELECT current_setting('application_name') AS name"),
+        migrations.RunSQL(
+            "CREATE TABLE session AS SELECT current_setting('application_name') AS name, current_setting('lock_timeout') "
+            "AS lock_timeout, current_setting('statement_timeout') AS statement_timeout, current_setting('work_mem') AS work_mem"
+        ),
     ]
 "#;
 

@@ -1,5 +1,6 @@
 //! The Django example end to end: real django-tenants on Django 5.2 and 6.0, real PostgreSQL, Django's own checks.
 
+mod asking;
 mod bootstrap;
 mod databases;
 mod differential;
@@ -10,8 +11,10 @@ mod faults;
 mod gate;
 mod manifest;
 mod migrate;
+mod new_tenant;
 mod output;
 mod quarantine;
 mod repair;
+mod sessions;
 mod template;
 mod tenants;

@@ -162,7 +162,7 @@ fn a_failing_project_command_rolls_back_only_the_named_tenants() {
         (vec!["customer".to_owned()], vec!["customer".to_owned()])
     );
     assert!(journal(&project).is_empty());
-    // A killed command leaves a schema without proof of ownership.
+    // A killed command leaves a tenant that is complete for the gate and lacks what the command would have added.
     let sleeping = text.trim_end().to_owned()
         + "\n        from django.db import connection\n        connection.cursor().execute(\"SELECT pg_sleep(40)\")\n";
     fs::write(&bootstrap, sleeping).unwrap();
@@ -171,9 +171,18 @@ fn a_failing_project_command_rolls_back_only_the_named_tenants() {
     running.signal(Signal::SIGKILL);
     running.wait();
     fs::write(&bootstrap, &text).unwrap();
-    project.database.execute("DROP TABLE demo.finance_invoice CASCADE");
-    let refused = project.portcullis.run(["tenant", "bootstrap"]).exits(73);
-    refused.prints("demo").prints("cannot prove that this run created it");
+    // The steps before the bootstrap refuse it, too.
+    for command in [["tenant", "bootstrap"], ["run", "--no-server"], ["migrate", "--all"]] {
+        let refused = project.portcullis.run(command).exits(73);
+        let refused = refused.prints("`demo`").prints("nothing proves that the command finished");
+        refused.prints("portcullis tenant delete demo").prints("keep = \"complete\"");
+    }
+    project
+        .portcullis
+        .run(["verify"])
+        .exits(1)
+        .prints("half created")
+        .prints("portcullis tenant delete demo");
     assert!(schemas(&project).contains(&"demo".to_owned()));
     project.portcullis.run(["tenant", "delete", "demo", "--yes"]).exits(0);
     project.portcullis.run(["tenant", "bootstrap"]).exits(0).prints("1 created");

@@ -17,8 +17,9 @@ use crate::{
     words::count,
 };
 
-pub(super) const CHECKS: [Check<Code>; 3] = [
+pub(super) const CHECKS: [Check<Code>; 4] = [
     Check { id: "tenant-apps", name: "the project's apps are tenants'", run: tenant_apps },
+    Check { id: "other-databases", name: "the project's databases", run: other_databases },
     Check { id: "entrypoint", name: "the image's entrypoint", run: entrypoint },
     Check { id: "tenant-creation", name: "code that creates tenants", run: tenant_creations },
 ];
@@ -41,6 +42,7 @@ struct Apps {
     make: &'static str,
     of_tenants: BTreeSet<String>,
     only_shared: BTreeSet<String>,
+    other_databases: BTreeSet<String>,
 }
 
 impl Code {
@@ -65,7 +67,7 @@ impl Code {
             let expectation = context.expectation().await.ok();
             apps = expectation.map(|known| Apps::of(&known.manifest, external.about(), framework.make()));
             let commands = context.config.steps.iter().flat_map(|step| match &step.action {
-                Action::Bootstrap { run, .. } => run.clone(),
+                Action::Bootstrap(bootstrap) => bootstrap.run.clone(),
                 _ => Vec::new(),
             });
             let (folder, commands) = (project.folder().to_owned(), commands.collect::<Vec<_>>());
@@ -95,7 +97,8 @@ impl Apps {
             }
         }
         only_shared.retain(|app| !of_tenants.contains(app));
-        Self { about, make, of_tenants, only_shared }
+        let other_databases = manifest.other_databases.clone();
+        Self { about, make, of_tenants, only_shared, other_databases }
     }
 }
 
@@ -118,6 +121,20 @@ fn tenant_apps(code: &Code) -> Verdict {
             format!("if their rows belong to tenants, {remedy}; then: {make}"),
         ),
     }
+}
+
+fn other_databases(code: &Code) -> Verdict {
+    let Some(apps) = &code.apps else {
+        return Verdict::not_applicable("no manifest of a project with apps");
+    };
+    if apps.other_databases.is_empty() {
+        return Verdict::passed("one");
+    }
+    let names: Vec<&str> = apps.other_databases.iter().map(String::as_str).collect();
+    Verdict::warned(
+        format!("Portcullis neither migrates nor judges these: {}", names.join(", ")),
+        "migrate each of them in a `command` step with the framework's own command before the server starts",
+    )
 }
 
 fn entrypoint(code: &Code) -> Verdict {

@@ -60,7 +60,7 @@ impl Changes {
         Self {
             shared: any(|action| matches!(action, Action::Migrate(Scope::Shared))),
             tenants: any(|action| matches!(action, Action::Migrate(Scope::Tenants))),
-            makes_tenants: any(|action| matches!(action, Action::Bootstrap { .. })),
+            makes_tenants: any(|action| matches!(action, Action::Bootstrap(_))),
         }
     }
 }

@@ -59,8 +59,8 @@ impl Facts {
     ) -> Self {
         let mut demo = Vec::new();
         for step in context.iter().flat_map(|context| &context.config.steps) {
-            if let Action::Bootstrap { tenants, .. } = &step.action {
-                demo.extend(tenants.iter().cloned());
+            if let Action::Bootstrap(bootstrap) = &step.action {
+                demo.extend(bootstrap.tenants.iter().cloned());
             }
         }
         let unreadable = match (

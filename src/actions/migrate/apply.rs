@@ -39,7 +39,7 @@ pub(crate) async fn apply(
     let mut applied = Applied { schemas: before.verdicts().count(), ..Applied::default() };
     let mut list = WorkList::from(&before);
     // A new holder of the lock also removes what killed runs left unfinished.
-    if list.pending.is_empty() && before.unfinished.is_empty() {
+    if list.pending.is_empty() && before.unfinished.is_empty() && !list.is_creating() {
         return finished(list, &applied, Failed::default()).map(|()| applied);
     }
     // Replicas share the work on all tenants; a run migrates the schemas that its command names itself.

@@ -37,16 +37,29 @@ impl From<&Judgement> for WorkList {
 }
 
 impl WorkList {
+    /// Whether only the holder of the lock can judge a tenant, because a framework's command creates it.
+    pub(super) fn is_creating(&self) -> bool {
+        self.broken.values().any(Verdict::is_half_created)
+    }
+
     /// Removes the tenants whose creator is not proved, because a migration would make them look complete. Returns
     /// the first as a failure.
     pub(super) fn take_unproved(&mut self, why: impl Fn(&str) -> Option<String>) -> Option<Failure> {
         let mut first = None;
+        self.broken.retain(|schema, verdict| {
+            let Some(tenant) = schema.as_ref().filter(|_| verdict.is_half_created()) else { return true };
+            let why =
+                why(tenant).unwrap_or_else(|| "a framework's command has not finished creating it".into());
+            let (tenant, why) = (tenant.clone(), why.into());
+            first.get_or_insert(Failure::Provisioning { tenant, why, left: Cleanup::CommandKilled });
+            false
+        });
         self.pending.retain(|schema| {
             let Some((tenant, why)) = schema.as_ref().and_then(|name| Some((name, why(name)?))) else {
                 return true;
             };
             let (tenant, why) = (tenant.clone(), why.into());
-            first.get_or_insert(Failure::Provisioning { tenant, why, left: Cleanup::Unproven });
+            first.get_or_insert(Failure::Provisioning { tenant, why, left: Cleanup::CommandKilled });
             false
         });
         first

@@ -9,6 +9,7 @@ use tokio::time::{self, Instant};
 use super::{Applied, MigrateError, StopRequest, plan::WorkList};
 use crate::{
     actions::{
+        blockers,
         context::RunContext,
         history::{self, RunHistory},
         judge::{inspect, inspect_named},
@@ -18,7 +19,7 @@ use crate::{
     config::{OnTenantFailure, Selection, Source},
     database::{ApplyEnd, ApplyError, Limits, LockMode, MigrationFile, Schema},
     failure::Failure,
-    frameworks::{Migrating, Project, StopPolicy},
+    frameworks::{self, Migrating, Project, StopPolicy},
     outcome::{ActionEvent, SchemaFailure},
     tenants::gate::Finding,
     words::{count, duration},
@@ -71,7 +72,7 @@ pub(super) async fn run(
     applied: &mut Applied,
     on_event: &dyn Fn(ActionEvent),
 ) -> Result<Failed, Failure> {
-    context.identify_database().await?;
+    context.program_sessions().await?;
     let settings = &context.migrations()?.apply;
     let at_most = match settings.on_tenant_failure {
         OnTenantFailure::Stop => 1,
@@ -318,16 +319,22 @@ async fn migrated(
         let migrating = Migrating { stop_policy, timeout: apply.timeout, shared_schema };
         Ok(project.migrate(schemas, migrating, stop.requested(), on_event).await)
     };
-    match run.await {
-        Err(failure) => vec![(first.clone(), Err(MigrateError::Run(failure)))],
-        Ok(outcomes) => outcomes
-            .into_iter()
-            .map(|(tenant, result)| {
-                let result = result.map(|()| vec!["its pending migrations".into()]);
-                (tenant, result.map_err(MigrateError::from))
-            })
-            .collect(),
-    }
+    let (outcomes, blockers) = blockers::watch(context, run, on_event).await;
+    let outcomes = match outcomes {
+        Err(failure) => return vec![(first.clone(), Err(MigrateError::Run(failure)))],
+        Ok(outcomes) => outcomes.into_iter(),
+    };
+    let with_blockers = |error: frameworks::MigrateError| {
+        let mut error = MigrateError::from(error);
+        if let MigrateError::Schema(SchemaFailure { tenant, why, .. }, _) = &mut error
+            && why.kind == Kind::Locked
+        {
+            why.text = blockers.add_to(std::mem::take(&mut why.text), tenant.as_deref());
+        }
+        error
+    };
+    let migrated = |()| vec!["its pending migrations".into()];
+    outcomes.map(|(tenant, result)| (tenant, result.map(migrated).map_err(with_blockers))).collect()
 }
 
 /// The part of a batch that a replica has claimed.

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     actions::{judge::inspect_named, migrate::apply::apply, run_state::RunState, template},
-    config::Selection,
+    config::{Bootstrap, Selection},
     failure::{Failure, chain},
     outcome::{ActionEvent, FailureDetails, SchemaFailure, bootstrap::Bootstrapped},
     tenants::gate::{Outcome, Verdict},
@@ -17,15 +17,14 @@ use crate::{
 /// Creates each tenant separately: a failure neither hides nor stops the others, unless `stop` requests it.
 pub(crate) async fn bootstrap(
     state: &RunState,
-    tenants: &[String],
-    run: &[String],
+    settings: &Bootstrap,
     stop: bool,
     on_event: &dyn Fn(ActionEvent),
 ) -> (Bootstrapped, Option<FailureDetails>) {
     let mut bootstrapped = Bootstrapped::default();
     // Tenants that the framework's command has created and that are not complete yet.
     let mut created = Created::new();
-    let result = each(state, tenants, run, stop, &mut bootstrapped, &mut created, on_event).await;
+    let result = each(state, settings, stop, &mut bootstrapped, &mut created, on_event).await;
     if !created.is_empty() {
         command::remove_rest(state, &created, &|text| on_event(ActionEvent::Note(text))).await;
     }
@@ -34,14 +33,13 @@ pub(crate) async fn bootstrap(
 
 async fn each(
     state: &RunState,
-    tenants: &[String],
-    run: &[String],
+    settings: &Bootstrap,
     stop: bool,
     bootstrapped: &mut Bootstrapped,
     created: &mut Created,
     on_event: &dyn Fn(ActionEvent),
 ) -> Result<(), FailureDetails> {
-    let context = &state.context;
+    let (context, Bootstrap { tenants, run, .. }) = (&state.context, settings);
     let note = |text| on_event(ActionEvent::Note(text));
     let mut judgement = inspect_named(context, tenants).await?;
     let complete = |verdict: &Verdict| verdict.outcome() == Outcome::Complete;
@@ -50,7 +48,7 @@ async fn each(
         let locked = state.acquire(&note).await?;
         judgement = inspect_named(context, tenants).await?;
         refuse_unproved(context, &locked, &judgement).await?;
-        *created = command::create(state, &locked, tenants, run, on_event).await?;
+        *created = command::create(state, &locked, settings, on_event).await?;
         judgement = inspect_named(context, tenants).await?;
     }
     let mut failed: Vec<SchemaFailure> = Vec::new();
@@ -59,7 +57,7 @@ async fn each(
         advance(state, done, tenants.len(), on_event).await;
         let new = created.contains_key(tenant);
         let result = match judgement.tenants.get(tenant) {
-            Some(verdict) if verdict.is_absent() => create_absent(state, tenant, on_event).await,
+            Some(verdict) if verdict.is_absent() => create_absent(state, tenant, settings, on_event).await,
             Some(verdict) if complete(verdict) => Ok(new),
             _ => bring_up_to_date(state, tenant, on_event).await.map(|()| new),
         };
@@ -123,6 +121,7 @@ async fn advance(state: &RunState, done: usize, total: usize, on_event: &dyn Fn(
 async fn create_absent(
     state: &RunState,
     tenant: &str,
+    settings: &Bootstrap,
     on_event: &dyn Fn(ActionEvent),
 ) -> Result<bool, FailureDetails> {
     let locked = state.acquire(&|text| on_event(ActionEvent::Note(text))).await?;
@@ -131,7 +130,7 @@ async fn create_absent(
         bring_up_to_date(state, tenant, on_event).await?;
         return Ok(false);
     }
-    let new = TenantRequest::named(tenant).creation(&state.context).await?;
+    let new = TenantRequest::of_step(tenant, settings).creation(&state.context, on_event).await?;
     let template = template::configured(&state.context).await?;
     create(state, &locked, &new, template.as_ref(), on_event).await?;
     Ok(true)

@@ -9,25 +9,27 @@ use super::{
     rollback::{self, Rollback, RollbackOutcome},
 };
 use crate::{
-    actions::{context::RunContext, history, judge::inspect_named, lock::Locked, run_state::RunState},
-    config::Source,
+    actions::{
+        blockers, context::RunContext, history, judge::inspect_named, lock::Locked, run_state::RunState,
+    },
+    config::{Bootstrap, Keep, Source},
     database::{self, DatabaseError},
     deadline::Deadline,
     failure::{Cleanup, Failure, chain},
     frameworks::{self, run_to_end},
     outcome::{ActionEvent, FailureDetails},
-    tenants::gate::Judgement,
+    tenants::gate::{Judgement, Verdict},
 };
 
 /// The tenants that were absent and that the command has created, each with the nonce of its journal entry.
 pub(super) type Created = BTreeMap<String, String>;
 
-/// Runs the command if any of the tenants is absent. If it fails, removes the tenants that were absent.
+/// Runs the command if any of the tenants is absent. If it fails, removes the tenants that were absent, except for
+/// complete ones with `keep = "complete"`.
 pub(super) async fn create(
     state: &RunState,
     locked: &Locked<'_>,
-    tenants: &[String],
-    run: &[String],
+    Bootstrap { tenants, run, keep, .. }: &Bootstrap,
     on_event: &dyn Fn(ActionEvent),
 ) -> Result<Created, FailureDetails> {
     let note = |text| on_event(ActionEvent::Note(text));
@@ -35,21 +37,7 @@ pub(super) async fn create(
     let missing = absent(&inspect_named(context, tenants).await?);
     let Some(first) = missing.first().cloned() else { return Ok(Created::new()) };
     let before = registered(context).await?;
-    for tenant in &missing {
-        let why = if before.contains(tenant) {
-            format!("the registry contains `{tenant}`, in a row that `where` excludes")
-        } else if schema_exists(context, tenant).await? {
-            format!("a schema `{tenant}` exists, but the registry has no row for it")
-        } else {
-            continue;
-        };
-        return Err(Failure::Provisioning {
-            tenant: tenant.clone(),
-            why: why.into(),
-            left: Cleanup::Unproven,
-        }
-        .into());
-    }
+    refuse_existing(context, &missing, &before).await?;
     state.history.start(context).await;
     let noted: Vec<(String, String)> =
         missing.iter().map(|tenant| (tenant.clone(), database::nonce())).collect();
@@ -57,28 +45,68 @@ pub(super) async fn create(
     context.database()?.record_intent(locked, &context.run, &noted).await.map_err(journal)?;
     state.rollback.register(InFlight::Command(noted.clone()));
     let (ran, output) = run_command(context, run, on_event).await?;
-    let (tenant, why) = match (ran, after(state, tenants).await) {
-        (Ok(()), Ok((left, now))) => {
+    let mut failed = ran.err().map(|why| (first.clone(), why));
+    let judgement = match after(state, tenants).await {
+        Ok((judgement, now)) => {
             note_newcomers(&now, &before, &missing, &note);
-            let Some(left) = left.first() else {
-                for tenant in &missing {
-                    state.history.record_change(Some(tenant), &[history::CREATED.into()]);
-                }
-                note(format!("created by `{}`: {}", run.join(" "), missing.join(", ")));
-                return Ok(noted.into_iter().collect());
-            };
-            (left.clone(), format!("`{}` succeeded, but `{left}` is not in the registry", run.join(" ")))
+            judgement
         }
-        (Err(why), after) => {
-            if let Ok((_, now)) = after {
-                note_newcomers(&now, &before, &missing, &note);
-            }
-            (first, why)
+        Err(failure) => {
+            failed.get_or_insert((first, chain(&failure)));
+            Judgement::default()
         }
-        (Ok(()), Err(failure)) => (first, chain(&failure)),
     };
+    let left = absent(&judgement).into_iter().next();
+    let not_created = |left| {
+        (String::clone(&left), format!("`{}` succeeded, but `{left}` is not in the registry", run.join(" ")))
+    };
+    failed = failed.or_else(|| left.map(not_created));
+    let remains = |tenant: &String| match &failed {
+        None => true,
+        Some(_) => {
+            *keep == Keep::Complete && judgement.tenants.get(tenant).is_some_and(Verdict::has_everything)
+        }
+    };
+    let (created, rest): (Vec<_>, Vec<_>) = noted.into_iter().partition(|(tenant, _)| remains(tenant));
+    if !created.is_empty() {
+        let (names, nonces): (Vec<&str>, Vec<String>) =
+            created.iter().map(|(tenant, nonce)| (tenant.as_str(), nonce.clone())).unzip();
+        context.database()?.record_success(locked, &nonces).await.map_err(journal)?;
+        for tenant in &names {
+            state.history.record_change(Some(tenant), &[history::CREATED.into()]);
+        }
+        let names = names.join(", ");
+        note(match &failed {
+            None => format!("created by `{}`: {names}", run.join(" ")),
+            Some((_, why)) => format!("{why}; the gate finds {names} complete, so `keep` lets it remain"),
+        });
+    }
+    let Some((tenant, why)) = failed.filter(|_| !rest.is_empty()) else {
+        return Ok(created.into_iter().collect());
+    };
+    state.rollback.register(InFlight::Command(rest));
     let outcome = state.rollback.roll_back(context, locked).await;
     Err(FailureDetails { output, ..failure(tenant, why, outcome).into() })
+}
+
+/// Refuses tenants that exist although they count as absent.
+async fn refuse_existing(
+    context: &RunContext,
+    missing: &[String],
+    registered: &BTreeSet<String>,
+) -> Result<(), Failure> {
+    for tenant in missing {
+        let why = if registered.contains(tenant) {
+            format!("the registry contains `{tenant}`, in a row that `where` excludes")
+        } else if schema_exists(context, tenant).await? {
+            format!("a schema `{tenant}` exists, but the registry has no row for it")
+        } else {
+            continue;
+        };
+        let tenant = tenant.clone();
+        return Err(Failure::Provisioning { tenant, why: why.into(), left: Cleanup::Unproven });
+    }
+    Ok(())
 }
 
 /// Returns why the command failed, if it did, and its last lines.
@@ -92,22 +120,25 @@ async fn run_command(
         Source::Sql { .. } => &BTreeMap::new(),
         Source::External(project) => &project.env,
     };
-    let child = frameworks::child(&context.run, &[], given, argv.to_vec());
+    let sessions = context.program_sessions().await?;
+    let child = frameworks::child(&context.run, sessions, &[], given, argv.to_vec());
     let program = argv.first().map_or("", String::as_str);
     let timeout = migrations.apply.timeout;
-    let ran = run_to_end(&context.processes, &child, Deadline::after(timeout), on_event).await;
+    let ran = run_to_end(&context.processes, &child, Deadline::after(timeout), on_event);
+    let (ran, blockers) = blockers::watch(context, ran, on_event).await;
     let finished = match ran {
         Ok(finished) => finished,
         Err(error) => return Ok((Err(format!("cannot start `{program}`: {error}")), Vec::new())),
     };
     let accepted = finished.accepted(program, &[0], timeout);
-    Ok((accepted.map(drop).map_err(|failure| failure.to_string()), finished.last.into()))
+    let failed = |failure: Failure| blockers.add_to(failure.to_string(), None);
+    Ok((accepted.map(drop).map_err(failed), finished.last.into()))
 }
 
-/// The named tenants that are still absent, and every tenant in the registry.
-async fn after(state: &RunState, tenants: &[String]) -> Result<(Vec<String>, BTreeSet<String>), Failure> {
+/// The judgement of the named tenants, and every tenant in the registry.
+async fn after(state: &RunState, tenants: &[String]) -> Result<(Judgement, BTreeSet<String>), Failure> {
     let judgement = inspect_named(&state.context, tenants).await?;
-    Ok((absent(&judgement), registered(&state.context).await?))
+    Ok((judgement, registered(&state.context).await?))
 }
 
 fn note_newcomers(
@@ -184,7 +215,7 @@ fn register_rest(rollback: &Rollback, created: &Created) {
 fn failure(tenant: String, why: String, outcome: RollbackOutcome) -> Failure {
     match outcome {
         RollbackOutcome::Nothing | RollbackOutcome::Complete => {
-            Failure::Provisioning { tenant, why: why.into(), left: Cleanup::Complete }
+            Failure::Provisioning { tenant, why: why.into(), left: Cleanup::TenantsRemoved }
         }
         // The next run cannot prove what the command created.
         RollbackOutcome::Unproven(what) | RollbackOutcome::Later(what) => {

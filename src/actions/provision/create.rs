@@ -94,7 +94,7 @@ async fn attempt(
     let (limits, timeout, database) =
         (context.limits()?, context.migrations()?.apply.timeout, context.database()?);
     let verify = |state: &SchemaState| verified(context, manifest, &expected, state);
-    context.identify_database().await?;
+    context.program_sessions().await?;
     if let (Some(project), None) = (context.project()?, template) {
         migrated(context, locked, project, new, on_event).await?;
         locked.check().await?;

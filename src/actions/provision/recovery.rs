@@ -3,10 +3,11 @@
 use super::{in_flight::schema_exists, rollback::Rollback, tenant_request::domains};
 use crate::{
     actions::{context::RunContext, judge::inspect_named, lock::Locked},
-    database::RecoveryResult,
+    config::{Action, Bootstrap, Keep},
+    database::{Intent, RecoveryResult},
     failure::{Cleanup, Failure, chain},
     outcome::FailureDetails,
-    tenants::gate::{Judgement, Outcome, Verdict},
+    tenants::gate::{Judgement, Verdict},
 };
 
 pub(crate) async fn recover(
@@ -61,6 +62,14 @@ async fn settle(context: &RunContext, locked: &Locked<'_>, tenant: &str) -> Resu
     }
 }
 
+/// Whether a step keeps the tenant if the gate finds it complete.
+fn keeps(context: &RunContext, tenant: &str) -> bool {
+    context.config.steps.iter().any(|step| {
+        matches!(&step.action, Action::Bootstrap(Bootstrap { tenants, keep: Keep::Complete, .. })
+            if tenants.iter().any(|name| name == tenant))
+    })
+}
+
 /// Refuses tenants that a killed command may have created, because nothing proves which run created them.
 pub(super) async fn refuse_unproved(
     context: &RunContext,
@@ -72,17 +81,16 @@ pub(super) async fn refuse_unproved(
     let noted =
         database.intents(&tenants).await.map_err(|error| error.into_failure("reading the journal"))?;
     let mut done = Vec::new();
-    for (nonce, tenant, started_by) in noted {
+    for Intent { nonce, tenant, started_by, succeeded } in noted {
         let verdict = judgement.tenants.get(&tenant);
-        let complete = verdict.is_some_and(|verdict| verdict.outcome() == Outcome::Complete);
-        let gone = verdict.is_some_and(Verdict::is_absent) && !schema_exists(context, &tenant).await?;
-        if complete || gone {
+        let is_kept = succeeded || (keeps(context, &tenant) && verdict.is_some_and(Verdict::has_everything));
+        let absent = verdict.is_some_and(Verdict::is_absent);
+        if (!absent && is_kept) || (absent && !schema_exists(context, &tenant).await?) {
             done.push(nonce);
             continue;
         }
-        let why =
-            format!("{started_by} was killed while the framework created it; nothing proves what it created");
-        return Err(Failure::Provisioning { tenant, why: why.into(), left: Cleanup::Unproven }.into());
+        let why = format!("the framework's command of {started_by} was killed while it created the tenant");
+        return Err(Failure::Provisioning { tenant, why: why.into(), left: Cleanup::CommandKilled }.into());
     }
     if !done.is_empty() {
         database

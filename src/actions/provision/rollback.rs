@@ -120,6 +120,9 @@ impl Rollback {
 
 fn words(in_flight: &InFlight, outcome: RollbackOutcome) -> String {
     let outcome = match outcome {
+        RollbackOutcome::Nothing if !in_flight.is_journalled() => {
+            "rolled back; what the command wrote to other schemas or tables remains".into()
+        }
         RollbackOutcome::Nothing => "rolled back".into(),
         RollbackOutcome::Complete => "complete".into(),
         RollbackOutcome::Unproven(why) => {

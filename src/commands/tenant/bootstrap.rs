@@ -18,10 +18,10 @@ pub(crate) async fn run(
     let mut details: Option<FailureDetails> = None;
     let mut configured = false;
     for step in &state.context.config.steps {
-        let Action::Bootstrap { tenants, run } = &step.action else { continue };
+        let Action::Bootstrap(bootstrap) = &step.action else { continue };
         configured = true;
         let (result, failed) =
-            provision::bootstrap::bootstrap(state, tenants, run, arguments.stop, on_event).await;
+            provision::bootstrap::bootstrap(state, bootstrap, arguments.stop, on_event).await;
         all.created.extend(result.created);
         all.kept.extend(result.kept);
         all.failed.extend(result.failed);

@@ -22,6 +22,8 @@ pub(crate) async fn run(
         schema: arguments.schema.clone(),
         domain: arguments.domain.clone(),
         set: arguments.set.clone(),
+        domain_set: arguments.domain_set.clone(),
+        in_step: false,
     };
     let schema = request.schema.as_ref().unwrap_or(&request.name).clone();
     state.history.start_step("portcullis tenant create");
@@ -37,7 +39,7 @@ async fn create(
     request: &TenantRequest,
     on_event: &dyn Fn(ActionEvent),
 ) -> Result<(), FailureDetails> {
-    let new = request.creation(&state.context).await?;
+    let new = request.creation(&state.context, on_event).await?;
     let locked = state.acquire(&|text| on_event(ActionEvent::Note(text))).await?;
     let template = template::configured(&state.context).await?;
     create::create(state, &locked, &new, template.as_ref(), on_event).await

@@ -1,11 +1,11 @@
 //! Declares the keys of a step and of its kinds.
 
 use super::{
-    super::{OnFailure, Scope, wait::WAIT},
+    super::{Keep, OnFailure, Scope, wait::WAIT},
     Key,
     Kind::{
-        After, AllOrNames, Argv, Boolean, Duration, DurationOrZero, Number, OneOrMany, Path, StepName, Table,
-        Text, Texts, Variables, Word,
+        After, AllOrNames, Argv, Boolean, Columns, Duration, DurationOrZero, Number, OneOrMany, Path,
+        StepName, Table, Text, Texts, Variables, Word,
     },
     Section, words,
 };
@@ -78,6 +78,12 @@ const BOOTSTRAP: Section = Section::new(
         key!(tenants: Texts(1), required, "The tenants to create if they are absent."),
         key!(run: Argv(0), ? "Portcullis creates them",
             "The framework's own command that creates the absent tenants, without a shell."),
+        key!(keep: Word(words::<Keep>), = "none",
+            "With `\"complete\"`, tenants that the gate finds complete remain although `run` failed or was killed."),
+        key!(values: Columns,
+            "The columns of each new tenant's registry row, without `run`; `{schema}` is the tenant's schema."),
+        key!(domain: Columns,
+            "The columns of each new tenant's domain, without `run`; `{schema}` is the tenant's schema."),
     ],
 );
 

@@ -93,6 +93,7 @@ fn kind(kind: Kind) -> String {
         }
         Kind::Password => "[password](#passwords)".into(),
         Kind::Variables => "table of texts or [passwords](#passwords)".into(),
+        Kind::Columns => "table of texts, numbers or booleans".into(),
         Kind::Number(least, most) => format!("number, {least} to {most}"),
         Kind::Boolean => "boolean".into(),
         Kind::Duration => "duration".into(),
@@ -228,7 +229,10 @@ name = "schemas"
 migrate.tenants = {}
 [[step]]
 name = "demo"
-bootstrap = { tenants = ["demo"], run = ["create"] }
+bootstrap = { tenants = ["demo"], run = ["create"], keep = "complete" }
+[[step]]
+name = "more"
+bootstrap = { tenants = ["more"], values = { plan = "team" }, domain = { domain = "x" } }
 [[step]]
 name = "gate"
 verify = { tenants = "all", shared = true, wait = "1m", timeout = "1m" }

@@ -125,7 +125,9 @@ async fn owner(connection: &mut Connection, schema: &str, this_registry: &str) -
         if entry.registry != this_registry && proved {
             return Ok(Owner::Other(entry.registry));
         }
-        if entry.registry == this_registry && (proved || entry.kind == journal::Kind::Command) {
+        if entry.registry == this_registry
+            && (proved || matches!(entry.kind, journal::Kind::Command | journal::Kind::Created))
+        {
             owner = Owner::This;
         }
     }

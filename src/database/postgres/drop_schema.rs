@@ -40,7 +40,7 @@ impl Postgres {
         let (schema, started_by) = (&entry.tenant, &entry.started_by);
         let registered = self.is_registered(connection, registry, schema).await.map_err(failed)?;
         let schema_exists = super::apply::exists(connection, schema).await?;
-        if entry.kind == Kind::Command && (registered || schema_exists) {
+        if matches!(entry.kind, Kind::Command | Kind::Created) && (registered || schema_exists) {
             return Ok(ProvisionState::Unproven(format!(
                 "`{schema}` was absent before {started_by} had the framework create it, and nothing proves what the framework created"
             )));

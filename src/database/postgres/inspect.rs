@@ -70,6 +70,9 @@ impl Postgres {
             groups.push(Group { schemas, tables: &manifest.shared.tables, kinds: &manifest.shared.kinds });
         }
         let mut more = More::default();
+        if registry.is_some() {
+            more.statements.push(journal::readable());
+        }
         let orphans = registry.filter(|_| registered && request.tenants == Some(&Selection::All));
         if let Some(registry) = orphans {
             more.statements.push(self.orphans(registry, manifest.framework.shape().table));
@@ -84,6 +87,10 @@ impl Postgres {
             self.note_vanished(reading, registry, &mut states).await?;
         }
         let mut answers = more.answers.into_iter();
+        if registry.and_then(|_| answers.next()).is_some_and(|answer| !answer.is_empty()) {
+            // Read last: a tenant that the command completes meanwhile may only be found incomplete.
+            found.half_created = self.half_created(reading).await.map_err(|error| connect::failed(&error))?;
+        }
         found.orphans = orphans.and_then(|_| answers.next()).unwrap_or_default();
         found.unfinished = orphans.and_then(|_| answers.next()).unwrap_or_default();
         found.orphans.retain(|schema| !found.unfinished.contains(schema));
@@ -123,6 +130,13 @@ impl Postgres {
         outcome.map_err(|error| connect::failed(&error))?;
         let server = Server::of(&server).map_err(|error| connect::failed(&error))?;
         Ok((server, registered))
+    }
+
+    /// The tenants that a framework's command has not finished creating, each with the run.
+    async fn half_created(&self, reading: &mut Reading) -> Result<BTreeMap<String, String>, sqlx::Error> {
+        let rows = reading.rows(&journal::half_created(&self.registry_name())).await?;
+        let text = |row, column| Ok::<_, sqlx::Error>(connect::text(row, column)?.unwrap_or_default());
+        rows.iter().map(|row| Ok((text(row, 0)?, text(row, 1)?))).collect()
     }
 
     /// Marks tenants that were deleted during the inspection, row and schema: they have not lost their schema.

@@ -26,6 +26,8 @@ pub(super) enum Kind {
     Removing,
     /// The framework's own command creates a tenant that was absent before. Nothing proves what the command created.
     Command,
+    /// The framework's own command created the tenant and succeeded; this run completes the tenant.
+    Created,
 }
 
 impl Kind {
@@ -34,6 +36,7 @@ impl Kind {
             Kind::Making => "making",
             Kind::Removing => "removing",
             Kind::Command => "command",
+            Kind::Created => "created",
         }
     }
 }
@@ -95,6 +98,16 @@ pub(super) fn record_intent(nonce: &str, run: &str, registry: &str, tenant: &str
     )
 }
 
+/// The statement that records the success of the framework's command.
+pub(super) fn record_success(nonce: &str) -> String {
+    format!(
+        "UPDATE {}.journal SET kind = '{}' WHERE nonce = {}",
+        metadata_schema::SCHEMA,
+        Kind::Created.word(),
+        literal(nonce),
+    )
+}
+
 /// The statement that deletes an entry.
 pub(super) fn delete_entries(nonce: &str) -> String {
     format!("DELETE FROM {}.journal WHERE nonce = {}", metadata_schema::SCHEMA, literal(nonce))
@@ -148,6 +161,7 @@ pub(super) async fn entries(connection: &mut Connection, condition: &str) -> Res
         let kind = match word(2)?.as_str() {
             "making" => Kind::Making,
             "removing" => Kind::Removing,
+            "created" => Kind::Created,
             // An unknown kind of a later version counts as a command, so that nothing is removed.
             _ => Kind::Command,
         };
@@ -196,6 +210,17 @@ pub(super) fn intents() -> String {
          ORDER BY begun_at, nonce",
         metadata_schema::SCHEMA,
         Kind::Command.word(),
+    )
+}
+
+/// Selects the tenants of a registry that a framework's command has not finished creating: tenant, run and time.
+pub(super) fn half_created(registry: &str) -> String {
+    format!(
+        "SELECT tenant, 'run ' || run || ' at ' || to_char(begun_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC' \
+         FROM {}.journal WHERE kind = '{}' AND registry = {}",
+        metadata_schema::SCHEMA,
+        Kind::Command.word(),
+        literal(registry),
     )
 }
 

@@ -1,6 +1,7 @@
 //! PostgreSQL: one shared schema and one schema per tenant.
 
 pub(crate) mod apply;
+mod blockers;
 mod cached_reader;
 mod catalog;
 mod chunks;

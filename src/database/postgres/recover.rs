@@ -14,7 +14,8 @@ use super::{
 use crate::{
     config,
     database::{
-        ApplyError, CommitMarker, Creation, DatabaseError, Limits, ProvisionState, Recovered, RecoveryResult,
+        ApplyError, Column, CommitMarker, Creation, DatabaseError, Intent, Limits, ProvisionState, Recovered,
+        RecoveryResult,
     },
     tenants::manifest::Domains,
 };
@@ -46,7 +47,7 @@ impl Postgres {
         let entries = entries.map_err(|error| connect::failed(&error))?;
         let state = if let Some(entry) = entries.first() {
             end_programs(&mut connection, &entry.run).await.map_err(into_error)?;
-            let domains = new.domain.as_ref().map(|(domains, _)| domains);
+            let domains = new.domain.as_ref().map(|domain| &domain.table);
             self.remove_recorded(&mut connection, registry, domains, entry, limits)
                 .await
                 .map_err(into_error)?
@@ -140,6 +141,15 @@ impl Postgres {
         Ok(())
     }
 
+    /// Records that the command has created these tenants.
+    pub(crate) async fn record_success(&self, nonces: &[String]) -> Result<(), DatabaseError> {
+        let mut connection = self.writer().await?;
+        let sql: Vec<String> = nonces.iter().map(|nonce| journal::record_success(nonce)).collect();
+        connection.rows(&sql.join("; ")).await.map_err(|error| connect::failed(&error))?;
+        self.release(connection).await;
+        Ok(())
+    }
+
     /// Deletes these journal entries.
     pub(crate) async fn delete_entries(&self, nonces: &[String]) -> Result<(), DatabaseError> {
         let mut connection = self.writer().await?;
@@ -165,6 +175,14 @@ impl Postgres {
         Ok(rows.tenants.into_iter().chain(rows.others).collect())
     }
 
+    pub(crate) async fn columns(&self, name: &str) -> Result<Vec<Column>, DatabaseError> {
+        let Some(registry) = &self.registry else { return Ok(Vec::new()) };
+        let mut reading = Reading::open(self.direct(), REGISTRY_TIMEOUT).await?;
+        let columns = self.read_columns(&mut reading, registry, name).await;
+        reading.close().await;
+        columns.map_err(|error| connect::failed(&error))
+    }
+
     /// The tenants that this run is creating or deleting according to the journal.
     pub(crate) async fn in_progress(&self, run: &str) -> Result<BTreeSet<String>, DatabaseError> {
         let mut connection = self.writer().await?;
@@ -175,20 +193,25 @@ impl Postgres {
         Ok(entries.into_iter().map(|entry| entry.tenant).collect())
     }
 
-    /// The intents of killed runs for these tenants: nonce, tenant, run and time.
-    pub(crate) async fn intents(
-        &self,
-        tenants: &[String],
-    ) -> Result<Vec<(String, String, String)>, DatabaseError> {
+    /// The intents of killed runs for these tenants.
+    pub(crate) async fn intents(&self, tenants: &[String]) -> Result<Vec<Intent>, DatabaseError> {
         let mut connection = self.writer().await?;
-        let condition = format!("kind = 'command' AND registry = {}", literal(&self.registry_name()));
+        let condition = format!("registry = {}", literal(&self.registry_name()));
         let entries = journal::entries(&mut connection, &condition).await;
         self.release(connection).await;
         let named = entries.map_err(|error| connect::failed(&error))?.into_iter();
-        Ok(named
-            .filter(|entry| tenants.contains(&entry.tenant))
-            .map(|entry| (entry.nonce, entry.tenant, entry.started_by))
-            .collect())
+        let intent = |entry: Entry| {
+            let Entry { nonce, tenant, started_by, kind, .. } = entry;
+            let succeeded = kind == journal::Kind::Created;
+            let is_intent = succeeded || kind == journal::Kind::Command;
+            (is_intent && tenants.contains(&tenant)).then_some(Intent {
+                nonce,
+                tenant,
+                started_by,
+                succeeded,
+            })
+        };
+        Ok(named.filter_map(intent).collect())
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use sqlx::postgres::PgRow;
+
 use super::{
     DatabaseError, Postgres,
     catalog::RELATIONS,
@@ -11,7 +13,7 @@ use super::{
     quote::{array, identifier, literal, qualified},
     read_only::Reading,
 };
-use crate::{config, tenants::manifest::Manifest};
+use crate::{config, database::Column, tenants::manifest::Manifest};
 
 /// The registry's rows.
 #[derive(Debug, Default)]
@@ -102,6 +104,30 @@ impl Postgres {
         rows.tenants.sort_unstable();
         rows.tenants.dedup();
         Ok(rows)
+    }
+
+    /// The columns of a table in the registry's schema.
+    pub(super) async fn read_columns(
+        &self,
+        reading: &mut Reading,
+        registry: &config::Registry,
+        name: &str,
+    ) -> Result<Vec<Column>, sqlx::Error> {
+        let (schema, _) = table(registry, &self.config.shared_schema);
+        let sql = format!(
+            "SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), \
+             (a.attnotnull AND NOT a.atthasdef AND a.attidentity = '')::text FROM pg_attribute a \
+             JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace \
+             WHERE n.nspname = {}::name AND c.relname = {}::name AND c.relkind IN {RELATIONS} \
+             AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum",
+            literal(schema),
+            literal(name),
+        );
+        let column = |row: &PgRow| {
+            let text = |index| Ok::<_, sqlx::Error>(connect::text(row, index)?.unwrap_or_default());
+            Ok(Column { name: text(0)?, kind: text(1)?, is_required: connect::flag(row, 2)? })
+        };
+        reading.rows(&sql).await?.iter().map(column).collect()
     }
 
     /// Selects the schemas that contain a ledger and have no row in the registry.

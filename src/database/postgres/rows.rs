@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     config,
-    database::{ApplyError, Creation, postgres::run_migration::apply_error},
+    database::{ApplyError, Creation, NewDomain, postgres::run_migration::apply_error},
     tenants::manifest::{ColumnValue, Domains},
 };
 
@@ -95,17 +95,13 @@ impl Postgres {
             insert(name, columns.keys().map(String::as_str).collect()),
             values(&columns)
         );
-        let Some((domains, domain)) = &new.domain else { return tenant };
-        let mut columns = domains.defaults.clone();
-        columns.insert(domains.domain_column.clone(), ColumnValue::Text(domain.clone()));
-        columns.extend(domains.primary_column.clone().map(|name| (name, ColumnValue::Text("true".into()))));
-        columns.remove(&domains.tenant_column);
-        let key = identifier(&domains.key_column);
-        let names = [domains.tenant_column.as_str()].into_iter().chain(columns.keys().map(String::as_str));
-        let linked = insert(&domains.table, names.collect());
+        let Some(NewDomain { table, columns }) = &new.domain else { return tenant };
+        let key = identifier(&table.key_column);
+        let names = [table.tenant_column.as_str()].into_iter().chain(columns.keys().map(String::as_str));
+        let linked = insert(&table.table, names.collect());
         format!(
             "WITH made AS ({tenant} RETURNING {key}) {linked} SELECT {key}, {} FROM made",
-            values(&columns)
+            values(columns)
         )
     }
 }
@@ -116,5 +112,7 @@ fn value(column_value: &ColumnValue) -> String {
         ColumnValue::Text(text) => literal(text),
         ColumnValue::Now => "pg_catalog.now()".into(),
         ColumnValue::Uuid => "pg_catalog.gen_random_uuid()".into(),
+        // A request resolves it before the insertion.
+        ColumnValue::Computed => "DEFAULT".into(),
     }
 }

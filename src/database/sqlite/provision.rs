@@ -100,6 +100,8 @@ fn value(column_value: &ColumnValue) -> String {
         ColumnValue::Text(text) => files::literal(text),
         ColumnValue::Now => "CURRENT_TIMESTAMP".into(),
         ColumnValue::Uuid => "lower(hex(randomblob(16)))".into(),
+        // A request resolves it before the insertion.
+        ColumnValue::Computed => "NULL".into(),
     }
 }
 

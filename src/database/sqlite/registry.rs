@@ -1,9 +1,15 @@
 //! The table that lists the tenants, in the shared file.
 
-use sqlx::{Connection, Row, sqlite::SqliteConnection};
+use sqlx::{
+    Connection, Row,
+    sqlite::{SqliteConnection, SqliteRow},
+};
 
 use super::{Sqlite, files};
-use crate::{config, database::DatabaseError};
+use crate::{
+    config,
+    database::{Column, DatabaseError},
+};
 
 /// The registry's rows.
 #[derive(Debug, Default)]
@@ -38,6 +44,26 @@ impl Sqlite {
         let rows = rows(&mut connection, registry).await;
         let _ = connection.close().await;
         rows
+    }
+}
+
+impl Sqlite {
+    pub(crate) async fn columns(&self, name: &str) -> Result<Vec<Column>, DatabaseError> {
+        let opened = files::read(&self.shared()).await.map_err(DatabaseError::Failed)?;
+        let Some(mut connection) = opened else { return Ok(Vec::new()) };
+        // SQLite itself fills an integer that is the primary key.
+        let sql = format!(
+            "SELECT name, type, \"notnull\" <> 0 AND dflt_value IS NULL AND NOT (pk <> 0 AND upper(type) = 'INTEGER') \
+             FROM pragma_table_info({})",
+            files::literal(name)
+        );
+        let column = |row: &SqliteRow| {
+            Ok(Column { name: row.try_get(0)?, kind: row.try_get(1)?, is_required: row.try_get(2)? })
+        };
+        let rows = files::rows(&mut connection, &sql).await;
+        let columns = rows.and_then(|rows| rows.iter().map(column).collect());
+        let _ = connection.close().await;
+        columns.map_err(|error: sqlx::Error| files::failed(&error))
     }
 }
 

@@ -29,7 +29,7 @@ def manifest(base):
     full_graph = MigrationLoader(None, ignore_no_migrations=True, replace_migrations=False).graph
     migrations = [entry(key, loader.disk_migrations[key]) for key in order(full_graph)]
     state = loader.project_state().apps
-    models = [model for model in state.get_models(include_auto_created=True)]
+    models = list(state.get_models(include_auto_created=True))
     versions = {"django": django.get_version(), "python": platform.python_version()}
     facts = {
         "versions": versions,
@@ -39,7 +39,7 @@ def manifest(base):
         "not_atomic": sorted(name(key) for key, m in loader.disk_migrations.items() if not m.atomic),
         "sources": sources(loader, base),
     }
-    types = {}
+    types, alias = {}, "default"
     if apps.is_installed("django_tenants"):
         from django_tenants import utils
 
@@ -56,6 +56,10 @@ def manifest(base):
             tenant = tables(models, alias, "a tenant", None)
     else:
         shared, tenant = tables(models, "default", None, None), {}
+    report_changed_models(loader)
+    others = other_databases(models, alias)
+    if others:
+        facts["other_databases"] = others
     expected = [shared, tenant, *types.values()]
     for model in models:
         table = cut(model._meta.db_table)
@@ -150,6 +154,34 @@ def tables(models, alias, schema, kind):
     return dict(sorted(found.items()))
 
 
+def other_databases(models, alias):
+    """The further databases in which the project's routers create tables; a copy of another database is none."""
+    from django.db import connections, router
+
+    def is_copy(other):
+        return connections.settings[other].get("TEST", {}).get("MIRROR")
+
+    others = [other for other in connections if other != alias and not is_copy(other)]
+    return sorted(other for other in others if any(router.allow_migrate_model(other, model) for model in models))
+
+
+def report_changed_models(loader):
+    """Names the models that differ from the migrations, as `makemigrations --check` does."""
+    from django.apps import apps
+    from django.db.migrations.autodetector import MigrationAutodetector
+    from django.db.migrations.questioner import MigrationQuestioner
+    from django.db.migrations.state import ProjectState
+
+    # This questioner asks nobody.
+    questioner = MigrationQuestioner(dry_run=True)
+    detector = MigrationAutodetector(loader.project_state(), ProjectState.from_apps(apps), questioner)
+    for app, migrations in detector.changes(graph=loader.graph).items():
+        changes = [operation.describe() for migration in migrations for operation in migration.operations]
+        more = f" and {len(changes) - 3} more" if len(changes) > 3 else ""
+        send(warning=f"the models of `{app}` have changes without a migration ({'; '.join(changes[:3])}{more}): "
+                     f"python manage.py makemigrations {app}")
+
+
 def common(every):
     first = every[0] if every else {}
     return {table: columns for table, columns in first.items() if all(table in other for other in every)}
@@ -188,46 +220,6 @@ def domains(options, tenant):
         found["primary_column"] = primary[0]
     found["defaults"] = defaults(options, {*found.values()})
     return found
-
-
-def defaults(options, given):
-    """The values that saving a new object writes to the other columns, as far as they are known in advance."""
-    import uuid
-
-    from django.db.models import NOT_PROVIDED
-
-    found = {}
-    for field in options.local_concrete_fields:
-        if not field.column or field.column in given or field.primary_key and field.get_internal_type() in AUTO:
-            continue
-        if getattr(field, "db_default", NOT_PROVIDED) is not NOT_PROVIDED or getattr(field, "generated", False):
-            continue
-        if getattr(field, "auto_now_add", False) or getattr(field, "auto_now", False):
-            found[field.column] = "now"
-        elif callable(field.default):
-            name = getattr(field.default, "__name__", "")
-            if field.default is uuid.uuid4:
-                found[field.column] = "uuid"
-            elif name in {"now", "utcnow", "today"}:
-                found[field.column] = "now"
-            elif field.default in (dict, list):
-                found[field.column] = {"text": json.dumps(field.default())}
-        elif field.has_default():
-            value = field.get_default()
-            if value is not None:
-                found[field.column] = {"text": as_text(field, value)}
-        elif not field.null and field.empty_strings_allowed and isinstance(field.get_default(), str):
-            found[field.column] = {"text": field.get_default()}
-    return found
-
-
-AUTO = {"AutoField", "BigAutoField", "SmallAutoField"}
-
-
-def as_text(field, value):
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return json.dumps(value) if isinstance(value, (dict, list)) else str(field.get_prep_value(value))
 
 
 def version_of(distribution):

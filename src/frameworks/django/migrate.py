@@ -5,9 +5,16 @@ the project's own `migrate_schemas` (`migrate` without django-tenants).
 """
 
 import signal
+import time
 import traceback
 
 stopping = []
+
+# The migration in progress, or the last failed one.
+migration_in_progress = None
+
+# After a deadlock or a lock time-out.
+ATTEMPTS = 3
 
 
 def main():
@@ -28,7 +35,7 @@ def main():
         separate(schema)
         send(begin=schema)
         # With --traceback, Django raises an error instead of printing it.
-        error = apply([manage or "manage.py", *command(schema, tenants), "--noinput", "--traceback"])
+        error = apply_and_retry([manage or "manage.py", *command(schema, tenants), "--noinput", "--traceback"])
         if error is None:
             send(done=schema)
         else:
@@ -52,10 +59,13 @@ def report_migrations():
     apply_migration = MigrationExecutor.apply_migration
 
     def apply_and_report(self, state, migration, *arguments, **named):
+        global migration_in_progress
+        migration_in_progress = migration
         name = f"{migration.app_label}.{migration.name}"
         send(applying=name)
         state = apply_migration(self, state, migration, *arguments, **named)
         send(applied=name)
+        migration_in_progress = None
         return state
 
     MigrationExecutor.apply_migration = apply_and_report
@@ -65,6 +75,23 @@ def command(schema, tenants):
     if schema == "shared":
         return ["migrate_schemas", "--shared"] if tenants else ["migrate"]
     return ["migrate_schemas", "--tenant", f"--schema={schema.removeprefix('tenant:')}"]
+
+
+def apply_and_retry(argv):
+    """Runs the command again after a deadlock or a lock time-out, if the failed migration was rolled back."""
+    global migration_in_progress
+    for attempt in range(1, ATTEMPTS + 1):
+        migration_in_progress = None
+        error = apply(argv)
+        atomic = migration_in_progress is None or migration_in_progress.atomic
+        if error is None or not atomic or describe(error)["sqlstate"] not in LOCKED or attempt == ATTEMPTS or stopping:
+            return error
+        send(note=f"another session holds a lock; attempt {attempt + 1} of {ATTEMPTS} follows")
+        time.sleep(attempt)
+
+
+# lock_not_available and deadlock_detected
+LOCKED = {"55P03", "40P01"}
 
 
 def apply(argv):

@@ -6,12 +6,16 @@ is the channel to Portcullis: one JSON object per line. The project's output goe
 
 import json
 import os
+import re
 import runpy
 import sys
 
 channel = os.fdopen(os.dup(1), "w", encoding="ascii")
 sys.stdout.flush()
 os.dup2(2, 1)
+
+# libpq's variable with the time-outs of `[migrations] apply`.
+OPTIONS = "PGOPTIONS"
 
 # Portcullis reads lines of up to 16 KiB.
 MESSAGE_CHARACTERS = 1000
@@ -34,7 +38,36 @@ def describe(error):
         name = kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
         message = str(error)
     message = message[:MESSAGE_CHARACTERS].encode(errors="replace").decode()
-    return {"class": name, "sqlstate": sqlstate if isinstance(sqlstate, str) else None, "message": message}
+    sqlstate = sqlstate if isinstance(sqlstate, str) else None
+    return {"class": name, "sqlstate": sqlstate, "message": message, "variable": missing_variable(error)}
+
+
+missing_variables = []
+
+
+def note_missing_variables():
+    """Records the environment variables that the project reads and that are not set."""
+    environment = type(os.environ)
+    read = environment.__getitem__
+
+    def read_and_note(self, name):
+        try:
+            return read(self, name)
+        except KeyError:
+            missing_variables.append(name)
+            raise
+
+    environment.__getitem__ = read_and_note
+
+
+def missing_variable(error):
+    """The variable whose absence is the error: packages for settings have exceptions of their own, which name it."""
+    text, depth = "", 0
+    while error is not None and depth < 20:
+        text, depth = f"{text} {error}", depth + 1
+        error = error.__cause__ or error.__context__
+    words = set(re.findall(r"\w+", text))
+    return next((name for name in reversed(missing_variables) if name in words), None)
 
 
 def run(main):
@@ -52,6 +85,7 @@ def prepare(manage):
 
     Its preparations (settings, environment, paths) apply here, too. Without manage.py, DJANGO_SETTINGS_MODULE must be set.
     """
+    note_missing_variables()
     sys.path.insert(0, os.path.dirname(os.path.abspath(manage)) if manage else os.getcwd())
     if manage:
         import django.core.management as management
@@ -74,6 +108,41 @@ def prepare(manage):
     import django
 
     django.setup()
+    limit_sessions()
+
+
+def limit_sessions():
+    """Adds the time-outs to a database's own `options`, which would replace PGOPTIONS. The last setting of a name applies."""
+    from django.db import connections
+
+    for settings in connections.settings.values():
+        own = settings.get("OPTIONS", {})
+        if OPTIONS in os.environ and isinstance(own.get("options"), str):
+            own["options"] = f"{os.environ[OPTIONS]} {own['options']}"
+
+
+def unlimit_sessions():
+    """Takes the time-outs back, for a pooler that refuses them."""
+    from django.db import connections
+
+    options = os.environ.pop(OPTIONS)
+    for settings in connections.settings.values():
+        own = settings.get("OPTIONS", {})
+        if isinstance(own.get("options"), str):
+            own["options"] = own["options"].removeprefix(f"{options} ")
+
+
+def connect(connection):
+    from django.db import OperationalError
+
+    try:
+        connection.ensure_connection()
+    except OperationalError as error:
+        # PgBouncer's errors are always in English.
+        if OPTIONS not in os.environ or "startup parameter" not in str(error):
+            raise
+        unlimit_sessions()
+        send(note="the project connects through a pooler, which refuses lock_timeout and statement_timeout")
 
 
 class OtherDatabase(Exception):
@@ -96,6 +165,7 @@ def check_database():
     settings = connection.settings_dict
     name = f"{settings['NAME']} at {settings['HOST'] or 'localhost'}:{settings['PORT'] or 5432}"
     if connection.vendor == "postgresql":
+        connect(connection)
         with connection.cursor() as cursor:
             cursor.execute(expected["question"])
             if cursor.fetchone()[0] == expected["answer"]:

@@ -33,6 +33,9 @@ pub(super) fn advise(steps: &mut Steps, failure: &Failure, explained: bool) {
         ));
         steps.apply("or delete a registered tenant", steps::delete(tenant));
     }
+    if let Failure::Provisioning { tenant, left: Cleanup::CommandKilled, .. } = failure {
+        steps::remove_half_created(steps, tenant);
+    }
     if steps.is_empty() {
         fallback(steps, failure);
     }
@@ -55,6 +58,10 @@ fn last_step(failure: &Failure, again: &str, is_explained: bool) -> Option<Strin
         Failure::Provisioning { tenant, left: Cleanup::Complete, .. } => {
             format!("{lead} {again}; the schema, rows and journal entry of {tenant} were removed")
         }
+        Failure::Provisioning { tenant, left: Cleanup::TenantsRemoved, .. } => format!(
+            "{lead} {again}; the schema, rows and journal entry of {tenant} were removed, and what the command wrote to \
+             other schemas or tables remains"
+        ),
         Failure::Provisioning { tenant, left: Cleanup::NothingCreated, .. } if !is_explained => {
             format!("correct the cause, or use another name than {tenant}, then {again}")
         }
@@ -84,6 +91,11 @@ fn fallback(steps: &mut Steps, failure: &Failure) {
     let again = steps.running.again();
     match failure {
         Failure::Usage { .. } => steps.paste("see the help", "portcullis --help"),
+        Failure::VariableMissing { variable, make } => steps.paste(
+            "give it a value; the manifest needs no database, so any value of the right form is enough",
+            format!("{variable}=build {make}"),
+        ),
+        Failure::ValuesMissing(missing) => steps::values(steps, missing),
         Failure::ConfigMissing { .. } => steps.paste(
             "set the file with --config FILE or PORTCULLIS_CONFIG, or run without steps",
             "portcullis run --no-config -- COMMAND",

@@ -63,6 +63,11 @@ pub(super) fn advise(steps: &mut Steps, judgement: &Judgement) {
         let text = format!("create {}, or correct the name in the step or command", names(&absent));
         steps.apply(text, steps::create(tenant));
     }
+    let half_created = with(|finding| matches!(finding, Finding::HalfCreated { .. }));
+    if let Some(Some(tenant)) = half_created.first() {
+        steps.cause("the command that creates the tenant was killed, or is still running");
+        steps::remove_half_created(steps, tenant);
+    }
     let pending = with(|finding| matches!(finding, Finding::Pending { .. }));
     if !pending.is_empty() {
         steps.cause("migrations were not applied");

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::super::running::Running;
-use crate::{outcome::wording, words};
+use crate::{failure::MissingValues, outcome::wording, words};
 
 /// The likely cause and the steps, in the order in which to try them.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -158,11 +158,39 @@ pub(super) fn delete(tenant: &str) -> PortcullisCommand {
     }
 }
 
+/// The two ways out of a creation that a framework's command did not finish.
+pub(super) fn remove_half_created(steps: &mut Steps, tenant: &str) {
+    steps.apply(format!("delete {tenant}; the next bootstrap creates it again"), delete(tenant));
+    steps.paste(
+        format!("or, if only the end of the command is missing, let the gate decide on {tenant}: in the step's `bootstrap`"),
+        "keep = \"complete\"",
+    );
+}
+
 pub(super) fn create(tenant: &str) -> PortcullisCommand {
     PortcullisCommand {
         of: Running::TenantCreate,
         line: format!("portcullis tenant create {}", quoted(tenant)),
     }
+}
+
+/// How to give the missing values: options of the same command, or keys of the step.
+pub(super) fn values(steps: &mut Steps, missing: &MissingValues) {
+    let Some(argv) = &missing.argv else {
+        let key = |name: &str, columns: &[(String, String)]| {
+            let values: Vec<String> = columns.iter().map(|(name, _)| format!("{name} = \"...\"")).collect();
+            (!columns.is_empty()).then(|| format!("{name} = {{ {} }}", values.join(", ")))
+        };
+        let keys = [key("values", &missing.columns), key("domain", &missing.domain_columns)];
+        let keys = keys.into_iter().flatten().collect::<Vec<_>>().join(", ");
+        return steps.paste("add the values to the step's `bootstrap`", keys);
+    };
+    let mut words: Vec<String> = argv.iter().map(|word| quoted(word)).collect();
+    for (option, columns) in [("--set", &missing.columns), ("--domain-set", &missing.domain_columns)] {
+        words.extend(columns.iter().map(|(name, _)| format!("{option} {}=VALUE", quoted(name))));
+    }
+    let line = format!("portcullis tenant create {}", words.join(" "));
+    steps.rerun("give each column a value", PortcullisCommand { of: Running::TenantCreate, line });
 }
 
 pub(super) fn template() -> PortcullisCommand {

@@ -50,6 +50,7 @@ fn findings() -> Vec<Finding> {
     let missing = || Finding::MissingTables { tables: some(), dropped_by_newer: false };
     vec![
         Finding::NotRegistered,
+        Finding::HalfCreated { run: "run 1 at 2026".into() },
         Finding::NoSchema,
         Finding::NoLedger { tables: Vec::new() },
         Finding::NoLedger { tables: some() },
@@ -251,6 +252,8 @@ fn failures_with_cause(why: &Cause) -> Vec<(&'static str, FailureDetails, Option
         ("a new tenant", provisioning(Cleanup::Complete).into(), Some("acme")),
         ("a new tenant's start", provisioning(Cleanup::NothingCreated).into(), Some("acme")),
         ("a new tenant's rest", provisioning(Cleanup::Deferred).into(), Some("acme")),
+        ("a removed tenant of a command", provisioning(Cleanup::TenantsRemoved).into(), Some("acme")),
+        ("a killed command's tenant", provisioning(Cleanup::CommandKilled).into(), Some("acme")),
         ("an unproven creation", provisioning(Cleanup::Unproven).into(), Some("acme")),
         ("a deletion", Failure::Deleting { tenant: acme(), why: why.clone() }.into(), Some("acme")),
         ("the gate", FailureDetails::unless_complete(reading).unwrap_err(), Some("acme")),

@@ -1,0 +1,36 @@
+//! Finds the sessions whose locks a run's programs wait for.
+
+use std::future::{Ready, ready};
+
+use super::{Postgres, connect, quote::literal};
+use crate::database::{Blocker, DatabaseError};
+
+impl Postgres {
+    pub(crate) fn behind_pooler(&self) -> Ready<bool> {
+        ready(self.is_pooled())
+    }
+
+    pub(crate) async fn blockers(&self, run: &str) -> Result<Vec<Blocker>, DatabaseError> {
+        let sql = format!(
+            "SELECT (SELECT n.nspname::text FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class c ON c.oid = l.relation \
+             JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
+             WHERE l.pid = w.pid AND NOT l.granted AND l.locktype = 'relation' LIMIT 1), \
+             'backend ' || b.pid || ' (application `' || b.application_name || '`, user `' || coalesce(b.usename, '') || '`, ' || \
+             coalesce(b.state, 'state unknown') || ', query started at ' || \
+             coalesce(to_char(b.query_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC', 'an unknown time') || ')' \
+             FROM pg_catalog.pg_stat_activity w \
+             CROSS JOIN LATERAL unnest(pg_catalog.pg_blocking_pids(w.pid)) AS blocking (pid) \
+             JOIN pg_catalog.pg_stat_activity b ON b.pid = blocking.pid \
+             WHERE w.datname = pg_catalog.current_database() AND w.application_name = {} AND w.wait_event_type = 'Lock'",
+            literal(&format!("portcullis:{run}")),
+        );
+        let mut connection = self.writer().await?;
+        let rows = connection.rows(&sql).await.map_err(|error| connect::failed(&error))?;
+        self.release(connection).await;
+        let blocker = |row| {
+            let session = connect::text(row, 1)?.unwrap_or_default();
+            Ok(Blocker { schema: connect::text(row, 0)?, session })
+        };
+        rows.iter().map(blocker).collect::<Result<_, sqlx::Error>>().map_err(|error| connect::failed(&error))
+    }
+}
