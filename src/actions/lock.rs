@@ -14,9 +14,11 @@ use super::{
 };
 use crate::{
     cause::{Cause, Kind},
+    config::Source,
     database::{DatabaseError, LockMode, LockProof, LockSession},
     deadline::Deadline,
     failure::Failure,
+    words::duration,
 };
 
 /// The longest pause between two attempts; the actual pause is jittered below it.
@@ -85,7 +87,7 @@ impl RunLock {
         let (ended, ()) =
             tokio::join!(end_orphaned_backends(&mut session, context, deadline, on_note), log_in(context));
         if let Err(failure) = ended {
-            let _ = session.release_lock(PAUSE).await;
+            let _ = session.release_lock(PAUSE, false).await;
             return Err(failure);
         }
         let silence = context.config.lock_silence_timeout;
@@ -177,6 +179,23 @@ impl Locked<'_> {
         let held = self.held.heartbeat.check().await;
         self.lock.not_lost()?;
         if held { Ok(()) } else { Err(not_held()) }
+    }
+
+    /// Records, before it starts, that a program may change the database. Returns once the server has confirmed the
+    /// lock after that: a holder that vanishes later leaves the record.
+    pub(crate) async fn record_programs(&self, context: &RunContext) -> Result<(), Failure> {
+        let recorded = context.database()?.record_programs(self, &context.run).await;
+        recorded.map_err(|error| error.into_failure("recording that a program runs under the lock"))?;
+        self.check().await
+    }
+
+    /// The same before programs of the framework, which also refuse any database except for the configured one.
+    pub(super) async fn prepare_framework(&self, context: &RunContext) -> Result<(), Failure> {
+        if let Source::External(_) = context.migrations()?.source {
+            context.program_sessions().await?;
+            self.record_programs(context).await?;
+        }
+        Ok(())
     }
 
     /// Fails if the lock is known to be lost; queries nothing.
@@ -286,19 +305,24 @@ async fn try_acquire(
     })
 }
 
-/// Ends the orphaned backends of earlier runs. If one of them belonged to a framework's program, its run may not know
-/// yet that it has lost the lock. So no backend may reappear for as long as that run can take to notice.
+/// Ends the orphaned backends of earlier runs. If a run with programs vanished, it may not know yet that it has lost the
+/// lock. So none of their backends may exist for as long as that run can take to notice.
 async fn end_orphaned_backends(
     session: &mut LockSession,
     context: &RunContext,
     deadline: Deadline,
     on_note: &dyn Fn(String),
 ) -> Result<(), Failure> {
-    let mut last_orphan: Option<Instant> = None;
+    let limit = || query_deadline(deadline).left();
+    let vanished = session.vanished_runs(limit()).await.map_err(failure)?;
+    let mut last_orphan = (!vanished.is_empty()).then(Instant::now);
+    if !vanished.is_empty() {
+        let (runs, fence) = (vanished.join(", "), duration(FENCE));
+        on_note(format!("run {runs} vanished with programs: waiting {fence}, within which it ends them"));
+    }
     let mut noted = false;
     loop {
-        let orphaned_backends =
-            session.end_orphaned_backends(query_deadline(deadline).left()).await.map_err(failure)?;
+        let orphaned_backends = session.end_orphaned_backends(limit()).await.map_err(failure)?;
         if let Some(backend) = orphaned_backends.iter().find(|backend| !backend.fenced) {
             last_orphan = Some(Instant::now() + CHECK_PAUSE);
             if deadline.has_passed() {
@@ -312,6 +336,10 @@ async fn end_orphaned_backends(
         }
         let quiet = last_orphan.is_none_or(|since| since.elapsed() >= FENCE);
         if quiet && orphaned_backends.iter().all(|backend| backend.fenced) {
+            if !vanished.is_empty() {
+                // If it fails, the next holder waits again.
+                let _ = session.forget_runs(&vanished, limit()).await;
+            }
             return Ok(());
         }
         time::sleep(CHECK_PAUSE).await;

@@ -31,8 +31,13 @@ const WITNESS_TIMEOUT: Duration = Duration::from_secs(3);
 /// The time limit of a regular release.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Within this time, a holder whose session has ended notices it and has stopped all its work.
-pub(super) const FENCE: Duration = Duration::from_millis(3_500);
+/// Within this time, a holder whose session has ended notices it and has stopped all its work, also if it is not
+/// informed of the end: the end of the checks in progress, the pause, one silent query, the second connection, KILL.
+pub(super) const FENCE: Duration = QUERY_TIMEOUT
+    .saturating_add(BEAT_INTERVAL)
+    .saturating_add(QUERY_TIMEOUT)
+    .saturating_add(WITNESS_TIMEOUT)
+    .saturating_add(Duration::from_millis(500));
 
 /// The channel to the task that holds the lock.
 pub(super) struct LockHeartbeat {
@@ -60,9 +65,9 @@ impl LockHeartbeat {
     ) -> Self {
         let (requests, received) = mpsc::unbounded_channel();
         let task = tokio::task::spawn_local(async move {
-            let mut holder = Holder { session, silence_timeout, proved: Instant::now() };
+            let mut holder = Holder { session, silence_timeout, processes, proved: Instant::now() };
             if let Err(why) = holder.run(received).await {
-                processes.kill();
+                holder.processes.kill();
                 lost.send_replace(Some(why));
             }
         });
@@ -103,6 +108,7 @@ impl LockHeartbeat {
 struct Holder {
     session: LockSession,
     silence_timeout: Duration,
+    processes: Processes,
     /// The time at which the last successful check was sent.
     proved: Instant,
 }
@@ -118,7 +124,9 @@ impl Holder {
                 why = self.session.ended() => return Err(why),
                 request = requests.recv() => match request {
                     None | Some(Request::Release) => {
-                        let _ = Deadline::after(RELEASE_TIMEOUT).limit(self.session.release_lock(RELEASE_TIMEOUT)).await;
+                        let ended = !self.processes.has_fenced();
+                        let released = self.session.release_lock(RELEASE_TIMEOUT, ended);
+                        let _ = Deadline::after(RELEASE_TIMEOUT).limit(released).await;
                         return Ok(());
                     }
                     Some(Request::Check(answer)) => {

@@ -221,7 +221,7 @@ async fn replayed(
         (Some(app), Todo::Replay(_, copies)) => {
             state.history.start(&state.context).await;
             locked.check().await?;
-            state.context.program_sessions().await?;
+            locked.prepare_framework(&state.context).await?;
             let project = state.context.project()?.ok_or_else(|| {
                 let message = "only a framework's own program can replay migrations".into();
                 Failure::Usage { message }

@@ -69,6 +69,7 @@ pub(crate) async fn make(
     let direct = postgres.direct.as_deref().unwrap_or(postgres);
     let dump = path.with_extension("dump");
     let locked = state.acquire(&|text| on_event(ActionEvent::Note(text))).await?;
+    locked.prepare_framework(context).await?;
     let written = scratch(state, &locked, project, &new, on_event, async || {
         let (server, structure) = context
             .database()?

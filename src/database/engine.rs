@@ -149,6 +149,8 @@ engine! {
         fn begin(new: &'a Creation, limits: &'a Limits) -> Result<(), ProvisionError> = Err(unsupported().into());
         /// Registers a tenant that was created, migrated and verified.
         fn finish(new: &'a Creation, limits: &'a Limits) -> Result<(), ProvisionError> = Err(unsupported().into());
+        /// Records that programs of this run may change the database until it releases the lock.
+        fn record_programs(run: &'a str) -> Result<(), DatabaseError> = Ok(());
         /// Records, before a framework's command creates them, that these tenants are absent; each has a nonce.
         fn record_intent(run: &'a str, absent: &'a [(String, String)]) -> Result<(), DatabaseError> = Err(unsupported());
         /// Records that the framework's command has created the tenants of these entries.

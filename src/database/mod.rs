@@ -113,7 +113,7 @@ impl Database {
         }
         let mut session = self.lock_session(run, HISTORY_TIMEOUT).await?;
         let holder = session.try_acquire(LockMode::Exclusive, HISTORY_TIMEOUT).await?.err();
-        session.release_lock(HISTORY_TIMEOUT).await?;
+        session.release_lock(HISTORY_TIMEOUT, false).await?;
         Ok(holder)
     }
 }

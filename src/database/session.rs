@@ -84,6 +84,26 @@ impl LockSession {
         }
     }
 
+    /// The runs that vanished without releasing the lock while their programs could have sessions.
+    pub(crate) async fn vanished_runs(&mut self, limit: Duration) -> Result<Vec<String>, DatabaseError> {
+        match self {
+            Self::Postgres(session) => session.vanished_runs(limit).await,
+            Self::Sqlite(_) => Ok(Vec::new()),
+        }
+    }
+
+    /// Deletes the records of these runs.
+    pub(crate) async fn forget_runs(
+        &mut self,
+        runs: &[String],
+        limit: Duration,
+    ) -> Result<(), DatabaseError> {
+        match self {
+            Self::Postgres(session) => session.forget_runs(runs, limit).await,
+            Self::Sqlite(_) => Ok(()),
+        }
+    }
+
     /// Tries to acquire tenants' own locks and returns for each whether it was free.
     pub(crate) async fn acquire_tenants(
         &mut self,
@@ -108,10 +128,14 @@ impl LockSession {
         }
     }
 
-    /// Releases all locks that it holds.
-    pub(crate) async fn release_lock(&mut self, limit: Duration) -> Result<(), DatabaseError> {
+    /// Releases all locks that it holds. `programs_ended`: no program that ran under the lock is alive.
+    pub(crate) async fn release_lock(
+        &mut self,
+        limit: Duration,
+        programs_ended: bool,
+    ) -> Result<(), DatabaseError> {
         match self {
-            Self::Postgres(session) => session.release_lock(limit).await,
+            Self::Postgres(session) => session.release_lock(limit, programs_ended).await,
             Self::Sqlite(session) => {
                 session.release_lock();
                 Ok(())

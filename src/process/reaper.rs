@@ -58,6 +58,8 @@ struct RunningStub {
     status: File,
     /// Its program keeps running next to the server.
     stays: bool,
+    /// Its program may run only while this run holds the lock.
+    fenced: bool,
     grace: Duration,
     report: watch::Sender<Option<StubReport>>,
 }
@@ -96,6 +98,11 @@ impl Processes {
         self.kill_trees(|stub| !stub.stays);
     }
 
+    /// Whether a program may run that must not outlive the lock.
+    pub(crate) fn has_fenced(&self) -> bool {
+        self.0.stubs.borrow().values().any(|stub| stub.fenced)
+    }
+
     fn kill_trees(&self, which: impl Fn(&RunningStub) -> bool) {
         for (pid, _) in self.0.stubs.borrow().iter().filter(|(_, stub)| which(stub)) {
             send_to_stub(*pid, KILL_TREE);
@@ -118,7 +125,8 @@ impl Processes {
         let pid = start_stub(child, output, &child_status, death)?;
         let (report, receiver) = watch::channel(None);
         let stays = matches!(output, Output::Inherited);
-        let stub = RunningStub { status, stays, grace: child.grace, report };
+        let fenced = death == ParentDeath::Kill;
+        let stub = RunningStub { status, stays, fenced, grace: child.grace, report };
         self.0.stubs.borrow_mut().insert(pid, stub);
         Ok((pid, receiver, second))
     }

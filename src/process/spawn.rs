@@ -42,7 +42,7 @@ pub(super) enum Output<'a> {
 }
 
 /// The action of a stub when Portcullis ends.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum ParentDeath {
     /// Sends TERM to its tree, and KILL after the grace.
     Term,

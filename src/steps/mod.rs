@@ -23,6 +23,9 @@ pub(crate) async fn run(action: &Action, mut context: Context<'_>) -> Result<Str
     match Box::pin(stop.race(once::turn(&context, &what))).await {
         Ok(Ok(OnceDecision::Done(words))) => Ok(words),
         Ok(Ok(OnceDecision::Todo(locked))) => {
+            if let Action::Command(_) = action {
+                locked.record_programs(&context.state.context).await?;
+            }
             let summary = run_now(action, &mut context, Some(&locked)).await?;
             once::done(&context, &locked, &what).await?;
             Ok(summary)

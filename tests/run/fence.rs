@@ -7,12 +7,13 @@ use nix::{
     unistd::Pid,
 };
 
-use super::lock::{HOLDER, slow, until_migrating};
+use super::lock::{HOLDER, slow, until_migrating, with_slow_migration};
 use crate::support::{
-    cluster::cluster,
+    cluster::{Database, cluster},
     process::{Outcome, Running},
     project::Project,
     proxy::Proxy,
+    server::Server,
 };
 
 const MORE: &str = "ALTER TABLE item ADD COLUMN more int;\n";
@@ -28,7 +29,10 @@ fn a_lock_holder_whose_session_is_terminated_stops_and_does_not_serve() {
 
 #[test]
 fn a_lock_holder_with_a_frozen_session_continues_while_the_server_lists_its_lock() {
-    let project = with_silence_timeout("2s");
+    // While a backend is frozen, no other test could drop a database of its server.
+    let server = Server::start("");
+    let project = Project::on(Database::on(server.url("postgres")), "").started();
+    let project = silent_for(with_slow_migration(project), "2s");
     let holder = project.portcullis.spawn(["run"]);
     until_migrating(&project);
     let backend = Pid::from_raw(project.database.column(HOLDER)[0].parse().unwrap());
@@ -57,6 +61,8 @@ fn a_lock_holder_stops_when_the_server_ends_its_frozen_session() {
     proxy.block_old();
     end_holder(&project);
     let outcome = holder.wait();
+    // A login that stays blocked would delay every `DROP DATABASE` until the server gives up the login.
+    proxy.give_up();
     assert!(outcome.stderr.contains("the server has ended the session"), "{outcome}");
     assert_lock_lost(&project.env("DATABASE_URL", &direct), &outcome);
 }
@@ -100,7 +106,11 @@ fn a_short_silence_of_the_server_stops_nothing() {
 
 /// A slow project with this silence time-out.
 fn with_silence_timeout(timeout: &str) -> Project {
-    slow().replace("[lock]", &format!("[lock]\nsilence_timeout = \"{timeout}\""))
+    silent_for(slow(), timeout)
+}
+
+fn silent_for(project: Project, timeout: &str) -> Project {
+    project.replace("[lock]", &format!("[lock]\nsilence_timeout = \"{timeout}\""))
 }
 
 /// Checks that the lock holder's work was rolled back, and that the next run does it once.
@@ -174,6 +184,40 @@ fn no_program_of_a_killed_lock_holder_writes_after_the_next_run_starts() {
 }
 
 #[test]
+fn no_program_of_a_holder_writes_after_the_next_run_starts_if_the_end_of_its_session_is_not_announced() {
+    // The holder's command has no session most of the time, so that a new holder finds none.
+    let script = r#"write() { psql -qX "$DIRECT_URL" -c "INSERT INTO written (who) VALUES ('$1')"; }
+        if mkdir first; then
+            while :; do write old; sleep 0.3; done
+        fi
+        for row in 1 2 3; do write new; done
+        exit 3"#;
+    let step = format!("bootstrap = {{ tenants = [\"d\"], run = [\"sh\", \"-c\", \"\"\"{script}\"\"\"] }}");
+    let step = step.replace("\"$DIRECT_URL\"", "\\\"$DIRECT_URL\\\"");
+    let project = Project::complete("").replace("bootstrap = { tenants = [\"a\", \"b\", \"c\"] }", &step);
+    project.database.execute("CREATE TABLE written (id bigserial, who text)");
+    let (server, port) = server();
+    let proxy = Proxy::to(port);
+    let direct = project.database.url();
+    let through = direct.replace(&server, &format!("127.0.0.1:{}", proxy.port()));
+    let project = project.env("DIRECT_URL", &direct).env("DATABASE_URL", &through);
+    let holder = project.portcullis.spawn(["run"]);
+    project.until(true, "SELECT 'yes' FROM written WHERE who = 'old' HAVING count(*) > 2");
+    proxy.block_old();
+    end_holder(&project);
+    let project = project.env("DATABASE_URL", &direct);
+    let next = project.start().exits(73).prints("exited with 3");
+    next.prints("vanished with programs: waiting 6.5 s");
+    holder.wait().exits(75).prints("the migration lock was lost");
+    proxy.give_up();
+    let new = "SELECT 'all' FROM written WHERE who = 'new' HAVING count(*) = 3";
+    assert_eq!(project.database.column(new), ["all"]);
+    let late = "SELECT id::text FROM written WHERE who = 'old' \
+                AND id > (SELECT min(id) FROM written WHERE who = 'new')";
+    assert!(project.database.column(late).is_empty());
+}
+
+#[test]
 fn an_orphaned_backend_is_ended_before_any_change() {
     let project = Project::complete("").file("tenant/2_more.sql", MORE);
     // The state after a framework's command whose run was killed.
@@ -230,7 +274,10 @@ pub(super) fn server() -> (String, u16) {
 fn once_per_release_commands_carry_the_run_identifier_and_plain_commands_do_not() {
     let steps = "\n[[step]]\nname = \"first\"\ncommand = { run = [\"sh\", \"-c\", \"echo once as $PGAPPNAME.\"], once_per_release = true }\n\
                  [[step]]\nname = \"second\"\ncommand = { run = [\"sh\", \"-c\", \"echo plain as $PGAPPNAME.\"] }\n";
-    let outcome = Project::complete("").step(steps).start().exits(0).prints("plain as .");
+    let project = Project::complete("").step(steps);
+    let outcome = project.start().exits(0).prints("plain as .");
     let run = outcome.stderr.split("run ").nth(1).unwrap().split(',').next().unwrap();
     assert!(outcome.stderr.contains(&format!("once as portcullis:{run}.")), "{outcome}");
+    // The lock was released, so the next holder does not wait for the command.
+    assert!(project.database.column("SELECT run FROM portcullis.program").is_empty());
 }

@@ -72,7 +72,7 @@ pub(super) async fn run(
     applied: &mut Applied,
     on_event: &dyn Fn(ActionEvent),
 ) -> Result<Failed, Failure> {
-    context.program_sessions().await?;
+    locked.prepare_framework(context).await?;
     let settings = &context.migrations()?.apply;
     let at_most = match settings.on_tenant_failure {
         OnTenantFailure::Stop => 1,

@@ -44,6 +44,7 @@ pub(super) async fn create(
     let journal = |error: DatabaseError| error.into_failure("writing the journal");
     context.database()?.record_intent(locked, &context.run, &noted).await.map_err(journal)?;
     state.rollback.register(InFlight::Command(noted.clone()));
+    locked.record_programs(context).await?;
     let (ran, output) = run_command(context, run, on_event).await?;
     let mut failed = ran.err().map(|why| (first.clone(), why));
     let judgement = match after(state, tenants).await {

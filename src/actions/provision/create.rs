@@ -94,7 +94,9 @@ async fn attempt(
     let (limits, timeout, database) =
         (context.limits()?, context.migrations()?.apply.timeout, context.database()?);
     let verify = |state: &SchemaState| verified(context, manifest, &expected, state);
-    context.program_sessions().await?;
+    if template.is_none() {
+        locked.prepare_framework(context).await?;
+    }
     if let (Some(project), None) = (context.project()?, template) {
         migrated(context, locked, project, new, on_event).await?;
         locked.check().await?;

@@ -18,10 +18,6 @@ use crate::{
 /// Acquires a lock that ends with the transaction.
 const TRANSACTION: &str = "pg_try_advisory_xact_lock";
 
-/// The SQLSTATEs of a missing schema and a missing table.
-const NO_SCHEMA: &str = "3F000";
-const NO_TABLE: &str = "42P01";
-
 impl Postgres {
     /// Applies the pending ones of `files` to the schema, in order.
     pub(crate) async fn apply(
@@ -140,7 +136,7 @@ async fn begin_in_one_message(
                 return recorded_in(ledger).map(Some);
             }
         }
-        Err(error) if matches!(connect::code(&error), Some(NO_SCHEMA | NO_TABLE)) => {}
+        Err(error) if connect::is_missing(&error) => {}
         Err(error) => return Err(apply_error(&error)),
     }
     connection.rows("ROLLBACK").await.map_err(|error| apply_error(&error))?;

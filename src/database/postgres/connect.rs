@@ -155,6 +155,11 @@ pub(super) fn code(error: &sqlx::Error) -> Option<&str> {
     server_error(error).map(PgDatabaseError::code)
 }
 
+/// A table or its schema does not exist.
+pub(super) fn is_missing(error: &sqlx::Error) -> bool {
+    matches!(code(error), Some("42P01" | "3F000"))
+}
+
 /// The server's error without sqlx's additions.
 pub(super) fn server_error(error: &sqlx::Error) -> Option<&PgDatabaseError> {
     error.as_database_error()?.try_downcast_ref()

@@ -23,6 +23,8 @@ pub(crate) struct Postgres {
     pub(super) run: String,
     /// Whether a pooler in transaction mode is in front of the server; known after the first lock session.
     pub(super) pooled: Arc<AtomicBool>,
+    /// Whether [`super::lock`] has a record of this run's programs.
+    pub(super) programs: Arc<AtomicBool>,
     pub(super) writer_pool: WriterPool,
     pub(super) cached_reader: CachedReader,
 }
@@ -34,6 +36,7 @@ impl Postgres {
             registry: registry.cloned(),
             run: run.to_owned(),
             pooled: Arc::default(),
+            programs: Arc::default(),
             writer_pool: WriterPool::default(),
             cached_reader: CachedReader::default(),
         }

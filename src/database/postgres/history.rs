@@ -22,9 +22,6 @@ const DIALECT: Dialect = Dialect {
     timestamp: "timestamptz",
 };
 
-/// The SQLSTATEs of a missing table and a missing schema: no run has written anything yet.
-const NOTHING_YET: [&str; 2] = ["42P01", "3F000"];
-
 impl Postgres {
     pub(crate) async fn write_history(&self, run: &str, entries: &[Entry]) -> Result<(), DatabaseError> {
         // After the loss of the lock, sessions with the run's name are ended, but the loss must still be recorded.
@@ -34,7 +31,7 @@ impl Postgres {
         };
         let sql = format!("BEGIN; {}; COMMIT", DIALECT.write(run, entries));
         let mut written = connection.rows(&sql).await;
-        if written.as_ref().is_err_and(is_nothing_yet) {
+        if written.as_ref().is_err_and(connect::is_missing) {
             written = async {
                 connection.rows("ROLLBACK").await?;
                 metadata_schema::ensure(&mut connection, &DIALECT.tables()).await?;
@@ -97,14 +94,11 @@ async fn read(connection: &mut Connection, limit: u32, with_parts: bool) -> Resu
 
 async fn rows(connection: &mut Connection, sql: &str) -> Result<Vec<Row>, DatabaseError> {
     let found = match connection.rows(sql).await {
-        Err(error) if is_nothing_yet(&error) => return Ok(Vec::new()),
+        // No run has written anything yet.
+        Err(error) if connect::is_missing(&error) => return Ok(Vec::new()),
         found => found.map_err(|error| connect::failed(&error))?,
     };
     let columns =
         |row: &sqlx::postgres::PgRow| (0..row.len()).map(|column| connect::text(row, column)).collect();
     found.iter().map(columns).collect::<Result<_, _>>().map_err(|error| connect::failed(&error))
-}
-
-fn is_nothing_yet(error: &sqlx::Error) -> bool {
-    connect::code(error).is_some_and(|code| NOTHING_YET.contains(&code))
 }

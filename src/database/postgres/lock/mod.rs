@@ -5,9 +5,10 @@
 
 mod orphaned_backends;
 mod pooler;
+mod programs;
 mod session;
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use sha2::{Digest, Sha256};
 use sqlx::postgres::PgRow;
@@ -35,6 +36,19 @@ impl Postgres {
         let rows = connection.rows(&holder(&run_held(self.run_key()))).await;
         connection.close().await;
         rows.and_then(|rows| describe_holder(&rows)).map_err(|error| connect::failed(&error))
+    }
+
+    /// Records that programs of this run may change the database until it releases the lock.
+    pub(in super::super) async fn record_programs(&self, run: &str) -> Result<(), DatabaseError> {
+        if self.programs.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mut connection = self.writer().await?;
+        let recorded = programs::record(&mut connection, run).await;
+        self.release(connection).await;
+        recorded.map_err(|error| connect::failed(&error))?;
+        self.programs.store(true, Ordering::Relaxed);
+        Ok(())
     }
 
     /// The key of the fully qualified registry name.

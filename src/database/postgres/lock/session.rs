@@ -17,7 +17,7 @@
 //! this host cannot make changes either, and the next holder ends its earlier statements. Behind a proxy that keeps a
 //! dead client's connections open, the server ends the session later, never earlier.
 
-use std::{mem::ManuallyDrop, time::Duration};
+use std::{mem::ManuallyDrop, sync::atomic::Ordering, time::Duration};
 
 use sqlx::{
     Acquire,
@@ -32,8 +32,8 @@ use super::{
         quote::literal,
         run_migration::{self, Lifetime},
     },
-    RUN, attempt, describe_holder, holder, just_ended, orphaned_backends, pooler, run_held, schema_key,
-    sqlx_held,
+    RUN, attempt, describe_holder, holder, just_ended, orphaned_backends, pooler, programs, run_held,
+    schema_key, sqlx_held,
 };
 use crate::{
     cause::{Cause, Kind},
@@ -147,7 +147,7 @@ impl Session {
             let rows = self.ask(&holder(&run_held(key)), limit).await?;
             describe_holder(&rows).map(|who| who.unwrap_or_else(just_ended))
         };
-        self.release_lock(limit).await?;
+        self.release_lock(limit, false).await?;
         who.map(Some).map_err(|error| connect::failed(&error))
     }
 
@@ -249,6 +249,30 @@ impl Session {
         ended.map_err(|error| connect::failed(&error))
     }
 
+    /// The runs that vanished while their programs could have sessions.
+    pub(in super::super::super) async fn vanished_runs(
+        &mut self,
+        limit: Duration,
+    ) -> Result<Vec<String>, DatabaseError> {
+        let rows = self.ask(programs::READABLE, limit).await?;
+        let Some(readable) = rows.first() else { return Ok(Vec::new()) };
+        if !connect::flag(readable, 0).map_err(|error| connect::failed(&error))? {
+            return Ok(vec!["that this role may not read in portcullis.program".into()]);
+        }
+        let rows = self.ask(&programs::vanished(), limit).await?;
+        let runs = rows.iter().map(|row| connect::text(row, 0).map(Option::unwrap_or_default));
+        runs.collect::<Result<_, _>>().map_err(|error| connect::failed(&error))
+    }
+
+    /// Deletes the records of these runs' programs.
+    pub(in super::super::super) async fn forget_runs(
+        &mut self,
+        runs: &[String],
+        limit: Duration,
+    ) -> Result<(), DatabaseError> {
+        self.ask(&programs::forget(runs), limit).await.map(drop)
+    }
+
     /// Tries to acquire these schemas' locks and returns for each whether it was free. They are held until the session
     /// releases them.
     pub(in super::super::super) async fn acquire_schemas(
@@ -281,12 +305,19 @@ impl Session {
         self.ask(&statements.join("; "), limit).await.map(drop)
     }
 
-    /// Releases all its locks and notifies the waiting runs. The session stays open.
+    /// Releases all its locks and notifies the waiting runs. The session stays open. The record of its programs is
+    /// deleted unless one of them may still run.
     pub(in super::super::super) async fn release_lock(
         &mut self,
         limit: Duration,
+        programs_ended: bool,
     ) -> Result<(), DatabaseError> {
         self.server.writer_pool.close().await;
+        if programs_ended && self.server.programs.swap(false, Ordering::Relaxed) {
+            // If it fails, the next holder waits for programs that have ended.
+            let run = [self.run.clone()];
+            let _ = self.forget_runs(&run, limit).await;
+        }
         let notify =
             self.backend.take().map(|_| format!("; NOTIFY {}", channel(self.key))).unwrap_or_default();
         let sql = if self.pooled {
