@@ -119,6 +119,10 @@ pub(super) fn migrations(
         let help = "as in [\"python\", \"manage.py\", \"migrate_schemas\", \"--schema={schema}\"]";
         inner.report_at("run", "`run` does not contain `{schema}`", Some(help));
     }
+    if !run.is_empty() && inner.value::<bool>("replay") {
+        let help = "remove `run`: without it, one Python process records the statements";
+        inner.report_at("replay", "`replay` has no effect with `run`", Some(help));
+    }
     if let Some(engine) = engine {
         engine.check_statement_timeout(&mut inner);
     }
@@ -142,6 +146,7 @@ fn apply(mut table: Table<'_>, overrides: &Overrides) -> Apply {
         jobs: overrides.jobs.unwrap_or(table.value("jobs")),
         canary: table.get("canary").map_or_else(Vec::new, |Names(names)| names),
         cooperate: table.value::<bool>("cooperate") || overrides.cooperate,
+        replay: table.value("replay"),
         on_tenant_failure: match on_failed {
             OnFailed::Stop => OnTenantFailure::Stop,
             OnFailed::Continue => OnTenantFailure::Continue { at_most },

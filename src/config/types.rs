@@ -143,6 +143,8 @@ pub(crate) struct Apply {
     pub(crate) canary: Vec<String>,
     /// Replicas share the work of migrating tenants.
     pub(crate) cooperate: bool,
+    /// The statements of one tenant are run for the others.
+    pub(crate) replay: bool,
     pub(crate) on_tenant_failure: OnTenantFailure,
     /// The time limit for one tenant.
     pub(crate) timeout: Duration,

@@ -26,6 +26,7 @@ use crate::{
         inspection::{Deleted, Inspection, Rows, SchemaState},
         ledger::LedgerLayout,
         manifest::{Domains, Expected},
+        recording::{Recording, Replayed},
         structure::Structure,
     },
 };
@@ -147,6 +148,8 @@ engine! {
         fn copy(new: &'a Creation, template: &'a Template, made: (&'a Expected, LedgerLayout), limits: &'a Limits, verify: Verify<'a>) -> Result<(), ProvisionError> = Err(unsupported().into());
         /// Creates an empty schema for a framework to migrate and records it in the journal.
         fn begin(new: &'a Creation, limits: &'a Limits) -> Result<(), ProvisionError> = Err(unsupported().into());
+        /// Runs a recording in one transaction, which is committed only if the tenant's state then equals the recorded one.
+        fn replay(tenant: &'a str, recording: &'a Recording, structure: &'a str, limits: &'a Limits) -> Result<Replayed, ApplyError> = Err(unsupported().into());
         /// Registers a tenant that was created, migrated and verified.
         fn finish(new: &'a Creation, limits: &'a Limits) -> Result<(), ProvisionError> = Err(unsupported().into());
         /// Records that programs of this run may change the database until it releases the lock.

@@ -16,15 +16,29 @@ pub(super) async fn apply_each(
 ) -> Result<Applied, ApplyError> {
     let mut applied = Applied::default();
     for segment in files.chunk_by(|a, b| !a.no_transaction && !b.no_transaction) {
-        let mut attempt = 1;
-        while let Err(error) = apply(segment, &mut applied.migrations).await {
-            let gives_up = limits.nowait && error.end == ApplyEnd::HeldByOther;
-            if !error.is_locked() || gives_up || attempt == ATTEMPTS {
-                return Err(ApplyError { applied: applied.migrations, ..error });
-            }
-            tokio::time::sleep(Duration::from_millis(fastrand::u64(100..=300) * u64::from(attempt))).await;
-            attempt += 1;
+        let attempt = retry_locked(limits, async || apply(segment, &mut applied.migrations).await).await;
+        if let Err(error) = attempt {
+            return Err(ApplyError { applied: applied.migrations, ..error });
         }
     }
     Ok(applied)
+}
+
+/// Repeats an attempt that failed because another session holds a lock.
+pub(super) async fn retry_locked<T>(
+    limits: &Limits,
+    mut attempt: impl AsyncFnMut() -> Result<T, ApplyError>,
+) -> Result<T, ApplyError> {
+    let mut attempts = 1;
+    loop {
+        let error = match attempt().await {
+            Err(error) if error.is_locked() && attempts < ATTEMPTS => error,
+            result => return result,
+        };
+        if limits.nowait && error.end == ApplyEnd::HeldByOther {
+            return Err(error);
+        }
+        tokio::time::sleep(Duration::from_millis(fastrand::u64(100..=300) * u64::from(attempts))).await;
+        attempts += 1;
+    }
 }

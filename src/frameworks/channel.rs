@@ -23,6 +23,8 @@ pub(super) enum Message {
     Note(String),
     Warning(String),
     Values(NewRows),
+    /// A piece of the recording of the schema's statements.
+    Recorded(String),
 }
 
 /// The values that the project computes for a new tenant's rows, by column.

@@ -25,7 +25,11 @@ const NEW_TENANT: &str = concat!(
     include_str!("django/values.py"),
     include_str!("django/new_tenant.py")
 );
-const MIGRATE: &str = concat!(include_str!("django/project.py"), include_str!("django/migrate.py"));
+const MIGRATE: &str = concat!(
+    include_str!("django/project.py"),
+    include_str!("django/recorder.py"),
+    include_str!("django/migrate.py")
+);
 const REPLAY: &str = concat!(include_str!("django/project.py"), include_str!("django/replay.py"));
 
 #[derive(Debug)]
@@ -88,6 +92,10 @@ impl External for Django {
 
     fn new_rows(&self, project: &Project) -> Option<Result<Vec<String>, Failure>> {
         Some(python(project, NEW_TENANT, []))
+    }
+
+    fn record(&self, project: &Project, tenant: &str) -> Option<Result<Vec<String>, Failure>> {
+        Some(python(project, MIGRATE, ["record".to_owned(), format!("tenant:{tenant}")]))
     }
 
     fn replay(&self, project: &Project, replay: &Replay<'_>) -> Result<Vec<String>, Failure> {

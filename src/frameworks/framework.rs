@@ -55,6 +55,12 @@ pub(crate) trait External: fmt::Debug + Sync {
         None
     }
 
+    /// The command that migrates one tenant, reports its progress as `migrate` does, and sends a recording of the
+    /// statements; None if the framework cannot record them.
+    fn record(&self, _: &config::Project, _tenant: &str) -> Option<Result<Vec<String>, Failure>> {
+        None
+    }
+
     /// The command that runs one app's migrations again for one tenant, in one transaction.
     fn replay(&self, project: &config::Project, replay: &Replay<'_>) -> Result<Vec<String>, Failure>;
 

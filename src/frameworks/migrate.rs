@@ -1,7 +1,7 @@
 //! Applies a project's migrations with its own program: one start per batch of schemas, or the configured command per
 //! schema.
 
-use std::{future::pending, time::Duration};
+use std::{cell::Cell, future::pending, time::Duration};
 
 use super::{
     channel::{self, Message},
@@ -15,7 +15,7 @@ use crate::{
     failure::Failure,
     outcome::{ActionEvent, SchemaFailure},
     process::{StopReason, Stream},
-    tenants::ledger::Commands,
+    tenants::{ledger::Commands, recording::Recorded},
     words::duration,
 };
 
@@ -26,14 +26,19 @@ const BATCH: usize = 25;
 pub(super) const OTHER_DATABASE: &str = "__main__.OtherDatabase";
 
 /// How a project applies its migrations.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub(crate) struct Migrating<'a> {
     pub(crate) stop_policy: StopPolicy,
     /// For one schema.
     pub(crate) timeout: Duration,
     /// The name of the shared schema in the configured command.
     pub(crate) shared_schema: &'a str,
+    /// Receives the recording of a batch of one tenant, if the framework can record.
+    pub(crate) recorded: Option<&'a RecordingSlot>,
 }
+
+/// The place for a recording.
+pub(crate) type RecordingSlot = Cell<Option<Recorded>>;
 
 /// The result for one schema; None is the shared one.
 pub(crate) type SchemaOutcome = (Option<String>, Result<(), MigrateError>);
@@ -70,12 +75,18 @@ impl Project<'_> {
     async fn run_batch(
         &self,
         schemas: &[Option<String>],
-        Migrating { stop_policy, timeout, shared_schema }: Migrating<'_>,
+        Migrating { stop_policy, timeout, shared_schema, recorded }: Migrating<'_>,
         stop: impl Future<Output = ()>,
         on_event: &dyn Fn(ActionEvent),
     ) -> Result<Vec<SchemaOutcome>, Failure> {
         let command = &self.settings.run;
-        let argv = if command.is_empty() {
+        let record = match (schemas, recorded) {
+            ([Some(tenant)], Some(_)) => self.framework.record(self.settings, tenant),
+            _ => None,
+        };
+        let argv = if let Some(argv) = record {
+            argv?
+        } else if command.is_empty() {
             let names: Vec<String> = schemas.iter().map(|schema| channel_name(schema.as_ref())).collect();
             self.framework.migrate(self.settings, &names, stop_policy)?
         } else {
@@ -96,6 +107,9 @@ impl Project<'_> {
             self.start(argv, Deadline::after(timeout), stop, on_line).await?;
         if let Some(why) = batch.other_database.take() {
             return Err(Failure::OtherDatabase { why });
+        }
+        if let Some(recorded) = recorded {
+            recorded.set(serde_json::from_str(&batch.recorded).ok());
         }
         let ended = match (finished.reason.accepted(&program, &[0]), finished.cut) {
             (Err(failure @ (Failure::CommandMissing { .. } | Failure::CommandNotSpawned { .. })), _) => {
@@ -152,6 +166,8 @@ struct Batch<'a> {
     /// The error before the first schema.
     error: Option<Cause>,
     other_database: Option<String>,
+    /// The pieces of the recording.
+    recorded: String,
     /// The results by the schema's index.
     outcomes: Vec<(usize, Result<(), SchemaFailure>)>,
     on_event: &'a dyn Fn(ActionEvent),
@@ -176,6 +192,7 @@ impl<'a> Batch<'a> {
             applying: None,
             error: None,
             other_database: None,
+            recorded: String::new(),
             outcomes: Vec::new(),
             on_event,
         }
@@ -230,6 +247,7 @@ impl<'a> Batch<'a> {
             Message::Failed(error) => self.error = Some(error.cause()),
             Message::Note(note) => self.output(Stream::Out, &note),
             Message::Values(_) | Message::Warning(_) => {}
+            Message::Recorded(piece) => self.recorded += &piece,
         }
         false
     }

@@ -13,7 +13,7 @@ pub(crate) mod sql;
 
 pub(crate) use self::{
     framework::{Creation, Framework, FrameworkInfo, Replay, StopPolicy},
-    migrate::{MigrateError, Migrating},
+    migrate::{MigrateError, Migrating, RecordingSlot},
     project::{ProgramSessions, Project, child, run_to_end},
 };
 use crate::{

@@ -9,5 +9,6 @@ pub(crate) mod inspection;
 pub(crate) mod ledger;
 pub(crate) mod manifest;
 pub(crate) mod quarantine;
+pub(crate) mod recording;
 pub(crate) mod replay;
 pub(crate) mod structure;

@@ -15,6 +15,7 @@ mod new_tenant;
 mod output;
 mod quarantine;
 mod repair;
+mod replay;
 mod sessions;
 mod template;
 mod tenants;

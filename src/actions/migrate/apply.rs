@@ -3,7 +3,8 @@
 use super::{
     Applied,
     plan::{self, WorkList},
-    pool::{self, Failed},
+    pool,
+    results::Failed,
 };
 use crate::{
     actions::{judge::inspect, run_state::RunState},
@@ -47,7 +48,7 @@ pub(crate) async fn apply(
     let mode = if together { LockMode::Shared } else { LockMode::Exclusive };
     let locked = state.acquire_as(mode, &|text| on_event(ActionEvent::Note(text))).await?;
     // Another run may have applied it since the first inspection.
-    let (_, before) = inspect(context, tenants.is_none(), tenants).await?;
+    let (found, before) = inspect(context, tenants.is_none(), tenants).await?;
     list = WorkList::from(&before);
     let unproved = list.take_unproved(|tenant| state.rollback.unproved(tenant));
     if list.pending.is_empty() {
@@ -64,7 +65,8 @@ pub(crate) async fn apply(
     let mut failed = Failed::default();
     if list.broken.is_empty() || settings.on_tenant_failure != OnTenantFailure::Stop {
         let history = &state.history;
-        failed = pool::run(context, &locked, history, &list.pending, &mut applied, on_event).await?;
+        failed =
+            pool::run(context, &locked, history, (&list.pending, &found), &mut applied, on_event).await?;
         if let Source::External(_) = context.migrations()?.source
             && !applied.migrations.is_empty()
         {

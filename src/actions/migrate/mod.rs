@@ -3,12 +3,17 @@
 pub(crate) mod apply;
 mod plan;
 mod pool;
+mod replay;
+mod results;
+mod schema;
 
 use std::collections::BTreeMap;
 
 use tokio::sync::watch;
 
-use crate::{failure::Failure, frameworks, outcome::SchemaFailure, words::count};
+use crate::{
+    failure::Failure, frameworks, outcome::SchemaFailure, tenants::recording::Difference, words::count,
+};
 
 /// The result of applying migrations.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -39,6 +44,8 @@ pub(crate) enum MigrateError {
     Schema(SchemaFailure, Vec<String>),
     /// Another run holds the schema's lock.
     LockedByOther,
+    /// The replay was rolled back; the framework migrates the schema.
+    Differs(Difference),
     /// A failure that ends this run.
     Run(Failure),
 }

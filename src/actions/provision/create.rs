@@ -135,7 +135,7 @@ async fn migrated(
     locked.check().await?;
     let timeout = context.migrations()?.apply.timeout;
     // Only a tenant's schema is created here.
-    let migrating = Migrating { stop_policy: StopPolicy::AtOnce, timeout, shared_schema: "" };
+    let migrating = Migrating { stop_policy: StopPolicy::AtOnce, timeout, shared_schema: "", recorded: None };
     let schemas = [Some(new.schema.clone())];
     match project.migrate(&schemas, migrating, pending(), on_event).await.pop() {
         Some((_, Ok(()))) => {}

@@ -132,6 +132,8 @@ const APPLY: Section = Section::new(
         key!(canary: Texts(0), "Tenants that are migrated before the others."),
         key!(cooperate: Boolean, = "false",
             "Replicas [share the work](replicas.md#cooperating-replicas) of migrating tenants."),
+        key!(replay: Boolean, = "false",
+            "The first of the tenants in the same state is migrated by the framework; its statements [are run for the others](replay.md).", only "django"),
         key!(on_tenant_failure: Word(words::<OnFailed>), = "stop",
             "Whether the other tenants are migrated after one has failed; the step fails in either case."),
         key!(max_failures: Number(1, 1_000_000), ? "no limit",

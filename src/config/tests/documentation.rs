@@ -251,7 +251,7 @@ python = "venv/bin/python"
 manage = "manage.py"
 manifest = { file = "manifest.json" }
 template = { file = "template.sql" }
-apply = { run = ["python", "manage.py", "migrate_schemas", "--schema={schema}"], env = { DB_HOST = "db" }, jobs = 2 }
+apply = { run = ["python", "manage.py", "migrate_schemas", "--schema={schema}"], env = { DB_HOST = "db" }, jobs = 2, replay = false }
 "#;
 
 fn documents() -> [Table; 2] {
@@ -306,6 +306,10 @@ fn a_key_of_another_framework_is_an_error() {
         ),
         ("framework = \"django\"\nshared = \"a\"", "`shared` needs `framework = \"sql\"`"),
         ("framework = \"django\"\napply = { run = [\"migrate\"] }", "`run` does not contain `{schema}`"),
+        (
+            "framework = \"django\"\napply = { run = [\"migrate\", \"{schema}\"], replay = true }",
+            "`replay` has no effect with `run`",
+        ),
     ] {
         let found = messages(&format!("[migrations]\n{migrations}\n"), &Environment::default());
         assert!(found.contains(&message.to_owned()), "{migrations}: {found:?}");

@@ -26,6 +26,7 @@ mod read_only;
 mod recover;
 mod registry;
 mod rename;
+mod replay;
 mod rows;
 mod run_migration;
 mod server;

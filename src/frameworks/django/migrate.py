@@ -1,7 +1,7 @@
 """Applies the project's migrations to several schemas with one start of Python.
 
-`python -c SCRIPT MANAGE stop|continue|at-once SCHEMA...`, where each SCHEMA is `shared` or `tenant:NAME`. Each is migrated by
-the project's own `migrate_schemas` (`migrate` without django-tenants).
+`python -c SCRIPT MANAGE stop|continue|at-once|record SCHEMA...`, where each SCHEMA is `shared` or `tenant:NAME`. Each is migrated
+by the project's own `migrate_schemas` (`migrate` without django-tenants). `record` also sends the recording of each tenant.
 """
 
 import signal
@@ -35,13 +35,14 @@ def main():
         separate(schema)
         send(begin=schema)
         # With --traceback, Django raises an error instead of printing it.
-        error = apply_and_retry([manage or "manage.py", *command(schema, tenants), "--noinput", "--traceback"])
+        argv = [manage or "manage.py", *command(schema, tenants), "--noinput", "--traceback"]
+        error = apply_and_retry(argv, (lambda argv: apply_recorded(schema, argv)) if on_failure == "record" else apply)
         if error is None:
             send(done=schema)
         else:
             send(failed={"schema": schema, **describe(error)})
             code = 1
-            if on_failure == "stop":
+            if on_failure != "continue":
                 break
     sys.exit(code)
 
@@ -77,7 +78,7 @@ def command(schema, tenants):
     return ["migrate_schemas", "--tenant", f"--schema={schema.removeprefix('tenant:')}"]
 
 
-def apply_and_retry(argv):
+def apply_and_retry(argv, apply):
     """Runs the command again after a deadlock or a lock time-out, if the failed migration was rolled back."""
     global migration_in_progress
     for attempt in range(1, ATTEMPTS + 1):
@@ -109,6 +110,21 @@ def apply(argv):
         traceback.print_exc()
         return error
     return None
+
+
+def apply_recorded(schema, argv):
+    from django.db import connections
+    from django_tenants.utils import get_tenant_database_alias
+
+    connection = connections[get_tenant_database_alias()]
+    recorder = Recorder(connection)
+    with recorder.recording():
+        error = apply(argv)
+    if error is None:
+        connection.set_schema(schema.removeprefix("tenant:"))
+        send_recording(recorder.result())
+        connection.set_schema_to_public()
+    return error
 
 
 run(main)

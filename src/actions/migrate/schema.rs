@@ -1,0 +1,182 @@
+//! Migrates one schema, or one batch with the framework.
+
+use super::{MigrateError, StopRequest, plan::WorkList, results::SchemaResult};
+use crate::{
+    actions::{
+        blockers,
+        context::RunContext,
+        judge::{inspect, inspect_named},
+        lock::Locked,
+    },
+    cause::Kind,
+    config::{OnTenantFailure, Selection},
+    database::{ApplyEnd, ApplyError, Limits, LockMode, MigrationFile, Schema},
+    failure::Failure,
+    frameworks::{self, Migrating, Project, RecordingSlot, StopPolicy},
+    outcome::{ActionEvent, SchemaFailure},
+    tenants::gate::Finding,
+    words::duration,
+};
+
+/// Has the framework migrate one batch; with other replicas, only the schemas that no other run has locked. The locks
+/// belong to the lock's session and are covered by its heartbeat.
+pub(super) async fn by_framework(
+    context: &RunContext,
+    locked: &Locked<'_>,
+    project: Project<'_>,
+    schemas: Vec<Option<String>>,
+    stop: &StopRequest,
+    on_event: &dyn Fn(ActionEvent),
+    recorded: Option<&RecordingSlot>,
+) -> Vec<SchemaResult> {
+    if locked.mode() == LockMode::Exclusive {
+        return migrated(context, locked, project, &schemas, stop, on_event, recorded).await;
+    }
+    let first = schemas.first().cloned().flatten();
+    match claim(context, locked, schemas).await {
+        Err(failure) => vec![(first, Err(MigrateError::Run(failure)))],
+        Ok(Claim { claimed, held, others }) => {
+            let mut results = migrated(context, locked, project, &claimed, stop, on_event, recorded).await;
+            locked.release_tenants(held);
+            results.extend(others.into_iter().map(|tenant| (tenant, Err(MigrateError::LockedByOther))));
+            results
+        }
+    }
+}
+
+async fn migrated(
+    context: &RunContext,
+    locked: &Locked<'_>,
+    project: Project<'_>,
+    schemas: &[Option<String>],
+    stop: &StopRequest,
+    on_event: &dyn Fn(ActionEvent),
+    recorded: Option<&RecordingSlot>,
+) -> Vec<SchemaResult> {
+    let Some(first) = schemas.first() else { return Vec::new() };
+    let run = async {
+        locked.check().await?;
+        let apply = &context.migrations()?.apply;
+        let stop_policy = match apply.on_tenant_failure {
+            OnTenantFailure::Stop => StopPolicy::Stop,
+            OnTenantFailure::Continue { .. } => StopPolicy::Continue,
+        };
+        let manifest = &context.expectation().await?.manifest;
+        let shared_schema = manifest.shared_schema.as_deref().unwrap_or("public");
+        let migrating = Migrating { stop_policy, timeout: apply.timeout, shared_schema, recorded };
+        Ok(project.migrate(schemas, migrating, stop.requested(), on_event).await)
+    };
+    let (outcomes, blockers) = blockers::watch(context, run, on_event).await;
+    let outcomes = match outcomes {
+        Err(failure) => return vec![(first.clone(), Err(MigrateError::Run(failure)))],
+        Ok(outcomes) => outcomes.into_iter(),
+    };
+    let with_blockers = |error: frameworks::MigrateError| {
+        let mut error = MigrateError::from(error);
+        if let MigrateError::Schema(SchemaFailure { tenant, why, .. }, _) = &mut error
+            && why.kind == Kind::Locked
+        {
+            why.text = blockers.add_to(std::mem::take(&mut why.text), tenant.as_deref());
+        }
+        error
+    };
+    let migrated = |()| vec!["its pending migrations".into()];
+    outcomes.map(|(tenant, result)| (tenant, result.map(migrated).map_err(with_blockers))).collect()
+}
+
+/// The part of a batch that a replica has claimed.
+struct Claim {
+    /// Pending and locked by this run.
+    claimed: Vec<Option<String>>,
+    /// Locked by this run, whether or not migrations are pending.
+    held: Vec<String>,
+    /// Locked or completed by other runs.
+    others: Vec<Option<String>>,
+}
+
+async fn claim(
+    context: &RunContext,
+    locked: &Locked<'_>,
+    schemas: Vec<Option<String>>,
+) -> Result<Claim, Failure> {
+    let names: Vec<String> = schemas.iter().flatten().cloned().collect();
+    let free = locked.acquire_tenants(names.clone()).await?;
+    let held: Vec<String> =
+        names.into_iter().zip(free).filter_map(|(name, free)| free.then_some(name)).collect();
+    let pending = if held.is_empty() {
+        Vec::new()
+    } else {
+        // Another replica may have completed one between the inspection and the lock.
+        WorkList::from(&inspect_named(context, &held).await?).pending
+    };
+    let (claimed, others) = schemas.into_iter().partition(|schema| pending.contains(schema));
+    Ok(Claim { claimed, held, others })
+}
+
+pub(super) async fn apply_files(
+    context: &RunContext,
+    locked: &Locked<'_>,
+    tenant: Option<&str>,
+) -> Result<Vec<String>, MigrateError> {
+    let limits = limits(context, locked).map_err(MigrateError::Run)?;
+    let applying = async {
+        locked.not_lost()?;
+        let expectation = context.expectation().await?;
+        let (schema, files): (_, &[MigrationFile]) = match tenant {
+            Some(tenant) => (Schema::Tenant(tenant.to_owned()), &expectation.tenant),
+            None => (Schema::Shared, &expectation.shared),
+        };
+        Ok(context.database()?.apply(locked, &schema, files, &limits).await)
+    };
+    let timeout = context.migrations().map_err(MigrateError::Run)?.apply.timeout;
+    // The last statement has the same limit and may reach it first.
+    let out_of_time = |error: &ApplyError| error.why.kind == Kind::Silent && limits.deadline.has_passed();
+    match limits.deadline.limit(applying).await {
+        Ok(Ok(Ok(applied))) => Ok(applied.migrations),
+        Ok(Ok(Err(error))) if !out_of_time(&error) => Err(failed(tenant, &limits, error)),
+        Ok(Err(failure)) => Err(MigrateError::Run(failure)),
+        Ok(Ok(Err(_))) | Err(_) => {
+            let why = format!("ran longer than {}", duration(timeout));
+            let migration = half_done(context, tenant).await;
+            let end = if migration.is_some() { ApplyEnd::Dirty } else { ApplyEnd::Failed };
+            let error = ApplyError { why: why.into(), end, migration, ..ApplyError::default() };
+            Err(failed(tenant, &limits, error))
+        }
+    }
+}
+
+/// The limits of one schema. With other replicas, a schema that one of them has locked is not waited for.
+pub(super) fn limits(context: &RunContext, locked: &Locked<'_>) -> Result<Limits, Failure> {
+    Ok(Limits { nowait: locked.mode() == LockMode::Shared, ..context.limits()? })
+}
+
+pub(super) fn failed(tenant: Option<&str>, limits: &Limits, error: ApplyError) -> MigrateError {
+    match error.end {
+        ApplyEnd::HeldByOther if limits.nowait => MigrateError::LockedByOther,
+        ApplyEnd::Refused => {
+            MigrateError::Run(Failure::Refused { what: "the database".into(), why: error.why })
+        }
+        end => {
+            let failure = SchemaFailure {
+                tenant: tenant.map(str::to_owned),
+                migration: error.migration,
+                place: error.place,
+                why: error.why,
+                dirty: end == ApplyEnd::Dirty,
+                ..SchemaFailure::default()
+            };
+            MigrateError::Schema(failure, Vec::new())
+        }
+    }
+}
+
+/// The migration that the ledger shows as half applied after a time-out. None also if the ledger is unreadable.
+async fn half_done(context: &RunContext, tenant: Option<&str>) -> Option<String> {
+    let named = tenant.map(|name| Selection::Named(vec![name.to_owned()]));
+    let (_, judgement) = inspect(context, named.is_none(), named.as_ref()).await.ok()?;
+    let mut findings = judgement.verdicts().flat_map(|(_, verdict)| &verdict.findings);
+    findings.find_map(|finding| match finding {
+        Finding::Dirty { migrations } => migrations.first().cloned(),
+        _ => None,
+    })
+}

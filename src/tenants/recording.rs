@@ -1,0 +1,58 @@
+//! The statements with which a framework migrated one tenant, to be run for tenants in the same state. Pure.
+
+use serde::Deserialize;
+
+/// What a framework's program sent after the migration of a tenant.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Recorded {
+    Recording(Recording),
+    /// The reason why the statements must not be run for other tenants.
+    Refused(String),
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Recording {
+    pub(crate) statements: Vec<String>,
+    pub(crate) proofs: Vec<Proof>,
+    /// The schemas in which names are resolved after the tenant's own schema.
+    pub(crate) search_path: Vec<String>,
+}
+
+/// A query of one text, whose result for every tenant must be the recorded one.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub(crate) struct Proof {
+    /// The subject, for messages.
+    pub(crate) what: String,
+    pub(crate) sql: String,
+    pub(crate) answer: Option<String>,
+}
+
+/// The result of running a recording for another tenant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Replayed {
+    /// The tenant's state equals that of the recorded tenant.
+    Equal,
+    /// It was rolled back.
+    Differs(Difference),
+}
+
+impl Replayed {
+    /// With the statement that failed.
+    pub(crate) fn at(self, statement: &str) -> Self {
+        match self {
+            Self::Equal => Self::Equal,
+            Self::Differs(Difference { why, structure }) => {
+                Self::Differs(Difference { why: format!("{why}: {statement}"), structure })
+            }
+        }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Difference {
+    pub(crate) why: String,
+    /// The digest of the structure that the recording resulted in; None if the statements failed or more than the
+    /// structure differs.
+    pub(crate) structure: Option<String>,
+}

@@ -1,0 +1,348 @@
+//! `apply = { replay = true }`: the statements that Django runs for one tenant run for the others, and their schemas are equal.
+
+use std::{fs, path::Path, process::Command};
+
+use super::django_6;
+use crate::support::{
+    cluster::cluster,
+    django::{Project, Release},
+    process::{Outcome, Running},
+};
+
+/// The number of random apps in the ordinary run; `PORTCULLIS_TEST_SEQUENCES` sets another one.
+const SEQUENCES: u32 = 50;
+
+/// A project with an app of the fixtures, in which the tenants have the app's first migration.
+struct Replay {
+    project: Project,
+    tenants: Vec<&'static str>,
+}
+
+impl Replay {
+    /// Creates these tenants with Django, each with the apps' first migrations and with rows.
+    fn new(release: Release, apps: &[&str], tenants: &[&'static str]) -> Self {
+        let project = if release == Release::Six { django_6::project() } else { Project::complete() };
+        let apps = apps.iter().map(|app| format!("    \"{app}\",")).collect::<Vec<_>>().join("\n");
+        edit(
+            &project,
+            "invoicing/settings.py",
+            "TENANT_APPS = [",
+            &format!("TENANT_APPS = [\n{apps}\n    \"django.contrib.postgres\","),
+        );
+        project.configure(
+            "apply     = { jobs = 4, canary = [\"demo\"],",
+            "apply     = { replay = true, jobs = 4,",
+        );
+        Self { project, tenants: tenants.to_vec() }
+    }
+
+    /// Has Django create the tenants.
+    fn create_tenants(&self) {
+        let project = &self.project;
+        project.portcullis.run(["manifest", "django"]).exits(0);
+        project.portcullis.run(["migrate", "--shared"]).exits(0);
+        project.manage(&["migrate_schemas", "--tenant", "-v0"]).exits(0);
+        for tenant in &self.tenants {
+            project.portcullis.run(["tenant", "create", tenant, "--set", "name=x"]).exits(0);
+        }
+    }
+
+    fn migrate(&self) -> Outcome {
+        self.project.portcullis.run(["manifest", "django"]).exits(0);
+        self.project.portcullis.run(["migrate", "--shared"]).exits(0);
+        self.project.portcullis.run(["migrate", "--all"])
+    }
+
+    /// The schema as pg_dump writes it, and the rows that Django writes, without numbers and times.
+    fn dump(&self, tenant: &str) -> String {
+        let mut command = Command::new("pg_dump");
+        let url = cluster();
+        let (server, _) = url.rsplit_once('/').unwrap();
+        command.args(["--schema-only", &format!("--schema={tenant}")]);
+        command.arg(format!("{server}/{}", self.project.database.name()));
+        let dump = Running::start(command, false).wait().exits(0).stdout;
+        let is_schema = |line: &&str| !line.starts_with("--") && !line.contains("restrict ");
+        let dump = dump.lines().filter(is_schema).collect::<Vec<_>>().join("\n");
+        let quoted = format!("\"{tenant}\"");
+        let rows = format!(
+            "SELECT 'applied ' || app || ' ' || name FROM {quoted}.django_migrations UNION ALL \
+             SELECT 'type ' || app_label || ' ' || model FROM {quoted}.django_content_type UNION ALL \
+             SELECT concat_ws(' ', 'permission', t.app_label, t.model, p.codename, p.name) FROM {quoted}.auth_permission p \
+             JOIN {quoted}.django_content_type t ON t.id = p.content_type_id ORDER BY 1"
+        );
+        let rows = self.project.database.column(&rows).join("\n");
+        format!("{dump}\n{rows}")
+            .replace(&format!("{tenant}."), "TENANT.")
+            .replace(&format!("SCHEMA {tenant}"), "SCHEMA TENANT")
+    }
+
+    /// Fails unless every tenant has the schema of the first.
+    fn assert_equal(&self) {
+        let first = self.dump(self.tenants[0]);
+        for tenant in &self.tenants[1..] {
+            let dump = self.dump(tenant);
+            if dump != first {
+                let (lines, expected): (Vec<_>, Vec<_>) = (dump.lines().collect(), first.lines().collect());
+                let only = |of: &[&str], other: &[&str]| {
+                    of.iter().filter(|line| !other.contains(line)).copied().collect::<Vec<_>>().join("\n")
+                };
+                panic!(
+                    "only in {tenant}:\n{}\nonly in {}:\n{}",
+                    only(&lines, &expected),
+                    self.tenants[0],
+                    only(&expected, &lines)
+                );
+            }
+        }
+    }
+}
+
+fn edit(project: &Project, file: &str, from: &str, to: &str) {
+    let path = project.portcullis.path(file);
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.contains(from), "{file} does not contain {from:?}");
+    fs::write(&path, text.replacen(from, to, 1)).unwrap();
+}
+
+fn fixtures() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/django")
+}
+
+/// Copies the app `shapes` with these migrations.
+fn copy_shapes(project: &Project, migrations: &[&str]) {
+    let (from, to) = (fixtures().join("shapes"), project.portcullis.path("shapes"));
+    fs::create_dir_all(to.join("migrations")).unwrap();
+    let files = ["__init__", "models", "migrations/__init__"].map(str::to_owned);
+    for file in files.into_iter().chain(migrations.iter().map(|name| format!("migrations/{name}"))) {
+        fs::copy(from.join(format!("{file}.py")), to.join(format!("{file}.py"))).unwrap();
+    }
+}
+
+const ROWS: &str = "INSERT INTO {}.shapes_shape (name, code, size, note) VALUES ('a', 'x', 1, 'n'), ('b', 'y', NULL, 'n'); \
+    INSERT INTO {}.shapes_corner (x, y, shape_id) SELECT id, 1, id FROM {}.shapes_shape; \
+    INSERT INTO {}.shapes_label (text) VALUES ('t'); \
+    INSERT INTO {}.shapes_label_shapes (label_id, shape_id) SELECT l.id, s.id FROM {}.shapes_label l, {}.shapes_shape s;";
+
+fn every_operation(release: Release) {
+    let replay = Replay::new(release, &["shapes"], &["acme", "bolt", "corp"]);
+    copy_shapes(&replay.project, &["0001_initial"]);
+    replay.create_tenants();
+    for tenant in &replay.tenants {
+        replay.project.database.execute(&ROWS.replace("{}", tenant));
+    }
+    copy_shapes(
+        &replay.project,
+        &["0002_operations", "0003_renamed", "0004_one", "0005_two", "0004_squashed"],
+    );
+    let migrated = replay.migrate().exits(0);
+    assert!(migrated.stderr.contains("its statements run for 3 tenants"), "{migrated}");
+    assert!(!migrated.stderr.contains("do not fit"), "{migrated}");
+    replay.assert_equal();
+    replay.project.portcullis.run(["verify"]).exits(0);
+    replay.project.manage(&["migrate_schemas", "--check", "-v0"]).exits(0);
+}
+
+#[test]
+fn every_operation_of_django_5_has_the_same_result_by_replay() {
+    every_operation(Release::Five);
+}
+
+#[test]
+fn every_operation_of_django_6_has_the_same_result_by_replay() {
+    every_operation(Release::Six);
+}
+
+fn random_sequences(release: Release) {
+    let sequences = std::env::var("PORTCULLIS_TEST_SEQUENCES").ok().and_then(|text| text.parse().ok());
+    let sequences = sequences.unwrap_or(SEQUENCES);
+    let apps: Vec<String> = (0..sequences).map(|number| format!("random{number}")).collect();
+    let replay =
+        Replay::new(release, &apps.iter().map(String::as_str).collect::<Vec<_>>(), &["acme", "bolt"]);
+    let folder = replay.project.portcullis.folder().to_owned();
+    let script = fixtures().join("sequences.py");
+    let arguments = [script.to_str().unwrap(), folder.to_str().unwrap(), "7", &sequences.to_string()];
+    replay.project.python(&arguments).exits(0);
+    let later = later_migrations(&folder, &apps);
+    for (path, _) in &later {
+        fs::remove_file(path).unwrap();
+    }
+    replay.create_tenants();
+    for tenant in &replay.tenants {
+        fill(&replay.project, tenant);
+    }
+    for (path, text) in &later {
+        fs::write(path, text).unwrap();
+    }
+    let migrated = replay.migrate().exits(0);
+    assert!(migrated.stderr.contains("its statements run for "), "{migrated}");
+    assert!(!migrated.stderr.contains("do not fit"), "{migrated}");
+    replay.assert_equal();
+    replay.project.portcullis.run(["verify"]).exits(0);
+}
+
+/// The migrations after the first of each app.
+fn later_migrations(folder: &Path, apps: &[String]) -> Vec<(std::path::PathBuf, String)> {
+    let mut later = Vec::new();
+    for app in apps {
+        for entry in fs::read_dir(folder.join(app).join("migrations")).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.file_name().unwrap().to_str().unwrap();
+            if !["__init__.py", "__pycache__"].contains(&name) && !name.starts_with("0001") {
+                later.push((path.clone(), fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    assert!(later.len() > apps.len(), "{later:?}");
+    later
+}
+
+/// Inserts two rows into each of the random apps' tables that refers to no other.
+fn fill(project: &Project, tenant: &str) {
+    let tables = project.database.column(&format!(
+        "SELECT c.relname::text FROM pg_class c WHERE c.relnamespace = '{tenant}'::regnamespace AND c.relkind = 'r' \
+         AND c.relname LIKE 'random%' AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype = 'f') \
+         ORDER BY 1"
+    ));
+    assert!(!tables.is_empty());
+    for table in tables {
+        let columns = project.database.column(&format!(
+            "SELECT format('%I', a.attname) || '|' || CASE WHEN t.typcategory = 'B' THEN 'true' \
+             WHEN t.typname = 'jsonb' THEN '''{{}}''' WHEN t.typcategory = 'D' THEN 'now()' WHEN t.typcategory = 'N' THEN '5' ELSE '''x''' END \
+             FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid WHERE a.attrelid = '{tenant}.{table}'::regclass \
+             AND a.attnum > 0 AND NOT a.attisdropped AND a.attname <> 'id' ORDER BY a.attnum"
+        ));
+        let (names, values): (Vec<_>, Vec<_>) =
+            columns.iter().filter_map(|column| column.split_once('|')).unzip();
+        let (names, values) = (names.join(", "), values.join(", "));
+        project
+            .database
+            .execute(&format!("INSERT INTO {tenant}.{table} ({names}) VALUES ({values}), ({values})"));
+    }
+}
+
+#[test]
+fn random_migrations_of_django_5_have_the_same_result_by_replay() {
+    random_sequences(Release::Five);
+}
+
+#[test]
+fn random_migrations_of_django_6_have_the_same_result_by_replay() {
+    random_sequences(Release::Six);
+}
+
+/// A migration of `shapes` with these operations.
+fn migration(number: u32, extra: &str, operations: &str) -> (String, String) {
+    let previous = if number == 2 { "0001_initial".to_owned() } else { format!("{:04}_next", number - 1) };
+    let text = format!(
+        "import uuid\nfrom django.db import migrations, models\n\n\nclass Migration(migrations.Migration):\n    {extra}\n    \
+         dependencies = [(\"shapes\", \"{previous}\")]\n    operations = [{operations}]\n"
+    );
+    (format!("shapes/migrations/{number:04}_next.py"), text)
+}
+
+#[test]
+fn what_could_differ_between_tenants_is_left_to_django_with_the_reason() {
+    let replay = Replay::new(Release::Five, &["shapes"], &["acme", "bolt", "corp"]);
+    let project = &replay.project;
+    copy_shapes(project, &["0001_initial"]);
+    replay.create_tenants();
+    project.database.execute("CREATE TABLE public.legacy (id bigint)");
+    let legacy = "migrations.SeparateDatabaseAndState(state_operations=[migrations.CreateModel(\"Legacy\", \
+        [(\"id\", models.BigAutoField(primary_key=True))], {\"db_table\": 'public\".\"legacy'})])";
+    for (number, (extra, operations, reason)) in (2..).zip([
+        ("", "migrations.RunPython(lambda apps, editor: None)", "shapes.0002_next runs Python code"),
+        ("", "migrations.RunSQL(\"SELECT 1\")", "shapes.0003_next runs its own SQL"),
+        (
+            "",
+            "migrations.AddField(\"label\", \"token\", models.UUIDField(default=uuid.uuid4))",
+            "shapes.0004_next computes the default of label.token",
+        ),
+        (
+            "atomic = False",
+            "migrations.AddField(\"label\", \"n\", models.IntegerField(null=True))",
+            "shapes.0005_next does not run in a transaction",
+        ),
+        ("", legacy, ""),
+        (
+            "",
+            "migrations.AlterModelTableComment(\"legacy\", \"kept\")",
+            "(`bolt`, `corp`, `demo`): the statements would change public.legacy",
+        ),
+    ]) {
+        let (file, text) = migration(number, extra, operations);
+        fs::write(project.portcullis.path(&file), text).unwrap();
+        let migrated = replay.migrate().exits(0);
+        let by_replay = reason.is_empty();
+        assert!(migrated.stderr.contains(reason), "{reason}: {migrated}");
+        assert_eq!(
+            migrated.stderr.contains("Django migrates 3 tenants") || migrated.stderr.contains("do not fit"),
+            !by_replay,
+            "{migrated}"
+        );
+        project.portcullis.run(["verify"]).exits(0);
+    }
+    replay.assert_equal();
+
+    // A receiver of a signal may write anything.
+    edit(
+        project,
+        "shapes/models.py",
+        "\"\"\"",
+        "from django.db.models.signals import post_migrate\n\n\ndef seed(**_):\n    pass\n\n\npost_migrate.connect(seed)\n\"\"\"",
+    );
+    let (file, text) =
+        migration(8, "", "migrations.AddField(\"label\", \"m\", models.IntegerField(null=True))");
+    fs::write(project.portcullis.path(&file), text).unwrap();
+    let migrated = replay.migrate().exits(0);
+    assert!(
+        migrated.stderr.contains("the signal's receiver shapes.models.seed runs for each schema"),
+        "{migrated}"
+    );
+}
+
+#[test]
+fn tenants_with_another_structure_have_a_recording_of_their_own_or_are_left_to_django() {
+    let replay = Replay::new(Release::Five, &["shapes"], &["acme", "bolt", "corp", "dune", "echo"]);
+    let database = &replay.project.database;
+    copy_shapes(&replay.project, &["0001_initial"]);
+    replay.create_tenants();
+    for tenant in ["corp", "dune"] {
+        database.execute(&format!("CREATE INDEX by_hand ON {tenant}.shapes_corner (y)"));
+    }
+    // The operation drops the constraint by its name in each schema.
+    database.execute("ALTER TABLE echo.shapes_shape RENAME CONSTRAINT shapes_shape_code_key TO another_name");
+    let operations = "migrations.AlterField(\"shape\", \"code\", models.CharField(max_length=30))";
+    let (file, text) = migration(2, "", operations);
+    fs::write(replay.project.portcullis.path(&file), text).unwrap();
+    let migrated = replay.migrate().exits(0);
+    for line in [
+        "(`corp`, `dune`): the structure would differ",
+        "(`echo`): constraint",
+        "its statements run for 1 tenant ",
+    ] {
+        assert!(migrated.stderr.contains(line), "{line}: {migrated}");
+    }
+    assert_eq!(replay.dump("acme"), replay.dump("bolt"));
+    assert_eq!(replay.dump("acme"), replay.dump("echo").replace("another_name", ""));
+    assert_eq!(replay.dump("corp"), replay.dump("dune"));
+    assert!(replay.dump("dune").contains("by_hand"));
+    replay.project.portcullis.run(["verify"]).exits(0);
+}
+
+#[test]
+fn cooperating_replicas_share_the_tenants_of_a_group() {
+    let names = ["t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8"];
+    let replay = Replay::new(Release::Five, &["shapes"], &names);
+    copy_shapes(&replay.project, &["0001_initial"]);
+    replay.create_tenants();
+    replay.project.configure("replay = true,", "replay = true, cooperate = true,");
+    copy_shapes(&replay.project, &["0002_operations"]);
+    replay.project.portcullis.run(["manifest", "django"]).exits(0);
+    replay.project.portcullis.run(["migrate", "--shared"]).exits(0);
+    let replicas: Vec<_> = (0..2).map(|_| replay.project.portcullis.spawn(["migrate", "--all"])).collect();
+    for replica in replicas {
+        replica.wait().exits(0);
+    }
+    replay.assert_equal();
+    replay.project.portcullis.run(["verify"]).exits(0);
+}
