@@ -3,7 +3,10 @@
 PORT ?= 8000
 export PORT
 
-.PHONY: run build manifest check test soak bench lint image clean
+PREFIX ?= /usr/local
+BINARY ?= target/portcullis
+
+.PHONY: run build install release reproducible manifest check test soak bench lint image clean
 
 run: build
 	@echo "open http://127.0.0.1:$(PORT)/demo/finance/invoices/ once the server listens"
@@ -11,6 +14,23 @@ run: build
 
 build: toolchain
 	cargo build --locked --release --bins --example invoices
+
+# The static binary, its manual pages and shell completions. `sudo make install` needs no toolchain after `make binary`.
+install:
+	@[ -x "$(BINARY)" ] || $(MAKE) binary
+	scripts/install "$(BINARY)" "$(DESTDIR)$(PREFIX)"
+
+.PHONY: binary
+binary: toolchain
+	install -m 755 "$$(PORTCULLIS_VERSION="$$(scripts/revision)" scripts/static)/portcullis" "$(BINARY)"
+
+# Every file of a release, in target/dist. RELEASE_KEY signs the checksums.
+release: toolchain
+	scripts/release
+
+# Builds the release twice, in two folders, and compares the bytes.
+reproducible: toolchain
+	scripts/reproducible
 
 # Builds the sample's manifest; commit it with the migration that changed it.
 manifest: build

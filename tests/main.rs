@@ -8,6 +8,7 @@ mod django;
 mod inspection;
 mod observability;
 mod process;
+mod release;
 mod run;
 mod soak;
 mod support;

@@ -85,6 +85,11 @@ impl Image {
         Self::in_a_folder().built(&words, source)
     }
 
+    /// The image of the Dockerfile in this folder, which is also the build context.
+    pub fn of_context(context: &Path, arguments: &[String]) -> Self {
+        Self::in_a_folder().built(arguments, context)
+    }
+
     fn in_a_folder() -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);

@@ -2,7 +2,7 @@
 
 mod compose;
 mod django;
-mod image;
+pub(crate) mod image;
 mod kubernetes;
 mod pid1;
 mod replicas;
