@@ -15,12 +15,18 @@ pub(crate) use self::{
 };
 use crate::logging::{LogFormat, LogLevel};
 
+/// With the revision in a release (scripts/release).
+pub(crate) const VERSION: &str = match option_env!("PORTCULLIS_VERSION") {
+    Some(version) => version,
+    None => env!("CARGO_PKG_VERSION"),
+};
+
 /// Runs the start-up steps, proves that every tenant is completely migrated, and then starts the
 /// server.
 #[derive(Debug, Parser)]
 #[command(
     name = "portcullis",
-    version,
+    version = VERSION,
     max_term_width = 100,
     arg_required_else_help = true,
     after_help = "In a Dockerfile:
@@ -32,6 +38,11 @@ First steps:
   portcullis plan             shows the steps of a start
   portcullis verify           proves that every migration is applied; reads only
   portcullis run -- SERVER    runs the steps, then starts the server
+
+Variables: PORTCULLIS_CONFIG (the configuration file), PORTCULLIS_LOG_FORMAT, NO_COLOR, FORCE_COLOR,
+PORTCULLIS_TERMINATION_LOG (the file for the termination message), PORTCULLIS_OVERRIDE (opens the
+gate once: \"gate:REASON\"), PORTCULLIS_LOG (a level for the developers' log), and those that the
+file names.
 
 Exit codes: 0 done, 1 incomplete, 64 usage, 69 not ready in time, 70 internal, 73 provisioning,
 74 not proven, 75 lock, 77 refused, 78 configuration, 79 a command failed, 124 timed out,
@@ -74,6 +85,7 @@ impl Cli {
 
 /// The options of every subcommand.
 #[derive(Debug, Default, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
     /// The configuration file [default: PORTCULLIS_CONFIG, else config.toml]
     #[arg(long, global = true, value_name = "FILE")]
@@ -87,6 +99,7 @@ pub(crate) struct Global {
 
 /// The options of the output.
 #[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub(crate) struct OutputOptions {
     /// The log format of `run` [default: PORTCULLIS_LOG_FORMAT, else the file's `[log] format`, else auto]
     #[arg(long, global = true, value_enum, value_name = "FORMAT")]
@@ -229,7 +242,12 @@ and in the first line of config.toml:
     #[command(after_help = "Examples:
   portcullis man | man -l -
   portcullis man tenant create | man -l -")]
-    Man { subcommand: Vec<String> },
+    Man {
+        subcommand: Vec<String>,
+        /// Write the pages of every subcommand to this folder
+        #[arg(long, value_name = "FOLDER", conflicts_with = "subcommand", hide = true)]
+        all: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]

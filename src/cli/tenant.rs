@@ -27,7 +27,8 @@ Examples:
     /// List the tenants with the gate's verdict on each; reads only
     #[command(after_help = "Examples:
   portcullis tenant list
-  portcullis tenant list --state incomplete --format json")]
+  portcullis tenant list --state incomplete --format json
+  portcullis tenant list --names               for scripts")]
     List(TenantList),
     /// Show one tenant; reads only
     #[command(after_help = "Examples:
@@ -92,6 +93,9 @@ pub(crate) struct TenantList {
     /// List only tenants in this state
     #[arg(long, value_enum)]
     pub(crate) state: Option<State>,
+    /// Print only the names, one per line
+    #[arg(long, conflicts_with_all = ["format", "json"])]
+    pub(crate) names: bool,
     #[command(flatten)]
     pub(crate) output: TextOrJson,
 }

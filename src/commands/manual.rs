@@ -1,17 +1,10 @@
-//! Completions and manual pages, generated from the command line's definition.
+//! Manual pages, generated from the command line's definition.
 
-use std::io;
+use std::{io, path::Path};
 
 use clap::CommandFactory;
-use clap_complete::Shell;
 
 use crate::{cli::Cli, failure::Failure};
-
-pub(crate) fn completions(shell: Shell) -> Result<String, Failure> {
-    let mut script = Vec::new();
-    clap_complete::generate(shell, &mut Cli::command(), "portcullis", &mut script);
-    text(script)
-}
 
 /// The manual page of the program, or of the named subcommand.
 pub(crate) fn page(subcommand: &[String]) -> Result<String, Failure> {
@@ -27,6 +20,12 @@ pub(crate) fn page(subcommand: &[String]) -> Result<String, Failure> {
     text(page)
 }
 
-fn text(bytes: Vec<u8>) -> Result<String, Failure> {
+/// Writes the manual pages of the program and of every subcommand, for packages.
+pub(crate) fn write_pages(folder: &Path) -> Result<(), Failure> {
+    clap_mangen::generate_to(Cli::command(), folder)
+        .map_err(|error| Failure::Usage { message: format!("cannot write to {}: {error}", folder.display()) })
+}
+
+pub(super) fn text(bytes: Vec<u8>) -> Result<String, Failure> {
     String::from_utf8(bytes).map_err(|error| Failure::Internal { what: error.to_string() })
 }

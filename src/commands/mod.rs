@@ -1,6 +1,7 @@
 //! The subcommands other than `run`, one file each; they return values, and `report` renders them.
 
 pub(crate) mod check;
+pub(crate) mod completions;
 pub(crate) mod doctor;
 pub(crate) mod health;
 pub(crate) mod history;

@@ -1,5 +1,6 @@
 //! The results of the commands for tenants, as text and JSON.
 
+use console::Style as Paint;
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -13,14 +14,14 @@ use crate::{
     failure::{Cleanup, Failure, chain},
     outcome::{FailureDetails, bootstrap::Bootstrapped, command::TenantOutcome, wording},
     tenants::{
-        gate::{Judgement, Verdict},
+        gate::{Judgement, Outcome, Verdict},
         inspection::Deleted,
     },
     words::count,
 };
 
 /// For people.
-pub(crate) fn text(outcome: &TenantOutcome) -> String {
+pub(crate) fn text(outcome: &TenantOutcome, colour: bool) -> String {
     match outcome {
         TenantOutcome::Created { schema, failure: None, .. } => {
             format!("`{schema}` created, migrated and verified\n")
@@ -32,7 +33,8 @@ pub(crate) fn text(outcome: &TenantOutcome) -> String {
         TenantOutcome::Bootstrapped { tenants, .. } => {
             format!("{}, {} failed\n", tenants.summary(), tenants.failed.len())
         }
-        TenantOutcome::Listed(judgement) => list(judgement),
+        TenantOutcome::Listed(judgement) => list(judgement, colour),
+        TenantOutcome::Named(names) => names.iter().map(|name| terminal_filter::line(name)).collect(),
         TenantOutcome::Shown { tenant, verdict } => show(tenant, verdict),
         TenantOutcome::Deleted { tenant, deleted } => self::deleted(tenant, deleted),
         TenantOutcome::TemplateWritten { path, release, server } => {
@@ -69,6 +71,7 @@ pub(crate) fn json(outcome: &TenantOutcome) -> Value {
             })
         }
         TenantOutcome::Listed(judgement) => json!(listed(judgement)),
+        TenantOutcome::Named(names) => json!(names),
         TenantOutcome::Shown { tenant, verdict } => json!(OneSchema::new(verdict, Some(tenant))),
         TenantOutcome::Deleted { tenant, deleted } => json!({
             "tenant": tenant,
@@ -125,11 +128,11 @@ pub(crate) fn notification(run: &str, tenant: &str, details: &FailureDetails) ->
 }
 
 /// One line for each tenant.
-fn list(judgement: &Judgement) -> String {
+fn list(judgement: &Judgement, colour: bool) -> String {
     let width = judgement.tenants.keys().map(|name| name.chars().count()).max().unwrap_or(0);
     let mut text = String::new();
     for (name, verdict) in &judgement.tenants {
-        text += &terminal_filter::line(&format!("{name:width$}  {}", short_report(verdict)));
+        text += &terminal_filter::line(&format!("{name:width$}  {}", short_report(verdict, colour)));
     }
     if text.is_empty() {
         text = "no tenant\n".into();
@@ -172,10 +175,15 @@ fn deleted(name: &str, deleted: &Deleted) -> String {
 }
 
 /// The outcome, and the most severe finding.
-fn short_report(verdict: &Verdict) -> String {
-    let outcome = judgement::outcome_word(verdict.outcome());
+fn short_report(verdict: &Verdict, colour: bool) -> String {
+    let paint = match verdict.outcome() {
+        Outcome::Complete => Paint::new().green(),
+        Outcome::Unproven => Paint::new().yellow(),
+        Outcome::Incomplete => Paint::new().red().bold(),
+    };
+    let outcome = terminal_filter::painted(judgement::outcome_word(verdict.outcome()), &paint, colour);
     match verdict.findings.iter().max_by_key(|finding| finding.outcome()) {
-        None => outcome.to_owned(),
+        None => outcome,
         Some(finding) => {
             let (what, which) = wording::words(finding);
             format!("{outcome}  {what}: {which}")

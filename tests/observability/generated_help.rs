@@ -9,6 +9,7 @@ use std::{
 use crate::support::{
     portcullis::Portcullis,
     process::{Outcome, Running},
+    sample::{Engine, Sample},
 };
 
 const SHIPPED: [&str; 4] = [
@@ -87,4 +88,67 @@ fn every_shell_gets_completions_and_every_subcommand_has_a_manual_page() {
         .prints(".TH portcullis-tenant-create 1")
         .prints("\\-\\-domain");
     portcullis.run(["man", "tenant", "nonsense"]).exits(64).prints("unknown subcommand `nonsense`");
+}
+
+#[test]
+fn bash_completes_the_names_of_tenants() {
+    let sample = Sample::complete_on(Engine::Sqlite);
+    let completions = sample.portcullis.run(["completions", "bash"]).exits(0).stdout;
+    let sample = sample.file("completions", &completions);
+    let program = env!("CARGO_BIN_EXE_portcullis");
+    for (words, last, expected) in [
+        ("verify a", "a", "acme\n"),
+        ("repair acme gl", "gl", "globex\n"),
+        ("tenant show de", "de", "demo\n"),
+        ("tenant create de", "de", "\n"),
+    ] {
+        let script = format!(
+            "source completions; COMP_WORDS=({program} {words}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); \
+             _portcullis_with_tenants {program} {last} ''; echo \"${{COMPREPLY[@]}}\""
+        );
+        let mut bash = Command::new("bash");
+        bash.args(["--norc", "-c", &script]).current_dir(sample.portcullis.folder());
+        for (name, value) in sample.portcullis.command(["--version"]).get_envs() {
+            bash.env(name, value.unwrap());
+        }
+        assert_eq!(Running::start(bash, false).wait().exits(0).stdout, expected, "{words}");
+    }
+    sample.portcullis.run(["tenant", "list", "--names"]).exits(0).prints("acme\ndemo\nglobex\n");
+}
+
+#[test]
+fn other_shells_complete_the_names_of_tenants() {
+    let portcullis = Portcullis::new();
+    portcullis.run(["completions", "fish"]).exits(0).prints("portcullis tenant list --names");
+    let zsh = portcullis.run(["completions", "zsh"]).exits(0).stdout;
+    // verify, migrate, repair, show and delete, but not create.
+    assert_eq!(zsh.matches(":_portcullis_tenants'").count(), 5);
+    assert!(zsh.contains("_portcullis_tenants() {"));
+}
+
+#[test]
+fn every_manual_page_is_written_at_once() {
+    let portcullis = Portcullis::new();
+    fs::create_dir(portcullis.path("man")).unwrap();
+    portcullis.run(["man", "--all", "man"]).exits(0);
+    for page in ["portcullis.1", "portcullis-verify.1", "portcullis-tenant-create.1"] {
+        assert!(portcullis.path("man").join(page).exists(), "{page}");
+    }
+    portcullis.run(["man", "--all", "nowhere"]).exits(64).prints("cannot write to nowhere");
+}
+
+#[test]
+fn help_fits_the_width_of_the_terminal_and_groups_the_options_of_every_command() {
+    for columns in [80, 100] {
+        let script = format!("stty cols {columns} rows 40; {} verify -h", env!("CARGO_BIN_EXE_portcullis"));
+        let mut terminal = Command::new("script");
+        terminal.args(["--quiet", "--return", "--command", &script, "/dev/null"]).env("NO_COLOR", "1");
+        let help = Running::start(terminal, false).wait().exits(0).stdout;
+        let widest = help.lines().map(|line| line.trim_end().chars().count()).max().unwrap();
+        assert!(widest <= columns && widest > columns - 20, "{widest} columns of {columns}: {help}");
+        let (own, all) = help.split_once("Options of every command:").unwrap();
+        assert!(own.contains("--manifest") && !own.contains("--role"), "{help}");
+        assert!(all.contains("--role") && !all.contains("--manifest"), "{help}");
+    }
+    Portcullis::new().run(["--help"]).exits(0).prints("PORTCULLIS_CONFIG").prints("PORTCULLIS_OVERRIDE");
 }

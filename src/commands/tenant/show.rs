@@ -17,6 +17,9 @@ pub(crate) async fn list(state: &RunState, arguments: &TenantList) -> Result<Ten
         State::Unproven => Outcome::Unproven,
     });
     judgement.tenants.retain(|_, verdict| outcome.is_none_or(|outcome| verdict.outcome() == outcome));
+    if arguments.names {
+        return Ok(TenantOutcome::Named(judgement.tenants.into_keys().collect()));
+    }
     Ok(TenantOutcome::Listed(judgement))
 }
 
