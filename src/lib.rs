@@ -159,18 +159,22 @@ fn dispatch(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, co
         }
         Command::Schema => CommandOutput::good(config::schema::schema()),
         Command::Completions { shell } => {
-            CommandOutput::of(commands::manual::completions(*shell), Format::Text, false)
+            CommandOutput::of(commands::completions::script(*shell), Format::Text, false)
         }
-        Command::Man { subcommand } => {
-            CommandOutput::of(commands::manual::page(subcommand), Format::Text, false)
+        Command::Man { subcommand, all } => {
+            let page = all.as_deref().map_or_else(
+                || commands::manual::page(subcommand),
+                |folder| commands::manual::write_pages(folder).map(|()| String::new()),
+            );
+            CommandOutput::of(page, Format::Text, false)
         }
         Command::Check => {
             let checked = process::interruptible(inherited, || commands::check::run(&path, &given, env));
-            CommandOutput::of(checked, Format::Text, false)
+            CommandOutput::of(checked, Format::Text, output_colour)
         }
         Command::Plan { output } => {
             let plan = process::interruptible(inherited, || commands::plan::run(&path, &given, env));
-            CommandOutput::of(plan, output.format(), false)
+            CommandOutput::of(plan, output.format(), output_colour)
         }
         Command::Verify(arguments) => {
             let cli_progress = CliProgress::new("verify", out, colour);
@@ -227,7 +231,7 @@ fn dispatch(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, co
             configured()
                 .and_then(|config| changing(inherited, config, out, &work))
                 .unwrap_or_else(|failure| commands::tenant::failed(command, failure))
-                .render(command.format(), false)
+                .render(command.format(), output_colour)
         }
         Command::History(arguments) => {
             let runs = configured().and_then(|config| {

@@ -8,7 +8,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use crate::{
-    config::{After, Config, Flag, Scope, Step},
+    config::{After, Config, Flag, Scope, Step, role},
     failure::Failure,
 };
 
@@ -72,14 +72,27 @@ pub(crate) fn plan(config: &Config) -> Result<Plan, Failure> {
     })
 }
 
-/// Whether this argv runs no step, because it begins with an entry of `server.passthrough`.
+/// Whether this argv runs no step, because it begins with an entry of `server.passthrough` or is one of Portcullis' own
+/// commands for diagnosis and repair.
 pub(crate) fn passes_through(passthrough: &[Vec<String>], argv: &[String]) -> bool {
-    passthrough.iter().any(|beginning| match (beginning.split_first(), argv.split_first()) {
-        (Some((program, words)), Some((given, rest))) => {
-            (given == program || file_name(given) == Some(program)) && rest.starts_with(words)
+    is_own_command(argv)
+        || passthrough.iter().any(|beginning| match (beginning.split_first(), argv.split_first()) {
+            (Some((program, words)), Some((given, rest))) => {
+                (given == program || file_name(given) == Some(program)) && rest.starts_with(words)
+            }
+            _ => false,
+        })
+}
+
+/// A command of Portcullis, except for those that start a program.
+pub(crate) fn is_own_command(argv: &[String]) -> bool {
+    let [program, command, ..] = argv else { return false };
+    file_name(program) == Some("portcullis")
+        && match command.as_str() {
+            "run" | "init" => false,
+            "-h" | "--help" | "-V" | "--version" => true,
+            command => !command.starts_with('-'),
         }
-        _ => false,
-    })
 }
 
 /// `bash` for `/bin/bash`.
@@ -94,7 +107,7 @@ fn decide(step: &Step, role: Option<&str>) -> Result<Decision, Failure> {
         let Some(role) = role else {
             return Err(Failure::ConfigLacks { what: format!("the step `{}`", step.name), needs: "role" });
         };
-        if !when.role.iter().any(|pattern| matches(pattern, role)) {
+        if !when.role.iter().any(|pattern| role::matches(pattern, role)) {
             return skip(format!("the role `{role}` is not {}", either(&when.role)));
         }
     }
@@ -110,31 +123,6 @@ fn decide(step: &Step, role: Option<&str>) -> Result<Decision, Failure> {
 /// `` `a` ``, or `` `a` or `b` ``.
 fn either<'n>(names: impl IntoIterator<Item = &'n String>) -> String {
     names.into_iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" or ")
-}
-
-/// Whether the pattern matches the whole text: `*` is any text, `?` one character.
-fn matches(pattern: &str, text: &str) -> bool {
-    let (pattern, text): (Vec<char>, Vec<char>) = (pattern.chars().collect(), text.chars().collect());
-    let (mut p, mut t) = (0, 0);
-    // The position to resume from if the text after the last star does not match: one character later.
-    let mut retry = None;
-    while t < text.len() {
-        match pattern.get(p) {
-            Some('*') => {
-                retry = Some((p + 1, t));
-                p += 1;
-            }
-            Some(c) if *c == '?' || *c == text[t] => (p, t) = (p + 1, t + 1),
-            _ => match retry {
-                Some((star, from)) => {
-                    retry = Some((star, from + 1));
-                    (p, t) = (star, from + 1);
-                }
-                None => return false,
-            },
-        }
-    }
-    pattern[p..].iter().all(|c| *c == '*')
 }
 
 #[cfg(test)]

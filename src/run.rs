@@ -77,7 +77,7 @@ pub(crate) struct Globals<'a> {
     pub(crate) output_options: &'a cli::OutputOptions,
 }
 
-/// Starts an argv of `[server] passthrough` although the configuration is invalid, so that a shell in the container stays
+/// Starts an argv of `[server] passthrough`, or a command of Portcullis, although the configuration is invalid, so that a shell in the container stays
 /// usable.
 fn pass_through_despite_invalid_config(
     arguments: &cli::Run,
@@ -86,12 +86,14 @@ fn pass_through_despite_invalid_config(
     refused: Refused,
 ) -> Result<u8, Failure> {
     let Refused { failure, server } = refused;
-    let Some(server) = server.filter(|server| plan::passes_through(&server.passthrough, &arguments.server))
-    else {
-        return Err(failure);
+    let argv = &arguments.server;
+    let server = match server {
+        Some(server) if plan::passes_through(&server.passthrough, argv) => Server::of(&server, arguments),
+        _ if plan::is_own_command(argv) => Server::plain(argv),
+        _ => return Err(failure),
     };
     report.emit(&Event::Remark { text: failure::chain(&failure) });
-    pass_through(&Server::of(&server, arguments), inherited, report)
+    pass_through(&server, inherited, report)
 }
 
 /// Reports a failure outside of the steps, and returns its exit code.

@@ -10,6 +10,7 @@ pub(crate) mod judge;
 pub(crate) mod lock;
 mod lock_heartbeat;
 pub(crate) mod migrate;
+pub(crate) mod programs;
 pub(crate) mod provision;
 pub(crate) mod repair;
 pub(crate) mod run_state;

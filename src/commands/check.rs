@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::{
+    actions::programs,
     config::{self, Overrides, environment::Environment},
     failure::Failure,
     outcome::command::ConfigChecked,
@@ -11,6 +12,6 @@ use crate::{
 
 pub(crate) fn run(path: &Path, overrides: &Overrides, env: &Environment) -> Result<ConfigChecked, Failure> {
     let (config, warnings) = config::load::load_with_warnings(path, env, overrides, false)?;
-    plan::plan(&config)?;
-    Ok(ConfigChecked { path: path.to_owned(), steps: config.steps.len(), warnings })
+    let missing = programs::missing(&plan::plan(&config)?, &config, env);
+    Ok(ConfigChecked { path: path.to_owned(), steps: config.steps.len(), warnings, missing })
 }

@@ -1,13 +1,21 @@
-//! `portcullis plan`: the steps in order, with the skipped ones.
+//! `portcullis plan`: the steps in order, with the skipped ones, and the programs that they lack.
 
 use std::path::Path;
 
 use crate::{
+    actions::programs,
     config::{self, Overrides, environment::Environment},
     failure::Failure,
+    outcome::command::MissingProgram,
     plan::{self, Plan},
 };
 
-pub(crate) fn run(path: &Path, overrides: &Overrides, env: &Environment) -> Result<Plan, Failure> {
-    plan::plan(&config::load::load(path, env, overrides)?)
+/// The plan, its missing programs, and the warnings of the file.
+pub(crate) type Planned = (Plan, Vec<MissingProgram>, String);
+
+pub(crate) fn run(path: &Path, overrides: &Overrides, env: &Environment) -> Result<Planned, Failure> {
+    let (config, warnings) = config::load::load_with_warnings(path, env, overrides, false)?;
+    let plan = plan::plan(&config)?;
+    let missing = programs::missing(&plan, &config, env);
+    Ok((plan, missing, warnings))
 }

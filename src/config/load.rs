@@ -14,8 +14,10 @@ use super::{
     problem::{Problem, Severity},
     reading::Reading,
     render::render,
+    role,
     secret::KnownSecret,
     steps, tables,
+    values::Names,
 };
 use crate::{failure::Failure, files};
 
@@ -118,8 +120,11 @@ fn read<'t>(
     passthrough: &mut Option<(Server, std::ops::Range<usize>)>,
 ) -> Option<Config> {
     let mut table = Table::of(root, &ROOT, reading)?;
-    let role = table.get("role");
+    let role: Option<String> = table.get("role");
+    let role = overrides.role.clone().or(role);
+    let roles = table.get("roles").map(|Names(names)| names);
     let place = |table: &mut Table<'_>, key| table.entry(key).map(|entry| entry.key_span.clone());
+    let role_place = place(&mut table, "role");
     let places = check::TableSpans {
         tenants: place(&mut table, "tenants"),
         migrations: place(&mut table, "migrations"),
@@ -152,10 +157,12 @@ fn read<'t>(
         };
         table.finish();
         check::across(&drafts, &given, &places, reading);
+        let role = role.as_deref().map(|name| role::Role { name, span: role_place });
+        role::check(role.as_ref(), roles.as_deref(), &drafts, reading);
     }
     let steps = drafts.into_iter().map(steps::ParsedStep::into_step).collect::<Option<Vec<_>>>()?;
     Some(Config {
-        role: overrides.role.clone().or(role),
+        role,
         database,
         registry,
         migrations,

@@ -19,6 +19,7 @@ mod problem;
 mod reading;
 mod redact;
 mod render;
+pub(crate) mod role;
 pub(crate) mod schema;
 pub(crate) mod secret;
 pub(crate) mod secret_names;

@@ -2,6 +2,8 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use serde::Serialize;
+
 use super::{FailureDetails, bootstrap::Bootstrapped, repair::Repaired};
 use crate::tenants::{
     gate::{Judgement, Verdict},
@@ -14,6 +16,16 @@ pub(crate) struct ConfigChecked {
     pub(crate) steps: usize,
     /// Rendered with their lines of the file.
     pub(crate) warnings: String,
+    pub(crate) missing: Vec<MissingProgram>,
+}
+
+/// A configured program that cannot run on this machine.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub(crate) struct MissingProgram {
+    pub(crate) program: String,
+    /// The step, or the key.
+    pub(crate) used_by: String,
+    pub(crate) why: String,
 }
 
 /// `verify`
@@ -67,6 +79,8 @@ pub(crate) enum TenantOutcome {
         failure: Option<FailureDetails>,
     },
     Listed(Judgement),
+    /// The names only.
+    Named(Vec<String>),
     Shown {
         tenant: String,
         verdict: Verdict,
@@ -96,9 +110,11 @@ impl TenantOutcome {
         match self {
             Self::Created { failure, .. } | Self::Bootstrapped { failure, .. } => failure.as_ref(),
             Self::NotDeleted { failure, .. } | Self::Failed { failure, .. } => Some(failure),
-            Self::Listed(_) | Self::Shown { .. } | Self::Deleted { .. } | Self::TemplateWritten { .. } => {
-                None
-            }
+            Self::Listed(_)
+            | Self::Named(_)
+            | Self::Shown { .. }
+            | Self::Deleted { .. }
+            | Self::TemplateWritten { .. } => None,
         }
     }
 
@@ -106,9 +122,11 @@ impl TenantOutcome {
         match self {
             Self::Created { failure, .. } | Self::Bootstrapped { failure, .. } => failure,
             Self::NotDeleted { failure, .. } | Self::Failed { failure, .. } => Some(failure),
-            Self::Listed(_) | Self::Shown { .. } | Self::Deleted { .. } | Self::TemplateWritten { .. } => {
-                None
-            }
+            Self::Listed(_)
+            | Self::Named(_)
+            | Self::Shown { .. }
+            | Self::Deleted { .. }
+            | Self::TemplateWritten { .. } => None,
         }
     }
 

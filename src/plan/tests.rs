@@ -5,7 +5,10 @@ use insta::assert_snapshot;
 use proptest::prelude::*;
 
 use super::*;
-use crate::config::{Action, OnFailure, When, environment::Environment, load::of_text};
+use crate::{
+    config::{Action, OnFailure, When, environment::Environment, load::of_text, role::matches},
+    report,
+};
 
 const CONFIG: &str = r#"
 [database]
@@ -56,7 +59,7 @@ fn config(env: &Environment, role: Option<&str>) -> Config {
 fn a_plan_shows_what_runs_and_why_the_rest_does_not() {
     let env = Environment::from([("SKIP_MIGRATIONS", "yes")]);
     let plan = plan(&config(&env, Some("web"))).unwrap();
-    assert_snapshot!(plan.text(), @r#"
+    assert_snapshot!(report::plan::text(&plan, &[], 80, false), @r#"
     role: web
     1  database                  wait.database    run
     2  broker                    wait.redis       skip: the role `web` is not
@@ -73,7 +76,10 @@ fn a_plan_shows_what_runs_and_why_the_rest_does_not() {
                                                   warns
     then: server
     "#);
-    assert!(plan.text().lines().all(|line| line.chars().count() <= 80));
+    for columns in [80, 140] {
+        let text = report::plan::text(&plan, &[], columns, false);
+        assert!(text.lines().all(|line| line.chars().count() <= columns), "{text}");
+    }
     assert_snapshot!(serde_json::to_string(&plan.steps[1..4]).unwrap(), @r#"[{"name":"broker","kind":"wait.redis","after":[],"decision":{"skip":{"reason":"the role `web` is not `worker` or `celery-*`"}},"on_failure":"block","once":false},{"name":"extension","kind":"sql","after":[0,1],"decision":{"decided_at_its_turn":{"pending":"shared"}},"on_failure":"block","once":false},{"name":"tenant schemas","kind":"migrate.tenants","after":[0,1,2],"decision":{"skip":{"reason":"`SKIP_MIGRATIONS` is true"}},"on_failure":"block","once":false}]"#);
 }
 
@@ -107,6 +113,12 @@ fn a_role_matches_a_glob() {
 fn a_shell_passes_through_and_the_server_does_not() {
     for (argv, expected) in [
         ("bash", true),
+        ("portcullis repair demo", true),
+        ("/usr/local/bin/portcullis --version", true),
+        ("portcullis run --no-config -- server", false),
+        ("portcullis init -- server", false),
+        ("portcullis --role web run", false),
+        ("portcullis", false),
         ("/bin/bash -c true", true),
         ("python manage.py shell -i ipython", true),
         ("/usr/bin/python manage.py shell", true),

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::{
     advice, doctor, failure_box, failure_report::FailureReport, github::annotation, history, judgement,
-    junit, repair, running::Running, tenants, terminal_filter,
+    junit, plan, repair, running::Running, streams::Stream, tenants, terminal_filter,
 };
 use crate::{
     cli::Format,
@@ -13,7 +13,7 @@ use crate::{
     failure::Failure,
     outcome::{
         FailureDetails,
-        command::{ConfigChecked, ManifestMade, Migrated, Repairs, TenantOutcome, Verified},
+        command::{ConfigChecked, ManifestMade, Migrated, MissingProgram, Repairs, TenantOutcome, Verified},
         doctor::Checked,
         wording,
     },
@@ -101,19 +101,28 @@ impl Render for (bool, String) {
 }
 
 impl Render for ConfigChecked {
-    fn render(self, _: Format, _: bool) -> CommandOutput {
+    fn render(self, _: Format, colour: bool) -> CommandOutput {
         let gap = if self.warnings.is_empty() { "" } else { "\n" };
         let steps = count(self.steps, "step");
-        CommandOutput::good(format!("{}{gap}{}: valid, {steps}\n", self.warnings, self.path.display()))
+        let missing = plan::missing_programs(&self.missing, colour);
+        CommandOutput::good(format!(
+            "{}{gap}{}: valid, {steps}\n{missing}",
+            self.warnings,
+            self.path.display()
+        ))
     }
 }
 
-impl Render for Plan {
-    fn render(self, format: Format, _: bool) -> CommandOutput {
-        match format {
-            Format::Json => CommandOutput::good(pretty(&json!(self))),
-            _ => CommandOutput::good(self.text()),
+/// A plan, its missing programs, and the warnings of the file.
+impl Render for (Plan, Vec<MissingProgram>, String) {
+    fn render(self, format: Format, colour: bool) -> CommandOutput {
+        let (plan, missing, warnings) = self;
+        if format == Format::Json {
+            return CommandOutput::good(pretty(&plan::json(&plan, &missing)));
         }
+        let gap = if warnings.is_empty() { "" } else { "\n" };
+        let text = plan::text(&plan, &missing, Stream::Out.columns(), colour);
+        CommandOutput::good(warnings + gap + &text)
     }
 }
 
@@ -227,7 +236,7 @@ impl Render for ManifestMade {
 }
 
 impl Render for TenantOutcome {
-    fn render(self, format: Format, _: bool) -> CommandOutput {
+    fn render(self, format: Format, colour: bool) -> CommandOutput {
         let absent = matches!(&self, Self::Shown { verdict, .. } if verdict.is_absent());
         if format == Format::Json {
             // After a signal there is no JSON; problems of a configuration are only in the text for people.
@@ -246,7 +255,7 @@ impl Render for TenantOutcome {
             let output = if interrupted || invalid { output } else { output.without_box() };
             return CommandOutput { code: output.code.max(u8::from(absent)), ..output };
         }
-        let output = CommandOutput::with(tenants::text(&self), self.into_failure());
+        let output = CommandOutput::with(tenants::text(&self, colour), self.into_failure());
         CommandOutput { code: output.code.max(u8::from(absent)), ..output }
     }
 }

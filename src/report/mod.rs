@@ -20,6 +20,7 @@ mod junit;
 pub(crate) mod mask;
 pub(crate) mod output;
 pub(crate) mod page;
+pub(crate) mod plan;
 pub(crate) mod progress;
 pub(crate) mod prometheus;
 pub(crate) mod repair;

@@ -63,3 +63,67 @@ fn problem_reports_fit_eighty_columns() {
         .collect();
     assert!(long.is_empty(), "{long:#?}");
 }
+
+/// The programs of steps, of the server and of `passthrough`.
+#[test]
+fn programs_that_do_not_exist_are_named_before_anything_is_changed() {
+    let config = "role = \"web\"\n[server]\ncommand = [\"gunicorn-of-nowhere\"]\npassthrough = [[\"fancy-shell\"], [\"sh\"]]\n\
+                  [[step]]\nname = \"static files\"\ncommand.run = [\"./collect\"]\n\
+                  [[step]]\nname = \"skipped\"\nwhen = { role = \"worker\" }\ncommand.run = [\"./worker\"]\n";
+    let portcullis = Portcullis::new().config(config);
+    for command in ["check", "plan"] {
+        portcullis
+            .run([command])
+            .exits(0)
+            .prints("not on this machine: cannot find `gunicorn-of-nowhere` ([server] command)")
+            .prints("cannot find `fancy-shell` ([server] passthrough)")
+            .prints("cannot find `./collect` (the step `static files`)")
+            .prints_not("./worker")
+            .prints_not("`sh`");
+    }
+    let json = portcullis.run(["plan", "--format", "json"]).exits(0).stdout;
+    let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(json["missing_programs"][0]["program"], "./collect");
+}
+
+#[test]
+fn a_misspelled_role_is_reported_and_an_undeclared_one_is_an_error() {
+    let steps =
+        "[[step]]\nname = \"jobs\"\nwhen = { role = [\"worker\", \"celery-*\"] }\ncommand.run = [\"true\"]\n";
+    let portcullis = Portcullis::new().config(steps);
+    portcullis
+        .run(["check", "--role", "wroker"])
+        .exits(0)
+        .prints("no step is for the role `wroker`")
+        .prints("did you mean `worker`?");
+    portcullis.run(["run", "--role", "wroker", "--", "true"]).exits(0).prints("did you mean `worker`?");
+    // Not every role needs a step of its own.
+    portcullis.run(["check", "--role", "web"]).exits(0).prints_not("warning");
+    portcullis.run(["check", "--role", "celery-mail"]).exits(0).prints_not("warning");
+
+    let declared = |roles: &str| Portcullis::new().config(&format!("roles = {roles}\n{steps}"));
+    let portcullis = declared("[\"web\", \"worker\", \"celery-mail\"]");
+    portcullis.run(["check", "--role", "web"]).exits(0);
+    portcullis
+        .run(["run", "--role", "wbe", "--", "true"])
+        .exits(78)
+        .prints("`roles` does not contain the role `wbe`")
+        .prints("did you mean `web`?");
+    declared("[\"web\", \"worker\"]")
+        .run(["check", "--role", "web"])
+        .exits(78)
+        .prints("is for `celery-*`, which is none of `roles`");
+}
+
+#[test]
+fn a_command_of_portcullis_runs_no_step_even_with_an_invalid_configuration() {
+    let step = "[[step]]\nname = \"blocks\"\ncommand.run = [\"false\"]\n";
+    let program = env!("CARGO_BIN_EXE_portcullis");
+    let valid = Portcullis::new().config(step);
+    valid.run(["run", "--", program, "plan"]).exits(0).prints("then: none").prints_not("[1/1] blocks");
+    valid.run(["run", "--", program, "run", "--no-config", "--", "true"]).exits(79);
+    valid.run(["run", "--", program, "init", "--", "true"]).exits(79);
+    let invalid = Portcullis::new().config("rol = 1\n");
+    invalid.run(["run", "--", program, "schema"]).exits(0).prints("$schema");
+    invalid.run(["run", "--", "sh", "-c", "true"]).exits(78);
+}

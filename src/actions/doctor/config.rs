@@ -5,23 +5,21 @@ use std::{
     rc::Rc,
 };
 
-use nix::unistd::AccessFlags;
-
-use super::check::{Check, failed, no_configuration};
+use super::check::{Check, failed, no_configuration, some};
 use crate::{
-    actions::context::RunContext,
+    actions::{context::RunContext, programs},
     config::{self, Action, Config, Overrides, Selection, When, environment::Environment},
     failure::Failure,
-    files,
-    outcome::doctor::Verdict,
+    outcome::{command::MissingProgram, doctor::Verdict},
     plan,
     words::count,
 };
 
-pub(super) const CHECKS: [Check<Loaded>; 3] = [
+pub(super) const CHECKS: [Check<Loaded>; 4] = [
     Check { id: "configuration-valid", name: "configuration is valid", run: valid },
     Check { id: "gate-blocks", name: "the start-up is gated", run: gated },
     Check { id: "server-command", name: "server command can run", run: server },
+    Check { id: "step-programs", name: "programs of steps exist", run: step_programs },
 ];
 
 /// The configuration file, read before the runtime starts: a file system that hangs must not block signals.
@@ -29,6 +27,8 @@ pub(crate) struct Loaded {
     result: Result<(Config, String), Rc<Failure>>,
     /// The path of the server's program, or why it cannot run. None if the file names no program.
     program: Option<Result<PathBuf, String>>,
+    /// The programs of steps and of `passthrough` that do not exist.
+    missing: Vec<MissingProgram>,
 }
 
 impl Loaded {
@@ -36,9 +36,11 @@ impl Loaded {
         let result = config::load::load_with_warnings(path, env, overrides, false);
         let result = result.map_err(|refused| Rc::new(refused.failure));
         let named = result.as_ref().ok().and_then(|(config, _)| config.server.command.first());
-        let path = env.get("PATH").unwrap_or("/usr/local/bin:/bin:/usr/bin");
-        let program = named.map(|program| runnable(program, path));
-        Self { result, program }
+        let program = named.map(|program| programs::runnable(program, programs::search_path(env)));
+        let plan = result.as_ref().ok().and_then(|(config, _)| Some((config, plan::plan(config).ok()?)));
+        let missing = plan.map_or_else(Vec::new, |(config, plan)| programs::missing(&plan, config, env));
+        let missing = missing.into_iter().filter(|missing| missing.used_by != programs::SERVER).collect();
+        Self { result, program, missing }
     }
 
     pub(super) fn config(&self) -> Option<&Config> {
@@ -90,34 +92,24 @@ fn server(loaded: &Loaded) -> Verdict {
     }
 }
 
-/// The path that execvp would use, or why execvp would fail.
-fn runnable(program: &str, path: &str) -> Result<PathBuf, String> {
-    let candidates: Vec<PathBuf> = if program.contains('/') {
-        vec![program.into()]
-    } else {
-        path.split(':').map(|folder| Path::new(folder).join(program)).collect()
+fn step_programs(loaded: &Loaded) -> Verdict {
+    let remedy = "install the programs in the image, or correct the configuration";
+    let (of_steps, of_passthrough): (Vec<_>, Vec<_>) =
+        loaded.missing.iter().partition(|missing| missing.used_by != programs::PASSTHROUGH);
+    let list = |missing: &[&MissingProgram]| {
+        some(
+            &missing
+                .iter()
+                .map(|missing| format!("{}: {}", missing.used_by, missing.why))
+                .collect::<Vec<_>>(),
+        )
     };
-    let is_file = |path: &&PathBuf| files::metadata_now(path).is_ok_and(|found| found.is_file());
-    let mut found = candidates.iter().filter(is_file).peekable();
-    let Some(first) = found.peek().copied() else {
-        return Err(format!("cannot find `{program}`"));
-    };
-    let Some(found) = found.find(|path| files::access_now(path, AccessFlags::X_OK).is_ok()) else {
-        return Err(format!("`{}` is not executable", first.display()));
-    };
-    match interpreter(found) {
-        Some(interpreter) if files::metadata_now(Path::new(&interpreter)).is_err() => {
-            Err(format!("`{}` needs `{interpreter}`, which does not exist", found.display()))
-        }
-        _ => Ok(found.clone()),
+    match (&of_steps[..], &of_passthrough[..]) {
+        _ if loaded.config().is_none() => no_configuration(),
+        ([], []) => Verdict::passed("all of them"),
+        ([], shells) => Verdict::warned(list(shells), remedy),
+        (steps, _) => Verdict::failed(list(steps), remedy),
     }
-}
-
-/// The interpreter that the first line of a script names.
-fn interpreter(script: &Path) -> Option<String> {
-    let start = files::beginning_now(script, 256).ok()?;
-    let line = start.strip_prefix(b"#!")?.split(|byte| *byte == b'\n').next()?;
-    String::from_utf8_lossy(line).split_whitespace().next().map(str::to_owned)
 }
 
 /// Reads the expectation, which every inspection of a tenant needs.
@@ -136,33 +128,5 @@ pub(super) async fn manifest(context: Option<&RunContext>) -> Verdict {
     match context.expectation().await {
         Ok(expectation) => Verdict::passed(format!("release {}", expectation.manifest.release())),
         Err(failure) => failed(failure.into()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
-    use std::{fs, os::unix::fs::PermissionsExt};
-
-    use super::*;
-
-    #[test]
-    fn only_a_program_that_the_kernel_can_execute_is_runnable() {
-        let folder = tempfile::tempdir().unwrap();
-        let write = |name: &str, text: &str, mode| {
-            let path = folder.path().join(name);
-            fs::write(&path, text).unwrap();
-            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
-        };
-        write("good", "#!/bin/sh\n", 0o755);
-        write("orphan", "#!/nonexistent/python\n", 0o755);
-        write("plain", "#!/bin/sh\n", 0o644);
-        let path = format!("/nonexistent:{}", folder.path().display());
-        assert_eq!(runnable("good", &path).unwrap(), folder.path().join("good"));
-        assert!(runnable("orphan", &path).unwrap_err().contains("needs `/nonexistent/python`"));
-        assert!(runnable("plain", &path).unwrap_err().contains("not executable"));
-        assert!(runnable("missing", &path).unwrap_err().contains("cannot find"));
-        assert!(runnable("/nonexistent/good", &path).is_err());
     }
 }

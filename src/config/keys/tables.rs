@@ -21,6 +21,7 @@ pub(in crate::config) const ROOT: Section = Section::new(
     &[
         key!(role: Text,
             "The purpose of this container; `--role` overrides it. A step with `when.role` is an error (78) if no role is set."),
+        key!(roles: Texts(1), ? "any", "Every role of this image. Another role, and a step for another role, is an error (78)."),
         key!(database: Table(&DATABASE), "The connection to the database."),
         key!(tenants: Table(&TENANTS), "The list of tenants."),
         key!(migrations: Table(&MIGRATIONS), "The migrations, and how they are applied."),
@@ -198,7 +199,7 @@ const SERVER: Section = Section::new(
         key!(command: Argv(0),
             "The server's program and arguments; `run -- ARGV` replaces it. Without a command, Portcullis exits after the steps."),
         key!(passthrough: Argvs,
-            "Beginnings of argvs that run no step: `[[\"sh\"], [\"python\", \"manage.py\", \"shell\"]]`."),
+            "Beginnings of argvs that run no step: `[[\"sh\"], [\"python\", \"manage.py\", \"shell\"]]`. Portcullis' own commands run none."),
         key!(mode: Word(words::<Mode>), = "exec", "`\"exec\"` replaces Portcullis by the server; `\"supervise\"` keeps it as the server's init."),
         key!(grace: DurationOrZero, = "8s",
             "The time between TERM and KILL in supervise mode. The descendants of a crashed server have 1 s unless this key is set."),

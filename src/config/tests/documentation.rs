@@ -143,6 +143,7 @@ fn every_declared_key_is_documented_in_one_sentence() {
 /// A file with every key of every table.
 const SQL: &str = r#"
 role = "web"
+roles = ["web", "worker"]
 [database]
 host = "db"
 port = 5432

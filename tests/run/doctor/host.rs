@@ -26,7 +26,7 @@ fn an_invalid_configuration_is_the_only_failure() {
 #[test]
 fn a_server_that_cannot_run_and_an_ungated_start_are_failures() {
     let sample = Sample::complete_on(Engine::Sqlite).env("INVOICES", "/nonexistent/invoices");
-    assert_outcomes(&sample.portcullis, &[("server-command", "failed")]);
+    assert_outcomes(&sample.portcullis, &[("server-command", "failed"), ("step-programs", "failed")]);
     let config = fs::read_to_string(sample.portcullis.path("config.toml")).unwrap();
     let sample = sample.file(
         "config.toml",
@@ -34,18 +34,29 @@ fn a_server_that_cannot_run_and_an_ungated_start_are_failures() {
     );
     assert_outcomes(
         &sample.portcullis,
-        &[("gate-blocks", "failed"), ("server-command", "failed"), ("configuration-valid", "warned")],
+        &[
+            ("gate-blocks", "failed"),
+            ("server-command", "failed"),
+            ("step-programs", "failed"),
+            ("configuration-valid", "warned"),
+        ],
     );
     let conditional = config.replace(
         "verify = { tenants = \"all\" }",
         "when = { env = \"GATE\" }\nverify = { tenants = \"all\" }",
     );
     let sample = sample.file("config.toml", &conditional);
-    assert_outcomes(&sample.portcullis, &[("gate-blocks", "warned"), ("server-command", "failed")]);
+    assert_outcomes(
+        &sample.portcullis,
+        &[("gate-blocks", "warned"), ("server-command", "failed"), ("step-programs", "failed")],
+    );
     let few =
         config.replace("schema_column = \"schema_name\"", "schema_column = \"schema_name\", min_rows = 9");
     let sample = sample.file("config.toml", &few);
-    assert_outcomes(&sample.portcullis, &[("registry-readable", "failed"), ("server-command", "failed")]);
+    assert_outcomes(
+        &sample.portcullis,
+        &[("registry-readable", "failed"), ("server-command", "failed"), ("step-programs", "failed")],
+    );
 }
 
 #[test]
