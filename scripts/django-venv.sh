@@ -1,12 +1,19 @@
 #!/bin/sh
-# Builds target/venv, in which the Django example runs; does nothing if it is up to date.
+# Builds the virtual environments of the tests: target/venv, in which the Django example runs, and target/django-apps with
+# third-party apps. Does nothing if both are up to date.
 set -eu
 cd "$(dirname "$0")/.."
-wanted=$(cat examples/django/requirements.txt)
-if [ "$(cat target/venv/requirements.txt 2>/dev/null)" = "$wanted" ]; then
-    exit 0
-fi
-mkdir -p target
-python3 -m venv target/venv
-target/venv/bin/pip install --quiet --disable-pip-version-check -r examples/django/requirements.txt
-printf '%s\n' "$wanted" > target/venv/requirements.txt
+
+build() {
+    wanted=$(cat "$2")
+    if [ "$(cat "$1/requirements.txt" 2>/dev/null)" = "$wanted" ]; then
+        return
+    fi
+    mkdir -p target
+    python3 -m venv "$1"
+    "$1/bin/pip" install --quiet --disable-pip-version-check -r "$2"
+    printf '%s\n' "$wanted" > "$1/requirements.txt"
+}
+
+build target/venv examples/django/requirements.txt
+build target/django-apps tests/fixtures/django/apps/requirements.txt

@@ -116,6 +116,7 @@ fn assert_agreement(project: &Project, rules: &str) {
     );
     let expected = django_verdicts(project);
     let (found, text) = gate_verdicts(project);
+    assert!(found.contains_key(TENANT), "{text}");
 
     let right = broken.iter().filter(|(_, django)| matches!(django, DjangoCheck::Right(_)));
     let public = PUBLIC.to_owned();
@@ -201,12 +202,12 @@ fn break_tenants(project: &Project) -> (BTreeMap<String, DjangoCheck>, Vec<Strin
     (broken, generated)
 }
 
-struct DjangoVerdict {
-    pending: Vec<String>,
-    content: bool,
+pub(super) struct DjangoVerdict {
+    pub(super) pending: Vec<String>,
+    pub(super) content: bool,
 }
 
-fn django_verdicts(project: &Project) -> BTreeMap<String, DjangoVerdict> {
+pub(super) fn django_verdicts(project: &Project) -> BTreeMap<String, DjangoVerdict> {
     let outcome = project.python(&["-c", ORACLE]).exits(0);
     let results: BTreeMap<String, Value> = serde_json::from_str(&outcome.stdout).unwrap();
     let verdict = |result: &Value| DjangoVerdict {
@@ -216,13 +217,13 @@ fn django_verdicts(project: &Project) -> BTreeMap<String, DjangoVerdict> {
     results.iter().map(|(name, result)| (name.clone(), verdict(result))).collect()
 }
 
-struct GateVerdict {
-    pending: Vec<String>,
-    complete: bool,
-    findings: Vec<String>,
+pub(super) struct GateVerdict {
+    pub(super) pending: Vec<String>,
+    pub(super) complete: bool,
+    pub(super) findings: Vec<String>,
 }
 
-fn gate_verdicts(project: &Project) -> (BTreeMap<String, GateVerdict>, String) {
+pub(super) fn gate_verdicts(project: &Project) -> (BTreeMap<String, GateVerdict>, String) {
     let outcome = project.portcullis.run(["verify", "--format", "json"]).exits(1);
     let result: Value = serde_json::from_str(&outcome.stdout).unwrap();
     let judged = |verdict: &Value| {
@@ -237,7 +238,6 @@ fn gate_verdicts(project: &Project) -> (BTreeMap<String, GateVerdict>, String) {
         }
     };
     let tenants = result["tenants"].as_object().unwrap();
-    assert!(tenants.contains_key(TENANT));
     let text = project.portcullis.run(["verify"]).exits(1).stderr;
     let mut found: BTreeMap<_, _> =
         tenants.iter().map(|(name, verdict)| (name.clone(), judged(verdict))).collect();

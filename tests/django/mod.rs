@@ -19,3 +19,4 @@ mod replay;
 mod sessions;
 mod template;
 mod tenants;
+mod third_party;

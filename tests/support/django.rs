@@ -22,6 +22,8 @@ pub enum Release {
     Five,
     /// 6.0, which allows squashes of squashes.
     Six,
+    /// 5.2 with third-party apps.
+    Apps,
 }
 
 pub struct Project {
@@ -135,6 +137,7 @@ impl Release {
     pub fn programs(self) -> PathBuf {
         match self {
             Release::Five => venv(),
+            Release::Apps => installed("target/django-apps/bin", "python", "scripts/django-venv.sh"),
             Release::Six => installed("target/django-6/bin", "python", "scripts/django-6"),
         }
     }
