@@ -1,6 +1,10 @@
 //! Watches for sessions that block the database sessions of a framework's programs, and names them.
 
-use std::{collections::BTreeSet, pin::pin, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    pin::pin,
+    time::Duration,
+};
 
 use tokio::time;
 
@@ -10,45 +14,33 @@ use crate::{database::Blocker, outcome::ActionEvent};
 /// Shorter than `lock_timeout`, after which the server no longer shows who was waiting for whom.
 const INTERVAL: Duration = Duration::from_millis(500);
 
-/// The sessions that have blocked a program.
+/// The sessions that have blocked a program, by the schema of the blocked table and by process id.
 #[derive(Debug, Default)]
-pub(super) struct Blockers(Vec<Blocker>);
+pub(super) struct Blockers(BTreeMap<(Option<String>, String), String>);
 
-/// Waits for the program's end. Each new blocking session is noted once.
+/// Waits for the program's end. Each blocking session is noted once.
 pub(super) async fn watch<T>(
     context: &RunContext,
     program: impl Future<Output = T>,
     on_event: &dyn Fn(ActionEvent),
 ) -> (T, Blockers) {
-    let mut program = pin!(program);
-    let (mut last, mut noted) = (Blockers::default(), BTreeSet::new());
+    let (mut program, mut blockers) = (pin!(program), Blockers::default());
     loop {
         if let Ok(result) = time::timeout(INTERVAL, &mut program).await {
-            return (result, last);
+            return (result, blockers);
         }
         let Ok(database) = context.database() else { continue };
-        let mut found = Vec::new();
-        // A blocked program ends even if the query does not.
-        let result = tokio::select! {
-            result = &mut program => Some(result),
-            answer = database.blockers(&context.run) => {
-                found = answer.unwrap_or_default();
-                None
-            }
+        let found = tokio::select! {
+            // A program ends even if the query does not.
+            result = &mut program => return (result, blockers),
+            found = database.blockers(&context.run) => found.unwrap_or_default(),
         };
-        for Blocker { schema, session } in &found {
-            if noted.insert(session.clone()) {
-                let whose = schema
-                    .as_ref()
-                    .map_or_else(|| "the framework's program".into(), |name| format!("`{name}`"));
-                on_event(ActionEvent::Note(format!("{whose} waits for a lock of {session}")));
+        for Blocker { schema, pid, session } in found {
+            let whose = schema.as_ref().map_or("the framework's program".into(), |name| format!("`{name}`"));
+            let text = format!("{whose} waits for a lock of {session}");
+            if blockers.0.insert((schema, pid), session).is_none() {
+                on_event(ActionEvent::Note(text));
             }
-        }
-        if !found.is_empty() {
-            last = Blockers(found);
-        }
-        if let Some(result) = result {
-            return (result, last);
         }
     }
 }
@@ -56,12 +48,9 @@ pub(super) async fn watch<T>(
 impl Blockers {
     /// The text with the sessions that blocked this schema, or any.
     pub(super) fn add_to(&self, text: String, schema: Option<&str>) -> String {
-        let concerns = |blocker: &&Blocker| match (&blocker.schema, schema) {
-            (Some(of), Some(schema)) => of == schema,
-            _ => true,
-        };
-        let sessions: BTreeSet<&str> =
-            self.0.iter().filter(concerns).map(|blocker| blocker.session.as_str()).collect();
+        let concerns = |of: &Option<String>| schema.is_none() || of.is_none() || of.as_deref() == schema;
+        let blockers = self.0.iter().filter(|((of, _), _)| concerns(of));
+        let sessions: BTreeSet<&str> = blockers.map(|(_, session)| session.as_str()).collect();
         if sessions.is_empty() {
             return text;
         }
@@ -75,15 +64,11 @@ mod tests {
 
     #[test]
     fn only_the_sessions_that_blocked_the_schema_are_named() {
-        let blocker = |schema: Option<&str>, session: &str| Blocker {
-            schema: schema.map(str::to_owned),
-            session: session.into(),
+        let blocker = |schema: Option<&str>, pid: &str| {
+            ((schema.map(str::to_owned), pid.to_owned()), format!("backend {pid}"))
         };
-        let blockers = Blockers(vec![
-            blocker(Some("acme"), "backend 1"),
-            blocker(Some("demo"), "backend 2"),
-            blocker(None, "backend 3"),
-        ]);
+        let blockers = [blocker(Some("acme"), "1"), blocker(Some("demo"), "2"), blocker(None, "3")];
+        let blockers = Blockers(blockers.into());
         let text = blockers.add_to("timed out".into(), Some("acme"));
         assert_eq!(text, "timed out; it waited for a lock of backend 1 and backend 3");
         assert_eq!(Blockers::default().add_to("timed out".into(), None), "timed out");

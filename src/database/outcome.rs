@@ -98,6 +98,7 @@ pub(crate) enum ProvisionState {
 pub(crate) struct Blocker {
     /// The schema of the table that the program waits for, if it waits for a table.
     pub(crate) schema: Option<String>,
+    pub(crate) pid: String,
     /// Process id, application name, user, and when its query started.
     pub(crate) session: String,
 }

@@ -112,6 +112,8 @@ pub(crate) enum ColumnValue {
     Text(String),
     /// The time of the insertion.
     Now,
+    /// The same in a time zone, for a column without one.
+    Local(String),
     Uuid,
     /// Only the project's code knows it, at the insertion.
     Computed,

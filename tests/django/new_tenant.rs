@@ -62,6 +62,15 @@ fn project(required: &str, domain: &str) -> Project {
     let models = MODELS.trim_start().replace("REQUIRED", required).replace("DOMAIN", domain);
     let models = models.replacen("\n\nclass Plan", &format!("{hosts}\n\nclass Plan"), 1);
     fs::write(project.portcullis.path("customers/models.py"), models).unwrap();
+    // Its date is another one than the server's.
+    let hour: u32 = project.database.column("SELECT extract(hour FROM now() AT TIME ZONE 'UTC')::int::text")
+        [0]
+    .parse()
+    .unwrap();
+    let zone = if hour < 12 { "Etc/GMT+12" } else { "Etc/GMT-14" };
+    let settings = project.portcullis.path("invoicing/settings.py");
+    let text = fs::read_to_string(&settings).unwrap();
+    fs::write(settings, text + &format!("TIME_ZONE = \"{zone}\"\n")).unwrap();
     fs::remove_file(project.portcullis.path("customers/migrations/0001_initial.py")).unwrap();
     project.manage(&["makemigrations", "customers", "-v0"]).exits(0);
     project.portcullis.run(["manifest", "django"]).exits(0);
@@ -85,6 +94,9 @@ fn a_new_row_equals_the_one_that_django_writes() {
     project.manage(&["shell", "-v0", "-c", made]).exits(0);
     project.portcullis.run(["tenant", "create", "acme", "--domain", "acme.localhost"]).exits(0);
     assert_eq!(row(&project, "acme"), row(&project, "django"));
+    let other_day =
+        "SELECT DISTINCT (created_on <> (now() AT TIME ZONE 'UTC')::date)::text FROM customers_client";
+    assert_eq!(project.database.column(other_day), ["true"]);
     let tokens = "SELECT count(DISTINCT token)::text FROM customers_client WHERE token IS NOT NULL";
     assert_eq!(project.database.column(tokens), ["2"]);
     let domains = "SELECT DISTINCT certificate || is_primary::text FROM customers_domain";

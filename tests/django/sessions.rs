@@ -110,3 +110,33 @@ fn a_half_applied_migration_is_not_repeated_after_a_lock_time_out() {
         .prints_not("attempt 2")
         .prints_not("already exists");
 }
+
+const CONCURRENT: &str = r#"
+from django.contrib.postgres.operations import AddIndexConcurrently
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    atomic = False
+    dependencies = [("finance", "0004_invoice_payment")]
+    operations = [AddIndexConcurrently("invoice", models.Index(fields=["status"], name="invoice_status"))]
+"#;
+
+#[test]
+fn a_concurrent_index_waits_longer_than_the_lock_time_out() {
+    let project = Project::complete();
+    project.configure("apply     = {", "apply     = { lock_timeout = \"1s\",");
+    fs::write(project.portcullis.path("finance/migrations/0005_index.py"), CONCURRENT).unwrap();
+    project.portcullis.run(["manifest", "django"]).exits(0);
+    project.portcullis.run(["migrate", "--shared"]).exits(0);
+    let snapshot = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT 1";
+    let migrating = project.database.while_held(snapshot, || {
+        let migrating = project.portcullis.spawn(["migrate", "--all"]);
+        let waits = "SELECT 'yes' FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' \
+                     AND query LIKE 'CREATE INDEX CONCURRENTLY%' AND now() - query_start > interval '2 s'";
+        project.database.until(true, waits);
+        migrating
+    });
+    migrating.wait().exits(0);
+    project.portcullis.run(["verify"]).exits(0);
+}

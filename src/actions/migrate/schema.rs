@@ -71,10 +71,11 @@ async fn migrated(
         Err(failure) => return vec![(first.clone(), Err(MigrateError::Run(failure)))],
         Ok(outcomes) => outcomes.into_iter(),
     };
+    // A configured command has no code.
     let with_blockers = |error: frameworks::MigrateError| {
         let mut error = MigrateError::from(error);
         if let MigrateError::Schema(SchemaFailure { tenant, why, .. }, _) = &mut error
-            && why.kind == Kind::Locked
+            && matches!(why.kind, Kind::Locked | Kind::Other)
         {
             why.text = blockers.add_to(std::mem::take(&mut why.text), tenant.as_deref());
         }

@@ -207,6 +207,6 @@ pub(super) fn kind<'a>(
 ) -> Option<&'a str> {
     match columns.get(type_column?)? {
         ColumnValue::Text(text) => Some(text),
-        ColumnValue::Now | ColumnValue::Uuid | ColumnValue::Computed => None,
+        ColumnValue::Now | ColumnValue::Local(_) | ColumnValue::Uuid | ColumnValue::Computed => None,
     }
 }

@@ -14,7 +14,7 @@ impl Postgres {
         let sql = format!(
             "SELECT (SELECT n.nspname::text FROM pg_catalog.pg_locks l JOIN pg_catalog.pg_class c ON c.oid = l.relation \
              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-             WHERE l.pid = w.pid AND NOT l.granted AND l.locktype = 'relation' LIMIT 1), \
+             WHERE l.pid = w.pid AND NOT l.granted AND l.locktype = 'relation' LIMIT 1), b.pid::text, \
              'backend ' || b.pid || ' (application `' || b.application_name || '`, user `' || coalesce(b.usename, '') || '`, ' || \
              coalesce(b.state, 'state unknown') || ', query started at ' || \
              coalesce(to_char(b.query_start AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC', 'an unknown time') || ')' \
@@ -28,8 +28,8 @@ impl Postgres {
         let rows = connection.rows(&sql).await.map_err(|error| connect::failed(&error))?;
         self.release(connection).await;
         let blocker = |row| {
-            let session = connect::text(row, 1)?.unwrap_or_default();
-            Ok(Blocker { schema: connect::text(row, 0)?, session })
+            let text = |column| Ok::<_, sqlx::Error>(connect::text(row, column)?.unwrap_or_default());
+            Ok(Blocker { schema: connect::text(row, 0)?, pid: text(1)?, session: text(2)? })
         };
         rows.iter().map(blocker).collect::<Result<_, sqlx::Error>>().map_err(|error| connect::failed(&error))
     }

@@ -111,6 +111,7 @@ fn value(column_value: &ColumnValue) -> String {
     match column_value {
         ColumnValue::Text(text) => literal(text),
         ColumnValue::Now => "pg_catalog.now()".into(),
+        ColumnValue::Local(zone) => format!("pg_catalog.timezone({}, pg_catalog.now())", literal(zone)),
         ColumnValue::Uuid => "pg_catalog.gen_random_uuid()".into(),
         // A request resolves it before the insertion.
         ColumnValue::Computed => "DEFAULT".into(),

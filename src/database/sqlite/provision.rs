@@ -98,7 +98,7 @@ async fn register(
 fn value(column_value: &ColumnValue) -> String {
     match column_value {
         ColumnValue::Text(text) => files::literal(text),
-        ColumnValue::Now => "CURRENT_TIMESTAMP".into(),
+        ColumnValue::Now | ColumnValue::Local(_) => "CURRENT_TIMESTAMP".into(),
         ColumnValue::Uuid => "lower(hex(randomblob(16)))".into(),
         // A request resolves it before the insertion.
         ColumnValue::Computed => "NULL".into(),

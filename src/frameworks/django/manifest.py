@@ -56,7 +56,10 @@ def manifest(base):
             tenant = tables(models, alias, "a tenant", None)
     else:
         shared, tenant = tables(models, "default", None, None), {}
-    report_changed_models(loader)
+    try:
+        report_changed_models(loader)
+    except Exception as error:
+        send(warning=f"cannot compare the models with the migrations: {describe(error)['message']}")
     others = other_databases(models, alias)
     if others:
         facts["other_databases"] = others

@@ -64,12 +64,24 @@ def report_migrations():
         migration_in_progress = migration
         name = f"{migration.app_label}.{migration.name}"
         send(applying=name)
-        state = apply_migration(self, state, migration, *arguments, **named)
+        with self.connection.execute_wrapper(wait_for_concurrent_index):
+            state = apply_migration(self, state, migration, *arguments, **named)
         send(applied=name)
         migration_in_progress = None
         return state
 
     MigrationExecutor.apply_migration = apply_and_report
+
+
+def wait_for_concurrent_index(execute, sql, params, many, context):
+    """A concurrent index build waits for every older transaction and blocks none; a time-out would leave an invalid index."""
+    if OPTIONS not in os.environ or "CONCURRENTLY" not in str(sql).upper():
+        return execute(sql, params, many, context)
+    execute("SET lock_timeout = 0", None, False, context)
+    try:
+        return execute(sql, params, many, context)
+    finally:
+        execute("RESET lock_timeout", None, False, context)
 
 
 def command(schema, tenants):

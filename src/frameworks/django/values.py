@@ -18,7 +18,7 @@ def defaults(options, given):
 
 
 def default(field):
-    """How the column gets its value: a text, "now", "uuid", or "computed" if only a call at the insertion knows it."""
+    """How the column gets its value: a text, the time, "uuid", or "computed" if only a call at the insertion knows it."""
     import datetime
     import uuid
 
@@ -30,14 +30,14 @@ def default(field):
     if getattr(field, "db_default", NOT_PROVIDED) is not NOT_PROVIDED or getattr(field, "generated", False):
         return None
     if getattr(field, "auto_now_add", False) or getattr(field, "auto_now", False):
-        return "now"
+        return now(field)
     if field.has_default():
         if not callable(field.default):
             return default_text(field)
         if field.default is uuid.uuid4:
             return "uuid"
         if field.default in (timezone.now, datetime.datetime.now, datetime.date.today):
-            return "now"
+            return now(field)
         if field.default in (dict, list, set, tuple, str, int, float, bool):
             return default_text(field)
         return "computed"
@@ -46,6 +46,14 @@ def default(field):
     if field.blank and not field.unique and not generated and field.get_default() == "":
         return {"text": ""}
     return None
+
+
+def now(field):
+    """The current time; a column without a time zone gets the local time of the project's."""
+    from django.conf import settings
+
+    aware = settings.USE_TZ and field.get_internal_type() == "DateTimeField"
+    return "now" if aware else {"local": settings.TIME_ZONE}
 
 
 def computed(options, given):
