@@ -12,6 +12,7 @@ mod lock_heartbeat;
 pub(crate) mod migrate;
 pub(crate) mod programs;
 pub(crate) mod provision;
+mod rebuild;
 pub(crate) mod repair;
 pub(crate) mod run_state;
 pub(crate) mod template;

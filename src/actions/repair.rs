@@ -1,6 +1,6 @@
 //! Makes one tenant complete in five steps, and stops at the first failure.
 
-use super::{context::RunContext, judge::inspect, migrate::apply, run_state::RunState};
+use super::{context::RunContext, judge::inspect, migrate::apply, rebuild::rebuild, run_state::RunState};
 use crate::{
     config::Selection,
     failure::Failure,
@@ -228,7 +228,11 @@ async fn replayed(
             })?;
             let timeout = state.context.migrations()?.apply.timeout;
             let replay = Replay { tenant: request.tenant, app, copies };
-            let replayed = project.replay(&replay, timeout, on_event).await;
+            let replayed = async {
+                let (notes, recorded) = project.replay(&replay, timeout, on_event).await?;
+                rebuild(&state.context, &locked, (app, request.tenant), recorded).await.map(|()| notes)
+            };
+            let replayed = replayed.await;
             if replayed.is_ok() {
                 state.history.record_change(Some(request.tenant), &[format!("`{app}` replayed")]);
             }

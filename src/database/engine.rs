@@ -150,6 +150,9 @@ engine! {
         fn begin(new: &'a Creation, limits: &'a Limits) -> Result<(), ProvisionError> = Err(unsupported().into());
         /// Runs a recording in one transaction, which is committed only if the tenant's state then equals the recorded one.
         fn replay(tenant: &'a str, recording: &'a Recording, structure: &'a str, limits: &'a Limits) -> Result<Replayed, ApplyError> = Err(unsupported().into());
+        /// Creates a lost app's tables and its ledger rows by its recording, in one transaction. It locks the tables of
+        /// other apps last, and briefly.
+        fn rebuild(tenant: &'a str, recording: &'a Recording, limits: &'a Limits) -> Result<(), ApplyError> = Err(unsupported().into());
         /// Registers a tenant that was created, migrated and verified.
         fn finish(new: &'a Creation, limits: &'a Limits) -> Result<(), ProvisionError> = Err(unsupported().into());
         /// Records that programs of this run may change the database until it releases the lock.

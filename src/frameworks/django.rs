@@ -30,7 +30,11 @@ const MIGRATE: &str = concat!(
     include_str!("django/recorder.py"),
     include_str!("django/migrate.py")
 );
-const REPLAY: &str = concat!(include_str!("django/project.py"), include_str!("django/replay.py"));
+const REPLAY: &str = concat!(
+    include_str!("django/project.py"),
+    include_str!("django/recorder.py"),
+    include_str!("django/replay.py")
+);
 
 #[derive(Debug)]
 pub(crate) struct Django;

@@ -1,4 +1,4 @@
-//! Runs one app's migrations again for one tenant with the project's own program, in one transaction.
+//! Has the project's own program record one app's migrations for one tenant, or run them in one transaction.
 
 use std::{future::pending, time::Duration};
 
@@ -8,22 +8,25 @@ use super::{
     output::LastLines,
     project::{ProgramExit, Project},
 };
-use crate::{deadline::Deadline, failure::Failure, outcome::ActionEvent, process::Stream};
+use crate::{
+    deadline::Deadline, failure::Failure, outcome::ActionEvent, process::Stream, tenants::recording::Recorded,
+};
 
 impl Project<'_> {
-    /// The program's notes, or the failure and the last output lines; a failure changes nothing. `on_event` receives
-    /// the other output.
+    /// The program's notes and, unless it has run the migrations itself, its recording; or the failure and the last output
+    /// lines. A failure changes nothing. `on_event` receives the other output.
     pub(crate) async fn replay(
         &self,
         replay: &Replay<'_>,
         timeout: Duration,
         on_event: &dyn Fn(ActionEvent),
-    ) -> Result<Vec<String>, (Failure, Vec<String>)> {
-        let (mut notes, mut lines) = (Vec::new(), LastLines::default());
+    ) -> Result<(Vec<String>, Option<Recorded>), (Failure, Vec<String>)> {
+        let (mut notes, mut lines, mut recorded) = (Vec::new(), LastLines::default(), String::new());
         let tenant = replay.tenant;
         let on_line = |stream, line: &str| {
             match (stream, channel::message(line)) {
                 (Stream::Out, Some(Message::Note(note))) => notes.push(note),
+                (Stream::Out, Some(Message::Recorded(piece))) => recorded += &piece,
                 (Stream::Out, Some(Message::Failed(error))) => lines.push(&error.summary()),
                 _ => {
                     let tenant = Some(tenant.to_owned());
@@ -41,7 +44,7 @@ impl Project<'_> {
             started.and_then(|ProgramExit { program, finished }| finished.accepted(&program, &[0], timeout));
         let failed = |limit| Failure::ReplayFailed { app: replay.app.into(), tenant: tenant.into(), limit };
         let failure = match accepted {
-            Ok(_) => return Ok(notes),
+            Ok(_) => return Ok((notes, serde_json::from_str(&recorded).ok())),
             Err(Failure::TimedOut { after, .. }) => failed(Some(after)),
             Err(Failure::CommandFailed { .. }) => failed(None),
             Err(other) => other,

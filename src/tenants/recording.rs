@@ -15,8 +15,16 @@ pub(crate) enum Recorded {
 pub(crate) struct Recording {
     pub(crate) statements: Vec<String>,
     pub(crate) proofs: Vec<Proof>,
+    /// The role of the project's session, which owns the new objects.
+    pub(crate) role: String,
     /// The schemas in which names are resolved after the tenant's own schema.
     pub(crate) search_path: Vec<String>,
+    /// The tables that the statements create in place of other apps' tables, if the recorded schema was empty.
+    #[serde(default)]
+    pub(crate) copies: Vec<String>,
+    /// The statements that change the tenant's ledger, if the recorded schema had none.
+    #[serde(default)]
+    pub(crate) ledger: Vec<String>,
 }
 
 /// A query of one text, whose result for every tenant must be the recorded one.

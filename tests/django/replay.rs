@@ -346,3 +346,66 @@ fn cooperating_replicas_share_the_tenants_of_a_group() {
     replay.assert_equal();
     replay.project.portcullis.run(["verify"]).exits(0);
 }
+
+const SHAPES: [&str; 6] =
+    ["0001_initial", "0002_operations", "0003_renamed", "0004_one", "0005_two", "0004_squashed"];
+
+/// Drops the tables of `shapes`, and leaves its rows in the ledger.
+fn lose_shapes(project: &Project, tenant: &str) {
+    let tables = project.database.column(&format!(
+        "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables WHERE schemaname = '{tenant}' AND tablename LIKE 'shapes%'"
+    ));
+    assert!(tables.len() > 5, "{tables:?}");
+    project.database.execute(&format!("DROP TABLE {} CASCADE", tables.join(", ")));
+}
+
+fn lost_app(release: Release) {
+    let replay = Replay::new(release, &["shapes"], &["acme"]);
+    copy_shapes(&replay.project, &SHAPES);
+    replay.create_tenants();
+    let before = replay.dump("acme");
+    lose_shapes(&replay.project, "acme");
+    let repaired = replay.project.portcullis.run(["repair", "acme", "--replay", "shapes"]).exits(0);
+    repaired.prints("shapes.0004_squashed run again").prints("5/5  ok");
+    assert_eq!(replay.dump("acme"), before);
+    let left = "SELECT nspname::text FROM pg_namespace WHERE nspname LIKE 'portcullis_replay%'";
+    assert_eq!(replay.project.database.column(left), [""; 0]);
+    replay.project.manage(&["migrate_schemas", "--check", "-v0"]).exits(0);
+}
+
+#[test]
+fn a_lost_app_of_django_5_is_rebuilt_as_django_created_it() {
+    lost_app(Release::Five);
+}
+
+#[test]
+fn a_lost_app_of_django_6_is_rebuilt_as_django_created_it() {
+    lost_app(Release::Six);
+}
+
+#[test]
+fn a_replay_that_waits_for_a_shared_table_blocks_nobody() {
+    let replay = Replay::new(Release::Five, &["shapes"], &["acme"]);
+    let (project, database) = (&replay.project, &replay.project.database);
+    copy_shapes(project, &SHAPES);
+    replay.create_tenants();
+    lose_shapes(project, "acme");
+    let busy = "UPDATE customers_client SET name = name WHERE schema_name = 'acme'";
+    let repair = database.while_held(busy, || {
+        let repair = project.portcullis.spawn(["repair", "acme", "--replay", "shapes"]);
+        let waiting = "SELECT 'yes' FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' \
+                       AND query LIKE '%REFERENCES public.customers_client%'";
+        // Several attempts, between which the shared table is free.
+        for _ in 0..3 {
+            database.until(true, waiting);
+            for _ in 0..5 {
+                let login = "SET statement_timeout = '1s'; SELECT FROM customers_client; UPDATE customers_client SET name = name WHERE schema_name = 'demo'";
+                database.execute(login);
+            }
+            database.until(false, waiting);
+        }
+        repair
+    });
+    repair.wait().exits(0).prints("5/5  ok");
+    project.portcullis.run(["verify", "--tenant", "acme"]).exits(0);
+}

@@ -23,6 +23,7 @@ mod metadata_schema;
 mod provision;
 mod quote;
 mod read_only;
+mod rebuild;
 mod recover;
 mod registry;
 mod rename;

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Acquires a lock that ends with the transaction.
-const TRANSACTION: &str = "pg_try_advisory_xact_lock";
+pub(super) const TRANSACTION: &str = "pg_try_advisory_xact_lock";
 
 /// The lock modes of a transaction that reads a table or refers to it with a foreign key; every other mode changes it.
 const UNCHANGED: &str = "'AccessShareLock', 'RowShareLock', 'ShareRowExclusiveLock'";
@@ -93,10 +93,12 @@ fn failed(error: &sqlx::Error) -> Result<Replayed, ApplyError> {
     Err(failure)
 }
 
-fn prepare(tenant: &str, recording: &Recording, limits: &Limits) -> String {
-    let schemas = [tenant].into_iter().chain(recording.search_path.iter().map(String::as_str));
+/// Selects the role and the schemas for the recorded statements.
+pub(super) fn prepare(schema: &str, recording: &Recording, limits: &Limits) -> String {
+    let schemas = [schema].into_iter().chain(recording.search_path.iter().map(String::as_str));
     let search_path = schemas.map(identifier).collect::<Vec<_>>().join(", ");
-    let mut sql = format!("SET LOCAL search_path = {search_path}");
+    let role = identifier(&recording.role);
+    let mut sql = format!("SET LOCAL ROLE {role}; SET LOCAL search_path = {search_path}");
     if let Some(timeout) = limits.statement_timeout {
         sql = format!("{sql}; SET LOCAL statement_timeout = {}", timeout.as_millis());
     }
@@ -110,7 +112,7 @@ fn proofs(recording: &Recording) -> String {
 }
 
 /// Selects the relations outside of the tenant's schema that the open transaction has changed or created.
-fn changed_outside(tenant: &str) -> String {
+pub(super) fn changed_outside(tenant: &str) -> String {
     format!(
         "SELECT pg_catalog.string_agg(DISTINCT n.nspname || '.' || c.relname, ', ') FROM pg_catalog.pg_locks l \
          JOIN pg_catalog.pg_class c ON c.oid = l.relation JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \

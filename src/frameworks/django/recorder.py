@@ -28,10 +28,10 @@ SETTINGS = ["default_tablespace", "default_table_access_method", "standard_confo
 
 
 class Recorder:
-    """The recording of one schema's migration."""
+    """The recording of one schema's migration. The migrations of a lost app run alone, without signals, on tables without rows."""
 
-    def __init__(self, connection):
-        self.connection = connection
+    def __init__(self, connection, lost_app=False):
+        self.connection, self.lost_app = connection, lost_app
         self.statements, self.refusals = [], []
         self.content_types, self.permissions, self.proofs = {}, {}, []
         self.editing = self.suppressed = False
@@ -67,7 +67,8 @@ class Recorder:
             recorder.refuse(f"{app}.{name} is unapplied")
             return record_unapplied(ledger, app, name)
 
-        self.guarded(self.check_receivers)
+        if not self.lost_app:
+            self.guarded(self.check_receivers)
         self.guarded(self.record_settings)
         with ExitStack() as stack:
             stack.enter_context(replaced(MigrationExecutor, "apply_migration", apply_migration))
@@ -135,11 +136,13 @@ class Recorder:
     def table(self, model):
         return self.connection.ops.quote_name(model._meta.db_table)
 
-    def record_ledger(self, app, name):
+    def ledger_table(self):
         from django.db.migrations.recorder import MigrationRecorder
 
-        ledger = self.table(MigrationRecorder.Migration)
-        insert = f'INSERT INTO {ledger} ("app", "name", "applied") VALUES (%s, %s, pg_catalog.now())'
+        return self.table(MigrationRecorder.Migration)
+
+    def record_ledger(self, app, name):
+        insert = f'INSERT INTO {self.ledger_table()} ("app", "name", "applied") VALUES (%s, %s, pg_catalog.now())'
         self.statements.append(self.compose(insert, [app, name]))
 
     def record_settings(self):
@@ -182,7 +185,7 @@ class Recorder:
             return False
         if not is_schema_operation(kind):
             self.refuse(f"{name} has the operation {kind.__module__}.{kind.__qualname__}")
-        elif kind in (operations.AddField, operations.AlterField) and computes(operation.field):
+        elif not self.lost_app and kind in (operations.AddField, operations.AlterField) and computes(operation.field):
             self.refuse(f"{name} computes the default of {operation.model_name}.{operation.name}")
         return True
 
@@ -297,20 +300,21 @@ class Recorder:
         return {"refused": "; ".join(self.refusals)} if self.refusals else {"recording": recording}
 
     def complete(self, recording):
-        from django.db.migrations.recorder import MigrationRecorder
-
         self.record_rows()
-        ledger = self.table(MigrationRecorder.Migration)
         rows = "string_agg(app || '.' || name, ' ' ORDER BY app COLLATE \"C\", name COLLATE \"C\")"
-        self.prove("the ledger", f"SELECT md5({rows}) FROM {ledger}")
-        self.prove("the role", "SELECT current_user::text")
+        self.prove("the ledger", f"SELECT md5({rows}) FROM {self.ledger_table()}")
         with self.having("suppressed"), self.connection.cursor() as cursor:
             for proof in self.proofs:
                 cursor.execute(proof["sql"], None)
                 proof["answer"] = cursor.fetchone()[0]
-            cursor.execute("SELECT pg_catalog.current_schemas(false)::text[]", None)
-            search_path = cursor.fetchone()[0]
-        recording.update(statements=self.statements, proofs=self.proofs, search_path=search_path[1:])
+        self.note_session(recording)
+        recording.update(statements=self.statements, proofs=self.proofs)
+
+    def note_session(self, recording):
+        with self.having("suppressed"), self.connection.cursor() as cursor:
+            cursor.execute("SELECT current_user::text, pg_catalog.current_schemas(false)::text[]", None)
+            role, search_path = cursor.fetchone()
+        recording.update(role=role, search_path=search_path[1:])
 
 
 @contextmanager
