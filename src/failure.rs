@@ -65,6 +65,8 @@ pub(crate) enum Failure {
     ReplayFailed { app: String, tenant: String, limit: Option<Duration> },
     #[error("`{app}` cannot be replayed for `{tenant}`: {why}")]
     NotReplayable { app: String, tenant: String, why: String },
+    #[error("{schema} cannot be repaired: {why}")]
+    NotRepairable { schema: String, why: Cause },
     #[error("cannot prove that {what}: {why}")]
     Unproven { what: String, why: Cause },
 
@@ -203,7 +205,8 @@ impl Failure {
             | Failure::MigrationFailed { .. }
             | Failure::NotDerivable { .. }
             | Failure::ReplayFailed { .. }
-            | Failure::NotReplayable { .. } => 1,
+            | Failure::NotReplayable { .. }
+            | Failure::NotRepairable { .. } => 1,
             Failure::Usage { .. } => 64,
             Failure::ValuesMissing(missing) if missing.argv.is_some() => 64,
             Failure::WaitTimedOut { .. } => 69,
@@ -256,6 +259,7 @@ impl Failure {
                 "migration-failed"
             }
             Failure::NotReplayable { .. } => "not-replayable",
+            Failure::NotRepairable { .. } => "not-repairable",
             Failure::Unproven { .. } => "unproven",
             Failure::LockTimedOut { .. } => "lock-timed-out",
             Failure::LockLost { .. } => "lock-lost",
@@ -295,6 +299,7 @@ impl Failure {
             Failure::WaitTimedOut { last: why, .. }
             | Failure::Refused { why, .. }
             | Failure::NotDerivable { why }
+            | Failure::NotRepairable { why, .. }
             | Failure::Unproven { why, .. }
             | Failure::Provisioning { why, .. }
             | Failure::Deleting { why, .. }

@@ -106,6 +106,7 @@ pub fn main(arguments: &[OsString]) -> u8 {
         Err(error) => return print_usage(out, &error, &env),
     };
     let colour = style::colour(cli.global.output_options.color, &env, Stream::Err.is_terminal());
+    report::advice::invocation::started_with(&env, arguments.first(), cli.global.config.as_deref());
     let running = Running::from(&cli.command);
     let output = match (init, report::trace::start(&env, out)) {
         (Some(Err(failure)), _) | (_, Err(failure)) => CommandOutput::bad(failure.into()),

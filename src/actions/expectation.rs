@@ -129,6 +129,7 @@ async fn derive(
         migrations: expected(files),
         tables: made.tables,
         kinds: made.kinds,
+        creates: made.creates,
     };
     let manifest =
         Manifest::new(&sql::LEDGER, expected(shared, derived.shared), expected(tenant, derived.tenant));

@@ -2,11 +2,12 @@
 
 mod format;
 mod init;
+mod own_command;
 mod tenant;
 
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::{
     format::{Format, TextOrJson},
@@ -58,7 +59,8 @@ pub(crate) struct Cli {
 impl Cli {
     /// Parses the command line; the error holds the help, the version or a usage message.
     pub(crate) fn of(arguments: &[OsString]) -> Result<Self, clap::Error> {
-        Self::without_options(arguments).map_or_else(|| Self::try_parse_from(arguments), Ok)
+        let cli = Self::without_options(arguments).map_or_else(|| Self::try_parse_from(arguments), Ok)?;
+        cli.or_own_command(arguments.first())
     }
 
     /// Parses the most frequent forms, `run -- SERVER`, `run --no-config -- SERVER` and `init -- ARGV`, without clap: its
@@ -174,6 +176,9 @@ Examples:
 Examples:
   portcullis repair acme                                 applies what is pending, then verifies
   portcullis repair acme --dry-run                       lists what would be applied, changes nothing
+  portcullis repair acme --record                        ledger rows are lost, and the tables exist
+  portcullis repair acme --print-sql                     the SQL that creates lost tables, columns, indexes
+  portcullis repair acme --restore                       runs that SQL in one transaction
   portcullis repair acme --replay finance                the ledger is complete, and the app's tables are lost
   portcullis repair --all-affected --replay finance      an app that moved from SHARED_APPS to TENANT_APPS"
     )]
@@ -293,6 +298,9 @@ pub(crate) struct Verify {
     /// Print nothing if everything is complete
     #[arg(long)]
     pub(crate) quiet: bool,
+    /// List every tenant of every group of findings
+    #[arg(long)]
+    pub(crate) all: bool,
     /// The format of the output; junit reports each schema as a test case
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(crate) format: Format,
@@ -332,15 +340,29 @@ pub(crate) struct History {
 }
 
 #[derive(Debug, Args)]
+#[command(group(ArgGroup::new("method").args(["replay", "record", "restore", "print_sql"])))]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
 pub(crate) struct Repair {
     /// The tenants to repair, one after the other
-    #[arg(required_unless_present = "all_affected", value_name = "TENANT")]
+    #[arg(required_unless_present_any = ["all_affected", "shared"], value_name = "TENANT")]
     pub(crate) tenant: Vec<String>,
+    /// The shared schema
+    #[arg(long, conflicts_with_all = ["tenant", "all_affected", "replay"])]
+    pub(crate) shared: bool,
     /// Delete this app's ledger rows of the tenant and run its migrations again, in one transaction (Django)
     #[arg(long, value_name = "APP")]
     pub(crate) replay: Option<String>,
-    /// Every tenant that has lost all of the app's tables
-    #[arg(long, conflicts_with = "tenant", requires = "replay")]
+    /// Record pending migrations whose tables and columns exist as applied, then apply the others
+    #[arg(long)]
+    pub(crate) record: bool,
+    /// Create the tables, columns, indexes and other objects that a complete tenant has and this one lacks
+    #[arg(long)]
+    pub(crate) restore: bool,
+    /// Print the SQL of --restore for psql and change nothing
+    #[arg(long)]
+    pub(crate) print_sql: bool,
+    /// Every tenant that the given method can repair
+    #[arg(long, conflicts_with = "tenant", requires = "method")]
     pub(crate) all_affected: bool,
     /// Also replay migrations that run custom Python or SQL
     #[arg(long, requires = "replay")]

@@ -2,12 +2,12 @@
 
 use crate::{
     actions::{
-        repair::{self, RepairRequest},
+        repair::{self, Method, RepairRequest},
         run_state::RunState,
     },
     cli,
     failure::Failure,
-    outcome::{ActionEvent, command::Repairs, repair::Repaired},
+    outcome::{ActionEvent, command::Repairs, repair::Repaired, wording},
 };
 
 /// The exit code of a failure that concerns one tenant only.
@@ -18,20 +18,22 @@ pub(crate) async fn run(
     arguments: &cli::Repair,
     on_event: &dyn Fn(ActionEvent),
 ) -> Result<Repairs, Failure> {
-    let app = arguments.replay.as_deref();
-    let tenants = match (arguments.tenant.as_slice(), app) {
-        ([], Some(app)) => repair::affected(&state.context, app).await?,
-        (named, _) => named.to_vec(),
+    let method = match arguments.replay.as_deref() {
+        Some(app) => Method::Replay { app, allow_code: arguments.allow_code },
+        None if arguments.record => Method::Record,
+        None if arguments.restore || arguments.print_sql => Method::Restore { print: arguments.print_sql },
+        None => Method::Apply,
+    };
+    let schemas: Vec<Option<String>> = match arguments.tenant.as_slice() {
+        [] if arguments.shared => vec![None],
+        [] => repair::affected(&state.context, method).await?.into_iter().map(Some).collect(),
+        named => named.iter().cloned().map(Some).collect(),
     };
     let mut done: Vec<(String, Repaired)> = Vec::new();
-    let several = tenants.len() > 1 || arguments.all_affected;
-    for tenant in tenants {
-        let request = RepairRequest {
-            tenant: &tenant,
-            replay: app,
-            allow_code: arguments.allow_code,
-            dry_run: arguments.dry_run,
-        };
+    let several = schemas.len() > 1 || arguments.all_affected;
+    for schema in schemas {
+        let tenant = wording::name(schema.as_deref()).to_owned();
+        let request = RepairRequest { tenant: schema.as_deref(), method, dry_run: arguments.dry_run };
         if several {
             on_event(ActionEvent::Note(format!("{tenant}:")));
         }

@@ -55,7 +55,13 @@ pub(crate) async fn run(
     if let Some(app) = &arguments.app {
         judgement.only(app, manifest);
     }
-    Ok(Verified { judgement, stale: unused, app: arguments.app.clone(), quiet: arguments.quiet })
+    Ok(Verified {
+        judgement,
+        stale: unused,
+        app: arguments.app.clone(),
+        quiet: arguments.quiet,
+        lists_all: arguments.all,
+    })
 }
 
 fn check_app(app: &str, manifest: &Manifest) -> Result<(), Failure> {

@@ -17,6 +17,7 @@ use super::{
     history::{Author, Entry, Run},
     postgres::Postgres,
     request::{InspectRequest, Limits, Schema},
+    restorable::Restorable,
     sqlite::Sqlite,
     template::Template,
 };
@@ -27,12 +28,15 @@ use crate::{
         ledger::LedgerLayout,
         manifest::{Domains, Expected},
         recording::{Recording, Replayed},
-        structure::Structure,
+        structure::{Structure, difference::Difference},
     },
 };
 
 /// The gate's verdict on a tenant before other sessions can see it.
 pub(crate) type Verify<'a> = &'a dyn Fn(&SchemaState) -> Result<(), String>;
+
+/// Accepts the structure of a schema, or returns the reason to roll back.
+pub(crate) type VerifyStructure<'a> = &'a dyn Fn(&Structure) -> Result<(), String>;
 
 /// `changes` need the proof that this run holds the lock. `external` operations belong to [`Capabilities`]'s
 /// `external_programs` and name the result of an engine without that capability.
@@ -107,14 +111,16 @@ engine! {
         fn examine(tenants: &'a [String]) -> Examined;
         /// The tenants with a table that cannot be queried, with the reason.
         fn unreadable_tables(tenants: &'a [(String, Vec<String>)]) -> Result<Vec<String>, DatabaseError>;
-        /// The number of rows in each of a tenant's tables.
-        fn count(tenant: &'a str, tables: &'a [String]) -> Result<Vec<(String, Rows)>, DatabaseError>;
+        /// The number of rows in each of a schema's tables.
+        fn count(schema: &'a Schema, tables: &'a [String]) -> Result<Vec<(String, Rows)>, DatabaseError>;
         /// Applies all migrations to temporary schemas and reads the resulting tables.
         fn derive(shared: &'a [MigrationFile], tenant: &'a [MigrationFile], search_path: &'a [String]) -> Result<Derived, DatabaseError>;
     }
     changes {
         /// Applies the pending ones of `files` to the schema, in order.
         fn apply(schema: &'a Schema, files: &'a [MigrationFile], limits: &'a Limits) -> Result<Applied, ApplyError>;
+        /// Records these files as applied with their checksums, without running them. It creates a missing ledger.
+        fn record(schema: &'a Schema, files: &'a [MigrationFile], limits: &'a Limits) -> Result<(), ApplyError>;
         /// Creates a complete tenant or fails; `roll_back` then rolls back the rest. `verify` is called before other
         /// sessions can see the tenant.
         fn provision(new: &'a Creation, files: &'a [MigrationFile], expected: &'a Expected, limits: &'a Limits, verify: Verify<'a>) -> Result<(), ProvisionError>;
@@ -136,6 +142,8 @@ engine! {
         fn blockers(run: &'a str) -> Result<Vec<Blocker>, DatabaseError> = Ok(Vec::new());
         /// The server's major version and the structure of a schema.
         fn structure(schema: &'a Schema) -> Result<(String, Structure), DatabaseError> = Err(unsupported());
+        /// Those of the differences that can be undone by creating objects.
+        fn restorable(schema: &'a Schema, expected: &'a Structure, differences: &'a [Difference]) -> Restorable = Restorable::default();
         /// The state of one schema, registered or not.
         fn inspect_schema(schema: &'a str, expected: &'a Expected, shape: LedgerLayout) -> Result<SchemaState, DatabaseError> = Err(unsupported());
         /// The tenants that this run is creating or deleting according to the journal.
@@ -144,6 +152,8 @@ engine! {
         fn intents(tenants: &'a [String]) -> Result<Vec<Intent>, DatabaseError> = Ok(Vec::new());
     }
     external_changes {
+        /// Runs these statements in a schema in one transaction, and commits if the structure is accepted.
+        fn restore(schema: &'a Schema, statements: &'a [String], verify: VerifyStructure<'a>, limits: &'a Limits) -> Result<(), ApplyError> = Err(unsupported().into());
         /// Creates a complete tenant as a copy of a template, in one transaction.
         fn copy(new: &'a Creation, template: &'a Template, made: (&'a Expected, LedgerLayout), limits: &'a Limits, verify: Verify<'a>) -> Result<(), ProvisionError> = Err(unsupported().into());
         /// Creates an empty schema for a framework to migrate and records it in the journal.

@@ -11,6 +11,7 @@ mod outcome;
 mod pending;
 mod postgres;
 mod request;
+pub(crate) mod restorable;
 mod segments;
 mod session;
 mod sql_lexer;

@@ -1,5 +1,7 @@
 //! The results of database operations: values with their reasons as text.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::MigrationFile;
 use crate::{
     cause::{Cause, Kind},
@@ -138,6 +140,8 @@ pub(crate) enum RecoveryResult {
 pub(crate) struct TableSet {
     pub(crate) tables: Tables,
     pub(crate) kinds: Kinds,
+    /// By migration: see `Expected::creates`.
+    pub(crate) creates: BTreeMap<String, Tables>,
 }
 
 impl TableSet {
@@ -147,6 +151,37 @@ impl TableSet {
             self.kinds.insert(table.clone(), kind);
         }
         self.tables.entry(table).or_default().extend(column);
+    }
+
+    /// Assigns to the file the objects that did not exist before it. `self` is the state after it.
+    pub(super) fn note_created_by(&mut self, file: &MigrationFile, before: Self) {
+        let is_new = |table: &String, column: &String| {
+            before.tables.get(table).is_none_or(|columns| !columns.contains(column))
+        };
+        let mut created = Tables::new();
+        for (table, columns) in &self.tables {
+            let new: BTreeSet<String> =
+                columns.iter().filter(|column| is_new(table, column)).cloned().collect();
+            if !new.is_empty() || !before.tables.contains_key(table) {
+                created.insert(table.clone(), new);
+            }
+        }
+        self.creates = before.creates;
+        // A later file dropped these objects, or created them again.
+        for tables in self.creates.values_mut() {
+            tables.retain(|table, columns| {
+                let (now, again) = (self.tables.get(table), created.get(table));
+                columns.retain(|column| {
+                    now.is_some_and(|now| now.contains(column))
+                        && again.is_none_or(|again| !again.contains(column))
+                });
+                !columns.is_empty()
+            });
+        }
+        if !file.no_transaction {
+            self.creates.insert(file.version.to_string(), created);
+        }
+        self.creates.retain(|_, tables| !tables.is_empty());
     }
 }
 

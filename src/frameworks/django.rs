@@ -30,6 +30,7 @@ const MIGRATE: &str = concat!(
     include_str!("django/recorder.py"),
     include_str!("django/migrate.py")
 );
+const RECORD: &str = concat!(include_str!("django/project.py"), include_str!("django/record.py"));
 const REPLAY: &str = concat!(
     include_str!("django/project.py"),
     include_str!("django/recorder.py"),
@@ -105,6 +106,19 @@ impl External for Django {
     fn replay(&self, project: &Project, replay: &Replay<'_>) -> Result<Vec<String>, Failure> {
         let arguments = [replay.tenant.to_owned(), replay.app.to_owned()];
         python(project, REPLAY, arguments.into_iter().chain(replay.copies.iter().cloned()))
+    }
+
+    fn mark_applied(
+        &self,
+        project: &Project,
+        tenant: Option<&str>,
+        migrations: &[String],
+    ) -> Result<Vec<String>, Failure> {
+        python(
+            project,
+            RECORD,
+            [tenant.unwrap_or_default().to_owned()].into_iter().chain(migrations.iter().cloned()),
+        )
     }
 
     fn read_line<'a>(&self, line: &'a str) -> Option<Progress<'a>> {

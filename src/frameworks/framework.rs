@@ -64,6 +64,17 @@ pub(crate) trait External: fmt::Debug + Sync {
     /// The command that runs one app's migrations again for one tenant, in one transaction.
     fn replay(&self, project: &config::Project, replay: &Replay<'_>) -> Result<Vec<String>, Failure>;
 
+    /// The command that records these migrations of one schema (None is the shared one) as applied without running them.
+    fn mark_applied(
+        &self,
+        _project: &config::Project,
+        _tenant: Option<&str>,
+        _migrations: &[String],
+    ) -> Result<Vec<String>, Failure> {
+        let message = format!("Portcullis cannot record migrations of {}", self.about().title);
+        Err(Failure::Usage { message })
+    }
+
     /// The progress in an output line of the framework's own command.
     fn read_line<'a>(&self, line: &'a str) -> Option<Progress<'a>>;
 

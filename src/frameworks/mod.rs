@@ -4,6 +4,7 @@ mod ask;
 mod channel;
 pub(crate) mod django;
 mod framework;
+mod mark_applied;
 mod migrate;
 mod new_rows;
 mod output;
@@ -95,7 +96,7 @@ mod tests {
             let edited = text.replace("\"tables\": {}", "\"tables\": { \"x\": [] }");
             assert!(parse(&edited).unwrap().proved().is_err_and(|why| why.contains("edited")), "{edited}");
         }
-        assert!(matches!(parse("{\"format\": 3, \"framework\": \"cobol\"}"), Err(ParseError::Invalid(_))));
+        assert!(matches!(parse("{\"format\": 4, \"framework\": \"cobol\"}"), Err(ParseError::Invalid(_))));
     }
 
     #[test]

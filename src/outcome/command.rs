@@ -37,6 +37,8 @@ pub(crate) struct Verified {
     pub(crate) app: Option<String>,
     /// Print nothing if everything is complete.
     pub(crate) quiet: bool,
+    /// The box lists every schema.
+    pub(crate) lists_all: bool,
 }
 
 /// `migrate`

@@ -2,10 +2,10 @@
 
 use super::wording;
 use crate::{
-    cause::Cause,
+    cause::{Cause, Kind},
     failure::Failure,
     tenants::{
-        gate::{Judgement, Outcome},
+        gate::{Judgement, Outcome, Verdict},
         ledger::Commands,
         replay::Refusal,
     },
@@ -41,6 +41,15 @@ pub(crate) struct SchemaFailure {
     pub(crate) dirty: bool,
     /// The commands of its framework.
     pub(crate) commands: Commands,
+}
+
+impl SchemaFailure {
+    /// Whether it failed because its migration was applied before and is not recorded. SQLite has no code for an object that
+    /// exists.
+    pub(crate) fn is_unrecorded(&self, verdict: &Verdict) -> bool {
+        matches!(self.why.kind, Kind::Exists | Kind::Rejected)
+            && self.migration.as_ref().is_some_and(|migration| verdict.unrecorded().contains(migration))
+    }
 }
 
 impl FailureDetails {

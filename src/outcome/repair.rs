@@ -30,5 +30,7 @@ pub(crate) struct Repaired {
     pub(crate) applied: Vec<String>,
     /// Every expected table and its rows.
     pub(crate) tables: Vec<(String, Rows)>,
+    /// The statements that would be run, for psql.
+    pub(crate) sql: Option<String>,
     pub(crate) details: Option<FailureDetails>,
 }

@@ -10,6 +10,7 @@ use crate::{
         inspection::Rows,
         manifest::Kind,
         replay::Refusal,
+        structure::{Object, ObjectKind},
     },
     words::{self, count},
 };
@@ -32,6 +33,9 @@ pub(crate) fn words(finding: &Finding) -> (&'static str, String) {
             ("no ledger", format!("lost: the schema still contains tables ({})", list(tables)))
         }
         Finding::Pending { migrations } => ("pending", list(migrations)),
+        Finding::Unrecorded { migrations } => {
+            ("not recorded", format!("{} (the tables and columns exist)", list(migrations)))
+        }
         Finding::Dirty { migrations } => ("dirty", format!("{} (recorded as failed)", list(migrations))),
         Finding::Altered { migrations, line_ends_alone: false } => {
             ("altered", format!("{} (other checksum)", list(migrations)))
@@ -69,6 +73,31 @@ pub(crate) fn words(finding: &Finding) -> (&'static str, String) {
             let (what, which) = words(finding);
             ("accepted", format!("{what}: {which}; until {until}: {reason}"))
         }
+    }
+}
+
+/// An object of a schema: `column finance_invoice.paid_on`.
+pub(crate) fn object(object: &Object) -> String {
+    let kind = match object.kind {
+        ObjectKind::Type => "type",
+        ObjectKind::Sequence => "sequence",
+        ObjectKind::Function => "function",
+        ObjectKind::Table => "table",
+        ObjectKind::Column => "column",
+        ObjectKind::Constraint => "constraint",
+        ObjectKind::Index => "index",
+        ObjectKind::View => "view",
+        ObjectKind::MaterializedView => "materialized view",
+        ObjectKind::Trigger => "trigger",
+        ObjectKind::Rule => "rule",
+        ObjectKind::Policy => "policy",
+        ObjectKind::Statistics => "statistics",
+        ObjectKind::Other => "object",
+    };
+    match (object.kind, object.table.as_str()) {
+        (_, "") => format!("{kind} {}", object.name),
+        (ObjectKind::Column, table) => format!("{kind} {table}.{}", object.name),
+        (_, table) => format!("{kind} {} of {table}", object.name),
     }
 }
 

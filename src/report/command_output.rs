@@ -29,6 +29,8 @@ pub(crate) struct CommandOutput {
     /// For standard error.
     pub(crate) failure: Option<FailureDetails>,
     pub(crate) code: u8,
+    /// The box lists every schema.
+    pub(crate) lists_all: bool,
 }
 
 /// A result that can be shown.
@@ -39,11 +41,11 @@ pub(crate) trait Render {
 
 impl CommandOutput {
     pub(crate) fn good(text: impl Into<String>) -> Self {
-        Self { text: text.into(), failure: None, code: 0 }
+        Self { text: text.into(), ..Self::default() }
     }
 
     pub(crate) fn bad(failure: FailureDetails) -> Self {
-        Self { text: String::new(), code: failure.failure.code(), failure: Some(failure) }
+        Self { code: failure.failure.code(), failure: Some(failure), ..Self::default() }
     }
 
     pub(crate) fn code(code: u8) -> Self {
@@ -78,7 +80,7 @@ impl CommandOutput {
             Failure::ConfigInvalid { rendered, .. } => format!("{}\n", terminal_filter::rendered(rendered)),
             _ => String::new(),
         };
-        Some(problems + &failure_box::of_command(details, running, colour))
+        Some(problems + &failure_box::of_command(details, running, self.lists_all, colour))
     }
 }
 
@@ -148,7 +150,7 @@ impl Render for Vec<Checked> {
 
 impl Render for Verified {
     fn render(self, format: Format, _: bool) -> CommandOutput {
-        let Self { judgement, stale, app, quiet } = self;
+        let Self { judgement, stale, app, quiet, lists_all } = self;
         let warning = |text: String| match format {
             Format::Github => format!("{}\n", annotation("warning", "portcullis", &text)),
             _ => terminal_filter::line(&format!("warning: {text}")),
@@ -169,7 +171,7 @@ impl Render for Verified {
         let output = match FailureDetails::unless_complete(judgement) {
             Ok(_) if quiet => CommandOutput::good(""),
             Ok(summary) => CommandOutput::good(format!("{warnings}complete: {summary}{of_app}\n")),
-            Err(failure) => CommandOutput { text: warnings, ..CommandOutput::bad(failure) },
+            Err(failure) => CommandOutput { text: warnings, lists_all, ..CommandOutput::bad(failure) },
         };
         match complete_output {
             Some(text) => CommandOutput { text, ..output.without_box() },

@@ -14,23 +14,32 @@ use crate::{
 };
 
 pub(super) const WIDTH: usize = 80;
-/// The maximum number of groups of schemas with the same findings, and of names in a group; `verify --format json` has
-/// all.
-const LISTED: usize = 10;
+/// The maximum number of groups of schemas with the same findings, and of names in a group, except with `verify --all`.
+pub(super) const LISTED: usize = 10;
 /// The number of a child's last lines in the box.
 const LINES: usize = 15;
 /// The width of a finding's label.
 const LABEL: usize = 16;
 
 /// The box of a command that failed.
-pub(crate) fn of_command(details: &FailureDetails, running: Running, colour: bool) -> String {
-    render(running.title(), &FailureReport::of(None, details, running), colour)
+pub(crate) fn of_command(
+    details: &FailureDetails,
+    running: Running,
+    lists_all: bool,
+    colour: bool,
+) -> String {
+    let listed = if lists_all { usize::MAX } else { LISTED };
+    boxed(running.title(), &FailureReport::of(None, details, running), listed, colour)
 }
 
 pub(crate) fn render(title: &str, facts: &FailureReport, colour: bool) -> String {
+    boxed(title, facts, LISTED, colour)
+}
+
+fn boxed(title: &str, facts: &FailureReport, listed: usize, colour: bool) -> String {
     let code = format!("exit {} ({})", facts.exit_code, facts.failure);
     let mut text = head(title, &code, &Style::new().red().bold(), colour);
-    body(&mut text, facts, None);
+    body(&mut text, facts, None, listed);
     if !facts.next.is_empty() {
         what_to_do(&mut text, facts);
     }
@@ -50,7 +59,7 @@ pub(super) fn rule(paint: &Style, colour: bool) -> String {
 }
 
 /// The step, the failure, the schemas, and the last lines of the command.
-pub(super) fn body(text: &mut String, facts: &FailureReport, why_open: Option<&str>) {
+pub(super) fn body(text: &mut String, facts: &FailureReport, why_open: Option<&str>, listed: usize) {
     if let Some(step) = &facts.step {
         fact(text, "step", &format!("{} of {}: {}", step.number, step.of, step.name));
     }
@@ -61,7 +70,7 @@ pub(super) fn body(text: &mut String, facts: &FailureReport, why_open: Option<&s
     if let Some(done) = &facts.done {
         fact(text, "done", done);
     }
-    schemas(text, &facts.schemas);
+    schemas(text, &facts.schemas, listed);
     if !facts.output.is_empty() {
         *text += "\n last lines of the command\n";
         let skip = facts.output.len().saturating_sub(LINES);
@@ -87,14 +96,14 @@ pub(super) fn what_to_do(text: &mut String, facts: &FailureReport) {
 }
 
 /// Groups schemas with the same findings.
-fn schemas(text: &mut String, schemas: &[ReportedSchema]) {
+fn schemas(text: &mut String, schemas: &[ReportedSchema], listed: usize) {
     let mut groups: Vec<(&[Line], Vec<&str>)> = Vec::new();
     let mut left_out = 0;
     for schema in schemas {
         let name = wording::name(schema.tenant.as_deref());
         match groups.iter().position(|(findings, _)| *findings == schema.findings) {
             Some(index) => groups[index].1.push(name),
-            None if groups.len() == LISTED => left_out += 1,
+            None if groups.len() == listed => left_out += 1,
             None => groups.push((&schema.findings, vec![name])),
         }
     }
@@ -102,13 +111,14 @@ fn schemas(text: &mut String, schemas: &[ReportedSchema]) {
         text.push('\n');
     }
     for (findings, names) in groups {
-        wrap(text, "   ", &words::list(&names, LISTED));
+        let count = if names.len() > 1 { words::count(names.len(), "schema") + ": " } else { String::new() };
+        wrap(text, "   ", &(count + &words::list(&names, listed)));
         for Line { label, text: words } in findings {
             wrap(text, &format!("     {label:<LABEL$}"), words);
         }
     }
     if left_out > 0 {
-        *text += &format!("   ... and {left_out} more\n");
+        *text += &format!("   ... and {left_out} more (`verify --all` lists all)\n");
     }
 }
 
@@ -194,8 +204,9 @@ mod tests {
          what to do
            1. see exactly what is missing in acme
                 portcullis verify acme
-           2. acme: restore what is missing from a backup, or run that part of the
-              migration's SQL
+           2. create what is missing in acme (`--print-sql` instead of `--restore` shows
+              the SQL); lost rows come from a backup alone
+                portcullis repair --restore acme
         ================================================================================
         "#);
     }

@@ -28,8 +28,14 @@ pub(crate) fn line(number: usize, step: &Step, colour: bool) -> String {
 
 /// The summary for standard output.
 pub(crate) fn summary(done: &[(String, Repaired)], app: Option<&str>, dry_run: bool) -> String {
-    if let ([], Some(app)) = (done, app) {
-        return format!("no tenant has lost a table of `{app}`\n");
+    if done.is_empty() {
+        let app = app.map(|app| format!(" of `{app}`")).unwrap_or_default();
+        return format!("no tenant has lost a table{app} or a ledger row\n");
+    }
+    let sql: String = done.iter().filter_map(|(_, repaired)| repaired.sql.as_deref()).collect();
+    if !sql.is_empty() {
+        // Only SQL, so that psql can read it.
+        return terminal_filter::rendered(&sql);
     }
     let one = |(tenant, repaired): &(String, Repaired)| match (&repaired.details, dry_run) {
         (Some(_), _) => String::new(),
@@ -73,6 +79,7 @@ fn one(tenant: &str, repaired: &Repaired) -> Value {
         "steps": steps.collect::<Vec<_>>(),
         "applied": repaired.applied,
         "tables": tables.collect::<Vec<_>>(),
+        "sql": repaired.sql,
         "failure": failure,
     })
 }

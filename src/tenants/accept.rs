@@ -122,6 +122,7 @@ impl Finding {
             Finding::NoSchema => vec!["no schema".into()],
             Finding::NoLedger { .. } => vec!["no ledger".into()],
             Finding::Pending { migrations }
+            | Finding::Unrecorded { migrations }
             | Finding::Dirty { migrations }
             | Finding::Altered { migrations, .. }
             | Finding::Diverged { unknown: migrations }
@@ -148,6 +149,7 @@ impl Finding {
         let mut finding = self.clone();
         match &mut finding {
             Finding::Pending { migrations }
+            | Finding::Unrecorded { migrations }
             | Finding::Dirty { migrations }
             | Finding::Altered { migrations, .. }
             | Finding::Diverged { unknown: migrations }

@@ -30,6 +30,7 @@ fn concerns(app: &str, manifest: &Manifest, finding: &mut Finding) -> bool {
     let owns = |table: &str| manifest.app_of_table(table).is_none_or(|of| of == app);
     match finding {
         Finding::Pending { migrations }
+        | Finding::Unrecorded { migrations }
         | Finding::Dirty { migrations }
         | Finding::Altered { migrations, .. }
         | Finding::Diverged { unknown: migrations }
@@ -95,13 +96,7 @@ mod tests {
                     columns: strings(&["total"]),
                     dropped_by_newer: false,
                 },
-                Finding::Models {
-                    app: app.into(),
-                    models: Vec::new(),
-                    all_tables: false,
-                    after: Vec::new(),
-                    print_sql: None,
-                },
+                Finding::Models { app: app.into(), models: Vec::new(), all_tables: false, after: Vec::new() },
                 Finding::Accepted {
                     finding: Box::new(pending),
                     until: "2030-01-31".parse().unwrap(),

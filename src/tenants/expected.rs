@@ -17,6 +17,33 @@ pub(crate) struct Expected {
     /// The kinds of those `tables` that are not ordinary tables.
     #[serde(default, skip_serializing_if = "Kinds::is_empty")]
     pub(crate) kinds: Kinds,
+    /// By migration: those of the `tables` and columns that it creates and no later migration creates again. Only
+    /// migrations that run in one transaction have an entry, so that the existence of these objects proves that the
+    /// migration was applied.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub(crate) creates: BTreeMap<String, Tables>,
+}
+
+impl Expected {
+    /// The first of the pending migrations, by their names in messages, whose objects exist according to `exists`. A
+    /// framework that records a migration also records its dependencies, so the list ends at the first other one.
+    pub(crate) fn applied_without_record(
+        &self,
+        pending: &[String],
+        exists: impl Fn(&str, Option<&str>) -> bool,
+    ) -> Vec<String> {
+        let is_applied = |name: &&String| {
+            let created = self.migrations.iter().find(|migration| migration.name == **name);
+            created.and_then(|migration| self.creates.get(&migration.id)).is_some_and(|tables| {
+                let mut objects = tables.iter().flat_map(|(table, columns)| {
+                    let columns = columns.iter().map(|column| Some(column.as_str()));
+                    columns.chain([None]).map(move |column| (table.as_str(), column))
+                });
+                objects.all(|(table, column)| exists(table, column))
+            })
+        };
+        pending.iter().take_while(is_applied).cloned().collect()
+    }
 }
 
 /// The kind of each relation; an ordinary table by default.

@@ -52,6 +52,10 @@ pub(crate) enum Finding {
     Pending {
         migrations: Vec<String>,
     },
+    /// Pending migrations whose tables and columns exist: only their ledger rows are missing.
+    Unrecorded {
+        migrations: Vec<String>,
+    },
     Dirty {
         migrations: Vec<String>,
     },
@@ -81,9 +85,6 @@ pub(crate) enum Finding {
         #[serde(rename = "whole")]
         all_tables: bool,
         after: Vec<String>,
-        /// The framework's command that prints a migration's SQL.
-        #[serde(skip)]
-        print_sql: Option<&'static str>,
     },
     /// Missing tables; queries use the shared schema's tables of the same names instead.
     Shadowed {
@@ -165,6 +166,7 @@ impl Finding {
             | Finding::NoSchema
             | Finding::NoLedger { .. }
             | Finding::Pending { .. }
+            | Finding::Unrecorded { .. }
             | Finding::Dirty { .. }
             | Finding::Altered { .. }
             | Finding::Diverged { .. }
@@ -203,6 +205,33 @@ impl Verdict {
             }
         }
         &[]
+    }
+
+    /// The pending migrations that were applied and are not recorded.
+    pub(crate) fn unrecorded(&self) -> &[String] {
+        let unrecorded = self.findings.iter().find_map(|finding| match finding {
+            Finding::Unrecorded { migrations } => Some(migrations.as_slice()),
+            _ => None,
+        });
+        unrecorded.unwrap_or_default()
+    }
+
+    /// Whether every finding that makes it incomplete is about records that a complete structure may prove: failed,
+    /// altered and lost ones.
+    pub(crate) fn has_only_doubtful_records(&self) -> bool {
+        let is_doubtful = |finding: &Finding| match finding {
+            Finding::Dirty { .. } | Finding::Altered { .. } => true,
+            Finding::NoLedger { tables } => !tables.is_empty(),
+            finding => finding.outcome() == Outcome::Complete,
+        };
+        self.outcome() == Outcome::Incomplete && self.findings.iter().all(is_doubtful)
+    }
+
+    /// Whether tables or columns are missing.
+    pub(crate) fn has_lost_objects(&self) -> bool {
+        self.findings
+            .iter()
+            .any(|finding| matches!(finding, Finding::MissingTables { .. } | Finding::MissingColumns { .. }))
     }
 
     /// Whether nothing was ever applied: no schema or ledger, and none of the expected tables.
@@ -250,6 +279,25 @@ impl Verdict {
         })
     }
 
+    /// Adds the pending migrations whose tables and columns exist; `tables` are the expected ones of the schema.
+    fn note_unrecorded(&mut self, expected: &Expected, tables: &Tables, state: &SchemaState) {
+        let SchemaState::Read(snapshot) = state else { return };
+        let exists = |table: &str, column: Option<&str>| {
+            let Some(columns) = tables.get(table) else { return false };
+            let is_missing = |column: &str| {
+                !columns.contains(column)
+                    || snapshot.missing_columns.get(table).is_some_and(|missing| missing.contains(column))
+            };
+            !snapshot.missing_tables.contains(table)
+                && !snapshot.other_kinds.iter().any(|other| other.table == table)
+                && !column.is_some_and(is_missing)
+        };
+        let migrations = expected.applied_without_record(self.pending(), exists);
+        if !migrations.is_empty() {
+            self.findings.push(Finding::Unrecorded { migrations });
+        }
+    }
+
     /// Adds the missing tables that the shared schema's tables shadow, except those that a pending migration may create.
     fn note_shadows(&mut self, manifest: &Manifest, state: &SchemaState, shadows: &BTreeSet<String>) {
         let SchemaState::Read(snapshot) = state else { return };
@@ -294,7 +342,6 @@ impl Verdict {
                 models: models.iter().cloned().collect(),
                 all_tables: !has_tables(app),
                 after: after(app),
-                print_sql: manifest.framework.commands().print_sql,
             })
             .collect();
         self.findings.extend(models);
@@ -309,6 +356,11 @@ impl Judgement {
     pub(crate) fn outcome(&self) -> Outcome {
         let few = if self.too_few.is_some() { Outcome::Unproven } else { Outcome::Complete };
         self.verdicts().map(|(_, verdict)| verdict.outcome()).chain([few]).max().unwrap_or(few)
+    }
+
+    /// The verdict on one schema; None is the shared one.
+    pub(crate) fn verdict(&self, tenant: Option<&str>) -> Option<&Verdict> {
+        tenant.map_or(self.shared.as_ref(), |tenant| self.tenants.get(tenant))
     }
 
     /// Every verdict with its tenant, the shared schema (None) first.
@@ -328,6 +380,11 @@ impl Judgement {
                 || (verdict.is_pending() && (verdict.is_fresh() || verdict.may_be_migrated()))
         };
         self.outcome() != Outcome::Complete && self.verdicts().all(|(_, verdict)| resolvable(verdict))
+    }
+
+    /// Whether the database is empty: no migration was ever applied, and no tenant is registered.
+    pub(crate) fn is_first_start(&self) -> bool {
+        self.shared.as_ref().is_some_and(Verdict::is_fresh) && self.tenants.values().all(Verdict::is_absent)
     }
 
     /// The number of schemas with this outcome.
@@ -354,12 +411,10 @@ pub(crate) fn judge(manifest: &Manifest, found: &Inspection, rules: Rules) -> Ju
         .iter()
         .map(|(name, state)| {
             let mut verdict = verdict(state);
+            let tables = manifest.tables_of(found.types.get(name).map(String::as_str));
+            verdict.note_unrecorded(&manifest.tenant, tables, state);
             verdict.note_shadows(manifest, state, &found.shadows);
-            verdict.note_models(
-                manifest,
-                manifest.tables_of(found.types.get(name).map(String::as_str)),
-                state,
-            );
+            verdict.note_models(manifest, tables, state);
             (name.clone(), verdict)
         })
         .collect();
@@ -371,8 +426,13 @@ pub(crate) fn judge(manifest: &Manifest, found: &Inspection, rules: Rules) -> Ju
     for name in &found.unregistered {
         tenants.insert(name.clone(), Verdict::of(Finding::NotRegistered));
     }
+    let shared = found.shared.as_ref().map(|state| {
+        let mut verdict = judge_schema(manifest, &manifest.shared, state, rules);
+        verdict.note_unrecorded(&manifest.shared, &manifest.shared.tables, state);
+        verdict
+    });
     Judgement {
-        shared: found.shared.as_ref().map(|state| judge_schema(manifest, &manifest.shared, state, rules)),
+        shared,
         tenants,
         orphans: found.orphans.iter().cloned().collect(),
         unfinished: found.unfinished.iter().cloned().collect(),

@@ -13,10 +13,6 @@ pub(crate) trait Ledger: fmt::Debug + Sync {
     fn shape(&self) -> LedgerLayout;
     /// Compares the rows of one schema with the expectation. Pure.
     fn compare(&self, expected: &Expected, recorded: &[LedgerRow]) -> Comparison;
-    /// The framework's own commands for operators.
-    fn commands(&self) -> Commands {
-        Commands::default()
-    }
 }
 
 /// Command lines of a framework, with the placeholders `{app}`, `{migration}` and `{tenant}`.
@@ -24,8 +20,6 @@ pub(crate) trait Ledger: fmt::Debug + Sync {
 pub(crate) struct Commands {
     /// Records a migration as applied without running it.
     pub(crate) record: Option<&'static str>,
-    /// Prints a migration's SQL.
-    pub(crate) print_sql: Option<&'static str>,
 }
 
 /// The table and the columns of a framework's ledger.

@@ -13,7 +13,7 @@ use super::ledger::Ledger;
 use crate::words::hex;
 
 /// The format that Portcullis reads and writes; it rejects every other number.
-pub(crate) const FORMAT: u32 = 3;
+pub(crate) const FORMAT: u32 = 4;
 
 /// The content of `portcullis.manifest.json`. The fields after `types` are optional facts of a framework.
 ///

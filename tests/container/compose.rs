@@ -90,6 +90,36 @@ fn the_sample_with_postgresql_serves_on_the_requested_port() {
     project.podman(&["healthcheck", "run", &project.container("web_1")]).exits(0);
 }
 
+#[test]
+fn the_commands_of_the_box_open_the_gate_when_they_are_pasted() {
+    let images = vec![("INVOICES_IMAGE", Image::sample()), ("POSTGRES_IMAGE", postgres())];
+    let variables = [
+        ("POSTGRES_PASSWORD", "correct-horse".to_owned()),
+        ("PORT", free_port().to_string()),
+        (
+            "PORTCULLIS_RUN_WITH",
+            format!("{} run --rm -T web", Project::program(images[0].1.short(), "docker/compose.yaml")),
+        ),
+    ];
+    let project = Project::up("docker/compose.yaml", images, &variables);
+    project.until("web_1", "invoices: listening");
+    let sql = "DELETE FROM acme._sqlx_migrations WHERE version = 2; DROP TABLE globex.finance_invoice";
+    let psql = ["psql", "--host=127.0.0.1", "--username=invoices", "--command", sql, "invoices"];
+    let exec = ["exec", "--env=PGPASSWORD=correct-horse", &project.container("db_1")];
+    project.podman(&[&exec[..], &psql].concat()).exits(0);
+
+    let start = ["run", "--rm", "-T", "web", "portcullis", "run", "--no-server"];
+    let blocked = Running::start(project.command(&start), false).wait_up_to(ENGINE).exits(1);
+    let commands: Vec<String> =
+        blocked.commands().into_iter().filter(|line| line.contains(" repair ")).map(str::to_owned).collect();
+    assert_eq!(commands.len(), 1, "the migrating step fails first: {blocked}");
+    project.paste(&commands[0]);
+    let blocked = Running::start(project.command(&start), false).wait_up_to(ENGINE).exits(1);
+    let restore = blocked.commands().into_iter().find(|line| line.contains(" repair ")).expect("a command");
+    project.paste(restore);
+    Running::start(project.command(&start), false).wait_up_to(ENGINE).exits(0);
+}
+
 /// The number of starts in this log that migrated the shared schema.
 fn applied_the_shared_schema(log: &str) -> usize {
     log.lines().filter(|line| line.contains("shared schema: ok: ") && line.contains("applied")).count()
@@ -120,19 +150,33 @@ impl Project {
         format!("{}_{service}", self.name)
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    /// The beginning of every command line.
+    fn program(name: &str, file: &str) -> String {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let program = root.join("target/compose/bin/podman-compose");
         assert!(program.exists(), "target/compose is missing: run scripts/podman-compose");
-        let mut command = Command::new(program);
+        format!("{} --project-name {name} --file {}", program.display(), root.join(file).display())
+    }
+
+    /// Runs a command line of the box in a shell; it must succeed.
+    #[track_caller]
+    fn paste(&self, line: &str) {
+        Running::start(self.shell(line), false).wait_up_to(ENGINE).exits(0);
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        self.shell(&format!("exec {} {}", Self::program(&self.name, self.file), arguments.join(" ")))
+    }
+
+    fn shell(&self, line: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", line]);
         // The engine has the same settings for every user.
         for (name, value) in self.images[0].1.podman().get_envs() {
             command.env(name, value.unwrap());
         }
         command.envs(self.images.iter().map(|(name, image)| (name, image.name())));
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
-        command.arg("--project-name").arg(&self.name);
-        command.arg("--file").arg(root.join(self.file)).args(arguments);
         command
     }
 

@@ -96,3 +96,24 @@ fn pending_migrations_are_applied_by_the_framework() {
     repaired.prints("1 migration applied: finance.0004_invoice_payment").prints("5/5  ok");
     project.manage(&["migrate_schemas", "--check", "-v0"]).exits(0);
 }
+
+#[test]
+fn pasting_the_commands_of_the_box_records_deleted_ledger_rows_without_running_the_migrations() {
+    let project = Project::complete();
+    project.copies(&["acme".into()]);
+    let rows = "SELECT app || '.' || name FROM acme.django_migrations ORDER BY 1";
+    let before = project.database.column(rows);
+    project.database.execute(
+        "INSERT INTO acme.contacts_contact (id, name, email, city, sort_name) \
+         VALUES (1, 'Ada', 'a@example.com', '', 'kept'); \
+         DELETE FROM acme.django_migrations WHERE app = 'contacts' OR name = '0002_invoice_lines'",
+    );
+    let blocked = project.portcullis.run(["verify", "acme"]).exits(1).prints("not recorded");
+    assert_eq!(blocked.commands(), ["portcullis repair --record acme"], "{blocked}");
+    for command in blocked.commands() {
+        project.portcullis.paste(command).exits(0);
+    }
+    project.portcullis.run(["verify"]).exits(0);
+    assert_eq!(project.database.column(rows), before);
+    assert_eq!(project.database.column("SELECT sort_name::text FROM acme.contacts_contact"), ["kept"]);
+}

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    os::unix::fs::PermissionsExt,
+    os::unix::{fs::PermissionsExt, process::CommandExt},
     path::{Path, PathBuf},
     process::Command,
     sync::Arc,
@@ -95,10 +95,23 @@ impl Portcullis {
             command.arg(env!("CARGO_BIN_EXE_portcullis"));
             command
         } else {
-            Command::new(env!("CARGO_BIN_EXE_portcullis"))
+            let mut command = Command::new(env!("CARGO_BIN_EXE_portcullis"));
+            // The name in the commands that the box shows.
+            command.arg0("portcullis");
+            command
         };
         command.args(arguments).current_dir(self.folder.path()).env_clear().envs(&self.env);
         command
+    }
+
+    /// Runs a command line of the box in a shell, as a reader pastes it; `portcullis` is the binary.
+    pub fn paste(&self, line: &str) -> Outcome {
+        let folder = Path::new(env!("CARGO_BIN_EXE_portcullis")).parent().unwrap();
+        let path = format!("{}:{}", folder.display(), self.env["PATH"]);
+        let mut command = Command::new("sh");
+        command.args(["-c", line]).current_dir(self.folder.path());
+        command.env_clear().envs(&self.env).env("PATH", path);
+        Running::start(command, false).wait()
     }
 }
 

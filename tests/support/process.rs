@@ -61,6 +61,14 @@ impl Outcome {
         let end = self.stderr.rfind(&rule).unwrap_or(start) + rule.len();
         &self.stderr[start..end]
     }
+
+    /// The command lines of the box, in their order.
+    #[track_caller]
+    pub fn commands(&self) -> Vec<&str> {
+        let (_, advice) = self.failure_box().split_once("\n what to do\n").unwrap_or_default();
+        let command = |line| str::strip_prefix(line, "        ").filter(|line| !line.starts_with(' '));
+        advice.lines().filter_map(command).collect()
+    }
 }
 
 impl std::fmt::Display for Outcome {

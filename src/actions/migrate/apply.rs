@@ -98,7 +98,8 @@ fn finished(list: WorkList, applied: &Applied, mut failed: Failed) -> Result<(),
         .collect();
     let done = (list.pending.len() > 1)
         .then(|| wording::migrated(applied.migrations.len(), list.pending.len(), &not_started));
-    let judgement = list.broken_only();
+    let unmigratable = list.broken.len();
+    let judgement = list.judgement(&failed.schemas);
     let output = failed.last_lines();
     let failure = match (failed.run, &judgement) {
         (Some(failure), _) => failure,
@@ -107,14 +108,11 @@ fn finished(list: WorkList, applied: &Applied, mut failed: Failed) -> Result<(),
             Failure::Unproven { what: "nothing is pending".into(), why }
         }
         // The result is unknown, so this is not a failed migration.
-        (None, None) if failed.schemas.iter().all(|schema| schema.why.is_connection()) => {
+        (None, _) if unmigratable == 0 && failed.schemas.iter().all(|schema| schema.why.is_connection()) => {
             let why = failed.schemas.first().map_or_else(Cause::default, |schema| schema.why.clone());
             Failure::Database { what: "migrating".into(), why }
         }
-        (None, broken) => {
-            let unmigratable = broken.as_ref().map_or(0, |broken| broken.verdicts().count());
-            Failure::MigrationFailed { failed: failed.schemas.len(), unmigratable }
-        }
+        (None, _) => Failure::MigrationFailed { failed: failed.schemas.len(), unmigratable },
     };
     Err(FailureDetails { failure, judgement, failed: failed.schemas, refusal: None, output, done })
 }

@@ -17,11 +17,13 @@ pub(super) struct WorkList {
     pub(super) pending: Vec<Option<String>>,
     /// Schemas that must not be changed, with the reason.
     pub(super) broken: BTreeMap<Option<String>, Verdict>,
+    /// Those of the pending schemas in which objects of a pending migration exist.
+    unrecorded: BTreeMap<Option<String>, Verdict>,
 }
 
 impl From<&Judgement> for WorkList {
     fn from(judgement: &Judgement) -> Self {
-        let mut list = Self { pending: Vec::new(), broken: BTreeMap::new() };
+        let mut list = Self { pending: Vec::new(), broken: BTreeMap::new(), unrecorded: BTreeMap::new() };
         for (tenant, verdict) in judgement.verdicts() {
             let tenant = tenant.map(str::to_owned);
             if verdict.is_fresh() && tenant.is_none() {
@@ -29,6 +31,9 @@ impl From<&Judgement> for WorkList {
             } else if !verdict.may_be_migrated() {
                 list.broken.insert(tenant, verdict.clone());
             } else if verdict.is_pending() {
+                if !verdict.unrecorded().is_empty() {
+                    list.unrecorded.insert(tenant.clone(), verdict.clone());
+                }
                 list.pending.push(tenant);
             }
         }
@@ -65,13 +70,17 @@ impl WorkList {
         first
     }
 
-    /// The judgement of the broken schemas, if any exist.
-    pub(super) fn broken_only(self) -> Option<Judgement> {
-        if self.broken.is_empty() {
+    /// The judgement of the broken schemas and of those that failed because of an unrecorded migration, if any exist.
+    pub(super) fn judgement(self, failed: &[SchemaFailure]) -> Option<Judgement> {
+        let unrecorded = self.unrecorded.into_iter().filter(|(tenant, verdict)| {
+            failed.iter().any(|failure| failure.tenant == *tenant && failure.is_unrecorded(verdict))
+        });
+        let verdicts: Vec<_> = self.broken.into_iter().chain(unrecorded).collect();
+        if verdicts.is_empty() {
             return None;
         }
         let mut judgement = Judgement::default();
-        for (tenant, verdict) in self.broken {
+        for (tenant, verdict) in verdicts {
             match tenant {
                 Some(name) => drop(judgement.tenants.insert(name, verdict)),
                 None => judgement.shared = Some(verdict),

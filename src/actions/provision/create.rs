@@ -205,7 +205,7 @@ fn verified(
 fn expected(manifest: &Manifest, new: &Creation) -> Expected {
     let kind = kind(&new.columns, manifest.type_column());
     let tables = manifest.tables_of(kind).clone();
-    Expected { migrations: manifest.tenant.migrations.clone(), tables, kinds: manifest.tenant.kinds.clone() }
+    Expected { tables, ..manifest.tenant.clone() }
 }
 
 impl Failed {

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Acquires a lock that ends with the transaction.
-const TRANSACTION: &str = "pg_try_advisory_xact_lock";
+pub(super) const TRANSACTION: &str = "pg_try_advisory_xact_lock";
 
 impl Postgres {
     /// Applies the pending ones of `files` to the schema, in order.
@@ -26,15 +26,19 @@ impl Postgres {
         files: &[MigrationFile],
         limits: &Limits,
     ) -> Result<Applied, ApplyError> {
-        let name = match schema {
-            Schema::Shared => &self.config.shared_schema,
-            Schema::Tenant(name) => name,
-        };
+        let name = self.schema_name(schema);
         let create = *schema == Schema::Shared;
         segments::apply_each(files, limits, async |segment, applied| {
             self.segment(name, segment, limits, create, applied).await
         })
         .await
+    }
+
+    pub(super) fn schema_name<'a>(&'a self, schema: &'a Schema) -> &'a str {
+        match schema {
+            Schema::Shared => &self.config.shared_schema,
+            Schema::Tenant(name) => name,
+        }
     }
 
     async fn segment(
@@ -100,7 +104,7 @@ pub(super) async fn apply_in_transactions(
 }
 
 /// Begins a transaction, acquires the schema's lock and reads the ledger.
-async fn begin(
+pub(super) async fn begin(
     connection: &mut Connection,
     schema: &str,
     limits: &Limits,

@@ -45,6 +45,16 @@ impl Postgres {
     }
 }
 
+async fn table_set(connection: &mut Connection, schema: &str) -> Result<TableSet, sqlx::Error> {
+    let mut tables = TableSet::default();
+    for row in connection.rows(&catalog::tables(schema, LEDGER.table)).await? {
+        let Some(table) = connect::text(&row, 0)? else { continue };
+        let kind = connect::text(&row, 2)?.and_then(|kind| catalog::kind(&kind));
+        tables.note(table, kind.unwrap_or_default(), connect::text(&row, 1)?);
+    }
+    Ok(tables)
+}
+
 struct Derivation {
     /// A random number, also the key of a lock.
     key: i64,
@@ -125,9 +135,11 @@ impl Derivation {
         let name = &self.names[which];
         let create = format!("CREATE SCHEMA {}; {}", identifier(name), run_migration::create_ledger(name));
         connection.rows(&create).await.map_err(|error| connect::failed(&error))?;
-        for file in files {
+        let mut tables = TableSet::default();
+        for original in files {
             // CONCURRENTLY waits for every other transaction, and on an empty table the index is the same without it.
-            let file = &MigrationFile { sql: sql_lexer::without_concurrently(&file.sql), ..file.clone() };
+            let sql = sql_lexer::without_concurrently(&original.sql);
+            let file = &MigrationFile { sql, ..original.clone() };
             let one = std::slice::from_ref(file);
             let (connection, limits, applied) = (&mut *connection, &self.limits, &mut Vec::new());
             match (commit, file.no_transaction) {
@@ -141,13 +153,10 @@ impl Derivation {
                 }
             }
             .map_err(ApplyError::into_failed)?;
-        }
-        let mut tables = TableSet::default();
-        let read = |error: sqlx::Error| connect::failed(&error);
-        for row in connection.rows(&catalog::tables(name, LEDGER.table)).await.map_err(read)? {
-            let Some(table) = connect::text(&row, 0).map_err(read)? else { continue };
-            let kind = connect::text(&row, 2).map_err(read)?.and_then(|kind| catalog::kind(&kind));
-            tables.note(table, kind.unwrap_or_default(), connect::text(&row, 1).map_err(read)?);
+            let before = std::mem::take(&mut tables);
+            let read = table_set(connection, name).await;
+            tables = read.map_err(|error| connect::failed(&error))?;
+            tables.note_created_by(original, before);
         }
         Ok(tables)
     }

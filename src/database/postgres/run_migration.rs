@@ -255,6 +255,12 @@ fn first_text(rows: &[PgRow]) -> Result<Option<String>, sqlx::Error> {
     rows.first().map_or(Ok(None), |row| connect::text(row, 0))
 }
 
+/// Records a file that is not run.
+pub(super) fn record(schema: &str, file: &MigrationFile) -> String {
+    let replace = "ON CONFLICT (version) DO UPDATE SET checksum = excluded.checksum";
+    format!("{} {replace}; {}", insert(schema, file), update(schema, file, Duration::ZERO))
+}
+
 fn insert(schema: &str, file: &MigrationFile) -> String {
     format!(
         "INSERT INTO {} (version, description, success, checksum, execution_time) \

@@ -1,9 +1,9 @@
-//! Queries each of a tenant's tables in READ ONLY transactions.
+//! Queries each of a schema's tables in READ ONLY transactions.
 
 use std::time::Duration;
 
 use super::{DatabaseError, Postgres, QUERY_CANCELED, connect, quote::qualified, read_only::Reading};
-use crate::tenants::inspection::Rows;
+use crate::{database::Schema, tenants::inspection::Rows};
 
 /// A server process never frees its cache of each table.
 const TENANTS_PER_CONNECTION: usize = 200;
@@ -15,13 +15,14 @@ const COUNT: Duration = Duration::from_secs(5);
 impl Postgres {
     pub(crate) async fn count(
         &self,
-        tenant: &str,
+        schema: &Schema,
         tables: &[String],
     ) -> Result<Vec<(String, Rows)>, DatabaseError> {
+        let schema = self.schema_name(schema);
         let mut reading = Reading::open(self.reader(), COUNT).await?;
         let mut counts = Vec::new();
         for table in tables {
-            let name = qualified(tenant, table);
+            let name = qualified(schema, table);
             let counted = reading.rows(&format!("SELECT pg_catalog.count(*)::text FROM {name}")).await;
             let rows = match counted.and_then(|rows| connect::number(&rows, 0)) {
                 Ok(rows) => Rows::Counted(rows),

@@ -1,7 +1,7 @@
 //! Applies migrations to one database file: one transaction per migration, or one for all if configured. A migration
 //! that cannot run in a transaction runs alone.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
 use sqlx::{Connection, Row, sqlite::SqliteConnection};
 use tokio::time::Instant;
@@ -28,18 +28,8 @@ impl Sqlite {
         files: &[MigrationFile],
         limits: &Limits,
     ) -> Result<Applied, ApplyError> {
-        let path = match schema {
-            Schema::Shared => self.shared(),
-            Schema::Tenant(name) => {
-                self.tenant(name).ok_or_else(|| ApplyError::of("the name is not valid as a file name"))?
-            }
-        };
         let create = *schema == Schema::Shared;
-        if !create && !disk::exists(&path).await.map_err(ApplyError::of)? {
-            return Err(ApplyError::of(
-                "the tenant's file does not exist; Portcullis does not create it again",
-            ));
-        }
+        let path = self.file_to_change(schema, create).await?;
         let busy_timeout = if limits.nowait { Duration::ZERO } else { limits.lock_timeout };
         segments::apply_each(files, limits, async |segment, applied| {
             let mut connection = files::write(&path, create, busy_timeout).await?;
@@ -53,6 +43,31 @@ impl Sqlite {
             })
         })
         .await
+    }
+
+    pub(crate) async fn record(
+        &self,
+        schema: &Schema,
+        files: &[MigrationFile],
+        limits: &Limits,
+    ) -> Result<(), ApplyError> {
+        let path = self.file_to_change(schema, false).await?;
+        segments::retry_locked(limits, async || {
+            let mut connection = files::write(&path, false, limits.lock_timeout).await?;
+            let recorded = record(&mut connection, files).await;
+            // Closing the connection rolls back an open transaction.
+            let _ = connection.close().await;
+            recorded.map_err(|error| apply_error(&error))
+        })
+        .await
+    }
+
+    async fn file_to_change(&self, schema: &Schema, create: bool) -> Result<PathBuf, ApplyError> {
+        let path = self.path(schema).ok_or_else(|| ApplyError::of("the name is not valid as a file name"))?;
+        if create || disk::exists(&path).await.map_err(ApplyError::of)? {
+            return Ok(path);
+        }
+        Err(ApplyError::of("the tenant's file does not exist; Portcullis does not create it again"))
     }
 }
 
@@ -151,13 +166,27 @@ pub(super) async fn run(
         let error = ApplyError::of(why).at(file, None);
         return Err(if no_transaction { ApplyError { end: ApplyEnd::Dirty, ..error } } else { error });
     }
-    let took = i64::try_from(started.elapsed().as_nanos()).unwrap_or(i64::MAX);
-    let update = format!(
+    files::rows(connection, &update(file, started.elapsed())).await.map_err(failed)?;
+    Ok(())
+}
+
+fn update(file: &MigrationFile, took: Duration) -> String {
+    let took = i64::try_from(took.as_nanos()).unwrap_or(i64::MAX);
+    format!(
         "UPDATE {} SET success = 1, execution_time = {took} WHERE version = {}",
         LEDGER.table, file.version
-    );
-    files::rows(connection, &update).await.map_err(failed)?;
-    Ok(())
+    )
+}
+
+async fn record(connection: &mut SqliteConnection, files: &[MigrationFile]) -> Result<(), sqlx::Error> {
+    files::rows(connection, "BEGIN IMMEDIATE").await?;
+    files::rows(connection, CREATE_LEDGER).await?;
+    for file in files {
+        let replace = "ON CONFLICT (version) DO UPDATE SET checksum = excluded.checksum";
+        files::rows(connection, &format!("{} {replace}", insert(file))).await?;
+        files::rows(connection, &update(file, Duration::ZERO)).await?;
+    }
+    files::rows(connection, "COMMIT").await.map(drop)
 }
 
 fn insert(file: &MigrationFile) -> String {

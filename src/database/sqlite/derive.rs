@@ -1,6 +1,6 @@
 //! Derives the tables that the migrations create, in an empty database in memory.
 
-use sqlx::{Connection, Row};
+use sqlx::{Connection, Row, SqliteConnection};
 
 use super::{
     LEDGER, Sqlite, apply, files,
@@ -23,6 +23,7 @@ async fn tables(files: &[MigrationFile]) -> Result<TableSet, DatabaseError> {
     let failed = |error: sqlx::Error| files::failed(&error);
     let mut connection = files::memory().await.map_err(failed)?;
     files::rows(&mut connection, apply::CREATE_LEDGER).await.map_err(failed)?;
+    let mut derived = TableSet::default();
     for file in files {
         if !file.no_transaction {
             files::rows(&mut connection, "BEGIN").await.map_err(failed)?;
@@ -31,16 +32,21 @@ async fn tables(files: &[MigrationFile]) -> Result<TableSet, DatabaseError> {
         if !file.no_transaction {
             files::rows(&mut connection, "COMMIT").await.map_err(failed)?;
         }
-    }
-    let mut derived = TableSet::default();
-    for row in files::rows(&mut connection, COLUMNS).await.map_err(failed)? {
-        let table: String = row.try_get(0).map_err(failed)?;
-        let column: Option<String> = row.try_get(1).map_err(failed)?;
-        if table != LEDGER.table {
-            let kind = kind(row.try_get(2).map_err(failed)?);
-            derived.note(table, kind, column);
-        }
+        let before = std::mem::take(&mut derived);
+        derived = table_set(&mut connection).await.map_err(failed)?;
+        derived.note_created_by(file, before);
     }
     let _ = connection.close().await;
     Ok(derived)
+}
+
+async fn table_set(connection: &mut SqliteConnection) -> Result<TableSet, sqlx::Error> {
+    let mut tables = TableSet::default();
+    for row in files::rows(connection, COLUMNS).await? {
+        let table: String = row.try_get(0)?;
+        if table != LEDGER.table {
+            tables.note(table, kind(row.try_get(2)?), row.try_get(1)?);
+        }
+    }
+    Ok(tables)
 }

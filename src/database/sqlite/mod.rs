@@ -19,7 +19,7 @@ use std::{path::PathBuf, time::Duration};
 
 use sqlx::{Connection, sqlite::SqliteConnection};
 
-use super::{DatabaseError, sql_lexer};
+use super::{DatabaseError, Schema, sql_lexer};
 use crate::{config, frameworks::sql, tenants::ledger::LedgerLayout};
 
 const LEDGER: LedgerLayout = sql::SHAPE;
@@ -42,6 +42,13 @@ impl Sqlite {
 
     fn tenants_folder(&self) -> PathBuf {
         self.folder.join("tenants")
+    }
+
+    fn path(&self, schema: &Schema) -> Option<PathBuf> {
+        match schema {
+            Schema::Shared => Some(self.shared()),
+            Schema::Tenant(name) => self.tenant(name),
+        }
     }
 
     /// None for a name that is not valid as a file name.

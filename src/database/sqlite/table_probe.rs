@@ -1,18 +1,21 @@
-//! Queries each of a tenant's tables in the tenant's file, opened read-only.
+//! Queries each of a schema's tables in its file, opened read-only.
 
 use sqlx::{Connection, Row};
 
 use super::{Sqlite, files};
-use crate::{database::DatabaseError, tenants::inspection::Rows};
+use crate::{
+    database::{DatabaseError, Schema},
+    tenants::inspection::Rows,
+};
 
 impl Sqlite {
     pub(crate) async fn count(
         &self,
-        tenant: &str,
+        schema: &Schema,
         tables: &[String],
     ) -> Result<Vec<(String, Rows)>, DatabaseError> {
         let path = self
-            .tenant(tenant)
+            .path(schema)
             .ok_or_else(|| DatabaseError::Failed("the name is not valid as a file name".into()))?;
         let mut connection = files::read_existing(&path).await?;
         let mut counts = Vec::new();
@@ -37,7 +40,7 @@ impl Sqlite {
     ) -> Result<Vec<String>, DatabaseError> {
         let mut unreadable = Vec::new();
         for (tenant, tables) in tenants {
-            for (table, rows) in self.count(tenant, tables).await? {
+            for (table, rows) in self.count(&Schema::Tenant(tenant.clone()), tables).await? {
                 if let Rows::Failed(why) = rows {
                     unreadable.push(format!("{tenant}: `{table}`: {why}"));
                 }

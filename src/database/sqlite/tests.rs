@@ -92,6 +92,7 @@ impl Project {
             migrations: files.iter().map(MigrationFile::expected).collect(),
             tables: tables.tables,
             kinds: tables.kinds,
+            creates: tables.creates,
         };
         Manifest::new(&LEDGER, expected(&shared, derived.shared), expected(&tenant, derived.tenant))
     }
@@ -225,7 +226,7 @@ fn rebuilding_a_table_does_not_delete_the_rows_that_refer_to_it_and_a_dangling_r
         project.write("tenant/4_rebuild.sql", rebuild);
         let schema = Schema::Tenant("demo".into());
         project.database().apply(&schema, &project.files("tenant"), &limits()).await.unwrap();
-        let counted = project.database().count("demo", &["many".into()]).await.unwrap();
+        let counted = project.database().count(&schema, &["many".into()]).await.unwrap();
         assert_eq!(counted, [("many".into(), Rows::Counted(1))]);
         project.write("tenant/5_dangling.sql", "DELETE FROM one;");
         let error = project.database().apply(&schema, &project.files("tenant"), &limits()).await.unwrap_err();

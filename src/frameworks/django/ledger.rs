@@ -17,10 +17,8 @@ pub(crate) const DJANGO_5: Rules = Rules { name: "django-5.2", squashes: Squashe
 /// Since 6.0, where squashes may be squashed again.
 pub(crate) const DJANGO_6: Rules = Rules { name: "django-6.0", squashes: Squashes::Nested };
 
-pub(super) const COMMANDS: Commands = Commands {
-    record: Some("python manage.py migrate_schemas {app} {migration} --fake --schema={tenant}"),
-    print_sql: Some("python manage.py tenant_command sqlmigrate {app} {migration} --schema={tenant}"),
-};
+pub(super) const COMMANDS: Commands =
+    Commands { record: Some("python manage.py migrate_schemas {app} {migration} --fake --schema={tenant}") };
 
 /// The rules of a range of Django releases.
 #[derive(Debug)]
@@ -48,10 +46,6 @@ impl Ledger for Rules {
 
     fn compare(&self, expected: &Expected, recorded: &[LedgerRow]) -> Comparison {
         compare(expected, recorded, self.squashes)
-    }
-
-    fn commands(&self) -> Commands {
-        COMMANDS
     }
 }
 

@@ -69,13 +69,18 @@ def manifest(base):
         if any(table in tables_of_schema for tables_of_schema in expected):
             app = model._meta.app_label
             facts["owners"][table] = {"app": app, "model": f"{app}.{model._meta.object_name}"}
+    made = created(full_graph, loader.disk_migrations, state)
     rules = "django-6.0" if django.VERSION >= (6, 0) else "django-5.2"
     has_tenants = "registry" in facts
     return {
-        "format": 3,
+        "format": 4,
         "framework": rules,
-        "shared": {"migrations": migrations, "tables": shared},
-        "tenant": {"migrations": migrations if has_tenants else [], "tables": tenant},
+        "shared": {"migrations": migrations, "tables": shared, "creates": within(made, [shared])},
+        "tenant": {
+            "migrations": migrations if has_tenants else [],
+            "tables": tenant,
+            "creates": within(made, [tenant, *types.values()]),
+        },
         **({"types": types} if types else {}),
         **facts,
     }
@@ -107,6 +112,65 @@ def entry(key, migration):
 
 def name(key):
     return f"{key[0]}.{key[1]}"
+
+
+def created(graph, disk_migrations, apps):
+    """The tables and columns that each migration creates, by the final names; renamed ones and those of migrations that do not run in
+    a transaction are left out."""
+    found = {}
+    replaced = {name(key): {name(tuple(other)) for other in m.replaces} for key, m in disk_migrations.items()}
+    for key in order(graph):
+        migration = disk_migrations[key]
+        for table, columns in objects(key[0], migration.operations, apps):
+            for other, tables in found.items():
+                same = other == name(key) or other in replaced[name(key)] or name(key) in replaced[other]
+                # A later migration creates it again.
+                if table in tables and not same:
+                    tables[table] -= columns
+            if migration.atomic:
+                found.setdefault(name(key), {}).setdefault(table, set()).update(columns)
+    return found
+
+
+def objects(app, operations, apps):
+    from django.db.migrations import operations as kinds
+
+    for operation in operations:
+        if isinstance(operation, kinds.SeparateDatabaseAndState):
+            yield from objects(app, operation.database_operations, apps)
+        elif isinstance(operation, kinds.CreateModel):
+            yield from fields(app, operation.name, {field for field, _ in operation.fields}, apps)
+        elif isinstance(operation, kinds.AddField):
+            yield from fields(app, operation.model_name, {operation.name}, apps)
+
+
+def fields(app, model_name, names, apps):
+    """The tables and columns of these fields of the final model, if it still has them."""
+    try:
+        options = apps.get_model(app, model_name)._meta
+    except LookupError:
+        return
+    columns = {cut(field.column) for field in options.local_concrete_fields if field.column and field.name in names}
+    if columns:
+        yield cut(options.db_table), columns
+    for field in options.local_many_to_many:
+        through = field.remote_field.through._meta
+        if field.name in names and through.auto_created:
+            yield cut(through.db_table), {cut(field.column) for field in through.local_concrete_fields}
+
+
+def within(made, schemas):
+    """Those of the created tables and columns that one of these kinds of schemas has."""
+    found = {}
+    for migration, tables in made.items():
+        kept = {}
+        for table, columns in tables.items():
+            there = columns & {column for schema in schemas for column in schema.get(table, [])}
+            if there:
+                kept[table] = sorted(there)
+        if kept:
+            found[migration] = kept
+    return found
 
 
 def runs_code(operations):

@@ -2,10 +2,14 @@
 
 use std::io;
 
-use super::steps::{self, Steps, names};
+use super::{
+    invocation,
+    steps::{self, Steps, names},
+};
 use crate::{
     cause::{Cause, Code, Kind},
     outcome::SchemaFailure,
+    tenants::gate::Judgement,
 };
 
 /// The likely cause, and what to do.
@@ -38,8 +42,19 @@ pub(super) fn advise(steps: &mut Steps, cause: &Cause, schemas: &[Option<&str>],
 }
 
 /// The advice for schemas in which a migration failed. `created` if their creation was rolled back.
-pub(super) fn of_migrations(steps: &mut Steps, failed: &[SchemaFailure], created: bool) {
-    let mut pending: Vec<&SchemaFailure> = failed.iter().collect();
+/// Those with an unrecorded migration have the advice for that finding.
+pub(super) fn of_migrations(
+    steps: &mut Steps,
+    failed: &[SchemaFailure],
+    judgement: Option<&Judgement>,
+    created: bool,
+) {
+    let unrecorded = |failure: &&SchemaFailure| {
+        let mut verdicts = judgement.into_iter().flat_map(Judgement::verdicts);
+        verdicts
+            .any(|(schema, verdict)| schema == failure.tenant.as_deref() && failure.is_unrecorded(verdict))
+    };
+    let mut pending: Vec<&SchemaFailure> = failed.iter().filter(|failure| !unrecorded(failure)).collect();
     while let Some(first) = pending.first().copied() {
         let has_same_cause = |other: &&SchemaFailure| {
             (other.dirty, other.why.kind, other.why.code) == (first.dirty, first.why.kind, first.why.code)
@@ -80,7 +95,7 @@ fn record(failed: &SchemaFailure) -> Option<String> {
     let (app, migration) = failed.migration.as_deref()?.split_once('.')?;
     let names = [("{app}", app), ("{migration}", migration), ("{tenant}", failed.tenant.as_deref()?)];
     let line = failed.commands.record?.to_owned();
-    Some(names.into_iter().fold(line, |line, (place, name)| line.replace(place, &steps::quoted(name))))
+    Some(names.into_iter().fold(line, |line, (place, name)| line.replace(place, &invocation::quoted(name))))
 }
 
 fn of_code(cause: &Cause) -> Option<CauseAdvice> {

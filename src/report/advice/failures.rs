@@ -150,6 +150,9 @@ fn fallback(steps: &mut Steps, failure: &Failure) {
         Failure::NotReplayable { tenant, .. } => {
             steps.see("see what is wrong", steps::verify(&[Some(tenant)]));
         }
+        Failure::NotRepairable { .. } => {
+            steps.add_step("correct the cause, or restore what is missing from a backup");
+        }
         Failure::Unproven { .. } => {
             steps.see("see what is readable and what is not", steps::doctor());
             if steps.is_empty() {

@@ -10,12 +10,17 @@ use crate::{
 };
 
 pub(super) fn advise(steps: &mut Steps, judgement: &Judgement) {
-    let first_start = judgement.shared.as_ref().is_some_and(Verdict::is_fresh);
-    if first_start {
-        steps.cause("the database is empty: no migration was applied yet");
+    if judgement.is_first_start() {
+        steps.cause("the database is empty: this is its first start");
+        steps.apply("create the shared schema with its tables, and the registry", steps::migrate(&[]));
+        return;
+    }
+    let shared_is_empty = judgement.shared.as_ref().is_some_and(Verdict::is_fresh);
+    if shared_is_empty {
+        steps.cause("no migration of the shared schema was applied yet");
         steps.apply("create the shared schema and its tables", steps::migrate(&[]));
     }
-    lost(steps, judgement, first_start);
+    lost(steps, judgement, shared_is_empty);
     let with = |predicate: fn(&Finding) -> bool| schemas(judgement, predicate);
 
     let dirty = with(|finding| matches!(finding, Finding::Dirty { .. }));
@@ -23,10 +28,11 @@ pub(super) fn advise(steps: &mut Steps, judgement: &Judgement) {
         steps.cause("a migration that cannot run in a transaction is half applied");
         steps.see("see which migration", steps::verify(&dirty));
         let text = format!(
-            "{}: undo by hand what the migration did, delete its ledger row, then apply it again",
+            "{}: record it as applied if the structure is complete (`--restore` first creates what is missing); else undo by hand \
+             what the migration did, delete its ledger row, and apply it again",
             names(&dirty)
         );
-        steps.apply(text, steps::migrate(&dirty));
+        steps.rerun_each(&text, steps::record(&dirty));
     }
     let line_ends = with(|finding| matches!(finding, Finding::Altered { line_ends_alone: true, .. }));
     if !line_ends.is_empty() {
@@ -42,10 +48,12 @@ pub(super) fn advise(steps: &mut Steps, judgement: &Judgement) {
     let altered = with(|finding| matches!(finding, Finding::Altered { line_ends_alone: false, .. }));
     if !altered.is_empty() {
         steps.cause("a migration's file was changed after it was applied");
-        steps.add_step(format!(
-            "restore the old text of the file and write a new migration for the change (it was applied to {})",
+        let text = format!(
+            "restore the old text of the file and write a new migration for the change (it was applied to {}); or, if the structure \
+             is the same with the new text, record that",
             names(&altered)
-        ));
+        );
+        steps.rerun_each(&text, steps::record(&altered));
     }
     let other_code =
         with(|finding| matches!(finding, Finding::Diverged { .. } | Finding::Ahead { blocks: true, .. }));
@@ -68,7 +76,17 @@ pub(super) fn advise(steps: &mut Steps, judgement: &Judgement) {
         steps.cause("the command that creates the tenant was killed, or is still running");
         steps::remove_half_created(steps, tenant);
     }
-    let pending = with(|finding| matches!(finding, Finding::Pending { .. }));
+    let unrecorded = with(|finding| matches!(finding, Finding::Unrecorded { .. }));
+    if !unrecorded.is_empty() {
+        steps.cause("ledger rows of applied migrations were deleted, or their objects were created by hand");
+        let text = format!(
+            "record the migrations whose tables and columns exist in {}, and apply those that are really pending",
+            names(&unrecorded)
+        );
+        steps.rerun_each(&text, steps::record(&unrecorded));
+    }
+    let mut pending = with(|finding| matches!(finding, Finding::Pending { .. }));
+    pending.retain(|schema| !unrecorded.contains(schema));
     if !pending.is_empty() {
         steps.cause("migrations were not applied");
         steps.apply(format!("apply what is pending in {}", names(&pending)), steps::migrate(&pending));
@@ -76,8 +94,8 @@ pub(super) fn advise(steps: &mut Steps, judgement: &Judgement) {
     let index = with(|finding| matches!(finding, Finding::InvalidIndex { unique: true, .. }));
     if !index.is_empty() {
         steps.cause("CREATE UNIQUE INDEX CONCURRENTLY failed, probably on duplicate rows");
-        let text = format!("{}: drop the index, remove the duplicates, build it again", names(&index));
-        steps.add_step(text);
+        let text = format!("remove the duplicates in {}, then build the index again", names(&index));
+        steps.rerun_each(&text, steps::restore(&index));
     }
     unread(steps, judgement);
 }
@@ -110,10 +128,11 @@ fn lost(steps: &mut Steps, judgement: &Judgement, first_start: bool) {
     let ledger = with(|finding| matches!(finding, Finding::NoLedger { tables } if !tables.is_empty()));
     if !ledger.is_empty() {
         steps.cause("the ledger's table was dropped; the schema still has its other tables");
-        steps.add_step(format!(
-            "{}: restore the ledger's table from a backup, because nothing else records the applied migrations",
+        let text = format!(
+            "{}: record all migrations again if the structure is complete; else restore the ledger's table from a backup",
             names(&ledger)
-        ));
+        );
+        steps.rerun_each(&text, steps::record(&ledger));
     }
     let mut gone = with(|finding| match finding {
         Finding::NoLedger { tables } => tables.is_empty(),
@@ -144,30 +163,11 @@ fn restore_tables(steps: &mut Steps, judgement: &Judgement, tables: &[Option<&st
         steps.rerun(text, steps::replay(target, app, ""));
         return;
     }
-    let of_app = judgement.tenants.iter().find_map(|(tenant, verdict)| {
-        verdict.findings.iter().find_map(|finding| match finding {
-            Finding::Models { app, print_sql, .. } => Some((tenant, app, (*print_sql)?)),
-            _ => None,
-        })
-    });
-    if let Some((tenant, app, print_sql)) = of_app {
-        steps.paste(
-            format!(
-                "print the SQL of the migration NAME that creates the table, and run that part of it in {}",
-                names(tables)
-            ),
-            print_sql
-                .replace("{app}", &steps::quoted(app))
-                .replace("{migration}", "NAME")
-                .replace("{tenant}", &steps::quoted(tenant)),
-        );
-        steps.add_step("or restore what is missing from a backup");
-    } else {
-        steps.add_step(format!(
-            "{}: restore what is missing from a backup, or run that part of the migration's SQL",
-            names(tables)
-        ));
-    }
+    let text = format!(
+        "create what is missing in {} (`--print-sql` instead of `--restore` shows the SQL); lost rows come from a backup alone",
+        names(tables)
+    );
+    steps.rerun_each(&text, steps::restore(tables));
 }
 
 /// An app that can be replayed, with its tenants: they have lost all its tables, and none of the apps that it depends on.

@@ -5,6 +5,7 @@
 mod causes;
 mod failures;
 mod findings;
+pub(crate) mod invocation;
 mod refusals;
 mod steps;
 #[cfg(test)]
@@ -31,7 +32,7 @@ pub(crate) fn advice(details: &FailureDetails, running: Running) -> Advice {
         return steps.advice();
     }
     let created = matches!(details.failure, Failure::Provisioning { .. });
-    causes::of_migrations(&mut steps, &details.failed, created);
+    causes::of_migrations(&mut steps, &details.failed, details.judgement.as_ref(), created);
     if let Some(judgement) = &details.judgement {
         findings::advise(&mut steps, judgement);
     }

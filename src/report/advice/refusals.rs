@@ -14,19 +14,15 @@ pub(super) fn advise(steps: &mut Steps, refusal: &Refusal, failure: &Failure) {
             let first = apps.first().map_or(app.as_str(), String::as_str);
             steps.rerun("first replay the app that it depends on", steps::replay(Some(tenant), first, ""));
         }
-        Refusal::Circle(_) => {
-            steps
-                .see("restore the tables of both apps from a backup, then verify the tenant again", verify());
-        }
-        Refusal::TablesExist(_) => {
-            steps.see("restore the missing tables from a backup, then verify the tenant again", verify());
+        Refusal::Circle(_) | Refusal::TablesExist(_) | Refusal::NotAtomic(_) => {
+            steps.rerun_each(
+                "create the missing tables without running migrations",
+                steps::restore(&[Some(tenant)]),
+            );
         }
         Refusal::Code(_) => {
             let own = steps::replay(Some(tenant), app, " --allow-code");
             steps.rerun("read that code; if it can run again", own);
-        }
-        Refusal::NotAtomic(_) => {
-            steps.see("restore its tables from a backup, then verify the tenant again", verify());
         }
     }
 }

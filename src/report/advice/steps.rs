@@ -2,7 +2,10 @@
 
 use serde::Serialize;
 
-use super::super::running::Running;
+use super::{
+    super::running::Running,
+    invocation::{self, quoted},
+};
 use crate::{failure::MissingValues, outcome::wording, words};
 
 /// The likely cause and the steps, in the order in which to try them.
@@ -75,6 +78,13 @@ impl Steps {
         self.add(text.into(), Some(own.line));
     }
 
+    /// Adds several commands with one text.
+    pub(super) fn rerun_each(&mut self, text: &str, own: Vec<PortcullisCommand>) {
+        for command in own {
+            self.rerun(text, command);
+        }
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.advice.actions.is_empty()
     }
@@ -84,6 +94,7 @@ impl Steps {
     }
 
     fn add(&mut self, text: String, command: Option<String>) {
+        let command = command.map(|line| invocation::command_line(&line));
         let action = Action { text, command };
         if !self.advice.actions.contains(&action) {
             self.advice.actions.push(action);
@@ -140,6 +151,34 @@ fn arguments(tenants: &[&str]) -> String {
 
 pub(super) fn repair(tenant: &str) -> PortcullisCommand {
     PortcullisCommand { of: Running::Repair, line: format!("portcullis repair{}", arguments(&[tenant])) }
+}
+
+/// `portcullis repair --record` for the shared schema and for the tenants, as far as they are among these.
+pub(super) fn record(schemas: &[Option<&str>]) -> Vec<PortcullisCommand> {
+    repairs(" --record", schemas)
+}
+
+/// `portcullis repair --restore` for these schemas.
+pub(super) fn restore(schemas: &[Option<&str>]) -> Vec<PortcullisCommand> {
+    repairs(" --restore", schemas)
+}
+
+fn repairs(method: &str, schemas: &[Option<&str>]) -> Vec<PortcullisCommand> {
+    let tenants: Vec<&str> = schemas.iter().flatten().copied().collect();
+    let mut targets = Vec::new();
+    if tenants.len() < schemas.len() {
+        targets.push(" --shared".to_owned());
+    }
+    match tenants.len() {
+        0 => {}
+        1..=NAMED => targets.push(arguments(&tenants)),
+        _ => targets.push(" --all-affected".to_owned()),
+    }
+    let command = |target| PortcullisCommand {
+        of: Running::Repair,
+        line: format!("portcullis repair{method}{target}"),
+    };
+    targets.into_iter().map(command).collect()
 }
 
 /// `target` is a tenant, or None for all affected tenants.
@@ -208,14 +247,4 @@ pub(super) fn manifest(make: &str) -> PortcullisCommand {
 
 pub(super) fn doctor() -> PortcullisCommand {
     PortcullisCommand { of: Running::Doctor, line: "portcullis doctor".into() }
-}
-
-/// The word, quoted for a POSIX shell.
-pub(super) fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', r"'\''"))
-    }
 }

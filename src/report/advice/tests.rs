@@ -28,9 +28,6 @@ const COMMANDS: [(Running, &str); 9] = [
     (Running::Manifest, "portcullis manifest"),
 ];
 
-/// A framework's command.
-const PRINT: &str = "print {app} {migration} {tenant}";
-
 fn sql(code: &str) -> Cause {
     // The advice does not depend on the server's language.
     Cause { kind: Kind::of_sqlstate(code), code: Code::sqlstate(code), text: "Fehler".into() }
@@ -55,25 +52,14 @@ fn findings() -> Vec<Finding> {
         Finding::NoLedger { tables: Vec::new() },
         Finding::NoLedger { tables: some() },
         Finding::Pending { migrations: some() },
+        Finding::Unrecorded { migrations: some() },
         Finding::Dirty { migrations: some() },
         Finding::Altered { migrations: some(), line_ends_alone: false },
         Finding::Altered { migrations: some(), line_ends_alone: true },
         Finding::Diverged { unknown: some() },
         Finding::Ahead { unknown: some(), blocks: true },
-        Finding::Models {
-            app: app(),
-            models: some(),
-            all_tables: true,
-            after: Vec::new(),
-            print_sql: Some(PRINT),
-        },
-        Finding::Models {
-            app: app(),
-            models: some(),
-            all_tables: false,
-            after: Vec::new(),
-            print_sql: Some(PRINT),
-        },
+        Finding::Models { app: app(), models: some(), all_tables: true, after: Vec::new() },
+        Finding::Models { app: app(), models: some(), all_tables: false, after: Vec::new() },
         Finding::Shadowed { tables: some() },
         missing(),
         Finding::OtherKind { table: table(), expected: manifest::Kind::Table, found: manifest::Kind::View },
@@ -110,9 +96,8 @@ fn every_finding_has_advice_that_names_its_tenants_and_not_the_running_command()
                 let advice = advice(&details, running);
                 assert!(!advice.actions.is_empty(), "{running:?} {finding:?}");
                 for action in &advice.actions {
-                    // `repair --replay` differs from `repair`.
-                    let is_itself =
-                        |command: &String| command.starts_with(line) && !command.contains("--replay");
+                    // `repair --record` differs from `repair`.
+                    let is_itself = |command: &String| command.starts_with(line) && !command.contains(" --");
                     let itself = action.command.as_ref().is_some_and(is_itself);
                     assert!(!itself, "{running:?} advises itself for {finding:?}: {action:?}");
                 }
@@ -229,7 +214,7 @@ fn failures_with_cause(why: &Cause) -> Vec<(&'static str, FailureDetails, Option
         ..SchemaFailure::default()
     };
     let at = |commands, failure: Failure| FailureDetails { failed: vec![failed(commands)], ..failure.into() };
-    let record = Commands { record: Some("record {app} {migration} {tenant}"), ..Commands::default() };
+    let record = Commands { record: Some("record {app} {migration} {tenant}") };
     let provisioning = |left| Failure::Provisioning { tenant: acme(), why: why.clone(), left };
     let reading = judged(Finding::Unreadable { why: why.clone() }, &["acme"]);
     vec![
@@ -316,7 +301,7 @@ fn the_json_of_verify_has_the_advice_of_its_box() {
         let judgement = judged(finding.clone(), &["acme"]);
         let Err(details) = FailureDetails::unless_complete(judgement.clone()) else { continue };
         let facts = FailureReport::of(None, &details, Running::Verify);
-        let verified = Verified { judgement, stale: Vec::new(), app: None, quiet: false };
+        let verified = Verified { judgement, stale: Vec::new(), app: None, quiet: false, lists_all: false };
         let output = verified.render(Format::Json, false);
         let json: serde_json::Value = serde_json::from_str(&output.text).unwrap();
         assert_eq!(json["likely_cause"], serde_json::json!(facts.likely_cause), "{finding:?}");
@@ -326,7 +311,7 @@ fn the_json_of_verify_has_the_advice_of_its_box() {
 
 #[test]
 fn the_advice_has_the_frameworks_command_that_records_a_migration() {
-    let commands = Commands { record: Some("record {app} {migration} {tenant}"), ..Commands::default() };
+    let commands = Commands { record: Some("record {app} {migration} {tenant}") };
     let failed = SchemaFailure {
         tenant: Some("acme".into()),
         migration: Some("finance.0002_invoices".into()),
@@ -363,7 +348,7 @@ fn the_advice_for_a_first_start_is_one_command() {
         ..Judgement::default()
     };
     let advice = advice(&FailureDetails::unless_complete(judgement).unwrap_err(), Running::Verify);
-    assert_eq!(advice.cause, Some("the database is empty: no migration was applied yet"));
+    assert_eq!(advice.cause, Some("the database is empty: this is its first start"));
     let commands: Vec<_> = advice.actions.iter().map(|action| action.command.as_deref()).collect();
     assert_eq!(commands, [Some("portcullis migrate")]);
     let empty = Judgement { too_few: Some((0, 1)), ..Judgement::default() };

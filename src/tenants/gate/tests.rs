@@ -32,7 +32,7 @@ fn expected() -> Expected {
     Expected {
         migrations: vec![migration(1), migration(2), migration(3)],
         tables: BTreeMap::from([("finance_invoice".to_owned(), columns(&["id", "total"]))]),
-        kinds: BTreeMap::new(),
+        ..Expected::default()
     }
 }
 

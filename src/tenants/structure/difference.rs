@@ -1,7 +1,5 @@
 //! Compares two structures.
 
-#![cfg_attr(not(test), expect(dead_code, reason = "the gate reads it next"))]
-
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
@@ -34,6 +32,7 @@ impl Difference {
         self.expected.as_deref().or(self.actual.as_deref())
     }
 
+    #[cfg_attr(not(test), expect(dead_code, reason = "the gate reads it next"))]
     /// Whether the code may fail or change other rows because of it. An additional object does neither if the statements
     /// of the code do not reach it.
     pub(crate) fn matters(&self) -> bool {

@@ -88,7 +88,6 @@ impl Structure {
         &self.0
     }
 
-    #[cfg_attr(not(test), expect(dead_code, reason = "the gate reads it next"))]
     /// Without a table and what belongs to it.
     pub(crate) fn without_table(mut self, table: &str) -> Self {
         let owned = format!("OWNED BY {table}.");

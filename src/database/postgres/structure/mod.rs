@@ -1,5 +1,7 @@
 //! Reads the structure of a schema.
 
+pub(super) mod create;
+
 use sqlx::postgres::PgRow;
 
 use super::{
@@ -53,12 +55,20 @@ fn statements(schema: &str) -> [String; 2] {
 }
 
 fn object(row: &PgRow, schema: &str) -> Result<Object, sqlx::Error> {
-    let text =
-        |column| Ok::<_, sqlx::Error>(relative(connect::raw_text(row, column)?.unwrap_or_default(), schema));
-    let kind = connect::raw_text(row, 0)?.and_then(kind);
+    let kind = connect::raw_text(row, 0)?
+        .and_then(kind)
+        .ok_or_else(|| sqlx::Error::Protocol("the server returned an unknown kind of object".into()))?;
+    // The server qualifies no name in a query, whose aliases and tables may have the schema's name.
+    let is_query = matches!(
+        kind,
+        ObjectKind::View | ObjectKind::MaterializedView | ObjectKind::Rule | ObjectKind::Policy
+    );
+    let text = |column| {
+        let text = connect::raw_text(row, column)?.unwrap_or_default();
+        Ok::<_, sqlx::Error>(if is_query { text.to_owned() } else { relative(text, schema) })
+    };
     Ok(Object {
-        kind: kind
-            .ok_or_else(|| sqlx::Error::Protocol("the server returned an unknown kind of object".into()))?,
+        kind,
         table: connect::text(row, 1)?.unwrap_or_default(),
         name: text(2)?,
         definition: text(3)?,

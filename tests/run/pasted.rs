@@ -1,0 +1,226 @@
+//! For each finding of `docs/gate.md`: the command lines of the box, pasted into a shell, open the gate.
+
+use super::on_both_engines;
+use crate::support::{
+    process::Outcome,
+    project::Project,
+    sample::{Engine, Sample},
+};
+
+on_both_engines! {
+    an_empty_database
+    pending_migrations
+    deleted_ledger_rows
+    a_deleted_ledger_row_in_the_way_of_a_migration
+    deleted_ledger_rows_of_many_tenants
+    deleted_ledger_rows_of_the_shared_schema
+    a_lost_schema
+    an_unregistered_tenant
+}
+
+/// The findings that a comparison of structures proves or repairs.
+mod structure {
+    use super::Engine::Postgres;
+
+    #[test]
+    fn lost_tables_and_columns() {
+        super::lost_tables_and_columns(Postgres);
+    }
+
+    #[test]
+    fn a_failed_migration() {
+        super::a_failed_migration(Postgres);
+    }
+
+    #[test]
+    fn an_altered_migration() {
+        super::an_altered_migration(Postgres);
+    }
+
+    #[test]
+    fn a_lost_ledger() {
+        super::a_lost_ledger(Postgres);
+    }
+}
+
+/// The gate without the steps that migrate.
+const GATE: [&str; 2] = ["SKIP_MIGRATIONS", "SKIP_DEMO_TENANTS"];
+
+fn gate(sample: Sample) -> Sample {
+    GATE.into_iter().fold(sample, |sample, name| sample.env(name, "1"))
+}
+
+/// The blocked start, after all its commands were pasted and the next start was not blocked.
+#[track_caller]
+fn mended(sample: &Sample) -> Outcome {
+    let blocked = sample.portcullis.run(["run", "--no-server"]).exits(1);
+    let commands = blocked.commands();
+    assert!(!commands.is_empty(), "the box has no command: {blocked}");
+    for command in commands.into_iter().filter(|command| !command.starts_with("PORTCULLIS_OVERRIDE")) {
+        // A reader confirms the deletion at the terminal.
+        let confirmed = if command.contains(" tenant delete ") { " --yes" } else { "" };
+        let outcome = sample.portcullis.paste(&format!("{command}{confirmed}"));
+        // `verify` only shows the findings.
+        assert!(outcome.code == Some(0) || command.contains(" verify"), "{command}: {outcome}\n{blocked}");
+    }
+    sample.portcullis.run(["run", "--no-server"]).exits(0);
+    blocked
+}
+
+fn an_empty_database(engine: Engine) {
+    let blocked = mended(&gate(Sample::on(engine)));
+    assert_eq!(blocked.commands(), ["portcullis migrate"], "{blocked}");
+    blocked.prints("the database is empty: this is its first start").prints_not("backup");
+}
+
+fn pending_migrations(engine: Engine) {
+    let sample = gate(Sample::complete_on(engine));
+    sample.execute(
+        Some("acme"),
+        "DELETE FROM _sqlx_migrations WHERE version = 4; ALTER TABLE finance_invoice DROP COLUMN paid_on",
+    );
+    let blocked = mended(&sample);
+    blocked.prints("portcullis migrate acme").prints_not("not recorded");
+    assert_eq!(sample.number(Some("acme"), "SELECT count(paid_on) FROM {}finance_invoice"), 2);
+}
+
+fn deleted_ledger_rows(engine: Engine) {
+    let sample = gate(Sample::complete_on(engine));
+    sample.execute(Some("acme"), "DELETE FROM _sqlx_migrations WHERE version IN (1, 2)");
+    sample.execute(Some("acme"), "UPDATE finance_invoice SET total_cents = 7");
+    mended(&sample)
+        .prints("not recorded 1 customers, 2 invoices (the tables and columns exist)")
+        .prints("portcullis repair --record acme");
+    // The migrations did not run again.
+    assert_eq!(sample.number(Some("acme"), "SELECT sum(total_cents) FROM {}finance_invoice"), 28);
+    let checksums = |tenant| {
+        let sql = "SELECT count(*) FROM {}_sqlx_migrations WHERE version IN (1, 2) AND success AND description <> ''";
+        sample.number(Some(tenant), sql)
+    };
+    assert_eq!((checksums("acme"), checksums("demo")), (2, 2));
+    sample.portcullis.run(["history"]).exits(0).prints("`2 invoices` recorded without running");
+}
+
+fn a_deleted_ledger_row_in_the_way_of_a_migration(engine: Engine) {
+    // This start migrates.
+    let sample = Sample::complete_on(engine);
+    sample.execute(
+        Some("acme"),
+        "DELETE FROM _sqlx_migrations WHERE version IN (2, 4); ALTER TABLE finance_invoice DROP COLUMN paid_on",
+    );
+    let blocked = mended(&sample).prints("already exists").prints("2_invoices.sql");
+    assert_eq!(blocked.commands(), ["portcullis repair --record acme"], "{blocked}");
+    assert_eq!(sample.number(Some("acme"), "SELECT count(paid_on) FROM {}finance_invoice"), 2);
+}
+
+fn lost_tables_and_columns(engine: Engine) {
+    let sample = gate(Sample::complete_on(engine));
+    sample.execute(Some("acme"), "DROP TABLE finance_invoice");
+    sample.execute(Some("demo"), "ALTER TABLE finance_invoice DROP COLUMN paid_on");
+    let blocked = mended(&sample).prints("portcullis repair --restore acme demo");
+    blocked.prints("lost rows come from a backup alone");
+    assert_eq!(sample.number(Some("acme"), "SELECT count(*) FROM {}finance_invoice"), 0);
+    assert_eq!(sample.number(Some("demo"), "SELECT count(*) FROM {}finance_invoice"), 4);
+}
+
+fn a_failed_migration(engine: Engine) {
+    let sample = gate(Sample::complete_on(engine));
+    let failed = "UPDATE _sqlx_migrations SET success = false WHERE version = 4";
+    sample.execute(Some("acme"), failed);
+    sample.execute(Some("acme"), "ALTER TABLE finance_invoice DROP COLUMN paid_on");
+    let refused = sample.portcullis.run(["repair", "acme", "--record"]).exits(1);
+    refused.prints("column missing").prints("portcullis repair --restore acme");
+    sample.portcullis.run(["repair", "acme", "--restore"]).exits(1).prints("restored: ").prints("dirty");
+    mended(&sample).prints("portcullis repair --record acme");
+}
+
+fn an_altered_migration(engine: Engine) {
+    let sample = gate(Sample::complete_on(engine));
+    let altered = "UPDATE _sqlx_migrations SET checksum = (SELECT checksum FROM _sqlx_migrations WHERE version = 1) \
+                   WHERE version = 2";
+    sample.execute(Some("acme"), altered);
+    mended(&sample).prints("altered").prints("portcullis repair --record acme");
+}
+
+fn a_lost_ledger(engine: Engine) {
+    let sample = gate(Sample::complete_on(engine));
+    sample.execute(Some("acme"), "DROP TABLE _sqlx_migrations");
+    mended(&sample).prints("no ledger").prints("portcullis repair --record acme");
+    assert_eq!(sample.number(Some("acme"), "SELECT count(*) FROM {}finance_invoice"), 4);
+}
+
+#[test]
+fn an_invalid_unique_index() {
+    let project =
+        Project::new("").file("tenant/2_unique.sql", "CREATE UNIQUE INDEX item_n ON item (n);\n").started();
+    project.database.execute(
+        "INSERT INTO a.item VALUES (1); UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'a.item_n'::regclass",
+    );
+    let blocked = project.start().exits(1).prints("invalid index");
+    assert_eq!(blocked.commands()[0], "portcullis repair --restore a", "{blocked}");
+    project.portcullis.paste(blocked.commands()[0]).exits(0);
+    project.start().exits(0);
+}
+
+fn deleted_ledger_rows_of_many_tenants(engine: Engine) {
+    let sample = Sample::complete_on(engine);
+    for tenant in ["t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8", "t9"] {
+        sample.portcullis.run(["tenant", "create", tenant]).exits(0);
+        sample.execute(Some(tenant), "DELETE FROM _sqlx_migrations WHERE version = 1");
+    }
+    for tenant in ["acme", "globex", "demo"] {
+        sample.execute(Some(tenant), "DELETE FROM _sqlx_migrations WHERE version = 1");
+    }
+    let sample = gate(sample);
+    let blocked = mended(&sample);
+    blocked
+        .prints("12 schemas: acme, demo, globex, t1, t2, t3, t4, t5, t6, t7 and 2 more")
+        .prints("portcullis repair --record --all-affected");
+}
+
+fn deleted_ledger_rows_of_the_shared_schema(engine: Engine) {
+    let sample = gate(Sample::complete_on(engine));
+    sample.execute(None, "DELETE FROM _sqlx_migrations WHERE version = 2");
+    let blocked = mended(&sample).prints("not recorded 2 plans");
+    assert_eq!(blocked.commands(), ["portcullis repair --record --shared"], "{blocked}");
+}
+
+fn a_lost_schema(engine: Engine) {
+    let sample = gate(Sample::complete_on(engine));
+    sample.drop_schema("globex");
+    mended(&sample).prints("restore globex from a backup, or delete the tenant");
+}
+
+fn an_unregistered_tenant(engine: Engine) {
+    let sample = Sample::complete_on(engine).env("SKIP_MIGRATIONS", "1");
+    let config = std::fs::read_to_string(sample.portcullis.path("config.toml")).unwrap();
+    let named =
+        config.replace("verify = { tenants = [\"demo\"", "verify = { tenants = [\"initech\", \"demo\"");
+    let sample = sample.file("config.toml", &named);
+    mended(&sample).prints("portcullis tenant create initech");
+}
+
+#[test]
+fn the_commands_work_in_a_container_that_replaces_the_servers_arguments() {
+    // As `docker compose run --rm web` with the entrypoint `portcullis run --`, or as the arguments of a pod's container.
+    let run = "unshare --user --map-root-user --pid --fork --kill-child --mount-proc portcullis run --";
+    let sample = gate(Sample::complete_on(Engine::Sqlite)).env("PORTCULLIS_RUN_WITH", run);
+    sample.execute(
+        Some("acme"),
+        "DELETE FROM _sqlx_migrations WHERE version = 1; DELETE FROM _sqlx_migrations WHERE version = 4; \
+         ALTER TABLE finance_invoice DROP COLUMN paid_on",
+    );
+    let blocked = mended(&sample);
+    assert_eq!(blocked.commands()[0], format!("{run} portcullis repair --record acme"), "{blocked}");
+}
+
+#[test]
+fn a_command_that_is_pasted_has_the_configuration_of_the_blocked_start() {
+    let sample = gate(Sample::complete_on(Engine::Sqlite));
+    std::fs::rename(sample.portcullis.path("config.toml"), sample.portcullis.path("other.toml")).unwrap();
+    sample.execute(Some("acme"), "DELETE FROM _sqlx_migrations WHERE version = 1");
+    let blocked = sample.portcullis.run(["run", "--config", "other.toml", "--no-server"]).exits(1);
+    assert_eq!(blocked.commands()[0], "portcullis --config other.toml repair --record acme", "{blocked}");
+    sample.portcullis.paste(blocked.commands()[0]).exits(0);
+    sample.portcullis.run(["run", "--config", "other.toml", "--no-server"]).exits(0);
+}
