@@ -82,7 +82,7 @@ impl RunContext {
     pub(crate) async fn program_sessions(&self) -> Result<Option<&ProgramSessions>, Failure> {
         let Some(config::Database::Postgres(postgres)) = &self.config.database else { return Ok(None) };
         let postgres = postgres.direct.as_deref().unwrap_or(postgres);
-        let name = format!("{} at {}:{}", postgres.name, postgres.host, postgres.port);
+        let name = format!("{} at {}", postgres.name, postgres.address());
         let sessions = async {
             let database = self.database()?;
             let identity = database.identity().await;

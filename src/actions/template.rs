@@ -119,23 +119,13 @@ async fn dumped(
             .map(str::to_owned),
     );
     argv.push(format!("--file={}", path.display()));
-    argv.extend([format!("--host={}", direct.host), format!("--port={}", direct.port)]);
-    argv.extend([format!("--username={}", direct.user), format!("--dbname={}", plain_name(&direct.name))]);
+    argv.push(format!("--dbname={}", direct.conninfo()));
     let refused = |why: String| Failure::Refused { what: "the database".into(), why: why.into() };
     let password = Deadline::after(PASSWORD_TIMEOUT).limit(direct.password.read()).await;
     let silent = |_| Err("reading the password file timed out".into());
     let password = password.unwrap_or_else(silent).map_err(refused)?;
     let mut env: Vec<(String, String)> = Vec::new();
     env.extend(password.map(|password| ("PGPASSWORD".to_owned(), password.expose().to_owned())));
-    for (name, variable) in [
-        ("sslmode", "PGSSLMODE"),
-        ("sslrootcert", "PGSSLROOTCERT"),
-        ("sslcert", "PGSSLCERT"),
-        ("sslkey", "PGSSLKEY"),
-        ("options", "PGOPTIONS"),
-    ] {
-        env.extend(direct.parameters.get(name).map(|value| (variable.to_owned(), value.clone())));
-    }
     let child = Child { argv, env, cwd: None, grace: GRACE };
     let finished = run_to_end(&context.processes, &child, Deadline::after(TIMEOUT), on_event)
         .await
@@ -147,9 +137,4 @@ async fn dumped(
         }
         failure => failure,
     })
-}
-
-/// libpq parses a database name that contains `=` or begins like a URL as a connection string.
-fn plain_name(name: &str) -> String {
-    format!("dbname='{}'", name.replace('\\', "\\\\").replace('\'', "\\'"))
 }

@@ -12,6 +12,7 @@ mod fields;
 pub(crate) mod gate_override;
 mod interpolate;
 mod keys;
+pub(crate) mod libpq;
 pub(crate) mod load;
 mod observability;
 mod password;
@@ -36,4 +37,4 @@ mod wait;
 
 #[cfg(test)]
 pub(crate) use self::tables::FRAMEWORKS;
-pub(crate) use self::{connection::SYSTEM_ROOTS, types::*};
+pub(crate) use self::{libpq::SYSTEM_ROOTS, types::*};

@@ -3,6 +3,7 @@
 use super::{
     Config, Database, Postgres,
     environment::Environment,
+    libpq::passfile,
     secret::{KnownSecret, Password, Secret},
     secret_names::is_secret_name,
 };
@@ -56,11 +57,18 @@ pub(crate) fn of_environment(env: &Environment) -> Vec<KnownSecret> {
 
 /// Current passwords in files; and the names of roles and databases, which are not secret.
 fn of_files<'p>(postgres: &'p Postgres, secrets: &mut Vec<KnownSecret>, public: &mut Vec<&'p str>) {
-    public.extend([postgres.user.as_str(), postgres.name.as_str(), postgres.host.as_str()]);
+    public.extend([postgres.user.as_str(), postgres.name.as_str()]);
+    public.extend(postgres.hosts.iter().map(|host| host.name.as_str()));
     if let Password::File(path) = &postgres.password
         && let Ok(text) = files::read_now(path, LARGEST).and_then(files::text)
     {
         secrets.push(KnownSecret::plain(text.trim_end_matches(['\n', '\r'])));
+    }
+    if postgres.password == Password::None
+        && let Some(lines) =
+            postgres.parameters.get("passfile").and_then(|path| passfile::read_now(path.as_ref()))
+    {
+        secrets.extend(passfile::passwords(&lines).map(|password| KnownSecret::plain(&password)));
     }
     for other in [&postgres.direct, &postgres.reader].into_iter().flatten() {
         of_files(other, secrets, public);

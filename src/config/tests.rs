@@ -116,9 +116,9 @@ fn a_typical_configuration_is_valid_on_sqlite_and_on_postgres() {
     let env = Environment::from([("DATABASE_URL", "postgres://app:pw@db/shop"), ("SERVICE_TYPE", "worker")]);
     let config = valid(SKETCH, &env);
     let Some(Database::Postgres(database)) = config.database else { unreachable!() };
-    assert_eq!((database.host.as_str(), database.port, database.user.as_str()), ("db", 5432, "app"));
+    assert_eq!((database.address().as_str(), database.user.as_str()), ("db:5432", "app"));
     let reader = database.reader.unwrap();
-    assert_eq!((reader.host.as_str(), reader.user.as_str()), ("db", "portcullis_ro"));
+    assert_eq!((reader.address().as_str(), reader.user.as_str()), ("db:5432", "portcullis_ro"));
     assert_eq!(reader.password, Password::File("/run/secrets/ro".into()));
     assert_eq!(database.direct, None);
 }
@@ -142,7 +142,7 @@ fn absent_connection_parts_come_from_libpqs_variables() {
     let Some(Database::Postgres(one)) = valid("[database]\nuser = \"me\"", &env).database else {
         unreachable!()
     };
-    assert_eq!((one.host.as_str(), one.port, one.user.as_str(), one.name.as_str()), ("h", 1, "me", "d"));
+    assert_eq!((one.address().as_str(), one.user.as_str(), one.name.as_str()), ("h:1", "me", "d"));
     assert_eq!(one.password, Password::Literal(Secret::new("hunter2")));
 }
 
@@ -247,14 +247,12 @@ fn libpqs_variables_are_used_or_refused() {
         let env = Environment::from([(variable, value)]);
         messages(url, &env).join("; ")
     };
-    for (variable, value) in [
-        ("PGSSLMODE", "sometimes"),
-        ("PGSSLCRL", "/crl.pem"),
-        ("PGCHANNELBINDING", "require"),
-        ("PGSERVICE", "main"),
-    ] {
+    for (variable, value) in
+        [("PGSSLMODE", "sometimes"), ("PGSSLCRL", "/crl.pem"), ("PGREQUIREAUTH", "scram-sha-256")]
+    {
         assert!(refused(variable, value).contains(&format!("variable `{variable}`")), "{variable}");
     }
+    assert!(refused("PGSERVICE", "main").contains("the service `main` is in no service file"));
     let weak = "[database]\nurl = \"postgres://app@db/shop?sslmode=require&sslrootcert=system\"";
     assert_eq!(messages(weak, &Environment::default()).len(), 1);
 }

@@ -8,6 +8,7 @@ use std::{
 };
 
 use super::{
+    libpq::{Parameters, hosts::Host},
     secret::{KnownSecret, Password, Secret},
     url::Endpoint,
 };
@@ -58,19 +59,43 @@ pub(crate) enum Database {
 /// The parts of a PostgreSQL connection, as given; never parsed as a URL again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Postgres {
-    pub(crate) host: String,
-    pub(crate) port: u16,
+    /// Tried in this order.
+    pub(crate) hosts: Vec<Host>,
     pub(crate) name: String,
     pub(crate) user: String,
     pub(crate) password: Password,
-    /// libpq's parameters of the same names (`sslmode`, `sslrootcert`, `options`, ...), as given in the URL.
-    pub(crate) parameters: BTreeMap<String, String>,
+    /// libpq's other parameters (`sslmode`, `sslrootcert`, `options`, ...), from the URL, the service file and variables.
+    pub(crate) parameters: Parameters,
     /// The schema that all tenants share.
     pub(crate) shared_schema: String,
     /// Bypasses a pooler, for the lock, migrations and provisioning.
     pub(crate) direct: Option<Box<Postgres>>,
     /// A role that may only SELECT, for the gate.
     pub(crate) reader: Option<Box<Postgres>>,
+}
+
+impl Postgres {
+    /// Every server, for messages.
+    pub(crate) fn address(&self) -> String {
+        self.hosts.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    }
+
+    /// The connection string for a program with libpq, without the password.
+    pub(crate) fn conninfo(&self) -> String {
+        let list = |part: &dyn Fn(&Host) -> String| self.hosts.iter().map(part).collect::<Vec<_>>().join(",");
+        let own = [
+            ("host", list(&|host| host.name.clone())),
+            ("hostaddr", list(&|host| host.address.clone().unwrap_or_default())),
+            ("port", list(&|host| host.port.to_string())),
+            ("dbname", self.name.clone()),
+            ("user", self.user.clone()),
+        ];
+        let others = self.parameters.iter().map(|(name, value)| (name.as_str(), value.clone()));
+        let others = others.filter(|(name, _)| !matches!(*name, "service" | "servicefile"));
+        let given = own.into_iter().chain(others).filter(|(_, value)| !value.is_empty());
+        let quoted = |value: &str| value.replace('\\', "\\\\").replace('\'', "\\'");
+        given.map(|(name, value)| format!("{name}='{}'", quoted(&value))).collect::<Vec<_>>().join(" ")
+    }
 }
 
 /// One folder: `shared.sqlite`, and `tenants/<schema>.sqlite` for each tenant.

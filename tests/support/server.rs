@@ -7,7 +7,7 @@ use std::{
         fs::{PermissionsExt, chown},
         process::CommandExt,
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -58,6 +58,11 @@ impl Server {
 
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The folder of the server's socket.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
     }
 
     pub fn url(&self, database: &str) -> String {
@@ -121,7 +126,8 @@ fn spawn(folder: &TempDir, port: u16) -> Child {
     program("postgres")
         .arg("-D")
         .arg(folder.path().join("data"))
-        .args(["-c", "unix_socket_directories=", "-c", &format!("port={port}")])
+        .args(["-c", &format!("unix_socket_directories={}", folder.path().display())])
+        .args(["-c", &format!("port={port}")])
         .stdin(Stdio::null())
         .stdout(log.try_clone().unwrap())
         .stderr(log)

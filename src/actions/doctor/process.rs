@@ -37,12 +37,13 @@ pub(super) struct ProcessFacts {
 impl ProcessFacts {
     pub(super) async fn of(input: &DoctorInput<'_>, config: Option<&Config>) -> Self {
         let host = match config.and_then(|config| config.database.as_ref()) {
-            Some(Database::Postgres(postgres)) => Some(postgres.host.clone()),
-            Some(Database::Sqlite(_)) | None => None,
+            Some(Database::Postgres(postgres)) => postgres.hosts.clone(),
+            Some(Database::Sqlite(_)) | None => Vec::new(),
         };
-        let is_name = |host: &String| {
-            !host.starts_with('/') && host != "localhost" && host.parse::<std::net::IpAddr>().is_err()
-        };
+        let host = host.into_iter().find(|host| {
+            let is_address = host.target().parse::<std::net::IpAddr>().is_ok();
+            !host.is_socket() && host.name != "localhost" && !is_address
+        });
         let mut termination = None;
         if let Some(path) = &input.termination {
             termination = Some((path.clone(), is_writable(path).await));
@@ -53,7 +54,7 @@ impl ProcessFacts {
             termination,
             is_musl: cfg!(target_env = "musl"),
             resolv_conf: read("/etc/resolv.conf").await,
-            host: host.filter(is_name),
+            host: host.map(|host| host.name),
         }
     }
 }

@@ -2,10 +2,6 @@
 
 use super::fault::{Fault, unknown};
 
-/// libpq's modes, from the least to the most secure.
-pub(in crate::config) const SSL_MODES: [&str; 6] =
-    ["disable", "allow", "prefer", "require", "verify-ca", "verify-full"];
-
 /// The treatment of a parameter.
 enum Support {
     Honoured,
@@ -18,60 +14,6 @@ enum Support {
 use Support::{Harmless, Honoured, Only, Refused};
 
 type Parameters = &'static [(&'static str, Support)];
-
-/// libpq's parameters, as of version 18.
-const POSTGRES: Parameters = &[
-    ("host", Honoured),
-    ("port", Honoured),
-    ("dbname", Honoured),
-    ("user", Honoured),
-    ("password", Honoured),
-    ("sslmode", Only(&SSL_MODES)),
-    ("sslrootcert", Honoured),
-    ("sslcert", Honoured),
-    ("sslkey", Honoured),
-    ("application_name", Honoured),
-    ("options", Honoured),
-    ("connect_timeout", Harmless),
-    ("keepalives", Harmless),
-    ("keepalives_idle", Harmless),
-    ("keepalives_interval", Harmless),
-    ("keepalives_count", Harmless),
-    ("tcp_user_timeout", Harmless),
-    ("fallback_application_name", Harmless),
-    ("channel_binding", Only(&["disable", "prefer"])),
-    ("gssencmode", Only(&["disable", "prefer"])),
-    ("target_session_attrs", Only(&["any"])),
-    ("load_balance_hosts", Only(&["disable"])),
-    ("client_encoding", Only(&["UTF8", "utf8", "UTF-8", "utf-8"])),
-    ("sslcompression", Only(&["0"])),
-    ("sslsni", Only(&["1"])),
-    ("sslnegotiation", Only(&["postgres"])),
-    ("hostaddr", Refused),
-    ("passfile", Refused),
-    ("require_auth", Refused),
-    ("requirepeer", Refused),
-    ("requiressl", Refused),
-    ("sslcertmode", Refused),
-    ("sslcrl", Refused),
-    ("sslcrldir", Refused),
-    ("sslkeylogfile", Refused),
-    ("sslpassword", Refused),
-    ("ssl_min_protocol_version", Refused),
-    ("ssl_max_protocol_version", Refused),
-    ("min_protocol_version", Refused),
-    ("max_protocol_version", Refused),
-    ("gssdelegation", Refused),
-    ("gsslib", Refused),
-    ("krbsrvname", Refused),
-    ("replication", Refused),
-    ("scram_client_key", Refused),
-    ("scram_server_key", Refused),
-    ("service", Refused),
-    ("servicefile", Refused),
-    ("oauth_client_id", Refused),
-    ("oauth_issuer", Refused),
-];
 
 /// The parameters of redis-py, which Celery and Django pass on, and of the socket form.
 const REDIS: Parameters = &[
@@ -116,12 +58,11 @@ const AMQP: Parameters = &[
 ];
 
 /// Refuses a parameter that would be ignored.
-pub(in crate::config) fn check(scheme: &str, name: &str, value: &str) -> Result<(), Fault> {
+pub(super) fn check(scheme: &str, name: &str, value: &str) -> Result<(), Fault> {
     let known = match scheme {
         // Parameters are part of the request.
         "http" | "https" => return Ok(()),
         "amqp" | "amqps" => AMQP,
-        "postgres" | "postgresql" => POSTGRES,
         _ => REDIS,
     };
     let Some((name, support)) = known.iter().find(|(known, _)| *known == name) else {

@@ -1,11 +1,9 @@
 //! Applies migrations to one schema: one transaction per file, as psql and sqlx do, or one for all if configured. A
 //! file that cannot run in a transaction runs alone.
 
-use sqlx::postgres::PgRow;
-
 use super::{
     LEDGER, Postgres, connect,
-    connection::Connection,
+    connection::{Connection, Row},
     ledgers, lock,
     quote::{identifier, literal},
     run_migration::{self, Transaction, apply_error},
@@ -188,7 +186,7 @@ async fn recorded(
     recorded_in(&rows.map_err(|error| apply_error(&error))?)
 }
 
-fn recorded_in(rows: &[PgRow]) -> Result<Vec<LedgerRow>, ApplyError> {
+fn recorded_in(rows: &[Row]) -> Result<Vec<LedgerRow>, ApplyError> {
     rows.iter().map(ledgers::recorded).collect::<Result<_, _>>().map_err(|error| apply_error(&error))
 }
 

@@ -9,10 +9,9 @@ use std::{
     sync::Arc,
 };
 
-use sqlx::postgres::PgRow;
-
 use super::{
     connect::{flag, text},
+    connection::Row,
     quote::{array, literal},
     read_only::Reading,
 };
@@ -183,7 +182,7 @@ pub(super) fn tables(schema: &str, ledger: &str) -> String {
     )
 }
 
-fn note_index(all: &mut BTreeMap<String, Facts>, row: &PgRow) -> Result<(), sqlx::Error> {
+fn note_index(all: &mut BTreeMap<String, Facts>, row: &Row) -> Result<(), sqlx::Error> {
     let (Some(schema), Some(name), Some(table)) = (text(row, 0)?, text(row, 1)?, text(row, 2)?) else {
         return Ok(());
     };
@@ -193,11 +192,7 @@ fn note_index(all: &mut BTreeMap<String, Facts>, row: &PgRow) -> Result<(), sqlx
     Ok(())
 }
 
-fn note_missing(
-    all: &mut BTreeMap<String, Facts>,
-    group: &Group<'_>,
-    row: &PgRow,
-) -> Result<(), sqlx::Error> {
+fn note_missing(all: &mut BTreeMap<String, Facts>, group: &Group<'_>, row: &Row) -> Result<(), sqlx::Error> {
     let (Some(schema), Some(table)) = (text(row, 0)?, text(row, 1)?) else { return Ok(()) };
     let Some(Facts { snapshot, .. }) = all.get_mut(&schema) else { return Ok(()) };
     match (text(row, 2)?, text(row, 3)?.and_then(|other| kind(&other))) {

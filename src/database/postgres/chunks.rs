@@ -11,9 +11,8 @@ use std::{
 };
 
 use futures_util::future::{join_all, try_join};
-use sqlx::postgres::PgRow;
 
-use super::{connect, read_only::Reading, server::Server};
+use super::{connect, connection::Row, read_only::Reading, server::Server};
 use crate::{config, database::DatabaseError};
 
 const UNION: &str = " UNION ALL ";
@@ -35,7 +34,7 @@ pub(super) trait SchemaQuery {
 
     /// A SELECT whose first column is the schema's number.
     fn select(&self, number: usize, schema: &str) -> String;
-    fn take(&self, answer: &mut Self::Answer, row: &PgRow) -> Result<(), sqlx::Error>;
+    fn take(&self, answer: &mut Self::Answer, row: &Row) -> Result<(), sqlx::Error>;
 
     /// Called when this many more schemas have a result.
     fn on_done(&self, _schemas: usize) {}
@@ -84,7 +83,7 @@ async fn one_connection<A: SchemaQuery>(
     while let Some(mut schemas) = take(queue) {
         let (message, ends) = message(query, &schemas);
         let mut answers: Vec<A::Answer> = schemas.iter().map(|_| A::Answer::default()).collect();
-        let mut note = |_, row: PgRow| {
+        let mut note = |_, row: Row| {
             let number = connect::number_at(&row, 0)?;
             match answers.get_mut(number) {
                 Some(answer) => query.take(answer, &row),
@@ -158,7 +157,7 @@ mod tests {
             format!("SELECT {number} FROM {schema}")
         }
 
-        fn take(&self, (): &mut (), _: &PgRow) -> Result<(), sqlx::Error> {
+        fn take(&self, (): &mut (), _: &Row) -> Result<(), sqlx::Error> {
             Ok(())
         }
     }

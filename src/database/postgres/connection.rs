@@ -4,15 +4,24 @@
 //! Portcullis's own queries (journal, registry, locks, BEGIN and COMMIT) get [`QUERY_TIMEOUT`] each or the caller's
 //! limit; statements of migrations get the deadline of their migration.
 
-use std::{io, time::Duration};
-
-use futures_util::TryStreamExt;
-use sqlx::{
-    AssertSqlSafe, Connection as _, Either,
-    postgres::{PgConnection, PgQueryResult, PgRow},
+use std::{
+    future::poll_fn,
+    io,
+    pin::pin,
+    task::{Context, Poll},
+    time::Duration,
 };
 
+use futures_util::TryStreamExt;
+use tokio_postgres::{AsyncMessage, Client, SimpleQueryMessage};
+
+use super::{
+    error::query_error,
+    stream::{Socket, TlsSocket},
+};
 use crate::{deadline::Deadline, words::duration};
+
+pub(super) use tokio_postgres::SimpleQueryRow as Row;
 
 /// For one of Portcullis's own queries, unless another limit is configured.
 pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
@@ -20,18 +29,61 @@ pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
 /// For the orderly end of a session; otherwise the server notices the closed socket.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
+/// The part of a connection that moves bytes.
+pub(super) type Driver = tokio_postgres::Connection<Socket, TlsSocket>;
+
 /// A connection and the time limit of each query.
-#[derive(Debug)]
 pub(super) struct Connection {
-    inner: PgConnection,
+    client: Client,
+    events: Events,
+    server_version: u32,
     query_timeout: Duration,
     /// A query timed out, so the state of the session is unknown.
     timed_out: bool,
 }
 
+/// The messages that the server sends by itself. The driver only runs during a call, so a dropped connection is closed
+/// at once.
+struct Events {
+    /// None after the end of the connection.
+    driver: Option<Box<Driver>>,
+    /// The number of unread notifications.
+    notifications: usize,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").field("timed_out", &self.timed_out).finish_non_exhaustive()
+    }
+}
+
+impl Events {
+    /// Moves bytes in both directions. Ready with the reason if the connection has ended.
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<sqlx::Error> {
+        let Some(driver) = &mut self.driver else { return Poll::Ready(closed()) };
+        let ended = loop {
+            match driver.poll_message(cx) {
+                Poll::Ready(Some(Ok(AsyncMessage::Notification(_)))) => self.notifications += 1,
+                Poll::Ready(Some(Ok(_))) => {}
+                Poll::Ready(Some(Err(error))) => break query_error(error),
+                Poll::Ready(None) => break closed(),
+                Poll::Pending => return Poll::Pending,
+            }
+        };
+        self.driver = None;
+        Poll::Ready(ended)
+    }
+}
+
+fn closed() -> sqlx::Error {
+    sqlx::Error::Io(io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection"))
+}
+
 impl Connection {
-    pub(super) fn new(inner: PgConnection) -> Self {
-        Self { inner, query_timeout: QUERY_TIMEOUT, timed_out: false }
+    pub(super) fn new(client: Client, driver: Driver) -> Self {
+        let server_version = driver.parameter("server_version").map_or(0, version_number);
+        let events = Events { driver: Some(Box::new(driver)), notifications: 0 };
+        Self { client, events, server_version, query_timeout: QUERY_TIMEOUT, timed_out: false }
     }
 
     /// Sets the time limit of the following queries.
@@ -39,20 +91,28 @@ impl Connection {
         self.query_timeout = query_timeout;
     }
 
+    /// As in `server_version_num`: 150018 for 15.18.
     pub(super) fn server_version(&self) -> u32 {
-        self.inner.server_version_num().unwrap_or_default()
+        self.server_version
     }
 
     /// Sends one simple-protocol message and reads every row. All columns must be text.
-    pub(super) async fn rows(&mut self, sql: &str) -> Result<Vec<PgRow>, sqlx::Error> {
+    pub(super) async fn rows(&mut self, sql: &str) -> Result<Vec<Row>, sqlx::Error> {
+        self.rows_until(sql, Deadline::after(self.query_timeout)).await
+    }
+
+    /// The same with another time limit.
+    pub(super) async fn rows_until(
+        &mut self,
+        sql: &str,
+        deadline: Deadline,
+    ) -> Result<Vec<Row>, sqlx::Error> {
         let mut rows = Vec::new();
         let take = &mut |answer| {
-            if let Either::Right(row) = answer {
-                rows.push(row);
-            }
+            rows.extend(answer);
             Ok(())
         };
-        self.stream(sql, take).await.map(|()| rows)
+        self.stream_until(sql, deadline, take).await.map(|()| rows)
     }
 
     /// Runs several statements in one message. The error includes the number of completed ones.
@@ -62,8 +122,8 @@ impl Connection {
         deadline: Deadline,
     ) -> Result<(), (usize, sqlx::Error)> {
         let mut done = 0;
-        let take = &mut |answer: Either<PgQueryResult, PgRow>| {
-            done += usize::from(answer.is_left());
+        let take = &mut |answer: Option<Row>| {
+            done += usize::from(answer.is_none());
             Ok(())
         };
         let outcome = self.stream_until(sql, deadline, take).await;
@@ -75,11 +135,11 @@ impl Connection {
         self.statements(sql, deadline).await.map_err(|(_, error)| error)
     }
 
-    /// Passes every row and the end of every statement to `take` as they arrive.
+    /// Passes every row, and None at the end of every statement, to `take` as they arrive.
     pub(super) async fn stream(
         &mut self,
         sql: &str,
-        take: &mut dyn FnMut(Either<PgQueryResult, PgRow>) -> Result<(), sqlx::Error>,
+        take: &mut dyn FnMut(Option<Row>) -> Result<(), sqlx::Error>,
     ) -> Result<(), sqlx::Error> {
         self.stream_until(sql, Deadline::after(self.query_timeout), take).await
     }
@@ -88,25 +148,45 @@ impl Connection {
         &mut self,
         sql: &str,
         deadline: Deadline,
-        take: &mut dyn FnMut(Either<PgQueryResult, PgRow>) -> Result<(), sqlx::Error>,
+        take: &mut dyn FnMut(Option<Row>) -> Result<(), sqlx::Error>,
     ) -> Result<(), sqlx::Error> {
         let limit = deadline.left();
-        let all = async {
-            let mut answers = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_many(&mut self.inner);
-            while let Some(answer) = answers.try_next().await? {
-                take(answer)?;
+        let client = &self.client;
+        let query = async {
+            let mut answers = pin!(client.simple_query_raw(sql).await.map_err(query_error)?);
+            while let Some(answer) = answers.try_next().await.map_err(query_error)? {
+                match answer {
+                    SimpleQueryMessage::Row(row) => take(Some(row))?,
+                    SimpleQueryMessage::CommandComplete(_) => take(None)?,
+                    _ => {}
+                }
             }
             Ok(())
         };
-        deadline.limit(all).await.unwrap_or_else(|_| {
+        let outcome = deadline.limit(drive(&mut self.events, query)).await;
+        outcome.unwrap_or_else(|_| {
             self.timed_out = true;
-            Err(timeout_error(limit))
+            let text = format!("the server did not respond within {}", duration(limit));
+            Err(sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, text)))
         })
+    }
+
+    /// Waits for a notification (`LISTEN`). Cancel safe.
+    pub(super) async fn notification(&mut self) -> Result<(), sqlx::Error> {
+        poll_fn(|cx| {
+            let ended = self.events.poll(cx);
+            match (std::mem::take(&mut self.events.notifications), ended) {
+                (0, Poll::Ready(error)) => Poll::Ready(Err(error)),
+                (0, Poll::Pending) => Poll::Pending,
+                _ => Poll::Ready(Ok(())),
+            }
+        })
+        .await
     }
 
     /// Whether it still responds.
     pub(super) async fn is_alive(&mut self) -> bool {
-        !self.timed_out && matches!(Deadline::after(CLOSE_TIMEOUT).limit(self.inner.ping()).await, Ok(Ok(())))
+        !self.timed_out && self.rows_until("", Deadline::after(CLOSE_TIMEOUT)).await.is_ok()
     }
 
     /// Whether further queries are possible.
@@ -115,25 +195,65 @@ impl Connection {
     }
 
     pub(super) async fn close(self) {
-        if !self.timed_out {
+        let Self { client, mut events, timed_out, .. } = self;
+        if !timed_out {
+            drop(client);
             // On an error the server notices the closed socket.
-            let _ = Deadline::after(CLOSE_TIMEOUT).limit(self.inner.close()).await;
+            let _ = Deadline::after(CLOSE_TIMEOUT).limit(poll_fn(|cx| events.poll(cx))).await;
         }
     }
 }
 
-/// The rows of a query on a connection that sqlx's listener owns.
-pub(super) async fn rows_by(
-    connection: &mut PgConnection,
-    sql: &str,
-    deadline: Deadline,
-) -> Result<Vec<PgRow>, sqlx::Error> {
-    let limit = deadline.left();
-    let rows = sqlx::raw_sql(AssertSqlSafe(sql)).fetch_all(connection);
-    deadline.limit(rows).await.unwrap_or_else(|_| Err(timeout_error(limit)))
+/// Runs a query and moves its bytes. The end of the connection is its result, unless the server's error came first.
+async fn drive<T>(
+    events: &mut Events,
+    query: impl Future<Output = Result<T, sqlx::Error>>,
+) -> Result<T, sqlx::Error> {
+    let mut query = pin!(query);
+    poll_fn(|cx| {
+        // The first poll of a query sends it.
+        if let Poll::Ready(result) = query.as_mut().poll(cx) {
+            return Poll::Ready(result);
+        }
+        let ended = events.poll(cx);
+        match (query.as_mut().poll(cx), ended) {
+            (Poll::Ready(Err(sqlx::Error::Io(_))) | Poll::Pending, Poll::Ready(error)) => {
+                Poll::Ready(Err(error))
+            }
+            (result, _) => result,
+        }
+    })
+    .await
 }
 
-fn timeout_error(limit: Duration) -> sqlx::Error {
-    let text = format!("the server did not respond within {}", duration(limit));
-    sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, text))
+/// The number of a version such as `15.18 (Debian 15.18-0)`, `9.6.24` or `19beta1`.
+fn version_number(version: &str) -> u32 {
+    let mut numbers = version
+        .split(|c: char| !c.is_ascii_digit() && c != '.')
+        .next()
+        .unwrap_or_default()
+        .split('.')
+        .map(|number| number.parse().unwrap_or(0));
+    let mut next = || numbers.next().unwrap_or(0);
+    match (next(), next()) {
+        (major, minor) if major >= 10 => major * 10_000 + minor,
+        (major, minor) => major * 10_000 + minor * 100 + next(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_version_has_the_number_of_server_version_num() {
+        for (version, number) in [
+            ("15.18 (Debian 15.18-0+deb12u1)", 150_018),
+            ("9.6.24", 90_624),
+            ("19beta1", 190_000),
+            ("17.2", 170_002),
+        ] {
+            assert_eq!(version_number(version), number, "{version}");
+        }
+    }
 }

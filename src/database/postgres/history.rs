@@ -1,8 +1,12 @@
 //! The history, in Portcullis's own schema.
 
-use sqlx::Row as _;
-
-use super::{Postgres, connect, connection::Connection, metadata_schema, quote::literal, run_migration};
+use super::{
+    Postgres, connect,
+    connection::{self, Connection},
+    metadata_schema,
+    quote::literal,
+    run_migration,
+};
 use crate::database::{
     DatabaseError,
     history::{self, Author, Dialect, Entry, Row, Run},
@@ -98,7 +102,6 @@ async fn rows(connection: &mut Connection, sql: &str) -> Result<Vec<Row>, Databa
         Err(error) if connect::is_missing(&error) => return Ok(Vec::new()),
         found => found.map_err(|error| connect::failed(&error))?,
     };
-    let columns =
-        |row: &sqlx::postgres::PgRow| (0..row.len()).map(|column| connect::text(row, column)).collect();
+    let columns = |row: &connection::Row| (0..row.len()).map(|column| connect::text(row, column)).collect();
     found.iter().map(columns).collect::<Result<_, _>>().map_err(|error| connect::failed(&error))
 }

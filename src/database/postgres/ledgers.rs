@@ -6,11 +6,10 @@
 
 use std::{cell::Cell, collections::BTreeMap, sync::Arc};
 
-use sqlx::postgres::PgRow;
-
 use super::{
     chunks::{self, ReadOptions, SchemaQuery},
     connect::{self, flag, text},
+    connection::Row,
     quote::{identifier, qualified},
     read_only::Reading,
 };
@@ -97,7 +96,7 @@ pub(super) fn select(shape: LedgerLayout, number: usize, schema: &str) -> String
 }
 
 /// Parses a row of [`select`].
-pub(super) fn recorded(row: &PgRow) -> Result<LedgerRow, sqlx::Error> {
+pub(super) fn recorded(row: &Row) -> Result<LedgerRow, sqlx::Error> {
     Ok(LedgerRow {
         id: text(row, 3)?.unwrap_or_default(),
         name: text(row, 4)?.unwrap_or_default(),
@@ -114,7 +113,7 @@ struct Digest {
 }
 
 impl Digest {
-    fn of(row: &PgRow) -> Result<Self, sqlx::Error> {
+    fn of(row: &Row) -> Result<Self, sqlx::Error> {
         Ok(Self { count: connect::number_at(row, 1)?, sum: connect::raw_text(row, 2)?.map(str::to_owned) })
     }
 }
@@ -162,7 +161,7 @@ impl SchemaQuery for Digests<'_> {
         format!("SELECT {number}, count(*), sum({}) FROM {table}", hash(self.shape))
     }
 
-    fn take(&self, answer: &mut Digest, row: &PgRow) -> Result<(), sqlx::Error> {
+    fn take(&self, answer: &mut Digest, row: &Row) -> Result<(), sqlx::Error> {
         *answer = Digest::of(row)?;
         Ok(())
     }
@@ -188,7 +187,7 @@ impl SchemaQuery for Rows {
         select(self.0, number, schema)
     }
 
-    fn take(&self, answer: &mut Ledger, row: &PgRow) -> Result<(), sqlx::Error> {
+    fn take(&self, answer: &mut Ledger, row: &Row) -> Result<(), sqlx::Error> {
         if answer.recorded.is_empty() {
             answer.digest = Digest::of(row)?;
         }

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use sqlx::{
-    Either,
-    postgres::{PgErrorPosition, PgRow},
-};
+use tokio_postgres::error::ErrorPosition;
 
-use super::{DatabaseError, connect, connection::Connection};
+use super::{
+    DatabaseError, connect,
+    connection::{Connection, Row},
+};
 use crate::config;
 
 /// For a lock that another session's DDL holds on an inspected object.
@@ -60,7 +60,7 @@ impl Reading {
     }
 
     /// The rows of one statement.
-    pub(super) async fn rows(&mut self, sql: &str) -> Result<Vec<PgRow>, sqlx::Error> {
+    pub(super) async fn rows(&mut self, sql: &str) -> Result<Vec<Row>, sqlx::Error> {
         let mut rows = Vec::new();
         let (_, outcome) = self
             .each(&[sql], &mut |_, row| {
@@ -76,7 +76,7 @@ impl Reading {
     pub(super) async fn each<S: AsRef<str>>(
         &mut self,
         statements: &[S],
-        take: &mut dyn FnMut(usize, PgRow) -> Result<(), sqlx::Error>,
+        take: &mut dyn FnMut(usize, Row) -> Result<(), sqlx::Error>,
     ) -> (usize, Result<(), sqlx::Error>) {
         let mut message = self.begin.clone();
         for (index, statement) in statements.iter().enumerate() {
@@ -89,11 +89,11 @@ impl Reading {
         let outcome = self
             .connection
             .stream(&message, &mut |answer| match answer {
-                Either::Left(_) => {
+                None => {
                     done += 1;
                     Ok(())
                 }
-                Either::Right(row) => take(usize::saturating_sub(done, before), row),
+                Some(row) => take(usize::saturating_sub(done, before), row),
             })
             .await;
         if outcome.is_err() && !self.end.is_empty() && self.connection.is_usable() {
@@ -106,8 +106,10 @@ impl Reading {
     /// The error's position in the last statements, in characters from one.
     pub(super) fn position(&self, error: &sqlx::Error) -> Option<usize> {
         match connect::server_error(error)?.position()? {
-            PgErrorPosition::Original(position) => position.checked_sub(self.begin.chars().count()),
-            PgErrorPosition::Internal { .. } => None,
+            ErrorPosition::Original(position) => {
+                usize::try_from(*position).ok()?.checked_sub(self.begin.chars().count())
+            }
+            ErrorPosition::Internal { .. } => None,
         }
     }
 

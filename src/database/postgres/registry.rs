@@ -2,12 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlx::postgres::PgRow;
-
 use super::{
     DatabaseError, Postgres,
     catalog::RELATIONS,
     connect,
+    connection::Row,
     derive::TEMPORARY_SCHEMA,
     metadata_schema,
     quote::{array, identifier, literal, qualified},
@@ -123,7 +122,7 @@ impl Postgres {
             literal(schema),
             literal(name),
         );
-        let column = |row: &PgRow| {
+        let column = |row: &Row| {
             let text = |index| Ok::<_, sqlx::Error>(connect::text(row, index)?.unwrap_or_default());
             Ok(Column { name: text(0)?, kind: text(1)?, is_required: connect::flag(row, 2)? })
         };

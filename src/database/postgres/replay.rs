@@ -1,10 +1,8 @@
 //! Runs the statements that were recorded in one tenant's schema in another tenant's schema, in one transaction.
 
-use sqlx::postgres::PgRow;
-
 use super::{
     Postgres, connect,
-    connection::Connection,
+    connection::{Connection, Row},
     lock,
     quote::{identifier, literal},
     run_migration::{self, apply_error},
@@ -123,7 +121,7 @@ pub(super) fn changed_outside(tenant: &str) -> String {
 }
 
 /// The first proof with another answer, or a change outside of the schema.
-fn difference(recording: &Recording, rows: &[PgRow]) -> Result<Option<String>, sqlx::Error> {
+fn difference(recording: &Recording, rows: &[Row]) -> Result<Option<String>, sqlx::Error> {
     let [answers, outside] = rows else { return Ok(Some("the proofs have no answer".into())) };
     for (column, proof) in recording.proofs.iter().enumerate() {
         if connect::text(answers, column)? != proof.answer {

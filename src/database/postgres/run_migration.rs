@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use sqlx::postgres::{PgErrorPosition, PgRow};
 use tokio::time::Instant;
+use tokio_postgres::error::ErrorPosition;
 
 use super::{
     LEDGER, connect,
-    connection::Connection,
+    connection::{Connection, Row},
     quote::{identifier, literal, qualified},
 };
 use crate::{
@@ -48,7 +48,7 @@ pub(super) fn session(connection: &Connection, lifetime: Lifetime) -> String {
     settings(connection.server_version(), lifetime, UNREACHABLE)
 }
 
-/// With these settings the server notices a dead client: within a second during a statement, and after `unreachable` if
+/// The meaning of times does not depend on the server. With these settings the server notices a dead client: within a second during a statement, and after `unreachable` if
 /// the network fails. The server does not end idle sessions. Each setting has the first version that supports it.
 pub(super) fn settings(version: u32, lifetime: Lifetime, unreachable: Duration) -> String {
     let count = unreachable.as_secs().saturating_sub(KEEPALIVE_IDLE).div_ceil(KEEPALIVE_INTERVAL).max(1);
@@ -57,6 +57,9 @@ pub(super) fn settings(version: u32, lifetime: Lifetime, unreachable: Duration) 
         Lifetime::Transaction => "SET LOCAL",
     };
     let settings = [
+        // As in sqlx's sessions.
+        (0, "timezone", "'UTC'".to_owned()),
+        (0, "datestyle", "'ISO, MDY'".to_owned()),
         (0, "idle_in_transaction_session_timeout", "0".to_owned()),
         (0, "tcp_keepalives_idle", KEEPALIVE_IDLE.to_string()),
         (0, "tcp_keepalives_interval", KEEPALIVE_INTERVAL.to_string()),
@@ -107,7 +110,9 @@ pub(super) async fn primary(config: &config::Postgres, name: &str) -> Result<Con
 /// The line of a failed statement.
 pub(super) fn line(sql: &str, done: usize, error: &sqlx::Error) -> Option<usize> {
     match connect::server_error(error)?.position() {
-        Some(PgErrorPosition::Original(position)) => Some(sql_lexer::line_of_position(sql, position)),
+        Some(ErrorPosition::Original(position)) => {
+            Some(sql_lexer::line_of_position(sql, usize::try_from(*position).unwrap_or(usize::MAX)))
+        }
         _ => sql_lexer::line_of_statement(sql, done),
     }
 }
@@ -251,7 +256,7 @@ fn id_query(transaction: Transaction) -> &'static str {
     }
 }
 
-fn first_text(rows: &[PgRow]) -> Result<Option<String>, sqlx::Error> {
+fn first_text(rows: &[Row]) -> Result<Option<String>, sqlx::Error> {
     rows.first().map_or(Ok(None), |row| connect::text(row, 0))
 }
 

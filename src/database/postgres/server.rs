@@ -1,8 +1,6 @@
 //! The server's properties, and the share of its resources that an inspection may use.
 
-use sqlx::postgres::PgRow;
-
-use super::connect;
+use super::{connect, connection::Row};
 
 /// An inspection uses at most a tenth of the lock table.
 const SHARE_OF_LOCKS: u64 = 10;
@@ -42,7 +40,7 @@ pub(super) const QUERY: &str = "SELECT pg_is_in_recovery()::text, (current_setti
 
 impl Server {
     /// From the rows of [`QUERY`].
-    pub(super) fn of(rows: &[PgRow]) -> Result<Self, sqlx::Error> {
+    pub(super) fn of(rows: &[Row]) -> Result<Self, sqlx::Error> {
         Ok(Self {
             standby: rows.first().map_or(Err(sqlx::Error::RowNotFound), |row| connect::flag(row, 0))?,
             locks: connect::number(rows, 1)?,

@@ -11,11 +11,14 @@ mod session;
 use std::{sync::atomic::Ordering, time::Duration};
 
 use sha2::{Digest, Sha256};
-use sqlx::postgres::PgRow;
 
 pub(super) use self::orphaned_backends::{NATIVE_SUFFIX, RUN_PREFIX};
 pub(crate) use self::session::Session;
-use super::{Postgres, connect, connection::Connection, run_migration::apply_error};
+use super::{
+    Postgres, connect,
+    connection::{Connection, Row},
+    run_migration::apply_error,
+};
 use crate::{
     cause::{Cause, Kind},
     database::{ApplyEnd, ApplyError, DatabaseError},
@@ -104,7 +107,7 @@ fn holder(which: &str) -> String {
 }
 
 /// The description of a row of [`holder`]; None if no session holds the lock.
-fn describe_holder(rows: &[PgRow]) -> Result<Option<String>, sqlx::Error> {
+fn describe_holder(rows: &[Row]) -> Result<Option<String>, sqlx::Error> {
     let Some(row) = rows.first() else { return Ok(None) };
     let (who, others) = (connect::text(row, 0)?, connect::text(row, 1)?);
     Ok(who.map(|who| match others.as_deref() {

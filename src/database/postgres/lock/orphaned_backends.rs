@@ -2,10 +2,8 @@
 //!
 //! The application name of a run's sessions for changes is `portcullis:RUN`, that of its lock session is `portcullis RUN`.
 
-use sqlx::postgres::PgConnection;
-
 use super::{
-    super::{connect, connection::rows_by},
+    super::{connect, connection::Connection},
     RUN,
 };
 use crate::{database::OrphanedBackend, deadline::Deadline};
@@ -24,11 +22,11 @@ const MAY_END: &str = "(pg_catalog.pg_has_role(a.usesysid, 'USAGE') \
 
 /// Ends the orphaned backends that this role may end and returns all that exist.
 pub(super) async fn end(
-    connection: &mut PgConnection,
+    connection: &mut Connection,
     deadline: Deadline,
 ) -> Result<Vec<OrphanedBackend>, sqlx::Error> {
     let mut orphaned_backends = Vec::new();
-    for row in rows_by(connection, &end_query(), deadline).await? {
+    for row in connection.rows_until(&end_query(), deadline).await? {
         let (Some(pid), Some(name)) = (connect::text(&row, 0)?, connect::text(&row, 1)?) else { continue };
         orphaned_backends.push(OrphanedBackend {
             fenced: name.ends_with(NATIVE_SUFFIX),

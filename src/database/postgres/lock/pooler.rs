@@ -1,13 +1,8 @@
 //! Detects a pooler in transaction mode: two connections reach the same backend.
 
-use sqlx::{
-    Acquire,
-    postgres::{PgListener, PgRow},
-};
-
 use super::super::{
     connect,
-    connection::{Connection, rows_by},
+    connection::{Connection, Row},
 };
 use crate::deadline::Deadline;
 
@@ -20,13 +15,13 @@ const PID: &str = "SELECT pg_catalog.pg_backend_pid()::text";
 /// transaction on one connection gets the backend of the other, which then gets another one.
 pub(super) async fn is_pooled(
     probe: &mut Connection,
-    listener: &mut PgListener,
+    listener: &mut Connection,
     deadline: Deadline,
 ) -> Result<bool, sqlx::Error> {
     for _ in 0..ROUNDS {
-        let before = pid(&rows_by(listener.acquire().await?, PID, deadline).await?)?;
+        let before = pid(&listener.rows_until(PID, deadline).await?)?;
         let inside = pid(&probe.rows(&format!("BEGIN; {PID}")).await?)?;
-        let after = pid(&rows_by(listener.acquire().await?, PID, deadline).await?)?;
+        let after = pid(&listener.rows_until(PID, deadline).await?)?;
         probe.rows("ROLLBACK").await?;
         if inside == before || before != after {
             return Ok(true);
@@ -35,6 +30,6 @@ pub(super) async fn is_pooled(
     Ok(false)
 }
 
-fn pid(rows: &[PgRow]) -> Result<Option<String>, sqlx::Error> {
+fn pid(rows: &[Row]) -> Result<Option<String>, sqlx::Error> {
     rows.first().map_or(Ok(None), |row| connect::text(row, 0))
 }

@@ -1,7 +1,7 @@
 //! The session that acquires and holds the run's lock: one connection that detects its own end.
 //!
-//! The lock ends with the session. sqlx's listener reconnects without an error, so every check compares the backend
-//! with the one that acquired the lock.
+//! The lock ends with the session. A pooler may assign another backend, so every check compares the backend with the
+//! one that acquired the lock.
 //!
 //! A session without a response still holds the lock: the server may write a checkpoint, a processor may be throttled,
 //! a machine may be paused. The lock is lost when
@@ -17,18 +17,14 @@
 //! this host cannot make changes either, and the next holder ends its earlier statements. Behind a proxy that keeps a
 //! dead client's connections open, the server ends the session later, never earlier.
 
-use std::{mem::ManuallyDrop, sync::atomic::Ordering, time::Duration};
+use std::{sync::atomic::Ordering, time::Duration};
 
-use sqlx::{
-    Acquire,
-    postgres::{PgConnection, PgListener, PgRow},
-};
-use tokio::{runtime::Handle, time};
+use tokio::time;
 
 use super::{
     super::{
         Postgres, connect,
-        connection::{QUERY_TIMEOUT, rows_by},
+        connection::{Connection, QUERY_TIMEOUT, Row},
         quote::literal,
         run_migration::{self, Lifetime},
     },
@@ -49,8 +45,7 @@ const STARTED: &str = "pg_catalog.date_part('epoch', a.backend_start)::text";
 
 /// Acquires and holds the lock.
 pub(crate) struct Session {
-    /// Removed when the session is dropped.
-    listener: ManuallyDrop<PgListener>,
+    connection: Connection,
     run: String,
     key: i32,
     sqlx: i64,
@@ -83,14 +78,14 @@ impl Postgres {
         let name = format!("portcullis {run}");
         let (mut probe, mut listener) = tokio::try_join!(
             run_migration::primary(self.direct(), "portcullis"),
-            connect::listener(self.direct(), &name)
+            connect::connect_as(self.direct(), Some(&name))
         )?;
         let pooled = pooler::is_pooled(&mut probe, &mut listener, Deadline::after(QUERY_TIMEOUT)).await;
         probe.close().await;
         let pooled = pooled.map_err(|error| connect::failed(&error))?;
         self.set_pooled(pooled);
         let mut session = Session {
-            listener: ManuallyDrop::new(listener),
+            connection: listener,
             run: run.to_owned(),
             key: self.run_key(),
             sqlx: self.sqlx_key(),
@@ -100,7 +95,7 @@ impl Postgres {
             backend: None,
         };
         if !pooled {
-            let settings = session.settings(Lifetime::Session).await?;
+            let settings = session.settings(Lifetime::Session);
             session.ask(&format!("{settings}; LISTEN {}", channel(session.key)), QUERY_TIMEOUT).await?;
         }
         Ok(session)
@@ -123,7 +118,7 @@ impl Session {
              SELECT pg_catalog.pg_try_advisory_{xact}lock_shared({sqlx})::text",
         );
         if self.pooled {
-            let settings = self.settings(Lifetime::Transaction).await?;
+            let settings = self.settings(Lifetime::Transaction);
             // At any other level the transaction would hold a snapshot until its end.
             self.ask(&format!("{}; {settings}", run_migration::BEGIN), limit).await?;
         }
@@ -160,24 +155,19 @@ impl Session {
             time::sleep(at_most).await;
             return Ok(());
         }
-        match time::timeout(at_most, self.listener.try_recv()).await {
-            Ok(Ok(Some(_))) | Err(_) => Ok(()),
-            Ok(Ok(None)) => {
-                let why = "the connection broke during the wait for the lock";
-                Err(DatabaseError::NotYet(Cause::new(Kind::Lost, why)))
-            }
-            Ok(Err(error)) => Err(connect::failed(&error)),
-        }
+        time::timeout(at_most, self.connection.notification()).await.unwrap_or(Ok(())).map_err(|error| {
+            let why =
+                format!("the connection broke during the wait for the lock: {}", connect::cause(&error).text);
+            DatabaseError::NotYet(Cause::new(Kind::Lost, why))
+        })
     }
 
     /// Stays pending until the connection ends, then returns the reason. Cancel safe.
     pub(in super::super::super) async fn ended(&mut self) -> String {
         loop {
-            match self.listener.try_recv().await {
-                // Another run released its lock.
-                Ok(Some(_)) => {}
-                Ok(None) => return "the connection that held the lock broke".into(),
-                Err(error) => return connect::cause(&error).text,
+            // A notification means that another run released its lock.
+            if let Err(error) = self.connection.notification().await {
+                return connect::cause(&error).text;
             }
         }
     }
@@ -197,9 +187,7 @@ impl Session {
         let rows = self.ask(&sql, limit).await?;
         let text = |column| rows.first().and_then(|row| connect::text(row, column).ok().flatten());
         Ok(if text(0).zip(text(1)) != self.backend {
-            LockState::Lost(
-                "another backend responds: the connection was reopened, or it goes through a pooler".into(),
-            )
+            LockState::Lost("another backend responds: the connection goes through a pooler".into())
         } else if text(2).is_none_or(|held| held == "0") {
             LockState::Lost("the session no longer holds the lock".into())
         } else {
@@ -245,7 +233,7 @@ impl Session {
         &mut self,
         limit: Duration,
     ) -> Result<Vec<OrphanedBackend>, DatabaseError> {
-        let ended = orphaned_backends::end(self.connection().await?, Deadline::after(limit)).await;
+        let ended = orphaned_backends::end(&mut self.connection, Deadline::after(limit)).await;
         ended.map_err(|error| connect::failed(&error))
     }
 
@@ -339,38 +327,14 @@ impl Session {
         self.ask(&sql, limit).await.map(drop)
     }
 
-    async fn settings(&mut self, lifetime: Lifetime) -> Result<String, DatabaseError> {
+    fn settings(&self, lifetime: Lifetime) -> String {
         let unreachable = self.silence + MARGIN;
-        let version = self.connection().await?.server_version_num().unwrap_or_default();
-        Ok(run_migration::settings(version, lifetime, unreachable))
+        run_migration::settings(self.connection.server_version(), lifetime, unreachable)
     }
 
-    async fn ask(&mut self, sql: &str, limit: Duration) -> Result<Vec<PgRow>, DatabaseError> {
-        let deadline = Deadline::after(limit);
-        let rows = async {
-            let connection = self.connection().await?;
-            rows_by(connection, sql, deadline).await.map_err(|error| connect::failed(&error))
-        };
-        // A closed connection is reopened first, which may take long.
-        deadline.limit(rows).await.unwrap_or(Err(DatabaseError::TimedOut))
-    }
-
-    async fn connection(&mut self) -> Result<&mut PgConnection, DatabaseError> {
-        (&mut *self.listener).acquire().await.map_err(|error| connect::failed(&error))
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        // SAFETY: the value is not used after its drop.
-        let listener = unsafe { ManuallyDrop::take(&mut self.listener) };
-        if Handle::try_current().is_ok() {
-            drop(listener);
-        } else {
-            // The listener's drop starts a task, which panics without a runtime. The socket is closed when the process
-            // ends or becomes the server.
-            std::mem::forget(listener);
-        }
+    async fn ask(&mut self, sql: &str, limit: Duration) -> Result<Vec<Row>, DatabaseError> {
+        let rows = self.connection.rows_until(sql, Deadline::after(limit)).await;
+        rows.map_err(|error| connect::failed(&error))
     }
 }
 

@@ -2,11 +2,9 @@
 
 pub(super) mod create;
 
-use sqlx::postgres::PgRow;
-
 use super::{
     Postgres, connect,
-    connection::Connection,
+    connection::{Connection, Row},
     quote::{identifier, literal},
 };
 use crate::{
@@ -54,7 +52,7 @@ fn statements(schema: &str) -> [String; 2] {
     [path, OBJECTS.replace("$schema", &literal(schema))]
 }
 
-fn object(row: &PgRow, schema: &str) -> Result<Object, sqlx::Error> {
+fn object(row: &Row, schema: &str) -> Result<Object, sqlx::Error> {
     let kind = connect::raw_text(row, 0)?
         .and_then(kind)
         .ok_or_else(|| sqlx::Error::Protocol("the server returned an unknown kind of object".into()))?;
