@@ -85,8 +85,10 @@ pub(crate) enum Failure {
     #[error("`{program}` {ended}")]
     CommandFailed { program: String, ended: String },
     /// Of the program that derives the manifest.
-    #[error("the project's settings need the environment variable `{variable}`, which is not set")]
-    VariableMissing { variable: String, make: &'static str },
+    #[error(
+        "`{program}` {ended}; the project's settings need the environment variable `{variable}`, which is not set"
+    )]
+    VariableMissing { program: String, ended: String, variable: String, make: &'static str },
     #[error("cannot start `{program}`: {why}")]
     CommandMissing { program: String, why: String },
     /// No process could be started: a limit, no memory, no /dev/null.

@@ -63,12 +63,14 @@ impl Project<'_> {
                 after,
             },
             Failure::CommandFailed { program, ended } => {
-                if let Some(variable) = error.as_ref().and_then(|error| error.variable.clone()) {
-                    return Failure::VariableMissing { variable, make: self.make };
+                let (why, variable) =
+                    error.map_or((None, None), |error| (Some(error.summary()), error.variable));
+                let why = why.as_deref().or_else(|| lines.last()).unwrap_or_default();
+                let ended = format!("{ended}: {why}");
+                match variable {
+                    Some(variable) => Failure::VariableMissing { program, ended, variable, make: self.make },
+                    None => Failure::CommandFailed { program, ended },
                 }
-                let error = error.map(|error| error.summary());
-                let why = error.as_deref().or_else(|| lines.last()).unwrap_or_default();
-                Failure::CommandFailed { program, ended: format!("{ended}: {why}") }
             }
             other => other,
         })?;

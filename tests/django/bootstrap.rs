@@ -261,7 +261,7 @@ fn a_killed_seeding_leaves_a_tenant_that_only_the_key_keeps() {
     waiting.wait_for_line("in progress");
     running.signal(Signal::SIGKILL);
     running.wait();
-    waiting.wait().exits(1).prints("half created");
+    waiting.wait().exits(1).prints("half created").prints("portcullis tenant delete demo");
     assert_eq!(journal(&project), ["demo command"]);
     project.portcullis.run(["migrate", "--all"]).exits(73).prints("`demo`");
     project.portcullis.run(["verify", "demo"]).exits(1).prints("half created");

@@ -91,7 +91,7 @@ fn fallback(steps: &mut Steps, failure: &Failure) {
     let again = steps.running.again();
     match failure {
         Failure::Usage { .. } => steps.paste("see the help", "portcullis --help"),
-        Failure::VariableMissing { variable, make } => steps.paste(
+        Failure::VariableMissing { variable, make, .. } => steps.paste(
             "give it a value; the manifest needs no database, so any value of the right form is enough",
             format!("{variable}=build {make}"),
         ),

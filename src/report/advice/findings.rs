@@ -10,6 +10,19 @@ use crate::{
 };
 
 pub(super) fn advise(steps: &mut Steps, judgement: &Judgement) {
+    let half_created = |verdict: &Verdict| verdict.is_half_created();
+    let Some((tenant, _)) = judgement.tenants.iter().find(|(_, verdict)| half_created(verdict)) else {
+        return advise_on_created(steps, judgement);
+    };
+    steps.cause("the command that creates the tenant was killed, or is still running");
+    steps::remove_half_created(steps, tenant);
+    // Its other findings end with it.
+    let mut others = judgement.clone();
+    others.tenants.retain(|_, verdict| !half_created(verdict));
+    advise_on_created(steps, &others);
+}
+
+fn advise_on_created(steps: &mut Steps, judgement: &Judgement) {
     if judgement.is_first_start() {
         steps.cause("the database is empty: this is its first start");
         steps.apply("create the shared schema with its tables, and the registry", steps::migrate(&[]));
@@ -70,11 +83,6 @@ pub(super) fn advise(steps: &mut Steps, judgement: &Judgement) {
         steps.cause("the tenant was never created, or its registry row was deleted");
         let text = format!("create {}, or correct the name in the step or command", names(&absent));
         steps.apply(text, steps::create(tenant));
-    }
-    let half_created = with(|finding| matches!(finding, Finding::HalfCreated { .. }));
-    if let Some(Some(tenant)) = half_created.first() {
-        steps.cause("the command that creates the tenant was killed, or is still running");
-        steps::remove_half_created(steps, tenant);
     }
     let unrecorded = with(|finding| matches!(finding, Finding::Unrecorded { .. }));
     if !unrecorded.is_empty() {
