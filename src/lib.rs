@@ -248,7 +248,7 @@ fn dispatch(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, co
             let result = configured().and_then(|config| {
                 runtime::until_signalled(inherited, async |processes| {
                     let context = RunContext::new(config, processes);
-                    let write = commands::manifest::write(&context, framework.check(), &on_event);
+                    let write = commands::manifest::write(&context, framework, &on_event);
                     Ok(cli_progress.watch(write).await)
                 })
             });

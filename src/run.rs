@@ -362,10 +362,15 @@ async fn preflight(plan: &Plan, context: &RunContext, report: &Report) -> Result
         && let (true, true, Some(external)) = (needed, derived, frameworks::of(migrations).external())
     {
         let (make, about) = (make_command(migrations), external.about());
+        let reads = match about.interpreter {
+            "" => format!("reads what {} expects from the files", about.title),
+            interpreter => {
+                format!("runs {interpreter} an additional time to read what {} expects", about.title)
+            }
+        };
         let text = format!(
-            "`manifest.auto`: this start runs {} an additional time to read what {} expects, and it proves only \
-             this container's code; in production, put `RUN {make}` into the Dockerfile",
-            about.interpreter, about.title
+            "`manifest.auto`: this start {reads}, and it proves only this container's code; in production, put \
+             `RUN {make}` into the Dockerfile"
         );
         report.emit(&Event::Remark { text });
     }

@@ -6,6 +6,7 @@ mod architecture;
 mod container;
 mod django;
 mod inspection;
+mod ledgers;
 mod observability;
 mod process;
 mod release;

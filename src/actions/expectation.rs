@@ -12,6 +12,9 @@ use crate::{
     tenants::manifest::{Expected, FORMAT, Manifest, Migration},
 };
 
+/// The command that adds the tables of a migrated database to the migrations on disk.
+const STRUCTURE: &str = "portcullis manifest structure";
+
 /// The inputs of an expectation.
 pub(super) struct Sources<'a> {
     pub(super) migrations: &'a Migrations,
@@ -44,8 +47,8 @@ pub(super) async fn load(
     let manifest = match (project, migrations.auto_manifest) {
         (None, true) => return derived(sources, shared, tenant).await,
         (Some(project), true) => {
-            let text = project.ask(path, on_event).await.map_err(|details| details.failure)?;
-            let manifest = parse(path, &text, make)?;
+            let manifest =
+                of_project(project, path, make, on_event).await.map_err(|details| details.failure)?;
             refuse_empty(sources, &manifest)?;
             return Ok(Expectation { manifest, shared, tenant });
         }
@@ -60,8 +63,18 @@ pub(super) async fn load(
             refuse_empty(sources, &manifest)?;
             Ok(Expectation { manifest, shared, tenant })
         }
-        Some(why) => Err(Failure::ManifestStale { path: path.clone(), why, make: make.into() }),
+        Some(why) => {
+            let make = make_again(&manifest, project.as_ref(), make).into();
+            Err(Failure::ManifestStale { path: path.clone(), why, make })
+        }
     }
+}
+
+/// The command that builds the manifest with the same parts: only a migrated database has the tables of a framework
+/// whose migrations are read from its files.
+fn make_again(manifest: &Manifest, project: Option<&Project<'_>>, make: &'static str) -> &'static str {
+    let has_tables = !manifest.shared.tables.is_empty() || !manifest.tenant.tables.is_empty();
+    if has_tables && project.is_some_and(Project::reads_files) { STRUCTURE } else { make }
 }
 
 /// Compares the manifest's file with its sources. The manifest of SQL files contains a digest and their checksums, so
@@ -78,13 +91,19 @@ pub(super) async fn check(
             let (shared, tenant) = (expected(&resolve(shared).await?), expected(&resolve(tenant).await?));
             sql::staleness(&manifest, &shared, &tenant)
         }
-        Source::External(_) => (self::make(sources, on_event).await? != manifest)
-            .then(|| "the migrations no longer produce this manifest".into()),
+        Source::External(_) => match &sources.project {
+            Some(project) if project.reads_files() => project.staleness(&manifest).await,
+            _ => (self::make(sources, on_event).await? != manifest)
+                .then(|| "the migrations no longer produce this manifest".into()),
+        },
     };
     refuse_empty(sources, &manifest)?;
     match why {
         None => Ok(manifest),
-        Some(why) => Err(Failure::ManifestStale { path: path.clone(), why, make: make.into() }.into()),
+        Some(why) => {
+            let make = make_again(&manifest, sources.project.as_ref(), make).into();
+            Err(Failure::ManifestStale { path: path.clone(), why, make }.into())
+        }
     }
 }
 
@@ -184,6 +203,19 @@ pub(crate) fn parse(path: &Path, text: &str, make: &str) -> Result<Manifest, Fai
     })
 }
 
+/// The manifest of a framework's project: from the files on disk if that is sufficient, otherwise from its program.
+async fn of_project(
+    project: &Project<'_>,
+    path: &Path,
+    make: &str,
+    on_event: &dyn Fn(ActionEvent),
+) -> Result<Manifest, FailureDetails> {
+    match project.read().await {
+        Some(manifest) => Ok(manifest?),
+        None => Ok(parse(path, &project.ask(path, on_event).await?, make)?),
+    }
+}
+
 /// Derives the manifest of the configured files.
 pub(super) async fn make(
     sources: &Sources<'_>,
@@ -191,8 +223,19 @@ pub(super) async fn make(
 ) -> Result<Manifest, FailureDetails> {
     let Migrations { source, manifest: path, .. } = sources.migrations;
     if let Some(project) = &sources.project {
-        let manifest = parse(path, &project.ask(path, on_event).await?, make_command(sources.migrations))?;
+        let make = make_command(sources.migrations);
+        let mut manifest = of_project(project, path, make, on_event).await?;
         refuse_empty(sources, &manifest)?;
+        if let (true, Ok(former)) = (project.reads_files(), read(path, make).await)
+            && let STRUCTURE = make_again(&former, Some(project), make)
+        {
+            // The tables of other migrations would be wrong, and a manifest without them would prove less.
+            if let Some(why) = project.staleness(&former).await {
+                let why = format!("its tables need a migrated database: {why}");
+                return Err(Failure::ManifestStale { path: path.clone(), why, make: STRUCTURE.into() }.into());
+            }
+            manifest = former;
+        }
         return Ok(manifest);
     }
     let Source::Sql { shared, tenant } = source else {

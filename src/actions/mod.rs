@@ -15,5 +15,6 @@ pub(crate) mod provision;
 mod rebuild;
 pub(crate) mod repair;
 pub(crate) mod run_state;
+pub(crate) mod structure;
 pub(crate) mod template;
 pub(crate) mod verify;

@@ -398,12 +398,36 @@ Examples:
         #[arg(long)]
         check: bool,
     },
+    /// From the migration files of another framework, and the tables of a database that its command has just migrated
+    #[command(
+        after_help = "It reads the configured [database], which must be completely migrated, and changes nothing in it.
+Exit codes: 0 written or unchanged, 1 the database is not completely migrated.
+
+Examples:
+  portcullis manifest structure --tenant demo      in CI, after the framework has migrated a new database
+  portcullis manifest structure                    without tenants: the shared schema only"
+    )]
+    Structure {
+        /// The schema of a migrated tenant
+        #[arg(long, value_name = "SCHEMA")]
+        tenant: Option<String>,
+    },
+    /// From the migration files of another framework, which are read without starting it; needs no database
+    #[command(after_help = "Examples:
+  RUN portcullis manifest files                in a Dockerfile, after the migrations were copied
+  portcullis manifest files --check            in CI, if the manifest is committed")]
+    Files {
+        /// Compare with the existing file instead of writing it
+        #[arg(long)]
+        check: bool,
+    },
 }
 
 impl ManifestOf {
     pub(crate) fn check(&self) -> bool {
         match self {
-            Self::Sql { check } | Self::Django { check } => *check,
+            Self::Sql { check } | Self::Django { check } | Self::Files { check } => *check,
+            Self::Structure { .. } => false,
         }
     }
 }

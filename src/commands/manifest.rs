@@ -1,26 +1,30 @@
 //! `portcullis manifest`: writes the manifest, or compares it with the existing file.
 
 use crate::{
-    actions::{context::RunContext, expectation},
+    actions::{context::RunContext, expectation, structure},
+    cli::ManifestOf,
     failure::Failure,
     files,
     outcome::{ActionEvent, FailureDetails, command::ManifestMade},
     tenants::manifest::Expected,
 };
 
-/// Writes the file, or with `check` only compares it.
+/// Writes the file, or with `--check` only compares it.
 pub(crate) async fn write(
     context: &RunContext,
-    check: bool,
+    from: &ManifestOf,
     on_event: &dyn Fn(ActionEvent),
 ) -> Result<ManifestMade, FailureDetails> {
     let migrations = context.migrations()?;
     let (path, make) = (migrations.manifest.clone(), expectation::make_command(migrations));
-    if check {
+    if from.check() {
         let manifest = context.check_manifest(on_event).await?;
         return Ok(ManifestMade { path, release: manifest.release(), written: None });
     }
-    let manifest = context.make_manifest(on_event).await?;
+    let manifest = match from {
+        ManifestOf::Structure { tenant } => structure::manifest(context, tenant.as_deref(), on_event).await?,
+        _ => context.make_manifest(on_event).await?,
+    };
     let text = manifest
         .to_file()
         .map_err(|error| Failure::Internal { what: format!("cannot write the manifest as JSON: {error}") })?;

@@ -9,12 +9,15 @@ use super::{
 };
 
 /// The tables that the file contains, whether or not they are valid.
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate fact")]
 pub(super) struct DeclaredTables<'g> {
     pub(super) database: bool,
     /// None if the engine is unknown.
     pub(super) engine: Option<&'static Capabilities>,
     pub(super) tenants: bool,
     pub(super) migrations: bool,
+    /// Migrations can be applied: by Portcullis, by the framework's program, or by the configured command.
+    pub(super) applies: bool,
     pub(super) mode: Mode,
     pub(super) incomplete: &'g OnIncomplete,
 }
@@ -67,6 +70,18 @@ fn needs(draft: &ParsedStep, given: &DeclaredTables<'_>, problems: &Reading<'_>)
             let message = format!("{} needs `{table}`, which the file does not have", draft.called);
             problems.report(Problem::error(draft.kind_span.clone(), message));
         }
+    }
+    let applies = match action {
+        Action::Migrate(_) => true,
+        Action::Bootstrap(bootstrap) => bootstrap.run.is_empty(),
+        _ => false,
+    };
+    if applies && !given.applies {
+        let message =
+            format!("{} needs `[migrations] apply.run`, which the file does not have", draft.called);
+        let help = "name the framework's command that migrates one schema, as in [\"alembic\", \"-x\", \
+                    \"tenant={schema}\", \"upgrade\", \"heads\"]";
+        problems.report(Problem::error(draft.kind_span.clone(), message).help(help));
     }
 }
 

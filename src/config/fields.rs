@@ -184,6 +184,6 @@ impl<'t> Table<'t> {
     }
 
     fn declared(&self, name: &str) -> Option<&'static Key> {
-        self.section.key(name).filter(|key| key.is_of(self.framework))
+        self.section.keys.iter().find(|key| key.name == name && key.is_of(self.framework))
     }
 }

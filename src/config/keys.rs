@@ -3,28 +3,28 @@
 
 /// `name: kind, need, "sentence"`: the need is `required`, `= "default"`, `? "meaning of an absent key"`, or nothing.
 macro_rules! key {
-    ($name:tt: $kind:expr, required, $doc:literal $(, only $only:literal)?) => {
+    ($name:tt: $kind:expr, required, $doc:literal $(, only $only:expr)?) => {
         key!(@ $name, $kind, crate::config::keys::Need::Required, $doc $(, $only)?)
     };
-    ($name:tt: $kind:expr, = $default:literal, $doc:literal $(, only $only:literal)?) => {
+    ($name:tt: $kind:expr, = $default:literal, $doc:literal $(, only $only:expr)?) => {
         key!(@ $name, $kind, crate::config::keys::Need::Default($default), $doc $(, $only)?)
     };
-    ($name:tt: $kind:expr, ? $words:literal, $doc:literal $(, only $only:literal)?) => {
+    ($name:tt: $kind:expr, ? $words:literal, $doc:literal $(, only $only:expr)?) => {
         key!(@ $name, $kind, crate::config::keys::Need::Optional($words), $doc $(, $only)?)
     };
-    ($name:tt: $kind:expr, $doc:literal $(, only $only:literal)?) => {
+    ($name:tt: $kind:expr, $doc:literal $(, only $only:expr)?) => {
         key!(@ $name, $kind, crate::config::keys::Need::Optional("none"), $doc $(, $only)?)
     };
     (@ $name:tt, $kind:expr, $need:expr, $doc:literal) => {
-        crate::config::keys::Key { name: stringify!($name), kind: $kind, need: $need, doc: $doc, framework: None, former: None }
+        crate::config::keys::Key { name: stringify!($name), kind: $kind, need: $need, doc: $doc, frameworks: None, former: None }
     };
-    (@ $name:tt, $kind:expr, $need:expr, $doc:literal, $only:literal) => {
+    (@ $name:tt, $kind:expr, $need:expr, $doc:literal, $only:expr) => {
         crate::config::keys::Key {
             name: stringify!($name),
             kind: $kind,
             need: $need,
             doc: $doc,
-            framework: Some($only),
+            frameworks: Some($only),
             former: None,
         }
     };
@@ -63,8 +63,8 @@ pub(super) struct Key {
     pub(super) need: Need,
     /// One sentence in Markdown.
     pub(super) doc: &'static str,
-    /// The `framework` that the key belongs to; None for all.
-    pub(super) framework: Option<&'static str>,
+    /// The values of `framework` that the key belongs to; None for all.
+    pub(super) frameworks: Option<fn(&str) -> bool>,
     /// The name in the previous release; still read, with a warning.
     pub(super) former: Option<&'static str>,
 }
@@ -165,8 +165,8 @@ impl Key {
     }
 
     pub(super) fn is_of(&self, framework: Option<&str>) -> bool {
-        match (self.framework, framework) {
-            (Some(only), Some(framework)) => only == framework,
+        match (self.frameworks, framework) {
+            (Some(only), Some(framework)) => only(framework),
             _ => true,
         }
     }

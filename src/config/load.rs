@@ -5,12 +5,12 @@ use std::{io, path::Path};
 use toml::de::DeTable;
 
 use super::{
-    Config, Database, Overrides, Server, check, connection,
+    Config, Database, Migrations, Overrides, Server, check, connection,
     environment::Environment,
     fields::Table,
     interpolate::{Interpolator, Node},
     keys::ROOT,
-    observability,
+    migrations, observability,
     problem::{Problem, Severity},
     reading::Reading,
     render::render,
@@ -132,7 +132,8 @@ fn read<'t>(
     let database = table.table("database").and_then(connection::read);
     let registry = table.table("tenants").and_then(tables::tenants);
     let engine = database.as_ref().map(Database::capabilities);
-    let migrations = table.table("migrations").and_then(|table| tables::migrations(table, overrides, engine));
+    let migrations =
+        table.table("migrations").and_then(|table| migrations::migrations(table, overrides, engine));
     let mut server = table.table_or_defaults("server")?;
     let listed = server.node("passthrough").map(|node| node.span.clone());
     let server = tables::server(server);
@@ -154,6 +155,7 @@ fn read<'t>(
             database: table.has("database"),
             tenants: table.has("tenants"),
             migrations: table.has("migrations"),
+            applies: migrations.as_ref().is_none_or(Migrations::are_applicable),
         };
         table.finish();
         check::across(&drafts, &given, &places, reading);

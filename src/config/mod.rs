@@ -9,11 +9,14 @@ mod command_fields;
 mod connection;
 pub(crate) mod environment;
 mod fields;
+mod file_pattern;
+mod frameworks;
 pub(crate) mod gate_override;
 mod interpolate;
 mod keys;
 pub(crate) mod libpq;
 pub(crate) mod load;
+mod migrations;
 mod observability;
 mod password;
 mod problem;
@@ -36,5 +39,9 @@ mod values;
 mod wait;
 
 #[cfg(test)]
-pub(crate) use self::tables::FRAMEWORKS;
-pub(crate) use self::{libpq::SYSTEM_ROOTS, types::*};
+pub(crate) use self::frameworks::FRAMEWORKS;
+pub(crate) use self::{
+    file_pattern::{Captures, FilePattern, IdTemplate},
+    libpq::SYSTEM_ROOTS,
+    types::*,
+};

@@ -1,40 +1,18 @@
-//! Reads the tables `[tenants]`, `[migrations]`, `[gate]`, `[lock]`, `[server]`, and `[[accept]]`.
+//! Reads the tables `[tenants]`, `[gate]`, `[lock]`, `[server]`, and `[[accept]]`.
 
 use std::time::Duration;
 
 use super::{
-    Ahead, Apply, Gate, GateMode, Migrations, Mode, OnIncomplete, OnTenantFailure, Overrides, Project,
-    Registry, Server, Source, Transaction,
-    capabilities::Capabilities,
+    Ahead, Gate, GateMode, Mode, OnIncomplete, Registry, Server,
     command_fields::argv,
     fields::Table,
     interpolate::{Node, Value},
     keys::{Keyword, Kind},
     problem::Problem,
     reading::Reading,
-    values::{self, Names, Read},
+    values::{self, Read},
 };
 use crate::{signal_names, tenants::accept::Accept};
-
-/// The values of `framework`; None if Portcullis applies the migrations itself.
-pub(crate) const FRAMEWORKS: &[(&str, External)] = &[("sql", None), ("django", Some("django"))];
-
-pub(super) type External = Option<&'static str>;
-
-impl Keyword for External {
-    const KEYWORDS: &'static [(&'static str, Self)] = FRAMEWORKS;
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum OnFailed {
-    Stop,
-    Continue,
-}
-
-impl Keyword for OnFailed {
-    const KEYWORDS: &'static [(&'static str, Self)] =
-        &[("stop", OnFailed::Stop), ("continue", OnFailed::Continue)];
-}
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Incomplete {
@@ -49,11 +27,6 @@ impl Keyword for Incomplete {
 
 impl Keyword for Ahead {
     const KEYWORDS: &'static [(&'static str, Self)] = &[("warn", Ahead::Warn), ("block", Ahead::Block)];
-}
-
-impl Keyword for Transaction {
-    const KEYWORDS: &'static [(&'static str, Self)] =
-        &[("file", Transaction::File), ("schema", Transaction::Schema)];
 }
 
 impl Keyword for GateMode {
@@ -76,89 +49,6 @@ fn registry(mut table: Table<'_>) -> Option<Registry> {
     let (condition, at_least) = (table.get("where"), table.value("min_rows"));
     table.finish();
     Some(Registry { table: name?, schema_column: schema_column?, condition, at_least })
-}
-
-/// `engine` is None if the engine is unknown.
-pub(super) fn migrations(
-    mut table: Table<'_>,
-    overrides: &Overrides,
-    engine: Option<&Capabilities>,
-) -> Option<Migrations> {
-    let external: External = table.get("framework").flatten();
-    if let (Some(framework), Some(engine)) = (external, engine) {
-        engine.check_framework(&mut table, framework);
-    }
-    table.only(external.unwrap_or("sql"));
-    if external.is_none() && !table.has("framework") && !table.has("shared") {
-        let frameworks = FRAMEWORKS.iter().filter(|(_, external)| external.is_some());
-        let names: Vec<String> = frameworks.map(|(name, _)| format!("framework = \"{name}\"")).collect();
-        let problem =
-            Problem::error(table.span.clone(), "`[migrations]` has neither `shared` nor `framework`");
-        let help = format!(
-            "for SQL files that Portcullis applies: shared = \"migrations/shared\"; for migrations of a framework: {}",
-            names.join(" or ")
-        );
-        table.report(problem.help(help));
-        return None;
-    }
-    let (shared, tenant) = (table.get("shared"), table.get("tenant"));
-    let search_path = table.get("search_path").map_or_else(Vec::new, |Names(names)| names);
-    let (interpreter, entry) = (table.value("python"), table.get("manage"));
-    let mut manifest = table.table_or_defaults("manifest")?;
-    let (file, auto_manifest) = (manifest.value("file"), manifest.value("auto"));
-    let empty_manifest = manifest.value("empty");
-    manifest.finish();
-    let template = table.table("template").and_then(|mut table| {
-        let file = table.get("file");
-        table.finish();
-        file
-    });
-    let mut inner = table.table_or_defaults("apply")?;
-    let (run, env) = (argv(&mut inner, "run").unwrap_or_default(), inner.value("env"));
-    if !run.is_empty() && !run.iter().any(|word| word.contains("{schema}")) {
-        let help = "as in [\"python\", \"manage.py\", \"migrate_schemas\", \"--schema={schema}\"]";
-        inner.report_at("run", "`run` does not contain `{schema}`", Some(help));
-    }
-    if !run.is_empty() && inner.value::<bool>("replay") {
-        let help = "remove `run`: without it, one Python process records the statements";
-        inner.report_at("replay", "`replay` has no effect with `run`", Some(help));
-    }
-    if let Some(engine) = engine {
-        engine.check_statement_timeout(&mut inner);
-    }
-    let apply = apply(inner, overrides);
-    table.finish();
-    let source = match external {
-        None => Source::Sql { shared: shared?, tenant: tenant? },
-        Some(framework) => Source::External(Project { framework, interpreter, entry, run, env }),
-    };
-    Some(Migrations { source, manifest: file, auto_manifest, empty_manifest, search_path, template, apply })
-}
-
-fn apply(mut table: Table<'_>, overrides: &Overrides) -> Apply {
-    let on_failed = table.get("on_tenant_failure").unwrap_or(OnFailed::Stop);
-    let at_most = table.get("max_failures");
-    if on_failed == OnFailed::Stop && table.has("max_failures") {
-        let message = "`max_failures` needs `on_tenant_failure = \"continue\"`";
-        table.report_at("max_failures", message, None);
-    }
-    let apply = Apply {
-        jobs: overrides.jobs.unwrap_or(table.value("jobs")),
-        canary: table.get("canary").map_or_else(Vec::new, |Names(names)| names),
-        cooperate: table.value::<bool>("cooperate") || overrides.cooperate,
-        replay: table.value("replay"),
-        on_tenant_failure: match on_failed {
-            OnFailed::Stop => OnTenantFailure::Stop,
-            OnFailed::Continue => OnTenantFailure::Continue { at_most },
-        },
-        timeout: table.value("timeout"),
-        lock_timeout: table.value("lock_timeout"),
-        statement_timeout: table.get("statement_timeout"),
-        transaction: table.value("transaction"),
-        given_options: table.reading.env.get("PGOPTIONS").map(str::to_owned),
-    };
-    table.finish();
-    apply
 }
 
 pub(super) fn gate(mut table: Table<'_>) -> Gate {

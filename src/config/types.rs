@@ -8,13 +8,15 @@ use std::{
 };
 
 use super::{
+    file_pattern::{FilePattern, IdTemplate},
+    frameworks::reads_files,
     libpq::{Parameters, hosts::Host},
     secret::{KnownSecret, Password, Secret},
     url::Endpoint,
 };
 use crate::{
     logging::{LogFormat, LogLevel},
-    tenants::accept::Accept,
+    tenants::{accept::Accept, ledger::OwnLayout},
 };
 
 /// A valid configuration.
@@ -131,6 +133,16 @@ pub(crate) struct Migrations {
     pub(crate) apply: Apply,
 }
 
+impl Migrations {
+    /// Whether Portcullis, the framework's program or a configured command applies them.
+    pub(crate) fn are_applicable(&self) -> bool {
+        match &self.source {
+            Source::Sql { .. } => true,
+            Source::External(project) => !project.run.is_empty() || !reads_files(project.framework),
+        }
+    }
+}
+
 /// The kind of the migrations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Source {
@@ -152,6 +164,21 @@ pub(crate) struct Project {
     pub(crate) run: Vec<String>,
     /// Added to the environment of the project's commands.
     pub(crate) env: BTreeMap<String, Secret>,
+    pub(crate) files: LedgerFiles,
+}
+
+/// The migration files of a framework that Portcullis lists without starting it, and the ledger's configured parts.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct LedgerFiles {
+    /// Folders, or files that list migrations.
+    pub(crate) shared: Vec<PathBuf>,
+    pub(crate) tenant: Vec<PathBuf>,
+    pub(crate) layout: OwnLayout,
+    /// Empty for the framework's own patterns.
+    pub(crate) patterns: Vec<FilePattern>,
+    pub(crate) recorded_as: Option<IdTemplate>,
+    /// The ledger records only the newest migration.
+    pub(crate) latest: bool,
 }
 
 impl Project {

@@ -2,6 +2,7 @@
 
 use super::{
     fields::Table,
+    frameworks::needed_by,
     interpolate::Entry,
     problem::{Problem, shown},
 };
@@ -31,8 +32,8 @@ impl Table<'_> {
 
     fn unknown(&self, entry: &Entry) -> Problem {
         let problem = |message: String| Problem::error(entry.key_span.clone(), message);
-        if let Some(framework) = self.section.key(&entry.key).and_then(|key| key.framework) {
-            return problem(format!("`{}` needs `framework = \"{framework}\"`", entry.key));
+        if let Some(frameworks) = self.section.key(&entry.key).and_then(needed_by) {
+            return problem(format!("`{}` needs {frameworks}", entry.key));
         }
         let known = self.section.keys.iter().filter(|key| key.is_of(self.framework));
         let known: Vec<&str> = known.map(|key| key.name).collect();

@@ -12,7 +12,7 @@ use futures_util::future::LocalBoxFuture;
 
 use super::{
     Applied, ApplyError, Blocker, Column, Creation, DatabaseError, Derived, Intent, LockProof, LockSession,
-    MigrationFile, ProvisionError, ProvisionState, Recovered,
+    MigrationFile, ProvisionError, ProvisionState, Recovered, TableSet,
     examined::Examined,
     history::{Author, Entry, Run},
     postgres::Postgres,
@@ -144,8 +144,10 @@ engine! {
         fn structure(schema: &'a Schema) -> Result<(String, Structure), DatabaseError> = Err(unsupported());
         /// Those of the differences that can be undone by creating objects.
         fn restorable(schema: &'a Schema, expected: &'a Structure, differences: &'a [Difference]) -> Restorable = Restorable::default();
+        /// The tables of one schema with their columns, without the ledger.
+        fn tables(schema: &'a str, ledger: &'a str) -> Result<TableSet, DatabaseError> = Err(unsupported());
         /// The state of one schema, registered or not.
-        fn inspect_schema(schema: &'a str, expected: &'a Expected, shape: LedgerLayout) -> Result<SchemaState, DatabaseError> = Err(unsupported());
+        fn inspect_schema(schema: &'a str, expected: &'a Expected, shape: LedgerLayout<'a>) -> Result<SchemaState, DatabaseError> = Err(unsupported());
         /// The tenants that this run is creating or deleting according to the journal.
         fn in_progress(run: &'a str) -> Result<BTreeSet<String>, DatabaseError> = Ok(BTreeSet::new());
         /// The journal's intents for these tenants.
@@ -155,7 +157,7 @@ engine! {
         /// Runs these statements in a schema in one transaction, and commits if the structure is accepted.
         fn restore(schema: &'a Schema, statements: &'a [String], verify: VerifyStructure<'a>, limits: &'a Limits) -> Result<(), ApplyError> = Err(unsupported().into());
         /// Creates a complete tenant as a copy of a template, in one transaction.
-        fn copy(new: &'a Creation, template: &'a Template, made: (&'a Expected, LedgerLayout), limits: &'a Limits, verify: Verify<'a>) -> Result<(), ProvisionError> = Err(unsupported().into());
+        fn copy(new: &'a Creation, template: &'a Template, made: (&'a Expected, LedgerLayout<'a>), limits: &'a Limits, verify: Verify<'a>) -> Result<(), ProvisionError> = Err(unsupported().into());
         /// Creates an empty schema for a framework to migrate and records it in the journal.
         fn begin(new: &'a Creation, limits: &'a Limits) -> Result<(), ProvisionError> = Err(unsupported().into());
         /// Runs a recording in one transaction, which is committed only if the tenant's state then equals the recorded one.

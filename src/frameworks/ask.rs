@@ -86,6 +86,24 @@ impl Project<'_> {
         files::within(files::TIMEOUT, read).await.map_err(|error| invalid(error.to_string()))
     }
 
+    /// Whether the manifest's migrations follow from the files on disk, without the project's program.
+    pub(crate) fn reads_files(&self) -> bool {
+        self.framework.reads_files()
+    }
+
+    /// The manifest from the files on disk; None if only the project's program can derive it.
+    pub(crate) async fn read(&self) -> Option<Result<Manifest, Failure>> {
+        if !self.reads_files() {
+            return None;
+        }
+        let (framework, settings) = (self.framework, self.settings.clone());
+        let read = files::within(files::TIMEOUT, move || Ok(framework.read(&settings))).await;
+        Some(read.unwrap_or_else(|error| {
+            let path = self.settings.folder().to_owned();
+            Err(Failure::MigrationsUnreadable { path, why: error.to_string() })
+        }))
+    }
+
     /// The reason why the manifest no longer matches the migrations on disk; None if it matches.
     pub(crate) async fn staleness(&self, manifest: &Manifest) -> Option<String> {
         let (framework, manifest, settings) = (self.framework, manifest.clone(), self.settings.clone());

@@ -2,12 +2,12 @@
 
 mod creations;
 pub(crate) mod ledger;
-mod modules;
+pub(super) mod modules;
 
 use std::path::Path;
 
 use super::framework::{
-    Creation, External, Framework, FrameworkInfo, Progress, Replay, StopPolicy, argument,
+    AppInfo, Creation, External, Framework, FrameworkInfo, Progress, Replay, StopPolicy, argument,
 };
 use crate::{
     config::Project,
@@ -45,15 +45,15 @@ impl Framework for Django {
         "django"
     }
 
-    fn ledgers(&self) -> &'static [&'static dyn Ledger] {
-        &[&ledger::DJANGO_5, &ledger::DJANGO_6]
+    fn ledgers(&'static self) -> Vec<&'static dyn Ledger> {
+        vec![&ledger::DJANGO_5, &ledger::DJANGO_6]
     }
 
     fn make(&self) -> &'static str {
         "portcullis manifest django"
     }
 
-    fn external(&self) -> Option<&'static dyn External> {
+    fn external(&'static self) -> Option<&'static dyn External> {
         Some(&Django)
     }
 }
@@ -64,13 +64,15 @@ impl External for Django {
             title: "Django",
             interpreter: "Python",
             env: &[("PYTHONUNBUFFERED", "1")],
-            registry: "django_tenants in INSTALLED_APPS",
-            tenant_apps: "add them to TENANT_APPS",
+            apps: Some(AppInfo {
+                registry: "django_tenants in INSTALLED_APPS",
+                tenant_apps: "add them to TENANT_APPS",
+            }),
             commands: ledger::COMMANDS,
         }
     }
 
-    fn staleness(&self, manifest: &Manifest, project: &Project) -> Option<String> {
+    fn staleness(&'static self, manifest: &Manifest, project: &Project) -> Option<String> {
         if !self.ledgers().contains(&manifest.framework) {
             return Some("it was not derived from a Django project".into());
         }

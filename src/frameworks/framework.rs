@@ -20,13 +20,13 @@ pub(crate) trait Framework: fmt::Debug + Sync {
     fn name(&self) -> &'static str;
 
     /// The ledger rules of its releases. Each manifest names one.
-    fn ledgers(&self) -> &'static [&'static dyn Ledger];
+    fn ledgers(&'static self) -> Vec<&'static dyn Ledger>;
 
     /// The command that derives the manifest.
     fn make(&self) -> &'static str;
 
     /// The interface of its own program; None if Portcullis applies the migrations itself.
-    fn external(&self) -> Option<&'static dyn External> {
+    fn external(&'static self) -> Option<&'static dyn External> {
         None
     }
 }
@@ -36,10 +36,22 @@ pub(crate) trait External: fmt::Debug + Sync {
     fn about(&self) -> FrameworkInfo;
 
     /// The reason why the manifest no longer matches the migrations on disk. It only reads files.
-    fn staleness(&self, manifest: &Manifest, project: &config::Project) -> Option<String>;
+    fn staleness(&'static self, manifest: &Manifest, project: &config::Project) -> Option<String>;
+
+    /// Whether [`External::read`] derives the manifest instead of its program.
+    fn reads_files(&self) -> bool {
+        false
+    }
+
+    /// The manifest from the files on disk, without tables. It only reads files.
+    fn read(&'static self, _: &config::Project) -> Result<Manifest, Failure> {
+        Err(self.lacks("migration files that can be read without its program"))
+    }
 
     /// The command that writes the manifest to the file `output`.
-    fn ask(&self, project: &config::Project, output: &str) -> Result<Vec<String>, Failure>;
+    fn ask(&self, _: &config::Project, _: &str) -> Result<Vec<String>, Failure> {
+        Err(self.lacks("program that derives the manifest"))
+    }
 
     /// The command that applies the pending migrations to these schemas in turn and reports its progress on the
     /// channel. Each schema is `shared` or `tenant:NAME`, also on the channel.
@@ -62,7 +74,9 @@ pub(crate) trait External: fmt::Debug + Sync {
     }
 
     /// The command that runs one app's migrations again for one tenant, in one transaction.
-    fn replay(&self, project: &config::Project, replay: &Replay<'_>) -> Result<Vec<String>, Failure>;
+    fn replay(&self, _: &config::Project, _: &Replay<'_>) -> Result<Vec<String>, Failure> {
+        Err(self.lacks("apps, whose migrations could be replayed"))
+    }
 
     /// The command that records these migrations of one schema (None is the shared one) as applied without running them.
     fn mark_applied(
@@ -80,21 +94,35 @@ pub(crate) trait External: fmt::Debug + Sync {
 
     /// The places in the project's code that create tenants. `commands` are the words of the configured commands that
     /// create tenants.
-    fn creations(&self, folder: &Path, commands: &[String]) -> Result<Vec<Creation>, String>;
+    fn creations(&self, _: &Path, _: &[String]) -> Result<Vec<Creation>, String> {
+        Ok(Vec::new())
+    }
+
+    fn lacks(&self, what: &str) -> Failure {
+        Failure::Usage { message: format!("{} has no {what}", self.about().title) }
+    }
 }
 
 /// Facts about a framework for messages and for the start of its program.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct FrameworkInfo {
     pub(crate) title: &'static str,
+    /// The interpreter of its program; empty if Portcullis starts none.
     pub(crate) interpreter: &'static str,
     /// The environment variables of its program.
     pub(crate) env: &'static [(&'static str, &'static str)],
+    /// None if the framework has no apps.
+    pub(crate) apps: Option<AppInfo>,
+    pub(crate) commands: Commands,
+}
+
+/// Facts about a framework whose projects consist of apps, some of which belong to tenants.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct AppInfo {
     /// The missing part of a project whose manifest has no registry.
     pub(crate) registry: &'static str,
     /// The instruction that moves an app's tables to the tenants' schemas.
     pub(crate) tenant_apps: &'static str,
-    pub(crate) commands: Commands,
 }
 
 /// The current migration of a framework's program.

@@ -1,9 +1,13 @@
 //! The supported frameworks. Each is a file that implements [`Framework`] and a line in [`ALL`].
 
+mod alembic;
 mod ask;
 mod channel;
+mod custom;
 pub(crate) mod django;
+mod files;
 mod framework;
+mod heads;
 mod mark_applied;
 mod migrate;
 mod new_rows;
@@ -13,7 +17,7 @@ mod replay;
 pub(crate) mod sql;
 
 pub(crate) use self::{
-    framework::{Creation, Framework, FrameworkInfo, Replay, StopPolicy},
+    framework::{AppInfo, Creation, Framework, Replay, StopPolicy},
     migrate::{MigrateError, Migrating, RecordingSlot},
     project::{ProgramSessions, Project, child, run_to_end},
 };
@@ -24,7 +28,7 @@ use crate::{
     tenants::manifest::{FORMAT, Manifest},
 };
 
-pub(crate) const ALL: &[&dyn Framework] = &[&sql::Sql, &django::Django];
+pub(crate) static ALL: &[&dyn Framework] = &[&sql::Sql, &django::Django, &alembic::ALEMBIC, &custom::CUSTOM];
 
 impl<'a> Project<'a> {
     pub(crate) fn new(
@@ -67,7 +71,7 @@ pub(crate) fn parse(text: &str) -> Result<Manifest, ParseError> {
     let manifest: Manifest<String> = serde_json::from_str(text).map_err(invalid)?;
     let mut rules = ALL.iter().flat_map(|framework| framework.ledgers());
     match rules.find(|rules| rules.name() == manifest.framework) {
-        Some(rules) => Ok(manifest.resolved(*rules)),
+        Some(rules) => Ok(manifest.resolved(rules)),
         None => Err(ParseError::Invalid(format!("the framework `{}` is unknown", manifest.framework))),
     }
 }
@@ -90,7 +94,7 @@ mod tests {
     #[test]
     fn a_written_manifest_parses_with_the_rules_of_its_framework() {
         for rules in ALL.iter().flat_map(|framework| framework.ledgers()) {
-            let written = Manifest::new(*rules, Expected::default(), Expected::default());
+            let written = Manifest::new(rules, Expected::default(), Expected::default());
             let text = written.to_file().unwrap();
             assert_eq!(parse(&text).unwrap().proved().unwrap(), written, "{text}");
             let edited = text.replace("\"tables\": {}", "\"tables\": { \"x\": [] }");

@@ -8,18 +8,19 @@ use std::{collections::BTreeMap, ops::RangeInclusive};
 use super::framework::Framework;
 use crate::tenants::{
     inspection::LedgerRow,
-    ledger::{Comparison, Ledger, LedgerLayout},
+    ledger::{Checksum, Comparison, Ledger, LedgerLayout},
     manifest::{Expected, Manifest, Migration},
 };
 
-pub(crate) const SHAPE: LedgerLayout = LedgerLayout {
+pub(crate) const SHAPE: LedgerLayout<'static> = LedgerLayout {
     table: "_sqlx_migrations",
     app: None,
     id: "version",
     numbered: true,
-    name: "description",
-    checksum: Some("checksum"),
+    name: Some("description"),
+    checksum: Some(Checksum::Bytes("checksum")),
     succeeded: Some("success"),
+    rows: None,
 };
 
 pub(crate) const LEDGER: Rules = Rules;
@@ -32,7 +33,7 @@ impl Ledger for Rules {
         "sql"
     }
 
-    fn shape(&self) -> LedgerLayout {
+    fn shape(&self) -> LedgerLayout<'static> {
         SHAPE
     }
 
@@ -49,8 +50,8 @@ impl Framework for Sql {
         "sql"
     }
 
-    fn ledgers(&self) -> &'static [&'static dyn Ledger] {
-        &[&LEDGER]
+    fn ledgers(&'static self) -> Vec<&'static dyn Ledger> {
+        vec![&LEDGER]
     }
 
     fn make(&self) -> &'static str {
@@ -104,7 +105,8 @@ pub(crate) fn range(text: &str) -> Option<RangeInclusive<i64>> {
     Some(first.trim().parse().ok()?..=last.trim().parse().ok()?)
 }
 
-fn compare(expected: &Expected, recorded: &[LedgerRow]) -> Comparison {
+/// Compares ledgers with one row for each migration.
+pub(super) fn compare(expected: &Expected, recorded: &[LedgerRow]) -> Comparison {
     let mut comparison = Comparison::default();
     let mut rows: BTreeMap<&str, Vec<&LedgerRow>> = BTreeMap::new();
     for row in recorded {

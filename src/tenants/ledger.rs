@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{expected::Expected, inspection::LedgerRow};
 
@@ -10,7 +10,7 @@ use super::{expected::Expected, inspection::LedgerRow};
 pub(crate) trait Ledger: fmt::Debug + Sync {
     /// The name in manifests.
     fn name(&self) -> &'static str;
-    fn shape(&self) -> LedgerLayout;
+    fn shape(&self) -> LedgerLayout<'static>;
     /// Compares the rows of one schema with the expectation. Pure.
     fn compare(&self, expected: &Expected, recorded: &[LedgerRow]) -> Comparison;
 }
@@ -24,19 +24,62 @@ pub(crate) struct Commands {
 
 /// The table and the columns of a framework's ledger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct LedgerLayout {
-    pub(crate) table: &'static str,
+pub(crate) struct LedgerLayout<'a> {
+    pub(crate) table: &'a str,
     /// A text column whose value and a full stop precede the identifier.
-    pub(crate) app: Option<&'static str>,
+    pub(crate) app: Option<&'a str>,
     /// Read as text.
-    pub(crate) id: &'static str,
+    pub(crate) id: &'a str,
     /// The identifier is an integer.
     pub(crate) numbered: bool,
-    pub(crate) name: &'static str,
+    /// The column with a description; None if the ledger has none.
+    pub(crate) name: Option<&'a str>,
+    pub(crate) checksum: Option<Checksum<'a>>,
+    /// An SQL condition that a row of a successful migration meets.
+    pub(crate) succeeded: Option<&'a str>,
+    /// An SQL condition that a row must meet to count at all.
+    pub(crate) rows: Option<&'a str>,
+}
+
+/// A column with a checksum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Checksum<'a> {
     /// A bytea column.
-    pub(crate) checksum: Option<&'static str>,
-    /// A boolean column.
-    pub(crate) succeeded: Option<&'static str>,
+    Bytes(&'a str),
+    /// A text column.
+    #[expect(dead_code, reason = "the first framework that has one follows")]
+    Text(&'a str),
+}
+
+/// The parts of a ledger's layout that the configuration gives; the framework's own replace the absent ones.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct OwnLayout {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) table: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) id: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) succeeded: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) rows: Option<String>,
+}
+
+impl OwnLayout {
+    pub(crate) fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The framework's layout with these parts.
+    pub(crate) fn over<'a>(&'a self, shape: LedgerLayout<'a>) -> LedgerLayout<'a> {
+        LedgerLayout {
+            table: self.table.as_deref().unwrap_or(shape.table),
+            id: self.id.as_deref().unwrap_or(shape.id),
+            succeeded: self.succeeded.as_deref().or(shape.succeeded),
+            rows: self.rows.as_deref().or(shape.rows),
+            ..shape
+        }
+    }
 }
 
 /// The difference between a ledger and the expectation. Every entry is a migration's name in messages.
@@ -64,89 +107,5 @@ impl Eq for dyn Ledger {}
 impl Serialize for dyn Ledger {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str(self.name())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-    use crate::tenants::manifest::Migration;
-
-    /// A ledger like Alembic's: one row for each head of the graph.
-    #[derive(Debug)]
-    struct Heads;
-
-    impl Ledger for Heads {
-        fn name(&self) -> &'static str {
-            "heads"
-        }
-
-        fn shape(&self) -> LedgerLayout {
-            LedgerLayout {
-                table: "heads",
-                app: None,
-                id: "version",
-                numbered: false,
-                name: "version",
-                checksum: None,
-                succeeded: None,
-            }
-        }
-
-        fn compare(&self, expected: &Expected, recorded: &[LedgerRow]) -> Comparison {
-            let find = |id: &str| expected.migrations.iter().find(|migration| migration.id == id);
-            let mut applied: BTreeSet<&str> = BTreeSet::new();
-            let mut stack: Vec<&str> = recorded.iter().map(|row| row.id.as_str()).collect();
-            while let Some(id) = stack.pop() {
-                if let (true, Some(migration)) = (applied.insert(id), find(id)) {
-                    stack.extend(migration.depends.iter().map(String::as_str));
-                }
-            }
-            let unknown = recorded.iter().map(|row| &row.id).filter(|id| find(id).is_none());
-            let ids = expected.migrations.iter().map(|migration| &migration.id);
-            Comparison {
-                pending: ids.filter(|id| !applied.contains(id.as_str())).cloned().collect(),
-                unknown: unknown.cloned().collect(),
-                ..Comparison::default()
-            }
-        }
-    }
-
-    #[test]
-    fn a_ledger_of_heads_is_resolved_through_the_dependencies() {
-        let migration = |id: &str, depends: &[&str]| Migration {
-            id: id.into(),
-            depends: depends.iter().map(|id| (*id).to_owned()).collect(),
-            ..Migration::default()
-        };
-        let migrations = vec![
-            migration("1", &[]),
-            migration("2a", &["1"]),
-            migration("2b", &["1"]),
-            migration("3", &["2a", "2b"]),
-        ];
-        let expected = Expected { migrations, ..Expected::default() };
-        let row =
-            |id: &&str| LedgerRow { id: (*id).into(), name: String::new(), checksum: None, succeeded: true };
-        for (recorded, pending, unknown) in [
-            (&["3"][..], &[][..], &[][..]),
-            (&["2a"], &["2b", "3"], &[]),
-            (&["2a", "2b"], &["3"], &[]),
-            (&["4"], &["1", "2a", "2b", "3"], &["4"]),
-        ] {
-            let rows: Vec<LedgerRow> = recorded.iter().map(row).collect();
-            let comparison = Heads.compare(&expected, &rows);
-            assert_eq!(
-                (comparison.pending, comparison.unknown),
-                (strings(pending), strings(unknown)),
-                "{recorded:?}"
-            );
-        }
-    }
-
-    fn strings(strings: &[&str]) -> Vec<String> {
-        strings.iter().map(|word| (*word).to_owned()).collect()
     }
 }

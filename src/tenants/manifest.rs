@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub(crate) use super::expected::{Expected, Kind, Kinds, Migration, Tables};
-use super::ledger::Ledger;
+use super::ledger::{Ledger, LedgerLayout, OwnLayout};
 use crate::words::hex;
 
 /// The format that Portcullis reads and writes; it rejects every other number.
@@ -27,6 +27,9 @@ pub(crate) struct Manifest<L = &'static dyn Ledger> {
     pub(crate) digest: Option<String>,
     /// The ledger rules.
     pub(crate) framework: L,
+    /// The configured parts of the ledger's layout.
+    #[serde(default, skip_serializing_if = "OwnLayout::is_empty")]
+    pub(crate) ledger: OwnLayout,
     pub(crate) shared: Expected,
     /// With types of tenants, `tables` are the tables that every type has.
     pub(crate) tenant: Expected,
@@ -165,6 +168,7 @@ impl Manifest<String> {
             format: self.format,
             digest: self.digest,
             framework,
+            ledger: self.ledger,
             shared: self.shared,
             tenant: self.tenant,
             types: self.types,
@@ -188,6 +192,7 @@ impl Manifest {
             format: FORMAT,
             digest: None,
             framework,
+            ledger: OwnLayout::default(),
             shared,
             tenant,
             types: BTreeMap::new(),
@@ -201,6 +206,11 @@ impl Manifest {
             other_databases: BTreeSet::new(),
             sources: BTreeMap::new(),
         }
+    }
+
+    /// The ledger's table and columns.
+    pub(crate) fn layout(&self) -> LedgerLayout<'_> {
+        self.ledger.over(self.framework.shape())
     }
 
     /// The tables that a tenant of this type must contain; the type is ignored if the manifest has no types.

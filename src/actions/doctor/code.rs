@@ -10,7 +10,7 @@ use crate::{
     actions::context::RunContext,
     config::{Action, Source},
     files,
-    frameworks::{self, Creation, FrameworkInfo},
+    frameworks::{self, AppInfo, Creation},
     outcome::doctor::Verdict,
     plan,
     tenants::manifest::Manifest,
@@ -38,7 +38,7 @@ pub(super) struct Code {
 
 /// The project's own apps that have tables, grouped by the schema that contains these.
 struct Apps {
-    about: FrameworkInfo,
+    about: AppInfo,
     make: &'static str,
     of_tenants: BTreeSet<String>,
     only_shared: BTreeSet<String>,
@@ -63,9 +63,10 @@ impl Code {
             && let Source::External(project) = &migrations.source
             && let framework = frameworks::of(migrations)
             && let Some(external) = framework.external()
+            && let Some(about) = external.about().apps
         {
             let expectation = context.expectation().await.ok();
-            apps = expectation.map(|known| Apps::of(&known.manifest, external.about(), framework.make()));
+            apps = expectation.map(|known| Apps::of(&known.manifest, about, framework.make()));
             let commands = context.config.steps.iter().flat_map(|step| match &step.action {
                 Action::Bootstrap(bootstrap) => bootstrap.run.clone(),
                 _ => Vec::new(),
@@ -81,7 +82,7 @@ impl Code {
 }
 
 impl Apps {
-    fn of(manifest: &Manifest, about: FrameworkInfo, make: &'static str) -> Self {
+    fn of(manifest: &Manifest, about: AppInfo, make: &'static str) -> Self {
         let (mut of_tenants, mut only_shared) = (BTreeSet::new(), BTreeSet::new());
         let is_own_app =
             |app: &str| manifest.sources.get(app).is_some_and(|sources| sources.folder.is_relative());

@@ -105,9 +105,7 @@ async fn attempt(
     let provisioning = async {
         match template {
             Some(template) => {
-                database
-                    .copy(locked, new, template, (&expected, manifest.framework.shape()), &limits, &verify)
-                    .await
+                database.copy(locked, new, template, (&expected, manifest.layout()), &limits, &verify).await
             }
             None => database.provision(locked, new, &expectation.tenant, &expected, &limits, &verify).await,
         }
@@ -155,7 +153,7 @@ async fn migrated(
             return Err(Failed::because("the framework's program ended before the migration started"));
         }
     }
-    let state = database.inspect_schema(&new.schema, &expected, manifest.framework.shape()).await;
+    let state = database.inspect_schema(&new.schema, &expected, manifest.layout()).await;
     let complete = state
         .map_err(|error| error.to_string())
         .and_then(|state| verified(context, manifest, &expected, &state));

@@ -82,7 +82,7 @@ async fn remove(
 }
 
 pub(super) async fn schema_exists(context: &RunContext, schema: &str) -> Result<bool, Failure> {
-    let shape = context.expectation().await?.manifest.framework.shape();
+    let shape = context.expectation().await?.manifest.layout();
     let state = context.database()?.inspect_schema(schema, &Expected::default(), shape).await;
     Ok(state.map_err(|error| error.into_failure("inspecting the demo tenants"))? != SchemaState::NoSchema)
 }

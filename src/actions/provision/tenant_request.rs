@@ -57,8 +57,9 @@ impl TenantRequest {
         let registry = context.config.registry.as_ref().ok_or_else(|| lacks("[tenants] registry"))?;
         let manifest = &context.expectation().await?.manifest;
         let project = context.project()?;
-        if let (Some(project), None) = (&project, &manifest.registry) {
-            return Err(lacks(project.framework.about().registry).into());
+        let apps = project.as_ref().and_then(|project| project.framework.about().apps);
+        if let (Some(apps), None) = (apps, &manifest.registry) {
+            return Err(lacks(apps.registry).into());
         }
         let database = context.database()?;
         let read = |error: DatabaseError| error.into_failure("reading the columns of the registry");
@@ -67,7 +68,7 @@ impl TenantRequest {
 
         let mut row = RowValues::new(manifest.registry.as_ref().map(|model| &model.defaults), &self.set);
         let has_name =
-            known.iter().any(|column| column.name == NAME && (project.is_some() || column.is_required));
+            known.iter().any(|column| column.name == NAME && (apps.is_some() || column.is_required));
         if registry.schema_column != NAME && (has_name || schema != &self.name) {
             row.set_default(NAME, &self.name, &self.set);
         }

@@ -4,7 +4,9 @@ use super::{
     super::{
         Ahead, GateMode, Mode, Transaction,
         connection::{SCHEMES, SslMode},
-        tables::{External, Incomplete, OnFailed},
+        frameworks::{External, is_custom, is_django, is_external, is_sql, reads_files},
+        migrations::{LedgerRows, OnFailed},
+        tables::Incomplete,
     },
     Key,
     Kind::{
@@ -87,22 +89,45 @@ const REGISTRY: Section = Section::new(
     ],
 );
 
+const LEDGER: Section = Section::new(
+    "`[migrations.ledger]`",
+    "The table in which the framework records migrations.",
+    &[
+        key!(table: Identifier, ? "the framework's own", "The ledger's table, in the schema that it describes."),
+        key!(id: Identifier, required, "The column with a migration's identifier.", only is_custom),
+        key!(applied_when: Text, ? "always",
+            "An SQL condition that a row meets if its migration was applied. A row that does not meet it is a failed migration.", only is_custom),
+        key!(where: Text, ? "every row", "An SQL condition that a row must meet to count.", only is_custom),
+        key!(rows: Word(words::<LedgerRows>), = "each",
+            "`\"each\"`: one row for each migration. `\"latest\"`: only the newest migration has a row.", only is_custom),
+        key!(files: OneOrMany(&Text), ? "required unless the folders are lists",
+            "The [patterns](ledgers.md#custom) of the migration files.", only is_custom),
+        key!(recorded_as: Text, ? "the file's `{id}`, `{number}` or `{digits}`",
+            "The identifier of a file in the ledger, with the placeholders of its pattern and `{file}`.", only is_custom),
+    ],
+);
+
 const MIGRATIONS: Section = Section::new(
     "`[migrations]`",
     "The migrations, and how they are applied.",
     &[
         key!(framework: Word(words::<External>), = "sql",
-            "The kind of the migrations: plain SQL files with sqlx's ledger, or a Django project with django-tenants."),
-        key!(shared: Path, required, "The folder of the shared schema's files.", only "sql"),
-        key!(tenant: Path, required, "The folder of a tenant's files.", only "sql"),
+            "The kind of the migrations: plain SQL files with sqlx's ledger, a Django project with django-tenants, or [another framework](ledgers.md)."),
+        key!(shared: Path, required, "The folder of the shared schema's files.", only is_sql),
+        key!(tenant: Path, required, "The folder of a tenant's files.", only is_sql),
+        key!(shared: OneOrMany(&Path), "The folders of the shared schema's files, or [lists](ledgers.md#lists).", only reads_files),
+        key!(tenant: OneOrMany(&Path), ? "none; `shared` or `tenant` is required",
+            "The folders of a tenant's files, or [lists](ledgers.md#lists).", only reads_files),
+        key!(ledger: Table(&LEDGER), ? "the framework's own; required with `\"custom\"`",
+            "The ledger's table, if it differs from the framework's own.", only reads_files),
         key!(search_path: Texts(0),
-            "Schemas in which the files find names after the schema that they run in, for extensions: `[\"public\"]`.", only "sql"),
-        key!(python: Text, = "python", "The project's own interpreter.", only "django"),
+            "Schemas in which the files find names after the schema that they run in, for extensions: `[\"public\"]`.", only is_sql),
+        key!(python: Text, = "python", "The project's own interpreter.", only is_django),
         key!(manage: Path, ? "`DJANGO_SETTINGS_MODULE` names the settings",
-            "The project's `manage.py`, which names the settings.", only "django"),
+            "The project's `manage.py`, which names the settings.", only is_django),
         key!(manifest: Table(&MANIFEST), "The file that lists what the code expects."),
         key!(template: Table(&TEMPLATE), ? "the framework migrates each new tenant",
-            "The template from which new tenants are copied.", only "django"),
+            "The template from which new tenants are copied.", only is_django),
         key!(apply: Table(&APPLY), "How migrations are applied."),
     ],
 );
@@ -125,16 +150,16 @@ const APPLY: Section = Section::new(
     "`apply`",
     "How migrations are applied.",
     &[
-        key!(run: Argv(0), ? "one Python process for many tenants, by the project's settings",
-            "The command that migrates one schema, without a shell; `{schema}` is replaced by its name.", only "django"),
+        key!(run: Argv(0), ? "with Django, one Python process for many tenants",
+            "The command that migrates one schema, without a shell; `{schema}` is replaced by its name.", only is_external),
         key!(env: Variables,
-            "Additional variables for every command of the project; a file is read together with the configuration.", only "django"),
+            "Additional variables for every command of the project; a file is read together with the configuration.", only is_external),
         key!(jobs: Number(1, 64), = "4", "How many tenants are migrated at the same time."),
         key!(canary: Texts(0), "Tenants that are migrated before the others."),
         key!(cooperate: Boolean, = "false",
             "Replicas [share the work](replicas.md#cooperating-replicas) of migrating tenants."),
         key!(replay: Boolean, = "false",
-            "The first of the tenants in the same state is migrated by the framework; its statements [are run for the others](replay.md).", only "django"),
+            "The first of the tenants in the same state is migrated by the framework; its statements [are run for the others](replay.md).", only is_django),
         key!(on_tenant_failure: Word(words::<OnFailed>), = "stop",
             "Whether the other tenants are migrated after one has failed; the step fails in either case."),
         key!(max_failures: Number(1, 1_000_000), ? "no limit",
@@ -144,7 +169,7 @@ const APPLY: Section = Section::new(
             "How long a statement waits for a lock. After that, the transaction is tried again, up to five times. A concurrent index build outside of a transaction waits without a limit."),
         key!(statement_timeout: Duration, ? "the server's", "The time limit for one statement."),
         key!(transaction: Word(words::<Transaction>), = "file",
-            "`\"file\"`: each file has its own transaction, as with psql and sqlx. `\"schema\"`: all pending files of a schema share one.", only "sql"),
+            "`\"file\"`: each file has its own transaction, as with psql and sqlx. `\"schema\"`: all pending files of a schema share one.", only is_sql),
     ],
 );
 

@@ -8,6 +8,7 @@ use super::{messages, parse_with};
 use crate::config::{
     Overrides,
     environment::Environment,
+    frameworks::needed_by,
     keys::{Key, Kind, Need, ROOT, Section},
     schema::schema,
 };
@@ -58,8 +59,7 @@ fn write_rows(
 ) {
     for key in section.keys {
         let (name, path) = (format!("{prefix}{}", key.name), format!("{path}{}", key.name));
-        let only =
-            key.framework.map_or(String::new(), |word| format!(" Only with `framework = \"{word}\"`."));
+        let only = needed_by(key).map_or(String::new(), |frameworks| format!(" Only with {frameworks}."));
         *rows += &format!("| `{name}` | {} | {} | {}{only} |\n", kind(key.kind), default(key), key.doc);
         if let Kind::Table(inner) = key.kind
             && !all.contains(&path)
@@ -255,11 +255,22 @@ template = { file = "template.sql" }
 apply = { run = ["python", "manage.py", "migrate_schemas", "--schema={schema}"], env = { DB_HOST = "db" }, jobs = 2, replay = false }
 "#;
 
-fn documents() -> [Table; 2] {
-    let sql: Table = SQL.parse().unwrap();
-    let mut django = sql.clone();
-    django.insert("migrations".into(), Value::Table(DJANGO.parse().unwrap()));
-    [sql, django]
+/// The same by those of a framework whose ledger the configuration describes.
+const CUSTOM: &str = r#"
+framework = "custom"
+shared = "m/shared"
+tenant = ["m/tenant", "m/more"]
+ledger = { table = "schema_version", id = "version", applied_when = "success", where = "version > 0", rows = "latest", files = ["V{id}__{name}.sql", "!{id}.d.ts"], recorded_as = "{id}" }
+apply = { run = ["migrate", "{schema}"] }
+"#;
+
+fn documents() -> [Table; 3] {
+    let with = |migrations: &str| {
+        let mut document: Table = SQL.parse().unwrap();
+        document.insert("migrations".into(), Value::Table(migrations.parse().unwrap()));
+        document
+    };
+    [SQL.parse().unwrap(), with(DJANGO), with(CUSTOM)]
 }
 
 #[test]
@@ -303,13 +314,25 @@ fn a_key_of_another_framework_is_an_error() {
         ("shared = \"a\"\ntenant = \"b\"\nmanage = \"manage.py\"", "`manage` needs `framework = \"django\"`"),
         (
             "shared = \"a\"\ntenant = \"b\"\napply = { run = [\"migrate\", \"{schema}\"] }",
-            "`run` needs `framework = \"django\"`",
+            "`run` needs a `framework` other than \"sql\"",
         ),
         ("framework = \"django\"\nshared = \"a\"", "`shared` needs `framework = \"sql\"`"),
         ("framework = \"django\"\napply = { run = [\"migrate\"] }", "`run` does not contain `{schema}`"),
         (
             "framework = \"django\"\napply = { run = [\"migrate\", \"{schema}\"], replay = true }",
             "`replay` has no effect with `run`",
+        ),
+        ("framework = \"alembic\"\nmanifest = {}", "`[migrations]` needs `shared` or `tenant`"),
+        ("framework = \"custom\"\ntenant = \"m\"", "`[migrations]` needs `ledger`"),
+        ("framework = \"custom\"\nledger = { files = \"x\" }", "`[migrations.ledger]` needs `table`"),
+        (
+            "framework = \"custom\"\nledger = { files = \"{x}.sql\" }",
+            "`{x}.sql` is not a pattern of files such as \"{number}_{name}.up.sql\"",
+        ),
+        ("framework = \"alembic\"\nledger = { table = \"a.b\" }", "the ledger's name contains a schema"),
+        (
+            "framework = \"alembic\"\ntenant = \"versions\"\n[[step]]\nname = \"m\"\nmigrate.tenants = {}",
+            "step `m` needs `[migrations] apply.run`, which the file does not have",
         ),
     ] {
         let found = messages(&format!("[migrations]\n{migrations}\n"), &Environment::default());

@@ -22,7 +22,7 @@ impl Postgres {
         &self,
         new: &Creation,
         template: &Template,
-        (expected, shape): (&Expected, LedgerLayout),
+        (expected, shape): (&Expected, LedgerLayout<'_>),
         limits: &Limits,
         verify: &dyn Fn(&SchemaState) -> Result<(), String>,
     ) -> Result<(), ProvisionError> {

@@ -28,6 +28,13 @@ const CREATED_HERE: &str = "CASE WHEN pg_catalog.age(o.xmin) <= 0 THEN pg_catalo
     (pg_catalog.txid_current() >> 32 << 32) + o.xmin::text::int8) = 'in progress' ELSE false END";
 
 impl Postgres {
+    pub(crate) async fn tables(&self, schema: &str, ledger: &str) -> Result<TableSet, DatabaseError> {
+        let mut connection = run_migration::writer(self.direct()).await?;
+        let tables = read_tables(&mut connection, schema, ledger).await;
+        connection.close().await;
+        tables.map_err(|error| connect::failed(&error))
+    }
+
     pub(crate) async fn derive(
         &self,
         shared: &[MigrationFile],
@@ -45,9 +52,14 @@ impl Postgres {
     }
 }
 
-async fn table_set(connection: &mut Connection, schema: &str) -> Result<TableSet, sqlx::Error> {
+/// The tables of a schema, without the ledger.
+async fn read_tables(
+    connection: &mut Connection,
+    schema: &str,
+    ledger: &str,
+) -> Result<TableSet, sqlx::Error> {
     let mut tables = TableSet::default();
-    for row in connection.rows(&catalog::tables(schema, LEDGER.table)).await? {
+    for row in connection.rows(&catalog::tables(schema, ledger)).await? {
         let Some(table) = connect::text(&row, 0)? else { continue };
         let kind = connect::text(&row, 2)?.and_then(|kind| catalog::kind(&kind));
         tables.note(table, kind.unwrap_or_default(), connect::text(&row, 1)?);
@@ -154,7 +166,7 @@ impl Derivation {
             }
             .map_err(ApplyError::into_failed)?;
             let before = std::mem::take(&mut tables);
-            let read = table_set(connection, name).await;
+            let read = read_tables(connection, name, LEDGER.table).await;
             tables = read.map_err(|error| connect::failed(&error))?;
             tables.note_created_by(original, before);
         }

@@ -9,7 +9,7 @@ use super::{cached_reader::CachedReader, connection_pool::WriterPool};
 use crate::{config, frameworks::sql, tenants::ledger::LedgerLayout};
 
 /// The ledger that Portcullis writes; it only reads the ledgers of other frameworks.
-pub(super) const LEDGER: LedgerLayout = sql::SHAPE;
+pub(super) const LEDGER: LedgerLayout<'static> = sql::SHAPE;
 
 /// The SQLSTATE of a statement that timed out.
 pub(super) const QUERY_CANCELED: &str = "57014";

@@ -75,7 +75,7 @@ impl Postgres {
         }
         let orphans = registry.filter(|_| registered && request.tenants == Some(&Selection::All));
         if let Some(registry) = orphans {
-            more.statements.push(self.orphans(registry, manifest.framework.shape().table));
+            more.statements.push(self.orphans(registry, manifest.layout().table));
             more.statements.push(journal::tagged_schemas());
         }
         if manifest.has_apps() && request.tenants.is_some() {
@@ -210,7 +210,7 @@ async fn inspect_schemas(
     groups: &[Group<'_>],
     more: &mut More,
 ) -> Result<BTreeMap<String, SchemaState>, DatabaseError> {
-    let shape = request.manifest.framework.shape();
+    let shape = request.manifest.layout();
     let failed = |error: sqlx::Error| connect::failed(&error);
     let mut facts = catalog::facts(reading, groups, shape.table, more).await.map_err(failed)?;
     let readable = facts.iter().filter(|(_, facts)| facts.has_ledger_to_read());

@@ -15,7 +15,10 @@ use super::{
 };
 use crate::{
     database::DatabaseError,
-    tenants::{inspection::LedgerRow, ledger::LedgerLayout},
+    tenants::{
+        inspection::LedgerRow,
+        ledger::{Checksum, LedgerLayout},
+    },
 };
 
 /// Up to this number of ledgers, the rows are read without digests.
@@ -28,7 +31,7 @@ pub(super) type Ledgers = BTreeMap<String, Result<Arc<[LedgerRow]>, sqlx::Error>
 pub(super) async fn read(
     reading: &mut Reading,
     options: ReadOptions<'_>,
-    shape: LedgerLayout,
+    shape: LedgerLayout<'_>,
     schemas: Vec<String>,
     on_progress: &dyn Fn(usize, usize),
 ) -> Result<Ledgers, DatabaseError> {
@@ -73,25 +76,25 @@ pub(super) async fn read(
 }
 
 /// The statement that reads one ledger.
-pub(super) fn select(shape: LedgerLayout, number: usize, schema: &str) -> String {
+pub(super) fn select(shape: LedgerLayout<'_>, number: usize, schema: &str) -> String {
     format!(
-        "SELECT {number}, count(*) OVER (), (sum({hash}) OVER ())::text, {id}, coalesce({name}::text, ''), \
+        "SELECT {number}, count(*) OVER (), (sum({hash}) OVER ())::text, {id}, {name}, \
          {checksum}, {succeeded} FROM {table}",
         hash = hash(shape),
         id = shape.app.map_or_else(
             || text_of(shape.id),
             |app| format!("{} || '.' || {}", text_of(app), text_of(shape.id))
         ),
-        name = identifier(shape.name),
-        checksum = shape.checksum.map_or_else(
-            || "NULL::text".to_owned(),
-            |column| format!("pg_catalog.encode({}, 'hex')", identifier(column))
-        ),
-        succeeded = shape.succeeded.map_or_else(
-            || "'true'::text".to_owned(),
-            |column| format!("{}::boolean::text", identifier(column))
-        ),
-        table = qualified(schema, shape.table),
+        name = shape.name.map_or_else(|| "''::text".to_owned(), text_of),
+        checksum = match shape.checksum {
+            None => "NULL::text".to_owned(),
+            Some(Checksum::Bytes(column)) => format!("pg_catalog.encode({}, 'hex')", identifier(column)),
+            Some(Checksum::Text(column)) => format!("{}::text", identifier(column)),
+        },
+        succeeded = shape
+            .succeeded
+            .map_or_else(|| "'true'::text".to_owned(), |condition| format!("{}::text", is_met(condition))),
+        table = table(shape, schema),
     )
 }
 
@@ -120,16 +123,16 @@ impl Digest {
 
 /// The hash of everything in a row that affects the verdict; never null. Each part's hash is the seed of the next,
 /// which costs half of a concatenation.
-fn hash(shape: LedgerLayout) -> String {
+fn hash(shape: LedgerLayout<'_>) -> String {
     let seeded = |text: &str, seed: &str| {
         format!("pg_catalog.hashtextextended({text} COLLATE pg_catalog.\"C\", {seed})")
     };
     let outcome = match (shape.checksum, shape.succeeded) {
-        (Some(checksum), None) => Some(text_of(checksum)),
-        (None, Some(succeeded)) => Some(text_of(succeeded)),
+        (Some(checksum), None) => Some(text_of(column(checksum))),
+        (None, Some(succeeded)) => Some(format!("{}::text", is_met(succeeded))),
         // For a failed row the checksum does not matter.
         (Some(checksum), Some(succeeded)) => {
-            Some(format!("CASE WHEN {} THEN {} ELSE '-' END", identifier(succeeded), text_of(checksum)))
+            Some(format!("CASE WHEN {} THEN {} ELSE '-' END", is_met(succeeded), text_of(column(checksum))))
         }
         (None, None) => None,
     };
@@ -141,13 +144,32 @@ fn hash(shape: LedgerLayout) -> String {
     outcome.map_or_else(|| id.clone(), |outcome| seeded(&format!("({outcome})"), &id))
 }
 
+/// The ledger with the condition for its rows.
+fn table(shape: LedgerLayout<'_>, schema: &str) -> String {
+    let table = qualified(schema, shape.table);
+    match shape.rows {
+        None => table,
+        Some(condition) => format!("{table} WHERE {}", is_met(condition)),
+    }
+}
+
+fn is_met(condition: &str) -> String {
+    format!("(({condition}) IS TRUE)")
+}
+
+fn column(checksum: Checksum<'_>) -> &str {
+    match checksum {
+        Checksum::Bytes(column) | Checksum::Text(column) => column,
+    }
+}
+
 fn text_of(column: &str) -> String {
     format!("coalesce({}::text, '')", identifier(column))
 }
 
 /// The digest query, which takes most of an inspection's time.
 struct Digests<'a> {
-    shape: LedgerLayout,
+    shape: LedgerLayout<'a>,
     total: usize,
     done: Cell<usize>,
     on_progress: &'a dyn Fn(usize, usize),
@@ -157,8 +179,7 @@ impl SchemaQuery for Digests<'_> {
     type Answer = Digest;
 
     fn select(&self, number: usize, schema: &str) -> String {
-        let table = qualified(schema, self.shape.table);
-        format!("SELECT {number}, count(*), sum({}) FROM {table}", hash(self.shape))
+        format!("SELECT {number}, count(*), sum({}) FROM {}", hash(self.shape), table(self.shape, schema))
     }
 
     fn take(&self, answer: &mut Digest, row: &Row) -> Result<(), sqlx::Error> {
@@ -172,7 +193,7 @@ impl SchemaQuery for Digests<'_> {
     }
 }
 
-struct Rows(LedgerLayout);
+struct Rows<'a>(LedgerLayout<'a>);
 
 #[derive(Default)]
 struct Ledger {
@@ -180,7 +201,7 @@ struct Ledger {
     recorded: Vec<LedgerRow>,
 }
 
-impl SchemaQuery for Rows {
+impl SchemaQuery for Rows<'_> {
     type Answer = Ledger;
 
     fn select(&self, number: usize, schema: &str) -> String {

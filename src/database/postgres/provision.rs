@@ -116,7 +116,7 @@ impl Postgres {
         &self,
         schema: &str,
         expected: &Expected,
-        shape: LedgerLayout,
+        shape: LedgerLayout<'_>,
     ) -> Result<SchemaState, DatabaseError> {
         let mut connection = self.writer().await?;
         connection.rows("BEGIN READ ONLY").await.map_err(|error| connect::failed(&error))?;
@@ -131,7 +131,7 @@ impl Postgres {
         &self,
         connection: Connection,
         schema: &str,
-        (expected, shape): (&Expected, LedgerLayout),
+        (expected, shape): (&Expected, LedgerLayout<'_>),
         verify: &dyn Fn(&SchemaState) -> Result<(), String>,
         limits: &Limits,
     ) -> Result<(), ProvisionError> {
@@ -275,7 +275,7 @@ async fn inspect(
     reading: &mut Reading,
     schema: &str,
     expected: &Expected,
-    shape: LedgerLayout,
+    shape: LedgerLayout<'_>,
 ) -> Result<SchemaState, sqlx::Error> {
     let groups =
         [Group { schemas: vec![schema.to_owned()], tables: &expected.tables, kinds: &expected.kinds }];

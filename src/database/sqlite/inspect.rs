@@ -10,7 +10,7 @@ use crate::{
     database::{DatabaseError, InspectRequest, TableSet},
     tenants::{
         inspection::{Inspection, LedgerRow, OtherKind, SchemaSnapshot, SchemaState},
-        ledger::LedgerLayout,
+        ledger::{Checksum, LedgerLayout},
         manifest::{Expected, Kind, Kinds},
     },
 };
@@ -18,7 +18,7 @@ use crate::{
 impl Sqlite {
     pub(crate) async fn inspect(&self, request: &InspectRequest<'_>) -> Result<Inspection, DatabaseError> {
         let manifest = request.manifest;
-        let shape = manifest.framework.shape();
+        let shape = manifest.layout();
         let mut found = Inspection::default();
         if request.shared {
             found.shared = Some(inspect_file(&self.shared(), &manifest.shared, shape).await);
@@ -71,7 +71,7 @@ impl Sqlite {
 }
 
 /// Inspects one file; an error becomes its state.
-async fn inspect_file(path: &Path, expected: &Expected, shape: LedgerLayout) -> SchemaState {
+async fn inspect_file(path: &Path, expected: &Expected, shape: LedgerLayout<'_>) -> SchemaState {
     let mut connection = match files::read(path).await {
         Ok(Some(connection)) => connection,
         Ok(None) => return SchemaState::NoSchema,
@@ -91,7 +91,7 @@ async fn inspect_file(path: &Path, expected: &Expected, shape: LedgerLayout) -> 
 pub(super) async fn inspect_open(
     connection: &mut SqliteConnection,
     expected: &Expected,
-    shape: LedgerLayout,
+    shape: LedgerLayout<'_>,
 ) -> Result<SchemaState, sqlx::Error> {
     let present = present(connection).await?;
     let mut snapshot = compare(expected, &present);
@@ -158,19 +158,21 @@ pub(super) async fn own_ledger(connection: &mut SqliteConnection) -> Result<Vec<
 
 async fn ledger(
     connection: &mut SqliteConnection,
-    shape: LedgerLayout,
+    shape: LedgerLayout<'_>,
 ) -> Result<Vec<LedgerRow>, sqlx::Error> {
     let sql = format!(
         "SELECT CAST({} AS TEXT), CAST(coalesce({}, '') AS TEXT), {}, CAST({} AS INTEGER) FROM {}",
         files::identifier(shape.id),
-        files::identifier(shape.name),
-        shape.checksum.map_or_else(
-            || "CAST(NULL AS TEXT)".to_owned(),
-            |name| format!("lower(hex({}))", files::identifier(name))
-        ),
-        shape.succeeded.map_or_else(|| "1".to_owned(), files::identifier),
+        shape.name.map_or_else(|| "''".to_owned(), files::identifier),
+        match shape.checksum {
+            None => "CAST(NULL AS TEXT)".to_owned(),
+            Some(Checksum::Bytes(name)) => format!("lower(hex({}))", files::identifier(name)),
+            Some(Checksum::Text(name)) => format!("CAST({} AS TEXT)", files::identifier(name)),
+        },
+        shape.succeeded.map_or_else(|| "1".to_owned(), |condition| format!("(({condition}) IS TRUE)")),
         files::identifier(shape.table),
     );
+    let sql = shape.rows.map_or_else(|| sql.clone(), |condition| format!("{sql} WHERE {condition}"));
     let rows = files::rows(connection, &sql).await?;
     rows.iter()
         .map(|row| {

@@ -22,7 +22,7 @@ use sqlx::{Connection, sqlite::SqliteConnection};
 use super::{DatabaseError, Schema, sql_lexer};
 use crate::{config, frameworks::sql, tenants::ledger::LedgerLayout};
 
-const LEDGER: LedgerLayout = sql::SHAPE;
+const LEDGER: LedgerLayout<'static> = sql::SHAPE;
 
 /// The folder and the registry's configuration.
 #[derive(Debug, Clone)]

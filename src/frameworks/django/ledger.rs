@@ -32,15 +32,16 @@ impl Ledger for Rules {
         self.name
     }
 
-    fn shape(&self) -> LedgerLayout {
+    fn shape(&self) -> LedgerLayout<'static> {
         LedgerLayout {
             table: "django_migrations",
             app: Some("app"),
             id: "name",
             numbered: false,
-            name: "name",
+            name: None,
             checksum: None,
             succeeded: None,
+            rows: None,
         }
     }
 

@@ -22,7 +22,7 @@ pub(super) fn staleness(sources: &BTreeMap<String, Sources>, base: &Path) -> Opt
     })
 }
 
-fn difference(
+pub(crate) fn difference(
     app: &str,
     known: &BTreeMap<String, String>,
     found: &BTreeMap<String, String>,

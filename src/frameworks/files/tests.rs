@@ -1,0 +1,72 @@
+//! Compares the matrix of `docs/ledgers.md` with the frameworks.
+
+#![expect(clippy::unwrap_used, reason = "tests")]
+
+use crate::{
+    config::environment::Environment,
+    frameworks::{ALL, Framework, framework::External},
+};
+
+const BEGIN: &str = "<!-- frameworks -->";
+const END: &str = "<!-- end -->";
+
+/// The real tools whose ledgers the tests read, at the versions that the test set-up installs.
+fn proved_by(framework: &str) -> String {
+    const ALEMBIC: &str = include_str!("../../../tests/fixtures/ledgers/alembic/requirements.txt");
+    const DJANGO: &str = include_str!("../../../examples/django/requirements.txt");
+    let pinned = |requirements: &str, names: &[&str]| {
+        let version = |name: &&str| {
+            let line = requirements.lines().find_map(|line| line.strip_prefix(*name)?.strip_prefix("=="));
+            format!("{name} {}", line.unwrap())
+        };
+        names.iter().map(version).collect::<Vec<_>>().join(", ")
+    };
+    match framework {
+        "sql" => "sqlx".into(),
+        "django" => pinned(DJANGO, &["Django"]),
+        "alembic" => pinned(ALEMBIC, &["alembic", "Flask-Migrate"]),
+        _ => "-".into(),
+    }
+}
+
+fn row(framework: &'static dyn Framework) -> String {
+    let shape = framework.ledgers()[0].shape();
+    let yes = |has: bool| if has { "yes" } else { "-" };
+    let files = framework.external().is_some_and(External::reads_files);
+    let is_custom = framework.name() == "custom";
+    let (tables, apply) = match (framework.external(), files) {
+        (None, _) => ("derived", "Portcullis"),
+        (Some(_), false) => ("derived", "the framework's program"),
+        (Some(_), true) => ("`manifest structure`", "`apply.run`"),
+    };
+    format!(
+        "| `{}` | {} | yes | yes | {} | {} | {tables} | {apply} | {} |\n",
+        framework.name(),
+        if is_custom { "as configured".to_owned() } else { format!("`{}`", shape.table) },
+        if is_custom { "with `applied_when`" } else { yes(shape.succeeded.is_some()) },
+        yes(shape.checksum.is_some()),
+        proved_by(framework.name()),
+    )
+}
+
+/// `UPDATE_DOCS=1 cargo test --lib documentation` writes the matrix.
+#[test]
+fn the_documentation_has_every_framework() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/ledgers.md");
+    let text = std::fs::read_to_string(path).unwrap();
+    let (before, rest) = text.split_once(BEGIN).unwrap();
+    let (_, after) = rest.split_once(END).unwrap();
+    let rows: String = ALL.iter().map(|framework| row(*framework)).collect();
+    let made = format!(
+        "{before}{BEGIN}\n\n| `framework` | ledger | pending | ahead | dirty | altered | tables | applied by | \
+         real tool in the tests |\n|---|---|---|---|---|---|---|---|---|\n{rows}\n{END}{after}"
+    );
+    if Environment::of_process().get("UPDATE_DOCS").is_some() {
+        std::fs::write(path, &made).unwrap();
+    } else {
+        assert!(
+            text == made,
+            "docs/ledgers.md does not match the frameworks; update it with: UPDATE_DOCS=1 cargo test --lib documentation"
+        );
+    }
+}

@@ -1,0 +1,112 @@
+//! Ledgers that the configuration describes. The rows are those of a house-made tool: an `INSERT` of each test.
+
+use std::fs;
+
+use super::project::Project;
+
+const EACH: &str = r#"
+framework = "custom"
+tenant = "changes"
+ledger = { table = "applied_changes", id = "change", applied_when = "state = 'done'", where = "state <> 'skipped' -- rows of the old tool", files = ["{id}/up.sql"] }
+apply = { run = ["sh", "apply.sh", "{schema}"] }
+"#;
+
+const LATEST: &str = r#"
+framework = "custom"
+tenant = "changes"
+ledger = { table = "version", id = "number", applied_when = "NOT dirty", rows = "latest", files = ["{number}_{name}.up.sql"] }
+apply = { run = ["sh", "apply.sh", "{schema}"] }
+"#;
+
+/// Each tenant has a table for the ledger.
+fn project(migrations: &str, ledger: &str, files: &[&str]) -> Project {
+    let project = Project::new("custom", migrations, "debug");
+    for file in files {
+        project.write(&format!("changes/{file}"), "SELECT 1;\n");
+    }
+    for tenant in ["a", "b", "c"] {
+        project.database.execute(&format!("CREATE TABLE {tenant}.{ledger}"));
+    }
+    project.manifest();
+    project
+}
+
+#[test]
+fn a_row_for_each_migration_counts_if_it_meets_the_conditions() {
+    let project = project(
+        EACH,
+        "applied_changes (change text, state text)",
+        &["one/up.sql", "two/up.sql", "two/down.sql"],
+    );
+    let record = |tenant: &str, rows: &str| {
+        project.database.execute(&format!(
+            "TRUNCATE {tenant}.applied_changes; INSERT INTO {tenant}.applied_changes VALUES {rows}"
+        ));
+    };
+    record("a", "('one', 'done'), ('two', 'done'), ('zero', 'skipped')");
+    project.verify("a").exits(0).prints_not("zero");
+    record("a", "('one', 'done')");
+    project.verify("a").exits(1).prints("pending").prints("two");
+    record("a", "('one', 'done'), ('two', 'running')");
+    project.verify("a").exits(1).prints("two").prints_not("pending");
+    record("a", "('one', 'done'), ('two', NULL)");
+    project.verify("a").exits(1).prints("two");
+    record("a", "('one', 'done'), ('two', 'done'), ('three', 'done')");
+    project.verify("a").exits(0).prints("ahead: three");
+    // More than a few tenants are compared by digests.
+    for tenant in ["d", "e", "f", "g"] {
+        project.database.execute(&format!(
+            "INSERT INTO tenants VALUES ('{tenant}'); CREATE SCHEMA {tenant}; CREATE TABLE {tenant}.applied_changes (change text, state text)"
+        ));
+    }
+    for tenant in ["b", "c", "d", "e", "f"] {
+        record(tenant, "('one', 'done'), ('two', 'done')");
+    }
+    record("g", "('one', 'done'), ('two', 'running')");
+    project.portcullis.run(["verify"]).exits(1).prints("1 of 8 schemas incomplete").prints("g");
+}
+
+#[test]
+fn a_ledger_with_the_newest_version_proves_every_version_before_it() {
+    let files = ["1_one.up.sql", "000002_two.up.sql", "10_ten.up.sql", "10_ten.down.sql"];
+    let project = project(LATEST, "version (number bigint, dirty boolean)", &files);
+    let record = |row: &str| {
+        project.database.execute(&format!("TRUNCATE a.version; INSERT INTO a.version VALUES {row}"));
+        project.verify("a")
+    };
+    project.verify("a").exits(1).prints("1 one").prints("2 two").prints("10 ten");
+    record("(10, false)").exits(0);
+    record("(2, false)").exits(1).prints("10 ten").prints_not("2 two");
+    record("(10, true)").exits(1).prints("10 ten").prints_not("2 two");
+    record("(11, false)").exits(0).prints("ahead: 11");
+    record("(3, false)").exits(1).prints("3").prints("10 ten");
+}
+
+#[test]
+fn a_ledger_with_other_columns_is_not_proven() {
+    let project = project(LATEST, "version (version text)", &["1_one.up.sql"]);
+    project.verify("a").exits(74).prints("column \"dirty\" does not exist");
+}
+
+#[test]
+fn the_configured_command_applies_what_is_pending() {
+    let project = project(EACH, "applied_changes (change text, state text)", &["one/up.sql"]);
+    let script = "set -eu\npsql --quiet -v ON_ERROR_STOP=1 \"$DATABASE_URL\" -c \
+                  \"INSERT INTO $1.applied_changes VALUES ('one', 'done')\"\n";
+    project.write("apply.sh", script);
+    project.portcullis.run(["run"]).exits(0).prints("the server started");
+    project.write("changes/two/up.sql", "SELECT 1;\n");
+    project.portcullis.run(["verify"]).exits(78).prints("`two`");
+    project.manifest();
+    // The command succeeds without applying the new migration.
+    project.portcullis.run(["run"]).exits(1).prints("migrations are still").prints_not("the server started");
+}
+
+#[test]
+fn two_files_with_one_identifier_are_refused() {
+    let project = project(LATEST, "version (number bigint, dirty boolean)", &["1_one.up.sql"]);
+    project.write("changes/001_other.up.sql", "");
+    project.portcullis.run(["manifest", "files"]).exits(78).prints("have the same identifier `1`");
+    fs::remove_dir_all(project.path("changes")).unwrap();
+    project.portcullis.run(["manifest", "files"]).exits(78).prints("cannot read the migrations in `changes`");
+}
