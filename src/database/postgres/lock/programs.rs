@@ -2,10 +2,7 @@
 //! record is deleted when the lock is released, so a record without a holder means that its run vanished: the run may
 //! be alive and not know yet that it has lost the lock.
 
-use super::{
-    super::{connect, connection::Connection, metadata_schema, quote::literal},
-    RUN,
-};
+use super::super::{connect, connection::Connection, metadata_schema, quote::literal};
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS portcullis.program (run text PRIMARY KEY, \
      began timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp())";
@@ -28,12 +25,12 @@ pub(super) async fn record(connection: &mut Connection, run: &str) -> Result<(),
     }
 }
 
-/// Selects the recorded runs that hold no lock of any registry.
-pub(super) fn vanished() -> String {
+/// Selects the recorded runs that hold no lock of any registry; `class` is the first key of these locks.
+pub(super) fn vanished(class: i32) -> String {
     format!(
         "SELECT p.run FROM portcullis.program p WHERE p.run NOT IN (SELECT split_part(h.application_name, ' ', 2) \
          FROM pg_catalog.pg_stat_activity h JOIN pg_catalog.pg_locks l ON l.pid = h.pid \
-         WHERE l.locktype = 'advisory' AND l.granted AND l.classid::int8 = {RUN} AND l.objsubid = 2 \
+         WHERE l.locktype = 'advisory' AND l.granted AND l.classid::int8 = {class} AND l.objsubid = 2 \
          AND h.application_name LIKE 'portcullis %' \
          AND l.database = (SELECT oid FROM pg_catalog.pg_database WHERE datname = current_database()))"
     )

@@ -247,7 +247,7 @@ impl Session {
         if !connect::flag(readable, 0).map_err(|error| connect::failed(&error))? {
             return Ok(vec!["that this role may not read in portcullis.program".into()]);
         }
-        let rows = self.ask(&programs::vanished(), limit).await?;
+        let rows = self.ask(&programs::vanished(RUN), limit).await?;
         let runs = rows.iter().map(|row| connect::text(row, 0).map(Option::unwrap_or_default));
         runs.collect::<Result<_, _>>().map_err(|error| connect::failed(&error))
     }
