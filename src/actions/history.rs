@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::context::RunContext;
 use crate::{
-    database::history::{At, Author, Change, Entry, Exception, Run, Step},
+    database::history::{At, Author, Change, Deed, Entry, Exception, Run, Step},
     failure::Failure,
 };
 
@@ -199,13 +199,15 @@ pub(crate) async fn run_that_did(
     step: &str,
     what: &str,
 ) -> Result<Option<Author>, Failure> {
-    let found = context.database()?.step_author(&release(context).await, step, what).await;
+    let deed = Deed::Step { release: &release(context).await, step, what };
+    let found = context.database()?.author(deed).await;
     found.map_err(|error| error.into_failure("reading the history of runs"))
 }
 
 /// The first run that overrode this release's gate with this reason, if one did.
 pub(super) async fn run_that_overrode(context: &RunContext, reason: &str) -> Result<Option<Author>, Failure> {
-    let found = context.database()?.override_author(&release(context).await, reason).await;
+    let deed = Deed::Override { release: &release(context).await, reason };
+    let found = context.database()?.author(deed).await;
     found.map_err(|error| error.into_failure("reading the history of runs"))
 }
 

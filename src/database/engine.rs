@@ -14,7 +14,7 @@ use super::{
     Applied, ApplyError, Blocker, Column, Creation, DatabaseError, Derived, Intent, LockProof, LockSession,
     MigrationFile, ProvisionError, ProvisionState, Recovered, TableSet,
     examined::Examined,
-    history::{Author, Entry, Run},
+    history::{Author, Deed, Entry, Run},
     postgres::Postgres,
     request::{InspectRequest, Limits, Schema},
     restorable::Restorable,
@@ -99,10 +99,8 @@ engine! {
         fn write_history(run: &'a str, entries: &'a [Entry]) -> Result<(), DatabaseError>;
         /// The newest runs first; their steps, changes and exceptions only if `with_parts`.
         fn read_history(limit: u32, with_parts: bool) -> Result<Vec<Run>, DatabaseError>;
-        /// The run that did a step of a release, if one did; `what` is the digest of the step's content.
-        fn step_author(release: &'a str, step: &'a str, what: &'a str) -> Result<Option<Author>, DatabaseError>;
-        /// The first run that opened the gate of a release for this reason, if one did.
-        fn override_author(release: &'a str, reason: &'a str) -> Result<Option<Author>, DatabaseError>;
+        /// The first run that did this, if one did.
+        fn author(deed: Deed<'a>) -> Result<Option<Author>, DatabaseError>;
         /// Every tenant in the registry, including rows that `where` excludes.
         fn registered() -> Result<BTreeSet<String>, DatabaseError>;
         /// The columns of a table in the registry's schema; empty if the table does not exist.

@@ -89,6 +89,15 @@ pub(crate) struct Author {
     pub(crate) time: String,
 }
 
+/// Something that a release does only once.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Deed<'a> {
+    /// `what` is the digest of the step's content.
+    Step { release: &'a str, step: &'a str, what: &'a str },
+    /// The gate was opened for this reason.
+    Override { release: &'a str, reason: &'a str },
+}
+
 /// The differences between the engines.
 pub(super) struct Dialect {
     /// The prefix of every table's name.
@@ -178,32 +187,47 @@ impl Dialect {
         }
     }
 
-    /// Selects the run that did this step of this release.
-    pub(super) fn step_author(&self, release: &str, step: &str, what: &str) -> String {
+    /// Selects the first run that did this.
+    pub(super) fn author(&self, deed: Deed<'_>) -> String {
         let Self { schema, literal, time, .. } = self;
-        format!(
-            "SELECT run, {} FROM {schema}once WHERE release = {} AND step = {} AND what = {}",
-            time("made"),
-            literal(release),
-            literal(step),
-            literal(what),
-        )
+        match deed {
+            Deed::Step { release, step, what } => format!(
+                "SELECT run, {} FROM {schema}once WHERE release = {} AND step = {} AND what = {}",
+                time("made"),
+                literal(release),
+                literal(step),
+                literal(what),
+            ),
+            Deed::Override { release, reason } => format!(
+                "SELECT e.run, {} FROM {schema}exception e JOIN {schema}run r ON r.run = e.run WHERE r.release = {} \
+                 AND e.kind = 'override' AND e.reason = {} ORDER BY e.number LIMIT 1",
+                time("e.made"),
+                literal(release),
+                literal(reason),
+            ),
+        }
     }
 
-    /// Selects the first run that opened the gate of this release for this reason.
-    pub(super) fn override_author(&self, release: &str, reason: &str) -> String {
-        let Self { schema, literal, time, .. } = self;
-        format!(
-            "SELECT e.run, {} FROM {schema}exception e JOIN {schema}run r ON r.run = e.run WHERE r.release = {} \
-             AND e.kind = 'override' AND e.reason = {} ORDER BY e.number LIMIT 1",
-            time("e.made"),
-            literal(release),
-            literal(reason),
-        )
+    /// Reads the newest runs first; `rows` sends one query.
+    pub(super) async fn read<E>(
+        &self,
+        limit: u32,
+        with_parts: bool,
+        mut rows: impl AsyncFnMut(&str) -> Result<Vec<Row>, E>,
+    ) -> Result<Vec<Run>, E> {
+        let mut runs: Vec<Run> = rows(&self.runs(limit)).await?.iter().map(run).collect();
+        if with_parts && !runs.is_empty() {
+            let mut parts = [Vec::new(), Vec::new(), Vec::new()];
+            for (part, sql) in parts.iter_mut().zip(self.parts(&runs)) {
+                *part = rows(&sql).await?;
+            }
+            add_parts(&mut runs, &parts);
+        }
+        Ok(runs)
     }
 
     /// Selects the newest runs first.
-    pub(super) fn runs(&self, limit: u32) -> String {
+    fn runs(&self, limit: u32) -> String {
         let Self { schema, time, .. } = self;
         format!(
             "SELECT run, release, version, role, host, {}, {}, outcome, CAST(exit_code AS text), at_step, \
@@ -214,7 +238,7 @@ impl Dialect {
     }
 
     /// Three statements that select the steps, changes and exceptions of these runs. The first column is the run.
-    pub(super) fn parts(&self, runs: &[Run]) -> [String; 3] {
+    fn parts(&self, runs: &[Run]) -> [String; 3] {
         let Self { schema, literal, .. } = self;
         let runs: Vec<String> = runs.iter().map(|run| literal(&run.id)).collect();
         let of = format!("WHERE run IN ({}) ORDER BY number", runs.join(", "));
@@ -233,7 +257,7 @@ pub(super) fn author(row: &Row) -> Author {
     Author { run: text(row, 0), time: text(row, 1) }
 }
 
-pub(super) fn run(row: &Row) -> Run {
+fn run(row: &Row) -> Run {
     Run {
         id: text(row, 0),
         release: text(row, 1),
@@ -250,7 +274,7 @@ pub(super) fn run(row: &Row) -> Run {
 }
 
 /// Adds the rows of [`Dialect::parts`] to their runs.
-pub(super) fn add_parts(runs: &mut [Run], [steps, changes, exceptions]: &[Vec<Row>; 3]) {
+fn add_parts(runs: &mut [Run], [steps, changes, exceptions]: &[Vec<Row>; 3]) {
     let place =
         |runs: &[Run], row: &Row| runs.iter().position(|run| Some(&run.id) == column(row, 0).as_ref());
     for row in steps {

@@ -32,7 +32,7 @@ pub(crate) use self::{
 };
 use self::{
     engine::Engine,
-    history::{Author, Entry, Run},
+    history::{Author, Deed, Entry, Run},
 };
 use crate::{config, deadline::Deadline, tenants::inspection::Inspection};
 
@@ -90,21 +90,8 @@ impl Database {
         within(HISTORY_TIMEOUT, self.0.read_history(limit, with_parts)).await
     }
 
-    pub(crate) async fn step_author(
-        &self,
-        release: &str,
-        step: &str,
-        what: &str,
-    ) -> Result<Option<Author>, DatabaseError> {
-        within(HISTORY_TIMEOUT, self.0.step_author(release, step, what)).await
-    }
-
-    pub(crate) async fn override_author(
-        &self,
-        release: &str,
-        reason: &str,
-    ) -> Result<Option<Author>, DatabaseError> {
-        within(HISTORY_TIMEOUT, self.0.override_author(release, reason)).await
+    pub(crate) async fn author(&self, deed: Deed<'_>) -> Result<Option<Author>, DatabaseError> {
+        within(HISTORY_TIMEOUT, self.0.author(deed)).await
     }
 
     /// The lock's holder, if it has one. On a server, the check acquires the lock for a moment.

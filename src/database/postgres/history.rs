@@ -9,7 +9,7 @@ use super::{
 };
 use crate::database::{
     DatabaseError,
-    history::{self, Author, Dialect, Entry, Row, Run},
+    history::{self, Author, Deed, Dialect, Entry, Row, Run},
 };
 
 const DIALECT: Dialect = Dialect {
@@ -51,49 +51,19 @@ impl Postgres {
         written.map(drop).map_err(|error| connect::failed(&error))
     }
 
-    pub(crate) async fn step_author(
-        &self,
-        release: &str,
-        step: &str,
-        what: &str,
-    ) -> Result<Option<Author>, DatabaseError> {
-        self.author(&DIALECT.step_author(release, step, what)).await
-    }
-
-    pub(crate) async fn override_author(
-        &self,
-        release: &str,
-        reason: &str,
-    ) -> Result<Option<Author>, DatabaseError> {
-        self.author(&DIALECT.override_author(release, reason)).await
-    }
-
-    async fn author(&self, sql: &str) -> Result<Option<Author>, DatabaseError> {
+    pub(crate) async fn author(&self, deed: Deed<'_>) -> Result<Option<Author>, DatabaseError> {
         let mut connection = connect::connect(self.direct()).await?;
-        let found = rows(&mut connection, sql).await;
+        let found = rows(&mut connection, &DIALECT.author(deed)).await;
         connection.close().await;
         Ok(found?.first().map(history::author))
     }
 
     pub(crate) async fn read_history(&self, limit: u32, with_parts: bool) -> Result<Vec<Run>, DatabaseError> {
         let mut connection = connect::connect(self.direct()).await?;
-        let found = read(&mut connection, limit, with_parts).await;
+        let found = DIALECT.read(limit, with_parts, async |sql| rows(&mut connection, sql).await).await;
         connection.close().await;
         found
     }
-}
-
-async fn read(connection: &mut Connection, limit: u32, with_parts: bool) -> Result<Vec<Run>, DatabaseError> {
-    let found = rows(connection, &DIALECT.runs(limit)).await?;
-    let mut runs: Vec<Run> = found.iter().map(history::run).collect();
-    if with_parts && !runs.is_empty() {
-        let mut parts = [Vec::new(), Vec::new(), Vec::new()];
-        for (part, sql) in parts.iter_mut().zip(DIALECT.parts(&runs)) {
-            *part = rows(connection, &sql).await?;
-        }
-        history::add_parts(&mut runs, &parts);
-    }
-    Ok(runs)
 }
 
 async fn rows(connection: &mut Connection, sql: &str) -> Result<Vec<Row>, DatabaseError> {

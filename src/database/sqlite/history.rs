@@ -7,7 +7,7 @@ use sqlx::{Connection, Row as _, sqlite::SqliteConnection};
 use super::{Sqlite, files};
 use crate::database::{
     DatabaseError,
-    history::{self, Author, Dialect, Entry, Row, Run},
+    history::{self, Author, Deed, Dialect, Entry, Row, Run},
 };
 
 const DIALECT: Dialect = Dialect {
@@ -32,33 +32,16 @@ impl Sqlite {
         written.map(drop).map_err(|error| files::failed(&error))
     }
 
-    pub(crate) async fn step_author(
-        &self,
-        release: &str,
-        step: &str,
-        what: &str,
-    ) -> Result<Option<Author>, DatabaseError> {
-        self.author(&DIALECT.step_author(release, step, what)).await
-    }
-
-    pub(crate) async fn override_author(
-        &self,
-        release: &str,
-        reason: &str,
-    ) -> Result<Option<Author>, DatabaseError> {
-        self.author(&DIALECT.override_author(release, reason)).await
-    }
-
-    async fn author(&self, sql: &str) -> Result<Option<Author>, DatabaseError> {
+    pub(crate) async fn author(&self, deed: Deed<'_>) -> Result<Option<Author>, DatabaseError> {
         let Some(mut connection) = self.open_history().await? else { return Ok(None) };
-        let found = rows(&mut connection, sql).await;
+        let found = rows(&mut connection, &DIALECT.author(deed)).await;
         let _ = connection.close().await;
         Ok(found?.first().map(history::author))
     }
 
     pub(crate) async fn read_history(&self, limit: u32, with_parts: bool) -> Result<Vec<Run>, DatabaseError> {
         let Some(mut connection) = self.open_history().await? else { return Ok(Vec::new()) };
-        let found = read(&mut connection, limit, with_parts).await;
+        let found = DIALECT.read(limit, with_parts, async |sql| rows(&mut connection, sql).await).await;
         let _ = connection.close().await;
         found
     }
@@ -67,23 +50,6 @@ impl Sqlite {
     async fn open_history(&self) -> Result<Option<SqliteConnection>, DatabaseError> {
         files::read(&self.history_file()).await.map_err(DatabaseError::Failed)
     }
-}
-
-async fn read(
-    connection: &mut SqliteConnection,
-    limit: u32,
-    with_parts: bool,
-) -> Result<Vec<Run>, DatabaseError> {
-    let found = rows(connection, &DIALECT.runs(limit)).await?;
-    let mut runs: Vec<Run> = found.iter().map(history::run).collect();
-    if with_parts && !runs.is_empty() {
-        let mut parts = [Vec::new(), Vec::new(), Vec::new()];
-        for (part, sql) in parts.iter_mut().zip(DIALECT.parts(&runs)) {
-            *part = rows(connection, &sql).await?;
-        }
-        history::add_parts(&mut runs, &parts);
-    }
-    Ok(runs)
 }
 
 async fn rows(connection: &mut SqliteConnection, sql: &str) -> Result<Vec<Row>, DatabaseError> {
