@@ -3,7 +3,7 @@
 use std::{fmt, io, path::PathBuf, time::Duration};
 
 use crate::{
-    cause::Cause,
+    cause::{Cause, Kind},
     words::{self, count},
 };
 
@@ -199,6 +199,17 @@ impl Cleanup {
 }
 
 impl Failure {
+    /// The failure of a connection that no later attempt can open. A local file (a certificate, a password, SQLite's data)
+    /// that cannot be used is not a refusal.
+    pub(crate) fn refused(what: &str, why: Cause) -> Self {
+        match why.kind {
+            Kind::File | Kind::Silent | Kind::Corrupt | Kind::ReadOnly | Kind::DiskFull => {
+                Failure::Database { what: format!("the connection to {what}"), why }
+            }
+            _ => Failure::Refused { what: what.to_owned(), why },
+        }
+    }
+
     /// The exit code of the process, as listed in `docs/exit-codes.md`.
     pub(crate) fn code(&self) -> u8 {
         match self {

@@ -4,6 +4,7 @@ use std::{io, path::Path, time::Duration};
 
 use super::{context::RunContext, provision::create::scratch, run_state::RunState};
 use crate::{
+    cause::{Cause, Kind},
     config::{self, Database},
     database::{
         Creation, RegistryRow, Schema,
@@ -120,7 +121,7 @@ async fn dumped(
     );
     argv.push(format!("--file={}", path.display()));
     argv.push(format!("--dbname={}", direct.conninfo()));
-    let refused = |why: String| Failure::Refused { what: "the database".into(), why: why.into() };
+    let refused = |why: String| Failure::refused("the database", Cause::new(Kind::File, why));
     let password = Deadline::after(PASSWORD_TIMEOUT).limit(direct.password.read()).await;
     let silent = |_| Err("reading the password file timed out".into());
     let password = password.unwrap_or_else(silent).map_err(refused)?;

@@ -64,8 +64,8 @@ impl Database {
     pub(crate) async fn ping(&self) -> Attempt {
         match self.0.ping().await {
             Ok(()) => Attempt::Ready,
-            Err(DatabaseError::Never(why)) => Attempt::Never(why.text),
-            Err(other) => Attempt::NotYet(other.to_string()),
+            Err(DatabaseError::Never(why)) => Attempt::Never(why),
+            Err(other) => Attempt::NotYet(other.into_cause()),
         }
     }
 

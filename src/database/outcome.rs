@@ -14,9 +14,9 @@ use crate::{
 pub(crate) enum Attempt {
     Ready,
     /// A later attempt may succeed: refused, unresolvable, starting up, too many connections.
-    NotYet(String),
+    NotYet(Cause),
     /// No later attempt can succeed: wrong password, missing database, bad certificate.
-    Never(String),
+    Never(Cause),
 }
 
 /// Why an operation failed.
@@ -231,7 +231,7 @@ impl DatabaseError {
     /// The failure of an operation outside the gate.
     pub(crate) fn into_failure(self, doing: &str) -> Failure {
         match self {
-            Self::Never(why) => Failure::Refused { what: "the database".into(), why },
+            Self::Never(why) => Failure::refused("the database", why),
             other => Failure::Database { what: doing.into(), why: other.into_cause() },
         }
     }

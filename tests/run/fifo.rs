@@ -18,7 +18,7 @@ fn a_fifo_instead_of_a_file_is_reported_at_once() {
         ("portcullis.manifest.json", 78, "not a regular file"),
         ("migrations/tenant/2_invoices.sql", 78, "not a regular file"),
         ("migrations/tenant", 78, "Not a directory"),
-        ("var/shared.sqlite", 77, "not a regular file"),
+        ("var/shared.sqlite", 74, "not a regular file"),
         ("var/tenants/acme.sqlite", 74, "not a regular file"),
         ("var/portcullis.lock", 74, "not a regular file"),
     ] {
@@ -52,7 +52,8 @@ fn a_fifo_instead_of_a_certificate_is_reported_at_once() {
         let portcullis = waits_for_database(&format!("url = \"{url}\"")).file("other", "");
         mkfifo(&portcullis.path("fifo"));
         let started = Instant::now();
-        portcullis.run(["run"]).exits(77).prints(name).prints("not a regular file");
+        let outcome = portcullis.run(["run"]).exits(74).prints(name).prints("not a regular file");
+        outcome.prints("a local file cannot be used").prints_not("credentials");
         was_quick(started);
     }
 }

@@ -87,6 +87,6 @@ async fn connect(context: Option<&RunContext>) -> Connection {
     let Ok(database) = context.database() else { return Connection::NotConfigured };
     match database.ping().await {
         Attempt::Ready => Connection::Ready,
-        Attempt::NotYet(why) | Attempt::Never(why) => Connection::Failed(why.into()),
+        Attempt::NotYet(why) | Attempt::Never(why) => Connection::Failed(why),
     }
 }

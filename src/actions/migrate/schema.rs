@@ -154,9 +154,7 @@ pub(super) fn limits(context: &RunContext, locked: &Locked<'_>) -> Result<Limits
 pub(super) fn failed(tenant: Option<&str>, limits: &Limits, error: ApplyError) -> MigrateError {
     match error.end {
         ApplyEnd::HeldByOther if limits.nowait => MigrateError::LockedByOther,
-        ApplyEnd::Refused => {
-            MigrateError::Run(Failure::Refused { what: "the database".into(), why: error.why })
-        }
+        ApplyEnd::Refused => MigrateError::Run(Failure::refused("the database", error.why)),
         end => {
             let failure = SchemaFailure {
                 tenant: tenant.map(str::to_owned),

@@ -219,7 +219,7 @@ impl Failed {
             why: error.why.clone(),
             ..SchemaFailure::default()
         });
-        let refused = || Failure::Refused { what: "the database".into(), why: error.why.clone() };
+        let refused = || Failure::refused("the database", error.why.clone());
         let failure = error.refused.then(refused);
         Self { schema, left: error.left, failure, ..Self::because(error.why.clone()) }
     }

@@ -12,6 +12,7 @@ use self::frame::{
 };
 use super::{probe::Probe, service::Service};
 use crate::{
+    cause::{Cause, Kind},
     config::{secret::Secret, url::Endpoint},
     database::Attempt,
     deadline::Deadline,
@@ -74,7 +75,7 @@ impl Login {
 }
 
 async fn converse<S: AsyncRead + AsyncWrite + Unpin>(stream: S, login: &Login) -> Result<(), Attempt> {
-    let no_answer = |fault: Fault| Attempt::NotYet(fault.to_string());
+    let no_answer = |fault: Fault| Attempt::NotYet(fault.to_string().into());
     let mut channel = Channel::open(stream).await.map_err(no_answer)?;
     let start = expect(&mut channel, START, login).await?;
     let rejects_explicitly = start.holds(EXPLICIT_REJECTION);
@@ -83,7 +84,8 @@ async fn converse<S: AsyncRead + AsyncWrite + Unpin>(stream: S, login: &Login) -
     let tune = match channel.receive().await {
         // A broker without the extension rejects a login only by closing the connection.
         Err(Fault::Closed) if !rejects_explicitly => {
-            return Err(Attempt::Never("it closed the connection at the login".into()));
+            let why = "it closed the connection at the login";
+            return Err(Attempt::Never(Cause::new(Kind::Authentication, why)));
         }
         answer => judge(answer, TUNE, login)?,
     };
@@ -135,10 +137,10 @@ fn judge(
     match answer {
         Ok((method, arguments)) if method == wanted => Ok(arguments),
         Ok((CLOSE, arguments)) => Err(refusal(&arguments, login)),
-        Ok((CLOSE_OK, _)) | Err(Fault::Closed) => Err(Attempt::NotYet(Fault::Closed.to_string())),
-        Ok((method, _)) => Err(Attempt::NotYet(format!("an unexpected answer: {method:?}"))),
-        Err(Fault::Version) => Err(Attempt::Never(Fault::Version.to_string())),
-        Err(fault) => Err(Attempt::NotYet(fault.to_string())),
+        Ok((CLOSE_OK, _)) | Err(Fault::Closed) => Err(Attempt::NotYet(Fault::Closed.to_string().into())),
+        Ok((method, _)) => Err(Attempt::NotYet(format!("an unexpected answer: {method:?}").into())),
+        Err(Fault::Version) => Err(Attempt::Never(Fault::Version.to_string().into())),
+        Err(fault) => Err(Attempt::NotYet(fault.to_string().into())),
     }
 }
 
@@ -152,9 +154,9 @@ fn refusal(arguments: &Arguments, login: &Login) -> Attempt {
         why = why.replace(password.as_ref(), "<secret>");
     }
     match code {
-        ACCESS_REFUSED => Attempt::Never(why),
-        NOT_ALLOWED if !text.contains("limit") => Attempt::Never(why),
-        _ => Attempt::NotYet(why),
+        ACCESS_REFUSED => Attempt::Never(Cause::new(Kind::Authentication, why)),
+        NOT_ALLOWED if !text.contains("limit") => Attempt::Never(why.into()),
+        _ => Attempt::NotYet(why.into()),
     }
 }
 

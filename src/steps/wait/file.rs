@@ -11,6 +11,7 @@ use futures_util::future::{FutureExt, LocalBoxFuture};
 
 use super::probe::Probe;
 use crate::{
+    cause::{Cause, Kind},
     database::Attempt,
     deadline::Deadline,
     files::{self, Outstanding},
@@ -46,11 +47,12 @@ impl Probe for File {
                 Ok(Err(error)) if error.kind() == ErrorKind::NotFound => {
                     Attempt::NotYet("the file does not exist".into())
                 }
-                Ok(Err(error)) => Attempt::NotYet(format!("cannot inspect it: {error}")),
-                Err(_) => Attempt::NotYet(format!(
-                    "the file system does not answer within {}",
-                    duration(ANSWER_TIMEOUT)
-                )),
+                Ok(Err(error)) => Attempt::NotYet(Cause::io("cannot inspect it", &error)),
+                Err(_) => {
+                    let limit = duration(ANSWER_TIMEOUT);
+                    let why = format!("the file system does not answer within {limit}");
+                    Attempt::NotYet(Cause::new(Kind::Silent, why))
+                }
             }
         }
         .boxed_local()

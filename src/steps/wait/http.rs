@@ -6,7 +6,13 @@ use hyper::StatusCode;
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
 
 use super::{probe::Probe, service::Service};
-use crate::{config::url::Endpoint, database::Attempt, deadline::Deadline, net::http::Request};
+use crate::{
+    cause::{Cause, Kind},
+    config::url::Endpoint,
+    database::Attempt,
+    deadline::Deadline,
+    net::http::Request,
+};
 
 /// Characters that a request target must encode.
 const ENCODED: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'<').add(b'>').add(b'`').add(b'{').add(b'}');
@@ -32,7 +38,7 @@ impl<'a> Http<'a> {
         let answer = request.send(&mut stream).await;
         answer
             .map(|answer| answer.status)
-            .map_err(|error| Attempt::NotYet(format!("no HTTP answer: {error}")))
+            .map_err(|error| Attempt::NotYet(format!("no HTTP answer: {error}").into()))
     }
 }
 
@@ -59,8 +65,8 @@ fn judge(code: u16, accepted: &[u16]) -> Attempt {
     let status = StatusCode::from_u16(code).map_or_else(|_| code.to_string(), |status| status.to_string());
     match code {
         _ if ready => Attempt::Ready,
-        401 | 403 => Attempt::Never(format!("the answer is {status}")),
-        _ => Attempt::NotYet(format!("the answer is {status}")),
+        401 | 403 => Attempt::Never(Cause::new(Kind::Authentication, format!("the answer is {status}"))),
+        _ => Attempt::NotYet(format!("the answer is {status}").into()),
     }
 }
 

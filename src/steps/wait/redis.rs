@@ -11,6 +11,7 @@ use super::{
     service::{Service, Stream},
 };
 use crate::{
+    cause::{Cause, Kind},
     config::{secret::Secret, url::Endpoint},
     database::Attempt,
     deadline::Deadline,
@@ -72,7 +73,7 @@ impl<'a> Redis<'a> {
         let line = match answer {
             Ok(()) => return Ok(()),
             Err(Fault::Io(error)) => {
-                return Err(Attempt::NotYet(format!("no answer from Redis: {error}")));
+                return Err(Attempt::NotYet(Cause::io("no answer from Redis", &error)));
             }
             Err(Fault::Refused(line)) => line,
         };
@@ -83,11 +84,13 @@ impl<'a> Redis<'a> {
             why = why.replace(password, "<secret>");
         }
         Err(match line.split(' ').next().unwrap_or_default() {
-            "WRONGPASS" | "NOAUTH" | "NOPERM" | "DENIED" => Attempt::Never(why),
-            "ERR" if command == Command::Login && !line.contains("max number of clients") => {
-                Attempt::Never(why)
+            "WRONGPASS" | "NOAUTH" | "NOPERM" | "DENIED" => {
+                Attempt::Never(Cause::new(Kind::Authentication, why))
             }
-            _ => Attempt::NotYet(why),
+            "ERR" if command == Command::Login && !line.contains("max number of clients") => {
+                Attempt::Never(why.into())
+            }
+            _ => Attempt::NotYet(why.into()),
         })
     }
 }

@@ -6,7 +6,7 @@ use tokio::{
 };
 
 use super::tls::{self, Roots};
-use crate::{database::Attempt, deadline::Deadline, net::Target};
+use crate::{cause::Cause, database::Attempt, deadline::Deadline, net::Target};
 
 /// A byte stream to a service.
 pub(super) trait Stream: AsyncRead + AsyncWrite + Unpin {}
@@ -34,7 +34,7 @@ impl Service {
     pub(super) async fn connect(&mut self, deadline: Deadline) -> Result<Box<dyn Stream>, Attempt> {
         match self {
             Self::Host { target, tls } => {
-                let stream = target.connect(deadline).await.map_err(Attempt::NotYet)?;
+                let stream = target.connect(deadline).await.map_err(|why| Attempt::NotYet(why.into()))?;
                 Ok(match tls {
                     Some((host, roots)) => Box::new(tls::secure(stream, host, roots).await?),
                     None => Box::new(stream),
@@ -42,7 +42,7 @@ impl Service {
             }
             Self::Socket(path) => match UnixStream::connect(&path).await {
                 Ok(stream) => Ok(Box::new(stream)),
-                Err(error) => Err(Attempt::NotYet(format!("cannot connect: {error}"))),
+                Err(error) => Err(Attempt::NotYet(Cause::io("cannot connect", &error))),
             },
         }
     }

@@ -11,8 +11,10 @@ impl Probe for Target {
     }
 
     fn probe(&mut self, deadline: Deadline) -> LocalBoxFuture<'_, Attempt> {
-        async move { self.connect(deadline).await.map_or_else(Attempt::NotYet, |_| Attempt::Ready) }
-            .boxed_local()
+        async move {
+            self.connect(deadline).await.map_or_else(|why| Attempt::NotYet(why.into()), |_| Attempt::Ready)
+        }
+        .boxed_local()
     }
 }
 

@@ -13,7 +13,12 @@ use tokio_rustls::{
     },
 };
 
-use crate::{database::Attempt, files, net::CERTIFICATE_BUNDLES};
+use crate::{
+    cause::{Cause, Kind},
+    database::Attempt,
+    files,
+    net::CERTIFICATE_BUNDLES,
+};
 
 /// The trusted roots, read at the first connection.
 #[derive(Default)]
@@ -35,18 +40,22 @@ async fn secure_with(
     bundles: Vec<PathBuf>,
 ) -> Result<TlsStream<TcpStream>, Attempt> {
     let host = host.trim_start_matches('[').trim_end_matches(']').to_owned();
-    let name = ServerName::try_from(host).map_err(|error| Attempt::Never(error.to_string()))?;
+    let name = ServerName::try_from(host).map_err(|error| Attempt::Never(error.to_string().into()))?;
     let config = if let Some(config) = &roots.0 {
         Arc::clone(config)
     } else {
         let read = files::within(files::TIMEOUT, move || Ok(trusting(&bundles))).await;
-        let config = read.map_err(|error| Attempt::NotYet(format!("cannot read certificates: {error}")))?;
-        Arc::clone(roots.0.insert(Arc::new(config.map_err(|error| Attempt::Never(error.to_string()))?)))
+        let config = read.map_err(|error| Attempt::NotYet(Cause::io("cannot read certificates", &error)))?;
+        Arc::clone(
+            roots.0.insert(Arc::new(config.map_err(|error| Attempt::Never(error.to_string().into()))?)),
+        )
     };
     TlsConnector::from(config).connect(name, stream).await.map_err(|error| {
         match error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>()) {
-            Some(bad @ rustls::Error::InvalidCertificate(_)) => Attempt::Never(bad.to_string()),
-            _ => Attempt::NotYet(format!("no TLS: {error}")),
+            Some(bad @ rustls::Error::InvalidCertificate(_)) => {
+                Attempt::Never(Cause::new(Kind::Certificate, bad.to_string()))
+            }
+            _ => Attempt::NotYet(format!("no TLS: {error}").into()),
         }
     })
 }
@@ -111,7 +120,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let (stream, _) = server(folder.path()).await;
         let refusal = secure(stream, "localhost", &mut Roots::default()).await.unwrap_err();
-        assert!(matches!(refusal, Attempt::Never(why) if why == "invalid peer certificate: UnknownIssuer"));
+        assert!(
+            matches!(refusal, Attempt::Never(why) if why.text == "invalid peer certificate: UnknownIssuer")
+        );
     }
 
     #[tokio::test]
@@ -120,7 +131,7 @@ mod tests {
         let (stream, cert) = server(folder.path()).await;
         let refusal =
             secure_with(stream, "example.org", &mut Roots::default(), vec![cert]).await.unwrap_err();
-        assert!(matches!(refusal, Attempt::Never(why) if why.contains("not valid for name")));
+        assert!(matches!(refusal, Attempt::Never(why) if why.text.contains("not valid for name")));
     }
 
     #[tokio::test]

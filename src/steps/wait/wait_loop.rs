@@ -5,7 +5,12 @@ use std::{pin::pin, time::Duration};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::{
-    database::Attempt, deadline::Deadline, failure::Failure, steps::retry::Schedule, words::duration,
+    cause::{Cause, Kind},
+    database::Attempt,
+    deadline::Deadline,
+    failure::Failure,
+    steps::retry::Schedule,
+    words::duration,
 };
 
 const PAUSES: Schedule =
@@ -29,11 +34,11 @@ impl WaitLoop<'_> {
     pub(super) async fn until(&self, mut probe: impl AsyncFnMut(Deadline) -> Attempt) -> Result<(), Failure> {
         let started = Instant::now();
         let deadline = Deadline::after(self.timeout);
-        let mut last: Option<(String, Instant)> = None;
-        let mut report = |why: String| {
+        let mut last: Option<(Cause, Instant)> = None;
+        let mut report = |why: Cause| {
             let now = Instant::now();
             if last.as_ref().is_none_or(|(cause, at)| *cause != why || now - *at >= REMINDER) {
-                (self.report)(&why, now - started);
+                (self.report)(&why.text, now - started);
                 last = Some((why, now));
             }
         };
@@ -47,18 +52,16 @@ impl WaitLoop<'_> {
                 outcome
             } else {
                 is_slow = true;
-                report(format!("no answer in {}", duration(SLOW)));
+                report(silent(SLOW));
                 attempt_result.await
             };
             match outcome {
                 Ok(Attempt::Ready) => return Ok(()),
-                Ok(Attempt::Never(why)) => {
-                    return Err(Failure::Refused { what: self.what.into(), why: why.into() });
-                }
+                Ok(Attempt::Never(why)) => return Err(Failure::refused(self.what, why)),
                 Ok(Attempt::NotYet(why)) => report(why),
                 // The deadline interrupted this attempt, so an earlier cause is more conclusive.
                 Err(_) if limit == deadline && had_outcome && !is_slow => break,
-                Err(_) => report(format!("no answer in {}", duration(started.elapsed()))),
+                Err(_) => report(silent(started.elapsed())),
             }
             had_outcome = true;
             let pause = Deadline::after(PAUSES.pause(attempt, fastrand::f64()));
@@ -68,8 +71,12 @@ impl WaitLoop<'_> {
             }
         }
         let last = last.map_or_else(|| "it was not probed".into(), |(cause, _)| cause);
-        Err(Failure::WaitTimedOut { what: self.what.into(), after: self.timeout, last: last.into() })
+        Err(Failure::WaitTimedOut { what: self.what.into(), after: self.timeout, last })
     }
+}
+
+fn silent(time: Duration) -> Cause {
+    Cause::new(Kind::Silent, format!("no answer in {}", duration(time)))
 }
 
 #[cfg(test)]
