@@ -17,7 +17,7 @@ use nix::{
 use crate::support::{
     portcullis::Portcullis,
     sample::{Engine, Sample},
-    time_limits::was_prompt,
+    time_limits::{until_true, was_prompt},
 };
 
 /// Valid, with a warning: nothing verifies every tenant.
@@ -112,12 +112,12 @@ fn a_blocked_terminal_does_not_prevent_a_command_from_ending() {
     let (reader, writer) = unread();
     let mut child = command(&portcullis, &["check"]).stderr(writer).spawn().unwrap();
     // A write to the full pipe blocks without a reader.
-    let mut written: libc::c_int = 0;
-    while written < 4_096 {
+    until_true("a full pipe", || {
+        let mut written: libc::c_int = 0;
         // SAFETY: the call writes one number.
         unsafe { libc::ioctl(reader.as_raw_fd(), libc::FIONREAD, &raw mut written) };
-        std::thread::yield_now();
-    }
+        written >= 4_096
+    });
     kill(Pid::from_raw(i32::try_from(child.id()).unwrap()), Signal::SIGTERM).unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(143));
 }
