@@ -149,9 +149,11 @@ async fn derive(
         tables: made.tables,
         kinds: made.kinds,
         creates: made.creates,
+        structure: made.structure,
     };
-    let manifest =
+    let mut manifest =
         Manifest::new(&sql::LEDGER, expected(shared, derived.shared), expected(tenant, derived.tenant));
+    manifest.versions.extend([derived.server]);
     refuse_empty(sources, &manifest)?;
     Ok(manifest)
 }

@@ -15,6 +15,7 @@ use crate::{
         gate::{self, Judgement, Rules},
         inspection::Inspection,
         manifest::Manifest,
+        structure::judge::StructureRules,
     },
     words,
 };
@@ -32,7 +33,7 @@ pub(crate) async fn inspect(
     let manifest = &context.expectation().await?.manifest;
     let found = observe(context, &inspect_request(context, manifest, shared, tenants, INSPECTION)).await;
     let found = found.map_err(|error| error.into_failure("inspecting the schemas"))?;
-    let mut judgement = judge(context, manifest, &found);
+    let mut judgement = judge(context, manifest, &found, None);
     if tenants != Some(&Selection::All) {
         judgement.too_few = None;
     }
@@ -60,7 +61,15 @@ pub(super) fn inspect_request<'a>(
     timeout: Duration,
 ) -> InspectRequest<'a> {
     let allow_standby = context.config.gate.allow_standby;
-    InspectRequest { manifest, shared, tenants, timeout, allow_standby, on_progress: NO_PROGRESS }
+    InspectRequest {
+        manifest,
+        shared,
+        tenants,
+        timeout,
+        allow_standby,
+        structure: false,
+        on_progress: NO_PROGRESS,
+    }
 }
 
 pub(super) async fn observe(
@@ -75,9 +84,17 @@ pub(super) async fn observe(
 }
 
 /// Judges an inspection by the configured rules.
-pub(super) fn judge(context: &RunContext, manifest: &Manifest, found: &Inspection) -> Judgement {
+pub(super) fn judge(
+    context: &RunContext,
+    manifest: &Manifest,
+    found: &Inspection,
+    structure: Option<&StructureRules>,
+) -> Judgement {
     let at_least = context.config.registry.as_ref().map_or(0, |registry| registry.at_least);
     let mut judgement = gate::judge(manifest, found, rules(context, at_least));
+    if let Some(rules) = structure {
+        judgement.compare_structures(manifest, found, rules);
+    }
     if !context.config.accepts.is_empty() {
         judgement.accept(&context.config.accepts, today());
     }

@@ -16,5 +16,6 @@ mod rebuild;
 pub(crate) mod repair;
 pub(crate) mod run_state;
 pub(crate) mod structure;
+mod structure_rules;
 pub(crate) mod template;
 pub(crate) mod verify;

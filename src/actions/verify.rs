@@ -6,10 +6,11 @@ use super::{
     context::RunContext,
     judge::{inspect_request, judge, observe},
     lock::RunLock,
+    structure_rules::structure_rules,
 };
 use crate::{
     cause::{Cause, Kind},
-    config::Selection,
+    config::{Selection, StructureCheck},
     database::{DatabaseError, InspectRequest, NO_PROGRESS},
     failure::Failure,
     outcome::wording,
@@ -19,6 +20,8 @@ use crate::{
 
 /// The unit of progress.
 pub(crate) const INSPECTED: &str = "schemas inspected";
+
+const CHECKING_STRUCTURE: &str = "the structure differs; checking again";
 
 /// The pause between two inspections.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -30,6 +33,7 @@ pub(crate) struct VerifyRequest<'a> {
     pub(crate) tenants: &'a Selection,
     /// The time limit of one inspection.
     pub(crate) timeout: Duration,
+    pub(crate) structure: StructureCheck,
     /// How long to repeat the inspection while other runs may still migrate.
     pub(crate) wait: Option<Duration>,
     /// Receives the progress of the first inspection: schemas inspected, and their total.
@@ -53,6 +57,10 @@ pub(crate) async fn verify(
             Ok(judgement) if judgement.is_only_pending() => {
                 reason_to_repeat(context, lock, request, judgement, previous.as_ref(), elapsed).await
             }
+            // A migration may have been committed between the ledger and the structure.
+            Ok(judgement) if judgement.is_blocked_by_structure() && previous.as_ref() != Some(judgement) => {
+                (elapsed < context.config.gate.settle).then(|| CHECKING_STRUCTURE.into())
+            }
             Err(DatabaseError::NotYet(why)) if request.wait.is_some_and(|wait| elapsed < wait) => {
                 Some(why.to_string())
             }
@@ -75,11 +83,14 @@ async fn inspect(
     request: &VerifyRequest<'_>,
     first: bool,
 ) -> Result<Judgement, DatabaseError> {
+    let rules = structure_rules(context, request.structure).await;
     let inspect_request = InspectRequest {
+        structure: rules.is_some(),
         on_progress: if first { request.on_progress } else { NO_PROGRESS },
         ..inspect_request(context, request.manifest, request.shared, Some(request.tenants), request.timeout)
     };
-    Ok(judge(context, request.manifest, &observe(context, &inspect_request).await?))
+    let found = observe(context, &inspect_request).await?;
+    Ok(judge(context, request.manifest, &found, rules.as_ref()))
 }
 
 /// Returns the reason to inspect again, if pending migrations are the only findings and other runs may still apply

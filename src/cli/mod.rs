@@ -292,6 +292,9 @@ pub(crate) struct Verify {
     /// Check only the migrations and models of this app (Django)
     #[arg(long)]
     pub(crate) app: Option<String>,
+    /// Compare types, constraints, indexes and other objects too, and fail if they differ
+    #[arg(long)]
+    pub(crate) structure: bool,
     /// Compare with this manifest, for example the one of the next release
     #[arg(long, value_name = "FILE")]
     pub(crate) manifest: Option<PathBuf>,

@@ -8,7 +8,7 @@ use crate::{
         verify::{self, VerifyRequest},
     },
     cli,
-    config::Selection,
+    config::{Selection, StructureCheck},
     failure::Failure,
     frameworks::{self, Framework},
     outcome::{ActionEvent, command::Verified},
@@ -41,6 +41,11 @@ pub(crate) async fn run(
         shared: is_all,
         tenants: if is_all { &Selection::All } else { &named },
         timeout: INSPECTION,
+        structure: if arguments.structure {
+            StructureCheck::Block
+        } else {
+            state.context.config.gate.structure
+        },
         wait: None,
         on_progress: &|done, total| {
             if !arguments.quiet {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{
-    Ahead, Gate, GateMode, Mode, OnIncomplete, Registry, Server,
+    Ahead, Gate, GateMode, Mode, OnIncomplete, Registry, Server, StructureCheck,
     command_fields::argv,
     fields::Table,
     interpolate::{Node, Value},
@@ -27,6 +27,11 @@ impl Keyword for Incomplete {
 
 impl Keyword for Ahead {
     const KEYWORDS: &'static [(&'static str, Self)] = &[("warn", Ahead::Warn), ("block", Ahead::Block)];
+}
+
+impl Keyword for StructureCheck {
+    const KEYWORDS: &'static [(&'static str, Self)] =
+        &[("off", StructureCheck::Off), ("warn", StructureCheck::Warn), ("block", StructureCheck::Block)];
 }
 
 impl Keyword for GateMode {
@@ -59,6 +64,7 @@ pub(super) fn gate(mut table: Table<'_>) -> Gate {
         allow_standby: table.value("allow_standby"),
         mode: table.get("mode").unwrap_or(GateMode::Block),
         incomplete,
+        structure: table.get("structure").unwrap_or(StructureCheck::Off),
     };
     table.finish();
     gate

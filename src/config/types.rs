@@ -236,6 +236,7 @@ pub(crate) struct Gate {
     pub(crate) allow_standby: bool,
     pub(crate) mode: GateMode,
     pub(crate) incomplete: OnIncomplete,
+    pub(crate) structure: StructureCheck,
 }
 
 /// Whether the gate can block the start.
@@ -256,6 +257,15 @@ pub(crate) enum OnIncomplete {
         /// The path of the list; None for a file in memory.
         file: Option<PathBuf>,
     },
+}
+
+/// The result if a schema's structure differs from the expected one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum StructureCheck {
+    /// The structure is not read.
+    Off,
+    Warn,
+    Block,
 }
 
 /// The result if the database is ahead of the code.

@@ -113,6 +113,8 @@ engine! {
         fn count(schema: &'a Schema, tables: &'a [String]) -> Result<Vec<(String, Rows)>, DatabaseError>;
         /// Applies all migrations to temporary schemas and reads the resulting tables.
         fn derive(shared: &'a [MigrationFile], tenant: &'a [MigrationFile], search_path: &'a [String]) -> Result<Derived, DatabaseError>;
+        /// The server's major version and the structure of a schema.
+        fn structure(schema: &'a Schema) -> Result<(String, Structure), DatabaseError>;
     }
     changes {
         /// Applies the pending ones of `files` to the schema, in order.
@@ -138,8 +140,6 @@ engine! {
         fn behind_pooler() -> bool = false;
         /// The sessions that block those of a run's programs, each with the schema of the blocked table.
         fn blockers(run: &'a str) -> Result<Vec<Blocker>, DatabaseError> = Ok(Vec::new());
-        /// The server's major version and the structure of a schema.
-        fn structure(schema: &'a Schema) -> Result<(String, Structure), DatabaseError> = Err(unsupported());
         /// Those of the differences that can be undone by creating objects.
         fn restorable(schema: &'a Schema, expected: &'a Structure, differences: &'a [Difference]) -> Restorable = Restorable::default();
         /// The tables of one schema with their columns, without the ledger.

@@ -6,7 +6,10 @@ use super::MigrationFile;
 use crate::{
     cause::{Cause, Kind},
     failure::{Cleanup, Failure},
-    tenants::manifest::{Kind as TableKind, Kinds, Tables},
+    tenants::{
+        manifest::{Kind as TableKind, Kinds, Tables},
+        structure::Structure,
+    },
 };
 
 /// The result of one attempt to log in.
@@ -135,13 +138,15 @@ pub(crate) enum RecoveryResult {
     Failed(String),
 }
 
-/// The tables that migrations create, each with its columns, and the kinds of those that are not ordinary tables.
+/// The tables that migrations create, each with its columns, the kinds of those that are not ordinary tables, and the
+/// structure without the ledger's table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct TableSet {
     pub(crate) tables: Tables,
     pub(crate) kinds: Kinds,
     /// By migration: see `Expected::creates`.
     pub(crate) creates: BTreeMap<String, Tables>,
+    pub(crate) structure: Structure,
 }
 
 impl TableSet {
@@ -190,6 +195,8 @@ impl TableSet {
 pub(crate) struct Derived {
     pub(crate) shared: TableSet,
     pub(crate) tenant: TableSet,
+    /// The engine and its major version.
+    pub(crate) server: (String, String),
 }
 
 impl ApplyError {

@@ -23,6 +23,8 @@ pub(crate) struct InspectRequest<'a> {
     /// For the entire inspection.
     pub(crate) timeout: Duration,
     pub(crate) allow_standby: bool,
+    /// Whether to read the structures.
+    pub(crate) structure: bool,
     /// Called with the number of inspected schemas and their total.
     pub(crate) on_progress: &'a dyn Fn(usize, usize),
 }

@@ -38,8 +38,24 @@ pub(super) fn without_concurrently(sql: &str) -> String {
     text
 }
 
+/// The same statement without comments, with one space between words.
+pub(super) fn condensed(sql: &str) -> String {
+    let mut out = String::with_capacity(sql.len());
+    let mut end = 0;
+    for token in tokens(sql) {
+        let joined = token.start == end || out.ends_with('(') || [")", ",", "(", ";"].contains(&token.text);
+        if !out.is_empty() && (!joined || out.ends_with(',')) {
+            out.push(' ');
+        }
+        out += sql.get(token.start..token.end).unwrap_or_default();
+        end = token.end;
+    }
+    out
+}
+
 struct Token<'a> {
     start: usize,
+    end: usize,
     /// A word, or one other character; a quoted text is its opening quote.
     text: &'a str,
 }
@@ -95,7 +111,7 @@ fn tokens(sql: &str) -> impl Iterator<Item = Token<'_>> {
                 at += comment(rest);
             } else {
                 let (shown, length) = token(rest, first);
-                let token = Token { start: at, text: rest.get(..shown)? };
+                let token = Token { start: at, end: at + length, text: rest.get(..shown)? };
                 at += length;
                 return Some(token);
             }
@@ -186,6 +202,14 @@ mod tests {
         let split: Vec<_> = split(sql).map(|(start, text)| (start, text.trim())).collect();
         let rule = "CREATE RULE r AS ON INSERT TO a DO ALSO (SELECT 1; SELECT 2);;";
         assert_eq!(split, [(9, "VACUUM a;"), (19, rule), (19 + rule.len() + 1, "(SELECT 3);")]);
+    }
+
+    #[test]
+    fn a_condensed_statement_has_no_comments_and_no_line_ends() {
+        let sql =
+            "CREATE TABLE a ( -- the first\n  b text  DEFAULT 'x  y',\n\tc int /* two */ CHECK (c>1)\n)";
+        assert_eq!(condensed(sql), "CREATE TABLE a(b text DEFAULT 'x  y', c int CHECK(c>1))");
+        assert_eq!(condensed(&condensed(sql)), condensed(sql));
     }
 
     #[test]

@@ -40,6 +40,10 @@ impl Ledger for Rules {
     fn compare(&self, expected: &Expected, recorded: &[LedgerRow]) -> Comparison {
         compare(expected, recorded)
     }
+
+    fn derives_structure(&self) -> bool {
+        true
+    }
 }
 
 #[derive(Debug)]

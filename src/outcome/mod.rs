@@ -7,6 +7,7 @@ mod details;
 pub(crate) mod doctor;
 pub(crate) mod event;
 pub(crate) mod repair;
+pub(crate) mod structure;
 pub(crate) mod wording;
 
 pub(crate) use self::{

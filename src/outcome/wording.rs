@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::structure;
 use crate::{
     failure::{Counts, signal_name},
     tenants::{
@@ -58,6 +59,17 @@ pub(crate) fn words(finding: &Finding) -> (&'static str, String) {
         }
         Finding::InvalidIndex { index, table, unique } => {
             ("invalid index", format!("{index} on {table}{}", if *unique { " (unique)" } else { "" }))
+        }
+        Finding::Structure { differences, reference, .. } => {
+            let texts: Vec<String> = differences.iter().map(structure::difference).collect();
+            let listed = texts.iter().take(LISTED).cloned().collect::<Vec<_>>().join("; ");
+            let more = texts.len().saturating_sub(LISTED);
+            let more = if more == 0 { String::new() } else { format!("; and {more} more") };
+            ("structure", format!("{listed}{more}{}", structure::reference(reference)))
+        }
+        Finding::StructureOfOtherServer { derived, found, .. } => {
+            let derived = if derived.is_empty() { "another server".into() } else { derived.join(", ") };
+            ("structure", format!("the manifest has the structure of {derived}, and this server is {found}"))
         }
         Finding::Models { models, .. } => ("no table for", list(models)),
         Finding::Shadowed { tables } => {
@@ -138,13 +150,20 @@ pub(crate) fn counts(judgement: &Judgement) -> Counts {
 
 /// The warnings: findings that do not make a schema incomplete.
 pub(crate) fn warnings(judgement: &Judgement) -> Vec<String> {
-    let mut warnings: Vec<String> = judgement
-        .verdicts()
-        .flat_map(|(tenant, verdict)| verdict.findings.iter().map(move |finding| (tenant, finding)))
-        .filter(|(_, finding)| finding.outcome() == Outcome::Complete)
-        .map(|(tenant, finding)| {
+    let mut groups: Vec<(&Finding, Vec<&str>)> = Vec::new();
+    for (tenant, verdict) in judgement.verdicts() {
+        for finding in verdict.findings.iter().filter(|finding| finding.outcome() == Outcome::Complete) {
+            match groups.iter_mut().find(|(other, _)| *other == finding) {
+                Some((_, names)) => names.push(name(tenant)),
+                None => groups.push((finding, vec![name(tenant)])),
+            }
+        }
+    }
+    let mut warnings: Vec<String> = groups
+        .into_iter()
+        .map(|(finding, names)| {
             let (what, which) = words(finding);
-            format!("{}: {what}: {which}", name(tenant))
+            format!("{}: {what}: {which}", list(&names))
         })
         .collect();
     if !judgement.orphans.is_empty() {

@@ -38,6 +38,7 @@ async fn judge(verify: &Verify, context: &Context<'_>) -> Result<String, Failure
         shared: verify.shared,
         tenants: &verify.tenants,
         timeout: verify.timeout,
+        structure: context.state.context.config.gate.structure,
         wait: verify.wait,
         on_progress: &|done, total| context.progress(done, total, verify::INSPECTED),
     };

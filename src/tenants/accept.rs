@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     day::Day,
     gate::{Finding, Judgement, Outcome, Verdict},
+    structure::difference::Difference,
 };
 
 /// One item of one tenant that the operator accepts for a while.
@@ -133,12 +134,14 @@ impl Finding {
             }
             Finding::OtherKind { table, .. } => vec![table.clone()],
             Finding::InvalidIndex { index, .. } => vec![index.clone()],
+            Finding::Structure { differences, .. } => differences.iter().map(Difference::item).collect(),
             Finding::NotRegistered
             | Finding::HalfCreated { .. }
             | Finding::Models { .. }
             | Finding::Retired { .. }
             | Finding::Duplicate { .. }
             | Finding::Unreadable { .. }
+            | Finding::StructureOfOtherServer { .. }
             | Finding::Vanished
             | Finding::Accepted { .. } => Vec::new(),
         }
@@ -158,6 +161,10 @@ impl Finding {
             Finding::MissingColumns { table, columns, .. } => {
                 columns.retain(|column| items.contains(&format!("{table}.{column}")));
             }
+            Finding::Structure { differences, .. } => {
+                *differences =
+                    differences.iter().filter(|one| items.contains(&one.item())).cloned().collect();
+            }
             // These findings have a single item.
             Finding::NoSchema
             | Finding::NoLedger { .. }
@@ -169,6 +176,7 @@ impl Finding {
             | Finding::Retired { .. }
             | Finding::Duplicate { .. }
             | Finding::Unreadable { .. }
+            | Finding::StructureOfOtherServer { .. }
             | Finding::Vanished
             | Finding::Accepted { .. } => {}
         }

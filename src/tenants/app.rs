@@ -6,6 +6,7 @@ use super::{
     gate::{Finding, Judgement, Verdict},
     manifest::Manifest,
     replay::is_of,
+    structure::difference::Difference,
 };
 
 impl Manifest {
@@ -47,6 +48,15 @@ fn concerns(app: &str, manifest: &Manifest, finding: &mut Finding) -> bool {
         Finding::OtherKind { table, .. }
         | Finding::MissingColumns { table, .. }
         | Finding::InvalidIndex { table, .. } => owns(table),
+        Finding::Structure { differences, .. } => {
+            let of_app = |one: &&Difference| {
+                one.object().is_some_and(|object| {
+                    owns(if object.table.is_empty() { &object.name } else { &object.table })
+                })
+            };
+            *differences = differences.iter().filter(of_app).cloned().collect();
+            !differences.is_empty()
+        }
         Finding::Models { app: of, .. } => of == app,
         Finding::Accepted { finding, .. } => concerns(app, manifest, finding),
         Finding::NotRegistered
@@ -54,6 +64,7 @@ fn concerns(app: &str, manifest: &Manifest, finding: &mut Finding) -> bool {
         | Finding::NoSchema
         | Finding::NoLedger { .. }
         | Finding::Unreadable { .. }
+        | Finding::StructureOfOtherServer { .. }
         | Finding::Vanished => true,
     }
 }

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+use super::structure::Structure;
+
 /// Each table with its columns. Empty columns mean that only the table itself is checked.
 pub(crate) type Tables = BTreeMap<String, BTreeSet<String>>;
 
@@ -22,6 +24,9 @@ pub(crate) struct Expected {
     /// migration was applied.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) creates: BTreeMap<String, Tables>,
+    /// Only in a manifest of SQL files, without the ledger's table.
+    #[serde(default, skip_serializing_if = "Structure::is_empty")]
+    pub(crate) structure: Structure,
 }
 
 impl Expected {

@@ -14,6 +14,7 @@ use super::{
     ledger::Comparison,
     manifest::{Expected, Kind, Manifest, Owner, Tables},
     replay::is_of,
+    structure::difference::{Difference, Reference},
 };
 use crate::cause::Cause;
 
@@ -114,6 +115,19 @@ pub(crate) enum Finding {
         table: String,
         unique: bool,
     },
+    /// Objects that differ from the expected structure.
+    Structure {
+        #[serde(serialize_with = "as_list")]
+        differences: Arc<[Difference]>,
+        reference: Reference,
+        blocks: bool,
+    },
+    /// Another server describes the same structure in other words.
+    StructureOfOtherServer {
+        derived: Vec<String>,
+        found: String,
+        blocks: bool,
+    },
     #[serde(rename = "recorded_twice")]
     Duplicate {
         migrations: Vec<String>,
@@ -134,6 +148,10 @@ pub(crate) enum Finding {
 
 fn as_text<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
+}
+
+fn as_list<S: Serializer>(list: &Arc<[Difference]>, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(list.iter())
 }
 
 /// One schema's findings.
@@ -176,10 +194,15 @@ impl Finding {
             | Finding::Shadowed { .. }
             | Finding::MissingColumns { .. }
             | Finding::InvalidIndex { unique: true, .. }
+            | Finding::Structure { blocks: true, .. }
             | Finding::Ahead { blocks: true, .. } => Outcome::Incomplete,
-            Finding::Unreadable { .. } | Finding::Vanished => Outcome::Unproven,
+            Finding::Unreadable { .. }
+            | Finding::Vanished
+            | Finding::StructureOfOtherServer { blocks: true, .. } => Outcome::Unproven,
             Finding::Ahead { blocks: false, .. }
             | Finding::InvalidIndex { unique: false, .. }
+            | Finding::Structure { blocks: false, .. }
+            | Finding::StructureOfOtherServer { blocks: false, .. }
             | Finding::Retired { .. }
             | Finding::Duplicate { .. }
             | Finding::Accepted { .. } => Outcome::Complete,

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::expected::Kind;
+use super::{expected::Kind, structure::Structure};
 use crate::cause::Cause;
 
 /// The result of one inspection.
@@ -30,6 +30,8 @@ pub(crate) struct Inspection {
     /// Tables in the shared schema that only tenants should have. If a tenant's table is missing, queries silently use
     /// this one.
     pub(crate) shadows: BTreeSet<String>,
+    /// The engine and its major version, if the structures were requested.
+    pub(crate) server: Option<(String, String)>,
 }
 
 /// The state of one schema.
@@ -58,6 +60,8 @@ pub(crate) struct SchemaSnapshot {
     /// By table; only for tables that exist.
     pub(crate) missing_columns: BTreeMap<String, BTreeSet<String>>,
     pub(crate) invalid_indexes: Vec<InvalidIndex>,
+    /// Without the ledger's table, if it was requested. Schemas of equal structure share one copy.
+    pub(crate) structure: Option<Arc<Structure>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]

@@ -13,6 +13,10 @@ pub(crate) trait Ledger: fmt::Debug + Sync {
     fn shape(&self) -> LedgerLayout<'static>;
     /// Compares the rows of one schema with the expectation. Pure.
     fn compare(&self, expected: &Expected, recorded: &[LedgerRow]) -> Comparison;
+    /// Whether the manifest contains the structure of the schemas.
+    fn derives_structure(&self) -> bool {
+        false
+    }
 }
 
 /// Command lines of a framework, with the placeholders `{app}`, `{migration}` and `{tenant}`.

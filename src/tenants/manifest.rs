@@ -36,7 +36,7 @@ pub(crate) struct Manifest<L = &'static dyn Ledger> {
     /// The tables of each type of tenant, if the framework has types.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) types: BTreeMap<String, Tables>,
-    /// The versions of the programs that derived the manifest.
+    /// The versions of the programs that derived the manifest; the database's major version, if it has a structure.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub(crate) versions: BTreeMap<String, String>,
     /// The name of the project's shared schema.

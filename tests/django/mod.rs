@@ -17,6 +17,7 @@ mod quarantine;
 mod repair;
 mod replay;
 mod sessions;
+mod structure;
 mod template;
 mod tenants;
 mod third_party;

@@ -2,9 +2,11 @@
 
 mod damage;
 mod limits;
+mod mutations;
 mod names;
 mod races;
 mod registry;
 mod row_security;
 mod standby;
 mod statements;
+mod structure;

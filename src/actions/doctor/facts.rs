@@ -7,10 +7,11 @@ use crate::{
     actions::{
         context::RunContext,
         judge::{INSPECTION, inspect_request, judge, observe},
+        structure_rules::structure_rules,
     },
     cause::Cause,
     config::Selection,
-    database::Attempt,
+    database::{Attempt, InspectRequest},
     failure::Failure,
     outcome::doctor::Verdict,
     tenants::{gate::Judgement, inspection::Inspection, manifest::Manifest},
@@ -55,13 +56,13 @@ impl DatabaseFacts {
         if let (Connection::Ready, Some(context), Some(manifest)) =
             (&facts.connection, context, &facts.manifest)
         {
-            let found = observe(
-                context,
-                &inspect_request(context, manifest, true, Some(&Selection::All), INSPECTION),
-            )
-            .await;
-            let judged = found.map(|found| {
-                let judgement = judge(context, manifest, &found);
+            let rules = structure_rules(context, context.config.gate.structure).await;
+            let request = InspectRequest {
+                structure: rules.is_some(),
+                ..inspect_request(context, manifest, true, Some(&Selection::All), INSPECTION)
+            };
+            let judged = observe(context, &request).await.map(|found| {
+                let judgement = judge(context, manifest, &found, rules.as_ref());
                 (found, judgement)
             });
             facts.inspection =

@@ -2,7 +2,7 @@
 
 use super::{
     super::{
-        Ahead, GateMode, Mode, Transaction,
+        Ahead, GateMode, Mode, StructureCheck, Transaction,
         connection::{SCHEMES, SslMode},
         frameworks::{External, is_custom, is_django, is_external, is_sql, reads_files},
         migrations::{LedgerRows, OnFailed},
@@ -178,6 +178,8 @@ const GATE: Section = Section::new(
     "The rules of the gate.",
     &[
         key!(ahead: Word(words::<Ahead>), = "warn", "The result if the database is ahead of the code."),
+        key!(structure: Word(words::<StructureCheck>), = "off",
+            "The result if [types, constraints, indexes or other objects](structure.md) differ from the expected structure."),
         key!(settle_timeout: DurationOrZero, = "2m",
             "How long the gate inspects a tenant again that advanced between two inspections, because it is being created.")
             .formerly("settle"),

@@ -166,6 +166,7 @@ manifest = { file = "manifest.json", auto = true, empty = true }
 apply = { jobs = 4, canary = ["demo"], cooperate = true, on_tenant_failure = "continue", max_failures = 5, timeout = "1m", lock_timeout = "5s", statement_timeout = "1m", transaction = "schema" }
 [gate]
 ahead = "warn"
+structure = "warn"
 settle_timeout = "0s"
 allow_standby = true
 mode = "report"

@@ -31,9 +31,17 @@ pub(super) struct ReadOptions<'a> {
 /// The query for one schema and the result of its rows.
 pub(super) trait SchemaQuery {
     type Answer: Default;
+    /// The number of schemas in a message. Larger messages are slower and need more of the server's memory.
+    const MAX_CHUNK: u64 = 50;
 
-    /// A SELECT whose first column is the schema's number.
-    fn select(&self, number: usize, schema: &str) -> String;
+    /// One statement for all schemas, and the end position of each schema's part if it has parts. The first column is the
+    /// schema's number.
+    fn message(&self, schemas: &[String]) -> (String, Vec<usize>);
+    /// The number of locks per schema: a ledger's table and its primary key.
+    fn locks(&self) -> u64 {
+        2
+    }
+
     fn take(&self, answer: &mut Self::Answer, row: &Row) -> Result<(), sqlx::Error>;
 
     /// Called when this many more schemas have a result.
@@ -51,7 +59,7 @@ pub(super) async fn query<A: SchemaQuery>(
     schemas: Vec<String>,
 ) -> Result<Results<A::Answer>, DatabaseError> {
     let connections = options.server.connections(schemas.len());
-    let chunk = options.server.chunk(connections, schemas.len());
+    let chunk = options.server.chunk(connections, schemas.len(), query.locks(), A::MAX_CHUNK);
     let queue = Mutex::new(schemas.chunks(chunk).map(<[String]>::to_vec).collect());
     let others = (1..connections).map(async |_| {
         let mut reading = match Reading::open(options.config, options.timeout).await {
@@ -81,7 +89,7 @@ async fn one_connection<A: SchemaQuery>(
 ) -> Result<Results<A::Answer>, DatabaseError> {
     let mut found = Results::new();
     while let Some(mut schemas) = take(queue) {
-        let (message, ends) = message(query, &schemas);
+        let (message, ends) = query.message(&schemas);
         let mut answers: Vec<A::Answer> = schemas.iter().map(|_| A::Answer::default()).collect();
         let mut note = |_, row: Row| {
             let number = connect::number_at(&row, 0)?;
@@ -101,6 +109,7 @@ async fn one_connection<A: SchemaQuery>(
             Err(error) => error,
         };
         if let Some(position) = reading.position(&error)
+            && !ends.is_empty()
             && connect::code(&error) != Some(OUT_OF_MEMORY)
         {
             let schema = schemas.remove(ends.partition_point(|end| *end < position).min(schemas.len() - 1));
@@ -119,12 +128,12 @@ async fn one_connection<A: SchemaQuery>(
     Ok(found)
 }
 
-/// One query for all schemas, and the end position of each schema's part.
-fn message<A: SchemaQuery>(query: &A, schemas: &[String]) -> (String, Vec<usize>) {
+/// A message with one SELECT for each schema.
+pub(super) fn union(schemas: &[String], select: impl Fn(usize, &str) -> String) -> (String, Vec<usize>) {
     let (mut message, mut length, mut ends) = (String::new(), 0, Vec::with_capacity(schemas.len()));
     for (number, schema) in schemas.iter().enumerate() {
         let between = if number == 0 { "" } else { UNION };
-        let select = query.select(number, schema);
+        let select = select(number, schema);
         length += between.len() + select.chars().count();
         message += between;
         message += &select;
@@ -153,8 +162,8 @@ mod tests {
     impl SchemaQuery for Named {
         type Answer = ();
 
-        fn select(&self, number: usize, schema: &str) -> String {
-            format!("SELECT {number} FROM {schema}")
+        fn message(&self, schemas: &[String]) -> (String, Vec<usize>) {
+            union(schemas, |number, schema| format!("SELECT {number} FROM {schema}"))
         }
 
         fn take(&self, (): &mut (), _: &Row) -> Result<(), sqlx::Error> {
@@ -165,7 +174,7 @@ mod tests {
     #[test]
     fn an_error_position_identifies_its_schema() {
         let schemas = ["ä", "bcd", "ü"].map(str::to_owned);
-        let (text, ends) = message(&Named, &schemas);
+        let (text, ends) = Named.message(&schemas);
         assert_eq!(text, "SELECT 0 FROM ä UNION ALL SELECT 1 FROM bcd UNION ALL SELECT 2 FROM ü");
         for (number, schema) in schemas.iter().enumerate() {
             // The server counts characters, from one.

@@ -9,6 +9,7 @@ use super::{
     provision::needs_commit,
     quote::{identifier, literal},
     run_migration::{self, Transaction},
+    structure::{self, structure, version},
 };
 use crate::{
     database::{ApplyError, DatabaseError, Derived, Limits, MigrationFile, TableSet, sql_lexer},
@@ -103,7 +104,7 @@ impl Derivation {
             let before = self.objects_outside(connection).await?;
             let tenant = self.derived_tables(connection, 1, tenant, false).await?;
             self.refuse_outside(connection, &before).await?;
-            Ok(Derived { shared, tenant })
+            Ok(Derived { shared, tenant, server: self.server(connection).await? })
         }
         .await;
         let state = connection.rows("ROLLBACK").await;
@@ -130,6 +131,7 @@ impl Derivation {
             Ok(Derived {
                 shared: self.derived_tables(connection, 0, shared, true).await?,
                 tenant: self.derived_tables(connection, 1, tenant, true).await?,
+                server: self.server(connection).await?,
             })
         }
         .await;
@@ -170,7 +172,14 @@ impl Derivation {
             tables = read.map_err(|error| connect::failed(&error))?;
             tables.note_created_by(original, before);
         }
+        let structure = structure(connection, name).await.map_err(|error| connect::failed(&error))?;
+        tables.structure = structure.without_table(LEDGER.table);
         Ok(tables)
+    }
+
+    async fn server(&self, connection: &mut Connection) -> Result<(String, String), DatabaseError> {
+        let version = version(connection).await.map_err(|error| connect::failed(&error))?;
+        Ok((structure::ENGINE.into(), version))
     }
 
     /// The objects that this transaction has created outside the two schemas.

@@ -15,14 +15,16 @@ use super::{
     read_only::Reading,
     registry::{self, Rows},
     server::{self, Server},
+    structure::{self, Structures},
 };
 use crate::{
     cause::{Cause, Kind},
     config::{self, Selection},
     database::InspectRequest,
     tenants::{
-        inspection::{Inspection, LedgerRow, SchemaState},
+        inspection::{Inspection, LedgerRow, SchemaSnapshot, SchemaState},
         manifest::{Manifest, Tables},
+        structure::Structure,
     },
 };
 
@@ -96,6 +98,9 @@ impl Postgres {
         found.orphans.retain(|schema| !found.unfinished.contains(schema));
         found.shadows = answers.next().unwrap_or_default();
         found.types = rows.types;
+        found.server = request
+            .structure
+            .then(|| (structure::ENGINE.into(), (reading.server_version() / 10_000).to_string()));
         found.shared = request.shared.then(|| states.remove(&self.config.shared_schema)).flatten();
         found.tenants = states;
         if let (Some(registry), false) = (registry, registered) {
@@ -217,6 +222,11 @@ async fn inspect_schemas(
     let readable = readable.map(|(schema, _)| schema.clone()).collect();
     let mut ledgers = ledgers::read(reading, options, shape, readable, request.on_progress).await?;
     catalog::missing(reading, groups, &mut facts).await.map_err(failed)?;
+    let mut structures = if request.structure {
+        structure::structures(reading, options, ledgers.keys().cloned().collect(), shape.table).await?
+    } else {
+        Structures::new()
+    };
     let mut states = BTreeMap::new();
     for group in groups {
         for schema in &group.schemas {
@@ -224,10 +234,21 @@ async fn inspect_schemas(
                 None => SchemaState::NoSchema,
                 Some(facts) => one(facts, ledgers.remove(schema), group.tables, shape.table),
             };
+            let state = with_structure(state, structures.remove(schema));
             states.insert(schema.clone(), state);
         }
     }
     Ok(states)
+}
+
+fn with_structure(state: SchemaState, structure: Option<Result<Arc<Structure>, sqlx::Error>>) -> SchemaState {
+    match (state, structure) {
+        (SchemaState::Read(snapshot), Some(Ok(structure))) => {
+            SchemaState::Read(SchemaSnapshot { structure: Some(structure), ..snapshot })
+        }
+        (SchemaState::Read(_), Some(Err(error))) => SchemaState::Failed(connect::cause(&error)),
+        (state, _) => state,
+    }
 }
 
 fn one(

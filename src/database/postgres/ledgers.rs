@@ -178,8 +178,10 @@ struct Digests<'a> {
 impl SchemaQuery for Digests<'_> {
     type Answer = Digest;
 
-    fn select(&self, number: usize, schema: &str) -> String {
-        format!("SELECT {number}, count(*), sum({}) FROM {}", hash(self.shape), table(self.shape, schema))
+    fn message(&self, schemas: &[String]) -> (String, Vec<usize>) {
+        chunks::union(schemas, |number, schema| {
+            format!("SELECT {number}, count(*), sum({}) FROM {}", hash(self.shape), table(self.shape, schema))
+        })
     }
 
     fn take(&self, answer: &mut Digest, row: &Row) -> Result<(), sqlx::Error> {
@@ -204,8 +206,8 @@ struct Ledger {
 impl SchemaQuery for Rows<'_> {
     type Answer = Ledger;
 
-    fn select(&self, number: usize, schema: &str) -> String {
-        select(self.0, number, schema)
+    fn message(&self, schemas: &[String]) -> (String, Vec<usize>) {
+        chunks::union(schemas, |number, schema| select(self.0, number, schema))
     }
 
     fn take(&self, answer: &mut Ledger, row: &Row) -> Result<(), sqlx::Error> {

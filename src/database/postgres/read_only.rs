@@ -55,6 +55,10 @@ impl Reading {
         Self { begin, ..self }
     }
 
+    pub(super) fn server_version(&self) -> u32 {
+        self.connection.server_version()
+    }
+
     pub(super) fn into_inner(self) -> Connection {
         self.connection
     }

@@ -4,10 +4,6 @@ use super::{connect, connection::Row};
 
 /// An inspection uses at most a tenth of the lock table.
 const SHARE_OF_LOCKS: u64 = 10;
-/// A ledger's table and its primary key.
-const LOCKS_PER_LEDGER: u64 = 2;
-/// Larger messages are slower and need more of the server's memory.
-const MAX_CHUNK: u64 = 50;
 /// More connections are not faster.
 const MAX_CONNECTIONS: u64 = 4;
 /// The shares of the server's connections and of its free connections.
@@ -58,11 +54,17 @@ impl Server {
         count(worth.min(most).max(1))
     }
 
-    /// The number of schemas per message with this many connections.
-    pub(super) fn chunk(&self, connections: usize, schemas: usize) -> usize {
+    /// The number of schemas per message with this many connections, at most `most`.
+    pub(super) fn chunk(
+        &self,
+        connections: usize,
+        schemas: usize,
+        locks_per_schema: u64,
+        most: u64,
+    ) -> usize {
         let connections = size(connections);
-        let locks = self.locks / SHARE_OF_LOCKS / LOCKS_PER_LEDGER / connections;
-        count(locks.min(MAX_CHUNK).min(size(schemas).div_ceil(connections)).max(1))
+        let locks = self.locks / SHARE_OF_LOCKS / locks_per_schema.max(1) / connections;
+        count(locks.min(most).min(size(schemas).div_ceil(connections)).max(1))
     }
 }
 
@@ -85,15 +87,15 @@ mod tests {
     #[test]
     fn an_inspection_never_holds_more_than_a_tenth_of_the_lock_table() {
         for (locks, connections, chunk) in [(6_400, 4, 50), (64 * 20, 2, 32), (200, 2, 5), (10, 1, 1)] {
-            assert_eq!(server(locks, 100, 100).chunk(connections, 10_000), chunk, "{locks}");
+            assert_eq!(server(locks, 100, 100).chunk(connections, 10_000, 2, 50), chunk, "{locks}");
             assert!(u64::try_from(chunk * connections).unwrap_or(u64::MAX) * 2 <= (locks / 10).max(2));
         }
     }
 
     #[test]
     fn a_few_tenants_are_distributed_evenly() {
-        assert_eq!(server(6_400, 100, 100).chunk(2, 60), 30);
-        assert_eq!(server(6_400, 100, 100).chunk(1, 3), 3);
+        assert_eq!(server(6_400, 100, 100).chunk(2, 60, 2, 50), 30);
+        assert_eq!(server(6_400, 100, 100).chunk(1, 3, 2, 50), 3);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use sqlx::{Connection, Row, SqliteConnection};
 use super::{
     LEDGER, Sqlite, apply, files,
     inspect::{COLUMNS, kind},
+    structure::{server, structure},
 };
 use crate::database::{ApplyError, DatabaseError, Derived, MigrationFile, TableSet};
 
@@ -15,7 +16,7 @@ impl Sqlite {
         tenant: &[MigrationFile],
         _search_path: &[String],
     ) -> Result<Derived, DatabaseError> {
-        Ok(Derived { shared: tables(shared).await?, tenant: tables(tenant).await? })
+        Ok(Derived { shared: tables(shared).await?, tenant: tables(tenant).await?, server: server() })
     }
 }
 
@@ -36,6 +37,8 @@ async fn tables(files: &[MigrationFile]) -> Result<TableSet, DatabaseError> {
         derived = table_set(&mut connection).await.map_err(failed)?;
         derived.note_created_by(file, before);
     }
+    let structure = structure(&mut connection).await.map_err(failed)?;
+    derived.structure = structure.without_table(LEDGER.table);
     let _ = connection.close().await;
     Ok(derived)
 }

@@ -4,7 +4,11 @@ use std::{collections::BTreeSet, path::Path};
 
 use sqlx::{Connection, Row, sqlite::SqliteConnection};
 
-use super::{LEDGER, Sqlite, disk, files, registry::Rows};
+use super::{
+    LEDGER, Sqlite, disk, files,
+    registry::Rows,
+    structure::{server, structure},
+};
 use crate::{
     config::Selection,
     database::{DatabaseError, InspectRequest, TableSet},
@@ -19,9 +23,10 @@ impl Sqlite {
     pub(crate) async fn inspect(&self, request: &InspectRequest<'_>) -> Result<Inspection, DatabaseError> {
         let manifest = request.manifest;
         let shape = manifest.layout();
-        let mut found = Inspection::default();
+        let mut found = Inspection { server: request.structure.then(server), ..Inspection::default() };
         if request.shared {
-            found.shared = Some(inspect_file(&self.shared(), &manifest.shared, shape).await);
+            found.shared =
+                Some(inspect_file(&self.shared(), &manifest.shared, shape, request.structure).await);
         }
         let Some(selection) = request.tenants else {
             return Ok(found);
@@ -46,7 +51,7 @@ impl Sqlite {
         for (done, name) in selected.into_iter().enumerate() {
             (request.on_progress)(done, total);
             let state = match self.tenant(name) {
-                Some(path) => inspect_file(&path, &manifest.tenant, shape).await,
+                Some(path) => inspect_file(&path, &manifest.tenant, shape, request.structure).await,
                 None => SchemaState::Failed("the name is not valid as a file name".into()),
             };
             found.tenants.insert(name.clone(), state);
@@ -71,7 +76,12 @@ impl Sqlite {
 }
 
 /// Inspects one file; an error becomes its state.
-async fn inspect_file(path: &Path, expected: &Expected, shape: LedgerLayout<'_>) -> SchemaState {
+async fn inspect_file(
+    path: &Path,
+    expected: &Expected,
+    shape: LedgerLayout<'_>,
+    with_structure: bool,
+) -> SchemaState {
     let mut connection = match files::read(path).await {
         Ok(Some(connection)) => connection,
         Ok(None) => return SchemaState::NoSchema,
@@ -80,7 +90,12 @@ async fn inspect_file(path: &Path, expected: &Expected, shape: LedgerLayout<'_>)
     };
     let state = async {
         files::rows(&mut connection, "BEGIN").await?;
-        inspect_open(&mut connection, expected, shape).await
+        let mut state = inspect_open(&mut connection, expected, shape).await?;
+        if let (SchemaState::Read(snapshot), true) = (&mut state, with_structure) {
+            let structure = structure(&mut connection).await?.without_table(shape.table);
+            snapshot.structure = Some(structure.into());
+        }
+        Ok(state)
     }
     .await;
     let _ = connection.close().await;

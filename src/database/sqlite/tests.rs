@@ -93,6 +93,7 @@ impl Project {
             tables: tables.tables,
             kinds: tables.kinds,
             creates: tables.creates,
+            structure: tables.structure,
         };
         Manifest::new(&LEDGER, expected(&shared, derived.shared), expected(&tenant, derived.tenant))
     }
@@ -105,6 +106,7 @@ impl Project {
             tenants: Some(tenants),
             timeout: Duration::from_secs(20),
             allow_standby: false,
+            structure: false,
             on_progress: NO_PROGRESS,
         };
         self.database().inspect(&request).await.unwrap()

@@ -105,6 +105,23 @@ fn advise_on_created(steps: &mut Steps, judgement: &Judgement) {
         let text = format!("remove the duplicates in {}, then build the index again", names(&index));
         steps.rerun_each(&text, steps::restore(&index));
     }
+    let structure = with(|finding| matches!(finding, Finding::Structure { blocks: true, .. }));
+    if !structure.is_empty() {
+        steps.cause("objects were changed by hand, or a migration had another effect in these schemas");
+        steps.see(format!("see every difference of {}", names(&structure)), steps::verify(&structure));
+        steps.add_step(format!(
+            "{}: change the objects to the expected definitions, or accept them for a while with `[[accept]]`",
+            names(&structure)
+        ));
+    }
+    let other = with(|finding| matches!(finding, Finding::StructureOfOtherServer { blocks: true, .. }));
+    if !other.is_empty() {
+        steps.cause("the manifest was derived on another major version of the database server");
+        steps.add_step(format!(
+            "to compare the structure of {}, derive the manifest on this major version: `portcullis manifest sql`",
+            names(&other)
+        ));
+    }
     unread(steps, judgement);
 }
 

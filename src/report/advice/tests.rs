@@ -1,6 +1,6 @@
 #![expect(clippy::unwrap_used, reason = "tests")]
 
-use std::{collections::BTreeSet, io, rc::Rc};
+use std::{collections::BTreeSet, io, rc::Rc, sync::Arc};
 
 use super::*;
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
         gate::{Finding, Verdict},
         ledger::Commands,
         manifest,
+        structure::difference::{Difference, Reference},
     },
 };
 
@@ -65,6 +66,16 @@ fn findings() -> Vec<Finding> {
         Finding::OtherKind { table: table(), expected: manifest::Kind::Table, found: manifest::Kind::View },
         Finding::MissingColumns { table: table(), columns: some(), dropped_by_newer: false },
         Finding::InvalidIndex { index: "i".into(), table: table(), unique: true },
+        Finding::Structure {
+            differences: Arc::new([Difference { expected: None, actual: None }]),
+            reference: Reference::Manifest,
+            blocks: true,
+        },
+        Finding::StructureOfOtherServer {
+            derived: vec!["PostgreSQL 16".into()],
+            found: "PostgreSQL 15".into(),
+            blocks: true,
+        },
         Finding::Unreadable { why: sql("42501") },
         Finding::Unreadable { why: sqlite(11) },
         Finding::Unreadable { why: "no code".into() },

@@ -235,6 +235,7 @@ fn any_state() -> impl Strategy<Value = SchemaState> {
             missing_columns: BTreeMap::new(),
             other_kinds: Vec::new(),
             invalid_indexes: vec![InvalidIndex { name: "i".into(), table: "t".into(), unique }],
+            structure: None,
         })
     });
     prop_oneof![

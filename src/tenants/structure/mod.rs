@@ -1,6 +1,7 @@
 //! The structure of a schema as a list of objects with their definitions, from which each can be created again.
 
 pub(crate) mod difference;
+pub(crate) mod judge;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -73,6 +74,17 @@ pub(crate) struct Object {
 #[serde(transparent)]
 pub(crate) struct Structure(Vec<Object>);
 
+impl Object {
+    /// The name in messages and in `[[accept]]`: `invoice.net`; the name alone for an index.
+    pub(crate) fn item(&self) -> String {
+        match self.kind {
+            ObjectKind::Index => self.name.clone(),
+            _ if self.table.is_empty() => self.name.clone(),
+            _ => format!("{}.{}", self.table, self.name),
+        }
+    }
+}
+
 impl Structure {
     /// The objects in any order, except that a table's columns are in their order.
     pub(crate) fn new(mut objects: Vec<Object>) -> Self {
@@ -82,6 +94,10 @@ impl Structure {
         }
         objects.sort_by(|one, other| order(one).cmp(&order(other)));
         Self(objects)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     pub(crate) fn objects(&self) -> &[Object] {

@@ -1,7 +1,9 @@
 //! Reads the structure of a schema.
 
 pub(super) mod create;
+mod fleet;
 
+pub(super) use self::fleet::{Structures, structures};
 use super::{
     Postgres, connect,
     connection::{Connection, Row},
@@ -11,6 +13,9 @@ use crate::{
     database::{DatabaseError, Schema},
     tenants::structure::{Object, ObjectKind, Structure, relative},
 };
+
+/// The name of the engine in manifests.
+pub(super) const ENGINE: &str = "PostgreSQL";
 
 const OBJECTS: &str = include_str!("objects.sql");
 
@@ -69,9 +74,55 @@ fn object(row: &Row, schema: &str) -> Result<Object, sqlx::Error> {
         kind,
         table: connect::text(row, 1)?.unwrap_or_default(),
         name: text(2)?,
-        definition: text(3)?,
+        definition: restored(text(3)?),
         state: text(4)?,
     })
+}
+
+/// The text that the server gives after a dump and its restoration: `column IN ('a', 'b')` is
+/// `(ARRAY['a'::character varying, 'b'::character varying])::text[]` before and
+/// `ARRAY[('a'::character varying)::text, ('b'::character varying)::text]` afterwards.
+fn restored(definition: String) -> String {
+    const START: &str = "(ARRAY['";
+    const CAST: &str = "'::character varying";
+    const END: &str = "])::text[]";
+    if !definition.contains(END) {
+        return definition;
+    }
+    let mut out = String::with_capacity(definition.len());
+    let mut rest = definition.as_str();
+    while let Some(start) = rest.find(START) {
+        let (before, list) = rest.split_at(start);
+        out += before;
+        let mut elements = Vec::new();
+        let mut after = &list[START.len() - 1..];
+        while let Some(length) = quoted(after) {
+            let (element, next) = after.split_at(length);
+            let Some(next) = next.strip_prefix(&CAST[1..]) else { break };
+            elements.push(format!("({element}::character varying)::text"));
+            after = next.strip_prefix(", ").unwrap_or(next);
+        }
+        if let Some(after) = after.strip_prefix(END) {
+            out += &format!("ARRAY[{}]", elements.join(", "));
+            rest = after;
+        } else {
+            out += START;
+            rest = &list[START.len()..];
+        }
+    }
+    out + rest
+}
+
+/// The length of the string literal at the start of a text.
+fn quoted(text: &str) -> Option<usize> {
+    let mut quotes =
+        text.strip_prefix('\'')?.char_indices().filter(|(_, c)| *c == '\'').map(|(at, _)| at + 1);
+    let mut end = quotes.next()?;
+    while text[end + 1..].starts_with('\'') {
+        quotes.next();
+        end = quotes.next()?;
+    }
+    Some(end + 1)
 }
 
 /// The kinds as the query names them.
@@ -93,4 +144,25 @@ fn kind(word: &str) -> Option<ObjectKind> {
         "other" => ObjectKind::Other,
         _ => return None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::restored;
+
+    #[test]
+    fn a_list_of_texts_is_the_same_before_and_after_a_dump() {
+        for (before, after) in [
+            (
+                "CHECK (((s)::text = ANY ((ARRAY['a'::character varying, 'b''],c'::character varying])::text[])))",
+                "CHECK (((s)::text = ANY (ARRAY[('a'::character varying)::text, ('b''],c'::character varying)::text])))",
+            ),
+            ("CHECK ((n = ANY (ARRAY[1, 2])))", "CHECK ((n = ANY (ARRAY[1, 2])))"),
+            ("f((ARRAY['a'::name, 'b'])::text[])", "f((ARRAY['a'::name, 'b'])::text[])"),
+            ("(ARRAY['", "(ARRAY['"),
+        ] {
+            assert_eq!(restored(before.into()), after);
+            assert_eq!(restored(after.into()), after);
+        }
+    }
 }

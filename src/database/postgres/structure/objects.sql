@@ -28,7 +28,8 @@ WITH n AS MATERIALIZED (
     FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid WHERE a.attnum > 0 AND NOT a.attisdropped
     AND a.attrelid = ANY (ARRAY(SELECT oid FROM relation UNION ALL SELECT typrelid FROM type WHERE typtype = 'c'))
 ), object (kind, relation, position, name, definition, state) AS (
-    SELECT 'type', '', 0, t.typname, CASE t.typtype
+    -- Without the cast, the names of all objects would be cut to the length of a `name`.
+    SELECT 'type', '', 0, t.typname::text, CASE t.typtype
         WHEN 'e' THEN format('AS ENUM (%s)', (SELECT string_agg(quote_literal(e.enumlabel), ', ' ORDER BY e.enumsortorder)
             FROM pg_enum e WHERE e.enumtypid = t.oid))
         WHEN 'c' THEN format('AS (%s)', (SELECT string_agg(quote_ident(a.attname) || ' ' || a.type, ', ' ORDER BY a.attnum)

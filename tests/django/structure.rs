@@ -1,0 +1,49 @@
+//! The structure of a framework's tenants: they are compared with each other.
+
+use std::process::Command;
+
+use crate::support::django::{Project, TENANT};
+
+/// Tenants that were restored from a dump of the complete one.
+fn restored(project: &Project, names: &[&str]) {
+    let url = project.database.url();
+    let schema = format!("--schema={TENANT}");
+    let arguments = ["--schema-only", "--quote-all-identifiers", &schema, &url];
+    let dump = Command::new("pg_dump").args(arguments).output().unwrap();
+    assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
+    let dump = String::from_utf8(dump.stdout).unwrap();
+    let dump: String =
+        dump.lines().filter(|line| !line.starts_with('\\')).map(|line| format!("{line}\n")).collect();
+    for name in names {
+        project.database.execute(&dump.replace(&format!("\"{TENANT}\""), &format!("\"{name}\"")));
+        project.database.execute(&format!(
+            "INSERT INTO {name}.django_migrations SELECT * FROM {TENANT}.django_migrations; \
+             INSERT INTO public.customers_client (schema_name, name, created_on) VALUES ('{name}', '{name}', now())"
+        ));
+    }
+}
+
+#[test]
+fn a_tenant_that_differs_from_the_others_is_named_with_its_differences() {
+    let project = Project::complete();
+    restored(&project, &["copy0", "copy1", "copy2"]);
+    project.portcullis.run(["verify", "--structure"]).exits(0);
+
+    // The framework may have given constraints, indexes and sequences other names.
+    project.database.execute(
+        "ALTER TABLE copy0.finance_invoice RENAME CONSTRAINT finance_invoice_pkey TO earlier; \
+         ALTER TABLE copy1.finance_invoice ADD COLUMN gone integer; ALTER TABLE copy1.finance_invoice DROP COLUMN gone",
+    );
+    project.portcullis.run(["verify", "--structure"]).exits(0);
+
+    project.database.execute(
+        "ALTER TABLE copy2.finance_invoice DROP CONSTRAINT finance_invoice_pkey CASCADE; \
+         ALTER TABLE copy2.finance_invoice ALTER COLUMN id DROP NOT NULL",
+    );
+    let outcome = project.portcullis.run(["verify", "--structure"]).exits(1).prints("copy2");
+    outcome
+        .prints("column finance_invoice.id: bigint")
+        .prints("constraint finance_invoice.finance_invoice_pkey is missing (PRIMARY KEY (id))")
+        .prints_not("copy1:")
+        .prints_not("copy0:");
+}
