@@ -158,6 +158,10 @@ fn dispatch(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, co
             let health = process::interruptible(inherited, || commands::health::run(&path, env, *live));
             CommandOutput::of(health, Format::Text, false)
         }
+        Command::InitConfig => {
+            let written = process::interruptible(inherited, || commands::init_config::run(&path));
+            CommandOutput::of(written, Format::Text, false)
+        }
         Command::Schema => CommandOutput::good(config::schema::schema()),
         Command::Completions { shell } => {
             CommandOutput::of(commands::completions::script(*shell), Format::Text, false)

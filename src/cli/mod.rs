@@ -35,6 +35,7 @@ pub(crate) const VERSION: &str = match option_env!("PORTCULLIS_VERSION") {
   CMD [\"gunicorn\", \"app.wsgi\"]
 
 First steps:
+  portcullis init-config      writes a first config.toml from the files of this folder
   portcullis check            validates config.toml
   portcullis plan             shows the steps of a start
   portcullis verify           proves that every migration is applied; reads only
@@ -137,6 +138,16 @@ pub(crate) enum Command {
   portcullis init -r TERM:QUIT -- nginx        QUIT lets nginx finish its requests
   portcullis init -e 143 -- java -jar app.jar  an end by TERM is a success")]
     Init(Init),
+    /// Write a first config.toml from the files of this folder; overwrites nothing
+    #[command(
+        after_help = "It reads manage.py and settings, folders of SQL migrations, compose files, .env files, a Procfile and
+package.json. It runs nothing and connects to nothing.
+
+Examples:
+  portcullis init-config
+  portcullis init-config --config deploy/config.toml"
+    )]
+    InitConfig,
     /// Show the steps in order, and why some are skipped; changes nothing
     #[command(after_help = "Examples:
   portcullis plan
@@ -434,6 +445,9 @@ impl ManifestOf {
         }
     }
 }
+
+#[cfg(test)]
+mod documents;
 
 #[cfg(test)]
 mod tests {

@@ -6,6 +6,7 @@ pub(crate) mod doctor;
 pub(crate) mod health;
 pub(crate) mod history;
 pub(crate) mod init;
+pub(crate) mod init_config;
 pub(crate) mod manifest;
 pub(crate) mod manual;
 pub(crate) mod migrate;

@@ -1,11 +1,13 @@
 //! Django with django-tenants: the project's own Python derives the manifest and applies the migrations.
 
 mod creations;
+mod draft;
 pub(crate) mod ledger;
 pub(super) mod modules;
 
 use std::path::Path;
 
+use super::draft::Draft;
 use super::framework::{
     AppInfo, Creation, External, Framework, FrameworkInfo, Progress, Replay, StopPolicy, argument,
 };
@@ -51,6 +53,10 @@ impl Framework for Django {
 
     fn make(&self) -> &'static str {
         "portcullis manifest django"
+    }
+
+    fn draft(&self, folder: &Path) -> Option<Draft> {
+        draft::draft(folder)
     }
 
     fn external(&'static self) -> Option<&'static dyn External> {

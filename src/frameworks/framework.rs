@@ -5,6 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::draft::Draft;
 use crate::{
     config,
     failure::Failure,
@@ -24,6 +25,11 @@ pub(crate) trait Framework: fmt::Debug + Sync {
 
     /// The command that derives the manifest.
     fn make(&self) -> &'static str;
+
+    /// The draft of a configuration from the files of a project; None if it is not a project of this framework.
+    fn draft(&self, _folder: &Path) -> Option<Draft> {
+        None
+    }
 
     /// The interface of its own program; None if Portcullis applies the migrations itself.
     fn external(&'static self) -> Option<&'static dyn External> {

@@ -5,6 +5,7 @@ mod ask;
 mod channel;
 mod custom;
 pub(crate) mod django;
+pub(crate) mod draft;
 mod files;
 mod framework;
 mod heads;
@@ -17,6 +18,7 @@ mod replay;
 pub(crate) mod sql;
 
 pub(crate) use self::{
+    draft::{Draft, TenantsDraft},
     framework::{AppInfo, Creation, Framework, Replay, StopPolicy},
     migrate::{MigrateError, Migrating, RecordingSlot},
     project::{ProgramSessions, Project, child, run_to_end},
@@ -43,6 +45,12 @@ impl<'a> Project<'a> {
         let framework = known.external().ok_or_else(unknown)?;
         Ok(Self { framework, make: known.make(), settings, processes, run, sessions })
     }
+}
+
+/// The draft of a configuration from the files of a project, and the framework that it uses.
+pub(crate) fn draft_of(folder: &std::path::Path) -> (Option<&'static dyn Framework>, Draft) {
+    let drafts = ALL.iter().filter_map(|framework| Some((Some(*framework), framework.draft(folder)?)));
+    drafts.into_iter().next().unwrap_or_default()
 }
 
 /// The framework of these migrations.

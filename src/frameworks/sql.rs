@@ -3,9 +3,11 @@
 //!
 //! Source: sqlx 0.9, `sqlx-core/src/migrate`. A row counts as applied if `success` is true.
 
-use std::{collections::BTreeMap, ops::RangeInclusive};
+mod draft;
 
-use super::framework::Framework;
+use std::{collections::BTreeMap, ops::RangeInclusive, path::Path};
+
+use super::{draft::Draft, framework::Framework};
 use crate::tenants::{
     inspection::LedgerRow,
     ledger::{Checksum, Comparison, Ledger, LedgerLayout},
@@ -60,6 +62,10 @@ impl Framework for Sql {
 
     fn make(&self) -> &'static str {
         "portcullis manifest sql"
+    }
+
+    fn draft(&self, folder: &Path) -> Option<Draft> {
+        draft::draft(folder)
     }
 }
 

@@ -19,6 +19,15 @@ pub(crate) struct ConfigChecked {
     pub(crate) missing: Vec<MissingProgram>,
 }
 
+/// `init-config`
+pub(crate) struct ConfigWritten {
+    pub(crate) path: PathBuf,
+    /// The files and settings that it comes from.
+    pub(crate) found: Vec<String>,
+    /// The command that writes the manifest.
+    pub(crate) manifest: Option<&'static str>,
+}
+
 /// A configured program that cannot run on this machine.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub(crate) struct MissingProgram {

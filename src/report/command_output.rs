@@ -13,7 +13,10 @@ use crate::{
     failure::Failure,
     outcome::{
         FailureDetails,
-        command::{ConfigChecked, ManifestMade, Migrated, MissingProgram, Repairs, TenantOutcome, Verified},
+        command::{
+            ConfigChecked, ConfigWritten, ManifestMade, Migrated, MissingProgram, Repairs, TenantOutcome,
+            Verified,
+        },
         doctor::Checked,
         wording,
     },
@@ -112,6 +115,19 @@ impl Render for ConfigChecked {
             self.warnings,
             self.path.display()
         ))
+    }
+}
+
+impl Render for ConfigWritten {
+    fn render(self, _: Format, _: bool) -> CommandOutput {
+        let found = if self.found.is_empty() { "nothing".to_owned() } else { self.found.join(", ") };
+        let mut text = terminal_filter::line(&format!("{}: written", self.path.display()));
+        text += &terminal_filter::line(&format!("  found: {found}"));
+        text += "next:\n  portcullis check              validates it\n  portcullis plan               shows a start\n";
+        if let Some(manifest) = self.manifest {
+            text += &format!("  {manifest:<28}  when the image is built\n");
+        }
+        CommandOutput::good(text)
     }
 }
 

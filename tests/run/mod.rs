@@ -12,6 +12,7 @@ mod fence;
 mod fifo;
 mod gate_bypasses;
 mod history;
+mod init_config;
 pub(crate) mod lock;
 mod manifests;
 mod migrations;

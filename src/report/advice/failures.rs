@@ -97,7 +97,7 @@ fn fallback(steps: &mut Steps, failure: &Failure) {
         ),
         Failure::ValuesMissing(missing) => steps::values(steps, missing),
         Failure::ConfigMissing { .. } => steps.paste(
-            "set the file with --config FILE or PORTCULLIS_CONFIG, or run without steps",
+            "write a first one with `portcullis init-config`, set the file with --config FILE or PORTCULLIS_CONFIG, or run without steps",
             "portcullis run --no-config -- COMMAND",
         ),
         Failure::ConfigUnreadable { source, .. } => steps.add_step(match source.kind() {
