@@ -211,7 +211,8 @@ fn start_up(
     report: &Report,
 ) -> Result<(u8, Vec<(String, String)>), Failure> {
     let endpoint = config.status.listen.and_then(|address| {
-        let opened = Endpoint::open(address, report.status(), report.output().clone());
+        let opened =
+            Endpoint::open(address, report.status(), report.output().clone(), config.status.hides_details);
         // A port that is in use must not block the start.
         let warn =
             |error| report.emit(&Event::Remark { text: format!("cannot listen at {address}: {error}") });

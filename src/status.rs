@@ -32,7 +32,11 @@ use tokio::{
     time,
 };
 
-use crate::report::{Output, Shared, json, page, prometheus, startup_status::Phase, terminal_filter};
+use crate::report::{
+    Output, Shared, json, page, prometheus,
+    startup_status::{Phase, StartupStatus},
+    terminal_filter,
+};
 
 /// The maximum number of open connections; the oldest is closed for a new one.
 const CONNECTIONS: usize = 64;
@@ -50,12 +54,17 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) fn open(address: SocketAddr, status: Shared, output: Output) -> io::Result<Self> {
+    pub(crate) fn open(
+        address: SocketAddr,
+        status: Shared,
+        output: Output,
+        hides_details: bool,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         listener.set_nonblocking(true)?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (stop, stopped) = oneshot::channel();
-        let source = Arc::new(Source { status, output });
+        let source = Arc::new(Source { status, output, hides_details });
         let thread = thread::Builder::new().name("status".into()).spawn(move || {
             runtime.block_on(async {
                 tokio::select! {
@@ -80,6 +89,7 @@ impl Endpoint {
 struct Source {
     status: Shared,
     output: Output,
+    hides_details: bool,
 }
 
 async fn accept(listener: TcpListener, source: Arc<Source>) {
@@ -174,11 +184,12 @@ impl Source {
             Phase::Starting | Phase::Stopping | Phase::Blocked => StatusCode::SERVICE_UNAVAILABLE,
         };
         let (status, kind, text) = match request.uri().path() {
-            "/livez" => (StatusCode::OK, JSON, json::status(&startup, elapsed).to_string() + "\n"),
-            "/readyz" | "/startupz" => (unready, JSON, json::status(&startup, elapsed).to_string() + "\n"),
+            "/livez" => (StatusCode::OK, JSON, self.json(&startup, elapsed)),
+            "/readyz" | "/startupz" => (unready, JSON, self.json(&startup, elapsed)),
+            "/metrics" if self.hides_details => (StatusCode::NOT_FOUND, METRICS, String::new()),
             "/metrics" => (StatusCode::OK, METRICS, prometheus::text(&startup, elapsed, None)),
             // Also for the server's paths: a browser that is too early gets the reason.
-            _ => (unready, HTML, page::html(&startup, elapsed)),
+            _ => (unready, HTML, page::html(&startup, elapsed, self.hides_details)),
         };
         let response = Response::builder()
             .status(status)
@@ -192,6 +203,16 @@ impl Source {
         };
         // The headers are constants and valid.
         response.body(Full::from(self.shown(&text, kind == JSON))).unwrap_or_default()
+    }
+
+    fn json(&self, startup: &StartupStatus, elapsed: Duration) -> String {
+        let mut status = json::status(startup, elapsed);
+        if self.hides_details
+            && let Some(fields) = status.as_object_mut()
+        {
+            fields.retain(|name, _| ["status", "elapsed_seconds"].contains(&&**name));
+        }
+        status.to_string() + "\n"
     }
 
     fn shown(&self, text: &str, json: bool) -> String {

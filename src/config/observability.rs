@@ -33,7 +33,11 @@ pub(super) fn log(mut table: Table<'_>) -> Log {
 }
 
 pub(super) fn status(mut table: Table<'_>) -> Status {
-    let status = Status { listen: table.get("listen"), file: table.get("file") };
+    let status = Status {
+        listen: table.get("listen"),
+        file: table.get("file"),
+        hides_details: table.get("details") == Some(false),
+    };
     table.finish();
     status
 }

@@ -309,6 +309,8 @@ pub(crate) struct Status {
     pub(crate) listen: Option<SocketAddr>,
     /// A file that `portcullis health` reads, even after the server has started.
     pub(crate) file: Option<PathBuf>,
+    /// The endpoint names no step, tenant, table or command.
+    pub(crate) hides_details: bool,
 }
 
 /// The command that runs when the start-up is blocked.

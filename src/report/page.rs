@@ -13,7 +13,16 @@ const SCRIPT: &str = include_str!("page.js");
 /// The maximum number of schemas; the log lists more.
 const SCHEMAS: usize = 10;
 
-pub(crate) fn html(status: &StartupStatus, elapsed: Duration) -> String {
+/// Without details, the page names no step, tenant, table or command.
+pub(crate) fn html(status: &StartupStatus, elapsed: Duration, hides_details: bool) -> String {
+    if hides_details {
+        let title = match status.phase {
+            Phase::Starting => "Starting",
+            Phase::Ready => "Ready",
+            Phase::Blocked | Phase::Stopping => "Not available",
+        };
+        return document(status, title, &format!("<p>{}</p>", time(status, elapsed)), "");
+    }
     let title = title(status);
     let steps: String = status.steps.iter().map(|step| row(step, elapsed)).collect();
     let lines: Vec<String> = status.lines.iter().map(|line| escape(line)).collect();
@@ -23,23 +32,58 @@ pub(crate) fn html(status: &StartupStatus, elapsed: Duration) -> String {
         format!("<h2>Last lines</h2><pre>{}</pre>", lines.join("\n"))
     };
     let role = status.role.as_ref().map(|role| format!(", role {}", escape(role))).unwrap_or_default();
+    let content = format!(
+        "<p>{over} of {total} steps, {time}</p>{failure}<ol>{steps}</ol>{lines}",
+        over = status.over(),
+        total = status.steps.len(),
+        time = time(status, elapsed),
+        failure = failure(status),
+    );
+    let footer = format!(
+        "<footer>portcullis {version}, run {run}{role}</footer>",
+        version = env!("CARGO_PKG_VERSION"),
+        run = escape(&status.run),
+    );
+    document(status, &title, &content, &footer)
+}
+
+fn document(status: &StartupStatus, title: &str, content: &str, footer: &str) -> String {
     format!(
         "<!doctype html><html lang=en><meta charset=utf-8><title>{title}</title>\
          <meta name=viewport content=\"width=device-width\"><meta name=color-scheme content=\"light dark\">\
          <noscript><meta http-equiv=refresh content=2></noscript><style>{STYLE}</style>\
-         <main class={phase}><h1>{title}</h1>{bar}<p>{over} of {total} steps, {time}</p>{failure}\
-         <ol>{steps}</ol>{lines}<footer>portcullis {version}, run {run}{role}</footer></main>\
+         <main class={phase}><h1>{title}</h1><p>{visitor}</p>{bar}{content}{footer}</main>\
          <script>{SCRIPT}</script></html>\n",
-        title = escape(&title),
+        title = escape(title),
         phase = status.phase.word(),
+        visitor = for_visitors(status.phase),
         bar = bar(status),
-        over = status.over(),
-        total = status.steps.len(),
-        time = duration(status.took.unwrap_or(elapsed)),
-        failure = failure(status),
-        version = env!("CARGO_PKG_VERSION"),
-        run = escape(&status.run),
     )
+}
+
+/// The sentence for people who wanted to use the application.
+fn for_visitors(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Starting => "This application is starting. The page opens by itself as soon as it is ready.",
+        Phase::Ready => "This application is ready. The page opens by itself.",
+        Phase::Blocked => {
+            "This application could not start, and its operators can see the reason. Please try again later."
+        }
+        Phase::Stopping => "This application is stopping. Please try again later.",
+    }
+}
+
+/// The elapsed time, and the time that the running step probably needs.
+fn time(status: &StartupStatus, elapsed: Duration) -> String {
+    let left = status.steps.iter().filter(|step| matches!(step.state, State::Running)).find_map(|step| {
+        let progress =
+            step.progress.as_ref().filter(|progress| (1..progress.total).contains(&progress.done))?;
+        let (done, rest) =
+            (u32::try_from(progress.done).ok()?, u32::try_from(progress.total - progress.done).ok()?);
+        elapsed.saturating_sub(step.since).checked_mul(rest).map(|time| time / done)
+    });
+    let left = left.map(|left| format!(", this step about {} more", duration(left))).unwrap_or_default();
+    duration(status.took.unwrap_or(elapsed)) + &left
 }
 
 /// Escapes a text for HTML, also in an attribute.
@@ -129,7 +173,7 @@ fn failure(status: &StartupStatus) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{outcome::event::Event, process::Stream};
+    use crate::{outcome::event::Event, process::Stream, report::progress::Progress};
 
     #[test]
     fn the_output_of_a_child_never_becomes_markup() {
@@ -139,8 +183,22 @@ mod tests {
         let line = "</pre><script>alert('x')</script>\u{1b}[1m".to_owned();
         let event = Event::Output { step: 0, stream: Stream::Out, tenant: None, line };
         status.apply(&event, Duration::ZERO);
-        let html = html(&status, Duration::from_secs(1));
+        let html = html(&status, Duration::from_secs(1), false);
         assert!(html.contains("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;"), "{html}");
         assert_eq!(html.matches("<script>").count(), 1);
+    }
+
+    #[test]
+    fn the_page_estimates_the_time_that_the_running_step_needs() {
+        let mut status = StartupStatus::default();
+        let steps = vec!["tenants".to_owned()];
+        status.apply(&Event::Started { run: "1".into(), role: None, steps }, Duration::ZERO);
+        status.apply(&Event::StepStarted { step: 0 }, Duration::from_secs(10));
+        let progress = |done| Progress { done, total: 40, what: "tenants".into(), since: Duration::ZERO };
+        let at = Duration::from_secs(20);
+        for (done, expected) in [(0, "20 s"), (10, "20 s, this step about 30 s more"), (40, "20 s")] {
+            status.steps[0].progress = Some(progress(done));
+            assert_eq!(time(&status, at), expected, "{done}");
+        }
     }
 }

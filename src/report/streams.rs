@@ -24,7 +24,7 @@ pub(super) fn columns() -> usize {
 }
 
 /// The width of output that is not read on a terminal.
-const COLUMNS: usize = 80;
+const COLUMNS: usize = 100;
 
 impl Stream {
     /// The width for tables: the terminal's, within limits that can be read.

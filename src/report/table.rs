@@ -1,4 +1,4 @@
-//! The table at the end: the result, duration and message of every step. It has 80 columns.
+//! The table at the end: the result, duration and message of every step. It is as wide as the terminal.
 
 use console::Style as Paint;
 
@@ -8,11 +8,10 @@ use super::{
 };
 use crate::words::duration;
 
-const WIDTH: usize = 80;
 /// The maximum width of a step's name.
 const NAME: usize = 28;
 
-pub(crate) fn table(status: &StartupStatus, colour: bool) -> Vec<String> {
+pub(crate) fn table(status: &StartupStatus, columns: usize, colour: bool) -> Vec<String> {
     let name = status.steps.iter().map(|step| step.name.chars().count()).max().unwrap_or(0).min(NAME);
     let row = |(index, step): (usize, &super::startup_status::Step)| {
         let word = match step.state {
@@ -23,7 +22,7 @@ pub(crate) fn table(status: &StartupStatus, colour: bool) -> Vec<String> {
         let state = terminal_filter::painted(format!("{word:<7}"), &paint(step.state), colour);
         let took = step.took.map_or_else(|| "-".into(), duration);
         let lead = format!("{:>3}  {}  {took:>8}  {:<name$}  ", index + 1, state, short(&step.name, name));
-        let room = WIDTH.saturating_sub(26 + name);
+        let room = columns.saturating_sub(26 + name);
         format!("{lead}{}", short(&step.message, room)).trim_end().to_owned()
     };
     status.steps.iter().enumerate().map(row).collect()
@@ -81,13 +80,17 @@ mod tests {
         ] {
             status.apply(&event, second);
         }
-        insta::assert_snapshot!(table(&status, false).join("\n"), @r"
+        insta::assert_snapshot!(table(&status, 80, false).join("\n"), @r"
           1  ok            2 s  database                      reachable
           2  skipped         -  broker                        the role is web
           3  warned      12 ms  static files                  `collect` exited with 5
           4  failed   12 m 4 s  a step with a rather long...  `collect` printed somet...
           5  not run         -  last
         ");
-        assert!(table(&status, false).iter().all(|line| line.chars().count() <= WIDTH));
+        for columns in [60, 80, 140] {
+            let lines = table(&status, columns, false);
+            assert!(lines.iter().all(|line| line.chars().count() <= columns), "{lines:?}");
+        }
+        assert!(table(&status, 140, false)[3].ends_with("for a line of this table"));
     }
 }

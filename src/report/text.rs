@@ -11,6 +11,7 @@ use super::{
     running::Running,
     short_report::short_report,
     startup_status::StartupStatus,
+    streams,
     style::{Layout, Style},
     table, terminal_filter,
 };
@@ -40,7 +41,7 @@ pub(crate) fn lines(event: &Event, status: &StartupStatus, at: Duration, style: 
         lines.push(String::new());
     }
     if matches!(event, Event::HandingOver { .. } | Event::Finished { .. } | Event::Blocked { .. }) {
-        lines.extend(table::table(status, style.colour));
+        lines.extend(table::table(status, streams::Stream::Err.columns(), style.colour));
     }
     if let (Event::Blocked { .. }, Some(facts)) = (event, &status.facts) {
         let text = failure_box::render(Running::Run.title(), facts, style.colour);

@@ -238,3 +238,30 @@ fn request(port: u16, patient: bool) {
         let _ = stream.read_to_end(&mut Vec::new());
     }
 }
+
+#[test]
+fn visitors_get_a_sentence_and_no_names_if_details_are_hidden() {
+    let port = free_port();
+    let shown = waiting(port);
+    let running_shown = running(&shown);
+    let (_, page) = get(port, "/");
+    assert!(page.contains("This application is starting.") && page.contains("the flag"), "{page}");
+    drop(running_shown);
+
+    let port = free_port();
+    let config = std::fs::read_to_string(waiting(port).path("config.toml")).unwrap();
+    let hidden = Portcullis::new().config(&config.replacen("[status]", "[status]\ndetails = false", 1));
+    let _running = running(&hidden);
+    for path in ["/", "/readyz", "/livez", "/metrics"] {
+        let (_, text) = get(port, path);
+        for name in ["the flag", "first", "a &lt;b", "step\""] {
+            assert!(!text.contains(name), "{path} shows {name}: {text}");
+        }
+    }
+    let (status, page) = get(port, "/");
+    assert_eq!(status, 503);
+    assert!(page.contains("This application is starting.") && page.contains("<progress"), "{page}");
+    let state: Value = serde_json::from_str(&get(port, "/readyz").1).unwrap();
+    assert_eq!(state["status"], "starting");
+    assert_eq!(get(port, "/metrics").0, 404);
+}

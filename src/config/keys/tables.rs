@@ -253,6 +253,8 @@ const STATUS: Section = Section::new(
         key!(listen: ListenAddress,
             "The address of the [endpoint](status.md), which is open until the server starts: `\"0.0.0.0:8080\"`, `\"[::]:8080\"`."),
         key!(file: Path, "A state file for `portcullis health`, which still exists after the handover."),
+        key!(details: Boolean, = "true",
+            "`false` hides the names of steps, tenants, tables and commands from everybody who can reach the endpoint, on the page and in the JSON."),
     ],
 );
 

@@ -193,6 +193,7 @@ level = "info"
 [status]
 listen = "0.0.0.0:8080"
 file = "/run/state"
+details = false
 [notify]
 command = ["tell"]
 timeout = "5s"
