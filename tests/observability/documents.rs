@@ -6,6 +6,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::support::portcullis::Portcullis;
+
 const FOLDERS: [&str; 4] = ["", "docs", "docs/decisions", "docker/kubernetes"];
 
 #[test]
@@ -87,6 +89,43 @@ fn the_map_answers_twenty_questions_with_files_that_exist() {
     let missing: Vec<&&str> = files.iter().filter(|file| !root().join("src").join(file).is_file()).collect();
     assert_eq!(files.len(), 20);
     assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// A complete configuration passes `check` in an empty folder; a part of one has only keys that exist.
+#[test]
+fn every_configuration_in_the_documents_is_valid_as_written() {
+    let (mut complete, mut wrong) = (0, Vec::new());
+    for document in documents().iter().filter(|path| !path.ends_with("CONTRIBUTING.md")) {
+        let text = fs::read_to_string(document).unwrap();
+        for block in text.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()) {
+            let portcullis =
+                Portcullis::new().env("DATABASE_URL", "postgres://app@localhost/app").config(block);
+            let outcome = portcullis.run(["check"]);
+            let is_complete = block.contains("[server]") && block.contains("[[step]]");
+            complete += usize::from(is_complete);
+            let invalid =
+                outcome.stderr.contains("has no key") || outcome.stderr.contains("TOML parse error");
+            if is_complete && outcome.code != Some(0) || invalid {
+                wrong.push(format!("{}: {block}\n{outcome}", document.display()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(complete >= 4, "only {complete} complete configurations found");
+}
+
+#[test]
+fn the_book_has_every_page() {
+    let summary = fs::read_to_string(root().join("docs/SUMMARY.md")).unwrap();
+    let index = fs::read_to_string(root().join("docs/README.md")).unwrap();
+    for entry in fs::read_dir(root().join("docs")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let is_page = Path::new(&name).extension().is_some_and(|extension| extension == "md");
+        if is_page && !["README.md", "SUMMARY.md"].contains(&&*name) {
+            assert!(summary.contains(&format!("]({name})")), "docs/SUMMARY.md lacks {name}");
+            assert!(index.contains(&format!("]({name})")), "docs/README.md lacks {name}");
+        }
+    }
 }
 
 fn leads_somewhere(document: &Path, link: &str) -> bool {
