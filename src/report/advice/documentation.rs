@@ -64,6 +64,7 @@ fn examples() -> Vec<Failure> {
             tenant: acme(),
             why: "its migration 0003_totals runs custom Python".into(),
         },
+        Failure::NotRepairable { schema: acme(), why: sql("42703", "column \"total\" does not exist") },
         Failure::Unproven {
             what: "every tenant is complete".into(),
             why: sql("42501", "permission denied for schema acme"),
