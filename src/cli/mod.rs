@@ -447,10 +447,9 @@ impl ManifestOf {
 }
 
 #[cfg(test)]
-mod documents;
-
-#[cfg(test)]
 mod tests {
+    mod documents;
+
     use clap::CommandFactory;
 
     use super::*;

@@ -6,6 +6,5 @@ mod files;
 mod generated_help;
 mod logs;
 mod manifests;
-mod pictures;
 mod prometheus;
 mod same_facts;

@@ -5,7 +5,7 @@ use std::{ffi::OsString, path::Path};
 
 use clap::error::ErrorKind;
 
-use super::Cli;
+use crate::cli::Cli;
 
 const FOLDERS: [&str; 3] = ["", "docs", "docker/kubernetes"];
 
