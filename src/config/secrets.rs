@@ -64,9 +64,8 @@ fn of_files<'p>(postgres: &'p Postgres, secrets: &mut Vec<KnownSecret>, public: 
     {
         secrets.push(KnownSecret::plain(text.trim_end_matches(['\n', '\r'])));
     }
-    if postgres.password == Password::None
-        && let Some(lines) =
-            postgres.parameters.get("passfile").and_then(|path| passfile::read_now(path.as_ref()))
+    if let (Password::None, Some(path)) = (&postgres.password, postgres.parameters.get("passfile"))
+        && let Ok(lines) = passfile::read_now(path.as_ref())
     {
         secrets.extend(passfile::passwords(&lines).map(|password| KnownSecret::plain(&password)));
     }

@@ -10,17 +10,16 @@ const MAX_SIZE: u64 = 1 << 20;
 /// The folders of local sockets, for which a line has the host `localhost`.
 const SOCKET_FOLDERS: [&str; 3] = ["/var/run/postgresql", "/run/postgresql", "/tmp"];
 
-/// The lines of the file. As in libpq, a file that is missing or that other users can read is ignored.
-pub(crate) fn read_now(path: &Path) -> Option<String> {
-    let metadata = files::metadata_now(path).ok()?;
+/// The lines of the file; empty if it does not exist. As in libpq, a file that other users can read is not used: the error
+/// is the reason.
+pub(crate) fn read_now(path: &Path) -> Result<String, String> {
+    let unusable = |why: &str| format!("the password file `{}` is not used: {why}", path.display());
+    let Ok(metadata) = files::metadata_now(path) else { return Ok(String::new()) };
     if metadata.is_file() && metadata.mode() & 0o077 != 0 {
-        tracing::warn!(
-            "the password file `{}` is ignored, because other users can read it: change its mode to 0600",
-            path.display()
-        );
-        return None;
+        return Err(unusable("other users can read it, so change its mode to 0600"));
     }
-    files::read_now(path, MAX_SIZE).and_then(files::text).ok()
+    let text = files::read_now(path, MAX_SIZE).and_then(files::text);
+    text.map_err(|error| unusable(&error.to_string()))
 }
 
 /// The password of the first line for this login.

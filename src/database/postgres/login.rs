@@ -46,8 +46,8 @@ pub(super) struct Login<'c> {
     config: &'c config::Postgres,
     application: &'c str,
     password: Option<config::secret::Secret>,
-    /// The lines of the password file.
-    passfile: Option<String>,
+    /// The lines of the password file, or why it is not used.
+    passfile: Result<String, String>,
     /// None without encryption.
     tls: Option<TlsSettings>,
 }
@@ -62,7 +62,7 @@ impl<'c> Login<'c> {
         let password = config.password.read().await.map_err(never)?;
         let password = password.filter(|password| !password.expose().is_empty());
         let parameter = |name: &str| config.parameters.get(name).map(String::as_str);
-        let mut passfile = None;
+        let mut passfile = Ok(String::new());
         if let (None, Some(path)) = (&password, parameter("passfile").map(PathBuf::from)) {
             let lines = files::within(files::TIMEOUT, move || Ok(passfile::read_now(&path))).await;
             passfile = lines.map_err(|error| never(format!("cannot read the password file: {error}")))?;
@@ -164,7 +164,7 @@ impl<'c> Login<'c> {
             driver.options(options);
         }
         let in_file = || {
-            let lines = self.passfile.as_deref()?;
+            let lines = self.passfile.as_ref().ok()?;
             passfile::password(lines, host, &self.config.name, &self.config.user)
         };
         if let Some(password) = self.password.clone().or_else(in_file) {
@@ -173,7 +173,7 @@ impl<'c> Login<'c> {
         let connected = driver.connect_raw(socket, connector).await;
         connected
             .map(|(client, driver)| Connection::new(client, driver))
-            .map_err(|error| Refusal::of_login(&host.to_string(), &host.name, error))
+            .map_err(|error| Refusal::of_login(host, self.passfile.as_ref().err(), error))
     }
 
     async fn socket(&self, host: &Host) -> io::Result<Socket> {

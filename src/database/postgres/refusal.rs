@@ -6,7 +6,10 @@ use tokio_postgres::error::DbError;
 use tokio_rustls::rustls::{self, CertificateError};
 
 use super::{super::DatabaseError, connect::server_cause};
-use crate::cause::{Cause, Kind};
+use crate::{
+    cause::{Cause, Kind},
+    config::libpq::hosts::Host,
+};
 
 /// Why one attempt failed.
 #[derive(Debug)]
@@ -44,21 +47,22 @@ impl Refusal {
     }
 
     /// The negotiation or the login failed.
-    pub(super) fn of_login(address: &str, host: &str, error: tokio_postgres::Error) -> Self {
+    pub(super) fn of_login(host: &Host, no_passfile: Option<&String>, error: tokio_postgres::Error) -> Self {
         if let Some(server) = error.as_db_error() {
             return Self::of_server(server);
         }
         // The driver distinguishes its errors only by their text.
         let text = error.to_string();
         let source = error.into_source();
+        let address = host.to_string();
         let of_driver = |kind, why: &str| Cause::new(kind, format!("{address}: {why}"));
         if let Some(bad) = source.as_deref().and_then(|source| tls_error(source)) {
-            let why = of_driver(Kind::Certificate, &tls_text(bad, host));
+            let why = of_driver(Kind::Certificate, &tls_text(bad, &host.name));
             return Self { error: DatabaseError::Never(why), stage: Stage::Handshake };
         }
         let io_error = source.as_deref().and_then(|source| source.downcast_ref::<io::Error>());
         if let Some(error) = io_error {
-            let cause = Cause { kind: Kind::Unreachable, ..Cause::io(address, error) };
+            let cause = Cause { kind: Kind::Unreachable, ..Cause::io(&address, error) };
             return Self { error: DatabaseError::NotYet(cause), stage: Stage::Handshake };
         }
         let detail = source.map_or_else(|| text.clone(), |source| source.to_string());
@@ -72,8 +76,9 @@ impl Refusal {
                 Self { error: DatabaseError::Never(why), stage: Stage::Login }
             }
             "invalid configuration" => {
-                let why =
-                    of_driver(Kind::Authentication, "the server asks for a password, and none is given");
+                let also = no_passfile.map(|why| format!("; {why}")).unwrap_or_default();
+                let why = format!("the server asks for a password, and none is given{also}");
+                let why = of_driver(Kind::Authentication, &why);
                 Self { error: DatabaseError::Never(why), stage: Stage::Login }
             }
             _ => {
