@@ -71,7 +71,7 @@ fn a_wait_ends_at_once_when_the_login_is_rejected() {
         (format!("url = \"{url}_no_such_database\""), 77, "postgres_no_such_database"),
         (format!("url = \"postgres://no_such_role:x@{address}/postgres\""), 77, "no_such_role"),
         (given("user = \"postgres\"\npassword = { file = \"/nonexistent\" }"), 74, "/nonexistent"),
-        (format!("url = \"{url}?sslmode=verify-ca&sslrootcert=/nonexistent.pem\""), 74, "sslrootcert"),
+        (format!("url = \"{url}?sslmode=verify-ca&sslrootcert=/nonexistent.pem\""), 77, "sslrootcert"),
         (format!("url = \"postgres://postgres@127.0.0.1:{}/postgres\"", free_port()), 69, "refused"),
     ] {
         let portcullis = steps(&format!(
