@@ -1,6 +1,6 @@
 //! The servers of a connection: lists of hosts, addresses and ports, which belong together by position.
 
-use super::Parameters;
+use super::parameters::Parameters;
 
 const DEFAULT_PORT: u16 = 5432;
 

@@ -6,8 +6,9 @@ pub(crate) mod passfile;
 mod service;
 mod url;
 
-use std::{collections::BTreeMap, path::Path};
+use std::path::Path;
 
+pub(crate) use self::parameters::Parameters;
 pub(super) use self::{
     parameters::{SSL_MODES, check},
     url::parse,
@@ -17,9 +18,6 @@ use crate::files;
 
 /// libpq's keyword for the certificates that the operating system trusts.
 pub(crate) const SYSTEM_ROOTS: &str = "system";
-
-/// Parameters by libpq's names. An absent one and an empty one are the same.
-pub(crate) type Parameters = BTreeMap<String, String>;
 
 /// Files in the home directory that libpq uses if they exist.
 const DEFAULT_FILES: [(&str, &str); 4] = [

@@ -1,7 +1,12 @@
 //! libpq's parameters and their variables, as of version 18. A parameter without effect would be a connection that
 //! differs from its description, so it is an error.
 
+use std::collections::BTreeMap;
+
 use crate::config::problem::nearest;
+
+/// Parameters by libpq's names. An absent one and an empty one are the same.
+pub(crate) type Parameters = BTreeMap<String, String>;
 
 /// libpq's modes, from the least to the most secure.
 pub(in crate::config) const SSL_MODES: [&str; 6] =

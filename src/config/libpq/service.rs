@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Parameters, check, parameters::PARAMETERS};
+use super::parameters::{PARAMETERS, Parameters, check};
 use crate::{config::environment::Environment, files};
 
 const MAX_SIZE: u64 = 1 << 20;

@@ -1,20 +1,13 @@
-//! Connects to PostgreSQL, reads rows, and classifies the errors of queries.
+//! Connects to PostgreSQL. Its callers also find the columns of rows and the causes of errors here.
 
-use std::{io, time::Duration};
+use std::time::Duration;
 
-use tokio_postgres::error::DbError;
-
-use super::{
-    super::DatabaseError,
-    connection::{Connection, Row},
-    error::{ServerError, query_error},
-    login::Login,
+use super::{super::DatabaseError, connection::Connection, login::Login};
+pub(super) use super::{
+    columns::{flag, number, number_at, raw_text, text},
+    error::{cause, code, failed, is_lost, is_missing, server_error},
 };
-use crate::{
-    cause::{Cause, Code, Kind},
-    config,
-    deadline::Deadline,
-};
+use crate::{cause::Kind, config, deadline::Deadline};
 
 /// The time limit and the pause of retries while the server has no free connection.
 const FULL_TIMEOUT: Duration = Duration::from_secs(30);
@@ -49,86 +42,4 @@ pub(super) async fn retry_while_full<T>(
             answer => return answer,
         }
     }
-}
-
-pub(super) fn text(row: &Row, column: usize) -> Result<Option<String>, sqlx::Error> {
-    Ok(raw_text(row, column)?.map(str::to_owned))
-}
-
-/// One boolean column, cast to text.
-pub(super) fn flag(row: &Row, column: usize) -> Result<bool, sqlx::Error> {
-    Ok(raw_text(row, column)? == Some("true"))
-}
-
-/// An unsigned number in a column of the first row.
-pub(super) fn number(rows: &[Row], column: usize) -> Result<u64, sqlx::Error> {
-    let value = rows.first().map(|row| text(row, column)).transpose()?.flatten();
-    value.and_then(|value| value.parse().ok()).ok_or(sqlx::Error::RowNotFound)
-}
-
-/// A column's text representation, for any type.
-pub(super) fn raw_text(row: &Row, column: usize) -> Result<Option<&str>, sqlx::Error> {
-    row.try_get(column).map_err(query_error)
-}
-
-/// A column with a count.
-pub(super) fn number_at(row: &Row, column: usize) -> Result<usize, sqlx::Error> {
-    let text = raw_text(row, column)?.unwrap_or_default();
-    text.parse().map_err(|_| sqlx::Error::Protocol(format!("`{text}` is not a number")))
-}
-
-/// The SQLSTATE.
-pub(super) fn code(error: &sqlx::Error) -> Option<&str> {
-    server_error(error).map(|server| server.code().code())
-}
-
-/// A table or its schema does not exist.
-pub(super) fn is_missing(error: &sqlx::Error) -> bool {
-    matches!(code(error), Some("42P01" | "3F000"))
-}
-
-/// The server's error without sqlx's additions.
-pub(super) fn server_error(error: &sqlx::Error) -> Option<&DbError> {
-    error.as_database_error()?.try_downcast_ref::<ServerError>().map(|error| &error.0)
-}
-
-/// The cause of a statement's error. The text is the server's text and the SQLSTATE.
-pub(super) fn cause(error: &sqlx::Error) -> Cause {
-    let Some(server) = server_error(error) else {
-        return match error {
-            sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => {
-                Cause { text: error.to_string(), ..Cause::io("", error) }
-            }
-            sqlx::Error::Io(error) => Cause { kind: Kind::Lost, ..Cause::io("the connection broke", error) },
-            sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => Cause::new(Kind::Lost, error.to_string()),
-            other => other.to_string().into(),
-        };
-    };
-    server_cause(server)
-}
-
-pub(super) fn server_cause(server: &DbError) -> Cause {
-    let mut text = server.message().to_owned();
-    for more in [server.detail(), server.hint()].into_iter().flatten() {
-        text.push_str("; ");
-        text.push_str(more);
-    }
-    let code = server.code().code();
-    let text = format!("{text} (SQLSTATE {code})");
-    // Row security has the same SQLSTATE as a missing privilege; only the server's routine differs.
-    let kind = match server.routine() {
-        Some("check_enable_rls") => Kind::RowSecurity,
-        _ => Kind::of_sqlstate(code),
-    };
-    Cause { kind, code: Code::sqlstate(code), text }
-}
-
-/// The error of a failed statement.
-pub(super) fn failed(error: &sqlx::Error) -> DatabaseError {
-    DatabaseError::Failed(cause(error))
-}
-
-/// The session has ended, will end or does not respond.
-pub(super) fn is_lost(error: &sqlx::Error) -> bool {
-    matches!(cause(error).kind, Kind::Lost | Kind::Silent)
 }

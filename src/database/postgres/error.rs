@@ -1,9 +1,12 @@
-//! Converts the driver's errors. `sqlx::Error` is the error type of both engines.
+//! Converts the driver's errors, and names their causes. `sqlx::Error` is the error type of both engines.
 
 use std::{error::Error, fmt, io};
 
 use sqlx::error::{DatabaseError, ErrorKind};
 use tokio_postgres::error::DbError;
+
+use super::super::DatabaseError as Failed;
+use crate::cause::{Cause, Code, Kind};
 
 /// An error that the server sent.
 #[derive(Debug)]
@@ -53,4 +56,60 @@ pub(super) fn query_error(error: tokio_postgres::Error) -> sqlx::Error {
             Err(source) => sqlx::Error::Protocol(format!("{text}: {source}")),
         },
     }
+}
+
+/// The SQLSTATE.
+pub(super) fn code(error: &sqlx::Error) -> Option<&str> {
+    server_error(error).map(|server| server.code().code())
+}
+
+/// A table or its schema does not exist.
+pub(super) fn is_missing(error: &sqlx::Error) -> bool {
+    matches!(code(error), Some("42P01" | "3F000"))
+}
+
+/// The server's error without sqlx's additions.
+pub(super) fn server_error(error: &sqlx::Error) -> Option<&DbError> {
+    error.as_database_error()?.try_downcast_ref::<ServerError>().map(|error| &error.0)
+}
+
+/// The cause of a statement's error. The text is the server's text and the SQLSTATE.
+pub(super) fn cause(error: &sqlx::Error) -> Cause {
+    let Some(server) = server_error(error) else {
+        return match error {
+            sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => {
+                Cause { text: error.to_string(), ..Cause::io("", error) }
+            }
+            sqlx::Error::Io(error) => Cause { kind: Kind::Lost, ..Cause::io("the connection broke", error) },
+            sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => Cause::new(Kind::Lost, error.to_string()),
+            other => other.to_string().into(),
+        };
+    };
+    server_cause(server)
+}
+
+pub(super) fn server_cause(server: &DbError) -> Cause {
+    let mut text = server.message().to_owned();
+    for more in [server.detail(), server.hint()].into_iter().flatten() {
+        text.push_str("; ");
+        text.push_str(more);
+    }
+    let code = server.code().code();
+    let text = format!("{text} (SQLSTATE {code})");
+    // Row security has the same SQLSTATE as a missing privilege; only the server's routine differs.
+    let kind = match server.routine() {
+        Some("check_enable_rls") => Kind::RowSecurity,
+        _ => Kind::of_sqlstate(code),
+    };
+    Cause { kind, code: Code::sqlstate(code), text }
+}
+
+/// The error of a failed statement.
+pub(super) fn failed(error: &sqlx::Error) -> Failed {
+    Failed::Failed(cause(error))
+}
+
+/// The session has ended, will end or does not respond.
+pub(super) fn is_lost(error: &sqlx::Error) -> bool {
+    matches!(cause(error).kind, Kind::Lost | Kind::Silent)
 }

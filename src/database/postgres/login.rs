@@ -11,8 +11,9 @@ use tokio_postgres::{
 
 use super::{
     super::DatabaseError,
-    connect,
+    columns::flag,
     connection::Connection,
+    error::failed,
     refusal::{Refusal, Stage},
     stream::Socket,
     tls::{Connector, TlsSettings},
@@ -235,11 +236,10 @@ async fn check_session(mut connection: Connection, host: &Host, wanted: &str) ->
     let read = async {
         let rows = connection.rows(SESSION).await?;
         let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
-        Ok((connect::flag(row, 0)?, connect::flag(row, 1)?))
+        Ok((flag(row, 0)?, flag(row, 1)?))
     };
-    let (standby, read_only) = read
-        .await
-        .map_err(|error: sqlx::Error| Refusal { error: connect::failed(&error), stage: Stage::Login })?;
+    let (standby, read_only) =
+        read.await.map_err(|error: sqlx::Error| Refusal { error: failed(&error), stage: Stage::Login })?;
     let is_suitable = match wanted {
         "read-write" => !read_only,
         "read-only" => read_only,

@@ -5,6 +5,7 @@ mod blockers;
 mod cached_reader;
 mod catalog;
 mod chunks;
+mod columns;
 mod connect;
 mod connection;
 mod connection_pool;

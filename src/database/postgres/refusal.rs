@@ -5,7 +5,7 @@ use std::{error::Error, io};
 use tokio_postgres::error::DbError;
 use tokio_rustls::rustls::{self, CertificateError};
 
-use super::{super::DatabaseError, connect::server_cause};
+use super::{super::DatabaseError, error::server_cause};
 use crate::{
     cause::{Cause, Kind},
     config::libpq::hosts::Host,
