@@ -208,7 +208,8 @@ fn dispatch(cli: Cli, env: &Environment, inherited: &Inherited, out: &Output, co
             let cli_progress = CliProgress::new("repair", out, colour);
             let on_event = |event| cli_progress.on_event(event);
             let work = async |state: &RunState| {
-                cli_progress.watch(commands::repair::run(state, arguments, &on_event)).await
+                // A repair is large.
+                cli_progress.watch(Box::pin(commands::repair::run(state, arguments, &on_event))).await
             };
             let repairs = configured().and_then(|config| changing(inherited, config, out, &work));
             CommandOutput::of(repairs, arguments.output.format(), false)

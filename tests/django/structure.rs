@@ -12,8 +12,8 @@ fn restored(project: &Project, names: &[&str]) {
     let dump = Command::new("pg_dump").args(arguments).output().unwrap();
     assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
     let dump = String::from_utf8(dump.stdout).unwrap();
-    let dump: String =
-        dump.lines().filter(|line| !line.starts_with('\\')).map(|line| format!("{line}\n")).collect();
+    let lines: Vec<&str> = dump.lines().filter(|line| !line.starts_with('\\')).collect();
+    let dump = lines.join("\n");
     for name in names {
         project.database.execute(&dump.replace(&format!("\"{TENANT}\""), &format!("\"{name}\"")));
         project.database.execute(&format!(

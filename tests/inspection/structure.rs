@@ -70,8 +70,8 @@ fn an_untouched_schema_with_every_kind_of_object_has_the_structure_of_its_manife
     let dump = Command::new("pg_dump").args(arguments).output().unwrap();
     assert!(dump.status.success(), "{}", String::from_utf8_lossy(&dump.stderr));
     let dump = String::from_utf8(dump.stdout).unwrap().replace("\"acme\"", "\"restored\"");
-    let lines = dump.lines().filter(|line| !line.starts_with('\\'));
-    database.execute(&lines.map(|line| format!("{line}\n")).collect::<String>());
+    let lines: Vec<&str> = dump.lines().filter(|line| !line.starts_with('\\')).collect();
+    database.execute(&lines.join("\n"));
     database.execute("INSERT INTO public.tenants VALUES ('restored')");
     let outcome = portcullis.run(["verify", "--format", "json"]).exits(0);
     assert_eq!(differences(&outcome), [""; 0], "{outcome}");

@@ -138,14 +138,14 @@ impl Fixture {
         for server in [&tls, &plain] {
             server.execute("postgres", "CREATE DATABASE app");
             server.execute("postgres", ROLES);
-            copy_to(server, ACCESS.to_owned(), "pg_hba.conf");
+            copy_to(server, ACCESS, "pg_hba.conf");
             server.execute("postgres", "SELECT pg_reload_conf()");
         }
         let rules = "SELECT count(*)::text FROM pg_hba_file_rules WHERE error IS NULL";
         until_true("the rules are read", || plain.one("postgres", rules) == "9");
         let standby = plain.standby();
         let fixture = Self { files, tls, plain, standby };
-        copy_to(&fixture.tls, fs::read_to_string(fixture.files.path().join("ca.crt")).unwrap(), "ca.crt");
+        copy_to(&fixture.tls, &fs::read_to_string(fixture.files.path().join("ca.crt")).unwrap(), "ca.crt");
         fixture.tls.execute("postgres", "ALTER SYSTEM SET ssl_ca_file = 'ca.crt'");
         fixture.present("named");
         client_files(fixture.files.path(), &|text| fixture.filled(text));
@@ -156,7 +156,7 @@ impl Fixture {
     fn present(&self, name: &str) {
         for ending in ["key", "crt"] {
             let file = format!("{name}.{ending}");
-            copy_to(&self.tls, fs::read_to_string(self.files.path().join(&file)).unwrap(), &file);
+            copy_to(&self.tls, &fs::read_to_string(self.files.path().join(&file)).unwrap(), &file);
         }
         for setting in [
             "ssl = on".to_owned(),
@@ -210,7 +210,7 @@ impl Fixture {
     }
 }
 
-fn copy_to(server: &Server, text: String, file: &str) {
+fn copy_to(server: &Server, text: &str, file: &str) {
     let text = text.trim().replace('\'', "''");
     server.execute(
         "postgres",
@@ -275,7 +275,7 @@ fn the_systems_certificates_do_not_include_a_private_authority() {
     let server = Server::start("");
     for ending in ["key", "crt"] {
         let text = fs::read_to_string(folder.path().join(format!("named.{ending}"))).unwrap();
-        copy_to(&server, text, &format!("server.{ending}"));
+        copy_to(&server, &text, &format!("server.{ending}"));
     }
     server.execute("postgres", "ALTER SYSTEM SET ssl = on");
     server.execute("postgres", "SELECT pg_reload_conf()");
