@@ -5,8 +5,11 @@ use std::{collections::BTreeMap, process::Command};
 
 use sqlx::{AssertSqlSafe, Connection, Executor, PgConnection};
 
-use super::structure::{EVERY_KIND, differences, every_kind};
-use crate::support::cluster::{Database, block_on};
+use super::structure::{EVERY_KIND, every_kind};
+use crate::support::{
+    cluster::{Database, block_on},
+    fleet,
+};
 
 /// Whether the gate finds a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -201,9 +204,8 @@ fn every_change_of_a_schema_is_found_or_of_a_kind_that_is_out_of_scope() {
         .collect();
     let outcome = portcullis.run(["verify", "--structure", "--format", "json"]).exits(1);
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for difference in differences(&outcome) {
-        let (tenant, rest) = difference.split_once(": ").unwrap();
-        found.entry(tenant.to_owned()).or_default().push(rest.to_owned());
+    for (tenant, finding) in fleet::findings(&outcome) {
+        found.entry(tenant).or_default().push(finding);
     }
     let dump = dump(&url, "acme");
     for tenant in untouched.iter().map(String::as_str).chain(["acme"]) {

@@ -36,7 +36,7 @@ pub(super) fn every_kind(url: &str, tenants: &[&str]) -> Portcullis {
 }
 
 /// The differences of each tenant: its name, the object, and whether it is missing, unexpected or changed.
-pub(super) fn differences(outcome: &Outcome) -> Vec<String> {
+fn differences(outcome: &Outcome) -> Vec<String> {
     let report: serde_json::Value = serde_json::from_str(&outcome.stdout).expect("JSON on standard output");
     let report = report.get("judgement").unwrap_or(&report);
     let mut all = Vec::new();
