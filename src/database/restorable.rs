@@ -1,6 +1,9 @@
 //! The differences of a schema that can be undone by creating objects, without a change of any row.
 
-use crate::tenants::structure::{Object, ObjectKind, Structure, difference::Difference};
+use crate::tenants::structure::{
+    Object, ObjectKind, Structure,
+    difference::{Difference, table},
+};
 
 /// The result of [`super::engine::Engine::restorable`].
 #[derive(Debug, Default)]
@@ -13,15 +16,15 @@ pub(crate) struct Restorable {
     pub(crate) other: Vec<Difference>,
 }
 
-/// The missing objects: a missing table or view with its parts.
+/// The missing objects: a missing table or view with its parts and sequences.
 pub(super) fn missing(expected: &Structure, differences: &[Difference]) -> Vec<Object> {
     let absent: Vec<&Object> =
         differences.iter().filter(|one| one.actual.is_none()).filter_map(Difference::object).collect();
     let is_missing = |object: &&Object| {
         let of_missing = |other: &&Object| {
-            other.table.is_empty() && other.kind != ObjectKind::Function && other.name == object.table
+            other.table.is_empty() && other.kind != ObjectKind::Function && other.name == table(object)
         };
-        absent.contains(object) || (!object.table.is_empty() && absent.iter().any(of_missing))
+        absent.contains(object) || (!table(object).is_empty() && absent.iter().any(of_missing))
     };
     expected.objects().iter().filter(is_missing).cloned().collect()
 }

@@ -208,6 +208,15 @@ impl Finding {
             | Finding::Accepted { .. } => Outcome::Complete,
         }
     }
+
+    /// Whether a complete structure may prove the records: failed, altered and lost ones.
+    fn is_doubtful_record(&self) -> bool {
+        match self {
+            Finding::Dirty { .. } | Finding::Altered { .. } => true,
+            Finding::NoLedger { tables } => !tables.is_empty(),
+            _ => false,
+        }
+    }
 }
 
 impl Verdict {
@@ -239,15 +248,20 @@ impl Verdict {
         unrecorded.unwrap_or_default()
     }
 
-    /// Whether every finding that makes it incomplete is about records that a complete structure may prove: failed,
-    /// altered and lost ones.
+    /// Whether every finding that makes it incomplete is about doubtful records.
     pub(crate) fn has_only_doubtful_records(&self) -> bool {
-        let is_doubtful = |finding: &Finding| match finding {
-            Finding::Dirty { .. } | Finding::Altered { .. } => true,
-            Finding::NoLedger { tables } => !tables.is_empty(),
-            finding => finding.outcome() == Outcome::Complete,
-        };
-        self.outcome() == Outcome::Incomplete && self.findings.iter().all(is_doubtful)
+        self.outcome() == Outcome::Incomplete
+            && self
+                .findings
+                .iter()
+                .all(|finding| finding.is_doubtful_record() || finding.outcome() == Outcome::Complete)
+    }
+
+    /// Whether missing objects may be created. Doubtful records do not prevent that.
+    pub(crate) fn may_be_restored(&self) -> bool {
+        let findings = self.findings.iter().filter(|finding| !finding.is_doubtful_record());
+        let without = Self { findings: findings.cloned().collect() };
+        without.may_be_migrated()
     }
 
     /// Whether tables or columns are missing.

@@ -118,8 +118,7 @@ fn unsuitable(verdict: &Verdict) -> Option<&'static str> {
     if verdict.is_pending() {
         return Some("migrations are pending: apply them first");
     }
-    let is_suitable = verdict.may_be_migrated() || verdict.has_only_doubtful_records();
-    (!is_suitable).then_some("its ledger does not prove which migrations it has")
+    (!verdict.may_be_restored()).then_some("its ledger does not prove which migrations it has")
 }
 
 /// A column that requires a value cannot be added to a table with rows.

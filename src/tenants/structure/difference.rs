@@ -1,6 +1,7 @@
 //! Compares two structures.
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
@@ -120,10 +121,8 @@ pub(crate) fn compare(expected: &Structure, actual: &Structure, names: Names) ->
     let (expected_keys, actual_keys) = (keyed(expected, names), keyed(actual, names));
     let (expected_tables, actual_tables) = (relations(expected), relations(actual));
     let is_part_of_difference = |object: &Object| {
-        let table =
-            owner(object).map(|owner| owner.rsplit_once('.').map_or("", |(table, _)| table).to_owned());
-        let table = table.as_deref().unwrap_or(&object.table);
-        !table.is_empty() && expected_tables.contains(table) != actual_tables.contains(table)
+        let table = table(object);
+        !table.is_empty() && expected_tables.contains(&*table) != actual_tables.contains(&*table)
     };
     let keys: BTreeSet<&Key> = expected_keys.keys().chain(actual_keys.keys()).collect();
     let none = Vec::new();
@@ -195,6 +194,14 @@ fn keyed(structure: &Structure, names: Names) -> BTreeMap<Key, Vec<(Value, &Obje
 /// The column that owns each sequence.
 fn owners(structure: &Structure) -> BTreeMap<String, String> {
     structure.objects().iter().filter_map(|object| Some((object.name.clone(), owner(object)?))).collect()
+}
+
+/// The table that an object belongs to; empty if there is none.
+pub(crate) fn table(object: &Object) -> Cow<'_, str> {
+    match owner(object) {
+        Some(owner) => owner.rsplit_once('.').map_or("", |(table, _)| table).to_owned().into(),
+        None => object.table.as_str().into(),
+    }
 }
 
 /// The column that owns a sequence, without quotation marks.
