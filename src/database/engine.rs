@@ -115,12 +115,16 @@ engine! {
         fn derive(shared: &'a [MigrationFile], tenant: &'a [MigrationFile], search_path: &'a [String]) -> Result<Derived, DatabaseError>;
         /// The server's major version and the structure of a schema.
         fn structure(schema: &'a Schema) -> Result<(String, Structure), DatabaseError>;
+        /// Those of the differences that can be undone by creating objects.
+        fn restorable(schema: &'a Schema, expected: &'a Structure, differences: &'a [Difference]) -> Restorable;
     }
     changes {
         /// Applies the pending ones of `files` to the schema, in order.
         fn apply(schema: &'a Schema, files: &'a [MigrationFile], limits: &'a Limits) -> Result<Applied, ApplyError>;
         /// Records these files as applied with their checksums, without running them. It creates a missing ledger.
         fn record(schema: &'a Schema, files: &'a [MigrationFile], limits: &'a Limits) -> Result<(), ApplyError>;
+        /// Runs these statements in a schema in one transaction, and commits if the structure is accepted.
+        fn restore(schema: &'a Schema, statements: &'a [String], verify: VerifyStructure<'a>, limits: &'a Limits) -> Result<(), ApplyError>;
         /// Creates a complete tenant or fails; `roll_back` then rolls back the rest. `verify` is called before other
         /// sessions can see the tenant.
         fn provision(new: &'a Creation, files: &'a [MigrationFile], expected: &'a Expected, limits: &'a Limits, verify: Verify<'a>) -> Result<(), ProvisionError>;
@@ -140,8 +144,6 @@ engine! {
         fn behind_pooler() -> bool = false;
         /// The sessions that block those of a run's programs, each with the schema of the blocked table.
         fn blockers(run: &'a str) -> Result<Vec<Blocker>, DatabaseError> = Ok(Vec::new());
-        /// Those of the differences that can be undone by creating objects.
-        fn restorable(schema: &'a Schema, expected: &'a Structure, differences: &'a [Difference]) -> Restorable = Restorable::default();
         /// The tables of one schema with their columns, without the ledger.
         fn tables(schema: &'a str, ledger: &'a str) -> Result<TableSet, DatabaseError> = Err(unsupported());
         /// The state of one schema, registered or not.
@@ -152,8 +154,6 @@ engine! {
         fn intents(tenants: &'a [String]) -> Result<Vec<Intent>, DatabaseError> = Ok(Vec::new());
     }
     external_changes {
-        /// Runs these statements in a schema in one transaction, and commits if the structure is accepted.
-        fn restore(schema: &'a Schema, statements: &'a [String], verify: VerifyStructure<'a>, limits: &'a Limits) -> Result<(), ApplyError> = Err(unsupported().into());
         /// Creates a complete tenant as a copy of a template, in one transaction.
         fn copy(new: &'a Creation, template: &'a Template, made: (&'a Expected, LedgerLayout<'a>), limits: &'a Limits, verify: Verify<'a>) -> Result<(), ProvisionError> = Err(unsupported().into());
         /// Creates an empty schema for a framework to migrate and records it in the journal.

@@ -1,6 +1,8 @@
 //! Splits SQL text into tokens to find the line of an error and the words that are code. It knows only quotes, comments
 //! and dollar quotes.
 
+use std::ops::Range;
+
 /// The line, from 1, of a position in characters, from 1, as PostgreSQL counts.
 pub(super) fn line_of_position(sql: &str, position: usize) -> usize {
     1 + sql.chars().take(position.saturating_sub(1)).filter(|c| *c == '\n').count()
@@ -51,6 +53,35 @@ pub(super) fn condensed(sql: &str) -> String {
         end = token.end;
     }
     out
+}
+
+/// Where the items of the first list in parentheses are: the columns and constraints of `CREATE TABLE`.
+pub(super) fn list_items(sql: &str) -> Vec<Range<usize>> {
+    let mut items = Vec::new();
+    let (mut depth, mut item) = (0_usize, None::<Range<usize>>);
+    for token in tokens(sql) {
+        let is_part = match token.text {
+            ")" if depth == 1 => break,
+            "(" => {
+                depth += 1;
+                depth > 1
+            }
+            ")" => {
+                depth = depth.saturating_sub(1);
+                true
+            }
+            "," if depth == 1 => {
+                items.extend(item.take());
+                false
+            }
+            _ => depth > 0,
+        };
+        if is_part {
+            item = Some(item.map_or(token.start, |item| item.start)..token.end);
+        }
+    }
+    items.extend(item);
+    items
 }
 
 struct Token<'a> {

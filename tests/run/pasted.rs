@@ -14,33 +14,12 @@ on_both_engines! {
     a_deleted_ledger_row_in_the_way_of_a_migration
     deleted_ledger_rows_of_many_tenants
     deleted_ledger_rows_of_the_shared_schema
+    lost_tables_and_columns
+    a_failed_migration
+    an_altered_migration
+    a_lost_ledger
     a_lost_schema
     an_unregistered_tenant
-}
-
-/// The findings that a comparison of structures proves or repairs.
-mod structure {
-    use super::Engine::Postgres;
-
-    #[test]
-    fn lost_tables_and_columns() {
-        super::lost_tables_and_columns(Postgres);
-    }
-
-    #[test]
-    fn a_failed_migration() {
-        super::a_failed_migration(Postgres);
-    }
-
-    #[test]
-    fn an_altered_migration() {
-        super::an_altered_migration(Postgres);
-    }
-
-    #[test]
-    fn a_lost_ledger() {
-        super::a_lost_ledger(Postgres);
-    }
 }
 
 /// The gate without the steps that migrate.

@@ -5,6 +5,7 @@ use std::process::Command;
 use crate::support::{
     process::{Outcome, Running},
     project::Project,
+    sample::{Engine, Sample},
 };
 
 /// An object of every kind, with what depends on it.
@@ -147,4 +148,54 @@ fn a_restoration_that_would_not_be_exact_changes_nothing() {
     // Nothing shows the structure.
     project.database.execute("DROP TABLE b.item; DROP TABLE c.item");
     refused("no other tenant is complete");
+}
+
+#[test]
+fn lost_objects_of_a_file_are_created_again_and_no_row_changes() {
+    let sample = Sample::on(Engine::Sqlite).file(
+        "migrations/tenant/5_objects.sql",
+        "CREATE TABLE note (id integer PRIMARY KEY, \"a, b\" text DEFAULT 'x, (y', body text, CHECK (id > 0));\n\
+         CREATE INDEX note_body ON note (body); CREATE VIEW bodies AS SELECT body FROM note;\n\
+         CREATE TRIGGER note_new AFTER INSERT ON note BEGIN UPDATE note SET body = 'new; ' || body WHERE id = NEW.id; END;\n",
+    );
+    sample.portcullis.run(["manifest", "sql"]).exits(0);
+    sample.portcullis.run(["run", "--no-server"]).exits(0);
+    sample.execute(Some("acme"), "INSERT INTO note (id, body) VALUES (1, 'first')");
+    let intact = ["verify", "--structure", "acme"];
+    sample.portcullis.run(intact).exits(0);
+    for loss in [
+        "DROP VIEW bodies",
+        "DROP TRIGGER note_new",
+        "DROP INDEX note_body",
+        "DROP INDEX note_body; DROP TRIGGER note_new; DROP VIEW bodies; ALTER TABLE note DROP COLUMN body",
+        "DROP VIEW bodies; DROP TABLE note",
+        "DROP TABLE finance_invoice",
+    ] {
+        sample.execute(Some("acme"), loss);
+        sample.portcullis.run(intact).exits(1);
+        sample
+            .portcullis
+            .run(["repair", "acme", "--restore"])
+            .exits(0)
+            .prints("restored: ")
+            .prints("5/5  ok");
+        sample.portcullis.run(intact).exits(0);
+    }
+    sample.execute(Some("acme"), "INSERT INTO note (id, body) VALUES (2, 'second')");
+    assert_eq!(sample.number(Some("acme"), "SELECT count(*) FROM note WHERE body = 'new; second'"), 1);
+
+    // SQLite adds a column after the others only.
+    sample.execute(Some("acme"), "ALTER TABLE note DROP COLUMN \"a, b\"");
+    sample.portcullis.run(["repair", "acme", "--restore"]).exits(0).prints("restored: column note.a, b");
+    assert_eq!(sample.number(Some("acme"), "SELECT count(*) FROM note WHERE \"a, b\" = 'x, (y'"), 1);
+
+    // SQLite cannot add this column to rows.
+    sample.execute(
+        Some("acme"),
+        "DROP INDEX finance_invoice_customer; ALTER TABLE crm_customer DROP COLUMN email",
+    );
+    let refused = sample.portcullis.run(["repair", "acme", "--restore"]).exits(1);
+    refused.prints("cannot be repaired").prints("NOT NULL");
+    let index = "SELECT count(*) FROM sqlite_master WHERE name = 'finance_invoice_customer'";
+    assert_eq!(sample.number(Some("acme"), index), 0);
 }

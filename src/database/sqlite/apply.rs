@@ -62,7 +62,7 @@ impl Sqlite {
         .await
     }
 
-    async fn file_to_change(&self, schema: &Schema, create: bool) -> Result<PathBuf, ApplyError> {
+    pub(super) async fn file_to_change(&self, schema: &Schema, create: bool) -> Result<PathBuf, ApplyError> {
         let path = self.path(schema).ok_or_else(|| ApplyError::of("the name is not valid as a file name"))?;
         if create || disk::exists(&path).await.map_err(ApplyError::of)? {
             return Ok(path);

@@ -11,6 +11,7 @@ mod inspect;
 pub(crate) mod lock;
 mod provision;
 mod registry;
+mod restore;
 mod structure;
 mod table_probe;
 #[cfg(test)]
