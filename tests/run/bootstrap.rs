@@ -31,7 +31,7 @@ fn every_failing_tenant_is_named() {
     let outcome = project.start().exits(73);
     let shown = outcome.failure_box();
     assert!(
-        shown.contains("   a, c\n")
+        shown.contains("2 schemas: a, c\n")
             && !shown.contains("portcullis migrate")
             && shown.contains("1 created, 0 kept, 2 failed"),
         "{outcome}"
