@@ -249,12 +249,12 @@ fn identity(
         let why = format!(
             "other users can read the private key `{shown}`: change its mode to 0600, or to 0640 if root owns it"
         );
-        return Err(Cause::new(Kind::Certificate, why));
+        return Err(Cause::new(Kind::File, why));
     }
     let pem = files::read_now(&key, MAX_SIZE).map_err(|error| unreadable(&error))?;
     let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|_| {
         let why = format!("`sslkey` at `{shown}` contains no private key without a password, in PEM format");
-        Cause::new(Kind::Certificate, why)
+        Cause::new(Kind::File, why)
     })?;
     Ok(Some((chain, key)))
 }
@@ -262,7 +262,7 @@ fn identity(
 fn certificates(what: &str, path: &str, pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Cause> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     read.ok().filter(|list| !list.is_empty()).ok_or_else(|| {
-        Cause::new(Kind::Certificate, format!("{what} at `{path}` contains no certificate in PEM format"))
+        Cause::new(Kind::File, format!("{what} at `{path}` contains no certificate in PEM format"))
     })
 }
 
