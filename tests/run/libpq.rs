@@ -28,7 +28,7 @@ local all all trust
 host all postgres 127.0.0.1/32 trust
 host replication postgres 127.0.0.1/32 trust";
 
-const ROLES: &str = "CREATE ROLE app LOGIN PASSWORD 'app'; CREATE ROLE certified LOGIN; CREATE ROLE both LOGIN PASSWORD 'app'; \
+const ROLES: &str = "CREATE ROLE app LOGIN PASSWORD 'app'; CREATE ROLE certified LOGIN; CREATE ROLE \"both\" LOGIN PASSWORD 'app'; \
     CREATE ROLE only_tls LOGIN PASSWORD 'app'; CREATE ROLE only_plain LOGIN PASSWORD 'app'; \
     CREATE ROLE strange LOGIN PASSWORD 'p@s/w?:d%&#+ =''é'; SET password_encryption = md5; CREATE ROLE old LOGIN PASSWORD 'app'";
 
