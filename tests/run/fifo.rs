@@ -49,7 +49,8 @@ fn a_fifo_instead_of_a_certificate_is_reported_at_once() {
         let others = if name == "sslcert" { "&sslkey=other" } else { "&sslcert=other" };
         let others = if name == "sslrootcert" { "" } else { others };
         let url = format!("postgres://me@127.0.0.1:{}/db?sslmode=require&{name}=fifo{others}", free_port());
-        let portcullis = waits_for_database(&format!("url = \"{url}\"")).file("other", "");
+        let portcullis = waits_for_database(&format!("url = \"{url}\""))
+            .file("other", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
         mkfifo(&portcullis.path("fifo"));
         let started = Instant::now();
         let outcome = portcullis.run(["run"]).exits(74).prints(name).prints("not a regular file");

@@ -7,7 +7,7 @@ use std::{
         fs::{PermissionsExt, chown},
         process::CommandExt,
     },
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, Command, Stdio},
 };
 
@@ -58,11 +58,6 @@ impl Server {
 
     pub fn port(&self) -> u16 {
         self.port
-    }
-
-    /// The folder of the server's socket.
-    pub fn folder(&self) -> &Path {
-        self.folder.path()
     }
 
     pub fn url(&self, database: &str) -> String {
