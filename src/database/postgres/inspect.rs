@@ -90,7 +90,8 @@ impl Postgres {
         }
         let mut answers = more.answers.into_iter();
         if registry.and_then(|_| answers.next()).is_some_and(|answer| !answer.is_empty()) {
-            // Read last: a tenant that the command completes meanwhile may only be found incomplete.
+            // This is read last, so that a tenant that the command completes in the meantime is at most
+            // reported as incomplete.
             found.half_created = self.half_created(reading).await.map_err(|error| connect::failed(&error))?;
         }
         found.orphans = orphans.and_then(|_| answers.next()).unwrap_or_default();
