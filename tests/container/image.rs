@@ -18,8 +18,18 @@ use crate::support::process::Running;
 pub const ENGINE: Duration = Duration::from_mins(5);
 
 /// Errors of the engine when it works for another test at the same time.
-const ENGINE_ERRORS: [&str; 6] =
-    ["layer not known", "image not known", "aardvark-dns", "netavark", "dnsname", "database is locked"];
+///
+/// The last one: the engine chooses a free port when it creates a container, and another process can take it before
+/// the container starts.
+const ENGINE_ERRORS: [&str; 7] = [
+    "layer not known",
+    "image not known",
+    "aardvark-dns",
+    "netavark",
+    "dnsname",
+    "database is locked",
+    "cannot listen on the TCP port",
+];
 
 /// Runs the engine; retries only failures of the engine itself, never those of a container.
 #[track_caller]
