@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 /// The instant at which the caller stops waiting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,6 +38,12 @@ impl Deadline {
 
     pub(crate) fn instant(self) -> Instant {
         self.0
+    }
+
+    /// Returns at the deadline. Cancel safe.
+    pub(crate) async fn passed(self) {
+        #[expect(clippy::disallowed_methods, reason = "every other wait for a time calls this")]
+        sleep_until(self.0).await;
     }
 
     /// Returns the work's result. If the deadline passes first, the work is dropped.

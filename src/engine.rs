@@ -4,7 +4,7 @@
 use std::{cell::Cell, future, pin::pin, time::Duration};
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use crate::{
     actions::{
@@ -168,7 +168,7 @@ impl Engine<'_> {
     async fn shutdown_is_over(&self, reserve: Duration) {
         let shutdown = self.state.context.processes.shutdown();
         if shutdown.has_started() {
-            sleep_until(shutdown.deadline().before(reserve).instant()).await;
+            shutdown.deadline().before(reserve).passed().await;
         } else {
             future::pending::<()>().await;
         }

@@ -39,6 +39,7 @@ mod logging;
 mod net;
 mod outcome;
 mod report;
+mod retry;
 mod signal_names;
 mod words;
 

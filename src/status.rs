@@ -29,13 +29,16 @@ use tokio::{
     net::TcpStream,
     sync::oneshot,
     task::AbortHandle,
-    time,
 };
 
-use crate::report::{
-    Output, Shared, json, page, prometheus,
-    startup_status::{Phase, StartupStatus},
-    terminal_filter,
+use crate::{
+    deadline::Deadline,
+    report::{
+        Output, Shared, json, page, prometheus,
+        startup_status::{Phase, StartupStatus},
+        terminal_filter,
+    },
+    retry::{Pauses, Retry},
 };
 
 /// The maximum number of open connections; the oldest is closed for a new one.
@@ -45,6 +48,9 @@ const IDLE: Duration = Duration::from_secs(5);
 /// The time for the client to close after the last response. Clients that know its length close at once; others wait
 /// for the end of the connection.
 const LINGER: Duration = Duration::from_millis(100);
+
+/// While the process has no free descriptor.
+const DESCRIPTOR_PAUSE: Duration = Duration::from_millis(100);
 
 /// The endpoint while it is open.
 #[derive(Debug)]
@@ -97,10 +103,11 @@ async fn accept(listener: TcpListener, source: Arc<Source>) {
         return;
     };
     let mut open: VecDeque<AbortHandle> = VecDeque::new();
+    let mut retry = Retry::new(Pauses::even(DESCRIPTOR_PAUSE));
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             // Probably out of descriptors, which is temporary.
-            time::sleep(Duration::from_millis(100)).await;
+            retry.pause().await;
             continue;
         };
         let source = Arc::clone(&source);
@@ -130,7 +137,7 @@ async fn serve(stream: TcpStream, source: Arc<Source>) {
     let mut stream = connection.into_parts().io.into_inner();
     let mut rest = [0; 512];
     let drained = async { while stream.read(&mut rest).await.is_ok_and(|read| read > 0) {} };
-    if time::timeout(LINGER, drained).await.is_err() {
+    if Deadline::after(LINGER).limit(drained).await.is_err() {
         close_first(stream).await;
     }
 }
@@ -138,12 +145,8 @@ async fn serve(stream: TcpStream, source: Arc<Source>) {
 /// Closes before the client does, without TIME_WAIT: once the response is acknowledged, it drops incoming packets, sends
 /// the end and then a reset.
 async fn close_first(mut stream: TcpStream) {
-    let arrived = async {
-        while unsent(&stream) > 0 {
-            time::sleep(LINGER).await;
-        }
-    };
-    let _ = time::timeout(IDLE, arrived).await;
+    let mut retry = Retry::new(Pauses::even(LINGER)).until(Deadline::after(IDLE));
+    while unsent(&stream) > 0 && retry.pause().await {}
     drop_incoming(&stream);
     let _ = stream.shutdown().await;
 }

@@ -4,7 +4,7 @@ use std::{cell::RefCell, ops::Deref, rc::Rc, time::Duration};
 
 use tokio::{
     sync::{Mutex, watch},
-    time::{self, Instant},
+    time::Instant,
 };
 
 use super::{
@@ -18,11 +18,12 @@ use crate::{
     database::{DatabaseError, LockMode, LockProof, LockSession},
     deadline::Deadline,
     failure::Failure,
+    retry::{Pauses, Retry},
     words::duration,
 };
 
-/// The longest pause between two attempts; the actual pause is jittered below it.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Between two attempts to acquire the lock.
+const PAUSES: Pauses = Pauses::even(Duration::from_millis(800));
 
 /// The shortest limit of one query, even if the lock's own limit is shorter.
 const MIN_QUERY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -87,7 +88,7 @@ impl RunLock {
         let (ended, ()) =
             tokio::join!(end_orphaned_backends(&mut session, context, deadline, on_note), log_in(context));
         if let Err(failure) = ended {
-            let _ = session.release_lock(PAUSE, false).await;
+            let _ = session.release_lock(PAUSES.longest, false).await;
             return Err(failure);
         }
         let silence = context.config.lock_silence_timeout;
@@ -140,12 +141,12 @@ impl RunLock {
     /// Releases the lock once no other step holds its guard.
     async fn release_when_unused(&self, context: &RunContext, deadline: Deadline) -> Result<(), Failure> {
         self.release().await;
+        let mut retry = Retry::new(Pauses::even(CHECK_PAUSE)).until(deadline);
         while self.held.borrow().is_some() {
-            if deadline.has_passed() {
+            if !retry.pause().await {
                 let holder = "another step of this run holds it".into();
                 return Err(Failure::LockTimedOut { after: context.config.lock_timeout, holder });
             }
-            time::sleep(CHECK_PAUSE).await;
             self.not_lost()?;
             self.release().await;
         }
@@ -249,6 +250,7 @@ async fn wait_for_lock(
 ) -> Result<(LockSession, LockProof, bool), Failure> {
     let mut opened = None;
     let mut last: Option<(String, Instant)> = None;
+    let mut retry = Retry::new(PAUSES).until(deadline);
     loop {
         let holder = match opened.take() {
             None => match open(context, deadline).await? {
@@ -267,19 +269,18 @@ async fn wait_for_lock(
                 history::with_progress(context, holder).await
             }
         };
-        if deadline.has_passed() {
+        let Some(pause) = retry.next() else {
             return Err(Failure::LockTimedOut { after: context.config.lock_timeout, holder });
-        }
+        };
         // The holder's progress changes often; it is reported at most once per interval.
         if last.as_ref().is_none_or(|(message, at)| *message != holder && at.elapsed() >= REPEAT_MESSAGE) {
             on_note(format!("waiting for the lock: {holder}"));
             last = Some((holder, Instant::now()));
         }
-        let pause = PAUSE.mul_f64(0.25 + 0.75 * fastrand::f64()).min(deadline.left());
         let broke = if let Some(session) = &mut opened {
             session.until_free(pause).await.is_err()
         } else {
-            time::sleep(pause).await;
+            Deadline::after(pause).passed().await;
             false
         };
         if broke {
@@ -321,6 +322,7 @@ async fn end_orphaned_backends(
         on_note(format!("run {runs} vanished with programs: waiting {fence}, within which it ends them"));
     }
     let mut noted = false;
+    let mut retry = Retry::new(Pauses::even(CHECK_PAUSE));
     loop {
         let orphaned_backends = session.end_orphaned_backends(limit()).await.map_err(failure)?;
         if let Some(backend) = orphaned_backends.iter().find(|backend| !backend.fenced) {
@@ -342,7 +344,7 @@ async fn end_orphaned_backends(
             }
             return Ok(());
         }
-        time::sleep(CHECK_PAUSE).await;
+        retry.pause().await;
     }
 }
 

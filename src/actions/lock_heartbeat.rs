@@ -8,7 +8,7 @@ use std::{cell::RefCell, time::Duration};
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
-    time::{self, Instant},
+    time::Instant,
 };
 
 use crate::{
@@ -16,6 +16,7 @@ use crate::{
     database::{DatabaseError, LockSession, LockState},
     deadline::Deadline,
     process::Processes,
+    retry::{Pauses, Retry},
     words::duration,
 };
 
@@ -117,7 +118,7 @@ impl Holder {
     /// Returns once the lock is released, or with the reason of its loss.
     async fn run(&mut self, mut requests: mpsc::UnboundedReceiver<Request>) -> Result<(), String> {
         // The lock was acquired just now.
-        let mut next = Instant::now() + BEAT_INTERVAL;
+        let mut next = Deadline::after(BEAT_INTERVAL);
         loop {
             tokio::select! {
                 biased;
@@ -147,11 +148,11 @@ impl Holder {
                         let _ = self.session.release_tenants(&tenants, QUERY_TIMEOUT).await;
                     }
                 },
-                () = time::sleep_until(next) => {
+                () = next.passed() => {
                     self.prove().await?;
                     // Backends that cannot be checked now are checked at the next beat.
                     let _ = self.session.end_orphaned_backends(QUERY_TIMEOUT).await;
-                    next = Instant::now() + BEAT_INTERVAL;
+                    next = Deadline::after(BEAT_INTERVAL);
                 }
             }
         }
@@ -159,6 +160,7 @@ impl Holder {
 
     /// Returns once the lock is proved to be held, or with the reason why it counts as lost.
     async fn prove(&mut self) -> Result<(), String> {
+        let mut retry = Retry::new(Pauses::even(QUERY_TIMEOUT / 4));
         loop {
             let sent = Instant::now();
             let why = match self.session.check(QUERY_TIMEOUT).await {
@@ -180,7 +182,7 @@ impl Holder {
             if self.proved.elapsed() >= self.silence_timeout {
                 return Err(format!("no answer in {}", duration(self.silence_timeout)));
             }
-            time::sleep(QUERY_TIMEOUT / 4).await;
+            retry.pause().await;
         }
     }
 

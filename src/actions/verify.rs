@@ -1,6 +1,6 @@
 //! Runs the gate until its judgement is final.
 
-use tokio::time::{self, Duration, Instant};
+use tokio::time::{Duration, Instant};
 
 use super::{
     context::RunContext,
@@ -14,6 +14,7 @@ use crate::{
     database::{DatabaseError, InspectRequest, NO_PROGRESS},
     failure::Failure,
     outcome::wording,
+    retry::{Pauses, Retry},
     tenants::{gate::Judgement, manifest::Manifest},
     words::duration,
 };
@@ -24,7 +25,7 @@ pub(crate) const INSPECTED: &str = "schemas inspected";
 const CHECKING_STRUCTURE: &str = "the structure differs; checking again";
 
 /// The pause between two inspections.
-const PAUSE: Duration = Duration::from_secs(1);
+const PAUSE: Duration = Duration::from_millis(1200);
 
 /// The parameters of a verification.
 pub(crate) struct VerifyRequest<'a> {
@@ -50,6 +51,7 @@ pub(crate) async fn verify(
     let started = Instant::now();
     let mut previous = None;
     let mut last = String::new();
+    let mut retry = Retry::new(Pauses::even(PAUSE));
     loop {
         let inspection = inspect(context, request, previous.is_none()).await;
         let elapsed = started.elapsed() + PAUSE;
@@ -74,7 +76,7 @@ pub(crate) async fn verify(
             last = why;
         }
         previous = inspection.ok();
-        time::sleep(PAUSE).await;
+        retry.pause().await;
     }
 }
 

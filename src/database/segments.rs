@@ -3,9 +3,11 @@
 use std::time::Duration;
 
 use super::{Applied, ApplyEnd, ApplyError, Limits, MigrationFile};
+use crate::retry::{Pauses, Retry};
 
-/// The number of attempts if another session holds a lock.
+/// If another session holds a lock.
 const ATTEMPTS: u32 = 6;
+const PAUSES: Pauses = Pauses { first: Duration::from_millis(300), longest: Duration::from_millis(1200) };
 
 /// Applies the files with `apply`: adjacent files that run in transactions together, each other file alone. `apply` adds the
 /// names of the files that it has committed.
@@ -29,16 +31,14 @@ pub(super) async fn retry_locked<T>(
     limits: &Limits,
     mut attempt: impl AsyncFnMut() -> Result<T, ApplyError>,
 ) -> Result<T, ApplyError> {
-    let mut attempts = 1;
+    let mut retry = Retry::new(PAUSES).at_most(ATTEMPTS);
     loop {
         let error = match attempt().await {
-            Err(error) if error.is_locked() && attempts < ATTEMPTS => error,
+            Err(error) if error.is_locked() => error,
             result => return result,
         };
-        if limits.nowait && error.end == ApplyEnd::HeldByOther {
+        if (limits.nowait && error.end == ApplyEnd::HeldByOther) || !retry.pause().await {
             return Err(error);
         }
-        tokio::time::sleep(Duration::from_millis(fastrand::u64(100..=300) * u64::from(attempts))).await;
-        attempts += 1;
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::future::LocalBoxFuture;
 
 use super::{DatabaseError, LockMode, LockState, OrphanedBackend, postgres, sqlite};
+use crate::deadline::Deadline;
 
 /// Proof that this run has acquired the lock. Only the session that acquired the lock returns it.
 #[derive(Debug)]
@@ -38,7 +39,7 @@ impl LockSession {
         match self {
             Self::Postgres(session) => session.until_free(at_most).await,
             Self::Sqlite(_) => {
-                tokio::time::sleep(at_most).await;
+                Deadline::after(at_most).passed().await;
                 Ok(())
             }
         }

@@ -10,10 +10,7 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream::FuturesUnordered};
-use tokio::{
-    net::TcpStream,
-    time::{sleep, sleep_until},
-};
+use tokio::net::TcpStream;
 
 use crate::{deadline::Deadline, files::Outstanding, words::duration};
 
@@ -98,8 +95,8 @@ async fn race(addresses: Vec<SocketAddr>, deadline: Deadline) -> Result<TcpStrea
                     last = format!("cannot connect to {address}: {}", reason(&error));
                 }
             },
-            () = sleep(STAGGER), if addresses.len() > 0 => {}
-            () = sleep_until(deadline.instant()) => {
+            () = Deadline::after(STAGGER).passed(), if addresses.len() > 0 => {}
+            () = deadline.passed() => {
                 let silent: Vec<_> = silent.iter().map(ToString::to_string).collect();
                 return Err(format!("cannot connect to {}: no answer in {}", silent.join(", "), duration(limit)));
             }

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use tokio::{sync::watch, time::sleep_until};
+use tokio::sync::watch;
 
 use crate::deadline::Deadline;
 
@@ -55,7 +55,7 @@ impl Shutdown {
             let deadline = *changes.borrow_and_update();
             let over = async {
                 match deadline {
-                    Some(deadline) => sleep_until(deadline.instant() - self.reserve()).await,
+                    Some(deadline) => deadline.before(self.reserve()).passed().await,
                     None => std::future::pending().await,
                 }
             };
@@ -96,7 +96,7 @@ mod tests {
         let started = Instant::now();
         shutdown.signal_arrived();
         let second = async {
-            tokio::time::sleep(Duration::from_secs(3)).await;
+            Deadline::after(Duration::from_secs(3)).passed().await;
             shutdown.signal_arrived();
             std::future::pending::<()>().await;
         };

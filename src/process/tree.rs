@@ -14,7 +14,6 @@ use nix::{
 use tokio::{
     io::{Interest, unix::AsyncFd},
     task::yield_now,
-    time::sleep_until,
 };
 
 use super::{
@@ -114,7 +113,7 @@ impl Tree {
         mut on_line: impl FnMut(Stream, &str) -> Option<Deadline>,
     ) -> Finished {
         let mut stop = pin!(stop);
-        let mut limit = pin!(sleep_until(deadline.instant()));
+        let mut limit = deadline;
         let mut stub_limit = None;
         let mut cut = None;
         let mut last = VecDeque::new();
@@ -125,7 +124,7 @@ impl Tree {
                     cut = Some(StopReason::Stopped(signal));
                     stub_limit.get_or_insert(self.terminate(signal));
                 }
-                () = &mut limit, if cut.is_none() => {
+                () = limit.passed(), if cut.is_none() => {
                     cut = Some(StopReason::TimedOut);
                     stub_limit = Some(self.terminate(libc::SIGTERM));
                 }
@@ -141,7 +140,7 @@ impl Tree {
             for _ in 0..BATCH {
                 let Some((stream, line)) = self.take_line() else { break };
                 if let Some(moved) = on_line(stream, &line) {
-                    limit.as_mut().reset(moved.instant());
+                    limit = moved;
                 }
                 if last.len() == LAST_LINES {
                     last.pop_front();
@@ -208,7 +207,7 @@ impl Tree {
 
 async fn passed(deadline: Option<Deadline>) {
     match deadline {
-        Some(deadline) => sleep_until(deadline.instant()).await,
+        Some(deadline) => deadline.passed().await,
         None => std::future::pending().await,
     }
 }

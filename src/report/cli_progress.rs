@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::{
     output::{Output, Source},
@@ -17,6 +17,7 @@ use super::{
     terminal_filter,
 };
 use crate::{
+    deadline::Deadline,
     outcome::{ActionEvent, event::Event},
     process,
 };
@@ -54,7 +55,7 @@ impl CliProgress {
         loop {
             tokio::select! {
                 result = &mut work => return result,
-                () = sleep(silent_steps::SILENCE_LIMIT / 4) => self.report_silence(),
+                () = Deadline::after(silent_steps::SILENCE_LIMIT / 4).passed() => self.report_silence(),
             }
         }
     }

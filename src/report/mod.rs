@@ -59,7 +59,7 @@ use self::{
     stderr_writer::Priority,
     style::{Layout, Style},
 };
-use crate::{config::environment::Environment, outcome::event::Event};
+use crate::{config::environment::Environment, deadline::Deadline, outcome::event::Event};
 
 /// Receives the events of a start-up. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -162,7 +162,7 @@ impl Report {
     /// Reports silent steps; runs until it is dropped.
     pub(crate) async fn report_silence<T>(&self) -> T {
         loop {
-            tokio::time::sleep(silent_steps::SILENCE_LIMIT / 4).await;
+            Deadline::after(silent_steps::SILENCE_LIMIT / 4).passed().await;
             let due = self.0.silent_steps.borrow().due(self.0.status.1.elapsed());
             for event in &due {
                 self.emit(event);

@@ -3,15 +3,14 @@
 
 use std::{collections::VecDeque, io, time::Duration};
 
-use tokio::time::{Instant, sleep};
-
-use super::{retry::Schedule, stop::Stop};
+use super::stop::Stop;
 use crate::{
     config,
     deadline::Deadline,
     failure::Failure,
     outcome::{FailureDetails, event::Event},
     process::{Child, Finished, Processes, StopReason},
+    retry::{Pauses, Retry},
     words::duration,
 };
 
@@ -26,16 +25,13 @@ pub(crate) async fn run(
     if command.background {
         return start_background(command, processes, shutdown).await;
     }
-    let schedule =
-        Schedule { first: command.backoff, max: command.max_backoff, total: command.total_timeout };
     let program = program(command);
-    let started = Instant::now();
-    let mut attempt = 1;
+    let pauses = Pauses { first: command.backoff, longest: command.max_backoff };
+    let total = command.total_timeout.map(Deadline::after);
+    let mut retry = Retry::new(pauses).at_most(command.retries.saturating_add(1));
     loop {
-        let allowed = match command.total_timeout {
-            Some(total) => command.timeout.min(total.saturating_sub(started.elapsed())),
-            None => command.timeout,
-        };
+        let attempt = retry.attempt();
+        let allowed = total.map_or(command.timeout, |total| command.timeout.min(total.left()));
         let attempted = Attempt { step, command, allowed, on_event }.run(processes, shutdown).await;
         let Failed { failure, repeatable, last } = match attempted {
             Ok(code) if attempt == 1 => return Ok(exited(code)),
@@ -50,19 +46,16 @@ pub(crate) async fn run(
             }
             failure => failure,
         };
-        let pause = schedule.next(attempt, fastrand::f64(), started.elapsed());
-        let Some(pause) = pause.filter(|_| repeatable && attempt <= command.retries) else {
+        // An attempt that starts at the deadline would only be killed.
+        let is_in_time = |pause: &Duration| total.is_none_or(|total| *pause < total.left());
+        let Some(pause) = retry.next().filter(|pause| repeatable && is_in_time(pause)) else {
             return Err(FailureDetails { output: last.into(), ..FailureDetails::from(failure) });
         };
         on_event(Event::Retrying { step, attempt, pause, why: failure.to_string() });
-        tokio::select! {
-            biased;
-            signal = shutdown.requested() => {
-                let doing = format!("between two attempts of `{program}`");
-                let failure = Failure::Interrupted { signal, doing };
-                return Err(FailureDetails { output: last.into(), ..FailureDetails::from(failure) });
-            }
-            () = sleep(pause) => attempt += 1,
+        if let Err(signal) = shutdown.race(Deadline::after(pause).passed()).await {
+            let doing = format!("between two attempts of `{program}`");
+            let failure = Failure::Interrupted { signal, doing };
+            return Err(FailureDetails { output: last.into(), ..FailureDetails::from(failure) });
         }
     }
 }

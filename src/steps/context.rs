@@ -5,11 +5,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::stop::Stop;
 use crate::{
     actions::run_state::RunState,
+    deadline::Deadline,
     outcome::{ActionEvent, event::Event},
 };
 
@@ -69,7 +70,7 @@ impl<'a> Context<'a> {
     /// Emits progress that was held back, so that a slow tenant does not hide it.
     pub(super) async fn emit_late_progress(&self) -> ! {
         loop {
-            sleep(EVERY).await;
+            Deadline::after(EVERY).passed().await;
             if let Some(event) = self.progress.late() {
                 (self.on_event)(event);
             }

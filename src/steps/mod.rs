@@ -5,7 +5,6 @@ pub(crate) mod command;
 pub(crate) mod context;
 pub(crate) mod migrate;
 mod once;
-pub(crate) mod retry;
 pub(crate) mod sql;
 pub(crate) mod stop;
 pub(crate) mod verify;

@@ -4,7 +4,7 @@
 use std::{future, time::Duration};
 
 use futures_util::{StreamExt, stream, stream::LocalBoxStream};
-use tokio::time::{self, Instant};
+use tokio::time::Instant;
 
 use super::{
     Applied, StopRequest,
@@ -19,12 +19,13 @@ use crate::{
     database::LockMode,
     failure::Failure,
     outcome::{ActionEvent, SchemaFailure},
+    retry::{Pauses, Retry},
     tenants::inspection::Inspection,
     words::count,
 };
 
-/// The longest pause before the pool inspects the tenants that other replicas have locked.
-const PAUSE: Duration = Duration::from_secs(1);
+/// Before the pool inspects the tenants that other replicas have locked.
+const PAUSES: Pauses = Pauses::even(Duration::from_millis(800));
 
 /// Migrates these schemas, or as many as the failure limit allows.
 pub(super) async fn run(
@@ -79,6 +80,7 @@ impl Pool<'_> {
         at_most: usize,
     ) -> Result<(), Failure> {
         let mut noted = false;
+        let mut retry = Retry::new(PAUSES);
         while !group.is_empty() {
             let before = group.len();
             let mut locked_by_others = Vec::new();
@@ -106,7 +108,7 @@ impl Pool<'_> {
                     let text = format!("other replicas are migrating {}", count(group.len(), "tenant"));
                     (self.results.on_event)(ActionEvent::Note(text));
                 }
-                time::sleep(PAUSE.mul_f64(0.25 + 0.75 * fastrand::f64())).await;
+                retry.pause().await;
             }
         }
         Ok(())

@@ -6,8 +6,6 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::sleep;
-
 use super::in_flight::InFlight;
 use crate::{
     actions::{
@@ -16,16 +14,16 @@ use crate::{
     },
     database::{DatabaseError, ProvisionState},
     deadline::{Deadline, Elapsed},
+    retry::{Pauses, Retry},
     words::duration,
 };
 
 /// The time to wait for a server that restarts.
 const RESTART: Duration = Duration::from_secs(15);
+const RESTART_PAUSES: Pauses = Pauses::even(Duration::from_millis(500));
 
 /// The time limit of a rollback outside a shutdown.
 pub(crate) const LIMIT: Duration = Duration::from_mins(5);
-
-const PAUSE: Duration = Duration::from_millis(500);
 
 #[derive(Default)]
 pub(crate) struct Rollback {
@@ -161,6 +159,7 @@ async fn undo(
     in_flight: &InFlight,
     restart: Deadline,
 ) -> RollbackOutcome {
+    let mut retry = Retry::new(RESTART_PAUSES).until(restart);
     loop {
         if let Err(failure) = locked.check().await {
             return RollbackOutcome::Later(failure.to_string());
@@ -169,8 +168,11 @@ async fn undo(
             Ok(ProvisionState::Absent) => return RollbackOutcome::Nothing,
             Ok(ProvisionState::Complete) => return RollbackOutcome::Complete,
             Ok(ProvisionState::Unproven(why)) => return RollbackOutcome::Unproven(why),
-            Err(DatabaseError::NotYet(_)) if !restart.has_passed() => sleep(PAUSE).await,
-            Err(error) => return RollbackOutcome::Later(error.to_string()),
+            Err(error) => {
+                if !matches!(error, DatabaseError::NotYet(_)) || !retry.pause().await {
+                    return RollbackOutcome::Later(error.to_string());
+                }
+            }
         }
     }
 }

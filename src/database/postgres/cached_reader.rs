@@ -6,8 +6,10 @@ use std::{
     time::Duration,
 };
 
+use tokio::task::AbortHandle;
+
 use super::connection::Connection;
-use tokio::{task::AbortHandle, time};
+use crate::deadline::Deadline;
 
 /// Shorter than the pause between two attempts of a wait, so that a wait caches no connection.
 const LIFETIME: Duration = Duration::from_millis(500);
@@ -28,7 +30,7 @@ impl CachedReader {
     pub(super) fn put(&self, connection: Connection) {
         let cache = self.clone();
         let end = tokio::spawn(async move {
-            time::sleep(LIFETIME).await;
+            Deadline::after(LIFETIME).passed().await;
             if let Some((connection, _)) = cache.replace(None) {
                 connection.close().await;
             }

@@ -7,11 +7,16 @@ pub(super) use super::{
     columns::{flag, number, number_at, raw_text, text},
     error::{cause, code, failed, is_lost, is_missing, server_error},
 };
-use crate::{cause::Kind, config, deadline::Deadline};
+use crate::{
+    cause::Kind,
+    config,
+    deadline::Deadline,
+    retry::{Pauses, Retry},
+};
 
-/// The time limit and the pause of retries while the server has no free connection.
+/// While the server has no free connection.
 const FULL_TIMEOUT: Duration = Duration::from_secs(30);
-const FULL_PAUSE: Duration = Duration::from_millis(200);
+const FULL_PAUSES: Pauses = Pauses::even(Duration::from_millis(300));
 
 /// Opens a new connection: resolves the name and reads the password again.
 pub(super) async fn connect(config: &config::Postgres) -> Result<Connection, DatabaseError> {
@@ -31,15 +36,13 @@ pub(super) async fn connect_as(
 pub(super) async fn retry_while_full<T>(
     connect: impl AsyncFn() -> Result<T, DatabaseError>,
 ) -> Result<T, DatabaseError> {
-    let deadline = Deadline::after(FULL_TIMEOUT);
+    let mut retry = Retry::new(FULL_PAUSES).until(Deadline::after(FULL_TIMEOUT));
     loop {
-        match connect().await {
-            Err(DatabaseError::NotYet(why))
-                if why.kind == Kind::TooManyConnections && !deadline.has_passed() =>
-            {
-                tokio::time::sleep(FULL_PAUSE.mul_f64(0.5 + fastrand::f64())).await;
-            }
-            answer => return answer,
+        let answer = connect().await;
+        let is_full =
+            matches!(&answer, Err(DatabaseError::NotYet(why)) if why.kind == Kind::TooManyConnections);
+        if !is_full || !retry.pause().await {
+            return answer;
         }
     }
 }

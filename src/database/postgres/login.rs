@@ -26,6 +26,7 @@ use crate::{
     },
     deadline::Deadline,
     files,
+    retry::{Pauses, Retry},
 };
 
 /// Per host, for the name resolution, the connection and the login together, unless `connect_timeout` is given.
@@ -35,8 +36,8 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const MIN_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// While containers start, a name server may not know a name for a moment.
-const RESOLUTION_ATTEMPTS: usize = 5;
-const RESOLUTION_PAUSE: Duration = Duration::from_millis(300);
+const RESOLUTION_ATTEMPTS: u32 = 5;
+const RESOLUTION_PAUSES: Pauses = Pauses::even(Duration::from_millis(400));
 
 /// The state that `target_session_attrs` demands: whether the server is a standby, and whether the session is read-only.
 const SESSION: &str = "SELECT pg_catalog.pg_is_in_recovery()::text, \
@@ -184,15 +185,14 @@ impl<'c> Login<'c> {
             let path = format!("{folder}/.s.PGSQL.{}", host.port);
             return Ok(Box::new(UnixStream::connect(path).await?));
         }
-        for _ in 1..RESOLUTION_ATTEMPTS {
-            match TcpStream::connect((host.target(), host.port)).await {
-                Err(error) if is_name_resolution_error(&error) => {
-                    tokio::time::sleep(RESOLUTION_PAUSE).await;
-                }
-                outcome => return self.tuned(outcome?),
+        let mut retry = Retry::new(RESOLUTION_PAUSES).at_most(RESOLUTION_ATTEMPTS);
+        loop {
+            let connected = TcpStream::connect((host.target(), host.port)).await;
+            let unresolved = connected.as_ref().is_err_and(is_name_resolution_error);
+            if !unresolved || !retry.pause().await {
+                return self.tuned(connected?);
             }
         }
-        self.tuned(TcpStream::connect((host.target(), host.port)).await?)
     }
 
     fn tuned(&self, stream: TcpStream) -> io::Result<Socket> {

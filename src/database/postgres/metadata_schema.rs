@@ -3,26 +3,33 @@
 use std::time::Duration;
 
 use super::{connect, connection::Connection, quote::literal};
+use crate::{
+    deadline::Deadline,
+    retry::{Pauses, Retry},
+};
 
 pub(super) const SCHEMA: &str = "portcullis";
 
 /// The key of the lock for the creation of the schema and its tables.
 const CREATION_LOCK: i64 = 0x706f_7274_6f77_6e73;
 
-/// The number of attempts while another session creates them.
+/// While another session creates them.
+const PAUSES: Pauses = Pauses::even(Duration::from_millis(100));
 const ATTEMPTS: u32 = 50;
 
 /// Creates the schema and these tables (`CREATE TABLE IF NOT EXISTS ...`), safely for several sessions at the same time.
 pub(super) async fn ensure(connection: &mut Connection, tables: &str) -> Result<(), sqlx::Error> {
-    for attempt in 1..=ATTEMPTS {
+    let mut retry = Retry::new(PAUSES).at_most(ATTEMPTS);
+    loop {
         // A retry loop, because a session that blocks on the lock holds a snapshot.
         let begin = format!("BEGIN; SELECT pg_catalog.pg_try_advisory_xact_lock({CREATION_LOCK})::text");
         let rows = connection.rows(&begin).await?;
-        if attempt == ATTEMPTS || rows.first().map(|row| connect::flag(row, 0)).transpose()? == Some(true) {
+        if rows.first().map(|row| connect::flag(row, 0)).transpose()? == Some(true) {
             break;
         }
+        let Some(pause) = retry.next() else { break };
         connection.rows("ROLLBACK").await?;
-        tokio::time::sleep(Duration::from_millis(fastrand::u64(20..=100))).await;
+        Deadline::after(pause).passed().await;
     }
     // `IF NOT EXISTS` needs the privilege to create the schema even if the schema exists.
     let exists =

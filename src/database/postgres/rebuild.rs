@@ -16,11 +16,13 @@ use super::{
 use crate::{
     cause::Kind,
     database::{ApplyEnd, ApplyError, Limits},
+    retry::{Pauses, Retry},
     tenants::recording::Recording,
 };
 
 /// For a lock on a table in use. A session that waits for a lock blocks the sessions behind it.
 const SHARED_LOCK_TIMEOUT: Duration = Duration::from_millis(300);
+const SHARED_LOCK_PAUSES: Pauses = Pauses::even(Duration::from_millis(500));
 
 impl Postgres {
     pub(crate) async fn rebuild(
@@ -90,14 +92,17 @@ async fn add_foreign_keys(
     }
     let timeout = SHARED_LOCK_TIMEOUT.min(limits.lock_timeout).as_millis();
     let add = format!("SAVEPOINT keys; SET LOCAL lock_timeout = {timeout}; {}", keys.join("; "));
+    let mut retry = Retry::new(SHARED_LOCK_PAUSES).until(limits.deadline);
     loop {
         let error = match run(connection, &add, limits).await {
-            Err(error) if error.end == ApplyEnd::LockTimeout && !limits.deadline.has_passed() => error,
+            Err(error) if error.end == ApplyEnd::LockTimeout => error,
             result => return result,
         };
         tracing::info!("another session uses a table that a foreign key refers to: {}", error.why);
         run(connection, "ROLLBACK TO SAVEPOINT keys", limits).await?;
-        tokio::time::sleep(Duration::from_millis(fastrand::u64(100..=500))).await;
+        if !retry.pause().await {
+            return Err(error);
+        }
     }
 }
 

@@ -17,17 +17,17 @@ use crate::{
         ApplyError, Column, CommitMarker, Creation, DatabaseError, Intent, Limits, ProvisionState, Recovered,
         RecoveryResult,
     },
+    retry::{Pauses, Retry},
     tenants::manifest::Domains,
 };
 
 /// Between two checks whether a run's programs still have sessions.
-const PAUSE: Duration = Duration::from_millis(200);
+const PAUSES: Pauses = Pauses::even(Duration::from_millis(250));
+/// The number of checks.
+const ATTEMPTS: u32 = 40;
 
 /// For reading the registry.
 const REGISTRY_TIMEOUT: Duration = Duration::from_mins(2);
-
-/// The number of checks.
-const ATTEMPTS: u32 = 40;
 
 impl Postgres {
     /// Rolls back an attempt of this run that failed, timed out or was interrupted.
@@ -224,17 +224,19 @@ async fn end_programs(connection: &mut Connection, run: &str) -> Result<(), Appl
         literal(&format!("portcullis:{run}"))
     );
     let mut quiet = false;
-    for _ in 0..ATTEMPTS {
+    let mut retry = Retry::new(PAUSES).at_most(ATTEMPTS);
+    loop {
         let ended = !connection.rows(&sql).await.map_err(|error| apply_error(&error))?.is_empty();
         if !ended && quiet {
             return Ok(());
         }
         quiet = !ended;
-        tokio::time::sleep(PAUSE).await;
+        if !retry.pause().await {
+            let why =
+                "a program of that run reconnects whenever its session is ended: kill the program first";
+            return Err(ApplyError::of(why));
+        }
     }
-    Err(ApplyError::of(
-        "a program of that run reconnects whenever its session is ended: kill the program first",
-    ))
 }
 
 /// Whether the transaction that completes the tenant was committed.

@@ -2,19 +2,18 @@
 
 use std::{pin::pin, time::Duration};
 
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 
 use crate::{
     cause::{Cause, Kind},
     database::Attempt,
     deadline::Deadline,
     failure::Failure,
-    steps::retry::Schedule,
+    retry::{Pauses, Retry},
     words::duration,
 };
 
-const PAUSES: Schedule =
-    Schedule { first: Duration::from_millis(250), max: Duration::from_secs(2), total: None };
+const PAUSES: Pauses = Pauses { first: Duration::from_millis(250), longest: Duration::from_secs(2) };
 /// The time limit of one attempt, longer than any connection and login needs.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(30);
 /// An attempt that takes longer than this is reported and continues.
@@ -43,7 +42,8 @@ impl WaitLoop<'_> {
             }
         };
         let mut had_outcome = false;
-        for attempt in 1.. {
+        let mut retry = Retry::new(PAUSES).until(deadline);
+        loop {
             let limit = deadline.within(ATTEMPT_TIMEOUT);
             let started = Instant::now();
             let mut attempt_result = pin!(limit.limit(probe(limit)));
@@ -64,9 +64,7 @@ impl WaitLoop<'_> {
                 Err(_) => report(silent(started.elapsed())),
             }
             had_outcome = true;
-            let pause = Deadline::after(PAUSES.pause(attempt, fastrand::f64()));
-            sleep_until(deadline.min(pause).instant()).await;
-            if deadline.has_passed() {
+            if !retry.pause().await || deadline.has_passed() {
                 break;
             }
         }
@@ -160,7 +158,7 @@ mod tests {
         let mut attempts = 0;
         let wait = until("x", 60 * SECOND, &|_, _| {}, async |_| {
             attempts += 1;
-            tokio::time::sleep(8 * SECOND).await;
+            Deadline::after(8 * SECOND).passed().await;
             Attempt::Ready
         });
         wait.await.unwrap();

@@ -23,6 +23,7 @@ use crate::{
     cause::{Cause, Kind},
     database::{ApplyEnd, ApplyError, DatabaseError},
     deadline::Deadline,
+    retry::{Pauses, Retry},
 };
 
 /// The first key of the run's lock; the second is derived from the registry's table.
@@ -32,6 +33,7 @@ const SQLX: i64 = 0x3d32_ad9e;
 
 /// The wait for another run's migration of a schema.
 const SCHEMA_LOCK_TIMEOUT: Duration = Duration::from_secs(5);
+const SCHEMA_LOCK_PAUSES: Pauses = Pauses::even(Duration::from_millis(150));
 
 impl Postgres {
     pub(in super::super) async fn lock_holder(&self) -> Result<Option<String>, DatabaseError> {
@@ -77,17 +79,16 @@ pub(super) async fn schema(
     nowait: bool,
 ) -> Result<(), ApplyError> {
     let sql = attempt(schema, function);
-    let deadline = Deadline::after(SCHEMA_LOCK_TIMEOUT);
+    let mut retry = Retry::new(SCHEMA_LOCK_PAUSES).until(Deadline::after(SCHEMA_LOCK_TIMEOUT));
     loop {
         let rows = connection.rows(&sql).await.map_err(|error| apply_error(&error))?;
         if rows.first().is_some_and(|row| connect::flag(row, 0).unwrap_or(false)) {
             return Ok(());
         }
-        if nowait || deadline.has_passed() {
+        if nowait || !retry.pause().await {
             let why = Cause::new(Kind::Locked, format!("another session is changing the schema `{schema}`"));
             return Err(ApplyError { end: ApplyEnd::HeldByOther, ..ApplyError::of(why) });
         }
-        tokio::time::sleep(Duration::from_millis(fastrand::u64(50..=150))).await;
     }
 }
 

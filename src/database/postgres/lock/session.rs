@@ -152,7 +152,7 @@ impl Session {
         at_most: Duration,
     ) -> Result<(), DatabaseError> {
         if self.pooled {
-            time::sleep(at_most).await;
+            Deadline::after(at_most).passed().await;
             return Ok(());
         }
         time::timeout(at_most, self.connection.notification()).await.unwrap_or(Ok(())).map_err(|error| {
