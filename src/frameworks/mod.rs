@@ -2,6 +2,7 @@
 
 mod alembic;
 mod ask;
+mod batch;
 mod channel;
 mod custom;
 pub(crate) mod django;
@@ -18,9 +19,10 @@ mod replay;
 pub(crate) mod sql;
 
 pub(crate) use self::{
+    batch::MigrateError,
     draft::{Draft, TenantsDraft},
     framework::{AppInfo, Creation, Framework, Replay, StopPolicy},
-    migrate::{MigrateError, Migrating, RecordingSlot},
+    migrate::{Migrating, RecordingSlot},
     project::{ProgramSessions, Project, child, run_to_end},
 };
 use crate::{

@@ -1,0 +1,57 @@
+//! Defines the valid configuration: a file per subject.
+
+mod database;
+mod gate;
+mod migrations;
+mod server;
+mod steps;
+
+use std::{path::PathBuf, time::Duration};
+
+pub(crate) use self::{database::*, gate::*, migrations::*, server::*, steps::*};
+use super::secret::KnownSecret;
+use crate::tenants::accept::Accept;
+
+/// A valid configuration.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) role: Option<String>,
+    pub(crate) database: Option<Database>,
+    pub(crate) registry: Option<Registry>,
+    pub(crate) migrations: Option<Migrations>,
+    pub(crate) gate: Gate,
+    /// Known findings that are accepted until a date.
+    pub(crate) accepts: Vec<Accept>,
+    pub(crate) lock_timeout: Duration,
+    /// How long the server may be silent before a held lock counts as lost.
+    pub(crate) lock_silence_timeout: Duration,
+    pub(crate) steps: Vec<Step>,
+    pub(crate) server: Server,
+    pub(crate) log: Log,
+    pub(crate) status: Status,
+    pub(crate) notify: Option<Notify>,
+    /// The file for metrics, for Prometheus' node exporter.
+    pub(crate) metrics: Option<PathBuf>,
+    /// The secrets that the file declares; `secrets()` adds those of the environment.
+    pub(super) secrets: Vec<KnownSecret>,
+}
+
+/// The command line's replacements for values of the file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Overrides {
+    pub(crate) role: Option<String>,
+    pub(crate) jobs: Option<usize>,
+    pub(crate) cooperate: bool,
+}
+
+/// Arguments and statements may contain a secret variable's value, so they are never shown.
+macro_rules! opaque {
+    ($($name:ident),*) => {$(
+        impl std::fmt::Debug for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(stringify!($name))
+            }
+        }
+    )*};
+}
+opaque!(Project, Server, Notify, Action, Command);
