@@ -36,10 +36,6 @@ impl Deadline {
         self.left().is_zero()
     }
 
-    pub(crate) fn instant(self) -> Instant {
-        self.0
-    }
-
     /// Returns at the deadline. Cancel safe.
     pub(crate) async fn passed(self) {
         #[expect(clippy::disallowed_methods, reason = "every other wait for a time calls this")]

@@ -61,7 +61,7 @@ macro_rules! engine {
         impl Engine for Postgres {
             fn capabilities(&self) -> &'static Capabilities { &POSTGRES }
             fn lock_session<'a>(&'a self, run: &'a str, silence: Duration) -> LocalBoxFuture<'a, Result<LockSession, DatabaseError>> {
-                Box::pin(async move { Ok(LockSession::Postgres(Box::new(self.lock_session(run, silence).await?))) })
+                Box::pin(async move { Ok(LockSession::new(self.lock_session(run, silence).await?)) })
             }
             $(fn $read<'a>(&'a self, $($read_arg: $read_type),*) -> LocalBoxFuture<'a, $read_answer> { Box::pin(self.$read($($read_arg),*)) })*
             $(fn $change<'a>(&'a self, _: &LockProof, $($change_arg: $change_type),*) -> LocalBoxFuture<'a, $change_answer> { Box::pin(self.$change($($change_arg),*)) })*
@@ -72,7 +72,7 @@ macro_rules! engine {
         impl Engine for Sqlite {
             fn capabilities(&self) -> &'static Capabilities { &SQLITE }
             fn lock_session<'a>(&'a self, run: &'a str, _: Duration) -> LocalBoxFuture<'a, Result<LockSession, DatabaseError>> {
-                Box::pin(ready(Ok(LockSession::Sqlite(self.lock_session(run)))))
+                Box::pin(ready(Ok(LockSession::new(self.lock_session(run)))))
             }
             $(fn $read<'a>(&'a self, $($read_arg: $read_type),*) -> LocalBoxFuture<'a, $read_answer> { Box::pin(self.$read($($read_arg),*)) })*
             $(fn $change<'a>(&'a self, _: &LockProof, $($change_arg: $change_type),*) -> LocalBoxFuture<'a, $change_answer> { Box::pin(self.$change($($change_arg),*)) })*

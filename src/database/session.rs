@@ -1,8 +1,19 @@
-//! The session that holds a run's lock, on either engine. The lock ends with the session at the latest.
+//! The session that holds a run's lock. The lock ends with the session at the latest. The table below declares each
+//! operation once, as in `engine`.
 //!
 //! Every operation has a time limit: the caller's or the database's.
 
-use std::time::Duration;
+#![expect(
+    clippy::elidable_lifetime_names,
+    reason = "one table makes methods with and without borrowed arguments"
+)]
+
+use std::{
+    fmt,
+    future::{pending, ready},
+    ops::{Deref, DerefMut},
+    time::Duration,
+};
 
 use futures_util::future::LocalBoxFuture;
 
@@ -13,134 +24,100 @@ use crate::deadline::Deadline;
 #[derive(Debug)]
 pub(crate) struct LockProof(());
 
-/// Acquires and holds the lock.
+/// Acquires and holds the lock. It dereferences to the engine's session.
 #[derive(Debug)]
-pub(crate) enum LockSession {
-    Postgres(Box<postgres::lock::Session>),
-    Sqlite(sqlite::lock::Session),
-}
+pub(crate) struct LockSession(Box<dyn Session>);
 
 impl LockSession {
+    pub(super) fn new(session: impl Session + 'static) -> Self {
+        Self(Box::new(session))
+    }
+
     /// Tries once. Returns the proof, or a description of the current holder.
     pub(crate) async fn try_acquire(
         &mut self,
         mode: LockMode,
         limit: Duration,
     ) -> Result<Result<LockProof, String>, DatabaseError> {
-        let holder = match self {
-            Self::Postgres(session) => session.try_acquire(mode, limit).await?,
-            Self::Sqlite(session) => session.try_acquire(mode, limit).await?,
-        };
+        let holder = self.0.try_acquire(mode, limit).await?;
         Ok(holder.map_or(Ok(LockProof(())), Err))
     }
+}
 
-    /// Waits until a holder releases the lock or the time is up.
-    pub(crate) async fn until_free(&mut self, at_most: Duration) -> Result<(), DatabaseError> {
-        match self {
-            Self::Postgres(session) => session.until_free(at_most).await,
-            Self::Sqlite(_) => {
-                Deadline::after(at_most).passed().await;
-                Ok(())
+impl Deref for LockSession {
+    type Target = dyn Session;
+
+    fn deref(&self) -> &Self::Target {
+        self.0.as_ref()
+    }
+}
+
+impl DerefMut for LockSession {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        self.0.as_mut()
+    }
+}
+
+/// Operations of `server` name the result of an engine whose lock is the operating system's lock on a file.
+macro_rules! session {
+    (
+        every { $($(#[$doc:meta])* fn $name:ident($($arg:ident: $type:ty),*) -> $answer:ty;)* }
+        server { $($(#[$server_doc:meta])* fn $server_name:ident($($server_arg:ident: $server_type:ty),*) -> $server_answer:ty = $none:expr;)* }
+    ) => {
+        pub(crate) trait Session: fmt::Debug {
+            $($(#[$doc])* fn $name<'a>(&'a mut self, $($arg: $type),*) -> LocalBoxFuture<'a, $answer>;)*
+            $($(#[$server_doc])* fn $server_name<'a>(&'a mut self, $($server_arg: $server_type),*) -> LocalBoxFuture<'a, $server_answer> {
+                Box::pin(async move {
+                    $(let _ = $server_arg;)*
+                    $none
+                })
+            })*
+            /// The same check over another connection while this session does not respond. The operating system's lock
+            /// on an open file ends with this process, even while the file system does not respond.
+            fn witness(&self, _: Duration) -> LocalBoxFuture<'static, Result<LockState, DatabaseError>> {
+                Box::pin(ready(Ok(LockState::Held)))
             }
         }
-    }
 
-    /// Stays pending until the session is known to have failed, then returns the reason. Cancel safe.
-    pub(crate) async fn ended(&mut self) -> String {
-        match self {
-            Self::Postgres(session) => session.ended().await,
-            Self::Sqlite(_) => std::future::pending().await,
+        impl Session for postgres::lock::Session {
+            $(fn $name<'a>(&'a mut self, $($arg: $type),*) -> LocalBoxFuture<'a, $answer> { Box::pin(self.$name($($arg),*)) })*
+            $(fn $server_name<'a>(&'a mut self, $($server_arg: $server_type),*) -> LocalBoxFuture<'a, $server_answer> { Box::pin(self.$server_name($($server_arg),*)) })*
+            fn witness(&self, limit: Duration) -> LocalBoxFuture<'static, Result<LockState, DatabaseError>> { Box::pin(self.witness(limit)) }
         }
-    }
 
-    /// Whether this session still holds the lock. An error leaves that open.
-    pub(crate) async fn check(&mut self, limit: Duration) -> Result<LockState, DatabaseError> {
-        match self {
-            Self::Postgres(session) => session.check(limit).await,
-            Self::Sqlite(session) => session.check(limit).await,
+        impl Session for sqlite::lock::Session {
+            $(fn $name<'a>(&'a mut self, $($arg: $type),*) -> LocalBoxFuture<'a, $answer> { Box::pin(self.$name($($arg),*)) })*
         }
-    }
+    };
+}
 
-    /// The same check over another connection while this session does not respond.
-    pub(crate) fn witness(
-        &self,
-        limit: Duration,
-    ) -> LocalBoxFuture<'static, Result<LockState, DatabaseError>> {
-        match self {
-            Self::Postgres(session) => Box::pin(session.witness(limit)),
-            // The operating system's lock on an open file ends with this process, even while the file system does not
-            // respond.
-            Self::Sqlite(_) => Box::pin(std::future::ready(Ok(LockState::Held))),
-        }
+session! {
+    every {
+        /// Tries once. Returns a description of the current holder; None if this session now holds the lock.
+        fn try_acquire(mode: LockMode, limit: Duration) -> Result<Option<String>, DatabaseError>;
+        /// Whether this session still holds the lock. An error leaves that open.
+        fn check(limit: Duration) -> Result<LockState, DatabaseError>;
+        /// Releases all locks that it holds. `programs_ended`: no program that ran under the lock is alive.
+        fn release_lock(limit: Duration, programs_ended: bool) -> Result<(), DatabaseError>;
     }
-
-    /// Ends and returns the orphaned backends of runs that no longer hold the lock.
-    pub(crate) async fn end_orphaned_backends(
-        &mut self,
-        limit: Duration,
-    ) -> Result<Vec<OrphanedBackend>, DatabaseError> {
-        match self {
-            Self::Postgres(session) => session.end_orphaned_backends(limit).await,
-            Self::Sqlite(_) => Ok(Vec::new()),
-        }
-    }
-
-    /// The runs that vanished without releasing the lock while their programs could have sessions.
-    pub(crate) async fn vanished_runs(&mut self, limit: Duration) -> Result<Vec<String>, DatabaseError> {
-        match self {
-            Self::Postgres(session) => session.vanished_runs(limit).await,
-            Self::Sqlite(_) => Ok(Vec::new()),
-        }
-    }
-
-    /// Deletes the records of these runs.
-    pub(crate) async fn forget_runs(
-        &mut self,
-        runs: &[String],
-        limit: Duration,
-    ) -> Result<(), DatabaseError> {
-        match self {
-            Self::Postgres(session) => session.forget_runs(runs, limit).await,
-            Self::Sqlite(_) => Ok(()),
-        }
-    }
-
-    /// Tries to acquire tenants' own locks and returns for each whether it was free.
-    pub(crate) async fn acquire_tenants(
-        &mut self,
-        names: &[String],
-        limit: Duration,
-    ) -> Result<Vec<bool>, DatabaseError> {
-        match self {
-            Self::Postgres(session) => session.acquire_schemas(names, limit).await,
-            Self::Sqlite(_) => Err(DatabaseError::Failed("only PostgreSQL has a lock per tenant".into())),
-        }
-    }
-
-    /// Releases tenants' own locks.
-    pub(crate) async fn release_tenants(
-        &mut self,
-        names: &[String],
-        limit: Duration,
-    ) -> Result<(), DatabaseError> {
-        match self {
-            Self::Postgres(session) => session.release_schemas(names, limit).await,
-            Self::Sqlite(_) => Ok(()),
-        }
-    }
-
-    /// Releases all locks that it holds. `programs_ended`: no program that ran under the lock is alive.
-    pub(crate) async fn release_lock(
-        &mut self,
-        limit: Duration,
-        programs_ended: bool,
-    ) -> Result<(), DatabaseError> {
-        match self {
-            Self::Postgres(session) => session.release_lock(limit, programs_ended).await,
-            Self::Sqlite(session) => {
-                session.release_lock();
-                Ok(())
-            }
-        }
+    server {
+        /// Waits until a holder releases the lock or the time is up.
+        fn until_free(at_most: Duration) -> Result<(), DatabaseError> = {
+            Deadline::after(at_most).passed().await;
+            Ok(())
+        };
+        /// Stays pending until the session is known to have failed, then returns the reason. Cancel safe.
+        fn ended() -> String = pending().await;
+        /// Ends and returns the orphaned backends of runs that no longer hold the lock.
+        fn end_orphaned_backends(limit: Duration) -> Result<Vec<OrphanedBackend>, DatabaseError> = Ok(Vec::new());
+        /// The runs that vanished without releasing the lock while their programs could have sessions.
+        fn vanished_runs(limit: Duration) -> Result<Vec<String>, DatabaseError> = Ok(Vec::new());
+        /// Deletes the records of these runs.
+        fn forget_runs(runs: &'a [String], limit: Duration) -> Result<(), DatabaseError> = Ok(());
+        /// Tries to acquire tenants' own locks and returns for each whether it was free.
+        fn acquire_tenants(names: &'a [String], limit: Duration) -> Result<Vec<bool>, DatabaseError> =
+            Err(DatabaseError::Failed("only PostgreSQL has a lock per tenant".into()));
+        /// Releases tenants' own locks.
+        fn release_tenants(names: &'a [String], limit: Duration) -> Result<(), DatabaseError> = Ok(());
     }
 }

@@ -4,6 +4,7 @@
 
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
+    future::{Ready, ready},
     io::{self, ErrorKind, Read, Seek, Write},
     os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
@@ -80,7 +81,7 @@ impl Session {
     }
 
     /// Whether the locked file is still the file at the path.
-    pub(crate) async fn check(&self, limit: Duration) -> Result<LockState, DatabaseError> {
+    pub(crate) async fn check(&mut self, limit: Duration) -> Result<LockState, DatabaseError> {
         let path = self.path.clone();
         let lost = LockState::Lost(format!("`{}` was removed or replaced", path.display()));
         let Some(file) = self.file.as_ref().and_then(|file| file.try_clone().ok()) else { return Ok(lost) };
@@ -88,8 +89,9 @@ impl Session {
         Ok(if same.unwrap_or(false) { LockState::Held } else { lost })
     }
 
-    pub(crate) fn release_lock(&mut self) {
+    pub(crate) fn release_lock(&mut self, _: Duration, _: bool) -> Ready<Result<(), DatabaseError>> {
         self.file = None;
+        ready(Ok(()))
     }
 }
 

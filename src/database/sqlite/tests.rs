@@ -368,7 +368,7 @@ fn one_run_at_a_time_holds_the_lock_and_others_see_its_holder() {
         assert_eq!(second.try_acquire(LockMode::Shared, LIMIT).await.unwrap(), Some(holder.clone()));
         assert_eq!(project.database().lock_holder().await.unwrap(), Some(holder));
         assert_eq!(first.check(LIMIT).await, Ok(LockState::Held));
-        first.release_lock();
+        first.release_lock(LIMIT, true).await.unwrap();
         assert!(matches!(first.check(LIMIT).await, Ok(LockState::Lost(_))));
         assert_eq!(second.try_acquire(LockMode::Shared, LIMIT).await.unwrap(), None);
         assert_eq!(first.try_acquire(LockMode::Shared, LIMIT).await.unwrap(), None);

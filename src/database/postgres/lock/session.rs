@@ -263,7 +263,7 @@ impl Session {
 
     /// Tries to acquire these schemas' locks and returns for each whether it was free. They are held until the session
     /// releases them.
-    pub(in super::super::super) async fn acquire_schemas(
+    pub(in super::super::super) async fn acquire_tenants(
         &mut self,
         names: &[String],
         limit: Duration,
@@ -278,7 +278,7 @@ impl Session {
     }
 
     /// Releases schemas' locks. Behind a pooler they stay until the end of the transaction.
-    pub(in super::super::super) async fn release_schemas(
+    pub(in super::super::super) async fn release_tenants(
         &mut self,
         names: &[String],
         limit: Duration,
