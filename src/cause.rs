@@ -41,6 +41,8 @@ pub(crate) enum Kind {
     Lost,
     /// No response in time.
     Silent,
+    /// The answer is not in the expected protocol, or exceeds a limit.
+    Protocol,
     /// The server or the transaction is read-only, or the server is a standby.
     ReadOnly,
     DiskFull,
@@ -159,7 +161,10 @@ impl Cause {
 
     /// The state of the database is unknown: the connection failed, ended or does not respond.
     pub(crate) fn is_connection(&self) -> bool {
-        matches!(self.kind, Kind::Unreachable | Kind::TooManyConnections | Kind::Lost | Kind::Silent)
+        matches!(
+            self.kind,
+            Kind::Unreachable | Kind::TooManyConnections | Kind::Lost | Kind::Silent | Kind::Protocol
+        )
     }
 }
 

@@ -203,7 +203,7 @@ impl Failure {
     /// that cannot be used is not a refusal.
     pub(crate) fn refused(what: &str, why: Cause) -> Self {
         match why.kind {
-            Kind::File | Kind::Silent | Kind::Corrupt | Kind::ReadOnly | Kind::DiskFull => {
+            Kind::File | Kind::Silent | Kind::Protocol | Kind::Corrupt | Kind::ReadOnly | Kind::DiskFull => {
                 Failure::Database { what: format!("the connection to {what}"), why }
             }
             _ => Failure::Refused { what: what.to_owned(), why },

@@ -204,7 +204,7 @@ impl ApplyError {
     pub(super) fn of(why: impl Into<Cause>) -> Self {
         let why = why.into();
         let end = match why.kind {
-            Kind::Lost | Kind::Silent => ApplyEnd::Lost,
+            Kind::Lost | Kind::Silent | Kind::Protocol => ApplyEnd::Lost,
             Kind::Locked => ApplyEnd::LockTimeout,
             _ => ApplyEnd::Failed,
         };

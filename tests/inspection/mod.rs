@@ -1,6 +1,7 @@
 //! How the gate reads PostgreSQL: its statements, its resources, and the correctness of its verdicts.
 
 mod damage;
+mod hostile_server;
 mod limits;
 mod mutations;
 mod names;

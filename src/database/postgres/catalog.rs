@@ -160,11 +160,16 @@ pub(super) async fn missing(
     for group in groups {
         let is_incomplete = |schema: &&String| all.get(*schema).is_some_and(|facts| facts.incomplete);
         let incomplete: Vec<&str> = group.schemas.iter().filter(is_incomplete).map(String::as_str).collect();
-        if incomplete.is_empty() {
-            continue;
-        }
-        for row in reading.rows(&details(&incomplete, group)).await? {
-            note_missing(all, group, &row)?;
+        let mut parts = if incomplete.is_empty() { Vec::new() } else { vec![incomplete.as_slice()] };
+        while let Some(part) = parts.pop() {
+            match reading.rows(&details(part, group)).await {
+                Ok(rows) => rows.iter().try_for_each(|row| note_missing(all, group, row))?,
+                // The answer is too long.
+                Err(sqlx::Error::Decode(_)) if part.len() > 1 => {
+                    parts.extend(part.chunks(part.len().div_ceil(2)));
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
     Ok(())

@@ -17,7 +17,7 @@ use tokio_postgres::{AsyncMessage, Client, SimpleQueryMessage};
 
 use super::{
     error::query_error,
-    stream::{Socket, TlsSocket},
+    stream::{PlainSocket, TlsSocket},
 };
 use crate::{deadline::Deadline, words::duration};
 
@@ -26,11 +26,14 @@ pub(super) use tokio_postgres::SimpleQueryRow as Row;
 /// For one of Portcullis's own queries, unless another limit is configured.
 pub(super) const QUERY_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// The rows of one message to the server, in memory. The registry of 100,000 tenants needs two thirds of it.
+const MAX_ANSWER: usize = 32 << 20;
+
 /// For the orderly end of a session; otherwise the server notices the closed socket.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// The part of a connection that moves bytes.
-pub(super) type Driver = tokio_postgres::Connection<Socket, TlsSocket>;
+pub(super) type Driver = tokio_postgres::Connection<PlainSocket, TlsSocket>;
 
 /// A connection and the time limit of each query.
 pub(super) struct Connection {
@@ -112,7 +115,7 @@ impl Connection {
             rows.extend(answer);
             Ok(())
         };
-        self.stream_until(sql, deadline, take).await.map(|()| rows)
+        self.limited(sql, deadline, take).await.map(|()| rows)
     }
 
     /// Runs several statements in one message. The error includes the number of completed ones.
@@ -141,7 +144,29 @@ impl Connection {
         sql: &str,
         take: &mut dyn FnMut(Option<Row>) -> Result<(), sqlx::Error>,
     ) -> Result<(), sqlx::Error> {
-        self.stream_until(sql, Deadline::after(self.query_timeout), take).await
+        self.limited(sql, Deadline::after(self.query_timeout), take).await
+    }
+
+    /// Portcullis keeps what it reads, so an endless answer is an error.
+    async fn limited(
+        &mut self,
+        sql: &str,
+        deadline: Deadline,
+        take: &mut dyn FnMut(Option<Row>) -> Result<(), sqlx::Error>,
+    ) -> Result<(), sqlx::Error> {
+        let (mut left, mut columns) = (MAX_ANSWER, std::ptr::null());
+        let take = &mut |answer: Option<Row>| {
+            let size = answer.as_ref().map_or(0, |row| {
+                let before = std::mem::replace(&mut columns, row.columns().as_ptr());
+                memory(row, before != columns)
+            });
+            left = left.checked_sub(size).ok_or_else(|| {
+                let text = format!("the server's answer exceeds {} MiB", MAX_ANSWER >> 20);
+                sqlx::Error::Decode(text.into())
+            })?;
+            take(answer)
+        };
+        self.stream_until(sql, deadline, take).await
     }
 
     async fn stream_until(
@@ -202,6 +227,13 @@ impl Connection {
             let _ = Deadline::after(CLOSE_TIMEOUT).limit(poll_fn(|cx| events.poll(cx))).await;
         }
     }
+}
+
+/// What a row occupies, with the names of its columns if they are not those of the row before.
+fn memory(row: &Row, new_columns: bool) -> usize {
+    let value = |at| row.try_get(at).ok().flatten().map_or(0, str::len);
+    let column = if new_columns { 128 } else { 32 };
+    (0..row.len()).map(|at| column + value(at)).sum::<usize>() + size_of::<Row>()
 }
 
 /// Runs a query and moves its bytes. The end of the connection is its result, unless the server's error came first.

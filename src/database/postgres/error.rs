@@ -1,12 +1,15 @@
 //! Converts the driver's errors, and names their causes. `sqlx::Error` is the error type of both engines.
 
-use std::{error::Error, fmt, io};
+use std::{borrow::Cow, error::Error, fmt, io};
 
 use sqlx::error::{DatabaseError, ErrorKind};
 use tokio_postgres::error::DbError;
 
 use super::super::DatabaseError as Failed;
 use crate::cause::{Cause, Code, Kind};
+
+/// The longest part of a server's message that is shown.
+const MAX_TEXT: usize = 8 << 10;
 
 /// An error that the server sent.
 #[derive(Debug)]
@@ -46,6 +49,9 @@ impl DatabaseError for ServerError {
 pub(super) fn query_error(error: tokio_postgres::Error) -> sqlx::Error {
     let text = error.to_string();
     let Some(source) = error.into_source() else {
+        if text == UNEXPECTED {
+            return sqlx::Error::Protocol(text);
+        }
         return sqlx::Error::Io(io::Error::new(io::ErrorKind::UnexpectedEof, text));
     };
     match source.downcast::<DbError>() {
@@ -56,6 +62,14 @@ pub(super) fn query_error(error: tokio_postgres::Error) -> sqlx::Error {
             Err(source) => sqlx::Error::Protocol(format!("{text}: {source}")),
         },
     }
+}
+
+/// The driver's text for a message that does not belong there.
+pub(super) const UNEXPECTED: &str = "unexpected message from server";
+
+/// The driver or [`super::message_limits`] refuses the bytes of the server.
+pub(super) fn is_protocol(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
 }
 
 /// The SQLSTATE.
@@ -80,8 +94,11 @@ pub(super) fn cause(error: &sqlx::Error) -> Cause {
             sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => {
                 Cause { text: error.to_string(), ..Cause::io("", error) }
             }
+            sqlx::Error::Io(error) if is_protocol(error) => Cause::new(Kind::Protocol, error.to_string()),
             sqlx::Error::Io(error) => Cause { kind: Kind::Lost, ..Cause::io("the connection broke", error) },
-            sqlx::Error::Protocol(_) | sqlx::Error::Tls(_) => Cause::new(Kind::Lost, error.to_string()),
+            sqlx::Error::Protocol(text) => Cause::new(Kind::Protocol, text),
+            sqlx::Error::Tls(error) => Cause::new(Kind::Lost, error.to_string()),
+            sqlx::Error::Decode(error) => error.to_string().into(),
             other => other.to_string().into(),
         };
     };
@@ -89,11 +106,9 @@ pub(super) fn cause(error: &sqlx::Error) -> Cause {
 }
 
 pub(super) fn server_cause(server: &DbError) -> Cause {
-    let mut text = server.message().to_owned();
-    for more in [server.detail(), server.hint()].into_iter().flatten() {
-        text.push_str("; ");
-        text.push_str(more);
-    }
+    let parts = [Some(server.message()), server.detail(), server.hint()];
+    let text: Vec<_> = parts.into_iter().flatten().map(shortened).collect();
+    let text = text.join("; ");
     let code = server.code().code();
     let text = format!("{text} (SQLSTATE {code})");
     // Row security has the same SQLSTATE as a missing privilege; only the server's routine differs.
@@ -104,6 +119,15 @@ pub(super) fn server_cause(server: &DbError) -> Cause {
     Cause { kind, code: Code::sqlstate(code), text }
 }
 
+/// A message of the server may contain a statement of any length.
+fn shortened(text: &str) -> Cow<'_, str> {
+    if text.len() <= MAX_TEXT {
+        return text.into();
+    }
+    let end = text.floor_char_boundary(MAX_TEXT);
+    format!("{} ... ({} bytes)", &text[..end], text.len()).into()
+}
+
 /// The error of a failed statement.
 pub(super) fn failed(error: &sqlx::Error) -> Failed {
     Failed::Failed(cause(error))
@@ -111,5 +135,5 @@ pub(super) fn failed(error: &sqlx::Error) -> Failed {
 
 /// The session has ended, will end or does not respond.
 pub(super) fn is_lost(error: &sqlx::Error) -> bool {
-    matches!(cause(error).kind, Kind::Lost | Kind::Silent)
+    matches!(cause(error).kind, Kind::Lost | Kind::Silent | Kind::Protocol)
 }

@@ -14,8 +14,9 @@ use super::{
     columns::flag,
     connection::Connection,
     error::failed,
+    message_limits::MessageLimits,
     refusal::{Refusal, Stage},
-    stream::Socket,
+    stream::{PlainSocket, Socket},
     tls::{Connector, TlsSettings},
 };
 use crate::{
@@ -172,6 +173,8 @@ impl<'c> Login<'c> {
         if let Some(password) = self.password.clone().or_else(in_file) {
             driver.password(password.expose());
         }
+        let limits = MessageLimits::new(mode != SslMode::Disable);
+        let socket = PlainSocket { inner: socket, limits, end_point: None };
         let connected = driver.connect_raw(socket, connector).await;
         connected
             .map(|(client, driver)| Connection::new(client, driver))

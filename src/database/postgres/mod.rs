@@ -22,6 +22,7 @@ mod journal;
 mod ledgers;
 pub(crate) mod lock;
 mod login;
+mod message_limits;
 mod metadata_schema;
 mod provision;
 mod quote;

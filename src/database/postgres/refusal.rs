@@ -5,7 +5,10 @@ use std::{error::Error, io};
 use tokio_postgres::error::DbError;
 use tokio_rustls::rustls::{self, CertificateError};
 
-use super::{super::DatabaseError, error::server_cause};
+use super::{
+    super::DatabaseError,
+    error::{UNEXPECTED, is_protocol, server_cause},
+};
 use crate::{
     cause::{Cause, Kind},
     config::libpq::hosts::Host,
@@ -61,6 +64,12 @@ impl Refusal {
             return Self { error: DatabaseError::Never(why), stage: Stage::Handshake };
         }
         let io_error = source.as_deref().and_then(|source| source.downcast_ref::<io::Error>());
+        let is_other_protocol = io_error.is_some_and(is_protocol) || text == UNEXPECTED;
+        if is_other_protocol {
+            let why = io_error.map_or(text, ToString::to_string);
+            let why = of_driver(Kind::Protocol, &why);
+            return Self { error: DatabaseError::Never(why), stage: Stage::Login };
+        }
         if let Some(error) = io_error {
             let cause = Cause { kind: Kind::Unreachable, ..Cause::io(&address, error) };
             return Self { error: DatabaseError::NotYet(cause), stage: Stage::Handshake };

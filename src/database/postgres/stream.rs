@@ -1,14 +1,16 @@
-//! The transport of a connection: TCP or a Unix socket, with or without TLS.
+//! The transport of a connection: TCP or a Unix socket, with or without TLS. Messages beyond the limits are errors.
 
 use std::{
     io,
     pin::Pin,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_postgres::tls::{ChannelBinding, TlsStream};
 use tokio_rustls::client;
+
+use super::message_limits::MessageLimits;
 
 /// An open socket.
 pub(super) type Socket = Box<dyn Stream>;
@@ -16,11 +18,16 @@ pub(super) type Socket = Box<dyn Stream>;
 pub(super) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
 
-/// A socket with TLS, and the hash of the server's certificate for channel binding (RFC 5929, `tls-server-end-point`).
-pub(super) struct TlsSocket {
-    pub(super) inner: client::TlsStream<Socket>,
+/// A stream whose messages are checked before the driver reads them.
+pub(super) struct Checked<S> {
+    pub(super) inner: S,
+    pub(super) limits: MessageLimits,
+    /// The hash of the server's certificate for channel binding (RFC 5929, `tls-server-end-point`).
     pub(super) end_point: Option<Vec<u8>>,
 }
+
+pub(super) type PlainSocket = Checked<Socket>;
+pub(super) type TlsSocket = Checked<client::TlsStream<Socket>>;
 
 impl TlsStream for TlsSocket {
     fn channel_binding(&self) -> ChannelBinding {
@@ -28,17 +35,19 @@ impl TlsStream for TlsSocket {
     }
 }
 
-impl AsyncRead for TlsSocket {
+impl<S: AsyncRead + Unpin> AsyncRead for Checked<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_read(cx, buf)
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        Poll::Ready(self.limits.check(&buf.filled()[before..]))
     }
 }
 
-impl AsyncWrite for TlsSocket {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Checked<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         Pin::new(&mut self.inner).poll_write(cx, buf)
     }

@@ -278,6 +278,10 @@ fn of_kind(kind: Kind) -> Option<CauseAdvice> {
             "the server or the network did not respond in time (overload, a paused machine, a firewall that drops packets)",
             "check the server's load and the network",
         ),
+        Kind::Protocol => (
+            "what answers at that address is another service, or a proxy changes the server's answers",
+            "correct the host and the port; connect without the proxy to see whether it is the cause",
+        ),
         Kind::ReadOnly => (
             "the server or the file system is read-only",
             "connect to the primary, or make the file system writable",

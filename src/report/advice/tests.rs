@@ -190,7 +190,7 @@ fn each_cause_has_its_own_advice_in_every_failure() {
     }
 }
 
-const EVERY_KIND: [Kind; 20] = [
+const EVERY_KIND: [Kind; 21] = [
     Kind::Other,
     Kind::Unreachable,
     Kind::Authentication,
@@ -198,6 +198,7 @@ const EVERY_KIND: [Kind; 20] = [
     Kind::TooManyConnections,
     Kind::Lost,
     Kind::Silent,
+    Kind::Protocol,
     Kind::ReadOnly,
     Kind::DiskFull,
     Kind::OutOfMemory,

@@ -31,7 +31,10 @@ use self::{
     certificate::Parsed,
     verify::{Roots, Verifier},
 };
-use super::stream::{Socket, TlsSocket};
+use super::{
+    message_limits::MessageLimits,
+    stream::{PlainSocket, TlsSocket},
+};
 use crate::{
     cause::{Cause, Kind},
     config::SYSTEM_ROOTS,
@@ -172,20 +175,20 @@ impl Connector {
     }
 }
 
-impl TlsConnect<Socket> for Connector {
+impl TlsConnect<PlainSocket> for Connector {
     type Stream = TlsSocket;
     type Error = io::Error;
     type Future = Pin<Box<dyn Future<Output = io::Result<TlsSocket>> + Send>>;
 
-    fn connect(self, socket: Socket) -> Self::Future {
+    fn connect(self, socket: PlainSocket) -> Self::Future {
         Box::pin(async move {
             self.used.0.store(true, Ordering::Relaxed);
             let (config, name) = self.tls.ok_or(io::ErrorKind::Unsupported)?;
-            let inner = TlsConnector::from(config).connect(name, socket).await?;
+            let inner = TlsConnector::from(config).connect(name, socket.inner).await?;
             let certificates = inner.get_ref().1.peer_certificates();
             let end_point =
                 certificates.and_then(|list| Parsed::of(list.first()?)).and_then(|one| one.end_point());
-            Ok(TlsSocket { inner, end_point })
+            Ok(TlsSocket { inner, limits: MessageLimits::new(false), end_point })
         })
     }
 }
