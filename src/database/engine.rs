@@ -27,7 +27,7 @@ use crate::{
         inspection::{Deleted, Inspection, Rows, SchemaState},
         ledger::LedgerLayout,
         manifest::{Domains, Expected},
-        recording::{Recording, Replayed},
+        recording::{ExpectedStructure, Recording, Replayed},
         structure::{Structure, difference::Difference},
     },
 };
@@ -159,7 +159,7 @@ engine! {
         /// Creates an empty schema for a framework to migrate and records it in the journal.
         fn begin(new: &'a Creation, limits: &'a Limits) -> Result<(), ProvisionError> = Err(unsupported().into());
         /// Runs a recording in one transaction, which is committed only if the tenant's state then equals the recorded one.
-        fn replay(tenant: &'a str, recording: &'a Recording, structure: &'a str, limits: &'a Limits) -> Result<Replayed, ApplyError> = Err(unsupported().into());
+        fn replay(tenant: &'a str, recording: &'a Recording, structure: &'a ExpectedStructure, limits: &'a Limits) -> Result<Replayed, ApplyError> = Err(unsupported().into());
         /// Creates a lost app's tables and its ledger rows by its recording, in one transaction. It locks the tables of
         /// other apps last, and briefly.
         fn rebuild(tenant: &'a str, recording: &'a Recording, limits: &'a Limits) -> Result<(), ApplyError> = Err(unsupported().into());

@@ -1,5 +1,7 @@
 //! The statements with which a framework migrated one tenant, to be run for tenants in the same state. Pure.
 
+use std::{cell::RefCell, collections::BTreeSet};
+
 use serde::Deserialize;
 
 /// What a framework's program sent after the migration of a tenant.
@@ -25,6 +27,28 @@ pub(crate) struct Recording {
     /// The statements that change the tenant's ledger, if the recorded schema had none.
     #[serde(default)]
     pub(crate) ledger: Vec<String>,
+}
+
+/// The structure that a recording must result in.
+pub(crate) struct ExpectedStructure {
+    /// The digest of the complete structure.
+    pub(crate) full: String,
+    /// Digests of the database that have been proved to be this structure. They are cheaper to read and may differ.
+    known: RefCell<BTreeSet<String>>,
+}
+
+impl ExpectedStructure {
+    pub(crate) fn new(full: String) -> Self {
+        Self { full, known: RefCell::default() }
+    }
+
+    pub(crate) fn is_known(&self, digest: &str) -> bool {
+        self.known.borrow().contains(digest)
+    }
+
+    pub(crate) fn learn(&self, digest: String) {
+        self.known.borrow_mut().insert(digest);
+    }
 }
 
 /// A query of one text, whose result for every tenant must be the recorded one.

@@ -22,7 +22,7 @@ use crate::{
     outcome::ActionEvent,
     tenants::{
         inspection::{Inspection, LedgerRow, SchemaState},
-        recording::{Difference, Recorded, Recording, Replayed},
+        recording::{Difference, ExpectedStructure, Recorded, Recording, Replayed},
     },
     words::{count, duration},
 };
@@ -61,7 +61,9 @@ impl ReplayGroups {
             let mut rest = group.tenants.into_iter();
             let first = record_first(results, &mut rest, at_most, &mut locked_by_others).await?;
             let first = match first {
-                Some(first) if group.structure.as_ref().is_none_or(|known| *known == first.structure) => {
+                Some(first)
+                    if group.structure.as_ref().is_none_or(|known| *known == first.structure.full) =>
+                {
                     first
                 }
                 _ => {
@@ -108,7 +110,7 @@ struct Group {
 struct First {
     tenant: String,
     recording: Recording,
-    structure: String,
+    structure: ExpectedStructure,
 }
 
 /// The schemas that were not migrated by replay.
@@ -158,7 +160,7 @@ async fn record_first(
         let structure = context.database()?.structure(&Schema::Tenant(tenant.clone())).await;
         let (_, structure) =
             structure.map_err(|error| error.into_failure("reading the first tenant's structure"))?;
-        let structure = structure.digest();
+        let structure = ExpectedStructure::new(structure.digest());
         note(format!(
             "{framework} has migrated `{tenant}`; its statements run for {others} in the same state"
         ));

@@ -133,6 +133,22 @@ impl Connection {
         outcome.map_err(|error| (done, error))
     }
 
+    /// The same with the rows of all statements.
+    pub(super) async fn rows_of_statements(
+        &mut self,
+        sql: &str,
+        deadline: Deadline,
+    ) -> Result<Vec<Row>, (usize, sqlx::Error)> {
+        let (mut rows, mut done) = (Vec::new(), 0);
+        let take = &mut |answer: Option<Row>| {
+            done += usize::from(answer.is_none());
+            rows.extend(answer);
+            Ok(())
+        };
+        let outcome = self.stream_until(sql, deadline, take).await;
+        outcome.map(|()| rows).map_err(|error| (done, error))
+    }
+
     /// Runs statements that may take long, such as a large DROP or a COMMIT with deferred constraints.
     pub(super) async fn run(&mut self, sql: &str, deadline: Deadline) -> Result<(), sqlx::Error> {
         self.statements(sql, deadline).await.map_err(|(_, error)| error)

@@ -75,7 +75,7 @@ async fn rebuild(
     );
     run(connection, &rest, limits).await?;
     add_foreign_keys(connection, &keys, limits).await?;
-    if let Some(outside) = texts(connection, &changed_outside(tenant)).await?.first() {
+    if let Some(outside) = texts(connection, &changed_outside(&literal(tenant))).await?.first() {
         return Err(ApplyError::of(format!("the statements would change {outside}")));
     }
     run(connection, "COMMIT", limits).await

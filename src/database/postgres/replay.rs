@@ -4,13 +4,13 @@ use super::{
     Postgres, connect,
     connection::{Connection, Row},
     lock,
-    quote::{identifier, literal},
+    quote::{array, identifier},
     run_migration::{self, apply_error},
-    structure::structure,
+    structure::{digest, structure},
 };
 use crate::{
     database::{ApplyEnd, ApplyError, Limits, segments::retry_locked, sql_lexer},
-    tenants::recording::{Difference, Recording, Replayed},
+    tenants::recording::{Difference, ExpectedStructure, Recording, Replayed},
 };
 
 /// Acquires a lock that ends with the transaction.
@@ -27,7 +27,7 @@ impl Postgres {
         &self,
         tenant: &str,
         recording: &Recording,
-        structure: &str,
+        structure: &ExpectedStructure,
         limits: &Limits,
     ) -> Result<Replayed, ApplyError> {
         retry_locked(limits, async || {
@@ -52,34 +52,65 @@ async fn replay(
     connection: &mut Connection,
     tenant: &str,
     recording: &Recording,
-    expected: &str,
+    expected: &ExpectedStructure,
     limits: &Limits,
 ) -> Result<Replayed, ApplyError> {
-    connection.rows(&run_migration::begin(limits)).await.map_err(|error| apply_error(&error))?;
-    lock::schema(connection, tenant, TRANSACTION, limits.nowait).await?;
-    let sql = format!("{}; {}", prepare(tenant, recording, limits), recording.statements.join(";\n"));
-    if let Err((done, error)) = connection.statements(&sql, limits.deadline).await {
-        let statement = sql_lexer::split(&sql).nth(done).map_or("", |(_, statement)| statement.trim());
-        let shown: String = statement.chars().take(SHOWN).collect();
-        return failed(&error).map(|replayed| replayed.at(&shown));
-    }
-    let checks = format!("{}; {}", proofs(recording), changed_outside(tenant));
-    let rows = match connection.rows(&checks).await {
+    begin(connection, tenant, limits).await?;
+    let sql = [
+        &prepare(tenant, recording, limits),
+        &recording.statements.join(";\n"),
+        &proofs(recording),
+        &execute_check(tenant),
+    ]
+    .map(String::as_str)
+    .join(";\n");
+    let rows = match connection.rows_of_statements(&sql, limits.deadline).await {
         Ok(rows) => rows,
-        Err(error) => return failed(&error),
+        Err((done, error)) => {
+            let statement = sql_lexer::split(&sql).nth(done).map_or("", |(_, statement)| statement.trim());
+            let shown: String = statement.chars().take(SHOWN).collect();
+            return failed(&error).map(|replayed| replayed.at(&shown));
+        }
     };
-    if let Some(why) = difference(recording, &rows).map_err(|error| apply_error(&error))? {
+    let [.., answers, check] = rows.as_slice() else {
+        return Err(ApplyError::of("the proofs have no answer"));
+    };
+    if let Some(why) = difference(recording, answers, check).map_err(|error| apply_error(&error))? {
         return Ok(Replayed::Differs(Difference { why, structure: None }));
     }
-    let found = structure(connection, tenant).await.map_err(|error| apply_error(&error))?.digest();
-    if found != expected {
-        let why = "the structure would differ".to_owned();
-        return Ok(Replayed::Differs(Difference { why, structure: Some(found) }));
+    let digest = connect::text(check, DIGEST).map_err(|error| apply_error(&error))?.unwrap_or_default();
+    if !expected.is_known(&digest) {
+        let found = structure(connection, tenant).await.map_err(|error| apply_error(&error))?.digest();
+        if found != expected.full {
+            let why = "the structure would differ".to_owned();
+            return Ok(Replayed::Differs(Difference { why, structure: Some(found) }));
+        }
+        let again = connection.rows(&execute_check(tenant)).await;
+        let again = again.and_then(|rows| rows.first().map_or(Ok(None), |row| connect::text(row, DIGEST)));
+        if again.map_err(|error| apply_error(&error))?.as_deref() == Some(&digest) {
+            expected.learn(digest);
+        }
     }
     match connection.run("COMMIT", limits.deadline).await {
         Ok(()) => Ok(Replayed::Equal),
         Err(error) => failed(&error),
     }
+}
+
+/// Begins the transaction with the tenant's lock. The session then has the prepared statement.
+async fn begin(connection: &mut Connection, tenant: &str, limits: &Limits) -> Result<(), ApplyError> {
+    let (begin, attempt) = (run_migration::begin(limits), lock::attempt(tenant, TRANSACTION));
+    let rows = connection.rows(&format!("{begin}; {}; {attempt}", HAS_CHECK)).await;
+    let rows = rows.map_err(|error| apply_error(&error))?;
+    let flag = |at: usize| rows.get(at).is_some_and(|row| connect::flag(row, 0).unwrap_or(false));
+    if !flag(1) {
+        lock::schema(connection, tenant, TRANSACTION, limits.nowait).await?;
+    }
+    if !flag(0) {
+        let prepare = prepare_check(connection.server_version());
+        connection.rows(&prepare).await.map_err(|error| apply_error(&error))?;
+    }
+    Ok(())
 }
 
 /// An error of a statement is a difference between the tenants; a lost connection and a lock are not.
@@ -109,24 +140,48 @@ fn proofs(recording: &Recording) -> String {
     format!("SELECT {}", answers.collect::<Vec<_>>().join(", "))
 }
 
-/// Selects the relations outside of the tenant's schema that the open transaction has changed or created.
+/// Selects the relations outside of the tenant's schema that the open transaction has changed or created. `tenant` is an
+/// expression.
 pub(super) fn changed_outside(tenant: &str) -> String {
     format!(
         "SELECT pg_catalog.string_agg(DISTINCT n.nspname || '.' || c.relname, ', ') FROM pg_catalog.pg_locks l \
          JOIN pg_catalog.pg_class c ON c.oid = l.relation JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
          WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.mode NOT IN ({UNCHANGED}) \
-         AND n.nspname::text <> {} AND n.nspname !~ '^pg_'",
-        literal(tenant),
+         AND n.nspname::text <> {tenant} AND n.nspname !~ '^pg_'",
+    )
+}
+
+/// Selects whether the session has the prepared statement.
+const HAS_CHECK: &str =
+    "SELECT EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE name = 'portcullis_check')::text";
+
+/// The columns of the prepared statement.
+const OUTSIDE: usize = 0;
+const DIGEST: usize = 2;
+
+/// Prepares the statement that checks one tenant after another: planning it takes longer than running it.
+fn prepare_check(version: u32) -> String {
+    format!(
+        "SET LOCAL search_path = pg_catalog; PREPARE portcullis_check (text[]) AS SELECT ({}), digest.* FROM ({}) AS digest",
+        changed_outside("$1[1]"),
+        digest(version, "$1"),
+    )
+}
+
+fn execute_check(tenant: &str) -> String {
+    let tenant = array([Some(tenant)]);
+    format!(
+        "SET LOCAL search_path = pg_catalog; SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL jit = off; \
+         EXECUTE portcullis_check ({tenant})"
     )
 }
 
 /// The first proof with another answer, or a change outside of the schema.
-fn difference(recording: &Recording, rows: &[Row]) -> Result<Option<String>, sqlx::Error> {
-    let [answers, outside] = rows else { return Ok(Some("the proofs have no answer".into())) };
+fn difference(recording: &Recording, answers: &Row, check: &Row) -> Result<Option<String>, sqlx::Error> {
     for (column, proof) in recording.proofs.iter().enumerate() {
         if connect::text(answers, column)? != proof.answer {
             return Ok(Some(format!("{} would differ", proof.what)));
         }
     }
-    Ok(connect::text(outside, 0)?.map(|names| format!("the statements would change {names}")))
+    Ok(connect::text(check, OUTSIDE)?.map(|names| format!("the statements would change {names}")))
 }

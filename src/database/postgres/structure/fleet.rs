@@ -36,6 +36,15 @@ const ATTEMPTS: usize = 20;
 const PLAN: &str = "SET LOCAL enable_nestloop = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off; \
     SET LOCAL max_parallel_workers_per_gather = 0";
 
+/// Selects the number and the digest of each schema of an array.
+pub(in crate::database::postgres) fn digest(version: u32, schemas: &str) -> String {
+    let since = |since, text| if version >= since { text } else { "" };
+    DIGEST
+        .replace("$index", since(150_000, ", x.indnullsnotdistinct"))
+        .replace("$constraint", since(180_000, ", k.conenforced"))
+        .replace("$schemas", schemas)
+}
+
 /// By schema: the structure or the error.
 pub(in crate::database::postgres) type Structures = BTreeMap<String, Result<Arc<Structure>, sqlx::Error>>;
 
@@ -130,12 +139,8 @@ impl SchemaQuery for Digests {
     const MAX_CHUNK: u64 = 500;
 
     fn message(&self, schemas: &[String]) -> (String, Vec<usize>) {
-        let since = |version, text| if self.version >= version { text } else { "" };
-        let digest = DIGEST
-            .replace("$index", since(150_000, ", x.indnullsnotdistinct"))
-            .replace("$constraint", since(180_000, ", k.conenforced"))
-            .replace("$schemas", &array(schemas.iter().map(|schema| Some(schema.as_str()))));
-        (format!("{PLAN}; {digest}"), Vec::new())
+        let schemas = array(schemas.iter().map(|schema| Some(schema.as_str())));
+        (format!("{PLAN}; {}", digest(self.version, &schemas)), Vec::new())
     }
 
     fn locks(&self) -> u64 {
