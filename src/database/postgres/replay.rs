@@ -100,7 +100,7 @@ async fn replay(
 /// Begins the transaction with the tenant's lock. The session then has the prepared statement.
 async fn begin(connection: &mut Connection, tenant: &str, limits: &Limits) -> Result<(), ApplyError> {
     let (begin, attempt) = (run_migration::begin(limits), lock::attempt(tenant, TRANSACTION));
-    let rows = connection.rows(&format!("{begin}; {}; {attempt}", HAS_CHECK)).await;
+    let rows = connection.rows(&format!("{begin}; {HAS_CHECK}; {attempt}")).await;
     let rows = rows.map_err(|error| apply_error(&error))?;
     let flag = |at: usize| rows.get(at).is_some_and(|row| connect::flag(row, 0).unwrap_or(false));
     if !flag(1) {
