@@ -13,6 +13,7 @@ mod fifo;
 mod gate_bypasses;
 mod history;
 mod init_config;
+mod libpq;
 pub(crate) mod lock;
 mod manifests;
 mod migrations;

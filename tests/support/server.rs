@@ -7,7 +7,7 @@ use std::{
         fs::{PermissionsExt, chown},
         process::CommandExt,
     },
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, Stdio},
 };
 
@@ -58,6 +58,19 @@ impl Server {
 
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// The folder of the server's socket.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Makes the server read its configuration and its rules again; they hold for later connections.
+    pub fn reload(&self) {
+        let loaded = || self.one("postgres", "SELECT pg_conf_load_time()::text");
+        let before = loaded();
+        self.execute("postgres", "SELECT pg_reload_conf()");
+        until_true("the configuration is read", || loaded() != before);
     }
 
     pub fn url(&self, database: &str) -> String {

@@ -27,6 +27,9 @@ const DEFAULT_FILES: [(&str, &str); 4] = [
     ("sslkey", ".postgresql/postgresql.key"),
 ];
 
+/// In the home directory, too; libpq uses it with the trusted certificates.
+const REVOCATION_LIST: &str = ".postgresql/root.crl";
+
 /// Adds what the service file, the variables and the home directory give, in libpq's order.
 pub(super) fn complete(mut parameters: Parameters, env: &Environment) -> Result<Parameters, String> {
     service::fill(&mut parameters, env)?;
@@ -49,6 +52,12 @@ pub(super) fn complete(mut parameters: Parameters, env: &Environment) -> Result<
             if files::metadata_now(&path).is_ok() {
                 parameters.entry(name.into()).or_insert_with(|| path.display().to_string());
             }
+        }
+        let revoked = Path::new(home).join(REVOCATION_LIST);
+        let verifies = parameters.contains_key("sslrootcert")
+            && parameters.get("sslmode").is_none_or(|mode| mode != "disable");
+        if verifies && files::metadata_now(&revoked).is_ok() {
+            check("sslcrl", REVOCATION_LIST, &format!("file `{}`", revoked.display()))?;
         }
     }
     Ok(parameters)

@@ -35,8 +35,12 @@ pub(in crate::config) fn parse(rest: &str) -> Result<(Parameters, Vec<KnownSecre
         parsed.set("port", &ports.join(","))?;
     }
     parsed.set("dbname", name)?;
-    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+    let query = query.strip_suffix('&').filter(|rest| !rest.is_empty()).unwrap_or(query);
+    for pair in query.split('&').filter(|_| !query.is_empty()) {
         let (name, value) = pair.split_once('=').ok_or("a parameter of the URL has no value")?;
+        if value.contains('=') {
+            return Err("`=` inside a parameter of the URL must be written %3D".into());
+        }
         match (decode(name)?.as_str(), value) {
             // JDBC's parameter, as in libpq.
             ("ssl", "true") => parsed.set("sslmode", "require")?,
@@ -83,7 +87,7 @@ impl Parsed {
     }
 }
 
-/// A name, an address (IPv6 in brackets) or the folder of a socket, and its port.
+/// A name, an address (also in brackets) or the folder of a socket, and its port.
 fn host(text: &str) -> Result<(&str, &str), Fault> {
     let wrong = "the host or the port in the URL is not valid";
     let (host, port) = match text.strip_prefix('[') {
@@ -91,7 +95,7 @@ fn host(text: &str) -> Result<(&str, &str), Fault> {
             let (host, rest) = rest.split_once(']').ok_or(wrong)?;
             let address = percent_decode_str(host).decode_utf8().map_err(|_| wrong)?;
             // A zone (`fe80::1%25eth0`) is not part of the address.
-            let address = address.split('%').next().unwrap_or_default().parse::<std::net::Ipv6Addr>();
+            let address = address.split('%').next().unwrap_or_default().parse::<std::net::IpAddr>();
             address.map_err(|_| wrong)?;
             (host, rest)
         }
@@ -126,6 +130,7 @@ mod tests {
                 "dbname=e host=h password=p& sslmode=require user=u",
             ),
             ("h/d?sslcrl=", "dbname=d host=h"),
+            ("[10.0.0.1]:5/d", "dbname=d host=10.0.0.1 port=5"),
         ] {
             let (found, _) = parse(url).unwrap();
             let found: Vec<_> = found.iter().map(|(name, value)| format!("{name}={value}")).collect();
@@ -145,6 +150,7 @@ mod tests {
             "u:hunter2@h/d?sslpassword=hunter2",
             "u:hunter2@h/d?sslmod=hunter2",
             "u:hunter2@h/d?sslmode",
+            "u@h/d?password=hunter2=",
         ] {
             let fault = parse(url).unwrap_err();
             assert!(!format!("{fault:?}").contains("hunter2"), "{url}");

@@ -51,8 +51,8 @@ pub(super) struct Login<'c> {
     password: Option<config::secret::Secret>,
     /// The lines of the password file, or why it is not used.
     passfile: Result<String, String>,
-    /// None without encryption.
-    tls: Option<TlsSettings>,
+    /// None without encryption. As in libpq, unusable files fail only a connection that the server agrees to encrypt.
+    tls: Option<Result<TlsSettings, DatabaseError>>,
 }
 
 impl<'c> Login<'c> {
@@ -71,7 +71,7 @@ impl<'c> Login<'c> {
             passfile = lines.map_err(|error| never(format!("cannot read the password file: {error}")))?;
         }
         let encrypts = parameter("sslmode") != Some("disable") && !config.hosts.iter().all(Host::is_socket);
-        let tls = if encrypts { Some(TlsSettings::read(&config.parameters).await?) } else { None };
+        let tls = if encrypts { Some(TlsSettings::read(&config.parameters).await) } else { None };
         let application = name.or(parameter("application_name")).or(parameter("fallback_application_name"));
         Ok(Self { config, application: application.unwrap_or("portcullis"), password, passfile, tls })
     }
@@ -125,27 +125,43 @@ impl<'c> Login<'c> {
         let Some(tls) = self.tls.as_ref().filter(|_| !host.is_socket()) else {
             return self.attempt(host, SslMode::Disable, Connector::none()).await;
         };
-        let connector =
-            tls.connector(&host.name).map_err(|error| Refusal { error, stage: Stage::Handshake })?;
         match self.parameter("sslmode") {
-            None | Some("prefer") => {
-                let used = connector.used();
-                match self.attempt(host, SslMode::Prefer, connector).await {
-                    Err(first) if used.get() && first.stage != Stage::Unreachable => {
-                        let second = self.attempt(host, SslMode::Disable, Connector::none()).await;
-                        second.map_err(|second| clearer(first, second))
-                    }
-                    outcome => outcome,
+            None | Some("prefer") => match self.encrypted(host, SslMode::Prefer, tls).await {
+                (Err(first), true) if first.stage != Stage::Unreachable => {
+                    let second = self.attempt(host, SslMode::Disable, Connector::none()).await;
+                    second.map_err(|second| clearer(first, second))
                 }
-            }
+                (outcome, _) => outcome,
+            },
             Some("allow") => match self.attempt(host, SslMode::Disable, Connector::none()).await {
                 Err(first) if matches!(first.stage, Stage::Login | Stage::NotAllowed) => {
-                    let second = self.attempt(host, SslMode::Require, connector).await;
+                    let (second, _) = self.encrypted(host, SslMode::Require, tls).await;
                     second.map_err(|second| clearer(first, second))
                 }
                 outcome => outcome,
             },
-            _ => self.attempt(host, SslMode::Require, connector).await,
+            _ => self.encrypted(host, SslMode::Require, tls).await.0,
+        }
+    }
+
+    /// The result of an attempt with TLS, and whether the server has agreed to encrypt.
+    async fn encrypted(
+        &self,
+        host: &Host,
+        mode: SslMode,
+        tls: &Result<TlsSettings, DatabaseError>,
+    ) -> (Result<Connection, Refusal>, bool) {
+        let (connector, unusable) = match tls.as_ref().map_err(DatabaseError::clone) {
+            Ok(tls) => {
+                tls.connector(&host.name).map_or_else(|why| (Connector::none(), Some(why)), |one| (one, None))
+            }
+            Err(why) => (Connector::none(), Some(why)),
+        };
+        let used = connector.used();
+        let outcome = self.attempt(host, mode, connector).await;
+        match unusable.filter(|_| used.get()) {
+            Some(error) => (Err(Refusal { error, stage: Stage::Handshake }), true),
+            None => (outcome, used.get()),
         }
     }
 

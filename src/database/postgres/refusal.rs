@@ -106,6 +106,10 @@ impl Refusal {
             false if why.kind == Kind::Lost => {
                 DatabaseError::Never(Cause { kind: Kind::Authentication, ..why })
             }
+            // `options` or a setting of the role, whose SQLSTATE is that of a statement's error.
+            false if matches!(why.kind, Kind::Missing | Kind::Rejected) => {
+                DatabaseError::Never(Cause::new(Kind::Rejected, why.text))
+            }
             false => DatabaseError::Never(why),
         };
         let stage = match code {
