@@ -164,7 +164,7 @@ fn prepare_check(version: u32) -> String {
     format!(
         "SET LOCAL search_path = pg_catalog; PREPARE portcullis_check (text[]) AS SELECT ({}), digest.* FROM ({}) AS digest",
         changed_outside("$1[1]"),
-        digest(version, "$1"),
+        digest(version, "$1", ""),
     )
 }
 

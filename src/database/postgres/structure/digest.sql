@@ -9,23 +9,29 @@ WITH wanted AS MATERIALIZED (
         hashtextextended(c.relname::text, 0) AS seed, c.relpersistence, c.relforcerowsecurity, c.relreplident, c.relispopulated,
         c.relispartition, c.reloptions, c.relpartbound, c.reloftype
     FROM pg_class c JOIN wanted n ON n.oid = c.relnamespace
-    WHERE c.oid = ANY (ARRAY(SELECT objid FROM inside WHERE classid = 'pg_class'::regclass))
+    WHERE c.oid = ANY (ARRAY(SELECT objid FROM inside WHERE classid = 'pg_class'::regclass)) AND c.relname <> $ledger
+), index AS MATERIALIZED (
+    SELECT r.number, r.own, r.seed, x.* FROM relation r JOIN pg_index x ON x.indrelid = r.oid
+    WHERE x.indrelid = ANY (ARRAY(SELECT oid FROM relation WHERE relkind IN ('r', 'p', 'm')))
 ), type AS MATERIALIZED (
     SELECT t.oid, t.typname, t.typtype, t.typrelid, t.typbasetype, t.typtypmod, t.typcollation, t.typnotnull, t.typdefaultbin,
         t.typinput, t.typoutput, i.number, i.own, hashtextextended(t.typname::text, 1) AS seed
     FROM pg_type t JOIN inside i ON i.objid = t.oid AND i.classid = 'pg_type'::regclass
     WHERE t.oid = ANY (ARRAY(SELECT objid FROM inside WHERE classid = 'pg_type'::regclass))
 ), part (number, own, seed, properties, definition) AS (
-    SELECT number, own, seed, concat_ws(' ', 'relation', relkind, relpersistence, relrowsecurity, relforcerowsecurity, relreplident,
-            relispopulated, relispartition, CASE WHEN relkind IN ('v', 'm') THEN reloptions END),
+    -- Hashing the values is faster than writing them as text.
+    SELECT number, own, hashcharextended(relkind, hashcharextended(relpersistence, hashcharextended(relreplident, hashint4extended(relrowsecurity::int
+            + 2 * relforcerowsecurity::int + 4 * relispopulated::int + 8 * relispartition::int, seed)))),
+        CASE WHEN relkind IN ('v', 'm') THEN coalesce(reloptions::text, '') ELSE '' END,
         CASE WHEN relkind IN ('v', 'm') THEN pg_get_viewdef(oid) WHEN relkind = 'p' THEN pg_get_partkeydef(oid) END
     FROM relation
     UNION ALL
     SELECT number, own, seed, 'part of', concat_ws(' ', format_type(nullif(reloftype, 0), NULL), pg_get_expr(relpartbound, oid)) FROM relation
     WHERE relispartition OR reloftype <> 0
     UNION ALL
-    SELECT r.number, r.own, r.seed + a.attnum, concat(a.attname, a.atttypmod, a.attnotnull, a.attislocal, a.attidentity, a.attgenerated,
-            a.attcollation, a.atthasdef, CASE WHEN a.atttypid < 16384 THEN a.atttypid END),
+    SELECT r.number, r.own, hashnameextended(a.attname, hashint4extended(a.atttypmod, hashint4extended(a.attnotnull::int + 2 * a.attislocal::int
+            + 4 * a.atthasdef::int, hashcharextended(a.attidentity, hashcharextended(a.attgenerated, hashoidextended(a.attcollation,
+            hashoidextended(CASE WHEN a.atttypid < 16384 THEN a.atttypid ELSE 0 END, r.seed + a.attnum))))))), '',
         CASE WHEN a.atttypid >= 16384 THEN format_type(a.atttypid, NULL) END
     FROM relation r JOIN pg_attribute a ON a.attrelid = r.oid AND a.attnum > 0 AND NOT a.attisdropped
     WHERE a.attrelid = ANY (ARRAY(SELECT oid FROM relation WHERE relkind IN ('r', 'p', 'f', 'v')))
@@ -36,18 +42,21 @@ WITH wanted AS MATERIALIZED (
     SELECT r.number, r.own, r.seed, concat_ws(' ', 'parent', i.inhseqno), i.inhparent::regclass::text
     FROM relation r JOIN pg_inherits i ON i.inhrelid = r.oid WHERE i.inhrelid = ANY (ARRAY(SELECT oid FROM relation))
     UNION ALL
-    SELECT r.number, r.own, r.seed, concat_ws(' ', 'constraint', k.conname, k.contype, k.condeferrable, k.condeferred, k.convalidated,
-            k.conislocal, k.conparentid <> 0, k.connoinherit, k.conkey, k.confkey, k.confupdtype, k.confdeltype, k.confmatchtype, k.conexclop$constraint),
+    SELECT r.number, r.own, hashnameextended(k.conname, hashcharextended(k.contype, hashint4extended(k.condeferrable::int + 2 * k.condeferred::int
+            + 4 * k.convalidated::int + 8 * k.conislocal::int + 16 * (k.conparentid <> 0)::int + 32 * k.connoinherit::int$constraint,
+            hash_array_extended(coalesce(k.conkey, '{}'), r.seed)))),
+        CASE WHEN k.contype = 'f' THEN concat_ws(' ', k.confkey, k.confupdtype, k.confdeltype, k.confmatchtype)
+            WHEN k.contype = 'x' THEN k.conexclop::text ELSE 'constraint' END,
         CASE WHEN k.contype = 'f' THEN k.confrelid::regclass::text WHEN k.contype = 'c' THEN pg_get_constraintdef(k.oid) END
     FROM relation r JOIN pg_constraint k ON k.conrelid = r.oid WHERE k.conrelid = ANY (ARRAY(SELECT oid FROM relation))
     UNION ALL
-    SELECT r.number, r.own, r.seed, concat_ws(' ', 'index', c.relname, c.relam, c.relispartition, c.reloptions, x.indisunique, x.indisprimary,
-            x.indisvalid, x.indisreplident, x.indkey, x.indclass, x.indcollation, x.indoption, x.indnkeyatts$index),
+    SELECT x.number, x.own, hashnameextended(c.relname, hashoidextended(c.relam, hashint4extended(x.indisunique::int + 2 * x.indisprimary::int
+            + 4 * x.indisvalid::int + 8 * x.indisreplident::int + 16 * c.relispartition::int + 64 * x.indnkeyatts$index,
+            hash_array_extended(x.indkey::int2[], hashoidvectorextended(x.indclass, hashoidvectorextended(x.indcollation,
+            hash_array_extended(x.indoption::int2[], x.seed))))))), coalesce(c.reloptions::text, 'index'),
         CASE WHEN x.indexprs IS NOT NULL OR x.indpred IS NOT NULL
             THEN concat_ws(' WHERE ', pg_get_expr(x.indexprs, x.indrelid), pg_get_expr(x.indpred, x.indrelid)) END
-    FROM relation r JOIN pg_index x ON x.indrelid = r.oid JOIN pg_class c ON c.oid = x.indexrelid
-    WHERE x.indrelid = ANY (ARRAY(SELECT oid FROM relation)) AND c.oid = ANY (ARRAY(
-        SELECT indexrelid FROM pg_index WHERE indrelid = ANY (ARRAY(SELECT oid FROM relation))))
+    FROM index x JOIN pg_class c ON c.oid = x.indexrelid WHERE c.oid = ANY (ARRAY(SELECT indexrelid FROM index))
     UNION ALL
     SELECT r.number, r.own, r.seed, concat_ws(' ', 'trigger', CASE WHEN NOT t.tgisinternal THEN t.tgname END, t.tgenabled, t.tgtype, t.tgparentid <> 0,
         t.tgconstraint <> 0), CASE WHEN NOT t.tgisinternal THEN pg_get_triggerdef(t.oid) ELSE (SELECT k.conname::text FROM pg_constraint k WHERE k.oid = t.tgconstraint) END

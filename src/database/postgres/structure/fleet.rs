@@ -14,7 +14,7 @@ use crate::{
             chunks::{self, ReadOptions, SchemaQuery},
             connect,
             connection::Row,
-            quote::array,
+            quote::{array, literal},
             read_only::Reading,
         },
     },
@@ -36,12 +36,13 @@ const ATTEMPTS: usize = 20;
 const PLAN: &str = "SET LOCAL enable_nestloop = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off; \
     SET LOCAL max_parallel_workers_per_gather = 0";
 
-/// Selects the number and the digest of each schema of an array.
-pub(in crate::database::postgres) fn digest(version: u32, schemas: &str) -> String {
+/// Selects the number and the digest of each schema of an array, without the ledger's table.
+pub(in crate::database::postgres) fn digest(version: u32, schemas: &str, ledger: &str) -> String {
     let since = |since, text| if version >= since { text } else { "" };
     DIGEST
-        .replace("$index", since(150_000, ", x.indnullsnotdistinct"))
-        .replace("$constraint", since(180_000, ", k.conenforced"))
+        .replace("$index", since(150_000, " + 32 * x.indnullsnotdistinct::int"))
+        .replace("$constraint", since(180_000, " + 64 * k.conenforced::int"))
+        .replace("$ledger", &literal(ledger))
         .replace("$schemas", schemas)
 }
 
@@ -55,7 +56,7 @@ pub(in crate::database::postgres) async fn structures(
     schemas: Vec<String>,
     ledger: &str,
 ) -> Result<Structures, DatabaseError> {
-    let mut digests = Digests { version: reading.server_version(), locks: 1 };
+    let mut digests = Digests { version: reading.server_version(), ledger, locks: 1 };
     if schemas.len() > FEW
         && let Some(first) = schemas.first()
         // An error of this schema is reported below.
@@ -104,7 +105,7 @@ pub(in crate::database::postgres) async fn structures(
 /// The structure of one schema, and its digest afterwards.
 async fn one(
     reading: &mut Reading,
-    digests: &Digests,
+    digests: &Digests<'_>,
     schema: &str,
 ) -> Result<(Structure, String), sqlx::Error> {
     let [path, objects] = statements(schema);
@@ -128,19 +129,20 @@ fn is_view(object: &Object) -> bool {
     matches!(object.kind, ObjectKind::View | ObjectKind::MaterializedView | ObjectKind::Rule)
 }
 
-struct Digests {
+struct Digests<'a> {
     version: u32,
+    ledger: &'a str,
     locks: u64,
 }
 
-impl SchemaQuery for Digests {
+impl SchemaQuery for Digests<'_> {
     type Answer = String;
     /// Planning the query takes as long as the digests of a hundred schemas.
     const MAX_CHUNK: u64 = 500;
 
     fn message(&self, schemas: &[String]) -> (String, Vec<usize>) {
         let schemas = array(schemas.iter().map(|schema| Some(schema.as_str())));
-        (format!("{PLAN}; {}", digest(self.version, &schemas)), Vec::new())
+        (format!("{PLAN}; {}", digest(self.version, &schemas, self.ledger)), Vec::new())
     }
 
     fn locks(&self) -> u64 {
