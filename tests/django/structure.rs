@@ -2,10 +2,13 @@
 
 use std::process::Command;
 
-use crate::support::django::{Project, TENANT};
+use crate::{
+    inspection::mutations::{Change, Found, Mutations, for_any_schema, number},
+    support::django::{Project, TENANT},
+};
 
 /// Tenants that were restored from a dump of the complete one.
-fn restored(project: &Project, names: &[&str]) {
+fn restored<N: AsRef<str>>(project: &Project, names: &[N]) {
     let url = project.database.url();
     let schema = format!("--schema={TENANT}");
     let arguments = ["--schema-only", "--quote-all-identifiers", &schema, &url];
@@ -15,6 +18,7 @@ fn restored(project: &Project, names: &[&str]) {
     let lines: Vec<&str> = dump.lines().filter(|line| !line.starts_with('\\')).collect();
     let dump = lines.join("\n");
     for name in names {
+        let name = name.as_ref();
         project.database.execute(&dump.replace(&format!("\"{TENANT}\""), &format!("\"{name}\"")));
         project.database.execute(&format!(
             "INSERT INTO {name}.django_migrations SELECT * FROM {TENANT}.django_migrations; \
@@ -46,4 +50,27 @@ fn a_tenant_that_differs_from_the_others_is_named_with_its_differences() {
         .prints("is missing (PRIMARY KEY (id)) (compared with copy0 and 2 tenants equal)")
         .prints_not("copy1:")
         .prints_not("copy0:");
+}
+
+#[test]
+fn every_change_of_a_django_tenant_is_found_or_of_a_kind_that_is_out_of_scope() {
+    let project = Project::complete();
+    let names = |letter: char, count| (0..count).map(move |number| format!("{letter}{number:04}"));
+    let changed: Vec<String> = names('m', number("DJANGO_MUTATIONS", 25)).collect();
+    let untouched: Vec<String> = names('u', 12).collect();
+    let all: Vec<&String> = changed.iter().chain(&untouched).collect();
+    restored(&project, &all);
+    // A framework may have given constraints, indexes and owned sequences other names.
+    let changes: Vec<Change> = for_any_schema()
+        .into_iter()
+        .map(|(kind, sql, found)| {
+            let is_name = sql.contains("RENAME CONSTRAINT") || sql.contains("ALTER INDEX");
+            (kind, sql, if is_name { Found::OutOfScope } else { found })
+        })
+        .collect();
+    let (original, untouched) = untouched.split_first().unwrap();
+    let mutations = Mutations { database: &project.database, original, ledger: "django_migrations" };
+    mutations.check(&changes, &changed, untouched, || {
+        project.portcullis.run(["verify", "--structure", "--format", "json"])
+    });
 }

@@ -3,7 +3,7 @@
 mod damage;
 mod hostile_server;
 mod limits;
-mod mutations;
+pub(crate) mod mutations;
 mod names;
 mod races;
 mod registry;

@@ -9,11 +9,12 @@ use super::structure::{EVERY_KIND, every_kind};
 use crate::support::{
     cluster::{Database, block_on},
     fleet,
+    process::Outcome,
 };
 
 /// Whether the gate finds a change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Found {
+pub(crate) enum Found {
     /// If and only if pg_dump's text differs.
     AsDumped,
     /// Although pg_dump's text is the same.
@@ -21,11 +22,11 @@ enum Found {
     /// Although pg_dump's text differs, the gate does not.
     OutOfScope,
 }
-use Found::{AsDumped, BeyondDump, OutOfScope};
+pub(crate) use Found::{AsDumped, BeyondDump, OutOfScope};
 
 /// The kind as `docs/structure.md` names it, the statements, and whether the gate finds the change. `{table}`, `{column}`
 /// (with its table in `{of}`), `{constraint}`, `{index}`, `{function}` and `{n}` are chosen at random.
-const CHANGES: &[(&str, &str, Found)] = &[
+const CHANGES: &[Change] = &[
     ("a table", "DROP TABLE {table} CASCADE", AsDumped),
     ("a table", "ALTER TABLE {table} RENAME TO renamed", AsDumped),
     ("a table", "CREATE TABLE added (n integer)", AsDumped),
@@ -167,69 +168,55 @@ const CHANGES: &[(&str, &str, Found)] = &[
     ),
 ];
 
-/// The number of changed schemas; each kind occurs at least once.
-fn count() -> usize {
-    std::env::var("MUTATIONS").ok().map_or(CHANGES.len(), |text| text.parse().unwrap())
+/// A change of a schema.
+pub(crate) type Change = (&'static str, &'static str, Found);
+
+/// The changes that are possible for any schema: they choose every name.
+pub(crate) fn for_any_schema() -> Vec<Change> {
+    const NAMES: [&str; 18] = [
+        "invoice",
+        "customer",
+        "event",
+        "note",
+        "cache",
+        "ticket",
+        "unpaid",
+        "happy",
+        "totals",
+        "tidy",
+        "stamp",
+        "vat",
+        "product",
+        "mood",
+        "price_range",
+        "positive",
+        "booking",
+        "{function}",
+    ];
+    const OTHERS: [&str; 3] = ["===", "german", "plain"];
+    let is_general = |sql: &str| !NAMES.iter().chain(&OTHERS).any(|name| sql.contains(name));
+    CHANGES.iter().copied().filter(|(_, sql, _)| is_general(sql)).collect()
+}
+
+/// A number from the environment, for a longer run.
+pub(crate) fn number(variable: &str, otherwise: usize) -> usize {
+    std::env::var(variable).ok().map_or(otherwise, |text| text.parse().unwrap())
 }
 
 #[test]
 fn every_change_of_a_schema_is_found_or_of_a_kind_that_is_out_of_scope() {
     let database = Database::fresh();
-    let url = database.url();
-    let portcullis = every_kind(&url, &["acme"]);
-    let seed = std::env::var("MUTATION_SEED").ok().map_or(14, |text| text.parse().unwrap());
-    let mut random = fastrand::Rng::with_seed(seed);
-    let names: Vec<String> = (0..count()).map(|number| format!("m{number:04}")).collect();
+    let portcullis = every_kind(&database.url(), &["acme"]);
+    // Each kind occurs at least once.
+    let names: Vec<String> =
+        (0..number("MUTATIONS", CHANGES.len())).map(|number| format!("m{number:04}")).collect();
     let untouched: Vec<String> = (0..5).map(|number| format!("u{number:04}")).collect();
     for tenant in names.iter().chain(&untouched) {
         database.execute(&copy(tenant));
     }
-    let objects = Objects::of(&database);
-    let changes: Vec<(usize, String)> = names
-        .iter()
-        .enumerate()
-        .map(|(number, tenant)| {
-            let mut kind = number % CHANGES.len();
-            loop {
-                let sql = objects.fill(CHANGES[kind].1, tenant, &mut random);
-                if execute(&url, tenant, &sql) {
-                    return (kind, sql);
-                }
-                // Not every change is possible for every table; another one of the same kind is tried.
-                if random.u8(..) < 20 {
-                    kind = random.usize(..CHANGES.len());
-                }
-            }
-        })
-        .collect();
-    let outcome = portcullis.run(["verify", "--structure", "--format", "json"]).exits(1);
-    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (tenant, finding) in fleet::findings(&outcome) {
-        found.entry(tenant).or_default().push(finding);
-    }
-    let dump = dump(&url, "acme");
-    for tenant in untouched.iter().map(String::as_str).chain(["acme"]) {
-        assert_eq!(found.get(tenant), None, "a false alarm");
-        assert_eq!(self::dump(&url, tenant), dump, "{tenant}");
-    }
-    let mut wrong = Vec::new();
-    let mut counts: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
-    for (tenant, (kind, sql)) in names.iter().zip(&changes) {
-        let (kind, _, scope) = CHANGES[*kind];
-        let is_dumped = self::dump(&url, tenant) != dump;
-        let is_found = found.contains_key(tenant);
-        counts.entry(kind).or_default()[usize::from(is_found)] += 1;
-        let right = match scope {
-            AsDumped => is_found == is_dumped,
-            BeyondDump => is_found,
-            OutOfScope => !is_found,
-        };
-        if !right {
-            wrong.push(format!("{kind}: {sql}: dumped {is_dumped}, found {:?}", found.get(tenant)));
-        }
-    }
-    assert!(wrong.is_empty(), "seed {seed}:\n{}", wrong.join("\n"));
-    eprintln!("kind: [not found, found]\n{counts:#?}");
+    let mutations = Mutations { database: &database, original: "acme", ledger: "_sqlx_migrations" };
+    mutations
+        .check(CHANGES, &names, &untouched, || portcullis.run(["verify", "--structure", "--format", "json"]));
 }
 
 #[test]
@@ -252,25 +239,114 @@ fn copy(tenant: &str) -> String {
     )
 }
 
-fn execute(url: &str, tenant: &str, sql: &str) -> bool {
-    block_on(async {
-        let mut connection = PgConnection::connect(url).await.unwrap();
-        let sql = format!("SET search_path = {tenant}; {sql}");
-        let done = connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.is_ok();
-        connection.close().await.unwrap();
-        done
-    })
+/// Tenants that are changed at random, and their original.
+pub(crate) struct Mutations<'a> {
+    pub(crate) database: &'a Database,
+    pub(crate) original: &'a str,
+    pub(crate) ledger: &'a str,
 }
 
-/// pg_dump's text without the schema's name and without comments.
-fn dump(url: &str, tenant: &str) -> String {
-    let schema = format!("--schema={tenant}");
-    let ledger = format!("--exclude-table={tenant}._sqlx_migrations");
-    let output = Command::new("pg_dump").args(["--schema-only", &schema, &ledger, url]).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let text = String::from_utf8(output.stdout).unwrap();
-    let lines = text.lines().filter(|line| !line.starts_with("--") && !line.starts_with('\\'));
-    lines.map(|line| line.replace(tenant, "TENANT") + "\n").collect()
+impl Mutations<'_> {
+    /// Changes the named tenants, and compares the gate's findings with pg_dump.
+    pub(crate) fn check(
+        &self,
+        changes: &[Change],
+        names: &[String],
+        untouched: &[String],
+        verify: impl FnOnce() -> Outcome,
+    ) {
+        let seed = u64::try_from(number("MUTATION_SEED", 14)).unwrap();
+        let mut random = fastrand::Rng::with_seed(seed);
+        let objects = self.objects();
+        let made: Vec<(Change, String)> = names
+            .iter()
+            .enumerate()
+            .map(|(number, tenant)| {
+                let mut change = changes[number % changes.len()];
+                loop {
+                    let sql = objects.fill(change.1, tenant, &mut random);
+                    if self.execute(tenant, &sql) {
+                        return (change, sql);
+                    }
+                    // Not every change is possible for every table; another one of the same kind is tried.
+                    if random.u8(..) < 20 {
+                        change = changes[random.usize(..changes.len())];
+                    }
+                }
+            })
+            .collect();
+        let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (tenant, finding) in fleet::findings(&verify().exits(1)) {
+            found.entry(tenant).or_default().push(finding);
+        }
+        let dump = self.dump(self.original);
+        for tenant in untouched.iter().map(String::as_str).chain([self.original]) {
+            assert_eq!(found.get(tenant), None, "a false alarm");
+            assert_eq!(self.dump(tenant), dump, "{tenant}");
+        }
+        let mut wrong = Vec::new();
+        let mut counts: BTreeMap<&str, [usize; 2]> = BTreeMap::new();
+        for (tenant, ((kind, _, scope), sql)) in names.iter().zip(&made) {
+            let is_dumped = self.dump(tenant) != dump;
+            let is_found = found.contains_key(tenant);
+            counts.entry(kind).or_default()[usize::from(is_found)] += 1;
+            let right = match scope {
+                AsDumped => is_found == is_dumped,
+                BeyondDump => is_found,
+                OutOfScope => !is_found,
+            };
+            if !right {
+                wrong.push(format!("{kind}: {sql}: dumped {is_dumped}, found {:?}", found.get(tenant)));
+            }
+        }
+        assert!(wrong.is_empty(), "seed {seed}:\n{}", wrong.join("\n"));
+        eprintln!("kind: [not found, found]\n{counts:#?}");
+    }
+
+    fn execute(&self, tenant: &str, sql: &str) -> bool {
+        block_on(async {
+            let mut connection = PgConnection::connect(&self.database.url()).await.unwrap();
+            let sql = format!("SET search_path = {tenant}; {sql}");
+            let done = connection.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.is_ok();
+            connection.close().await.unwrap();
+            done
+        })
+    }
+
+    /// pg_dump's text without the schema's name and without comments.
+    fn dump(&self, tenant: &str) -> String {
+        let schema = format!("--schema={tenant}");
+        let ledger = format!("--exclude-table={tenant}.{}", self.ledger);
+        let output = Command::new("pg_dump")
+            .args(["--schema-only", &schema, &ledger, &self.database.url()])
+            .output()
+            .unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let text = String::from_utf8(output.stdout).unwrap();
+        let lines = text.lines().filter(|line| !line.starts_with("--") && !line.starts_with('\\'));
+        lines.map(|line| line.replace(tenant, "TENANT") + "\n").collect()
+    }
+
+    fn objects(&self) -> Objects {
+        let Self { original, ledger, database } = self;
+        let of_original = format!(
+            "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = '{original}' AND c.relname <> '{ledger}'"
+        );
+        let column = |select: &str| database.column(&format!("{select} ORDER BY 1"));
+        Objects {
+            tables: column(&format!("SELECT relname::text {of_original} WHERE relkind IN ('r', 'p')")),
+            columns: column(&format!(
+                "SELECT relname || '.' || attname {of_original} JOIN pg_attribute a ON a.attrelid = c.oid AND attnum > 0 \
+                 WHERE relkind IN ('r', 'p')"
+            )),
+            constraints: column(&format!(
+                "SELECT relname || '.' || conname {of_original} JOIN pg_constraint k ON k.conrelid = c.oid AND contype <> 't'"
+            )),
+            indexes: column(&format!(
+                "SELECT x.relname::text {of_original} JOIN pg_index i ON i.indrelid = c.oid JOIN pg_class x ON x.oid = i.indexrelid"
+            )),
+        }
+    }
 }
 
 /// The names from which a change chooses.
@@ -282,27 +358,6 @@ struct Objects {
 }
 
 impl Objects {
-    fn of(database: &Database) -> Self {
-        let of_acme = "FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname = 'acme' \
-            AND c.relname <> '_sqlx_migrations'";
-        let column = |select: &str| database.column(&format!("{select} ORDER BY 1"));
-        Self {
-            tables: column(&format!("SELECT relname::text {of_acme} WHERE relkind IN ('r', 'p')")),
-            columns: column(&format!(
-                "SELECT relname || '.' || attname {of_acme} JOIN pg_attribute a ON a.attrelid = c.oid AND attnum > 0 WHERE relkind IN ('r', 'p')"
-            )),
-            constraints: column(&format!(
-                "SELECT relname || '.' || conname {of_acme} JOIN pg_constraint k ON k.conrelid = c.oid AND contype <> 't'"
-            )),
-            indexes: column(&format!(
-                "SELECT i.indexrelid::regclass::text {of_acme} JOIN pg_index i ON i.indrelid = c.oid"
-            ))
-            .into_iter()
-            .filter_map(|index| index.strip_prefix("acme.").map(str::to_owned))
-            .collect(),
-        }
-    }
-
     fn fill(&self, sql: &str, tenant: &str, random: &mut fastrand::Rng) -> String {
         let mut one = |from: &[String]| from[random.usize(..from.len())].clone();
         let of = if sql.contains("{constraint}") { one(&self.constraints) } else { one(&self.columns) };
