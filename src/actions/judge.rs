@@ -95,6 +95,12 @@ pub(super) fn judge(
     if let Some(rules) = structure {
         judgement.compare_structures(manifest, found, rules);
     }
+    if context.config.migrations.as_ref().is_some_and(|migrations| migrations.template.is_some())
+        && manifest.types.is_empty()
+    {
+        // The template shows the objects of every tenant.
+        judgement.without_example.retain(Option::is_none);
+    }
     if !context.config.accepts.is_empty() {
         judgement.accept(&context.config.accepts, today());
     }

@@ -85,7 +85,7 @@ pub(crate) async fn make(
             release: manifest.release(),
             server,
             schema: name.clone(),
-            structure: structure.digest(),
+            structure: structure.without_table(manifest.framework.shape().table).digest(),
             sql,
         })
     })

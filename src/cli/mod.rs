@@ -372,7 +372,7 @@ pub(crate) struct Repair {
     /// Create the tables, columns, indexes and other objects that a complete tenant has and this one lacks
     #[arg(long)]
     pub(crate) restore: bool,
-    /// Print the SQL of --restore for psql and change nothing
+    /// Print the SQL of --restore, for psql or sqlite3, and change nothing
     #[arg(long)]
     pub(crate) print_sql: bool,
     /// Every tenant that the given method can repair

@@ -146,6 +146,8 @@ engine! {
         fn blockers(run: &'a str) -> Result<Vec<Blocker>, DatabaseError> = Ok(Vec::new());
         /// The tables of one schema with their columns, without the ledger.
         fn tables(schema: &'a str, ledger: &'a str) -> Result<TableSet, DatabaseError> = Err(unsupported());
+        /// The structure of a template.
+        fn structure_of_template(template: &'a Template, limits: &'a Limits) -> Result<Structure, ApplyError> = Err(unsupported().into());
         /// The state of one schema, registered or not.
         fn inspect_schema(schema: &'a str, expected: &'a Expected, shape: LedgerLayout<'a>) -> Result<SchemaState, DatabaseError> = Err(unsupported());
         /// The tenants that this run is creating or deleting according to the journal.

@@ -14,7 +14,7 @@ pub(crate) struct Template {
     pub(crate) server: String,
     /// The name in the dump.
     pub(crate) schema: String,
-    /// The digest of the schema's structure.
+    /// The digest of the schema's structure without the ledger's table.
     pub(crate) structure: String,
     pub(crate) sql: String,
 }

@@ -34,7 +34,7 @@ pub(crate) fn summary(done: &[(String, Repaired)], app: Option<&str>, dry_run: b
     }
     let sql: String = done.iter().filter_map(|(_, repaired)| repaired.sql.as_deref()).collect();
     if !sql.is_empty() {
-        // Only SQL, so that psql can read it.
+        // Only SQL, so that psql or sqlite3 can read it.
         return terminal_filter::rendered(&sql);
     }
     let one = |(tenant, repaired): &(String, Repaired)| match (&repaired.details, dry_run) {

@@ -171,6 +171,19 @@ impl Finding {
         }
     }
 
+    /// Whether objects are missing that the schema must have; an invalid unique index does not have its effect.
+    pub(crate) fn is_about_missing_objects(&self) -> bool {
+        match self {
+            Finding::MissingTables { .. }
+            | Finding::MissingColumns { .. }
+            | Finding::InvalidIndex { unique: true, .. } => true,
+            Finding::Structure { differences, blocks: true, .. } => {
+                differences.iter().any(|one| one.actual.is_none())
+            }
+            _ => false,
+        }
+    }
+
     /// Whether a complete structure may prove the records: failed, altered and lost ones.
     pub(super) fn is_doubtful_record(&self) -> bool {
         match self {

@@ -1,6 +1,9 @@
 //! The gate's judgement: compares the inspection with the expectation. Pure.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 pub(crate) use super::{
     finding::{Finding, Outcome},
@@ -36,6 +39,10 @@ pub(crate) struct Judgement {
     pub(crate) other_databases: Vec<String>,
     /// Set if the registry has fewer rows than required: (rows, minimum).
     pub(crate) too_few: Option<(usize, usize)>,
+    /// The schemas that lack objects whose definitions nothing shows: neither the manifest nor another tenant.
+    pub(crate) without_example: BTreeSet<Option<String>>,
+    /// The manifest shows the definitions if it is derived on this server.
+    pub(crate) is_derived_elsewhere: bool,
 }
 
 impl Judgement {
@@ -71,6 +78,22 @@ impl Judgement {
     /// Whether the database is empty: no migration was ever applied, and no tenant is registered.
     pub(crate) fn is_first_start(&self) -> bool {
         self.shared.as_ref().is_some_and(Verdict::is_fresh) && self.tenants.values().all(Verdict::is_absent)
+    }
+
+    /// Notes which schemas lack objects that no complete tenant shows. A tenant that was not inspected may show them.
+    fn note_examples(&mut self, found: &Inspection) {
+        let complete: BTreeSet<_> = self
+            .tenants
+            .iter()
+            .filter(|(_, verdict)| verdict.findings.is_empty())
+            .map(|(name, _)| found.types.get(name))
+            .collect();
+        let are_all_inspected = found.registered <= found.tenants.len();
+        let without = self.verdicts().filter(|(schema, verdict)| {
+            verdict.lacks_objects()
+                && schema.is_none_or(|name| are_all_inspected && !complete.contains(&found.types.get(name)))
+        });
+        self.without_example = without.map(|(schema, _)| schema.map(str::to_owned)).collect();
     }
 
     /// The number of schemas with this outcome.
@@ -117,14 +140,21 @@ pub(crate) fn judge(manifest: &Manifest, found: &Inspection, rules: Rules) -> Ju
         verdict.note_unrecorded(&manifest.shared, &manifest.shared.tables, state);
         verdict
     });
-    Judgement {
+    let mut judgement = Judgement {
         shared,
         tenants,
         orphans: found.orphans.iter().cloned().collect(),
         unfinished: found.unfinished.iter().cloned().collect(),
         other_databases: manifest.other_databases.iter().cloned().collect(),
         too_few: (found.registered < rules.at_least).then_some((found.registered, rules.at_least)),
+        without_example: BTreeSet::new(),
+        is_derived_elsewhere: manifest.framework.derives_structure()
+            && !manifest.is_derived_on(found.server.as_ref()),
+    };
+    if judgement.is_derived_elsewhere || !manifest.framework.derives_structure() {
+        judgement.note_examples(found);
     }
+    judgement
 }
 
 /// Judges one schema.

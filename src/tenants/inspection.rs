@@ -30,7 +30,7 @@ pub(crate) struct Inspection {
     /// Tables in the shared schema that only tenants should have. If a tenant's table is missing, queries silently use
     /// this one.
     pub(crate) shadows: BTreeSet<String>,
-    /// The engine and its major version, if the structures were requested.
+    /// The engine and its major version.
     pub(crate) server: Option<(String, String)>,
 }
 

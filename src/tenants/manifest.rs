@@ -213,6 +213,11 @@ impl Manifest {
         self.ledger.over(self.framework.shape())
     }
 
+    /// Whether this engine and major version has derived it; another one describes the same structure in other words.
+    pub(crate) fn is_derived_on(&self, server: Option<&(String, String)>) -> bool {
+        server.is_none_or(|(engine, version)| self.versions.get(engine) == Some(version))
+    }
+
     /// The tables that a tenant of this type must contain; the type is ignored if the manifest has no types.
     pub(crate) fn tables_of(&self, kind: Option<&str>) -> &Tables {
         kind.and_then(|kind| self.types.get(kind)).unwrap_or(&self.tenant.tables)

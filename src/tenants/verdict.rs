@@ -60,11 +60,9 @@ impl Verdict {
         without.may_be_migrated()
     }
 
-    /// Whether tables or columns are missing.
-    pub(crate) fn has_lost_objects(&self) -> bool {
-        self.findings
-            .iter()
-            .any(|finding| matches!(finding, Finding::MissingTables { .. } | Finding::MissingColumns { .. }))
+    /// Whether it lacks objects, which a restoration creates.
+    pub(crate) fn lacks_objects(&self) -> bool {
+        self.findings.iter().any(Finding::is_about_missing_objects)
     }
 
     /// Whether nothing was ever applied: no schema or ledger, and none of the expected tables.

@@ -71,7 +71,7 @@ const STEP: &str =
     r#"bootstrap = { tenants = ["demo"], run = ["python", "manage.py", "bootstrap_demo_tenants", "demo"] }"#;
 
 /// The project with a bootstrap command.
-fn with_command(tenants: &str, run: &str) -> Project {
+pub(super) fn with_command(tenants: &str, run: &str) -> Project {
     let mut project = empty();
     project.set("CREATE_DEMO_TENANT", "1");
     fs::write(project.portcullis.path("bare.py"), BARE).unwrap();
@@ -215,7 +215,7 @@ fn a_half_created_tenant_of_a_killed_command_stops_the_start() {
 }
 
 /// Creates the tenant completely; then the seeding fails, or lasts.
-const SEEDING: &str = r#"
+pub(super) const SEEDING: &str = r#"
 import sys
 
 import bare

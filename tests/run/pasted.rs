@@ -17,9 +17,19 @@ on_both_engines! {
     lost_tables_and_columns
     a_failed_migration
     an_altered_migration
+    a_migration_with_other_line_ends
     a_lost_ledger
     a_lost_schema
     an_unregistered_tenant
+    lost_tables_of_the_only_tenant
+    lost_tables_of_the_shared_schema
+    lost_objects_other_than_tables
+    changed_objects
+    another_kind_of_object
+    migrations_of_other_code
+    migrations_of_newer_code
+    an_empty_registry
+    too_few_tenants
 }
 
 /// The gate without the steps that migrate.
@@ -29,13 +39,25 @@ fn gate(sample: Sample) -> Sample {
     GATE.into_iter().fold(sample, |sample, name| sample.env(name, "1"))
 }
 
+/// The commands of the box except for the one that opens the gate with the findings.
+fn remedies(blocked: &Outcome) -> Vec<&str> {
+    blocked.commands().into_iter().filter(|command| !command.starts_with("PORTCULLIS_OVERRIDE")).collect()
+}
+
 /// The blocked start, after all its commands were pasted and the next start was not blocked.
 #[track_caller]
 fn mended(sample: &Sample) -> Outcome {
-    let blocked = sample.portcullis.run(["run", "--no-server"]).exits(1);
-    let commands = blocked.commands();
+    mended_after(sample, 1, || {})
+}
+
+/// The same after a decision that the box leaves to its reader; the start is blocked with this exit code.
+#[track_caller]
+fn mended_after(sample: &Sample, code: i32, decide: impl FnOnce()) -> Outcome {
+    let blocked = sample.portcullis.run(["run", "--no-server"]).exits(code);
+    decide();
+    let commands = remedies(&blocked);
     assert!(!commands.is_empty(), "the box has no command: {blocked}");
-    for command in commands.into_iter().filter(|command| !command.starts_with("PORTCULLIS_OVERRIDE")) {
+    for command in commands {
         // A reader confirms the deletion at the terminal.
         let confirmed = if command.contains(" tenant delete ") { " --yes" } else { "" };
         let outcome = sample.portcullis.paste(&format!("{command}{confirmed}"));
@@ -121,6 +143,17 @@ fn an_altered_migration(engine: Engine) {
     mended(&sample).prints("altered").prints("portcullis repair --record acme");
 }
 
+fn a_migration_with_other_line_ends(engine: Engine) {
+    let sample = gate(Sample::complete_on(engine));
+    let file = "migrations/tenant/2_invoices.sql";
+    let text = std::fs::read_to_string(sample.portcullis.path(file)).unwrap();
+    let sample = sample.file(file, &text.replace('\n', "\r\n"));
+    sample.portcullis.run(["manifest", "sql"]).exits(0);
+    let blocked = sample.portcullis.run(["run", "--no-server"]).exits(1).prints("only the line ends differ");
+    assert_eq!(remedies(&blocked), [] as [&str; 0], "{blocked}");
+    blocked.prints("restore the line ends of the files that were applied to");
+}
+
 fn a_lost_ledger(engine: Engine) {
     let sample = gate(Sample::complete_on(engine));
     sample.execute(Some("acme"), "DROP TABLE _sqlx_migrations");
@@ -177,6 +210,171 @@ fn an_unregistered_tenant(engine: Engine) {
         config.replace("verify = { tenants = [\"demo\"", "verify = { tenants = [\"initech\", \"demo\"");
     let sample = sample.file("config.toml", &named);
     mended(&sample).prints("portcullis tenant create initech");
+}
+
+fn lost_tables_of_the_only_tenant(engine: Engine) {
+    let sample = gate(Sample::complete_on(engine));
+    sample.portcullis.run(["manifest", "sql"]).exits(0);
+    for tenant in ["demo", "globex"] {
+        sample.portcullis.run(["tenant", "delete", tenant, "--yes"]).exits(0);
+    }
+    sample.execute(Some("acme"), "DROP TABLE finance_invoice");
+    let blocked = mended(&sample);
+    assert_eq!(remedies(&blocked)[1..], ["portcullis repair --restore acme"], "{blocked}");
+    sample.portcullis.run(["verify", "--structure"]).exits(0);
+}
+
+fn lost_tables_of_the_shared_schema(engine: Engine) {
+    let sample = gate(Sample::complete_on(engine));
+    sample.execute(None, "DROP TABLE billing_plan");
+    mended(&sample).prints("portcullis repair --restore --shared");
+    assert_eq!(sample.number(None, "SELECT count(*) FROM {}billing_plan"), 0);
+}
+
+/// A sample whose gate compares structures.
+fn with_structure(engine: Engine) -> Sample {
+    let sample = gate(Sample::complete_on(engine));
+    let config = std::fs::read_to_string(sample.portcullis.path("config.toml")).unwrap();
+    sample.file("config.toml", &format!("{config}\n[gate]\nstructure = \"block\"\n"))
+}
+
+fn changed_objects(engine: Engine) {
+    let sample = with_structure(engine);
+    sample.portcullis.run(["manifest", "sql"]).exits(0);
+    let index = |column| {
+        format!(
+            "DROP INDEX finance_invoice_customer; CREATE INDEX finance_invoice_customer ON finance_invoice ({column})"
+        )
+    };
+    sample.execute(Some("acme"), &index("total_cents"));
+    let change = || sample.execute(Some("acme"), &index("customer_id, issued_on"));
+    let blocked = mended_after(&sample, 1, change).prints("change the objects to the expected definitions");
+    assert_eq!(remedies(&blocked), ["portcullis verify acme"], "{blocked}");
+}
+
+#[test]
+fn a_structure_of_another_server() {
+    // The shipped manifest was derived on SQLite.
+    let sample = with_structure(Engine::Postgres);
+    let blocked = mended_after(&sample, 74, || {});
+    assert_eq!(remedies(&blocked), ["portcullis manifest sql"], "{blocked}");
+}
+
+fn lost_objects_other_than_tables(engine: Engine) {
+    let sample = with_structure(engine);
+    sample.portcullis.run(["manifest", "sql"]).exits(0);
+    for tenant in ["t1", "t2"] {
+        sample.portcullis.run(["tenant", "create", tenant]).exits(0);
+    }
+    for tenant in ["acme", "demo", "t1", "t2"] {
+        sample.execute(Some(tenant), "DROP INDEX finance_invoice_customer");
+    }
+    mended(&sample).prints("structure").prints("portcullis repair --restore --all-affected");
+    sample.portcullis.run(["verify", "--structure"]).exits(0);
+}
+
+fn another_kind_of_object(engine: Engine) {
+    let sample = gate(Sample::complete_on(engine));
+    sample.execute(
+        Some("acme"),
+        "ALTER TABLE finance_invoice RENAME TO earlier; CREATE VIEW finance_invoice AS SELECT * FROM earlier",
+    );
+    let drop = || sample.execute(Some("acme"), "DROP VIEW finance_invoice; DROP TABLE earlier");
+    mended_after(&sample, 1, drop).prints("rename or drop it, then create the table");
+}
+
+fn migrations_of_other_code(engine: Engine) {
+    let sample = gate(Sample::complete_on(engine));
+    sample.execute(
+        Some("acme"),
+        "UPDATE _sqlx_migrations SET version = 99 WHERE version = 4; ALTER TABLE finance_invoice DROP COLUMN paid_on",
+    );
+    let blocked = sample.portcullis.run(["run", "--no-server"]).exits(1).prints("diverged");
+    assert_eq!(remedies(&blocked), [] as [&str; 0], "{blocked}");
+    blocked.prints("start the release that has migrated acme, or migrate back with that release");
+}
+
+fn migrations_of_newer_code(engine: Engine) {
+    let sample = gate(Sample::complete_on(engine));
+    let shipped = std::fs::read_to_string(sample.portcullis.path("config.toml")).unwrap();
+    let sample = sample.file("config.toml", &format!("{shipped}\n[gate]\nahead = \"block\"\n"));
+    sample.execute(
+        Some("acme"),
+        "INSERT INTO _sqlx_migrations SELECT 99, 'newer', installed_on, success, checksum, execution_time \
+         FROM _sqlx_migrations WHERE version = 4",
+    );
+    let blocked = sample.portcullis.run(["run", "--no-server"]).exits(1).prints("ahead");
+    assert_eq!(remedies(&blocked), [] as [&str; 0], "{blocked}");
+    blocked.prints("start the release that has migrated acme, or migrate back with that release");
+}
+
+/// A sample whose registry must have this many rows.
+fn with_min_rows(sample: Sample, least: u32) -> Sample {
+    let config = std::fs::read_to_string(sample.portcullis.path("config.toml")).unwrap();
+    let column = "schema_column = \"schema_name\"";
+    let counted = config.replace(column, &format!("{column}, min_rows = {least}"));
+    sample.file("config.toml", &counted).env("SKIP_DEMO_TENANTS", "1")
+}
+
+fn an_empty_registry(engine: Engine) {
+    let sample = with_min_rows(Sample::on(engine), 1);
+    let blocked = sample.portcullis.run(["run", "--no-server"]).exits(74);
+    assert_eq!(remedies(&blocked), ["portcullis tenant create NAME"], "{blocked}");
+    sample.portcullis.paste("portcullis tenant create acme").exits(0);
+    sample.portcullis.run(["run", "--no-server"]).exits(0);
+}
+
+fn too_few_tenants(engine: Engine) {
+    let sample = with_min_rows(Sample::complete_on(engine), 4);
+    let blocked = sample.portcullis.run(["run", "--no-server"]).exits(74);
+    assert_eq!(remedies(&blocked), [] as [&str; 0], "{blocked}");
+    blocked.prints("the registry has 3 rows and `min_rows` is 4; restore the rows from a backup, or correct");
+}
+
+#[test]
+fn an_unreadable_schema() {
+    let sample = gate(Sample::complete_on(Engine::Postgres));
+    let reader = format!("{}_reader", sample.database().name());
+    let config = std::fs::read_to_string(sample.portcullis.path("config.toml")).unwrap();
+    let url = "url = \"${DATABASE_URL:-sqlite://var}\"";
+    let other = config.replace(url, &format!("{url}\nreader = {{ user = \"{reader}\", password = \"r\" }}"));
+    let sample = sample.file("config.toml", &other);
+    let with_role = std::panic::AssertUnwindSafe(|| {
+        for schema in ["public", "demo", "acme", "globex"] {
+            sample.execute(
+                None,
+                &format!("GRANT USAGE ON SCHEMA {schema} TO {reader}; GRANT SELECT ON ALL TABLES IN SCHEMA {schema} TO {reader}"),
+            );
+        }
+        sample.execute(Some("acme"), &format!("REVOKE SELECT ON _sqlx_migrations FROM {reader}"));
+        let grant = || sample.execute(Some("acme"), &format!("GRANT SELECT ON _sqlx_migrations TO {reader}"));
+        let blocked = mended_after(&sample, 74, grant)
+            .prints("cannot read")
+            .prints("give this user the privilege that the message names");
+        assert_eq!(remedies(&blocked), ["portcullis verify acme"], "{blocked}");
+    });
+    sample.database().execute(&format!("CREATE ROLE {reader} LOGIN PASSWORD 'r'"));
+    let result = std::panic::catch_unwind(with_role);
+    sample.database().execute(&format!("DROP OWNED BY {reader}; DROP ROLE {reader}"));
+    result.unwrap();
+}
+
+#[test]
+fn a_schema_that_vanishes() {
+    let sample = gate(Sample::complete_on(Engine::Postgres));
+    let waiting = "SELECT FROM pg_locks WHERE NOT granted \
+                   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+    let drop = format!(
+        "DELETE FROM public.tenants WHERE schema_name = 'acme'; DROP SCHEMA acme CASCADE; \
+         DO $$ BEGIN WHILE NOT EXISTS ({waiting}) LOOP PERFORM pg_sleep(0.01); END LOOP; END $$"
+    );
+    let held = "SELECT mode FROM pg_locks WHERE granted AND relation = 'acme._sqlx_migrations'::regclass \
+                AND mode = 'AccessExclusiveLock'";
+    std::thread::scope(|scope| {
+        scope.spawn(|| sample.database().execute(&drop));
+        sample.database().until(true, held);
+        mended_after(&sample, 74, || {}).prints("vanished").prints("portcullis verify");
+    });
 }
 
 #[test]

@@ -104,7 +104,7 @@ pub(super) fn affected(
     let Method::Replay { app, .. } = method else {
         let tenants = judgement.tenants.iter().filter(|(_, verdict)| match method {
             Method::Record => !verdict.unrecorded().is_empty(),
-            Method::Restore { .. } => verdict.has_lost_objects(),
+            Method::Restore { .. } => verdict.lacks_objects(),
             Method::Apply | Method::Replay { .. } => verdict.is_pending(),
         });
         return tenants.map(|(tenant, _)| tenant.clone()).collect();

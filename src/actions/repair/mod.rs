@@ -9,7 +9,7 @@ mod step_log;
 
 pub(crate) use self::request::{Method, RepairRequest};
 use self::step_log::StepLog;
-use super::{context::RunContext, judge::inspect, run_state::RunState};
+use super::{context::RunContext, judge::inspect, run_state::RunState, structure_rules::inspect_structures};
 use crate::{
     config::Selection,
     failure::Failure,
@@ -112,6 +112,9 @@ fn findings(judgement: &Judgement) -> String {
 /// The tenants with a finding that the method is for, whether or not it can fix it.
 pub(crate) async fn affected(context: &RunContext, method: Method<'_>) -> Result<Vec<String>, Failure> {
     let manifest: &Manifest = &context.expectation().await?.manifest;
-    let (found, judgement) = inspect(context, false, Some(&Selection::All)).await?;
+    let (found, judgement) = match method {
+        Method::Restore { .. } => inspect_structures(context).await?,
+        _ => inspect(context, false, Some(&Selection::All)).await?,
+    };
     Ok(decision::affected(manifest, &found, &judgement, method))
 }

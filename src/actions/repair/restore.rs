@@ -1,13 +1,13 @@
-//! Finds out which objects a schema lacks, compared with a schema that is proved complete, and how to create them.
+//! Finds out which objects a schema lacks, compared with the manifest, a complete tenant or the template, and how to create them.
 
 use std::collections::BTreeMap;
 
 use super::request::RepairRequest;
 use crate::{
-    actions::{context::RunContext, judge::inspect, lock::Locked},
+    actions::{context::RunContext, judge::inspect, lock::Locked, template},
     cause::{Cause, Kind},
     config::{Selection, Source},
-    database::{ApplyError, Database, Schema, restorable::Restorable},
+    database::{ApplyError, Database, Schema, restorable::Restorable, template::Template},
     failure::Failure,
     outcome::{FailureDetails, wording},
     tenants::{
@@ -25,7 +25,7 @@ const COMPARED: usize = 5;
 
 /// The missing objects of a schema, and the statements that create them.
 pub(super) struct Restoration {
-    /// The tenant that has these objects.
+    /// What has these objects: the manifest, the template or a tenant.
     source: String,
     expected: Structure,
     objects: Vec<Object>,
@@ -99,14 +99,26 @@ async fn compared(
     request: &RepairRequest<'_>,
     found: &Inspection,
 ) -> Result<Comparison, FailureDetails> {
-    let (source, expected) = source(context, request, found).await?;
     let actual = structure(context, context.database()?, &request.schema()).await?;
+    let (source, expected) = source(context, request, found).await?;
     let names = match context.migrations()?.source {
         Source::Sql { .. } => Names::Exact,
         Source::External(_) => Names::Ignored,
     };
-    let differences = compare(&expected, &actual, names);
+    let differences = differences(request, &expected, &actual, names);
     Ok(Comparison { source, expected, names, differences })
+}
+
+/// Without the objects of other programs in the shared schema.
+fn differences(
+    request: &RepairRequest<'_>,
+    expected: &Structure,
+    actual: &Structure,
+    names: Names,
+) -> Vec<Difference> {
+    let mut differences = compare(expected, actual, names);
+    differences.retain(|one| request.tenant.is_some() || one.concerns_expected_objects());
+    differences
 }
 
 fn refusal(request: &RepairRequest<'_>, why: Cause) -> FailureDetails {
@@ -148,16 +160,50 @@ async fn refuse_empty_columns(
     }
 }
 
-/// The structure that most of some complete tenants of the same type have, and one of them.
+/// The structure in the manifest; for a framework, or on another major version of the server, that of a complete tenant or of
+/// the template.
 async fn source(
     context: &RunContext,
     request: &RepairRequest<'_>,
     found: &Inspection,
 ) -> Result<(String, Structure), FailureDetails> {
-    let none = |why: &str| refusal(request, why.into());
-    let Some(tenant) = request.tenant else {
-        return Err(none("no other schema shows the structure of the shared schema"));
+    let manifest = &context.expectation().await?.manifest;
+    let is_derived = manifest.framework.derives_structure();
+    if is_derived && manifest.is_derived_on(found.server.as_ref()) {
+        let expected = if request.tenant.is_some() { &manifest.tenant } else { &manifest.shared };
+        return Ok(("the manifest".into(), expected.structure.clone()));
+    }
+    let none = |why: &str| {
+        let derive = "the manifest was derived on another database server: derive it on this one";
+        refusal(request, if is_derived { derive } else { why }.into())
     };
+    let Some(tenant) = request.tenant else {
+        return Err(none(
+            "nothing shows the structure of the shared schema: its objects come from a backup alone",
+        ));
+    };
+    let template = template::configured(context).await;
+    let example = template.as_ref().ok().and_then(Option::as_ref);
+    if let Some(complete) = complete_tenant(context, tenant, found, example).await? {
+        return Ok(complete);
+    }
+    let Some(template) = template?.filter(|_| manifest.types.is_empty()) else {
+        return Err(none(
+            "no other tenant is complete, and there is no template, so that nothing shows the structure",
+        ));
+    };
+    let structure = context.database()?.structure_of_template(&template, &context.limits()?).await;
+    let structure = structure.map_err(|ApplyError { why, .. }| refusal(request, why))?;
+    Ok(("the template".into(), structure.without_table(manifest.framework.shape().table)))
+}
+
+/// The structure that equals the template, or that most of some complete tenants of the same type have, and one of them.
+async fn complete_tenant(
+    context: &RunContext,
+    tenant: &str,
+    found: &Inspection,
+    template: Option<&Template>,
+) -> Result<Option<(String, Structure)>, Failure> {
     let (all, judgement) = inspect(context, false, Some(&Selection::All)).await?;
     let of_type = |name: &String| all.types.get(name) == found.types.get(tenant);
     let complete = judgement.tenants.iter().filter(|(name, verdict)| {
@@ -172,9 +218,10 @@ async fn source(
         let structure = structure(context, database, &Schema::Tenant(name.clone())).await?;
         structures.entry(structure.digest()).or_default().push((name.clone(), structure));
     }
-    let most = structures.into_values().max_by_key(Vec::len);
-    most.and_then(|mut same| same.pop())
-        .ok_or_else(|| none("no other tenant is complete, so that none shows the structure"))
+    let best = structures.into_iter().max_by_key(|(digest, same)| {
+        (template.is_some_and(|template| template.structure == *digest), same.len())
+    });
+    Ok(best.and_then(|(_, mut same)| same.pop()))
 }
 
 /// Without the ledger's table, which the gate judges.
@@ -196,7 +243,7 @@ impl Restoration {
         format!("{} (as in {})", objects.join(", "), self.source)
     }
 
-    /// A script for psql.
+    /// A script for psql or sqlite3.
     pub(super) fn script(&self, schema: &str) -> String {
         let statements = self.statements.iter().fold(String::new(), |text, sql| text + sql + ";\n");
         let words = self.words().replace(['\n', '\r'], " ");
@@ -212,7 +259,8 @@ impl Restoration {
     ) -> Result<(), FailureDetails> {
         let ledger = context.expectation().await?.manifest.framework.shape().table;
         let verify = |after: &Structure| {
-            let differences = compare(&self.expected, &after.clone().without_table(ledger), self.names);
+            let after = after.clone().without_table(ledger);
+            let differences = differences(request, &self.expected, &after, self.names);
             let remaining = differences.iter().find(|one| !self.other.contains(one));
             match remaining.and_then(Difference::object) {
                 None => Ok(()),

@@ -102,7 +102,7 @@ pub(super) async fn apply_in_transactions(
 }
 
 /// Begins a transaction, acquires the schema's lock and reads the ledger.
-pub(super) async fn begin(
+async fn begin(
     connection: &mut Connection,
     schema: &str,
     limits: &Limits,

@@ -1,16 +1,17 @@
-//! Creates one complete tenant as a copy of a template, in one transaction.
+//! Creates one complete tenant as a copy of a template, in one transaction; reads a template's structure from a copy.
 
 use super::{
     Postgres,
     connection::Connection,
+    quote::identifier,
     rename::rename,
-    run_migration::apply_error,
+    run_migration::{self, apply_error},
     structure::{structure, version},
 };
 use crate::{
     config,
     database::{ApplyError, Creation, Limits, ProvisionError, template::Template},
-    tenants::{inspection::SchemaState, ledger::LedgerLayout, manifest::Expected},
+    tenants::{inspection::SchemaState, ledger::LedgerLayout, manifest::Expected, structure::Structure},
 };
 
 /// The settings at the start of pg_dump's output, for this transaction only.
@@ -28,7 +29,9 @@ impl Postgres {
     ) -> Result<(), ProvisionError> {
         let registry = self.registry_for(new)?;
         let mut connection = self.prepared(limits).await?;
-        if let Err(error) = self.copy_in_transaction(&mut connection, registry, new, template, limits).await {
+        if let Err(error) =
+            self.copy_in_transaction(&mut connection, registry, new, template, shape.table, limits).await
+        {
             // Other sessions do not have to wait until the server notices the closed connection.
             let _ = connection.rows("ROLLBACK").await;
             return Err(error);
@@ -42,26 +45,55 @@ impl Postgres {
         registry: &config::Registry,
         new: &Creation,
         template: &Template,
+        ledger: &str,
         limits: &Limits,
     ) -> Result<(), ProvisionError> {
         let failed = |error: sqlx::Error| ProvisionError::from(apply_error(&error));
         self.open(connection, registry, new, limits).await?;
         let version = version(connection).await.map_err(failed)?;
         if version != template.server {
-            let built_on = &template.server;
-            let why = format!(
-                "the template was built on PostgreSQL {built_on}, but this server is version {version}: build the template again there"
-            );
-            return Err(ProvisionError::refusing(why));
+            return Err(ProvisionError::refusing(of_other_version(template, &version)));
         }
         self.write_rows(connection, registry, new).await?;
         let schema = format!("{}; {AS_DUMPED}", self.create_schema(new, false, true));
         connection.rows(&schema).await.map_err(failed)?;
         let sql = rename(&template.sql, &template.schema, &new.schema);
         connection.run(&sql, limits.deadline).await.map_err(failed)?;
-        if structure(connection, &new.schema).await.map_err(failed)?.digest() != template.structure {
+        let copy = structure(connection, &new.schema).await.map_err(failed)?;
+        if copy.without_table(ledger).digest() != template.structure {
             return Err(ApplyError::of("the structure of the copy differs from the template").into());
         }
         Ok(self.close_journal(connection, new).await?)
     }
+
+    /// The template's structure, from a copy that is rolled back.
+    pub(crate) async fn structure_of_template(
+        &self,
+        template: &Template,
+        limits: &Limits,
+    ) -> Result<Structure, ApplyError> {
+        let mut connection = self.writer_for(limits).await?;
+        let read = async {
+            connection.rows(&run_migration::begin(limits)).await?;
+            let version = version(&mut connection).await?;
+            if version != template.server {
+                return Err(sqlx::Error::Protocol(of_other_version(template, &version)));
+            }
+            let schema = format!("CREATE SCHEMA {}; {AS_DUMPED}", identifier(&template.schema));
+            connection.rows(&schema).await?;
+            connection.run(&template.sql, limits.deadline).await?;
+            structure(&mut connection, &template.schema).await
+        };
+        let read = read.await.map_err(|error| apply_error(&error));
+        // Other sessions do not have to wait until the server notices the closed connection.
+        let _ = connection.rows("ROLLBACK").await;
+        connection.close().await;
+        read
+    }
+}
+
+fn of_other_version(Template { server, .. }: &Template, version: &str) -> String {
+    format!(
+        "the template was built on PostgreSQL {server}, but this server is version {version}: build the template again there"
+    )
 }

@@ -99,9 +99,7 @@ impl Postgres {
         found.orphans.retain(|schema| !found.unfinished.contains(schema));
         found.shadows = answers.next().unwrap_or_default();
         found.types = rows.types;
-        found.server = request
-            .structure
-            .then(|| (structure::ENGINE.into(), (reading.server_version() / 10_000).to_string()));
+        found.server = Some((structure::ENGINE.into(), (reading.server_version() / 10_000).to_string()));
         found.shared = request.shared.then(|| states.remove(&self.config.shared_schema)).flatten();
         found.tenants = states;
         if let (Some(registry), false) = (registry, registered) {

@@ -3,10 +3,12 @@
 use std::future::{Ready, ready};
 
 use super::{
-    Postgres, apply,
+    Postgres,
+    apply::TRANSACTION,
     connection::Connection,
+    lock,
     quote::identifier,
-    run_migration::apply_error,
+    run_migration::{self, apply_error},
     structure::{create, structure},
 };
 use crate::{
@@ -76,7 +78,8 @@ async fn restore(
     verify: VerifyStructure<'_>,
     limits: &Limits,
 ) -> Result<(), ApplyError> {
-    apply::begin(connection, schema, limits, false).await?;
+    connection.rows(&run_migration::begin(limits)).await.map_err(|error| apply_error(&error))?;
+    lock::schema(connection, schema, TRANSACTION, limits.nowait).await?;
     for statement in statements {
         let failed = |error: sqlx::Error| {
             let error = apply_error(&error);

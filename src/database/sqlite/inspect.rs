@@ -23,7 +23,7 @@ impl Sqlite {
     pub(crate) async fn inspect(&self, request: &InspectRequest<'_>) -> Result<Inspection, DatabaseError> {
         let manifest = request.manifest;
         let shape = manifest.layout();
-        let mut found = Inspection { server: request.structure.then(server), ..Inspection::default() };
+        let mut found = Inspection { server: Some(server()), ..Inspection::default() };
         if request.shared {
             found.shared =
                 Some(inspect_file(&self.shared(), &manifest.shared, shape, request.structure).await);

@@ -2,6 +2,7 @@
 
 use super::{
     causes,
+    objects::{self, apply_pending, schemas},
     steps::{self, Steps, names},
 };
 use crate::{
@@ -33,7 +34,7 @@ fn advise_on_created(steps: &mut Steps, judgement: &Judgement) {
         steps.cause("no migration of the shared schema was applied yet");
         steps.apply("create the shared schema and its tables", steps::migrate(&[]));
     }
-    lost(steps, judgement, shared_is_empty);
+    objects::lost(steps, judgement, shared_is_empty);
     let with = |predicate: fn(&Finding) -> bool| schemas(judgement, predicate);
 
     let dirty = with(|finding| matches!(finding, Finding::Dirty { .. }));
@@ -94,118 +95,29 @@ fn advise_on_created(steps: &mut Steps, judgement: &Judgement) {
         steps.rerun_each(&text, steps::record(&unrecorded));
     }
     let mut pending = with(|finding| matches!(finding, Finding::Pending { .. }));
-    pending.retain(|schema| !unrecorded.contains(schema));
+    pending.retain(|schema| {
+        !unrecorded.contains(schema) && judgement.verdict(*schema).is_some_and(Verdict::may_be_migrated)
+    });
     if !pending.is_empty() {
         steps.cause("migrations were not applied");
-        steps.apply(format!("apply what is pending in {}", names(&pending)), steps::migrate(&pending));
+        apply_pending(steps, &pending);
     }
     let index = with(|finding| matches!(finding, Finding::InvalidIndex { unique: true, .. }));
     if !index.is_empty() {
         steps.cause("CREATE UNIQUE INDEX CONCURRENTLY failed, probably on duplicate rows");
-        let text = format!("remove the duplicates in {}, then build the index again", names(&index));
-        steps.rerun_each(&text, steps::restore(&index));
+        objects::restore(steps, judgement, &index, |names| {
+            format!("remove the duplicates in {names}, then build the index again")
+        });
     }
-    let structure = with(|finding| matches!(finding, Finding::Structure { blocks: true, .. }));
-    if !structure.is_empty() {
-        steps.cause("objects were changed by hand, or a migration had another effect in these schemas");
-        steps.see(format!("see every difference of {}", names(&structure)), steps::verify(&structure));
-        steps.add_step(format!(
-            "{}: change the objects to the expected definitions, or accept them for a while with `[[accept]]`",
-            names(&structure)
-        ));
-    }
+    objects::differing(steps, judgement);
     let other = with(|finding| matches!(finding, Finding::StructureOfOtherServer { blocks: true, .. }));
     if !other.is_empty() {
         steps.cause("the manifest was derived on another major version of the database server");
-        steps.add_step(format!(
-            "to compare the structure of {}, derive the manifest on this major version: `portcullis manifest sql`",
-            names(&other)
-        ));
+        let text =
+            format!("to compare the structure of {}, derive the manifest on this server", names(&other));
+        steps.apply(text, steps::manifest("portcullis manifest sql"));
     }
     unread(steps, judgement);
-}
-
-/// Tables, ledgers and schemas that are gone.
-fn lost(steps: &mut Steps, judgement: &Judgement, first_start: bool) {
-    let with = |predicate: fn(&Finding) -> bool| schemas(judgement, predicate);
-    let tables = with(|finding| {
-        matches!(
-            finding,
-            Finding::MissingTables { .. } | Finding::MissingColumns { .. } | Finding::Models { .. }
-        )
-    });
-    if !tables.is_empty() {
-        steps.cause("tables were dropped or never created, although the ledger records them as created");
-        steps.see(format!("see exactly what is missing in {}", names(&tables)), steps::verify(&tables));
-        restore_tables(steps, judgement, &tables);
-    }
-    let shadowed = with(|finding| matches!(finding, Finding::Shadowed { .. }));
-    if !shadowed.is_empty() && tables.is_empty() {
-        steps.cause("the shared schema has a table of the same name, which queries use instead");
-        steps.add_step(format!("{}: create the tenant's own tables from a backup", names(&shadowed)));
-    }
-    let kind = with(|finding| matches!(finding, Finding::OtherKind { .. }));
-    if !kind.is_empty() {
-        steps.cause("another object, such as a view, has the name of a table");
-        steps.see(format!("see what it is in {}", names(&kind)), steps::verify(&kind));
-        steps.add_step(format!("{}: rename or drop it, and restore the table", names(&kind)));
-    }
-    let ledger = with(|finding| matches!(finding, Finding::NoLedger { tables } if !tables.is_empty()));
-    if !ledger.is_empty() {
-        steps.cause("the ledger's table was dropped; the schema still has its other tables");
-        let text = format!(
-            "{}: record all migrations again if the structure is complete; else restore the ledger's table from a backup",
-            names(&ledger)
-        );
-        steps.rerun_each(&text, steps::record(&ledger));
-    }
-    let mut gone = with(|finding| match finding {
-        Finding::NoLedger { tables } => tables.is_empty(),
-        finding => matches!(finding, Finding::NoSchema),
-    });
-    // An empty shared schema means a first start.
-    gone.retain(|schema| schema.is_some() || !first_start);
-    if !gone.is_empty() {
-        steps.cause("the schema was dropped, or the tenant was registered without being created");
-        let text = format!("restore {} from a backup, or delete the tenant", names(&gone));
-        match gone.first() {
-            Some(Some(tenant)) => steps.apply(text, steps::delete(tenant)),
-            _ => steps.add_step(format!("restore {} from a backup", names(&gone))),
-        }
-    }
-}
-
-/// The advice for restoring lost tables.
-fn restore_tables(steps: &mut Steps, judgement: &Judgement, tables: &[Option<&str>]) {
-    if let Some((tenants, app)) = replayable(judgement) {
-        let target = if let [Some(tenant)] = tenants[..] { Some(tenant) } else { None };
-        let text = format!(
-            "run the migrations of `{app}` again for {}; `migrate` does not restore the tables, because the ledger records \
-             these migrations as applied",
-            names(&tenants)
-        );
-        // After a replay, these findings are about another app.
-        steps.rerun(text, steps::replay(target, app, ""));
-        return;
-    }
-    let text = format!(
-        "create what is missing in {} (`--print-sql` instead of `--restore` shows the SQL); lost rows come from a backup alone",
-        names(tables)
-    );
-    steps.rerun_each(&text, steps::restore(tables));
-}
-
-/// An app that can be replayed, with its tenants: they have lost all its tables, and none of the apps that it depends on.
-fn replayable(judgement: &Judgement) -> Option<(Vec<Option<&str>>, &str)> {
-    fn apps(verdict: &Verdict) -> impl Iterator<Item = &str> {
-        verdict.findings.iter().filter_map(|finding| match finding {
-            Finding::Models { app, all_tables: true, after, .. } if after.is_empty() => Some(app.as_str()),
-            _ => None,
-        })
-    }
-    let app = judgement.tenants.values().flat_map(apps).next()?;
-    let lost = judgement.tenants.iter().filter(|(_, verdict)| apps(verdict).any(|other| other == app));
-    Some((lost.map(|(tenant, _)| Some(tenant.as_str())).collect(), app))
 }
 
 /// The advice for unreadable schemas, and for a registry with too few tenants.
@@ -249,10 +161,4 @@ fn unread(steps: &mut Steps, judgement: &Judgement) {
         }
         None => {}
     }
-}
-
-/// The schemas that have such a finding.
-fn schemas(judgement: &Judgement, predicate: fn(&Finding) -> bool) -> Vec<Option<&str>> {
-    let matching = judgement.verdicts().filter(|(_, verdict)| verdict.findings.iter().any(predicate));
-    matching.map(|(schema, _)| schema).collect()
 }

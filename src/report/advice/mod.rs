@@ -6,6 +6,7 @@ mod causes;
 mod failures;
 mod findings;
 pub(crate) mod invocation;
+mod objects;
 mod refusals;
 mod steps;
 #[cfg(test)]

@@ -13,7 +13,10 @@ use crate::{
         gate::{Finding, Verdict},
         ledger::Commands,
         manifest,
-        structure::difference::{Difference, Reference},
+        structure::{
+            Object, ObjectKind,
+            difference::{Difference, Reference},
+        },
     },
 };
 
@@ -45,6 +48,11 @@ fn system(kind: io::ErrorKind) -> Cause {
 fn findings() -> Vec<Finding> {
     let some = || vec!["one".to_owned()];
     let (app, table) = (|| "finance".to_owned(), || "invoice".to_owned());
+    let object = || {
+        let (kind, name) = (ObjectKind::Index, "invoice_unpaid".to_owned());
+        let (table, definition, state) = (table(), String::new(), String::new());
+        Some(Arc::new(Object { kind, table, name, definition, state }))
+    };
     let missing = || Finding::MissingTables { tables: some(), dropped_by_newer: false };
     vec![
         Finding::NotRegistered,
@@ -67,7 +75,12 @@ fn findings() -> Vec<Finding> {
         Finding::MissingColumns { table: table(), columns: some(), dropped_by_newer: false },
         Finding::InvalidIndex { index: "i".into(), table: table(), unique: true },
         Finding::Structure {
-            differences: Arc::new([Difference { expected: None, actual: None }]),
+            differences: Arc::new([Difference { expected: None, actual: object() }]),
+            reference: Reference::Manifest,
+            blocks: true,
+        },
+        Finding::Structure {
+            differences: Arc::new([Difference { expected: object(), actual: None }]),
             reference: Reference::Manifest,
             blocks: true,
         },
@@ -117,6 +130,67 @@ fn every_finding_has_advice_that_names_its_tenants_and_not_the_running_command()
                 assert!(about_all || text.contains("acme"), "{running:?} {finding:?}: {text}");
             }
         }
+    }
+}
+
+/// The first cell of the finding's row in docs/gate.md; None for a warning.
+fn row(finding: &Finding) -> Option<&'static str> {
+    Some(match finding {
+        Finding::NotRegistered => "`not registered`",
+        Finding::HalfCreated { .. } => "`half created`",
+        Finding::NoLedger { tables } if !tables.is_empty() => "`no ledger`, but tables",
+        Finding::NoSchema | Finding::NoLedger { .. } => "`no schema`, or no table in it",
+        Finding::Pending { .. } => "`pending`",
+        Finding::Unrecorded { .. } => "`not recorded`",
+        Finding::Dirty { .. } => "`dirty`",
+        Finding::Altered { line_ends_alone: false, .. } => "`altered`",
+        Finding::Altered { .. } => "`altered`, by line ends alone",
+        Finding::Diverged { .. } => "`diverged`",
+        Finding::Ahead { .. } => "`ahead` with `\"block\"`",
+        Finding::Models { .. } => "Django: `table missing`, all tables of an app",
+        Finding::Shadowed { .. } => "`shadowed`",
+        Finding::MissingTables { .. } | Finding::MissingColumns { .. } => "`table missing`, `column missing`",
+        Finding::OtherKind { .. } => "`other kind`",
+        Finding::InvalidIndex { .. } => "`invalid index`, unique",
+        Finding::Structure { .. } if finding.is_about_missing_objects() => "`structure`, missing objects",
+        Finding::Structure { .. } => "`structure`, changed or additional objects",
+        Finding::StructureOfOtherServer { .. } => "`structure` that is not proven: another server",
+        Finding::Unreadable { .. } => "`cannot read`",
+        Finding::Vanished => "`vanished`",
+        Finding::Retired { .. } | Finding::Duplicate { .. } | Finding::Accepted { .. } => return None,
+    })
+}
+
+#[test]
+fn every_finding_has_a_row_of_commands_and_each_row_a_test_that_pastes_them() {
+    let page = include_str!("../../../docs/gate.md");
+    let (_, table) = page.split_once("| finding | command in the box | test |\n|---|---|---|\n").unwrap();
+    let rows: Vec<Vec<&str>> = table
+        .lines()
+        .take_while(|line| line.starts_with("| "))
+        .map(|line| line.trim_matches(['|', ' ']).split(" | ").collect())
+        .collect();
+    for finding in findings() {
+        let Some(name) = row(&finding) else { continue };
+        let cells = rows.iter().find(|cells| cells[0] == name);
+        assert!(cells.is_some(), "docs/gate.md has no row for {name}");
+        let cells = cells.unwrap();
+        let commands = of_findings(&judged(finding.clone(), &["acme"]), Running::Verify).actions;
+        let commands: Vec<String> = commands.into_iter().filter_map(|action| action.command).collect();
+        if let Some((_, command)) = cells[1].split_once("`portcullis ") {
+            let word = command.split([' ', '`']).next().unwrap();
+            let is_listed = |line: &String| line.starts_with(&format!("portcullis {word}"));
+            let is_listed = commands.iter().any(is_listed) || word == "verify";
+            assert!(is_listed, "{name}: {command} is not among {commands:?}");
+        } else {
+            assert_eq!(commands, [""; 0], "{name}");
+        }
+    }
+    let tests =
+        [include_str!("../../../tests/run/pasted.rs"), include_str!("../../../tests/django/pasted.rs")];
+    for cells in rows {
+        let test = format!("fn {}(", cells[2].trim_matches('`'));
+        assert!(tests.iter().any(|text| text.contains(&test)), "{test} does not exist");
     }
 }
 

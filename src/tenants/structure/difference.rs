@@ -56,6 +56,11 @@ impl Difference {
         self.object().map(Object::item).unwrap_or_default()
     }
 
+    /// Whether it is about an expected object, or about a part of one. The shared schema also has objects of other programs.
+    pub(crate) fn concerns_expected_objects(&self) -> bool {
+        self.expected.is_some() || self.object().is_some_and(|object| !object.table.is_empty())
+    }
+
     /// Whether the code may fail or change other rows because of it. An additional object does neither if the statements
     /// of the code do not reach it.
     pub(crate) fn matters(&self) -> bool {

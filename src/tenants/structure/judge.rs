@@ -79,10 +79,7 @@ impl Judgement {
             (&mut self.shared, found.shared.as_ref().and_then(structure_of))
         {
             let mut differences = compare(&manifest.shared.structure, structure, Names::Exact);
-            // The shared schema may contain tables and other objects of other programs.
-            differences.retain(|one| {
-                one.expected.is_some() || one.object().is_some_and(|object| !object.table.is_empty())
-            });
+            differences.retain(Difference::concerns_expected_objects);
             Findings::new(differences, &Reference::Manifest, rules).add_to(verdict, snapshot);
         }
     }
