@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeSet, path::Path};
 
-use sqlx::{Connection, Row, sqlite::SqliteConnection};
+use sqlx::{
+    Connection, Row,
+    sqlite::{SqliteConnection, SqliteRow},
+};
 
 use super::{
     LEDGER, Sqlite, disk, files,
@@ -10,6 +13,7 @@ use super::{
     structure::{server, structure},
 };
 use crate::{
+    cause::Code,
     config::Selection,
     database::{DatabaseError, InspectRequest, TableSet},
     tenants::{
@@ -122,13 +126,38 @@ pub(super) async fn inspect_open(
 /// Every table and view with its columns, in lower case because SQLite compares names without regard to case.
 async fn present(connection: &mut SqliteConnection) -> Result<TableSet, sqlx::Error> {
     let mut present = TableSet::default();
-    for row in files::rows(connection, COLUMNS).await? {
+    let rows = match files::rows(connection, COLUMNS).await {
+        Err(error) if is_sql_error(&error) => with_broken_views(connection).await?,
+        rows => rows?,
+    };
+    for row in rows {
         let column = row.try_get::<Option<String>, _>(1)?.map(|name| name.to_ascii_lowercase());
         let table = row.try_get::<String, _>(0)?.to_ascii_lowercase();
         present.note(table, kind(row.try_get(2)?), column);
     }
     Ok(present)
 }
+
+/// The rows of [`COLUMNS`], without the columns of a view that uses a lost table.
+async fn with_broken_views(connection: &mut SqliteConnection) -> Result<Vec<SqliteRow>, sqlx::Error> {
+    let mut rows = files::rows(connection, RELATIONS).await?;
+    let names: Vec<String> = rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?;
+    for name in names {
+        match files::rows(connection, &format!("{COLUMNS} AND m.name = {}", files::literal(&name))).await {
+            Err(error) if is_sql_error(&error) => {}
+            columns => rows.extend(columns?),
+        }
+    }
+    Ok(rows)
+}
+
+/// The generic code of SQLite, as for a missing table.
+fn is_sql_error(error: &sqlx::Error) -> bool {
+    files::cause(error).code == Some(Code::Sqlite(1))
+}
+
+const RELATIONS: &str = "SELECT name, NULL, type FROM sqlite_master WHERE type IN ('table', 'view') \
+    AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";
 
 /// The kind of a `sqlite_master.type`.
 pub(super) fn kind(kind: &str) -> Kind {
