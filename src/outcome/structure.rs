@@ -39,25 +39,33 @@ pub(crate) fn reference(reference: &Reference) -> String {
     }
 }
 
-fn name(object: &Object) -> String {
-    let item = object.item();
-    let kind = match object.kind {
+/// SQL's word for a kind of object.
+pub(super) fn kind(kind: ObjectKind) -> &'static str {
+    match kind {
         ObjectKind::Type => "type",
         ObjectKind::Sequence => "sequence",
         ObjectKind::Function => "function",
         ObjectKind::Table => "table",
         ObjectKind::Column => "column",
         ObjectKind::Constraint => "constraint",
-        ObjectKind::Index => return format!("index {item} on {}", object.table),
+        ObjectKind::Index => "index",
         ObjectKind::View => "view",
         ObjectKind::MaterializedView => "materialized view",
         ObjectKind::Trigger => "trigger",
         ObjectKind::Rule => "rule",
         ObjectKind::Policy => "policy",
         ObjectKind::Statistics => "statistics",
-        ObjectKind::Other => return item,
-    };
-    format!("{kind} {item}")
+        ObjectKind::Other => "object",
+    }
+}
+
+fn name(object: &Object) -> String {
+    let item = object.item();
+    match object.kind {
+        ObjectKind::Index => format!("index {item} on {}", object.table),
+        ObjectKind::Other => item,
+        other => format!("{} {item}", kind(other)),
+    }
 }
 
 /// The definition and the state on one line.

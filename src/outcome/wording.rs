@@ -90,22 +90,7 @@ pub(crate) fn words(finding: &Finding) -> (&'static str, String) {
 
 /// An object of a schema: `column finance_invoice.paid_on`.
 pub(crate) fn object(object: &Object) -> String {
-    let kind = match object.kind {
-        ObjectKind::Type => "type",
-        ObjectKind::Sequence => "sequence",
-        ObjectKind::Function => "function",
-        ObjectKind::Table => "table",
-        ObjectKind::Column => "column",
-        ObjectKind::Constraint => "constraint",
-        ObjectKind::Index => "index",
-        ObjectKind::View => "view",
-        ObjectKind::MaterializedView => "materialized view",
-        ObjectKind::Trigger => "trigger",
-        ObjectKind::Rule => "rule",
-        ObjectKind::Policy => "policy",
-        ObjectKind::Statistics => "statistics",
-        ObjectKind::Other => "object",
-    };
+    let kind = structure::kind(object.kind);
     match (object.kind, object.table.as_str()) {
         (_, "") => format!("{kind} {}", object.name),
         (ObjectKind::Column, table) => format!("{kind} {table}.{}", object.name),
