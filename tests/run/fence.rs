@@ -49,14 +49,7 @@ fn a_lock_holder_with_a_frozen_session_continues_while_the_server_lists_its_lock
 
 #[test]
 fn a_lock_holder_stops_when_the_server_ends_its_frozen_session() {
-    let (server, port) = server();
-    let proxy = Proxy::to(port);
-    let project = with_silence_timeout("20s");
-    let direct = project.database.url();
-    let through = direct.replace(&server, &format!("127.0.0.1:{}", proxy.port()));
-    let project = project.env("DATABASE_URL", &through);
-    let holder = project.portcullis.spawn(["run"]);
-    until_migrating(&project);
+    let (proxy, project, holder) = holder_behind_proxy("20s");
     // The proxy does not forward the end of the session; new connections pass.
     proxy.block_old();
     end_holder(&project);
@@ -64,37 +57,23 @@ fn a_lock_holder_stops_when_the_server_ends_its_frozen_session() {
     // A login that stays blocked would delay every `DROP DATABASE` until the server gives up the login.
     proxy.give_up();
     assert!(outcome.stderr.contains("the server has ended the session"), "{outcome}");
-    assert_lock_lost(&project.env("DATABASE_URL", &direct), &outcome);
+    assert_lock_lost(&without_proxy(project), &outcome);
 }
 
 #[test]
 fn a_lock_holder_without_network_stops_and_does_not_serve() {
-    let (server, port) = server();
-    let proxy = Proxy::to(port);
-    let project = with_silence_timeout("4s");
-    let direct = project.database.url();
-    let through = direct.replace(&server, &format!("127.0.0.1:{}", proxy.port()));
-    let project = project.env("DATABASE_URL", &through);
-    let holder = project.portcullis.spawn(["run"]);
-    until_migrating(&project);
+    let (proxy, project, holder) = holder_behind_proxy("4s");
     proxy.block();
     let outcome = holder.wait();
     // The proxy's TCP stack still acknowledges for the client; a real network would not.
     proxy.give_up();
     assert!(outcome.stderr.contains("no answer in 4 s"), "{outcome}");
-    assert_lock_lost(&project.env("DATABASE_URL", &direct), &outcome);
+    assert_lock_lost(&without_proxy(project), &outcome);
 }
 
 #[test]
 fn a_short_silence_of_the_server_stops_nothing() {
-    let (server, port) = server();
-    let proxy = Proxy::to(port);
-    let project = with_silence_timeout("30s");
-    let direct = project.database.url();
-    let through = direct.replace(&server, &format!("127.0.0.1:{}", proxy.port()));
-    let project = project.env("DATABASE_URL", &through);
-    let holder = project.portcullis.spawn(["run"]);
-    until_migrating(&project);
+    let (proxy, project, holder) = holder_behind_proxy("30s");
     proxy.block();
     // The length of a checkpoint.
     thread::sleep(Duration::from_secs(5));
@@ -104,9 +83,21 @@ fn a_short_silence_of_the_server_stops_nothing() {
     assert_eq!(project.database.column("SELECT n::text FROM a.item ORDER BY 1"), ["1", "2"]);
 }
 
-/// A slow project with this silence time-out.
-fn with_silence_timeout(timeout: &str) -> Project {
-    silent_for(slow(), timeout)
+/// A run of a slow project with this silence time-out that migrates and reaches the server only through the proxy.
+fn holder_behind_proxy(silence_timeout: &str) -> (Proxy, Project, Running) {
+    let (server, port) = server();
+    let proxy = Proxy::to(port);
+    let project = silent_for(slow(), silence_timeout);
+    let through = project.database.url().replace(&server, &format!("127.0.0.1:{}", proxy.port()));
+    let project = project.env("DATABASE_URL", &through);
+    let holder = project.portcullis.spawn(["run"]);
+    until_migrating(&project);
+    (proxy, project, holder)
+}
+
+fn without_proxy(project: Project) -> Project {
+    let direct = project.database.url();
+    project.env("DATABASE_URL", &direct)
 }
 
 fn silent_for(project: Project, timeout: &str) -> Project {
