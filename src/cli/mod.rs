@@ -2,16 +2,22 @@
 
 mod format;
 mod init;
+mod manifest;
 mod own_command;
+mod schemas;
 mod tenant;
+#[cfg(test)]
+mod tests;
 
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::{
     format::{Format, TextOrJson},
     init::Init,
+    manifest::ManifestOf,
+    schemas::{Migrate, Repair, Verify},
     tenant::{State, Tenant, TenantBootstrap, TenantCreate, TenantDelete, TenantList, TenantShow},
 };
 use crate::logging::{LogFormat, LogLevel};
@@ -279,71 +285,6 @@ pub(crate) struct Run {
     pub(crate) server: Vec<String>,
 }
 
-/// The tenants of a command; none means all.
-#[derive(Debug, Args)]
-pub(crate) struct Tenants {
-    /// Only these tenants
-    #[arg(value_name = "TENANT")]
-    tenants: Vec<String>,
-    /// The deprecated form of the argument.
-    #[arg(long = "tenant", value_name = "NAME", hide = true)]
-    former: Vec<String>,
-}
-
-impl Tenants {
-    pub(crate) fn names(&self) -> Vec<String> {
-        [self.tenants.as_slice(), &self.former].concat()
-    }
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Verify {
-    #[command(flatten)]
-    pub(crate) only: Tenants,
-    /// Check only the migrations and models of this app (Django)
-    #[arg(long)]
-    pub(crate) app: Option<String>,
-    /// Compare types, constraints, indexes and other objects too, and fail if they differ
-    #[arg(long)]
-    pub(crate) structure: bool,
-    /// Compare with this manifest, for example the one of the next release
-    #[arg(long, value_name = "FILE")]
-    pub(crate) manifest: Option<PathBuf>,
-    /// Print nothing if everything is complete
-    #[arg(long)]
-    pub(crate) quiet: bool,
-    /// List every tenant of every group of findings
-    #[arg(long)]
-    pub(crate) all: bool,
-    /// The format of the output; junit reports each schema as a test case
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub(crate) format: Format,
-}
-
-#[derive(Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
-pub(crate) struct Migrate {
-    /// The shared schema only
-    #[arg(long, conflicts_with_all = ["tenants", "former", "all"])]
-    pub(crate) shared: bool,
-    #[command(flatten)]
-    pub(crate) only: Tenants,
-    /// Every tenant, without the shared schema
-    #[arg(long, conflicts_with_all = ["tenants", "former"])]
-    pub(crate) all: bool,
-    /// The number of tenants to migrate at the same time
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=64))]
-    pub(crate) jobs: Option<u16>,
-    /// Share the tenants with other replicas that use this option
-    #[arg(long)]
-    pub(crate) cooperate: bool,
-    /// List pending migrations and change nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    #[command(flatten)]
-    pub(crate) output: TextOrJson,
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct History {
     /// The number of runs to show
@@ -351,174 +292,4 @@ pub(crate) struct History {
     pub(crate) limit: u32,
     #[command(flatten)]
     pub(crate) output: TextOrJson,
-}
-
-#[derive(Debug, Args)]
-#[command(group(ArgGroup::new("method").args(["replay", "record", "restore", "print_sql"])))]
-#[expect(clippy::struct_excessive_bools, reason = "each is a switch of the command line")]
-pub(crate) struct Repair {
-    /// The tenants to repair, one after the other
-    #[arg(required_unless_present_any = ["all_affected", "shared"], value_name = "TENANT")]
-    pub(crate) tenant: Vec<String>,
-    /// The shared schema
-    #[arg(long, conflicts_with_all = ["tenant", "all_affected", "replay"])]
-    pub(crate) shared: bool,
-    /// Delete this app's ledger rows of the tenant and run its migrations again, in one transaction (Django)
-    #[arg(long, value_name = "APP")]
-    pub(crate) replay: Option<String>,
-    /// Record pending migrations whose tables and columns exist as applied, then apply the others
-    #[arg(long)]
-    pub(crate) record: bool,
-    /// Create the tables, columns, indexes and other objects that a complete tenant has and this one lacks
-    #[arg(long)]
-    pub(crate) restore: bool,
-    /// Print the SQL of --restore, for psql or sqlite3, and change nothing
-    #[arg(long)]
-    pub(crate) print_sql: bool,
-    /// Every tenant that the given method can repair
-    #[arg(long, conflicts_with = "tenant", requires = "method")]
-    pub(crate) all_affected: bool,
-    /// Also replay migrations that run custom Python or SQL
-    #[arg(long, requires = "replay")]
-    pub(crate) allow_code: bool,
-    /// List what would be applied and change nothing
-    #[arg(long)]
-    pub(crate) dry_run: bool,
-    #[command(flatten)]
-    pub(crate) output: TextOrJson,
-}
-
-#[derive(Debug, Subcommand)]
-pub(crate) enum ManifestOf {
-    /// From native SQL migrations, which are applied to a temporary schema
-    #[command(
-        after_help = "Exit codes: 0 written or unchanged, 1 a migration cannot be applied, 78 --check found a difference.
-
-Examples:
-  portcullis manifest sql                      after a change in the migrations; commit both
-  RUN portcullis manifest sql --check          in a Dockerfile: an outdated manifest fails the build"
-    )]
-    Sql {
-        /// Compare with the existing file instead of writing it
-        #[arg(long)]
-        check: bool,
-    },
-    /// From a Django project, which its own Python loads; needs no database
-    #[command(after_help = "Examples:
-  RUN portcullis manifest django               in a Dockerfile: a start does not load the project
-  portcullis manifest django --check           in CI, if the manifest is committed")]
-    Django {
-        /// Compare with the existing file instead of writing it
-        #[arg(long)]
-        check: bool,
-    },
-    /// From the migration files of another framework, and the tables of a database that its command has just migrated
-    #[command(
-        after_help = "It reads the configured [database], which must be completely migrated, and changes nothing in it.
-Exit codes: 0 written or unchanged, 1 the database is not completely migrated.
-
-Examples:
-  portcullis manifest structure --tenant demo      in CI, after the framework has migrated a new database
-  portcullis manifest structure                    without tenants: the shared schema only"
-    )]
-    Structure {
-        /// The schema of a migrated tenant
-        #[arg(long, value_name = "SCHEMA")]
-        tenant: Option<String>,
-    },
-    /// From the migration files of another framework, which are read without starting it; needs no database
-    #[command(after_help = "Examples:
-  RUN portcullis manifest files                in a Dockerfile, after the migrations were copied
-  portcullis manifest files --check            in CI, if the manifest is committed")]
-    Files {
-        /// Compare with the existing file instead of writing it
-        #[arg(long)]
-        check: bool,
-    },
-}
-
-impl ManifestOf {
-    pub(crate) fn check(&self) -> bool {
-        match self {
-            Self::Sql { check } | Self::Django { check } | Self::Files { check } => *check,
-            Self::Structure { .. } => false,
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    mod documents;
-
-    use clap::CommandFactory;
-
-    use super::*;
-
-    #[test]
-    fn the_help_of_every_subcommand_has_an_example_that_parses() {
-        fn walk(command: &clap::Command, path: &str) {
-            for subcommand in command.get_subcommands().filter(|command| command.get_name() != "help") {
-                let path = format!("{path} {}", subcommand.get_name());
-                let help = subcommand.get_after_help().map(ToString::to_string).unwrap_or_default();
-                let examples: Vec<_> = help.lines().filter(|line| line.starts_with("  ")).collect();
-                assert!(!examples.is_empty(), "`{path}` has no example");
-                for line in examples {
-                    let line = line.trim_start().trim_start_matches("RUN ");
-                    // Three blanks separate the explanation; `|` and `>` are for the shell.
-                    let line = line.split("   ").next().unwrap_or_default();
-                    let words =
-                        line.split(' ').take_while(|word| !["|", ">"].contains(word)).map(OsString::from);
-                    let words: Vec<_> = words.filter(|word| !word.is_empty()).collect();
-                    if words.first().is_some_and(|word| word == "portcullis") {
-                        let error = Cli::of(&words).err().filter(clap::Error::use_stderr);
-                        assert!(error.is_none(), "`{path}` shows `{line}`: {error:?}");
-                    }
-                }
-                walk(subcommand, &path);
-            }
-        }
-        walk(&Cli::command(), "portcullis");
-    }
-
-    #[test]
-    fn tenants_are_named_by_arguments_and_by_the_deprecated_option() {
-        let names = |line: &str| match Cli::try_parse_from(line.split(' ')).ok()?.command {
-            Command::Verify(verify) => Some(verify.only.names()),
-            Command::Migrate(migrate) => Some(migrate.only.names()),
-            Command::Repair(repair) => Some(repair.tenant),
-            _ => None,
-        };
-        let words = |words: [&str; 2]| Some(words.map(str::to_owned).to_vec());
-        for command in ["verify", "migrate", "repair"] {
-            assert_eq!(names(&format!("portcullis {command} acme -- -odd")), words(["acme", "-odd"]));
-        }
-        assert_eq!(names("portcullis verify --tenant acme --tenant b"), words(["acme", "b"]));
-        assert_eq!(names("portcullis migrate --all acme"), None);
-    }
-
-    #[test]
-    fn a_command_line_without_options_is_parsed_as_clap_parses_it() {
-        for (line, is_simple) in [
-            ("portcullis run --", true),
-            ("portcullis run -- gunicorn --version -- x", true),
-            ("portcullis run --no-config -- true", true),
-            ("portcullis init -- sh -c true", true),
-            ("portcullis run --no-config --", false),
-            ("portcullis init --", false),
-            ("portcullis run", false),
-            ("portcullis -- run", false),
-            ("portcullis init -g -- true", false),
-            ("portcullis --role web run -- true", false),
-            ("portcullis", false),
-            ("--", false),
-        ] {
-            let words: Vec<_> = line.split(' ').map(OsString::from).collect();
-            let parsed = Cli::without_options(&words).map(|cli| format!("{cli:?}"));
-            assert_eq!(parsed.is_some(), is_simple, "{line}");
-            if is_simple {
-                let by_clap = Cli::try_parse_from(&words).map(|cli| format!("{cli:?}"));
-                assert_eq!(parsed, by_clap.ok(), "{line}");
-            }
-        }
-    }
 }
