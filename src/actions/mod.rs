@@ -8,6 +8,7 @@ pub(crate) mod gate_bypass;
 pub(crate) mod history;
 pub(crate) mod judge;
 pub(crate) mod lock;
+mod lock_acquisition;
 mod lock_heartbeat;
 pub(crate) mod migrate;
 pub(crate) mod programs;
