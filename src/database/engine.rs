@@ -16,7 +16,7 @@ use super::{
     examined::Examined,
     history::{Author, Deed, Entry, Run},
     postgres::Postgres,
-    request::{InspectRequest, Limits, Schema},
+    request::{InspectRequest, Limits, ProvisionRequest, Schema},
     restorable::Restorable,
     sqlite::Sqlite,
     template::Template,
@@ -31,9 +31,6 @@ use crate::{
         structure::{Structure, difference::Difference},
     },
 };
-
-/// The gate's verdict on a tenant before other sessions can see it.
-pub(crate) type Verify<'a> = &'a dyn Fn(&SchemaState) -> Result<(), String>;
 
 /// Accepts the structure of a schema, or returns the reason to roll back.
 pub(crate) type VerifyStructure<'a> = &'a dyn Fn(&Structure) -> Result<(), String>;
@@ -125,9 +122,8 @@ engine! {
         fn record(schema: &'a Schema, files: &'a [MigrationFile], limits: &'a Limits) -> Result<(), ApplyError>;
         /// Runs these statements in a schema in one transaction, and commits if the structure is accepted.
         fn restore(schema: &'a Schema, statements: &'a [String], verify: VerifyStructure<'a>, limits: &'a Limits) -> Result<(), ApplyError>;
-        /// Creates a complete tenant or fails; `roll_back` then rolls back the rest. `verify` is called before other
-        /// sessions can see the tenant.
-        fn provision(new: &'a Creation, files: &'a [MigrationFile], expected: &'a Expected, limits: &'a Limits, verify: Verify<'a>) -> Result<(), ProvisionError>;
+        /// Creates a complete tenant or fails; `roll_back` then rolls back the rest.
+        fn provision(request: &'a ProvisionRequest<'a>, files: &'a [MigrationFile]) -> Result<(), ProvisionError>;
         /// Rolls back an attempt that did not complete.
         fn roll_back(new: &'a Creation, limits: &'a Limits) -> Result<ProvisionState, DatabaseError>;
         /// Rolls back the unfinished work of killed runs.
@@ -157,7 +153,7 @@ engine! {
     }
     external_changes {
         /// Creates a complete tenant as a copy of a template, in one transaction.
-        fn copy(new: &'a Creation, template: &'a Template, made: (&'a Expected, LedgerLayout<'a>), limits: &'a Limits, verify: Verify<'a>) -> Result<(), ProvisionError> = Err(unsupported().into());
+        fn copy(request: &'a ProvisionRequest<'a>, template: &'a Template) -> Result<(), ProvisionError> = Err(unsupported().into());
         /// Creates an empty schema for a framework to migrate and records it in the journal.
         fn begin(new: &'a Creation, limits: &'a Limits) -> Result<(), ProvisionError> = Err(unsupported().into());
         /// Runs a recording in one transaction, which is committed only if the tenant's state then equals the recorded one.

@@ -3,9 +3,11 @@
 //! A [`Database`] is a handle. It returns results in the types of `tenants`, and errors as values with a description.
 
 mod creation;
+mod derived;
 mod engine;
 pub(crate) mod examined;
 pub(crate) mod history;
+mod lock_state;
 pub(crate) mod migrations;
 mod outcome;
 mod pending;
@@ -22,12 +24,14 @@ use std::{ops::Deref, rc::Rc, time::Duration};
 
 pub(crate) use self::{
     creation::{Column, CommitMarker, Creation, NewDomain, RegistryRow, nonce},
+    derived::{Derived, TableSet},
+    lock_state::{LockMode, LockState, OrphanedBackend},
     migrations::{MigrationFile, resolve},
     outcome::{
-        Applied, ApplyEnd, ApplyError, Attempt, Blocker, DatabaseError, Derived, Intent, LockMode, LockState,
-        OrphanedBackend, ProvisionError, ProvisionState, Recovered, RecoveryResult, TableSet,
+        Applied, ApplyEnd, ApplyError, Attempt, Blocker, DatabaseError, Intent, ProvisionError,
+        ProvisionState, Recovered, RecoveryResult,
     },
-    request::{InspectRequest, Limits, NO_PROGRESS, Schema},
+    request::{InspectRequest, Limits, NO_PROGRESS, ProvisionRequest, Schema},
     session::{LockProof, LockSession},
 };
 use self::{

@@ -1,15 +1,9 @@
 //! The results of database operations: values with their reasons as text.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use super::MigrationFile;
 use crate::{
     cause::{Cause, Kind},
     failure::{Cleanup, Failure},
-    tenants::{
-        manifest::{Kind as TableKind, Kinds, Tables},
-        structure::Structure,
-    },
 };
 
 /// The result of one attempt to log in.
@@ -138,67 +132,6 @@ pub(crate) enum RecoveryResult {
     Failed(String),
 }
 
-/// The tables that migrations create, each with its columns, the kinds of those that are not ordinary tables, and the
-/// structure without the ledger's table.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct TableSet {
-    pub(crate) tables: Tables,
-    pub(crate) kinds: Kinds,
-    /// By migration: see `Expected::creates`.
-    pub(crate) creates: BTreeMap<String, Tables>,
-    pub(crate) structure: Structure,
-}
-
-impl TableSet {
-    /// Adds a table and one of its columns, if it has any.
-    pub(super) fn note(&mut self, table: String, kind: TableKind, column: Option<String>) {
-        if kind != TableKind::Table {
-            self.kinds.insert(table.clone(), kind);
-        }
-        self.tables.entry(table).or_default().extend(column);
-    }
-
-    /// Assigns to the file the objects that did not exist before it. `self` is the state after it.
-    pub(super) fn note_created_by(&mut self, file: &MigrationFile, before: Self) {
-        let is_new = |table: &String, column: &String| {
-            before.tables.get(table).is_none_or(|columns| !columns.contains(column))
-        };
-        let mut created = Tables::new();
-        for (table, columns) in &self.tables {
-            let new: BTreeSet<String> =
-                columns.iter().filter(|column| is_new(table, column)).cloned().collect();
-            if !new.is_empty() || !before.tables.contains_key(table) {
-                created.insert(table.clone(), new);
-            }
-        }
-        self.creates = before.creates;
-        // A later file dropped these objects, or created them again.
-        for tables in self.creates.values_mut() {
-            tables.retain(|table, columns| {
-                let (now, again) = (self.tables.get(table), created.get(table));
-                columns.retain(|column| {
-                    now.is_some_and(|now| now.contains(column))
-                        && again.is_none_or(|again| !again.contains(column))
-                });
-                !columns.is_empty()
-            });
-        }
-        if !file.no_transaction {
-            self.creates.insert(file.version.to_string(), created);
-        }
-        self.creates.retain(|_, tables| !tables.is_empty());
-    }
-}
-
-/// The tables that the migrations create in an empty database.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Derived {
-    pub(crate) shared: TableSet,
-    pub(crate) tenant: TableSet,
-    /// The engine and its major version.
-    pub(crate) server: (String, String),
-}
-
 impl ApplyError {
     /// An error that belongs to no file.
     pub(super) fn of(why: impl Into<Cause>) -> Self {
@@ -216,6 +149,12 @@ impl ApplyError {
         let path = file.path.display();
         let place = line.map_or_else(|| path.to_string(), |line| format!("{path}:{line}"));
         Self { migration: Some(file.name()), place: Some(place), ..self }
+    }
+
+    /// With the first line of the statement.
+    pub(super) fn at_statement(self, statement: &str) -> Self {
+        let text = format!("{}, at `{}`", self.why, statement.lines().next().unwrap_or_default());
+        Self { why: self.why.with_text(text), ..self }
     }
 
     pub(super) fn is_locked(&self) -> bool {
@@ -281,6 +220,11 @@ impl ProvisionError {
         Self { why: why.into(), left: Some(Cleanup::Unproven), ..Self::default() }
     }
 
+    /// No registry is configured.
+    pub(super) fn unregistrable() -> Self {
+        Self::refusing("no registry is configured: the tenant has no table to be registered in")
+    }
+
     /// Fails if the tenant already exists, even partly; `schema` is its schema or its file.
     pub(super) fn if_exists(tenant: &str, registered: bool, schema: Option<&str>) -> Result<(), Self> {
         match (registered, schema) {
@@ -315,27 +259,4 @@ impl From<ApplyError> for ProvisionError {
         let refused = error.end == ApplyEnd::Refused;
         Self { why: error.why, migration: error.migration, place: error.place, left: None, refused }
     }
-}
-
-/// The state of the lock that a run holds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum LockState {
-    Held,
-    /// With a description.
-    Lost(String),
-}
-
-/// Whether a run shares the lock with other runs in shared mode.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum LockMode {
-    Exclusive,
-    Shared,
-}
-
-/// A session of a run that no longer holds the lock.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct OrphanedBackend {
-    pub(crate) name: String,
-    /// It belongs to Portcullis itself and changes nothing without its schema's lock.
-    pub(crate) fenced: bool,
 }

@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
-use super::outcome::DatabaseError;
+use super::{Creation, outcome::DatabaseError};
 use crate::{
     cause::{Cause, Kind},
     config::Selection,
     deadline::Deadline,
     tenants::{
         inspection::{Inspection, SchemaState},
+        ledger::LedgerLayout,
         manifest::{Expected, Manifest},
     },
 };
@@ -54,6 +55,17 @@ pub(crate) struct Limits {
     pub(crate) nowait: bool,
     /// For the entire operation.
     pub(crate) deadline: Deadline,
+}
+
+/// The creation of one complete tenant.
+#[derive(Clone, Copy)]
+pub(crate) struct ProvisionRequest<'a> {
+    pub(crate) new: &'a Creation,
+    pub(crate) expected: &'a Expected,
+    pub(crate) layout: LedgerLayout<'a>,
+    pub(crate) limits: &'a Limits,
+    /// The gate's verdict before other sessions can see the tenant.
+    pub(crate) verify: &'a dyn Fn(&SchemaState) -> Result<(), String>,
 }
 
 impl InspectRequest<'_> {

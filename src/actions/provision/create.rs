@@ -6,7 +6,7 @@ use super::{in_flight::InFlight, rollback::RollbackOutcome, tenant_request::kind
 use crate::{
     actions::{context::RunContext, history, judge::rules, lock::Locked, run_state::RunState},
     cause::{Cause, Kind},
-    database::{Creation, ProvisionError, template::Template},
+    database::{Creation, ProvisionError, ProvisionRequest, template::Template},
     failure::{Cleanup, Failure, chain},
     frameworks::{MigrateError, Migrating, Project, StopPolicy},
     outcome::{ActionEvent, FailureDetails, SchemaFailure, wording},
@@ -93,7 +93,6 @@ async fn attempt(
     let expected = expected(manifest, new);
     let (limits, timeout, database) =
         (context.limits()?, context.migrations()?.apply.timeout, context.database()?);
-    let verify = |state: &SchemaState| verified(context, manifest, &expected, state);
     if template.is_none() {
         locked.prepare_framework(context).await?;
     }
@@ -102,13 +101,16 @@ async fn attempt(
         locked.check().await?;
         return database.finish(locked, new, &limits).await.map_err(|error| Failed::of(new, error));
     }
-    let provisioning = async {
-        match template {
-            Some(template) => {
-                database.copy(locked, new, template, (&expected, manifest.layout()), &limits, &verify).await
-            }
-            None => database.provision(locked, new, &expectation.tenant, &expected, &limits, &verify).await,
-        }
+    let request = ProvisionRequest {
+        new,
+        expected: &expected,
+        layout: manifest.layout(),
+        limits: &limits,
+        verify: &|state| verified(context, manifest, &expected, state),
+    };
+    let provisioning = match template {
+        Some(template) => database.copy(locked, &request, template),
+        None => database.provision(locked, &request, &expectation.tenant),
     };
     match limits.deadline.limit(provisioning).await {
         Ok(Err(error)) if error.why.kind == Kind::Silent && limits.deadline.has_passed() => {

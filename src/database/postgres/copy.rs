@@ -9,9 +9,8 @@ use super::{
     structure::{structure, version},
 };
 use crate::{
-    config,
-    database::{ApplyError, Creation, Limits, ProvisionError, template::Template},
-    tenants::{inspection::SchemaState, ledger::LedgerLayout, manifest::Expected, structure::Structure},
+    database::{ApplyError, Limits, ProvisionError, ProvisionRequest, template::Template},
+    tenants::structure::Structure,
 };
 
 /// The settings at the start of pg_dump's output, for this transaction only.
@@ -21,49 +20,27 @@ const AS_DUMPED: &str = "SET LOCAL search_path = ''; SET LOCAL check_function_bo
 impl Postgres {
     pub(crate) async fn copy(
         &self,
-        new: &Creation,
+        request: &ProvisionRequest<'_>,
         template: &Template,
-        (expected, shape): (&Expected, LedgerLayout<'_>),
-        limits: &Limits,
-        verify: &dyn Fn(&SchemaState) -> Result<(), String>,
     ) -> Result<(), ProvisionError> {
-        let registry = self.registry_for(new)?;
-        let mut connection = self.prepared(limits).await?;
-        if let Err(error) =
-            self.copy_in_transaction(&mut connection, registry, new, template, shape.table, limits).await
-        {
-            // Other sessions do not have to wait until the server notices the closed connection.
-            let _ = connection.rows("ROLLBACK").await;
-            return Err(error);
-        }
-        self.verify_and_commit(connection, &new.schema, (expected, shape), verify, limits).await
-    }
-
-    async fn copy_in_transaction(
-        &self,
-        connection: &mut Connection,
-        registry: &config::Registry,
-        new: &Creation,
-        template: &Template,
-        ledger: &str,
-        limits: &Limits,
-    ) -> Result<(), ProvisionError> {
+        let ProvisionRequest { new, layout, limits, .. } = *request;
         let failed = |error: sqlx::Error| ProvisionError::from(apply_error(&error));
-        self.open(connection, registry, new, limits).await?;
-        let version = version(connection).await.map_err(failed)?;
-        if version != template.server {
-            return Err(ProvisionError::refusing(of_other_version(template, &version)));
-        }
-        self.write_rows(connection, registry, new).await?;
-        let schema = format!("{}; {AS_DUMPED}", self.create_schema(new, false, true));
-        connection.rows(&schema).await.map_err(failed)?;
-        let sql = rename(&template.sql, &template.schema, &new.schema);
-        connection.run(&sql, limits.deadline).await.map_err(failed)?;
-        let copy = structure(connection, &new.schema).await.map_err(failed)?;
-        if copy.without_table(ledger).digest() != template.structure {
-            return Err(ApplyError::of("the structure of the copy differs from the template").into());
-        }
-        Ok(self.close_journal(connection, new).await?)
+        let build = async |connection: &mut Connection| {
+            let version = version(connection).await.map_err(failed)?;
+            if version != template.server {
+                return Err(ProvisionError::refusing(of_other_version(template, &version)));
+            }
+            let schema = format!("{}; {AS_DUMPED}", self.create_schema(new, false, true));
+            connection.rows(&schema).await.map_err(failed)?;
+            let sql = rename(&template.sql, &template.schema, &new.schema);
+            connection.run(&sql, limits.deadline).await.map_err(failed)?;
+            let copy = structure(connection, &new.schema).await.map_err(failed)?;
+            if copy.without_table(layout.table).digest() != template.structure {
+                return Err(ApplyError::of("the structure of the copy differs from the template").into());
+            }
+            Ok(())
+        };
+        self.provision_in_one_transaction(request, build).await
     }
 
     /// The template's structure, from a copy that is rolled back.

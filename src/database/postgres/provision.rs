@@ -1,7 +1,7 @@
 //! Creates one complete tenant: in one transaction, or, if that is not possible, in several that the journal connects.
 
 use super::{
-    LEDGER, Postgres,
+    Postgres,
     apply::exists,
     catalog::{self, Group, More},
     connect,
@@ -15,7 +15,8 @@ use crate::{
     cause::Cause,
     config,
     database::{
-        ApplyError, Creation, DatabaseError, Limits, MigrationFile, ProvisionError, RegistryRow, Schema,
+        ApplyError, Creation, DatabaseError, Limits, MigrationFile, ProvisionError, ProvisionRequest,
+        RegistryRow, Schema,
     },
     tenants::{inspection::SchemaState, ledger::LedgerLayout, manifest::Expected},
 };
@@ -26,41 +27,59 @@ const MAX_NAME: usize = 63;
 impl Postgres {
     pub(crate) async fn provision(
         &self,
-        new: &Creation,
+        request: &ProvisionRequest<'_>,
         files: &[MigrationFile],
-        expected: &Expected,
-        limits: &Limits,
-        verify: &dyn Fn(&SchemaState) -> Result<(), String>,
     ) -> Result<(), ProvisionError> {
+        let ProvisionRequest { new, expected, layout, limits, verify } = *request;
         if !files.iter().any(|file| file.no_transaction) {
-            match self.provision_in_one_transaction(new, files, expected, limits, verify).await {
+            let build = async |connection: &mut Connection| {
+                // A file that contains COMMIT commits the journal's entry, too.
+                let schema = self.create_schema(new, true, true);
+                connection.rows(&schema).await.map_err(|error| apply_error(&error))?;
+                for file in files {
+                    run_migration::file(connection, &new.schema, file, limits, Transaction::Private).await?;
+                }
+                Ok(())
+            };
+            match self.provision_in_one_transaction(request, build).await {
                 Err(error) if needs_commit(&error.why) => {}
                 other => return other,
             }
         }
         self.create(new, true, limits).await?;
         self.apply(&Schema::Tenant(new.schema.clone()), files, limits).await?;
-        verify(&self.inspect_schema(&new.schema, expected, LEDGER).await?).map_err(ApplyError::of)?;
+        verify(&self.inspect_schema(&new.schema, expected, layout).await?).map_err(ApplyError::of)?;
         self.finish(new, limits).await
     }
 
-    async fn provision_in_one_transaction(
+    /// Creates everything in one transaction, invisible to other sessions until it is complete. `build` creates the schema.
+    pub(super) async fn provision_in_one_transaction(
         &self,
-        new: &Creation,
-        files: &[MigrationFile],
-        expected: &Expected,
-        limits: &Limits,
-        verify: &dyn Fn(&SchemaState) -> Result<(), String>,
+        request: &ProvisionRequest<'_>,
+        build: impl AsyncFnOnce(&mut Connection) -> Result<(), ProvisionError>,
     ) -> Result<(), ProvisionError> {
+        let ProvisionRequest { new, expected, layout, limits, verify } = *request;
         let registry = self.registry_for(new)?;
         let mut connection = self.prepared(limits).await?;
-        if let Err(error) = self.build(&mut connection, registry, new, files, limits).await {
+        let built = async {
+            self.open(&mut connection, registry, new, limits).await?;
+            self.write_rows(&mut connection, registry, new).await?;
+            build(&mut connection).await?;
+            self.close_journal(&mut connection, new).await
+        };
+        if let Err(error) = built.await {
             // Other sessions do not have to wait until the server notices the closed connection.
             let _ = connection.rows("ROLLBACK").await;
             connection.close().await;
             return Err(error);
         }
-        self.verify_and_commit(connection, &new.schema, (expected, LEDGER), verify, limits).await
+        let mut reading = Reading::inside(connection);
+        let state = inspect(&mut reading, &new.schema, expected, layout).await;
+        let mut connection = reading.into_inner();
+        verify(&state.map_err(|error| apply_error(&error))?).map_err(ApplyError::of)?;
+        connection.run("COMMIT", limits.deadline).await.map_err(|error| apply_error(&error))?;
+        self.release(connection).await;
+        Ok(())
     }
 
     /// Creates the empty schema, its ownership tag and the journal's entry in one transaction.
@@ -126,46 +145,8 @@ impl Postgres {
         state.map_err(|error| connect::failed(&error))
     }
 
-    /// Verifies the schema in the open transaction and commits.
-    pub(super) async fn verify_and_commit(
-        &self,
-        connection: Connection,
-        schema: &str,
-        (expected, shape): (&Expected, LedgerLayout<'_>),
-        verify: &dyn Fn(&SchemaState) -> Result<(), String>,
-        limits: &Limits,
-    ) -> Result<(), ProvisionError> {
-        let mut reading = Reading::inside(connection);
-        let state =
-            inspect(&mut reading, schema, expected, shape).await.map_err(|error| apply_error(&error))?;
-        let mut connection = reading.into_inner();
-        verify(&state).map_err(ApplyError::of)?;
-        connection.run("COMMIT", limits.deadline).await.map_err(|error| apply_error(&error))?;
-        self.release(connection).await;
-        Ok(())
-    }
-
-    /// Creates everything in one transaction, invisible to other sessions until it is complete.
-    async fn build(
-        &self,
-        connection: &mut Connection,
-        registry: &config::Registry,
-        new: &Creation,
-        files: &[MigrationFile],
-        limits: &Limits,
-    ) -> Result<(), ProvisionError> {
-        self.open(connection, registry, new, limits).await?;
-        self.write_rows(connection, registry, new).await?;
-        // A file that contains COMMIT commits the journal's entry, too.
-        connection.rows(&self.create_schema(new, true, true)).await.map_err(|error| apply_error(&error))?;
-        for file in files {
-            run_migration::file(connection, &new.schema, file, limits, Transaction::Private).await?;
-        }
-        Ok(self.close_journal(connection, new).await?)
-    }
-
     /// A connection to a database in which the journal exists.
-    pub(super) async fn prepared(&self, limits: &Limits) -> Result<Connection, ProvisionError> {
+    async fn prepared(&self, limits: &Limits) -> Result<Connection, ProvisionError> {
         let mut connection = self.writer_for(limits).await?;
         journal::ensure(&mut connection).await.map_err(|error| {
             let why = connect::cause(&error);
@@ -177,7 +158,7 @@ impl Postgres {
     }
 
     /// Begins a transaction under the schema's lock and fails if the tenant already exists, even partly.
-    pub(super) async fn open(
+    async fn open(
         &self,
         connection: &mut Connection,
         registry: &config::Registry,
@@ -220,11 +201,7 @@ impl Postgres {
         )
     }
 
-    pub(super) async fn close_journal(
-        &self,
-        connection: &mut Connection,
-        new: &Creation,
-    ) -> Result<(), ApplyError> {
+    async fn close_journal(&self, connection: &mut Connection, new: &Creation) -> Result<(), ProvisionError> {
         let transaction = journal::complete(connection, &new.nonce, &new.schema)
             .await
             .map_err(|error| apply_error(&error))?;
@@ -234,16 +211,10 @@ impl Postgres {
         Ok(())
     }
 
-    pub(super) fn registry_for(&self, new: &Creation) -> Result<&config::Registry, ProvisionError> {
-        let Some(registry) = &self.registry else {
-            return Err(ProvisionError::refusing(
-                "no registry is configured: the tenant has no table to be registered in",
-            ));
-        };
-        match refuse_name(&new.schema, &self.config.shared_schema) {
-            Some(why) => Err(ProvisionError::refusing(why)),
-            None => Ok(registry),
-        }
+    fn registry_for(&self, new: &Creation) -> Result<&config::Registry, ProvisionError> {
+        let registry = self.registry.as_ref().ok_or_else(ProvisionError::unregistrable)?;
+        refuse_name(&new.schema, &self.config.shared_schema)
+            .map_or(Ok(registry), |why| Err(ProvisionError::refusing(why)))
     }
 }
 

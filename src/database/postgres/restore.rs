@@ -81,12 +81,8 @@ async fn restore(
     connection.rows(&run_migration::begin(limits)).await.map_err(|error| apply_error(&error))?;
     lock::schema(connection, schema, TRANSACTION, limits.nowait).await?;
     for statement in statements {
-        let failed = |error: sqlx::Error| {
-            let error = apply_error(&error);
-            let text = format!("{}, at `{}`", error.why, statement.lines().next().unwrap_or_default());
-            ApplyError { why: error.why.with_text(text), ..error }
-        };
-        connection.run(statement, limits.deadline).await.map_err(failed)?;
+        let done = connection.run(statement, limits.deadline).await;
+        done.map_err(|error| apply_error(&error).at_statement(statement))?;
     }
     let after = structure(connection, schema).await.map_err(|error| apply_error(&error))?;
     verify(&after).map_err(ApplyError::of)?;

@@ -6,42 +6,33 @@ use std::{collections::BTreeMap, path::Path};
 use sqlx::{Connection, Row, sqlite::SqliteConnection};
 
 use super::{
-    LEDGER, Sqlite,
+    Sqlite,
     apply::{self, CREATE_LEDGER, apply_error},
     cleanup::staging_path,
     disk, files, inspect, registry,
 };
 use crate::{
     config,
-    database::{ApplyError, Creation, Limits, MigrationFile, ProvisionError},
-    tenants::{
-        inspection::SchemaState,
-        manifest::{ColumnValue, Expected},
-    },
+    database::{ApplyError, Creation, MigrationFile, ProvisionError, ProvisionRequest},
+    tenants::manifest::ColumnValue,
 };
 
 impl Sqlite {
     pub(crate) async fn provision(
         &self,
-        new: &Creation,
+        request: &ProvisionRequest<'_>,
         files: &[MigrationFile],
-        expected: &Expected,
-        limits: &Limits,
-        verify: &dyn Fn(&SchemaState) -> Result<(), String>,
     ) -> Result<(), ProvisionError> {
-        let Some(registry) = &self.registry else {
-            return Err(ProvisionError::refusing(
-                "no registry is configured: the tenant has no table to be registered in",
-            ));
-        };
+        let new = request.new;
+        let registry = self.registry.as_ref().ok_or_else(ProvisionError::unregistrable)?;
         let Some(path) = self.tenant(&new.schema) else {
             let why = format!("the name `{}` is not valid as a file name", new.schema.escape_debug());
             return Err(ProvisionError::refusing(why));
         };
-        let mut shared = files::write(&self.shared(), false, limits.lock_timeout).await?;
+        let mut shared = files::write(&self.shared(), false, request.limits.lock_timeout).await?;
         register(&mut shared, registry, new, &path).await?;
         let staging_path = staging_path(&path, &new.nonce);
-        build(&staging_path, files, expected, limits, verify).await?;
+        build(&staging_path, request, files).await?;
         if !disk::move_to_free_path(&staging_path, &path).await.map_err(ApplyError::of)? {
             return Err(ApplyError::of(format!(
                 "another process created `{}` at the same time",
@@ -107,11 +98,10 @@ fn value(column_value: &ColumnValue) -> String {
 
 async fn build(
     path: &Path,
+    request: &ProvisionRequest<'_>,
     files: &[MigrationFile],
-    expected: &Expected,
-    limits: &Limits,
-    verify: &dyn Fn(&SchemaState) -> Result<(), String>,
 ) -> Result<(), ApplyError> {
+    let ProvisionRequest { expected, layout, limits, verify, .. } = *request;
     let mut connection = files::write(path, true, limits.lock_timeout).await?;
     files::rows(&mut connection, CREATE_LEDGER).await.map_err(|error| apply_error(&error))?;
     for segment in files.chunk_by(|a, b| a.no_transaction == b.no_transaction) {
@@ -126,7 +116,7 @@ async fn build(
             files::rows(&mut connection, "COMMIT").await.map_err(|error| apply_error(&error))?;
         }
     }
-    let state = inspect::inspect_open(&mut connection, expected, LEDGER)
+    let state = inspect::inspect_open(&mut connection, expected, layout)
         .await
         .map_err(|error| apply_error(&error))?;
     verify(&state).map_err(ApplyError::of)?;

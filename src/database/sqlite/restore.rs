@@ -80,7 +80,8 @@ async fn restore(
 ) -> Result<(), ApplyError> {
     let begin = "BEGIN IMMEDIATE".to_owned();
     for statement in [&begin].into_iter().chain(statements) {
-        files::rows(connection, statement).await.map_err(|error| apply_error(&error))?;
+        let done = files::rows(connection, statement).await;
+        done.map_err(|error| apply_error(&error).at_statement(statement))?;
     }
     let after = structure(connection).await.map_err(|error| apply_error(&error))?;
     verify(&after).map_err(ApplyError::of)?;
