@@ -6,7 +6,7 @@ use super::{
     connection::{Connection, Row},
     ledgers, lock,
     quote::{identifier, literal},
-    run_migration::{self, Transaction, apply_error},
+    run_migration::{self, Transaction},
 };
 use crate::{
     database::{Applied, ApplyEnd, ApplyError, Limits, MigrationFile, Schema, pending::pending, segments},
@@ -93,7 +93,7 @@ pub(super) async fn apply_in_transactions(
         for file in pending.iter().take(batch) {
             run_migration::file(connection, schema, file, limits, Transaction::Open).await?;
         }
-        connection.run("COMMIT", limits.deadline).await.map_err(|error| apply_error(&error))?;
+        connection.run("COMMIT", limits.deadline).await?;
         applied.extend(pending.iter().take(batch).map(|file| file.name()));
         if batch == pending.len() {
             return Ok(());
@@ -111,10 +111,10 @@ async fn begin(
     if let Some(recorded) = begin_in_one_message(connection, schema, limits).await? {
         return Ok(recorded);
     }
-    connection.rows(&run_migration::begin(limits)).await.map_err(|error| apply_error(&error))?;
+    connection.rows(&run_migration::begin(limits)).await?;
     if let Err(error) = lock::schema(connection, schema, TRANSACTION, limits.nowait).await {
         if error.end == ApplyEnd::HeldByOther {
-            connection.rows("ROLLBACK").await.map_err(|error| apply_error(&error))?;
+            connection.rows("ROLLBACK").await?;
         }
         return Err(error);
     }
@@ -133,15 +133,15 @@ async fn begin_in_one_message(
     match connection.rows(&message).await {
         Ok(rows) => {
             if let Some((lock, ledger)) = rows.split_first()
-                && connect::flag(lock, 0).map_err(|error| apply_error(&error))?
+                && connect::flag(lock, 0)?
             {
                 return recorded_in(ledger).map(Some);
             }
         }
-        Err(error) if connect::is_missing(&error) => {}
-        Err(error) => return Err(apply_error(&error)),
+        Err(error) if error.is_missing() => {}
+        Err(error) => return Err(ApplyError::from(error)),
     }
-    connection.rows("ROLLBACK").await.map_err(|error| apply_error(&error))?;
+    connection.rows("ROLLBACK").await?;
     Ok(None)
 }
 
@@ -178,16 +178,16 @@ async fn recorded(
         }
         let sql = format!("CREATE SCHEMA IF NOT EXISTS {}", identifier(schema));
         if !exists(connection, schema).await? {
-            connection.rows(&sql).await.map_err(|error| apply_error(&error))?;
+            connection.rows(&sql).await?;
         }
-        connection.rows(&run_migration::create_ledger(schema)).await.map_err(|error| apply_error(&error))?;
+        connection.rows(&run_migration::create_ledger(schema)).await?;
     }
     let rows = connection.rows(&ledgers::select(LEDGER, 0, schema)).await;
-    recorded_in(&rows.map_err(|error| apply_error(&error))?)
+    recorded_in(&rows?)
 }
 
 fn recorded_in(rows: &[Row]) -> Result<Vec<LedgerRow>, ApplyError> {
-    rows.iter().map(ledgers::recorded).collect::<Result<_, _>>().map_err(|error| apply_error(&error))
+    rows.iter().map(ledgers::recorded).collect::<Result<_, _>>().map_err(ApplyError::from)
 }
 
 async fn has_ledger(connection: &mut Connection, schema: &str) -> Result<bool, ApplyError> {
@@ -197,11 +197,11 @@ async fn has_ledger(connection: &mut Connection, schema: &str) -> Result<bool, A
         literal(schema),
         literal(LEDGER.table),
     );
-    Ok(!connection.rows(&sql).await.map_err(|error| apply_error(&error))?.is_empty())
+    Ok(!connection.rows(&sql).await?.is_empty())
 }
 
 pub(super) async fn exists(connection: &mut Connection, schema: &str) -> Result<bool, ApplyError> {
     let sql =
         format!("SELECT 1::text FROM pg_catalog.pg_namespace WHERE nspname::text = {}", literal(schema));
-    Ok(!connection.rows(&sql).await.map_err(|error| apply_error(&error))?.is_empty())
+    Ok(!connection.rows(&sql).await?.is_empty())
 }

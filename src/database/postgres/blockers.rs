@@ -2,7 +2,7 @@
 
 use std::future::{Ready, ready};
 
-use super::{Postgres, connect, quote::literal};
+use super::{Postgres, connect, error::QueryError, quote::literal};
 use crate::database::{Blocker, DatabaseError};
 
 impl Postgres {
@@ -25,12 +25,12 @@ impl Postgres {
             literal(&format!("portcullis:{run}")),
         );
         let mut connection = self.writer().await?;
-        let rows = connection.rows(&sql).await.map_err(|error| connect::failed(&error))?;
+        let rows = connection.rows(&sql).await?;
         self.release(connection).await;
         let blocker = |row| {
-            let text = |column| Ok::<_, sqlx::Error>(connect::text(row, column)?.unwrap_or_default());
+            let text = |column| Ok::<_, QueryError>(connect::text(row, column)?.unwrap_or_default());
             Ok(Blocker { schema: connect::text(row, 0)?, pid: text(1)?, session: text(2)? })
         };
-        rows.iter().map(blocker).collect::<Result<_, sqlx::Error>>().map_err(|error| connect::failed(&error))
+        rows.iter().map(blocker).collect::<Result<_, QueryError>>().map_err(DatabaseError::from)
     }
 }

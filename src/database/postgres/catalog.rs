@@ -12,6 +12,7 @@ use std::{
 use super::{
     connect::{flag, text},
     connection::Row,
+    error::QueryError,
     quote::{array, literal},
     read_only::Reading,
 };
@@ -121,7 +122,7 @@ pub(super) async fn facts(
     groups: &[Group<'_>],
     ledger: &str,
     more: &mut More,
-) -> Result<BTreeMap<String, Facts>, sqlx::Error> {
+) -> Result<BTreeMap<String, Facts>, QueryError> {
     let mut all: BTreeMap<String, Facts> = BTreeMap::new();
     let mut statements: Vec<String> = groups.iter().map(|group| counts(group, ledger)).collect();
     statements.push(invalid_indexes(groups));
@@ -156,7 +157,7 @@ pub(super) async fn missing(
     reading: &mut Reading,
     groups: &[Group<'_>],
     all: &mut BTreeMap<String, Facts>,
-) -> Result<(), sqlx::Error> {
+) -> Result<(), QueryError> {
     for group in groups {
         let is_incomplete = |schema: &&String| all.get(*schema).is_some_and(|facts| facts.incomplete);
         let incomplete: Vec<&str> = group.schemas.iter().filter(is_incomplete).map(String::as_str).collect();
@@ -165,7 +166,7 @@ pub(super) async fn missing(
             match reading.rows(&details(part, group)).await {
                 Ok(rows) => rows.iter().try_for_each(|row| note_missing(all, group, row))?,
                 // The answer is too long.
-                Err(sqlx::Error::Decode(_)) if part.len() > 1 => {
+                Err(QueryError::TooLong(_)) if part.len() > 1 => {
                     parts.extend(part.chunks(part.len().div_ceil(2)));
                 }
                 Err(error) => return Err(error),
@@ -187,7 +188,7 @@ pub(super) fn tables(schema: &str, ledger: &str) -> String {
     )
 }
 
-fn note_index(all: &mut BTreeMap<String, Facts>, row: &Row) -> Result<(), sqlx::Error> {
+fn note_index(all: &mut BTreeMap<String, Facts>, row: &Row) -> Result<(), QueryError> {
     let (Some(schema), Some(name), Some(table)) = (text(row, 0)?, text(row, 1)?, text(row, 2)?) else {
         return Ok(());
     };
@@ -197,7 +198,7 @@ fn note_index(all: &mut BTreeMap<String, Facts>, row: &Row) -> Result<(), sqlx::
     Ok(())
 }
 
-fn note_missing(all: &mut BTreeMap<String, Facts>, group: &Group<'_>, row: &Row) -> Result<(), sqlx::Error> {
+fn note_missing(all: &mut BTreeMap<String, Facts>, group: &Group<'_>, row: &Row) -> Result<(), QueryError> {
     let (Some(schema), Some(table)) = (text(row, 0)?, text(row, 1)?) else { return Ok(()) };
     let Some(Facts { snapshot, .. }) = all.get_mut(&schema) else { return Ok(()) };
     match (text(row, 2)?, text(row, 3)?.and_then(|other| kind(&other))) {

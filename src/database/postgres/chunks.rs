@@ -12,7 +12,7 @@ use std::{
 
 use futures_util::future::{join_all, try_join};
 
-use super::{connect, connection::Row, read_only::Reading, server::Server};
+use super::{connect, connection::Row, error::QueryError, read_only::Reading, server::Server};
 use crate::{config, database::DatabaseError};
 
 const UNION: &str = " UNION ALL ";
@@ -42,14 +42,14 @@ pub(super) trait SchemaQuery {
         2
     }
 
-    fn take(&self, answer: &mut Self::Answer, row: &Row) -> Result<(), sqlx::Error>;
+    fn take(&self, answer: &mut Self::Answer, row: &Row) -> Result<(), QueryError>;
 
     /// Called when this many more schemas have a result.
     fn on_done(&self, _schemas: usize) {}
 }
 
 /// By schema: the answer or the error.
-pub(super) type Results<T> = BTreeMap<String, Result<T, sqlx::Error>>;
+pub(super) type Results<T> = BTreeMap<String, Result<T, QueryError>>;
 
 /// The answer for each schema.
 pub(super) async fn query<A: SchemaQuery>(
@@ -95,7 +95,7 @@ async fn one_connection<A: SchemaQuery>(
             let number = connect::number_at(&row, 0)?;
             match answers.get_mut(number) {
                 Some(answer) => query.take(answer, &row),
-                None => Err(sqlx::Error::Protocol("the server returned a row for an unknown schema".into())),
+                None => Err(QueryError::Protocol("the server returned a row for an unknown schema".into())),
             }
         };
         let (_, outcome) = reading.each(&[message], &mut note).await;
@@ -105,12 +105,12 @@ async fn one_connection<A: SchemaQuery>(
                 found.extend(schemas.into_iter().zip(answers.into_iter().map(Ok)));
                 continue;
             }
-            Err(error) if connect::is_lost(&error) => return Err(connect::failed(&error)),
+            Err(error) if error.is_lost() => return Err(error.into()),
             Err(error) => error,
         };
         if let Some(position) = reading.position(&error)
             && !ends.is_empty()
-            && connect::code(&error) != Some(OUT_OF_MEMORY)
+            && error.code() != Some(OUT_OF_MEMORY)
         {
             let schema = schemas.remove(ends.partition_point(|end| *end < position).min(schemas.len() - 1));
             found.insert(schema, Err(error));
@@ -166,7 +166,7 @@ mod tests {
             union(schemas, |number, schema| format!("SELECT {number} FROM {schema}"))
         }
 
-        fn take(&self, (): &mut (), _: &Row) -> Result<(), sqlx::Error> {
+        fn take(&self, (): &mut (), _: &Row) -> Result<(), QueryError> {
             Ok(())
         }
     }

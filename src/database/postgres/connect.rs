@@ -2,11 +2,8 @@
 
 use std::time::Duration;
 
+pub(super) use super::columns::{flag, number, number_at, raw_text, text};
 use super::{super::DatabaseError, connection::Connection, login::Login};
-pub(super) use super::{
-    columns::{flag, number, number_at, raw_text, text},
-    error::{cause, code, failed, is_lost, is_missing, server_error},
-};
 use crate::{
     cause::Kind,
     config,

@@ -16,7 +16,7 @@ use futures_util::TryStreamExt;
 use tokio_postgres::{AsyncMessage, Client, SimpleQueryMessage};
 
 use super::{
-    error::query_error,
+    error::QueryError,
     stream::{PlainSocket, TlsSocket},
 };
 use crate::{deadline::Deadline, words::duration};
@@ -62,13 +62,13 @@ impl std::fmt::Debug for Connection {
 
 impl Events {
     /// Moves bytes in both directions. Ready with the reason if the connection has ended.
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<sqlx::Error> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<QueryError> {
         let Some(driver) = &mut self.driver else { return Poll::Ready(closed()) };
         let ended = loop {
             match driver.poll_message(cx) {
                 Poll::Ready(Some(Ok(AsyncMessage::Notification(_)))) => self.notifications += 1,
                 Poll::Ready(Some(Ok(_))) => {}
-                Poll::Ready(Some(Err(error))) => break query_error(error),
+                Poll::Ready(Some(Err(error))) => break error.into(),
                 Poll::Ready(None) => break closed(),
                 Poll::Pending => return Poll::Pending,
             }
@@ -78,8 +78,8 @@ impl Events {
     }
 }
 
-fn closed() -> sqlx::Error {
-    sqlx::Error::Io(io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection"))
+fn closed() -> QueryError {
+    QueryError::Io(io::Error::new(io::ErrorKind::UnexpectedEof, "the server closed the connection"))
 }
 
 impl Connection {
@@ -100,16 +100,12 @@ impl Connection {
     }
 
     /// Sends one simple-protocol message and reads every row. All columns must be text.
-    pub(super) async fn rows(&mut self, sql: &str) -> Result<Vec<Row>, sqlx::Error> {
+    pub(super) async fn rows(&mut self, sql: &str) -> Result<Vec<Row>, QueryError> {
         self.rows_until(sql, Deadline::after(self.query_timeout)).await
     }
 
     /// The same with another time limit.
-    pub(super) async fn rows_until(
-        &mut self,
-        sql: &str,
-        deadline: Deadline,
-    ) -> Result<Vec<Row>, sqlx::Error> {
+    pub(super) async fn rows_until(&mut self, sql: &str, deadline: Deadline) -> Result<Vec<Row>, QueryError> {
         let mut rows = Vec::new();
         let take = &mut |answer| {
             rows.extend(answer);
@@ -123,7 +119,7 @@ impl Connection {
         &mut self,
         sql: &str,
         deadline: Deadline,
-    ) -> Result<(), (usize, sqlx::Error)> {
+    ) -> Result<(), (usize, QueryError)> {
         let mut done = 0;
         let take = &mut |answer: Option<Row>| {
             done += usize::from(answer.is_none());
@@ -138,7 +134,7 @@ impl Connection {
         &mut self,
         sql: &str,
         deadline: Deadline,
-    ) -> Result<Vec<Row>, (usize, sqlx::Error)> {
+    ) -> Result<Vec<Row>, (usize, QueryError)> {
         let (mut rows, mut done) = (Vec::new(), 0);
         let take = &mut |answer: Option<Row>| {
             done += usize::from(answer.is_none());
@@ -150,7 +146,7 @@ impl Connection {
     }
 
     /// Runs statements that may take long, such as a large DROP or a COMMIT with deferred constraints.
-    pub(super) async fn run(&mut self, sql: &str, deadline: Deadline) -> Result<(), sqlx::Error> {
+    pub(super) async fn run(&mut self, sql: &str, deadline: Deadline) -> Result<(), QueryError> {
         self.statements(sql, deadline).await.map_err(|(_, error)| error)
     }
 
@@ -158,8 +154,8 @@ impl Connection {
     pub(super) async fn stream(
         &mut self,
         sql: &str,
-        take: &mut dyn FnMut(Option<Row>) -> Result<(), sqlx::Error>,
-    ) -> Result<(), sqlx::Error> {
+        take: &mut dyn FnMut(Option<Row>) -> Result<(), QueryError>,
+    ) -> Result<(), QueryError> {
         self.limited(sql, Deadline::after(self.query_timeout), take).await
     }
 
@@ -168,8 +164,8 @@ impl Connection {
         &mut self,
         sql: &str,
         deadline: Deadline,
-        take: &mut dyn FnMut(Option<Row>) -> Result<(), sqlx::Error>,
-    ) -> Result<(), sqlx::Error> {
+        take: &mut dyn FnMut(Option<Row>) -> Result<(), QueryError>,
+    ) -> Result<(), QueryError> {
         let (mut left, mut columns) = (MAX_ANSWER, std::ptr::null());
         let take = &mut |answer: Option<Row>| {
             let size = answer.as_ref().map_or(0, |row| {
@@ -178,7 +174,7 @@ impl Connection {
             });
             left = left.checked_sub(size).ok_or_else(|| {
                 let text = format!("the server's answer exceeds {} MiB", MAX_ANSWER >> 20);
-                sqlx::Error::Decode(text.into())
+                QueryError::TooLong(text)
             })?;
             take(answer)
         };
@@ -189,13 +185,13 @@ impl Connection {
         &mut self,
         sql: &str,
         deadline: Deadline,
-        take: &mut dyn FnMut(Option<Row>) -> Result<(), sqlx::Error>,
-    ) -> Result<(), sqlx::Error> {
+        take: &mut dyn FnMut(Option<Row>) -> Result<(), QueryError>,
+    ) -> Result<(), QueryError> {
         let limit = deadline.left();
         let client = &self.client;
         let query = async {
-            let mut answers = pin!(client.simple_query_raw(sql).await.map_err(query_error)?);
-            while let Some(answer) = answers.try_next().await.map_err(query_error)? {
+            let mut answers = pin!(client.simple_query_raw(sql).await?);
+            while let Some(answer) = answers.try_next().await? {
                 match answer {
                     SimpleQueryMessage::Row(row) => take(Some(row))?,
                     SimpleQueryMessage::CommandComplete(_) => take(None)?,
@@ -208,12 +204,12 @@ impl Connection {
         outcome.unwrap_or_else(|_| {
             self.timed_out = true;
             let text = format!("the server did not respond within {}", duration(limit));
-            Err(sqlx::Error::Io(io::Error::new(io::ErrorKind::TimedOut, text)))
+            Err(QueryError::Io(io::Error::new(io::ErrorKind::TimedOut, text)))
         })
     }
 
     /// Waits for a notification (`LISTEN`). Cancel safe.
-    pub(super) async fn notification(&mut self) -> Result<(), sqlx::Error> {
+    pub(super) async fn notification(&mut self) -> Result<(), QueryError> {
         poll_fn(|cx| {
             let ended = self.events.poll(cx);
             match (std::mem::take(&mut self.events.notifications), ended) {
@@ -255,8 +251,8 @@ fn memory(row: &Row, new_columns: bool) -> usize {
 /// Runs a query and moves its bytes. The end of the connection is its result, unless the server's error came first.
 async fn drive<T>(
     events: &mut Events,
-    query: impl Future<Output = Result<T, sqlx::Error>>,
-) -> Result<T, sqlx::Error> {
+    query: impl Future<Output = Result<T, QueryError>>,
+) -> Result<T, QueryError> {
     let mut query = pin!(query);
     poll_fn(|cx| {
         // The first poll of a query sends it.
@@ -265,7 +261,7 @@ async fn drive<T>(
         }
         let ended = events.poll(cx);
         match (query.as_mut().poll(cx), ended) {
-            (Poll::Ready(Err(sqlx::Error::Io(_))) | Poll::Pending, Poll::Ready(error)) => {
+            (Poll::Ready(Err(QueryError::Io(_))) | Poll::Pending, Poll::Ready(error)) => {
                 Poll::Ready(Err(error))
             }
             (result, _) => result,

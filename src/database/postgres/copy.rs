@@ -5,7 +5,7 @@ use super::{
     connection::Connection,
     quote::identifier,
     rename::rename,
-    run_migration::{self, apply_error},
+    run_migration,
     structure::{structure, version},
 };
 use crate::{
@@ -24,17 +24,16 @@ impl Postgres {
         template: &Template,
     ) -> Result<(), ProvisionError> {
         let ProvisionRequest { new, layout, limits, .. } = *request;
-        let failed = |error: sqlx::Error| ProvisionError::from(apply_error(&error));
         let build = async |connection: &mut Connection| {
-            let version = version(connection).await.map_err(failed)?;
+            let version = version(connection).await?;
             if version != template.server {
                 return Err(ProvisionError::refusing(of_other_version(template, &version)));
             }
             let schema = format!("{}; {AS_DUMPED}", self.create_schema(new, false, true));
-            connection.rows(&schema).await.map_err(failed)?;
+            connection.rows(&schema).await?;
             let sql = rename(&template.sql, &template.schema, &new.schema);
-            connection.run(&sql, limits.deadline).await.map_err(failed)?;
-            let copy = structure(connection, &new.schema).await.map_err(failed)?;
+            connection.run(&sql, limits.deadline).await?;
+            let copy = structure(connection, &new.schema).await?;
             if copy.without_table(layout.table).digest() != template.structure {
                 return Err(ApplyError::of("the structure of the copy differs from the template").into());
             }
@@ -54,14 +53,14 @@ impl Postgres {
             connection.rows(&run_migration::begin(limits)).await?;
             let version = version(&mut connection).await?;
             if version != template.server {
-                return Err(sqlx::Error::Protocol(of_other_version(template, &version)));
+                return Err(ApplyError::of(of_other_version(template, &version)));
             }
             let schema = format!("CREATE SCHEMA {}; {AS_DUMPED}", identifier(&template.schema));
             connection.rows(&schema).await?;
             connection.run(&template.sql, limits.deadline).await?;
-            structure(&mut connection, &template.schema).await
+            Ok(structure(&mut connection, &template.schema).await?)
         };
-        let read = read.await.map_err(|error| apply_error(&error));
+        let read = read.await;
         // Other sessions do not have to wait until the server notices the closed connection.
         let _ = connection.rows("ROLLBACK").await;
         connection.close().await;

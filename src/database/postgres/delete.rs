@@ -1,8 +1,8 @@
 //! Deletes a tenant: its rows first, then its schema. The next holder of the lock completes an interrupted deletion.
 
 use super::{
-    Postgres, apply::exists, connect, connection::Connection, drop_schema, journal, lock,
-    provision::refuse_name, quote::literal, run_migration::apply_error,
+    Postgres, apply::exists, connection::Connection, drop_schema, error::QueryError, journal, lock,
+    provision::refuse_name, quote::literal,
 };
 use crate::{
     config,
@@ -27,14 +27,13 @@ impl Postgres {
         lock::schema(&mut connection, schema, "pg_try_advisory_lock", false)
             .await
             .map_err(ApplyError::into_failed)?;
-        let failed = |error: sqlx::Error| connect::failed(&error);
-        let registered = self.is_registered(&mut connection, registry, schema).await.map_err(failed)?;
+        let registered = self.is_registered(&mut connection, registry, schema).await?;
         let schema_exists = exists(&mut connection, schema).await.map_err(ApplyError::into_failed)?;
         if !registered && !schema_exists {
             return refuse("no registry row and no schema of that name exists".into());
         }
         if schema_exists {
-            match owner(&mut connection, schema, &self.registry_name()).await.map_err(failed)? {
+            match owner(&mut connection, schema, &self.registry_name()).await? {
                 Owner::Other(registry) => {
                     return refuse(format!(
                         "the journal records that it belongs to the registry `{registry}`"
@@ -49,7 +48,7 @@ impl Postgres {
                 }
                 Owner::Unknown | Owner::This => {}
             }
-            journal::ensure(&mut connection).await.map_err(failed)?;
+            journal::ensure(&mut connection).await?;
         }
         let deletion = Deletion { schema, run, registry, domains, schema_exists };
         let deleted = self.delete_all(&mut connection, &deletion, limits).await;
@@ -67,15 +66,14 @@ impl Postgres {
         limits: &Limits,
     ) -> Result<Deleted, ApplyError> {
         let Deletion { schema, run, registry, domains, schema_exists } = *deletion;
-        let failed = |error: sqlx::Error| apply_error(&error);
         let begin = drop_schema::begin(limits);
         let nonce = nonce();
-        connection.rows(&begin).await.map_err(failed)?;
+        connection.rows(&begin).await?;
         if schema_exists {
             drop_schema::refuse_outside(connection, schema).await?;
         }
         let rows = self.delete_rows(connection, registry, domains, schema).await;
-        let (rows, domains) = rows.map_err(failed)?;
+        let (rows, domains) = rows?;
         let entries = journal::entries_of(schema, &self.registry_name());
         let delete_entries = format!("DELETE FROM portcullis.journal WHERE {entries}");
         let mut deleted = Deleted { rows, domains, tables: None, transactions: 1 };
@@ -86,17 +84,17 @@ impl Postgres {
                 journal::Kind::Removing,
                 false,
             );
-            connection.rows(&format!("{delete_entries}; {insert_entry}; COMMIT")).await.map_err(failed)?;
+            connection.rows(&format!("{delete_entries}; {insert_entry}; COMMIT")).await?;
             let dropped = drop_schema::drop_tables(connection, schema, limits).await?;
-            connection.rows(&begin).await.map_err(failed)?;
+            connection.rows(&begin).await?;
             drop_schema::drop_schema(connection, schema, limits).await?;
-            connection.rows(&journal::delete_entries(&nonce)).await.map_err(failed)?;
+            connection.rows(&journal::delete_entries(&nonce)).await?;
             deleted.tables = Some(dropped.tables);
             deleted.transactions += dropped.transactions + 1;
-        } else if journal::exists(connection).await.map_err(failed)? {
-            connection.rows(&delete_entries).await.map_err(failed)?;
+        } else if journal::exists(connection).await? {
+            connection.rows(&delete_entries).await?;
         }
-        connection.run("COMMIT", limits.deadline).await.map_err(failed)?;
+        connection.run("COMMIT", limits.deadline).await?;
         Ok(deleted)
     }
 }
@@ -118,7 +116,7 @@ enum Owner {
 }
 
 /// Finds the owner. An intent of a framework's command has no ownership tag and proves nothing against another registry.
-async fn owner(connection: &mut Connection, schema: &str, this_registry: &str) -> Result<Owner, sqlx::Error> {
+async fn owner(connection: &mut Connection, schema: &str, this_registry: &str) -> Result<Owner, QueryError> {
     let mut owner = Owner::Unknown;
     for entry in journal::entries(connection, &format!("tenant = {}", literal(schema))).await? {
         let proved = journal::is_proved(connection, &entry.nonce).await?;

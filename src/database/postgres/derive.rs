@@ -6,6 +6,7 @@ use std::{collections::BTreeSet, time::Duration};
 use super::{
     LEDGER, Postgres, apply, catalog, connect,
     connection::Connection,
+    error::QueryError,
     provision::needs_commit,
     quote::{identifier, literal},
     run_migration::{self, Transaction},
@@ -33,7 +34,7 @@ impl Postgres {
         let mut connection = run_migration::writer(self.direct()).await?;
         let tables = read_tables(&mut connection, schema, ledger).await;
         connection.close().await;
-        tables.map_err(|error| connect::failed(&error))
+        tables.map_err(DatabaseError::from)
     }
 
     pub(crate) async fn derive(
@@ -58,7 +59,7 @@ async fn read_tables(
     connection: &mut Connection,
     schema: &str,
     ledger: &str,
-) -> Result<TableSet, sqlx::Error> {
+) -> Result<TableSet, QueryError> {
     let mut tables = TableSet::default();
     for row in connection.rows(&catalog::tables(schema, ledger)).await? {
         let Some(table) = connect::text(&row, 0)? else { continue };
@@ -98,7 +99,7 @@ impl Derivation {
         shared: &[MigrationFile],
         tenant: &[MigrationFile],
     ) -> Result<Derived, DatabaseError> {
-        connection.rows("BEGIN").await.map_err(|error| connect::failed(&error))?;
+        connection.rows("BEGIN").await?;
         let derived = async {
             let shared = self.derived_tables(connection, 0, shared, false).await?;
             let before = self.objects_outside(connection).await?;
@@ -112,7 +113,7 @@ impl Derivation {
             // A file that contains COMMIT has left the schemas behind. The error of the file is reported.
             self.drop_schemas(connection).await;
         } else {
-            state.map_err(|error| connect::failed(&error))?;
+            state?;
         }
         derived
     }
@@ -125,7 +126,7 @@ impl Derivation {
         tenant: &[MigrationFile],
     ) -> Result<Derived, DatabaseError> {
         if !self.pooled {
-            self.drop_abandoned(connection).await.map_err(|error| connect::failed(&error))?;
+            self.drop_abandoned(connection).await?;
         }
         let derived = async {
             Ok(Derived {
@@ -148,7 +149,7 @@ impl Derivation {
     ) -> Result<TableSet, DatabaseError> {
         let name = &self.names[which];
         let create = format!("CREATE SCHEMA {}; {}", identifier(name), run_migration::create_ledger(name));
-        connection.rows(&create).await.map_err(|error| connect::failed(&error))?;
+        connection.rows(&create).await?;
         let mut tables = TableSet::default();
         for original in files {
             // CONCURRENTLY waits for every other transaction, and on an empty table the index is the same without it.
@@ -169,16 +170,16 @@ impl Derivation {
             .map_err(ApplyError::into_failed)?;
             let before = std::mem::take(&mut tables);
             let read = read_tables(connection, name, LEDGER.table).await;
-            tables = read.map_err(|error| connect::failed(&error))?;
+            tables = read?;
             tables.note_created_by(original, before);
         }
-        let structure = structure(connection, name).await.map_err(|error| connect::failed(&error))?;
+        let structure = structure(connection, name).await?;
         tables.structure = structure.without_table(LEDGER.table);
         Ok(tables)
     }
 
     async fn server(&self, connection: &mut Connection) -> Result<(String, String), DatabaseError> {
-        let version = version(connection).await.map_err(|error| connect::failed(&error))?;
+        let version = version(connection).await?;
         Ok((structure::ENGINE.into(), version))
     }
 
@@ -205,12 +206,11 @@ impl Derivation {
             of_schema("function", "pg_proc", "pro"),
         ]
         .join(" UNION ALL ");
-        let failed = |error: sqlx::Error| connect::failed(&error);
-        let rows = connection.rows(&sql).await.map_err(failed)?;
+        let rows = connection.rows(&sql).await?;
         rows.iter()
             .filter_map(|row| connect::text(row, 0).transpose())
             .collect::<Result<_, _>>()
-            .map_err(failed)
+            .map_err(Into::into)
     }
 
     /// Rejects objects outside the tenant's schema, because each tenant would create them again.
@@ -245,7 +245,7 @@ impl Derivation {
     }
 
     /// Acquires the lock that marks these schemas as in use, and drops the schemas of killed processes.
-    async fn drop_abandoned(&self, connection: &mut Connection) -> Result<(), sqlx::Error> {
+    async fn drop_abandoned(&self, connection: &mut Connection) -> Result<(), QueryError> {
         let lock = format!("SELECT pg_catalog.pg_advisory_lock({})::text", self.key);
         connection.rows(&lock).await?;
         let all = format!(

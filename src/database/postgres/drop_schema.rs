@@ -3,9 +3,9 @@
 use super::{
     connect,
     connection::Connection,
+    error::QueryError,
     journal::{self, Entry, Kind},
     quote::{identifier, literal, qualified},
-    run_migration::apply_error,
 };
 use crate::{
     config,
@@ -36,16 +36,15 @@ impl Postgres {
         entry: &Entry,
         limits: &Limits,
     ) -> Result<ProvisionState, ApplyError> {
-        let failed = |error: sqlx::Error| apply_error(&error);
         let (schema, started_by) = (&entry.tenant, &entry.started_by);
-        let registered = self.is_registered(connection, registry, schema).await.map_err(failed)?;
+        let registered = self.is_registered(connection, registry, schema).await?;
         let schema_exists = super::apply::exists(connection, schema).await?;
         if matches!(entry.kind, Kind::Command | Kind::Created) && (registered || schema_exists) {
             return Ok(ProvisionState::Unproven(format!(
                 "`{schema}` was absent before {started_by} had the framework create it, and nothing proves what the framework created"
             )));
         }
-        if schema_exists && !journal::is_proved(connection, &entry.nonce).await.map_err(failed)? {
+        if schema_exists && !journal::is_proved(connection, &entry.nonce).await? {
             return Ok(ProvisionState::Unproven(format!(
                 "the schema `{schema}` does not have the ownership tag of {started_by}, which started to create it"
             )));
@@ -58,15 +57,15 @@ impl Postgres {
         if schema_exists {
             drop_tables(connection, schema, limits).await?;
         }
-        connection.rows(&begin(limits)).await.map_err(failed)?;
+        connection.rows(&begin(limits)).await?;
         if registered {
-            self.delete_rows(connection, registry, domains, schema).await.map_err(failed)?;
+            self.delete_rows(connection, registry, domains, schema).await?;
         }
         if schema_exists {
             drop_schema(connection, schema, limits).await?;
         }
         let end = format!("{}; COMMIT", journal::delete_entries(&entry.nonce));
-        connection.run(&end, limits.deadline).await.map_err(failed)?;
+        connection.run(&end, limits.deadline).await?;
         Ok(ProvisionState::Absent)
     }
 }
@@ -85,18 +84,17 @@ pub(super) async fn drop_tables(
     schema: &str,
     limits: &Limits,
 ) -> Result<Dropped, ApplyError> {
-    let failed = |error: sqlx::Error| apply_error(&error);
     let mut dropped = Dropped::default();
-    let budget = budget(connection).await.map_err(failed)?;
+    let budget = budget(connection).await?;
     loop {
-        let batch = batch(connection, schema, budget).await.map_err(failed)?;
+        let batch = batch(connection, schema, budget).await?;
         if batch.rest <= budget || batch.tables.is_empty() {
             return Ok(Dropped { tables: dropped.tables + batch.count, ..dropped });
         }
-        connection.rows(&begin(limits)).await.map_err(failed)?;
+        connection.rows(&begin(limits)).await?;
         refuse_outside(connection, schema).await?;
         let sql = format!("DROP {} IF EXISTS {} CASCADE; COMMIT", batch.kind, batch.tables.join(", "));
-        connection.run(&sql, limits.deadline).await.map_err(failed)?;
+        connection.run(&sql, limits.deadline).await?;
         dropped.tables += batch.tables.len();
         dropped.transactions += 1;
     }
@@ -110,16 +108,16 @@ pub(super) async fn drop_schema(
 ) -> Result<(), ApplyError> {
     refuse_outside(connection, schema).await?;
     let sql = format!("DROP SCHEMA {} CASCADE", identifier(schema));
-    connection.run(&sql, limits.deadline).await.map_err(|error| apply_error(&error))
+    connection.run(&sql, limits.deadline).await.map_err(ApplyError::from)
 }
 
 /// Fails if an object outside the schema depends on it, because CASCADE would drop that object. It must run in the
 /// transaction of the DROP.
 pub(super) async fn refuse_outside(connection: &mut Connection, schema: &str) -> Result<(), ApplyError> {
-    let rows = connection.rows(&dependents_outside(schema)).await.map_err(|error| apply_error(&error))?;
+    let rows = connection.rows(&dependents_outside(schema)).await?;
     let mut names = Vec::new();
     for row in &rows {
-        names.extend(connect::text(row, 0).map_err(|error| apply_error(&error))?);
+        names.extend(connect::text(row, 0)?);
     }
     if names.is_empty() {
         return Ok(());
@@ -165,7 +163,7 @@ struct Batch {
     count: usize,
 }
 
-async fn batch(connection: &mut Connection, schema: &str, budget: u64) -> Result<Batch, sqlx::Error> {
+async fn batch(connection: &mut Connection, schema: &str, budget: u64) -> Result<Batch, QueryError> {
     let mut batch = Batch { kind: String::new(), tables: Vec::new(), rest: 0, count: 0 };
     let mut locks = 0;
     for row in connection.rows(&locks_per_table(schema)).await? {
@@ -187,7 +185,7 @@ async fn batch(connection: &mut Connection, schema: &str, budget: u64) -> Result
 }
 
 /// The number of locks that one transaction may hold.
-async fn budget(connection: &mut Connection) -> Result<u64, sqlx::Error> {
+async fn budget(connection: &mut Connection) -> Result<u64, QueryError> {
     let sql = "SELECT (current_setting('max_locks_per_transaction')::bigint * (current_setting('max_connections')::bigint \
                + current_setting('max_prepared_transactions')::bigint))::text";
     let rows = connection.rows(sql).await?;

@@ -1,108 +1,116 @@
-//! Converts the driver's errors, and names their causes. `sqlx::Error` is the error type of both engines.
+//! The error of a query, and its cause.
 
-use std::{borrow::Cow, error::Error, fmt, io};
+use std::{borrow::Cow, io};
 
-use sqlx::error::{DatabaseError, ErrorKind};
 use tokio_postgres::error::DbError;
 
-use super::super::DatabaseError as Failed;
-use crate::cause::{Cause, Code, Kind};
+use crate::{
+    cause::{Cause, Code, Kind},
+    database::{ApplyError, DatabaseError, ProvisionError},
+};
 
 /// The longest part of a server's message that is shown.
 const MAX_TEXT: usize = 8 << 10;
 
-/// An error that the server sent.
-#[derive(Debug)]
-pub(super) struct ServerError(pub(super) DbError);
-
-impl fmt::Display for ServerError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl Error for ServerError {}
-
-impl DatabaseError for ServerError {
-    fn message(&self) -> &str {
-        self.0.message()
-    }
-
-    fn as_error(&self) -> &(dyn Error + Send + Sync + 'static) {
-        self
-    }
-
-    fn as_error_mut(&mut self) -> &mut (dyn Error + Send + Sync + 'static) {
-        self
-    }
-
-    fn into_error(self: Box<Self>) -> Box<dyn Error + Send + Sync + 'static> {
-        self
-    }
-
-    fn kind(&self) -> ErrorKind {
-        ErrorKind::Other
-    }
-}
-
-/// The error of a query, or of the connection during it.
-pub(super) fn query_error(error: tokio_postgres::Error) -> sqlx::Error {
-    let text = error.to_string();
-    let Some(source) = error.into_source() else {
-        if text == UNEXPECTED {
-            return sqlx::Error::Protocol(text);
-        }
-        return sqlx::Error::Io(io::Error::new(io::ErrorKind::UnexpectedEof, text));
-    };
-    match source.downcast::<DbError>() {
-        Ok(error) => sqlx::Error::from(ServerError(*error)),
-        Err(source) => match source.downcast::<io::Error>() {
-            Ok(error) if text.starts_with("error communicating") => sqlx::Error::Io(*error),
-            Ok(error) => sqlx::Error::Protocol(format!("{text}: {error}")),
-            Err(source) => sqlx::Error::Protocol(format!("{text}: {source}")),
-        },
-    }
-}
-
 /// The driver's text for a message that does not belong there.
 pub(super) const UNEXPECTED: &str = "unexpected message from server";
+
+/// Why a query failed.
+#[derive(Debug)]
+pub(crate) enum QueryError {
+    /// The server's own error.
+    Server(Box<DbError>),
+    /// The connection broke, or the server did not respond in time.
+    Io(io::Error),
+    /// The answer is not in the expected protocol.
+    Protocol(String),
+    /// The answer exceeds the limit.
+    TooLong(String),
+    /// The answer has no row.
+    NoRow,
+}
+
+impl From<tokio_postgres::Error> for QueryError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let text = error.to_string();
+        let Some(source) = error.into_source() else {
+            if text == UNEXPECTED {
+                return Self::Protocol(text);
+            }
+            return Self::Io(io::Error::new(io::ErrorKind::UnexpectedEof, text));
+        };
+        match source.downcast::<DbError>() {
+            Ok(error) => Self::Server(error),
+            Err(source) => match source.downcast::<io::Error>() {
+                Ok(error) if text.starts_with("error communicating") => Self::Io(*error),
+                Ok(error) => Self::Protocol(format!("{text}: {error}")),
+                Err(source) => Self::Protocol(format!("{text}: {source}")),
+            },
+        }
+    }
+}
+
+impl QueryError {
+    /// The SQLSTATE.
+    pub(super) fn code(&self) -> Option<&str> {
+        self.server().map(|server| server.code().code())
+    }
+
+    /// A table or its schema does not exist.
+    pub(super) fn is_missing(&self) -> bool {
+        matches!(self.code(), Some("42P01" | "3F000"))
+    }
+
+    /// The session has ended, will end or does not respond.
+    pub(super) fn is_lost(&self) -> bool {
+        matches!(self.cause().kind, Kind::Lost | Kind::Silent | Kind::Protocol)
+    }
+
+    pub(super) fn server(&self) -> Option<&DbError> {
+        match self {
+            Self::Server(error) => Some(error),
+            Self::Io(_) | Self::Protocol(_) | Self::TooLong(_) | Self::NoRow => None,
+        }
+    }
+
+    /// The text is the server's text and the SQLSTATE.
+    pub(super) fn cause(&self) -> Cause {
+        match self {
+            Self::Server(error) => server_cause(error),
+            Self::Io(error) if error.kind() == io::ErrorKind::TimedOut => {
+                Cause { text: error.to_string(), ..Cause::io("", error) }
+            }
+            Self::Io(error) if is_protocol(error) => Cause::new(Kind::Protocol, error.to_string()),
+            Self::Io(error) => Cause { kind: Kind::Lost, ..Cause::io("the connection broke", error) },
+            Self::Protocol(text) => Cause::new(Kind::Protocol, text.clone()),
+            Self::TooLong(text) => text.clone().into(),
+            Self::NoRow => "the server returned no row".into(),
+        }
+    }
+}
+
+impl From<QueryError> for DatabaseError {
+    fn from(error: QueryError) -> Self {
+        Self::Failed(error.cause())
+    }
+}
+
+/// An error that belongs to no file.
+impl From<QueryError> for ApplyError {
+    fn from(error: QueryError) -> Self {
+        Self::of(error.cause())
+    }
+}
+
+impl From<QueryError> for ProvisionError {
+    fn from(error: QueryError) -> Self {
+        ApplyError::from(error).into()
+    }
+}
 
 /// The driver or [`super::message_limits`] refuses the bytes of the server.
 pub(super) fn is_protocol(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
-}
-
-/// The SQLSTATE.
-pub(super) fn code(error: &sqlx::Error) -> Option<&str> {
-    server_error(error).map(|server| server.code().code())
-}
-
-/// A table or its schema does not exist.
-pub(super) fn is_missing(error: &sqlx::Error) -> bool {
-    matches!(code(error), Some("42P01" | "3F000"))
-}
-
-/// The server's error without sqlx's additions.
-pub(super) fn server_error(error: &sqlx::Error) -> Option<&DbError> {
-    error.as_database_error()?.try_downcast_ref::<ServerError>().map(|error| &error.0)
-}
-
-/// The cause of a statement's error. The text is the server's text and the SQLSTATE.
-pub(super) fn cause(error: &sqlx::Error) -> Cause {
-    let Some(server) = server_error(error) else {
-        return match error {
-            sqlx::Error::Io(error) if error.kind() == io::ErrorKind::TimedOut => {
-                Cause { text: error.to_string(), ..Cause::io("", error) }
-            }
-            sqlx::Error::Io(error) if is_protocol(error) => Cause::new(Kind::Protocol, error.to_string()),
-            sqlx::Error::Io(error) => Cause { kind: Kind::Lost, ..Cause::io("the connection broke", error) },
-            sqlx::Error::Protocol(text) => Cause::new(Kind::Protocol, text),
-            sqlx::Error::Tls(error) => Cause::new(Kind::Lost, error.to_string()),
-            sqlx::Error::Decode(error) => error.to_string().into(),
-            other => other.to_string().into(),
-        };
-    };
-    server_cause(server)
 }
 
 pub(super) fn server_cause(server: &DbError) -> Cause {
@@ -126,14 +134,4 @@ fn shortened(text: &str) -> Cow<'_, str> {
     }
     let end = text.floor_char_boundary(MAX_TEXT);
     format!("{} ... ({} bytes)", &text[..end], text.len()).into()
-}
-
-/// The error of a failed statement.
-pub(super) fn failed(error: &sqlx::Error) -> Failed {
-    Failed::Failed(cause(error))
-}
-
-/// The session has ended, will end or does not respond.
-pub(super) fn is_lost(error: &sqlx::Error) -> bool {
-    matches!(cause(error).kind, Kind::Lost | Kind::Silent | Kind::Protocol)
 }

@@ -7,6 +7,7 @@ use super::{
     catalog::RELATIONS,
     connect,
     connection::Connection,
+    error::QueryError,
     journal,
     quote::{array, identifier, literal, qualified},
     read_only::Reading,
@@ -90,12 +91,11 @@ impl Postgres {
             literal(&self.config.shared_schema),
         );
         let mut reading = Reading::open(self.direct(), TIMEOUT).await?;
-        let read = |error: sqlx::Error| connect::failed(&error);
-        let rows = reading.rows(&sql).await.map_err(read)?;
+        let rows = reading.rows(&sql).await?;
         let row = rows
             .first()
             .ok_or_else(|| DatabaseError::Failed("the current role does not exist in pg_roles".into()))?;
-        let flag = |column| connect::flag(row, column).map_err(read);
+        let flag = |column| connect::flag(row, column);
         let closed = format!(
             "SELECT n.nspname::text FROM pg_namespace n JOIN unnest({}) AS t(name) ON t.name = n.nspname::text \
              WHERE NOT has_schema_privilege(n.oid, 'CREATE') ORDER BY 1",
@@ -109,7 +109,7 @@ impl Postgres {
             array(tenants.iter().map(|name| Some(name.as_str()))),
         );
         let writer = Writer {
-            name: connect::text(row, 0).map_err(read)?.unwrap_or_default(),
+            name: connect::text(row, 0)?.unwrap_or_default(),
             superuser: flag(1)?,
             creates_roles: flag(2)?,
             creates_schemas: flag(3)?,
@@ -124,9 +124,8 @@ impl Postgres {
 
     async fn reader_facts(&self, tenants: &[String]) -> Result<Reader, DatabaseError> {
         let mut reading = Reading::open(self.reader(), TIMEOUT).await?;
-        let read = |error: sqlx::Error| connect::failed(&error);
         let role = "SELECT r.rolname::text, r.rolsuper::text, r.rolcreaterole::text FROM pg_roles r WHERE r.rolname = current_user";
-        let rows = reading.rows(role).await.map_err(read)?;
+        let rows = reading.rows(role).await?;
         let row = rows
             .first()
             .ok_or_else(|| DatabaseError::Failed("the current role does not exist in pg_roles".into()))?;
@@ -145,9 +144,9 @@ impl Postgres {
                    OR has_any_column_privilege(c.oid, 'INSERT, UPDATE') END ORDER BY 1 LIMIT {NAMED})",
         );
         let reader = Reader {
-            name: connect::text(row, 0).map_err(read)?.unwrap_or_default(),
-            superuser: connect::flag(row, 1).map_err(read)?,
-            creates_roles: connect::flag(row, 2).map_err(read)?,
+            name: connect::text(row, 0)?.unwrap_or_default(),
+            superuser: connect::flag(row, 1)?,
+            creates_roles: connect::flag(row, 2)?,
             writes: texts(&mut reading, &writes).await?,
         };
         reading.close().await;
@@ -200,9 +199,8 @@ async fn server_limits(reading: &mut Reading) -> Result<ServerLimits, DatabaseEr
                + current_setting('max_prepared_transactions')::bigint))::text, \
                (SELECT rolconnlimit FROM pg_catalog.pg_roles WHERE rolname = current_user AND rolconnlimit >= 0)::text, \
                (SELECT count(*) FROM pg_stat_activity WHERE usename = current_user)::text";
-    let read = |error: sqlx::Error| connect::failed(&error);
-    let rows = reading.rows(sql).await.map_err(read)?;
-    let number = |column| connect::number(&rows, column).map_err(read);
+    let rows = reading.rows(sql).await?;
+    let number = |column| connect::number(&rows, column);
     Ok(ServerLimits {
         max_connections: number(0)?,
         reserved: number(1)?,
@@ -215,17 +213,19 @@ async fn server_limits(reading: &mut Reading) -> Result<ServerLimits, DatabaseEr
 async fn clock_offset(reading: &mut Reading) -> Result<i64, DatabaseError> {
     let sql = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint::text";
     let before = now();
-    let rows = reading.rows(sql).await.map_err(|error| connect::failed(&error))?;
+    let rows = reading.rows(sql).await?;
     let after = now();
-    let server_time = connect::number(&rows, 0).map_err(|error| connect::failed(&error))?;
+    let server_time = connect::number(&rows, 0)?;
     Ok(i64::try_from(server_time).unwrap_or(i64::MAX) - i64::midpoint(before, after))
 }
 
 /// The first column of every row.
 async fn texts(reading: &mut Reading, sql: &str) -> Result<Vec<String>, DatabaseError> {
-    let read = |error: sqlx::Error| connect::failed(&error);
-    let rows = reading.rows(sql).await.map_err(read)?;
-    rows.iter().filter_map(|row| connect::text(row, 0).transpose()).collect::<Result<_, _>>().map_err(read)
+    let rows = reading.rows(sql).await?;
+    rows.iter()
+        .filter_map(|row| connect::text(row, 0).transpose())
+        .collect::<Result<_, _>>()
+        .map_err(Into::into)
 }
 
 async fn is_pooled(config: &config::Postgres) -> Result<bool, DatabaseError> {
@@ -240,10 +240,10 @@ async fn is_pooled(config: &config::Postgres) -> Result<bool, DatabaseError> {
     }
     one.close().await;
     other.close().await;
-    pooled.map_err(|error| connect::failed(&error))
+    pooled.map_err(DatabaseError::from)
 }
 
-async fn share_a_process(one: &mut Connection, other: &mut Connection) -> Result<bool, sqlx::Error> {
+async fn share_a_process(one: &mut Connection, other: &mut Connection) -> Result<bool, QueryError> {
     const WHO: &str = "SELECT pg_catalog.pg_backend_pid()::text";
     let first = connect::number(&one.rows(WHO).await?, 0)?;
     // The open transaction prevents the pooler from giving this process back to the first client.

@@ -3,6 +3,7 @@
 use super::{
     Postgres, connect,
     connection::{self, Connection},
+    error::QueryError,
     metadata_schema,
     quote::literal,
     run_migration,
@@ -35,7 +36,7 @@ impl Postgres {
         };
         let sql = format!("BEGIN; {}; COMMIT", DIALECT.write(run, entries));
         let mut written = connection.rows(&sql).await;
-        if written.as_ref().is_err_and(connect::is_missing) {
+        if written.as_ref().is_err_and(QueryError::is_missing) {
             written = async {
                 connection.rows("ROLLBACK").await?;
                 metadata_schema::ensure(&mut connection, &DIALECT.tables()).await?;
@@ -48,7 +49,7 @@ impl Postgres {
         } else {
             connection.close().await;
         }
-        written.map(drop).map_err(|error| connect::failed(&error))
+        written.map(drop).map_err(DatabaseError::from)
     }
 
     pub(crate) async fn author(&self, deed: Deed<'_>) -> Result<Option<Author>, DatabaseError> {
@@ -69,9 +70,9 @@ impl Postgres {
 async fn rows(connection: &mut Connection, sql: &str) -> Result<Vec<Row>, DatabaseError> {
     let found = match connection.rows(sql).await {
         // No run has written anything yet.
-        Err(error) if connect::is_missing(&error) => return Ok(Vec::new()),
-        found => found.map_err(|error| connect::failed(&error))?,
+        Err(error) if error.is_missing() => return Ok(Vec::new()),
+        found => found?,
     };
     let columns = |row: &connection::Row| (0..row.len()).map(|column| connect::text(row, column)).collect();
-    found.iter().map(columns).collect::<Result<_, _>>().map_err(|error| connect::failed(&error))
+    found.iter().map(columns).collect::<Result<_, _>>().map_err(DatabaseError::from)
 }

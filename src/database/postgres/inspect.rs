@@ -11,7 +11,9 @@ use super::{
     DatabaseError, Postgres,
     catalog::{self, Facts, Group, More},
     chunks::ReadOptions,
-    connect, journal, ledgers,
+    connect,
+    error::QueryError,
+    journal, ledgers,
     read_only::Reading,
     registry::{self, Rows},
     server::{self, Server},
@@ -92,7 +94,7 @@ impl Postgres {
         if registry.and_then(|_| answers.next()).is_some_and(|answer| !answer.is_empty()) {
             // This is read last, so that a tenant that the command completes in the meantime is at most
             // reported as incomplete.
-            found.half_created = self.half_created(reading).await.map_err(|error| connect::failed(&error))?;
+            found.half_created = self.half_created(reading).await?;
         }
         found.orphans = orphans.and_then(|_| answers.next()).unwrap_or_default();
         found.unfinished = orphans.and_then(|_| answers.next()).unwrap_or_default();
@@ -131,15 +133,15 @@ impl Postgres {
                 Ok(())
             })
             .await;
-        outcome.map_err(|error| connect::failed(&error))?;
-        let server = Server::of(&server).map_err(|error| connect::failed(&error))?;
+        outcome?;
+        let server = Server::of(&server)?;
         Ok((server, registered))
     }
 
     /// The tenants that a framework's command has not finished creating, each with the run.
-    async fn half_created(&self, reading: &mut Reading) -> Result<BTreeMap<String, String>, sqlx::Error> {
+    async fn half_created(&self, reading: &mut Reading) -> Result<BTreeMap<String, String>, QueryError> {
         let rows = reading.rows(&journal::half_created(&self.registry_name())).await?;
-        let text = |row, column| Ok::<_, sqlx::Error>(connect::text(row, column)?.unwrap_or_default());
+        let text = |row, column| Ok::<_, QueryError>(connect::text(row, column)?.unwrap_or_default());
         rows.iter().map(|row| Ok((text(row, 0)?, text(row, 1)?))).collect()
     }
 
@@ -215,12 +217,11 @@ async fn inspect_schemas(
     more: &mut More,
 ) -> Result<BTreeMap<String, SchemaState>, DatabaseError> {
     let shape = request.manifest.layout();
-    let failed = |error: sqlx::Error| connect::failed(&error);
-    let mut facts = catalog::facts(reading, groups, shape.table, more).await.map_err(failed)?;
+    let mut facts = catalog::facts(reading, groups, shape.table, more).await?;
     let readable = facts.iter().filter(|(_, facts)| facts.has_ledger_to_read());
     let readable = readable.map(|(schema, _)| schema.clone()).collect();
     let mut ledgers = ledgers::read(reading, options, shape, readable, request.on_progress).await?;
-    catalog::missing(reading, groups, &mut facts).await.map_err(failed)?;
+    catalog::missing(reading, groups, &mut facts).await?;
     let mut structures = if request.structure {
         structure::structures(reading, options, ledgers.keys().cloned().collect(), shape.table).await?
     } else {
@@ -240,27 +241,27 @@ async fn inspect_schemas(
     Ok(states)
 }
 
-fn with_structure(state: SchemaState, structure: Option<Result<Arc<Structure>, sqlx::Error>>) -> SchemaState {
+fn with_structure(state: SchemaState, structure: Option<Result<Arc<Structure>, QueryError>>) -> SchemaState {
     match (state, structure) {
         (SchemaState::Read(snapshot), Some(Ok(structure))) => {
             SchemaState::Read(SchemaSnapshot { structure: Some(structure), ..snapshot })
         }
-        (SchemaState::Read(_), Some(Err(error))) => SchemaState::Failed(connect::cause(&error)),
+        (SchemaState::Read(_), Some(Err(error))) => SchemaState::Failed(error.cause()),
         (state, _) => state,
     }
 }
 
 fn one(
     facts: Facts,
-    ledger: Option<Result<Arc<[LedgerRow]>, sqlx::Error>>,
+    ledger: Option<Result<Arc<[LedgerRow]>, QueryError>>,
     tables: &Tables,
     name: &str,
 ) -> SchemaState {
     match ledger {
         Some(Ok(ledger)) => facts.with_ledger(ledger),
         // It existed a moment ago.
-        Some(Err(error)) if matches!(connect::code(&error), Some("3F000" | "42P01")) => SchemaState::Vanished,
-        Some(Err(error)) => SchemaState::Failed(connect::cause(&error)),
+        Some(Err(error)) if matches!(error.code(), Some("3F000" | "42P01")) => SchemaState::Vanished,
+        Some(Err(error)) => SchemaState::Failed(error.cause()),
         None => facts.without_ledger(tables, name),
     }
 }

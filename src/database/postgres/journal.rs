@@ -6,6 +6,7 @@
 use super::{
     connect,
     connection::Connection,
+    error::QueryError,
     metadata_schema,
     quote::{identifier, literal},
 };
@@ -55,7 +56,7 @@ pub(super) struct Entry {
 }
 
 /// Whether the journal's table exists.
-pub(super) async fn exists(connection: &mut Connection) -> Result<bool, sqlx::Error> {
+pub(super) async fn exists(connection: &mut Connection) -> Result<bool, QueryError> {
     let sql = format!(
         "SELECT 1::text WHERE pg_catalog.to_regclass('{}.journal') IS NOT NULL",
         metadata_schema::SCHEMA
@@ -64,7 +65,7 @@ pub(super) async fn exists(connection: &mut Connection) -> Result<bool, sqlx::Er
 }
 
 /// Creates the journal if it does not exist. Must run outside a transaction.
-pub(super) async fn ensure(connection: &mut Connection) -> Result<(), sqlx::Error> {
+pub(super) async fn ensure(connection: &mut Connection) -> Result<(), QueryError> {
     if exists(connection).await? { Ok(()) } else { metadata_schema::ensure(connection, TABLE).await }
 }
 
@@ -119,7 +120,7 @@ pub(super) async fn complete(
     connection: &mut Connection,
     nonce: &str,
     schema: &str,
-) -> Result<Option<u64>, sqlx::Error> {
+) -> Result<Option<u64>, QueryError> {
     let sql = format!(
         "{} AND {} RETURNING pg_catalog.txid_current()::text",
         delete_entries(nonce),
@@ -134,7 +135,7 @@ pub(super) async fn complete(
 }
 
 /// Whether the schema of an entry still has the entry's ownership tag.
-pub(super) async fn is_proved(connection: &mut Connection, nonce: &str) -> Result<bool, sqlx::Error> {
+pub(super) async fn is_proved(connection: &mut Connection, nonce: &str) -> Result<bool, QueryError> {
     let sql = format!(
         "SELECT 1::text FROM {}.journal j WHERE j.nonce = {} AND {}",
         metadata_schema::SCHEMA,
@@ -145,7 +146,7 @@ pub(super) async fn is_proved(connection: &mut Connection, nonce: &str) -> Resul
 }
 
 /// The entries that match a condition.
-pub(super) async fn entries(connection: &mut Connection, condition: &str) -> Result<Vec<Entry>, sqlx::Error> {
+pub(super) async fn entries(connection: &mut Connection, condition: &str) -> Result<Vec<Entry>, QueryError> {
     if !exists(connection).await? {
         return Ok(Vec::new());
     }
@@ -157,7 +158,7 @@ pub(super) async fn entries(connection: &mut Connection, condition: &str) -> Res
     );
     let mut entries = Vec::new();
     for row in connection.rows(&sql).await? {
-        let word = |column| Ok::<_, sqlx::Error>(connect::text(&row, column)?.unwrap_or_default());
+        let word = |column| Ok::<_, QueryError>(connect::text(&row, column)?.unwrap_or_default());
         let kind = match word(2)?.as_str() {
             "making" => Kind::Making,
             "removing" => Kind::Removing,

@@ -10,6 +10,7 @@ use super::{
     chunks::{self, ReadOptions, SchemaQuery},
     connect::{self, flag, text},
     connection::Row,
+    error::QueryError,
     quote::{identifier, qualified},
     read_only::Reading,
 };
@@ -25,7 +26,7 @@ use crate::{
 const FEW: usize = 4;
 
 /// By schema: the ledger's rows or the error.
-pub(super) type Ledgers = BTreeMap<String, Result<Arc<[LedgerRow]>, sqlx::Error>>;
+pub(super) type Ledgers = BTreeMap<String, Result<Arc<[LedgerRow]>, QueryError>>;
 
 /// The rows of each schema's ledger.
 pub(super) async fn read(
@@ -99,7 +100,7 @@ pub(super) fn select(shape: LedgerLayout<'_>, number: usize, schema: &str) -> St
 }
 
 /// Parses a row of [`select`].
-pub(super) fn recorded(row: &Row) -> Result<LedgerRow, sqlx::Error> {
+pub(super) fn recorded(row: &Row) -> Result<LedgerRow, QueryError> {
     Ok(LedgerRow {
         id: text(row, 3)?.unwrap_or_default(),
         name: text(row, 4)?.unwrap_or_default(),
@@ -116,7 +117,7 @@ struct Digest {
 }
 
 impl Digest {
-    fn of(row: &Row) -> Result<Self, sqlx::Error> {
+    fn of(row: &Row) -> Result<Self, QueryError> {
         Ok(Self { count: connect::number_at(row, 1)?, sum: connect::raw_text(row, 2)?.map(str::to_owned) })
     }
 }
@@ -184,7 +185,7 @@ impl SchemaQuery for Digests<'_> {
         })
     }
 
-    fn take(&self, answer: &mut Digest, row: &Row) -> Result<(), sqlx::Error> {
+    fn take(&self, answer: &mut Digest, row: &Row) -> Result<(), QueryError> {
         *answer = Digest::of(row)?;
         Ok(())
     }
@@ -210,7 +211,7 @@ impl SchemaQuery for Rows<'_> {
         chunks::union(schemas, |number, schema| select(self.0, number, schema))
     }
 
-    fn take(&self, answer: &mut Ledger, row: &Row) -> Result<(), sqlx::Error> {
+    fn take(&self, answer: &mut Ledger, row: &Row) -> Result<(), QueryError> {
         if answer.recorded.is_empty() {
             answer.digest = Digest::of(row)?;
         }

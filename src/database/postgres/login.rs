@@ -13,7 +13,7 @@ use super::{
     super::DatabaseError,
     columns::flag,
     connection::Connection,
-    error::failed,
+    error::QueryError,
     message_limits::MessageLimits,
     refusal::{Refusal, Stage},
     stream::{PlainSocket, Socket},
@@ -254,11 +254,11 @@ async fn check_session(mut connection: Connection, host: &Host, wanted: &str) ->
     }
     let read = async {
         let rows = connection.rows(SESSION).await?;
-        let row = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+        let row = rows.first().ok_or(QueryError::NoRow)?;
         Ok((flag(row, 0)?, flag(row, 1)?))
     };
     let (standby, read_only) =
-        read.await.map_err(|error: sqlx::Error| Refusal { error: failed(&error), stage: Stage::Login })?;
+        read.await.map_err(|error: QueryError| Refusal { error: error.into(), stage: Stage::Login })?;
     let is_suitable = match wanted {
         "read-write" => !read_only,
         "read-only" => read_only,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{connect, connection::Connection, quote::literal};
+use super::{connect, connection::Connection, error::QueryError, quote::literal};
 use crate::{
     deadline::Deadline,
     retry::{Pauses, Retry},
@@ -18,7 +18,7 @@ const PAUSES: Pauses = Pauses::even(Duration::from_millis(100));
 const ATTEMPTS: u32 = 50;
 
 /// Creates the schema and these tables (`CREATE TABLE IF NOT EXISTS ...`), safely for several sessions at the same time.
-pub(super) async fn ensure(connection: &mut Connection, tables: &str) -> Result<(), sqlx::Error> {
+pub(super) async fn ensure(connection: &mut Connection, tables: &str) -> Result<(), QueryError> {
     let mut retry = Retry::new(PAUSES).at_most(ATTEMPTS);
     loop {
         // A retry loop, because a session that blocks on the lock holds a snapshot.

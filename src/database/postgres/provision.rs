@@ -4,12 +4,12 @@ use super::{
     Postgres,
     apply::exists,
     catalog::{self, Group, More},
-    connect,
     connection::Connection,
+    error::QueryError,
     journal, ledgers, lock, metadata_schema,
     quote::identifier,
     read_only::Reading,
-    run_migration::{self, Transaction, apply_error},
+    run_migration::{self, Transaction},
 };
 use crate::{
     cause::Cause,
@@ -35,7 +35,7 @@ impl Postgres {
             let build = async |connection: &mut Connection| {
                 // A file that contains COMMIT commits the journal's entry, too.
                 let schema = self.create_schema(new, true, true);
-                connection.rows(&schema).await.map_err(|error| apply_error(&error))?;
+                connection.rows(&schema).await?;
                 for file in files {
                     run_migration::file(connection, &new.schema, file, limits, Transaction::Private).await?;
                 }
@@ -61,13 +61,13 @@ impl Postgres {
         let ProvisionRequest { new, expected, layout, limits, verify } = *request;
         let registry = self.registry_for(new)?;
         let mut connection = self.prepared(limits).await?;
-        let built = async {
+        let created = async {
             self.open(&mut connection, registry, new, limits).await?;
             self.write_rows(&mut connection, registry, new).await?;
             build(&mut connection).await?;
             self.close_journal(&mut connection, new).await
         };
-        if let Err(error) = built.await {
+        if let Err(error) = created.await {
             // Other sessions do not have to wait until the server notices the closed connection.
             let _ = connection.rows("ROLLBACK").await;
             connection.close().await;
@@ -76,8 +76,8 @@ impl Postgres {
         let mut reading = Reading::inside(connection);
         let state = inspect(&mut reading, &new.schema, expected, layout).await;
         let mut connection = reading.into_inner();
-        verify(&state.map_err(|error| apply_error(&error))?).map_err(ApplyError::of)?;
-        connection.run("COMMIT", limits.deadline).await.map_err(|error| apply_error(&error))?;
+        verify(&state?).map_err(ApplyError::of)?;
+        connection.run("COMMIT", limits.deadline).await?;
         self.release(connection).await;
         Ok(())
     }
@@ -91,19 +91,18 @@ impl Postgres {
         let registry = self.registry_for(new)?;
         let mut connection = self.prepared(limits).await?;
         self.open(&mut connection, registry, new, limits).await?;
-        let failed = |error: sqlx::Error| apply_error(&error);
         match new.rows {
             RegistryRow::BeforeMigrations => self.write_rows(&mut connection, registry, new).await?,
             RegistryRow::AfterMigrations => {
                 // Checks before the long migrations that the rows can be written.
-                connection.rows("SAVEPOINT rows").await.map_err(failed)?;
+                connection.rows("SAVEPOINT rows").await?;
                 self.write_rows(&mut connection, registry, new).await?;
-                connection.rows("ROLLBACK TO SAVEPOINT rows").await.map_err(failed)?;
+                connection.rows("ROLLBACK TO SAVEPOINT rows").await?;
             }
             RegistryRow::Never => {}
         }
         let schema = self.create_schema(new, ledger, new.rows == RegistryRow::BeforeMigrations);
-        connection.rows(&format!("{schema}; COMMIT")).await.map_err(failed)?;
+        connection.rows(&format!("{schema}; COMMIT")).await?;
         self.release(connection).await;
         Ok(())
     }
@@ -112,12 +111,11 @@ impl Postgres {
     pub(crate) async fn finish(&self, new: &Creation, limits: &Limits) -> Result<(), ProvisionError> {
         let registry = self.registry_for(new)?;
         let mut connection = self.prepared(limits).await?;
-        let failed = |error: sqlx::Error| apply_error(&error);
-        connection.rows(&run_migration::begin(limits)).await.map_err(failed)?;
+        connection.rows(&run_migration::begin(limits)).await?;
         lock::schema(&mut connection, &new.schema, "pg_try_advisory_xact_lock", false).await?;
         let registers = new.rows == RegistryRow::AfterMigrations;
         // Another session may have registered the tenant during the migrations, and not every registry's column is unique.
-        if registers && self.is_registered(&mut connection, registry, &new.schema).await.map_err(failed)? {
+        if registers && self.is_registered(&mut connection, registry, &new.schema).await? {
             let why = format!("another session registered `{}` during its creation", new.schema);
             return Err(ApplyError::of(why).into());
         }
@@ -125,7 +123,7 @@ impl Postgres {
         if registers {
             self.write_rows(&mut connection, registry, new).await?;
         }
-        connection.rows("COMMIT").await.map_err(failed)?;
+        connection.rows("COMMIT").await?;
         self.release(connection).await;
         Ok(())
     }
@@ -138,18 +136,18 @@ impl Postgres {
         shape: LedgerLayout<'_>,
     ) -> Result<SchemaState, DatabaseError> {
         let mut connection = self.writer().await?;
-        connection.rows("BEGIN READ ONLY").await.map_err(|error| connect::failed(&error))?;
+        connection.rows("BEGIN READ ONLY").await?;
         let mut reading = Reading::inside(connection);
         let state = inspect(&mut reading, schema, expected, shape).await;
         reading.close().await;
-        state.map_err(|error| connect::failed(&error))
+        state.map_err(DatabaseError::from)
     }
 
     /// A connection to a database in which the journal exists.
     async fn prepared(&self, limits: &Limits) -> Result<Connection, ProvisionError> {
         let mut connection = self.writer_for(limits).await?;
         journal::ensure(&mut connection).await.map_err(|error| {
-            let why = connect::cause(&error);
+            let why = error.cause();
             let text =
                 format!("cannot create the journal in the schema `{}`: {why}", metadata_schema::SCHEMA);
             ProvisionError::refusing(why.with_text(text))
@@ -165,15 +163,13 @@ impl Postgres {
         new: &Creation,
         limits: &Limits,
     ) -> Result<(), ProvisionError> {
-        let failed = |error: sqlx::Error| ProvisionError::from(apply_error(&error));
-        connection.rows(&run_migration::begin(limits)).await.map_err(failed)?;
+        connection.rows(&run_migration::begin(limits)).await?;
         lock::schema(connection, &new.schema, "pg_try_advisory_xact_lock", false).await?;
-        let registered = self.is_registered(connection, registry, &new.schema).await.map_err(failed)?;
+        let registered = self.is_registered(connection, registry, &new.schema).await?;
         let schema_exists = exists(connection, &new.schema).await?;
         let condition = journal::entries_of(&new.schema, &self.registry_name());
-        for entry in journal::entries(connection, &condition).await.map_err(failed)? {
-            let proved =
-                schema_exists && journal::is_proved(connection, &entry.nonce).await.map_err(failed)?;
+        for entry in journal::entries(connection, &condition).await? {
+            let proved = schema_exists && journal::is_proved(connection, &entry.nonce).await?;
             if proved && (entry.rows || !registered) {
                 return Err(ProvisionError::later(format!(
                     "`{}` still exists incompletely from {}",
@@ -202,9 +198,7 @@ impl Postgres {
     }
 
     async fn close_journal(&self, connection: &mut Connection, new: &Creation) -> Result<(), ProvisionError> {
-        let transaction = journal::complete(connection, &new.nonce, &new.schema)
-            .await
-            .map_err(|error| apply_error(&error))?;
+        let transaction = journal::complete(connection, &new.nonce, &new.schema).await?;
         let gone =
             "the journal's entry or the schema's ownership tag no longer exists: another run has taken over";
         new.commit_marker.note(transaction.ok_or_else(|| ApplyError::of(gone))?);
@@ -247,7 +241,7 @@ async fn inspect(
     schema: &str,
     expected: &Expected,
     shape: LedgerLayout<'_>,
-) -> Result<SchemaState, sqlx::Error> {
+) -> Result<SchemaState, QueryError> {
     let groups =
         [Group { schemas: vec![schema.to_owned()], tables: &expected.tables, kinds: &expected.kinds }];
     let mut all = catalog::facts(reading, &groups, shape.table, &mut More::default()).await?;

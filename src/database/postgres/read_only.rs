@@ -7,6 +7,7 @@ use tokio_postgres::error::ErrorPosition;
 use super::{
     DatabaseError, connect,
     connection::{Connection, Row},
+    error::QueryError,
 };
 use crate::config;
 
@@ -64,7 +65,7 @@ impl Reading {
     }
 
     /// The rows of one statement.
-    pub(super) async fn rows(&mut self, sql: &str) -> Result<Vec<Row>, sqlx::Error> {
+    pub(super) async fn rows(&mut self, sql: &str) -> Result<Vec<Row>, QueryError> {
         let mut rows = Vec::new();
         let (_, outcome) = self
             .each(&[sql], &mut |_, row| {
@@ -80,8 +81,8 @@ impl Reading {
     pub(super) async fn each<S: AsRef<str>>(
         &mut self,
         statements: &[S],
-        take: &mut dyn FnMut(usize, Row) -> Result<(), sqlx::Error>,
-    ) -> (usize, Result<(), sqlx::Error>) {
+        take: &mut dyn FnMut(usize, Row) -> Result<(), QueryError>,
+    ) -> (usize, Result<(), QueryError>) {
         let mut message = self.begin.clone();
         for (index, statement) in statements.iter().enumerate() {
             message += if index == 0 { "" } else { "; " };
@@ -108,8 +109,8 @@ impl Reading {
     }
 
     /// The error's position in the last statements, in characters from one.
-    pub(super) fn position(&self, error: &sqlx::Error) -> Option<usize> {
-        match connect::server_error(error)?.position()? {
+    pub(super) fn position(&self, error: &QueryError) -> Option<usize> {
+        match error.server()?.position()? {
             ErrorPosition::Original(position) => {
                 usize::try_from(*position).ok()?.checked_sub(self.begin.chars().count())
             }

@@ -11,7 +11,7 @@ use super::{
     lock,
     quote::{array, identifier, literal},
     replay::{TRANSACTION, changed_outside, prepare},
-    run_migration::{self, apply_error},
+    run_migration,
 };
 use crate::{
     cause::Kind,
@@ -48,7 +48,7 @@ async fn rebuild(
     limits: &Limits,
 ) -> Result<(), ApplyError> {
     let scratch = format!("portcullis_replay_{:016x}", fastrand::u64(..));
-    connection.rows(&run_migration::begin(limits)).await.map_err(|error| apply_error(&error))?;
+    connection.rows(&run_migration::begin(limits)).await?;
     lock::schema(connection, tenant, TRANSACTION, limits.nowait).await?;
     let create = format!(
         "CREATE SCHEMA {} AUTHORIZATION {}; {}; {}",
@@ -108,7 +108,7 @@ async fn add_foreign_keys(
 
 async fn run(connection: &mut Connection, sql: &str, limits: &Limits) -> Result<(), ApplyError> {
     connection.run(sql, limits.deadline).await.map_err(|error| {
-        let error = apply_error(&error);
+        let error = ApplyError::from(error);
         let end = if error.why.kind == Kind::Locked { ApplyEnd::LockTimeout } else { error.end };
         ApplyError { end, ..error }
     })
@@ -116,9 +116,9 @@ async fn run(connection: &mut Connection, sql: &str, limits: &Limits) -> Result<
 
 /// The first column of every row that is not null.
 async fn texts(connection: &mut Connection, sql: &str) -> Result<Vec<String>, ApplyError> {
-    let rows = connection.rows(sql).await.map_err(|error| apply_error(&error))?;
+    let rows = connection.rows(sql).await?;
     let texts = rows.iter().filter_map(|row| connect::text(row, 0).transpose());
-    texts.collect::<Result<_, _>>().map_err(|error| apply_error(&error))
+    texts.collect::<Result<_, _>>().map_err(ApplyError::from)
 }
 
 /// Selects the statements that add the foreign keys to copied tables again, to the tables that the copies stand for; those

@@ -1,12 +1,6 @@
 //! Records migrations in a schema's ledger without running them: their objects exist already.
 
-use super::{
-    Postgres,
-    apply::TRANSACTION,
-    connection::Connection,
-    lock,
-    run_migration::{self, apply_error},
-};
+use super::{Postgres, apply::TRANSACTION, connection::Connection, lock, run_migration};
 use crate::database::{ApplyError, Limits, MigrationFile, Schema, segments};
 
 impl Postgres {
@@ -36,12 +30,11 @@ async fn record(
     files: &[MigrationFile],
     limits: &Limits,
 ) -> Result<(), ApplyError> {
-    let failed = |error: sqlx::Error| apply_error(&error);
-    connection.rows(&run_migration::begin(limits)).await.map_err(failed)?;
+    connection.rows(&run_migration::begin(limits)).await?;
     lock::schema(connection, schema, TRANSACTION, limits.nowait).await?;
-    connection.rows(&run_migration::create_ledger(schema)).await.map_err(failed)?;
+    connection.rows(&run_migration::create_ledger(schema)).await?;
     for file in files {
-        connection.rows(&run_migration::record(schema, file)).await.map_err(failed)?;
+        connection.rows(&run_migration::record(schema, file)).await?;
     }
-    connection.rows("COMMIT").await.map(drop).map_err(failed)
+    connection.rows("COMMIT").await.map(drop).map_err(Into::into)
 }

@@ -5,11 +5,11 @@ use std::{collections::BTreeSet, time::Duration};
 use super::{
     Postgres, apply, connect,
     connection::Connection,
+    error::QueryError,
     journal::{self, Entry},
     lock,
     quote::literal,
     read_only::Reading,
-    run_migration::apply_error,
 };
 use crate::{
     config,
@@ -44,7 +44,7 @@ impl Postgres {
             .map_err(into_error)?;
         let condition = format!("nonce = {}", literal(&new.nonce));
         let entries = journal::entries(&mut connection, &condition).await;
-        let entries = entries.map_err(|error| connect::failed(&error))?;
+        let entries = entries?;
         let state = if let Some(entry) = entries.first() {
             end_programs(&mut connection, &entry.run).await.map_err(into_error)?;
             let domains = new.domain.as_ref().map(|domain| &domain.table);
@@ -54,12 +54,10 @@ impl Postgres {
         } else {
             let schema_exists = apply::exists(&mut connection, &new.schema).await.map_err(into_error)?;
             let registered = self.is_registered(&mut connection, registry, &new.schema).await;
-            let registered = registered.map_err(|error| connect::failed(&error))?;
+            let registered = registered?;
             let committed = is_committed(&mut connection, &new.commit_marker).await;
             match (schema_exists, registered) {
-                (true, true) if committed.map_err(|error| connect::failed(&error))? => {
-                    ProvisionState::Complete
-                }
+                (true, true) if committed? => ProvisionState::Complete,
                 // If both exist, another session created them first.
                 (false, false) | (true, true) => ProvisionState::Absent,
                 (true, false) => ProvisionState::Unproven(format!(
@@ -88,7 +86,7 @@ impl Postgres {
         let condition = format!("registry = {}", literal(&self.registry_name()));
         let entries = journal::entries(&mut connection, &condition).await;
         let mut all = Vec::new();
-        for entry in entries.map_err(|error| connect::failed(&error))? {
+        for entry in entries? {
             let result = match self.recover_entry(&mut connection, registry, domains, &entry, limits).await {
                 Ok(None) => continue,
                 Ok(Some(ProvisionState::Absent | ProvisionState::Complete)) => RecoveryResult::Removed,
@@ -117,7 +115,7 @@ impl Postgres {
     ) -> Result<Option<ProvisionState>, ApplyError> {
         lock::schema(connection, &entry.tenant, "pg_try_advisory_lock", false).await?;
         let condition = format!("nonce = {}", literal(&entry.nonce));
-        if journal::entries(connection, &condition).await.map_err(|error| apply_error(&error))?.is_empty() {
+        if journal::entries(connection, &condition).await?.is_empty() {
             return Ok(None);
         }
         end_programs(connection, &entry.run).await?;
@@ -131,12 +129,12 @@ impl Postgres {
         absent: &[(String, String)],
     ) -> Result<(), DatabaseError> {
         let mut connection = self.writer().await?;
-        journal::ensure(&mut connection).await.map_err(|error| connect::failed(&error))?;
+        journal::ensure(&mut connection).await?;
         let mut sql = String::from("BEGIN");
         for (tenant, nonce) in absent {
             sql += &format!("; {}", journal::record_intent(nonce, run, &self.registry_name(), tenant));
         }
-        connection.rows(&(sql + "; COMMIT")).await.map_err(|error| connect::failed(&error))?;
+        connection.rows(&(sql + "; COMMIT")).await?;
         self.release(connection).await;
         Ok(())
     }
@@ -145,7 +143,7 @@ impl Postgres {
     pub(crate) async fn record_success(&self, nonces: &[String]) -> Result<(), DatabaseError> {
         let mut connection = self.writer().await?;
         let sql: Vec<String> = nonces.iter().map(|nonce| journal::record_success(nonce)).collect();
-        connection.rows(&sql.join("; ")).await.map_err(|error| connect::failed(&error))?;
+        connection.rows(&sql.join("; ")).await?;
         self.release(connection).await;
         Ok(())
     }
@@ -154,7 +152,7 @@ impl Postgres {
     pub(crate) async fn delete_entries(&self, nonces: &[String]) -> Result<(), DatabaseError> {
         let mut connection = self.writer().await?;
         let sql: Vec<String> = nonces.iter().map(|nonce| journal::delete_entries(nonce)).collect();
-        connection.rows(&sql.join("; ")).await.map_err(|error| connect::failed(&error))?;
+        connection.rows(&sql.join("; ")).await?;
         self.release(connection).await;
         Ok(())
     }
@@ -180,7 +178,7 @@ impl Postgres {
         let mut reading = Reading::open(self.direct(), REGISTRY_TIMEOUT).await?;
         let columns = self.read_columns(&mut reading, registry, name).await;
         reading.close().await;
-        columns.map_err(|error| connect::failed(&error))
+        columns.map_err(DatabaseError::from)
     }
 
     /// The tenants that this run is creating or deleting according to the journal.
@@ -189,7 +187,7 @@ impl Postgres {
         let condition = format!("run = {} AND registry = {}", literal(run), literal(&self.registry_name()));
         let entries = journal::entries(&mut connection, &condition).await;
         self.release(connection).await;
-        let entries = entries.map_err(|error| connect::failed(&error))?;
+        let entries = entries?;
         Ok(entries.into_iter().map(|entry| entry.tenant).collect())
     }
 
@@ -199,7 +197,7 @@ impl Postgres {
         let condition = format!("registry = {}", literal(&self.registry_name()));
         let entries = journal::entries(&mut connection, &condition).await;
         self.release(connection).await;
-        let named = entries.map_err(|error| connect::failed(&error))?.into_iter();
+        let named = entries?.into_iter();
         let intent = |entry: Entry| {
             let Entry { nonce, tenant, started_by, kind, .. } = entry;
             let succeeded = kind == journal::Kind::Created;
@@ -226,7 +224,7 @@ async fn end_programs(connection: &mut Connection, run: &str) -> Result<(), Appl
     let mut quiet = false;
     let mut retry = Retry::new(PAUSES).at_most(ATTEMPTS);
     loop {
-        let ended = !connection.rows(&sql).await.map_err(|error| apply_error(&error))?.is_empty();
+        let ended = !connection.rows(&sql).await?.is_empty();
         if !ended && quiet {
             return Ok(());
         }
@@ -240,10 +238,7 @@ async fn end_programs(connection: &mut Connection, run: &str) -> Result<(), Appl
 }
 
 /// Whether the transaction that completes the tenant was committed.
-async fn is_committed(
-    connection: &mut Connection,
-    commit_marker: &CommitMarker,
-) -> Result<bool, sqlx::Error> {
+async fn is_committed(connection: &mut Connection, commit_marker: &CommitMarker) -> Result<bool, QueryError> {
     let Some(transaction) = commit_marker.transaction() else { return Ok(false) };
     let sql = format!("SELECT coalesce(pg_catalog.txid_status({transaction}) = 'committed', false)::text");
     let rows = connection.rows(&sql).await?;

@@ -8,6 +8,7 @@ use super::{
     connect,
     connection::Row,
     derive::TEMPORARY_SCHEMA,
+    error::QueryError,
     metadata_schema,
     quote::{array, identifier, literal, qualified},
     read_only::Reading,
@@ -65,8 +66,8 @@ impl Postgres {
         type_column: Option<&str>,
     ) -> Result<Rows, DatabaseError> {
         let (schema, name) = table(registry, &self.config.shared_schema);
-        let refuse = |error: sqlx::Error| {
-            connect::failed(&error)
+        let refuse = |error: QueryError| {
+            DatabaseError::from(error)
                 .with_text(|why| format!("cannot read the registry `{schema}.{name}`: {why}"))
         };
         // The condition is the operator's SQL and may call functions in the shared schema.
@@ -111,7 +112,7 @@ impl Postgres {
         reading: &mut Reading,
         registry: &config::Registry,
         name: &str,
-    ) -> Result<Vec<Column>, sqlx::Error> {
+    ) -> Result<Vec<Column>, QueryError> {
         let (schema, _) = table(registry, &self.config.shared_schema);
         let sql = format!(
             "SELECT a.attname::text, format_type(a.atttypid, a.atttypmod), \
@@ -123,7 +124,7 @@ impl Postgres {
             literal(name),
         );
         let column = |row: &Row| {
-            let text = |index| Ok::<_, sqlx::Error>(connect::text(row, index)?.unwrap_or_default());
+            let text = |index| Ok::<_, QueryError>(connect::text(row, index)?.unwrap_or_default());
             Ok(Column { name: text(0)?, kind: text(1)?, is_required: connect::flag(row, 2)? })
         };
         reading.rows(&sql).await?.iter().map(column).collect()

@@ -3,9 +3,10 @@
 use super::{
     Postgres, connect,
     connection::{Connection, Row},
+    error::QueryError,
     lock,
     quote::{array, identifier},
-    run_migration::{self, apply_error},
+    run_migration,
     structure::{digest, structure},
 };
 use crate::{
@@ -75,19 +76,19 @@ async fn replay(
     let [.., answers, check] = rows.as_slice() else {
         return Err(ApplyError::of("the proofs have no answer"));
     };
-    if let Some(why) = difference(recording, answers, check).map_err(|error| apply_error(&error))? {
+    if let Some(why) = difference(recording, answers, check)? {
         return Ok(Replayed::Differs(Difference { why, structure: None }));
     }
-    let digest = connect::text(check, DIGEST).map_err(|error| apply_error(&error))?.unwrap_or_default();
+    let digest = connect::text(check, DIGEST)?.unwrap_or_default();
     if !expected.is_known(&digest) {
-        let found = structure(connection, tenant).await.map_err(|error| apply_error(&error))?.digest();
+        let found = structure(connection, tenant).await?.digest();
         if found != expected.full {
             let why = "the structure would differ".to_owned();
             return Ok(Replayed::Differs(Difference { why, structure: Some(found) }));
         }
         let again = connection.rows(&execute_check(tenant)).await;
         let again = again.and_then(|rows| rows.first().map_or(Ok(None), |row| connect::text(row, DIGEST)));
-        if again.map_err(|error| apply_error(&error))?.as_deref() == Some(&digest) {
+        if again?.as_deref() == Some(&digest) {
             expected.learn(digest);
         }
     }
@@ -100,23 +101,22 @@ async fn replay(
 /// Begins the transaction with the tenant's lock. The session then has the prepared statement.
 async fn begin(connection: &mut Connection, tenant: &str, limits: &Limits) -> Result<(), ApplyError> {
     let (begin, attempt) = (run_migration::begin(limits), lock::attempt(tenant, TRANSACTION));
-    let rows = connection.rows(&format!("{begin}; {HAS_CHECK}; {attempt}")).await;
-    let rows = rows.map_err(|error| apply_error(&error))?;
+    let rows = connection.rows(&format!("{begin}; {HAS_CHECK}; {attempt}")).await?;
     let flag = |at: usize| rows.get(at).is_some_and(|row| connect::flag(row, 0).unwrap_or(false));
     if !flag(1) {
         lock::schema(connection, tenant, TRANSACTION, limits.nowait).await?;
     }
     if !flag(0) {
         let prepare = prepare_check(connection.server_version());
-        connection.rows(&prepare).await.map_err(|error| apply_error(&error))?;
+        connection.rows(&prepare).await?;
     }
     Ok(())
 }
 
 /// An error of a statement is a difference between the tenants; a lost connection and a lock are not.
-fn failed(error: &sqlx::Error) -> Result<Replayed, ApplyError> {
-    let failure = apply_error(error);
-    if failure.end == ApplyEnd::Failed && connect::server_error(error).is_some() {
+fn failed(error: &QueryError) -> Result<Replayed, ApplyError> {
+    let failure = ApplyError::of(error.cause());
+    if failure.end == ApplyEnd::Failed && error.server().is_some() {
         return Ok(Replayed::Differs(Difference { why: failure.why.to_string(), structure: None }));
     }
     Err(failure)
@@ -177,7 +177,7 @@ fn execute_check(tenant: &str) -> String {
 }
 
 /// The first proof with another answer, or a change outside of the schema.
-fn difference(recording: &Recording, answers: &Row, check: &Row) -> Result<Option<String>, sqlx::Error> {
+fn difference(recording: &Recording, answers: &Row, check: &Row) -> Result<Option<String>, QueryError> {
     for (column, proof) in recording.proofs.iter().enumerate() {
         if connect::text(answers, column)? != proof.answer {
             return Ok(Some(format!("{} would differ", proof.what)));

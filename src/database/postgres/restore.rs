@@ -8,7 +8,7 @@ use super::{
     connection::Connection,
     lock,
     quote::identifier,
-    run_migration::{self, apply_error},
+    run_migration,
     structure::{create, structure},
 };
 use crate::{
@@ -78,13 +78,13 @@ async fn restore(
     verify: VerifyStructure<'_>,
     limits: &Limits,
 ) -> Result<(), ApplyError> {
-    connection.rows(&run_migration::begin(limits)).await.map_err(|error| apply_error(&error))?;
+    connection.rows(&run_migration::begin(limits)).await?;
     lock::schema(connection, schema, TRANSACTION, limits.nowait).await?;
     for statement in statements {
         let done = connection.run(statement, limits.deadline).await;
-        done.map_err(|error| apply_error(&error).at_statement(statement))?;
+        done.map_err(|error| ApplyError::from(error).at_statement(statement))?;
     }
-    let after = structure(connection, schema).await.map_err(|error| apply_error(&error))?;
+    let after = structure(connection, schema).await?;
     verify(&after).map_err(ApplyError::of)?;
-    connection.run("COMMIT", limits.deadline).await.map_err(|error| apply_error(&error))
+    connection.run("COMMIT", limits.deadline).await.map_err(ApplyError::from)
 }

@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use super::{
     Postgres,
     connection::Connection,
+    error::QueryError,
     quote::{identifier, literal, qualified},
     registry,
 };
 use crate::{
     config,
-    database::{ApplyError, Creation, NewDomain, postgres::run_migration::apply_error},
+    database::{ApplyError, Creation, NewDomain},
     tenants::manifest::{ColumnValue, Domains},
 };
 
@@ -21,7 +22,7 @@ impl Postgres {
         connection: &mut Connection,
         registry: &config::Registry,
         schema: &str,
-    ) -> Result<bool, sqlx::Error> {
+    ) -> Result<bool, QueryError> {
         let row = format!("SELECT 1::text FROM {}", self.row(registry, schema));
         Ok(!connection.rows(&row).await?.is_empty())
     }
@@ -33,7 +34,6 @@ impl Postgres {
         registry: &config::Registry,
         new: &Creation,
     ) -> Result<(), ApplyError> {
-        let failed = |error: sqlx::Error| apply_error(&error);
         let sql = format!(
             "SET LOCAL search_path = {shared}; {insert}; SET CONSTRAINTS ALL IMMEDIATE; \
              SELECT 1::text FROM {row} AND {condition}",
@@ -42,7 +42,7 @@ impl Postgres {
             row = self.row(registry, &new.schema),
             condition = registry::condition(registry),
         );
-        if connection.rows(&sql).await.map_err(failed)?.is_empty() {
+        if connection.rows(&sql).await?.is_empty() {
             return Err(ApplyError::of("the new row does not match the registry's `where`"));
         }
         Ok(())
@@ -55,7 +55,7 @@ impl Postgres {
         registry: &config::Registry,
         domains: Option<&Domains>,
         schema: &str,
-    ) -> Result<(usize, usize), sqlx::Error> {
+    ) -> Result<(usize, usize), QueryError> {
         let (mut domain_rows, row) = (0, self.row(registry, schema));
         if let Some(domains) = domains {
             let (schema_of_tables, _) = registry::table(registry, &self.config.shared_schema);

@@ -8,6 +8,7 @@ use tokio_postgres::error::ErrorPosition;
 use super::{
     LEDGER, connect,
     connection::{Connection, Row},
+    error::QueryError,
     quote::{identifier, literal, qualified},
 };
 use crate::{
@@ -88,7 +89,7 @@ pub(super) fn begin(limits: &Limits) -> String {
 pub(super) async fn writer(config: &config::Postgres) -> Result<Connection, DatabaseError> {
     let mut connection = primary(config, "portcullis").await?;
     let settings = session(&connection, Lifetime::Session);
-    connection.rows(&settings).await.map_err(|error| connect::failed(&error))?;
+    connection.rows(&settings).await?;
     Ok(connection)
 }
 
@@ -96,9 +97,9 @@ pub(super) async fn writer(config: &config::Postgres) -> Result<Connection, Data
 pub(super) async fn primary(config: &config::Postgres, name: &str) -> Result<Connection, DatabaseError> {
     let mut connection = connect::connect_as(config, Some(name)).await?;
     let sql = "SELECT pg_catalog.pg_is_in_recovery()::text";
-    let rows = connection.rows(sql).await.map_err(|error| connect::failed(&error))?;
+    let rows = connection.rows(sql).await?;
     let standby = rows.first().map(|row| connect::flag(row, 0)).transpose();
-    if standby.map_err(|error| connect::failed(&error))?.unwrap_or(false) {
+    if standby?.unwrap_or(false) {
         return Err(DatabaseError::Failed(Cause::new(
             Kind::ReadOnly,
             "the server is a standby, which accepts no changes",
@@ -108,8 +109,8 @@ pub(super) async fn primary(config: &config::Postgres, name: &str) -> Result<Con
 }
 
 /// The line of a failed statement.
-pub(super) fn line(sql: &str, done: usize, error: &sqlx::Error) -> Option<usize> {
-    match connect::server_error(error)?.position() {
+pub(super) fn line(sql: &str, done: usize, error: &QueryError) -> Option<usize> {
+    match error.server()?.position() {
         Some(ErrorPosition::Original(position)) => {
             Some(sql_lexer::line_of_position(sql, usize::try_from(*position).unwrap_or(usize::MAX)))
         }
@@ -167,7 +168,7 @@ pub(super) async fn file(
     transaction: Transaction,
 ) -> Result<(), ApplyError> {
     let started = Instant::now();
-    let failed = |error: sqlx::Error| file_error(file, None, transaction, &error);
+    let failed = |error: QueryError| file_error(file, None, transaction, &error);
     let (prepare, transaction_id) =
         (prepare(connection, schema, file, limits, transaction), id_query(transaction));
     let first = format!("{prepare}; {transaction_id}; {}", insert(schema, file));
@@ -195,7 +196,7 @@ async fn statements(
     text: &str,
     deadline: Deadline,
     transaction: Transaction,
-) -> Result<(), (Option<usize>, sqlx::Error)> {
+) -> Result<(), (Option<usize>, QueryError)> {
     if transaction != Transaction::None {
         let outcome = connection.statements(text, deadline).await;
         return outcome.map_err(|(done, error)| (line(text, done, &error), error));
@@ -207,11 +208,6 @@ async fn statements(
         })?;
     }
     Ok(())
-}
-
-/// An error that belongs to no file.
-pub(super) fn apply_error(error: &sqlx::Error) -> ApplyError {
-    ApplyError::of(connect::cause(error))
 }
 
 /// Rolls back and checks whether the row of the failed file still exists, which means that the file has committed by itself.
@@ -228,9 +224,9 @@ pub(super) fn file_error(
     file: &MigrationFile,
     line: Option<usize>,
     transaction: Transaction,
-    error: &sqlx::Error,
+    error: &QueryError,
 ) -> ApplyError {
-    let error = apply_error(error).at(file, line);
+    let error = ApplyError::of(error.cause()).at(file, line);
     // Half of the file may be applied, so it is not retried.
     let end =
         if transaction == Transaction::None && error.is_locked() { ApplyEnd::Failed } else { error.end };
@@ -256,7 +252,7 @@ fn id_query(transaction: Transaction) -> &'static str {
     }
 }
 
-fn first_text(rows: &[Row]) -> Result<Option<String>, sqlx::Error> {
+fn first_text(rows: &[Row]) -> Result<Option<String>, QueryError> {
     rows.first().map_or(Ok(None), |row| connect::text(row, 0))
 }
 

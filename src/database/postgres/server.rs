@@ -1,6 +1,6 @@
 //! The server's properties, and the share of its resources that an inspection may use.
 
-use super::{connect, connection::Row};
+use super::{connect, connection::Row, error::QueryError};
 
 /// An inspection uses at most a tenth of the lock table.
 const SHARE_OF_LOCKS: u64 = 10;
@@ -36,9 +36,9 @@ pub(super) const QUERY: &str = "SELECT pg_is_in_recovery()::text, (current_setti
 
 impl Server {
     /// From the rows of [`QUERY`].
-    pub(super) fn of(rows: &[Row]) -> Result<Self, sqlx::Error> {
+    pub(super) fn of(rows: &[Row]) -> Result<Self, QueryError> {
         Ok(Self {
-            standby: rows.first().map_or(Err(sqlx::Error::RowNotFound), |row| connect::flag(row, 0))?,
+            standby: rows.first().map_or(Err(QueryError::NoRow), |row| connect::flag(row, 0))?,
             locks: connect::number(rows, 1)?,
             max_connections: connect::number(rows, 2)?,
             free: connect::number(rows, 3)?,

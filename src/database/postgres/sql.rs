@@ -14,7 +14,7 @@ impl Postgres {
         let mut connection = connect::connect(&self.config).await?;
         let answer = connection.rows("SELECT 1").await;
         connection.close().await;
-        answer.map(drop).map_err(|error| DatabaseError::NotYet(connect::cause(&error)))
+        answer.map(drop).map_err(|error| DatabaseError::NotYet(error.cause()))
     }
 
     pub(crate) async fn run_sql(
@@ -27,15 +27,16 @@ impl Postgres {
         let name = if locked { format!("{}{}", RUN_PREFIX, self.run) } else { "portcullis".into() };
         let mut connection = run_migration::primary(self.direct(), &name).await?;
         let settings = run_migration::session(&connection, Lifetime::Session);
-        connection.rows(&settings).await.map_err(|error| connect::failed(&error))?;
+        connection.rows(&settings).await?;
         let limit = format!("SET statement_timeout = {}", timeout.as_millis());
-        connection.rows(&limit).await.map_err(|error| connect::failed(&error))?;
+        connection.rows(&limit).await?;
         if let Err((done, error)) = connection.statements(sql, Deadline::after(timeout)).await {
-            if connect::code(&error) == Some(QUERY_CANCELED) {
+            if error.code() == Some(QUERY_CANCELED) {
                 return Err(DatabaseError::TimedOut);
             }
-            let failed = connect::failed(&error);
-            return Err(match run_migration::line(sql, done, &error) {
+            let line = run_migration::line(sql, done, &error);
+            let failed = DatabaseError::from(error);
+            return Err(match line {
                 Some(line) => failed.with_text(|why| format!("line {line}: {why}")),
                 None => failed,
             });

@@ -26,12 +26,12 @@ impl Postgres {
             let counted = reading.rows(&format!("SELECT pg_catalog.count(*)::text FROM {name}")).await;
             let rows = match counted.and_then(|rows| connect::number(&rows, 0)) {
                 Ok(rows) => Rows::Counted(rows),
-                Err(error) if connect::code(&error) == Some(QUERY_CANCELED) => {
+                Err(error) if error.code() == Some(QUERY_CANCELED) => {
                     let one = reading.rows(&format!("SELECT 1::text FROM {name} LIMIT 1")).await;
-                    one.map_or_else(|error| Rows::Failed(connect::cause(&error).text), |_| Rows::Uncounted)
+                    one.map_or_else(|error| Rows::Failed(error.cause().text), |_| Rows::Uncounted)
                 }
-                Err(error) if connect::is_lost(&error) => return Err(connect::failed(&error)),
-                Err(error) => Rows::Failed(connect::cause(&error).text),
+                Err(error) if error.is_lost() => return Err(error.into()),
+                Err(error) => Rows::Failed(error.cause().text),
             };
             counts.push((table.clone(), rows));
         }
@@ -53,8 +53,8 @@ impl Postgres {
                     let rows: Vec<String> = tables.iter().map(row).collect();
                     match reading.rows(&format!("SELECT {}", rows.join(", "))).await {
                         Ok(_) => {}
-                        Err(error) if connect::is_lost(&error) => return Err(connect::failed(&error)),
-                        Err(error) => unreadable.push(format!("{tenant}: {}", connect::cause(&error))),
+                        Err(error) if error.is_lost() => return Err(error.into()),
+                        Err(error) => unreadable.push(format!("{tenant}: {}", error.cause())),
                     }
                 }
             }

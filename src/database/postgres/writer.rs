@@ -38,17 +38,17 @@ impl Postgres {
             connect::retry_while_full(async || run_migration::primary(self.direct(), &name).await).await?;
         if !self.is_pooled() {
             let settings = run_migration::session(&connection, Lifetime::Session);
-            connection.rows(&settings).await.map_err(|error| connect::failed(&error))?;
+            connection.rows(&settings).await?;
         }
         Ok(connection)
     }
 
     pub(crate) async fn identity(&self) -> Result<(String, String), DatabaseError> {
         let mut connection = self.writer().await?;
-        let rows = connection.rows(IDENTITY).await.map_err(|error| connect::failed(&error))?;
+        let rows = connection.rows(IDENTITY).await?;
         self.release_clean(connection).await;
         let text = rows.first().map(|row| connect::text(row, 0)).transpose();
-        let text = text.map_err(|error| connect::failed(&error))?.flatten().unwrap_or_default();
+        let text = text?.flatten().unwrap_or_default();
         Ok((IDENTITY.into(), text))
     }
 

@@ -57,7 +57,7 @@ impl Sqlite {
             let recorded = record(&mut connection, files).await;
             // Closing the connection rolls back an open transaction.
             let _ = connection.close().await;
-            recorded.map_err(|error| apply_error(&error))
+            recorded.map_err(ApplyError::from)
         })
         .await
     }
@@ -81,18 +81,18 @@ async fn apply(
 ) -> Result<(), ApplyError> {
     let no_transaction = files.iter().any(|file| file.no_transaction);
     loop {
-        files::rows(connection, "BEGIN IMMEDIATE").await.map_err(|error| apply_error(&error))?;
+        files::rows(connection, "BEGIN IMMEDIATE").await?;
         let recorded = recorded(connection, create).await?;
         let pending = pending(files, &recorded)?;
         let batch = if all_in_one { pending.len() } else { pending.len().min(1) };
         if no_transaction {
-            files::rows(connection, "COMMIT").await.map_err(|error| apply_error(&error))?;
+            files::rows(connection, "COMMIT").await?;
         }
         for file in pending.iter().take(batch) {
             run(connection, file, no_transaction).await?;
         }
         if !no_transaction {
-            files::rows(connection, "COMMIT").await.map_err(|error| apply_error(&error))?;
+            files::rows(connection, "COMMIT").await?;
         }
         applied.extend(pending.iter().take(batch).map(|file| file.name()));
         if batch == pending.len() {
@@ -102,7 +102,7 @@ async fn apply(
 }
 
 async fn recorded(connection: &mut SqliteConnection, create: bool) -> Result<Vec<LedgerRow>, ApplyError> {
-    if !Sqlite::has_table(connection, LEDGER.table).await.map_err(|error| apply_error(&error))? {
+    if !Sqlite::has_table(connection, LEDGER.table).await? {
         if !create {
             let why = format!(
                 "the tenant's ledger `{}` does not exist; Portcullis does not create it again",
@@ -110,9 +110,9 @@ async fn recorded(connection: &mut SqliteConnection, create: bool) -> Result<Vec
             );
             return Err(ApplyError::of(why));
         }
-        files::rows(connection, CREATE_LEDGER).await.map_err(|error| apply_error(&error))?;
+        files::rows(connection, CREATE_LEDGER).await?;
     }
-    inspect::own_ledger(connection).await.map_err(|error| apply_error(&error))
+    inspect::own_ledger(connection).await.map_err(ApplyError::from)
 }
 
 /// The number of rows per table that refer to rows that do not exist.
@@ -205,13 +205,8 @@ fn file_error(
     no_transaction: bool,
     error: &sqlx::Error,
 ) -> ApplyError {
-    let error = apply_error(error).at(file, line);
+    let error = ApplyError::of(files::cause(error)).at(file, line);
     // Half of the file may be applied, so it is not retried.
     let end = if no_transaction && error.is_locked() { ApplyEnd::Failed } else { error.end };
     ApplyError { end, ..error }
-}
-
-/// An error that belongs to no file.
-pub(super) fn apply_error(error: &sqlx::Error) -> ApplyError {
-    ApplyError::of(files::cause(error))
 }

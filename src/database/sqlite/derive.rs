@@ -21,23 +21,22 @@ impl Sqlite {
 }
 
 async fn tables(files: &[MigrationFile]) -> Result<TableSet, DatabaseError> {
-    let failed = |error: sqlx::Error| files::failed(&error);
-    let mut connection = files::memory().await.map_err(failed)?;
-    files::rows(&mut connection, apply::CREATE_LEDGER).await.map_err(failed)?;
+    let mut connection = files::memory().await?;
+    files::rows(&mut connection, apply::CREATE_LEDGER).await?;
     let mut derived = TableSet::default();
     for file in files {
         if !file.no_transaction {
-            files::rows(&mut connection, "BEGIN").await.map_err(failed)?;
+            files::rows(&mut connection, "BEGIN").await?;
         }
         apply::run(&mut connection, file, file.no_transaction).await.map_err(ApplyError::into_failed)?;
         if !file.no_transaction {
-            files::rows(&mut connection, "COMMIT").await.map_err(failed)?;
+            files::rows(&mut connection, "COMMIT").await?;
         }
         let before = std::mem::take(&mut derived);
-        derived = table_set(&mut connection).await.map_err(failed)?;
+        derived = table_set(&mut connection).await?;
         derived.note_created_by(file, before);
     }
-    let structure = structure(&mut connection).await.map_err(failed)?;
+    let structure = structure(&mut connection).await?;
     derived.structure = structure.without_table(LEDGER.table);
     let _ = connection.close().await;
     Ok(derived)

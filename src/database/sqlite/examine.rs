@@ -36,7 +36,7 @@ impl Sqlite {
         let rows = files::rows(&mut connection, &sql).await;
         let _ = connection.close().await;
         let names = rows.and_then(|rows| rows.iter().map(|row| row.try_get(0)).collect());
-        names.map(Some).map_err(|error| files::failed(&error))
+        names.map(Some).map_err(DatabaseError::from)
     }
 
     /// Staging files.

@@ -11,7 +11,7 @@ use sqlx::{
 use super::disk;
 use crate::{
     cause::{Cause, Code, Kind},
-    database::DatabaseError,
+    database::{ApplyError, DatabaseError, ProvisionError},
 };
 
 /// The wait for another process's write.
@@ -94,8 +94,23 @@ pub(super) fn refused(error: &sqlx::Error) -> DatabaseError {
     if why.kind == Kind::Locked { DatabaseError::NotYet(why) } else { DatabaseError::Never(why) }
 }
 
-pub(super) fn failed(error: &sqlx::Error) -> DatabaseError {
-    DatabaseError::Failed(cause(error))
+impl From<sqlx::Error> for DatabaseError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Failed(cause(&error))
+    }
+}
+
+/// An error that belongs to no file.
+impl From<sqlx::Error> for ApplyError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::of(cause(&error))
+    }
+}
+
+impl From<sqlx::Error> for ProvisionError {
+    fn from(error: sqlx::Error) -> Self {
+        ApplyError::from(error).into()
+    }
 }
 
 pub(super) async fn memory() -> Result<SqliteConnection, sqlx::Error> {

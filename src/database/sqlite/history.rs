@@ -29,7 +29,7 @@ impl Sqlite {
         let sql = format!("BEGIN IMMEDIATE; {}; {}; COMMIT", DIALECT.tables(), DIALECT.write(run, entries));
         let written = files::rows(&mut connection, &sql).await;
         let _ = connection.close().await;
-        written.map(drop).map_err(|error| files::failed(&error))
+        written.map(drop).map_err(DatabaseError::from)
     }
 
     pub(crate) async fn author(&self, deed: Deed<'_>) -> Result<Option<Author>, DatabaseError> {
@@ -53,12 +53,11 @@ impl Sqlite {
 }
 
 async fn rows(connection: &mut SqliteConnection, sql: &str) -> Result<Vec<Row>, DatabaseError> {
-    let failed = |error: sqlx::Error| files::failed(&error);
     // The run that created the file may have been killed before it created the tables.
-    if !Sqlite::has_table(connection, "exception").await.map_err(failed)? {
+    if !Sqlite::has_table(connection, "exception").await? {
         return Ok(Vec::new());
     }
-    let found = files::rows(connection, sql).await.map_err(failed)?;
+    let found = files::rows(connection, sql).await?;
     let columns = |row: &sqlx::sqlite::SqliteRow| (0..row.len()).map(|column| row.try_get(column)).collect();
-    found.iter().map(columns).collect::<Result<_, _>>().map_err(failed)
+    found.iter().map(columns).collect::<Result<_, _>>().map_err(Into::into)
 }

@@ -80,7 +80,7 @@ impl Sqlite {
         let outcome = files::statements(&mut connection, sql).await;
         let _ = connection.close().await;
         outcome.map_err(|(done, error)| {
-            let failed = files::failed(&error);
+            let failed = DatabaseError::from(error);
             match sql_lexer::line_of_statement(sql, done) {
                 Some(line) => failed.with_text(|why| format!("line {line}: {why}")),
                 None => failed,

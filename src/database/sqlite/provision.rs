@@ -7,7 +7,7 @@ use sqlx::{Connection, Row, sqlite::SqliteConnection};
 
 use super::{
     Sqlite,
-    apply::{self, CREATE_LEDGER, apply_error},
+    apply::{self, CREATE_LEDGER},
     cleanup::staging_path,
     disk, files, inspect, registry,
 };
@@ -42,7 +42,7 @@ impl Sqlite {
         }
         // SQLite's transactions have no numbers: any number marks that this point was reached.
         new.commit_marker.note(1);
-        files::rows(&mut shared, "COMMIT").await.map_err(|error| apply_error(&error))?;
+        files::rows(&mut shared, "COMMIT").await?;
         let _ = shared.close().await;
         // If this fails, the next holder of the lock removes it.
         let _ = disk::remove(&staging_path).await;
@@ -57,7 +57,6 @@ async fn register(
     new: &Creation,
     path: &Path,
 ) -> Result<(), ProvisionError> {
-    let failed = |error: sqlx::Error| ProvisionError::from(apply_error(&error));
     let tenant = &new.schema;
     let table = files::identifier(registry::table(registry));
     let column = files::identifier(&registry.schema_column);
@@ -66,8 +65,8 @@ async fn register(
         registry::condition(registry),
         files::literal(tenant)
     );
-    files::rows(shared, "BEGIN IMMEDIATE").await.map_err(failed)?;
-    let registered = !files::rows(shared, &row).await.map_err(failed)?.is_empty();
+    files::rows(shared, "BEGIN IMMEDIATE").await?;
+    let registered = !files::rows(shared, &row).await?.is_empty();
     let file = format!("`{}`", path.display());
     let exists = disk::exists(path).await.map_err(ApplyError::of)?;
     ProvisionError::if_exists(tenant, registered, exists.then_some(file.as_str()))?;
@@ -76,8 +75,8 @@ async fn register(
     let names: Vec<String> = columns.keys().map(|name| files::identifier(name)).collect();
     let values: Vec<String> = columns.values().map(value).collect();
     let insert = format!("INSERT INTO {table} ({}) VALUES ({})", names.join(", "), values.join(", "));
-    files::rows(shared, &insert).await.map_err(failed)?;
-    let rows = files::rows(shared, &row).await.map_err(failed)?;
+    files::rows(shared, &insert).await?;
+    let rows = files::rows(shared, &row).await?;
     let matches = rows.first().is_some_and(|row| row.try_get::<i64, _>(0).is_ok_and(|value| value != 0));
     if matches {
         Ok(())
@@ -103,22 +102,20 @@ async fn build(
 ) -> Result<(), ApplyError> {
     let ProvisionRequest { expected, layout, limits, verify, .. } = *request;
     let mut connection = files::write(path, true, limits.lock_timeout).await?;
-    files::rows(&mut connection, CREATE_LEDGER).await.map_err(|error| apply_error(&error))?;
+    files::rows(&mut connection, CREATE_LEDGER).await?;
     for segment in files.chunk_by(|a, b| a.no_transaction == b.no_transaction) {
         let no_transaction = segment.iter().any(|file| file.no_transaction);
         if !no_transaction {
-            files::rows(&mut connection, "BEGIN").await.map_err(|error| apply_error(&error))?;
+            files::rows(&mut connection, "BEGIN").await?;
         }
         for file in segment {
             apply::run(&mut connection, file, no_transaction).await?;
         }
         if !no_transaction {
-            files::rows(&mut connection, "COMMIT").await.map_err(|error| apply_error(&error))?;
+            files::rows(&mut connection, "COMMIT").await?;
         }
     }
-    let state = inspect::inspect_open(&mut connection, expected, layout)
-        .await
-        .map_err(|error| apply_error(&error))?;
+    let state = inspect::inspect_open(&mut connection, expected, layout).await?;
     verify(&state).map_err(ApplyError::of)?;
-    connection.close().await.map_err(|error| apply_error(&error))
+    connection.close().await.map_err(ApplyError::from)
 }

@@ -58,12 +58,16 @@ impl Sqlite {
             files::literal(name)
         );
         let column = |row: &SqliteRow| {
-            Ok(Column { name: row.try_get(0)?, kind: row.try_get(1)?, is_required: row.try_get(2)? })
+            Ok::<_, sqlx::Error>(Column {
+                name: row.try_get(0)?,
+                kind: row.try_get(1)?,
+                is_required: row.try_get(2)?,
+            })
         };
         let rows = files::rows(&mut connection, &sql).await;
         let columns = rows.and_then(|rows| rows.iter().map(column).collect());
         let _ = connection.close().await;
-        columns.map_err(|error: sqlx::Error| files::failed(&error))
+        columns.map_err(DatabaseError::from)
     }
 }
 
@@ -73,7 +77,7 @@ async fn rows(
 ) -> Result<Option<Rows>, DatabaseError> {
     let name = table(registry);
     let refuse = |error: sqlx::Error| {
-        files::failed(&error).with_text(|why| format!("cannot read the registry `{name}`: {why}"))
+        DatabaseError::from(error).with_text(|why| format!("cannot read the registry `{name}`: {why}"))
     };
     if !Sqlite::has_table(connection, name).await.map_err(refuse)? {
         return Ok(None);

@@ -9,7 +9,6 @@ use sqlx::{Connection, sqlite::SqliteConnection};
 
 use super::{
     Sqlite,
-    apply::apply_error,
     files::{self, identifier},
     structure::structure,
 };
@@ -81,11 +80,11 @@ async fn restore(
     let begin = "BEGIN IMMEDIATE".to_owned();
     for statement in [&begin].into_iter().chain(statements) {
         let done = files::rows(connection, statement).await;
-        done.map_err(|error| apply_error(&error).at_statement(statement))?;
+        done.map_err(|error| ApplyError::from(error).at_statement(statement))?;
     }
-    let after = structure(connection).await.map_err(|error| apply_error(&error))?;
+    let after = structure(connection).await?;
     verify(&after).map_err(ApplyError::of)?;
-    files::rows(connection, "COMMIT").await.map(drop).map_err(|error| apply_error(&error))
+    files::rows(connection, "COMMIT").await.map(drop).map_err(ApplyError::from)
 }
 
 /// The columns that a table lacks, and the difference that stays after they were added: their order, if they were not the

@@ -23,7 +23,7 @@ impl Sqlite {
         let mut connection = files::read_existing(&path).await?;
         let structure = structure(&mut connection).await;
         let _ = connection.close().await;
-        structure.map(|structure| (server().1, structure)).map_err(|error| files::failed(&error))
+        structure.map(|structure| (server().1, structure)).map_err(DatabaseError::from)
     }
 }
 

@@ -17,7 +17,7 @@ pub(crate) use self::session::Session;
 use super::{
     Postgres, connect,
     connection::{Connection, Row},
-    run_migration::apply_error,
+    error::QueryError,
 };
 use crate::{
     cause::{Cause, Kind},
@@ -40,7 +40,7 @@ impl Postgres {
         let mut connection = connect::connect(self.direct()).await?;
         let rows = connection.rows(&holder(&run_held(self.run_key()))).await;
         connection.close().await;
-        rows.and_then(|rows| describe_holder(&rows)).map_err(|error| connect::failed(&error))
+        rows.and_then(|rows| describe_holder(&rows)).map_err(DatabaseError::from)
     }
 
     /// Records that programs of this run may change the database until it releases the lock.
@@ -51,7 +51,7 @@ impl Postgres {
         let mut connection = self.writer().await?;
         let recorded = programs::record(&mut connection, run).await;
         self.release(connection).await;
-        recorded.map_err(|error| connect::failed(&error))?;
+        recorded?;
         self.programs.store(true, Ordering::Relaxed);
         Ok(())
     }
@@ -81,7 +81,7 @@ pub(super) async fn schema(
     let sql = attempt(schema, function);
     let mut retry = Retry::new(SCHEMA_LOCK_PAUSES).until(Deadline::after(SCHEMA_LOCK_TIMEOUT));
     loop {
-        let rows = connection.rows(&sql).await.map_err(|error| apply_error(&error))?;
+        let rows = connection.rows(&sql).await?;
         if rows.first().is_some_and(|row| connect::flag(row, 0).unwrap_or(false)) {
             return Ok(());
         }
@@ -108,7 +108,7 @@ fn holder(which: &str) -> String {
 }
 
 /// The description of a row of [`holder`]; None if no session holds the lock.
-fn describe_holder(rows: &[Row]) -> Result<Option<String>, sqlx::Error> {
+fn describe_holder(rows: &[Row]) -> Result<Option<String>, QueryError> {
     let Some(row) = rows.first() else { return Ok(None) };
     let (who, others) = (connect::text(row, 0)?, connect::text(row, 1)?);
     Ok(who.map(|who| match others.as_deref() {

@@ -3,7 +3,7 @@
 //! The application name of a run's sessions for changes is `portcullis:RUN`, that of its lock session is `portcullis RUN`.
 
 use super::{
-    super::{connect, connection::Connection},
+    super::{connect, connection::Connection, error::QueryError},
     RUN,
 };
 use crate::{database::OrphanedBackend, deadline::Deadline};
@@ -24,7 +24,7 @@ const MAY_END: &str = "(pg_catalog.pg_has_role(a.usesysid, 'USAGE') \
 pub(super) async fn end(
     connection: &mut Connection,
     deadline: Deadline,
-) -> Result<Vec<OrphanedBackend>, sqlx::Error> {
+) -> Result<Vec<OrphanedBackend>, QueryError> {
     let mut orphaned_backends = Vec::new();
     for row in connection.rows_until(&end_query(), deadline).await? {
         let (Some(pid), Some(name)) = (connect::text(&row, 0)?, connect::text(&row, 1)?) else { continue };

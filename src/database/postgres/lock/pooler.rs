@@ -3,6 +3,7 @@
 use super::super::{
     connect,
     connection::{Connection, Row},
+    error::QueryError,
 };
 use crate::deadline::Deadline;
 
@@ -17,7 +18,7 @@ pub(super) async fn is_pooled(
     probe: &mut Connection,
     listener: &mut Connection,
     deadline: Deadline,
-) -> Result<bool, sqlx::Error> {
+) -> Result<bool, QueryError> {
     for _ in 0..ROUNDS {
         let before = pid(&listener.rows_until(PID, deadline).await?)?;
         let inside = pid(&probe.rows(&format!("BEGIN; {PID}")).await?)?;
@@ -30,6 +31,6 @@ pub(super) async fn is_pooled(
     Ok(false)
 }
 
-fn pid(rows: &[Row]) -> Result<Option<String>, sqlx::Error> {
+fn pid(rows: &[Row]) -> Result<Option<String>, QueryError> {
     rows.first().map_or(Ok(None), |row| connect::text(row, 0))
 }

@@ -2,7 +2,7 @@
 //! record is deleted when the lock is released, so a record without a holder means that its run vanished: the run may
 //! be alive and not know yet that it has lost the lock.
 
-use super::super::{connect, connection::Connection, metadata_schema, quote::literal};
+use super::super::{connection::Connection, error::QueryError, metadata_schema, quote::literal};
 
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS portcullis.program (run text PRIMARY KEY, \
      began timestamptz NOT NULL DEFAULT pg_catalog.clock_timestamp())";
@@ -13,11 +13,11 @@ pub(super) const READABLE: &str = "SELECT (pg_catalog.has_schema_privilege(n.oid
      WHERE n.nspname = 'portcullis' AND c.relname = 'program'";
 
 /// Records the run.
-pub(super) async fn record(connection: &mut Connection, run: &str) -> Result<(), sqlx::Error> {
+pub(super) async fn record(connection: &mut Connection, run: &str) -> Result<(), QueryError> {
     let sql =
         format!("INSERT INTO portcullis.program (run) VALUES ({}) ON CONFLICT DO NOTHING", literal(run));
     match connection.rows(&sql).await {
-        Err(error) if connect::is_missing(&error) => {
+        Err(error) if error.is_missing() => {
             metadata_schema::ensure(connection, TABLE).await?;
             connection.rows(&sql).await.map(drop)
         }

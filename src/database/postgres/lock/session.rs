@@ -82,7 +82,7 @@ impl Postgres {
         )?;
         let pooled = pooler::is_pooled(&mut probe, &mut listener, Deadline::after(QUERY_TIMEOUT)).await;
         probe.close().await;
-        let pooled = pooled.map_err(|error| connect::failed(&error))?;
+        let pooled = pooled?;
         self.set_pooled(pooled);
         let mut session = Session {
             connection: listener,
@@ -143,7 +143,7 @@ impl Session {
             describe_holder(&rows).map(|who| who.unwrap_or_else(just_ended))
         };
         self.release_lock(limit, false).await?;
-        who.map(Some).map_err(|error| connect::failed(&error))
+        who.map(Some).map_err(DatabaseError::from)
     }
 
     /// Waits for a holder's notification that it released the lock, or until the time is up.
@@ -156,8 +156,7 @@ impl Session {
             return Ok(());
         }
         time::timeout(at_most, self.connection.notification()).await.unwrap_or(Ok(())).map_err(|error| {
-            let why =
-                format!("the connection broke during the wait for the lock: {}", connect::cause(&error).text);
+            let why = format!("the connection broke during the wait for the lock: {}", error.cause().text);
             DatabaseError::NotYet(Cause::new(Kind::Lost, why))
         })
     }
@@ -167,7 +166,7 @@ impl Session {
         loop {
             // A notification means that another run released its lock.
             if let Err(error) = self.connection.notification().await {
-                return connect::cause(&error).text;
+                return error.cause().text;
             }
         }
     }
@@ -217,7 +216,7 @@ impl Session {
                 let mut connection = run_migration::primary(server.direct(), "portcullis").await?;
                 let rows = connection.rows(&sql).await;
                 connection.close().await;
-                rows.map_err(|error| connect::failed(&error))
+                rows.map_err(DatabaseError::from)
             };
             let rows = Deadline::after(limit).limit(query).await.unwrap_or(Err(DatabaseError::TimedOut))?;
             Ok(if rows.is_empty() {
@@ -234,7 +233,7 @@ impl Session {
         limit: Duration,
     ) -> Result<Vec<OrphanedBackend>, DatabaseError> {
         let ended = orphaned_backends::end(&mut self.connection, Deadline::after(limit)).await;
-        ended.map_err(|error| connect::failed(&error))
+        ended.map_err(DatabaseError::from)
     }
 
     /// The runs that vanished while their programs could have sessions.
@@ -244,12 +243,12 @@ impl Session {
     ) -> Result<Vec<String>, DatabaseError> {
         let rows = self.ask(programs::READABLE, limit).await?;
         let Some(readable) = rows.first() else { return Ok(Vec::new()) };
-        if !connect::flag(readable, 0).map_err(|error| connect::failed(&error))? {
+        if !connect::flag(readable, 0)? {
             return Ok(vec!["that this role may not read in portcullis.program".into()]);
         }
         let rows = self.ask(&programs::vanished(RUN), limit).await?;
         let runs = rows.iter().map(|row| connect::text(row, 0).map(Option::unwrap_or_default));
-        runs.collect::<Result<_, _>>().map_err(|error| connect::failed(&error))
+        runs.collect::<Result<_, _>>().map_err(DatabaseError::from)
     }
 
     /// Deletes the records of these runs' programs.
@@ -271,10 +270,7 @@ impl Session {
         let function = if self.pooled { "pg_try_advisory_xact_lock" } else { "pg_try_advisory_lock" };
         let statements: Vec<String> = names.iter().map(|name| attempt(name, function)).collect();
         let rows = self.ask(&statements.join("; "), limit).await?;
-        rows.iter()
-            .map(|row| connect::flag(row, 0))
-            .collect::<Result<_, _>>()
-            .map_err(|error| connect::failed(&error))
+        rows.iter().map(|row| connect::flag(row, 0)).collect::<Result<_, _>>().map_err(DatabaseError::from)
     }
 
     /// Releases schemas' locks. Behind a pooler they stay until the end of the transaction.
@@ -334,7 +330,7 @@ impl Session {
 
     async fn ask(&mut self, sql: &str, limit: Duration) -> Result<Vec<Row>, DatabaseError> {
         let rows = self.connection.rows_until(sql, Deadline::after(limit)).await;
-        rows.map_err(|error| connect::failed(&error))
+        rows.map_err(DatabaseError::from)
     }
 }
 

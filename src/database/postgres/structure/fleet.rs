@@ -6,7 +6,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{object, statements};
+use super::{super::error::QueryError, object, statements};
 use crate::{
     database::{
         DatabaseError,
@@ -47,7 +47,7 @@ pub(in crate::database::postgres) fn digest(version: u32, schemas: &str, ledger:
 }
 
 /// By schema: the structure or the error.
-pub(in crate::database::postgres) type Structures = BTreeMap<String, Result<Arc<Structure>, sqlx::Error>>;
+pub(in crate::database::postgres) type Structures = BTreeMap<String, Result<Arc<Structure>, QueryError>>;
 
 /// The structure of each schema without its ledger.
 pub(in crate::database::postgres) async fn structures(
@@ -89,10 +89,10 @@ pub(in crate::database::postgres) async fn structures(
                     groups.entry(after).or_default().push(schema);
                 } else {
                     let why = "its structure changes while it is read".into();
-                    structures.insert(schema, Err(sqlx::Error::Protocol(why)));
+                    structures.insert(schema, Err(QueryError::Protocol(why)));
                 }
             }
-            Err(error) if connect::is_lost(&error) => return Err(connect::failed(&error)),
+            Err(error) if error.is_lost() => return Err(error.into()),
             Err(error) => drop(structures.insert(schema, Err(error))),
         }
         if !schemas.is_empty() {
@@ -107,7 +107,7 @@ async fn one(
     reading: &mut Reading,
     digests: &Digests<'_>,
     schema: &str,
-) -> Result<(Structure, String), sqlx::Error> {
+) -> Result<(Structure, String), QueryError> {
     let [path, objects] = statements(schema);
     let (digest, _) = digests.message(&[schema.to_owned()]);
     let messages = [path, objects, "SET LOCAL search_path = pg_catalog".to_owned(), digest];
@@ -149,7 +149,7 @@ impl SchemaQuery for Digests<'_> {
         self.locks
     }
 
-    fn take(&self, answer: &mut String, row: &Row) -> Result<(), sqlx::Error> {
+    fn take(&self, answer: &mut String, row: &Row) -> Result<(), QueryError> {
         *answer = connect::text(row, 1)?.unwrap_or_default();
         Ok(())
     }

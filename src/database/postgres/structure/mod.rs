@@ -7,6 +7,7 @@ pub(super) use self::fleet::{Structures, digest, structures};
 use super::{
     Postgres, connect,
     connection::{Connection, Row},
+    error::QueryError,
     quote::{identifier, literal},
 };
 use crate::{
@@ -33,19 +34,19 @@ impl Postgres {
         let mut connection = self.writer().await?;
         let read = async {
             connection.rows("BEGIN READ ONLY").await?;
-            Ok((version(&mut connection).await?, structure(&mut connection, schema).await?))
+            Ok::<_, QueryError>((version(&mut connection).await?, structure(&mut connection, schema).await?))
         };
-        read.await.map_err(|error: sqlx::Error| connect::failed(&error))
+        Ok(read.await?)
     }
 }
 
-pub(super) async fn version(connection: &mut Connection) -> Result<String, sqlx::Error> {
+pub(super) async fn version(connection: &mut Connection) -> Result<String, QueryError> {
     let rows = connection.rows(VERSION).await?;
     rows.first().map_or(Ok(None), |row| connect::text(row, 0)).map(Option::unwrap_or_default)
 }
 
 /// Reads in the open transaction, whose `search_path` it sets to the schema.
-pub(super) async fn structure(connection: &mut Connection, schema: &str) -> Result<Structure, sqlx::Error> {
+pub(super) async fn structure(connection: &mut Connection, schema: &str) -> Result<Structure, QueryError> {
     let rows = connection.rows(&statements(schema).join("; ")).await?;
     let objects: Result<Vec<_>, _> = rows.iter().map(|row| object(row, schema)).collect();
     Ok(Structure::new(objects?))
@@ -57,10 +58,10 @@ fn statements(schema: &str) -> [String; 2] {
     [path, OBJECTS.replace("$schema", &literal(schema))]
 }
 
-fn object(row: &Row, schema: &str) -> Result<Object, sqlx::Error> {
+fn object(row: &Row, schema: &str) -> Result<Object, QueryError> {
     let kind = connect::raw_text(row, 0)?
         .and_then(kind)
-        .ok_or_else(|| sqlx::Error::Protocol("the server returned an unknown kind of object".into()))?;
+        .ok_or_else(|| QueryError::Protocol("the server returned an unknown kind of object".into()))?;
     // The server qualifies no name in a query, whose aliases and tables may have the schema's name.
     let is_query = matches!(
         kind,
@@ -68,7 +69,7 @@ fn object(row: &Row, schema: &str) -> Result<Object, sqlx::Error> {
     );
     let text = |column| {
         let text = connect::raw_text(row, column)?.unwrap_or_default();
-        Ok::<_, sqlx::Error>(if is_query { text.to_owned() } else { relative(text, schema) })
+        Ok::<_, QueryError>(if is_query { text.to_owned() } else { relative(text, schema) })
     };
     Ok(Object {
         kind,

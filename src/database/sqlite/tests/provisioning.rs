@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::{Project, limits, run, snapshot};
+use super::{super::cleanup::staging_path, Project, limits, run, snapshot};
 use crate::{
     config::Selection,
     database::{Creation, ProvisionState, Schema},
@@ -84,12 +84,12 @@ fn an_attempt_that_stops_between_its_file_and_its_row_leaves_neither() {
         project.shared().await;
         project.provision("demo").await.unwrap();
         let new = Creation::of("demo", "test");
-        let staging_path = super::cleanup::staging_path(&project.at("var/tenants/demo.sqlite"), &new.nonce);
-        fs::hard_link(project.at("var/tenants/demo.sqlite"), &staging_path).unwrap();
+        let staging = staging_path(&project.at("var/tenants/demo.sqlite"), &new.nonce);
+        fs::hard_link(project.at("var/tenants/demo.sqlite"), &staging).unwrap();
         // The row was committed: only the staging name is removed.
         assert_eq!(project.database().roll_back(&new, &limits()).await.unwrap(), ProvisionState::Absent);
         assert_eq!(project.tenants(), ["demo.sqlite"]);
-        fs::hard_link(project.at("var/tenants/demo.sqlite"), &staging_path).unwrap();
+        fs::hard_link(project.at("var/tenants/demo.sqlite"), &staging).unwrap();
         project.sql("shared.sqlite", "DELETE FROM tenants").await;
         assert_eq!(project.database().roll_back(&new, &limits()).await.unwrap(), ProvisionState::Absent);
         assert!(project.tenants().is_empty());
