@@ -48,6 +48,7 @@ fn every_polling_loop_pauses() {
         for line in text.lines().map(str::trim) {
             let empty = (line.starts_with("while ") || line.starts_with("until ")) && line.ends_with("{}");
             assert!(!empty || line == BLOCKS, "tests/{name}: `{line}`: use support::time_limits");
+            assert!(!line.contains("do :; done"), "tests/{name}: `{line}`: the loop needs a `sleep 0.01`");
         }
     }
 }

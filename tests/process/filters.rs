@@ -39,7 +39,7 @@ fn init_and_steps_need_no_newer_system_call() {
         let step = "[[step]]\nname = \"one\"\ncommand = { run = [\"bash\", \"-c\", \"setsid sleep 1000 & exit 0\"], grace = \"200ms\" }\n";
         std::fs::write(file.path(), step).unwrap();
         let config = file.path().to_str().unwrap();
-        let server = "pgrep -c -x sleep; exec $PORTCULLIS init -- sh -c 'until [ $(ls /proc/1/fd | wc -l) = 3 ]; do :; done'";
+        let server = "pgrep -c -x sleep; exec $PORTCULLIS init -- sh -c 'until [ $(ls /proc/1/fd | wc -l) = 3 ]; do sleep 0.01; done'";
         let mut command = pid_1(&["portcullis", "run", "--config", config, "--", "sh", "-c", server]);
         // SAFETY: `refuse` makes async-signal-safe calls only.
         unsafe { command.pre_exec(move || refuse(errno)) };

@@ -29,7 +29,7 @@ const ECHOES: &str = r#"
 for signal in $SIGNALS; do trap "got=$signal" $signal; done
 for signal in $SIGNALS; do
     kill -$signal 1
-    until [ "$got" = $signal ]; do :; done
+    until [ "$got" = $signal ]; do sleep 0.01; done
     echo -n "$signal "
 done"#;
 
@@ -49,7 +49,7 @@ fn every_catchable_signal_is_forwarded() {
 fn a_signal_can_be_rewritten_or_dropped() {
     let ran = init(
         &["--rewrite", "15:3", "-r", "USR1:0"],
-        "trap 'echo quit; exit 3' QUIT; trap 'echo term' TERM; trap 'echo usr1' USR1; kill -USR1 1; kill -TERM 1; while :; do :; done",
+        "trap 'echo quit; exit 3' QUIT; trap 'echo term' TERM; trap 'echo usr1' USR1; kill -USR1 1; kill -TERM 1; while :; do sleep 0.01; done",
     );
     assert_eq!(stdout(&ran.code(3)), "quit\n");
 }
@@ -149,7 +149,7 @@ fn the_configured_signal_reports_the_death_of_the_parent() {
 
 #[test]
 fn init_keeps_no_pipe_and_no_folder_of_the_program_open() {
-    init(&[], "until [ \"$(ls /proc/1/fd | tr '\\n' ' ')\" = '0 1 2 ' ] && [ $(readlink /proc/1/cwd) = / ]; do :; done").code(0);
+    init(&[], "until [ \"$(ls /proc/1/fd | tr '\\n' ' ')\" = '0 1 2 ' ] && [ $(readlink /proc/1/cwd) = / ]; do sleep 0.01; done").code(0);
 }
 
 #[test]
@@ -166,7 +166,7 @@ fn inherited_sockets_reach_the_program() {
 fn a_stop_suspends_the_program_and_cont_resumes_it() {
     let ran = init(
         &[],
-        "setsid bash -c 'kill -TSTP 1; until grep -q \"^State:.T\" /proc/2/status; do :; done; echo stopped; kill -CONT 1' & \
+        "setsid bash -c 'kill -TSTP 1; until grep -q \"^State:.T\" /proc/2/status; do sleep 0.01; done; echo stopped; kill -CONT 1' & \
          trap 'echo continued; exit 0' CONT; while :; do sleep 0.01; done",
     );
     assert_eq!(stdout(&ran.code(0)), "stopped\ncontinued\n");
