@@ -1,6 +1,6 @@
-//! The entrypoint: configuration, plan, steps, handover.
+//! Runs the plan, and reports its end.
 
-use std::path::Path;
+use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -8,201 +8,23 @@ use crate::{
     actions::{
         context::RunContext, expectation::make_command, gate_bypass::GateBypasses, run_state::RunState,
     },
-    cli,
-    config::{self, Action, Config, Mode, environment::Environment, load::Refused},
+    config::{self, Action, Config},
     engine,
-    failure::{self, Failure},
+    failure::Failure,
     frameworks,
     notify::{self, NotifyError},
     outcome::event::Event,
-    plan::{self, Decision, Plan},
-    process::{self, Inherited, Processes, Signals},
+    plan::{Decision, Plan},
+    process::{Inherited, Processes, Signals},
     quarantine_list,
-    report::{
-        Files, Output, Report,
-        output::{NOT_PID_1, ORPHANS_LOST},
-        startup_status::StartupStatus,
-        streams::Stream,
-        style::{self, Style},
-    },
+    report::{Output, Report, output::ORPHANS_LOST, startup_status::StartupStatus},
     runtime,
     status::Endpoint,
 };
 
-/// Runs the steps and executes the server. If it returns an exit code, the cause is already reported; a failure is one
-/// that occurred before there was a report.
-pub(crate) fn run(
-    arguments: &cli::Run,
-    globals: &Globals<'_>,
-    env: &Environment,
-    inherited: &Inherited,
-    out: &Output,
-) -> Result<u8, Failure> {
-    let terminal = Stream::Err.is_terminal();
-    let loaded = if arguments.no_config {
-        None
-    } else {
-        let colour = style::colour(globals.output_options.color, env, terminal);
-        let load = || config::load::load_with_warnings(globals.path, env, globals.overrides, colour);
-        Some(process::interruptible(inherited, load))
-    };
-    let config = match &loaded {
-        Some(Ok((config, _))) => Some(config),
-        _ => None,
-    };
-    if let Some(config) = config {
-        out.arm(config);
-    }
-    let style = Style::new(globals.output_options, env, config.map(|config| &config.log), terminal)?;
-    let files =
-        config.map(|config| Files { state: config.status.file.clone(), metrics: config.metrics.clone() });
-    let report = Report::start(style, out, files.unwrap_or_default(), env);
-    let result = match loaded {
-        None => start_server(inherited, &Server::plain(&arguments.server)),
-        Some(Err(refused)) => pass_through_despite_invalid_config(arguments, inherited, &report, refused),
-        Some(Ok((config, warnings))) => {
-            if !warnings.is_empty() {
-                report.emit(&Event::ConfigWarnings { rendered: warnings });
-            }
-            gate(arguments, config, env, inherited, &report)
-        }
-    };
-    result.or_else(|failure| Ok(report_failure(&report, failure)))
-}
-
-/// The global options of the command line.
-pub(crate) struct Globals<'a> {
-    pub(crate) path: &'a Path,
-    pub(crate) overrides: &'a config::Overrides,
-    pub(crate) output_options: &'a cli::OutputOptions,
-}
-
-/// Starts an argv of `[server] passthrough`, or a command of Portcullis, although the configuration is invalid, so that a shell in the container stays
-/// usable.
-fn pass_through_despite_invalid_config(
-    arguments: &cli::Run,
-    inherited: &Inherited,
-    report: &Report,
-    refused: Refused,
-) -> Result<u8, Failure> {
-    let Refused { failure, server } = refused;
-    let argv = &arguments.server;
-    let server = match server {
-        Some(server) if plan::passes_through(&server.passthrough, argv) => Server::of(&server, arguments),
-        _ if plan::is_own_command(argv) => Server::plain(argv),
-        _ => return Err(failure),
-    };
-    report.emit(&Event::Remark { text: failure::chain(&failure) });
-    pass_through(&server, inherited, report)
-}
-
-/// Reports a failure outside of the steps, and returns its exit code.
-fn report_failure(report: &Report, failure: Failure) -> u8 {
-    let code = failure.code();
-    let (_, took) = report.status().now();
-    report.emit(&Event::Blocked { step: None, took, details: failure.into() });
-    report.flush();
-    code
-}
-
-fn gate(
-    arguments: &cli::Run,
-    config: Config,
-    env: &Environment,
-    inherited: &Inherited,
-    report: &Report,
-) -> Result<u8, Failure> {
-    let mut server = Server::of(&config.server, arguments);
-    // Only for an argv of the command line: the file's command always passes the gate.
-    if plan::passes_through(&config.server.passthrough, &arguments.server) {
-        return pass_through(&server, inherited, report);
-    }
-    // Masked here, because the reason is recorded in the database and compared with earlier records.
-    let reason = config::gate_override::reason(env)?.map(|reason| report.output().masked(&reason));
-    let plan = plan::plan(&config)?;
-    if arguments.no_server {
-        server.argv.clear();
-    }
-    if !plan.steps.is_empty() {
-        let (code, variables) = start_up(&plan, reason.as_deref(), config, &server.argv, inherited, report)?;
-        if code != 0 {
-            return Ok(code);
-        }
-        server.variables = variables;
-    }
-    start_server(inherited, &server)
-}
-
-/// The server and its settings.
-struct Server {
-    argv: Vec<String>,
-    mode: Mode,
-    grace: std::time::Duration,
-    crash_grace: std::time::Duration,
-    /// Added to its environment.
-    variables: Vec<(String, String)>,
-}
-
-impl Server {
-    fn plain(argv: &[String]) -> Self {
-        Self {
-            argv: argv.to_vec(),
-            mode: Mode::Exec,
-            grace: std::time::Duration::ZERO,
-            crash_grace: std::time::Duration::ZERO,
-            variables: Vec::new(),
-        }
-    }
-
-    fn of(server: &config::Server, arguments: &cli::Run) -> Self {
-        let given = &arguments.server;
-        let argv = if given.is_empty() { &server.command } else { given };
-        Self {
-            argv: argv.clone(),
-            mode: server.mode,
-            grace: server.grace,
-            crash_grace: server.crash_grace.unwrap_or(process::CRASH_GRACE),
-            variables: Vec::new(),
-        }
-    }
-}
-
-fn pass_through(server: &Server, inherited: &Inherited, report: &Report) -> Result<u8, Failure> {
-    let program = server.argv.first().map_or("", String::as_str);
-    let text = format!("`{program}` is in `passthrough`: no step runs and nothing is proved");
-    report.emit(&Event::Remark { text });
-    report.flush();
-    start_server(inherited, server)
-}
-
-fn start_server(inherited: &Inherited, server: &Server) -> Result<u8, Failure> {
-    match (server.argv.as_slice(), server.mode) {
-        ([], _) => Ok(0),
-        (argv, Mode::Exec) => Err(process::handover(inherited, argv, &server.variables)),
-        (argv, Mode::Supervise) => {
-            let options = process::SuperviseOptions {
-                rewrites: Vec::new(),
-                target: process::Target::Main,
-                own_session: true,
-                parent_death: None,
-                remap: Vec::new(),
-                grace: server.grace,
-                crash_grace: server.crash_grace,
-                main_grace: Some(server.grace),
-                after_steps: true,
-                variables: server.variables.clone(),
-            };
-            if !inherited.is_pid_1() {
-                Output::note(NOT_PID_1);
-            }
-            process::supervise(inherited, &options, argv)
-        }
-    }
-}
-
 /// Runs the plan. Returns 0 and the server's variables if the server may start, else the exit code after the report of
 /// the failure.
-fn start_up(
+pub(super) fn start_up(
     plan: &Plan,
     reason: Option<&str>,
     config: Config,
@@ -305,13 +127,13 @@ fn start_up(
 }
 
 /// The time limit of a shutdown during the steps: the longest of the graces of the server and the steps.
-fn shutdown_budget(plan: &Plan, config: &Config) -> std::time::Duration {
+fn shutdown_budget(plan: &Plan, config: &Config) -> Duration {
     let steps = plan.steps.iter().filter_map(|planned| match (&planned.decision, &planned.step.action) {
         (Decision::Skip { .. }, _) => None,
         (_, Action::Command(command)) => Some(command.grace),
         _ => Some(runtime::SHUTDOWN_BUDGET),
     });
-    steps.fold(config.server.grace, std::time::Duration::max)
+    steps.fold(config.server.grace, Duration::max)
 }
 
 /// Runs the command of `[notify]` if the outcome is notable; fails only if a signal arrives during it.
