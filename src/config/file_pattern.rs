@@ -47,10 +47,6 @@ impl FilePattern {
         if parts.windows(2).any(is_ambiguous) {
             return Err("two placeholders need text between them".into());
         }
-        let identifies = |part: &Part| matches!(part, Part::Placeholder(_));
-        if !excludes && !parts.iter().any(identifies) {
-            return Err("it has no placeholder, so it matches one file only".into());
-        }
         Ok(Self { excludes, any_folder, parts })
     }
 
@@ -182,7 +178,6 @@ mod tests {
     fn a_pattern_that_cannot_be_meant_is_refused() {
         for (pattern, why) in [
             ("", "empty"),
-            ("a.sql", "no placeholder"),
             ("{id}{name}.sql", "between them"),
             ("{version}.sql", "none of"),
             ("{id", "has no `}`"),

@@ -3,8 +3,18 @@
 use super::keys::{Key, Keyword, words};
 
 /// The values of `framework`; None if Portcullis applies the migrations itself.
-pub(crate) const FRAMEWORKS: &[(&str, External)] =
-    &[("sql", None), ("django", Some("django")), ("alembic", Some("alembic")), (CUSTOM, Some(CUSTOM))];
+pub(crate) const FRAMEWORKS: &[(&str, External)] = &[
+    ("sql", None),
+    ("django", Some("django")),
+    ("alembic", Some("alembic")),
+    ("prisma", Some("prisma")),
+    ("drizzle", Some("drizzle")),
+    ("typeorm", Some("typeorm")),
+    ("knex", Some("knex")),
+    ("sequelize", Some("sequelize")),
+    ("node-pg-migrate", Some("node-pg-migrate")),
+    (CUSTOM, Some(CUSTOM)),
+];
 
 /// The framework whose ledger the configuration describes.
 const CUSTOM: &str = "custom";

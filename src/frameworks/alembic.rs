@@ -17,16 +17,7 @@ use crate::tenants::{ledger::LedgerLayout, manifest::Migration};
 pub(super) static ALEMBIC: FileLedger = FileLedger {
     name: "alembic",
     title: "Alembic",
-    layout: LedgerLayout {
-        table: "alembic_version",
-        app: None,
-        id: "version_num",
-        numbered: false,
-        name: None,
-        checksum: None,
-        succeeded: None,
-        rows: None,
-    },
+    layout: LedgerLayout::of("alembic_version", "version_num"),
     files: &["{name}.py", "!__init__.py"],
     recorded_as: None,
     is_ordered: false,

@@ -7,16 +7,7 @@ pub(super) static CUSTOM: FileLedger = FileLedger {
     name: "custom",
     title: "a custom ledger",
     // The configuration requires the table and the column.
-    layout: LedgerLayout {
-        table: "",
-        app: None,
-        id: "",
-        numbered: false,
-        name: None,
-        checksum: None,
-        succeeded: None,
-        rows: None,
-    },
+    layout: LedgerLayout::of("", ""),
     files: &[],
     recorded_as: None,
     is_ordered: true,

@@ -7,16 +7,22 @@ mod channel;
 mod custom;
 pub(crate) mod django;
 pub(crate) mod draft;
+mod drizzle;
 mod files;
 mod framework;
 mod heads;
+mod knex;
 mod mark_applied;
 mod migrate;
 mod new_rows;
+mod node_pg_migrate;
 mod output;
+mod prisma;
 mod project;
 mod replay;
+mod sequelize;
 pub(crate) mod sql;
+mod typeorm;
 
 pub(crate) use self::{
     batch::MigrateError,
@@ -32,7 +38,18 @@ use crate::{
     tenants::manifest::{FORMAT, Manifest},
 };
 
-pub(crate) static ALL: &[&dyn Framework] = &[&sql::Sql, &django::Django, &alembic::ALEMBIC, &custom::CUSTOM];
+pub(crate) static ALL: &[&dyn Framework] = &[
+    &sql::Sql,
+    &django::Django,
+    &alembic::ALEMBIC,
+    &prisma::PRISMA,
+    &drizzle::DRIZZLE,
+    &typeorm::TYPEORM,
+    &knex::KNEX,
+    &sequelize::SEQUELIZE,
+    &node_pg_migrate::NODE_PG_MIGRATE,
+    &custom::CUSTOM,
+];
 
 impl<'a> Project<'a> {
     pub(crate) fn new(

@@ -2,4 +2,5 @@
 
 mod alembic;
 mod custom;
+mod node;
 mod project;

@@ -10,6 +10,7 @@ use crate::{
         gate::{Judgement, Verdict},
         manifest::Manifest,
     },
+    words::list,
 };
 
 /// The work that a judgement shows.
@@ -103,9 +104,14 @@ pub(super) fn confirm(
     for (tenant, before) in before.verdicts() {
         let key = tenant.map(str::to_owned);
         let Some(migrations) = applied.migrations.get_mut(&key) else { continue };
-        if after.get(&tenant).is_none_or(|after| after.is_pending()) {
+        let after = after.get(&tenant);
+        if after.is_none_or(|after| after.is_pending()) {
             applied.migrations.remove(&key);
-            let why = "the migrate command exited with 0, but migrations are still pending".into();
+            let mut why = "the migrate command exited with 0, but migrations are still pending".to_owned();
+            if let Some(after) = after {
+                why = format!("{why}: {}", list(after.pending(), 3));
+            }
+            let why = why.into();
             failed.push(SchemaFailure { tenant: key, why, ..SchemaFailure::default() });
         } else if before.is_fresh() {
             *migrations = manifest.framework.compare(&manifest.shared, &[]).pending;

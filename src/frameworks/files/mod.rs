@@ -81,7 +81,8 @@ impl Ledger for FileLedger {
         } else if expected.migrations.iter().any(|migration| !migration.depends.is_empty()) {
             heads::compare(expected, recorded, self.is_ordered)
         } else {
-            sql::compare(expected, recorded)
+            // A framework that accepts both line ends gives its migrations the checksums of both.
+            Comparison { altered_line_ends: Vec::new(), ..sql::compare(expected, recorded) }
         }
     }
 }
@@ -135,7 +136,7 @@ impl FileLedger {
         settings: &LedgerFiles,
         sources: &mut BTreeMap<String, Sources>,
     ) -> Result<Vec<Migration>, Failure> {
-        let (mut files, mut migrations) = (Vec::new(), Vec::new());
+        let (mut folders, mut files, mut migrations) = (0, Vec::new(), Vec::new());
         for place in places {
             let unreadable = |why| Failure::MigrationsUnreadable { path: place.clone(), why };
             let read = if listing::is_file(place).map_err(unreadable)? {
@@ -145,6 +146,7 @@ impl FileLedger {
             } else {
                 let (found, source) = self.folder(place, settings).map_err(unreadable)?;
                 files.extend(found);
+                folders += 1;
                 source
             };
             sources.insert(place.display().to_string(), read);
@@ -153,7 +155,9 @@ impl FileLedger {
             let path = places.first().cloned().unwrap_or_default();
             Failure::MigrationsUnreadable { path, why }
         };
-        migrations.extend((self.read)(&files).map_err(unreadable)?);
+        if folders > 0 {
+            migrations.extend((self.read)(&files).map_err(unreadable)?);
+        }
         list::refuse_duplicates(&migrations).map_err(unreadable)?;
         if settings.latest {
             list::chain(&mut migrations);

@@ -14,6 +14,7 @@ const END: &str = "<!-- end -->";
 fn proved_by(framework: &str) -> String {
     const ALEMBIC: &str = include_str!("../../../tests/fixtures/ledgers/alembic/requirements.txt");
     const DJANGO: &str = include_str!("../../../examples/django/requirements.txt");
+    const NODE: &str = include_str!("../../../tests/fixtures/ledgers/node/package.json");
     let pinned = |requirements: &str, names: &[&str]| {
         let version = |name: &&str| {
             let line = requirements.lines().find_map(|line| line.strip_prefix(*name)?.strip_prefix("=="));
@@ -21,10 +22,17 @@ fn proved_by(framework: &str) -> String {
         };
         names.iter().map(version).collect::<Vec<_>>().join(", ")
     };
+    let package = |name: &str| {
+        let json: serde_json::Value = serde_json::from_str(NODE).unwrap();
+        format!("{name} {}", json["dependencies"][name].as_str().unwrap())
+    };
     match framework {
         "sql" => "sqlx".into(),
         "django" => pinned(DJANGO, &["Django"]),
         "alembic" => pinned(ALEMBIC, &["alembic", "Flask-Migrate"]),
+        "prisma" | "typeorm" | "knex" | "node-pg-migrate" => package(framework),
+        "drizzle" => package("drizzle-kit"),
+        "sequelize" => package("sequelize-cli"),
         _ => "-".into(),
     }
 }

@@ -1,0 +1,27 @@
+//! Knex: one row for each migration file, by the file's name with its ending.
+//!
+//! Source: Knex 3, `lib/migrations/common/MigrationsLoader.js` (the endings) and `migrate/migration-list-resolver.js`.
+
+use super::files::{FileLedger, by_id};
+use crate::tenants::ledger::LedgerLayout;
+
+pub(super) static KNEX: FileLedger = FileLedger {
+    name: "knex",
+    title: "Knex",
+    layout: LedgerLayout::of("knex_migrations", "name"),
+    files: &[
+        "{id}.co",
+        "{id}.coffee",
+        "{id}.eg",
+        "{id}.iced",
+        "{id}.js",
+        "{id}.cjs",
+        "{id}.litcoffee",
+        "{id}.ls",
+        "{id}.ts",
+    ],
+    recorded_as: Some("{file}"),
+    is_ordered: false,
+    read: by_id,
+    read_line: |_| None,
+};

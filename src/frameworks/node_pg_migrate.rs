@@ -1,0 +1,27 @@
+//! node-pg-migrate: one row for each migration file, by the file's name without its ending.
+//!
+//! Source: node-pg-migrate 9, `Migration` (the name is the path's `basename` without its `extname`).
+
+use super::files::{FileLedger, by_id};
+use crate::tenants::ledger::LedgerLayout;
+
+pub(super) static NODE_PG_MIGRATE: FileLedger = FileLedger {
+    name: "node-pg-migrate",
+    title: "node-pg-migrate",
+    layout: LedgerLayout::of("pgmigrations", "name"),
+    files: &[
+        "{id}.sql",
+        "{id}.js",
+        "{id}.cjs",
+        "{id}.mjs",
+        "{id}.ts",
+        "{id}.cts",
+        "{id}.mts",
+        "!{id}.up.sql",
+        "!{id}.down.sql",
+    ],
+    recorded_as: None,
+    is_ordered: false,
+    read: by_id,
+    read_line: |_| None,
+};

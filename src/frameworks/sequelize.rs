@@ -1,0 +1,17 @@
+//! Sequelize's command line: one row for each migration file, by the file's name with its ending.
+//!
+//! Source: sequelize-cli 6, `lib/core/migrator.js` (the pattern).
+
+use super::files::{FileLedger, by_id};
+use crate::tenants::ledger::LedgerLayout;
+
+pub(super) static SEQUELIZE: FileLedger = FileLedger {
+    name: "sequelize",
+    title: "Sequelize",
+    layout: LedgerLayout::of("SequelizeMeta", "name"),
+    files: &["{id}.js", "{id}.cjs", "{id}.ts", "{id}.cts", "!{id}.d.ts"],
+    recorded_as: Some("{file}"),
+    is_ordered: false,
+    read: by_id,
+    read_line: |_| None,
+};
