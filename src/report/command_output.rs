@@ -4,8 +4,13 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    advice, doctor, failure_box, failure_report::FailureReport, github::annotation, history, judgement,
-    junit, plan, repair, running::Running, streams::Stream, tenants, terminal_filter,
+    advice, doctor, failure_box,
+    failure_report::FailureReport,
+    github::annotation,
+    history, judgement, junit, plan, repair,
+    running::Running,
+    streams::{self, Stream},
+    tenants, terminal_filter,
 };
 use crate::{
     cli::Format,
@@ -83,7 +88,8 @@ impl CommandOutput {
             Failure::ConfigInvalid { rendered, .. } => format!("{}\n", terminal_filter::rendered(rendered)),
             _ => String::new(),
         };
-        Some(problems + &failure_box::of_command(details, running, self.lists_all, colour))
+        let columns = Stream::Err.columns(failure_box::COLUMNS);
+        Some(problems + &failure_box::of_command(details, running, self.lists_all, columns, colour))
     }
 }
 
@@ -139,7 +145,7 @@ impl Render for (Plan, Vec<MissingProgram>, String) {
             return CommandOutput::good(pretty(&plan::json(&plan, &missing)));
         }
         let gap = if warnings.is_empty() { "" } else { "\n" };
-        let text = plan::text(&plan, &missing, Stream::Out.columns(), colour);
+        let text = plan::text(&plan, &missing, Stream::Out.columns(streams::COLUMNS), colour);
         CommandOutput::good(warnings + gap + &text)
     }
 }

@@ -1,5 +1,5 @@
-//! The box of a failure: the failure, its cause, the tenants and the next commands. It has 80 columns, and rules only
-//! above and below, so that commands can be pasted.
+//! The box of a failure: the failure, its cause, the tenants and the next commands. It is as wide as the terminal, and
+//! has rules only above and below, so that commands can be pasted.
 
 use console::Style;
 
@@ -9,13 +9,19 @@ use super::{
     terminal_filter,
 };
 use crate::{
-    outcome::{FailureDetails, wording},
+    outcome::{FailureDetails, event::Bypass, wording},
     words,
 };
 
-pub(super) const WIDTH: usize = 80;
+/// The width of a box that is not read on a terminal.
+pub(crate) const COLUMNS: usize = 80;
+/// The page that explains every identifier. A build for users whose documentation is a website names the website.
+const FAILURES: &str = match option_env!("PORTCULLIS_FAILURES_PAGE") {
+    Some(url) => url,
+    None => "docs/failures.md",
+};
 /// The maximum number of groups of schemas with the same findings, and of names in a group, except with `verify --all`.
-pub(super) const LISTED: usize = 10;
+const LISTED: usize = 10;
 /// The number of a child's last lines in the box.
 const LINES: usize = 15;
 /// The width of a finding's label.
@@ -26,129 +32,153 @@ pub(crate) fn of_command(
     details: &FailureDetails,
     running: Running,
     lists_all: bool,
+    columns: usize,
     colour: bool,
 ) -> String {
     let listed = if lists_all { usize::MAX } else { LISTED };
-    boxed(running.title(), &FailureReport::of(None, details, running), listed, colour)
+    boxed(running.title(), &FailureReport::of(None, details, running), listed, columns, colour)
 }
 
-pub(crate) fn render(title: &str, facts: &FailureReport, colour: bool) -> String {
-    boxed(title, facts, LISTED, colour)
+pub(crate) fn render(title: &str, facts: &FailureReport, columns: usize, colour: bool) -> String {
+    boxed(title, facts, LISTED, columns, colour)
 }
 
-fn boxed(title: &str, facts: &FailureReport, listed: usize, colour: bool) -> String {
+fn boxed(title: &str, facts: &FailureReport, listed: usize, columns: usize, colour: bool) -> String {
     let code = format!("exit {} ({})", facts.exit_code, facts.failure);
-    let mut text = head(title, &code, &Style::new().red().bold(), colour);
-    body(&mut text, facts, None, listed);
+    let mut text = TextBox::new(title, &code, &Style::new().red().bold(), columns, colour);
+    text.add_facts(facts, None, listed);
     if !facts.next.is_empty() {
-        what_to_do(&mut text, facts);
+        text.add_advice(facts);
     }
-    text + &rule(&Style::new().red().bold(), colour)
+    text.text.push('\n');
+    text.fact("explained in", &format!("{FAILURES}#{}", facts.failure));
+    text.finished()
 }
 
-/// The title between two rules.
-pub(super) fn head(title: &str, right: &str, paint: &Style, colour: bool) -> String {
-    let title = format!(" PORTCULLIS: {title}");
-    let title = format!("{title}{right:>width$}", width = (WIDTH - 1).saturating_sub(title.len()));
-    let rule = rule(paint, colour);
-    format!("{rule}{}\n{rule}", terminal_filter::painted(title, paint, colour))
+/// The box of a bypassed gate: which bypass opened it, which schemas are not complete, and what to do.
+pub(crate) fn of_bypass(how: &Bypass, facts: &FailureReport, columns: usize, colour: bool) -> String {
+    let title = "THE GATE IS OPEN, BUT NOT EVERYTHING IS COMPLETE";
+    let mut text = TextBox::new(title, how.word(), &Style::new().yellow().bold(), columns, colour);
+    text.add_facts(facts, Some(&how.words()), LISTED);
+    text.add_advice(facts);
+    text.finished()
 }
 
-pub(super) fn rule(paint: &Style, colour: bool) -> String {
-    format!("{}\n", terminal_filter::painted("=".repeat(WIDTH), paint, colour))
+/// The text of a box.
+struct TextBox {
+    text: String,
+    columns: usize,
+    rule: String,
 }
 
-/// The step, the failure, the schemas, and the last lines of the command.
-pub(super) fn body(text: &mut String, facts: &FailureReport, why_open: Option<&str>, listed: usize) {
-    if let Some(step) = &facts.step {
-        fact(text, "step", &format!("{} of {}: {}", step.number, step.of, step.name));
+impl TextBox {
+    /// The title between two rules.
+    fn new(title: &str, right: &str, paint: &Style, columns: usize, colour: bool) -> Self {
+        let rule = format!("{}\n", terminal_filter::painted("=".repeat(columns), paint, colour));
+        let title = format!(" PORTCULLIS: {title}");
+        let room = (columns - 1).saturating_sub(title.len());
+        let title = terminal_filter::painted(format!("{title}{right:>room$}"), paint, colour);
+        Self { text: format!("{rule}{title}\n{rule}"), columns, rule }
     }
-    fact(text, "what", &facts.what);
-    if let Some(why) = why_open {
-        fact(text, "why open", why);
+
+    fn finished(self) -> String {
+        self.text + &self.rule
     }
-    if let Some(done) = &facts.done {
-        fact(text, "done", done);
-    }
-    schemas(text, &facts.schemas, listed);
-    if !facts.output.is_empty() {
-        *text += "\n last lines of the command\n";
-        let skip = facts.output.len().saturating_sub(LINES);
-        for line in &facts.output[skip..] {
-            *text += &format!("   | {}\n", terminal_filter::escaped(&terminal_filter::without_colour(line)));
+
+    /// The step, the failure, the schemas, and the last lines of the command.
+    fn add_facts(&mut self, facts: &FailureReport, why_open: Option<&str>, listed: usize) {
+        if let Some(step) = &facts.step {
+            self.fact("step", &format!("{} of {}: {}", step.number, step.of, step.name));
+        }
+        self.fact("what", &facts.what);
+        if let Some(why) = why_open {
+            self.fact("why open", why);
+        }
+        if let Some(done) = &facts.done {
+            self.fact("done", done);
+        }
+        self.add_schemas(&facts.schemas, listed);
+        if !facts.output.is_empty() {
+            self.text += "\n last lines of the command\n";
+            let skip = facts.output.len().saturating_sub(LINES);
+            for line in &facts.output[skip..] {
+                let line = terminal_filter::without_colour(line);
+                self.text += &format!("   | {}\n", terminal_filter::escaped(&line));
+            }
         }
     }
-}
 
-/// The likely cause and the next steps.
-pub(super) fn what_to_do(text: &mut String, facts: &FailureReport) {
-    if let Some(cause) = facts.likely_cause {
-        text.push('\n');
-        fact(text, "likely cause", cause);
-    }
-    *text += "\n what to do\n";
-    for (index, action) in facts.next.iter().enumerate() {
-        wrap(text, &format!("   {}. ", index + 1), &action.text);
-        if let Some(command) = &action.command {
-            *text += &format!("        {}\n", terminal_filter::escaped(command));
+    /// The likely cause and the next steps.
+    fn add_advice(&mut self, facts: &FailureReport) {
+        if let Some(cause) = facts.likely_cause {
+            self.text.push('\n');
+            self.fact("likely cause", cause);
+        }
+        self.text += "\n what to do\n";
+        for (index, action) in facts.next.iter().enumerate() {
+            self.wrap(&format!("   {}. ", index + 1), &action.text);
+            if let Some(command) = &action.command {
+                self.text += &format!("        {}\n", terminal_filter::escaped(command));
+            }
         }
     }
-}
 
-/// Groups schemas with the same findings.
-fn schemas(text: &mut String, schemas: &[ReportedSchema], listed: usize) {
-    let mut groups: Vec<(&[Line], Vec<&str>)> = Vec::new();
-    let mut left_out = 0;
-    for schema in schemas {
-        let name = wording::name(schema.tenant.as_deref());
-        match groups.iter().position(|(findings, _)| *findings == schema.findings) {
-            Some(index) => groups[index].1.push(name),
-            None if groups.len() == listed => left_out += 1,
-            None => groups.push((&schema.findings, vec![name])),
+    /// Groups schemas with the same findings.
+    fn add_schemas(&mut self, schemas: &[ReportedSchema], listed: usize) {
+        let mut groups: Vec<(&[Line], Vec<&str>)> = Vec::new();
+        let mut left_out = 0;
+        for schema in schemas {
+            let name = wording::name(schema.tenant.as_deref());
+            match groups.iter().position(|(findings, _)| *findings == schema.findings) {
+                Some(index) => groups[index].1.push(name),
+                None if groups.len() == listed => left_out += 1,
+                None => groups.push((&schema.findings, vec![name])),
+            }
+        }
+        if !groups.is_empty() {
+            self.text.push('\n');
+        }
+        for (findings, names) in groups {
+            let count =
+                if names.len() > 1 { words::count(names.len(), "schema") + ": " } else { String::new() };
+            self.wrap("   ", &(count + &words::list(&names, listed)));
+            for Line { label, text: words } in findings {
+                self.wrap(&format!("     {label:<LABEL$}"), words);
+            }
+        }
+        if left_out > 0 {
+            self.text += &format!("   ... and {left_out} more (`verify --all` lists all)\n");
         }
     }
-    if !groups.is_empty() {
-        text.push('\n');
-    }
-    for (findings, names) in groups {
-        let count = if names.len() > 1 { words::count(names.len(), "schema") + ": " } else { String::new() };
-        wrap(text, "   ", &(count + &words::list(&names, listed)));
-        for Line { label, text: words } in findings {
-            wrap(text, &format!("     {label:<LABEL$}"), words);
-        }
-    }
-    if left_out > 0 {
-        *text += &format!("   ... and {left_out} more (`verify --all` lists all)\n");
-    }
-}
 
-fn fact(text: &mut String, name: &str, value: &str) {
-    wrap(text, &format!(" {name:<13} "), value);
-}
-
-/// Appends `lead` and `value`, wrapped at spaces, with the lead's width as indent.
-fn wrap(text: &mut String, lead: &str, value: &str) {
-    let indent = " ".repeat(lead.chars().count());
-    let room = WIDTH - indent.len();
-    let mut line = String::new();
-    let mut first = true;
-    let mut put = |line: &str| {
-        *text += if first { lead } else { &indent };
-        *text += line;
-        text.push('\n');
-        first = false;
-    };
-    for word in value.split_whitespace() {
-        if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > room {
-            put(&line);
-            line.clear();
-        }
-        if !line.is_empty() {
-            line.push(' ');
-        }
-        line += word;
+    fn fact(&mut self, name: &str, value: &str) {
+        self.wrap(&format!(" {name:<13} "), value);
     }
-    put(&line);
+
+    /// Appends `lead` and `value`, wrapped at spaces, with the lead's width as indent.
+    fn wrap(&mut self, lead: &str, value: &str) {
+        let indent = " ".repeat(lead.chars().count());
+        let room = self.columns - indent.len();
+        let mut line = String::new();
+        let mut first = true;
+        let mut put = |line: &str| {
+            self.text += if first { lead } else { &indent };
+            self.text += line;
+            self.text.push('\n');
+            first = false;
+        };
+        for word in value.split_whitespace() {
+            if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > room {
+                put(&line);
+                line.clear();
+            }
+            if !line.is_empty() {
+                line.push(' ');
+            }
+            line += word;
+        }
+        put(&line);
+    }
 }
 
 #[cfg(test)]
@@ -166,7 +196,7 @@ mod tests {
 
     fn boxed(step: Option<(usize, &str)>, details: &FailureDetails) -> String {
         let position = step.map(|(number, name)| StepPosition { number, of: 8, name: name.into() });
-        render(Running::Run.title(), &FailureReport::of(position, details, Running::Run), false)
+        render(Running::Run.title(), &FailureReport::of(position, details, Running::Run), 80, false)
     }
 
     fn judgement(tenants: &[(&str, Finding)]) -> Judgement {
@@ -207,6 +237,8 @@ mod tests {
            2. create what is missing in acme (`--print-sql` instead of `--restore` shows
               the SQL); lost rows come from a backup alone
                 portcullis repair --restore acme
+
+         explained in  docs/failures.md#incomplete
         ================================================================================
         "#);
     }
@@ -253,6 +285,8 @@ mod tests {
            3. or serve only the complete tenants: set `on_failure = "warn"` on the step
               that migrates, and `[gate] incomplete = "quarantine"` with
               `max_quarantined`
+
+         explained in  docs/failures.md#migration-failed
         ================================================================================
         "#);
     }
@@ -275,6 +309,8 @@ mod tests {
 
          what to do
            1. read the command's last lines above
+
+         explained in  docs/failures.md#command-failed
         ================================================================================
         "#);
     }
@@ -286,10 +322,14 @@ mod tests {
         let names: Vec<String> = (0..30).map(|n| format!("tenant_with_quite_a_long_name_{n}")).collect();
         let tenants: BTreeMap<_, _> = names.iter().map(|name| (name.as_str(), pending(20))).collect();
         let tenants: Vec<_> = tenants.into_iter().collect();
-        let text = boxed(None, &blocked(judgement(&tenants)));
-        assert!(text.contains("and 20\n   more"), "{text}");
-        for line in text.lines() {
-            assert!(line.chars().count() <= 80, "{line}");
-        }
+        let facts = FailureReport::of(None, &blocked(judgement(&tenants)), Running::Run);
+        let lines = |columns: usize| {
+            let text = render(Running::Run.title(), &facts, columns, false);
+            assert!(text.split_whitespace().collect::<Vec<_>>().join(" ").contains("and 20 more"), "{text}");
+            let longest = text.lines().map(|line| line.chars().count()).max();
+            assert_eq!(longest, Some(columns), "{text}");
+            text.lines().count()
+        };
+        assert!(lines(60) > lines(80) && lines(80) > lines(140));
     }
 }

@@ -8,7 +8,6 @@ pub(crate) mod command_output;
 pub(crate) mod doctor;
 mod short_report;
 
-mod bypass_box;
 pub(crate) mod failure_box;
 pub(crate) mod failure_report;
 mod file_writer;

@@ -23,18 +23,18 @@ pub(super) fn columns() -> usize {
     console::Term::stderr().size().1.into()
 }
 
-/// The width of output that is not read on a terminal.
-const COLUMNS: usize = 100;
+/// The width of tables that are not read on a terminal.
+pub(super) const COLUMNS: usize = 100;
 
 impl Stream {
-    /// The width for tables: the terminal's, within limits that can be read.
-    pub(super) fn columns(self) -> usize {
+    /// The width of the terminal, within limits that can be read, or this one without a terminal.
+    pub(super) fn columns(self, otherwise: usize) -> usize {
         let term = match self {
             Self::Out => console::Term::stdout(),
             Self::Err => console::Term::stderr(),
         };
         let size = if self.is_terminal() { term.size_checked() } else { None };
-        size.map_or(COLUMNS, |(_, columns)| usize::from(columns).clamp(60, 160))
+        size.map_or(otherwise, |(_, columns)| usize::from(columns).clamp(60, 160))
     }
 
     pub(crate) fn is_terminal(self) -> bool {

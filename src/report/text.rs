@@ -5,7 +5,7 @@ use std::time::Duration;
 use console::Style as Paint;
 
 use super::{
-    bounds, bypass_box, failure_box,
+    bounds, failure_box,
     failure_report::FailureReport,
     progress::{self, Progress},
     running::Running,
@@ -33,6 +33,7 @@ pub(crate) fn lines(event: &Event, status: &StartupStatus, at: Duration, style: 
     if let Event::ConfigWarnings { rendered } = event {
         return rendered_lines(rendered, style.colour).collect();
     }
+    let columns = streams::Stream::Err.columns(failure_box::COLUMNS);
     let mut lines = Vec::new();
     if let Event::Blocked { details, .. } = event
         && let Failure::ConfigInvalid { rendered, .. } = &details.failure
@@ -41,10 +42,10 @@ pub(crate) fn lines(event: &Event, status: &StartupStatus, at: Duration, style: 
         lines.push(String::new());
     }
     if matches!(event, Event::HandingOver { .. } | Event::Finished { .. } | Event::Blocked { .. }) {
-        lines.extend(table::table(status, streams::Stream::Err.columns(), style.colour));
+        lines.extend(table::table(status, streams::Stream::Err.columns(streams::COLUMNS), style.colour));
     }
     if let (Event::Blocked { .. }, Some(facts)) = (event, &status.facts) {
-        let text = failure_box::render(Running::Run.title(), facts, style.colour);
+        let text = failure_box::render(Running::Run.title(), facts, columns, style.colour);
         let fits = text.len() <= TAIL_BYTES && text.lines().count() <= TAIL_LINES;
         lines.extend(text.lines().map(str::to_owned));
         if !fits {
@@ -56,7 +57,7 @@ pub(crate) fn lines(event: &Event, status: &StartupStatus, at: Duration, style: 
     }
     if let Event::GateBypassed { step, how, details } = event {
         let facts = FailureReport::of(Some(status.position(*step)), details, Running::Run);
-        let text = bypass_box::render(how, &facts, style.colour);
+        let text = failure_box::of_bypass(how, &facts, columns, style.colour);
         return text.lines().map(str::to_owned).collect();
     }
     let words = Words { colour: style.colour, status, at: Some(at) };

@@ -3,6 +3,8 @@
 //! The gate, the doctor, `repair` and every command use it, so that a finding has the same advice everywhere.
 
 mod causes;
+#[cfg(test)]
+mod documentation;
 mod failures;
 mod findings;
 pub(crate) mod invocation;

@@ -45,7 +45,7 @@ fn system(kind: io::ErrorKind) -> Cause {
     Cause { kind: Kind::of_io(kind), code: Some(Code::Io(kind)), text: "fehler".into() }
 }
 
-fn findings() -> Vec<Finding> {
+pub(super) fn findings() -> Vec<Finding> {
     let some = || vec!["one".to_owned()];
     let (app, table) = (|| "finance".to_owned(), || "invoice".to_owned());
     let object = || {
