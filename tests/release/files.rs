@@ -146,3 +146,14 @@ fn make_install_installs_below_the_prefix_and_the_destination() {
     assert!(prefix.join("share/man/man1/portcullis-init.1").exists());
     assert!(prefix.join("share/bash-completion/completions/portcullis").exists());
 }
+
+#[test]
+fn a_machine_without_rustup_says_that_arm64_cannot_be_built() {
+    let folder = tempfile::tempdir().unwrap();
+    for program in ["bash", "dirname"] {
+        std::os::unix::fs::symlink(format!("/usr/bin/{program}"), folder.path().join(program)).unwrap();
+    }
+    let mut cross = Command::new(root().join("scripts/cross"));
+    cross.env("PATH", folder.path());
+    Running::start(cross, false).wait().exits(69).prints("arm64 cannot be built here: rustup");
+}

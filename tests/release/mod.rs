@@ -18,8 +18,11 @@ fn dist() -> PathBuf {
     ))
 }
 
+#[track_caller]
 fn binary(architecture: &str) -> PathBuf {
-    dist().join(format!("portcullis-linux-{architecture}"))
+    let path = dist().join(format!("portcullis-linux-{architecture}"));
+    assert!(path.exists(), "not proved: {architecture} was not built here; scripts/cross says why");
+    path
 }
 
 /// A file of the release, whose name contains the version.
