@@ -3,6 +3,7 @@
 mod damage;
 mod hostile_server;
 mod limits;
+mod majors;
 pub(crate) mod mutations;
 mod names;
 mod races;

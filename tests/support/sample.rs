@@ -29,6 +29,15 @@ pub struct Sample {
 
 impl Sample {
     pub fn on(engine: Engine) -> Self {
+        Self::with((engine == Engine::Postgres).then(Database::fresh))
+    }
+
+    /// In this database.
+    pub fn in_database(database: Database) -> Self {
+        Self::with(Some(database))
+    }
+
+    fn with(database: Option<Database>) -> Self {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let port = free_port();
         let mut portcullis = Portcullis::new()
@@ -43,7 +52,6 @@ impl Sample {
                 portcullis = portcullis.file(&name, &read(&path));
             }
         }
-        let database = (engine == Engine::Postgres).then(Database::fresh);
         if let Some(database) = &database {
             portcullis = portcullis.env("DATABASE_URL", &database.url());
         }

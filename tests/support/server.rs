@@ -22,6 +22,7 @@ use super::{cluster::block_on, http::free_port, time_limits::until_true};
 
 /// A running server; dropping it stops the server and removes its data.
 pub struct Server {
+    programs: PathBuf,
     folder: TempDir,
     port: u16,
     process: Child,
@@ -30,11 +31,22 @@ pub struct Server {
 impl Server {
     /// A new server; `settings` are lines of its postgresql.conf.
     pub fn start(settings: &str) -> Self {
+        Self::of_programs(debian().1, settings)
+    }
+
+    /// A server of another major than Debian's.
+    pub fn of_major(major: u32) -> Self {
+        let programs = unpacked().join(format!("{major}/bin"));
+        assert!(programs.is_dir(), "{} is missing: run scripts/postgresql-majors", programs.display());
+        Self::of_programs(programs, "")
+    }
+
+    fn of_programs(programs: PathBuf, settings: &str) -> Self {
         let folder = folder();
         let data = folder.path().join("data");
-        let mut initdb = program("initdb");
+        let mut initdb = program(&programs, "initdb");
         initdb.arg("--pgdata").arg(&data).args(["--username=postgres", "--auth=trust", "--encoding=UTF8"]);
-        finish(initdb.args(["--locale=C.UTF-8", "--no-sync", "--no-instructions"]));
+        finish(initdb.args(["--locale=C.UTF-8", "--no-sync"]));
         let common =
             "fsync = off\nsynchronous_commit = off\nautovacuum = off\nlisten_addresses = '127.0.0.1'\n";
         let file = data.join("postgresql.conf");
@@ -43,17 +55,17 @@ impl Server {
         let access = data.join("pg_hba.conf");
         let text = fs::read_to_string(&access).unwrap() + "host all all samenet trust\n";
         fs::write(&access, text).unwrap();
-        Self::run(folder)
+        Self::run(programs, folder)
     }
 
     /// A hot standby of this server with its current data.
     pub fn standby(&self) -> Self {
         let folder = folder();
-        let mut copy = program("pg_basebackup");
+        let mut copy = program(&self.programs, "pg_basebackup");
         copy.args(["--host=127.0.0.1", "--username=postgres", "--checkpoint=fast", "--no-sync"]);
         copy.arg(format!("--port={}", self.port)).arg("--write-recovery-conf");
         finish(copy.arg("--pgdata").arg(folder.path().join("data")));
-        Self::run(folder)
+        Self::run(self.programs.clone(), folder)
     }
 
     pub fn port(&self) -> u16 {
@@ -107,7 +119,7 @@ impl Server {
     pub fn crash(&mut self) {
         kill(Pid::from_raw(self.process.id().cast_signed()), Signal::SIGQUIT).unwrap();
         self.process.wait().unwrap();
-        self.process = spawn(&self.folder, self.port);
+        self.process = spawn(&self.programs, &self.folder, self.port);
         self.wait();
     }
 
@@ -116,10 +128,10 @@ impl Server {
         fs::read_to_string(self.folder.path().join("log")).unwrap()
     }
 
-    fn run(folder: TempDir) -> Self {
+    fn run(programs: PathBuf, folder: TempDir) -> Self {
         let port = free_port();
-        let process = spawn(&folder, port);
-        let server = Self { folder, port, process };
+        let process = spawn(&programs, &folder, port);
+        let server = Self { programs, folder, port, process };
         server.wait();
         server
     }
@@ -129,9 +141,9 @@ impl Server {
     }
 }
 
-fn spawn(folder: &TempDir, port: u16) -> Child {
+fn spawn(programs: &Path, folder: &TempDir, port: u16) -> Child {
     let log = fs::File::options().create(true).append(true).open(folder.path().join("log")).unwrap();
-    program("postgres")
+    program(programs, "postgres")
         .arg("-D")
         .arg(folder.path().join("data"))
         .args(["-c", &format!("unix_socket_directories={}", folder.path().display())])
@@ -152,16 +164,41 @@ impl Drop for Server {
 }
 
 /// A program of PostgreSQL, which refuses to run as root.
-fn program(name: &str) -> Command {
-    let mut installed: Vec<PathBuf> =
-        fs::read_dir("/usr/lib/postgresql").unwrap().map(|entry| entry.unwrap().path()).collect();
-    installed.sort();
-    let mut command = Command::new(installed.last().expect("PostgreSQL is installed").join("bin").join(name));
+fn program(programs: &Path, name: &str) -> Command {
+    let mut command = Command::new(programs.join(name));
     command.current_dir("/");
     if let Some(user) = server_user() {
         command.uid(user.uid.as_raw()).gid(user.gid.as_raw());
     }
     command
+}
+
+/// Debian's newest major and its programs.
+fn debian() -> (u32, PathBuf) {
+    let major = majors_in(Path::new("/usr/lib/postgresql")).pop().expect("PostgreSQL is installed");
+    (major, format!("/usr/lib/postgresql/{major}/bin").into())
+}
+
+/// Every major on which tests run.
+pub fn majors() -> Vec<u32> {
+    let mut majors = majors_in(&unpacked());
+    majors.push(debian().0);
+    majors.sort_unstable();
+    majors.dedup();
+    majors
+}
+
+/// The folder in which `scripts/postgresql-majors` unpacks servers.
+fn unpacked() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("target/postgresql")
+}
+
+fn majors_in(folder: &Path) -> Vec<u32> {
+    let entries = fs::read_dir(folder).into_iter().flatten();
+    let mut majors: Vec<u32> =
+        entries.filter_map(|entry| entry.unwrap().file_name().to_str()?.parse().ok()).collect();
+    majors.sort_unstable();
+    majors
 }
 
 fn server_user() -> Option<User> {
