@@ -5,6 +5,7 @@
 mod architecture;
 mod container;
 mod django;
+mod documents;
 mod inspection;
 mod ledgers;
 mod observability;

@@ -14,18 +14,22 @@ use super::{
     django,
     image::{ENGINE, Image, engine_succeeds},
 };
-use crate::support::{
-    http::{free_port, get},
-    process::{Outcome, Running},
+use crate::{
+    documents::blocks::block,
+    support::{
+        http::{free_port, get},
+        portcullis::Portcullis,
+        process::{Outcome, Running},
+    },
 };
 
 const POSTGRES: &str = r#"#!/bin/sh
 set -e
 if [ ! -e "$PGDATA/PG_VERSION" ]; then
     printf %s "${POSTGRES_PASSWORD-$(cat "$POSTGRES_PASSWORD_FILE")}" > /tmp/password
-    initdb --username="$POSTGRES_USER" --pwfile=/tmp/password --auth=scram-sha-256 --locale=C.UTF-8 --no-sync
+    initdb --username="${POSTGRES_USER:=postgres}" --pwfile=/tmp/password --auth=scram-sha-256 --locale=C.UTF-8 --no-sync
     echo 'host all all all scram-sha-256' >> "$PGDATA/pg_hba.conf"
-    echo "CREATE DATABASE $POSTGRES_DB" | postgres --single -j postgres
+    [ "${POSTGRES_DB:=postgres}" = postgres ] || echo "CREATE DATABASE $POSTGRES_DB" | postgres --single -j postgres
 fi
 exec postgres -c 'listen_addresses=*' -c unix_socket_directories=/tmp -c fsync=off
 "#;
@@ -90,6 +94,52 @@ fn the_sample_with_postgresql_serves_on_the_requested_port() {
     project.podman(&["healthcheck", "run", &project.container("web_1")]).exits(0);
 }
 
+/// Beside the compose file, which names published images and no build arguments.
+const LOCAL_IMAGES: &str = "services:
+  db:
+    image: ${POSTGRES_IMAGE}
+  web:
+    build:
+      context: .
+      args: {BASE: \"${BASE_IMAGE}\", PORTCULLIS: \"${PORTCULLIS_IMAGE}\"}
+    image: ${WEB_IMAGE}
+";
+const WSGI: &str = "def application(environ, start_response):
+    start_response('200 OK', [('Content-Type', 'text/plain')])
+    return [b'served by gunicorn']
+";
+
+#[test]
+fn the_compose_file_of_the_readme_starts_gunicorn_on_a_read_only_root() {
+    let images = vec![
+        ("BASE_IMAGE", django::python()),
+        ("PORTCULLIS_IMAGE", Image::program()),
+        ("POSTGRES_IMAGE", postgres()),
+    ];
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = fs::read_to_string(root.join("README.md")).unwrap();
+    let config = readme.split_once("## The configuration").unwrap().1.split_once("```toml\n").unwrap().1;
+    let folder = Portcullis::new()
+        .config(config.split_once("```").unwrap().0)
+        .file("Dockerfile", &block("README.md", "ARG PORTCULLIS="))
+        .file("compose.yaml", &block("README.md", "services:"))
+        .file("local.yaml", LOCAL_IMAGES)
+        .file("app/wsgi.py", WSGI);
+    let mut copy = Command::new("cp");
+    copy.arg("-R").args(["migrations", "portcullis.manifest.json"]).arg(folder.folder()).current_dir(root);
+    Running::start(copy, false).wait().exits(0);
+    let web = format!("localhost/readme-web-{}", images[0].1.short());
+    let variables = [("POSTGRES_PASSWORD", "correct-horse".to_owned()), ("WEB_IMAGE", web.clone())];
+    let files =
+        format!("{} --file {}", folder.path("compose.yaml").display(), folder.path("local.yaml").display());
+    let project = Project::build(&files, images, &variables);
+    let log = project.until("web_1", "Listening at");
+    assert!(log.contains("every tenant is complete: ok"), "{log}");
+    assert_eq!(get(8000, "/"), (200, "served by gunicorn".to_owned()));
+    drop(project);
+    let _ = Command::new("podman").args(["rmi", "--force", &web]).output();
+}
+
 #[test]
 fn the_commands_of_the_box_open_the_gate_when_they_are_pasted() {
     let images = vec![("INVOICES_IMAGE", Image::sample()), ("POSTGRES_IMAGE", postgres())];
@@ -127,23 +177,30 @@ fn applied_the_shared_schema(log: &str) -> usize {
 
 /// A running compose project with a unique name; dropping it removes all its containers.
 struct Project {
-    file: &'static str,
+    files: String,
     name: String,
     images: Vec<(&'static str, Image)>,
     variables: Vec<(&'static str, String)>,
 }
 
 impl Project {
-    fn up(
-        file: &'static str,
-        images: Vec<(&'static str, Image)>,
-        variables: &[(&'static str, String)],
-    ) -> Self {
-        let name = images[0].1.short().to_owned();
-        let project = Self { file, name, images, variables: variables.to_vec() };
+    fn up(file: &str, images: Vec<(&'static str, Image)>, variables: &[(&'static str, String)]) -> Self {
+        let project = Self::of(file, images, variables);
         // Running containers stay; only the failed ones are created again.
         engine_succeeds(|| project.command(&["up", "--detach", "--no-build"]));
         project
+    }
+
+    /// The same with the images that the file builds.
+    fn build(files: &str, images: Vec<(&'static str, Image)>, variables: &[(&'static str, String)]) -> Self {
+        let project = Self::of(files, images, variables);
+        engine_succeeds(|| project.command(&["up", "--detach", "--build"]));
+        project
+    }
+
+    fn of(files: &str, images: Vec<(&'static str, Image)>, variables: &[(&'static str, String)]) -> Self {
+        let name = images[0].1.short().to_owned();
+        Self { files: files.to_owned(), name, images, variables: variables.to_vec() }
     }
 
     fn container(&self, service: &str) -> String {
@@ -165,7 +222,7 @@ impl Project {
     }
 
     fn command(&self, arguments: &[&str]) -> Command {
-        self.shell(&format!("exec {} {}", Self::program(&self.name, self.file), arguments.join(" ")))
+        self.shell(&format!("exec {} {}", Self::program(&self.name, &self.files), arguments.join(" ")))
     }
 
     fn shell(&self, line: &str) -> Command {

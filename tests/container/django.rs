@@ -3,12 +3,16 @@
 use std::{fs, os::unix::fs::PermissionsExt, path::Path, process::Command};
 
 use super::{image::Image, podman};
-use crate::support::{
-    cluster::Database,
-    django,
-    http::{free_port, get, is_listening},
-    process::Running,
-    redis::Redis,
+use crate::{
+    documents::blocks::block,
+    support::{
+        cluster::Database,
+        django,
+        http::{free_port, get, is_listening},
+        portcullis::Portcullis,
+        process::Running,
+        redis::Redis,
+    },
 };
 
 #[test]
@@ -53,6 +57,48 @@ fn the_finance_invoice_incident_in_a_container() {
     page("fifth").prints("every tenant is complete: ok");
 }
 
+#[test]
+fn the_lines_of_the_quick_start_complete_a_django_image() {
+    let program = Image::program();
+    let lines =
+        block("docs/quick-start.md", "COPY --from=portcullis /portcullis /usr/local/bin/\nRUN portcullis");
+    let context = Portcullis::new();
+    let mut copy = Command::new("cp");
+    copy.arg("-R").arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/django/.")).arg(context.folder());
+    Running::start(copy, false).wait().exits(0);
+    let base = python();
+    let dockerfile = format!(
+        "FROM {} AS portcullis\nFROM {}\nWORKDIR /app\nCOPY . .\n{}",
+        program.name(),
+        base.name(),
+        lines.replace("RUN portcullis", "RUN SECRET_KEY=build DB_PASSWORD=build portcullis")
+    );
+    let context = context.file("Dockerfile", &dockerfile);
+    let image = Image::of_context(context.folder(), &["--network=none".to_owned()]);
+    let mut run = image.podman();
+    run.args(["run", "--rm", "--network=none", "--env=DB_PASSWORD=x", image.name()]);
+    run.args(["portcullis", "manifest", "django", "--check"]);
+    Running::start(run, false).wait().exits(0);
+}
+
+#[test]
+fn the_lines_of_the_quick_start_make_an_init() {
+    let program = Image::program();
+    let base = Image::of_parts(&[], "ENV PATH=/usr/local/bin:/bin\n", |root| {
+        let nginx = root.join("bin/nginx");
+        fs::write(&nginx, "#!/bin/sh\necho \"$*\"; read -r line < /proc/1/comm; echo \"$line\"\n").unwrap();
+        fs::set_permissions(&nginx, fs::Permissions::from_mode(0o755)).unwrap();
+    });
+    let lines =
+        block("docs/quick-start.md", "COPY --from=portcullis /portcullis /usr/local/bin/\nENTRYPOINT");
+    let dockerfile = format!("FROM {} AS portcullis\nFROM {}\n{lines}", program.name(), base.name());
+    let context = Portcullis::new().file("Dockerfile", &dockerfile);
+    let image = Image::of_context(context.folder(), &["--network=none".to_owned()]);
+    let mut run = image.podman();
+    run.args(["run", "--rm", "--network=none", image.name()]);
+    Running::start(run, false).wait().exits(0).prints("-g daemon off;\nportcullis");
+}
+
 /// The image that the example's Dockerfile builds.
 pub fn image() -> Image {
     let bases = [("PYTHON", &python()), ("PORTCULLIS", &Image::program())];
@@ -60,7 +106,7 @@ pub fn image() -> Image {
 }
 
 /// A base image with this machine's Python and the example's packages: `pip install` has nothing to fetch.
-fn python() -> Image {
+pub fn python() -> Image {
     let shown = Command::new(django::venv().join("python"))
         .args(["-c", "import sys; print(sys.base_prefix, '%d.%d' % sys.version_info[:2])"])
         .output()

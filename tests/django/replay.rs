@@ -3,6 +3,7 @@
 use std::{fs, path::Path, process::Command};
 
 use super::django_6;
+use crate::documents::blocks::{block, comparable};
 use crate::support::{
     cluster::cluster,
     django::{Project, Release},
@@ -135,6 +136,10 @@ fn every_operation(release: Release) {
         &["0002_operations", "0003_renamed", "0004_one", "0005_two", "0004_squashed"],
     );
     let migrated = replay.migrate().exits(0);
+    let shown = comparable(&block("docs/replay.md", "$ portcullis migrate --all"));
+    let (before, after) = shown.lines().nth(1).unwrap().split_once("`acme`").unwrap();
+    let printed = comparable(&migrated.stderr);
+    assert!(printed.contains(before) && printed.contains(after), "{migrated}");
     assert!(migrated.stderr.contains("its statements run for 3 tenants"), "{migrated}");
     assert!(!migrated.stderr.contains("do not fit"), "{migrated}");
     replay.assert_equal();

@@ -3,7 +3,10 @@
 use std::fs;
 
 use super::project::Project;
-use crate::support::process::Outcome;
+use crate::{
+    documents::blocks::block,
+    support::{cluster::cluster, process::Outcome},
+};
 
 const MIGRATIONS: &str = r#"
 framework = "alembic"
@@ -194,8 +197,8 @@ fn a_computed_revision_is_refused_and_a_list_replaces_the_files() {
     fs::write(&path, text.replace("= '2222'", "= str(2222)")).unwrap();
     let outcome = project.portcullis.run(["manifest", "files"]).exits(78);
     outcome.prints("2222_second.py").prints("`revision` is not a literal");
-    let list = project.tool("python", &["-c", LIST]).exits(0).stdout;
-    project.write("revisions.txt", &list);
+    let list = block("docs/ledgers.md", "RUN python -c");
+    project.portcullis.paste(list.trim_start_matches("RUN ")).exits(0);
     let config = fs::read_to_string(project.path("config.toml")).unwrap();
     project.write("config.toml", &config.replace("migrations/versions", "revisions.txt"));
     project.manifest();
@@ -204,14 +207,18 @@ fn a_computed_revision_is_refused_and_a_list_replaces_the_files() {
     assert_verdict(&project, "a", false).prints("2222");
 }
 
-/// The command of docs/ledgers.md that lists the revisions.
-const LIST: &str = r#"
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-
-for revision in reversed(list(ScriptDirectory.from_config(Config("alembic.ini")).walk_revisions())):
-    print(revision.revision, *revision._all_down_revisions)
-"#;
+#[test]
+fn the_tables_come_from_a_fresh_database_as_the_documents_say() {
+    let project = project();
+    let commands = block("docs/ledgers.md", "createdb fresh");
+    let url = cluster();
+    let (server, _) = url.rsplit_once('/').unwrap();
+    let commands = commands
+        .replace("createdb fresh", &format!("createdb --maintenance-db={url} fresh"))
+        .replace("postgres://ci@db/fresh", &format!("{server}/fresh"));
+    project.portcullis.paste(&format!("set -e\n{commands}")).exits(0).prints("2 migrations, 1 table");
+    project.database.execute("DROP DATABASE fresh");
+}
 
 /// A Flask application with one database and no tenants.
 const FLASK: &str = r#"

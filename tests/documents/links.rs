@@ -6,9 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use super::blocks::{Block, all};
 use crate::support::portcullis::Portcullis;
 
-const FOLDERS: [&str; 4] = ["", "docs", "docs/decisions", "docker/kubernetes"];
+const FOLDERS: [&str; 3] = ["", "docs", "docs/decisions"];
 
 #[test]
 fn every_link_in_the_documents_has_a_target() {
@@ -57,15 +58,22 @@ fn every_source_file_in_the_documents_for_developers_exists() {
 #[test]
 fn every_test_in_the_documents_for_developers_exists() {
     let text = prose(&root().join("ARCHITECTURE.md")) + &prose(&root().join("CONTRIBUTING.md"));
-    let mut code = String::new();
-    collect(&root().join("src"), &mut code);
-    collect(&root().join("tests"), &mut code);
+    let code = rust_code(&["src", "tests"]);
     let is_test = |name: &&str| {
         name.matches('_').count() >= 3 && name.chars().all(|c| c.is_ascii_lowercase() || c == '_')
     };
     let names = text.split('`').skip(1).step_by(2).filter(is_test);
     let missing: Vec<&str> = names.filter(|name| !code.contains(&format!("fn {name}("))).collect();
     assert!(missing.is_empty(), "{missing:#?}");
+}
+
+/// The text of every Rust file below these folders.
+pub fn rust_code(folders: &[&str]) -> String {
+    let mut code = String::new();
+    for folder in folders {
+        collect(&root().join(folder), &mut code);
+    }
+    code
 }
 
 /// Appends the text of every Rust file.
@@ -95,18 +103,17 @@ fn the_map_answers_twenty_questions_with_files_that_exist() {
 #[test]
 fn every_configuration_in_the_documents_is_valid_as_written() {
     let (mut complete, mut wrong) = (0, Vec::new());
-    for document in documents().iter().filter(|path| !path.ends_with("CONTRIBUTING.md")) {
-        let text = fs::read_to_string(document).unwrap();
-        for block in text.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()) {
+    for Block { document, language, text } in all() {
+        if language == "toml" {
             let portcullis =
-                Portcullis::new().env("DATABASE_URL", "postgres://app@localhost/app").config(block);
+                Portcullis::new().env("DATABASE_URL", "postgres://app@localhost/app").config(&text);
             let outcome = portcullis.run(["check"]);
-            let is_complete = block.contains("[server]") && block.contains("[[step]]");
+            let is_complete = text.contains("[server]") && text.contains("[[step]]");
             complete += usize::from(is_complete);
             let invalid =
                 outcome.stderr.contains("has no key") || outcome.stderr.contains("TOML parse error");
             if is_complete && outcome.code != Some(0) || invalid {
-                wrong.push(format!("{}: {block}\n{outcome}", document.display()));
+                wrong.push(format!("{document}: {text}\n{outcome}"));
             }
         }
     }
@@ -126,6 +133,23 @@ fn the_book_has_every_page() {
             assert!(index.contains(&format!("]({name})")), "docs/README.md lacks {name}");
         }
     }
+}
+
+/// mdBook copies only the files of `docs`.
+#[test]
+fn no_page_of_the_book_links_to_a_file_outside_of_it() {
+    let book = fs::read_to_string(root().join("book.toml")).unwrap();
+    let book: toml::Table = book.parse().unwrap();
+    assert_eq!(book["book"]["src"].as_str(), Some("docs"));
+    let outside: Vec<PathBuf> = documents()
+        .into_iter()
+        .filter(|document| document.starts_with(root().join("docs")))
+        .filter(|document| {
+            let depth = document.strip_prefix(root().join("docs")).unwrap().components().count();
+            prose(document).contains(&format!("]({}", "../".repeat(depth)))
+        })
+        .collect();
+    assert!(outside.is_empty(), "{outside:#?}");
 }
 
 fn leads_somewhere(document: &Path, link: &str) -> bool {
@@ -153,7 +177,7 @@ fn prose(document: &Path) -> String {
     text.split("```").step_by(2).collect()
 }
 
-fn documents() -> Vec<PathBuf> {
+pub fn documents() -> Vec<PathBuf> {
     let files = FOLDERS.iter().flat_map(|folder| fs::read_dir(root().join(folder)).unwrap());
     files
         .map(|file| file.unwrap().path())
