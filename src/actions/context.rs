@@ -110,6 +110,7 @@ impl RunContext {
             search_path: migrations.search_path.clone(),
             all_in_one: apply.transaction == Transaction::Schema,
             nowait: false,
+            notices: None,
             deadline: Deadline::after(apply.timeout),
         })
     }

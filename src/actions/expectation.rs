@@ -49,7 +49,7 @@ pub(super) async fn load(
         (Some(project), true) => {
             let manifest =
                 of_project(project, path, make, on_event).await.map_err(|details| details.failure)?;
-            refuse_empty(sources, &manifest)?;
+            refuse_empty(migrations, sources.has_registry, &manifest)?;
             return Ok(Expectation { manifest, shared, tenant });
         }
         (_, false) => read(path, make).await?,
@@ -60,7 +60,7 @@ pub(super) async fn load(
     };
     match stale {
         None => {
-            refuse_empty(sources, &manifest)?;
+            refuse_empty(migrations, sources.has_registry, &manifest)?;
             Ok(Expectation { manifest, shared, tenant })
         }
         Some(why) => {
@@ -97,7 +97,7 @@ pub(super) async fn check(
                 .then(|| "the migrations no longer produce this manifest".into()),
         },
     };
-    refuse_empty(sources, &manifest)?;
+    refuse_empty(migrations, sources.has_registry, &manifest)?;
     match why {
         None => Ok(manifest),
         Some(why) => {
@@ -154,22 +154,26 @@ async fn derive(
     let mut manifest =
         Manifest::new(&sql::LEDGER, expected(shared, derived.shared), expected(tenant, derived.tenant));
     manifest.versions.extend([derived.server]);
-    refuse_empty(sources, &manifest)?;
+    refuse_empty(sources.migrations, sources.has_registry, &manifest)?;
     Ok(manifest)
 }
 
 /// Without an expectation, every database would count as complete.
-fn refuse_empty(sources: &Sources<'_>, manifest: &Manifest) -> Result<(), Failure> {
-    let Migrations { manifest: path, empty_manifest, .. } = sources.migrations;
+pub(super) fn refuse_empty(
+    migrations: &Migrations,
+    has_registry: bool,
+    manifest: &Manifest,
+) -> Result<(), Failure> {
+    let Migrations { manifest: path, empty_manifest, .. } = migrations;
     let of_tenants = manifest.tenant.migrations.is_empty() && manifest.tenant.tables.is_empty();
     let why = match manifest.shared.migrations.is_empty() && manifest.shared.tables.is_empty() {
         _ if *empty_manifest => return Ok(()),
         true if of_tenants => "no migration is expected",
-        _ if of_tenants && sources.has_registry => "no migration is expected of tenants",
+        _ if of_tenants && has_registry => "no migration is expected of tenants",
         _ => return Ok(()),
     };
     let why = format!("{why}: are the files in the image? `manifest = {{ empty = true }}` accepts it");
-    let make = make_command(sources.migrations).into();
+    let make = make_command(migrations).into();
     Err(Failure::ManifestInvalid { path: path.clone(), why, make })
 }
 
@@ -227,7 +231,7 @@ pub(super) async fn make(
     if let Some(project) = &sources.project {
         let make = make_command(sources.migrations);
         let mut manifest = of_project(project, path, make, on_event).await?;
-        refuse_empty(sources, &manifest)?;
+        refuse_empty(sources.migrations, sources.has_registry, &manifest)?;
         if let (true, Ok(former)) = (project.reads_files(), read(path, make).await)
             && let STRUCTURE = make_again(&former, Some(project), make)
         {

@@ -1,9 +1,9 @@
-//! `portcullis check`: reads the configuration offline.
+//! `portcullis check`: reads the configuration, the migrations and the manifest offline.
 
 use std::path::Path;
 
 use crate::{
-    actions::programs,
+    actions::{manifest_check, programs},
     config::{self, Overrides, environment::Environment},
     failure::Failure,
     outcome::command::ConfigChecked,
@@ -13,5 +13,6 @@ use crate::{
 pub(crate) fn run(path: &Path, overrides: &Overrides, env: &Environment) -> Result<ConfigChecked, Failure> {
     let (config, warnings) = config::load::load_with_warnings(path, env, overrides, false)?;
     let missing = programs::missing(&plan::plan(&config)?, &config, env);
-    Ok(ConfigChecked { path: path.to_owned(), steps: config.steps.len(), warnings, missing })
+    let manifest = manifest_check::problem_now(&config);
+    Ok(ConfigChecked { path: path.to_owned(), steps: config.steps.len(), warnings, missing, manifest })
 }

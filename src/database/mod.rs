@@ -9,9 +9,11 @@ pub(crate) mod examined;
 pub(crate) mod history;
 mod lock_state;
 pub(crate) mod migrations;
+mod notices;
 mod outcome;
 mod pending;
 mod postgres;
+mod registry_rows;
 mod request;
 pub(crate) mod restorable;
 mod segments;
@@ -27,6 +29,7 @@ pub(crate) use self::{
     derived::{Derived, TableSet},
     lock_state::{LockMode, LockState, OrphanedBackend},
     migrations::{MigrationFile, resolve},
+    notices::{Notices, channel as notice_channel},
     outcome::{
         Applied, ApplyEnd, ApplyError, Attempt, Blocker, DatabaseError, Intent, ProvisionError,
         ProvisionState, Recovered, RecoveryResult,

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Creation, outcome::DatabaseError};
+use super::{Creation, notices::NoticeSender, outcome::DatabaseError};
 use crate::{
     cause::{Cause, Kind},
     config::Selection,
@@ -53,6 +53,8 @@ pub(crate) struct Limits {
     pub(crate) all_in_one: bool,
     /// Fail at once if another run is migrating the schema.
     pub(crate) nowait: bool,
+    /// Receives the server's messages of the files.
+    pub(crate) notices: Option<NoticeSender>,
     /// For the entire operation.
     pub(crate) deadline: Deadline,
 }

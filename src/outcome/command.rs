@@ -5,9 +5,12 @@ use std::{path::PathBuf, time::Duration};
 use serde::Serialize;
 
 use super::{FailureDetails, bootstrap::Bootstrapped, repair::Repaired};
-use crate::tenants::{
-    gate::{Judgement, Verdict},
-    inspection::Deleted,
+use crate::{
+    failure::Failure,
+    tenants::{
+        gate::{Judgement, Verdict},
+        inspection::Deleted,
+    },
 };
 
 /// `check`
@@ -17,6 +20,14 @@ pub(crate) struct ConfigChecked {
     /// Rendered with their lines of the file.
     pub(crate) warnings: String,
     pub(crate) missing: Vec<MissingProgram>,
+    pub(crate) manifest: Option<ManifestProblem>,
+}
+
+/// Why a start would refuse the manifest.
+pub(crate) enum ManifestProblem {
+    /// The manifest or the migrations are not on this machine.
+    NotHere(String),
+    Refused(Failure),
 }
 
 /// `init-config`

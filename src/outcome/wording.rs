@@ -23,10 +23,14 @@ pub(crate) fn words(finding: &Finding) -> (&'static str, String) {
     };
     match finding {
         Finding::NotRegistered => ("not registered", "the registry has no row for it".into()),
+        Finding::NotListed { registry } => (
+            "not listed",
+            format!("its schema has a ledger, and the registry, {}, has no row for it", kind(*registry)),
+        ),
         Finding::HalfCreated { run } => {
             ("half created", format!("the framework's command of {run} has not finished creating it"))
         }
-        Finding::NoSchema => ("no schema", "registered, but its schema does not exist".into()),
+        Finding::NoSchema => ("no schema", "the schema does not exist".into()),
         Finding::NoLedger { tables } if tables.is_empty() => {
             ("no ledger", "no migration was ever applied".into())
         }
@@ -117,11 +121,19 @@ fn kind(kind: Kind) -> &'static str {
 /// A one-line summary: `2 of 4 schemas incomplete`.
 pub(crate) fn summary(judgement: &Judgement) -> String {
     let tenants = count(judgement.tenants.len(), "tenant");
-    match (judgement.outcome(), &judgement.shared) {
+    let summary = match (judgement.outcome(), &judgement.shared) {
         (Outcome::Complete, Some(_)) => format!("the shared schema and {tenants} complete"),
         (Outcome::Complete, None) => format!("{tenants} complete"),
         _ => counts(judgement).to_string(),
-    }
+    };
+    excluded(judgement).map_or_else(|| summary.clone(), |excluded| format!("{summary}; {excluded}"))
+}
+
+/// The rows of the registry that are not tenants.
+pub(crate) fn excluded(judgement: &Judgement) -> Option<String> {
+    const SHOWN: usize = 5;
+    let names = &judgement.unjudged.excluded;
+    (!names.is_empty()).then(|| format!("`where` excludes {}", words::list(names, SHOWN)))
 }
 
 pub(crate) fn counts(judgement: &Judgement) -> Counts {
@@ -154,10 +166,16 @@ pub(crate) fn warnings(judgement: &Judgement) -> Vec<String> {
     if !judgement.orphans.is_empty() {
         warnings.push(format!("schemas without a tenant: {}", list(&judgement.orphans)));
     }
-    if !judgement.other_databases.is_empty() {
+    if !judgement.unjudged.duplicates.is_empty() {
+        warnings.push(format!(
+            "several rows of the registry for one schema: {}",
+            list(&judgement.unjudged.duplicates)
+        ));
+    }
+    if !judgement.unjudged.other_databases.is_empty() {
         warnings.push(format!(
             "databases of the project that Portcullis neither migrates nor judges: {}",
-            list(&judgement.other_databases)
+            list(&judgement.unjudged.other_databases)
         ));
     }
     if !judgement.unfinished.is_empty() {

@@ -19,8 +19,8 @@ use crate::{
     outcome::{
         FailureDetails,
         command::{
-            ConfigChecked, ConfigWritten, ManifestMade, Migrated, MissingProgram, Repairs, TenantOutcome,
-            Verified,
+            ConfigChecked, ConfigWritten, ManifestMade, ManifestProblem, Migrated, MissingProgram, Repairs,
+            TenantOutcome, Verified,
         },
         doctor::Checked,
         wording,
@@ -115,12 +115,17 @@ impl Render for ConfigChecked {
     fn render(self, _: Format, colour: bool) -> CommandOutput {
         let gap = if self.warnings.is_empty() { "" } else { "\n" };
         let steps = count(self.steps, "step");
-        let missing = plan::missing_programs(&self.missing, colour);
-        CommandOutput::good(format!(
-            "{}{gap}{}: valid, {steps}\n{missing}",
-            self.warnings,
-            self.path.display()
-        ))
+        let mut missing = plan::missing_programs(&self.missing, colour);
+        let refused = match self.manifest {
+            Some(ManifestProblem::Refused(failure)) => Some(failure.into()),
+            Some(problem) => {
+                missing += &plan::manifest_problem(&problem, colour);
+                None
+            }
+            None => None,
+        };
+        let text = format!("{}{gap}{}: valid, {steps}\n{missing}", self.warnings, self.path.display());
+        CommandOutput::with(text, refused)
     }
 }
 
@@ -137,16 +142,17 @@ impl Render for ConfigWritten {
     }
 }
 
-/// A plan, its missing programs, and the warnings of the file.
-impl Render for (Plan, Vec<MissingProgram>, String) {
+/// A plan, its missing programs, the problem of its manifest, and the warnings of the file.
+impl Render for (Plan, Vec<MissingProgram>, Option<ManifestProblem>, String) {
     fn render(self, format: Format, colour: bool) -> CommandOutput {
-        let (plan, missing, warnings) = self;
+        let (plan, missing, manifest, warnings) = self;
         if format == Format::Json {
-            return CommandOutput::good(pretty(&plan::json(&plan, &missing)));
+            return CommandOutput::good(pretty(&plan::json(&plan, &missing, manifest.as_ref())));
         }
         let gap = if warnings.is_empty() { "" } else { "\n" };
         let text = plan::text(&plan, &missing, Stream::Out.columns(streams::COLUMNS), colour);
-        CommandOutput::good(warnings + gap + &text)
+        let manifest = manifest.map(|problem| plan::manifest_problem(&problem, colour)).unwrap_or_default();
+        CommandOutput::good(warnings + gap + &text + &manifest)
     }
 }
 

@@ -64,6 +64,10 @@ pub(crate) struct Everything<'a> {
     /// None in an output without a failure.
     #[serde(flatten)]
     pub(crate) advice: Option<AdviceFields>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    duplicates: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    excluded: &'a [String],
     orphans: &'a [String],
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     other_databases: &'a [String],
@@ -113,8 +117,10 @@ impl<'a> OneSchema<'a> {
 pub(crate) fn json(judgement: &Judgement) -> Everything<'_> {
     Everything {
         advice: None,
+        duplicates: &judgement.unjudged.duplicates,
+        excluded: &judgement.unjudged.excluded,
         orphans: &judgement.orphans,
-        other_databases: &judgement.other_databases,
+        other_databases: &judgement.unjudged.other_databases,
         outcome: outcome_word(judgement.outcome()),
         shared: judgement.shared.as_ref().map(|verdict| OneSchema::new(verdict, None)),
         summary: summary(judgement),

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 use super::terminal_filter::{self, painted};
 use crate::{
     config::{OnFailure, Scope},
-    outcome::command::MissingProgram,
+    failure::chain,
+    outcome::command::{ManifestProblem, MissingProgram},
     plan::{Decision, Plan, Planned},
 };
 
@@ -32,10 +33,27 @@ pub(crate) fn text(plan: &Plan, missing: &[MissingProgram], columns: usize, colo
     text + &format!("then: {server}\n") + &missing_programs(missing, colour)
 }
 
-pub(crate) fn json(plan: &Plan, missing: &[MissingProgram]) -> Value {
+pub(crate) fn json(plan: &Plan, missing: &[MissingProgram], manifest: Option<&ManifestProblem>) -> Value {
     let mut value = json!(plan);
     value["missing_programs"] = json!(missing);
+    value["manifest_problem"] = json!(manifest.map(problem_text));
     value
+}
+
+/// One line about the manifest.
+pub(super) fn manifest_problem(problem: &ManifestProblem, colour: bool) -> String {
+    let text = match problem {
+        ManifestProblem::NotHere(why) => format!("not on this machine: {why}"),
+        ManifestProblem::Refused(_) => format!("a start would be refused: {}", problem_text(problem)),
+    };
+    terminal_filter::line(&painted(text, &Paint::new().yellow(), colour))
+}
+
+fn problem_text(problem: &ManifestProblem) -> String {
+    match problem {
+        ManifestProblem::NotHere(why) => why.clone(),
+        ManifestProblem::Refused(failure) => chain(failure),
+    }
 }
 
 /// One line for each program that does not exist; empty without any.

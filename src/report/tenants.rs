@@ -11,7 +11,7 @@ use super::{
     terminal_filter,
 };
 use crate::{
-    failure::{Cleanup, Failure, chain},
+    failure::{Cleanup, Counts, Failure, chain},
     outcome::{FailureDetails, bootstrap::Bootstrapped, command::TenantOutcome, wording},
     tenants::{
         gate::{Judgement, Outcome, Verdict},
@@ -99,6 +99,10 @@ pub(crate) fn json(outcome: &TenantOutcome) -> Value {
 /// `tenant list`, for programs.
 #[derive(Serialize)]
 pub(crate) struct Listed<'a> {
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    duplicates: &'a [String],
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    excluded: &'a [String],
     orphans: &'a [String],
     tenants: Vec<OneSchema<'a>>,
     unfinished: &'a [String],
@@ -107,7 +111,13 @@ pub(crate) struct Listed<'a> {
 pub(crate) fn listed(judgement: &Judgement) -> Listed<'_> {
     let tenants = judgement.tenants.iter().map(|(name, verdict)| OneSchema::new(verdict, Some(name)));
     let tenants = tenants.collect();
-    Listed { orphans: &judgement.orphans, tenants, unfinished: &judgement.unfinished }
+    Listed {
+        duplicates: &judgement.unjudged.duplicates,
+        excluded: &judgement.unjudged.excluded,
+        orphans: &judgement.orphans,
+        tenants,
+        unfinished: &judgement.unfinished,
+    }
 }
 
 /// One line for each finding.
@@ -135,8 +145,14 @@ fn list(judgement: &Judgement, colour: bool) -> String {
         text += &terminal_filter::line(&format!("{name:width$}  {}", short_report(verdict, colour)));
     }
     if text.is_empty() {
-        text = "no tenant\n".into();
+        let why = if judgement.is_first_start() { ": the database is empty" } else { "" };
+        text = format!("no tenant{why}\n");
     }
+    if let Some(few) = judgement.too_few {
+        let few = Counts { too_few: Some(few), ..Counts::default() };
+        text += &terminal_filter::line(&format!("warning: {few}"));
+    }
+    text.extend(wording::excluded(judgement).map(|excluded| terminal_filter::line(&excluded)));
     for warning in
         wording::warnings(&Judgement { tenants: std::collections::BTreeMap::new(), ..judgement.clone() })
     {

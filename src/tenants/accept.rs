@@ -136,6 +136,7 @@ impl Finding {
             Finding::InvalidIndex { index, .. } => vec![index.clone()],
             Finding::Structure { differences, .. } => differences.iter().map(Difference::item).collect(),
             Finding::NotRegistered
+            | Finding::NotListed { .. }
             | Finding::HalfCreated { .. }
             | Finding::Models { .. }
             | Finding::Retired { .. }
@@ -171,6 +172,7 @@ impl Finding {
             | Finding::OtherKind { .. }
             | Finding::InvalidIndex { .. }
             | Finding::NotRegistered
+            | Finding::NotListed { .. }
             | Finding::HalfCreated { .. }
             | Finding::Models { .. }
             | Finding::Retired { .. }

@@ -60,6 +60,7 @@ fn concerns(app: &str, manifest: &Manifest, finding: &mut Finding) -> bool {
         Finding::Models { app: of, .. } => of == app,
         Finding::Accepted { finding, .. } => concerns(app, manifest, finding),
         Finding::NotRegistered
+        | Finding::NotListed { .. }
         | Finding::HalfCreated { .. }
         | Finding::NoSchema
         | Finding::NoLedger { .. }

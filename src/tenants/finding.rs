@@ -26,6 +26,10 @@ pub(crate) enum Outcome {
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub(crate) enum Finding {
     NotRegistered,
+    /// A schema with a ledger that the registry does not list although it may have a row, because it is not a table.
+    NotListed {
+        registry: Kind,
+    },
     /// The framework's command that creates the tenant is running, or was killed with this run.
     HalfCreated {
         run: String,
@@ -159,6 +163,7 @@ impl Finding {
             | Finding::Structure { blocks: true, .. }
             | Finding::Ahead { blocks: true, .. } => Outcome::Incomplete,
             Finding::Unreadable { .. }
+            | Finding::NotListed { .. }
             | Finding::Vanished
             | Finding::StructureOfOtherServer { blocks: true, .. } => Outcome::Unproven,
             Finding::Ahead { blocks: false, .. }

@@ -12,7 +12,7 @@ pub(crate) use super::{
 use super::{
     inspection::{Inspection, LedgerRow, SchemaSnapshot, SchemaState},
     ledger::Comparison,
-    manifest::{Expected, Manifest},
+    manifest::{Expected, Kind, Manifest},
     replay::is_of,
 };
 
@@ -25,6 +25,17 @@ pub(crate) struct Rules {
     pub(crate) at_least: usize,
 }
 
+/// What the gate does not judge.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Unjudged {
+    /// The project's other databases.
+    pub(crate) other_databases: Vec<String>,
+    /// Rows of the registry that `where` excludes.
+    pub(crate) excluded: Vec<String>,
+    /// Tenants with several rows in the registry.
+    pub(crate) duplicates: Vec<String>,
+}
+
 /// The verdicts on everything that was inspected.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct Judgement {
@@ -33,10 +44,9 @@ pub(crate) struct Judgement {
     pub(crate) tenants: BTreeMap<String, Verdict>,
     /// Schemas that look like a tenant's and have no registry row.
     pub(crate) orphans: Vec<String>,
+    pub(crate) unjudged: Box<Unjudged>,
     /// Schemas with an ownership tag: a run is creating or deleting them, or was killed while it did.
     pub(crate) unfinished: Vec<String>,
-    /// The project's databases that are not judged.
-    pub(crate) other_databases: Vec<String>,
     /// Set if the registry has fewer rows than required: (rows, minimum).
     pub(crate) too_few: Option<(usize, usize)>,
     /// The schemas that lack objects whose definitions nothing shows: neither the manifest nor another tenant.
@@ -75,9 +85,11 @@ impl Judgement {
         self.outcome() != Outcome::Complete && self.verdicts().all(|(_, verdict)| resolvable(verdict))
     }
 
-    /// Whether the database is empty: no migration was ever applied, and no tenant is registered.
+    /// Whether the database is empty: no migration was ever applied, no tenant is registered, and no schema is a tenant's.
     pub(crate) fn is_first_start(&self) -> bool {
-        self.shared.as_ref().is_some_and(Verdict::is_fresh) && self.tenants.values().all(Verdict::is_absent)
+        self.shared.as_ref().is_some_and(Verdict::is_fresh)
+            && self.tenants.values().all(Verdict::is_absent)
+            && self.orphans.is_empty()
     }
 
     /// Notes which schemas lack objects that no complete tenant shows. A tenant that was not inspected may show them.
@@ -135,6 +147,11 @@ pub(crate) fn judge(manifest: &Manifest, found: &Inspection, rules: Rules) -> Ju
     for name in &found.unregistered {
         tenants.insert(name.clone(), Verdict::of(Finding::NotRegistered));
     }
+    let (orphans, not_listed): (Vec<_>, Vec<_>) =
+        found.orphans.iter().cloned().partition(|_| found.registry_kind == Kind::Table);
+    for name in not_listed {
+        tenants.insert(name, Verdict::of(Finding::NotListed { registry: found.registry_kind }));
+    }
     let shared = found.shared.as_ref().map(|state| {
         let mut verdict = judge_schema(manifest, &manifest.shared, state, rules);
         verdict.note_unrecorded(&manifest.shared, &manifest.shared.tables, state);
@@ -143,9 +160,13 @@ pub(crate) fn judge(manifest: &Manifest, found: &Inspection, rules: Rules) -> Ju
     let mut judgement = Judgement {
         shared,
         tenants,
-        orphans: found.orphans.iter().cloned().collect(),
+        orphans,
+        unjudged: Box::new(Unjudged {
+            other_databases: manifest.other_databases.iter().cloned().collect(),
+            excluded: found.excluded.iter().cloned().collect(),
+            duplicates: found.duplicates.iter().cloned().collect(),
+        }),
         unfinished: found.unfinished.iter().cloned().collect(),
-        other_databases: manifest.other_databases.iter().cloned().collect(),
         too_few: (found.registered < rules.at_least).then_some((found.registered, rules.at_least)),
         without_example: BTreeSet::new(),
         is_derived_elsewhere: manifest.framework.derives_structure()

@@ -19,6 +19,12 @@ pub(crate) struct Inspection {
     pub(crate) unregistered: BTreeSet<String>,
     /// The total number of rows in the registry.
     pub(crate) registered: usize,
+    /// A registry of another kind than a table may hide rows. It is a table unless all tenants were requested.
+    pub(crate) registry_kind: Kind,
+    /// Rows of the registry that the configured condition excludes. Empty unless all tenants were requested.
+    pub(crate) excluded: BTreeSet<String>,
+    /// Tenants with several rows in the registry. Empty unless all tenants were requested.
+    pub(crate) duplicates: BTreeSet<String>,
     /// Schemas (or files) that contain a tenant's ledger and have no registry row. Empty unless all tenants were requested.
     pub(crate) orphans: BTreeSet<String>,
     /// Schemas that a run is creating or deleting, or was when it was killed. Empty unless all tenants were requested.

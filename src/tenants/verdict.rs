@@ -99,6 +99,7 @@ impl Verdict {
         !self.findings.iter().any(|finding| match finding {
             Finding::Shadowed { .. } => self.is_pending(),
             Finding::NotRegistered
+            | Finding::NotListed { .. }
             | Finding::HalfCreated { .. }
             | Finding::NoSchema
             | Finding::NoLedger { .. }

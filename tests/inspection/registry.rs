@@ -53,3 +53,83 @@ fn a_registry_read_that_times_out_is_unproven() {
     let outcome = database.while_held("LOCK TABLE tenants", || fleet.run(["run"]));
     outcome.exits(74).prints_not("the server started");
 }
+
+/// Makes the registry another relation with these rows hidden, which the gate cannot exclude.
+fn with_registry_as(database: &Database, create: &str) -> Portcullis {
+    let fleet = fleet::complete(&database.url());
+    database.execute(&fleet::copies(&["hidden"]));
+    database.execute(create);
+    with_registry(fleet, "table = \"companies\", schema_column = \"name\"")
+}
+
+fn assert_not_listed(fleet: &Portcullis, registry: &str) {
+    let why = format!("the registry, {registry}, has no row for it");
+    let flat = fleet.run(["verify"]).exits(74).stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(flat.contains("hidden") && flat.contains(&why), "{flat}");
+    fleet.run(["run"]).exits(74).prints_not("the server started");
+    fleet.run(["doctor"]).exits(1).prints("hidden: not listed");
+    fleet.run(["tenant", "list"]).exits(0).prints("hidden").prints("not listed");
+}
+
+#[test]
+fn a_view_as_the_registry_may_hide_rows_so_a_schema_without_a_row_closes_the_gate() {
+    let database = Database::fresh();
+    let fleet = with_registry_as(
+        &database,
+        "CREATE VIEW companies WITH (security_barrier) AS SELECT name FROM tenants WHERE name <> 'hidden'",
+    );
+    assert_not_listed(&fleet, "a view");
+    database.execute("CREATE OR REPLACE VIEW companies AS SELECT name FROM tenants");
+    fleet.run(["verify"]).exits(0).prints("2 tenants complete");
+}
+
+#[test]
+fn a_stale_materialized_view_as_the_registry_closes_the_gate() {
+    let database = Database::fresh();
+    let create = "DELETE FROM tenants WHERE name = 'hidden'; CREATE MATERIALIZED VIEW companies AS SELECT name FROM tenants; \
+         INSERT INTO tenants VALUES ('hidden')";
+    let fleet = with_registry_as(&database, create);
+    assert_not_listed(&fleet, "a materialized view");
+    database.execute("REFRESH MATERIALIZED VIEW companies");
+    fleet.run(["verify"]).exits(0).prints("2 tenants complete");
+}
+
+#[test]
+fn a_foreign_table_as_the_registry_may_hide_rows() {
+    let database = Database::fresh();
+    let create = "CREATE EXTENSION file_fdw; CREATE SERVER files FOREIGN DATA WRAPPER file_fdw; \
+         CREATE FOREIGN TABLE companies (name text) SERVER files OPTIONS (program 'echo demo')";
+    assert_not_listed(&with_registry_as(&database, create), "a foreign table");
+}
+
+#[test]
+fn a_partitioned_registry_has_the_rows_of_every_partition() {
+    let database = Database::fresh();
+    let create = "CREATE TABLE companies (name text) PARTITION BY HASH (name); \
+         CREATE TABLE one PARTITION OF companies FOR VALUES WITH (MODULUS 2, REMAINDER 0); \
+         CREATE TABLE two PARTITION OF companies FOR VALUES WITH (MODULUS 2, REMAINDER 1); \
+         INSERT INTO companies SELECT name FROM tenants";
+    let fleet = with_registry_as(&database, create);
+    fleet.run(["verify"]).exits(0).prints("2 tenants complete");
+    database.execute("DELETE FROM companies WHERE name = 'hidden'");
+    fleet.run(["verify"]).exits(0).prints("schemas without a tenant: hidden").prints("1 tenant complete");
+}
+
+#[test]
+fn excluded_and_repeated_rows_of_the_registry_are_named() {
+    let database = Database::fresh();
+    let fleet = fleet::complete(&database.url());
+    database.execute(
+        "ALTER TABLE tenants DROP CONSTRAINT tenants_pkey; ALTER TABLE tenants ALTER name DROP NOT NULL; \
+         INSERT INTO tenants VALUES ('demo'), ('archived'), (NULL), ('')",
+    );
+    let fleet =
+        with_registry(fleet, "table = \"tenants\", schema_column = \"name\", where = \"name = 'demo'\"");
+    let excluded = "`where` excludes archived, rows without a name";
+    let verified = fleet.run(["verify"]).exits(0).prints(&format!("1 tenant complete; {excluded}"));
+    verified.prints("several rows of the registry for one schema: demo");
+    fleet.run(["doctor"]).prints(&format!("1 tenant; {excluded}"));
+    fleet.run(["tenant", "list"]).exits(0).prints(excluded).prints("several rows");
+    fleet.run(["tenant", "list", "--format", "json"]).exits(0).prints("\"archived\"");
+    fleet.run(["verify", "--format", "json"]).exits(0).prints("\"archived\"");
+}

@@ -22,6 +22,7 @@ on_both_engines! {
     a_broken_shared_schema_closes_the_gate
     the_verify_command_reports_the_same
     a_pending_migration_is_applied_at_the_next_start
+    an_empty_database_is_the_same_for_the_gate_the_doctor_and_the_tenant_commands
 }
 
 const LYING: &str = "DROP TABLE finance_invoice";
@@ -163,4 +164,35 @@ fn from_the_future() -> String {
     "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
      SELECT 99, 'from the future', success, checksum, 0 FROM _sqlx_migrations WHERE version = 1"
         .to_owned()
+}
+
+fn an_empty_database_is_the_same_for_the_gate_the_doctor_and_the_tenant_commands(engine: Engine) {
+    let sample = Sample::on(engine);
+    let empty = "the database is empty: this is its first start";
+    let flat = |outcome: &crate::support::process::Outcome| {
+        outcome.stderr.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    for command in ["verify", "tenant create acme", "tenant delete acme --yes", "tenant bootstrap"] {
+        let outcome = sample.portcullis.paste(&format!("portcullis {command}")).exits(1);
+        assert!(flat(&outcome).contains(empty), "{command:?}: {outcome}");
+        assert!(flat(&outcome).contains(" migrate"), "{command:?}: {outcome}");
+    }
+    sample.portcullis.run(["tenant", "list"]).exits(0).prints("no tenant: the database is empty");
+    sample.portcullis.run(["tenant", "show", "acme"]).exits(1).prints("not registered");
+    let doctor = sample.portcullis.run(["doctor"]).exits(1).prints(empty);
+    let failed: Vec<&str> = doctor.stdout.lines().filter(|line| line.contains("FAILED")).collect();
+    assert!(failed.len() == 1 && failed[0].contains("shared schema"), "{doctor}");
+    // The command of the advice resolves it.
+    sample.portcullis.run(["migrate"]).exits(0);
+    sample.portcullis.run(["tenant", "create", "acme"]).exits(0);
+    sample.portcullis.run(["verify"]).exits(0).prints("1 tenant complete");
+}
+
+#[test]
+fn a_lost_shared_schema_with_tenants_is_not_an_empty_database() {
+    let sample = Sample::complete_on(Engine::Postgres);
+    sample.database().execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public");
+    let outcome = sample.portcullis.run(["verify"]).exits(1);
+    outcome.prints_not("first start").prints("schemas without a tenant: acme, demo, globex");
+    sample.portcullis.run(["doctor"]).exits(1).prints("the registry has no row for acme, demo, globex");
 }

@@ -99,6 +99,38 @@ fn an_automatic_manifest_is_derived_at_the_start() {
     }
 }
 
+#[test]
+fn check_and_plan_name_a_stale_manifest_without_a_database() {
+    let sample = Sample::on(Engine::Sqlite).env("DATABASE_URL", "postgres://app@localhost:1/nothing");
+    sample.portcullis.run(["check"]).exits(0).prints_not("manifest");
+    sample.portcullis.run(["plan"]).exits(0).prints_not("manifest");
+    let sample = sample.file("migrations/tenant/9_later.sql", "CREATE TABLE later (n INT);\n");
+    let stale = "it does not contain the current version of the tenant migration `9 later`";
+    let flat = |outcome: crate::support::process::Outcome| {
+        (outcome.stdout + &outcome.stderr).split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let checked = flat(sample.portcullis.run(["check"]).exits(78));
+    assert!(checked.contains(stale) && checked.contains(MAKE), "{checked}");
+    let planned = flat(sample.portcullis.run(["plan"]).exits(0));
+    assert!(planned.contains("a start would be refused") && planned.contains(stale), "{planned}");
+    sample.portcullis.run(["plan", "--format", "json"]).exits(0).prints(stale);
+    // A file that would not be applied.
+    fs::rename(
+        sample.portcullis.path("migrations/tenant/9_later.sql"),
+        sample.portcullis.path("migrations/tenant/9-later.sql"),
+    )
+    .unwrap();
+    let checked = flat(sample.portcullis.run(["check"]).exits(78));
+    assert!(checked.contains("`9-later.sql` would not be applied"), "{checked}");
+    fs::remove_file(sample.portcullis.path("migrations/tenant/9-later.sql")).unwrap();
+    // An edited and a missing manifest.
+    let text = fs::read_to_string(sample.portcullis.path(MANIFEST)).unwrap();
+    let sample = sample.file(MANIFEST, &text.replace("crm_customer", "crm_other"));
+    sample.portcullis.run(["check"]).exits(78).prints("edited");
+    fs::remove_file(sample.portcullis.path(MANIFEST)).unwrap();
+    sample.portcullis.run(["check"]).exits(0).prints("not on this machine").prints(MANIFEST);
+}
+
 #[track_caller]
 fn stale(sample: &Sample, migration: &str) {
     let outcome = sample.run().exits(78).prints_not("invoices: listening");

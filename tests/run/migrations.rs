@@ -228,3 +228,37 @@ fn assert_only_tenant_schemas(project: &Project) {
     let schemas = "SELECT nspname::text FROM pg_namespace WHERE nspname NOT LIKE 'pg_%' AND nspname NOT IN ('information_schema', 'portcullis') ORDER BY 1";
     assert_eq!(project.database.column(schemas), ["a", "b", "c", "public"]);
 }
+
+#[test]
+fn the_servers_messages_appear_in_the_log_with_their_tenant_and_level() {
+    let messages = "DO $$ BEGIN RAISE NOTICE 'from postgres://app:hunter2@db/x'; RAISE NOTICE 'filling %', current_schema; \
+        RAISE WARNING 'slow' USING HINT = 'wait'; RAISE DEBUG 'unseen'; FOR n IN 1..50 LOOP RAISE INFO 'row %', n; END LOOP; END $$;\n";
+    let project = Project::complete("").file("tenant/2_filled.sql", messages);
+    let outcome = project.start().exits(0);
+    for tenant in ["a", "b", "c"] {
+        let line = |text: &str| {
+            let found = outcome.stderr.contains(&format!("{tenant} ! {text}"));
+            assert!(found, "{tenant}: {text}\n{outcome}");
+        };
+        line("2 filled: NOTICE: from postgres://");
+        line(&format!("2 filled: NOTICE: filling {tenant}"));
+        line("2 filled: WARNING: slow; wait");
+        line("2 filled: INFO: row 17");
+        line("2 filled: 33 more messages of the server");
+    }
+    outcome.prints_not("unseen").prints_not("row 18").prints_not("hunter2");
+    // Also of a file outside a transaction, and of one that fails.
+    let failing = "-- no-transaction\nDO $$ BEGIN RAISE NOTICE 'before'; END $$;\n\
+        SELECT 1 / (1 - count(*)) FROM public.tenants WHERE name = current_schema();\n";
+    let project = project.file("tenant/3_failing.sql", failing);
+    project.start().exits(1).prints("3 failing: NOTICE: before");
+}
+
+#[test]
+fn the_servers_messages_of_a_creation_appear_in_the_log() {
+    let project =
+        Project::complete("").file("tenant/2_filled.sql", "DO $$ BEGIN RAISE NOTICE 'filled'; END $$;\n");
+    project.start().exits(0);
+    let created = project.portcullis.run(["tenant", "create", "d"]).exits(0);
+    created.prints("2 filled: NOTICE: filled");
+}

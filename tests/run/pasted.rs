@@ -401,3 +401,15 @@ fn a_command_that_is_pasted_has_the_configuration_of_the_blocked_start() {
     sample.portcullis.paste(blocked.commands()[0]).exits(0);
     sample.portcullis.run(["run", "--config", "other.toml", "--no-server"]).exits(0);
 }
+
+#[test]
+fn a_view_as_the_registry() {
+    let sample = Sample::complete_on(Engine::Postgres);
+    sample.execute(None, "CREATE VIEW companies AS SELECT * FROM tenants WHERE schema_name <> 'acme'");
+    let config = std::fs::read_to_string(sample.portcullis.path("config.toml")).unwrap();
+    let config = config.replace("table = \"tenants\"", "table = \"companies\"");
+    let sample = sample.file("config.toml", &config);
+    sample.portcullis.run(["verify"]).exits(74).prints("acme").prints("not listed");
+    sample.execute(None, "CREATE OR REPLACE VIEW companies AS SELECT * FROM tenants");
+    sample.portcullis.run(["verify"]).exits(0).prints("3 tenants complete");
+}

@@ -1,6 +1,6 @@
 //! `portcullis tenant` on SQLite: a tenant's file is complete or absent, and no other file is changed.
 
-use std::fs;
+use std::{fs, path::Path, process::Command};
 
 use nix::sys::signal::Signal;
 
@@ -145,4 +145,86 @@ fn a_framework_on_sqlite_is_rejected_before_the_database_is_opened() {
         refused.exits(78).prints("config.toml:6:13").prints("`framework = \"django\"` needs PostgreSQL");
     }
     assert!(!portcullis.path("var").exists());
+}
+
+/// Checks that neither the gate nor `migrate` reads a file, and that they give the reason.
+#[track_caller]
+fn assert_unreadable(sample: &Sample, why: &str) {
+    let outcome = sample.portcullis.run(["verify"]).exits(74);
+    let flat = outcome.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(flat.contains(why), "{why}: {flat}");
+    sample.portcullis.run(["migrate"]).exits(74);
+}
+
+#[test]
+fn a_file_that_is_not_the_tenants_own_is_named_and_not_read() {
+    let sample = Sample::complete_on(Engine::Sqlite);
+    let path = |name: &str| sample.portcullis.path(&format!("var/tenants/{name}"));
+    let (acme, kept) = (path("acme.sqlite"), path("kept"));
+    fs::rename(&acme, &kept).unwrap();
+    let restore = || {
+        fs::remove_file(&acme).unwrap();
+        fs::copy(&kept, &acme).unwrap();
+    };
+
+    // Another tenant's rows, and the shared schema's.
+    fs::hard_link(path("demo.sqlite"), &acme).unwrap();
+    assert_unreadable(&sample, "it is the same file as");
+    restore();
+    sample.portcullis.run(["verify"]).exits(0);
+    fs::remove_file(&acme).unwrap();
+    fs::hard_link(sample.portcullis.path("var/shared.sqlite"), &acme).unwrap();
+    assert_unreadable(&sample, "it is the same file as");
+    restore();
+
+    fs::remove_file(&acme).unwrap();
+    std::os::unix::fs::symlink(path("demo.sqlite"), &acme).unwrap();
+    assert_unreadable(&sample, "it is a symbolic link");
+    fs::remove_file(&acme).unwrap();
+    fs::create_dir(&acme).unwrap();
+    assert_unreadable(&sample, "it is not a regular file");
+    fs::remove_dir(&acme).unwrap();
+    nix::unistd::mkfifo(&acme, nix::sys::stat::Mode::S_IRWXU).unwrap();
+    assert_unreadable(&sample, "it is not a regular file");
+    restore();
+    sample.portcullis.run(["verify"]).exits(0);
+}
+
+fn chown(path: &Path, user: u32) {
+    if nix::unistd::geteuid().is_root() {
+        std::os::unix::fs::chown(path, Some(user), None).unwrap();
+    } else {
+        assert!(
+            Command::new("sudo").args(["chown", &user.to_string()]).arg(path).status().unwrap().success()
+        );
+    }
+}
+
+#[test]
+fn a_file_or_a_journal_of_another_user_is_named_and_not_read() {
+    let sample = Sample::complete_on(Engine::Sqlite);
+    let path = |name: &str| sample.portcullis.path(&format!("var/tenants/{name}"));
+    let acme = path("acme.sqlite");
+    let own = nix::unistd::geteuid().as_raw();
+    chown(&acme, 65_534);
+    assert_unreadable(&sample, "it belongs to the user 65534");
+    chown(&acme, own);
+    sample.portcullis.run(["verify"]).exits(0);
+
+    for (name, why) in [("acme.sqlite-journal", "another user"), ("acme.sqlite-wal", "another name")] {
+        fs::write(path(name), "").unwrap();
+        if why == "another name" {
+            fs::hard_link(path(name), path("demo.sqlite-wal")).unwrap();
+        } else {
+            chown(&path(name), 65_534);
+        }
+        assert_unreadable(&sample, &format!("SQLite would read `{name}` as a part of it, which"));
+        assert_unreadable(&sample, why);
+        fs::remove_file(path(name)).unwrap();
+    }
+    fs::remove_file(path("demo.sqlite-wal")).unwrap();
+    std::os::unix::fs::symlink("/nonexistent", path("acme.sqlite-shm")).unwrap();
+    assert_unreadable(&sample, "is not a regular file");
+    fs::remove_file(path("acme.sqlite-shm")).unwrap();
+    sample.portcullis.run(["verify"]).exits(0).prints("3 tenants complete");
 }

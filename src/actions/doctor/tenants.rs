@@ -98,9 +98,16 @@ impl Facts {
         }
     }
 
-    /// Judges the inspection, if one was possible.
+    fn is_empty(&self) -> bool {
+        matches!(&self.database.inspection, Some(Ok((_, judgement))) if judgement.is_first_start())
+    }
+
+    /// Judges the inspection, if one was possible and the database is not empty.
     fn with_inspection(&self, judge: impl FnOnce(&Inspection, &Judgement) -> Verdict) -> Verdict {
         match (&self.database.connection, &self.database.inspection) {
+            (Connection::Ready, Some(Ok((_, judgement)))) if judgement.is_first_start() => {
+                Verdict::not_applicable(EMPTY)
+            }
             (Connection::Ready, Some(Ok((found, judgement)))) => judge(found, judgement),
             (Connection::Ready, Some(Err(failure))) => failed(failure.clone()),
             (Connection::Ready, None) => Verdict::not_applicable("no manifest exists to judge by"),
@@ -109,19 +116,28 @@ impl Facts {
     }
 }
 
+const EMPTY: &str = "the database is empty: this is its first start";
+
 fn registry(facts: &Facts) -> Verdict {
     let remedy = "correct `[tenants] registry`, or create its table: portcullis migrate --shared";
     match (&facts.database.connection, &facts.duplicates) {
         (Connection::Ready, _) if !facts.has_registry => {
             Verdict::not_applicable("`[tenants]` is not configured")
         }
+        (Connection::Ready, _) if facts.is_empty() => Verdict::not_applicable(EMPTY),
         (Connection::Ready, Some(Err(why))) => Verdict::failed(why.clone(), remedy),
         (Connection::Ready, fact) => match &facts.database.inspection {
             Some(Ok((_, Judgement { too_few: Some((rows, least)), .. }))) => Verdict::Failed(
                 format!("{} in the registry, at least {least} expected", count(*rows, "tenant")),
                 about(Judgement { too_few: Some((*rows, *least)), ..Judgement::default() }),
             ),
-            Some(Ok((found, _))) => Verdict::passed(count(found.registered, "tenant")),
+            Some(Ok((found, judgement))) => {
+                let tenants = count(found.registered, "tenant");
+                let excluded = wording::excluded(judgement);
+                Verdict::passed(
+                    excluded.map_or_else(|| tenants.clone(), |excluded| format!("{tenants}; {excluded}")),
+                )
+            }
             Some(Err(failure)) => failed(failure.clone()),
             None if fact.is_some() => Verdict::passed("it is readable"),
             None => Verdict::failed("its table does not exist yet", remedy),
@@ -155,6 +171,9 @@ fn orphans(facts: &Facts) -> Verdict {
 }
 
 fn shared(facts: &Facts) -> Verdict {
+    if let (true, Some(Ok((_, judgement)))) = (facts.is_empty(), &facts.database.inspection) {
+        return Verdict::Failed(EMPTY.into(), about(judgement.clone()));
+    }
     facts.with_inspection(|_, judgement| match &judgement.shared {
         Some(verdict) if verdict.outcome() == Outcome::Complete => Verdict::passed("complete"),
         Some(verdict) => {
@@ -204,6 +223,7 @@ fn about(judgement: Judgement) -> Remedy {
 
 fn tables(facts: &Facts) -> Verdict {
     match &facts.unreadable {
+        _ if facts.is_empty() => Verdict::not_applicable(EMPTY),
         Some(Ok(unreadable)) if unreadable.is_empty() => Verdict::passed("in every complete tenant"),
         Some(Ok(unreadable)) => {
             Verdict::failed(some(unreadable), "grant the gate's role SELECT, or read the database's message")

@@ -14,7 +14,9 @@ use super::{
     schema::{apply_files, by_framework},
 };
 use crate::{
-    actions::{context::RunContext, history::RunHistory, judge::inspect_named, lock::Locked},
+    actions::{
+        context::RunContext, history::RunHistory, judge::inspect_named, lock::Locked, notices::NoticeLog,
+    },
     config::{OnTenantFailure, Source},
     database::LockMode,
     failure::Failure,
@@ -124,7 +126,8 @@ impl Pool<'_> {
     ) -> Result<Vec<Option<String>>, Failure> {
         let stop = StopRequest::default();
         let Results { context, locked, on_event, .. } = self.results;
-        let results = results(context, locked, group, jobs, on_event, &stop)?;
+        let notices = NoticeLog::new(on_event);
+        let results = results(context, locked, group, jobs, (on_event, &notices), &stop)?;
         Ok(self.results.collect(results, &stop, at_most).await?.locked_by_others)
     }
 
@@ -149,14 +152,14 @@ fn results<'a>(
     locked: &'a Locked<'a>,
     group: Vec<Option<String>>,
     jobs: usize,
-    on_event: &'a dyn Fn(ActionEvent),
+    (on_event, notices): (&'a dyn Fn(ActionEvent), &'a NoticeLog<'a>),
     stop: &'a StopRequest,
 ) -> Result<LocalBoxStream<'a, SchemaResult>, Failure> {
     Ok(match &context.migrations()?.source {
         Source::Sql { .. } => stream::iter(group)
             .take_while(|_| future::ready(!stop.is_requested()))
             .map(move |tenant| async move {
-                let result = apply_files(context, locked, tenant.as_deref()).await;
+                let result = apply_files(context, locked, notices, tenant.as_deref()).await;
                 (tenant, result)
             })
             .buffer_unordered(jobs)

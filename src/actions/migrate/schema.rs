@@ -7,6 +7,7 @@ use crate::{
         context::RunContext,
         judge::{inspect, inspect_named},
         lock::Locked,
+        notices::NoticeLog,
     },
     cause::Kind,
     config::{OnTenantFailure, Selection},
@@ -117,18 +118,19 @@ async fn claim(
 pub(super) async fn apply_files(
     context: &RunContext,
     locked: &Locked<'_>,
+    notices: &NoticeLog<'_>,
     tenant: Option<&str>,
 ) -> Result<Vec<String>, MigrateError> {
     let limits = limits(context, locked).map_err(MigrateError::Run)?;
-    let applying = async {
+    let applying = notices.during(tenant, limits.clone(), async |limits| {
         locked.not_lost()?;
         let expectation = context.expectation().await?;
         let (schema, files): (_, &[MigrationFile]) = match tenant {
             Some(tenant) => (Schema::Tenant(tenant.to_owned()), &expectation.tenant),
             None => (Schema::Shared, &expectation.shared),
         };
-        Ok(context.database()?.apply(locked, &schema, files, &limits).await)
-    };
+        Ok(context.database()?.apply(locked, &schema, files, limits).await)
+    });
     let timeout = context.migrations().map_err(MigrateError::Run)?.apply.timeout;
     // The last statement has the same limit and may reach it first.
     let out_of_time = |error: &ApplyError| error.why.kind == Kind::Silent && limits.deadline.has_passed();

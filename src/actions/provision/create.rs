@@ -4,7 +4,9 @@ use std::future::pending;
 
 use super::{in_flight::InFlight, rollback::RollbackOutcome, tenant_request::kind};
 use crate::{
-    actions::{context::RunContext, history, judge::rules, lock::Locked, run_state::RunState},
+    actions::{
+        context::RunContext, history, judge::rules, lock::Locked, notices::NoticeLog, run_state::RunState,
+    },
     cause::{Cause, Kind},
     database::{Creation, ProvisionError, ProvisionRequest, template::Template},
     failure::{Cleanup, Failure, chain},
@@ -101,17 +103,20 @@ async fn attempt(
         locked.check().await?;
         return database.finish(locked, new, &limits).await.map_err(|error| Failed::of(new, error));
     }
-    let request = ProvisionRequest {
-        new,
-        expected: &expected,
-        layout: manifest.layout(),
-        limits: &limits,
-        verify: &|state| verified(context, manifest, &expected, state),
-    };
-    let provisioning = match template {
-        Some(template) => database.copy(locked, &request, template),
-        None => database.provision(locked, &request, &expectation.tenant),
-    };
+    let notices = NoticeLog::new(on_event);
+    let provisioning = notices.during(Some(&new.schema), limits.clone(), async |limits| {
+        let request = ProvisionRequest {
+            new,
+            expected: &expected,
+            layout: manifest.layout(),
+            limits,
+            verify: &|state| verified(context, manifest, &expected, state),
+        };
+        match template {
+            Some(template) => database.copy(locked, &request, template).await,
+            None => database.provision(locked, &request, &expectation.tenant).await,
+        }
+    });
     match limits.deadline.limit(provisioning).await {
         Ok(Err(error)) if error.why.kind == Kind::Silent && limits.deadline.has_passed() => {
             Err(Failed::because(format!("ran longer than {}", duration(timeout))))

@@ -9,13 +9,39 @@ pub(crate) mod template;
 use std::time::Duration;
 
 use crate::{
-    actions::run_state::RunState,
+    actions::{context::RunContext, judge::inspect, run_state::RunState},
     cli::{Tenant, TenantCreate, TenantDelete, TenantShow},
+    config::Selection,
     failure::Failure,
     outcome::{ActionEvent, FailureDetails, bootstrap::Bootstrapped, command::TenantOutcome},
 };
 
 pub(crate) async fn run(
+    state: &RunState,
+    command: &Tenant,
+    on_event: &dyn Fn(ActionEvent),
+) -> Result<TenantOutcome, Failure> {
+    let result = attempt(state, command, on_event).await;
+    let failure = match &result {
+        Ok(outcome) => outcome.failure().map(|details| &details.failure),
+        Err(failure) => Some(failure),
+    };
+    match failure {
+        None | Some(Failure::Interrupted { .. }) => result,
+        Some(_) => match first_start(&state.context).await {
+            None => result,
+            Some(details) => Ok(failed_with(command, details)),
+        },
+    }
+}
+
+/// The gate's answer if the database is empty, which explains why a command has failed.
+async fn first_start(context: &RunContext) -> Option<FailureDetails> {
+    let (_, judgement) = inspect(context, true, Some(&Selection::All)).await.ok()?;
+    if judgement.is_first_start() { FailureDetails::unless_complete(judgement).err() } else { None }
+}
+
+async fn attempt(
     state: &RunState,
     command: &Tenant,
     on_event: &dyn Fn(ActionEvent),
@@ -35,7 +61,10 @@ pub(crate) async fn run(
 
 /// The outcome of a command that failed before it had a result.
 pub(crate) fn failed(command: &Tenant, failure: Failure) -> TenantOutcome {
-    let failure = FailureDetails::from(failure);
+    failed_with(command, failure.into())
+}
+
+fn failed_with(command: &Tenant, failure: FailureDetails) -> TenantOutcome {
     match command {
         Tenant::Create(TenantCreate { name, schema, .. }) => TenantOutcome::Created {
             tenant: name.clone(),

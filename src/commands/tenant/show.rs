@@ -30,8 +30,9 @@ pub(crate) async fn show(state: &RunState, arguments: &TenantShow) -> Result<Ten
     Ok(TenantOutcome::Shown { tenant: name.clone(), verdict })
 }
 
-/// The judgement of tenants only, without the shared schema and the registry's size.
+/// The judgement of tenants only. An empty shared schema explains why there are none.
 async fn judgement(state: &RunState, tenants: &Selection) -> Result<Judgement, Failure> {
     let (_, judgement) = inspect(&state.context, true, Some(tenants)).await?;
-    Ok(Judgement { shared: None, too_few: None, ..judgement })
+    let shared = judgement.shared.clone().filter(|_| judgement.is_first_start());
+    Ok(Judgement { shared, ..judgement })
 }

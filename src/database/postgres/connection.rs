@@ -16,10 +16,10 @@ use futures_util::TryStreamExt;
 use tokio_postgres::{AsyncMessage, Client, SimpleQueryMessage};
 
 use super::{
-    error::QueryError,
+    error::{QueryError, server_text},
     stream::{PlainSocket, TlsSocket},
 };
-use crate::{deadline::Deadline, words::duration};
+use crate::{database::notices::FileNotices, deadline::Deadline, words::duration};
 
 pub(super) use tokio_postgres::SimpleQueryRow as Row;
 
@@ -52,6 +52,8 @@ struct Events {
     driver: Option<Box<Driver>>,
     /// The number of unread notifications.
     notifications: usize,
+    /// Receives the messages (NOTICE, WARNING) of a file.
+    notices: Option<FileNotices>,
 }
 
 impl std::fmt::Debug for Connection {
@@ -67,6 +69,14 @@ impl Events {
         let ended = loop {
             match driver.poll_message(cx) {
                 Poll::Ready(Some(Ok(AsyncMessage::Notification(_)))) => self.notifications += 1,
+                Poll::Ready(Some(Ok(AsyncMessage::Notice(notice)))) => {
+                    if let Some(notices) = &mut self.notices {
+                        let level = notice
+                            .parsed_severity()
+                            .map_or_else(|| notice.severity().to_owned(), |level| level.to_string());
+                        notices.note(&level, &server_text(&notice));
+                    }
+                }
                 Poll::Ready(Some(Ok(_))) => {}
                 Poll::Ready(Some(Err(error))) => break error.into(),
                 Poll::Ready(None) => break closed(),
@@ -85,13 +95,18 @@ fn closed() -> QueryError {
 impl Connection {
     pub(super) fn new(client: Client, driver: Driver) -> Self {
         let server_version = driver.parameter("server_version").map_or(0, version_number);
-        let events = Events { driver: Some(Box::new(driver)), notifications: 0 };
+        let events = Events { driver: Some(Box::new(driver)), notifications: 0, notices: None };
         Self { client, events, server_version, query_timeout: QUERY_TIMEOUT, timed_out: false }
     }
 
     /// Sets the time limit of the following queries.
     pub(super) fn set_query_timeout(&mut self, query_timeout: Duration) {
         self.query_timeout = query_timeout;
+    }
+
+    /// Sets the receiver of the messages that the following queries cause.
+    pub(super) fn set_notices(&mut self, notices: Option<FileNotices>) {
+        self.events.notices = notices;
     }
 
     /// As in `server_version_num`: 150018 for 15.18.

@@ -7,6 +7,7 @@ use super::{
     LEDGER, Postgres, apply, catalog, connect,
     connection::Connection,
     error::QueryError,
+    metadata_schema,
     provision::needs_commit,
     quote::{identifier, literal},
     run_migration::{self, Transaction},
@@ -69,6 +70,19 @@ async fn read_tables(
     Ok(tables)
 }
 
+/// Selects the catalog rows of later transactions.
+async fn created_since_now(connection: &mut Connection) -> Result<String, QueryError> {
+    let now = "SELECT (pg_catalog.txid_current() % 4294967296)::text";
+    let now = connection.rows(now).await?.first().map(|row| connect::text(row, 0)).transpose()?.flatten();
+    let now = literal(&now.unwrap_or_default());
+    Ok(format!("pg_catalog.age(o.xmin) < pg_catalog.age({now}::pg_catalog.xid)"))
+}
+
+async fn reads_roles(connection: &mut Connection) -> Result<bool, QueryError> {
+    let sql = "SELECT pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT')::text";
+    connection.rows(sql).await?.first().map_or(Ok(false), |row| connect::flag(row, 0))
+}
+
 struct Derivation {
     /// A random number, also the key of a lock.
     key: i64,
@@ -87,6 +101,7 @@ impl Derivation {
             search_path: search_path.to_vec(),
             all_in_one: false,
             nowait: false,
+            notices: None,
             deadline: Deadline::after(TIMEOUT),
         };
         let names = ["shared", "tenant"].map(|which| format!("portcullis_{which}_{nonce:016x}"));
@@ -102,9 +117,9 @@ impl Derivation {
         connection.rows("BEGIN").await?;
         let derived = async {
             let shared = self.derived_tables(connection, 0, shared, false).await?;
-            let before = self.objects_outside(connection).await?;
+            let before = Self::objects_outside(connection, CREATED_HERE).await?;
             let tenant = self.derived_tables(connection, 1, tenant, false).await?;
-            self.refuse_outside(connection, &before).await?;
+            Self::refuse_outside(connection, &before, CREATED_HERE).await?;
             Ok(Derived { shared, tenant, server: self.server(connection).await? })
         }
         .await;
@@ -129,11 +144,16 @@ impl Derivation {
             self.drop_abandoned(connection).await?;
         }
         let derived = async {
-            Ok(Derived {
-                shared: self.derived_tables(connection, 0, shared, true).await?,
-                tenant: self.derived_tables(connection, 1, tenant, true).await?,
-                server: self.server(connection).await?,
-            })
+            let created = created_since_now(connection).await?;
+            let shared = self.derived_tables(connection, 0, shared, true).await?;
+            let before = Self::objects_outside(connection, &created).await?;
+            let tenant = self.derived_tables(connection, 1, tenant, true).await?;
+            Self::refuse_outside(connection, &before, &created).await.map_err(|error| {
+                error.with_text(|why| {
+                    format!("{why}; the file has committed it, so it now exists in this database")
+                })
+            })?;
+            Ok(Derived { shared, tenant, server: self.server(connection).await? })
         }
         .await;
         self.drop_schemas(connection).await;
@@ -183,30 +203,46 @@ impl Derivation {
         Ok((structure::ENGINE.into(), version))
     }
 
-    /// The objects that this transaction has created outside the two schemas.
-    async fn objects_outside(&self, connection: &mut Connection) -> Result<BTreeSet<String>, DatabaseError> {
-        let [shared, tenant] = [literal(&self.names[0]), literal(&self.names[1])];
+    /// The objects outside the two schemas that are `created`.
+    async fn objects_outside(
+        connection: &mut Connection,
+        created: &str,
+    ) -> Result<BTreeSet<String>, DatabaseError> {
+        // Also without the schemas of another derivation, which may run at the same time.
+        let (temporary, metadata) = (literal(TEMPORARY_SCHEMA), literal(metadata_schema::SCHEMA));
         let of_database = |kind: &str, catalog: &str, name: &str| {
-            format!("SELECT '{kind} `' || {name} || '`' FROM pg_catalog.{catalog} o WHERE {CREATED_HERE}")
+            format!("SELECT '{kind} `' || {name} || '`' FROM pg_catalog.{catalog} o WHERE {created}")
         };
         let of_schema = |kind: &str, catalog: &str, column: &str| {
             format!(
                 "SELECT '{kind} `' || n.nspname || '.' || o.{column}name || '`' FROM pg_catalog.{catalog} o \
-                 JOIN pg_catalog.pg_namespace n ON n.oid = o.{column}namespace WHERE {CREATED_HERE} \
-                 AND n.nspname !~ '^pg_' AND n.nspname::text NOT IN ({shared}, {tenant})"
+                 JOIN pg_catalog.pg_namespace n ON n.oid = o.{column}namespace WHERE {created} \
+                 AND n.nspname !~ '^pg_' AND n.nspname !~ {temporary} AND n.nspname::text <> {metadata}"
             )
         };
-        let sql = [
+        let mut sql = vec![
             of_database("extension", "pg_extension", "extname"),
             of_database("schema", "pg_namespace", "nspname")
-                + &format!(" AND nspname::text NOT IN ({shared}, {tenant})"),
+                + &format!(
+                    " AND nspname !~ '^pg_' AND nspname !~ {temporary} AND nspname::text <> {metadata}"
+                ),
             of_database("event trigger", "pg_event_trigger", "evtname"),
             of_database("publication", "pg_publication", "pubname"),
+            of_database("foreign server", "pg_foreign_server", "srvname"),
+            of_database("language", "pg_language", "lanname"),
             of_schema("relation", "pg_class", "rel"),
             of_schema("function", "pg_proc", "pro"),
-        ]
-        .join(" UNION ALL ");
-        let rows = connection.rows(&sql).await?;
+            // Without the types of relations and of arrays.
+            of_schema("type", "pg_type", "typ") + " AND o.typrelid = 0 AND o.typelem = 0",
+            of_schema("operator", "pg_operator", "opr"),
+            of_schema("collation", "pg_collation", "coll"),
+            of_schema("text search configuration", "pg_ts_config", "cfg"),
+        ];
+        // Roles belong to all databases, whose sessions may create some. Only superusers can read who has created one.
+        if created == CREATED_HERE && reads_roles(connection).await? {
+            sql.push(of_database("role", "pg_authid", "rolname"));
+        }
+        let rows = connection.rows(&sql.join(" UNION ALL ")).await?;
         rows.iter()
             .filter_map(|row| connect::text(row, 0).transpose())
             .collect::<Result<_, _>>()
@@ -215,11 +251,11 @@ impl Derivation {
 
     /// Rejects objects outside the tenant's schema, because each tenant would create them again.
     async fn refuse_outside(
-        &self,
         connection: &mut Connection,
         before: &BTreeSet<String>,
+        created: &str,
     ) -> Result<(), DatabaseError> {
-        let after = self.objects_outside(connection).await?;
+        let after = Self::objects_outside(connection, created).await?;
         match after.difference(before).next() {
             Some(object) => Err(DatabaseError::Failed(
                 format!(

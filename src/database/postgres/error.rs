@@ -113,10 +113,14 @@ pub(super) fn is_protocol(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)
 }
 
-pub(super) fn server_cause(server: &DbError) -> Cause {
+/// The message of the server with its detail and its hint.
+pub(super) fn server_text(server: &DbError) -> String {
     let parts = [Some(server.message()), server.detail(), server.hint()];
-    let text: Vec<_> = parts.into_iter().flatten().map(shortened).collect();
-    let text = text.join("; ");
+    parts.into_iter().flatten().map(shortened).collect::<Vec<_>>().join("; ")
+}
+
+pub(super) fn server_cause(server: &DbError) -> Cause {
+    let text = server_text(server);
     let code = server.code().code();
     let text = format!("{text} (SQLSTATE {code})");
     // Row security has the same SQLSTATE as a missing privilege; only the server's routine differs.

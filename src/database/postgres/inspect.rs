@@ -15,17 +15,17 @@ use super::{
     error::QueryError,
     journal, ledgers,
     read_only::Reading,
-    registry::{self, Rows},
+    registry,
     server::{self, Server},
     structure::{self, Structures},
 };
 use crate::{
     cause::{Cause, Kind},
     config::{self, Selection},
-    database::InspectRequest,
+    database::{InspectRequest, registry_rows::RegistryRows},
     tenants::{
         inspection::{Inspection, LedgerRow, SchemaSnapshot, SchemaState},
-        manifest::{Manifest, Tables},
+        manifest::{Kind as TableKind, Manifest, Tables},
         structure::Structure,
     },
 };
@@ -51,7 +51,8 @@ impl Postgres {
         request: &InspectRequest<'_>,
     ) -> Result<Inspection, DatabaseError> {
         let registry = request.tenants.and(self.registry.as_ref());
-        let (server, registered) = self.server_and_registry(reading, registry).await?;
+        let (server, kind) = self.server_and_registry(reading, registry).await?;
+        let registered = kind.is_some();
         if server.standby && !request.allow_standby {
             let why = "the server is a standby, whose state proves nothing about the primary; `allow_standby` accepts it";
             return Err(DatabaseError::Failed(Cause::new(Kind::ReadOnly, why)));
@@ -59,11 +60,12 @@ impl Postgres {
         let manifest = request.manifest;
         let rows = match registry {
             Some(registry) if registered => {
-                self.read_registry(reading, registry, manifest.type_column()).await?
+                let kind = kind.unwrap_or_default();
+                self.read_registry(reading, registry, kind, manifest.type_column()).await?
             }
-            _ => Rows::default(),
+            _ => RegistryRows::default(),
         };
-        let mut found = Inspection { registered: rows.tenants.len(), ..Inspection::default() };
+        let mut found = rows.inspection(request.tenants == Some(&Selection::All));
         let selected = request
             .tenants
             .map_or_else(Vec::new, |selection| selected(selection, &rows, &mut found.unregistered));
@@ -77,9 +79,9 @@ impl Postgres {
         if registry.is_some() {
             more.statements.push(journal::readable());
         }
-        let orphans = registry.filter(|_| registered && request.tenants == Some(&Selection::All));
+        let orphans = registry.filter(|_| request.tenants == Some(&Selection::All));
         if let Some(registry) = orphans {
-            more.statements.push(self.orphans(registry, manifest.layout().table));
+            more.statements.push(self.orphans(registry, registered, manifest.layout().table));
             more.statements.push(journal::tagged_schemas());
         }
         if manifest.has_apps() && request.tenants.is_some() {
@@ -111,14 +113,14 @@ impl Postgres {
         Ok(found)
     }
 
-    /// The server's properties, and whether the registry's table exists.
+    /// The server's properties, and the kind of the registry's table if it exists.
     async fn server_and_registry(
         &self,
         reading: &mut Reading,
         registry: Option<&config::Registry>,
-    ) -> Result<(Server, bool), DatabaseError> {
+    ) -> Result<(Server, Option<TableKind>), DatabaseError> {
         let mut server = Vec::new();
-        let mut registered = false;
+        let mut kind = None;
         let statements: Vec<String> = [server::QUERY.to_owned()]
             .into_iter()
             .chain(registry.map(|registry| self.registry_exists(registry)))
@@ -128,14 +130,14 @@ impl Postgres {
                 if index == 0 {
                     server.push(row);
                 } else {
-                    registered = true;
+                    kind = connect::text(&row, 0)?.and_then(|kind| catalog::kind(&kind));
                 }
                 Ok(())
             })
             .await;
         outcome?;
         let server = Server::of(&server)?;
-        Ok((server, registered))
+        Ok((server, kind))
     }
 
     /// The tenants that a framework's command has not finished creating, each with the run.
@@ -155,7 +157,7 @@ impl Postgres {
         if !states.values().any(|state| *state == SchemaState::NoSchema) {
             return Ok(());
         }
-        let rows = self.read_registry(reading, registry, None).await?;
+        let rows = self.read_registry(reading, registry, TableKind::Table, None).await?;
         let still: BTreeSet<&String> = rows.tenants.iter().chain([&self.config.shared_schema]).collect();
         for (tenant, state) in states {
             if *state == SchemaState::NoSchema && !still.contains(tenant) {
@@ -167,7 +169,7 @@ impl Postgres {
 }
 
 /// The tenants to inspect; tenants that the registry does not contain go to `unregistered`.
-fn selected(selection: &Selection, rows: &Rows, unregistered: &mut BTreeSet<String>) -> Vec<String> {
+fn selected(selection: &Selection, rows: &RegistryRows, unregistered: &mut BTreeSet<String>) -> Vec<String> {
     match selection {
         Selection::All => rows.tenants.clone(),
         Selection::Named(names) => {
@@ -184,7 +186,7 @@ fn selected(selection: &Selection, rows: &Rows, unregistered: &mut BTreeSet<Stri
 fn groups<'a>(
     manifest: &'a Manifest,
     selected: Vec<String>,
-    rows: &Rows,
+    rows: &RegistryRows,
     states: &mut BTreeMap<String, SchemaState>,
 ) -> Vec<Group<'a>> {
     let kinds = &manifest.tenant.kinds;

@@ -18,7 +18,7 @@ use crate::{
         RecoveryResult,
     },
     retry::{Pauses, Retry},
-    tenants::manifest::Domains,
+    tenants::manifest::{Domains, Kind},
 };
 
 /// Between two checks whether a run's programs still have sessions.
@@ -167,10 +167,9 @@ impl Postgres {
     pub(crate) async fn registered(&self) -> Result<BTreeSet<String>, DatabaseError> {
         let Some(registry) = &self.registry else { return Ok(BTreeSet::new()) };
         let mut reading = Reading::open(self.direct(), REGISTRY_TIMEOUT).await?;
-        let rows = self.read_registry(&mut reading, registry, None).await;
+        let rows = self.read_registry(&mut reading, registry, Kind::Table, None).await;
         reading.close().await;
-        let rows = rows?;
-        Ok(rows.tenants.into_iter().chain(rows.others).collect())
+        Ok(rows?.names())
     }
 
     pub(crate) async fn columns(&self, name: &str) -> Result<Vec<Column>, DatabaseError> {

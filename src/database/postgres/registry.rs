@@ -1,6 +1,6 @@
 //! The table that lists the tenants.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use super::{
     DatabaseError, Postgres,
@@ -13,18 +13,11 @@ use super::{
     quote::{array, identifier, literal, qualified},
     read_only::Reading,
 };
-use crate::{config, database::Column, tenants::manifest::Manifest};
-
-/// The registry's rows.
-#[derive(Debug, Default)]
-pub(super) struct Rows {
-    /// Rows that match the configured condition, in order.
-    pub(super) tenants: Vec<String>,
-    /// Rows that do not.
-    pub(super) others: Vec<String>,
-    /// Each tenant's type, where the framework has types.
-    pub(super) types: BTreeMap<String, String>,
-}
+use crate::{
+    config,
+    database::{Column, registry_rows::RegistryRows},
+    tenants::manifest::{Kind, Manifest},
+};
 
 /// The schema and the name of the registry's table; the default is the shared schema.
 pub(super) fn table<'a>(registry: &'a config::Registry, shared: &'a str) -> (&'a str, &'a str) {
@@ -48,11 +41,11 @@ impl Postgres {
         })
     }
 
-    /// Selects a row if the registry's table exists.
+    /// Selects the kind of the registry's table if it exists.
     pub(super) fn registry_exists(&self, registry: &config::Registry) -> String {
         let (schema, name) = table(registry, &self.config.shared_schema);
         format!(
-            "SELECT 1::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
+            "SELECT c.relkind::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
              WHERE n.nspname = {}::name AND c.relname = {}::name AND c.relkind IN {RELATIONS}",
             literal(schema),
             literal(name),
@@ -63,8 +56,9 @@ impl Postgres {
         &self,
         reading: &mut Reading,
         registry: &config::Registry,
+        kind: Kind,
         type_column: Option<&str>,
-    ) -> Result<Rows, DatabaseError> {
+    ) -> Result<RegistryRows, DatabaseError> {
         let (schema, name) = table(registry, &self.config.shared_schema);
         let refuse = |error: QueryError| {
             DatabaseError::from(error)
@@ -79,31 +73,20 @@ impl Postgres {
             kind = type_column.map_or_else(|| "NULL".to_owned(), identifier),
             table = qualified(schema, name),
         );
-        let mut rows = Rows::default();
+        let (mut rows, full_name) = (RegistryRows::of(kind), format!("{schema}.{name}"));
         for row in reading.rows(&sql).await.map_err(refuse)? {
             let matches = connect::flag(&row, 1).map_err(refuse)?;
-            let Some(tenant) = connect::text(&row, 0).map_err(refuse)?.filter(|name| !name.is_empty()) else {
-                if !matches {
-                    continue;
-                }
-                let why = format!(
-                    "the registry `{schema}.{name}` contains a row without a schema name that `where` does not exclude"
-                );
-                return Err(DatabaseError::Failed(why.into()));
-            };
+            let tenant = connect::text(&row, 0).map_err(refuse)?;
             // Some frameworks register the shared schema like a tenant. The gate judges it as the shared schema.
-            if tenant == self.config.shared_schema {
+            if tenant.as_ref() == Some(&self.config.shared_schema) {
                 continue;
             }
-            let list = if matches { &mut rows.tenants } else { &mut rows.others };
-            if let Some(kind) = connect::text(&row, 2).map_err(refuse)? {
+            if let (Some(tenant), Some(kind)) = (&tenant, connect::text(&row, 2).map_err(refuse)?) {
                 rows.types.insert(tenant.clone(), kind);
             }
-            list.push(tenant);
+            rows.add(tenant, matches, &full_name)?;
         }
-        rows.tenants.sort_unstable();
-        rows.tenants.dedup();
-        Ok(rows)
+        Ok(rows.sorted())
     }
 
     /// The columns of a table in the registry's schema.
@@ -130,19 +113,26 @@ impl Postgres {
         reading.rows(&sql).await?.iter().map(column).collect()
     }
 
-    /// Selects the schemas that contain a ledger and have no row in the registry.
-    pub(super) fn orphans(&self, registry: &config::Registry, ledger: &str) -> String {
+    /// Selects the schemas that contain a ledger and have no row in the registry, which may not exist.
+    pub(super) fn orphans(&self, registry: &config::Registry, exists: bool, ledger: &str) -> String {
         let (schema, name) = table(registry, &self.config.shared_schema);
+        let unregistered = if exists {
+            format!(
+                "NOT EXISTS (SELECT FROM {} r WHERE r.{}::text = n.nspname::text)",
+                qualified(schema, name),
+                identifier(&registry.schema_column),
+            )
+        } else {
+            "true".to_owned()
+        };
         format!(
             "SELECT n.nspname::text FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace \
              WHERE c.relname = {}::name AND c.relkind IN ('r', 'p') AND n.nspname::text NOT IN ({}, {}) AND n.nspname !~ {} \
-             AND NOT EXISTS (SELECT FROM {} r WHERE r.{}::text = n.nspname::text)",
+             AND {unregistered}",
             literal(ledger),
             literal(&self.config.shared_schema),
             literal(metadata_schema::SCHEMA),
             literal(TEMPORARY_SCHEMA),
-            qualified(schema, name),
-            identifier(&registry.schema_column),
         )
     }
 

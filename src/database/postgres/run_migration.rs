@@ -177,7 +177,10 @@ pub(super) async fn file(
         Transaction::Private if file.no_transaction => sql_lexer::without_concurrently(&file.sql),
         _ => file.sql.clone(),
     };
-    if let Err((line, error)) = statements(connection, &text, limits.deadline, transaction).await {
+    connection.set_notices(limits.notices.as_ref().map(|notices| notices.of_file(file.name())));
+    let ran = statements(connection, &text, limits.deadline, transaction).await;
+    connection.set_notices(None);
+    if let Err((line, error)) = ran {
         let failure = file_error(file, line, transaction, &error);
         let dirty = transaction == Transaction::None || is_recorded(connection, schema, file).await;
         return Err(if dirty { ApplyError { end: ApplyEnd::Dirty, ..failure } } else { failure });

@@ -71,8 +71,7 @@ impl Sqlite {
     }
 
     pub(crate) async fn registered(&self) -> Result<BTreeSet<String>, DatabaseError> {
-        let rows = self.read_registry().await?.unwrap_or_default();
-        Ok(rows.tenants.into_iter().chain(rows.others).collect())
+        Ok(self.read_registry().await?.unwrap_or_default().names())
     }
 
     /// Removes the unfinished files of killed runs.

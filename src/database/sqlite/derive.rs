@@ -4,7 +4,7 @@ use sqlx::{Connection, Row, SqliteConnection};
 
 use super::{
     LEDGER, Sqlite, apply, files,
-    inspect::{COLUMNS, kind},
+    inspect::COLUMNS,
     structure::{server, structure},
 };
 use crate::database::{ApplyError, DatabaseError, Derived, MigrationFile, TableSet};
@@ -47,7 +47,7 @@ async fn table_set(connection: &mut SqliteConnection) -> Result<TableSet, sqlx::
     for row in files::rows(connection, COLUMNS).await? {
         let table: String = row.try_get(0)?;
         if table != LEDGER.table {
-            tables.note(table, kind(row.try_get(2)?), row.try_get(1)?);
+            tables.note(table, files::kind(row.try_get(2)?), row.try_get(1)?);
         }
     }
     Ok(tables)

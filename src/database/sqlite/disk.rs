@@ -1,6 +1,7 @@
 //! File system operations outside SQLite: each runs off the runtime's thread, with a time limit.
 //!
-//! The data folder is not trusted. Only regular files are opened, never a FIFO (it hangs) or a link (it leads elsewhere).
+//! The data folder is not trusted. Only regular files are opened, never a FIFO (it hangs), a link (it leads elsewhere), the
+//! file of another database or of another user.
 
 #![expect(clippy::disallowed_methods, reason = "every call is inside `files::within`")]
 
@@ -11,7 +12,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use nix::unistd::{AccessFlags, access};
+use nix::unistd::{AccessFlags, access, geteuid};
 
 use crate::{cause::Cause, files};
 
@@ -41,15 +42,85 @@ pub(super) async fn readable(path: &Path) -> Result<bool, Cause> {
 }
 
 fn is_file(path: &Path) -> io::Result<bool> {
-    match fs::symlink_metadata(path) {
-        Ok(found) if found.is_file() => Ok(true),
-        Ok(found) if found.is_symlink() => {
-            Err(io::Error::other("it is a symbolic link: replace the link with the file"))
-        }
-        Ok(_) => Err(io::Error::other("it is not a regular file")),
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-        Err(error) => Err(error),
+    let found = match fs::symlink_metadata(path) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        found => found?,
+    };
+    let refuse = |why: String| Err(io::Error::other(why));
+    if found.is_symlink() {
+        return refuse("it is a symbolic link: replace the link with the file".into());
     }
+    if !found.is_file() {
+        return refuse("it is not a regular file".into());
+    }
+    if found.nlink() > 1
+        && let Some(other) = other_database(path, &found)
+    {
+        return refuse(format!(
+            "it is the same file as `{}`: replace the link with its own file",
+            other.display()
+        ));
+    }
+    if is_foreign(path, &found)? {
+        let owner = found.uid();
+        return refuse(format!(
+            "it belongs to the user {owner}, who owns neither this process nor the folder: remove it, or change its owner"
+        ));
+    }
+    is_consistent(path, &found).map(|()| true)
+}
+
+/// Another database that is the same file. A file that is being created has a temporary name, too.
+fn other_database(path: &Path, found: &fs::Metadata) -> Option<PathBuf> {
+    let folder = path.parent()?;
+    let folders =
+        [Some(folder.join("tenants")), Some(folder.to_owned()), folder.parent().map(Path::to_owned)];
+    let entries =
+        folders.into_iter().flatten().filter_map(|folder| fs::read_dir(folder).ok()).flatten().flatten();
+    let mut others = entries
+        .map(|entry| entry.path())
+        .filter(|other| other != path && other.extension().is_some_and(|extension| extension == "sqlite"));
+    others.find(|other| {
+        fs::symlink_metadata(other)
+            .is_ok_and(|other| (other.dev(), other.ino()) == (found.dev(), found.ino()))
+    })
+}
+
+/// Whether the file belongs to a user who may not create files in the folder.
+fn is_foreign(path: &Path, found: &fs::Metadata) -> io::Result<bool> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => fs::metadata(folder)?,
+        _ => fs::metadata(".")?,
+    };
+    let is_shared_with_group = folder.mode() & 0o020 != 0 && folder.gid() == found.gid();
+    let owners = [0, geteuid().as_raw(), folder.uid()];
+    Ok(!owners.contains(&found.uid()) && !is_shared_with_group)
+}
+
+/// SQLite reads these files as parts of the database, whoever has created them.
+fn is_consistent(path: &Path, found: &fs::Metadata) -> io::Result<()> {
+    for suffix in FILE_SUFFIXES.iter().skip(1) {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(suffix);
+        let part = match fs::symlink_metadata(path.with_file_name(&name)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            part => part?,
+        };
+        let why = if !part.is_file() {
+            "is not a regular file"
+        } else if part.nlink() > 1 {
+            "has another name, so it may belong to another database"
+        } else if part.uid() != found.uid() && found.mode() & 0o022 == 0 {
+            "belongs to another user than the database"
+        } else {
+            continue;
+        };
+        let name = name.display();
+        return Err(io::Error::other(format!(
+            "SQLite would read `{name}` as a part of it, which {why}: move it away"
+        )));
+    }
+    Ok(())
 }
 
 fn has_usable_log(path: &Path) -> io::Result<bool> {

@@ -12,6 +12,7 @@ use super::disk;
 use crate::{
     cause::{Cause, Code, Kind},
     database::{ApplyError, DatabaseError, ProvisionError},
+    tenants::manifest::Kind as TableKind,
 };
 
 /// The wait for another process's write.
@@ -172,6 +173,11 @@ pub(super) fn identifier(name: &str) -> String {
 /// A string literal; SQLite has no escapes in it.
 pub(super) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\0', "\u{fffd}").replace('\'', "''"))
+}
+
+/// The kind of a `sqlite_master.type`.
+pub(super) fn kind(kind: &str) -> TableKind {
+    if kind == "view" { TableKind::View } else { TableKind::Table }
 }
 
 fn options(path: &Path) -> SqliteConnectOptions {

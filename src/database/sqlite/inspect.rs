@@ -9,17 +9,16 @@ use sqlx::{
 
 use super::{
     LEDGER, Sqlite, disk, files,
-    registry::Rows,
     structure::{server, structure},
 };
 use crate::{
     cause::Code,
     config::Selection,
-    database::{DatabaseError, InspectRequest, TableSet},
+    database::{DatabaseError, InspectRequest, TableSet, registry_rows::RegistryRows},
     tenants::{
         inspection::{Inspection, LedgerRow, OtherKind, SchemaSnapshot, SchemaState},
         ledger::{Checksum, LedgerLayout},
-        manifest::{Expected, Kind, Kinds},
+        manifest::{Expected, Kinds},
     },
 };
 
@@ -37,11 +36,16 @@ impl Sqlite {
         };
         let rows = match self.read_registry().await? {
             Some(rows) => rows,
-            None => self.registry.as_ref().map_or(Ok(Rows::default()), |registry| {
-                request.without_registry(super::registry::table(registry), &found).map(|()| Rows::default())
+            None => self.registry.as_ref().map_or(Ok(RegistryRows::default()), |registry| {
+                let table = super::registry::table(registry);
+                request.without_registry(table, &found).map(|()| RegistryRows::default())
             })?,
         };
-        found.registered = rows.tenants.len();
+        let mut found = Inspection {
+            shared: found.shared,
+            server: found.server,
+            ..rows.inspection(*selection == Selection::All)
+        };
         let selected: Vec<&String> = match selection {
             Selection::All => rows.tenants.iter().collect(),
             Selection::Named(names) => {
@@ -68,7 +72,7 @@ impl Sqlite {
     }
 
     /// Files without a row in the registry.
-    async fn orphans(&self, rows: &Rows) -> Result<BTreeSet<String>, DatabaseError> {
+    async fn orphans(&self, rows: &RegistryRows) -> Result<BTreeSet<String>, DatabaseError> {
         let names = disk::names(&self.tenants_folder()).await.map_err(DatabaseError::Failed)?;
         let tenants = names.iter().filter_map(|name| name.strip_suffix(".sqlite"));
         let mut orphans: BTreeSet<String> = tenants.map(str::to_owned).collect();
@@ -133,7 +137,7 @@ async fn present(connection: &mut SqliteConnection) -> Result<TableSet, sqlx::Er
     for row in rows {
         let column = row.try_get::<Option<String>, _>(1)?.map(|name| name.to_ascii_lowercase());
         let table = row.try_get::<String, _>(0)?.to_ascii_lowercase();
-        present.note(table, kind(row.try_get(2)?), column);
+        present.note(table, files::kind(row.try_get(2)?), column);
     }
     Ok(present)
 }
@@ -158,11 +162,6 @@ fn is_sql_error(error: &sqlx::Error) -> bool {
 
 const RELATIONS: &str = "SELECT name, NULL, type FROM sqlite_master WHERE type IN ('table', 'view') \
     AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'";
-
-/// The kind of a `sqlite_master.type`.
-pub(super) fn kind(kind: &str) -> Kind {
-    if kind == "view" { Kind::View } else { Kind::Table }
-}
 
 /// Excludes hidden columns of virtual tables (1) and includes generated ones (2, 3).
 pub(super) const COLUMNS: &str = "SELECT m.name, c.name, m.type FROM sqlite_master m \

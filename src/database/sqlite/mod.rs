@@ -19,10 +19,14 @@ mod tests;
 
 use std::{path::PathBuf, time::Duration};
 
-use sqlx::{Connection, sqlite::SqliteConnection};
+use sqlx::{Connection, Row, sqlite::SqliteConnection};
 
 use super::{DatabaseError, Schema, sql_lexer};
-use crate::{config, frameworks::sql, tenants::ledger::LedgerLayout};
+use crate::{
+    config,
+    frameworks::sql,
+    tenants::{ledger::LedgerLayout, manifest::Kind},
+};
 
 const LEDGER: LedgerLayout<'static> = sql::SHAPE;
 
@@ -90,10 +94,16 @@ impl Sqlite {
 
     /// Whether an open file contains a table or view of that name.
     async fn has_table(connection: &mut SqliteConnection, name: &str) -> Result<bool, sqlx::Error> {
+        Ok(Self::kind_of(connection, name).await?.is_some())
+    }
+
+    /// The kind of the table or view of that name.
+    async fn kind_of(connection: &mut SqliteConnection, name: &str) -> Result<Option<Kind>, sqlx::Error> {
         let sql = format!(
-            "SELECT 1 FROM sqlite_master WHERE type IN ('table', 'view') AND name = {} COLLATE NOCASE",
+            "SELECT type FROM sqlite_master WHERE type IN ('table', 'view') AND name = {} COLLATE NOCASE",
             files::literal(name)
         );
-        Ok(!files::rows(connection, &sql).await?.is_empty())
+        let rows = files::rows(connection, &sql).await?;
+        rows.first().map(|row| row.try_get(0).map(files::kind)).transpose()
     }
 }

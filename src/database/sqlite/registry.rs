@@ -8,17 +8,8 @@ use sqlx::{
 use super::{Sqlite, files};
 use crate::{
     config,
-    database::{Column, DatabaseError},
+    database::{Column, DatabaseError, registry_rows::RegistryRows},
 };
-
-/// The registry's rows.
-#[derive(Debug, Default)]
-pub(super) struct Rows {
-    /// Rows that match the configured condition, in order.
-    pub(super) tenants: Vec<String>,
-    /// Rows that do not.
-    pub(super) others: Vec<String>,
-}
 
 /// The registry's table without a schema prefix, which SQLite does not have.
 pub(super) fn table(registry: &config::Registry) -> &str {
@@ -35,9 +26,9 @@ pub(super) fn condition(registry: &config::Registry) -> String {
 
 impl Sqlite {
     /// None if the table or the file does not exist yet.
-    pub(super) async fn read_registry(&self) -> Result<Option<Rows>, DatabaseError> {
+    pub(super) async fn read_registry(&self) -> Result<Option<RegistryRows>, DatabaseError> {
         let Some(registry) = &self.registry else {
-            return Ok(Some(Rows::default()));
+            return Ok(Some(RegistryRows::default()));
         };
         let opened = files::read(&self.shared()).await.map_err(DatabaseError::Failed)?;
         let Some(mut connection) = opened else { return Ok(None) };
@@ -74,37 +65,22 @@ impl Sqlite {
 async fn rows(
     connection: &mut SqliteConnection,
     registry: &config::Registry,
-) -> Result<Option<Rows>, DatabaseError> {
+) -> Result<Option<RegistryRows>, DatabaseError> {
     let name = table(registry);
     let refuse = |error: sqlx::Error| {
         DatabaseError::from(error).with_text(|why| format!("cannot read the registry `{name}`: {why}"))
     };
-    if !Sqlite::has_table(connection, name).await.map_err(refuse)? {
-        return Ok(None);
-    }
+    let Some(kind) = Sqlite::kind_of(connection, name).await.map_err(refuse)? else { return Ok(None) };
     let sql = format!(
         "SELECT CAST({} AS TEXT), {} FROM {}",
         files::identifier(&registry.schema_column),
         condition(registry),
         files::identifier(name),
     );
-    let mut rows = Rows::default();
+    let mut rows = RegistryRows::of(kind);
     for row in files::rows(connection, &sql).await.map_err(refuse)? {
-        let tenant: Option<String> = row.try_get(0).map_err(refuse)?;
         let matches = row.try_get::<i64, _>(1).map_err(refuse)? != 0;
-        let Some(tenant) = tenant.filter(|tenant| !tenant.is_empty()) else {
-            if !matches {
-                continue;
-            }
-            let why = format!(
-                "the registry `{name}` contains a row without a schema name that `where` does not exclude"
-            );
-            return Err(DatabaseError::Failed(why.into()));
-        };
-        let list = if matches { &mut rows.tenants } else { &mut rows.others };
-        list.push(tenant);
+        rows.add(row.try_get(0).map_err(refuse)?, matches, name)?;
     }
-    rows.tenants.sort_unstable();
-    rows.tenants.dedup();
-    Ok(Some(rows))
+    Ok(Some(rows.sorted()))
 }

@@ -144,6 +144,15 @@ fn unread(steps: &mut Steps, judgement: &Judgement) {
         steps.cause("a schema was dropped during the inspection");
         steps.see("verify again", steps::verify(&[]));
     }
+    let not_listed = schemas(judgement, |finding| matches!(finding, Finding::NotListed { .. }));
+    if !not_listed.is_empty() {
+        steps.cause("a registry that is not a table may hide rows: by its condition, its age or its server");
+        steps.add_step(format!(
+            "name the table with the rows in `[tenants] registry`, with `where`; or let the registry list {} (a materialized view: \
+             REFRESH it), or drop what has no tenant after a verified backup",
+            names(&not_listed)
+        ));
+    }
     match judgement.too_few {
         Some((0, least)) => {
             steps.cause("the registry has no tenant yet, or this is the wrong database");

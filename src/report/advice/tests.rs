@@ -56,6 +56,7 @@ pub(super) fn findings() -> Vec<Finding> {
     let missing = || Finding::MissingTables { tables: some(), dropped_by_newer: false };
     vec![
         Finding::NotRegistered,
+        Finding::NotListed { registry: manifest::Kind::View },
         Finding::HalfCreated { run: "run 1 at 2026".into() },
         Finding::NoSchema,
         Finding::NoLedger { tables: Vec::new() },
@@ -137,6 +138,7 @@ fn every_finding_has_advice_that_names_its_tenants_and_not_the_running_command()
 fn row(finding: &Finding) -> Option<&'static str> {
     Some(match finding {
         Finding::NotRegistered => "`not registered`",
+        Finding::NotListed { .. } => "`not listed`",
         Finding::HalfCreated { .. } => "`half created`",
         Finding::NoLedger { tables } if !tables.is_empty() => "`no ledger`, but tables",
         Finding::NoSchema | Finding::NoLedger { .. } => "`no schema`, or no table in it",

@@ -218,6 +218,7 @@ fn comparable(verdict: &Verdict) -> bool {
         matches!(
             finding,
             Finding::NotRegistered
+                | Finding::NotListed { .. }
                 | Finding::NoSchema
                 | Finding::NoLedger { .. }
                 | Finding::Pending { .. }

@@ -30,6 +30,7 @@ fn limits() -> Limits {
         search_path: Vec::new(),
         all_in_one: false,
         nowait: false,
+        notices: None,
         deadline: Deadline::after(LIMIT),
     }
 }

@@ -1,0 +1,76 @@
+//! Compares the manifest with the migrations on disk, offline: it blocks, starts no program and asks no database.
+
+use std::io;
+
+use super::expectation;
+use crate::{
+    config::{Config, Migrations, Source},
+    database,
+    failure::{Failure, chain},
+    files, frameworks,
+    outcome::command::ManifestProblem,
+    tenants::manifest::{Manifest, Migration},
+};
+
+/// The reason why `run` would refuse the manifest, if it is known on this machine.
+pub(crate) fn problem_now(config: &Config) -> Option<ManifestProblem> {
+    let migrations = config.migrations.as_ref()?;
+    let problem = compare(migrations, config.registry.is_some()).err()?;
+    Some(match problem {
+        Failure::ManifestMissing { .. } => ManifestProblem::NotHere(chain(&problem)),
+        Failure::MigrationsUnreadable { ref path, .. } if !exists(path) => {
+            ManifestProblem::NotHere(chain(&problem))
+        }
+        problem => ManifestProblem::Refused(problem),
+    })
+}
+
+fn compare(migrations: &Migrations, has_registry: bool) -> Result<(), Failure> {
+    let make = expectation::make_command(migrations);
+    let on_disk = match &migrations.source {
+        Source::Sql { shared, tenant } => Some((of_folder(shared)?, of_folder(tenant)?)),
+        Source::External(_) => None,
+    };
+    if migrations.auto_manifest {
+        return Ok(());
+    }
+    let manifest = read(migrations, make)?;
+    let stale = match (&on_disk, &migrations.source) {
+        (Some((shared, tenant)), _) => frameworks::sql::staleness(&manifest, shared, tenant),
+        (None, Source::External(project)) => {
+            let folders = manifest.sources.values().map(|source| project.folder().join(&source.folder));
+            if let Some(path) = folders.into_iter().find(|folder| !exists(folder)) {
+                let why = "the folder does not exist".into();
+                return Err(Failure::MigrationsUnreadable { path, why });
+            }
+            frameworks::of(migrations)
+                .external()
+                .and_then(|framework| framework.staleness(&manifest, project))
+        }
+        (None, Source::Sql { .. }) => None,
+    };
+    match stale {
+        None => expectation::refuse_empty(migrations, has_registry, &manifest),
+        Some(why) => {
+            Err(Failure::ManifestStale { path: migrations.manifest.clone(), why, make: make.into() })
+        }
+    }
+}
+
+fn read(migrations: &Migrations, make: &str) -> Result<Manifest, Failure> {
+    let path = &migrations.manifest;
+    let invalid = |why: String| Failure::ManifestInvalid { path: path.clone(), why, make: make.into() };
+    let text = files::read_now(path, u64::MAX).and_then(files::text).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => Failure::ManifestMissing { path: path.clone(), make: make.into() },
+        _ => invalid(error.to_string()),
+    })?;
+    expectation::parse(path, &text, make)?.proved().map_err(|why| invalid(why.into()))
+}
+
+fn of_folder(folder: &std::path::Path) -> Result<Vec<Migration>, Failure> {
+    Ok(database::resolve(folder)?.iter().map(database::MigrationFile::expected).collect())
+}
+
+fn exists(path: &std::path::Path) -> bool {
+    files::metadata_now(path).is_ok()
+}
