@@ -1,6 +1,6 @@
 //! Derives the manifest from a project with its own program, and detects a stale manifest.
 
-use std::{future::pending, path::Path, time::Duration};
+use std::{future::pending, io, path::Path, time::Duration};
 
 use super::{
     channel::{self, Message},
@@ -41,6 +41,9 @@ impl Project<'_> {
     ) -> Result<String, Failure> {
         let output = path.with_extension("json.asked");
         let argv = self.framework.ask(self.settings, argument(&output)?)?;
+        // A killed run may have left it.
+        let old = output.clone();
+        let _ = files::within(files::TIMEOUT, move || files::remove_now(&old)).await;
         let mut error = None;
         let on_line = |stream, line: &str| {
             match (stream, channel::message(line)) {
@@ -65,7 +68,7 @@ impl Project<'_> {
             Failure::CommandFailed { program, ended } => {
                 let (why, variable) =
                     error.map_or((None, None), |error| (Some(error.summary()), error.variable));
-                let why = why.as_deref().or_else(|| lines.last()).unwrap_or_default();
+                let why = why.as_deref().or_else(|| lines.last()).unwrap_or("it printed nothing");
                 let ended = format!("{ended}: {why}");
                 match variable {
                     Some(variable) => Failure::VariableMissing { program, ended, variable, make: self.make },
@@ -83,7 +86,14 @@ impl Project<'_> {
             let _ = files::remove_now(&file);
             text
         };
-        files::within(files::TIMEOUT, read).await.map_err(|error| invalid(error.to_string()))
+        files::within(files::TIMEOUT, read).await.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                let ended =
+                    "exited with 0 and did not write the manifest; the project may end the program".into();
+                Failure::CommandFailed { program, ended }
+            }
+            _ => invalid(error.to_string()),
+        })
     }
 
     /// Whether the manifest's migrations follow from the files on disk, without the project's program.

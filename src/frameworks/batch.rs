@@ -6,7 +6,7 @@ use super::{
     output::LastLines,
 };
 use crate::{
-    cause::Cause,
+    cause::{Cause, Kind},
     failure::Failure,
     outcome::{ActionEvent, SchemaFailure},
     process::Stream,
@@ -163,6 +163,15 @@ impl<'a> Batch<'a> {
         self.outcomes.push((index, result.map_err(failure)));
     }
 
+    /// Whether the program has not reported the end of each schema; the first of the others is then the one in progress.
+    pub(super) fn begin_missing(&mut self) -> bool {
+        if self.read_line.is_some() || (self.current.is_none() && self.outcomes.len() == self.schemas.len()) {
+            return false;
+        }
+        self.current = self.current.or(Some(self.outcomes.len()));
+        true
+    }
+
     /// The results after the exit of the program; the schema in progress ended with it.
     pub(super) fn into_outcomes(mut self, exit: Result<(), String>) -> Vec<SchemaOutcome> {
         match exit {
@@ -170,7 +179,9 @@ impl<'a> Batch<'a> {
             Err(why) if self.current.is_some() => {
                 let last = self.current.and_then(|index| self.lines.get(index)?.last());
                 let why = last.map_or(why.clone(), |last| format!("{why}: {last}"));
-                self.finish_current(Err(why.into()));
+                let is_locked = self.read_line.is_some() && self.lines.iter().any(LastLines::name_a_lock);
+                let kind = if is_locked { Kind::Locked } else { Kind::Other };
+                self.finish_current(Err(Cause::new(kind, why)));
             }
             // The program failed before the first schema, for example because the settings cannot be imported.
             Err(why) if self.outcomes.is_empty() && !self.schemas.is_empty() => {

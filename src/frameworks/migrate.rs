@@ -6,7 +6,7 @@ use std::{cell::Cell, future::pending, time::Duration};
 use super::{
     batch::{Batch, MigrateError, SchemaOutcome, Step, channel_name},
     framework::StopPolicy,
-    project::{ProgramExit, Project},
+    project::{ProgramExit, ProgramSessions, Project},
 };
 use crate::{
     deadline::Deadline, failure::Failure, outcome::ActionEvent, process::StopReason,
@@ -24,6 +24,8 @@ pub(crate) struct Migrating<'a> {
     pub(crate) timeout: Duration,
     /// The name of the shared schema in the configured command.
     pub(crate) shared_schema: &'a str,
+    /// A concurrent index build waits for older transactions: a time-out would leave an invalid index.
+    pub(crate) without_time_outs: bool,
     /// Receives the recording of a batch of one tenant, if the framework can record.
     pub(crate) recorded: Option<&'a RecordingSlot>,
 }
@@ -32,6 +34,11 @@ pub(crate) struct Migrating<'a> {
 pub(crate) type RecordingSlot = Cell<Option<Recorded>>;
 
 impl Project<'_> {
+    /// Whether the project's configuration has the command that migrates one schema.
+    pub(crate) fn has_command(&self) -> bool {
+        !self.settings.run.is_empty()
+    }
+
     /// Splits the schemas into batches, one per start of a program.
     pub(crate) fn batches(&self, schemas: &[Option<String>], jobs: usize) -> Vec<Vec<Option<String>>> {
         batches(schemas, jobs, self.settings.run.is_empty())
@@ -54,7 +61,7 @@ impl Project<'_> {
     async fn run_batch(
         &self,
         schemas: &[Option<String>],
-        Migrating { stop_policy, timeout, shared_schema, recorded }: Migrating<'_>,
+        Migrating { stop_policy, timeout, shared_schema, without_time_outs, recorded }: Migrating<'_>,
         stop: impl Future<Output = ()>,
         on_event: &dyn Fn(ActionEvent),
     ) -> Result<Vec<SchemaOutcome>, Failure> {
@@ -82,8 +89,11 @@ impl Project<'_> {
                 pending::<()>().await;
             }
         };
+        let own_sessions =
+            self.sessions.filter(|_| without_time_outs).map(ProgramSessions::without_time_outs);
+        let project = Project { sessions: own_sessions.as_ref().or(self.sessions), ..*self };
         let ProgramExit { program, finished } =
-            self.start(argv, Deadline::after(timeout), stop, on_line).await?;
+            project.start(argv, Deadline::after(timeout), stop, on_line).await?;
         if let Some(why) = batch.other_database.take() {
             return Err(Failure::OtherDatabase { why });
         }
@@ -95,6 +105,9 @@ impl Project<'_> {
                 return Err(failure);
             }
             (_, Some(StopReason::TimedOut)) => Err(format!("ran longer than {}", duration(timeout))),
+            (Ok(_), None) if batch.begin_missing() => {
+                Err(format!("`{program}` exited with 0 before it had migrated every schema"))
+            }
             (Ok(_), _) => Ok(()),
             // It was stopped between two schemas.
             (Err(_), Some(StopReason::Stopped(_))) if batch.current.is_none() => Ok(()),

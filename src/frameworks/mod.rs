@@ -25,10 +25,11 @@ pub(crate) mod sql;
 mod typeorm;
 
 pub(crate) use self::{
-    batch::MigrateError,
+    batch::{MigrateError, SchemaOutcome},
     draft::{Draft, TenantsDraft},
     framework::{AppInfo, Creation, Framework, Replay, StopPolicy},
     migrate::{Migrating, RecordingSlot},
+    output::name_a_lock,
     project::{ProgramSessions, Project, child, run_to_end},
 };
 use crate::{

@@ -24,9 +24,23 @@ impl LastLines {
         self.0.back().map(String::as_str)
     }
 
+    /// Whether the program failed because of a deadlock or a lock time-out.
+    pub(super) fn name_a_lock(&self) -> bool {
+        name_a_lock(self.0.iter())
+    }
+
     pub(super) fn into_vec(self) -> Vec<String> {
         self.0.into()
     }
+}
+
+/// How the last output lines of a program that Portcullis does not know show a deadlock or a lock time-out: the SQLSTATE, the
+/// names of drivers for it, and the server's English message.
+const LOCKED: [&str; 6] =
+    ["40P01", "55P03", "DeadlockDetected", "LockNotAvailable", "deadlock detected", "due to lock timeout"];
+
+pub(crate) fn name_a_lock<'a>(lines: impl IntoIterator<Item = &'a String>) -> bool {
+    lines.into_iter().any(|line| LOCKED.iter().any(|word| line.contains(word)))
 }
 
 #[cfg(test)]
@@ -39,6 +53,9 @@ mod tests {
         (0..1000).for_each(|number| lines.push(&number.to_string()));
         lines.push(" ");
         assert_eq!(lines.last(), Some("999"));
+        assert!(!lines.name_a_lock());
+        lines.push("asyncpg.exceptions.LockNotAvailableError: Sperre");
+        assert!(lines.name_a_lock());
         assert_eq!(lines.into_vec().len(), LAST_LINES);
     }
 }

@@ -31,7 +31,7 @@ pub(crate) struct Project<'a> {
 }
 
 /// The properties of the database sessions of programs that change the database.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct ProgramSessions {
     /// The identity of the configured database, which the project's own programs compare with theirs.
     pub(crate) identity: String,
@@ -39,6 +39,12 @@ pub(crate) struct ProgramSessions {
     pub(crate) options: Option<String>,
     /// libpq's options in the environment.
     pub(crate) given_options: Option<String>,
+}
+
+impl ProgramSessions {
+    pub(crate) fn without_time_outs(&self) -> Self {
+        Self { options: None, ..self.clone() }
+    }
 }
 
 /// The exit of a project's program.

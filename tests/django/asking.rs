@@ -97,3 +97,65 @@ fn a_configuration_without_migrations_is_told_about_frameworks() {
         .prints("`[migrations]` has neither `shared` nor `framework`")
         .prints("framework = \"django\"");
 }
+
+/// A manage.py whose `execute_from_command_line` runs after these lines.
+fn manage(lines: &str) -> String {
+    format!(
+        "import os, sys, threading, time\nos.environ.setdefault(\"DJANGO_SETTINGS_MODULE\", \"invoicing.settings\")\n\
+         from django.core.management import execute_from_command_line\n{lines}\n"
+    )
+}
+
+const EXECUTE: &str = "execute_from_command_line(sys.argv)";
+
+#[test]
+fn no_manage_py_makes_a_question_change_the_database() {
+    let project = Project::new();
+    let other = "import shutil; shutil.copy(\"invoicing/settings.py\", \"invoicing/other.py\"); os.environ[\"DJANGO_SETTINGS_MODULE\"] = \"invoicing.other\"";
+    for (lines, answer) in [
+        ("sys.stdout.write(\"no line end\"); sys.stdout.buffer.write(b\"caf\\xe9 \\xff\")\nEXECUTE", ""),
+        ("print(\"{\\\"applied\\\": \\\"finance.0001_initial\\\"}\")\nEXECUTE", ""),
+        (&format!("{other}\nEXECUTE"), ""),
+        ("threading.Thread(target=lambda: time.sleep(0.5)).start()\nEXECUTE", ""),
+        ("import atexit; atexit.register(lambda: print(\"bye\", end=\"\"))\nEXECUTE\nsys.exit(3)", ""),
+        (
+            "child = os.fork()\nif child == 0:\n    EXECUTE\n    os._exit(0)\nos.waitpid(child, 0)",
+            "calls neither",
+        ),
+        ("if os.fork() == 0:\n    os._exit(0)\nEXECUTE", ""),
+        ("os._exit(0)", "did not write the manifest"),
+        ("os._exit(7)", "exited with 7"),
+        ("sys.exit(4)", "exited with 4"),
+        (
+            "import subprocess; subprocess.run([sys.executable, \"-m\", \"django\", *sys.argv[1:]])",
+            "calls neither",
+        ),
+        (
+            "os.execv(sys.executable, [sys.executable, \"-m\", \"django\", *sys.argv[1:]])",
+            "did not write the manifest",
+        ),
+        ("raise RuntimeError(\"not today\")", "RuntimeError: not today"),
+    ] {
+        fs::write(project.portcullis.path("manage.py"), manage(&lines.replace("EXECUTE", EXECUTE))).unwrap();
+        let manifest = project.portcullis.path("portcullis.manifest.json");
+        let _ = fs::remove_file(&manifest);
+        let asked = project.portcullis.run(["manifest", "django"]);
+        if answer.is_empty() {
+            asked.exits(0);
+            assert!(manifest.exists(), "{lines}");
+        } else {
+            asked.exits(79).prints(answer);
+            assert!(!manifest.exists(), "{lines}");
+        }
+    }
+    let tables = "SELECT tablename::text FROM pg_tables WHERE schemaname = 'public'";
+    assert!(project.database.column(tables).is_empty());
+
+    // A program that ends early has migrated nothing.
+    fs::write(project.portcullis.path("manage.py"), manage(EXECUTE)).unwrap();
+    project.portcullis.run(["manifest", "django"]).exits(0);
+    fs::write(project.portcullis.path("manage.py"), manage("os._exit(0)")).unwrap();
+    let migrated = project.portcullis.run(["migrate", "--shared"]).exits(1);
+    migrated.prints("exited with 0 before it had migrated every schema");
+    assert!(!project.database.column(tables).contains(&"customers_client".to_owned()));
+}

@@ -1,5 +1,7 @@
 //! Tenants that the project's command creates: the run completes them or rolls them back.
 
+mod kills;
+
 use std::fs;
 
 use nix::sys::signal::Signal;
@@ -267,6 +269,39 @@ fn a_killed_seeding_leaves_a_tenant_that_only_the_key_keeps() {
     project.portcullis.run(["verify", "demo"]).exits(1).prints("half created");
     project.configure("bootstrap = { ", "bootstrap = { keep = \"complete\", ");
     project.portcullis.run(["tenant", "bootstrap"]).exits(0).prints("1 kept");
+    assert!(journal(&project).is_empty());
+    project.portcullis.run(["verify"]).exits(0);
+}
+
+/// Creates the tenant completely, and then needs a table that another session may use.
+const LOCKED: &str = r#"
+import bare
+
+bare.make(["demo"])
+from django.db import connection, transaction
+
+with transaction.atomic():
+    connection.cursor().execute("LOCK TABLE public.customers_domain IN ACCESS EXCLUSIVE MODE")
+"#;
+
+#[test]
+fn a_command_that_waited_for_a_lock_runs_again_after_its_tenants_were_removed() {
+    let project = with_command(r#"["demo"]"#, r#"["python", "locked.py"]"#);
+    project.configure("apply     = {", "apply     = { lock_timeout = \"1s\",");
+    fs::write(project.portcullis.path("locked.py"), LOCKED).unwrap();
+    let lock =
+        "SET application_name = 'nightly export'; LOCK TABLE public.customers_domain IN ACCESS SHARE MODE";
+    let failed = project.database.while_held(lock, || project.portcullis.run(["tenant", "bootstrap"]));
+    let failed = failed.exits(73).prints("was rolled back; attempt 2 of 3").prints("attempt 3 of 3");
+    let text = failed.failure_box().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("application `nightly export`"), "{failed}");
+    assert_nothing_left(&project);
+    let bootstrap = project.database.while_held(lock, || {
+        let bootstrap = project.portcullis.spawn(["tenant", "bootstrap"]);
+        bootstrap.wait_for_line("attempt 2 of 3");
+        bootstrap
+    });
+    bootstrap.wait().exits(0).prints("1 created");
     assert!(journal(&project).is_empty());
     project.portcullis.run(["verify"]).exits(0);
 }

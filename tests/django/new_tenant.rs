@@ -14,6 +14,7 @@ from decimal import Decimal
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
+from django.db.models.functions import Lower
 from django.utils import timezone
 from django_tenants.models import DomainMixin, TenantMixin
 
@@ -30,7 +31,10 @@ class Plan(models.TextChoices):
 class Client(TenantMixin):
     auto_create_schema = False
 
+    id = models.UUIDField(primary_key=True, default=uuid.uuid4)
     name = models.CharField(max_length=100)
+    folded = models.GeneratedField(expression=Lower("name"), output_field=models.CharField(max_length=100), db_persist=True)
+    rank = models.IntegerField(db_default=4)
     created_on = models.DateField(auto_now_add=True)
     note = models.TextField(blank=True)
     contact = models.EmailField(blank=True)
@@ -81,7 +85,7 @@ fn project(required: &str, domain: &str) -> Project {
 /// Every column of a row except for those that differ by nature.
 fn row(project: &Project, schema: &str) -> Vec<String> {
     project.database.column(&format!(
-        "SELECT (to_jsonb(c) - '{{id,schema_name,name,token,updated}}'::text[])::text FROM customers_client c \
+        "SELECT (to_jsonb(c) - '{{id,schema_name,name,folded,token,updated}}'::text[])::text FROM customers_client c \
          WHERE schema_name = '{schema}'"
     ))
 }

@@ -140,3 +140,35 @@ fn a_concurrent_index_waits_longer_than_the_lock_time_out() {
     migrating.wait().exits(0);
     project.portcullis.run(["verify"]).exits(0);
 }
+
+#[test]
+fn a_command_of_the_project_is_repeated_after_a_lock_time_out() {
+    let project = Project::complete();
+    behind(&project, &["acme"]);
+    let run = r#"run = ["python", "manage.py", "migrate_schemas", "--schema={schema}"]"#;
+    project.configure("apply     = {", &format!("apply     = {{ lock_timeout = \"1s\", {run},"));
+    let lock =
+        "SET application_name = 'nightly export'; LOCK TABLE acme.finance_invoice IN ACCESS SHARE MODE";
+    let failed = project.database.while_held(lock, || project.portcullis.run(["migrate", "--all"]));
+    let failed = failed.exits(1).prints("attempt 2 of 3").prints("attempt 3 of 3");
+    let text = failed.failure_box().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("application `nightly export`"), "{failed}");
+    let migrating = project.database.while_held(lock, || {
+        let migrating = project.portcullis.spawn(["migrate", "--all"]);
+        migrating.wait_for_line("attempt 2 of 3");
+        migrating
+    });
+    migrating.wait().exits(0);
+    project.portcullis.run(["verify"]).exits(0);
+    // Another failure is final.
+    let invalid = "from django.db import migrations\n\n\nclass Migration(migrations.Migration):\n    \
+                   dependencies = [(\"finance\", \"0004_invoice_payment\")]\n    operations = [migrations.RunSQL(\"SELECT 1 / 0\")]\n";
+    fs::write(project.portcullis.path("finance/migrations/0005_invalid.py"), invalid).unwrap();
+    project.portcullis.run(["manifest", "django"]).exits(0);
+    project
+        .portcullis
+        .run(["migrate", "--tenant", "acme"])
+        .exits(1)
+        .prints("division by zero")
+        .prints_not("attempt");
+}

@@ -20,11 +20,20 @@ impl Database {
 
     /// Creates it on the server whose default database has this address.
     pub fn on(server: String) -> Self {
+        // No session and no background process is ever connected to this template.
+        Self::from_template(server, "template0")
+    }
+
+    /// A copy of this database, to which no session may be connected.
+    pub fn copy(&self) -> Self {
+        Self::from_template(self.server.clone(), &self.name)
+    }
+
+    fn from_template(server: String, template: &str) -> Self {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let name = format!("test_{}_{number}", std::process::id());
-        // No session and no background process is ever connected to this template.
-        execute(&server, &format!("CREATE DATABASE {name} TEMPLATE template0"));
+        execute(&server, &format!("CREATE DATABASE {name} TEMPLATE {template}"));
         Self { server, name }
     }
 

@@ -35,6 +35,14 @@ impl Portcullis {
         }
     }
 
+    /// A copy of the folder, with the same environment.
+    pub fn copy(&self) -> Self {
+        let copy = Self { env: self.env.clone(), own_pid_namespace: self.own_pid_namespace, ..Self::new() };
+        let copied = Command::new("cp").arg("-r").arg(self.folder().join(".")).arg(copy.folder()).status();
+        assert!(copied.unwrap().success());
+        copy
+    }
+
     /// Writes `config.toml`, the default path of the configuration.
     pub fn config(self, text: &str) -> Self {
         self.file("config.toml", text)

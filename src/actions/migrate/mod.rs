@@ -5,7 +5,7 @@ mod plan;
 mod pool;
 mod replay;
 mod results;
-mod schema;
+pub(super) mod schema;
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,7 @@
 //! Migrates one schema, or one batch with the framework.
 
+use std::time::Duration;
+
 use super::{MigrateError, StopRequest, plan::WorkList, results::SchemaResult};
 use crate::{
     actions::{
@@ -13,11 +15,18 @@ use crate::{
     config::{OnTenantFailure, Selection},
     database::{ApplyEnd, ApplyError, Limits, LockMode, MigrationFile, Schema},
     failure::Failure,
-    frameworks::{self, Migrating, Project, RecordingSlot, StopPolicy},
+    frameworks::{self, Migrating, Project, RecordingSlot, SchemaOutcome, StopPolicy},
     outcome::{ActionEvent, SchemaFailure},
+    retry::{Pauses, Retry},
     tenants::gate::Finding,
     words::duration,
 };
+
+/// The number of attempts of a command after a deadlock or a lock time-out.
+pub(in crate::actions) const ATTEMPTS: u32 = 3;
+/// Longer than the transactions of most sessions.
+pub(in crate::actions) const PAUSES: Pauses =
+    Pauses { first: Duration::from_secs(1), longest: Duration::from_secs(4) };
 
 /// Has the framework migrate one batch; with other replicas, only the schemas that no other run has locked. The locks
 /// belong to the lock's session and are covered by its heartbeat.
@@ -64,8 +73,22 @@ async fn migrated(
         };
         let manifest = &context.expectation().await?.manifest;
         let shared_schema = manifest.shared_schema.as_deref().unwrap_or("public");
-        let migrating = Migrating { stop_policy, timeout: apply.timeout, shared_schema, recorded };
-        Ok(project.migrate(schemas, migrating, stop.requested(), on_event).await)
+        // Portcullis's own program for Django does this for each statement.
+        let without_time_outs = project.has_command() && leaves_transaction(context, schemas).await?;
+        let migrating =
+            Migrating { stop_policy, timeout: apply.timeout, shared_schema, without_time_outs, recorded };
+        let mut retry = Retry::new(PAUSES).at_most(ATTEMPTS);
+        loop {
+            let outcomes = project.migrate(schemas, migrating, stop.requested(), on_event).await;
+            let is_repeatable = project.has_command() && !without_time_outs && !stop.is_requested();
+            if !is_repeatable || !is_locked(&outcomes) || !retry.pause().await {
+                return Ok(outcomes);
+            }
+            let attempt = retry.attempt();
+            let text = format!("another session holds a lock; attempt {attempt} of {ATTEMPTS} follows");
+            on_event(ActionEvent::Note(text));
+            locked.check().await?;
+        }
     };
     let (outcomes, blockers) = blockers::watch(context, run, on_event).await;
     let outcomes = match outcomes {
@@ -84,6 +107,28 @@ async fn migrated(
     };
     let migrated = |()| vec!["its pending migrations".into()];
     outcomes.map(|(tenant, result)| (tenant, result.map(migrated).map_err(with_blockers))).collect()
+}
+
+/// Whether the only schema of a batch failed because of another session's lock.
+fn is_locked(outcomes: &[SchemaOutcome]) -> bool {
+    let [(_, Err(frameworks::MigrateError::Schema(failure, _)))] = outcomes else { return false };
+    failure.why.kind == Kind::Locked
+}
+
+/// Whether a pending migration does not run in a transaction. It may build an index concurrently, and after a failure it
+/// must not be repeated.
+async fn leaves_transaction(context: &RunContext, schemas: &[Option<String>]) -> Result<bool, Failure> {
+    let manifest = &context.expectation().await?.manifest;
+    if manifest.not_atomic.is_empty() {
+        return Ok(false);
+    }
+    let tenants = Selection::Named(schemas.iter().flatten().cloned().collect());
+    let (_, judgement) = inspect(context, schemas.contains(&None), Some(&tenants)).await?;
+    let is_pending = |id: &String| manifest.commits_by_itself(id);
+    let leaves = judgement
+        .verdicts()
+        .any(|(_, verdict)| verdict.is_fresh() || verdict.pending().iter().any(is_pending));
+    Ok(leaves)
 }
 
 /// The part of a batch that a replica has claimed.

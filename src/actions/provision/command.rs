@@ -10,14 +10,21 @@ use super::{
 };
 use crate::{
     actions::{
-        blockers, context::RunContext, history, judge::inspect_named, lock::Locked, run_state::RunState,
+        blockers,
+        context::RunContext,
+        history,
+        judge::inspect_named,
+        lock::Locked,
+        migrate::schema::{ATTEMPTS, PAUSES},
+        run_state::RunState,
     },
     config::{Bootstrap, Keep, Source},
     database::{self, DatabaseError},
     deadline::Deadline,
     failure::{Cleanup, Failure, chain},
-    frameworks::{self, run_to_end},
+    frameworks::{self, ProgramSessions, run_to_end},
     outcome::{ActionEvent, FailureDetails},
+    retry::Retry,
     tenants::gate::{Judgement, Verdict},
 };
 
@@ -25,11 +32,35 @@ use crate::{
 pub(super) type Created = BTreeMap<String, String>;
 
 /// Runs the command if any of the tenants is absent. If it fails, removes the tenants that were absent, except for
-/// complete ones with `keep = "complete"`.
+/// complete ones with `keep = "complete"`. After a deadlock or a lock time-out and the removal of every tenant, the command
+/// runs again.
 pub(super) async fn create(
     state: &RunState,
     locked: &Locked<'_>,
+    settings: &Bootstrap,
+    on_event: &dyn Fn(ActionEvent),
+) -> Result<Created, FailureDetails> {
+    let mut retry = Retry::new(PAUSES).at_most(ATTEMPTS);
+    loop {
+        let mut is_repeatable = false;
+        let result = create_once(state, locked, settings, &mut is_repeatable, on_event).await;
+        if result.is_ok() || !is_repeatable || !retry.pause().await {
+            return result;
+        }
+        let attempt = retry.attempt();
+        let text = format!(
+            "another session held a lock, and what `{}` created was rolled back; attempt {attempt} of {ATTEMPTS} follows",
+            settings.run.join(" ")
+        );
+        on_event(ActionEvent::Note(text));
+    }
+}
+
+async fn create_once(
+    state: &RunState,
+    locked: &Locked<'_>,
     Bootstrap { tenants, run, keep, .. }: &Bootstrap,
+    is_repeatable: &mut bool,
     on_event: &dyn Fn(ActionEvent),
 ) -> Result<Created, FailureDetails> {
     let note = |text| on_event(ActionEvent::Note(text));
@@ -87,6 +118,8 @@ pub(super) async fn create(
     };
     state.rollback.register(InFlight::Command(rest));
     let outcome = state.rollback.roll_back(context, locked).await;
+    let is_absent = matches!(outcome, RollbackOutcome::Nothing) && created.is_empty();
+    *is_repeatable = is_absent && frameworks::name_a_lock(&output);
     Err(FailureDetails { output, ..failure(tenant, why, outcome).into() })
 }
 
@@ -121,8 +154,12 @@ async fn run_command(
         Source::Sql { .. } => &BTreeMap::new(),
         Source::External(project) => &project.env,
     };
-    let sessions = context.program_sessions().await?;
-    let child = frameworks::child(&context.run, sessions, &[], given, argv.to_vec());
+    let mut sessions = context.program_sessions().await?.cloned();
+    if !context.expectation().await?.manifest.not_atomic.is_empty() {
+        // A new tenant gets every migration, and a concurrent index build waits for older transactions.
+        sessions = sessions.as_ref().map(ProgramSessions::without_time_outs);
+    }
+    let child = frameworks::child(&context.run, sessions.as_ref(), &[], given, argv.to_vec());
     let program = argv.first().map_or("", String::as_str);
     let timeout = migrations.apply.timeout;
     let ran = run_to_end(&context.processes, &child, Deadline::after(timeout), on_event);

@@ -139,8 +139,14 @@ async fn migrated(
     database.begin(locked, new, &context.limits()?).await.map_err(|error| Failed::of(new, error))?;
     locked.check().await?;
     let timeout = context.migrations()?.apply.timeout;
-    // Only a tenant's schema is created here.
-    let migrating = Migrating { stop_policy: StopPolicy::AtOnce, timeout, shared_schema: "", recorded: None };
+    // Only a tenant's schema is created here, by all migrations.
+    let migrating = Migrating {
+        stop_policy: StopPolicy::AtOnce,
+        timeout,
+        shared_schema: "",
+        without_time_outs: project.has_command() && !manifest.not_atomic.is_empty(),
+        recorded: None,
+    };
     let schemas = [Some(new.schema.clone())];
     match project.migrate(&schemas, migrating, pending(), on_event).await.pop() {
         Some((_, Ok(()))) => {}

@@ -78,10 +78,12 @@ def wait_for_concurrent_index(execute, sql, params, many, context):
     if OPTIONS not in os.environ or "CONCURRENTLY" not in str(sql).upper():
         return execute(sql, params, many, context)
     execute("SET lock_timeout = 0", None, False, context)
+    execute("SET statement_timeout = 0", None, False, context)
     try:
         return execute(sql, params, many, context)
     finally:
         execute("RESET lock_timeout", None, False, context)
+        execute("RESET statement_timeout", None, False, context)
 
 
 def command(schema, tenants):

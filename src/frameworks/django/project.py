@@ -98,9 +98,9 @@ def prepare(manage):
         sys.argv = [manage, "version"]
         try:
             runpy.run_path(manage, run_name="__main__")
-        except SystemExit:
+        except SystemExit as end:
             if not reached:
-                raise
+                sys.exit(end.code if isinstance(end.code, str) else f"{manage} exited with {end.code} before it executed its command line")
         finally:
             management.execute_from_command_line, utility.execute = originals
         if not reached:
