@@ -68,18 +68,29 @@ undo() {
       DELETE FROM t$number.auth_permission WHERE codename LIKE '%_reminder';
       DELETE FROM t$number.django_content_type WHERE model = 'reminder';"
   done | sql -d replay_bench
+  # Each measurement finds the same catalog.
+  sql -d replay_bench -c VACUUM
 }
+# The processor time of the server's processes, in ms: those that run, and those that have ended.
+postmaster=$(head -n 1 "$(sql -d replay_bench -c 'SHOW data_directory')/postmaster.pid")
+server() {
+  cat /proc/[0-9]*/stat 2>/dev/null | awk -v postmaster="$postmaster" '{
+    pid = $1; sub(/.*\) /, "")
+    if (pid == postmaster) ticks += $12 + $13 + $14 + $15; else if ($2 == postmaster) ticks += $12 + $13
+  } END { print ticks * 10 }'
+}
+# measure NAME COMMAND...: a row with the time and the processor time of the command and of the server.
 measure() {
-  local start end
-  start=$(date +%s%N)
-  "${@:2}" >out 2>&1 || { cat out >&2; exit 1; }
-  end=$(date +%s%N)
-  took=$(((end - start) / 1000000))
-  echo "| $1 | $took ms |"
+  local start before used TIMEFORMAT='%U %S'
+  before=$(server) start=$(date +%s%N)
+  used=$({ time "${@:2}" >out 2>&1 || { cat out >&2; exit 1; }; } 2>&1) || exit 1
+  took=$((($(date +%s%N) - start) / 1000000))
+  busy=$(echo "$used $(server) $before" | awk '{ printf "%d", ($1 + $2) * 1000 + $3 - $4 }')
+  echo "| $1 | $took ms | $busy ms |"
 }
 # The statements that `sqlmigrate` prints, with the rows that Django adds.
+python manage.py tenant_command sqlmigrate finance 0005 --schema=demo | grep -v '^BEGIN\|^COMMIT\|^--' >migration.sql
 by_sql() {
-  python manage.py tenant_command sqlmigrate finance 0005 --schema=demo | grep -v '^BEGIN\|^COMMIT\|^--' >migration.sql
   for number in $(seq "$tenants"); do
     echo "BEGIN; SET LOCAL search_path = t$number, public;"
     cat migration.sql
@@ -89,20 +100,19 @@ by_sql() {
         FROM django_content_type t, unnest('{add,change,delete,view}'::text[]) a WHERE t.model = 'reminder'; COMMIT;"
   done | sql -d replay_bench
 }
-echo "| $tenants tenants | |"
-echo "|---|---|"
+echo "| $tenants tenants | time | processor time |"
+echo "|---|---|---|"
 measure 'psql with the same statements, one session' by_sql
-raw=$took
+raw=$took raw_busy=$busy
 undo
 sed -i 's/^apply *= {/& replay = true,/' config.toml
 measure 'replay' "$PORTCULLIS" migrate --all
-replay=$took
+replay=$took replay_busy=$busy
 grep -q "its statements run for" out || { cat out >&2; exit 1; }
 ! grep "do not fit" out
 "$PORTCULLIS" verify >/dev/null
 undo
 sed -i 's/replay = true,//' config.toml
 measure 'one Python for many tenants' "$PORTCULLIS" migrate --all
-awk -v raw="$raw" -v replay="$replay" -v many="$took" 'BEGIN {
-  printf "| replay is | %.1f times faster than one Python for many, and takes %.2f times as long as psql |\n", many / replay, replay / raw
-}'
+ratios() { awk -v many="$1" -v replay="$2" -v raw="$3" 'BEGIN { printf "%.1f times faster, %.2f times psql | ", many / replay, replay / raw }'; }
+echo "| replay is | $(ratios "$took" "$replay" "$raw")$(ratios "$busy" "$replay_busy" "$raw_busy")"
