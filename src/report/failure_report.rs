@@ -55,6 +55,12 @@ pub(crate) struct Line {
 }
 
 impl FailureReport {
+    /// The lines that continue each other.
+    pub(crate) fn lines(&mut self) -> impl Iterator<Item = &mut String> {
+        let findings = self.schemas.iter_mut().flat_map(|schema| &mut schema.findings);
+        self.output.iter_mut().chain(findings.map(|line| &mut line.text))
+    }
+
     /// Applies `change` to every text.
     pub(crate) fn change(&mut self, change: &mut dyn FnMut(&str) -> String) {
         let mut texts = vec![&mut self.what];

@@ -143,10 +143,8 @@ impl Report {
             if let (Event::StepFailed { .. } | Event::Blocked { .. }, Some(facts)) =
                 (event, &mut status.facts)
             {
+                inner.output.mask_lines(facts.lines());
                 facts.change(&mut |text| inner.output.masked(text));
-                // Joined, because a secret may continue in the next line.
-                let last = inner.output.masked(&facts.output.join("\n"));
-                facts.output = last.lines().map(str::to_owned).collect();
             }
             self.write_files(event, &status);
             self.lines(event, &status, at)

@@ -115,7 +115,8 @@ impl Output {
 
     /// The text without secrets, for files, the endpoint, notifications and the history.
     pub(crate) fn masked(&self, text: &str) -> String {
-        self.mask().apply(text)
+        let mask = self.mask();
+        without_secrets(text, |text| mask.apply(text))
     }
 
     /// A child's line without secrets, and without the rest of a secret that began in its previous line.
@@ -125,7 +126,18 @@ impl Output {
         if !sources.contains_key(source) {
             sources.insert(source.clone(), Lines::default());
         }
-        sources.get_mut(source).map_or_else(String::new, |lines| lines.mask(mask, line))
+        let Some(lines) = sources.get_mut(source) else { return String::new() };
+        without_secrets(line, |line| lines.mask(mask, line))
+    }
+
+    /// Masks consecutive lines: a secret may continue in the next one.
+    pub(crate) fn mask_lines<'a>(&self, texts: impl IntoIterator<Item = &'a mut String>) {
+        let mask = self.mask();
+        let mut lines = Lines::default();
+        for text in texts {
+            let masked = text.split('\n').map(|line| without_secrets(line, |line| lines.mask(&mask, line)));
+            *text = masked.collect::<Vec<_>>().join("\n");
+        }
     }
 
     /// Prints an important line.
@@ -250,4 +262,11 @@ impl Output {
     fn settings(&self) -> MutexGuard<'_, OutputSettings> {
         self.0.settings.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Masks the text without a child's colours, which may divide a secret. A text without secrets keeps them.
+fn without_secrets(text: &str, mask: impl FnOnce(&str) -> String) -> String {
+    let plain = terminal_filter::without_colour(text);
+    let masked = mask(&plain);
+    if masked == plain { text.to_owned() } else { masked }
 }

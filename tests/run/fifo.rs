@@ -60,6 +60,32 @@ fn a_fifo_instead_of_a_certificate_is_reported_at_once() {
 }
 
 #[test]
+fn a_fifo_instead_of_a_service_file_is_reported_at_once() {
+    for (variable, file) in [("PGSERVICEFILE", "fifo"), ("HOME", ".pg_service.conf")] {
+        let portcullis = waits_for_database("url = \"postgres://me@127.0.0.1/db\"");
+        mkfifo(&portcullis.path(file));
+        let path = if variable == "HOME" { portcullis.folder().to_owned() } else { portcullis.path(file) };
+        let portcullis = portcullis.env("PGSERVICE", "app").env(variable, path.to_str().unwrap());
+        let started = Instant::now();
+        portcullis.run(["run"]).exits(78).prints("it is not a regular file");
+        was_quick(started);
+    }
+}
+
+#[test]
+fn a_first_configuration_is_written_beside_fifos() {
+    let portcullis = Portcullis::new();
+    for name in [".env", "Procfile", "compose.yml", "package.json", "manage.py", "Dockerfile", "1_x.sql"] {
+        mkfifo(&portcullis.path(name));
+    }
+    let started = Instant::now();
+    portcullis.run(["init-config"]).exits(0);
+    portcullis.run(["check"]).exits(0);
+    portcullis.run(["doctor"]);
+    was_quick(started);
+}
+
+#[test]
 fn a_fifo_instead_of_an_output_file_does_not_block_the_start() {
     let config = "[metrics]\nfile = \"metrics\"\n[status]\nfile = \"state\"\n";
     for (script, code) in [("true", 0), ("false", 79)] {

@@ -209,18 +209,7 @@ fn with_sessions_in_use(number: usize, then: &dyn Fn(&Project, &Running)) {
     let project =
         Project::complete("jobs = 1").file("tenant/2_more.sql", "ALTER TABLE item ADD COLUMN more int;\n");
     let role = format!("few_{}", project.database.name());
-    project.database.execute(&format!(
-        "CREATE ROLE {role} LOGIN PASSWORD 'x' CONNECTION LIMIT 3; GRANT CREATE ON DATABASE {} TO {role}; \
-         DO $$ DECLARE s text; t text; BEGIN FOREACH s IN ARRAY ARRAY['a', 'b', 'c', 'public'] LOOP \
-         EXECUTE format('ALTER SCHEMA %I OWNER TO {role}', s); \
-         FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = s LOOP \
-         EXECUTE format('ALTER TABLE %I.%I OWNER TO {role}', s, t); END LOOP; END LOOP; END $$; \
-         DO $$ DECLARE t text; BEGIN IF EXISTS (SELECT FROM pg_namespace WHERE nspname = 'portcullis') THEN \
-         ALTER SCHEMA portcullis OWNER TO {role}; \
-         FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = 'portcullis' LOOP \
-         EXECUTE format('ALTER TABLE portcullis.%I OWNER TO {role}', t); END LOOP; END IF; END $$",
-        project.database.name()
-    ));
+    project.give_to(&role, "CONNECTION LIMIT 3");
     let (server, _) = super::fence::server();
     let direct = project.database.url();
     let url = format!("postgres://{role}:x@{server}/{}", project.database.name());
@@ -248,9 +237,7 @@ fn with_sessions_in_use(number: usize, then: &dyn Fn(&Project, &Running)) {
         user.wait();
     }
     let outcome = run.wait();
-    project.database.execute(&format!(
-        "REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}"
-    ));
+    project.take_from(&role);
     outcome.exits(0).prints("the server started");
     assert_eq!(project.env("DATABASE_URL", &direct).ledger("a"), ["1", "2"]);
 }

@@ -1,7 +1,9 @@
 //! Behind a real PgBouncer in transaction mode: the gate, the lock, migrations, and features that need a session.
 
+use std::process::Command;
+
 use super::lock::slow;
-use crate::support::{pooler::Pooler, project::Project};
+use crate::support::{pooler::Pooler, process::Running, project::Project};
 
 const INDEX: &str = "-- no-transaction\nCREATE INDEX CONCURRENTLY item_n ON item (n);\n";
 
@@ -56,5 +58,29 @@ fn session_features_are_rejected_behind_a_pooler_and_work_with_a_direct_connecti
         .replace("url = \"${DATABASE_URL}\"", "url = \"${DATABASE_URL}\"\ndirect = { url = \"${DIRECT}\" }")
         .env("DIRECT", &direct);
     project.start().exits(0).prints("the server started");
+    assert_eq!(project.ledger("a"), ["1", "2"]);
+}
+
+#[test]
+fn a_session_that_the_role_may_not_end_does_not_break_the_lock_of_a_pooler() {
+    let project = Project::complete("").file("tenant/2_more.sql", "ALTER TABLE item ADD COLUMN more int;\n");
+    let role = format!("ordinary_{}", project.database.name());
+    project.give_to(&role, "");
+    // A superuser's session with the name of an earlier run.
+    let mut command = Command::new("psql");
+    command.env("PGAPPNAME", "portcullis:0badc0de").args(["-qX", &project.database.url()]);
+    command.args(["-c", "SELECT pg_sleep(3600)"]);
+    let session = Running::start(command, false);
+    project.until_sleeping();
+    let pooler = Pooler::with_login(&project.database, 20, &format!("{role}:x"));
+    let project = project.env("DATABASE_URL", &pooler.url()).env("LOCK_TIMEOUT", "3s");
+    project.start().exits(75).prints("an earlier run's session still exists").prints_not("aborted");
+    assert_eq!(project.ledger("a"), ["1"]);
+    drop(session);
+    project.database.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'portcullis:0badc0de'");
+    let outcome = project.start();
+    drop(pooler);
+    project.take_from(&role);
+    outcome.exits(0).prints("the server started");
     assert_eq!(project.ledger("a"), ["1", "2"]);
 }

@@ -148,14 +148,25 @@ fn a_secret_is_masked_in_every_encoding_and_when_it_is_cut() {
         r#"printf 'me:%s' "$MY_TOKEN" | base64; printf '%s' "$MY_TOKEN" | base64"#,
         r#"printf '%s' "$MY_TOKEN" | fold -w 9; echo"#,
         r#"printf '%016380d' 0; printf '%s\n' "$MY_TOKEN""#,
+        r#"printf '%016372d' 0; printf '%s\n' "$MY_TOKEN""#,
+        r#"printf '%s\n' "$MY_TOKEN" | sed 's/w/\x1b[31mw\x1b[0m/; s/5/\x1b[1;32m5/'"#,
+        r#"printf '%s' "$MY_TOKEN" | od -An -v -tx1 | tr -d ' \n'; echo"#,
     ] {
         let portcullis =
             steps(&command(&format!("{script}; exit 3"))).env("MY_TOKEN", "p@ss/wörd \"5%\\x' end");
         for format in ["plain", "json"] {
             let outcome = portcullis.run(["run", "--log-format", format]).exits(79).prints("********");
-            for part in
-                ["ss/w", "rd \"5", "rd%20", "rd+", "x' end", "&quot;5", "QHNzL3fDtnJkICI1", "OnBAc3Mvd"]
-            {
+            for part in [
+                "ss/w",
+                "rd \"5",
+                "rd%20",
+                "rd+",
+                "x' end",
+                "&quot;5",
+                "QHNzL3fDtnJkICI1",
+                "OnBAc3Mvd",
+                "732f77",
+            ] {
                 assert!(!outcome.stderr.contains(part), "{script}: {part}\n{outcome}");
             }
         }

@@ -28,7 +28,14 @@ impl Pooler {
     /// In front of one database, with this number of server connections.
     pub fn before(database: &Database, connections: usize) -> Self {
         let url = cluster();
-        let (login, address) = url.split_once("://").unwrap().1.split_once('@').unwrap();
+        let login = url.split_once("://").unwrap().1.split_once('@').unwrap().0;
+        Self::with_login(database, connections, login)
+    }
+
+    /// With `user:password` for the server.
+    pub fn with_login(database: &Database, connections: usize, login: &str) -> Self {
+        let url = cluster();
+        let (_, address) = url.split_once('@').unwrap();
         let (user, password) = login.split_once(':').unwrap();
         let (host, server) = address.split_once('/').unwrap().0.split_once(':').unwrap();
         let port = free_port();

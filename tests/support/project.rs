@@ -70,6 +70,26 @@ impl Project {
         self
     }
 
+    /// Creates an ordinary role, password `x`, that owns everything.
+    pub fn give_to(&self, role: &str, options: &str) {
+        self.database.execute(&format!(
+            "CREATE ROLE {role} LOGIN PASSWORD 'x' {options}; GRANT CREATE ON DATABASE {} TO {role}; \
+             DO $$ DECLARE s text; t text; BEGIN FOR s IN SELECT nspname FROM pg_namespace \
+             WHERE nspname IN ('a', 'b', 'c', 'public', 'portcullis') LOOP \
+             EXECUTE format('ALTER SCHEMA %I OWNER TO {role}', s); \
+             FOR t IN SELECT tablename FROM pg_tables WHERE schemaname = s LOOP \
+             EXECUTE format('ALTER TABLE %I.%I OWNER TO {role}', s, t); END LOOP; END LOOP; END $$",
+            self.database.name()
+        ));
+    }
+
+    /// Deletes that role.
+    pub fn take_from(&self, role: &str) {
+        self.database.execute(&format!(
+            "REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}"
+        ));
+    }
+
     /// Replaces text in the configuration.
     pub fn replace(self, old: &str, new: &str) -> Self {
         let text = std::fs::read_to_string(self.portcullis.path("config.toml")).unwrap();

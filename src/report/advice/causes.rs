@@ -34,6 +34,7 @@ pub(super) fn advise(steps: &mut Steps, cause: &Cause, schemas: &[Option<&str>],
         Kind::Exists if let Some(record) = record => steps.paste(text, record),
         Kind::Locked if cause.sqlstate() == Some("55P03") => steps.paste(text, BLOCKERS),
         Kind::TooManyConnections if cause.sqlstate().is_some() => steps.paste(text, SESSIONS),
+        _ if cause.sqlstate() == Some("55006") => steps.paste(text, SESSIONS),
         _ => steps.add_step(text),
     }
     if cause.kind == Kind::Permission && cause.sqlstate().is_some() {
@@ -189,9 +190,38 @@ fn of_sqlstate(code: &str) -> Option<CauseAdvice> {
         "23514" | "23P01" => {
             ("existing rows violate the constraint", "correct the rows that the message names")
         }
-        "0A000" => {
-            ("the server's version does not support this", "correct the migration, or upgrade the server")
-        }
+        "0A000" => (
+            "the server does not support this: its version is too old, or an extension is not installed",
+            "install the extension that the message names, upgrade the server, or correct the migration",
+        ),
+        "58P01" => (
+            "a file of the server is missing, for example an extension that is not installed",
+            "install the extension that the message names on the database server, or correct the migration",
+        ),
+        "2BP01" => (
+            "other objects depend on an object that the migration drops or changes",
+            "drop or change the dependent objects first; the message names them",
+        ),
+        "55P04" => (
+            "a new value of an enum cannot be used in the transaction that adds it",
+            "add the value in a migration of its own, before the one that uses it",
+        ),
+        "25001" => (
+            "the statement cannot run inside a transaction",
+            "mark the migration as not transactional (SQL files: `-- no-transaction` in the first line)",
+        ),
+        "55006" => (
+            "another session uses the object",
+            "end the session that uses it, or wait for it; this query lists the sessions",
+        ),
+        "54000" | "54001" | "54011" | "54023" => (
+            "a limit of the server is exceeded (stack depth, size of a row, number of columns or arguments)",
+            "make the statement smaller, or raise the limit that the message names",
+        ),
+        "53000" | "58000" | "58P02" | "XX000" => (
+            "the server reports an internal error or a lack of resources",
+            "check the server's log for the reason; uncommitted changes are rolled back",
+        ),
         "XX001" | "XX002" => (
             "the server reports damaged data",
             "stop writing, check the server's disks, and restore from a backup",

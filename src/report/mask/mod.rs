@@ -23,7 +23,10 @@ use self::{
     patterns::Patterns,
     spelling::{Normal, normal},
 };
-use crate::config::{Config, environment::Environment};
+use crate::{
+    config::{Config, environment::Environment},
+    words::hex,
+};
 
 const MASK: &str = "********";
 /// A shorter value is not masked, because it occurs in too many other words.
@@ -99,6 +102,8 @@ impl Tables {
                 spelled.push(latin);
             }
             spelled.extend(base64(value.as_bytes()));
+            let digits = hex(value.as_bytes());
+            spelled.extend([digits.to_uppercase().into_bytes(), digits.into_bytes()]);
             for bytes in spelled {
                 plain.push(normal(&bytes, false).bytes);
                 decoded.push(normal(&bytes, true).bytes);
@@ -262,6 +267,7 @@ mod tests {
             ("hunter\\x222\\u003c3/x y", MASK),
             ("echo 'it'\\''s-secret'", "echo '********'"),
             ("echo it\\'s-secret", "echo ********"),
+            ("\\x636f72726563742d686f727365 or 636F72726563742D686F727365", "\\x******** or ********"),
             ("correct-hors", "********"),
             ("corre", "corre"),
             ("postgres://u:unknown@h and correct-horse", "postgres://u:********@h and ********"),
