@@ -1,6 +1,13 @@
 //! A FIFO without a writer instead of each file that a start reads or writes: the start handles signals and ends.
 
-use std::{fs, path::Path, time::Instant};
+use std::{
+    fs,
+    io::{Read, Write},
+    net::{Ipv4Addr, TcpListener},
+    path::Path,
+    thread,
+    time::Instant,
+};
 
 use nix::sys::{signal::Signal, stat::Mode};
 
@@ -48,7 +55,8 @@ fn a_fifo_instead_of_a_certificate_is_reported_at_once() {
     for name in ["sslrootcert", "sslcert", "sslkey"] {
         let others = if name == "sslcert" { "&sslkey=other" } else { "&sslcert=other" };
         let others = if name == "sslrootcert" { "" } else { others };
-        let url = format!("postgres://me@127.0.0.1:{}/db?sslmode=require&{name}=fifo{others}", free_port());
+        let port = agrees_to_encrypt();
+        let url = format!("postgres://me@127.0.0.1:{port}/db?sslmode=require&{name}=fifo{others}");
         let portcullis = waits_for_database(&format!("url = \"{url}\""))
             .file("other", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
         mkfifo(&portcullis.path("fifo"));
@@ -57,6 +65,20 @@ fn a_fifo_instead_of_a_certificate_is_reported_at_once() {
         outcome.prints("a local file cannot be used").prints_not("credentials");
         was_quick(started);
     }
+}
+
+/// The port of a server that accepts each request for encryption, and sends nothing else.
+fn agrees_to_encrypt() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for mut stream in listener.incoming().map(Result::unwrap) {
+            if stream.read_exact(&mut [0; 8]).is_ok() {
+                stream.write_all(b"S").unwrap();
+            }
+        }
+    });
+    port
 }
 
 #[test]
