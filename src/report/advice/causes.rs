@@ -109,6 +109,11 @@ fn of_code(cause: &Cause) -> Option<CauseAdvice> {
 }
 
 fn of_sqlstate(code: &str) -> Option<CauseAdvice> {
+    of_server(code).or_else(|| of_statement(code))
+}
+
+/// The server, the session or another session is the cause.
+fn of_server(code: &str) -> Option<CauseAdvice> {
     Some(match code {
         "28P01" => (
             "the password is wrong",
@@ -168,6 +173,29 @@ fn of_sqlstate(code: &str) -> Option<CauseAdvice> {
             "the transaction conflicted with another one (a deadlock or a serialization failure)",
             "stop other sessions that write to these tables; the transaction was rolled back",
         ),
+        "55006" => (
+            "another session uses the object",
+            "end the session that uses it, or wait for it; this query lists the sessions",
+        ),
+        "54000" | "54001" | "54011" | "54023" => (
+            "a limit of the server is exceeded (stack depth, size of a row, number of columns or arguments)",
+            "make the statement smaller, or raise the limit that the message names",
+        ),
+        "53000" | "58000" | "58P02" | "XX000" => (
+            "the server reports an internal error or a lack of resources",
+            "check the server's log for the reason; uncommitted changes are rolled back",
+        ),
+        "XX001" | "XX002" => (
+            "the server reports damaged data",
+            "stop writing, check the server's disks, and restore from a backup",
+        ),
+        _ => return None,
+    })
+}
+
+/// The statement, or the objects and rows that it meets, are the cause.
+fn of_statement(code: &str) -> Option<CauseAdvice> {
+    Some(match code {
         "42P04" | "42P06" | "42P07" | "42701" | "42710" | "42723" => (
             "the object exists already: the ledger row of the migration was deleted, or the object was created by hand",
             "if the object differs from the migration's, drop it; if it is the same, restore the migration's ledger row",
@@ -209,22 +237,6 @@ fn of_sqlstate(code: &str) -> Option<CauseAdvice> {
         "25001" => (
             "the statement cannot run inside a transaction",
             "mark the migration as not transactional (SQL files: `-- no-transaction` in the first line)",
-        ),
-        "55006" => (
-            "another session uses the object",
-            "end the session that uses it, or wait for it; this query lists the sessions",
-        ),
-        "54000" | "54001" | "54011" | "54023" => (
-            "a limit of the server is exceeded (stack depth, size of a row, number of columns or arguments)",
-            "make the statement smaller, or raise the limit that the message names",
-        ),
-        "53000" | "58000" | "58P02" | "XX000" => (
-            "the server reports an internal error or a lack of resources",
-            "check the server's log for the reason; uncommitted changes are rolled back",
-        ),
-        "XX001" | "XX002" => (
-            "the server reports damaged data",
-            "stop writing, check the server's disks, and restore from a backup",
         ),
         _ => return None,
     })
