@@ -436,6 +436,29 @@ fn tenants_with_another_structure_have_a_recording_of_their_own_or_are_left_to_d
 }
 
 #[test]
+fn a_deferred_trigger_finds_the_tables_of_its_tenant() {
+    let replay = Replay::new(Release::Five, &["shapes"], &["acme", "bolt", "corp"]);
+    let database = &replay.project.database;
+    copy_shapes(&replay.project, &["0001_initial"]);
+    replay.create_tenants();
+    database.execute(
+        "CREATE FUNCTION public.finds_shapes() RETURNS trigger LANGUAGE plpgsql AS \
+         'BEGIN PERFORM FROM shapes_shape; RETURN NULL; END'",
+    );
+    for tenant in replay.tenants.iter().chain(&["demo"]) {
+        database.execute(&format!(
+            "CREATE CONSTRAINT TRIGGER finds_shapes AFTER INSERT ON {tenant}.django_migrations \
+             DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION public.finds_shapes()"
+        ));
+    }
+    let operations = "migrations.AlterField(\"shape\", \"code\", models.CharField(max_length=30))";
+    let (file, text) = migration(2, "", operations);
+    fs::write(replay.project.portcullis.path(&file), text).unwrap();
+    replay.migrate().exits(0).prints("its statements run for 3 tenants").prints_not("do not fit");
+    replay.assert_equal();
+}
+
+#[test]
 fn cooperating_replicas_share_the_tenants_of_a_group() {
     let names = ["t1", "t2", "t3", "t4", "t5", "t6", "t7", "t8"];
     let replay = Replay::new(Release::Five, &["shapes"], &names);

@@ -20,6 +20,9 @@ pub(super) const TRANSACTION: &str = "pg_try_advisory_xact_lock";
 /// The lock modes of a transaction that reads a table or refers to it with a foreign key; every other mode changes it.
 const UNCHANGED: &str = "'AccessShareLock', 'RowShareLock', 'ShareRowExclusiveLock'";
 
+/// Fires the deferred triggers while the search path is the tenant's.
+const FIRE_TRIGGERS: &str = "SET CONSTRAINTS ALL IMMEDIATE";
+
 /// The number of characters of a failed statement in a message.
 const SHOWN: usize = 120;
 
@@ -58,12 +61,12 @@ async fn replay(
 ) -> Result<Replayed, ApplyError> {
     begin(connection, tenant, limits).await?;
     let sql = [
-        &prepare(tenant, recording, limits),
-        &recording.statements.join(";\n"),
-        &proofs(recording),
-        &execute_check(tenant),
+        prepare(tenant, recording, limits),
+        recording.statements.join(";\n"),
+        FIRE_TRIGGERS.to_owned(),
+        proofs(recording),
+        execute_check(tenant),
     ]
-    .map(String::as_str)
     .join(";\n");
     let rows = match connection.rows_of_statements(&sql, limits.deadline).await {
         Ok(rows) => rows,
