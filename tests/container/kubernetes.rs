@@ -82,6 +82,36 @@ fn the_deployment_waits_for_the_migrate_job_and_only_verifies() {
     }
 }
 
+#[test]
+fn the_commands_of_the_box_open_the_gate_of_a_running_pod() {
+    let (image, base) = (Image::sample(), postgres());
+    let cluster = Cluster::new(&image, &base);
+    let deployment = cluster.play("deployment");
+    let web = cluster.replica(0);
+    deployment.until(&web, "invoices: listening");
+    for tenant in ["acme", "globex"] {
+        deployment.podman(&["exec", &web, "/portcullis", "tenant", "create", tenant]).exits(0);
+    }
+    let sql = "DELETE FROM acme._sqlx_migrations WHERE version = 2; DROP TABLE globex.finance_invoice";
+    let psql = ["psql", "--host=127.0.0.1", "--username=invoices", "--command", sql, "invoices"];
+    let password = format!("--env=PGPASSWORD={}", SECRET[1]);
+    deployment.podman(&[&["exec", &password, &cluster.database()], &psql[..]].concat()).exits(0);
+
+    // As `kubectl exec` in a cluster.
+    let prefix = format!("podman exec {web}");
+    let run_with = format!("--env=PORTCULLIS_RUN_WITH={prefix}");
+    let blocked = deployment.podman(&["exec", &run_with, &web, "/portcullis", "verify"]).exits(1);
+    let repairs: Vec<&str> =
+        blocked.commands().into_iter().filter(|line| line.contains(" repair ")).collect();
+    assert!(repairs.iter().any(|line| line.contains("acme")), "{blocked}");
+    assert!(repairs.iter().any(|line| line.contains("globex")), "{blocked}");
+    for line in repairs {
+        assert!(line.starts_with(&prefix), "{line}");
+        deployment.shell(line).exits(0);
+    }
+    deployment.podman(&["exec", &web, "/portcullis", "verify"]).exits(0);
+}
+
 /// The number of starts that migrated the shared schema.
 fn steps_that_applied(log: &str) -> usize {
     let done = log.lines().filter(|line| line.contains("\"step_done\"") && line.contains("shared schema"));
@@ -184,6 +214,16 @@ impl<'a> Played<'a> {
 
     fn podman(&self, arguments: &[&str]) -> Outcome {
         podman(self.image, arguments)
+    }
+
+    /// Runs a line that a person pastes.
+    fn shell(&self, line: &str) -> Outcome {
+        let mut command = Command::new("sh");
+        command.args(["-c", line]);
+        for (name, value) in self.image.podman().get_envs() {
+            command.env(name, value.unwrap());
+        }
+        Running::start(command, false).wait_up_to(ENGINE)
     }
 
     fn log(&self, container: &str) -> String {

@@ -30,6 +30,23 @@ fn the_finance_invoice_incident_does_not_reach_a_customer() {
 }
 
 #[test]
+fn an_empty_database_is_the_same_for_the_gate_the_doctor_and_the_tenant_commands() {
+    let project = Project::new();
+    project.portcullis.run(["manifest", "django"]).exits(0);
+    let empty = "the database is empty: this is its first start";
+    for command in ["verify", "tenant create acme --set name=Acme", "tenant delete acme --yes"] {
+        let outcome = project.portcullis.paste(&format!("portcullis {command}")).exits(1);
+        let words = outcome.stderr.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(words.contains(empty) && words.contains(" migrate"), "{command}: {outcome}");
+    }
+    project.portcullis.run(["tenant", "list"]).exits(0).prints("no tenant: the database is empty");
+    project.portcullis.run(["doctor"]).exits(1).prints(empty);
+    project.portcullis.run(["migrate"]).exits(0);
+    project.portcullis.run(["tenant", "create", "acme", "--set", "name=Acme"]).exits(0);
+    project.portcullis.run(["verify"]).exits(0).prints("1 tenant complete");
+}
+
+#[test]
 fn a_missing_or_stale_manifest_is_rejected_with_the_command_that_builds_it() {
     let project = Project::new();
     for command in ["verify", "run"] {
