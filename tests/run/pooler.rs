@@ -77,7 +77,7 @@ fn a_session_that_the_role_may_not_end_does_not_break_the_lock_of_a_pooler() {
     project.start().exits(75).prints("an earlier run's session still exists").prints_not("aborted");
     assert_eq!(project.ledger("a"), ["1"]);
     drop(session);
-    project.database.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'portcullis:0badc0de'");
+    project.database.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND application_name = 'portcullis:0badc0de'");
     let outcome = project.start();
     drop(pooler);
     project.take_from(&role);
