@@ -151,6 +151,10 @@ fn every_line_names_its_tenant_and_each_failure_shows_its_own_lines() {
     assert!(of("worse").contains("column \"paid_on\""), "{outcome}");
     let output = lines.iter().find(|line| line["event"] == "output").unwrap();
     assert_eq!((&output["step"], &output["stream"]), (&"tenant schemas".into(), &"stdout".into()));
+    let history = project.portcullis.run(["history", "--limit", "1", "--format", "json"]).exits(0).stdout;
+    let history: Value = serde_json::from_str(&history).unwrap();
+    let changed: Vec<_> = history[0]["changes"].as_array().unwrap().iter().map(|c| &c["tenant"]).collect();
+    assert_eq!((&history[0]["exit_code"], changed), (&1.into(), vec![&"acme".into()]), "{history}");
 
     let again = project.portcullis.run(["migrate"]).exits(1);
     let text = again.failure_box();
