@@ -181,8 +181,10 @@ impl Tool {
         project.verify("b").exits(0);
         self.remove(&project, &third_file, &third);
         project.manifest();
-        project.verify("b").exits(0).prints("ahead").prints("Third");
-        project.portcullis.run(["manifest", "structure", "--tenant", "b"]).exits(1).prints("Third");
+        // Drizzle's ledger has times and no names.
+        let ahead = if self.framework == "drizzle" { "1704067200003" } else { "Third" };
+        project.verify("b").exits(0).prints("ahead").prints(ahead);
+        project.portcullis.run(["manifest", "structure", "--tenant", "b"]).exits(1).prints(ahead);
 
         // The ledger of `c` is a copy: no migration has run there.
         let ledger: String = project.database.column(

@@ -174,8 +174,8 @@ async fn source(
         return Ok(("the manifest".into(), expected.structure.clone()));
     }
     let none = |why: &str| {
-        let derive = "the manifest was derived on another database server: derive it on this one";
-        refusal(request, if is_derived { derive } else { why }.into())
+        let derive = "; the manifest was derived on another database server: derive it on this one";
+        refusal(request, format!("{why}{}", if is_derived { derive } else { "" }).into())
     };
     let Some(tenant) = request.tenant else {
         return Err(none(
