@@ -277,7 +277,7 @@ fn a_failed_prisma_migration_is_dirty_until_it_is_resolved() {
     project.verify("a").exits(0);
     assert_eq!(project.database.column("SELECT count(*)::text FROM a._prisma_migrations"), ["4"]);
 
-    // A baseline records a migration that somebody applied by hand.
+    // A baseline records a migration that was applied by hand.
     let (_, name) = PRISMA.write(&project, 4, "Fourth", "CREATE TABLE note (id int PRIMARY KEY)", "");
     project.manifest();
     project.database.execute("CREATE TABLE a.note (id int PRIMARY KEY)");

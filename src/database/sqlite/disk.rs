@@ -97,7 +97,7 @@ fn is_foreign(path: &Path, found: &fs::Metadata) -> io::Result<bool> {
     Ok(!owners.contains(&found.uid()) && !is_shared_with_group)
 }
 
-/// SQLite reads these files as parts of the database, whoever has created them.
+/// SQLite reads these files as parts of the database, whatever user has created them.
 fn is_consistent(path: &Path, found: &fs::Metadata) -> io::Result<()> {
     for suffix in FILE_SUFFIXES.iter().skip(1) {
         let mut name = path.file_name().unwrap_or_default().to_owned();
