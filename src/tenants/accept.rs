@@ -127,7 +127,7 @@ impl Finding {
             | Finding::Dirty { migrations }
             | Finding::Altered { migrations, .. }
             | Finding::Diverged { unknown: migrations }
-            | Finding::Ahead { unknown: migrations, .. } => migrations.clone(),
+            | Finding::Ahead { unknown: migrations, .. } => migrations.to_vec(),
             Finding::MissingTables { tables, .. } | Finding::Shadowed { tables } => tables.clone(),
             Finding::MissingColumns { table, columns, .. } => {
                 columns.iter().map(|column| format!("{table}.{column}")).collect()
@@ -157,7 +157,7 @@ impl Finding {
             | Finding::Dirty { migrations }
             | Finding::Altered { migrations, .. }
             | Finding::Diverged { unknown: migrations }
-            | Finding::Ahead { unknown: migrations, .. } => *migrations = items,
+            | Finding::Ahead { unknown: migrations, .. } => *migrations = items.into(),
             Finding::MissingTables { tables, .. } | Finding::Shadowed { tables } => *tables = items,
             Finding::MissingColumns { table, columns, .. } => {
                 columns.retain(|column| items.contains(&format!("{table}.{column}")));

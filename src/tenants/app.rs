@@ -38,7 +38,7 @@ fn concerns(app: &str, manifest: &Manifest, finding: &mut Finding) -> bool {
         | Finding::Ahead { unknown: migrations, .. }
         | Finding::Retired { migrations }
         | Finding::Duplicate { migrations } => {
-            migrations.retain(|migration| is_of(app, migration));
+            *migrations = migrations.iter().filter(|migration| is_of(app, migration)).cloned().collect();
             !migrations.is_empty()
         }
         Finding::MissingTables { tables, .. } | Finding::Shadowed { tables } => {
@@ -74,6 +74,8 @@ fn concerns(app: &str, manifest: &Manifest, finding: &mut Finding) -> bool {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests")]
 
+    use std::sync::Arc;
+
     use super::*;
     use crate::{
         frameworks::sql::LEDGER,
@@ -98,7 +100,7 @@ mod tests {
         let of = |finance: bool| {
             let (app, table) =
                 if finance { ("finance", "finance_invoice") } else { ("contacts", "contacts_contact") };
-            let migrations = strings(&[&format!("{app}.0001_initial")]);
+            let migrations: Arc<[String]> = strings(&[&format!("{app}.0001_initial")]).into();
             let pending = Finding::Pending { migrations: migrations.clone() };
             let reason = "known".to_owned();
             vec![

@@ -21,6 +21,9 @@ pub(crate) enum Outcome {
     Incomplete,
 }
 
+/// Migrations of a ledger. Schemas with equal ledgers share one list.
+pub(crate) type MigrationList = Arc<[String]>;
+
 /// One observation about one schema.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -39,17 +42,17 @@ pub(crate) enum Finding {
         tables: Vec<String>,
     },
     Pending {
-        migrations: Vec<String>,
+        migrations: MigrationList,
     },
     /// Pending migrations whose tables and columns exist: only their ledger rows are missing.
     Unrecorded {
-        migrations: Vec<String>,
+        migrations: MigrationList,
     },
     Dirty {
-        migrations: Vec<String>,
+        migrations: MigrationList,
     },
     Altered {
-        migrations: Vec<String>,
+        migrations: MigrationList,
         /// Only the line ends of the text differ.
         #[serde(skip_serializing_if = "std::ops::Not::not")]
         line_ends_alone: bool,
@@ -57,12 +60,12 @@ pub(crate) enum Finding {
     /// Recorded but not expected, and other migrations are pending.
     Diverged {
         #[serde(rename = "migrations")]
-        unknown: Vec<String>,
+        unknown: MigrationList,
     },
     /// Recorded but not expected, and nothing is pending.
     Ahead {
         #[serde(rename = "migrations")]
-        unknown: Vec<String>,
+        unknown: MigrationList,
         blocks: bool,
     },
     /// An app's models whose tables are missing. Its migrations depend on those of the apps in `after`, which have lost
@@ -81,7 +84,7 @@ pub(crate) enum Finding {
     },
     /// Recorded for apps that the code no longer contains.
     Retired {
-        migrations: Vec<String>,
+        migrations: MigrationList,
     },
     MissingTables {
         tables: Vec<String>,
@@ -105,7 +108,6 @@ pub(crate) enum Finding {
     },
     /// Objects that differ from the expected structure.
     Structure {
-        #[serde(serialize_with = "as_list")]
         differences: Arc<[Difference]>,
         reference: Reference,
         blocks: bool,
@@ -118,7 +120,7 @@ pub(crate) enum Finding {
     },
     #[serde(rename = "recorded_twice")]
     Duplicate {
-        migrations: Vec<String>,
+        migrations: MigrationList,
     },
     Unreadable {
         #[serde(serialize_with = "as_text")]
@@ -136,10 +138,6 @@ pub(crate) enum Finding {
 
 fn as_text<S: Serializer>(value: &impl fmt::Display, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(value)
-}
-
-fn as_list<S: Serializer>(list: &Arc<[Difference]>, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.collect_seq(list.iter())
 }
 
 impl Finding {

@@ -5,15 +5,16 @@ use std::{
     sync::Arc,
 };
 
-pub(crate) use super::{
-    finding::{Finding, Outcome},
-    verdict::Verdict,
-};
 use super::{
+    finding::MigrationList,
     inspection::{Inspection, LedgerRow, SchemaSnapshot, SchemaState},
     ledger::Comparison,
     manifest::{Expected, Kind, Manifest},
     replay::is_of,
+};
+pub(crate) use super::{
+    finding::{Finding, Outcome},
+    verdict::Verdict,
 };
 
 /// The strictness of the judgement.
@@ -117,13 +118,13 @@ impl Judgement {
 /// Judges an inspection.
 pub(crate) fn judge(manifest: &Manifest, found: &Inspection, rules: Rules) -> Judgement {
     // Most tenants share one ledger, which is compared once.
-    let mut compared: BTreeMap<*const [LedgerRow], Comparison> = BTreeMap::new();
+    let mut ledgers: BTreeMap<*const [LedgerRow], JudgedLedger> = BTreeMap::new();
     let mut verdict = |state: &SchemaState| match state {
         SchemaState::Read(snapshot) => {
-            let comparison = compared
+            let ledger = ledgers
                 .entry(Arc::as_ptr(&snapshot.ledger))
-                .or_insert_with(|| manifest.framework.compare(&manifest.tenant, &snapshot.ledger));
-            judge_snapshot(manifest, comparison, snapshot, rules)
+                .or_insert_with(|| judge_ledger(manifest, &manifest.tenant, &snapshot.ledger, rules));
+            judge_snapshot(manifest, ledger, snapshot)
         }
         unread => judge_schema(manifest, &manifest.tenant, unread, rules),
     };
@@ -136,6 +137,7 @@ pub(crate) fn judge(manifest: &Manifest, found: &Inspection, rules: Rules) -> Ju
             verdict.note_unrecorded(&manifest.tenant, tables, state);
             verdict.note_shadows(manifest, state, &found.shadows);
             verdict.note_models(manifest, tables, state);
+            verdict.findings.shrink_to_fit();
             (name.clone(), verdict)
         })
         .collect();
@@ -196,22 +198,28 @@ pub(crate) fn judge_schema(
         SchemaState::Failed(why) => Verdict::of(Finding::Unreadable { why: why.clone() }),
         SchemaState::Vanished => Verdict::of(Finding::Vanished),
         SchemaState::Read(snapshot) => {
-            judge_snapshot(manifest, &manifest.framework.compare(expected, &snapshot.ledger), snapshot, rules)
+            judge_snapshot(manifest, &judge_ledger(manifest, expected, &snapshot.ledger, rules), snapshot)
         }
     }
 }
 
-fn judge_snapshot(
+/// The findings about one ledger.
+struct JudgedLedger {
+    compared: Comparison,
+    findings: Vec<Finding>,
+}
+
+fn judge_ledger(
     manifest: &Manifest,
-    ledger: &Comparison,
-    snapshot: &SchemaSnapshot,
+    expected: &Expected,
+    recorded: &[LedgerRow],
     rules: Rules,
-) -> Verdict {
-    let newer = !ledger.unknown.is_empty() && ledger.pending.is_empty();
+) -> JudgedLedger {
+    let ledger = manifest.framework.compare(expected, recorded);
     let mut findings = Vec::new();
-    let mut add = |names: &[String], finding: fn(Vec<String>) -> Finding| {
+    let mut add = |names: &[String], finding: fn(MigrationList) -> Finding| {
         if !names.is_empty() {
-            findings.push(finding(names.to_vec()));
+            findings.push(finding(names.into()));
         }
     };
     add(&ledger.dirty, |migrations| Finding::Dirty { migrations });
@@ -227,6 +235,13 @@ fn judge_snapshot(
     add(&ledger.pending, |migrations| Finding::Pending { migrations });
     add(&ledger.retired, |migrations| Finding::Retired { migrations });
     add(&ledger.duplicates, |migrations| Finding::Duplicate { migrations });
+    JudgedLedger { compared: ledger, findings }
+}
+
+fn judge_snapshot(manifest: &Manifest, ledger: &JudgedLedger, snapshot: &SchemaSnapshot) -> Verdict {
+    let JudgedLedger { compared: ledger, findings } = ledger;
+    let mut findings = findings.clone();
+    let newer = !ledger.unknown.is_empty() && ledger.pending.is_empty();
     // Tables of pending migrations are not reported in addition to the migrations.
     let is_due = |table: &str| match manifest.app_of_table(table) {
         Some(app) => !ledger.pending.iter().any(|id| is_of(app, id)),

@@ -38,7 +38,7 @@ impl Verdict {
     /// The pending migrations that were applied and are not recorded.
     pub(crate) fn unrecorded(&self) -> &[String] {
         let unrecorded = self.findings.iter().find_map(|finding| match finding {
-            Finding::Unrecorded { migrations } => Some(migrations.as_slice()),
+            Finding::Unrecorded { migrations } => Some(&**migrations),
             _ => None,
         });
         unrecorded.unwrap_or_default()
@@ -126,7 +126,7 @@ impl Verdict {
         };
         let migrations = expected.applied_without_record(self.pending(), exists);
         if !migrations.is_empty() {
-            self.findings.push(Finding::Unrecorded { migrations });
+            self.findings.push(Finding::Unrecorded { migrations: migrations.into() });
         }
     }
 

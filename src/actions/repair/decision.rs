@@ -63,7 +63,7 @@ pub(super) fn decide(
 /// The failed and altered migrations, or all of them if the ledger is lost.
 fn doubtful(manifest: &Manifest, request: &RepairRequest<'_>, verdict: &Verdict) -> Vec<String> {
     let named = verdict.findings.iter().flat_map(|finding| match finding {
-        Finding::Dirty { migrations } | Finding::Altered { migrations, .. } => migrations.clone(),
+        Finding::Dirty { migrations } | Finding::Altered { migrations, .. } => migrations.to_vec(),
         Finding::NoLedger { .. } => {
             let expected = if request.tenant.is_some() { &manifest.tenant } else { &manifest.shared };
             manifest.framework.compare(expected, &[]).pending

@@ -61,13 +61,13 @@ pub(super) fn findings() -> Vec<Finding> {
         Finding::NoSchema,
         Finding::NoLedger { tables: Vec::new() },
         Finding::NoLedger { tables: some() },
-        Finding::Pending { migrations: some() },
-        Finding::Unrecorded { migrations: some() },
-        Finding::Dirty { migrations: some() },
-        Finding::Altered { migrations: some(), line_ends_alone: false },
-        Finding::Altered { migrations: some(), line_ends_alone: true },
-        Finding::Diverged { unknown: some() },
-        Finding::Ahead { unknown: some(), blocks: true },
+        Finding::Pending { migrations: some().into() },
+        Finding::Unrecorded { migrations: some().into() },
+        Finding::Dirty { migrations: some().into() },
+        Finding::Altered { migrations: some().into(), line_ends_alone: false },
+        Finding::Altered { migrations: some().into(), line_ends_alone: true },
+        Finding::Diverged { unknown: some().into() },
+        Finding::Ahead { unknown: some().into(), blocks: true },
         Finding::Models { app: app(), models: some(), all_tables: true, after: Vec::new() },
         Finding::Models { app: app(), models: some(), all_tables: false, after: Vec::new() },
         Finding::Shadowed { tables: some() },
@@ -451,7 +451,7 @@ fn the_advice_for_a_first_start_is_one_command() {
 fn the_advice_names_the_first_tenants_and_counts_the_others() {
     let names: Vec<String> = (1..=15).map(|n| format!("t{n:02}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-    let judgement = judged(Finding::Pending { migrations: vec!["2 invoices".into()] }, &names);
+    let judgement = judged(Finding::Pending { migrations: vec!["2 invoices".into()].into() }, &names);
     assert_eq!(wording::counts(&judgement).to_string(), "15 of 15 schemas incomplete");
     let advice = of_findings(&judgement, Running::Run);
     assert_eq!(

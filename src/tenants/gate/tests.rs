@@ -69,6 +69,26 @@ fn a_complete_schema_has_no_findings() {
 }
 
 #[test]
+fn tenants_with_equal_ledgers_share_the_list_of_their_pending_migrations() {
+    let state = SchemaState::Read(snapshot(&[1]));
+    let tenants = ["a", "b"].map(|name| (name.to_owned(), state.clone())).into();
+    let judgement =
+        judge(&manifest(), &Inspection { tenants, registered: 2, ..Inspection::default() }, RULES);
+    let lists: Vec<_> = judgement
+        .tenants
+        .values()
+        .flat_map(|verdict| &verdict.findings)
+        .filter_map(|finding| match finding {
+            Finding::Pending { migrations } => Some(migrations),
+            _ => None,
+        })
+        .collect();
+    let [a, b] = lists.as_slice() else { unreachable!("two tenants: {lists:?}") };
+    assert_eq!(***a, ["2 migration", "3 migration"]);
+    assert!(Arc::ptr_eq(a, b));
+}
+
+#[test]
 fn each_row_of_the_truth_table_holds() {
     let table = |name: &str| BTreeSet::from([name.to_owned()]);
     let with = |rows: &[u32], change: fn(&mut SchemaSnapshot)| {
@@ -91,19 +111,19 @@ fn each_row_of_the_truth_table_holds() {
         "the last one is pending",
         &SchemaState::Read(snapshot(&[1, 2])),
         Outcome::Incomplete,
-        |f| *f == Finding::Pending { migrations: vec!["3 migration".into()] },
+        |f| *f == Finding::Pending { migrations: vec!["3 migration".into()].into() },
     );
     assert_judged(
         "a gap below later ones is pending",
         &SchemaState::Read(snapshot(&[1, 3])),
         Outcome::Incomplete,
-        |f| *f == Finding::Pending { migrations: vec!["2 migration".into()] },
+        |f| *f == Finding::Pending { migrations: vec!["2 migration".into()].into() },
     );
     assert_judged(
         "recorded as failed",
         &with(&[1, 2, 3], |s| rows(s)[1].succeeded = false),
         Outcome::Incomplete,
-        |f| *f == Finding::Dirty { migrations: vec!["2 migration".into()] },
+        |f| *f == Finding::Dirty { migrations: vec!["2 migration".into()].into() },
     );
     assert_judged(
         "recorded as failed and unknown",
@@ -115,7 +135,7 @@ fn each_row_of_the_truth_table_holds() {
         "another checksum",
         &with(&[1, 2, 3], |s| rows(s)[0].checksum = Some("ff".into())),
         Outcome::Incomplete,
-        |f| *f == Finding::Altered { migrations: vec!["1 migration".into()], line_ends_alone: false },
+        |f| *f == Finding::Altered { migrations: vec!["1 migration".into()].into(), line_ends_alone: false },
     );
     assert_judged(
         "no checksum",
@@ -127,13 +147,13 @@ fn each_row_of_the_truth_table_holds() {
         "unknown and pending",
         &SchemaState::Read(snapshot(&[1, 2, 9])),
         Outcome::Incomplete,
-        |f| *f == Finding::Diverged { unknown: vec!["9 migration".into()] },
+        |f| *f == Finding::Diverged { unknown: vec!["9 migration".into()].into() },
     );
     assert_judged(
         "unknown and nothing pending",
         &SchemaState::Read(snapshot(&[1, 2, 3, 9])),
         Outcome::Complete,
-        |f| *f == Finding::Ahead { unknown: vec!["9 migration".into()], blocks: false },
+        |f| *f == Finding::Ahead { unknown: vec!["9 migration".into()].into(), blocks: false },
     );
     assert_judged("recorded twice", &SchemaState::Read(snapshot(&[1, 2, 3, 3])), Outcome::Complete, |f| {
         matches!(f, Finding::Duplicate { .. })

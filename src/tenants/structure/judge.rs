@@ -343,7 +343,7 @@ mod tests {
     #[test]
     fn a_tenant_with_pending_migrations_is_not_compared() {
         let pending = |judgement: &mut Judgement, _: &mut Inspection| {
-            let finding = Finding::Pending { migrations: vec!["2".into()] };
+            let finding = Finding::Pending { migrations: vec!["2".into()].into() };
             judgement.tenants.insert("a".into(), Verdict { findings: vec![finding] });
         };
         for manifest in [of_framework(), of_sql("15")] {
