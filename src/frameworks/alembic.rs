@@ -21,6 +21,7 @@ pub(super) static ALEMBIC: FileLedger = FileLedger {
     files: &["{name}.py", "!__init__.py"],
     recorded_as: None,
     is_ordered: false,
+    ids: |file| Ok(vec![revision(file)?.id]),
     read,
     read_line,
 };

@@ -11,6 +11,7 @@ pub(super) static CUSTOM: FileLedger = FileLedger {
     files: &[],
     recorded_as: None,
     is_ordered: true,
+    ids: |file| Ok(vec![file.id.clone()]),
     read: by_id,
     read_line: |_| None,
 };

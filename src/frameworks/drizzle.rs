@@ -25,6 +25,8 @@ pub(super) static DRIZZLE: FileLedger = FileLedger {
     files: &["{id}.sql", JOURNAL],
     recorded_as: None,
     is_ordered: false,
+    // All entries run in one transaction.
+    ids: |_| Ok(Vec::new()),
     read,
     read_line: |_| None,
 };

@@ -22,6 +22,7 @@ pub(super) static KNEX: FileLedger = FileLedger {
     ],
     recorded_as: Some("{file}"),
     is_ordered: false,
+    ids: |file| Ok(vec![file.id.clone()]),
     read: by_id,
     read_line: |_| None,
 };

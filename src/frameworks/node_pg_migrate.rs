@@ -22,6 +22,7 @@ pub(super) static NODE_PG_MIGRATE: FileLedger = FileLedger {
     ],
     recorded_as: None,
     is_ordered: false,
+    ids: |file| Ok(vec![file.id.clone()]),
     read: by_id,
     read_line: |_| None,
 };

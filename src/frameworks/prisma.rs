@@ -26,6 +26,7 @@ pub(super) static PRISMA: FileLedger = FileLedger {
     files: &["{id}/migration.sql"],
     recorded_as: None,
     is_ordered: false,
+    ids: |file| Ok(vec![file.id.clone()]),
     read,
     read_line: |_| None,
 };

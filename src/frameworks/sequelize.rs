@@ -12,6 +12,7 @@ pub(super) static SEQUELIZE: FileLedger = FileLedger {
     files: &["{id}.js", "{id}.cjs", "{id}.ts", "{id}.cts", "!{id}.d.ts"],
     recorded_as: Some("{file}"),
     is_ordered: false,
+    ids: |file| Ok(vec![file.id.clone()]),
     read: by_id,
     read_line: |_| None,
 };

@@ -13,6 +13,7 @@ pub(super) static TYPEORM: FileLedger = FileLedger {
     files: &["{id}.ts", "{id}.js", "{id}.cjs", "{id}.mjs", "!{id}.d.ts"],
     recorded_as: None,
     is_ordered: false,
+    ids: |file| class_names(&String::from_utf8_lossy(&file.bytes)),
     read,
     read_line: |_| None,
 };

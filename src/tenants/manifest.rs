@@ -234,8 +234,17 @@ impl Manifest {
     }
 
     /// Whether the migration runs outside a transaction, so that its changes stay after a failure.
+    ///
+    /// `migration` is its identifier or its name in messages.
     pub(crate) fn commits_by_itself(&self, migration: &str) -> bool {
-        self.not_atomic.contains(migration)
+        let mut migrations = self.shared.migrations.iter().chain(&self.tenant.migrations);
+        let is_named = |known: &Migration| known.name == migration && self.not_atomic.contains(&known.id);
+        self.not_atomic.contains(migration) || (!self.not_atomic.is_empty() && migrations.any(is_named))
+    }
+
+    /// Whether one of the migrations that a new schema gets runs outside a transaction.
+    pub(crate) fn creation_commits_by_itself(&self, expected: &Expected) -> bool {
+        expected.migrations.iter().any(|migration| self.not_atomic.contains(&migration.id))
     }
 
     /// The registry's column with the tenant's type.

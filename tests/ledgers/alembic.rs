@@ -16,7 +16,11 @@ apply = { run = ["alembic", "-x", "tenant={schema}", "upgrade", "heads"] }
 
 /// Two revisions, which no tenant has yet.
 fn project() -> Project {
-    let project = Project::new("alembic", MIGRATIONS, "alembic/bin");
+    project_of(MIGRATIONS)
+}
+
+fn project_of(migrations: &str) -> Project {
+    let project = Project::new("alembic", migrations, "alembic/bin");
     revision(&project, "1111", "first", &[], "CREATE TABLE account (id int PRIMARY KEY)");
     revision(&project, "2222", "second", &[], "ALTER TABLE account ADD COLUMN total int");
     project.manifest();
@@ -94,6 +98,32 @@ fn a_failed_revision_is_named_and_stays_pending() {
     project.manifest();
     project.portcullis.run(["run"]).exits(1).prints("4444").prints("relation \"missing\" does not exist");
     assert_verdict(&project, "a", false).prints("4444 fourth").prints_not("3333 third");
+}
+
+#[test]
+fn a_concurrent_index_waits_longer_than_the_time_outs() {
+    let time_outs = "apply = { lock_timeout = \"1s\", statement_timeout = \"1s\",";
+    let project = project_of(&MIGRATIONS.replace("apply = {", time_outs));
+    alembic(&project, "a", &["upgrade", "heads"]).exits(0);
+    revision(&project, "3333", "third", &[], "CREATE TABLE bill (total int)");
+    let path = project.path("migrations/versions/3333_third.py");
+    let text = fs::read_to_string(&path).unwrap();
+    let execute = "op.execute(\"CREATE TABLE bill (total int)\")";
+    let index = "with op.get_context().autocommit_block():\n        \
+                 op.create_index(\"account_total\", \"account\", [\"total\"], postgresql_concurrently=True)";
+    assert!(text.contains(execute));
+    fs::write(&path, text.replace(execute, index)).unwrap();
+    project.manifest();
+    let snapshot = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT 1";
+    let migrating = project.database.while_held(snapshot, || {
+        let migrating = project.portcullis.spawn(["migrate", "a"]);
+        let waits = "SELECT 'yes' FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock' \
+                     AND query LIKE 'CREATE INDEX CONCURRENTLY%' AND now() - query_start > interval '2 s'";
+        project.database.until(true, waits);
+        migrating
+    });
+    migrating.wait().exits(0);
+    assert_verdict(&project, "a", true);
 }
 
 #[test]

@@ -103,6 +103,45 @@ fn the_configured_command_applies_what_is_pending() {
 }
 
 #[test]
+fn only_a_command_that_may_build_an_index_concurrently_has_no_time_outs() {
+    let ledger = EACH.replace("tenant =", "shared = \"shared\"\ntenant =");
+    let ledger = ledger.replace("apply = {", "apply = { lock_timeout = \"7s\", statement_timeout = \"8s\",");
+    let project = Project::new("custom", &ledger, "debug");
+    project.write(
+        "apply.sh",
+        "set -eu\nsql() { psql -qtAX -v ON_ERROR_STOP=1 \"$DATABASE_URL\" \"$@\"; }\n\
+         echo \"$1: $(sql -c 'SHOW lock_timeout' -c 'SHOW statement_timeout' | tr '\\n' ' ')\"\n\
+         sql -c \"CREATE TABLE IF NOT EXISTS $1.applied_changes (change text, state text)\"\n\
+         [ \"$1\" = public ] && changes=shared || changes=changes\n\
+         for change in $(ls $changes); do\n\
+           [ -z \"$(sql -c \"SELECT 1 FROM $1.applied_changes WHERE change = '$change'\")\" ] || continue\n\
+           echo \"SET search_path = $1;\" | cat - $changes/$change/up.sql | sql\n\
+           sql -c \"INSERT INTO $1.applied_changes VALUES ('$change', 'done')\"\n\
+         done\n",
+    );
+    let index = "CREATE INDEX CONCURRENTLY bill_total ON bill (total);\n";
+    project.write("shared/1/up.sql", "CREATE TABLE bill (total int);\n");
+    project.write("shared/2/up.sql", index);
+    project.write("changes/1/up.sql", "-- small: not CONCURRENTLY\nCREATE TABLE bill (total int);\n");
+    project.manifest();
+    for schema in ["a", "b", "public"] {
+        let ledger = format!("CREATE TABLE {schema}.applied_changes (change text, state text)");
+        project.database.execute(&ledger);
+    }
+    project.portcullis.run(["migrate", "a"]).exits(0).prints("a: 7s 8s");
+    project.portcullis.run(["tenant", "create", "d"]).exits(0).prints("d: 7s 8s");
+    project.portcullis.run(["migrate", "--shared"]).exits(0).prints("public: 0 0");
+    project.write("changes/2/up.sql", index);
+    project.manifest();
+    project.portcullis.run(["migrate", "a"]).exits(0).prints("a: 0 0");
+    project.portcullis.run(["migrate", "b"]).exits(0).prints("b: 0 0");
+    project.portcullis.run(["tenant", "create", "e"]).exits(0).prints("e: 0 0");
+    project.write("changes/3/up.sql", "ALTER TABLE bill ADD COLUMN paid int;\n");
+    project.manifest();
+    project.portcullis.run(["migrate", "a"]).exits(0).prints("a: 7s 8s");
+}
+
+#[test]
 fn two_files_with_one_identifier_are_refused() {
     let project = project(LATEST, "version (number bigint, dirty boolean)", &["1_one.up.sql"]);
     project.write("changes/001_other.up.sql", "");

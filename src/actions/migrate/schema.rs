@@ -124,10 +124,12 @@ async fn leaves_transaction(context: &RunContext, schemas: &[Option<String>]) ->
     }
     let tenants = Selection::Named(schemas.iter().flatten().cloned().collect());
     let (_, judgement) = inspect(context, schemas.contains(&None), Some(&tenants)).await?;
-    let is_pending = |id: &String| manifest.commits_by_itself(id);
-    let leaves = judgement
-        .verdicts()
-        .any(|(_, verdict)| verdict.is_fresh() || verdict.pending().iter().any(is_pending));
+    let leaves = judgement.verdicts().any(|(tenant, verdict)| {
+        let expected = if tenant.is_some() { &manifest.tenant } else { &manifest.shared };
+        let leaves = |migration: &String| manifest.commits_by_itself(migration);
+        verdict.pending().iter().any(leaves)
+            || (verdict.is_fresh() && manifest.creation_commits_by_itself(expected))
+    });
     Ok(leaves)
 }
 

@@ -155,8 +155,9 @@ async fn run_command(
         Source::External(project) => &project.env,
     };
     let mut sessions = context.program_sessions().await?.cloned();
-    if !context.expectation().await?.manifest.not_atomic.is_empty() {
-        // A new tenant gets every migration, and a concurrent index build waits for older transactions.
+    let manifest = &context.expectation().await?.manifest;
+    if manifest.creation_commits_by_itself(&manifest.tenant) {
+        // A concurrent index build waits for older transactions.
         sessions = sessions.as_ref().map(ProgramSessions::without_time_outs);
     }
     let child = frameworks::child(&context.run, sessions.as_ref(), &[], given, argv.to_vec());

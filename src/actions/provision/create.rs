@@ -144,7 +144,7 @@ async fn migrated(
         stop_policy: StopPolicy::AtOnce,
         timeout,
         shared_schema: "",
-        without_time_outs: project.has_command() && !manifest.not_atomic.is_empty(),
+        without_time_outs: project.has_command() && manifest.creation_commits_by_itself(&manifest.tenant),
         recorded: None,
     };
     let schemas = [Some(new.schema.clone())];

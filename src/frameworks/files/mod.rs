@@ -5,10 +5,7 @@ mod list;
 mod listing;
 mod source_file;
 
-use std::{
-    collections::BTreeMap,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 pub(super) use self::{list::by_id, source_file::SourceFile};
 use super::{
@@ -41,6 +38,8 @@ pub(super) struct FileLedger {
     pub(super) recorded_as: Option<&'static str>,
     /// Identifiers that are numbers tell the order of the migrations.
     pub(super) is_ordered: bool,
+    /// Reads the identifiers of the migrations in one file that may leave its transaction.
+    pub(super) ids: fn(&SourceFile) -> Result<Vec<String>, String>,
     /// Reads the migrations from the files.
     pub(super) read: fn(&[SourceFile]) -> Result<Vec<Migration>, String>,
     /// The progress in an output line of its command.
@@ -123,8 +122,8 @@ impl FileLedger {
     /// The manifest of the files on disk, without tables.
     fn manifest(&'static self, settings: &LedgerFiles) -> Result<Manifest, Failure> {
         let mut manifest = Manifest::new(self, Expected::default(), Expected::default());
-        manifest.shared.migrations = self.expected(&settings.shared, settings, &mut manifest.sources)?;
-        manifest.tenant.migrations = self.expected(&settings.tenant, settings, &mut manifest.sources)?;
+        manifest.shared.migrations = self.expected(&settings.shared, settings, &mut manifest)?;
+        manifest.tenant.migrations = self.expected(&settings.tenant, settings, &mut manifest)?;
         manifest.ledger = settings.layout.clone();
         Ok(manifest)
     }
@@ -134,7 +133,7 @@ impl FileLedger {
         &self,
         places: &[PathBuf],
         settings: &LedgerFiles,
-        sources: &mut BTreeMap<String, Sources>,
+        manifest: &mut Manifest,
     ) -> Result<Vec<Migration>, Failure> {
         let (mut folders, mut files, mut migrations) = (0, Vec::new(), Vec::new());
         for place in places {
@@ -149,7 +148,7 @@ impl FileLedger {
                 folders += 1;
                 source
             };
-            sources.insert(place.display().to_string(), read);
+            manifest.sources.insert(place.display().to_string(), read);
         }
         let unreadable = |why| {
             let path = places.first().cloned().unwrap_or_default();
@@ -157,6 +156,9 @@ impl FileLedger {
         };
         if folders > 0 {
             migrations.extend((self.read)(&files).map_err(unreadable)?);
+            for file in files.iter().filter(|file| file.leaves_transaction()) {
+                manifest.not_atomic.extend((self.ids)(file).map_err(unreadable)?);
+            }
         }
         list::refuse_duplicates(&migrations).map_err(unreadable)?;
         if settings.latest {
