@@ -118,6 +118,31 @@ fn a_new_migration_adds_one_line_to_the_manifest() {
 }
 
 #[test]
+fn a_table_is_judged_in_each_spelling_of_its_name() {
+    let project = Project::complete();
+    for (number, spelling, name) in
+        [(5, "'Invoices.Old'", "Invoices.Old"), (6, "'\"Quoted.Invoices\"'", "Quoted.Invoices")]
+    {
+        let before = if number == 5 { "0004_invoice_payment" } else { "0005_spelling" };
+        let migration = format!(
+            "from django.db import migrations\n\n\nclass Migration(migrations.Migration):\n    \
+             dependencies = [(\"finance\", \"{before}\")]\n    operations = [migrations.AlterModelTable(\"invoice\", {spelling})]\n"
+        );
+        let path = format!("finance/migrations/{number:04}_spelling.py");
+        fs::write(project.portcullis.path(&path), migration).unwrap();
+        build_manifest(&project);
+        project.portcullis.run(["migrate"]).exits(0);
+        project.portcullis.run(["verify"]).exits(0);
+        let rename = |from: &str, to: &str| {
+            project.database.execute(&format!("ALTER TABLE demo.\"{from}\" RENAME TO \"{to}\""));
+        };
+        rename(name, "lost");
+        project.portcullis.run(["verify"]).exits(1).prints(name);
+        rename("lost", name);
+    }
+}
+
+#[test]
 fn older_code_reports_ahead_retired_or_diverged_ledgers() {
     let project = Project::complete();
     add(&project, "0005_note", "0004_invoice_payment", "note");

@@ -65,7 +65,7 @@ def manifest(base):
         facts["other_databases"] = others
     expected = [shared, tenant, *types.values()]
     for model in models:
-        table = cut(model._meta.db_table)
+        table = table_name(model._meta)
         if any(table in tables_of_schema for tables_of_schema in expected):
             app = model._meta.app_label
             facts["owners"][table] = {"app": app, "model": f"{app}.{model._meta.object_name}"}
@@ -152,11 +152,11 @@ def fields(app, model_name, names, apps):
         return
     columns = {cut(field.column) for field in options.local_concrete_fields if field.column and field.name in names}
     if columns:
-        yield cut(options.db_table), columns
+        yield table_name(options), columns
     for field in options.local_many_to_many:
         through = field.remote_field.through._meta
         if field.name in names and through.auto_created:
-            yield cut(through.db_table), {cut(field.column) for field in through.local_concrete_fields}
+            yield table_name(through), {cut(field.column) for field in through.local_concrete_fields}
 
 
 def within(made, schemas):
@@ -212,12 +212,12 @@ def tables(models, alias, schema, kind):
     found = {}
     for model in models:
         options = model._meta
-        # A name that contains quotes, as in `"reports"."monthly"`, selects its own schema.
-        if not options.can_migrate(connection) or '"' in options.db_table:
+        # A name such as `"reports"."monthly"` selects its own schema.
+        if not options.can_migrate(connection) or '"' in options.db_table.strip('"'):
             continue
         if router.allow_migrate_model(alias, model):
             columns = {cut(field.column) for field in options.local_concrete_fields if field.column}
-            found[cut(options.db_table)] = sorted(columns)
+            found[table_name(options)] = sorted(columns)
     return dict(sorted(found.items()))
 
 
@@ -258,10 +258,16 @@ def cut(identifier):
     return identifier.encode()[:NAME_BYTES].decode(errors="ignore")
 
 
+def table_name(options):
+    """The table's name. Django accepts a name that is already quoted."""
+    name = options.db_table
+    return cut(name[1:-1] if name.startswith('"') and name.endswith('"') else name)
+
+
 def registry(utils):
     options = utils.get_tenant_model()._meta
     found = {
-        "table": cut(options.db_table),
+        "table": table_name(options),
         "schema_column": options.get_field("schema_name").column,
         "columns": sorted(field.column for field in options.local_concrete_fields if field.column),
     }
@@ -277,7 +283,7 @@ def domains(options, tenant):
     """The table that maps a request's host to its tenant."""
     link = next(field for field in options.local_concrete_fields if field.is_relation and field.related_model._meta is tenant)
     found = {
-        "table": cut(options.db_table),
+        "table": table_name(options),
         "domain_column": options.get_field("domain").column,
         "tenant_column": link.column,
         "key_column": link.target_field.column,

@@ -133,7 +133,7 @@ class Replay:
 
     def tables_of_app(self):
         models = self.final_state().apps.get_models(include_auto_created=True)
-        return [model._meta.db_table for model in models if model._meta.app_label == self.app]
+        return [model._meta.db_table.strip('"') for model in models if model._meta.app_label == self.app]
 
     def final_state(self):
         if "state" not in self.__dict__:
@@ -151,7 +151,7 @@ class Replay:
                 if options.app_label == self.app or not refers_to_app or not field.db_constraint:
                     continue
                 with connection.cursor() as cursor:
-                    qualified_name = [connection.schema_name, options.db_table]
+                    qualified_name = [connection.schema_name, options.db_table.strip('"')]
                     cursor.execute("SELECT FROM pg_catalog.pg_tables WHERE schemaname = %s AND tablename = %s", qualified_name)
                     constraints = connection.introspection.get_constraints(cursor, options.db_table) if cursor.rowcount else {}
                 if constraints and not any(c["foreign_key"] and c["columns"] == [field.column] for c in constraints.values()):
