@@ -1,4 +1,4 @@
-//! Watches for sessions that block the database sessions of a framework's programs, and names them.
+//! Watches for sessions that block the database sessions of a framework's programs or of a replay, and names them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -18,7 +18,7 @@ const INTERVAL: Duration = Duration::from_millis(500);
 #[derive(Debug, Default)]
 pub(super) struct Blockers(BTreeMap<(Option<String>, String), String>);
 
-/// Waits for the program's end. Each blocking session is noted once.
+/// Waits for the end of the program or of the replay. Each blocking session is noted once.
 pub(super) async fn watch<T>(
     context: &RunContext,
     program: impl Future<Output = T>,
@@ -36,7 +36,7 @@ pub(super) async fn watch<T>(
             found = database.blockers(&context.run) => found.unwrap_or_default(),
         };
         for Blocker { schema, pid, session } in found {
-            let whose = schema.as_ref().map_or("the framework's program".into(), |name| format!("`{name}`"));
+            let whose = schema.as_ref().map_or("a migration".into(), |name| format!("`{name}`"));
             let text = format!("{whose} waits for a lock of {session}");
             if blockers.0.insert((schema, pid), session).is_none() {
                 on_event(ActionEvent::Note(text));

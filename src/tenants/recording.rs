@@ -17,6 +17,9 @@ pub(crate) enum Recorded {
 pub(crate) struct Recording {
     pub(crate) statements: Vec<String>,
     pub(crate) proofs: Vec<Proof>,
+    /// The statements after which the proofs hold in a tenant that lacks rows which the recorded one had before.
+    #[serde(default)]
+    pub(crate) completion: Vec<String>,
     /// The role of the project's session, which owns the new objects.
     pub(crate) role: String,
     /// The schemas in which names are resolved after the tenant's own schema.

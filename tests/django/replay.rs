@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path, process::Command};
 
+use nix::sys::signal::Signal;
+
 use super::django_6;
 use crate::documents::blocks::{block, comparable};
 use crate::support::{
@@ -131,6 +133,12 @@ fn every_operation(release: Release) {
     for tenant in &replay.tenants {
         replay.project.database.execute(&ROWS.replace("{}", tenant));
     }
+    // Django inserts these rows again.
+    replay.project.database.execute(
+        "DELETE FROM bolt.auth_permission WHERE codename = 'view_contact'; DELETE FROM corp.auth_permission \
+         WHERE content_type_id = (SELECT id FROM corp.django_content_type WHERE model = 'contact'); \
+         DELETE FROM corp.django_content_type WHERE model = 'contact'",
+    );
     copy_shapes(
         &replay.project,
         &["0002_operations", "0003_renamed", "0004_one", "0005_two", "0004_squashed"],
@@ -456,6 +464,48 @@ fn a_deferred_trigger_finds_the_tables_of_its_tenant() {
     fs::write(replay.project.portcullis.path(&file), text).unwrap();
     replay.migrate().exits(0).prints("its statements run for 3 tenants").prints_not("do not fit");
     replay.assert_equal();
+}
+
+#[test]
+fn a_replay_that_is_blocked_names_the_session_and_one_that_ends_leaves_every_tenant_complete_or_unchanged() {
+    let names = ["acme", "bolt", "corp", "dune", "echo"];
+    let replay = Replay::new(Release::Five, &["shapes"], &names);
+    let (project, database) = (&replay.project, &replay.project.database);
+    copy_shapes(project, &["0001_initial"]);
+    replay.create_tenants();
+    project.configure("jobs = 4,", "jobs = 1, lock_timeout = \"2s\",");
+    let before = replay.dump("echo");
+    copy_shapes(project, &["0002_operations"]);
+    project.portcullis.run(["manifest", "django"]).exits(0);
+    project.portcullis.run(["migrate", "--shared"]).exits(0);
+    // Each run migrates the tenants in their order: Django the first one, and the replay waits for the lock of a later one.
+    let lock = |tenant: &str| {
+        format!(
+            "SET application_name = 'nightly export'; LOCK TABLE {tenant}.shapes_label IN ACCESS SHARE MODE"
+        )
+    };
+    for (tenant, signal) in [("corp", Signal::SIGTERM), ("dune", Signal::SIGKILL)] {
+        database.while_held(&lock(tenant), || {
+            let migrating = project.portcullis.spawn(["migrate", "--all"]);
+            migrating.wait_for_line(&format!("`{tenant}` waits for a lock of backend"));
+            migrating.signal(signal);
+            let ended = migrating.wait();
+            if signal == Signal::SIGTERM {
+                ended.exits(143);
+            }
+        });
+    }
+    assert_eq!(replay.dump("acme"), replay.dump("bolt"));
+    assert_eq!(replay.dump("acme"), replay.dump("corp"));
+    assert_eq!(replay.dump("dune"), before);
+    assert_eq!(replay.dump("echo"), before);
+    let failed = database.while_held(&lock("echo"), || project.portcullis.run(["migrate", "--all"]));
+    let text = failed.exits(1).failure_box().split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("it waited for a lock of backend") && text.contains("`nightly export`"), "{text}");
+    assert_eq!(replay.dump("echo"), before);
+    project.portcullis.run(["migrate", "--all"]).exits(0);
+    replay.assert_equal();
+    project.portcullis.run(["verify"]).exits(0);
 }
 
 #[test]

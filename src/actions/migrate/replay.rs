@@ -15,11 +15,12 @@ use super::{
     schema::{self, by_framework},
 };
 use crate::{
-    actions::{context::RunContext, lock::Locked},
+    actions::{blockers, context::RunContext, lock::Locked},
+    cause::Kind,
     database::{ApplyError, Schema},
     failure::Failure,
     frameworks::RecordingSlot,
-    outcome::ActionEvent,
+    outcome::{ActionEvent, SchemaFailure},
     tenants::{
         inspection::{Inspection, LedgerRow, SchemaState},
         recording::{Difference, ExpectedStructure, Recorded, Recording, Replayed},
@@ -176,14 +177,21 @@ async fn replay_rest(
     jobs: usize,
     at_most: usize,
 ) -> Result<Unmigrated, Failure> {
-    let Results { context, locked, .. } = *results;
-    let stop = StopRequest::default();
+    let Results { context, locked, on_event, .. } = *results;
+    let (stop, failed) = (StopRequest::default(), results.failed.schemas.len());
     let replaying = stream::iter(tenants)
         .take_while(|_| future::ready(!stop.is_requested()))
         .map(async |tenant| replayed(context, locked, tenant, first).await)
         .buffer_unordered(jobs)
         .boxed_local();
-    results.collect(replaying, &stop, at_most).await
+    let collecting = Box::pin(results.collect(replaying, &stop, at_most));
+    let (unmigrated, blockers) = blockers::watch(context, collecting, on_event).await;
+    for SchemaFailure { tenant, why, .. } in &mut results.failed.schemas[failed..] {
+        if why.kind == Kind::Locked {
+            why.text = blockers.add_to(std::mem::take(&mut why.text), tenant.as_deref());
+        }
+    }
+    unmigrated
 }
 
 /// The tenants with another structure, as groups, and the tenants that are left to the framework.

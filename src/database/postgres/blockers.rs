@@ -1,8 +1,13 @@
-//! Finds the sessions whose locks a run's programs wait for.
+//! Finds the sessions whose locks a run's programs and native sessions wait for.
 
 use std::future::{Ready, ready};
 
-use super::{Postgres, connect, error::QueryError, quote::literal};
+use super::{
+    Postgres, connect,
+    error::QueryError,
+    lock::{NATIVE_SUFFIX, RUN_PREFIX},
+    quote::literal,
+};
 use crate::database::{Blocker, DatabaseError};
 
 impl Postgres {
@@ -21,12 +26,14 @@ impl Postgres {
              FROM pg_catalog.pg_stat_activity w \
              CROSS JOIN LATERAL unnest(pg_catalog.pg_blocking_pids(w.pid)) AS blocking (pid) \
              JOIN pg_catalog.pg_stat_activity b ON b.pid = blocking.pid \
-             WHERE w.datname = pg_catalog.current_database() AND w.application_name = {} AND w.wait_event_type = 'Lock'",
-            literal(&format!("portcullis:{run}")),
+             WHERE w.datname = pg_catalog.current_database() AND w.application_name IN ({program}, {native}) \
+             AND b.application_name NOT IN ({program}, {native}) AND w.wait_event_type = 'Lock'",
+            program = literal(&format!("{RUN_PREFIX}{run}")),
+            native = literal(&format!("{RUN_PREFIX}{run}{NATIVE_SUFFIX}")),
         );
         let mut connection = self.writer().await?;
         let rows = connection.rows(&sql).await?;
-        self.release(connection).await;
+        self.release_clean(connection).await;
         let blocker = |row| {
             let text = |column| Ok::<_, QueryError>(connect::text(row, column)?.unwrap_or_default());
             Ok(Blocker { schema: connect::text(row, 0)?, pid: text(1)?, session: text(2)? })

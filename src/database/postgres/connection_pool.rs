@@ -4,8 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::connection::Connection;
 
-/// Every 50th released connection is closed, because a server process never frees its cache of each schema's tables.
-pub(super) const RELEASES_PER_CLOSE: u32 = 50;
+/// A server process never frees its cache of each schema's tables: a connection is closed when the released ones together
+/// have this much in their caches. The unit is the part that the changes of one replayed migration need.
+pub(super) const CACHED_PER_CLOSE: u32 = 200;
+pub(super) const CACHED_BY_REPLAY: u32 = 1;
+/// By every other use, which may create a schema.
+pub(super) const CACHED_BY_USE: u32 = 4;
 
 /// None while the pool is closed.
 #[derive(Debug, Clone, Default)]
@@ -15,7 +19,8 @@ pub(super) struct WriterPool(Arc<Mutex<Option<IdleConnections>>>);
 #[derive(Debug, Default)]
 pub(super) struct IdleConnections {
     pub(super) connections: Vec<Connection>,
-    pub(super) released: u32,
+    /// Since a connection was closed.
+    pub(super) cached: u32,
 }
 
 impl WriterPool {

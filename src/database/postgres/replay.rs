@@ -3,11 +3,12 @@
 use super::{
     Postgres, connect,
     connection::{Connection, Row},
+    connection_pool::CACHED_BY_REPLAY,
     error::QueryError,
     lock,
     quote::{array, identifier},
     run_migration,
-    structure::{digest, structure},
+    structure::{PLAN, digest, structure},
 };
 use crate::{
     database::{ApplyEnd, ApplyError, Limits, segments::retry_locked, sql_lexer},
@@ -38,7 +39,7 @@ impl Postgres {
             let mut connection = self.writer_for(limits).await?;
             let replayed = replay(&mut connection, tenant, recording, structure, limits).await;
             match &replayed {
-                Ok(Replayed::Equal) => self.release_clean(connection).await,
+                Ok(Replayed::Equal) => self.release_after(connection, CACHED_BY_REPLAY).await,
                 Ok(Replayed::Differs(_)) | Err(ApplyError { end: ApplyEnd::HeldByOther, .. })
                     if connection.rows("ROLLBACK").await.is_ok() =>
                 {
@@ -60,30 +61,47 @@ async fn replay(
     limits: &Limits,
 ) -> Result<Replayed, ApplyError> {
     begin(connection, tenant, limits).await?;
-    let sql = [
-        prepare(tenant, recording, limits),
-        recording.statements.join(";\n"),
-        FIRE_TRIGGERS.to_owned(),
-        proofs(recording),
-        execute_check(tenant),
-    ]
-    .join(";\n");
-    let rows = match connection.rows_of_statements(&sql, limits.deadline).await {
-        Ok(rows) => rows,
-        Err((done, error)) => {
-            let statement = sql_lexer::split(&sql).nth(done).map_or("", |(_, statement)| statement.trim());
-            let shown: String = statement.chars().take(SHOWN).collect();
-            return failed(&error).map(|replayed| replayed.at(&shown));
+    let (mut why, completes) = (String::new(), !recording.completion.is_empty());
+    for statements in [&recording.statements].into_iter().chain(completes.then_some(&recording.completion)) {
+        let sql = [
+            prepare(tenant, recording, limits),
+            statements.join(";\n"),
+            FIRE_TRIGGERS.to_owned(),
+            proofs(recording),
+            execute_check(tenant),
+        ]
+        .join(";\n");
+        let rows = match connection.rows_of_statements(&sql, limits.deadline).await {
+            Ok(rows) => rows,
+            Err((done, error)) => {
+                let statement =
+                    sql_lexer::split(&sql).nth(done).map_or("", |(_, statement)| statement.trim());
+                let shown: String = statement.chars().take(SHOWN).collect();
+                return failed(&error).map(|replayed| replayed.at(&shown));
+            }
+        };
+        let [.., answers, check] = rows.as_slice() else {
+            return Err(ApplyError::of("the proofs have no answer"));
+        };
+        match difference(recording, answers, check)? {
+            None => return commit(connection, tenant, check, expected, limits).await,
+            Some(difference) => why = difference,
         }
-    };
-    let [.., answers, check] = rows.as_slice() else {
-        return Err(ApplyError::of("the proofs have no answer"));
-    };
-    if let Some(why) = difference(recording, answers, check)? {
-        return Ok(Replayed::Differs(Difference { why, structure: None }));
     }
+    Ok(Replayed::Differs(Difference { why, structure: None }))
+}
+
+/// Commits if the structure is the expected one.
+async fn commit(
+    connection: &mut Connection,
+    tenant: &str,
+    check: &Row,
+    expected: &ExpectedStructure,
+    limits: &Limits,
+) -> Result<Replayed, ApplyError> {
     let digest = connect::text(check, DIGEST)?.unwrap_or_default();
     if !expected.is_known(&digest) {
+        connection.rows(ANY_PLAN).await?;
         let found = structure(connection, tenant).await?.digest();
         if found != expected.full {
             let why = "the structure would differ".to_owned();
@@ -146,17 +164,27 @@ fn proofs(recording: &Recording) -> String {
 /// Selects the relations outside of the tenant's schema that the open transaction has changed or created. `tenant` is an
 /// expression.
 pub(super) fn changed_outside(tenant: &str) -> String {
+    // Without joins, which would read the whole catalog while nested loops are off.
     format!(
-        "SELECT pg_catalog.string_agg(DISTINCT n.nspname || '.' || c.relname, ', ') FROM pg_catalog.pg_locks l \
-         JOIN pg_catalog.pg_class c ON c.oid = l.relation JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace \
-         WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.mode NOT IN ({UNCHANGED}) \
-         AND n.nspname::text <> {tenant} AND n.nspname !~ '^pg_'",
+        "SELECT pg_catalog.string_agg(DISTINCT o.schema || '.' || o.name, ', ') FROM (SELECT \
+         (SELECT n.nspname::text FROM pg_catalog.pg_namespace n WHERE n.oid = \
+         (SELECT c.relnamespace FROM pg_catalog.pg_class c WHERE c.oid = l.relation)) AS schema, \
+         (SELECT c.relname::text FROM pg_catalog.pg_class c WHERE c.oid = l.relation) AS name FROM pg_catalog.pg_locks l \
+         WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation' AND l.mode NOT IN ({UNCHANGED})) AS o \
+         WHERE o.schema <> {tenant} AND o.schema !~ '^pg_'",
     )
 }
 
 /// Selects whether the session has the prepared statement.
 const HAS_CHECK: &str =
     "SELECT EXISTS (SELECT FROM pg_catalog.pg_prepared_statements WHERE name = 'portcullis_check')::text";
+
+/// The catalogs are much larger than one tenant's part of them.
+const BY_INDEX: &str = "SET LOCAL enable_seqscan = off; SET LOCAL enable_bitmapscan = off";
+
+/// For the query of the complete structure.
+const ANY_PLAN: &str = "SET LOCAL enable_nestloop = on; SET LOCAL enable_mergejoin = on; SET LOCAL enable_seqscan = on; \
+    SET LOCAL enable_bitmapscan = on";
 
 /// The columns of the prepared statement.
 const OUTSIDE: usize = 0;
@@ -174,7 +202,7 @@ fn prepare_check(version: u32) -> String {
 fn execute_check(tenant: &str) -> String {
     let tenant = array([Some(tenant)]);
     format!(
-        "SET LOCAL search_path = pg_catalog; SET LOCAL plan_cache_mode = force_generic_plan; SET LOCAL jit = off; \
+        "SET LOCAL search_path = pg_catalog; SET LOCAL plan_cache_mode = force_generic_plan; {PLAN}; {BY_INDEX}; \
          EXECUTE portcullis_check ({tenant})"
     )
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::{
     DatabaseError, Postgres, connect,
     connection::{Connection, QUERY_TIMEOUT},
-    connection_pool::RELEASES_PER_CLOSE,
+    connection_pool::{CACHED_BY_USE, CACHED_PER_CLOSE},
     lock::{NATIVE_SUFFIX, RUN_PREFIX},
     run_migration::{self, Lifetime},
 };
@@ -95,11 +95,17 @@ impl Postgres {
     /// Releases a connection without session state. Behind a pooler it is closed, because its session may belong to
     /// another client.
     pub(super) async fn release_clean(&self, connection: Connection) {
+        self.release_after(connection, CACHED_BY_USE).await;
+    }
+
+    /// The same after a use that has added this much to the server's cache.
+    pub(super) async fn release_after(&self, connection: Connection, cached: u32) {
         let pooled = self.is_pooled();
         let surplus = self.writer_pool.with(|writer_pool| match writer_pool {
             Some(idle_connections) if !pooled => {
-                idle_connections.released += 1;
-                if idle_connections.released.is_multiple_of(RELEASES_PER_CLOSE) {
+                idle_connections.cached += cached;
+                if idle_connections.cached >= CACHED_PER_CLOSE {
+                    idle_connections.cached = 0;
                     return Some(connection);
                 }
                 idle_connections.connections.push(connection);

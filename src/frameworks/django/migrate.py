@@ -132,6 +132,9 @@ def apply_recorded(schema, argv):
 
     connection = connections[get_tenant_database_alias()]
     recorder = Recorder(connection)
+    connection.set_schema(schema.removeprefix("tenant:"))
+    recorder.guarded(recorder.note_rows_before)
+    connection.set_schema_to_public()
     with recorder.recording():
         error = apply(argv)
     if error is None:

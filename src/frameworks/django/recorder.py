@@ -34,6 +34,8 @@ class Recorder:
         self.connection, self.lost_app = connection, lost_app
         self.statements, self.refusals = [], []
         self.content_types, self.permissions, self.proofs = {}, {}, []
+        # The statements that insert every content type and permission, and those that exist before the migration.
+        self.completion, self.rows_before = [], set()
         self.editing = self.suppressed = False
         # The table of content types, after one has been renamed.
         self.renames = None
@@ -124,14 +126,18 @@ class Recorder:
 
     def is_by_name(self, text):
         """Whether the recording contains the change of these rows by their names."""
-        from django.apps import apps
-
-        labels = [("contenttypes", "ContentType"), ("auth", "Permission")]
-        models = [apps.get_model(*label) for label in labels if apps.is_installed(f"django.contrib.{label[0]}")]
-        known = [f"INSERT INTO {self.table(model)} " for model in models]
+        known = [f"INSERT INTO {table} " for table in self.row_tables() if table]
         if self.renames:
             known.append(f'UPDATE {self.renames} SET "model" = ')
         return text.startswith(tuple(known))
+
+    def row_tables(self):
+        """The tables of the content types and of the permissions; an empty text if the app is not installed."""
+        from django.apps import apps
+
+        labels = [("contenttypes", "ContentType"), ("auth", "Permission")]
+        installed = [(label, apps.is_installed(f"django.contrib.{label[0]}")) for label in labels]
+        return [self.table(apps.get_model(*label)) if known else "" for label, known in installed]
 
     def table(self, model):
         return self.connection.ops.quote_name(model._meta.db_table)
@@ -229,6 +235,18 @@ class Recorder:
         """A receiver of `post_migrate`."""
         self.guarded(self.note_rows, sender, using, apps)
 
+    def note_rows_before(self):
+        """Notes the content types and permissions of the schema, which the migration does not insert."""
+        types, permissions = self.row_tables()
+        joined = f"{types} t JOIN {permissions} p ON p.content_type_id = t.id"
+        queries = {types: f"SELECT app_label, model FROM {types}", permissions: f"SELECT t.app_label, t.model, p.codename FROM {joined}"}
+        with self.having("suppressed"), self.connection.cursor() as cursor:
+            for table in filter(None, queries):
+                cursor.execute("SELECT pg_catalog.to_regclass(%s) IS NOT NULL", [table])
+                if cursor.fetchone()[0]:
+                    cursor.execute(queries[table], None)
+                    self.rows_before.update(cursor.fetchall())
+
     def note_rows(self, sender, using, apps):
         """Notes the rows of an app that exist after Django's own receivers."""
         from django.db import router
@@ -262,28 +280,37 @@ class Recorder:
         """Records the content types and permissions by name, because their numbers differ in each schema."""
         if self.content_types:
             table = next(iter(self.content_types.values()))
-            types = self.rows([{"app": app, "model": model} for app, model in self.content_types], "app text, model text")
-            given = f"{table} t WHERE t.app_label = v.app AND t.model = v.model"
-            self.statements.append(
-                f"INSERT INTO {table} (app_label, model) SELECT v.app, v.model FROM {types} WHERE NOT EXISTS (SELECT FROM {given})"
-            )
-            self.prove("the content types", f"SELECT count(*)::text FROM {types} WHERE EXISTS (SELECT FROM {given})")
+            into = f"{table} (app_label, model)"
+            self.insert({key: key for key in self.content_types}, lambda rows: f"INSERT INTO {into} VALUES {rows} ON CONFLICT DO NOTHING")
+            self.count("the content types", f"{table} t", "t.app_label, t.model", self.content_types)
         if self.permissions:
             permission = next(iter(self.permissions.values()))[1]
-            keys = [
-                {"app": app, "model": model, "code": code, "name": name}
-                for (app, model, code), (name, _) in self.permissions.items()
-            ]
-            given = self.rows(keys, "app text, model text, code text, name text")
-            joined = f"{given} JOIN {table} t ON t.app_label = v.app AND t.model = v.model"
-            exists = f"EXISTS (SELECT FROM {permission} p WHERE p.content_type_id = t.id AND p.codename = v.code)"
-            self.statements.append(
-                f"INSERT INTO {permission} (name, content_type_id, codename) SELECT v.name, t.id, v.code FROM {joined} WHERE NOT {exists}"
+            names = {key: name for key, (name, _) in self.permissions.items()}
+            joined = f"{table} t ON t.app_label = v.app AND t.model = v.model"
+            into = f"{permission} (name, content_type_id, codename)"
+            self.insert(
+                {key: (*key, name) for key, name in names.items()},
+                lambda rows: f"INSERT INTO {into} SELECT v.name, t.id, v.code FROM (VALUES {rows}) AS v(app, model, code, name) "
+                f"JOIN {joined} ON CONFLICT DO NOTHING",
             )
-            self.prove("the permissions", f"SELECT count(*)::text FROM {joined} WHERE {exists}")
+            joined = f"{permission} p JOIN {table} t ON t.id = p.content_type_id"
+            self.count("the permissions", joined, "t.app_label, t.model, p.codename", self.permissions)
 
-    def rows(self, values, columns):
-        return self.compose(f"json_to_recordset(%s::json) AS v({columns})", [json.dumps(values)])
+    def insert(self, values, statement):
+        """Records the insertion of the rows that the migration inserts here, and separately that of all rows."""
+
+        def rows(keys):
+            return ", ".join(self.compose(f"({', '.join(['%s'] * len(values[key]))})", values[key]) for key in keys)
+
+        new = [key for key in values if key not in self.rows_before]
+        if new:
+            self.statements.append(statement(rows(new)))
+        self.completion.append(statement(rows(values)))
+
+    def count(self, what, tables, columns, keys):
+        """The rows are unique by these columns, and neither an app nor a model contains a point."""
+        names = [".".join(key) for key in keys]
+        self.prove(what, self.compose(f"SELECT count(*)::text FROM {tables} WHERE concat_ws('.', {columns}) = ANY (%s::text[])", [names]))
 
     # The result
 
@@ -308,7 +335,7 @@ class Recorder:
                 cursor.execute(proof["sql"], None)
                 proof["answer"] = cursor.fetchone()[0]
         self.note_session(recording)
-        recording.update(statements=self.statements, proofs=self.proofs)
+        recording.update(statements=self.statements, proofs=self.proofs, completion=self.completion)
 
     def note_session(self, recording):
         with self.having("suppressed"), self.connection.cursor() as cursor:

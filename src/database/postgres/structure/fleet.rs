@@ -33,7 +33,7 @@ const LOCKS_PER_VIEW: u64 = 4;
 const ATTEMPTS: usize = 20;
 
 /// Without statistics, nested loops over many schemas take minutes. Compiling the query takes longer than running it.
-const PLAN: &str = "SET LOCAL enable_nestloop = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off; \
+pub(in crate::database::postgres) const PLAN: &str = "SET LOCAL enable_nestloop = off; SET LOCAL enable_mergejoin = off; SET LOCAL jit = off; \
     SET LOCAL max_parallel_workers_per_gather = 0";
 
 /// Selects the number and the digest of each schema of an array, without the ledger's table.
