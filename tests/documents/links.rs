@@ -121,17 +121,22 @@ fn every_configuration_in_the_documents_is_valid_as_written() {
     assert!(complete >= 4, "only {complete} complete configurations found");
 }
 
+/// mdBook renders only the pages in its summary, and a README.md under another name.
 #[test]
 fn the_book_has_every_page() {
     let summary = fs::read_to_string(root().join("docs/SUMMARY.md")).unwrap();
     let index = fs::read_to_string(root().join("docs/README.md")).unwrap();
-    for entry in fs::read_dir(root().join("docs")).unwrap() {
-        let name = entry.unwrap().file_name().into_string().unwrap();
-        let is_page = Path::new(&name).extension().is_some_and(|extension| extension == "md");
-        if is_page && !["README.md", "SUMMARY.md"].contains(&&*name) {
-            assert!(summary.contains(&format!("]({name})")), "docs/SUMMARY.md lacks {name}");
-            assert!(index.contains(&format!("]({name})")), "docs/README.md lacks {name}");
+    let docs = root().join("docs");
+    for page in documents() {
+        let Ok(page) = page.strip_prefix(&docs) else { continue };
+        let link = format!("]({})", page.display());
+        if !["README.md", "SUMMARY.md"].contains(&page.to_str().unwrap()) {
+            assert!(summary.contains(&link), "docs/SUMMARY.md lacks {link}");
+            assert!(page.components().count() > 1 || index.contains(&link), "docs/README.md lacks {link}");
         }
+        let text = prose(&docs.join(page));
+        let is_summary = page == Path::new("SUMMARY.md");
+        assert!(is_summary || !text.contains("README.md)"), "{} links to a README.md", page.display());
     }
 }
 
