@@ -24,7 +24,7 @@ pub(crate) fn html(status: &StartupStatus, elapsed: Duration, hides_details: boo
         return document(status, title, &format!("<p>{}</p>", time(status, elapsed)), "");
     }
     let title = title(status);
-    let steps: String = status.steps.iter().map(|step| row(step, elapsed)).collect();
+    let steps: String = status.steps.iter().map(|step| row(step, status.phase, elapsed)).collect();
     let lines: Vec<String> = status.lines.iter().map(|line| escape(line)).collect();
     let lines = if lines.is_empty() {
         String::new()
@@ -123,7 +123,7 @@ fn bar(status: &StartupStatus) -> String {
     format!("<progress max={} value={done}></progress>", status.steps.len().max(1) * 1_000)
 }
 
-fn row(step: &Step, elapsed: Duration) -> String {
+fn row(step: &Step, phase: Phase, elapsed: Duration) -> String {
     let time = match step.state {
         State::Running => duration(elapsed.saturating_sub(step.since)),
         _ => step.took.map(duration).unwrap_or_default(),
@@ -134,8 +134,12 @@ fn row(step: &Step, elapsed: Duration) -> String {
         }
         _ => String::new(),
     };
+    let word = match step.state {
+        State::Todo if phase != Phase::Starting => "not run",
+        state => state.word(),
+    };
     format!(
-        "<li class={state}><span>{name}</span> <i>{state}</i> <time>{time}</time>{progress}<small>{message}</small></li>",
+        "<li class={state}><span>{name}</span> <i>{word}</i> <time>{time}</time>{progress}<small>{message}</small></li>",
         state = step.state.word(),
         name = escape(&step.name),
         message = escape(&step.message),
@@ -186,6 +190,16 @@ mod tests {
         let html = html(&status, Duration::from_secs(1), false);
         assert!(html.contains("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;"), "{html}");
         assert_eq!(html.matches("<script>").count(), 1);
+    }
+
+    #[test]
+    fn after_a_failure_the_other_steps_are_not_run() {
+        let mut status = StartupStatus::default();
+        let steps = vec!["one".to_owned(), "two".to_owned()];
+        status.apply(&Event::Started { run: "1".into(), role: None, steps }, Duration::ZERO);
+        assert!(html(&status, Duration::ZERO, false).contains("<span>two</span> <i>todo</i>"));
+        status.phase = Phase::Blocked;
+        assert!(html(&status, Duration::ZERO, false).contains("<span>two</span> <i>not run</i>"));
     }
 
     #[test]
