@@ -71,7 +71,7 @@ pub(super) fn check(
             if !known.iter().any(|role| matches(pattern, role)) {
                 let message =
                     format!("{} is for `{}`, which is none of `roles`", draft.called, shown(pattern));
-                undeclared(draft.kind_span.clone(), message, pattern);
+                undeclared(draft.when_span.clone().unwrap_or_default(), message, pattern);
             }
         }
         return;

@@ -29,6 +29,8 @@ pub(super) struct ParsedStep {
     pub(super) action: Option<Action>,
     /// The key of its kind.
     pub(super) kind_span: Range<usize>,
+    /// The key `when`, if the step has one.
+    pub(super) when_span: Option<Range<usize>>,
     /// The place of `background = true`.
     pub(super) background: Option<Range<usize>>,
 }
@@ -80,6 +82,7 @@ fn read_one(mut table: Table<'_>, names: &StepNames<'_>, at: usize) -> ParsedSte
     }
     let after_node = table.node("after");
     let after = after_node.map_or(After::Above, |node| after(node, names, at, reading));
+    let when_span = table.entry("when").map(|entry| entry.key_span.clone());
     let when = table.table("when").map_or_else(When::default, when);
     let on_failure = table.get("on_failure").unwrap_or(OnFailure::Block);
     let called = name.as_ref().map_or_else(|| format!("step {}", at + 1), |name| format!("step `{name}`"));
@@ -103,6 +106,7 @@ fn read_one(mut table: Table<'_>, names: &StepNames<'_>, at: usize) -> ParsedSte
         when,
         on_failure,
         action: found.action,
+        when_span,
         kind_span: found.place.unwrap_or(span),
         background: found.background,
     }
