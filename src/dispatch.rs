@@ -60,9 +60,28 @@ pub(crate) fn dispatch(
             let health = process::interruptible(inherited, || commands::health::run(&path, env, *live));
             CommandOutput::of(health, Format::Text, false)
         }
-        Command::InitConfig => {
-            let written = process::interruptible(inherited, || commands::init_config::run(&path));
+        Command::InitConfig { database } => {
+            let env = commands::detect::environment(env, database.as_deref());
+            let draft = process::interruptible(inherited, || commands::init_config::read(&path, &env));
+            let written = draft.and_then(|mut draft| {
+                if let Some(config) = &draft.database {
+                    out.arm(config);
+                    runtime::until_signalled(inherited, async |_| {
+                        draft.add_database(database.is_some()).await
+                    })?;
+                }
+                draft.write()
+            });
             CommandOutput::of(written, Format::Text, false)
+        }
+        Command::Detect { database, output } => {
+            let env = commands::detect::environment(env, database.as_deref());
+            let config = || commands::detect::config(&path, &env, &given, database.is_some());
+            let detected = process::interruptible(inherited, config).and_then(|config| {
+                out.arm(&config);
+                runtime::until_signalled(inherited, async |_| commands::detect::run(&config).await)
+            });
+            CommandOutput::of(detected, output.format(), false)
         }
         Command::Schema => CommandOutput::good(config::schema::schema()),
         Command::Completions { shell } => {

@@ -2,6 +2,7 @@
 
 mod blockers;
 pub(crate) mod context;
+pub(crate) mod detect;
 pub(crate) mod doctor;
 pub(crate) mod expectation;
 pub(crate) mod gate_bypass;

@@ -11,7 +11,10 @@ mod tests;
 
 use std::{ffi::OsString, path::PathBuf};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
 
 pub(crate) use self::{
     format::{Format, TextOrJson},
@@ -66,7 +69,8 @@ pub(crate) struct Cli {
 impl Cli {
     /// Parses the command line; the error holds the help, the version or a usage message.
     pub(crate) fn of(arguments: &[OsString]) -> Result<Self, clap::Error> {
-        let cli = Self::without_options(arguments).map_or_else(|| Self::try_parse_from(arguments), Ok)?;
+        let cli = Self::without_options(arguments)
+            .map_or_else(|| Self::try_parse_from(arguments).map_err(with_tip), Ok)?;
         cli.or_own_command(arguments.first())
     }
 
@@ -90,6 +94,16 @@ impl Cli {
         };
         Some(Self { global: Global::default(), command })
     }
+}
+
+/// A program in the place of a subcommand is the command line of another init.
+fn with_tip(mut error: clap::Error) -> clap::Error {
+    if error.kind() == ErrorKind::InvalidSubcommand && error.get(ContextKind::SuggestedSubcommand).is_none() {
+        let tips = ["init -- PROGRAM` runs a program as an init", "run -- PROGRAM` runs the steps before it"];
+        let tips = tips.map(|tip| format!("`portcullis {tip}").into()).to_vec();
+        error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tips));
+    }
+    error
 }
 
 /// The options of every subcommand.
@@ -147,13 +161,36 @@ pub(crate) enum Command {
     /// Write a first config.toml from the files of this folder; overwrites nothing
     #[command(
         after_help = "It reads manage.py and settings, folders of SQL migrations, compose files, .env files, a Procfile and
-package.json. It runs nothing and connects to nothing.
+package.json. It runs nothing. If DATABASE_URL (or DB_HOST, POSTGRES_HOST, PGHOST) or --database gives a
+database, it reads from there which tool's ledger it has and which table lists the tenants.
 
 Examples:
   portcullis init-config
+  DATABASE_URL=postgres://app@db/app portcullis init-config
   portcullis init-config --config deploy/config.toml"
     )]
-    InitConfig,
+    InitConfig {
+        /// Also read the ledgers of this database; a password is safer in DATABASE_URL
+        #[arg(long, value_name = "URL")]
+        database: Option<String>,
+    },
+    /// Show which migration ledgers a database has, which files fit, and the configuration for them; reads only
+    #[command(
+        after_help = "It reads the database of --database, else of config.toml, else of DATABASE_URL (or DB_HOST, POSTGRES_HOST,
+PGHOST), and the migration files of this folder.
+Exit codes: 0 a ledger was found, 1 none was found, 74 a ledger cannot be read.
+
+Examples:
+  portcullis detect
+  DATABASE_URL=postgres://app@db/app portcullis detect"
+    )]
+    Detect {
+        /// The database; a password is safer in DATABASE_URL
+        #[arg(long, value_name = "URL")]
+        database: Option<String>,
+        #[command(flatten)]
+        output: TextOrJson,
+    },
     /// Show the steps in order, and why some are skipped; changes nothing
     #[command(after_help = "Examples:
   portcullis plan

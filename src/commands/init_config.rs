@@ -1,12 +1,21 @@
-//! `portcullis init-config`: writes a first configuration from the files of the folder. It overwrites nothing.
+//! `portcullis init-config`: writes a first configuration from the files of the working directory and, if the
+//! environment gives a database, from its ledgers. It overwrites nothing.
 
-use std::{collections::BTreeSet, path::Path};
+use std::{
+    collections::BTreeSet,
+    path::{Path, PathBuf},
+};
 
+use super::database_variables::{self, has_database};
 use crate::{
-    failure::Failure,
+    actions::detect,
+    config::{Config, environment::Environment},
+    database::Database,
+    failure::{Failure, chain},
     files,
-    frameworks::{self, Draft, TenantsDraft, draft},
-    outcome::command::ConfigWritten,
+    frameworks::{self, Draft, Framework, draft},
+    outcome::{command::ConfigWritten, detect::Detected},
+    words::count,
 };
 
 /// Files that name the project's variables.
@@ -21,20 +30,25 @@ const VARIABLES: [&str; 9] = [
     "Procfile",
     "Dockerfile",
 ];
-/// The variables of a database that is given in parts: the prefix, and the ends of host, port, name, user, password.
-const PARTS: [(&str, [&str; 5]); 4] = [
-    ("DB_", ["HOST", "PORT", "NAME", "USER", "PASSWORD"]),
-    ("POSTGRES_", ["HOST", "PORT", "DB", "USER", "PASSWORD"]),
-    ("DATABASE_", ["HOST", "PORT", "NAME", "USER", "PASSWORD"]),
-    ("PG", ["HOST", "PORT", "DATABASE", "USER", "PASSWORD"]),
-];
 
-pub(crate) fn run(path: &Path) -> Result<ConfigWritten, Failure> {
+/// The draft of one file.
+pub(crate) struct FileDraft {
+    path: PathBuf,
+    project: Draft,
+    framework: Option<&'static str>,
+    /// `[tenants]` and `[migrations]`.
+    tenants: Option<String>,
+    /// The configuration of the database that the environment gives.
+    pub(crate) database: Option<Config>,
+}
+
+/// Reads the files of the working directory, to which the paths of a configuration are relative.
+pub(crate) fn read(path: &Path, env: &Environment) -> Result<FileDraft, Failure> {
     if files::metadata_now(path).is_ok() {
         let message = format!("{} exists; --config FILE writes another file", path.display());
         return Err(Failure::Usage { message });
     }
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let folder = Path::new(".");
     let (framework, mut project) = frameworks::draft_of(folder);
     for name in VARIABLES {
         let text = draft::read(&folder.join(name));
@@ -45,12 +59,59 @@ pub(crate) fn run(path: &Path) -> Result<ConfigWritten, Failure> {
         }
     }
     project.server = project.server.or_else(|| package_json(folder, &mut project.found));
-    let text = config(&project);
-    let written = files::replace_now(path, text.as_bytes());
-    written
-        .map_err(|error| Failure::Usage { message: format!("cannot write {}: {error}", path.display()) })?;
-    let manifest = framework.filter(|_| project.tenants.is_some()).map(frameworks::Framework::make);
-    Ok(ConfigWritten { path: path.to_owned(), found: project.found, manifest })
+    let database = database_variables::of_environment(env)?.map(|(name, config)| {
+        project.texts += &format!("\n{name}\n");
+        config
+    });
+    let tenants = project.tenants.as_ref().map(ToString::to_string);
+    let framework = framework.map(Framework::name);
+    Ok(FileDraft { path: path.to_owned(), project, framework, tenants, database })
+}
+
+impl FileDraft {
+    /// Adds the ledger and the registry of the database. It must be readable if it is `required`.
+    pub(crate) async fn add_database(&mut self, required: bool) -> Result<(), Failure> {
+        let Some(config) = self.database.as_ref().and_then(|config| config.database.as_ref()) else {
+            return Ok(());
+        };
+        match detect::detect(&Database::new(config, None, ""), config).await {
+            Ok(Detected { failure: Some(failure), .. }) | Err(failure) if required => return Err(failure),
+            Ok(detected) => self.add(detected),
+            Err(failure) => self.project.found.push(format!("no database, because {}", chain(&failure))),
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, detected: Detected) {
+        let found = &mut self.project.found;
+        let Some(ledger) = detected.ledgers.into_iter().next() else {
+            found.push("no known ledger in the database".into());
+            return;
+        };
+        let place = match ledger.schemas.len() {
+            0 => "the shared schema".to_owned(),
+            schemas => count(schemas, "schema"),
+        };
+        found.push(format!("{}'s ledger `{}` in {place} of the database", ledger.tool, ledger.table));
+        let is_drafted = self.tenants.is_some() && self.framework == Some(ledger.framework);
+        let Some(config) = ledger.config.filter(|_| !is_drafted) else { return };
+        found.push(match ledger.registry {
+            Some(table) => format!("the tenants in the table `{table}`"),
+            None => "no table that lists these schemas: correct `registry`".into(),
+        });
+        self.project.migrate = None;
+        (self.framework, self.tenants) = (Some(ledger.framework), Some(config));
+    }
+
+    pub(crate) fn write(self) -> Result<ConfigWritten, Failure> {
+        let Self { path, project, framework, tenants, .. } = self;
+        let text = config(&project, tenants.as_deref());
+        files::replace_now(&path, text.as_bytes()).map_err(|error| Failure::Usage {
+            message: format!("cannot write {}: {error}", path.display()),
+        })?;
+        let manifest = framework.filter(|_| tenants.is_some()).and_then(frameworks::make_of);
+        Ok(ConfigWritten { path, found: project.found, manifest })
+    }
 }
 
 /// The command of the process `web`.
@@ -70,9 +131,8 @@ fn package_json(folder: &Path, found: &mut Vec<String>) -> Option<Vec<String>> {
 }
 
 /// The text of the configuration.
-fn config(project: &Draft) -> String {
-    let is_part = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
-    let variables: BTreeSet<&str> = project.texts.split(|c: char| !is_part(c)).collect();
+fn config(project: &Draft, tenants: Option<&str>) -> String {
+    let variables = database_variables::of_text(&project.texts);
     let from = match &project.found[..] {
         [] => "no file that it knows".to_owned(),
         found => found.join(", "),
@@ -88,13 +148,11 @@ roles = [\"web\", \"worker\"]
 role = \"${{ROLE:-web}}\"
 "
     );
-    if project.tenants.is_some() || project.migrate.is_some() || has_database(&variables) {
-        text += &database(&variables);
+    if tenants.is_some() || project.migrate.is_some() || has_database(&variables) {
+        text += &database_variables::table(&variables);
     }
-    if let Some(tenants) = &project.tenants {
-        text += &of_tenants(tenants);
-    }
-    text += &steps(project, &variables);
+    text += tenants.unwrap_or_default();
+    text += &steps(project, tenants.is_some(), &variables);
     text += "\n[server]\n";
     text += &match &project.server {
         Some(command) => format!("command = {}\n", list(command)),
@@ -104,52 +162,9 @@ role = \"${{ROLE:-web}}\"
     text + "# These run no step: docker run -it IMAGE sh\npassthrough = [[\"sh\"]]\n"
 }
 
-fn has_database(variables: &BTreeSet<&str>) -> bool {
-    variables.contains("DATABASE_URL") || parts(variables).is_some()
-}
-
-fn parts<'p>(variables: &BTreeSet<&str>) -> Option<&'p (&'static str, [&'static str; 5])> {
-    PARTS.iter().find(|(prefix, ends)| variables.contains(&*format!("{prefix}{}", ends[0])))
-}
-
-fn database(variables: &BTreeSet<&str>) -> String {
-    let mut text = "\n[database]\n# The defaults are for a database on this machine. `${NAME:?}` makes a missing variable an error.\n"
-        .to_owned();
-    match parts(variables).filter(|_| !variables.contains("DATABASE_URL")) {
-        None => text += "url = \"${DATABASE_URL:-postgres://postgres@localhost/postgres}\"\n",
-        Some((prefix, ends)) => {
-            let defaults = ["localhost", "5432", "postgres", "postgres", ""];
-            for ((key, end), default) in
-                ["host", "port", "name", "user", "password"].iter().zip(ends).zip(defaults)
-            {
-                text += &format!("{key} = \"${{{prefix}{end}:-{default}}}\"\n");
-            }
-            text += "# A password in a file: password = { file = \"/run/secrets/db_password\" }\n";
-        }
-    }
-    text
-}
-
-fn of_tenants(tenants: &TenantsDraft) -> String {
-    let TenantsDraft { migrations, table, schema_column, condition } = tenants;
-    let condition = condition.map(|condition| format!(", where = \"{condition}\"")).unwrap_or_default();
-    format!(
-        "
-[tenants]
-# The table with a row for each tenant, and the column with the name of its schema.
-# Add `min_rows = 1` once the first tenant exists: an empty table then blocks the start.
-registry = {{ table = \"{table}\", schema_column = \"{schema_column}\"{condition} }}
-
-[migrations]
-{migrations}# Lists what the code expects. Write it when the image is built.
-manifest = {{ file = \"portcullis.manifest.json\" }}
-"
-    )
-}
-
-fn steps(project: &Draft, variables: &BTreeSet<&str>) -> String {
+fn steps(project: &Draft, has_tenants: bool, variables: &BTreeSet<&str>) -> String {
     let mut steps: Vec<(&str, String)> = Vec::new();
-    if project.tenants.is_some() || project.migrate.is_some() || has_database(variables) {
+    if has_tenants || project.migrate.is_some() || has_database(variables) {
         steps.push(("database", "wait.database = { timeout = \"2m\" }".into()));
     }
     let named = |end: &str| variables.iter().find(|name| name.ends_with(end));
@@ -165,7 +180,7 @@ fn steps(project: &Draft, variables: &BTreeSet<&str>) -> String {
             format!("wait.amqp = {{ url = \"${{{name}:-amqp://localhost}}\", timeout = \"1m\" }}"),
         ));
     }
-    if project.tenants.is_some() {
+    if has_tenants {
         steps.push(("shared schema", "migrate.shared = {}".into()));
         steps.push(("tenant schemas", "migrate.tenants = {}".into()));
         steps.push(("every tenant is complete", "verify = { tenants = \"all\" }".into()));

@@ -2,6 +2,8 @@
 
 pub(crate) mod check;
 pub(crate) mod completions;
+mod database_variables;
+pub(crate) mod detect;
 pub(crate) mod doctor;
 pub(crate) mod health;
 pub(crate) mod history;

@@ -15,6 +15,13 @@ impl Environment {
         Self(Arc::new(variables.collect()))
     }
 
+    /// The same environment with another value of this variable.
+    pub(crate) fn with(&self, name: &str, value: &str) -> Self {
+        let mut variables = BTreeMap::clone(&self.0);
+        variables.insert(name.to_owned(), value.to_owned());
+        Self(Arc::new(variables))
+    }
+
     /// An empty variable counts as unset.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())

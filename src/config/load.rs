@@ -62,8 +62,23 @@ pub(crate) fn load_with_warnings(
         io::ErrorKind::NotFound => Failure::ConfigMissing { path: path.to_owned() },
         _ => Failure::ConfigUnreadable { path: path.to_owned(), source },
     })?;
-    let Parsed { config, problems, passthrough } = parse(&text, env, overrides);
-    let rendered = render(path, &text, &problems, colour);
+    valid(path, &text, env, overrides, colour)
+}
+
+/// The configuration of a text that refers to variables only; an error names the environment.
+pub(crate) fn of_environment(text: &str, env: &Environment) -> Result<Config, Failure> {
+    Ok(valid(Path::new("environment"), text, env, &Overrides::default(), false)?.0)
+}
+
+fn valid(
+    path: &Path,
+    text: &str,
+    env: &Environment,
+    overrides: &Overrides,
+    colour: bool,
+) -> Result<(Config, String), Refused> {
+    let Parsed { config, problems, passthrough } = parse(text, env, overrides);
+    let rendered = render(path, text, &problems, colour);
     config.map(|config| (*config, rendered.clone())).ok_or_else(|| {
         let count = problems.iter().filter(|problem| problem.severity == Severity::Error).count();
         let failure = Failure::ConfigInvalid { path: path.to_owned(), count, rendered };
@@ -104,8 +119,7 @@ pub(super) fn parse(text: &str, env: &Environment, overrides: &Overrides) -> Par
     Parsed { config, problems, passthrough }
 }
 
-/// The configuration of a valid text.
-#[cfg(test)]
+/// The configuration of a text; None if it is not valid.
 pub(crate) fn of_text(text: &str, env: &Environment, role: Option<&str>) -> Option<Config> {
     let overrides = Overrides { role: role.map(str::to_owned), ..Overrides::default() };
     parse(text, env, &overrides).config.map(|config| *config)

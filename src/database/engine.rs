@@ -24,11 +24,12 @@ use super::{
 use crate::{
     config::capabilities::{Capabilities, POSTGRES, SQLITE},
     tenants::{
-        inspection::{Deleted, Inspection, Rows, SchemaState},
+        inspection::{Deleted, Inspection, LedgerRow, Rows, SchemaState},
         ledger::LedgerLayout,
         manifest::{Domains, Expected},
         recording::{ExpectedStructure, Recording, Replayed},
         structure::{Structure, difference::Difference},
+        survey::Survey,
     },
 };
 
@@ -140,6 +141,10 @@ engine! {
         fn behind_pooler() -> bool = false;
         /// The sessions that block those of a run's programs, each with the schema of the blocked table.
         fn blockers(run: &'a str) -> Result<Vec<Blocker>, DatabaseError> = Ok(Vec::new());
+        /// The tables with these names or with the name of a ledger, and the table that lists their schemas.
+        fn survey(known: &'a [&'a str]) -> Result<Survey, DatabaseError> = Err(unsupported());
+        /// The rows of the ledger in one schema.
+        fn recorded(schema: &'a str, shape: LedgerLayout<'a>) -> Result<Vec<LedgerRow>, DatabaseError> = Err(unsupported());
         /// The tables of one schema with their columns, without the ledger.
         fn tables(schema: &'a str, ledger: &'a str) -> Result<TableSet, DatabaseError> = Err(unsupported());
         /// The structure of a template.

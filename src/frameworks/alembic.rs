@@ -11,12 +11,20 @@ use self::assignments::{Assignments, Literal};
 use super::{
     files::{FileLedger, SourceFile},
     framework::Progress,
+    signature::Signature,
 };
 use crate::tenants::{ledger::LedgerLayout, manifest::Migration};
 
 pub(super) static ALEMBIC: FileLedger = FileLedger {
     name: "alembic",
     title: "Alembic",
+    signatures: &[Signature {
+        title: "Alembic",
+        table: "alembic_version",
+        columns: &["version_num"],
+        folders: &["migrations/versions", "alembic/versions"],
+        lines: "apply = { run = [\"alembic\", \"-x\", \"tenant={schema}\", \"upgrade\", \"heads\"] }\n",
+    }],
     layout: LedgerLayout::of("alembic_version", "version_num"),
     files: &["{name}.py", "!__init__.py"],
     recorded_as: None,

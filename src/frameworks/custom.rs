@@ -1,11 +1,15 @@
 //! Any other ledger, described in the configuration: its table, its columns, and the names of the migration files.
 
-use super::files::{FileLedger, by_id};
+use super::{
+    files::{FileLedger, by_id},
+    signature::Signature,
+};
 use crate::tenants::ledger::LedgerLayout;
 
 pub(super) static CUSTOM: FileLedger = FileLedger {
     name: "custom",
     title: "a custom ledger",
+    signatures: RECIPES,
     // The configuration requires the table and the column.
     layout: LedgerLayout::of("", ""),
     files: &[],
@@ -15,3 +19,60 @@ pub(super) static CUSTOM: FileLedger = FileLedger {
     read: by_id,
     read_line: |_| None,
 };
+
+/// Tools whose ledgers the configuration can describe, from their source. The real tools are not in the tests.
+const RECIPES: &[Signature] = &[
+    Signature {
+        title: "Flyway",
+        table: "flyway_schema_history",
+        columns: &[
+            "installed_rank",
+            "version",
+            "description",
+            "type",
+            "script",
+            "checksum",
+            "installed_by",
+            "installed_on",
+            "execution_time",
+            "success",
+        ],
+        folders: &["src/main/resources/db/migration", "db/migration", "sql", "migrations"],
+        lines: "ledger = { table = \"flyway_schema_history\", id = \"version\", applied_when = \"success\", where = \"version IS NOT NULL AND type NOT IN ('BASELINE', 'SCHEMA', 'DELETE')\", files = [\"**/V{id}__{name}.sql\"] }\napply = { run = [\"./migrate\", \"{schema}\"] }\n",
+    },
+    Signature {
+        title: "goose",
+        table: "goose_db_version",
+        columns: &["id", "version_id", "is_applied", "tstamp"],
+        folders: &["migrations", "db/migrations", "sql/migrations"],
+        lines: "ledger = { table = \"goose_db_version\", id = \"version_id\", applied_when = \"is_applied\", where = \"version_id > 0\", files = [\"{number}_{name}.sql\", \"{number}_{name}.go\"] }\napply = { run = [\"./migrate\", \"{schema}\"] }\n",
+    },
+    Signature {
+        title: "golang-migrate",
+        table: "schema_migrations",
+        columns: &["version", "dirty"],
+        folders: &["migrations", "db/migrations"],
+        lines: "ledger = { table = \"schema_migrations\", id = \"version\", applied_when = \"NOT dirty\", rows = \"latest\", files = [\"{number}_{name}.up.sql\"] }\napply = { run = [\"./migrate\", \"{schema}\"] }\n",
+    },
+    Signature {
+        title: "Ecto",
+        table: "schema_migrations",
+        columns: &["version", "inserted_at"],
+        folders: &["priv/repo/migrations"],
+        lines: "ledger = { table = \"schema_migrations\", id = \"version\", files = [\"**/{number}_{name}.exs\"] }\napply = { run = [\"mix\", \"ecto.migrate\", \"--prefix\", \"{schema}\"] }\n",
+    },
+    Signature {
+        title: "EF Core",
+        table: "__EFMigrationsHistory",
+        columns: &["MigrationId", "ProductVersion"],
+        folders: &["Migrations", "src/Migrations"],
+        lines: "ledger = { table = \"__EFMigrationsHistory\", id = \"MigrationId\", files = [\"{digits}_{name}.Designer.cs\"], recorded_as = \"{digits}_{name}\" }\napply = { run = [\"./migrate\", \"{schema}\"] }\n",
+    },
+    Signature {
+        title: "Atlas",
+        table: "atlas_schema_revisions",
+        columns: &["version", "applied", "total", "error"],
+        folders: &["migrations", "atlas/migrations"],
+        lines: "ledger = { table = \"atlas_schema_revisions\", id = \"version\", applied_when = \"applied = total AND coalesce(error, '') = ''\", where = \"version NOT LIKE '.%'\", files = [\"{digits}_{name}.sql\", \"{digits}.sql\"] }\napply = { run = [\"./migrate\", \"{schema}\"] }\n",
+    },
+];

@@ -11,6 +11,7 @@ use super::draft::Draft;
 use super::framework::{
     AppInfo, Creation, External, Framework, FrameworkInfo, Progress, Replay, StopPolicy, argument,
 };
+use super::signature::Signature;
 use crate::{
     config::Project,
     failure::Failure,
@@ -53,6 +54,16 @@ impl Framework for Django {
 
     fn make(&self) -> &'static str {
         "portcullis manifest django"
+    }
+
+    fn signatures(&self) -> &'static [Signature] {
+        &[Signature {
+            title: "Django",
+            table: "django_migrations",
+            columns: &["id", "app", "name", "applied"],
+            folders: &[],
+            lines: "manage = \"manage.py\"\n",
+        }]
     }
 
     fn draft(&self, folder: &Path) -> Option<Draft> {

@@ -1,6 +1,6 @@
 //! The draft of a configuration: what the files of a project say about its migrations, tenants and server.
 
-use std::path::Path;
+use std::{fmt, path::Path};
 
 use crate::files;
 
@@ -27,6 +27,27 @@ pub(crate) struct TenantsDraft {
     pub(crate) table: String,
     pub(crate) schema_column: String,
     pub(crate) condition: Option<&'static str>,
+}
+
+/// The tables `[tenants]` and `[migrations]`.
+impl fmt::Display for TenantsDraft {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { migrations, table, schema_column, condition } = self;
+        let condition = condition.map(|condition| format!(", where = \"{condition}\"")).unwrap_or_default();
+        write!(
+            f,
+            "
+[tenants]
+# The table with a row for each tenant, and the column with the name of its schema.
+# Add `min_rows = 1` once the first tenant exists: an empty table then blocks the start.
+registry = {{ table = \"{table}\", schema_column = \"{schema_column}\"{condition} }}
+
+[migrations]
+{migrations}# Lists what the code expects. Write it when the image is built.
+manifest = {{ file = \"portcullis.manifest.json\" }}
+"
+        )
+    }
 }
 
 /// The text of a file; empty if it cannot be read.

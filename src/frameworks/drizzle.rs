@@ -7,6 +7,7 @@ use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
 use super::files::{FileLedger, SourceFile};
+use super::signature::Signature;
 use crate::{
     tenants::{
         ledger::{Checksum, LedgerLayout},
@@ -18,6 +19,13 @@ use crate::{
 pub(super) static DRIZZLE: FileLedger = FileLedger {
     name: "drizzle",
     title: "Drizzle",
+    signatures: &[Signature {
+        title: "Drizzle",
+        table: "__drizzle_migrations",
+        columns: &["id", "hash", "created_at"],
+        folders: &["drizzle", "migrations"],
+        lines: "apply = { run = [\"env\", \"TENANT={schema}\", \"drizzle-kit\", \"migrate\"] }\n",
+    }],
     layout: LedgerLayout {
         checksum: Some(Checksum::Text("hash")),
         ..LedgerLayout::of("__drizzle_migrations", "created_at")

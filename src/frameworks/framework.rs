@@ -5,7 +5,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::draft::Draft;
+use super::{draft::Draft, signature::Signature};
 use crate::{
     config,
     failure::Failure,
@@ -25,6 +25,9 @@ pub(crate) trait Framework: fmt::Debug + Sync {
 
     /// The command that derives the manifest.
     fn make(&self) -> &'static str;
+
+    /// The ledgers by which a database shows that it belongs to this framework.
+    fn signatures(&self) -> &'static [Signature];
 
     /// The draft of a configuration from the files of a project; None if it is not a project of this framework.
     fn draft(&self, _folder: &Path) -> Option<Draft> {

@@ -3,11 +3,19 @@
 //! Source: Knex 3, `lib/migrations/common/MigrationsLoader.js` (the endings) and `migrate/migration-list-resolver.js`.
 
 use super::files::{FileLedger, by_id};
+use super::signature::Signature;
 use crate::tenants::ledger::LedgerLayout;
 
 pub(super) static KNEX: FileLedger = FileLedger {
     name: "knex",
     title: "Knex",
+    signatures: &[Signature {
+        title: "Knex",
+        table: "knex_migrations",
+        columns: &["id", "name", "batch", "migration_time"],
+        folders: &["migrations", "db/migrations"],
+        lines: "apply = { run = [\"env\", \"TENANT={schema}\", \"knex\", \"migrate:latest\"] }\n",
+    }],
     layout: LedgerLayout::of("knex_migrations", "name"),
     files: &[
         "{id}.co",

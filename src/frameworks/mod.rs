@@ -5,6 +5,7 @@ mod ask;
 mod batch;
 mod channel;
 mod custom;
+pub(crate) mod detect;
 pub(crate) mod django;
 pub(crate) mod draft;
 mod drizzle;
@@ -21,13 +22,14 @@ mod prisma;
 mod project;
 mod replay;
 mod sequelize;
+mod signature;
 pub(crate) mod sql;
 mod typeorm;
 
 pub(crate) use self::{
     batch::{MigrateError, SchemaOutcome},
     draft::{Draft, TenantsDraft},
-    framework::{AppInfo, Creation, Framework, Replay, StopPolicy},
+    framework::{AppInfo, Creation, External, Framework, Replay, StopPolicy},
     migrate::{Migrating, RecordingSlot},
     output::name_a_lock,
     project::{ProgramSessions, Project, child, run_to_end},
@@ -79,6 +81,11 @@ pub(crate) fn of(migrations: &Migrations) -> &'static dyn Framework {
         Source::Sql { .. } => &sql::Sql,
         Source::External(project) => named(project.framework).unwrap_or(&sql::Sql),
     }
+}
+
+/// The command that writes the manifest of a framework.
+pub(crate) fn make_of(name: &str) -> Option<&'static str> {
+    named(name).map(Framework::make)
 }
 
 fn named(name: &str) -> Option<&'static dyn Framework> {

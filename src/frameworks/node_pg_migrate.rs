@@ -3,11 +3,19 @@
 //! Source: node-pg-migrate 9, `Migration` (the name is the path's `basename` without its `extname`).
 
 use super::files::{FileLedger, by_id};
+use super::signature::Signature;
 use crate::tenants::ledger::LedgerLayout;
 
 pub(super) static NODE_PG_MIGRATE: FileLedger = FileLedger {
     name: "node-pg-migrate",
     title: "node-pg-migrate",
+    signatures: &[Signature {
+        title: "node-pg-migrate",
+        table: "pgmigrations",
+        columns: &["id", "name", "run_on"],
+        folders: &["migrations"],
+        lines: "apply = { run = [\"node-pg-migrate\", \"up\", \"--schema\", \"{schema}\", \"--migrations-schema\", \"{schema}\"] }\n",
+    }],
     layout: LedgerLayout::of("pgmigrations", "name"),
     files: &[
         "{id}.sql",

@@ -6,6 +6,7 @@
 use sha2::{Digest, Sha256};
 
 use super::files::{FileLedger, SourceFile, by_id};
+use super::signature::Signature;
 use crate::{
     tenants::{
         ledger::{Checksum, LedgerLayout},
@@ -17,6 +18,22 @@ use crate::{
 pub(super) static PRISMA: FileLedger = FileLedger {
     name: "prisma",
     title: "Prisma",
+    signatures: &[Signature {
+        title: "Prisma",
+        table: "_prisma_migrations",
+        columns: &[
+            "id",
+            "checksum",
+            "finished_at",
+            "migration_name",
+            "logs",
+            "rolled_back_at",
+            "started_at",
+            "applied_steps_count",
+        ],
+        folders: &["prisma/migrations"],
+        lines: "apply = { run = [\"env\", \"TENANT={schema}\", \"prisma\", \"migrate\", \"deploy\"] }\n",
+    }],
     layout: LedgerLayout {
         checksum: Some(Checksum::Text("checksum")),
         succeeded: Some("finished_at IS NOT NULL"),

@@ -3,11 +3,19 @@
 //! Source: sequelize-cli 6, `lib/core/migrator.js` (the pattern).
 
 use super::files::{FileLedger, by_id};
+use super::signature::Signature;
 use crate::tenants::ledger::LedgerLayout;
 
 pub(super) static SEQUELIZE: FileLedger = FileLedger {
     name: "sequelize",
     title: "Sequelize",
+    signatures: &[Signature {
+        title: "Sequelize",
+        table: "SequelizeMeta",
+        columns: &["name"],
+        folders: &["migrations", "db/migrations"],
+        lines: "apply = { run = [\"env\", \"TENANT={schema}\", \"sequelize-cli\", \"db:migrate\"] }\n",
+    }],
     layout: LedgerLayout::of("SequelizeMeta", "name"),
     files: &["{id}.js", "{id}.cjs", "{id}.ts", "{id}.cts", "!{id}.d.ts"],
     recorded_as: Some("{file}"),

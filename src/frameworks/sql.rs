@@ -7,7 +7,7 @@ mod draft;
 
 use std::{collections::BTreeMap, ops::RangeInclusive, path::Path};
 
-use super::{draft::Draft, framework::Framework};
+use super::{draft::Draft, framework::Framework, signature::Signature};
 use crate::tenants::{
     inspection::LedgerRow,
     ledger::{Checksum, Comparison, Ledger, LedgerLayout},
@@ -62,6 +62,16 @@ impl Framework for Sql {
 
     fn make(&self) -> &'static str {
         "portcullis manifest sql"
+    }
+
+    fn signatures(&self) -> &'static [Signature] {
+        &[Signature {
+            title: "sqlx",
+            table: "_sqlx_migrations",
+            columns: &["version", "description", "installed_on", "success", "checksum", "execution_time"],
+            folders: &["migrations/tenant", "db/migrations/tenant"],
+            lines: "shared = \"{parent}/shared\"\n",
+        }]
     }
 
     fn draft(&self, folder: &Path) -> Option<Draft> {

@@ -4,11 +4,19 @@
 //! its time, which tells the order.
 
 use super::files::{FileLedger, SourceFile};
+use super::signature::Signature;
 use crate::tenants::{ledger::LedgerLayout, manifest::Migration};
 
 pub(super) static TYPEORM: FileLedger = FileLedger {
     name: "typeorm",
     title: "TypeORM",
+    signatures: &[Signature {
+        title: "TypeORM",
+        table: "migrations",
+        columns: &["id", "timestamp", "name"],
+        folders: &["dist/migrations", "src/migrations", "migrations"],
+        lines: "apply = { run = [\"env\", \"TENANT={schema}\", \"typeorm\", \"migration:run\", \"-d\", \"dist/data-source.js\"] }\n",
+    }],
     layout: LedgerLayout::of("migrations", "name"),
     files: &["{id}.ts", "{id}.js", "{id}.cjs", "{id}.mjs", "!{id}.d.ts"],
     recorded_as: None,

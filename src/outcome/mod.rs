@@ -4,6 +4,7 @@ mod action;
 pub(crate) mod bootstrap;
 pub(crate) mod command;
 mod details;
+pub(crate) mod detect;
 pub(crate) mod doctor;
 pub(crate) mod event;
 pub(crate) mod repair;

@@ -4,7 +4,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::{
-    advice, doctor, failure_box,
+    advice, detect, doctor, failure_box,
     failure_report::FailureReport,
     github::annotation,
     history, judgement, junit, plan, repair,
@@ -22,6 +22,7 @@ use crate::{
             ConfigChecked, ConfigWritten, ManifestMade, ManifestProblem, Migrated, MissingProgram, Repairs,
             TenantOutcome, Verified,
         },
+        detect::Detected,
         doctor::Checked,
         wording,
     },
@@ -142,6 +143,19 @@ impl Render for ConfigWritten {
     }
 }
 
+impl Render for Detected {
+    fn render(self, format: Format, _: bool) -> CommandOutput {
+        let text = if format == Format::Json {
+            pretty(&self)
+        } else {
+            detect::text(&self, Stream::Out.columns(usize::MAX))
+        };
+        let none = u8::from(self.ledgers.is_empty());
+        let output = CommandOutput::with(text, self.failure.map(Into::into));
+        CommandOutput { code: output.code.max(none), ..output }
+    }
+}
+
 /// A plan, its missing programs, the problem of its manifest, and the warnings of the file.
 impl Render for (Plan, Vec<MissingProgram>, Option<ManifestProblem>, String) {
     fn render(self, format: Format, colour: bool) -> CommandOutput {
@@ -160,7 +174,7 @@ impl Render for Vec<Run> {
     fn render(self, format: Format, _: bool) -> CommandOutput {
         match format {
             Format::Json => CommandOutput::good(pretty(&json!(self))),
-            _ => CommandOutput::good(history::text(&self)),
+            _ => CommandOutput::good(history::text(&self, Stream::Out.columns(usize::MAX))),
         }
     }
 }
@@ -170,7 +184,7 @@ impl Render for Vec<Checked> {
         let text = match format {
             Format::Json => doctor::json(&self),
             Format::Junit => junit::render(&doctor::test_suite(&self)),
-            Format::Text | Format::Github => doctor::text(&self, colour),
+            Format::Text | Format::Github => doctor::text(&self, Stream::Out.columns(usize::MAX), colour),
         };
         CommandOutput { code: u8::from(doctor::has_failed(&self)), ..CommandOutput::good(text) }
     }
@@ -285,7 +299,10 @@ impl Render for TenantOutcome {
             let output = if interrupted || invalid { output } else { output.without_box() };
             return CommandOutput { code: output.code.max(u8::from(absent)), ..output };
         }
-        let output = CommandOutput::with(tenants::text(&self, colour), self.into_failure());
+        let output = CommandOutput::with(
+            tenants::text(&self, Stream::Out.columns(usize::MAX), colour),
+            self.into_failure(),
+        );
         CommandOutput { code: output.code.max(u8::from(absent)), ..output }
     }
 }

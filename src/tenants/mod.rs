@@ -13,4 +13,5 @@ pub(crate) mod quarantine;
 pub(crate) mod recording;
 pub(crate) mod replay;
 pub(crate) mod structure;
+pub(crate) mod survey;
 mod verdict;

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use super::project::Project;
+use super::{detect::assert_written, project::Project};
 use crate::{
     documents::blocks::block,
     support::{cluster::cluster, process::Outcome},
@@ -72,6 +72,7 @@ fn assert_verdict(project: &Project, tenant: &str, is_complete: bool) -> Outcome
 fn alembic_applies_what_is_pending_and_the_gate_agrees_with_it() {
     let project = complete();
     assert_verdict(&project, "a", true);
+    assert_written(&project, "Alembic");
     revision(&project, "3333", "third", &[], "CREATE TABLE bill (id int PRIMARY KEY)");
     project.portcullis.run(["verify"]).exits(78).prints("`3333 third`").prints("portcullis manifest files");
     project.manifest();

@@ -2,5 +2,6 @@
 
 mod alembic;
 mod custom;
+mod detect;
 mod node;
 mod project;

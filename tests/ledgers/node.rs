@@ -2,12 +2,13 @@
 
 use std::{fs, os::unix::fs::symlink, path::Path};
 
-use super::project::Project;
+use super::{detect::assert_written, project::Project};
 use crate::support::process::Outcome;
 
 /// A tool, whose migrations are in the folder `migrations` and whose configuration is a fixture.
 struct Tool {
     framework: &'static str,
+    title: &'static str,
     folder: &'static str,
     /// The command that migrates the schema `{schema}`.
     apply: &'static [&'static str],
@@ -19,6 +20,7 @@ struct Tool {
 
 const PRISMA: Tool = Tool {
     framework: "prisma",
+    title: "Prisma",
     folder: "prisma/migrations",
     apply: &["env", "TENANT={schema}", "prisma", "migrate", "deploy"],
     undo: &[],
@@ -33,6 +35,7 @@ const PRISMA: Tool = Tool {
 
 const DRIZZLE: Tool = Tool {
     framework: "drizzle",
+    title: "Drizzle",
     folder: "migrations",
     apply: &["env", "TENANT={schema}", "drizzle-kit", "migrate"],
     undo: &[],
@@ -54,6 +57,7 @@ const DRIZZLE: Tool = Tool {
 
 const TYPEORM: Tool = Tool {
     framework: "typeorm",
+    title: "TypeORM",
     folder: "migrations",
     apply: &["env", "TENANT={schema}", "typeorm", "migration:run", "-d", "data-source.js"],
     undo: &["env", "TENANT={schema}", "typeorm", "migration:revert", "-d", "data-source.js"],
@@ -70,6 +74,7 @@ const TYPEORM: Tool = Tool {
 
 const KNEX: Tool = Tool {
     framework: "knex",
+    title: "Knex",
     folder: "migrations",
     apply: &["env", "TENANT={schema}", "knex", "migrate:latest"],
     undo: &["env", "TENANT={schema}", "knex", "migrate:down"],
@@ -83,6 +88,7 @@ const KNEX: Tool = Tool {
 
 const SEQUELIZE: Tool = Tool {
     framework: "sequelize",
+    title: "Sequelize",
     folder: "migrations",
     apply: &["env", "TENANT={schema}", "sequelize-cli", "db:migrate"],
     undo: &["env", "TENANT={schema}", "sequelize-cli", "db:migrate:undo"],
@@ -97,6 +103,7 @@ const SEQUELIZE: Tool = Tool {
 
 const NODE_PG_MIGRATE: Tool = Tool {
     framework: "node-pg-migrate",
+    title: "node-pg-migrate",
     folder: "migrations",
     apply: &["node-pg-migrate", "up", "--schema", "{schema}", "--migrations-schema", "{schema}"],
     undo: &["node-pg-migrate", "down", "--schema", "{schema}", "--migrations-schema", "{schema}"],
@@ -146,6 +153,9 @@ impl Tool {
     /// The states of every tool: applied, pending, failed, undone, ahead, stamped without tables, and a new tenant.
     fn states(&self) {
         let project = self.project();
+        self.apply(&project, "c").exits(0);
+        assert_written(&project, self.title);
+        project.database.execute("DROP SCHEMA c CASCADE; CREATE SCHEMA c");
         project.verify("a").exits(0);
         project.portcullis.run(["manifest", "structure", "--tenant", "a"]).exits(0).prints("2 migrations");
 

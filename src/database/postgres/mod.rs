@@ -41,6 +41,7 @@ mod server;
 mod sql;
 mod stream;
 mod structure;
+mod survey;
 mod table_probe;
 mod tls;
 mod writer;

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 pub(super) use self::{list::by_id, source_file::SourceFile};
 use super::{
     framework::{External, Framework, FrameworkInfo, Progress, StopPolicy},
-    heads, sql,
+    heads,
+    signature::Signature,
+    sql,
 };
 use crate::{
     config::{self, FilePattern, IdTemplate, LedgerFiles},
@@ -31,6 +33,7 @@ pub(super) struct FileLedger {
     /// The name in the configuration and in manifests.
     pub(super) name: &'static str,
     pub(super) title: &'static str,
+    pub(super) signatures: &'static [Signature],
     pub(super) layout: LedgerLayout<'static>,
     /// The patterns of its files, as in the configuration.
     pub(super) files: &'static [&'static str],
@@ -57,6 +60,10 @@ impl Framework for FileLedger {
 
     fn make(&self) -> &'static str {
         MAKE
+    }
+
+    fn signatures(&self) -> &'static [Signature] {
+        self.signatures
     }
 
     fn external(&'static self) -> Option<&'static dyn External> {

@@ -51,6 +51,11 @@ pub(super) fn lost(steps: &mut Steps, judgement: &Judgement, first_start: bool) 
             _ => steps.add_step(format!("restore {} from a backup", names(&gone))),
         }
     }
+    let mut without = with(|finding| matches!(finding, Finding::NoLedger { .. }));
+    without.retain(|schema| schema.is_some() || !first_start);
+    if !without.is_empty() {
+        steps.add_step("if another tool migrates this database, `portcullis detect` shows its ledger and the configuration for it");
+    }
 }
 
 /// The advice for restoring lost tables.

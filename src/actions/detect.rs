@@ -1,0 +1,219 @@
+//! Recognises the ledgers of a database, and finds the migration files that fit them. It only reads.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    path::Path,
+};
+
+use crate::{
+    cause::{Cause, Kind},
+    config::{self, Source, environment::Environment},
+    database::{self, Database, MigrationFile},
+    failure::Failure,
+    files,
+    frameworks::{
+        self, External, TenantsDraft,
+        detect::{self, Recognised},
+        draft::names,
+    },
+    outcome::detect::{Detected, DetectedLedger, FittingFiles, UnknownLedger},
+    tenants::{
+        inspection::LedgerRow,
+        ledger::{LedgerLayout, OwnLayout},
+        manifest::Expected,
+        survey::{LedgerTable, RegistryTable},
+    },
+    words,
+};
+
+/// The depth of the folders that are searched for migrations.
+const DEPTH: usize = 4;
+/// Parts of the names of folders with migrations.
+const FOLDERS: [&str; 5] = ["migrat", "versions", "drizzle", "tenant", "changes"];
+/// Folders that contain no migrations of the project.
+const SKIPPED: [&str; 4] = ["node_modules", "site-packages", "target", "vendor"];
+
+/// `config` is that of `database`.
+pub(crate) async fn detect(database: &Database, config: &config::Database) -> Result<Detected, Failure> {
+    let config::Database::Postgres(postgres) = config else {
+        let message =
+            "this command reads PostgreSQL, and `[database]` is SQLite, whose ledger is always sqlx's";
+        return Err(Failure::Usage { message: message.into() });
+    };
+    let survey = database.survey(&detect::tables()).await;
+    let survey = survey.map_err(|error| error.into_failure("searching for ledgers"))?;
+    let mut unknown: BTreeMap<(String, Vec<String>), Vec<String>> = BTreeMap::new();
+    let mut known: BTreeMap<(&str, String), (Recognised, Vec<LedgerTable>)> = BTreeMap::new();
+    let mut denied = Vec::new();
+    for ledger in survey.ledgers {
+        if ledger.denied {
+            denied.push(format!("{}.{}", ledger.schema, ledger.table));
+        }
+        match detect::recognise(&ledger) {
+            None => unknown.entry((ledger.table, ledger.columns)).or_default().push(ledger.schema),
+            Some(found) => {
+                let key = (found.signature.title, ledger.table.clone());
+                known.entry(key).or_insert_with(|| (found, Vec::new())).1.push(ledger);
+            }
+        }
+    }
+    let folders = files::within(files::TIMEOUT, || Ok(folders()));
+    let folders = folders.await.map_err(|error| unreadable(&error))?;
+    let mut ledgers = Vec::new();
+    for (found, tables) in known.into_values() {
+        ledgers.push(one(database, found, tables, survey.registry.as_ref(), &folders).await?);
+    }
+    ledgers.sort_by_key(|ledger| std::cmp::Reverse(ledger.schemas.len()));
+    let failure = (!denied.is_empty()).then(|| Failure::Unproven {
+        what: "every ledger was read".into(),
+        why: Cause::new(Kind::Permission, format!("permission denied for {}", words::list(&denied, 3))),
+    });
+    let unknown = unknown.into_iter();
+    let unknown =
+        unknown.map(|((table, columns), schemas)| UnknownLedger { table, columns, schemas }).collect();
+    let database = format!("{} at {}", postgres.name, postgres.address());
+    Ok(Detected { database, ledgers, unknown, failure })
+}
+
+async fn one(
+    database: &Database,
+    found: Recognised,
+    tables: Vec<LedgerTable>,
+    registry: Option<&RegistryTable>,
+    folders: &[String],
+) -> Result<DetectedLedger, Failure> {
+    let Recognised { framework, signature } = found;
+    let table = tables.first().map(|ledger| ledger.table.clone()).unwrap_or_default();
+    let shared = tables.iter().any(|ledger| ledger.shared);
+    let example = tables.iter().filter(|ledger| !ledger.denied).min_by_key(|ledger| ledger.shared);
+    let listed = registry.filter(|registry| is_plain(&registry.table) && is_plain(&registry.column));
+    let draft = |folder: Option<&str>| TenantsDraft {
+        migrations: signature.migrations(framework.name(), &table, folder),
+        table: listed.map_or("tenants", |registry| &registry.table).to_owned(),
+        schema_column: listed.map_or("schema_name", |registry| &registry.column).to_owned(),
+        condition: None,
+    };
+    let places: BTreeSet<&str> =
+        signature.folders.iter().copied().chain(folders.iter().map(String::as_str)).collect();
+    let texts: Vec<(String, String)> =
+        places.into_iter().map(|folder| (folder.to_owned(), draft(Some(folder)).to_string())).collect();
+    let files = match example {
+        Some(example) if framework.external().is_none_or(External::reads_files) => {
+            let read = files::within(files::TIMEOUT, move || Ok(candidates(texts)));
+            let candidates = read.await.map_err(|error| unreadable(&error))?;
+            Some(best(database, found, example, &candidates).await?)
+        }
+        _ => None,
+    };
+    let fitting = files.as_ref().and_then(|files| files.folder.as_deref());
+    let schemas: Vec<String> =
+        tables.into_iter().filter(|ledger| !ledger.shared).map(|ledger| ledger.schema).collect();
+    let config = (!schemas.is_empty() && is_plain(&table))
+        .then(|| draft(fitting.or(signature.folders.first().copied())).to_string());
+    Ok(DetectedLedger {
+        tool: signature.title,
+        framework: framework.name(),
+        shared,
+        files,
+        registry: listed.filter(|_| config.is_some()).map(|registry| registry.table.clone()),
+        unlisted: listed.map_or(0, |registry| registry.unlisted),
+        config,
+        table,
+        schemas,
+    })
+}
+
+/// A folder's migrations, and the layout of their ledger.
+struct Candidate {
+    folder: String,
+    layout: OwnLayout,
+    expected: Expected,
+}
+
+/// The folders that contain migrations according to their configuration.
+fn candidates(texts: Vec<(String, String)>) -> Vec<Candidate> {
+    let read = |(folder, text): (String, String)| {
+        let migrations = config::load::of_text(&text, &Environment::default(), None)?.migrations?;
+        let (expected, layout) = match &migrations.source {
+            Source::Sql { tenant, .. } => {
+                let files = database::resolve(tenant).ok()?;
+                let migrations = files.iter().map(MigrationFile::expected).collect();
+                (Expected { migrations, ..Expected::default() }, OwnLayout::default())
+            }
+            Source::External(project) => {
+                let manifest = frameworks::of(&migrations).external()?.read(project).ok()?;
+                (manifest.tenant, manifest.ledger)
+            }
+        };
+        (!expected.migrations.is_empty()).then_some(Candidate { folder, layout, expected })
+    };
+    texts.into_iter().filter_map(read).collect()
+}
+
+/// The folder whose migrations fit this ledger best.
+async fn best(
+    database: &Database,
+    found: Recognised,
+    example: &LedgerTable,
+    candidates: &[Candidate],
+) -> Result<FittingFiles, Failure> {
+    let doing = || format!("reading `{}.{}`", example.schema, example.table);
+    let mut best: Option<FittingFiles> = None;
+    let rows = async |shape: LedgerLayout<'_>| -> Result<Vec<LedgerRow>, Failure> {
+        database.recorded(&example.schema, shape).await.map_err(|error| error.into_failure(&doing()))
+    };
+    let Some(ledger) = found.framework.ledgers().first().copied() else {
+        return Err(Failure::Internal { what: "a framework has no ledger".into() });
+    };
+    for candidate in candidates {
+        let recorded = rows(candidate.layout.over(ledger.shape())).await?;
+        let compared = ledger.compare(&candidate.expected, &recorded);
+        let fits = |files: &FittingFiles| (files.without_file.len(), files.pending.len());
+        let files = FittingFiles {
+            schema: example.schema.clone(),
+            folder: Some(candidate.folder.clone()),
+            migrations: candidate.expected.migrations.len(),
+            without_file: compared.unknown,
+            pending: compared.pending,
+        };
+        // A folder without any of the recorded migrations belongs to another ledger.
+        let is_other = !recorded.is_empty() && files.pending.len() >= files.migrations;
+        if !is_other && best.as_ref().is_none_or(|best| fits(&files) < fits(best)) {
+            best = Some(files);
+        }
+    }
+    Ok(best.unwrap_or_else(|| FittingFiles { schema: example.schema.clone(), ..FittingFiles::default() }))
+}
+
+/// The folders of the project that may contain migrations.
+fn folders() -> Vec<String> {
+    let mut found = Vec::new();
+    search("", DEPTH, &mut found);
+    found
+}
+
+fn search(parent: &str, depth: usize, found: &mut Vec<String>) {
+    for name in names(Path::new(if parent.is_empty() { "." } else { parent })) {
+        let path = if parent.is_empty() { name.clone() } else { format!("{parent}/{name}") };
+        let is_folder = files::metadata_now(Path::new(&path)).is_ok_and(|found| found.is_dir());
+        if !is_folder || name.starts_with('.') || SKIPPED.contains(&&*name) {
+            continue;
+        }
+        if FOLDERS.iter().any(|part| name.to_lowercase().contains(part)) {
+            found.push(path.clone());
+        }
+        if depth > 0 {
+            search(&path, depth - 1, found);
+        }
+    }
+}
+
+/// Whether a name needs no quotes in TOML.
+fn is_plain(name: &str) -> bool {
+    name.chars().all(|c| c.is_alphanumeric() || c == '_')
+}
+
+fn unreadable(error: &io::Error) -> Failure {
+    Failure::Usage { message: format!("cannot read this folder: {error}") }
+}
