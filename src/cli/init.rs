@@ -33,8 +33,8 @@ pub(crate) struct Init {
     #[arg(long, value_name = "TIME", value_parser = duration)]
     pub(crate) grace: Option<Duration>,
 
-    /// The program and its arguments
-    #[arg(last = true, required = true, value_name = "ARGV")]
+    /// The program and its arguments; `--` before it may be left out, as with tini
+    #[arg(trailing_var_arg = true, required = true, value_name = "ARGV")]
     pub(crate) argv: Vec<String>,
 }
 

@@ -9,6 +9,7 @@ fn init_returns_the_programs_exit_code() {
     init(&[], "exit 7").code(7);
     init(&[], "kill -TERM $$").code(143);
     init(&[], "kill -KILL $$").code(137);
+    pid_1(&["portcullis", "init", "sh", "-c", "exit 7"]).assert().code(7);
 }
 
 #[test]

@@ -48,6 +48,18 @@ fn tenants_are_named_by_arguments_and_by_the_deprecated_option() {
 }
 
 #[test]
+fn an_init_needs_no_dashes_before_its_program() {
+    for line in ["portcullis init -g nginx -t -- x", "portcullis init -g -- nginx -t -- x"] {
+        let Ok(Cli { command: Command::Init(init), .. }) = Cli::try_parse_from(line.split(' ')) else {
+            unreachable!("{line}")
+        };
+        assert!(init.signal_group && init.argv == ["nginx", "-t", "--", "x"], "{:?}", init.argv);
+    }
+    let error = Cli::of(&["portcullis", "nginx"].map(OsString::from)).err().map(|error| error.to_string());
+    assert!(error.is_some_and(|text| text.contains("portcullis init -- PROGRAM")));
+}
+
+#[test]
 fn a_command_line_without_options_is_parsed_as_clap_parses_it() {
     for (line, is_simple) in [
         ("portcullis run --", true),
