@@ -16,6 +16,34 @@ pub(crate) fn list<T: AsRef<str>>(names: &[T], most: usize) -> String {
     }
 }
 
+/// `start`, which is `width` characters wide, and the text, on lines of at most `columns` characters. Further lines are
+/// indented by that width. Text in backticks is not broken, so that a command in it can be pasted.
+pub(crate) fn hanging(start: &str, width: usize, text: &str, columns: usize) -> Vec<String> {
+    let indent = width.min(columns / 2 + 10);
+    let (mut lines, mut line, mut length, mut is_first) = (Vec::new(), start.to_owned(), width, true);
+    let is_paired = text.matches('`').count().is_multiple_of(2);
+    let mut is_quoted = false;
+    let parts = text.split(|c| {
+        is_quoted ^= c == '`' && is_paired;
+        c == ' ' && !is_quoted
+    });
+    for part in parts {
+        let more = part.chars().count();
+        if !is_first && length + 1 + more > columns {
+            lines.push(line.trim_end().to_owned());
+            (line, length) = (" ".repeat(indent), indent);
+        } else if !is_first {
+            line.push(' ');
+            length += 1;
+        }
+        line += part;
+        length += more;
+        is_first = false;
+    }
+    lines.push(line.trim_end().to_owned());
+    lines
+}
+
 /// `412 ms`, `2.1 s`, `90 s`, `2 m`, `12 m 4 s`.
 pub(crate) fn duration(duration: Duration) -> String {
     let (seconds, tenths) = (duration.as_secs(), duration.subsec_millis() / 100);
@@ -68,6 +96,17 @@ pub(crate) fn rfc3339(time: SystemTime) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_hangs_behind_its_start_and_keeps_commands() {
+        let text = "run `portcullis  verify acme` again and again";
+        assert_eq!(hanging("1. ", 3, text, usize::MAX), [format!("1. {text}")]);
+        let lines = ["1. run", "   `portcullis  verify acme`", "   again and", "   again"];
+        assert_eq!(hanging("1. ", 3, text, 16), lines);
+        assert_eq!(hanging("", 0, "it`s too long", 4), ["it`s", "too", "long"]);
+        assert_eq!(hanging("a long start ", 13, "and words", 8), ["a long start and", "             words"]);
+        assert_eq!(hanging("x", 1, "", 8), ["x"]);
+    }
 
     #[test]
     fn a_duration_has_the_units_that_people_write() {

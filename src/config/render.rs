@@ -64,20 +64,7 @@ impl Lines<'_> {
 /// Wraps the message; the renderer wraps only the file's lines. A word that is too long is not split.
 fn wrapped(text: &str, width: usize) -> String {
     let text: String = text.chars().flat_map(escaped).collect();
-    let (mut lines, mut length) = (String::new(), 0);
-    for word in text.split(' ') {
-        let more = word.chars().count();
-        if length > 0 && length + 1 + more > width {
-            lines.push('\n');
-            length = 0;
-        } else if length > 0 {
-            lines.push(' ');
-            length += 1;
-        }
-        lines += word;
-        length += more;
-    }
-    lines
+    words::hanging("", 0, &text, width).join("\n")
 }
 
 /// A span inside the text, on character boundaries and on one line, so that the caret stays short.

@@ -10,14 +10,15 @@ use super::{
 };
 use crate::{
     outcome::doctor::{Checked, Remedy, Verdict},
-    words::count,
+    words::{count, hanging},
 };
 
 pub(crate) fn has_failed(checks: &[Checked]) -> bool {
     checks.iter().any(|check| matches!(check.verdict, Verdict::Failed(..)))
 }
 
-pub(crate) fn text(checks: &[Checked], colour: bool) -> String {
+/// A command that does not fit behind its text has its own line, so that it can be pasted.
+pub(crate) fn text(checks: &[Checked], columns: usize, colour: bool) -> String {
     let width = checks.iter().map(|check| check.name.len()).max().unwrap_or(0);
     let (mut text, mut group) = (String::new(), "");
     for check in checks {
@@ -33,11 +34,21 @@ pub(crate) fn text(checks: &[Checked], colour: bool) -> String {
             Verdict::NotApplicable(_) => ("n/a", Paint::new().dim()),
         };
         let word = terminal_filter::painted(format!("{word:<6}"), &paint, colour);
-        text +=
-            &terminal_filter::line(&format!("  {word}  {:<width$}  {}", check.name, check.verdict.message()));
+        let indent = 2 + 6 + 2 + width + 2;
+        let start = format!("  {word}  {:<width$}  ", check.name);
+        let mut lines = hanging(&start, indent, check.verdict.message(), columns);
         for action in check.verdict.remedy().map(of_remedy).unwrap_or_default().actions {
-            text += &terminal_filter::line(&format!("  {:<6}  {:<width$}  -> {}", "", "", action.line()));
+            let start = format!("{:indent$}-> ", "");
+            match action.command.as_deref() {
+                Some(command) if indent + 3 + action.line().chars().count() > columns => {
+                    lines.extend(hanging(&start, indent + 3, &action.text, columns));
+                    lines.push(format!("{:indent$}     {command}", ""));
+                }
+                Some(_) => lines.push(start + &action.line()),
+                None => lines.extend(hanging(&start, indent + 3, &action.text, columns)),
+            }
         }
+        text.extend(lines.iter().map(|line| terminal_filter::line(line)));
     }
     text + &format!("\n{}\n", summary(checks))
 }
@@ -111,7 +122,7 @@ mod tests {
 
     #[test]
     fn the_text_shows_each_outcome() {
-        insta::assert_snapshot!(text(&checks(), false), @r"
+        insta::assert_snapshot!(text(&checks(), usize::MAX, false), @r"
         configuration
           FAILED  server command  no `a<b>`
                                   -> install it

@@ -157,27 +157,10 @@ impl TextBox {
 
     /// Appends `lead` and `value`, wrapped at spaces, with the lead's width as indent.
     fn wrap(&mut self, lead: &str, value: &str) {
-        let indent = " ".repeat(lead.chars().count());
-        let room = self.columns - indent.len();
-        let mut line = String::new();
-        let mut first = true;
-        let mut put = |line: &str| {
-            self.text += if first { lead } else { &indent };
-            self.text += line;
-            self.text.push('\n');
-            first = false;
-        };
-        for word in value.split_whitespace() {
-            if !line.is_empty() && line.chars().count() + 1 + word.chars().count() > room {
-                put(&line);
-                line.clear();
-            }
-            if !line.is_empty() {
-                line.push(' ');
-            }
-            line += word;
+        let value = value.split_whitespace().collect::<Vec<_>>().join(" ");
+        for line in words::hanging(lead, lead.chars().count(), &value, self.columns) {
+            self.text += &(line + "\n");
         }
-        put(&line);
     }
 }
 

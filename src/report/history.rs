@@ -6,7 +6,7 @@ use super::terminal_filter;
 use crate::{
     database::history::{Change, Exception, Run, Step},
     outcome::wording,
-    words::{duration, list},
+    words::{duration, hanging, list},
 };
 
 /// The number of digits of a release's digest that identifies it.
@@ -14,14 +14,14 @@ const RELEASE: usize = 12;
 /// The maximum number of named tenants; JSON names all.
 const NAMED: usize = 5;
 
-pub(crate) fn text(runs: &[Run]) -> String {
+pub(crate) fn text(runs: &[Run], columns: usize) -> String {
     if runs.is_empty() {
         return "no run has made a change yet\n".into();
     }
-    runs.iter().map(run).collect::<Vec<_>>().join("\n")
+    runs.iter().map(|run| self::run(run, columns)).collect::<Vec<_>>().join("\n")
 }
 
-fn run(run: &Run) -> String {
+fn run(run: &Run, columns: usize) -> String {
     let end = match (&run.outcome, &run.at) {
         (Some(outcome), _) => {
             let code = run.exit_code.filter(|code| *code != 0).map(|code| format!(", exit {code}"));
@@ -34,23 +34,18 @@ fn run(run: &Run) -> String {
     };
     let role = run.role.as_ref().map(|role| format!(", role {role}")).unwrap_or_default();
     let release = run.release.get(..RELEASE).unwrap_or(&run.release);
-    let mut text = terminal_filter::line(&format!("{}  run {}  {end}", run.started, run.id));
-    text += &format!("    release {release}, version {}{role}, host {}\n", run.version, run.host);
-    for step in &run.steps {
-        text += &self::step(step);
-    }
-    for line in changes(&run.changes) {
-        text += &terminal_filter::line(&format!("    {line}"));
-    }
-    for exception in &run.exceptions {
-        text += &terminal_filter::line(&format!("    {}", self::exception(exception)));
-    }
-    text
+    let head = format!("{}  run {}  {end}", run.started, run.id);
+    let about = format!("release {release}, version {}{role}, host {}", run.version, run.host);
+    let parts = run.steps.iter().map(step).chain(changes(&run.changes));
+    let parts = [about].into_iter().chain(parts).chain(run.exceptions.iter().map(exception));
+    let lines = parts.flat_map(|part| hanging("    ", 4, &part, columns));
+    let lines = hanging("", 0, &head, columns).into_iter().chain(lines);
+    lines.map(|line| terminal_filter::line(&line)).collect()
 }
 
 fn step(step: &Step) -> String {
     let time = duration(Duration::from_millis(step.milliseconds));
-    terminal_filter::line(&format!("    {:<7} {time:>8}  {}: {}", step.outcome, step.name, step.message))
+    format!("{:<7} {time:>8}  {}: {}", step.outcome, step.name, step.message)
 }
 
 /// One line for all tenants with the same changes.
@@ -106,7 +101,7 @@ mod tests {
         };
         let at = Some(At { step: "tenant schemas".into(), done: 412, total: 800 });
         let open = Run { id: "cafe0002".into(), host: "web-2".into(), at, ..Run::default() };
-        insta::assert_snapshot!(text(&[done, open]), @r"
+        insta::assert_snapshot!(text(&[done, open], usize::MAX), @r"
         2026-11-23T20:00:00Z  run cafe0001  incomplete, exit 1
             release 0123456789ab, version 0.1.0, role web, host web-1
             ok         8.4 s  tenant schemas: 14 migrations applied to 7 schemas

@@ -9,6 +9,7 @@ use crate::{
     failure::chain,
     outcome::command::{ManifestProblem, MissingProgram},
     plan::{Decision, Plan, Planned},
+    words::hanging,
 };
 
 /// A longer name breaks the columns of its own line only.
@@ -24,7 +25,7 @@ pub(crate) fn text(plan: &Plan, missing: &[MissingProgram], columns: usize, colo
     for (at, step) in plan.steps.iter().enumerate() {
         let start =
             format!("{:>number$}  {:<name$}  {:<kind$}  ", at + 1, step.step.name, step.step.action.kind());
-        for line in wrapped(&start, &words(step, at), columns) {
+        for line in hanging(&start, start.chars().count(), &words(step, at), columns) {
             text += &painted(line, &paint(&step.decision), colour);
             text.push('\n');
         }
@@ -95,25 +96,6 @@ fn words(step: &Planned, at: usize) -> String {
         words.push_str("; a failure only warns");
     }
     words
-}
-
-/// The words after the columns, on as many lines as they need.
-fn wrapped(start: &str, words: &str, columns: usize) -> Vec<String> {
-    let indent = start.chars().count().min(columns / 2 + 10);
-    let mut lines = Vec::new();
-    let mut line = start.to_owned();
-    let mut started = false;
-    for word in words.split(' ') {
-        if started && line.chars().count() + word.chars().count() > columns {
-            lines.push(line.trim_end().to_owned());
-            line = " ".repeat(indent);
-        }
-        line.push_str(word);
-        line.push(' ');
-        started = true;
-    }
-    lines.push(line.trim_end().to_owned());
-    lines
 }
 
 fn place(scope: Scope) -> &'static str {

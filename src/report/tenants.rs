@@ -17,11 +17,11 @@ use crate::{
         gate::{Judgement, Outcome, Verdict},
         inspection::Deleted,
     },
-    words::count,
+    words::{count, hanging},
 };
 
 /// For people.
-pub(crate) fn text(outcome: &TenantOutcome, colour: bool) -> String {
+pub(crate) fn text(outcome: &TenantOutcome, columns: usize, colour: bool) -> String {
     match outcome {
         TenantOutcome::Created { schema, failure: None, .. } => {
             format!("`{schema}` created, migrated and verified\n")
@@ -33,9 +33,9 @@ pub(crate) fn text(outcome: &TenantOutcome, colour: bool) -> String {
         TenantOutcome::Bootstrapped { tenants, .. } => {
             format!("{}, {} failed\n", tenants.summary(), tenants.failed.len())
         }
-        TenantOutcome::Listed(judgement) => list(judgement, colour),
+        TenantOutcome::Listed(judgement) => list(judgement, columns, colour),
         TenantOutcome::Named(names) => names.iter().map(|name| terminal_filter::line(name)).collect(),
-        TenantOutcome::Shown { tenant, verdict } => show(tenant, verdict),
+        TenantOutcome::Shown { tenant, verdict } => show(tenant, verdict, columns),
         TenantOutcome::Deleted { tenant, deleted } => self::deleted(tenant, deleted),
         TenantOutcome::TemplateWritten { path, release, server } => {
             format!("{}: written, release {release}, PostgreSQL {server}\n", path.display())
@@ -137,36 +137,53 @@ pub(crate) fn notification(run: &str, tenant: &str, details: &FailureDetails) ->
     json!({ "event": "tenant creation failed", "run": run, "tenant": tenant, "failure": failure(details, Running::TenantCreate) })
 }
 
-/// One line for each tenant.
-fn list(judgement: &Judgement, colour: bool) -> String {
+/// Each tenant with its outcome and the finding that decides it.
+fn list(judgement: &Judgement, columns: usize, colour: bool) -> String {
     let width = judgement.tenants.keys().map(|name| name.chars().count()).max().unwrap_or(0);
     let mut text = String::new();
+    let mut add = |start: &str, width, words: &str| {
+        text.extend(hanging(start, width, words, columns).iter().map(|line| terminal_filter::line(line)));
+    };
     for (name, verdict) in &judgement.tenants {
-        text += &terminal_filter::line(&format!("{name:width$}  {}", short_report(verdict, colour)));
+        let word = judgement::outcome_word(verdict.outcome());
+        let paint = match verdict.outcome() {
+            Outcome::Complete => Paint::new().green(),
+            Outcome::Unproven => Paint::new().yellow(),
+            Outcome::Incomplete => Paint::new().red().bold(),
+        };
+        let start = format!("{name:width$}  {}  ", terminal_filter::painted(word, &paint, colour));
+        let worst = verdict.findings.iter().max_by_key(|finding| finding.outcome()).map(wording::words);
+        let worst = worst.map(|(what, which)| format!("{what}: {which}")).unwrap_or_default();
+        add(&start, width + 2 + word.len() + 2, &worst);
     }
     if text.is_empty() {
         let why = if judgement.is_first_start() { ": the database is empty" } else { "" };
         text = format!("no tenant{why}\n");
     }
+    let mut add = |words: &str| {
+        text.extend(hanging("", 0, words, columns).iter().map(|line| terminal_filter::line(line)));
+    };
     if let Some(few) = judgement.too_few {
-        let few = Counts { too_few: Some(few), ..Counts::default() };
-        text += &terminal_filter::line(&format!("warning: {few}"));
+        add(&format!("warning: {}", Counts { too_few: Some(few), ..Counts::default() }));
     }
-    text.extend(wording::excluded(judgement).map(|excluded| terminal_filter::line(&excluded)));
+    if let Some(excluded) = wording::excluded(judgement) {
+        add(&excluded);
+    }
     for warning in
         wording::warnings(&Judgement { tenants: std::collections::BTreeMap::new(), ..judgement.clone() })
     {
-        text += &terminal_filter::line(&format!("warning: {warning}"));
+        add(&format!("warning: {warning}"));
     }
     text
 }
 
 /// A tenant's verdict and findings.
-fn show(name: &str, verdict: &Verdict) -> String {
+fn show(name: &str, verdict: &Verdict, columns: usize) -> String {
     let mut text = terminal_filter::line(&format!("{name}: {}", judgement::outcome_word(verdict.outcome())));
     for finding in &verdict.findings {
         let (what, which) = wording::words(finding);
-        text += &terminal_filter::line(&format!("  {what}: {which}"));
+        let lines = hanging("  ", 2, &format!("{what}: {which}"), columns);
+        text.extend(lines.iter().map(|line| terminal_filter::line(line)));
     }
     text
 }
@@ -188,23 +205,6 @@ fn deleted(name: &str, deleted: &Deleted) -> String {
     }
     let transactions = count(deleted.transactions, "transaction");
     terminal_filter::line(&format!("`{name}` deleted: {} ({transactions})", parts.join(", ")))
-}
-
-/// The outcome, and the most severe finding.
-fn short_report(verdict: &Verdict, colour: bool) -> String {
-    let paint = match verdict.outcome() {
-        Outcome::Complete => Paint::new().green(),
-        Outcome::Unproven => Paint::new().yellow(),
-        Outcome::Incomplete => Paint::new().red().bold(),
-    };
-    let outcome = terminal_filter::painted(judgement::outcome_word(verdict.outcome()), &paint, colour);
-    match verdict.findings.iter().max_by_key(|finding| finding.outcome()) {
-        None => outcome,
-        Some(finding) => {
-            let (what, which) = wording::words(finding);
-            format!("{outcome}  {what}: {which}")
-        }
-    }
 }
 
 fn failure(details: &FailureDetails, running: Running) -> Value {

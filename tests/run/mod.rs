@@ -3,6 +3,7 @@
 mod bootstrap;
 mod broken_tenants;
 mod brokers;
+mod columns;
 mod command;
 mod configuration;
 pub(crate) mod cooperate;

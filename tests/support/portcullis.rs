@@ -81,7 +81,13 @@ impl Portcullis {
 
     /// Runs the binary on a pseudo-terminal, whose content is the standard output.
     pub fn on_a_terminal<const N: usize>(&self, arguments: [&str; N]) -> Running {
-        let line = format!("{} {}", env!("CARGO_BIN_EXE_portcullis"), arguments.join(" "));
+        self.on_a_terminal_of(80, arguments)
+    }
+
+    /// A terminal with this number of columns.
+    pub fn on_a_terminal_of<const N: usize>(&self, columns: usize, arguments: [&str; N]) -> Running {
+        let program = env!("CARGO_BIN_EXE_portcullis");
+        let line = format!("stty rows 24 cols {columns} && exec {program} {}", arguments.join(" "));
         let mut command = Command::new("script");
         command.args(["--quiet", "--return", "--flush", "--command", &line, "/dev/null"]);
         command.current_dir(self.folder.path()).env_clear().envs(&self.env).env("TERM", "xterm");

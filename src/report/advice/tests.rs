@@ -211,7 +211,8 @@ fn all_renderers_give_the_same_advice_for_the_same_finding() {
             name: "all tenants are complete",
             verdict: doctor::Verdict::Failed("bad".into(), Remedy::Findings(Rc::new(judgement))),
         };
-        let (text, json) = (rendered::text(&[&check].map(Clone::clone), false), rendered::json(&[check]));
+        let (text, json) =
+            (rendered::text(&[&check].map(Clone::clone), usize::MAX, false), rendered::json(&[check]));
         let json: serde_json::Value = serde_json::from_str(&json).unwrap();
         for action in &findings_alone {
             assert!(text.contains(&action.line()), "{finding:?}\n{text}");
