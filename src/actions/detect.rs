@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::{
-    cause::{Cause, Kind},
+    cause::{Cause, Code, Kind},
     config::{self, Source, environment::Environment},
     database::{self, Database, MigrationFile},
     failure::Failure,
@@ -67,7 +67,14 @@ pub(crate) async fn detect(database: &Database, config: &config::Database) -> Re
     ledgers.sort_by_key(|ledger| std::cmp::Reverse(ledger.schemas.len()));
     let failure = (!denied.is_empty()).then(|| Failure::Unproven {
         what: "every ledger was read".into(),
-        why: Cause::new(Kind::Permission, format!("permission denied for {}", words::list(&denied, 3))),
+        why: Cause {
+            kind: Kind::Permission,
+            code: Code::sqlstate("42501"),
+            text: format!(
+                "this role may not read {} (USAGE on the schema, SELECT on the table)",
+                words::list(&denied, 3)
+            ),
+        },
     });
     let unknown = unknown.into_iter();
     let unknown =

@@ -128,7 +128,7 @@ fn a_ledger_that_cannot_be_read_is_named_with_the_grant() {
         .exits(74);
     outcome
         .prints("node-pg-migrate: `pgmigrations` in 2 schemas (a, b)")
-        .prints("permission denied for b.pgmigrations")
+        .prints("may not read b.pgmigrations")
         .prints_not("a.pgmigrations")
         .prints("GRANT");
     database.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));

@@ -112,7 +112,8 @@ fn a_misspelled_role_is_reported_and_an_undeclared_one_is_an_error() {
     declared("[\"web\", \"worker\"]")
         .run(["check", "--role", "web"])
         .exits(78)
-        .prints("is for `celery-*`, which is none of `roles`");
+        .prints("is for `celery-*`, which is none of `roles`")
+        .prints("when = { role = ");
 }
 
 #[test]
