@@ -3,6 +3,7 @@
 use std::{fs, process::Command};
 
 use super::project::Project;
+use crate::documents::blocks::{block, run};
 use crate::support::{
     cluster::Database,
     django,
@@ -178,6 +179,7 @@ fn sql_migrations_are_configured_by_their_ledger_when_the_folders_tell_nothing()
     sample.portcullis.run(["check"]).exits(0).prints_not("warning");
     sample.portcullis.run(["manifest", "sql"]).exits(0);
     sample.portcullis.run(["verify"]).exits(0).prints("3 tenants");
+    run(&sample.portcullis, &block("docs/ledgers.md", "$ portcullis detect"));
 }
 
 #[test]
