@@ -284,4 +284,19 @@ fn each_tenant_is_created_with_the_tables_of_its_type() {
     let tenants = ["big", "plain", "small", "small2"].map(str::to_owned).to_vec();
     assert_eq!(state(), (tenants.clone(), tenants, vec![]));
     project.portcullis.run(["verify"]).exits(0);
+
+    // A replay migrates the tenants of one type by the statements of that type.
+    project.configure("apply     = {", "apply     = { replay = true,");
+    let note = "from django.db import migrations, models\n\n\nclass Migration(migrations.Migration):\n    \
+                dependencies = [(\"finance\", \"0004_invoice_payment\")]\n    operations = [migrations.AddField(\"invoice\", \
+                \"note\", models.TextField(default=\"\"))]\n";
+    fs::write(project.portcullis.path("finance/migrations/0005_own.py"), note).unwrap();
+    project.portcullis.run(["manifest", "django"]).exits(0);
+    let migrated = project.portcullis.run(["migrate", "--all"]).exits(0);
+    assert_eq!(migrated.stderr.matches("its statements run for 1 tenant ").count(), 2, "{migrated}");
+    let notes =
+        "SELECT table_schema::text FROM information_schema.columns WHERE column_name = 'note' ORDER BY 1";
+    assert_eq!(project.database.column(notes), ["big", "plain"]);
+    project.portcullis.run(["verify"]).exits(0);
+    project.manage(&["migrate_schemas", "--check", "-v0"]).exits(0);
 }
