@@ -101,6 +101,8 @@ pub(crate) enum Failure {
     #[error("{what} failed: {why}")]
     Database { what: String, why: Cause },
 
+    #[error("cannot start {what} with its user and privileges: {why}")]
+    PrivilegesUnavailable { what: String, why: String },
     #[error("cannot find the server `{program}`")]
     ServerNotFound { program: String },
     #[error("cannot execute the server `{program}`")]
@@ -238,7 +240,8 @@ impl Failure {
             | Failure::OtherDatabase { .. }
             | Failure::ManifestInvalid { .. }
             | Failure::TemplateUnusable { .. }
-            | Failure::MigrationsUnreadable { .. } => 78,
+            | Failure::MigrationsUnreadable { .. }
+            | Failure::PrivilegesUnavailable { .. } => 78,
             Failure::CommandFailed { .. }
             | Failure::CommandMissing { .. }
             | Failure::VariableMissing { .. }
@@ -286,6 +289,7 @@ impl Failure {
             Failure::SqlFailed { .. } => "sql-failed",
             Failure::TimedOut { .. } => "timed-out",
             Failure::Database { .. } => "database",
+            Failure::PrivilegesUnavailable { .. } => "privileges-unavailable",
             Failure::ServerNotFound { .. } => "server-not-found",
             Failure::ServerNotExecutable { .. } => "server-not-executable",
             Failure::Interrupted { .. } => "interrupted",

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::{
     actions::context::RunContext,
-    config::Notify,
+    config::{self, Notify},
     deadline::Deadline,
     files,
     outcome::command::TenantOutcome,
@@ -64,6 +64,7 @@ async fn run_command(
         argv: notify.command.clone(),
         env: vec![("PORTCULLIS_NOTIFICATION".into(), short(&facts))],
         cwd: None,
+        privileges: config::Privileges::default(),
         grace: GRACE,
     };
     let tree = files::in_memory("portcullis-notification", &facts)

@@ -9,6 +9,7 @@ use crate::{
     files,
     outcome::command::MissingProgram,
     plan::{Decision, Plan},
+    process::Privileges,
 };
 
 /// The places of a program that is not a step's.
@@ -20,7 +21,7 @@ pub(super) fn search_path(env: &Environment) -> &str {
     env.get("PATH").unwrap_or("/usr/local/bin:/bin:/usr/bin")
 }
 
-/// The programs that cannot run: of steps that are not skipped, of `[notify]`, of the server, and of `passthrough`.
+/// The programs that cannot run, or not with their user and privileges: of steps that are not skipped, of `[notify]`, of the server, and of `passthrough`.
 pub(crate) fn missing(plan: &Plan, config: &Config, env: &Environment) -> Vec<MissingProgram> {
     let path = search_path(env);
     let project = config.migrations.as_ref().and_then(|migrations| match &migrations.source {
@@ -51,7 +52,31 @@ pub(crate) fn missing(plan: &Plan, config: &Config, env: &Environment) -> Vec<Mi
         let why = if program == "portcullis" { None } else { runnable(program, path).err() };
         why.map(|why| MissingProgram { program: program.to_owned(), used_by, why })
     });
-    missing.collect()
+    missing.chain(without_privileges(plan, config)).collect()
+}
+
+/// The programs whose user does not exist here, or which this process may not start as that user.
+fn without_privileges(plan: &Plan, config: &Config) -> Vec<MissingProgram> {
+    let server =
+        config.server.command.first().map(|program| (program, SERVER.to_owned(), &config.server.privileges));
+    let steps = plan.steps.iter().filter(|step| !matches!(step.decision, Decision::Skip { .. }));
+    let commands = steps.filter_map(|planned| match &planned.step.action {
+        Action::Command(command) => {
+            Some((command.run.first()?, format!("the step `{}`", planned.step.name), &command.privileges))
+        }
+        _ => None,
+    });
+    let project = config.migrations.as_ref().and_then(|migrations| match &migrations.source {
+        Source::External(project) => {
+            Some((&project.interpreter, "[migrations] apply".to_owned(), &project.privileges))
+        }
+        Source::Sql { .. } => None,
+    });
+    let unavailable = |(program, used_by, wanted): (&String, String, &_)| {
+        let why = Privileges::resolve(wanted).err()?;
+        Some(MissingProgram { program: program.clone(), used_by, why })
+    };
+    server.into_iter().chain(commands).chain(project).filter_map(unavailable).collect()
 }
 
 /// The path that execvp would use, or why execvp would fail.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::{
     cli,
     failure::Failure,
-    process::{CRASH_GRACE, Inherited, SuperviseOptions, Target, supervise},
+    process::{CRASH_GRACE, Inherited, Privileges, SuperviseOptions, Target, supervise},
     report::output::{NOT_PID_1, ORPHANS_LOST, Output},
 };
 
@@ -25,6 +25,7 @@ pub(crate) fn init(inherited: &Inherited, arguments: &cli::Init) -> Result<u8, F
         main_grace: None,
         after_steps: false,
         variables: Vec::new(),
+        privileges: Privileges::default(),
     };
     if !inherited.is_pid_1() {
         Output::note(NOT_PID_1);

@@ -31,6 +31,7 @@ macro_rules! key {
 }
 pub(in crate::config) use key;
 
+mod privileges;
 mod steps;
 mod tables;
 
@@ -162,6 +163,11 @@ impl Section {
 impl Key {
     pub(super) const fn formerly(self, former: &'static str) -> Self {
         Self { former: Some(former), ..self }
+    }
+
+    /// Exists with these frameworks only.
+    const fn only(self, frameworks: fn(&str) -> bool) -> Self {
+        Self { frameworks: Some(frameworks), ..self }
     }
 
     pub(super) fn is_of(&self, framework: Option<&str>) -> bool {

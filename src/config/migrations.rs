@@ -11,6 +11,7 @@ use super::{
     frameworks::{External, is_custom, is_sql, reads_files},
     interpolate::Node,
     keys::{Keyword, Kind, words},
+    privileges::privileges,
     problem::Problem,
     reading::Reading,
     values::{self, Names, Read},
@@ -91,6 +92,7 @@ pub(super) fn migrations(
     });
     let mut inner = table.table_or_defaults("apply")?;
     let (run, env) = (argv(&mut inner, "run").unwrap_or_default(), inner.value("env"));
+    let privileges = privileges(&mut inner);
     if !run.is_empty() && !run.iter().any(|word| word.contains("{schema}")) {
         let help = "the command migrates one schema, whose name replaces `{schema}`";
         inner.report_at("run", "`run` does not contain `{schema}`", Some(help));
@@ -108,7 +110,9 @@ pub(super) fn migrations(
         None => {
             Source::Sql { shared: files.shared.into_iter().next()?, tenant: files.tenant.into_iter().next()? }
         }
-        Some(framework) => Source::External(Project { framework, interpreter, entry, run, env, files }),
+        Some(framework) => {
+            Source::External(Project { framework, interpreter, entry, run, env, privileges, files })
+        }
     };
     Some(Migrations { source, manifest: file, auto_manifest, empty_manifest, search_path, template, apply })
 }

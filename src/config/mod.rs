@@ -19,6 +19,7 @@ pub(crate) mod load;
 mod migrations;
 mod observability;
 mod password;
+pub(crate) mod privileges;
 mod problem;
 mod reading;
 mod redact;

@@ -8,6 +8,7 @@ use super::{
     fields::Table,
     interpolate::{Node, Value},
     keys::{Keyword, Kind},
+    privileges::privileges,
     problem::Problem,
     reading::Reading,
     values::{self, Read},
@@ -118,6 +119,7 @@ pub(super) fn server(mut table: Table<'_>) -> Server {
         grace,
         crash_grace: table.node("grace").map(|_| grace),
         stop_signal: table.get("stop_signal").map(|StopSignal(number)| number),
+        privileges: privileges(&mut table),
     };
     table.finish();
     server

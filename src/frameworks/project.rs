@@ -65,6 +65,7 @@ impl Project<'_> {
     ) -> Result<ProgramExit, Failure> {
         let program = argv.first().cloned().unwrap_or_default();
         let mut child = child(self.run, self.sessions, self.framework.about().env, &self.settings.env, argv);
+        child.privileges.clone_from(&self.settings.privileges);
         let identity =
             self.sessions.map(|sessions| ("PORTCULLIS_DATABASE".into(), sessions.identity.clone()));
         child.env.extend(identity);
@@ -97,7 +98,7 @@ pub(crate) fn child(
         env.retain(|(name, _)| name != OPTIONS);
         env.push((OPTIONS.into(), options));
     }
-    Child { argv, env, cwd: None, grace: GRACE }
+    Child { argv, env, cwd: None, privileges: config::Privileges::default(), grace: GRACE }
 }
 
 /// Runs a program without a tenant to its end and passes its output on.

@@ -8,6 +8,7 @@ use super::{
     environment::ExecEnvironment,
     exit_handler,
     inherited::{self, Inherited},
+    privileges::Privileges,
     program::Program,
     signals::{self, SignalSet},
 };
@@ -16,7 +17,12 @@ use crate::failure::Failure;
 /// Restores everything inherited and execs the server with these variables; returns only on failure. A signal that
 /// arrived until the last moment is returned as [`Failure::Interrupted`]. The caller has received ECHILD from
 /// `waitpid(-1)` and has shut down the runtime.
-pub(crate) fn handover(inherited: &Inherited, argv: &[String], variables: &[(String, String)]) -> Failure {
+pub(crate) fn handover(
+    inherited: &Inherited,
+    argv: &[String],
+    variables: &[(String, String)],
+    privileges: &Privileges,
+) -> Failure {
     let Some(program) = argv.first() else {
         return Failure::Internal { what: "no server is configured for the handover".into() };
     };
@@ -31,7 +37,10 @@ pub(crate) fn handover(inherited: &Inherited, argv: &[String], variables: &[(Str
     if let Err(failure) = put_back(inherited) {
         return failure;
     }
-    let mut errno = file.exec(&argv, environment);
+    let mut errno = match privileges.assume() {
+        Ok(()) => file.exec(&argv, environment),
+        Err(errno) => errno,
+    };
     if errno == libc::ENOEXEC
         && let Some(script) = file.as_script(&words)
     {

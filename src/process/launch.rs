@@ -13,6 +13,7 @@ use super::{
     arguments::pointers,
     dispositions,
     environment::{ExecEnvironment, ListenPid},
+    privileges::Privileges,
     program::Program,
     signals::{self, SignalSet},
 };
@@ -34,6 +35,7 @@ pub(super) struct Launch<'a> {
     pub(super) closed: &'a [c_int],
     /// Added to this process's environment if no stub is used.
     pub(super) variables: &'a [(String, String)],
+    pub(super) privileges: &'a Privileges,
     /// The sockets that systemd or podman passed are for the child: LISTEN_PID must name it.
     pub(super) takes_sockets: bool,
 }
@@ -66,9 +68,17 @@ pub(crate) enum SessionPlacement {
 /// The child could not execute the program.
 #[derive(Debug)]
 pub(super) struct NotLaunched {
-    /// The exec itself failed, not the change of the working directory.
-    pub(super) at_exec: bool,
+    pub(super) at: Stage,
     pub(super) source: io::Error,
+}
+
+/// The last step of a child that could not execute its program.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    Streams,
+    Directory,
+    Privileges,
+    Exec,
 }
 
 /// Returns the child's id once it runs the program. Blocks until then.
@@ -119,13 +129,13 @@ fn launch_file(launch: &Launch) -> io::Result<Result<i32, NotLaunched>> {
     if pid == -1 {
         return Err(io::Error::last_os_error());
     }
-    let Some((at_exec, errno)) = child.failed.get() else {
+    let Some((at, errno)) = child.failed.get() else {
         return Ok(Ok(pid));
     };
     // The child has already exited and its id is unknown elsewhere: the reaper must not take it for an orphan.
     // SAFETY: no status is requested.
     unsafe { libc::waitpid(pid, ptr::null_mut(), 0) };
-    Ok(Err(NotLaunched { at_exec, source: io::Error::from_raw_os_error(errno) }))
+    Ok(Err(NotLaunched { at, source: io::Error::from_raw_os_error(errno) }))
 }
 
 /// The state that parent and child share while the parent is suspended.
@@ -136,22 +146,22 @@ struct Shared<'a> {
     environment: &'a [*const c_char],
     listen_pid: &'a ListenPid,
     ignored_now: SignalSet,
-    /// Whether the child reached exec, and the error number.
-    failed: Cell<Option<(bool, c_int)>>,
+    /// The error number of the child.
+    failed: Cell<Option<(Stage, c_int)>>,
 }
 
 extern "C" fn run(shared: *mut c_void) -> c_int {
     // SAFETY: `launch` passes a live `Shared` and is suspended until this ends.
     let child = unsafe { &*shared.cast::<Shared>() };
-    let (at_exec, errno) = become_program(child);
-    child.failed.set(Some((at_exec, errno)));
+    let (at, errno) = become_program(child);
+    child.failed.set(Some((at, errno)));
     // A kernel that copies the memory instead of sharing it still reports this code.
     // SAFETY: ends the child without running any code of the parent.
     unsafe { libc::_exit(if errno == libc::ENOENT { 127 } else { 126 }) }
 }
 
 /// Returns only the error.
-fn become_program(child: &Shared) -> (bool, c_int) {
+fn become_program(child: &Shared) -> (Stage, c_int) {
     let launch = child.launch;
     apply_placement(launch.place);
     // SAFETY: system calls on the child's own copy of the descriptors and attributes, with live arguments.
@@ -160,7 +170,7 @@ fn become_program(child: &Shared) -> (bool, c_int) {
             libc::prctl(libc::PR_SET_PDEATHSIG, stub.parent_death);
             for (target, source) in (0..).zip(stub.stdio) {
                 if libc::dup2(source, target) == -1 {
-                    return (false, errno());
+                    return (Stage::Streams, errno());
                 }
             }
             libc::fcntl(stub.status_fd, libc::F_SETFD, 0);
@@ -171,7 +181,7 @@ fn become_program(child: &Shared) -> (bool, c_int) {
         if let Some(cwd) = launch.cwd
             && libc::chdir(cwd.as_ptr()) == -1
         {
-            return (false, errno());
+            return (Stage::Directory, errno());
         }
     }
     for signal in child.ignored_now.without(launch.ignored).iter() {
@@ -180,16 +190,19 @@ fn become_program(child: &Shared) -> (bool, c_int) {
     // Includes 33, which the C library uses once a thread has existed.
     launch.ignored.iter().for_each(signals::set_ignored);
     signals::swap_mask(launch.mask);
+    if let Err(errno) = launch.privileges.assume() {
+        return (Stage::Privileges, errno);
+    }
     let Some(stub) = launch.stub else {
         // SAFETY: reads an id.
         child.listen_pid.set(unsafe { libc::getpid() });
-        return (true, child.program.exec(child.argv, child.environment));
+        return (Stage::Exec, child.program.exec(child.argv, child.environment));
     };
     for program in stub.programs {
         // SAFETY: every array ends with a null pointer.
         unsafe { libc::execve(program.as_ptr(), child.argv.as_ptr(), child.environment.as_ptr()) };
     }
-    (true, errno())
+    (Stage::Exec, errno())
 }
 
 /// A process that already leads, or has no terminal, stays unchanged.

@@ -14,9 +14,11 @@ use super::{
     environment::with,
     exit_reason::error_words,
     launch::{Launch, SessionPlacement, Stub, launch},
+    privileges::{Privileges, UNCHANGED},
     signals::SignalSet,
     stub_protocol::{KILL_TREE, STAY, STEP},
 };
+use crate::config;
 
 /// The program of a step.
 pub(crate) struct Child {
@@ -24,6 +26,7 @@ pub(crate) struct Child {
     /// Added to this process's environment.
     pub(crate) env: Vec<(String, String)>,
     pub(crate) cwd: Option<PathBuf>,
+    pub(crate) privileges: config::Privileges,
     /// The time between TERM and KILL.
     pub(crate) grace: Duration,
 }
@@ -64,6 +67,9 @@ pub(super) fn start_stub(
         Output::Pipes { input, out, err } => (STEP, input, out.as_raw_fd(), err.as_raw_fd()),
         Output::Inherited => (STAY, None, libc::STDOUT_FILENO, libc::STDERR_FILENO),
     };
+    let privileges = Privileges::resolve(&child.privileges).map_err(io::Error::other)?;
+    let mut variables: Vec<_> = privileges.variables().into_iter().collect();
+    variables.extend(child.env.iter().cloned());
     let cwd = child.cwd.clone().map(PathBuf::into_os_string).unwrap_or_default();
     let mut argv: Vec<OsString> = vec![
         "portcullis".into(),
@@ -72,12 +78,13 @@ pub(super) fn start_stub(
         status.as_raw_fd().to_string().into(),
         std::process::id().to_string().into(),
         cwd,
+        privileges.encoded().into(),
         "--".into(),
     ];
     argv.extend(child.argv.iter().map(OsString::from));
     let stub = Stub {
         programs: &[c"/proc/self/exe", recorded_program()],
-        environment: &with(&child.env)?,
+        environment: &with(&variables)?,
         stdio: [input.unwrap_or(&nothing).as_raw_fd(), out, err],
         status_fd: status.as_raw_fd(),
         parent_death: match death {
@@ -95,6 +102,7 @@ pub(super) fn start_stub(
         ignored: SignalSet::NONE,
         closed: &[],
         variables: &[],
+        privileges: &UNCHANGED,
         takes_sockets: false,
     });
     let launched = launched.map_err(|error| named("cannot fork", &error))?;

@@ -1,5 +1,5 @@
 //! Runs the stub of a step: a subreaper above the step's whole tree, so that ECHILD proves the tree gone. With the
-//! arguments `__step GRACE_MS STATUS_FD PARENT CWD -- ARGV` and every signal blocked, it starts ARGV, forwards TERM,
+//! arguments `__step GRACE_MS STATUS_FD PARENT CWD PRIVILEGES -- ARGV` and every signal blocked, it starts ARGV, forwards TERM,
 //! INT, QUIT and HUP to all descendants, kills those left after the grace, and writes one [`StubReport`]. With
 //! `__stay` instead of `__step`, it also writes a report as soon as ARGV runs; ARGV may then keep running next to the
 //! server.
@@ -15,7 +15,8 @@ use super::{
     arguments::c_strings,
     descendant_tree::DescendantTree,
     dispositions, inherited,
-    launch::{Launch, SessionPlacement, launch},
+    launch::{Launch, SessionPlacement, Stage, launch},
+    privileges::Privileges,
     signals::{self, SignalSet},
     stub_protocol::{STAY, STEP},
     stub_report::{MainState, StubReport},
@@ -41,12 +42,13 @@ struct Step {
     status: std::fs::File,
     parent: u32,
     cwd: Option<CString>,
+    privileges: Privileges,
     argv: Vec<CString>,
 }
 
 impl Step {
     fn of(args: &[OsString]) -> Option<Self> {
-        let [grace, status, parent, cwd, separator, command @ ..] = args else {
+        let [grace, status, parent, cwd, privileges, separator, command @ ..] = args else {
             return None;
         };
         if separator != "--" || command.is_empty() {
@@ -63,6 +65,7 @@ impl Step {
             status: unsafe { std::fs::File::from_raw_fd(status) },
             parent: number(parent)?,
             cwd: if cwd.is_empty() { None } else { Some(CString::new(cwd.as_bytes()).ok()?) },
+            privileges: Privileges::decoded(privileges.to_str()?)?,
             argv: c_strings(command).ok()?,
         })
     }
@@ -87,6 +90,7 @@ fn run(mut step: Step, stays: bool) -> io::Result<()> {
         ignored: SignalSet::NONE,
         closed: &[],
         variables: &[],
+        privileges: &step.privileges,
         takes_sockets: false,
     });
     release_output();
@@ -98,8 +102,11 @@ fn run(mut step: Step, stays: bool) -> io::Result<()> {
             }
             DescendantTree::new(main, step.grace, step.parent).wait()
         }
-        Ok(Err(not)) if not.at_exec => StubReport::of(MainState::NoProgram(errno(&not.source))),
-        Ok(Err(not)) => StubReport::of(MainState::NoDirectory(errno(&not.source))),
+        Ok(Err(not)) => StubReport::of(match not.at {
+            Stage::Exec => MainState::NoProgram(errno(&not.source)),
+            Stage::Directory => MainState::NoDirectory(errno(&not.source)),
+            Stage::Streams | Stage::Privileges => MainState::NoProcess(errno(&not.source)),
+        }),
         Err(error) => StubReport::of(MainState::NoProcess(errno(&error))),
     };
     let written = step.status.write_all(&report.to_bytes());

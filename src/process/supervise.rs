@@ -11,6 +11,7 @@ use super::{
     inherited::Inherited,
     inherited_fds,
     launch::{Launch, SessionPlacement, launch},
+    privileges::Privileges,
     signals::{self, SignalSet},
     stub_report::MainState,
     terminal,
@@ -45,6 +46,7 @@ pub(crate) struct SuperviseOptions {
     pub(crate) after_steps: bool,
     /// Added to the main process's environment.
     pub(crate) variables: Vec<(String, String)>,
+    pub(crate) privileges: Privileges,
 }
 
 /// The receiver of a forwarded signal.
@@ -85,6 +87,7 @@ pub(crate) fn supervise(
         ignored: inherited.ignored,
         closed: &inherited.closed,
         variables: &options.variables,
+        privileges: &options.privileges,
         takes_sockets: true,
     });
     let main = launched

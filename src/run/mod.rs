@@ -79,7 +79,7 @@ fn pass_through_despite_invalid_config(
     let Refused { failure, server } = refused;
     let argv = &arguments.server;
     let server = match server {
-        Some(server) if plan::passes_through(&server.passthrough, argv) => Server::of(&server, arguments),
+        Some(server) if plan::passes_through(&server.passthrough, argv) => Server::of(&server, arguments)?,
         _ if plan::is_own_command(argv) => Server::plain(argv),
         _ => return Err(failure),
     };
@@ -103,7 +103,7 @@ fn gate(
     inherited: &Inherited,
     report: &Report,
 ) -> Result<u8, Failure> {
-    let mut server = Server::of(&config.server, arguments);
+    let mut server = Server::of(&config.server, arguments)?;
     // Only for an argv of the command line: the file's command always passes the gate.
     if plan::passes_through(&config.server.passthrough, &arguments.server) {
         return pass_through(&server, inherited, report);
@@ -119,7 +119,7 @@ fn gate(
         if code != 0 {
             return Ok(code);
         }
-        server.variables = variables;
+        server.variables.extend(variables);
     }
     server.start(inherited)
 }

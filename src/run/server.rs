@@ -6,7 +6,8 @@ use crate::{
     cli,
     config::{self, Mode},
     failure::Failure,
-    process::{self, Inherited},
+    plan,
+    process::{self, Inherited, Privileges},
     report::{Output, output::NOT_PID_1},
 };
 
@@ -18,6 +19,7 @@ pub(super) struct Server {
     crash_grace: Duration,
     /// Added to its environment.
     pub(super) variables: Vec<(String, String)>,
+    privileges: Privileges,
 }
 
 impl Server {
@@ -28,26 +30,35 @@ impl Server {
             grace: Duration::ZERO,
             crash_grace: Duration::ZERO,
             variables: Vec::new(),
+            privileges: Privileges::default(),
         }
     }
 
-    pub(super) fn of(server: &config::Server, arguments: &cli::Run) -> Self {
+    /// Portcullis' own commands keep its user and its privileges.
+    pub(super) fn of(server: &config::Server, arguments: &cli::Run) -> Result<Self, Failure> {
         let given = &arguments.server;
         let argv = if given.is_empty() { &server.command } else { given };
-        Self {
+        let privileges = if arguments.no_server || plan::is_own_command(argv) {
+            Privileges::default()
+        } else {
+            let refused = |why| Failure::PrivilegesUnavailable { what: "the server".into(), why };
+            Privileges::resolve(&server.privileges).map_err(refused)?
+        };
+        Ok(Self {
             argv: argv.clone(),
             mode: server.mode,
             grace: server.grace,
             crash_grace: server.crash_grace.unwrap_or(process::CRASH_GRACE),
-            variables: Vec::new(),
-        }
+            variables: privileges.variables().into_iter().collect(),
+            privileges,
+        })
     }
 
     /// Executes or supervises it; without an argv, there is nothing to start.
     pub(super) fn start(&self, inherited: &Inherited) -> Result<u8, Failure> {
         match (self.argv.as_slice(), self.mode) {
             ([], _) => Ok(0),
-            (argv, Mode::Exec) => Err(process::handover(inherited, argv, &self.variables)),
+            (argv, Mode::Exec) => Err(process::handover(inherited, argv, &self.variables, &self.privileges)),
             (argv, Mode::Supervise) => {
                 let options = process::SuperviseOptions {
                     rewrites: Vec::new(),
@@ -60,6 +71,7 @@ impl Server {
                     main_grace: Some(self.grace),
                     after_steps: true,
                     variables: self.variables.clone(),
+                    privileges: self.privileges.clone(),
                 };
                 if !inherited.is_pid_1() {
                     Output::note(NOT_PID_1);

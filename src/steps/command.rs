@@ -141,6 +141,7 @@ fn child(command: &config::Command) -> Child {
         argv: command.run.clone(),
         env: command.env.iter().map(|(name, value)| (name.clone(), value.expose().to_owned())).collect(),
         cwd: command.cwd.clone(),
+        privileges: command.privileges.clone(),
         grace: command.grace,
     }
 }

@@ -8,6 +8,7 @@ mod hostile;
 mod init;
 mod namespace;
 mod phases;
+mod privileges;
 mod start_up;
 mod steps;
 mod supervise;

@@ -18,12 +18,13 @@ use crate::{
         migrate::schema::{ATTEMPTS, PAUSES},
         run_state::RunState,
     },
-    config::{Bootstrap, Keep, Source},
+    config::{Bootstrap, Keep, Privileges, Source},
     database::{self, DatabaseError},
     deadline::Deadline,
     failure::{Cleanup, Failure, chain},
     frameworks::{self, ProgramSessions, run_to_end},
     outcome::{ActionEvent, FailureDetails},
+    process::Child,
     retry::Retry,
     tenants::gate::{Judgement, Verdict},
 };
@@ -150,9 +151,9 @@ async fn run_command(
     on_event: &dyn Fn(ActionEvent),
 ) -> Result<(Result<(), String>, Vec<String>), Failure> {
     let migrations = context.migrations()?;
-    let given = match &migrations.source {
-        Source::Sql { .. } => &BTreeMap::new(),
-        Source::External(project) => &project.env,
+    let (given, privileges) = match &migrations.source {
+        Source::Sql { .. } => (&BTreeMap::new(), Privileges::default()),
+        Source::External(project) => (&project.env, project.privileges.clone()),
     };
     let mut sessions = context.program_sessions().await?.cloned();
     let manifest = &context.expectation().await?.manifest;
@@ -161,6 +162,7 @@ async fn run_command(
         sessions = sessions.as_ref().map(ProgramSessions::without_time_outs);
     }
     let child = frameworks::child(&context.run, sessions.as_ref(), &[], given, argv.to_vec());
+    let child = Child { privileges, ..child };
     let program = argv.first().map_or("", String::as_str);
     let timeout = migrations.apply.timeout;
     let ran = run_to_end(&context.processes, &child, Deadline::after(timeout), on_event);

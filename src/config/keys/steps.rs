@@ -7,7 +7,7 @@ use super::{
         After, AllOrNames, Argv, Boolean, Columns, Duration, DurationOrZero, Number, OneOrMany, Path,
         StepName, Table, Text, Texts, Variables, Word,
     },
-    Section, words,
+    Section, privileges, words,
 };
 
 /// The kinds of a step: exactly one is given.
@@ -105,6 +105,10 @@ const COMMAND: Section = Section::new(
         key!(run: Argv(1), required, "The program and its arguments, without a shell."),
         key!(env: Variables, "Additional variables for the program; a file is read together with the configuration."),
         key!(cwd: Path, ? "the working directory", "The folder in which the program runs."),
+        privileges::USER,
+        privileges::GROUP,
+        privileges::CAPABILITIES,
+        privileges::NO_NEW_PRIVILEGES,
         key!(timeout: Duration, = "10m", "The time limit for one attempt."),
         key!(total_timeout: Duration, "The time limit for all attempts and the pauses between them."),
         key!(retries: Number(0, 100), = "0", "The number of attempts after the first."),

@@ -13,7 +13,7 @@ use super::{
         Argv, Argvs, Boolean, Day, Duration, DurationOrZero, Identifier, ListenAddress, Number, OneOrMany,
         Password, Path, Table, Tables, Text, Texts, Url, Variables, Word,
     },
-    Section, steps, words,
+    Section, privileges, steps, words,
 };
 use crate::logging::{LogFormat, LogLevel};
 
@@ -154,6 +154,10 @@ const APPLY: Section = Section::new(
             "The command that migrates one schema, without a shell; `{schema}` is replaced by its name.", only is_external),
         key!(env: Variables,
             "Additional variables for every command of the project; a file is read together with the configuration.", only is_external),
+        privileges::USER.only(is_external),
+        privileges::GROUP.only(is_external),
+        privileges::CAPABILITIES.only(is_external),
+        privileges::NO_NEW_PRIVILEGES.only(is_external),
         key!(jobs: Number(1, 64), = "4", "How many tenants are migrated at the same time."),
         key!(canary: Texts(0), "Tenants that are migrated before the others."),
         key!(cooperate: Boolean, = "false",
@@ -232,6 +236,10 @@ const SERVER: Section = Section::new(
             "The time between TERM and KILL in supervise mode. The descendants of a crashed server have 1 s unless this key is set."),
         key!(stop_signal: Text,
             "The image's STOPSIGNAL, if it is a signal that ends no process by default (`SIGWINCH`). It then ends the steps. See [PID 1](pid1.md)."),
+        privileges::USER,
+        privileges::GROUP,
+        privileges::CAPABILITIES,
+        privileges::NO_NEW_PRIVILEGES,
     ],
 );
 

@@ -187,6 +187,10 @@ passthrough = [["sh"]]
 mode = "supervise"
 grace = "8s"
 stop_signal = "SIGWINCH"
+user = "app"
+group = "app"
+capabilities = ["NET_BIND_SERVICE"]
+no_new_privileges = true
 [log]
 format = "json"
 level = "info"
@@ -241,7 +245,7 @@ name = "gate"
 verify = { tenants = "all", shared = true, wait = "1m", timeout = "1m" }
 [[step]]
 name = "static"
-command = { run = ["collect"], env = { A = "b", C = { env = "DB_PASSWORD" } }, cwd = "/", timeout = "1m", total_timeout = "2m", retries = 1, backoff = "1s", max_backoff = "2s", accept = [0, 3], grace = "1s", once_per_release = true }
+command = { run = ["collect"], env = { A = "b", C = { env = "DB_PASSWORD" } }, cwd = "/", user = "app", group = "app", capabilities = [], no_new_privileges = true, timeout = "1m", total_timeout = "2m", retries = 1, backoff = "1s", max_backoff = "2s", accept = [0, 3], grace = "1s", once_per_release = true }
 [[step]]
 name = "proxy"
 command = { run = ["proxy"], background = true }
@@ -254,7 +258,7 @@ python = "venv/bin/python"
 manage = "manage.py"
 manifest = { file = "manifest.json" }
 template = { file = "template.sql" }
-apply = { run = ["python", "manage.py", "migrate_schemas", "--schema={schema}"], env = { DB_HOST = "db" }, jobs = 2, replay = false }
+apply = { run = ["python", "manage.py", "migrate_schemas", "--schema={schema}"], env = { DB_HOST = "db" }, user = "app", group = "app", capabilities = [], no_new_privileges = true, jobs = 2, replay = false }
 "#;
 
 /// The same by those of a framework whose ledger the configuration describes.

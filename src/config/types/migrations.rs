@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use super::Privileges;
 use crate::{
     config::{
         file_pattern::{FilePattern, IdTemplate},
@@ -62,6 +63,8 @@ pub(crate) struct Project {
     pub(crate) run: Vec<String>,
     /// Added to the environment of the project's commands.
     pub(crate) env: BTreeMap<String, Secret>,
+    /// Of every command of the project.
+    pub(crate) privileges: Privileges,
     pub(crate) files: LedgerFiles,
 }
 

@@ -3,12 +3,13 @@
 mod database;
 mod gate;
 mod migrations;
+mod privileges;
 mod server;
 mod steps;
 
 use std::{path::PathBuf, time::Duration};
 
-pub(crate) use self::{database::*, gate::*, migrations::*, server::*, steps::*};
+pub(crate) use self::{database::*, gate::*, migrations::*, privileges::*, server::*, steps::*};
 use super::secret::KnownSecret;
 use crate::tenants::accept::Accept;
 

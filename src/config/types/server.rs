@@ -2,6 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
+use super::Privileges;
 use crate::logging::{LogFormat, LogLevel};
 
 #[derive(Clone, PartialEq, Eq)]
@@ -16,6 +17,7 @@ pub(crate) struct Server {
     pub(crate) crash_grace: Option<Duration>,
     /// The image's STOPSIGNAL.
     pub(crate) stop_signal: Option<i32>,
+    pub(crate) privileges: Privileges,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

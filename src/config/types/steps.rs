@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, path::PathBuf, time::Duration};
 
+use super::Privileges;
 use crate::config::{secret::Secret, url::Endpoint};
 
 /// One step of the start-up.
@@ -177,6 +178,7 @@ pub(crate) struct Command {
     pub(crate) run: Vec<String>,
     pub(crate) env: BTreeMap<String, Secret>,
     pub(crate) cwd: Option<PathBuf>,
+    pub(crate) privileges: Privileges,
     /// The time limit for one attempt.
     pub(crate) timeout: Duration,
     /// The time limit for all attempts and the pauses between them.

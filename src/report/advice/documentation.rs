@@ -100,6 +100,10 @@ fn examples() -> Vec<Failure> {
             what: "reading the registry".into(),
             why: sql("57P01", "terminating connection"),
         },
+        Failure::PrivilegesUnavailable {
+            what: "the server".into(),
+            why: "the user `app` is not in /etc/passwd".into(),
+        },
         Failure::ServerNotFound { program: "gunicorn".into() },
         Failure::ServerNotExecutable {
             program: "/app/server".into(),

@@ -172,6 +172,9 @@ fn fallback(steps: &mut Steps, failure: &Failure) {
         Failure::SqlFailed { .. } => steps.add_step("correct the step's SQL"),
         Failure::TimedOut { .. } => steps.add_step("check why it hangs, or raise `timeout`"),
         Failure::Database { .. } => steps.add_step(format!("read the database's message, then {again}")),
+        Failure::PrivilegesUnavailable { .. } => steps.add_step(
+            "add the user to the image, start the container as root with these capabilities, or correct `[server] user`",
+        ),
         Failure::ServerNotFound { .. } => {
             steps.add_step("correct the server's command, or install the program in the image");
         }
