@@ -6,7 +6,7 @@ use super::expectation;
 use crate::{
     config::{Config, Migrations, Source},
     database,
-    failure::{Failure, chain},
+    failure::Failure,
     files, frameworks,
     outcome::command::ManifestProblem,
     tenants::manifest::{Manifest, Migration},
@@ -16,12 +16,10 @@ use crate::{
 pub(crate) fn problem_now(config: &Config) -> Option<ManifestProblem> {
     let migrations = config.migrations.as_ref()?;
     let problem = compare(migrations, config.registry.is_some()).err()?;
-    Some(match problem {
-        Failure::ManifestMissing { .. } => ManifestProblem::NotHere(chain(&problem)),
-        Failure::MigrationsUnreadable { ref path, .. } if !exists(path) => {
-            ManifestProblem::NotHere(chain(&problem))
-        }
-        problem => ManifestProblem::Refused(problem),
+    Some(match &problem {
+        Failure::ManifestMissing { .. } => ManifestProblem::NotHere(problem),
+        Failure::MigrationsUnreadable { path, .. } if !exists(path) => ManifestProblem::NotHere(problem),
+        _ => ManifestProblem::Refused(problem),
     })
 }
 

@@ -26,7 +26,7 @@ pub(crate) struct ConfigChecked {
 /// Why a start would refuse the manifest.
 pub(crate) enum ManifestProblem {
     /// The manifest or the migrations are not on this machine.
-    NotHere(String),
+    NotHere(Failure),
     Refused(Failure),
 }
 

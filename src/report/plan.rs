@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::terminal_filter::{self, painted};
 use crate::{
     config::{OnFailure, Scope},
-    failure::chain,
+    failure::{Failure, chain},
     outcome::command::{ManifestProblem, MissingProgram},
     plan::{Decision, Plan, Planned},
     words::hanging,
@@ -44,16 +44,17 @@ pub(crate) fn json(plan: &Plan, missing: &[MissingProgram], manifest: Option<&Ma
 /// One line about the manifest.
 pub(super) fn manifest_problem(problem: &ManifestProblem, colour: bool) -> String {
     let text = match problem {
-        ManifestProblem::NotHere(why) => format!("not on this machine: {why}"),
+        ManifestProblem::NotHere(_) => format!("not on this machine: {}", problem_text(problem)),
         ManifestProblem::Refused(_) => format!("a start would be refused: {}", problem_text(problem)),
     };
     terminal_filter::line(&painted(text, &Paint::new().yellow(), colour))
 }
 
 fn problem_text(problem: &ManifestProblem) -> String {
-    match problem {
-        ManifestProblem::NotHere(why) => why.clone(),
-        ManifestProblem::Refused(failure) => chain(failure),
+    let (ManifestProblem::NotHere(failure) | ManifestProblem::Refused(failure)) = problem;
+    match failure {
+        Failure::ManifestMissing { make, .. } => format!("{failure}; `{make}` writes it"),
+        failure => chain(failure),
     }
 }
 
