@@ -9,9 +9,10 @@ use std::{
     process::Command,
 };
 
-use crate::support::{http::free_port, project::steps, server::Server};
+use crate::support::{http::free_port, process::Running, project::steps, server::Server};
 
-/// One line per connection: the URL without `postgres://` (`-`: none), then variables. `%20` is a blank in a variable.
+/// One line per connection: the URL without `postgres://` (`-`: none), then variables. `%20` is a blank in a variable. PASSWD is
+/// the home directory in the system's list of users, without HOME.
 /// `[CERTIFICATE]` selects the server's certificate for the lines below it. `! `: psql guesses or
 /// ignores a part, and Portcullis refuses it.
 const TABLE: &str = include_str!("libpq.txt");
@@ -217,6 +218,29 @@ fn copy_to(server: &Server, text: &str, file: &str) {
     );
 }
 
+/// A list of users in which the user of this test has this home directory.
+fn passwd(fixture: &Fixture, home: &str) -> PathBuf {
+    let path = fixture.files.path().join("passwd");
+    fs::write(&path, format!("root:x:0:0:root:{home}:/bin/sh\n")).unwrap();
+    path
+}
+
+/// The command as root, in its own view of the file system, in which this is the list of users.
+fn with_users(command: Command, users: Option<&Path>) -> Command {
+    let Some(users) = users else { return command };
+    let mut other = Command::new("unshare");
+    if !nix::unistd::geteuid().is_root() {
+        other.args(["--user", "--map-root-user"]);
+    }
+    let script = format!("mount --bind {} /etc/passwd && exec \"$0\" \"$@\"", users.display());
+    other.args(["--mount", "sh", "-c", &script]).arg(command.get_program()).args(command.get_args());
+    other.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    if let Some(folder) = command.get_current_dir() {
+        other.current_dir(folder);
+    }
+    other
+}
+
 #[test]
 fn a_connection_is_what_it_is_for_psql() {
     let fixture = Fixture::start();
@@ -234,12 +258,15 @@ fn a_connection_is_what_it_is_for_psql() {
             .map(|word| word.split_once('=').unwrap())
             .map(|(name, value)| (name, value.replace("%20", " ")))
             .collect();
-        let home = fixture.files.path().join("empty").display().to_string();
-        variables.entry("HOME").or_insert(home);
+        let users = variables.remove("PASSWD").map(|home| passwd(&fixture, &home));
+        if users.is_none() {
+            let home = fixture.files.path().join("empty").display().to_string();
+            variables.entry("HOME").or_insert(home);
+        }
         variables.insert("PATH", std::env::var("PATH").unwrap());
         let mut psql = Command::new("psql");
         psql.args(["-X", "-w", "-A", "-t", "-c", "SELECT 1"]).args(&url).env_clear().envs(&variables);
-        let (output, expected) = fixture.logins(|| psql.output().unwrap());
+        let (output, expected) = fixture.logins(|| with_users(psql, users.as_deref()).output().unwrap());
         // A refusal that may be temporary is retried until the time is up.
         let timeout = if output.status.success() { "100s" } else { "500ms" };
         let url = url.map(|url| format!("url = {url:?}")).unwrap_or_default();
@@ -250,7 +277,8 @@ fn a_connection_is_what_it_is_for_psql() {
         for (name, value) in &variables {
             portcullis = portcullis.env(name, value);
         }
-        let (outcome, found) = fixture.logins(|| portcullis.run(["run"]));
+        let run = with_users(portcullis.command(["run"]), users.as_deref());
+        let (outcome, found) = fixture.logins(|| Running::start(run, false).wait());
         count += 1;
         connected += usize::from(output.status.success());
         let is_same = match (output.status.success(), is_refused) {

@@ -6,7 +6,9 @@ pub(crate) mod passfile;
 mod service;
 mod url;
 
-use std::path::Path;
+use std::path::PathBuf;
+
+use nix::unistd::{User, geteuid};
 
 pub(crate) use self::parameters::Parameters;
 pub(super) use self::{
@@ -46,14 +48,14 @@ pub(super) fn complete(mut parameters: Parameters, env: &Environment) -> Result<
             return Err("`sslrootcert = \"system\"` needs `sslmode = \"verify-full\"`".into());
         }
     }
-    if let Some(home) = env.get("HOME") {
+    if let Some(home) = home(env) {
         for (name, file) in DEFAULT_FILES {
-            let path = Path::new(home).join(file);
+            let path = home.join(file);
             if files::metadata_now(&path).is_ok() {
                 parameters.entry(name.into()).or_insert_with(|| path.display().to_string());
             }
         }
-        let revoked = Path::new(home).join(REVOCATION_LIST);
+        let revoked = home.join(REVOCATION_LIST);
         let verifies = parameters.contains_key("sslrootcert")
             && parameters.get("sslmode").is_none_or(|mode| mode != "disable");
         if verifies && files::metadata_now(&revoked).is_ok() {
@@ -61,4 +63,10 @@ pub(super) fn complete(mut parameters: Parameters, env: &Environment) -> Result<
         }
     }
     Ok(parameters)
+}
+
+/// `HOME`, else the user's entry in the system's list of users.
+fn home(env: &Environment) -> Option<PathBuf> {
+    let given = env.get("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
+    given.or_else(|| User::from_uid(geteuid()).ok().flatten().map(|user| user.dir))
 }

@@ -1,11 +1,11 @@
 //! Reads a connection service file (`pg_service.conf`).
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-};
+use std::{io, path::PathBuf};
 
-use super::parameters::{PARAMETERS, Parameters, check};
+use super::{
+    home,
+    parameters::{PARAMETERS, Parameters, check},
+};
 use crate::{config::environment::Environment, files};
 
 const MAX_SIZE: u64 = 1 << 20;
@@ -20,8 +20,7 @@ pub(super) fn fill(parameters: &mut Parameters, env: &Environment) -> Result<(),
     };
     let Some(service) = given("service", "PGSERVICE") else { return Ok(()) };
     let named = given("servicefile", "PGSERVICEFILE").map(PathBuf::from);
-    let personal =
-        named.clone().or_else(|| env.get("HOME").map(|home| Path::new(home).join(".pg_service.conf")));
+    let personal = named.clone().or_else(|| home(env).map(|home| home.join(".pg_service.conf")));
     let system = match env.get("PGSYSCONFDIR") {
         Some(folder) => vec![PathBuf::from(folder)],
         None => SYSTEM_FOLDERS.map(PathBuf::from).to_vec(),
