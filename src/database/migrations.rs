@@ -9,10 +9,16 @@ use std::{
 
 use sha2::{Digest, Sha384};
 
+use super::sql_lexer;
 use crate::{failure::Failure, files, frameworks::sql, tenants::manifest::Migration, words::hex};
 
 /// The depth of the search for SQL files that would not be applied; links may be circular.
 const DEPTH: u32 = 4;
+
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// The beginning of a file that runs outside a transaction, as sqlx reads it.
+const NO_TRANSACTION: &str = "-- no-transaction";
 
 /// One up migration.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -74,17 +80,19 @@ pub(crate) fn resolve(folder: &Path) -> Result<Vec<MigrationFile>, Failure> {
             continue;
         }
         let name = path.file_name().unwrap_or_default().to_owned();
+        // As psql does; the checksum is that of the file, as sqlx's.
         let text = migration.sql.as_str();
-        let replaces = replaces(text).map_err(|why| unreadable(format!("`{}`: {why}", name.display())))?;
+        let sql = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
+        let replaces = replaces(sql).map_err(|why| unreadable(format!("`{}`: {why}", name.display())))?;
         let file = MigrationFile {
             other_line_ends: other_line_ends(text),
             replaces,
             version: migration.version,
             description: migration.description.into_owned(),
             path: folder.join(&name),
-            sql: migration.sql.as_str().to_owned(),
+            sql: sql.to_owned(),
             checksum: migration.checksum.into_owned(),
-            no_transaction: migration.no_tx,
+            no_transaction: sql.starts_with(NO_TRANSACTION),
         };
         // A NUL would end the message to the server in the middle of the file.
         if file.sql.contains('\0') {
@@ -145,8 +153,11 @@ fn other_line_ends(text: &str) -> Option<Vec<u8>> {
 
 /// The ranges in `-- replaces: 1-42, 44` among the comments before the first statement.
 fn replaces(text: &str) -> Result<Vec<String>, String> {
-    let head = text.lines().map(str::trim).take_while(|line| line.is_empty() || line.starts_with("--"));
-    let lists = head.filter_map(|line| line.trim_start_matches('-').trim().strip_prefix("replaces:"));
+    let comments = sql_lexer::comments_before_code(text).lines().map(str::trim);
+    let lists = comments.filter_map(|line| {
+        let (word, list) = line.strip_prefix("--")?.trim_start_matches('-').trim().split_once(':')?;
+        word.eq_ignore_ascii_case("replaces").then_some(list)
+    });
     let ranges = lists.flat_map(|list| list.split(',')).map(str::trim).filter(|range| !range.is_empty());
     ranges
         .map(|range| match sql::range(range) {
@@ -193,6 +204,32 @@ mod tests {
         assert!(files.iter().map(|file| file.no_transaction).eq([true, false]));
         assert_eq!(files.first().unwrap().path, folder.path().join("2_first_of_all.up.sql"));
         assert_eq!(files.first().unwrap().expected().checksum.unwrap().len(), 96);
+    }
+
+    #[test]
+    fn a_byte_order_mark_is_no_part_of_the_statements() {
+        let folder =
+            folder(&[("1_a.sql", "\u{feff}-- no-transaction\nVACUUM"), ("2_b.sql", "\u{feff}SELECT 1")]);
+        let files = resolve(folder.path()).unwrap();
+        assert!(files.iter().map(|file| file.no_transaction).eq([true, false]));
+        assert!(files.iter().map(|file| &*file.sql).eq(["-- no-transaction\nVACUUM", "SELECT 1"]));
+        // The checksum is that of sqlx.
+        assert_eq!(files[1].checksum, Sha384::digest("\u{feff}SELECT 1").to_vec());
+    }
+
+    #[test]
+    fn a_baseline_is_declared_in_the_comments_before_the_first_statement() {
+        for (text, found) in [
+            ("-- replaces: 1-3, 5\nSELECT 1", &["1-3", "5"][..]),
+            ("/* a\n licence */\n\n--Replaces: 0001-0042\r\nSELECT 1", &["0001-0042"]),
+            ("SELECT 1;\n-- replaces: 1", &[]),
+            ("-- it replaces: 1", &[]),
+        ] {
+            assert_eq!(replaces(text).unwrap(), found, "{text}");
+        }
+        for text in ["-- replaces: 3-x", "-- replaces: 3-1", "-- replaces: -1"] {
+            assert!(replaces(text).is_err(), "{text}");
+        }
     }
 
     #[test]

@@ -84,6 +84,12 @@ pub(super) fn list_items(sql: &str) -> Vec<Range<usize>> {
     items
 }
 
+/// The text before the first statement: comments and blanks.
+pub(super) fn comments_before_code(sql: &str) -> &str {
+    let end = tokens(sql).next().map_or(sql.len(), |token| token.start);
+    sql.get(..end).unwrap_or(sql)
+}
+
 struct Token<'a> {
     start: usize,
     end: usize,
