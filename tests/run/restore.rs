@@ -34,9 +34,12 @@ CREATE POLICY own ON invoice USING (total >= 0);
 CREATE TABLE part (id bigint, at date NOT NULL) PARTITION BY RANGE (at);
 CREATE TABLE part_2026 PARTITION OF part FOR VALUES FROM ('2026-01-01') TO ('2027-01-01');
 CREATE INDEX part_id ON part (id);
+CREATE TYPE row_type AS (id bigint, note text);
+CREATE UNLOGGED TABLE typed OF row_type (PRIMARY KEY (id));
+CREATE MATERIALIZED VIEW unfilled AS SELECT * FROM typed WITH NO DATA;
 ";
 
-const LOSSES: [&str; 14] = [
+const LOSSES: [&str; 15] = [
     "DROP TABLE invoice CASCADE",
     "DROP TABLE customer CASCADE",
     "DROP TABLE customer, invoice CASCADE; DROP TYPE mood; DROP DOMAIN cents; DROP FUNCTION stamp()",
@@ -51,6 +54,7 @@ const LOSSES: [&str; 14] = [
     "DROP POLICY own ON invoice",
     "DROP TABLE part",
     "DROP TABLE part_2026",
+    "DROP TABLE typed CASCADE",
 ];
 
 fn project() -> Project {

@@ -12,6 +12,9 @@ const TABLES_PER_STATEMENT: usize = 50;
 /// For the count of one table; a larger table is only checked to be readable.
 const COUNT: Duration = Duration::from_secs(5);
 
+/// The error of a materialized view `WITH NO DATA`.
+const NOT_POPULATED: &str = "55000";
+
 impl Postgres {
     pub(crate) async fn count(
         &self,
@@ -31,6 +34,7 @@ impl Postgres {
                     one.map_or_else(|error| Rows::Failed(error.cause().text), |_| Rows::Uncounted)
                 }
                 Err(error) if error.is_lost() => return Err(error.into()),
+                Err(error) if error.code() == Some(NOT_POPULATED) => Rows::Counted(0),
                 Err(error) => Rows::Failed(error.cause().text),
             };
             counts.push((table.clone(), rows));

@@ -213,6 +213,9 @@ fn create_table(object: &Object, missing: &[Object]) -> String {
         list if list.is_empty() => " ()".to_owned(),
         list => format!(" (\n{list}\n)"),
     };
+    if definition.starts_with("OF ") {
+        return format!("CREATE {unlogged}TABLE {name}{columns};\nALTER TABLE {name} {definition}");
+    }
     let definition = if definition.is_empty() { String::new() } else { format!(" {definition}") };
     format!("CREATE {foreign}{unlogged}TABLE {name}{columns}{definition}")
 }
