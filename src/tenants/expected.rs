@@ -49,6 +49,15 @@ impl Expected {
         };
         pending.iter().take_while(is_applied).cloned().collect()
     }
+
+    /// Whether a migration that is not pending creates the table, or this column of it.
+    pub(crate) fn is_created_without(&self, pending: &[String], table: &str, column: Option<&str>) -> bool {
+        let creator = self.migrations.iter().find(|migration| {
+            let columns = self.creates.get(&migration.id).and_then(|tables| tables.get(table));
+            columns.is_some_and(|columns| column.is_none_or(|column| columns.contains(column)))
+        });
+        creator.is_some_and(|migration| !pending.iter().any(|pending| pending.starts_with(&migration.name)))
+    }
 }
 
 /// The kind of each relation; an ordinary table by default.

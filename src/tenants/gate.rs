@@ -93,12 +93,14 @@ impl Judgement {
             && self.orphans.is_empty()
     }
 
-    /// Notes which schemas lack objects that no complete tenant shows. A tenant that was not inspected may show them.
+    /// Notes which schemas lack objects that no complete tenant shows. A tenant that was not inspected may show them, and so
+    /// does one that lacks only migrations or their records: the advice first applies or records them.
     fn note_examples(&mut self, found: &Inspection) {
+        let is_pending = |finding| matches!(finding, &Finding::Pending { .. } | &Finding::Unrecorded { .. });
         let complete: BTreeSet<_> = self
             .tenants
             .iter()
-            .filter(|(_, verdict)| verdict.findings.is_empty())
+            .filter(|(_, verdict)| verdict.findings.iter().all(is_pending))
             .map(|(name, _)| found.types.get(name))
             .collect();
         let are_all_inspected = found.registered <= found.tenants.len();
@@ -124,7 +126,7 @@ pub(crate) fn judge(manifest: &Manifest, found: &Inspection, rules: Rules) -> Ju
             let ledger = ledgers
                 .entry(Arc::as_ptr(&snapshot.ledger))
                 .or_insert_with(|| judge_ledger(manifest, &manifest.tenant, &snapshot.ledger, rules));
-            judge_snapshot(manifest, ledger, snapshot)
+            judge_snapshot(manifest, &manifest.tenant, ledger, snapshot)
         }
         unread => judge_schema(manifest, &manifest.tenant, unread, rules),
     };
@@ -198,7 +200,8 @@ pub(crate) fn judge_schema(
         SchemaState::Failed(why) => Verdict::of(Finding::Unreadable { why: why.clone() }),
         SchemaState::Vanished => Verdict::of(Finding::Vanished),
         SchemaState::Read(snapshot) => {
-            judge_snapshot(manifest, &judge_ledger(manifest, expected, &snapshot.ledger, rules), snapshot)
+            let ledger = judge_ledger(manifest, expected, &snapshot.ledger, rules);
+            judge_snapshot(manifest, expected, &ledger, snapshot)
         }
     }
 }
@@ -238,30 +241,39 @@ fn judge_ledger(
     JudgedLedger { compared: ledger, findings }
 }
 
-fn judge_snapshot(manifest: &Manifest, ledger: &JudgedLedger, snapshot: &SchemaSnapshot) -> Verdict {
+fn judge_snapshot(
+    manifest: &Manifest,
+    expected: &Expected,
+    ledger: &JudgedLedger,
+    snapshot: &SchemaSnapshot,
+) -> Verdict {
     let JudgedLedger { compared: ledger, findings } = ledger;
     let mut findings = findings.clone();
     let newer = !ledger.unknown.is_empty() && ledger.pending.is_empty();
     // Tables of pending migrations are not reported in addition to the migrations.
-    let is_due = |table: &str| match manifest.app_of_table(table) {
+    let is_due = |table: &str, column: Option<&str>| match manifest.app_of_table(table) {
         Some(app) => !ledger.pending.iter().any(|id| is_of(app, id)),
-        None => ledger.pending.is_empty(),
+        None => ledger.pending.is_empty() || expected.is_created_without(&ledger.pending, table, column),
     };
-    let tables: Vec<String> = snapshot.missing_tables.iter().filter(|table| is_due(table)).cloned().collect();
+    let tables = snapshot.missing_tables.iter().filter(|table| is_due(table, None));
+    let tables: Vec<String> = tables.cloned().collect();
     if !tables.is_empty() {
         findings.push(Finding::MissingTables { tables, dropped_by_newer: newer });
     }
-    let other_kinds = snapshot.other_kinds.iter().filter(|other| is_due(&other.table));
+    let other_kinds = snapshot.other_kinds.iter().filter(|other| is_due(&other.table, None));
     findings.extend(other_kinds.map(|other| Finding::OtherKind {
         table: other.table.clone(),
         expected: other.expected,
         found: other.found,
     }));
-    let missing_columns = snapshot.missing_columns.iter().filter(|(table, _)| is_due(table));
-    findings.extend(missing_columns.map(|(table, columns)| Finding::MissingColumns {
-        table: table.clone(),
-        columns: columns.iter().cloned().collect(),
-        dropped_by_newer: newer,
+    findings.extend(snapshot.missing_columns.iter().filter_map(|(table, columns)| {
+        let due = columns.iter().filter(|column| is_due(table, Some(column)));
+        let columns: Vec<String> = due.cloned().collect();
+        (!columns.is_empty()).then(|| Finding::MissingColumns {
+            table: table.clone(),
+            columns,
+            dropped_by_newer: newer,
+        })
     }));
     findings.extend(snapshot.invalid_indexes.iter().map(|index| Finding::InvalidIndex {
         index: index.name.clone(),
