@@ -34,9 +34,27 @@ fn advise_on_created(steps: &mut Steps, judgement: &Judgement) {
         steps.cause("no migration of the shared schema was applied yet");
         steps.apply("create the shared schema and its tables", steps::migrate(&[]));
     }
-    objects::lost(steps, judgement, shared_is_empty);
     let with = |predicate: fn(&Finding) -> bool| schemas(judgement, predicate);
-
+    // These first: the tenants may then be what shows the objects that others lack.
+    let may_be_migrated =
+        |schema: Option<&str>| judgement.verdict(schema).is_some_and(Verdict::may_be_migrated);
+    let mut unrecorded = with(|finding| matches!(finding, Finding::Unrecorded { .. }));
+    unrecorded.retain(|schema| may_be_migrated(*schema));
+    if !unrecorded.is_empty() {
+        steps.cause("ledger rows of applied migrations were deleted, or their objects were created by hand");
+        let text = format!(
+            "record the migrations whose tables and columns exist in {}, and apply those that are really pending",
+            names(&unrecorded)
+        );
+        steps.rerun_each(&text, steps::record(&unrecorded));
+    }
+    let mut pending = with(|finding| matches!(finding, Finding::Pending { .. }));
+    pending.retain(|schema| !unrecorded.contains(schema) && may_be_migrated(*schema));
+    if !pending.is_empty() {
+        steps.cause("migrations were not applied");
+        apply_pending(steps, &pending);
+    }
+    objects::lost(steps, judgement, shared_is_empty);
     let dirty = with(|finding| matches!(finding, Finding::Dirty { .. }));
     if !dirty.is_empty() {
         steps.cause("a migration that cannot run in a transaction is half applied");
@@ -84,23 +102,6 @@ fn advise_on_created(steps: &mut Steps, judgement: &Judgement) {
         steps.cause("the tenant was never created, or its registry row was deleted");
         let text = format!("create {}, or correct the name in the step or command", names(&absent));
         steps.apply(text, steps::create(tenant));
-    }
-    let unrecorded = with(|finding| matches!(finding, Finding::Unrecorded { .. }));
-    if !unrecorded.is_empty() {
-        steps.cause("ledger rows of applied migrations were deleted, or their objects were created by hand");
-        let text = format!(
-            "record the migrations whose tables and columns exist in {}, and apply those that are really pending",
-            names(&unrecorded)
-        );
-        steps.rerun_each(&text, steps::record(&unrecorded));
-    }
-    let mut pending = with(|finding| matches!(finding, Finding::Pending { .. }));
-    pending.retain(|schema| {
-        !unrecorded.contains(schema) && judgement.verdict(*schema).is_some_and(Verdict::may_be_migrated)
-    });
-    if !pending.is_empty() {
-        steps.cause("migrations were not applied");
-        apply_pending(steps, &pending);
     }
     let index = with(|finding| matches!(finding, Finding::InvalidIndex { unique: true, .. }));
     if !index.is_empty() {

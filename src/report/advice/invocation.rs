@@ -14,6 +14,8 @@ static INVOCATION: OnceLock<Invocation> = OnceLock::new();
 struct Invocation {
     /// Everything before the subcommand.
     words: String,
+    /// A command runs in a new container of the image, or in a running one.
+    in_container: bool,
 }
 
 impl Invocation {
@@ -26,7 +28,7 @@ impl Invocation {
         if let Some(config) = config.and_then(Path::to_str) {
             words = format!("{words} --config {}", quoted(config));
         }
-        Self { words }
+        Self { words, in_container: env.get(RUN_WITH).is_some() }
     }
 
     fn command_line(&self, line: &str) -> String {
@@ -45,6 +47,11 @@ pub(crate) fn started_with(env: &Environment, program: Option<&OsString>, config
 /// The line as the reader can paste it; a line of another program stays unchanged.
 pub(super) fn command_line(line: &str) -> String {
     INVOCATION.get().map_or_else(|| line.to_owned(), |invocation| invocation.command_line(line))
+}
+
+/// Whether a file that a command writes does not get into the image.
+pub(super) fn in_container() -> bool {
+    INVOCATION.get().is_some_and(|invocation| invocation.in_container)
 }
 
 /// The word, quoted for a POSIX shell.

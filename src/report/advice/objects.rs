@@ -96,11 +96,12 @@ pub(super) fn restore(
     schemas: &[Option<&str>],
     text: impl Fn(&str) -> String,
 ) {
-    let pending: Vec<Option<&str>> = schemas
-        .iter()
-        .copied()
-        .filter(|schema| judgement.verdict(*schema).is_some_and(Verdict::is_pending))
-        .collect();
+    // All others with pending migrations have their command already.
+    let is_left = |verdict: &Verdict| {
+        verdict.is_pending() && verdict.unrecorded().is_empty() && !verdict.may_be_migrated()
+    };
+    let pending = schemas.iter().copied().filter(|schema| judgement.verdict(*schema).is_some_and(is_left));
+    let pending: Vec<Option<&str>> = pending.collect();
     if !pending.is_empty() {
         apply_pending(steps, &pending);
     }
@@ -146,9 +147,12 @@ pub(super) fn differing(steps: &mut Steps, judgement: &Judgement) {
     if !structure.is_empty() {
         steps.cause("objects were changed by hand, or a migration had another effect in these schemas");
         steps.see(format!("see every difference of {}", names(&structure)), steps::verify(&structure));
-        let missing = with(|finding| {
+        let mut missing = with(|finding| {
             matches!(finding, Finding::Structure { .. }) && finding.is_about_missing_objects()
         });
+        // The others have the same command for their tables.
+        let has_tables = with(|finding| matches!(finding, Finding::OtherKind { .. }));
+        missing.retain(|schema| !has_tables.contains(schema));
         restore(steps, judgement, &missing, create_missing);
         let other = with(|finding| match finding {
             Finding::Structure { differences, blocks: true, .. } => {

@@ -68,6 +68,9 @@ impl Steps {
         let text = text.into();
         if own.of == self.running {
             self.add(format!("{text}: {}", self.running.again()), None);
+        } else if own.of == Running::Manifest && invocation::in_container() {
+            let build = format!("`{}` in the image's build, then start the new image", own.line);
+            self.add(format!("{text}: {build}"), None);
         } else {
             self.add(text, Some(own.line));
         }
