@@ -2,6 +2,7 @@
 
 use std::{io, path::Path};
 
+use super::notices::NoticeLog;
 use crate::{
     config::{Migrations, Source},
     database::{self, Database, DatabaseError, MigrationFile, TableSet},
@@ -112,7 +113,8 @@ async fn derived(
     shared: Vec<MigrationFile>,
     tenant: Vec<MigrationFile>,
 ) -> Result<Expectation, Failure> {
-    let manifest = derive(sources, &shared, &tenant).await?;
+    // The start shows the server's messages when it applies the files.
+    let manifest = derive(sources, &shared, &tenant, &|_| {}).await?;
     Ok(Expectation { manifest, shared, tenant })
 }
 
@@ -133,17 +135,17 @@ async fn derive(
     sources: &Sources<'_>,
     shared: &[MigrationFile],
     tenant: &[MigrationFile],
+    on_event: &dyn Fn(ActionEvent),
 ) -> Result<Manifest, Failure> {
     let lacks = || Failure::ConfigLacks { what: "deriving the manifest".into(), needs: "[database]" };
-    let derived = sources
-        .database
-        .ok_or_else(lacks)?
-        .derive(shared, tenant, &sources.migrations.search_path)
-        .await
-        .map_err(|error| match error {
-            DatabaseError::Failed(why) => Failure::NotDerivable { why },
-            other => other.into_failure("deriving the manifest"),
-        })?;
+    let (database, search_path) = (sources.database.ok_or_else(lacks)?, &sources.migrations.search_path);
+    let messages = NoticeLog::new(on_event);
+    let deriving = messages
+        .passing_on(None, async |notices| database.derive(shared, tenant, search_path, notices).await);
+    let derived = deriving.await.map_err(|error| match error {
+        DatabaseError::Failed(why) => Failure::NotDerivable { why },
+        other => other.into_failure("deriving the manifest"),
+    })?;
     let expected = |files: &[MigrationFile], made: TableSet| Expected {
         migrations: expected(files),
         tables: made.tables,
@@ -247,5 +249,5 @@ pub(super) async fn make(
     let Source::Sql { shared, tenant } = source else {
         return Err(Failure::Internal { what: "no project can print the manifest".into() }.into());
     };
-    Ok(derive(sources, &resolve(shared).await?, &resolve(tenant).await?).await?)
+    Ok(derive(sources, &resolve(shared).await?, &resolve(tenant).await?, on_event).await?)
 }

@@ -13,7 +13,7 @@ mod lock_acquisition;
 mod lock_heartbeat;
 pub(crate) mod manifest_check;
 pub(crate) mod migrate;
-mod notices;
+pub(crate) mod notices;
 pub(crate) mod programs;
 pub(crate) mod provision;
 mod rebuild;

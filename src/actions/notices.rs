@@ -1,9 +1,9 @@
-//! Passes the server's messages of applied files to the log, as output of their tenant.
+//! Passes the server's messages of SQL files and statements to the log, as output of their tenant.
 
 use std::{cell::Cell, pin::pin};
 
 use crate::{
-    database::{Limits, Notices, notice_channel},
+    database::{Limits, NoticeSender, Notices, notice_channel},
     outcome::ActionEvent,
     process::Stream,
 };
@@ -12,31 +12,40 @@ use crate::{
 const SHOWN: usize = 200;
 
 /// The messages of one action.
-pub(super) struct NoticeLog<'a> {
+pub(crate) struct NoticeLog<'a> {
     on_event: &'a dyn Fn(ActionEvent),
     count: Cell<usize>,
 }
 
 impl<'a> NoticeLog<'a> {
-    pub(super) fn new(on_event: &'a dyn Fn(ActionEvent)) -> Self {
+    pub(crate) fn new(on_event: &'a dyn Fn(ActionEvent)) -> Self {
         Self { on_event, count: Cell::new(0) }
     }
 
     /// Applies files within limits that send the messages, and passes them on while they arrive.
-    pub(super) async fn during<T>(
+    pub(crate) async fn during<T>(
         &self,
         tenant: Option<&str>,
         limits: Limits,
         apply: impl AsyncFnOnce(&Limits) -> T,
     ) -> T {
+        let limited = async |sender| apply(&Limits { notices: Some(sender), ..limits }).await;
+        self.passing_on(tenant, limited).await
+    }
+
+    /// Runs SQL that sends its messages, and passes them on while they arrive.
+    pub(crate) async fn passing_on<T>(
+        &self,
+        tenant: Option<&str>,
+        run: impl AsyncFnOnce(NoticeSender) -> T,
+    ) -> T {
         let (sender, mut notices) = notice_channel();
-        let limits = Limits { notices: Some(sender), ..limits };
-        let mut applying = pin!(apply(&limits));
+        let mut running = pin!(run(sender));
         loop {
             tokio::select! {
                 biased;
                 Some(line) = notices.recv() => self.pass_on(tenant, line),
-                result = &mut applying => {
+                result = &mut running => {
                     self.pass_on_rest(tenant, &mut notices);
                     return result;
                 }

@@ -12,7 +12,7 @@ use futures_util::future::LocalBoxFuture;
 
 use super::{
     Applied, ApplyError, Blocker, Column, Creation, DatabaseError, Derived, Intent, LockProof, LockSession,
-    MigrationFile, ProvisionError, ProvisionState, Recovered, TableSet,
+    MigrationFile, NoticeSender, ProvisionError, ProvisionState, Recovered, TableSet,
     examined::Examined,
     history::{Author, Deed, Entry, Run},
     postgres::Postgres,
@@ -90,7 +90,7 @@ engine! {
         /// The gate's inspection.
         fn inspect(request: &'a InspectRequest<'a>) -> Result<Inspection, DatabaseError>;
         /// Runs the statements unchanged in one message in the shared schema. `locked` means that this run holds the lock.
-        fn run_sql(sql: &'a str, timeout: Duration, locked: bool) -> Result<(), DatabaseError>;
+        fn run_sql(sql: &'a str, timeout: Duration, locked: bool, notices: NoticeSender) -> Result<(), DatabaseError>;
         /// A description of the lock's holder. It acquires and writes nothing.
         fn lock_holder() -> Result<Option<String>, DatabaseError>;
         /// Writes entries to the history. The first writer creates the tables.
@@ -110,7 +110,7 @@ engine! {
         /// The number of rows in each of a schema's tables.
         fn count(schema: &'a Schema, tables: &'a [String]) -> Result<Vec<(String, Rows)>, DatabaseError>;
         /// Applies all migrations to temporary schemas and reads the resulting tables.
-        fn derive(shared: &'a [MigrationFile], tenant: &'a [MigrationFile], search_path: &'a [String]) -> Result<Derived, DatabaseError>;
+        fn derive(shared: &'a [MigrationFile], tenant: &'a [MigrationFile], search_path: &'a [String], notices: NoticeSender) -> Result<Derived, DatabaseError>;
         /// The server's major version and the structure of a schema.
         fn structure(schema: &'a Schema) -> Result<(String, Structure), DatabaseError>;
         /// Those of the differences that can be undone by creating objects.

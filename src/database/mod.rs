@@ -29,7 +29,7 @@ pub(crate) use self::{
     derived::{Derived, TableSet},
     lock_state::{LockMode, LockState, OrphanedBackend},
     migrations::{MigrationFile, resolve},
-    notices::{Notices, channel as notice_channel},
+    notices::{NoticeSender, Notices, channel as notice_channel},
     outcome::{
         Applied, ApplyEnd, ApplyError, Attempt, Blocker, DatabaseError, Intent, ProvisionError,
         ProvisionState, Recovered, RecoveryResult,
@@ -85,8 +85,9 @@ impl Database {
         sql: &str,
         timeout: Duration,
         locked: Option<&LockProof>,
+        notices: NoticeSender,
     ) -> Result<(), DatabaseError> {
-        within(timeout, self.0.run_sql(sql, timeout, locked.is_some())).await
+        within(timeout, self.0.run_sql(sql, timeout, locked.is_some(), notices)).await
     }
 
     pub(crate) async fn write_history(&self, run: &str, entries: &[Entry]) -> Result<(), DatabaseError> {

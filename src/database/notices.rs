@@ -1,4 +1,4 @@
-//! The server's messages (NOTICE, WARNING) while a file is applied: the first ones of each file, on the way to the log.
+//! The server's messages (NOTICE, WARNING) while a file or other SQL runs: the first ones of each, on the way to the log.
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -7,10 +7,10 @@ const SHOWN: usize = 20;
 /// The maximum length of a message, in characters.
 const LENGTH: usize = 1_000;
 
-/// Receives the messages of files, one line each.
+/// Receives the messages, one line each.
 pub(crate) type Notices = UnboundedReceiver<String>;
 
-/// Sends the messages of one schema's files.
+/// Sends the messages of the SQL for one schema.
 #[derive(Debug, Clone)]
 pub(crate) struct NoticeSender(UnboundedSender<String>);
 
@@ -22,7 +22,23 @@ pub(crate) fn channel() -> (NoticeSender, Notices) {
 impl NoticeSender {
     /// For the messages of this file.
     pub(super) fn of_file(&self, file: String) -> FileNotices {
-        FileNotices { sender: self.0.clone(), file, count: 0 }
+        self.after(file + ": ")
+    }
+
+    /// For the messages of SQL that is no file.
+    pub(super) fn of_statements(&self) -> FileNotices {
+        self.after(String::new())
+    }
+
+    fn after(&self, lead: String) -> FileNotices {
+        FileNotices { sender: self.0.clone(), lead, count: 0 }
+    }
+
+    /// Sends the messages that another receiver has collected.
+    pub(super) fn forward(&self, mut collected: Notices) {
+        while let Ok(line) = collected.try_recv() {
+            let _ = self.0.send(line);
+        }
     }
 }
 
@@ -30,7 +46,8 @@ impl NoticeSender {
 #[derive(Debug)]
 pub(super) struct FileNotices {
     sender: UnboundedSender<String>,
-    file: String,
+    /// The beginning of every line.
+    lead: String,
     count: usize,
 }
 
@@ -45,7 +62,7 @@ impl FileNotices {
 
     fn send(&self, text: &str) {
         // Without a receiver, nobody waits for the messages.
-        let _ = self.sender.send(format!("{}: {text}", self.file));
+        let _ = self.sender.send(format!("{}{text}", self.lead));
     }
 }
 

@@ -53,7 +53,7 @@ pub(crate) struct Limits {
     pub(crate) all_in_one: bool,
     /// Fail at once if another run is migrating the schema.
     pub(crate) nowait: bool,
-    /// Receives the server's messages of the files.
+    /// Receives the server's messages of the files or statements.
     pub(crate) notices: Option<NoticeSender>,
     /// For the entire operation.
     pub(crate) deadline: Deadline,

@@ -262,3 +262,30 @@ fn the_servers_messages_of_a_creation_appear_in_the_log() {
     let created = project.portcullis.run(["tenant", "create", "d"]).exits(0);
     created.prints("2 filled: NOTICE: filled");
 }
+
+#[test]
+fn the_servers_messages_of_a_derivation_and_of_a_repair_appear_in_the_log() {
+    let filled = "DO $$ BEGIN RAISE NOTICE 'filled'; END $$;\n";
+    let project = Project::complete("").file("tenant/2_filled.sql", filled);
+    let once = |project: &Project| {
+        let derived = project.portcullis.run(["manifest", "sql"]).exits(0);
+        assert_eq!(derived.stderr.matches("NOTICE: filled").count(), 1, "{derived}");
+        derived.prints("2 filled: NOTICE: filled");
+    };
+    once(&project);
+    project.portcullis.run(["repair", "a"]).exits(0).prints("a ! 2 filled: NOTICE: filled");
+    project.start().exits(0);
+    // A trigger of the database speaks while the lost table is created.
+    project.database.execute(
+        "DROP TABLE b.item; CREATE FUNCTION public.speak() RETURNS event_trigger LANGUAGE plpgsql AS \
+         $$ BEGIN RAISE NOTICE 'created by %', tg_tag; END $$; \
+         CREATE EVENT TRIGGER speak ON ddl_command_end WHEN TAG IN ('CREATE TABLE') EXECUTE FUNCTION public.speak()",
+    );
+    project
+        .portcullis
+        .run(["repair", "b", "--restore"])
+        .exits(0)
+        .prints("b ! NOTICE: created by CREATE TABLE");
+    // A derivation that begins again, because a file needs the commit of another one.
+    once(&project.file("tenant/3_vacuum.sql", "-- no-transaction\nVACUUM item;\n"));
+}

@@ -155,53 +155,20 @@ fn extensions_are_found_through_the_search_path() {
 }
 
 #[test]
-fn a_tenant_file_that_creates_shared_objects_is_rejected() {
-    for (sql, made) in [
-        ("CREATE SCHEMA IF NOT EXISTS audit;\n", "schema `audit`"),
-        ("CREATE TABLE IF NOT EXISTS public.audit (n int);\n", "relation `public.audit`"),
-        (
-            "CREATE OR REPLACE FUNCTION public.one() RETURNS int LANGUAGE sql AS 'SELECT 1';\n",
-            "function `public.one`",
-        ),
-        (
-            "DO $$ BEGIN CREATE TYPE public.state AS ENUM ('open'); EXCEPTION WHEN duplicate_object THEN NULL; END $$;\n",
-            "type `public.state`",
-        ),
-    ] {
-        let project = Project::new("").file("tenant/2_audit.sql", sql);
-        project.start().exits(1).prints(made);
-        let project = project.file("shared/2_audit.sql", sql);
-        project.start().exits(0);
-    }
+fn a_file_with_a_byte_order_mark_runs_as_with_psql() {
+    let project = Project::new("")
+        .file("tenant/2_plain.sql", "\u{feff}ALTER TABLE item ADD two int;\n")
+        .file("tenant/3_vacuum.sql", "\u{feff}-- no-transaction\nVACUUM item;\n")
+        .started();
+    assert_eq!(project.ledger("a"), ["1", "2", "3"]);
+    assert_eq!(project.columns("a"), ["n", "two"]);
 }
 
 #[test]
-fn a_tenant_file_that_creates_shared_objects_is_rejected_where_files_are_committed() {
-    for (sql, made) in [
-        ("CREATE SCHEMA IF NOT EXISTS audit;\n", "schema `audit`"),
-        ("CREATE TABLE IF NOT EXISTS public.audit (n int);\n", "relation `public.audit`"),
-    ] {
-        // The new value can only be used after its transaction.
-        let project = Project::new("")
-            .file("tenant/2_state.sql", "CREATE TYPE state AS ENUM ('open');\n")
-            .file("tenant/3_void.sql", "ALTER TYPE state ADD VALUE 'void';\n")
-            .file("tenant/4_use.sql", "ALTER TABLE item ADD state state DEFAULT 'void';\n")
-            .file("tenant/5_audit.sql", sql);
-        let outcome = project.portcullis.run(["manifest", "sql"]);
-        let flat = outcome.exits(1).stderr.split_whitespace().collect::<Vec<_>>().join(" ");
-        assert!(flat.contains(made) && flat.contains("it now exists in this database"), "{flat}");
-        // Created once by a shared file, it is not the tenants' object.
-        project.database.execute("DROP SCHEMA IF EXISTS audit CASCADE; DROP TABLE IF EXISTS public.audit");
-        let project = project.file("shared/2_audit.sql", sql);
-        project.start().exits(0);
-    }
-}
-
-#[test]
-fn a_tenant_file_that_creates_a_role_is_rejected() {
-    let role = format!("made_by_{}", std::process::id());
-    let project = Project::new("").file("tenant/2_role.sql", &format!("CREATE ROLE {role};\n"));
-    project.portcullis.run(["manifest", "sql"]).exits(1).prints(&format!("role `{role}`"));
-    let roles = format!("SELECT rolname::text FROM pg_roles WHERE rolname = '{role}'");
-    assert!(project.database.column(&roles).is_empty());
+fn a_concurrent_statement_needs_a_file_without_a_transaction() {
+    let sql = "CREATE INDEX CONCURRENTLY item_n ON item (n);\n";
+    let project = Project::complete("").file("tenant/2_index.sql", sql);
+    project.portcullis.run(["manifest", "sql"]).exits(1).prints("2_index.sql").prints("no-transaction");
+    let project = project.file("tenant/2_index.sql", &format!("-- no-transaction\n{sql}"));
+    project.start().exits(0);
 }

@@ -1,4 +1,4 @@
-//! SQL steps: they run, their errors have a line number, and their time is limited.
+//! SQL steps: they run, their errors have a line number, their messages are logged, and their time is limited.
 
 use crate::support::project::Project;
 
@@ -27,4 +27,17 @@ fn statements_that_time_out_are_cancelled() {
     let project = sql("run = \"SELECT pg_sleep(600)\", timeout = \"200ms\"");
     project.start().exits(124).prints("200 ms").prints_not("the server started");
     project.until_gone("pg_sleep(600)");
+}
+
+#[test]
+fn the_servers_messages_appear_in_the_log() {
+    let project = sql(
+        "run = \"CREATE TABLE IF NOT EXISTS item (n int); CREATE TABLE IF NOT EXISTS item (n int); DO 'BEGIN \
+         RAISE WARNING ''seeding as postgres://app:hunter2@db/x''; END'\"",
+    );
+    let outcome = project.start().exits(0).prints("NOTICE: relation \"item\" already exists, skipping");
+    outcome.prints("WARNING: seeding as postgres://").prints_not("hunter2");
+    // Of a step that fails, too.
+    let project = sql("run = \"DO 'BEGIN RAISE NOTICE ''before''; RAISE ''failed''; END'\"");
+    project.start().exits(79).prints("NOTICE: before");
 }

@@ -77,7 +77,7 @@ async fn restore(
     }
     run.history.start(&run.context).await;
     locked.check().await?;
-    restoration.apply(&run.context, &locked, request).await?;
+    restoration.apply(&run.context, &locked, request, log.on_event).await?;
     let words = restoration.words();
     run.history.record_change(request.tenant, &[format!("restored {words}")]);
     Ok(Some(format!("restored: {words}")))

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use super::request::RepairRequest;
 use crate::{
-    actions::{context::RunContext, judge::inspect, lock::Locked, template},
+    actions::{context::RunContext, judge::inspect, lock::Locked, notices::NoticeLog, template},
     cause::{Cause, Kind},
     config::{Selection, Source},
     database::{ApplyError, Database, Schema, restorable::Restorable, template::Template},
     failure::Failure,
-    outcome::{FailureDetails, wording},
+    outcome::{ActionEvent, FailureDetails, wording},
     tenants::{
         gate::{Judgement, Outcome, Verdict},
         inspection::{Inspection, Rows},
@@ -256,6 +256,7 @@ impl Restoration {
         context: &RunContext,
         locked: &Locked<'_>,
         request: &RepairRequest<'_>,
+        on_event: &dyn Fn(ActionEvent),
     ) -> Result<(), FailureDetails> {
         let ledger = context.expectation().await?.manifest.framework.shape().table;
         let verify = |after: &Structure| {
@@ -269,9 +270,11 @@ impl Restoration {
                 }
             }
         };
-        let limits = context.limits()?;
         let database = context.database()?;
-        let restored = database.restore(locked, &request.schema(), &self.statements, &verify, &limits).await;
-        restored.map_err(|ApplyError { why, .. }| refusal(request, why))
+        let notices = NoticeLog::new(on_event);
+        let restored = notices.during(request.tenant, context.limits()?, async |limits| {
+            database.restore(locked, &request.schema(), &self.statements, &verify, limits).await
+        });
+        restored.await.map_err(|ApplyError { why, .. }| refusal(request, why))
     }
 }

@@ -7,14 +7,17 @@ use super::{
     LEDGER, Postgres, apply, catalog, connect,
     connection::Connection,
     error::QueryError,
-    metadata_schema,
+    outside::{self, Object, TEMPORARY_SCHEMA, Written},
     provision::needs_commit,
     quote::{identifier, literal},
     run_migration::{self, Transaction},
     structure::{self, structure, version},
 };
 use crate::{
-    database::{ApplyError, DatabaseError, Derived, Limits, MigrationFile, TableSet, sql_lexer},
+    database::{
+        ApplyError, DatabaseError, Derived, Limits, MigrationFile, NoticeSender, Notices, TableSet,
+        notice_channel, sql_lexer,
+    },
     deadline::Deadline,
 };
 
@@ -22,13 +25,6 @@ use crate::{
 const LOCK_TIMEOUT: Duration = Duration::from_secs(5);
 /// For all migrations together.
 const TIMEOUT: Duration = Duration::from_mins(30);
-
-/// The names of temporary schemas as a regular expression. The digits are the key of the lock that their creator holds.
-pub(super) const TEMPORARY_SCHEMA: &str = "^portcullis_(shared|tenant)_[0-9a-f]{16}$";
-
-/// A visible catalog row of a transaction in progress belongs to this transaction.
-const CREATED_HERE: &str = "CASE WHEN pg_catalog.age(o.xmin) <= 0 THEN pg_catalog.txid_status(\
-    (pg_catalog.txid_current() >> 32 << 32) + o.xmin::text::int8) = 'in progress' ELSE false END";
 
 impl Postgres {
     pub(crate) async fn tables(&self, schema: &str, ledger: &str) -> Result<TableSet, DatabaseError> {
@@ -43,14 +39,19 @@ impl Postgres {
         shared: &[MigrationFile],
         tenant: &[MigrationFile],
         search_path: &[String],
+        notices: NoticeSender,
     ) -> Result<Derived, DatabaseError> {
         let mut connection = run_migration::writer(self.direct()).await?;
-        let derivation = Derivation::new(search_path, self.is_pooled());
+        let mut derivation = Derivation::new(search_path, self.is_pooled());
+        // Only the last attempt shows the server's messages.
+        let mut messages = derivation.collect_notices();
         let mut derived = derivation.derive_rolled_back(&mut connection, shared, tenant).await;
         if matches!(&derived, Err(DatabaseError::Failed(why)) if needs_commit(why)) {
+            messages = derivation.collect_notices();
             derived = derivation.derive_committed(&mut connection, shared, tenant).await;
         }
         connection.close().await;
+        notices.forward(messages);
         derived
     }
 }
@@ -70,17 +71,14 @@ async fn read_tables(
     Ok(tables)
 }
 
-/// Selects the catalog rows of later transactions.
-async fn created_since_now(connection: &mut Connection) -> Result<String, QueryError> {
-    let now = "SELECT (pg_catalog.txid_current() % 4294967296)::text";
-    let now = connection.rows(now).await?.first().map(|row| connect::text(row, 0)).transpose()?.flatten();
-    let now = literal(&now.unwrap_or_default());
-    Ok(format!("pg_catalog.age(o.xmin) < pg_catalog.age({now}::pg_catalog.xid)"))
-}
-
-async fn reads_roles(connection: &mut Connection) -> Result<bool, QueryError> {
-    let sql = "SELECT pg_catalog.has_table_privilege('pg_catalog.pg_authid', 'SELECT')::text";
-    connection.rows(sql).await?.first().map_or(Ok(false), |row| connect::flag(row, 0))
+/// Where files may create objects that other sessions see.
+#[derive(Clone, Copy)]
+enum Commits<'a> {
+    /// Nowhere: the transaction is rolled back.
+    Never,
+    Anywhere,
+    /// In their schema.
+    Inside(&'a Written),
 }
 
 struct Derivation {
@@ -108,6 +106,12 @@ impl Derivation {
         Self { key: nonce.cast_signed(), names, limits, pooled }
     }
 
+    fn collect_notices(&mut self) -> Notices {
+        let (sender, messages) = notice_channel();
+        self.limits.notices = Some(sender);
+        messages
+    }
+
     async fn derive_rolled_back(
         &self,
         connection: &mut Connection,
@@ -116,21 +120,63 @@ impl Derivation {
     ) -> Result<Derived, DatabaseError> {
         connection.rows("BEGIN").await?;
         let derived = async {
-            let shared = self.derived_tables(connection, 0, shared, false).await?;
-            let before = Self::objects_outside(connection, CREATED_HERE).await?;
-            let tenant = self.derived_tables(connection, 1, tenant, false).await?;
-            Self::refuse_outside(connection, &before, CREATED_HERE).await?;
-            Ok(Derived { shared, tenant, server: self.server(connection).await? })
+            let shared = self.derived_tables(connection, 0, shared, Commits::Never).await?;
+            let before = outside::objects(connection, &Written::Here).await?;
+            let tenant = self.derived_tables(connection, 1, tenant, Commits::Never).await?;
+            let after = outside::objects(connection, &Written::Here).await?;
+            Ok((Derived { shared, tenant, server: self.server(connection).await? }, before, after))
         }
         .await;
         let state = connection.rows("ROLLBACK").await;
-        if derived.is_err() {
-            // A file that contains COMMIT has left the schemas behind. The error of the file is reported.
-            self.drop_schemas(connection).await;
-        } else {
-            state?;
+        let (derived, before, after) = match derived {
+            Ok(derived) => derived,
+            Err(error) => {
+                // A file that contains COMMIT has left the schemas behind. The error of the file is reported.
+                self.drop_schemas(connection).await;
+                return Err(error);
+            }
+        };
+        state?;
+        let mut new = after.difference(&before).peekable();
+        if new.peek().is_some() {
+            // What is still there belongs to another session.
+            let kept = outside::objects(connection, &Written::Here).await?;
+            if let Some(object) = new.find(|object| !kept.contains(*object)) {
+                let file = self.creator(connection, shared, tenant, object).await;
+                let error = ApplyError::of(outside::refusal(&object.1));
+                return Err(file.map_or(error.clone(), |file| error.at(file, None)).into_failed());
+            }
         }
-        derived
+        Ok(derived)
+    }
+
+    /// Runs the files again to find the one that creates this object. None if none does so again.
+    async fn creator<'f>(
+        &self,
+        connection: &mut Connection,
+        shared: &[MigrationFile],
+        tenant: &'f [MigrationFile],
+        object: &Object,
+    ) -> Option<&'f MigrationFile> {
+        connection.rows("BEGIN").await.ok()?;
+        let limits = Limits { notices: None, ..self.limits.clone() };
+        let creator = async {
+            self.create_schema(connection, 0).await.ok()?;
+            for file in shared {
+                self.run(connection, 0, file, &limits, false).await.ok()?;
+            }
+            self.create_schema(connection, 1).await.ok()?;
+            for file in tenant {
+                self.run(connection, 1, file, &limits, false).await.ok()?;
+                if outside::objects(connection, &Written::Here).await.ok()?.contains(object) {
+                    return Some(file);
+                }
+            }
+            None
+        }
+        .await;
+        let _ = connection.rows("ROLLBACK").await;
+        creator
     }
 
     /// Runs each file in its own transaction, or in none, as `apply` does.
@@ -144,15 +190,9 @@ impl Derivation {
             self.drop_abandoned(connection).await?;
         }
         let derived = async {
-            let created = created_since_now(connection).await?;
-            let shared = self.derived_tables(connection, 0, shared, true).await?;
-            let before = Self::objects_outside(connection, &created).await?;
-            let tenant = self.derived_tables(connection, 1, tenant, true).await?;
-            Self::refuse_outside(connection, &before, &created).await.map_err(|error| {
-                error.with_text(|why| {
-                    format!("{why}; the file has committed it, so it now exists in this database")
-                })
-            })?;
+            let written = Written::from_now(connection).await?;
+            let shared = self.derived_tables(connection, 0, shared, Commits::Anywhere).await?;
+            let tenant = self.derived_tables(connection, 1, tenant, Commits::Inside(&written)).await?;
             Ok(Derived { shared, tenant, server: self.server(connection).await? })
         }
         .await;
@@ -160,112 +200,79 @@ impl Derivation {
         derived
     }
 
+    async fn create_schema(&self, connection: &mut Connection, which: usize) -> Result<(), QueryError> {
+        let name = &self.names[which];
+        let create = format!("CREATE SCHEMA {}; {}", identifier(name), run_migration::create_ledger(name));
+        connection.rows(&create).await.map(drop)
+    }
+
     async fn derived_tables(
         &self,
         connection: &mut Connection,
         which: usize,
         files: &[MigrationFile],
-        commit: bool,
+        commits: Commits<'_>,
     ) -> Result<TableSet, DatabaseError> {
         let name = &self.names[which];
-        let create = format!("CREATE SCHEMA {}; {}", identifier(name), run_migration::create_ledger(name));
-        connection.rows(&create).await?;
+        self.create_schema(connection, which).await?;
         let mut tables = TableSet::default();
-        for original in files {
-            // CONCURRENTLY waits for every other transaction, and on an empty table the index is the same without it.
-            let sql = sql_lexer::without_concurrently(&original.sql);
-            let file = &MigrationFile { sql, ..original.clone() };
-            let one = std::slice::from_ref(file);
-            let (connection, limits, applied) = (&mut *connection, &self.limits, &mut Vec::new());
-            match (commit, file.no_transaction) {
-                (false, _) => run_migration::file(connection, name, file, limits, Transaction::Private).await,
-                (true, true) if self.pooled => Err(apply::needs_session(file)),
-                (true, true) => {
-                    apply::apply_without_transaction(connection, name, one, limits, false, applied).await
-                }
-                (true, false) => {
-                    apply::apply_in_transactions(connection, name, one, limits, false, applied).await
+        let mut outside = BTreeSet::new();
+        if let Commits::Inside(written) = commits {
+            outside = outside::objects(connection, written).await?;
+        }
+        for file in files {
+            let ran =
+                self.run(connection, which, file, &self.limits, !matches!(commits, Commits::Never)).await;
+            ran.map_err(ApplyError::into_failed)?;
+            if let Commits::Inside(written) = commits {
+                let before = std::mem::replace(&mut outside, outside::objects(connection, written).await?);
+                let mut new = outside.difference(&before);
+                if let Some((_, object)) = new.find(|(_, object)| outside::may_be_of(object, files)) {
+                    let why = format!(
+                        "{}; it now exists: drop it (unless another session has created it in the same moment), and run this again",
+                        outside::refusal(object)
+                    );
+                    return Err(ApplyError::of(why).at(file, None).into_failed());
                 }
             }
-            .map_err(ApplyError::into_failed)?;
             let before = std::mem::take(&mut tables);
             let read = read_tables(connection, name, LEDGER.table).await;
             tables = read?;
-            tables.note_created_by(original, before);
+            tables.note_created_by(file, before);
         }
         let structure = structure(connection, name).await?;
         tables.structure = structure.without_table(LEDGER.table);
         Ok(tables)
     }
 
+    async fn run(
+        &self,
+        connection: &mut Connection,
+        which: usize,
+        file: &MigrationFile,
+        limits: &Limits,
+        commit: bool,
+    ) -> Result<(), ApplyError> {
+        let name = &self.names[which];
+        if !commit {
+            return run_migration::file(connection, name, file, limits, Transaction::Private).await;
+        }
+        if !file.no_transaction {
+            let (one, applied) = (std::slice::from_ref(file), &mut Vec::new());
+            return apply::apply_in_transactions(connection, name, one, limits, false, applied).await;
+        }
+        if self.pooled {
+            return Err(apply::needs_session(file));
+        }
+        // CONCURRENTLY waits for every other transaction, and on an empty table the index is the same without it.
+        let sql = sql_lexer::without_concurrently(&file.sql);
+        let (one, applied) = (&[MigrationFile { sql, ..file.clone() }], &mut Vec::new());
+        apply::apply_without_transaction(connection, name, one, limits, false, applied).await
+    }
+
     async fn server(&self, connection: &mut Connection) -> Result<(String, String), DatabaseError> {
         let version = version(connection).await?;
         Ok((structure::ENGINE.into(), version))
-    }
-
-    /// The objects outside the two schemas that are `created`.
-    async fn objects_outside(
-        connection: &mut Connection,
-        created: &str,
-    ) -> Result<BTreeSet<String>, DatabaseError> {
-        // Also without the schemas of another derivation, which may run at the same time.
-        let (temporary, metadata) = (literal(TEMPORARY_SCHEMA), literal(metadata_schema::SCHEMA));
-        let of_database = |kind: &str, catalog: &str, name: &str| {
-            format!("SELECT '{kind} `' || {name} || '`' FROM pg_catalog.{catalog} o WHERE {created}")
-        };
-        let of_schema = |kind: &str, catalog: &str, column: &str| {
-            format!(
-                "SELECT '{kind} `' || n.nspname || '.' || o.{column}name || '`' FROM pg_catalog.{catalog} o \
-                 JOIN pg_catalog.pg_namespace n ON n.oid = o.{column}namespace WHERE {created} \
-                 AND n.nspname !~ '^pg_' AND n.nspname !~ {temporary} AND n.nspname::text <> {metadata}"
-            )
-        };
-        let mut sql = vec![
-            of_database("extension", "pg_extension", "extname"),
-            of_database("schema", "pg_namespace", "nspname")
-                + &format!(
-                    " AND nspname !~ '^pg_' AND nspname !~ {temporary} AND nspname::text <> {metadata}"
-                ),
-            of_database("event trigger", "pg_event_trigger", "evtname"),
-            of_database("publication", "pg_publication", "pubname"),
-            of_database("foreign server", "pg_foreign_server", "srvname"),
-            of_database("language", "pg_language", "lanname"),
-            of_schema("relation", "pg_class", "rel"),
-            of_schema("function", "pg_proc", "pro"),
-            // Without the types of relations and of arrays.
-            of_schema("type", "pg_type", "typ") + " AND o.typrelid = 0 AND o.typelem = 0",
-            of_schema("operator", "pg_operator", "opr"),
-            of_schema("collation", "pg_collation", "coll"),
-            of_schema("text search configuration", "pg_ts_config", "cfg"),
-        ];
-        // Roles belong to all databases, whose sessions may create some. Only superusers can read who has created one.
-        if created == CREATED_HERE && reads_roles(connection).await? {
-            sql.push(of_database("role", "pg_authid", "rolname"));
-        }
-        let rows = connection.rows(&sql.join(" UNION ALL ")).await?;
-        rows.iter()
-            .filter_map(|row| connect::text(row, 0).transpose())
-            .collect::<Result<_, _>>()
-            .map_err(Into::into)
-    }
-
-    /// Rejects objects outside the tenant's schema, because each tenant would create them again.
-    async fn refuse_outside(
-        connection: &mut Connection,
-        before: &BTreeSet<String>,
-        created: &str,
-    ) -> Result<(), DatabaseError> {
-        let after = Self::objects_outside(connection, created).await?;
-        match after.difference(before).next() {
-            Some(object) => Err(DatabaseError::Failed(
-                format!(
-                    "a tenant migration creates the {object} outside the tenant's schema: create it in a shared migration or in \
-                     a `sql` step"
-                )
-                .into(),
-            )),
-            None => Ok(()),
-        }
     }
 
     async fn drop_schemas(&self, connection: &mut Connection) {

@@ -24,6 +24,7 @@ pub(crate) mod lock;
 mod login;
 mod message_limits;
 mod metadata_schema;
+mod outside;
 mod provision;
 mod quote;
 mod read_only;

@@ -7,9 +7,9 @@ use super::{
     catalog::RELATIONS,
     connect,
     connection::Row,
-    derive::TEMPORARY_SCHEMA,
     error::QueryError,
     metadata_schema,
+    outside::TEMPORARY_SCHEMA,
     quote::{array, identifier, literal, qualified},
     read_only::Reading,
 };

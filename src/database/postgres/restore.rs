@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     database::{
-        ApplyError, Limits, Schema,
+        ApplyError, Limits, NoticeSender, Schema,
         engine::VerifyStructure,
         restorable::{Restorable, missing},
         segments,
@@ -80,10 +80,12 @@ async fn restore(
 ) -> Result<(), ApplyError> {
     connection.rows(&run_migration::begin(limits)).await?;
     lock::schema(connection, schema, TRANSACTION, limits.nowait).await?;
+    connection.set_notices(limits.notices.as_ref().map(NoticeSender::of_statements));
     for statement in statements {
         let done = connection.run(statement, limits.deadline).await;
         done.map_err(|error| ApplyError::from(error).at_statement(statement))?;
     }
+    connection.set_notices(None);
     let after = structure(connection, schema).await?;
     verify(&after).map_err(ApplyError::of)?;
     connection.run("COMMIT", limits.deadline).await.map_err(ApplyError::from)

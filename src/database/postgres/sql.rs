@@ -7,7 +7,7 @@ use super::{
     lock::RUN_PREFIX,
     run_migration::{self, Lifetime},
 };
-use crate::deadline::Deadline;
+use crate::{database::NoticeSender, deadline::Deadline};
 
 impl Postgres {
     pub(crate) async fn ping(&self) -> Result<(), DatabaseError> {
@@ -22,6 +22,7 @@ impl Postgres {
         sql: &str,
         timeout: Duration,
         locked: bool,
+        notices: NoticeSender,
     ) -> Result<(), DatabaseError> {
         // The next holder of the lock ends the sessions with the run's name. Only a session under the lock has that name.
         let name = if locked { format!("{}{}", RUN_PREFIX, self.run) } else { "portcullis".into() };
@@ -30,6 +31,7 @@ impl Postgres {
         connection.rows(&settings).await?;
         let limit = format!("SET statement_timeout = {}", timeout.as_millis());
         connection.rows(&limit).await?;
+        connection.set_notices(Some(notices.of_statements()));
         if let Err((done, error)) = connection.statements(sql, Deadline::after(timeout)).await {
             if error.code() == Some(QUERY_CANCELED) {
                 return Err(DatabaseError::TimedOut);

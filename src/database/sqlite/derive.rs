@@ -7,14 +7,15 @@ use super::{
     inspect::COLUMNS,
     structure::{server, structure},
 };
-use crate::database::{ApplyError, DatabaseError, Derived, MigrationFile, TableSet};
+use crate::database::{ApplyError, DatabaseError, Derived, MigrationFile, NoticeSender, TableSet};
 
 impl Sqlite {
     pub(crate) async fn derive(
         &self,
         shared: &[MigrationFile],
         tenant: &[MigrationFile],
-        _search_path: &[String],
+        _: &[String],
+        _: NoticeSender,
     ) -> Result<Derived, DatabaseError> {
         Ok(Derived { shared: tables(shared).await?, tenant: tables(tenant).await?, server: server() })
     }

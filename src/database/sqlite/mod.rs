@@ -21,7 +21,7 @@ use std::{path::PathBuf, time::Duration};
 
 use sqlx::{Connection, Row, sqlite::SqliteConnection};
 
-use super::{DatabaseError, Schema, sql_lexer};
+use super::{DatabaseError, NoticeSender, Schema, sql_lexer};
 use crate::{
     config,
     frameworks::sql,
@@ -79,7 +79,13 @@ impl Sqlite {
             .map_err(|error| files::refused(&error).with_text(|why| format!("`{}`: {why}", shared.display())))
     }
 
-    pub(super) async fn run_sql(&self, sql: &str, _: Duration, _: bool) -> Result<(), DatabaseError> {
+    pub(super) async fn run_sql(
+        &self,
+        sql: &str,
+        _: Duration,
+        _: bool,
+        _: NoticeSender,
+    ) -> Result<(), DatabaseError> {
         let mut connection = files::write(&self.shared(), true, files::BUSY_TIMEOUT).await?;
         let outcome = files::statements(&mut connection, sql).await;
         let _ = connection.close().await;

@@ -15,7 +15,7 @@ use crate::{
     config::{self, Selection},
     database::{
         Creation, InspectRequest, Limits, MigrationFile, NO_PROGRESS, ProvisionError, ProvisionRequest,
-        Schema, resolve,
+        Schema, notice_channel, resolve,
     },
     deadline::Deadline,
     frameworks::sql::LEDGER,
@@ -89,7 +89,7 @@ impl Project {
 
     async fn manifest(&self) -> Manifest {
         let (shared, tenant) = (self.files("shared"), self.files("tenant"));
-        let derived = self.database().derive(&shared, &tenant, &[]).await.unwrap();
+        let derived = self.database().derive(&shared, &tenant, &[], notice_channel().0).await.unwrap();
         let expected = |files: &[MigrationFile], tables: crate::database::TableSet| Expected {
             migrations: files.iter().map(MigrationFile::expected).collect(),
             tables: tables.tables,
