@@ -50,13 +50,37 @@ impl Expected {
         pending.iter().take_while(is_applied).cloned().collect()
     }
 
-    /// Whether a migration that is not pending creates the table, or this column of it.
-    pub(crate) fn is_created_without(&self, pending: &[String], table: &str, column: Option<&str>) -> bool {
-        let creator = self.migrations.iter().find(|migration| {
-            let columns = self.creates.get(&migration.id).and_then(|tables| tables.get(table));
-            columns.is_some_and(|columns| column.is_none_or(|column| columns.contains(column)))
-        });
-        creator.is_some_and(|migration| !pending.iter().any(|pending| pending.starts_with(&migration.name)))
+    /// The tables and columns that migrations other than the pending ones create.
+    pub(crate) fn created_without(&self, pending: &[String]) -> Created<'_> {
+        let mut created = Created::default();
+        let names: BTreeSet<&str> = pending.iter().map(String::as_str).collect();
+        for migration in &self.migrations {
+            // The name of a baseline may have a remark.
+            let is_baseline = !migration.replaces.is_empty();
+            let is_pending = names.contains(&*migration.name)
+                || (is_baseline && pending.iter().any(|pending| pending.starts_with(&migration.name)));
+            for (table, columns) in self.creates.get(&migration.id).into_iter().flatten() {
+                // The first migration with the table creates it; later ones add columns.
+                let (_, found) = created.0.entry(table).or_insert((!is_pending, BTreeSet::new()));
+                if !is_pending {
+                    found.extend(columns.iter().map(String::as_str));
+                }
+            }
+        }
+        created
+    }
+}
+
+/// Tables, each with whether the migrations create it and with the columns that they create.
+#[derive(Default)]
+pub(crate) struct Created<'m>(BTreeMap<&'m str, (bool, BTreeSet<&'m str>)>);
+
+impl Created<'_> {
+    /// Whether the table, or this column of it, is among them.
+    pub(crate) fn contains(&self, table: &str, column: Option<&str>) -> bool {
+        self.0.get(table).is_some_and(|(is_created, columns)| {
+            column.map_or(*is_created, |column| columns.contains(column))
+        })
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     finding::MigrationList,
     inspection::{Inspection, LedgerRow, SchemaSnapshot, SchemaState},
     ledger::Comparison,
-    manifest::{Expected, Kind, Manifest},
+    manifest::{Created, Expected, Kind, Manifest},
     replay::is_of,
 };
 pub(crate) use super::{
@@ -120,13 +120,13 @@ impl Judgement {
 /// Judges an inspection.
 pub(crate) fn judge(manifest: &Manifest, found: &Inspection, rules: Rules) -> Judgement {
     // Most tenants share one ledger, which is compared once.
-    let mut ledgers: BTreeMap<*const [LedgerRow], JudgedLedger> = BTreeMap::new();
+    let mut ledgers: BTreeMap<*const [LedgerRow], JudgedLedger<'_>> = BTreeMap::new();
     let mut verdict = |state: &SchemaState| match state {
         SchemaState::Read(snapshot) => {
             let ledger = ledgers
                 .entry(Arc::as_ptr(&snapshot.ledger))
                 .or_insert_with(|| judge_ledger(manifest, &manifest.tenant, &snapshot.ledger, rules));
-            judge_snapshot(manifest, &manifest.tenant, ledger, snapshot)
+            judge_snapshot(manifest, ledger, snapshot)
         }
         unread => judge_schema(manifest, &manifest.tenant, unread, rules),
     };
@@ -200,24 +200,25 @@ pub(crate) fn judge_schema(
         SchemaState::Failed(why) => Verdict::of(Finding::Unreadable { why: why.clone() }),
         SchemaState::Vanished => Verdict::of(Finding::Vanished),
         SchemaState::Read(snapshot) => {
-            let ledger = judge_ledger(manifest, expected, &snapshot.ledger, rules);
-            judge_snapshot(manifest, expected, &ledger, snapshot)
+            judge_snapshot(manifest, &judge_ledger(manifest, expected, &snapshot.ledger, rules), snapshot)
         }
     }
 }
 
 /// The findings about one ledger.
-struct JudgedLedger {
+struct JudgedLedger<'m> {
     compared: Comparison,
     findings: Vec<Finding>,
+    /// What the schema must have although migrations are pending.
+    created: Created<'m>,
 }
 
-fn judge_ledger(
+fn judge_ledger<'m>(
     manifest: &Manifest,
-    expected: &Expected,
+    expected: &'m Expected,
     recorded: &[LedgerRow],
     rules: Rules,
-) -> JudgedLedger {
+) -> JudgedLedger<'m> {
     let ledger = manifest.framework.compare(expected, recorded);
     let mut findings = Vec::new();
     let mut add = |names: &[String], finding: fn(MigrationList) -> Finding| {
@@ -238,22 +239,21 @@ fn judge_ledger(
     add(&ledger.pending, |migrations| Finding::Pending { migrations });
     add(&ledger.retired, |migrations| Finding::Retired { migrations });
     add(&ledger.duplicates, |migrations| Finding::Duplicate { migrations });
-    JudgedLedger { compared: ledger, findings }
+    let created = match ledger.pending.as_slice() {
+        [] => Created::default(),
+        pending => expected.created_without(pending),
+    };
+    JudgedLedger { compared: ledger, findings, created }
 }
 
-fn judge_snapshot(
-    manifest: &Manifest,
-    expected: &Expected,
-    ledger: &JudgedLedger,
-    snapshot: &SchemaSnapshot,
-) -> Verdict {
-    let JudgedLedger { compared: ledger, findings } = ledger;
+fn judge_snapshot(manifest: &Manifest, ledger: &JudgedLedger<'_>, snapshot: &SchemaSnapshot) -> Verdict {
+    let JudgedLedger { compared: ledger, findings, created } = ledger;
     let mut findings = findings.clone();
     let newer = !ledger.unknown.is_empty() && ledger.pending.is_empty();
     // Tables of pending migrations are not reported in addition to the migrations.
     let is_due = |table: &str, column: Option<&str>| match manifest.app_of_table(table) {
         Some(app) => !ledger.pending.iter().any(|id| is_of(app, id)),
-        None => ledger.pending.is_empty() || expected.is_created_without(&ledger.pending, table, column),
+        None => ledger.pending.is_empty() || created.contains(table, column),
     };
     let tables = snapshot.missing_tables.iter().filter(|table| is_due(table, None));
     let tables: Vec<String> = tables.cloned().collect();

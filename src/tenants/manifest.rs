@@ -8,7 +8,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub(crate) use super::expected::{Expected, Kind, Kinds, Migration, Tables};
+pub(crate) use super::expected::{Created, Expected, Kind, Kinds, Migration, Tables};
 use super::ledger::{Ledger, LedgerLayout, OwnLayout};
 use crate::words::hex;
 

@@ -2,12 +2,14 @@
 
 use super::on_both_engines;
 use crate::support::{
+    faults::{self, Place, paste_every_row},
     process::Outcome,
     project::Project,
     sample::{Engine, Sample},
 };
 
 on_both_engines! {
+    every_row_opens_the_gate
     an_empty_database
     pending_migrations
     deleted_ledger_rows
@@ -22,6 +24,7 @@ on_both_engines! {
     a_lost_schema
     an_unregistered_tenant
     lost_tables_of_the_only_tenant
+    a_source_that_must_be_recorded_first
     lost_tables_of_the_shared_schema
     lost_objects_other_than_tables
     changed_objects
@@ -66,6 +69,57 @@ fn mended_after(sample: &Sample, code: i32, decide: impl FnOnce()) -> Outcome {
     }
     sample.portcullis.run(["run", "--no-server"]).exits(0);
     blocked
+}
+
+/// The sample with the tenants of all faults, started once.
+pub(crate) fn faulty(engine: Engine) -> Sample {
+    let sample = Sample::on(engine);
+    let config = std::fs::read_to_string(sample.portcullis.path("config.toml")).unwrap();
+    let sample = sample
+        .file("config.toml", &faults::configured(&config))
+        .file(faults::MIGRATION.0, faults::MIGRATION.1);
+    sample.portcullis.run(["manifest", "sql"]).exits(0);
+    sample.portcullis.run(["run", "--no-server"]).exits(0);
+    gate(sample)
+}
+
+struct Shell {
+    sample: Sample,
+    engine: Engine,
+}
+
+impl Place for Shell {
+    fn execute(&self, tenant: Option<&str>, sql: &str) {
+        self.sample.execute(tenant, sql);
+    }
+    fn drop_schema(&self, tenant: &str) {
+        self.sample.drop_schema(tenant);
+    }
+    fn empty(&self) {
+        match self.engine {
+            Engine::Postgres => self.sample.execute(None, faults::EMPTY),
+            Engine::Sqlite => std::fs::remove_dir_all(self.sample.portcullis.path("var")).unwrap(),
+        }
+    }
+    fn gate(&self) -> Outcome {
+        self.sample.portcullis.run(["run", "--no-server"])
+    }
+    fn verify(&self, tenant: &str) -> Outcome {
+        self.sample.portcullis.run(["verify", tenant])
+    }
+    fn paste(&self, line: &str) -> Outcome {
+        self.sample.portcullis.paste(line)
+    }
+    fn program(&self) -> String {
+        "portcullis".into()
+    }
+    fn is_sqlite(&self) -> bool {
+        self.engine == Engine::Sqlite
+    }
+}
+
+fn every_row_opens_the_gate(engine: Engine) {
+    paste_every_row(&Shell { sample: faulty(engine), engine });
 }
 
 fn an_empty_database(engine: Engine) {
@@ -222,6 +276,20 @@ fn lost_tables_of_the_only_tenant(engine: Engine) {
     let blocked = mended(&sample);
     assert_eq!(remedies(&blocked)[1..], ["portcullis repair --restore acme"], "{blocked}");
     sample.portcullis.run(["verify", "--structure"]).exits(0);
+}
+
+fn a_source_that_must_be_recorded_first(engine: Engine) {
+    let sample = gate(Sample::complete_on(engine));
+    sample.execute(Some("acme"), "DELETE FROM _sqlx_migrations WHERE version = 2");
+    for tenant in ["demo", "globex"] {
+        sample.execute(Some(tenant), "DROP TABLE finance_invoice");
+    }
+    let blocked = mended(&sample);
+    let commands: Vec<&str> =
+        blocked.commands().into_iter().filter(|command| command.contains(" repair ")).collect();
+    // On PostgreSQL, whose structure is not in the shipped manifest, acme alone shows the table.
+    let ordered = ["portcullis repair --record acme", "portcullis repair --restore demo globex"];
+    assert_eq!(commands, ordered, "{blocked}");
 }
 
 fn lost_tables_of_the_shared_schema(engine: Engine) {

@@ -2,6 +2,7 @@
 
 pub mod cluster;
 pub mod django;
+pub mod faults;
 pub mod fleet;
 pub mod http;
 pub mod pooler;
