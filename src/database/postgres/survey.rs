@@ -4,9 +4,9 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     Postgres, connect,
-    derive::TEMPORARY_SCHEMA,
     error::QueryError,
     ledgers, metadata_schema,
+    outside::TEMPORARY_SCHEMA,
     quote::{array, identifier, literal, qualified},
     read_only::Reading,
 };
