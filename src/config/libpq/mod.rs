@@ -1,14 +1,11 @@
 //! libpq's way to describe a connection: parameters, variables, URLs, service files and the password file.
 
+mod home;
 pub(crate) mod hosts;
 mod parameters;
 pub(crate) mod passfile;
 mod service;
 mod url;
-
-use std::path::PathBuf;
-
-use nix::unistd::{User, geteuid};
 
 pub(crate) use self::parameters::Parameters;
 pub(super) use self::{
@@ -48,7 +45,7 @@ pub(super) fn complete(mut parameters: Parameters, env: &Environment) -> Result<
             return Err("`sslrootcert = \"system\"` needs `sslmode = \"verify-full\"`".into());
         }
     }
-    if let Some(home) = home(env) {
+    if let Some(home) = home::home(env) {
         for (name, file) in DEFAULT_FILES {
             let path = home.join(file);
             if files::metadata_now(&path).is_ok() {
@@ -63,10 +60,4 @@ pub(super) fn complete(mut parameters: Parameters, env: &Environment) -> Result<
         }
     }
     Ok(parameters)
-}
-
-/// `HOME`, else the user's entry in the system's list of users.
-fn home(env: &Environment) -> Option<PathBuf> {
-    let given = env.get("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);
-    given.or_else(|| User::from_uid(geteuid()).ok().flatten().map(|user| user.dir))
 }

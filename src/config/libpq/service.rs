@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf};
 
 use super::{
-    home,
+    home::home,
     parameters::{PARAMETERS, Parameters, check},
 };
 use crate::{config::environment::Environment, files};
