@@ -57,8 +57,11 @@ pub(crate) fn missing(plan: &Plan, config: &Config, env: &Environment) -> Vec<Mi
 
 /// The programs whose user does not exist here, or which this process may not start as that user.
 fn without_privileges(plan: &Plan, config: &Config) -> Vec<MissingProgram> {
-    let server =
-        config.server.command.first().map(|program| (program, SERVER.to_owned(), &config.server.privileges));
+    let server = config
+        .server
+        .command
+        .first()
+        .map(|program| (program, "[server]".to_owned(), &config.server.privileges));
     let steps = plan.steps.iter().filter(|step| !matches!(step.decision, Decision::Skip { .. }));
     let commands = steps.filter_map(|planned| match &planned.step.action {
         Action::Command(command) => {
