@@ -142,43 +142,13 @@ fn the_compose_file_of_the_readme_starts_gunicorn_on_a_read_only_root() {
     let _ = Command::new("podman").args(["rmi", "--force", &web]).output();
 }
 
-#[test]
-fn the_commands_of_the_box_open_the_gate_when_they_are_pasted() {
-    let images = vec![("INVOICES_IMAGE", Image::sample()), ("POSTGRES_IMAGE", postgres())];
-    let variables = [
-        ("POSTGRES_PASSWORD", "correct-horse".to_owned()),
-        ("PORT", free_port().to_string()),
-        (
-            "PORTCULLIS_RUN_WITH",
-            format!("{} run --rm -T web", Project::program(images[0].1.short(), "docker/compose.yaml")),
-        ),
-    ];
-    let project = Project::up("docker/compose.yaml", images, &variables);
-    project.until("web_1", "invoices: listening");
-    let sql = "DELETE FROM acme._sqlx_migrations WHERE version = 2; DROP TABLE globex.finance_invoice";
-    let psql = ["psql", "--host=127.0.0.1", "--username=invoices", "--command", sql, "invoices"];
-    let exec = ["exec", "--env=PGPASSWORD=correct-horse", &project.container("db_1")];
-    project.podman(&[&exec[..], &psql].concat()).exits(0);
-
-    let start = ["run", "--rm", "-T", "web", "portcullis", "run", "--no-server"];
-    let blocked = Running::start(project.command(&start), false).wait_up_to(ENGINE).exits(1);
-    let commands: Vec<String> =
-        blocked.commands().into_iter().filter(|line| line.contains(" repair ")).map(str::to_owned).collect();
-    assert_eq!(commands.len(), 1, "the migrating step fails first: {blocked}");
-    project.paste(&commands[0]);
-    let blocked = Running::start(project.command(&start), false).wait_up_to(ENGINE).exits(1);
-    let restore = blocked.commands().into_iter().find(|line| line.contains(" repair ")).expect("a command");
-    project.paste(restore);
-    Running::start(project.command(&start), false).wait_up_to(ENGINE).exits(0);
-}
-
 /// The number of starts in this log that migrated the shared schema.
 fn applied_the_shared_schema(log: &str) -> usize {
     log.lines().filter(|line| line.contains("shared schema: ok: ") && line.contains("applied")).count()
 }
 
 /// A running compose project with a unique name; dropping it removes all its containers.
-struct Project {
+pub struct Project {
     files: String,
     name: String,
     images: Vec<(&'static str, Image)>,
@@ -186,7 +156,7 @@ struct Project {
 }
 
 impl Project {
-    fn up(file: &str, images: Vec<(&'static str, Image)>, variables: &[(&'static str, String)]) -> Self {
+    pub fn up(file: &str, images: Vec<(&'static str, Image)>, variables: &[(&'static str, String)]) -> Self {
         let project = Self::of(file, images, variables);
         // Running containers stay; only the failed ones are created again.
         engine_succeeds(|| project.command(&["up", "--detach", "--no-build"]));
@@ -205,29 +175,24 @@ impl Project {
         Self { files: files.to_owned(), name, images, variables: variables.to_vec() }
     }
 
-    fn container(&self, service: &str) -> String {
+    pub fn container(&self, service: &str) -> String {
         format!("{}_{service}", self.name)
     }
 
     /// The beginning of every command line.
-    fn program(name: &str, file: &str) -> String {
+    pub fn program(name: &str, file: &str) -> String {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         let program = root.join("target/compose/bin/podman-compose");
         assert!(program.exists(), "target/compose is missing: run scripts/podman-compose");
         format!("{} --project-name {name} --file {}", program.display(), root.join(file).display())
     }
 
-    /// Runs a command line of the box in a shell; it must succeed.
-    #[track_caller]
-    fn paste(&self, line: &str) {
-        Running::start(self.shell(line), false).wait_up_to(ENGINE).exits(0);
-    }
-
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub fn command(&self, arguments: &[&str]) -> Command {
         self.shell(&format!("exec {} {}", Self::program(&self.name, &self.files), arguments.join(" ")))
     }
 
-    fn shell(&self, line: &str) -> Command {
+    /// The shell in which a reader pastes a command.
+    pub fn shell(&self, line: &str) -> Command {
         let mut command = Command::new("sh");
         command.args(["-c", line]);
         // The engine has the same settings for every user.
@@ -239,7 +204,7 @@ impl Project {
         command
     }
 
-    fn podman(&self, arguments: &[&str]) -> Outcome {
+    pub fn podman(&self, arguments: &[&str]) -> Outcome {
         let mut command = self.images[0].1.podman();
         command.args(arguments);
         Running::start(command, false).wait()
@@ -253,7 +218,7 @@ impl Project {
 
     /// A container's log as soon as it contains this text.
     #[track_caller]
-    fn until(&self, service: &str, text: &str) -> String {
+    pub fn until(&self, service: &str, text: &str) -> String {
         let deadline = Instant::now() + ENGINE;
         loop {
             let log = self.podman(&["logs", &self.container(service)]).exits(0);

@@ -82,37 +82,6 @@ fn the_deployment_waits_for_the_migrate_job_and_only_verifies() {
     }
 }
 
-#[test]
-fn the_commands_of_the_box_open_the_gate_of_a_running_pod() {
-    let (image, base) = (Image::sample(), postgres());
-    let cluster = Cluster::new(&image, &base);
-    let deployment = cluster.play("deployment");
-    let web = cluster.replica(0);
-    deployment.until(&web, "invoices: listening");
-    // The structure comes from the third one: the image's manifest was derived on SQLite.
-    for tenant in ["acme", "globex", "initech"] {
-        deployment.podman(&["exec", &web, "/portcullis", "tenant", "create", tenant]).exits(0);
-    }
-    let sql = "DELETE FROM acme._sqlx_migrations WHERE version = 2; DROP TABLE globex.finance_invoice";
-    let psql = ["psql", "--host=127.0.0.1", "--username=invoices", "--command", sql, "invoices"];
-    let password = format!("--env=PGPASSWORD={}", cluster.password);
-    deployment.podman(&[&["exec", &password, &cluster.database()], &psql[..]].concat()).exits(0);
-
-    // As `kubectl exec` in a cluster.
-    let prefix = format!("podman exec {web}");
-    let run_with = format!("--env=PORTCULLIS_RUN_WITH={prefix}");
-    let blocked = deployment.podman(&["exec", &run_with, &web, "/portcullis", "verify"]).exits(1);
-    let repairs: Vec<&str> =
-        blocked.commands().into_iter().filter(|line| line.contains(" repair ")).collect();
-    assert!(repairs.iter().any(|line| line.contains("acme")), "{blocked}");
-    assert!(repairs.iter().any(|line| line.contains("globex")), "{blocked}");
-    for line in repairs {
-        assert!(line.starts_with(&prefix), "{line}");
-        deployment.shell(line).exits(0);
-    }
-    deployment.podman(&["exec", &web, "/portcullis", "verify"]).exits(0);
-}
-
 /// The number of starts that migrated the shared schema.
 fn steps_that_applied(log: &str) -> usize {
     let done = log.lines().filter(|line| line.contains("\"step_done\"") && line.contains("shared schema"));
@@ -120,18 +89,21 @@ fn steps_that_applied(log: &str) -> usize {
 }
 
 /// A network with a PostgreSQL named `postgres`; dropping it removes both.
-struct Cluster<'a> {
+pub struct Cluster<'a> {
     image: &'a Image,
     name: String,
     /// The database's password.
-    password: &'static str,
+    pub password: &'static str,
 }
+
+/// The configuration of the Deployment.
+pub const CONFIG: &str = "docker/kubernetes/base/config.toml";
 
 /// A Secret's data and its decoded value: podman 4 does not decode the data.
 const SECRET: [&str; 2] = ["Y29ycmVjdC1ob3JzZQ==", "correct-horse"];
 
 impl<'a> Cluster<'a> {
-    fn new(image: &'a Image, postgres: &Image) -> Self {
+    pub fn new(image: &'a Image, postgres: &Image) -> Self {
         let version = podman(image, &["--version"]).exits(0).stdout;
         let password = if version.contains("version 4.") { SECRET[0] } else { SECRET[1] };
         let cluster = Self { image, name: image.short().to_owned(), password };
@@ -149,15 +121,20 @@ impl<'a> Cluster<'a> {
         cluster
     }
 
-    fn database(&self) -> String {
+    pub fn database(&self) -> String {
         format!("{}-postgres", self.name)
     }
 
-    fn replica(&self, number: u32) -> String {
+    pub fn replica(&self, number: u32) -> String {
         format!("{}-pod-{number}-web", self.name)
     }
 
     fn play(&self, what: &str) -> Played<'a> {
+        self.play_with(what, &Path::new(env!("CARGO_MANIFEST_DIR")).join(CONFIG))
+    }
+
+    /// With this configuration.
+    pub fn play_with(&self, what: &str, config: &Path) -> Played<'a> {
         let source = Path::new(env!("CARGO_MANIFEST_DIR"));
         let python = source.join("target/kubernetes/bin/python");
         assert!(python.exists(), "{} is missing: run scripts/kubernetes", python.display());
@@ -165,7 +142,7 @@ impl<'a> Cluster<'a> {
         command.arg(source.join("tests/observability/playable.py"));
         // The network's name server sometimes does not respond on a busy machine.
         let postgres = self.address_of(&self.database()).to_string();
-        command.args([what, &self.name, self.image.name(), SECRET[0], &postgres]);
+        command.args([what, &self.name, self.image.name(), SECRET[0], &postgres]).arg(config);
         Played::of(self.image, &self.name, &Running::start(command, false).wait().exits(0).stdout)
     }
 
@@ -197,7 +174,7 @@ impl Drop for Cluster<'_> {
 }
 
 /// The objects that podman created from manifests; dropping it removes them.
-struct Played<'a> {
+pub struct Played<'a> {
     image: &'a Image,
     file: tempfile::NamedTempFile,
 }
@@ -215,12 +192,12 @@ impl<'a> Played<'a> {
         self.file.path().to_str().unwrap()
     }
 
-    fn podman(&self, arguments: &[&str]) -> Outcome {
+    pub fn podman(&self, arguments: &[&str]) -> Outcome {
         podman(self.image, arguments)
     }
 
     /// Runs a line that a person pastes.
-    fn shell(&self, line: &str) -> Outcome {
+    pub fn shell(&self, line: &str) -> Outcome {
         let mut command = Command::new("sh");
         command.args(["-c", line]);
         for (name, value) in self.image.podman().get_envs() {
@@ -236,7 +213,7 @@ impl<'a> Played<'a> {
 
     /// A container's log as soon as it contains this text.
     #[track_caller]
-    fn until(&self, container: &str, text: &str) -> String {
+    pub fn until(&self, container: &str, text: &str) -> String {
         let deadline = Instant::now() + ENGINE;
         loop {
             let log = self.log(container);

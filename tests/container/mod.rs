@@ -4,6 +4,7 @@ mod compose;
 mod django;
 pub(crate) mod image;
 mod kubernetes;
+mod pasted;
 mod pid1;
 mod replicas;
 

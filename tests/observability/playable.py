@@ -1,9 +1,9 @@
 """Prints manifests of docker/kubernetes for podman, with unique names, as `kubectl apply -k` would apply them: with the
 ConfigMap that kustomize generates, a Secret, and a Job as the pod that it starts.
 
-POSTGRES is the address of the host name `postgres`.
+POSTGRES is the address of the host name `postgres`, CONFIG the file for the ConfigMap.
 
-usage: playable.py deployment|verifying|job NAME IMAGE SECRET POSTGRES
+usage: playable.py deployment|verifying|job NAME IMAGE SECRET POSTGRES CONFIG
 """
 
 import pathlib
@@ -17,12 +17,12 @@ FOLDER = pathlib.Path(__file__).parents[2] / "docker/kubernetes"
 BASE = FOLDER / "base"
 
 
-def main(what, name, image, secret, postgres):
+def main(what, name, image, secret, postgres, configuration):
     config = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": f"{name}-invoices-config"},
-        "data": {"config.toml": (BASE / "config.toml").read_text()},
+        "data": {"config.toml": pathlib.Path(configuration).read_text()},
     }
     password = {
         "apiVersion": "v1",
