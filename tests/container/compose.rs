@@ -170,7 +170,8 @@ impl Project {
         project
     }
 
-    fn of(files: &str, images: Vec<(&'static str, Image)>, variables: &[(&'static str, String)]) -> Self {
+    /// Services that were not started.
+    pub fn of(files: &str, images: Vec<(&'static str, Image)>, variables: &[(&'static str, String)]) -> Self {
         let name = images[0].1.short().to_owned();
         Self { files: files.to_owned(), name, images, variables: variables.to_vec() }
     }

@@ -146,13 +146,17 @@ impl<'a> Cluster<'a> {
         Played::of(self.image, &self.name, &Running::start(command, false).wait().exits(0).stdout)
     }
 
+    pub fn play_manifest(&self, manifest: &str) -> Played<'a> {
+        Played::of(self.image, &self.name, manifest)
+    }
+
     /// The status of a tenant's page from the server in this container.
     fn page_of(&self, container: &str, tenant: &str) -> (u16, String) {
         let address = SocketAddr::new(self.address_of(container), 8_000);
         get_from(address, &format!("/{tenant}/finance/invoices/"))
     }
 
-    fn address_of(&self, container: &str) -> IpAddr {
+    pub fn address_of(&self, container: &str) -> IpAddr {
         let format = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}";
         let address = podman(self.image, &["inspect", container, "--format", format]).exits(0).stdout;
         address.trim().parse().expect("an address")

@@ -152,9 +152,12 @@ const ALONE: [(&str, &str); 8] = [
     ("`not listed`", "no command"),
     ("too few rows", "no command"),
     ("`vanished`", "another session drops the schema during the inspection"),
-    ("Django: `table missing`, all tables of an app", "a Django project"),
-    ("`shadowed`", "a Django project"),
-    ("`half created`", "a Django project"),
+    (
+        "Django: `table missing`, all tables of an app",
+        "a Django project: `django::pasted` and `container::pasted`",
+    ),
+    ("`shadowed`", "a Django project: `django::pasted` and `container::pasted`"),
+    ("`half created`", "a Django project: `django::pasted` and `container::pasted`"),
 ];
 
 /// A migration of the sample with these tenants: it has an index that can be invalid.
