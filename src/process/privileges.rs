@@ -57,11 +57,11 @@ impl Privileges {
                 identity::own_groups().map_err(|error| format!("cannot read the groups: {error}"))?;
             let is_own = (found.uid, found.gid) == own
                 && found.groups.iter().all(|group| *group == own.1 || groups.contains(group));
-            let signals = if found.uid == own.0 { 0 } else { SETUID | KILL };
-            let lacking = (SETGID | signals) & !held;
+            let of_user = if found.uid == own.0 { 0 } else { SETUID | KILL };
+            let lacking = (SETGID | of_user) & !held;
             if !is_own && lacking != 0 {
                 return Err(format!(
-                    "it runs as uid {}, and the change to uid {} and gid {} needs the capabilities {}",
+                    "Portcullis runs as uid {}, and the change to uid {} and gid {} needs the capabilities {}",
                     own.0,
                     found.uid,
                     found.gid,
@@ -72,7 +72,7 @@ impl Privileges {
         }
         let lacking = wanted.capabilities.unwrap_or(0) & !held;
         if lacking != 0 {
-            return Err(format!("it does not have the capabilities {}", listed(lacking)));
+            return Err(format!("Portcullis does not have the capabilities {}", listed(lacking)));
         }
         // Without SETPCAP, a program could get further capabilities from the file that it executes.
         let is_bounded = wanted.capabilities.is_none() || held & SETPCAP != 0;

@@ -20,9 +20,6 @@ impl Postgres {
     ) -> Result<Deleted, DatabaseError> {
         let refuse = |why: String| Err(DatabaseError::Failed(why.into()));
         let Some(registry) = &self.registry else { return refuse("no registry is configured".into()) };
-        if let Some(why) = refuse_name(schema, &self.config.shared_schema) {
-            return refuse(why);
-        }
         let mut connection = self.writer_for(limits).await?;
         lock::schema(&mut connection, schema, "pg_try_advisory_lock", false)
             .await
@@ -33,6 +30,10 @@ impl Postgres {
             return refuse("no registry row and no schema of that name exists".into());
         }
         if schema_exists {
+            // A row with such a name may be deleted, but a schema that is not a tenant's is never dropped.
+            if let Some(why) = refuse_name(schema, &self.config.shared_schema) {
+                return refuse(why);
+            }
             match owner(&mut connection, schema, &self.registry_name()).await? {
                 Owner::Other(registry) => {
                     return refuse(format!(

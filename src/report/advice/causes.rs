@@ -205,7 +205,7 @@ fn of_statement(code: &str) -> Option<CauseAdvice> {
             "restore it, or correct the migration that uses it; SQL files find names only in their own schema and in \
              `[migrations] search_path` (for extensions)",
         ),
-        "42601" => ("the SQL has a syntax error", "correct the migration's file"),
+        "42601" => ("the SQL has a syntax error", "correct the statement that the message shows"),
         "23505" => ("existing rows have duplicate values", "merge or delete the duplicate rows"),
         "23502" => (
             "existing rows have no value for a column that requires one",

@@ -34,6 +34,19 @@ fn deleting_a_tenant_removes_nothing_else() {
 }
 
 #[test]
+fn a_row_whose_schema_cannot_exist_is_deleted_by_the_command_of_the_box() {
+    let project = Project::complete("");
+    for name in ["pg_lost", "a_name_of_more_than_sixty_three_bytes_which_no_schema_can_ever_have"] {
+        project.database.execute(&format!("INSERT INTO tenants VALUES ('{name}')"));
+        let blocked = project.portcullis.run(["verify"]).exits(1);
+        let command = format!("portcullis tenant delete {name}");
+        assert_eq!(blocked.commands()[0], command, "{blocked}");
+        project.portcullis.paste(&format!("{command} --yes")).exits(0).prints("no schema");
+        project.portcullis.run(["verify"]).exits(0);
+    }
+}
+
+#[test]
 fn a_failure_is_printed_as_json_on_request() {
     let project = Project::complete("");
     project.database.execute("CREATE VIEW items AS SELECT * FROM b.item");
