@@ -1,5 +1,8 @@
 //! Calls the library with the command line and turns the result into an exit code.
 
+#[cfg(all(panic = "abort", target_env = "musl"))]
+mod unwinding;
+
 use std::process::ExitCode;
 
 /// musl's allocator makes a system call for every few small allocations, which took a quarter of the time of `init`.
