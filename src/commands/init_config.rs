@@ -6,7 +6,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::database_variables::{self, has_database};
+use super::{
+    database_variables::{self, has_database},
+    declared_server,
+};
 use crate::{
     actions::detect,
     config::{Config, environment::Environment},
@@ -18,8 +21,8 @@ use crate::{
     words::count,
 };
 
-/// Files that name the project's variables.
-const VARIABLES: [&str; 9] = [
+/// Files that name the project's variables, or its server.
+const FILES: [&str; 10] = [
     "compose.yaml",
     "compose.yml",
     "docker-compose.yml",
@@ -29,6 +32,7 @@ const VARIABLES: [&str; 9] = [
     ".env.sample",
     "Procfile",
     "Dockerfile",
+    "package.json",
 ];
 
 /// The draft of one file.
@@ -50,15 +54,17 @@ pub(crate) fn read(path: &Path, env: &Environment) -> Result<FileDraft, Failure>
     }
     let folder = Path::new(".");
     let (framework, mut project) = frameworks::draft_of(folder);
-    for name in VARIABLES {
+    let mut declared = None;
+    for name in FILES {
         let text = draft::read(&folder.join(name));
         if !text.is_empty() {
             project.found.push(name.to_owned());
-            project.server = project.server.or_else(|| procfile(name, &text));
+            declared = declared.or_else(|| declared_server::command(name, &text));
             project.texts += &text;
         }
     }
-    project.server = project.server.or_else(|| package_json(folder, &mut project.found));
+    // A declared server is better than the one that the framework suggests.
+    project.server = declared.or(project.server);
     let database = database_variables::of_environment(env)?.map(|(name, config)| {
         project.texts += &format!("\n{name}\n");
         config
@@ -112,22 +118,6 @@ impl FileDraft {
         let manifest = framework.filter(|_| tenants.is_some()).and_then(frameworks::make_of);
         Ok(ConfigWritten { path, found: project.found, manifest })
     }
-}
-
-/// The command of the process `web`.
-fn procfile(name: &str, text: &str) -> Option<Vec<String>> {
-    let line = text.lines().find_map(|line| line.strip_prefix("web:")).filter(|_| name == "Procfile")?;
-    // A shell would replace variables and quotes.
-    let is_plain = !line.contains(['$', '"', '\'', '&', '|', ';', '\\']);
-    is_plain.then(|| line.split_whitespace().map(str::to_owned).collect())
-}
-
-/// `npm start`, if the package has that script.
-fn package_json(folder: &Path, found: &mut Vec<String>) -> Option<Vec<String>> {
-    let package: serde_json::Value = serde_json::from_str(&draft::read(&folder.join("package.json"))).ok()?;
-    package["scripts"]["start"].as_str()?;
-    found.push("package.json".into());
-    Some(vec!["npm".into(), "start".into()])
 }
 
 /// The text of the configuration.

@@ -3,6 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod completions;
 mod database_variables;
+mod declared_server;
 pub(crate) mod detect;
 pub(crate) mod doctor;
 pub(crate) mod health;

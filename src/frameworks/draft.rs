@@ -55,6 +55,18 @@ pub(crate) fn read(path: &Path) -> String {
     files::read_now(path, LARGEST).ok().and_then(|bytes| files::text(bytes).ok()).unwrap_or_default()
 }
 
+/// The project's own folders in a folder, in order: not hidden, no dependencies, no virtual environment.
+pub(crate) fn folders(folder: &Path) -> Vec<String> {
+    let is_own = |name: &String| {
+        let inside = names(&folder.join(name));
+        !name.starts_with('.')
+            && !["node_modules", "vendor", "target"].contains(&&**name)
+            && !inside.is_empty()
+            && !inside.iter().any(|name| name == "pyvenv.cfg")
+    };
+    names(folder).into_iter().filter(is_own).collect()
+}
+
 /// The names in a folder, in order; empty if it cannot be read.
 pub(crate) fn names(folder: &Path) -> Vec<String> {
     let entries = files::list_now(folder).into_iter().flatten();

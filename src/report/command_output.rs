@@ -132,7 +132,11 @@ impl Render for ConfigChecked {
 
 impl Render for ConfigWritten {
     fn render(self, _: Format, _: bool) -> CommandOutput {
-        let found = if self.found.is_empty() { "nothing".to_owned() } else { self.found.join(", ") };
+        let found = if self.found.is_empty() {
+            "nothing; docs/quick-start.md has a file for each kind of project".to_owned()
+        } else {
+            self.found.join(", ")
+        };
         let mut text = terminal_filter::line(&format!("{}: written", self.path.display()));
         text += &terminal_filter::line(&format!("  found: {found}"));
         text += "next:\n  portcullis check              validates it\n  portcullis plan               shows a start\n";

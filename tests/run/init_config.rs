@@ -31,6 +31,57 @@ fn a_folder_of_sql_migrations_starts_with_the_written_file() {
         .prints("the server started");
 }
 
+/// A table of another name in folders of other names: which is the shared schema follows from the files.
+#[test]
+fn sql_migrations_are_found_by_their_contents() {
+    let shared =
+        "CREATE TABLE \"public\".company (\n  id bigint PRIMARY KEY,\n  db_schema text NOT NULL\n);\n";
+    let portcullis = Portcullis::new()
+        .file("backend/db/company/0001_account.sql", "CREATE TABLE account (id bigint);\n")
+        .file("backend/db/main/0001_company.sql", shared);
+    let (text, _) = written(&portcullis);
+    for line in [
+        "registry = { table = \"public.company\", schema_column = \"db_schema\" }",
+        "shared = \"backend/db/main\"\ntenant = \"backend/db/company\"",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+
+    // The names alone: the table of the tenants is elsewhere.
+    let portcullis = Portcullis::new()
+        .file("db/shared/1_plan.sql", "CREATE TABLE plan (id bigint);\n")
+        .file("db/tenants/1_account.sql", "CREATE TABLE account (id bigint);\n");
+    let (text, outcome) = written(&portcullis);
+    outcome.prints("no table that lists the schemas: correct `registry`");
+    assert!(text.contains("shared = \"db/shared\"\ntenant = \"db/tenants\""), "{text}");
+
+    // Two folders that nothing distinguishes are no guess.
+    let portcullis = Portcullis::new()
+        .file("db/a/1_plan.sql", "CREATE TABLE plan (id bigint);\n")
+        .file("db/b/1_account.sql", "CREATE TABLE account (id bigint);\n");
+    let (text, outcome) = written(&portcullis);
+    outcome.prints("found: nothing").prints("docs/quick-start.md");
+    assert!(!text.contains("[migrations]"), "{text}");
+}
+
+#[test]
+fn the_server_of_a_django_project_is_that_of_its_dockerfile() {
+    let project = || {
+        Portcullis::new()
+            .file("manage.py", "from django.core.management import execute_from_command_line\n")
+            .file(
+                "shop/settings.py",
+                "TENANT_MODEL = 'clinics.Clinic'\nASGI_APPLICATION = 'shop.asgi.application'\n",
+            )
+    };
+    let (text, _) = written(&project());
+    let guess = "command = [\"uvicorn\", \"shop.asgi:application\", \"--host\", \"0.0.0.0\", \"--port\", \"${PORT:-8000}\"]";
+    assert!(text.contains(guess), "{text}");
+    let dockerfile = "FROM python\nCMD [\"sh\", \"-c\", \"python manage.py migrate_schemas && daphne shop.asgi:application\"]\n";
+    let (text, _) = written(&project().file("Dockerfile", dockerfile));
+    assert!(text.contains("command = [\"daphne\", \"shop.asgi:application\"]"), "{text}");
+}
+
 #[test]
 fn a_django_project_names_its_registry_its_server_and_its_variables() {
     let portcullis = Portcullis::new();

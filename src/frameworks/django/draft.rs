@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use crate::frameworks::draft::{Draft, TenantsDraft, names, read};
+use crate::frameworks::draft::{Draft, TenantsDraft, folders, names, read};
 
 /// Folders without settings.
-const SKIPPED: [&str; 5] = ["node_modules", "migrations", "tests", "static", "templates"];
+const SKIPPED: [&str; 4] = ["migrations", "tests", "static", "templates"];
 /// The depth at which settings are searched.
 const DEPTH: usize = 3;
 
@@ -27,35 +27,39 @@ pub(super) fn draft(folder: &Path) -> Option<Draft> {
         }
         if let Some(application) = setting(&text, "WSGI_APPLICATION") {
             draft.found.push(format!("WSGI_APPLICATION in {file}"));
-            let module = application.rsplit_once('.').map_or(&*application, |(module, _)| module).to_owned();
+            let module = application.rsplit_once('.').map_or(&*application, |(module, _)| module);
+            draft.server = Some(words(&["gunicorn", module, "--bind", "0.0.0.0:${PORT:-8000}"]));
+        } else if let Some(application) = setting(&text, "ASGI_APPLICATION") {
+            draft.found.push(format!("ASGI_APPLICATION in {file}"));
+            let application = application
+                .rsplit_once('.')
+                .map_or(application.clone(), |(module, name)| format!("{module}:{name}"));
             draft.server =
-                Some(["gunicorn", &module, "--bind", "0.0.0.0:${PORT:-8000}"].map(str::to_owned).into());
+                Some(words(&["uvicorn", &application, "--host", "0.0.0.0", "--port", "${PORT:-8000}"]));
         }
         draft.texts += &text;
     }
     if draft.tenants.is_none() {
-        let command = ["python", "manage.py", "migrate", "--noinput"].map(str::to_owned);
-        draft.migrate = Some(command.into());
+        draft.migrate = Some(words(&["python", "manage.py", "migrate", "--noinput"]));
     }
     Some(draft)
+}
+
+fn words(command: &[&str]) -> Vec<String> {
+    command.iter().copied().map(str::to_owned).collect()
 }
 
 /// The settings below a folder: `settings.py`, and every module of a folder `settings`.
 fn collect(folder: &Path, prefix: &str, depth: usize, settings: &mut Vec<(String, String)>) {
     for name in names(folder) {
         let path = folder.join(&name);
-        let shown = format!("{prefix}{name}");
         let is_python = path.extension().is_some_and(|extension| extension == "py");
         if is_python && (name.starts_with("settings") || prefix.ends_with("settings/")) {
-            settings.push((shown, read(&path)));
-        } else if depth > 0
-            && !name.starts_with('.')
-            && !SKIPPED.contains(&&*name)
-            // A virtual environment.
-            && names(&path).iter().all(|name| name != "pyvenv.cfg")
-        {
-            collect(&path, &format!("{shown}/"), depth - 1, settings);
+            settings.push((format!("{prefix}{name}"), read(&path)));
         }
+    }
+    for name in folders(folder).into_iter().filter(|name| depth > 0 && !SKIPPED.contains(&&**name)) {
+        collect(&folder.join(&name), &format!("{prefix}{name}/"), depth - 1, settings);
     }
 }
 
