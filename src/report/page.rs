@@ -157,13 +157,6 @@ fn failure(status: &StartupStatus) -> String {
         facts.exit_code,
         facts.failure
     );
-    if let Some(cause) = facts.likely_cause {
-        text += &format!("<p>Likely cause: {cause}</p>");
-    }
-    for next in &facts.next {
-        let command = next.command.as_ref().map(|command| format!(" <code>{}</code>", escape(command)));
-        text += &format!("<p>Next: {}{}</p>", escape(&next.text), command.unwrap_or_default());
-    }
     for schema in facts.schemas.iter().take(SCHEMAS) {
         let name = wording::name(schema.tenant.as_deref());
         text += &format!("<p>{}: {}</p>", escape(name), escape(&schema.sentence()));
@@ -171,7 +164,20 @@ fn failure(status: &StartupStatus) -> String {
     if facts.schemas.len() > SCHEMAS {
         text += &format!("<p>... and {} more</p>", facts.schemas.len() - SCHEMAS);
     }
+    if let Some(cause) = facts.likely_cause {
+        text += &format!("<p>Likely cause: {cause}</p>");
+    }
+    for (number, next) in (1..).zip(&facts.next) {
+        let command = next.command.as_ref().map(|command| format!(" <code>{}</code>", escape(command)));
+        text += &format!("<p>{number}. {}{}</p>", with_literals(&next.text), command.unwrap_or_default());
+    }
     text + "</section>"
+}
+
+/// The escaped text, in which backticks become markup.
+fn with_literals(text: &str) -> String {
+    let parts = text.split('`').map(escape).enumerate();
+    parts.map(|(at, part)| if at % 2 == 1 { format!("<kbd>{part}</kbd>") } else { part }).collect()
 }
 
 #[cfg(test)]
@@ -190,6 +196,12 @@ mod tests {
         let html = html(&status, Duration::from_secs(1), false);
         assert!(html.contains("&lt;script&gt;alert(&#39;x&#39;)&lt;/script&gt;"), "{html}");
         assert_eq!(html.matches("<script>").count(), 1);
+    }
+
+    #[test]
+    fn the_words_in_backticks_of_an_advice_are_markup() {
+        let text = "set `a < b`, or `c`";
+        assert_eq!(with_literals(text), "set <kbd>a &lt; b</kbd>, or <kbd>c</kbd>");
     }
 
     #[test]
