@@ -116,7 +116,7 @@ fn all_missing_values_are_named_at_once_with_the_command_that_gives_them() {
         .prints("its registry row needs `slug` (character varying(50)), `country`")
         .prints("and its domain's row needs `certificate` (text)")
         .prints(
-            "portcullis tenant create 'Acme GmbH' '--schema=acme' '--domain=acme.localhost' \
+            "portcullis tenant create 'Acme GmbH' --schema=acme --domain=acme.localhost \
              --set slug=VALUE --set country=VALUE --set seats=VALUE --domain-set certificate=VALUE",
         );
     assert!(schemas(&project).is_empty() && clients(&project).is_empty());

@@ -3,6 +3,7 @@
 use std::io;
 
 use super::{
+    super::running::Running,
     causes,
     steps::{self, Steps},
 };
@@ -86,15 +87,44 @@ fn last_step(failure: &Failure, again: &str, is_explained: bool) -> Option<Strin
     })
 }
 
+fn set_variable(steps: &mut Steps, variable: &str, make: &str) {
+    steps.paste(
+        "give it a value, in addition to those that the command has; the manifest needs no database, so any value of the right form \
+         is enough",
+        format!("{variable}={} {make}", placeholder(variable)),
+    );
+}
+
+fn correct_configuration(steps: &mut Steps) {
+    let text = "correct the file, or set the variables that it names";
+    if steps.running == Running::Check {
+        steps.add_step(format!("{text}, then {}", steps.running.again()));
+    } else {
+        steps.apply(format!("{text}, then check it"), steps::check());
+    }
+}
+
+/// A value of the form that the variable's name suggests.
+fn placeholder(variable: &str) -> &'static str {
+    let has = |words: &[&str]| words.iter().any(|word| variable.contains(word));
+    match variable.rsplit('_').next() {
+        Some("URL" | "URI" | "DSN") if has(&["REDIS", "CACHE"]) => "redis://localhost",
+        Some("URL" | "URI" | "DSN") if has(&["AMQP", "RABBIT", "BROKER"]) => "amqp://localhost",
+        Some("URL" | "URI" | "DSN") if has(&["DATABASE", "DB", "POSTGRES", "PG"]) => {
+            "postgres://build@localhost/build"
+        }
+        Some("URL" | "URI") => "http://localhost",
+        Some("PORT") => "1",
+        _ => "build",
+    }
+}
+
 /// The advice for a failure without any other advice.
 fn fallback(steps: &mut Steps, failure: &Failure) {
     let again = steps.running.again();
     match failure {
         Failure::Usage { .. } => steps.paste("see the help", "portcullis --help"),
-        Failure::VariableMissing { variable, make, .. } => steps.paste(
-            "give it a value; the manifest needs no database, so any value of the right form is enough",
-            format!("{variable}=build {make}"),
-        ),
+        Failure::VariableMissing { variable, make, .. } => set_variable(steps, variable, make),
         Failure::ValuesMissing(missing) => steps::values(steps, missing),
         Failure::ConfigMissing { .. } => steps.paste(
             "write a first one with `portcullis init-config`, set the file with --config FILE or PORTCULLIS_CONFIG, or run without steps",
@@ -105,9 +135,7 @@ fn fallback(steps: &mut Steps, failure: &Failure) {
             io::ErrorKind::InvalidData => "save the file as UTF-8",
             _ => "make the file readable to this user",
         }),
-        Failure::ConfigInvalid { path, .. } => {
-            steps.apply("correct the file, then check it", steps::check(&path.display().to_string()));
-        }
+        Failure::ConfigInvalid { .. } => correct_configuration(steps),
         Failure::ConfigLacks { needs, .. } => steps.add_step(format!("add `{needs}` to the configuration file")),
         Failure::OtherDatabase { .. } => steps.add_step(
             "let both read the same variables: correct `[database]`, or the database in the project's settings (with a pooler: \

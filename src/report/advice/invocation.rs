@@ -56,7 +56,8 @@ pub(super) fn in_container() -> bool {
 
 /// The word, quoted for a POSIX shell.
 pub(super) fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./".contains(c);
+    let is_option = word.starts_with("--");
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_-./:,@+%".contains(c) || c == '=' && is_option;
     if !word.is_empty() && word.chars().all(plain) {
         word.to_owned()
     } else {
@@ -93,6 +94,10 @@ mod tests {
         assert_eq!(
             line(&pod, "/portcullis", None),
             "kubectl debug web-1 --copy-to=web-1-repair --container=web -it -- /portcullis repair acme"
+        );
+        assert_eq!(
+            ["--domain=a.b", "a b", "=x", "a=b"].map(quoted),
+            ["--domain=a.b", "'a b'", "'=x'", "'a=b'"]
         );
         let own = Invocation::new(&compose, None, None);
         assert_eq!(own.command_line("SELECT 1"), "SELECT 1");

@@ -6,19 +6,11 @@ use crate::tenants::gate::{Finding, Judgement, Verdict};
 /// Tables, ledgers and schemas that are gone.
 pub(super) fn lost(steps: &mut Steps, judgement: &Judgement, first_start: bool) {
     let with = |predicate: fn(&Finding) -> bool| schemas(judgement, predicate);
-    let tables = with(|finding| {
-        matches!(
-            finding,
-            Finding::MissingTables { .. }
-                | Finding::MissingColumns { .. }
-                | Finding::Models { .. }
-                | Finding::Shadowed { .. }
-        )
-    });
+    let tables = with(is_lost_table);
     if !tables.is_empty() {
         steps.cause("tables were dropped or never created, although the ledger records them as created");
         steps.see(format!("see exactly what is missing in {}", names(&tables)), steps::verify(&tables));
-        restore_tables(steps, judgement, tables);
+        restore_tables(steps, judgement);
     }
     let kind = with(|finding| matches!(finding, Finding::OtherKind { .. }));
     if !kind.is_empty() {
@@ -59,7 +51,7 @@ pub(super) fn lost(steps: &mut Steps, judgement: &Judgement, first_start: bool) 
 }
 
 /// The advice for restoring lost tables.
-fn restore_tables(steps: &mut Steps, judgement: &Judgement, tables: Vec<Option<&str>>) {
+fn restore_tables(steps: &mut Steps, judgement: &Judgement) {
     if let Some((tenants, app)) = replayable(judgement) {
         let target = if let [Some(tenant)] = tenants[..] { Some(tenant) } else { None };
         let text = format!(
@@ -71,16 +63,46 @@ fn restore_tables(steps: &mut Steps, judgement: &Judgement, tables: Vec<Option<&
         steps.rerun(text, steps::replay(target, app, ""));
         return;
     }
-    let shadowed = schemas(judgement, |finding| matches!(finding, Finding::Shadowed { .. }));
-    let (shadowed, tables): (Vec<_>, Vec<_>) =
-        tables.into_iter().partition(|schema| shadowed.contains(schema));
-    restore(steps, judgement, &tables, create_missing);
+    restore(steps, judgement, &with_lost_tables(judgement), create_missing);
+    let shadowed = schemas(judgement, is_shadowed);
     restore(steps, judgement, &shadowed, |names| {
         format!(
             "queries of {names} use a table of the shared schema instead: rename that table, create the tenant's own one, then move \
              the tenant's rows into it"
         )
     });
+}
+
+/// The schemas for which one command creates lost tables, and those that lack other objects. Empty if it has no table to create.
+fn with_lost_tables(judgement: &Judgement) -> Vec<Option<&str>> {
+    let shadowed = schemas(judgement, is_shadowed);
+    let with = |predicate: fn(&Finding) -> bool| {
+        let mut schemas = schemas(judgement, predicate);
+        schemas.retain(|schema| !shadowed.contains(schema));
+        schemas
+    };
+    if replayable(judgement).is_some() || with(is_lost_table).is_empty() {
+        return Vec::new();
+    }
+    with(|finding| is_lost_table(finding) || is_lost_object(finding))
+}
+
+fn is_shadowed(finding: &Finding) -> bool {
+    matches!(finding, Finding::Shadowed { .. })
+}
+
+fn is_lost_table(finding: &Finding) -> bool {
+    matches!(
+        finding,
+        Finding::MissingTables { .. }
+            | Finding::MissingColumns { .. }
+            | Finding::Models { .. }
+            | Finding::Shadowed { .. }
+    )
+}
+
+fn is_lost_object(finding: &Finding) -> bool {
+    matches!(finding, Finding::Structure { .. }) && finding.is_about_missing_objects()
 }
 
 fn create_missing(names: &str) -> String {
@@ -147,11 +169,10 @@ pub(super) fn differing(steps: &mut Steps, judgement: &Judgement) {
     if !structure.is_empty() {
         steps.cause("objects were changed by hand, or a migration had another effect in these schemas");
         steps.see(format!("see every difference of {}", names(&structure)), steps::verify(&structure));
-        let mut missing = with(|finding| {
-            matches!(finding, Finding::Structure { .. }) && finding.is_about_missing_objects()
-        });
+        let mut missing = with(is_lost_object);
         // The others have the same command for their tables.
-        let has_tables = with(|finding| matches!(finding, Finding::OtherKind { .. }));
+        let mut has_tables = with(|finding| matches!(finding, Finding::OtherKind { .. }));
+        has_tables.extend(with_lost_tables(judgement));
         missing.retain(|schema| !has_tables.contains(schema));
         restore(steps, judgement, &missing, create_missing);
         let other = with(|finding| match finding {

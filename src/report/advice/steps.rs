@@ -239,8 +239,8 @@ pub(super) fn template() -> PortcullisCommand {
     PortcullisCommand { of: Running::TenantTemplate, line: "portcullis tenant template".into() }
 }
 
-pub(super) fn check(path: &str) -> PortcullisCommand {
-    PortcullisCommand { of: Running::Check, line: format!("portcullis check --config {}", quoted(path)) }
+pub(super) fn check() -> PortcullisCommand {
+    PortcullisCommand { of: Running::Check, line: "portcullis check".into() }
 }
 
 /// `make` is the complete command line.

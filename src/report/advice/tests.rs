@@ -449,6 +449,44 @@ fn the_advice_for_a_first_start_is_one_command() {
 }
 
 #[test]
+fn one_step_restores_lost_tables_and_lost_objects() {
+    let lost = |wanted: fn(&Finding) -> bool| findings().into_iter().filter(wanted);
+    let columns = |finding: &Finding| matches!(finding, Finding::MissingColumns { .. });
+    let index = |finding: &Finding| {
+        matches!(finding, Finding::Structure { .. }) && finding.is_about_missing_objects()
+    };
+    let mut judgement = judged(lost(index).next().unwrap(), &["globex"]);
+    let both = Verdict { findings: lost(columns).chain(lost(index)).collect() };
+    judgement.tenants.insert("acme".into(), both);
+    let advice = of_findings(&judgement, Running::Verify);
+    let commands: Vec<_> = advice.actions.iter().filter_map(|action| action.command.as_deref()).collect();
+    assert_eq!(commands, ["portcullis repair --restore acme globex"]);
+}
+
+#[test]
+fn the_value_of_a_missing_variable_has_the_form_of_its_name() {
+    for (variable, value) in [
+        ("SECRET_KEY", "build"),
+        ("DATABASE_URL", "postgres://build@localhost/build"),
+        ("CELERY_BROKER_URL", "amqp://localhost"),
+        ("SESSION_CACHE_URL", "redis://localhost"),
+        ("API_URL", "http://localhost"),
+        ("SENTRY_DSN", "build"),
+        ("SMTP_PORT", "1"),
+    ] {
+        let failure = Failure::VariableMissing {
+            program: "python".into(),
+            ended: String::new(),
+            variable: variable.into(),
+            make: "portcullis manifest django",
+        };
+        let advice = advice(&failure.into(), Running::Manifest);
+        let line = format!("{variable}={value} portcullis manifest django");
+        assert_eq!(advice.actions[0].command, Some(line));
+    }
+}
+
+#[test]
 fn the_advice_names_the_first_tenants_and_counts_the_others() {
     let names: Vec<String> = (1..=15).map(|n| format!("t{n:02}")).collect();
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
