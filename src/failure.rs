@@ -333,7 +333,10 @@ fn migration_failed(failed: usize, unmigratable: usize) -> String {
     };
     let parts = [
         some(failed, &|schemas| format!("a migration failed in {schemas}")),
-        some(unmigratable, &|schemas| format!("{schemas} cannot be migrated in their current state")),
+        some(unmigratable, &|schemas| {
+            let whose = if unmigratable == 1 { "its" } else { "their" };
+            format!("{schemas} cannot be migrated in {whose} current state")
+        }),
     ];
     parts.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }

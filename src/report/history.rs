@@ -37,31 +37,42 @@ fn run(run: &Run, columns: usize) -> String {
     let head = format!("{}  run {}  {end}", run.started, run.id);
     let about = format!("release {release}, version {}{role}, host {}", run.version, run.host);
     let parts = run.steps.iter().map(step).chain(changes(&run.changes));
-    let parts = [about].into_iter().chain(parts).chain(run.exceptions.iter().map(exception));
-    let lines = parts.flat_map(|part| hanging("    ", 4, &part, columns));
-    let lines = hanging("", 0, &head, columns).into_iter().chain(lines);
-    lines.map(|line| terminal_filter::line(&line)).collect()
+    let parts = [(String::new(), about)].into_iter().chain(parts).chain(run.exceptions.iter().map(exception));
+    let mut lines = hanging("", 0, &head, columns);
+    for (start, part) in parts {
+        let start = format!("    {start}");
+        lines.extend(hanging(&start, start.chars().count(), &part, columns));
+    }
+    lines.into_iter().map(|line| terminal_filter::line(&line)).collect()
 }
 
-fn step(step: &Step) -> String {
+/// The beginning of the line, to whose width further lines are indented, and its text.
+type Part = (String, String);
+
+fn step(step: &Step) -> Part {
     let time = duration(Duration::from_millis(step.milliseconds));
-    format!("{:<7} {time:>8}  {}: {}", step.outcome, step.name, step.message)
+    (format!("{:<7} {time:>8}  ", step.outcome), format!("{}: {}", step.name, step.message))
 }
 
 /// One line for all tenants with the same changes.
-fn changes(changes: &[Change]) -> Vec<String> {
+fn changes(changes: &[Change]) -> Vec<Part> {
     let mut same: BTreeMap<&[String], Vec<&str>> = BTreeMap::new();
     for change in changes {
         same.entry(&change.what).or_default().push(wording::name(change.tenant.as_deref()));
     }
     same.into_iter()
-        .map(|(changes, schemas)| format!("changed {}: {}", list(&schemas, NAMED), changes.join(", ")))
+        .map(|(changes, schemas)| {
+            ("changed ".to_owned(), format!("{}: {}", list(&schemas, NAMED), changes.join(", ")))
+        })
         .collect()
 }
 
-fn exception(exception: &Exception) -> String {
+fn exception(exception: &Exception) -> Part {
     let reason = exception.reason.as_ref().map(|reason| format!(", reason: {reason}")).unwrap_or_default();
-    format!("{} of {}{reason}", exception.kind.to_uppercase(), list(&exception.tenants, NAMED))
+    (
+        String::new(),
+        format!("{} of {}{reason}", exception.kind.to_uppercase(), list(&exception.tenants, NAMED)),
+    )
 }
 
 #[cfg(test)]
@@ -101,7 +112,7 @@ mod tests {
         };
         let at = Some(At { step: "tenant schemas".into(), done: 412, total: 800 });
         let open = Run { id: "cafe0002".into(), host: "web-2".into(), at, ..Run::default() };
-        insta::assert_snapshot!(text(&[done, open], usize::MAX), @r"
+        insta::assert_snapshot!(text(&[done.clone(), open], usize::MAX), @r"
         2026-11-23T20:00:00Z  run cafe0001  incomplete, exit 1
             release 0123456789ab, version 0.1.0, role web, host web-1
             ok         8.4 s  tenant schemas: 14 migrations applied to 7 schemas
@@ -111,5 +122,10 @@ mod tests {
           run cafe0002  running or killed: step `tenant schemas`, 412 of 800 tenants
             release , version , host web-2
         ");
+        let narrow = text(&[done], 50);
+        assert!(
+            narrow.contains("  tenant schemas: 14\n                      migrations applied to 7\n"),
+            "{narrow}"
+        );
     }
 }
